@@ -1,0 +1,79 @@
+// Package code names the outcomes of a call: the canonical codes, the reasons that tell a machine why, and the one
+// error type that carries both over the wire.
+package code
+
+import "fmt"
+
+// Code is a canonical status code, numbered and named as gRPC has them.
+type Code uint8
+
+// The canonical codes.
+const (
+	OK Code = iota
+	Cancelled
+	Unknown
+	InvalidArgument
+	DeadlineExceeded
+	NotFound
+	AlreadyExists
+	PermissionDenied
+	ResourceExhausted
+	FailedPrecondition
+	Aborted
+	OutOfRange
+	Unimplemented
+	Internal
+	Unavailable
+	DataLoss
+	Unauthenticated
+)
+
+var names = [...]string{
+	OK:                 "OK",
+	Cancelled:          "CANCELLED",
+	Unknown:            "UNKNOWN",
+	InvalidArgument:    "INVALID_ARGUMENT",
+	DeadlineExceeded:   "DEADLINE_EXCEEDED",
+	NotFound:           "NOT_FOUND",
+	AlreadyExists:      "ALREADY_EXISTS",
+	PermissionDenied:   "PERMISSION_DENIED",
+	ResourceExhausted:  "RESOURCE_EXHAUSTED",
+	FailedPrecondition: "FAILED_PRECONDITION",
+	Aborted:            "ABORTED",
+	OutOfRange:         "OUT_OF_RANGE",
+	Unimplemented:      "UNIMPLEMENTED",
+	Internal:           "INTERNAL",
+	Unavailable:        "UNAVAILABLE",
+	DataLoss:           "DATA_LOSS",
+	Unauthenticated:    "UNAUTHENTICATED",
+}
+
+// All lists the codes in their numeric order.
+func All() []Code {
+	all := make([]Code, len(names))
+	for i := range names {
+		all[i] = Code(i)
+	}
+	return all
+}
+
+// String is the canonical name, such as RESOURCE_EXHAUSTED.
+func (c Code) String() string {
+	if int(c) < len(names) {
+		return names[c]
+	}
+	return fmt.Sprintf("CODE_%d", uint8(c))
+}
+
+// Parse is the code of a canonical name. The American spelling CANCELED is understood too.
+func Parse(name string) (Code, bool) {
+	if name == "CANCELED" {
+		return Cancelled, true
+	}
+	for i, n := range names {
+		if n == name {
+			return Code(i), true
+		}
+	}
+	return Unknown, false
+}

@@ -1,0 +1,46 @@
+package code
+
+import "net/http"
+
+// StatusClientClosedRequest is what proxies log for a caller that went away; net/http has no name for it.
+const StatusClientClosedRequest = 499
+
+var httpStatus = map[Code]int{
+	OK:                 http.StatusOK,
+	Cancelled:          StatusClientClosedRequest,
+	Unknown:            http.StatusInternalServerError,
+	InvalidArgument:    http.StatusBadRequest,
+	DeadlineExceeded:   http.StatusGatewayTimeout,
+	NotFound:           http.StatusNotFound,
+	AlreadyExists:      http.StatusConflict,
+	PermissionDenied:   http.StatusForbidden,
+	ResourceExhausted:  http.StatusTooManyRequests,
+	FailedPrecondition: http.StatusBadRequest,
+	Aborted:            http.StatusConflict,
+	OutOfRange:         http.StatusBadRequest,
+	Unimplemented:      http.StatusNotImplemented,
+	Internal:           http.StatusInternalServerError,
+	Unavailable:        http.StatusServiceUnavailable,
+	DataLoss:           http.StatusInternalServerError,
+	Unauthenticated:    http.StatusUnauthorized,
+}
+
+var reasonStatus = map[string]int{
+	ReasonUnknownMethod:  http.StatusNotFound,
+	ReasonUnknownCodec:   http.StatusUnsupportedMediaType,
+	ReasonTooLarge:       http.StatusRequestEntityTooLarge,
+	ReasonNoEndpoint:     http.StatusBadGateway,
+	ReasonConnectionLost: http.StatusBadGateway,
+}
+
+// HTTPStatus is the HTTP status of an error: that of its reason where the reason says more than the code, and
+// otherwise the mapping of grpc-gateway.
+func (e *Error) HTTPStatus() int {
+	if s, ok := reasonStatus[e.Reason]; ok {
+		return s
+	}
+	if s, ok := httpStatus[e.Code]; ok {
+		return s
+	}
+	return http.StatusInternalServerError
+}
