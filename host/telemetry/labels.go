@@ -1,0 +1,46 @@
+package telemetry
+
+import "strings"
+
+const (
+	labelBytes = 256
+	otherLabel = "other"
+	maxReasons = 64
+)
+
+// label makes any text fit for a label value: Prometheus fails a whole scrape over one that is not UTF-8.
+func label(s string) string {
+	if len(s) > labelBytes {
+		s = s[:labelBytes]
+	}
+	return strings.ToValidUTF8(s, "\uFFFD")
+}
+
+func transportLabel(s string) string {
+	switch s {
+	case "rpcx", "http", "local":
+		return s
+	}
+	return otherLabel
+}
+
+func protocolLabel(s string) string {
+	switch s {
+	case "rpcx", "http", "tls":
+		return s
+	}
+	return otherLabel
+}
+
+// isReason reports whether s looks like one of the program's own reasons, and not like something that a peer made up.
+func isReason(s string) bool {
+	if s == "" || len(s) > 40 {
+		return false
+	}
+	for i := range len(s) {
+		if c := s[i]; (c < 'a' || c > 'z') && c != '_' {
+			return false
+		}
+	}
+	return true
+}

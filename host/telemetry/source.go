@@ -1,0 +1,124 @@
+package telemetry
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+var (
+	decisionsDesc = desc("easymicro_rule_decisions_total",
+		"Decisions of each rule by kind and method: allow, reject, wait, shadow_reject.", "rule", "kind", "method", "decision")
+	tokensDesc = desc("easymicro_limiter_tokens",
+		"Tokens left in the bucket of a rule without a key; below zero when calls wait for tokens to come.", "rule")
+	keysDesc      = desc("easymicro_limiter_keys", "Keys that a rule keeps a bucket for.", "rule")
+	evictionsDesc = desc("easymicro_limiter_evictions_total", "Buckets that a rule forgot because it had too many keys.", "rule")
+	breakerDesc   = desc("easymicro_breaker_state",
+		"1 for the state that a circuit breaker is in (closed, half_open, open), 0 for the others.", "rule", "target", "state")
+	transitionsDesc = desc("easymicro_breaker_transitions_total", "Changes of the state of a circuit breaker, by the state it came to.",
+		"rule", "target", "to")
+
+	breakerStates = []string{"closed", "half_open", "open"}
+)
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc(name, help, labels, nil)
+}
+
+// SetSource sets who is asked, at each scrape and only then, for the numbers of rules, limiters and breakers. A second
+// call replaces the first; nil asks nobody. The source is called from several goroutines when scrapes overlap.
+func (m *Metrics) SetSource(source func(*Emitter)) {
+	if source == nil {
+		m.source.Store(nil)
+		return
+	}
+	m.source.Store(&source)
+}
+
+// Emitter takes the numbers of a source during one scrape; it must not be kept. Labels are names of the manifest, the
+// policy files and the registry. The first of two numbers with equal labels counts.
+type Emitter struct {
+	out  chan<- prometheus.Metric
+	seen map[string]bool
+}
+
+// Decisions emits how often a rule decided so for a method.
+func (e *Emitter) Decisions(rule, kind, method, decision string, n uint64) {
+	e.emit(decisionsDesc, prometheus.CounterValue, float64(n), rule, kind, method, decision)
+}
+
+// LimiterTokens emits the tokens of a rule's only bucket.
+func (e *Emitter) LimiterTokens(rule string, tokens float64) {
+	e.emit(tokensDesc, prometheus.GaugeValue, tokens, rule)
+}
+
+// LimiterKeys emits the number of keys of a rule.
+func (e *Emitter) LimiterKeys(rule string, n int) {
+	e.emit(keysDesc, prometheus.GaugeValue, float64(n), rule)
+}
+
+// LimiterEvictions emits how many keys a rule has forgotten.
+func (e *Emitter) LimiterEvictions(rule string, n uint64) {
+	e.emit(evictionsDesc, prometheus.CounterValue, float64(n), rule)
+}
+
+// BreakerState emits the state of a breaker: closed, half_open (half-open and halfOpen are understood) or open.
+func (e *Emitter) BreakerState(rule, target, state string) {
+	state = breakerState(state)
+	for _, s := range breakerStates {
+		v := 0.0
+		if s == state {
+			v = 1
+		}
+		e.emit(breakerDesc, prometheus.GaugeValue, v, rule, target, s)
+	}
+}
+
+// BreakerTransitions emits how often a breaker came to a state.
+func (e *Emitter) BreakerTransitions(rule, target, to string, n uint64) {
+	e.emit(transitionsDesc, prometheus.CounterValue, float64(n), rule, target, breakerState(to))
+}
+
+func breakerState(s string) string {
+	switch s {
+	case "closed", "open":
+		return s
+	}
+	return "half_open"
+}
+
+func (e *Emitter) emit(d *prometheus.Desc, t prometheus.ValueType, v float64, labels ...string) {
+	for i, l := range labels {
+		labels[i] = label(l)
+	}
+	// A duplicate would fail the scrape as a whole.
+	key := d.String() + strings.Join(labels, "\xff")
+	if e.seen[key] {
+		return
+	}
+	e.seen[key] = true
+	e.out <- prometheus.MustNewConstMetric(d, t, v, labels...)
+}
+
+type sourceCollector struct{ m *Metrics }
+
+func (c sourceCollector) Describe(out chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{decisionsDesc, tokensDesc, keysDesc, evictionsDesc, breakerDesc, transitionsDesc} {
+		out <- d
+	}
+}
+
+func (c sourceCollector) Collect(out chan<- prometheus.Metric) {
+	source := c.m.source.Load()
+	if source == nil {
+		return
+	}
+	// Collectors run on goroutines of the registry, where a panic would end the process.
+	defer func() {
+		if r := recover(); r != nil {
+			out <- prometheus.NewInvalidMetric(decisionsDesc, fmt.Errorf("the source of rule metrics panicked: %v", r))
+		}
+	}()
+	(*source)(&Emitter{out: out, seen: make(map[string]bool)})
+}
