@@ -18,8 +18,9 @@ type Error struct {
 	RetryAfter time.Duration // when it is worth trying again
 	Host       string        // the host that refused
 
-	cause  error
-	remote bool
+	cause   error
+	remote  bool
+	refusal bool
 }
 
 // Errorf makes an error with a code. A %w verb keeps its operand for errors.Is and errors.As.
@@ -65,8 +66,12 @@ func Refuse(c Code, reason, what, rule, host string, retryAfter time.Duration) *
 	if retryAfter > 0 {
 		msg += ", retry in " + retryAfter.Round(time.Millisecond).String()
 	}
-	return &Error{Code: c, Reason: reason, Message: msg, Rule: rule, RetryAfter: retryAfter, Host: host}
+	return &Error{Code: c, Reason: reason, Message: msg, Rule: rule, RetryAfter: retryAfter, Host: host, refusal: true}
 }
+
+// Own reports whether e is the host's own outcome, made by Refuse or stamped with a host here, and neither a handler's
+// error nor one that was read from a peer.
+func (e *Error) Own() bool { return !e.remote && (e.refusal || e.Host != "") }
 
 // Remote marks e as read from a peer, and returns it. See Edge.
 func Remote(e *Error) *Error {

@@ -33,11 +33,14 @@ var reasonStatus = map[string]int{
 	ReasonConnectionLost: http.StatusBadGateway,
 }
 
-// HTTPStatus is the HTTP status of an error: that of its reason where the reason says more than the code, and
-// otherwise the mapping of grpc-gateway.
+// HTTPStatus is the HTTP status of an error: that of its reason for the host's own errors, where the reason says more
+// than the code, and otherwise the mapping of grpc-gateway. The reason of a handler's error is the handler's business
+// and never picks a status.
 func (e *Error) HTTPStatus() int {
-	if s, ok := reasonStatus[e.Reason]; ok {
-		return s
+	if e.Own() {
+		if s, ok := reasonStatus[e.Reason]; ok {
+			return s
+		}
 	}
 	if s, ok := httpStatus[e.Code]; ok {
 		return s
