@@ -1,0 +1,73 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+)
+
+// Address is tcp://host:port, unix://path, systemd:NAME, host:port or :port.
+type Address string
+
+// ErrAddressLater is the error of an address that is understood and not supported yet.
+var ErrAddressLater = errors.New("systemd: addresses are not supported yet")
+
+// Split is the address as net.Listen and net.Dial take it: tcp and host:port, or unix and a path (which is relative to
+// the manifest's folder unless it is absolute).
+func (a Address) Split() (network, address string, err error) {
+	s := string(a)
+	switch {
+	case strings.HasPrefix(s, "systemd:"):
+		return "", "", ErrAddressLater
+	case strings.HasPrefix(s, "unix://"):
+		path := strings.TrimPrefix(s, "unix://")
+		if path == "" {
+			return "", "", errors.New("unix:// needs a path behind it")
+		}
+		return "unix", path, nil
+	case strings.HasPrefix(s, "tcp://"):
+		s = strings.TrimPrefix(s, "tcp://")
+	case strings.Contains(s, "://"):
+		scheme, _, _ := strings.Cut(s, "://")
+		return "", "", fmt.Errorf("%s:// is no address to listen on: tcp://host:port, unix://path, host:port or :port", scheme)
+	}
+	if s == "" {
+		return "", "", errors.New("is empty: tcp://host:port, unix://path, host:port or :port")
+	}
+	if !strings.Contains(s, ":") {
+		if _, err := strconv.Atoi(s); err == nil {
+			return "", "", fmt.Errorf("%s has no colon: :%s or 127.0.0.1:%s?", s, s, s)
+		}
+		return "", "", fmt.Errorf("%q has no port: tcp://host:port, unix://path, host:port or :port", s)
+	}
+	_, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return "", "", fmt.Errorf("%q is no host:port (an IPv6 host stands in brackets: [::1]:8972)", s)
+	}
+	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
+		return "", "", fmt.Errorf("port %q is not a number from 0 to 65535", port)
+	}
+	return "tcp", s, nil
+}
+
+// Loopback tells that only this machine reaches the address.
+func (a Address) Loopback() bool {
+	network, address, err := a.Split()
+	if err != nil {
+		return false
+	}
+	if network == "unix" {
+		return true
+	}
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}

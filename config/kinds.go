@@ -1,0 +1,92 @@
+package config
+
+// Access says who may call. A call that a deny entry matches is refused; with allow, one that no allow entry matches
+// is refused too.
+type Access struct {
+	Allow []AccessEntry `yaml:"allow" doc:"Who may call; everybody else is refused."`
+	Deny  []AccessEntry `yaml:"deny" doc:"Who may not call; asked before allow."`
+}
+
+// AccessEntry matches calls by caller and method.
+type AccessEntry struct {
+	Caller  Patterns `yaml:"caller" required:"true" pattern:"glob" doc:"The verified caller, or anonymous; a value, a glob or a list."`
+	Methods Patterns `yaml:"methods" pattern:"glob" doc:"Methods it is about. Default: all."`
+}
+
+// RateLimit is a token bucket: rate tokens for each per, at most burst of them saved up.
+type RateLimit struct {
+	Rate     Rate     `yaml:"rate" required:"true" doc:"Calls for each per; from 1 a day to 10^8 a second, fractions allowed."`
+	Per      Duration `yaml:"per" default:"1s" min:"1ns" max:"24h" doc:"Time that rate is for."`
+	Burst    int64    `yaml:"burst" min:"1" max:"1000000000" doc:"Calls that may come at once. Default: the tokens of one per, at least 1."`
+	Key      string   `yaml:"key" pattern:"key" doc:"One bucket for each caller, peer or metadata.NAME. Default: one bucket for all."`
+	MaxKeys  int      `yaml:"maxKeys" default:"10000" min:"1" max:"1000000" doc:"Buckets kept at a time; the one not used for longest goes first."`
+	OnExceed string   `yaml:"onExceed" default:"reject" enum:"reject,wait" doc:"reject at once, or wait for a token."`
+	MaxWait  Duration `yaml:"maxWait" default:"100ms" min:"1ms" max:"1h" doc:"How long to wait for a token, with onExceed: wait."`
+	Scope    string   `yaml:"scope" default:"host" enum:"host,fleet" laterEnum:"fleet" doc:"fleet: divided by the live hosts of the service."`
+}
+
+// What a rate limit does with a call above the rate.
+const (
+	OnExceedReject = "reject"
+	OnExceedWait   = "wait"
+)
+
+// Concurrency bounds the calls in flight.
+type Concurrency struct {
+	Max          int       `yaml:"max" min:"1" max:"1000000" doc:"Calls in flight; required."`
+	Queue        int       `yaml:"queue" default:"0" min:"0" max:"1000000" doc:"Calls that may wait for a place, first in, first out."`
+	QueueTimeout Duration  `yaml:"queueTimeout" default:"1s" min:"1ms" max:"1h" doc:"How long a call may wait for a place."`
+	Adaptive     *Adaptive `yaml:"adaptive" later:"true" doc:"Find the bound by itself, instead of max."`
+}
+
+// Adaptive is the range of a bound that finds itself.
+type Adaptive struct {
+	Min int `yaml:"min" default:"10" min:"1" max:"1000000" doc:"The least bound."`
+	Max int `yaml:"max" default:"2000" min:"1" max:"1000000" doc:"The largest bound."`
+}
+
+// Shed refuses a growing share of the calls when the machine is busy.
+type Shed struct {
+	CPUAbove Share `yaml:"cpuAbove" required:"true" min:"0.01" max:"1" doc:"Use of the processors above which calls are refused."`
+}
+
+// CircuitBreaker stops calls to what fails. At least one of failureRate, consecutiveFailures and slowCallRate is given.
+type CircuitBreaker struct {
+	Window              Duration `yaml:"window" default:"10s" min:"100ms" max:"1h" doc:"Time over which outcomes count."`
+	MinRequests         int      `yaml:"minRequests" default:"20" min:"1" max:"1000000000" doc:"Calls in the window below which the rates do not count."`
+	FailureRate         Share    `yaml:"failureRate" min:"0.0001" max:"1" doc:"Share of failures at which it opens. Default: does not count."`
+	ConsecutiveFailures int      `yaml:"consecutiveFailures" min:"1" max:"1000000000" doc:"Failures in a row at which it opens. Default: do not count."`
+	SlowCallDuration    Duration `yaml:"slowCallDuration" min:"1ms" max:"24h" doc:"From it on a call is slow."`
+	SlowCallRate        Share    `yaml:"slowCallRate" min:"0.0001" max:"1" doc:"Share of slow calls at which it opens; needs slowCallDuration. Default: does not count."`
+	OpenTimeout         Duration `yaml:"openTimeout" default:"5s" min:"1ms" max:"24h" doc:"How long it stays open before it tries again."`
+	HalfOpenRequests    int      `yaml:"halfOpenRequests" default:"3" min:"1" max:"1000000" doc:"Calls let through to try again; all must succeed."`
+	Scope               string   `yaml:"scope" enum:"method,endpoint,upstream" laterEnum:"endpoint,upstream" doc:"What has a breaker of its own. Default: method on a server, endpoint on a client."`
+	FailOn              []string `yaml:"failOn" default:"UNAVAILABLE,DEADLINE_EXCEEDED,INTERNAL" pattern:"code" doc:"Codes that are failures."`
+}
+
+// Retry sends failed calls again.
+type Retry struct {
+	MaxAttempts    int      `yaml:"maxAttempts" default:"3" min:"1" max:"100" doc:"Attempts, the first included."`
+	PerTryTimeout  Duration `yaml:"perTryTimeout" min:"1ms" doc:"How long one attempt may take."`
+	InitialBackoff Duration `yaml:"initialBackoff" default:"20ms" min:"1ms" doc:"Pause before the second attempt."`
+	MaxBackoff     Duration `yaml:"maxBackoff" default:"500ms" min:"1ms" doc:"The longest pause."`
+	RetryOn        []string `yaml:"retryOn" default:"UNAVAILABLE" pattern:"code" doc:"Codes that are tried again."`
+	FailMode       string   `yaml:"failMode" default:"failover" enum:"failover,failtry,failfast" doc:"Another endpoint, the same one, or none."`
+	Budget         Share    `yaml:"budget" default:"20%" doc:"Share of the calls that may be retries."`
+}
+
+// Hedge sends slow calls a second time.
+type Hedge struct {
+	Delay       Duration `yaml:"delay" required:"true" min:"1ms" doc:"From it on a call is slow."`
+	MaxAttempts int      `yaml:"maxAttempts" default:"2" min:"2" max:"10" doc:"Attempts, the first included."`
+	Methods     Patterns `yaml:"methods" required:"true" pattern:"glob" doc:"Methods it is about."`
+}
+
+// OutlierDetection leaves out endpoints that fail, under Envoy's names.
+type OutlierDetection struct {
+	ConsecutiveFailures int      `yaml:"consecutiveFailures" default:"5" min:"1" doc:"Failures in a row."`
+	Interval            Duration `yaml:"interval" default:"10s" min:"1ms" doc:"How often endpoints are looked at."`
+	BaseEjectionTime    Duration `yaml:"baseEjectionTime" default:"30s" min:"1ms" doc:"How long the first time is."`
+	MaxEjectionTime     Duration `yaml:"maxEjectionTime" default:"5m" min:"1ms" doc:"How long at most."`
+	MaxEjectionPercent  int      `yaml:"maxEjectionPercent" default:"50" min:"0" max:"100" doc:"Share of the endpoints that may be left out."`
+}

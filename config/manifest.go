@@ -1,0 +1,112 @@
+package config
+
+// Manifest says what a host is: easymicro.yaml.
+type Manifest struct {
+	Version   int        `yaml:"version" default:"1" min:"1" max:"1" reload:"live" doc:"Version of this format."`
+	Host      Host       `yaml:"host" reload:"live" doc:"Who this host is and how it ends."`
+	Listeners []Listener `yaml:"listeners" reload:"rolling" doc:"Where it listens. Default: one listener, main, on 127.0.0.1:8972 for rpcx and http."`
+	Auth      Auth       `yaml:"auth" reload:"live" doc:"Who a caller is; rules match on it. Without it every caller is anonymous."`
+	Services  []Service  `yaml:"services" reload:"rolling" doc:"What is served."`
+	Upstreams []Upstream `yaml:"upstreams" reload:"live" later:"true" doc:"Services that the handlers call."`
+	Discovery *Discovery `yaml:"discovery" reload:"live" later:"true" doc:"How services are published and found."`
+	Gateway   Gateway    `yaml:"gateway" reload:"live" doc:"How HTTP callers reach methods, besides the built-in POST /{service}/{method}."`
+	Telemetry Telemetry  `yaml:"telemetry" reload:"live" doc:"Logs, metrics and traces."`
+	Admin     Admin      `yaml:"admin" reload:"restart" doc:"The listener of the operators: status, reload, metrics."`
+	Health    Health     `yaml:"health" reload:"rolling" doc:"A listener for kubelets and scrapers: /livez, /readyz and /metrics only, without token."`
+	Policies  Policies   `yaml:"policies" reload:"live" doc:"The rules for calls and where they stand."`
+
+	at places
+}
+
+// Position is where the value at path (services[0].handler) stands, or else the nearest known thing around it.
+func (m *Manifest) Position(path string) Position { return m.at.position(path) }
+
+// Host says who this host is and how it ends.
+type Host struct {
+	Name     string            `yaml:"name" pattern:"hostname" reload:"restart" doc:"Name of the host, unique in the fleet. Default: the machine's host name."`
+	Labels   map[string]string `yaml:"labels" doc:"Free labels, shown in status."`
+	Shutdown Shutdown          `yaml:"shutdown" doc:"How the host drains after SIGTERM."`
+	State    *State            `yaml:"state" later:"true" doc:"Where the last good set and the history are kept. Default: in memory only."`
+}
+
+// Shutdown says how a host drains.
+type Shutdown struct {
+	DrainDelay  *Duration `yaml:"drainDelay" min:"0s" max:"1h" doc:"How long it goes on serving, not ready, before it stops accepting. Default: 0s; 5s with a health listener."`
+	GracePeriod Duration  `yaml:"gracePeriod" default:"30s" min:"0s" max:"24h" doc:"How long calls in flight may take, from the signal on; includes drainDelay."`
+}
+
+// State says where a host keeps what outlives it.
+type State struct {
+	Dir     string `yaml:"dir" required:"true" reload:"restart" doc:"Folder of the state."`
+	History int    `yaml:"history" default:"50" min:"1" max:"10000" doc:"How many revisions are kept."`
+}
+
+// Gateway says how HTTP callers reach methods.
+type Gateway struct {
+	Routes []Route       `yaml:"routes" doc:"Paths of their own for methods."`
+	Get    []string      `yaml:"get" doc:"Methods (Service.Method) that may be called by GET. Default: none."`
+	Remote *Remote       `yaml:"remote" later:"true" doc:"Routes to services that discovery knows."`
+	Errors GatewayErrors `yaml:"errors" doc:"What errors tell."`
+	CORS   CORS          `yaml:"cors" doc:"Which web pages of other origins may call."`
+}
+
+// Route is an HTTP path of its own for one method.
+type Route struct {
+	Path    string   `yaml:"path" required:"true" doc:"Path, as net/http has patterns: /v1/mul, /v1/orders/{id}."`
+	Methods []string `yaml:"methods" default:"POST" enum:"GET,POST,PUT,PATCH,DELETE" doc:"HTTP methods."`
+	Service string   `yaml:"service" required:"true" doc:"Service that is called."`
+	Method  string   `yaml:"method" required:"true" doc:"Method that is called."`
+}
+
+// Remote lets a gateway reach services of other hosts.
+type Remote struct {
+	Etcd     string   `yaml:"etcd" required:"true" doc:"Name of the discovery."`
+	Services []string `yaml:"services" required:"true" doc:"Allow-list of services; globs."`
+}
+
+// GatewayErrors says what errors tell HTTP callers.
+type GatewayErrors struct {
+	ExposeInternal bool `yaml:"exposeInternal" default:"false" doc:"Show the message of INTERNAL and UNKNOWN errors to HTTP callers."`
+}
+
+// CORS says which web pages of other origins may call.
+type CORS struct {
+	AllowOrigins []string `yaml:"allowOrigins" doc:"Origins (https://app.example) that may call from a browser, or *. Default: none."`
+}
+
+// Telemetry is what a host tells about itself.
+type Telemetry struct {
+	Logs    Logs    `yaml:"logs" doc:"The log on stderr."`
+	Metrics Metrics `yaml:"metrics" doc:"Prometheus metrics on the admin and health listeners."`
+	Traces  Traces  `yaml:"traces" doc:"OpenTelemetry traces."`
+}
+
+// Logs says what is logged and how.
+type Logs struct {
+	Level  string `yaml:"level" default:"info" enum:"debug,info,warn,error" doc:"The least level that is logged."`
+	Format string `yaml:"format" default:"auto" enum:"auto,text,json" doc:"auto: text on a terminal, JSON elsewhere."`
+}
+
+// Metrics says where the metrics are.
+type Metrics struct {
+	Path string `yaml:"path" default:"/metrics" pattern:"path" doc:"Path of the metrics."`
+}
+
+// Traces says where traces go.
+type Traces struct {
+	OTLPEndpoint string `yaml:"otlpEndpoint" later:"true" doc:"Where traces are sent. Default: nowhere."`
+	SampleRatio  Share  `yaml:"sampleRatio" default:"0.05" later:"true" doc:"Share of the calls that is traced."`
+}
+
+// Admin is the listener of the operators.
+type Admin struct {
+	Address   Address `yaml:"address" default:"127.0.0.1:8970" doc:"Where it listens; unix:// too. Off: an empty string. Beyond loopback it needs tokenFile."`
+	TokenFile string  `yaml:"tokenFile" reload:"live" doc:"File with the bearer token of the operators."`
+	Console   bool    `yaml:"console" default:"false" reload:"live" later:"true" doc:"Serve the web console."`
+	PProf     bool    `yaml:"pprof" default:"false" doc:"Serve /debug/pprof."`
+}
+
+// Health is the listener of kubelets and scrapers.
+type Health struct {
+	Address Address `yaml:"address" doc:"Where it listens. Default: off."`
+}
