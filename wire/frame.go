@@ -1,0 +1,155 @@
+package wire
+
+import (
+	"encoding/binary"
+	"strconv"
+)
+
+// HeaderBytes is the length of the fixed part in front of every frame.
+const HeaderBytes = 16
+
+// Magic is the first byte of every frame.
+const Magic = 0x08
+
+// MessageType tells requests from responses.
+type MessageType byte
+
+// The message types.
+const (
+	Request  MessageType = 0
+	Response MessageType = 1
+)
+
+// Codec is how a payload is encoded. A frame may carry any value up to 15; those without a name are answered with
+// unknown_codec.
+type Codec byte
+
+// The codecs.
+const (
+	Raw Codec = iota
+	JSON
+	Protobuf
+	Msgpack
+	Thrift
+)
+
+var codecNames = [...]string{Raw: "raw", JSON: "json", Protobuf: "protobuf", Msgpack: "msgpack", Thrift: "thrift"}
+
+// String is the codec's name in manifests, flags and metrics.
+func (c Codec) String() string { return nameOf(codecNames[:], byte(c), "codec") }
+
+// ParseCodec is the codec of a name.
+func ParseCodec(name string) (Codec, bool) {
+	c, ok := numberOf(codecNames[:], name)
+	return Codec(c), ok
+}
+
+// Compression is what a payload was compressed with. A frame may carry any value up to 7.
+type Compression byte
+
+// The compressions. Zstd is only sent to peers that asked for it, with MetaAcceptCompression.
+const (
+	NoCompression Compression = iota
+	Gzip
+	Zstd
+)
+
+var compressionNames = [...]string{NoCompression: "none", Gzip: "gzip", Zstd: "zstd"}
+
+// String is the compression's name in metadata and flags.
+func (c Compression) String() string { return nameOf(compressionNames[:], byte(c), "compression") }
+
+// ParseCompression is the compression of a name.
+func ParseCompression(name string) (Compression, bool) {
+	c, ok := numberOf(compressionNames[:], name)
+	return Compression(c), ok
+}
+
+// Status tells whether a response carries a result or an error. Values 2 and 3 are not in use.
+type Status byte
+
+// The statuses.
+const (
+	StatusNormal Status = 0
+	StatusError  Status = 1
+)
+
+// Frame is one message. The memory of Metadata and Payload belongs to the frame, which may be used again: fill them
+// with append, and copy what outlives the frame. Strings may be kept.
+type Frame struct {
+	Type        MessageType
+	Heartbeat   bool
+	OneWay      bool
+	Compression Compression
+	Status      Status
+	Codec       Codec
+	Seq         uint64
+	Service     string
+	Method      string
+	Metadata    Metadata
+	Payload     []byte // as it is on the wire: still compressed when Compression says so
+}
+
+// keepPayload is the most memory that a frame keeps for its next use.
+const keepPayload = 64 << 10
+
+// Reset empties f and keeps its memory for the next use, unless it is large.
+func (f *Frame) Reset() {
+	clear(f.Metadata)
+	meta, payload := f.Metadata[:0], f.Payload[:0]
+	if cap(payload) > keepPayload {
+		payload = nil
+	}
+	*f = Frame{Metadata: meta, Payload: payload}
+}
+
+// AppendFrame appends the bytes of f to dst. Blocks of 4 GiB and more do not fit into a frame.
+func AppendFrame(dst []byte, f *Frame) []byte {
+	meta := f.Metadata.size()
+	total := 4*4 + len(f.Service) + len(f.Method) + meta + len(f.Payload)
+
+	dst = append(dst, Magic, 0, f.flags(), byte(f.Codec)<<4)
+	dst = binary.BigEndian.AppendUint64(dst, f.Seq)
+	dst = binary.BigEndian.AppendUint32(dst, uint32(total))
+	dst = appendBlock(dst, f.Service)
+	dst = appendBlock(dst, f.Method)
+	dst = binary.BigEndian.AppendUint32(dst, uint32(meta))
+	for i := range f.Metadata {
+		dst = appendBlock(dst, f.Metadata[i][0])
+		dst = appendBlock(dst, f.Metadata[i][1])
+	}
+	dst = binary.BigEndian.AppendUint32(dst, uint32(len(f.Payload)))
+	return append(dst, f.Payload...)
+}
+
+func (f *Frame) flags() byte {
+	flags := byte(f.Type&1)<<7 | byte(f.Compression&7)<<2 | byte(f.Status&3)
+	if f.Heartbeat {
+		flags |= 1 << 6
+	}
+	if f.OneWay {
+		flags |= 1 << 5
+	}
+	return flags
+}
+
+func appendBlock(dst []byte, s string) []byte {
+	dst = binary.BigEndian.AppendUint32(dst, uint32(len(s)))
+	return append(dst, s...)
+}
+
+func nameOf(names []string, n byte, what string) string {
+	if int(n) < len(names) {
+		return names[n]
+	}
+	return what + " " + strconv.Itoa(int(n))
+}
+
+func numberOf(names []string, name string) (byte, bool) {
+	for i, n := range names {
+		if n == name {
+			return byte(i), true
+		}
+	}
+	return 0, false
+}

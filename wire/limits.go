@@ -1,0 +1,64 @@
+package wire
+
+import "time"
+
+// Limits bounds what a peer can make this side hold or wait for. Zero fields mean the defaults.
+type Limits struct {
+	MaxMessageBytes      int // of a frame behind its header
+	MaxDecompressedBytes int // of one payload
+	MaxMetadataPairs     int
+	MaxMetadataBytes     int // of a request; a response may have eight times as much, since it says its error twice
+	MaxNameBytes         int // of a service's or method's name
+	MaxInFlight          int // calls of one connection; then it is not read on
+
+	FirstByteTimeout time.Duration // from accept to the first byte
+	BodyTimeout      time.Duration // from the first wait for the rest of a frame to its end
+	IdleTimeout      time.Duration // with no frame begun and no call in flight
+	WriteTimeout     time.Duration // for a peer to take what was written
+}
+
+const responseMetadataFactor = 8
+
+// DefaultLimits is what the zero Limits means.
+func DefaultLimits() Limits {
+	return Limits{
+		MaxMessageBytes:      4 << 20,
+		MaxDecompressedBytes: 16 << 20,
+		MaxMetadataPairs:     64,
+		MaxMetadataBytes:     8 << 10,
+		MaxNameBytes:         256,
+		MaxInFlight:          1000,
+		FirstByteTimeout:     5 * time.Second,
+		BodyTimeout:          30 * time.Second,
+		IdleTimeout:          2 * time.Minute,
+		WriteTimeout:         10 * time.Second,
+	}
+}
+
+func (l Limits) withDefaults() Limits {
+	d := DefaultLimits()
+	orDefault(&l.MaxMessageBytes, d.MaxMessageBytes)
+	orDefault(&l.MaxDecompressedBytes, d.MaxDecompressedBytes)
+	orDefault(&l.MaxMetadataPairs, d.MaxMetadataPairs)
+	orDefault(&l.MaxMetadataBytes, d.MaxMetadataBytes)
+	orDefault(&l.MaxNameBytes, d.MaxNameBytes)
+	orDefault(&l.MaxInFlight, d.MaxInFlight)
+	orDefault(&l.FirstByteTimeout, d.FirstByteTimeout)
+	orDefault(&l.BodyTimeout, d.BodyTimeout)
+	orDefault(&l.IdleTimeout, d.IdleTimeout)
+	orDefault(&l.WriteTimeout, d.WriteTimeout)
+	return l
+}
+
+func orDefault[T int | time.Duration](v *T, d T) {
+	if *v <= 0 {
+		*v = d
+	}
+}
+
+func (l *Limits) metadataBytes(t MessageType) int {
+	if t == Response {
+		return responseMetadataFactor * l.MaxMetadataBytes
+	}
+	return l.MaxMetadataBytes
+}

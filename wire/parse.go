@@ -1,0 +1,117 @@
+package wire
+
+import (
+	"encoding/binary"
+	"io"
+)
+
+// skipFactor times MaxMessageBytes is the longest frame that is read past for the sake of the others behind it.
+const skipFactor = 4
+
+// ParseFrame reads the frame at the beginning of b. The payload is a part of b, which is not changed; rest is what is
+// behind the frame. Every b gives a frame, io.ErrUnexpectedEOF when it ends before the frame does, or a *FrameError;
+// with one that can be answered f has what was read of the frame. Any version byte is taken, as stock peers do.
+func ParseFrame(b []byte, lim Limits) (f Frame, rest []byte, err error) {
+	lim = lim.withDefaults()
+	if len(b) > 0 && b[0] != Magic {
+		return f, b, notMagic(b[0])
+	}
+	if len(b) < HeaderBytes {
+		return f, b, io.ErrUnexpectedEOF
+	}
+	total, bad := parseHeader(b, &f)
+	if bad == nil {
+		bad = checkTotal(total, &lim)
+	}
+	if bad != nil && bad.Fatal {
+		return f, b, bad
+	}
+	if uint64(total) > uint64(len(b)-HeaderBytes) {
+		return f, b, io.ErrUnexpectedEOF
+	}
+	rest = b[HeaderBytes+int(total):]
+	if bad != nil {
+		return f, rest, bad
+	}
+	f.Payload, bad = parseBody(b[HeaderBytes:HeaderBytes+int(total)], &f, &lim, nil)
+	if bad != nil {
+		return f, rest, bad
+	}
+	return f, rest, nil
+}
+
+// parseHeader reads the first HeaderBytes of b into f and gives the length of what follows them.
+func parseHeader(b []byte, f *Frame) (uint32, *FrameError) {
+	_ = b[HeaderBytes-1]
+	if b[0] != Magic {
+		return 0, notMagic(b[0])
+	}
+	flags := b[2]
+	f.Type = MessageType(flags >> 7)
+	f.Heartbeat = flags&(1<<6) != 0
+	f.OneWay = flags&(1<<5) != 0
+	f.Compression = Compression(flags >> 2 & 7)
+	f.Status = Status(flags & 3)
+	f.Codec = Codec(b[3] >> 4)
+	f.Seq = binary.BigEndian.Uint64(b[4:])
+	return binary.BigEndian.Uint32(b[12:]), nil
+}
+
+func notMagic(b byte) *FrameError {
+	return badFrame(badMagic, "it begins with byte %#02x, not %#02x", b, Magic)
+}
+
+func checkTotal(total uint32, lim *Limits) *FrameError {
+	const fourLengths = 4 * 4
+	if total < fourLengths {
+		return badFrame(badLength, "%d bytes cannot hold four blocks", total)
+	}
+	if uint64(total) <= uint64(lim.MaxMessageBytes) {
+		return nil
+	}
+	bad := overLimit(tooLarge, "message of %d bytes exceeds the %d allowed", total, lim.MaxMessageBytes)
+	bad.Fatal = uint64(total) > skipFactor*uint64(lim.MaxMessageBytes)
+	return bad
+}
+
+// parseBody reads the four blocks into f, all but the payload, which is the part of body that is given back.
+func parseBody(body []byte, f *Frame, lim *Limits, k *keeper) (payload []byte, bad *FrameError) {
+	service, rest, ok1 := cutBlock(body)
+	method, rest, ok2 := cutBlock(rest)
+	meta, rest, ok3 := cutBlock(rest)
+	payload, rest, ok4 := cutBlock(rest)
+	if !ok1 || !ok2 || !ok3 || !ok4 {
+		return nil, badFrame(badLength, "a block ends behind its frame")
+	}
+	if len(rest) != 0 {
+		return nil, badFrame(badLength, "%d bytes follow the payload", len(rest))
+	}
+	if n := max(len(service), len(method)); n > lim.MaxNameBytes {
+		return nil, overLimit(nameTooLong, "name of %d bytes exceeds the %d allowed", n, lim.MaxNameBytes)
+	}
+	f.Service, f.Method = k.name(service), k.name(method)
+	if len(meta) == 0 {
+		return payload, nil
+	}
+	if most := lim.metadataBytes(f.Type); len(meta) > most {
+		return nil, overLimit(metadataTooLarge, "metadata of %d bytes exceeds the %d allowed", len(meta), most)
+	}
+	f.Metadata, bad = appendMetadata(f.Metadata[:0], k.metadata(meta), lim.MaxMetadataPairs)
+	if bad != nil {
+		clear(f.Metadata)
+		f.Metadata = f.Metadata[:0]
+		return nil, bad
+	}
+	return payload, nil
+}
+
+func cutBlock(b []byte) (block, rest []byte, ok bool) {
+	if len(b) < 4 {
+		return nil, nil, false
+	}
+	n := uint64(binary.BigEndian.Uint32(b))
+	if n > uint64(len(b)-4) {
+		return nil, nil, false
+	}
+	return b[4 : 4+n : 4+n], b[4+n:], true
+}

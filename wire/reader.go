@@ -1,0 +1,198 @@
+package wire
+
+import (
+	"io"
+	"slices"
+	"sync"
+)
+
+// Reader reads the frames of one connection. It holds one buffer: small while it waits for a frame to begin, larger
+// and borrowed from a pool while a peer sends more than that at once. Memory grows only with the bytes that arrived,
+// whatever a header claims. A Reader is not for concurrent use.
+type Reader struct {
+	// OnBody, when set, is called once a frame when its first bytes have been read and the rest must be waited for, be
+	// it of the header or of the body. It is the place to set the read deadline of a frame; the deadline of the wait for
+	// the next one is set before Read.
+	OnBody func()
+
+	src  io.Reader
+	lim  Limits
+	kept keeper
+
+	buf      []byte // small or big
+	big      *bigBuffer
+	pos, end int  // of what is in buf and not read yet
+	told     bool // OnBody has been called for this frame
+	begun    bool // bytes of this frame have been taken out of buf
+	small    [smallBytes]byte
+}
+
+const (
+	smallBytes = 1 << 10
+	bigBytes   = 32 << 10
+	stepBytes  = 64 << 10 // a long body is read in such steps
+)
+
+type bigBuffer [bigBytes]byte
+
+var bigBuffers = sync.Pool{New: func() any { return new(bigBuffer) }}
+
+// NewReader makes a reader of src.
+func NewReader(src io.Reader, lim Limits) *Reader {
+	r := &Reader{src: src, lim: lim.withDefaults()}
+	r.buf = r.small[:]
+	return r
+}
+
+// Buffered is the number of bytes that were read from the connection and belong to frames that were not read yet.
+func (r *Reader) Buffered() int { return r.end - r.pos }
+
+// Release gives the borrowed memory back, with what is buffered. It is called when the connection is done.
+func (r *Reader) Release() { r.shrink() }
+
+// Read reads the next frame into f, which it resets first. The payload is copied into f's own memory and stays valid
+// when the reader reads on. It gives io.EOF at the end between two frames, io.ErrUnexpectedEOF at an end within one, a
+// *FrameError for a bad frame (when that is not fatal, f has the frame's header, the frame is read, and the next Read
+// reads the one behind it), and the connection's own errors as they are.
+func (r *Reader) Read(f *Frame) error {
+	f.Reset()
+	r.told, r.begun = false, false
+	if err := r.fill(HeaderBytes); err != nil {
+		return err
+	}
+	total, bad := parseHeader(r.buf[r.pos:r.end], f)
+	if bad == nil {
+		bad = checkTotal(total, &r.lim)
+	}
+	if bad != nil {
+		return r.skip(int64(total), bad)
+	}
+	if HeaderBytes+int(total) > bigBytes {
+		return r.readLong(f, int(total))
+	}
+	if err := r.fill(HeaderBytes + int(total)); err != nil {
+		return err
+	}
+	body := r.buf[r.pos+HeaderBytes : r.pos+HeaderBytes+int(total)]
+	r.pos += HeaderBytes + int(total)
+	payload, bad := parseBody(body, f, &r.lim, &r.kept)
+	if bad != nil {
+		return bad
+	}
+	f.Payload = append(f.Payload, payload...)
+	return nil
+}
+
+// readLong reads a body that does not fit into the buffer directly into the frame's memory.
+func (r *Reader) readLong(f *Frame, total int) error {
+	r.take(HeaderBytes)
+	body := slices.Grow(f.Payload[:0], min(total, r.Buffered()))
+	body = append(body, r.take(total)...)
+	if r.Buffered() == 0 {
+		r.shrink()
+	}
+	for len(body) < total {
+		body = slices.Grow(body, min(stepBytes, total-len(body)))
+		n, err := r.read(body[len(body):min(cap(body), total, len(body)+stepBytes)])
+		body = body[:len(body)+n]
+		if err != nil {
+			return err
+		}
+	}
+	payload, bad := parseBody(body, f, &r.lim, &r.kept)
+	if bad != nil {
+		return bad
+	}
+	f.Payload = payload
+	return nil
+}
+
+// skip reads past a frame that is sound but too long.
+func (r *Reader) skip(total int64, bad *FrameError) error {
+	if bad.Fatal {
+		return bad
+	}
+	r.take(HeaderBytes)
+	for total > 0 {
+		if r.Buffered() == 0 {
+			if err := r.more(); err != nil {
+				return err
+			}
+		}
+		total -= int64(len(r.take(int(min(total, bigBytes)))))
+	}
+	return bad
+}
+
+// take gives up to n of the buffered bytes, valid until the next read.
+func (r *Reader) take(n int) []byte {
+	n = min(n, r.Buffered())
+	b := r.buf[r.pos : r.pos+n]
+	r.pos += n
+	r.begun = true
+	return b
+}
+
+// fill reads until n bytes are buffered; n is at most bigBytes.
+func (r *Reader) fill(n int) error {
+	for r.Buffered() < n {
+		if err := r.more(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// more reads once into the buffer. A small buffer that is full says that the peer sends a lot: a big one takes over,
+// until all of it has been read.
+func (r *Reader) more() error {
+	switch {
+	case r.pos == r.end:
+		r.shrink()
+	case r.end == len(r.buf) && r.big == nil:
+		r.big = bigBuffers.Get().(*bigBuffer)
+		r.moveTo(r.big[:])
+	case r.pos > 0:
+		r.moveTo(r.buf)
+	}
+	n, err := r.read(r.buf[r.end:])
+	r.end += n
+	return err
+}
+
+func (r *Reader) moveTo(buf []byte) {
+	r.end = copy(buf, r.buf[r.pos:r.end])
+	r.pos, r.buf = 0, buf
+}
+
+func (r *Reader) shrink() {
+	r.pos, r.end, r.buf = 0, 0, r.small[:]
+	if r.big != nil {
+		bigBuffers.Put(r.big)
+		r.big = nil
+	}
+}
+
+// read reads at least one byte into b, or gives an error.
+func (r *Reader) read(b []byte) (int, error) {
+	within := r.begun || r.Buffered() > 0
+	if within && !r.told && r.OnBody != nil {
+		r.told = true
+		r.OnBody()
+	}
+	for range maxEmptyReads {
+		n, err := r.src.Read(b)
+		if n > 0 {
+			return n, nil
+		}
+		if err == io.EOF && within { //nolint:errorlint // io.Reader promises the bare value
+			return 0, io.ErrUnexpectedEOF
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
+	return 0, io.ErrNoProgress
+}
+
+const maxEmptyReads = 100

@@ -1,0 +1,2 @@
+// Package wire speaks the rpcx protocol: frames, codecs, compression, errors, the server and the calling connection.
+package wire
