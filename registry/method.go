@@ -1,0 +1,56 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"sort"
+)
+
+// Method is one method of a handler. It may be shared between goroutines.
+type Method struct {
+	Name  string
+	Args  reflect.Type // what NewArgs points to
+	Reply reflect.Type // what NewReply points to
+
+	newArgs  func() any
+	newReply func() any
+	call     func(ctx context.Context, args, reply any) (any, error) // nil while the method is only declared
+}
+
+var errNotOpen = errors.New("the handler is not open")
+
+// NewArgs is a pointer to a zero argument, to decode a request into.
+func (m *Method) NewArgs() any { return m.newArgs() }
+
+// NewReply is a pointer to a zero reply, to decode a response into or to pass to Call.
+func (m *Method) NewReply() any { return m.newReply() }
+
+// Call runs the method and returns the reply to encode, a pointer of the type of NewReply; nil with an error.
+//
+// args is a pointer of the type of NewArgs. reply is nil, or a pointer of the type of NewReply which a receiver's
+// method may fill and return. Both are the method's until Call returns.
+//
+// A panic of the handler is returned as a *PanicError. runtime.Goexit cannot be stopped once it is called: the
+// goroutine ends with its deferred functions, Call does not return, and Goexit of the call in ctx is told, if set.
+func (m *Method) Call(ctx context.Context, args, reply any) (res any, err error) {
+	if m.call == nil {
+		return nil, fmt.Errorf("%s: %w", m.Name, errNotOpen)
+	}
+	returned := false
+	defer func() {
+		if !returned {
+			res, err = nil, caught(ctx, recover())
+		}
+	}()
+	res, err = m.call(ctx, args, reply)
+	returned = true
+	return res, err
+}
+
+func sortMethods(methods []*Method) {
+	sort.Slice(methods, func(i, j int) bool { return methods[i].Name < methods[j].Name })
+}
+
+func mismatch(got any, want reflect.Type) error { return fmt.Errorf("got a %T, want a *%v", got, want) }

@@ -1,0 +1,33 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+)
+
+// PanicError is what became of a handler's code that panicked or called runtime.Goexit.
+type PanicError struct {
+	Value any    // what was passed to panic; nil for runtime.Goexit
+	Stack []byte // of the goroutine, with the place that panicked
+}
+
+// Error names the value without the stack.
+func (e *PanicError) Error() string {
+	if e.Value == nil {
+		return "runtime.Goexit called"
+	}
+	return fmt.Sprintf("panic: %v", e.Value)
+}
+
+// caught makes the error of a deferred function that finds its function ended early; recovered is what recover gave it.
+// Since Go 1.21 that is nil only when runtime.Goexit was called.
+func caught(ctx context.Context, recovered any) *PanicError {
+	e := &PanicError{Value: recovered, Stack: debug.Stack()}
+	if recovered == nil {
+		if c := callOf(ctx); c != nil && c.Goexit != nil {
+			c.Goexit(e)
+		}
+	}
+	return e
+}

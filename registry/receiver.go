@@ -1,0 +1,93 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+)
+
+// Receiver serves the methods of v that are of the net/rpc shape
+//
+//	func (v *T) Name(ctx context.Context, args *Args, reply *Reply) error
+//
+// where Args and Reply are any type that a codec can fill: a struct, a slice, a map; *[]byte takes raw payloads. The
+// names may be unexported, except for the method's. Methods promoted from embedded types count. Other exported methods
+// are skipped, with the reason (Service.Skipped).
+//
+// v is best a pointer. Of any other value a copy is made and served through a pointer to it, so that methods of *T
+// count as well. A nil v, and a v without any method that fits, is an error at Open.
+func Receiver(v any) *Service {
+	recv := reflect.ValueOf(v)
+	switch {
+	case v == nil:
+		return &Service{err: errors.New("receiver is nil")}
+	case recv.Kind() == reflect.Pointer && recv.IsNil():
+		return &Service{err: fmt.Errorf("receiver is a nil %T", v)}
+	case recv.Kind() != reflect.Pointer:
+		boxed := reflect.New(recv.Type())
+		boxed.Elem().Set(recv)
+		recv = boxed
+	}
+	methods, skipped := methodsOf(recv.Type())
+	if len(methods) == 0 {
+		return &Service{err: noMethods(recv.Type(), skipped)}
+	}
+	for _, m := range methods {
+		method, _ := recv.Type().MethodByName(m.Name)
+		m.call = bind(m, recv, method.Func)
+	}
+	return &Service{methods: methods, skipped: skipped}
+}
+
+// methodsOf lists the methods of a receiver's type, unbound.
+func methodsOf(t reflect.Type) (methods []*Method, skipped []Skipped) {
+	receiver := 1
+	switch t.Kind() {
+	case reflect.Interface:
+		receiver = 0 // a method of an interface has none
+	case reflect.Pointer:
+	default:
+		t = reflect.PointerTo(t)
+	}
+	for i := range t.NumMethod() {
+		method := t.Method(i)
+		if method.PkgPath != "" {
+			continue // an unexported method of an interface
+		}
+		args, reply, why := signature(method.Type, receiver)
+		if why != "" {
+			skipped = append(skipped, Skipped{Name: method.Name, Why: why})
+			continue
+		}
+		methods = append(methods, reflectMethod(method.Name, args, reply))
+	}
+	return methods, skipped
+}
+
+func reflectMethod(name string, args, reply reflect.Type) *Method {
+	return &Method{
+		Name:     name,
+		Args:     args,
+		Reply:    reply,
+		newArgs:  func() any { return reflect.New(args).Interface() },
+		newReply: func() any { return reflect.New(reply).Interface() },
+	}
+}
+
+func noMethods(t reflect.Type, skipped []Skipped) error {
+	if len(skipped) == 0 {
+		return fmt.Errorf("%v has no exported methods", t)
+	}
+	why := make([]string, len(skipped))
+	for i, s := range skipped {
+		why[i] = s.String()
+	}
+	return fmt.Errorf("%v has no method of the form (context.Context, *Args, *Reply) error: %s", t, strings.Join(why, "; "))
+}
+
+var (
+	contextType = reflect.TypeFor[context.Context]()
+	errorType   = reflect.TypeFor[error]()
+)

@@ -1,0 +1,39 @@
+package samples
+
+import (
+	"context"
+	"errors"
+
+	"github.com/easymicro/easymicro/registry"
+)
+
+func init() { registry.Plain(new(Arith)) }
+
+// Args are two operands. JSON names them a and b, msgpack A and B, as the rpcx examples do.
+type Args struct {
+	A int `json:"a"`
+	B int `json:"b"`
+}
+
+// Reply is a result.
+type Reply struct {
+	C int `json:"c"`
+}
+
+// Arith is the arithmetic service of the rpcx examples, registered as samples.arith.
+type Arith struct{}
+
+// Mul multiplies.
+func (*Arith) Mul(_ context.Context, args *Args, reply *Reply) error {
+	reply.C = args.A * args.B
+	return nil
+}
+
+// Div divides, and cuts towards zero.
+func (*Arith) Div(_ context.Context, args *Args, reply *Reply) error {
+	if args.B == 0 {
+		return errors.New("divide by zero")
+	}
+	reply.C = args.A / args.B
+	return nil
+}
