@@ -1,0 +1,232 @@
+package main
+
+import (
+	"maps"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// A row says what one package may import: packages of this module by their path in it, others by module or package path.
+// Tests may import that too, and what `tests` adds; the standard library and testLibraries are free for every test.
+type row struct {
+	ours, others, tests []string
+}
+
+// layout is the table of the architecture: a change here is a change of it. Lower layers stand first, and a package
+// imports none that stands below it. A path that ends in /* is for every package under it that has no row of its own.
+var layout = map[string]row{
+	"wire/code": {},
+
+	"wire": {
+		ours: []string{"wire/code"},
+		others: []string{
+			"github.com/go-json-experiment/json", "google.golang.org/protobuf", "github.com/apache/thrift",
+			"github.com/vmihailenco/msgpack/v5", "github.com/tinylib/msgp", "github.com/klauspost/compress",
+		},
+	},
+	"config": {
+		ours:   []string{"wire/code"},
+		others: []string{"go.yaml.in/yaml/v4", "github.com/agext/levenshtein"},
+	},
+	"registry": {ours: []string{"wire/code"}},
+
+	"wire/mux":      {},
+	"wire/wiretest": {ours: []string{"wire", "wire/code"}},
+	"config/load": {
+		ours: []string{"config"},
+		others: []string{
+			"github.com/spf13/viper", "github.com/spf13/pflag", "github.com/go-viper/mapstructure/v2", "go.yaml.in/yaml/v4",
+		},
+	},
+	"config/watch":          {others: []string{"github.com/fsnotify/fsnotify"}},
+	"registry/registrytest": {ours: []string{"registry", "wire/code"}},
+	"policies": {
+		ours: []string{"config", "wire/code"},
+		others: []string{
+			"github.com/sony/gobreaker/v2", "github.com/juju/ratelimit", "github.com/cespare/xxhash/v2",
+		},
+	},
+	"schema": {
+		ours:   []string{"config", "registry"},
+		others: []string{"github.com/invopop/jsonschema"},
+		tests:  []string{"go.yaml.in/yaml/v4", "github.com/santhosh-tekuri/jsonschema/v6"},
+	},
+
+	"host/telemetry": {
+		ours:   []string{"wire", "wire/code"},
+		others: []string{"github.com/prometheus/client_golang", "github.com/lmittmann/tint", "golang.org/x/term"},
+	},
+	"host/gateway": {ours: []string{"wire", "wire/code"}},
+	"host/admin":   {ours: []string{"config", "host/telemetry", "wire/code"}},
+	"host": {
+		ours: []string{
+			"wire/code", "wire", "wire/mux", "config", "config/load", "config/watch", "registry", "policies", "schema",
+			"host/telemetry", "host/gateway", "host/admin",
+		},
+		others: []string{"golang.org/x/sync"},
+	},
+	"host/hosttest": {ours: []string{"host", "config", "config/load", "registry", "wire", "wire/code", "host/admin"}},
+
+	"cmd/easymicro/cli": {
+		ours: []string{
+			"wire/code", "wire", "config", "config/load", "config/watch", "registry", "policies", "schema",
+			"host", "host/telemetry", "host/gateway", "host/admin",
+		},
+		others: []string{
+			"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/lmittmann/tint", "golang.org/x/term",
+			"golang.org/x/sync", "go.yaml.in/yaml/v4",
+		},
+		tests: []string{"samples/*"},
+	},
+	"cmd/easymicro": {
+		ours:  []string{"cmd/easymicro/cli", "samples/*"},
+		tests: []string{"config", "registry", "schema", "host"},
+	},
+
+	"samples": {},
+	"samples/*": {
+		ours:  []string{"registry", "wire/code", "samples/*"},
+		tests: []string{"wire", "config", "config/load", "host", "host/admin", "cmd/easymicro/cli", "github.com/prometheus"},
+	},
+	"samples/serialize": {
+		ours:   []string{"registry", "wire/code", "samples/*"},
+		others: []string{"google.golang.org/protobuf", "github.com/apache/thrift"},
+		tests:  []string{"wire", "config", "config/load", "host"},
+	},
+	"samples/serialize/*": {
+		ours:   []string{"registry", "wire/code", "samples/*"},
+		others: []string{"google.golang.org/protobuf", "github.com/apache/thrift"},
+	},
+}
+
+// testPackages are made for tests, and no other code may import them.
+var testPackages = []string{"wire/wiretest", "registry/registrytest", "host/hosttest"}
+
+// testLibraries may be used by every test and by testPackages, and by nothing else.
+var testLibraries = []string{
+	"go.uber.org/goleak", "github.com/google/go-cmp", "pgregory.net/rapid", "github.com/rogpeppe/go-internal/testscript",
+}
+
+// light packages are what programs import that are no hosts: they bring none of the heavy ones along.
+var (
+	light = []string{"registry", "config", "wire/client", "wire"}
+	heavy = []string{
+		"go.etcd.io/etcd", "github.com/spf13/viper", "github.com/spf13/cobra", "github.com/prometheus/client_golang",
+		"github.com/fsnotify/fsnotify", "host", "host/*",
+	}
+)
+
+// Folders at the top; what begins with a dot and what .gitignore names are no part of the tree.
+var topLevel = []string{"cmd", "host", "config", "wire", "policies", "registry", "samples", "schema", "THIRD_PARTY"}
+
+func TestEveryPackageStandsInTheTable(t *testing.T) {
+	for _, p := range packages(t) {
+		if _, ok := rowOf(p.Path); !ok {
+			t.Errorf("package %s has no row in layout_test.go: move its code into a package of the table, "+
+				"or add the row and say in one sentence what the package does", p.Path)
+		}
+	}
+}
+
+func TestImportsAreDeclared(t *testing.T) {
+	for _, p := range packages(t) {
+		r, _ := rowOf(p.Path)
+		allowed := slices.Concat(r.ours, r.others)
+		if slices.Contains(testPackages, p.Path) {
+			allowed = slices.Concat(allowed, testPackages, testLibraries)
+		}
+		for _, imported := range p.Imports {
+			if !declared(imported, allowed) {
+				t.Errorf("%s imports %s, which its row in layout_test.go does not declare: do without it, "+
+					"or change the architecture there", p.Path, imported)
+			}
+		}
+		allowed = slices.Concat(allowed, r.tests, testPackages, testLibraries, []string{p.Path})
+		for _, imported := range p.TestImports {
+			if !declared(imported, allowed) {
+				t.Errorf("a test of %s imports %s, which its row in layout_test.go does not declare: do without it, "+
+					"or add it to the row's tests", p.Path, imported)
+			}
+		}
+	}
+}
+
+func TestTheTableHasNoCycle(t *testing.T) {
+	var visit func(p string, above []string)
+	visit = func(p string, above []string) {
+		if slices.Contains(above, p) {
+			t.Fatalf("the table lets %s import itself: %s", p, strings.Join(append(above, p), " → "))
+		}
+		for _, imported := range layout[p].ours {
+			if imported == p && strings.HasSuffix(p, "/*") {
+				continue // siblings; the compiler sees to it that they form no cycle
+			}
+			if _, ok := layout[imported]; !ok {
+				t.Errorf("the row of %s names %s, which has no row", p, imported)
+			}
+			visit(imported, append(slices.Clone(above), p))
+		}
+	}
+	for _, p := range slices.Sorted(maps.Keys(layout)) {
+		visit(p, nil)
+	}
+}
+
+func TestLightPackagesBringNothingHeavy(t *testing.T) {
+	for _, p := range packages(t) {
+		if !slices.Contains(light, p.Path) {
+			continue
+		}
+		for _, dep := range p.Deps {
+			if declared(dep, heavy) {
+				t.Errorf("whoever imports %s gets %s with it: follow the imports with `go mod why -vendor %[2]s` and cut one", p.Path, dep)
+			}
+		}
+	}
+}
+
+func TestTopLevelFoldersAreFixed(t *testing.T) {
+	entries, err := os.ReadDir(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ignored := ignoredFolders(t)
+	for _, e := range entries {
+		switch name := e.Name(); {
+		case strings.HasPrefix(name, "."), slices.Contains(ignored, name):
+		case e.IsDir() && !slices.Contains(topLevel, name):
+			t.Errorf("folder %s at the top: everything finds its place inside %s", name, strings.Join(topLevel, ", "))
+		case !e.IsDir() && path.Ext(name) == ".go":
+			t.Errorf("%s at the top: the root has no package", name)
+		case name == "go.work":
+			t.Error("go.work: nested modules are built on their own")
+		}
+	}
+}
+
+func rowOf(p string) (row, bool) {
+	if r, ok := layout[p]; ok {
+		return r, true
+	}
+	for dir := path.Dir(p); dir != "."; dir = path.Dir(dir) {
+		if r, ok := layout[dir+"/*"]; ok {
+			return r, true
+		}
+	}
+	return row{}, false
+}
+
+// declared tells whether an import is allowed: ours are named one by one, or many by a path that ends in /*;
+// a path of others stands for all below it.
+func declared(imported string, allowed []string) bool {
+	return slices.ContainsFunc(allowed, func(a string) bool {
+		above, many := strings.CutSuffix(a, "*")
+		if !many && strings.Contains(a, ".") {
+			above, many = a+"/", true
+		}
+		return imported == a || many && strings.HasPrefix(imported, above)
+	})
+}
