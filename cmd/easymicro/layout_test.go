@@ -86,7 +86,7 @@ var layout = map[string]row{
 		tests: []string{"config", "registry", "schema", "host"},
 	},
 
-	"samples": {},
+	"samples": {ours: []string{"registry", "wire/code"}},
 	"samples/*": {
 		ours:  []string{"registry", "wire/code", "samples/*"},
 		tests: []string{"wire", "config", "config/load", "host", "host/admin", "cmd/easymicro/cli", "github.com/prometheus"},

@@ -75,7 +75,7 @@ func TestFilesAndFunctionsStayShort(t *testing.T) {
 
 func TestOnlyHandlersHaveAnInit(t *testing.T) {
 	for _, p := range packages(t) {
-		if strings.HasPrefix(p.Path, "samples/") {
+		if strings.HasPrefix(p.Path+"/", "samples/") {
 			continue
 		}
 		for _, f := range parse(t, p) {
@@ -95,7 +95,9 @@ func TestGoModReplacesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var mod struct{ Replace []struct{ Old struct{ Path string } } }
+	var mod struct {
+		Replace []struct{ Old struct{ Path string } }
+	}
 	if err := json.Unmarshal(out, &mod); err != nil {
 		t.Fatal(err)
 	}
