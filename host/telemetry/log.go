@@ -106,7 +106,9 @@ type derived struct {
 	handler slog.Handler
 }
 
-func (h *liveHandler) Enabled(_ context.Context, l slog.Level) bool { return l >= h.control.level.Level() }
+func (h *liveHandler) Enabled(_ context.Context, l slog.Level) bool {
+	return l >= h.control.level.Level()
+}
 
 func (h *liveHandler) Handle(ctx context.Context, r slog.Record) error {
 	f := h.control.format.Load()

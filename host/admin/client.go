@@ -1,0 +1,252 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	// DefaultAddress is where a host's admin listener is when nothing else is said.
+	DefaultAddress = "127.0.0.1:8970"
+
+	clientTimeout  = 30 * time.Second
+	maxAnswerBytes = 64 << 20
+)
+
+// Client asks the admin API of a host. Its methods fail with an *Unreachable when no host answered, and with an *Error
+// when one answered with an error. The zero value asks at DefaultAddress. It may be shared.
+type Client struct {
+	Address string // host:port, tcp://host:port, http://, https://, or unix:///path
+	Token   string
+	Timeout time.Duration // of one request; default 30s
+}
+
+// Unreachable is the error of a request that no host answered.
+type Unreachable struct {
+	Address string
+	Err     error
+}
+
+// Error says where nobody answered, and why.
+func (e *Unreachable) Error() string {
+	return fmt.Sprintf("cannot reach the host's admin listener at %s: %v", e.Address, e.Err)
+}
+
+// Unwrap is the cause.
+func (e *Unreachable) Unwrap() error { return e.Err }
+
+// CodeUnexpected is the code of an *Error that the client makes of an answer that no easymicro host gives.
+const CodeUnexpected = "unexpected_answer"
+
+// Status is the state of the host.
+func (c *Client) Status(ctx context.Context) (*Status, error) {
+	return get[Status](ctx, c, "/api/v1/status", nil)
+}
+
+// Services are the services of the host, with their methods.
+func (c *Client) Services(ctx context.Context) ([]Service, error) {
+	list, err := get[serviceList](ctx, c, "/api/v1/services", nil)
+	if err != nil {
+		return nil, err
+	}
+	return list.Services, nil
+}
+
+// Rules are the rules in force.
+func (c *Client) Rules(ctx context.Context) ([]Rule, error) {
+	list, err := get[ruleList](ctx, c, "/api/v1/rules", nil)
+	if err != nil {
+		return nil, err
+	}
+	return list.Rules, nil
+}
+
+// Explain says what applies to a call.
+func (c *Client) Explain(ctx context.Context, q ExplainQuery) (*Explanation, error) {
+	v := url.Values{"service": {q.Service}, "method": {q.Method}}
+	if q.Caller != "" {
+		v.Set("caller", q.Caller)
+	}
+	if q.Peer.IsValid() {
+		v.Set("peer", q.Peer.String())
+	}
+	return get[Explanation](ctx, c, "/api/v1/explain", v)
+}
+
+// ExplainRule shows a rule as it was in a revision; 0 is the one in force.
+func (c *Client) ExplainRule(ctx context.Context, name string, revision int) (*RuleExplanation, error) {
+	v := url.Values{"rule": {name}}
+	if revision != 0 {
+		v.Set("revision", strconv.Itoa(revision))
+	}
+	return get[RuleExplanation](ctx, c, "/api/v1/explain", v)
+}
+
+// Revisions are the revisions that the host remembers, the newest first.
+func (c *Client) Revisions(ctx context.Context) ([]Revision, error) {
+	list, err := get[revisionList](ctx, c, "/api/v1/revisions", nil)
+	if err != nil {
+		return nil, err
+	}
+	return list.Revisions, nil
+}
+
+// Revision is one revision.
+func (c *Client) Revision(ctx context.Context, number int) (*Revision, error) {
+	return get[Revision](ctx, c, "/api/v1/revisions/"+strconv.Itoa(number), nil)
+}
+
+// Refusals are the last refusals, the newest first.
+func (c *Client) Refusals(ctx context.Context, q RefusalQuery) ([]Refusal, error) {
+	v := url.Values{}
+	if q.Caller != "" {
+		v.Set("caller", q.Caller)
+	}
+	if !q.Since.IsZero() {
+		v.Set("since", q.Since.UTC().Format(time.RFC3339Nano))
+	}
+	list, err := get[refusalList](ctx, c, "/api/v1/refusals", v)
+	if err != nil {
+		return nil, err
+	}
+	return list.Refusals, nil
+}
+
+// Reload makes the host read its files. Files with problems are an *Error with CodeRejected and the problems.
+func (c *Client) Reload(ctx context.Context, force bool) (*Revision, error) {
+	v := url.Values{}
+	if force {
+		v.Set("force", "true")
+	}
+	var rev Revision
+	return &rev, c.ask(ctx, http.MethodPost, "/api/v1/reload", v, &rev)
+}
+
+// Ready asks whether the host is ready, with all checks.
+func (c *Client) Ready(ctx context.Context) (*Readiness, error) {
+	return get[Readiness](ctx, c, "/readyz", url.Values{"verbose": {"true"}})
+}
+
+func get[T any](ctx context.Context, c *Client, path string, query url.Values) (*T, error) {
+	var answer T
+	if err := c.ask(ctx, http.MethodGet, path, query, &answer); err != nil {
+		return nil, err
+	}
+	return &answer, nil
+}
+
+func (c *Client) ask(ctx context.Context, method, path string, query url.Values, answer any) error {
+	t, err := parseTarget(c.Address)
+	if err != nil {
+		return &Unreachable{c.Address, err}
+	}
+	timeout := c.Timeout
+	if timeout <= 0 {
+		timeout = clientTimeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, t.base+path, nil)
+	if err != nil {
+		return &Unreachable{t.shown, err}
+	}
+	req.URL.RawQuery = query.Encode()
+	req.Header.Set("Accept", "application/json")
+	if c.Token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.Token)
+	}
+	res, err := t.client().Do(req)
+	if err != nil {
+		return &Unreachable{t.shown, cause(err)}
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswerBytes))
+	if err != nil {
+		return &Unreachable{t.shown, fmt.Errorf("the answer broke off: %w", err)}
+	}
+	return decode(t, res, body, answer)
+}
+
+func decode(t target, res *http.Response, body []byte, answer any) error {
+	kind, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type"))
+	switch {
+	case kind == "application/problem+json":
+		var e Error
+		if json.Unmarshal(body, &e) == nil && e.Code != "" {
+			return &e
+		}
+	case kind == "application/json" && (res.StatusCode == http.StatusOK || res.StatusCode == http.StatusServiceUnavailable):
+		if json.Unmarshal(body, answer) == nil {
+			return nil
+		}
+	}
+	return &Error{
+		Type: "about:blank", Title: "Unexpected Answer", Status: res.StatusCode, Code: CodeUnexpected,
+		Detail: fmt.Sprintf("%s answered %s, which is not an answer of a host's admin listener", t.shown, strconv.Quote(res.Status)),
+		Help: "is the address that of admin.address?",
+	}
+}
+
+// cause is err without the address and method that http puts before it, since Unreachable says it.
+func cause(err error) error {
+	if u, ok := err.(*url.Error); ok { //nolint:errorlint // Do gives nothing else, and only the outermost is dropped
+		return u.Err
+	}
+	return err
+}
+
+// target is where and how to ask.
+type target struct {
+	base, shown string
+	socket      string
+}
+
+func parseTarget(address string) (target, error) {
+	if address == "" {
+		address = DefaultAddress
+	}
+	scheme, rest, ok := strings.Cut(address, "://")
+	if !ok {
+		scheme, rest = "tcp", address
+	}
+	switch scheme {
+	case "unix":
+		return target{base: "http://localhost", shown: address, socket: rest}, nil
+	case "http", "https":
+		return target{base: strings.TrimSuffix(address, "/"), shown: address}, nil
+	case "tcp":
+		host, port, err := net.SplitHostPort(rest)
+		if err != nil {
+			return target{}, fmt.Errorf("%q is not host:port", rest)
+		}
+		if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+			host = "127.0.0.1" // what listens everywhere listens here
+		}
+		return target{base: "http://" + net.JoinHostPort(host, port), shown: net.JoinHostPort(host, port)}, nil
+	}
+	return target{}, fmt.Errorf("%s:// is not a way to a host: want host:port, http://, https:// or unix://", scheme)
+}
+
+// client follows no redirect and no proxy, which might take the token elsewhere, and keeps no connection.
+func (t target) client() *http.Client {
+	tr := &http.Transport{DisableKeepAlives: true}
+	if t.socket != "" {
+		tr.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			var d net.Dialer
+			return d.DialContext(ctx, "unix", t.socket)
+		}
+	}
+	return &http.Client{
+		Transport:     tr,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}

@@ -1,0 +1,71 @@
+package admin
+
+import (
+	"fmt"
+	"net/http"
+)
+
+// Codes of the errors of the API.
+const (
+	CodeBadRequest       = "bad_request"
+	CodeUnauthenticated  = "unauthenticated"
+	CodeForbidden        = "forbidden"
+	CodeNotFound         = "not_found"
+	CodeMethodNotAllowed = "method_not_allowed"
+	CodeRejected         = "rejected" // the files were read and refused; Problems says why
+	CodeUnavailable      = "unavailable"
+	CodeInternal         = "internal"
+)
+
+var codeStatus = map[string]int{
+	CodeBadRequest:       http.StatusBadRequest,
+	CodeUnauthenticated:  http.StatusUnauthorized,
+	CodeForbidden:        http.StatusForbidden,
+	CodeNotFound:         http.StatusNotFound,
+	CodeMethodNotAllowed: http.StatusMethodNotAllowed,
+	CodeRejected:         http.StatusUnprocessableEntity,
+	CodeUnavailable:      http.StatusServiceUnavailable,
+	CodeInternal:         http.StatusInternalServerError,
+}
+
+// Error is an answer that is an error, as application/problem+json (RFC 9457).
+type Error struct {
+	Type     string    `json:"type"`
+	Title    string    `json:"title"`
+	Status   int       `json:"status"`
+	Code     string    `json:"code"`
+	Detail   string    `json:"detail"`
+	Help     string    `json:"help,omitempty"` // what to do about it
+	Problems []Problem `json:"problems,omitempty"`
+}
+
+// Errorf makes an error; the code decides the HTTP status.
+func Errorf(code, format string, args ...any) *Error {
+	status, ok := codeStatus[code]
+	if !ok {
+		status = http.StatusInternalServerError
+	}
+	return &Error{
+		Type: "about:blank", Title: http.StatusText(status), Status: status, Code: code, Detail: fmt.Sprintf(format, args...),
+	}
+}
+
+// WithHelp sets what to do about the error and returns it.
+func (e *Error) WithHelp(format string, args ...any) *Error {
+	e.Help = fmt.Sprintf(format, args...)
+	return e
+}
+
+// WithProblems sets the problems found and returns the error.
+func (e *Error) WithProblems(p []Problem) *Error {
+	e.Problems = p
+	return e
+}
+
+// Error is the detail and what to do.
+func (e *Error) Error() string {
+	if e.Help == "" {
+		return e.Detail
+	}
+	return e.Detail + " (" + e.Help + ")"
+}

@@ -1,0 +1,103 @@
+package admin
+
+import (
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// params are the query parameters of a request, each known and given at most once.
+type params map[string]string
+
+func readParams(query string, known []string) (params, error) {
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return nil, Errorf(CodeBadRequest, "the query cannot be read").WithHelp("escape %%, & and ; in values")
+	}
+	p := make(params, len(values))
+	for name, v := range values {
+		if !slices.Contains(known, name) {
+			e := Errorf(CodeBadRequest, "unknown query parameter %q", name)
+			if len(known) == 0 {
+				return nil, e.WithHelp("there are none here")
+			}
+			return nil, e.WithHelp("known: %s", strings.Join(known, ", "))
+		}
+		if len(v) > 1 {
+			return nil, Errorf(CodeBadRequest, "query parameter %q is given %d times", name, len(v)).WithHelp("give it once")
+		}
+		p[name] = v[0]
+	}
+	return p, nil
+}
+
+func badValue(name, value, want string) error {
+	return Errorf(CodeBadRequest, "%s: cannot read %q", name, value).WithHelp("want %s", want)
+}
+
+// flag is true for ?name, ?name=true and ?name=1.
+func (p params) flag(name string) (bool, error) {
+	v, ok := p[name]
+	if !ok || v == "" {
+		return ok, nil
+	}
+	b, err := strconv.ParseBool(v)
+	if err != nil {
+		return false, badValue(name, v, "true or false")
+	}
+	return b, nil
+}
+
+func (p params) revision(name string) (int, error) {
+	v, ok := p[name]
+	if !ok {
+		return 0, nil
+	}
+	return parseRevision(name, v)
+}
+
+func parseRevision(name, v string) (int, error) {
+	n, err := strconv.Atoi(strings.TrimPrefix(v, "r"))
+	if err != nil || n < 1 {
+		return 0, badValue(name, v, "the number of a revision, such as 42")
+	}
+	return n, nil
+}
+
+func (p params) peer(name string) (netip.Addr, error) {
+	v := p[name]
+	if v == "" {
+		return netip.Addr{}, nil
+	}
+	a, err := netip.ParseAddr(v)
+	if err != nil {
+		return netip.Addr{}, badValue(name, v, "an IP address")
+	}
+	return a.Unmap(), nil
+}
+
+// since reads a point in time, or how long ago it was.
+func (p params) since(name string, now time.Time) (time.Time, error) {
+	v := p[name]
+	if v == "" {
+		return time.Time{}, nil
+	}
+	if d, err := time.ParseDuration(v); err == nil && d >= 0 {
+		return now.Add(-d), nil
+	}
+	if t, err := time.Parse(time.RFC3339, v); err == nil {
+		return t, nil
+	}
+	return time.Time{}, badValue(name, v, "how long ago, such as 10m, or a time, such as 2026-01-02T15:04:05Z")
+}
+
+// shown is text of a client, cut to what an error may repeat.
+func shown(s string) string {
+	if len(s) > 64 {
+		s = s[:64] + "…"
+	}
+	return strconv.Quote(s)
+}

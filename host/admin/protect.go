@@ -1,0 +1,96 @@
+package admin
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+)
+
+// protect is what every request goes through: headers that keep browsers from making more of an answer than it is, a
+// Host header that names this machine on loopback, and no changes from other sites.
+func protect(next http.Handler) http.Handler {
+	cross := http.NewCrossOriginProtection()
+	cross.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		refuse(w, r, Errorf(CodeForbidden, "a page of another site may not change a host"))
+	}))
+	next = cross.Handler(next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Cache-Control", "no-store")
+		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("X-Frame-Options", "DENY")
+		if onLoopback(r) && !namesThisMachine(r.Host) {
+			// A name that an attacker's DNS turned to 127.0.0.1 makes a browser send his page's requests here.
+			refuse(w, r, Errorf(CodeForbidden, "the Host header does not name this machine").
+				WithHelp("use localhost or the IP address"))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func refuse(w http.ResponseWriter, r *http.Request, e *Error) { (&api{}).fail(w, r, e) }
+
+// requireToken lets those in who have the token; without one configured, those on this machine.
+func requireToken(token func() (string, bool), next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var want string
+		var required bool
+		if token != nil {
+			want, required = token()
+		}
+		switch {
+		case required && !carries(r, want):
+			w.Header().Set("WWW-Authenticate", `Bearer realm="easymicro admin"`)
+			refuse(w, r, Errorf(CodeUnauthenticated, "the admin token is missing or wrong").
+				WithHelp("send Authorization: Bearer with the content of admin.tokenFile"))
+		case !required && !onLoopback(r) && !onUnix(r):
+			refuse(w, r, Errorf(CodeForbidden, "without a token the admin API answers on this machine only").
+				WithHelp("set admin.tokenFile"))
+		default:
+			next.ServeHTTP(w, r)
+		}
+	})
+}
+
+// carries compares hashes, so that the time tells nothing of the token, nor of its length.
+func carries(r *http.Request, want string) bool {
+	scheme, got, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	a, b := sha256.Sum256([]byte(strings.TrimSpace(got))), sha256.Sum256([]byte(want))
+	return subtle.ConstantTimeCompare(a[:], b[:]) == 1 && strings.EqualFold(scheme, "Bearer") && want != ""
+}
+
+func localAddr(r *http.Request) net.Addr {
+	a, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	return a
+}
+
+func onLoopback(r *http.Request) bool {
+	tcp, ok := localAddr(r).(*net.TCPAddr)
+	return ok && tcp.IP.IsLoopback()
+}
+
+func onUnix(r *http.Request) bool {
+	_, ok := localAddr(r).(*net.UnixAddr)
+	return ok
+}
+
+// namesThisMachine takes any IP address, since a page of another site cannot have one as its name without being there.
+func namesThisMachine(hostport string) bool {
+	host := hostport
+	if h, _, err := net.SplitHostPort(hostport); err == nil {
+		host = h
+	}
+	host = strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return true
+	}
+	_, err := netip.ParseAddr(host)
+	return err == nil
+}

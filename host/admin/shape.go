@@ -1,0 +1,185 @@
+package admin
+
+import (
+	"encoding"
+	"encoding/json"
+	"reflect"
+	"strings"
+	"time"
+)
+
+// maxDepth ends types that contain themselves.
+const maxDepth = 6
+
+// Shape is what a value looks like in JSON.
+type Shape struct {
+	Type   string  `json:"type"`             // object, array, map, string, number, integer, boolean, bytes, time, any
+	Go     string  `json:"go,omitempty"`     // the Go type, such as samples.Args
+	Fields []Field `json:"fields,omitempty"` // of an object
+	Items  *Shape  `json:"items,omitempty"`  // of an array or a map
+}
+
+// Field is one field of an object.
+type Field struct {
+	Name     string `json:"name"` // as JSON has it
+	Optional bool   `json:"optional,omitempty"`
+	Shape
+}
+
+var (
+	timeType      = reflect.TypeFor[time.Time]()
+	textType      = reflect.TypeFor[encoding.TextMarshaler]()
+	marshalerType = reflect.TypeFor[json.Marshaler]()
+)
+
+// ShapeOf is the shape of a Go type; a nil type is any.
+func ShapeOf(t reflect.Type) Shape { return shapeOf(t, 0) }
+
+func shapeOf(t reflect.Type, depth int) Shape {
+	if t == nil {
+		return Shape{Type: "any"}
+	}
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	s := Shape{Type: typeWord(t)}
+	if t.PkgPath() != "" {
+		s.Go = t.String()
+	}
+	if depth >= maxDepth {
+		return s
+	}
+	switch s.Type {
+	case "object":
+		s.Fields = fieldsOf(t, depth+1)
+	case "array", "map":
+		items := shapeOf(t.Elem(), depth+1)
+		s.Items = &items
+	}
+	return s
+}
+
+func typeWord(t reflect.Type) string {
+	switch {
+	case t == timeType:
+		return "time"
+	case t.Implements(textType) || reflect.PointerTo(t).Implements(textType):
+		return "string"
+	case t.Kind() != reflect.Struct && (t.Implements(marshalerType) || reflect.PointerTo(t).Implements(marshalerType)):
+		return "any"
+	}
+	switch t.Kind() {
+	case reflect.Struct:
+		return "object"
+	case reflect.Map:
+		return "map"
+	case reflect.Slice, reflect.Array:
+		if t.Elem().Kind() == reflect.Uint8 {
+			return "bytes"
+		}
+		return "array"
+	case reflect.String:
+		return "string"
+	case reflect.Bool:
+		return "boolean"
+	case reflect.Float32, reflect.Float64:
+		return "number"
+	case reflect.Interface, reflect.Func, reflect.Chan, reflect.UnsafePointer, reflect.Complex64, reflect.Complex128:
+		return "any"
+	}
+	return "integer"
+}
+
+func fieldsOf(t reflect.Type, depth int) []Field {
+	var fields []Field
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
+		switch {
+		case name == "-" && options == "":
+			continue
+		case f.Anonymous && name == "":
+			fields = append(fields, embedded(f.Type, depth)...)
+			continue
+		case !f.IsExported():
+			continue
+		}
+		if p := protoName(f.Tag.Get("protobuf")); p != "" {
+			name = p
+		}
+		if name == "" {
+			name = f.Name
+		}
+		fields = append(fields, Field{
+			Name: name, Optional: f.Type.Kind() == reflect.Pointer || strings.Contains(options, "omit"), Shape: shapeOf(f.Type, depth),
+		})
+	}
+	return fields
+}
+
+func embedded(t reflect.Type, depth int) []Field {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if t.Kind() != reflect.Struct || depth >= maxDepth {
+		return nil
+	}
+	return fieldsOf(t, depth+1)
+}
+
+// protoName is the name that protojson gives to a field of a generated message, whose json tag says otherwise.
+func protoName(tag string) string {
+	var name string
+	for part := range strings.SplitSeq(tag, ",") {
+		if n, ok := strings.CutPrefix(part, "json="); ok {
+			return n
+		}
+		if n, ok := strings.CutPrefix(part, "name="); ok {
+			name = n
+		}
+	}
+	return name
+}
+
+// Example is a value of the shape, with small values that differ from field to field.
+func (s Shape) Example() json.RawMessage {
+	n := 0
+	return json.RawMessage(s.append(nil, &n))
+}
+
+func (s Shape) append(dst []byte, n *int) []byte {
+	switch s.Type {
+	case "object":
+		dst = append(dst, '{')
+		for i, f := range s.Fields {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			name, _ := json.Marshal(f.Name)
+			dst = append(append(dst, name...), ':')
+			dst = f.append(dst, n)
+		}
+		return append(dst, '}')
+	case "array":
+		dst = append(dst, '[')
+		if s.Items != nil {
+			dst = s.Items.append(dst, n)
+		}
+		return append(dst, ']')
+	case "map":
+		return append(dst, "{}"...)
+	case "string":
+		return append(dst, `"text"`...)
+	case "bytes":
+		return append(dst, `"Ynl0ZXM="`...)
+	case "boolean":
+		return append(dst, "true"...)
+	case "time":
+		return append(dst, `"2026-01-02T15:04:05Z"`...)
+	case "number", "integer":
+		*n++
+		number, _ := json.Marshal(*n)
+		return append(dst, number...)
+	}
+	return append(dst, "null"...)
+}

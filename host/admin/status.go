@@ -1,0 +1,149 @@
+package admin
+
+import "time"
+
+// Status is the state of a host: what its files say, what runs, and what the last attempt to bring one to the other
+// came to.
+type Status struct {
+	Host           string          `json:"host"`
+	Version        string          `json:"version"`
+	StartedAt      time.Time       `json:"started_at"`
+	UptimeSeconds  float64         `json:"uptime_seconds"`
+	Ready          bool            `json:"ready"`
+	Draining       bool            `json:"draining"`
+	Checks         []Check         `json:"checks"`
+	Policies       Policies        `json:"policies"`
+	Watch          Watch           `json:"watch"`
+	PendingRestart []Pending       `json:"pending_restart"`
+	Listeners      []Listener      `json:"listeners"`
+	Services       []ServiceStatus `json:"services"`
+	Breakers       []Breaker       `json:"breakers"`
+	Limiters       []Limiter       `json:"limiters"`
+	Warnings       []Problem       `json:"warnings"`
+}
+
+// Policies has the three parts of the state of a set.
+type Policies struct {
+	Desired     Desired `json:"desired"`
+	Running     Running `json:"running"`
+	LastAttempt Attempt `json:"last_attempt"`
+	InSync      bool    `json:"in_sync"` // what runs is what the files say
+}
+
+// Desired is what the files say.
+type Desired struct {
+	Hash  string   `json:"hash"`
+	Files []string `json:"files,omitempty"`
+}
+
+// Running is what is in force.
+type Running struct {
+	Revision  int       `json:"revision"`
+	Hash      string    `json:"hash"`
+	AppliedAt time.Time `json:"applied_at"`
+	Source    string    `json:"source"`
+	Rules     int       `json:"rules"`
+}
+
+// Attempt is the last try to apply a set.
+type Attempt struct {
+	At       time.Time `json:"at,omitzero"`
+	Source   string    `json:"source,omitempty"`
+	Result   string    `json:"result,omitempty"` // applied, rejected, unchanged
+	Revision int       `json:"revision,omitempty"`
+	Hash     string    `json:"hash,omitempty"`
+	Error    string    `json:"error,omitempty"` // when it failed without a place in a file
+	Problems []Problem `json:"problems,omitempty"`
+}
+
+// Problem is one thing that is wrong in a file.
+type Problem struct {
+	File       string `json:"file,omitempty"`
+	Line       int    `json:"line,omitempty"`
+	Column     int    `json:"column,omitempty"`
+	Path       string `json:"path,omitempty"`
+	Message    string `json:"message"`
+	Suggestion string `json:"suggestion,omitempty"`
+	Warning    bool   `json:"warning,omitempty"`
+}
+
+// Watch is the health of file watching.
+type Watch struct {
+	Mode        string    `json:"mode,omitempty"` // events, poll
+	Healthy     bool      `json:"healthy"`
+	Error       string    `json:"error,omitempty"`
+	Directories []string  `json:"directories,omitempty"`
+	LastEvent   time.Time `json:"last_event,omitzero"`
+	LastPoll    time.Time `json:"last_poll,omitzero"`
+}
+
+// Pending is a setting that takes effect at the next start.
+type Pending struct {
+	Field    string `json:"field"`
+	Running  string `json:"running,omitempty"`
+	Desired  string `json:"desired,omitempty"`
+	Position string `json:"position,omitempty"` // file:line
+}
+
+// Listener is one address that the host listens on.
+type Listener struct {
+	Name        string   `json:"name"`
+	Address     string   `json:"address"` // as bound: with the port that the system chose
+	Protocols   []string `json:"protocols"`
+	Connections int      `json:"connections"`
+	Local       bool     `json:"local"` // reachable from this machine only
+}
+
+// ServiceStatus is one service in short; Service has its methods.
+type ServiceStatus struct {
+	Name     string   `json:"name"`
+	Handler  string   `json:"handler"`
+	Aliases  []string `json:"aliases,omitempty"`
+	Methods  []string `json:"methods"`
+	Ready    bool     `json:"ready"`
+	Detail   string   `json:"detail,omitempty"` // why it is not ready
+	InFlight int      `json:"in_flight"`
+}
+
+// Breaker is the state of one circuit breaker.
+type Breaker struct {
+	Rule     string    `json:"rule"`
+	Target   string    `json:"target"`
+	State    string    `json:"state"` // closed, half_open, open
+	Since    time.Time `json:"since,omitzero"`
+	Until    time.Time `json:"until,omitzero"` // when an open one lets probes through
+	Cause    string    `json:"cause,omitempty"`
+	Mode     string    `json:"mode,omitempty"`
+	Position string    `json:"position,omitempty"`
+}
+
+// Limiter is the state of one rate limit or concurrency limit.
+type Limiter struct {
+	Rule      string  `json:"rule"`
+	Kind      string  `json:"kind"`
+	Key       string  `json:"key,omitempty"`
+	Tokens    float64 `json:"tokens,omitempty"`
+	Burst     float64 `json:"burst,omitempty"`
+	Keys      int     `json:"keys,omitempty"`
+	Evictions uint64  `json:"evictions,omitempty"`
+	InFlight  int     `json:"in_flight,omitempty"`
+	Queued    int     `json:"queued,omitempty"`
+	Max       int     `json:"max,omitempty"`
+	State     string  `json:"state,omitempty"` // for people: "0.3 of 1000 tokens"
+	Mode      string  `json:"mode,omitempty"`
+	Position  string  `json:"position,omitempty"`
+}
+
+// Check is one condition of readiness. Detail may tell of the inside of a host: it is shown in the status, and not by
+// /readyz, which needs no token.
+type Check struct {
+	Name   string `json:"name"`
+	OK     bool   `json:"ok"`
+	Detail string `json:"detail,omitempty"`
+}
+
+// Readiness is the answer of /readyz; Checks has those that fail, or all when ?verbose was asked.
+type Readiness struct {
+	Ready  bool    `json:"ready"`
+	Checks []Check `json:"checks,omitempty"`
+}
