@@ -192,7 +192,7 @@ func decode(t target, res *http.Response, body []byte, answer any) error {
 	return &Error{
 		Type: "about:blank", Title: "Unexpected Answer", Status: res.StatusCode, Code: CodeUnexpected,
 		Detail: fmt.Sprintf("%s answered %s, which is not an answer of a host's admin listener", t.shown, strconv.Quote(res.Status)),
-		Help: "is the address that of admin.address?",
+		Help:   "is the address that of admin.address?",
 	}
 }
 

@@ -20,25 +20,33 @@ type Options struct {
 // one it answers only on loopback addresses and unix sockets.
 func Handler(h Host, o Options) http.Handler {
 	a := &api{host: h, log: o.Logger}
-	guarded := a.mux(append(a.routes(), a.metricsRoute(o.MetricsPath)))
+	health, guarded := a.healthRoutes(), append(a.routes(), a.metricsRoute(o.MetricsPath))
+	inner := http.NewServeMux()
+	a.mount(inner, guarded)
+	inner.Handle("/", a.notFound(append(health, guarded...)))
 	if o.Pprof {
-		mountPprof(guarded)
+		mountPprof(inner)
 	}
-	all := a.mux(a.healthRoutes())
-	all.Handle("/", requireToken(o.Token, guarded))
-	return protect(a.recovered(all))
+	outer := http.NewServeMux()
+	a.mount(outer, health)
+	outer.Handle("/", requireToken(o.Token, inner))
+	return protect(a.recovered(outer))
 }
 
 // HealthHandler answers /livez, /readyz, /healthz and the metrics, and needs no token: for kubelets and scrapers.
 func HealthHandler(h Host, o Options) http.Handler {
 	a := &api{host: h, log: o.Logger}
-	return protect(a.recovered(a.mux(append(a.healthRoutes(), a.metricsRoute(o.MetricsPath)))))
+	routes := append(a.healthRoutes(), a.metricsRoute(o.MetricsPath))
+	mux := http.NewServeMux()
+	a.mount(mux, routes)
+	mux.Handle("/", a.notFound(routes))
+	return protect(a.recovered(mux))
 }
 
 func mountPprof(mux *http.ServeMux) {
-	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
-	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
-	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
-	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
-	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 }

@@ -27,20 +27,22 @@ type route struct {
 	handle http.Handler
 }
 
-func (a *api) mux(routes []route) *http.ServeMux {
-	mux := http.NewServeMux()
-	paths := make([]string, 0, len(routes))
+func (a *api) mount(mux *http.ServeMux, routes []route) {
 	for _, rt := range routes {
 		mux.Handle(rt.path, a.endpoint(rt))
+	}
+}
+
+// notFound names the paths that there are.
+func (a *api) notFound(routes []route) http.Handler {
+	paths := make([]string, 0, len(routes))
+	for _, rt := range routes {
 		paths = append(paths, rt.path)
 	}
-	if slices.Contains(paths, "/livez") && !slices.Contains(paths, "/metrics") {
-		return mux // Handler puts the guarded part behind it
-	}
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		a.fail(w, r, Errorf(CodeNotFound, "there is nothing at %q", r.URL.Path).WithHelp("paths: %s", strings.Join(paths, " ")))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		a.fail(w, r, Errorf(CodeNotFound, "there is nothing at %s", shown(r.URL.Path)).
+			WithHelp("paths: %s", strings.Join(paths, " ")))
 	})
-	return mux
 }
 
 func (a *api) endpoint(rt route) http.Handler {
@@ -69,9 +71,16 @@ func (a *api) endpoint(rt route) http.Handler {
 			a.fail(w, r, err)
 			return
 		}
-		a.write(w, r, http.StatusOK, "application/json", answer)
+		status := http.StatusOK
+		if s, ok := answer.(withStatus); ok {
+			status = s.httpStatus()
+		}
+		a.write(w, r, status, "application/json", answer)
 	})
 }
+
+// withStatus is an answer that is told with another status than 200.
+type withStatus interface{ httpStatus() int }
 
 // fail tells an error. What is not an *Error may hold anything, so its text stays inside.
 func (a *api) fail(w http.ResponseWriter, r *http.Request, err error) {
@@ -98,12 +107,6 @@ func (a *api) logError(r *http.Request, err error) {
 }
 
 func (a *api) write(w http.ResponseWriter, r *http.Request, status int, contentType string, answer any) {
-	if s, ok := answer.(readinessAnswer); ok {
-		answer = s.Readiness
-		if !s.Ready {
-			status = http.StatusServiceUnavailable
-		}
-	}
 	var body bytes.Buffer
 	enc := json.NewEncoder(&body)
 	enc.SetEscapeHTML(false)

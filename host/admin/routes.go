@@ -6,8 +6,12 @@ import (
 	"time"
 )
 
-// readinessAnswer is told with 503 when the host is not ready.
-type readinessAnswer struct{ Readiness }
+func (r Readiness) httpStatus() int {
+	if r.Ready {
+		return http.StatusOK
+	}
+	return http.StatusServiceUnavailable
+}
 
 func (a *api) healthRoutes() []route {
 	alive := func(*http.Request, params) (any, error) { return map[string]string{"status": "ok"}, nil }
@@ -48,7 +52,7 @@ func (a *api) ready(r *http.Request, p params) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	answer := readinessAnswer{Readiness{Ready: true}}
+	answer := Readiness{Ready: true}
 	for _, c := range a.host.Checks(r.Context()) {
 		answer.Ready = answer.Ready && c.OK
 		if verbose || !c.OK {

@@ -4,14 +4,13 @@ import "encoding/json"
 
 // Service is a service with all that a caller needs to know.
 type Service struct {
-	Name    string          `json:"name"`
-	Aliases []string        `json:"aliases,omitempty"`
-	Handler string          `json:"handler"`
-	Package string          `json:"package,omitempty"`
-	Ready   bool            `json:"ready"`
-	Methods []Method        `json:"methods"`
-	Skipped []Skipped       `json:"skipped,omitempty"`
-	Options json.RawMessage `json:"options,omitempty"` // in force; only where the handler has nothing secret in them
+	Name    string    `json:"name"`
+	Aliases []string  `json:"aliases,omitempty"`
+	Handler string    `json:"handler"`
+	Package string    `json:"package,omitempty"`
+	Ready   bool      `json:"ready"`
+	Methods []Method  `json:"methods"`
+	Skipped []Skipped `json:"skipped,omitempty"`
 }
 
 // Method is one method of a service.
@@ -19,9 +18,8 @@ type Method struct {
 	Name     string  `json:"name"`
 	Args     Shape   `json:"args"`
 	Reply    Shape   `json:"reply"`
-	Call     Example `json:"example"`
+	Example  Example `json:"example"`
 	InFlight int     `json:"in_flight"`
-	Calls    uint64  `json:"calls,omitempty"`
 	Routes   []Route `json:"routes,omitempty"`
 }
 
