@@ -18,7 +18,7 @@ type Call struct {
 	Goexit func(*PanicError)
 
 	// The call is itself the context of the call: a value of its own would cost an allocation each.
-	parent context.Context //nolint:containedctx // this type is a context
+	parent context.Context
 }
 
 type callKey struct{}

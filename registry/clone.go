@@ -2,12 +2,74 @@ package registry
 
 import "reflect"
 
-// clone copies v with all that its exported parts lead to.
+// maxDepth is deeper than any plain data; what goes beyond leads back to itself.
+const maxDepth = 100
+
+// clone is a pointer to a copy of what the pointer v leads to, which shares nothing with it that can be reached through
+// exported fields.
 func clone(v reflect.Value) reflect.Value {
-	if v.Kind() != reflect.Pointer {
-		return v
-	}
 	c := reflect.New(v.Type().Elem())
 	c.Elem().Set(v.Elem())
+	unshare(c.Elem(), maxDepth)
+	return c
+}
+
+// unshare replaces each slice, map and pointer in v by a copy. What cannot be set hides in an unexported field, where no
+// decoder reaches it either.
+func unshare(v reflect.Value, depth int) {
+	if depth == 0 {
+		panic("registry: defaults of options lead back to themselves, want plain data")
+	}
+	depth--
+	switch v.Kind() {
+	case reflect.Struct:
+		for i := range v.NumField() {
+			unshare(v.Field(i), depth)
+		}
+	case reflect.Array:
+		unshareElements(v, depth)
+	case reflect.Slice:
+		if v.CanSet() && !v.IsNil() {
+			c := reflect.MakeSlice(v.Type(), v.Len(), v.Len())
+			reflect.Copy(c, v)
+			unshareElements(c, depth)
+			v.Set(c)
+		}
+	case reflect.Map:
+		if v.CanSet() && !v.IsNil() {
+			v.Set(copyMap(v, depth))
+		}
+	case reflect.Pointer:
+		if v.CanSet() && !v.IsNil() {
+			c := reflect.New(v.Type().Elem())
+			c.Elem().Set(v.Elem())
+			unshare(c.Elem(), depth)
+			v.Set(c)
+		}
+	case reflect.Interface:
+		if v.CanSet() && !v.IsNil() {
+			v.Set(copyValue(v.Elem(), depth))
+		}
+	}
+}
+
+func unshareElements(list reflect.Value, depth int) {
+	for i := range list.Len() {
+		unshare(list.Index(i), depth)
+	}
+}
+
+func copyMap(m reflect.Value, depth int) reflect.Value {
+	c := reflect.MakeMapWithSize(m.Type(), m.Len())
+	for iter := m.MapRange(); iter.Next(); {
+		c.SetMapIndex(iter.Key(), copyValue(iter.Value(), depth))
+	}
+	return c
+}
+
+func copyValue(v reflect.Value, depth int) reflect.Value {
+	c := reflect.New(v.Type()).Elem()
+	c.Set(v)
+	unshare(c, depth)
 	return c
 }

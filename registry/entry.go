@@ -2,7 +2,6 @@ package registry
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"reflect"
 )
@@ -17,9 +16,10 @@ type Entry struct {
 	Skipped  []Skipped    // methods that do not fit, as far as known before opening
 	Package  string       // the package that registered it
 
-	place    place
-	defaults reflect.Value // a pointer to Options
-	open     func(ctx context.Context, o any, env Env) (*Service, error)
+	place     place
+	defaults  reflect.Value // a pointer to Options
+	open      func(ctx context.Context, o any, env Env) (*Service, error)
+	onOptions func(hook any) (func(ctx context.Context, o any) error, error)
 }
 
 // DecodeOptions is a pointer to a fresh copy of the defaults with decode run over it; a nil decode leaves them. The
@@ -36,36 +36,22 @@ func (e *Entry) DecodeOptions(decode func(into any) error) (any, error) {
 	if decode == nil {
 		return o, nil
 	}
-	return o, decode(o)
+	if err := decode(o); err != nil {
+		return nil, err
+	}
+	return o, nil
 }
 
+// setOptions keeps a copy of what the pointer leads to.
 func (e *Entry) setOptions(defaults reflect.Value) {
-	t := defaults.Type()
+	t := defaults.Type().Elem()
 	if t.Kind() != reflect.Struct {
-		panic(fmt.Sprintf("registry: handler %q: options are a %v, want a struct", e.Name, t))
+		panic(fmt.Sprintf("registry: handler %q: options are %v, want a struct", e.Name, t))
 	}
 	if t.NumField() == 0 {
 		return
 	}
 	e.Options = t
-	e.defaults = clone(defaults.Addr())
-	e.Defaults = clone(e.defaults).Elem().Interface()
-}
-
-// Open makes an instance with the options that decode fills into a copy of the defaults; a nil decode leaves those. env
-// may be nil for a handler that asks nothing of it. Errors begin with the handler's name. When ctx ends first, Open
-// returns at once, and what comes of the instance later is closed.
-func (e *Entry) Open(ctx context.Context, decode func(into any) error, env Env) (*Service, error) {
-	o, err := e.DecodeOptions(decode)
-	if err != nil {
-		return nil, fmt.Errorf("%s: options: %w", e.Name, err)
-	}
-	s, err := e.open(ctx, o, env)
-	if err != nil {
-		return nil, fmt.Errorf("%s: open: %w", e.Name, err)
-	}
-	if s == nil {
-		return nil, fmt.Errorf("%s: open: %w", e.Name, errors.New("returned neither a service nor an error"))
-	}
-	return s, nil
+	e.defaults = clone(defaults)
+	e.Defaults = clone(defaults).Elem().Interface()
 }

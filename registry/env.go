@@ -2,7 +2,12 @@ package registry
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"slices"
+	"sync"
+
+	"github.com/easymicro/easymicro/wire/code"
 )
 
 // Env is what a host gives to an instance of a handler.
@@ -20,4 +25,59 @@ type Client interface {
 	// Call sends args, a pointer or a value, and decodes what is answered into reply, a pointer. The error of a peer is
 	// a *code.Error.
 	Call(ctx context.Context, method string, args, reply any) error
+}
+
+// entryEnv is the Env that an open function sees: the host's, held against what the handler declared. Without a host's,
+// it is one that logs nothing and has no clients.
+type entryEnv struct {
+	entry *Entry
+	host  Env
+
+	mu    sync.Mutex
+	asked error // the first client that was asked for and not declared
+}
+
+func (e *entryEnv) Log() *slog.Logger {
+	if e.host == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return e.host.Log()
+}
+
+func (e *entryEnv) Service() string {
+	if e.host == nil {
+		return e.entry.Name
+	}
+	return e.host.Service()
+}
+
+func (e *entryEnv) Client(name string) Client {
+	if !slices.Contains(e.entry.Uses, name) {
+		err := fmt.Errorf("client %q is not declared: add registry.Uses(%q)", name, name)
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if e.asked == nil {
+			e.asked = err
+		}
+		return noClient{err}
+	}
+	if e.host != nil {
+		if c := e.host.Client(name); c != nil {
+			return c
+		}
+	}
+	return noClient{fmt.Errorf("client %q is not bound to an upstream", name)}
+}
+
+func (e *entryEnv) undeclared() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.asked
+}
+
+// noClient fails every call: a nil Client would crash the handler far from the cause.
+type noClient struct{ err error }
+
+func (c noClient) Call(context.Context, string, any, any) error {
+	return code.Errorf(code.Unavailable, "%w", c.err).WithReason(code.ReasonNoEndpoint)
 }

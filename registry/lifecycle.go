@@ -51,27 +51,3 @@ func (s *Service) Reconfigure(ctx context.Context, decode func(into any) error) 
 	}
 	return true, s.configure(ctx, decode)
 }
-
-// guarded runs a handler's hook in a goroutine of its own and waits for it, until ctx ends. A panic, a Goexit and a
-// hang so become errors.
-func guarded(ctx context.Context, hook func(context.Context) error) error {
-	done := make(chan error, 1)
-	go func() {
-		err := error(nil)
-		returned := false
-		defer func() {
-			if !returned {
-				err = caught(context.Background(), recover())
-			}
-			done <- err
-		}()
-		err = hook(ctx)
-		returned = true
-	}()
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}

@@ -36,9 +36,29 @@ func Receiver(v any) *Service {
 	}
 	for _, m := range methods {
 		method, _ := recv.Type().MethodByName(m.Name)
-		m.call = bind(m, recv, method.Func)
+		m.call = bind(m, compile(method.Func, recv))
 	}
 	return &Service{methods: methods, skipped: skipped}
+}
+
+// bind makes the call of m by an invoker of its method.
+func bind(m *Method, invoke invoker) func(ctx context.Context, args, reply any) (any, error) {
+	argsType, replyType := reflect.PointerTo(m.Args), reflect.PointerTo(m.Reply)
+	return func(ctx context.Context, args, reply any) (any, error) {
+		if reply == nil {
+			reply = m.newReply()
+		}
+		if reflect.TypeOf(args) != argsType {
+			return nil, mismatch(args, m.Args)
+		}
+		if reflect.TypeOf(reply) != replyType {
+			return nil, mismatch(reply, m.Reply)
+		}
+		if err := invoke(ctx, args, reply); err != nil {
+			return nil, err
+		}
+		return reply, nil
+	}
 }
 
 // methodsOf lists the methods of a receiver's type, unbound.
@@ -86,8 +106,3 @@ func noMethods(t reflect.Type, skipped []Skipped) error {
 	}
 	return fmt.Errorf("%v has no method of the form (context.Context, *Args, *Reply) error: %s", t, strings.Join(why, "; "))
 }
-
-var (
-	contextType = reflect.TypeFor[context.Context]()
-	errorType   = reflect.TypeFor[error]()
-)

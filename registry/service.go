@@ -2,7 +2,7 @@ package registry
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"sync"
 )
 
@@ -27,7 +27,7 @@ type Service struct {
 func (s *Service) And(others ...*Service) *Service {
 	for _, o := range others {
 		if o == nil {
-			s.fail(fmt.Errorf("And was given a nil service"))
+			s.fail(errors.New("And was given a nil service"))
 			continue
 		}
 		s.fail(o.err)
@@ -45,6 +45,10 @@ func (s *Service) And(others ...*Service) *Service {
 // OnClose adds a function that is run once, when the last call of the instance is done. Of several the last added runs
 // first.
 func (s *Service) OnClose(fn func() error) *Service {
+	if fn == nil {
+		s.fail(errors.New("OnClose was given nil"))
+		return s
+	}
 	s.closers = append(s.closers, fn)
 	return s
 }
@@ -52,6 +56,10 @@ func (s *Service) OnClose(fn func() error) *Service {
 // OnReady adds a function that says whether the instance can do its work: nil for yes. The host asks often and from
 // several goroutines.
 func (s *Service) OnReady(fn func(context.Context) error) *Service {
+	if fn == nil {
+		s.fail(errors.New("OnReady was given nil"))
+		return s
+	}
 	s.probes = append(s.probes, fn)
 	return s
 }
@@ -61,7 +69,7 @@ func (s *Service) OnReady(fn func(context.Context) error) *Service {
 // Without OnOptions changed options open a second instance, which takes over from the first.
 func (s *Service) OnOptions(fn any) *Service {
 	if s.onOptions != nil {
-		s.fail(fmt.Errorf("OnOptions is set twice"))
+		s.fail(errors.New("OnOptions is set twice"))
 	}
 	s.onOptions = fn
 	return s

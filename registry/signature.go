@@ -1,8 +1,14 @@
 package registry
 
 import (
+	"context"
 	"fmt"
 	"reflect"
+)
+
+var (
+	contextType = reflect.TypeFor[context.Context]()
+	errorType   = reflect.TypeFor[error]()
 )
 
 // Skipped is an exported method of a receiver that is not served.
