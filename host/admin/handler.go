@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/pprof"
+	"strings"
 )
 
 // Options is what Handler is told.
@@ -49,4 +50,14 @@ func mountPprof(mux *http.ServeMux) {
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+}
+
+// metricsPath is the path asked for, or the default when it would collide with another or is no path.
+func metricsPath(path string) string {
+	fixed := path == "/livez" || path == "/readyz" || path == "/healthz"
+	if fixed || !strings.HasPrefix(path, "/") || path == "/" || strings.ContainsAny(path, "{} ") ||
+		strings.HasPrefix(path, "/api/") || strings.HasPrefix(path, "/debug/") {
+		return "/metrics"
+	}
+	return path
 }

@@ -23,10 +23,7 @@ func (a *api) healthRoutes() []route {
 }
 
 func (a *api) metricsRoute(path string) route {
-	if path == "" {
-		path = "/metrics"
-	}
-	return route{method: http.MethodGet, path: path, handle: a.host.Metrics()}
+	return route{method: http.MethodGet, path: metricsPath(path), handle: a.host.Metrics()}
 }
 
 func (a *api) routes() []route {
@@ -127,7 +124,7 @@ func (a *api) explain(r *http.Request, p params) (any, error) {
 		return nil, err
 	}
 	out := *e
-	fill(&out.Applies)
+	fill(&out.Kinds)
 	return &out, nil
 }
 

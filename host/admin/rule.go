@@ -10,52 +10,65 @@ type Rule struct {
 	Name         string          `json:"name"`
 	Description  string          `json:"description,omitempty"`
 	Mode         string          `json:"mode"`
-	EnforceShare float64         `json:"enforce_share,omitempty"` // above 0 and up to 1 when written
+	EnforceShare string          `json:"enforce_share,omitempty"` // "10%", when written
 	Expires      time.Time       `json:"expires,omitzero"`
 	Expired      bool            `json:"expired,omitempty"`
 	Position     string          `json:"position"` // file:line
-	Source       string          `json:"source,omitempty"`
 	Match        json.RawMessage `json:"match,omitempty"`
-	Targets      []string        `json:"targets,omitempty"` // the methods that it can match, as Service/Method
+	Targets      int             `json:"targets"` // methods that it matches
 	Kinds        []RuleKind      `json:"kinds"`
 }
 
 // RuleKind is one kind of a rule.
 type RuleKind struct {
-	Kind      string            `json:"kind"`
-	Text      string            `json:"text,omitempty"`     // for people: "500 per 1s, burst 1000"
-	Position  string            `json:"position,omitempty"` // file:line
-	State     string            `json:"state,omitempty"`    // for people
-	Decisions map[string]uint64 `json:"decisions,omitempty"`
+	Kind      string    `json:"kind"`
+	Position  string    `json:"position"`        // file:line
+	Setting   string    `json:"setting"`         // "500 per 1s, burst 1000"
+	State     string    `json:"state,omitempty"` // "0.3 of 1000 tokens"
+	Decisions Decisions `json:"decisions"`
+}
+
+// Decisions are how often a rule decided what.
+type Decisions struct {
+	Allow        uint64 `json:"allow"`
+	Reject       uint64 `json:"reject"`
+	Wait         uint64 `json:"wait"`
+	ShadowReject uint64 `json:"shadow_reject"`
 }
 
 // Explanation is what applies to a call of one method by one caller.
 type Explanation struct {
-	Service  string        `json:"service"`
-	Method   string        `json:"method"`
-	Caller   string        `json:"caller"`
-	Peer     string        `json:"peer,omitempty"`
-	Revision int           `json:"revision"`
-	Applies  []Application `json:"applies"` // in the order asked
-	Losers   []Loser       `json:"losers,omitempty"`
+	Service  string            `json:"service"`
+	Method   string            `json:"method"`
+	Caller   string            `json:"caller"`
+	Peer     string            `json:"peer,omitempty"`
+	Revision int               `json:"revision"`
+	Kinds    []KindExplanation `json:"kinds"` // in the order in which a server asks; only those with rules
 }
 
-// Application is a rule that is asked about a call.
-type Application struct {
-	Kind     string `json:"kind"`
+// KindExplanation has the rules of one kind.
+type KindExplanation struct {
+	Kind    string        `json:"kind"`
+	Applies []AppliedRule `json:"applies"` // in the order asked; those in shadow only count
+	Losers  []LosingRule  `json:"losers"`
+}
+
+// AppliedRule is a rule that is asked about the call.
+type AppliedRule struct {
+	Rule         string    `json:"rule"`
+	Mode         string    `json:"mode"`
+	EnforceShare string    `json:"enforce_share,omitempty"`
+	Enforced     bool      `json:"enforced"` // refusals are carried out for this caller
+	Position     string    `json:"position"` // file:line
+	Setting      string    `json:"setting"`
+	State        string    `json:"state,omitempty"`
+	Decisions    Decisions `json:"decisions"` // of the rule for this method
+}
+
+// LosingRule is a rule about the method that does not decide, and why.
+type LosingRule struct {
 	Rule     string `json:"rule"`
 	Mode     string `json:"mode"`
-	Text     string `json:"text,omitempty"`
-	Position string `json:"position"` // file:line
-	State    string `json:"state,omitempty"`
-	Note     string `json:"note,omitempty"` // such as an enforceShare that does not reach this caller
-}
-
-// Loser is a rule that matches the method and is not asked, and why.
-type Loser struct {
-	Kind     string `json:"kind"`
-	Rule     string `json:"rule"`
-	Mode     string `json:"mode,omitempty"`
 	Position string `json:"position"`
 	Reason   string `json:"reason"`
 }

@@ -107,31 +107,22 @@ type ServiceStatus struct {
 
 // Breaker is the state of one circuit breaker.
 type Breaker struct {
-	Rule     string    `json:"rule"`
-	Target   string    `json:"target"`
-	State    string    `json:"state"` // closed, half_open, open
-	Since    time.Time `json:"since,omitzero"`
-	Until    time.Time `json:"until,omitzero"` // when an open one lets probes through
-	Cause    string    `json:"cause,omitempty"`
-	Mode     string    `json:"mode,omitempty"`
-	Position string    `json:"position,omitempty"`
+	Rule        string            `json:"rule"`
+	Target      string            `json:"target"` // Service/Method
+	State       string            `json:"state"`  // closed, half_open, open
+	Since       time.Time         `json:"since,omitzero"`
+	Cause       string            `json:"cause,omitempty"` // of the last opening
+	Transitions map[string]uint64 `json:"transitions,omitempty"`
 }
 
-// Limiter is the state of one rate limit or concurrency limit.
+// Limiter is the state of one rate limit.
 type Limiter struct {
 	Rule      string  `json:"rule"`
-	Kind      string  `json:"kind"`
-	Key       string  `json:"key,omitempty"`
-	Tokens    float64 `json:"tokens,omitempty"`
-	Burst     float64 `json:"burst,omitempty"`
-	Keys      int     `json:"keys,omitempty"`
-	Evictions uint64  `json:"evictions,omitempty"`
-	InFlight  int     `json:"in_flight,omitempty"`
-	Queued    int     `json:"queued,omitempty"`
-	Max       int     `json:"max,omitempty"`
-	State     string  `json:"state,omitempty"` // for people: "0.3 of 1000 tokens"
-	Mode      string  `json:"mode,omitempty"`
-	Position  string  `json:"position,omitempty"`
+	Keyed     bool    `json:"keyed"`
+	Tokens    float64 `json:"tokens"` // of the only bucket, when not keyed; negative while calls wait
+	Burst     int64   `json:"burst"`
+	Keys      int     `json:"keys"` // buckets kept, when keyed
+	Evictions uint64  `json:"evictions"`
 }
 
 // Check is one condition of readiness. Detail may tell of the inside of a host: it is shown in the status, and not by
