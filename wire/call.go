@@ -1,0 +1,196 @@
+package wire
+
+import (
+	"context"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/easymicro/easymicro/wire/code"
+)
+
+// Call is the context of a call that is being served. It implements context.Context: it ends at its deadline, when the
+// peer goes away, when the server is cut and when the call has been handled. It may be kept after Handle returned.
+type Call struct {
+	transport string
+	peer      netip.Addr
+	arrived   time.Time
+	values    context.Context // asked for values and deadline; its end is followed by detach
+	detach    func() bool     // stops following values; nil when it is not followed
+
+	mu       sync.Mutex
+	answerer answerer
+	deadline time.Time // the earliest ExpireAt; zero for none
+	late     func() *code.Error
+	timer    *callTimer
+	done     chan struct{} // made when someone asks
+	err      error
+	answered bool
+	after    map[*afterFunc]struct{}
+}
+
+// answerer is told the answer of a call whose deadline passes before its handler returned.
+type answerer interface {
+	answerEarly(*code.Error)
+}
+
+type answerFunc func(*code.Error)
+
+func (f answerFunc) answerEarly(e *code.Error) { f(e) }
+
+type afterFunc struct{ run func() }
+
+// CallOptions say where a call came from.
+type CallOptions struct {
+	Transport string     // "rpcx", "http"
+	Peer      netip.Addr // the address the call came from
+	// Answer is called once, from a goroutine of its own, when the deadline passes before Handle returned. May be nil.
+	Answer func(*code.Error)
+}
+
+// NewCall makes the context of a call that did not come through a Server: the gateway's, a test's, an in-process one.
+// It ends with parent. Whoever makes a call ends it with End.
+func NewCall(parent context.Context, o CallOptions) *Call {
+	c := &Call{transport: o.Transport, peer: o.Peer, arrived: time.Now(), values: parent}
+	if o.Answer != nil {
+		c.answerer = answerFunc(o.Answer)
+	}
+	if parent.Done() != nil {
+		c.detach = context.AfterFunc(parent, func() { c.cancel(parent.Err()) })
+	}
+	return c
+}
+
+type callKey struct{}
+
+// CallFrom is the call that ctx is, or is derived from; nil if there is none.
+func CallFrom(ctx context.Context) *Call {
+	if c, ok := ctx.(*Call); ok {
+		return c
+	}
+	c, _ := ctx.Value(callKey{}).(*Call)
+	return c
+}
+
+// Transport is what the call came over: "rpcx" or "http".
+func (c *Call) Transport() string { return c.transport }
+
+// Peer is the address the call came from; the zero Addr when it has none.
+func (c *Call) Peer() netip.Addr { return c.peer }
+
+// Arrived is when the call's last byte was read.
+func (c *Call) Arrived() time.Time { return c.arrived }
+
+// Deadline is the earliest ExpireAt, or an earlier deadline of the parent.
+func (c *Call) Deadline() (time.Time, bool) {
+	c.mu.Lock()
+	d := c.deadline
+	c.mu.Unlock()
+	if p, ok := c.values.Deadline(); ok && (d.IsZero() || p.Before(d)) {
+		return p, true
+	}
+	return d, !d.IsZero()
+}
+
+// closed stands in for the done channel of calls that ended before anybody asked for it.
+var closed = func() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
+
+// Done is closed when the call ends.
+func (c *Call) Done() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.done == nil {
+		if c.err != nil {
+			return closed
+		}
+		c.done = make(chan struct{})
+	}
+	return c.done
+}
+
+// Err is nil until the call ended, then context.DeadlineExceeded or context.Canceled.
+func (c *Call) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err
+}
+
+// Value is that of the parent, and the call itself for CallFrom.
+func (c *Call) Value(key any) any {
+	if _, ok := key.(callKey); ok {
+		return c
+	}
+	return c.values.Value(key)
+}
+
+// AfterFunc arranges for f to run in its own goroutine when the call ends. The context package finds it here, so that
+// contexts derived from a call cost no goroutine.
+func (c *Call) AfterFunc(f func()) (stop func() bool) {
+	a := &afterFunc{run: f}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil {
+		go f()
+		return func() bool { return false }
+	}
+	if c.after == nil {
+		c.after = make(map[*afterFunc]struct{}, 1)
+	}
+	c.after[a] = struct{}{}
+	return func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		_, waiting := c.after[a]
+		delete(c.after, a)
+		return waiting
+	}
+}
+
+// End says that Handle has returned: timers stop and the context ends. Whoever made the call ends it.
+func (c *Call) End() { c.finish() }
+
+// finish ends the call and tells whether it was still to be answered.
+func (c *Call) finish() (answer bool) {
+	c.mu.Lock()
+	answer = !c.answered
+	c.answered = true
+	c.end(context.Canceled)
+	c.mu.Unlock()
+	if c.detach != nil {
+		c.detach()
+	}
+	return answer
+}
+
+// cancel ends the context, but leaves the answer to the handler.
+func (c *Call) cancel(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.end(err)
+}
+
+// end needs c.mu. The first end counts.
+func (c *Call) end(err error) {
+	if c.timer != nil {
+		c.timer.release()
+		c.timer, c.late = nil, nil
+	}
+	if c.answered {
+		c.answerer = nil
+	}
+	if c.err != nil {
+		return
+	}
+	c.err = err
+	if c.done != nil {
+		close(c.done)
+	}
+	for a := range c.after {
+		go a.run()
+	}
+	c.after = nil
+}

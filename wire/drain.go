@@ -1,0 +1,75 @@
+package wire
+
+import (
+	"context"
+	"time"
+)
+
+// Shutdown drains: listeners are closed, every connection is told the last accepted sequence (a one-way request with
+// the path x-em-drain; HeartbeatSeq, which is -1, when there was none), calls on the wire are served, and a connection
+// closes when nothing is in flight on it and nothing came or ended on it for 100 ms. The end of ctx cuts what is left,
+// and its error is returned. The calls to Serve return when their connections are gone.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	s.draining = true
+	for ln := range s.listeners {
+		_ = ln.Close()
+	}
+	for sc := range s.conns {
+		sc.wait.kick()
+	}
+	s.mu.Unlock()
+
+	for {
+		s.mu.Lock()
+		left, changed := len(s.conns), s.changed
+		s.closed = s.closed || left == 0
+		s.mu.Unlock()
+		if left == 0 {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			s.mu.Lock()
+			s.closed = true
+			s.mu.Unlock()
+			s.cut(nil)
+			return ctx.Err()
+		}
+	}
+}
+
+// kick interrupts the reader to have it tell its peer that the server drains.
+func (p *patience) kick() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.draining {
+		return
+	}
+	p.draining = true
+	p.toTell.Store(true)
+	_ = p.c.conn.SetReadDeadline(time.Unix(1, 0))
+	p.kicked <- struct{}{}
+}
+
+// tellDrain is called by the reader. Everything that came until now is accepted.
+func (c *serverConn) tellDrain() {
+	select {
+	case <-c.wait.kicked:
+	default:
+	}
+	c.send(&Frame{Type: Request, OneWay: true, Service: DrainPath, Seq: c.last})
+	c.wait.told(time.Now())
+}
+
+func (p *patience) told(now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.toTell.Store(false)
+	p.toldAt = now
+	if !p.inBody {
+		p.until = now.Add(drainQuiet)
+	}
+	_ = p.c.conn.SetReadDeadline(p.until)
+}

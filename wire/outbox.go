@@ -1,0 +1,190 @@
+package wire
+
+import (
+	"errors"
+	"net"
+	"runtime"
+	"sync"
+	"time"
+)
+
+const (
+	outboxStep  = 256 << 10 // a long queue is written in such steps, each with a deadline of its own
+	outboxEager = 32 << 10  // with so much queued, whoever waits for more to come is overtaken
+	outboxKeep  = 64 << 10  // larger buffers are not used again
+	roomWait    = time.Second
+)
+
+var (
+	errSlowReader = errors.New("the peer does not read what it is sent")
+	errSentClosed = errors.New("the connection is closed")
+)
+
+var outBuffers = sync.Pool{New: func() any { b := make([]byte, 0, 4<<10); return &b }}
+
+// outbox is the sending side of a connection. Frames are appended to one buffer. Whoever appends to an idle outbox
+// writes what is there, and what others append meanwhile, so that many frames go into one write and a lone frame goes
+// without any hand-over. It holds no buffer while there is nothing to send.
+type outbox struct {
+	conn    net.Conn
+	timeout time.Duration // for one write
+	most    int           // bytes queued
+
+	mu       sync.Mutex
+	phase    outPhase
+	queued   *[]byte
+	size     int // bytes queued and being written
+	err      error
+	deadline time.Time     // set on conn; belongs to the flusher
+	progress chan struct{} // closed when a flush is over, made by those who wait for it
+}
+
+type outPhase byte
+
+const (
+	outIdle     outPhase = iota
+	outYielding          // someone is about to flush, and lets others append first
+	outWriting
+)
+
+// append queues f. It tells whether the caller has to flush.
+func (o *outbox) append(f *Frame) (flush bool, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if err := o.room(len(f.Payload)); err != nil {
+		return false, err
+	}
+	if o.queued == nil {
+		o.queued = outBuffers.Get().(*[]byte)
+	}
+	before := len(*o.queued)
+	*o.queued = AppendFrame(*o.queued, f)
+	o.size += len(*o.queued) - before
+	switch {
+	case o.phase == outIdle:
+		o.phase = outYielding
+		return true, nil
+	case o.phase == outYielding && len(*o.queued) >= outboxEager:
+		return true, nil
+	}
+	return false, nil
+}
+
+// room waits until n more bytes may be queued. It needs o.mu. A full queue says that the peer does not read: it gets a
+// moment, and is given up then. A lone frame is never too much.
+func (o *outbox) room(n int) error {
+	if o.err != nil || o.size == 0 || o.size+n <= o.most {
+		return o.err
+	}
+	patience := time.NewTimer(roomWait)
+	defer patience.Stop()
+	for o.err == nil && o.size > 0 && o.size+n > o.most {
+		progress := o.waitable()
+		o.mu.Unlock()
+		select {
+		case <-progress:
+			o.mu.Lock()
+		case <-patience.C:
+			o.mu.Lock()
+			o.fail(errSlowReader)
+		}
+	}
+	return o.err
+}
+
+// waitable needs o.mu.
+func (o *outbox) waitable() chan struct{} {
+	if o.progress == nil {
+		o.progress = make(chan struct{})
+	}
+	return o.progress
+}
+
+// advance tells those who wait that something was written or failed. It needs o.mu.
+func (o *outbox) advance() {
+	if o.progress != nil {
+		close(o.progress)
+		o.progress = nil
+	}
+}
+
+// fail needs o.mu. The first error stays.
+func (o *outbox) fail(err error) {
+	if o.err == nil {
+		o.err = err
+	}
+	o.advance()
+}
+
+// flush writes what is queued, until nothing is. With yield others may append first: that is worth it when they have
+// something to send soon.
+func (o *outbox) flush(yield bool) error {
+	if yield {
+		runtime.Gosched()
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.phase != outYielding {
+		return o.err // overtaken
+	}
+	o.phase = outWriting
+	for o.err == nil && o.queued != nil {
+		b := o.queued
+		o.queued = nil
+		o.mu.Unlock()
+		err := o.write(*b)
+		n := len(*b)
+		if cap(*b) <= outboxKeep {
+			*b = (*b)[:0]
+			outBuffers.Put(b)
+		}
+		o.mu.Lock()
+		o.size -= n
+		if err != nil {
+			o.fail(err)
+		}
+		o.advance()
+	}
+	o.phase = outIdle
+	if o.err != nil {
+		o.queued, o.size = nil, 0
+	}
+	o.advance()
+	return o.err
+}
+
+func (o *outbox) write(b []byte) error {
+	for len(b) > 0 {
+		// A new deadline for each write would cost as much as a small call; one that is a little short does not.
+		if now := time.Now(); o.deadline.Sub(now) < o.timeout-o.timeout/8 {
+			o.deadline = now.Add(o.timeout)
+			if err := o.conn.SetWriteDeadline(o.deadline); err != nil {
+				return err
+			}
+		}
+		n, err := o.conn.Write(b[:min(len(b), outboxStep)])
+		if err != nil {
+			var late net.Error
+			if errors.As(err, &late) && late.Timeout() {
+				return errSlowReader
+			}
+			return err
+		}
+		b = b[n:]
+	}
+	return nil
+}
+
+// close makes later appends fail, and those that wait for room.
+func (o *outbox) close() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.fail(errSentClosed)
+}
+
+// idle tells whether all that was queued has been handed to the connection.
+func (o *outbox) idle() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.phase == outIdle && o.queued == nil
+}

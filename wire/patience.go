@@ -1,0 +1,146 @@
+package wire
+
+import (
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// drainQuiet is how long a connection must have been silent before a draining server closes it.
+const drainQuiet = 100 * time.Millisecond
+
+var (
+	errFirstByte = errors.New("no byte in time")
+	errBody      = errors.New("a frame was not complete in time")
+	errIdle      = errors.New("idle for too long")
+	errDrained   = errors.New("drained")
+)
+
+// patience is a connection as its Reader sees it: reading, with all the deadlines that a peer has to keep. Deadlines
+// are looked at when they have passed, so that a busy connection sets none.
+type patience struct {
+	c        *serverConn
+	lastRead time.Time   // belongs to the reader
+	inBody   bool        // belongs to the reader
+	toldAt   time.Time   // belongs to the reader: when the peer was told of the drain
+	toTell   atomic.Bool // the peer has yet to be told
+	kicked   chan struct{}
+
+	mu       sync.Mutex
+	until    time.Time // the deadline, also while the reader is being kicked
+	draining bool
+}
+
+func (p *patience) init(c *serverConn) {
+	p.c = c
+	p.kicked = make(chan struct{}, 1)
+	p.set(time.Now().Add(c.lim.FirstByteTimeout))
+}
+
+// Read reads what is there. The time when it came is that of the frames in it.
+func (p *patience) Read(b []byte) (int, error) {
+	for {
+		n, err := p.c.conn.Read(b)
+		if n > 0 {
+			first := p.lastRead.IsZero()
+			p.lastRead = time.Now()
+			if first {
+				p.set(p.lastRead.Add(p.nextWait()))
+			}
+			return n, nil
+		}
+		if !timedOut(err) {
+			return n, err
+		}
+		if err := p.overdue(time.Now()); err != nil {
+			return 0, err
+		}
+	}
+}
+
+func timedOut(err error) bool {
+	var t interface{ Timeout() bool }
+	return errors.As(err, &t) && t.Timeout()
+}
+
+// set sets the read deadline; later, while the reader is being kicked.
+func (p *patience) set(t time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.until = t
+	if !p.toTell.Load() {
+		_ = p.c.conn.SetReadDeadline(t)
+	}
+}
+
+// body is called when the rest of a frame must be waited for.
+func (p *patience) body() {
+	p.inBody = true
+	p.set(time.Now().Add(p.c.lim.BodyTimeout))
+}
+
+// frameRead is called when a frame is complete.
+func (p *patience) frameRead() {
+	if p.inBody {
+		p.inBody = false
+		p.set(p.lastRead.Add(p.nextWait()))
+	}
+}
+
+func (p *patience) nextWait() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.draining {
+		return drainQuiet
+	}
+	return p.c.lim.IdleTimeout
+}
+
+// overdue tells why the connection has to end, or sets the next deadline.
+func (p *patience) overdue(now time.Time) error {
+	if p.toTell.Load() {
+		p.c.tellDrain()
+		return nil
+	}
+	p.mu.Lock()
+	until, draining := p.until, p.draining
+	p.mu.Unlock()
+	switch {
+	case now.Before(until):
+		p.set(until)
+		return nil
+	case p.inBody:
+		return errBody
+	case p.lastRead.IsZero() && !draining:
+		return errFirstByte
+	}
+	quiet := now.Sub(p.c.quietFrom(latest(p.lastRead, p.toldAt), now))
+	if wait := p.nextWait(); quiet < wait {
+		p.set(now.Add(wait - quiet))
+		return nil
+	}
+	if draining {
+		return errDrained
+	}
+	return errIdle
+}
+
+// quietFrom is since when nothing has happened on the connection: the end of the last call, when that is later than t,
+// or now, while there is something to do.
+func (c *serverConn) quietFrom(t, now time.Time) time.Time {
+	c.mu.Lock()
+	busy, since := c.inFlight.n > 0, c.quietSince
+	c.mu.Unlock()
+	if busy || !c.out.idle() {
+		return now
+	}
+	return latest(t, since)
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}

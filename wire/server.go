@@ -1,0 +1,227 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+)
+
+// ErrServerClosed is what Serve returns after Shutdown.
+var ErrServerClosed = errors.New("wire: server closed")
+
+// cutWait is how long a cut server waits for handlers to notice that their calls are cancelled.
+const cutWait = time.Second
+
+// ServerOptions are what a Server needs to know. Only Handler must be set.
+type ServerOptions struct {
+	Handler  Handler
+	Limits   Limits       // zero fields mean the defaults
+	Logger   *slog.Logger // nil discards
+	Observer Observer     // may be nil
+}
+
+// Observer is told what happens to connections. It is called from the connections' goroutines and must not block.
+type Observer interface {
+	ConnOpened()
+	ConnClosed()
+	WireError(reason string) // a connection was cut; reason is one of a bounded set
+}
+
+// Server answers calls that come in frames. It may serve several listeners at once.
+type Server struct {
+	handler  Handler
+	log      *slog.Logger
+	observer Observer
+	pool     workers
+
+	mu        sync.Mutex
+	limits    Limits
+	listeners map[net.Listener]struct{}
+	conns     map[*serverConn]struct{}
+	draining  bool
+	closed    bool
+	changed   chan struct{} // closed and made anew when conns shrinks
+}
+
+// group is what belongs to one call of Serve.
+type group struct{ ctx context.Context }
+
+// NewServer makes a server that serves nothing yet.
+func NewServer(o ServerOptions) *Server {
+	s := &Server{
+		handler:   o.Handler,
+		log:       o.Logger,
+		observer:  o.Observer,
+		limits:    o.Limits.withDefaults(),
+		listeners: make(map[net.Listener]struct{}),
+		conns:     make(map[*serverConn]struct{}),
+		changed:   make(chan struct{}),
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.observer == nil {
+		s.observer = nobody{}
+	}
+	return s
+}
+
+type nobody struct{}
+
+func (nobody) ConnOpened()      {}
+func (nobody) ConnClosed()      {}
+func (nobody) WireError(string) {}
+
+// SetLimits changes the limits of the connections that are accepted from now on.
+func (s *Server) SetLimits(l Limits) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.limits = l.withDefaults()
+}
+
+// Serve accepts connections and answers their calls until ln fails, Shutdown is called (then it returns
+// ErrServerClosed) or ctx ends. The end of ctx, and a failure of ln, cut the connections of this listener: their calls
+// are cancelled. When Serve returns, ln and its connections are closed and nothing it started is running, except
+// handlers that ignore the end of their context for longer than a second.
+func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
+	defer ln.Close()
+	if !s.listen(ln) {
+		return ErrServerClosed
+	}
+	defer s.unlisten(ln)
+	g := &group{ctx: ctx}
+	stop := context.AfterFunc(ctx, func() {
+		_ = ln.Close()
+		s.cut(g)
+	})
+	defer stop()
+	s.pool.use()
+	defer s.pool.leave()
+
+	var served sync.WaitGroup
+	err := s.accept(ln, g, &served)
+	if !errors.Is(err, ErrServerClosed) {
+		s.cut(g)
+	}
+	served.Wait()
+	return err
+}
+
+func (s *Server) accept(ln net.Listener, g *group, served *sync.WaitGroup) error {
+	var pause time.Duration
+	for {
+		c, err := ln.Accept()
+		switch {
+		case err == nil:
+			pause = 0
+			served.Go(func() { s.serveConn(g, c) })
+		case s.isDraining():
+			return ErrServerClosed
+		case g.ctx.Err() != nil:
+			return g.ctx.Err()
+		case errors.Is(err, net.ErrClosed):
+			return err
+		default:
+			// Out of descriptors, or a peer that was gone before it was accepted: neither ends a server.
+			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
+			s.log.Warn("accept failed", "error", err, "retry_in", pause)
+			if !sleep(g.ctx, pause) {
+				return g.ctx.Err()
+			}
+		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// ServeConn answers the calls of one connection and blocks until it is closed, as Serve does for those it accepts.
+func (s *Server) ServeConn(ctx context.Context, c net.Conn) {
+	g := &group{ctx: ctx}
+	stop := context.AfterFunc(ctx, func() { s.cut(g) })
+	defer stop()
+	s.pool.use()
+	defer s.pool.leave()
+	s.serveConn(g, c)
+}
+
+func (s *Server) serveConn(g *group, c net.Conn) {
+	sc := s.open(g, c)
+	if sc == nil {
+		_ = c.Close()
+		return
+	}
+	sc.serve()
+	s.forget(sc)
+}
+
+// open takes a connection in. One that comes while the server drains is told so at once.
+func (s *Server) open(g *group, c net.Conn) *serverConn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || g.ctx.Err() != nil {
+		return nil
+	}
+	sc := newServerConn(s, g, c, s.limits)
+	s.conns[sc] = struct{}{}
+	if s.draining {
+		sc.wait.kick()
+	}
+	return sc
+}
+
+func (s *Server) forget(sc *serverConn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.conns, sc)
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+func (s *Server) listen(ln net.Listener) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.draining {
+		return false
+	}
+	s.listeners[ln] = struct{}{}
+	return true
+}
+
+func (s *Server) unlisten(ln net.Listener) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.listeners, ln)
+}
+
+func (s *Server) isDraining() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.draining
+}
+
+// cut closes the connections of g, or all of them when g is nil.
+func (s *Server) cut(g *group) {
+	s.mu.Lock()
+	var cut []*serverConn
+	for sc := range s.conns {
+		if g == nil || sc.group == g {
+			cut = append(cut, sc)
+		}
+	}
+	s.mu.Unlock()
+	for _, sc := range cut {
+		sc.fail(ErrServerClosed)
+	}
+}

@@ -1,0 +1,195 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// The reasons for which a server cuts a connection, besides those of bad frames. They are labels of metrics.
+const (
+	cutFirstByte  = "first_byte_timeout"
+	cutBody       = "body_timeout"
+	cutSlowReader = "slow_reader"
+	cutTruncated  = "truncated"
+)
+
+const lingerWait = 250 * time.Millisecond
+
+// serverConn is one connection of a server. One goroutine reads it; workers run its calls and write the answers.
+type serverConn struct {
+	srv    *Server
+	group  *group
+	conn   net.Conn
+	lim    Limits
+	peer   netip.Addr
+	values context.Context // of Serve, for the values of its calls
+	in     *Reader
+	out    outbox
+	wait   patience
+	last   uint64 // the last accepted sequence; belongs to the reader
+
+	closing atomic.Bool
+
+	mu         sync.Mutex
+	ended      bool // nothing is started any longer
+	inFlight   taskList
+	queue      taskQueue
+	looking    int           // workers between two calls
+	quietSince time.Time     // when the last call in flight ended
+	stopped    bool          // the reader waits for room
+	room       chan struct{} // tells it, once
+	empty      chan struct{} // closed when nothing is in flight; made by who waits for that
+}
+
+func newServerConn(s *Server, g *group, conn net.Conn, lim Limits) *serverConn {
+	c := &serverConn{
+		srv: s, group: g, conn: conn, lim: lim, peer: addrOf(conn.RemoteAddr()), values: g.ctx,
+		last: HeartbeatSeq, room: make(chan struct{}, 1),
+	}
+	c.out = outbox{conn: conn, timeout: lim.WriteTimeout, most: 4 * lim.MaxMessageBytes}
+	c.wait.init(c)
+	c.in = NewReader(&c.wait, lim)
+	c.in.OnBody = c.wait.body
+	return c
+}
+
+func addrOf(a net.Addr) netip.Addr {
+	if t, ok := a.(*net.TCPAddr); ok {
+		return t.AddrPort().Addr().Unmap()
+	}
+	return netip.Addr{}
+}
+
+// serve blocks until the connection is closed and its calls are done, or have ignored their end for too long.
+func (c *serverConn) serve() {
+	c.srv.observer.ConnOpened()
+	defer c.srv.observer.ConnClosed()
+	err := c.read()
+	c.in.Release()
+	switch {
+	case errors.Is(err, errDrained):
+		c.linger()
+	case errors.Is(err, io.EOF):
+		// The peer may have closed its sending side only: what is running is still answered.
+		c.end()
+		c.waitCalls()
+	}
+	c.fail(err)
+	c.waitCalls()
+}
+
+// linger closes the sending side and reads what may still come, so that the last answers are not lost to a reset.
+func (c *serverConn) linger() {
+	half, ok := c.conn.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil {
+		return
+	}
+	_ = c.conn.SetReadDeadline(time.Now().Add(lingerWait))
+	var rest [512]byte
+	for {
+		if _, err := c.conn.Read(rest[:]); err != nil {
+			return
+		}
+	}
+}
+
+// end cancels the calls and drops those that have not begun. It tells whether this was the first end.
+func (c *serverConn) end() bool {
+	c.mu.Lock()
+	first := !c.ended
+	c.ended = true
+	var dropped []*task
+	for t := c.queue.pop(); t != nil; t = c.queue.pop() {
+		c.inFlight.remove(t)
+		dropped = append(dropped, t)
+	}
+	for t := c.inFlight.head; t != nil; t = t.next {
+		t.call.cancel(context.Canceled)
+	}
+	if c.inFlight.n == 0 && c.empty != nil {
+		close(c.empty)
+		c.empty = nil
+	}
+	if c.stopped {
+		c.stopped = false
+		c.room <- struct{}{}
+	}
+	c.mu.Unlock()
+	for _, t := range dropped {
+		t.recycle()
+	}
+	return first
+}
+
+// fail closes the connection and says why, when it is the peer's fault. Only the first reason counts.
+func (c *serverConn) fail(err error) {
+	first := c.closing.CompareAndSwap(false, true)
+	c.end()
+	c.out.close()
+	_ = c.conn.Close()
+	if !first {
+		return
+	}
+	if reason := reasonOf(err); reason != "" {
+		c.srv.observer.WireError(reason)
+		c.srv.log.Warn("connection cut", "peer", c.conn.RemoteAddr().String(), "reason", reason, "error", err.Error())
+	}
+}
+
+// reasonOf is why a connection was cut; "" for ends that are nobody's fault.
+func reasonOf(err error) string {
+	var bad *FrameError
+	switch {
+	case errors.As(err, &bad):
+		return bad.Reason
+	case errors.Is(err, errFirstByte):
+		return cutFirstByte
+	case errors.Is(err, errBody):
+		return cutBody
+	case errors.Is(err, errSlowReader):
+		return cutSlowReader
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return cutTruncated
+	}
+	return ""
+}
+
+// waitCalls waits until nothing is in flight, but not for handlers that ignore the end of their context.
+func (c *serverConn) waitCalls() {
+	c.mu.Lock()
+	if c.inFlight.n == 0 {
+		c.mu.Unlock()
+		return
+	}
+	if c.empty == nil {
+		c.empty = make(chan struct{})
+	}
+	empty := c.empty
+	c.mu.Unlock()
+	enough := time.NewTimer(cutWait)
+	defer enough.Stop()
+	select {
+	case <-empty:
+	case <-enough.C:
+	}
+}
+
+// send sends f. Others who have something to send soon are waited for.
+func (c *serverConn) send(f *Frame) {
+	flush, err := c.out.append(f)
+	if flush {
+		c.mu.Lock()
+		busy := c.inFlight.n > 1
+		c.mu.Unlock()
+		err = c.out.flush(busy)
+	}
+	if err != nil {
+		c.fail(err)
+	}
+}

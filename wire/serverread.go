@@ -1,0 +1,92 @@
+package wire
+
+import (
+	"errors"
+	"time"
+)
+
+// lifeSign is the time between the heartbeats of a connection that is not read.
+const lifeSign = 2 * time.Second
+
+// read reads frames and hands them on until the connection ends.
+func (c *serverConn) read() error {
+	for {
+		if err := c.waitRoom(); err != nil {
+			return err
+		}
+		t := tasks.Get().(*task)
+		err := c.in.Read(&t.req)
+		c.wait.frameRead()
+		var bad *FrameError
+		switch {
+		case err == nil:
+			c.take(t)
+		case errors.As(err, &bad) && !bad.Fatal:
+			c.refuse(t, bad)
+		default:
+			t.recycle()
+			return err
+		}
+		if c.wait.toTell.Load() {
+			c.tellDrain()
+		}
+	}
+}
+
+// take handles one sound frame. Responses have no place here and are ignored.
+func (c *serverConn) take(t *task) {
+	switch {
+	case t.req.Type != Request:
+		t.recycle()
+	case t.req.Heartbeat:
+		if !t.req.OneWay {
+			t.req.Type = Response
+			c.send(&t.req)
+		}
+		t.recycle()
+	default:
+		c.last = t.req.Seq
+		t.arrived = c.wait.lastRead
+		c.dispatch(t)
+	}
+}
+
+// refuse answers a request that is sound, but over a limit.
+func (c *serverConn) refuse(t *task, bad *FrameError) {
+	c.srv.observer.WireError(bad.Reason)
+	if t.req.Type == Request && !t.req.OneWay && bad.Answer != nil {
+		f := Frame{Type: Response, Seq: t.req.Seq, Service: t.req.Service, Method: t.req.Method, Codec: t.req.Codec}
+		SetError(&f, bad.Answer)
+		c.send(&f)
+	}
+	t.recycle()
+}
+
+// waitRoom blocks while too many calls are in flight. That this is not the end of the connection is told by unasked
+// heartbeats, since the peer's own are not read meanwhile.
+func (c *serverConn) waitRoom() error {
+	c.mu.Lock()
+	if c.ended {
+		c.mu.Unlock()
+		return errSentClosed
+	}
+	if c.inFlight.n < c.lim.MaxInFlight {
+		c.mu.Unlock()
+		return nil
+	}
+	c.stopped = true
+	c.mu.Unlock()
+
+	sign := time.NewTicker(lifeSign)
+	defer sign.Stop()
+	for {
+		select {
+		case <-c.room:
+			return nil
+		case <-sign.C:
+			c.send(&Frame{Type: Response, Heartbeat: true, Seq: HeartbeatSeq})
+		case <-c.wait.kicked:
+			c.tellDrain()
+		}
+	}
+}

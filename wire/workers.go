@@ -1,0 +1,114 @@
+package wire
+
+import (
+	"sync"
+	"time"
+)
+
+// sweepEvery is how long a worker stays idle, at least, before it retires.
+const sweepEvery = 5 * time.Second
+
+// workers are the goroutines that run a server's calls. They are shared by its connections, so that an idle connection
+// has none, and live long, since most of the cost of a new goroutine is the growth of its stack. There are as many as
+// are needed at a time: one that blocks is replaced by the next.
+type workers struct {
+	mu    sync.Mutex
+	users int // connections being served; without any, idle workers retire
+	idle  []*worker
+	low   int // the fewest idle workers since the last sweep: those nobody needed
+	sweep *time.Timer
+}
+
+type worker struct {
+	work  chan *serverConn // closed to retire
+	gone  chan struct{}
+	timer *callTimer
+}
+
+func (p *workers) use() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.users++
+}
+
+// leave retires the idle workers when nobody uses them any longer, and waits for their end.
+func (p *workers) leave() {
+	p.mu.Lock()
+	p.users--
+	if p.users > 0 {
+		p.mu.Unlock()
+		return
+	}
+	retired := p.idle
+	p.idle, p.low = nil, 0
+	if p.sweep != nil {
+		p.sweep.Stop()
+		p.sweep = nil
+	}
+	p.mu.Unlock()
+	for _, w := range retired {
+		close(w.work)
+		<-w.gone
+	}
+}
+
+// wake has a worker serve the queue of c.
+func (p *workers) wake(c *serverConn) {
+	p.mu.Lock()
+	n := len(p.idle)
+	if n == 0 {
+		p.mu.Unlock()
+		w := &worker{work: make(chan *serverConn, 1), gone: make(chan struct{}), timer: new(callTimer)}
+		go p.run(w, c)
+		return
+	}
+	w := p.idle[n-1] // the one with the warmest stack
+	p.idle[n-1] = nil
+	p.idle = p.idle[:n-1]
+	p.low = min(p.low, n-1)
+	p.mu.Unlock()
+	w.work <- c
+}
+
+func (p *workers) run(w *worker, c *serverConn) {
+	defer close(w.gone)
+	for ok := true; ok; c, ok = <-w.work {
+		c.work(w)
+		if !p.park(w) {
+			return
+		}
+	}
+}
+
+func (p *workers) park(w *worker) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.users == 0 {
+		return false
+	}
+	p.idle = append(p.idle, w)
+	if p.sweep == nil {
+		p.low = 0
+		p.sweep = time.AfterFunc(sweepEvery, p.retire)
+	}
+	return true
+}
+
+// retire ends the workers that were idle since the last sweep.
+func (p *workers) retire() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.sweep == nil {
+		return
+	}
+	for _, w := range p.idle[:p.low] {
+		close(w.work)
+	}
+	p.idle = append([]*worker(nil), p.idle[p.low:]...)
+	p.low = len(p.idle)
+	if p.low == 0 {
+		p.sweep = nil
+		return
+	}
+	p.sweep.Reset(sweepEvery)
+}
