@@ -1,0 +1,138 @@
+package gateway
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/easymicro/easymicro/wire"
+	"github.com/easymicro/easymicro/wire/code"
+)
+
+// readArgument fills the frame's payload: from the body, from the query of a GET, and from the path's wildcards.
+func (x *exchange) readArgument(b *bound) *code.Error {
+	if x.r.Method == http.MethodGet {
+		return x.bindQuery(b)
+	}
+	if e := x.readBody(); e != nil {
+		return e
+	}
+	wildcards := b != nil && len(b.wildcards) > 0
+	if x.codec == wire.JSON && len(x.req.Payload) == 0 {
+		if !wildcards {
+			return x.bad("the body is empty: send the argument as JSON, {} for none")
+		}
+		x.req.Payload = append(x.req.Payload, "{}"...)
+	}
+	if wildcards {
+		return x.bindPath(b)
+	}
+	return nil
+}
+
+// readBody reads the payload and takes its compression off.
+func (x *exchange) readBody() *code.Error {
+	gzipped, e := x.compressed()
+	if e != nil {
+		return e
+	}
+	limit := x.g.limits.MaxMessageBytes
+	if x.r.ContentLength > int64(limit) {
+		x.w.Header().Set("Connection", "close")
+		return x.tooLarge("the body is longer than this host takes")
+	}
+	body, err := x.readAll(limit)
+	if err != nil {
+		return x.unreadable(err)
+	}
+	if !gzipped {
+		x.req.Payload = body
+		return nil
+	}
+	plain, err := wire.Decompress(nil, wire.Gzip, body, x.g.limits.MaxDecompressedBytes)
+	x.req.Payload = plain
+	if err == nil {
+		return nil
+	}
+	if c := code.From(err); c.Code == code.ResourceExhausted {
+		return x.tooLarge("the decompressed body is longer than this host takes")
+	}
+	return x.bad("the body is no gzip")
+}
+
+// readBy bounds the reading of the body, also by net/http when the gateway leaves it unread. Only a body that was read
+// to its end takes the bound off again.
+func (x *exchange) readBy(t time.Time) {
+	_ = http.NewResponseController(x.w).SetReadDeadline(t) // not there in tests with a recorder
+}
+
+// errTooLong is the error of a body of unknown length that is over its limit.
+var errTooLong = errors.New("body too long")
+
+// firstRead is how much memory a body gets before any of its bytes have come.
+const firstRead = 4 << 10
+
+// readAll reads the whole body into the memory of the frame's payload. Memory is committed as bytes arrive.
+func (x *exchange) readAll(limit int) ([]byte, error) {
+	buf := x.req.Payload[:0]
+	if x.r.ContentLength == 0 {
+		return buf, nil
+	}
+	first := firstRead
+	if n := x.r.ContentLength; n > 0 && n < firstRead {
+		first = int(n) + 1 // one more, so that the end is seen without growing
+	}
+	buf = slices.Grow(buf, first)
+	for {
+		n, err := x.r.Body.Read(buf[len(buf):cap(buf)])
+		buf = buf[:len(buf)+n]
+		if len(buf) > limit {
+			return nil, errTooLong
+		}
+		if errors.Is(err, io.EOF) {
+			x.readBy(time.Time{})
+			return buf, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if len(buf) == cap(buf) {
+			buf = slices.Grow(buf, len(buf))
+		}
+	}
+}
+
+func (x *exchange) unreadable(err error) *code.Error {
+	x.w.Header().Set("Connection", "close")
+	switch {
+	case errors.Is(err, errTooLong):
+		return x.tooLarge("the body is longer than this host takes")
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		x.status = http.StatusRequestTimeout
+		return x.bad("the body did not come in time")
+	case x.r.Context().Err() != nil:
+		return x.refuse(code.Cancelled, code.ReasonCancelled, "the caller went away")
+	}
+	return x.bad("the body cannot be read")
+}
+
+// compressed tells whether the body is gzipped, by Content-Encoding or by the family's header.
+func (x *exchange) compressed() (bool, *code.Error) {
+	byFamily := x.family != nil && x.family.get(x.r.Header, famCompress) == "1"
+	encodings := x.r.Header["Content-Encoding"]
+	if len(encodings) == 0 {
+		return byFamily, nil
+	}
+	switch e := strings.ToLower(strings.TrimSpace(strings.Join(encodings, ","))); e {
+	case "gzip", "x-gzip":
+		return true, nil
+	case "", "identity":
+		return byFamily, nil
+	}
+	x.w.Header().Set("Accept-Encoding", "gzip")
+	return false, x.refuse(code.InvalidArgument, code.ReasonUnknownCodec, "the content encoding is not supported, use gzip or none")
+}

@@ -1,0 +1,140 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"runtime/debug"
+	"sync"
+
+	"github.com/easymicro/easymicro/wire"
+	"github.com/easymicro/easymicro/wire/code"
+)
+
+// exchange is one HTTP request on its way to a call and back.
+type exchange struct {
+	g *Gateway
+	w http.ResponseWriter
+	r *http.Request
+
+	family      *family // nil for plain requests
+	service     string  // as the caller spells it, or exact where that is known
+	method      string
+	codec       wire.Codec
+	contentType []string // of a result
+	oneWay      bool
+	status      int      // of an error, where its code does not tell; 0 otherwise
+	called      bool     // the handler was reached
+
+	// The memory of the frames is used again, but only when the handler has let go of it.
+	req, res wire.Frame
+	running  bool
+}
+
+var exchanges = sync.Pool{New: func() any { return new(exchange) }}
+
+func newExchange(g *Gateway, w http.ResponseWriter, r *http.Request) *exchange {
+	x := exchanges.Get().(*exchange)
+	x.g, x.w, x.r = g, w, r
+	return x
+}
+
+// release gives x back, unless a handler that outlives its request still has its frames.
+func (x *exchange) release() {
+	if x.running {
+		return
+	}
+	x.req.Reset()
+	x.res.Reset()
+	*x = exchange{req: x.req, res: x.res}
+	exchanges.Put(x)
+}
+
+// outcome is why the HTTP request need not wait any longer.
+type outcome struct {
+	err  error
+	kind outcomeKind
+}
+
+type outcomeKind byte
+
+const (
+	returned outcomeKind = iota // the handler did
+	early                       // the deadline passed before that
+	admitted                    // no rule refused a one-way call
+)
+
+type admittedKey struct{}
+
+// Admitted tells the gateway that no rule refused a one-way call, so that its caller need not wait for the handler. ctx
+// is the one that the Handler was given. Without it the caller is answered when the handler returns.
+func Admitted(ctx context.Context) {
+	if tell, ok := ctx.Value(admittedKey{}).(func()); ok {
+		tell()
+	}
+}
+
+// call runs the call and answers with what comes of it. The handler runs on a goroutine of its own, since it may go on
+// after its caller was answered at the deadline.
+func (x *exchange) call() *code.Error {
+	x.req.Service, x.req.Method, x.req.Codec, x.req.OneWay = x.service, x.method, x.codec, x.oneWay
+	x.res.Type, x.res.Codec = wire.Response, x.codec
+	outcomes := make(chan outcome, 3) // one of each kind: nobody who tells ever waits
+	ctx := x.r.Context()
+	gone := ctx.Done()
+	if x.oneWay {
+		// Its caller may leave as soon as it is answered.
+		ctx = context.WithValue(context.WithoutCancel(ctx), admittedKey{}, func() { outcomes <- outcome{kind: admitted} })
+		gone = nil
+	}
+	c := wire.NewCall(ctx, wire.CallOptions{
+		Transport: "http", Peer: x.g.peer(x.r),
+		Answer: func(e *code.Error) { outcomes <- outcome{err: e, kind: early} },
+	})
+	x.called, x.running = true, true
+	x.g.running.Add(1)
+	go x.g.run(c, &x.req, &x.res, outcomes)
+
+	select {
+	case o := <-outcomes:
+		x.running = o.kind != returned
+		return x.answer(o)
+	case <-gone:
+		return x.refuse(code.Cancelled, code.ReasonCancelled, "the caller went away")
+	}
+}
+
+// run calls the handler and tells what it returned, also when it does not return but panics or ends its goroutine.
+func (g *Gateway) run(c *wire.Call, req, res *wire.Frame, outcomes chan<- outcome) {
+	defer g.running.Done()
+	err := error(code.Refuse(code.Internal, code.ReasonPanic, "the handler ended its goroutine", "", g.host, 0))
+	defer func() {
+		if v := recover(); v != nil {
+			g.logger.Error("panic in a call", "service", req.Service, "method", req.Method, "panic", v, "stack", string(debug.Stack()))
+			err = code.Refuse(code.Internal, code.ReasonPanic, fmt.Sprintf("panic: %v", v), "", g.host, 0)
+		}
+		c.End()
+		outcomes <- outcome{err: err}
+	}()
+	err = g.handler.Handle(c, req, res)
+}
+
+// answer writes the outcome of the call, or tells the error to write.
+func (x *exchange) answer(o outcome) *code.Error {
+	if !x.oneWay {
+		if o.err != nil {
+			return code.From(o.err)
+		}
+		x.succeed()
+		return nil
+	}
+	// What the handler of a one-way call makes of it is nobody's business; a refusal is.
+	if e := code.From(o.err); e != nil && e.Own() && code.NotRun(e.Reason) {
+		return e
+	}
+	if x.family != nil {
+		x.echoFamily()
+	}
+	x.w.WriteHeader(http.StatusAccepted)
+	return nil
+}

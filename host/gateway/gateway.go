@@ -1,0 +1,186 @@
+// Package gateway lets HTTP callers reach methods.
+package gateway
+
+import (
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"reflect"
+	"sync"
+	"time"
+
+	"github.com/easymicro/easymicro/wire"
+	"github.com/easymicro/easymicro/wire/code"
+)
+
+// Options say what a gateway serves. Only Handler is required.
+type Options struct {
+	// Handler runs the calls. It gets the names as the caller spelled them (exact ones from Routes and Get), the codec
+	// that the request named and a payload that is no longer compressed. It should use the HTTP forms of the JSON codec
+	// for calls whose transport is "http".
+	Handler wire.Handler
+	// Resolve finds what a name stands for, as the Handler does it: exactly, then by a unique match without regard to
+	// case. Routes and Get need it.
+	Resolve func(service, method string) (Target, bool)
+	// Nearest finds the known word that was probably meant; "" for none. May be nil.
+	Nearest func(word string, known []string) string
+
+	Routes         []Route        // besides POST /{service}/{method}
+	Get            []string       // methods that may be called by GET, as "Arith.Mul"
+	AllowOrigins   []string       // browser origins that may call, as "https://app.example"; "*" is all of them
+	ExposeInternal bool           // show callers what a handler panicked with
+	TrustedProxies []netip.Prefix // whose X-Forwarded-For tells the peer
+	Limits         wire.Limits    // zero fields mean the defaults
+	Host           string         // the name that refusals carry
+
+	Logger  *slog.Logger        // for panics that reach the gateway; nil discards them
+	Refused func(reason string) // told of each request that never became a call; may be nil
+}
+
+// Route gives a method a path of its own.
+type Route struct {
+	// Path is a pattern of net/http without method and host. A wildcard such as {id} is a member of the argument.
+	Path    string
+	Methods []string // default POST; GET needs the method in Options.Get
+	Service string
+	Method  string
+}
+
+// Target is a method under its exact names.
+type Target struct {
+	Service string
+	Method  string
+	Args    reflect.Type // of the argument, pointer or not; nil when it is not known
+}
+
+// Gateway serves calls over HTTP. It is immutable and cheap to make: a host makes one for each generation. It is safe
+// for concurrent use.
+type Gateway struct {
+	handler        wire.Handler
+	resolve        func(service, method string) (Target, bool)
+	nearest        func(word string, known []string) string
+	limits         wire.Limits
+	proxies        []netip.Prefix
+	host           string
+	exposeInternal bool
+	logger         *slog.Logger
+	refused        func(reason string)
+
+	routes  *http.ServeMux // nil without configured routes
+	get     map[names]*binder
+	origins *origins
+	running sync.WaitGroup
+}
+
+type names struct{ service, method string }
+
+// New checks the options and makes a gateway of them. Its errors are Problems.
+func New(o Options) (*Gateway, error) {
+	g := &Gateway{
+		handler: o.Handler, resolve: o.Resolve, nearest: o.Nearest,
+		limits: withDefaults(o.Limits), proxies: o.TrustedProxies, host: o.Host,
+		exposeInternal: o.ExposeInternal, logger: o.Logger, refused: o.Refused,
+	}
+	if g.resolve == nil {
+		g.resolve = func(string, string) (Target, bool) { return Target{}, false }
+	}
+	if g.nearest == nil {
+		g.nearest = func(string, []string) string { return "" }
+	}
+	if g.logger == nil {
+		g.logger = slog.New(slog.DiscardHandler)
+	}
+	var problems Problems
+	g.origins = newOrigins(o.AllowOrigins, &problems)
+	g.addGet(o.Get, &problems)
+	g.addRoutes(o.Routes, &problems)
+	if len(problems) > 0 {
+		return nil, problems
+	}
+	return g, nil
+}
+
+// Wait returns when no call is running any more. Calls can outlive their HTTP request: one-way calls, and calls that
+// were answered at their deadline. Use it after the HTTP server was shut down.
+func (g *Gateway) Wait() { g.running.Wait() }
+
+// ServeHTTP serves one request.
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	x := newExchange(g, w, r)
+	if r.ContentLength != 0 {
+		x.readBy(time.Now().Add(g.limits.BodyTimeout))
+	}
+	if e := x.serve(); e != nil {
+		if g.refused != nil && !x.called {
+			g.refused(e.Reason)
+		}
+		x.fail(e)
+	}
+	x.release()
+}
+
+// serve answers the request, or tells why not.
+func (x *exchange) serve() *code.Error {
+	if !x.g.origins.admit(x.w, x.r) {
+		return x.refuse(code.PermissionDenied, code.ReasonDenied, x.g.origins.why(x.r))
+	}
+	if x.r.Method == http.MethodOptions {
+		return x.options()
+	}
+	bind, e := x.route()
+	if e != nil {
+		return e
+	}
+	if e := x.readFamily(); e != nil {
+		return e
+	}
+	if x.family != nil && x.family.flag(x.r.Header, famHeartbeat) {
+		x.echoFamily()
+		x.w.WriteHeader(http.StatusOK)
+		return nil
+	}
+	if e := x.readCodec(); e != nil {
+		return e
+	}
+	if e := x.readMetadata(); e != nil {
+		return e
+	}
+	if e := x.readArgument(bind); e != nil {
+		return e
+	}
+	return x.call()
+}
+
+func (x *exchange) refuse(c code.Code, reason, what string) *code.Error {
+	return code.Refuse(c, reason, what, "", x.g.host, 0)
+}
+
+func (x *exchange) bad(what string) *code.Error {
+	return x.refuse(code.InvalidArgument, code.ReasonBadPayload, what)
+}
+
+func (x *exchange) tooLarge(what string) *code.Error {
+	return x.refuse(code.ResourceExhausted, code.ReasonTooLarge, what)
+}
+
+func withDefaults(l wire.Limits) wire.Limits {
+	d := wire.DefaultLimits()
+	for _, f := range []struct{ v, d *int }{
+		{&l.MaxMessageBytes, &d.MaxMessageBytes},
+		{&l.MaxDecompressedBytes, &d.MaxDecompressedBytes},
+		{&l.MaxMetadataPairs, &d.MaxMetadataPairs},
+		{&l.MaxMetadataBytes, &d.MaxMetadataBytes},
+		{&l.MaxNameBytes, &d.MaxNameBytes},
+	} {
+		if *f.v <= 0 {
+			*f.v = *f.d
+		}
+	}
+	if l.BodyTimeout <= 0 {
+		l.BodyTimeout = d.BodyTimeout
+	}
+	if l.WriteTimeout <= 0 {
+		l.WriteTimeout = d.WriteTimeout
+	}
+	return l
+}

@@ -1,0 +1,154 @@
+package gateway
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/easymicro/easymicro/wire"
+	"github.com/easymicro/easymicro/wire/code"
+)
+
+// wildcards are the names of the wildcards in a pattern of ServeMux.
+func wildcards(pattern string) []string {
+	var found []string
+	for {
+		_, rest, ok := strings.Cut(pattern, "{")
+		if !ok {
+			return found
+		}
+		name, after, ok := strings.Cut(rest, "}")
+		if !ok {
+			return found
+		}
+		if name != "$" {
+			found = append(found, strings.TrimSuffix(name, "..."))
+		}
+		pattern = after
+	}
+}
+
+// bindWildcards checks that each wildcard is a member of the argument.
+func (b *bound) bindWildcards(t Target) error {
+	binder, err := newBinder(t.Args)
+	if err != nil {
+		return err
+	}
+	for _, w := range b.wildcards {
+		if _, ok := binder.member(w); !ok {
+			return fmt.Errorf("{%s} is no member of %s", w, t.Args)
+		}
+	}
+	b.binder = binder
+	return nil
+}
+
+// bindQuery makes the payload of a call by GET.
+func (x *exchange) bindQuery(b *bound) *code.Error {
+	query, err := url.ParseQuery(x.r.URL.RawQuery)
+	if err != nil {
+		return x.bad("the query string cannot be read")
+	}
+	for _, w := range b.wildcards {
+		query[w] = append(query[w], x.r.PathValue(w))
+	}
+	payload, what := b.binder.object(x.req.Payload[:0], query, x.g.nearest)
+	x.req.Payload = payload
+	if what != "" {
+		return x.bad(what)
+	}
+	return nil
+}
+
+// bindPath adds the path's wildcards as last members of the body, where they win over what the body says.
+func (x *exchange) bindPath(b *bound) *code.Error {
+	if x.codec != wire.JSON {
+		return x.refuse(code.InvalidArgument, code.ReasonUnknownCodec, "this path takes JSON only")
+	}
+	query := make(url.Values, len(b.wildcards))
+	for _, w := range b.wildcards {
+		query[w] = []string{x.r.PathValue(w)}
+	}
+	members, what := b.binder.object(nil, query, x.g.nearest)
+	if what != "" {
+		return x.bad(what)
+	}
+	body := bytes.TrimSpace(x.req.Payload)
+	if len(body) < 2 || body[0] != '{' || body[len(body)-1] != '}' {
+		return x.bad("the body is no JSON object")
+	}
+	if len(bytes.TrimSpace(body[1:len(body)-1])) == 0 {
+		x.req.Payload = append(x.req.Payload[:0], members...)
+		return nil
+	}
+	body = append(body[:len(body)-1], ',')
+	x.req.Payload = append(body, members[1:]...)
+	return nil
+}
+
+// object appends parameters as a JSON object. what says what is wrong with them, without showing values.
+func (b *binder) object(dst []byte, query url.Values, nearest func(string, []string) string) (_ []byte, what string) {
+	given := make(map[string][]string, len(query))
+	var found []*member
+	for _, name := range slices.Sorted(maps.Keys(query)) {
+		m, ok := b.member(name)
+		if !ok {
+			return dst, b.unknown(name, nearest)
+		}
+		if given[m.name] == nil {
+			found = append(found, m)
+		}
+		given[m.name] = append(given[m.name], query[name]...)
+	}
+	slices.SortStableFunc(found, func(a, b *member) int { return a.order - b.order })
+
+	dst = append(dst, '{')
+	for i, m := range found {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(appendString(dst, m.name), ':')
+		if dst, what = m.append(dst, given[m.name]); what != "" {
+			return dst, what
+		}
+	}
+	return append(dst, '}'), ""
+}
+
+func (m *member) append(dst []byte, values []string) (_ []byte, what string) {
+	if !m.list {
+		if len(values) > 1 {
+			return dst, fmt.Sprintf("parameter %.64q is there more than once", m.name)
+		}
+		dst, ok := m.value.append(dst, values[0])
+		if !ok {
+			return dst, fmt.Sprintf("parameter %.64q is not %s", m.name, formNames[m.value.form])
+		}
+		return dst, ""
+	}
+	dst = append(dst, '[')
+	for i, v := range values {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		var ok bool
+		if dst, ok = m.value.append(dst, v); !ok {
+			return dst, fmt.Sprintf("parameter %.64q is not a list of which each is %s", m.name, formNames[m.value.form])
+		}
+	}
+	return append(dst, ']'), ""
+}
+
+func (b *binder) unknown(name string, nearest func(string, []string) string) string {
+	what := fmt.Sprintf("unknown parameter %.64q", name)
+	if n := nearest(name, b.known); n != "" {
+		return what + fmt.Sprintf(" (did you mean %s?)", n)
+	}
+	if len(b.known) == 0 {
+		return what + ", there are none"
+	}
+	return what + ", known are " + strings.Join(b.known, ", ")
+}

@@ -1,0 +1,131 @@
+package gateway
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/easymicro/easymicro/wire/code"
+)
+
+// longReply is the length from which on net/http would send a reply in chunks, if it were not told its length.
+const longReply = 2 << 10
+
+// succeed writes the reply of a call.
+func (x *exchange) succeed() {
+	h := x.w.Header()
+	h["Content-Type"] = x.contentType
+	if x.family != nil {
+		x.echoFamily()
+		h[x.family.keys[famMeta]] = []string{replyMeta(x.res.Metadata)}
+	} else if len(x.res.Metadata) > 0 {
+		if meta := replyMeta(x.res.Metadata); meta != "" {
+			h[easymicroFamily.keys[famMeta]] = []string{meta}
+		}
+	}
+	if x.r.Method == http.MethodGet {
+		h.Set("Cache-Control", "no-store")
+	}
+	if len(x.res.Payload) > longReply {
+		h.Set("Content-Length", strconv.Itoa(len(x.res.Payload)))
+	}
+	x.writeBy()
+	_, _ = x.w.Write(x.res.Payload) // fails only with the connection
+}
+
+// writeBy cuts off a caller that does not read its answer.
+func (x *exchange) writeBy() {
+	_ = http.NewResponseController(x.w).SetWriteDeadline(time.Now().Add(x.g.limits.WriteTimeout))
+}
+
+// problem is the body of an error, RFC 9457's members first.
+type problem struct {
+	Type         string `json:"type"`
+	Title        string `json:"title"`
+	Status       int    `json:"status"`
+	Detail       string `json:"detail"`
+	Code         string `json:"code"`
+	Reason       string `json:"reason,omitempty"`
+	Rule         string `json:"rule,omitempty"`
+	Service      string `json:"service,omitempty"`
+	Method       string `json:"method,omitempty"`
+	Host         string `json:"host,omitempty"`
+	RetryAfterMS int64  `json:"retry_after_ms,omitempty"`
+	TraceID      string `json:"trace_id,omitempty"`
+}
+
+// fail answers with an error.
+func (x *exchange) fail(e *code.Error) {
+	e = x.show(e)
+	if x.status == 0 {
+		x.status = e.HTTPStatus()
+	}
+	x.errorHeaders(e)
+	if t, ok := x.g.resolve(x.service, x.method); ok {
+		x.service, x.method = t.Service, t.Method
+	}
+	p := problem{
+		Type: "about:blank", Title: title(x.status), Status: x.status, Detail: e.Message, Code: e.Code.String(),
+		Reason: e.Reason, Rule: e.Rule, Service: x.service, Method: x.method, Host: e.Host,
+		RetryAfterMS: int64((e.RetryAfter + time.Millisecond - 1) / time.Millisecond), TraceID: x.traceID(),
+	}
+	body, _ := json.Marshal(p) // texts and numbers always can be
+	h := x.w.Header()
+	h.Set("Content-Type", "application/problem+json")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	x.writeBy()
+	x.w.WriteHeader(x.status)
+	_, _ = x.w.Write(body) // fails only with the connection
+}
+
+// show leaves out of an error what callers must not see.
+func (x *exchange) show(e *code.Error) *code.Error {
+	if e.Code != code.Internal || e.Reason != code.ReasonPanic || x.g.exposeInternal {
+		return e
+	}
+	return code.Refuse(code.Internal, code.ReasonPanic, "internal error", "", e.Host, 0)
+}
+
+// errorHeaders sets what an HTTP client understands without reading the body.
+func (x *exchange) errorHeaders(e *code.Error) {
+	h := x.w.Header()
+	if x.family != nil {
+		x.echoError(e.Message)
+	}
+	switch x.status {
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		if e.RetryAfter > 0 || e.Own() && e.Reason != code.ReasonDraining {
+			h.Set("Retry-After", strconv.FormatInt(seconds(e.RetryAfter), 10))
+		}
+	case http.StatusUnauthorized:
+		challenge := "Bearer"
+		if x.r.Header.Get("Authorization") != "" {
+			challenge = `Bearer error="invalid_token"`
+		}
+		h.Set("WWW-Authenticate", challenge)
+	}
+	if e.Own() && e.Reason == code.ReasonDraining {
+		h.Set("Connection", "close")
+	}
+}
+
+// seconds is d in whole seconds, rounded up, and at least one.
+func seconds(d time.Duration) int64 {
+	return max(1, int64((d+time.Second-1)/time.Second))
+}
+
+func (x *exchange) traceID() string {
+	if v := x.r.Header["Traceparent"]; len(v) == 1 {
+		return traceID(v[0])
+	}
+	return ""
+}
+
+func title(status int) string {
+	if status == code.StatusClientClosedRequest {
+		return "Client Closed Request"
+	}
+	return http.StatusText(status)
+}

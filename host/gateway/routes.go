@@ -1,0 +1,261 @@
+package gateway
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/easymicro/easymicro/wire/code"
+)
+
+// routable are the HTTP methods that a route may have.
+var routable = []string{
+	http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
+}
+
+// reasonMethodNotAllowed is the reason of a 405: the method exists, but not under this HTTP method.
+const reasonMethodNotAllowed = "method_not_allowed"
+
+// bound is where a path leads: a route, or a method called by GET. It is a http.Handler for ServeMux alone, which fills
+// in the request's path values on the way to it.
+type bound struct {
+	target    names
+	wildcards []string
+	*binder   // of the query and the wildcards; nil when there is nothing to bind
+}
+
+func (*bound) ServeHTTP(http.ResponseWriter, *http.Request) {}
+
+func (g *Gateway) addGet(methods []string, problems *Problems) {
+	g.get = make(map[names]*binder, len(methods))
+	for i, m := range methods {
+		path := fmt.Sprintf("gateway.get[%d]", i)
+		dot := strings.LastIndexByte(m, '.')
+		if dot <= 0 || dot == len(m)-1 {
+			problems.add(path, "%q is no Service.Method", m)
+			continue
+		}
+		t, ok := g.resolve(m[:dot], m[dot+1:])
+		if !ok {
+			problems.add(path, "no method %s on this host", m)
+			continue
+		}
+		b, err := newBinder(t.Args)
+		if err != nil {
+			problems.add(path, "%s cannot be called by GET: %v", m, err)
+			continue
+		}
+		g.get[names{t.Service, t.Method}] = b
+	}
+}
+
+func (g *Gateway) addRoutes(routes []Route, problems *Problems) {
+	if len(routes) == 0 {
+		return
+	}
+	g.routes = http.NewServeMux()
+	for i, r := range routes {
+		path := fmt.Sprintf("gateway.routes[%d]", i)
+		t, ok := g.resolve(r.Service, r.Method)
+		if !ok {
+			problems.add(path, "no method %s.%s on this host", r.Service, r.Method)
+			continue
+		}
+		b := &bound{target: names{t.Service, t.Method}, wildcards: wildcards(r.Path)}
+		if len(b.wildcards) > 0 {
+			if err := b.bindWildcards(t); err != nil {
+				problems.add(path+".path", "%v", err)
+				continue
+			}
+		}
+		g.addRoute(r, b, path, problems)
+	}
+}
+
+func (g *Gateway) addRoute(r Route, b *bound, path string, problems *Problems) {
+	if !strings.HasPrefix(r.Path, "/") {
+		problems.add(path+".path", "%q does not begin with /", r.Path)
+		return
+	}
+	methods := r.Methods
+	if len(methods) == 0 {
+		methods = []string{http.MethodPost}
+	}
+	for i, m := range methods {
+		at := fmt.Sprintf("%s.methods[%d]", path, i)
+		switch get, ok := g.get[b.target]; {
+		case !slices.Contains(routable, m):
+			problems.add(at, "%q is none of %s", m, strings.Join(routable, ", "))
+			continue
+		case m == http.MethodGet && !ok:
+			problems.add(at, "GET needs %s.%s in gateway.get", b.target.service, b.target.method)
+			continue
+		case m == http.MethodGet && b.binder == nil:
+			withGet := *b
+			withGet.binder = get
+			g.register(m, r.Path, &withGet, path, problems)
+		default:
+			g.register(m, r.Path, b, path, problems)
+		}
+	}
+}
+
+// register turns ServeMux's panic about a bad or conflicting pattern into a problem.
+func (g *Gateway) register(method, path string, b *bound, at string, problems *Problems) {
+	defer func() {
+		if v := recover(); v != nil {
+			problems.add(at+".path", "%s", cutLines(fmt.Sprint(v)))
+		}
+	}()
+	g.routes.Handle(method+" "+path, b)
+}
+
+// cutLines leaves out where patterns were registered: those are places in this program, not in a manifest.
+func cutLines(s string) string {
+	s, _, _ = strings.Cut(s, " (registered at")
+	s, _, _ = strings.Cut(s, "\n")
+	return s
+}
+
+// route finds out which method is called, and how its argument is bound if not from the body alone.
+func (x *exchange) route() (*bound, *code.Error) {
+	x.family = familyOf(x.r.Header)
+	if x.r.Method == http.MethodHead {
+		return nil, x.notAllowed()
+	}
+	if b := x.g.match(x.r); b != nil {
+		x.service, x.method = b.target.service, b.target.method
+		if len(b.wildcards) > 0 {
+			x.g.routes.ServeHTTP(x.w, x.r) // fills in the path values, see bound
+		}
+		return b, x.sameNames()
+	}
+	if e := x.builtIn(); e != nil {
+		return nil, e
+	}
+	if x.r.Method == http.MethodPost {
+		return nil, nil
+	}
+	if x.r.Method == http.MethodGet {
+		if t, ok := x.g.resolve(x.service, x.method); ok {
+			if b, ok := x.g.get[names{t.Service, t.Method}]; ok {
+				x.service, x.method = t.Service, t.Method
+				return &bound{target: names{t.Service, t.Method}, binder: b}, nil
+			}
+		}
+	}
+	return nil, x.notAllowed()
+}
+
+// match is the configured route of a request; nil if there is none.
+func (g *Gateway) match(r *http.Request) *bound {
+	if g.routes == nil {
+		return nil
+	}
+	h, _ := g.routes.Handler(r)
+	b, _ := h.(*bound)
+	return b
+}
+
+// builtIn takes the names from /{service}/{method}, and from the family's headers what the path does not have.
+func (x *exchange) builtIn() *code.Error {
+	service, method, ok := cutPath(x.r.URL.Path)
+	if !ok {
+		return x.unknownPath()
+	}
+	x.service, x.method = service, method
+	if x.family == nil {
+		if method == "" {
+			return x.unknownPath()
+		}
+		return nil
+	}
+	if service == "" {
+		x.service = x.family.get(x.r.Header, famServicePath)
+	}
+	if method == "" {
+		x.method = x.family.get(x.r.Header, famServiceMethod)
+	}
+	if x.service == "" || x.method == "" {
+		return x.unknownPath()
+	}
+	return x.sameNames()
+}
+
+// sameNames refuses headers that name another method than the path does: whoever guards paths in front of this host
+// must see what is called.
+func (x *exchange) sameNames() *code.Error {
+	if x.family == nil {
+		return nil
+	}
+	for _, p := range []struct{ header, name string }{{famServicePath, x.service}, {famServiceMethod, x.method}} {
+		values := x.r.Header[x.family.keys[p.header]]
+		if len(values) > 1 {
+			return x.bad("more than one header " + x.family.keys[p.header])
+		}
+		if len(values) == 1 && values[0] != "" && !strings.EqualFold(values[0], p.name) {
+			return x.bad("the header " + x.family.keys[p.header] + " names another method than the path")
+		}
+	}
+	return nil
+}
+
+// cutPath splits /, /{service} and /{service}/{method}.
+func cutPath(path string) (service, method string, ok bool) {
+	path, ok = strings.CutPrefix(path, "/")
+	if !ok {
+		return "", "", false
+	}
+	service, method, two := strings.Cut(path, "/")
+	if two && (service == "" || method == "" || strings.Contains(method, "/")) {
+		return "", "", false
+	}
+	return service, method, true
+}
+
+func (x *exchange) unknownPath() *code.Error {
+	return x.refuse(code.Unimplemented, code.ReasonUnknownMethod, "no such path: calls are POST /{service}/{method}")
+}
+
+// notAllowed is the answer to an HTTP method that a path does not have; to an unknown path it is the one of that.
+func (x *exchange) notAllowed() *code.Error {
+	allow := x.allowed()
+	if len(allow) == 0 {
+		if x.service == "" {
+			return x.unknownPath()
+		}
+		return x.refuse(code.Unimplemented, code.ReasonUnknownMethod,
+			fmt.Sprintf("no method %.100q of service %.100q", x.method, x.service))
+	}
+	x.w.Header().Set("Allow", strings.Join(allow, ", "))
+	x.status = http.StatusMethodNotAllowed
+	what := x.r.Method + " is not allowed here, use " + strings.Join(allow, " or ")
+	if x.r.Method == http.MethodGet && x.service != "" {
+		what += fmt.Sprintf("; to call it by GET add %q to gateway.get", x.service+"."+x.method)
+	}
+	return x.refuse(code.Unimplemented, reasonMethodNotAllowed, what)
+}
+
+// allowed are the HTTP methods that the request's path has.
+func (x *exchange) allowed() []string {
+	var allow []string
+	for _, m := range routable {
+		as := *x.r
+		as.Method = m
+		if x.g.match(&as) != nil {
+			allow = append(allow, m)
+		}
+	}
+	if service, method, ok := cutPath(x.r.URL.Path); ok && method != "" {
+		if t, ok := x.g.resolve(service, method); ok {
+			x.service, x.method = t.Service, t.Method
+			if _, ok := x.g.get[names{t.Service, t.Method}]; ok {
+				allow = append(allow, http.MethodGet)
+			}
+			allow = append(allow, http.MethodPost)
+		}
+	}
+	slices.Sort(allow)
+	return slices.Compact(allow)
+}
