@@ -1,6 +1,9 @@
 package telemetry
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 const (
 	labelBytes = 256
@@ -16,9 +19,11 @@ func label(s string) string {
 	return strings.ToValidUTF8(s, "\uFFFD")
 }
 
+// transports that calls come by; any other is "other".
+var transports = []string{"rpcx", "http", "local", otherLabel}
+
 func transportLabel(s string) string {
-	switch s {
-	case "rpcx", "http", "local":
+	if slices.Contains(transports, s) {
 		return s
 	}
 	return otherLabel

@@ -37,19 +37,7 @@ func (m *Metrics) Method(service, method, transport string) *MethodMetrics {
 
 // Other is the handle that counts calls of methods that are not registered, as _OTHER.
 func (m *Metrics) Other(transport string) *MethodMetrics {
-	return m.resolve(methodKey{otherMethod, transportLabel(transport)})
-}
-
-// Find is the handle of a method that Method has made, and Other for any other name, which may come from a peer.
-func (m *Metrics) Find(service, method, transport string) *MethodMetrics {
-	key := methodKey{service + "/" + method, transportLabel(transport)}
-	m.mu.Lock()
-	mm, ok := m.methods[key]
-	m.mu.Unlock()
-	if ok {
-		return mm
-	}
-	return m.Other(transport)
+	return m.others[transportLabel(transport)]
 }
 
 func (m *Metrics) resolve(key methodKey) *MethodMetrics {
@@ -70,7 +58,7 @@ func (m *Metrics) Retain(keep func(name string) bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for key, mm := range m.methods {
-		if key.method == otherMethod || keep(key.method) {
+		if keep(key.method) {
 			continue
 		}
 		delete(m.methods, key)
@@ -78,7 +66,7 @@ func (m *Metrics) Retain(keep func(name string) bool) {
 		if mm.inflight.Load() > 0 {
 			m.leaving = append(m.leaving, mm)
 		}
-		m.seconds.DeletePartialMatch(prometheus.Labels{"rpc_method": key.method, "transport": key.transport})
+		m.seconds.DeletePartialMatch(prometheus.Labels{"rpc_method": label(key.method), "transport": key.transport})
 	}
 }
 
@@ -86,6 +74,9 @@ func (m *Metrics) inflight() float64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var sum int64
+	for _, mm := range m.others {
+		sum += mm.inflight.Load()
+	}
 	for _, mm := range m.methods {
 		sum += mm.inflight.Load()
 	}
@@ -131,7 +122,7 @@ func (mm *MethodMetrics) observer(c code.Code) *prometheus.Observer {
 	}
 	var o prometheus.Observer = prometheus.ObserverFunc(func(float64) {})
 	if !mm.dropped { // a late call must not bring the series of a dropped method back
-		o = m.seconds.WithLabelValues(systemName, mm.key.method, c.String(), mm.key.transport)
+		o = m.seconds.WithLabelValues(systemName, label(mm.key.method), c.String(), mm.key.transport)
 	}
 	mm.byCode[c].Store(&o)
 	return &o

@@ -103,21 +103,21 @@ func (s *Summary) summarise(kind Kind, level slog.Level, more int) {
 
 // Close writes what was counted and not yet said; later lines are written one by one.
 func (s *Summary) Close() {
-	s.mu.Lock()
-	if s.closed {
-		s.mu.Unlock()
-		return
-	}
-	s.closed = true
-	floods := s.floods
-	s.floods = nil
-	for _, f := range floods {
-		f.timer.Stop()
-	}
-	s.mu.Unlock()
-	for kind, f := range floods {
+	for kind, f := range s.stop() {
 		s.summarise(kind, f.level, f.more)
 	}
+}
+
+func (s *Summary) stop() map[Kind]flood {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	left := make(map[Kind]flood, len(s.floods))
+	for kind, f := range s.floods {
+		f.timer.Stop()
+		left[kind] = *f
+	}
+	s.closed, s.floods = true, nil
+	return left
 }
 
 func thousands(n int) string {

@@ -26,6 +26,7 @@ type Metrics struct {
 	conns    *prometheus.GaugeVec
 	wireErrs *prometheus.CounterVec
 	policy   policyMetrics
+	others   map[string]*MethodMetrics // by transport; never changes
 	source   atomic.Pointer[func(*Emitter)]
 
 	mu      sync.Mutex
@@ -53,8 +54,12 @@ func New(o Options) *Metrics {
 			Help: "Connections and frames that were cut off or refused before they became a call, by reason.",
 		}, []string{"reason"}),
 		policy:  newPolicyMetrics(),
+		others:  make(map[string]*MethodMetrics, len(transports)),
 		methods: make(map[methodKey]*MethodMetrics),
 		reasons: make(map[string]prometheus.Counter),
+	}
+	for _, t := range transports {
+		m.others[t] = &MethodMetrics{metrics: m, key: methodKey{otherMethod, t}}
 	}
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "easymicro_build_info",

@@ -1,0 +1,105 @@
+package telemetry
+
+import (
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/easymicro/easymicro/wire/code"
+)
+
+func TestACallAllocatesNothing(t *testing.T) {
+	mm := New(Options{}).Method("Arith", "Mul", "rpcx")
+	mm.Done(code.OK, time.Millisecond)
+	if n := testing.AllocsPerRun(1000, func() {
+		mm.Begin()
+		mm.Done(code.OK, time.Millisecond)
+		mm.End()
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func TestOneMethodHasOneHandle(t *testing.T) {
+	m := New(Options{})
+	if m.Method("Arith", "Mul", "rpcx") != m.Method("Arith", "Mul", "rpcx") {
+		t.Error("two handles for one method and transport")
+	}
+	if m.Method("Arith", "Mul", "rpcx") == m.Method("Arith", "Mul", "http") {
+		t.Error("one handle for two transports")
+	}
+	if m.Other("carrier pigeon") == nil || m.Other("rpcx") == m.Other("http") {
+		t.Error("Other does not go by the transport")
+	}
+}
+
+func TestADroppedMethodLeavesAndTheOthersCountOn(t *testing.T) {
+	m := New(Options{})
+	stays, goes := m.Method("Arith", "Mul", "rpcx"), m.Method("Old", "Get", "rpcx")
+	stays.Done(code.OK, time.Millisecond)
+	goes.Done(code.OK, time.Millisecond)
+	m.Other("rpcx").Done(code.Unimplemented, 0)
+	goes.Begin()
+
+	m.Retain(func(name string) bool { return name == "Arith/Mul" })
+	goes.Done(code.OK, time.Millisecond)
+	goes.Done(code.Internal, time.Millisecond) // a code that was not seen before
+	stays.Done(code.OK, time.Millisecond)
+
+	text := scrape(t, m)
+	if strings.Contains(text, "Old/Get") {
+		t.Error("a late call brought the dropped method back")
+	}
+	wantLine(t, text, `rpc_server_call_duration_seconds_count{rpc_method="Arith/Mul",rpc_status_code="OK",rpc_system_name="rpcx",transport="rpcx"} 2`)
+	if !strings.Contains(text, "_OTHER") {
+		t.Error("_OTHER was dropped")
+	}
+	wantLine(t, text, "easymicro_inflight_requests 1")
+	goes.End()
+	wantLine(t, scrape(t, m), "easymicro_inflight_requests 0")
+	if len(m.leaving) != 0 {
+		t.Error("a dropped method is kept though its calls are over")
+	}
+
+	again := m.Method("Old", "Get", "rpcx")
+	if again == goes {
+		t.Fatal("a method that came back has its old handle")
+	}
+	again.Done(code.OK, time.Millisecond)
+	wantLine(t, scrape(t, m), `rpc_server_call_duration_seconds_count{rpc_method="Old/Get",rpc_status_code="OK",rpc_system_name="rpcx",transport="rpcx"} 1`)
+}
+
+func TestHandlesMayBeSharedWhileMethodsComeAndGo(t *testing.T) {
+	m := New(Options{})
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for i := range 500 {
+				mm := m.Method("S", "M", "rpcx")
+				mm.Begin()
+				mm.Done(code.Code(i%17), time.Millisecond)
+				mm.End()
+				m.Retain(func(string) bool { return i%5 != 0 })
+				m.WireError("bad_magic")
+			}
+		})
+	}
+	for range 5 {
+		scrape(t, m)
+	}
+	wg.Wait()
+	wantLine(t, scrape(t, m), "easymicro_inflight_requests 0")
+}
+
+func BenchmarkDone(b *testing.B) {
+	mm := New(Options{}).Method("Arith", "Mul", "rpcx")
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			mm.Begin()
+			mm.Done(code.OK, 137*time.Microsecond)
+			mm.End()
+		}
+	})
+}
