@@ -1,0 +1,93 @@
+package wire
+
+import (
+	"strconv"
+	"time"
+	"unicode/utf8"
+
+	"github.com/easymicro/easymicro/wire/code"
+)
+
+// maxErrorText keeps an error's text, which is sent twice, within the metadata that a client takes by default.
+const maxErrorText = 24 << 10
+
+// maxRetryAfter bounds what a peer can make a client wait.
+const maxRetryAfter = 24 * time.Hour
+
+// SetError makes f the answer of a failed call: status, the text under both families' keys, and all else that e knows
+// under ours. Metadata that is there stays, the payload goes. Texts above 24 KiB are cut.
+func SetError(f *Frame, e *code.Error) {
+	f.Status, f.Compression, f.Payload = StatusError, NoCompression, f.Payload[:0]
+	text := errorText(e)
+	m := &f.Metadata
+	m.Set(MetaError, text)
+	m.Set(MetaErrorEasymicro, text)
+	m.Set(MetaCode, e.Code.String())
+	setIfAny(m, MetaReason, e.Reason)
+	setIfAny(m, MetaRule, e.Rule)
+	setIfAny(m, MetaHost, e.Host)
+	if e.RetryAfter > 0 {
+		up := e.RetryAfter + time.Millisecond - 1
+		m.Set(MetaRetryAfter, strconv.FormatInt(up.Milliseconds(), 10))
+	} else {
+		m.Del(MetaRetryAfter)
+	}
+}
+
+// errorText is never empty: a stock client takes a response without text for a success.
+func errorText(e *code.Error) string {
+	text := e.Message
+	if text == "" {
+		return e.Code.String()
+	}
+	if len(text) <= maxErrorText {
+		return text
+	}
+	cut := maxErrorText
+	for cut > 0 && !utf8.RuneStart(text[cut]) {
+		cut--
+	}
+	return text[:cut]
+}
+
+func setIfAny(m *Metadata, key, value string) {
+	if value == "" {
+		m.Del(key)
+		return
+	}
+	m.Set(key, value)
+}
+
+// ErrorOf is the error that a response carries, nil when it has none. It reads the text under either family's key, and
+// is UNKNOWN when the peer gives no code that we know. It is marked as a peer's, see code.Edge.
+func ErrorOf(f *Frame) *code.Error {
+	if f.Status == StatusNormal {
+		return nil
+	}
+	e := &code.Error{
+		Code:       code.Unknown,
+		Reason:     f.Metadata.Get(MetaReason),
+		Rule:       f.Metadata.Get(MetaRule),
+		Host:       f.Metadata.Get(MetaHost),
+		RetryAfter: retryAfter(f.Metadata.Get(MetaRetryAfter)),
+	}
+	if c, ok := code.Parse(f.Metadata.Get(MetaCode)); ok && c != code.OK {
+		e.Code = c
+	}
+	for _, key := range []string{MetaError, MetaErrorEasymicro} {
+		if text := f.Metadata.Get(key); text != "" {
+			e.Message = text
+			return code.Remote(e)
+		}
+	}
+	e.Message = "the peer reports an error without a text"
+	return code.Remote(e)
+}
+
+func retryAfter(ms string) time.Duration {
+	n, err := strconv.ParseUint(ms, 10, 63)
+	if err != nil {
+		return 0
+	}
+	return time.Duration(min(n, uint64(maxRetryAfter.Milliseconds()))) * time.Millisecond
+}

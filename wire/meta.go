@@ -1,0 +1,25 @@
+package wire
+
+import "math"
+
+// Keys of metadata that mean something to us or to stock peers.
+const (
+	MetaError          = "__rpcx_error__"    // text of an error, for rpcx clients
+	MetaErrorEasymicro = "easymicro_error__" // the same, for clients of the original easymicro
+	MetaAuth           = "__AUTH"            // token of the caller
+	MetaTimeout        = "__ServerTimeout"   // milliseconds left of the caller's deadline
+
+	MetaCode              = "x-em-code"               // canonical name of an error's code
+	MetaReason            = "x-em-reason"             // its reason
+	MetaRule              = "x-em-rule"               // the rule that refused, as name@r42
+	MetaRetryAfter        = "x-em-retry-after-ms"     // when to try again, in milliseconds
+	MetaHost              = "x-em-host"               // the host that refused
+	MetaAcceptCompression = "x-em-accept-compression" // names of compressions for the response, separated by commas
+)
+
+// DrainPath is the reserved service path of the one-way request that tells a client that this connection drains. Its
+// sequence is the last one that was accepted.
+const DrainPath = "x-em-drain"
+
+// HeartbeatSeq is the sequence of the heartbeat responses that a busy server sends unasked.
+const HeartbeatSeq = math.MaxUint64
