@@ -1,0 +1,86 @@
+package wire
+
+import (
+	"bytes"
+	"fmt"
+	"sync"
+
+	"github.com/easymicro/easymicro/wire/code"
+)
+
+// maxDepth bounds the nesting of payloads. What is deeper takes more stack than it has bytes, and a stack that
+// overflows ends the process.
+const maxDepth = 1000
+
+// Append encodes v with codec c behind dst. When it fails dst is unchanged and the error is INTERNAL, or
+// INVALID_ARGUMENT with unknown_codec when c is none of ours.
+func Append(c Codec, dst []byte, v any) ([]byte, error) {
+	var out []byte
+	var err error
+	switch c {
+	case Raw:
+		out, err = appendRaw(dst, v)
+	case JSON:
+		out, err = appendJSON(dst, v)
+	case Protobuf:
+		out, err = appendProtobuf(dst, v)
+	case Msgpack:
+		out, err = appendMsgpack(dst, v)
+	case Thrift:
+		out, err = appendThrift(dst, v)
+	default:
+		return dst, unknownCodec(c)
+	}
+	if err != nil {
+		return dst, code.Errorf(code.Internal, "encode as %s: %w", c, err)
+	}
+	return out, nil
+}
+
+// Decode decodes data into the pointer v, which is to be a zero value, and keeps no part of data. Any data gives a
+// value or an error; errors are INVALID_ARGUMENT, with bad_payload, or unknown_codec when c is none of ours. Their text
+// says where and what kind, but repeats no value of the payload, so that it can be logged.
+func Decode(c Codec, data []byte, v any) error {
+	var err error
+	switch c {
+	case Raw:
+		err = decodeRaw(data, v)
+	case JSON:
+		err = decodeJSON(data, v)
+	case Protobuf:
+		err = decodeProtobuf(data, v)
+	case Msgpack:
+		err = decodeMsgpack(data, v)
+	case Thrift:
+		err = decodeThrift(data, v)
+	default:
+		return unknownCodec(c)
+	}
+	if err != nil {
+		return badPayload("%s payload: %v", c, err)
+	}
+	return nil
+}
+
+// unknownCodec is the answer to a codec or a compression that is none of ours.
+func unknownCodec(what fmt.Stringer) *code.Error {
+	return code.Refuse(code.InvalidArgument, code.ReasonUnknownCodec, "unknown "+what.String(), "", "", 0)
+}
+
+func badPayload(format string, args ...any) *code.Error {
+	return code.Refuse(code.InvalidArgument, code.ReasonBadPayload, fmt.Sprintf(format, args...), "", "", 0)
+}
+
+// buffers holds empty bytes.Buffers, through which encoders that know only writers append to a slice.
+var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// appendWith gives encode a buffer that writes behind dst.
+func appendWith(dst []byte, encode func(b *bytes.Buffer) error) ([]byte, error) {
+	b := buffers.Get().(*bytes.Buffer)
+	*b = *bytes.NewBuffer(dst)
+	err := encode(b)
+	out := b.Bytes()
+	*b = bytes.Buffer{}
+	buffers.Put(b)
+	return out, err
+}

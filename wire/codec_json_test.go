@@ -1,0 +1,97 @@
+package wire
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+)
+
+type tagged struct {
+	A     int `json:"a"`
+	Name  string
+	Bytes []byte
+	Map   map[string]int
+	Any   any
+}
+
+func TestJSONIsStricterThanEncodingJSONInNamesAndUTF8Only(t *testing.T) {
+	tests := []struct {
+		name, data string
+		want       string // what is wrong; "" for nothing
+	}{
+		{"exact name", `{"a":1}`, ""},
+		{"name in another case", `{"A":1,"nAmE":"x"}`, ""},
+		{"unknown name", `{"zzz":{"a":[1,2]}}`, ""},
+		{"null", `{"a":null}`, ""},
+		{"bytes", `{"Bytes":"AAE="}`, ""},
+		{"duplicate name", `{"a":1,"a":2}`, "duplicate name"},
+		{"duplicate name in another case", `{"a":1,"A":2}`, "duplicate name"},
+		{"duplicate unknown name", `{"z":1,"z":2}`, "duplicate name"},
+		{"duplicate name in a map", `{"Map":{"k":1,"k":2}}`, "duplicate name"},
+		{"duplicate name in an any", `{"Any":{"k":1,"k":2}}`, "duplicate name"},
+		{"invalid UTF-8 in a value", "{\"Name\":\"\xff\"}", "invalid syntax"},
+		{"invalid UTF-8 in a name", "{\"\xff\":1}", "invalid syntax"},
+		{"lone surrogate", `{"Name":"\ud800"}`, "invalid syntax"},
+		{"string for a number", `{"a":"1"}`, "no int can be made of the string at byte 5 (in \"/a\")"},
+		{"fraction for an int", `{"a":1.5}`, "no int can be made of the number"},
+		{"array for an object", `[]`, "can be made of the array"},
+		{"number beyond int64", `{"a":9223372036854775808}`, "no int can be made of the number"},
+		{"cut off", `{"a":`, "unexpected end"},
+		{"trailing comma", `{"a":1,}`, "invalid syntax"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			err := Decode(JSON, []byte(tt.data), new(tagged))
+			if tt.want != "" {
+				if err == nil || !strings.Contains(err.Error(), tt.want) {
+					t.Errorf("got %v, want %q", err, tt.want)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got, std tagged
+			if err := json.Unmarshal([]byte(tt.data), &std); err != nil {
+				t.Fatal(err)
+			}
+			if err := Decode(JSON, []byte(tt.data), &got); err != nil {
+				t.Fatal(err)
+			}
+			g, _ := json.Marshal(got)
+			s, _ := json.Marshal(std)
+			if string(g) != string(s) {
+				t.Errorf("got %s, encoding/json %s", g, s)
+			}
+		})
+	}
+}
+
+func TestJSONIsWrittenAsEncodingJSONDoes(t *testing.T) {
+	values := []any{
+		tagged{A: 1, Name: "<a&b>\u2028", Bytes: []byte{1, 2}, Map: map[string]int{"b": 1, "a": 2}, Any: 1.5e30},
+		tagged{},
+		map[string]any{"x": nil, "y": []int(nil), "z": [2]byte{1, 2}},
+		"text", 17, nil, []string{},
+	}
+	for _, v := range values {
+		want, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := Append(JSON, nil, v)
+		if err != nil || string(got) != string(want) {
+			t.Errorf("got %s, %v, want %s", got, err, want)
+		}
+	}
+}
+
+func TestStructTagsThatEncodingJSONOverlooksDoNoHarm(t *testing.T) {
+	var odd struct {
+		A int `json:"a,nosuchoption,"`
+		B int `json:"b"`
+	}
+	if err := Decode(JSON, []byte(`{"a":1,"b":2}`), &odd); err != nil || odd.A != 1 || odd.B != 2 {
+		t.Errorf("got %+v, %v", odd, err)
+	}
+}
