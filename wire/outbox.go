@@ -182,6 +182,18 @@ func (o *outbox) close() {
 	o.fail(errSentClosed)
 }
 
+// settle waits until what is queued has been written, or cannot be.
+func (o *outbox) settle() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for o.err == nil && o.phase != outIdle {
+		progress := o.waitable()
+		o.mu.Unlock()
+		<-progress
+		o.mu.Lock()
+	}
+}
+
 // idle tells whether all that was queued has been handed to the connection.
 func (o *outbox) idle() bool {
 	o.mu.Lock()

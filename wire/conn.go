@@ -1,0 +1,244 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/easymicro/easymicro/wire/code"
+)
+
+// ConnOptions are settings of a calling connection. The zero value is useful.
+type ConnOptions struct {
+	// Limits: MaxMessageBytes, MaxDecompressedBytes, the metadata and name limits bound responses; MaxInFlight bounds the
+	// calls that wait for one: further ones wait for a place. Zero fields mean the defaults.
+	Limits Limits
+	// KeepaliveInterval is after how long without a byte from the peer a heartbeat is sent; 0 means 10 s, a negative one
+	// sends none. The connection is dead when KeepaliveTimeout more, 0 means 3 s, passes without a byte.
+	KeepaliveInterval time.Duration
+	KeepaliveTimeout  time.Duration
+	// AcceptCompression is what responses may be compressed with, besides gzip for requests that are.
+	AcceptCompression []Compression
+}
+
+const (
+	defaultKeepaliveInterval = 10 * time.Second
+	defaultKeepaliveTimeout  = 3 * time.Second
+)
+
+// ErrConnClosed is within the error of calls on a connection that was closed with Close.
+var ErrConnClosed = errors.New("the connection was closed")
+
+// Conn is a calling connection. Any number of goroutines may call at once: their calls share the connection, each
+// waiting for its own answer only.
+type Conn struct {
+	conn     net.Conn
+	lim      Limits
+	interval time.Duration
+	timeout  time.Duration
+	accept   string // value of x-em-accept-compression
+	out      outbox
+	flushes  chan struct{} // wakes the flusher
+	draining atomic.Bool
+	done     chan struct{}
+	over     sync.WaitGroup
+
+	mu      sync.Mutex
+	err     error // why it ended
+	seq     uint64
+	pending map[uint64]*answer
+	free    []*answer
+	places  chan struct{} // closed when a place is free; made by those who wait for one
+}
+
+// answer is what a caller waits on.
+type answer struct {
+	res *Frame
+	err error
+	got chan struct{} // one token an answer
+}
+
+// Dial connects and makes a Conn of it.
+func Dial(ctx context.Context, network, address string, o ConnOptions) (*Conn, error) {
+	var d net.Dialer
+	c, err := d.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, &code.Error{Code: code.Unavailable, Reason: code.ReasonNoEndpoint, Message: err.Error()}
+	}
+	return NewConn(c, o), nil
+}
+
+// NewConn makes a Conn of a connection, which it owns from now on.
+func NewConn(nc net.Conn, o ConnOptions) *Conn {
+	c := &Conn{
+		conn: nc, lim: o.Limits.withDefaults(), interval: o.KeepaliveInterval, timeout: o.KeepaliveTimeout,
+		accept: names(o.AcceptCompression), flushes: make(chan struct{}, 1), done: make(chan struct{}),
+		pending: make(map[uint64]*answer),
+	}
+	orDefault(&c.timeout, defaultKeepaliveTimeout)
+	if c.interval == 0 {
+		c.interval = defaultKeepaliveInterval
+	}
+	write := c.lim.WriteTimeout
+	if c.interval > 0 {
+		write = min(write, c.timeout) // a stuck heartbeat must not put off the end
+	}
+	c.out = outbox{conn: nc, timeout: write, most: 4 * c.lim.MaxMessageBytes}
+	c.over.Go(c.read)
+	c.over.Go(c.flushAll)
+	return c
+}
+
+func names(list []Compression) string {
+	var s string
+	for i, c := range list {
+		if i > 0 {
+			s += ","
+		}
+		s += c.String()
+	}
+	return s
+}
+
+// Done is closed when the connection has ended.
+func (c *Conn) Done() <-chan struct{} { return c.done }
+
+// Draining tells whether the peer has asked to call elsewhere. Calls that are out are still answered.
+func (c *Conn) Draining() bool { return c.draining.Load() }
+
+// Close ends the connection, once what is queued has been written. Calls that wait for an answer fail.
+func (c *Conn) Close() error {
+	c.out.settle()
+	c.fail(ErrConnClosed)
+	c.over.Wait()
+	return nil
+}
+
+// fail ends the connection and fails the calls that are out. Only the first reason counts.
+func (c *Conn) fail(err error) {
+	c.mu.Lock()
+	if c.err != nil {
+		c.mu.Unlock()
+		return
+	}
+	c.err = err
+	for seq, a := range c.pending {
+		delete(c.pending, seq)
+		a.err = lost(err)
+		a.got <- struct{}{}
+	}
+	c.freePlace()
+	close(c.done)
+	c.mu.Unlock()
+	c.out.close()
+	_ = c.conn.Close()
+}
+
+func lost(err error) *code.Error {
+	return code.Errorf(code.Unavailable, "connection lost: %w", err).WithReason(code.ReasonConnectionLost)
+}
+
+// flushAll writes for callers that shall not do it themselves.
+func (c *Conn) flushAll() {
+	for {
+		select {
+		case <-c.flushes:
+			if err := c.out.flush(true); err != nil {
+				c.fail(err)
+			}
+		case <-c.done:
+			return
+		}
+	}
+}
+
+// freePlace needs c.mu.
+func (c *Conn) freePlace() {
+	if c.places != nil {
+		close(c.places)
+		c.places = nil
+	}
+}
+
+// register takes a place among the calls that are out. It waits for one while there are too many.
+func (c *Conn) register(ctx context.Context, res *Frame) (seq uint64, a *answer, alone bool, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.err == nil && len(c.pending) >= c.lim.MaxInFlight {
+		if c.places == nil {
+			c.places = make(chan struct{})
+		}
+		places := c.places
+		c.mu.Unlock()
+		select {
+		case <-places:
+		case <-ctx.Done():
+			err = ended(ctx)
+		}
+		c.mu.Lock()
+		if err != nil {
+			return 0, nil, false, err
+		}
+	}
+	if c.err != nil {
+		return 0, nil, false, &code.Error{
+			Code: code.Unavailable, Reason: code.ReasonNoEndpoint, Message: "connection lost: " + c.err.Error(),
+		}
+	}
+	if n := len(c.free); n > 0 {
+		a, c.free = c.free[n-1], c.free[:n-1]
+	} else {
+		a = &answer{got: make(chan struct{}, 1)}
+	}
+	a.res, a.err = res, nil
+	seq = c.nextSeq()
+	c.pending[seq] = a
+	return seq, a, len(c.pending) == 1, nil
+}
+
+// nextSeq needs c.mu. The sequence of unasked heartbeats is left out.
+func (c *Conn) nextSeq() uint64 {
+	if c.seq == HeartbeatSeq {
+		c.seq = 0
+	}
+	seq := c.seq
+	c.seq++
+	return seq
+}
+
+// forget gives up on an answer. It tells false when the answer has come, or is just coming.
+func (c *Conn) forget(seq uint64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, ok := c.pending[seq]; !ok {
+		return false
+	}
+	delete(c.pending, seq)
+	c.freePlace()
+	return true
+}
+
+func (c *Conn) reuse(a *answer) {
+	a.res = nil
+	c.mu.Lock()
+	c.free = append(c.free, a)
+	c.mu.Unlock()
+}
+
+// ended is the error of a call whose context ended.
+func ended(ctx context.Context) error {
+	err := ctx.Err()
+	if errors.Is(err, context.DeadlineExceeded) {
+		return code.Errorf(code.DeadlineExceeded, "no answer in time: %w", err).WithReason(code.ReasonTimeout)
+	}
+	return code.Errorf(code.Cancelled, "call cancelled: %w", err).WithReason(code.ReasonCancelled)
+}
+
+// accepts tells whether c is among what the caller accepts already.
+func acceptsAny(m Metadata) bool {
+	return slices.ContainsFunc(m, func(p [2]string) bool { return p[0] == MetaAcceptCompression })
+}

@@ -1,0 +1,75 @@
+package wiretest
+
+import (
+	"bufio"
+	"encoding/hex"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/easymicro/easymicro/wire"
+)
+
+// Conversation is one recorded exchange between a stock client and its own server.
+type Conversation struct {
+	Name   string
+	Peer   string
+	What   string
+	Frames []Recorded
+}
+
+// Recorded is a frame of a conversation.
+type Recorded struct {
+	From  string // "client" or "server"
+	Bytes []byte
+	Frame wire.Frame
+}
+
+// Golden reads the conversations of a folder: every line of its files rpcx.jsonl and easymicro2019.jsonl.
+func Golden(t testing.TB, folder string) []Conversation {
+	t.Helper()
+	var all []Conversation
+	for _, name := range []string{"rpcx.jsonl", "easymicro2019.jsonl"} {
+		all = append(all, conversations(t, filepath.Join(folder, name))...)
+	}
+	return all
+}
+
+func conversations(t testing.TB, name string) []Conversation {
+	t.Helper()
+	f, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var all []Conversation
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		var c struct {
+			Name, Peer, What string
+			Frames           []struct{ From, Hex string }
+		}
+		if err := json.Unmarshal(lines.Bytes(), &c); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		conversation := Conversation{Name: c.Name, Peer: c.Peer, What: c.What}
+		for _, f := range c.Frames {
+			conversation.Frames = append(conversation.Frames, recorded(t, c.Name, f.From, f.Hex))
+		}
+		all = append(all, conversation)
+	}
+	return all
+}
+
+func recorded(t testing.TB, name, from, text string) Recorded {
+	t.Helper()
+	b, err := hex.DecodeString(text)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	f, rest, err := wire.ParseFrame(b, wire.Limits{})
+	if err != nil || len(rest) > 0 {
+		t.Fatalf("%s: %d bytes left over, %v", name, len(rest), err)
+	}
+	return Recorded{From: from, Bytes: b, Frame: f}
+}

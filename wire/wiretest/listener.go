@@ -1,0 +1,58 @@
+package wiretest
+
+import (
+	"context"
+	"net"
+	"sync"
+)
+
+// Listener is a net.Listener whose connections are in memory.
+type Listener struct {
+	accepts chan net.Conn
+	closed  chan struct{}
+	once    sync.Once
+
+	mu   sync.Mutex
+	port int
+}
+
+// Listen makes a listener. Make it inside the bubble when it is used under synctest.
+func Listen() *Listener {
+	return &Listener{accepts: make(chan net.Conn), closed: make(chan struct{}), port: 40_000}
+}
+
+// Accept waits for a Dial.
+func (l *Listener) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.accepts:
+		return c, nil
+	case <-l.closed:
+		return nil, &net.OpError{Op: "accept", Net: "memory", Addr: l.Addr(), Err: net.ErrClosed}
+	}
+}
+
+// Close makes Accept and Dial fail.
+func (l *Listener) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return nil
+}
+
+// Addr is a loopback address that nobody listens on.
+func (l *Listener) Addr() net.Addr { return addr(1) }
+
+// Dial connects to the listener, and returns when it has accepted.
+func (l *Listener) Dial(ctx context.Context) (net.Conn, error) {
+	l.mu.Lock()
+	l.port++
+	port := l.port
+	l.mu.Unlock()
+	near, far := pipe(addr(port), l.Addr())
+	select {
+	case l.accepts <- far:
+		return near, nil
+	case <-l.closed:
+		return nil, &net.OpError{Op: "dial", Net: "memory", Addr: l.Addr(), Err: net.ErrClosed}
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
