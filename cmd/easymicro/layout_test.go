@@ -26,6 +26,7 @@ var layout = map[string]row{
 			"github.com/go-json-experiment/json", "google.golang.org/protobuf", "github.com/apache/thrift",
 			"github.com/vmihailenco/msgpack/v5", "github.com/tinylib/msgp", "github.com/klauspost/compress",
 		},
+		tests: []string{"samples/serialize/*"}, // one set of protobuf and thrift types
 	},
 	"config": {
 		ours:   []string{"wire/code"},
@@ -50,9 +51,9 @@ var layout = map[string]row{
 		},
 	},
 	"schema": {
-		ours:   []string{"config", "registry"},
+		ours:   []string{"config", "registry", "wire/code"},
 		others: []string{"github.com/invopop/jsonschema"},
-		tests:  []string{"go.yaml.in/yaml/v4", "github.com/santhosh-tekuri/jsonschema/v6"},
+		tests:  []string{"samples", "go.yaml.in/yaml/v4", "github.com/santhosh-tekuri/jsonschema/v6"},
 	},
 
 	"host/telemetry": {
