@@ -2,7 +2,6 @@ package wire
 
 import (
 	"errors"
-	"io"
 	"time"
 
 	"github.com/easymicro/easymicro/wire/code"
@@ -17,20 +16,26 @@ func (c *Conn) read() {
 	var f Frame
 	for {
 		err := in.Read(&f)
-		var bad *FrameError
-		switch {
-		case err == nil:
+		if err == nil {
 			c.take(&f)
-		case errors.As(err, &bad) && !bad.Fatal:
-			c.settle(&f, code.From(err))
-		default:
-			if errors.Is(err, io.EOF) {
-				err = errors.New("the peer closed it")
-			}
+			continue
+		}
+		if !c.overLimit(&f, err) {
 			c.fail(err)
 			return
 		}
 	}
+}
+
+// overLimit fails the one call whose response is sound, but over a limit. It tells false for all other errors: they end
+// the connection.
+func (c *Conn) overLimit(f *Frame, err error) bool {
+	var bad *FrameError
+	if !errors.As(err, &bad) || bad.Fatal {
+		return false
+	}
+	c.settle(f, code.From(err))
+	return true
 }
 
 // take handles one frame. Heartbeats, and responses nobody waits for, are ignored: they have shown that the peer lives.

@@ -11,7 +11,7 @@ import (
 const (
 	outboxStep  = 256 << 10 // a long queue is written in such steps, each with a deadline of its own
 	outboxEager = 32 << 10  // with so much queued, whoever waits for more to come is overtaken
-	outboxKeep  = 64 << 10  // larger buffers are not used again
+	outboxKeep  = 256 << 10 // larger buffers are not used again
 	roomWait    = time.Second
 )
 

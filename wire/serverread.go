@@ -17,14 +17,9 @@ func (c *serverConn) read() error {
 		t := tasks.Get().(*task)
 		err := c.in.Read(&t.req)
 		c.wait.frameRead()
-		var bad *FrameError
-		switch {
-		case err == nil:
+		if err == nil {
 			c.take(t)
-		case errors.As(err, &bad) && !bad.Fatal:
-			c.refuse(t, bad)
-		default:
-			t.recycle()
+		} else if err := c.overLimit(t, err); err != nil {
 			return err
 		}
 		if c.wait.toTell.Load() {
@@ -51,15 +46,20 @@ func (c *serverConn) take(t *task) {
 	}
 }
 
-// refuse answers a request that is sound, but over a limit.
-func (c *serverConn) refuse(t *task, bad *FrameError) {
+// overLimit answers a request that is sound, but over a limit. All other errors are returned: they end the connection.
+func (c *serverConn) overLimit(t *task, err error) error {
+	defer t.recycle()
+	var bad *FrameError
+	if !errors.As(err, &bad) || bad.Fatal {
+		return err
+	}
 	c.srv.observer.WireError(bad.Reason)
 	if t.req.Type == Request && !t.req.OneWay && bad.Answer != nil {
 		f := Frame{Type: Response, Seq: t.req.Seq, Service: t.req.Service, Method: t.req.Method, Codec: t.req.Codec}
 		SetError(&f, bad.Answer)
 		c.send(&f)
 	}
-	t.recycle()
+	return nil
 }
 
 // waitRoom blocks while too many calls are in flight. That this is not the end of the connection is told by unasked
