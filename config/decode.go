@@ -1,26 +1,152 @@
 package config
 
-// DecodeManifest reads a manifest. All problems are reported at once; the manifest is usable only without errors among
-// them. file is what positions say, env looks up ${VAR} (nil: none is set).
+import (
+	"reflect"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// DecodeManifest reads a manifest. All problems are reported at once; the manifest may be used only when Err of them is
+// nil. file is what positions say, env looks up ${VAR} (nil: none is set).
 func DecodeManifest(file string, data []byte, env func(string) (string, bool)) (*Manifest, Problems) {
-	return nil, nil
+	m := new(Manifest)
+	d := newDecoder(file, env)
+	d.file(data, reflect.ValueOf(m).Elem(), "empty: a manifest names at least its services")
+	m.at = d.finish()
+	m.complete()
+	return m, d.problems.Sort()
+}
+
+// policyFile is the whole of a policy file.
+type policyFile struct {
+	Rules []Rule `yaml:"rules" required:"true" reload:"live" doc:"The rules."`
 }
 
 // DecodeRules reads a policy file.
 func DecodeRules(file string, data []byte, env func(string) (string, bool)) ([]Rule, Problems) {
-	return nil, nil
+	var p policyFile
+	d := newDecoder(file, env)
+	d.file(data, reflect.ValueOf(&p).Elem(), "empty: to have no rules write `rules: []`")
+	return p.Rules, d.problems.Sort()
 }
 
 // DecodeTokens reads a file of tokens.
 func DecodeTokens(file string, data []byte, env func(string) (string, bool)) ([]Token, Problems) {
-	return nil, nil
+	var tokens []Token
+	d := newDecoder(file, env)
+	d.file(data, reflect.ValueOf(&tokens).Elem(), "empty: to have no tokens write `[]`")
+	return tokens, d.problems.Sort()
 }
 
-// Decode decodes the options into the value that into points to; fields that are not written keep their value.
-func (o RawOptions) Decode(into any) Problems { return nil }
+// complete fills in the defaults that no tag can say.
+func (m *Manifest) complete() {
+	if len(m.Listeners) > 0 {
+		return
+	}
+	d := newDecoder(m.at.file, nil)
+	main := Listener{Name: "main", Address: "127.0.0.1:8972"}
+	d.defaults(reflect.ValueOf(&main).Elem())
+	m.Listeners = []Listener{main}
+}
 
-// Equal tells that both say the same, whatever their order and spelling.
-func (o RawOptions) Equal(other RawOptions) bool { return false }
+// placed is what keeps its own places.
+type placed interface{ setPlaces(path string, at places) }
 
-// Validate finds what can be known to be wrong without the registry: duplicates, bounds, references.
-func (s *Set) Validate() Problems { return nil }
+func (r *Rule) setPlaces(path string, at places) {
+	r.path, r.at = path, at
+	r.complete()
+}
+
+// complete fills in the defaults that depend on other fields.
+func (r *Rule) complete() {
+	if l := r.RateLimit; l != nil && l.Burst == 0 {
+		l.Burst = int64(min(max(float64(l.Rate), 1), maxBurst))
+	}
+}
+
+func (t *Token) setPlaces(_ string, at places) { t.position = at.position("") }
+
+// decoder decodes the nodes of one file into typed values, strictly, and collects all that is wrong.
+type decoder struct {
+	name     string // of the file
+	env      func(string) (string, bool)
+	problems Problems
+
+	scope    string // path of what keeps its own places, around path
+	at       places
+	types    map[reflect.Type]*structType
+	paths    map[string]string // one string for each path
+	expanded map[*yaml.Node]string
+	aliased  aliasGuard
+	quiet    bool // values are not echoed
+	prefill  bool // absent fields keep what they have, instead of their default
+}
+
+func newDecoder(file string, env func(string) (string, bool)) *decoder {
+	if env == nil {
+		env = func(string) (string, bool) { return "", false }
+	}
+	return &decoder{
+		name: file, env: env, at: places{file: file},
+		types: map[reflect.Type]*structType{}, paths: map[string]string{}, expanded: map[*yaml.Node]string{},
+	}
+}
+
+// file decodes a whole file; empty is what is said about one without content.
+func (d *decoder) file(data []byte, into reflect.Value, empty string) {
+	root, problem := parse(data)
+	if problem != nil {
+		problem.File = d.name
+		d.problems = append(d.problems, *problem)
+		return
+	}
+	if root == nil || (root.Kind == yaml.ScalarNode && root.ShortTag() == "!!null") {
+		d.problems = append(d.problems, Problem{File: d.name, Line: 1, Column: 1, Message: empty})
+		return
+	}
+	d.expand(root, nil)
+	d.value(root, into, &field{}, "")
+}
+
+func (d *decoder) finish() places {
+	d.at.sort()
+	return d.at
+}
+
+// problem reports what is wrong with the value of n.
+func (d *decoder) problem(n *yaml.Node, path, message, suggestion string) {
+	d.problems = append(d.problems, Problem{
+		File: d.name, Line: n.Line, Column: n.Column, Path: join(d.scope, path), Message: message, Suggestion: suggestion,
+	})
+}
+
+// join puts two paths together.
+func join(a, b string) string {
+	switch {
+	case a == "":
+		return b
+	case b == "":
+		return a
+	case b[0] == '[':
+		return a + b
+	default:
+		return a + "." + b
+	}
+}
+
+// intern makes one string of equal paths: thousands of rules have the same few.
+func (d *decoder) intern(path string) string {
+	if known, ok := d.paths[path]; ok {
+		return known
+	}
+	d.paths[path] = path
+	return path
+}
+
+func (d *decoder) place(n, key *yaml.Node, path string) {
+	p := place{path: d.intern(path), line: int32(n.Line), column: int32(n.Column)}
+	if key != nil {
+		p.keyLine, p.keyCols = int32(key.Line), int32(key.Column)
+	}
+	d.at.list = append(d.at.list, p)
+}

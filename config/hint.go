@@ -1,0 +1,128 @@
+package config
+
+import (
+	"reflect"
+	"strings"
+)
+
+// foreignKey is our key for what other systems call otherwise; word is folded.
+func foreignKey(t reflect.Type, word string) string {
+	for line := range strings.Lines(foreign[t]) {
+		ours, theirs, ok := strings.Cut(strings.TrimSpace(line), ": ")
+		if !ok {
+			continue
+		}
+		for their := range strings.FieldsSeq(theirs) {
+			if their == word {
+				return ours
+			}
+		}
+	}
+	return ""
+}
+
+// foreign has, for each type, our key and then the folded words of Envoy, Istio, nginx, resilience4j, Hystrix,
+// gobreaker, Kong and Kubernetes for it.
+var foreign = map[reflect.Type]string{
+	reflect.TypeFor[Manifest](): `
+		policies.rules: rules policy
+		telemetry.logs: log logs logging logger
+		telemetry.metrics: metrics prometheus
+		telemetry.traces: traces tracing
+		listeners: server servers listener listen address addr port bind
+		services: service handlers
+		host: node instance
+		host.name: name hostname`,
+	reflect.TypeFor[Host](): `
+		name: id hostname
+		labels: tags metadata
+		shutdown.gracePeriod: graceperiod gracefultimeout terminationgraceperiodseconds`,
+	reflect.TypeFor[Shutdown](): `
+		gracePeriod: timeout grace terminationgraceperiodseconds
+		drainDelay: delay prestop`,
+	reflect.TypeFor[Listener](): `
+		address: addr bind listen host port url
+		protocols: protocol type
+		limits: limit`,
+	reflect.TypeFor[Limits](): `
+		maxConnections: maxconns connections
+		maxMessageBytes: maxmessagesize maxrecvmsgsize maxbodybytes maxbody
+		maxInFlightPerConnection: maxconcurrentstreams maxinflight
+		idleTimeout: keepalivetimeout idletimeoutms`,
+	reflect.TypeFor[Service](): `
+		handler: type class impl implementation
+		methods.expose: expose
+		options: config settings params args parameters
+		aliases: alias
+		accessLog: accesslogs log`,
+	reflect.TypeFor[Methods](): `
+		expose: allow only include`,
+	reflect.TypeFor[Policies](): `
+		files: file path paths include dir directory
+		watch: reload`,
+	reflect.TypeFor[policyFile](): `
+		rules: rule policies policy limits`,
+	reflect.TypeFor[Admin](): `
+		address: addr listen port bind
+		tokenFile: token auth secret`,
+	reflect.TypeFor[Health](): `
+		address: addr listen port bind`,
+	reflect.TypeFor[Logs](): `
+		level: loglevel severity verbosity
+		format: encoding formatter`,
+	reflect.TypeFor[Rule](): `
+		match: when matcher matchers selector target where if
+		rateLimit: throttle limit limiter qps rps ratelimiting quota
+		concurrency: bulkhead maxconcurrency maxinflight concurrencylimit semaphore
+		timeout: timeoutms deadline requesttimeout
+		circuitBreaker: breaker hystrix cb
+		access: acl allow deny authorization rbac
+		mode: enabled disabled active enforcement dryrun
+		expires: expiry expiresat until ttl
+		description: comment comments doc note
+		match.service: service services
+		match.method: method methods route
+		match.caller: caller callers client user principal
+		name: id rule`,
+	reflect.TypeFor[Match](): `
+		service: services svc host
+		method: methods path route rpc
+		caller: callers client clients user users principal source identity
+		peer: peers ip ips cidr address remoteaddr sourceip`,
+	reflect.TypeFor[RateLimit](): `
+		rate: qps rps limit requests maxrequests requestsperunit requestspersecond tokens limitforperiod average
+		per: interval period unit window duration timeunit fillinterval limitrefreshperiod time
+		burst: bucket capacity size burstsize maxtokens bucketsize
+		key: keyby by groupby descriptor
+		maxWait: timeout wait timeoutduration waittimeout
+		onExceed: action exceed onlimit`,
+	reflect.TypeFor[Concurrency](): `
+		max: limit maxconcurrent maxrequests maxinflight size permits maxconcurrentcalls
+		queue: maxqueue queuesize maxpending maxpendingrequests backlog
+		queueTimeout: timeout maxwait maxwaitduration wait`,
+	reflect.TypeFor[CircuitBreaker](): `
+		window: interval period slidingwindow slidingwindowsize bucketperiod rollingwindow statisticalwindow
+		openTimeout: timeout sleepwindow waitdurationinopenstate baseejectiontime opendelay resettimeout
+		halfOpenRequests: maxrequests permittednumberofcallsinhalfopenstate probes halfopenmaxrequests
+		minRequests: requestvolumethreshold minimumnumberofcalls minimumrequests minthroughput
+		failureRate: threshold errorrate errorthreshold failureratethreshold errorthresholdpercentage failureratio errorpercent
+		consecutiveFailures: maxfailures failures failurethreshold consecutive5xxerrors consecutiveerrors
+		slowCallDuration: slowcalldurationthreshold slowthreshold
+		slowCallRate: slowcallratethreshold
+		failOn: recordexceptions errors codes`,
+	reflect.TypeFor[AccessEntry](): `
+		caller: callers client user principal subject from
+		methods: method operations to`,
+	reflect.TypeFor[Watch](): `
+		poll: interval period
+		debounce: delay quiet`,
+	reflect.TypeFor[Token](): `
+		caller: name user client subject
+		sha256: token hash secret value digest
+		expires: expiry expiresat until`,
+	reflect.TypeFor[Route](): `
+		path: pattern url uri prefix
+		methods: verb verbs httpmethod
+		method: rpc function
+		service: upstream backend`,
+}

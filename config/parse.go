@@ -1,0 +1,89 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// What a file may be at most. A legal file is far below; a hostile one is refused before it costs time or memory.
+const (
+	MaxFileBytes   = 1 << 20
+	maxDepth       = 64
+	maxLineMarks   = 4000    // brackets and commas of one line: the parser holds the tokens of a line
+	maxAliasValues = 100_000 // values that come from aliases, counted each time
+)
+
+// parse is the root node of the one document in data; nil without any content.
+func parse(data []byte) (*yaml.Node, *Problem) {
+	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
+	if problem := checkText(data); problem != nil {
+		return nil, problem
+	}
+	loader, err := yaml.NewLoader(bytes.NewReader(data), yaml.WithUniqueKeys(false), yaml.WithPlugin(depthLimit{}))
+	if err != nil {
+		return nil, &Problem{Message: err.Error()}
+	}
+	var doc yaml.Node
+	if err := loader.Load(&doc); errors.Is(err, io.EOF) {
+		return nil, nil
+	} else if err != nil {
+		return nil, syntaxProblem(data, err)
+	}
+	var second yaml.Node
+	switch err := loader.Load(&second); {
+	case err == nil:
+		return nil, &Problem{Line: second.Line, Column: second.Column, Message: "a second document begins here: a file holds one, without --- between"}
+	case !errors.Is(err, io.EOF):
+		return nil, syntaxProblem(data, err)
+	}
+	if len(doc.Content) == 0 {
+		return nil, nil
+	}
+	return doc.Content[0], nil
+}
+
+// depthLimit bounds how deep a file is nested; aliases are bounded where they are followed.
+type depthLimit struct{}
+
+func (depthLimit) CheckDepth(depth int, _ *yaml.DepthContext) error {
+	if depth > maxDepth {
+		return fmt.Errorf("exceeded max depth of %d", maxDepth)
+	}
+	return nil
+}
+
+func (depthLimit) CheckAlias(int, int) error { return nil }
+
+// checkText refuses what is no text, or text made to cost time and memory.
+func checkText(data []byte) *Problem {
+	if len(data) > MaxFileBytes {
+		return &Problem{Line: 1, Column: 1, Message: fmt.Sprintf("has %d bytes: a file may have 1 MiB at most", len(data))}
+	}
+	if bytes.HasPrefix(data, []byte("\xff\xfe")) || bytes.HasPrefix(data, []byte("\xfe\xff")) {
+		return &Problem{Line: 1, Column: 1, Message: "is UTF-16: save it as UTF-8"}
+	}
+	line, column, marks := 1, 1, 0
+	for len(data) > 0 {
+		r, size := utf8.DecodeRune(data)
+		switch {
+		case r == utf8.RuneError && size == 1:
+			return &Problem{Line: line, Column: column, Message: fmt.Sprintf("byte 0x%02x is no UTF-8: save the file as UTF-8", data[0])}
+		case r == '\n':
+			line, column, marks = line+1, 0, 0
+		case r < ' ' && r != '\t' && r != '\r', r == 0x7f:
+			return &Problem{Line: line, Column: column, Message: fmt.Sprintf("control character 0x%02x: this is no text file", r)}
+		case r == '[' || r == ']' || r == '{' || r == '}' || r == ',':
+			if marks++; marks > maxLineMarks {
+				return &Problem{Line: line, Column: column, Message: fmt.Sprintf("more than %d brackets and commas on one line: write an entry a line", maxLineMarks)}
+			}
+		}
+		data = data[size:]
+		column++
+	}
+	return nil
+}

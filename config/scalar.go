@@ -1,0 +1,218 @@
+package config
+
+import (
+	"encoding"
+	"fmt"
+	"math"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// isScalar tells that values of t are written as one word.
+func isScalar(t reflect.Type) bool {
+	switch t.Kind() {
+	case reflect.Bool, reflect.String, reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
+		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Float32, reflect.Float64:
+		return true
+	case reflect.Struct:
+		return t == timeType || reflect.PointerTo(t).Implements(textType)
+	default:
+		return t.Kind() != reflect.Pointer && reflect.PointerTo(t).Implements(textType)
+	}
+}
+
+// scalar decodes one word and checks it against the tags.
+func (d *decoder) scalar(n *yaml.Node, v reflect.Value, f *field, path string) {
+	if n.Kind != yaml.ScalarNode {
+		d.problem(n, path, fmt.Sprintf("must be %s, not %s", article(v.Type()), d.describe(n)), "")
+		return
+	}
+	message, suggestion := setScalar(v, n.ShortTag(), n.Value)
+	if message == "" {
+		message, suggestion = check(v, f)
+	}
+	if message == "" {
+		return
+	}
+	if n.ShortTag() == "!!str" && d.expanded[n] != "" && strings.HasSuffix(message, "leave out the quotes") {
+		message = strings.TrimSuffix(message, "leave out the quotes") + "only an unquoted variable becomes one, on a line of its own"
+	}
+	if d.quiet {
+		message, suggestion = "must be "+article(v.Type())+bounds(f), ""
+	}
+	d.problem(n, path, message, suggestion)
+}
+
+// setText sets v from text as it stands in a tag or on a command line. Lists are separated by commas.
+func setText(v reflect.Value, text string) (message string) {
+	if v.Kind() == reflect.Pointer {
+		v.Set(reflect.New(v.Type().Elem()))
+		v = v.Elem()
+	}
+	if v.Kind() == reflect.Slice {
+		for part := range strings.SplitSeq(text, ",") {
+			element := reflect.New(v.Type().Elem()).Elem()
+			message = setText(element, part)
+			v.Set(reflect.Append(v, element))
+		}
+		return message
+	}
+	tag := plainTag(text)
+	if v.Kind() == reflect.String {
+		tag = "!!str"
+	}
+	message, _ = setScalar(v, tag, text)
+	return message
+}
+
+// setScalar sets v to text, which YAML typed as tag, or says what is wrong with it.
+func setScalar(v reflect.Value, tag, text string) (message, suggestion string) {
+	switch t := v.Type(); {
+	case t == durationType || t == stdDuration:
+		return setParsed(v, tag, text, parseDuration, func(d time.Duration) { v.SetInt(int64(d)) })
+	case t == bytesType:
+		return setParsed(v, tag, text, parseBytes, v.SetInt)
+	case t == shareType:
+		return setParsed(v, tag, text, parseShare, v.SetFloat)
+	case t == rateType:
+		return setParsed(v, tag, text, parseRate, v.SetFloat)
+	case t == timeType:
+		return setParsed(v, tag, text, parseTime, func(at time.Time) { v.Set(reflect.ValueOf(at)) })
+	case reflect.PointerTo(t).Implements(textType):
+		if err := v.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(text)); err != nil {
+			return err.Error(), ""
+		}
+		return "", ""
+	case t.Kind() == reflect.Bool:
+		return setParsed(v, tag, text, parseBool, v.SetBool)
+	case t.Kind() == reflect.String:
+		return setParsed(v, tag, text, parseString, v.SetString)
+	case v.CanInt():
+		return setParsed(v, tag, text, parseInt, func(i int64) {
+			if v.OverflowInt(i) {
+				message = fmt.Sprintf("%s is too large", clip(text))
+				return
+			}
+			v.SetInt(i)
+		})
+	case v.CanUint():
+		message, suggestion = setParsed(v, tag, text, parseInt, func(i int64) { v.SetUint(uint64(max(i, 0))) })
+		if message == "" && strings.HasPrefix(text, "-") {
+			message = "must not be negative"
+		}
+		return message, suggestion
+	default:
+		return setParsed(v, tag, text, parseFloat, v.SetFloat)
+	}
+}
+
+// setParsed hands what parse makes of text to set.
+func setParsed[T any](_ reflect.Value, tag, text string, parse func(tag, text string) (T, string, string), set func(T)) (message, suggestion string) {
+	value, message, suggestion := parse(tag, text)
+	if message == "" {
+		set(value)
+	}
+	return message, suggestion
+}
+
+func parseBool(tag, text string) (value bool, message, suggestion string) {
+	if tag == "!!bool" {
+		return strings.EqualFold(text, "true"), "", ""
+	}
+	switch strings.ToLower(text) {
+	case "yes", "on", "y", "1", "enabled", "true":
+		suggestion = "true"
+	case "no", "off", "n", "0", "disabled", "false":
+		suggestion = "false"
+	}
+	return false, fmt.Sprintf("must be true or false, not %s", quoted(tag, text)), suggestion
+}
+
+func parseString(tag, text string) (value, message, suggestion string) {
+	switch tag {
+	case "!!int", "!!float":
+		return "", fmt.Sprintf("must be text, and %s is a number: write it in quotes", clip(text)), ""
+	case "!!bool":
+		return "", fmt.Sprintf("must be text, and %s is a truth value: write it in quotes", clip(text)), ""
+	}
+	return text, "", ""
+}
+
+func parseInt(tag, text string) (value int64, message, suggestion string) {
+	f, message, suggestion := parseFloat(tag, text)
+	if message != "" {
+		return 0, strings.Replace(message, "a number", "a whole number", 1), suggestion
+	}
+	if i, err := strconv.ParseInt(strings.ReplaceAll(text, "_", ""), 10, 64); err == nil {
+		return i, "", ""
+	}
+	switch {
+	case f != math.Trunc(f) || math.IsInf(f, 0) || math.IsNaN(f):
+		return 0, fmt.Sprintf("must be a whole number, not %s", clip(text)), ""
+	case math.Abs(f) > 1<<53:
+		return 0, fmt.Sprintf("%s is too large", clip(text)), ""
+	}
+	return int64(f), "", ""
+}
+
+func parseFloat(tag, text string) (value float64, message, suggestion string) {
+	digits := strings.ReplaceAll(text, "_", "")
+	if tag != "!!int" && tag != "!!float" {
+		message = fmt.Sprintf("must be a number, not %s", quoted(tag, text))
+		if _, err := strconv.ParseFloat(digits, 64); err == nil {
+			return 0, message + ": leave out the quotes", ""
+		}
+		return 0, message, withSuffix(text)
+	}
+	if len(digits) > 1 && digits[0] == '0' && digits[1] != '.' && digits[1] != 'e' && digits[1] != 'E' {
+		return 0, fmt.Sprintf("%s may be octal: write the number as it is meant, without leading zero", clip(text)), ""
+	}
+	switch strings.ToLower(strings.TrimLeft(digits, "+-")) {
+	case ".inf", ".nan":
+		return 0, fmt.Sprintf("must be a finite number, not %s", text), ""
+	}
+	f, err := strconv.ParseFloat(digits, 64)
+	if err != nil || math.IsInf(f, 0) {
+		return 0, fmt.Sprintf("%s is out of bounds", clip(text)), ""
+	}
+	return f, "", ""
+}
+
+// withSuffix is what 10k and 2M stand for.
+func withSuffix(text string) string {
+	for suffix, zeros := range map[string]string{"k": "000", "K": "000", "m": "000000", "M": "000000"} {
+		digits, ok := strings.CutSuffix(text, suffix)
+		if _, err := strconv.ParseUint(digits, 10, 32); ok && err == nil {
+			return digits + zeros
+		}
+	}
+	return ""
+}
+
+// describe says in a few words what n is.
+func (d *decoder) describe(n *yaml.Node) string {
+	switch n.Kind {
+	case yaml.MappingNode:
+		return "a mapping"
+	case yaml.SequenceNode:
+		return "a list"
+	case yaml.AliasNode:
+		return "an alias"
+	}
+	if d.quiet || d.expanded[n] != "" {
+		return "a plain value"
+	}
+	return quoted(n.ShortTag(), n.Value)
+}
+
+func quoted(tag, text string) string {
+	if slices.Contains([]string{"!!int", "!!float", "!!bool"}, tag) {
+		return clip(text)
+	}
+	return strconv.Quote(clip(text))
+}

@@ -1,0 +1,179 @@
+package config
+
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
+// Bounds of a token bucket.
+const (
+	maxBurst      = 1_000_000_000
+	minPerSecond  = 1.0 / (24 * 60 * 60)
+	maxPerSecond  = 1e8
+	usualRatePer  = time.Second
+	rateTolerance = 1e-9 // 1 per 24h is allowed, whatever floats make of it
+)
+
+func (c *checker) rules() {
+	var byName, byWas names
+	rules := c.set.Rules
+	if len(rules) > MaxRules {
+		r := &rules[MaxRules]
+		c.rule(r, "", "the set has %d rules: at most %d are allowed", len(rules), MaxRules)
+	}
+	for i := range rules {
+		r := &rules[i]
+		if first, taken := byName.taken(r.Name, r.Position("name")); taken && r.Name != "" {
+			c.rule(r, "name", "the name %s is taken by the rule in %s", r.Name, first)
+		}
+	}
+	for i := range rules {
+		r := &rules[i]
+		c.was(r, &byName, &byWas)
+		c.match(r)
+		c.modes(r)
+		c.kinds(r)
+	}
+}
+
+func (c *checker) was(r *Rule, byName, byWas *names) {
+	if r.Was == "" {
+		return
+	}
+	if at, exists := byName.first[r.Was]; exists {
+		c.rule(r, "was", "%s is still there, in %s: was is for a name that is gone", r.Was, at)
+	}
+	if first, taken := byWas.taken(r.Was, r.Position("was")); taken {
+		c.rule(r, "was", "two rules were %s, this one and that in %s", r.Was, first)
+	}
+}
+
+func (c *checker) match(r *Rule) {
+	if r.Match.IsZero() {
+		if r.at.written("match") {
+			c.rule(r, "match", "is empty: the whole host is said as service: \"*\"")
+		}
+		return
+	}
+	if len(r.Match.Method) > 0 && len(r.Match.Service)+len(r.Match.Upstream) == 0 {
+		c.rule(r, "match.method", "needs a service beside it")
+	}
+	if len(c.set.Manifest.Auth.Identify) == 0 && !anonymousMatches(r.Match.Caller) {
+		c.rule(r, "match.caller", "matches no call: without auth.identify every caller is anonymous").Warning = true
+	}
+}
+
+// anonymousMatches tells whether patterns can match a caller that is not known.
+func anonymousMatches(patterns Patterns) bool {
+	return len(patterns) == 0 || slices.ContainsFunc(patterns, func(p string) bool { return globMatches(p, "anonymous") })
+}
+
+// globMatches tells whether glob, in which * is any text, matches the whole of text.
+func globMatches(glob, text string) bool {
+	parts := strings.Split(glob, "*")
+	if len(parts) == 1 {
+		return glob == text
+	}
+	text, ok := strings.CutPrefix(text, parts[0])
+	for _, part := range parts[1 : len(parts)-1] {
+		var at int
+		if at = strings.Index(text, part); at < 0 {
+			return false
+		}
+		text = text[at+len(part):]
+	}
+	return ok && strings.HasSuffix(text, parts[len(parts)-1])
+}
+
+func (c *checker) modes(r *Rule) {
+	if r.EnforceShare != nil && r.Mode == Shadow {
+		c.rule(r, "enforceShare", "goes with mode: enforce, not with shadow, which enforces nothing")
+	}
+	if !r.Expires.IsZero() && r.Expires.Before(c.now) {
+		c.rule(r, "expires", "the rule expired on %s and takes no part", r.Expires.Format(time.RFC3339)).Warning = true
+	}
+}
+
+func (c *checker) kinds(r *Rule) {
+	if len(r.Kinds()) == 0 {
+		c.rule(r, "", "the rule says nothing: it needs rateLimit, concurrency, access, timeout or circuitBreaker")
+	}
+	if r.RateLimit != nil {
+		c.rateLimit(r)
+	}
+	if r.Concurrency != nil {
+		c.concurrency(r)
+	}
+	if r.Access != nil {
+		c.access(r)
+	}
+	if r.CircuitBreaker != nil {
+		c.breaker(r)
+	}
+}
+
+func (c *checker) rateLimit(r *Rule) {
+	l := r.RateLimit
+	if l.Rate > 0 && l.Per > 0 {
+		perSecond := float64(l.Rate) / l.Per.Std().Seconds()
+		if perSecond < minPerSecond*(1-rateTolerance) || perSecond > maxPerSecond*(1+rateTolerance) {
+			c.rule(r, "rateLimit.rate", "%s per %s is out of bounds: from 1 a day to 10^8 a second", l.Rate, l.Per)
+		}
+	}
+	if l.Per.Std() > usualRatePer && !r.at.written("rateLimit.burst") && r.at.written("rateLimit.per") {
+		c.rule(r, "rateLimit.per", "without burst all calls of one %s may come at once: say burst", l.Per).Warning = true
+	}
+	if l.OnExceed != OnExceedWait && r.at.written("rateLimit.maxWait") {
+		c.rule(r, "rateLimit.maxWait", "has no effect without onExceed: wait").Warning = true
+	}
+	if l.Key == "" && r.at.written("rateLimit.maxKeys") {
+		c.rule(r, "rateLimit.maxKeys", "has no effect without key").Warning = true
+	}
+}
+
+func (c *checker) concurrency(r *Rule) {
+	limit := r.Concurrency
+	if limit.Max == 0 && limit.Adaptive == nil && !r.at.written("concurrency.max") {
+		c.rule(r, "concurrency", "max is required")
+	}
+	if limit.Queue == 0 && r.at.written("concurrency.queueTimeout") {
+		c.rule(r, "concurrency.queueTimeout", "has no effect without queue").Warning = true
+	}
+}
+
+func (c *checker) access(r *Rule) {
+	a := r.Access
+	if a.Allow == nil && a.Deny == nil {
+		c.rule(r, "access", "says nothing: it needs allow or deny")
+	}
+	if a.Allow != nil && len(a.Allow) == 0 {
+		c.rule(r, "access.allow", "is empty: to refuse everyone write deny: [{caller: \"*\"}]")
+	}
+	if a.Deny != nil && len(a.Deny) == 0 {
+		c.rule(r, "access.deny", "is empty: leave the key out")
+	}
+	if len(a.Allow) == 0 || len(c.set.Manifest.Auth.Identify) > 0 || r.Mode == Off {
+		return
+	}
+	if !slices.ContainsFunc(a.Allow, func(e AccessEntry) bool { return anonymousMatches(e.Caller) }) {
+		c.rule(r, "access.allow", "refuses every call: without auth.identify every caller is anonymous").Warning = true
+	}
+}
+
+func (c *checker) breaker(r *Rule) {
+	b := r.CircuitBreaker
+	if b.FailureRate == 0 && b.ConsecutiveFailures == 0 && b.SlowCallRate == 0 &&
+		!r.at.written("circuitBreaker.failureRate") && !r.at.written("circuitBreaker.slowCallRate") && !r.at.written("circuitBreaker.consecutiveFailures") {
+		c.rule(r, "circuitBreaker", "never opens: it needs failureRate, consecutiveFailures or slowCallRate")
+	}
+	if b.SlowCallRate > 0 && b.SlowCallDuration == 0 {
+		c.rule(r, "circuitBreaker.slowCallRate", "needs slowCallDuration, from which on a call is slow")
+	}
+	if b.SlowCallDuration > 0 && b.SlowCallRate == 0 {
+		c.rule(r, "circuitBreaker.slowCallDuration", "has no effect without slowCallRate").Warning = true
+	}
+	if len(b.FailOn) == 0 {
+		c.rule(r, "circuitBreaker.failOn", "is empty: nothing would be a failure; leave the key out for the default")
+	}
+}
