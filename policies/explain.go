@@ -1,6 +1,14 @@
 package policies
 
-import "github.com/easymicro/easymicro/config"
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/easymicro/easymicro/config"
+)
 
 // Explanation says what happens to a call and why.
 type Explanation struct {
@@ -37,4 +45,117 @@ type LosingRule struct {
 	Mode     config.Mode     `json:"mode"`
 	Position config.Position `json:"position"`
 	Reason   string          `json:"reason"` // "less specific than arith-mul"
+}
+
+// Explain says which rules decide about a call of caller (empty: anonymous) from peer (zero: unknown), in the order
+// asked, and which rules about the method do not, and why.
+func (s *Snapshot) Explain(t Target, caller string, peer netip.Addr) Explanation {
+	c := &Call{Caller: cmp.Or(caller, Anonymous), Peer: peer.Unmap()}
+	x := Explanation{Service: t.Service, Method: t.Method, Caller: c.Caller, Kinds: []KindExplanation{}}
+	if peer.IsValid() {
+		x.Peer = c.Peer.String()
+	}
+	if s == nil {
+		return x
+	}
+	x.Revision = s.revision
+	for _, kind := range serverKinds {
+		k := s.explainKind(kind, t, c)
+		if len(k.Applies)+len(k.Losers) > 0 {
+			x.Kinds = append(x.Kinds, k)
+		}
+	}
+	return x
+}
+
+func (s *Snapshot) explainKind(kind config.Kind, t Target, c *Call) KindExplanation {
+	k := KindExplanation{Kind: kind, Applies: []AppliedRule{}, Losers: []LosingRule{}}
+	var applying []candidate
+	now := time.Now()
+	for _, m := range s.Guard(t).matching {
+		if !slices.Contains(m.rule.config.Kinds(), kind) {
+			continue
+		}
+		if why := m.narrow(c, now); why != "" {
+			k.Losers = append(k.Losers, m.rule.loses(kind, why))
+			continue
+		}
+		applying = append(applying, m)
+	}
+	slices.SortStableFunc(applying, compareCandidates)
+	var winners [2]*rule // enforced, in shadow
+	for _, m := range applying {
+		slot := 0
+		if !m.rule.enforced {
+			slot = 1
+		}
+		if w := winners[slot]; w != nil && oneWins(kind) {
+			k.Losers = append(k.Losers, m.rule.loses(kind, "less specific than "+w.name))
+			continue
+		}
+		winners[slot] = m.rule
+		k.Applies = append(k.Applies, s.applied(m.rule, kind, t, c))
+	}
+	return k
+}
+
+// oneWins tells the kinds of which only the most specific rule counts.
+func oneWins(kind config.Kind) bool {
+	switch kind {
+	case config.KindAccess, config.KindShed, config.KindRateLimit, config.KindConcurrency:
+		return false
+	}
+	return true
+}
+
+// narrow adds to the rank what matched of the call, or says why the rule does not.
+func (m *candidate) narrow(c *Call, now time.Time) (why string) {
+	r := m.rule
+	switch {
+	case r.off:
+		return "mode: off"
+	case r.expired(now):
+		return "expired " + r.expires.UTC().Format(time.RFC3339)
+	}
+	narrowness, ok := narrowest(r.callers, c.Caller)
+	if !ok {
+		return "caller " + listed(r.config.Match.Caller) + " does not match " + c.Caller
+	}
+	m.rank.caller = narrowness
+	if len(r.peers) == 0 {
+		return ""
+	}
+	if !contains(r.peers, c.Peer) {
+		if !c.Peer.IsValid() {
+			return "peer " + listed(r.config.Match.Peer) + " matches only peers whose address is known"
+		}
+		return "peer " + listed(r.config.Match.Peer) + " does not match " + c.Peer.String()
+	}
+	for _, n := range r.peers {
+		if n.Contains(c.Peer) {
+			m.rank.peer = max(m.rank.peer, networkNarrowness(n))
+		}
+	}
+	return ""
+}
+
+// listed shortens long lists.
+func listed(patterns []string) string {
+	const most = 5
+	if len(patterns) > most {
+		return strings.Join(patterns[:most], ", ") + ", …"
+	}
+	return strings.Join(patterns, ", ")
+}
+
+func (r *rule) loses(kind config.Kind, why string) LosingRule {
+	return LosingRule{Rule: r.name, Mode: r.mode(), Position: r.config.Position(string(kind)), Reason: why}
+}
+
+func (s *Snapshot) applied(r *rule, kind config.Kind, t Target, c *Call) AppliedRule {
+	return AppliedRule{
+		Rule: r.name, Mode: r.mode(), EnforceShare: r.shareText(), Enforced: r.carriesOut(c),
+		Position: r.config.Position(string(kind)), Setting: r.setting(kind), State: r.state(kind, t, c.Caller),
+		Decisions: r.counts[countsKey{kind, t}].decisions(),
+	}
 }

@@ -1,16 +1,213 @@
 package policies
 
-import "context"
+import (
+	"context"
+	"math"
+	"strconv"
+	"time"
+
+	"github.com/easymicro/easymicro/wire/code"
+)
 
 // Guard is the compiled rules of one method. It may be shared; a nil Guard lets every call pass.
 type Guard struct {
 	snapshot *Snapshot
+	exact    map[string]*plan // for the callers that a rule names
+	others   *plan            // for all others; nil: no rules
+	matching []candidate      // all rules about the method, with those that are off or expired
 }
+
+// Empty tells that no rule asks anything about the method's calls.
+func (g *Guard) Empty() bool { return g == nil || g.others == nil }
 
 // Enter asks the rules in order, waiting where they say so, and fills t. A wait ends at the call's deadline and when
 // ctx does. A refusal is a *code.Error that names the rule; then nothing is held, and t needs no Done. Tokens taken
-// before it are not given back.
+// before it are not given back. What c leaves open (caller, arrival) is filled in.
 func (g *Guard) Enter(ctx context.Context, c *Call, t *Ticket) error {
-	t.deadline = c.Deadline
-	return ctx.Err()
+	*t = Ticket{guard: g, deadline: c.Deadline}
+	if g.Empty() {
+		return nil
+	}
+	if !g.snapshot.active.Load() {
+		g.snapshot.Activate()
+	}
+	if c.Caller == "" {
+		c.Caller = Anonymous
+	}
+	c.Peer = c.Peer.Unmap()
+	p := g.others
+	if named, ok := g.exact[c.Caller]; ok {
+		p = named
+	}
+	if err := g.ask(ctx, p, c, t); err != nil {
+		t.abandon()
+		return err
+	}
+	return nil
+}
+
+func (g *Guard) ask(ctx context.Context, p *plan, c *Call, t *Ticket) error {
+	now := p.now(c)
+	if c.Arrived.IsZero() {
+		c.Arrived = now
+	}
+	t.clock(p, c, now)
+	if err := g.askAccess(p, c, now); err != nil {
+		return err
+	}
+	if !t.deadline.IsZero() && !now.Before(t.deadline) {
+		return t.Late()
+	}
+	if err := g.askRateLimit(ctx, p, c, t, now); err != nil {
+		return err
+	}
+	if err := g.askBreaker(p, c, t, now); err != nil {
+		return err
+	}
+	if err := g.askConcurrency(ctx, p, c, t, now); err != nil {
+		return err
+	}
+	if t.timed {
+		t.started = time.Now()
+	}
+	return nil
+}
+
+// now is the time if anything in the plan or the call asks for it.
+func (p *plan) now(c *Call) time.Time {
+	if p.timed || len(p.timeout) > 0 || !c.Deadline.IsZero() || c.Arrived.IsZero() {
+		return time.Now()
+	}
+	return time.Time{}
+}
+
+func (g *Guard) askAccess(p *plan, c *Call, now time.Time) error {
+	for i := range p.access {
+		e := &p.access[i]
+		if !e.applies(c, now) {
+			continue
+		}
+		if e.access.allows(c.Caller) {
+			e.counts.allow.Add(1)
+			continue
+		}
+		if e.counts.refused(e.rule.carriesOut(c)) {
+			return g.refuse(e.rule, code.PermissionDenied, code.ReasonDenied, c.Caller+" denied", 0)
+		}
+	}
+	return nil
+}
+
+func (g *Guard) askRateLimit(ctx context.Context, p *plan, c *Call, t *Ticket, now time.Time) error {
+	for i := range p.rateLimit {
+		e := &p.rateLimit[i]
+		if !e.applies(c, now) {
+			continue
+		}
+		carriesOut, maxWait := e.rule.carriesOut(c), time.Duration(0)
+		if carriesOut && e.rule.maxWait > 0 {
+			maxWait = min(e.rule.maxWait, t.left())
+		}
+		wait, ok := e.rule.limiter.take(c, maxWait)
+		switch {
+		case !ok && e.counts.refused(carriesOut):
+			return g.refuse(e.rule, code.ResourceExhausted, code.ReasonRateLimited, "rate limited", wait)
+		case !ok:
+		case wait == 0:
+			e.counts.allow.Add(1)
+		default:
+			e.counts.wait.Add(1)
+			if err := sleep(ctx, wait); err != nil {
+				return g.ended(ctx, e.rule, "waiting for a token")
+			}
+		}
+	}
+	return nil
+}
+
+func (g *Guard) askBreaker(p *plan, c *Call, t *Ticket, now time.Time) error {
+	for slot, list := range [...][]entry{p.breaker, p.shadowBreaker} {
+		e := winner(list, c, now)
+		if e == nil {
+			continue
+		}
+		a, left, ok := e.breaker.allow()
+		switch {
+		case ok:
+			e.counts.allow.Add(1)
+			t.admit(slot, a)
+		case e.counts.refused(e.rule.carriesOut(c)):
+			return g.refuse(e.rule, code.Unavailable, code.ReasonBreakerOpen, "circuit breaker open", left)
+		}
+	}
+	return nil
+}
+
+func (g *Guard) askConcurrency(ctx context.Context, p *plan, c *Call, t *Ticket, now time.Time) error {
+	for i := range p.concurrency {
+		e := &p.concurrency[i]
+		if !e.applies(c, now) {
+			continue
+		}
+		r := e.rule
+		if !r.carriesOut(c) {
+			if r.places.takeAnyway() {
+				e.counts.shadow.Add(1)
+			} else {
+				e.counts.allow.Add(1)
+			}
+			t.occupy(r.places)
+			continue
+		}
+		maxWait := r.queueTimeout
+		if r.queue > 0 {
+			maxWait = min(maxWait, t.left())
+		}
+		taken := r.places.take(ctx, maxWait)
+		switch taken {
+		case placeTaken:
+			e.counts.allow.Add(1)
+			t.occupy(r.places)
+		case placeTakenAfterWait:
+			e.counts.wait.Add(1)
+			t.occupy(r.places)
+		default:
+			e.counts.reject.Add(1)
+			return g.noPlace(ctx, r, taken)
+		}
+	}
+	return nil
+}
+
+// noPlace makes the refusal of a concurrency limit. When to come again is a guess: once the queue has moved.
+func (g *Guard) noPlace(ctx context.Context, r *rule, how taking) error {
+	bound, after := "concurrency limit of "+strconv.Itoa(r.maximum)+" reached", 100*time.Millisecond
+	switch {
+	case how == placeCallEnded:
+		return g.ended(ctx, r, "queued behind a concurrency limit of "+strconv.Itoa(r.maximum))
+	case how == placeWaitedTooLong:
+		return g.refuse(r, code.Unavailable, code.ReasonOverloaded, bound+" (waited too long in the queue)", after)
+	case r.queue > 0:
+		return g.refuse(r, code.Unavailable, code.ReasonOverloaded, bound+" (queue full)", after)
+	}
+	return g.refuse(r, code.Unavailable, code.ReasonOverloaded, bound, after)
+}
+
+// left is the time until the call's deadline.
+func (t *Ticket) left() time.Duration {
+	if t.deadline.IsZero() {
+		return math.MaxInt64
+	}
+	return max(time.Until(t.deadline), 0)
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }

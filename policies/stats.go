@@ -1,10 +1,6 @@
 package policies
 
-import (
-	"time"
-
-	"github.com/easymicro/easymicro/config"
-)
+import "time"
 
 // Decisions are how often a rule decided what.
 type Decisions struct {
@@ -30,28 +26,7 @@ type BreakerStats struct {
 	Target      string            `json:"target"` // Service/Method
 	State       string            `json:"state"`  // closed, half_open or open
 	Since       time.Time         `json:"since"`
+	OpenFor     time.Duration     `json:"-"`               // how long it stays open
 	Cause       string            `json:"cause,omitempty"` // of the last opening
 	Transitions map[string]uint64 `json:"transitions"`     // by the state it came to
-}
-
-// RuleState is a rule as it stands.
-type RuleState struct {
-	Name         string          `json:"name"`
-	Description  string          `json:"description,omitempty"`
-	Mode         config.Mode     `json:"mode"`
-	EnforceShare string          `json:"enforce_share,omitempty"`
-	Position     config.Position `json:"position"`
-	Expires      *time.Time      `json:"expires,omitempty"`
-	Expired      bool            `json:"expired,omitempty"`
-	Targets      int             `json:"targets"` // methods that it matches
-	Kinds        []KindState     `json:"kinds"`
-}
-
-// KindState is one kind of a rule as it stands.
-type KindState struct {
-	Kind      config.Kind     `json:"kind"`
-	Position  config.Position `json:"position"`
-	Setting   string          `json:"setting"`
-	State     string          `json:"state,omitempty"`
-	Decisions Decisions       `json:"decisions"`
 }

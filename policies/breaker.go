@@ -1,0 +1,261 @@
+package policies
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// breaker is the circuit breaker of one rule for one target. gobreaker counts, decides when to open, lets trial calls
+// through and closes again. How long it stays open is kept here: gobreaker has one fixed time for all openings, without
+// jitter, cannot tell what is left of it, and cannot be started open, which an edit of an open breaker needs.
+type breaker struct {
+	target string
+	hub    *hub
+	epoch  time.Time // hold counts from here
+
+	rule  atomic.Pointer[breakerRule] // read by gobreaker's callbacks, so that thresholds change live
+	core  atomic.Pointer[breakerCore]
+	hold  atomic.Int64 // until when it is open, since epoch; 0 when it is not
+	phase atomic.Int32
+	dirty atomic.Bool // transitions are waiting to be handed off
+
+	mu          sync.Mutex // taken inside gobreaker's lock, never around it
+	since       time.Time  // of the phase
+	opened      time.Time
+	cause       string // of the last opening
+	transitions [3]uint64
+	pending     []Transition
+	delivering  bool
+}
+
+// The phases of a breaker.
+const (
+	phaseClosed int32 = iota
+	phaseHalfOpen
+	phaseOpen
+)
+
+var phaseNames = [...]string{"closed", "half_open", "open"}
+
+// hub is where transitions go: to the host's function of the last compilation.
+type hub struct {
+	tell atomic.Pointer[func(Transition)]
+}
+
+func newBreaker(target string, r *breakerRule, h *hub) *breaker {
+	now := time.Now()
+	b := &breaker{target: target, hub: h, epoch: now, since: now}
+	b.rule.Store(r)
+	b.core.Store(newBreakerCore(b, r))
+	return b
+}
+
+// admission is the right to make a call, and the duty to settle it once.
+type admission struct {
+	breaker *breaker
+	done    func(error)
+	trial   *trial // of a half-open breaker
+}
+
+// allow asks for a call. Without it, left is how long the breaker stays open.
+func (b *breaker) allow() (a admission, left time.Duration, ok bool) {
+	if h := b.hold.Load(); h != 0 {
+		if left := time.Duration(h) - time.Since(b.epoch); left > 0 {
+			return admission{}, left, false
+		}
+		b.halfOpen(h)
+	}
+	done, err := b.core.Load().gobreaker.Allow()
+	if err != nil {
+		return admission{}, b.rule.Load().trialRetry(), false
+	}
+	if h := b.hold.Load(); h != 0 {
+		// It opened while we asked, and gobreaker's own open time is over at once.
+		done(errExcluded)
+		return admission{}, max(time.Duration(h)-time.Since(b.epoch), 0), false
+	}
+	a = admission{breaker: b, done: done}
+	if b.phase.Load() != phaseClosed {
+		a.trial = &trial{}
+	}
+	b.deliver()
+	return a, 0, true
+}
+
+// settle reports the outcome of an admitted call: nil, errSlow, errExcluded or the failure.
+func (a *admission) settle(outcome error) {
+	if a.trial != nil && !a.trial.end() {
+		return
+	}
+	a.done(outcome)
+	a.breaker.deliver()
+}
+
+// trial is a call through a half-open breaker. One that never ends would jam the breaker, so it ends by itself.
+type trial struct {
+	over  atomic.Bool
+	timer *time.Timer
+}
+
+// end is true for the first that ends it.
+func (t *trial) end() bool {
+	if t.over.Swap(true) {
+		return false
+	}
+	if t.timer != nil {
+		t.timer.Stop()
+	}
+	return true
+}
+
+var errTrialHangs = errors.New("the trial call did not end in time")
+
+// limit ends a trial that takes longer than d: with a failure, or with nothing when the caller set so short a time.
+// Other admissions have no limit.
+func (a *admission) limit(d time.Duration, callers bool) {
+	if a.trial == nil {
+		return
+	}
+	outcome := errTrialHangs
+	if callers {
+		outcome = errExcluded
+	}
+	done, b, t := a.done, a.breaker, a.trial
+	if d <= 0 {
+		d = b.rule.Load().openTimeout
+	}
+	t.timer = time.AfterFunc(d, func() {
+		if !t.over.Swap(true) {
+			done(outcome)
+			b.deliver()
+		}
+	})
+}
+
+// halfOpen ends a hold that is over.
+func (b *breaker) halfOpen(hold int64) {
+	b.mu.Lock()
+	if b.hold.Load() == hold {
+		b.hold.Store(0)
+		b.record(phaseHalfOpen, "")
+	}
+	b.mu.Unlock()
+	b.deliver()
+}
+
+// changed is told by the core, inside gobreaker's lock.
+func (b *breaker) changed(c *breakerCore, to int32, cause string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.core.Load() != c {
+		return // replaced by an edit; what its last calls make of it is of no interest
+	}
+	if to == phaseOpen {
+		b.opened, b.cause = time.Now(), cause
+		b.hold.Store(max(int64(b.opened.Sub(b.epoch)+jitter(b.rule.Load().openTimeout)), 1))
+	}
+	b.record(to, cause)
+}
+
+func (b *breaker) record(to int32, cause string) {
+	from, now := b.phase.Swap(to), time.Now()
+	b.since = now
+	b.transitions[to]++
+	b.pending = append(b.pending, Transition{
+		Rule: b.rule.Load().name, Target: b.target,
+		From: phaseNames[from], To: phaseNames[to], Cause: cause, At: now,
+	})
+	b.dirty.Store(true)
+}
+
+// deliver hands off transitions, outside all locks and in order.
+func (b *breaker) deliver() {
+	if !b.dirty.Load() {
+		return
+	}
+	for {
+		b.mu.Lock()
+		if b.delivering || len(b.pending) == 0 {
+			b.mu.Unlock()
+			return
+		}
+		batch := b.pending
+		b.pending, b.delivering = nil, true
+		b.dirty.Store(false)
+		b.mu.Unlock()
+		if tell := b.hub.tell.Load(); tell != nil {
+			for _, t := range batch {
+				(*tell)(t)
+			}
+		}
+		b.mu.Lock()
+		b.delivering = false
+		b.mu.Unlock()
+	}
+}
+
+// adopt changes to another rule. Thresholds alone leave all as it is. What gobreaker fixes at birth needs a new core: a
+// closed breaker starts afresh, an open one stays open until its time (or the new one, if sooner) has passed, and a
+// half-open one starts its trials again. None of this is a transition.
+func (b *breaker) adopt(r *breakerRule) {
+	if b.rule.Load().sameCore(r) {
+		b.rule.Store(r)
+		return
+	}
+	closed, tripped := newBreakerCore(b, r), newBreakerCore(b, r)
+	tripped.trip()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.rule.Store(r)
+	if b.phase.Load() == phaseClosed {
+		b.core.Store(closed)
+		return
+	}
+	b.core.Store(tripped)
+	if h := b.hold.Load(); h != 0 {
+		b.hold.Store(max(min(h, int64(b.opened.Sub(b.epoch)+jitter(r.openTimeout))), 1))
+	}
+}
+
+// jitter keeps hosts that opened together from trying again together.
+func jitter(d time.Duration) time.Duration {
+	return time.Duration(float64(d) * (0.9 + 0.2*rand.Float64()))
+}
+
+func (b *breaker) stats() BreakerStats {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := BreakerStats{
+		Rule: b.rule.Load().name, Target: b.target, State: phaseNames[b.phase.Load()], Since: b.since, Cause: b.cause,
+		Transitions: make(map[string]uint64, len(phaseNames)),
+	}
+	if h := b.hold.Load(); h != 0 {
+		s.OpenFor = time.Duration(h) - time.Since(b.epoch)
+		if s.OpenFor <= 0 {
+			// No call has come since; the next one is a trial.
+			s.State, s.OpenFor = phaseNames[phaseHalfOpen], 0
+		}
+	}
+	for i, name := range phaseNames {
+		s.Transitions[name] = b.transitions[i]
+	}
+	return s
+}
+
+// state is for people.
+func (b *breaker) state() string {
+	s := b.stats()
+	switch s.State {
+	case phaseNames[phaseOpen]:
+		return fmt.Sprintf("open since %s, tries again in %s: %s",
+			s.Since.UTC().Format(time.RFC3339), roundUp(s.OpenFor), s.Cause)
+	case phaseNames[phaseHalfOpen]:
+		return "half-open, opened by: " + s.Cause
+	}
+	n := b.core.Load().gobreaker.Counts()
+	return fmt.Sprintf("closed, %d of %d calls failed", n.TotalFailures, n.TotalSuccesses+n.TotalFailures)
+}

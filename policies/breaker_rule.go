@@ -1,0 +1,107 @@
+package policies
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/wire/code"
+)
+
+// breakerRule is what a rule says about breakers. It is not changed once made.
+type breakerRule struct {
+	name                string
+	window              time.Duration
+	openTimeout         time.Duration
+	halfOpenRequests    int
+	minRequests         int
+	failureRate         float64
+	consecutiveFailures int
+	slowCallDuration    time.Duration
+	slowCallRate        float64
+	failOn              uint32 // a bit for each code
+}
+
+func newBreakerRule(name string, c *config.CircuitBreaker) (*breakerRule, error) {
+	r := &breakerRule{
+		name:                name,
+		window:              cmp.Or(c.Window.Std(), 10*time.Second),
+		openTimeout:         cmp.Or(c.OpenTimeout.Std(), 5*time.Second),
+		halfOpenRequests:    cmp.Or(c.HalfOpenRequests, 3),
+		minRequests:         cmp.Or(c.MinRequests, 20),
+		failureRate:         float64(c.FailureRate),
+		consecutiveFailures: c.ConsecutiveFailures,
+		slowCallDuration:    c.SlowCallDuration.Std(),
+		slowCallRate:        float64(c.SlowCallRate),
+	}
+	if r.window < 0 || r.openTimeout < 0 || r.halfOpenRequests < 0 {
+		return nil, errors.New("circuitBreaker: negative window, openTimeout or halfOpenRequests")
+	}
+	if r.slowCallDuration <= 0 {
+		r.slowCallRate = 0
+	}
+	if len(c.FailOn) == 0 {
+		r.failOn = 1<<code.Unavailable | 1<<code.DeadlineExceeded | 1<<code.Internal
+	}
+	for _, name := range c.FailOn {
+		failure, ok := code.Parse(name)
+		if !ok {
+			return nil, fmt.Errorf("circuitBreaker.failOn: unknown code %q", name)
+		}
+		r.failOn |= 1 << failure
+	}
+	return r, nil
+}
+
+// sameCore tells that r and o differ at most in what can be changed live.
+func (r *breakerRule) sameCore(o *breakerRule) bool {
+	return r.window == o.window && r.openTimeout == o.openTimeout && r.halfOpenRequests == o.halfOpenRequests
+}
+
+// trialRetry is when to ask again while the trial calls are out: nobody knows, but soon compared to the open time.
+func (r *breakerRule) trialRetry() time.Duration {
+	return min(max(r.openTimeout/10, time.Millisecond), time.Second)
+}
+
+var (
+	errExcluded = errors.New("not counted")
+	errSlow     = errors.New("slow")
+)
+
+// slowFailure is a failure that was slow, too.
+type slowFailure struct{ error }
+
+func (s *slowFailure) Unwrap() error { return s.error }
+
+// outcome is what the end of a call means to the breaker: nil, errSlow, errExcluded or the failure. callers tells that
+// the deadline that the caller set, shorter than the rule's, has passed.
+func (r *breakerRule) outcome(err error, took time.Duration, callers bool) error {
+	slow := r.slowCallRate > 0 && took >= r.slowCallDuration
+	if err == nil {
+		return slowOr(slow)
+	}
+	e := code.From(err)
+	switch {
+	case e.Code == code.Cancelled:
+		return errExcluded
+	case callers && e.Code == code.DeadlineExceeded:
+		return errExcluded
+	case code.NotRun(e.Reason) && e.Reason != code.ReasonOverloaded:
+		// A refusal says nothing about the health of what refused.
+		return errExcluded
+	case e.Code >= 32 || r.failOn&(1<<e.Code) == 0:
+		return slowOr(slow)
+	case slow:
+		return &slowFailure{err}
+	}
+	return err
+}
+
+func slowOr(slow bool) error {
+	if slow {
+		return errSlow
+	}
+	return nil
+}

@@ -1,0 +1,117 @@
+package policies
+
+import "github.com/easymicro/easymicro/config"
+
+// predecessors finds the rule of prev that each rule goes on from: the one of its name, or the one that it was, unless
+// that name is still in use.
+func predecessors(rules []*rule, prev *Snapshot) map[*rule]*rule {
+	if prev == nil {
+		return nil
+	}
+	names := make(map[string]bool, len(rules))
+	for _, r := range rules {
+		names[r.name] = true
+	}
+	old := make(map[*rule]*rule, len(rules))
+	for _, r := range rules {
+		was := r.config.Was
+		switch {
+		case prev.byName[r.name] != nil:
+			old[r] = prev.byName[r.name]
+		case was != "" && !names[was] && prev.byName[was] != nil:
+			old[r] = prev.byName[was]
+			names[was] = true
+		}
+	}
+	return old
+}
+
+// inherit gives r the state of old (nil: none), kind by kind, or a new one. Rules that are off or in shadow have state,
+// too. It returns what has to happen to that state when the snapshot comes into force.
+func (r *rule) inherit(old *rule, h *hub) (changes []func()) {
+	if old == nil {
+		old = new(rule)
+	}
+	changes = append(changes, r.inheritLimiter(old)...)
+	changes = append(changes, r.inheritPlaces(old)...)
+	changes = append(changes, r.inheritBreakers(old, h)...)
+	r.inheritCounts(old)
+	return changes
+}
+
+func (r *rule) inheritLimiter(old *rule) []func() {
+	switch k := r.config.RateLimit; {
+	case k == nil:
+		return nil
+	case old.limiter != nil && old.config.RateLimit.Key == k.Key:
+		r.limiter = old.limiter
+		if old.limits == r.limits {
+			return nil
+		}
+		return []func(){func() { r.limiter.adopt(r.limits) }}
+	case k.Key == "":
+		r.limiter = newSingle(r.limits)
+	default:
+		// Other keys have nothing to do with the old ones.
+		r.limiter = newKeyed(keySource(k.Key), r.limits)
+	}
+	return nil
+}
+
+func (r *rule) inheritPlaces(old *rule) []func() {
+	if r.config.Concurrency == nil {
+		return nil
+	}
+	if old.places == nil {
+		r.places = newPlaces(r.maximum, r.queue)
+		return nil
+	}
+	r.places = old.places
+	if old.maximum == r.maximum && old.queue == r.queue {
+		return nil
+	}
+	return []func(){func() { r.places.adopt(r.maximum, r.queue) }}
+}
+
+func (r *rule) inheritBreakers(old *rule, h *hub) []func() {
+	if r.breakerRule == nil {
+		return nil
+	}
+	if old.breakerRule != nil && *old.breakerRule == *r.breakerRule {
+		r.breakerRule = old.breakerRule
+	}
+	var changes []func()
+	r.breakers = make(map[Target]*breaker, len(r.targets))
+	for _, t := range r.targets {
+		b := old.breakers[t]
+		if b == nil {
+			r.breakers[t] = newBreaker(t.String(), r.breakerRule, h)
+			continue
+		}
+		r.breakers[t] = b
+		if old.breakerRule != r.breakerRule {
+			changes = append(changes, func() { b.adopt(r.breakerRule) })
+		}
+	}
+	return changes
+}
+
+func (r *rule) inheritCounts(old *rule) {
+	kinds := r.config.Kinds()
+	r.counts = make(map[countsKey]*counts, len(kinds)*len(r.targets))
+	for _, kind := range kinds {
+		for _, t := range r.targets {
+			key := countsKey{kind, t}
+			n := old.counts[key]
+			if n == nil {
+				n = new(counts)
+			}
+			r.counts[key] = n
+		}
+	}
+}
+
+// serverKinds are the kinds that a server asks, in its order.
+var serverKinds = []config.Kind{
+	config.KindAccess, config.KindRateLimit, config.KindCircuitBreaker, config.KindConcurrency, config.KindTimeout,
+}

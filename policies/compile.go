@@ -1,0 +1,133 @@
+package policies
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/easymicro/easymicro/config"
+)
+
+// Compile makes the snapshot of rules for a host that serves targets. prev is the one in force, nil at start: what its
+// rules have learned is carried over to rules of the same name. prev goes on unchanged until the new snapshot is
+// activated, so that one that is not put in force leaves no trace. The rules belong to the snapshot from then on. The
+// error has what validation of the rules should have found.
+func Compile(rules []config.Rule, targets []Target, prev *Snapshot, o Options) (*Snapshot, error) {
+	s := &Snapshot{
+		revision: o.Revision, host: o.Host, transitions: new(hub),
+		byName: make(map[string]*rule, len(rules)), guards: make(map[Target]*Guard, len(targets)),
+	}
+	s.nothing = &Guard{snapshot: s}
+	if prev != nil {
+		// Were it never called, its own changes would still be waiting.
+		prev.Activate()
+		s.transitions = prev.transitions
+	}
+	if err := s.addRules(rules); err != nil {
+		return nil, err
+	}
+	matching := s.match(targets)
+	old := predecessors(s.rules, prev)
+	for _, r := range s.rules {
+		s.changes = append(s.changes, r.inherit(old[r], s.transitions)...)
+	}
+	if o.OnTransition != nil {
+		s.changes = append(s.changes, func() { s.transitions.tell.Store(&o.OnTransition) })
+	}
+	now := time.Now()
+	for i, t := range targets {
+		s.guards[t] = s.newGuard(t, matching[i], now)
+	}
+	return s, nil
+}
+
+func (s *Snapshot) addRules(rules []config.Rule) error {
+	var problems []error
+	for i := range rules {
+		c := &rules[i]
+		r, err := newRule(c, s.revision)
+		switch {
+		case err != nil:
+			problems = append(problems, fmt.Errorf("%s: rule %s: %w", c.Position(""), c.Name, err))
+		case s.byName[c.Name] != nil:
+			problems = append(problems, fmt.Errorf("%s: rule %s: the name is taken", c.Position(""), c.Name))
+		default:
+			s.rules = append(s.rules, r)
+			s.byName[c.Name] = r
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// match finds the rules for each target. Most rules name their service, and are found by it.
+func (s *Snapshot) match(targets []Target) [][]candidate {
+	named := make(map[string][]*rule)
+	var wide []*rule
+	for _, r := range s.rules {
+		if !r.namesServices() {
+			wide = append(wide, r)
+			continue
+		}
+		for _, g := range r.services {
+			if list := named[g.text]; len(list) == 0 || list[len(list)-1] != r {
+				named[g.text] = append(list, r)
+			}
+		}
+	}
+	matching := make([][]candidate, len(targets))
+	seen := make(map[Target]bool, len(targets))
+	for i, t := range targets {
+		if seen[t] {
+			continue
+		}
+		seen[t] = true
+		for _, rules := range [][]*rule{named[t.Service], wide} {
+			for _, r := range rules {
+				if at, ok := r.matchesTarget(t); ok {
+					matching[i] = append(matching[i], candidate{r, at})
+					r.targets = append(r.targets, t)
+				}
+			}
+		}
+	}
+	return matching
+}
+
+func (r *rule) namesServices() bool {
+	for _, g := range r.services {
+		if !g.exact {
+			return false
+		}
+	}
+	return len(r.services) > 0
+}
+
+func (s *Snapshot) newGuard(t Target, matching []candidate, now time.Time) *Guard {
+	if g := s.guards[t]; g != nil {
+		return g // named twice
+	}
+	g := &Guard{snapshot: s, matching: matching}
+	var live []candidate
+	for _, c := range matching {
+		if !c.rule.off && !c.rule.expired(now) {
+			live = append(live, c)
+		}
+	}
+	if len(live) == 0 {
+		return g
+	}
+	p := planner{target: t, plans: make(map[string]*plan), access: make(map[*rule]*accessList)}
+	g.others = p.others(live)
+	for _, c := range live {
+		for _, name := range c.rule.callers {
+			if !name.exact || g.exact[name.text] != nil {
+				continue
+			}
+			if g.exact == nil {
+				g.exact = make(map[string]*plan)
+			}
+			g.exact[name.text] = p.exact(live, name.text)
+		}
+	}
+	return g
+}

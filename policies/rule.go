@@ -1,0 +1,121 @@
+package policies
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"github.com/easymicro/easymicro/config"
+)
+
+// rule is a rule of one snapshot. What it points to by limiter, places, breakers and counts is state, which snapshots
+// have in common.
+type rule struct {
+	config   *config.Rule
+	name     string
+	label    string // name@rN, as refusals say it
+	enforced bool
+	off      bool
+	share    float64 // of the callers for whom refusals are carried out
+	expires  time.Time
+
+	services, methods, callers []glob
+	peers                      []netip.Prefix
+	targets                    []Target // that it matches
+
+	limiter      limiter
+	limits       limits
+	maxWait      time.Duration // 0: reject at once
+	places       *places
+	maximum      int
+	queue        int
+	queueTimeout time.Duration
+	breakerRule  *breakerRule
+	breakers     map[Target]*breaker
+	timeout      time.Duration
+	counts       map[countsKey]*counts
+}
+
+func newRule(c *config.Rule, revision int) (*rule, error) {
+	r := &rule{
+		config: c, name: c.Name, label: c.Name + "@r" + strconv.Itoa(revision),
+		enforced: c.Mode == config.Enforce || c.Mode == "", off: c.Mode == config.Off,
+		share: 1, expires: c.Expires,
+		services: compileGlobs(c.Match.Service), methods: compileGlobs(c.Match.Method), callers: compileGlobs(c.Match.Caller),
+	}
+	if c.EnforceShare != nil {
+		r.share = float64(*c.EnforceShare)
+	}
+	var err error
+	if r.peers, err = parseNetworks(c.Match.Peer); err != nil {
+		return nil, err
+	}
+	if err := r.setRateLimit(c.RateLimit); err != nil {
+		return nil, err
+	}
+	if k := c.Concurrency; k != nil {
+		r.maximum, r.queue = max(k.Max, 1), max(k.Queue, 0)
+		r.queueTimeout = cmp.Or(k.QueueTimeout.Std(), time.Second)
+	}
+	if c.CircuitBreaker != nil {
+		if r.breakerRule, err = newBreakerRule(c.Name, c.CircuitBreaker); err != nil {
+			return nil, err
+		}
+	}
+	if c.Timeout != nil {
+		r.timeout = c.Timeout.Std()
+	}
+	return r, nil
+}
+
+// The bounds of rate/per, in calls a second.
+const (
+	leastRate = 1.0 / (24 * 60 * 60)
+	mostRate  = 1e8
+)
+
+func (r *rule) setRateLimit(c *config.RateLimit) error {
+	if c == nil {
+		return nil
+	}
+	rate, per := float64(c.Rate), cmp.Or(c.Per.Std(), time.Second)
+	// The library panics on what is out of bounds. A little more than the bounds is let pass: 1 for each 24h is not
+	// exactly one a day.
+	a := rate / per.Seconds()
+	if !(rate > 0) || per < 0 || math.IsInf(rate, 0) || a < leastRate*0.999 || a > mostRate*1.001 {
+		return fmt.Errorf("rateLimit.rate: %v for each %v is not from 1 a day to 10^8 a second", c.Rate, c.Per)
+	}
+	burst := c.Burst
+	if burst == 0 {
+		burst = max(int64(rate), 1)
+	}
+	if burst < 1 || burst > 1e9 {
+		return fmt.Errorf("rateLimit.burst: %d is not from 1 to 10^9", burst)
+	}
+	r.limits = limits{rate: newBucketRate(rate, per, burst), maxKeys: cmp.Or(c.MaxKeys, 10_000)}
+	if c.OnExceed == config.OnExceedWait {
+		r.maxWait = cmp.Or(c.MaxWait.Std(), 100*time.Millisecond)
+	}
+	return nil
+}
+
+// burst is never 0 for a rule with a rate limit.
+func (l limits) isZero() bool { return l.rate.burst == 0 }
+
+// matchesTarget is how narrowly the rule matches a method, if it does. A rule for an upstream is about calls that go out.
+func (r *rule) matchesTarget(t Target) (rank, bool) {
+	if len(r.config.Match.Upstream) > 0 {
+		return rank{}, false
+	}
+	service, ok := narrowest(r.services, t.Service)
+	if !ok {
+		return rank{}, false
+	}
+	method, ok := narrowest(r.methods, t.Method)
+	return rank{service: service, method: method}, ok
+}
+
+func (r *rule) expired(now time.Time) bool { return !r.expires.IsZero() && !now.Before(r.expires) }
