@@ -1,0 +1,139 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// told is a host that answers what it is told to, and remembers what it was asked.
+type told struct {
+	status   Status
+	checks   []Check
+	err      error
+	reloaded *Revision
+
+	explained ExplainQuery
+	rule      string
+	revision  int
+	refusals  RefusalQuery
+	reload    ReloadRequest
+}
+
+func (h *told) Status(context.Context) (*Status, error)     { return &h.status, h.err }
+func (h *told) Services(context.Context) ([]Service, error) { return nil, h.err }
+func (h *told) Rules(context.Context) ([]Rule, error)       { return []Rule{{Name: "arith-mul"}}, h.err }
+func (h *told) Revisions(context.Context) ([]Revision, error) {
+	return []Revision{{Revision: 2}, {Revision: 1}}, h.err
+}
+func (h *told) Checks(context.Context) []Check { return h.checks }
+
+func (h *told) Explain(_ context.Context, q ExplainQuery) (*Explanation, error) {
+	h.explained = q
+	return &Explanation{Service: q.Service, Method: q.Method, Caller: q.Caller}, h.err
+}
+
+func (h *told) ExplainRule(_ context.Context, name string, n int) (*RuleExplanation, error) {
+	h.rule, h.revision = name, n
+	return &RuleExplanation{Revision: n, Rule: Rule{Name: name}}, h.err
+}
+
+func (h *told) Revision(_ context.Context, n int) (*Revision, error) {
+	if n > 2 {
+		return nil, Errorf(CodeNotFound, "there is no revision %d", n).WithHelp("easymicro history lists them")
+	}
+	return &Revision{Revision: n}, h.err
+}
+
+func (h *told) Refusals(_ context.Context, q RefusalQuery) ([]Refusal, error) {
+	h.refusals = q
+	return []Refusal{{Caller: q.Caller, Rule: "arith-mul@r2"}}, h.err
+}
+
+func (h *told) Reload(_ context.Context, r ReloadRequest) (*Revision, error) {
+	h.reload = r
+	if h.reloaded != nil {
+		return h.reloaded, h.err
+	}
+	return &Revision{Revision: 3, Result: "applied"}, h.err
+}
+
+func (h *told) Metrics() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "some_metric 1\n") })
+}
+
+// serve runs a handler on a real listener and gives its address.
+func serve(t *testing.T, network, address string, h http.Handler) string {
+	t.Helper()
+	ln, err := net.Listen(network, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv, done := NewServer(h, nil), make(chan error, 1)
+	go func() { done <- srv.Serve(ln) }()
+	t.Cleanup(func() {
+		_ = srv.Close()
+		if err := <-done; !errors.Is(err, http.ErrServerClosed) {
+			t.Error(err)
+		}
+	})
+	return ln.Addr().String()
+}
+
+func local(t *testing.T, h Host, o Options) string {
+	t.Helper()
+	return serve(t, "tcp", "127.0.0.1:0", Handler(h, o))
+}
+
+// answer is what came back for one request.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+// ask sends a request on a connection of its own. edit may be nil.
+func ask(t *testing.T, method, url string, edit func(*http.Request)) answer {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if edit != nil {
+		edit(req)
+	}
+	tr := &http.Transport{DisableKeepAlives: true}
+	res, err := tr.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer{res.StatusCode, res.Header, string(body)}
+}
+
+func (a answer) wants(t *testing.T, status int, parts ...string) {
+	t.Helper()
+	if a.status != status {
+		t.Errorf("status %d, want %d: %s", a.status, status, a.body)
+	}
+	for _, p := range parts {
+		if !strings.Contains(a.body, p) {
+			t.Errorf("no %q in %s", p, a.body)
+		}
+	}
+}

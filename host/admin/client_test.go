@@ -1,0 +1,187 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestTheClientReadsWhatTheHandlerTells(t *testing.T) {
+	at := time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC)
+	h := &told{
+		status: Status{
+			Host: "orders-1", StartedAt: at, Ready: true,
+			Policies: Policies{
+				Running:     Running{Revision: 42, Hash: "h", AppliedAt: at, Source: "file"},
+				LastAttempt: Attempt{At: at, Result: "rejected", Problems: []Problem{{File: "p.yaml", Line: 6, Column: 21, Message: "m"}}},
+			},
+			Checks: []Check{{Name: "rules", OK: true}}, PendingRestart: []Pending{{Field: "host.name"}},
+			Listeners: []Listener{{Name: "main", Protocols: []string{"rpcx"}}}, Services: []ServiceStatus{{Name: "Arith", Methods: []string{"Mul"}}},
+			Breakers: []Breaker{{Rule: "r", Since: at}}, Limiters: []Limiter{{Rule: "r", Tokens: 0.3}}, Warnings: []Problem{},
+		},
+		checks: []Check{{Name: "listeners"}},
+	}
+	socket := filepath.Join(shortDir(t), "admin.sock")
+	serve(t, "unix", socket, Handler(h, Options{}))
+	tcp := local(t, h, Options{Token: withToken(canary)})
+	for _, c := range []*Client{
+		{Address: tcp, Token: canary}, {Address: "tcp://" + tcp, Token: canary}, {Address: "http://" + tcp + "/", Token: canary},
+		{Address: strings.Replace(tcp, "127.0.0.1", "", 1), Token: canary}, {Address: strings.Replace(tcp, "127.0.0.1", "0.0.0.0", 1), Token: canary},
+		{Address: "unix://" + socket},
+	} {
+		t.Run(c.Address, func(t *testing.T) { asks(t, c, h, at) })
+	}
+}
+
+// shortDir is a folder whose path leaves room for a socket's name.
+func shortDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "em")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
+func asks(t *testing.T, c *Client, h *told, at time.Time) {
+	ctx := t.Context()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	status, err := c.Status(ctx)
+	must(err)
+	if d := cmp.Diff(&h.status, status); d != "" {
+		t.Errorf("status: %s", d)
+	}
+	services, err := c.Services(ctx)
+	must(err)
+	rules, err := c.Rules(ctx)
+	must(err)
+	if len(services) != 0 || len(rules) != 1 || rules[0].Name != "arith-mul" {
+		t.Errorf("%v %v", services, rules)
+	}
+	q := ExplainQuery{Service: "Arith", Method: "Mul", Caller: "a b&c", Peer: netip.MustParseAddr("10.0.0.1")}
+	_, err = c.Explain(ctx, q)
+	must(err)
+	_, err = c.ExplainRule(ctx, "arith-mul", 7)
+	must(err)
+	if h.explained != q || h.rule != "arith-mul" || h.revision != 7 {
+		t.Errorf("asked %+v, %s, %d", h.explained, h.rule, h.revision)
+	}
+	revisions, err := c.Revisions(ctx)
+	must(err)
+	revision, err := c.Revision(ctx, 2)
+	must(err)
+	if len(revisions) != 2 || revision.Revision != 2 {
+		t.Errorf("%v %v", revisions, revision)
+	}
+	refusals, err := c.Refusals(ctx, RefusalQuery{Caller: "web-1", Since: at})
+	must(err)
+	if len(refusals) != 1 || h.refusals.Caller != "web-1" || !h.refusals.Since.Equal(at) {
+		t.Errorf("%v %+v", refusals, h.refusals)
+	}
+	reloaded, err := c.Reload(ctx, true)
+	must(err)
+	if reloaded.Revision != 3 || !h.reload.Force || h.reload.Who == "" {
+		t.Errorf("%v %+v", reloaded, h.reload)
+	}
+	ready, err := c.Ready(ctx)
+	must(err)
+	if ready.Ready || len(ready.Checks) != 1 {
+		t.Errorf("%+v", ready)
+	}
+}
+
+func TestAnErrorOfTheHostIsNotAnUnreachableHost(t *testing.T) {
+	addr := local(t, &told{}, Options{Token: withToken(canary)})
+	for _, c := range []struct {
+		client *Client
+		code   string
+	}{
+		{&Client{Address: addr, Token: canary}, CodeNotFound},
+		{&Client{Address: addr, Token: "wrong"}, CodeUnauthenticated},
+	} {
+		_, err := c.client.Revision(t.Context(), 9)
+		var e *Error
+		var u *Unreachable
+		if !errors.As(err, &e) || errors.As(err, &u) || e.Code != c.code || e.Help == "" {
+			t.Errorf("%#v", err)
+		}
+	}
+}
+
+func TestAnotherServerAtTheAddressIsToldApart(t *testing.T) {
+	for name, h := range map[string]http.HandlerFunc{
+		"page":      func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>hello") },
+		"not found": http.NotFound,
+		"redirect": func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://127.0.0.1:1/", http.StatusFound)
+		},
+		"broken": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = io.WriteString(w, "{")
+		},
+		"no problem": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/problem+json")
+			w.WriteHeader(500)
+		},
+	} {
+		addr := serve(t, "tcp", "127.0.0.1:0", h)
+		_, err := (&Client{Address: addr}).Status(t.Context())
+		var e *Error
+		if !errors.As(err, &e) || e.Code != CodeUnexpected || !strings.Contains(e.Error(), addr) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestAHostThatDoesNotAnswerIsUnreachable(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // its backlog takes connections that nobody serves
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	cut := serve(t, "tcp", "127.0.0.1:0", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "1000")
+		_, _ = io.WriteString(w, "{")
+		panic(http.ErrAbortHandler)
+	}))
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed.Close()
+	for name, c := range map[string]*Client{
+		"refused": {Address: closed.Addr().String(), Token: canary}, "silent": {Address: silent.Addr().String(), Timeout: 50 * time.Millisecond},
+		"cut": {Address: cut}, "no port": {Address: "localhost"}, "scheme": {Address: "ftp://x:1"},
+		"socket": {Address: "unix://" + filepath.Join(t.TempDir(), "none")},
+	} {
+		_, err := c.Status(t.Context())
+		var u *Unreachable
+		if !errors.As(err, &u) || !strings.Contains(err.Error(), "cannot reach the host's admin listener at ") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if strings.Contains(err.Error(), canary) {
+			t.Errorf("%s: the error holds the token", name)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := (&Client{Address: silent.Addr().String()}).Status(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
+	}
+}

@@ -1,0 +1,171 @@
+package admin
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+func TestEveryPathAnswersItsMethodAndNoOther(t *testing.T) {
+	addr := local(t, &told{}, Options{})
+	paths := map[string]string{
+		"/livez": "GET", "/readyz": "GET", "/healthz": "GET", "/metrics": "GET",
+		"/api/v1/status": "GET", "/api/v1/services": "GET", "/api/v1/rules": "GET",
+		"/api/v1/explain?service=Arith&method=Mul": "GET", "/api/v1/explain?rule=r": "GET",
+		"/api/v1/revisions": "GET", "/api/v1/revisions/1": "GET", "/api/v1/refusals": "GET", "/api/v1/reload": "POST",
+	}
+	for path, allowed := range paths {
+		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "BREW"} {
+			a := ask(t, method, "http://"+addr+path, nil)
+			if method == allowed || method == "HEAD" && allowed == "GET" {
+				if a.status != http.StatusOK {
+					t.Errorf("%s %s: %d %s", method, path, a.status, a.body)
+				}
+				continue
+			}
+			if a.status != http.StatusMethodNotAllowed || !strings.HasPrefix(a.header.Get("Allow"), allowed) {
+				t.Errorf("%s %s: %d, Allow %q", method, path, a.status, a.header.Get("Allow"))
+			}
+		}
+	}
+}
+
+func TestBadRequestsAreToldWhatIsWrongAndWhatToDo(t *testing.T) {
+	addr := local(t, &told{}, Options{})
+	for _, c := range []struct {
+		request string
+		status  int
+		code    string
+		detail  string
+		help    string
+	}{
+		{"GET /api/v1/stats", 404, CodeNotFound, `nothing at "/api/v1/stats"`, "/api/v1/status"},
+		{"GET /", 404, CodeNotFound, `nothing at "/"`, "/readyz"},
+		{"GET /api/v1/revisions/1/2", 404, CodeNotFound, "nothing at", "paths:"},
+		{"POST /api/v1/status", 405, CodeMethodNotAllowed, `"POST" is not a method of /api/v1/status`, "use GET"},
+		{"GET /api/v1/reload", 405, CodeMethodNotAllowed, "GET", "use POST"},
+		{"GET /api/v1/status?x=1", 400, CodeBadRequest, `unknown query parameter "x"`, "there are none here"},
+		{"GET /api/v1/refusals?calller=web", 400, CodeBadRequest, `unknown query parameter "calller"`, "known: caller, since"},
+		{"GET /api/v1/refusals?caller=a&caller=b", 400, CodeBadRequest, `"caller" is given 2 times`, "once"},
+		{"GET /api/v1/refusals?since=yesterday", 400, CodeBadRequest, `since: cannot read "yesterday"`, "such as 10m"},
+		{"GET /api/v1/refusals?since=-10m", 400, CodeBadRequest, `"-10m"`, "how long ago"},
+		{"GET /api/v1/refusals?caller=%zz", 400, CodeBadRequest, "cannot be read", "escape %"},
+		{"GET /api/v1/revisions/0", 400, CodeBadRequest, `cannot read "0"`, "such as 42"},
+		{"GET /api/v1/revisions/latest", 400, CodeBadRequest, `cannot read "latest"`, "such as 42"},
+		{"GET /api/v1/revisions/99999999999999999999", 400, CodeBadRequest, "cannot read", "such as 42"},
+		{"GET /api/v1/revisions/9", 404, CodeNotFound, "there is no revision 9", "easymicro history"},
+		{"GET /api/v1/explain", 400, CodeBadRequest, "service and method are needed", "?service=Arith"},
+		{"GET /api/v1/explain?service=Arith", 400, CodeBadRequest, "service and method are needed", "rule="},
+		{"GET /api/v1/explain?service=A&method=M&peer=there", 400, CodeBadRequest, `peer: cannot read "there"`, "IP address"},
+		{"GET /api/v1/explain?service=A&method=M&revision=1", 400, CodeBadRequest, "revision goes with rule", "?rule="},
+		{"GET /api/v1/explain?rule=a&service=A", 400, CodeBadRequest, "rule and service do not go together", "or for a call"},
+		{"GET /api/v1/explain?rule=", 400, CodeBadRequest, "rule: cannot read", "name of a rule"},
+		{"POST /api/v1/reload?force=maybe", 400, CodeBadRequest, `force: cannot read "maybe"`, "true or false"},
+		{"GET /readyz?verbose=maybe", 400, CodeBadRequest, `verbose: cannot read "maybe"`, "true or false"},
+		{"GET /debug/pprof/", 404, CodeNotFound, "nothing at", "paths:"},
+	} {
+		method, path, _ := strings.Cut(c.request, " ")
+		a := ask(t, method, "http://"+addr+path, nil)
+		var e Error
+		if err := json.Unmarshal([]byte(a.body), &e); err != nil || a.header.Get("Content-Type") != "application/problem+json" {
+			t.Errorf("%s: %v, %s: %s", c.request, err, a.header.Get("Content-Type"), a.body)
+			continue
+		}
+		if a.status != c.status || e.Status != c.status || e.Code != c.code || e.Title != http.StatusText(c.status) ||
+			!strings.Contains(e.Detail, c.detail) || !strings.Contains(e.Help, c.help) {
+			t.Errorf("%s: %d %+v", c.request, a.status, e)
+		}
+	}
+}
+
+func TestListsAreNeverNull(t *testing.T) {
+	addr := local(t, &told{}, Options{})
+	for _, path := range []string{"/api/v1/status", "/api/v1/services", "/api/v1/explain?service=A&method=M"} {
+		a := ask(t, "GET", "http://"+addr+path, nil)
+		a.wants(t, 200, "[]")
+		if strings.Contains(a.body, "null") {
+			t.Errorf("%s: %s", path, a.body)
+		}
+	}
+	for _, key := range []string{`"desired"`, `"running"`, `"last_attempt"`, `"pending_restart"`, `"uptime_seconds"`} {
+		ask(t, "GET", "http://"+addr+"/api/v1/status", nil).wants(t, 200, key)
+	}
+}
+
+func TestReadyNamesWhatFailsAndKeepsTheDetails(t *testing.T) {
+	h := &told{checks: []Check{{Name: "listeners", OK: true}, {Name: "service Orders", Detail: "dial db-7: password rejected"}}}
+	addr := local(t, h, Options{})
+	a := ask(t, "GET", "http://"+addr+"/readyz", nil)
+	a.wants(t, http.StatusServiceUnavailable, `"ready": false`, "service Orders")
+	if strings.Contains(a.body, "db-7") || strings.Contains(a.body, "listeners") {
+		t.Errorf("says too much: %s", a.body)
+	}
+	ask(t, "GET", "http://"+addr+"/readyz?verbose", nil).wants(t, http.StatusServiceUnavailable, "listeners")
+	ask(t, "GET", "http://"+addr+"/livez", nil).wants(t, http.StatusOK)
+	ask(t, "GET", "http://"+addr+"/healthz", nil).wants(t, http.StatusOK)
+	h.checks = h.checks[:1]
+	ask(t, "GET", "http://"+addr+"/readyz", nil).wants(t, http.StatusOK, `"ready": true`)
+}
+
+func TestARejectedReloadIsAnErrorWithItsProblems(t *testing.T) {
+	h := &told{reloaded: &Revision{Result: "rejected", Problems: []Problem{{File: "policies.yaml", Line: 4, Message: "unknown key", Suggestion: "rate"}}}}
+	addr := local(t, h, Options{})
+	ask(t, "POST", "http://"+addr+"/api/v1/reload?force", nil).
+		wants(t, http.StatusUnprocessableEntity, CodeRejected, "policies.yaml", `"suggestion": "rate"`)
+	if !h.reload.Force || h.reload.Who != "127.0.0.1" {
+		t.Errorf("%+v", h.reload)
+	}
+}
+
+// panics is a host whose rules cannot be listed.
+type panics struct{ told }
+
+func (*panics) Rules(context.Context) ([]Rule, error) { panic("canary-panic") }
+
+func TestWhatGoesWrongInsideStaysInside(t *testing.T) {
+	var log bytes.Buffer
+	h := &panics{told{err: errors.New("open /etc/secret: canary-error")}}
+	addr := local(t, h, Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	for path, canary := range map[string]string{"status": "canary-error", "rules": "canary-panic", "services": "canary-error"} {
+		a := ask(t, "GET", "http://"+addr+"/api/v1/"+path, nil)
+		a.wants(t, 500, CodeInternal, "its log says why")
+		if strings.Contains(a.body, "canary") {
+			t.Errorf("%s: %s", path, a.body)
+		}
+		if !strings.Contains(log.String(), canary) {
+			t.Errorf("%s: the log does not say why: %s", path, log.String())
+		}
+	}
+	h.err = fmt.Errorf("wait for it: %w", context.DeadlineExceeded)
+	ask(t, "GET", "http://"+addr+"/api/v1/status", nil).wants(t, http.StatusServiceUnavailable, CodeUnavailable)
+	h.err = fmt.Errorf("explain: %w", Errorf(CodeNotFound, "no method Arith.Mull").WithHelp("did you mean Mul?"))
+	ask(t, "GET", "http://"+addr+"/api/v1/status", nil).wants(t, 404, "no method Arith.Mull", "did you mean Mul?")
+}
+
+func TestTheMetricsPathCannotHideAnother(t *testing.T) {
+	for path, want := range map[string]string{
+		"": "/metrics", "/metrics": "/metrics", "/prom": "/prom", "prom": "/metrics", "/": "/metrics", "/livez": "/metrics",
+		"/api/v1/status": "/metrics", "/{x}": "/metrics", "/a b": "/metrics",
+	} {
+		addr := serve(t, "tcp", "127.0.0.1:0", HealthHandler(&told{}, Options{MetricsPath: path}))
+		ask(t, "GET", "http://"+addr+want, nil).wants(t, 200, "some_metric 1")
+		ask(t, "GET", "http://"+addr+"/livez", nil).wants(t, 200, "ok")
+		ask(t, "GET", "http://"+local(t, &told{}, Options{MetricsPath: path})+want, nil).wants(t, 200, "some_metric 1")
+	}
+}
+
+func TestPprofIsThereOnlyWhenSwitchedOn(t *testing.T) {
+	off, on := local(t, &told{}, Options{}), local(t, &told{}, Options{Pprof: true})
+	for _, path := range []string{"/debug/pprof/", "/debug/pprof/cmdline", "/debug/pprof/heap"} {
+		ask(t, "GET", "http://"+off+path, nil).wants(t, 404)
+		ask(t, "GET", "http://"+on+path, nil).wants(t, 200)
+	}
+	health := serve(t, "tcp", "127.0.0.1:0", HealthHandler(&told{}, Options{Pprof: true}))
+	ask(t, "GET", "http://"+health+"/debug/pprof/", nil).wants(t, 404)
+}
