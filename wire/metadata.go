@@ -5,8 +5,7 @@ import (
 	"slices"
 )
 
-// Metadata is the ordered key and value pairs of a frame. Stock peers build it from a map, so a key is there once; from
-// a peer that repeats one, the last counts, as it does for them.
+// Metadata is the ordered key and value pairs of a frame. Keys are case-sensitive; each is there once.
 type Metadata [][2]string
 
 // Get is the value of key, "" when it is not there.
@@ -17,7 +16,7 @@ func (m Metadata) Get(key string) string {
 
 // Lookup is the value of key, and whether it is there.
 func (m Metadata) Lookup(key string) (string, bool) {
-	for i := len(m) - 1; i >= 0; i-- {
+	for i := range m {
 		if m[i][0] == key {
 			return m[i][1], true
 		}
@@ -25,17 +24,13 @@ func (m Metadata) Lookup(key string) (string, bool) {
 	return "", false
 }
 
-// Set makes value the only one of key.
+// Set replaces the value of key, or appends it.
 func (m *Metadata) Set(key, value string) {
 	for i := range *m {
-		if (*m)[i][0] != key {
-			continue
+		if (*m)[i][0] == key {
+			(*m)[i][1] = value
+			return
 		}
-		(*m)[i][1] = value
-		rest := (*m)[i+1:]
-		kept := slices.DeleteFunc(rest, func(p [2]string) bool { return p[0] == key })
-		*m = (*m)[:i+1+len(kept)]
-		return
 	}
 	*m = append(*m, [2]string{key, value})
 }
@@ -55,10 +50,11 @@ func (m Metadata) size() int {
 }
 
 // appendMetadata appends the pairs of a metadata block to dst. The strings of all pairs are parts of block, which is
-// the one allocation that metadata costs.
+// the one allocation that metadata costs. Of a key that a peer repeats the last value counts, as it does for stock
+// peers, who put the pairs into a map.
 func appendMetadata(dst Metadata, block string, maxPairs int) (Metadata, *FrameError) {
-	for len(block) > 0 {
-		if len(dst) == maxPairs {
+	for n := 0; len(block) > 0; n++ {
+		if n == maxPairs {
 			return dst, tooManyPairs(maxPairs)
 		}
 		key, rest, ok := cutString(block)
@@ -69,7 +65,8 @@ func appendMetadata(dst Metadata, block string, maxPairs int) (Metadata, *FrameE
 		if !ok {
 			return dst, badFrame(badMetadata, "a metadata value ends behind its block")
 		}
-		dst, block = append(dst, [2]string{key, value}), rest
+		dst.Set(key, value)
+		block = rest
 	}
 	return dst, nil
 }

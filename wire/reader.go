@@ -30,7 +30,8 @@ type Reader struct {
 const (
 	smallBytes = 1 << 10
 	bigBytes   = 32 << 10
-	stepBytes  = 64 << 10 // a long body is read in such steps
+	firstStep  = 4 << 10  // a long body gets room for this much,
+	stepBytes  = 64 << 10 // then for as much again as has arrived, up to this
 )
 
 type bigBuffer [bigBytes]byte
@@ -92,8 +93,10 @@ func (r *Reader) readLong(f *Frame, total int) error {
 		r.shrink()
 	}
 	for len(body) < total {
-		body = slices.Grow(body, min(stepBytes, total-len(body)))
-		n, err := r.read(body[len(body):min(cap(body), total, len(body)+stepBytes)])
+		if len(body) == cap(body) {
+			body = slices.Grow(body, min(total-len(body), max(len(body), firstStep), stepBytes))
+		}
+		n, err := r.read(body[len(body):min(cap(body), total)])
 		body = body[:len(body)+n]
 		if err != nil {
 			return err
