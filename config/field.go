@@ -1,18 +1,89 @@
 package config
 
+import (
+	"reflect"
+	"strings"
+)
+
 // Field is one field of the reference.
 type Field struct {
-	Path      string // as in rules[].rateLimit.rate
-	Type      string
+	Path      string // rules[].rateLimit.rate; a token of a tokens file begins with tokens[]
+	Type      string // in words: duration, list of text
 	Default   string
-	Bounds    string
+	Bounds    string // from 1 to 10
 	Enum      []string
-	Later     bool     // the whole field is not supported yet
-	LaterEnum []string // these values are not
+	Later     bool     // not supported yet, nor is what lies inside
+	LaterEnum []string // values that are not supported yet
 	Required  bool
 	Class     Class
 	Doc       string
 }
 
-// Fields are all fields of the manifest, of policy files and of tokens, from the types.
-func Fields() []Field { return nil }
+// Fields are all fields of the manifest, of policy files and of tokens files, in the order of the types, each behind
+// the block that it is in. The rules stand once, as policy files have them.
+func Fields() []Field {
+	f := &fields{types: newDecoder("", nil)}
+	f.add("", reflect.TypeFor[Manifest](), "", false)
+	f.add("", reflect.TypeFor[policyFile](), Live, false)
+	f.add("tokens[]", reflect.TypeFor[Token](), Live, false)
+	return f.list
+}
+
+type fields struct {
+	types *decoder
+	list  []Field
+}
+
+func (l *fields) add(around string, t reflect.Type, class Class, later bool) {
+	for _, f := range l.types.structType(t).fields {
+		own := Field{
+			Path: join(around, f.name), Type: typeWords(f.typ), Default: f.def, Bounds: strings.TrimSpace(bounds(f)),
+			Enum: f.enum, LaterEnum: f.laterEnum, Required: f.required, Class: class, Later: later || f.later, Doc: f.doc,
+		}
+		if f.class != "" {
+			own.Class = f.class
+		}
+		l.list = append(l.list, own)
+		inside, path := f.typ, own.Path
+		if inside.Kind() == reflect.Slice {
+			inside, path = inside.Elem(), path+"[]"
+		}
+		if inside.Kind() == reflect.Pointer {
+			inside = inside.Elem()
+		}
+		isBlock := inside.Kind() == reflect.Struct && !isScalar(inside) && inside != rawOptionsType
+		if isBlock && own.Path != "policies.rules" {
+			l.add(path, inside, own.Class, own.Later)
+		}
+	}
+}
+
+// typeWords is a type for readers of YAML.
+func typeWords(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Pointer:
+		return typeWords(t.Elem())
+	case reflect.Slice:
+		if t == patternsType {
+			return "glob or list of globs"
+		}
+		return "list of " + strings.TrimPrefix(typeWords(t.Elem()), "a ")
+	case reflect.Map:
+		return "mapping of " + typeWords(t.Elem())
+	case reflect.Bool:
+		return "true or false"
+	}
+	switch t {
+	case durationType:
+		return "duration"
+	case bytesType:
+		return "size"
+	case shareType:
+		return "share"
+	case timeType:
+		return "time"
+	case rateType:
+		return "number"
+	}
+	return strings.TrimPrefix(article(t), "a ")
+}
