@@ -1,0 +1,156 @@
+package schema_test
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"go.yaml.in/yaml/v4"
+
+	"github.com/easymicro/easymicro/registry"
+	"github.com/easymicro/easymicro/schema"
+)
+
+// A validator holds both schemas of a binary.
+type validator struct{ manifest, policies *jsonschema.Schema }
+
+func newValidator(t *testing.T, reg *registry.Registry) validator {
+	t.Helper()
+	return validator{manifest: compile(t, reg, schema.Manifest), policies: compile(t, reg, schema.Policies)}
+}
+
+func compile(t *testing.T, reg *registry.Registry, of func(*registry.Registry, ...string) ([]byte, error)) *jsonschema.Schema {
+	t.Helper()
+	text, err := of(reg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := jsonschema.NewCompiler()
+	c.AssertFormat()
+	if err := c.AddResource("schema.json", doc); err != nil {
+		t.Fatal(err)
+	}
+	s, err := c.Compile("schema.json") // checks the document against the meta-schema that it names
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// kind is what a file of the corpus or of a sample is, told by its outermost keys.
+type kind string
+
+const (
+	manifest kind = "manifest"
+	policies kind = "policies"
+	tokens   kind = "tokens"
+	foreign  kind = "foreign" // for another program: alert rules, compose files
+	unknown  kind = "unknown"
+)
+
+func kindOf(doc any) kind {
+	top, ok := doc.(map[string]any)
+	if !ok {
+		if _, list := doc.([]any); list {
+			return tokens
+		}
+		return unknown
+	}
+	for _, key := range []string{"groups", "scrape_configs"} {
+		if _, ok := top[key]; ok {
+			return foreign
+		}
+	}
+	if _, rules := top["rules"]; rules && len(top) == 1 {
+		return policies
+	}
+	return manifest
+}
+
+func (v validator) validate(doc any) error {
+	if kindOf(doc) == policies {
+		return v.policies.Validate(doc)
+	}
+	return v.manifest.Validate(doc)
+}
+
+// read is a YAML file as an editor's language server sees it: timestamps and merge keys are nothing special.
+func read(t *testing.T, path string) (any, error) {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fromYAML(text)
+}
+
+func fromYAML(text []byte) (any, error) {
+	var n yaml.Node
+	if err := yaml.Unmarshal(text, &n); err != nil {
+		return nil, err
+	}
+	return fromNode(&n), nil
+}
+
+func fromNode(n *yaml.Node) any {
+	switch n.Kind {
+	case yaml.DocumentNode:
+		return fromNode(n.Content[0])
+	case yaml.AliasNode:
+		return fromNode(n.Alias)
+	case yaml.MappingNode:
+		m := map[string]any{}
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			m[n.Content[i].Value] = fromNode(n.Content[i+1])
+		}
+		return m
+	case yaml.SequenceNode:
+		l := []any{}
+		for _, c := range n.Content {
+			l = append(l, fromNode(c))
+		}
+		return l
+	case yaml.ScalarNode:
+		return fromScalar(n)
+	}
+	return nil
+}
+
+func fromScalar(n *yaml.Node) any {
+	switch n.ShortTag() {
+	case "!!null":
+		return nil
+	case "!!bool":
+		return n.Value == "true"
+	case "!!int", "!!float":
+		if f, err := strconv.ParseFloat(strings.ReplaceAll(n.Value, "_", ""), 64); err == nil {
+			return f
+		}
+	}
+	return n.Value
+}
+
+// glob lists files, and fails where it finds none: a test over nothing proves nothing.
+func glob(t *testing.T, patterns ...string) []string {
+	t.Helper()
+	var all []string
+	for _, p := range patterns {
+		files, err := filepath.Glob(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, files...)
+	}
+	if len(all) == 0 {
+		t.Fatalf("no file matches %s", strings.Join(patterns, " or "))
+	}
+	return all
+}
