@@ -1,0 +1,314 @@
+package mux_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/easymicro/easymicro/wire/mux"
+	"github.com/easymicro/easymicro/wire/wiretest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// rejects remembers reasons.
+type rejects struct {
+	mu sync.Mutex
+	n  map[string]int
+}
+
+func (r *rejects) add(reason string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.n == nil {
+		r.n = map[string]int{}
+	}
+	r.n[reason]++
+}
+
+func (r *rejects) count(reason string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.n[reason]
+}
+
+// rig is a Mux with a listener for bytes 8, and one for letters.
+type rig struct {
+	net          *wiretest.Listener
+	eight, alpha net.Listener
+	rejects      rejects
+	stop         func() error
+}
+
+func isLetter(b byte) bool { return 'A' <= b && b <= 'Z' }
+
+func start(t testing.TB, o mux.Options) *rig {
+	t.Helper()
+	r := &rig{net: wiretest.Listen()}
+	o.OnReject = r.rejects.add
+	m := mux.New(r.net, o)
+	r.eight = m.Match(func(b byte) bool { return b == 8 })
+	r.alpha = m.Match(isLetter)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- m.Serve(ctx) }()
+	r.stop = sync.OnceValue(func() error {
+		cancel()
+		return <-done
+	})
+	t.Cleanup(func() { _ = r.stop() })
+	return r
+}
+
+func (r *rig) dial(t testing.TB, first string) net.Conn {
+	t.Helper()
+	c, err := r.net.Dial(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	if _, err := c.Write([]byte(first)); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func accept(t testing.TB, ln net.Listener) net.Conn {
+	t.Helper()
+	c, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func wantClosed(t testing.TB, c net.Conn) {
+	t.Helper()
+	if b, err := io.ReadAll(c); len(b) > 0 || err != nil {
+		t.Errorf("got %q, %v; want a closed connection", b, err)
+	}
+}
+
+func TestConnectionsGoToTheListenerOfTheirFirstByteWithAllBytes(t *testing.T) {
+	r := start(t, mux.Options{})
+	for _, tc := range []struct {
+		sent string
+		ln   net.Listener
+	}{
+		{"\x08\x00frame", r.eight},
+		{"GET / HTTP/1.1\r\n", r.alpha},
+		{"G", r.alpha},
+		{"\x08", r.eight},
+	} {
+		near := r.dial(t, tc.sent)
+		far := accept(t, tc.ln)
+		_ = near.Close()
+		got, err := io.ReadAll(far)
+		if err != nil || string(got) != tc.sent {
+			t.Errorf("got %q, %v; want %q", got, err, tc.sent)
+		}
+		_ = far.Close()
+	}
+}
+
+func TestUnknownFirstByteIsClosedAndReported(t *testing.T) {
+	r := start(t, mux.Options{})
+	wantClosed(t, r.dial(t, "\x16\x03\x01"))
+	_ = r.stop()
+	if n := r.rejects.count(mux.RejectUnknown); n != 1 {
+		t.Errorf("%d rejects", n)
+	}
+}
+
+func TestSilentPeersAreCutInTimeAndHoldNobodyUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, mux.Options{FirstByteTimeout: 5 * time.Second})
+		begin := time.Now()
+		var silent []net.Conn
+		for range 100 {
+			silent = append(silent, r.dial(t, ""))
+		}
+		near := r.dial(t, "A")
+		far := accept(t, r.alpha)
+		if took := time.Since(begin); took != 0 {
+			t.Errorf("a good peer waited %v for the silent ones", took)
+		}
+		for _, c := range silent {
+			wantClosed(t, c)
+		}
+		if took := time.Since(begin); took != 5*time.Second {
+			t.Errorf("cut after %v", took)
+		}
+		synctest.Wait()
+		if n := r.rejects.count(mux.RejectSilent); n != 100 {
+			t.Errorf("%d rejects", n)
+		}
+		time.Sleep(time.Hour) // the deadline of the first byte is not one of the connection
+		if _, err := near.Write([]byte("B")); err != nil {
+			t.Error(err)
+		}
+		two := make([]byte, 2)
+		if _, err := io.ReadFull(far, two); err != nil || string(two) != "AB" {
+			t.Errorf("got %q, %v", two, err)
+		}
+		_ = far.Close()
+		_ = r.stop()
+	})
+}
+
+func TestConnectionsAboveTheMaximumAreClosedUntilOneIsFree(t *testing.T) {
+	r := start(t, mux.Options{MaxConnections: 2})
+	r.dial(t, "A")
+	r.dial(t, "A")
+	first, second := accept(t, r.alpha), accept(t, r.alpha)
+	over, err := r.net.Dial(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantClosed(t, over)
+	if n := r.rejects.count(mux.RejectTooMany); n != 1 {
+		t.Errorf("%d rejects", n)
+	}
+	_ = first.Close()
+	_ = first.Close() // frees one place, not two
+	r.dial(t, "A")
+	third := accept(t, r.alpha)
+	over, err = r.net.Dial(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantClosed(t, over)
+	_, _ = second.Close(), third.Close()
+}
+
+func TestServeClosesWhatNobodyAcceptedAndLeavesTheRest(t *testing.T) {
+	r := start(t, mux.Options{})
+	near := r.dial(t, "A")
+	far := accept(t, r.alpha)
+	waiting, silent := r.dial(t, "A"), r.dial(t, "")
+	if err := r.stop(); !errors.Is(err, context.Canceled) {
+		t.Errorf("Serve: %v", err)
+	}
+	wantClosed(t, waiting)
+	wantClosed(t, silent)
+	if _, err := r.alpha.Accept(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Accept: %v", err)
+	}
+	if _, err := far.Write([]byte("x")); err != nil {
+		t.Errorf("an accepted connection was closed: %v", err)
+	}
+	_ = far.Close()
+	_ = near.Close()
+}
+
+func TestClosedVirtualListenerEndsAcceptAndClosesItsConnections(t *testing.T) {
+	r := start(t, mux.Options{})
+	ended := make(chan error)
+	go func() {
+		_, err := r.alpha.Accept()
+		ended <- err
+	}()
+	_ = r.alpha.Close()
+	if err := <-ended; !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Accept: %v", err)
+	}
+	wantClosed(t, r.dial(t, "A"))
+	r.dial(t, "\x08")
+	_ = accept(t, r.eight).Close()
+}
+
+// flaky fails to accept a few times before it works.
+type flaky struct {
+	net.Listener
+	left int
+}
+
+func (f *flaky) Accept() (net.Conn, error) {
+	if f.left > 0 {
+		f.left--
+		return nil, errors.New("accept: too many open files")
+	}
+	return f.Listener.Accept()
+}
+
+func TestFailuresToAcceptAreTriedAgainAfterAPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ln := wiretest.Listen()
+		m := mux.New(&flaky{Listener: ln, left: 3}, mux.Options{})
+		all := m.Match(func(byte) bool { return true })
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- m.Serve(ctx) }()
+		begin := time.Now()
+		near, err := ln.Dial(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(begin); took != 35*time.Millisecond {
+			t.Errorf("accepted after %v, want 5 + 10 + 20 ms", took)
+		}
+		_, _ = near.Write([]byte("x"))
+		_ = accept(t, all).Close()
+		cancel()
+		<-done
+		_ = near.Close()
+	})
+}
+
+// FuzzSniff: whatever a peer sends first, it comes to exactly one listener, intact, or is closed.
+func FuzzSniff(f *testing.F) {
+	for _, seed := range []string{"\x08\x00", "GET / HTTP/1.1\r\n\r\n", "PRI * HTTP/2.0", "\x16\x03\x01", "\x00", "\xff\x08"} {
+		f.Add([]byte(seed))
+	}
+	r := start(f, mux.Options{})
+	type arrival struct {
+		who  string
+		data []byte
+	}
+	arrivals := make(chan arrival)
+	collect := func(who string, ln net.Listener) {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			b, _ := io.ReadAll(c)
+			_ = c.Close()
+			arrivals <- arrival{who, b}
+		}
+	}
+	go collect("eight", r.eight)
+	go collect("alpha", r.alpha)
+	f.Fuzz(func(t *testing.T, sent []byte) {
+		near, err := r.net.Dial(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer near.Close()
+		want := ""
+		switch {
+		case len(sent) == 0:
+		case sent[0] == 8:
+			want = "eight"
+		case isLetter(sent[0]):
+			want = "alpha"
+		}
+		_, _ = near.Write(sent)
+		_ = near.(interface{ CloseWrite() error }).CloseWrite()
+		if want == "" {
+			wantClosed(t, near)
+			return
+		}
+		if got := <-arrivals; got.who != want || !bytes.Equal(got.data, sent) {
+			t.Errorf("%s got %q, want %s with %q", got.who, got.data, want, sent)
+		}
+	})
+}
