@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net/http"
@@ -53,6 +54,9 @@ func (x *exchange) readBody() *code.Error {
 		x.req.Payload = body
 		return nil
 	}
+	if !bytes.HasPrefix(body, gzipMagic) {
+		return x.bad("the body is no gzip")
+	}
 	plain, err := wire.Decompress(nil, wire.Gzip, body, x.g.limits.MaxDecompressedBytes)
 	x.req.Payload = plain
 	if err == nil {
@@ -69,6 +73,8 @@ func (x *exchange) readBody() *code.Error {
 func (x *exchange) readBy(t time.Time) {
 	_ = http.NewResponseController(x.w).SetReadDeadline(t) // not there in tests with a recorder
 }
+
+var gzipMagic = []byte{0x1f, 0x8b}
 
 // errTooLong is the error of a body of unknown length that is over its limit.
 var errTooLong = errors.New("body too long")

@@ -23,8 +23,8 @@ type exchange struct {
 	codec       wire.Codec
 	contentType []string // of a result
 	oneWay      bool
-	status      int      // of an error, where its code does not tell; 0 otherwise
-	called      bool     // the handler was reached
+	status      int  // of an error, where its code does not tell; 0 otherwise
+	called      bool // the handler was reached
 
 	// The memory of the frames is used again, but only when the handler has let go of it.
 	req, res wire.Frame

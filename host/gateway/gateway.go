@@ -110,6 +110,11 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.ContentLength != 0 {
 		x.readBy(time.Now().Add(g.limits.BodyTimeout))
 	}
+	if len(r.TransferEncoding) > 0 {
+		// RFC 9112, 6.1: a connection must not go on behind a request with both a length and an encoding. net/http goes
+		// on, and does not tell which requests had both.
+		w.Header().Set("Connection", "close")
+	}
 	if e := x.serve(); e != nil {
 		if g.refused != nil && !x.called {
 			g.refused(e.Reason)

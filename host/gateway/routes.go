@@ -3,6 +3,7 @@ package gateway
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -160,14 +161,14 @@ func (g *Gateway) match(r *http.Request) *bound {
 
 // builtIn takes the names from /{service}/{method}, and from the family's headers what the path does not have.
 func (x *exchange) builtIn() *code.Error {
-	service, method, ok := cutPath(x.r.URL.Path)
+	service, method, ok := cutPath(x.r.URL)
 	if !ok {
-		return x.unknownPath()
+		return x.notAllowed()
 	}
 	x.service, x.method = service, method
 	if x.family == nil {
 		if method == "" {
-			return x.unknownPath()
+			return x.notAllowed()
 		}
 		return nil
 	}
@@ -178,7 +179,7 @@ func (x *exchange) builtIn() *code.Error {
 		x.method = x.family.get(x.r.Header, famServiceMethod)
 	}
 	if x.service == "" || x.method == "" {
-		return x.unknownPath()
+		return x.notAllowed()
 	}
 	return x.sameNames()
 }
@@ -201,10 +202,10 @@ func (x *exchange) sameNames() *code.Error {
 	return nil
 }
 
-// cutPath splits /, /{service} and /{service}/{method}.
-func cutPath(path string) (service, method string, ok bool) {
-	path, ok = strings.CutPrefix(path, "/")
-	if !ok {
+// cutPath splits /, /{service} and /{service}/{method}. A slash that was escaped is no slash, and no part of a name.
+func cutPath(u *url.URL) (service, method string, ok bool) {
+	path, ok := strings.CutPrefix(u.Path, "/")
+	if !ok || strings.Contains(strings.ToLower(u.RawPath), "%2f") {
 		return "", "", false
 	}
 	service, method, two := strings.Cut(path, "/")
@@ -222,7 +223,7 @@ func (x *exchange) unknownPath() *code.Error {
 func (x *exchange) notAllowed() *code.Error {
 	allow := x.allowed()
 	if len(allow) == 0 {
-		if x.service == "" {
+		if x.service == "" || x.method == "" {
 			return x.unknownPath()
 		}
 		return x.refuse(code.Unimplemented, code.ReasonUnknownMethod,
@@ -247,7 +248,7 @@ func (x *exchange) allowed() []string {
 			allow = append(allow, m)
 		}
 	}
-	if service, method, ok := cutPath(x.r.URL.Path); ok && method != "" {
+	if service, method, ok := cutPath(x.r.URL); ok && method != "" {
 		if t, ok := x.g.resolve(service, method); ok {
 			x.service, x.method = t.Service, t.Method
 			if _, ok := x.g.get[names{t.Service, t.Method}]; ok {

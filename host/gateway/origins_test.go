@@ -1,0 +1,53 @@
+package gateway
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+)
+
+func TestPagesOfOtherOriginsCannotCall(t *testing.T) {
+	closed := "http://" + serve(t, &backend{}, Options{})
+	open := "http://" + serve(t, &backend{}, Options{AllowOrigins: []string{"https://app.example"}})
+	all := "http://" + serve(t, &backend{}, Options{AllowOrigins: []string{"*"}})
+	for _, tc := range []struct {
+		name, url, header string
+		status            int
+		allowed           string
+	}{
+		{"no browser", closed, "", 200, ""},
+		{"same origin", closed, "Origin: " + closed, 200, ""},
+		{"other origin", closed, "Origin: https://app.example", 403, ""},
+		{"by fetch metadata", closed, "Sec-Fetch-Site: cross-site", 403, ""},
+		{"null", closed, "Origin: null", 403, ""},
+		{"listed", open, "Origin: https://app.example", 200, "https://app.example"},
+		{"another than listed", open, "Origin: https://evil.example", 403, ""},
+		{"a suffix of the listed", open, "Origin: https://app.example.evil.example", 403, ""},
+		{"any", all, "Origin: https://evil.example", 200, "https://evil.example"},
+	} {
+		r := do(t, "POST", tc.url+"/Arith/Mul", `{"a":1}`, tc.header)
+		if r.StatusCode != tc.status || r.Header.Get("Access-Control-Allow-Origin") != tc.allowed {
+			t.Errorf("%s: %d %v %s", tc.name, r.StatusCode, r.Header, r.body)
+		}
+		if tc.status == 403 && (r.problem.Reason != "denied" || !strings.Contains(r.body, "allowOrigins")) {
+			t.Errorf("%s: %s", tc.name, r.body)
+		}
+	}
+}
+
+func TestPreflightsAreAnsweredForListedOrigins(t *testing.T) {
+	url := "http://" + serve(t, &backend{}, Options{AllowOrigins: []string{"https://app.example"}}) + "/Arith/Mul"
+	ask := []string{"Access-Control-Request-Method: POST", "Access-Control-Request-Headers: content-type,easymicro-meta"}
+	r := do(t, "OPTIONS", url, "", append(ask, "Origin: https://app.example")...)
+	if r.StatusCode != http.StatusNoContent || !strings.Contains(r.Header.Get("Access-Control-Allow-Methods"), "POST") ||
+		r.Header.Get("Access-Control-Allow-Headers") != "content-type,easymicro-meta" || r.Header.Get("Vary") != "Origin" ||
+		r.Header.Get("Access-Control-Allow-Origin") != "https://app.example" {
+		t.Errorf("listed: %d %v", r.StatusCode, r.Header)
+	}
+	if r := do(t, "OPTIONS", url, "", append(ask, "Origin: https://evil.example")...); r.StatusCode != 403 || r.Header.Get("Access-Control-Allow-Methods") != "" {
+		t.Errorf("not listed: %d %v", r.StatusCode, r.Header)
+	}
+	if r := do(t, "OPTIONS", url, ""); r.StatusCode != http.StatusNoContent || !strings.Contains(r.Header.Get("Allow"), "POST") {
+		t.Errorf("without origin: %d %v", r.StatusCode, r.Header)
+	}
+}

@@ -1,0 +1,115 @@
+package gateway
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestGetIsForTheMethodsThatAllowIt(t *testing.T) {
+	b := &backend{}
+	url := "http://" + serve(t, b, Options{Get: []string{"arith.mul"}})
+	for _, tc := range []struct {
+		method, path, body string
+		status             int
+		want               string
+		allow              string
+	}{
+		{"GET", "/Arith/Mul?a=73&b=1500", "", 200, product, ""},
+		{"GET", "/arith/mul?A=73&B=1500", "", 200, product, ""},
+		{"GET", "/Arith/Mul?a=x", "", 400, `parameter \"a\" is not a whole number`, ""},
+		{"GET", "/Arith/Mul?x=1", "", 400, `unknown parameter \"x\", known are a, b`, ""},
+		{"GET", "/Arith/Mul?a=1;b=2", "", 400, "query string", ""},
+		{"GET", "/Arith/Div?a=1", "", 405, `add \"Arith.Div\" to gateway.get`, "POST"},
+		{"HEAD", "/Arith/Mul", "", 405, "", "GET, POST"},
+		{"PUT", "/Arith/Mul", "{}", 405, "use GET or POST", "GET, POST"},
+		{"DELETE", "/Arith/Nope", "", 404, "no method", ""},
+		{"GET", "/", "", 404, "POST /{service}/{method}", ""},
+		{"POST", "/Arith/Mul", `{"a":73,"b":1500}`, 200, product, ""},
+	} {
+		r := do(t, tc.method, url+tc.path, tc.body)
+		if r.StatusCode != tc.status || r.Header.Get("Allow") != tc.allow || tc.method != "HEAD" && !strings.Contains(r.body, strings.ReplaceAll(tc.want, "`", "\"")) {
+			t.Errorf("%s %s: %d Allow %q %s", tc.method, tc.path, r.StatusCode, r.Header.Get("Allow"), r.body)
+		}
+	}
+	if f, _ := b.lastCall(); f.Codec.String() != "json" {
+		t.Errorf("codec %s", f.Codec)
+	}
+}
+
+func TestRoutesGiveMethodsPathsOfTheirOwn(t *testing.T) {
+	url := "http://" + serve(t, &backend{}, Options{Get: []string{"Arith.Mul"}, Routes: []Route{
+		{Path: "/v1/mul", Service: "Arith", Method: "Mul"},
+		{Path: "/v1/mul/{a}/by/{b}", Methods: []string{"GET", "PUT"}, Service: "Arith", Method: "Mul"},
+		{Path: "/Arith/Div", Methods: []string{"PUT"}, Service: "Arith", Method: "Mul"},
+	}})
+	for _, tc := range []struct {
+		method, path, body string
+		status             int
+		want               string
+	}{
+		{"POST", "/v1/mul", `{"a":73,"b":1500}`, 200, product},
+		{"GET", "/v1/mul", "", 405, "use POST"},
+		{"GET", "/v1/mul/73/by/1500", "", 200, product},
+		{"GET", "/v1/mul/73/by/1500?a=1", "", 400, "more than once"},
+		{"GET", "/v1/mul/x/by/1500", "", 400, "whole number"},
+		{"PUT", "/v1/mul/73/by/1500", "", 200, product},
+		{"PUT", "/v1/mul/73/by/1500", "{ }", 200, product},
+		{"PUT", "/v1/mul/73/by/1500", `{"c":1}`, 200, product},
+		{"PUT", "/v1/mul/73/by/1500", `{"a":1}`, 400, "bad_payload"},
+		{"PUT", "/v1/mul/73/by/1500", `{"A":1}`, 400, "bad_payload"},
+		{"PUT", "/v1/mul/73/by/1500", `[1]`, 400, "no JSON object"},
+		{"PATCH", "/v1/mul/73/by/1500", "{}", 405, "use GET or PUT"},
+		{"PUT", "/Arith/Div", `{"a":73,"b":1500}`, 200, product},
+		{"POST", "/Arith/Div", `{"a":6,"b":3}`, 200, `{"c":2}`},
+	} {
+		r := do(t, tc.method, url+tc.path, tc.body)
+		if r.StatusCode != tc.status || !strings.Contains(r.body, tc.want) {
+			t.Errorf("%s %s %s: %d %s", tc.method, tc.path, tc.body, r.StatusCode, r.body)
+		}
+	}
+}
+
+func TestHeadersCannotTurnARouteIntoAnother(t *testing.T) {
+	url := "http://" + serve(t, &backend{}, Options{Routes: []Route{{Path: "/v1/mul", Service: "Arith", Method: "Mul"}}}) + "/v1/mul"
+	if r := do(t, "POST", url, "{}", "X-RPCX-ServicePath: Arith", "X-RPCX-ServiceMethod: Div"); r.StatusCode != 400 {
+		t.Errorf("%d %s", r.StatusCode, r.body)
+	}
+	if r := do(t, "POST", url, `{"a":73,"b":1500}`, "X-RPCX-MessageID: 1"); r.body != product || r.Header.Get("X-Rpcx-Servicemethod") != "Mul" {
+		t.Errorf("%d %s", r.StatusCode, r.body)
+	}
+}
+
+func TestWrongOptionsAreAllNamedWithTheirPaths(t *testing.T) {
+	b := &backend{}
+	_, err := New(Options{Handler: b, Resolve: b.resolve, Get: []string{"Arith", "Arith.Nope", "Arith.Mul"}, Routes: []Route{
+		{Path: "/a", Service: "Arith", Method: "Nope"},
+		{Path: "b", Service: "Arith", Method: "Mul"},
+		{Path: "/c", Methods: []string{"get"}, Service: "Arith", Method: "Mul"},
+		{Path: "/d", Methods: []string{"GET"}, Service: "Arith", Method: "Div"},
+		{Path: "/e/{x}", Service: "Arith", Method: "Mul"},
+		{Path: "/f", Service: "Arith", Method: "Mul"},
+		{Path: "/f", Service: "Arith", Method: "Div"},
+		{Path: "/g/{a}/x", Service: "Arith", Method: "Mul"},
+		{Path: "/g/x/{b}", Service: "Arith", Method: "Mul"},
+		{Path: "/h/{", Service: "Arith", Method: "Mul"},
+	}, AllowOrigins: []string{"app.example"}})
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for _, want := range []string{
+		"gateway.get[0]: ", "gateway.get[1]: no method Arith.Nope",
+		"gateway.routes[0]: no method Arith.Nope", "gateway.routes[1].path: ", "gateway.routes[2].methods[0]: ",
+		"gateway.routes[3].methods[0]: GET needs Arith.Div in gateway.get", "gateway.routes[4].path: {x} is no member",
+		"gateway.routes[6].path: ", "gateway.routes[8].path: ", "gateway.routes[9].path: ", "gateway.cors.allowOrigins[0]: ",
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("missing %q in\n%v", want, err)
+		}
+	}
+	if n := len(err.(Problems)); n != 11 { //nolint:errorlint // New promises the type
+		t.Errorf("%d problems:\n%v", n, err)
+	}
+	if strings.Contains(err.Error(), ".go:") {
+		t.Errorf("names places of this program:\n%v", err)
+	}
+}
