@@ -18,7 +18,7 @@ type Call struct {
 	Goexit func(*PanicError)
 
 	// The call is itself the context of the call: a value of its own would cost an allocation each.
-	parent context.Context
+	parent context.Context //nolint:containedctx // this type is a context
 }
 
 type callKey struct{}
@@ -32,7 +32,7 @@ func WithCall(ctx context.Context, c *Call) context.Context {
 // Metadata is the metadata of the request that is being served. It is the host's: read it, and copy what outlives the
 // call.
 func Metadata(ctx context.Context) Pairs {
-	if c := callOf(ctx); c != nil {
+	if c := CallFrom(ctx); c != nil {
 		return c.Metadata
 	}
 	return nil
@@ -41,7 +41,7 @@ func Metadata(ctx context.Context) Pairs {
 // ReplyMetadata takes what goes back with the response: ReplyMetadata(ctx).Set("etag", tag). It is valid until the
 // method returns. It is never nil; outside of a call what is set goes nowhere.
 func ReplyMetadata(ctx context.Context) *Pairs {
-	if c := callOf(ctx); c != nil {
+	if c := CallFrom(ctx); c != nil {
 		return &c.Reply
 	}
 	return new(Pairs)
@@ -50,13 +50,14 @@ func ReplyMetadata(ctx context.Context) *Pairs {
 // Caller is who calls: the name that the host's auth settings gave to the peer, "anonymous" if none, and empty outside
 // of a call.
 func Caller(ctx context.Context) string {
-	if c := callOf(ctx); c != nil {
+	if c := CallFrom(ctx); c != nil {
 		return c.Caller
 	}
 	return ""
 }
 
-func callOf(ctx context.Context) *Call {
+// CallFrom is the call that ctx belongs to, and nil outside of one.
+func CallFrom(ctx context.Context) *Call {
 	if c, ok := ctx.(*Call); ok {
 		return c
 	}

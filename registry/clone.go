@@ -50,6 +50,7 @@ func unshare(v reflect.Value, depth int) {
 		if v.CanSet() && !v.IsNil() {
 			v.Set(copyValue(v.Elem(), depth))
 		}
+	default: // is a value, or shared by promise
 	}
 }
 

@@ -4,7 +4,7 @@ import "context"
 
 // within runs code of a handler in a goroutine of its own and waits for it until ctx ends: so a panic, a Goexit and a
 // hang of that code become errors. A result that comes too late is given to late, in that goroutine.
-func within[T any](ctx context.Context, fn func(context.Context) (T, error), late func(T)) (T, error) {
+func within[T any](ctx context.Context, fn func(context.Context) (T, error), late func(context.Context, T)) (T, error) {
 	type result struct {
 		value T
 		err   error
@@ -15,13 +15,13 @@ func within[T any](ctx context.Context, fn func(context.Context) (T, error), lat
 		returned := false
 		defer func() {
 			if !returned {
-				r = result{err: caught(context.Background(), recover())}
+				r = result{err: caught(recover())}
 			}
 			select {
 			case results <- r:
 			case <-gone:
 				if r.err == nil {
-					late(r.value)
+					late(ctx, r.value)
 				}
 			}
 		}()
@@ -40,6 +40,6 @@ func within[T any](ctx context.Context, fn func(context.Context) (T, error), lat
 
 // guarded is within for a hook that makes nothing.
 func guarded(ctx context.Context, hook func(context.Context) error) error {
-	_, err := within(ctx, func(ctx context.Context) (struct{}, error) { return struct{}{}, hook(ctx) }, func(struct{}) {})
+	_, err := within(ctx, func(ctx context.Context) (struct{}, error) { return struct{}{}, hook(ctx) }, func(context.Context, struct{}) {})
 	return err
 }

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"reflect"
+	"slices"
 	"strings"
 )
 
@@ -53,7 +54,7 @@ func collectFields(t reflect.Type, path []reflect.Type, fields []jsonField) []js
 			return fields
 		}
 	}
-	inner := append(path[:len(path):len(path)], t)
+	inner := append(slices.Clip(path), t)
 	for i := range t.NumField() {
 		f := t.Field(i)
 		tag := f.Tag.Get("json")
@@ -94,6 +95,7 @@ func encodable(t reflect.Type) bool {
 	switch t.Kind() {
 	case reflect.Chan, reflect.Func, reflect.UnsafePointer, reflect.Complex64, reflect.Complex128:
 		return false
+	default:
+		return true
 	}
-	return true
 }

@@ -14,7 +14,7 @@ func (s *Service) Close(ctx context.Context) error {
 	}
 	s.closing.Do(func() {
 		s.closed = make(chan struct{})
-		go s.close()
+		go s.close(context.WithoutCancel(ctx))
 	})
 	select {
 	case <-s.closed:
@@ -24,11 +24,11 @@ func (s *Service) Close(ctx context.Context) error {
 	}
 }
 
-func (s *Service) close() {
+func (s *Service) close(ctx context.Context) {
 	defer close(s.closed)
 	var errs []error
 	for i := len(s.closers) - 1; i >= 0; i-- {
-		errs = append(errs, guarded(context.Background(), func(context.Context) error { return s.closers[i]() }))
+		errs = append(errs, guarded(ctx, func(context.Context) error { return s.closers[i]() }))
 	}
 	s.closeErr = errors.Join(errs...)
 }

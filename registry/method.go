@@ -41,7 +41,7 @@ func (m *Method) Call(ctx context.Context, args, reply any) (res any, err error)
 	returned := false
 	defer func() {
 		if !returned {
-			res, err = nil, caught(ctx, recover())
+			res, err = nil, interrupted(ctx, recover())
 		}
 	}()
 	res, err = m.call(ctx, args, reply)

@@ -21,16 +21,16 @@ func (e *Entry) Open(ctx context.Context, decode func(into any) error, env Env) 
 		return nil, fmt.Errorf("%s: open: %w", e.Name, err)
 	}
 	if err := e.accept(s, own); err != nil {
-		closeLate(s)
+		closeLate(ctx, s)
 		return nil, fmt.Errorf("%s: open: %w", e.Name, err)
 	}
 	return s, nil
 }
 
 // closeLate closes an instance that nobody will use. Its error has no reader: another one has been told by then.
-func closeLate(s *Service) {
+func closeLate(ctx context.Context, s *Service) {
 	if s != nil {
-		_ = s.Close(context.Background())
+		_ = s.Close(context.WithoutCancel(ctx))
 	}
 }
 

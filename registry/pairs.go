@@ -2,7 +2,7 @@ package registry
 
 // Pairs is metadata: keys and values in the order of the wire. Keys are case-sensitive and may repeat; the first one
 // counts. The zero value is empty and ready. It is not safe for concurrent use.
-type Pairs [][2]string
+type Pairs [][2]string //nolint:recvcheck // it is a slice: only Set needs the variable
 
 // Get is the value of key, and empty without one.
 func (p Pairs) Get(key string) string {

@@ -22,10 +22,15 @@ func (e *PanicError) Error() string {
 
 // caught makes the error of a deferred function that finds its function ended early; recovered is what recover gave it.
 // Since Go 1.21 that is nil only when runtime.Goexit was called.
-func caught(ctx context.Context, recovered any) *PanicError {
-	e := &PanicError{Value: recovered, Stack: debug.Stack()}
+func caught(recovered any) *PanicError {
+	return &PanicError{Value: recovered, Stack: debug.Stack()}
+}
+
+// interrupted is caught for the method of a call.
+func interrupted(ctx context.Context, recovered any) error {
+	e := caught(recovered)
 	if recovered == nil {
-		if c := callOf(ctx); c != nil && c.Goexit != nil {
+		if c := CallFrom(ctx); c != nil && c.Goexit != nil {
 			c.Goexit(e)
 		}
 	}

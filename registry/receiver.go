@@ -32,7 +32,7 @@ func Receiver(v any) *Service {
 	}
 	methods, skipped := methodsOf(recv.Type())
 	if len(methods) == 0 {
-		return &Service{err: noMethods(recv.Type(), skipped)}
+		return &Service{err: noMethods(reflect.TypeOf(v), skipped)}
 	}
 	for _, m := range methods {
 		method, _ := recv.Type().MethodByName(m.Name)

@@ -65,6 +65,7 @@ func whyNotData(which string, t reflect.Type) string {
 		if elem.NumMethod() > 0 {
 			return fmt.Sprintf("%s parameter is %v, want a pointer to a concrete type", which, t)
 		}
+	default:
 	}
 	return ""
 }

@@ -13,33 +13,34 @@ import (
 // ends the test when there is no such method or its types are others; all that the method does is returned, a panic as a
 // *registry.PanicError with its stack in the test's log.
 //
-// Metadata and a caller go into ctx with registry.WithCall; without, the caller is "anonymous".
+// Metadata and a caller go into ctx with registry.WithCall, and reply metadata comes out of its Call; without, the caller
+// is "anonymous".
 func Call[Res any](ctx context.Context, h *Handler, method string, args any) (*Res, error) {
-	h.t.Helper()
+	h.tb.Helper()
 	m := h.method(method)
 	if want := reflect.TypeFor[Res](); m.Reply != want {
-		h.t.Fatalf("%s.%s replies with %v, not %v", h.name, method, m.Reply, want)
+		h.tb.Fatalf("%s.%s replies with %v, not %v", h.name, method, m.Reply, want)
 	}
-	if registry.Caller(ctx) == "" {
+	if registry.CallFrom(ctx) == nil {
 		ctx = registry.WithCall(ctx, &registry.Call{Service: h.name, Method: method, Caller: "anonymous"})
 	}
 	res, err := m.Call(ctx, h.argument(m, args), nil)
 	var panicked *registry.PanicError
 	if errors.As(err, &panicked) {
-		h.t.Logf("%s.%s: %v\n%s", h.name, method, panicked, panicked.Stack)
+		h.tb.Logf("%s.%s: %v\n%s", h.name, method, panicked, panicked.Stack)
 	}
 	if err != nil {
 		return nil, err
 	}
 	typed, ok := res.(*Res)
 	if !ok {
-		h.t.Fatalf("%s.%s replied with %T, not *%v", h.name, method, res, m.Reply)
+		h.tb.Fatalf("%s.%s replied with %T, not *%v", h.name, method, res, m.Reply)
 	}
 	return typed, nil
 }
 
 func (h *Handler) method(name string) *registry.Method {
-	h.t.Helper()
+	h.tb.Helper()
 	methods := h.Service.Methods()
 	names := make([]string, len(methods))
 	for i, m := range methods {
@@ -48,12 +49,12 @@ func (h *Handler) method(name string) *registry.Method {
 		}
 		names[i] = m.Name
 	}
-	h.t.Fatalf("%s has no method %q, but %s", h.name, name, strings.Join(names, ", "))
+	h.tb.Fatalf("%s has no method %q, but %s", h.name, name, strings.Join(names, ", "))
 	return nil
 }
 
 func (h *Handler) argument(m *registry.Method, args any) any {
-	h.t.Helper()
+	h.tb.Helper()
 	switch v := reflect.ValueOf(args); {
 	case !v.IsValid():
 	case v.Type() == reflect.PointerTo(m.Args):
@@ -63,6 +64,6 @@ func (h *Handler) argument(m *registry.Method, args any) any {
 		reflect.ValueOf(p).Elem().Set(v)
 		return p
 	}
-	h.t.Fatalf("%s.%s takes %v, not %T", h.name, m.Name, m.Args, args)
+	h.tb.Fatalf("%s.%s takes %v, not %T", h.name, m.Name, m.Args, args)
 	return nil
 }

@@ -53,12 +53,12 @@ func assign(o any) func(into any) error {
 }
 
 type env struct {
-	t       testing.TB
+	tb      testing.TB
 	name    string
 	clients map[string]registry.Client
 }
 
-func (e *env) Log() *slog.Logger { return slog.New(slog.NewTextHandler(e.t.Output(), nil)) }
+func (e *env) Log() *slog.Logger { return slog.New(slog.NewTextHandler(e.tb.Output(), nil)) }
 
 func (e *env) Service() string { return e.name }
 

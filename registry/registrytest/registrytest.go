@@ -17,35 +17,35 @@ const closeTimeout = 10 * time.Second
 type Handler struct {
 	Service *registry.Service
 
-	t    testing.TB
+	tb   testing.TB
 	name string
 }
 
 // Open opens the handler that is registered under a name, and closes it when the test ends. It ends the test when the
 // handler is unknown or does not open, and fails it when the handler does not close. Without options the handler gets
 // its defaults; its log is the test's.
-func Open(t testing.TB, name string, opts ...Option) *Handler {
-	t.Helper()
+func Open(tb testing.TB, name string, opts ...Option) *Handler {
+	tb.Helper()
 	s := settings{registry: registry.Default(), clients: map[string]registry.Client{}}
 	for _, o := range opts {
 		o(&s)
 	}
 	entry, ok := s.registry.Lookup(name)
 	if !ok {
-		t.Fatalf("no handler %q is registered: is its package imported?", name)
+		tb.Fatalf("no handler %q is registered: is its package imported?", name)
 	}
-	service, err := entry.Open(t.Context(), s.decode, &env{t: t, name: name, clients: s.clients})
+	service, err := entry.Open(tb.Context(), s.decode, &env{tb: tb, name: name, clients: s.clients})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 		defer cancel()
 		if err := service.Close(ctx); err != nil {
-			t.Errorf("%s: close: %v", name, err)
+			tb.Errorf("%s: close: %v", name, err)
 		}
 	})
-	return &Handler{Service: service, t: t, name: name}
+	return &Handler{Service: service, tb: tb, name: name}
 }
 
 // Reconfigure gives the running instance other options, of the type that the handler was registered with. handled is

@@ -4,6 +4,7 @@ import (
 	"encoding"
 	"encoding/json"
 	"reflect"
+	"slices"
 )
 
 // Example is a value to encode as JSON that shows the shape of the method's argument, such as {"a":0,"b":0}.
@@ -28,7 +29,7 @@ func example(t reflect.Type, path []reflect.Type) any {
 			return nil
 		}
 	}
-	inner := append(path[:len(path):len(path)], t)
+	inner := append(slices.Clip(path), t)
 	switch t.Kind() {
 	case reflect.Pointer:
 		return example(t.Elem(), inner)
@@ -44,11 +45,12 @@ func example(t reflect.Type, path []reflect.Type) any {
 		return o
 	case reflect.Interface:
 		return nil
+	default:
+		if !encodable(t) {
+			return nil
+		}
+		return reflect.Zero(t).Interface()
 	}
-	if !encodable(t) {
-		return nil
-	}
-	return reflect.Zero(t).Interface()
 }
 
 func exampleList(t reflect.Type, path []reflect.Type) any {

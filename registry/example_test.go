@@ -1,0 +1,100 @@
+package registry_test
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/easymicro/easymicro/registry"
+	"github.com/easymicro/easymicro/wire/code"
+)
+
+// Options are what a manifest can set for the handler.
+type Options struct {
+	Max int `yaml:"max"`
+}
+
+// Orders is a service with methods of the net/rpc shape.
+type Orders struct {
+	max     atomic.Int64
+	billing registry.Client
+}
+
+type Args struct {
+	ID int `json:"id"`
+}
+
+type Reply struct {
+	Text string `json:"text"`
+}
+
+// Get is served, since it has the shape.
+func (s *Orders) Get(ctx context.Context, a *Args, r *Reply) error {
+	if a.ID > int(s.max.Load()) {
+		return code.Errorf(code.NotFound, "order %d", a.ID).WithReason("no_such_order")
+	}
+	r.Text = fmt.Sprintf("order %d for %s", a.ID, registry.Caller(ctx))
+	registry.ReplyMetadata(ctx).Set("etag", registry.Metadata(ctx).Get("v"))
+	return nil
+}
+
+// Reconfigure takes options that were edited while the service runs. Its shape does not fit a method that is served.
+func (s *Orders) Reconfigure(_ context.Context, o Options) error {
+	s.max.Store(int64(o.Max))
+	return nil
+}
+
+func open(_ context.Context, o Options, env registry.Env) (*registry.Service, error) {
+	s := &Orders{billing: env.Client("billing")}
+	s.max.Store(int64(o.Max))
+	return registry.Receiver(s).OnOptions(s.Reconfigure), nil
+}
+
+// A service author writes the handler and registers it; the host does the rest of what stands here.
+func Example() {
+	handlers := registry.New() // in a real package: func init() { registry.Register("orders", …) }
+	registry.Register("orders", Options{Max: 100}, open,
+		registry.Uses("billing"), registry.Methods[Orders](), registry.In(handlers))
+
+	entry, _ := handlers.Lookup("orders")
+	fmt.Println(entry.Name, "takes", entry.Options, "and skips", entry.Skipped[0])
+
+	ctx := context.Background()
+	service, err := entry.Open(ctx, nil, nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer service.Close(ctx)
+
+	call := &registry.Call{Caller: "partner", Metadata: registry.Pairs{{"v", "7"}}}
+	get := service.Methods()[0]
+	reply, err := get.Call(registry.WithCall(ctx, call), &Args{ID: 42}, nil)
+	fmt.Println(reply.(*Reply).Text, err, call.Reply)
+
+	_, err = service.Reconfigure(ctx, func(into any) error { into.(*Options).Max = 10; return nil })
+	fmt.Println(err)
+	_, err = get.Call(ctx, &Args{ID: 42}, nil)
+	fmt.Println(code.Of(err), err)
+	// Output:
+	// orders takes registry_test.Options and skips Reconfigure: takes 2 parameters, want context.Context, *Args, *Reply
+	// order 42 for partner <nil> [[etag 7]]
+	// <nil>
+	// NOT_FOUND order 42
+}
+
+// Typed functions are the other shape: no receiver, and the result is returned.
+func ExampleUnary() {
+	type Greeting struct{ Text string }
+	hello := func(_ context.Context, a *Args) (*Greeting, error) { return &Greeting{fmt.Sprint("hello ", a.ID)}, nil }
+	bye := func(_ context.Context, a *Args) (*Greeting, error) { return &Greeting{fmt.Sprint("bye ", a.ID)}, nil }
+
+	service := registry.Unary("Hello", hello).And(registry.Unary("Bye", bye))
+	for _, m := range service.Methods() {
+		reply, err := m.Call(context.Background(), &Args{ID: 1}, nil)
+		fmt.Println(m.Name, reply.(*Greeting).Text, err)
+	}
+	// Output:
+	// Hello hello 1 <nil>
+	// Bye bye 1 <nil>
+}

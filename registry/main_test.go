@@ -1,0 +1,23 @@
+package registry
+
+import (
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// mustPanic is what do panicked with, as text.
+func mustPanic(t *testing.T, do func()) (text string) {
+	t.Helper()
+	defer func() {
+		r := recover()
+		if r == nil {
+			t.Fatal("did not panic")
+		}
+		text, _ = r.(string)
+	}()
+	do()
+	return ""
+}
