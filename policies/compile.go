@@ -116,8 +116,8 @@ func (s *Snapshot) newGuard(t Target, matching []candidate, now time.Time) *Guar
 	if len(live) == 0 {
 		return g
 	}
-	p := planner{target: t, plans: make(map[string]*plan), access: make(map[*rule]*accessList)}
-	g.others = p.others(live)
+	p := newPlanner(t, live)
+	g.others = p.others()
 	for _, c := range live {
 		for _, name := range c.rule.callers {
 			if !name.exact || g.exact[name.text] != nil {
@@ -126,7 +126,7 @@ func (s *Snapshot) newGuard(t Target, matching []candidate, now time.Time) *Guar
 			if g.exact == nil {
 				g.exact = make(map[string]*plan)
 			}
-			g.exact[name.text] = p.exact(live, name.text)
+			g.exact[name.text] = p.exact(name.text)
 		}
 	}
 	return g

@@ -131,9 +131,9 @@ func (m *candidate) narrow(c *Call, now time.Time) (why string) {
 		}
 		return "peer " + listed(r.config.Match.Peer) + " does not match " + c.Peer.String()
 	}
-	for _, n := range r.peers {
-		if n.Contains(c.Peer) {
-			m.rank.peer = max(m.rank.peer, networkNarrowness(n))
+	for i := range r.peers {
+		if r.peers[i].Contains(c.Peer) {
+			m.rank.peer = max(m.rank.peer, networkNarrowness(&r.peers[i]))
 		}
 	}
 	return ""

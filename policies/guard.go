@@ -17,15 +17,15 @@ type Guard struct {
 	matching []candidate      // all rules about the method, with those that are off or expired
 }
 
-// Empty tells that no rule asks anything about the method's calls.
-func (g *Guard) Empty() bool { return g == nil || g.others == nil }
+// empty tells that no rule asks anything about the method's calls.
+func (g *Guard) empty() bool { return g == nil || g.others == nil }
 
 // Enter asks the rules in order, waiting where they say so, and fills t. A wait ends at the call's deadline and when
 // ctx does. A refusal is a *code.Error that names the rule; then nothing is held, and t needs no Done. Tokens taken
 // before it are not given back. What c leaves open (caller, arrival) is filled in.
 func (g *Guard) Enter(ctx context.Context, c *Call, t *Ticket) error {
 	*t = Ticket{guard: g, deadline: c.Deadline}
-	if g.Empty() {
+	if g.empty() {
 		return nil
 	}
 	if !g.snapshot.active.Load() {
@@ -73,17 +73,8 @@ func (g *Guard) ask(ctx context.Context, p *plan, c *Call, t *Ticket) error {
 	return nil
 }
 
-// now is the time if anything in the plan or the call asks for it.
-func (p *plan) now(c *Call) time.Time {
-	if p.timed || len(p.timeout) > 0 || !c.Deadline.IsZero() || c.Arrived.IsZero() {
-		return time.Now()
-	}
-	return time.Time{}
-}
-
 func (g *Guard) askAccess(p *plan, c *Call, now time.Time) error {
-	for i := range p.access {
-		e := &p.access[i]
+	for _, e := range p.access {
 		if !e.applies(c, now) {
 			continue
 		}
@@ -99,8 +90,7 @@ func (g *Guard) askAccess(p *plan, c *Call, now time.Time) error {
 }
 
 func (g *Guard) askRateLimit(ctx context.Context, p *plan, c *Call, t *Ticket, now time.Time) error {
-	for i := range p.rateLimit {
-		e := &p.rateLimit[i]
+	for _, e := range p.rateLimit {
 		if !e.applies(c, now) {
 			continue
 		}
@@ -126,7 +116,7 @@ func (g *Guard) askRateLimit(ctx context.Context, p *plan, c *Call, t *Ticket, n
 }
 
 func (g *Guard) askBreaker(p *plan, c *Call, t *Ticket, now time.Time) error {
-	for slot, list := range [...][]entry{p.breaker, p.shadowBreaker} {
+	for slot, list := range [...][]*entry{p.breaker, p.shadowBreaker} {
 		e := winner(list, c, now)
 		if e == nil {
 			continue
@@ -144,8 +134,7 @@ func (g *Guard) askBreaker(p *plan, c *Call, t *Ticket, now time.Time) error {
 }
 
 func (g *Guard) askConcurrency(ctx context.Context, p *plan, c *Call, t *Ticket, now time.Time) error {
-	for i := range p.concurrency {
-		e := &p.concurrency[i]
+	for _, e := range p.concurrency {
 		if !e.applies(c, now) {
 			continue
 		}

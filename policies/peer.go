@@ -40,7 +40,7 @@ func parseNetworks(texts []string) ([]netip.Prefix, error) {
 
 // networkNarrowness puts networks of both families on one scale: a single address is exact, a network is narrower the
 // longer its prefix.
-func networkNarrowness(p netip.Prefix) int32 {
+func networkNarrowness(p *netip.Prefix) int32 {
 	if p.IsSingleIP() {
 		return exactly
 	}

@@ -98,7 +98,7 @@ func (t *Ticket) Late() *code.Error {
 // Done tells that the handler has returned, with the error that is the answer (nil, or coded; a panic as INTERNAL). It
 // frees the places in flight and settles the breaker if Late has not. Further calls do nothing.
 func (t *Ticket) Done(err error) {
-	if t.guard.Empty() || t.over.Swap(true) {
+	if t.guard.empty() || t.over.Swap(true) {
 		return
 	}
 	t.free()

@@ -31,7 +31,7 @@ func ValidateTies(rules []config.Rule) config.Problems {
 		for _, form := range forms(r) {
 			key := form.key()
 			for _, earlier := range groups[key] {
-				if found[pair{earlier.rule, r}] || !form.overlaps(earlier) {
+				if earlier.rule == r || found[pair{earlier.rule, r}] || !form.overlaps(earlier) {
 					continue
 				}
 				kind, ok := common(kindsWithOneWinner(earlier.rule), kinds)
@@ -79,8 +79,7 @@ type tieRule struct {
 	peer                              netip.Prefix
 }
 
-// mostForms bounds what a rule with long lists costs: of a longer list of callers or peers, all count as one form each
-// that only the rest decides.
+// mostForms bounds what a rule with long lists costs: ties of what is behind are not found, and decided by name.
 const mostForms = 4096
 
 // forms are all combinations of the elements of a rule's lists.

@@ -1,8 +1,8 @@
 package policies
 
 import (
+	"maps"
 	"slices"
-	"strings"
 
 	"github.com/easymicro/easymicro/config"
 )
@@ -13,44 +13,48 @@ func (s *Snapshot) Unmatched() config.Problems {
 	if s == nil {
 		return nil
 	}
+	known := make(map[string][]string) // methods by service
+	for t := range s.guards {
+		known[t.Service] = append(known[t.Service], t.Method)
+	}
 	var problems config.Problems
 	for _, r := range s.rules {
 		if len(r.targets) == 0 && len(r.config.Match.Upstream) == 0 {
-			problems = append(problems, s.unmatched(r))
+			problems = append(problems, r.unmatched(known, len(problems) < mostSuggestions))
 		}
 	}
 	return problems
 }
 
-func (s *Snapshot) unmatched(r *rule) config.Problem {
-	var services, methods []string
-	for t := range s.guards {
-		services = append(services, t.Service)
-		if len(r.services) == 0 || matchesAny(r.services, t.Service) {
-			methods = append(methods, t.Method)
+// mostSuggestions bounds the time for a large set that is shared by many hosts.
+const mostSuggestions = 100
+
+func (r *rule) unmatched(known map[string][]string, suggest bool) config.Problem {
+	services := slices.Sorted(maps.Keys(known))
+	var methods []string
+	for _, service := range services {
+		if len(r.services) == 0 || matchesAny(r.services, service) {
+			methods = append(methods, known[service]...)
 		}
 	}
-	field, word, patterns, known := "service", "service", r.config.Match.Service, services
-	if len(methods) > 0 || len(patterns) == 0 {
-		field, word, patterns, known = "method", "method", r.config.Match.Method, methods
+	field, what, patterns, words := "match.service", "service of this host", r.config.Match.Service, services
+	if len(methods) > 0 && len(r.methods) > 0 {
+		field, what, patterns, words = "match.method", "method of this host", r.config.Match.Method, methods
 		if len(r.services) > 0 {
-			word += " of " + listed(r.config.Match.Service)
+			what = "method of service " + listed(r.config.Match.Service)
 		}
 	}
 	if len(patterns) == 0 {
-		// Neither is given: there are no methods at all.
-		field, word, patterns = "", "method", []string{"*"}
+		field, what, patterns = "match", "method of this host", []string{"*"}
 	}
-	slices.Sort(known)
-	at := r.config.Position(strings.TrimSuffix("match."+field, "."))
+	at := r.config.Position(field)
 	p := config.Problem{
-		File: at.File, Line: at.Line, Column: at.Column, Path: r.config.Path() + strings.TrimSuffix(".match."+field, "."),
-		Message: "no " + word + " of this host matches " + listed(patterns) + ": rule " + r.name + " does nothing here",
-		Warning: true,
+		File: at.File, Line: at.Line, Column: at.Column, Path: r.config.Path() + "." + field, Warning: true,
+		Message: "no " + what + " matches " + listed(patterns) + ": rule " + r.name + " does nothing here",
 	}
 	for _, pattern := range patterns {
-		if p.Suggestion = config.Suggest(pattern, slices.Compact(known)); p.Suggestion != "" {
-			break
+		if suggest && p.Suggestion == "" {
+			p.Suggestion = config.Suggest(pattern, words)
 		}
 	}
 	return p

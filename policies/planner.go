@@ -1,0 +1,189 @@
+package policies
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/easymicro/easymicro/config"
+)
+
+// candidate is a rule that matches a method.
+type candidate struct {
+	rule *rule
+	rank rank
+}
+
+// compareCandidates orders the narrowest first, and equals by name: the same on every host, wherever the rules stand.
+func compareCandidates(a, b candidate) int {
+	if n := compareRanks(a.rank, b.rank); n != 0 {
+		return n
+	}
+	return strings.Compare(a.rule.name, b.rule.name)
+}
+
+// step is a rule in a plan: for the callers and peers of one narrowness, its entries by kind.
+type step struct {
+	candidate
+	access, rateLimit, breaker, concurrency, timeout *entry // nil: not of that kind
+}
+
+func compareSteps(a, b *step) int { return compareCandidates(a.candidate, b.candidate) }
+
+// planner makes the plans of one method. Plans share their entries, and callers with the same entries share the plan,
+// since a set may name very many callers.
+type planner struct {
+	target   Target
+	anybody  []*step     // of the rules that are about all callers, in order
+	named    []candidate // the rules that are about some
+	resolved map[candidate][]*step
+	plans    map[string]*plan
+}
+
+func newPlanner(t Target, all []candidate) *planner {
+	p := &planner{target: t, resolved: make(map[candidate][]*step), plans: make(map[string]*plan)}
+	for _, c := range all {
+		if len(c.rule.callers) > 0 {
+			p.named = append(p.named, c)
+			continue
+		}
+		p.anybody = append(p.anybody, p.steps(c, nil)...)
+	}
+	slices.SortFunc(p.anybody, compareSteps)
+	return p
+}
+
+// exact is the plan for the calls of one caller.
+func (p *planner) exact(caller string) *plan {
+	var some []*step
+	var key []byte
+	for i, c := range p.named {
+		narrowness, ok := narrowest(c.rule.callers, caller)
+		if !ok {
+			continue
+		}
+		c.rank.caller = narrowness
+		key = binary.AppendUvarint(binary.AppendUvarint(key, uint64(i)), uint64(narrowness))
+		steps, ok := p.resolved[c]
+		if !ok {
+			steps = p.steps(c, nil)
+			p.resolved[c] = steps
+		}
+		some = append(some, steps...)
+	}
+	if made, ok := p.plans[string(key)]; ok {
+		return made
+	}
+	made := p.assemble(some)
+	p.plans[string(key)] = made
+	return made
+}
+
+// others is the plan for the calls of all callers that no rule names exactly.
+func (p *planner) others() *plan {
+	var some []*step
+	for _, c := range p.named {
+		var made []*step
+		for narrowness, globs := range byNarrowness(c.rule.callers, (*glob).narrowness) {
+			if narrowness != exactly {
+				c.rank.caller = narrowness
+				made = append(made, p.steps(c, globs)...)
+			}
+		}
+		slices.SortFunc(made, compareSteps)
+		linkEarlier(made)
+		some = append(some, made...)
+	}
+	return p.assemble(some)
+}
+
+// steps are those of a rule for some callers: one for each narrowness of the rule's networks.
+func (p *planner) steps(c candidate, callers []glob) []*step {
+	if len(c.rule.peers) == 0 {
+		return []*step{p.step(c, callers, nil)}
+	}
+	var made []*step
+	for narrowness, networks := range byNarrowness(c.rule.peers, networkNarrowness) {
+		c.rank.peer = narrowness
+		made = append(made, p.step(c, callers, networks))
+	}
+	slices.SortFunc(made, compareSteps)
+	linkEarlier(made)
+	return made
+}
+
+func (p *planner) step(c candidate, callers []glob, peers []netip.Prefix) *step {
+	r, s := c.rule, &step{candidate: c}
+	entryOf := func(kind config.Kind) *entry {
+		return &entry{rule: r, counts: r.counts[countsKey{kind, p.target}], callers: callers, peers: peers}
+	}
+	if r.config.Access != nil {
+		s.access = entryOf(config.KindAccess)
+		s.access.access = newAccessList(r.config.Access, p.target.Method)
+	}
+	if r.config.RateLimit != nil {
+		s.rateLimit = entryOf(config.KindRateLimit)
+	}
+	if r.config.CircuitBreaker != nil {
+		s.breaker = entryOf(config.KindCircuitBreaker)
+		s.breaker.breaker = r.breakers[p.target]
+	}
+	if r.config.Concurrency != nil {
+		s.concurrency = entryOf(config.KindConcurrency)
+	}
+	if r.config.Timeout != nil {
+		s.timeout = entryOf(config.KindTimeout)
+	}
+	return s
+}
+
+// linkEarlier keeps a rule that matches a call in several ways from being asked several times.
+func linkEarlier(ofOneRule []*step) {
+	for i := 1; i < len(ofOneRule); i++ {
+		s, before := ofOneRule[i], ofOneRule[i-1]
+		for _, pair := range [][2]*entry{
+			{s.access, before.access}, {s.rateLimit, before.rateLimit}, {s.concurrency, before.concurrency},
+		} {
+			if pair[0] != nil {
+				pair[0].earlier = pair[1]
+			}
+		}
+	}
+}
+
+func (p *planner) assemble(some []*step) *plan {
+	steps := slices.Concat(p.anybody, some)
+	if len(some) > 0 {
+		slices.SortFunc(steps, compareSteps)
+	}
+	made := new(plan)
+	for _, s := range steps {
+		made.timed = made.timed || !s.rule.expires.IsZero()
+		breakers, timeouts := &made.breaker, &made.timeout
+		if !s.rule.enforced {
+			breakers, timeouts = &made.shadowBreaker, &made.shadowTimeout
+		}
+		push(&made.access, s.access)
+		push(&made.rateLimit, s.rateLimit)
+		push(breakers, s.breaker)
+		push(&made.concurrency, s.concurrency)
+		push(timeouts, s.timeout)
+	}
+	return made
+}
+
+func push(list *[]*entry, e *entry) {
+	if e != nil {
+		*list = append(*list, e)
+	}
+}
+
+func byNarrowness[T any](list []T, narrowness func(*T) int32) map[int32][]T {
+	groups := make(map[int32][]T, 1)
+	for i := range list {
+		n := narrowness(&list[i])
+		groups[n] = append(groups[n], list[i])
+	}
+	return groups
+}

@@ -1,0 +1,182 @@
+package policies
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/wire/code"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var (
+	mul     = Target{Service: "Arith", Method: "Mul"}
+	div     = Target{Service: "Arith", Method: "Div"}
+	export  = Target{Service: "Orders", Method: "Export"}
+	targets = []Target{mul, div, export}
+)
+
+// newRuleOn is a rule for all calls of a service.
+func newRuleOn(name, service string, set ...func(*config.Rule)) config.Rule {
+	r := config.Rule{Name: name, Match: config.Match{Service: config.Patterns{service}}}
+	for _, f := range set {
+		f(&r)
+	}
+	return r
+}
+
+func method(m ...string) func(*config.Rule)  { return func(r *config.Rule) { r.Match.Method = m } }
+func caller(c ...string) func(*config.Rule)  { return func(r *config.Rule) { r.Match.Caller = c } }
+func peer(p ...string) func(*config.Rule)    { return func(r *config.Rule) { r.Match.Peer = p } }
+func mode(m config.Mode) func(*config.Rule)  { return func(r *config.Rule) { r.Mode = m } }
+func was(name string) func(*config.Rule)     { return func(r *config.Rule) { r.Was = name } }
+func expires(t time.Time) func(*config.Rule) { return func(r *config.Rule) { r.Expires = t } }
+
+func enforceShare(s config.Share) func(*config.Rule) {
+	return func(r *config.Rule) { r.EnforceShare = &s }
+}
+
+func timeout(d time.Duration) func(*config.Rule) {
+	return func(r *config.Rule) { r.Timeout = (*config.Duration)(&d) }
+}
+
+func concurrency(maximum, queue int, wait time.Duration) func(*config.Rule) {
+	return func(r *config.Rule) {
+		r.Concurrency = &config.Concurrency{Max: maximum, Queue: queue, QueueTimeout: config.Duration(wait)}
+	}
+}
+
+// rate is a limit of calls a second.
+func rate(perSecond float64, burst int64) func(*config.Rule) {
+	return func(r *config.Rule) { r.RateLimit = &config.RateLimit{Rate: config.Rate(perSecond), Burst: burst} }
+}
+
+func waiting(perSecond float64, burst int64, maxWait time.Duration) func(*config.Rule) {
+	return func(r *config.Rule) {
+		rate(perSecond, burst)(r)
+		r.RateLimit.OnExceed, r.RateLimit.MaxWait = config.OnExceedWait, config.Duration(maxWait)
+	}
+}
+
+func keyedRate(key string, maxKeys int, perSecond float64, burst int64) func(*config.Rule) {
+	return func(r *config.Rule) {
+		rate(perSecond, burst)(r)
+		r.RateLimit.Key, r.RateLimit.MaxKeys = key, maxKeys
+	}
+}
+
+func circuit(c config.CircuitBreaker) func(*config.Rule) {
+	return func(r *config.Rule) { r.CircuitBreaker = &c }
+}
+
+func access(allow, deny []config.AccessEntry) func(*config.Rule) {
+	return func(r *config.Rule) { r.Access = &config.Access{Allow: allow, Deny: deny} }
+}
+
+// chain compiles one set of rules after the other, as edits do.
+type chain struct {
+	t           *testing.T
+	now         *Snapshot
+	revision    int
+	transitions []Transition
+}
+
+func newChain(t *testing.T, rules ...config.Rule) *chain {
+	c := &chain{t: t}
+	return c.edit(rules...)
+}
+
+func (c *chain) edit(rules ...config.Rule) *chain {
+	c.t.Helper()
+	c.revision++
+	next, err := Compile(rules, targets, c.now, Options{
+		Host: "orders-7", Revision: c.revision,
+		OnTransition: func(t Transition) { c.transitions = append(c.transitions, t) },
+	})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	next.Activate()
+	c.now = next
+	return c
+}
+
+// enter is a call that goes on until its ticket is done.
+func (c *chain) enter(t Target, call Call) (*Ticket, error) {
+	ticket := new(Ticket)
+	err := c.now.Guard(t).Enter(c.t.Context(), &call, ticket)
+	return ticket, err
+}
+
+// call is one that ends at once with err.
+func (c *chain) call(t Target, call Call, err error) error {
+	ticket, refusal := c.enter(t, call)
+	if refusal == nil {
+		ticket.Done(err)
+	}
+	return refusal
+}
+
+// decisions are those of a rule's kind for all methods.
+func (c *chain) decisions(rule string, kind config.Kind) Decisions {
+	for _, r := range c.now.Rules() {
+		for _, k := range r.Kinds {
+			if r.Name == rule && k.Kind == kind {
+				return k.Decisions
+			}
+		}
+	}
+	c.t.Fatalf("no %s in rule %s", kind, rule)
+	return Decisions{}
+}
+
+func refusal(t *testing.T, err error) *code.Error {
+	t.Helper()
+	var e *code.Error
+	if !errors.As(err, &e) {
+		t.Fatalf("got %v, want a refusal", err)
+	}
+	return e
+}
+
+func reasonOf(err error) string {
+	var e *code.Error
+	if errors.As(err, &e) {
+		return e.Reason
+	}
+	if err != nil {
+		return err.Error()
+	}
+	return ""
+}
+
+func from(name string) Call { return Call{Caller: name} }
+
+func at(addr string) Call { return Call{Peer: netip.MustParseAddr(addr)} }
+
+func names(rules []AppliedRule) string {
+	var list []string
+	for _, r := range rules {
+		list = append(list, r.Rule)
+	}
+	return fmt.Sprint(list)
+}
+
+type pairs map[string]string
+
+func (p pairs) Get(key string) string { return p[key] }
+
+var errDown = code.Errorf(code.Unavailable, "db down")
+
+func canceled() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}
