@@ -1,7 +1,6 @@
 package mux_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -260,55 +259,5 @@ func TestFailuresToAcceptAreTriedAgainAfterAPause(t *testing.T) {
 		cancel()
 		<-done
 		_ = near.Close()
-	})
-}
-
-// FuzzSniff: whatever a peer sends first, it comes to exactly one listener, intact, or is closed.
-func FuzzSniff(f *testing.F) {
-	for _, seed := range []string{"\x08\x00", "GET / HTTP/1.1\r\n\r\n", "PRI * HTTP/2.0", "\x16\x03\x01", "\x00", "\xff\x08"} {
-		f.Add([]byte(seed))
-	}
-	r := start(f, mux.Options{})
-	type arrival struct {
-		who  string
-		data []byte
-	}
-	arrivals := make(chan arrival)
-	collect := func(who string, ln net.Listener) {
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			b, _ := io.ReadAll(c)
-			_ = c.Close()
-			arrivals <- arrival{who, b}
-		}
-	}
-	go collect("eight", r.eight)
-	go collect("alpha", r.alpha)
-	f.Fuzz(func(t *testing.T, sent []byte) {
-		near, err := r.net.Dial(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer near.Close()
-		want := ""
-		switch {
-		case len(sent) == 0:
-		case sent[0] == 8:
-			want = "eight"
-		case isLetter(sent[0]):
-			want = "alpha"
-		}
-		_, _ = near.Write(sent)
-		_ = near.(interface{ CloseWrite() error }).CloseWrite()
-		if want == "" {
-			wantClosed(t, near)
-			return
-		}
-		if got := <-arrivals; got.who != want || !bytes.Equal(got.data, sent) {
-			t.Errorf("%s got %q, want %s with %q", got.who, got.data, want, sent)
-		}
 	})
 }
