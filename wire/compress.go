@@ -21,21 +21,22 @@ func AppendCompressed(dst []byte, c Compression, src []byte) ([]byte, error) {
 }
 
 // Decompress appends what src holds, compressed with c, to dst; it is at most limit bytes. Memory grows with what comes
-// out, never with what src claims. Errors have a code: INVALID_ARGUMENT with bad_payload or unknown_codec, or
+// out, never with what src claims. An empty src holds nothing, whatever it was compressed with. Errors have a code: INVALID_ARGUMENT with bad_payload or unknown_codec, or
 // RESOURCE_EXHAUSTED with too_large.
 func Decompress(dst []byte, c Compression, src []byte, limit int) ([]byte, error) {
-	switch c {
-	case NoCompression:
-		if len(src) > limit {
-			return dst, tooMuch(limit)
-		}
-		return append(dst, src...), nil
-	case Gzip:
+	switch {
+	case c > Zstd:
+		return dst, unknownCodec(c)
+	case len(src) == 0:
+		return dst, nil
+	case c == Gzip:
 		return appendGunzipped(dst, src, limit)
-	case Zstd:
+	case c == Zstd:
 		return appendUnzstd(dst, src, limit)
+	case len(src) > limit:
+		return dst, tooMuch(limit)
 	}
-	return dst, unknownCodec(c)
+	return append(dst, src...), nil
 }
 
 // Compress compresses the payload with c if that makes it shorter.
@@ -67,10 +68,4 @@ func (f *Frame) Decompress(limit int) error {
 func tooMuch(limit int) *code.Error {
 	what := fmt.Sprintf("payload of more than the %d bytes allowed", limit)
 	return code.Refuse(code.ResourceExhausted, code.ReasonTooLarge, what, "", "", 0)
-}
-
-// firstRoom is how much room to make for the output of n compressed bytes before any has come out.
-func firstRoom(n, claimed, limit int) int {
-	const usualRatio, least = 16, 4 << 10
-	return min(max(usualRatio*n, least), claimed, limit)
 }

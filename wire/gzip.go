@@ -37,10 +37,6 @@ type gunzip struct {
 var gunzips = sync.Pool{New: func() any { return new(gunzip) }}
 
 func appendGunzipped(dst, src []byte, limit int) ([]byte, error) {
-	claimed := gzipClaim(src)
-	if uint64(claimed) > uint64(limit) {
-		return dst, tooMuch(limit)
-	}
 	z := gunzips.Get().(*gunzip)
 	defer func() {
 		z.src.Reset(nil)
@@ -51,14 +47,18 @@ func appendGunzipped(dst, src []byte, limit int) ([]byte, error) {
 		return dst, badPayload("it is no gzip")
 	}
 	z.Multistream(false)
+	claimed := gzipClaim(src)
+	if claimed > uint64(limit) {
+		return dst, tooMuch(limit)
+	}
 
-	start := len(dst)
-	out := slices.Grow(dst, firstRoom(len(src), int(claimed), limit)+1) // one more, to see the end without growing
+	start, most := len(dst), len(dst)+limit+1 // one more than may come, to see that too much does
+	out := slices.Grow(dst, int(min(claimed+1, gzipUsualRatio*uint64(len(src)))))
 	for {
 		if len(out) == cap(out) {
-			out = slices.Grow(out, len(out)-start+1)
+			out = slices.Grow(out, min(len(out)-start+gzipStep, most-len(out)))
 		}
-		n, err := z.Read(out[len(out):cap(out)])
+		n, err := z.Read(out[len(out):min(cap(out), most)])
 		out = out[:len(out)+n]
 		switch {
 		case len(out)-start > limit:
@@ -74,9 +74,14 @@ func appendGunzipped(dst, src []byte, limit int) ([]byte, error) {
 }
 
 // gzipClaim is the length that the end of src says it has when decompressed.
-func gzipClaim(src []byte) uint32 {
+func gzipClaim(src []byte) uint64 {
 	if len(src) < 4 {
 		return 0
 	}
-	return binary.LittleEndian.Uint32(src[len(src)-4:])
+	return uint64(binary.LittleEndian.Uint32(src[len(src)-4:]))
 }
+
+const (
+	gzipUsualRatio = 16      // room is made at once for what is claimed, up to this multiple of the input,
+	gzipStep       = 4 << 10 // and then for as much again as has come out
+)

@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"errors"
 	"math"
 	"slices"
 	"sync"
@@ -29,34 +28,78 @@ var (
 	})
 )
 
-// appendUnzstd decompresses into room of a fixed size, and into four times that when it was too small: the decoder
-// would allocate at once what a frame claims.
+// appendUnzstd decompresses one frame. The decoder would make room for what the frame claims, or for a window; so the
+// blocks are counted first, and room is made for what can come out of them.
 func appendUnzstd(dst, src []byte, limit int) ([]byte, error) {
-	claimed := zstdClaim(src)
-	if claimed > uint64(limit) && claimed != math.MaxUint64 {
-		return dst, tooMuch(limit)
+	most, ok := zstdBound(src)
+	if !ok {
+		return dst, badPayload("it is not one zstd frame")
 	}
-	const growth = 4
-	for room := firstRoom(len(src), int(min(claimed, uint64(limit))), limit); ; room = min(growth*room+1, limit) {
-		dst = slices.Grow(dst, room)
-		out, err := zstdDecoder().DecodeAll(src, dst[len(dst):len(dst):len(dst)+room])
-		if err == nil {
-			return append(dst, out...), nil // in place: out is the room behind dst
-		}
-		if !errors.Is(err, zstd.ErrDecoderSizeExceeded) {
-			return dst, badPayload("it is no zstd")
-		}
-		if room == limit {
-			return dst, tooMuch(limit)
-		}
+	room := int(min(most, uint64(limit)))
+	dst = slices.Grow(dst, room)
+	out, err := zstdDecoder().DecodeAll(src, dst[len(dst):len(dst):len(dst)+room])
+	switch {
+	case err != nil && most > uint64(limit):
+		return dst, tooMuch(limit) // or malformed beyond the limit, which nobody needs to know
+	case err != nil:
+		return dst, badPayload("it is no zstd")
 	}
+	return append(dst, out...), nil // in place, as a rule: out is the room behind dst
 }
 
-// zstdClaim is the length that the first frame of src says it has when decompressed, MaxUint64 when it says nothing.
-func zstdClaim(src []byte) uint64 {
+// zstdBound is the most that src can hold when decompressed: what its header says, unless its blocks cannot be that
+// much. It is false when src is not exactly one frame.
+func zstdBound(src []byte) (uint64, bool) {
 	var h zstd.Header
-	if h.Decode(src) != nil || !h.HasFCS {
-		return math.MaxUint64
+	if h.Decode(src) != nil || h.Skippable || h.HeaderSize > len(src) {
+		return 0, false
 	}
-	return h.FrameContentSize
+	blocks, rest, ok := zstdBlocks(src[h.HeaderSize:])
+	if h.HasCheckSum {
+		if len(rest) < zstdSumBytes {
+			return 0, false
+		}
+		rest = rest[zstdSumBytes:]
+	}
+	if h.HasFCS {
+		blocks = min(blocks, h.FrameContentSize)
+	}
+	return blocks, ok && len(rest) == 0
+}
+
+const (
+	zstdSumBytes = 4
+	zstdMaxBlock = 128 << 10
+
+	zstdRaw, zstdRLE, zstdCompressed = 0, 1, 2
+)
+
+// zstdBlocks is the most that the blocks at the beginning of src can hold when decompressed, and what follows them.
+func zstdBlocks(src []byte) (most uint64, rest []byte, ok bool) {
+	for {
+		if len(src) < 3 {
+			return 0, nil, false
+		}
+		header := uint32(src[0]) | uint32(src[1])<<8 | uint32(src[2])<<16
+		last, kind, size := header&1 != 0, header>>1&3, int(header>>3)
+		src = src[3:]
+		taken := size
+		switch kind {
+		case zstdRaw:
+			most += uint64(size)
+		case zstdRLE:
+			most += uint64(size)
+			taken = 1
+		case zstdCompressed:
+			most += zstdMaxBlock
+		default:
+			return 0, nil, false
+		}
+		if taken > len(src) || size > zstdMaxBlock {
+			return 0, nil, false
+		}
+		if src = src[taken:]; last {
+			return most, src, true
+		}
+	}
 }
