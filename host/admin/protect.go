@@ -81,14 +81,15 @@ func onUnix(r *http.Request) bool {
 	return ok
 }
 
-// namesThisMachine takes any IP address, since a page of another site cannot have one as its name without being there.
+// namesThisMachine takes any IP address, since a page of another site cannot have one as its name without being there,
+// and no name at all, since every browser sends one.
 func namesThisMachine(hostport string) bool {
 	host := hostport
 	if h, _, err := net.SplitHostPort(hostport); err == nil {
 		host = h
 	}
 	host = strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
-	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+	if host == "" || host == "localhost" || strings.HasSuffix(host, ".localhost") {
 		return true
 	}
 	_, err := netip.ParseAddr(host)

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"context"
 	"net"
 	"net/http"
 	"time"
@@ -12,6 +13,9 @@ func (r Readiness) httpStatus() int {
 	}
 	return http.StatusServiceUnavailable
 }
+
+// checksTimeout ends the checks before a prober, which would not hear which of them hang, gives up.
+const checksTimeout = 3 * time.Second
 
 func (a *api) healthRoutes() []route {
 	alive := func(*http.Request, params) (any, error) { return map[string]string{"status": "ok"}, nil }
@@ -50,7 +54,9 @@ func (a *api) ready(r *http.Request, p params) (any, error) {
 		return nil, err
 	}
 	answer := Readiness{Ready: true}
-	for _, c := range a.host.Checks(r.Context()) {
+	ctx, cancel := context.WithTimeout(r.Context(), checksTimeout)
+	defer cancel()
+	for _, c := range a.host.Checks(ctx) {
 		answer.Ready = answer.Ready && c.OK
 		if verbose || !c.OK {
 			answer.Checks = append(answer.Checks, Check{Name: c.Name, OK: c.OK})

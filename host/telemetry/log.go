@@ -74,7 +74,7 @@ func (c *LogControl) newHandler(name string) (slog.Handler, string, error) {
 	case "text":
 		return newTextHandler(c.w, &c.level, c.noColor || !c.terminal), name, nil
 	case "json":
-		return slog.NewJSONHandler(c.w, &slog.HandlerOptions{Level: &c.level, ReplaceAttr: redact}), name, nil
+		return newJSONHandler(c.w, &c.level), name, nil
 	}
 	return nil, "", fmt.Errorf("log format %q: want auto, text or json", name)
 }

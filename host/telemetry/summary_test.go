@@ -1,7 +1,6 @@
 package telemetry
 
 import (
-	"bytes"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -11,7 +10,7 @@ import (
 )
 
 // said is each line of a text log without its time.
-func said(b *bytes.Buffer) []string {
+func said(b *buffer) []string {
 	var lines []string
 	for line := range strings.Lines(drain(b)) {
 		_, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
@@ -20,14 +19,14 @@ func said(b *bytes.Buffer) []string {
 	return lines
 }
 
-func wantLines(t *testing.T, b *bytes.Buffer, want ...string) {
+func wantLines(t *testing.T, b *buffer, want ...string) {
 	t.Helper()
 	if got := said(b); fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("said %q, want %q", got, want)
 	}
 }
 
-func newSummary(t *testing.T, o LogOptions) (*Summary, *bytes.Buffer) {
+func newSummary(t *testing.T, o LogOptions) (*Summary, *buffer) {
 	t.Helper()
 	o.Format = "text"
 	log, _, b := newLog(t, o)
