@@ -43,6 +43,9 @@ func (s *Service) Ready(ctx context.Context) error {
 	return nil
 }
 
+// Reconfigurable tells whether the instance takes changed options while it runs, by OnOptions.
+func (s *Service) Reconfigurable() bool { return s.configure != nil }
+
 // Reconfigure gives the instance options that decode fills into a copy of the defaults; nil means the defaults. handled
 // is false when the instance has no OnOptions and must be replaced. With an error the instance runs on as it was.
 func (s *Service) Reconfigure(ctx context.Context, decode func(into any) error) (handled bool, err error) {

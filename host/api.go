@@ -1,0 +1,237 @@
+package host
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/host/admin"
+	"github.com/easymicro/easymicro/policies"
+)
+
+// api is the host as its admin listener shows it.
+type api struct{ h *Host }
+
+func (h *Host) api() api { return api{h} }
+
+func (h *Host) adminOptions(m *config.Manifest) admin.Options {
+	return admin.Options{
+		Logger: h.log, MetricsPath: m.Telemetry.Metrics.Path, Pprof: m.Admin.PProf,
+		Token: h.adminToken,
+	}
+}
+
+// Metrics answers scrapes.
+func (a api) Metrics() http.Handler { return a.h.metrics.Handler() }
+
+// Checks are the conditions of readiness.
+func (a api) Checks(ctx context.Context) []admin.Check {
+	h := a.h
+	g := h.current.Load()
+	checks := []admin.Check{
+		{Name: "listeners", OK: h.listening()},
+		{Name: "policies", OK: true, Detail: "r" + itoa(g.revision)},
+		{Name: "not draining", OK: !h.draining.Load()},
+	}
+	for _, s := range g.services {
+		c := admin.Check{Name: "service " + s.config.Name, OK: true}
+		if err := s.instance.service.Ready(ctx); err != nil {
+			c.OK, c.Detail = false, err.Error()
+		}
+		checks = append(checks, c)
+	}
+	return checks
+}
+
+func (h *Host) listening() bool {
+	h.applying.Lock()
+	defer h.applying.Unlock()
+	return h.running != nil && len(h.stages) > 0
+}
+
+// Rules are the rules in force, each with its state.
+func (a api) Rules(context.Context) ([]admin.Rule, error) {
+	states := a.h.current.Load().policies.Rules()
+	rules := make([]admin.Rule, 0, len(states))
+	for _, s := range states {
+		rules = append(rules, ruleView(s))
+	}
+	return rules, nil
+}
+
+// Explain says what applies to a call.
+func (a api) Explain(_ context.Context, q admin.ExplainQuery) (*admin.Explanation, error) {
+	g := a.h.current.Load()
+	m, ok := g.find(q.Service, q.Method)
+	if !ok {
+		return nil, g.notFound(q.Service, q.Method)
+	}
+	caller := q.Caller
+	if caller == "" {
+		caller = anonymous
+	}
+	return explanationView(g.policies.Explain(m.target, caller, q.Peer)), nil
+}
+
+// notFound names the service or method that is not served.
+func (g *generation) notFound(service, method string) *admin.Error {
+	s, ok := g.byName.find(service)
+	if !ok {
+		return admin.Errorf(admin.CodeNotFound, "no service %q is served here", service).
+			WithHelp("served: %s%s", strings.Join(g.serviceNames(), ", "), didYouMean(service, g.byName.all()))
+	}
+	var methods []string
+	for _, m := range s.methods {
+		methods = append(methods, m.name)
+	}
+	return admin.Errorf(admin.CodeNotFound, "service %s has no method %q", s.config.Name, method).
+		WithHelp("it has: %s%s", strings.Join(methods, ", "), didYouMean(method, methods))
+}
+
+func didYouMean(word string, known []string) string {
+	if s := config.Suggest(word, known); s != "" {
+		return "; did you mean " + s + "?"
+	}
+	return ""
+}
+
+func (g *generation) serviceNames() []string {
+	names := make([]string, 0, len(g.services))
+	for _, s := range g.services {
+		names = append(names, s.config.Name)
+	}
+	return names
+}
+
+// ExplainRule is a rule as it was in a revision, and what became of it.
+func (a api) ExplainRule(_ context.Context, name string, revision int) (*admin.RuleExplanation, error) {
+	g := a.h.current.Load()
+	if revision == 0 {
+		revision = g.revision
+	}
+	r, ok := a.h.history.applied(revision)
+	if !ok {
+		return nil, admin.Errorf(admin.CodeNotFound, "revision %d is not known", revision).
+			WithHelp("this host remembers its last %d revisions since its start; easymicro status shows the running one", revisionsKept)
+	}
+	rule := findRule(r.set, name)
+	if rule == nil {
+		return nil, admin.Errorf(admin.CodeNotFound, "revision %d has no rule %q", revision, name).
+			WithHelp("its rules: %s%s", strings.Join(ruleNames(r.set), ", "), didYouMean(name, ruleNames(r.set)))
+	}
+	x := &admin.RuleExplanation{Revision: revision, AppliedAt: r.At, Rule: pastRule(rule)}
+	for _, s := range g.policies.Rules() {
+		if s.Name == name && revision == g.revision {
+			x.Rule = ruleView(s)
+		}
+	}
+	x.Status = a.fate(r.set, name, g.revision, revision)
+	return x, nil
+}
+
+// fate is what became of a rule after a revision.
+func (a api) fate(set *config.Set, name string, current, revision int) string {
+	for n := revision + 1; n <= current; n++ {
+		r, ok := a.h.history.applied(n)
+		if !ok {
+			continue
+		}
+		if findRule(r.set, name) == nil {
+			return "removed in r" + itoa(n)
+		}
+		for _, c := range config.Diff(set, r.set) {
+			if c.Subject == name {
+				return "changed in r" + itoa(n)
+			}
+		}
+	}
+	return "in force"
+}
+
+func findRule(set *config.Set, name string) *config.Rule {
+	for i := range set.Rules {
+		if set.Rules[i].Name == name {
+			return &set.Rules[i]
+		}
+	}
+	return nil
+}
+
+func ruleNames(set *config.Set) []string {
+	var names []string
+	for i := range set.Rules {
+		names = append(names, set.Rules[i].Name)
+	}
+	return names
+}
+
+// Revisions are the attempts that are remembered.
+func (a api) Revisions(context.Context) ([]admin.Revision, error) {
+	var list []admin.Revision
+	for _, r := range a.h.history.all() {
+		list = append(list, revisionView(r))
+	}
+	return list, nil
+}
+
+// Revision is one of them.
+func (a api) Revision(_ context.Context, number int) (*admin.Revision, error) {
+	r, ok := a.h.history.applied(number)
+	if !ok {
+		return nil, admin.Errorf(admin.CodeNotFound, "revision %d is not known", number)
+	}
+	v := revisionView(r)
+	return &v, nil
+}
+
+// Refusals are the last ones, the newest first.
+func (a api) Refusals(_ context.Context, q admin.RefusalQuery) ([]admin.Refusal, error) {
+	list := []admin.Refusal{}
+	for _, r := range a.h.refusals.list(q.Caller, q.Since) {
+		list = append(list, refusalView(r))
+	}
+	return list, nil
+}
+
+// Reload reads the files again.
+func (a api) Reload(ctx context.Context, q admin.ReloadRequest) (*admin.Revision, error) {
+	// A reload that has begun is finished even if who asked for it hangs up.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer cancel()
+	r, err := a.h.reload(ctx, change{source: SourceAdmin, who: q.Who, force: q.Force})
+	if err == nil {
+		v := revisionView(r)
+		return &v, nil
+	}
+	if len(r.Problems) == 0 {
+		return nil, admin.Errorf(admin.CodeRejected, "%v", err)
+	}
+	return nil, admin.Errorf(admin.CodeRejected, "the files are not applied, r%d stays in force", r.Number).
+		WithHelp("mend the files; they are read again when they change").WithProblems(problemViews(r.Problems))
+}
+
+var _ admin.Host = api{}
+
+func (a api) breakers(g *generation) []admin.Breaker {
+	list := []admin.Breaker{}
+	for b := range g.policies.Breakers() {
+		list = append(list, admin.Breaker{
+			Rule: b.Rule, Target: b.Target, State: b.State, Since: b.Since, Cause: b.Cause, Transitions: b.Transitions,
+		})
+	}
+	return list
+}
+
+func (a api) limiters(g *generation) []admin.Limiter {
+	list := []admin.Limiter{}
+	for l := range g.policies.Limiters() {
+		list = append(list, limiterView(l))
+	}
+	return list
+}
+
+func limiterView(l policies.LimiterStats) admin.Limiter {
+	return admin.Limiter{Rule: l.Rule, Keyed: l.Keyed, Tokens: l.Tokens, Burst: l.Burst, Keys: l.Keys, Evictions: l.Evictions}
+}

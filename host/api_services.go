@@ -1,0 +1,71 @@
+package host
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/easymicro/easymicro/host/admin"
+)
+
+// Services are what a caller needs to know of each service.
+func (a api) Services(ctx context.Context) ([]admin.Service, error) {
+	list := []admin.Service{}
+	g := a.h.current.Load()
+	for _, s := range g.services {
+		v := admin.Service{
+			Name: s.config.Name, Aliases: s.config.Aliases, Handler: s.config.Handler, Package: s.instance.entry.Package,
+			Ready: s.instance.service.Ready(ctx) == nil,
+		}
+		for _, m := range s.methods {
+			v.Methods = append(v.Methods, a.methodView(g, m))
+		}
+		for _, skipped := range s.instance.service.Skipped() {
+			v.Skipped = append(v.Skipped, admin.Skipped{Name: skipped.Name, Why: skipped.Why})
+		}
+		list = append(list, v)
+	}
+	return list, nil
+}
+
+func (a api) methodView(g *generation, m *method) admin.Method {
+	v := admin.Method{
+		Name: m.name, Args: admin.ShapeOf(m.invoke.Args), Reply: admin.ShapeOf(m.invoke.Reply),
+		InFlight: int(m.rpcx.InFlight() + m.http.InFlight()),
+		Routes:   []admin.Route{{Methods: []string{"POST"}, Path: "/" + m.fullName()}},
+	}
+	if slices.Contains(g.set.Manifest.Gateway.Get, m.target.Service+"."+m.name) {
+		v.Routes[0].Methods = append(v.Routes[0].Methods, "GET")
+	}
+	for _, r := range g.set.Manifest.Gateway.Routes {
+		if found, ok := g.find(r.Service, r.Method); ok && found == m {
+			v.Routes = append(v.Routes, admin.Route{Methods: r.Methods, Path: r.Path})
+		}
+	}
+	body, err := json.Marshal(m.invoke.Example())
+	if err != nil {
+		return v
+	}
+	v.Example = admin.Example{
+		Body:    body,
+		Command: fmt.Sprintf("easymicro call %s.%s '%s'", m.target.Service, m.name, body),
+	}
+	if at := a.h.httpAddress(); at != "" {
+		v.Example.Curl = fmt.Sprintf("curl -d '%s' http://%s/%s", body, at, m.fullName())
+	}
+	return v
+}
+
+// httpAddress is the first listener that speaks HTTP over TCP.
+func (h *Host) httpAddress() string {
+	for _, l := range h.current.Load().set.Manifest.Listeners {
+		if !slices.Contains(l.Protocols, transportHTTP) {
+			continue
+		}
+		if addr := h.Addr(l.Name); addr != nil && addr.Network() == "tcp" {
+			return addr.String()
+		}
+	}
+	return ""
+}

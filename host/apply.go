@@ -1,0 +1,211 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/host/telemetry"
+	"github.com/easymicro/easymicro/policies"
+)
+
+// Apply puts next into force, all of it or nothing. The error is config.Problems when next does not fit this host; what
+// runs is then untouched. Either way the attempt is recorded, and returned.
+func (h *Host) Apply(ctx context.Context, next *config.Set) (Revision, error) {
+	return h.apply(ctx, next, change{source: SourceApply})
+}
+
+func (h *Host) apply(ctx context.Context, next *config.Set, c change) (Revision, error) {
+	h.applying.Lock()
+	defer h.applying.Unlock()
+	begin := time.Now()
+	prev := h.current.Load()
+	p := &plan{host: h, prev: prev, set: next}
+	g, err := p.build(ctx)
+	if err == nil {
+		err = p.commit(ctx, g)
+	}
+	if err != nil {
+		p.abandon()
+		return h.reject(next.Hash, next.Files, c, err), err
+	}
+	r := Revision{
+		Number: g.revision, Hash: next.Hash, At: begin, Source: c.source, Who: c.who, Why: c.why, Result: ResultApplied,
+		Took: time.Since(begin), Rules: len(next.Rules), Files: next.Files, set: next,
+		Warnings: append(c.warnings, g.warnings...),
+	}
+	if prev != nil {
+		r.Changes = config.Diff(prev.set, next)
+	}
+	h.record(r)
+	return r, nil
+}
+
+// plan is one attempt to make a generation. Until commit it changes nothing that calls meet.
+type plan struct {
+	host   *Host
+	prev   *generation
+	set    *config.Set
+	opened []*instance          // new ones, to be closed when the plan is abandoned
+	taken  map[string]*instance // of the previous generation, by service, still to be placed
+	tuned  []*tuning            // instances that take changed options
+	stages *stagePlan
+}
+
+// build opens and compiles everything.
+func (p *plan) build(ctx context.Context) (*generation, error) {
+	problems := Check(p.set, p.host.registry)
+	if err := problems.Err(); err != nil {
+		return nil, err
+	}
+	g := &generation{revision: 1, set: p.set, warnings: problems.Warnings(), identity: newIdentity(p.set, p.host.name)}
+	var before *policies.Snapshot
+	if p.prev != nil {
+		g.revision = p.prev.revision + 1
+		before = p.prev.policies
+		g.pending = restartChanges(p.host.first, p.set)
+	}
+	if err := p.openServices(ctx, g); err != nil {
+		return nil, err
+	}
+	var err error
+	g.policies, err = policies.Compile(p.set.Rules, g.targets(), before, policies.Options{
+		Host: p.host.name, Revision: g.revision, OnTransition: p.host.breakerChanged,
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range g.policies.Unmatched() {
+		g.warnings = append(g.warnings, w)
+	}
+	g.warnings = g.warnings.Sort()
+	g.bind(p.host.metrics)
+	if err = p.host.newGateways(g); err != nil {
+		return nil, err
+	}
+	p.stages, err = p.host.planStages(ctx, p.set)
+	return g, err
+}
+
+// commit moves the pointer. What can still fail comes first: handlers that take changed options while they run.
+func (p *plan) commit(ctx context.Context, g *generation) error {
+	if err := p.tune(ctx); err != nil {
+		return err
+	}
+	h := p.host
+	h.current.Store(g)
+	g.policies.Activate()
+	p.stages.commit()
+	if h.logLevel != nil {
+		logs := p.set.Manifest.Telemetry.Logs
+		if err := h.logLevel.Set(logs.Level, logs.Format); err != nil {
+			h.log.Warn("the log cannot be changed", "error", err)
+		}
+	}
+	h.retire(p.taken)
+	if p.prev != nil {
+		h.metrics.Retain(g.serves)
+	}
+	return nil
+}
+
+// abandon takes back what a failed plan has opened.
+func (p *plan) abandon() {
+	if p.stages != nil {
+		p.stages.abandon()
+	}
+	for _, inst := range p.opened {
+		p.host.retiring.Go(func() { p.host.close(inst) })
+	}
+}
+
+// serves tells whether a metric's method, as Service/Method, belongs to the generation.
+func (g *generation) serves(fullName string) bool {
+	for _, s := range g.services {
+		for _, m := range s.methods {
+			if m.fullName() == fullName {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// restartChanges are the differences to what the host was started with that only a new start brings about.
+func restartChanges(first, next *config.Set) config.Changes {
+	var pending config.Changes
+	for _, c := range config.Diff(first, next) {
+		if c.Class == config.Restart {
+			pending = append(pending, c)
+		}
+	}
+	return pending
+}
+
+// reject records an attempt that changed nothing.
+func (h *Host) reject(hash string, files []config.File, c change, err error) Revision {
+	r := Revision{
+		Hash: hash, At: time.Now(), Source: c.source, Who: c.who, Why: c.why, Result: ResultRejected, Files: files,
+		Warnings: c.warnings,
+	}
+	if g := h.current.Load(); g != nil {
+		r.Number = g.revision
+	}
+	if !errors.As(err, &r.Problems) {
+		r.Error = err.Error()
+	}
+	h.record(r)
+	return r
+}
+
+// record remembers an attempt, logs it and tells who wants to know.
+func (h *Host) record(r Revision) {
+	h.history.add(r)
+	h.metrics.Reloaded(telemetry.Reload{Result: r.Result, Revision: r.Number, InSync: r.Result != ResultRejected, At: r.At})
+	h.logRevision(r)
+	if h.onChange != nil {
+		h.onChange(r)
+	}
+}
+
+func (h *Host) logRevision(r Revision) {
+	attrs := []slog.Attr{slog.Int("revision", r.Number), slog.String("source", r.Source)}
+	if r.Who != "" {
+		attrs = append(attrs, slog.String("who", r.Who))
+	}
+	level, msg := slog.LevelInfo, "reload applied"
+	switch r.Result {
+	case ResultUnchanged:
+		return
+	case ResultRejected:
+		level, msg = slog.LevelError, "reload rejected, the running set stays"
+		if r.Error != "" {
+			attrs = append(attrs, slog.String("error", r.Error))
+		}
+		if len(r.Problems) > 0 {
+			attrs = append(attrs, slog.Any("problems", problemLines(r.Problems)))
+		}
+	default:
+		attrs = append(attrs, slog.Int("rules", r.Rules), slog.Duration("took", r.Took))
+		if len(r.Changes) > 0 {
+			attrs = append(attrs, slog.Any("changes", r.Changes.Lines()))
+		}
+		if r.Source == SourceStart {
+			msg = "set applied"
+		}
+	}
+	h.log.LogAttrs(context.Background(), level, msg, attrs...)
+	for _, w := range r.Warnings {
+		h.log.Warn(w.String())
+	}
+}
+
+func problemLines(p config.Problems) []string {
+	lines := make([]string, len(p))
+	for i := range p {
+		lines[i] = p[i].String()
+	}
+	return lines
+}

@@ -1,0 +1,169 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/policies"
+	"github.com/easymicro/easymicro/registry"
+)
+
+// Check tells what is wrong with set for a host with the handlers of reg, opening nothing: the checks of the set
+// itself, and whether its services, methods and options exist. Warnings are among the problems.
+func Check(set *config.Set, reg *registry.Registry) config.Problems {
+	c := &checker{set: set, registry: reg}
+	c.problems = append(c.problems, set.Warnings...)
+	c.problems = append(c.problems, set.Validate()...)
+	c.services()
+	c.gateway()
+	c.rules()
+	return c.problems.Sort()
+}
+
+type checker struct {
+	set      *config.Set
+	registry *registry.Registry
+	problems config.Problems
+	known    []policies.Target // methods that are known without opening
+	unknown  bool              // some are not
+}
+
+func (c *checker) add(path, suggestion, format string, args ...any) {
+	p := fieldProblem(c.set, path, fmt.Sprintf(format, args...))[0]
+	p.Suggestion = suggestion
+	c.problems = append(c.problems, p)
+}
+
+// fieldProblem is what is wrong with one field of the manifest.
+func fieldProblem(set *config.Set, path, message string) config.Problems {
+	at := set.Manifest.Position(path)
+	return config.Problems{{File: at.File, Line: at.Line, Column: at.Column, Path: path, Message: message}}
+}
+
+func (c *checker) services() {
+	for i := range c.set.Manifest.Services {
+		cfg := &c.set.Manifest.Services[i]
+		if cfg.Handler == "" {
+			continue // reported as missing already
+		}
+		path := fmt.Sprintf("services[%d]", i)
+		entry, ok := c.registry.Lookup(cfg.Handler)
+		if !ok {
+			c.add(path+".handler", config.Suggest(cfg.Handler, handlerNames(c.registry)),
+				"no handler %q is compiled in; easymicro handlers lists those that are", cfg.Handler)
+			c.unknown = true
+			continue
+		}
+		c.options(path, cfg, entry)
+		c.methods(path, cfg, entry)
+	}
+}
+
+func handlerNames(reg *registry.Registry) []string {
+	var names []string
+	for _, e := range reg.Entries() {
+		names = append(names, e.Name)
+	}
+	return names
+}
+
+func (c *checker) options(path string, cfg *config.Service, entry *registry.Entry) {
+	if cfg.Options.IsZero() {
+		return
+	}
+	if entry.Options == nil {
+		c.add(path+".options", "", "handler %s takes no options", cfg.Handler)
+		return
+	}
+	_, err := entry.DecodeOptions(optionsDecoder(cfg.Options))
+	var problems config.Problems
+	switch {
+	case errors.As(err, &problems):
+		c.problems = append(c.problems, problems...)
+	case err != nil:
+		c.add(path+".options", "", "%v", err)
+	}
+}
+
+func (c *checker) methods(path string, cfg *config.Service, entry *registry.Entry) {
+	if entry.Methods == nil {
+		c.unknown = true
+		return
+	}
+	var names []string
+	for _, m := range entry.Methods {
+		names = append(names, m.Name)
+	}
+	c.exposed(path, cfg, names)
+	exposed := exposes(cfg)
+	for _, name := range names {
+		if exposed(name) {
+			c.known = append(c.known, policies.Target{Service: cfg.Name, Method: name})
+		}
+	}
+}
+
+func (c *checker) exposed(path string, cfg *config.Service, names []string) {
+	for i, name := range cfg.Methods.Expose {
+		if !slices.Contains(names, name) {
+			c.add(fmt.Sprintf("%s.methods.expose[%d]", path, i), config.Suggest(name, names),
+				"handler %s has no method %q", cfg.Handler, name)
+		}
+	}
+}
+
+// rules compiles them against the methods that are known, for ties and for rules that match nothing.
+func (c *checker) rules() {
+	c.problems = append(c.problems, policies.ValidateTies(c.set.Rules)...)
+	if c.unknown || c.problems.Err() != nil {
+		return
+	}
+	snapshot, err := policies.Compile(c.set.Rules, c.known, nil, policies.Options{Host: hostName(c.set)})
+	if err != nil {
+		c.add("policies", "", "%v", err)
+		return
+	}
+	c.problems = append(c.problems, snapshot.Unmatched()...)
+}
+
+// gateway checks that what is reachable over HTTP exists.
+func (c *checker) gateway() {
+	for i, r := range c.set.Manifest.Gateway.Routes {
+		path := fmt.Sprintf("gateway.routes[%d]", i)
+		c.target(path+".service", path+".method", r.Service, r.Method)
+	}
+	for i, name := range c.set.Manifest.Gateway.Get {
+		path := fmt.Sprintf("gateway.get[%d]", i)
+		service, method := splitMethod(name)
+		c.target(path, path, service, method)
+	}
+}
+
+func (c *checker) target(servicePath, methodPath, service, method string) {
+	var services []string
+	for i := range c.set.Manifest.Services {
+		cfg := &c.set.Manifest.Services[i]
+		services = append(services, cfg.Name)
+		if cfg.Name != service && !slices.Contains(cfg.Aliases, service) {
+			continue
+		}
+		entry, ok := c.registry.Lookup(cfg.Handler)
+		if !ok || entry.Methods == nil {
+			return
+		}
+		var methods []string
+		for _, m := range entry.Methods {
+			methods = append(methods, m.Name)
+		}
+		switch {
+		case !slices.Contains(methods, method):
+			c.add(methodPath, config.Suggest(method, methods), "service %s has no method %q", service, method)
+		case !exposes(cfg)(method):
+			c.add(methodPath, "", "method %s of service %s is not among methods.expose", method, service)
+		}
+		return
+	}
+	c.add(servicePath, config.Suggest(service, services), "no service %q in services", service)
+}

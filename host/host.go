@@ -1,0 +1,123 @@
+// Package host runs the services of a manifest: it opens their handlers, listens, guards every call by the rules in
+// force, and follows the files while it runs.
+//
+// A host is one pointer to one generation. Every change (start, file, signal, admin) is loaded, checked and compiled
+// in full before that pointer moves; calls in flight finish under the generation they began with.
+package host
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/host/telemetry"
+	"github.com/easymicro/easymicro/registry"
+)
+
+// Source reads the set of a host anew, whenever a change was noticed or somebody asks.
+type Source interface {
+	// Load reads and decodes the whole set. The error is config.Problems when the files are wrong.
+	Load(ctx context.Context) (*config.Set, error)
+	// Hash is the content hash that the set would have, without decoding it.
+	Hash() (string, error)
+	// Dirs are the directories in which a change of the set shows.
+	Dirs() []string
+}
+
+// Options are what a program tells a host. The zero value is a host with the compiled-in handlers, that logs nothing
+// and never reloads.
+type Options struct {
+	Registry *registry.Registry    // nil: registry.Default()
+	Logger   *slog.Logger          // nil discards
+	Log      *telemetry.LogControl // follows telemetry.logs when set
+	Source   Source                // nil: no reloads but by Apply
+	Version  string
+
+	// OnReady is called when the host serves, OnRevision after every attempt to change what runs. Both may be nil and
+	// must not block for long.
+	OnReady    func(*Host)
+	OnRevision func(Revision)
+}
+
+// Host is a running or ready to run host. Its methods may be called concurrently.
+type Host struct {
+	name     string
+	version  string
+	registry *registry.Registry
+	log      *slog.Logger
+	logLevel *telemetry.LogControl
+	source   Source
+	metrics  *telemetry.Metrics
+	floods   *telemetry.Summary
+	started  time.Time
+	onReady  func(*Host)
+	onChange func(Revision)
+
+	current  atomic.Pointer[generation] // the only thing in a host that changes what calls meet
+	draining atomic.Bool
+	refusals refusals
+	history  history
+	watching watchState
+
+	applying sync.Mutex  // one change at a time; guards what follows
+	first    *config.Set // what restart-class settings were started with
+	stages   map[string]*stage
+	running  context.Context // of Run; nil before
+	failed   chan error      // of Run: what keeps the host from going on
+	admin    *operators
+	health   *operators
+	retiring sync.WaitGroup // instances and stages that finish their last calls
+}
+
+// Open builds everything that set asks for and listens on nothing yet. The error is config.Problems when the set does
+// not fit this binary.
+func Open(ctx context.Context, set *config.Set, o Options) (*Host, error) {
+	h := &Host{
+		name:     hostName(set),
+		version:  o.Version,
+		registry: o.Registry,
+		log:      o.Logger,
+		logLevel: o.Log,
+		source:   o.Source,
+		started:  time.Now(),
+		onReady:  o.OnReady,
+		onChange: o.OnRevision,
+		first:    set,
+		stages:   make(map[string]*stage),
+	}
+	if h.registry == nil {
+		h.registry = registry.Default()
+	}
+	if h.log == nil {
+		h.log = slog.New(slog.DiscardHandler)
+	}
+	h.metrics = telemetry.New(telemetry.Options{Build: telemetry.Build{Version: o.Version, GoVersion: runtime.Version()}})
+	h.metrics.SetSource(h.emit)
+	h.floods = telemetry.NewSummary(h.log, 0)
+	if _, err := h.apply(ctx, set, change{source: SourceStart}); err != nil {
+		h.floods.Close()
+		return nil, err
+	}
+	return h, nil
+}
+
+// Name is the host's name.
+func (h *Host) Name() string { return h.name }
+
+// Set is the set in force.
+func (h *Host) Set() *config.Set { return h.current.Load().set }
+
+func hostName(set *config.Set) string {
+	if name := set.Manifest.Host.Name; name != "" {
+		return name
+	}
+	if name, err := os.Hostname(); err == nil {
+		return name
+	}
+	return "localhost"
+}

@@ -1,0 +1,86 @@
+package host
+
+import (
+	"errors"
+	"net/http"
+	"net/netip"
+
+	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/host/gateway"
+	"github.com/easymicro/easymicro/wire"
+)
+
+// serveHTTP is the handler of a listener that speaks HTTP. One that is draining because the set no longer has it is
+// served by another's gateway: they differ in their limits alone.
+func (h *Host) serveHTTP(listener string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		gateways := h.current.Load().gateways
+		gw, ok := gateways[listener]
+		for _, other := range gateways {
+			if ok {
+				break
+			}
+			gw, ok = other, true
+		}
+		gw.ServeHTTP(w, r)
+	})
+}
+
+// newGateways makes the gateways of a generation, one for each listener.
+func (h *Host) newGateways(g *generation) error {
+	g.gateways = make(map[string]*gateway.Gateway)
+	for _, l := range g.set.Manifest.Listeners {
+		gw, err := h.newGateway(g, wireLimits(l.Limits))
+		if err != nil {
+			return err
+		}
+		g.gateways[l.Name] = gw
+	}
+	return nil
+}
+
+func (h *Host) newGateway(g *generation, limits wire.Limits) (*gateway.Gateway, error) {
+	m := g.set.Manifest
+	o := gateway.Options{
+		Handler: h,
+		Resolve: func(service, method string) (gateway.Target, bool) {
+			found, ok := g.find(service, method)
+			if !ok {
+				return gateway.Target{}, false
+			}
+			return gateway.Target{Service: found.target.Service, Method: found.target.Method, Args: found.invoke.Args}, true
+		},
+		Nearest:        config.Suggest,
+		Get:            m.Gateway.Get,
+		AllowOrigins:   m.Gateway.CORS.AllowOrigins,
+		ExposeInternal: m.Gateway.Errors.ExposeInternal,
+		TrustedProxies: trustedProxies(m),
+		Limits:         limits,
+		Host:           h.name,
+		Logger:         h.log,
+		Refused:        h.metrics.WireError,
+	}
+	for _, r := range m.Gateway.Routes {
+		o.Routes = append(o.Routes, gateway.Route{Path: r.Path, Methods: r.Methods, Service: r.Service, Method: r.Method})
+	}
+	gw, err := gateway.New(o)
+	var wrong gateway.Problems
+	if !errors.As(err, &wrong) {
+		return gw, err
+	}
+	var problems config.Problems
+	for _, p := range wrong {
+		problems = append(problems, fieldProblem(g.set, p.Path, p.Message)...)
+	}
+	return nil, problems
+}
+
+func trustedProxies(m *config.Manifest) []netip.Prefix {
+	var list []netip.Prefix
+	for _, s := range m.Auth.TrustedProxies {
+		if p, err := netip.ParsePrefix(s); err == nil {
+			list = append(list, p)
+		}
+	}
+	return list
+}

@@ -1,0 +1,66 @@
+package host
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/wire"
+	"github.com/easymicro/easymicro/wire/code"
+)
+
+// anonymous is the caller of a call that shows no identity.
+const anonymous = "anonymous"
+
+// identity tells who calls. Tokens are known by their hash alone.
+type identity struct {
+	host   string
+	on     bool
+	tokens map[[sha256.Size]byte]config.Token
+}
+
+func newIdentity(set *config.Set, host string) identity {
+	id := identity{host: host, on: slices.Contains(set.Manifest.Auth.Identify, "token")}
+	if !id.on {
+		return id
+	}
+	id.tokens = make(map[[sha256.Size]byte]config.Token, len(set.Tokens))
+	for _, t := range set.Tokens {
+		var sum [sha256.Size]byte
+		if n, err := hex.Decode(sum[:], []byte(t.SHA256)); err == nil && n == len(sum) {
+			id.tokens[sum] = t
+		}
+	}
+	return id
+}
+
+// caller is who sent the request. A token that is not known is refused rather than treated as none.
+func (id *identity) caller(m wire.Metadata) (string, error) {
+	if !id.on {
+		return anonymous, nil
+	}
+	auth, ok := m.Lookup(wire.MetaAuth)
+	if !ok || auth == "" {
+		return anonymous, nil
+	}
+	t, ok := id.tokens[sha256.Sum256([]byte(bearer(auth)))]
+	if !ok {
+		return "", code.Refuse(code.Unauthenticated, code.ReasonUnauthenticated, "the token is not known", "", id.host, 0)
+	}
+	if !t.Expires.IsZero() && !time.Now().Before(t.Expires) {
+		return "", code.Refuse(code.Unauthenticated, code.ReasonUnauthenticated,
+			"the token of "+t.Caller+" expired at "+t.Expires.UTC().Format(time.RFC3339), "", id.host, 0)
+	}
+	return t.Caller, nil
+}
+
+// bearer takes the scheme off: rpcx clients send "bearer TOKEN" as well as the bare token.
+func bearer(auth string) string {
+	if scheme, token, ok := strings.Cut(auth, " "); ok && strings.EqualFold(scheme, "bearer") {
+		return strings.TrimSpace(token)
+	}
+	return auth
+}

@@ -1,0 +1,39 @@
+package host
+
+import "strings"
+
+// names finds things by their exact name and, failing that, by the only name that differs in case alone: the original
+// framework's clients lower-case what they send.
+type names[T any] struct {
+	exact  map[string]T
+	folded map[string][]T
+}
+
+func newNames[T any](capacity int) names[T] {
+	return names[T]{exact: make(map[string]T, capacity), folded: make(map[string][]T, capacity)}
+}
+
+func (n names[T]) add(name string, v T) {
+	n.exact[name] = v
+	lower := strings.ToLower(name)
+	n.folded[lower] = append(n.folded[lower], v)
+}
+
+func (n names[T]) find(name string) (T, bool) {
+	if v, ok := n.exact[name]; ok {
+		return v, true
+	}
+	if alike := n.folded[strings.ToLower(name)]; len(alike) == 1 {
+		return alike[0], true
+	}
+	var none T
+	return none, false
+}
+
+func (n names[T]) all() []string {
+	all := make([]string, 0, len(n.exact))
+	for name := range n.exact {
+		all = append(all, name)
+	}
+	return all
+}

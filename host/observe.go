@@ -1,0 +1,96 @@
+package host
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/host/telemetry"
+	"github.com/easymicro/easymicro/policies"
+	"github.com/easymicro/easymicro/wire/code"
+)
+
+// emit gives the numbers of the rules to a scrape.
+func (h *Host) emit(e *telemetry.Emitter) {
+	g := h.current.Load()
+	if g == nil {
+		return
+	}
+	g.policies.Decisions(func(rule string, kind config.Kind, method, decision string, n uint64) {
+		e.Decisions(rule, string(kind), method, decision, n)
+	})
+	for l := range g.policies.Limiters() {
+		if l.Keyed {
+			e.LimiterKeys(l.Rule, l.Keys)
+			e.LimiterEvictions(l.Rule, l.Evictions)
+		} else {
+			e.LimiterTokens(l.Rule, l.Tokens)
+		}
+	}
+	for b := range g.policies.Breakers() {
+		e.BreakerState(b.Rule, b.Target, b.State)
+		for to, n := range b.Transitions {
+			e.BreakerTransitions(b.Rule, b.Target, to, n)
+		}
+	}
+}
+
+// breakerChanged logs a transition. It is called on the goroutine of a call.
+func (h *Host) breakerChanged(t policies.Transition) {
+	level := slog.LevelInfo
+	if t.To == "open" {
+		level = slog.LevelWarn
+	}
+	attrs := []any{"rule", t.Rule, "method", t.Target, "from", t.From}
+	if t.Cause != "" {
+		attrs = append(attrs, "cause", t.Cause)
+	}
+	h.log.Log(context.Background(), level, "breaker "+strings.ReplaceAll(t.To, "_", "-"), attrs...)
+}
+
+// kindOf is the kind of rule behind a refusal.
+var kindOf = map[string]config.Kind{
+	code.ReasonRateLimited: config.KindRateLimit,
+	code.ReasonOverloaded:  config.KindConcurrency,
+	code.ReasonBreakerOpen: config.KindCircuitBreaker,
+	code.ReasonDenied:      config.KindAccess,
+	code.ReasonTimeout:     config.KindTimeout,
+}
+
+// refused remembers a call that the host itself turned away or ended.
+func (h *Host) refused(s *serving, e *code.Error) {
+	if !e.Own() {
+		return
+	}
+	name := s.method.fullName()
+	key := refusalKey{rule: e.Rule, reason: e.Reason, caller: s.Caller, target: s.method.target}
+	h.refusals.add(time.Now(), key, func(r *refusal) {
+		r.code = e.Code.String()
+		if s.wire.Peer().IsValid() {
+			r.peer = s.wire.Peer().String()
+		}
+		kind, ok := kindOf[e.Reason]
+		ruleName, _, _ := strings.Cut(e.Rule, "@")
+		if rule := findRule(s.generation.set, ruleName); rule != nil && ok {
+			r.kind = string(kind)
+			r.position = rule.Position(string(kind)).String()
+			r.state = s.generation.policies.State(ruleName, kind, s.method.target, s.Caller)
+		}
+		r.trace = traceID(s.traceparent)
+	})
+	h.floods.Log(slog.LevelWarn, telemetry.Kind{Event: e.Reason, Subject: name + " " + e.Rule}, "call refused", func() []slog.Attr {
+		return []slog.Attr{slog.String("method", name), slog.String("caller", s.Caller), slog.Any("error", e)}
+	})
+}
+
+// traceID is the trace of a W3C traceparent: 00-TRACE-SPAN-FLAGS.
+func traceID(traceparent string) string {
+	parts := strings.Split(traceparent, "-")
+	const hexDigits = 32
+	if len(parts) < 2 || len(parts[1]) != hexDigits {
+		return ""
+	}
+	return parts[1]
+}

@@ -1,0 +1,101 @@
+package host
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/easymicro/easymicro/config"
+)
+
+// What started an attempt to change what runs.
+const (
+	SourceStart  = "start"
+	SourceFile   = "file"
+	SourceSignal = "signal"
+	SourceAdmin  = "admin"
+	SourceApply  = "apply"
+)
+
+// What came of an attempt.
+const (
+	ResultApplied   = "applied"
+	ResultRejected  = "rejected"
+	ResultUnchanged = "unchanged"
+)
+
+// Revision is one attempt to change what runs, and what came of it. A rejected one has the number of the revision that
+// stays in force.
+type Revision struct {
+	Number   int
+	Hash     string
+	At       time.Time
+	Source   string
+	Who, Why string
+	Result   string
+	Took     time.Duration
+	Rules    int
+	Problems config.Problems // why it was rejected
+	Error    string          // why it was rejected, when that has no place in a file
+	Warnings config.Problems
+	Changes  config.Changes
+	Files    []config.File
+	set      *config.Set
+}
+
+const revisionsKept = 50
+
+// history remembers the last attempts.
+type history struct {
+	mu   sync.Mutex
+	list []Revision // the oldest first
+	last Revision   // the last attempt, unchanged ones included
+}
+
+func (h *history) add(r Revision) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.last = r
+	if r.Result == ResultUnchanged {
+		return
+	}
+	if len(h.list) == revisionsKept {
+		h.list = slices.Delete(h.list, 0, 1)
+	}
+	h.list = append(h.list, r)
+}
+
+// all lists the attempts, the newest first.
+func (h *history) all() []Revision {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	list := slices.Clone(h.list)
+	slices.Reverse(list)
+	return list
+}
+
+// applied is the attempt that made a revision.
+func (h *history) applied(number int) (Revision, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, r := range h.list {
+		if r.Number == number && r.Result == ResultApplied {
+			return r, true
+		}
+	}
+	return Revision{}, false
+}
+
+func (h *history) latest() Revision {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.last
+}
+
+// change says where an attempt came from.
+type change struct {
+	source   string
+	who, why string
+	warnings config.Problems // of the reload itself, such as rules that went
+	force    bool
+}

@@ -1,0 +1,249 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/host/gateway"
+	"github.com/easymicro/easymicro/host/telemetry"
+	"github.com/easymicro/easymicro/policies"
+	"github.com/easymicro/easymicro/registry"
+	"github.com/easymicro/easymicro/wire"
+	"github.com/easymicro/easymicro/wire/code"
+)
+
+// Handle serves one call under the generation in force when it arrives. It is the wire.Handler of every listener and
+// of the gateway.
+func (h *Host) Handle(ctx context.Context, req, res *wire.Frame) error {
+	call := wire.CallFrom(ctx)
+	if call == nil {
+		call = wire.NewCall(ctx, wire.CallOptions{Transport: transportRPCX})
+		defer call.End()
+	}
+	g, m := h.enter(req)
+	if m == nil {
+		err := g.unknown(h.name, req)
+		h.metrics.Other(call.Transport()).Done(code.Unimplemented, time.Since(call.Arrived()))
+		return err
+	}
+	defer m.service.instance.release()
+	s := &serving{host: h, generation: g, method: m, wire: call, metrics: m.metrics(call.Transport())}
+	return s.run(req, res)
+}
+
+// enter finds the method and holds its instance. An instance that is being retired belongs to an old generation, so
+// the new one is looked up.
+func (h *Host) enter(req *wire.Frame) (*generation, *method) {
+	for {
+		g := h.current.Load()
+		m, ok := g.find(req.Service, req.Method)
+		if !ok {
+			return g, nil
+		}
+		if m.service.instance.acquire() {
+			return g, m
+		}
+		if h.current.Load() == g {
+			return g, nil // closed with the host
+		}
+	}
+}
+
+func (g *generation) unknown(host string, req *wire.Frame) error {
+	what := "unknown service " + quoteName(req.Service)
+	known := g.byName
+	s, ok := known.find(req.Service)
+	suggestion := ""
+	if ok {
+		what = "unknown method " + quoteName(req.Service+"."+req.Method)
+		suggestion = config.Suggest(req.Method, s.byName.all())
+	} else {
+		suggestion = config.Suggest(req.Service, known.all())
+	}
+	if suggestion != "" {
+		what += " (did you mean " + suggestion + "?)"
+	}
+	return code.Refuse(code.Unimplemented, code.ReasonUnknownMethod, what, "", host, 0)
+}
+
+// serving is one call on its way. It is also the context that the handler gets.
+type serving struct {
+	registry.Call
+	host        *Host
+	generation  *generation
+	method      *method
+	wire        *wire.Call
+	metrics     *telemetry.MethodMetrics
+	policy      policies.Call
+	ticket      policies.Ticket
+	traceparent string      // copied: the request may be gone when a late answer is told
+	settled     atomic.Bool // the outcome is counted: at the deadline, or when the handler returned
+}
+
+func (s *serving) run(req, res *wire.Frame) (err error) {
+	s.metrics.Begin()
+	defer s.metrics.End()
+	if err = s.admit(req); err != nil {
+		s.answered(err, true)
+		return err
+	}
+	err = s.invoke(req, res)
+	s.ticket.Done(err)
+	s.answered(err, false)
+	return err
+}
+
+// admit asks who calls and what the rules say.
+func (s *serving) admit(req *wire.Frame) error {
+	caller, err := s.generation.identity.caller(req.Metadata)
+	if err != nil {
+		return err
+	}
+	deadline, _ := wire.CallerDeadline(s.wire.Arrived(), req.Metadata)
+	s.Caller = caller
+	s.traceparent = req.Metadata.Get("traceparent")
+	s.policy = policies.Call{
+		Caller: caller, Peer: s.wire.Peer(), Metadata: &req.Metadata, Arrived: s.wire.Arrived(), Deadline: deadline,
+	}
+	if err := s.method.guard.Enter(s.wire, &s.policy, &s.ticket); err != nil {
+		return err
+	}
+	if req.OneWay {
+		gateway.Admitted(s.wire)
+	}
+	if at, ok := s.ticket.Deadline(); ok {
+		s.wire.ExpireAt(at, s.expired)
+	}
+	return nil
+}
+
+// expired is the answer at the deadline, while the handler still runs.
+func (s *serving) expired() *code.Error {
+	err := s.ticket.Late()
+	s.answered(err, true)
+	return err
+}
+
+func (s *serving) invoke(req, res *wire.Frame) error {
+	args := s.method.invoke.NewArgs()
+	if err := s.decode(req, args); err != nil {
+		return s.own(err)
+	}
+	s.Service, s.Method = s.method.target.Service, s.method.target.Method
+	s.Metadata = registry.Pairs(req.Metadata)
+	s.Goexit = s.gone
+	reply, err := s.method.invoke.Call(registry.WithCall(s.wire, &s.Call), args, nil)
+	res.Metadata = append(res.Metadata[:0], s.Reply...)
+	if err != nil {
+		return s.handlerError(err)
+	}
+	if res.Payload, err = s.encode(req.Codec, res.Payload[:0], reply); err != nil {
+		s.host.log.Error("the reply of a handler cannot be encoded", "method", s.method.fullName(), "codec", req.Codec, "error", err)
+		return code.Refuse(code.Internal, code.ReasonBadPayload, "the reply cannot be encoded as "+req.Codec.String(), "", s.host.name, 0)
+	}
+	return nil
+}
+
+// JSON has two forms: over HTTP protobuf messages are protojson.
+func (s *serving) protojson(c wire.Codec) bool {
+	return c == wire.JSON && s.wire.Transport() == transportHTTP
+}
+
+func (s *serving) decode(req *wire.Frame, args any) error {
+	if s.protojson(req.Codec) {
+		return wire.DecodeHTTP(req.Payload, args)
+	}
+	return wire.Decode(req.Codec, req.Payload, args)
+}
+
+func (s *serving) encode(c wire.Codec, dst []byte, reply any) ([]byte, error) {
+	if s.protojson(c) {
+		return wire.AppendHTTP(dst, reply)
+	}
+	return wire.Append(c, dst, reply)
+}
+
+// own stamps an error of the wire package as this host's.
+func (s *serving) own(err error) error {
+	e := code.From(err)
+	return code.Refuse(e.Code, e.Reason, e.Message, "", s.host.name, 0)
+}
+
+// handlerError is what a handler's error is for its caller.
+func (s *serving) handlerError(err error) error {
+	var p *registry.PanicError
+	if errors.As(err, &p) {
+		return s.panicked(p)
+	}
+	e := code.Edge(err)
+	if e.Code == code.DeadlineExceeded || e.Code == code.Cancelled {
+		return s.ended(e)
+	}
+	return e
+}
+
+// ended gives an error that comes from the end of the call's own context the reason that says so.
+func (s *serving) ended(e *code.Error) error {
+	if s.wire.Err() == nil || e.Reason != "" && e.Reason != code.ReasonTimeout && e.Reason != code.ReasonCancelled {
+		return e
+	}
+	reason := code.ReasonCancelled
+	if e.Code == code.DeadlineExceeded {
+		reason = code.ReasonTimeout
+	}
+	return code.Refuse(e.Code, reason, e.Message, "", s.host.name, 0)
+}
+
+func (s *serving) panicked(p *registry.PanicError) *code.Error {
+	name := s.method.fullName()
+	s.host.floods.Log(slog.LevelError, telemetry.Kind{Event: "panic", Subject: name}, "a handler panicked", func() []slog.Attr {
+		return []slog.Attr{slog.String("method", name), slog.String("caller", s.Caller), slog.String("panic", p.Error()),
+			slog.String("stack", string(p.Stack))}
+	})
+	what := "the handler panicked"
+	if s.generation.set.Manifest.Gateway.Errors.ExposeInternal {
+		what += ": " + p.Error()
+	}
+	return code.Refuse(code.Internal, code.ReasonPanic, what, "", s.host.name, 0)
+}
+
+// gone settles a call whose handler ended its goroutine; the server answers it.
+func (s *serving) gone(p *registry.PanicError) {
+	err := s.panicked(p)
+	s.ticket.Done(err)
+	s.answered(err, false)
+}
+
+// answered counts the outcome of a call, once.
+func (s *serving) answered(err error, refused bool) {
+	if !s.settled.CompareAndSwap(false, true) {
+		return
+	}
+	e := code.From(err)
+	c := code.OK
+	if e != nil {
+		c = e.Code
+	}
+	took := time.Since(s.wire.Arrived())
+	s.metrics.Done(c, took)
+	if e != nil && refused {
+		s.host.refused(s, e)
+	}
+	if s.method.service.config.AccessLog {
+		s.logAccess(c, e, took)
+	}
+}
+
+func (s *serving) logAccess(c code.Code, e *code.Error, took time.Duration) {
+	attrs := []slog.Attr{slog.String("method", s.method.fullName()), slog.String("transport", s.wire.Transport()),
+		slog.String("caller", s.Caller), slog.String("peer", s.wire.Peer().String()), slog.String("code", c.String()),
+		slog.Duration("took", took)}
+	if e != nil {
+		attrs = append(attrs, slog.String("reason", e.Reason), slog.String("rule", e.Rule))
+	}
+	s.host.log.LogAttrs(context.Background(), slog.LevelInfo, "call", attrs...)
+}

@@ -1,0 +1,106 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/easymicro/easymicro/config"
+)
+
+// A socket is a bound address. It outlives the stages that serve it one after the other, so that a changed listener on
+// the same address loses no connection.
+type socket struct {
+	ln deadlineListener
+}
+
+type deadlineListener interface {
+	net.Listener
+	SetDeadline(t time.Time) error
+}
+
+// bind opens the address of field, which errors name. Paths of unix sockets start at the set's folder.
+func bind(ctx context.Context, set *config.Set, field string, address config.Address) (*socket, error) {
+	network, rest, err := address.Split()
+	if err != nil {
+		return nil, fieldProblem(set, field, err.Error())
+	}
+	if network == "unix" {
+		rest = set.Path(rest)
+		removeStale(rest)
+	}
+	ln, err := (&net.ListenConfig{}).Listen(ctx, network, rest)
+	if err != nil {
+		return nil, fieldProblem(set, field, "cannot listen: "+err.Error())
+	}
+	dl, ok := ln.(deadlineListener)
+	if !ok {
+		return nil, errors.Join(fieldProblem(set, field, "is no address of a stream"), ln.Close())
+	}
+	return &socket{ln: dl}, nil
+}
+
+// removeStale takes away the socket file of a process that is gone; one that answers is left, and bind then fails.
+func removeStale(path string) {
+	info, err := os.Stat(path)
+	if err != nil || info.Mode()&os.ModeSocket == 0 {
+		return
+	}
+	conn, err := net.DialTimeout("unix", path, time.Second)
+	if err == nil {
+		_ = conn.Close()
+		return
+	}
+	_ = os.Remove(path)
+}
+
+func (s *socket) addr() net.Addr { return s.ln.Addr() }
+
+func (s *socket) close() error { return s.ln.Close() }
+
+// lease hands the socket's connections to one stage, until that stage closes it.
+func (s *socket) lease() *lease { return &lease{socket: s} }
+
+type lease struct {
+	socket    *socket
+	closed    atomic.Bool
+	accepting sync.Mutex // held while Accept waits
+}
+
+// Accept waits for a connection. One that arrives while the lease is being closed is still handed out.
+func (l *lease) Accept() (net.Conn, error) {
+	l.accepting.Lock()
+	defer l.accepting.Unlock()
+	for !l.closed.Load() {
+		conn, err := l.socket.ln.Accept()
+		if err == nil {
+			return conn, nil
+		}
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			return nil, err
+		}
+		// The deadline is another lease's way of waking its own Accept; it is lifted at once.
+		time.Sleep(time.Millisecond)
+	}
+	return nil, net.ErrClosed
+}
+
+// Close ends Accept and leaves the socket open.
+func (l *lease) Close() error {
+	if l.closed.Swap(true) {
+		return nil
+	}
+	if err := l.socket.ln.SetDeadline(time.Unix(1, 0)); err != nil {
+		return nil //nolint:nilerr // the socket is closed already, so Accept has returned
+	}
+	l.accepting.Lock()
+	defer l.accepting.Unlock()
+	_ = l.socket.ln.SetDeadline(time.Time{})
+	return nil
+}
+
+func (l *lease) Addr() net.Addr { return l.socket.addr() }

@@ -1,0 +1,88 @@
+package host
+
+import (
+	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/host/admin"
+	"github.com/easymicro/easymicro/policies"
+)
+
+func problemViews(problems config.Problems) []admin.Problem {
+	list := []admin.Problem{}
+	for _, p := range problems {
+		list = append(list, admin.Problem(p))
+	}
+	return list
+}
+
+func revisionView(r Revision) admin.Revision {
+	v := admin.Revision{
+		Revision: r.Number, Hash: r.Hash, At: r.At, Source: r.Source, Who: r.Who, Why: r.Why, Result: r.Result,
+		Took: r.Took.Seconds(), Rules: r.Rules, Error: r.Error, Problems: problemViews(r.Problems), Warnings: problemViews(r.Warnings),
+	}
+	for _, c := range r.Changes {
+		v.Changes = append(v.Changes, admin.Change{
+			Subject: c.Subject, Path: c.Path, Old: c.Old, New: c.New, Class: string(c.Class), Position: c.Position.String(), Text: c.Text,
+		})
+	}
+	for _, f := range r.Files {
+		v.Files = append(v.Files, admin.File{Path: f.Path, Hash: f.Hash})
+	}
+	return v
+}
+
+func refusalView(r refusal) admin.Refusal {
+	return admin.Refusal{
+		At: r.at, Count: r.count, Service: r.target.Service, Method: r.target.Method, Caller: r.caller, Peer: r.peer, Code: r.code,
+		Reason: r.reason, Rule: r.rule, Kind: r.kind, Position: r.position, State: r.state, Trace: r.trace,
+	}
+}
+
+func ruleView(s policies.RuleState) admin.Rule {
+	v := admin.Rule{
+		Name: s.Name, Description: s.Description, Mode: string(s.Mode), EnforceShare: s.EnforceShare, Expired: s.Expired,
+		Position: s.Position.String(), Targets: s.Targets, Kinds: []admin.RuleKind{},
+	}
+	if s.Expires != nil {
+		v.Expires = *s.Expires
+	}
+	for _, k := range s.Kinds {
+		v.Kinds = append(v.Kinds, admin.RuleKind{
+			Kind: string(k.Kind), Position: k.Position.String(), Setting: k.Setting, State: k.State, Decisions: admin.Decisions(k.Decisions),
+		})
+	}
+	return v
+}
+
+// pastRule is a rule of a revision that no longer decides: without state.
+func pastRule(r *config.Rule) admin.Rule {
+	v := admin.Rule{
+		Name: r.Name, Description: r.Description, Mode: string(r.Mode), Expires: r.Expires, Position: r.Position("").String(),
+		Kinds: []admin.RuleKind{},
+	}
+	for _, k := range r.Kinds() {
+		v.Kinds = append(v.Kinds, admin.RuleKind{Kind: string(k), Position: r.Position(string(k)).String()})
+	}
+	return v
+}
+
+func explanationView(x policies.Explanation) *admin.Explanation {
+	v := &admin.Explanation{
+		Service: x.Service, Method: x.Method, Caller: x.Caller, Peer: x.Peer, Revision: x.Revision, Kinds: []admin.KindExplanation{},
+	}
+	for _, k := range x.Kinds {
+		kind := admin.KindExplanation{Kind: string(k.Kind), Applies: []admin.AppliedRule{}, Losers: []admin.LosingRule{}}
+		for _, r := range k.Applies {
+			kind.Applies = append(kind.Applies, admin.AppliedRule{
+				Rule: r.Rule, Mode: string(r.Mode), EnforceShare: r.EnforceShare, Enforced: r.Enforced,
+				Position: r.Position.String(), Setting: r.Setting, State: r.State, Decisions: admin.Decisions(r.Decisions),
+			})
+		}
+		for _, r := range k.Losers {
+			kind.Losers = append(kind.Losers, admin.LosingRule{
+				Rule: r.Rule, Mode: string(r.Mode), Position: r.Position.String(), Reason: r.Reason,
+			})
+		}
+		v.Kinds = append(v.Kinds, kind)
+	}
+	return v
+}
