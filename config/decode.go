@@ -104,6 +104,7 @@ func (d *decoder) file(data []byte, into reflect.Value, empty string) {
 		d.problems = append(d.problems, Problem{File: d.name, Line: 1, Column: 1, Message: empty})
 		return
 	}
+	d.place(root, nil, "")
 	d.expand(root, nil)
 	d.value(root, into, &field{}, "")
 }

@@ -15,11 +15,21 @@ type Manifest struct {
 	Health    Health     `yaml:"health" reload:"rolling" doc:"A listener for kubelets and scrapers: /livez, /readyz and /metrics only, without token."`
 	Policies  Policies   `yaml:"policies" reload:"live" doc:"The rules for calls and where they stand."`
 
-	at places
+	at      places
+	sources map[string]string // flag or variable, by the path of what it overrides
 }
 
-// Position is where the value at path (services[0].handler) stands, or else the nearest known thing around it.
-func (m *Manifest) Position(path string) Position { return m.at.position(path) }
+// Position is where the value at path (services[0].handler) stands, or else the nearest known thing around it. What a
+// flag or a variable says has its name for a file.
+func (m *Manifest) Position(path string) Position {
+	if source := m.sources[path]; source != "" {
+		return Position{File: source}
+	}
+	return m.at.position(path)
+}
+
+// Written tells that the value at path stands in the file, rather than being a default.
+func (m *Manifest) Written(path string) bool { return m.at.written(path) }
 
 // Host says who this host is and how it ends.
 type Host struct {

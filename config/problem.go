@@ -63,6 +63,30 @@ func (p Problems) Sort() Problems {
 	return slices.Compact(p)
 }
 
+// With adds what a later check found, but not what it found in a thing that is known to be wrong already.
+func (p Problems) With(later Problems) Problems {
+	wrong := map[[2]string]bool{}
+	for _, known := range p.Errors() {
+		wrong[[2]string{known.File, thing(known.Path)}] = true
+	}
+	all := slices.Clone(p)
+	for _, found := range later {
+		if !wrong[[2]string{found.File, thing(found.Path)}] && !wrong[[2]string{found.File, ""}] {
+			all = append(all, found)
+		}
+	}
+	return all.Sort()
+}
+
+// thing is the element of a list, or else the block, that a path is in: rules[3], policies.rules[0], admin.
+func thing(path string) string {
+	if i := strings.IndexByte(path, ']'); i > 0 {
+		return path[:i+1]
+	}
+	block, _, _ := strings.Cut(path, ".")
+	return block
+}
+
 // Errors are the problems that keep a set from being applied.
 func (p Problems) Errors() Problems { return p.filter(false) }
 

@@ -48,6 +48,8 @@ func syntaxProblem(data []byte, err error) *Problem {
 		words = "a list entry may not begin here: put it on a line of its own"
 	case has("incompatible YAML"):
 		words = "%YAML: only YAML 1.1 and 1.2 are understood"
+	case has("expected node content") && atEnd(data, at.Line):
+		words = "the file ends here, and what was begun above is not closed"
 	case has("expected node content"):
 		words = fmt.Sprintf("a value is missing before %q", charAt(data, at.Line, at.Column))
 	default:
@@ -97,4 +99,9 @@ func flowVariable(data []byte, e *yaml.LoadError) bool {
 		return false
 	}
 	return charAt(data, e.Mark.Line, e.Mark.Column) == '{' && charAt(data, e.Mark.Line, e.Mark.Column-1) == '$'
+}
+
+// atEnd tells that there is nothing in data from the line on.
+func atEnd(data []byte, line int) bool {
+	return line > bytes.Count(data, []byte("\n")) && (bytes.HasSuffix(data, []byte("\n")) || line > bytes.Count(data, []byte("\n"))+1)
 }

@@ -1,0 +1,374 @@
+package load_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/pflag"
+
+	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/config/load"
+)
+
+const smallest = "services: [{name: Arith, handler: samples.arith}]\n"
+
+func rule(name string) string {
+	return "rules:\n  - name: " + name + "\n    match: {service: Arith}\n    timeout: 1s\n"
+}
+
+// files writes files below a new folder, and returns the path of its manifest.
+func files(t *testing.T, content map[string]string) (manifest string) {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range content {
+		write(t, filepath.Join(dir, name), text)
+	}
+	return filepath.Join(dir, "easymicro.yaml")
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// problems loads what must not load, and returns the problems line by line.
+func problems(t *testing.T, path string, o load.Options) []string {
+	t.Helper()
+	_, err := load.Load(path, o)
+	var p config.Problems
+	if !errors.As(err, &p) {
+		t.Fatalf("Load: %v, want problems", err)
+	}
+	return strings.Split(p.Error(), "\n")
+}
+
+func mustLoad(t *testing.T, path string, o load.Options) *config.Set {
+	t.Helper()
+	set, err := load.Load(path, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set
+}
+
+func ruleNames(set *config.Set) (names []string) {
+	for _, r := range set.Rules {
+		names = append(names, r.Name)
+	}
+	return names
+}
+
+func TestRulesComeFromTheManifestAndThenFromTheFilesInNameOrder(t *testing.T) {
+	path := files(t, map[string]string{
+		"easymicro.yaml": smallest + "policies:\n  files: [policies.d/*.yaml, \"policies.d/20-*\"]\n  rules: [{name: own, match: {service: A}, timeout: 1s}]\n",
+		"policies.d/20-b.yaml": rule("b"), "policies.d/10-a.yaml": rule("a"),
+		"policies.d/.#10-a.yaml": "no: policy", "policies.d/#x.yaml": "no", "policies.d/20-x.yaml~": "no", "policies.d/.hidden.yaml": "no",
+	})
+	set := mustLoad(t, path, load.Options{})
+	if diff := cmp.Diff([]string{"own", "a", "b"}, ruleNames(set)); diff != "" {
+		t.Error(diff)
+	}
+	if got := set.Rules[2].Position("timeout").String(); got != "policies.d/20-b.yaml:4" {
+		t.Errorf("position %s", got)
+	}
+	var shown []string
+	for _, f := range set.Files {
+		shown = append(shown, f.Path)
+	}
+	if diff := cmp.Diff([]string{"easymicro.yaml", "policies.d/10-a.yaml", "policies.d/20-b.yaml"}, shown); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestProblemsOfAllFilesComeAtOnce(t *testing.T) {
+	path := files(t, map[string]string{
+		"easymicro.yaml": smallest + "policies: {files: [p/*.yaml]}\nauth: {identify: [token], tokens: {file: tokens.yaml}}\nhost: {nam: x}\n",
+		"p/a.yaml":       "rules:\n  - name: a\n    match: {service: Arith}\n    timeout: 800\n",
+		"p/b.yaml":       "rules:\n  - name: same\n    match: {service: Arith}\n    timeout: 1s\n  - name: same\n    match: {service: Arith}\n    timeout: 2s\n",
+		"p/c.yaml":       "",
+		"p/d.yaml":       "rules: [",
+		"tokens.yaml":    "- {caller: web, sha256: canary-secret}\n",
+	})
+	got := problems(t, path, load.Options{})
+	want := []string{
+		"easymicro.yaml:4:8: host.nam: unknown key (did you mean name?)",
+		"p/a.yaml:4:14: rules[0].timeout: 800 has no unit: 800ms or 800s?",
+		"p/b.yaml:5:11: rules[1].name: the name same is taken by the rule in p/b.yaml:2",
+		"p/c.yaml:1:1: empty: to have no rules write `rules: []`",
+		"p/d.yaml:2:1: the file ends here, and what was begun above is not closed",
+		"tokens.yaml:1:25: [0].sha256: must be the SHA-256 of the token in 64 hexadecimal digits; this has 13 characters",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestFilesThatCannotBeReadAreProblems(t *testing.T) {
+	path := files(t, map[string]string{"easymicro.yaml": smallest + "policies: {files: [p/*.yaml, gone.yaml]}\n", "p/dir.yaml/x": ""})
+	dir := filepath.Dir(path)
+	write(t, filepath.Join(dir, "p/big.yaml"), strings.Repeat("# comment\n", 200_000))
+	if err := os.Symlink("nowhere", filepath.Join(dir, "p/link.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mkfifo(filepath.Join(dir, "p/pipe.yaml"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"gone.yaml:1:1: cannot be read: no such file or directory",
+		"p/big.yaml:1:1: has 2000000 bytes: a file may have 1 MiB at most",
+		"p/dir.yaml:1:1: is a folder, not a file",
+		"p/link.yaml:1:1: cannot be read: no such file or directory",
+		"p/pipe.yaml:1:1: is no regular file",
+	}
+	if diff := cmp.Diff(want, problems(t, path, load.Options{})); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestAManifestThatIsNotThereIsAPlainError(t *testing.T) {
+	_, err := load.Load(filepath.Join(t.TempDir(), "easymicro.yaml"), load.Options{})
+	if !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("%v, want not exist", err)
+	}
+}
+
+func TestPatternsThatMatchNothing(t *testing.T) {
+	const two = smallest + "policies:\n  files:\n    - a/*.yaml\n    - b/*.yaml\n"
+	for name, c := range map[string]struct {
+		manifest string
+		files    map[string]string
+		reload   bool
+		want     string // part of the problem; none: it loads
+	}{
+		"one at start":              {two, map[string]string{"a/x.yaml": rule("x")}, false, "easymicro.yaml:5:7: policies.files[1]: matches no file"},
+		"one later":                 {two, map[string]string{"a/x.yaml": rule("x")}, true, ""},
+		"all later":                 {two, nil, true, "easymicro.yaml:4:5: policies.files: all policy files are gone"},
+		"all with allowEmpty":       {two + "  allowEmpty: true\n", nil, false, ""},
+		"all later with allowEmpty": {two + "  allowEmpty: true\n", nil, true, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			content := map[string]string{"easymicro.yaml": c.manifest}
+			for name, text := range c.files {
+				content[name] = text
+			}
+			path := files(t, content)
+			if c.want == "" {
+				mustLoad(t, path, load.Options{Reload: c.reload})
+				return
+			}
+			if got := problems(t, path, load.Options{Reload: c.reload}); len(got) != 1 || !strings.Contains(got[0], c.want) {
+				t.Errorf("got %q, want %s", got, c.want)
+			}
+		})
+	}
+}
+
+func TestTheFallbackStandsInForBadPolicyFilesAtStartOnly(t *testing.T) {
+	content := map[string]string{
+		"easymicro.yaml": smallest + "policies: {files: [p/*.yaml], fallback: [baked/*.yaml]}\n",
+		"p/a.yaml":       "rules:\n  - nam: a\n", "baked/a.yaml": rule("baked"),
+	}
+	path := files(t, content)
+	set := mustLoad(t, path, load.Options{})
+	if set.StandIn != "fallback" || len(set.Rejected) == 0 || len(set.Warnings) == 0 {
+		t.Errorf("stand-in %q, rejected %v, warnings %v", set.StandIn, set.Rejected, set.Warnings)
+	}
+	if diff := cmp.Diff([]string{"baked"}, ruleNames(set)); diff != "" {
+		t.Error(diff)
+	}
+	if hash, err := load.Hash(path); err != nil || hash != set.Hash {
+		t.Errorf("the hash is of the stand-in, not of the files: %v", err)
+	}
+	problems(t, path, load.Options{Reload: true})
+	write(t, path, content["easymicro.yaml"]+"hots: {}\n")
+	problems(t, path, load.Options{})
+}
+
+func TestTheHashIsOfPathsAndContents(t *testing.T) {
+	path := files(t, map[string]string{"easymicro.yaml": smallest + "policies: {files: [p/*.yaml]}\n", "p/a.yaml": rule("a"), "p/b.yaml": rule("b")})
+	dir := filepath.Dir(path)
+	hash := func() string {
+		t.Helper()
+		h, err := load.Hash(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return h
+	}
+	first := hash()
+	if set := mustLoad(t, path, load.Options{}); set.Hash != first {
+		t.Error("Load and Hash differ")
+	}
+	seen := []string{first}
+	for name, change := range map[string]func(){
+		"content":      func() { write(t, filepath.Join(dir, "p/a.yaml"), rule("a")+"#") },
+		"a new file":   func() { write(t, filepath.Join(dir, "p/c.yaml"), rule("c")) },
+		"a rename":     func() { _ = os.Rename(filepath.Join(dir, "p/b.yaml"), filepath.Join(dir, "p/d.yaml")) },
+		"a bad file":   func() { write(t, filepath.Join(dir, "p/e.yaml"), "rules: [") },
+		"a folder":     func() { _ = os.Mkdir(filepath.Join(dir, "p/f.yaml"), 0o755) },
+		"the manifest": func() { write(t, path, smallest+"policies: {files: [p/*.yaml]} #\n") },
+	} {
+		change()
+		if h := hash(); slices.Contains(seen, h) {
+			t.Errorf("%s does not change the hash", name)
+		} else {
+			seen = append(seen, h)
+		}
+	}
+	write(t, filepath.Join(dir, "p/.#a.yaml"), "dropping")
+	if h := hash(); h != seen[len(seen)-1] {
+		t.Error("an editor's dropping changes the hash")
+	}
+}
+
+func TestFlagsStandOverVariablesOverTheFileOverDefaults(t *testing.T) {
+	flags := func(args ...string) *pflag.FlagSet {
+		f := pflag.NewFlagSet("serve", pflag.ContinueOnError)
+		for _, name := range []string{"listen", "name", "log-level", "log-format", "admin-listen"} {
+			f.String(name, "", "")
+		}
+		if err := f.Parse(args); err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	const file = smallest + "host: {name: File.Name}\nlisteners: [{name: main, address: \":1111\"}]\ntelemetry: {logs: {level: warn}}\nadmin: {address: \"127.0.0.1:2222\"}\n"
+	path := files(t, map[string]string{"easymicro.yaml": file})
+	values := func(m *config.Manifest) string {
+		return strings.Join([]string{m.Host.Name, string(m.Listeners[0].Address), m.Telemetry.Logs.Level, m.Telemetry.Logs.Format, string(m.Admin.Address)}, " ")
+	}
+	if got, want := values(mustLoad(t, path, load.Options{Flags: flags()}).Manifest), "File.Name :1111 warn auto 127.0.0.1:2222"; got != want {
+		t.Errorf("file: %s, want %s", got, want)
+	}
+	for name, value := range map[string]string{"LISTEN": "127.0.0.1:3333", "NAME": "Env.Name", "LOG_LEVEL": "debug", "LOG_FORMAT": "json", "ADMIN_LISTEN": "127.0.0.1:4444"} {
+		t.Setenv("EASYMICRO_"+name, value)
+	}
+	if got, want := values(mustLoad(t, path, load.Options{}).Manifest), "Env.Name 127.0.0.1:3333 debug json 127.0.0.1:4444"; got != want {
+		t.Errorf("variables: %s, want %s", got, want)
+	}
+	given := load.Options{Flags: flags("--listen=:5555", "--log-level=error", "--admin-listen=")}
+	for range 2 { // as a reload does
+		if got, want := values(mustLoad(t, path, given).Manifest), "Env.Name :5555 error json "; got != want {
+			t.Errorf("flags: %q, want %q", got, want)
+		}
+	}
+	t.Setenv("EASYMICRO_LOG_FORMAT", "xml")
+	want := []string{
+		"--admin-listen: admin.address: 0.0.0.0:1 can be reached from other machines: that needs admin.tokenFile",
+		"--listen: listeners[0].address: 8972 has no colon: :8972 or 127.0.0.1:8972?",
+		"--log-level: telemetry.logs.level: \"inof\" is not one of debug, info, warn, error (did you mean info?)",
+		"EASYMICRO_LOG_FORMAT: telemetry.logs.format: \"xml\" is not one of auto, text, json",
+	}
+	got := problems(t, path, load.Options{Flags: flags("--listen=8972", "--log-level=inof", "--admin-listen=0.0.0.0:1")})
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestVariablesInFilesAreExpandedWithTheGivenEnvironment(t *testing.T) {
+	path := files(t, map[string]string{
+		"easymicro.yaml": smallest + "policies: {files: [\"${DIR}/*.yaml\"]}\n",
+		"p/a.yaml":       strings.Replace(rule("a"), "1s", "${TIMEOUT}", 1),
+	})
+	env := func(name string) (string, bool) {
+		value, ok := map[string]string{"DIR": "p", "TIMEOUT": "250ms"}[name]
+		return value, ok
+	}
+	if got := mustLoad(t, path, load.Options{Env: env}).Rules[0].Timeout.String(); got != "250ms" {
+		t.Errorf("timeout %s", got)
+	}
+}
+
+func TestASetWithErrorsIsReadAgainAfterAWhile(t *testing.T) {
+	path := files(t, map[string]string{"easymicro.yaml": smallest + "policies: {files: [p.yaml]}\n", "p.yaml": "rules:\n  - name: half"})
+	policies := filepath.Join(filepath.Dir(path), "p.yaml")
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = os.WriteFile(policies, []byte(rule("whole")), 0o644)
+	}()
+	set := mustLoad(t, path, load.Options{RetryAfter: 500 * time.Millisecond})
+	<-done
+	if diff := cmp.Diff([]string{"whole"}, ruleNames(set)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// configMap lays files out as the kubelet does: x.yaml → ..data/x.yaml, ..data → ..version.
+func configMap(t *testing.T, dir, version string, content map[string]string) {
+	t.Helper()
+	for name, text := range content {
+		write(t, filepath.Join(dir, version, name), text)
+		if _, err := os.Lstat(filepath.Join(dir, name)); err != nil {
+			if err := os.Symlink("..data/"+name, filepath.Join(dir, name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := os.Symlink(version, filepath.Join(dir, "..data_tmp")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(filepath.Join(dir, "..data_tmp"), filepath.Join(dir, "..data")); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestASetIsNeverHalfOldAndHalfNewAcrossAConfigMapSwap(t *testing.T) {
+	dir := t.TempDir()
+	version := func(v string) map[string]string {
+		return map[string]string{"easymicro.yaml": smallest + "policies: {files: [p-*.yaml]}\n", "p-a.yaml": rule("a-" + v), "p-b.yaml": rule("b-" + v)}
+	}
+	configMap(t, dir, "..one", version("one"))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for i := range 100 {
+			configMap(t, dir, []string{"..two", "..one"}[i%2], version([]string{"two", "one"}[i%2]))
+		}
+	}()
+	for loading := true; loading; {
+		select {
+		case <-done:
+			loading = false
+		default:
+		}
+		set, err := load.Load(filepath.Join(dir, "easymicro.yaml"), load.Options{RetryAfter: time.Millisecond})
+		if err != nil {
+			continue // the writer truncates files that are in use, which no kubelet does
+		}
+		if a, b := set.Rules[0].Name, set.Rules[1].Name; strings.TrimPrefix(a, "a-") != strings.TrimPrefix(b, "b-") {
+			t.Fatalf("mixed set: %s with %s", a, b)
+		}
+	}
+}
+
+func TestDirsAreThoseOfFilesPatternsAndLinkTargets(t *testing.T) {
+	base, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := func(parts ...string) string { return filepath.Join(append([]string{base}, parts...)...) }
+	write(t, at("host/easymicro.yaml"), smallest+"policies: {files: [teams/*/p.yaml, later/*.yaml, linked.yaml], allowEmpty: true}\nauth: {identify: [token], tokens: {file: ../secrets/tokens.yaml}}\n")
+	write(t, at("host/teams/a/p.yaml"), rule("a"))
+	write(t, at("real/linked.yaml"), rule("linked"))
+	if err := os.Symlink(at("real/linked.yaml"), at("host/linked.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	configMap(t, at("secrets"), "..v1", map[string]string{"tokens.yaml": "[]\n"})
+	want := []string{at("host"), at("host/teams"), at("host/teams/a"), at("real"), at("secrets"), at("secrets/..data"), at("secrets/..v1")}
+	if diff := cmp.Diff(want, load.Dirs(mustLoad(t, at("host/easymicro.yaml"), load.Options{}))); diff != "" {
+		t.Error(diff)
+	}
+}

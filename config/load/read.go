@@ -1,0 +1,185 @@
+package load
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/easymicro/easymicro/config"
+)
+
+// MaxSetBytes is how large all files of a set may be together.
+const MaxSetBytes = 16 << 20
+
+// A set that is swapped while it is read (a ConfigMap) is read again, this often and with this pause.
+const (
+	readAttempts = 5
+	readPause    = 10 * time.Millisecond
+)
+
+// file is one file as it was read, or what kept it from being read.
+type file struct {
+	path     string // to open it
+	display  string // as problems show it
+	resolved string // without links
+	data     []byte
+	problem  *config.Problem
+}
+
+// readFiles are the files of one set, read at one moment.
+type readFiles struct {
+	dir      string
+	manifest file
+	policies []file
+	tokens   *file
+
+	decoded  *config.Manifest // nil when the manifest is no YAML
+	problems config.Problems  // of the manifest
+	fallen   bool             // the fallback is in use
+}
+
+// readSet reads the manifest and what it names. When a link moves meanwhile, it is all read again: a set is never half
+// old and half new.
+func readSet(path string, env func(string) (string, bool)) (*readFiles, error) {
+	for attempt := 1; ; attempt++ {
+		r, err := readOnce(path, env)
+		if err != nil {
+			return nil, err
+		}
+		if attempt == readAttempts || r.settled() {
+			return r, nil
+		}
+		time.Sleep(readPause)
+	}
+}
+
+func readOnce(path string, env func(string) (string, bool)) (*readFiles, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	r := &readFiles{dir: filepath.Dir(path)}
+	if _, err := os.Stat(path); err != nil {
+		return nil, err
+	}
+	r.manifest = r.read(path, filepath.Base(path))
+	if r.manifest.problem != nil {
+		r.problems = config.Problems{*r.manifest.problem}
+		return r, nil
+	}
+	r.decoded, r.problems = config.DecodeManifest(r.manifest.display, r.manifest.data, env)
+	r.policies = r.list(r.decoded.Policies.Files)
+	if t := r.decoded.Auth.Tokens; t != nil && t.File != "" {
+		tokens := r.read(r.abs(t.File), t.File)
+		r.tokens = &tokens
+	}
+	return r, nil
+}
+
+func (r *readFiles) abs(path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(r.dir, path)
+}
+
+// list reads what the patterns match, in name order, each file once.
+func (r *readFiles) list(patterns []string) []file {
+	var files []file
+	for display, path := range r.matches(patterns) {
+		files = append(files, r.read(path, display))
+	}
+	slices.SortFunc(files, func(a, b file) int { return strings.Compare(a.display, b.display) })
+	return files
+}
+
+// matches are the policy files that the patterns match, by display path. A pattern without wildcards matches its file
+// whether it is there or not.
+func (r *readFiles) matches(patterns []string) map[string]string {
+	found := map[string]string{}
+	for _, pattern := range patterns {
+		names := []string{r.abs(pattern)}
+		if strings.ContainsAny(pattern, "*?[") {
+			names, _ = filepath.Glob(r.abs(pattern)) // a bad pattern is a problem of Validate
+		}
+		for _, name := range names {
+			display := name
+			if rel, err := filepath.Rel(r.dir, name); err == nil && !filepath.IsAbs(pattern) {
+				display = filepath.ToSlash(rel)
+			}
+			if pattern != "" && isPolicyFile(name) {
+				found[display] = name
+			}
+		}
+	}
+	return found
+}
+
+// isPolicyFile leaves out what editors drop beside a file.
+func isPolicyFile(name string) bool {
+	base := filepath.Base(name)
+	return !strings.HasPrefix(base, ".") && !strings.HasPrefix(base, "#") && !strings.HasSuffix(base, "~")
+}
+
+// read reads one file, at most what a file may have.
+func (r *readFiles) read(path, display string) file {
+	f := file{path: path, display: display}
+	wrong := func(format string, args ...any) file {
+		f.problem = &config.Problem{File: display, Line: 1, Column: 1, Message: fmt.Sprintf(format, args...)}
+		return f
+	}
+	resolved, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return wrong("cannot be read: %s", reason(err))
+	}
+	f.resolved = resolved
+	info, err := os.Stat(resolved)
+	switch {
+	case err != nil:
+		return wrong("cannot be read: %s", reason(err))
+	case info.IsDir():
+		return wrong("is a folder, not a file")
+	case !info.Mode().IsRegular():
+		return wrong("is no regular file")
+	case info.Size() > config.MaxFileBytes:
+		return wrong("has %d bytes: a file may have 1 MiB at most", info.Size())
+	}
+	opened, err := os.Open(resolved)
+	if err != nil {
+		return wrong("cannot be read: %s", reason(err))
+	}
+	defer opened.Close()
+	if f.data, err = io.ReadAll(io.LimitReader(opened, config.MaxFileBytes+1)); err != nil {
+		return wrong("cannot be read: %s", reason(err))
+	}
+	return f
+}
+
+// reason is an error of a file without its path, which the problem names already.
+func reason(err error) string {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return path.Err.Error()
+	}
+	return err.Error()
+}
+
+// settled tells that the links and the patterns still lead where they led when the files were read.
+func (r *readFiles) settled() bool {
+	all := append([]file{r.manifest}, r.policies...)
+	if r.tokens != nil {
+		all = append(all, *r.tokens)
+	}
+	for _, f := range all {
+		if now, err := filepath.EvalSymlinks(f.path); (err != nil) != (f.resolved == "") || (err == nil && now != f.resolved) {
+			return false
+		}
+	}
+	return r.decoded == nil || len(r.matches(r.decoded.Policies.Files)) == len(r.policies)
+}

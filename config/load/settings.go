@@ -1,0 +1,101 @@
+package load
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/pflag"
+	"github.com/spf13/viper"
+
+	"github.com/easymicro/easymicro/config"
+)
+
+// EnvPrefix begins the variables that stand over the manifest: EASYMICRO_LISTEN is --listen.
+const EnvPrefix = "EASYMICRO"
+
+// settings are the scalars of a host that flags and variables may say. Viper does these and nothing else: it would
+// lower-case the keys of the manifest and has no positions.
+type settings struct {
+	Listen      string `mapstructure:"listen"`
+	Name        string `mapstructure:"name"`
+	LogLevel    string `mapstructure:"log-level"`
+	LogFormat   string `mapstructure:"log-format"`
+	AdminListen string `mapstructure:"admin-listen"`
+}
+
+// setting is one of them: its key, which is also its flag, and its place in the manifest.
+type setting struct {
+	key, path string
+	value     func(*settings) *string
+	ofFile    func(*config.Manifest) string
+}
+
+var all = []setting{
+	{"listen", "listeners[0].address", func(s *settings) *string { return &s.Listen }, func(m *config.Manifest) string { return string(m.Listeners[0].Address) }},
+	{"name", "host.name", func(s *settings) *string { return &s.Name }, func(m *config.Manifest) string { return m.Host.Name }},
+	{"log-level", "telemetry.logs.level", func(s *settings) *string { return &s.LogLevel }, func(m *config.Manifest) string { return m.Telemetry.Logs.Level }},
+	{"log-format", "telemetry.logs.format", func(s *settings) *string { return &s.LogFormat }, func(m *config.Manifest) string { return m.Telemetry.Logs.Format }},
+	{"admin-listen", "admin.address", func(s *settings) *string { return &s.AdminListen }, func(m *config.Manifest) string { return string(m.Admin.Address) }},
+}
+
+// override puts flags over variables over the file over the defaults.
+func override(m *config.Manifest, flags *pflag.FlagSet) config.Problems {
+	s, err := resolve(m, flags)
+	if err != nil {
+		return config.Problems{{Message: fmt.Sprintf("flags and %s_* variables: %s", EnvPrefix, err)}}
+	}
+	var problems config.Problems
+	for _, one := range all {
+		if source := one.source(flags); source != "" {
+			problems = append(problems, m.Override(one.path, *one.value(s), source)...)
+		}
+	}
+	return problems
+}
+
+func resolve(m *config.Manifest, flags *pflag.FlagSet) (*settings, error) {
+	v := viper.NewWithOptions(viper.KeyDelimiter("\x00"), viper.ExperimentalBindStruct(), viper.EnvKeyReplacer(strings.NewReplacer("-", "_")))
+	v.SetEnvPrefix(EnvPrefix)
+	v.AutomaticEnv()
+	file := map[string]any{}
+	for _, one := range all {
+		if m.Written(one.path) {
+			file[one.key] = one.ofFile(m)
+		} else {
+			v.SetDefault(one.key, one.ofFile(m))
+		}
+		if f := lookup(flags, one.key); f != nil {
+			if err := v.BindPFlag(one.key, f); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if err := v.MergeConfigMap(file); err != nil {
+		return nil, err
+	}
+	var s settings
+	if err := v.UnmarshalExact(&s); err != nil {
+		return nil, err
+	}
+	return &s, nil
+}
+
+func lookup(flags *pflag.FlagSet, name string) *pflag.Flag {
+	if flags == nil {
+		return nil
+	}
+	return flags.Lookup(name)
+}
+
+// source is the flag or the variable that says the setting; empty when neither does.
+func (one setting) source(flags *pflag.FlagSet) string {
+	if f := lookup(flags, one.key); f != nil && f.Changed {
+		return "--" + one.key
+	}
+	name := EnvPrefix + "_" + strings.ToUpper(strings.ReplaceAll(one.key, "-", "_"))
+	if os.Getenv(name) != "" {
+		return name
+	}
+	return ""
+}
