@@ -32,7 +32,7 @@ func (a api) Status(ctx context.Context) (*admin.Status, error) {
 			},
 			InSync: last.Result != ResultRejected && g.set.StandIn == "",
 		},
-		Watch:          h.watching.view(),
+		Watch:          h.watchView(),
 		PendingRestart: pendingViews(g.pending),
 		Listeners:      a.listeners(),
 		Services:       []admin.ServiceStatus{},

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/config/watch"
 	"github.com/easymicro/easymicro/host/telemetry"
 	"github.com/easymicro/easymicro/registry"
 )
@@ -62,7 +63,7 @@ type Host struct {
 	draining atomic.Bool
 	refusals refusals
 	history  history
-	watching watchState
+	watcher  *watch.Watcher // nil without a source
 
 	applying sync.Mutex  // one change at a time; guards what follows
 	first    *config.Set // what restart-class settings were started with
@@ -99,6 +100,7 @@ func Open(ctx context.Context, set *config.Set, o Options) (*Host, error) {
 	h.metrics = telemetry.New(telemetry.Options{Build: telemetry.Build{Version: o.Version, GoVersion: runtime.Version()}})
 	h.metrics.SetSource(h.emit)
 	h.floods = telemetry.NewSummary(h.log, 0)
+	h.watcher = h.newWatcher()
 	if _, err := h.apply(ctx, set, change{source: SourceStart}); err != nil {
 		h.floods.Close()
 		return nil, err

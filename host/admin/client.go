@@ -22,7 +22,7 @@ const (
 	maxAnswerBytes = 64 << 20
 )
 
-// Client asks the admin API of a host. Its methods fail with an *Unreachable when no host answered, and with an *Error
+// Client asks the admin API of a host. Its methods fail with an *UnreachableError when no host answered, and with an *Error
 // when one answered with an error. The zero value asks at DefaultAddress. It may be shared.
 type Client struct {
 	Address string // host:port, tcp://host:port, http://, https://, or unix:///path
@@ -30,19 +30,19 @@ type Client struct {
 	Timeout time.Duration // of one request; default 30s
 }
 
-// Unreachable is the error of a request that no host answered.
-type Unreachable struct {
+// UnreachableError is the error of a request that no host answered.
+type UnreachableError struct {
 	Address string
 	Err     error
 }
 
 // Error says where nobody answered, and why.
-func (e *Unreachable) Error() string {
+func (e *UnreachableError) Error() string {
 	return fmt.Sprintf("cannot reach the host's admin listener at %s: %v", e.Address, e.Err)
 }
 
 // Unwrap is the cause.
-func (e *Unreachable) Unwrap() error { return e.Err }
+func (e *UnreachableError) Unwrap() error { return e.Err }
 
 // CodeUnexpected is the code of an *Error that the client makes of an answer that no easymicro host gives.
 const CodeUnexpected = "unexpected_answer"
@@ -147,7 +147,7 @@ func get[T any](ctx context.Context, c *Client, path string, query url.Values) (
 func (c *Client) ask(ctx context.Context, method, path string, query url.Values, answer any) error {
 	t, err := parseTarget(c.Address)
 	if err != nil {
-		return &Unreachable{c.Address, err}
+		return &UnreachableError{c.Address, err}
 	}
 	timeout := c.Timeout
 	if timeout <= 0 {
@@ -157,7 +157,7 @@ func (c *Client) ask(ctx context.Context, method, path string, query url.Values,
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, t.base+path, nil)
 	if err != nil {
-		return &Unreachable{t.shown, err}
+		return &UnreachableError{t.shown, err}
 	}
 	req.URL.RawQuery = query.Encode()
 	req.Header.Set("Accept", "application/json")
@@ -166,12 +166,12 @@ func (c *Client) ask(ctx context.Context, method, path string, query url.Values,
 	}
 	res, err := t.client().Do(req)
 	if err != nil {
-		return &Unreachable{t.shown, cause(err)}
+		return &UnreachableError{t.shown, cause(err)}
 	}
 	defer res.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswerBytes))
 	if err != nil {
-		return &Unreachable{t.shown, fmt.Errorf("the answer broke off: %w", err)}
+		return &UnreachableError{t.shown, fmt.Errorf("the answer broke off: %w", err)}
 	}
 	return decode(t, res, body, answer)
 }
@@ -196,7 +196,7 @@ func decode(t target, res *http.Response, body []byte, answer any) error {
 	}
 }
 
-// cause is err without the address and method that http puts before it, since Unreachable says it.
+// cause is err without the address and method that http puts before it, since UnreachableError says it.
 func cause(err error) error {
 	if u, ok := err.(*url.Error); ok { //nolint:errorlint // Do gives nothing else, and only the outermost is dropped
 		return u.Err

@@ -117,7 +117,7 @@ func TestAnErrorOfTheHostIsNotAnUnreachableHost(t *testing.T) {
 	} {
 		_, err := c.client.Revision(t.Context(), 9)
 		var e *Error
-		var u *Unreachable
+		var u *UnreachableError
 		if !errors.As(err, &e) || errors.As(err, &u) || e.Code != c.code || e.Help == "" {
 			t.Errorf("%#v", err)
 		}
@@ -171,7 +171,7 @@ func TestAHostThatDoesNotAnswerIsUnreachable(t *testing.T) {
 		"socket": {Address: "unix://" + filepath.Join(t.TempDir(), "none")},
 	} {
 		_, err := c.Status(t.Context())
-		var u *Unreachable
+		var u *UnreachableError
 		if !errors.As(err, &u) || !strings.Contains(err.Error(), "cannot reach the host's admin listener at ") {
 			t.Errorf("%s: %v", name, err)
 		}
