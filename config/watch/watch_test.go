@@ -48,8 +48,9 @@ func contents(dir string) (string, error) {
 	return fmt.Sprintf("%s #%x", strings.Join(all, ","), sha256.Sum256([]byte(strings.Join(all, "\x00")))), nil
 }
 
+// The quiet time is long against what a writer may lose to a busy machine between two steps of one save.
 var (
-	patient = Timing{Debounce: 30 * time.Millisecond, MaxDelay: 5 * time.Second, Poll: time.Hour} // events alone
+	patient = Timing{Debounce: 120 * time.Millisecond, MaxDelay: 5 * time.Second, Poll: time.Hour} // events alone
 	deaf    = Timing{Debounce: 5 * time.Millisecond, MaxDelay: time.Second, Poll: 10 * time.Millisecond}
 )
 
@@ -133,6 +134,7 @@ func (s *set) replace(name, content string) {
 }
 
 func TestEveryWayOfSavingTellsTheContentOnce(t *testing.T) {
+	t.Parallel()
 	for name, save := range map[string]func(s *set, content string){
 		"truncate and write": func(s *set, c string) { s.write("p.yaml", c) },
 		"in two halves": func(s *set, c string) {
@@ -177,6 +179,7 @@ func TestEveryWayOfSavingTellsTheContentOnce(t *testing.T) {
 }
 
 func TestTheSameContentAndEditorDroppingsAreNoChange(t *testing.T) {
+	t.Parallel()
 	s := start(t, t.TempDir(), patient)
 	s.write("p.yaml", "a")
 	s.want("p.yaml=a")
@@ -192,6 +195,7 @@ func TestTheSameContentAndEditorDroppingsAreNoChange(t *testing.T) {
 }
 
 func TestRemovingTheLastFileIsAChange(t *testing.T) {
+	t.Parallel()
 	s := start(t, t.TempDir(), patient)
 	s.write("p.yaml", "a")
 	s.want("p.yaml=a")
@@ -202,6 +206,7 @@ func TestRemovingTheLastFileIsAChange(t *testing.T) {
 }
 
 func TestAConfigMapSwapIsOneChange(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	version := func(name, content string) {
 		must(t, os.Mkdir(filepath.Join(dir, name), 0o700))
@@ -227,6 +232,7 @@ func TestAConfigMapSwapIsOneChange(t *testing.T) {
 }
 
 func TestADirectoryBehindALinkIsFollowed(t *testing.T) {
+	t.Parallel()
 	root := t.TempDir()
 	for _, v := range []string{"v1", "v2"} {
 		must(t, os.Mkdir(filepath.Join(root, v), 0o700))
@@ -246,6 +252,7 @@ func TestADirectoryBehindALinkIsFollowed(t *testing.T) {
 }
 
 func TestADirectoryThatVanishesIsFoundAgain(t *testing.T) {
+	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "conf", "policies.d")
 	must(t, os.MkdirAll(dir, 0o700))
 	must(t, os.WriteFile(filepath.Join(dir, "p.yaml"), []byte("a"), 0o600))
@@ -269,6 +276,7 @@ func TestADirectoryThatVanishesIsFoundAgain(t *testing.T) {
 }
 
 func TestNewDirectoriesAreWatchedAfterAChange(t *testing.T) {
+	t.Parallel()
 	one, two := t.TempDir(), t.TempDir()
 	var mu sync.Mutex
 	dirs := []string{one}
@@ -299,6 +307,7 @@ func TestNewDirectoriesAreWatchedAfterAChange(t *testing.T) {
 }
 
 func TestAContentThatIsNotTheKnownOneIsTold(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	must(t, os.WriteFile(filepath.Join(dir, "p.yaml"), []byte("a"), 0o600))
 	s := start(t, dir, patient, func(w *Watcher) { w.o.Known = "what was loaded before" })
@@ -313,6 +322,7 @@ func TestMaxDelayEndsTheWaitForQuiet(t *testing.T) {
 }
 
 func TestWithoutEventsThePollFindsChanges(t *testing.T) {
+	t.Parallel()
 	noWatcher := func(w *Watcher) {
 		w.dir.open = func() (*fsnotify.Watcher, error) { return nil, errors.New("too many open files") }
 	}
@@ -358,6 +368,7 @@ func TestALostWatcherIsReplacedAndNothingIsMissed(t *testing.T) {
 }
 
 func TestWatchNeedsSomethingToWatch(t *testing.T) {
+	t.Parallel()
 	if err := Watch(t.Context(), Options{}, func(string) {}); err == nil {
 		t.Error("no error")
 	}
