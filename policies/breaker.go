@@ -202,7 +202,8 @@ func (b *breaker) deliver() {
 // closed breaker starts afresh, an open one stays open until its time (or the new one, if sooner) has passed, and a
 // half-open one starts its trials again. None of this is a transition.
 func (b *breaker) adopt(r *breakerRule) {
-	if b.rule.Load().sameCore(r) {
+	old := b.rule.Load()
+	if old.sameCore(r) {
 		b.rule.Store(r)
 		return
 	}
@@ -216,7 +217,7 @@ func (b *breaker) adopt(r *breakerRule) {
 		return
 	}
 	b.core.Store(tripped)
-	if h := b.hold.Load(); h != 0 {
+	if h := b.hold.Load(); h != 0 && r.openTimeout != old.openTimeout {
 		b.hold.Store(max(min(h, int64(b.opened.Sub(b.epoch)+jitter(r.openTimeout))), 1))
 	}
 }
