@@ -1,0 +1,278 @@
+package wire_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/easymicro/easymicro/wire"
+	"github.com/easymicro/easymicro/wire/code"
+	"github.com/easymicro/easymicro/wire/wiretest"
+)
+
+// facing is a client connection and the peer it talks to, frame by frame.
+func facing(t testing.TB, o wire.ConnOptions) (*wire.Conn, *wiretest.Peer) {
+	t.Helper()
+	near, far := wiretest.Pipe()
+	c := wire.NewConn(near, o)
+	t.Cleanup(func() { _ = c.Close() })
+	return c, wiretest.NewPeer(t, far)
+}
+
+// answered sends the response of req.
+func answer(p *wiretest.Peer, req *wire.Frame, payload string) {
+	p.Send(&wire.Frame{Type: wire.Response, Seq: req.Seq, Codec: req.Codec, Payload: []byte(payload)})
+}
+
+func TestAnswersFindTheirCallersInAnyOrder(t *testing.T) {
+	c, p := facing(t, wire.ConnOptions{})
+	var all sync.WaitGroup
+	for _, name := range []string{"a", "b", "c"} {
+		all.Go(func() {
+			if got, err := call(t.Context(), c, name, ""); got != "for "+name {
+				t.Errorf("got %q, %v", got, err)
+			}
+		})
+	}
+	reqs := []*wire.Frame{p.Receive(), p.Receive(), p.Receive()}
+	p.Send(&wire.Frame{Type: wire.Response, Seq: 1000}, &wire.Frame{Type: wire.Response, Heartbeat: true, Seq: wire.HeartbeatSeq},
+		&wire.Frame{Type: wire.Request, Seq: reqs[0].Seq}) // nobody waits for these
+	for i := len(reqs) - 1; i >= 0; i-- {
+		answer(p, reqs[i], "for "+reqs[i].Method)
+	}
+	all.Wait()
+}
+
+func TestSequencesCountFromZero(t *testing.T) {
+	c, p := facing(t, wire.ConnOptions{})
+	for want := range uint64(3) {
+		done := make(chan error, 1)
+		go func() {
+			_, err := call(t.Context(), c, "Next", "")
+			done <- err
+		}()
+		req := p.Receive()
+		if req.Seq != want {
+			t.Errorf("sequence %d, want %d", req.Seq, want)
+		}
+		answer(p, req, "")
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestDeadlineTravelsAsMillisecondsLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, p := facing(t, wire.ConnOptions{})
+		ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
+		defer cancel()
+		begin := time.Now()
+		done := make(chan error, 1)
+		go func() {
+			_, err := call(ctx, c, "Slow", "")
+			done <- err
+		}()
+		if got := p.Receive().Metadata.Get(wire.MetaTimeout); got != "1500" {
+			t.Errorf("%s = %q", wire.MetaTimeout, got)
+		}
+		wantError(t, <-done, code.DeadlineExceeded, code.ReasonTimeout)
+		if took := time.Since(begin); took != 1500*time.Millisecond {
+			t.Errorf("after %v", took)
+		}
+		_, err := call(ctx, c, "Slow", "")
+		wantError(t, err, code.DeadlineExceeded, code.ReasonTimeout)
+		_ = c.Close()
+	})
+}
+
+func TestCancelledCallReturnsAtOnceAndTheConnectionGoesOn(t *testing.T) {
+	c, p := facing(t, wire.ConnOptions{})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		_, err := call(ctx, c, "Slow", "")
+		done <- err
+	}()
+	given := p.Receive()
+	cancel()
+	wantError(t, <-done, code.Cancelled, code.ReasonCancelled)
+	answer(p, given, "too late")
+	go func() {
+		got, err := call(t.Context(), c, "Next", "")
+		if got != "y" {
+			err = errors.New("got " + got)
+		}
+		done <- err
+	}()
+	answer(p, p.Receive(), "y")
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestCallsThatAreOutFailAtOnceWhenTheConnectionBreaks(t *testing.T) {
+	c, p := facing(t, wire.ConnOptions{})
+	var all sync.WaitGroup
+	for range 10 {
+		all.Go(func() {
+			_, err := call(t.Context(), c, "Wait", "")
+			wantError(t, err, code.Unavailable, code.ReasonConnectionLost)
+		})
+	}
+	for range 10 {
+		p.Receive()
+	}
+	_ = p.Close()
+	all.Wait()
+	<-c.Done()
+	_, err := call(t.Context(), c, "Next", "")
+	wantError(t, err, code.Unavailable, code.ReasonNoEndpoint)
+}
+
+func TestPeersErrorComesWithAllItSays(t *testing.T) {
+	c, p := facing(t, wire.ConnOptions{})
+	want := code.Refuse(code.ResourceExhausted, code.ReasonRateLimited, "rate limited", "quota@r42", "orders-7", 140*time.Millisecond)
+	done := make(chan error, 1)
+	go func() {
+		_, err := call(t.Context(), c, "Limited", "")
+		done <- err
+	}()
+	res := wire.Frame{Type: wire.Response, Seq: p.Receive().Seq}
+	wire.SetError(&res, want)
+	p.Send(&res)
+	var got *code.Error
+	if err := <-done; !errors.As(err, &got) || got.Code != want.Code || got.Reason != want.Reason || got.Rule != want.Rule ||
+		got.RetryAfter != want.RetryAfter || got.Host != want.Host || got.Error() != want.Error() {
+		t.Errorf("got %#v", err)
+	}
+}
+
+func TestHeartbeatsAreSentOnlyWhileNothingComes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, p := facing(t, wire.ConnOptions{KeepaliveInterval: 10 * time.Second, KeepaliveTimeout: 3 * time.Second})
+		begin := time.Now()
+		for range 30 { // data flows
+			time.Sleep(time.Second)
+			p.Send(&wire.Frame{Type: wire.Response, Seq: 1000})
+		}
+		f := p.Receive()
+		if took := time.Since(begin); !f.Heartbeat || f.Type != wire.Request || took != 40*time.Second {
+			t.Errorf("got %+v after %v, want a heartbeat after 40 s", f, took)
+		}
+		time.Sleep(2 * time.Second)
+		f.Type = wire.Response
+		p.Send(f)
+		if f := p.Receive(); !f.Heartbeat || time.Since(begin) != 52*time.Second {
+			t.Errorf("got %+v after %v, want a heartbeat 10 s after the last byte", f, time.Since(begin))
+		}
+		<-c.Done()
+		if took := time.Since(begin); took != 55*time.Second {
+			t.Errorf("dead after %v, want 13 s after the last byte", took)
+		}
+		_ = p.Close()
+	})
+}
+
+func TestBlackHoledPeerIsFoundThoughItTakesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, _ := facing(t, wire.ConnOptions{})
+		begin := time.Now()
+		_, err := call(t.Context(), c, "Big", string(make([]byte, 1<<20))) // more than the network holds
+		wantError(t, err, code.Unavailable, code.ReasonConnectionLost)
+		if took := time.Since(begin); took > 13*time.Second {
+			t.Errorf("dead after %v", took)
+		}
+	})
+}
+
+func TestDrainFrameMarksTheConnectionAndCallsAreStillAnswered(t *testing.T) {
+	c, p := facing(t, wire.ConnOptions{})
+	done := make(chan error, 1)
+	go func() {
+		_, err := call(t.Context(), c, "Out", "")
+		done <- err
+	}()
+	req := p.Receive()
+	if c.Draining() {
+		t.Error("draining already")
+	}
+	p.Send(&wire.Frame{OneWay: true, Service: wire.DrainPath, Seq: req.Seq})
+	answer(p, req, "")
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if !c.Draining() {
+		t.Error("not draining")
+	}
+}
+
+func TestCallsAboveTheMaximumInFlightWaitForAPlace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, p := facing(t, wire.ConnOptions{Limits: wire.Limits{MaxInFlight: 2}})
+		done := make(chan error, 3)
+		for range 3 {
+			go func() {
+				_, err := call(t.Context(), c, "Wait", "")
+				done <- err
+			}()
+		}
+		first := p.Receive()
+		p.Receive()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := call(ctx, c, "Wait", "")
+		wantError(t, err, code.DeadlineExceeded, code.ReasonTimeout)
+		answer(p, first, "")
+		answer(p, p.Receive(), "")
+		for range 2 {
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+		_ = c.Close()
+		wantError(t, <-done, code.Unavailable, code.ReasonConnectionLost)
+	})
+}
+
+func TestOneWayCallIsSentBeforeCloseEndsTheConnection(t *testing.T) {
+	c, p := facing(t, wire.ConnOptions{})
+	for range 100 {
+		if err := c.Do(t.Context(), wiretest.OneWay(0, "Test", "Tell", wire.Raw, nil), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_ = c.Close()
+	for range 100 {
+		if f := p.Receive(); !f.OneWay || f.Method != "Tell" {
+			t.Fatalf("got %+v", f)
+		}
+	}
+	if _, err := p.TryReceive(); !errors.Is(err, io.EOF) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestAcceptedCompressionIsAskedForAndUndone(t *testing.T) {
+	r := newRig(t, echo, wire.Limits{})
+	c := r.client(t, wire.ConnOptions{AcceptCompression: []wire.Compression{wire.Gzip, wire.Zstd}})
+	long := string(make([]byte, 100_000))
+	if got, err := call(t.Context(), c, "Echo", long); got != long {
+		t.Errorf("got %d bytes, %v", len(got), err)
+	}
+}
+
+func TestDialOfNobodyIsNoEndpoint(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = ln.Close()
+	_, err = wire.Dial(t.Context(), "tcp", ln.Addr().String(), wire.ConnOptions{})
+	wantError(t, err, code.Unavailable, code.ReasonNoEndpoint)
+}

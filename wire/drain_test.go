@@ -1,0 +1,180 @@
+package wire_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/easymicro/easymicro/wire"
+	"github.com/easymicro/easymicro/wire/code"
+	"github.com/easymicro/easymicro/wire/wiretest"
+)
+
+func TestDrainTellsEachPeerTheLastAcceptedSequence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, echo, wire.Limits{})
+		called, fresh := r.peer(t), r.peer(t)
+		called.Send(wiretest.Request(41, "Test", "Echo", wire.Raw, nil))
+		called.Receive()
+		synctest.Wait()
+		begin := time.Now()
+		if err := r.Shutdown(t.Context()); err != nil {
+			t.Errorf("Shutdown: %v", err)
+		}
+		if took := time.Since(begin); took != 100*time.Millisecond+250*time.Millisecond {
+			t.Errorf("drained after %v, want the silence and the wait for the peer's end", took)
+		}
+		for p, want := range map[*wiretest.Peer]uint64{called: 41, fresh: wire.HeartbeatSeq} {
+			f := p.Receive()
+			if f.Type != wire.Request || !f.OneWay || f.Service != wire.DrainPath || f.Seq != want {
+				t.Errorf("got %+v, want sequence %d", f, want)
+			}
+			if _, err := p.TryReceive(); !errors.Is(err, io.EOF) {
+				t.Errorf("got %v", err)
+			}
+		}
+		r.stop()
+	})
+}
+
+func TestDrainServesWhatIsOnTheWireAndClosesAfterSilence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(ctx context.Context, req, res *wire.Frame) error {
+			if req.Method == "Slow" {
+				time.Sleep(5 * time.Second)
+			}
+			return echo(ctx, req, res)
+		}, wire.Limits{})
+		p := r.peer(t)
+		p.Send(wiretest.Request(1, "Test", "Slow", wire.Raw, nil))
+		synctest.Wait()
+		begin := time.Now()
+		done := make(chan error, 1)
+		go func() { done <- r.Shutdown(t.Context()) }()
+		if f := p.Receive(); f.Service != wire.DrainPath || f.Seq != 1 {
+			t.Errorf("got %+v", f)
+		}
+		time.Sleep(time.Second)
+		p.Send(wiretest.Request(2, "Test", "Echo", wire.Raw, nil)) // was on its way
+		if f := p.Receive(); f.Seq != 2 || f.Status != wire.StatusNormal {
+			t.Errorf("got %+v", f)
+		}
+		if f := p.Receive(); f.Seq != 1 || time.Since(begin) != 5*time.Second {
+			t.Errorf("got %+v after %v", f, time.Since(begin))
+		}
+		time.Sleep(90 * time.Millisecond)
+		p.Send(wiretest.Request(3, "Test", "Echo", wire.Raw, nil)) // silent for less than 100 ms
+		if f := p.Receive(); f.Seq != 3 {
+			t.Errorf("got %+v", f)
+		}
+		answered := time.Now()
+		if _, err := p.TryReceive(); !errors.Is(err, io.EOF) || time.Since(answered) != 100*time.Millisecond {
+			t.Errorf("got %v after %v", err, time.Since(answered))
+		}
+		_ = p.Close()
+		if err := <-done; err != nil {
+			t.Errorf("Shutdown: %v", err)
+		}
+		r.stop()
+	})
+}
+
+func TestEndOfTheGracePeriodCutsWhatIsLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cancelled := make(chan error, 1)
+		r := newRig(t, func(ctx context.Context, _, _ *wire.Frame) error {
+			<-ctx.Done()
+			cancelled <- ctx.Err()
+			return nil
+		}, wire.Limits{})
+		c := r.client(t, wire.ConnOptions{})
+		failed := make(chan error, 1)
+		go func() {
+			_, err := call(t.Context(), c, "Wait", "")
+			failed <- err
+		}()
+		synctest.Wait()
+		grace, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		begin := time.Now()
+		if err := r.Shutdown(grace); !errors.Is(err, context.DeadlineExceeded) || time.Since(begin) != 3*time.Second {
+			t.Errorf("Shutdown: %v after %v", err, time.Since(begin))
+		}
+		if err := <-cancelled; !errors.Is(err, context.Canceled) {
+			t.Errorf("the handler sees %v", err)
+		}
+		wantError(t, <-failed, code.Unavailable, code.ReasonConnectionLost)
+		r.stop()
+	})
+}
+
+func TestServeDoesNotWaitForHandlersThatIgnoreTheirEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(context.Context, *wire.Frame, *wire.Frame) error {
+			time.Sleep(time.Hour)
+			return nil
+		}, wire.Limits{})
+		p := r.peer(t)
+		p.Send(wiretest.Request(1, "Test", "Stubborn", wire.Raw, nil))
+		synctest.Wait()
+		begin := time.Now()
+		r.stop()
+		if took := time.Since(begin); took != time.Second {
+			t.Errorf("Serve returned after %v", took)
+		}
+		time.Sleep(time.Hour) // the worker ends with its handler
+	})
+}
+
+func TestDrainLosesNoCallUnderLoad(t *testing.T) {
+	for range 5 {
+		first, old, _ := onTCP(t, echo, wire.Limits{})
+		second, _, _ := onTCP(t, echo, wire.Limits{})
+		var address atomic.Value
+		address.Store(first)
+		var calls atomic.Int64
+		var all sync.WaitGroup
+		ctx, stop := context.WithCancel(t.Context())
+		for i := range 8 {
+			all.Go(func() {
+				c := dialTCP(t, first)
+				for n := 0; ctx.Err() == nil; n++ {
+					if c.Draining() {
+						c = dialTCP(t, address.Load().(string))
+					}
+					want := strconv.Itoa(i) + "/" + strconv.Itoa(n)
+					if got, err := call(t.Context(), c, "Echo", want); err != nil || got != want {
+						t.Errorf("got %q, %v; want %q", got, err, want)
+						return
+					}
+					calls.Add(1)
+				}
+			})
+		}
+		eventually(t, "the callers are at work", func() bool { return calls.Load() > 500 })
+		address.Store(second)
+		if err := old.Shutdown(t.Context()); err != nil {
+			t.Errorf("Shutdown: %v", err)
+		}
+		drained := calls.Load()
+		eventually(t, "the callers work on", func() bool { return calls.Load() > drained+500 })
+		stop()
+		all.Wait()
+	}
+}
+
+func TestServerThatDrainsRefusesToServeAgain(t *testing.T) {
+	r := newRig(t, echo, wire.Limits{})
+	if err := r.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Serve(t.Context(), wiretest.Listen()); !errors.Is(err, wire.ErrServerClosed) {
+		t.Errorf("got %v", err)
+	}
+}
