@@ -86,9 +86,8 @@ func TestADerivedContextCostsNoGoroutine(t *testing.T) {
 func TestAddingACallToAContextAllocatesNothing(t *testing.T) {
 	ctx := t.Context()
 	call := &Call{Caller: "partner", Metadata: Pairs{{"v", "1"}}}
-	var got context.Context
 	if n := testing.AllocsPerRun(100, func() {
-		got = WithCall(ctx, call)
+		got := WithCall(ctx, call)
 		if Caller(got) == "" || Metadata(got).Get("v") == "" {
 			t.Error("nothing read")
 		}

@@ -44,12 +44,12 @@ func (r byValue) Do(ctx context.Context, args *ask, reply *seen) error {
 }
 
 type wide struct {
-	a, b, c, d, e, f, g, h, i, j, k, l string
-	numbers                            [100]int
+	A, B, C, D, E, F, G, H, I, J, K, L string
+	Numbers                            [100]int
 }
 
 func (r wide) Do(ctx context.Context, args *ask, reply *seen) error {
-	return answer(ctx, r.l, args, reply)
+	return answer(ctx, r.L, args, reply)
 }
 
 type oneWord struct{ p *string }
@@ -65,17 +65,17 @@ func (empty) Do(ctx context.Context, args *ask, reply *seen) error {
 }
 
 type promoted struct {
-	before [3]int
+	Before [3]int
 	byPointer
 }
 
 type promotedPointer struct {
-	before [3]int
+	Before [3]int
 	*byPointer
 }
 
 type promotedValue struct {
-	before [3]int
+	Before [3]int
 	byValue
 }
 
@@ -84,7 +84,7 @@ type doer interface {
 }
 
 type promotedInterface struct {
-	before [3]int
+	Before [3]int
 	doer
 }
 
@@ -134,8 +134,8 @@ func receivers() map[string]any {
 		"pointer method of a value": byPointer{"me"},
 		"value":                     byValue{"me"},
 		"value method of a pointer": &byValue{"me"},
-		"many fields":               wide{l: "me"},
-		"pointer to many fields":    &wide{l: "me"},
+		"many fields":               wide{L: "me"},
+		"pointer to many fields":    &wide{L: "me"},
 		"one word":                  oneWord{&me},
 		"empty":                     empty{},
 		"pointer to empty":          &empty{},

@@ -16,13 +16,13 @@ func (moody) Panic(context.Context, *pair, *sum) error { panic("out of paper") }
 
 func (moody) Nil(_ context.Context, _ *pair, reply *sum) error {
 	var p *pair
-	reply.C = p.A
+	reply.C = p.A //nolint:govet // the dereference is the point
 	return nil
 }
 
 func (moody) Error(context.Context, *pair, *sum) error { panic(errors.New("an error value")) }
 
-func (moody) PanicNil(context.Context, *pair, *sum) error { panic(nil) } //nolint:govet // what happens then is the point
+func (moody) PanicNil(context.Context, *pair, *sum) error { panic(nil) } //nolint:govet // it becomes a PanicNilError
 
 func (moody) Exit(context.Context, *pair, *sum) error {
 	runtime.Goexit()

@@ -58,6 +58,11 @@ type otherwise struct{ less }
 
 func (otherwise) Put(context.Context, *pair, *string) error { return nil }
 
+func exits(context.Context, limits, Env) (*Service, error) {
+	runtime.Goexit()
+	return nil, nil
+}
+
 var errNoPaper = errors.New("out of paper")
 
 func TestWhatOpenReturnsIsCheckedUnderTheHandlersName(t *testing.T) {
@@ -73,8 +78,7 @@ func TestWhatOpenReturnsIsCheckedUnderTheHandlersName(t *testing.T) {
 	}{
 		{"error", func(context.Context, limits, Env) (*Service, error) { return nil, errNoPaper }, nil, "orders: open: out of paper"},
 		{"panic", func(context.Context, limits, Env) (*Service, error) { panic("no ink") }, nil, "orders: open: panic: no ink"},
-		{"goexit", func(context.Context, limits, Env) (*Service, error) { runtime.Goexit(); return nil, nil }, nil,
-			"orders: open: runtime.Goexit called"},
+		{"goexit", exits, nil, "orders: open: runtime.Goexit called"},
 		{"nil", returns(nil), nil, "orders: open: returned neither a service nor an error"},
 		{"bad receiver", returns(Receiver(nil)), nil, "orders: open: receiver is nil"},
 		{"nil function", returns(Unary[pair, sum]("Get", nil)), nil, `orders: open: method "Get": the function is nil`},
@@ -86,19 +90,28 @@ func TestWhatOpenReturnsIsCheckedUnderTheHandlersName(t *testing.T) {
 		{"nil ready", returns(Receiver(api{}).OnReady(nil)), nil, "orders: open: OnReady was given nil"},
 		{"missing", returns(Receiver(less{})), []Option{Methods[*api]()}, `orders: open: method "Put" is declared, but not served`},
 		{"more", returns(Receiver(api{})), []Option{Methods[less]()}, `orders: open: method "Put" is served, but not declared`},
-		{"other", returns(Receiver(otherwise{})), []Option{Methods[api]()},
-			`orders: open: method "Put" takes (*registry.pair, *string), but (*registry.pair, *registry.sum) is declared`},
+		{
+			"other", returns(Receiver(otherwise{})),
+			[]Option{Methods[api]()},
+			`orders: open: method "Put" takes (*registry.pair, *string), but (*registry.pair, *registry.sum) is declared`,
+		},
 		{"fits", returns(Receiver(less{}).And(Unary("Put", get))), []Option{Methods[less](), Declares[pair, sum]("Put")}, ""},
 		{"undeclared client", func(_ context.Context, _ limits, env Env) (*Service, error) {
 			env.Client("billing")
 			return Receiver(api{}), nil
 		}, []Option{Uses("stock")}, `orders: open: client "billing" is not declared: add registry.Uses("billing")`},
-		{"nil options hook", returns(Receiver(api{}).OnOptions((func(context.Context, limits) error)(nil))), nil,
-			"orders: open: OnOptions was given nil"},
-		{"options hook of another type", returns(Receiver(api{}).OnOptions(func(context.Context, *limits) error { return nil })), nil,
-			"orders: open: OnOptions was given a func(context.Context, *registry.limits) error, want a func(context.Context, registry.limits) error"},
-		{"options hook no function", returns(Receiver(api{}).OnOptions(3)), nil,
-			"orders: open: OnOptions was given a int, want a func(context.Context, registry.limits) error"},
+		{
+			"nil options hook", returns(Receiver(api{}).OnOptions((func(context.Context, limits) error)(nil))), nil,
+			"orders: open: OnOptions was given nil",
+		},
+		{
+			"options hook of another type", returns(Receiver(api{}).OnOptions(func(context.Context, *limits) error { return nil })), nil,
+			"orders: open: OnOptions was given a func(context.Context, *registry.limits) error, want a func(context.Context, registry.limits) error",
+		},
+		{
+			"options hook no function", returns(Receiver(api{}).OnOptions(3)), nil,
+			"orders: open: OnOptions was given a int, want a func(context.Context, registry.limits) error",
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -89,7 +89,7 @@ func TestAnExampleShowsWhatJSONTakes(t *testing.T) {
 			N       int    `json:",string"`
 			S       string `json:"s,string"`
 			Skipped int    `json:"-"`
-			Dash    int    `json:"-,"`
+			Dash    int    `json:"-,"` //nolint:staticcheck // the odd rule is what is tested
 			Fn      func()
 			Ch      chan int
 			C       complex64

@@ -101,7 +101,8 @@ func TestOptionsReplaceTheDefaultsAndCanChange(t *testing.T) {
 	if got, err := registrytest.Call[receipt](t.Context(), h, "Buy", order{7}); err != nil || got.Text != "nr. 7 for anonymous: 5" {
 		t.Errorf("%+v, %v", got, err)
 	}
-	if _, err := h.Reconfigure(t.Context(), 3); err == nil || !strings.Contains(err.Error(), "the test gives a int, the handler takes a registrytest_test.options") {
+	const want = "the test gives a int, the handler takes a registrytest_test.options"
+	if _, err := h.Reconfigure(t.Context(), 3); err == nil || !strings.Contains(err.Error(), want) {
 		t.Error(err)
 	}
 }
@@ -140,7 +141,7 @@ func (r *recorder) Fatalf(format string, args ...any) { r.Fatal(fmt.Sprintf(form
 
 func (r *recorder) Logf(format string, args ...any) { r.logged += fmt.Sprintf(format, args...) }
 
-func failure(t *testing.T, do func(tb testing.TB)) *recorder {
+func failure(t *testing.T, do func(tb *recorder)) *recorder {
 	t.Helper()
 	r := &recorder{TB: t}
 	func() {
@@ -152,24 +153,26 @@ func failure(t *testing.T, do func(tb testing.TB)) *recorder {
 
 func TestAMistakeOfTheTestEndsIt(t *testing.T) {
 	in := registrytest.In(shops())
-	call := func(method string, args any) func(testing.TB) {
-		return func(tb testing.TB) {
+	call := func(method string, args any) func(*recorder) {
+		return func(tb *recorder) {
 			h := registrytest.Open(tb, "shop", in)
 			_, _ = registrytest.Call[receipt](t.Context(), h, method, args)
 		}
 	}
 	for _, tt := range []struct {
-		do   func(testing.TB)
+		do   func(*recorder)
 		want string
 	}{
-		{func(tb testing.TB) { registrytest.Open(tb, "shoe", in) }, `no handler "shoe" is registered: is its package imported?`},
-		{func(tb testing.TB) { registrytest.Open(tb, "shop", in, registrytest.Options(options{})) }, "shop: open: out of paper"},
-		{func(tb testing.TB) { registrytest.Open(tb, "shop", in, registrytest.Options(&options{})) },
-			"shop: options: the test gives a *registrytest_test.options, the handler takes a registrytest_test.options"},
+		{func(tb *recorder) { registrytest.Open(tb, "shoe", in) }, `no handler "shoe" is registered: is its package imported?`},
+		{func(tb *recorder) { registrytest.Open(tb, "shop", in, registrytest.Options(options{})) }, "shop: open: out of paper"},
+		{
+			func(tb *recorder) { registrytest.Open(tb, "shop", in, registrytest.Options(&options{})) },
+			"shop: options: the test gives a *registrytest_test.options, the handler takes a registrytest_test.options",
+		},
 		{call("Sell", order{}), `shop has no method "Sell", but Break, Buy`},
 		{call("Buy", 3), "shop.Buy takes registrytest_test.order, not int"},
 		{call("Buy", nil), "shop.Buy takes registrytest_test.order, not <nil>"},
-		{func(tb testing.TB) {
+		{func(tb *recorder) {
 			_, _ = registrytest.Call[order](t.Context(), registrytest.Open(tb, "shop", in), "Buy", order{})
 		}, "shop.Buy replies with registrytest_test.receipt, not registrytest_test.order"},
 	} {
@@ -180,7 +183,7 @@ func TestAMistakeOfTheTestEndsIt(t *testing.T) {
 }
 
 func TestAPanicIsReturnedAndItsStackLogged(t *testing.T) {
-	r := failure(t, func(tb testing.TB) {
+	r := failure(t, func(tb *recorder) {
 		h := registrytest.Open(tb, "shop", registrytest.In(shops()))
 		_, err := registrytest.Call[receipt](t.Context(), h, "Break", order{})
 		var p *registry.PanicError
