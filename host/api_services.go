@@ -10,6 +10,12 @@ import (
 )
 
 // Services are what a caller needs to know of each service.
+func (h *Host) Services() []admin.Service {
+	list, _ := h.api().Services(context.Background())
+	return list
+}
+
+// Services are what a caller needs to know of each service.
 func (a api) Services(ctx context.Context) ([]admin.Service, error) {
 	list := []admin.Service{}
 	g := a.h.current.Load()

@@ -35,7 +35,7 @@ func (h *Host) Run(ctx context.Context) error {
 		defer close(watched)
 		h.follow(watching)
 	}()
-	h.log.Info("listening", "host", h.name, "listeners", h.listenerLabels(), "admin", h.adminURL())
+	h.log.Info("listening", "host", h.name, "listeners", h.Listening(), "admin", h.AdminURL())
 	if h.onReady != nil {
 		h.onReady(h)
 	}
@@ -240,10 +240,11 @@ func (h *Host) AdminAddr() net.Addr {
 	return h.admin.socket.addr()
 }
 
-func (h *Host) adminURL() string {
+// AdminURL is where the operators find the host; empty when the admin listener is off.
+func (h *Host) AdminURL() string {
 	addr := h.AdminAddr()
 	if addr == nil {
-		return "off"
+		return ""
 	}
 	if addr.Network() == "unix" {
 		return "unix://" + addr.String()
@@ -251,7 +252,8 @@ func (h *Host) adminURL() string {
 	return "http://" + addr.String()
 }
 
-func (h *Host) listenerLabels() []string {
+// Listening is what people are told of the listeners: "rpcx+http 127.0.0.1:8972 (this machine only)".
+func (h *Host) Listening() []string {
 	h.applying.Lock()
 	defer h.applying.Unlock()
 	var labels []string
