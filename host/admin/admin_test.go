@@ -35,6 +35,7 @@ type told struct {
 func (h *told) Status(context.Context) (*Status, error)     { return &h.status, h.err }
 func (h *told) Services(context.Context) ([]Service, error) { return nil, h.err }
 func (h *told) Rules(context.Context) ([]Rule, error)       { return []Rule{{Name: "arith-mul"}}, h.err }
+
 func (h *told) Revisions(context.Context) ([]Revision, error) {
 	return []Revision{{Revision: 2}, {Revision: 1}}, h.err
 }
@@ -81,7 +82,12 @@ func serve(t *testing.T, network, address string, h http.Handler) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv, done := NewServer(h, nil), make(chan error, 1)
+	return serveOn(t, ln, NewServer(h, nil))
+}
+
+func serveOn(t *testing.T, ln net.Listener, srv *http.Server) string {
+	t.Helper()
+	done := make(chan error, 1)
 	go func() { done <- srv.Serve(ln) }()
 	t.Cleanup(func() {
 		_ = srv.Close()

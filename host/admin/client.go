@@ -155,7 +155,7 @@ func (c *Client) ask(ctx context.Context, method, path string, query url.Values,
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, method, t.base+path, nil)
+	req, err := http.NewRequestWithContext(ctx, method, t.base+path, http.NoBody)
 	if err != nil {
 		return &UnreachableError{t.shown, err}
 	}

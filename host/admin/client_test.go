@@ -35,8 +35,11 @@ func TestTheClientReadsWhatTheHandlerTells(t *testing.T) {
 	serve(t, "unix", socket, Handler(h, Options{}))
 	tcp := local(t, h, Options{Token: withToken(canary)})
 	for _, c := range []*Client{
-		{Address: tcp, Token: canary}, {Address: "tcp://" + tcp, Token: canary}, {Address: "http://" + tcp + "/", Token: canary},
-		{Address: strings.Replace(tcp, "127.0.0.1", "", 1), Token: canary}, {Address: strings.Replace(tcp, "127.0.0.1", "0.0.0.0", 1), Token: canary},
+		{Address: tcp, Token: canary},
+		{Address: "tcp://" + tcp, Token: canary},
+		{Address: "http://" + tcp + "/", Token: canary},
+		{Address: strings.Replace(tcp, "127.0.0.1", "", 1), Token: canary},
+		{Address: strings.Replace(tcp, "127.0.0.1", "0.0.0.0", 1), Token: canary},
 		{Address: "unix://" + socket},
 	} {
 		t.Run(c.Address, func(t *testing.T) { asks(t, c, h, at) })
@@ -46,7 +49,7 @@ func TestTheClientReadsWhatTheHandlerTells(t *testing.T) {
 // shortDir is a folder whose path leaves room for a socket's name.
 func shortDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "em")
+	dir, err := os.MkdirTemp("", "em") //nolint:usetesting // t.TempDir has the name of the test in it, too long for a socket
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,6 +58,7 @@ func shortDir(t *testing.T) string {
 }
 
 func asks(t *testing.T, c *Client, h *told, at time.Time) {
+	t.Helper()
 	ctx := t.Context()
 	must := func(err error) {
 		t.Helper()
@@ -137,7 +141,7 @@ func TestAnotherServerAtTheAddressIsToldApart(t *testing.T) {
 		},
 		"no problem": func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/problem+json")
-			w.WriteHeader(500)
+			w.WriteHeader(http.StatusInternalServerError)
 		},
 	} {
 		addr := serve(t, "tcp", "127.0.0.1:0", h)

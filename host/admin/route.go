@@ -129,8 +129,8 @@ func (a *api) recovered(next http.Handler) http.Handler {
 			if v == nil {
 				return
 			}
-			if v == http.ErrAbortHandler {
-				panic(v)
+			if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+				panic(v) //nolint:forbidigo // what net/http wants for cutting a connection goes on to it
 			}
 			a.logError(r, fmt.Errorf("panic: %v\n%s", v, debug.Stack()))
 			a.fail(w, r, Errorf(CodeInternal, "the host could not answer").WithHelp("its log says why"))

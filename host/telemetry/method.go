@@ -106,24 +106,25 @@ func (mm *MethodMetrics) Done(c code.Code, d time.Duration) {
 	if int(c) >= statusCodes {
 		c = code.Unknown
 	}
-	o := mm.byCode[c].Load()
-	if o == nil {
-		o = mm.observer(c)
+	seconds := math.Max(d.Seconds(), 0)
+	if o := mm.byCode[c].Load(); o != nil {
+		(*o).Observe(seconds)
+		return
 	}
-	(*o).Observe(math.Max(d.Seconds(), 0))
+	mm.observer(c).Observe(seconds)
 }
 
-func (mm *MethodMetrics) observer(c code.Code) *prometheus.Observer {
+func (mm *MethodMetrics) observer(c code.Code) prometheus.Observer {
 	m := mm.metrics
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if o := mm.byCode[c].Load(); o != nil {
-		return o
+		return *o
 	}
 	var o prometheus.Observer = prometheus.ObserverFunc(func(float64) {})
 	if !mm.dropped { // a late call must not bring the series of a dropped method back
 		o = m.seconds.WithLabelValues(systemName, label(mm.key.method), c.String(), mm.key.transport)
 	}
 	mm.byCode[c].Store(&o)
-	return &o
+	return o
 }

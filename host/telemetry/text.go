@@ -26,7 +26,7 @@ func (l *lockedWriter) Write(p []byte) (int, error) {
 }
 
 func newTextHandler(w io.Writer, level slog.Leveler, noColor bool) slog.Handler {
-	return tint.NewHandler(w, &tint.Options{
+	return tint.NewTextHandler(w, &tint.Options{
 		Level: level, NoColor: noColor, TimeFormat: "15:04:05.000",
 		ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
 			a = redact(groups, a)
