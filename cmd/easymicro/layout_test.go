@@ -68,6 +68,7 @@ var layout = map[string]row{
 			"host/telemetry", "host/gateway", "host/admin",
 		},
 		others: []string{"golang.org/x/sync"},
+		tests:  []string{"samples"},
 	},
 	"host/hosttest": {ours: []string{"host", "config", "config/load", "registry", "wire", "wire/code", "host/admin"}},
 
