@@ -1,0 +1,263 @@
+package wire
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/easymicro/easymicro/samples/serialize/pb"
+	"github.com/easymicro/easymicro/samples/serialize/th"
+	"github.com/easymicro/easymicro/wire/code"
+)
+
+// boundedAllocation fails when f allocates more than a peer's n bytes justify. What others allocate meanwhile may count,
+// so it is asked again before it is believed.
+func boundedAllocation(t *testing.T, n int, f func()) {
+	t.Helper()
+	limit := uint64(16*n + 64<<10)
+	var used uint64
+	for range 3 {
+		if used = allocated(f); used <= limit {
+			return
+		}
+	}
+	t.Fatalf("%d bytes of input took %d", n, used)
+}
+
+func addFrames(f *testing.F) {
+	f.Helper()
+	for _, b := range goldenFrames(f) {
+		f.Add(b)
+	}
+	paths, err := filepath.Glob(filepath.Join("testdata", "frames", "*.hex"))
+	if err != nil || len(paths) == 0 {
+		f.Fatal(err)
+	}
+	for _, path := range paths {
+		b, _ := hexFile(f, path)
+		f.Add(b)
+	}
+}
+
+var fuzzLimits = Limits{MaxMessageBytes: 1 << 20, MaxNameBytes: 50}
+
+// FuzzFrame: every byte string gives frames or a typed error, the same from a slice and from a connection, and a frame
+// that parses is encoded to one that parses to the same.
+func FuzzFrame(f *testing.F) {
+	addFrames(f)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		boundedAllocation(t, len(b), func() { parseAndRead(t, b) })
+	})
+}
+
+func parseAndRead(t *testing.T, b []byte) {
+	r := NewReader(bytes.NewReader(b), fuzzLimits)
+	defer r.Release()
+	var read Frame
+	for rest := b; ; {
+		frame, next, err := ParseFrame(rest, fuzzLimits)
+		readErr := r.Read(&read)
+		var bad, readBad *FrameError
+		switch {
+		case err == nil:
+			if readErr != nil || !bytes.Equal(AppendFrame(nil, &read), AppendFrame(nil, &frame)) {
+				t.Fatalf("read %+v, %v; parsed %+v", read, readErr, frame)
+			}
+			again, left, err := ParseFrame(AppendFrame(nil, &frame), fuzzLimits)
+			if err != nil || len(left) != 0 || !bytes.Equal(AppendFrame(nil, &again), AppendFrame(nil, &frame)) {
+				t.Fatalf("%+v became %+v, %v", frame, again, err)
+			}
+		case errors.As(err, &bad):
+			if errors.As(readErr, &readBad) && !sameFault(readBad, bad) {
+				t.Fatalf("read %v, parsed %v", readErr, err)
+			}
+			if bad.Fatal || readBad == nil {
+				return
+			}
+		case err == io.ErrUnexpectedEOF: //nolint:errorlint // the bare value is promised
+			if readErr == nil {
+				t.Fatalf("read %+v, parsed %v", read, err)
+			}
+			return
+		default:
+			t.Fatalf("untyped %v", err)
+		}
+		rest = next
+	}
+}
+
+func sameFault(a, b *FrameError) bool {
+	return a.Reason == b.Reason && a.Fatal == b.Fatal && (a.Answer == nil) == (b.Answer == nil)
+}
+
+// FuzzMetadata: every block gives pairs or a typed error, and what was read is written back.
+func FuzzMetadata(f *testing.F) {
+	for _, b := range goldenFrames(f) {
+		frame, _, err := ParseFrame(b, Limits{})
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(metadataBlock(frame.Metadata))
+	}
+	f.Add([]byte("\x00\x00\x00\x01k\x00\x00\x00\x01v\x00\x00\x00\x01k\x00\x00\x00\x01w"))
+	f.Add([]byte("\xff\xff\xff\xff"))
+	f.Add([]byte("\x00\x00\x00\x00"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		boundedAllocation(t, len(b), func() {
+			m, bad := appendMetadata(nil, string(b), 64)
+			if bad != nil {
+				if bad.Reason != badMetadata && bad.Reason != metadataTooLarge {
+					t.Fatal(bad)
+				}
+				return
+			}
+			again, bad := appendMetadata(nil, string(metadataBlock(m)), 64)
+			if bad != nil || !bytes.Equal(metadataBlock(again), metadataBlock(m)) {
+				t.Fatalf("%v became %v, %v", m, again, bad)
+			}
+			if got := metadataBlock(m); len(got) > len(b) {
+				t.Fatalf("%d bytes became %d", len(b), len(got))
+			}
+		})
+	})
+}
+
+func metadataBlock(m Metadata) (b []byte) {
+	for _, p := range m {
+		b = appendBlock(appendBlock(b, p[0]), p[1])
+	}
+	return b
+}
+
+func FuzzGzip(f *testing.F) { fuzzCompression(f, Gzip) }
+
+func FuzzZstd(f *testing.F) { fuzzCompression(f, Zstd) }
+
+// fuzzCompression: every byte string gives at most the limit or a coded error, and is itself compressed and back.
+func fuzzCompression(f *testing.F, c Compression) {
+	for _, src := range [][]byte{nil, []byte("text"), bytes.Repeat([]byte("easymicro "), 400), noise(300), make([]byte, 200_000)} {
+		b, err := AppendCompressed(nil, c, src)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+		f.Add(append(b, b...))
+	}
+	f.Add(bomb(f, c, 1<<20))
+	const limit = 64 << 10
+	f.Fuzz(func(t *testing.T, b []byte) {
+		boundedAllocation(t, len(b)+limit, func() {
+			out, err := Decompress(nil, c, b, limit)
+			checkCoded(t, err)
+			if len(out) > limit {
+				t.Fatalf("%d bytes", len(out))
+			}
+			packed, err := AppendCompressed(nil, c, b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if again, err := Decompress(nil, c, packed, len(b)); err != nil || !bytes.Equal(again, b) {
+				t.Fatalf("%d bytes became %d, %v", len(b), len(again), err)
+			}
+		})
+	})
+}
+
+func checkCoded(t *testing.T, err error) {
+	t.Helper()
+	var e *code.Error
+	if err != nil && (!errors.As(err, &e) || !code.NotRun(e.Reason)) {
+		t.Fatalf("untyped %v", err)
+	}
+}
+
+// fuzzCodec: every payload gives values or a coded error; what was read is written and read again without a change.
+func fuzzCodec(f *testing.F, c Codec, values ...func() any) {
+	for _, b := range goldenFrames(f) {
+		if frame, _, err := ParseFrame(b, Limits{}); err == nil && frame.Compression == NoCompression {
+			f.Add(frame.Payload)
+		}
+	}
+	seeds, err := os.ReadDir(filepath.Join("testdata", "payloads", c.String()))
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, s := range seeds {
+		b, _ := hexFile(f, filepath.Join("testdata", "payloads", c.String(), s.Name()))
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		for _, value := range values {
+			var v any
+			boundedAllocation(t, len(b), func() {
+				v = value()
+				err = Decode(c, b, v)
+			})
+			checkCoded(t, err)
+			if err == nil {
+				checkStable(t, c, v, value())
+			}
+		}
+	})
+}
+
+// checkStable writes v, reads it into again and compares what both are written as.
+func checkStable(t *testing.T, c Codec, v, again any) {
+	t.Helper()
+	first, err := Append(c, nil, v)
+	if err != nil {
+		t.Fatalf("%v cannot be written: %v", v, err)
+	}
+	if err := Decode(c, first, again); err != nil {
+		t.Fatalf("% x cannot be read: %v", first, err)
+	}
+	if second, err := Append(c, nil, again); err != nil || !bytes.Equal(first, second) {
+		t.Fatalf("% x became % x, %v", first, second, err)
+	}
+}
+
+// payload has a field of each kind that costs memory.
+type payload struct {
+	A, B  int
+	Text  string
+	Bytes []byte
+	List  []int64
+	Inner *payload
+	More  []payload
+}
+
+func FuzzCodecRaw(f *testing.F) {
+	fuzzCodec(f, Raw, func() any { return new([]byte) }, func() any { return new(string) })
+}
+
+func FuzzCodecJSON(f *testing.F) {
+	fuzzCodec(f, JSON, func() any { return new(args) }, func() any { return new(tagged) })
+}
+
+func FuzzCodecProtobuf(f *testing.F) {
+	fuzzCodec(f, Protobuf, func() any { return new(pb.Args) })
+}
+
+func FuzzCodecMsgpack(f *testing.F) {
+	fuzzCodec(f, Msgpack, func() any { return new(args) })
+}
+
+// FuzzCodecMsgpackNested leaves memory out: a byte can stand for a whole struct or a pair of a map.
+func FuzzCodecMsgpackNested(f *testing.F) {
+	f.Add([]byte("\xdd\xff\xff\xff\xff"))
+	f.Add(nestedMsgpack(2000))
+	f.Add([]byte("\x81\xa4More\x92\x81\xa4List\x93\x01\x02\x03\xc0"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		for _, v := range []any{new(payload), new(any)} {
+			err := Decode(Msgpack, b, v)
+			checkCoded(t, err)
+		}
+	})
+}
+
+func FuzzCodecThrift(f *testing.F) {
+	fuzzCodec(f, Thrift, func() any { return new(th.Args) })
+}
