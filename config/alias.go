@@ -24,7 +24,7 @@ func (a *aliasGuard) count() bool {
 
 // alias decodes what the alias n stands for.
 func (d *decoder) alias(n *yaml.Node, path string, decode func(target *yaml.Node)) {
-	a := &d.aliased
+	a := d.aliased
 	for _, around := range a.stack {
 		if around == n.Alias {
 			d.problem(n, path, fmt.Sprintf("*%s stands inside of itself", n.Value), "")

@@ -50,10 +50,7 @@ func decodeSet(name string, data []byte) (*config.Set, config.Problems) {
 	case !strings.HasPrefix(name, "manifest-"):
 		set.Rules, problems = config.DecodeRules(name, data, testEnv)
 	}
-	if problems.Err() == nil {
-		problems = append(problems, set.Validate()...)
-	}
-	return set, problems.Sort()
+	return set, problems.With(set.Validate())
 }
 
 var (

@@ -75,9 +75,10 @@ type decoder struct {
 	scope    string // path of what keeps its own places, around path
 	at       places
 	types    map[reflect.Type]*structType
-	paths    map[string]string // one string for each path
-	expanded map[*yaml.Node]string
-	aliased  aliasGuard
+	paths    map[string]string     // one string for each path
+	expanded map[*yaml.Node]string // what stood there before
+	unset    map[*yaml.Node]bool   // could not be expanded, which is reported already
+	aliased  *aliasGuard
 	quiet    bool // values are not echoed
 	prefill  bool // absent fields keep what they have, instead of their default
 }
@@ -88,7 +89,7 @@ func newDecoder(file string, env func(string) (string, bool)) *decoder {
 	}
 	return &decoder{
 		name: file, env: env, at: places{file: file},
-		types: map[reflect.Type]*structType{}, paths: map[string]string{}, expanded: map[*yaml.Node]string{},
+		types: map[reflect.Type]*structType{}, paths: map[string]string{}, expanded: map[*yaml.Node]string{}, unset: map[*yaml.Node]bool{}, aliased: &aliasGuard{},
 	}
 }
 

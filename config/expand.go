@@ -29,6 +29,7 @@ func (d *decoder) expand(n *yaml.Node, at *step) {
 		text, wrong := d.expandText(n.Value)
 		for _, w := range wrong {
 			d.problem(n, at.path(), w, "")
+			d.unset[n] = true
 		}
 		d.expanded[n] = n.Value
 		n.Value = text

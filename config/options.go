@@ -67,6 +67,7 @@ func (d *decoder) options(n *yaml.Node, v reflect.Value, path string) {
 	}
 	o := RawOptions{node: n, file: d.name, path: join(d.scope, path)}
 	look := o.decoder()
+	look.aliased = d.aliased // all bombs of a file are one
 	var plain any
 	look.value(n, reflect.ValueOf(&plain).Elem(), &field{}, "")
 	d.problems = append(d.problems, look.problems...)

@@ -14,8 +14,8 @@ import (
 const (
 	MaxFileBytes   = 1 << 20
 	maxDepth       = 64
-	maxLineMarks   = 4000    // brackets and commas of one line: the parser holds the tokens of a line
-	maxAliasValues = 100_000 // values that come from aliases, counted each time
+	maxLineMarks   = 4000   // brackets and commas of one line: the parser holds the tokens of a line
+	maxAliasValues = 10_000 // values that come from aliases, counted each time
 )
 
 // parse is the root node of the one document in data; nil without any content.

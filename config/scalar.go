@@ -2,6 +2,7 @@ package config
 
 import (
 	"encoding"
+	"errors"
 	"fmt"
 	"math"
 	"reflect"
@@ -164,8 +165,11 @@ func parseFloat(tag, text string) (value float64, message, suggestion string) {
 	digits := strings.ReplaceAll(text, "_", "")
 	if tag != "!!int" && tag != "!!float" {
 		message = fmt.Sprintf("must be a number, not %s", quoted(tag, text))
-		if _, err := strconv.ParseFloat(digits, 64); err == nil {
+		switch _, err := strconv.ParseFloat(digits, 64); {
+		case err == nil:
 			return 0, message + ": leave out the quotes", ""
+		case errors.Is(err, strconv.ErrRange):
+			return 0, fmt.Sprintf("%s is out of bounds", clip(text)), ""
 		}
 		return 0, message, withSuffix(text)
 	}

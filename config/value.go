@@ -32,11 +32,11 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, f *field, path string) {
 	if !d.aliased.count() {
 		return
 	}
-	if !d.sound(n, v.Type(), path) {
-		return
-	}
 	if p, ok := v.Addr().Interface().(placed); ok {
 		d.scoped(n, v, path, p)
+		return
+	}
+	if d.unset[n] || !d.sound(n, v.Type(), path) {
 		return
 	}
 	switch t := v.Type(); {
@@ -72,7 +72,7 @@ func (d *decoder) scoped(n *yaml.Node, v reflect.Value, path string, p placed) {
 	scope, at := d.scope, d.at
 	d.scope, d.at = join(scope, path), places{file: d.name}
 	d.place(n, nil, "")
-	if d.kind(n, yaml.MappingNode, "", v.Type()) {
+	if d.sound(n, v.Type(), "") && d.kind(n, yaml.MappingNode, "", v.Type()) {
 		d.mapping(n, v, "")
 	}
 	p.setPlaces(d.scope, d.finish())

@@ -72,7 +72,7 @@ func ruleNames(set *config.Set) (names []string) {
 
 func TestRulesComeFromTheManifestAndThenFromTheFilesInNameOrder(t *testing.T) {
 	path := files(t, map[string]string{
-		"easymicro.yaml": smallest + "policies:\n  files: [policies.d/*.yaml, \"policies.d/20-*\"]\n  rules: [{name: own, match: {service: A}, timeout: 1s}]\n",
+		"easymicro.yaml":       smallest + "policies:\n  files: [policies.d/*.yaml, \"policies.d/20-*\"]\n  rules: [{name: own, match: {service: A}, timeout: 1s}]\n",
 		"policies.d/20-b.yaml": rule("b"), "policies.d/10-a.yaml": rule("a"),
 		"policies.d/.#10-a.yaml": "no: policy", "policies.d/#x.yaml": "no", "policies.d/20-x.yaml~": "no", "policies.d/.hidden.yaml": "no",
 	})
