@@ -40,20 +40,20 @@ func (r *rule) inherit(old *rule, h *hub) (changes []func()) {
 }
 
 func (r *rule) inheritLimiter(old *rule) []func() {
-	switch k := r.config.RateLimit; {
-	case k == nil:
+	switch {
+	case r.limits.isZero():
 		return nil
-	case old.limiter != nil && old.config.RateLimit.Key == k.Key:
+	case old.limiter != nil && old.key == r.key:
 		r.limiter = old.limiter
 		if old.limits == r.limits {
 			return nil
 		}
 		return []func(){func() { r.limiter.adopt(r.limits) }}
-	case k.Key == "":
+	case r.key == keyNone:
 		r.limiter = newSingle(r.limits)
 	default:
 		// Other keys have nothing to do with the old ones.
-		r.limiter = newKeyed(keySource(k.Key), r.limits)
+		r.limiter = newKeyed(r.limits)
 	}
 	return nil
 }

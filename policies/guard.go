@@ -98,7 +98,7 @@ func (g *Guard) askRateLimit(ctx context.Context, p *plan, c *Call, t *Ticket, n
 		if carriesOut && e.rule.maxWait > 0 {
 			maxWait = min(e.rule.maxWait, t.left())
 		}
-		wait, ok := e.rule.limiter.take(c, maxWait)
+		wait, ok := e.rule.limiter.take(e.rule.key.key(c), maxWait)
 		switch {
 		case !ok && e.counts.refused(carriesOut):
 			return g.refuse(e.rule, code.ResourceExhausted, code.ReasonRateLimited, "rate limited", wait)

@@ -13,8 +13,6 @@ import (
 // keyed is a limiter with a bucket for each key, of which it forgets the one not used for longest when there are too
 // many: buckets start full, so an unbounded number of them would be a way around the limit and into the memory.
 type keyed struct {
-	by keySource
-
 	mu        sync.Mutex
 	limits    limits
 	buckets   map[bucketKey]*keyBucket
@@ -34,10 +32,11 @@ type bucketKey struct {
 	addr netip.Addr
 }
 
-// keySource is where a key comes from: caller, peer or metadata.NAME.
+// keySource is where a key comes from: nowhere (there is one bucket), caller, peer or metadata.NAME.
 type keySource string
 
 const (
+	keyNone   keySource = ""
 	keyCaller   keySource = "caller"
 	keyPeer     keySource = "peer"
 	keyMetadata           = "metadata."
@@ -48,6 +47,8 @@ const longKey = 128
 
 func (by keySource) key(c *Call) bucketKey {
 	switch by {
+	case keyNone:
+		return bucketKey{}
 	case keyCaller:
 		return bucketKey{text: c.Caller}
 	case keyPeer:
@@ -63,14 +64,13 @@ func (by keySource) key(c *Call) bucketKey {
 	return bucketKey{text: text}
 }
 
-func newKeyed(by keySource, l limits) *keyed {
-	k := &keyed{by: by, limits: l, buckets: make(map[bucketKey]*keyBucket)}
+func newKeyed(l limits) *keyed {
+	k := &keyed{limits: l, buckets: make(map[bucketKey]*keyBucket)}
 	k.used.next, k.used.previous = &k.used, &k.used
 	return k
 }
 
-func (k *keyed) take(c *Call, maxWait time.Duration) (time.Duration, bool) {
-	key := k.by.key(c)
+func (k *keyed) take(key bucketKey, maxWait time.Duration) (time.Duration, bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	b := k.bucket(key)
@@ -128,17 +128,14 @@ func (k *keyed) stats() LimiterStats {
 	return LimiterStats{Keyed: true, Keys: len(k.buckets), Evictions: k.evictions, Burst: k.limits.rate.burst}
 }
 
-func (k *keyed) level(caller string) (int64, bool) {
-	if k.by != keyCaller {
-		return 0, false
-	}
+func (k *keyed) level(key bucketKey) int64 {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	e, ok := k.buckets[bucketKey{text: caller}]
+	e, ok := k.buckets[key]
 	if !ok {
-		return k.limits.rate.burst, true
+		return k.limits.rate.burst
 	}
-	return e.bucket.tokens.Available(), true
+	return e.bucket.tokens.Available()
 }
 
 func (e *keyBucket) unlink() {

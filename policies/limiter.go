@@ -8,14 +8,14 @@ import (
 
 // limiter is the state of a rate limit.
 type limiter interface {
-	// take asks for one token that comes within maxWait. It tells how long to wait for the token, or, when there is
-	// none, after which time it is worth asking again.
-	take(c *Call, maxWait time.Duration) (wait time.Duration, ok bool)
+	// take asks for one token of a key that comes within maxWait. It tells how long to wait for the token, or, when
+	// there is none, after which time it is worth asking again.
+	take(key bucketKey, maxWait time.Duration) (wait time.Duration, ok bool)
 	// adopt changes to other limits, which keep what was taken.
 	adopt(l limits)
 	stats() LimiterStats
-	// level is the number of tokens left for the caller's key.
-	level(caller string) (left int64, known bool)
+	// level is the number of tokens left for a key.
+	level(key bucketKey) int64
 }
 
 // limits are those of a limiter.
@@ -45,7 +45,7 @@ func (s *single) bucket() *bucket {
 	return s.current.Load()
 }
 
-func (s *single) take(_ *Call, maxWait time.Duration) (time.Duration, bool) {
+func (s *single) take(_ bucketKey, maxWait time.Duration) (time.Duration, bool) {
 	for {
 		b := s.bucket()
 		wait, ok := b.tokens.TakeMaxDuration(1, maxWait)
@@ -76,4 +76,4 @@ func (s *single) stats() LimiterStats {
 	return LimiterStats{Tokens: float64(b.tokens.Available()), Burst: b.rate.burst}
 }
 
-func (s *single) level(string) (int64, bool) { return s.bucket().tokens.Available(), true }
+func (s *single) level(bucketKey) int64 { return s.bucket().tokens.Available() }

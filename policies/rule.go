@@ -27,6 +27,7 @@ type rule struct {
 	targets                    []Target // that it matches
 
 	limiter      limiter
+	key          keySource
 	limits       limits
 	maxWait      time.Duration // 0: reject at once
 	places       *places
@@ -95,6 +96,7 @@ func (r *rule) setRateLimit(c *config.RateLimit) error {
 	if burst < 1 || burst > 1e9 {
 		return fmt.Errorf("rateLimit.burst: %d is not from 1 to 10^9", burst)
 	}
+	r.key = keySource(c.Key)
 	r.limits = limits{rate: newBucketRate(rate, per, burst), maxKeys: cmp.Or(c.MaxKeys, 10_000)}
 	if c.OnExceed == config.OnExceedWait {
 		r.maxWait = cmp.Or(c.MaxWait.Std(), 100*time.Millisecond)

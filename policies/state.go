@@ -146,10 +146,10 @@ func (r *rule) shareText() string {
 func (r *rule) state(kind config.Kind, t Target, caller string) string {
 	switch {
 	case kind == config.KindRateLimit && r.limiter != nil:
-		if left, known := r.limiter.level(caller); known {
-			return fmt.Sprintf("%d of %d tokens", left, r.limits.rate.burst)
+		if r.key != keyNone && r.key != keyCaller {
+			return r.overall(kind)
 		}
-		return r.overall(kind)
+		return fmt.Sprintf("%d of %d tokens", r.limiter.level(r.key.key(&Call{Caller: caller})), r.limits.rate.burst)
 	case kind == config.KindCircuitBreaker && r.breakers[t] != nil:
 		return r.breakers[t].state()
 	}
