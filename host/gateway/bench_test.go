@@ -64,6 +64,7 @@ func BenchmarkBareEncodingJSON(b *testing.B) {
 }
 
 func benchmark(b *testing.B, h http.Handler) {
+	b.Helper()
 	srv := httptest.NewUnstartedServer(nil)
 	srv.Config = NewServer(h, wire.Limits{}, nil)
 	srv.Start()

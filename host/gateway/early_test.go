@@ -75,6 +75,7 @@ func TestTheEarlyAnswerEndsTheStreamOfHTTP2Too(t *testing.T) {
 }
 
 func h2c(t *testing.T) *http.Client {
+	t.Helper()
 	p := new(http.Protocols)
 	p.SetUnencryptedHTTP2(true)
 	tr := &http.Transport{Protocols: p}

@@ -55,6 +55,7 @@ func TestRecordedRequestsAreServedWithTheHeadersOfTheirFamily(t *testing.T) {
 }
 
 func replay(t *testing.T, url string, r recorded, family string) {
+	t.Helper()
 	var header []string
 	for k, v := range r.Headers {
 		header = append(header, strings.Replace(k, "X-RPCX-", family, 1)+": "+v)

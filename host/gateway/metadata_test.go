@@ -21,8 +21,11 @@ func TestHeadersBecomeTheMetadataThatIsDocumented(t *testing.T) {
 		want   wire.Metadata
 	}{
 		{"none", []string{"X-Custom: 1", "User-Agent: curl", "Cookie: a=b"}, nil},
-		{"trace", []string{"traceparent: " + trace, "tracestate: a=1", "tracestate: b=2", "baggage: k=v"},
-			wire.Metadata{{"traceparent", trace}, {"tracestate", "a=1,b=2"}, {"baggage", "k=v"}}},
+		{
+			"trace",
+			[]string{"traceparent: " + trace, "tracestate: a=1", "tracestate: b=2", "baggage: k=v"},
+			wire.Metadata{{"traceparent", trace}, {"tracestate", "a=1,b=2"}, {"baggage", "k=v"}},
+		},
 		{"bearer", []string{"Authorization: Bearer  t0ken"}, wire.Metadata{{"__AUTH", "t0ken"}}},
 		{"bearer in lower case", []string{"Authorization: bearer t0ken"}, wire.Metadata{{"__AUTH", "t0ken"}}},
 		{"raw", []string{"Authorization: t0ken"}, wire.Metadata{{"__AUTH", "t0ken"}}},
@@ -30,8 +33,11 @@ func TestHeadersBecomeTheMetadataThatIsDocumented(t *testing.T) {
 		{"meta of the other family", []string{"Easymicro-Meta: a=1", "X-RPCX-Meta: b=2"}, wire.Metadata{{"a", "1"}}},
 		{"reserved", []string{"Easymicro-Meta: __AUTH=x&__ServerTimeout=1&--auth=x&x-em-code=OK&X_Em_Rule=r&x.em.host=h&" +
 			"%20__AUTH=x&__rpcx_error__=e&easymicro_error__=e&X-Forwarded-For=1&caller=root&Caller=root&authorization=x&_one=1"}, wire.Metadata{{"_one", "1"}}},
-		{"ours win", []string{"Easymicro-Meta: traceparent=fake&__AUTH=fake", "traceparent: " + trace, "Authorization: Bearer t"},
-			wire.Metadata{{"traceparent", trace}, {"__AUTH", "t"}}},
+		{
+			"ours win",
+			[]string{"Easymicro-Meta: traceparent=fake&__AUTH=fake", "traceparent: " + trace, "Authorization: Bearer t"},
+			wire.Metadata{{"traceparent", trace}, {"__AUTH", "t"}},
+		},
 		{"reserved headers", []string{"X-Em-Caller: root", "X_em_caller: root", "__AUTH: x", "X-Em-Timeout: 1"}, nil},
 	} {
 		r := do(t, "POST", url, `{"a":1}`, tc.header...)

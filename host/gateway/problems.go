@@ -14,7 +14,7 @@ type Problem struct {
 func (p Problem) String() string { return p.Path + ": " + p.Message }
 
 // Problems is all that is wrong with the options.
-type Problems []Problem
+type Problems []Problem //nolint:errname // the same word as in config, whose problems these become
 
 func (p Problems) Error() string {
 	lines := make([]string, len(p))

@@ -85,7 +85,8 @@ func (x *exchange) bindPath(b *bound) *code.Error {
 		return nil
 	}
 	body = append(body[:len(body)-1], ',')
-	x.req.Payload = append(body, members[1:]...)
+	body = append(body, members[1:]...)
+	x.req.Payload = body
 	return nil
 }
 
@@ -110,7 +111,8 @@ func (b *binder) object(dst []byte, query url.Values, nearest func(string, []str
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = append(appendString(dst, m.name), ':')
+		dst = appendString(dst, m.name)
+		dst = append(dst, ':')
 		if dst, what = m.append(dst, given[m.name]); what != "" {
 			return dst, what
 		}

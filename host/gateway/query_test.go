@@ -31,7 +31,7 @@ type query struct {
 	Any      any             `json:"any"`
 	Raw      json.RawMessage `json:"raw"`
 	Skipped  int             `json:"-"`
-	hidden   int
+	hidden   int             //nolint:unused // it is there not to be found
 	Untagged int
 }
 

@@ -76,6 +76,7 @@ func (s scalar) append(dst []byte, text string) (_ []byte, ok bool) {
 		return append(dst, '"'), ok
 	}
 	switch s.form {
+	case asString:
 	case asBool:
 		return append(dst, text...), text == "true" || text == "false"
 	case asInt:
