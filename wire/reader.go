@@ -30,8 +30,7 @@ type Reader struct {
 const (
 	smallBytes = 1 << 10
 	bigBytes   = 32 << 10
-	firstStep  = 4 << 10  // a long body gets room for this much,
-	stepBytes  = 64 << 10 // then for as much again as has arrived, up to this
+	firstStep  = 4 << 10 // a long body gets room for this much, then for as much again as has arrived
 )
 
 type bigBuffer [bigBytes]byte
@@ -94,7 +93,7 @@ func (r *Reader) readLong(f *Frame, total int) error {
 	}
 	for len(body) < total {
 		if len(body) == cap(body) {
-			body = slices.Grow(body, min(total-len(body), max(len(body), firstStep), stepBytes))
+			body = slices.Grow(body, min(total-len(body), max(len(body), firstStep)))
 		}
 		n, err := r.read(body[len(body):min(cap(body), total)])
 		body = body[:len(body)+n]

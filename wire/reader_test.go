@@ -48,7 +48,7 @@ func TestReaderGivesTheSameFramesHoweverTheBytesArrive(t *testing.T) {
 }
 
 func framesOfManySizes() (frames []Frame) {
-	sizes := []int{0, 1, 500, smallBytes - 100, smallBytes - 50, smallBytes, 5000, bigBytes - 100, bigBytes - 60, bigBytes, stepBytes, 200_000, 1_000_000}
+	sizes := []int{0, 1, 500, smallBytes - 100, smallBytes - 50, smallBytes, 5000, bigBytes - 100, bigBytes - 60, bigBytes, 65_536, 200_000, 1_000_000}
 	for i, n := range append(sizes, 3, 3, 3, 700, 700, 700) {
 		payload := bytes.Repeat([]byte{byte(i)}, n)
 		f := Frame{Seq: uint64(i), Service: fmt.Sprint("service", i%3), Method: "m", Payload: payload}
