@@ -1,0 +1,154 @@
+package policies
+
+import (
+	"encoding/json"
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/easymicro/easymicro/config"
+)
+
+func TestExplain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		past := time.Date(1999, 12, 31, 0, 0, 0, 0, time.UTC)
+		c := newChain(t,
+			newRuleOn("host-guard", "*", concurrency(2000, 200, 50*time.Millisecond), timeout(time.Minute)),
+			newRuleOn("arith-mul", "Arith", method("Mul"), rate(500, 1000), timeout(800*time.Millisecond), circuit(halfOf(20))),
+			newRuleOn("partner-quota", "Arith", caller("partner-*"), keyedRate("caller", 0, 50, 50), mode(config.Shadow)),
+			newRuleOn("old", "Arith", timeout(time.Second), expires(past)),
+			newRuleOn("unused", "Arith", timeout(time.Second), mode(config.Off)),
+			newRuleOn("office", "Arith", peer("10.0.0.0/8"), timeout(time.Second)),
+			newRuleOn("elsewhere", "Orders", timeout(time.Second)),
+		)
+		c.calls(3, nil)
+		x := c.now.Explain(mul, "", netip.MustParseAddr("192.0.2.1"))
+		var lines []string
+		for _, k := range x.Kinds {
+			for _, r := range k.Applies {
+				lines = append(lines, string(k.Kind)+": "+r.Rule+": "+r.Setting+": "+r.State)
+			}
+			for _, r := range k.Losers {
+				lines = append(lines, string(k.Kind)+": not "+r.Rule+": "+r.Reason)
+			}
+		}
+		want := []string{
+			"rateLimit: arith-mul: 500 per 1s, burst 1000: 997 of 1000 tokens",
+			"rateLimit: not partner-quota: caller partner-* does not match anonymous",
+			"circuitBreaker: arith-mul: opens for 5s when 50% of at least 20 calls within 10s fail: closed, 0 of 3 calls failed",
+			"concurrency: host-guard: max 2000, queue 200 for 50ms: 0 of 2000 in flight, 0 of 200 queued",
+			"timeout: arith-mul: 800ms: ",
+			"timeout: not old: expired 1999-12-31T00:00:00Z",
+			"timeout: not unused: mode: off",
+			"timeout: not office: peer 10.0.0.0/8 does not match 192.0.2.1",
+			"timeout: not host-guard: less specific than arith-mul",
+		}
+		if strings.Join(lines, "\n") != strings.Join(want, "\n") {
+			t.Errorf("got\n%s\nwant\n%s", strings.Join(lines, "\n"), strings.Join(want, "\n"))
+		}
+		if d := x.Kinds[0].Applies[0].Decisions; d.Allow != 3 {
+			t.Errorf("%+v", d)
+		}
+		x = c.now.Explain(mul, "partner-a", netip.Addr{})
+		if got := names(x.Kinds[0].Applies); got != "[arith-mul partner-quota]" || x.Kinds[0].Applies[1].Enforced {
+			t.Errorf("%+v", x.Kinds[0].Applies)
+		}
+	})
+}
+
+func TestExplanationsAreSnakeCaseWithoutNulls(t *testing.T) {
+	c := newChain(t, newRuleOn("r", "Arith", rate(1, 1), enforceShare(0.5), expires(time.Now().Add(time.Hour))))
+	for _, v := range []any{
+		c.now.Explain(mul, "", netip.Addr{}), (*Snapshot)(nil).Explain(mul, "", netip.Addr{}), c.now.Rules(), (*Snapshot)(nil).Rules(),
+	} {
+		b, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s := string(b); strings.Contains(s, "null") || strings.Contains(s, `"Rule"`) {
+			t.Error(s)
+		}
+	}
+}
+
+func TestBreakerStateSaysWhatOpenedIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := breakerChain(t, tripsAt(2))
+		state := func() string { return c.now.State("arith", config.KindCircuitBreaker, mul, "") }
+		c.calls(2, errDown)
+		if s := state(); !strings.HasPrefix(s, "open since 2000-01-01T00:00:00Z, tries again in ") ||
+			!strings.HasSuffix(s, ": 2 failures in a row, the last: UNAVAILABLE: db down") {
+			t.Error(s)
+		}
+		time.Sleep(openTime * 11 / 10)
+		if s := state(); s != "half-open, opened by: 2 failures in a row, the last: UNAVAILABLE: db down" {
+			t.Error(s)
+		}
+		if s := c.now.Rules()[0].Kinds[0].State; s != "Arith/Mul half-open" {
+			t.Error(s)
+		}
+		for _, none := range []string{c.now.State("no", config.KindTimeout, mul, ""), c.now.State("arith", config.KindTimeout, mul, "")} {
+			if none != "" {
+				t.Error(none)
+			}
+		}
+	})
+}
+
+func TestRulesWithoutATargetAreNamedWithASuggestion(t *testing.T) {
+	c := newChain(t,
+		newRuleOn("fine", "Ar*"),
+		newRuleOn("service", "Arit", rate(1, 1)),
+		newRuleOn("method", "Arith", method("Mull"), rate(1, 1)),
+		newRuleOn("upstream", "x", func(r *config.Rule) { r.Match.Upstream = config.Patterns{"y"} }),
+	)
+	var got []string
+	for _, p := range c.now.Unmatched() {
+		if !p.Warning {
+			t.Errorf("%v is no warning", p)
+		}
+		got = append(got, p.Message+" > "+p.Suggestion)
+	}
+	want := []string{
+		"no service of this host matches Arit: rule service does nothing here > Arith",
+		"no method of service Arith matches Mull: rule method does nothing here > Mul",
+	}
+	if strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Errorf("got\n%s", strings.Join(got, "\n"))
+	}
+}
+
+func TestManyRulesCompileInTime(t *testing.T) {
+	rules, targets := tenThousand()
+	var last *Snapshot
+	best := time.Hour
+	for range 5 { // the machine may be busy with others
+		start := time.Now()
+		s, err := Compile(rules, targets, last, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		best, last = min(best, time.Since(start)), s
+	}
+	if most := 2 * time.Second; best > most {
+		t.Errorf("took %v", best)
+	}
+	t.Logf("10,000 rules for 100 methods: %v", best)
+}
+
+func TestBadRulesAreErrorsThatNameThem(t *testing.T) {
+	for name, bad := range map[string]config.Rule{
+		"peer":    newRuleOn("r", "*", peer("10.0.0.0/99")),
+		"failOn":  newRuleOn("r", "*", circuit(config.CircuitBreaker{FailOn: []string{"NO_SUCH"}})),
+		"breaker": newRuleOn("r", "*", circuit(config.CircuitBreaker{Window: -1})),
+	} {
+		if _, err := Compile([]config.Rule{bad}, targets, nil, Options{}); err == nil || !strings.Contains(err.Error(), "rule r") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := Compile([]config.Rule{newRuleOn("r", "*"), newRuleOn("r", "*")}, targets, nil, Options{}); err == nil {
+		t.Error("a name twice")
+	}
+}
