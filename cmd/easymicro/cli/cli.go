@@ -111,7 +111,8 @@ breakers and timeouts. While it runs, edit the policy files and save: the host f
 	flags.StringVarP(&a.output, "output", "o", "text", "text or json")
 	flags.BoolVar(&a.noColor, "no-color", false, "no colours")
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return a.globals(cmd) }
-	root.AddCommand(a.serve())
+	root.AddCommand(a.serve(), a.validate(), a.schema(), a.handlers(), a.list(), a.describe(), a.call(), a.status(),
+		a.explain(), a.refusals(), a.reload(), a.version())
 	return root
 }
 
@@ -131,7 +132,10 @@ func (a *app) globals(cmd *cobra.Command) error {
 	if os.Getenv("NO_COLOR") != "" {
 		a.noColor = true
 	}
-	return nil
+	if cmd.Name() == "validate" {
+		return a.checkOutput(outputText, outputJSON, outputGithub)
+	}
+	return a.checkOutput(outputText, outputJSON)
 }
 
 // terminal tells whether a stream is one that a person looks at.

@@ -1,7 +1,10 @@
 package cli
 
 import (
+	"runtime"
 	"runtime/debug"
+
+	"github.com/spf13/cobra"
 )
 
 // version is that of the module this binary was built from, or its commit.
@@ -26,4 +29,17 @@ func version() string {
 		return "devel"
 	}
 	return "devel-" + commit[:min(12, len(commit))] + dirty
+}
+
+func (a *app) version() *cobra.Command {
+	return &cobra.Command{
+		Use:     "version",
+		Short:   "The version of this binary",
+		Example: `  easymicro version -o json`,
+		Args:    noArgs,
+		RunE: func(*cobra.Command, []string) error {
+			v := map[string]string{"version": version(), "go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH}
+			return a.print(v, func() { a.line("easymicro %s %s %s", v["version"], v["go"], v["platform"]) })
+		},
+	}
 }

@@ -1,0 +1,110 @@
+package cli
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/host/admin"
+)
+
+func (a *app) list() *cobra.Command {
+	return &cobra.Command{
+		Use:     "list",
+		Short:   "The services and methods of a running host",
+		Example: `  easymicro list`,
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			services, err := a.services(cmd)
+			if err != nil {
+				return err
+			}
+			return a.print(services, func() {
+				rows := [][]string{{"METHOD", "ARGUMENT", "REPLY", "HANDLER"}}
+				for _, s := range services {
+					for _, m := range s.Methods {
+						rows = append(rows, []string{s.Name + "." + m.Name, shapeText(&m.Args, 0), shapeText(&m.Reply, 0), s.Handler})
+					}
+				}
+				a.table(rows)
+			})
+		},
+	}
+}
+
+func (a *app) services(cmd *cobra.Command) ([]admin.Service, error) {
+	c, err := a.client()
+	if err != nil {
+		return nil, err
+	}
+	services, err := c.Services(cmd.Context())
+	return services, hostError(err)
+}
+
+func (a *app) describe() *cobra.Command {
+	return &cobra.Command{
+		Use:   "describe SERVICE[.METHOD]",
+		Short: "A service or method of a running host, with an example call",
+		Example: `  easymicro describe Arith
+  easymicro describe Arith.Mul`,
+		Args:              oneArg("SERVICE or SERVICE.METHOD"),
+		ValidArgsFunction: a.completeMethods,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			services, err := a.services(cmd)
+			if err != nil {
+				return err
+			}
+			service, err := pick(services, args[0])
+			if err != nil {
+				return err
+			}
+			return a.print(service, func() { a.serviceText(service) })
+		},
+	}
+}
+
+// pick finds a service by its name, or one with only the method that was asked for.
+func pick(services []admin.Service, name string) (*admin.Service, error) {
+	var known []string
+	for i := range services {
+		s := &services[i]
+		known = append(known, s.Name)
+		if s.Name == name {
+			return s, nil
+		}
+		for _, m := range s.Methods {
+			known = append(known, s.Name+"."+m.Name)
+			if s.Name+"."+m.Name == name {
+				one := *s
+				one.Methods = []admin.Method{m}
+				return &one, nil
+			}
+		}
+	}
+	p := config.Problem{Message: "the host does not serve " + name, Suggestion: config.Suggest(name, known)}
+	return nil, &exitError{ExitAnswered, p}
+}
+
+func (a *app) serviceText(s *admin.Service) {
+	a.line("%s   handler %s (%s)", s.Name, s.Handler, s.Package)
+	if len(s.Aliases) > 0 {
+		a.line("also as %s", strings.Join(s.Aliases, ", "))
+	}
+	for _, m := range s.Methods {
+		a.line("")
+		a.line("%s.%s", s.Name, m.Name)
+		a.line("  argument   %s", shapeText(&m.Args, 0))
+		a.line("  reply      %s", shapeText(&m.Reply, 0))
+		for _, r := range m.Routes {
+			a.line("  http       %s %s", strings.Join(r.Methods, ","), r.Path)
+		}
+		a.line("  try        %s", m.Example.Command)
+		if m.Example.Curl != "" {
+			a.line("             %s", m.Example.Curl)
+		}
+	}
+	for _, skipped := range s.Skipped {
+		a.line("not served: %s: %s", skipped.Name, skipped.Why)
+	}
+}

@@ -1,0 +1,45 @@
+package cli
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/easymicro/easymicro/config/load"
+	"github.com/easymicro/easymicro/schema"
+)
+
+func (a *app) schema() *cobra.Command {
+	return &cobra.Command{
+		Use:   "schema [manifest|policies]",
+		Short: "JSON Schema of the manifest or of the policy files, for editors",
+		Long: `schema prints the JSON Schema (2020-12) of the files that this binary reads, with its handlers, their options and their
+methods. Editors complete and check a file whose first line names the schema:
+
+  # yaml-language-server: $schema=./easymicro.schema.json`,
+		Example: `  easymicro schema > easymicro.schema.json
+  easymicro schema policies > policies.schema.json`,
+		Args:      argRange(0, 1, "manifest or policies"),
+		ValidArgs: []string{"manifest", "policies"},
+		RunE: func(_ *cobra.Command, args []string) error {
+			var services []string
+			if set, err := load.Load(a.manifest, load.Options{}); err == nil {
+				for i := range set.Manifest.Services {
+					services = append(services, set.Manifest.Services[i].Name)
+				}
+			}
+			make := schema.Manifest
+			switch {
+			case len(args) == 0 || args[0] == "manifest":
+			case args[0] == "policies":
+				make = schema.Policies
+			default:
+				return usageError("%q is not manifest or policies", args[0])
+			}
+			out, err := make(a.registry, services...)
+			if err != nil {
+				return err
+			}
+			a.line("%s", out)
+			return nil
+		},
+	}
+}
