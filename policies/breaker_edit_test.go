@@ -37,8 +37,8 @@ func TestOpenBreakerStaysOpenWhenThresholdsChange(t *testing.T) {
 		if again := refusal(t, c.call(mul, Call{}, nil)).RetryAfter; again != left {
 			t.Errorf("open for %v, was %v", again, left)
 		}
-		if len(c.transitions) != 1 {
-			t.Errorf("%+v", c.transitions)
+		if len(c.transitions()) != 1 {
+			t.Errorf("%+v", c.transitions())
 		}
 	})
 }
@@ -51,8 +51,8 @@ func TestClosedBreakerStartsAfreshWithAnotherWindow(t *testing.T) {
 	c.breaker("closed")
 	c.calls(1, errDown)
 	c.breaker("open")
-	if len(c.transitions) != 1 || c.transitions[0].From != "closed" {
-		t.Errorf("%+v", c.transitions)
+	if len(c.transitions()) != 1 || c.transitions()[0].From != "closed" {
+		t.Errorf("%+v", c.transitions())
 	}
 }
 
@@ -76,8 +76,8 @@ func TestOpenBreakerIsHeldAcrossEditsOfItsCore(t *testing.T) {
 					}))
 				}
 				running.Done(nil) // a call of the old core
-				if len(c.transitions) != 1 {
-					t.Errorf("transitions of the edit: %+v", c.transitions)
+				if len(c.transitions()) != 1 {
+					t.Errorf("transitions of the edit: %+v", c.transitions())
 				}
 				time.Sleep(left - time.Millisecond)
 				if e := refusal(t, c.call(mul, Call{}, nil)); e.RetryAfter > left {
@@ -129,8 +129,8 @@ func TestHalfOpenBreakerStartsItsTrialsAgain(t *testing.T) {
 		c.breaker("half_open")
 		c.calls(1, nil)
 		c.breaker("closed")
-		if n := len(c.transitions); n != 3 {
-			t.Errorf("%d transitions: %+v", n, c.transitions)
+		if n := len(c.transitions()); n != 3 {
+			t.Errorf("%d transitions: %+v", n, c.transitions())
 		}
 	})
 }

@@ -112,7 +112,8 @@ func live(t *testing.T, history []deed, patience bool) string {
 			c.edit(lifeRule(thresholds, core, patience))
 		}
 	}
-	if problem := linked(c.transitions); problem != "" {
+	synctest.Wait()
+	if problem := linked(c.transitions()); problem != "" {
 		return problem
 	}
 	return betterTimes(c)
@@ -142,6 +143,7 @@ func betterTimes(c *chain) string {
 			_ = c.call(mul, Call{Arrived: time.Now()}, nil)
 		}
 	}
+	synctest.Wait()
 	for s := range c.now.Breakers() {
 		if s.Target == mul.String() && s.State != "closed" {
 			return fmt.Sprintf("still %s since %v: %s", s.State, s.Since, s.Cause)

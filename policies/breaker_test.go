@@ -205,7 +205,7 @@ func TestTransitionNamesWhatTrippedIt(t *testing.T) {
 		time.Sleep(openTime * 11 / 10)
 		c.calls(3, nil)
 		var got []string
-		for _, tr := range c.transitions {
+		for _, tr := range c.transitions() {
 			if tr.Rule != "arith" || tr.Target != "Arith/Mul" || tr.At.IsZero() {
 				t.Errorf("%+v", tr)
 			}

@@ -36,7 +36,7 @@ type bucketKey struct {
 type keySource string
 
 const (
-	keyNone   keySource = ""
+	keyNone     keySource = ""
 	keyCaller   keySource = "caller"
 	keyPeer     keySource = "peer"
 	keyMetadata           = "metadata."

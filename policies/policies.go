@@ -26,8 +26,9 @@ type Options struct {
 	Host     string // named in refusals
 	Revision int    // refusals name rule@rN
 
-	// OnTransition is told of every change of a breaker's state. It is called without locks held, in order for each
-	// breaker, on the goroutine of a call: it must not block. That of the snapshot compiled last counts.
+	// OnTransition is told of every change of a breaker's state. It is called without locks held and in order for each
+	// breaker, but for several breakers at a time, on the goroutine of a call or a timer: it must not block. That of
+	// the snapshot activated last counts.
 	OnTransition func(Transition)
 }
 

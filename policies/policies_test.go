@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -82,10 +84,19 @@ func access(allow, deny []config.AccessEntry) func(*config.Rule) {
 
 // chain compiles one set of rules after the other, as edits do.
 type chain struct {
-	t           *testing.T
-	now         *Snapshot
-	revision    int
-	transitions []Transition
+	t        *testing.T
+	now      *Snapshot
+	revision int
+
+	mu   sync.Mutex
+	told []Transition
+}
+
+// transitions are those of all breakers up to now.
+func (c *chain) transitions() []Transition {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.told)
 }
 
 func newChain(t *testing.T, rules ...config.Rule) *chain {
@@ -98,7 +109,11 @@ func (c *chain) edit(rules ...config.Rule) *chain {
 	c.revision++
 	next, err := Compile(rules, targets, c.now, Options{
 		Host: "orders-7", Revision: c.revision,
-		OnTransition: func(t Transition) { c.transitions = append(c.transitions, t) },
+		OnTransition: func(t Transition) {
+			c.mu.Lock()
+			c.told = append(c.told, t)
+			c.mu.Unlock()
+		},
 	})
 	if err != nil {
 		c.t.Fatal(err)

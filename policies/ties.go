@@ -2,9 +2,9 @@ package policies
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/easymicro/easymicro/config"
@@ -14,40 +14,42 @@ import (
 const mostTies = 100
 
 // ValidateTies finds pairs of enforced rules of which neither is more specific, though only one of them can win for a
-// call that both match: two timeouts, or two breakers, for the same calls.
+// call that both match: two timeouts, or two breakers, for the same calls. It finds the first hundred.
 func ValidateTies(rules []config.Rule) config.Problems {
-	type pair struct{ a, b *config.Rule }
-	var problems config.Problems
 	groups := make(map[string][]tieRule)
-	found := make(map[pair]bool)
 	now := time.Now()
 	for i := range rules {
 		r := &rules[i]
-		kinds := kindsWithOneWinner(r)
-		if len(kinds) == 0 || r.Mode == config.Off || r.Mode == config.Shadow ||
-			!r.Expires.IsZero() && !now.Before(r.Expires) {
+		if r.Mode == config.Off || r.Mode == config.Shadow || !r.Expires.IsZero() && !now.Before(r.Expires) {
 			continue
 		}
-		for _, form := range forms(r) {
-			key := form.key()
-			for _, earlier := range groups[key] {
-				if earlier.rule == r || found[pair{earlier.rule, r}] || !form.overlaps(earlier) {
-					continue
-				}
-				kind, ok := common(kindsWithOneWinner(earlier.rule), kinds)
-				if !ok {
-					continue
-				}
-				found[pair{earlier.rule, r}] = true
-				problems = append(problems, tie(earlier.rule, r, kind))
-				if len(problems) >= mostTies {
-					return problems
-				}
+		if kinds := kindsWithOneWinner(r); len(kinds) > 0 {
+			for _, form := range forms(tieRule{rule: r, index: i, kinds: kinds}) {
+				key := form.key()
+				groups[key] = append(groups[key], form)
 			}
-			groups[key] = append(groups[key], form)
 		}
 	}
-	return problems
+	type pair struct{ a, b int }
+	var problems config.Problems
+	found := make(map[pair]bool)
+	for _, key := range slices.Sorted(maps.Keys(groups)) {
+		for a, b := range overlapping(groups[key]) {
+			if a.index > b.index {
+				a, b = b, a
+			}
+			kind, ok := common(a.kinds, b.kinds)
+			if !ok || a.index == b.index || found[pair{a.index, b.index}] {
+				continue
+			}
+			found[pair{a.index, b.index}] = true
+			problems = append(problems, tie(a.rule, b.rule, kind))
+			if len(problems) == mostTies {
+				return problems.Sort()
+			}
+		}
+	}
+	return problems.Sort()
 }
 
 func tie(a, b *config.Rule, kind config.Kind) config.Problem {
@@ -75,6 +77,8 @@ func common(a, b []config.Kind) (config.Kind, bool) {
 // tieRule is a rule with one element of each list of its match.
 type tieRule struct {
 	rule                              *config.Rule
+	index                             int
+	kinds                             []config.Kind
 	method, service, caller, upstream *glob // nil: absent
 	peer                              netip.Prefix
 }
@@ -83,8 +87,8 @@ type tieRule struct {
 const mostForms = 4096
 
 // forms are all combinations of the elements of a rule's lists.
-func forms(r *config.Rule) []tieRule {
-	list := []tieRule{{rule: r}}
+func forms(whole tieRule) []tieRule {
+	r, list := whole.rule, []tieRule{whole}
 	list = expand(list, r.Match.Method, func(t *tieRule, g *glob) { t.method = g })
 	list = expand(list, r.Match.Service, func(t *tieRule, g *glob) { t.service = g })
 	list = expand(list, r.Match.Caller, func(t *tieRule, g *glob) { t.caller = g })
@@ -122,31 +126,4 @@ func expand(list []tieRule, patterns []string, set func(*tieRule, *glob)) []tieR
 		}
 	}
 	return expanded
-}
-
-// key is the same for all forms that can tie: equally narrow in every field, with the same exact names.
-func (t tieRule) key() string {
-	var key []byte
-	for _, g := range []*glob{t.method, t.service, t.caller, t.upstream} {
-		switch {
-		case g == nil:
-			key = append(key, '-')
-		case g.exact:
-			key = append(append(key, '='), g.text...)
-		default:
-			key = strconv.AppendInt(append(key, '*'), int64(g.literal), 10)
-		}
-		key = append(key, 0)
-	}
-	return string(append(key, t.peer.String()...))
-}
-
-// overlaps tells whether a call can match both; the keys are equal.
-func (t tieRule) overlaps(o tieRule) bool {
-	for _, pair := range [][2]*glob{{t.method, o.method}, {t.service, o.service}, {t.caller, o.caller}, {t.upstream, o.upstream}} {
-		if pair[0] != nil && !pair[0].overlap(pair[1]) {
-			return false
-		}
-	}
-	return true
 }
