@@ -7,14 +7,17 @@ import (
 	"time"
 )
 
-// drainQuiet is how long a connection must have been silent before a draining server closes it.
-const drainQuiet = 100 * time.Millisecond
+const (
+	drainQuiet = 100 * time.Millisecond // silence after which a draining server closes a connection
+	sleepAfter = 2 * time.Second        // silence after which a connection gives its memory back
+)
 
 var (
 	errFirstByte = errors.New("no byte in time")
 	errBody      = errors.New("a frame was not complete in time")
 	errIdle      = errors.New("idle for too long")
 	errDrained   = errors.New("drained")
+	errAsleep    = errors.New("asleep")
 )
 
 // patience is a connection as its Reader sees it: reading, with all the deadlines that a peer has to keep. Deadlines
@@ -26,6 +29,8 @@ type patience struct {
 	toldAt   time.Time   // belongs to the reader: when the peer was told of the drain
 	toTell   atomic.Bool // the peer has yet to be told
 	kicked   chan struct{}
+	ahead    []byte            // what was read asleep
+	first    [HeaderBytes]byte // memory of ahead
 
 	mu       sync.Mutex
 	until    time.Time // the deadline, also while the reader is being kicked
@@ -40,13 +45,20 @@ func (p *patience) init(c *serverConn) {
 
 // Read reads what is there. The time when it came is that of the frames in it.
 func (p *patience) Read(b []byte) (int, error) {
+	if len(p.ahead) > 0 {
+		n := copy(b, p.ahead)
+		p.ahead = p.ahead[n:]
+		p.lastRead = time.Now()
+		p.set(p.lastRead.Add(p.nextLook()))
+		return n, nil
+	}
 	for {
 		n, err := p.c.conn.Read(b)
 		if n > 0 {
 			first := p.lastRead.IsZero()
 			p.lastRead = time.Now()
 			if first {
-				p.set(p.lastRead.Add(p.nextWait()))
+				p.set(p.lastRead.Add(p.nextLook()))
 			}
 			return n, nil
 		}
@@ -84,7 +96,7 @@ func (p *patience) body() {
 func (p *patience) frameRead() {
 	if p.inBody {
 		p.inBody = false
-		p.set(p.lastRead.Add(p.nextWait()))
+		p.set(p.lastRead.Add(p.nextLook()))
 	}
 }
 
@@ -96,6 +108,9 @@ func (p *patience) nextWait() time.Duration {
 	}
 	return p.c.lim.IdleTimeout
 }
+
+// nextLook is when to look whether the connection is silent.
+func (p *patience) nextLook() time.Duration { return min(p.nextWait(), sleepAfter) }
 
 // overdue tells why the connection has to end, or sets the next deadline.
 func (p *patience) overdue(now time.Time) error {
@@ -116,14 +131,18 @@ func (p *patience) overdue(now time.Time) error {
 		return errFirstByte
 	}
 	quiet := now.Sub(p.c.quietFrom(latest(p.lastRead, p.toldAt), now))
-	if wait := p.nextWait(); quiet < wait {
-		p.set(now.Add(wait - quiet))
-		return nil
-	}
-	if draining {
+	wait := p.nextWait()
+	switch {
+	case quiet >= wait && draining:
 		return errDrained
+	case quiet >= wait:
+		return errIdle
+	case quiet >= sleepAfter && !draining:
+		p.set(now.Add(wait - quiet))
+		return errAsleep
 	}
-	return errIdle
+	p.set(now.Add(p.nextLook() - quiet))
+	return nil
 }
 
 // quietFrom is since when nothing has happened on the connection: the end of the last call, when that is later than t,

@@ -117,7 +117,7 @@ func (s *Server) accept(ln net.Listener, g *group, served *sync.WaitGroup) error
 		switch {
 		case err == nil:
 			pause = 0
-			served.Go(func() { s.serveConn(g, c) })
+			s.start(g, c, served)
 		case s.isDraining():
 			return ErrServerClosed
 		case g.ctx.Err() != nil:
@@ -153,27 +153,31 @@ func (s *Server) ServeConn(ctx context.Context, c net.Conn) {
 	defer stop()
 	s.pool.use()
 	defer s.pool.leave()
-	s.serveConn(g, c)
+	var served sync.WaitGroup
+	s.start(g, c, &served)
+	served.Wait()
 }
 
-func (s *Server) serveConn(g *group, c net.Conn) {
-	sc := s.open(g, c)
+// start serves c in goroutines of its own; served is done when it is closed.
+func (s *Server) start(g *group, c net.Conn, served *sync.WaitGroup) {
+	sc := s.open(g, c, served)
 	if sc == nil {
 		_ = c.Close()
 		return
 	}
-	sc.serve()
-	s.forget(sc)
+	s.observer.ConnOpened()
+	served.Add(1)
+	go sc.serve()
 }
 
 // open takes a connection in. One that comes while the server drains is told so at once.
-func (s *Server) open(g *group, c net.Conn) *serverConn {
+func (s *Server) open(g *group, c net.Conn, served *sync.WaitGroup) *serverConn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed || g.ctx.Err() != nil {
 		return nil
 	}
-	sc := newServerConn(s, g, c, s.limits)
+	sc := newServerConn(s, g, c, s.limits, served)
 	s.conns[sc] = struct{}{}
 	if s.draining {
 		sc.wait.kick()
@@ -182,6 +186,7 @@ func (s *Server) open(g *group, c net.Conn) *serverConn {
 }
 
 func (s *Server) forget(sc *serverConn) {
+	s.observer.ConnClosed()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.conns, sc)

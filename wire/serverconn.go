@@ -29,7 +29,8 @@ type serverConn struct {
 	lim    Limits
 	peer   netip.Addr
 	values context.Context // of Serve, for the values of its calls
-	in     *Reader
+	served *sync.WaitGroup // done when the connection is closed
+	in     *Reader         // nil while the connection is asleep
 	out    outbox
 	wait   patience
 	last   uint64 // the last accepted sequence; belongs to the reader
@@ -47,15 +48,13 @@ type serverConn struct {
 	empty      chan struct{} // closed when nothing is in flight; made by who waits for that
 }
 
-func newServerConn(s *Server, g *group, conn net.Conn, lim Limits) *serverConn {
+func newServerConn(s *Server, g *group, conn net.Conn, lim Limits, served *sync.WaitGroup) *serverConn {
 	c := &serverConn{
 		srv: s, group: g, conn: conn, lim: lim, peer: addrOf(conn.RemoteAddr()), values: g.ctx,
-		last: HeartbeatSeq, room: make(chan struct{}, 1),
+		served: served, last: HeartbeatSeq, room: make(chan struct{}, 1),
 	}
 	c.out = outbox{conn: conn, timeout: lim.WriteTimeout, most: 4 * lim.MaxMessageBytes}
 	c.wait.init(c)
-	c.in = NewReader(&c.wait, lim)
-	c.in.OnBody = c.wait.body
 	return c
 }
 
@@ -66,12 +65,32 @@ func addrOf(a net.Addr) netip.Addr {
 	return netip.Addr{}
 }
 
-// serve blocks until the connection is closed and its calls are done, or have ignored their end for too long.
+// serve reads the connection until it ends or falls asleep. Then another goroutine goes on.
 func (c *serverConn) serve() {
-	c.srv.observer.ConnOpened()
-	defer c.srv.observer.ConnClosed()
+	c.in = NewReader(&c.wait, c.lim)
+	c.in.OnBody = c.wait.body
 	err := c.read()
 	c.in.Release()
+	c.in = nil
+	if errors.Is(err, errAsleep) {
+		go c.sleep()
+		return
+	}
+	c.finish(err)
+	c.srv.forget(c)
+	c.served.Done()
+}
+
+// sleep waits for the next byte in a goroutine that has never needed more than the smallest stack, and without a
+// Reader: that is what makes an idle connection cheap.
+func (c *serverConn) sleep() {
+	n, _ := c.conn.Read(c.wait.first[:]) // an error comes again
+	c.wait.ahead = c.wait.first[:n]
+	go c.serve()
+}
+
+// finish closes the connection and returns when its calls are done, or have ignored their end for too long.
+func (c *serverConn) finish(err error) {
 	switch {
 	case errors.Is(err, errDrained):
 		c.linger()

@@ -14,7 +14,10 @@ func (c *serverConn) read() error {
 		if err := c.waitRoom(); err != nil {
 			return err
 		}
-		t := tasks.Get().(*task)
+		if err := c.in.wait(); err != nil {
+			return err
+		}
+		t := tasks.Get().(*task) // not before there is something for it: idle connections hold none
 		err := c.in.Read(&t.req)
 		c.wait.frameRead()
 		if err == nil {
@@ -26,6 +29,12 @@ func (c *serverConn) read() error {
 			c.tellDrain()
 		}
 	}
+}
+
+// wait waits for the first byte of a frame. Its errors are those of Read.
+func (r *Reader) wait() error {
+	r.told, r.begun = false, false
+	return r.fill(1)
 }
 
 // take handles one sound frame. Responses have no place here and are ignored.
