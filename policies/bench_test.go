@@ -64,6 +64,30 @@ func benchmarkGuard(b *testing.B, rules []config.Rule) {
 	}
 }
 
+// BenchmarkGuardParallel has all processors at one rule.
+func BenchmarkGuardParallel(b *testing.B) {
+	rules := []config.Rule{newRuleOn("rule", "Arith", rate(1e8, 1e9), concurrency(1000, 0, 0), timeout(5*time.Second),
+		circuit(config.CircuitBreaker{FailureRate: 0.5}))}
+	s, err := Compile(rules, targets, nil, Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	g := s.Guard(mul)
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		call := Call{Caller: "web-1"}
+		var t Ticket
+		for pb.Next() {
+			call.Arrived = time.Now()
+			if err := g.Enter(b.Context(), &call, &t); err != nil {
+				b.Error(err)
+				return
+			}
+			t.Done(nil)
+		}
+	})
+}
+
 func BenchmarkCompile10000(b *testing.B) {
 	rules, targets := tenThousand()
 	b.ReportAllocs()

@@ -1,7 +1,5 @@
 package policies
 
-import "github.com/easymicro/easymicro/config"
-
 // predecessors finds the rule of prev that each rule goes on from: the one of its name, or the one that it was, unless
 // that name is still in use.
 func predecessors(rules []*rule, prev *Snapshot) map[*rule]*rule {
@@ -109,9 +107,4 @@ func (r *rule) inheritCounts(old *rule) {
 			r.counts[key] = n
 		}
 	}
-}
-
-// serverKinds are the kinds that a server asks, in its order.
-var serverKinds = []config.Kind{
-	config.KindAccess, config.KindRateLimit, config.KindCircuitBreaker, config.KindConcurrency, config.KindTimeout,
 }

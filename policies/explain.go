@@ -99,15 +99,6 @@ func (s *Snapshot) explainKind(kind config.Kind, t Target, c *Call) KindExplanat
 	return k
 }
 
-// oneWins tells the kinds of which only the most specific rule counts.
-func oneWins(kind config.Kind) bool {
-	switch kind {
-	case config.KindAccess, config.KindShed, config.KindRateLimit, config.KindConcurrency:
-		return false
-	}
-	return true
-}
-
 // narrow adds to the rank what matched of the call, or says why the rule does not.
 func (m *candidate) narrow(c *Call, now time.Time) (why string) {
 	r := m.rule

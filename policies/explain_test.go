@@ -132,7 +132,7 @@ func TestManyRulesCompileInTime(t *testing.T) {
 		}
 		best, last = min(best, time.Since(start)), s
 	}
-	if most := 2 * time.Second; best > most {
+	if most := time.Second; best > most {
 		t.Errorf("took %v", best)
 	}
 	t.Logf("10,000 rules for 100 methods: %v", best)

@@ -1,0 +1,17 @@
+package policies
+
+import "github.com/easymicro/easymicro/config"
+
+// serverKinds are the kinds that a server asks, in its order.
+var serverKinds = []config.Kind{
+	config.KindAccess, config.KindRateLimit, config.KindCircuitBreaker, config.KindConcurrency, config.KindTimeout,
+}
+
+// oneWins tells the kinds of which only the most specific rule counts.
+func oneWins(kind config.Kind) bool {
+	switch kind {
+	case config.KindAccess, config.KindShed, config.KindRateLimit, config.KindConcurrency:
+		return false
+	}
+	return true
+}
