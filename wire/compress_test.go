@@ -110,6 +110,7 @@ func TestBadCompressedPayloadsHaveTheirReason(t *testing.T) {
 		{"byte behind gzip", Gzip, append(bytes.Clone(whole), 0), code.ReasonBadPayload},
 		{"no zstd", Zstd, []byte("text"), code.ReasonBadPayload},
 		{"two zstd frames", Zstd, append(pack(Zstd, "text"), pack(Zstd, "text")...), code.ReasonBadPayload},
+		{"skippable frame behind zstd", Zstd, append(pack(Zstd, "text"), 0x50, 0x2a, 0x4d, 0x18, 0, 0, 0, 0), code.ReasonBadPayload},
 		{"skippable zstd frame", Zstd, []byte{0x50, 0x2a, 0x4d, 0x18, 0, 0, 0, 0}, code.ReasonBadPayload},
 		{"zstd with a wrong checksum", Zstd, wrongZstdSum, code.ReasonBadPayload},
 		{"zstd that holds less than it claims", Zstd, []byte{0x28, 0xb5, 0x2f, 0xfd, 0x20, 9, 0x21, 0, 0, 'a', 'b', 'c', 'd'}, code.ReasonBadPayload},
@@ -182,8 +183,8 @@ func TestBombsTakeNoMoreMemoryThanTheLimitAllows(t *testing.T) {
 func TestAClaimOfASizeCostsNothing(t *testing.T) {
 	claims := map[Compression][]byte{
 		Gzip: append([]byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 0, 0}, 0, 0, 0, 1),
-		// a single segment of 16 MiB, and a compressed block that is cut
-		Zstd: {0x28, 0xb5, 0x2f, 0xfd, 0xa0, 0, 0, 0, 1, 0xfd, 0xff, 0xff, 1},
+		// a single segment of 16 MiB, and one block of one byte
+		Zstd: {0x28, 0xb5, 0x2f, 0xfd, 0xa0, 0, 0, 0, 1, 0x0b, 0, 0, 'a'},
 	}
 	for c, src := range claims {
 		_, _ = Decompress(nil, c, src, 16<<20) // warms the pools
