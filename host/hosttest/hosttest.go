@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -103,6 +104,16 @@ func StartFile(t testing.TB, path string, o Options) *Host {
 	return h
 }
 
+// StartCopy runs the manifest of a folder from a copy of the folder, so that the test may edit its files.
+func StartCopy(t testing.TB, folder string, o Options) *Host {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(folder)); err != nil {
+		t.Fatal(err)
+	}
+	return StartFile(t, filepath.Join(dir, "easymicro.yaml"), o)
+}
+
 // Stop drains the host, as SIGTERM does, and waits for the end of Run.
 func (h *Host) Stop() {
 	h.stopped.Do(func() {
@@ -127,6 +138,19 @@ func (h *Host) Write(name, text string) {
 	if err := os.Rename(path+".tmp~", path); err != nil {
 		h.t.Fatal(err)
 	}
+}
+
+// Edit replaces a text in a file of the set, where it must stand once, and saves the file by rename.
+func (h *Host) Edit(name, from, to string) {
+	h.t.Helper()
+	text, err := os.ReadFile(filepath.Join(h.Dir, name))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if n := strings.Count(string(text), from); n != 1 {
+		h.t.Fatalf("%s has %q %d times", name, from, n)
+	}
+	h.Write(name, strings.Replace(string(text), from, to, 1))
 }
 
 // Revision waits for the outcome of the next attempt to change what runs.
