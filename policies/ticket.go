@@ -95,8 +95,9 @@ func (t *Ticket) Late() *code.Error {
 	return err
 }
 
-// Done tells that the handler has returned, with the error that is the answer (nil, or coded; a panic as INTERNAL). It
-// frees the places in flight and settles the breaker if Late has not. Further calls do nothing.
+// Done tells that the handler has returned, and what: nil, its error before code.Edge takes out of it what a peer of the
+// handler said (a breaker does not count a peer's refusals), or INTERNAL for a panic. It frees the places in flight and
+// settles the breaker if Late has not. Further calls do nothing.
 func (t *Ticket) Done(err error) {
 	if t.guard.empty() || t.over.Swap(true) {
 		return
