@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"reflect"
 
 	"go.yaml.in/yaml/v4"
@@ -115,8 +116,19 @@ func (d *decoder) finish() places {
 	return d.at
 }
 
+// maxProblems is how many problems of a file are reported; whoever has more has another one.
+const maxProblems = 200
+
+func (d *decoder) full() bool { return len(d.problems) > maxProblems }
+
 // problem reports what is wrong with the value of n.
 func (d *decoder) problem(n *yaml.Node, path, message, suggestion string) {
+	switch {
+	case d.full():
+		return
+	case len(d.problems) == maxProblems:
+		path, message, suggestion = "", fmt.Sprintf("more than %d problems: the rest is not shown", maxProblems), ""
+	}
 	d.problems = append(d.problems, Problem{
 		File: d.name, Line: n.Line, Column: n.Column, Path: join(d.scope, path), Message: message, Suggestion: suggestion,
 	})

@@ -165,10 +165,31 @@ func isListOfBlocks(t reflect.Type) bool {
 
 // whole compares two values that are shown as one.
 func (d *differ) whole(path string, old, next reflect.Value, class Class) {
-	a, b := written(old), written(next)
-	if a != b {
+	if same(old, next) {
+		return
+	}
+	if a, b := written(old), written(next); a != b {
 		d.changed(path, a, b, class)
 	}
+}
+
+// same tells without allocating that two values are equal, for the thousands that are.
+func same(a, b reflect.Value) bool {
+	if a.Kind() == reflect.Pointer && !a.IsNil() && !b.IsNil() {
+		a, b = a.Elem(), b.Elem()
+	}
+	if a.Kind() == reflect.Slice {
+		if a.Len() != b.Len() {
+			return false
+		}
+		for i := range a.Len() {
+			if !same(a.Index(i), b.Index(i)) {
+				return false
+			}
+		}
+		return true
+	}
+	return a.Comparable() && a.Equal(b)
 }
 
 // block reports a block that came or went.

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"reflect"
+	"strings"
 
 	"go.yaml.in/yaml/v4"
 )
@@ -70,6 +71,8 @@ func (d *decoder) options(n *yaml.Node, v reflect.Value, path string) {
 	look.aliased = d.aliased // all bombs of a file are one
 	var plain any
 	look.value(n, reflect.ValueOf(&plain).Elem(), &field{}, "")
-	d.problems = append(d.problems, look.problems...)
+	for _, p := range look.problems {
+		d.problem(&yaml.Node{Line: p.Line, Column: p.Column}, strings.TrimPrefix(p.Path, d.scope), p.Message, p.Suggestion)
+	}
 	v.Set(reflect.ValueOf(o))
 }

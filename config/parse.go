@@ -14,7 +14,6 @@ import (
 const (
 	MaxFileBytes   = 1 << 20
 	maxDepth       = 64
-	maxLineMarks   = 4000   // brackets and commas of one line: the parser holds the tokens of a line
 	maxAliasValues = 10_000 // values that come from aliases, counted each time
 )
 
@@ -24,7 +23,11 @@ func parse(data []byte) (*yaml.Node, *Problem) {
 	if problem := checkText(data); problem != nil {
 		return nil, problem
 	}
-	loader, err := yaml.NewLoader(bytes.NewReader(data), yaml.WithUniqueKeys(false), yaml.WithPlugin(depthLimit{}))
+	text := data
+	if isFlow(data) {
+		text = append([]byte(flowPrefix), data...)
+	}
+	loader, err := yaml.NewLoader(bytes.NewReader(text), yaml.WithUniqueKeys(false), yaml.WithPlugin(depthLimit{}))
 	if err != nil {
 		return nil, &Problem{Message: err.Error()}
 	}
@@ -32,19 +35,41 @@ func parse(data []byte) (*yaml.Node, *Problem) {
 	if err := loader.Load(&doc); errors.Is(err, io.EOF) {
 		return nil, nil
 	} else if err != nil {
-		return nil, syntaxProblem(data, err)
+		return nil, syntaxProblem(text, err).without(text, data)
 	}
 	var second yaml.Node
 	switch err := loader.Load(&second); {
 	case err == nil:
 		return nil, &Problem{Line: second.Line, Column: second.Column, Message: "a second document begins here: a file holds one, without --- between"}
 	case !errors.Is(err, io.EOF):
-		return nil, syntaxProblem(data, err)
+		return nil, syntaxProblem(text, err).without(text, data)
 	}
 	if len(doc.Content) == 0 {
 		return nil, nil
 	}
-	return doc.Content[0], nil
+	root := doc.Content[0]
+	if len(text) > len(data) {
+		shiftFirstLine(root)
+	}
+	return root, nil
+}
+
+// without is the problem in data, which stands in text behind the prefix.
+func (p *Problem) without(text, data []byte) *Problem {
+	if p.Line == 1 && len(text) > len(data) {
+		p.Column = max(p.Column-len(flowPrefix), 1)
+	}
+	return p
+}
+
+// shiftFirstLine takes the prefix out of the places on the first line.
+func shiftFirstLine(n *yaml.Node) {
+	if n.Line == 1 {
+		n.Column -= len(flowPrefix)
+	}
+	for _, c := range n.Content {
+		shiftFirstLine(c)
+	}
 }
 
 // depthLimit bounds how deep a file is nested; aliases are bounded where they are followed.
@@ -67,20 +92,19 @@ func checkText(data []byte) *Problem {
 	if bytes.HasPrefix(data, []byte("\xff\xfe")) || bytes.HasPrefix(data, []byte("\xfe\xff")) {
 		return &Problem{Line: 1, Column: 1, Message: "is UTF-16: save it as UTF-8"}
 	}
-	line, column, marks := 1, 1, 0
+	line, column, flow := 1, 1, newFlowCounter(data)
 	for len(data) > 0 {
 		r, size := utf8.DecodeRune(data)
 		switch {
 		case r == utf8.RuneError && size == 1:
 			return &Problem{Line: line, Column: column, Message: fmt.Sprintf("byte 0x%02x is no UTF-8: save the file as UTF-8", data[0])}
 		case r == '\n':
-			line, column, marks = line+1, 0, 0
+			line, column = line+1, 0
 		case r < ' ' && r != '\t' && r != '\r', r == 0x7f:
 			return &Problem{Line: line, Column: column, Message: fmt.Sprintf("control character 0x%02x: this is no text file", r)}
-		case r == '[' || r == ']' || r == '{' || r == '}' || r == ',':
-			if marks++; marks > maxLineMarks {
-				return &Problem{Line: line, Column: column, Message: fmt.Sprintf("more than %d brackets and commas on one line: write an entry a line", maxLineMarks)}
-			}
+		}
+		if size == 1 && !flow.add(data[0]) {
+			return &Problem{Line: line, Column: max(column, 1), Message: fmt.Sprintf("more than %d brackets and commas in one { } or [ ]: write its entries as a list, each behind a -", maxFlowMarks)}
 		}
 		data = data[size:]
 		column++

@@ -45,6 +45,9 @@ func (d *decoder) scalar(n *yaml.Node, v reflect.Value, f *field, path string) {
 	}
 	if d.quiet {
 		message, suggestion = "must be "+article(v.Type())+bounds(f), ""
+		if len(f.enum) > 0 {
+			message = "must be one of " + strings.Join(f.enum, ", ")
+		}
 	}
 	d.problem(n, path, message, suggestion)
 }
@@ -75,45 +78,50 @@ func setText(v reflect.Value, text string) (message string) {
 func setScalar(v reflect.Value, tag, text string) (message, suggestion string) {
 	switch t := v.Type(); {
 	case t == durationType || t == stdDuration:
-		return setParsed(v, tag, text, parseDuration, func(d time.Duration) { v.SetInt(int64(d)) })
+		return setParsed(tag, text, parseDuration, func(d time.Duration) { v.SetInt(int64(d)) })
 	case t == bytesType:
-		return setParsed(v, tag, text, parseBytes, v.SetInt)
+		return setParsed(tag, text, parseBytes, v.SetInt)
 	case t == shareType:
-		return setParsed(v, tag, text, parseShare, v.SetFloat)
+		return setParsed(tag, text, parseShare, v.SetFloat)
 	case t == rateType:
-		return setParsed(v, tag, text, parseRate, v.SetFloat)
+		return setParsed(tag, text, parseRate, v.SetFloat)
 	case t == timeType:
-		return setParsed(v, tag, text, parseTime, func(at time.Time) { v.Set(reflect.ValueOf(at)) })
+		return setParsed(tag, text, parseTime, func(at time.Time) { v.Set(reflect.ValueOf(at)) })
 	case reflect.PointerTo(t).Implements(textType):
 		if err := v.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(text)); err != nil {
 			return err.Error(), ""
 		}
 		return "", ""
 	case t.Kind() == reflect.Bool:
-		return setParsed(v, tag, text, parseBool, v.SetBool)
+		return setParsed(tag, text, parseBool, v.SetBool)
 	case t.Kind() == reflect.String:
-		return setParsed(v, tag, text, parseString, v.SetString)
-	case v.CanInt():
-		return setParsed(v, tag, text, parseInt, func(i int64) {
-			if v.OverflowInt(i) {
-				message = fmt.Sprintf("%s is too large", clip(text))
-				return
-			}
-			v.SetInt(i)
-		})
-	case v.CanUint():
-		message, suggestion = setParsed(v, tag, text, parseInt, func(i int64) { v.SetUint(uint64(max(i, 0))) })
-		if message == "" && strings.HasPrefix(text, "-") {
-			message = "must not be negative"
-		}
-		return message, suggestion
+		return setParsed(tag, text, parseString, v.SetString)
+	case v.CanInt() || v.CanUint():
+		return setInt(v, tag, text)
 	default:
-		return setParsed(v, tag, text, parseFloat, v.SetFloat)
+		return setParsed(tag, text, parseFloat, v.SetFloat)
 	}
 }
 
+func setInt(v reflect.Value, tag, text string) (message, suggestion string) {
+	i, message, suggestion := parseInt(tag, text)
+	switch {
+	case message != "":
+		return message, suggestion
+	case v.CanUint() && i < 0:
+		return "must not be negative", ""
+	case v.CanUint() && v.OverflowUint(uint64(i)), v.CanInt() && v.OverflowInt(i):
+		return fmt.Sprintf("%s is too large", clip(text)), ""
+	case v.CanUint():
+		v.SetUint(uint64(i))
+	default:
+		v.SetInt(i)
+	}
+	return "", ""
+}
+
 // setParsed hands what parse makes of text to set.
-func setParsed[T any](_ reflect.Value, tag, text string, parse func(tag, text string) (T, string, string), set func(T)) (message, suggestion string) {
+func setParsed[T any](tag, text string, parse func(tag, text string) (T, string, string), set func(T)) (message, suggestion string) {
 	value, message, suggestion := parse(tag, text)
 	if message == "" {
 		set(value)

@@ -42,6 +42,9 @@ func (c *checker) rule(r *Rule, path, format string, args ...any) *Problem {
 }
 
 func (c *checker) add(at Position, path, message string) *Problem {
+	if len(c.problems) > maxProblems {
+		return &Problem{}
+	}
 	c.problems = append(c.problems, Problem{File: at.File, Line: at.Line, Column: at.Column, Path: path, Message: message})
 	return &c.problems[len(c.problems)-1]
 }

@@ -29,7 +29,7 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, f *field, path string) {
 		d.alias(n, path, func(target *yaml.Node) { d.value(target, v, f, path) })
 		return
 	}
-	if !d.aliased.count() {
+	if !d.aliased.count() || d.full() {
 		return
 	}
 	if p, ok := v.Addr().Interface().(placed); ok {
@@ -177,6 +177,9 @@ func (d *decoder) pairs(n *yaml.Node, path string, each func(key, value *yaml.No
 	seen := make(map[string]*yaml.Node, len(n.Content)/2)
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
+		if d.full() {
+			return
+		}
 		if key.Kind == yaml.AliasNode && key.Alias != nil {
 			d.problem(key, path, "an alias may not be a key", "")
 			continue

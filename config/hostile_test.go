@@ -1,0 +1,124 @@
+package config_test
+
+import (
+	"fmt"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/easymicro/easymicro/config"
+)
+
+// hostile are files made to cost time or memory.
+func hostile() map[string]string {
+	const size = 40 << 10
+	fill := func(before, unit, after string) string {
+		return before + strings.Repeat(unit, (size-len(before)-len(after))/len(unit)) + after
+	}
+	var bomb strings.Builder
+	bomb.WriteString("services:\n  - name: a\n    handler: b\n    options:\n      a0: &a0 [x, x, x, x, x, x, x, x, x]\n")
+	for i := range 300 {
+		fmt.Fprintf(&bomb, "      a%d: &a%d [*a%d, *a%d, *a%d, *a%d, *a%d, *a%d, *a%d, *a%d, *a%d]\n", i+1, i+1, i, i, i, i, i, i, i, i, i)
+	}
+	var bombs strings.Builder
+	bombs.WriteString("host: &h {labels: &l {" + strings.Repeat("a: b, ", 100) + "c: d}}\nservices:\n")
+	for i := range 600 {
+		fmt.Fprintf(&bombs, "  - {name: s%d, handler: b, options: {o: [*l, *l, *l]}}\n", i)
+	}
+	return map[string]string{
+		"alias bomb": bomb.String(), "alias bombs in many services": bombs.String(),
+		"nested lists": fill("rules: ", "[", ""), "nested mappings": fill("", "{a: ", ""), "nested entries": fill("", "- ", ""),
+		"nested question marks": fill("", "? ", ""), "empty lists": fill("rules: [", "[],", "]"), "commas": fill("rules: [", "a,", "]"),
+		"lines of commas": fill("rules: [", strings.Repeat("a,", 500)+"\n", "]"), "empty entries": fill("rules:\n", " -\n", ""),
+		"duplicate keys": fill("", "a:\n", ""), "unknown keys": fill("rules: [{", "\nzzzz: 1,", "}]"), "anchors": fill("", "- &a b\n", ""),
+		"tags": fill("", "- !a b\n", ""), "comments": fill("", "- #x\n", ""), "documents": fill("", "---\n", ""), "blanks": fill("a:", " ", ""),
+		"newlines": fill("a:", "\n", ""), "long word": fill("a: ", "x", ""), "long key": fill("", "x", ": 1"), "quotes": fill("a: ", "''", ""),
+		"variables": fill("host: {name: \"", "${A:-b}", "\"}"), "variables without end": fill("host: {name: \"", "${", "\"}"),
+		"escapes": fill("a: \"", "\\n", "\""), "carriage returns": fill("a: 1", "\r", ""), "percent": fill("", "%TAG ! x\n", ""),
+		"problems": fill("rules:\n", "- {name: a, timeout: 5}\n", ""), "numbers": fill("rules: [{name: a, timeout: ", "9", "}]"),
+		"aliases in themselves": fill("services:\n", "- &a {name: *a}\n", ""), "services": fill("services:\n", "- {name: a, handler: b}\n", ""),
+		"one list": fill("[", "[],", "]"), "one mapping": fill("{", "a: b, ", "}"), "dashes in a mapping": fill("rules: [{", "\n-a: 1,", "}]"),
+		"quotes in a list": fill("rules: [[", "'a', ", "]]"), "brackets in quotes": fill("rules: [['[", "['a,", "']]"),
+		"quotes that are none": fill("rules: [[a 'x", ",[]", "]]"),
+		"globs":                fill("rules: [{name: a, timeout: 1s, match: {service: \"", "*a", "\"}}]"), "long unknown word": fill("rules: [{", "m", ": 1}]"),
+	}
+}
+
+// Promise R17: 40 KB of hostile YAML take at most 50 ms and 16 MiB. Time is the best of several runs, as the machine may
+// be busy with other tests; memory is all that was ever allocated, which bounds what was in use.
+func TestHostileFilesCostLittle(t *testing.T) {
+	for name, text := range hostile() {
+		t.Run(name, func(t *testing.T) {
+			best := time.Hour
+			var allocated uint64
+			for range 5 {
+				var before, after runtime.MemStats
+				runtime.ReadMemStats(&before)
+				start := time.Now()
+				m, problems := config.DecodeManifest("m.yaml", []byte(text), testEnv)
+				rules, more := config.DecodeRules("p.yaml", []byte(text), testEnv)
+				problems = problems.With((&config.Set{Manifest: m, Rules: rules}).Validate())
+				best = min(best, time.Since(start))
+				runtime.ReadMemStats(&after)
+				allocated = after.TotalAlloc - before.TotalAlloc
+				if len(problems) == 0 || len(more) == 0 {
+					t.Fatal("the file has no problem")
+				}
+				if best < 25*time.Millisecond {
+					break
+				}
+			}
+			// Two decodings and a validation are measured, so each limit holds twice.
+			if limit := 100 * time.Millisecond * slowdown; best > limit {
+				t.Errorf("took %s, want at most %s", best, limit)
+			}
+			if const32 := uint64(32 << 20); allocated > const32*uint64(slowdown) {
+				t.Errorf("allocated %d MiB, want at most 32", allocated>>20)
+			}
+			t.Logf("%s, %d KiB", best, allocated>>10)
+		})
+	}
+}
+
+func TestJSONIsNoHostileFile(t *testing.T) {
+	const rule = `{"name": "r%d", "description": "[[ \"{ it's", "match": {"service": ["Arith"], "method": "Mul"}, "rateLimit": {"rate": 5}, "timeout": "1s"}`
+	var one strings.Builder
+	for i := range 3000 {
+		fmt.Fprintf(&one, rule+",", i)
+	}
+	text := `{"rules": [` + strings.TrimSuffix(one.String(), ",") + `]}`
+	pretty := strings.NewReplacer("{\"", "{\n  \"", "},", "\n},\n", "[{", "[\n{").Replace(text)
+	block := "rules:\n  # don't [\n" + strings.TrimSuffix(strings.TrimPrefix(strings.ReplaceAll(text, `},{"name"`, "}\n  - {\"name\""), `{"rules": [`), "]}")
+	block = strings.Replace(block, `{"name"`, `  - {"name"`, 1)
+	for name, text := range map[string]string{"on one line": text, "on many lines": pretty, "as a list": block} {
+		if rules, problems := config.DecodeRules("p.yaml", []byte(text), nil); len(problems) > 0 || len(rules) != 3000 {
+			t.Errorf("%s: %d rules, problems %v", name, len(rules), problems)
+		}
+	}
+	_, problems := config.DecodeRules("p.yaml", []byte(`{"rules": [{"nam": "a"}]}`), nil)
+	if got := problems[0].String(); !strings.HasPrefix(got, "p.yaml:1:12: rules[0].match: is required") {
+		t.Errorf("the place on the first line is wrong: %s", got)
+	}
+	if _, problems = config.DecodeRules("p.yaml", []byte("{\"rules\": ]"), nil); problems[0].Column != 11 {
+		t.Errorf("the place of a syntax error on the first line is wrong: %s", problems[0])
+	}
+}
+
+func TestTheLargestFileIsBoundedToo(t *testing.T) {
+	line := "  - {name: rule-%d, match: {service: Arith, method: [Mul, Div]}, rateLimit: {rate: 5, burst: 10}, timeout: 1s}\n"
+	var text strings.Builder
+	text.WriteString("rules:\n")
+	for i := 0; text.Len() < config.MaxFileBytes-len(line)-8; i++ {
+		fmt.Fprintf(&text, line, i)
+	}
+	start := time.Now()
+	rules, problems := config.DecodeRules("p.yaml", []byte(text.String()), nil)
+	if len(problems) > 0 || len(rules) < 9000 {
+		t.Fatalf("%d rules, problems %v", len(rules), problems)
+	}
+	t.Logf("%d rules in %s", len(rules), time.Since(start))
+	if _, problems := config.DecodeRules("p.yaml", make([]byte, 100<<20), nil); len(problems) != 1 {
+		t.Errorf("100 MB: %v", problems)
+	}
+}

@@ -1,0 +1,93 @@
+package config_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/easymicro/easymicro/config"
+)
+
+type inner struct {
+	Depth int `yaml:"depth" min:"1" max:"9"`
+}
+
+type options struct {
+	Precision int
+	MaxItems  uint8
+	Ratio     float64 `json:"ratio"`
+	Wait      time.Duration
+	Names     []string
+	Labels    map[string]string
+	Inner     *inner
+	Mode      string `yaml:"mode" enum:"fast,slow"`
+	Any       any    `yaml:"any"`
+	Hidden    string `yaml:"-"`
+	private   int
+}
+
+func rawOptions(t *testing.T, text string) config.RawOptions {
+	t.Helper()
+	m, problems := config.DecodeManifest("m.yaml", []byte("services:\n  - name: A\n    handler: b\n    options:\n      "+strings.ReplaceAll(text, "\n", "\n      ")+"\n"), testEnv)
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	return m.Services[0].Options
+}
+
+func TestOptionsDecodeOverTheHandlersDefaults(t *testing.T) {
+	got := options{Precision: 2, MaxItems: 7, Names: []string{"default"}, Mode: "slow", Inner: &inner{Depth: 3}, private: 1}
+	raw := rawOptions(t, "precision: ${RATE}\nratio: 0.5\nwait: 2s\nnames: [a, b]\nlabels: {x: y}\ninner: {}\nany: {a: [1, 2.5, true, text]}")
+	if problems := raw.Decode(&got); len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	want := options{
+		Precision: 500, MaxItems: 7, Ratio: 0.5, Wait: 2 * time.Second, Names: []string{"a", "b"}, Labels: map[string]string{"x": "y"},
+		Inner: &inner{Depth: 3}, Mode: "slow", Any: map[string]any{"a": []any{int64(1), 2.5, true, "text"}}, private: 1,
+	}
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(options{})); diff != "" {
+		t.Error(diff)
+	}
+	var none config.RawOptions
+	if problems := none.Decode(&got); len(problems) > 0 || !none.IsZero() {
+		t.Error(problems)
+	}
+}
+
+func TestWrongOptionsHaveTheirPlaceAndNeverTheirValue(t *testing.T) {
+	raw := rawOptions(t, "precison: 4\nmaxItems: 300\nwait: canary\nmode: canary\nnames: [7]\ninner: {depth: 12}\nhidden: canary\nratio: \"canary\"")
+	var o options
+	problems := raw.Decode(&o)
+	want := []string{
+		"m.yaml:5:7: services[0].options.precison: unknown key (did you mean precision?)",
+		"m.yaml:6:17: services[0].options.maxItems: must be a whole number",
+		"m.yaml:7:13: services[0].options.wait: must be a duration like 500ms",
+		"m.yaml:8:13: services[0].options.mode: must be one of fast, slow",
+		"m.yaml:9:15: services[0].options.names[0]: must be text",
+		"m.yaml:10:22: services[0].options.inner.depth: must be a whole number from 1 to 9",
+		"m.yaml:11:7: services[0].options.hidden: unknown key; known are any, inner, labels, maxItems, mode, names, precision, ratio, wait",
+		"m.yaml:12:14: services[0].options.ratio: must be a number",
+	}
+	if diff := cmp.Diff(want, strings.Split(problems.Error(), "\n")); diff != "" {
+		t.Error(diff)
+	}
+	if strings.Contains(problems.Error(), "canary") {
+		t.Error("a value is shown")
+	}
+}
+
+func TestOptionsAreEqualWhateverTheirSpelling(t *testing.T) {
+	a := rawOptions(t, "precision: 4\nnames: [a, b]")
+	for text, want := range map[string]bool{
+		"names:\n  - a\n  - \"b\"\nprecision: 4 # four": true, "names: [b, a]\nprecision: 4": false, "precision: 4": false, "names: [a, b]\nprecision: \"4\"": false,
+	} {
+		if got := a.Equal(rawOptions(t, text)); got != want {
+			t.Errorf("%q: equal %v", text, got)
+		}
+	}
+	if a.Equal(config.RawOptions{}) {
+		t.Error("equal to none")
+	}
+}
