@@ -27,7 +27,7 @@ type ServerOptions struct {
 type Observer interface {
 	ConnOpened()
 	ConnClosed()
-	WireError(reason string) // a connection was cut; reason is one of a bounded set
+	WireError(reason string) // a frame was refused or a connection cut for it; reason is one of a bounded set
 }
 
 // Server answers calls that come in frames. It may serve several listeners at once.
@@ -75,7 +75,7 @@ func (nobody) ConnOpened()      {}
 func (nobody) ConnClosed()      {}
 func (nobody) WireError(string) {}
 
-// SetLimits changes the limits of the connections that are accepted from now on.
+// SetLimits changes the limits of the connections that are accepted from now on; those that are open keep theirs.
 func (s *Server) SetLimits(l Limits) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

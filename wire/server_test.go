@@ -1,0 +1,133 @@
+package wire_test
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/easymicro/easymicro/wire"
+	"github.com/easymicro/easymicro/wire/code"
+	"github.com/easymicro/easymicro/wire/wiretest"
+)
+
+func TestNewLimitsHoldForNewConnectionsOnly(t *testing.T) {
+	r := newRig(t, echo, wire.Limits{})
+	old := r.client(t, wire.ConnOptions{})
+	if _, err := call(t.Context(), old, "Echo", "connected"); err != nil {
+		t.Fatal(err)
+	}
+	r.SetLimits(wire.Limits{MaxNameBytes: 8})
+	fresh := r.client(t, wire.ConnOptions{})
+	if _, err := call(t.Context(), old, "MethodWithALongName", ""); err != nil {
+		t.Errorf("the old connection: %v", err)
+	}
+	_, err := call(t.Context(), fresh, "MethodWithALongName", "")
+	wantError(t, err, code.ResourceExhausted, code.ReasonTooLarge)
+}
+
+func TestWorkersGrowWithBlockedCallsAndRetireAfterwards(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		r := newRig(t, func(context.Context, *wire.Frame, *wire.Frame) error {
+			<-release
+			return nil
+		}, wire.Limits{})
+		p := r.peer(t)
+		synctest.Wait()
+		before := runtime.NumGoroutine()
+		const calls = 200
+		for seq := range uint64(calls) {
+			p.Send(wiretest.Request(seq, "Test", "Wait", wire.Raw, nil))
+		}
+		synctest.Wait()
+		if n := runtime.NumGoroutine() - before; n < calls {
+			t.Errorf("%d goroutines for %d blocked calls", n, calls)
+		}
+		close(release)
+		for range calls {
+			p.Receive()
+		}
+		time.Sleep(15 * time.Second)
+		synctest.Wait()
+		if n := runtime.NumGoroutine() - before; n > 0 {
+			t.Errorf("%d goroutines are left", n)
+		}
+		r.stop()
+	})
+}
+
+func TestHandlersErrorReachesThePeerVerbatimWithItsCode(t *testing.T) {
+	r := newRig(t, func(_ context.Context, req, res *wire.Frame) error {
+		res.Metadata.Set("etag", "v1")
+		if req.Method == "Plain" {
+			return errors.New("divide by zero")
+		}
+		return code.Errorf(code.NotFound, "order %d", 7).WithReason("no_such_order")
+	}, wire.Limits{})
+	c := r.client(t, wire.ConnOptions{})
+	for method, want := range map[string]code.Error{
+		"Plain": {Code: code.Unknown, Message: "divide by zero"},
+		"Coded": {Code: code.NotFound, Reason: "no_such_order", Message: "order 7"},
+	} {
+		var res wire.Frame
+		err := c.Do(t.Context(), wiretest.Request(0, "Test", method, wire.JSON, nil), &res)
+		wantError(t, err, want.Code, want.Reason)
+		if err.Error() != want.Message {
+			t.Errorf("got %q, want %q", err, want.Message)
+		}
+		if res.Metadata.Get("etag") != "v1" {
+			t.Errorf("the reply metadata is lost: %v", res.Metadata)
+		}
+	}
+}
+
+func TestServeConnServesOneConnectionUntilItEnds(t *testing.T) {
+	s := wire.NewServer(wire.ServerOptions{Handler: wire.HandlerFunc(echo)})
+	near, far := wiretest.Pipe()
+	done := make(chan struct{})
+	go func() {
+		s.ServeConn(t.Context(), far)
+		close(done)
+	}()
+	c := wire.NewConn(near, wire.ConnOptions{})
+	if got, err := call(t.Context(), c, "Echo", "x"); got != "x" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	_ = c.Close()
+	<-done
+}
+
+func TestEndOfServesContextCutsItsConnectionsOnly(t *testing.T) {
+	s := wire.NewServer(wire.ServerOptions{Handler: wire.HandlerFunc(echo)})
+	dial := func(ctx context.Context) (*wire.Conn, chan error) {
+		ln, done := wiretest.Listen(), make(chan error, 1)
+		go func() { done <- s.Serve(ctx, ln) }()
+		nc, err := ln.Dial(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := wire.NewConn(nc, wire.ConnOptions{})
+		t.Cleanup(func() { _ = c.Close() })
+		if _, err := call(t.Context(), c, "Echo", ""); err != nil {
+			t.Fatal(err)
+		}
+		return c, done
+	}
+	first, stop := context.WithCancel(t.Context())
+	second, stopSecond := context.WithCancel(t.Context())
+	cut, cutDone := dial(first)
+	kept, keptDone := dial(second)
+	stop()
+	if err := <-cutDone; !errors.Is(err, context.Canceled) {
+		t.Errorf("Serve: %v", err)
+	}
+	<-cut.Done()
+	if _, err := call(t.Context(), kept, "Echo", ""); err != nil {
+		t.Errorf("the other listener's connection: %v", err)
+	}
+	stopSecond()
+	<-keptDone
+}
