@@ -49,12 +49,14 @@ func (a api) methodView(g *generation, m *method) admin.Method {
 			v.Routes = append(v.Routes, admin.Route{Methods: r.Methods, Path: r.Path})
 		}
 	}
-	body, err := json.Marshal(m.invoke.Example())
+	entry := m.service.instance.entry
+	body, err := json.Marshal(entry.Example(m.invoke))
 	if err != nil {
 		return v
 	}
 	v.Example = admin.Example{
 		Body:    body,
+		Chosen:  entry.Tried(m.name),
 		Command: fmt.Sprintf("easymicro call %s.%s '%s'", m.target.Service, m.name, body),
 	}
 	if at := a.h.httpAddress(); at != "" {

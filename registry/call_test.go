@@ -96,9 +96,9 @@ func TestAddingACallToAContextAllocatesNothing(t *testing.T) {
 	}
 }
 
-func TestPairsKeepTheirOrderAndTheFirstCounts(t *testing.T) {
+func TestPairsKeepTheirOrderAndTheLastCounts(t *testing.T) {
 	p := Pairs{{"a", "1"}, {"b", "2"}, {"a", "3"}}
-	if p.Get("a") != "1" || p.Get("A") != "" {
+	if p.Get("a") != "3" || p.Get("A") != "" {
 		t.Errorf("a is %q, A is %q", p.Get("a"), p.Get("A"))
 	}
 	p.Set("a", "4")
@@ -109,7 +109,7 @@ func TestPairsKeepTheirOrderAndTheFirstCounts(t *testing.T) {
 	if _, ok := p.Lookup("d"); ok {
 		t.Error("d was never set")
 	}
-	if p[0] != [2]string{"a", "4"} || p[2] != [2]string{"a", "3"} || p[3] != [2]string{"c", ""} {
+	if p[0] != [2]string{"a", "1"} || p[2] != [2]string{"a", "4"} || p[3] != [2]string{"c", ""} {
 		t.Errorf("%v", p)
 	}
 	var zero Pairs

@@ -11,6 +11,7 @@ type Option func(*registration)
 type registration struct {
 	entry    *Entry
 	registry *Registry
+	examples map[string]any
 }
 
 // Uses names the clients that the handler asks its Env for. The manifest binds each to an upstream.
@@ -47,5 +48,17 @@ func Methods[T any]() Option {
 func Declares[Req, Res any](name string) Option {
 	return func(r *registration) {
 		r.entry.Methods = append(r.entry.Methods, unaryMethod[Req, Res](name, nil))
+	}
+}
+
+// Try gives a method an argument that makes a good first call. Tools show it instead of a value made from its type: in
+// the examples of describe, and when a host starts. args is of the method's argument type, or a pointer to one; of a
+// method that is not known it is an error of the program.
+func Try(method string, args any) Option {
+	return func(r *registration) {
+		if r.examples == nil {
+			r.examples = make(map[string]any)
+		}
+		r.examples[method] = args
 	}
 }

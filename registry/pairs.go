@@ -1,7 +1,7 @@
 package registry
 
-// Pairs is metadata: keys and values in the order of the wire. Keys are case-sensitive and may repeat; the first one
-// counts. The zero value is empty and ready. It is not safe for concurrent use.
+// Pairs is metadata: keys and values in the order of the wire. Keys are case-sensitive; should one repeat, the last
+// counts, as it does for stock peers. The zero value is empty and ready. It is not safe for concurrent use.
 type Pairs [][2]string //nolint:recvcheck // it is a slice: only Set needs the variable
 
 // Get is the value of key, and empty without one.
@@ -12,7 +12,7 @@ func (p Pairs) Get(key string) string {
 
 // Lookup is the value of key, and whether there is one.
 func (p Pairs) Lookup(key string) (string, bool) {
-	for i := range p {
+	for i := len(p) - 1; i >= 0; i-- {
 		if p[i][0] == key {
 			return p[i][1], true
 		}
@@ -22,7 +22,7 @@ func (p Pairs) Lookup(key string) (string, bool) {
 
 // Set replaces the value of key, or appends it.
 func (p *Pairs) Set(key, value string) {
-	for i := range *p {
+	for i := len(*p) - 1; i >= 0; i-- {
 		if (*p)[i][0] == key {
 			(*p)[i][1] = value
 			return

@@ -79,6 +79,9 @@ func register(e *Entry, opts []Option) {
 	if err := checkName(e.Name); err != nil {
 		panic(fmt.Sprintf("registry: handler %q, registered by %s: %v", e.Name, e.place, err))
 	}
+	if err := e.try(r.examples); err != nil {
+		panic(fmt.Sprintf("registry: handler %q: %v", e.Name, err))
+	}
 	r.registry.add(e)
 }
 

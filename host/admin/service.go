@@ -26,6 +26,7 @@ type Method struct {
 // Example is a call that works as it stands.
 type Example struct {
 	Body    json.RawMessage `json:"body"`
+	Chosen  bool            `json:"chosen,omitempty"` // by the author of the handler, not made from the type
 	Command string          `json:"command,omitempty"`
 	Curl    string          `json:"curl,omitempty"`
 }

@@ -66,7 +66,7 @@ func unknownHandler(name string, names []string) error {
 func viewHandler(e *registry.Entry) handlerView {
 	v := handlerView{Name: e.Name, Package: e.Package, Uses: e.Uses, Options: e.Defaults, Methods: []methodView{}}
 	for _, m := range e.Methods {
-		v.Methods = append(v.Methods, methodView{Name: m.Name, Args: admin.ShapeOf(m.Args), Reply: admin.ShapeOf(m.Reply), Example: m.Example()})
+		v.Methods = append(v.Methods, methodView{Name: m.Name, Args: admin.ShapeOf(m.Args), Reply: admin.ShapeOf(m.Reply), Example: e.Example(m)})
 	}
 	for _, s := range e.Skipped {
 		v.Skipped = append(v.Skipped, admin.Skipped{Name: s.Name, Why: s.Why})

@@ -66,16 +66,20 @@ func methodNames(s admin.Service) string {
 	return strings.Join(names, ", ")
 }
 
-// try is a call that works as it stands, of the first method that has one.
+// try is a call that works as it stands: the first that a handler's author chose, else the first.
 func try(h *host.Host) string {
+	first := ""
 	for _, svc := range h.Services() {
 		for _, m := range svc.Methods {
-			if m.Example.Curl != "" {
+			switch {
+			case m.Example.Chosen && m.Example.Curl != "":
 				return m.Example.Curl
+			case first == "":
+				first = m.Example.Curl
 			}
 		}
 	}
-	return ""
+	return first
 }
 
 func (s *screen) policyFiles() string {

@@ -1,0 +1,38 @@
+package registry
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+)
+
+// try takes the examples that Try was given, as far as they fit the methods that are known.
+func (e *Entry) try(examples map[string]any) error {
+	for name, args := range examples {
+		i := slices.IndexFunc(e.Methods, func(m *Method) bool { return m.Name == name })
+		if i < 0 {
+			return fmt.Errorf("Try of %s: there is no such method, or it is not declared", name)
+		}
+		t := reflect.TypeOf(args)
+		if want := e.Methods[i].Args; t != want && t != reflect.PointerTo(want) {
+			return fmt.Errorf("Try of %s: %w", name, mismatch(args, want))
+		}
+	}
+	e.examples = examples
+	return nil
+}
+
+// Example is an argument for a first call of a method of the handler: the one that Try gave, else one made from its
+// type.
+func (e *Entry) Example(m *Method) any {
+	if args, ok := e.examples[m.Name]; ok {
+		return args
+	}
+	return m.Example()
+}
+
+// Tried tells whether Try gave an example for a method: what is worth showing first.
+func (e *Entry) Tried(method string) bool {
+	_, ok := e.examples[method]
+	return ok
+}
