@@ -2,6 +2,7 @@ package schema_test
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -97,25 +98,36 @@ func fromYAML(text []byte) (any, error) {
 	if err := yaml.Unmarshal(text, &n); err != nil {
 		return nil, err
 	}
-	return fromNode(&n), nil
+	r := reader{left: 100_000}
+	doc := r.node(&n)
+	if r.left <= 0 {
+		return nil, errors.New("aliases that stand for too much")
+	}
+	return doc, nil
 }
 
-func fromNode(n *yaml.Node) any {
+// reader bounds what aliases expand to: one may stand for billions of values, or for itself.
+type reader struct{ left int }
+
+func (r *reader) node(n *yaml.Node) any {
+	if r.left--; r.left <= 0 {
+		return nil
+	}
 	switch n.Kind {
 	case yaml.DocumentNode:
-		return fromNode(n.Content[0])
+		return r.node(n.Content[0])
 	case yaml.AliasNode:
-		return fromNode(n.Alias)
+		return r.node(n.Alias)
 	case yaml.MappingNode:
 		m := map[string]any{}
 		for i := 0; i+1 < len(n.Content); i += 2 {
-			m[n.Content[i].Value] = fromNode(n.Content[i+1])
+			m[n.Content[i].Value] = r.node(n.Content[i+1])
 		}
 		return m
 	case yaml.SequenceNode:
 		l := []any{}
 		for _, c := range n.Content {
-			l = append(l, fromNode(c))
+			l = append(l, r.node(c))
 		}
 		return l
 	case yaml.ScalarNode:

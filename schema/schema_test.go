@@ -227,7 +227,7 @@ func TestGoodManifestsValidate(t *testing.T) {
 
 // Much of what is wrong with a file is beyond a schema: duplicates, ties, references, what variables hold.
 func TestMostBadFilesDoNotValidate(t *testing.T) {
-	const least = 0.5
+	const least = 0.7
 	v := newValidator(t, registry.New())
 	var parsed, rejected int
 	var missed []string
