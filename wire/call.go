@@ -15,7 +15,7 @@ type Call struct {
 	transport string
 	peer      netip.Addr
 	arrived   time.Time
-	values    context.Context // asked for values and deadline; its end is followed by detach
+	values    context.Context //nolint:containedctx // a context has a parent; asked for values and deadline; its end is followed by detach
 	detach    func() bool     // stops following values; nil when it is not followed
 
 	mu       sync.Mutex

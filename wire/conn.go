@@ -230,15 +230,16 @@ func (c *Conn) reuse(a *answer) {
 }
 
 // ended is the error of a call whose context ended.
-func ended(ctx context.Context) error {
-	err := ctx.Err()
+func ended(ctx context.Context) error { return endedWith(ctx.Err()) }
+
+func endedWith(err error) error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return code.Errorf(code.DeadlineExceeded, "no answer in time: %w", err).WithReason(code.ReasonTimeout)
 	}
 	return code.Errorf(code.Cancelled, "call cancelled: %w", err).WithReason(code.ReasonCancelled)
 }
 
-// accepts tells whether c is among what the caller accepts already.
+// acceptsAny tells whether the caller has said itself what it accepts.
 func acceptsAny(m Metadata) bool {
 	return slices.ContainsFunc(m, func(p [2]string) bool { return p[0] == MetaAcceptCompression })
 }

@@ -63,17 +63,12 @@ func (c *Conn) prepare(ctx context.Context, req *Frame) error {
 	}
 	left := time.Until(deadline)
 	if left <= 0 {
-		return ended(deadlineNow{ctx})
+		return endedWith(context.DeadlineExceeded)
 	}
 	ms := max(left.Milliseconds(), 1)
 	req.Metadata.Set(MetaTimeout, strconv.FormatInt(ms, 10))
 	return nil
 }
-
-// deadlineNow is a context whose deadline has passed, though its timer has not fired yet.
-type deadlineNow struct{ context.Context }
-
-func (deadlineNow) Err() error { return context.DeadlineExceeded }
 
 // tell sends a one-way request.
 func (c *Conn) tell(req *Frame) error {

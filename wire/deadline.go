@@ -45,7 +45,7 @@ func (c *Call) expire() {
 	if answerer != nil {
 		answerer.answerEarly(late())
 	} else {
-		late() // settles what the handler's guard holds
+		_ = late() // settles what the handler's guard holds
 	}
 	c.cancel(context.DeadlineExceeded)
 }

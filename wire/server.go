@@ -47,7 +47,9 @@ type Server struct {
 }
 
 // group is what belongs to one call of Serve.
-type group struct{ ctx context.Context }
+type group struct {
+	ctx context.Context //nolint:containedctx // the parent of the calls that come over its connections
+}
 
 // NewServer makes a server that serves nothing yet.
 func NewServer(o ServerOptions) *Server {

@@ -28,7 +28,6 @@ type serverConn struct {
 	conn   net.Conn
 	lim    Limits
 	peer   netip.Addr
-	values context.Context // of Serve, for the values of its calls
 	served *sync.WaitGroup // done when the connection is closed
 	in     *Reader         // nil while the connection is asleep
 	out    outbox
@@ -50,7 +49,7 @@ type serverConn struct {
 
 func newServerConn(s *Server, g *group, conn net.Conn, lim Limits, served *sync.WaitGroup) *serverConn {
 	c := &serverConn{
-		srv: s, group: g, conn: conn, lim: lim, peer: addrOf(conn.RemoteAddr()), values: g.ctx,
+		srv: s, group: g, conn: conn, lim: lim, peer: addrOf(conn.RemoteAddr()),
 		served: served, last: HeartbeatSeq, room: make(chan struct{}, 1),
 	}
 	c.out = outbox{conn: conn, timeout: lim.WriteTimeout, most: 4 * lim.MaxMessageBytes}
@@ -118,10 +117,9 @@ func (c *serverConn) linger() {
 	}
 }
 
-// end cancels the calls and drops those that have not begun. It tells whether this was the first end.
-func (c *serverConn) end() bool {
+// end cancels the calls and drops those that have not begun.
+func (c *serverConn) end() {
 	c.mu.Lock()
-	first := !c.ended
 	c.ended = true
 	var dropped []*task
 	for t := c.queue.pop(); t != nil; t = c.queue.pop() {
@@ -143,7 +141,6 @@ func (c *serverConn) end() bool {
 	for _, t := range dropped {
 		t.recycle()
 	}
-	return first
 }
 
 // fail closes the connection and says why, when it is the peer's fault. Only the first reason counts.

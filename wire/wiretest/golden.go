@@ -46,8 +46,13 @@ func conversations(t testing.TB, name string) []Conversation {
 	var all []Conversation
 	for lines := bufio.NewScanner(f); lines.Scan(); {
 		var c struct {
-			Name, Peer, What string
-			Frames           []struct{ From, Hex string }
+			Name   string `json:"name"`
+			Peer   string `json:"peer"`
+			What   string `json:"what"`
+			Frames []struct {
+				From string `json:"from"`
+				Hex  string `json:"hex"`
+			} `json:"frames"`
 		}
 		if err := json.Unmarshal(lines.Bytes(), &c); err != nil {
 			t.Fatalf("%s: %v", name, err)
