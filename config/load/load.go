@@ -72,10 +72,8 @@ func (r *readFiles) build(policies []file, o Options) (*config.Set, config.Probl
 	}
 	set.Files = append(set.Files, r.manifest.shown())
 	set.Rules = append(set.Rules, set.Manifest.Policies.Rules...)
-	total := len(r.manifest.data)
 	for _, f := range policies {
 		set.Files = append(set.Files, f.shown())
-		total += len(f.data)
 		if f.problem != nil {
 			problems = append(problems, *f.problem)
 			continue
@@ -89,9 +87,6 @@ func (r *readFiles) build(policies []file, o Options) (*config.Set, config.Probl
 		set.Files = append(set.Files, t.shown())
 		tokens, found := config.DecodeTokens(t.display, t.data, o.Env)
 		set.Tokens, problems = tokens, append(problems, found...)
-	}
-	if total > MaxSetBytes {
-		problems = append(problems, config.Problem{File: r.manifest.display, Path: "policies.files", Message: fmt.Sprintf("the set has more than %d MiB", MaxSetBytes>>20)})
 	}
 	if problems = problems.With(set.Validate()); problems.Err() != nil {
 		return nil, problems
@@ -111,7 +106,7 @@ func (r *readFiles) standIn(problems config.Problems, o Options) *config.Set {
 		}
 	}
 	fallen := *r
-	fallen.fallen = true
+	fallen.fallen, fallen.total = true, 0
 	files := fallen.list(r.decoded.Policies.Fallback)
 	if len(files) == 0 {
 		return nil

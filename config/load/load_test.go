@@ -2,6 +2,7 @@ package load_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -132,6 +133,33 @@ func TestFilesThatCannotBeReadAreProblems(t *testing.T) {
 		"p/link.yaml:1:1: cannot be read: no such file or directory",
 		"p/pipe.yaml:1:1: is no regular file",
 	}
+	if diff := cmp.Diff(want, problems(t, path, load.Options{})); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestTheSizeOfASetIsBounded(t *testing.T) {
+	path := files(t, map[string]string{"easymicro.yaml": smallest + "policies: {files: [p/*.yaml]}\n"})
+	for i := range 17 {
+		write(t, filepath.Join(filepath.Dir(path), "p", string(rune('a'+i))+".yaml"), "rules: []\n#"+strings.Repeat("x", 1<<20-20))
+	}
+	want := []string{"p/q.yaml:1:1: is not read: the set has more than 16 MiB"}
+	if diff := cmp.Diff(want, problems(t, path, load.Options{})); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestTheNumberOfRulesIsBounded(t *testing.T) {
+	path := files(t, map[string]string{"easymicro.yaml": smallest + "policies: {files: [p/*.yaml]}\n"})
+	var text strings.Builder
+	text.WriteString("rules:\n")
+	for i := range 10_001 {
+		fmt.Fprintf(&text, "- {name: NAME%d, match: {service: A}, timeout: 1s}\n", i)
+	}
+	for _, name := range []string{"a", "b"} {
+		write(t, filepath.Join(filepath.Dir(path), "p", name+".yaml"), strings.ReplaceAll(text.String(), "NAME", name))
+	}
+	want := []string{"p/b.yaml:10001:3: rules[9999]: the set has 20002 rules: at most 20000 are allowed"}
 	if diff := cmp.Diff(want, problems(t, path, load.Options{})); diff != "" {
 		t.Error(diff)
 	}

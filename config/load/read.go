@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -38,6 +39,7 @@ type readFiles struct {
 	manifest file
 	policies []file
 	tokens   *file
+	total    int64 // bytes read
 
 	decoded  *config.Manifest // nil when the manifest is no YAML
 	problems config.Problems  // of the manifest
@@ -92,10 +94,10 @@ func (r *readFiles) abs(path string) string {
 // list reads what the patterns match, in name order, each file once.
 func (r *readFiles) list(patterns []string) []file {
 	var files []file
-	for display, path := range r.matches(patterns) {
-		files = append(files, r.read(path, display))
+	matches := r.matches(patterns)
+	for _, display := range slices.Sorted(maps.Keys(matches)) {
+		files = append(files, r.read(matches[display], display))
 	}
-	slices.SortFunc(files, func(a, b file) int { return strings.Compare(a.display, b.display) })
 	return files
 }
 
@@ -149,6 +151,8 @@ func (r *readFiles) read(path, display string) file {
 		return wrong("is no regular file")
 	case info.Size() > config.MaxFileBytes:
 		return wrong("has %d bytes: a file may have 1 MiB at most", info.Size())
+	case r.total+info.Size() > MaxSetBytes:
+		return wrong("is not read: the set has more than %d MiB", MaxSetBytes>>20)
 	}
 	opened, err := os.Open(resolved)
 	if err != nil {
@@ -158,6 +162,7 @@ func (r *readFiles) read(path, display string) file {
 	if f.data, err = io.ReadAll(io.LimitReader(opened, config.MaxFileBytes+1)); err != nil {
 		return wrong("cannot be read: %s", reason(err))
 	}
+	r.total += int64(len(f.data))
 	return f
 }
 
