@@ -16,13 +16,6 @@ type api struct{ h *Host }
 
 func (h *Host) api() api { return api{h} }
 
-func (h *Host) adminOptions(m *config.Manifest) admin.Options {
-	return admin.Options{
-		Logger: h.log, MetricsPath: m.Telemetry.Metrics.Path, Pprof: m.Admin.PProf,
-		Token: h.adminToken,
-	}
-}
-
 // Metrics answers scrapes.
 func (a api) Metrics() http.Handler { return a.h.metrics.Handler() }
 
@@ -31,24 +24,18 @@ func (a api) Checks(ctx context.Context) []admin.Check {
 	h := a.h
 	g := h.current.Load()
 	checks := []admin.Check{
-		{Name: "listeners", OK: h.listening()},
+		{Name: "listeners", OK: h.listening.Load()},
 		{Name: "policies", OK: true, Detail: "r" + itoa(g.revision)},
 		{Name: "not draining", OK: !h.draining.Load()},
 	}
-	for _, s := range g.services {
-		c := admin.Check{Name: "service " + s.config.Name, OK: true}
-		if err := s.instance.service.Ready(ctx); err != nil {
-			c.OK, c.Detail = false, err.Error()
+	for i, err := range g.ready(ctx) {
+		c := admin.Check{Name: "service " + g.services[i].config.Name, OK: err == nil}
+		if err != nil {
+			c.Detail = err.Error()
 		}
 		checks = append(checks, c)
 	}
 	return checks
-}
-
-func (h *Host) listening() bool {
-	h.applying.Lock()
-	defer h.applying.Unlock()
-	return h.running != nil && len(h.stages) > 0
 }
 
 // Rules are the rules in force, each with its state.

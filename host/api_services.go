@@ -19,10 +19,11 @@ func (h *Host) Services() []admin.Service {
 func (a api) Services(ctx context.Context) ([]admin.Service, error) {
 	list := []admin.Service{}
 	g := a.h.current.Load()
-	for _, s := range g.services {
+	for i, unready := range g.ready(ctx) {
+		s := g.services[i]
 		v := admin.Service{
 			Name: s.config.Name, Aliases: s.config.Aliases, Handler: s.config.Handler, Package: s.instance.entry.Package,
-			Ready: s.instance.service.Ready(ctx) == nil,
+			Ready: unready == nil,
 		}
 		for _, m := range s.methods {
 			v.Methods = append(v.Methods, a.methodView(g, m))

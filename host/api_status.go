@@ -30,7 +30,7 @@ func (a api) Status(ctx context.Context) (*admin.Status, error) {
 				At: last.At, Source: last.Source, Result: last.Result, Revision: last.Number, Hash: last.Hash,
 				Error: last.Error, Problems: problemViews(last.Problems),
 			},
-			InSync: last.Result != ResultRejected && g.set.StandIn == "",
+			InSync: h.inSync(last),
 		},
 		Watch:          h.watchView(),
 		PendingRestart: pendingViews(g.pending),
@@ -43,37 +43,30 @@ func (a api) Status(ctx context.Context) (*admin.Status, error) {
 	for _, c := range checks {
 		s.Ready = s.Ready && c.OK
 	}
-	for _, svc := range g.services {
-		s.Services = append(s.Services, serviceStatus(ctx, svc))
+	for i, err := range g.ready(ctx) {
+		s.Services = append(s.Services, serviceStatus(g.services[i], err))
 	}
 	return s, nil
 }
 
-func serviceStatus(ctx context.Context, s *service) admin.ServiceStatus {
+func serviceStatus(s *service, unready error) admin.ServiceStatus {
 	v := admin.ServiceStatus{
 		Name: s.config.Name, Handler: s.config.Handler, Aliases: s.config.Aliases, Ready: true, InFlight: s.instance.inFlight(),
 	}
 	for _, m := range s.methods {
 		v.Methods = append(v.Methods, m.name)
 	}
-	if err := s.instance.service.Ready(ctx); err != nil {
-		v.Ready, v.Detail = false, err.Error()
+	if unready != nil {
+		v.Ready, v.Detail = false, unready.Error()
 	}
 	return v
 }
 
 func (a api) listeners() []admin.Listener {
-	h := a.h
-	h.applying.Lock()
-	defer h.applying.Unlock()
 	list := []admin.Listener{}
-	for _, l := range h.current.Load().set.Manifest.Listeners {
-		st, ok := h.stages[l.Name]
-		if !ok {
-			continue
-		}
+	for _, st := range a.h.inOrder() {
 		list = append(list, admin.Listener{
-			Name: l.Name, Address: st.socket.addr().String(), Protocols: l.Protocols,
+			Name: st.config.Name, Address: st.socket.addr().String(), Protocols: st.config.Protocols,
 			Connections: int(st.conns.Load()), Local: localOnly(st.socket.addr()),
 		})
 	}

@@ -11,8 +11,12 @@ import (
 	"github.com/easymicro/easymicro/policies"
 )
 
+// ErrDraining is what attempts to change a host that is draining return.
+var ErrDraining = errors.New("the host is draining")
+
 // Apply puts next into force, all of it or nothing. The error is config.Problems when next does not fit this host; what
-// runs is then untouched. Either way the attempt is recorded, and returned.
+// runs is then untouched. Either way the attempt is recorded, and returned. On a host that is draining nothing is, and
+// the error is ErrDraining.
 func (h *Host) Apply(ctx context.Context, next *config.Set) (Revision, error) {
 	return h.apply(ctx, next, change{source: SourceApply})
 }
@@ -20,6 +24,12 @@ func (h *Host) Apply(ctx context.Context, next *config.Set) (Revision, error) {
 func (h *Host) apply(ctx context.Context, next *config.Set, c change) (Revision, error) {
 	h.applying.Lock()
 	defer h.applying.Unlock()
+	ctx, interrupt := context.WithCancel(ctx)
+	defer interrupt()
+	h.interrupt.Store(&interrupt)
+	if h.draining.Load() {
+		return Revision{}, ErrDraining
+	}
 	begin := time.Now()
 	prev := h.current.Load()
 	p := &plan{host: h, prev: prev, set: next}
@@ -29,7 +39,12 @@ func (h *Host) apply(ctx context.Context, next *config.Set, c change) (Revision,
 	}
 	if err != nil {
 		p.abandon()
-		return h.reject(next.Hash, next.Files, c, err), err
+		if h.draining.Load() {
+			return Revision{}, ErrDraining
+		}
+		r := h.rejected(next.Hash, next.Files, c, err)
+		h.record(r)
+		return r, err
 	}
 	r := Revision{
 		Number: g.revision, Hash: next.Hash, At: begin, Source: c.source, Who: c.who, Why: c.why, Result: ResultApplied,
@@ -65,7 +80,7 @@ func (p *plan) build(ctx context.Context) (*generation, error) {
 	if p.prev != nil {
 		g.revision = p.prev.revision + 1
 		before = p.prev.policies
-		g.pending = restartChanges(p.host.first, p.set)
+		g.pending = config.Diff(p.host.first, p.set).Pending()
 	}
 	if err := p.openServices(ctx, g); err != nil {
 		return nil, err
@@ -85,6 +100,7 @@ func (p *plan) build(ctx context.Context) (*generation, error) {
 	if err = p.host.newGateways(g); err != nil {
 		return nil, err
 	}
+	p.host.newOperators(g)
 	p.stages, err = p.host.planStages(ctx, p.set)
 	return g, err
 }
@@ -104,10 +120,7 @@ func (p *plan) commit(ctx context.Context, g *generation) error {
 			h.log.Warn("the log cannot be changed", "error", err)
 		}
 	}
-	h.retire(p.taken)
-	if p.prev != nil {
-		h.metrics.Retain(g.serves)
-	}
+	p.retire(g)
 	return nil
 }
 
@@ -117,35 +130,12 @@ func (p *plan) abandon() {
 		p.stages.abandon()
 	}
 	for _, inst := range p.opened {
-		p.host.retiring.Go(func() { p.host.close(inst) })
+		p.host.retiring.Go(func() { p.host.discard(inst) })
 	}
 }
 
-// serves tells whether a metric's method, as Service/Method, belongs to the generation.
-func (g *generation) serves(fullName string) bool {
-	for _, s := range g.services {
-		for _, m := range s.methods {
-			if m.fullName() == fullName {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// restartChanges are the differences to what the host was started with that only a new start brings about.
-func restartChanges(first, next *config.Set) config.Changes {
-	var pending config.Changes
-	for _, c := range config.Diff(first, next) {
-		if c.Class == config.Restart {
-			pending = append(pending, c)
-		}
-	}
-	return pending
-}
-
-// reject records an attempt that changed nothing.
-func (h *Host) reject(hash string, files []config.File, c change, err error) Revision {
+// rejected is an attempt that changed nothing.
+func (h *Host) rejected(hash string, files []config.File, c change, err error) Revision {
 	r := Revision{
 		Hash: hash, At: time.Now(), Source: c.source, Who: c.who, Why: c.why, Result: ResultRejected, Files: files,
 		Warnings: c.warnings,
@@ -156,14 +146,13 @@ func (h *Host) reject(hash string, files []config.File, c change, err error) Rev
 	if !errors.As(err, &r.Problems) {
 		r.Error = err.Error()
 	}
-	h.record(r)
 	return r
 }
 
 // record remembers an attempt, logs it and tells who wants to know.
 func (h *Host) record(r Revision) {
 	h.history.add(r)
-	h.metrics.Reloaded(telemetry.Reload{Result: r.Result, Revision: r.Number, InSync: r.Result != ResultRejected, At: r.At})
+	h.metrics.Reloaded(telemetry.Reload{Result: r.Result, Revision: r.Number, InSync: h.inSync(r), At: r.At})
 	h.logRevision(r)
 	if h.onChange != nil {
 		h.onChange(r)

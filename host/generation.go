@@ -1,6 +1,8 @@
 package host
 
 import (
+	"net/http"
+
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host/gateway"
 	"github.com/easymicro/easymicro/host/telemetry"
@@ -18,6 +20,8 @@ type generation struct {
 	byName   names[*service]
 	identity identity
 	gateways map[string]*gateway.Gateway // by listener
+	admin    http.Handler
+	health   http.Handler
 	warnings config.Problems
 	pending  config.Changes // wait for the next start
 }

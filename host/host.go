@@ -64,15 +64,23 @@ type Host struct {
 	refusals refusals
 	history  history
 	watcher  *watch.Watcher // nil without a source
+	first    *config.Set    // what restart-class settings were started with
 
-	applying sync.Mutex  // one change at a time; guards what follows
-	first    *config.Set // what restart-class settings were started with
-	stages   map[string]*stage
-	running  context.Context // of Run; nil before
-	failed   chan error      // of Run: what keeps the host from going on
-	admin    *operators
-	health   *operators
-	retiring sync.WaitGroup // instances and stages that finish their last calls
+	life     context.Context //nolint:containedctx // its end cancels the calls that are left, of whatever generation
+	cut      context.CancelFunc
+	ended    sync.Once
+	retiring sync.WaitGroup // instances and listeners that finish their last calls
+
+	reloading sync.Mutex // what is read from the source is applied before it is read again
+
+	// What follows is written under applying, which holds back all but one change at a time, and read without.
+	applying  sync.Mutex
+	interrupt atomic.Pointer[context.CancelFunc] // ends the change that is being made
+	listening atomic.Bool
+	stages    atomic.Pointer[map[string]*stage] // by listener
+	admin     atomic.Pointer[operators]
+	health    atomic.Pointer[operators]
+	failed    chan error // what keeps the host from going on
 }
 
 // Open builds everything that set asks for and listens on nothing yet. The error is config.Problems when the set does
@@ -89,8 +97,10 @@ func Open(ctx context.Context, set *config.Set, o Options) (*Host, error) {
 		onReady:  o.OnReady,
 		onChange: o.OnRevision,
 		first:    set,
-		stages:   make(map[string]*stage),
+		failed:   make(chan error, 1),
 	}
+	h.life, h.cut = context.WithCancel(context.WithoutCancel(ctx))
+	h.stages.Store(new(map[string]*stage))
 	if h.registry == nil {
 		h.registry = registry.Default()
 	}
@@ -102,7 +112,7 @@ func Open(ctx context.Context, set *config.Set, o Options) (*Host, error) {
 	h.floods = telemetry.NewSummary(h.log, 0)
 	h.watcher = h.newWatcher()
 	if _, err := h.apply(ctx, set, change{source: SourceStart}); err != nil {
-		h.floods.Close()
+		h.Close()
 		return nil, err
 	}
 	return h, nil

@@ -10,20 +10,20 @@ import (
 	"github.com/easymicro/easymicro/wire"
 )
 
-// serveHTTP is the handler of a listener that speaks HTTP. One that is draining because the set no longer has it is
-// served by another's gateway: they differ in their limits alone.
-func (h *Host) serveHTTP(listener string) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		gateways := h.current.Load().gateways
-		gw, ok := gateways[listener]
-		for _, other := range gateways {
-			if ok {
-				break
-			}
-			gw, ok = other, true
+// serveHTTP serves a request by the gateway of the generation in force. A listener that is draining because the set no
+// longer has it is served by another's gateway: they differ in their limits alone.
+func (st *stage) serveHTTP(w http.ResponseWriter, r *http.Request) {
+	if st.leaves.Load() {
+		w.Header().Set("Connection", "close")
+	}
+	gateways := st.host.current.Load().gateways
+	gw, ok := gateways[st.config.Name]
+	if !ok {
+		for _, gw = range gateways {
+			break
 		}
-		gw.ServeHTTP(w, r)
-	})
+	}
+	gw.ServeHTTP(w, r)
 }
 
 // newGateways makes the gateways of a generation, one for each listener.

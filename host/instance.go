@@ -21,8 +21,10 @@ const retired = math.MinInt64 / 2
 // An instance is an open handler. Generations that do not change it share it; it is closed after its last call when a
 // newer one has taken its place.
 type instance struct {
+	name    string // of the service it was opened for
 	entry   *registry.Entry
 	service *registry.Service
+	ready   readiness
 	options config.RawOptions
 	calls   atomic.Int64
 	last    sync.Once
@@ -36,7 +38,7 @@ func (h *Host) openInstance(ctx context.Context, cfg *config.Service, entry *reg
 	if err != nil {
 		return nil, fmt.Errorf("service %s: %w", cfg.Name, err)
 	}
-	return &instance{entry: entry, service: service, options: cfg.Options, drained: make(chan struct{})}, nil
+	return &instance{name: cfg.Name, entry: entry, service: service, options: cfg.Options, drained: make(chan struct{})}, nil
 }
 
 // optionsDecoder is nil for options that are not written, so that the handler's defaults hold.
@@ -56,10 +58,23 @@ func (i *instance) acquire() bool {
 	return false
 }
 
-func (i *instance) release() {
-	if i.calls.Add(-1) == retired {
+func (i *instance) release() { i.count(-1) }
+
+// retire lets no more calls in.
+func (i *instance) retire() { i.count(retired) }
+
+func (i *instance) count(n int64) {
+	if i.calls.Add(n) == retired {
 		// A call that was turned away may be counted after the last one has gone.
 		i.last.Do(func() { close(i.drained) })
+	}
+}
+
+// wait returns after the last call of a retired instance, or when ctx ends.
+func (i *instance) wait(ctx context.Context) {
+	select {
+	case <-i.drained:
+	case <-ctx.Done():
 	}
 }
 
@@ -69,15 +84,4 @@ func (i *instance) inFlight() int {
 		n -= retired
 	}
 	return int(n)
-}
-
-// retire closes the instance after its last call, or at the end of ctx, whichever is first.
-func (i *instance) retire(ctx context.Context) error {
-	if i.calls.Add(retired) != retired {
-		select {
-		case <-i.drained:
-		case <-ctx.Done():
-		}
-	}
-	return i.service.Close(ctx)
 }

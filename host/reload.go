@@ -26,16 +26,20 @@ func (h *Host) reload(ctx context.Context, c change) (Revision, error) {
 	if h.source == nil {
 		return Revision{}, ErrNoSource
 	}
+	h.reloading.Lock()
+	defer h.reloading.Unlock()
 	set, err := h.source.Load(ctx)
-	if err != nil {
-		return h.refuse(c, err)
-	}
 	running := h.Set()
-	if set.Hash == running.Hash && !c.force {
-		return h.unchanged(set, c), nil
+	if err == nil {
+		set, err = h.settle(ctx, running, set, &c)
 	}
-	if set, err = h.settle(ctx, running, set, &c); err != nil {
+	switch {
+	case h.draining.Load():
+		return Revision{}, ErrDraining
+	case err != nil:
 		return h.refuse(c, err)
+	case set.Hash == running.Hash && !c.force:
+		return h.unchanged(set, c), nil
 	}
 	return h.apply(ctx, set, c)
 }
@@ -43,20 +47,25 @@ func (h *Host) reload(ctx context.Context, c change) (Revision, error) {
 // refuse records files that could not be read or decoded. The same bad content, seen again, is not news.
 func (h *Host) refuse(c change, err error) (Revision, error) {
 	hash, _ := h.source.Hash()
-	if last := h.history.latest(); c.source == SourceFile && last.Result == ResultRejected && last.Hash == hash && hash != "" {
+	r := h.rejected(hash, nil, c, err)
+	if last := h.history.latest(); c.source == SourceFile && last.Result == ResultRejected && last.Hash == hash &&
+		last.Error == r.Error && last.Problems.Error() == r.Problems.Error() {
 		return last, err
 	}
-	return h.reject(hash, nil, c, err), err
+	h.record(r)
+	return r, err
 }
 
-// unchanged is the outcome of reading what already runs. After a rejected attempt it says that files and host agree
-// again.
+// unchanged is the outcome of reading what already runs. It is worth a word when somebody asked, and after a rejected
+// attempt: files and host agree again.
 func (h *Host) unchanged(set *config.Set, c change) Revision {
 	r := Revision{
 		Number: h.current.Load().revision, Hash: set.Hash, At: time.Now(), Source: c.source, Who: c.who,
 		Result: ResultUnchanged, Rules: len(set.Rules), Files: set.Files, set: set,
 	}
-	h.record(r)
+	if c.source != SourceFile || h.history.latest().Result == ResultRejected {
+		h.record(r)
+	}
 	return r
 }
 

@@ -43,6 +43,12 @@ type Revision struct {
 	set      *config.Set
 }
 
+// inSync tells whether, after the last attempt, what runs is what the files say.
+func (h *Host) inSync(last Revision) bool {
+	g := h.current.Load()
+	return g != nil && last.Result != ResultRejected && g.set.StandIn == ""
+}
+
 const revisionsKept = 50
 
 // history remembers the last attempts.

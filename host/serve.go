@@ -24,10 +24,9 @@ func (h *Host) Handle(ctx context.Context, req, res *wire.Frame) error {
 		call = wire.NewCall(ctx, wire.CallOptions{Transport: transportRPCX})
 		defer call.End()
 	}
-	g, m := h.enter(req)
-	if m == nil {
-		err := g.unknown(h.name, req)
-		h.metrics.Other(call.Transport()).Done(code.Unimplemented, time.Since(call.Arrived()))
+	g, m, err := h.enter(req)
+	if err != nil {
+		h.metrics.Other(call.Transport()).Done(err.Code, time.Since(call.Arrived()))
 		return err
 	}
 	defer m.service.instance.release()
@@ -37,23 +36,23 @@ func (h *Host) Handle(ctx context.Context, req, res *wire.Frame) error {
 
 // enter finds the method and holds its instance. An instance that is being retired belongs to an old generation, so
 // the new one is looked up.
-func (h *Host) enter(req *wire.Frame) (*generation, *method) {
+func (h *Host) enter(req *wire.Frame) (*generation, *method, *code.Error) {
 	for {
 		g := h.current.Load()
 		m, ok := g.find(req.Service, req.Method)
 		if !ok {
-			return g, nil
+			return nil, nil, g.unknown(h.name, req)
 		}
 		if m.service.instance.acquire() {
-			return g, m
+			return g, m, nil
 		}
 		if h.current.Load() == g {
-			return g, nil // closed with the host
+			return nil, nil, code.Refuse(code.Unavailable, code.ReasonDraining, "the host is closing", "", h.name, 0)
 		}
 	}
 }
 
-func (g *generation) unknown(host string, req *wire.Frame) error {
+func (g *generation) unknown(host string, req *wire.Frame) *code.Error {
 	what := "unknown service " + quoteName(req.Service)
 	known := g.byName
 	s, ok := known.find(req.Service)
@@ -136,7 +135,9 @@ func (s *serving) invoke(req, res *wire.Frame) error {
 	s.Service, s.Method = s.method.target.Service, s.method.target.Method
 	s.Metadata = registry.Pairs(req.Metadata)
 	s.Goexit = s.gone
-	reply, err := s.method.invoke.Call(registry.WithCall(s.wire, &s.Call), args, nil)
+	ctx, cancel := s.context(req)
+	defer cancel()
+	reply, err := s.method.invoke.Call(registry.WithCall(ctx, &s.Call), args, nil)
 	res.Metadata = append(res.Metadata[:0], s.Reply...)
 	if err != nil {
 		return s.handlerError(err)
@@ -146,6 +147,20 @@ func (s *serving) invoke(req, res *wire.Frame) error {
 		return code.Refuse(code.Internal, code.ReasonBadPayload, "the reply cannot be encoded as "+req.Codec.String(), "", s.host.name, 0)
 	}
 	return nil
+}
+
+// context is what the handler's context is made of: the call's own, which ends with its connection. A one-way call over
+// HTTP has outlived that, so it ends with the host.
+func (s *serving) context(req *wire.Frame) (context.Context, context.CancelFunc) {
+	if !req.OneWay || s.wire.Transport() != transportHTTP {
+		return s.wire, func() {}
+	}
+	ctx, cancel := context.WithCancel(s.wire)
+	stop := context.AfterFunc(s.host.life, cancel)
+	return ctx, func() {
+		stop()
+		cancel()
+	}
 }
 
 // JSON has two forms: over HTTP protobuf messages are protojson.

@@ -2,8 +2,8 @@ package host
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"time"
 
 	"github.com/easymicro/easymicro/config"
 )
@@ -11,9 +11,8 @@ import (
 // tuning is an instance that takes changed options while it runs.
 type tuning struct {
 	instance *instance
-	name     string
+	path     string // of the service in the manifest
 	next     config.RawOptions
-	done     bool
 }
 
 // openServices binds every service of the set to an instance: the running one when nothing about it changed or it can
@@ -27,12 +26,13 @@ func (p *plan) openServices(ctx context.Context, g *generation) error {
 	}
 	for i := range p.set.Manifest.Services {
 		cfg := &p.set.Manifest.Services[i]
-		inst, err := p.instance(ctx, cfg)
+		path := fmt.Sprintf("services[%d]", i)
+		inst, err := p.instance(ctx, path, cfg)
 		if err != nil {
-			return fieldProblem(p.set, fmt.Sprintf("services[%d]", i), err.Error())
+			return fieldProblem(p.set, path, err.Error())
 		}
 		s := newService(cfg, inst)
-		if problems := p.exposed(i, cfg, inst); len(problems) > 0 {
+		if problems := p.exposed(path, cfg, inst); len(problems) > 0 {
 			return problems
 		}
 		g.services = append(g.services, s)
@@ -41,17 +41,17 @@ func (p *plan) openServices(ctx context.Context, g *generation) error {
 }
 
 // exposed repeats the check of methods.expose for handlers whose methods are known only once they are open.
-func (p *plan) exposed(i int, cfg *config.Service, inst *instance) config.Problems {
+func (p *plan) exposed(path string, cfg *config.Service, inst *instance) config.Problems {
 	c := &checker{set: p.set}
 	var names []string
 	for _, m := range inst.service.Methods() {
 		names = append(names, m.Name)
 	}
-	c.exposed(fmt.Sprintf("services[%d]", i), cfg, names)
+	c.exposed(path, cfg, names)
 	return c.problems
 }
 
-func (p *plan) instance(ctx context.Context, cfg *config.Service) (*instance, error) {
+func (p *plan) instance(ctx context.Context, path string, cfg *config.Service) (*instance, error) {
 	entry, ok := p.host.registry.Lookup(cfg.Handler)
 	if !ok {
 		return nil, fmt.Errorf("no handler %q is compiled in", cfg.Handler)
@@ -64,7 +64,7 @@ func (p *plan) instance(ctx context.Context, cfg *config.Service) (*instance, er
 		}
 		if running.service.Reconfigurable() {
 			delete(p.taken, cfg.Name)
-			p.tuned = append(p.tuned, &tuning{instance: running, name: cfg.Name, next: cfg.Options})
+			p.tuned = append(p.tuned, &tuning{instance: running, path: path, next: cfg.Options})
 			return running, nil
 		}
 	}
@@ -84,10 +84,10 @@ func (p *plan) tune(ctx context.Context) error {
 		if _, err := t.instance.service.Reconfigure(ctx, optionsDecoder(t.next)); err != nil {
 			for _, back := range p.tuned[:i] {
 				if _, err := back.instance.service.Reconfigure(ctx, optionsDecoder(back.instance.options)); err != nil {
-					p.host.log.Error("a handler does not take its former options back", "service", back.name, "error", err)
+					p.host.log.Error("a handler does not take its former options back", "service", back.instance.name, "error", err)
 				}
 			}
-			return fmt.Errorf("service %s does not take its changed options: %w", t.name, err)
+			return t.problems(p.set, err)
 		}
 	}
 	for _, t := range p.tuned {
@@ -96,20 +96,11 @@ func (p *plan) tune(ctx context.Context) error {
 	return nil
 }
 
-// retire closes instances that no generation serves any more, each after its last call.
-func (h *Host) retire(instances map[string]*instance) {
-	for _, inst := range instances {
-		h.retiring.Go(func() { h.close(inst) })
+// problems are why an instance does not take its changed options.
+func (t *tuning) problems(set *config.Set, err error) error {
+	var problems config.Problems
+	if errors.As(err, &problems) {
+		return problems
 	}
-}
-
-// retireTimeout bounds how long an instance that was taken out of service waits for its last call.
-const retireTimeout = 5 * time.Minute
-
-func (h *Host) close(inst *instance) {
-	ctx, cancel := context.WithTimeout(context.Background(), retireTimeout)
-	defer cancel()
-	if err := inst.retire(ctx); err != nil {
-		h.log.Warn("a handler was not closed cleanly", "handler", inst.entry.Name, "error", err)
-	}
+	return fieldProblem(set, t.path+".options", "the handler does not take the changed options: "+err.Error())
 }

@@ -62,20 +62,33 @@ func (s *socket) addr() net.Addr { return s.ln.Addr() }
 
 func (s *socket) close() error { return s.ln.Close() }
 
-// lease hands the socket's connections to one stage, until that stage closes it.
-func (s *socket) lease() *lease { return &lease{socket: s} }
+// lease hands the socket's connections to one stage, until that stage pauses it.
+func (s *socket) lease() *lease { return &lease{socket: s, closed: make(chan struct{})} }
 
 type lease struct {
 	socket    *socket
-	closed    atomic.Bool
+	paused    atomic.Bool
 	accepting sync.Mutex // held while Accept waits
+	closing   sync.Once
+	closed    chan struct{}
 }
 
-// Accept waits for a connection. One that arrives while the lease is being closed is still handed out.
+// Accept waits for a connection. One that arrives while the lease is being paused is still handed out; then Accept
+// waits for Close.
 func (l *lease) Accept() (net.Conn, error) {
+	conn, err := l.next()
+	if conn == nil && err == nil {
+		<-l.closed
+		return nil, net.ErrClosed
+	}
+	return conn, err
+}
+
+// next is nothing when the lease is paused.
+func (l *lease) next() (net.Conn, error) {
 	l.accepting.Lock()
 	defer l.accepting.Unlock()
-	for !l.closed.Load() {
+	for !l.paused.Load() {
 		conn, err := l.socket.ln.Accept()
 		if err == nil {
 			return conn, nil
@@ -86,20 +99,23 @@ func (l *lease) Accept() (net.Conn, error) {
 		// The deadline is another lease's way of waking its own Accept; it is lifted at once.
 		time.Sleep(time.Millisecond)
 	}
-	return nil, net.ErrClosed
+	return nil, nil
 }
 
-// Close ends Accept and leaves the socket open.
-func (l *lease) Close() error {
-	if l.closed.Swap(true) {
-		return nil
-	}
-	if err := l.socket.ln.SetDeadline(time.Unix(1, 0)); err != nil {
-		return nil //nolint:nilerr // the socket is closed already, so Accept has returned
+// pause ends the handing out and leaves the socket open.
+func (l *lease) pause() {
+	if l.paused.Swap(true) || l.socket.ln.SetDeadline(time.Unix(1, 0)) != nil {
+		return // when the socket is closed, Accept has returned
 	}
 	l.accepting.Lock()
 	defer l.accepting.Unlock()
 	_ = l.socket.ln.SetDeadline(time.Time{})
+}
+
+// Close ends Accept and leaves the socket open.
+func (l *lease) Close() error {
+	l.pause()
+	l.closing.Do(func() { close(l.closed) })
 	return nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host/gateway"
@@ -30,13 +31,17 @@ type stage struct {
 	stop   context.CancelFunc // no more connections
 	cut    context.CancelFunc // no more calls
 	done   sync.WaitGroup
+	ended  chan struct{} // closed when done is
 	failed chan error
 	conns  atomic.Int64
+	leaves atomic.Bool // HTTP answers end their connections
 }
 
 func (h *Host) newStage(cfg config.Listener, s *socket) *stage {
 	limits := wireLimits(cfg.Limits)
-	st := &stage{host: h, config: cfg, socket: s, lease: s.lease(), failed: make(chan error, 3)}
+	st := &stage{
+		host: h, config: cfg, socket: s, lease: s.lease(), ended: make(chan struct{}), failed: make(chan error, 3),
+	}
 	st.mux = mux.New(st.lease, mux.Options{
 		FirstByteTimeout: limits.FirstByteTimeout, MaxConnections: cfg.Limits.MaxConnections, OnReject: h.metrics.WireError,
 	})
@@ -47,7 +52,7 @@ func (h *Host) newStage(cfg config.Listener, s *socket) *stage {
 		})
 	}
 	if slices.Contains(cfg.Protocols, transportHTTP) {
-		st.http = gateway.NewServer(h.serveHTTP(cfg.Name), limits, h.log)
+		st.http = gateway.NewServer(http.HandlerFunc(st.serveHTTP), limits, h.log)
 		open := h.metrics.Connections(cfg.Name, transportHTTP)
 		st.http.ConnState = func(_ net.Conn, state http.ConnState) {
 			switch state {
@@ -65,10 +70,9 @@ func (h *Host) newStage(cfg config.Listener, s *socket) *stage {
 
 // limit gives the connections that come from now on the limits of a changed listener. The idle timeout of HTTP
 // connections stays that of the start.
-func (st *stage) limit(cfg config.Listener) {
-	st.config = cfg
-	limits := wireLimits(cfg.Limits)
-	st.mux.SetLimits(limits.FirstByteTimeout, cfg.Limits.MaxConnections)
+func (st *stage) limit(l config.Limits) {
+	limits := wireLimits(l)
+	st.mux.SetLimits(limits.FirstByteTimeout, l.MaxConnections)
 	if st.rpcx != nil {
 		st.rpcx.SetLimits(limits)
 	}
@@ -129,20 +133,23 @@ func (st *stage) end(part string, err error) {
 	st.failed <- fmt.Errorf("listener %s (%s): %w", st.config.Name, part, err)
 }
 
+const (
+	// drainQuiet is how long what has connected has time to say what it wants before it is let go.
+	drainQuiet = 100 * time.Millisecond
+	// cutWait is how long calls that are cut have time to notice.
+	cutWait = 400 * time.Millisecond
+)
+
 // drain stops accepting and serves what is on the wire until ctx ends; then it cuts. keep leaves the socket open for
 // the stage that follows.
 func (st *stage) drain(ctx context.Context, keep bool) {
-	if st.stop == nil {
-		if !keep {
-			_ = st.socket.close()
-		}
-		return
-	}
-	st.stop()
-	_ = st.lease.Close()
+	st.leaves.Store(true)
+	st.lease.pause()
 	if !keep {
 		_ = st.socket.close()
 	}
+	pause(ctx, drainQuiet)
+	st.stop()
 	var parts sync.WaitGroup
 	if st.rpcx != nil {
 		parts.Go(func() { _ = st.rpcx.Shutdown(ctx) })
@@ -156,7 +163,10 @@ func (st *stage) drain(ctx context.Context, keep bool) {
 	}
 	parts.Wait()
 	st.cut()
-	st.done.Wait()
+	select {
+	case <-st.ended:
+	case <-time.After(cutWait):
+	}
 }
 
 // label is how people are told of the listener: "rpcx+http 127.0.0.1:8972 (this machine only)".

@@ -1,17 +1,9 @@
 package host
 
 import (
-	"net/http"
 	"os"
 	"strings"
-
-	"github.com/easymicro/easymicro/config"
-	"github.com/easymicro/easymicro/host/admin"
 )
-
-func (h *Host) adminHandler(m *config.Manifest) http.Handler {
-	return admin.Handler(h.api(), h.adminOptions(m))
-}
 
 // adminToken is the operators' token as the file has it now. A file that cannot be read lets nobody in.
 func (h *Host) adminToken() (token string, required bool) {
