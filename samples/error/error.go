@@ -1,0 +1,53 @@
+// Package error is a handler that fails in each of the ways a handler can.
+package error
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/easymicro/easymicro/registry"
+	"github.com/easymicro/easymicro/wire/code"
+)
+
+func init() { registry.Plain(new(Orders)) }
+
+// Ref names an order.
+type Ref struct {
+	ID string `json:"id"`
+}
+
+// Order is an order.
+type Order struct {
+	ID   string `json:"id"`
+	Item string `json:"item"`
+}
+
+// Orders knows one order: number 1.
+type Orders struct{}
+
+var errLedgerClosed = errors.New("the ledger is closed")
+
+// Get fails with a code, which callers and HTTP understand, and a reason of its own, which a program can branch on.
+func (*Orders) Get(_ context.Context, ref *Ref, order *Order) error {
+	switch ref.ID {
+	case "":
+		return code.Errorf(code.InvalidArgument, "an order has an id").WithReason("no_id")
+	case "1":
+		*order = Order{ID: "1", Item: "tea"}
+		return nil
+	}
+	return code.Errorf(code.NotFound, "no order %s", ref.ID).WithReason("no_such_order")
+}
+
+// Pay fails with a plain error: its text reaches the caller, its code is UNKNOWN.
+func (*Orders) Pay(_ context.Context, ref *Ref, _ *Order) error {
+	return fmt.Errorf("pay for order %s: %w", ref.ID, errLedgerClosed)
+}
+
+// Ship panics. Its caller gets one INTERNAL answer without the text, the log gets the stack, and nobody else notices.
+func (*Orders) Ship(_ context.Context, ref *Ref, _ *Order) error {
+	var stock map[string]int
+	stock[ref.ID]--
+	return nil
+}
