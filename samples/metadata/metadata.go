@@ -1,0 +1,43 @@
+// Package metadata is a handler that reads what came along with a call, and sends something back along with its answer.
+package metadata
+
+import (
+	"context"
+
+	"github.com/easymicro/easymicro/registry"
+	"github.com/easymicro/easymicro/wire/code"
+)
+
+func init() { registry.Plain(new(Greeter)) }
+
+// Who is to be greeted.
+type Who struct {
+	Name string `json:"name"`
+}
+
+// Greeting is what is said.
+type Greeting struct {
+	Text string `json:"text"`
+}
+
+// Greeter greets in the language that the caller asks for in its metadata.
+type Greeter struct{}
+
+var words = map[string]string{"": "Hello", "en": "Hello", "fr": "Bonjour", "it": "Ciao"}
+
+// Greet reads the pair lang of the request, and sets the pairs lang and caller of the answer.
+func (*Greeter) Greet(ctx context.Context, who *Who, greeting *Greeting) error {
+	lang := registry.Metadata(ctx).Get("lang")
+	word, ok := words[lang]
+	if !ok {
+		return code.Errorf(code.InvalidArgument, "no greeting in %q", lang).WithReason("unknown_language")
+	}
+	if lang == "" {
+		lang = "en"
+	}
+	reply := registry.ReplyMetadata(ctx)
+	reply.Set("lang", lang)
+	reply.Set("greeted", registry.Caller(ctx))
+	greeting.Text = word + ", " + who.Name
+	return nil
+}
