@@ -1,0 +1,147 @@
+package ratelimit_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/easymicro/easymicro/host/admin"
+	"github.com/easymicro/easymicro/host/hosttest"
+	"github.com/easymicro/easymicro/samples"
+	"github.com/easymicro/easymicro/wire"
+	"github.com/easymicro/easymicro/wire/code"
+)
+
+const (
+	alice = "secret-of-alice"
+	bob   = "secret-of-bob"
+)
+
+func mul(t *testing.T, c *wire.Conn, token string) *code.Error {
+	t.Helper()
+	req := wire.Frame{Service: "Arith", Method: "Mul", Codec: wire.JSON, Payload: []byte(`{"a":6,"b":7}`)}
+	if token != "" {
+		req.Metadata.Set(wire.MetaAuth, token)
+	}
+	return code.From(c.Do(t.Context(), &req, new(wire.Frame)))
+}
+
+// spend takes what the bucket of a caller has, and returns the refusal that follows.
+func spend(t *testing.T, c *wire.Conn, token string, burst int) *code.Error {
+	t.Helper()
+	for i := range burst {
+		if e := mul(t, c, token); e != nil {
+			t.Fatalf("call %d of %d: %v", i+1, burst, e)
+		}
+	}
+	e := mul(t, c, token)
+	if e == nil || e.Reason != code.ReasonRateLimited {
+		t.Fatalf("after %d calls: %+v, want a refusal", burst, e)
+	}
+	return e
+}
+
+func TestEachCallerHasABucketOfItsOwn(t *testing.T) {
+	h := hosttest.StartCopy(t, ".", hosttest.Options{})
+	c := h.Dial()
+	for _, token := range []string{alice, bob, ""} {
+		e := spend(t, c, token, 3)
+		if e.Rule != "per-caller@r1" || e.RetryAfter <= 0 || e.RetryAfter > 10*time.Second {
+			t.Errorf("%q: %+v", token, e)
+		}
+	}
+	res, body := h.Post("/Arith/Mul", `{"a":6,"b":7}`, "Authorization", "Bearer "+alice)
+	if res.StatusCode != http.StatusTooManyRequests || res.Header.Get("Retry-After") == "" {
+		t.Errorf("over HTTP Alice is another caller: %s %s", res.Status, body)
+	}
+}
+
+func TestAnUnknownTokenIsNobody(t *testing.T) {
+	h := hosttest.StartCopy(t, ".", hosttest.Options{})
+	if e := mul(t, h.Dial(), "guess"); e == nil || e.Code != code.Unauthenticated {
+		t.Errorf("over rpcx: %+v", e)
+	}
+	if res, body := h.Post("/Arith/Mul", `{}`, "Authorization", "Bearer guess"); res.StatusCode != http.StatusUnauthorized {
+		t.Errorf("over HTTP: %s %s", res.Status, body)
+	}
+}
+
+// One token each 100 ms, and a wait of at most 250 ms: of ten at once some are served one after the other, the rest is
+// refused at once.
+func TestCallsWaitForTheirTurnWithinTheirPatience(t *testing.T) {
+	c := hosttest.StartCopy(t, ".", hosttest.Options{}).Dial()
+	const calls, pace = 10, 100 * time.Millisecond
+	var (
+		mu              sync.Mutex
+		served, refused int
+		all             sync.WaitGroup
+	)
+	start := time.Now()
+	for range calls {
+		all.Go(func() {
+			var got samples.Reply
+			err := hosttest.CallJSON(t.Context(), c, "Arith", "Div", samples.Args{A: 6, B: 2}, &got)
+			mu.Lock()
+			defer mu.Unlock()
+			switch e := code.From(err); {
+			case e == nil:
+				served++
+			case e.Rule == "div-pace@r1":
+				refused++
+			default:
+				t.Errorf("%+v", e)
+			}
+		})
+	}
+	all.Wait()
+	took := time.Since(start)
+	if most := 1 + int((took+250*time.Millisecond)/pace); served < 3 || served > most || refused != calls-served {
+		t.Errorf("%d served (at most %d), %d refused in %s", served, most, refused, took)
+	}
+	if least := time.Duration(served-1) * pace; took < least-pace/10 {
+		t.Errorf("%d served in %s: nobody waited", served, took)
+	}
+}
+
+func TestAShadowRuleCountsAndRefusesNothing(t *testing.T) {
+	h := hosttest.StartCopy(t, ".", hosttest.Options{})
+	c := h.Dial()
+	for range 3 {
+		if e := mul(t, c, alice); e != nil {
+			t.Fatal(e)
+		}
+	}
+	x, err := h.Admin.Explain(t.Context(), admin.ExplainQuery{Service: "Arith", Method: "Mul", Caller: "alice"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, _ := json.Marshal(x)
+	if len(x.Kinds) != 1 || len(x.Kinds[0].Applies) != 2 {
+		t.Fatalf("%s", text)
+	}
+	for _, r := range x.Kinds[0].Applies {
+		if r.Rule == "mul-trial" && (r.Mode != "shadow" || r.Decisions.ShadowReject != 2 || r.Decisions.Reject != 0) {
+			t.Errorf("%s", text)
+		}
+	}
+}
+
+func TestASavedRateHelpsAtOnce(t *testing.T) {
+	h := hosttest.StartCopy(t, ".", hosttest.Options{})
+	c := h.Dial()
+	spend(t, c, alice, 3)
+	h.Edit("policies.yaml", "rate: 1, per: 10s, burst: 3", "rate: 1000, per: 1s, burst: 1000")
+	const change = "per-caller: rateLimit.rate 1 → 1000, per 10s → 1s, burst 3 → 1000 (policies.yaml:6)"
+	if r := h.Revision(); r.Changes.String() != change {
+		t.Fatalf("%s: %s %v, want %s", r.Result, r.Changes, r.Problems, change)
+	}
+	for deadline := time.Now().Add(10 * time.Second); ; { // the bucket is as empty as it was, and fills a hundred times faster
+		if e := mul(t, c, alice); e == nil {
+			return
+		} else if time.Now().After(deadline) || e.RetryAfter > 10*time.Millisecond {
+			t.Fatal(e)
+		}
+	}
+}
