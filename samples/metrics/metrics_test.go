@@ -1,0 +1,307 @@
+package metrics_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v4"
+
+	"github.com/easymicro/easymicro/host/hosttest"
+	"github.com/easymicro/easymicro/samples"
+	"github.com/easymicro/easymicro/samples/circuitbreaker"
+)
+
+// exported is what a host exports: by name, the labels of every series.
+type exported map[string][]map[string]string
+
+var (
+	sampleLine = regexp.MustCompile(`^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? \S+$`)
+	labelPair  = regexp.MustCompile(`([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"`)
+)
+
+func parse(t *testing.T, text string) exported {
+	t.Helper()
+	all := exported{}
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		m := sampleLine.FindStringSubmatch(line)
+		if m == nil {
+			t.Fatalf("no sample: %s", line)
+		}
+		labels := map[string]string{}
+		for _, pair := range labelPair.FindAllStringSubmatch(m[2], -1) {
+			labels[pair[1]] = pair[2]
+		}
+		all[m[1]] = append(all[m[1]], labels)
+	}
+	return all
+}
+
+func (e exported) values(metric, label string) (values []string, ok bool) {
+	for _, labels := range e[metric] {
+		if v, has := labels[label]; has {
+			values, ok = append(values, v), true
+		}
+	}
+	return values, ok
+}
+
+// scraped are the names and labels that Prometheus itself adds.
+var scraped = map[string]bool{"up": true, "instance": true, "job": true}
+
+// wrong tells what an expression asks for that is not exported.
+func (e exported) wrong(expr string) []string {
+	var wrong []string
+	found := selectors(expr)
+	if len(found) == 0 {
+		return []string{"it reads no metric"}
+	}
+	by := map[string]bool{}
+	for _, s := range found {
+		if scraped[s.metric] {
+			continue
+		}
+		if e[s.metric] == nil {
+			wrong = append(wrong, s.metric+" is not exported")
+			continue
+		}
+		for _, m := range s.matchers {
+			values, ok := e.values(s.metric, m.label)
+			switch {
+			case scraped[m.label]:
+			case !ok:
+				wrong = append(wrong, s.metric+" has no label "+m.label)
+			case m.op == "=" && !slices.Contains(values, m.value):
+				wrong = append(wrong, s.metric+" has no "+m.label+" of "+m.value)
+			}
+		}
+		for _, label := range s.by {
+			_, ok := e.values(s.metric, label)
+			by[label] = by[label] || ok || scraped[label]
+		}
+	}
+	for label, ok := range by {
+		if !ok {
+			wrong = append(wrong, "no metric in it has the label "+label)
+		}
+	}
+	return wrong
+}
+
+// busy is a host that has seen all that it counts: calls, refusals, a breaker that opened, a bad frame, a bad edit.
+func busy(t *testing.T) exported {
+	t.Helper()
+	h := hosttest.StartCopy(t, ".", hosttest.Options{})
+	c := h.Dial()
+	for range 20 {
+		var product samples.Reply
+		_ = hosttest.CallJSON(t.Context(), c, "Arith", "Mul", samples.Args{A: 6, B: 7}, &product) // in part refused
+	}
+	h.Post("/Arith/Mul", `{"a":6,"b":7}`)
+	h.Post("/Stock/Warehouse", `{"down":true}`)
+	for range 6 {
+		var level circuitbreaker.Level
+		_ = hosttest.CallJSON(t.Context(), c, "Stock", "Reserve", circuitbreaker.Item{}, &level)
+	}
+	garbage(t, h.Address)
+	h.Write("policies.yaml", "rules: [{name: x}]\n")
+	h.Revision()
+	return parse(t, scrape(t, h))
+}
+
+// garbage sends what is no frame, and waits for the host to hang up.
+func garbage(t *testing.T, address string) {
+	t.Helper()
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := conn.Write(append([]byte{8}, bytes.Repeat([]byte{0xff}, 64)...)); err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.Copy(io.Discard, conn)
+}
+
+func scrape(t *testing.T, h *hosttest.Host) string {
+	t.Helper()
+	res, err := http.Get(h.AdminURL() + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil || res.StatusCode != http.StatusOK {
+		t.Fatalf("%s %v", res.Status, err)
+	}
+	return string(text)
+}
+
+type alertFile struct {
+	Groups []struct {
+		Name  string
+		Rules []struct {
+			Alert, Expr, For    string
+			Labels, Annotations map[string]string
+		}
+	}
+}
+
+type dashboard struct {
+	Title      string
+	Templating struct {
+		List []struct{ Name, Type, Query string }
+	}
+	Panels []struct {
+		Title   string
+		Targets []struct{ Expr, LegendFormat string }
+	}
+}
+
+func alerts(t *testing.T) alertFile {
+	t.Helper()
+	text, err := os.ReadFile("alerts.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := yaml.NewDecoder(bytes.NewReader(text))
+	d.KnownFields(true)
+	var f alertFile
+	if err := d.Decode(&f); err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func readDashboard(t *testing.T) dashboard {
+	t.Helper()
+	text, err := os.ReadFile("dashboard.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var d dashboard
+	if err := json.Unmarshal(text, &d); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+var templateLabel = regexp.MustCompile(`\$labels\.([a-z_]+)`)
+
+func TestAlertsReadWhatIsExported(t *testing.T) {
+	e := busy(t)
+	for _, group := range alerts(t).Groups {
+		for _, rule := range group.Rules {
+			if rule.Alert == "" || rule.Annotations["summary"] == "" || rule.Labels["severity"] == "" {
+				t.Errorf("%s: %+v lacks its name, its summary or its severity", group.Name, rule)
+			}
+			for _, wrong := range e.wrong(rule.Expr) {
+				t.Errorf("%s: %s", rule.Alert, wrong)
+			}
+			for _, m := range templateLabel.FindAllStringSubmatch(rule.Annotations["summary"], -1) {
+				if !scraped[m[1]] && !slices.ContainsFunc(selectors(rule.Expr), func(s selector) bool {
+					_, ok := e.values(s.metric, m[1])
+					return ok
+				}) {
+					t.Errorf("%s: no metric in it has the label %s of its summary", rule.Alert, m[1])
+				}
+			}
+		}
+	}
+}
+
+func TestTheDashboardReadsWhatIsExported(t *testing.T) {
+	e := busy(t)
+	d := readDashboard(t)
+	if d.Title == "" || len(d.Panels) == 0 {
+		t.Fatalf("%+v", d)
+	}
+	for _, p := range d.Panels {
+		if len(p.Targets) == 0 {
+			t.Errorf("%s shows nothing", p.Title)
+		}
+		for _, target := range p.Targets {
+			for _, wrong := range e.wrong(target.Expr) {
+				t.Errorf("%s: %s", p.Title, wrong)
+			}
+		}
+	}
+	for _, v := range d.Templating.List {
+		if args, ok := strings.CutPrefix(v.Query, "label_values("); ok {
+			metric, label, _ := strings.Cut(strings.TrimSuffix(args, ")"), ",")
+			if label = strings.TrimSpace(label); e[metric] == nil || !scraped[label] {
+				t.Errorf("the variable %s asks for %s of %s", v.Name, label, metric)
+			}
+		}
+	}
+}
+
+// Whatever a host exports of its own is worth a look: each metric is in the alerts or on the dashboard.
+func TestEveryMetricOfOursIsUsed(t *testing.T) {
+	used := map[string]bool{}
+	for _, group := range alerts(t).Groups {
+		for _, rule := range group.Rules {
+			for _, s := range selectors(rule.Expr) {
+				used[s.metric] = true
+			}
+		}
+	}
+	for _, p := range readDashboard(t).Panels {
+		for _, target := range p.Targets {
+			for _, s := range selectors(target.Expr) {
+				used[s.metric] = true
+			}
+		}
+	}
+	for name := range busy(t) {
+		if strings.HasPrefix(name, "easymicro_") && !used[name] {
+			t.Errorf("%s is neither in the alerts nor on the dashboard", name)
+		}
+	}
+}
+
+func TestAWrongNameIsNoticed(t *testing.T) {
+	e := parse(t, "# TYPE a_total counter\na_total{rule=\"x\",decision=\"reject\"} 1\n")
+	for _, tt := range []struct{ expr, want string }{
+		{`rate(a_total{decision="reject"}[5m])`, ""},
+		{`rate(b_total[5m])`, "b_total is not exported"},
+		{`a_total{kind="x"}`, "a_total has no label kind"},
+		{`a_total{decision="rejected"}`, "a_total has no decision of rejected"},
+		{`sum by (rul) (a_total)`, "no metric in it has the label rul"},
+		{`1 + 1`, "it reads no metric"},
+	} {
+		if got := strings.Join(e.wrong(tt.expr), ", "); got != tt.want {
+			t.Errorf("%s: %q, want %q", tt.expr, got, tt.want)
+		}
+	}
+}
+
+func TestTheScrapeFileNamesTheAlerts(t *testing.T) {
+	text, err := os.ReadFile("prometheus.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var f struct {
+		RuleFiles []string `yaml:"rule_files"`
+	}
+	if err := yaml.Unmarshal(text, &f); err != nil || len(f.RuleFiles) == 0 {
+		t.Fatalf("%v in %v", err, f)
+	}
+	for _, name := range f.RuleFiles {
+		if files, err := filepath.Glob(name); err != nil || len(files) == 0 {
+			t.Errorf("no file %s: %v", name, err)
+		}
+	}
+}
