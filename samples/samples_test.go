@@ -1,0 +1,100 @@
+package samples_test
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/easymicro/easymicro/config/load"
+	"github.com/easymicro/easymicro/host"
+	"github.com/easymicro/easymicro/registry"
+)
+
+// folders are the samples; a folder with a go.mod is a module of its own, with tests of its own.
+func folders(t *testing.T) []string {
+	t.Helper()
+	entries, err := os.ReadDir(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		if _, err := os.Stat(filepath.Join(e.Name(), "go.mod")); e.IsDir() && err != nil {
+			names = append(names, e.Name())
+		}
+	}
+	return names
+}
+
+func TestThereIsASampleForEachFeature(t *testing.T) {
+	found := folders(t)
+	for _, want := range []string{
+		"quickstart", "error", "metadata", "serialize", "timeout", "keepalive", "ratelimit", "circuitbreaker", "gateway", "metrics",
+	} {
+		if !slices.Contains(found, want) {
+			t.Errorf("no sample %s", want)
+		}
+	}
+}
+
+func TestEverySampleHasManifestReadmeAndTest(t *testing.T) {
+	for _, name := range folders(t) {
+		for _, pattern := range []string{"easymicro.yaml", "README.md", "*_test.go"} {
+			if files, err := filepath.Glob(filepath.Join(name, pattern)); err != nil || len(files) == 0 {
+				t.Errorf("%s has no %s", name, pattern)
+			}
+		}
+	}
+}
+
+func TestEveryManifestIsWithoutProblems(t *testing.T) {
+	for _, name := range folders(t) {
+		set, err := load.Load(filepath.Join(name, "easymicro.yaml"), load.Options{})
+		if err != nil {
+			t.Errorf("%s:\n%v", name, err)
+			continue
+		}
+		for _, p := range host.Check(set, registry.Default()) { // warnings as well
+			t.Errorf("%s: %s", name, p)
+		}
+	}
+}
+
+func TestEditorsKnowEveryFileBySchema(t *testing.T) {
+	for _, name := range folders(t) {
+		for file, schema := range map[string]string{"easymicro.yaml": "easymicro", "policies.yaml": "policies"} {
+			text, err := os.ReadFile(filepath.Join(name, file))
+			if os.IsNotExist(err) {
+				continue
+			}
+			first, _, _ := strings.Cut(string(text), "\n")
+			if want := "# yaml-language-server: $schema=../../schema/" + schema + ".schema.json"; first != want {
+				t.Errorf("%s/%s begins with %q, want %q", name, file, first, want)
+			}
+		}
+	}
+}
+
+func TestReadmesNameWhatIsThere(t *testing.T) {
+	for _, name := range folders(t) {
+		text, err := os.ReadFile(filepath.Join(name, "README.md"))
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if want := "serve -c samples/" + name + "/easymicro.yaml"; !strings.Contains(string(text), want) {
+			t.Errorf("%s/README.md does not say how to run it: %s", name, want)
+		}
+		for word := range strings.FieldsFuncSeq(string(text), func(r rune) bool { return strings.ContainsRune(" \n`'\"(),:[]", r) }) {
+			file, ok := strings.CutPrefix(word, "samples/")
+			if !ok {
+				continue
+			}
+			if _, err := os.Stat(strings.TrimSuffix(file, ".")); err != nil {
+				t.Errorf("%s/README.md names %s, which is not there", name, word)
+			}
+		}
+	}
+}
