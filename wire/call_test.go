@@ -11,6 +11,7 @@ import (
 
 	"github.com/easymicro/easymicro/wire"
 	"github.com/easymicro/easymicro/wire/code"
+	"github.com/easymicro/easymicro/wire/wiretest"
 )
 
 func late() *code.Error {
@@ -183,6 +184,33 @@ func TestLateCallIsAnsweredAtOnceAndItsResultDropped(t *testing.T) {
 		p.Send(&wire.Frame{Heartbeat: true, Seq: 9})
 		if f := p.Receive(); f.Seq != 9 {
 			t.Errorf("the late result came: %+v", f)
+		}
+		r.stop()
+	})
+}
+
+func TestLateHandlerLearnsOfItsEndThoughItsPeerDoesNotRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const network = 64 << 10 // what the pipe holds
+		var took time.Duration
+		r := newRig(t, func(ctx context.Context, req, res *wire.Frame) error {
+			if req.Method == "Fill" {
+				res.Payload = append(res.Payload, make([]byte, network-len(wiretest.Bytes(req)))...)
+				return nil
+			}
+			c := wire.CallFrom(ctx)
+			c.ExpireAt(c.Arrived().Add(time.Second), late)
+			<-ctx.Done()
+			took = time.Since(c.Arrived())
+			return nil
+		}, wire.Limits{})
+		deaf := r.peer(t)
+		deaf.Send(wiretest.Request(0, "Test", "Fill", wire.Raw, nil))
+		synctest.Wait()
+		deaf.Send(wiretest.Request(1, "Test", "Slow", wire.Raw, nil))
+		time.Sleep(2 * time.Second)
+		if took != time.Second {
+			t.Errorf("its context ended after %v, want its deadline of 1 s", took)
 		}
 		r.stop()
 	})

@@ -198,14 +198,25 @@ func (c *serverConn) waitCalls() {
 
 // send sends f. Others who have something to send soon are waited for.
 func (c *serverConn) send(f *Frame) {
-	flush, err := c.out.append(f)
-	if flush {
-		c.mu.Lock()
-		busy := c.inFlight.n > 1
-		c.mu.Unlock()
-		err = c.out.flush(busy)
+	if c.post(f) {
+		c.flush()
 	}
+}
+
+// post queues f and tells whether the caller has to flush.
+func (c *serverConn) post(f *Frame) (flush bool) {
+	flush, err := c.out.append(f)
 	if err != nil {
+		c.fail(err)
+	}
+	return flush
+}
+
+func (c *serverConn) flush() {
+	c.mu.Lock()
+	busy := c.inFlight.n > 1
+	c.mu.Unlock()
+	if err := c.out.flush(busy); err != nil {
 		c.fail(err)
 	}
 }

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"context"
 	"sync"
 	"time"
 
@@ -50,7 +51,12 @@ func (s *serverCall) answerEarly(e *code.Error) {
 	}
 	f := Frame{Type: Response, Seq: s.seq, Service: s.service, Method: s.method, Codec: s.codec}
 	SetError(&f, e)
-	s.conn.send(&f)
+	flush := s.conn.post(&f)
+	// Before the write, in which a peer that does not read would keep the handler from learning of its end.
+	s.cancel(context.DeadlineExceeded)
+	if flush {
+		s.conn.flush()
+	}
 }
 
 // taskList is the set of tasks in flight.
