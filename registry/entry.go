@@ -20,7 +20,7 @@ type Entry struct {
 	defaults  reflect.Value // a pointer to Options
 	open      func(ctx context.Context, o any, env Env) (*Service, error)
 	onOptions func(hook any) (func(ctx context.Context, o any) error, error)
-	examples map[string]any // of Try, by method
+	examples  map[string]any // of Try, by method
 }
 
 // DecodeOptions is a pointer to a fresh copy of the defaults with decode run over it; a nil decode leaves them. The
