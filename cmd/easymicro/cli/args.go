@@ -4,14 +4,11 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-
-	"github.com/easymicro/easymicro/config"
-	"github.com/easymicro/easymicro/host/admin"
 )
 
 func noArgs(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return usageError("%s takes no arguments, got %q\nsee: %s --help", cmd.CommandPath(), args[0], cmd.CommandPath())
+		return usageError("%s takes no arguments, got %q\nsee: %[1]s --help", cmd.CommandPath(), args[0])
 	}
 	return nil
 }
@@ -21,13 +18,13 @@ func oneArg(what string) cobra.PositionalArgs { return argRange(1, 1, what) }
 func argRange(least, most int, what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) < least || len(args) > most {
-			return usageError("%s takes %s, got %d arguments\nsee: %s --help", cmd.CommandPath(), what, len(args), cmd.CommandPath())
+			return usageError("%s takes %s, got %s\nsee: %[1]s --help", cmd.CommandPath(), what, count(len(args), "argument"))
 		}
 		return nil
 	}
 }
 
-// methodArg takes SERVICE.METHOD apart.
+// methodArg takes SERVICE.METHOD apart. Service names may have dots, method names have none.
 func methodArg(arg string) (service, method string, err error) {
 	i := strings.LastIndexByte(arg, '.')
 	if i <= 0 || i == len(arg)-1 {
@@ -35,5 +32,3 @@ func methodArg(arg string) (service, method string, err error) {
 	}
 	return arg[:i], arg[i+1:], nil
 }
-
-func problemText(p admin.Problem) string { return config.Problem(p).String() }

@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,72 +20,96 @@ import (
 )
 
 // maxAnswer bounds what an answer over HTTP may take.
-const maxAnswer = 16 << 20
+const maxAnswer = 64 << 20
 
 func (c *call) overHTTP(ctx context.Context) error {
-	network, address, err := c.target()
+	network, address, err := c.target("http")
 	if err != nil {
 		return err
 	}
-	target := url.URL{Scheme: "http", Host: address, Path: "/" + c.service + "/" + c.method}
-	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+	req, err := c.request(ctx, network, address)
+	if err != nil {
+		return err
+	}
+	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, network, address)
 	}}
-	defer transport.CloseIdleConnections()
+	begin := time.Now()
+	res, body, err := roundTrip(transport, req)
+	if err != nil {
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			err = code.Errorf(code.DeadlineExceeded, "%w", err).WithReason(code.ReasonTimeout)
+			c.tell(outcome{address: address, took: time.Since(begin), err: err})
+			return c.failed(ctx, address, err)
+		}
+		return unreachable(address, err)
+	}
+	answered := problemError(res, body)
+	c.tell(outcome{address: address, took: time.Since(begin), err: answered, metadata: headers(res), bytes: len(body)})
+	if answered != nil {
+		return &exitError{code: ExitAnswered, err: answered}
+	}
+	return c.show(body)
+}
+
+func (c *call) request(ctx context.Context, network, address string) (*http.Request, error) {
+	target := url.URL{Scheme: "http", Host: address, Path: "/" + c.service + "/" + c.method}
 	if network == "unix" {
 		target.Host = "localhost"
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target.String(), bytes.NewReader(c.body))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	req.Header.Set("Content-Type", "application/json")
-	c.httpMetadata(req)
-	res, err := (&http.Client{Transport: transport}).Do(req)
-	if err != nil {
-		return &exitError{ExitUnreachable, fmt.Errorf("nobody answers at %s: %w", address, err)}
-	}
-	defer res.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
-	if err != nil {
-		return err
-	}
-	if c.verbose {
-		fmt.Fprintln(c.app.io.Err, res.Proto, res.Status)
-		_ = res.Header.Write(c.app.io.Err)
-	}
-	if res.StatusCode >= http.StatusBadRequest {
-		return c.failed(problemError(res, body), nil)
-	}
-	return c.show(body)
-}
-
-// httpMetadata sends metadata as the gateway takes it.
-func (c *call) httpMetadata(req *http.Request) {
 	meta := url.Values{}
 	for _, pair := range c.metadata {
 		if pair[0] == wire.MetaAuth {
 			req.Header.Set("Authorization", pair[1])
-			continue
+		} else {
+			meta.Set(pair[0], pair[1])
 		}
-		meta.Set(pair[0], pair[1])
 	}
 	if len(meta) > 0 {
 		req.Header.Set("Easymicro-Meta", meta.Encode())
 	}
+	return req, nil
 }
 
-// problemError is the error of a problem+json body, or of the bare status.
+func roundTrip(transport *http.Transport, req *http.Request) (*http.Response, []byte, error) {
+	res, err := transport.RoundTrip(req)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+	return res, body, err
+}
+
+// problemError is the error of an answer: of its problem+json body, or of the bare status. It is nil for a good one.
 func problemError(res *http.Response, body []byte) error {
+	if res.StatusCode < http.StatusBadRequest {
+		return nil
+	}
 	var p struct {
 		Code, Reason, Detail, Rule, Host string
 		RetryAfterMS                     int64 `json:"retry_after_ms"`
 	}
 	if !strings.HasPrefix(res.Header.Get("Content-Type"), "application/problem+json") || json.Unmarshal(body, &p) != nil {
-		return &exitError{ExitAnswered, errors.New(res.Status + ": " + string(body))}
+		const shown = 200
+		return fmt.Errorf("%s: %s", res.Status, body[:min(shown, len(body))])
 	}
 	known, _ := code.Parse(p.Code)
 	return &code.Error{
 		Code: known, Reason: p.Reason, Message: p.Detail, Rule: p.Rule, Host: p.Host, RetryAfter: time.Duration(p.RetryAfterMS) * time.Millisecond,
 	}
+}
+
+// headers are what came besides the answer, in the order of their names.
+func headers(res *http.Response) wire.Metadata {
+	m := wire.Metadata{{"status", res.Status}}
+	for _, name := range slices.Sorted(maps.Keys(res.Header)) {
+		m = append(m, [2]string{name, strings.Join(res.Header[name], ", ")})
+	}
+	return m
 }

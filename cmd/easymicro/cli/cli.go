@@ -4,11 +4,8 @@ package cli
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io"
 	"os"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -21,75 +18,33 @@ func Main() {
 	os.Exit(Run(context.Background(), os.Args[1:], IO{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
 }
 
-// IO is where a command reads and writes.
+// IO is where a command reads and writes: data goes to Out, errors and what accompanies data to Err.
 type IO struct {
 	In       io.Reader
 	Out, Err io.Writer
 }
 
-// Exit codes.
-const (
-	ExitOK          = 0
-	ExitFailed      = 1 // something went wrong
-	ExitUsage       = 2 // flags or arguments are wrong
-	ExitProblems    = 3 // problems were found in the files
-	ExitUnreachable = 4 // the host cannot be reached
-	ExitAnswered    = 5 // the host, or the called service, answered with an error
-)
-
-// exitError is an error with an exit code. One without text has been told already.
-type exitError struct {
-	code int
-	err  error
-}
-
-func (e *exitError) Error() string {
-	if e.err == nil {
-		return ""
-	}
-	return e.err.Error()
-}
-
-func (e *exitError) Unwrap() error { return e.err }
-
-func usageError(format string, args ...any) error {
-	return &exitError{ExitUsage, fmt.Errorf(format, args...)}
-}
-
 // app is what the commands share.
 type app struct {
 	io       IO
+	args     []string
 	registry *registry.Registry
-	manifest string
-	admin    string
-	output   string
-	noColor  bool
+	order    []string // of the commands in the help
+	globals
 }
 
-// Run runs one command line and returns its exit code.
+// Run runs one command line and returns its exit code. When ctx ends, serve drains and other commands give up.
 func Run(ctx context.Context, args []string, streams IO) int {
-	a := &app{io: streams, registry: registry.Default()}
+	a := &app{io: streams, args: args, registry: registry.Default()}
 	root := a.root()
-	root.SetArgs(args)
-	root.SetIn(streams.In)
-	root.SetOut(streams.Out)
-	root.SetErr(streams.Err)
-	err := root.ExecuteContext(ctx)
+	err := a.environment(root)
 	if err == nil {
-		return ExitOK
+		err = root.ExecuteContext(ctx)
 	}
-	if text := err.Error(); text != "" {
-		fmt.Fprintln(streams.Err, "easymicro: "+text)
-	}
-	var exit *exitError
-	if errors.As(err, &exit) {
-		return exit.code
-	}
-	return ExitFailed
+	return a.report(err)
 }
 
 func (a *app) root() *cobra.Command {
-	cobra.EnableTraverseRunHooks = true
 	root := &cobra.Command{
 		Use:   "easymicro",
 		Short: "A service host: handlers in Go, everything else in YAML, edited while it runs",
@@ -97,45 +52,35 @@ func (a *app) root() *cobra.Command {
 breakers and timeouts. While it runs, edit the policy files and save: the host follows.`,
 		Example: `  easymicro serve -c samples/quickstart/easymicro.yaml
   easymicro call Arith.Mul '{"a":73,"b":1500}'`,
-		SilenceUsage:  true,
-		SilenceErrors: true,
-		Args:          cobra.NoArgs,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		SilenceUsage:      true,
+		SilenceErrors:     true,
+		Args:              unknownCommand,
+		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return a.checkOutput(cmd) },
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 	}
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usageError("%w\nsee: %s --help", err, cmd.CommandPath())
-	})
-	flags := root.PersistentFlags()
-	flags.StringVarP(&a.manifest, "config", "c", "easymicro.yaml", "manifest of the host")
-	flags.StringVar(&a.admin, "admin", "", "admin address of a running host (default: the manifest's, else 127.0.0.1:8970)")
-	flags.StringVarP(&a.output, "output", "o", "text", "text or json")
-	flags.BoolVar(&a.noColor, "no-color", false, "no colours")
-	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return a.globals(cmd) }
-	root.AddCommand(a.serve(), a.validate(), a.schema(), a.handlers(), a.list(), a.describe(), a.call(), a.status(),
-		a.explain(), a.refusals(), a.reload(), a.version())
+	root.SetArgs(a.args)
+	root.SetIn(a.io.In)
+	root.SetOut(a.io.Out)
+	root.SetErr(a.io.Err)
+	root.SetFlagErrorFunc(a.flagError)
+	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { a.showHelp(cmd) })
+	a.globalFlags(root)
+	group := func(id, title string, commands ...*cobra.Command) {
+		root.AddGroup(&cobra.Group{ID: id, Title: title})
+		for _, cmd := range commands {
+			cmd.GroupID = id
+			a.order = append(a.order, cmd.Name())
+		}
+		root.AddCommand(commands...)
+	}
+	group("run", "Run a host", a.serve(), a.validate(), a.schema(), a.handlers())
+	group("ask", "Ask a running host", a.status(), a.list(), a.describe(), a.explain(), a.refusals(), a.reload())
+	group("call", "Call a service", a.call())
+	help := a.help()
+	root.SetHelpCommand(help)
+	group("other", "And", help, a.completion(), a.version())
 	return root
-}
-
-// globals lets EASYMICRO_* stand in for flags that are not given, and checks them.
-func (a *app) globals(cmd *cobra.Command) error {
-	for _, name := range []string{"config", "admin", "output", "no-color"} {
-		f := cmd.Flags().Lookup(name)
-		variable := "EASYMICRO_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
-		value, ok := os.LookupEnv(variable)
-		if f == nil || f.Changed || !ok || value == "" {
-			continue
-		}
-		if err := f.Value.Set(value); err != nil {
-			return usageError("%s: %w", variable, err)
-		}
-	}
-	if os.Getenv("NO_COLOR") != "" {
-		a.noColor = true
-	}
-	if cmd.Name() == "validate" {
-		return a.checkOutput(outputText, outputJSON, outputGithub)
-	}
-	return a.checkOutput(outputText, outputJSON)
 }
 
 // terminal tells whether a stream is one that a person looks at.

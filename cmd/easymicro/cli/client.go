@@ -6,38 +6,61 @@ import (
 	"os"
 	"strings"
 
-	"github.com/easymicro/easymicro/config/load"
+	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host/admin"
 )
 
 // client asks the running host: at --admin, else where the manifest says, else at the default address.
 func (a *app) client() (*admin.Client, error) {
-	c := &admin.Client{Address: a.admin}
-	tokenFile := ""
-	if set, err := load.Load(a.manifest, load.Options{}); err == nil {
-		m := set.Manifest
-		if c.Address == "" {
-			c.Address = string(m.Admin.Address)
-			if c.Address == "" {
-				return nil, &exitError{ExitUnreachable, fmt.Errorf("%s has no admin listener (admin.address is empty)", a.manifest)}
-			}
-			if rest, ok := strings.CutPrefix(c.Address, "unix://"); ok {
-				c.Address = "unix://" + set.Path(rest)
-			}
-		}
-		if m.Admin.TokenFile != "" {
-			tokenFile = set.Path(m.Admin.TokenFile)
-		}
+	m, err := a.readManifest()
+	if err == nil && m != nil {
+		err = m.usable("admin", "--admin ADDRESS")
 	}
-	if tokenFile == "" {
+	if err != nil {
+		if a.admin != "" && !a.named {
+			return &admin.Client{Address: a.admin}, nil // a broken manifest that nobody asked for
+		}
+		return nil, err
+	}
+	c := &admin.Client{Address: a.admin}
+	if m == nil {
 		return c, nil
 	}
-	token, err := os.ReadFile(tokenFile)
-	if err != nil {
-		return nil, fmt.Errorf("the token of the admin listener: %w", err)
+	if c.Address == "" {
+		if c.Address, err = m.adminAddress(); err != nil {
+			return nil, err
+		}
 	}
-	c.Token = strings.TrimSpace(string(token))
-	return c, nil
+	c.Token, err = m.adminToken()
+	return c, err
+}
+
+func (m *localManifest) adminAddress() (string, error) {
+	at := m.Admin.Address
+	network, path, err := at.Split()
+	switch {
+	case at == "":
+		return "", &exitError{code: ExitUnreachable, err: fmt.Errorf("%s has no admin listener (admin.address is empty)", m.file)}
+	case err != nil:
+		return "", failed("%s: admin.address: %w", m.file, err)
+	case network == "unix":
+		return "unix://" + m.path(path), nil
+	}
+	if _, port, ok := strings.Cut(path, ":"); ok && port == "0" {
+		return "", failed("%s lets the system choose the port of admin.address: say which it is with --admin ADDRESS", m.file)
+	}
+	return string(at), nil
+}
+
+func (m *localManifest) adminToken() (string, error) {
+	if m.Admin.TokenFile == "" {
+		return "", nil
+	}
+	token, err := os.ReadFile(m.path(m.Admin.TokenFile))
+	if err != nil {
+		return "", fmt.Errorf("the token of the admin listener (admin.tokenFile): %w", err)
+	}
+	return strings.TrimSpace(string(token)), nil
 }
 
 // hostError gives an error of the admin API its exit code.
@@ -48,9 +71,17 @@ func hostError(err error) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &unreachable):
-		return &exitError{ExitUnreachable, err}
+		return &exitError{code: ExitUnreachable, err: fmt.Errorf("%w: is the host running? easymicro serve starts it, --admin says where it is", err)}
 	case errors.As(err, &answered):
-		return &exitError{ExitAnswered, err}
+		return &exitError{code: ExitAnswered, err: err, problems: problemsOf(answered.Problems)}
 	}
 	return err
+}
+
+func problemsOf(list []admin.Problem) config.Problems {
+	problems := make(config.Problems, len(list))
+	for i := range list {
+		problems[i] = config.Problem(list[i])
+	}
+	return problems
 }

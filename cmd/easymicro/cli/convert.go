@@ -1,10 +1,11 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 
-	"github.com/easymicro/easymicro/config/load"
 	"github.com/easymicro/easymicro/registry"
 	"github.com/easymicro/easymicro/wire"
 )
@@ -15,57 +16,87 @@ type converter struct {
 	method *registry.Method // nil when its types are not in this binary
 }
 
-// convert finds the types of a method in this binary, by the handler that the manifest gives its service.
-func (a *app) convert(service, method string, codec wire.Codec) (*converter, error) {
-	c := &converter{codec: codec}
-	if codec == wire.JSON || codec == wire.Raw {
+// convert finds the types of a method in this binary, by the handler that the manifest, or else the running host, gives
+// its service.
+func (a *app) convert(ctx context.Context, call *call) (*converter, error) {
+	c := &converter{codec: call.codec}
+	if c.codec == wire.JSON || c.codec == wire.Raw {
 		return c, nil
 	}
-	c.method = a.findMethod(service, method)
-	if c.method == nil && codec != wire.Msgpack {
-		return nil, usageError("the types of %s.%s are not known here, so its argument cannot be sent as %s: "+
-			"name the manifest that serves it with -c, or use --codec json", service, method, codec)
+	c.method = a.typesOf(ctx, call.service, call.method)
+	switch {
+	case c.method != nil:
+	case c.codec != wire.Msgpack:
+		return nil, failed("the types of %s.%s are not known here, so that its argument cannot be sent as %s: "+
+			"name the manifest that serves it with -c, or use --codec json", call.service, call.method, c.codec)
+	default:
+		a.note("note: the types of %s.%s are not known here: the names of its fields are sent as they are written", call.service, call.method)
 	}
 	return c, nil
 }
 
-func (a *app) findMethod(service, method string) *registry.Method {
-	set, err := load.Load(a.manifest, load.Options{})
-	if err != nil {
+func (a *app) typesOf(ctx context.Context, service, method string) *registry.Method {
+	handler := a.handlerOf(ctx, service)
+	entry, ok := a.registry.Lookup(handler)
+	if !ok {
 		return nil
 	}
-	for i := range set.Manifest.Services {
-		if set.Manifest.Services[i].Name != service {
-			continue
-		}
-		entry, ok := a.registry.Lookup(set.Manifest.Services[i].Handler)
-		if !ok {
-			return nil
-		}
-		for _, m := range entry.Methods {
-			if m.Name == method {
-				return m
-			}
+	for _, m := range entry.Methods {
+		if strings.EqualFold(m.Name, method) {
+			return m
 		}
 	}
 	return nil
 }
 
-func (c *converter) encode(body []byte) ([]byte, error) {
-	switch {
-	case c.codec == wire.Raw:
-		return body, nil
-	case c.codec == wire.JSON:
-		if !json.Valid(body) {
-			return nil, fmt.Errorf("%q is no JSON", body)
+// handlerOf is the handler of a service: in the manifest, or in the running host.
+func (a *app) handlerOf(ctx context.Context, service string) string {
+	if m, err := a.readManifest(); err == nil && m != nil {
+		if s := m.service(service); s != nil {
+			return s.Handler
 		}
+	}
+	c, err := a.client()
+	if err != nil {
+		return ""
+	}
+	services, err := c.Services(ctx)
+	if err != nil {
+		return ""
+	}
+	for i := range services {
+		if strings.EqualFold(services[i].Name, service) {
+			return services[i].Handler
+		}
+	}
+	return ""
+}
+
+// checkJSON tells what is wrong with an argument that should be JSON, before anything is sent.
+func checkJSON(codec wire.Codec, body []byte) error {
+	var v any
+	if codec == wire.Raw {
+		return nil
+	}
+	if err := json.Unmarshal(body, &v); err != nil {
+		return usageError("the argument is no JSON: %w (quote it for the shell: '{\"a\":1}')", err)
+	}
+	return nil
+}
+
+func (c *converter) encode(body []byte) ([]byte, error) {
+	if c.codec == wire.Raw || c.codec == wire.JSON {
 		return body, nil
 	}
 	value := c.value(func(m *registry.Method) any { return m.NewArgs() })
 	if err := wire.DecodeHTTP(body, value); err != nil {
 		return nil, err
 	}
-	return wire.Append(c.codec, nil, value)
+	payload, err := wire.Append(c.codec, nil, value)
+	if err != nil {
+		return nil, fmt.Errorf("as %s: %w", c.codec, err)
+	}
+	return payload, nil
 }
 
 func (c *converter) decode(payload []byte) ([]byte, error) {

@@ -1,7 +1,7 @@
 package cli
 
 import (
-	"fmt"
+	"context"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -16,30 +16,25 @@ func (a *app) explain() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "explain SERVICE.METHOD | RULE@REV",
 		Short: "Which rules decide about a call, in order, and which do not and why",
-		Long: `explain shows each rule that applies to a call, in the order in which it is asked, with its place in the files and its
-live state, and the rules that lost with the reason. With RULE@rN it shows a rule as it was in a revision, such as the one
-that a refusal names.`,
+		Long: `explain shows each rule that applies to a call, in the order in which it is asked, with its place in the files, its live
+state and what it decided so far; and the rules that do not apply, with the reason. With RULE@rN it shows a rule as it was in
+a revision, such as the one that a refusal names.`,
 		Example: `  easymicro explain Arith.Mul
-  easymicro explain Arith.Mul --caller partner-1
+  easymicro explain Arith.Mul --caller partner-1 --peer 10.0.0.7
   easymicro explain arith-mul@r2`,
 		Args:              oneArg("SERVICE.METHOD or RULE@rN"),
-		ValidArgsFunction: a.completeMethods,
+		ValidArgsFunction: a.first(ruleWords),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := a.client()
+			if name, rev, ok := strings.Cut(args[0], "@"); ok {
+				return a.explainRule(cmd.Context(), name, rev)
+			}
+			q, err := explainQuery(args[0], caller, peer)
 			if err != nil {
 				return err
 			}
-			if name, rev, ok := strings.Cut(args[0], "@"); ok {
-				return a.explainRule(cmd, c, name, rev)
-			}
-			q := admin.ExplainQuery{Caller: caller}
-			if q.Service, q.Method, err = methodArg(args[0]); err != nil {
+			c, err := a.client()
+			if err != nil {
 				return err
-			}
-			if peer != "" {
-				if q.Peer, err = netip.ParseAddr(peer); err != nil {
-					return usageError("--peer: %w", err)
-				}
 			}
 			x, err := c.Explain(cmd.Context(), q)
 			if err != nil {
@@ -48,78 +43,36 @@ that a refusal names.`,
 			return a.print(x, func() { a.explanationText(x) })
 		},
 	}
-	cmd.Flags().StringVar(&caller, "caller", "", "the caller (default: anonymous)")
-	cmd.Flags().StringVar(&peer, "peer", "", "the address that the call comes from")
+	cmd.Flags().StringVar(&caller, "caller", "", "`NAME` of who calls (default: anonymous)")
+	cmd.Flags().StringVar(&peer, "peer", "", "`IP` address that the call comes from")
+	_ = cmd.RegisterFlagCompletionFunc("caller", cobra.NoFileCompletions)
+	_ = cmd.RegisterFlagCompletionFunc("peer", cobra.NoFileCompletions)
 	return cmd
 }
 
-func (a *app) explanationText(x *admin.Explanation) {
-	from := ""
-	if x.Peer != "" {
-		from = " from " + x.Peer
+func explainQuery(arg, caller, peer string) (q admin.ExplainQuery, err error) {
+	q.Caller = caller
+	if q.Service, q.Method, err = methodArg(arg); err != nil || peer == "" {
+		return q, err
 	}
-	a.line("%s.%s called by %s%s, under r%d", x.Service, x.Method, x.Caller, from, x.Revision)
-	if len(x.Kinds) == 0 {
-		a.line("no rule applies")
-		return
+	if q.Peer, err = netip.ParseAddr(peer); err != nil {
+		return q, usageError("--peer: %q is no IP address", peer)
 	}
-	for _, k := range x.Kinds {
-		a.line("")
-		a.line("%s", k.Kind)
-		rows := [][]string{}
-		for _, r := range k.Applies {
-			rows = append(rows, []string{"  " + r.Rule, r.Position, r.Setting, orDash(r.State), decisions(r.Decisions), modeText(r)})
-		}
-		for _, r := range k.Losers {
-			rows = append(rows, []string{"  not " + r.Rule, r.Position, r.Reason})
-		}
-		a.table(rows)
-	}
+	return q, nil
 }
 
-func modeText(r admin.AppliedRule) string {
-	text := ""
-	if r.Mode != "enforce" {
-		text = r.Mode
-	}
-	if r.EnforceShare != "" {
-		text = "enforced for " + r.EnforceShare
-		if !r.Enforced {
-			text += ", not for this caller"
-		}
-	}
-	return text
-}
-
-func decisions(d admin.Decisions) string {
-	text := fmt.Sprintf("%d allowed, %d refused", d.Allow, d.Reject)
-	if d.Wait > 0 {
-		text += fmt.Sprintf(", %d waited", d.Wait)
-	}
-	if d.ShadowReject > 0 {
-		text += fmt.Sprintf(", %d would have been refused", d.ShadowReject)
-	}
-	return text
-}
-
-func (a *app) explainRule(cmd *cobra.Command, c *admin.Client, name, rev string) error {
+func (a *app) explainRule(ctx context.Context, name, rev string) error {
 	number, err := strconv.Atoi(strings.TrimPrefix(rev, "r"))
-	if err != nil || number < 1 {
-		return usageError("%q is no revision: write RULE@r2", rev)
+	if err != nil || number < 1 || name == "" {
+		return usageError("%q names no rule of a revision: write RULE@rN, such as arith-mul@r2", name+"@"+rev)
 	}
-	x, err := c.ExplainRule(cmd.Context(), name, number)
+	c, err := a.client()
+	if err != nil {
+		return err
+	}
+	x, err := c.ExplainRule(ctx, name, number)
 	if err != nil {
 		return hostError(err)
 	}
-	return a.print(x, func() {
-		a.line("%s in r%d (applied %s)   %s   %s", x.Rule.Name, x.Revision, ago(x.AppliedAt), x.Rule.Position, x.Status)
-		if x.Rule.Description != "" {
-			a.line("%s", x.Rule.Description)
-		}
-		rows := [][]string{}
-		for _, k := range x.Rule.Kinds {
-			rows = append(rows, []string{"  " + k.Kind, k.Position, k.Setting, orDash(k.State)})
-		}
-		a.table(rows)
-	})
+	return a.print(x, func() { a.ruleText(x) })
 }

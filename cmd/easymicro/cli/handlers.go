@@ -5,7 +5,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host/admin"
 	"github.com/easymicro/easymicro/registry"
 )
@@ -47,20 +46,21 @@ types, its options with the defaults, and the exported methods that are not serv
 				}
 			}
 			if len(args) == 1 && len(views) == 0 {
-				return &exitError{ExitFailed, unknownHandler(args[0], names)}
+				return failed("no handler %s is compiled in%s", args[0], didYouMean(args[0], names))
 			}
 			return a.print(views, func() {
-				for _, v := range views {
+				if len(views) == 0 {
+					a.line("no handlers are compiled in: import the packages that register them")
+				}
+				for i, v := range views {
+					if i > 0 {
+						a.line("")
+					}
 					a.handlerText(v)
 				}
 			})
 		},
 	}
-}
-
-func unknownHandler(name string, names []string) error {
-	p := config.Problem{Message: "no handler " + name + " is compiled in", Suggestion: config.Suggest(name, names)}
-	return p
 }
 
 func viewHandler(e *registry.Entry) handlerView {
@@ -75,7 +75,7 @@ func viewHandler(e *registry.Entry) handlerView {
 }
 
 func (a *app) handlerText(v handlerView) {
-	a.line("%s   %s", v.Name, v.Package)
+	a.line("%s   %s", a.paint(bold, v.Name), v.Package)
 	if len(v.Methods) == 0 {
 		a.line("  methods are known once it is open (registry.Methods would tell them before)")
 	}
@@ -93,7 +93,6 @@ func (a *app) handlerText(v handlerView) {
 	for _, s := range v.Skipped {
 		a.line("  not served: %s: %s", s.Name, s.Why)
 	}
-	a.line("")
 }
 
 // shapeText is a shape in one line: {a integer, b integer}.

@@ -1,20 +1,21 @@
 package cli
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
 
-	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host/admin"
 )
 
 func (a *app) list() *cobra.Command {
 	return &cobra.Command{
-		Use:     "list",
-		Short:   "The services and methods of a running host",
-		Example: `  easymicro list`,
-		Args:    noArgs,
+		Use:   "list",
+		Short: "The services and methods of a running host",
+		Example: `  easymicro list
+  easymicro list -o json | jq '.[].methods[].name'`,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			services, err := a.services(cmd)
 			if err != nil {
@@ -22,12 +23,15 @@ func (a *app) list() *cobra.Command {
 			}
 			return a.print(services, func() {
 				rows := [][]string{{"METHOD", "ARGUMENT", "REPLY", "HANDLER"}}
+				if len(services) == 0 {
+					a.line("the host has no services")
+				}
 				for _, s := range services {
 					for _, m := range s.Methods {
 						rows = append(rows, []string{s.Name + "." + m.Name, shapeText(&m.Args, 0), shapeText(&m.Reply, 0), s.Handler})
 					}
 				}
-				a.table(rows)
+				a.titled(rows)
 			})
 		},
 	}
@@ -49,7 +53,7 @@ func (a *app) describe() *cobra.Command {
 		Example: `  easymicro describe Arith
   easymicro describe Arith.Mul`,
 		Args:              oneArg("SERVICE or SERVICE.METHOD"),
-		ValidArgsFunction: a.completeMethods,
+		ValidArgsFunction: a.first(serviceWords),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			services, err := a.services(cmd)
 			if err != nil {
@@ -82,18 +86,21 @@ func pick(services []admin.Service, name string) (*admin.Service, error) {
 			}
 		}
 	}
-	p := config.Problem{Message: "the host does not serve " + name, Suggestion: config.Suggest(name, known)}
-	return nil, &exitError{ExitAnswered, p}
+	return nil, &exitError{code: ExitAnswered, err: fmt.Errorf("the host does not serve %s%s", name, didYouMean(name, known))}
 }
 
 func (a *app) serviceText(s *admin.Service) {
-	a.line("%s   handler %s (%s)", s.Name, s.Handler, s.Package)
+	state := a.paint(green, "ready")
+	if !s.Ready {
+		state = a.paint(red, "NOT READY")
+	}
+	a.line("%s   %s   handler %s (%s)", a.paint(bold, s.Name), state, s.Handler, s.Package)
 	if len(s.Aliases) > 0 {
 		a.line("also as %s", strings.Join(s.Aliases, ", "))
 	}
 	for _, m := range s.Methods {
 		a.line("")
-		a.line("%s.%s", s.Name, m.Name)
+		a.line("%s", a.paint(bold, s.Name+"."+m.Name))
 		a.line("  argument   %s", shapeText(&m.Args, 0))
 		a.line("  reply      %s", shapeText(&m.Reply, 0))
 		for _, r := range m.Routes {

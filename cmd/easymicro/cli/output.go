@@ -3,24 +3,8 @@ package cli
 import (
 	"encoding/json"
 	"fmt"
-	"slices"
-	"text/tabwriter"
-	"time"
+	"strings"
 )
-
-// The forms of output.
-const (
-	outputText   = "text"
-	outputJSON   = "json"
-	outputGithub = "github" // of validate alone: annotations of a pull request
-)
-
-func (a *app) checkOutput(allowed ...string) error {
-	if slices.Contains(allowed, a.output) {
-		return nil
-	}
-	return usageError("--output %q is not one of %v", a.output, allowed)
-}
 
 // json prints v for programs.
 func (a *app) json(v any) error {
@@ -39,44 +23,62 @@ func (a *app) print(v any, text func()) error {
 	return nil
 }
 
-func (a *app) line(format string, args ...any) { fmt.Fprintf(a.io.Out, format+"\n", args...) }
+// line prints text for people.
+func (a *app) line(format string, args ...any) {
+	fmt.Fprintln(a.io.Out, clean(fmt.Sprintf(format, args...)))
+}
 
-// table lines up rows of cells.
+// note prints text for people beside the data.
+func (a *app) note(format string, args ...any) {
+	fmt.Fprintln(a.io.Err, clean(fmt.Sprintf(format, args...)))
+}
+
+// table prints rows of cells that stand one below the other.
 func (a *app) table(rows [][]string) {
-	w := tabwriter.NewWriter(a.io.Out, 0, 0, 3, ' ', 0)
+	for _, line := range aligned(rows) {
+		a.line("%s", line)
+	}
+}
+
+// aligned are rows of cells as lines in which the cells stand one below the other.
+func aligned(rows [][]string) []string {
+	const gap = 3
+	var widths []int
 	for _, row := range rows {
 		for i, cell := range row {
-			if i > 0 {
-				fmt.Fprint(w, "\t")
+			if i == len(widths) {
+				widths = append(widths, 0)
 			}
-			fmt.Fprint(w, cell)
+			if i < len(row)-1 { // the last cell of a row pushes nothing aside
+				widths[i] = max(widths[i], width(oneLine(cell)))
+			}
 		}
-		fmt.Fprintln(w)
 	}
-	_ = w.Flush()
+	lines := make([]string, len(rows))
+	for n, row := range rows {
+		var b strings.Builder
+		for i, cell := range row {
+			cell = oneLine(cell)
+			b.WriteString(cell)
+			if i < len(row)-1 {
+				b.WriteString(strings.Repeat(" ", max(0, widths[i]-width(cell))+gap))
+			}
+		}
+		lines[n] = strings.TrimRight(b.String(), " ")
+	}
+	return lines
 }
 
-// ago is a time as a person tells it: "12s ago".
-func ago(t time.Time) string {
-	if t.IsZero() {
-		return "never"
+// titled is a table whose first row is its heading, left out when there is nothing under it.
+func (a *app) titled(rows [][]string) {
+	if len(rows) < 2 {
+		return
 	}
-	d := time.Since(t)
-	switch {
-	case d < time.Minute:
-		return fmt.Sprintf("%ds ago", int(d.Seconds()))
-	case d < time.Hour:
-		return fmt.Sprintf("%dm ago", int(d.Minutes()))
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%dh ago", int(d.Hours()))
+	for i, title := range rows[0] {
+		rows[0][i] = a.paint(dim, title)
 	}
-	return t.Format(time.RFC3339)
+	a.table(rows)
 }
 
-// orDash stands in for what is empty in a table.
-func orDash(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return s
-}
+// oneLine is a cell as it is shown.
+func oneLine(cell string) string { return strings.ReplaceAll(clean(cell), "\n", `\n`) }

@@ -21,6 +21,9 @@ which place in the files, and the state of the rule at that moment. Refusals ali
   easymicro refusals --caller partner-1 --since 10m`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if since < 0 {
+				return usageError("--since %s is in the future", since)
+			}
 			c, err := a.client()
 			if err != nil {
 				return err
@@ -36,22 +39,46 @@ which place in the files, and the state of the rule at that moment. Refusals ali
 			return a.print(list, func() { a.refusalsText(list) })
 		},
 	}
-	cmd.Flags().StringVar(&caller, "caller", "", "only of this caller")
-	cmd.Flags().DurationVar(&since, "since", 0, "only as old as this, such as 10m (default: all that are remembered)")
+	cmd.Flags().StringVar(&caller, "caller", "", "only of the caller of this `NAME`")
+	cmd.Flags().DurationVar(&since, "since", 0, "only of this last `TIME`, such as 10m (default: all that are remembered)")
+	_ = cmd.RegisterFlagCompletionFunc("caller", cobra.NoFileCompletions)
+	_ = cmd.RegisterFlagCompletionFunc("since", fixed("1m", "10m", "1h"))
 	return cmd
 }
 
 func (a *app) refusalsText(list []admin.Refusal) {
 	if len(list) == 0 {
-		a.line("no refusals")
+		a.line("no call was refused")
 		return
 	}
-	rows := [][]string{{"TIME", "COUNT", "METHOD", "CALLER", "PEER", "REASON", "RULE", "PLACE", "STATE THEN"}}
-	for _, r := range list {
+	rows := [][]string{{"TIME", "COUNT", "METHOD", "CALLER", "REASON", "RULE", "PLACE", "STATE THEN"}}
+	traced := false
+	for i := range list {
+		r := &list[i]
+		caller := r.Caller
+		if r.Peer != "" {
+			caller += " " + r.Peer
+		}
 		rows = append(rows, []string{
-			r.At.Local().Format("15:04:05.000"), fmt.Sprint(r.Count), r.Service + "." + r.Method, r.Caller, orDash(r.Peer), r.Reason,
-			orDash(r.Rule), orDash(r.Position), orDash(r.State),
+			when(r.At), fmt.Sprint(r.Count), r.Service + "." + r.Method, caller, a.paint(red, r.Reason), orDash(r.Rule),
+			orDash(r.Position), orDash(r.State),
 		})
+		traced = traced || r.Trace != ""
 	}
-	a.table(rows)
+	if traced {
+		rows[0] = append(rows[0], "TRACE")
+		for i := range list {
+			rows[i+1] = append(rows[i+1], orDash(list[i].Trace))
+		}
+	}
+	a.titled(rows)
+}
+
+// when is a time of day, with its day when that is another.
+func when(t time.Time) string {
+	t = t.Local()
+	if now := time.Now(); t.YearDay() != now.YearDay() || t.Year() != now.Year() {
+		return t.Format("2006-01-02 15:04:05")
+	}
+	return t.Format("15:04:05.000")
 }

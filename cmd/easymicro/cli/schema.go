@@ -3,7 +3,6 @@ package cli
 import (
 	"github.com/spf13/cobra"
 
-	"github.com/easymicro/easymicro/config/load"
 	"github.com/easymicro/easymicro/schema"
 )
 
@@ -14,16 +13,20 @@ func (a *app) schema() *cobra.Command {
 		Long: `schema prints the JSON Schema (2020-12) of the files that this binary reads, with its handlers, their options and their
 methods. Editors complete and check a file whose first line names the schema:
 
-  # yaml-language-server: $schema=./easymicro.schema.json`,
+  # yaml-language-server: $schema=./easymicro.schema.json
+
+With a manifest at -c, the schema also suggests the names of its services.`,
 		Example: `  easymicro schema > easymicro.schema.json
   easymicro schema policies > policies.schema.json`,
-		Args:      argRange(0, 1, "manifest or policies"),
+		Args:      argRange(0, 1, "at most one of manifest and policies"),
 		ValidArgs: []string{"manifest", "policies"},
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			var services []string
-			if set, err := load.Load(a.manifest, load.Options{}); err == nil {
-				for i := range set.Manifest.Services {
-					services = append(services, set.Manifest.Services[i].Name)
+			if m, err := a.readManifest(); err != nil {
+				return err
+			} else if m != nil {
+				for i := range m.Services {
+					services = append(services, m.Services[i].Name)
 				}
 			}
 			make := schema.Manifest
@@ -32,14 +35,14 @@ methods. Editors complete and check a file whose first line names the schema:
 			case args[0] == "policies":
 				make = schema.Policies
 			default:
-				return usageError("%q is not manifest or policies", args[0])
+				return usageError("%q is not manifest or policies%s", args[0], didYouMean(args[0], cmd.ValidArgs))
 			}
 			out, err := make(a.registry, services...)
 			if err != nil {
 				return err
 			}
-			a.line("%s", out)
-			return nil
+			_, err = a.io.Out.Write(out)
+			return err
 		},
 	}
 }

@@ -2,12 +2,10 @@ package cli
 
 import (
 	"fmt"
-	"io"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host"
@@ -16,9 +14,9 @@ import (
 
 // screen is what serve shows a person: what runs, what to try, and what became of each edit.
 type screen struct {
-	out      io.Writer
+	*app
 	set      *config.Set
-	manifest string
+	warnings bool // shown here, not only in the log
 
 	mu      sync.Mutex
 	started bool
@@ -29,71 +27,121 @@ func (s *screen) ready(h *host.Host) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.started = true
-	listening := s.listening(h)
-	for _, svc := range h.Services() {
-		fmt.Fprintf(s.out, "%s (%s)   %s\n", svc.Name, methodNames(svc), listening)
+	if s.output == outputJSON {
+		s.readyJSON(h)
+		return
 	}
-	if len(s.set.Manifest.Services) == 0 {
-		fmt.Fprintf(s.out, "no services   %s\n", listening)
+	s.serving(h)
+	if line := s.try(h); line != "" {
+		s.line("%s    %s", s.paint(bold, "try"), line)
 	}
-	if line := try(h); line != "" {
-		fmt.Fprintf(s.out, "try    %s\n", line)
-	}
-	if files := s.policyFiles(); files != "" {
-		fmt.Fprintf(s.out, "edit   %s, save, and watch this screen\n", files)
-	}
-	s.warnings(s.set.Warnings)
+	s.line("%s   %s, save, and watch this screen", s.paint(bold, "edit"), s.editable())
+	s.showWarnings(s.set.Warnings)
 	if s.set.StandIn != "" {
-		fmt.Fprintf(s.out, "WARNING: the %s stands in for files with %s:\n", s.set.StandIn, count(len(s.set.Rejected.Errors()), "problem"))
-		s.problems(s.set.Rejected)
+		rejected := s.set.Rejected.Errors()
+		s.line("%s the %s stands in for files with %s:", s.paint(yellow, "warning:"), s.set.StandIn, count(len(rejected), "problem"))
+		s.problems(rejected)
 	}
 }
 
-func (s *screen) listening(h *host.Host) string {
-	text := strings.Join(h.Listening(), ", ")
+// serving names the services and where they are: in one line when it is one.
+func (s *screen) serving(h *host.Host) {
+	const shown = 5
+	at := strings.Join(h.Listening(), ", ")
 	if url := h.AdminURL(); url != "" {
-		text += "   admin " + url
+		at += "   admin " + url
 	}
-	return text
+	services := h.Services()
+	switch len(services) {
+	case 0:
+		s.line("no services   %s", at)
+		return
+	case 1:
+		s.line("%s   %s", s.serviceLine(&services[0]), at)
+		return
+	}
+	for i := range services[:min(shown, len(services))] {
+		s.line("%s", s.serviceLine(&services[i]))
+	}
+	if more := len(services) - shown; more > 0 {
+		s.line("and %d more: easymicro list", more)
+	}
+	s.line("%s     %s", s.paint(bold, "at"), at)
 }
 
-func methodNames(s admin.Service) string {
-	names := make([]string, len(s.Methods))
-	for i, m := range s.Methods {
-		names[i] = m.Name
+func (s *screen) serviceLine(v *admin.Service) string {
+	const shown = 8
+	names := s.methods(v)
+	if more := len(names) - shown; more > 0 {
+		names = append(names[:shown], fmt.Sprintf("%d more", more))
+	}
+	return fmt.Sprintf("%s (%s)", s.paint(bold, v.Name), strings.Join(names, ", "))
+}
+
+// methods are the names of a service's methods, with those first that its author gave an example for.
+func (s *screen) methods(v *admin.Service) []string {
+	names := make([]string, len(v.Methods))
+	for i := range v.Methods {
+		names[i] = v.Methods[i].Name
 	}
 	slices.Sort(names)
-	return strings.Join(names, ", ")
+	entry, ok := s.registry.Lookup(v.Handler)
+	if !ok {
+		return names
+	}
+	slices.SortStableFunc(names, func(a, b string) int {
+		if tried := entry.Tried(a); tried != entry.Tried(b) {
+			if tried {
+				return -1
+			}
+			return 1
+		}
+		return 0
+	})
+	return names
 }
 
-// try is a call that works as it stands: the first that a handler's author chose, else the first.
-func try(h *host.Host) string {
-	first := ""
-	for _, svc := range h.Services() {
-		for _, m := range svc.Methods {
-			switch {
-			case m.Example.Chosen && m.Example.Curl != "":
-				return m.Example.Curl
-			case first == "":
-				first = m.Example.Curl
+// try is a call that works as it stands: of the first method that has one.
+func (s *screen) try(h *host.Host) string {
+	for _, v := range h.Services() {
+		for _, name := range s.methods(&v) {
+			i := slices.IndexFunc(v.Methods, func(m admin.Method) bool { return m.Name == name })
+			if curl := v.Methods[i].Example.Curl; curl != "" {
+				return curl
 			}
 		}
 	}
-	return first
+	return ""
 }
 
-func (s *screen) policyFiles() string {
+// editable are the files to edit: those with the rules, else the manifest.
+func (s *screen) editable() string {
+	const shown = 3
 	var files []string
+	tokens := ""
+	if t := s.set.Manifest.Auth.Tokens; t != nil {
+		tokens = t.File
+	}
 	for _, f := range s.set.Files[1:] {
-		if slices.ContainsFunc(s.set.Rules, func(r config.Rule) bool { return r.Position("").File == f.Path }) {
-			files = append(files, filepath.Join(filepath.Dir(s.manifest), f.Path))
+		if f.Path != tokens {
+			files = append(files, s.beside(f.Path))
 		}
 	}
-	const shown = 3
-	if len(files) > shown {
-		return fmt.Sprintf("%s (and %d more)", strings.Join(files[:shown], ", "), len(files)-shown)
+	if len(files) == 0 {
+		return s.manifest
+	}
+	if more := len(files) - shown; more > 0 {
+		files = append(files[:shown], fmt.Sprintf("%d more", more))
 	}
 	return strings.Join(files, ", ")
+}
+
+// beside is a path of the manifest's folder as it is from here.
+func (a *app) beside(path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(filepath.Dir(a.manifest), path)
 }
 
 // revision shows what became of an edit.
@@ -103,45 +151,37 @@ func (s *screen) revision(r host.Revision) {
 	if !s.started {
 		return
 	}
+	if s.output == outputJSON {
+		s.revisionJSON(r)
+		return
+	}
 	switch r.Result {
 	case host.ResultRejected:
-		if r.Error != "" {
-			fmt.Fprintf(s.out, "rejected, r%d stays: %s\n", r.Number, r.Error)
-			return
+		what := r.Error
+		if len(r.Problems) > 0 {
+			what = count(len(r.Problems.Errors()), "problem")
 		}
-		errs := r.Problems.Errors()
-		fmt.Fprintf(s.out, "rejected, r%d stays: %s\n", r.Number, count(len(errs), "problem"))
-		s.problems(errs)
+		s.line("%s, r%d stays: %s", s.paint(red, "rejected"), r.Number, what)
+		s.problems(r.Problems.Errors())
 	case host.ResultApplied:
-		fmt.Fprintf(s.out, "r%d applied in %s: %s\n", r.Number, r.Took.Round(time.Millisecond), changed(r))
-		s.warnings(r.Warnings)
+		s.line("%s", s.appliedText(r.Number, r.Took, r.Changes))
+		s.showWarnings(r.Warnings)
 	case host.ResultUnchanged:
-		fmt.Fprintf(s.out, "r%d stays: nothing changed\n", r.Number)
+		s.line("r%d stays: nothing changed", r.Number)
 	}
-}
-
-func changed(r host.Revision) string {
-	if len(r.Changes) == 0 {
-		return "nothing changed in meaning"
-	}
-	return r.Changes.String()
 }
 
 func (s *screen) problems(problems config.Problems) {
 	for _, p := range problems {
-		fmt.Fprintln(s.out, "  "+p.String())
+		s.line("  %s", p)
 	}
 }
 
-func (s *screen) warnings(warnings config.Problems) {
+func (s *screen) showWarnings(warnings config.Problems) {
+	if !s.warnings {
+		return
+	}
 	for _, w := range warnings {
-		fmt.Fprintln(s.out, "warning: "+w.String())
+		s.line("%s", s.warningText(w))
 	}
-}
-
-func count(n int, thing string) string {
-	if n == 1 {
-		return "1 " + thing
-	}
-	return fmt.Sprintf("%d %ss", n, thing)
 }

@@ -1,11 +1,8 @@
 package cli
 
 import (
-	"context"
-	"fmt"
-	"os"
-	"os/signal"
-	"syscall"
+	"errors"
+	"io/fs"
 
 	"github.com/spf13/cobra"
 
@@ -18,24 +15,38 @@ func (a *app) serve() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the manifest",
-		Long: `serve runs the manifest until SIGTERM or SIGINT, which drain; a second one ends at once. SIGHUP reads the files again,
-as saving them does.`,
+		Long: `serve runs the manifest until SIGTERM or SIGINT, which drain it; a second one ends it at once. It follows the files, and
+SIGHUP makes it read them again.
+
+The screen on stdout tells what became of each edit; the log goes to stderr. When both are one terminal, the log leaves out
+what the screen shows. With -o json the screen is one JSON object a line.`,
 		Example: `  easymicro serve -c samples/quickstart/easymicro.yaml
   EASYMICRO_LISTEN=:8972 easymicro serve --log-format json`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.runServe(cmd) },
 	}
 	flags := cmd.Flags()
-	flags.String("listen", "", "address of the first listener, over the manifest")
-	flags.String("name", "", "name of the host, over the manifest")
-	flags.String("log-level", "", "debug, info, warn or error, over the manifest")
-	flags.String("log-format", "", "auto, text or json, over the manifest")
-	flags.String("admin-listen", "", "address of the admin listener, over the manifest; off for none")
+	flags.String("listen", "", "`ADDRESS` of the first listener, over the manifest (EASYMICRO_LISTEN)")
+	flags.String("name", "", "`NAME` of the host, over the manifest (EASYMICRO_NAME)")
+	flags.String("log-level", "", "debug, info, warn or error: `LEVEL` over the manifest (EASYMICRO_LOG_LEVEL)")
+	flags.String("log-format", "", "auto, text or json: `FORMAT` over the manifest (EASYMICRO_LOG_FORMAT)")
+	flags.String("admin-listen", "", "`ADDRESS` of the admin listener, over the manifest (EASYMICRO_ADMIN_LISTEN)")
+	for name, complete := range map[string]completer{
+		"listen": cobra.NoFileCompletions, "name": cobra.NoFileCompletions, "admin-listen": cobra.NoFileCompletions,
+		"log-level": fixed("debug", "info", "warn", "error"), "log-format": fixed("auto", "text", "json"),
+	} {
+		_ = cmd.RegisterFlagCompletionFunc(name, complete)
+	}
 	return cmd
 }
 
 func (a *app) runServe(cmd *cobra.Command) error {
+	signals := newSignals()
+	defer signals.stop()
 	set, files, err := host.LoadFiles(a.manifest, load.Options{Flags: cmd.Flags()})
+	if errors.Is(err, fs.ErrNotExist) {
+		return a.noManifest(err)
+	}
 	if err != nil {
 		return a.loadError(err)
 	}
@@ -46,54 +57,22 @@ func (a *app) runServe(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	screen := &screen{out: a.io.Out, set: set, manifest: a.manifest}
-	h, err := host.Open(cmd.Context(), set, host.Options{
+	screen := &screen{app: a, set: set, warnings: true}
+	if terminal(a.io.Out) && terminal(a.io.Err) && a.output != outputJSON {
+		log = shareTerminal(log, screen)
+	}
+	ctx, cancel := signals.drain(cmd.Context())
+	defer cancel()
+	h, err := host.Open(ctx, set, host.Options{
 		Registry: a.registry, Logger: log, Log: control, Source: files, Version: version(),
 		OnReady: screen.ready, OnRevision: screen.revision,
 	})
 	if err != nil {
 		return a.loadError(err)
 	}
-	ctx, stop := a.signals(cmd.Context(), h)
-	defer stop()
+	defer signals.reload(ctx, h)()
 	if err := h.Run(ctx); err != nil {
 		return a.loadError(err)
 	}
 	return nil
-}
-
-// signals ends the context at the first SIGTERM or SIGINT, and the process at the second. SIGHUP reloads.
-func (a *app) signals(parent context.Context, h *host.Host) (context.Context, func()) {
-	ctx, cancel := context.WithCancel(context.WithoutCancel(parent))
-	got := make(chan os.Signal, 4)
-	signal.Notify(got, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	done := make(chan struct{})
-	go func() {
-		ended := parent.Done()
-		for draining := false; ; {
-			select {
-			case <-done:
-				return
-			case <-ended: // whoever called Run
-				ended, draining = nil, true
-				cancel()
-			case s := <-got:
-				switch {
-				case s == syscall.SIGHUP:
-					_, _ = h.Reload(ctx, host.SourceSignal, "SIGHUP") // told on the screen and in the log
-				case draining:
-					fmt.Fprintln(a.io.Err, "easymicro: ended by a second signal, calls in flight are lost")
-					os.Exit(ExitFailed)
-				default:
-					draining = true
-					cancel()
-				}
-			}
-		}
-	}()
-	return ctx, func() {
-		signal.Stop(got)
-		close(done)
-		cancel()
-	}
 }

@@ -1,20 +1,26 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host/admin"
 )
 
 func (a *app) status() *cobra.Command {
-	return &cobra.Command{
+	var watch bool
+	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "What the files say, what runs, and what became of the last edit",
+		Long: `status shows a running host in three parts: desired is what its files say, running is what is in force, and last is what
+became of the last attempt to bring one to the other. Then its listeners, services, breakers and limiters.`,
 		Example: `  easymicro status
+  easymicro status --watch
   easymicro status -o json | jq .policies.last_attempt`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -22,57 +28,81 @@ func (a *app) status() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			s, err := c.Status(cmd.Context())
-			if err != nil {
-				return hostError(err)
+			ask := func(ctx context.Context) (func() error, error) {
+				s, err := c.Status(ctx)
+				return func() error { return a.print(s, func() { a.statusText(s) }) }, hostError(err)
 			}
-			return a.print(s, func() { a.statusText(s) })
+			if watch {
+				return a.watch(cmd.Context(), ask)
+			}
+			show, err := ask(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return show()
 		},
 	}
+	cmd.Flags().BoolVar(&watch, "watch", false, "show it again each second, until interrupted")
+	return cmd
 }
 
 func (a *app) statusText(s *admin.Status) {
-	state := "ready"
+	state := a.paint(green, "ready")
 	switch {
 	case s.Draining:
-		state = "draining"
+		state = a.paint(yellow, "draining")
 	case !s.Ready:
-		state = "NOT READY"
+		state = a.paint(red, "NOT READY")
 	}
-	a.line("%s   %s   up %s   easymicro %s", s.Host, state, (time.Duration(s.UptimeSeconds) * time.Second).String(), s.Version)
+	a.line("%s   %s   up %s   easymicro %s", a.paint(bold, s.Host), state, span(time.Duration(s.UptimeSeconds*float64(time.Second))), s.Version)
 	for _, c := range s.Checks {
 		if !c.OK {
-			a.line("  not ready: %s %s", c.Name, c.Detail)
+			a.line("  %s %s %s", a.paint(red, "not ready:"), c.Name, c.Detail)
 		}
 	}
+	a.line("")
 	a.policiesText(&s.Policies)
 	for _, p := range s.PendingRestart {
-		a.line("pending restart: %s (%s): %s → %s", p.Field, p.Position, orDash(p.Running), orDash(p.Desired))
+		a.line("%s %s (%s): %s → %s", a.paint(yellow, "pending restart:"), p.Field, p.Position, orDash(p.Running), orDash(p.Desired))
 	}
 	if !s.Watch.Healthy {
-		a.line("watch: by polling only: %s", s.Watch.Error)
+		a.line("%s the files are followed by polling only: %s", a.paint(yellow, "warning:"), s.Watch.Error)
 	}
 	for _, w := range s.Warnings {
-		a.line("warning: %s", problemText(w))
+		a.line("%s", a.warningText(config.Problem(w)))
 	}
-	a.line("")
 	a.listenersText(s.Listeners)
 	a.servicesText(s.Services)
 	a.breakersText(s.Breakers)
 	a.limitersText(s.Limiters)
 }
 
+// policiesText is the three parts: what the files say, what runs, and what became of the last attempt.
 func (a *app) policiesText(p *admin.Policies) {
-	a.line("desired   %s   %s", short(p.Desired.Hash), strings.Join(p.Desired.Files, " "))
-	a.line("running   r%d %s   %s, by %s, %s", p.Running.Revision, short(p.Running.Hash), ago(p.Running.AppliedAt), p.Running.Source,
-		count(p.Running.Rules, "rule"))
-	last := p.LastAttempt
-	a.line("last      %s %s, by %s", last.Result, ago(last.At), last.Source)
-	if last.Error != "" {
-		a.line("  %s", last.Error)
+	sync := a.paint(green, "in sync")
+	if !p.InSync {
+		sync = a.paint(red, "NOT what runs")
 	}
+	last := p.LastAttempt
+	result := a.paint(green, last.Result)
+	if last.Result == "rejected" {
+		result = a.paint(red, last.Result)
+	}
+	what := last.Error
+	if len(last.Problems) > 0 {
+		what = count(len(problemsOf(last.Problems).Errors()), "problem")
+	}
+	if what != "" {
+		what = fmt.Sprintf(": %s; r%d stays in force", what, p.Running.Revision)
+	}
+	a.table([][]string{
+		{a.paint(bold, "desired"), short(p.Desired.Hash), sync, strings.Join(p.Desired.Files, ", ")},
+		{a.paint(bold, "running"), short(p.Running.Hash), fmt.Sprintf("r%d", p.Running.Revision),
+			fmt.Sprintf("%s, by %s; %s", ago(p.Running.AppliedAt), p.Running.Source, count(p.Running.Rules, "rule"))},
+		{a.paint(bold, "last"), short(last.Hash), result, fmt.Sprintf("%s, by %s%s", ago(last.At), last.Source, what)},
+	})
 	for _, problem := range last.Problems {
-		a.line("  %s", problemText(problem))
+		a.line("  %s", config.Problem(problem))
 	}
 }
 
@@ -89,21 +119,23 @@ func (a *app) listenersText(list []admin.Listener) {
 }
 
 func (a *app) servicesText(list []admin.ServiceStatus) {
-	rows := [][]string{{"SERVICE", "HANDLER", "METHODS", "READY", "IN FLIGHT"}}
+	rows := [][]string{{"SERVICE", "HANDLER", "READY", "IN FLIGHT", "METHODS"}}
 	for _, s := range list {
 		ready := "yes"
 		if !s.Ready {
-			ready = "no: " + s.Detail
+			ready = a.paint(red, "no: "+s.Detail)
 		}
-		rows = append(rows, []string{s.Name, s.Handler, strings.Join(s.Methods, ", "), ready, fmt.Sprint(s.InFlight)})
+		rows = append(rows, []string{s.Name, s.Handler, ready, fmt.Sprint(s.InFlight), strings.Join(s.Methods, ", ")})
 	}
 	a.section(rows)
 }
 
 func (a *app) breakersText(list []admin.Breaker) {
+	colours := map[string]paint{"open": red, "half_open": yellow}
 	rows := [][]string{{"BREAKER", "METHOD", "STATE", "SINCE", "CAUSE"}}
 	for _, b := range list {
-		rows = append(rows, []string{b.Rule, b.Target, b.State, ago(b.Since), orDash(b.Cause)})
+		state := a.paint(colours[b.State], strings.ReplaceAll(b.State, "_", "-"))
+		rows = append(rows, []string{b.Rule, strings.ReplaceAll(b.Target, "/", "."), state, ago(b.Since), orDash(b.Cause)})
 	}
 	a.section(rows)
 }
@@ -112,21 +144,24 @@ func (a *app) limitersText(list []admin.Limiter) {
 	rows := [][]string{{"LIMITER", "TOKENS", "BURST", "KEYS"}}
 	for _, l := range list {
 		tokens, keys := fmt.Sprintf("%.1f", l.Tokens), "-"
-		if l.Keyed {
+		switch {
+		case l.Keyed:
 			tokens, keys = "-", fmt.Sprintf("%d (%d evicted)", l.Keys, l.Evictions)
+		case l.Tokens < 1:
+			tokens = a.paint(yellow, tokens)
 		}
 		rows = append(rows, []string{l.Rule, tokens, fmt.Sprint(l.Burst), keys})
 	}
 	a.section(rows)
 }
 
-// section is a table with its heading, left out when there is nothing under it.
-func (a *app) section(rows [][]string) {
-	if len(rows) > 1 {
-		a.table(rows)
-		a.line("")
-	}
-}
-
 // short is as much of a hash as tells sets apart.
 func short(hash string) string { return hash[:min(12, len(hash))] }
+
+// section is a table of its own, left out when there is nothing in it.
+func (a *app) section(rows [][]string) {
+	if len(rows) > 1 {
+		a.line("")
+		a.titled(rows)
+	}
+}

@@ -3,8 +3,8 @@ package cli
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
-	"strings"
+	"io/fs"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -19,10 +19,15 @@ func (a *app) validate() *cobra.Command {
 		Use:   "validate [FILES…]",
 		Short: "Check manifests and their policy files, starting nothing",
 		Long: `validate reads manifests (default: that of -c) and everything that belongs to them, by the same code as serve, and prints
-all problems with their places. It exits with 3 when there are some. --strict makes problems of warnings. -o github prints
-annotations for a pull request.`,
+all problems with their places. A policy file, or a file of tokens, can be given too: it is checked alone, and whether its
+rules fit the services of a host is left open.
+
+It exits with 3 when there are problems. --strict makes problems of warnings. -o github prints annotations for a pull
+request, with paths from the current folder.`,
 		Example: `  easymicro validate samples/quickstart/easymicro.yaml
-  easymicro validate --strict -o github`,
+  easymicro validate --strict -o github
+  easymicro validate policies.d/*.yaml`,
+		ValidArgsFunction: completeManifests,
 		RunE: func(_ *cobra.Command, files []string) error {
 			if len(files) == 0 {
 				files = []string{a.manifest}
@@ -31,95 +36,80 @@ annotations for a pull request.`,
 		},
 	}
 	cmd.Flags().BoolVar(&strict, "strict", false, "warnings are problems too")
+	_ = cmd.RegisterFlagCompletionFunc("output", fixed(outputText, outputJSON, outputGithub))
 	return cmd
 }
 
-// finding is a problem with the path of its file from the current folder.
-type finding struct {
-	config.Problem
-	path string
+// checked is a file and what is wrong with it.
+type checked struct {
+	file, what string // what it is: empty for a manifest
+	problems   config.Problems
 }
 
 func (a *app) runValidate(files []string, strict bool) error {
-	var found []finding
-	bad := 0
+	var all []checked
 	for _, file := range files {
-		problems, err := a.check(file)
+		c, err := a.check(file)
+		if errors.Is(err, fs.ErrNotExist) && file == a.manifest {
+			return a.noManifest(err)
+		}
 		if err != nil {
 			return err
 		}
-		for _, p := range problems {
-			if strict {
-				p.Warning = false
-			}
-			if !p.Warning {
-				bad++
-			}
-			found = append(found, finding{p, filepath.Join(filepath.Dir(file), p.File)})
+		for i := range c.problems {
+			p := &c.problems[i]
+			p.File = fromHere(file, p.File)
+			p.Warning = p.Warning && !strict
 		}
+		all = append(all, c)
 	}
-	if err := a.showFindings(found); err != nil {
+	if err := a.showFindings(all); err != nil {
 		return err
 	}
-	if bad > 0 {
-		if a.output != outputText {
-			return &exitError{code: ExitProblems}
-		}
-		return &exitError{ExitProblems, errors.New(count(bad, "problem"))}
+	errs, warnings := 0, 0
+	for _, c := range all {
+		errs += len(c.problems.Errors())
+		warnings += len(c.problems.Warnings())
 	}
-	if a.output == outputText {
-		a.line("%s: no problems", strings.Join(files, ", "))
+	if errs == 0 {
+		return nil
 	}
-	return nil
+	text := count(errs, "problem")
+	if warnings > 0 {
+		text += ", " + count(warnings, "warning")
+	}
+	return &exitError{code: ExitProblems, err: errors.New(text)}
 }
 
-// check is what serve would find wrong with a manifest.
-func (a *app) check(file string) (config.Problems, error) {
+// check is what serve would find wrong with a manifest, or what is wrong with another file of a set taken alone.
+func (a *app) check(file string) (checked, error) {
+	data, err := readFile(file)
+	if err != nil {
+		return checked{}, fmt.Errorf("%s: %w", file, plainCause(err))
+	}
+	switch kindOf(data) {
+	case policyFile:
+		return checkPolicies(file, data), nil
+	case tokenFile:
+		_, problems := config.DecodeTokens(file, data, os.LookupEnv)
+		return checked{file, "a file of tokens", problems}, nil
+	}
 	set, err := load.Load(file, load.Options{})
 	var problems config.Problems
 	switch {
 	case errors.As(err, &problems):
-		return problems, nil
+		return checked{file: file, problems: problems}, nil
 	case err != nil:
-		return nil, err
+		return checked{}, err
 	}
-	return host.Check(set, a.registry), nil
+	return checked{file: file, problems: host.Check(set, a.registry)}, nil
 }
 
-func (a *app) showFindings(found []finding) error {
-	if a.output == outputJSON {
-		list := make([]config.Problem, len(found))
-		for i, f := range found {
-			list[i] = f.Problem
-			list[i].File = f.path
-		}
-		return a.json(list)
+// plainCause is an error of a file without its path, which the caller names.
+func plainCause(err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return path.Err
 	}
-	for _, f := range found {
-		p := f.Problem
-		p.File = f.path
-		level := "error"
-		if p.Warning {
-			level = "warning"
-		}
-		switch {
-		case a.output == outputGithub:
-			a.line("::%s file=%s,line=%d,col=%d::%s", level, githubValue(p.File), p.Line, p.Column, githubText(p))
-		case p.Warning:
-			a.line("%s (warning)", p)
-		default:
-			a.line("%s", p)
-		}
-	}
-	return nil
-}
-
-// githubText is the message without its place, which the annotation has already.
-func githubText(p config.Problem) string {
-	p.File = ""
-	return strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A").Replace(p.String())
-}
-
-func githubValue(s string) string {
-	return strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A", ":", "%3A", ",", "%2C").Replace(fmt.Sprint(s))
+	return err
 }

@@ -1,0 +1,85 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/easymicro/easymicro/wire"
+	"github.com/easymicro/easymicro/wire/code"
+)
+
+func (c *call) overRPCX(ctx context.Context) error {
+	types, err := c.app.convert(ctx, c)
+	if err != nil {
+		return err
+	}
+	req := &wire.Frame{Service: c.service, Method: c.method, Codec: c.codec, Metadata: c.metadata}
+	payload, err := types.encode(c.body)
+	if err != nil {
+		return usageError("the argument: %w", err)
+	}
+	if req.Payload = payload; c.compression != wire.NoCompression {
+		if req.Payload, err = wire.AppendCompressed(nil, c.compression, payload); err != nil {
+			return err
+		}
+		req.Compression = c.compression
+	}
+	network, address, err := c.target("rpcx")
+	if err != nil {
+		return err
+	}
+	conn, err := wire.Dial(ctx, network, address, wire.ConnOptions{AcceptCompression: c.accepts()})
+	if err != nil {
+		return unreachable(address, err)
+	}
+	defer conn.Close()
+	var res wire.Frame
+	begin := time.Now()
+	err = conn.Do(ctx, req, &res)
+	c.tell(outcome{address: address, took: time.Since(begin), err: err, metadata: res.Metadata, bytes: len(res.Payload)})
+	if err != nil {
+		return c.failed(ctx, address, err)
+	}
+	out, err := types.decode(res.Payload)
+	if err != nil {
+		return fmt.Errorf("the answer is no %s of its type: %w", c.codec, err)
+	}
+	return c.show(out)
+}
+
+func (c *call) accepts() []wire.Compression {
+	if c.compression == wire.Zstd {
+		return []wire.Compression{wire.Zstd}
+	}
+	return nil
+}
+
+// show prints an answer: JSON with a line's end, raw bytes as they are.
+func (c *call) show(out []byte) error {
+	if c.codec != wire.Raw && len(out) > 0 && out[len(out)-1] != '\n' {
+		out = append(out, '\n')
+	}
+	_, err := c.app.io.Out.Write(out)
+	return err
+}
+
+func unreachable(address string, err error) error {
+	return &exitError{code: ExitUnreachable, err: fmt.Errorf("nobody answers at %s: %w", address, err)}
+}
+
+// failed gives what the service, or the way to it, said its exit code. A service that says nothing until the deadline
+// passes and one that says so itself are the same to who called.
+func (c *call) failed(ctx context.Context, address string, err error) error {
+	var e *code.Error
+	switch {
+	case !errors.As(err, &e):
+		return unreachable(address, err)
+	case e.Reason == code.ReasonConnectionLost, e.Reason == code.ReasonNoEndpoint:
+		return unreachable(address, errors.New(e.Message))
+	case errors.Is(ctx.Err(), context.DeadlineExceeded) && e.Code == code.DeadlineExceeded && !e.Own():
+		e = code.Errorf(code.DeadlineExceeded, "no answer from %s within %s", address, c.timeout).WithReason(code.ReasonTimeout)
+	}
+	return &exitError{code: ExitAnswered, err: e}
+}

@@ -1,0 +1,84 @@
+package cli
+
+import (
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/easymicro/easymicro/config/load"
+)
+
+const defaultManifest = "easymicro.yaml"
+
+// globals are the flags of every command. EASYMICRO_* stands in for one that is not given.
+type globals struct {
+	manifest string
+	admin    string
+	output   string
+	noColor  bool
+
+	named      bool   // the manifest was named, by -c or the environment
+	outputFrom string // what said --output, for its errors
+}
+
+// The forms of output.
+const (
+	outputText   = "text"
+	outputJSON   = "json"
+	outputGithub = "github" // of validate alone: annotations of a pull request
+)
+
+func (a *app) globalFlags(root *cobra.Command) {
+	flags := root.PersistentFlags()
+	flags.StringVarP(&a.manifest, "config", "c", defaultManifest, "manifest of the host, a `FILE`")
+	flags.StringVar(&a.admin, "admin", "", "admin `ADDRESS` of a running host (default: what the manifest says, else 127.0.0.1:8970)")
+	flags.StringVarP(&a.output, "output", "o", outputText, "text or json: the `FORM` of data on stdout and of errors on stderr")
+	flags.BoolVar(&a.noColor, "no-color", false, "no colours, as with NO_COLOR")
+	_ = root.MarkPersistentFlagFilename("config", "yaml", "yml")
+	_ = root.RegisterFlagCompletionFunc("output", fixed(outputText, outputJSON))
+	_ = root.RegisterFlagCompletionFunc("admin", cobra.NoFileCompletions)
+}
+
+// environment takes globals from EASYMICRO_*; the flags, which are parsed later, stand over them.
+func (a *app) environment(root *cobra.Command) error {
+	a.noColor = os.Getenv("NO_COLOR") != ""
+	a.outputFrom = "--output"
+	for _, name := range []string{"config", "admin", "output", "no-color"} {
+		variable := load.EnvPrefix + "_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
+		value := os.Getenv(variable)
+		if value == "" {
+			continue
+		}
+		if err := root.PersistentFlags().Lookup(name).Value.Set(value); err != nil {
+			return usageError("%s: %w", variable, err)
+		}
+		switch name {
+		case "config":
+			a.named = true
+		case "output":
+			a.outputFrom = variable
+		}
+	}
+	return nil
+}
+
+// checkOutput completes the globals once the flags are parsed.
+func (a *app) checkOutput(cmd *cobra.Command) error {
+	flags := cmd.Flags()
+	if f := flags.Lookup("config"); f != nil && f.Changed {
+		a.named = true
+	}
+	if f := flags.Lookup("output"); f != nil && f.Changed {
+		a.outputFrom = "--output"
+	}
+	allowed := []string{outputText, outputJSON}
+	if cmd.Name() == "validate" {
+		allowed = append(allowed, outputGithub)
+	}
+	if slices.Contains(allowed, a.output) {
+		return nil
+	}
+	return usageError("%s: %q is not one of %s", a.outputFrom, a.output, strings.Join(allowed, ", "))
+}

@@ -1,0 +1,116 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/config/load"
+)
+
+// localManifest is the manifest as a command reads it that asks or calls a host: without policy files, whose problems
+// such a command is needed for.
+type localManifest struct {
+	*config.Manifest
+	file     string
+	problems config.Problems
+}
+
+// readManifest reads the manifest of -c. It is nil when none was named and the default one is not there.
+func (a *app) readManifest() (*localManifest, error) {
+	data, err := readFile(a.manifest)
+	if errors.Is(err, fs.ErrNotExist) && !a.named {
+		return nil, nil //nolint:nilnil // no manifest is no error
+	}
+	if err != nil {
+		return nil, a.noManifest(err)
+	}
+	m := &localManifest{file: a.manifest}
+	m.Manifest, m.problems = config.DecodeManifest(a.manifest, data, os.LookupEnv)
+	for path, name := range map[string]string{"listeners[0].address": "LISTEN", "admin.address": "ADMIN_LISTEN"} {
+		if value := os.Getenv(load.EnvPrefix + "_" + name); value != "" {
+			m.problems = append(m.problems, m.Override(path, value, load.EnvPrefix+"_"+name)...)
+		}
+	}
+	return m, nil
+}
+
+// noManifest says what to do about a manifest that cannot be read.
+func (a *app) noManifest(err error) error {
+	if !errors.Is(err, fs.ErrNotExist) {
+		return failed("the manifest cannot be read: %w", err)
+	}
+	if a.named {
+		return failed("there is no manifest %s", a.manifest)
+	}
+	return failed("there is no %s here: name your manifest with -c FILE or EASYMICRO_CONFIG", a.manifest)
+}
+
+// usable fails when what the manifest says of one of its blocks is wrong; instead is the flag that makes do without.
+func (m *localManifest) usable(block, instead string) error {
+	var found config.Problems
+	for _, p := range m.problems.Errors() {
+		if p.Path == "" || strings.HasPrefix(p.Path, block) {
+			found = append(found, p)
+		}
+	}
+	if len(found) == 0 {
+		return nil
+	}
+	return &exitError{ExitFailed, fmt.Errorf("%s does not say where the host is: mend it, or say %s", m.file, instead), found}
+}
+
+// path is a path of the manifest as this process opens it.
+func (m *localManifest) path(path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(filepath.Dir(m.file), path)
+}
+
+// listener is the first one that speaks a protocol.
+func (m *localManifest) listener(protocol string) *config.Listener {
+	i := slices.IndexFunc(m.Listeners, func(l config.Listener) bool { return slices.Contains(l.Protocols, protocol) })
+	if i < 0 {
+		return nil
+	}
+	return &m.Listeners[i]
+}
+
+// service is the one of a name on the wire, which may be an alias and in another case.
+func (m *localManifest) service(name string) *config.Service {
+	for i := range m.Services {
+		s := &m.Services[i]
+		if slices.ContainsFunc(append([]string{s.Name}, s.Aliases...), func(n string) bool { return strings.EqualFold(n, name) }) {
+			return s
+		}
+	}
+	return nil
+}
+
+// readFile reads what is small enough to be a manifest or a policy file.
+func readFile(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is no regular file", path)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, config.MaxFileBytes+1))
+	if err == nil && len(data) > config.MaxFileBytes {
+		return nil, fmt.Errorf("%s is larger than %d MiB", path, config.MaxFileBytes>>20)
+	}
+	return data, err
+}
