@@ -41,6 +41,7 @@ type Conn struct {
 	interval time.Duration
 	timeout  time.Duration
 	accept   string // value of x-em-accept-compression
+	fragile  bool   // a write that times out breaks it, as it does with TLS
 	out      outbox
 	flushes  chan struct{} // wakes the flusher
 	draining atomic.Bool
@@ -87,6 +88,7 @@ func NewConn(nc net.Conn, o ConnOptions) *Conn {
 	if c.interval > 0 {
 		write = min(write, c.timeout) // a stuck heartbeat must not put off the end
 	}
+	_, c.fragile = nc.(interface{ Handshake() error }) // *tls.Conn
 	c.out = outbox{conn: nc, timeout: write, most: 4 * c.lim.MaxMessageBytes}
 	c.over.Go(c.read)
 	c.over.Go(c.flushAll)

@@ -191,6 +191,37 @@ func TestBlackHoledPeerIsFoundThoughItTakesNothing(t *testing.T) {
 	})
 }
 
+func TestCallerIsNotHeldByAPeerThatTakesNothing(t *testing.T) {
+	for _, oneWay := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			c, p := facing(t, wire.ConnOptions{})
+			fill := &wire.Frame{OneWay: true, Service: "Test", Method: "Fill"}
+			fill.Payload = make([]byte, 64<<10-len(wiretest.Bytes(fill))-10) // all but 10 bytes of what the network holds
+			if err := c.Do(t.Context(), fill, nil); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+			defer cancel()
+			begin := time.Now()
+			req := &wire.Frame{OneWay: oneWay, Service: "Test", Method: "Stuck"}
+			err := c.Do(ctx, req, new(wire.Frame))
+			if took := time.Since(begin); took > 200*time.Millisecond {
+				t.Errorf("one-way %v: held for %v", oneWay, took)
+			}
+			if !oneWay {
+				wantError(t, err, code.DeadlineExceeded, code.ReasonTimeout)
+			} else if err != nil {
+				t.Error(err)
+			}
+			for _, want := range []string{"Fill", "Stuck"} {
+				if f := p.Receive(); f.Method != want {
+					t.Errorf("got %s, want %s: the frame that got stuck must come whole", f.Method, want)
+				}
+			}
+		})
+	}
+}
+
 func TestDrainFrameMarksTheConnectionAndCallsAreStillAnswered(t *testing.T) {
 	c, p := facing(t, wire.ConnOptions{})
 	done := make(chan error, 1)

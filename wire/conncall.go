@@ -88,15 +88,18 @@ func (c *Conn) tell(req *Frame) error {
 	return nil
 }
 
-// send queues f and has it written: by this goroutine when direct, which is fastest, and otherwise by the flusher,
-// which never holds up a caller whose context ends and takes what others send meanwhile along.
+// send queues f and has it written: by this goroutine when direct, which is fastest, as far as the peer takes it at
+// once, and otherwise by the flusher, which never holds up a caller whose context ends and takes what others send
+// meanwhile along.
 func (c *Conn) send(f *Frame, direct bool) error {
 	flush, err := c.out.append(f)
 	if !flush || err != nil {
 		return err
 	}
-	if direct {
-		return c.out.flush(false)
+	if direct && !c.fragile {
+		if left, err := c.out.try(); !left || err != nil {
+			return err
+		}
 	}
 	select {
 	case c.flushes <- struct{}{}:

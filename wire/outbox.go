@@ -13,6 +13,7 @@ const (
 	outboxEager = 32 << 10  // with so much queued, whoever waits for more to come is overtaken
 	outboxKeep  = 256 << 10 // larger buffers are not used again
 	roomWait    = time.Second
+	tryWait     = 100 * time.Millisecond
 )
 
 var (
@@ -127,52 +128,100 @@ func (o *outbox) flush(yield bool) error {
 	if o.phase != outYielding {
 		return o.err // overtaken
 	}
-	o.phase = outWriting
 	for o.err == nil && o.queued != nil {
-		b := o.queued
-		o.queued = nil
-		o.mu.Unlock()
-		err := o.write(*b)
-		n := len(*b)
-		if cap(*b) <= outboxKeep {
-			*b = (*b)[:0]
-			outBuffers.Put(b)
+		o.step(o.timeout)
+	}
+	o.rest()
+	return o.err
+}
+
+// try is flush for one who must be held up neither by a peer that takes nothing nor by what others have to send. It
+// tells whether something is left for somebody to flush.
+func (o *outbox) try() (left bool, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.phase != outYielding {
+		return false, o.err
+	}
+	o.step(min(tryWait, o.timeout))
+	if o.err == nil && o.queued != nil {
+		o.phase = outYielding
+		return true, nil
+	}
+	o.rest()
+	return false, o.err
+}
+
+// step writes what is queued now. What the peer did not take is queued again, when others have more patience. It needs
+// o.mu, and lets go of it meanwhile.
+func (o *outbox) step(patience time.Duration) {
+	if o.queued == nil {
+		return
+	}
+	o.phase = outWriting
+	b := o.queued
+	o.queued = nil
+	o.mu.Unlock()
+	n, err := o.write(*b, patience)
+	o.mu.Lock()
+	o.size -= n
+	if n < len(*b) && timedOut(err) && patience < o.timeout {
+		o.unread(b, n)
+	} else {
+		keep(b)
+		if timedOut(err) {
+			err = errSlowReader
 		}
-		o.mu.Lock()
-		o.size -= n
 		if err != nil {
 			o.fail(err)
 		}
-		o.advance()
 	}
+	o.advance()
+}
+
+// unread queues what is behind the first n bytes of b again, in front of what came since. It needs o.mu.
+func (o *outbox) unread(b *[]byte, n int) {
+	*b = append((*b)[:0], (*b)[n:]...)
+	if o.queued != nil {
+		*b = append(*b, *o.queued...)
+		keep(o.queued)
+	}
+	o.queued = b
+}
+
+// keep keeps the memory of b for others.
+func keep(b *[]byte) {
+	if cap(*b) <= outboxKeep {
+		*b = (*b)[:0]
+		outBuffers.Put(b)
+	}
+}
+
+// rest ends the work of who flushes. It needs o.mu.
+func (o *outbox) rest() {
 	o.phase = outIdle
 	if o.err != nil {
 		o.queued, o.size = nil, 0
 	}
 	o.advance()
-	return o.err
 }
 
-func (o *outbox) write(b []byte) error {
-	for len(b) > 0 {
+func (o *outbox) write(b []byte, patience time.Duration) (n int, err error) {
+	for n < len(b) {
 		// A new deadline for each write would cost as much as a small call; one that is a little short does not.
-		if now := time.Now(); o.deadline.Sub(now) < o.timeout-o.timeout/8 {
-			o.deadline = now.Add(o.timeout)
+		if left := time.Until(o.deadline); left < patience-patience/8 || left > patience {
+			o.deadline = time.Now().Add(patience)
 			if err := o.conn.SetWriteDeadline(o.deadline); err != nil {
-				return err
+				return n, err
 			}
 		}
-		n, err := o.conn.Write(b[:min(len(b), outboxStep)])
+		m, err := o.conn.Write(b[n:min(len(b), n+outboxStep)])
+		n += m
 		if err != nil {
-			var late net.Error
-			if errors.As(err, &late) && late.Timeout() {
-				return errSlowReader
-			}
-			return err
+			return n, err
 		}
-		b = b[n:]
 	}
-	return nil
+	return n, nil
 }
 
 // close makes later appends fail, and those that wait for room.
