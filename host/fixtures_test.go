@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -13,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/easymicro/easymicro/registry"
+	"github.com/easymicro/easymicro/wire/wiretest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -83,7 +85,10 @@ func (g *gate) Ignore(ctx context.Context, _ *args, r *reply) error {
 	return nil
 }
 
-func (g *gate) come(t *testing.T) { t.Helper(); receive(t, g.entered, "the call does not reach the handler") }
+func (g *gate) come(t *testing.T) {
+	t.Helper()
+	receive(t, g.entered, "the call does not reach the handler")
+}
 
 // crash does what handlers should not do.
 type crash struct{}
@@ -208,4 +213,13 @@ func eventually(t testing.TB, what string, ok func() bool) {
 // rule is a policy file with one rate limit.
 func rule(rate int) string {
 	return fmt.Sprintf("rules:\n  - {name: arith-mul, match: {service: Arith}, rateLimit: {rate: %d, burst: %d}}\n", rate, rate)
+}
+
+// rawPeer sends and reads frames as they are.
+func rawPeer(t testing.TB, address string) *wiretest.Peer {
+	t.Helper()
+	c, err := net.Dial("tcp", address)
+	must(t, err)
+	must(t, c.SetDeadline(time.Now().Add(patience)))
+	return wiretest.NewPeer(t, c)
 }

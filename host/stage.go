@@ -149,7 +149,6 @@ func (st *stage) drain(ctx context.Context, keep bool) {
 		_ = st.socket.close()
 	}
 	pause(ctx, drainQuiet)
-	st.stop()
 	var parts sync.WaitGroup
 	if st.rpcx != nil {
 		parts.Go(func() { _ = st.rpcx.Shutdown(ctx) })
@@ -162,6 +161,7 @@ func (st *stage) drain(ctx context.Context, keep bool) {
 		})
 	}
 	parts.Wait()
+	st.stop() // not before: a server whose listener fails cuts its connections
 	st.cut()
 	select {
 	case <-st.ended:

@@ -114,7 +114,10 @@ func StartCopy(t testing.TB, folder string, o Options) *Host {
 	return StartFile(t, filepath.Join(dir, "easymicro.yaml"), o)
 }
 
-// Stop drains the host, as SIGTERM does, and waits for the end of Run.
+// Drain begins to drain the host, as SIGTERM does.
+func (h *Host) Drain() { h.stop() }
+
+// Stop drains the host and waits for the end of Run.
 func (h *Host) Stop() {
 	h.stopped.Do(func() {
 		h.stop()
@@ -168,23 +171,29 @@ func (h *Host) Revision() host.Revision {
 // Post calls a method over HTTP with a JSON body and returns the answer with its body read.
 func (h *Host) Post(path, body string, headers ...string) (*http.Response, string) {
 	h.t.Helper()
-	req, err := http.NewRequestWithContext(h.t.Context(), http.MethodPost, h.URL+path, bytes.NewReader([]byte(body)))
+	res, text, err := h.TryPost(path, body, headers...)
 	if err != nil {
 		h.t.Fatal(err)
+	}
+	return res, text
+}
+
+// TryPost is Post for calls that may fail, and for goroutines of their own.
+func (h *Host) TryPost(path, body string, headers ...string) (*http.Response, string, error) {
+	req, err := http.NewRequestWithContext(h.t.Context(), http.MethodPost, h.URL+path, bytes.NewReader([]byte(body)))
+	if err != nil {
+		return nil, "", err
 	}
 	for i := 0; i+1 < len(headers); i += 2 {
 		req.Header.Set(headers[i], headers[i+1])
 	}
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
-		h.t.Fatal(err)
+		return nil, "", err
 	}
 	defer res.Body.Close()
 	text, err := io.ReadAll(res.Body)
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	return res, string(text)
+	return res, string(text), err
 }
 
 // Dial opens a calling connection over rpcx, closed when the test ends.
