@@ -37,8 +37,7 @@ func checkBounds(v reflect.Value, f *field) string {
 	if !numeric || (f.min == "" && f.max == "") {
 		return ""
 	}
-	least, most := bound(v.Type(), f.min), bound(v.Type(), f.max)
-	if (f.min == "" || value >= least) && (f.max == "" || value <= most) {
+	if (f.min == "" || value >= f.least) && (f.max == "" || value <= f.most) {
 		return ""
 	}
 	return fmt.Sprintf("must be%s, not %s", bounds(f), show(v))
@@ -61,6 +60,9 @@ func bounds(f *field) string {
 func bound(t reflect.Type, text string) float64 {
 	if text == "" {
 		return 0
+	}
+	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice || t.Kind() == reflect.Map {
+		t = t.Elem() // the bounds of a list are those of its elements
 	}
 	v := reflect.New(t).Elem()
 	setText(v, text)

@@ -91,3 +91,20 @@ func TestOptionsAreEqualWhateverTheirSpelling(t *testing.T) {
 		t.Error("equal to none")
 	}
 }
+
+func TestBoundsHoldForElementsAndPointers(t *testing.T) {
+	var o struct {
+		Ports  []int          `yaml:"ports" min:"1" max:"9"`
+		Shares map[string]int `yaml:"shares" max:"9"`
+		Wait   *time.Duration `yaml:"wait" min:"1s"`
+	}
+	problems := rawOptions(t, "ports: [1, 10]\nshares: {a: 10}\nwait: 5ms").Decode(&o)
+	want := []string{
+		"m.yaml:5:18: services[0].options.ports[1]: must be a whole number from 1 to 9",
+		"m.yaml:6:19: services[0].options.shares.a: must be a whole number at most 9",
+		"m.yaml:7:13: services[0].options.wait: must be a duration like 500ms at least 1s",
+	}
+	if diff := cmp.Diff(want, strings.Split(problems.Error(), "\n")); diff != "" {
+		t.Error(diff)
+	}
+}

@@ -17,6 +17,8 @@ type field struct {
 	hasDef    bool
 	defVal    reflect.Value
 	min, max  string
+	least     float64 // min as a number
+	most      float64 // max as a number
 	enum      []string
 	laterEnum []string
 	pattern   string
@@ -75,6 +77,7 @@ func (d *decoder) structType(t reflect.Type) *structType {
 	d.types[t] = s
 	s.add(t, nil)
 	for _, f := range s.fields {
+		f.least, f.most = bound(f.typ, f.min), bound(f.typ, f.max)
 		if f.hasDef {
 			f.defVal = reflect.New(f.typ).Elem()
 			setText(f.defVal, f.def)
