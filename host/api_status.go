@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/easymicro/easymicro/config"
@@ -84,10 +85,7 @@ func filePaths(files []config.File) []string {
 func pendingViews(changes config.Changes) []admin.Pending {
 	list := []admin.Pending{}
 	for _, c := range changes {
-		field := c.Subject
-		if c.Path != "" {
-			field += "." + c.Path
-		}
+		field := strings.Trim(c.Subject+"."+c.Path, ".")
 		list = append(list, admin.Pending{Field: field, Running: c.Old, Desired: c.New, Position: c.Position.String()})
 	}
 	return list
