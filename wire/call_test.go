@@ -209,6 +209,7 @@ func TestLateHandlerLearnsOfItsEndThoughItsPeerDoesNotRead(t *testing.T) {
 		synctest.Wait()
 		deaf.Send(wiretest.Request(1, "Test", "Slow", wire.Raw, nil))
 		time.Sleep(2 * time.Second)
+		synctest.Wait()
 		if took != time.Second {
 			t.Errorf("its context ended after %v, want its deadline of 1 s", took)
 		}

@@ -21,8 +21,8 @@ func AppendCompressed(dst []byte, c Compression, src []byte) ([]byte, error) {
 }
 
 // Decompress appends what src holds, compressed with c, to dst; it is at most limit bytes. Memory grows with what comes
-// out, never with what src claims. An empty src holds nothing, whatever it was compressed with. Errors have a code: INVALID_ARGUMENT with bad_payload or unknown_codec, or
-// RESOURCE_EXHAUSTED with too_large.
+// out, never with what src claims. An empty src holds nothing, whatever it was compressed with. Errors have a code:
+// INVALID_ARGUMENT with bad_payload or unknown_codec, or RESOURCE_EXHAUSTED with too_large.
 func Decompress(dst []byte, c Compression, src []byte, limit int) ([]byte, error) {
 	switch {
 	case c > Zstd:
@@ -37,6 +37,18 @@ func Decompress(dst []byte, c Compression, src []byte, limit int) ([]byte, error
 		return dst, tooMuch(limit)
 	}
 	return append(dst, src...), nil
+}
+
+// decompressedSize is the most that Decompress makes of src.
+func decompressedSize(c Compression, src []byte, limit int) int {
+	var most uint64
+	switch c {
+	case Gzip:
+		most = gzipClaim(src)
+	case Zstd:
+		most, _ = zstdBound(src)
+	}
+	return int(min(most, uint64(limit)))
 }
 
 // Compress compresses the payload with c if that makes it shorter.

@@ -52,7 +52,7 @@ func appendGunzipped(dst, src []byte, limit int) ([]byte, error) {
 		return dst, tooMuch(limit)
 	}
 
-	start, most := len(dst), len(dst)+limit+1 // one more than may come, to see that too much does
+	start, most := len(dst), len(dst)+int(claimed)+1 // one more than may come, to see that too much does
 	out := slices.Grow(dst, int(min(claimed+1, gzipUsualRatio*uint64(len(src)))))
 	for {
 		if len(out) == cap(out) {
@@ -61,8 +61,8 @@ func appendGunzipped(dst, src []byte, limit int) ([]byte, error) {
 		n, err := z.Read(out[len(out):min(cap(out), most)])
 		out = out[:len(out)+n]
 		switch {
-		case len(out)-start > limit:
-			return dst, tooMuch(limit)
+		case len(out) == most:
+			return dst, badPayload("it is no gzip: it holds more than it says")
 		case err == io.EOF && z.src.Len() > 0: //nolint:errorlint // io.Reader promises the bare value
 			return dst, badPayload("bytes follow the gzip member")
 		case err == io.EOF: //nolint:errorlint // the same

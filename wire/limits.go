@@ -9,7 +9,7 @@ type Limits struct {
 	MaxMetadataPairs     int
 	MaxMetadataBytes     int // of a request; a response may have eight times as much, since it says its error twice
 	MaxNameBytes         int // of a service's or method's name
-	MaxInFlight          int // calls of one connection; then it is not read on
+	MaxInFlight          int // calls of one connection; then, or with 16 MaxMessageBytes of them, it is not read on
 
 	FirstByteTimeout time.Duration // from accept to the first byte
 	BodyTimeout      time.Duration // from the first wait for the rest of a frame to its end

@@ -99,12 +99,9 @@ func (c *serverConn) run(t *task, w *worker) {
 
 func (c *serverConn) handle(t *task) error {
 	if t.req.Compression != NoCompression {
-		plain, err := Decompress(t.plain[:0], t.req.Compression, t.req.Payload, c.lim.MaxDecompressedBytes)
-		if err != nil {
+		if err := c.decompress(t); err != nil {
 			return err
 		}
-		t.plain, t.req.Payload = t.req.Payload, plain
-		t.used, t.req.Compression = t.req.Compression, NoCompression
 	}
 	t.res.Codec = t.req.Codec
 	return c.srv.handler.Handle(&t.call.Call, &t.req, &t.res)
@@ -181,7 +178,8 @@ func (c *serverConn) done(t *task) {
 			c.empty = nil
 		}
 	}
-	if c.stopped && c.inFlight.n < c.lim.MaxInFlight {
+	c.giveRoom(t)
+	if c.stopped && !c.full() {
 		c.stopped = false
 		c.room <- struct{}{}
 	}

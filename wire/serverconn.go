@@ -41,6 +41,8 @@ type serverConn struct {
 	inFlight   taskList
 	queue      taskQueue
 	looking    int           // workers between two calls
+	plain      int64         // bytes of decompressed requests
+	plainLess  *sync.Cond    // on mu; made by who waits for that
 	quietSince time.Time     // when the last call in flight ended
 	stopped    bool          // the reader waits for room
 	room       chan struct{} // tells it, once
@@ -132,6 +134,9 @@ func (c *serverConn) end() {
 	if c.inFlight.n == 0 && c.empty != nil {
 		close(c.empty)
 		c.empty = nil
+	}
+	if c.plainLess != nil {
+		c.plainLess.Broadcast()
 	}
 	if c.stopped {
 		c.stopped = false

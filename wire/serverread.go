@@ -71,7 +71,7 @@ func (c *serverConn) overLimit(t *task, err error) error {
 	return nil
 }
 
-// waitRoom blocks while too many calls are in flight. That this is not the end of the connection is told by unasked
+// waitRoom blocks while too much is in flight. That this is not the end of the connection is told by unasked
 // heartbeats, since the peer's own are not read meanwhile.
 func (c *serverConn) waitRoom() error {
 	c.mu.Lock()
@@ -79,7 +79,7 @@ func (c *serverConn) waitRoom() error {
 		c.mu.Unlock()
 		return errSentClosed
 	}
-	if c.inFlight.n < c.lim.MaxInFlight {
+	if !c.full() {
 		c.mu.Unlock()
 		return nil
 	}

@@ -14,6 +14,8 @@ type task struct {
 	plain    []byte // memory for a decompressed request, or a compressed response
 	arrived  time.Time
 	used     Compression // of the request, as it came
+	size     int         // of its payload, as it came
+	room     int         // taken for what it was decompressed to
 	call     *serverCall // nil until it runs
 
 	queued     *task // the next one in the queue
@@ -61,8 +63,9 @@ func (s *serverCall) answerEarly(e *code.Error) {
 
 // taskList is the set of tasks in flight.
 type taskList struct {
-	head *task
-	n    int
+	head  *task
+	n     int
+	bytes int64 // of their payloads, as they came
 }
 
 func (l *taskList) add(t *task) {
@@ -72,6 +75,8 @@ func (l *taskList) add(t *task) {
 	}
 	l.head = t
 	l.n++
+	t.size = len(t.req.Payload)
+	l.bytes += int64(t.size)
 }
 
 func (l *taskList) remove(t *task) {
@@ -85,6 +90,7 @@ func (l *taskList) remove(t *task) {
 	}
 	t.prev, t.next = nil, nil
 	l.n--
+	l.bytes -= int64(t.size)
 }
 
 // taskQueue is the tasks that wait for a worker, first in, first out.
