@@ -20,6 +20,7 @@ func (s *Set) Validate() Problems {
 	c.gateway()
 	c.policies()
 	c.rules()
+	c.windows()
 	c.tokens()
 	return c.problems.Sort()
 }

@@ -1,0 +1,115 @@
+package config
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/easymicro/easymicro/wire/code"
+)
+
+// timeouts are the rules whose timeout is carried out: by the service that they name, or under "" if they do not name
+// services one by one.
+type timeouts map[string][]*Rule
+
+func (c *checker) timeouts() timeouts {
+	t := timeouts{}
+	for i := range c.set.Rules {
+		r := &c.set.Rules[i]
+		if r.Timeout == nil || c.idle(r) || r.Mode == Shadow || r.EnforceShare != nil {
+			continue
+		}
+		if slices.ContainsFunc(r.Match.Service, isGlob) || len(r.Match.Service) == 0 {
+			t[""] = append(t[""], r)
+			continue
+		}
+		for _, service := range r.Match.Service {
+			t[service] = append(t[service], r)
+		}
+	}
+	return t
+}
+
+// windows warns of breakers that never see a timeout: an outcome counts in the part of the window in which its call
+// began, and is dropped when that part has been forgotten meanwhile.
+func (c *checker) windows() {
+	all := c.timeouts()
+	if len(all) == 0 {
+		return
+	}
+	const mostCompared = 200_000 // keeps sets with thousands of globs cheap
+	compared := 0
+	for i := range c.set.Rules {
+		r := &c.set.Rules[i]
+		b := r.CircuitBreaker
+		if b == nil || b.FailureRate == 0 || !slices.Contains(b.FailOn, code.DeadlineExceeded.String()) || len(r.Match.Service) == 0 || c.idle(r) {
+			continue
+		}
+		near := all[r.Match.Service[0]]
+		if compared += len(near) + len(all[""]); compared > mostCompared {
+			return
+		}
+		t := narrowestOver(r, near, all[""])
+		if t == nil || b.Window > *t.Timeout {
+			continue
+		}
+		c.rule(r, "circuitBreaker.window", "%s is not longer than the timeout of its calls (%s in %s): a call that times out is forgotten "+
+			"before it counts, so make window longer than that", b.Window, *t.Timeout, t.Position("timeout")).Warning = true
+	}
+}
+
+// idle tells that a rule takes no part.
+func (c *checker) idle(r *Rule) bool {
+	return r.Mode == Off || !r.Expires.IsZero() && r.Expires.Before(c.now)
+}
+
+// narrowestOver is the narrowest of the rules that match every call that r matches.
+func narrowestOver(r *Rule, lists ...[]*Rule) *Rule {
+	var best *Rule
+	for _, t := range slices.Concat(lists...) {
+		if covers(&t.Match, &r.Match) && (best == nil || compareNarrowness(&t.Match, &best.Match) > 0) {
+			best = t
+		}
+	}
+	return best
+}
+
+// covers tells that whatever narrow matches, wide matches too.
+func covers(wide, narrow *Match) bool {
+	return coversPatterns(wide.Method, narrow.Method) && coversPatterns(wide.Service, narrow.Service) &&
+		coversPatterns(wide.Caller, narrow.Caller) && (len(wide.Peer) == 0 || slices.Equal(wide.Peer, narrow.Peer))
+}
+
+func coversPatterns(wide, narrow Patterns) bool {
+	if len(wide) == 0 {
+		return true
+	}
+	for _, n := range narrow {
+		if !slices.ContainsFunc(wide, func(w string) bool { return globMatches(w, n) }) {
+			return false
+		}
+	}
+	return len(narrow) > 0
+}
+
+// compareNarrowness is positive when a is narrower, in the order in which rules for one call are compared.
+func compareNarrowness(a, b *Match) int {
+	return cmp.Or(comparePatterns(a.Method, b.Method), comparePatterns(a.Service, b.Service),
+		comparePatterns(a.Caller, b.Caller), cmp.Compare(len(a.Peer), len(b.Peer)))
+}
+
+func comparePatterns(a, b Patterns) int { return cmp.Compare(narrowness(a), narrowness(b)) }
+
+func narrowness(patterns Patterns) int {
+	const exact = 1 << 20
+	most := 0
+	for _, p := range patterns {
+		if !isGlob(p) {
+			return exact
+		}
+		most = max(most, 1+len(strings.ReplaceAll(p, "*", "")))
+	}
+	return most
+}
+
+func isGlob(pattern string) bool { return strings.Contains(pattern, "*") }
