@@ -2,6 +2,8 @@ package host_test
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
@@ -13,6 +15,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/registry"
 	"github.com/easymicro/easymicro/wire/wiretest"
 )
@@ -222,4 +225,10 @@ func rawPeer(t testing.TB, address string) *wiretest.Peer {
 	must(t, err)
 	must(t, c.SetDeadline(time.Now().Add(patience)))
 	return wiretest.NewPeer(t, c)
+}
+
+// tokenOf is a token as a tokens file has it.
+func tokenOf(caller, token string) config.Token {
+	sum := sha256.Sum256([]byte(token))
+	return config.Token{Caller: caller, SHA256: hex.EncodeToString(sum[:])}
 }
