@@ -3,6 +3,7 @@ package policies
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/easymicro/easymicro/config"
@@ -11,7 +12,7 @@ import (
 // Compile makes the snapshot of rules for a host that serves targets. prev is the one in force, nil at start: what its
 // rules have learned is carried over to rules of the same name. prev goes on unchanged until the new snapshot is
 // activated, so that one that is not put in force leaves no trace. The rules belong to the snapshot from then on. The
-// error has what validation of the rules should have found.
+// error is config.Problems when too many rules match one method, and else has what validation should have found.
 func Compile(rules []config.Rule, targets []Target, prev *Snapshot, o Options) (*Snapshot, error) {
 	s := &Snapshot{
 		revision: o.Revision, host: o.Host, transitions: new(hub),
@@ -27,6 +28,9 @@ func Compile(rules []config.Rule, targets []Target, prev *Snapshot, o Options) (
 		return nil, err
 	}
 	matching := s.match(targets)
+	if problems := s.tooMany(targets, matching); len(problems) > 0 {
+		return nil, problems
+	}
 	old := predecessors(s.rules, prev)
 	for _, r := range s.rules {
 		s.changes = append(s.changes, r.inherit(old[r], s.transitions)...)
@@ -91,6 +95,35 @@ func (s *Snapshot) match(targets []Target) [][]candidate {
 		}
 	}
 	return matching
+}
+
+// maxMatching is how many rules may match one method: each of them may be asked for each call.
+const maxMatching = 100
+
+// tooMany names the first few methods that more rules match, each at the first rule that is one too many.
+func (s *Snapshot) tooMany(targets []Target, matching [][]candidate) (problems config.Problems) {
+	const most = 5
+	for i, t := range targets {
+		if len(matching[i]) <= maxMatching || len(problems) == most {
+			continue
+		}
+		left := maxMatching
+		for _, r := range s.rules {
+			if !slices.Contains(r.targets, t) {
+				continue
+			}
+			if left--; left < 0 {
+				at := r.config.Position("match")
+				problems = append(problems, config.Problem{
+					File: at.File, Line: at.Line, Column: at.Column, Path: r.config.Path() + ".match",
+					Message: fmt.Sprintf("%d rules match %s: at most %d may; match several callers with one rule, by a glob or a list",
+						len(matching[i]), t, maxMatching),
+				})
+				break
+			}
+		}
+	}
+	return problems.Sort()
 }
 
 func (r *rule) namesServices() bool {

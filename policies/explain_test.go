@@ -2,6 +2,8 @@ package policies
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -136,6 +138,22 @@ func TestManyRulesCompileInTime(t *testing.T) {
 		t.Errorf("took %v", best)
 	}
 	t.Logf("10,000 rules for 100 methods: %v", best)
+}
+
+func TestTheRulesThatMatchOneMethodAreBounded(t *testing.T) {
+	var rules []config.Rule
+	for i := range maxMatching {
+		rules = append(rules, newRuleOn(fmt.Sprint("rule-", i), "Arith", caller(fmt.Sprint("c", i)), rate(1, 1)))
+	}
+	rules = append(rules, newRuleOn("other", "Orders", rate(1, 1)))
+	if _, err := Compile(rules, targets, nil, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Compile(append(rules, newRuleOn("wide", "*", method("M*"), rate(1, 1))), targets, nil, Options{})
+	var problems config.Problems
+	if !errors.As(err, &problems) || len(problems) != 1 || !strings.Contains(problems[0].Message, "101 rules match Arith/Mul: at most 100 may") {
+		t.Errorf("got %v", err)
+	}
 }
 
 func TestBadRulesAreErrorsThatNameThem(t *testing.T) {
