@@ -79,5 +79,5 @@ func (e *entryEnv) undeclared() error {
 type noClient struct{ err error }
 
 func (c noClient) Call(context.Context, string, any, any) error {
-	return code.Errorf(code.Unavailable, "%w", c.err).WithReason(code.ReasonNoEndpoint)
+	return code.Remote(code.Errorf(code.Unavailable, "%w", c.err).WithReason(code.ReasonNoEndpoint))
 }

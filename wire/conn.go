@@ -68,7 +68,7 @@ func Dial(ctx context.Context, network, address string, o ConnOptions) (*Conn, e
 	var d net.Dialer
 	c, err := d.DialContext(ctx, network, address)
 	if err != nil {
-		return nil, &code.Error{Code: code.Unavailable, Reason: code.ReasonNoEndpoint, Message: err.Error()}
+		return nil, failed(code.Unavailable, code.ReasonNoEndpoint, "%w", err)
 	}
 	return NewConn(c, o), nil
 }
@@ -140,10 +140,6 @@ func (c *Conn) fail(err error) {
 	_ = c.conn.Close()
 }
 
-func lost(err error) *code.Error {
-	return code.Errorf(code.Unavailable, "connection lost: %w", err).WithReason(code.ReasonConnectionLost)
-}
-
 // flushAll writes for callers that shall not do it themselves.
 func (c *Conn) flushAll() {
 	for {
@@ -179,7 +175,7 @@ func (c *Conn) register(ctx context.Context, res *Frame) (seq uint64, a *answer,
 		select {
 		case <-places:
 		case <-ctx.Done():
-			err = ended(ctx)
+			err = ended(ctx.Err())
 		}
 		c.mu.Lock()
 		if err != nil {
@@ -187,9 +183,7 @@ func (c *Conn) register(ctx context.Context, res *Frame) (seq uint64, a *answer,
 		}
 	}
 	if c.err != nil {
-		return 0, nil, false, &code.Error{
-			Code: code.Unavailable, Reason: code.ReasonNoEndpoint, Message: "connection lost: " + c.err.Error(),
-		}
+		return 0, nil, false, gone(c.err)
 	}
 	if n := len(c.free); n > 0 {
 		a, c.free = c.free[n-1], c.free[:n-1]
@@ -229,16 +223,6 @@ func (c *Conn) reuse(a *answer) {
 	c.mu.Lock()
 	c.free = append(c.free, a)
 	c.mu.Unlock()
-}
-
-// ended is the error of a call whose context ended.
-func ended(ctx context.Context) error { return endedWith(ctx.Err()) }
-
-func endedWith(err error) error {
-	if errors.Is(err, context.DeadlineExceeded) {
-		return code.Errorf(code.DeadlineExceeded, "no answer in time: %w", err).WithReason(code.ReasonTimeout)
-	}
-	return code.Errorf(code.Cancelled, "call cancelled: %w", err).WithReason(code.ReasonCancelled)
 }
 
 // acceptsAny tells whether the caller has said itself what it accepts.

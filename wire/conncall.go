@@ -14,17 +14,21 @@ const directBytes = 16 << 10
 // Do sends req and waits for its response, which it puts into res; what res held is lost. It sets req's sequence and,
 // when ctx has a deadline, its __ServerTimeout. It returns the peer's error (then res is its response all the same),
 // UNAVAILABLE/connection_lost when the connection breaks, UNAVAILABLE/no_endpoint when it was broken before anything was
-// sent, DEADLINE_EXCEEDED/timeout and CANCELLED/cancelled when ctx ends; all are *code.Error. A one-way call returns
-// when it is written, or queued behind others; its res may be nil. The payload of res is decompressed.
+// sent, DEADLINE_EXCEEDED/timeout and CANCELLED/cancelled when ctx ends, and with bad_reply when the response is over a
+// limit or cannot be decompressed; all are *code.Error. A one-way call returns when it is written, or queued behind
+// others. The payload of res is decompressed. A nil res is for those whom it does not interest.
 func (c *Conn) Do(ctx context.Context, req, res *Frame) error {
 	if ctx.Err() != nil {
-		return ended(ctx)
+		return ended(ctx.Err())
 	}
 	if err := c.prepare(ctx, req); err != nil {
 		return err
 	}
 	if req.OneWay {
 		return c.tell(req)
+	}
+	if res == nil {
+		res = new(Frame)
 	}
 	seq, a, alone, err := c.register(ctx, res)
 	if err != nil {
@@ -39,7 +43,7 @@ func (c *Conn) Do(ctx context.Context, req, res *Frame) error {
 	case <-ctx.Done():
 		if c.forget(seq) {
 			c.reuse(a)
-			return ended(ctx)
+			return ended(ctx.Err())
 		}
 		<-a.got
 	}
@@ -53,6 +57,9 @@ func (c *Conn) Do(ctx context.Context, req, res *Frame) error {
 
 // prepare makes req a request that says what the peer must know.
 func (c *Conn) prepare(ctx context.Context, req *Frame) error {
+	if len(req.Payload) > maxPayload {
+		return failed(code.ResourceExhausted, code.ReasonTooLarge, "a request of %d bytes does not fit into a frame", len(req.Payload))
+	}
 	req.Type, req.Heartbeat, req.Status = Request, false, StatusNormal
 	if c.accept != "" && !acceptsAny(req.Metadata) {
 		req.Metadata.Set(MetaAcceptCompression, c.accept)
@@ -63,7 +70,7 @@ func (c *Conn) prepare(ctx context.Context, req *Frame) error {
 	}
 	left := time.Until(deadline)
 	if left <= 0 {
-		return endedWith(context.DeadlineExceeded)
+		return ended(context.DeadlineExceeded)
 	}
 	ms := max(left.Milliseconds(), 1)
 	req.Metadata.Set(MetaTimeout, strconv.FormatInt(ms, 10))
@@ -77,9 +84,7 @@ func (c *Conn) tell(req *Frame) error {
 	req.Seq = c.nextSeq()
 	c.mu.Unlock()
 	if err != nil {
-		return &code.Error{
-			Code: code.Unavailable, Reason: code.ReasonNoEndpoint, Message: "connection lost: " + err.Error(),
-		}
+		return gone(err)
 	}
 	if err := c.send(req, true); err != nil {
 		c.fail(err)
@@ -113,5 +118,8 @@ func (c *Conn) open(res *Frame) error {
 	if e := ErrorOf(res); e != nil {
 		return e
 	}
-	return res.Decompress(c.lim.MaxDecompressedBytes)
+	if err := res.Decompress(c.lim.MaxDecompressedBytes); err != nil {
+		return badReply(err)
+	}
+	return nil
 }

@@ -3,8 +3,6 @@ package wire
 import (
 	"errors"
 	"time"
-
-	"github.com/easymicro/easymicro/wire/code"
 )
 
 var errSilent = errors.New("the peer is silent")
@@ -34,7 +32,7 @@ func (c *Conn) overLimit(f *Frame, err error) bool {
 	if !errors.As(err, &bad) || bad.Fatal {
 		return false
 	}
-	c.settle(f, code.From(err))
+	c.settle(f, badReply(err))
 	return true
 }
 

@@ -11,7 +11,7 @@ import (
 
 const (
 	worthCompressing = 1 << 10
-	maxResponse      = 1 << 30
+	maxPayload       = 1 << 30 // of what is sent: all its lengths fit into 32 bits, and into the ints of small machines
 )
 
 // dispatch queues t and sees to it that a worker looks for it.
@@ -124,8 +124,8 @@ func (c *serverConn) answer(t *task, err error) {
 	res.Type, res.Seq, res.Service, res.Method = Response, call.seq, call.service, call.method
 	res.Heartbeat, res.OneWay, res.Compression, res.Status = false, false, NoCompression, StatusNormal
 	res.Codec = call.codec
-	if err == nil && len(res.Payload) > maxResponse {
-		err = code.Refuse(code.ResourceExhausted, code.ReasonTooLarge, "the reply does not fit into a frame", "", "", 0)
+	if err == nil && len(res.Payload) > maxPayload {
+		err = code.Refuse(code.Internal, code.ReasonBadReply, "the reply does not fit into a frame", "", "", 0)
 	}
 	if err != nil {
 		SetError(res, code.From(err))

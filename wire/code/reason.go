@@ -17,6 +17,7 @@ const (
 	ReasonTimeout         = "timeout"
 	ReasonCancelled       = "cancelled"
 	ReasonPanic           = "panic"
+	ReasonBadReply        = "bad_reply" // the call was run, but what came of it cannot be sent or read
 )
 
 var notRun = map[string]bool{

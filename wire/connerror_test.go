@@ -1,0 +1,83 @@
+package wire_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/easymicro/easymicro/wire"
+	"github.com/easymicro/easymicro/wire/code"
+	"github.com/easymicro/easymicro/wire/wiretest"
+)
+
+func TestRepliesThatCannotBeTakenNeverSayThatTheCallWasNotRun(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		res  wire.Frame
+		code code.Code
+	}{
+		{"too long", wire.Frame{Payload: make([]byte, 200)}, code.ResourceExhausted},
+		{"too long when decompressed", wire.Frame{Compression: wire.Gzip, Payload: packedZeros(t, wire.Gzip, 1<<10)}, code.ResourceExhausted},
+		{"no gzip", wire.Frame{Compression: wire.Gzip, Payload: []byte("no gzip")}, code.InvalidArgument},
+		{"unknown compression", wire.Frame{Compression: 7, Payload: []byte("?")}, code.InvalidArgument},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			c, p := facing(t, wire.ConnOptions{Limits: wire.Limits{MaxMessageBytes: 150, MaxDecompressedBytes: 150}})
+			done := make(chan error, 1)
+			go func() {
+				_, err := call(t.Context(), c, "Out", "")
+				done <- err
+			}()
+			tc.res.Type, tc.res.Seq = wire.Response, p.Receive().Seq
+			p.Send(&tc.res)
+			err := <-done
+			wantError(t, err, tc.code, code.ReasonBadReply)
+			if code.NotRun(code.From(err).Reason) {
+				t.Errorf("%v: it was run", err)
+			}
+			go func() { answer(p, p.Receive(), "y") }()
+			if got, err := call(t.Context(), c, "Next", ""); got != "y" {
+				t.Errorf("afterwards: %q, %v", got, err)
+			}
+		})
+	}
+}
+
+func TestReasonsOfAClientDoNotTravelThroughAHandler(t *testing.T) {
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	late, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
+	defer cancel()
+	open, _ := facing(t, wire.ConnOptions{})
+	closed, _ := facing(t, wire.ConnOptions{})
+	_ = closed.Close()
+	_, dial := wire.Dial(t.Context(), "tcp", "127.0.0.1:0", wire.ConnOptions{})
+	do := func(ctx context.Context, c *wire.Conn) error {
+		_, err := call(ctx, c, "Any", "")
+		return err
+	}
+	for _, tc := range []struct {
+		err    error
+		code   code.Code
+		reason string
+	}{
+		{do(cancelled, open), code.Cancelled, code.ReasonCancelled},
+		{do(late, open), code.DeadlineExceeded, code.ReasonTimeout},
+		{do(t.Context(), closed), code.Unavailable, code.ReasonNoEndpoint},
+		{closed.Do(t.Context(), wiretest.OneWay(0, "Test", "Tell", wire.Raw, nil), nil), code.Unavailable, code.ReasonNoEndpoint},
+		{dial, code.Unavailable, code.ReasonNoEndpoint},
+	} {
+		wantError(t, tc.err, tc.code, tc.reason)
+		if e := code.Edge(tc.err); e.Code != tc.code || e.Reason != "" {
+			t.Errorf("%v: a handler passes %s/%s on", tc.err, e.Code, e.Reason)
+		}
+	}
+}
+
+func TestResponseThatInterestsNobodyIsReadAndDropped(t *testing.T) {
+	c, p := facing(t, wire.ConnOptions{})
+	go func() { answer(p, p.Receive(), "y") }()
+	if err := c.Do(t.Context(), wiretest.Request(0, "Test", "Any", wire.Raw, nil), nil); err != nil {
+		t.Error(err)
+	}
+}
