@@ -69,7 +69,7 @@ func TestAnUnknownTokenIsNobody(t *testing.T) {
 }
 
 // One token each 100 ms, and a wait of at most 250 ms: of ten at once some are served one after the other, the rest is
-// refused at once.
+// refused at once. Tokens come at the ticks of the bucket, so that the first one may come up to a tick early.
 func TestCallsWaitForTheirTurnWithinTheirPatience(t *testing.T) {
 	c := hosttest.StartCopy(t, ".", hosttest.Options{}).Dial()
 	const calls, pace = 10, 100 * time.Millisecond
@@ -97,10 +97,10 @@ func TestCallsWaitForTheirTurnWithinTheirPatience(t *testing.T) {
 	}
 	all.Wait()
 	took := time.Since(start)
-	if most := 1 + int((took+250*time.Millisecond)/pace); served < 3 || served > most || refused != calls-served {
+	if most := 2 + int((took+250*time.Millisecond)/pace); served < 3 || served > most || refused != calls-served {
 		t.Errorf("%d served (at most %d), %d refused in %s", served, most, refused, took)
 	}
-	if least := time.Duration(served-1) * pace; took < least-pace/10 {
+	if least := time.Duration(served-2) * pace; took < least {
 		t.Errorf("%d served in %s: nobody waited", served, took)
 	}
 }

@@ -19,8 +19,7 @@ func init() {
 }
 
 func open(_ context.Context, o Options, _ registry.Env) (*registry.Service, error) {
-	r := &Reports{takes: o.Takes}
-	return registry.Receiver(r).OnClose(r.close), nil
+	return registry.Receiver(&Reports{takes: o.Takes}), nil
 }
 
 // None is no argument.
@@ -36,15 +35,16 @@ type Count struct {
 // Reports makes reports.
 type Reports struct {
 	takes time.Duration
-	all   sync.WaitGroup
 
 	mu    sync.Mutex
 	count Count
+	idle  chan struct{} // closed when none is being made any more; nil while none is
 }
 
 // Make looks at nothing but its work: its caller is answered at the deadline, and it goes on to the end.
 func (r *Reports) Make(_ context.Context, _ *None, reply *Count) error {
-	defer r.begin()()
+	r.begin()
+	defer r.end()
 	<-time.After(r.takes)
 	r.change(func(c *Count) { c.Finished++ })
 	*reply = r.now()
@@ -53,7 +53,8 @@ func (r *Reports) Make(_ context.Context, _ *None, reply *Count) error {
 
 // Try stops as soon as nobody waits for its answer any more, as handlers should.
 func (r *Reports) Try(ctx context.Context, _ *None, reply *Count) error {
-	defer r.begin()()
+	r.begin()
+	defer r.end()
 	select {
 	case <-time.After(r.takes):
 		r.change(func(c *Count) { c.Finished++ })
@@ -73,18 +74,36 @@ func (r *Reports) Count(_ context.Context, _ *None, reply *Count) error {
 
 // Wait answers when no report is being made.
 func (r *Reports) Wait(_ context.Context, _ *None, reply *Count) error {
-	r.all.Wait()
+	if idle := r.running(); idle != nil {
+		<-idle
+	}
 	*reply = r.now()
 	return nil
 }
 
-func (r *Reports) begin() (end func()) {
-	r.all.Add(1)
-	r.change(func(c *Count) { c.Running++ })
-	return func() {
-		r.change(func(c *Count) { c.Running-- })
-		r.all.Done()
-	}
+func (r *Reports) begin() {
+	r.change(func(c *Count) {
+		c.Running++
+		if r.idle == nil {
+			r.idle = make(chan struct{})
+		}
+	})
+}
+
+func (r *Reports) end() {
+	r.change(func(c *Count) {
+		c.Running--
+		if c.Running == 0 {
+			close(r.idle)
+			r.idle = nil
+		}
+	})
+}
+
+func (r *Reports) running() (idle <-chan struct{}) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.idle
 }
 
 func (r *Reports) change(f func(*Count)) {
@@ -97,9 +116,4 @@ func (r *Reports) now() Count {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.count
-}
-
-func (r *Reports) close() error {
-	r.all.Wait()
-	return nil
 }
