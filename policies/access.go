@@ -1,51 +1,47 @@
 package policies
 
-import "github.com/easymicro/easymicro/config"
+import (
+	"slices"
+
+	"github.com/easymicro/easymicro/config"
+)
 
 // accessList is an access rule for one method.
 type accessList struct {
-	allow, deny callers
+	allow, deny patternSet
 	onlyAllowed bool // there is an allow list, even if none of it is about this method
 }
 
-func newAccessList(a *config.Access, method string) *accessList {
-	l := &accessList{onlyAllowed: len(a.Allow) > 0}
-	l.allow.add(a.Allow, method)
-	l.deny.add(a.Deny, method)
+// accessFor is the rule's list for a method: the same for all of them as long as no entry names any, since a list may
+// be long and the methods many.
+func (r *rule) accessFor(method string) *accessList {
+	a := r.config.Access
+	namesMethods := func(e config.AccessEntry) bool { return len(e.Methods) > 0 }
+	if !slices.ContainsFunc(a.Allow, namesMethods) && !slices.ContainsFunc(a.Deny, namesMethods) {
+		method = ""
+	}
+	l := r.access[method]
+	if l == nil {
+		l = &accessList{allow: callersOf(a.Allow, method), deny: callersOf(a.Deny, method), onlyAllowed: len(a.Allow) > 0}
+		r.access[method] = l
+	}
 	return l
 }
 
 func (l *accessList) allows(caller string) bool {
-	if l.deny.has(caller) {
+	if l.deny.match(caller) {
 		return false
 	}
-	return !l.onlyAllowed || l.allow.has(caller)
+	return !l.onlyAllowed || l.allow.match(caller)
 }
 
-// callers is a set of them: a map of exact names and a walk over globs.
-type callers struct {
-	exact map[string]bool
-	globs []glob
-}
-
-func (s *callers) add(entries []config.AccessEntry, method string) {
+// callersOf are the callers of the entries that are about a method.
+func callersOf(entries []config.AccessEntry, method string) patternSet {
+	var who []string
 	for _, e := range entries {
-		if len(e.Methods) > 0 && !matchesAny(compileGlobs(e.Methods), method) {
-			continue
-		}
-		for _, g := range compileGlobs(e.Caller) {
-			if !g.exact {
-				s.globs = append(s.globs, g)
-				continue
-			}
-			if s.exact == nil {
-				s.exact = make(map[string]bool)
-			}
-			s.exact[g.text] = true
+		if len(e.Methods) == 0 || matchesAny(compileGlobs(e.Methods), method) {
+			who = append(who, e.Caller...)
 		}
 	}
-}
-
-func (s *callers) has(caller string) bool {
-	return s.exact[caller] || matchesAny(s.globs, caller)
+	return newPatternSet(who)
 }

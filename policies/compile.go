@@ -152,14 +152,14 @@ func (s *Snapshot) newGuard(t Target, matching []candidate, now time.Time) *Guar
 	p := newPlanner(t, live)
 	g.others = p.others()
 	for _, c := range live {
-		for _, name := range c.rule.callers {
-			if !name.exact || g.exact[name.text] != nil {
+		for name := range c.rule.callers.exact {
+			if g.exact[name] != nil {
 				continue
 			}
 			if g.exact == nil {
 				g.exact = make(map[string]*plan)
 			}
-			g.exact[name.text] = p.exact(name.text)
+			g.exact[name] = p.exact(name)
 		}
 	}
 	return g

@@ -108,7 +108,7 @@ func (m *candidate) narrow(c *Call, now time.Time) (why string) {
 	case r.expired(now):
 		return "expired " + r.expires.UTC().Format(time.RFC3339)
 	}
-	narrowness, ok := narrowest(r.callers, c.Caller)
+	narrowness, ok := r.callers.narrowest(c.Caller)
 	if !ok {
 		return "caller " + listed(r.config.Match.Caller) + " does not match " + c.Caller
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/wire/code"
 )
 
 func TestExplain(t *testing.T) {
@@ -138,6 +139,35 @@ func TestManyRulesCompileInTime(t *testing.T) {
 		t.Errorf("took %v", best)
 	}
 	t.Logf("10,000 rules for 100 methods: %v", best)
+}
+
+func TestLongListsOfCallersCompileInTime(t *testing.T) {
+	names := make([]string, 20_000)
+	for i := range names {
+		names[i] = fmt.Sprintf("caller-%05d", i)
+	}
+	rules := []config.Rule{
+		newRuleOn("limit", "*", caller(names...), rate(1, 1)),
+		newRuleOn("access", "*", access([]config.AccessEntry{{Caller: names}}, nil)),
+	}
+	start := time.Now()
+	s, err := Compile(rules, targets, nil, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := time.Since(start); d > 2*time.Second { // each with each takes 400 million comparisons a method
+		t.Errorf("took %v", d)
+	}
+	c := &chain{t: t, now: s}
+	if err := c.call(mul, from(names[19_999]), nil); err != nil {
+		t.Error(err)
+	}
+	if got := reasonOf(c.call(mul, from(names[19_999]), nil)); got != code.ReasonRateLimited {
+		t.Errorf("the second call: %q", got)
+	}
+	if got := reasonOf(c.call(mul, from("caller-x"), nil)); got != code.ReasonDenied {
+		t.Errorf("a caller that is not listed: %q", got)
+	}
 }
 
 func TestTheRulesThatMatchOneMethodAreBounded(t *testing.T) {

@@ -55,6 +55,43 @@ func (g *glob) matches(s string) bool {
 	return true
 }
 
+// patternSet is a list of patterns that may be long: a map of exact texts, and a walk over globs.
+type patternSet struct {
+	exact map[string]bool
+	globs []glob
+}
+
+func newPatternSet(texts []string) patternSet {
+	var p patternSet
+	for _, text := range texts {
+		g := compileGlob(text)
+		if !g.exact {
+			p.globs = append(p.globs, g)
+			continue
+		}
+		if p.exact == nil {
+			p.exact = make(map[string]bool)
+		}
+		p.exact[text] = true
+	}
+	return p
+}
+
+func (p *patternSet) empty() bool { return len(p.exact)+len(p.globs) == 0 }
+
+func (p *patternSet) match(s string) bool { return p.exact[s] || matchesAny(p.globs, s) }
+
+// narrowest is the narrowness of the pattern that counts for s: absent when there are no patterns.
+func (p *patternSet) narrowest(s string) (int32, bool) {
+	if p.exact[s] {
+		return exactly, true
+	}
+	if len(p.globs) == 0 {
+		return absent, len(p.exact) == 0
+	}
+	return narrowest(p.globs, s)
+}
+
 func matchesAny(globs []glob, s string) bool {
 	for i := range globs {
 		if globs[i].matches(s) {

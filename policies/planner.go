@@ -44,7 +44,7 @@ type planner struct {
 func newPlanner(t Target, all []candidate) *planner {
 	p := &planner{target: t, resolved: make(map[candidate][]*step), plans: make(map[string]*plan)}
 	for _, c := range all {
-		if len(c.rule.callers) > 0 {
+		if !c.rule.callers.empty() {
 			p.named = append(p.named, c)
 			continue
 		}
@@ -59,7 +59,7 @@ func (p *planner) exact(caller string) *plan {
 	var some []*step
 	var key []byte
 	for i, c := range p.named {
-		narrowness, ok := narrowest(c.rule.callers, caller)
+		narrowness, ok := c.rule.callers.narrowest(caller)
 		if !ok {
 			continue
 		}
@@ -85,11 +85,9 @@ func (p *planner) others() *plan {
 	var some []*step
 	for _, c := range p.named {
 		var made []*step
-		for narrowness, globs := range byNarrowness(c.rule.callers, (*glob).narrowness) {
-			if narrowness != exactly {
-				c.rank.caller = narrowness
-				made = append(made, p.steps(c, globs)...)
-			}
+		for narrowness, globs := range byNarrowness(c.rule.callers.globs, (*glob).narrowness) {
+			c.rank.caller = narrowness
+			made = append(made, p.steps(c, globs)...)
 		}
 		slices.SortFunc(made, compareSteps)
 		linkEarlier(made)
@@ -120,7 +118,7 @@ func (p *planner) step(c candidate, callers []glob, peers []netip.Prefix) *step 
 	}
 	if r.config.Access != nil {
 		s.access = entryOf(config.KindAccess)
-		s.access.access = newAccessList(r.config.Access, p.target.Method)
+		s.access.access = r.accessFor(p.target.Method)
 	}
 	if r.config.RateLimit != nil {
 		s.rateLimit = entryOf(config.KindRateLimit)

@@ -22,9 +22,11 @@ type rule struct {
 	share    float64 // of the callers for whom refusals are carried out
 	expires  time.Time
 
-	services, methods, callers []glob
-	peers                      []netip.Prefix
-	targets                    []Target // that it matches
+	services, methods []glob
+	callers           patternSet
+	peers             []netip.Prefix
+	targets           []Target // that it matches
+	access            map[string]*accessList
 
 	limiter      limiter
 	key          keySource
@@ -45,7 +47,8 @@ func newRule(c *config.Rule, revision int) (*rule, error) {
 		config: c, name: c.Name, label: c.Name + "@r" + strconv.Itoa(revision),
 		enforced: c.Mode == config.Enforce || c.Mode == "", off: c.Mode == config.Off,
 		share: 1, expires: c.Expires,
-		services: compileGlobs(c.Match.Service), methods: compileGlobs(c.Match.Method), callers: compileGlobs(c.Match.Caller),
+		services: compileGlobs(c.Match.Service), methods: compileGlobs(c.Match.Method), callers: newPatternSet(c.Match.Caller),
+		access: make(map[string]*accessList),
 	}
 	if c.EnforceShare != nil {
 		r.share = float64(*c.EnforceShare)
