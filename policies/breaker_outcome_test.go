@@ -24,6 +24,7 @@ func TestWhatIsNoFailure(t *testing.T) {
 		{"deadline", code.Errorf(code.DeadlineExceeded, "x"), nil, true},
 		{"context's deadline", context.DeadlineExceeded, nil, true},
 		{"connection lost", code.Errorf(code.Unavailable, "x").WithReason(code.ReasonConnectionLost), nil, true},
+		{"nobody to ask", code.Errorf(code.Unavailable, "x").WithReason(code.ReasonNoEndpoint), nil, true},
 		{"peer overloaded", code.Errorf(code.Unavailable, "x").WithReason(code.ReasonOverloaded), nil, true},
 		{"plain", errors.New("no such order"), nil, false},
 		{"business code", code.Errorf(code.NotFound, "x"), nil, false},

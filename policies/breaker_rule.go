@@ -88,8 +88,8 @@ func (r *breakerRule) outcome(err error, took time.Duration, callers bool) error
 		return errExcluded
 	case callers && e.Code == code.DeadlineExceeded:
 		return errExcluded
-	case code.NotRun(e.Reason) && e.Reason != code.ReasonOverloaded:
-		// A refusal says nothing about the health of what refused.
+	case code.NotRun(e.Reason) && e.Reason != code.ReasonOverloaded && e.Reason != code.ReasonNoEndpoint:
+		// A refusal says nothing about the health of what refused; that nobody was there to ask does.
 		return errExcluded
 	case e.Code >= 32 || r.failOn&(1<<e.Code) == 0:
 		return slowOr(slow)
