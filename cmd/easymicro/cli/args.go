@@ -8,7 +8,7 @@ import (
 
 func noArgs(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return usageError("%s takes no arguments, got %q\nsee: %[1]s --help", cmd.CommandPath(), args[0])
+		return usageError("%s takes no arguments, got %q\nsee: %s --help", cmd.Name(), args[0], cmd.CommandPath())
 	}
 	return nil
 }
@@ -18,7 +18,7 @@ func oneArg(what string) cobra.PositionalArgs { return argRange(1, 1, what) }
 func argRange(least, most int, what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) < least || len(args) > most {
-			return usageError("%s takes %s, got %s\nsee: %[1]s --help", cmd.CommandPath(), what, count(len(args), "argument"))
+			return usageError("%s takes %s, got %s\nsee: %s --help", cmd.Name(), what, count(len(args), "argument"), cmd.CommandPath())
 		}
 		return nil
 	}

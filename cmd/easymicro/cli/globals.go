@@ -37,7 +37,9 @@ func (a *app) globalFlags(root *cobra.Command) {
 	flags.StringVarP(&a.output, "output", "o", outputText, "text or json: the `FORM` of data on stdout and of errors on stderr")
 	flags.BoolVar(&a.noColor, "no-color", false, "no colours, as with NO_COLOR")
 	_ = root.MarkPersistentFlagFilename("config", "yaml", "yml")
-	_ = root.RegisterFlagCompletionFunc("output", fixed(outputText, outputJSON))
+	_ = root.RegisterFlagCompletionFunc("output", func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+		return forms(cmd), cobra.ShellCompDirectiveNoFileComp
+	})
 	_ = root.RegisterFlagCompletionFunc("admin", cobra.NoFileCompletions)
 }
 
@@ -73,12 +75,17 @@ func (a *app) checkOutput(cmd *cobra.Command) error {
 	if f := flags.Lookup("output"); f != nil && f.Changed {
 		a.outputFrom = "--output"
 	}
-	allowed := []string{outputText, outputJSON}
-	if cmd.Name() == "validate" {
-		allowed = append(allowed, outputGithub)
-	}
+	allowed := forms(cmd)
 	if slices.Contains(allowed, a.output) {
 		return nil
 	}
 	return usageError("%s: %q is not one of %s", a.outputFrom, a.output, strings.Join(allowed, ", "))
+}
+
+// forms are the forms of output that a command has.
+func forms(cmd *cobra.Command) []string {
+	if cmd.Name() == "validate" {
+		return []string{outputText, outputJSON, outputGithub}
+	}
+	return []string{outputText, outputJSON}
 }

@@ -36,7 +36,6 @@ request, with paths from the current folder.`,
 		},
 	}
 	cmd.Flags().BoolVar(&strict, "strict", false, "warnings are problems too")
-	_ = cmd.RegisterFlagCompletionFunc("output", fixed(outputText, outputJSON, outputGithub))
 	return cmd
 }
 

@@ -1,0 +1,50 @@
+package cli_test
+
+import (
+	"errors"
+	"os/exec"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// Scripts run the binary as its users do. Besides what every script has there are
+//
+//	exits CODE args…    easymicro with these arguments; stdout and stderr look at what it said
+//	serve args…         a host in the background; $ADDR and EASYMICRO_ADMIN say where it is
+//	screen REGEXP       waits until the screen of the host says it, below what was found before
+//	log REGEXP          the same of its log
+//	send SIGNAL         sends the host a signal: TERM, INT or HUP
+//	ended CODE          waits until the host has ended
+//	absent TEXT         fails when the screen says it anywhere
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits": exits, "serve": serve, "screen": onScreen, "log": inLog, "send": send, "ended": ended, "absent": absent,
+		},
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Deadline:            time.Now().Add(time.Minute),
+	})
+}
+
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 1 {
+		ts.Fatalf("usage: exits CODE args…")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	var exit *exec.ExitError
+	if err := ts.Exec("easymicro", args[1:]...); errors.As(err, &exit) {
+		got = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if got != want {
+		ts.Fatalf("easymicro %v exits with %d, want %d", args[1:], got, want)
+	}
+}
