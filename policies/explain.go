@@ -83,20 +83,29 @@ func (s *Snapshot) explainKind(kind config.Kind, t Target, c *Call) KindExplanat
 		applying = append(applying, m)
 	}
 	slices.SortStableFunc(applying, compareCandidates)
-	var winners [2]*rule // enforced, in shadow
-	for _, m := range applying {
+	var winners [2]*candidate // enforced, in shadow
+	for i := range applying {
+		m := &applying[i]
 		slot := 0
 		if !m.rule.enforced {
 			slot = 1
 		}
 		if w := winners[slot]; w != nil && oneWins(kind) {
-			k.Losers = append(k.Losers, m.rule.loses(kind, "less specific than "+w.name))
+			k.Losers = append(k.Losers, m.rule.loses(kind, behind(m, w)))
 			continue
 		}
-		winners[slot] = m.rule
+		winners[slot] = m
 		k.Applies = append(k.Applies, s.applied(m.rule, kind, t, c))
 	}
 	return k
+}
+
+// behind says why m loses to w. Only rules in shadow can be as specific as each other.
+func behind(m, w *candidate) string {
+	if compareRanks(m.rank, w.rank) == 0 {
+		return "as specific as " + w.rule.name + ", which is first by name"
+	}
+	return "less specific than " + w.rule.name
 }
 
 // narrow adds to the rank what matched of the call, or says why the rule does not.

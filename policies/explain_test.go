@@ -61,6 +61,21 @@ func TestExplain(t *testing.T) {
 	})
 }
 
+func TestExplainTellsEqualsInShadowFromLessSpecific(t *testing.T) {
+	c := newChain(t,
+		newRuleOn("b", "Arith", timeout(time.Second), mode(config.Shadow)),
+		newRuleOn("a", "Arith", timeout(2*time.Second), mode(config.Shadow)),
+		newRuleOn("c", "*", timeout(time.Minute), mode(config.Shadow)),
+	)
+	var got []string
+	for _, r := range c.now.Explain(mul, "", netip.Addr{}).Kinds[0].Losers {
+		got = append(got, r.Rule+": "+r.Reason)
+	}
+	if want := "b: as specific as a, which is first by name; c: less specific than a"; strings.Join(got, "; ") != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestExplanationsAreSnakeCaseWithoutNulls(t *testing.T) {
 	c := newChain(t, newRuleOn("r", "Arith", rate(1, 1), enforceShare(0.5), expires(time.Now().Add(time.Hour))))
 	for _, v := range []any{
