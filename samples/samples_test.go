@@ -1,12 +1,16 @@
 package samples_test
 
 import (
+	"bytes"
+	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/easymicro/easymicro/cmd/easymicro/cli"
 	"github.com/easymicro/easymicro/config/load"
 	"github.com/easymicro/easymicro/host"
 	"github.com/easymicro/easymicro/registry"
@@ -95,6 +99,42 @@ func TestReadmesNameWhatIsThere(t *testing.T) {
 			if _, err := os.Stat(strings.TrimSuffix(file, ".")); err != nil {
 				t.Errorf("%s/README.md names %s, which is not there", name, word)
 			}
+		}
+	}
+}
+
+var (
+	commandLine = regexp.MustCompile("easymicro ([a-z]+ [^|;`\n]*|[a-z]+)")
+	shellWord   = regexp.MustCompile(`'[^']*'|[^\s']+`)
+)
+
+// With --help a command checks its name and its flags, and does nothing.
+func TestReadmesTypeCommandsThatThereAre(t *testing.T) {
+	for _, name := range folders(t) {
+		text, err := os.ReadFile(filepath.Join(name, "README.md"))
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		commands := 0
+		for line := range strings.Lines(string(text)) {
+			if !strings.HasPrefix(line, "$ ") {
+				continue
+			}
+			for _, m := range commandLine.FindAllStringSubmatch(line, -1) {
+				commands++
+				var args []string
+				for _, word := range shellWord.FindAllString(m[1], -1) {
+					args = append(args, strings.Trim(word, "'"))
+				}
+				var said bytes.Buffer
+				if exit := cli.Run(t.Context(), append(args, "--help"), cli.IO{In: strings.NewReader(""), Out: io.Discard, Err: &said}); exit != cli.ExitOK {
+					t.Errorf("%s/README.md: easymicro %s: %s", name, m[1], said.String())
+				}
+			}
+		}
+		if commands == 0 {
+			t.Errorf("%s/README.md types no command", name)
 		}
 	}
 }

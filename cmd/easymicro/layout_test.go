@@ -93,7 +93,7 @@ var layout = map[string]row{
 
 	"samples": {
 		ours:  []string{"registry", "wire/code", "samples/*"}, // whoever imports it has the handlers of all folders
-		tests: []string{"config", "config/load", "host"},
+		tests: []string{"config", "config/load", "host", "cmd/easymicro/cli"},
 	},
 	"samples/*": {
 		ours:  []string{"registry", "wire/code", "samples/*"},

@@ -1,11 +1,13 @@
 package quickstart_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/http"
 	"strings"
 	"testing"
 
+	"github.com/easymicro/easymicro/cmd/easymicro/cli"
 	"github.com/easymicro/easymicro/host"
 	"github.com/easymicro/easymicro/host/hosttest"
 	"github.com/easymicro/easymicro/samples"
@@ -62,6 +64,26 @@ func TestTheSamePortSpeaksRpcx(t *testing.T) {
 		var got samples.Reply
 		if err := hosttest.CallJSON(t.Context(), c, "Arith", method, samples.Args{A: 73, B: 1500}, &got); err != nil || got.C != 109500 {
 			t.Errorf("%s: %v, %v", method, got, err)
+		}
+	}
+}
+
+func TestTheCommandsReachIt(t *testing.T) {
+	h := start(t)
+	for _, tt := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"call", "Arith.Mul", body, "--address", h.Address}, want},
+		{[]string{"call", "Arith.Mul", body, "--address", h.Address, "--codec", "msgpack", "-c", "easymicro.yaml"}, want},
+		{[]string{"call", "Arith.Mul", body, "--address", h.Address, "--http"}, want},
+		{[]string{"explain", "Arith.Mul", "--admin", h.AdminAddr().String()}, "policies.yaml:6"},
+		{[]string{"list", "--admin", h.AdminAddr().String()}, "Arith.Mul"},
+	} {
+		var out, err bytes.Buffer
+		exit := cli.Run(t.Context(), tt.args, cli.IO{In: strings.NewReader(""), Out: &out, Err: &err})
+		if exit != cli.ExitOK || !strings.Contains(out.String(), tt.want) {
+			t.Errorf("%v: exit %d: %s%s", tt.args, exit, out.String(), err.String())
 		}
 	}
 }
