@@ -89,7 +89,7 @@ func NewConn(nc net.Conn, o ConnOptions) *Conn {
 		write = min(write, c.timeout) // a stuck heartbeat must not put off the end
 	}
 	_, c.fragile = nc.(interface{ Handshake() error }) // *tls.Conn
-	c.out = outbox{conn: nc, timeout: write, most: 4 * c.lim.MaxMessageBytes}
+	c.out = outbox{conn: nc, timeout: write, most: 4 * int64(c.lim.MaxMessageBytes)}
 	c.over.Go(c.read)
 	c.over.Go(c.flushAll)
 	return c

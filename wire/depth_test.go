@@ -89,7 +89,7 @@ func TestNestingIsBounded(t *testing.T) {
 
 func TestMsgpackDepthAgreesWithTheEncoder(t *testing.T) {
 	values := []any{
-		nil, true, 1, -1, 200, -200, 70_000, -70_000, 1 << 40, -(1 << 40), 1.5, float32(1.5),
+		nil, true, 1, -1, 200, -200, 70_000, -70_000, int64(1 << 40), int64(-(1 << 40)), 1.5, float32(1.5),
 		"", strings.Repeat("s", 40), strings.Repeat("s", 300), strings.Repeat("s", 70_000),
 		[]byte{}, make([]byte, 300), make([]byte, 70_000),
 		make([]int, 3), make([]int, 20), make([]int, 70_000),

@@ -29,12 +29,12 @@ var outBuffers = sync.Pool{New: func() any { b := make([]byte, 0, 4<<10); return
 type outbox struct {
 	conn    net.Conn
 	timeout time.Duration // for one write
-	most    int           // bytes queued
+	most    int64         // bytes queued
 
 	mu       sync.Mutex
 	phase    outPhase
 	queued   *[]byte
-	size     int // bytes queued and being written
+	size     int64 // bytes queued and being written
 	err      error
 	deadline time.Time     // set on conn; belongs to the flusher
 	progress chan struct{} // closed when a flush is over, made by those who wait for it
@@ -52,7 +52,7 @@ const (
 func (o *outbox) append(f *Frame) (flush bool, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if err := o.room(len(f.Payload)); err != nil {
+	if err := o.room(int64(len(f.Payload))); err != nil {
 		return false, err
 	}
 	if o.queued == nil {
@@ -60,7 +60,7 @@ func (o *outbox) append(f *Frame) (flush bool, err error) {
 	}
 	before := len(*o.queued)
 	*o.queued = AppendFrame(*o.queued, f)
-	o.size += len(*o.queued) - before
+	o.size += int64(len(*o.queued) - before)
 	switch {
 	case o.phase == outIdle:
 		o.phase = outYielding
@@ -73,7 +73,7 @@ func (o *outbox) append(f *Frame) (flush bool, err error) {
 
 // room waits until n more bytes may be queued. It needs o.mu. A full queue says that the peer does not read: it gets a
 // moment, and is given up then. A lone frame is never too much.
-func (o *outbox) room(n int) error {
+func (o *outbox) room(n int64) error {
 	if o.err != nil || o.size == 0 || o.size+n <= o.most {
 		return o.err
 	}
@@ -164,7 +164,7 @@ func (o *outbox) step(patience time.Duration) {
 	o.mu.Unlock()
 	n, err := o.write(*b, patience)
 	o.mu.Lock()
-	o.size -= n
+	o.size -= int64(n)
 	if n < len(*b) && timedOut(err) && patience < o.timeout {
 		o.unread(b, n)
 	} else {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"runtime"
 	"strings"
 	"testing"
@@ -25,7 +26,7 @@ func liveHeap() uint64 {
 }
 
 func TestHeadersThatClaimFourGiBCostNothing(t *testing.T) {
-	r := newRig(t, echo, wire.Limits{MaxMessageBytes: 1 << 31})
+	r := newRig(t, echo, wire.Limits{MaxMessageBytes: math.MaxInt32})
 	header := []byte{0x08, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}
 	header = binary.BigEndian.AppendUint32(header, 1<<31-1)
 	header = append(header, make([]byte, 100)...)
