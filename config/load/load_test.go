@@ -185,6 +185,8 @@ func TestPatternsThatMatchNothing(t *testing.T) {
 		"all later":                 {two, nil, true, "easymicro.yaml:4:5: policies.files: all policy files are gone"},
 		"all with allowEmpty":       {two + "  allowEmpty: true\n", nil, false, ""},
 		"all later with allowEmpty": {two + "  allowEmpty: true\n", nil, true, ""},
+		"by name":                   {smallest + "policies: {files: [x.yaml]}\n", nil, true, "x.yaml:1:1: cannot be read"},
+		"by name with allowEmpty":   {smallest + "policies: {files: [x.yaml], allowEmpty: true}\n", nil, true, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			content := map[string]string{"easymicro.yaml": c.manifest}

@@ -102,13 +102,15 @@ func (r *readFiles) list(patterns []string) []file {
 }
 
 // matches are the policy files that the patterns match, by display path. A pattern without wildcards matches its file
-// whether it is there or not.
+// whether it is there or not, unless files may go away.
 func (r *readFiles) matches(patterns []string) map[string]string {
 	found := map[string]string{}
 	for _, pattern := range patterns {
 		names := []string{r.abs(pattern)}
 		if strings.ContainsAny(pattern, "*?[") {
 			names, _ = filepath.Glob(r.abs(pattern)) // a bad pattern is a problem of Validate
+		} else if r.decoded.Policies.AllowEmpty && isGone(names[0]) {
+			continue
 		}
 		for _, name := range names {
 			display := name
@@ -121,6 +123,11 @@ func (r *readFiles) matches(patterns []string) map[string]string {
 		}
 	}
 	return found
+}
+
+func isGone(path string) bool {
+	_, err := os.Lstat(path)
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 // isPolicyFile leaves out what editors drop beside a file.
