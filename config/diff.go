@@ -111,18 +111,22 @@ func (d *differ) add(c Change) { d.changes = append(d.changes, c) }
 
 // changed reports one field of the subject.
 func (d *differ) changed(path, old, next string, class Class) {
-	text := fmt.Sprintf("%s %s → %s", path, orNone(old), orNone(next))
+	text := fmt.Sprintf("%s %s → %s", path, orAbsent(path, old), orAbsent(path, next))
 	if old == "" && next == "" {
 		text = path + " changed"
 	}
 	d.add(Change{Subject: d.subject, Path: path, Old: old, New: next, Text: text, Class: class, Position: d.at(path)})
 }
 
-func orNone(s string) string {
-	if s == "" {
-		return "none"
+// orAbsent is the word for a field that is not given, which in a match is all but nothing.
+func orAbsent(path, s string) string {
+	switch {
+	case s != "":
+		return s
+	case strings.HasPrefix(path, "match."):
+		return "any"
 	}
-	return s
+	return "none"
 }
 
 // structs compares two structs of one type, field by field.

@@ -141,20 +141,27 @@ func (d *differ) options(path string, old, next RawOptions, class Class) {
 		if reflect.DeepEqual(x, y) {
 			continue
 		}
-		d.changed(join(path, key.String()), harmless(x), harmless(y), class)
+		d.changed(join(path, key.String()), harmless(key.String(), x), harmless(key.String(), y), class)
 	}
 }
 
-// harmless shows what cannot be a secret: numbers and truth values. Anything else may be one.
-func harmless(v any) string {
+// secretWords are parts of the names of options whose value is never shown, be it a number.
+var secretWords = []string{"pass", "pin", "secret", "token", "key", "auth", "cred", "code", "salt", "seed"}
+
+// harmless shows what cannot be a secret: truth values, and numbers unless the name says otherwise.
+func harmless(name string, v any) string {
+	isSecret := func(word string) bool { return strings.Contains(strings.ToLower(name), word) }
 	switch v.(type) {
 	case nil:
 		return ""
-	case int64, float64, bool:
+	case bool:
 		return fmt.Sprint(v)
-	default:
-		return "…"
+	case int64, float64:
+		if !slices.ContainsFunc(secretWords, isSecret) {
+			return fmt.Sprint(v)
+		}
 	}
+	return "…"
 }
 
 func sortedKeys(a, b reflect.Value) []reflect.Value {
