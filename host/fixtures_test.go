@@ -1,6 +1,7 @@
 package host_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -231,4 +232,22 @@ func rawPeer(t testing.TB, address string) *wiretest.Peer {
 func tokenOf(caller, token string) config.Token {
 	sum := sha256.Sum256([]byte(token))
 	return config.Token{Caller: caller, SHA256: hex.EncodeToString(sum[:])}
+}
+
+// logBuffer is a log that a test reads.
+type logBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *logBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
 }
