@@ -1,0 +1,168 @@
+package host_test
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/easymicro/easymicro/host"
+	"github.com/easymicro/easymicro/host/admin"
+	"github.com/easymicro/easymicro/host/hosttest"
+	"github.com/easymicro/easymicro/wire"
+	"github.com/easymicro/easymicro/wire/code"
+)
+
+const identifyingManifest = `
+auth: {identify: [token], tokens: {file: tokens.yaml}}
+services: [{name: Arith, handler: test.arith}]
+policies: {rules: [{name: members, match: {service: Arith}, access: {allow: [{caller: partner}]}}], watch: {debounce: 20ms}}
+`
+
+func tokensFile(token string, more string) string {
+	return "- {caller: partner, sha256: " + tokenOf("", token).SHA256 + more + "}\n"
+}
+
+// with calls Arith.Mul over rpcx with what __AUTH says.
+func with(t *testing.T, h *hosttest.Host, auth string) *code.Error {
+	t.Helper()
+	req := wire.Frame{Service: "Arith", Method: "Mul", Codec: wire.JSON, Payload: []byte("{}")}
+	if auth != "" {
+		req.Metadata.Set(wire.MetaAuth, auth)
+	}
+	return code.From(h.Dial().Do(t.Context(), &req, new(wire.Frame)))
+}
+
+func TestTheTokenTellsTheCallerAndItsFileIsLive(t *testing.T) {
+	h := hosttest.Start(t, identifyingManifest, hosttest.Options{
+		Registry: newPlant(t).reg, Files: map[string]string{"tokens.yaml": tokensFile("first", "")},
+	})
+	check := func(auth string, want code.Code, status int) {
+		t.Helper()
+		if e := with(t, h, auth); e == nil && want != code.OK || e != nil && e.Code != want {
+			t.Errorf("%q over rpcx: %v, want %v", auth, e, want)
+		}
+		var headers []string
+		if auth != "" {
+			headers = []string{"Authorization", auth}
+		}
+		if res, body := h.Post("/Arith/Mul", "{}", headers...); res.StatusCode != status {
+			t.Errorf("%q over HTTP: %s %s, want %d", auth, res.Status, body, status)
+		}
+	}
+	check("Bearer first", code.OK, 200)
+	check("Bearer second", code.Unauthenticated, 401)
+	check("", code.PermissionDenied, 403) // anonymous, and not a member
+	if e := with(t, h, "first"); e != nil {
+		t.Errorf("the bare token over rpcx: %v", e)
+	}
+
+	h.Write("tokens.yaml", tokensFile("second", ""))
+	if r := h.Revision(); r.Result != host.ResultApplied || r.Changes.Class() != "live" {
+		t.Fatalf("%s, %s %v", r.Result, r.Changes.Class(), r.Problems)
+	}
+	check("Bearer first", code.Unauthenticated, 401)
+	check("Bearer second", code.OK, 200)
+
+	h.Write("tokens.yaml", tokensFile("second", ", expires: "+time.Now().Add(-time.Hour).UTC().Format(time.RFC3339)))
+	if r := h.Revision(); r.Result != host.ResultApplied {
+		t.Fatalf("%s %v", r.Result, r.Problems)
+	}
+	check("Bearer second", code.Unauthenticated, 401)
+
+	h.Edit("easymicro.yaml", "identify: [token]", "identify: []")
+	if r := h.Revision(); r.Result != host.ResultApplied {
+		t.Fatalf("%s %v", r.Result, r.Problems)
+	}
+	check("Bearer second", code.PermissionDenied, 403) // nobody looks at tokens any more
+}
+
+func TestTheOperatorsTokenIsLive(t *testing.T) {
+	h := hosttest.Start(t, "admin: {tokenFile: admin.token}\nservices: [{name: Arith, handler: test.arith}]\n",
+		hosttest.Options{Registry: newPlant(t).reg, Files: map[string]string{"admin.token": "first\n"}})
+	reload := func(token string) error {
+		_, err := (&admin.Client{Address: h.AdminAddr().String(), Token: token}).Reload(t.Context(), false)
+		return err
+	}
+	if err := reload("first"); err != nil {
+		t.Errorf("with the token: %v", err)
+	}
+	h.Write("admin.token", "second\n")
+	var refused *admin.Error
+	if err := reload("first"); !errors.As(err, &refused) {
+		t.Errorf("with the old token: %v", err)
+	}
+	if err := reload("second"); err != nil {
+		t.Errorf("with the new token: %v", err)
+	}
+}
+
+func TestASecretShowsNowhere(t *testing.T) {
+	const canary = "canary-6f1c7d2e"
+	log := new(logBuffer)
+	h := hosttest.Start(t, `
+auth: {identify: [token], tokens: {file: tokens.yaml}}
+admin: {tokenFile: admin.token}
+telemetry: {logs: {level: debug}}
+services:
+  - {name: Arith, handler: test.arith, accessLog: true}
+  - {name: Crash, handler: test.crash, accessLog: true}
+policies:
+  rules:
+    - {name: few, match: {service: Arith}, rateLimit: {rate: 1, burst: 3, key: caller}}
+  watch: {debounce: 20ms}
+`, hosttest.Options{Registry: newPlant(t).reg, Log: log, Files: map[string]string{
+		"tokens.yaml": tokensFile(canary, ""), "admin.token": canary + "-admin\n",
+	}})
+	var told strings.Builder
+	for range 6 {
+		for _, auth := range []string{"Bearer " + canary, "Bearer " + canary + "x", canary + "\x00"} {
+			if e := with(t, h, auth); e != nil {
+				told.WriteString(e.Error())
+			}
+		}
+		for _, path := range []string{"/Arith/Mul", "/Crash/Panic", "/Nope/Nope"} {
+			for _, token := range []string{canary, canary + "x"} {
+				res, body := h.Post(path, "{}", "Authorization", "Bearer "+token)
+				told.WriteString(body)
+				must(t, res.Header.Write(&told))
+			}
+		}
+	}
+	h.Write("tokens.yaml", "- {caller: partner, sha256: "+canary+"}\n") // the token itself in place of its hash
+	if r := h.Revision(); r.Result != host.ResultRejected {
+		t.Errorf("%s", r.Result)
+	}
+	client := &admin.Client{Address: h.AdminAddr().String(), Token: canary + "-admin"}
+	for _, ask := range []func() (any, error){
+		func() (any, error) { return client.Status(t.Context()) },
+		func() (any, error) { return client.Services(t.Context()) },
+		func() (any, error) { return client.Rules(t.Context()) },
+		func() (any, error) { return client.Revisions(t.Context()) },
+		func() (any, error) { return client.Refusals(t.Context(), admin.RefusalQuery{}) },
+		func() (any, error) {
+			return client.Explain(t.Context(), admin.ExplainQuery{Service: "Arith", Method: "Mul"})
+		},
+	} {
+		answer, err := ask()
+		must(t, err)
+		must(t, json.NewEncoder(&told).Encode(answer))
+	}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+h.AdminAddr().String()+"/metrics", nil)
+	must(t, err)
+	req.Header.Set("Authorization", "Bearer "+canary+"-admin")
+	res, err := http.DefaultClient.Do(req)
+	must(t, err)
+	must(t, res.Write(&told))
+	h.Stop()
+	for where, text := range map[string]string{"what it tells": told.String(), "the log": log.String()} {
+		if i := strings.Index(text, canary); i >= 0 {
+			t.Errorf("%s has the secret: …%s…", where, text[max(0, i-200):min(len(text), i+60)])
+		}
+		if len(text) < 1000 {
+			t.Errorf("%s is too little to prove anything: %s", where, text)
+		}
+	}
+}
