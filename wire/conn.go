@@ -76,7 +76,7 @@ func Dial(ctx context.Context, network, address string, o ConnOptions) (*Conn, e
 // NewConn makes a Conn of a connection, which it owns from now on.
 func NewConn(nc net.Conn, o ConnOptions) *Conn {
 	c := &Conn{
-		conn: nc, lim: o.Limits.withDefaults(), interval: o.KeepaliveInterval, timeout: o.KeepaliveTimeout,
+		conn: nc, lim: o.Limits.WithDefaults(), interval: o.KeepaliveInterval, timeout: o.KeepaliveTimeout,
 		accept: names(o.AcceptCompression), flushes: make(chan struct{}, 1), done: make(chan struct{}),
 		pending: make(map[uint64]*answer),
 	}

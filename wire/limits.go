@@ -35,7 +35,8 @@ func DefaultLimits() Limits {
 	}
 }
 
-func (l Limits) withDefaults() Limits {
+// WithDefaults is l with the defaults in place of zero and negative fields.
+func (l Limits) WithDefaults() Limits {
 	d := DefaultLimits()
 	orDefault(&l.MaxMessageBytes, d.MaxMessageBytes)
 	orDefault(&l.MaxDecompressedBytes, d.MaxDecompressedBytes)

@@ -12,7 +12,7 @@ const skipFactor = 4
 // behind the frame. Every b gives a frame, io.ErrUnexpectedEOF when it ends before the frame does, or a *FrameError;
 // with one that can be answered f has what was read of the frame. Any version byte is taken, as stock peers do.
 func ParseFrame(b []byte, lim Limits) (f Frame, rest []byte, err error) {
-	lim = lim.withDefaults()
+	lim = lim.WithDefaults()
 	if len(b) > 0 && b[0] != Magic {
 		return f, b, notMagic(b[0])
 	}

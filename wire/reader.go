@@ -39,7 +39,7 @@ var bigBuffers = sync.Pool{New: func() any { return new(bigBuffer) }}
 
 // NewReader makes a reader of src.
 func NewReader(src io.Reader, lim Limits) *Reader {
-	r := &Reader{src: src, lim: lim.withDefaults()}
+	r := &Reader{src: src, lim: lim.WithDefaults()}
 	r.buf = r.small[:]
 	return r
 }

@@ -277,10 +277,10 @@ func TestTheKeeperIsBoundedAndNeverMixesNamesUp(t *testing.T) {
 }
 
 func TestLimitsThatAreNotSetAreTheDefaults(t *testing.T) {
-	if got := (Limits{}).withDefaults(); !reflect.DeepEqual(got, DefaultLimits()) {
+	if got := (Limits{}).WithDefaults(); !reflect.DeepEqual(got, DefaultLimits()) {
 		t.Errorf("got %+v", got)
 	}
-	if got := (Limits{MaxMessageBytes: 7}).withDefaults(); got.MaxMessageBytes != 7 {
+	if got := (Limits{MaxMessageBytes: 7}).WithDefaults(); got.MaxMessageBytes != 7 {
 		t.Errorf("got %+v", got)
 	}
 }

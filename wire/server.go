@@ -57,7 +57,7 @@ func NewServer(o ServerOptions) *Server {
 		handler:   o.Handler,
 		log:       o.Logger,
 		observer:  o.Observer,
-		limits:    o.Limits.withDefaults(),
+		limits:    o.Limits.WithDefaults(),
 		listeners: make(map[net.Listener]struct{}),
 		conns:     make(map[*serverConn]struct{}),
 		changed:   make(chan struct{}),
@@ -81,7 +81,7 @@ func (nobody) WireError(string) {}
 func (s *Server) SetLimits(l Limits) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.limits = l.withDefaults()
+	s.limits = l.WithDefaults()
 }
 
 // Serve accepts connections and answers their calls until ln fails, Shutdown is called (then it returns

@@ -135,6 +135,6 @@ func (x *exchange) answer(o outcome) *code.Error {
 	if x.family != nil {
 		x.echoFamily()
 	}
-	x.w.WriteHeader(http.StatusAccepted)
+	x.succeedEmpty(http.StatusAccepted)
 	return nil
 }

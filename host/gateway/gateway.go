@@ -78,7 +78,7 @@ type names struct{ service, method string }
 func New(o Options) (*Gateway, error) {
 	g := &Gateway{
 		handler: o.Handler, resolve: o.Resolve, nearest: o.Nearest,
-		limits: withDefaults(o.Limits), proxies: o.TrustedProxies, host: o.Host,
+		limits: o.Limits.WithDefaults(), proxies: o.TrustedProxies, host: o.Host,
 		exposeInternal: o.ExposeInternal, logger: o.Logger, refused: o.Refused,
 	}
 	if g.resolve == nil {
@@ -141,7 +141,7 @@ func (x *exchange) serve() *code.Error {
 	}
 	if x.family != nil && x.family.flag(x.r.Header, famHeartbeat) {
 		x.echoFamily()
-		x.w.WriteHeader(http.StatusOK)
+		x.succeedEmpty(http.StatusOK)
 		return nil
 	}
 	if e := x.readCodec(); e != nil {
@@ -166,26 +166,4 @@ func (x *exchange) bad(what string) *code.Error {
 
 func (x *exchange) tooLarge(what string) *code.Error {
 	return x.refuse(code.ResourceExhausted, code.ReasonTooLarge, what)
-}
-
-func withDefaults(l wire.Limits) wire.Limits {
-	d := wire.DefaultLimits()
-	for _, f := range []struct{ v, d *int }{
-		{&l.MaxMessageBytes, &d.MaxMessageBytes},
-		{&l.MaxDecompressedBytes, &d.MaxDecompressedBytes},
-		{&l.MaxMetadataPairs, &d.MaxMetadataPairs},
-		{&l.MaxMetadataBytes, &d.MaxMetadataBytes},
-		{&l.MaxNameBytes, &d.MaxNameBytes},
-	} {
-		if *f.v <= 0 {
-			*f.v = *f.d
-		}
-	}
-	if l.BodyTimeout <= 0 {
-		l.BodyTimeout = d.BodyTimeout
-	}
-	if l.WriteTimeout <= 0 {
-		l.WriteTimeout = d.WriteTimeout
-	}
-	return l
 }

@@ -146,21 +146,77 @@ func TestACallerThatNeverReadsIsCutOff(t *testing.T) {
 		return nil
 	}}
 	addr := serve(t, b, Options{Limits: wire.Limits{WriteTimeout: 50 * time.Millisecond}})
-	conn, err := net.Dial("tcp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	if err := conn.SetWriteDeadline(time.Now().Add(10 * time.Second)); err != nil {
-		t.Fatal(err)
-	}
-	for err == nil {
-		_, err = io.WriteString(conn, "POST /Arith/Hook HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}")
-	}
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Error("the connection was never cut")
+	for name, request := range map[string]string{
+		"long replies": "POST /Arith/Hook HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}",
+		"refusals":     "POST /Nobody/None HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}",
+		"preflights":   "OPTIONS /Arith/Mul HTTP/1.1\r\nHost: x\r\n\r\n",
+		"heartbeats":   "POST /Arith/Mul HTTP/1.1\r\nHost: x\r\nX-Rpcx-Heartbeat: 1\r\n\r\n",
+		"one-way calls": "POST /Arith/Mul HTTP/1.1\r\nHost: x\r\nX-Rpcx-Oneway: 1\r\nX-Rpcx-Serializetype: 1\r\n" +
+			"Content-Length: 2\r\n\r\n{}",
+	} {
+		t.Run(name, func(t *testing.T) {
+			conn, err := net.Dial("tcp", addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			if err := conn.SetWriteDeadline(time.Now().Add(10 * time.Second)); err != nil {
+				t.Fatal(err)
+			}
+			many := strings.Repeat(request, 100)
+			for err == nil {
+				_, err = io.WriteString(conn, many)
+			}
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Error("the connection was never cut")
+			}
+		})
 	}
 	if r := do(t, "POST", "http://"+addr+"/Arith/Mul", `{"a":73,"b":1500}`); r.body != product {
 		t.Errorf("another caller: %d %s", r.StatusCode, r.body)
+	}
+}
+
+// steps is a caller that notes how much it is given within each write deadline.
+type steps struct {
+	discard
+	within []int
+}
+
+func (s *steps) SetWriteDeadline(time.Time) error {
+	s.within = append(s.within, 0)
+	return nil
+}
+
+func (s *steps) Write(b []byte) (int, error) {
+	s.within[len(s.within)-1] += len(b)
+	return len(b), nil
+}
+
+func TestALongReplyNeedNotBeTakenWithinOneWriteTimeout(t *testing.T) {
+	const long = 1<<20 + 1
+	b := &backend{hook: func(_ context.Context, _, res *wire.Frame) error {
+		res.Payload = append(res.Payload, make([]byte, long)...)
+		return nil
+	}}
+	g, err := New(Options{Handler: b, Resolve: b.resolve})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &steps{discard: discard{http.Header{}}}
+	r, err := http.NewRequestWithContext(t.Context(), "POST", "/Arith/Hook", strings.NewReader("{}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.ServeHTTP(w, r)
+	sum := 0
+	for _, n := range w.within {
+		sum += n
+		if n > 256<<10 {
+			t.Errorf("%d bytes within one timeout", n)
+		}
+	}
+	if sum != long {
+		t.Errorf("%d bytes of %d", sum, long)
 	}
 }

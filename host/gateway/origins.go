@@ -63,6 +63,6 @@ func (x *exchange) options() *code.Error {
 		h.Set("Access-Control-Max-Age", "600")
 	}
 	h.Set("Allow", "OPTIONS, "+strings.Join(routable, ", "))
-	x.w.WriteHeader(http.StatusNoContent)
+	x.succeedEmpty(http.StatusNoContent)
 	return nil
 }

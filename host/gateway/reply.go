@@ -30,8 +30,31 @@ func (x *exchange) succeed() {
 	if len(x.res.Payload) > longReply {
 		h.Set("Content-Length", strconv.Itoa(len(x.res.Payload)))
 	}
+	x.write(x.res.Payload)
+}
+
+// succeedEmpty answers without a body.
+func (x *exchange) succeedEmpty(status int) {
 	x.writeBy()
-	_, _ = x.w.Write(x.res.Payload) // fails only with the connection
+	x.w.WriteHeader(status)
+}
+
+// writeStep is how much of an answer a caller has to take within the write timeout.
+const writeStep = 256 << 10
+
+// write writes a body in steps, so that a caller with a slow line gets a long one too. It fails only with the
+// connection, which nobody is left to be told of.
+func (x *exchange) write(body []byte) {
+	for rest := body; ; {
+		x.writeBy()
+		step := rest[:min(len(rest), writeStep)]
+		if _, err := x.w.Write(step); err != nil {
+			return
+		}
+		if rest = rest[len(step):]; len(rest) == 0 {
+			return
+		}
+	}
 }
 
 // writeBy cuts off a caller that does not read its answer.
@@ -75,9 +98,8 @@ func (x *exchange) fail(e *code.Error) {
 	h.Set("Content-Type", "application/problem+json")
 	h.Set("Cache-Control", "no-store")
 	h.Set("Content-Length", strconv.Itoa(len(body)))
-	x.writeBy()
 	x.w.WriteHeader(x.status)
-	_, _ = x.w.Write(body) // fails only with the connection
+	x.write(body)
 }
 
 // show leaves out of an error what callers must not see.

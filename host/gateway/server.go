@@ -17,9 +17,6 @@ const (
 // connections for the limits' IdleTimeout. HTTP/1.1, HTTP/2 with TLS and h2c are on. Bodies and answers are bounded by
 // the Gateway itself, since only it knows when a call runs and is not to be cut.
 func NewServer(h http.Handler, l wire.Limits, log *slog.Logger) *http.Server {
-	if l.IdleTimeout <= 0 {
-		l.IdleTimeout = wire.DefaultLimits().IdleTimeout
-	}
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
@@ -30,7 +27,7 @@ func NewServer(h http.Handler, l wire.Limits, log *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: headerTimeout,
-		IdleTimeout:       l.IdleTimeout,
+		IdleTimeout:       l.WithDefaults().IdleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes - 4096, // net/http adds that much
 		Protocols:         protocols,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
