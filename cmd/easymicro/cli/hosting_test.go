@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -171,5 +172,22 @@ func ended(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	if h.code != want {
 		ts.Fatalf("the host ended with %d, want %d", h.code, want)
+	}
+}
+
+const hosted = "services: [{name: Desk, handler: test.desk}]\npolicies: {files: [p.yaml]}\n"
+
+func writeSet(t *testing.T, rule string) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	save(t, dir+"/easymicro.yaml", hosted)
+	save(t, dir+"/p.yaml", rule)
+	return dir
+}
+
+func save(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
 	}
 }

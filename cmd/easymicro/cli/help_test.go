@@ -1,0 +1,85 @@
+package cli
+
+import (
+	"bytes"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/easymicro/easymicro/registry"
+)
+
+// commandsOf are all commands, the root among them.
+func commandsOf(t *testing.T) []*cobra.Command {
+	t.Helper()
+	root := (&app{registry: registry.New()}).root()
+	all := []*cobra.Command{root}
+	for i := 0; i < len(all); i++ {
+		all = append(all, all[i].Commands()...)
+	}
+	const least = 14
+	if len(all) < least {
+		t.Fatalf("%d commands", len(all))
+	}
+	return all
+}
+
+func TestEveryCommandIsShownWithAnExample(t *testing.T) {
+	for _, cmd := range commandsOf(t) {
+		name := cmd.CommandPath()
+		if cmd.Hidden || cmd.Deprecated != "" || cmd.HasParent() && cmd.GroupID == "" {
+			t.Errorf("%s is hidden or in no group", name)
+		}
+		if cmd.Short == "" || strings.HasSuffix(cmd.Short, ".") {
+			t.Errorf("%s: %q", name, cmd.Short)
+		}
+		if !strings.Contains(cmd.Example, name) {
+			t.Errorf("%s has no example", name)
+		}
+	}
+}
+
+// Flags that an example shows are flags of the command.
+func TestExamplesUseFlagsThatExist(t *testing.T) {
+	flag := regexp.MustCompile(`(?:^|\s)--([a-z-]+)`)
+	for _, cmd := range commandsOf(t) {
+		known := pflag.NewFlagSet("", pflag.ContinueOnError)
+		known.AddFlagSet(cmd.Flags())
+		known.AddFlagSet(cmd.InheritedFlags())
+		for line := range strings.Lines(cmd.Example) {
+			if !cmd.HasParent() {
+				continue // of other commands
+			}
+			for _, m := range flag.FindAllStringSubmatch(line, -1) {
+				if known.Lookup(m[1]) == nil {
+					t.Errorf("%s: --%s in %s", cmd.Name(), m[1], line)
+				}
+			}
+		}
+	}
+}
+
+func TestHelpOfEveryCommand(t *testing.T) {
+	for _, cmd := range commandsOf(t)[1:] {
+		for _, args := range [][]string{{cmd.Name(), "--help"}, {"help", cmd.Name()}} {
+			var out, errs bytes.Buffer
+			if code := Run(t.Context(), args, IO{In: strings.NewReader(""), Out: &out, Err: &errs}); code != ExitOK || errs.Len() > 0 {
+				t.Errorf("%v exits with %d: %s", args, code, &errs)
+			}
+			text := out.String()
+			for _, want := range []string{"Usage\n  easymicro " + cmd.Name(), "Examples\n  ", "--config FILE"} {
+				if !strings.Contains(text, want) {
+					t.Errorf("%v: no %q in\n%s", args, want, text)
+				}
+			}
+			for line := range strings.Lines(text) {
+				if width(line) > 130 {
+					t.Errorf("%v: a long line: %s", args, line)
+				}
+			}
+		}
+	}
+}
