@@ -67,9 +67,6 @@ func (r *readFiles) build(policies []file, o Options) (*config.Set, config.Probl
 		return nil, problems.Sort()
 	}
 	problems = append(problems, override(set.Manifest, o.Flags)...)
-	if !r.fallen {
-		problems = append(problems, r.missing(o.Reload)...)
-	}
 	set.Files = append(set.Files, r.manifest.shown())
 	set.Rules = append(set.Rules, set.Manifest.Policies.Rules...)
 	for _, f := range policies {
@@ -88,7 +85,11 @@ func (r *readFiles) build(policies []file, o Options) (*config.Set, config.Probl
 		tokens, found := config.DecodeTokens(t.display, t.data, o.Env)
 		set.Tokens, problems = tokens, append(problems, found...)
 	}
-	if problems = problems.With(set.Validate()); problems.Err() != nil {
+	problems = problems.With(set.Validate())
+	if !r.fallen {
+		problems = problems.With(r.missing(o.Reload))
+	}
+	if problems.Err() != nil {
 		return nil, problems
 	}
 	set.Warnings = problems.Warnings()

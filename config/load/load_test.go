@@ -181,6 +181,7 @@ func TestPatternsThatMatchNothing(t *testing.T) {
 		want     string // part of the problem; none: it loads
 	}{
 		"one at start":              {two, map[string]string{"a/x.yaml": rule("x")}, false, "easymicro.yaml:5:7: policies.files[1]: matches no file"},
+		"a wrong pattern":           {smallest + "policies: {files: [\"a/**/*.yaml\"]}\n", nil, false, "policies.files[0]: ** is not understood"},
 		"one later":                 {two, map[string]string{"a/x.yaml": rule("x")}, true, ""},
 		"all later":                 {two, nil, true, "easymicro.yaml:4:5: policies.files: all policy files are gone"},
 		"all with allowEmpty":       {two + "  allowEmpty: true\n", nil, false, ""},
