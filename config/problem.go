@@ -68,6 +68,9 @@ func (p Problems) With(later Problems) Problems {
 	wrong := map[[2]string]bool{}
 	for _, known := range p.Errors() {
 		wrong[[2]string{known.File, thing(known.Path)}] = true
+		if known.Suggestion != "" {
+			wrong[[2]string{known.File, known.Suggestion}] = true // a key that was meant is not missing
+		}
 	}
 	all := slices.Clone(p)
 	for _, found := range later {

@@ -92,6 +92,8 @@ func setScalar(v reflect.Value, tag, text string) (message, suggestion string) {
 			return err.Error(), ""
 		}
 		return "", ""
+	case t == addressType && tag == "!!int":
+		return fmt.Sprintf("%s has no colon: \":%s\" or \"127.0.0.1:%s\"?", text, text, text), ""
 	case t.Kind() == reflect.Bool:
 		return setParsed(tag, text, parseBool, v.SetBool)
 	case t.Kind() == reflect.String:

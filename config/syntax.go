@@ -24,9 +24,9 @@ func syntaxProblem(data []byte, err error) *Problem {
 	case flowVariable(data, e):
 		words = "an unquoted ${…} cannot stand inside of { } or [ ], where { begins a mapping: quote it, or write one key a line"
 	case has("',' or ']'"):
-		at, words = opened(e), fmt.Sprintf("this [ is not closed before line %d", e.Mark.Line)
+		at, words = opened(e), fmt.Sprintf("this [ is not closed, or a comma is missing, before line %d", e.Mark.Line)
 	case has("',' or '}'"):
-		at, words = opened(e), fmt.Sprintf("this { is not closed before line %d", e.Mark.Line)
+		at, words = opened(e), fmt.Sprintf("this { is not closed, or a comma is missing, before line %d", e.Mark.Line)
 	case has("unexpected end of stream") || has("unexpected document indicator"):
 		at, words = opened(e), "this quote is not closed"
 	case has("cannot start any token"):

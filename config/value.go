@@ -19,6 +19,7 @@ var (
 	bytesType      = reflect.TypeFor[Bytes]()
 	shareType      = reflect.TypeFor[Share]()
 	rateType       = reflect.TypeFor[Rate]()
+	addressType    = reflect.TypeFor[Address]()
 	timeType       = reflect.TypeFor[time.Time]()
 	textType       = reflect.TypeFor[encoding.TextUnmarshaler]()
 )
@@ -104,8 +105,21 @@ func (d *decoder) kind(n *yaml.Node, want yaml.Kind, path string, t reflect.Type
 		d.problem(n, path, "must be a mapping with the key rules, not "+d.describe(n), "")
 		return false
 	}
-	d.problem(n, path, fmt.Sprintf("must be %s, not %s", article(t), d.describe(n)), "")
+	d.problem(n, path, fmt.Sprintf("must be %s, not %s", article(t), d.describe(n)), d.wrapped(n, t))
 	return false
+}
+
+// wrapped is one value written as the list, or as the entry of an access list, that is wanted.
+func (d *decoder) wrapped(n *yaml.Node, t reflect.Type) string {
+	switch {
+	case n.Kind != yaml.ScalarNode || n.Value == "" || len(n.Value) > 60 || d.quiet || d.expanded[n] != "":
+		return ""
+	case t.Kind() == reflect.Slice && isScalar(t.Elem()):
+		return "[" + n.Value + "]"
+	case t == reflect.TypeFor[AccessEntry]():
+		return "{caller: " + n.Value + "}"
+	}
+	return ""
 }
 
 func (d *decoder) pointer(n *yaml.Node, v reflect.Value, f *field, path string) {
