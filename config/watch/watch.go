@@ -69,11 +69,6 @@ func New(o Options) *Watcher {
 	return &Watcher{o: o, dir: newDirs()}
 }
 
-// Watch is New(o).Watch(ctx, changed).
-func Watch(ctx context.Context, o Options, changed func(hash string)) error {
-	return New(o).Watch(ctx, changed)
-}
-
 // State is how changes are noticed at the moment. It is safe for concurrent use with Watch.
 func (w *Watcher) State() State {
 	w.mu.Lock()

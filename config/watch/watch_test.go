@@ -369,7 +369,7 @@ func TestALostWatcherIsReplacedAndNothingIsMissed(t *testing.T) {
 
 func TestWatchNeedsSomethingToWatch(t *testing.T) {
 	t.Parallel()
-	if err := Watch(t.Context(), Options{}, func(string) {}); err == nil {
+	if err := New(Options{}).Watch(t.Context(), func(string) {}); err == nil {
 		t.Error("no error")
 	}
 }

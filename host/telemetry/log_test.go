@@ -198,7 +198,7 @@ func TestACanarySecretAppearsInNoLine(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := drain(b)
-		if strings.Contains(got, canary) || strings.Count(got, Redacted) != 28 {
+		if strings.Contains(got, canary) || strings.Count(got, redacted) != 28 {
 			t.Errorf("%s: %s", f, got)
 		}
 	}

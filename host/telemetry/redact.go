@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Redacted stands where a secret would have been.
-const Redacted = "[redacted]"
+// redacted stands where a secret would have been.
+const redacted = "[redacted]"
 
 // secretKeys are attributes whose value never reaches a log, whoever logs it. Compared in lower case, - as _.
 var secretKeys = map[string]bool{
@@ -17,7 +17,7 @@ var secretKeys = map[string]bool{
 
 func redact(_ []string, a slog.Attr) slog.Attr {
 	if secretKeys[strings.ReplaceAll(strings.ToLower(a.Key), "-", "_")] && a.Value.Kind() != slog.KindGroup {
-		a.Value = slog.StringValue(Redacted)
+		a.Value = slog.StringValue(redacted)
 	}
 	return a
 }
