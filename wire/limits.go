@@ -19,8 +19,8 @@ type Limits struct {
 
 const responseMetadataFactor = 8
 
-// DefaultLimits is what the zero Limits means.
-func DefaultLimits() Limits {
+// defaultLimits is what the zero Limits means.
+func defaultLimits() Limits {
 	return Limits{
 		MaxMessageBytes:      4 << 20,
 		MaxDecompressedBytes: 16 << 20,
@@ -37,7 +37,7 @@ func DefaultLimits() Limits {
 
 // WithDefaults is l with the defaults in place of zero and negative fields.
 func (l Limits) WithDefaults() Limits {
-	d := DefaultLimits()
+	d := defaultLimits()
 	orDefault(&l.MaxMessageBytes, d.MaxMessageBytes)
 	orDefault(&l.MaxDecompressedBytes, d.MaxDecompressedBytes)
 	orDefault(&l.MaxMetadataPairs, d.MaxMetadataPairs)

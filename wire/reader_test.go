@@ -277,7 +277,7 @@ func TestTheKeeperIsBoundedAndNeverMixesNamesUp(t *testing.T) {
 }
 
 func TestLimitsThatAreNotSetAreTheDefaults(t *testing.T) {
-	if got := (Limits{}).WithDefaults(); !reflect.DeepEqual(got, DefaultLimits()) {
+	if got := (Limits{}).WithDefaults(); !reflect.DeepEqual(got, defaultLimits()) {
 		t.Errorf("got %+v", got)
 	}
 	if got := (Limits{MaxMessageBytes: 7}).WithDefaults(); got.MaxMessageBytes != 7 {

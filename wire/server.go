@@ -35,6 +35,7 @@ type Server struct {
 	handler  Handler
 	log      *slog.Logger
 	observer Observer
+	cuts     cutLog
 	pool     workers
 
 	mu        sync.Mutex
@@ -68,6 +69,7 @@ func NewServer(o ServerOptions) *Server {
 	if s.observer == nil {
 		s.observer = nobody{}
 	}
+	s.cuts.log = s.log
 	return s
 }
 
@@ -146,18 +148,6 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	case <-ctx.Done():
 		return false
 	}
-}
-
-// ServeConn answers the calls of one connection and blocks until it is closed, as Serve does for those it accepts.
-func (s *Server) ServeConn(ctx context.Context, c net.Conn) {
-	g := &group{ctx: ctx}
-	stop := context.AfterFunc(ctx, func() { s.cut(g) })
-	defer stop()
-	s.pool.use()
-	defer s.pool.leave()
-	var served sync.WaitGroup
-	s.start(g, c, &served)
-	served.Wait()
 }
 
 // start serves c in goroutines of its own; served is done when it is closed.

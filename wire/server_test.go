@@ -87,22 +87,6 @@ func TestHandlersErrorReachesThePeerVerbatimWithItsCode(t *testing.T) {
 	}
 }
 
-func TestServeConnServesOneConnectionUntilItEnds(t *testing.T) {
-	s := wire.NewServer(wire.ServerOptions{Handler: wire.HandlerFunc(echo)})
-	near, far := wiretest.Pipe()
-	done := make(chan struct{})
-	go func() {
-		s.ServeConn(t.Context(), far)
-		close(done)
-	}()
-	c := wire.NewConn(near, wire.ConnOptions{})
-	if got, err := call(t.Context(), c, "Echo", "x"); got != "x" {
-		t.Errorf("got %q, %v", got, err)
-	}
-	_ = c.Close()
-	<-done
-}
-
 func TestEndOfServesContextCutsItsConnectionsOnly(t *testing.T) {
 	s := wire.NewServer(wire.ServerOptions{Handler: wire.HandlerFunc(echo)})
 	dial := func(ctx context.Context) (*wire.Conn, chan error) {

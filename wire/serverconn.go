@@ -159,7 +159,7 @@ func (c *serverConn) fail(err error) {
 	}
 	if reason := reasonOf(err); reason != "" {
 		c.srv.observer.WireError(reason)
-		c.srv.log.Warn("connection cut", "peer", c.conn.RemoteAddr().String(), "reason", reason, "error", err.Error())
+		c.srv.cuts.tell(c.conn.RemoteAddr(), reason, err)
 	}
 }
 

@@ -1,0 +1,54 @@
+package wire
+
+import (
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+)
+
+// cutEvery is the time between two lines about connections that were cut for the same reason: whoever provokes many
+// shall not fill the log.
+const cutEvery = time.Second
+
+// cutLog tells of connections that were cut for what their peers did. The metric has the number of all.
+type cutLog struct {
+	log *slog.Logger
+
+	mu   sync.Mutex
+	told map[string]toldCut // by reason, of which there are few
+}
+
+type toldCut struct {
+	at   time.Time
+	more int // since then
+}
+
+func (l *cutLog) tell(peer net.Addr, reason string, err error) {
+	untold, tell := l.count(reason, time.Now())
+	if !tell {
+		return
+	}
+	attrs := []any{"peer", peer.String(), "reason", reason, "error", err.Error()}
+	if untold > 0 {
+		attrs = append(attrs, "untold_before", untold)
+	}
+	l.log.Warn("connection cut", attrs...)
+}
+
+// count tells whether there is to be a line, and for how many others before it there was none.
+func (l *cutLog) count(reason string, now time.Time) (untold int, tell bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	last, ok := l.told[reason]
+	if ok && now.Sub(last.at) < cutEvery {
+		last.more++
+		l.told[reason] = last
+		return 0, false
+	}
+	if l.told == nil {
+		l.told = make(map[string]toldCut)
+	}
+	l.told[reason] = toldCut{at: now}
+	return last.more, true
+}
