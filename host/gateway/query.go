@@ -63,7 +63,8 @@ func (x *exchange) bindQuery(b *bound) *code.Error {
 	return nil
 }
 
-// bindPath adds the path's wildcards as last members of the body, where they win over what the body says.
+// bindPath adds the path's wildcards to the members of the body. A body that has one of them too is bad: the codec takes no
+// name twice.
 func (x *exchange) bindPath(b *bound) *code.Error {
 	if x.codec != wire.JSON {
 		return x.refuse(code.InvalidArgument, code.ReasonUnknownCodec, "this path takes JSON only")
