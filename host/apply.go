@@ -71,7 +71,7 @@ type plan struct {
 
 // build opens and compiles everything.
 func (p *plan) build(ctx context.Context) (*generation, error) {
-	problems := Check(p.set, p.host.registry)
+	problems := newCheck(p.set, p.host.registry).problems.Sort()
 	if err := problems.Err(); err != nil {
 		return nil, err
 	}

@@ -13,13 +13,20 @@ import (
 // Check tells what is wrong with set for a host with the handlers of reg, opening nothing: the checks of the set
 // itself, and whether its services, methods and options exist. Warnings are among the problems.
 func Check(set *config.Set, reg *registry.Registry) config.Problems {
+	c := newCheck(set, reg)
+	c.compile()
+	return c.problems.Sort()
+}
+
+// newCheck checks all but that the rules compile, which whoever applies them will see.
+func newCheck(set *config.Set, reg *registry.Registry) *checker {
 	c := &checker{set: set, registry: reg}
 	c.problems = append(c.problems, set.Warnings...)
 	c.problems = append(c.problems, set.Validate()...)
 	c.services()
 	c.gateway()
-	c.rules()
-	return c.problems.Sort()
+	c.problems = append(c.problems, policies.ValidateTies(set.Rules)...)
+	return c
 }
 
 type checker struct {
@@ -114,9 +121,8 @@ func (c *checker) exposed(path string, cfg *config.Service, names []string) {
 	}
 }
 
-// rules compiles them against the methods that are known, for ties and for rules that match nothing.
-func (c *checker) rules() {
-	c.problems = append(c.problems, policies.ValidateTies(c.set.Rules)...)
+// compile compiles the rules against the methods that are known, for those that match nothing.
+func (c *checker) compile() {
 	if c.unknown || c.problems.Err() != nil {
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -29,7 +30,6 @@ func (h *Host) Handle(ctx context.Context, req, res *wire.Frame) error {
 		h.metrics.Other(call.Transport()).Done(err.Code, time.Since(call.Arrived()))
 		return err
 	}
-	defer m.service.instance.release()
 	s := &serving{host: h, generation: g, method: m, wire: call, metrics: m.metrics(call.Transport())}
 	return s.run(req, res)
 }
@@ -80,20 +80,34 @@ type serving struct {
 	policy      policies.Call
 	ticket      policies.Ticket
 	traceparent string      // copied: the request may be gone when a late answer is told
+	returned    bool        // else the goroutine is ending, or panicking on its way to the server
 	settled     atomic.Bool // the outcome is counted: at the deadline, or when the handler returned
 }
 
-func (s *serving) run(req, res *wire.Frame) (err error) {
+func (s *serving) run(req, res *wire.Frame) error {
 	s.metrics.Begin()
-	defer s.metrics.End()
-	if err = s.admit(req); err != nil {
+	defer s.leave()
+	err := s.admit(req)
+	if err != nil {
 		s.answered(err, true)
-		return err
+	} else {
+		err = s.invoke(req, res)
+		s.ticket.Done(err)
+		s.answered(err, false)
 	}
-	err = s.invoke(req, res)
-	s.ticket.Done(err)
-	s.answered(err, false)
+	s.returned = true
 	return err
+}
+
+// leave lets go of what the call holds, also when its handler ended the goroutine; the server answers it then.
+func (s *serving) leave() {
+	if !s.returned {
+		err := s.panicked(&registry.PanicError{Stack: debug.Stack()})
+		s.ticket.Done(err)
+		s.answered(err, false)
+	}
+	s.metrics.End()
+	s.method.service.instance.release()
 }
 
 // admit asks who calls and what the rules say.
@@ -134,7 +148,6 @@ func (s *serving) invoke(req, res *wire.Frame) error {
 	}
 	s.Service, s.Method = s.method.target.Service, s.method.target.Method
 	s.Metadata = registry.Pairs(req.Metadata)
-	s.Goexit = s.gone
 	ctx, cancel := s.context(req)
 	defer cancel()
 	reply, err := s.method.invoke.Call(registry.WithCall(ctx, &s.Call), args, nil)
@@ -224,13 +237,6 @@ func (s *serving) panicked(p *registry.PanicError) *code.Error {
 		what += ": " + p.Error()
 	}
 	return code.Refuse(code.Internal, code.ReasonPanic, what, "", s.host.name, 0)
-}
-
-// gone settles a call whose handler ended its goroutine; the server answers it.
-func (s *serving) gone(p *registry.PanicError) {
-	err := s.panicked(p)
-	s.ticket.Done(err)
-	s.answered(err, false)
 }
 
 // answered counts the outcome of a call, once.
