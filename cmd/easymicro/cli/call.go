@@ -123,7 +123,7 @@ func (c *call) setMetadata(f *callFlags) error {
 	if f.tokenFile == "" {
 		return nil
 	}
-	data, err := readFile(f.tokenFile)
+	data, err := os.ReadFile(f.tokenFile) // which may be a pipe of a program that keeps secrets
 	if err != nil {
 		return fmt.Errorf("--token-file: %w", err)
 	}

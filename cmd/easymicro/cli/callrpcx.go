@@ -69,15 +69,20 @@ func unreachable(address string, err error) error {
 	return &exitError{code: ExitUnreachable, err: fmt.Errorf("nobody answers at %s: %w", address, err)}
 }
 
+// noAnswer is the error of a connection that was made and broke.
+func noAnswer(address, why string) error {
+	return &exitError{code: ExitUnreachable, err: fmt.Errorf("no answer from %s: %s", address, why)}
+}
+
 // failed gives what the service, or the way to it, said its exit code. A service that says nothing until the deadline
 // passes and one that says so itself are the same to who called.
 func (c *call) failed(ctx context.Context, address string, err error) error {
 	var e *code.Error
 	switch {
 	case !errors.As(err, &e):
-		return unreachable(address, err)
-	case e.Reason == code.ReasonConnectionLost, e.Reason == code.ReasonNoEndpoint:
-		return unreachable(address, errors.New(e.Message))
+		return noAnswer(address, err.Error())
+	case !e.Own() && (e.Reason == code.ReasonConnectionLost || e.Reason == code.ReasonNoEndpoint):
+		return noAnswer(address, e.Message)
 	case errors.Is(ctx.Err(), context.DeadlineExceeded) && e.Code == code.DeadlineExceeded && !e.Own():
 		e = code.Errorf(code.DeadlineExceeded, "no answer from %s within %s", address, c.timeout).WithReason(code.ReasonTimeout)
 	}

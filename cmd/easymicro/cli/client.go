@@ -8,10 +8,14 @@ import (
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host/admin"
+	"github.com/easymicro/easymicro/wire/code"
 )
 
 // client asks the running host: at --admin, else where the manifest says, else at the default address.
 func (a *app) client() (*admin.Client, error) {
+	if err := checkAdmin(a.admin); err != nil {
+		return nil, err
+	}
 	m, err := a.readManifest()
 	if err == nil && m != nil {
 		err = m.usable("admin", "--admin ADDRESS")
@@ -33,6 +37,17 @@ func (a *app) client() (*admin.Client, error) {
 	}
 	c.Token, err = m.adminToken()
 	return c, err
+}
+
+// checkAdmin tells what is wrong with the address of --admin or EASYMICRO_ADMIN.
+func checkAdmin(address string) error {
+	if address == "" || strings.HasPrefix(address, "http://") || strings.HasPrefix(address, "https://") {
+		return nil
+	}
+	if _, _, err := config.Address(address).Split(); err != nil {
+		return usageError("--admin: %w", err)
+	}
+	return nil
 }
 
 func (m *localManifest) adminAddress() (string, error) {
@@ -73,6 +88,9 @@ func hostError(err error) error {
 	case errors.As(err, &unreachable):
 		return &exitError{code: ExitUnreachable, err: fmt.Errorf("%w: is the host running? easymicro serve starts it, --admin says where it is", err)}
 	case errors.As(err, &answered):
+		if _, ok := code.Parse(answered.Code); ok {
+			err = fmt.Errorf("a listener for calls answered, not an admin listener (%s): is --admin right?", answered.Detail)
+		}
 		return &exitError{code: ExitAnswered, err: err, problems: problemsOf(answered.Problems)}
 	}
 	return err

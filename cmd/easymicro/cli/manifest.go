@@ -101,7 +101,7 @@ func readFile(path string) ([]byte, error) {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is no regular file", path)
+		return nil, &fs.PathError{Op: "read", Path: path, Err: errors.New("is no regular file")}
 	}
 	f, err := os.Open(path)
 	if err != nil {
@@ -110,7 +110,7 @@ func readFile(path string) ([]byte, error) {
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, config.MaxFileBytes+1))
 	if err == nil && len(data) > config.MaxFileBytes {
-		return nil, fmt.Errorf("%s is larger than %d MiB", path, config.MaxFileBytes>>20)
+		return nil, &fs.PathError{Op: "read", Path: path, Err: fmt.Errorf("is larger than %d MiB", config.MaxFileBytes>>20)}
 	}
 	return data, err
 }
