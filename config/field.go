@@ -40,6 +40,9 @@ func (l *fields) add(around string, t reflect.Type, class Class, later bool) {
 			Path: join(around, f.name), Type: typeWords(f.typ), Default: f.def, Bounds: strings.TrimSpace(bounds(f)),
 			Enum: f.enum, LaterEnum: f.laterEnum, Required: f.required, Class: class, Later: later || f.later, Doc: f.doc,
 		}
+		if f.pattern == "cidr" {
+			own.Type = strings.NewReplacer("glob", "network", "text", "networks").Replace(own.Type)
+		}
 		if f.class != "" {
 			own.Class = f.class
 		}

@@ -38,6 +38,9 @@ func (f Field) accepts() string {
 	}
 	var words []string
 	for _, value := range f.Enum {
+		if value == "" {
+			continue // the same as leaving the key out
+		}
 		later := ""
 		for _, l := range f.LaterEnum {
 			if l == value {

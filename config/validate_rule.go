@@ -1,9 +1,12 @@
 package config
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/easymicro/easymicro/wire/code"
 )
 
 // Bounds of a token bucket.
@@ -172,6 +175,9 @@ func (c *checker) breaker(r *Rule) {
 	}
 	if b.SlowCallDuration > 0 && b.SlowCallRate == 0 {
 		c.rule(r, "circuitBreaker.slowCallDuration", "has no effect without slowCallRate").Warning = true
+	}
+	if i := slices.Index(b.FailOn, code.Cancelled.String()); i >= 0 {
+		c.rule(r, fmt.Sprintf("circuitBreaker.failOn[%d]", i), "has no effect: a call that its caller cancelled is never a failure").Warning = true
 	}
 	if len(b.FailOn) == 0 {
 		c.rule(r, "circuitBreaker.failOn", "is empty: nothing would be a failure; leave the key out for the default")
