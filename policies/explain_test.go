@@ -165,13 +165,18 @@ func TestLongListsOfCallersCompileInTime(t *testing.T) {
 		newRuleOn("limit", "*", caller(names...), rate(1, 1)),
 		newRuleOn("access", "*", access([]config.AccessEntry{{Caller: names}}, nil)),
 	}
-	start := time.Now()
-	s, err := Compile(rules, targets, nil, Options{})
-	if err != nil {
-		t.Fatal(err)
+	var s *Snapshot
+	best := time.Hour
+	for tries := 0; best > time.Second && tries < 5; tries++ { // the machine may be busy with others
+		start := time.Now()
+		var err error
+		if s, err = Compile(rules, targets, nil, Options{}); err != nil {
+			t.Fatal(err)
+		}
+		best = min(best, time.Since(start))
 	}
-	if d := time.Since(start); d > 2*time.Second { // each with each takes 400 million comparisons a method
-		t.Errorf("took %v", d)
+	if best > time.Second { // each with each takes 400 million comparisons a method
+		t.Errorf("took %v", best)
 	}
 	c := &chain{t: t, now: s}
 	if err := c.call(mul, from(names[19_999]), nil); err != nil {
