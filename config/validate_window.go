@@ -31,7 +31,7 @@ func (c *checker) timeouts() timeouts {
 }
 
 // windows warns of breakers that never see a timeout: an outcome counts in the part of the window in which its call
-// began, and is dropped when that part has been forgotten meanwhile.
+// began, and is dropped when that part has been forgotten meanwhile. A part is a tenth of the window.
 func (c *checker) windows() {
 	all := c.timeouts()
 	if len(all) == 0 {
@@ -50,11 +50,11 @@ func (c *checker) windows() {
 			return
 		}
 		t := narrowestOver(r, near, all[""])
-		if t == nil || b.Window > *t.Timeout {
+		if t == nil || b.Window-b.Window/10 >= *t.Timeout {
 			continue
 		}
-		c.rule(r, "circuitBreaker.window", "%s is not longer than the timeout of its calls (%s in %s): a call that times out is forgotten "+
-			"before it counts, so make window longer than that", b.Window, *t.Timeout, t.Position("timeout")).Warning = true
+		c.rule(r, "circuitBreaker.window", "%s is too short for the timeout of its calls (%s in %s): a call that times out is forgotten "+
+			"before it counts; make window %s, say", b.Window, *t.Timeout, t.Position("timeout"), 2**t.Timeout).Warning = true
 	}
 }
 

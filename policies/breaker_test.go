@@ -84,6 +84,30 @@ func TestEachMethodHasItsOwnBreaker(t *testing.T) {
 }
 
 // A gobreaker with Interval 0 never forgets.
+// What config warns of: the outcome of a call counts in the tenth of the window in which it began.
+func TestCallsThatOutlastTheWindowDoNotCount(t *testing.T) {
+	for took, counts := range map[time.Duration]bool{9 * time.Second: true, 10 * time.Second: false} {
+		synctest.Test(t, func(t *testing.T) {
+			c := breakerChain(t, halfOf(3))
+			var running []*Ticket
+			for range 3 {
+				ticket, err := c.enter(mul, Call{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				running = append(running, ticket)
+			}
+			time.Sleep(took)
+			for _, ticket := range running {
+				ticket.Done(errDown)
+			}
+			if open := c.call(mul, Call{}, nil) != nil; open != counts {
+				t.Errorf("failures after %v open a breaker with a window of 10s: %v", took, open)
+			}
+		})
+	}
+}
+
 func TestFailuresAreForgottenAfterTheWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := breakerChain(t, halfOf(10))
