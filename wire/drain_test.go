@@ -161,7 +161,7 @@ func TestDrainLosesNoCallUnderLoad(t *testing.T) {
 			return echo(ctx, req, res)
 		}, wire.Limits{})
 		second, _, _ := onTCP(t, echo, wire.Limits{})
-		var calls atomic.Int64
+		var calls, callers atomic.Int64
 		var all sync.WaitGroup
 		ctx, stop := context.WithCancel(t.Context())
 		for i := range 8 {
@@ -185,10 +185,14 @@ func TestDrainLosesNoCallUnderLoad(t *testing.T) {
 						return
 					}
 					calls.Add(1)
+					if n == 0 {
+						callers.Add(1)
+					}
 				}
 			})
 		}
-		eventually(t, "the callers are at work", func() bool { return calls.Load() > 500 })
+		// A connection that the listener has not accepted yet is lost with it, so each has been of use before.
+		eventually(t, "the callers are at work", func() bool { return callers.Load() == 8 && calls.Load() > 500 })
 		if err := old.Shutdown(t.Context()); err != nil {
 			t.Errorf("Shutdown: %v", err)
 		}

@@ -165,17 +165,18 @@ func (o *outbox) step(patience time.Duration) {
 	n, err := o.write(*b, patience)
 	o.mu.Lock()
 	o.size -= int64(n)
-	if n < len(*b) && timedOut(err) && patience < o.timeout {
+	late := err != nil && timedOut(err)
+	switch {
+	case late && patience < o.timeout:
 		o.unread(b, n)
-	} else {
-		keep(b)
-		if timedOut(err) {
-			err = errSlowReader
-		}
-		if err != nil {
-			o.fail(err)
-		}
+		o.advance()
+		return
+	case late:
+		o.fail(errSlowReader)
+	case err != nil:
+		o.fail(err)
 	}
+	keep(b)
 	o.advance()
 }
 
