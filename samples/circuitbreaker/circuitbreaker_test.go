@@ -78,11 +78,11 @@ func (s *sample) wantState(want string) admin.Breaker {
 }
 
 func TestItOpensProbesAndCloses(t *testing.T) {
-	s := start(t, "1s")
+	s := start(t, "2s")
 	s.wantState("closed")
 	s.open()
 	e := s.refused()
-	if e.Code != code.Unavailable || e.Rule != "stock-breaker@r2" || e.RetryAfter <= 0 || e.RetryAfter > 1100*time.Millisecond {
+	if e.Code != code.Unavailable || e.Rule != "stock-breaker@r2" || e.RetryAfter <= 0 || e.RetryAfter > 2200*time.Millisecond {
 		t.Errorf("%+v", e)
 	}
 	if b := s.wantState("open"); b.Cause == "" || b.Since.IsZero() {
@@ -101,7 +101,7 @@ func TestItOpensProbesAndCloses(t *testing.T) {
 }
 
 func TestAFailedProbeOpensAgain(t *testing.T) {
-	s := start(t, "1s")
+	s := start(t, "2s")
 	s.open()
 	<-time.After(s.refused().RetryAfter)
 	if e := s.reserve(); e == nil || e.Reason == code.ReasonBreakerOpen {

@@ -6,16 +6,18 @@ import (
 	"testing"
 	"time"
 
+	"github.com/easymicro/easymicro/host"
 	"github.com/easymicro/easymicro/host/hosttest"
 	"github.com/easymicro/easymicro/samples"
 	"github.com/easymicro/easymicro/wire"
 	"github.com/easymicro/easymicro/wire/code"
 )
 
+// A busy machine may stand still for a second, which is no sign of death.
 const (
 	interval = 100 * time.Millisecond
-	timeout  = 300 * time.Millisecond
-	patience = 10 * time.Second
+	timeout  = 2 * time.Second
+	patience = 20 * time.Second
 )
 
 func dial(t *testing.T, address string, o wire.ConnOptions) *wire.Conn {
@@ -40,7 +42,12 @@ func mul(t *testing.T, c *wire.Conn) error {
 
 // Both connections are idle for as long: the host closes the silent one, and that is how the test knows.
 func TestHeartbeatsKeepAnIdleConnection(t *testing.T) {
+	t.Parallel()
 	h := hosttest.StartCopy(t, ".", hosttest.Options{})
+	h.Edit("easymicro.yaml", "idleTimeout: 1s", "idleTimeout: 3s")
+	if r := h.Revision(); r.Result != host.ResultApplied {
+		t.Fatalf("%s %v", r.Result, r.Problems)
+	}
 	kept := dial(t, h.Address, wire.ConnOptions{KeepaliveInterval: interval, KeepaliveTimeout: patience})
 	silent := dial(t, h.Address, wire.ConnOptions{KeepaliveInterval: -1})
 	for _, c := range []*wire.Conn{kept, silent} {
@@ -62,6 +69,7 @@ func TestHeartbeatsKeepAnIdleConnection(t *testing.T) {
 }
 
 func TestADeadPeerIsNoticed(t *testing.T) {
+	t.Parallel()
 	h := hosttest.StartCopy(t, ".", hosttest.Options{})
 	network := newNetwork(t, h.Address)
 	c := dial(t, network.Addr().String(), wire.ConnOptions{KeepaliveInterval: interval, KeepaliveTimeout: timeout})

@@ -3,20 +3,36 @@ package timeout_test
 import (
 	"context"
 	"encoding/json"
+	"net/http"
 	"testing"
 	"time"
 
+	"github.com/easymicro/easymicro/host"
 	"github.com/easymicro/easymicro/host/hosttest"
 	"github.com/easymicro/easymicro/samples/timeout"
 	"github.com/easymicro/easymicro/wire"
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// Far apart, so that a busy machine does not mix them up.
+const deadline = 200 * time.Millisecond // policies.yaml
+
+// A busy machine may stand still for seconds: what must not end before its deadline takes much longer than that.
 const (
-	deadline = 200 * time.Millisecond // policies.yaml
-	report   = time.Second            // easymicro.yaml
+	long  = "3s" // of what is awaited
+	never = "1h" // of what is given up
 )
+
+// start runs the sample with reports that take so long.
+func start(t *testing.T, takes string) *hosttest.Host {
+	t.Helper()
+	t.Parallel()
+	h := hosttest.StartCopy(t, ".", hosttest.Options{})
+	h.Edit("easymicro.yaml", "takes: 1s", "takes: "+takes)
+	if r := h.Revision(); r.Result != host.ResultApplied {
+		t.Fatalf("%s %v", r.Result, r.Problems)
+	}
+	return h
+}
 
 func call(t *testing.T, c *wire.Conn, method string) (timeout.Count, error) {
 	t.Helper()
@@ -26,17 +42,16 @@ func call(t *testing.T, c *wire.Conn, method string) (timeout.Count, error) {
 }
 
 func TestTheAnswerGoesOutAtTheDeadlineAndTheHandlerGoesOn(t *testing.T) {
-	t.Parallel()
-	c := hosttest.StartCopy(t, ".", hosttest.Options{}).Dial()
-	start := time.Now()
+	c := start(t, long).Dial()
+	begin := time.Now()
 	_, err := call(t, c, "Make")
-	took := time.Since(start)
+	took := time.Since(begin)
 	e := code.From(err)
-	if e == nil || e.Code != code.DeadlineExceeded || e.Reason != code.ReasonTimeout || e.Rule != "patience@r1" {
+	if e == nil || e.Code != code.DeadlineExceeded || e.Reason != code.ReasonTimeout || e.Rule != "patience@r2" {
 		t.Fatalf("%+v", e)
 	}
-	if took < deadline || took >= report {
-		t.Errorf("answered after %s, want %s", took, deadline)
+	if took < deadline {
+		t.Errorf("answered after %s, before the deadline", took)
 	}
 	if got, err := call(t, c, "Count"); err != nil || got != (timeout.Count{Running: 1}) {
 		t.Errorf("right after the answer: %+v, %v", got, err)
@@ -47,42 +62,38 @@ func TestTheAnswerGoesOutAtTheDeadlineAndTheHandlerGoesOn(t *testing.T) {
 }
 
 func TestAHandlerThatLooksAtItsContextStopsAtTheDeadline(t *testing.T) {
-	t.Parallel()
-	c := hosttest.StartCopy(t, ".", hosttest.Options{}).Dial()
-	start := time.Now()
+	c := start(t, never).Dial()
 	if _, err := call(t, c, "Try"); code.Of(err) != code.DeadlineExceeded {
 		t.Fatal(err)
 	}
-	got, err := call(t, c, "Wait")
-	if err != nil || got != (timeout.Count{GivenUp: 1}) || time.Since(start) >= report {
-		t.Errorf("after %s: %+v, %v", time.Since(start), got, err)
+	if got, err := call(t, c, "Wait"); err != nil || got != (timeout.Count{GivenUp: 1}) {
+		t.Errorf("%+v, %v", got, err)
 	}
 }
 
 func TestOverHTTPItIs504(t *testing.T) {
-	t.Parallel()
-	h := hosttest.StartCopy(t, ".", hosttest.Options{})
-	res, body := h.Post("/Reports/Try", `{}`)
+	res, body := start(t, never).Post("/Reports/Try", `{}`)
 	var p struct{ Reason, Rule string }
 	if err := json.Unmarshal([]byte(body), &p); err != nil {
 		t.Fatal(err)
 	}
-	if res.StatusCode != 504 || p.Reason != code.ReasonTimeout || p.Rule != "patience@r1" {
+	if res.StatusCode != http.StatusGatewayTimeout || p.Reason != code.ReasonTimeout || p.Rule != "patience@r2" {
 		t.Errorf("%s %s", res.Status, body)
 	}
 }
 
 // A caller that waits less than the rule allows says so with its request. No rule has a part in that.
 func TestTheCallersOwnDeadlineCounts(t *testing.T) {
-	t.Parallel()
-	c := hosttest.StartCopy(t, ".", hosttest.Options{}).Dial()
+	c := start(t, never).Dial()
 	req := wire.Frame{
 		Service: "Reports", Method: "Try", Codec: wire.JSON, Payload: []byte(`{}`), Metadata: wire.Metadata{{wire.MetaTimeout, "50"}},
 	}
-	start := time.Now()
 	e := code.From(c.Do(t.Context(), &req, new(wire.Frame)))
-	if e == nil || e.Code != code.DeadlineExceeded || e.Reason != code.ReasonTimeout || e.Rule != "" || time.Since(start) >= report {
-		t.Errorf("after %s: %+v", time.Since(start), e)
+	if e == nil || e.Code != code.DeadlineExceeded || e.Reason != code.ReasonTimeout || e.Rule != "" {
+		t.Errorf("%+v", e)
+	}
+	if got, err := call(t, c, "Wait"); err != nil || got != (timeout.Count{GivenUp: 1}) {
+		t.Errorf("%+v, %v", got, err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
@@ -90,16 +101,12 @@ func TestTheCallersOwnDeadlineCounts(t *testing.T) {
 	if e := code.From(err); e == nil || e.Code != code.DeadlineExceeded || e.Rule != "" {
 		t.Errorf("with a context: %+v", e)
 	}
-	if got, err := call(t, c, "Wait"); err != nil || got != (timeout.Count{GivenUp: 2}) || time.Since(start) >= report {
-		t.Errorf("after %s: %+v, %v", time.Since(start), got, err)
-	}
 }
 
 func TestALongerTimeoutLetsTheReportThrough(t *testing.T) {
-	t.Parallel()
-	h := hosttest.StartCopy(t, ".", hosttest.Options{})
-	h.Edit("policies.yaml", "timeout: 200ms", "timeout: 10s")
-	if r := h.Revision(); r.Changes.String() != "patience: timeout 200ms → 10s (policies.yaml:6)" {
+	h := start(t, "300ms")
+	h.Edit("policies.yaml", "timeout: 200ms", "timeout: 1m")
+	if r := h.Revision(); r.Changes.String() != "patience: timeout 200ms → 1m (policies.yaml:6)" {
 		t.Fatalf("%s: %s %v", r.Result, r.Changes, r.Problems)
 	}
 	if got, err := call(t, h.Dial(), "Make"); err != nil || got.Finished != 1 {
