@@ -38,9 +38,9 @@ func (c *call) overHTTP(ctx context.Context) error {
 	res, body, err := roundTrip(transport, req)
 	if err != nil {
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			err = code.Errorf(code.DeadlineExceeded, "%w", err).WithReason(code.ReasonTimeout)
+			err = code.Errorf(code.DeadlineExceeded, "%w", ctx.Err()).WithReason(code.ReasonTimeout)
 			c.tell(outcome{address: address, took: time.Since(begin), err: err})
-			return c.failed(ctx, address, err)
+			return c.failed(address, err)
 		}
 		return unreachable(address, err)
 	}

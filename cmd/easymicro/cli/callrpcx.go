@@ -40,7 +40,7 @@ func (c *call) overRPCX(ctx context.Context) error {
 	err = conn.Do(ctx, req, &res)
 	c.tell(outcome{address: address, took: time.Since(begin), err: err, metadata: res.Metadata, bytes: len(res.Payload)})
 	if err != nil {
-		return c.failed(ctx, address, err)
+		return c.failed(address, err)
 	}
 	out, err := types.decode(res.Payload)
 	if err != nil {
@@ -76,14 +76,14 @@ func noAnswer(address, why string) error {
 
 // failed gives what the service, or the way to it, said its exit code. A service that says nothing until the deadline
 // passes and one that says so itself are the same to who called.
-func (c *call) failed(ctx context.Context, address string, err error) error {
+func (c *call) failed(address string, err error) error {
 	var e *code.Error
 	switch {
 	case !errors.As(err, &e):
 		return noAnswer(address, err.Error())
-	case !e.Own() && (e.Reason == code.ReasonConnectionLost || e.Reason == code.ReasonNoEndpoint):
+	case e.Host == "" && (e.Reason == code.ReasonConnectionLost || e.Reason == code.ReasonNoEndpoint):
 		return noAnswer(address, e.Message)
-	case errors.Is(ctx.Err(), context.DeadlineExceeded) && e.Code == code.DeadlineExceeded && !e.Own():
+	case errors.Is(err, context.DeadlineExceeded): // of our own clock: what a peer says carries no cause
 		e = code.Errorf(code.DeadlineExceeded, "no answer from %s within %s", address, c.timeout).WithReason(code.ReasonTimeout)
 	}
 	return &exitError{code: ExitAnswered, err: e}
