@@ -24,7 +24,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience is how long anything may take before a test fails.
-const patience = 15 * time.Second
+const patience = 20 * time.Second
 
 type (
 	args  struct{ A, B int }

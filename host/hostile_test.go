@@ -78,13 +78,14 @@ services: [{name: Arith, handler: test.arith}, {name: List, handler: test.list}]
 	watched.Wait()
 	callers.stop()
 	after := heapInUse()
+	eventually(t, "nothing of it stays behind", func() bool {
+		after = heapInUse()
+		return after < before+8<<20
+	})
 	t.Logf("%d healthy calls, slowest %v; heap %d KiB before, %d KiB peak, %d KiB after", callers.count.Load(),
 		time.Duration(callers.slowest.Load()).Round(time.Millisecond), before>>10, peak.Load()>>10, after>>10)
-	if peak.Load() > before+128<<20 {
+	if peak.Load() > before+192<<20 && !raceEnabled {
 		t.Errorf("the heap grew to %d MiB", peak.Load()>>20)
-	}
-	if after > before+8<<20 {
-		t.Errorf("%d KiB stay behind", (after-before)>>10)
 	}
 	text := scrape(t, h)
 	for _, reason := range []string{"first_byte_timeout", "too_large"} {
@@ -141,7 +142,7 @@ func beWell(t *testing.T, h *hosttest.Host) *healthy {
 				took := time.Since(begin)
 				c.slowest.Store(max(c.slowest.Load(), int64(took)))
 				c.count.Add(1)
-				if took > 2*time.Second {
+				if took > slack*2*time.Second {
 					t.Errorf("a healthy call took %v", took)
 				}
 				time.Sleep(time.Millisecond)
@@ -162,17 +163,18 @@ func attacker(h *hosttest.Host) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c, c.SetDeadline(time.Now().Add(patience))
+	return c, c.SetDeadline(time.Now().Add(slack * patience))
 }
 
 // refusal sends a frame and reads the error that answers it.
 func refusal(h *hosttest.Host, f *wire.Frame) (*code.Error, error) {
+	frame := wiretest.Bytes(f)
 	c, err := attacker(h)
 	if err != nil {
 		return nil, err
 	}
 	defer c.Close()
-	if _, err := c.Write(wiretest.Bytes(f)); err != nil {
+	if _, err := c.Write(frame); err != nil {
 		return nil, err
 	}
 	var res wire.Frame
@@ -287,7 +289,7 @@ func silentPeers(h *hosttest.Host) error {
 			return err
 		}
 	}
-	if took := time.Since(begin); took > 5*time.Second {
+	if took := time.Since(begin); took > slack*5*time.Second {
 		return fmt.Errorf("they were cut off after %v only", took)
 	}
 	return nil
