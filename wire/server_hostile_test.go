@@ -128,6 +128,9 @@ func TestCompressedRequestsThatCannotBeTakenAreAnswered(t *testing.T) {
 			req := wiretest.Request(0, "Test", "Echo", wire.Raw, tc.payload)
 			req.Compression = tc.with
 			wantError(t, c.Do(t.Context(), req, new(wire.Frame)), tc.code, tc.reason)
+			if n := r.seen.count(tc.reason); n != 1 {
+				t.Errorf("counted %d times", n)
+			}
 		})
 	}
 	if got, err := call(t.Context(), c, "Echo", "y"); got != "y" {
