@@ -92,12 +92,9 @@ func (p *plan) build(ctx context.Context) (*generation, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, w := range g.policies.Unmatched() {
-		g.warnings = append(g.warnings, w)
-	}
-	g.warnings = g.warnings.Sort()
+	g.warnings = append(g.warnings, g.policies.Unmatched()...).Sort()
 	g.bind(p.host.metrics)
-	if err = p.host.newGateways(g); err != nil {
+	if err := p.host.newGateways(g); err != nil {
 		return nil, err
 	}
 	p.host.newOperators(g)

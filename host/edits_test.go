@@ -195,6 +195,13 @@ func TestEachSettledContentIsAppliedOnce(t *testing.T) {
 			must(t, os.Rename(path, path+"~"))
 			must(t, os.WriteFile(path, []byte(rule(5)), 0o600))
 		}},
+		{"folder replaced", func(t *testing.T, path string) {
+			dir := filepath.Dir(path)
+			must(t, os.Mkdir(dir+".new", 0o755))
+			must(t, os.WriteFile(filepath.Join(dir+".new", filepath.Base(path)), []byte(rule(5)), 0o600))
+			must(t, os.Rename(dir, dir+".old"))
+			must(t, os.Rename(dir+".new", dir))
+		}},
 		{"ten saves at once", func(t *testing.T, path string) {
 			for i := range 10 {
 				must(t, os.WriteFile(path+".new~", []byte(rule(14-i)), 0o600))

@@ -64,8 +64,9 @@ func (h *Host) stopApplying() {
 	if interrupt := h.interrupt.Load(); interrupt != nil {
 		(*interrupt)()
 	}
-	h.applying.Lock()   // until it is given up
-	h.applying.Unlock() //nolint:staticcheck // nothing to do: later ones see draining
+	h.applying.Lock() // until it is given up
+	defer h.applying.Unlock()
+	h.interrupt.Store(nil)
 }
 
 // drain ends the serving as wire.md's peers expect it.

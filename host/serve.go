@@ -53,17 +53,11 @@ func (h *Host) enter(req *wire.Frame) (*generation, *method, *code.Error) {
 }
 
 func (g *generation) unknown(host string, req *wire.Frame) *code.Error {
-	what := "unknown service " + quoteName(req.Service)
-	known := g.byName
-	s, ok := known.find(req.Service)
-	suggestion := ""
-	if ok {
-		what = "unknown method " + quoteName(req.Service+"."+req.Method)
-		suggestion = config.Suggest(req.Method, s.byName.all())
-	} else {
-		suggestion = config.Suggest(req.Service, known.all())
+	what, word, known := "unknown service "+quoteName(req.Service), req.Service, g.byName.all()
+	if s, ok := g.byName.find(req.Service); ok {
+		what, word, known = "unknown method "+quoteName(req.Service+"."+req.Method), req.Method, s.byName.all()
 	}
-	if suggestion != "" {
+	if suggestion := config.Suggest(word, known); suggestion != "" {
 		what += " (did you mean " + suggestion + "?)"
 	}
 	return code.Refuse(code.Unimplemented, code.ReasonUnknownMethod, what, "", host, 0)
@@ -229,8 +223,10 @@ func (s *serving) ended(e *code.Error) error {
 func (s *serving) panicked(p *registry.PanicError) *code.Error {
 	name := s.method.fullName()
 	s.host.floods.Log(slog.LevelError, telemetry.Kind{Event: "panic", Subject: name}, "a handler panicked", func() []slog.Attr {
-		return []slog.Attr{slog.String("method", name), slog.String("caller", s.Caller), slog.String("panic", p.Error()),
-			slog.String("stack", string(p.Stack))}
+		return []slog.Attr{
+			slog.String("method", name), slog.String("caller", s.Caller), slog.String("panic", p.Error()),
+			slog.String("stack", string(p.Stack)),
+		}
 	})
 	what := "the handler panicked"
 	if s.generation.set.Manifest.Gateway.Errors.ExposeInternal {
@@ -260,9 +256,11 @@ func (s *serving) answered(err error, refused bool) {
 }
 
 func (s *serving) logAccess(c code.Code, e *code.Error, took time.Duration) {
-	attrs := []slog.Attr{slog.String("method", s.method.fullName()), slog.String("transport", s.wire.Transport()),
+	attrs := []slog.Attr{
+		slog.String("method", s.method.fullName()), slog.String("transport", s.wire.Transport()),
 		slog.String("caller", s.Caller), slog.String("peer", s.wire.Peer().String()), slog.String("code", c.String()),
-		slog.Duration("took", took)}
+		slog.Duration("took", took),
+	}
 	if e != nil {
 		attrs = append(attrs, slog.String("reason", e.Reason), slog.String("rule", e.Rule))
 	}

@@ -31,7 +31,7 @@ func bind(ctx context.Context, set *config.Set, field string, address config.Add
 	}
 	if network == "unix" {
 		rest = set.Path(rest)
-		removeStale(rest)
+		removeStale(ctx, rest)
 	}
 	ln, err := (&net.ListenConfig{}).Listen(ctx, network, rest)
 	if err != nil {
@@ -45,12 +45,12 @@ func bind(ctx context.Context, set *config.Set, field string, address config.Add
 }
 
 // removeStale takes away the socket file of a process that is gone; one that answers is left, and bind then fails.
-func removeStale(path string) {
+func removeStale(ctx context.Context, path string) {
 	info, err := os.Stat(path)
 	if err != nil || info.Mode()&os.ModeSocket == 0 {
 		return
 	}
-	conn, err := net.DialTimeout("unix", path, time.Second)
+	conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "unix", path)
 	if err == nil {
 		_ = conn.Close()
 		return

@@ -62,6 +62,7 @@ func (h *Host) newStage(cfg config.Listener, s *socket) *stage {
 			case http.StateClosed, http.StateHijacked:
 				open.Dec()
 				st.conns.Add(-1)
+			case http.StateActive, http.StateIdle: // still open
 			}
 		}
 	}

@@ -62,7 +62,8 @@ func (h *Host) planStages(ctx context.Context, set *config.Set) (*stagePlan, err
 			p.gone = append(p.gone, st)
 		}
 	}
-	return p, p.planHealth(ctx, set)
+	err := p.planHealth(ctx, set)
+	return p, err
 }
 
 // inherit is the socket of a stage that goes, for the one that comes to the same address: the one of the same name if
