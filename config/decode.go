@@ -106,7 +106,7 @@ func (d *decoder) file(data []byte, into reflect.Value, empty string) {
 		d.problems = append(d.problems, Problem{File: d.name, Line: 1, Column: 1, Message: empty})
 		return
 	}
-	d.place(root, nil, "")
+	d.place(root, "")
 	d.expand(root, nil)
 	d.value(root, into, &field{}, "")
 }
@@ -157,10 +157,6 @@ func (d *decoder) intern(path string) string {
 	return path
 }
 
-func (d *decoder) place(n, key *yaml.Node, path string) {
-	p := place{path: d.intern(path), line: int32(n.Line), column: int32(n.Column)}
-	if key != nil {
-		p.keyLine, p.keyCols = int32(key.Line), int32(key.Column)
-	}
-	d.at.list = append(d.at.list, p)
+func (d *decoder) place(n *yaml.Node, path string) {
+	d.at.list = append(d.at.list, place{path: d.intern(path), line: int32(n.Line), column: int32(n.Column)})
 }

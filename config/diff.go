@@ -104,7 +104,6 @@ type differ struct {
 
 	subject string
 	at      func(path string) Position
-	class   Class
 }
 
 func (d *differ) add(c Change) { d.changes = append(d.changes, c) }
@@ -145,7 +144,7 @@ func (d *differ) values(path string, old, next reflect.Value, class Class) {
 	t := next.Type()
 	switch {
 	case t == rawOptionsType:
-		d.options(path, old.Interface().(RawOptions), next.Interface().(RawOptions), class)
+		d.options(path, optionsOf(old), optionsOf(next), class)
 	case t.Kind() == reflect.Slice && isListOfBlocks(t) || t.Kind() == reflect.Slice && isScalar(t.Elem()):
 		d.whole(path, old, next, class)
 	case t.Kind() == reflect.Pointer && isScalar(t.Elem()):

@@ -72,7 +72,8 @@ func (d *differ) rules(old, next []Rule) {
 			was, known = before[r.Was]
 		}
 		if !known {
-			d.add(Change{Subject: r.Name, New: ruleText(r), Text: strings.TrimPrefix(ruleWord(r), "enforced ") + " " + r.Name + " added", Class: Live, Position: r.Position("")})
+			text := strings.TrimPrefix(ruleWord(r), "enforced ") + " " + r.Name + " added"
+			d.add(Change{Subject: r.Name, New: ruleText(r), Text: text, Class: Live, Position: r.Position("")})
 			continue
 		}
 		delete(before, was.Name)

@@ -32,7 +32,7 @@ func (d *decoder) mapping(n *yaml.Node, v reflect.Value, path string) {
 }
 
 func (d *decoder) field(key, value *yaml.Node, v reflect.Value, f *field, path string) {
-	d.place(value, key, path)
+	d.place(value, path)
 	before := len(d.problems)
 	d.value(value, v, f, path)
 	if !f.later || (len(d.problems) == before && isOff(v, f)) {

@@ -34,6 +34,11 @@ func (o RawOptions) Decode(into any) Problems {
 	return d.problems.Sort()
 }
 
+func optionsOf(v reflect.Value) RawOptions {
+	o, _ := v.Interface().(RawOptions)
+	return o
+}
+
 func (o RawOptions) decoder() *decoder {
 	d := newDecoder(o.file, nil)
 	d.scope, d.quiet, d.prefill = o.path, true, true

@@ -51,11 +51,11 @@ func (d *decoder) below(v reflect.Value, path string) (reflect.Value, *field) {
 		if !indexed {
 			continue
 		}
-		if i, err := strconv.Atoi(index); err == nil && i < v.Len() {
-			v = v.Index(i)
-		} else {
+		i, err := strconv.Atoi(index)
+		if err != nil || i >= v.Len() {
 			return v, nil
 		}
+		v = v.Index(i)
 	}
 	return v, f
 }

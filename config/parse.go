@@ -104,7 +104,8 @@ func checkText(data []byte) *Problem {
 			return &Problem{Line: line, Column: column, Message: fmt.Sprintf("control character 0x%02x: this is no text file", r)}
 		}
 		if size == 1 && !flow.add(data[0]) {
-			return &Problem{Line: line, Column: max(column, 1), Message: fmt.Sprintf("more than %d brackets and commas in one { } or [ ]: write its entries as a list, each behind a -", maxFlowMarks)}
+			return &Problem{Line: line, Column: max(column, 1), Message: fmt.Sprintf(
+				"more than %d brackets and commas in one { } or [ ]: write its entries as a list, each behind a -", maxFlowMarks)}
 		}
 		data = data[size:]
 		column++

@@ -25,11 +25,10 @@ func (p Position) String() string {
 // IsZero tells that nothing is known.
 func (p Position) IsZero() bool { return p == Position{} }
 
-// place is where the value at a path stands, and where its key does.
+// place is where the value at a path stands.
 type place struct {
-	path             string
-	line, column     int32
-	keyLine, keyCols int32
+	path         string
+	line, column int32
 }
 
 // places are the known places of one decoded thing, sorted by path once it is decoded.
@@ -67,14 +66,6 @@ func (p *places) position(path string) Position {
 		}
 		path = parent(path)
 	}
-}
-
-// keyPosition is where the key of path stands, or else the nearest thing around it that is known.
-func (p *places) keyPosition(path string) Position {
-	if at, ok := p.find(path); ok && at.keyLine > 0 {
-		return Position{File: p.file, Line: int(at.keyLine), Column: int(at.keyCols)}
-	}
-	return p.position(path)
 }
 
 // parent is the path around path: a.b[2] is in a.b, which is in a, which is in "".

@@ -27,7 +27,8 @@ Fields marked *later* are understood and, when written, refused as "not supporte
 			fmt.Fprintf(&b, "\n## %s\n\n| field | type | default | accepts | reload | |\n|---|---|---|---|---|---|\n", block)
 		}
 		fmt.Fprintf(&b, "| %s%s | %s | %s | %s | %s | %s |\n",
-			inCode("", f.Path), mark(f.Required, " **required**"), f.Type, inCode("", f.Default), f.accepts(), f.Class, mark(f.Later, "*later* ")+strings.ReplaceAll(f.Doc, "|", "\\|"))
+			inCode("", f.Path), mark(f.Required, " **required**"), f.Type, inCode("", f.Default), f.accepts(), f.Class,
+			mark(f.Later, "*later* ")+strings.ReplaceAll(f.Doc, "|", "\\|"))
 	}
 	return b.String()
 }

@@ -88,8 +88,10 @@ func setScalar(v reflect.Value, tag, text string) (message, suggestion string) {
 	case t == timeType:
 		return setParsed(tag, text, parseTime, func(at time.Time) { v.Set(reflect.ValueOf(at)) })
 	case reflect.PointerTo(t).Implements(textType):
-		if err := v.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(text)); err != nil {
-			return err.Error(), ""
+		if u, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok {
+			if err := u.UnmarshalText([]byte(text)); err != nil {
+				return err.Error(), ""
+			}
 		}
 		return "", ""
 	case t == addressType && tag == "!!int":

@@ -65,6 +65,14 @@ type byteUnit struct {
 }
 
 var byteUnits = []byteUnit{
-	{"TiB", 1 << 40, true}, {"GiB", 1 << 30, true}, {"MiB", 1 << 20, true}, {"KiB", 1 << 10, true},
-	{"TB", 1e12, false}, {"GB", 1e9, false}, {"MB", 1e6, false}, {"KB", 1e3, false}, {"kB", 1e3, false}, {"B", 1, true},
+	{"TiB", 1 << 40, true},
+	{"GiB", 1 << 30, true},
+	{"MiB", 1 << 20, true},
+	{"KiB", 1 << 10, true},
+	{"TB", 1e12, false},
+	{"GB", 1e9, false},
+	{"MB", 1e6, false},
+	{"KB", 1e3, false},
+	{"kB", 1e3, false},
+	{"B", 1, true},
 }

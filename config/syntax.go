@@ -16,7 +16,8 @@ func syntaxProblem(data []byte, err error) *Problem {
 	if !errors.As(err, &e) {
 		return &Problem{Line: 1, Column: 1, Message: err.Error()}
 	}
-	at, words := e.Mark, ""
+	at := e.Mark
+	var words string
 	has := func(part string) bool { return strings.Contains(e.Message, part) }
 	switch {
 	case has("exceeded max depth"):

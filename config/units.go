@@ -83,10 +83,10 @@ func parseBytes(_, text string) (value int64, message, suggestion string) {
 			return int64(size), "", ""
 		}
 	}
-	first := strings.ToUpper(unit[:1])
-	if strings.Contains("KMGT", first) {
+	switch first := strings.ToUpper(unit[:1]); first {
+	case "K", "M", "G", "T":
 		suggestion = number + first + "iB"
-	} else if first == "B" {
+	case "B":
 		suggestion = number + "B"
 	}
 	return 0, fmt.Sprintf("must be a size like 4MiB or 64KiB, not %q", clip(text)), suggestion
@@ -98,7 +98,7 @@ func parseShare(tag, text string) (value float64, message, suggestion string) {
 	if number, ok := strings.CutSuffix(text, "%"); ok {
 		f, err := strconv.ParseFloat(number, 64)
 		if err != nil {
-			if f, err = strconv.ParseFloat(strings.TrimSpace(number), 64); err == nil {
+			if _, err = strconv.ParseFloat(strings.TrimSpace(number), 64); err == nil {
 				suggestion = strings.TrimSpace(number) + "%"
 			}
 			return 0, form + strconv.Quote(clip(text)), suggestion

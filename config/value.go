@@ -72,7 +72,7 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, f *field, path string) {
 func (d *decoder) scoped(n *yaml.Node, v reflect.Value, path string, p placed) {
 	scope, at := d.scope, d.at
 	d.scope, d.at = join(scope, path), places{file: d.name}
-	d.place(n, nil, "")
+	d.place(n, "")
 	if d.sound(n, v.Type(), "") && d.kind(n, yaml.MappingNode, "", v.Type()) {
 		d.mapping(n, v, "")
 	}
@@ -139,7 +139,7 @@ func (d *decoder) list(n *yaml.Node, v reflect.Value, f *field, path string) {
 	for i, c := range n.Content {
 		at := path + "[" + strconv.Itoa(i) + "]"
 		if !d.keepsPlaces(v.Type().Elem()) {
-			d.place(c, nil, at)
+			d.place(c, at)
 		}
 		d.value(c, out.Index(i), f, at)
 	}
@@ -178,7 +178,7 @@ func (d *decoder) dictionary(n *yaml.Node, v reflect.Value, f *field, path strin
 	out := reflect.MakeMapWithSize(t, len(n.Content)/2)
 	d.pairs(n, path, func(key, value *yaml.Node) {
 		at := join(path, key.Value)
-		d.place(value, key, at)
+		d.place(value, at)
 		element := reflect.New(t.Elem()).Elem()
 		d.value(value, element, f, at)
 		out.SetMapIndex(reflect.ValueOf(key.Value).Convert(t.Key()), element)

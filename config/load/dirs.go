@@ -36,9 +36,9 @@ const maxLinks = 16
 func addDirs(dirs map[string]bool, path string) {
 	for range maxLinks {
 		dir := filepath.Dir(path)
-		for _, real := range globDirs(dir) {
-			dirs[real] = true
-			if target, err := filepath.EvalSymlinks(real); err == nil {
+		for _, found := range globDirs(dir) {
+			dirs[found] = true
+			if target, err := filepath.EvalSymlinks(found); err == nil {
 				dirs[target] = true
 			}
 		}

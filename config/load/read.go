@@ -73,7 +73,7 @@ func readOnce(path string, env func(string) (string, bool)) (*readFiles, error) 
 	r.manifest = r.read(path, filepath.Base(path))
 	if r.manifest.problem != nil {
 		r.problems = config.Problems{*r.manifest.problem}
-		return r, nil
+		return r, nil //nolint:nilerr // the file is there, so what is wrong with it is a problem of the set
 	}
 	r.decoded, r.problems = config.DecodeManifest(r.manifest.display, r.manifest.data, env)
 	r.policies = r.list(r.decoded.Policies.Files)
