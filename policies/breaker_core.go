@@ -58,7 +58,7 @@ func (c *breakerCore) isSuccessful(err error) bool {
 	if failed {
 		c.consecutive++
 		c.last = err
-		var s *slowFailure
+		var s *slowError
 		slow = errors.As(err, &s)
 	} else {
 		c.consecutive = 0

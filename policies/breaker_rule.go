@@ -70,10 +70,10 @@ var (
 	errSlow     = errors.New("slow")
 )
 
-// slowFailure is a failure that was slow, too.
-type slowFailure struct{ error }
+// slowError is a failure that was slow, too.
+type slowError struct{ error }
 
-func (s *slowFailure) Unwrap() error { return s.error }
+func (s *slowError) Unwrap() error { return s.error }
 
 // outcome is what the end of a call means to the breaker: nil, errSlow, errExcluded or the failure. callers tells that
 // the deadline that the caller set, shorter than the rule's, has passed.
@@ -94,7 +94,7 @@ func (r *breakerRule) outcome(err error, took time.Duration, callers bool) error
 	case e.Code >= 32 || r.failOn&(1<<e.Code) == 0:
 		return slowOr(slow)
 	case slow:
-		return &slowFailure{err}
+		return &slowError{err}
 	}
 	return err
 }

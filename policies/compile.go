@@ -112,7 +112,8 @@ func (s *Snapshot) tooMany(targets []Target, matching [][]candidate) (problems c
 			if !slices.Contains(r.targets, t) {
 				continue
 			}
-			if left--; left < 0 {
+			left--
+			if left < 0 {
 				at := r.config.Position("match")
 				problems = append(problems, config.Problem{
 					File: at.File, Line: at.Line, Column: at.Column, Path: r.config.Path() + ".match",

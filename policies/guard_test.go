@@ -1,6 +1,7 @@
 package policies
 
 import (
+	"errors"
 	"slices"
 	"sync"
 	"testing"
@@ -38,7 +39,8 @@ func TestAccess(t *testing.T) {
 		if (err == nil) != test.passes {
 			t.Errorf("%s: %v", test.name, err)
 		}
-		if e, ok := err.(*code.Error); ok && (e.Code != code.PermissionDenied || e.Reason != code.ReasonDenied || e.Rule != "who@r1") {
+		var e *code.Error
+		if errors.As(err, &e) && (e.Code != code.PermissionDenied || e.Reason != code.ReasonDenied || e.Rule != "who@r1") {
 			t.Errorf("%s: %+v", test.name, e)
 		}
 	}

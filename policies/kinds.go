@@ -9,7 +9,7 @@ var serverKinds = []config.Kind{
 
 // oneWins tells the kinds of which only the most specific rule counts.
 func oneWins(kind config.Kind) bool {
-	switch kind {
+	switch kind { //nolint:exhaustive // all others have one winner
 	case config.KindAccess, config.KindShed, config.KindRateLimit, config.KindConcurrency:
 		return false
 	}

@@ -17,8 +17,16 @@ func TestNoLegalRatePanics(t *testing.T) {
 		rate float64
 		per  time.Duration
 	}{
-		{1, 24 * time.Hour}, {0.5, 12 * time.Hour}, {1, time.Second}, {0.3, time.Second}, {7, time.Millisecond},
-		{3333, time.Second}, {1, 10 * time.Nanosecond}, {1e8, time.Second}, {99999999, time.Second}, {7e7, time.Second},
+		{1, 24 * time.Hour},
+		{0.5, 12 * time.Hour},
+		{1, time.Second},
+		{0.3, time.Second},
+		{7, time.Millisecond},
+		{3333, time.Second},
+		{1, 10 * time.Nanosecond},
+		{1e8, time.Second},
+		{99999999, time.Second},
+		{7e7, time.Second},
 	} {
 		for _, burst := range []int64{1, 2, 1000, 1e9} {
 			rule := newRuleOn("r", "Arith", rate(r.rate, burst))

@@ -231,12 +231,16 @@ func TestTiesOfManyRulesAreFoundInTime(t *testing.T) {
 			rules[i] = newRuleOn(fmt.Sprint("rule-", i), "*", method(glob(i)), timeout(time.Second))
 		}
 		rules[19_999].Match.Method = rules[0].Match.Method
-		start := time.Now()
-		if p := ValidateTies(rules); len(p) != 1 {
-			t.Errorf("%s: %d ties", name, len(p))
+		best := time.Hour
+		for tries := 0; best > time.Second && tries < 10; tries++ { // the machine may be busy with others
+			start := time.Now()
+			if p := ValidateTies(rules); len(p) != 1 {
+				t.Fatalf("%s: %d ties", name, len(p))
+			}
+			best = min(best, time.Since(start))
 		}
-		if d := time.Since(start); d > 2*time.Second {
-			t.Errorf("%s: took %v", name, d)
+		if best > time.Second {
+			t.Errorf("%s: took %v", name, best)
 		}
 	}
 }

@@ -9,7 +9,7 @@ import (
 
 // setting says in short what a rule demands.
 func (r *rule) setting(kind config.Kind) string {
-	switch kind {
+	switch kind { //nolint:exhaustive // the others are not supported yet
 	case config.KindAccess:
 		return accessSetting(r.config.Access)
 	case config.KindRateLimit:
@@ -64,18 +64,18 @@ func (r *rule) rateLimitSetting() string {
 	return text
 }
 
-func (b *breakerRule) setting() string {
+func (r *breakerRule) setting() string {
 	var when []string
-	if b.failureRate > 0 {
+	if r.failureRate > 0 {
 		when = append(when, fmt.Sprintf("%s of at least %d calls within %s fail",
-			config.Share(b.failureRate), b.minRequests, config.Duration(b.window)))
+			config.Share(r.failureRate), r.minRequests, config.Duration(r.window)))
 	}
-	if b.consecutiveFailures > 0 {
-		when = append(when, fmt.Sprintf("%d in a row fail", b.consecutiveFailures))
+	if r.consecutiveFailures > 0 {
+		when = append(when, fmt.Sprintf("%d in a row fail", r.consecutiveFailures))
 	}
-	if b.slowCallRate > 0 {
+	if r.slowCallRate > 0 {
 		when = append(when, fmt.Sprintf("%s of at least %d calls within %s take %s",
-			config.Share(b.slowCallRate), b.minRequests, config.Duration(b.window), config.Duration(b.slowCallDuration)))
+			config.Share(r.slowCallRate), r.minRequests, config.Duration(r.window), config.Duration(r.slowCallDuration)))
 	}
-	return fmt.Sprintf("opens for %s when %s", config.Duration(b.openTimeout), strings.Join(when, " or "))
+	return fmt.Sprintf("opens for %s when %s", config.Duration(r.openTimeout), strings.Join(when, " or "))
 }
