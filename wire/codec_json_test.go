@@ -72,7 +72,8 @@ func TestJSONIsWrittenAsEncodingJSONDoes(t *testing.T) {
 		tagged{A: 1, Name: "<a&b>\u2028", Bytes: []byte{1, 2}, Map: map[string]int{"b": 1, "a": 2}, Any: 1.5e30},
 		tagged{},
 		map[string]any{"x": nil, "y": []int(nil), "z": [2]byte{1, 2}},
-		"text", 17, nil, []string{},
+		"text", 17, nil,
+		[]string{},
 	}
 	for _, v := range values {
 		want, err := json.Marshal(v)

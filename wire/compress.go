@@ -47,6 +47,7 @@ func decompressedSize(c Compression, src []byte, limit int) int {
 		most = gzipClaim(src)
 	case Zstd:
 		most, _ = zstdBound(src)
+	case NoCompression: // nothing is decompressed
 	}
 	return int(min(most, uint64(limit)))
 }

@@ -37,7 +37,7 @@ func TestCompressionsGoBothWays(t *testing.T) {
 
 func noise(n int) []byte {
 	b := make([]byte, n)
-	rnd := rand.NewChaCha8([32]byte{1}) //nolint:gosec // reproducible on purpose
+	rnd := rand.NewChaCha8([32]byte{1})
 	_, _ = rnd.Read(b)
 	return b
 }

@@ -91,11 +91,16 @@ func TestMsgpackDepthAgreesWithTheEncoder(t *testing.T) {
 	values := []any{
 		nil, true, 1, -1, 200, -200, 70_000, -70_000, int64(1 << 40), int64(-(1 << 40)), 1.5, float32(1.5),
 		"", strings.Repeat("s", 40), strings.Repeat("s", 300), strings.Repeat("s", 70_000),
-		[]byte{}, make([]byte, 300), make([]byte, 70_000),
+		[]byte{},
+		make([]byte, 300), make([]byte, 70_000),
 		make([]int, 3), make([]int, 20), make([]int, 70_000),
-		map[string]int{"a": 1}, bigMap(20), bigMap(70_000),
-		msgpack.RawMessage{0xd4, 1, 2}, msgpack.RawMessage{0xd6, 1, 2, 3, 4, 5}, msgpack.RawMessage{0xc7, 2, 1, 0, 0},
-		msgpack.RawMessage{0xc8, 0, 1, 1, 0}, msgpack.RawMessage{0xc9, 0, 0, 0, 1, 1, 0},
+		map[string]int{"a": 1},
+		bigMap(20), bigMap(70_000),
+		msgpack.RawMessage{0xd4, 1, 2},
+		msgpack.RawMessage{0xd6, 1, 2, 3, 4, 5},
+		msgpack.RawMessage{0xc7, 2, 1, 0, 0},
+		msgpack.RawMessage{0xc8, 0, 1, 1, 0},
+		msgpack.RawMessage{0xc9, 0, 0, 0, 1, 1, 0},
 	}
 	b, err := msgpack.Marshal(values)
 	if err != nil {

@@ -187,7 +187,7 @@ func (r *Reader) read(b []byte) (int, error) {
 		if n > 0 {
 			return n, nil
 		}
-		if err == io.EOF && within { //nolint:errorlint // io.Reader promises the bare value
+		if err == io.EOF && within {
 			return 0, io.ErrUnexpectedEOF
 		}
 		if err != nil {

@@ -15,14 +15,14 @@ var (
 	zstdEncoder = sync.OnceValue(func() *zstd.Encoder {
 		e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(zstdWindow), zstd.WithLowerEncoderMem(true))
 		if err != nil {
-			panic(err) // the options are constants
+			panic(err) //nolint:forbidigo // the options are constants: it cannot fail
 		}
 		return e
 	})
 	zstdDecoder = sync.OnceValue(func() *zstd.Decoder {
 		d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecodeAllCapLimit(true), zstd.WithDecoderMaxMemory(math.MaxInt32))
 		if err != nil {
-			panic(err) // the options are constants
+			panic(err) //nolint:forbidigo // the options are constants: it cannot fail
 		}
 		return d
 	})

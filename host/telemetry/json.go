@@ -9,7 +9,15 @@ import (
 )
 
 func newJSONHandler(w io.Writer, level slog.Leveler) slog.Handler {
-	return slog.NewJSONHandler(plainWriter{w}, &slog.HandlerOptions{Level: level, ReplaceAttr: redact})
+	return slog.NewJSONHandler(plainWriter{w}, &slog.HandlerOptions{Level: level, ReplaceAttr: jsonAttr})
+}
+
+// jsonAttr says durations with their unit; slog's own form is a bare count of nanoseconds.
+func jsonAttr(groups []string, a slog.Attr) slog.Attr {
+	if a = redact(groups, a); a.Value.Kind() == slog.KindDuration {
+		a.Value = slog.StringValue(a.Value.Duration().String())
+	}
+	return a
 }
 
 // plainWriter writes out, as JSON escapes, what slog leaves in a string and a terminal that shows the log would obey:

@@ -73,6 +73,14 @@ func Refuse(c Code, reason, what, rule, host string, retryAfter time.Duration) *
 // error nor one that was read from a peer.
 func (e *Error) Own() bool { return !e.remote && (e.refusal || e.Host != "") }
 
+// On is the refusal of a part that does not know which host it works for, stamped with the host's name.
+func (e *Error) On(host string) *Error {
+	own := *e
+	own.Message += " on " + host
+	own.Host = host
+	return &own
+}
+
 // Remote marks e as read from a peer, and returns it. See Edge.
 func Remote(e *Error) *Error {
 	e.remote = true

@@ -35,7 +35,7 @@ func (c *call) overHTTP(ctx context.Context) error {
 		return new(net.Dialer).DialContext(ctx, network, address)
 	}}
 	begin := time.Now()
-	res, body, err := roundTrip(transport, req)
+	res, body, err := roundTrip(transport, req) //nolint:bodyclose // roundTrip has read and closed it
 	if err != nil {
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			err = code.Errorf(code.DeadlineExceeded, "%w", ctx.Err()).WithReason(code.ReasonTimeout)
@@ -92,8 +92,12 @@ func problemError(res *http.Response, body []byte) error {
 		return nil
 	}
 	var p struct {
-		Code, Reason, Detail, Rule, Host string
-		RetryAfterMS                     int64 `json:"retry_after_ms"`
+		Code         string `json:"code"`
+		Reason       string `json:"reason"`
+		Detail       string `json:"detail"`
+		Rule         string `json:"rule"`
+		Host         string `json:"host"`
+		RetryAfterMS int64  `json:"retry_after_ms"`
 	}
 	if !strings.HasPrefix(res.Header.Get("Content-Type"), "application/problem+json") || json.Unmarshal(body, &p) != nil {
 		const shown = 200

@@ -11,8 +11,10 @@ func TestAnnotationsKeepWhatCouldEndThem(t *testing.T) {
 		p    config.Problem
 		want string
 	}{
-		{config.Problem{File: "a,b:c%.yaml", Line: 4, Column: 17, Path: "rules[0]", Message: "x\ny: 50%"},
-			"::error file=a%2Cb%3Ac%25.yaml,line=4,col=17::rules[0]: x%0Ay: 50%25"},
+		{
+			config.Problem{File: "a,b:c%.yaml", Line: 4, Column: 17, Path: "rules[0]", Message: "x\ny: 50%"},
+			"::error file=a%2Cb%3Ac%25.yaml,line=4,col=17::rules[0]: x%0Ay: 50%25",
+		},
 		{config.Problem{File: "p.yaml", Line: 1, Message: "m", Warning: true}, "::warning file=p.yaml,line=1,col=1::m"},
 		{config.Problem{File: "EASYMICRO_LISTEN", Message: "no port"}, "::error::EASYMICRO_LISTEN: no port"},
 	} {

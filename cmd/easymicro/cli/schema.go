@@ -29,15 +29,15 @@ With a manifest at -c, the schema also suggests the names of its services.`,
 					services = append(services, m.Services[i].Name)
 				}
 			}
-			make := schema.Manifest
+			describe := schema.Manifest
 			switch {
 			case len(args) == 0 || args[0] == "manifest":
 			case args[0] == "policies":
-				make = schema.Policies
+				describe = schema.Policies
 			default:
 				return usageError("%q is not manifest or policies%s", args[0], didYouMean(args[0], cmd.ValidArgs))
 			}
-			out, err := make(a.registry, services...)
+			out, err := describe(a.registry, services...)
 			if err != nil {
 				return err
 			}

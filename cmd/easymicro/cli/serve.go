@@ -70,7 +70,8 @@ func (a *app) runServe(cmd *cobra.Command) error {
 	if err != nil {
 		return a.loadError(err)
 	}
-	defer signals.reload(ctx, h)()
+	stop := signals.reload(ctx, h)
+	defer stop()
 	if err := h.Run(ctx); err != nil {
 		return a.loadError(err)
 	}

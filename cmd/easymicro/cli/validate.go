@@ -92,6 +92,7 @@ func (a *app) check(file string) (checked, error) {
 	case tokenFile:
 		_, problems := config.DecodeTokens(file, data, os.LookupEnv)
 		return checked{file, "a file of tokens", problems}, nil
+	case manifestFile: // with all that belongs to it
 	}
 	set, err := load.Load(file, load.Options{})
 	var problems config.Problems

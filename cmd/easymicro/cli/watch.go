@@ -24,7 +24,7 @@ func (a *app) watch(ctx context.Context, ask func(context.Context) (show func() 
 		var exit *exitError
 		switch {
 		case ctx.Err() != nil:
-			return nil //nolint:nilerr // interrupted while it asked
+			return nil
 		case err == nil:
 			a.clear()
 			err = show()
