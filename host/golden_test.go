@@ -2,14 +2,14 @@ package host_test
 
 import (
 	"context"
+	"encoding/binary"
+	"errors"
 	"math"
 	"slices"
 	"testing"
 
 	"github.com/easymicro/easymicro/host/hosttest"
 	"github.com/easymicro/easymicro/registry"
-	"github.com/easymicro/easymicro/samples/serialize/pb"
-	"github.com/easymicro/easymicro/samples/serialize/th"
 	"github.com/easymicro/easymicro/wire"
 	"github.com/easymicro/easymicro/wire/wiretest"
 )
@@ -17,17 +17,29 @@ import (
 // The other services of the recordings, besides arith.
 type (
 	pbMul struct{}
-	thMul struct{}
 	echo  struct{}
 )
 
-func (pbMul) Mul(_ context.Context, a *pb.Args, r *pb.Reply) error {
-	r.C = a.GetA() * a.GetB()
+// varints is a protobuf message of numbers: field n is at n-1.
+type varints [2]uint64
+
+func (v *varints) MarshalVT() ([]byte, error) {
+	return binary.AppendUvarint([]byte{1 << 3}, v[0]), nil
+}
+
+func (v *varints) UnmarshalVT(b []byte) error {
+	for len(b) > 1 {
+		value, n := binary.Uvarint(b[1:])
+		if field := b[0]>>3 - 1; n <= 0 || int(field) >= len(v) {
+			return errors.New("no such message")
+		}
+		v[b[0]>>3-1], b = value, b[1+n:]
+	}
 	return nil
 }
 
-func (thMul) Mul(_ context.Context, a *th.Args, r *th.Reply) error {
-	r.C = a.A * a.B
+func (pbMul) Mul(_ context.Context, a, r *varints) error {
+	r[0] = a[0] * a[1]
 	return nil
 }
 
@@ -38,7 +50,7 @@ func (echo) Echo(_ context.Context, a, r *[]byte) error {
 
 func TestRecordedConversationsAreAnsweredInKindByAHost(t *testing.T) {
 	p := newPlant(t)
-	for name, v := range map[string]any{"test.pb": pbMul{}, "test.th": thMul{}, "test.echo": echo{}} {
+	for name, v := range map[string]any{"test.pb": pbMul{}, "test.echo": echo{}} {
 		registry.Plain(v, registry.In(p.reg), registry.As(name))
 	}
 	h := hosttest.Start(t, `
@@ -46,7 +58,6 @@ auth: {identify: [token], tokens: {file: tokens.yaml}}
 services:
   - {name: Arith, handler: test.arith}
   - {name: PB, handler: test.pb}
-  - {name: TH, handler: test.th}
   - {name: Echo, handler: test.echo}
 policies: {rules: [{name: time, match: {service: "*"}, timeout: 5s}]}
 `, hosttest.Options{Registry: p.reg, Files: map[string]string{
@@ -54,6 +65,9 @@ policies: {rules: [{name: time, match: {service: "*"}, timeout: 5s}]}
 	}})
 	for _, c := range wiretest.Golden(t, "../wire/testdata/golden") {
 		t.Run(c.Name, func(t *testing.T) {
+			if c.Frames[0].Frame.Codec == wire.Thrift {
+				t.Skip("structs of thrift are the business of the sample serialize")
+			}
 			peer, waiting, sent := rawPeer(t, h.Address), map[uint64]wire.Frame{}, 0
 			for _, f := range c.Frames {
 				if f.From == "server" {
