@@ -5,6 +5,7 @@ import (
 	"net"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -30,6 +31,9 @@ type outbox struct {
 	conn    net.Conn
 	timeout time.Duration // for one write
 	most    int64         // bytes queued
+
+	// crowded says that half of most is queued: nothing should be made now that will be queued behind it.
+	crowded atomic.Bool
 
 	mu       sync.Mutex
 	phase    outPhase
@@ -61,6 +65,9 @@ func (o *outbox) append(f *Frame) (flush bool, err error) {
 	before := len(*o.queued)
 	*o.queued = AppendFrame(*o.queued, f)
 	o.size += int64(len(*o.queued) - before)
+	if o.size >= o.most/2 {
+		o.crowded.Store(true)
+	}
 	switch {
 	case o.phase == outIdle:
 		o.phase = outYielding
@@ -89,6 +96,23 @@ func (o *outbox) room(n int64) error {
 			o.mu.Lock()
 			o.fail(errSlowReader)
 		}
+	}
+	return o.err
+}
+
+// uncrowded waits until less than half of most is queued; it fails when the peer is given up before. Without it, a peer
+// that sends many requests and reads no answers would have all of the answers made and held.
+func (o *outbox) uncrowded() error {
+	if !o.crowded.Load() {
+		return nil
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for o.err == nil && o.size >= o.most/2 {
+		progress := o.waitable()
+		o.mu.Unlock()
+		<-progress
+		o.mu.Lock()
 	}
 	return o.err
 }
@@ -165,6 +189,7 @@ func (o *outbox) step(patience time.Duration) {
 	n, err := o.write(*b, patience)
 	o.mu.Lock()
 	o.size -= int64(n)
+	o.crowded.Store(o.size >= o.most/2)
 	late := err != nil && timedOut(err)
 	switch {
 	case late && patience < o.timeout:

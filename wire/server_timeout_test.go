@@ -3,6 +3,8 @@ package wire_test
 import (
 	"context"
 	"io"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -131,7 +133,11 @@ func TestPeerThatDoesNotReadIsCutWhileOthersGoOn(t *testing.T) {
 
 func TestPeerThatDoesNotReadCannotQueueWithoutBound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		var begun sync.WaitGroup
+		begun.Add(40)
 		r := newRig(t, func(_ context.Context, _, res *wire.Frame) error {
+			begun.Done()
+			begun.Wait() // all are on their way before the first answer shows that nobody reads
 			res.Payload = append(res.Payload, make([]byte, 1<<20)...)
 			return nil
 		}, shortLimits)
@@ -145,6 +151,33 @@ func TestPeerThatDoesNotReadCannotQueueWithoutBound(t *testing.T) {
 		synctest.Wait()
 		if r.seen.count("slow_reader") != 1 {
 			t.Errorf("40 MiB are queued %v after the calls", time.Since(begin))
+		}
+		r.stop()
+	})
+}
+
+func TestNoAnswersAreMadeForAPeerThatDoesNotReadThem(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var made atomic.Int32
+		r := newRig(t, func(_ context.Context, _, res *wire.Frame) error {
+			made.Add(1)
+			res.Payload = append(res.Payload, make([]byte, 1<<20)...)
+			return nil
+		}, shortLimits)
+		deaf := r.peer(t)
+		const asked = 500
+		for seq := range uint64(asked) {
+			deaf.Send(wiretest.Request(seq, "Test", "Big", wire.Raw, nil))
+		}
+		synctest.Wait()
+		time.Sleep(11 * time.Second)
+		synctest.Wait()
+		if r.seen.count("slow_reader") != 1 {
+			t.Error("the peer is not cut off")
+		}
+		// Half of 16 MiB, and those that were on their way when it was reached: as many as the processors overlap.
+		if n := made.Load(); n > asked/4 {
+			t.Errorf("%d of %d answers of 1 MiB were made", n, asked)
 		}
 		r.stop()
 	})

@@ -98,6 +98,9 @@ func (c *serverConn) run(t *task, w *worker) {
 }
 
 func (c *serverConn) handle(t *task) error {
+	if err := c.out.uncrowded(); err != nil {
+		return err
+	}
 	if t.req.Compression != NoCompression {
 		if err := c.decompress(t); err != nil {
 			return err
