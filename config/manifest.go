@@ -76,7 +76,7 @@ type Remote struct {
 
 // GatewayErrors says what errors tell HTTP callers.
 type GatewayErrors struct {
-	ExposeInternal bool `yaml:"exposeInternal" default:"false" doc:"Show the message of INTERNAL and UNKNOWN errors to HTTP callers."`
+	ExposeInternal bool `yaml:"exposeInternal" default:"false" doc:"Show callers what a handler panicked with, over HTTP and rpcx. The text of ordinary errors always reaches them."`
 }
 
 // CORS says which web pages of other origins may call.

@@ -108,7 +108,11 @@ func (a api) ExplainRule(_ context.Context, name string, revision int) (*admin.R
 		return nil, admin.Errorf(admin.CodeNotFound, "revision %d has no rule %q", revision, name).
 			WithHelp("its rules: %s%s", strings.Join(ruleNames(r.set), ", "), didYouMean(name, ruleNames(r.set)))
 	}
-	x := &admin.RuleExplanation{Revision: revision, AppliedAt: r.At, Rule: pastRule(rule)}
+	past, err := pastRule(rule)
+	if err != nil {
+		return nil, err
+	}
+	x := &admin.RuleExplanation{Revision: revision, AppliedAt: r.At, Rule: past}
 	for _, s := range g.policies.Rules() {
 		if s.Name == name && revision == g.revision {
 			x.Rule = ruleView(s)

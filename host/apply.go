@@ -166,6 +166,9 @@ func (h *Host) logRevision(r Revision) {
 	case ResultUnchanged:
 		return
 	case ResultRejected:
+		if r.Source == SourceStart {
+			return // nothing runs yet; whoever starts the host is told
+		}
 		level, msg = slog.LevelError, "reload rejected, the running set stays"
 		if r.Error != "" {
 			attrs = append(attrs, slog.String("error", r.Error))

@@ -3,9 +3,11 @@ package host
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/host/gateway"
 	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/registry"
 )
@@ -20,7 +22,7 @@ func Check(set *config.Set, reg *registry.Registry) config.Problems {
 
 // newCheck checks all but that the rules compile, which whoever applies them will see.
 func newCheck(set *config.Set, reg *registry.Registry) *checker {
-	c := &checker{set: set, registry: reg}
+	c := &checker{set: set, registry: reg, args: make(map[policies.Target]reflect.Type)}
 	c.problems = append(c.problems, set.Warnings...)
 	c.problems = append(c.problems, set.Validate()...)
 	c.services()
@@ -33,8 +35,9 @@ type checker struct {
 	set      *config.Set
 	registry *registry.Registry
 	problems config.Problems
-	known    []policies.Target // methods that are known without opening
-	unknown  bool              // some are not
+	known    []policies.Target                // methods that are known without opening
+	args     map[policies.Target]reflect.Type // of the same, under all names of their services
+	unknown  bool                             // some are not
 }
 
 func (c *checker) add(path, suggestion, format string, args ...any) {
@@ -100,16 +103,19 @@ func (c *checker) methods(path string, cfg *config.Service, entry *registry.Entr
 		return
 	}
 	var names []string
+	exposed := exposes(cfg)
 	for _, m := range entry.Methods {
 		names = append(names, m.Name)
-	}
-	c.exposed(path, cfg, names)
-	exposed := exposes(cfg)
-	for _, name := range names {
-		if exposed(name) {
-			c.known = append(c.known, policies.Target{Service: cfg.Name, Method: name})
+		if !exposed(m.Name) {
+			continue
+		}
+		t := policies.Target{Service: cfg.Name, Method: m.Name}
+		c.known = append(c.known, t)
+		for _, name := range append([]string{cfg.Name}, cfg.Aliases...) {
+			c.args[policies.Target{Service: name, Method: m.Name}] = m.Args
 		}
 	}
+	c.exposed(path, cfg, names)
 }
 
 func (c *checker) exposed(path string, cfg *config.Service, names []string) {
@@ -127,7 +133,12 @@ func (c *checker) compile() {
 		return
 	}
 	snapshot, err := policies.Compile(c.set.Rules, c.known, nil, policies.Options{Host: hostName(c.set)})
-	if err != nil {
+	var problems config.Problems
+	switch {
+	case errors.As(err, &problems):
+		c.problems = append(c.problems, problems...)
+		return
+	case err != nil:
 		c.add("policies", "", "%v", err)
 		return
 	}
@@ -144,6 +155,19 @@ func (c *checker) gateway() {
 		path := fmt.Sprintf("gateway.get[%d]", i)
 		service, method := splitMethod(name)
 		c.target(path, path, service, method)
+	}
+	if c.unknown || c.problems.Err() != nil {
+		return
+	}
+	o := gatewayOptions(c.set.Manifest)
+	o.Resolve = func(service, method string) (gateway.Target, bool) {
+		args, ok := c.args[policies.Target{Service: service, Method: method}]
+		return gateway.Target{Service: service, Method: method, Args: args}, ok
+	}
+	_, err := gateway.New(o)
+	var problems config.Problems
+	if errors.As(gatewayError(c.set, err), &problems) {
+		c.problems = append(c.problems, problems...)
 	}
 }
 

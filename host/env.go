@@ -24,5 +24,5 @@ func (e *env) Client(name string) registry.Client { return noClient{name} }
 type noClient struct{ name string }
 
 func (c noClient) Call(context.Context, string, any, any) error {
-	return code.Errorf(code.Unavailable, "client %s: upstreams are not supported yet", c.name).WithReason(code.ReasonNoEndpoint)
+	return code.Remote(code.Errorf(code.Unavailable, "client %s: upstreams are not supported yet", c.name).WithReason(code.ReasonNoEndpoint))
 }

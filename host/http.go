@@ -40,39 +40,45 @@ func (h *Host) newGateways(g *generation) error {
 }
 
 func (h *Host) newGateway(g *generation, limits wire.Limits) (*gateway.Gateway, error) {
-	m := g.set.Manifest
+	o := gatewayOptions(g.set.Manifest)
+	o.Handler, o.Limits, o.Host, o.Logger, o.Refused = h, limits, h.name, h.log, h.metrics.WireError
+	o.Resolve = func(service, method string) (gateway.Target, bool) {
+		found, ok := g.find(service, method)
+		if !ok {
+			return gateway.Target{}, false
+		}
+		return gateway.Target{Service: found.target.Service, Method: found.target.Method, Args: found.invoke.Args}, true
+	}
+	gw, err := gateway.New(o)
+	return gw, gatewayError(g.set, err)
+}
+
+// gatewayOptions are those that the manifest gives.
+func gatewayOptions(m *config.Manifest) gateway.Options {
 	o := gateway.Options{
-		Handler: h,
-		Resolve: func(service, method string) (gateway.Target, bool) {
-			found, ok := g.find(service, method)
-			if !ok {
-				return gateway.Target{}, false
-			}
-			return gateway.Target{Service: found.target.Service, Method: found.target.Method, Args: found.invoke.Args}, true
-		},
 		Nearest:        config.Suggest,
 		Get:            m.Gateway.Get,
 		AllowOrigins:   m.Gateway.CORS.AllowOrigins,
 		ExposeInternal: m.Gateway.Errors.ExposeInternal,
 		TrustedProxies: trustedProxies(m),
-		Limits:         limits,
-		Host:           h.name,
-		Logger:         h.log,
-		Refused:        h.metrics.WireError,
 	}
 	for _, r := range m.Gateway.Routes {
 		o.Routes = append(o.Routes, gateway.Route{Path: r.Path, Methods: r.Methods, Service: r.Service, Method: r.Method})
 	}
-	gw, err := gateway.New(o)
+	return o
+}
+
+// gatewayError gives what a gateway says of its options their places in the manifest.
+func gatewayError(set *config.Set, err error) error {
 	var wrong gateway.Problems
 	if !errors.As(err, &wrong) {
-		return gw, err
+		return err
 	}
 	var problems config.Problems
 	for _, p := range wrong {
-		problems = append(problems, fieldProblem(g.set, p.Path, p.Message)...)
+		problems = append(problems, fieldProblem(set, p.Path, p.Message)...)
 	}
-	return nil, problems
+	return problems
 }
 
 func trustedProxies(m *config.Manifest) []netip.Prefix {

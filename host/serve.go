@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"runtime/debug"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -86,7 +87,6 @@ func (s *serving) run(req, res *wire.Frame) error {
 		s.answered(err, true)
 	} else {
 		err = s.invoke(req, res)
-		s.ticket.Done(err)
 		s.answered(err, false)
 	}
 	s.returned = true
@@ -138,10 +138,11 @@ func (s *serving) expired() *code.Error {
 func (s *serving) invoke(req, res *wire.Frame) error {
 	args := s.method.invoke.NewArgs()
 	if err := s.decode(req, args); err != nil {
-		return s.own(err)
+		s.ticket.Done(err)
+		return code.From(err).On(s.host.name)
 	}
 	s.Service, s.Method = s.method.target.Service, s.method.target.Method
-	s.Metadata = registry.Pairs(req.Metadata)
+	s.Metadata = slices.Clone(registry.Pairs(req.Metadata)) // the frame's is used again, and a handler may keep its context
 	ctx, cancel := s.context(req)
 	defer cancel()
 	reply, err := s.method.invoke.Call(registry.WithCall(ctx, &s.Call), args, nil)
@@ -151,8 +152,11 @@ func (s *serving) invoke(req, res *wire.Frame) error {
 	}
 	if res.Payload, err = s.encode(req.Codec, res.Payload[:0], reply); err != nil {
 		s.host.log.Error("the reply of a handler cannot be encoded", "method", s.method.fullName(), "codec", req.Codec, "error", err)
-		return code.Refuse(code.Internal, code.ReasonBadPayload, "the reply cannot be encoded as "+req.Codec.String(), "", s.host.name, 0)
+		e := code.Refuse(code.Internal, code.ReasonBadReply, "the reply cannot be encoded as "+req.Codec.String(), "", s.host.name, 0)
+		s.ticket.Done(e)
+		return e
 	}
+	s.ticket.Done(nil)
 	return nil
 }
 
@@ -189,18 +193,16 @@ func (s *serving) encode(c wire.Codec, dst []byte, reply any) ([]byte, error) {
 	return wire.Append(c, dst, reply)
 }
 
-// own stamps an error of the wire package as this host's.
-func (s *serving) own(err error) error {
-	e := code.From(err)
-	return code.Refuse(e.Code, e.Reason, e.Message, "", s.host.name, 0)
-}
-
-// handlerError is what a handler's error is for its caller.
+// handlerError is what a handler's error is for its caller. The guard is told the error itself: what a peer of the
+// handler said of its own refusal, which the caller must not see, tells a breaker that the peer is well.
 func (s *serving) handlerError(err error) error {
 	var p *registry.PanicError
 	if errors.As(err, &p) {
-		return s.panicked(p)
+		e := s.panicked(p)
+		s.ticket.Done(e)
+		return e
 	}
+	s.ticket.Done(err)
 	e := code.Edge(err)
 	if e.Code == code.DeadlineExceeded || e.Code == code.Cancelled {
 		return s.ended(e)

@@ -53,16 +53,17 @@ func ruleView(s policies.RuleState) admin.Rule {
 	return v
 }
 
-// pastRule is a rule of a revision that no longer decides: without state.
-func pastRule(r *config.Rule) admin.Rule {
-	v := admin.Rule{
-		Name: r.Name, Description: r.Description, Mode: string(r.Mode), Expires: r.Expires, Position: r.Position("").String(),
-		Kinds: []admin.RuleKind{},
+// pastRule is a rule of a revision that no longer decides: compiled once more to say its settings, without state.
+func pastRule(r *config.Rule) (admin.Rule, error) {
+	alone, err := policies.Compile([]config.Rule{*r}, nil, nil, policies.Options{})
+	if err != nil {
+		return admin.Rule{}, err
 	}
-	for _, k := range r.Kinds() {
-		v.Kinds = append(v.Kinds, admin.RuleKind{Kind: string(k), Position: r.Position(string(k)).String()})
+	v := ruleView(alone.Rules()[0])
+	for i := range v.Kinds {
+		v.Kinds[i].State = ""
 	}
-	return v
+	return v, nil
 }
 
 func explanationView(x policies.Explanation) *admin.Explanation {
