@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -112,28 +111,6 @@ func TestProblemsOfAllFilesComeAtOnce(t *testing.T) {
 		"tokens.yaml:1:25: [0].sha256: must be the SHA-256 of the token in 64 hexadecimal digits; this has 13 characters",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Error(diff)
-	}
-}
-
-func TestFilesThatCannotBeReadAreProblems(t *testing.T) {
-	path := files(t, map[string]string{"easymicro.yaml": smallest + "policies: {files: [p/*.yaml, gone.yaml]}\n", "p/dir.yaml/x": ""})
-	dir := filepath.Dir(path)
-	write(t, filepath.Join(dir, "p/big.yaml"), strings.Repeat("# comment\n", 200_000))
-	if err := os.Symlink("nowhere", filepath.Join(dir, "p/link.yaml")); err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Mkfifo(filepath.Join(dir, "p/pipe.yaml"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	want := []string{
-		"gone.yaml:1:1: cannot be read: no such file or directory",
-		"p/big.yaml:1:1: has 2000000 bytes: a file may have 1 MiB at most",
-		"p/dir.yaml:1:1: is a folder, not a file",
-		"p/link.yaml:1:1: cannot be read: no such file or directory",
-		"p/pipe.yaml:1:1: is no regular file",
-	}
-	if diff := cmp.Diff(want, problems(t, path, load.Options{})); diff != "" {
 		t.Error(diff)
 	}
 }
