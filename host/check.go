@@ -3,7 +3,6 @@ package host
 import (
 	"errors"
 	"fmt"
-	"reflect"
 	"slices"
 
 	"github.com/easymicro/easymicro/config"
@@ -22,7 +21,7 @@ func Check(set *config.Set, reg *registry.Registry) config.Problems {
 
 // newCheck checks all but that the rules compile, which whoever applies them will see.
 func newCheck(set *config.Set, reg *registry.Registry) *checker {
-	c := &checker{set: set, registry: reg, args: make(map[policies.Target]reflect.Type)}
+	c := &checker{set: set, registry: reg, targets: make(map[policies.Target]gateway.Target)}
 	c.problems = append(c.problems, set.Warnings...)
 	c.problems = append(c.problems, set.Validate()...)
 	c.services()
@@ -35,9 +34,9 @@ type checker struct {
 	set      *config.Set
 	registry *registry.Registry
 	problems config.Problems
-	known    []policies.Target                // methods that are known without opening
-	args     map[policies.Target]reflect.Type // of the same, under all names of their services
-	unknown  bool                             // some are not
+	known    []policies.Target                  // methods that are known without opening
+	targets  map[policies.Target]gateway.Target // the same, under all names of their services
+	unknown  bool                               // some are not
 }
 
 func (c *checker) add(path, suggestion, format string, args ...any) {
@@ -112,7 +111,7 @@ func (c *checker) methods(path string, cfg *config.Service, entry *registry.Entr
 		t := policies.Target{Service: cfg.Name, Method: m.Name}
 		c.known = append(c.known, t)
 		for _, name := range append([]string{cfg.Name}, cfg.Aliases...) {
-			c.args[policies.Target{Service: name, Method: m.Name}] = m.Args
+			c.targets[policies.Target{Service: name, Method: m.Name}] = gateway.Target{Service: cfg.Name, Method: m.Name, Args: m.Args}
 		}
 	}
 	c.exposed(path, cfg, names)
@@ -161,8 +160,8 @@ func (c *checker) gateway() {
 	}
 	o := gatewayOptions(c.set.Manifest)
 	o.Resolve = func(service, method string) (gateway.Target, bool) {
-		args, ok := c.args[policies.Target{Service: service, Method: method}]
-		return gateway.Target{Service: service, Method: method, Args: args}, ok
+		t, ok := c.targets[policies.Target{Service: service, Method: method}]
+		return t, ok
 	}
 	_, err := gateway.New(o)
 	var problems config.Problems

@@ -2,6 +2,9 @@ package host
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io/fs"
 	"sync"
 	"time"
 
@@ -35,6 +38,9 @@ func LoadFiles(path string, o load.Options) (*config.Set, *Files, error) {
 // Load reads the set again.
 func (f *Files) Load(context.Context) (*config.Set, error) {
 	set, err := load.Load(f.path, f.o)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("the manifest %s is gone: put it back, or stop the host", f.path)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -48,7 +48,11 @@ func (id *identity) caller(m wire.Metadata) (string, error) {
 	}
 	t, ok := id.tokens[sha256.Sum256([]byte(bearer(auth)))]
 	if !ok {
-		return "", code.Refuse(code.Unauthenticated, code.ReasonUnauthenticated, "the token is not known", "", id.host, 0)
+		what := "the token is not known"
+		if scheme, _, _ := strings.Cut(auth, " "); otherSchemes[strings.ToLower(scheme)] {
+			what = "callers are known by a bearer token, not by " + scheme
+		}
+		return "", code.Refuse(code.Unauthenticated, code.ReasonUnauthenticated, what, "", id.host, 0)
 	}
 	if !t.Expires.IsZero() && !time.Now().Before(t.Expires) {
 		return "", code.Refuse(code.Unauthenticated, code.ReasonUnauthenticated,
@@ -56,6 +60,9 @@ func (id *identity) caller(m wire.Metadata) (string, error) {
 	}
 	return t.Caller, nil
 }
+
+// otherSchemes are the ways of HTTP callers that a host does not know.
+var otherSchemes = map[string]bool{"basic": true, "digest": true, "negotiate": true, "apikey": true}
 
 // bearer takes the scheme off: rpcx clients send "bearer TOKEN" as well as the bare token.
 func bearer(auth string) string {

@@ -80,8 +80,16 @@ func (h *Host) refused(s *serving, e *code.Error) {
 		}
 		r.trace = traceID(s.traceparent)
 	})
-	h.floods.Log(slog.LevelWarn, telemetry.Kind{Event: e.Reason, Subject: name + " " + e.Rule}, "call refused", func() []slog.Attr {
+	h.floods.Log(slog.LevelWarn, telemetry.Kind{Event: e.Reason, Subject: strings.TrimSpace(name + " " + e.Rule)}, "call refused", func() []slog.Attr {
 		return []slog.Attr{slog.String("method", name), slog.String("caller", s.Caller), slog.Any("error", e)}
+	})
+}
+
+// turnedAway tells of a connection that no protocol of its listener would have.
+func (h *Host) turnedAway(l *config.Listener, reason string) {
+	h.metrics.WireError(reason)
+	h.floods.Log(slog.LevelWarn, telemetry.Kind{Event: reason, Subject: l.Name}, "connection turned away", func() []slog.Attr {
+		return []slog.Attr{slog.String("listener", l.Name), slog.String("reason", reason), slog.Any("speaks", l.Protocols)}
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -77,7 +78,7 @@ func (h *Host) settle(ctx context.Context, running, set *config.Set, c *change) 
 		if len(gone) == 0 {
 			return set, nil
 		}
-		if 2*len(gone) > len(running.Rules) && !c.force {
+		if 2*len(gone) > len(enforced(running)) && !c.force {
 			select {
 			case <-time.After(settleTime):
 			case <-ctx.Done():
@@ -104,13 +105,19 @@ func lostRules(running, next *config.Set) []*config.Rule {
 		names[next.Rules[i].Name] = true
 		names[next.Rules[i].Was] = true
 	}
-	var gone []*config.Rule
-	for i := range running.Rules {
-		if r := &running.Rules[i]; !names[r.Name] && r.Mode == config.Enforce {
-			gone = append(gone, r)
+	return slices.DeleteFunc(enforced(running), func(r *config.Rule) bool { return names[r.Name] })
+}
+
+// enforced are the rules that decide at the moment.
+func enforced(set *config.Set) []*config.Rule {
+	var list []*config.Rule
+	for i := range set.Rules {
+		r := &set.Rules[i]
+		if r.Mode == config.Enforce && (r.Expires.IsZero() || time.Now().Before(r.Expires)) {
+			list = append(list, r)
 		}
 	}
-	return gone
+	return list
 }
 
 func lossWarning(running *config.Set, gone []*config.Rule) config.Problem {
@@ -124,6 +131,6 @@ func lossWarning(running *config.Set, gone []*config.Rule) config.Problem {
 		list += fmt.Sprintf(" and %d more", more)
 	}
 	return config.Problem{
-		Message: fmt.Sprintf("%d of %d rules were removed: %s", len(gone), len(running.Rules), list), Warning: true,
+		Message: fmt.Sprintf("%d of %d enforced rules were removed: %s", len(gone), len(enforced(running)), list), Warning: true,
 	}
 }

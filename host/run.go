@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"log/slog"
 	"sync"
 	"time"
 )
@@ -83,7 +84,11 @@ func (h *Host) drain(begin time.Time) {
 	}
 	stages.Wait()
 	abandoned := h.finish(deadline, until)
-	h.log.Info("stopped", "took", time.Since(begin).Round(time.Millisecond), "abandoned_calls", abandoned)
+	level := slog.LevelInfo
+	if abandoned > 0 {
+		level = slog.LevelWarn
+	}
+	h.log.Log(context.Background(), level, "stopped", "took", time.Since(begin).Round(time.Millisecond), "abandoned_calls", abandoned)
 }
 
 // pause waits, but no longer than ctx.

@@ -263,8 +263,11 @@ func (s *serving) logAccess(c code.Code, e *code.Error, took time.Duration) {
 		slog.String("caller", s.Caller), slog.String("peer", s.wire.Peer().String()), slog.String("code", c.String()),
 		slog.Duration("took", took),
 	}
-	if e != nil {
-		attrs = append(attrs, slog.String("reason", e.Reason), slog.String("rule", e.Rule))
+	if e != nil && e.Reason != "" {
+		attrs = append(attrs, slog.String("reason", e.Reason))
+	}
+	if e != nil && e.Rule != "" {
+		attrs = append(attrs, slog.String("rule", e.Rule))
 	}
 	s.host.log.LogAttrs(context.Background(), slog.LevelInfo, "call", attrs...)
 }

@@ -43,7 +43,7 @@ func (h *Host) newStage(cfg config.Listener, s *socket) *stage {
 		host: h, config: cfg, socket: s, lease: s.lease(), ended: make(chan struct{}), failed: make(chan error, 3),
 	}
 	st.mux = mux.New(st.lease, mux.Options{
-		FirstByteTimeout: limits.FirstByteTimeout, MaxConnections: cfg.Limits.MaxConnections, OnReject: h.metrics.WireError,
+		FirstByteTimeout: limits.FirstByteTimeout, MaxConnections: cfg.Limits.MaxConnections, OnReject: func(reason string) { h.turnedAway(&cfg, reason) },
 	})
 	if slices.Contains(cfg.Protocols, transportRPCX) {
 		st.rpcx = wire.NewServer(wire.ServerOptions{

@@ -166,3 +166,32 @@ policies:
 		}
 	}
 }
+
+func TestOtherWaysOfHTTPCallersAreNamed(t *testing.T) {
+	h := hosttest.Start(t, `
+services: [{name: Mirror, handler: test.mirror}]
+auth: {identify: [token], tokens: {file: tokens.yaml}}
+`, hosttest.Options{Registry: mirrors(), Files: map[string]string{
+		"tokens.yaml": tokensFile("secret", ""),
+	}})
+	res, body := h.Post("/Mirror/Refused", "{}", "Authorization", "Basic d2ViOnNlY3JldA==")
+	if res.StatusCode != 401 || !strings.Contains(body, "by a bearer token, not by Basic") || strings.Contains(body, "d2Vi") {
+		t.Errorf("%s %s", res.Status, body)
+	}
+}
+
+func TestBytesOfAnotherProtocolAreLoggedWithWhatIsSpoken(t *testing.T) {
+	var log logBuffer
+	h := hosttest.Start(t, `
+listeners: [{name: main, address: "127.0.0.1:0", protocols: [rpcx]}]
+services: [{name: Mirror, handler: test.mirror}]
+`, hosttest.Options{Registry: mirrors(), Log: &log})
+	if res, err := http.Post(h.URL+"/Mirror/Refused", "", strings.NewReader("{}")); err == nil {
+		_ = res.Body.Close()
+		t.Fatalf("HTTP was answered: %s", res.Status)
+	}
+	h.Stop()
+	if text := log.String(); !strings.Contains(text, "connection turned away") || !strings.Contains(text, "speaks=[rpcx]") {
+		t.Error(text)
+	}
+}
