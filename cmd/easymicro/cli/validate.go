@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -90,8 +89,7 @@ func (a *app) check(file string) (checked, error) {
 	case policyFile:
 		return checkPolicies(file, data), nil
 	case tokenFile:
-		_, problems := config.DecodeTokens(file, data, os.LookupEnv)
-		return checked{file, "a file of tokens", problems}, nil
+		return checkTokens(file, data), nil
 	case manifestFile: // with all that belongs to it
 	}
 	set, err := load.Load(file, load.Options{})

@@ -41,22 +41,36 @@ func kindOf(data []byte) fileKind {
 	return kind
 }
 
+// anyHost is the manifest that a file is checked with which is taken alone: of it nothing is known, so that nothing is to
+// be wrong with the file because of it. Its callers may have names.
+const anyHost = "services: []\nauth: {identify: [token], tokens: {file: tokens.yaml}}\n"
+
 // checkPolicies finds what is wrong with the rules of one file, whatever the host that they are for.
 func checkPolicies(file string, data []byte) checked {
 	rules, problems := config.DecodeRules(file, data, os.LookupEnv)
-	manifest, _ := config.DecodeManifest(file, []byte("services: []"), nil)
-	set := &config.Set{Manifest: manifest, Rules: rules}
-	var found config.Problems
-	for _, p := range set.Validate() {
-		if !strings.HasPrefix(p.Path, "services") {
-			found = append(found, p)
-		}
-	}
-	problems = problems.With(found)
+	problems = problems.With(checkAlone(file, &config.Set{Rules: rules}))
 	if problems.Err() == nil {
 		problems = problems.With(policies.ValidateTies(rules))
 	}
 	return checked{file, "a policy file, checked without its host", problems}
+}
+
+// checkTokens finds what is wrong with a file of tokens.
+func checkTokens(file string, data []byte) checked {
+	tokens, problems := config.DecodeTokens(file, data, os.LookupEnv)
+	return checked{file, "a file of tokens", problems.With(checkAlone(file, &config.Set{Tokens: tokens}))}
+}
+
+// checkAlone finds what is wrong with a set that is one file.
+func checkAlone(file string, set *config.Set) config.Problems {
+	set.Manifest, _ = config.DecodeManifest("", []byte(anyHost), nil)
+	var found config.Problems
+	for _, p := range set.Validate() {
+		if p.File == file {
+			found = append(found, p)
+		}
+	}
+	return found
 }
 
 // fromHere is the path of a file that belongs to a manifest, from the current folder when it is below it. Flags and
