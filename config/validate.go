@@ -14,6 +14,8 @@ const MaxRules = 20_000
 func (s *Set) Validate() Problems {
 	c := &checker{set: s, now: time.Now()}
 	c.listeners()
+	c.addresses()
+	c.metrics()
 	c.operators()
 	c.auth()
 	c.services()

@@ -1,9 +1,7 @@
 package config
 
 import (
-	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"path/filepath"
@@ -12,52 +10,19 @@ import (
 )
 
 func (c *checker) listeners() {
-	var byName, byAddress names
+	var byName names
 	m := c.set.Manifest
 	for i, l := range m.Listeners {
 		path := fmt.Sprintf("listeners[%d]", i)
 		if first, taken := byName.taken(l.Name, m.Position(path+".name")); taken {
 			c.manifest(path+".name", "the name %s is taken by the listener in %s", l.Name, first)
 		}
-		c.address(&byAddress, path+".address", l.Address)
 		if len(l.Protocols) == 0 {
 			c.manifest(path+".protocols", "is empty: a listener speaks rpcx, http or both")
 		}
 		if l.Limits.MaxDecompressedBytes < l.Limits.MaxMessageBytes {
 			c.manifest(path+".limits.maxDecompressedBytes", "%s is below maxMessageBytes (%s)", l.Limits.MaxDecompressedBytes, l.Limits.MaxMessageBytes)
 		}
-	}
-	if m.Admin.Address != "" {
-		c.address(&byAddress, "admin.address", m.Admin.Address)
-	}
-	if m.Health.Address != "" {
-		c.address(&byAddress, "health.address", m.Health.Address)
-	}
-}
-
-// address checks one address, and that nothing else of the host listens there.
-func (c *checker) address(taken *names, path string, a Address) {
-	network, address, err := a.Split()
-	if errors.Is(err, ErrAddressLater) {
-		c.manifest(path, "not supported yet: %s", a)
-		return
-	}
-	if err != nil {
-		c.manifest(path, "%s", err)
-		return
-	}
-	if network == "tcp" {
-		host, port, _ := net.SplitHostPort(address)
-		if port == "0" {
-			return
-		}
-		if ip := net.ParseIP(host); host == "" || (ip != nil && ip.IsUnspecified()) {
-			host = "*"
-		}
-		address = net.JoinHostPort(host, port)
-	}
-	if first, twice := taken.taken(network+" "+address, c.set.Manifest.Position(path)); twice {
-		c.manifest(path, "%s is taken by %s", a, first)
 	}
 }
 
