@@ -3,6 +3,7 @@ package gateway
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -44,7 +45,7 @@ func (x *exchange) readBody() *code.Error {
 	limit := x.g.limits.MaxMessageBytes
 	if x.r.ContentLength > int64(limit) {
 		x.w.Header().Set("Connection", "close")
-		return x.tooLarge("the body is longer than this host takes")
+		return x.tooLarge(tooLong("body", limit, "maxMessageBytes"))
 	}
 	body, err := x.readAll(limit)
 	if err != nil {
@@ -63,7 +64,7 @@ func (x *exchange) readBody() *code.Error {
 		return nil
 	}
 	if c := code.From(err); c.Code == code.ResourceExhausted {
-		return x.tooLarge("the decompressed body is longer than this host takes")
+		return x.tooLarge(tooLong("decompressed body", x.g.limits.MaxDecompressedBytes, "maxDecompressedBytes"))
 	}
 	return x.bad("the body is no gzip")
 }
@@ -112,11 +113,23 @@ func (x *exchange) readAll(limit int) ([]byte, error) {
 	}
 }
 
+// tooLong names the limit that a body is over, and its field in a manifest.
+func tooLong(what string, limit int, field string) string {
+	size := fmt.Sprintf("%d bytes", limit)
+	switch {
+	case limit%(1<<20) == 0:
+		size = fmt.Sprintf("%d MiB", limit>>20)
+	case limit%(1<<10) == 0:
+		size = fmt.Sprintf("%d KiB", limit>>10)
+	}
+	return "the " + what + " is longer than " + size + " (limits." + field + ")"
+}
+
 func (x *exchange) unreadable(err error) *code.Error {
 	x.w.Header().Set("Connection", "close")
 	switch {
 	case errors.Is(err, errTooLong):
-		return x.tooLarge("the body is longer than this host takes")
+		return x.tooLarge(tooLong("body", x.g.limits.MaxMessageBytes, "maxMessageBytes"))
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		x.status = http.StatusRequestTimeout
 		return x.bad("the body did not come in time")

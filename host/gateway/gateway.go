@@ -20,7 +20,7 @@ type Options struct {
 	// for calls whose transport is "http".
 	Handler wire.Handler
 	// Resolve finds what a name stands for, as the Handler does it: exactly, then by a unique match without regard to
-	// case. Routes and Get need it.
+	// case. Its Target has the main names, whatever alias was asked for: Routes and Get are compared by them. Both need it.
 	Resolve func(service, method string) (Target, bool)
 	// Nearest finds the known word that was probably meant; "" for none. May be nil.
 	Nearest func(word string, known []string) string

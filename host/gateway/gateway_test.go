@@ -108,6 +108,21 @@ func TestBadBodiesGetAClearAnswer(t *testing.T) {
 	}
 }
 
+func TestATooLongBodyIsToldTheLimitAndItsField(t *testing.T) {
+	unlimited := "http://" + serve(t, &backend{}, Options{}) + "/Arith/Mul"
+	if r := do(t, "POST", unlimited, strings.Repeat(" ", 4<<20+1)); r.StatusCode != 413 || !strings.Contains(r.body, "the body is longer than 4 MiB (limits.maxMessageBytes)") {
+		t.Errorf("the default: %d %s", r.StatusCode, r.body)
+	}
+	url := "http://" + serve(t, &backend{}, Options{Limits: wire.Limits{MaxMessageBytes: 1000, MaxDecompressedBytes: 2 << 10}}) + "/Arith/Mul"
+	if r := do(t, "POST", url, strings.Repeat(" ", 1001)); !strings.Contains(r.body, "the body is longer than 1000 bytes (limits.maxMessageBytes)") {
+		t.Errorf("a length in the header: %d %s", r.StatusCode, r.body)
+	}
+	bomb := gzipped(strings.Repeat(" ", 100_000))
+	if r := do(t, "POST", url, bomb, "Content-Encoding: gzip"); !strings.Contains(r.body, "the decompressed body is longer than 2 KiB (limits.maxDecompressedBytes)") {
+		t.Errorf("a gzip bomb: %d %s", r.StatusCode, r.body)
+	}
+}
+
 func gzipped(s string) string {
 	var b bytes.Buffer
 	z := gzip.NewWriter(&b)

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -36,12 +37,14 @@ type backend struct {
 	last wire.Frame
 	call *wire.Call
 	hook func(ctx context.Context, req, res *wire.Frame) error // for methods it does not have
+
+	aliases []string // of Arith
 }
 
 const host = "h1"
 
 func (b *backend) resolve(service, method string) (Target, bool) {
-	if !strings.EqualFold(service, "Arith") {
+	if !strings.EqualFold(service, "Arith") && !slices.Contains(b.aliases, service) {
 		return Target{}, false
 	}
 	for _, m := range []string{"Mul", "Div", "Meta", "Hook"} {

@@ -69,6 +69,26 @@ func TestRoutesGiveMethodsPathsOfTheirOwn(t *testing.T) {
 	}
 }
 
+func TestARouteAndGetMayNameAMethodByDifferentAliases(t *testing.T) {
+	b := &backend{aliases: []string{"Maths", "Sums"}}
+	for _, get := range []string{"Arith.Div", "Maths.Div", "Sums.div"} {
+		url := "http://" + serve(t, b, Options{Get: []string{get}, Routes: []Route{
+			{Path: "/v1/div", Methods: []string{"GET"}, Service: "Maths", Method: "Div"},
+		}})
+		for _, path := range []string{"/v1/div?a=6&b=3", "/Maths/Div?a=6&b=3", "/Arith/Div?a=6&b=3"} {
+			if r := do(t, "GET", url+path, ""); r.StatusCode != 200 || r.body != `{"c":2}` {
+				t.Errorf("get has %s: %s: %d %s", get, path, r.StatusCode, r.body)
+			}
+		}
+	}
+	_, err := New(Options{Handler: b, Resolve: b.resolve, Routes: []Route{
+		{Path: "/v1/div", Methods: []string{"GET"}, Service: "Maths", Method: "Div"},
+	}})
+	if err == nil || !strings.Contains(err.Error(), "GET needs Arith.Div in gateway.get") {
+		t.Errorf("without get: %v", err)
+	}
+}
+
 func TestHeadersCannotTurnARouteIntoAnother(t *testing.T) {
 	url := "http://" + serve(t, &backend{}, Options{Routes: []Route{{Path: "/v1/mul", Service: "Arith", Method: "Mul"}}}) + "/v1/mul"
 	if r := do(t, "POST", url, "{}", "X-RPCX-ServicePath: Arith", "X-RPCX-ServiceMethod: Div"); r.StatusCode != 400 {
