@@ -14,6 +14,13 @@ type Address string
 // ErrAddressLater is the error of an address that is understood and not supported yet.
 var ErrAddressLater = errors.New("systemd: addresses are not supported yet")
 
+const addressForms = "tcp://host:port, unix://path, host:port or :port"
+
+// isPath tells that text is how one writes the path of a file.
+func isPath(text string) bool {
+	return strings.HasPrefix(text, "/") || strings.HasPrefix(text, "./") || strings.HasPrefix(text, "../") || strings.HasSuffix(text, ".sock")
+}
+
 // Split is the address as net.Listen and net.Dial take it: tcp and host:port, or unix and a path (which is relative to
 // the manifest's folder unless it is absolute).
 func (a Address) Split() (network, address string, err error) {
@@ -31,16 +38,19 @@ func (a Address) Split() (network, address string, err error) {
 		s = strings.TrimPrefix(s, "tcp://")
 	case strings.Contains(s, "://"):
 		scheme, _, _ := strings.Cut(s, "://")
-		return "", "", fmt.Errorf("%s:// is no address to listen on: tcp://host:port, unix://path, host:port or :port", scheme)
+		return "", "", fmt.Errorf("%s:// is no address: %s", scheme, addressForms)
 	}
 	if s == "" {
-		return "", "", errors.New("is empty: tcp://host:port, unix://path, host:port or :port")
+		return "", "", errors.New("is empty: " + addressForms)
+	}
+	if isPath(s) && s == string(a) {
+		return "", "", fmt.Errorf("%q is a path (did you mean unix://%s?)", s, s)
 	}
 	if !strings.Contains(s, ":") {
 		if _, err := strconv.Atoi(s); err == nil {
 			return "", "", fmt.Errorf("%s has no colon: :%s or 127.0.0.1:%s?", s, s, s)
 		}
-		return "", "", fmt.Errorf("%q has no port: tcp://host:port, unix://path, host:port or :port", s)
+		return "", "", fmt.Errorf("%q has no port: %s", s, addressForms)
 	}
 	_, port, err := net.SplitHostPort(s)
 	if err != nil {

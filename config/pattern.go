@@ -83,8 +83,14 @@ func codeName(text string) (normal, message, suggestion string) {
 		return c.String(), "", ""
 	}
 	var names []string
-	for _, c := range code.All()[1:] {
-		names = append(names, c.String())
+	for _, c := range code.All() {
+		if c != code.OK && c != code.Cancelled { // what the caller cancelled is nobody's failure
+			names = append(names, c.String())
+		}
 	}
-	return text, fmt.Sprintf("%q is no code of a failure", clip(text)), Suggest(strings.ToUpper(text), names)
+	message = fmt.Sprintf("%q is no code of a failure", clip(text))
+	if suggestion = Suggest(strings.ToUpper(text), names); suggestion == "" {
+		message += "; those that count are " + strings.Join(names, ", ")
+	}
+	return text, message, suggestion
 }

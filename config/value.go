@@ -109,15 +109,19 @@ func (d *decoder) kind(n *yaml.Node, want yaml.Kind, path string, t reflect.Type
 	return false
 }
 
-// wrapped is one value written as the list, or as the entry of an access list, that is wanted.
+// wrapped is one value written as the list or the block that is wanted.
 func (d *decoder) wrapped(n *yaml.Node, t reflect.Type) string {
-	switch {
-	case n.Kind != yaml.ScalarNode || n.Value == "" || len(n.Value) > 60 || d.quiet || d.expanded[n] != "":
+	if d.quiet || d.expanded[n] != "" {
 		return ""
-	case t.Kind() == reflect.Slice && isScalar(t.Elem()):
-		return "[" + n.Value + "]"
-	case t == reflect.TypeFor[AccessEntry]():
-		return "{caller: " + n.Value + "}"
+	}
+	if n.Kind == yaml.ScalarNode && n.Value != "" && len(n.Value) <= 60 {
+		if t.Kind() == reflect.Slice && isScalar(t.Elem()) {
+			return "[" + n.Value + "]"
+		}
+		return blockOf(n, t)
+	}
+	if n.Kind == yaml.SequenceNode && t == reflect.TypeFor[Access]() {
+		return "{allow: […]}"
 	}
 	return ""
 }

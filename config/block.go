@@ -1,0 +1,77 @@
+package config
+
+import (
+	"reflect"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// blockKeys are the keys that a lone number, or a lone word, is probably for.
+var blockKeys = map[reflect.Type]struct{ number, word string }{
+	reflect.TypeFor[RateLimit]():      {number: "rate"},
+	reflect.TypeFor[Concurrency]():    {number: "max"},
+	reflect.TypeFor[CircuitBreaker](): {number: "consecutiveFailures"},
+	reflect.TypeFor[AccessEntry]():    {word: "caller"},
+	reflect.TypeFor[Match]():          {word: "service"},
+}
+
+// blockOf is the word n written as the block that was probably meant, or "".
+func blockOf(n *yaml.Node, t reflect.Type) string {
+	isNumber := n.ShortTag() == "!!int" || n.ShortTag() == "!!float"
+	keys := blockKeys[t]
+	switch {
+	case isNumber && (n.Value == "0" || strings.HasPrefix(n.Value, "-")):
+		return "" // would be wrong there, too
+	case t == reflect.TypeFor[Access]():
+		return accessOf(n.Value, isNumber)
+	case t == reflect.TypeFor[CircuitBreaker]() && (strings.HasSuffix(n.Value, "%") || strings.HasPrefix(n.Value, "0.")):
+		return "{failureRate: " + n.Value + "}"
+	case t == reflect.TypeFor[RateLimit]() && !isNumber:
+		return rateOf(n.Value)
+	case n.ShortTag() == "!!float" && t != reflect.TypeFor[RateLimit]():
+		return ""
+	case isNumber && keys.number != "":
+		return "{" + keys.number + ": " + n.Value + "}"
+	case !isNumber && keys.word != "":
+		return "{" + keys.word + ": " + plainOrQuoted(n.Value) + "}"
+	}
+	return ""
+}
+
+// accessOf is the access list that allow, deny or the name of a caller stand for.
+func accessOf(word string, isNumber bool) string {
+	switch strings.ToLower(word) {
+	case "deny", "none", "denyall", "deny-all", "false":
+		return `{deny: [{caller: "*"}]}`
+	case "allow", "all", "any", "allowall", "allow-all", "true", "*":
+		return `{allow: [{caller: "*"}]}`
+	}
+	if isNumber {
+		return ""
+	}
+	return "{allow: [{caller: " + plainOrQuoted(word) + "}]}"
+}
+
+// rateOf is the block for 5/s and 100/1m.
+func rateOf(text string) string {
+	number, per, ok := strings.Cut(text, "/")
+	if tag := plainTag(number); !ok || (tag != "!!int" && tag != "!!float") {
+		return ""
+	}
+	if unit := durationUnits[strings.ToLower(per)]; unit != "" {
+		per = "1" + unit
+	}
+	if _, message, _ := parseDuration("", per); message != "" {
+		return ""
+	}
+	return "{rate: " + number + ", per: " + per + "}"
+}
+
+// plainOrQuoted is a word as it can stand in a { }.
+func plainOrQuoted(word string) string {
+	if strings.ContainsAny(word, "*{}[],:#&!|>'\"%@`") {
+		return `"` + strings.ReplaceAll(word, `"`, `\"`) + `"`
+	}
+	return word
+}
