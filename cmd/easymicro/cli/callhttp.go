@@ -45,7 +45,7 @@ func (c *call) overHTTP(ctx context.Context) error {
 		return unreachable(address, err)
 	}
 	answered := problemError(res, body)
-	c.tell(outcome{address: address, took: time.Since(begin), err: answered, metadata: headers(res), bytes: len(body)})
+	c.tell(outcome{address: address, took: time.Since(begin), err: answered, status: res.Status, headers: headers(res), bytes: len(body)})
 	if answered != nil {
 		return &exitError{code: ExitAnswered, err: answered}
 	}
@@ -111,7 +111,7 @@ func problemError(res *http.Response, body []byte) error {
 
 // headers are what came besides the answer, in the order of their names.
 func headers(res *http.Response) wire.Metadata {
-	m := wire.Metadata{{"status", res.Status}}
+	var m wire.Metadata
 	for _, name := range slices.Sorted(maps.Keys(res.Header)) {
 		m = append(m, [2]string{name, strings.Join(res.Header[name], ", ")})
 	}

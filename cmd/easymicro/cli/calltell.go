@@ -16,6 +16,8 @@ type outcome struct {
 	took     time.Duration
 	err      error
 	metadata wire.Metadata
+	status   string        // over HTTP
+	headers  wire.Metadata // over HTTP
 	bytes    int
 }
 
@@ -31,6 +33,9 @@ func (c *call) tell(o outcome) {
 	}
 	a := c.app
 	a.note("%s.%s at %s, %s", c.service, c.method, o.address, o.took.Round(time.Microsecond))
+	if o.status != "" {
+		a.note("status    %s", o.status)
+	}
 	var e *code.Error
 	switch {
 	case errors.As(o.err, &e):
@@ -57,5 +62,8 @@ func (c *call) tell(o outcome) {
 			continue
 		}
 		a.note("metadata  %s", oneLine(fmt.Sprintf("%s: %s", pair[0], pair[1])))
+	}
+	for _, pair := range o.headers {
+		a.note("header    %s", oneLine(fmt.Sprintf("%s: %s", pair[0], pair[1])))
 	}
 }

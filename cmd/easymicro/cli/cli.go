@@ -49,7 +49,10 @@ func (a *app) root() *cobra.Command {
 		Use:   "easymicro",
 		Short: "A service host: handlers in Go, everything else in YAML, edited while it runs",
 		Long: `easymicro runs Go handlers as services, as a YAML manifest says: which of them, where they listen, with what limits,
-breakers and timeouts. While it runs, edit the policy files and save: the host follows.`,
+breakers and timeouts. While it runs, edit the policy files and save: the host follows.
+
+Exit codes: 0 done, 1 failed, 2 wrong flags or arguments, 3 problems in files, 4 the host or service cannot be reached,
+5 it answered with an error.`,
 		Example: `  easymicro serve -c samples/quickstart/easymicro.yaml
   easymicro call Arith.Mul '{"a":73,"b":1500}'`,
 		SilenceUsage:      true,

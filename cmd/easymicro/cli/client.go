@@ -34,6 +34,7 @@ func (a *app) client() (*admin.Client, error) {
 		if c.Address, err = m.adminAddress(); err != nil {
 			return nil, err
 		}
+		a.adminFrom = m.file
 	}
 	c.Token, err = m.adminToken()
 	return c, err
@@ -79,14 +80,18 @@ func (m *localManifest) adminToken() (string, error) {
 }
 
 // hostError gives an error of the admin API its exit code.
-func hostError(err error) error {
+func (a *app) hostError(err error) error {
 	var answered *admin.Error
 	var unreachable *admin.UnreachableError
 	switch {
 	case err == nil:
 		return nil
 	case errors.As(err, &unreachable):
-		return &exitError{code: ExitUnreachable, err: fmt.Errorf("%w: is the host running? easymicro serve starts it, --admin says where it is", err)}
+		hint := "is the host running? easymicro serve starts it, --admin says where it is"
+		if a.adminFrom != "" {
+			hint += "; if admin.address of " + a.adminFrom + " was edited, that waits for a restart, and --admin OLD reaches the host"
+		}
+		return &exitError{code: ExitUnreachable, err: fmt.Errorf("%w: %s", err, hint)}
 	case errors.As(err, &answered):
 		if _, ok := code.Parse(answered.Code); ok {
 			err = fmt.Errorf("a listener for calls answered, not an admin listener (%s): is --admin right?", answered.Detail)

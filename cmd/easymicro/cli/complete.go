@@ -74,8 +74,10 @@ func methodWords(ctx context.Context, c *admin.Client) []string {
 	}
 	var words []string
 	for _, s := range services {
-		for _, m := range s.Methods {
-			words = append(words, fmt.Sprintf("%s.%s\t%s → %s", s.Name, m.Name, shapeText(&m.Args, 0), shapeText(&m.Reply, 0)))
+		for _, name := range namesOf(&s) {
+			for _, m := range s.Methods {
+				words = append(words, fmt.Sprintf("%s.%s\t%s → %s", name, m.Name, shapeText(&m.Args, 0), shapeText(&m.Reply, 0)))
+			}
 		}
 	}
 	return words
@@ -88,7 +90,9 @@ func serviceWords(ctx context.Context, c *admin.Client) []string {
 	}
 	words := methodWords(ctx, c)
 	for _, s := range services {
-		words = append(words, s.Name+"\thandler "+s.Handler)
+		for _, name := range namesOf(&s) {
+			words = append(words, name+"\thandler "+s.Handler)
+		}
 	}
 	return words
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/easymicro/easymicro/registry"
@@ -65,7 +66,7 @@ func (a *app) handlerOf(ctx context.Context, service string) string {
 		return ""
 	}
 	for i := range services {
-		if strings.EqualFold(services[i].Name, service) {
+		if slices.ContainsFunc(namesOf(&services[i]), func(name string) bool { return strings.EqualFold(name, service) }) {
 			return services[i].Handler
 		}
 	}

@@ -65,7 +65,7 @@ func (a *app) report(err error) int {
 	}
 	v.add(err)
 	if a.output != outputJSON {
-		for _, p := range v.Problems {
+		for _, p := range v.Problems.Errors() {
 			a.note("%s", p)
 		}
 		a.note("easymicro: %s", v.text())

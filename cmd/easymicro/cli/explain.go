@@ -38,7 +38,7 @@ a revision, such as the one that a refusal names.`,
 			}
 			x, err := c.Explain(cmd.Context(), q)
 			if err != nil {
-				return hostError(err)
+				return a.hostError(err)
 			}
 			return a.print(x, func() { a.explanationText(x) })
 		},
@@ -72,7 +72,7 @@ func (a *app) explainRule(ctx context.Context, name, rev string) error {
 	}
 	x, err := c.ExplainRule(ctx, name, number)
 	if err != nil {
-		return hostError(err)
+		return a.hostError(err)
 	}
 	return a.print(x, func() { a.ruleText(x) })
 }

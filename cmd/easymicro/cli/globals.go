@@ -21,6 +21,7 @@ type globals struct {
 
 	named      bool   // the manifest was named, by -c or the environment
 	outputFrom string // what said --output, for its errors
+	adminFrom  string // the manifest that said where the host is, for errors
 }
 
 // The forms of output.

@@ -14,9 +14,11 @@ type handlerView struct {
 	Name    string          `json:"name"`
 	Package string          `json:"package"`
 	Uses    []string        `json:"uses,omitempty"`
-	Options any             `json:"options,omitempty"` // the defaults
+	Options any             `json:"options,omitempty"` // the defaults, as a manifest would have them
 	Methods []methodView    `json:"methods"`
 	Skipped []admin.Skipped `json:"skipped,omitempty"`
+
+	defaults any
 }
 
 type methodView struct {
@@ -64,7 +66,7 @@ types, its options with the defaults, and the exported methods that are not serv
 }
 
 func viewHandler(e *registry.Entry) handlerView {
-	v := handlerView{Name: e.Name, Package: e.Package, Uses: e.Uses, Options: e.Defaults, Methods: []methodView{}}
+	v := handlerView{Name: e.Name, Package: e.Package, Uses: e.Uses, Options: optionsView(e.Defaults), Methods: []methodView{}, defaults: e.Defaults}
 	for _, m := range e.Methods {
 		v.Methods = append(v.Methods, methodView{Name: m.Name, Args: admin.ShapeOf(m.Args), Reply: admin.ShapeOf(m.Reply), Example: e.Example(m)})
 	}
@@ -84,8 +86,8 @@ func (a *app) handlerText(v handlerView) {
 		rows = append(rows, []string{"  " + m.Name, shapeText(&m.Args, 0), "→ " + shapeText(&m.Reply, 0)})
 	}
 	a.table(rows)
-	if v.Options != nil {
-		a.optionsText(v.Options)
+	if v.defaults != nil {
+		a.optionsText(v.defaults)
 	}
 	if len(v.Uses) > 0 {
 		a.line("  uses %s", strings.Join(v.Uses, ", "))

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -23,12 +24,15 @@ func (a *app) list() *cobra.Command {
 			}
 			return a.print(services, func() {
 				rows := [][]string{{"METHOD", "ARGUMENT", "REPLY", "HANDLER"}}
+				if slices.ContainsFunc(services, func(s admin.Service) bool { return len(s.Aliases) > 0 }) {
+					rows[0] = append(rows[0], "ALSO AS")
+				}
 				if len(services) == 0 {
 					a.line("the host has no services")
 				}
 				for _, s := range services {
 					for _, m := range s.Methods {
-						rows = append(rows, []string{s.Name + "." + m.Name, shapeText(&m.Args, 0), shapeText(&m.Reply, 0), s.Handler})
+						rows = append(rows, []string{s.Name + "." + m.Name, shapeText(&m.Args, 0), shapeText(&m.Reply, 0), s.Handler, alsoAs(&s, m.Name)})
 					}
 				}
 				a.titled(rows)
@@ -37,13 +41,22 @@ func (a *app) list() *cobra.Command {
 	}
 }
 
+// alsoAs are the other names of a method: those under the aliases of its service.
+func alsoAs(s *admin.Service, method string) string {
+	names := make([]string, len(s.Aliases))
+	for i, alias := range s.Aliases {
+		names[i] = alias + "." + method
+	}
+	return strings.Join(names, ", ")
+}
+
 func (a *app) services(cmd *cobra.Command) ([]admin.Service, error) {
 	c, err := a.client()
 	if err != nil {
 		return nil, err
 	}
 	services, err := c.Services(cmd.Context())
-	return services, hostError(err)
+	return services, a.hostError(err)
 }
 
 func (a *app) describe() *cobra.Command {
@@ -68,26 +81,31 @@ func (a *app) describe() *cobra.Command {
 	}
 }
 
-// pick finds a service by its name, or one with only the method that was asked for.
+// pick finds a service by its name or an alias, or one with only the method that was asked for.
 func pick(services []admin.Service, name string) (*admin.Service, error) {
 	var known []string
 	for i := range services {
 		s := &services[i]
-		known = append(known, s.Name)
-		if s.Name == name {
-			return s, nil
-		}
-		for _, m := range s.Methods {
-			known = append(known, s.Name+"."+m.Name)
-			if s.Name+"."+m.Name == name {
-				one := *s
-				one.Methods = []admin.Method{m}
-				return &one, nil
+		for _, as := range namesOf(s) {
+			known = append(known, as)
+			if as == name {
+				return s, nil
+			}
+			for _, m := range s.Methods {
+				known = append(known, as+"."+m.Name)
+				if as+"."+m.Name == name {
+					one := *s
+					one.Methods = []admin.Method{m}
+					return &one, nil
+				}
 			}
 		}
 	}
 	return nil, &exitError{code: ExitAnswered, err: fmt.Errorf("the host does not serve %s%s", name, didYouMean(name, known))}
 }
+
+// namesOf are all names that a service is served under.
+func namesOf(s *admin.Service) []string { return append([]string{s.Name}, s.Aliases...) }
 
 func (a *app) serviceText(s *admin.Service) {
 	state := a.paint(green, "ready")

@@ -18,3 +18,19 @@ func (a *app) optionsText(defaults any) {
 		a.line("    %s", strings.TrimRight(line, "\n"))
 	}
 }
+
+// optionsView is the same for programs: the keys, and values with their units, that a manifest would have.
+func optionsView(defaults any) any {
+	if defaults == nil {
+		return nil
+	}
+	out, err := yaml.Marshal(defaults)
+	if err != nil {
+		return nil
+	}
+	var view map[string]any
+	if yaml.Unmarshal(out, &view) != nil {
+		return nil
+	}
+	return view
+}

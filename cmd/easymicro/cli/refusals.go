@@ -34,7 +34,7 @@ which place in the files, and the state of the rule at that moment. Refusals ali
 			}
 			list, err := c.Refusals(cmd.Context(), q)
 			if err != nil {
-				return hostError(err)
+				return a.hostError(err)
 			}
 			return a.print(list, func() { a.refusalsText(list) })
 		},
@@ -55,7 +55,7 @@ func (a *app) refusalsText(list []admin.Refusal) {
 	traced := false
 	for i := range list {
 		r := &list[i]
-		caller := r.Caller
+		caller := orDash(r.Caller)
 		if r.Peer != "" {
 			caller += " " + r.Peer
 		}

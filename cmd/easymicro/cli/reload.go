@@ -30,7 +30,7 @@ when the files have problems; what runs is then untouched.`,
 			}
 			r, err := c.Reload(cmd.Context(), force)
 			if err != nil {
-				return reloadError(err)
+				return a.reloadError(err)
 			}
 			return a.print(r, func() { a.revisionText(r) })
 		},
@@ -40,10 +40,10 @@ when the files have problems; what runs is then untouched.`,
 }
 
 // reloadError tells files that are wrong from a host that did not do what it was asked.
-func reloadError(err error) error {
+func (a *app) reloadError(err error) error {
 	var answered *admin.Error
 	if !errors.As(err, &answered) || answered.Code != admin.CodeRejected {
-		return hostError(err)
+		return a.hostError(err)
 	}
 	return &exitError{ExitProblems, answered, problemsOf(answered.Problems)}
 }

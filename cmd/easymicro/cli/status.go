@@ -30,7 +30,7 @@ became of the last attempt to bring one to the other. Then its listeners, servic
 			}
 			ask := func(ctx context.Context) (func() error, error) {
 				s, err := c.Status(ctx)
-				return func() error { return a.print(s, func() { a.statusText(s) }) }, hostError(err)
+				return func() error { return a.print(s, func() { a.statusText(s) }) }, a.hostError(err)
 			}
 			if watch {
 				return a.watch(cmd.Context(), ask)
@@ -57,7 +57,7 @@ func (a *app) statusText(s *admin.Status) {
 	a.line("%s   %s   up %s   easymicro %s", a.paint(bold, s.Host), state, span(time.Duration(s.UptimeSeconds*float64(time.Second))), s.Version)
 	for _, c := range s.Checks {
 		if !c.OK {
-			a.line("  %s %s %s", a.paint(red, "not ready:"), c.Name, c.Detail)
+			a.line("  %s", failedCheck(a.paint(red, "not ready:"), c))
 		}
 	}
 	a.line("")
@@ -75,6 +75,11 @@ func (a *app) statusText(s *admin.Status) {
 	a.servicesText(s.Services)
 	a.breakersText(s.Breakers)
 	a.limitersText(s.Limiters)
+}
+
+// failedCheck tells of a condition that does not hold. The name of one may be what should not be.
+func failedCheck(what string, c admin.Check) string {
+	return strings.TrimSpace(what + " " + strings.TrimPrefix(c.Name, "not ") + " " + c.Detail)
 }
 
 // policiesText is the three parts: what the files say, what runs, and what became of the last attempt.
@@ -103,8 +108,8 @@ func (a *app) policiesText(p *admin.Policies) {
 		},
 		{a.paint(bold, "last"), short(last.Hash), result, fmt.Sprintf("%s, by %s%s", ago(last.At), last.Source, what)},
 	})
-	for _, problem := range last.Problems {
-		a.line("  %s", config.Problem(problem))
+	for _, problem := range problemsOf(last.Problems).Errors() {
+		a.line("  %s", problem)
 	}
 }
 
@@ -127,7 +132,11 @@ func (a *app) servicesText(list []admin.ServiceStatus) {
 		if !s.Ready {
 			ready = a.paint(red, "no: "+s.Detail)
 		}
-		rows = append(rows, []string{s.Name, s.Handler, ready, fmt.Sprint(s.InFlight), strings.Join(s.Methods, ", ")})
+		name := s.Name
+		if len(s.Aliases) > 0 {
+			name += " (also " + strings.Join(s.Aliases, ", ") + ")"
+		}
+		rows = append(rows, []string{name, s.Handler, ready, fmt.Sprint(s.InFlight), strings.Join(s.Methods, ", ")})
 	}
 	a.section(rows)
 }
