@@ -39,7 +39,9 @@ type Options struct {
 
 // Route gives a method a path of its own.
 type Route struct {
-	// Path is a pattern of net/http without method and host. A wildcard such as {id} is a member of the argument.
+	// Path is a pattern of net/http without method and host. A wildcard such as {id} is a member of the argument. It
+	// may not be the built-in path of another method; a pattern with wildcards that matches built-in paths too, such as
+	// /Arith/{a}, comes before them.
 	Path    string
 	Methods []string // default POST; GET needs the method in Options.Get
 	Service string
@@ -66,13 +68,16 @@ type Gateway struct {
 	logger         *slog.Logger
 	refused        func(reason string)
 
-	routes  *http.ServeMux // nil without configured routes
-	get     map[names]*binder
-	origins *origins
-	running sync.WaitGroup
+	routes   *http.ServeMux // nil without configured routes
+	patterns []registered   // of routes
+	get      map[names]*binder
+	origins  *origins
+	running  sync.WaitGroup
 }
 
 type names struct{ service, method string }
+
+func (n names) String() string { return n.service + "." + n.method }
 
 // New checks the options and makes a gateway of them. Its errors are Problems.
 func New(o Options) (*Gateway, error) {

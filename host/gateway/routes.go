@@ -85,13 +85,17 @@ func (g *Gateway) addRoute(r Route, b *bound, path string, problems *Problems) {
 	}
 	for i, m := range methods {
 		at := fmt.Sprintf("%s.methods[%d]", path, i)
-		switch get, ok := g.get[b.target]; {
+		get, ok := g.get[b.target]
+		own, isBuiltIn := g.builtInOf(m, r.Path)
+		switch {
 		case !slices.Contains(routable, m):
 			problems.add(at, "%q is none of %s", m, strings.Join(routable, ", "))
-			continue
+		case slices.Contains(methods[:i], m):
+			problems.add(at, "%s is there twice", m)
 		case m == http.MethodGet && !ok:
-			problems.add(at, "GET needs %s.%s in gateway.get", b.target.service, b.target.method)
-			continue
+			problems.add(at, "GET needs %s in gateway.get", b.target)
+		case isBuiltIn && own != b.target:
+			problems.add(path+".path", "%s %s is the path of %s itself and cannot lead to %s", m, r.Path, own, b.target)
 		case m == http.MethodGet && b.binder == nil:
 			withGet := *b
 			withGet.binder = get
@@ -100,23 +104,6 @@ func (g *Gateway) addRoute(r Route, b *bound, path string, problems *Problems) {
 			g.register(m, r.Path, b, path, problems)
 		}
 	}
-}
-
-// register turns ServeMux's panic about a bad or conflicting pattern into a problem.
-func (g *Gateway) register(method, path string, b *bound, at string, problems *Problems) {
-	defer func() {
-		if v := recover(); v != nil {
-			problems.add(at+".path", "%s", cutLines(fmt.Sprint(v)))
-		}
-	}()
-	g.routes.Handle(method+" "+path, b)
-}
-
-// cutLines leaves out where patterns were registered: those are places in this program, not in a manifest.
-func cutLines(s string) string {
-	s, _, _ = strings.Cut(s, " (registered at")
-	s, _, _ = strings.Cut(s, "\n")
-	return s
 }
 
 // route finds out which method is called, and how its argument is bound if not from the body alone.

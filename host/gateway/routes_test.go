@@ -89,6 +89,41 @@ func TestARouteAndGetMayNameAMethodByDifferentAliases(t *testing.T) {
 	}
 }
 
+func TestRoutesThatTakeOneAnothersRequestsAreProblems(t *testing.T) {
+	b := &backend{aliases: []string{"Maths"}}
+	for _, tc := range []struct {
+		name   string
+		routes []Route
+		want   string // "" for none
+	}{
+		{
+			"equal",
+			[]Route{{Path: "/v1/mul", Service: "Arith", Method: "Mul"}, {Path: "/v1/mul", Service: "Arith", Method: "Div"}},
+			`gateway.routes[1].path: "POST /v1/mul" is in conflict with routes[0] ("POST /v1/mul")`,
+		},
+		{
+			"overlapping",
+			[]Route{
+				{Path: "/other", Service: "Arith", Method: "Mul"},
+				{Path: "/g/{a}/x", Service: "Arith", Method: "Mul"},
+				{Path: "/g/x/{b}", Service: "Arith", Method: "Mul"},
+			},
+			`gateway.routes[2].path: "POST /g/x/{b}" is in conflict with routes[1] ("POST /g/{a}/x")`,
+		},
+		{"twice the method", []Route{{Path: "/v1", Methods: []string{"PUT", "PUT"}, Service: "Arith", Method: "Mul"}}, "gateway.routes[0].methods[1]: PUT is there twice"},
+		{"the path of another", []Route{{Path: "/Arith/Mul", Service: "Arith", Method: "Div"}}, "gateway.routes[0].path: POST /Arith/Mul is the path of Arith.Mul itself and cannot lead to Arith.Div"},
+		{"escaped", []Route{{Path: "/Maths/m%75l", Service: "Arith", Method: "Div"}}, "is the path of Arith.Mul itself"},
+		{"by GET", []Route{{Path: "/arith/mul", Methods: []string{"GET"}, Service: "Arith", Method: "Div"}}, "GET /arith/mul is the path of Arith.Mul itself"},
+		{"by PUT, which it has not", []Route{{Path: "/Arith/Mul", Methods: []string{"PUT"}, Service: "Arith", Method: "Div"}}, ""},
+		{"its own", []Route{{Path: "/Arith/Mul", Service: "Maths", Method: "Mul"}}, ""},
+	} {
+		_, err := New(Options{Handler: b, Resolve: b.resolve, Get: []string{"Arith.Mul", "Arith.Div"}, Routes: tc.routes})
+		if tc.want == "" && err != nil || tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want)) {
+			t.Errorf("%s: %v, want %q", tc.name, err, tc.want)
+		}
+	}
+}
+
 func TestHeadersCannotTurnARouteIntoAnother(t *testing.T) {
 	url := "http://" + serve(t, &backend{}, Options{Routes: []Route{{Path: "/v1/mul", Service: "Arith", Method: "Mul"}}}) + "/v1/mul"
 	if r := do(t, "POST", url, "{}", "X-RPCX-ServicePath: Arith", "X-RPCX-ServiceMethod: Div"); r.StatusCode != 400 {
