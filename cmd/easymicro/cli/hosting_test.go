@@ -126,7 +126,7 @@ func serve(ts *testscript.TestScript, _ bool, args []string) {
 		<-h.ended
 		ts.Logf("[screen]\n%s[log]\n%s", h.screen, h.log)
 	})
-	if at := h.screen.await(regexp.MustCompile(`\+http ([^ ,"]+)`), h.ended); at != nil {
+	if at := h.screen.await(regexp.MustCompile(`\+http ([^ ,"\n]+)`), h.ended); at != nil {
 		ts.Setenv("ADDR", at[1])
 	} else {
 		ts.Fatalf("the host does not serve:\n%s\n%s", h.screen, h.log)
@@ -151,6 +151,12 @@ func await(ts *testscript.TestScript, s *stream, args []string) {
 func absent(ts *testscript.TestScript, _ bool, args []string) {
 	if text := hostOf(ts).screen.String(); strings.Contains(text, args[0]) {
 		ts.Fatalf("%q in\n%s", args[0], text)
+	}
+}
+
+func once(ts *testscript.TestScript, _ bool, args []string) {
+	if text := hostOf(ts).screen.String(); strings.Count(text, args[0]) != 1 {
+		ts.Fatalf("%q is not once in\n%s", args[0], text)
 	}
 }
 

@@ -20,6 +20,7 @@ type screen struct {
 
 	mu      sync.Mutex
 	started bool
+	warned  config.Problems // of the revision in force: what is shown already, once the host has started
 }
 
 // ready shows what runs once it does.
@@ -36,7 +37,7 @@ func (s *screen) ready(h *host.Host) {
 		s.line("%s    %s", s.paint(bold, "try"), line)
 	}
 	s.line("%s   %s, save, and watch this screen", s.paint(bold, "edit"), s.editable())
-	s.showWarnings(s.set.Warnings)
+	s.showWarnings(s.warned)
 	if s.set.StandIn != "" {
 		rejected := s.set.Rejected.Errors()
 		s.line("%s the %s stands in for files with %s:", s.paint(yellow, "warning:"), s.set.StandIn, count(len(rejected), "problem"))
@@ -44,21 +45,28 @@ func (s *screen) ready(h *host.Host) {
 	}
 }
 
-// serving names the services and where they are: in one line when it is one.
+// serving names the services and where they are: in one line when it is one service and one listener.
 func (s *screen) serving(h *host.Host) {
 	const shown = 5
-	at := strings.Join(h.Listening(), ", ")
+	at := h.Listening()
 	if url := h.AdminURL(); url != "" {
-		at += "   admin " + url
+		if len(at) == 1 {
+			at[0] += "   admin " + url
+		} else {
+			at = append(at, "admin "+url)
+		}
 	}
 	services := h.Services()
-	switch len(services) {
-	case 0:
-		s.line("no services   %s", at)
+	if len(at) == 1 && len(services) < 2 {
+		what := "no services"
+		if len(services) == 1 {
+			what = s.serviceLine(&services[0])
+		}
+		s.line("%s   %s", what, at[0])
 		return
-	case 1:
-		s.line("%s   %s", s.serviceLine(&services[0]), at)
-		return
+	}
+	if len(services) == 0 {
+		s.line("no services")
 	}
 	for i := range services[:min(shown, len(services))] {
 		s.line("%s", s.serviceLine(&services[i]))
@@ -66,7 +74,11 @@ func (s *screen) serving(h *host.Host) {
 	if more := len(services) - shown; more > 0 {
 		s.line("and %d more: easymicro list", more)
 	}
-	s.line("%s     %s", s.paint(bold, "at"), at)
+	title := s.paint(bold, "at")
+	for _, line := range at {
+		s.line("%s     %s", title, line)
+		title = "  "
+	}
 }
 
 func (s *screen) serviceLine(v *admin.Service) string {
@@ -148,6 +160,10 @@ func (a *app) beside(path string) string {
 func (s *screen) revision(r host.Revision) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	known := s.warned
+	if r.Result == host.ResultApplied {
+		s.warned = r.Warnings
+	}
 	if !s.started {
 		return
 	}
@@ -165,7 +181,7 @@ func (s *screen) revision(r host.Revision) {
 		s.problems(r.Problems.Errors())
 	case host.ResultApplied:
 		s.line("%s", s.appliedText(r.Number, r.Took, r.Changes))
-		s.showWarnings(r.Warnings)
+		s.showWarnings(newWarnings(known, r.Warnings))
 	case host.ResultUnchanged:
 		s.line("r%d stays: nothing changed", r.Number)
 	}
@@ -184,4 +200,16 @@ func (s *screen) showWarnings(warnings config.Problems) {
 	for _, w := range warnings {
 		s.line("%s", s.warningText(w))
 	}
+}
+
+// newWarnings are those that were not known before, wherever in their files they stand now.
+func newWarnings(known, now config.Problems) config.Problems {
+	var fresh config.Problems
+	for _, w := range now {
+		same := func(k config.Problem) bool { return k.File == w.File && k.Path == w.Path && k.Message == w.Message }
+		if !slices.ContainsFunc(known, same) {
+			fresh = append(fresh, w)
+		}
+	}
+	return fresh
 }

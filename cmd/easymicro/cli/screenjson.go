@@ -16,6 +16,8 @@ type readyView struct {
 	Admin     string   `json:"admin,omitempty"`
 	Services  []string `json:"services"`
 	Revision  int      `json:"revision"`
+
+	Warnings config.Problems `json:"warnings,omitempty"`
 }
 
 // revisionView is a line of serve -o json for each edit.
@@ -35,6 +37,7 @@ type revisionView struct {
 func (s *screen) readyJSON(h *host.Host) {
 	v := readyView{
 		Event: "ready", Host: h.Name(), Listening: h.Listening(), Admin: h.AdminURL(), Services: []string{}, Revision: 1,
+		Warnings: s.warned,
 	}
 	for _, svc := range h.Services() {
 		v.Services = append(v.Services, svc.Name)

@@ -19,11 +19,12 @@ import (
 //	send SIGNAL         sends the host a signal: TERM, INT or HUP
 //	ended CODE          waits until the host has ended
 //	absent TEXT         fails when the screen says it anywhere
+//	once TEXT           fails when the screen does not say it once
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "serve": serve, "screen": onScreen, "log": inLog, "send": send, "ended": ended, "absent": absent,
+			"exits": exits, "serve": serve, "screen": onScreen, "log": inLog, "send": send, "ended": ended, "absent": absent, "once": once,
 		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
