@@ -40,6 +40,9 @@ func checkBounds(v reflect.Value, f *field) string {
 	if (f.min == "" || value >= f.least) && (f.max == "" || value <= f.most) {
 		return ""
 	}
+	if v.Type() == stdDuration && value < 0 && f.min != "" && f.least >= 0 {
+		return fmt.Sprintf(negative, show(v))
+	}
 	return fmt.Sprintf("must be%s, not %s", bounds(f), show(v))
 }
 

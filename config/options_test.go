@@ -102,9 +102,30 @@ func TestBoundsHoldForElementsAndPointers(t *testing.T) {
 	want := []string{
 		"m.yaml:5:18: services[0].options.ports[1]: must be a whole number from 1 to 9",
 		"m.yaml:6:19: services[0].options.shares.a: must be a whole number at most 9",
-		"m.yaml:7:13: services[0].options.wait: must be a duration like 500ms at least 1s",
+		"m.yaml:7:13: services[0].options.wait: must be at least 1s, not 5ms",
 	}
 	if diff := cmp.Diff(want, strings.Split(problems.Error(), "\n")); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestDurationsAmongOptionsAreToldAsThoseOfRules(t *testing.T) {
+	for text, want := range map[string]string{
+		"takes: 5": "takes: 5 has no unit: 5ms or 5s?", "takes: 0": "", "takes: -1s": "", "free: -1s": "free: must not be negative, as -1s is",
+		"takes: 5 sec": "takes: must be a duration like 500ms or 1m30s, not \"5 sec\" (did you mean 5s?)",
+		"bound: -1s":   "bound: must not be negative, as -1s is", "bound: 5ms": "bound: must be at least 1s, not 5ms", "below: -2s": "below: must be at least -1s, not -2s", "below: -1s": "",
+		"takes: canary": "takes: must be a duration like 500ms", "takes: 4canary": "takes: must be a duration like 500ms", "takes: 4711471147114711": "takes: must be a duration like 500ms",
+	} {
+		var o struct {
+			Takes time.Duration  `yaml:"takes"`
+			Bound *time.Duration `yaml:"bound" min:"1s"`
+			Below time.Duration  `yaml:"below" min:"-1s"`
+			Free  time.Duration  `yaml:"free" min:"0"`
+		}
+		problems := rawOptions(t, text).Decode(&o)
+		got := strings.Join(strings.SplitAfterN(problems.Error(), "options.", 2)[len(problems):], "")
+		if len(problems) > 1 || got != want {
+			t.Errorf("%s: got %q, want %q", text, got, want)
+		}
 	}
 }

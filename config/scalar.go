@@ -43,13 +43,26 @@ func (d *decoder) scalar(n *yaml.Node, v reflect.Value, f *field, path string) {
 	if n.ShortTag() == "!!str" && d.expanded[n] != "" && strings.HasSuffix(message, "leave out the quotes") {
 		message = strings.TrimSuffix(message, "leave out the quotes") + "only an unquoted variable becomes one, on a line of its own"
 	}
-	if d.quiet {
+	if d.quiet && !isTelling(v.Type(), n.Value) {
 		message, suggestion = "must be "+article(v.Type())+bounds(f), ""
 		if len(f.enum) > 0 {
 			message = "must be one of " + strings.Join(f.enum, ", ")
 		}
 	}
 	d.problem(n, path, message, suggestion)
+}
+
+// isTelling tells that text is a number, with a unit or without, in the place of a duration: it may be shown, because no
+// secret looks like that.
+func isTelling(t reflect.Type, text string) bool {
+	if t != durationType && t != stdDuration {
+		return false
+	}
+	if _, err := time.ParseDuration(text); err == nil {
+		return true
+	}
+	_, unit, ok := split(text)
+	return ok && len(text) <= 12 && (unit == "" || durationUnits[strings.ToLower(unit)] != "")
 }
 
 // setText sets v from text as it stands in a tag or on a command line. Lists are separated by commas.
@@ -78,7 +91,11 @@ func setText(v reflect.Value, text string) (message string) {
 func setScalar(v reflect.Value, tag, text string) (message, suggestion string) {
 	switch t := v.Type(); {
 	case t == durationType || t == stdDuration:
-		return setParsed(tag, text, parseDuration, func(d time.Duration) { v.SetInt(int64(d)) })
+		parse := parseDuration
+		if t == stdDuration {
+			parse = parseSigned
+		}
+		return setParsed(tag, text, parse, func(d time.Duration) { v.SetInt(int64(d)) })
 	case t == bytesType:
 		return setParsed(tag, text, parseBytes, v.SetInt)
 	case t == shareType:

@@ -29,11 +29,19 @@ var durationUnits = map[string]string{
 }
 
 // parseDuration takes 500ms, 1m30s and 0.
-func parseDuration(_, text string) (value time.Duration, message, suggestion string) {
+func parseDuration(tag, text string) (value time.Duration, message, suggestion string) {
+	value, message, suggestion = parseSigned(tag, text)
+	if message == "" && value < 0 {
+		return 0, fmt.Sprintf(negative, clip(text)), ""
+	}
+	return value, message, suggestion
+}
+
+const negative = "must not be negative, as %s is"
+
+// parseSigned takes -1s too: among the options of handlers only bounds keep durations from being negative.
+func parseSigned(_, text string) (value time.Duration, message, suggestion string) {
 	if value, err := time.ParseDuration(text); err == nil {
-		if value < 0 {
-			return 0, fmt.Sprintf("must not be negative, as %s is", clip(text)), ""
-		}
 		return value, "", ""
 	}
 	number, unit, ok := split(text)
