@@ -2,6 +2,7 @@
 package gateway
 
 import (
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -22,6 +23,9 @@ type Options struct {
 	// Resolve finds what a name stands for, as the Handler does it: exactly, then by a unique match without regard to
 	// case. Its Target has the main names, whatever alias was asked for: Routes and Get are compared by them. Both need it.
 	Resolve func(service, method string) (Target, bool)
+	// Unknown says what is wrong with names that Resolve does not find, as the Handler does it; the gateway uses it where
+	// it asks no Handler, as for GET. Nil says that there is no such method.
+	Unknown func(service, method string) string
 	// Nearest finds the known word that was probably meant; "" for none. May be nil.
 	Nearest func(word string, known []string) string
 
@@ -60,6 +64,7 @@ type Target struct {
 type Gateway struct {
 	handler        wire.Handler
 	resolve        func(service, method string) (Target, bool)
+	unknown        func(service, method string) string
 	nearest        func(word string, known []string) string
 	limits         wire.Limits
 	proxies        []netip.Prefix
@@ -82,12 +87,17 @@ func (n names) String() string { return n.service + "." + n.method }
 // New checks the options and makes a gateway of them. Its errors are Problems.
 func New(o Options) (*Gateway, error) {
 	g := &Gateway{
-		handler: o.Handler, resolve: o.Resolve, nearest: o.Nearest,
+		handler: o.Handler, resolve: o.Resolve, unknown: o.Unknown, nearest: o.Nearest,
 		limits: o.Limits.WithDefaults(), proxies: o.TrustedProxies, host: o.Host,
 		exposeInternal: o.ExposeInternal, logger: o.Logger, refused: o.Refused,
 	}
 	if g.resolve == nil {
 		g.resolve = func(string, string) (Target, bool) { return Target{}, false }
+	}
+	if g.unknown == nil {
+		g.unknown = func(service, method string) string {
+			return fmt.Sprintf("no method %.200q", service+"."+method)
+		}
 	}
 	if g.nearest == nil {
 		g.nearest = func(string, []string) string { return "" }
@@ -132,7 +142,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // serve answers the request, or tells why not.
 func (x *exchange) serve() *code.Error {
 	if !x.g.origins.admit(x.w, x.r) {
-		return x.refuse(code.PermissionDenied, code.ReasonDenied, x.g.origins.why(x.r))
+		return x.refuse(code.PermissionDenied, code.ReasonDenied, why(x.r))
 	}
 	if x.r.Method == http.MethodOptions {
 		return x.options()

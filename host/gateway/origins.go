@@ -4,9 +4,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
-
-	"github.com/easymicro/easymicro/wire/code"
 )
 
 // origins keeps pages of other origins from making their visitors' browsers call. What is not a browser is not asked.
@@ -45,24 +42,14 @@ func (o *origins) admit(w http.ResponseWriter, r *http.Request) bool {
 
 func (o *origins) allows(origin string) bool { return o.all || slices.Contains(o.allowed, origin) }
 
-func (o *origins) why(r *http.Request) string {
-	return fmt.Sprintf("call from the other origin %.100q, which is not in gateway.cors.allowOrigins", r.Header.Get("Origin"))
-}
-
-// options answers OPTIONS, which is what browsers ask with before a call from another origin.
-func (x *exchange) options() *code.Error {
-	h, in := x.w.Header(), x.r.Header
-	if origin := in.Get("Origin"); origin != "" && in.Get("Access-Control-Request-Method") != "" {
-		if !x.g.origins.allows(origin) {
-			return x.refuse(code.PermissionDenied, code.ReasonDenied, x.g.origins.why(x.r))
-		}
-		h.Set("Access-Control-Allow-Methods", strings.Join(routable, ", "))
-		if asked := in.Get("Access-Control-Request-Headers"); asked != "" {
-			h.Set("Access-Control-Allow-Headers", headerText(asked))
-		}
-		h.Set("Access-Control-Max-Age", "600")
+// why tells somebody who may know neither this host nor CORS what keeps a page's call out, and who may change it.
+func why(r *http.Request) string {
+	switch origin := r.Header.Get("Origin"); origin {
+	case "":
+		return "web pages of other sites may not call; to let one, add its origin to gateway.cors.allowOrigins"
+	case "null":
+		return "web pages without an origin (files, sandboxed frames) may not call; those of gateway.cors.allowOrigins may"
+	default:
+		return fmt.Sprintf("web pages of %.100s may not call; to let them, add that origin to gateway.cors.allowOrigins", headerText(origin))
 	}
-	h.Set("Allow", "OPTIONS, "+strings.Join(routable, ", "))
-	x.succeedEmpty(http.StatusNoContent)
-	return nil
 }

@@ -51,3 +51,34 @@ func TestPreflightsAreAnsweredForListedOrigins(t *testing.T) {
 		t.Errorf("without origin: %d %v", r.StatusCode, r.Header)
 	}
 }
+
+func TestOptionsListsWhatThePathHas(t *testing.T) {
+	url := "http://" + serve(t, &backend{}, Options{AllowOrigins: []string{"https://app.example"}, Get: []string{"Arith.Mul"}, Routes: []Route{
+		{Path: "/v1/mul", Methods: []string{"PUT"}, Service: "Arith", Method: "Mul"},
+	}})
+	for path, want := range map[string]string{
+		"/Arith/Mul": "GET, POST", "/Arith/Div": "POST", "/v1/mul": "PUT", "/": "POST", "/Arith": "POST", "/v2/mul": "", "/a/b/c": "",
+	} {
+		r := do(t, "OPTIONS", url+path, "", "Origin: https://app.example", "Access-Control-Request-Method: POST")
+		allow, status := "", 404
+		if want != "" {
+			allow, status = "OPTIONS, "+want, 204
+		}
+		if r.StatusCode != status || r.Header.Get("Access-Control-Allow-Methods") != want || r.Header.Get("Allow") != allow {
+			t.Errorf("%s: %d %v, want %s", path, r.StatusCode, r.Header, want)
+		}
+	}
+}
+
+func TestARefusedPageIsToldWhatWouldLetItCall(t *testing.T) {
+	url := "http://" + serve(t, &backend{}, Options{}) + "/Arith/Mul"
+	for header, want := range map[string]string{
+		"Origin: https://evil.example": "PERMISSION_DENIED: web pages of https://evil.example may not call; to let them, add that origin to gateway.cors.allowOrigins on h1",
+		"Origin: null":                 "PERMISSION_DENIED: web pages without an origin (files, sandboxed frames) may not call; those of gateway.cors.allowOrigins may on h1",
+		"Sec-Fetch-Site: cross-site":   "PERMISSION_DENIED: web pages of other sites may not call; to let one, add its origin to gateway.cors.allowOrigins on h1",
+	} {
+		if r := do(t, "POST", url, "{}", header); r.StatusCode != 403 || r.problem.Detail != want {
+			t.Errorf("%s: %s", header, r.body)
+		}
+	}
+}

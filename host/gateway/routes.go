@@ -15,9 +15,6 @@ var routable = []string{
 	http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
 }
 
-// reasonMethodNotAllowed is the reason of a 405: the method exists, but not under this HTTP method.
-const reasonMethodNotAllowed = "method_not_allowed"
-
 // bound is where a path leads: a route, or a method called by GET. It is a http.Handler for ServeMux alone, which fills
 // in the request's path values on the way to it.
 type bound struct {
@@ -200,50 +197,4 @@ func cutPath(u *url.URL) (service, method string, ok bool) {
 		return "", "", false
 	}
 	return service, method, true
-}
-
-func (x *exchange) unknownPath() *code.Error {
-	return x.refuse(code.Unimplemented, code.ReasonUnknownMethod, "no such path: calls are POST /{service}/{method}")
-}
-
-// notAllowed is the answer to an HTTP method that a path does not have; to an unknown path it is the one of that.
-func (x *exchange) notAllowed() *code.Error {
-	allow := x.allowed()
-	if len(allow) == 0 {
-		if x.service == "" || x.method == "" {
-			return x.unknownPath()
-		}
-		return x.refuse(code.Unimplemented, code.ReasonUnknownMethod,
-			fmt.Sprintf("no method %.100q of service %.100q", x.method, x.service))
-	}
-	x.w.Header().Set("Allow", strings.Join(allow, ", "))
-	x.status = http.StatusMethodNotAllowed
-	what := x.r.Method + " is not allowed here, use " + strings.Join(allow, " or ")
-	if x.r.Method == http.MethodGet && x.service != "" {
-		what += fmt.Sprintf("; to call it by GET add %q to gateway.get", x.service+"."+x.method)
-	}
-	return x.refuse(code.Unimplemented, reasonMethodNotAllowed, what)
-}
-
-// allowed are the HTTP methods that the request's path has.
-func (x *exchange) allowed() []string {
-	var allow []string
-	for _, m := range routable {
-		as := *x.r
-		as.Method = m
-		if x.g.match(&as) != nil {
-			allow = append(allow, m)
-		}
-	}
-	if service, method, ok := cutPath(x.r.URL); ok && method != "" {
-		if t, ok := x.g.resolve(service, method); ok {
-			x.service, x.method = t.Service, t.Method
-			if _, ok := x.g.get[names{t.Service, t.Method}]; ok {
-				allow = append(allow, http.MethodGet)
-			}
-			allow = append(allow, http.MethodPost)
-		}
-	}
-	slices.Sort(allow)
-	return slices.Compact(allow)
 }

@@ -89,6 +89,38 @@ func TestARouteAndGetMayNameAMethodByDifferentAliases(t *testing.T) {
 	}
 }
 
+func TestA405SpeaksOfTheMethodBehindARouteAndNotOfItsPath(t *testing.T) {
+	url := "http://" + serve(t, &backend{}, Options{Routes: []Route{
+		{Path: "/v1/mul", Service: "Arith", Method: "Mul"},
+		{Path: "/v1/both", Service: "Arith", Method: "Mul"},
+		{Path: "/v1/both", Methods: []string{"PUT"}, Service: "Arith", Method: "Div"},
+	}})
+	for _, tc := range []struct{ path, service, method, detail string }{
+		{"/v1/mul", "Arith", "Mul", "UNIMPLEMENTED: GET is not allowed here, use POST on h1"},
+		{"/v1/both", "", "", "UNIMPLEMENTED: GET is not allowed here, use POST or PUT on h1"},
+		{"/arith/mul", "Arith", "Mul", `UNIMPLEMENTED: GET is not allowed here, use POST; to call it by GET add "Arith.Mul" to gateway.get on h1`},
+	} {
+		r := do(t, "GET", url+tc.path, "")
+		if p := r.problem; r.StatusCode != 405 || p.Service != tc.service || p.Method != tc.method || p.Detail != tc.detail {
+			t.Errorf("%s: %d %s", tc.path, r.StatusCode, r.body)
+		}
+	}
+}
+
+func TestUnknownNamesAreToldAsTheHandlerTellsThem(t *testing.T) {
+	unknown := func(service, method string) string { return "no service " + service + " for " + method }
+	url := "http://" + serve(t, &backend{}, Options{Unknown: unknown})
+	for _, method := range []string{"GET", "PUT", "OPTIONS"} {
+		if r := do(t, method, url+"/v2/mul", ""); r.StatusCode != 404 || r.problem.Detail != "UNIMPLEMENTED: no service v2 for mul on h1" {
+			t.Errorf("%s: %d %s", method, r.StatusCode, r.body)
+		}
+	}
+	url = "http://" + serve(t, &backend{}, Options{})
+	if r := do(t, "GET", url+"/v2/mul", ""); r.problem.Detail != `UNIMPLEMENTED: no method "v2.mul" on h1` {
+		t.Errorf("without Unknown: %s", r.body)
+	}
+}
+
 func TestRoutesThatTakeOneAnothersRequestsAreProblems(t *testing.T) {
 	b := &backend{aliases: []string{"Maths"}}
 	for _, tc := range []struct {

@@ -114,6 +114,9 @@ func TestPagesOfOtherOriginsAreRefused(t *testing.T) {
 		if got := res.Header.Get("Access-Control-Allow-Origin"); res.StatusCode != tt.status || got != tt.allow {
 			t.Errorf("%s: %s, allowed for %q: %s", tt.origin, res.Status, got, text)
 		}
+		if tt.status == http.StatusForbidden && !strings.Contains(text, "web pages") {
+			t.Errorf("%s: %s", tt.origin, text)
+		}
 	}
 }
 
@@ -121,7 +124,7 @@ func TestBrowsersAskFirst(t *testing.T) {
 	h := hosttest.StartCopy(t, ".", hosttest.Options{})
 	ask := []string{"Access-Control-Request-Method", "POST", "Access-Control-Request-Headers", "content-type"}
 	if res, _ := do(t, h, "OPTIONS", "/v1/mul", "", append(ask, "Origin", "https://shop.example")...); res.StatusCode != http.StatusNoContent ||
-		res.Header.Get("Access-Control-Allow-Origin") != "https://shop.example" {
+		res.Header.Get("Access-Control-Allow-Origin") != "https://shop.example" || res.Header.Get("Access-Control-Allow-Methods") != "POST" {
 		t.Errorf("the shop: %s %v", res.Status, res.Header)
 	}
 	if res, _ := do(t, h, "OPTIONS", "/v1/mul", "", append(ask, "Origin", "https://evil.example")...); res.Header.Get("Access-Control-Allow-Origin") != "" {
