@@ -19,6 +19,10 @@ func (d *differ) manifest(old, next *Manifest) {
 		va, vb := a.FieldByIndex(f.index), b.FieldByIndex(f.index)
 		if !byName[f.name] {
 			d.subject, d.at = "", next.Position
+			if f.name == "gateway" {
+				d.gateway(old, next, f.class)
+				continue
+			}
 			d.values(f.name, va, vb, f.class)
 			continue
 		}
@@ -130,39 +134,6 @@ func (d *differ) tokens(old, next []Token) {
 			d.add(Change{Subject: "tokens", Text: t.String() + " removed", Class: Live, Position: t.position})
 		}
 	}
-}
-
-// options compares options of a handler by key.
-func (d *differ) options(path string, old, next RawOptions, class Class) {
-	a, _ := old.plain().(map[string]any)
-	b, _ := next.plain().(map[string]any)
-	va, vb := reflect.ValueOf(a), reflect.ValueOf(b)
-	for _, key := range sortedKeys(va, vb) {
-		x, y := a[key.String()], b[key.String()]
-		if reflect.DeepEqual(x, y) {
-			continue
-		}
-		d.changed(join(path, key.String()), harmless(key.String(), x), harmless(key.String(), y), class)
-	}
-}
-
-// secretWords are parts of the names of options whose value is never shown, be it a number.
-var secretWords = []string{"pass", "pin", "secret", "token", "key", "auth", "cred", "code", "salt", "seed"}
-
-// harmless shows what cannot be a secret: truth values, and numbers unless the name says otherwise.
-func harmless(name string, v any) string {
-	isSecret := func(word string) bool { return strings.Contains(strings.ToLower(name), word) }
-	switch v.(type) {
-	case nil:
-		return ""
-	case bool:
-		return fmt.Sprint(v)
-	case int64, float64:
-		if !slices.ContainsFunc(secretWords, isSecret) {
-			return fmt.Sprint(v)
-		}
-	}
-	return "…"
 }
 
 func sortedKeys(a, b reflect.Value) []reflect.Value {

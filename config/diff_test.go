@@ -124,3 +124,31 @@ func TestDiffOfTokensNeverShowsThem(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
+
+func TestDiffOfOptionsShowsDurationsAndNoSecrets(t *testing.T) {
+	const text = "services: [{name: A, handler: x, options: {takes: %s, apiKey: %s, city: %s}}]"
+	changes := config.Diff(setOf(t, fmt.Sprintf(text, "5ms", "1s", "Bonn"), "", ""), setOf(t, fmt.Sprintf(text, "1m30s", "2s", "Mainz"), "", ""))
+	want := []string{"service A: options.apiKey … → …, city … → …, takes 5ms → 1m30s (easymicro.yaml:1)"}
+	if diff := cmp.Diff(want, changes.Lines()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestDiffOfRoutesNamesThoseThatChanged(t *testing.T) {
+	const head = "services: [{name: A, handler: x}]\ngateway:\n  get: [%s]\n  routes:\n"
+	old := fmt.Sprintf(head, "A.Mul") + "  - {path: /v1/same, service: A, method: Same}\n  - {path: /v1/gone, service: A, method: Gone}\n" +
+		"  - {path: /v1/mul, service: A, method: Mul}\n  - {path: /v1/two, methods: [GET], service: A, method: Get}\n"
+	next := fmt.Sprintf(head, "A.Add") + "  - {path: /v1/two, methods: [PUT], service: A, method: Put}\n  - {path: /v1/two, methods: [GET], service: A, method: Get}\n" +
+		"  - {path: /v1/mul, methods: [POST, PUT], service: A, method: Mul2}\n  - {path: \"/v1/{x}\", service: A, method: New}\n  - {path: /v1/same, service: A, method: Same}\n"
+	changes := config.Diff(setOf(t, old, "", ""), setOf(t, next, "", ""))
+	want := []string{
+		"route /v1/two added (easymicro.yaml:5)",
+		"route /v1/mul: methods [POST] → [POST, PUT], method Mul → Mul2 (easymicro.yaml:7)",
+		"route /v1/{x} added (easymicro.yaml:8)",
+		"route /v1/gone removed (easymicro.yaml:6)",
+		"gateway.get [A.Mul] → [A.Add] (easymicro.yaml:3)",
+	}
+	if diff := cmp.Diff(want, changes.Lines()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
