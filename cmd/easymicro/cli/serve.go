@@ -70,6 +70,8 @@ func (a *app) runServe(cmd *cobra.Command) error {
 	if err != nil {
 		return a.loadError(err)
 	}
+	tell := func() { tellAtOnce(h, log) }
+	signals.atOnce.Store(&tell)
 	stop := signals.reload(ctx, h)
 	defer stop()
 	if err := h.Run(ctx); err != nil {

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/signal"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/easymicro/easymicro/host"
@@ -15,6 +16,7 @@ type signals struct {
 	ending, hangup, pipe chan os.Signal
 	done                 chan struct{}
 	waits                sync.WaitGroup
+	atOnce               atomic.Pointer[func()] // is told of an end without a drain, if there is something to tell
 }
 
 // newSignals takes the signals from now on. A host does not die of a reader of its screen that went away: SIGPIPE makes
@@ -30,18 +32,35 @@ func newSignals() *signals {
 }
 
 // drain is a context that ends with parent and with SIGTERM or SIGINT. A second signal then ends the process, as it
-// does where nobody takes it.
+// does where nobody takes it, once it was said what that abandons.
 func (s *signals) drain(parent context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(parent)
 	s.waits.Go(func() {
 		select {
 		case <-s.ending:
-			signal.Stop(s.ending)
 			cancel()
+		case <-s.done:
+			return
+		}
+		select {
+		case second := <-s.ending:
+			s.end(second)
 		case <-s.done:
 		}
 	})
 	return ctx, cancel
+}
+
+// end ends the process by a signal.
+func (s *signals) end(by os.Signal) {
+	if tell := s.atOnce.Load(); tell != nil {
+		(*tell)()
+	}
+	signal.Stop(s.ending)
+	self, err := os.FindProcess(os.Getpid())
+	if err == nil && self.Signal(by) != nil {
+		_ = self.Kill() // where a process cannot send itself signals
+	}
 }
 
 // reload makes the host read its files at each SIGHUP, until what it returns is called.
