@@ -104,6 +104,9 @@ func (x *exchange) call() *code.Error {
 	}
 }
 
+// handlerPanicked is all that callers are told of a panic, in the words that hosts have for it over any transport.
+const handlerPanicked = "the handler panicked"
+
 // run calls the handler and tells what it returned, also when it does not return but panics or ends its goroutine.
 func (g *Gateway) run(c *wire.Call, req, res *wire.Frame, outcomes chan<- outcome) {
 	defer g.running.Done()
@@ -111,7 +114,11 @@ func (g *Gateway) run(c *wire.Call, req, res *wire.Frame, outcomes chan<- outcom
 	defer func() {
 		if v := recover(); v != nil {
 			g.logger.Error("panic in a call", "service", req.Service, "method", req.Method, "panic", v, "stack", string(debug.Stack()))
-			err = code.Refuse(code.Internal, code.ReasonPanic, fmt.Sprintf("panic: %v", v), "", g.host, 0)
+			what := handlerPanicked
+			if g.exposeInternal {
+				what += fmt.Sprintf(": %v", v)
+			}
+			err = code.Refuse(code.Internal, code.ReasonPanic, what, "", g.host, 0)
 		}
 		c.End()
 		outcomes <- outcome{err: err}

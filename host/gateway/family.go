@@ -3,6 +3,7 @@ package gateway
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -30,10 +31,11 @@ const (
 type family struct {
 	prefix string
 	keys   map[string]string
+	empty  []string // headers that answers have without a value too, since its gateways do it
 }
 
-func newFamily(prefix string) *family {
-	f := &family{prefix: prefix, keys: make(map[string]string)}
+func newFamily(prefix string, empty ...string) *family {
+	f := &family{prefix: prefix, keys: make(map[string]string), empty: empty}
 	for _, k := range []string{
 		famVersion, famMessageID, famHeartbeat, famOneWay, famCompress, famSerializeType, famServicePath,
 		famServiceMethod, famMeta, famStatus, famError,
@@ -45,7 +47,7 @@ func newFamily(prefix string) *family {
 
 var (
 	easymicroFamily = newFamily("Easymicro-")
-	rpcxFamily      = newFamily("X-Rpcx-")
+	rpcxFamily      = newFamily("X-Rpcx-", famVersion, famMeta)
 )
 
 // familyOf is the family of which a request has any header; nil for plain requests.
@@ -67,6 +69,13 @@ func (f *family) get(h http.Header, key string) string {
 		return v[0]
 	}
 	return ""
+}
+
+// set sets a header of an answer, unless there is nothing to say and nobody to expect that.
+func (f *family) set(h http.Header, key, value string) {
+	if value != "" || slices.Contains(f.empty, key) {
+		h[f.keys[key]] = []string{value}
+	}
 }
 
 // flag reads a header that those gateways take for set whatever it says; a written no is a no here.
@@ -112,18 +121,18 @@ func (x *exchange) readSerializeType() (ok bool, e *code.Error) {
 // echoFamily sets the family's headers that every answer has. They repeat what was asked, as those gateways do it.
 func (x *exchange) echoFamily() {
 	f, in, out := x.family, x.r.Header, x.w.Header()
-	out[f.keys[famVersion]] = []string{f.get(in, famVersion)}
-	out[f.keys[famMessageID]] = []string{f.get(in, famMessageID)}
-	out[f.keys[famSerializeType]] = []string{strconv.Itoa(int(x.codec))}
-	out[f.keys[famServicePath]] = []string{headerText(x.service)}
-	out[f.keys[famServiceMethod]] = []string{headerText(x.method)}
+	f.set(out, famVersion, f.get(in, famVersion))
+	f.set(out, famMessageID, f.get(in, famMessageID))
+	f.set(out, famSerializeType, strconv.Itoa(int(x.codec)))
+	f.set(out, famServicePath, headerText(x.service))
+	f.set(out, famServiceMethod, headerText(x.method))
 }
 
 // echoError sets the family's headers of an error.
 func (x *exchange) echoError(text string) {
 	x.echoFamily()
-	x.w.Header()[x.family.keys[famStatus]] = []string{"Error"}
-	x.w.Header()[x.family.keys[famError]] = []string{headerText(text)}
+	x.family.set(x.w.Header(), famStatus, "Error")
+	x.family.set(x.w.Header(), famError, headerText(text))
 }
 
 // replyMeta is reply metadata as a query string.

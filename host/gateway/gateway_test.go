@@ -197,7 +197,7 @@ func TestDrainingClosesTheConnection(t *testing.T) {
 func TestPanicsAreHiddenUnlessTheyAreExposed(t *testing.T) {
 	for name, fail := range map[string]func(context.Context, *wire.Frame, *wire.Frame) error{
 		"returned": func(context.Context, *wire.Frame, *wire.Frame) error {
-			return code.Refuse(code.Internal, code.ReasonPanic, "panic: secret", "", host, 0)
+			return code.Errorf(code.Internal, "secret").WithReason(code.ReasonPanic)
 		},
 		"panic":  func(context.Context, *wire.Frame, *wire.Frame) error { panic("secret") },
 		"goexit": func(context.Context, *wire.Frame, *wire.Frame) error { runtime.Goexit(); return nil },
@@ -207,10 +207,22 @@ func TestPanicsAreHiddenUnlessTheyAreExposed(t *testing.T) {
 			if r.StatusCode != 500 || r.problem.Code != "INTERNAL" || r.problem.Reason != "panic" {
 				t.Errorf("%s: %d %s", name, r.StatusCode, r.body)
 			}
+			if name != "goexit" && !expose && r.problem.Detail != "INTERNAL: the handler panicked on h1" {
+				t.Errorf("%s: %s", name, r.body)
+			}
 			if shown := strings.Contains(r.body, "secret"); shown != (expose && name != "goexit") {
 				t.Errorf("%s, exposed %v: %s", name, expose, r.body)
 			}
 		}
+	}
+}
+
+func TestTheHostsOwnWordsOfAPanicArePassedOn(t *testing.T) {
+	b := &backend{hook: func(context.Context, *wire.Frame, *wire.Frame) error {
+		return code.Refuse(code.Internal, code.ReasonPanic, "the host's words", "", host, 0)
+	}}
+	if r := do(t, "POST", "http://"+serve(t, b, Options{})+"/Arith/Hook", "{}"); r.StatusCode != 500 || r.problem.Detail != "INTERNAL: the host's words on h1" {
+		t.Errorf("%d %s", r.StatusCode, r.body)
 	}
 }
 

@@ -18,7 +18,7 @@ func (x *exchange) succeed() {
 	h["Content-Type"] = x.contentType
 	if x.family != nil {
 		x.echoFamily()
-		h[x.family.keys[famMeta]] = []string{replyMeta(x.res.Metadata)}
+		x.family.set(h, famMeta, replyMeta(x.res.Metadata))
 	} else if len(x.res.Metadata) > 0 {
 		if meta := replyMeta(x.res.Metadata); meta != "" {
 			h[easymicroFamily.keys[famMeta]] = []string{meta}
@@ -102,12 +102,12 @@ func (x *exchange) fail(e *code.Error) {
 	x.write(body)
 }
 
-// show leaves out of an error what callers must not see.
+// show leaves out of an error what callers must not see. The host's own words are made for them already.
 func (x *exchange) show(e *code.Error) *code.Error {
-	if e.Code != code.Internal || e.Reason != code.ReasonPanic || x.g.exposeInternal {
+	if e.Code != code.Internal || e.Reason != code.ReasonPanic || e.Own() || x.g.exposeInternal {
 		return e
 	}
-	return code.Refuse(code.Internal, code.ReasonPanic, "internal error", "", e.Host, 0)
+	return x.refuse(code.Internal, code.ReasonPanic, handlerPanicked)
 }
 
 // errorHeaders sets what an HTTP client understands without reading the body.
