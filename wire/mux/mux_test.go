@@ -127,6 +127,32 @@ func TestUnknownFirstByteIsClosedAndReported(t *testing.T) {
 	}
 }
 
+func TestAProtocolWithoutAListenerIsReported(t *testing.T) {
+	for sent, speaks := range map[string]byte{"GET / HTTP/1.1\r\n\r\n": 8, "\x08\x00frame": 'G'} {
+		var told rejects
+		ln := wiretest.Listen()
+		m := mux.New(ln, mux.Options{OnReject: told.add})
+		m.Match(func(b byte) bool { return b == speaks })
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- m.Serve(ctx) }()
+		near, err := ln.Dial(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := near.Write([]byte(sent)); err != nil {
+			t.Fatal(err)
+		}
+		wantClosed(t, near)
+		cancel()
+		<-done
+		_ = near.Close()
+		if told.count(mux.RejectUnknown) != 1 || len(told.n) != 1 {
+			t.Errorf("%q where only %q is spoken: told %v", sent, speaks, told.n)
+		}
+	}
+}
+
 func TestSilentPeersAreCutInTimeAndHoldNobodyUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := start(t, mux.Options{FirstByteTimeout: 5 * time.Second})
