@@ -24,6 +24,8 @@ func syntaxProblem(data []byte, err error) *Problem {
 		words = fmt.Sprintf("nested more than %d levels deep", maxDepth)
 	case flowVariable(data, e):
 		words = "an unquoted ${…} cannot stand inside of { } or [ ], where { begins a mapping: quote it, or write one key a line"
+	case flowText(data, e):
+		words = "text with { or [ in it cannot stand unquoted inside of { } or [ ]: quote it, as \"/v1/{x}\""
 	case has("',' or ']'"):
 		at, words = opened(e), fmt.Sprintf("this [ is not closed, or a comma is missing, before line %d", e.Mark.Line)
 	case has("',' or '}'"):
@@ -92,14 +94,6 @@ func charAt(data []byte, line, column int) rune {
 		return ' '
 	}
 	return r
-}
-
-// flowVariable tells that the parser tripped over a ${ inside of { } or [ ], and makes that the place of the error.
-func flowVariable(data []byte, e *yaml.LoadError) bool {
-	if !strings.Contains(e.Message, "',' or '") {
-		return false
-	}
-	return charAt(data, e.Mark.Line, e.Mark.Column) == '{' && charAt(data, e.Mark.Line, e.Mark.Column-1) == '$'
 }
 
 // atEnd tells that there is nothing in data from the line on.
