@@ -15,7 +15,7 @@ import (
 // error is config.Problems when too many rules match one method, and else has what validation should have found.
 func Compile(rules []config.Rule, targets []Target, prev *Snapshot, o Options) (*Snapshot, error) {
 	s := &Snapshot{
-		revision: o.Revision, host: o.Host, transitions: new(hub),
+		revision: o.Revision, host: o.Host, transitions: new(hub), aliases: o.Aliases,
 		byName: make(map[string]*rule, len(rules)), guards: make(map[Target]*Guard, len(targets)),
 	}
 	s.nothing = &Guard{snapshot: s}

@@ -127,7 +127,7 @@ func (m *candidate) narrow(c *Call, now time.Time) (why string) {
 	}
 	if !contains(r.peers, c.Peer) {
 		if !c.Peer.IsValid() {
-			return "peer " + listed(r.config.Match.Peer) + " matches only peers whose address is known"
+			return "peer " + listed(r.config.Match.Peer) + " matches only calls whose peer is known (give --peer)"
 		}
 		return "peer " + listed(r.config.Match.Peer) + " does not match " + c.Peer.String()
 	}

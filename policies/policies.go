@@ -26,6 +26,9 @@ type Options struct {
 	Host     string // named in refusals
 	Revision int    // refusals name rule@rN
 
+	// Aliases are other names of services of this host: alias to service. Targets carry the names of the services only.
+	Aliases map[string]string
+
 	// OnTransition is told of every change of a breaker's state. It is called without locks held and in order for each
 	// breaker, but for several breakers at a time, on the goroutine of a call or a timer: it must not block. That of
 	// the snapshot activated last counts.

@@ -12,7 +12,8 @@ type Snapshot struct {
 	rules       []*rule
 	byName      map[string]*rule
 	guards      map[Target]*Guard
-	nothing     *Guard // of what is no target
+	nothing     *Guard            // of what is no target
+	aliases     map[string]string // to the name of the service
 	transitions *hub
 
 	active     atomic.Bool

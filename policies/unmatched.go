@@ -20,7 +20,11 @@ func (s *Snapshot) Unmatched() config.Problems {
 	var problems config.Problems
 	for _, r := range s.rules {
 		if len(r.targets) == 0 && len(r.config.Match.Upstream) == 0 {
-			problems = append(problems, r.unmatched(known, len(problems) < mostSuggestions))
+			p, isAlias := r.namesAlias(s.aliases)
+			if !isAlias {
+				p = r.unmatched(known, len(problems) < mostSuggestions)
+			}
+			problems = append(problems, p)
 		}
 	}
 	return problems
@@ -28,6 +32,27 @@ func (s *Snapshot) Unmatched() config.Problems {
 
 // mostSuggestions bounds the time for a large set that is shared by many hosts.
 const mostSuggestions = 100
+
+// namesAlias is the warning about a rule that is written for another name of a service.
+func (r *rule) namesAlias(aliases map[string]string) (p config.Problem, ok bool) {
+	best := ""
+	for alias := range aliases {
+		if matchesAny(r.services, alias) && (best == "" || alias < best) {
+			best = alias
+		}
+	}
+	if best == "" {
+		return p, false
+	}
+	return r.warning("match.service", best+" is an alias of "+aliases[best]+": rules go by the main name, write "+aliases[best]), true
+}
+
+func (r *rule) warning(field, message string) config.Problem {
+	at := r.config.Position(field)
+	return config.Problem{
+		File: at.File, Line: at.Line, Column: at.Column, Path: r.config.Path() + "." + field, Warning: true, Message: message,
+	}
+}
 
 func (r *rule) unmatched(known map[string][]string, suggest bool) config.Problem {
 	services := slices.Sorted(maps.Keys(known))
@@ -47,11 +72,7 @@ func (r *rule) unmatched(known map[string][]string, suggest bool) config.Problem
 	if len(patterns) == 0 {
 		field, what, patterns = "match", "method of this host", []string{"*"}
 	}
-	at := r.config.Position(field)
-	p := config.Problem{
-		File: at.File, Line: at.Line, Column: at.Column, Path: r.config.Path() + "." + field, Warning: true,
-		Message: "no " + what + " matches " + listed(patterns) + ": rule " + r.name + " does nothing here",
-	}
+	p := r.warning(field, "no "+what+" matches "+listed(patterns)+": rule "+r.name+" does nothing here")
 	for _, pattern := range patterns {
 		if suggest && p.Suggestion == "" {
 			p.Suggestion = config.Suggest(pattern, words)

@@ -1,0 +1,44 @@
+package policies
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/easymicro/easymicro/config"
+)
+
+func TestRulesForAnAliasAreToldTheMainName(t *testing.T) {
+	rules := []config.Rule{
+		newRuleOn("alias", "Sums", timeout(time.Second)),
+		newRuleOn("glob", "Su*", timeout(time.Second)),
+		newRuleOn("list", "Elsewhere", func(r *config.Rule) { r.Match.Service = config.Patterns{"Elsewhere", "Sums"} }),
+		newRuleOn("both", "Arith", func(r *config.Rule) { r.Match.Service = config.Patterns{"Arith", "Sums"} }),
+		newRuleOn("near", "Sum", timeout(time.Second)),
+	}
+	s, err := Compile(rules, targets, nil, Options{Aliases: map[string]string{"Sums": "Arith", "Calc": "Arith"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, p := range s.Unmatched() {
+		if !p.Warning || p.Suggestion != "" {
+			t.Errorf("%+v", p)
+		}
+		got = append(got, p.Message)
+	}
+	const alias = "Sums is an alias of Arith: rules go by the main name, write Arith"
+	want := []string{alias, alias, alias, "no service of this host matches Sum: rule near does nothing here"}
+	if strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Errorf("got\n%s", strings.Join(got, "\n"))
+	}
+}
+
+func TestExplainAsksForThePeerThatARuleNeeds(t *testing.T) {
+	c := newChain(t, newRuleOn("office", "Arith", peer("10.0.0.0/8"), timeout(time.Second)))
+	losers := c.now.Explain(mul, "", netip.Addr{}).Kinds[0].Losers
+	if want := "peer 10.0.0.0/8 matches only calls whose peer is known (give --peer)"; len(losers) != 1 || losers[0].Reason != want {
+		t.Errorf("%+v, want %q", losers, want)
+	}
+}
