@@ -75,7 +75,7 @@ func (x *exchange) unknownPath() *code.Error {
 	if x.service == "" || x.method == "" {
 		return x.refuse(code.Unimplemented, code.ReasonUnknownMethod, "no such path: calls are POST /{service}/{method}")
 	}
-	return x.refuse(code.Unimplemented, code.ReasonUnknownMethod, x.g.unknown(x.service, x.method))
+	return x.g.unknown(x.service, x.method)
 }
 
 // options answers OPTIONS, which is what browsers ask with before a call from another origin.

@@ -23,9 +23,9 @@ type Options struct {
 	// Resolve finds what a name stands for, as the Handler does it: exactly, then by a unique match without regard to
 	// case. Its Target has the main names, whatever alias was asked for: Routes and Get are compared by them. Both need it.
 	Resolve func(service, method string) (Target, bool)
-	// Unknown says what is wrong with names that Resolve does not find, as the Handler does it; the gateway uses it where
-	// it asks no Handler, as for GET. Nil says that there is no such method.
-	Unknown func(service, method string) string
+	// Unknown is the Handler's answer to names that Resolve does not find. The gateway gives it where it asks no Handler,
+	// as for GET. Nil says that there is no such method.
+	Unknown func(service, method string) *code.Error
 	// Nearest finds the known word that was probably meant; "" for none. May be nil.
 	Nearest func(word string, known []string) string
 
@@ -64,7 +64,7 @@ type Target struct {
 type Gateway struct {
 	handler        wire.Handler
 	resolve        func(service, method string) (Target, bool)
-	unknown        func(service, method string) string
+	unknown        func(service, method string) *code.Error
 	nearest        func(word string, known []string) string
 	limits         wire.Limits
 	proxies        []netip.Prefix
@@ -95,8 +95,9 @@ func New(o Options) (*Gateway, error) {
 		g.resolve = func(string, string) (Target, bool) { return Target{}, false }
 	}
 	if g.unknown == nil {
-		g.unknown = func(service, method string) string {
-			return fmt.Sprintf("no method %.200q", service+"."+method)
+		g.unknown = func(service, method string) *code.Error {
+			what := fmt.Sprintf("no method %.200q", service+"."+method)
+			return code.Refuse(code.Unimplemented, code.ReasonUnknownMethod, what, "", g.host, 0)
 		}
 	}
 	if g.nearest == nil {

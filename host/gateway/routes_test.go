@@ -3,6 +3,8 @@ package gateway
 import (
 	"strings"
 	"testing"
+
+	"github.com/easymicro/easymicro/wire/code"
 )
 
 func TestGetIsForTheMethodsThatAllowIt(t *testing.T) {
@@ -108,7 +110,9 @@ func TestA405SpeaksOfTheMethodBehindARouteAndNotOfItsPath(t *testing.T) {
 }
 
 func TestUnknownNamesAreToldAsTheHandlerTellsThem(t *testing.T) {
-	unknown := func(service, method string) string { return "no service " + service + " for " + method }
+	unknown := func(service, method string) *code.Error {
+		return code.Refuse(code.Unimplemented, code.ReasonUnknownMethod, "no service "+service+" for "+method, "", host, 0)
+	}
 	url := "http://" + serve(t, &backend{}, Options{Unknown: unknown})
 	for _, method := range []string{"GET", "PUT", "OPTIONS"} {
 		if r := do(t, method, url+"/v2/mul", ""); r.StatusCode != 404 || r.problem.Detail != "UNIMPLEMENTED: no service v2 for mul on h1" {
