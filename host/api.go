@@ -200,7 +200,8 @@ func (a api) Reload(ctx context.Context, q admin.ReloadRequest) (*admin.Revision
 		return nil, admin.Errorf(admin.CodeRejected, "%v", err).WithHelp("r%d stays in force", r.Number)
 	}
 	return nil, admin.Errorf(admin.CodeRejected, "the files are not applied, r%d stays in force", r.Number).
-		WithHelp("mend the files, and they are read again; where the cause is not in them (a taken port), ask again with easymicro reload").WithProblems(problemViews(r.Problems))
+		WithHelp("mend the files, and they are read again; where the cause is not in them (a taken port), ask again with easymicro reload").
+		WithProblems(problemViews(r.Problems))
 }
 
 var _ admin.Host = api{}

@@ -87,7 +87,7 @@ func (p *plan) build(ctx context.Context) (*generation, error) {
 	}
 	var err error
 	g.policies, err = policies.Compile(p.set.Rules, g.targets(), before, policies.Options{
-		Host: p.host.name, Revision: g.revision, OnTransition: p.host.breakerChanged,
+		Host: p.host.name, Revision: g.revision, Aliases: aliases(p.set.Manifest), OnTransition: p.host.breakerChanged,
 	})
 	if err != nil {
 		return nil, err

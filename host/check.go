@@ -131,7 +131,7 @@ func (c *checker) compile() {
 	if c.unknown || c.problems.Err() != nil {
 		return
 	}
-	snapshot, err := policies.Compile(c.set.Rules, c.known, nil, policies.Options{Host: hostName(c.set)})
+	snapshot, err := policies.Compile(c.set.Rules, c.known, nil, policies.Options{Host: hostName(c.set), Aliases: aliases(c.set.Manifest)})
 	var problems config.Problems
 	switch {
 	case errors.As(err, &problems):
@@ -195,4 +195,15 @@ func (c *checker) target(servicePath, methodPath, service, method string) {
 		return
 	}
 	c.add(servicePath, config.Suggest(service, services), "no service %q in services", service)
+}
+
+// aliases are the other names of the services, each with the name that rules go by.
+func aliases(m *config.Manifest) map[string]string {
+	names := make(map[string]string)
+	for i := range m.Services {
+		for _, alias := range m.Services[i].Aliases {
+			names[alias] = m.Services[i].Name
+		}
+	}
+	return names
 }

@@ -23,3 +23,17 @@ gateway:
 		t.Errorf("a GET route without gateway.get: %v", found)
 	}
 }
+
+func TestCheckTellsThatARuleGoesByTheMainNameOfAService(t *testing.T) {
+	m, problems := config.DecodeManifest("easymicro.yaml", []byte(`
+services: [{name: Mirror, aliases: [Glass], handler: test.mirror}]
+policies: {rules: [{name: quick, match: {service: Glass}, timeout: 1s}]}
+`), func(string) (string, bool) { return "", false })
+	if err := problems.Err(); err != nil {
+		t.Fatal(err)
+	}
+	found := host.Check(&config.Set{Manifest: m, Rules: m.Policies.Rules}, mirrors())
+	if len(found) != 1 || !found[0].Warning || !strings.Contains(found[0].String(), "Mirror") || !strings.Contains(found[0].String(), "alias") {
+		t.Errorf("%v", found)
+	}
+}

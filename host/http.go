@@ -8,6 +8,7 @@ import (
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host/gateway"
 	"github.com/easymicro/easymicro/wire"
+	"github.com/easymicro/easymicro/wire/code"
 )
 
 // serveHTTP serves a request by the gateway of the generation in force. A listener that is draining because the set no
@@ -49,6 +50,7 @@ func (h *Host) newGateway(g *generation, limits wire.Limits) (*gateway.Gateway, 
 		}
 		return gateway.Target{Service: found.target.Service, Method: found.target.Method, Args: found.invoke.Args}, true
 	}
+	o.Unknown = func(service, method string) *code.Error { return g.unknown(h.name, service, method) }
 	gw, err := gateway.New(o)
 	return gw, gatewayError(g.set, err)
 }

@@ -42,7 +42,7 @@ func (h *Host) enter(req *wire.Frame) (*generation, *method, *code.Error) {
 		g := h.current.Load()
 		m, ok := g.find(req.Service, req.Method)
 		if !ok {
-			return nil, nil, g.unknown(h.name, req)
+			return nil, nil, g.unknown(h.name, req.Service, req.Method)
 		}
 		if m.service.instance.acquire() {
 			return g, m, nil
@@ -53,10 +53,11 @@ func (h *Host) enter(req *wire.Frame) (*generation, *method, *code.Error) {
 	}
 }
 
-func (g *generation) unknown(host string, req *wire.Frame) *code.Error {
-	what, word, known := "unknown service "+quoteName(req.Service), req.Service, g.byName.all()
-	if s, ok := g.byName.find(req.Service); ok {
-		what, word, known = "unknown method "+quoteName(req.Service+"."+req.Method), req.Method, s.byName.all()
+// unknown is the answer to a call of what is not served.
+func (g *generation) unknown(host, service, method string) *code.Error {
+	what, word, known := "unknown service "+quoteName(service), service, g.byName.all()
+	if s, ok := g.byName.find(service); ok {
+		what, word, known = "unknown method "+quoteName(service+"."+method), method, s.byName.all()
 	}
 	if suggestion := config.Suggest(word, known); suggestion != "" {
 		what += " (did you mean " + suggestion + "?)"

@@ -11,7 +11,7 @@ import (
 
 // Options of the handler.
 type Options struct {
-	Takes time.Duration `yaml:"takes" doc:"How long a report takes."`
+	Takes time.Duration `yaml:"takes" doc:"How long a report takes." min:"0s"`
 }
 
 func init() {
