@@ -66,7 +66,11 @@ func (a *app) appliedText(revision int, took time.Duration, changes config.Chang
 	if what == "" {
 		what = "nothing changed in meaning"
 	}
-	return fmt.Sprintf("%s in %s: %s", a.paint(green, fmt.Sprintf("r%d applied", revision)), took.Round(time.Millisecond), what)
+	unit := time.Millisecond
+	if took < unit {
+		unit = 10 * time.Microsecond // or a small edit would take 0s
+	}
+	return fmt.Sprintf("%s in %s: %s", a.paint(green, fmt.Sprintf("r%d applied", revision)), took.Round(unit), what)
 }
 
 func (a *app) warningText(p config.Problem) string {
