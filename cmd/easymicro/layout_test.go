@@ -35,6 +35,7 @@ var layout = map[string]row{
 	"registry": {ours: []string{"wire/code"}},
 
 	"wire/mux":      {},
+	"wire/client":   {ours: []string{"wire", "wire/code"}, others: []string{"github.com/cespare/xxhash/v2"}},
 	"wire/wiretest": {ours: []string{"wire", "wire/code"}},
 	"config/load": {
 		ours: []string{"config"},
@@ -58,17 +59,25 @@ var layout = map[string]row{
 
 	"host/telemetry": {
 		ours:   []string{"wire", "wire/code"},
-		others: []string{"github.com/prometheus/client_golang", "github.com/lmittmann/tint", "golang.org/x/term"},
+		others: []string{
+			"github.com/prometheus/client_golang", "github.com/lmittmann/tint", "golang.org/x/term", "go.opentelemetry.io/otel",
+		},
+		tests: []string{"go.opentelemetry.io/proto/otlp", "google.golang.org/grpc", "google.golang.org/protobuf"},
+	},
+	"host/discovery": {ours: []string{"wire/client", "config", "config/watch"}, others: []string{"go.yaml.in/yaml/v4"}},
+	"host/discovery/etcd": {
+		ours:   []string{"wire/client"},
+		others: []string{"go.etcd.io/etcd", "go.uber.org/zap", "google.golang.org/grpc"},
 	},
 	"host/gateway": {ours: []string{"wire", "wire/code"}},
 	"host/admin":   {ours: []string{"config", "host/telemetry", "wire/code"}},
 	"host": {
 		ours: []string{
 			"wire/code", "wire", "wire/mux", "config", "config/load", "config/watch", "registry", "policies", "schema",
-			"host/telemetry", "host/gateway", "host/admin",
+			"wire/client", "host/telemetry", "host/gateway", "host/discovery", "host/discovery/etcd", "host/admin",
 		},
 		others: []string{"golang.org/x/sync"},
-		tests:  []string{"samples"},
+		tests:  []string{"samples", "go.opentelemetry.io/proto/otlp", "google.golang.org/grpc", "google.golang.org/protobuf"},
 	},
 	"host/hosttest": {
 		ours:   []string{"host", "config", "config/load", "registry", "wire", "wire/code", "host/admin"},
@@ -78,7 +87,7 @@ var layout = map[string]row{
 	"cmd/easymicro/cli": {
 		ours: []string{
 			"wire/code", "wire", "config", "config/load", "config/watch", "registry", "policies", "schema",
-			"host", "host/telemetry", "host/gateway", "host/admin",
+			"wire/client", "host", "host/telemetry", "host/gateway", "host/discovery", "host/discovery/etcd", "host/admin",
 		},
 		others: []string{
 			"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/lmittmann/tint", "golang.org/x/term",
@@ -123,7 +132,7 @@ var (
 	light = []string{"registry", "config", "wire/client", "wire"}
 	heavy = []string{
 		"go.etcd.io/etcd", "github.com/spf13/viper", "github.com/spf13/cobra", "github.com/prometheus/client_golang",
-		"github.com/fsnotify/fsnotify", "host", "host/*",
+		"github.com/fsnotify/fsnotify", "go.opentelemetry.io", "google.golang.org/grpc", "host", "host/*",
 	}
 )
 

@@ -1,0 +1,34 @@
+package client
+
+import "context"
+
+// Guard is the client-side rules: it decides whether, how often and for how long a call is sent. Package policies makes
+// one of rules; the two packages know each other by the shapes below alone.
+type Guard interface {
+	// Do carries out call by its Attempt, once or several times, also at the same time. It returns when all attempts
+	// have, with the slot of the attempt whose response counts, and the error of the call.
+	Do(ctx context.Context, call Guarded) (slot int, err error)
+	// Endpoints says which endpoints the service now has, by their addresses. State about others is dropped.
+	Endpoints(upstream, service string, addresses []string)
+}
+
+// Guarded is a call as the Guard sees it.
+type Guarded = interface {
+	Upstream() string
+	Service() string
+	Method() string
+	Caller() string
+	Get(key string) string // of the request's metadata
+	Idempotent() bool      // may be sent twice though it was run
+	// Attempt sends the call once and waits for the response, which it keeps in slot (0, 1, …; attempts at the same
+	// time have slots of their own). The context's deadline is sent along. A nil endpoints admits all.
+	Attempt(ctx context.Context, slot int, endpoints Endpoints) error
+}
+
+// Endpoints says which endpoints an attempt may use.
+type Endpoints = interface {
+	// Admit is asked for the endpoint about to be used. Those refused are left out for the rest of the attempt.
+	Admit(address string) bool
+	// Settle tells what came of an admitted one, once: nil, the error of the call, or that it cannot be reached.
+	Settle(address string, err error)
+}
