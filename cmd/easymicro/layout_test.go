@@ -58,7 +58,7 @@ var layout = map[string]row{
 	},
 
 	"host/telemetry": {
-		ours:   []string{"wire", "wire/code"},
+		ours: []string{"wire", "wire/code"},
 		others: []string{
 			"github.com/prometheus/client_golang", "github.com/lmittmann/tint", "golang.org/x/term", "go.opentelemetry.io/otel",
 		},
