@@ -9,6 +9,7 @@ import (
 
 	"github.com/easymicro/easymicro/host/hosttest"
 	"github.com/easymicro/easymicro/registry"
+	"github.com/easymicro/easymicro/samples/serialize/th"
 	"github.com/easymicro/easymicro/wire"
 	"github.com/easymicro/easymicro/wire/wiretest"
 )
@@ -16,6 +17,7 @@ import (
 // The other services of the recordings, besides arith.
 type (
 	pbMul struct{}
+	thMul struct{}
 	echo  struct{}
 )
 
@@ -42,31 +44,40 @@ func (pbMul) Mul(_ context.Context, a, r *varints) error {
 	return nil
 }
 
+func (thMul) Mul(_ context.Context, a *th.Args, r *th.Reply) error {
+	r.C = a.A * a.B
+	return nil
+}
+
 func (echo) Echo(_ context.Context, a, r *[]byte) error {
 	*r = append((*r)[:0], *a...)
 	return nil
 }
 
-func TestRecordedConversationsAreAnsweredInKindByAHost(t *testing.T) {
-	p := newPlant(t)
-	for name, v := range map[string]any{"test.pb": pbMul{}, "test.echo": echo{}} {
-		registry.Plain(v, registry.In(p.reg), registry.As(name))
+// recordedHost is a host with the services of the recordings: arith stands for Arith, more is put before the services.
+func recordedHost(t *testing.T, arith any, more string) *hosttest.Host {
+	t.Helper()
+	reg := registry.New()
+	for name, v := range map[string]any{"test.arith": arith, "test.pb": pbMul{}, "test.th": thMul{}, "test.echo": echo{}} {
+		registry.Plain(v, registry.In(reg), registry.As(name))
 	}
-	h := hosttest.Start(t, `
+	return hosttest.Start(t, more+`
 auth: {identify: [token], tokens: {file: tokens.yaml}}
 services:
   - {name: Arith, handler: test.arith}
   - {name: PB, handler: test.pb}
+  - {name: TH, handler: test.th}
   - {name: Echo, handler: test.echo}
 policies: {rules: [{name: time, match: {service: "*"}, timeout: 5s}]}
-`, hosttest.Options{Registry: p.reg, Files: map[string]string{
+`, hosttest.Options{Registry: reg, Files: map[string]string{
 		"tokens.yaml": "- {caller: partner, sha256: " + tokenOf("", "good").SHA256 + "}\n",
 	}})
+}
+
+func TestRecordedConversationsAreAnsweredInKindByAHost(t *testing.T) {
+	h := recordedHost(t, arith{}, "")
 	for _, c := range wiretest.Golden(t, "../wire/testdata/golden") {
 		t.Run(c.Name, func(t *testing.T) {
-			if c.Frames[0].Frame.Codec == wire.Thrift {
-				t.Skip("structs of thrift are the business of the sample serialize")
-			}
 			peer, waiting, sent := rawPeer(t, h.Address), map[uint64]wire.Frame{}, 0
 			for _, f := range c.Frames {
 				if f.From == "server" {

@@ -77,7 +77,10 @@ var layout = map[string]row{
 			"wire/client", "host/telemetry", "host/gateway", "host/discovery", "host/discovery/etcd", "host/admin",
 		},
 		others: []string{"golang.org/x/sync"},
-		tests:  []string{"samples", "go.opentelemetry.io/proto/otlp", "google.golang.org/grpc", "google.golang.org/protobuf"},
+		tests: []string{
+			"samples", "samples/serialize/*", "go.opentelemetry.io/proto/otlp", "google.golang.org/grpc",
+			"google.golang.org/protobuf",
+		},
 	},
 	"host/hosttest": {
 		ours:   []string{"host", "config", "config/load", "registry", "wire", "wire/code", "host/admin"},
