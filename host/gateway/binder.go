@@ -18,6 +18,9 @@ type binder struct {
 	any     *member            // what every name is, for maps
 }
 
+// textBinder is for arguments whose type nobody here knows: whatever they have is a text.
+var textBinder = &binder{any: &member{value: scalar{form: asString}}}
+
 // member is one top-level member of an argument.
 type member struct {
 	name  string

@@ -23,6 +23,10 @@ type Options struct {
 	// Resolve finds what a name stands for, as the Handler does it: exactly, then by a unique match without regard to
 	// case. Its Target has the main names, whatever alias was asked for: Routes and Get are compared by them. Both need it.
 	Resolve func(service, method string) (Target, bool)
+	// Remote tells whether a service is one of other hosts, which may come and go: Resolve finds it while it is there. Routes
+	// and Get name methods of such services exactly as they are called. Their argument is not known, so that what a query
+	// or a path gives becomes texts. May be nil.
+	Remote func(service string) bool
 	// Unknown is the Handler's answer to names that Resolve does not find. The gateway gives it where it asks no Handler,
 	// as for GET. Nil says that there is no such method.
 	Unknown func(service, method string) *code.Error
@@ -64,6 +68,7 @@ type Target struct {
 type Gateway struct {
 	handler        wire.Handler
 	resolve        func(service, method string) (Target, bool)
+	remote         func(service string) bool
 	unknown        func(service, method string) *code.Error
 	nearest        func(word string, known []string) string
 	limits         wire.Limits
@@ -87,12 +92,15 @@ func (n names) String() string { return n.service + "." + n.method }
 // New checks the options and makes a gateway of them. Its errors are Problems.
 func New(o Options) (*Gateway, error) {
 	g := &Gateway{
-		handler: o.Handler, resolve: o.Resolve, unknown: o.Unknown, nearest: o.Nearest,
+		handler: o.Handler, resolve: o.Resolve, remote: o.Remote, unknown: o.Unknown, nearest: o.Nearest,
 		limits: o.Limits.WithDefaults(), proxies: o.TrustedProxies, host: o.Host,
 		exposeInternal: o.ExposeInternal, logger: o.Logger, refused: o.Refused,
 	}
 	if g.resolve == nil {
 		g.resolve = func(string, string) (Target, bool) { return Target{}, false }
+	}
+	if g.remote == nil {
+		g.remote = func(string) bool { return false }
 	}
 	if g.unknown == nil {
 		g.unknown = func(service, method string) *code.Error {

@@ -32,8 +32,8 @@ func wildcards(pattern string) []string {
 }
 
 // bindWildcards checks that each wildcard is a member of the argument.
-func (b *bound) bindWildcards(t Target) error {
-	binder, err := newBinder(t.Args)
+func (g *Gateway) bindWildcards(b *bound, t Target) error {
+	binder, err := g.newBinder(t)
 	if err != nil {
 		return err
 	}

@@ -66,7 +66,7 @@ func (g *Gateway) builtInOf(httpMethod, path string) (names, bool) {
 	if !ok || method == "" {
 		return names{}, false
 	}
-	t, ok := g.resolve(service, method)
+	t, ok := g.named(service, method)
 	if !ok {
 		return names{}, false
 	}

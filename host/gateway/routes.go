@@ -34,18 +34,34 @@ func (g *Gateway) addGet(methods []string, problems *Problems) {
 			problems.add(path, "%q is no Service.Method", m)
 			continue
 		}
-		t, ok := g.resolve(m[:dot], m[dot+1:])
+		t, ok := g.named(m[:dot], m[dot+1:])
 		if !ok {
 			problems.add(path, "no method %s on this host", m)
 			continue
 		}
-		b, err := newBinder(t.Args)
+		b, err := g.newBinder(t)
 		if err != nil {
 			problems.add(path, "%s cannot be called by GET: %v", m, err)
 			continue
 		}
 		g.get[names{t.Service, t.Method}] = b
 	}
+}
+
+// named finds a method that the options name. One of other hosts need not be there yet.
+func (g *Gateway) named(service, method string) (Target, bool) {
+	if g.remote(service) {
+		return Target{Service: service, Method: method}, true
+	}
+	return g.resolve(service, method)
+}
+
+// newBinder makes the binder for the argument of a method that the options name.
+func (g *Gateway) newBinder(t Target) (*binder, error) {
+	if t.Args == nil && g.remote(t.Service) {
+		return textBinder, nil
+	}
+	return newBinder(t.Args)
 }
 
 func (g *Gateway) addRoutes(routes []Route, problems *Problems) {
@@ -55,14 +71,14 @@ func (g *Gateway) addRoutes(routes []Route, problems *Problems) {
 	g.routes = http.NewServeMux()
 	for i, r := range routes {
 		path := fmt.Sprintf("gateway.routes[%d]", i)
-		t, ok := g.resolve(r.Service, r.Method)
+		t, ok := g.named(r.Service, r.Method)
 		if !ok {
 			problems.add(path, "no method %s.%s on this host", r.Service, r.Method)
 			continue
 		}
 		b := &bound{target: names{t.Service, t.Method}, wildcards: wildcards(r.Path)}
 		if len(b.wildcards) > 0 {
-			if err := b.bindWildcards(t); err != nil {
+			if err := g.bindWildcards(b, t); err != nil {
 				problems.add(path+".path", "%v", err)
 				continue
 			}
