@@ -7,8 +7,9 @@ import (
 
 // Shutdown drains: listeners are closed, every connection is told the last accepted sequence (a one-way request with
 // the path x-em-drain; HeartbeatSeq, which is -1, when there was none), calls on the wire are served, and a connection
-// closes when nothing is in flight on it and nothing came or ended on it for 100 ms. The end of ctx cuts what is left,
-// and its error is returned. The calls to Serve return when their connections are gone.
+// closes when nothing is in flight on it and nothing came or ended on it for 100 ms. Clients of the original easymicro
+// are not told: it would crash them. The end of ctx cuts what is left, and its error is returned. The calls to Serve
+// return when their connections are gone.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	s.draining = true
@@ -59,7 +60,9 @@ func (c *serverConn) tellDrain() {
 	case <-c.wait.kicked:
 	default:
 	}
-	c.send(&Frame{Type: Request, OneWay: true, Service: DrainPath, Seq: c.last})
+	if !c.fragile() {
+		c.send(&Frame{Type: Request, OneWay: true, Service: DrainPath, Seq: c.last})
+	}
 	c.wait.told(time.Now())
 }
 

@@ -33,6 +33,7 @@ type serverConn struct {
 	out    outbox
 	wait   patience
 	last   uint64 // the last accepted sequence; belongs to the reader
+	stock  bool   // the peer is no client of the original easymicro; belongs to the reader
 
 	closing atomic.Bool
 

@@ -49,7 +49,7 @@ func (c *serverConn) take(t *task) {
 		}
 		t.recycle()
 	default:
-		c.last = t.req.Seq
+		c.know(&t.req)
 		t.arrived = c.wait.lastRead
 		c.dispatch(t)
 	}
@@ -93,6 +93,9 @@ func (c *serverConn) waitRoom() error {
 		case <-c.room:
 			return nil
 		case <-sign.C:
+			if c.fragile() {
+				continue
+			}
 			c.send(&Frame{Type: Response, Heartbeat: true, Seq: HeartbeatSeq})
 		case <-c.wait.kicked:
 			c.tellDrain()
