@@ -94,6 +94,7 @@ func Diff(old, next *Set) Changes {
 	}
 	d.rules(old.Rules, next.Rules)
 	d.tokens(old.Tokens, next.Tokens)
+	d.contents(old, next)
 	return d.changes
 }
 

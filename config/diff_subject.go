@@ -10,13 +10,17 @@ import (
 
 // manifest compares the blocks of two manifests; services and listeners by name.
 func (d *differ) manifest(old, next *Manifest) {
-	byName := map[string]bool{"listeners": true, "services": true}
+	byName := map[string]bool{"listeners": true, "services": true, "upstreams": true}
 	a, b := reflect.ValueOf(old).Elem(), reflect.ValueOf(next).Elem()
 	for _, f := range d.types.structType(b.Type()).fields {
 		if f.name == "policies" {
 			continue
 		}
 		va, vb := a.FieldByIndex(f.index), b.FieldByIndex(f.index)
+		if f.name == "discovery" {
+			d.clusters(old, next, f.class)
+			continue
+		}
 		if !byName[f.name] {
 			d.subject, d.at = "", next.Position
 			if f.name == "gateway" {
@@ -26,7 +30,7 @@ func (d *differ) manifest(old, next *Manifest) {
 			d.values(f.name, va, vb, f.class)
 			continue
 		}
-		d.named(f.name, va, vb, old, next, f.class)
+		d.named(f.name, strings.TrimSuffix(f.name, "s"), va, vb, old, next, f.class)
 	}
 	d.subject, d.at = "", next.Position
 	p, q := old.Policies, next.Policies
@@ -34,9 +38,19 @@ func (d *differ) manifest(old, next *Manifest) {
 	d.values("policies", reflect.ValueOf(p), reflect.ValueOf(q), Live)
 }
 
-// named compares two lists of the manifest whose elements have names.
-func (d *differ) named(path string, old, next reflect.Value, oldManifest, nextManifest *Manifest, class Class) {
-	what := strings.TrimSuffix(path, "s")
+// clusters compares the entries of discovery.etcd.
+func (d *differ) clusters(old, next *Manifest, class Class) {
+	of := func(m *Manifest) reflect.Value {
+		if m.Discovery == nil {
+			return reflect.ValueOf([]Etcd(nil))
+		}
+		return reflect.ValueOf(m.Discovery.Etcd)
+	}
+	d.named("discovery.etcd", "discovery", of(old), of(next), old, next, class)
+}
+
+// named compares two lists of the manifest whose elements have names; what is one of them.
+func (d *differ) named(path, what string, old, next reflect.Value, oldManifest, nextManifest *Manifest, class Class) {
 	name := func(v reflect.Value) string { return v.FieldByName("Name").String() }
 	before := map[string]int{}
 	for i := range old.Len() {

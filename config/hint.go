@@ -55,6 +55,45 @@ var foreign = map[reflect.Type]string{
 		options: config settings params args parameters
 		aliases: alias
 		accessLog: accesslogs log`,
+	reflect.TypeFor[Upstream](): `
+		service: servicename cluster target
+		resolve: discovery registry resolver address
+		resolve.endpoints: endpoints addresses hosts nodes servers urls url
+		loadBalancer: lb balancer lbpolicy selectmode selector loadbalancing
+		connection.connectTimeout: connecttimeout dialtimeout
+		connection.poolSize: poolsize pool connections
+		codec: serialize serializetype serializer encoding
+		compression: compress compresstype
+		group: tag zone subset
+		idempotent: safe retryable`,
+	reflect.TypeFor[Resolve](): `
+		endpoints: addresses hosts nodes servers urls url address static
+		etcd: discovery registry cluster
+		dns: host hostname srv
+		file: path`,
+	reflect.TypeFor[LoadBalancer](): `
+		policy: type mode strategy algorithm selectmode
+		hashOn: hash hashpolicy key hashkey`,
+	reflect.TypeFor[Etcd](): `
+		endpoints: addresses hosts urls servers address url
+		prefix: basepath base path root
+		layouts: layout format
+		register: publish registration
+		usernameFile: username user
+		passwordFile: password pass secret
+		register.leaseTTL: ttl leasettl lease
+		register.advertise: advertise advertiseaddress serviceaddress`,
+	reflect.TypeFor[Register](): `
+		advertise: address addr host serviceaddress advertiseaddress
+		leaseTTL: ttl lease interval updateinterval`,
+	reflect.TypeFor[ClientTLS](): `
+		caFile: ca cafile cacert rootca
+		certFile: cert crt certificate
+		keyFile: key
+		serverName: sni servername hostname`,
+	reflect.TypeFor[Remote](): `
+		services: allow allowlist include
+		etcd: discovery registry cluster`,
 	reflect.TypeFor[Methods](): `
 		expose: allow only include`,
 	reflect.TypeFor[Policies](): `

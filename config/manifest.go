@@ -7,8 +7,8 @@ type Manifest struct {
 	Listeners []Listener `yaml:"listeners" reload:"rolling" doc:"Where it listens. Default: one listener, main, on 127.0.0.1:8972 for rpcx and http."`
 	Auth      Auth       `yaml:"auth" reload:"live" doc:"Who a caller is; rules match on it. Without it every caller is anonymous."`
 	Services  []Service  `yaml:"services" reload:"rolling" doc:"What is served."`
-	Upstreams []Upstream `yaml:"upstreams" reload:"live" later:"true" doc:"Services that the handlers call."`
-	Discovery *Discovery `yaml:"discovery" reload:"live" later:"true" doc:"How services are published and found."`
+	Upstreams []Upstream `yaml:"upstreams" reload:"live" doc:"Services that the handlers call."`
+	Discovery *Discovery `yaml:"discovery" reload:"live" doc:"How services are published and found."`
 	Gateway   Gateway    `yaml:"gateway" reload:"live" doc:"How HTTP callers reach methods, besides the built-in POST /{service}/{method}."`
 	Telemetry Telemetry  `yaml:"telemetry" reload:"live" doc:"Logs, metrics and traces."`
 	Admin     Admin      `yaml:"admin" reload:"restart" doc:"The listener of the operators: status, reload, metrics."`
@@ -41,7 +41,7 @@ type Host struct {
 
 // Shutdown says how a host drains.
 type Shutdown struct {
-	DrainDelay  *Duration `yaml:"drainDelay" min:"0s" max:"1h" doc:"How long it goes on serving, not ready, before it stops accepting. Default: 0s; 5s with a health listener."`
+	DrainDelay  *Duration `yaml:"drainDelay" min:"0s" max:"1h" doc:"How long it goes on serving, not ready, before it stops accepting. Default: 0s; 5s when it publishes itself or has a health listener."`
 	GracePeriod Duration  `yaml:"gracePeriod" default:"30s" min:"0s" max:"24h" doc:"How long calls in flight may take, from the signal on; includes drainDelay."`
 }
 
@@ -55,7 +55,7 @@ type State struct {
 type Gateway struct {
 	Routes []Route       `yaml:"routes" doc:"Paths of their own for methods."`
 	Get    []string      `yaml:"get" doc:"Methods (Service.Method) that may be called by GET. Default: none."`
-	Remote *Remote       `yaml:"remote" later:"true" doc:"Routes to services that discovery knows."`
+	Remote *Remote       `yaml:"remote" doc:"Routes to services that discovery knows. Default: none."`
 	Errors GatewayErrors `yaml:"errors" doc:"What errors tell."`
 	CORS   CORS          `yaml:"cors" doc:"Which web pages of other origins may call."`
 }
@@ -70,8 +70,8 @@ type Route struct {
 
 // Remote lets a gateway reach services of other hosts.
 type Remote struct {
-	Etcd     string   `yaml:"etcd" required:"true" doc:"Name of the discovery."`
-	Services []string `yaml:"services" required:"true" doc:"Allow-list of services; globs."`
+	Etcd     string   `yaml:"etcd" required:"true" pattern:"name" doc:"Name of the discovery."`
+	Services []string `yaml:"services" required:"true" pattern:"glob" doc:"Services that may be reached; globs."`
 }
 
 // GatewayErrors says what errors tell HTTP callers.
@@ -104,8 +104,8 @@ type Metrics struct {
 
 // Traces says where traces go.
 type Traces struct {
-	OTLPEndpoint string `yaml:"otlpEndpoint" later:"true" doc:"Where traces are sent. Default: nowhere."`
-	SampleRatio  Share  `yaml:"sampleRatio" default:"0.05" later:"true" doc:"Share of the calls that is traced."`
+	OTLPEndpoint string `yaml:"otlpEndpoint" doc:"Where traces are sent. Default: nowhere."`
+	SampleRatio  Share  `yaml:"sampleRatio" default:"0.05" doc:"Share of the calls that is traced."`
 }
 
 // Admin is the listener of the operators.

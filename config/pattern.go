@@ -20,6 +20,7 @@ var patterns = map[string]func(text string) (normal, message, suggestion string)
 	"caller":   matching(`^[^\s*\x00-\x1f]{1,255}$`, "must be 1 to 255 characters without blanks and *"),
 	"path":     matching(`^/[^\s{}]*$`, "must begin with / and have no blanks"),
 	"key":      matching(`^(caller|peer|metadata\.[^\s]{1,128})$`, "must be caller, peer or metadata.NAME"),
+	"hashOn":   matching(`^(metadata|argument)\.[^\s]{1,128}$`, "must be metadata.NAME or argument.FIELD"),
 	"glob":     glob,
 	"cidr":     cidr,
 	"sha256":   sha256Hex,

@@ -7,9 +7,9 @@ type Service struct {
 	Handler   string            `yaml:"handler" required:"true" pattern:"handler" doc:"Name of the handler in the registry of the binary."`
 	Methods   Methods           `yaml:"methods" reload:"live" doc:"Which methods are served."`
 	Options   RawOptions        `yaml:"options" reload:"live" doc:"Options of the handler, decoded strictly into its own type."`
-	Uses      map[string]string `yaml:"uses" later:"true" doc:"Upstream for each client of the handler."`
-	Publish   bool              `yaml:"publish" default:"false" reload:"live" later:"true" doc:"Publish it to discovery."`
-	Metadata  map[string]string `yaml:"metadata" reload:"live" later:"true" doc:"Published to discovery with it."`
+	Uses      map[string]string `yaml:"uses" reload:"live" doc:"Upstream for each client that the handler asks for."`
+	Publish   *bool             `yaml:"publish" reload:"live" doc:"Publish it, and its aliases, to discovery. Default: true when a discovery has register."`
+	Metadata  map[string]string `yaml:"metadata" reload:"live" doc:"Published to discovery with it: weight, group and what else its callers look at."`
 	AccessLog bool              `yaml:"accessLog" default:"false" reload:"live" doc:"Log each call."`
 }
 

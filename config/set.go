@@ -9,6 +9,7 @@ type Set struct {
 	Tokens   []Token
 	Files    []File // all that was read, in name order
 	Hash     string // of paths and contents
+	Contents Contents
 	Dir      string // the manifest's folder: relative paths start there
 	Warnings Problems
 

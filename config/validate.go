@@ -19,6 +19,8 @@ func (s *Set) Validate() Problems {
 	c.operators()
 	c.auth()
 	c.services()
+	c.upstreams()
+	c.discovery()
 	c.gateway()
 	c.policies()
 	c.rules()

@@ -55,7 +55,7 @@ func (c *checker) auth() {
 func (c *checker) services() {
 	var exact, folded names
 	m := c.set.Manifest
-	if len(m.Services) == 0 {
+	if len(m.Services) == 0 && m.Gateway.Remote == nil {
 		c.manifest("services", "no services: nothing is served").Warning = true
 	}
 	use := func(path, name string) {
@@ -75,6 +75,8 @@ func (c *checker) services() {
 		for j, alias := range s.Aliases {
 			use(fmt.Sprintf("%s.aliases[%d]", path, j), alias)
 		}
+		c.uses(path, &m.Services[i])
+		c.published(path, &m.Services[i])
 		if s.Methods.Expose != nil && len(s.Methods.Expose) == 0 {
 			c.manifest(path+".methods.expose", "is empty, which exposes nothing: leave the key out to expose all methods")
 		}
@@ -111,6 +113,7 @@ func (c *checker) gateway() {
 		c.knownService(path+".service", r.Service, known)
 		c.route(mux, path, r)
 	}
+	c.remote(g.Remote)
 	for i, origin := range g.CORS.AllowOrigins {
 		u, err := url.Parse(origin)
 		if origin != "*" && (err != nil || u.Scheme == "" || u.Host == "" || u.Path != "" || u.RawQuery != "") {
@@ -119,11 +122,29 @@ func (c *checker) gateway() {
 	}
 }
 
+func (c *checker) remote(r *Remote) {
+	if r == nil {
+		return
+	}
+	c.knownCluster("gateway.remote.etcd", r.Etcd)
+	if len(r.Services) == 0 && c.set.Manifest.Written("gateway.remote.services") {
+		c.manifest("gateway.remote.services", "is empty, which allows nothing: \"*\" allows every service")
+	}
+}
+
+// Allows tells whether services of that name may be reached on other hosts.
+func (r *Remote) Allows(service string) bool {
+	return r != nil && slices.ContainsFunc(r.Services, func(glob string) bool { return globMatches(glob, service) })
+}
+
 func (c *checker) knownService(path, name string, known []string) {
 	for _, k := range known {
 		if strings.EqualFold(k, name) {
 			return
 		}
+	}
+	if c.set.Manifest.Gateway.Remote.Allows(name) {
+		return
 	}
 	c.manifest(path, "there is no service %s in this manifest", clip(name)).Suggestion = Suggest(name, known)
 }

@@ -133,7 +133,10 @@ func (b *builder) number(kind string, tag reflect.StructTag) *jsonschema.Schema 
 // text describes a string: one of an enum, or of a pattern, or any.
 func (b *builder) text(tag reflect.StructTag) *jsonschema.Schema {
 	if enum, ok := tag.Lookup("enum"); ok {
-		later := strings.Split(tag.Get("laterEnum"), ",")
+		var later []string
+		if list := tag.Get("laterEnum"); list != "" {
+			later = strings.Split(list, ",")
+		}
 		s := &jsonschema.Schema{Type: "string"}
 		for _, v := range strings.Split(enum, ",") {
 			if !slices.Contains(later, v) {

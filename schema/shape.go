@@ -19,6 +19,7 @@ var patterns = map[string]string{
 	"method":   `^[^\s/*]{1,255}$`,
 	"caller":   `^[^\s*]{1,255}$`,
 	"path":     `^/[^\s{}]*$`,
+	"hashOn":   `^(metadata|argument)\.\S{1,128}$`,
 	"key":      `^(caller|peer|metadata\.\S{1,128})$`,
 	"glob":     `^[^\s/|()^]([^\s/|()]{0,253}[^\s/|()$])?$`,
 	"cidr":     `^[0-9A-Fa-f.:]+(/[0-9]{1,3})?$`,
@@ -65,6 +66,14 @@ func (b *builder) shape(t reflect.Type, s *jsonschema.Schema) {
 	case reflect.TypeFor[config.Access]():
 		s.AnyOf = requireOne("allow", "deny")
 		notEmpty(s, "allow", "deny")
+	case reflect.TypeFor[config.Resolve]():
+		s.OneOf = requireOne("etcd", "endpoints", "dns", "file")
+		notEmpty(s, "endpoints")
+	case reflect.TypeFor[config.Etcd]():
+		s.DependentRequired = map[string][]string{"usernameFile": {"passwordFile"}, "passwordFile": {"usernameFile"}}
+		notEmpty(s, "endpoints", "layouts")
+	case reflect.TypeFor[config.Remote]():
+		notEmpty(s, "services")
 	case reflect.TypeFor[config.Service]():
 		b.byHandler(s)
 	}

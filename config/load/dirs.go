@@ -22,6 +22,9 @@ func Dirs(set *config.Set) []string {
 	if t := set.Manifest.Auth.Tokens; t != nil {
 		addDirs(dirs, set.Path(t.File))
 	}
+	for _, f := range set.Manifest.NamedFiles() {
+		addDirs(dirs, set.Path(f.Path))
+	}
 	var sorted []string
 	for dir := range dirs {
 		sorted = append(sorted, dir)

@@ -29,6 +29,9 @@ func (r *readFiles) hash() string {
 	if r.tokens != nil {
 		r.tokens.addTo(h)
 	}
+	for _, f := range r.named {
+		f.addTo(h)
+	}
 	return hex.EncodeToString(h.Sum(nil))
 }
 

@@ -39,7 +39,8 @@ type readFiles struct {
 	manifest file
 	policies []file
 	tokens   *file
-	total    int64 // bytes read
+	named    []namedFile // certificates, keys, passwords
+	total    int64       // bytes read
 
 	decoded  *config.Manifest // nil when the manifest is no YAML
 	problems config.Problems  // of the manifest
@@ -81,6 +82,7 @@ func readOnce(path string, env func(string) (string, bool)) (*readFiles, error) 
 		tokens := r.read(r.abs(t.File), t.File)
 		r.tokens = &tokens
 	}
+	r.readNamed()
 	return r, nil
 }
 
@@ -187,6 +189,9 @@ func (r *readFiles) settled() bool {
 	all := append([]file{r.manifest}, r.policies...)
 	if r.tokens != nil {
 		all = append(all, *r.tokens)
+	}
+	for _, f := range r.named {
+		all = append(all, f.file)
 	}
 	for _, f := range all {
 		if now, err := filepath.EvalSymlinks(f.path); (err != nil) != (f.resolved == "") || (err == nil && now != f.resolved) {
