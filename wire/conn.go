@@ -23,6 +23,9 @@ type ConnOptions struct {
 	KeepaliveTimeout  time.Duration
 	// AcceptCompression is what responses may be compressed with, besides gzip for requests that are.
 	AcceptCompression []Compression
+	// OnChange is called when the peer asks to call elsewhere and when the connection has ended: see Draining and Done. It
+	// may be called while NewConn still runs, and must not block.
+	OnChange func()
 }
 
 const (
@@ -44,6 +47,7 @@ type Conn struct {
 	fragile  bool   // a write that times out breaks it, as it does with TLS
 	out      outbox
 	flushes  chan struct{} // wakes the flusher
+	changed  func()
 	draining atomic.Bool
 	done     chan struct{}
 	over     sync.WaitGroup
@@ -78,7 +82,10 @@ func NewConn(nc net.Conn, o ConnOptions) *Conn {
 	c := &Conn{
 		conn: nc, lim: o.Limits.WithDefaults(), interval: o.KeepaliveInterval, timeout: o.KeepaliveTimeout,
 		accept: names(o.AcceptCompression), flushes: make(chan struct{}, 1), done: make(chan struct{}),
-		pending: make(map[uint64]*answer),
+		pending: make(map[uint64]*answer), changed: o.OnChange,
+	}
+	if c.changed == nil {
+		c.changed = func() {}
 	}
 	orDefault(&c.timeout, defaultKeepaliveTimeout)
 	if c.interval == 0 {
@@ -109,6 +116,13 @@ func names(list []Compression) string {
 // Done is closed when the connection has ended.
 func (c *Conn) Done() <-chan struct{} { return c.done }
 
+// Err is why the connection has ended; nil before that.
+func (c *Conn) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err
+}
+
 // Draining tells whether the peer has asked to call elsewhere. Calls that are out are still answered.
 func (c *Conn) Draining() bool { return c.draining.Load() }
 
@@ -138,6 +152,7 @@ func (c *Conn) fail(err error) {
 	c.mu.Unlock()
 	c.out.close()
 	_ = c.conn.Close()
+	c.changed()
 }
 
 // flushAll writes for callers that shall not do it themselves.

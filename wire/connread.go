@@ -44,6 +44,7 @@ func (c *Conn) take(f *Frame) {
 		c.settle(f, nil)
 	case f.OneWay && f.Service == DrainPath:
 		c.draining.Store(true)
+		c.changed()
 	}
 }
 
