@@ -23,7 +23,7 @@ type Env interface {
 // Client calls the methods of one upstream service.
 type Client interface {
 	// Call sends args, a pointer or a value, and decodes what is answered into reply, a pointer. The error of a peer is
-	// a *code.Error.
+	// a *code.Error. The deadline of ctx travels; WithOutgoing and WithReplyOf are for metadata.
 	Call(ctx context.Context, method string, args, reply any) error
 }
 
