@@ -104,8 +104,8 @@ type Metrics struct {
 
 // Traces says where traces go.
 type Traces struct {
-	OTLPEndpoint string `yaml:"otlpEndpoint" doc:"Where traces are sent. Default: nowhere."`
-	SampleRatio  Share  `yaml:"sampleRatio" default:"0.05" doc:"Share of the calls that is traced."`
+	OTLPEndpoint string `yaml:"otlpEndpoint" doc:"Collector that takes OpenTelemetry traces: http://host:4318 (OTLP/HTTP; a path of its own may follow), grpc://host:4317 (OTLP/gRPC), https:// and grpcs:// with TLS. Default: none, no traces."`
+	SampleRatio  Share  `yaml:"sampleRatio" default:"0.05" doc:"Share of the calls that is traced, of those that come without a trace; the others follow their caller."`
 }
 
 // Admin is the listener of the operators.

@@ -16,6 +16,7 @@ func (s *Set) Validate() Problems {
 	c.listeners()
 	c.addresses()
 	c.metrics()
+	c.traces()
 	c.operators()
 	c.auth()
 	c.services()

@@ -1,0 +1,126 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// OTLP is where traces go and how.
+type OTLP struct {
+	GRPC    bool   // OTLP/gRPC; otherwise OTLP/HTTP
+	TLS     bool   // with the system's certificate authorities
+	Address string // host:port
+	Path    string // of OTLP/HTTP
+}
+
+const (
+	otlpForms     = "http://host:4318, https://host:4318/path, grpc://host:4317 or grpcs://host:4317"
+	otlpGRPCPort  = "4317"
+	otlpHTTPPort  = "4318"
+	otlpTracePath = "/v1/traces"
+)
+
+var otlpSchemes = map[string]OTLP{
+	"http": {}, "https": {TLS: true}, "grpc": {GRPC: true}, "grpcs": {GRPC: true, TLS: true},
+}
+
+// OTLP is what otlpEndpoint says: a URL, or host:port with one of the two ports that tell the protocol. The zero OTLP is
+// that of an empty one: traces are off.
+func (t Traces) OTLP() (OTLP, error) {
+	text := t.OTLPEndpoint
+	if text == "" {
+		return OTLP{}, nil
+	}
+	scheme, rest, ok := strings.Cut(text, "://")
+	if !ok {
+		return bareOTLP(text)
+	}
+	o, known := otlpSchemes[strings.ToLower(scheme)]
+	if !known {
+		return OTLP{}, fmt.Errorf("%s:// is no way to send traces: %s", clip(scheme), otlpForms)
+	}
+	u, err := url.Parse("x://" + rest)
+	switch {
+	case err != nil || u.Hostname() == "":
+		return OTLP{}, fmt.Errorf("%q is no address of a collector: %s", clip(withoutUser(text)), otlpForms)
+	case u.User != nil:
+		return OTLP{}, errors.New("holds a user: secrets do not stand in a manifest; the variable OTEL_EXPORTER_OTLP_HEADERS takes them")
+	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+		return OTLP{}, errors.New("must end with the path, without ? and #")
+	case o.GRPC && strings.Trim(u.Path, "/") != "":
+		return OTLP{}, fmt.Errorf("%s:// takes no path; with one it is %s", scheme, strings.Replace(strings.ToLower(scheme), "grpc", "http", 1)+"://")
+	}
+	port := u.Port()
+	if port == "" {
+		port = otlpHTTPPort
+		if o.GRPC {
+			port = otlpGRPCPort
+		}
+	}
+	if err := portNumber(port); err != nil {
+		return OTLP{}, err
+	}
+	o.Address = net.JoinHostPort(u.Hostname(), port)
+	if !o.GRPC {
+		o.Path = otlpTracePath
+		if strings.Trim(u.Path, "/") != "" {
+			o.Path = u.Path
+		}
+	}
+	return o, nil
+}
+
+// bareOTLP reads host:port. Only the two registered ports tell the protocol.
+func bareOTLP(text string) (OTLP, error) {
+	host, port, err := net.SplitHostPort(text)
+	if err != nil || host == "" || strings.ContainsAny(text, "/?#@ ") {
+		return OTLP{}, fmt.Errorf("%q is no address of a collector: %s", clip(withoutUser(text)), otlpForms)
+	}
+	switch port {
+	case otlpGRPCPort:
+		return OTLP{GRPC: true, Address: text}, nil
+	case otlpHTTPPort:
+		return OTLP{Address: text, Path: otlpTracePath}, nil
+	}
+	if err := portNumber(port); err != nil {
+		return OTLP{}, err
+	}
+	return OTLP{}, fmt.Errorf("port %s does not tell the protocol: grpc://%s or http://%s?", port, text, text)
+}
+
+func portNumber(port string) error {
+	if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
+		return fmt.Errorf("port %q is not a number from 1 to 65535", clip(port))
+	}
+	return nil
+}
+
+// withoutUser keeps what stands in front of an @ out of messages: it may be a password.
+func withoutUser(text string) string {
+	if at := strings.LastIndexByte(text, '@'); at >= 0 {
+		return "…" + text[at:]
+	}
+	return text
+}
+
+func (c *checker) traces() {
+	t := c.set.Manifest.Telemetry.Traces
+	_, err := t.OTLP()
+	if err == nil {
+		return
+	}
+	p := c.manifest("telemetry.traces.otlpEndpoint", "%s", err)
+	scheme, rest, ok := strings.Cut(t.OTLPEndpoint, "://")
+	if _, known := otlpSchemes[strings.ToLower(scheme)]; !ok || known {
+		return
+	}
+	if meant := Suggest(scheme, slices.Sorted(maps.Keys(otlpSchemes))); meant != "" {
+		p.Suggestion = meant + "://" + withoutUser(rest)
+	}
+}
