@@ -116,17 +116,22 @@ var foreign = map[reflect.Type]string{
 		timeout: timeoutms deadline requesttimeout
 		circuitBreaker: breaker hystrix cb
 		access: acl allow deny authorization rbac
+		retry: retries retrypolicy retrybackoff
+		hedge: hedging hedgepolicy
+		outlierDetection: outlier outliers ejection
 		mode: enabled disabled active enforcement dryrun
 		expires: expiry expiresat until ttl
 		description: comment comments doc note
 		match.service: service services
 		match.method: method methods route
 		match.caller: caller callers client user principal
+		match.upstream: upstream upstreams cluster backend
 		name: id rule`,
 	reflect.TypeFor[Match](): `
 		service: services svc host
 		method: methods path route rpc
 		caller: callers client clients user users principal source identity
+		upstream: upstreams cluster backend destination
 		peer: peers ip ips cidr address remoteaddr sourceip`,
 	reflect.TypeFor[RateLimit](): `
 		rate: qps rps limit requests maxrequests requestsperunit requestspersecond tokens limitforperiod average
@@ -149,6 +154,23 @@ var foreign = map[reflect.Type]string{
 		slowCallDuration: slowcalldurationthreshold slowthreshold
 		slowCallRate: slowcallratethreshold
 		failOn: recordexceptions errors codes`,
+	reflect.TypeFor[Retry](): `
+		maxAttempts: attempts retries maxretries numretries count tries
+		perTryTimeout: pertrytimeoutms attempttimeout trytimeout timeout
+		initialBackoff: backoff baseinterval initialinterval delay backoffbaseinterval wait
+		maxBackoff: maxinterval maxdelay maxwait
+		retryOn: on retryablestatuscodes codes statuscodes conditions retryon errors
+		failMode: mode
+		budget: retrybudget budgetpercent retryratio`,
+	reflect.TypeFor[Hedge](): `
+		delay: hedgingdelay after timeout wait
+		maxAttempts: attempts hedges
+		methods: method`,
+	reflect.TypeFor[OutlierDetection](): `
+		consecutiveFailures: consecutive5xx consecutive5xxerrors consecutiveerrors consecutivegatewayfailure maxfailures failures
+		interval: window
+		baseEjectionTime: ejectiontime opentimeout timeout
+		maxEjectionPercent: maxejectionpercentage`,
 	reflect.TypeFor[AccessEntry](): `
 		caller: callers client user principal subject from
 		methods: method operations to`,

@@ -60,33 +60,47 @@ type CircuitBreaker struct {
 	SlowCallRate        Share    `yaml:"slowCallRate" min:"0.0001" max:"1" doc:"Share of slow calls at which it opens; needs slowCallDuration. Default: does not count."`
 	OpenTimeout         Duration `yaml:"openTimeout" default:"5s" min:"1ms" max:"24h" doc:"How long it stays open before it tries again."`
 	HalfOpenRequests    int      `yaml:"halfOpenRequests" default:"3" min:"1" max:"1000000" doc:"Calls let through to try again; all must succeed."`
-	Scope               string   `yaml:"scope" enum:"method,endpoint,upstream" laterEnum:"endpoint,upstream" doc:"What has a breaker of its own. Default: method on a server, endpoint on a client."`
+	Scope               string   `yaml:"scope" enum:"method,endpoint,upstream" doc:"What has a breaker of its own; endpoint and upstream need match.upstream. Default: method on a server, endpoint on a client."`
 	FailOn              []string `yaml:"failOn" default:"UNAVAILABLE,DEADLINE_EXCEEDED,INTERNAL" pattern:"code" doc:"Codes that are failures."`
 }
 
-// Retry sends failed calls again.
+// What has a breaker of its own.
+const (
+	ScopeMethod   = "method"
+	ScopeEndpoint = "endpoint"
+	ScopeUpstream = "upstream"
+)
+
+// Retry sends failed calls again: those that are idempotent, or were provably not run.
 type Retry struct {
-	MaxAttempts    int      `yaml:"maxAttempts" default:"3" min:"1" max:"100" doc:"Attempts, the first included."`
-	PerTryTimeout  Duration `yaml:"perTryTimeout" min:"1ms" doc:"How long one attempt may take."`
-	InitialBackoff Duration `yaml:"initialBackoff" default:"20ms" min:"1ms" doc:"Pause before the second attempt."`
-	MaxBackoff     Duration `yaml:"maxBackoff" default:"500ms" min:"1ms" doc:"The longest pause."`
+	MaxAttempts    int      `yaml:"maxAttempts" default:"3" min:"2" max:"100" doc:"Attempts, the first included."`
+	PerTryTimeout  Duration `yaml:"perTryTimeout" min:"1ms" max:"24h" doc:"How long one attempt may take; one that takes longer perhaps ran, and is sent again if it is idempotent. Default: as long as the call."`
+	InitialBackoff Duration `yaml:"initialBackoff" default:"20ms" min:"1ms" max:"1h" doc:"The longest pause before the second attempt; it doubles with each attempt. The pause is drawn evenly from 0 up to it."`
+	MaxBackoff     Duration `yaml:"maxBackoff" default:"500ms" min:"1ms" max:"1h" doc:"The longest pause before any attempt, unless the peer asks for a longer one."`
 	RetryOn        []string `yaml:"retryOn" default:"UNAVAILABLE" pattern:"code" doc:"Codes that are tried again."`
-	FailMode       string   `yaml:"failMode" default:"failover" enum:"failover,failtry,failfast" doc:"Another endpoint, the same one, or none."`
-	Budget         Share    `yaml:"budget" default:"20%" doc:"Share of the calls that may be retries."`
+	FailMode       string   `yaml:"failMode" default:"failover" enum:"failover,failtry,failfast" doc:"failover: at another endpoint while there is one; failtry: at the same one; failfast: not at all."`
+	Budget         Share    `yaml:"budget" default:"20%" min:"0.01" max:"1" doc:"Share of the calls of the last 10s that may be retries, hedges included; 10 in 10s are always allowed."`
 }
 
-// Hedge sends slow calls a second time.
+// What a retry does after a failure.
+const (
+	Failover = "failover"
+	Failtry  = "failtry"
+	Failfast = "failfast"
+)
+
+// Hedge sends slow calls a second time, and takes the answer that comes first.
 type Hedge struct {
-	Delay       Duration `yaml:"delay" required:"true" min:"1ms" doc:"From it on a call is slow."`
+	Delay       Duration `yaml:"delay" required:"true" min:"1ms" max:"1h" doc:"From it on a call is slow."`
 	MaxAttempts int      `yaml:"maxAttempts" default:"2" min:"2" max:"10" doc:"Attempts, the first included."`
-	Methods     Patterns `yaml:"methods" required:"true" pattern:"glob" doc:"Methods it is about."`
+	Methods     Patterns `yaml:"methods" required:"true" pattern:"glob" doc:"Methods it is about; only idempotent calls are sent twice."`
 }
 
 // OutlierDetection leaves out endpoints that fail, under Envoy's names.
 type OutlierDetection struct {
-	ConsecutiveFailures int      `yaml:"consecutiveFailures" default:"5" min:"1" doc:"Failures in a row."`
-	Interval            Duration `yaml:"interval" default:"10s" min:"1ms" doc:"How often endpoints are looked at."`
-	BaseEjectionTime    Duration `yaml:"baseEjectionTime" default:"30s" min:"1ms" doc:"How long the first time is."`
-	MaxEjectionTime     Duration `yaml:"maxEjectionTime" default:"5m" min:"1ms" doc:"How long at most."`
-	MaxEjectionPercent  int      `yaml:"maxEjectionPercent" default:"50" min:"0" max:"100" doc:"Share of the endpoints that may be left out."`
+	ConsecutiveFailures int      `yaml:"consecutiveFailures" default:"5" min:"1" max:"1000000000" doc:"Failures in a row at which an endpoint is ejected."`
+	Interval            Duration `yaml:"interval" default:"10s" min:"1ms" max:"24h" doc:"For each such time in use an endpoint is forgiven one ejection, and the next is shorter."`
+	BaseEjectionTime    Duration `yaml:"baseEjectionTime" default:"30s" min:"1ms" max:"24h" doc:"How long the first ejection is; the second is twice as long, and so on."`
+	MaxEjectionTime     Duration `yaml:"maxEjectionTime" default:"5m" min:"1ms" max:"24h" doc:"How long an ejection is at most."`
+	MaxEjectionPercent  int      `yaml:"maxEjectionPercent" default:"50" min:"1" max:"100" doc:"Percentage of the endpoints that may be ejected at a time; one always stays."`
 }

@@ -19,9 +19,9 @@ type Rule struct {
 	CircuitBreaker   *CircuitBreaker   `yaml:"circuitBreaker" doc:"Stop calling what fails, for a while."`
 	Concurrency      *Concurrency      `yaml:"concurrency" doc:"How many calls at a time."`
 	Timeout          *Duration         `yaml:"timeout" min:"1ms" max:"24h" doc:"How long a call may take; never longer than the caller's own deadline."`
-	Retry            *Retry            `yaml:"retry" later:"true" doc:"Send failed calls again."`
-	Hedge            *Hedge            `yaml:"hedge" later:"true" doc:"Send slow calls twice."`
-	OutlierDetection *OutlierDetection `yaml:"outlierDetection" later:"true" doc:"Leave out endpoints that fail."`
+	Retry            *Retry            `yaml:"retry" doc:"Send failed calls again; needs match.upstream."`
+	Hedge            *Hedge            `yaml:"hedge" doc:"Send slow calls a second time; needs match.upstream."`
+	OutlierDetection *OutlierDetection `yaml:"outlierDetection" doc:"Leave out endpoints that fail; needs match.upstream."`
 
 	path string // in its file: rules[3]
 	at   places // by path inside the rule
@@ -50,13 +50,16 @@ type Match struct {
 	Method   Patterns `yaml:"method" pattern:"glob" doc:"Name of the method; needs service or upstream."`
 	Caller   Patterns `yaml:"caller" pattern:"glob" doc:"The verified caller, or anonymous."`
 	Peer     Patterns `yaml:"peer" pattern:"cidr" doc:"Networks of the peer, as 10.0.0.0/8."`
-	Upstream Patterns `yaml:"upstream" pattern:"glob" later:"true" doc:"Makes the rule client-side: the upstream that is called."`
+	Upstream Patterns `yaml:"upstream" pattern:"glob" doc:"Makes the rule client-side: the upstream that is called."`
 }
 
 // IsZero tells that no field is given.
 func (m Match) IsZero() bool {
 	return len(m.Service)+len(m.Method)+len(m.Caller)+len(m.Peer)+len(m.Upstream) == 0
 }
+
+// ClientSide tells that the rule is about calls that go out to upstreams, and not about those that come in.
+func (r *Rule) ClientSide() bool { return len(r.Match.Upstream) > 0 }
 
 // Patterns is a value, a glob (* is any text) or a list of them; one of them must match.
 type Patterns []string

@@ -36,6 +36,7 @@ func (c *checker) rules() {
 		c.was(r, &byName, &byWas)
 		c.match(r)
 		c.modes(r)
+		c.side(r)
 		c.kinds(r)
 	}
 }
@@ -60,7 +61,7 @@ func (c *checker) match(r *Rule) {
 		return
 	}
 	if len(r.Match.Method) > 0 && len(r.Match.Service)+len(r.Match.Upstream) == 0 {
-		c.rule(r, "match.method", "needs a service beside it")
+		c.rule(r, "match.method", "needs a service or an upstream beside it")
 	}
 	if len(c.set.Manifest.Auth.Identify) == 0 && !anonymousMatches(r.Match.Caller) {
 		c.rule(r, "match.caller", "matches no call: without auth.identify every caller is anonymous").Warning = true
@@ -100,7 +101,7 @@ func (c *checker) modes(r *Rule) {
 
 func (c *checker) kinds(r *Rule) {
 	if len(r.Kinds()) == 0 {
-		c.rule(r, "", "the rule says nothing: it needs rateLimit, concurrency, access, timeout or circuitBreaker")
+		c.rule(r, "", "the rule says nothing: it needs %s", kindsOfSide(r))
 	}
 	if r.RateLimit != nil {
 		c.rateLimit(r)
@@ -113,6 +114,15 @@ func (c *checker) kinds(r *Rule) {
 	}
 	if r.CircuitBreaker != nil {
 		c.breaker(r)
+	}
+	if r.Retry != nil {
+		c.retry(r)
+	}
+	if r.Hedge != nil {
+		c.hedge(r)
+	}
+	if r.OutlierDetection != nil {
+		c.outliers(r)
 	}
 }
 

@@ -49,9 +49,10 @@ func (b *builder) shape(t reflect.Type, s *jsonschema.Schema) {
 		s.AnyOf = requireOne(kindsIn(s)...)
 		s.Not = having("mode", &jsonschema.Schema{Const: string(config.Shadow)}) // which enforces no share
 		s.Not.Required = []string{"mode", "enforceShare"}
+		sides(s)
 	case reflect.TypeFor[config.Match]():
 		s.MinProperties = size(1)
-		s.DependentRequired = map[string][]string{"method": {"service"}}
+		s.AnyOf = append(requireOne("service", "upstream"), &jsonschema.Schema{Not: &jsonschema.Schema{Required: []string{"method"}}})
 		b.suggest(s, "service", b.services)
 		b.suggest(s, "method", b.methods())
 	case reflect.TypeFor[config.Route]():
@@ -63,6 +64,8 @@ func (b *builder) shape(t reflect.Type, s *jsonschema.Schema) {
 		s.AnyOf = requireOne("failureRate", "consecutiveFailures", "slowCallRate")
 		s.DependentRequired = map[string][]string{"slowCallRate": {"slowCallDuration"}}
 		notEmpty(s, "failOn")
+	case reflect.TypeFor[config.Retry]():
+		notEmpty(s, "retryOn")
 	case reflect.TypeFor[config.Access]():
 		s.AnyOf = requireOne("allow", "deny")
 		notEmpty(s, "allow", "deny")
@@ -77,6 +80,24 @@ func (b *builder) shape(t reflect.Type, s *jsonschema.Schema) {
 	case reflect.TypeFor[config.Service]():
 		b.byHandler(s)
 	}
+}
+
+// sides keeps what is for calls that go out apart from what is for calls that come in.
+func sides(rule *jsonschema.Schema) {
+	rule.If = having("match", &jsonschema.Schema{Type: "object", Required: []string{"upstream"}})
+	rule.If.Required = []string{"match"}
+	none := func(s *jsonschema.Schema, kinds ...config.Kind) *jsonschema.Schema {
+		var fields []string
+		for _, k := range kinds {
+			fields = append(fields, string(k))
+		}
+		s.Not = &jsonschema.Schema{AnyOf: requireOne(fields...)}
+		return s
+	}
+	noPeer := &jsonschema.Schema{Not: &jsonschema.Schema{Required: []string{"peer"}}}
+	rule.Then = none(having("match", noPeer), config.KindAccess, config.KindShed, config.KindConcurrency)
+	method := having("scope", &jsonschema.Schema{Enum: []any{config.ScopeMethod}})
+	rule.Else = none(having("circuitBreaker", method), config.KindRetry, config.KindHedge, config.KindOutlierDetection)
 }
 
 // suggest lets an editor complete known words and accepts others.
