@@ -66,6 +66,7 @@ type plan struct {
 	opened []*instance          // new ones, to be closed when the plan is abandoned
 	taken  map[string]*instance // of the previous generation, by service, still to be placed
 	tuned  []*tuning            // instances that take changed options
+	link   *link                // to other hosts, opened for this plan
 	stages *stagePlan
 }
 
@@ -94,6 +95,9 @@ func (p *plan) build(ctx context.Context) (*generation, error) {
 	}
 	g.warnings = append(g.warnings, g.policies.Unmatched()...).Sort()
 	g.bind(p.host.metrics)
+	if err := p.openRemote(g); err != nil {
+		return nil, err
+	}
 	if err := p.host.newGateways(g); err != nil {
 		return nil, err
 	}
@@ -128,6 +132,9 @@ func (p *plan) abandon() {
 	}
 	for _, inst := range p.opened {
 		p.host.retiring.Go(func() { p.host.discard(inst) })
+	}
+	if p.link != nil {
+		p.host.retiring.Go(func() { p.host.leave(p.link) })
 	}
 }
 

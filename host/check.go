@@ -3,7 +3,9 @@ package host
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host/gateway"
@@ -163,6 +165,10 @@ func (c *checker) gateway() {
 		t, ok := c.targets[policies.Target{Service: service, Method: method}]
 		return t, ok
 	}
+	o.Remote = func(service string) bool {
+		own := slices.ContainsFunc(slices.Collect(maps.Keys(c.targets)), func(t policies.Target) bool { return strings.EqualFold(t.Service, service) })
+		return !own && c.set.Manifest.Gateway.Remote.Allows(service)
+	}
 	_, err := gateway.New(o)
 	var problems config.Problems
 	if errors.As(gatewayError(c.set, err), &problems) {
@@ -192,6 +198,9 @@ func (c *checker) target(servicePath, methodPath, service, method string) {
 		case !exposes(cfg)(method):
 			c.add(methodPath, "", "method %s of service %s is not among methods.expose", method, service)
 		}
+		return
+	}
+	if c.set.Manifest.Gateway.Remote.Allows(service) {
 		return
 	}
 	c.add(servicePath, config.Suggest(service, services), "no service %q in services", service)

@@ -39,11 +39,15 @@ func (h *Host) finish(ctx context.Context, until time.Time) (abandoned int) {
 			s.instance.wait(ctx)
 			abandoned += s.instance.inFlight()
 		}
+		abandoned += h.lastPassed(ctx)
 		h.cut()
 		closing, cancel := context.WithDeadline(context.Background(), until.Add(lastMoment))
 		defer cancel()
 		for _, s := range services {
 			h.closeHandler(closing, s.instance)
+		}
+		if l := h.current.Load().way(); l != nil {
+			l.shut(closing)
 		}
 		h.stopOperators(closing)
 		retired := make(chan struct{})

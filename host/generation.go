@@ -8,6 +8,7 @@ import (
 	"github.com/easymicro/easymicro/host/telemetry"
 	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/registry"
+	"github.com/easymicro/easymicro/wire"
 )
 
 // A generation is all that decides about calls: services, rules, identities, HTTP routes. It is immutable; a change
@@ -18,6 +19,7 @@ type generation struct {
 	policies *policies.Snapshot
 	services []*service // in the order of the manifest
 	byName   names[*service]
+	remote   *remote // nil when the gateway leads to services of this host alone
 	identity identity
 	gateways map[string]*gateway.Gateway // by listener
 	admin    http.Handler
@@ -34,11 +36,15 @@ type service struct {
 	byName   names[*method]
 }
 
-// method is an exposed method with all that its calls need, resolved when the generation was made.
+// method is an exposed method with all that its calls need, resolved when the generation was made; or one of another
+// host, whose calls are passed on.
 type method struct {
-	service *service
+	service *service       // nil for one of another host
+	remote  *remoteService // nil for one of this host
 	name    string
-	invoke  *registry.Method
+	users   *users
+	run     func(s *serving, req, res *wire.Frame) error
+	invoke  *registry.Method // nil for one of another host
 	target  policies.Target
 	full    string // Service/Method
 	guard   *policies.Guard
@@ -70,6 +76,7 @@ func newService(cfg *config.Service, inst *instance) *service {
 			continue
 		}
 		bound := &method{service: s, name: m.Name, invoke: m, target: policies.Target{Service: cfg.Name, Method: m.Name}}
+		bound.users, bound.run = &inst.users, (*serving).invoke
 		bound.full = bound.target.String()
 		s.methods = append(s.methods, bound)
 		s.byName.add(m.Name, bound)

@@ -44,12 +44,17 @@ func (h *Host) newGateway(g *generation, limits wire.Limits) (*gateway.Gateway, 
 	o := gatewayOptions(g.set.Manifest)
 	o.Handler, o.Limits, o.Host, o.Logger, o.Refused = h, limits, h.name, h.log, h.metrics.WireError
 	o.Resolve = func(service, method string) (gateway.Target, bool) {
-		found, ok := g.find(service, method)
+		found, ok := g.lookup(service, method)
 		if !ok {
 			return gateway.Target{}, false
 		}
-		return gateway.Target{Service: found.target.Service, Method: found.target.Method, Args: found.invoke.Args}, true
+		t := gateway.Target{Service: found.target.Service, Method: found.target.Method}
+		if found.invoke != nil {
+			t.Args = found.invoke.Args
+		}
+		return t, true
 	}
+	o.Remote = g.elsewhere
 	o.Unknown = func(service, method string) *code.Error { return g.unknown(h.name, service, method) }
 	gw, err := gateway.New(o)
 	return gw, gatewayError(g.set, err)

@@ -12,6 +12,12 @@ func (p *plan) retire(next *generation) {
 	for _, inst := range p.taken {
 		h.retiring.Go(func() { h.discard(inst) })
 	}
+	if l := p.prev.way(); l != nil && l != next.way() {
+		h.retiring.Go(func() {
+			h.leave(l)
+			h.forget()
+		})
+	}
 	if gone := p.prev.without(next); len(gone) > 0 {
 		h.retiring.Go(func() {
 			if h.lastCalls(gone) {
@@ -61,6 +67,9 @@ func (h *Host) forget() {
 
 // serves tells whether a method, as Service/Method, belongs to the generation under just that name.
 func (g *generation) serves(fullName string) bool {
+	if l := g.way(); l != nil && l.labelled(fullName) {
+		return true
+	}
 	i := strings.LastIndexByte(fullName, '/')
 	s, ok := g.byName.exact[fullName[:i]]
 	if !ok || s.config.Name != fullName[:i] {

@@ -46,6 +46,9 @@ func (h *Host) listen(ctx context.Context) error {
 	defer h.applying.Unlock()
 	h.listening.Store(true)
 	set := h.Set()
+	if l := h.current.Load().way(); l != nil {
+		l.await(ctx)
+	}
 	plan, err := h.planStages(ctx, set)
 	if err == nil {
 		err = h.startAdmin(ctx, set)
@@ -118,6 +121,9 @@ func (h *Host) inFlight() int {
 	n := 0
 	for _, s := range h.current.Load().services {
 		n += s.instance.inFlight()
+	}
+	if l := h.current.Load().way(); l != nil {
+		n += l.inFlight()
 	}
 	return n
 }

@@ -40,11 +40,11 @@ func (h *Host) Handle(ctx context.Context, req, res *wire.Frame) error {
 func (h *Host) enter(req *wire.Frame) (*generation, *method, *code.Error) {
 	for {
 		g := h.current.Load()
-		m, ok := g.find(req.Service, req.Method)
+		m, ok := g.lookup(req.Service, req.Method)
 		if !ok {
 			return nil, nil, g.unknown(h.name, req.Service, req.Method)
 		}
-		if m.service.instance.acquire() {
+		if m.users.acquire() {
 			return g, m, nil
 		}
 		if h.current.Load() == g {
@@ -55,9 +55,11 @@ func (h *Host) enter(req *wire.Frame) (*generation, *method, *code.Error) {
 
 // unknown is the answer to a call of what is not served.
 func (g *generation) unknown(host, service, method string) *code.Error {
-	what, word, known := "unknown service "+quoteName(service), service, g.byName.all()
+	what, word, known := "unknown service "+quoteName(service), service, append(g.byName.all(), g.remote.all()...)
 	if s, ok := g.byName.find(service); ok {
 		what, word, known = "unknown method "+quoteName(service+"."+method), method, s.byName.all()
+	} else if err := g.remote.unheard(host); err != nil {
+		return err
 	}
 	if suggestion := config.Suggest(word, known); suggestion != "" {
 		what += " (did you mean " + suggestion + "?)"
@@ -87,7 +89,7 @@ func (s *serving) run(req, res *wire.Frame) error {
 	if err != nil {
 		s.answered(err, true)
 	} else {
-		err = s.invoke(req, res)
+		err = s.method.run(s, req, res)
 		s.answered(err, false)
 	}
 	s.returned = true
@@ -102,7 +104,7 @@ func (s *serving) leave() {
 		s.answered(err, false)
 	}
 	s.metrics.End()
-	s.method.service.instance.release()
+	s.method.users.release()
 }
 
 // admit asks who calls and what the rules say.
@@ -249,11 +251,11 @@ func (s *serving) answered(err error, refused bool) {
 		c = e.Code
 	}
 	took := time.Since(s.wire.Arrived())
-	s.metrics.Done(c, took)
+	s.method.metrics(s.wire.Transport()).Done(c, took)
 	if e != nil && refused {
 		s.host.refused(s, e)
 	}
-	if s.method.service.config.AccessLog {
+	if s.method.service != nil && s.method.service.config.AccessLog {
 		s.logAccess(c, e, took)
 	}
 }

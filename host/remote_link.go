@@ -1,0 +1,119 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/easymicro/easymicro/host/telemetry"
+	"github.com/easymicro/easymicro/wire/client"
+)
+
+const (
+	// remoteLabels is how many methods of other hosts have metrics of their own.
+	remoteLabels = 1000
+	// firstList is how long a host that starts waits to hear what services there are.
+	firstList = time.Second
+)
+
+// directory is where the services of other hosts are found.
+type directory interface {
+	client.Resolver
+	// WatchServices tells update the names of all services that have endpoints, as Watch tells endpoints.
+	WatchServices(ctx context.Context, update func([]string, error)) error
+}
+
+// link is the way to the services of other hosts: what discovery tells of them, and the one client that calls them all.
+// It outlives the generations that have the same discovery.
+type link struct {
+	users
+	cluster   string
+	directory directory
+	client    *client.Client
+	metrics   *telemetry.Metrics
+	log       *slog.Logger
+
+	found   atomic.Pointer[foundServices]
+	told    chan struct{} // closed by the first list or error
+	unwatch context.CancelFunc
+	watched sync.WaitGroup
+
+	mu     sync.Mutex
+	labels map[string]bool // the methods that have metrics, as Service/Method
+}
+
+// foundServices is what discovery told last.
+type foundServices struct {
+	names []string
+	heard bool  // the names are what there was once, at least
+	err   error // why nothing newer is known
+}
+
+func newLink(cluster string, d directory, c *client.Client, m *telemetry.Metrics, log *slog.Logger) *link {
+	l := &link{
+		users: newUsers(), cluster: cluster, directory: d, client: c, metrics: m, log: log,
+		told: make(chan struct{}), labels: make(map[string]bool),
+	}
+	l.found.Store(new(foundServices))
+	var ctx context.Context
+	ctx, l.unwatch = context.WithCancel(context.Background())
+	l.watched.Go(func() { l.watch(ctx) })
+	return l
+}
+
+func (l *link) watch(ctx context.Context) {
+	var first sync.Once
+	err := l.directory.WatchServices(ctx, func(names []string, err error) {
+		next := *l.found.Load()
+		if next.err = err; err == nil {
+			next.names, next.heard = names, true
+		}
+		l.found.Store(&next)
+		first.Do(func() { close(l.told) })
+	})
+	if ctx.Err() == nil {
+		l.log.Error("the services of other hosts are no longer followed", "etcd", l.cluster, "error", err)
+	}
+}
+
+// await returns when discovery has told something, but does not wait for long.
+func (l *link) await(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, firstList)
+	defer cancel()
+	select {
+	case <-l.told:
+	case <-ctx.Done():
+	}
+}
+
+// metricsOf are those of a method over rpcx and HTTP; those of no method in particular when there is no room for more.
+func (l *link) metricsOf(service, method string) (rpcx, http *telemetry.MethodMetrics, own bool) {
+	full := service + "/" + method
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.labels[full] && len(l.labels) >= remoteLabels {
+		return l.metrics.Other(transportRPCX), l.metrics.Other(transportHTTP), false
+	}
+	l.labels[full] = true
+	return l.metrics.Method(service, method, transportRPCX), l.metrics.Method(service, method, transportHTTP), true
+}
+
+// labelled tells whether a method, as Service/Method, has metrics of its own.
+func (l *link) labelled(full string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.labels[full]
+}
+
+// shut ends the link, whose last call has ended or is abandoned.
+func (l *link) shut(ctx context.Context) {
+	l.unwatch()
+	if err := l.client.Shutdown(ctx); err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
+		l.log.Warn("the connections to other hosts were not closed cleanly", "etcd", l.cluster, "error", err)
+	}
+	_ = l.client.Close()
+	l.watched.Wait()
+}

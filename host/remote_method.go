@@ -1,0 +1,65 @@
+package host
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/easymicro/easymicro/host/telemetry"
+	"github.com/easymicro/easymicro/policies"
+)
+
+// otherMethods stands for the methods of a service that are not known to be some, as OpenTelemetry has it.
+const otherMethods = "_OTHER"
+
+// remoteService is a service of other hosts, with those of its methods that have answered.
+type remoteService struct {
+	remote     *remote
+	name       string
+	rpcx, http *telemetry.MethodMetrics // of methods that have not answered
+
+	answered atomic.Pointer[names[*method]]
+	learning sync.Mutex // of answered
+}
+
+func newRemoteService(r *remote, name string) *remoteService {
+	s := &remoteService{remote: r, name: name}
+	s.rpcx, s.http, _ = r.link.metricsOf(name, otherMethods)
+	none := newNames[*method](0)
+	s.answered.Store(&none)
+	return s
+}
+
+// method is the one of a name. It is made for the call, unless it has answered: then its metrics are its own, and so
+// are the spellings of its name that a host takes for the same.
+func (s *remoteService) method(name string) *method {
+	if m, ok := s.answered.Load().find(name); ok {
+		return m
+	}
+	t := policies.Target{Service: s.name, Method: name}
+	return &method{
+		name: name, users: &s.remote.link.users, run: (*serving).passOn, target: t, full: t.String(),
+		guard: s.remote.rules.Guard(t), rpcx: s.rpcx, http: s.http, remote: s,
+	}
+}
+
+// learn keeps a method that has answered without an error, as long as there is room for its metrics: a caller must not
+// make up names without end.
+func (s *remoteService) learn(m *method) {
+	s.learning.Lock()
+	defer s.learning.Unlock()
+	known := s.answered.Load()
+	if _, ok := known.find(m.name); ok {
+		return
+	}
+	learned := *m
+	var ok bool
+	if learned.rpcx, learned.http, ok = s.remote.link.metricsOf(s.name, m.name); !ok {
+		return
+	}
+	next := newNames[*method](len(known.exact) + 1)
+	for name, other := range known.exact {
+		next.add(name, other)
+	}
+	next.add(m.name, &learned)
+	s.answered.Store(&next)
+}

@@ -1,0 +1,77 @@
+package host
+
+import (
+	"time"
+
+	"github.com/easymicro/easymicro/registry"
+	"github.com/easymicro/easymicro/wire"
+	"github.com/easymicro/easymicro/wire/code"
+)
+
+// passOn sends the call to a host that serves it, as it is: nothing of its payload is decoded on the way there or back.
+// The method's name stays as the caller spells it, since only that host knows how it is spelled.
+func (s *serving) passOn(req, res *wire.Frame) error {
+	out := *req
+	out.Service, out.Compression = s.method.target.Service, wire.NoCompression
+	if _, ok := out.Metadata.Lookup(wire.MetaAcceptCompression); ok {
+		out.Metadata = passedMetadata(req.Metadata)
+	}
+	s.Service, s.Method = s.method.target.Service, s.method.target.Method
+	ctx, cancel := s.context(req)
+	defer cancel()
+	err := s.method.remote.remote.link.client.Handle(registry.WithCall(ctx, &s.Call), &out, res)
+	if err == nil {
+		s.ticket.Done(nil)
+		s.learn()
+		return nil
+	}
+	return s.notPassed(res, err)
+}
+
+// passedMetadata is the caller's without what it says about its own connection.
+func passedMetadata(m wire.Metadata) wire.Metadata {
+	var passed wire.Metadata
+	for _, pair := range m {
+		if pair[0] != wire.MetaAcceptCompression {
+			passed = append(passed, pair)
+		}
+	}
+	return passed
+}
+
+// learn tells the service that the method is one of its own.
+func (s *serving) learn() {
+	if m := s.method; m.rpcx == m.remote.rpcx {
+		m.remote.learn(m)
+	}
+}
+
+// notPassed is what an error of a call to another host is for the caller. The other host's own refusals stay what they
+// are, rule and host included: that host is the one that was called.
+func (s *serving) notPassed(res *wire.Frame, err error) error {
+	e := code.From(err)
+	answered := res.Status == wire.StatusError
+	res.Status = wire.StatusNormal
+	switch {
+	case e.Own(): // by a rule of this host's about the upstream
+		s.ticket.Done(err)
+		s.answered(e, true)
+		return e
+	case answered && e.Host == "":
+		s.ticket.Done(err)
+		return e
+	case answered:
+		s.ticket.Done(err)
+		return &code.Error{
+			Code: e.Code, Reason: e.Reason, Message: e.Message, Rule: e.Rule, RetryAfter: e.RetryAfter, Host: e.Host,
+		}
+	}
+	if at, ok := s.ticket.Deadline(); ok && e.Code == code.DeadlineExceeded && !time.Now().Before(at) {
+		e = s.ticket.Late()
+	} else {
+		e = code.Refuse(e.Code, e.Reason, e.Message, "", s.host.name, e.RetryAfter)
+	}
+	s.ticket.Done(err)
+	s.answered(e, true)
+	return e
+}
