@@ -1,17 +1,22 @@
 // Package etcd publishes services in etcd and finds those of others, in the key layouts of easymicro and rpcx.
+//
+// What was found once is kept while etcd is away, and what is published is published again when it is back, whatever
+// happened to it meanwhile: a restart, an empty data folder, a compaction, a partition, a revoked lease.
 package etcd
 
 import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
-	"github.com/easymicro/easymicro/wire/client"
+	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// Options say which cluster, and how its keys are laid out.
+// Options say which cluster, and how its keys are laid out. Endpoints are required, all else has a useful zero value.
 type Options struct {
 	Name         string   // of the cluster in the manifest, for logs and errors
 	Endpoints    []string // URLs of the members
@@ -37,52 +42,132 @@ type Instance struct {
 	Version  string
 }
 
-// Cluster is an etcd cluster: a client.Resolver, and the place where a host publishes itself.
-type Cluster struct{}
+// Cluster is an etcd cluster: a client.Resolver, and the place where a host publishes itself. It is safe for concurrent
+// use.
+type Cluster struct {
+	o        Options
+	layouts  []layout
+	log      *slog.Logger
+	table    *table
+	registry *registrar
 
-// New makes a Cluster. It opens nothing before it is used.
-func New(o Options) (*Cluster, error) { return nil, errors.ErrUnsupported }
+	dialing chan struct{} // holds one token: whoever has it may make the client
+	running sync.WaitGroup
 
-// Watch is that of client.Resolver.
-func (c *Cluster) Watch(ctx context.Context, service string, update func([]client.Endpoint, error)) error {
-	return errors.ErrUnsupported
+	mu        sync.Mutex
+	client    *clientv3.Client // nil until it is needed
+	cancels   []context.CancelFunc
+	kicks     []chan struct{} // of those who want to know of reconnects
+	following bool
+	closed    bool
+	health    health
 }
 
-// WatchServices tells update the names of all services that have endpoints, as Watch tells endpoints.
-func (c *Cluster) WatchServices(ctx context.Context, update func([]string, error)) error {
-	return errors.ErrUnsupported
+// The times of all traffic with etcd.
+const (
+	callTimeout      = 3 * time.Second // of one call, connecting included
+	defaultLeaseTTL  = 10 * time.Second
+	minHold          = 30 * time.Second // for which a removed endpoint may stay in use
+	listEvery        = time.Minute      // ± 10 %: the net under the watch
+	defaultMinHealty = 50
+)
+
+var errClosed = errors.New("the connection to etcd was closed")
+
+// New makes a Cluster. It opens nothing before it is used, and does not care whether etcd lives.
+func New(o Options) (*Cluster, error) {
+	if len(o.Endpoints) == 0 {
+		return nil, fmt.Errorf("etcd %s: no endpoints: name the URL of at least one member", o.Name)
+	}
+	layouts, err := layoutsOf(o.Layouts, o.Prefix)
+	if err != nil {
+		return nil, fmt.Errorf("etcd %s: %w", o.Name, err)
+	}
+	if o.LeaseTTL <= 0 {
+		o.LeaseTTL = defaultLeaseTTL
+	}
+	if o.MinHealthy == 0 {
+		o.MinHealthy = defaultMinHealty
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	c := &Cluster{o: o, layouts: layouts, log: o.Logger.With("etcd", o.Name), dialing: make(chan struct{}, 1)}
+	c.table = newTable(len(layouts), max(o.MinHealthy, 0), max(3*o.LeaseTTL, minHold), o.DropUnknown)
+	c.registry = newRegistrar(c)
+	return c, nil
 }
 
-// Publish replaces what this host publishes and keeps it published until Withdraw, whatever happens to etcd. It returns at
-// once; Published tells when it is done.
-func (c *Cluster) Publish(list []Instance) {}
-
-// Withdraw takes back what was published. It returns when etcd has forgotten it, or with the error of ctx.
-func (c *Cluster) Withdraw(ctx context.Context) error { return nil }
-
-// Ping asks the cluster for an answer.
-func (c *Cluster) Ping(ctx context.Context) error { return nil }
-
-// Status is what is known of the cluster.
-func (c *Cluster) Status() Status { return Status{} }
-
-// Close ends all that the cluster does. What is published goes with its lease.
-func (c *Cluster) Close() error { return nil }
-
-// Status says how it stands with a cluster.
-type Status struct {
-	Connected  bool
-	Err        string // why not
-	Lease      string // hexadecimal; empty: none
-	Registered bool   // all instances are published under the lease
-	Since      time.Time
-	Instances  []Instance
-	Services   map[string][]EndpointState // what was found, by service
+// Ping asks the cluster for an answer. The error says why there is none.
+func (c *Cluster) Ping(ctx context.Context) error {
+	err := c.call(ctx, func(ctx context.Context, cl *clientv3.Client) error {
+		_, err := cl.Get(ctx, c.layouts[0].prefix(), clientv3.WithPrefix(), clientv3.WithCountOnly())
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("etcd %s: %w", c.o.Name, err)
+	}
+	return nil
 }
 
-// EndpointState is a found endpoint.
-type EndpointState struct {
-	client.Endpoint
-	Host  string
-	State string // live, or stale: gone from etcd and kept for a while
+// Close ends all that the cluster does, and returns when it has ended. What is published goes with its lease.
+func (c *Cluster) Close() error {
+	c.mu.Lock()
+	c.closed = true
+	cancels := c.cancels
+	c.cancels = nil
+	c.mu.Unlock()
+	for _, cancel := range cancels {
+		cancel()
+	}
+	c.table.close()
+	c.running.Wait()
+	c.mu.Lock()
+	cl := c.client
+	c.client = nil
+	c.mu.Unlock()
+	if cl == nil {
+		return nil
+	}
+	if err := cl.Close(); err != nil && !errors.Is(err, context.Canceled) {
+		return fmt.Errorf("etcd %s: close: %w", c.o.Name, err)
+	}
+	return nil
+}
+
+// spawn runs f until it returns, which it does when the context that it gets ends: at Close.
+func (c *Cluster) spawn(f func(context.Context)) {
+	ctx, cancel := context.WithCancel(context.Background())
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		cancel()
+		return
+	}
+	c.cancels = append(c.cancels, cancel)
+	c.running.Go(func() { defer cancel(); f(ctx) })
+}
+
+// follow starts to follow the keys of all layouts, once.
+func (c *Cluster) follow() {
+	c.mu.Lock()
+	started := c.following
+	c.following = true
+	c.mu.Unlock()
+	if started {
+		return
+	}
+	for i, l := range c.layouts {
+		f := &follower{c: c, layout: l, index: i, kick: c.onReconnect()}
+		c.spawn(f.run)
+	}
+}
+
+// onReconnect is told when the connection was lost and when it is back.
+func (c *Cluster) onReconnect() chan struct{} {
+	kick := make(chan struct{}, 1)
+	c.mu.Lock()
+	c.kicks = append(c.kicks, kick)
+	c.mu.Unlock()
+	return kick
 }

@@ -1,0 +1,119 @@
+package etcdtest_test
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/easymicro/easymicro/host/discovery/etcd"
+	"github.com/easymicro/easymicro/wire/client"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		goleak.IgnoreTopFunction("gopkg.in/natefinch/lumberjack%2ev2.(*Logger).millRun"),
+	)
+}
+
+const patience = 30 * time.Second
+
+// cluster opens a cluster that is closed with the test.
+func cluster(t *testing.T, o etcd.Options) *etcd.Cluster {
+	t.Helper()
+	if o.Name == "" {
+		o.Name = "main"
+	}
+	c, err := etcd.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return c
+}
+
+// watched is what a watch told last.
+type watched struct {
+	t       *testing.T
+	mu      sync.Mutex
+	list    []client.Endpoint
+	updates int
+	err     error
+	changed chan struct{}
+}
+
+func watch(t *testing.T, c *etcd.Cluster, service string) *watched {
+	t.Helper()
+	w := &watched{t: t, changed: make(chan struct{}, 1)}
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() {
+		if err := c.Watch(ctx, service, w.update); err != nil {
+			t.Errorf("watch %s: %v", service, err)
+		}
+	})
+	t.Cleanup(func() { cancel(); running.Wait() })
+	return w
+}
+
+func (w *watched) update(list []client.Endpoint, err error) {
+	w.mu.Lock()
+	w.err = err
+	if err == nil {
+		w.list = list
+		w.updates++
+	}
+	w.mu.Unlock()
+	select {
+	case w.changed <- struct{}{}:
+	default:
+	}
+}
+
+func (w *watched) addresses() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	list := []string{}
+	for _, e := range w.list {
+		list = append(list, e.Address)
+	}
+	return list
+}
+
+// want waits until exactly these addresses are known.
+func (w *watched) want(addresses ...string) {
+	w.t.Helper()
+	eventually(w.t, w.changed, func() bool { return slices.Equal(w.addresses(), addresses) }, func() any { return w.addresses() })
+}
+
+// eventually waits for ok, looking whenever there is news and now and then without.
+func eventually(t *testing.T, news <-chan struct{}, ok func() bool, got func() any) {
+	t.Helper()
+	deadline := time.After(patience)
+	look := time.NewTicker(20 * time.Millisecond)
+	defer look.Stop()
+	for !ok() {
+		select {
+		case <-news:
+		case <-look.C:
+		case <-deadline:
+			t.Fatalf("it never came to that; last: %v", got())
+		}
+	}
+}
+
+func registered(t *testing.T, c *etcd.Cluster) {
+	t.Helper()
+	eventually(t, nil, func() bool { return c.Status().Registered }, func() any { return c.Status() })
+}
+
+func instance(service, address string) etcd.Instance {
+	return etcd.Instance{Service: service, Network: "tcp", Address: address}
+}

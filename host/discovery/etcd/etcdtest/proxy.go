@@ -1,0 +1,142 @@
+package etcdtest
+
+import (
+	"io"
+	"net"
+	"sync"
+	"testing"
+)
+
+// Proxied is a TCP proxy that can be cut. Its methods may be called at once.
+type Proxied struct {
+	target string
+	ln     net.Listener
+	all    sync.WaitGroup
+
+	mu     sync.Mutex
+	cut    bool
+	silent chan struct{} // closed while nothing holds bytes back
+	conns  map[net.Conn]bool
+	closed bool
+}
+
+// Proxy listens on loopback and passes all bytes to target and back, until the test ends.
+func Proxy(t testing.TB, target string) *Proxied {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it is closed with the test
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &Proxied{target: target, ln: ln, conns: map[net.Conn]bool{}, silent: make(chan struct{})}
+	close(p.silent)
+	p.all.Go(p.serve)
+	t.Cleanup(p.close)
+	return p
+}
+
+// URL is where it listens.
+func (p *Proxied) URL() string { return "http://" + p.Address() }
+
+// Address is the host:port of URL.
+func (p *Proxied) Address() string { return p.ln.Addr().String() }
+
+// Cut breaks all connections and takes no new ones.
+func (p *Proxied) Cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cut = true
+	for c := range p.conns {
+		_ = c.Close()
+	}
+}
+
+// Mute lets connections live and no byte through, as a network does that lost its way.
+func (p *Proxied) Mute() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.silent = make(chan struct{})
+}
+
+// Heal ends a Cut and a Mute.
+func (p *Proxied) Heal() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cut = false
+	select {
+	case <-p.silent:
+	default:
+		close(p.silent)
+	}
+}
+
+func (p *Proxied) close() {
+	p.Cut()
+	p.mu.Lock()
+	p.closed = true
+	p.mu.Unlock()
+	p.Heal()
+	_ = p.ln.Close()
+	p.all.Wait()
+}
+
+func (p *Proxied) serve() {
+	for {
+		in, err := p.ln.Accept()
+		if err != nil {
+			return
+		}
+		p.all.Go(func() { p.pass(in) })
+	}
+}
+
+func (p *Proxied) pass(in net.Conn) {
+	out, err := net.Dial("tcp", p.target) //nolint:noctx // loopback
+	if err != nil {
+		_ = in.Close()
+		return
+	}
+	if !p.keep(in, out) {
+		return
+	}
+	var both sync.WaitGroup
+	copyAll := func(to, from net.Conn) {
+		_, _ = io.Copy(to, &held{from, p})
+		_ = to.Close()
+		_ = from.Close()
+	}
+	both.Go(func() { copyAll(out, in) })
+	both.Go(func() { copyAll(in, out) })
+	both.Wait()
+	p.mu.Lock()
+	delete(p.conns, in)
+	delete(p.conns, out)
+	p.mu.Unlock()
+}
+
+func (p *Proxied) keep(conns ...net.Conn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range conns {
+		if p.cut || p.closed {
+			_ = c.Close()
+			continue
+		}
+		p.conns[c] = true
+	}
+	return !p.cut && !p.closed
+}
+
+// held gives no byte away while the proxy is muted.
+type held struct {
+	io.Reader
+	p *Proxied
+}
+
+func (h *held) Read(b []byte) (int, error) {
+	n, err := h.Reader.Read(b)
+	h.p.mu.Lock()
+	silent := h.p.silent
+	h.p.mu.Unlock()
+	<-silent
+	return n, err
+}

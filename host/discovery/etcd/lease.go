@@ -1,0 +1,249 @@
+package etcd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc/codes"
+)
+
+// tenancy is one life of a lease.
+type tenancy struct {
+	r       *registrar
+	id      clientv3.LeaseID
+	version int      // of what was written
+	keys    []string // that were written, without markers
+}
+
+var errLeaseLost = errors.New("the lease was lost")
+
+// isLeaseGone tells that etcd does not know the lease.
+func isLeaseGone(err error) bool {
+	var coded interface{ Code() codes.Code }
+	return errors.Is(err, errLeaseLost) || errors.As(err, &coded) && coded.Code() == codes.NotFound
+}
+
+// publish gets a lease and keeps all keys under it, until it is lost or ctx ends.
+func (r *registrar) publish(ctx context.Context) error {
+	cl, err := r.c.connect(ctx)
+	if err != nil {
+		return err
+	}
+	var grant *clientv3.LeaseGrantResponse
+	if err := r.c.call(ctx, func(ctx context.Context, cl *clientv3.Client) (err error) {
+		grant, err = cl.Grant(ctx, int64((r.c.o.LeaseTTL+time.Second-1)/time.Second))
+		return err
+	}); err != nil {
+		return err
+	}
+	// One that stopped on an error never works again: each lease has its own.
+	lessor := clientv3.NewLease(cl)
+	defer func() { _ = lessor.Close() }()
+	alive, err := lessor.KeepAlive(ctx, grant.ID)
+	if err != nil {
+		return err
+	}
+	old := r.moveIn(grant.ID)
+	t := &tenancy{r: r, id: grant.ID}
+	if err := t.stay(ctx, alive, func() { r.forget(ctx, old) }); ctx.Err() == nil {
+		return err
+	}
+	return ctx.Err()
+}
+
+// moveIn makes id the lease, and tells which one was before.
+func (r *registrar) moveIn(id clientv3.LeaseID) (old clientv3.LeaseID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	old, r.lease, r.alive, r.written = r.lease, id, true, 0
+	return old
+}
+
+// forget gives back a lease that was believed to be lost, if etcd has it still: with it go keys that are not wanted any
+// longer. The others are under the new one by now.
+func (r *registrar) forget(ctx context.Context, lease clientv3.LeaseID) {
+	if lease == 0 {
+		return
+	}
+	_ = r.c.call(ctx, func(ctx context.Context, cl *clientv3.Client) error { // it ends by itself as well
+		_, err := cl.Revoke(ctx, lease)
+		return err
+	})
+}
+
+// stay brings etcd up to date whenever there is a reason, until the lease is lost.
+func (t *tenancy) stay(ctx context.Context, alive <-chan *clientv3.LeaseKeepAliveResponse, settled func()) error {
+	var p pause
+	look := time.NewTimer(about(listEvery))
+	defer look.Stop()
+	due, settle := true, true
+	for {
+		if due {
+			pending, err := t.sync(ctx)
+			switch {
+			case ctx.Err() != nil:
+				return ctx.Err()
+			case err != nil && isLeaseGone(err):
+				return errLeaseLost
+			case err != nil:
+				if pending {
+					t.r.report(false, err)
+				}
+				p.wait(ctx, nil)
+			default:
+				p.reset()
+				due = false
+				t.r.report(true, nil)
+				if settle {
+					settle = false
+					settled()
+				}
+			}
+		}
+		if due {
+			select {
+			case _, ok := <-alive:
+				if !ok {
+					return errLeaseLost
+				}
+			default:
+			}
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case _, ok := <-alive:
+			if !ok {
+				return errLeaseLost
+			}
+		case <-t.r.kick:
+			due = true
+		case <-look.C:
+			look.Reset(about(listEvery))
+			due = true
+		}
+	}
+}
+
+// sync writes what is not written yet, or sees to it that all of it is still there. pending tells that there was
+// something to write.
+func (t *tenancy) sync(ctx context.Context) (pending bool, err error) {
+	want, version, missing := t.r.agenda()
+	if version != t.version {
+		if err := t.write(ctx, want); err != nil {
+			return true, err
+		}
+		t.version = version
+		return true, nil
+	}
+	if missing { // so that not all hosts come at once behind a wipe
+		(&pause{}).wait(ctx, nil)
+	}
+	var lease *clientv3.LeaseTimeToLiveResponse
+	if err := t.call(ctx, func(ctx context.Context, cl *clientv3.Client) (revision int64, err error) {
+		r, err := cl.TimeToLive(ctx, t.id, clientv3.WithAttachedKeys())
+		if err != nil {
+			return 0, err
+		}
+		lease = r
+		return r.Revision, nil
+	}); err != nil {
+		return false, err
+	}
+	if lease.TTL <= 0 {
+		return false, errLeaseLost
+	}
+	attached := make(map[string]bool, len(lease.Keys))
+	for _, key := range lease.Keys {
+		attached[string(key)] = true
+	}
+	return false, t.create(ctx, want, func(w wanted) bool { return !attached[w.key] })
+}
+
+// agenda is what is to be there; missing tells that some of it was seen not to be.
+func (r *registrar) agenda() (want []wanted, version int, missing bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	missing, r.missing = r.missing, false
+	return r.want, r.version, missing
+}
+
+// maxOps is how many keys are written at once; etcd refuses more than 128.
+const maxOps = 64
+
+// write puts all keys under the lease, whoever had them before, and deletes those of ours that are not wanted any more.
+func (t *tenancy) write(ctx context.Context, want []wanted) error {
+	var keys []string
+	var puts []clientv3.Op
+	for _, w := range want {
+		if !w.marker {
+			keys = append(keys, w.key)
+			puts = append(puts, clientv3.OpPut(w.key, w.value, clientv3.WithLease(t.id)))
+		}
+	}
+	for some := range slices.Chunk(puts, maxOps) {
+		if err := t.commit(ctx, nil, some...); err != nil {
+			return err
+		}
+	}
+	for _, key := range t.keys {
+		if slices.Contains(keys, key) {
+			continue
+		}
+		mine := clientv3.Compare(clientv3.LeaseValue(key), "=", t.id)
+		if err := t.commit(ctx, &mine, clientv3.OpDelete(key)); err != nil {
+			return err
+		}
+	}
+	t.keys = keys
+	return t.create(ctx, want, func(w wanted) bool { return w.marker })
+}
+
+// create puts those keys that are not there at all: one that is there belongs to somebody else, who came later, or was
+// changed by an operator. A marker that may not be written is done without.
+func (t *tenancy) create(ctx context.Context, want []wanted, which func(wanted) bool) error {
+	for _, w := range want {
+		if !which(w) {
+			continue
+		}
+		absent := clientv3.Compare(clientv3.CreateRevision(w.key), "=", 0)
+		err := t.commit(ctx, &absent, clientv3.OpPut(w.key, w.value, clientv3.WithLease(t.id)))
+		if err != nil && (!w.marker || isLeaseGone(err)) {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *tenancy) commit(ctx context.Context, when *clientv3.Cmp, ops ...clientv3.Op) error {
+	return t.call(ctx, func(ctx context.Context, cl *clientv3.Client) (revision int64, err error) {
+		txn := cl.Txn(ctx)
+		if when != nil {
+			txn = txn.If(*when)
+		}
+		r, err := txn.Then(ops...).Commit()
+		if err != nil {
+			return 0, fmt.Errorf("write keys: %w", err)
+		}
+		return r.Header.Revision, nil
+	})
+}
+
+// call notes the revision at which the keys were there.
+func (t *tenancy) call(ctx context.Context, f func(context.Context, *clientv3.Client) (revision int64, err error)) error {
+	return t.r.c.call(ctx, func(ctx context.Context, cl *clientv3.Client) error {
+		revision, err := f(ctx, cl)
+		if err != nil {
+			return err
+		}
+		t.r.mu.Lock()
+		t.r.written = max(t.r.written, revision)
+		t.r.mu.Unlock()
+		return nil
+	})
+}

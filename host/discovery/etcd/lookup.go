@@ -1,0 +1,126 @@
+package etcd
+
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
+// view is what a watcher sees.
+type view struct {
+	known  bool // all that there is was listed at least once, or something was found
+	list   []known
+	err    error     // why nothing newer is known
+	expire time.Time // when list changes by itself; zero for never
+}
+
+// lookup is what may be called as service.
+func (t *table) lookup(now time.Time, service string) view {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now, v := t.clock(now), t.begin()
+	if m := t.services[strings.ToLower(service)]; m != nil {
+		v.list, v.expire = m.list(now, m.meant(service))
+	}
+	return t.finish(v)
+}
+
+// begin is a view with nothing in it yet.
+func (t *table) begin() view {
+	v := view{known: true}
+	for _, s := range t.layouts {
+		v.known = v.known && s.listed
+		if v.err == nil {
+			v.err = s.err
+		}
+	}
+	return v
+}
+
+func (t *table) finish(v view) view {
+	v.known = v.known || len(v.list) > 0
+	switch {
+	case t.away.IsZero():
+	case t.drop:
+		v.list, v.expire = nil, time.Time{}
+	default:
+		v.expire = time.Time{} // it stands still
+	}
+	return v
+}
+
+// clock is the time by which endpoints are forgotten. It stands still while etcd is away.
+func (t *table) clock(now time.Time) time.Time {
+	if t.away.IsZero() {
+		return now
+	}
+	return t.away
+}
+
+// meant tells of a node whether it serves what is looked up: the exact name before a unique one that differs in case
+// only. The original easymicro publishes lower-case names: they fit any spelling.
+func (m *memory) meant(service string) func(node) bool {
+	spelled := m.spellings()
+	name := ""
+	switch {
+	case slices.Contains(spelled, service):
+		name = service
+	case len(spelled) == 1:
+		name = spelled[0]
+	}
+	return func(n node) bool { return !n.exact || n.service == name }
+}
+
+// spellings are the exact names that are known.
+func (m *memory) spellings() []string {
+	var names []string
+	add := func(n node) {
+		if n.exact && !slices.Contains(names, n.service) {
+			names = append(names, n.service)
+		}
+	}
+	for _, n := range m.live {
+		add(n)
+	}
+	for _, d := range m.gone {
+		add(d.node)
+	}
+	return names
+}
+
+// service is a name and what may be called under it.
+type service struct {
+	name string
+	list []known
+}
+
+// all are the services that have endpoints, by name.
+func (t *table) all(now time.Time) ([]service, view) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now, v := t.clock(now), t.begin()
+	var list []service
+	for lower, m := range t.services {
+		names := m.spellings()
+		if len(names) == 0 {
+			names = []string{lower}
+		}
+		for _, name := range names {
+			found, expire := m.list(now, m.meant(name))
+			if len(found) == 0 {
+				continue
+			}
+			list = append(list, service{name, found})
+			v.list = append(v.list, found...)
+			if v.expire.IsZero() || !expire.IsZero() && expire.Before(v.expire) {
+				v.expire = expire
+			}
+		}
+	}
+	slices.SortFunc(list, func(a, b service) int { return strings.Compare(a.name, b.name) })
+	v = t.finish(v)
+	if len(v.list) == 0 {
+		list = nil
+	}
+	return list, v
+}

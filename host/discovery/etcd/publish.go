@@ -1,0 +1,252 @@
+package etcd
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// registrar keeps the instances of this host published, under one lease at a time.
+type registrar struct {
+	c    *Cluster
+	kick chan struct{} // there may be something to do
+
+	mu         sync.Mutex
+	started    bool
+	list       []Instance
+	want       []wanted
+	version    int           // of want
+	idle       chan struct{} // closed while nothing is published and nothing is to be
+	end        context.CancelFunc
+	lease      clientv3.LeaseID // the last one that was granted; 0: none
+	alive      bool             // as far as is known
+	registered bool
+	reported   bool  // somebody was told how it stands
+	written    int64 // revision at which all keys were there
+	missing    bool  // a key was deleted by somebody else
+}
+
+// wanted is a key that is to be there.
+type wanted struct {
+	entry
+	layout int
+}
+
+func newRegistrar(c *Cluster) *registrar {
+	idle := make(chan struct{})
+	close(idle)
+	return &registrar{c: c, kick: c.onReconnect(), idle: idle}
+}
+
+// Publish replaces what this host publishes and keeps it published until Withdraw, whatever happens to etcd. It returns at
+// once; OnRegistered and Status tell when it is done. The list is not changed afterwards.
+func (c *Cluster) Publish(list []Instance) {
+	r := c.registry
+	r.mu.Lock()
+	r.list, r.want, r.version = list, c.wanted(list), r.version+1
+	if len(r.want) > 0 && closed(r.idle) {
+		r.idle = make(chan struct{})
+	}
+	if len(r.want) == 0 && r.end != nil {
+		r.end()
+	}
+	start := !r.started && len(r.want) > 0
+	r.started = r.started || start
+	r.mu.Unlock()
+	if start {
+		c.follow() // the registrar is told by it of keys that somebody deletes
+		c.spawn(r.run)
+	}
+	poke(r.kick)
+}
+
+// Withdraw takes back what was published. It returns when etcd has forgotten it, or with the error of ctx.
+func (c *Cluster) Withdraw(ctx context.Context) error {
+	c.Publish(nil)
+	c.registry.mu.Lock()
+	idle := c.registry.idle
+	c.registry.mu.Unlock()
+	select {
+	case <-idle:
+		return nil
+	case <-c.table.closed:
+		return fmt.Errorf("etcd %s: withdraw: %w", c.o.Name, errClosed)
+	case <-ctx.Done():
+		return fmt.Errorf("etcd %s: withdraw: %w: what is published goes when its lease ends, in %v at most", c.o.Name, ctx.Err(), c.o.LeaseTTL)
+	}
+}
+
+func closed(ch chan struct{}) bool {
+	select {
+	case <-ch:
+		return true
+	default:
+		return false
+	}
+}
+
+// wanted are the keys of instances. Two names that differ in case only may have one key: the first has it.
+func (c *Cluster) wanted(list []Instance) []wanted {
+	var want []wanted
+	had := map[string]bool{}
+	for _, i := range list {
+		for n, l := range c.layouts {
+			for _, e := range l.entries(i) {
+				if !had[e.key] {
+					had[e.key] = true
+					want = append(want, wanted{e, n})
+				}
+			}
+		}
+	}
+	return want
+}
+
+// run publishes as long as there is something to publish, one lease after the other.
+func (r *registrar) run(ctx context.Context) {
+	var p pause
+	for ctx.Err() == nil {
+		session, end := context.WithCancel(ctx)
+		r.mu.Lock()
+		r.end = end
+		idle := len(r.want) == 0
+		r.mu.Unlock()
+		if idle {
+			r.withdraw(ctx)
+			r.wait(ctx)
+			end()
+			continue
+		}
+		began := time.Now()
+		err := r.publish(session)
+		withdrawn := session.Err() != nil
+		end()
+		if withdrawn {
+			continue
+		}
+		r.moveOut()
+		r.report(false, fmt.Errorf("etcd %s: %w", r.c.o.Name, err))
+		if time.Since(began) > 2*maxPause {
+			p.reset()
+		}
+		p.wait(ctx, nil)
+	}
+}
+
+func (r *registrar) moveOut() {
+	r.mu.Lock()
+	r.alive = false
+	r.mu.Unlock()
+}
+
+// wait returns when there is something to publish.
+func (r *registrar) wait(ctx context.Context) {
+	for {
+		r.mu.Lock()
+		wanted := len(r.want) > 0
+		if !wanted && !closed(r.idle) {
+			close(r.idle)
+		}
+		r.mu.Unlock()
+		if wanted {
+			return
+		}
+		select {
+		case <-r.kick:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// withdraw gives the lease back, and its keys with it, until etcd has done so or the lease has ended by itself.
+func (r *registrar) withdraw(ctx context.Context) {
+	r.mu.Lock()
+	lease := r.lease
+	r.lease, r.alive, r.registered, r.reported = 0, false, false, false
+	r.mu.Unlock()
+	if lease == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, r.c.o.LeaseTTL+time.Second)
+	defer cancel()
+	var p pause
+	for ctx.Err() == nil {
+		err := r.c.call(ctx, func(ctx context.Context, cl *clientv3.Client) error {
+			_, err := cl.Revoke(ctx, lease)
+			return err
+		})
+		if err == nil || isLeaseGone(err) {
+			r.c.log.Info("withdrawn")
+			return
+		}
+		r.c.log.Debug("withdraw", "err", err)
+		p.wait(ctx, nil)
+		r.mu.Lock()
+		again := len(r.want) > 0
+		r.mu.Unlock()
+		if again {
+			return
+		}
+	}
+}
+
+// report tells how it stands with the registration, when that is news.
+func (r *registrar) report(up bool, err error) {
+	r.mu.Lock()
+	news := !r.reported || r.registered != up
+	r.registered, r.reported = up, true
+	r.mu.Unlock()
+	if !news {
+		return
+	}
+	if up {
+		r.c.log.Info("published", "services", len(r.instances()))
+	} else {
+		r.c.log.Warn("not published: trying again", "err", err)
+	}
+	if r.c.o.OnRegistered != nil {
+		r.c.o.OnRegistered(up, err)
+	}
+}
+
+func (r *registrar) instances() []Instance {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.list)
+}
+
+// seen is told what the table of a layout shows, and at which revision: when one of our keys is not there although it
+// was written before, somebody deleted it.
+func (r *registrar) seen(layout int, revision int64) {
+	r.mu.Lock()
+	if !r.registered || revision < r.written || r.missing {
+		r.mu.Unlock()
+		return
+	}
+	want := r.want
+	r.mu.Unlock()
+	if !r.c.table.has(layout, want) {
+		r.mu.Lock()
+		r.missing = true
+		r.mu.Unlock()
+		poke(r.kick)
+	}
+}
+
+// has tells whether the keys that are wanted of a layout are there, as far as it watches them.
+func (t *table) has(layout int, want []wanted) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	keys := t.layouts[layout].keys
+	for _, w := range want {
+		if _, there := keys[w.key]; !there && w.layout == layout && !w.marker {
+			return false
+		}
+	}
+	return true
+}

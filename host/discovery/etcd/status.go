@@ -1,0 +1,57 @@
+package etcd
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/easymicro/easymicro/wire/client"
+)
+
+// Status says how it stands with a cluster.
+type Status struct {
+	Connected  bool
+	Err        string    // why not
+	Lease      string    // hexadecimal; empty: none
+	Registered bool      // all instances are published under the lease
+	Since      time.Time // of being connected, or of not being so; zero before the first answer
+	Instances  []Instance
+	Services   map[string][]EndpointState // what was found, by service
+}
+
+// EndpointState is a found endpoint.
+type EndpointState struct {
+	client.Endpoint
+	Host  string
+	State string // live, or stale: gone from etcd and kept for a while
+}
+
+// Status is what is known of the cluster.
+func (c *Cluster) Status() Status {
+	var s Status
+	c.mu.Lock()
+	s.Connected, s.Since = c.health.connected, c.health.since
+	if c.health.err != nil {
+		s.Err = c.health.err.Error()
+	}
+	c.mu.Unlock()
+	r := c.registry
+	r.mu.Lock()
+	if r.alive {
+		s.Lease = strconv.FormatInt(int64(r.lease), 16)
+	}
+	s.Registered, s.Instances = r.registered, r.list
+	r.mu.Unlock()
+	list, _ := c.table.all(time.Now())
+	s.Services = make(map[string][]EndpointState, len(list))
+	for _, found := range list {
+		states := make([]EndpointState, len(found.list))
+		for i, k := range found.list {
+			states[i] = EndpointState{k.Endpoint, k.host, "live"}
+			if k.stale {
+				states[i].State = "stale"
+			}
+		}
+		s.Services[found.name] = states
+	}
+	return s
+}

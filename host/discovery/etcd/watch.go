@@ -1,0 +1,99 @@
+package etcd
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/easymicro/easymicro/wire/client"
+)
+
+// Watch is that of client.Resolver: all watches share one watch of etcd. A name is looked up as it is, and else, if that
+// is unique, without regard to case.
+func (c *Cluster) Watch(ctx context.Context, service string, update func([]client.Endpoint, error)) error {
+	var told []client.Endpoint
+	return c.watch(ctx, strings.ToLower(service), func(v view, first bool) {
+		list := endpoints(v.list)
+		if first || !slices.EqualFunc(told, list, equalEndpoints) {
+			told = list
+			update(list, nil)
+		}
+	}, func(err error) { update(nil, err) }, func(now time.Time) view { return c.table.lookup(now, service) })
+}
+
+// WatchServices tells update the names of all services that have endpoints, as Watch tells endpoints.
+func (c *Cluster) WatchServices(ctx context.Context, update func([]string, error)) error {
+	var told, found []string
+	return c.watch(ctx, "", func(_ view, first bool) {
+		if first || !slices.Equal(told, found) {
+			told = found
+			update(found, nil)
+		}
+	}, func(err error) { update(nil, err) }, func(now time.Time) view {
+		list, v := c.table.all(now)
+		found = make([]string, 0, len(list))
+		for _, s := range list {
+			found = append(found, s.name)
+		}
+		return v
+	})
+}
+
+// watch tells what look sees, whenever it may have changed, until ctx ends. first is true when it has to be told even
+// if it is what was told before: it was never, or an error came between.
+func (c *Cluster) watch(ctx context.Context, name string, tell func(v view, first bool), fail func(error), look func(time.Time) view) error {
+	wake := make(chan struct{}, 1)
+	c.table.mu.Lock()
+	c.table.waiting[wake] = name
+	c.table.mu.Unlock()
+	defer func() {
+		c.table.mu.Lock()
+		delete(c.table.waiting, wake)
+		c.table.mu.Unlock()
+	}()
+	c.follow()
+	expire := time.NewTimer(time.Hour)
+	defer expire.Stop()
+	first, failure := true, ""
+	for {
+		now := time.Now()
+		v := look(now)
+		if v.known {
+			tell(v, first || failure != "" && v.err == nil)
+			first = false
+		}
+		switch {
+		case v.err == nil:
+			failure = ""
+		case v.err.Error() != failure:
+			failure = v.err.Error()
+			fail(v.err)
+		}
+		expire.Stop()
+		if !v.expire.IsZero() {
+			expire.Reset(v.expire.Sub(now))
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-c.table.closed:
+			return errClosed
+		case <-wake:
+		case <-expire.C:
+		}
+	}
+}
+
+func endpoints(list []known) []client.Endpoint {
+	found := make([]client.Endpoint, len(list))
+	for i, k := range list {
+		found[i] = k.Endpoint
+	}
+	return found
+}
+
+func equalEndpoints(a, b client.Endpoint) bool {
+	return a.Network == b.Network && a.Address == b.Address && a.Weight == b.Weight && maps.Equal(a.Metadata, b.Metadata)
+}
