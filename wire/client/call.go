@@ -1,0 +1,173 @@
+package client
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/easymicro/easymicro/wire"
+	"github.com/easymicro/easymicro/wire/code"
+)
+
+// call is one call, as the Guard sees it. It is used again for other calls when its attempts have ended.
+type call struct {
+	callOptions
+	c       *Client
+	service *service
+	req     *wire.Frame // as the caller gave it
+	own     wire.Frame  // memory of req, for arguments that are encoded here
+	spare   []byte      // memory for compression
+	caller  string
+	hash    uint64
+	hashed  bool
+
+	out   atomic.Int64 // attempts
+	first slot
+	mu    sync.Mutex
+	more  []*slot // of attempts at the same time
+}
+
+var calls = sync.Pool{New: func() any {
+	cl := new(call)
+	cl.first.call = cl
+	return cl
+}}
+
+// begin makes a call, if there may be one more.
+func (c *Client) begin() (*call, error) {
+	n := c.calls.Add(1)
+	switch {
+	case c.shut.Load():
+		c.leave()
+		return nil, closedError()
+	case n > int64(c.o.MaxPending):
+		c.leave()
+		return nil, code.Remote(code.Refuse(code.Unavailable, code.ReasonOverloaded,
+			"too many calls are out already: the client's MaxPending are "+decimal(c.o.MaxPending), "", "", 0))
+	}
+	cl := calls.Get().(*call)
+	cl.c = c
+	cl.codec, cl.compression = c.codec, c.o.Compression
+	return cl, nil
+}
+
+// leave counts a call out.
+func (c *Client) leave() {
+	if c.calls.Add(-1) == 0 && c.shut.Load() {
+		c.hush.Do(func() { close(c.quiet) })
+	}
+}
+
+// end gives the call back, unless a Guard has left attempts behind that still use it.
+func (cl *call) end() {
+	cl.c.leave()
+	if cl.out.Load() > 0 {
+		return
+	}
+	cl.own.Reset()
+	cl.first.reset()
+	meta := cl.metadata
+	clear(meta)
+	cl.callOptions = callOptions{metadata: meta[:0]}
+	cl.c, cl.service, cl.req, cl.more = nil, nil, nil, nil
+	cl.caller, cl.hash, cl.hashed = "", 0, false
+	calls.Put(cl)
+}
+
+// Upstream and the methods below are what the Guard asks.
+func (cl *call) Upstream() string { return cl.c.upstream(cl.req.Service) }
+
+func (cl *call) Service() string       { return cl.req.Service }
+func (cl *call) Method() string        { return cl.req.Method }
+func (cl *call) Caller() string        { return cl.caller }
+func (cl *call) Get(key string) string { return cl.req.Metadata.Get(key) }
+
+func (cl *call) Idempotent() bool {
+	if cl.idempotent {
+		return true
+	}
+	for _, pattern := range cl.c.o.Idempotent {
+		if matches(pattern, cl.req.Method) {
+			return true
+		}
+	}
+	return false
+}
+
+// matches tells whether s is as the pattern says, in which * stands for any text.
+func matches(pattern, s string) bool {
+	head, tail, ok := strings.Cut(pattern, "*")
+	if !ok {
+		return s == pattern
+	}
+	if !strings.HasPrefix(s, head) {
+		return false
+	}
+	for s = s[len(head):]; ; s = s[1:] {
+		if matches(tail, s) {
+			return true
+		}
+		if s == "" {
+			return false
+		}
+	}
+}
+
+// run carries out the call under the rules. Its response is in the slot that is returned; nil when there is none.
+func (cl *call) run(ctx context.Context) (*slot, error) {
+	c := cl.c
+	if ctx.Err() != nil {
+		return nil, ended(ctx.Err(), "%s.%s was not sent", cl.req.Service, cl.req.Method)
+	}
+	s, err := c.service(cl.req.Service)
+	if err != nil {
+		return nil, err
+	}
+	cl.service = s
+	if c.o.Caller != nil {
+		cl.caller = c.o.Caller(ctx)
+	}
+	if c.o.Guard == nil {
+		err = cl.Attempt(ctx, 0, nil)
+		return &cl.first, err
+	}
+	n, err := c.o.Guard.Do(ctx, cl)
+	won := cl.slotIfAny(n)
+	if err == nil && (won == nil || !won.sent) {
+		return nil, failed(code.Internal, "", "the guard of %s has made no attempt, and says that all went well", s.name)
+	}
+	return won, err
+}
+
+// Attempt sends the call once, see Guarded.
+func (cl *call) Attempt(ctx context.Context, slot int, endpoints Endpoints) error {
+	cl.out.Add(1)
+	defer cl.out.Add(-1)
+	return cl.slot(slot).attempt(ctx, endpoints)
+}
+
+func (cl *call) slot(n int) *slot {
+	if n <= 0 {
+		return &cl.first
+	}
+	cl.mu.Lock()
+	defer cl.mu.Unlock()
+	for len(cl.more) < n {
+		cl.more = append(cl.more, &slot{call: cl})
+	}
+	return cl.more[n-1]
+}
+
+// slotIfAny is the slot of an attempt that was made.
+func (cl *call) slotIfAny(n int) *slot {
+	if n == 0 {
+		return &cl.first
+	}
+	cl.mu.Lock()
+	defer cl.mu.Unlock()
+	if n < 0 || n > len(cl.more) {
+		return nil
+	}
+	return cl.more[n-1]
+}

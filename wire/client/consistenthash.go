@@ -1,0 +1,77 @@
+package client
+
+import (
+	"math"
+
+	"github.com/cespare/xxhash/v2"
+)
+
+// consistentHash sends calls with the same key to the same endpoint, by weighted rendezvous: everyone has a score for
+// the key, and the highest wins. When an endpoint goes only its keys move, and a new one gets its share of each other's.
+// One that has overload times as many calls out as its share is passed over. Calls without a key go by p2c.
+type consistentHash []*member
+
+const (
+	overload     = 1.25
+	neverTooMany = 8 // calls
+)
+
+func hashOf(s string) uint64 { return xxhash.Sum64String(s) }
+
+func (c consistentHash) pick(f filter) *member {
+	key, ok := f.key()
+	if !ok {
+		return p2c(c).pick(f)
+	}
+	var best *member
+	var score float64
+	var out, weights int64
+	for _, m := range c {
+		if !f.allows(m) {
+			continue
+		}
+		out += m.inFlight.Load()
+		weights += m.weight
+		if s := m.score(key); best == nil || s > score {
+			best, score = m, s
+		}
+	}
+	// The second best, and so on. That is rare: it needs a key, or few, that have much of all calls.
+	for next := best; next != nil; next, score = c.below(f, key, score) {
+		if next.inFlight.Load() < next.bound(out+1, weights) {
+			return next
+		}
+	}
+	return best
+}
+
+// bound is how many calls m may have out when there are so many in all.
+func (m *member) bound(out, weights int64) int64 {
+	return max(int64(math.Ceil(overload*float64(out)*float64(m.weight)/float64(weights))), neverTooMany)
+}
+
+// below is the allowed member with the highest score under most.
+func (c consistentHash) below(f filter, key uint64, most float64) (best *member, score float64) {
+	for _, m := range c {
+		if s := m.score(key); s < most && (best == nil || s > score) && f.allows(m) {
+			best, score = m, s
+		}
+	}
+	return best, score
+}
+
+// score grows with the weight so that the chance to win is proportional to it.
+func (m *member) score(key uint64) float64 {
+	h := mix(key ^ m.hash)
+	u := (float64(h>>11) + 0.5) / (1 << 53) // within (0, 1)
+	return float64(m.weight) / -math.Log(u)
+}
+
+// mix makes every bit of h depend on every other: the last step of MurmurHash3.
+func mix(h uint64) uint64 {
+	h ^= h >> 33
+	h *= 0xff51afd7ed558ccd
+	h ^= h >> 33
+	h *= 0xc4ceb9fe1a85ec53
+	return h ^ h>>33
+}

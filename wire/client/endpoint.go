@@ -1,0 +1,49 @@
+package client
+
+import (
+	"context"
+	"strconv"
+)
+
+// Endpoint is one place where a service is served.
+type Endpoint struct {
+	Network  string            // tcp or unix; empty: tcp
+	Address  string            // host:port or path; it identifies the endpoint to rules
+	Weight   int               // 0: 1
+	Metadata map[string]string // as published: group, weight, …
+}
+
+// Resolver finds the endpoints of services.
+type Resolver interface {
+	// Watch tells update the endpoints of service: those that are known, as soon as they are, and all of them again
+	// after every change, until ctx ends; then it returns. An error in place of a list says why nothing new is known;
+	// the last list goes on to hold. A service that does not exist has no endpoints, which is no error. The list is
+	// not changed once given. update is called by one goroutine at a time and does not block.
+	Watch(ctx context.Context, service string, update func([]Endpoint, error)) error
+}
+
+// place identifies an endpoint to the client: its connections are shared by all services that are there.
+type place struct{ network, address string }
+
+func (e *Endpoint) place() place {
+	if e.Network == "" {
+		return place{"tcp", e.Address}
+	}
+	return place{e.Network, e.Address}
+}
+
+const (
+	metaGroup  = "group"
+	metaWeight = "weight"
+
+	maxWeight = 1_000_000
+)
+
+// weight is the endpoint's own, or the one that it published, or 1.
+func (e *Endpoint) weight() int64 {
+	w := e.Weight
+	if w == 0 {
+		w, _ = strconv.Atoi(e.Metadata[metaWeight])
+	}
+	return int64(min(max(w, 1), maxWeight))
+}

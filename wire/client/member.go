@@ -1,0 +1,77 @@
+package client
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/easymicro/easymicro/wire/code"
+)
+
+// member is an endpoint as one of a service's list. What is learned of it is carried over to the next list.
+type member struct {
+	ep     Endpoint
+	index  int // in the list
+	weight int64
+	hash   uint64
+	node   *node
+	*load
+}
+
+// load is what the calls of a service to an endpoint have shown.
+type load struct {
+	inFlight atomic.Int64
+	latency  atomic.Int64 // smoothed; 0 when unknown
+	updated  atomic.Int64 // when, see Client.now
+}
+
+// member makes an endpoint one of a list; old is the same endpoint in the list before. It needs c.mu.
+func (c *Client) member(e Endpoint, old *member, index int) *member {
+	m := &member{ep: e, index: index, weight: e.weight(), hash: hashOf(e.Address)}
+	if old != nil {
+		m.node, m.load = old.node, old.load
+	} else {
+		m.node, m.load = c.node(e.place()), new(load)
+	}
+	return m
+}
+
+const (
+	smoothTime   = time.Second            // samples that are so far apart count fully
+	smoothLeast  = 8                      // one sample counts for at least the 8th part
+	fadeTime     = 10 * time.Second       // what is known of an endpoint counts half after so long without a call
+	failureCosts = 500 * time.Millisecond // a failed call counts as one that took so long, at least
+)
+
+// begin counts a call in.
+func (l *load) begin() { l.inFlight.Add(1) }
+
+// end counts it out, and learns from how long it took. Calls that failed count as slow, however quick they were.
+func (l *load) end(began, now int64, err error) {
+	l.inFlight.Add(-1)
+	took := now - began
+	switch code.Of(err) {
+	case code.Unavailable, code.DeadlineExceeded, code.ResourceExhausted, code.Internal:
+		took = max(took, int64(failureCosts), 2*l.latency.Load())
+	case code.Cancelled:
+		if took < l.latency.Load() {
+			return // nothing can be told from it
+		}
+	default:
+	}
+	old, since := l.latency.Load(), now-l.updated.Load()
+	l.updated.Store(now)
+	if old == 0 {
+		l.latency.Store(max(took, 1))
+		return
+	}
+	part := max(since, int64(smoothTime)/smoothLeast)
+	part = min(part, int64(smoothTime))
+	l.latency.Store(max(old+int64(float64(took-old)*float64(part)/float64(smoothTime)), 1))
+}
+
+// cost is the latency that a caller would see now, roughly. What was learned fades, so that an endpoint that was slow is
+// tried again.
+func (l *load) cost(now int64) int64 {
+	age := (now - l.updated.Load()) / int64(fadeTime)
+	return l.latency.Load() >> min(max(age, 0), 62)
+}

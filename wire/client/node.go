@@ -1,0 +1,148 @@
+package client
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// state is how a node can be reached.
+type state int32
+
+const (
+	idle         state = iota // nobody wanted it yet, or not for long: a call may have it dialled
+	connecting                // for the first time: calls may wait for it
+	reconnecting              // it was lost, or has drained, after a good time: calls may wait for it if there is nothing better
+	ready
+	backoff  // it could not be reached: it is dialled again when its time has come
+	draining // it asked to be left, and could not be reached again yet
+)
+
+var stateNames = [...]string{
+	idle: "idle", connecting: "connecting", reconnecting: "connecting", ready: "ready", backoff: "backoff", draining: "draining",
+}
+
+func (s state) String() string { return stateNames[s] }
+
+// node is a place with its connections. It is shared by the services that are there. One goroutine, keep, makes the
+// connections; it runs while there are any, or somebody wants some.
+type node struct {
+	c *Client
+	place
+
+	users    atomic.Pointer[[]*service] // who lists it; written under Client.mu
+	unlisted atomic.Bool                // nobody does
+	state    atomic.Int32
+	tardy    atomic.Bool // its first dial takes long: others are preferred
+	links    []atomic.Pointer[link]
+	turn     atomic.Uint64
+	kick     chan struct{} // wakes keep
+
+	mu       sync.Mutex
+	leaving  map[*link]struct{} // out of use, but with calls out
+	keeping  bool
+	closed   bool
+	cancel   context.CancelFunc // of the dial that is going on
+	demanded bool               // a call waits for a connection
+	drained  bool               // the last connection was given up because the peer drains
+	failures int                // dials and short lives in a row
+	soonest  time.Time          // no dial before
+	err      error              // why there is no connection
+	changed  chan struct{}      // closed when the state changes; made by those who wait for that
+}
+
+const (
+	firstBackoff  = 500 * time.Millisecond
+	backoffFactor = 1.6
+	backoffCap    = 2 * time.Second
+	goodLife      = time.Second            // a connection that lived so long was a good one: the next is dialled at once
+	redialSpread  = 200 * time.Millisecond // unless nobody waits for it: then within so long
+	inUse         = time.Minute            // a node is kept connected while a service on it was called within so long
+)
+
+// node is the node of a place. It needs c.mu.
+func (c *Client) node(at place) *node {
+	n := c.nodes[at]
+	if n == nil {
+		n = &node{c: c, place: at, links: make([]atomic.Pointer[link], c.o.PoolSize), kick: make(chan struct{}, 1)}
+		n.users.Store(new([]*service))
+		c.nodes[at] = n
+	}
+	return n
+}
+
+// relist says that s is at the nodes of now, and no longer at those of before. It needs c.mu.
+func (c *Client) relist(s *service, before, now []*member) {
+	for _, m := range before {
+		m.node.removeUser(s)
+	}
+	for _, m := range now {
+		m.node.addUser(s)
+	}
+	for _, m := range before {
+		if m.node.settleUsers() {
+			delete(c.nodes, m.node.place)
+		}
+	}
+}
+
+// The users are few, and rarely change: each change makes a new list.
+func (n *node) removeUser(s *service) {
+	var left []*service
+	for _, u := range *n.users.Load() {
+		if u != s {
+			left = append(left, u)
+		}
+	}
+	n.users.Store(&left)
+}
+
+func (n *node) addUser(s *service) {
+	users := append([]*service{s}, *n.users.Load()...)
+	n.users.Store(&users)
+	n.unlisted.Store(false)
+}
+
+// settleUsers lets go of the connections when the node has no user any more, but not of those with calls out: the place
+// may come back. It tells whether nothing is left.
+func (n *node) settleUsers() (empty bool) {
+	if len(*n.users.Load()) > 0 {
+		return false
+	}
+	n.unlisted.Store(true)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	empty = true
+	for i := range n.links {
+		if l := n.links[i].Load(); l != nil && !n.retire(l) {
+			empty = false
+		}
+	}
+	n.wake()
+	return empty && !n.keeping
+}
+
+// wanted tells whether connections are worth having.
+func (n *node) wanted() bool {
+	for _, s := range *n.users.Load() {
+		if s.usedWithin(inUse) {
+			return true
+		}
+	}
+	return false
+}
+
+// link is a connection that takes a call, nil when there is none. Who gets it gives it back.
+func (n *node) link() *link {
+	k, first := len(n.links), 0
+	if k > 1 {
+		first = int(n.turn.Add(1) % uint64(k))
+	}
+	for i := range k {
+		if l := n.links[(first+i)%k].Load(); l != nil && l.take() {
+			return l
+		}
+	}
+	return nil
+}

@@ -1,0 +1,48 @@
+package client
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/easymicro/easymicro/wire/code"
+)
+
+// noEndpoint is the error of an attempt for which no endpoint is left.
+func (s *slot) noEndpoint() error {
+	if s.err != nil && code.From(s.err).Reason == code.ReasonDraining {
+		return s.err
+	}
+	name := s.call.req.Service
+	if s.refused > 0 && s.refused == len(s.list.members) {
+		return failed(code.Unavailable, code.ReasonNoEndpoint, "no endpoint of %s may be used: the rules leave out all %d", name, s.refused)
+	}
+	var why error
+	var soonest time.Duration
+	for _, m := range s.list.members {
+		err, in := m.node.absence()
+		if err != nil && (why == nil || in < soonest) {
+			why, soonest = fmt.Errorf("%s: %w", m.ep.Address, err), in
+		}
+	}
+	var e *code.Error
+	switch {
+	case why != nil && soonest > 0:
+		e = failed(code.Unavailable, code.ReasonNoEndpoint, "no endpoint of %s can be reached (of %d): %w; next attempt in %s",
+			name, len(s.list.members), why, soonest.Round(time.Millisecond))
+		e.RetryAfter = soonest
+	case why != nil:
+		e = failed(code.Unavailable, code.ReasonNoEndpoint, "no endpoint of %s can be reached (of %d): %w", name, len(s.list.members), why)
+	case s.err != nil:
+		e = failed(code.Unavailable, code.ReasonNoEndpoint, "no endpoint of %s can be reached: %w", name, s.err)
+	default:
+		e = failed(code.Unavailable, code.ReasonNoEndpoint, "no endpoint of %s can be reached (of %d)", name, len(s.list.members))
+	}
+	return e
+}
+
+// absence is why there is no connection, and in how long the next attempt to make one is due.
+func (n *node) absence() (err error, in time.Duration) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.err, max(time.Until(n.soonest), 0)
+}

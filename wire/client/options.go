@@ -1,0 +1,114 @@
+package client
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/easymicro/easymicro/wire"
+)
+
+// Options are what a program tells a client. Resolver is required, all else has a useful zero value.
+type Options struct {
+	Resolver Resolver
+	Guard    Guard  // nil: no rules
+	Upstream string // how rules and metrics name what is called; empty: the name of the service
+	Group    string // only endpoints whose metadata has this group
+
+	Policy Policy // how an endpoint is chosen; empty: p2c
+	HashOn string // what consistentHash hashes: metadata.NAME or argument.FIELD
+
+	Codec         string           // raw, json, protobuf, msgpack or thrift; empty: msgpack
+	Compression   wire.Compression // of payloads of at least CompressAbove bytes
+	CompressAbove int              // 0: 1 KiB
+	LowerCase     bool             // send names in lower case, as the original easymicro does
+	Idempotent    []string         // methods that may be sent twice; globs
+
+	ConnectTimeout    time.Duration // 0: 1 s
+	KeepaliveInterval time.Duration // 0: 10 s
+	KeepaliveTimeout  time.Duration // 0: 3 s
+	PoolSize          int           // connections to an endpoint; 0: 1
+	MaxPending        int           // calls that are out or wait, over all; 0: 10,000
+	Limits            wire.Limits   // of responses
+	TLS               *tls.Config   // nil: plain; without a ServerName it is the host of the endpoint's address
+
+	// Caller tells rules who calls; nil: nobody in particular.
+	Caller func(context.Context) string
+	// Wrap is put around every call, outside of the rules: for spans and metrics.
+	Wrap func(wire.Handler) wire.Handler
+	// OnAttempt is told of every time a call was sent, and to where. It must not block.
+	OnAttempt func(ctx context.Context, endpoint string, err error)
+
+	Logger *slog.Logger // nil discards
+}
+
+const (
+	defaultConnectTimeout = time.Second
+	defaultCompressAbove  = 1 << 10
+	defaultMaxPending     = 10_000
+)
+
+// complete checks o and puts the defaults in.
+func (o *Options) complete() (wire.Codec, error) {
+	if o.Resolver == nil {
+		return 0, errors.New("client: Options.Resolver is required: it finds the endpoints of services")
+	}
+	if err := o.check(); err != nil {
+		return 0, fmt.Errorf("client: %w", err)
+	}
+	if o.Policy == "" {
+		o.Policy = P2C
+	}
+	if o.Codec == "" {
+		o.Codec = wire.Msgpack.String()
+	}
+	codec, ok := wire.ParseCodec(o.Codec)
+	if !ok {
+		return 0, fmt.Errorf("client: Options.Codec: %q is none of raw, json, protobuf, msgpack and thrift", o.Codec)
+	}
+	orDefault(&o.CompressAbove, defaultCompressAbove)
+	orDefault(&o.ConnectTimeout, defaultConnectTimeout)
+	orDefault(&o.PoolSize, 1)
+	orDefault(&o.MaxPending, defaultMaxPending)
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return codec, nil
+}
+
+func orDefault[T int | time.Duration](v *T, d T) {
+	if *v == 0 {
+		*v = d
+	}
+}
+
+func (o *Options) check() error {
+	switch o.Policy {
+	case "", RoundRobin, WeightedRoundRobin, Random, LeastRequest, P2C, ConsistentHash:
+	default:
+		return fmt.Errorf("Options.Policy: %q is none of %s, %s, %s, %s, %s and %s", o.Policy,
+			RoundRobin, WeightedRoundRobin, Random, LeastRequest, P2C, ConsistentHash)
+	}
+	if o.Policy == ConsistentHash || o.HashOn != "" {
+		where, name, _ := strings.Cut(o.HashOn, ".")
+		if name == "" || where != hashMetadata && where != hashArgument {
+			return fmt.Errorf("Options.HashOn: %q is neither metadata.NAME nor argument.FIELD", o.HashOn)
+		}
+	}
+	if o.Compression > wire.Zstd {
+		return fmt.Errorf("Options.Compression: unknown %s", o.Compression)
+	}
+	for name, n := range map[string]int64{
+		"CompressAbove": int64(o.CompressAbove), "ConnectTimeout": int64(o.ConnectTimeout),
+		"PoolSize": int64(o.PoolSize), "MaxPending": int64(o.MaxPending),
+	} {
+		if n < 0 {
+			return fmt.Errorf("Options.%s is negative", name)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,196 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/easymicro/easymicro/wire/code"
+)
+
+// service is a service that was called: who serves it is watched until it has not been called for long.
+type service struct {
+	c      *Client
+	name   string
+	lower  string // the name as the original easymicro sends it
+	stop   context.CancelFunc
+	first  chan struct{} // closed when the resolver has said something
+	listed sync.Once
+	used   atomic.Int64 // when it was called last, see Client.now
+	list   atomic.Pointer[list]
+	gone   bool // under Client.mu: it is watched no longer
+}
+
+// list is who serves a service. It is swapped as a whole.
+type list struct {
+	known   bool  // there was a list at all
+	err     error // why nothing newer is known
+	others  int   // endpoints of other groups
+	members []*member
+	bal     balancer
+}
+
+const (
+	maxServices = 4096             // further ones take the place of those that nobody serves
+	unknownKept = 10 * time.Second // a service that nobody serves is forgotten when it was not called for so long
+	serviceKept = 10 * time.Minute // any other service
+	sweepEvery  = 5 * time.Second
+)
+
+// now is the time since the client was made: cheap to keep in an atomic.
+func (c *Client) now() int64 { return int64(time.Since(c.began)) }
+
+// service is the service of that name; the first call of it starts to watch it.
+func (c *Client) service(name string) (*service, error) {
+	c.mu.RLock()
+	s := c.services[name]
+	c.mu.RUnlock()
+	if s == nil {
+		return c.newService(name)
+	}
+	s.touch()
+	return s, nil
+}
+
+// touch writes rarely: all callers read the same line.
+func (s *service) touch() {
+	if now := s.c.now(); now-s.used.Load() > int64(time.Second) {
+		s.used.Store(now)
+	}
+}
+
+func (s *service) usedWithin(d time.Duration) bool { return s.c.now()-s.used.Load() <= int64(d) }
+
+func (c *Client) newService(name string) (*service, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return nil, closedError()
+	}
+	if s := c.services[name]; s != nil {
+		return s, nil
+	}
+	if len(c.services) >= maxServices && !c.evict() {
+		return nil, failed(code.Unavailable, code.ReasonOverloaded,
+			"%s cannot be looked up: %d services are in use already", name, maxServices)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	s := &service{c: c, name: strings.Clone(name), lower: strings.ToLower(name), stop: cancel, first: make(chan struct{})}
+	s.used.Store(c.now())
+	s.list.Store(new(list))
+	c.services[s.name] = s
+	c.over.Go(func() { s.watch(ctx) })
+	if !c.sweeping {
+		c.sweeping = true
+		c.over.Go(c.sweepAll)
+	}
+	return s, nil
+}
+
+// sweepAll forgets services that are not called any more, for as long as there are any.
+func (c *Client) sweepAll() {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for left := true; left; {
+		select {
+		case <-c.done:
+			return
+		case <-tick.C:
+		}
+		c.mu.Lock()
+		for _, s := range c.services {
+			kept := unknownKept
+			if len(s.list.Load().members) > 0 {
+				kept = serviceKept
+			}
+			if !s.usedWithin(kept) {
+				c.drop(s)
+			}
+		}
+		for at, n := range c.nodes {
+			if len(*n.users.Load()) == 0 && n.settleUsers() {
+				delete(c.nodes, at)
+			}
+		}
+		left = len(c.services)+len(c.nodes) > 0
+		c.sweeping = left
+		c.mu.Unlock()
+	}
+}
+
+// evict forgets a service that nobody serves, if there is one: whoever invents names must not keep others from being
+// looked up. It needs c.mu.
+func (c *Client) evict() bool {
+	var found *service
+	for _, s := range c.services {
+		if len(s.list.Load().members) > 0 {
+			continue
+		}
+		found = s
+		if !s.usedWithin(c.o.ConnectTimeout) {
+			break
+		}
+	}
+	if found == nil {
+		return false
+	}
+	c.drop(found)
+	return true
+}
+
+// drop needs c.mu.
+func (c *Client) drop(s *service) {
+	s.gone = true
+	s.stop()
+	delete(c.services, s.name)
+	c.relist(s, s.list.Load().members, nil)
+}
+
+var errNoAnswer = errors.New("the resolver has not answered")
+
+// resolved is who serves the service; the first callers wait for that.
+func (s *service) resolved(ctx context.Context) (*list, error) {
+	select {
+	case <-s.first:
+	default:
+		if err := s.wait(ctx); err != nil {
+			return nil, err
+		}
+	}
+	l := s.list.Load()
+	if len(l.members) == 0 {
+		return nil, s.unknown(l)
+	}
+	return l, nil
+}
+
+func (s *service) wait(ctx context.Context) error {
+	late := time.NewTimer(s.c.o.ConnectTimeout)
+	defer late.Stop()
+	select {
+	case <-s.first:
+		return nil
+	case <-late.C:
+		return failed(code.Unavailable, code.ReasonNoEndpoint, "no endpoint of %s is known: %w within %s",
+			s.name, errNoAnswer, s.c.o.ConnectTimeout)
+	case <-ctx.Done():
+		return ended(ctx.Err(), "no endpoint of %s is known yet", s.name)
+	case <-s.c.done:
+		return closedError()
+	}
+}
+
+// unknown is the error of calls of a service that has no endpoint.
+func (s *service) unknown(l *list) error {
+	switch {
+	case l.others > 0:
+		return failed(code.Unavailable, code.ReasonNoEndpoint, "no endpoint of %s has the group %q (%d have another)",
+			s.name, s.c.o.Group, l.others)
+	case l.err != nil:
+		return failed(code.Unavailable, code.ReasonNoEndpoint, "no endpoint of %s is known: %w", s.name, l.err)
+	}
+	return failed(code.Unavailable, code.ReasonNoEndpoint, "no endpoint of %s is known: nobody serves it, as far as the resolver knows", s.name)
+}
