@@ -67,7 +67,10 @@ type plan struct {
 	taken  map[string]*instance // of the previous generation, by service, still to be placed
 	tuned  []*tuning            // instances that take changed options
 	link   *link                // to other hosts, opened for this plan
-	stages *stagePlan
+
+	openedUpstreams []*upstream
+	openedClusters  []*cluster
+	stages          *stagePlan
 }
 
 // build opens and compiles everything.
@@ -82,6 +85,12 @@ func (p *plan) build(ctx context.Context) (*generation, error) {
 		g.revision = p.prev.revision + 1
 		before = p.prev.policies
 		g.pending = config.Diff(p.host.first, p.set).Pending()
+	}
+	if err := p.openClusters(g); err != nil {
+		return nil, err
+	}
+	if err := p.openUpstreams(g); err != nil {
+		return nil, err
 	}
 	if err := p.openServices(ctx, g); err != nil {
 		return nil, err
@@ -114,12 +123,16 @@ func (p *plan) commit(ctx context.Context, g *generation) error {
 	h := p.host
 	h.current.Store(g)
 	g.policies.Activate()
+	p.bind(g)
 	p.stages.commit()
 	if h.logLevel != nil {
 		logs := p.set.Manifest.Telemetry.Logs
 		if err := h.logLevel.Set(logs.Level, logs.Format); err != nil {
 			h.log.Warn("the log cannot be changed", "error", err)
 		}
+	}
+	if h.listening.Load() {
+		h.publish()
 	}
 	p.retire(g)
 	return nil
@@ -130,12 +143,12 @@ func (p *plan) abandon() {
 	if p.stages != nil {
 		p.stages.abandon()
 	}
-	for _, inst := range p.opened {
-		p.host.retiring.Go(func() { p.host.discard(inst) })
-	}
-	if p.link != nil {
-		p.host.retiring.Go(func() { p.host.leave(p.link) })
-	}
+	p.host.retiring.Go(func() {
+		p.host.discardAll(p.opened, p.openedUpstreams)
+		for _, c := range p.openedClusters {
+			p.host.closeCluster(c)
+		}
+	})
 }
 
 // rejected is an attempt that changed nothing.

@@ -17,6 +17,7 @@ import (
 // itself, and whether its services, methods and options exist. Warnings are among the problems.
 func Check(set *config.Set, reg *registry.Registry) config.Problems {
 	c := newCheck(set, reg)
+	c.outgoing()
 	c.compile()
 	return c.problems.Sort()
 }
@@ -69,6 +70,7 @@ func (c *checker) services() {
 		}
 		c.options(path, cfg, entry)
 		c.methods(path, cfg, entry)
+		c.uses(path, cfg, entry)
 	}
 }
 

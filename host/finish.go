@@ -49,6 +49,7 @@ func (h *Host) finish(ctx context.Context, until time.Time) (abandoned int) {
 		if l := h.current.Load().way(); l != nil {
 			l.shut(closing)
 		}
+		h.closeOutgoing(closing)
 		h.stopOperators(closing)
 		retired := make(chan struct{})
 		go func() {

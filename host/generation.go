@@ -19,13 +19,16 @@ type generation struct {
 	policies *policies.Snapshot
 	services []*service // in the order of the manifest
 	byName   names[*service]
-	remote   *remote // nil when the gateway leads to services of this host alone
-	identity identity
-	gateways map[string]*gateway.Gateway // by listener
-	admin    http.Handler
-	health   http.Handler
-	warnings config.Problems
-	pending  config.Changes // wait for the next start
+
+	upstreams map[string]*upstream // by name
+	clusters  map[string]*cluster
+	remote    *remote // nil when the gateway leads to services of this host alone
+	identity  identity
+	gateways  map[string]*gateway.Gateway // by listener
+	admin     http.Handler
+	health    http.Handler
+	warnings  config.Problems
+	pending   config.Changes // wait for the next start
 }
 
 // service is a service of the manifest, bound to an open instance.

@@ -20,17 +20,20 @@ type instance struct {
 	service *registry.Service
 	ready   readiness
 	options config.RawOptions
+	clients *bindings
 	users
 }
 
-func (h *Host) openInstance(ctx context.Context, cfg *config.Service, entry *registry.Entry) (*instance, error) {
+func (h *Host) openInstance(ctx context.Context, cfg *config.Service, entry *registry.Entry, to *map[string]*upstream) (*instance, error) {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
-	service, err := entry.Open(ctx, optionsDecoder(cfg.Options), &env{log: h.log, service: cfg.Name})
+	bound := new(bindings)
+	bound.to.Store(to)
+	service, err := entry.Open(ctx, optionsDecoder(cfg.Options), &env{log: h.log, service: cfg.Name, bindings: bound})
 	if err != nil {
 		return nil, fmt.Errorf("service %s: %w", cfg.Name, err)
 	}
-	return &instance{name: cfg.Name, entry: entry, service: service, options: cfg.Options, users: newUsers()}, nil
+	return &instance{name: cfg.Name, entry: entry, service: service, options: cfg.Options, clients: bound, users: newUsers()}, nil
 }
 
 // optionsDecoder is nil for options that are not written, so that the handler's defaults hold.

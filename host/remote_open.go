@@ -3,7 +3,6 @@ package host
 import (
 	"context"
 
-	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/registry"
 	"github.com/easymicro/easymicro/wire/client"
 )
@@ -15,14 +14,14 @@ func (p *plan) openRemote(g *generation) error {
 	if cfg == nil {
 		return nil
 	}
-	d, err := p.directory(cfg.Etcd)
+	d, err := g.directory(cfg.Etcd)
 	if err != nil {
 		return err
 	}
 	l := p.prev.way()
 	if l == nil || l.directory != d {
 		c, err := client.New(client.Options{
-			Resolver: d, Guard: remoteRules{p.host}, Caller: registry.Caller, Logger: p.host.log,
+			Resolver: d, Guard: clientRules{p.host}, Caller: registry.Caller, Logger: p.host.log,
 		})
 		if err != nil {
 			return err
@@ -65,24 +64,10 @@ func (h *Host) lastPassed(ctx context.Context) int {
 }
 
 // directory is the etcd cluster of a name.
-func (p *plan) directory(string) (directory, error) {
-	return nil, fieldProblem(p.set, "gateway.remote.etcd", "not supported yet")
-}
-
-// remoteRules are the client-side rules in force, whatever generation a connection was opened under.
-type remoteRules struct{ host *Host }
-
-func (r remoteRules) rules() *policies.Upstreams {
-	if g := r.host.current.Load(); g != nil {
-		return g.policies.Upstreams()
+func (g *generation) directory(name string) (directory, error) {
+	c := g.cluster(name)
+	if c == nil {
+		return nil, fieldProblem(g.set, "gateway.remote.etcd", "there is no "+name+" in discovery.etcd")
 	}
-	return nil
-}
-
-func (r remoteRules) Do(ctx context.Context, call client.Guarded) (slot int, err error) {
-	return r.rules().Do(ctx, call)
-}
-
-func (r remoteRules) Endpoints(upstream, service string, addresses []string) {
-	r.rules().Endpoints(upstream, service, addresses)
+	return c.etcd, nil
 }

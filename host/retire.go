@@ -1,6 +1,8 @@
 package host
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"time"
 )
@@ -9,9 +11,9 @@ import (
 // methods that are gone, so that their last calls still count.
 func (p *plan) retire(next *generation) {
 	h := p.host
-	for _, inst := range p.taken {
-		h.retiring.Go(func() { h.discard(inst) })
-	}
+	instances := slices.Collect(maps.Values(p.taken))
+	h.retiring.Go(func() { h.discardAll(instances, p.prev.upstreamsWithout(next)) })
+	h.retireClusters(p.prev, next)
 	if l := p.prev.way(); l != nil && l != next.way() {
 		h.retiring.Go(func() {
 			h.leave(l)

@@ -42,6 +42,9 @@ func (h *Host) Run(ctx context.Context) error {
 
 // listen opens every address and starts to serve.
 func (h *Host) listen(ctx context.Context) error {
+	if err := h.requireClusters(ctx); err != nil {
+		return err
+	}
 	h.applying.Lock()
 	defer h.applying.Unlock()
 	h.listening.Store(true)
@@ -59,6 +62,7 @@ func (h *Host) listen(ctx context.Context) error {
 		return err
 	}
 	plan.commit()
+	h.publish()
 	return nil
 }
 
@@ -80,6 +84,7 @@ func (h *Host) drain(begin time.Time) {
 	h.log.Info("draining", "drain_delay", delay, "grace_period", grace, "in_flight", h.inFlight())
 	deadline, cancel := context.WithDeadline(h.life, until)
 	defer cancel()
+	h.withdraw()
 	pause(deadline, delay)
 	var stages sync.WaitGroup
 	for _, st := range *h.stages.Load() {
@@ -109,6 +114,8 @@ func (h *Host) drainDelay() time.Duration {
 	switch {
 	case m.Host.Shutdown.DrainDelay != nil:
 		return m.Host.Shutdown.DrainDelay.Std()
+	case h.publishes():
+		return publishedDrainDelay
 	case m.Health.Address != "":
 		return healthDrainDelay
 	}

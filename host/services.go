@@ -27,7 +27,7 @@ func (p *plan) openServices(ctx context.Context, g *generation) error {
 	for i := range p.set.Manifest.Services {
 		cfg := &p.set.Manifest.Services[i]
 		path := fmt.Sprintf("services[%d]", i)
-		inst, err := p.instance(ctx, path, cfg)
+		inst, err := p.instance(ctx, g, path, cfg)
 		if err != nil {
 			return fieldProblem(p.set, path, err.Error())
 		}
@@ -51,7 +51,7 @@ func (p *plan) exposed(path string, cfg *config.Service, inst *instance) config.
 	return c.problems
 }
 
-func (p *plan) instance(ctx context.Context, path string, cfg *config.Service) (*instance, error) {
+func (p *plan) instance(ctx context.Context, g *generation, path string, cfg *config.Service) (*instance, error) {
 	entry, ok := p.host.registry.Lookup(cfg.Handler)
 	if !ok {
 		return nil, fmt.Errorf("no handler %q is compiled in", cfg.Handler)
@@ -68,7 +68,7 @@ func (p *plan) instance(ctx context.Context, path string, cfg *config.Service) (
 			return running, nil
 		}
 	}
-	inst, err := p.host.openInstance(ctx, cfg, entry)
+	inst, err := p.host.openInstance(ctx, cfg, entry, g.bindingsOf(cfg))
 	if err != nil {
 		return nil, err
 	}

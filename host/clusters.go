@@ -1,0 +1,224 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/host/discovery/etcd"
+)
+
+// A cluster is an entry of discovery.etcd at work. Generations that do not change it share it; it is closed when a newer
+// one has taken its place and nobody looks for endpoints in it any more.
+type cluster struct {
+	users // who looks for endpoints in it
+	name  string
+	made  clusterMade
+	etcd  *etcd.Cluster
+
+	registered     atomic.Bool
+	registeredOnce atomic.Bool
+	leaving        atomic.Bool // withdrawing is no loss
+	lookOut        sync.Once   // for twins
+	stopWatch      context.CancelFunc
+	watching       sync.WaitGroup
+	twin           atomic.Pointer[string] // where another live host of this name is
+}
+
+// clusterMade is what a cluster was made of: it is replaced when this changes.
+type clusterMade struct {
+	config config.Etcd
+	files  string
+}
+
+func clusterMadeOf(set *config.Set, e config.Etcd) clusterMade {
+	m := clusterMade{config: e, files: fingerprint(set, append(tlsFiles(e.TLS), e.UsernameFile, e.PasswordFile)...)}
+	if e.Register != nil { // where it is advertised is said with each publishing
+		r := *e.Register
+		r.Advertise = ""
+		m.config.Register = &r
+	}
+	m.config.Required = false // asked for at the start alone
+	return m
+}
+
+// openClusters gives the generation its clusters: the running ones that nothing changed, and new ones.
+func (p *plan) openClusters(g *generation) error {
+	g.clusters = make(map[string]*cluster)
+	if p.set.Manifest.Discovery == nil {
+		return nil
+	}
+	for i, e := range p.set.Manifest.Discovery.Etcd {
+		made := clusterMadeOf(p.set, e)
+		running := p.prev.cluster(e.Name)
+		if running != nil && reflect.DeepEqual(running.made, made) {
+			g.clusters[e.Name] = running
+			continue
+		}
+		opened, err := p.host.openCluster(p.set, fmt.Sprintf("discovery.etcd[%d]", i), e, made)
+		switch {
+		case err == nil:
+			p.openedClusters = append(p.openedClusters, opened)
+			g.clusters[e.Name] = opened
+		case running != nil && reflect.DeepEqual(running.made.config, made.config):
+			g.keepsOld(err)
+			g.clusters[e.Name] = running
+		default:
+			return err
+		}
+	}
+	return nil
+}
+
+// cluster is that of a name. No generation has none.
+func (g *generation) cluster(name string) *cluster {
+	if g == nil {
+		return nil
+	}
+	return g.clusters[name]
+}
+
+// keepsOld makes a warning of files that do not fit together, as they do not while they are being replaced one by one.
+func (g *generation) keepsOld(err error) {
+	var problems config.Problems
+	if !errors.As(err, &problems) {
+		problems = config.Problems{{Message: err.Error()}}
+	}
+	for _, p := range problems {
+		p.Warning = true
+		p.Message += ": what was in the files before stays in use"
+		g.warnings = append(g.warnings, p)
+	}
+}
+
+func (h *Host) openCluster(set *config.Set, path string, e config.Etcd, made clusterMade) (*cluster, error) {
+	c := &cluster{users: newUsers(), name: e.Name, made: made}
+	o := etcd.Options{
+		Name: e.Name, Endpoints: e.Endpoints, Prefix: e.Prefix, Layouts: e.Layouts, Logger: h.log,
+		DropUnknown: !e.Staleness.KeepLastKnown, MinHealthy: e.Staleness.MinHealthyPercent,
+		OnRegistered: func(up bool, err error) { h.registrationChanged(c, up, err) },
+	}
+	if o.MinHealthy == 0 {
+		o.MinHealthy = -1 // none
+	}
+	if e.Register != nil {
+		o.LeaseTTL = e.Register.LeaseTTL.Std()
+	}
+	var err error
+	if o.TLS, err = clientTLS(set, path+".tls", e.TLS); err != nil {
+		return nil, err
+	}
+	if o.Username, err = secret(set, path+".usernameFile", e.UsernameFile); err != nil {
+		return nil, err
+	}
+	if o.Password, err = secret(set, path+".passwordFile", e.PasswordFile); err != nil {
+		return nil, err
+	}
+	if c.etcd, err = etcd.New(o); err != nil {
+		return nil, fieldProblem(set, path, err.Error())
+	}
+	return c, nil
+}
+
+// secret is the one line of a file.
+func secret(set *config.Set, path, file string) (string, error) {
+	if file == "" {
+		return "", nil
+	}
+	data, err := content(set, file)
+	if err != nil {
+		return "", fieldProblem(set, path, "cannot be read: "+err.Error())
+	}
+	text := strings.TrimSpace(string(data))
+	if text == "" {
+		return "", fieldProblem(set, path, file+" is empty")
+	}
+	return text, nil
+}
+
+// answerWait is how long a cluster that is required has to answer when the host starts.
+const answerWait = 10 * time.Second
+
+// requireClusters asks those without which the host is not to start. The error is config.Problems.
+func (h *Host) requireClusters(ctx context.Context) error {
+	g := h.current.Load()
+	d := g.set.Manifest.Discovery
+	if d == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, answerWait)
+	defer cancel()
+	var problems config.Problems
+	for i, e := range d.Etcd {
+		if !e.Required {
+			continue
+		}
+		if err := g.clusters[e.Name].etcd.Ping(ctx); err != nil {
+			problems = append(problems, fieldProblem(g.set, fmt.Sprintf("discovery.etcd[%d].required", i), fmt.Sprintf(
+				"%s does not answer at %s: %v; start it, or write required: false to serve without it",
+				e.Name, strings.Join(e.Endpoints, ", "), err))...)
+		}
+	}
+	return problems.Err()
+}
+
+// retireClusters closes those that next does not have.
+func (h *Host) retireClusters(prev, next *generation) {
+	if prev == nil {
+		return
+	}
+	for name, c := range prev.clusters {
+		if next.clusters[name] != c {
+			h.retiring.Go(func() { h.discardCluster(c, next.clusters[name]) })
+		}
+	}
+}
+
+// discardCluster takes a cluster out of use. What it published goes when its successor has published the same.
+func (h *Host) discardCluster(c, successor *cluster) {
+	if successor != nil {
+		succeeding, cancel := context.WithTimeout(h.life, answerWait)
+		defer cancel()
+		for succeeding.Err() == nil && !successor.etcd.Status().Registered && len(successor.etcd.Status().Instances) > 0 {
+			pause(succeeding, 50*time.Millisecond)
+		}
+	}
+	c.leaving.Store(true)
+	withdrawing, cancel := context.WithTimeout(h.life, withdrawWait)
+	defer cancel()
+	if err := c.etcd.Withdraw(withdrawing); err != nil && h.life.Err() == nil {
+		h.log.Warn("what was published goes with its lease", "etcd", c.name, "error", err)
+	}
+	c.retire()
+	waiting, cancel := context.WithTimeout(h.life, retireTimeout)
+	defer cancel()
+	c.wait(waiting)
+	h.closeCluster(c)
+}
+
+func (h *Host) closeCluster(c *cluster) {
+	if c.stopWatch != nil {
+		c.stopWatch()
+	}
+	c.watching.Wait()
+	if err := c.etcd.Close(); err != nil {
+		h.log.Warn("the connection to etcd was not closed cleanly", "etcd", c.name, "error", err)
+	}
+}
+
+// inNameOrder is the clusters of a generation.
+func (g *generation) inNameOrder() []*cluster {
+	list := make([]*cluster, 0, len(g.clusters))
+	for _, name := range slices.Sorted(maps.Keys(g.clusters)) {
+		list = append(list, g.clusters[name])
+	}
+	return list
+}

@@ -1,0 +1,216 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"sync"
+	"time"
+
+	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/registry"
+	"github.com/easymicro/easymicro/wire"
+	"github.com/easymicro/easymicro/wire/client"
+)
+
+// An upstream is one of the manifest at work: the client that handlers call it by. Generations that do not change it
+// share it, with its connections; it is closed after its last call when a newer one has taken its place.
+type upstream struct {
+	users   // calls
+	made    upstreamMade
+	cluster *cluster // where its endpoints are found; nil when that is elsewhere
+	client  *client.Client
+}
+
+// upstreamMade is what an upstream was made of: it is replaced when this changes.
+type upstreamMade struct {
+	config config.Upstream
+	files  string
+}
+
+// openUpstreams gives the generation its upstreams: the running ones that nothing changed, and new ones. No connection
+// is opened before the first call.
+func (p *plan) openUpstreams(g *generation) error {
+	g.upstreams = make(map[string]*upstream, len(p.set.Manifest.Upstreams))
+	for i, cfg := range p.set.Manifest.Upstreams {
+		made := upstreamMade{config: cfg, files: fingerprint(p.set, tlsFiles(cfg.TLS)...)}
+		var found *cluster
+		if cfg.Resolve.Etcd != "" {
+			found = g.clusters[cfg.Resolve.Etcd]
+		}
+		running := p.prev.upstream(cfg.Name)
+		if running != nil && running.cluster == found && reflect.DeepEqual(running.made, made) {
+			g.upstreams[cfg.Name] = running
+			continue
+		}
+		opened, err := p.host.openUpstream(p.set, fmt.Sprintf("upstreams[%d]", i), made, found)
+		switch {
+		case err == nil:
+			p.openedUpstreams = append(p.openedUpstreams, opened)
+			g.upstreams[cfg.Name] = opened
+		case running != nil && running.cluster == found && reflect.DeepEqual(running.made.config, made.config):
+			g.keepsOld(err)
+			g.upstreams[cfg.Name] = running
+		default:
+			return err
+		}
+	}
+	return nil
+}
+
+// upstream is that of a name. No generation has none.
+func (g *generation) upstream(name string) *upstream {
+	if g == nil {
+		return nil
+	}
+	return g.upstreams[name]
+}
+
+func (h *Host) openUpstream(set *config.Set, path string, made upstreamMade, found *cluster) (*upstream, error) {
+	cfg := made.config
+	o := client.Options{
+		Guard: clientRules{h}, Upstream: cfg.Name, Group: cfg.Group,
+		Policy: client.Policy(cfg.LoadBalancer.Policy), HashOn: cfg.LoadBalancer.HashOn,
+		Codec: cfg.Codec, LowerCase: cfg.Compat == "easymicro2019", Idempotent: cfg.Idempotent,
+		ConnectTimeout: cfg.Connection.ConnectTimeout.Std(), KeepaliveInterval: cfg.Connection.KeepaliveInterval.Std(),
+		KeepaliveTimeout: cfg.Connection.KeepaliveTimeout.Std(), PoolSize: cfg.Connection.PoolSize,
+		Caller: registry.Caller, Logger: h.log.With("upstream", cfg.Name),
+	}
+	if c := cfg.Compression; c != nil {
+		o.Compression = compressions[c.Type]
+		o.CompressAbove = max(int(c.MinBytes), 1)
+	}
+	var err error
+	if o.TLS, err = clientTLS(set, path+".tls", cfg.TLS); err != nil {
+		return nil, err
+	}
+	if o.Resolver, err = h.resolver(set, &cfg.Resolve, found); err != nil {
+		return nil, fieldProblem(set, path+".resolve", err.Error())
+	}
+	c, err := client.New(o)
+	if err != nil {
+		return nil, fieldProblem(set, path, err.Error())
+	}
+	if found != nil {
+		found.acquire()
+	}
+	return &upstream{users: newUsers(), made: made, cluster: found, client: c}, nil
+}
+
+var compressions = map[string]wire.Compression{"gzip": wire.Gzip, "zstd": wire.Zstd}
+
+// clientRules are the client-side rules in force: clients live longer than generations.
+type clientRules struct{ host *Host }
+
+var _ client.Guard = clientRules{}
+
+// Do carries out a call under the rules in force when it begins.
+func (r clientRules) Do(ctx context.Context, call client.Guarded) (slot int, err error) {
+	g := r.host.current.Load()
+	if g == nil {
+		return 0, call.Attempt(ctx, 0, nil) // a handler that is being opened calls: no rule is in force yet
+	}
+	return g.policies.Upstreams().Do(ctx, call)
+}
+
+// Endpoints tells the rules in force which endpoints there are.
+func (r clientRules) Endpoints(upstream, service string, addresses []string) {
+	if g := r.host.current.Load(); g != nil {
+		g.policies.Upstreams().Endpoints(upstream, service, addresses)
+	}
+}
+
+// upstreamTimeout bounds how long an upstream that was taken out of service waits for what is on the wire.
+const upstreamTimeout = 30 * time.Second
+
+// upstreamsWithout is those that next does not have.
+func (g *generation) upstreamsWithout(next *generation) []*upstream {
+	if g == nil {
+		return nil
+	}
+	var gone []*upstream
+	for name, u := range g.upstreams {
+		if next.upstreams[name] != u {
+			gone = append(gone, u)
+		}
+	}
+	return gone
+}
+
+// discardAll closes instances that are out of service, and then the upstreams that their last calls may have needed.
+func (h *Host) discardAll(instances []*instance, upstreams []*upstream) {
+	var closing sync.WaitGroup
+	for _, inst := range instances {
+		closing.Go(func() { h.discard(inst) })
+	}
+	closing.Wait()
+	for _, u := range upstreams {
+		closing.Go(func() { h.discardUpstream(u) })
+	}
+	closing.Wait()
+}
+
+// closeOutgoing closes the upstreams and the clusters of a host that ends, whose handlers are closed.
+func (h *Host) closeOutgoing(ctx context.Context) {
+	g := h.current.Load()
+	if g == nil {
+		return
+	}
+	var closing sync.WaitGroup
+	for _, u := range g.upstreams {
+		closing.Go(func() {
+			u.retire()
+			h.closeUpstream(ctx, u)
+		})
+	}
+	closing.Wait()
+	for _, c := range g.clusters {
+		closing.Go(func() { h.closeCluster(c) })
+	}
+	closing.Wait()
+}
+
+// bind moves the clients of the instances to what the generation says.
+func (p *plan) bind(g *generation) {
+	for _, s := range g.services {
+		s.instance.clients.to.Store(g.bindingsOf(s.config))
+	}
+}
+
+// discardUpstream closes an upstream that is out of service, after its last call.
+func (h *Host) discardUpstream(u *upstream) {
+	u.retire()
+	waiting, cancel := context.WithTimeout(h.life, retireTimeout)
+	defer cancel()
+	u.wait(waiting)
+	closing, cancel := context.WithTimeout(h.life, upstreamTimeout)
+	defer cancel()
+	h.closeUpstream(closing, u)
+}
+
+func (h *Host) closeUpstream(ctx context.Context, u *upstream) {
+	err := u.client.Shutdown(ctx)
+	if err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
+		h.log.Warn("an upstream was not closed cleanly", "upstream", u.made.config.Name, "error", err)
+	}
+	_ = u.client.Close()
+	if u.cluster != nil {
+		u.cluster.release()
+	}
+}
+
+func upstreamNames(m *config.Manifest) []string {
+	if m.Gateway.Remote != nil {
+		return nil // every service that discovery knows is one
+	}
+	return m.UpstreamNames()
+}
+
+// resolver is where the endpoints of an upstream are found.
+func (h *Host) resolver(set *config.Set, r *config.Resolve, found *cluster) (client.Resolver, error) {
+	if found != nil {
+		return found.etcd, nil
+	}
+	return nil, errors.New("not supported yet")
+}
