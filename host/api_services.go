@@ -60,14 +60,14 @@ func (a api) methodView(g *generation, m *method) admin.Method {
 		Chosen:  entry.Tried(m.name),
 		Command: fmt.Sprintf("easymicro call %s.%s '%s'", m.target.Service, m.name, body),
 	}
-	if at := a.h.httpAddress(); at != "" {
+	if at := a.h.HTTPAddress(); at != "" {
 		v.Example.Curl = fmt.Sprintf("curl -d '%s' http://%s/%s", body, at, m.fullName())
 	}
 	return v
 }
 
-// httpAddress is the first listener that speaks HTTP over TCP.
-func (h *Host) httpAddress() string {
+// HTTPAddress is where the first listener is bound that speaks HTTP over TCP; empty when there is none.
+func (h *Host) HTTPAddress() string {
 	for _, l := range h.current.Load().set.Manifest.Listeners {
 		if !slices.Contains(l.Protocols, transportHTTP) {
 			continue

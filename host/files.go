@@ -51,7 +51,7 @@ func (f *Files) Load(context.Context) (*config.Set, error) {
 }
 
 // Hash is the hash of what the files have now.
-func (f *Files) Hash() (string, error) { return load.Hash(f.path) }
+func (f *Files) Hash() (string, error) { return load.HashWith(f.path, f.o.Manifest) }
 
 // Dirs are the folders of the set that was read last.
 func (f *Files) Dirs() []string {

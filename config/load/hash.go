@@ -12,8 +12,11 @@ import (
 
 // Hash is the content hash of the whole set at path, equal to the Hash of a set that Load makes of the same content.
 // It needs no set without problems: what cannot be read counts too, so that it changes when it can be read again.
-func Hash(path string) (string, error) {
-	r, err := readSet(path, os.LookupEnv)
+func Hash(path string) (string, error) { return HashWith(path, nil) }
+
+// HashWith is Hash with what Options.Manifest has.
+func HashWith(path string, manifest []byte) (string, error) {
+	r, err := readSet(path, manifest, os.LookupEnv)
 	if err != nil {
 		return "", err
 	}

@@ -21,6 +21,9 @@ type Options struct {
 	// Reload says that a good set is running. Then a pattern may match nothing as long as another matches something,
 	// and the fallback is not tried.
 	Reload bool
+	// Manifest stands in for the content of the manifest, for hosts that have none on disk. The path then only names it, and
+	// says by its folder where relative paths start.
+	Manifest []byte
 	// RetryAfter is how long to wait before a set with errors is read a second time, for editors that write in place;
 	// zero reads once.
 	RetryAfter time.Duration
@@ -45,7 +48,7 @@ func load(path string, o Options) (set *config.Set, hash string, err error) {
 	if o.Env == nil {
 		o.Env = os.LookupEnv
 	}
-	r, err := readSet(path, o.Env)
+	r, err := readSet(path, o.Manifest, o.Env)
 	if err != nil {
 		return nil, "", err
 	}

@@ -380,3 +380,28 @@ func TestDirsAreThoseOfFilesPatternsAndLinkTargets(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+func TestAManifestNeedNotBeOnDisk(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "p.yaml"), rule("one"))
+	path := filepath.Join(dir, "in-memory")
+	o := load.Options{Manifest: []byte(smallest + "policies: {files: [p.yaml]}\n")}
+	set := mustLoad(t, path, o)
+	if len(set.Rules) != 1 || set.Rules[0].Name != "one" || set.Dir != dir {
+		t.Errorf("rules %v in %s", set.Rules, set.Dir)
+	}
+	if !slices.Contains(load.Dirs(set), dir) {
+		t.Errorf("watches %v", load.Dirs(set))
+	}
+	if hash, err := load.HashWith(path, o.Manifest); err != nil || hash != set.Hash {
+		t.Errorf("hash %s %v, want %s", hash, err, set.Hash)
+	}
+	write(t, filepath.Join(dir, "p.yaml"), rule("two"))
+	if hash, _ := load.HashWith(path, o.Manifest); hash == set.Hash {
+		t.Error("an edit of the rules does not change the hash")
+	}
+	o.Manifest = []byte("servces: []\n")
+	if got := problems(t, path, o); !strings.HasPrefix(got[0], "in-memory:1:1: servces: unknown key") {
+		t.Errorf("%q", got)
+	}
+}

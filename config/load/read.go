@@ -49,9 +49,9 @@ type readFiles struct {
 
 // readSet reads the manifest and what it names. When a link moves meanwhile, it is all read again: a set is never half
 // old and half new.
-func readSet(path string, env func(string) (string, bool)) (*readFiles, error) {
+func readSet(path string, manifest []byte, env func(string) (string, bool)) (*readFiles, error) {
 	for attempt := 1; ; attempt++ {
-		r, err := readOnce(path, env)
+		r, err := readOnce(path, manifest, env)
 		if err != nil {
 			return nil, err
 		}
@@ -62,16 +62,20 @@ func readSet(path string, env func(string) (string, bool)) (*readFiles, error) {
 	}
 }
 
-func readOnce(path string, env func(string) (string, bool)) (*readFiles, error) {
+func readOnce(path string, manifest []byte, env func(string) (string, bool)) (*readFiles, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return nil, err
 	}
 	r := &readFiles{dir: filepath.Dir(path)}
-	if _, err := os.Stat(path); err != nil {
-		return nil, err
+	if manifest != nil {
+		r.manifest = file{display: filepath.Base(path), data: manifest}
+	} else {
+		if _, err := os.Stat(path); err != nil {
+			return nil, err
+		}
+		r.manifest = r.read(path, filepath.Base(path))
 	}
-	r.manifest = r.read(path, filepath.Base(path))
 	if r.manifest.problem != nil {
 		r.problems = config.Problems{*r.manifest.problem}
 		return r, nil //nolint:nilerr // the file is there, so what is wrong with it is a problem of the set
@@ -186,7 +190,10 @@ func reason(err error) string {
 
 // settled tells that the links and the patterns still lead where they led when the files were read.
 func (r *readFiles) settled() bool {
-	all := append([]file{r.manifest}, r.policies...)
+	all := slices.Clone(r.policies)
+	if r.manifest.path != "" {
+		all = append(all, r.manifest)
+	}
 	if r.tokens != nil {
 		all = append(all, *r.tokens)
 	}

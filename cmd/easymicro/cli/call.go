@@ -22,6 +22,7 @@ type call struct {
 	compression     wire.Compression
 	metadata        wire.Metadata
 	address         string
+	etcd            *etcdFlags // nil: the address is given, or the manifest's
 	timeout         time.Duration
 	verbose         bool
 }
@@ -31,6 +32,7 @@ type callFlags struct {
 	meta                                []string
 	timeout                             time.Duration
 	http, verbose                       bool
+	etcd                                etcdFlags
 }
 
 func (a *app) call() *cobra.Command {
@@ -42,15 +44,21 @@ func (a *app) call() *cobra.Command {
 line, in a file, or on standard input; for msgpack, protobuf and thrift it is converted by the types of the handlers in this
 binary. With --codec raw argument and answer are bytes, and are left as they are.
 
+With --etcd it calls one of the hosts that serve the service, as etcd knows them.
+
 It exits with 5 when the service answers with an error or not in time, and with 4 when nobody answers.`,
 		Example: `  easymicro call Arith.Mul '{"a":73,"b":1500}'
   easymicro call Arith.Mul @args.json --codec msgpack -v
-  echo '{"a":1,"b":2}' | easymicro call Arith.Mul - --address 10.0.0.7:8972 --meta tenant=blue --timeout 2s`,
+  echo '{"a":1,"b":2}' | easymicro call Arith.Mul - --address 10.0.0.7:8972 --meta tenant=blue --timeout 2s
+  easymicro call Arith.Mul '{"a":1,"b":2}' --etcd http://127.0.0.1:2379`,
 		Args:              argRange(1, 2, "SERVICE.METHOD and at most one argument of it"),
-		ValidArgsFunction: a.first(methodWords),
+		ValidArgsFunction: a.firstOrEtcd(&f.etcd, ".", methodWords),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.newCall(args, &f)
 			if err != nil {
+				return err
+			}
+			if err := c.setEtcd(cmd, &f); err != nil {
 				return err
 			}
 			ctx := cmd.Context()
@@ -74,6 +82,7 @@ It exits with 5 when the service answers with an error or not in time, and with 
 	flags.StringVar(&f.tokenFile, "token-file", "", "`FILE` with the token that says who calls")
 	flags.BoolVar(&f.http, "http", false, "call over HTTP instead of rpcx")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "show code, reason, rule and metadata on stderr")
+	f.etcd.add(cmd, "`URL` of the etcd that knows who serves the service, in place of --address; several with commas")
 	for name, complete := range map[string]completer{
 		"address": cobra.NoFileCompletions, "meta": cobra.NoFileCompletions, "timeout": fixed("100ms", "1s", "10s"),
 		"codec": fixed("json", "msgpack", "protobuf", "thrift", "raw"), "compress": fixed("none", "gzip", "zstd"),
@@ -110,6 +119,22 @@ func (a *app) newCall(args []string, f *callFlags) (*call, error) {
 		return nil, err
 	}
 	return c, checkJSON(c.codec, c.body)
+}
+
+// setEtcd has etcd say where to call.
+func (c *call) setEtcd(cmd *cobra.Command, f *callFlags) error {
+	given, err := f.etcd.given(cmd)
+	if err != nil || !given {
+		return err
+	}
+	if f.address != "" {
+		return usageError("--address and --etcd both say where to call: leave one of them out")
+	}
+	if f.http {
+		return usageError("--http calls an address, and etcd knows those for rpcx: leave --http out, or say --address")
+	}
+	c.etcd = &f.etcd
+	return nil
 }
 
 func (c *call) setMetadata(f *callFlags) error {

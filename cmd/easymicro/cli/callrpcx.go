@@ -26,27 +26,46 @@ func (c *call) overRPCX(ctx context.Context) error {
 		}
 		req.Compression = c.compression
 	}
-	network, address, err := c.target("rpcx")
+	w, err := c.way(ctx)
 	if err != nil {
 		return err
 	}
-	conn, err := wire.Dial(ctx, network, address, wire.ConnOptions{AcceptCompression: c.accepts()})
-	if err != nil {
-		return unreachable(address, err)
-	}
-	defer conn.Close()
+	defer w.close()
 	var res wire.Frame
 	begin := time.Now()
-	err = conn.Do(ctx, req, &res)
-	c.tell(outcome{address: address, took: time.Since(begin), err: err, metadata: res.Metadata, bytes: len(res.Payload)})
+	err = w.send(ctx, req, &res)
+	c.tell(outcome{address: w.address, took: time.Since(begin), err: err, metadata: res.Metadata, bytes: len(res.Payload)})
 	if err != nil {
-		return c.failed(address, err)
+		return c.failed(w.address, err)
 	}
 	out, err := types.decode(res.Payload)
 	if err != nil {
 		return fmt.Errorf("the answer is no %s of its type: %w", c.codec, err)
 	}
 	return c.show(out)
+}
+
+// way is how a call gets to a service.
+type way struct {
+	address string // where it went, once it was sent
+	send    func(ctx context.Context, req, res *wire.Frame) error
+	close   func()
+}
+
+// way is a connection to the address, or to whom etcd knows.
+func (c *call) way(ctx context.Context) (*way, error) {
+	if c.etcd != nil {
+		return c.throughEtcd(ctx)
+	}
+	network, address, err := c.target("rpcx")
+	if err != nil {
+		return nil, err
+	}
+	conn, err := wire.Dial(ctx, network, address, wire.ConnOptions{AcceptCompression: c.accepts()})
+	if err != nil {
+		return nil, unreachable(address, err)
+	}
+	return &way{address: address, send: conn.Do, close: func() { _ = conn.Close() }}, nil
 }
 
 func (c *call) accepts() []wire.Compression {

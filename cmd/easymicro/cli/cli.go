@@ -77,7 +77,7 @@ Exit codes: 0 done, 1 failed, 2 wrong flags or arguments, 3 problems in files, 4
 		}
 		root.AddCommand(commands...)
 	}
-	group("run", "Run a host", a.serve(), a.validate(), a.schema(), a.handlers())
+	group("run", "Run a host", a.serve(), a.gateway(), a.validate(), a.schema(), a.handlers())
 	group("ask", "Ask a running host", a.status(), a.list(), a.describe(), a.explain(), a.refusals(), a.reload())
 	group("call", "Call a service", a.call())
 	help := a.help()

@@ -11,13 +11,21 @@ import (
 )
 
 func (a *app) list() *cobra.Command {
-	return &cobra.Command{
+	var f etcdFlags
+	cmd := &cobra.Command{
 		Use:   "list",
-		Short: "The services and methods of a running host",
+		Short: "The services and methods of a running host, or the services that etcd knows",
 		Example: `  easymicro list
-  easymicro list -o json | jq '.[].methods[].name'`,
+  easymicro list -o json | jq '.[].methods[].name'
+  easymicro list --etcd http://127.0.0.1:2379`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if given, err := f.given(cmd); given || err != nil {
+				if err != nil {
+					return err
+				}
+				return a.listEtcd(cmd, &f)
+			}
 			services, err := a.services(cmd)
 			if err != nil {
 				return err
@@ -39,6 +47,8 @@ func (a *app) list() *cobra.Command {
 			})
 		},
 	}
+	f.add(cmd, "`URL` of an etcd to ask in place of a host; several with commas")
+	return cmd
 }
 
 // alsoAs are the other names of a method: those under the aliases of its service.
@@ -60,14 +70,22 @@ func (a *app) services(cmd *cobra.Command) ([]admin.Service, error) {
 }
 
 func (a *app) describe() *cobra.Command {
-	return &cobra.Command{
+	var f etcdFlags
+	cmd := &cobra.Command{
 		Use:   "describe SERVICE[.METHOD]",
-		Short: "A service or method of a running host, with an example call",
+		Short: "A service or method of a running host, with an example call; or a service that etcd knows",
 		Example: `  easymicro describe Arith
-  easymicro describe Arith.Mul`,
+  easymicro describe Arith.Mul
+  easymicro describe Arith --etcd http://127.0.0.1:2379`,
 		Args:              oneArg("SERVICE or SERVICE.METHOD"),
-		ValidArgsFunction: a.first(serviceWords),
+		ValidArgsFunction: a.firstOrEtcd(&f, "", serviceWords),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if given, err := f.given(cmd); given || err != nil {
+				if err != nil {
+					return err
+				}
+				return a.describeEtcd(cmd, &f, args[0])
+			}
 			services, err := a.services(cmd)
 			if err != nil {
 				return err
@@ -79,6 +97,8 @@ func (a *app) describe() *cobra.Command {
 			return a.print(service, func() { a.serviceText(service) })
 		},
 	}
+	f.add(cmd, "`URL` of an etcd to ask in place of a host; several with commas")
+	return cmd
 }
 
 // pick finds a service by its name or an alias, or one with only the method that was asked for.

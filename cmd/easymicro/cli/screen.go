@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -36,7 +37,9 @@ func (s *screen) ready(h *host.Host) {
 	if line := s.try(h); line != "" {
 		s.line("%s    %s", s.paint(bold, "try"), line)
 	}
-	s.line("%s   %s, save, and watch this screen", s.paint(bold, "edit"), s.editable())
+	if file := s.editable(); file != gatewayManifest {
+		s.line("%s   %s, save, and watch this screen", s.paint(bold, "edit"), file)
+	}
 	s.showWarnings(s.warned)
 	if s.set.StandIn != "" {
 		rejected := s.set.Rejected.Errors()
@@ -57,15 +60,16 @@ func (s *screen) serving(h *host.Host) {
 		}
 	}
 	services := h.Services()
-	if len(at) == 1 && len(services) < 2 {
-		what := "no services"
+	remote := s.remoteLine(h)
+	if len(at) == 1 && len(services) < 2 && (remote == "" || len(services) == 0) {
+		what := cmp.Or(remote, "no services")
 		if len(services) == 1 {
 			what = s.serviceLine(&services[0])
 		}
 		s.line("%s   %s", what, at[0])
 		return
 	}
-	if len(services) == 0 {
+	if len(services) == 0 && remote == "" {
 		s.line("no services")
 	}
 	for i := range services[:min(shown, len(services))] {
@@ -73,6 +77,9 @@ func (s *screen) serving(h *host.Host) {
 	}
 	if more := len(services) - shown; more > 0 {
 		s.line("and %d more: easymicro list", more)
+	}
+	if remote != "" {
+		s.line("%s", remote)
 	}
 	title := s.paint(bold, "at")
 	for _, line := range at {
@@ -123,7 +130,7 @@ func (s *screen) try(h *host.Host) string {
 			}
 		}
 	}
-	return ""
+	return s.tryRemote(h)
 }
 
 // editable are the files to edit: those with the rules, else the manifest.

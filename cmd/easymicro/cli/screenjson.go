@@ -15,6 +15,7 @@ type readyView struct {
 	Listening []string `json:"listening"`
 	Admin     string   `json:"admin,omitempty"`
 	Services  []string `json:"services"`
+	Routes    []string `json:"routes,omitempty"` // services of other hosts
 	Revision  int      `json:"revision"`
 
 	Warnings config.Problems `json:"warnings,omitempty"`
@@ -41,6 +42,9 @@ func (s *screen) readyJSON(h *host.Host) {
 	}
 	for _, svc := range h.Services() {
 		v.Services = append(v.Services, svc.Name)
+	}
+	if r := h.Remote(); r != nil {
+		v.Routes = r.Services
 	}
 	s.event(v)
 }

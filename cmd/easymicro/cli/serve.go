@@ -23,7 +23,9 @@ what the screen shows. With -o json the screen is one JSON object a line.`,
 		Example: `  easymicro serve -c samples/quickstart/easymicro.yaml
   EASYMICRO_LISTEN=:8972 easymicro serve --log-format json`,
 		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.runServe(cmd) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.runHost(cmd, a.manifest, load.Options{Flags: cmd.Flags()})
+		},
 	}
 	flags := cmd.Flags()
 	flags.String("listen", "", "`ADDRESS` of the first listener, over the manifest (EASYMICRO_LISTEN)")
@@ -31,19 +33,25 @@ what the screen shows. With -o json the screen is one JSON object a line.`,
 	flags.String("log-level", "", "debug, info, warn or error: `LEVEL` over the manifest (EASYMICRO_LOG_LEVEL)")
 	flags.String("log-format", "", "auto, text or json: `FORMAT` over the manifest (EASYMICRO_LOG_FORMAT)")
 	flags.String("admin-listen", "", "`ADDRESS` of the admin listener, over the manifest (EASYMICRO_ADMIN_LISTEN)")
+	completeHosting(cmd)
+	return cmd
+}
+
+// completeHosting completes what the flags of a host take.
+func completeHosting(cmd *cobra.Command) {
 	for name, complete := range map[string]completer{
 		"listen": cobra.NoFileCompletions, "name": cobra.NoFileCompletions, "admin-listen": cobra.NoFileCompletions,
 		"log-level": fixed("debug", "info", "warn", "error"), "log-format": fixed("auto", "text", "json"),
 	} {
 		_ = cmd.RegisterFlagCompletionFunc(name, complete)
 	}
-	return cmd
 }
 
-func (a *app) runServe(cmd *cobra.Command) error {
+// runHost runs the host of a manifest until a signal ends it.
+func (a *app) runHost(cmd *cobra.Command, manifest string, o load.Options) error {
 	signals := newSignals()
 	defer signals.stop()
-	set, files, err := host.LoadFiles(a.manifest, load.Options{Flags: cmd.Flags()})
+	set, files, err := host.LoadFiles(manifest, o)
 	if errors.Is(err, fs.ErrNotExist) {
 		return a.noManifest(err)
 	}

@@ -1,0 +1,181 @@
+package cli
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/easymicro/easymicro/host/discovery/etcd"
+)
+
+// etcdPatience is how long a command waits for etcd.
+const etcdPatience = 5 * time.Second
+
+// etcdFlags say which etcd a command asks for services, and how their keys are laid out.
+type etcdFlags struct {
+	urls, layouts             []string
+	prefix                    string
+	caFile, certFile, keyFile string
+	userFile, passwordFile    string
+}
+
+// add adds the flags to a command.
+func (f *etcdFlags) add(cmd *cobra.Command, usage string) {
+	flags := cmd.Flags()
+	flags.StringSliceVar(&f.urls, "etcd", nil, usage)
+	flags.StringSliceVar(&f.layouts, "layouts", nil, "easymicro, rpcx or both: the `LAYOUT` of the keys in etcd (default easymicro)")
+	flags.StringVar(&f.prefix, "prefix", "", "`PREFIX` of the keys in etcd (default services/; rpcx/ for the layout rpcx)")
+	flags.StringVar(&f.userFile, "etcd-user-file", "", "`FILE` with the name of the user of etcd")
+	flags.StringVar(&f.passwordFile, "etcd-password-file", "", "`FILE` with the password of the user of etcd")
+	flags.StringVar(&f.caFile, "etcd-ca-file", "", "`FILE` with the authority that signed the certificate of etcd")
+	flags.StringVar(&f.certFile, "etcd-cert-file", "", "`FILE` with the certificate to show to etcd")
+	flags.StringVar(&f.keyFile, "etcd-key-file", "", "`FILE` with the key of that certificate")
+	_ = cmd.RegisterFlagCompletionFunc("etcd", fixed("http://127.0.0.1:2379"))
+	_ = cmd.RegisterFlagCompletionFunc("layouts", fixed("easymicro", "rpcx", "easymicro,rpcx"))
+	_ = cmd.RegisterFlagCompletionFunc("prefix", cobra.NoFileCompletions)
+}
+
+// given tells whether the command is to ask etcd. Flags about etcd are not taken without it.
+func (f *etcdFlags) given(cmd *cobra.Command) (bool, error) {
+	if len(f.urls) > 0 {
+		return true, f.check()
+	}
+	if cmd.Flags().Changed("etcd") {
+		return false, usageError("--etcd is empty: say URL[,URL], such as http://127.0.0.1:2379")
+	}
+	for _, name := range []string{"layouts", "prefix", "etcd-user-file", "etcd-password-file", "etcd-ca-file", "etcd-cert-file", "etcd-key-file"} {
+		if cmd.Flags().Changed(name) {
+			return false, usageError("--%s needs --etcd URL", name)
+		}
+	}
+	return false, nil
+}
+
+// check tells what is wrong with the flags, and gives URLs without a scheme one.
+func (f *etcdFlags) check() error {
+	for i, text := range f.urls {
+		if !strings.Contains(text, "://") {
+			text = "http://" + text
+		}
+		u, err := url.Parse(text)
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || strings.Trim(u.Path, "/") != "" || u.User != nil || u.RawQuery != "" {
+			return usageError("--etcd: %q is no URL of an etcd, such as http://127.0.0.1:2379", f.urls[i])
+		}
+		if u.Port() == "" {
+			u.Host = net.JoinHostPort(u.Hostname(), "2379")
+		}
+		f.urls[i] = u.Scheme + "://" + u.Host
+	}
+	known := []string{"easymicro", "rpcx"}
+	for i, name := range f.layouts {
+		switch {
+		case name != known[0] && name != known[1]:
+			return usageError("--layouts: %q is not one of %s%s", name, strings.Join(known, ", "), didYouMean(name, known))
+		case i > 0 && name == f.layouts[0]:
+			return usageError("--layouts: %s stands there twice", name)
+		}
+	}
+	if (f.certFile == "") != (f.keyFile == "") {
+		return usageError("--etcd-cert-file and --etcd-key-file go together")
+	}
+	if (f.userFile == "") != (f.passwordFile == "") {
+		return usageError("--etcd-user-file and --etcd-password-file go together")
+	}
+	return nil
+}
+
+// open is the cluster of the flags, which has answered. Whoever gets it closes it.
+func (f *etcdFlags) open(ctx context.Context) (*etcd.Cluster, error) {
+	o := etcd.Options{Name: "of --etcd", Endpoints: f.urls, Layouts: f.layouts, Prefix: f.prefix}
+	var err error
+	if o.TLS, err = f.tls(); err != nil {
+		return nil, err
+	}
+	if o.Username, err = secret("--etcd-user-file", f.userFile); err != nil {
+		return nil, err
+	}
+	if o.Password, err = secret("--etcd-password-file", f.passwordFile); err != nil {
+		return nil, err
+	}
+	c, err := etcd.New(o)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, etcdPatience)
+	defer cancel()
+	begin := time.Now()
+	if err := c.Ping(ctx); err != nil {
+		_ = c.Close()
+		return nil, f.away(err, time.Since(begin))
+	}
+	return c, nil
+}
+
+// away is the error of an etcd that does not answer.
+func (f *etcdFlags) away(err error, after time.Duration) error {
+	return &exitError{code: ExitUnreachable, err: fmt.Errorf("no answer from etcd at %s within %s: %w",
+		strings.Join(f.urls, ", "), after.Round(100*time.Millisecond), err)}
+}
+
+func (f *etcdFlags) tls() (*tls.Config, error) {
+	if f.caFile == "" && f.certFile == "" {
+		return nil, nil //nolint:nilnil // no TLS settings are no error
+	}
+	c := &tls.Config{MinVersion: tls.VersionTLS12}
+	if f.caFile != "" {
+		data, err := os.ReadFile(f.caFile)
+		if err != nil {
+			return nil, fmt.Errorf("--etcd-ca-file: %w", err)
+		}
+		if c.RootCAs = x509.NewCertPool(); !c.RootCAs.AppendCertsFromPEM(data) {
+			return nil, failed("--etcd-ca-file: %s has no certificate in PEM", f.caFile)
+		}
+	}
+	if f.certFile != "" {
+		pair, err := tls.LoadX509KeyPair(f.certFile, f.keyFile)
+		if err != nil {
+			return nil, fmt.Errorf("--etcd-cert-file and --etcd-key-file: %w", err)
+		}
+		c.Certificates = []tls.Certificate{pair}
+	}
+	return c, nil
+}
+
+// secret is what stands in the file of a flag.
+func secret(flag, file string) (string, error) {
+	if file == "" {
+		return "", nil
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", flag, err)
+	}
+	text := strings.TrimSpace(string(data))
+	if text == "" {
+		return "", failed("%s: %s is empty", flag, file)
+	}
+	return text, nil
+}
+
+// services are the names of all services in etcd, as soon as they are known.
+func servicesIn(ctx context.Context, c *etcd.Cluster) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, etcdPatience)
+	defer cancel()
+	var names []string
+	err := errors.New("etcd has told nothing")
+	_ = c.WatchServices(ctx, func(list []string, failure error) {
+		if names, err = list, failure; err == nil {
+			cancel()
+		}
+	})
+	return names, err
+}

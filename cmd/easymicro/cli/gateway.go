@@ -1,0 +1,96 @@
+package cli
+
+import (
+	"encoding/json"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/easymicro/easymicro/config/load"
+)
+
+// gatewayManifest is how problems name the manifest that the flags of a gateway make.
+const gatewayManifest = "gateway-flags"
+
+func (a *app) gateway() *cobra.Command {
+	var f etcdFlags
+	var services, policies []string
+	cmd := &cobra.Command{
+		Use:   "gateway --etcd URL[,URL]",
+		Short: "Route HTTP to every service that etcd knows",
+		Long: `gateway is a host without services of its own: it routes POST /{service}/{method} to all services that are published in
+etcd. New ones appear and dead ones vanish without a restart. JSON passes undecoded, so that it needs to know no types.
+
+It needs no manifest: the flags say it all, and --policies names files with rules, which are followed while it runs. What
+flags cannot say (TLS, tokens, routes of its own, other listeners), serve does with gateway.remote in a manifest.
+
+SIGTERM and SIGINT drain it; a second one ends it at once.`,
+		Example: `  easymicro gateway --etcd http://127.0.0.1:2379 --listen :8887
+  easymicro gateway --etcd http://10.0.0.1:2379,http://10.0.0.2:2379 --services 'Arith,Order*' --policies rules.yaml`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if len(f.urls) == 0 {
+				return usageError("say which etcd knows the services: --etcd URL[,URL], such as http://127.0.0.1:2379")
+			}
+			if err := f.check(); err != nil {
+				return err
+			}
+			text, err := f.manifest(services, policies)
+			if err != nil {
+				return err
+			}
+			a.manifest = gatewayManifest
+			return a.runHost(cmd, gatewayManifest, load.Options{Flags: cmd.Flags(), Manifest: text})
+		},
+	}
+	f.add(cmd, "`URL` of the etcd that knows the services; several with commas")
+	flags := cmd.Flags()
+	flags.String("listen", "127.0.0.1:8887", "`ADDRESS` to listen on (EASYMICRO_LISTEN)")
+	flags.StringSliceVar(&services, "services", []string{"*"}, "`NAMES` of the services that may be reached; * stands for any text")
+	flags.StringArrayVar(&policies, "policies", nil, "`FILE` with rules, or a pattern of files; may be repeated")
+	flags.String("name", "", "`NAME` of the host (EASYMICRO_NAME; default: the machine's)")
+	flags.String("log-level", "info", "debug, info, warn or error: `LEVEL` of the log (EASYMICRO_LOG_LEVEL)")
+	flags.String("log-format", "auto", "auto, text or json: `FORMAT` of the log (EASYMICRO_LOG_FORMAT)")
+	flags.String("admin-listen", "127.0.0.1:8970", "`ADDRESS` of the admin listener; '' for none (EASYMICRO_ADMIN_LISTEN)")
+	completeHosting(cmd)
+	_ = cmd.RegisterFlagCompletionFunc("services", cobra.NoFileCompletions)
+	_ = cmd.MarkFlagFilename("policies", "yaml", "yml")
+	return cmd
+}
+
+// manifest is the flags as a manifest says them. JSON is YAML too.
+func (f *etcdFlags) manifest(services, policies []string) ([]byte, error) {
+	cluster := map[string]any{"name": "main", "endpoints": f.urls}
+	if len(f.layouts) > 0 {
+		cluster["layouts"] = f.layouts
+	}
+	if f.prefix != "" {
+		cluster["prefix"] = f.prefix
+	}
+	if f.userFile != "" {
+		cluster["usernameFile"], cluster["passwordFile"] = f.userFile, f.passwordFile
+	}
+	files := map[string]string{}
+	for field, file := range map[string]string{"caFile": f.caFile, "certFile": f.certFile, "keyFile": f.keyFile} {
+		if file != "" {
+			files[field] = file
+		}
+	}
+	if len(files) > 0 {
+		cluster["tls"] = files
+	}
+	for i, pattern := range policies {
+		policies[i] = filepath.ToSlash(pattern)
+	}
+	m := map[string]any{
+		"listeners": []any{map[string]any{"name": "main", "address": "127.0.0.1:8887"}},
+		"discovery": map[string]any{"etcd": []any{cluster}},
+		"gateway":   map[string]any{"remote": map[string]any{"etcd": "main", "services": services}},
+	}
+	if len(policies) > 0 {
+		m["policies"] = map[string]any{"files": policies}
+	}
+	text, err := json.MarshalIndent(m, "", "  ")
+	return []byte(strings.ReplaceAll(string(text), "${", "$${")), err // nothing of a flag is a variable of ours
+}
