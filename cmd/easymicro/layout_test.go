@@ -34,8 +34,11 @@ var layout = map[string]row{
 	},
 	"registry": {ours: []string{"wire/code"}},
 
-	"wire/mux":      {},
-	"wire/client":   {ours: []string{"wire", "wire/code"}, others: []string{"github.com/cespare/xxhash/v2"}},
+	"wire/mux": {},
+	"wire/client": {
+		ours: []string{"wire", "wire/code"}, others: []string{"github.com/cespare/xxhash/v2"},
+		tests: []string{"samples/serialize/*"}, // one set of protobuf and thrift types
+	},
 	"wire/wiretest": {ours: []string{"wire", "wire/code"}},
 	"config/load": {
 		ours: []string{"config"},
@@ -61,8 +64,11 @@ var layout = map[string]row{
 		ours: []string{"wire", "wire/code"},
 		others: []string{
 			"github.com/prometheus/client_golang", "github.com/lmittmann/tint", "golang.org/x/term", "go.opentelemetry.io/otel",
+			"google.golang.org/grpc", // how soon a collector that came back is found again
 		},
-		tests: []string{"go.opentelemetry.io/proto/otlp", "google.golang.org/grpc", "google.golang.org/protobuf"},
+	},
+	"host/telemetry/otlptest": {
+		others: []string{"go.opentelemetry.io/proto/otlp", "google.golang.org/grpc", "google.golang.org/protobuf"},
 	},
 	"host/discovery": {ours: []string{"wire/client", "config", "config/watch"}, others: []string{"go.yaml.in/yaml/v4"}},
 	"host/discovery/etcd": {
@@ -123,7 +129,7 @@ var layout = map[string]row{
 }
 
 // testPackages are made for tests, and no other code may import them.
-var testPackages = []string{"wire/wiretest", "registry/registrytest", "host/hosttest"}
+var testPackages = []string{"wire/wiretest", "registry/registrytest", "host/hosttest", "host/telemetry/otlptest"}
 
 // testLibraries may be used by every test and by testPackages, and by nothing else.
 var testLibraries = []string{

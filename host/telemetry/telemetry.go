@@ -1,5 +1,5 @@
-// Package telemetry counts and times what a host does, and writes its log: Prometheus metrics whose handles are
-// resolved once per generation, and slog handlers for terminals and for machines.
+// Package telemetry counts, times and traces what a host does, and writes its log: Prometheus metrics whose handles are
+// resolved once per generation, OpenTelemetry spans, and slog handlers for terminals and for machines.
 package telemetry
 
 import (
@@ -23,27 +23,32 @@ type Options struct{ Build Build }
 type Metrics struct {
 	registry *prometheus.Registry
 	seconds  *prometheus.HistogramVec
+	calls    *prometheus.HistogramVec // to upstreams
+	spans    spanMetrics
 	conns    *prometheus.GaugeVec
 	wireErrs *prometheus.CounterVec
 	policy   policyMetrics
 	others   map[string]*MethodMetrics // by transport; never changes
 	source   atomic.Pointer[func(*Emitter)]
 
-	mu      sync.Mutex
-	methods map[methodKey]*MethodMetrics
-	leaving []*MethodMetrics // dropped, with calls still in flight
-	reasons map[string]prometheus.Counter
+	mu        sync.Mutex
+	methods   map[methodKey]*MethodMetrics
+	leaving   []*MethodMetrics // dropped, with calls still in flight
+	reasons   map[string]prometheus.Counter
+	upstreams map[string]*UpstreamMetrics
 }
+
+// buckets are the boundaries that OpenTelemetry advises, and two below a millisecond.
+var buckets = []float64{.0001, .0005, .005, .01, .025, .05, .075, .1, .25, .5, .75, 1, 2.5, 5, 7.5, 10}
 
 // New makes the metrics of a host.
 func New(o Options) *Metrics {
 	m := &Metrics{
 		registry: prometheus.NewRegistry(),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "rpc_server_call_duration_seconds",
-			Help: "Time from the arrival of a call to its answer. The count is the number of calls.",
-			// The boundaries that OpenTelemetry advises, and two below a millisecond.
-			Buckets: []float64{.0001, .0005, .005, .01, .025, .05, .075, .1, .25, .5, .75, 1, 2.5, 5, 7.5, 10},
+			Name:    "rpc_server_call_duration_seconds",
+			Help:    "Time from the arrival of a call to its answer. The count is the number of calls.",
+			Buckets: buckets,
 		}, []string{"rpc_system_name", "rpc_method", "rpc_status_code", "transport"}),
 		conns: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "easymicro_connections",
@@ -53,10 +58,13 @@ func New(o Options) *Metrics {
 			Name: "easymicro_wire_errors_total",
 			Help: "Connections and frames that were cut off or refused before they became a call, by reason.",
 		}, []string{"reason"}),
-		policy:  newPolicyMetrics(),
-		others:  make(map[string]*MethodMetrics, len(transports)),
-		methods: make(map[methodKey]*MethodMetrics),
-		reasons: make(map[string]prometheus.Counter),
+		calls:     newClientSeconds(buckets),
+		spans:     newSpanMetrics(),
+		policy:    newPolicyMetrics(),
+		others:    make(map[string]*MethodMetrics, len(transports)),
+		methods:   make(map[methodKey]*MethodMetrics),
+		reasons:   make(map[string]prometheus.Counter),
+		upstreams: make(map[string]*UpstreamMetrics),
 	}
 	for _, t := range transports {
 		m.others[t] = &MethodMetrics{metrics: m, key: methodKey{otherMethod, t}}
@@ -73,6 +81,7 @@ func New(o Options) *Metrics {
 		Name: "easymicro_inflight_requests",
 		Help: "Calls whose handler has not returned, also when their answer is out already.",
 	}, m.inflight)
+	m.registry.MustRegister(m.calls, m.spans.exported, m.spans.dropped)
 	m.registry.MustRegister(m.seconds, m.conns, m.wireErrs, build, inflight, sourceCollector{m})
 	m.registry.MustRegister(m.policy.all()...)
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))

@@ -1,0 +1,126 @@
+package telemetry
+
+import (
+	"context"
+	"encoding/binary"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/sdk/resource"
+	sdk "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/easymicro/easymicro/wire"
+)
+
+const scope = "github.com/easymicro/easymicro/host/telemetry"
+
+// pipeline is the way of spans to one collector.
+type pipeline struct {
+	tracing   *Tracing
+	collector Collector
+	spool     *spool
+	bound     atomic.Uint64 // see samples
+	tracers   sync.Map      // trace.Tracer by service: each is a resource of its own
+}
+
+func (t *Tracing) newPipeline(c Collector) (*pipeline, error) {
+	exporter, err := newExporter(c)
+	if err != nil {
+		return nil, err
+	}
+	return &pipeline{tracing: t, collector: c, spool: newSpool(t, c, exporter)}, nil
+}
+
+// sample sets the share of new traces that is recorded.
+func (p *pipeline) sample(ratio float64) {
+	p.bound.Store(uint64(math.Min(math.Max(ratio, 0), 1) * (1 << 63)))
+}
+
+// samples decides by the lower half of a trace's ID as OpenTelemetry's TraceIDRatioBased does, so that all who decide
+// about a trace agree.
+func (p *pipeline) samples(low uint64) bool { return low>>1 < p.bound.Load() }
+
+// ShouldSample decides for spans that handlers start: they follow their parent, new traces follow the ratio.
+func (p *pipeline) ShouldSample(s sdk.SamplingParameters) sdk.SamplingResult {
+	parent := trace.SpanContextFromContext(s.ParentContext)
+	sampled := parent.IsSampled()
+	if !parent.IsValid() {
+		sampled = p.samples(binary.BigEndian.Uint64(s.TraceID[8:]))
+	}
+	r := sdk.SamplingResult{Decision: sdk.Drop, Tracestate: parent.TraceState()}
+	if sampled {
+		r.Decision = sdk.RecordAndSample
+	}
+	return r
+}
+
+// Description names the sampler.
+func (p *pipeline) Description() string { return "ParentBased{TraceIDRatioBased}" }
+
+// tracer makes the spans of a service. In a collector it appears under the service's name, like the same service on
+// other hosts; what belongs to no service appears under the host's.
+func (p *pipeline) tracer(service string) trace.Tracer {
+	if t, ok := p.tracers.Load(service); ok {
+		return t.(trace.Tracer) //nolint:forcetypeassert // nothing else is stored
+	}
+	name := service
+	if name == "" {
+		name = p.tracing.options.Host
+	}
+	attrs := append(slices.Clone(p.tracing.resource), attrServiceName.String(clip(name)))
+	provider := sdk.NewTracerProvider(
+		sdk.WithResource(resource.NewWithAttributes(schemaURL, attrs...)),
+		sdk.WithSampler(p), sdk.WithIDGenerator(ids{}), sdk.WithSpanProcessor(p.spool),
+	)
+	t, _ := p.tracers.LoadOrStore(service, provider.Tracer(scope, trace.WithSchemaURL(schemaURL)))
+	return t.(trace.Tracer) //nolint:forcetypeassert // nothing else is stored
+}
+
+// serve starts the span of a call that is served.
+func (p *pipeline) serve(tr *Trace, call *wire.Call, req *wire.Frame) {
+	op, asked := tr.op, ""
+	if op == nil {
+		op, asked = unknown, req.Service+"/"+req.Method
+	}
+	attrs := op.attributes(make([]attribute.KeyValue, 0, 8), asked)
+	attrs = append(attrs, attrServerAddress.String(p.tracing.options.Host), attrProtocol.String(transportLabel(call.Transport())))
+	attrs = peerAttributes(attrs, call.Peer())
+	_, tr.span = p.tracer(op.service).Start(tr.start(), op.spanName(),
+		trace.WithSpanKind(trace.SpanKindServer), trace.WithTimestamp(call.Arrived()), trace.WithAttributes(attrs...))
+}
+
+// start is the context that a span is started in: under the caller's, or as the first of a trace whose ID is chosen.
+func (t *Trace) start() context.Context {
+	if t.remote {
+		return trace.ContextWithRemoteSpanContext(context.Background(), t.spanContext())
+	}
+	return withRoot(t.ref.trace)
+}
+
+type rootKey struct{}
+
+func withRoot(id trace.TraceID) context.Context {
+	return context.WithValue(context.Background(), rootKey{}, id)
+}
+
+// ids gives new traces the ID by which it was decided to record them.
+type ids struct{}
+
+func (ids) NewIDs(ctx context.Context) (id trace.TraceID, span trace.SpanID) {
+	id, ok := ctx.Value(rootKey{}).(trace.TraceID)
+	if !ok {
+		binary.BigEndian.PutUint64(id[:8], rand.Uint64()|1)
+		binary.BigEndian.PutUint64(id[8:], rand.Uint64())
+	}
+	return id, ids{}.NewSpanID(ctx, id)
+}
+
+func (ids) NewSpanID(context.Context, trace.TraceID) (id trace.SpanID) {
+	binary.BigEndian.PutUint64(id[:], rand.Uint64()|1)
+	return id
+}
