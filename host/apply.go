@@ -134,6 +134,7 @@ func (p *plan) commit(ctx context.Context, g *generation) error {
 	if h.listening.Load() {
 		h.publish()
 	}
+	h.trace(p.set.Manifest)
 	p.retire(g)
 	return nil
 }

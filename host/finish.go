@@ -60,6 +60,7 @@ func (h *Host) finish(ctx context.Context, until time.Time) (abandoned int) {
 		case <-retired:
 		case <-closing.Done():
 		}
+		h.tracing.Shutdown(closing)
 		h.floods.Close()
 	})
 	return abandoned

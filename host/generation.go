@@ -42,17 +42,18 @@ type service struct {
 // method is an exposed method with all that its calls need, resolved when the generation was made; or one of another
 // host, whose calls are passed on.
 type method struct {
-	service *service       // nil for one of another host
-	remote  *remoteService // nil for one of this host
-	name    string
-	users   *users
-	run     func(s *serving, req, res *wire.Frame) error
-	invoke  *registry.Method // nil for one of another host
-	target  policies.Target
-	full    string // Service/Method
-	guard   *policies.Guard
-	rpcx    *telemetry.MethodMetrics
-	http    *telemetry.MethodMetrics
+	service   *service       // nil for one of another host
+	remote    *remoteService // nil for one of this host
+	name      string
+	users     *users
+	run       func(s *serving, req, res *wire.Frame) error
+	invoke    *registry.Method // nil for one of another host
+	target    policies.Target
+	full      string // Service/Method
+	guard     *policies.Guard
+	operation *telemetry.Operation
+	rpcx      *telemetry.MethodMetrics
+	http      *telemetry.MethodMetrics
 }
 
 func (m *method) fullName() string { return m.full }
@@ -81,6 +82,7 @@ func newService(cfg *config.Service, inst *instance) *service {
 		bound := &method{service: s, name: m.Name, invoke: m, target: policies.Target{Service: cfg.Name, Method: m.Name}}
 		bound.users, bound.run = &inst.users, (*serving).invoke
 		bound.full = bound.target.String()
+		bound.operation = telemetry.NewOperation(cfg.Name, bound.full)
 		s.methods = append(s.methods, bound)
 		s.byName.add(m.Name, bound)
 	}

@@ -55,6 +55,7 @@ type Host struct {
 	source   Source
 	metrics  *telemetry.Metrics
 	floods   *telemetry.Summary
+	tracing  *telemetry.Tracing
 	started  time.Time
 	onReady  func(*Host)
 	onChange func(Revision)
@@ -110,6 +111,9 @@ func Open(ctx context.Context, set *config.Set, o Options) (*Host, error) {
 	h.metrics = telemetry.New(telemetry.Options{Build: telemetry.Build{Version: o.Version, GoVersion: runtime.Version()}})
 	h.metrics.SetSource(h.emit)
 	h.floods = telemetry.NewSummary(h.log, 0)
+	h.tracing = telemetry.NewTracing(telemetry.TracingOptions{
+		Host: h.name, Version: o.Version, Metrics: h.metrics, Log: h.log, Floods: h.floods,
+	})
 	h.watcher = h.newWatcher()
 	if _, err := h.apply(ctx, set, change{source: SourceStart}); err != nil {
 		h.Close()

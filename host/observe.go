@@ -78,10 +78,14 @@ func (h *Host) refused(s *serving, e *code.Error) {
 			r.position = rule.Position(string(kind)).String()
 			r.state = s.generation.policies.State(ruleName, kind, s.method.target, s.Caller)
 		}
-		r.trace = traceID(s.traceparent)
+		r.trace = s.trace.ID()
 	})
 	h.floods.Log(slog.LevelWarn, telemetry.Kind{Event: e.Reason, Subject: strings.TrimSpace(name + " " + e.Rule)}, "call refused", func() []slog.Attr {
-		return []slog.Attr{slog.String("method", name), slog.String("caller", s.Caller), slog.Any("error", e)}
+		attrs := []slog.Attr{slog.String("method", name), slog.String("caller", s.Caller), slog.Any("error", e)}
+		if id := s.trace.ID(); id != "" {
+			attrs = append(attrs, slog.String("trace_id", id))
+		}
+		return attrs
 	})
 }
 
@@ -91,14 +95,4 @@ func (h *Host) turnedAway(l *config.Listener, reason string) {
 	h.floods.Log(slog.LevelWarn, telemetry.Kind{Event: reason, Subject: l.Name}, "connection turned away", func() []slog.Attr {
 		return []slog.Attr{slog.String("listener", l.Name), slog.String("reason", reason), slog.Any("speaks", l.Protocols)}
 	})
-}
-
-// traceID is the trace of a W3C traceparent: 00-TRACE-SPAN-FLAGS.
-func traceID(traceparent string) string {
-	parts := strings.Split(traceparent, "-")
-	const hexDigits = 32
-	if len(parts) < 2 || len(parts[1]) != hexDigits {
-		return ""
-	}
-	return parts[1]
 }

@@ -38,7 +38,7 @@ func (s *remoteService) method(name string) *method {
 	t := policies.Target{Service: s.name, Method: name}
 	return &method{
 		name: name, users: &s.remote.link.users, run: (*serving).passOn, target: t, full: t.String(),
-		guard: s.remote.rules.Guard(t), rpcx: s.rpcx, http: s.http, remote: s,
+		guard: s.remote.rules.Guard(t), rpcx: s.rpcx, http: s.http, remote: s, operation: telemetry.RemoteOperation(t.String()),
 	}
 }
 

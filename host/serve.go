@@ -28,7 +28,7 @@ func (h *Host) Handle(ctx context.Context, req, res *wire.Frame) error {
 	}
 	g, m, err := h.enter(req)
 	if err != nil {
-		h.metrics.Other(call.Transport()).Done(err.Code, time.Since(call.Arrived()))
+		h.notServed(call, req, err)
 		return err
 	}
 	s := &serving{host: h, generation: g, method: m, wire: call, metrics: m.metrics(call.Transport())}
@@ -70,21 +70,22 @@ func (g *generation) unknown(host, service, method string) *code.Error {
 // serving is one call on its way. It is also the context that the handler gets.
 type serving struct {
 	registry.Call
-	host        *Host
-	generation  *generation
-	method      *method
-	wire        *wire.Call
-	metrics     *telemetry.MethodMetrics
-	policy      policies.Call
-	ticket      policies.Ticket
-	traceparent string      // copied: the request may be gone when a late answer is told
-	returned    bool        // else the goroutine is ending, or panicking on its way to the server
-	settled     atomic.Bool // the outcome is counted: at the deadline, or when the handler returned
+	host       *Host
+	generation *generation
+	method     *method
+	wire       *wire.Call
+	metrics    *telemetry.MethodMetrics
+	policy     policies.Call
+	ticket     policies.Ticket
+	trace      telemetry.Trace
+	returned   bool        // else the goroutine is ending, or panicking on its way to the server
+	settled    atomic.Bool // the outcome is counted: at the deadline, or when the handler returned
 }
 
 func (s *serving) run(req, res *wire.Frame) error {
 	s.metrics.Begin()
 	defer s.leave()
+	s.host.tracing.Begin(&s.trace, s.method.operation, s.wire, req)
 	err := s.admit(req)
 	if err != nil {
 		s.answered(err, true)
@@ -115,7 +116,6 @@ func (s *serving) admit(req *wire.Frame) error {
 	}
 	deadline, _ := wire.CallerDeadline(s.wire.Arrived(), req.Metadata)
 	s.Caller = caller
-	s.traceparent = req.Metadata.Get("traceparent")
 	s.policy = policies.Call{
 		Caller: caller, Peer: s.wire.Peer(), Metadata: &req.Metadata, Arrived: s.wire.Arrived(), Deadline: deadline,
 	}
@@ -166,10 +166,11 @@ func (s *serving) invoke(req, res *wire.Frame) error {
 // context is what the handler's context is made of: the call's own, which ends with its connection. A one-way call over
 // HTTP has outlived that, so it ends with the host.
 func (s *serving) context(req *wire.Frame) (context.Context, context.CancelFunc) {
+	within := s.trace.Context(s.wire)
 	if !req.OneWay || s.wire.Transport() != transportHTTP {
-		return s.wire, func() {}
+		return within, func() {}
 	}
-	ctx, cancel := context.WithCancel(s.wire)
+	ctx, cancel := context.WithCancel(within)
 	stop := context.AfterFunc(s.host.life, cancel)
 	return ctx, func() {
 		stop()
@@ -271,6 +272,9 @@ func (s *serving) logAccess(c code.Code, e *code.Error, took time.Duration) {
 	}
 	if e != nil && e.Rule != "" {
 		attrs = append(attrs, slog.String("rule", e.Rule))
+	}
+	if id := s.trace.ID(); id != "" {
+		attrs = append(attrs, slog.String("trace_id", id))
 	}
 	s.host.log.LogAttrs(context.Background(), slog.LevelInfo, "call", attrs...)
 }
