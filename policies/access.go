@@ -23,7 +23,9 @@ func (r *rule) accessFor(method string) *accessList {
 	l := r.access[method]
 	if l == nil {
 		l = &accessList{allow: callersOf(a.Allow, method), deny: callersOf(a.Deny, method), onlyAllowed: len(a.Allow) > 0}
-		r.access[method] = l
+		if len(r.access) < mostLate {
+			r.access[method] = l
+		}
 	}
 	return l
 }

@@ -19,7 +19,7 @@ func (a *admission) settle(outcome error) {
 		return
 	}
 	a.done(outcome)
-	a.breaker.deliver()
+	a.breaker.herald.deliver()
 }
 
 // trial is a call through a half-open breaker. One that never ends would jam the breaker, so it ends by itself.
@@ -58,7 +58,53 @@ func (a *admission) limit(d time.Duration, callers bool) {
 	t.timer = time.AfterFunc(d, func() {
 		if !t.over.Swap(true) {
 			done(outcome)
-			b.deliver()
+			b.herald.deliver()
 		}
 	})
+}
+
+// admissions are those of one call: of the breaker that is enforced, and of the one that only counts.
+type admissions struct {
+	list    [2]admission
+	timed   bool // a breaker wants to know how long the call took
+	started time.Time
+}
+
+// admit keeps an admission. left is the time until the call's deadline, 0 when there is none; callers tells that the
+// caller set it.
+func (s *admissions) admit(slot int, a admission, left time.Duration, callers bool) {
+	s.list[slot] = a
+	if a.breaker.rule.Load().slowCallRate > 0 {
+		s.timed = true
+	}
+	if a.trial != nil {
+		a.limit(left, callers)
+	}
+}
+
+// start is when the call begins.
+func (s *admissions) start() {
+	if s.timed {
+		s.started = time.Now()
+	}
+}
+
+// settle reports the outcome to the breakers, once. callers tells that the deadline that the caller set has passed.
+func (s *admissions) settle(err error, callers bool) {
+	var took time.Duration
+	if s.timed && !s.started.IsZero() {
+		took = time.Since(s.started)
+	}
+	for i := range s.list {
+		a := &s.list[i]
+		if a.done == nil {
+			continue
+		}
+		outcome := err
+		if err != errExcluded { //nolint:errorlint // our own sentinel, never wrapped
+			outcome = a.breaker.rule.Load().outcome(err, took, callers)
+		}
+		a.settle(outcome)
+		a.done = nil
+	}
 }

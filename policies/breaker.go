@@ -6,29 +6,29 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/easymicro/easymicro/config"
 )
 
 // breaker is the circuit breaker of one rule for one target. gobreaker counts, decides when to open, lets trial calls
 // through and closes again. How long it stays open is kept here: gobreaker has one fixed time for all openings, without
 // jitter, cannot tell what is left of it, and cannot be started open, which an edit of an open breaker needs.
 type breaker struct {
-	target string
-	hub    *hub
-	epoch  time.Time // hold counts from here
+	target   string
+	upstream string // of client-side rules
+	herald   herald
+	epoch    time.Time // hold counts from here
 
 	rule  atomic.Pointer[breakerRule] // read by gobreaker's callbacks, so that thresholds change live
 	core  atomic.Pointer[breakerCore]
 	hold  atomic.Int64 // until when it is open, since epoch; 0 when it is not
 	phase atomic.Int32
-	dirty atomic.Bool // transitions are waiting to be handed off
 
 	mu          sync.Mutex // taken inside gobreaker's lock, never around it
 	since       time.Time  // of the phase
 	opened      time.Time
 	cause       string // of the last opening
 	transitions [3]uint64
-	pending     []Transition
-	delivering  bool
 }
 
 // The phases of a breaker.
@@ -40,14 +40,9 @@ const (
 
 var phaseNames = [...]string{"closed", "half_open", "open"}
 
-// hub is where transitions go: to the host's function of the last compilation.
-type hub struct {
-	tell atomic.Pointer[func(Transition)]
-}
-
 func newBreaker(target string, r *breakerRule, h *hub) *breaker {
 	now := time.Now()
-	b := &breaker{target: target, hub: h, epoch: now, since: now}
+	b := &breaker{target: target, herald: herald{hub: h}, epoch: now, since: now}
 	b.rule.Store(r)
 	b.core.Store(newBreakerCore(b, r))
 	return b
@@ -74,7 +69,7 @@ func (b *breaker) allow() (a admission, left time.Duration, ok bool) {
 	if b.phase.Load() != phaseClosed {
 		a.trial = &trial{}
 	}
-	b.deliver()
+	b.herald.deliver()
 	return a, 0, true
 }
 
@@ -86,7 +81,7 @@ func (b *breaker) halfOpen(hold int64) {
 		b.record(phaseHalfOpen, "")
 	}
 	b.mu.Unlock()
-	b.deliver()
+	b.herald.deliver()
 }
 
 // changed is told by the core, inside gobreaker's lock.
@@ -107,37 +102,10 @@ func (b *breaker) record(to int32, cause string) {
 	from, now := b.phase.Swap(to), time.Now()
 	b.since = now
 	b.transitions[to]++
-	b.pending = append(b.pending, Transition{
-		Rule: b.rule.Load().name, Target: b.target,
+	b.herald.add(Transition{
+		Rule: b.rule.Load().name, Kind: config.KindCircuitBreaker, Target: b.target, Upstream: b.upstream,
 		From: phaseNames[from], To: phaseNames[to], Cause: cause, At: now,
 	})
-	b.dirty.Store(true)
-}
-
-// deliver hands off transitions, outside all locks and in order.
-func (b *breaker) deliver() {
-	if !b.dirty.Load() {
-		return
-	}
-	for {
-		b.mu.Lock()
-		if b.delivering || len(b.pending) == 0 {
-			b.mu.Unlock()
-			return
-		}
-		batch := b.pending
-		b.pending, b.delivering = nil, true
-		b.dirty.Store(false)
-		b.mu.Unlock()
-		if tell := b.hub.tell.Load(); tell != nil {
-			for _, t := range batch {
-				(*tell)(t)
-			}
-		}
-		b.mu.Lock()
-		b.delivering = false
-		b.mu.Unlock()
-	}
 }
 
 // adopt changes to another rule. Thresholds alone leave all as it is. What gobreaker fixes at birth needs a new core: a
@@ -173,7 +141,7 @@ func (b *breaker) stats() BreakerStats {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s := BreakerStats{
-		Rule: b.rule.Load().name, Target: b.target, State: phaseNames[b.phase.Load()], Since: b.since, Cause: b.cause,
+		Rule: b.rule.Load().name, Target: b.target, Upstream: b.upstream, State: phaseNames[b.phase.Load()], Since: b.since, Cause: b.cause,
 		Transitions: make(map[string]uint64, len(phaseNames)),
 	}
 	if h := b.hold.Load(); h != 0 {

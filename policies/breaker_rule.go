@@ -24,6 +24,11 @@ type breakerRule struct {
 	failOn              uint32 // a bit for each code
 }
 
+// usualFailures says what is a failure where no rule says it.
+var usualFailures = &breakerRule{failOn: usualFailOn}
+
+const usualFailOn = 1<<code.Unavailable | 1<<code.DeadlineExceeded | 1<<code.Internal
+
 func newBreakerRule(name string, c *config.CircuitBreaker) (*breakerRule, error) {
 	r := &breakerRule{
 		name:                name,
@@ -43,7 +48,7 @@ func newBreakerRule(name string, c *config.CircuitBreaker) (*breakerRule, error)
 		r.slowCallRate = 0
 	}
 	if len(c.FailOn) == 0 {
-		r.failOn = 1<<code.Unavailable | 1<<code.DeadlineExceeded | 1<<code.Internal
+		r.failOn = usualFailOn
 	}
 	for _, name := range c.FailOn {
 		failure, ok := code.Parse(name)

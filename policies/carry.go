@@ -26,13 +26,14 @@ func predecessors(rules []*rule, prev *Snapshot) map[*rule]*rule {
 
 // inherit gives r the state of old (nil: none), kind by kind, or a new one. Rules that are off or in shadow have state,
 // too. It returns what has to happen to that state when the snapshot comes into force.
-func (r *rule) inherit(old *rule, h *hub) (changes []func()) {
-	if old == nil {
-		old = new(rule)
+func (r *rule) inherit(old *rule, s *Snapshot) (changes []func()) {
+	if old == nil || old.clientSide() != r.clientSide() {
+		old = new(rule) // calls that go out have nothing to do with those that come in
 	}
 	changes = append(changes, r.inheritLimiter(old)...)
 	changes = append(changes, r.inheritPlaces(old)...)
-	changes = append(changes, r.inheritBreakers(old, h)...)
+	changes = append(changes, r.inheritBreakers(old, s.transitions)...)
+	changes = append(changes, r.inheritLate(old, s)...)
 	r.inheritCounts(old)
 	return changes
 }
@@ -92,6 +93,17 @@ func (r *rule) inheritBreakers(old *rule, h *hub) []func() {
 		}
 	}
 	return changes
+}
+
+// inheritLate takes over what grew while calls came. What of it a later snapshot has no use for is dropped once that is
+// in force.
+func (r *rule) inheritLate(old *rule, s *Snapshot) []func() {
+	if old.late == nil {
+		r.late = newLate(r, s)
+		return nil
+	}
+	r.late = old.late
+	return []func(){func() { r.late.adopt(r) }}
 }
 
 func (r *rule) inheritCounts(old *rule) {

@@ -17,30 +17,36 @@ func Compile(rules []config.Rule, targets []Target, prev *Snapshot, o Options) (
 	s := &Snapshot{
 		revision: o.Revision, host: o.Host, transitions: new(hub), aliases: o.Aliases,
 		byName: make(map[string]*rule, len(rules)), guards: make(map[Target]*Guard, len(targets)),
+		remote: o.Remote, upstreamNames: o.Upstreams, directory: new(directory),
 	}
 	s.nothing = &Guard{snapshot: s}
+	s.upstreams = new(Upstreams)
+	s.upstreams.current.Store(s)
 	if prev != nil {
 		// Were it never called, its own changes would still be waiting.
 		prev.Activate()
-		s.transitions = prev.transitions
+		s.transitions, s.directory = prev.transitions, prev.directory
 	}
 	if err := s.addRules(rules); err != nil {
 		return nil, err
 	}
+	s.inbound, s.outbound = newIndexes(s.rules)
 	matching := s.match(targets)
 	if problems := s.tooMany(targets, matching); len(problems) > 0 {
 		return nil, problems
 	}
 	old := predecessors(s.rules, prev)
 	for _, r := range s.rules {
-		s.changes = append(s.changes, r.inherit(old[r], s.transitions)...)
+		s.changes = append(s.changes, r.inherit(old[r], s)...)
 	}
 	if o.OnTransition != nil {
 		s.changes = append(s.changes, func() { s.transitions.tell.Store(&o.OnTransition) })
 	}
 	now := time.Now()
 	for i, t := range targets {
-		s.guards[t] = s.newGuard(t, matching[i], now)
+		if s.guards[t] == nil { // not named twice
+			s.guards[t] = s.newGuard(subject{target: t}, matching[i], now)
+		}
 	}
 	return s, nil
 }
@@ -63,21 +69,8 @@ func (s *Snapshot) addRules(rules []config.Rule) error {
 	return errors.Join(problems...)
 }
 
-// match finds the rules for each target. Most rules name their service, and are found by it.
+// match finds the rules for each target.
 func (s *Snapshot) match(targets []Target) [][]candidate {
-	named := make(map[string][]*rule)
-	var wide []*rule
-	for _, r := range s.rules {
-		if !r.namesServices() {
-			wide = append(wide, r)
-			continue
-		}
-		for _, g := range r.services {
-			if list := named[g.text]; len(list) == 0 || list[len(list)-1] != r {
-				named[g.text] = append(list, r)
-			}
-		}
-	}
 	matching := make([][]candidate, len(targets))
 	seen := make(map[Target]bool, len(targets))
 	for i, t := range targets {
@@ -85,13 +78,9 @@ func (s *Snapshot) match(targets []Target) [][]candidate {
 			continue
 		}
 		seen[t] = true
-		for _, rules := range [][]*rule{named[t.Service], wide} {
-			for _, r := range rules {
-				if at, ok := r.matchesTarget(t); ok {
-					matching[i] = append(matching[i], candidate{r, at})
-					r.targets = append(r.targets, t)
-				}
-			}
+		matching[i] = s.inbound.match(t, "")
+		for _, c := range matching[i] {
+			c.rule.targets = append(c.rule.targets, t)
 		}
 	}
 	return matching
@@ -127,19 +116,7 @@ func (s *Snapshot) tooMany(targets []Target, matching [][]candidate) (problems c
 	return problems.Sort()
 }
 
-func (r *rule) namesServices() bool {
-	for _, g := range r.services {
-		if !g.exact {
-			return false
-		}
-	}
-	return len(r.services) > 0
-}
-
-func (s *Snapshot) newGuard(t Target, matching []candidate, now time.Time) *Guard {
-	if g := s.guards[t]; g != nil {
-		return g // named twice
-	}
+func (s *Snapshot) newGuard(of subject, matching []candidate, now time.Time) *Guard {
 	g := &Guard{snapshot: s, matching: matching}
 	var live []candidate
 	for _, c := range matching {
@@ -150,7 +127,7 @@ func (s *Snapshot) newGuard(t Target, matching []candidate, now time.Time) *Guar
 	if len(live) == 0 {
 		return g
 	}
-	p := newPlanner(t, live)
+	p := newPlanner(of, live)
 	g.others = p.others()
 	for _, c := range live {
 		for name := range c.rule.callers.exact {

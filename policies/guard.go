@@ -2,7 +2,6 @@ package policies
 
 import (
 	"context"
-	"math"
 	"strconv"
 	"time"
 
@@ -24,7 +23,7 @@ func (g *Guard) empty() bool { return g == nil || g.others == nil }
 // ctx does. A refusal is a *code.Error that names the rule; then nothing is held, and t needs no Done. Tokens taken
 // before it are not given back. What c leaves open (caller, arrival) is filled in.
 func (g *Guard) Enter(ctx context.Context, c *Call, t *Ticket) error {
-	*t = Ticket{guard: g, deadline: c.Deadline}
+	*t = Ticket{guard: g, clock: clock{deadline: c.Deadline}}
 	if g.empty() {
 		return nil
 	}
@@ -35,15 +34,19 @@ func (g *Guard) Enter(ctx context.Context, c *Call, t *Ticket) error {
 		c.Caller = Anonymous
 	}
 	c.Peer = c.Peer.Unmap()
-	p := g.others
-	if named, ok := g.exact[c.Caller]; ok {
-		p = named
-	}
-	if err := g.ask(ctx, p, c, t); err != nil {
+	if err := g.ask(ctx, g.plan(c.Caller), c, t); err != nil {
 		t.abandon()
 		return err
 	}
 	return nil
+}
+
+// plan is the one for a caller.
+func (g *Guard) plan(caller string) *plan {
+	if named, ok := g.exact[caller]; ok {
+		return named
+	}
+	return g.others
 }
 
 func (g *Guard) ask(ctx context.Context, p *plan, c *Call, t *Ticket) error {
@@ -51,14 +54,14 @@ func (g *Guard) ask(ctx context.Context, p *plan, c *Call, t *Ticket) error {
 	if c.Arrived.IsZero() {
 		c.Arrived = now
 	}
-	t.clock(p, c, now)
+	t.start(p, c, now)
 	if err := g.askAccess(p, c, now); err != nil {
 		return err
 	}
 	if !t.deadline.IsZero() && !now.Before(t.deadline) {
 		return t.Late()
 	}
-	if err := g.askRateLimit(ctx, p, c, t, now); err != nil {
+	if err := g.snapshot.askRateLimit(ctx, p, c, &t.clock, now); err != nil {
 		return err
 	}
 	if err := g.askBreaker(p, c, t, now); err != nil {
@@ -67,9 +70,7 @@ func (g *Guard) ask(ctx context.Context, p *plan, c *Call, t *Ticket) error {
 	if err := g.askConcurrency(ctx, p, c, t, now); err != nil {
 		return err
 	}
-	if t.timed {
-		t.started = time.Now()
-	}
+	t.admissions.start()
 	return nil
 }
 
@@ -83,32 +84,32 @@ func (g *Guard) askAccess(p *plan, c *Call, now time.Time) error {
 			continue
 		}
 		if e.counts.refused(e.rule.carriesOut(c)) {
-			return g.refuse(e.rule, code.PermissionDenied, code.ReasonDenied, c.Caller+" denied", 0)
+			return g.snapshot.refuse(e.rule, code.PermissionDenied, code.ReasonDenied, c.Caller+" denied", 0)
 		}
 	}
 	return nil
 }
 
-func (g *Guard) askRateLimit(ctx context.Context, p *plan, c *Call, t *Ticket, now time.Time) error {
+func (s *Snapshot) askRateLimit(ctx context.Context, p *plan, c *Call, k *clock, now time.Time) error {
 	for _, e := range p.rateLimit {
 		if !e.applies(c, now) {
 			continue
 		}
 		carriesOut, maxWait := e.rule.carriesOut(c), time.Duration(0)
 		if carriesOut && e.rule.maxWait > 0 {
-			maxWait = min(e.rule.maxWait, t.left())
+			maxWait = min(e.rule.maxWait, k.left())
 		}
 		wait, ok := e.rule.limiter.take(e.rule.key.key(c), maxWait)
 		switch {
 		case !ok && e.counts.refused(carriesOut):
-			return g.refuse(e.rule, code.ResourceExhausted, code.ReasonRateLimited, "rate limited", wait)
+			return s.refuse(e.rule, code.ResourceExhausted, code.ReasonRateLimited, "rate limited", wait)
 		case !ok:
 		case wait == 0:
 			e.counts.allow.Add(1)
 		default:
 			e.counts.wait.Add(1)
 			if err := sleep(ctx, wait); err != nil {
-				return g.ended(ctx, e.rule, "waiting for a token")
+				return s.ended(ctx, e.rule, "waiting for a token")
 			}
 		}
 	}
@@ -116,7 +117,7 @@ func (g *Guard) askRateLimit(ctx context.Context, p *plan, c *Call, t *Ticket, n
 }
 
 func (g *Guard) askBreaker(p *plan, c *Call, t *Ticket, now time.Time) error {
-	for slot, list := range [...][]*entry{p.breaker, p.shadowBreaker} {
+	for slot, list := range [...][]*entry{p.breaker, p.shadow.breaker} {
 		e := winner(list, c, now)
 		if e == nil {
 			continue
@@ -125,9 +126,9 @@ func (g *Guard) askBreaker(p *plan, c *Call, t *Ticket, now time.Time) error {
 		switch {
 		case ok:
 			e.counts.allow.Add(1)
-			t.admit(slot, a)
+			t.admissions.admit(slot, a, t.trialTime(), t.byCaller())
 		case e.counts.refused(e.rule.carriesOut(c)):
-			return g.refuse(e.rule, code.Unavailable, code.ReasonBreakerOpen, "circuit breaker open", left)
+			return g.snapshot.refuse(e.rule, code.Unavailable, code.ReasonBreakerOpen, "circuit breaker open", left)
 		}
 	}
 	return nil
@@ -173,21 +174,13 @@ func (g *Guard) noPlace(ctx context.Context, r *rule, how taking) error {
 	bound, after := "concurrency limit of "+strconv.Itoa(r.maximum)+" reached", 100*time.Millisecond
 	switch {
 	case how == placeCallEnded:
-		return g.ended(ctx, r, "queued behind a concurrency limit of "+strconv.Itoa(r.maximum))
+		return g.snapshot.ended(ctx, r, "queued behind a concurrency limit of "+strconv.Itoa(r.maximum))
 	case how == placeWaitedTooLong:
-		return g.refuse(r, code.Unavailable, code.ReasonOverloaded, bound+" (waited too long in the queue)", after)
+		return g.snapshot.refuse(r, code.Unavailable, code.ReasonOverloaded, bound+" (waited too long in the queue)", after)
 	case r.queue > 0:
-		return g.refuse(r, code.Unavailable, code.ReasonOverloaded, bound+" (queue full)", after)
+		return g.snapshot.refuse(r, code.Unavailable, code.ReasonOverloaded, bound+" (queue full)", after)
 	}
-	return g.refuse(r, code.Unavailable, code.ReasonOverloaded, bound, after)
-}
-
-// left is the time until the call's deadline.
-func (t *Ticket) left() time.Duration {
-	if t.deadline.IsZero() {
-		return math.MaxInt64
-	}
-	return max(time.Until(t.deadline), 0)
+	return g.snapshot.refuse(r, code.Unavailable, code.ReasonOverloaded, bound, after)
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

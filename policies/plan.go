@@ -8,9 +8,14 @@ import (
 // plan is what is asked for the calls of one method: those of a caller that a rule names exactly, or those of all others.
 type plan struct {
 	access, rateLimit, concurrency []*entry // every one that applies is asked
-	breaker, timeout               []*entry // the first that applies wins
-	shadowBreaker, shadowTimeout   []*entry // likewise, and only counts
+	winners                                 // of what is enforced
+	shadow                         winners  // of what only counts
 	timed                          bool     // an entry expires
+}
+
+// winners are the kinds of which the first entry that applies wins.
+type winners struct {
+	breaker, timeout, retry, hedge, outlier []*entry
 }
 
 // entry is one kind of a rule in a plan, with what of its match is left to be decided for each call.
@@ -22,7 +27,12 @@ type entry struct {
 	earlier *entry         // of the same rule, with narrower conditions
 
 	access  *accessList
-	breaker *breaker
+	breaker *breaker // not of scope endpoint
+
+	// Of client-side rules, for the upstream that is called:
+	breakers *byAddress[*breaker] // of scope endpoint
+	outliers *outliers
+	budget   *budget
 }
 
 // applies tells whether the entry is about a call, and no narrower entry of its rule is.

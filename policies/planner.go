@@ -26,7 +26,7 @@ func compareCandidates(a, b candidate) int {
 // step is a rule in a plan: for the callers and peers of one narrowness, its entries by kind.
 type step struct {
 	candidate
-	access, rateLimit, breaker, concurrency, timeout *entry // nil: not of that kind
+	access, rateLimit, breaker, concurrency, timeout, retry, hedge, outlier *entry // nil: not of that kind
 }
 
 func compareSteps(a, b *step) int { return compareCandidates(a.candidate, b.candidate) }
@@ -34,15 +34,15 @@ func compareSteps(a, b *step) int { return compareCandidates(a.candidate, b.cand
 // planner makes the plans of one method. Plans share their entries, and callers with the same entries share the plan,
 // since a set may name very many callers.
 type planner struct {
-	target   Target
+	subject  subject
 	anybody  []*step     // of the rules that are about all callers, in order
 	named    []candidate // the rules that are about some
 	resolved map[candidate][]*step
 	plans    map[string]*plan
 }
 
-func newPlanner(t Target, all []candidate) *planner {
-	p := &planner{target: t, resolved: make(map[candidate][]*step), plans: make(map[string]*plan)}
+func newPlanner(of subject, all []candidate) *planner {
+	p := &planner{subject: of, resolved: make(map[candidate][]*step), plans: make(map[string]*plan)}
 	for _, c := range all {
 		if !c.rule.callers.empty() {
 			p.named = append(p.named, c)
@@ -112,28 +112,68 @@ func (p *planner) steps(c candidate, callers []glob) []*step {
 }
 
 func (p *planner) step(c candidate, callers []glob, peers []netip.Prefix) *step {
-	r, s := c.rule, &step{candidate: c}
+	r, s, of := c.rule, &step{candidate: c}, &p.subject
 	entryOf := func(kind config.Kind) *entry {
-		return &entry{rule: r, counts: r.counts[countsKey{kind, p.target}], callers: callers, peers: peers}
-	}
-	if r.config.Access != nil {
-		s.access = entryOf(config.KindAccess)
-		s.access.access = r.accessFor(p.target.Method)
+		return &entry{rule: r, counts: r.countsOf(kind, of), callers: callers, peers: peers}
 	}
 	if r.config.RateLimit != nil {
 		s.rateLimit = entryOf(config.KindRateLimit)
 	}
+	if r.config.Timeout != nil {
+		s.timeout = entryOf(config.KindTimeout)
+	}
 	if r.config.CircuitBreaker != nil {
 		s.breaker = entryOf(config.KindCircuitBreaker)
-		s.breaker.breaker = r.breakers[p.target]
+		r.breaksBy(s.breaker, of)
+	}
+	if r.clientSide() {
+		p.clientSide(s, entryOf)
+		return s
+	}
+	if r.config.Access != nil {
+		s.access = entryOf(config.KindAccess)
+		s.access.access = r.accessFor(of.target.Method)
 	}
 	if r.config.Concurrency != nil {
 		s.concurrency = entryOf(config.KindConcurrency)
 	}
-	if r.config.Timeout != nil {
-		s.timeout = entryOf(config.KindTimeout)
-	}
 	return s
+}
+
+// clientSide adds what only calls that go out have.
+func (p *planner) clientSide(s *step, entryOf func(config.Kind) *entry) {
+	r, upstream := s.rule, p.subject.upstream
+	if r.retry != nil {
+		s.retry = entryOf(config.KindRetry)
+		s.retry.budget = r.late.budgetOf(upstream)
+	}
+	if r.hedge != nil && matchesAny(r.hedge.methods, p.subject.target.Method) {
+		s.hedge = entryOf(config.KindHedge)
+	}
+	if r.outlier != nil {
+		s.outlier = entryOf(config.KindOutlierDetection)
+		s.outlier.outliers = r.late.outliersOf(upstream)
+	}
+}
+
+// countsOf are the rule's for a method.
+func (r *rule) countsOf(kind config.Kind, of *subject) *counts {
+	if of.late {
+		return r.late.countsOf(kind, of.counted)
+	}
+	return r.counts[countsKey{kind, of.target}]
+}
+
+// breaksBy gives an entry its breaker, or the breakers of the endpoints.
+func (r *rule) breaksBy(e *entry, of *subject) {
+	switch {
+	case r.scope == config.ScopeEndpoint:
+		e.breakers = r.late.endpointsOf(r, of.upstream)
+	case of.late:
+		e.breaker = r.late.breakerOf(r, of.upstream, of.counted)
+	default:
+		e.breaker = r.breakers[of.target]
+	}
 }
 
 // linkEarlier keeps a rule that matches a call in several ways from being asked several times.
@@ -158,15 +198,18 @@ func (p *planner) assemble(some []*step) *plan {
 	made := new(plan)
 	for _, s := range steps {
 		made.timed = made.timed || !s.rule.expires.IsZero()
-		breakers, timeouts := &made.breaker, &made.timeout
+		one := &made.winners
 		if !s.rule.enforced {
-			breakers, timeouts = &made.shadowBreaker, &made.shadowTimeout
+			one = &made.shadow
 		}
 		push(&made.access, s.access)
 		push(&made.rateLimit, s.rateLimit)
-		push(breakers, s.breaker)
 		push(&made.concurrency, s.concurrency)
-		push(timeouts, s.timeout)
+		push(&one.breaker, s.breaker)
+		push(&one.timeout, s.timeout)
+		push(&one.retry, s.retry)
+		push(&one.hedge, s.hedge)
+		push(&one.outlier, s.outlier)
 	}
 	return made
 }

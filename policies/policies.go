@@ -7,6 +7,8 @@ package policies
 import (
 	"net/netip"
 	"time"
+
+	"github.com/easymicro/easymicro/config"
 )
 
 // Anonymous is the caller of a call without a verified identity.
@@ -18,8 +20,16 @@ type Target struct {
 	Method  string `json:"method"`
 }
 
+// Other is the target that methods share when there are too many of them.
+const Other = "_OTHER"
+
 // String is Service/Method.
-func (t Target) String() string { return t.Service + "/" + t.Method }
+func (t Target) String() string {
+	if t.Service == "" {
+		return t.Method
+	}
+	return t.Service + "/" + t.Method
+}
 
 // Options are what Compile needs to know of the host.
 type Options struct {
@@ -29,20 +39,29 @@ type Options struct {
 	// Aliases are other names of services of this host: alias to service. Targets carry the names of the services only.
 	Aliases map[string]string
 
-	// OnTransition is told of every change of a breaker's state. It is called without locks held and in order for each
-	// breaker, but for several breakers at a time, on the goroutine of a call or a timer: it must not block. That of
-	// the snapshot activated last counts.
+	// Upstreams are the names of the upstreams of this host; nil when any name may be one. They serve to warn of rules
+	// for others.
+	Upstreams []string
+
+	// Remote tells whether a service that is no target may come to be called through Resolve; nil: none.
+	Remote func(service string) bool
+
+	// OnTransition is told of every change of a breaker's state, and of every endpoint that is ejected or comes back. It
+	// is called without locks held and in order for each of them, but for several at a time, on the goroutine of a call
+	// or a timer: it must not block. That of the snapshot activated last counts.
 	OnTransition func(Transition)
 }
 
-// Transition is a change of a breaker's state.
+// Transition is a change of a breaker's state, or of an endpoint's under outlier detection.
 type Transition struct {
-	Rule   string    `json:"rule"`
-	Target string    `json:"target"`
-	From   string    `json:"from"` // closed, half_open or open
-	To     string    `json:"to"`
-	Cause  string    `json:"cause,omitempty"` // with the error that tripped it
-	At     time.Time `json:"at"`
+	Rule     string      `json:"rule"`
+	Kind     config.Kind `json:"kind"` // circuitBreaker or outlierDetection
+	Target   string      `json:"target"`
+	Upstream string      `json:"upstream,omitempty"` // of client-side rules
+	From     string      `json:"from"`               // closed, half_open or open; healthy or ejected
+	To       string      `json:"to"`
+	Cause    string      `json:"cause,omitempty"` // with the error that tripped it
+	At       time.Time   `json:"at"`
 }
 
 // Call is what rules look at.

@@ -23,6 +23,7 @@ type rule struct {
 	expires  time.Time
 
 	services, methods []glob
+	upstreams         []glob // not empty: the rule is client-side
 	callers           patternSet
 	peers             []netip.Prefix
 	targets           []Target // that it matches
@@ -37,9 +38,14 @@ type rule struct {
 	queue        int
 	queueTimeout time.Duration
 	breakerRule  *breakerRule
+	scope        string // of breakers
 	breakers     map[Target]*breaker
 	timeout      time.Duration
+	retry        *retryRule
+	hedge        *hedgeRule
+	outlier      *outlierRule
 	counts       map[countsKey]*counts
+	late         *late // what else there is, once it is called
 }
 
 func newRule(c *config.Rule, revision int) (*rule, error) {
@@ -48,7 +54,8 @@ func newRule(c *config.Rule, revision int) (*rule, error) {
 		enforced: c.Mode == config.Enforce || c.Mode == "", off: c.Mode == config.Off,
 		share: 1, expires: c.Expires,
 		services: compileGlobs(c.Match.Service), methods: compileGlobs(c.Match.Method), callers: newPatternSet(c.Match.Caller),
-		access: make(map[string]*accessList),
+		upstreams: compileGlobs(c.Match.Upstream),
+		access:    make(map[string]*accessList),
 	}
 	if c.EnforceShare != nil {
 		r.share = float64(*c.EnforceShare)
@@ -72,7 +79,41 @@ func newRule(c *config.Rule, revision int) (*rule, error) {
 	if c.Timeout != nil {
 		r.timeout = c.Timeout.Std()
 	}
-	return r, nil
+	if !r.clientSide() {
+		r.scope = config.ScopeMethod
+		return r, nil
+	}
+	return r, r.setClientSide(c)
+}
+
+// setClientSide is for what only calls that go out have.
+func (r *rule) setClientSide(c *config.Rule) (err error) {
+	if c.CircuitBreaker != nil {
+		r.scope = cmp.Or(c.CircuitBreaker.Scope, config.ScopeEndpoint)
+	}
+	if c.Retry != nil {
+		if r.retry, err = newRetryRule(c.Retry); err != nil {
+			return err
+		}
+	}
+	if c.Hedge != nil {
+		r.hedge = newHedgeRule(c.Hedge)
+	}
+	if c.OutlierDetection != nil {
+		r.outlier = newOutlierRule(c.OutlierDetection)
+	}
+	return nil
+}
+
+// clientSide tells that the rule is about calls that go out.
+func (r *rule) clientSide() bool { return len(r.upstreams) > 0 }
+
+// targetText is how people know what belongs to one of the rule's upstreams: by its own name if there is one upstream.
+func (r *rule) targetText(upstream, name string) string {
+	if len(r.upstreams) == 1 && r.upstreams[0].exact {
+		return name
+	}
+	return upstream + " " + name
 }
 
 // The bounds of rate/per, in calls a second.
@@ -110,17 +151,21 @@ func (r *rule) setRateLimit(c *config.RateLimit) error {
 // burst is never 0 for a rule with a rate limit.
 func (l limits) isZero() bool { return l.rate.burst == 0 }
 
-// matchesTarget is how narrowly the rule matches a method, if it does. A rule for an upstream is about calls that go out.
-func (r *rule) matchesTarget(t Target) (rank, bool) {
-	if len(r.config.Match.Upstream) > 0 {
-		return rank{}, false
+// matchesTarget is how narrowly the rule matches a method, of an upstream for client-side rules, if it does.
+func (r *rule) matchesTarget(t Target, upstream string) (rank, bool) {
+	called := absent
+	if r.clientSide() {
+		var ok bool
+		if called, ok = narrowest(r.upstreams, upstream); !ok {
+			return rank{}, false
+		}
 	}
 	service, ok := narrowest(r.services, t.Service)
 	if !ok {
 		return rank{}, false
 	}
 	method, ok := narrowest(r.methods, t.Method)
-	return rank{service: service, method: method}, ok
+	return rank{service: service, method: method, upstream: called}, ok
 }
 
 func (r *rule) expired(now time.Time) bool { return !r.expires.IsZero() && !now.Before(r.expires) }

@@ -7,14 +7,24 @@ import (
 
 // Snapshot is a compiled set of rules. It is not changed once made and may be shared; the state of its rules lives on.
 type Snapshot struct {
-	revision    int
-	host        string
-	rules       []*rule
-	byName      map[string]*rule
-	guards      map[Target]*Guard
-	nothing     *Guard            // of what is no target
-	aliases     map[string]string // to the name of the service
-	transitions *hub
+	revision      int
+	host          string
+	rules         []*rule
+	byName        map[string]*rule
+	guards        map[Target]*Guard
+	nothing       *Guard            // of what is no target
+	aliases       map[string]string // to the name of the service
+	transitions   *hub
+	remote        func(service string) bool
+	upstreamNames []string // nil: any
+
+	inbound   index // of the rules about calls that come in
+	outbound  index // of those about calls that go out
+	directory *directory
+	upstreams *Upstreams
+	resolved  growing[Target, *Guard]  // of services that are not this host's
+	calling   growing[calling, *Guard] // of upstreams
+	compiling sync.Mutex               // held while one of these is made
 
 	active     atomic.Bool
 	activating sync.Once

@@ -23,10 +23,23 @@ type LimiterStats struct {
 // BreakerStats is the state of one circuit breaker.
 type BreakerStats struct {
 	Rule        string            `json:"rule"`
-	Target      string            `json:"target"` // Service/Method
-	State       string            `json:"state"`  // closed, half_open or open
+	Target      string            `json:"target"`             // Service/Method, the address of an endpoint, or the upstream
+	Upstream    string            `json:"upstream,omitempty"` // of client-side rules
+	State       string            `json:"state"`              // closed, half_open or open
 	Since       time.Time         `json:"since"`
 	OpenFor     time.Duration     `json:"-"`               // how long it stays open
 	Cause       string            `json:"cause,omitempty"` // of the last opening
 	Transitions map[string]uint64 `json:"transitions"`     // by the state it came to
+}
+
+// OutlierStats is the state of one endpoint under outlier detection.
+type OutlierStats struct {
+	Rule       string        `json:"rule"`
+	Target     string        `json:"target"` // the address
+	Upstream   string        `json:"upstream"`
+	Ejected    bool          `json:"ejected"`
+	Since      time.Time     `json:"since"`
+	EjectedFor time.Duration `json:"-"`               // how long it stays ejected
+	Cause      string        `json:"cause,omitempty"` // of the last ejection
+	Ejections  uint64        `json:"ejections"`
 }

@@ -2,14 +2,24 @@ package policies
 
 import (
 	"context"
-	"errors"
-
-	"github.com/easymicro/easymicro/config"
+	"sync"
+	"sync/atomic"
 )
 
 // Upstreams is the client-side rules of a set: those that match upstreams. It is a Guard of package wire/client; the two
-// packages know each other by the shapes of Guarded and Endpoints alone.
-type Upstreams struct{}
+// packages know each other by the shapes of Guarded and Endpoints alone. A nil Upstreams lets every call pass.
+//
+// A call has its timeout first, which counts from Do and holds for all of its attempts, then rateLimit, then retry and
+// hedge around the attempts; each attempt asks the breakers of scope method and upstream, and for each endpoint that
+// the client is about to use outlierDetection and the breakers of scope endpoint.
+type Upstreams struct {
+	current atomic.Pointer[Snapshot]
+
+	mu   sync.Mutex // held by Replace
+	own  bool       // made by ClientGuard
+	made int        // sets of rules
+	told atomic.Pointer[func(Transition)]
+}
 
 // Guarded is a call to an upstream, as wire/client has it.
 type Guarded = interface {
@@ -32,23 +42,48 @@ type Endpoints = interface {
 	Settle(address string, err error)
 }
 
-// ClientGuard compiles rules for a client without a manifest. Every service that it calls is an upstream of its name.
-// The error is config.Problems.
-func ClientGuard(rules []config.Rule) (*Upstreams, error) { return nil, errors.ErrUnsupported }
-
-// Replace puts other rules into force, and keeps what those of the same name have learned. With an error the old stay.
-func (u *Upstreams) Replace(rules []config.Rule) error { return errors.ErrUnsupported }
-
-// OnTransition has tell told of every change of a breaker's state; see Options.
-func (u *Upstreams) OnTransition(tell func(Transition)) {}
-
 // Upstreams are the client-side rules of the snapshot.
-func (s *Snapshot) Upstreams() *Upstreams { return nil }
+func (s *Snapshot) Upstreams() *Upstreams {
+	if s == nil {
+		return nil
+	}
+	return s.upstreams
+}
 
-// Do carries out a call under the rules; see wire/client.Guard.
+// Do carries out a call under the rules; see wire/client.Guard. A refusal is a *code.Error that names the rule. Without
+// a rule about the call it is one Attempt.
 func (u *Upstreams) Do(ctx context.Context, call Guarded) (slot int, err error) {
-	return 0, call.Attempt(ctx, 0, nil)
+	var s *Snapshot
+	if u != nil {
+		s = u.current.Load()
+	}
+	if s == nil || s.outbound.empty() {
+		return 0, call.Attempt(ctx, 0, nil)
+	}
+	g := s.guardOf(call.Upstream(), call.Service(), call.Method())
+	if g.empty() {
+		return 0, call.Attempt(ctx, 0, nil)
+	}
+	if !s.active.Load() {
+		s.Activate()
+	}
+	f := &flight{snapshot: s, call: call}
+	return f.fly(ctx, g)
 }
 
 // Endpoints says which endpoints a service of an upstream now has; state about others is dropped.
-func (u *Upstreams) Endpoints(upstream, service string, addresses []string) {}
+func (u *Upstreams) Endpoints(upstream, service string, addresses []string) {
+	if u == nil {
+		return
+	}
+	s := u.current.Load()
+	if s == nil {
+		return
+	}
+	known := s.directory.set(upstream, service, addresses)
+	for _, r := range s.rules {
+		if r.clientSide() {
+			r.late.keep(upstream, known)
+		}
+	}
+}

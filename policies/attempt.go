@@ -1,0 +1,305 @@
+package policies
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/wire/code"
+)
+
+// attempt is one time that a call is sent. It is the Endpoints that the client asks.
+type attempt struct {
+	flight  *flight
+	slot    int
+	outcome outcome // of a hedged call
+
+	admissions admissions // to breakers of scope method and upstream
+	level      level
+	perTry     bool
+
+	// Under the lock of the flight:
+	address  string   // in use
+	met      []string // endpoints that were tried
+	metRoom  [2]string
+	before   int // of met, those of earlier levels
+	holds    []hold
+	holdRoom [1]hold
+
+	usedUp  bool // endpoints were refused since the call is or was there
+	ejected bool // endpoints were refused that are ejected
+	open    *entry
+	left    time.Duration // until the first of the open breakers tries again
+}
+
+// level is how choosy an attempt is: less and less, while there is no endpoint.
+type level int
+
+const (
+	choosy   level = iota
+	anyTried       // endpoints that were tried or are in use will do
+	anyone         // ejected ones, too
+)
+
+// hold is an endpoint in use.
+type hold struct {
+	address    string
+	admissions admissions
+	outliers   [2]*outlier
+}
+
+// run makes the attempt.
+func (a *attempt) run(ctx context.Context) outcome {
+	f := a.flight
+	if refusal := a.enter(); refusal != nil {
+		return outcome{err: refusal, own: true}
+	}
+	sending := ctx
+	if f.retry != nil {
+		if d := f.retry.rule.retry.perTry; d > 0 && d < f.left() {
+			var cancel context.CancelFunc
+			sending, cancel = context.WithTimeout(ctx, d)
+			defer cancel()
+			a.perTry = true
+		}
+	}
+	defer a.abandon()
+	o := a.send(sending)
+	if o.own {
+		return o
+	}
+	a.admissions.settle(o.err, a.callersDeadline(o.err))
+	if a.perTry && o.err != nil && code.Of(o.err) == code.DeadlineExceeded && ctx.Err() == nil && errors.Is(sending.Err(), context.DeadlineExceeded) {
+		r := f.retry.rule
+		o.perTry = true
+		o.err = f.snapshot.refuse(r, code.DeadlineExceeded, code.ReasonTimeout,
+			"attempt timed out after "+config.Duration(r.retry.perTry).String(), 0)
+	}
+	return o
+}
+
+// enter asks the breakers of scope method and upstream.
+func (a *attempt) enter() error {
+	f := a.flight
+	for slot := range f.breakers {
+		j := &f.breakers[slot]
+		if j.entry == nil || j.breaker == nil {
+			continue
+		}
+		admission, left, ok := j.breaker.allow()
+		switch {
+		case ok:
+			j.counts.allow.Add(1)
+			d, callers := a.trialTime()
+			a.admissions.admit(slot, admission, d, callers)
+		case j.counts.refused(j.carriesOut):
+			a.abandon()
+			return f.snapshot.refuse(j.rule, code.Unavailable, code.ReasonBreakerOpen, "circuit breaker open", left)
+		}
+	}
+	a.admissions.start()
+	return nil
+}
+
+// send has the client send the call, and is less choosy about endpoints while there is none.
+func (a *attempt) send(ctx context.Context) outcome {
+	f := a.flight
+	if !f.watches {
+		return outcome{err: f.call.Attempt(ctx, a.slot, nil)}
+	}
+	a.met, a.holds = a.metRoom[:0], a.holdRoom[:0]
+	for {
+		err := f.call.Attempt(ctx, a.slot, a)
+		if err == nil || ctx.Err() != nil || !a.nobody(err) {
+			return outcome{err: err}
+		}
+		switch {
+		case a.usedUp && a.level < anyTried:
+			a.level = anyTried
+		case a.ejected && a.level < anyone:
+			a.level = anyone
+		case a.open != nil && len(a.met) == 0:
+			return outcome{own: true, err: f.snapshot.refuse(a.open.rule, code.Unavailable, code.ReasonBreakerOpen,
+				"circuit breaker open for all endpoints", a.left)}
+		default:
+			return outcome{err: err}
+		}
+		a.before, a.usedUp, a.ejected, a.open, a.left = len(a.met), false, false, nil, 0
+	}
+}
+
+// nobody tells that no endpoint was left, or none could be reached.
+func (a *attempt) nobody(err error) bool {
+	return code.From(err).Reason == code.ReasonNoEndpoint
+}
+
+// Admit is part of Endpoints.
+func (a *attempt) Admit(address string) bool {
+	if !a.take(address) {
+		return false
+	}
+	h := hold{address: address}
+	if !a.askOutliers(&h) || !a.askBreakers(&h) {
+		h.admissions.settle(errExcluded, false)
+		a.release(address)
+		return false
+	}
+	h.admissions.start()
+	f := a.flight
+	f.mu.Lock()
+	a.met = append(a.met, address)
+	a.holds = append(a.holds, h)
+	f.mu.Unlock()
+	return true
+}
+
+// take reserves an endpoint, unless the call has no business there.
+func (a *attempt) take(address string) bool {
+	f := a.flight
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if slices.Contains(a.met[:a.before], address) {
+		return false // in vain already
+	}
+	if a.level == choosy && f.isTaken(a, address) {
+		a.usedUp = true
+		return false
+	}
+	a.address = address
+	return true
+}
+
+func (a *attempt) release(address string) {
+	f := a.flight
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if a.address == address {
+		a.address = ""
+	}
+}
+
+// isTaken tells that the call is at an endpoint with another attempt, or was where it shall not go again.
+func (f *flight) isTaken(a *attempt, address string) bool {
+	for _, o := range f.running {
+		if o != a && o.address == address {
+			return true
+		}
+	}
+	if len(f.tried) == 0 {
+		return false
+	}
+	if f.retry != nil && f.retry.rule.retry.failMode == config.Failtry {
+		return address != f.tried[len(f.tried)-1]
+	}
+	return slices.Contains(f.tried, address)
+}
+
+func (a *attempt) askOutliers(h *hold) bool {
+	for i := range a.flight.outliers {
+		j := &a.flight.outliers[i]
+		if j.entry == nil {
+			continue
+		}
+		e := j.outliers.endpoints.of(h.address)
+		h.outliers[i] = e
+		switch {
+		case j.outliers.admits(e):
+			j.counts.allow.Add(1)
+		case a.level == anyone && j.carriesOut:
+			j.counts.allow.Add(1) // nothing else is left
+		case j.counts.refused(j.carriesOut):
+			a.ejected = true
+			return false
+		}
+	}
+	return true
+}
+
+func (a *attempt) askBreakers(h *hold) bool {
+	for slot := range a.flight.breakers {
+		j := &a.flight.breakers[slot]
+		if j.entry == nil || j.breakers == nil {
+			continue
+		}
+		admission, left, ok := j.breakers.of(h.address).allow()
+		switch {
+		case ok:
+			j.counts.allow.Add(1)
+			d, callers := a.trialTime()
+			h.admissions.admit(slot, admission, d, callers)
+		case j.counts.refused(j.carriesOut):
+			if a.open == nil || left < a.left {
+				a.open, a.left = j.entry, left
+			}
+			return false
+		}
+	}
+	return true
+}
+
+// Settle is part of Endpoints.
+func (a *attempt) Settle(address string, err error) {
+	f := a.flight
+	f.mu.Lock()
+	i := slices.IndexFunc(a.holds, func(h hold) bool { return h.address == address })
+	if i < 0 {
+		f.mu.Unlock()
+		return
+	}
+	h := a.holds[i]
+	a.holds = slices.Delete(a.holds, i, i+1)
+	if a.address == address {
+		a.address = ""
+	}
+	f.mu.Unlock()
+	a.settle(&h, err)
+}
+
+func (a *attempt) settle(h *hold, err error) {
+	callers := a.callersDeadline(err)
+	h.admissions.settle(err, callers)
+	for i, e := range h.outliers {
+		if e == nil {
+			continue
+		}
+		outcome := err
+		if err != errExcluded { //nolint:errorlint // our own sentinel, never wrapped
+			outcome = usualFailures.outcome(err, 0, callers)
+		}
+		j := a.flight.outliers[i]
+		j.outliers.report(e, j.rule.outlier, outcome)
+	}
+}
+
+// abandon gives back what is held still.
+func (a *attempt) abandon() {
+	a.admissions.settle(errExcluded, false)
+	f := a.flight
+	f.mu.Lock()
+	holds := a.holds
+	a.holds, a.address = nil, ""
+	f.mu.Unlock()
+	for i := range holds {
+		a.settle(&holds[i], errExcluded)
+	}
+}
+
+// trialTime is how long a trial through a breaker may take, and whether the caller set it.
+func (a *attempt) trialTime() (d time.Duration, callers bool) {
+	f := a.flight
+	d, callers = f.clock.trialTime(), f.byCaller()
+	if f.retry == nil || f.retry.rule.retry.perTry == 0 {
+		return d, callers
+	}
+	if perTry := f.retry.rule.retry.perTry; d == 0 || perTry < d {
+		return perTry, false
+	}
+	return d, callers
+}
+
+// callersDeadline tells that an error may come from the deadline that the caller set.
+func (a *attempt) callersDeadline(err error) bool {
+	return !a.flight.byRule && a.flight.pastDeadline(err)
+}

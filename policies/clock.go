@@ -1,0 +1,81 @@
+package policies
+
+import (
+	"math"
+	"time"
+
+	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/wire/code"
+)
+
+// clock is the time that a call has.
+type clock struct {
+	deadline time.Time
+	arrived  time.Time
+	timeout  *entry    // the timeout that is carried out
+	soft     [2]*entry // timeouts that only count
+	byRule   bool      // the deadline is the timeout's, not the caller's own
+}
+
+// start sets the deadline and finds the timeouts that count.
+func (k *clock) start(p *plan, c *Call, now time.Time) {
+	k.arrived = c.Arrived
+	if e := winner(p.timeout, c, now); e != nil {
+		if e.rule.carriesOut(c) {
+			k.timeout = e
+			if d := c.Arrived.Add(e.rule.timeout); k.deadline.IsZero() || d.Before(k.deadline) {
+				k.deadline, k.byRule = d, true
+			}
+		} else {
+			k.soft[0] = e
+		}
+	}
+	k.soft[1] = winner(p.shadow.timeout, c, now)
+}
+
+// left is the time until the call's deadline.
+func (k *clock) left() time.Duration {
+	if k.deadline.IsZero() {
+		return math.MaxInt64
+	}
+	return max(time.Until(k.deadline), 0)
+}
+
+// trialTime is how long a trial through a breaker may take: at least a little, and 0 when there is no deadline.
+func (k *clock) trialTime() time.Duration {
+	if k.deadline.IsZero() {
+		return 0
+	}
+	return max(k.left(), 1)
+}
+
+// byCaller tells that the deadline is the caller's own.
+func (k *clock) byCaller() bool { return !k.byRule && !k.deadline.IsZero() }
+
+// pastDeadline tells whether an error may come from the deadline.
+func (k *clock) pastDeadline(err error) bool {
+	return err != nil && !k.deadline.IsZero() && !time.Now().Before(k.deadline)
+}
+
+// late is the refusal to give at the deadline.
+func (k *clock) late(s *Snapshot) *code.Error {
+	if !k.byRule {
+		return code.Refuse(code.DeadlineExceeded, code.ReasonTimeout, "deadline of the caller passed", "", s.name(), 0)
+	}
+	r := k.timeout.rule
+	return s.refuse(r, code.DeadlineExceeded, code.ReasonTimeout, "timed out after "+config.Duration(r.timeout).String(), 0)
+}
+
+// countSoft counts the calls that a timeout would have ended that is not carried out.
+func (k *clock) countSoft() {
+	for _, e := range k.soft {
+		if e == nil {
+			continue
+		}
+		if time.Since(k.arrived) > e.rule.timeout {
+			e.counts.shadow.Add(1)
+		} else {
+			e.counts.allow.Add(1)
+		}
+	}
+}

@@ -1,0 +1,53 @@
+package policies
+
+import (
+	"slices"
+	"sync"
+)
+
+// directory is the endpoints of the upstreams, as their clients told last. Snapshots have it in common.
+type directory struct {
+	mu    sync.Mutex
+	lists map[string]map[string][]string // addresses by upstream and service
+}
+
+// set is told the endpoints of a service of an upstream, and returns those of all its services.
+func (d *directory) set(upstream, service string, addresses []string) (known map[string]bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	services := d.lists[upstream]
+	switch {
+	case len(addresses) > 0 && services == nil:
+		if d.lists == nil {
+			d.lists = make(map[string]map[string][]string)
+		}
+		services = make(map[string][]string, 1)
+		d.lists[upstream] = services
+		fallthrough
+	case len(addresses) > 0:
+		services[service] = slices.Clone(addresses)
+	default:
+		delete(services, service)
+		if len(services) == 0 {
+			delete(d.lists, upstream)
+		}
+	}
+	return d.union(upstream)
+}
+
+func (d *directory) union(upstream string) map[string]bool {
+	known := make(map[string]bool)
+	for _, addresses := range d.lists[upstream] {
+		for _, a := range addresses {
+			known[a] = true
+		}
+	}
+	return known
+}
+
+// count is the number of endpoints of an upstream.
+func (d *directory) count(upstream string) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.union(upstream))
+}

@@ -1,0 +1,191 @@
+package policies
+
+import (
+	"cmp"
+	"context"
+	"sync"
+	"time"
+
+	"github.com/easymicro/easymicro/wire/code"
+)
+
+// flight is one call to an upstream, from Do to its end.
+type flight struct {
+	snapshot *Snapshot
+	call     Guarded
+	asked    Call
+	clock
+
+	retry, hedge         *entry // that are carried out
+	softRetry, softHedge [2]*entry
+	breakers, outliers   [2]judge // that is enforced, and that is in shadow
+	idempotent           bool
+	watches              bool // wants to know about endpoints
+	sent                 int  // attempts
+
+	mu      sync.Mutex
+	tried   []string   // endpoints where an attempt failed
+	running []*attempt // of a hedged call
+
+	first attempt
+}
+
+// judge is an entry that decides on attempts, and whether that is carried out.
+type judge struct {
+	*entry
+	carriesOut bool
+}
+
+// outcome is what came of an attempt.
+type outcome struct {
+	err    error
+	own    bool // our own rules refused it: nothing was sent
+	perTry bool // it ran out of perTryTimeout
+}
+
+// fly carries out the call.
+func (f *flight) fly(ctx context.Context, g *Guard) (slot int, err error) {
+	c, now := &f.asked, time.Now()
+	c.Caller, c.Metadata, c.Arrived = cmp.Or(f.call.Caller(), Anonymous), f.call, now
+	if deadline, ok := ctx.Deadline(); ok {
+		c.Deadline, f.deadline = deadline, deadline
+	}
+	p := g.plan(c.Caller)
+	f.start(p, c, now)
+	if !f.deadline.IsZero() && !now.Before(f.deadline) {
+		return 0, f.late(f.snapshot)
+	}
+	if err := f.snapshot.askRateLimit(ctx, p, c, &f.clock, now); err != nil {
+		return 0, err
+	}
+	f.choose(p, now)
+	if f.byRule {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, f.deadline)
+		defer cancel()
+	}
+	slot, err = f.run(ctx)
+	f.countSoft()
+	return slot, f.timed(err)
+}
+
+// choose finds the rules that decide on attempts.
+func (f *flight) choose(p *plan, now time.Time) {
+	c := &f.asked
+	f.retry, f.softRetry = chosen(p.retry, p.shadow.retry, c, now)
+	f.hedge, f.softHedge = chosen(p.hedge, p.shadow.hedge, c, now)
+	f.breakers, f.outliers = judges(p.breaker, p.shadow.breaker, c, now), judges(p.outlier, p.shadow.outlier, c, now)
+	f.watches = f.retry != nil || f.hedge != nil || f.outliers != [2]judge{}
+	for _, j := range f.breakers {
+		f.watches = f.watches || j.entry != nil && j.entry.breakers != nil
+	}
+	if f.retry != nil || f.hedge != nil || f.softRetry != [2]*entry{} || f.softHedge != [2]*entry{} {
+		f.idempotent = f.call.Idempotent()
+	}
+	for _, e := range [...]*entry{f.retry, f.softRetry[0], f.softRetry[1]} {
+		if e != nil {
+			e.budget.call(now)
+		}
+	}
+	if !f.idempotent {
+		f.hedge = nil
+	}
+}
+
+// chosen are the entry that wins and is carried out, and those that only count.
+func chosen(enforced, shadow []*entry, c *Call, now time.Time) (carried *entry, soft [2]*entry) {
+	if len(enforced) > 0 {
+		if e := winner(enforced, c, now); e != nil && e.rule.carriesOut(c) {
+			carried = e
+		} else {
+			soft[0] = e
+		}
+	}
+	if len(shadow) > 0 {
+		soft[1] = winner(shadow, c, now)
+	}
+	return carried, soft
+}
+
+func judges(enforced, shadow []*entry, c *Call, now time.Time) (both [2]judge) {
+	if len(enforced) > 0 {
+		if e := winner(enforced, c, now); e != nil {
+			both[0] = judge{e, e.rule.carriesOut(c)}
+		}
+	}
+	if len(shadow) > 0 {
+		both[1] = judge{winner(shadow, c, now), false}
+	}
+	return both
+}
+
+// run makes attempts until one counts.
+func (f *flight) run(ctx context.Context) (slot int, err error) {
+	a := &f.first
+	for {
+		var o outcome
+		began := f.arrived
+		if f.hedge != nil {
+			slot, o = f.hedged(ctx)
+		} else {
+			a.flight = f
+			f.depart(a)
+			o = a.run(ctx)
+			f.land(a)
+			f.countSoftHedge(began)
+		}
+		if o.err == nil || o.own || ctx.Err() != nil {
+			return slot, o.err
+		}
+		pause, again := f.again(&o)
+		if !again || pause > 0 && sleep(ctx, pause) != nil {
+			return slot, o.err
+		}
+		f.retry.counts.allow.Add(1)
+		a = new(attempt)
+	}
+}
+
+// depart counts an attempt.
+func (f *flight) depart(a *attempt) {
+	f.sent++
+	if f.hedge == nil {
+		return
+	}
+	f.mu.Lock()
+	f.running = append(f.running, a)
+	f.mu.Unlock()
+}
+
+// land notes where an attempt was that has ended.
+func (f *flight) land(a *attempt) {
+	if f.retry == nil && f.hedge == nil {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.tried = append(f.tried, a.met...)
+	for i, r := range f.running {
+		if r == a {
+			f.running = append(f.running[:i], f.running[i+1:]...)
+			break
+		}
+	}
+}
+
+// tick is how long before our deadline an answer counts as one of the deadline: it travels in whole milliseconds, and a
+// peer that keeps to it may answer a little sooner than we give up.
+const tick = 5 * time.Millisecond
+
+// timed counts what the timeout made of the call, and names its rule when it was that.
+func (f *flight) timed(err error) error {
+	if f.timeout == nil {
+		return err
+	}
+	if f.byRule && err != nil && code.Of(err) == code.DeadlineExceeded && f.left() <= tick {
+		f.timeout.counts.reject.Add(1)
+		return f.late(f.snapshot)
+	}
+	f.timeout.counts.allow.Add(1)
+	return err
+}

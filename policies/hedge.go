@@ -1,0 +1,114 @@
+package policies
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/wire/code"
+)
+
+// hedgeRule is what a rule says about calls that are slow.
+type hedgeRule struct {
+	delay       time.Duration
+	maxAttempts int
+	methods     []glob
+	names       []string
+}
+
+func newHedgeRule(c *config.Hedge) *hedgeRule {
+	return &hedgeRule{
+		delay: max(c.Delay.Std(), 1), maxAttempts: cmp.Or(c.MaxAttempts, 2),
+		methods: compileGlobs(c.Methods), names: c.Methods,
+	}
+}
+
+func (r *hedgeRule) setting() string {
+	return fmt.Sprintf("another attempt each %s without an answer, up to %d, for %s",
+		config.Duration(r.delay), r.maxAttempts, listed(r.names))
+}
+
+// hedged makes an attempt, another one whenever the rule's delay passes without an answer or one fails, and takes what
+// answers first. All of them have ended when it returns.
+func (f *flight) hedged(ctx context.Context) (slot int, o outcome) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	r := f.hedge.rule.hedge
+	landed := make(chan *attempt, r.maxAttempts)
+	started, running := 0, 0
+	start := func() {
+		a := &attempt{flight: f, slot: started}
+		started, running = started+1, running+1
+		f.depart(a)
+		go func() {
+			a.outcome = a.run(ctx)
+			landed <- a
+		}()
+	}
+	more := func() bool {
+		return ctx.Err() == nil && started < r.maxAttempts && f.sent < f.most() && f.spend()
+	}
+	start()
+	timer := time.NewTimer(r.delay)
+	defer timer.Stop()
+	for {
+		select {
+		case a := <-landed:
+			running--
+			f.land(a)
+			slot, o = a.slot, a.outcome
+			if !f.worthAnother(&o) && !o.own {
+				cancel()
+				for ; running > 0; running-- {
+					f.land(<-landed)
+				}
+				return slot, o
+			}
+			if !o.own && more() {
+				f.hedge.counts.allow.Add(1)
+				start()
+				timer.Reset(r.delay)
+			}
+			if running == 0 {
+				return slot, o
+			}
+		case <-timer.C:
+			if more() {
+				f.hedge.counts.allow.Add(1)
+				start()
+				timer.Reset(r.delay)
+			}
+		}
+	}
+}
+
+// worthAnother tells whether an outcome is no answer that counts: a hedged call is idempotent.
+func (f *flight) worthAnother(o *outcome) bool {
+	switch {
+	case o.err == nil:
+		return false
+	case f.retry != nil:
+		return f.retry.rule.retry.wants(o, true)
+	}
+	return o.perTry || code.Of(o.err) == code.Unavailable
+}
+
+// most is the number of attempts of a call with both a hedge and a retry rule: the larger one.
+func (f *flight) most() int {
+	most := f.hedge.rule.hedge.maxAttempts
+	if f.retry != nil {
+		most = max(most, f.retry.rule.retry.maxAttempts)
+	}
+	return most
+}
+
+// countSoftHedge counts a call that a hedge would have sent again that is not carried out.
+func (f *flight) countSoftHedge(began time.Time) {
+	for _, e := range f.softHedge {
+		if e != nil && f.idempotent && f.sent == 1 && time.Since(began) >= e.rule.hedge.delay {
+			e.counts.shadow.Add(1)
+		}
+	}
+}

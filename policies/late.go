@@ -1,0 +1,227 @@
+package policies
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/easymicro/easymicro/config"
+)
+
+// mostLate is how many targets that Compile does not know have a state of their own; the rest shares Other.
+const mostLate = 10_000
+
+// late is the state of a rule about what is known only once it is called: methods of upstreams, their endpoints, and
+// methods of services behind a gateway. It grows while calls come, and goes on from snapshot to snapshot.
+type late struct {
+	hub       *hub
+	directory *directory
+	owner     atomic.Pointer[rule] // of the snapshot in force
+
+	mu        sync.Mutex
+	targets   []Target // that have counts, in the order in which they came
+	known     map[Target]Target
+	counts    map[countsKey]*counts
+	breakers  map[breakerKey]*breaker // of scope method and upstream
+	endpoints map[string]*byAddress[*breaker]
+	outliers  map[string]*outliers
+	budgets   map[string]*budget
+}
+
+type breakerKey struct{ scope, upstream, target string }
+
+func newLate(r *rule, s *Snapshot) *late {
+	l := &late{hub: s.transitions, directory: s.directory}
+	l.owner.Store(r)
+	return l
+}
+
+// grow is what a map has under a key, or, when the map is full, under another.
+func grow[K comparable, V any](m *map[K]V, key, other K, fresh func(K) V) V {
+	if v, ok := (*m)[key]; ok {
+		return v
+	}
+	if len(*m) >= mostLate {
+		key = other
+		if v, ok := (*m)[key]; ok {
+			return v
+		}
+	}
+	if *m == nil {
+		*m = make(map[K]V)
+	}
+	v := fresh(key)
+	(*m)[key] = v
+	return v
+}
+
+// countsOf are those of a target; there is one state for a kind and a method, whatever the upstream is called.
+func (l *late) countsOf(kind config.Kind, t Target) *counts {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	t = grow(&l.known, t, Target{Method: Other}, func(t Target) Target {
+		l.targets = append(l.targets, t)
+		return t
+	})
+	key := countsKey{kind, t}
+	n := l.counts[key]
+	if n == nil {
+		if l.counts == nil {
+			l.counts = make(map[countsKey]*counts)
+		}
+		n = new(counts)
+		l.counts[key] = n
+	}
+	return n
+}
+
+// newBreaker makes a breaker by the rule in force, or, if that has none, by the one that still runs out.
+func (l *late) newBreaker(r *rule, upstream, text string) *breaker {
+	by := cmp.Or(l.owner.Load().breakerRule, r.breakerRule)
+	b := newBreaker(text, by, l.hub)
+	b.upstream = upstream
+	return b
+}
+
+// breakerOf is the breaker of a method or of an upstream.
+func (l *late) breakerOf(r *rule, upstream string, t Target) *breaker {
+	key := breakerKey{scope: r.scope, upstream: upstream}
+	if r.scope == config.ScopeMethod {
+		key.target = t.String()
+	}
+	other := breakerKey{scope: r.scope, upstream: upstream, target: Other}
+	if r.scope == config.ScopeUpstream {
+		other = breakerKey{scope: r.scope, upstream: Other}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return grow(&l.breakers, key, other, func(key breakerKey) *breaker {
+		text := key.target
+		switch {
+		case r.scope == config.ScopeUpstream:
+			text = key.upstream
+		case upstream != "" && upstream != t.Service:
+			text = r.targetText(key.upstream, text)
+		}
+		return l.newBreaker(r, key.upstream, text)
+	})
+}
+
+// endpointsOf are the breakers of the endpoints of an upstream.
+func (l *late) endpointsOf(r *rule, upstream string) *byAddress[*breaker] {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return grow(&l.endpoints, upstream, Other, func(upstream string) *byAddress[*breaker] {
+		return &byAddress[*breaker]{fresh: func(address string) *breaker {
+			return l.newBreaker(r, upstream, r.targetText(upstream, address))
+		}}
+	})
+}
+
+func (l *late) outliersOf(upstream string) *outliers {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return grow(&l.outliers, upstream, Other, func(upstream string) *outliers {
+		return newOutliers(l.owner.Load, upstream, l.hub, func() int { return l.directory.count(upstream) })
+	})
+}
+
+func (l *late) budgetOf(upstream string) *budget {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return grow(&l.budgets, upstream, Other, func(string) *budget { return newBudget() })
+}
+
+// keep drops the state of the endpoints of an upstream that are no longer known.
+func (l *late) keep(upstream string, known map[string]bool) {
+	l.mu.Lock()
+	breakers, outliers := l.endpoints[upstream], l.outliers[upstream]
+	l.mu.Unlock()
+	if breakers != nil {
+		breakers.keep(known)
+	}
+	if outliers != nil {
+		outliers.endpoints.keep(known)
+	}
+}
+
+// adopt changes to the rule of another snapshot: what it does not have any more is dropped, and its breakers go by it.
+func (l *late) adopt(r *rule) {
+	before := l.owner.Swap(r)
+	l.mu.Lock()
+	kinds := r.config.Kinds()
+	maps.DeleteFunc(l.counts, func(k countsKey, _ *counts) bool { return !slices.Contains(kinds, k.kind) })
+	maps.DeleteFunc(l.breakers, func(k breakerKey, _ *breaker) bool { return r.breakerRule == nil || k.scope != r.scope })
+	if r.breakerRule == nil || r.scope != config.ScopeEndpoint {
+		l.endpoints = nil
+	}
+	if r.outlier == nil {
+		l.outliers = nil
+	}
+	if r.retry == nil {
+		l.budgets = nil
+	}
+	breakers := slices.Collect(maps.Values(l.breakers))
+	endpoints := slices.Collect(maps.Values(l.endpoints))
+	l.mu.Unlock()
+	if before.breakerRule == r.breakerRule {
+		return
+	}
+	for _, b := range breakers {
+		b.adopt(r.breakerRule)
+	}
+	for _, of := range endpoints {
+		of.each(func(b *breaker) { b.adopt(r.breakerRule) })
+	}
+}
+
+// seen are the targets that were called, in the order in which they came.
+func (l *late) seen() []Target {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.targets)
+}
+
+// decisions are those about a target.
+func (l *late) decisions(kind config.Kind, t Target) Decisions {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if n := l.counts[countsKey{kind, t}]; n != nil {
+		return n.decisions()
+	}
+	return Decisions{}
+}
+
+// allBreakers are the breakers that there are, ordered by what they are for.
+func (l *late) allBreakers() []*breaker {
+	l.mu.Lock()
+	all := slices.Collect(maps.Values(l.breakers))
+	endpoints := slices.Collect(maps.Values(l.endpoints))
+	l.mu.Unlock()
+	for _, of := range endpoints {
+		all = slices.AppendSeq(all, maps.Values(of.all()))
+	}
+	slices.SortFunc(all, func(a, b *breaker) int {
+		return cmp.Or(cmp.Compare(a.upstream, b.upstream), cmp.Compare(a.target, b.target))
+	})
+	return all
+}
+
+// allOutliers are the endpoints under outlier detection.
+func (l *late) allOutliers() []OutlierStats {
+	l.mu.Lock()
+	pools := slices.Collect(maps.Values(l.outliers))
+	l.mu.Unlock()
+	var all []OutlierStats
+	for _, o := range pools {
+		for _, e := range o.endpoints.all() {
+			all = append(all, o.stats(e))
+		}
+	}
+	slices.SortFunc(all, func(a, b OutlierStats) int {
+		return cmp.Or(cmp.Compare(a.Upstream, b.Upstream), cmp.Compare(a.Target, b.Target))
+	})
+	return all
+}
