@@ -55,6 +55,7 @@ type Conn struct {
 	mu      sync.Mutex
 	err     error // why it ended
 	seq     uint64
+	unread  error // of calls that the peer will never read; set when it has said which was the last
 	pending map[uint64]*answer
 	free    []*answer
 	places  chan struct{} // closed when a place is free; made by those who wait for one
@@ -177,38 +178,56 @@ func (c *Conn) freePlace() {
 	}
 }
 
-// register takes a place among the calls that are out. It waits for one while there are too many.
-func (c *Conn) register(ctx context.Context, res *Frame) (seq uint64, a *answer, alone bool, err error) {
+// closedToCalls is why calls can be sent no more. It needs c.mu.
+func (c *Conn) closedToCalls() error {
+	if c.err != nil {
+		return gone(c.err)
+	}
+	return c.unread
+}
+
+// register takes a place among the calls that are out and sets the sequence of req.
+func (c *Conn) register(req, res *Frame) (q queued, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for c.err == nil && len(c.pending) >= c.lim.MaxInFlight {
+	if err := c.closedToCalls(); err != nil {
+		return q, err
+	}
+	if len(c.pending) >= c.lim.MaxInFlight {
 		if c.places == nil {
 			c.places = make(chan struct{})
 		}
-		places := c.places
-		c.mu.Unlock()
-		select {
-		case <-places:
-		case <-ctx.Done():
-			err = ended(ctx.Err())
-		}
-		c.mu.Lock()
-		if err != nil {
-			return 0, nil, false, err
-		}
-	}
-	if c.err != nil {
-		return 0, nil, false, gone(c.err)
+		q.places = c.places
+		return q, nil
 	}
 	if n := len(c.free); n > 0 {
-		a, c.free = c.free[n-1], c.free[:n-1]
+		q.answer, c.free = c.free[n-1], c.free[:n-1]
 	} else {
-		a = &answer{got: make(chan struct{}, 1)}
+		q.answer = &answer{got: make(chan struct{}, 1)}
 	}
-	a.res, a.err = res, nil
-	seq = c.nextSeq()
-	c.pending[seq] = a
-	return seq, a, len(c.pending) == 1, nil
+	q.res, q.err = res, nil
+	req.Seq = c.nextSeq()
+	c.pending[req.Seq] = q.answer
+	q.alone = len(c.pending) == 1
+	return q, nil
+}
+
+// neverRead fails the calls behind the last one that the peer has read: it has said so, and reads no more.
+func (c *Conn) neverRead(last uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.unread != nil {
+		return
+	}
+	c.unread = failed(code.Unavailable, code.ReasonDraining, "the peer drains, and has not read the call")
+	for seq, a := range c.pending {
+		if last == HeartbeatSeq || seq > last {
+			delete(c.pending, seq)
+			a.err = c.unread
+			a.got <- struct{}{}
+		}
+	}
+	c.freePlace()
 }
 
 // nextSeq needs c.mu. The sequence of unasked heartbeats is left out.

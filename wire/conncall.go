@@ -2,6 +2,7 @@ package wire
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"time"
 
@@ -30,13 +31,15 @@ func (c *Conn) Do(ctx context.Context, req, res *Frame) error {
 	if res == nil {
 		res = new(Frame)
 	}
-	seq, a, alone, err := c.register(ctx, res)
+	q, err := c.enqueue(ctx, req, res)
 	if err != nil {
 		return err
 	}
-	req.Seq = seq
-	if err := c.send(req, alone && len(req.Payload) <= directBytes); err != nil {
-		c.fail(err)
+	a, seq := q.answer, req.Seq
+	if q.flush {
+		if err := c.flush(q.alone && len(req.Payload) <= directBytes); err != nil {
+			c.fail(err)
+		}
 	}
 	select {
 	case <-a.got:
@@ -79,18 +82,75 @@ func (c *Conn) prepare(ctx context.Context, req *Frame) error {
 
 // tell sends a one-way request.
 func (c *Conn) tell(req *Frame) error {
-	c.mu.Lock()
-	err := c.err
-	req.Seq = c.nextSeq()
-	c.mu.Unlock()
-	if err != nil {
-		return gone(err)
+	flush, err := c.enqueueOneWay(req)
+	if err != nil || !flush {
+		return c.sendable(err)
 	}
-	if err := c.send(req, true); err != nil {
+	if err := c.flush(true); err != nil {
 		c.fail(err)
 		return lost(err)
 	}
 	return nil
+}
+
+// queued is a call that is in the outbox, or places, a channel that is closed when there may be a place for it.
+type queued struct {
+	*answer
+	alone, flush bool
+	places       <-chan struct{}
+}
+
+// enqueue gives the call its sequence and queues it. It waits while too many calls are out. Sequences are in the order
+// of the wire, so that the last one which a peer has read tells of all others.
+func (c *Conn) enqueue(ctx context.Context, req, res *Frame) (queued, error) {
+	for {
+		q, err := c.tryEnqueue(req, res)
+		if q.places == nil {
+			return q, c.sendable(err)
+		}
+		select {
+		case <-q.places:
+		case <-ctx.Done():
+			return q, ended(ctx.Err())
+		}
+	}
+}
+
+func (c *Conn) tryEnqueue(req, res *Frame) (q queued, err error) {
+	c.out.mu.Lock()
+	defer c.out.mu.Unlock()
+	if err := c.out.room(int64(len(req.Payload))); err != nil {
+		return q, err
+	}
+	if q, err = c.register(req, res); err == nil && q.places == nil {
+		q.flush = c.out.put(req)
+	}
+	return q, err
+}
+
+func (c *Conn) enqueueOneWay(req *Frame) (flush bool, err error) {
+	c.out.mu.Lock()
+	defer c.out.mu.Unlock()
+	if err := c.out.room(int64(len(req.Payload))); err != nil {
+		return false, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.closedToCalls(); err != nil {
+		return false, err
+	}
+	req.Seq = c.nextSeq()
+	return c.out.put(req), nil
+}
+
+// sendable makes the error of a call that was not queued. A connection that takes nothing more has ended.
+func (c *Conn) sendable(err error) error {
+	var coded *code.Error
+	if err == nil || errors.As(err, &coded) {
+		return err
+	}
+	c.fail(err)
+	return gone(c.Err())
 }
 
 // send queues f and has it written: by this goroutine when direct, which is fastest, as far as the peer takes it at
@@ -101,6 +161,11 @@ func (c *Conn) send(f *Frame, direct bool) error {
 	if !flush || err != nil {
 		return err
 	}
+	return c.flush(direct)
+}
+
+// flush has what is queued written, see send.
+func (c *Conn) flush(direct bool) error {
 	if direct && !c.fragile {
 		if left, err := c.out.try(); !left || err != nil {
 			return err

@@ -44,6 +44,9 @@ func (c *Conn) take(f *Frame) {
 		c.settle(f, nil)
 	case f.OneWay && f.Service == DrainPath:
 		c.draining.Store(true)
+		if f.Method == drainLast {
+			c.neverRead(f.Seq)
+		}
 		c.changed()
 	}
 }

@@ -2,6 +2,8 @@ package wire
 
 import (
 	"context"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -35,6 +37,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 			s.mu.Lock()
 			s.closed = true
 			s.mu.Unlock()
+			s.sayLast()
 			s.cut(nil)
 			return ctx.Err()
 		}
@@ -60,10 +63,59 @@ func (c *serverConn) tellDrain() {
 	case <-c.wait.kicked:
 	default:
 	}
-	if !c.fragile() {
-		c.send(&Frame{Type: Request, OneWay: true, Service: DrainPath, Seq: c.last})
+	if f, ok := c.drainFrame(""); ok {
+		c.send(f)
 	}
 	c.wait.told(time.Now())
+}
+
+// drainFrame tells of the last sequence that was accepted. There is none for clients that it would crash.
+func (c *serverConn) drainFrame(method string) (*Frame, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return &Frame{Type: Request, OneWay: true, Service: DrainPath, Method: method, Seq: c.last}, !c.fragile()
+}
+
+// lastWord is how long clients have to take in, before they are cut off, what was never read.
+const lastWord = 50 * time.Millisecond
+
+// sayLast tells all clients which call was the last that is accepted, and gives them a moment to hear it.
+func (s *Server) sayLast() {
+	s.mu.Lock()
+	var told sync.WaitGroup
+	var unread atomic.Bool
+	for c := range s.conns {
+		told.Go(func() {
+			if c.sayLast() {
+				unread.Store(true)
+			}
+		})
+	}
+	s.mu.Unlock()
+	told.Wait()
+	if unread.Load() {
+		time.Sleep(lastWord)
+	}
+}
+
+// sayLast accepts no more calls and says so. What still comes is read and dropped: unread bytes would reset the
+// connection, and the peer might never read the frame. It tells whether the connection was left unread.
+func (c *serverConn) sayLast() (unread bool) {
+	c.mu.Lock()
+	c.deaf = true
+	if unread = c.stopped; unread {
+		c.stopped = false
+		c.room <- struct{}{}
+	}
+	c.mu.Unlock()
+	f, ok := c.drainFrame(drainLast)
+	if !ok {
+		return unread
+	}
+	if flush, err := c.out.append(f); err == nil && flush {
+		_, _ = c.out.try() // the connection is closed in any case
+	}
+	return unread
 }
 
 func (p *patience) told(now time.Time) {

@@ -35,6 +35,9 @@ func TestDrainTellsEachPeerTheLastAcceptedSequence(t *testing.T) {
 			if f.Type != wire.Request || !f.OneWay || f.Service != wire.DrainPath || f.Seq != want {
 				t.Errorf("got %+v, want sequence %d", f, want)
 			}
+			if f := p.Receive(); f.Service != wire.DrainPath || f.Method != "last" || f.Seq != want {
+				t.Errorf("got %+v, want that %d was the last", f, want)
+			}
 			if _, err := p.TryReceive(); !errors.Is(err, io.EOF) {
 				t.Errorf("got %v", err)
 			}
@@ -95,6 +98,9 @@ func TestDrainServesWhatIsOnTheWireAndClosesAfterSilence(t *testing.T) {
 			t.Errorf("got %+v", f)
 		}
 		answered := time.Now()
+		if f := p.Receive(); f.Service != wire.DrainPath || f.Method != "last" || f.Seq != 3 {
+			t.Errorf("got %+v, want that 3 was the last", f)
+		}
 		if _, err := p.TryReceive(); !errors.Is(err, io.EOF) || time.Since(answered) != 100*time.Millisecond {
 			t.Errorf("got %v after %v", err, time.Since(answered))
 		}

@@ -18,8 +18,12 @@ const (
 )
 
 // DrainPath is the reserved service path of the one-way request that tells a client that this connection drains. Its
-// sequence is the last one that was accepted.
-const DrainPath = "x-em-drain"
+// sequence is the last one that was accepted by then. A second one, with the method "last", comes right before the
+// connection ends: what is behind its sequence was never read, and may be called elsewhere.
+const (
+	DrainPath = "x-em-drain"
+	drainLast = "last"
+)
 
 // HeartbeatSeq is the sequence of the heartbeat responses that a busy server sends unasked.
 const HeartbeatSeq = math.MaxUint64

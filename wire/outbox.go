@@ -59,6 +59,11 @@ func (o *outbox) append(f *Frame) (flush bool, err error) {
 	if err := o.room(int64(len(f.Payload))); err != nil {
 		return false, err
 	}
+	return o.put(f), nil
+}
+
+// put queues f, for which there is room. It tells whether the caller has to flush. It needs o.mu.
+func (o *outbox) put(f *Frame) (flush bool) {
 	if o.queued == nil {
 		o.queued = outBuffers.Get().(*[]byte)
 	}
@@ -71,11 +76,11 @@ func (o *outbox) append(f *Frame) (flush bool, err error) {
 	switch {
 	case o.phase == outIdle:
 		o.phase = outYielding
-		return true, nil
+		return true
 	case o.phase == outYielding && len(*o.queued) >= outboxEager:
-		return true, nil
+		return true
 	}
-	return false, nil
+	return false
 }
 
 // room waits until n more bytes may be queued. It needs o.mu. A full queue says that the peer does not read: it gets a

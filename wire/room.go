@@ -14,7 +14,7 @@ const (
 
 // full tells whether the connection has to be left unread. It needs c.mu.
 func (c *serverConn) full() bool {
-	return c.inFlight.n >= c.lim.MaxInFlight || c.inFlight.bytes >= roomFactor*int64(c.lim.MaxMessageBytes)
+	return !c.deaf && (c.inFlight.n >= c.lim.MaxInFlight || c.inFlight.bytes >= roomFactor*int64(c.lim.MaxMessageBytes))
 }
 
 // decompress makes the request of t plain. It waits until there is room for what comes out, which is given back by done.

@@ -17,11 +17,12 @@ const (
 // dispatch queues t and sees to it that a worker looks for it.
 func (c *serverConn) dispatch(t *task) {
 	c.mu.Lock()
-	if c.ended {
+	if c.ended || c.deaf {
 		c.mu.Unlock()
 		t.recycle()
 		return
 	}
+	c.know(&t.req)
 	c.inFlight.add(t)
 	c.queue.push(t)
 	wake := c.looking == 0

@@ -32,13 +32,14 @@ type serverConn struct {
 	in     *Reader         // nil while the connection is asleep
 	out    outbox
 	wait   patience
-	last   uint64 // the last accepted sequence; belongs to the reader
-	stock  bool   // the peer is no client of the original easymicro; belongs to the reader
 
 	closing atomic.Bool
 
 	mu         sync.Mutex
-	ended      bool // nothing is started any longer
+	last       uint64 // the last accepted sequence
+	stock      bool   // the peer is no client of the original easymicro
+	deaf       bool   // nothing is accepted any longer
+	ended      bool   // nothing is started any longer
 	inFlight   taskList
 	queue      taskQueue
 	looking    int           // workers between two calls
@@ -95,6 +96,9 @@ func (c *serverConn) sleep() {
 func (c *serverConn) finish(err error) {
 	switch {
 	case errors.Is(err, errDrained):
+		if f, ok := c.drainFrame(drainLast); ok {
+			c.send(f)
+		}
 		c.linger()
 	case errors.Is(err, io.EOF):
 		// The peer may have closed its sending side only: what is running is still answered.

@@ -49,7 +49,6 @@ func (c *serverConn) take(t *task) {
 		}
 		t.recycle()
 	default:
-		c.know(&t.req)
 		t.arrived = c.wait.lastRead
 		c.dispatch(t)
 	}
@@ -93,7 +92,10 @@ func (c *serverConn) waitRoom() error {
 		case <-c.room:
 			return nil
 		case <-sign.C:
-			if c.fragile() {
+			c.mu.Lock()
+			fragile := c.fragile()
+			c.mu.Unlock()
+			if fragile {
 				continue
 			}
 			c.send(&Frame{Type: Response, Heartbeat: true, Seq: HeartbeatSeq})
