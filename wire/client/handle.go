@@ -9,7 +9,8 @@ import (
 
 // Handle sends a request whose payload is encoded already, with the codec, compression and metadata that the frame has,
 // and puts the payload, the codec and the metadata of the response into res. The payload of res is decompressed. It makes
-// a client a wire.Handler. The metadata of an error's response is in res, too, without what the error itself says.
+// a client a wire.Handler. The metadata of an error's response is in res, too, without what the error itself says, and its status,
+// which tells that the peer answered.
 func (c *Client) Handle(ctx context.Context, req, res *wire.Frame) error {
 	if c.handler != nil {
 		return c.handler.Handle(ctx, req, res)
@@ -58,6 +59,7 @@ func (c *Client) inner(ctx context.Context, req, res *wire.Frame) error {
 
 // into gives the response away; what res had of memory is used again.
 func (s *slot) into(res *wire.Frame, err error) {
+	res.Status = s.res.Status
 	if err == nil {
 		res.Codec = s.res.Codec
 		res.Payload, s.res.Payload = s.res.Payload, res.Payload
