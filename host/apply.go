@@ -98,6 +98,7 @@ func (p *plan) build(ctx context.Context) (*generation, error) {
 	var err error
 	g.policies, err = policies.Compile(p.set.Rules, g.targets(), before, policies.Options{
 		Host: p.host.name, Revision: g.revision, Aliases: aliases(p.set.Manifest), OnTransition: p.host.breakerChanged,
+		Upstreams: upstreamNames(p.set.Manifest), Remote: remoteServices(p.set.Manifest),
 	})
 	if err != nil {
 		return nil, err
@@ -146,6 +147,9 @@ func (p *plan) abandon() {
 	}
 	p.host.retiring.Go(func() {
 		p.host.discardAll(p.opened, p.openedUpstreams)
+		if p.link != nil {
+			p.host.leave(p.link)
+		}
 		for _, c := range p.openedClusters {
 			p.host.closeCluster(c)
 		}

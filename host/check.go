@@ -3,9 +3,7 @@ package host
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
-	"strings"
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host/gateway"
@@ -135,7 +133,10 @@ func (c *checker) compile() {
 	if c.unknown || c.problems.Err() != nil {
 		return
 	}
-	snapshot, err := policies.Compile(c.set.Rules, c.known, nil, policies.Options{Host: hostName(c.set), Aliases: aliases(c.set.Manifest)})
+	snapshot, err := policies.Compile(c.set.Rules, c.known, nil, policies.Options{
+		Host: hostName(c.set), Aliases: aliases(c.set.Manifest),
+		Upstreams: upstreamNames(c.set.Manifest), Remote: remoteServices(c.set.Manifest),
+	})
 	var problems config.Problems
 	switch {
 	case errors.As(err, &problems):
@@ -167,10 +168,7 @@ func (c *checker) gateway() {
 		t, ok := c.targets[policies.Target{Service: service, Method: method}]
 		return t, ok
 	}
-	o.Remote = func(service string) bool {
-		own := slices.ContainsFunc(slices.Collect(maps.Keys(c.targets)), func(t policies.Target) bool { return strings.EqualFold(t.Service, service) })
-		return !own && c.set.Manifest.Gateway.Remote.Allows(service)
-	}
+	o.Remote = remoteServices(c.set.Manifest)
 	_, err := gateway.New(o)
 	var problems config.Problems
 	if errors.As(gatewayError(c.set, err), &problems) {
@@ -202,7 +200,7 @@ func (c *checker) target(servicePath, methodPath, service, method string) {
 		}
 		return
 	}
-	if c.set.Manifest.Gateway.Remote.Allows(service) {
+	if remote := remoteServices(c.set.Manifest); remote != nil && remote(service) {
 		return
 	}
 	c.add(servicePath, config.Suggest(service, services), "no service %q in services", service)

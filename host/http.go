@@ -54,7 +54,7 @@ func (h *Host) newGateway(g *generation, limits wire.Limits) (*gateway.Gateway, 
 		}
 		return t, true
 	}
-	o.Remote = g.elsewhere
+	o.Remote = remoteServices(g.set.Manifest)
 	o.Unknown = func(service, method string) *code.Error { return g.unknown(h.name, service, method) }
 	gw, err := gateway.New(o)
 	return gw, gatewayError(g.set, err)

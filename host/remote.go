@@ -1,6 +1,7 @@
 package host
 
 import (
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -12,11 +13,12 @@ import (
 // remote is what a generation's gateway leads to on other hosts: the services that discovery knows and the manifest
 // allows. Nothing else about them is known here, so that a method is whatever a caller asks for.
 type remote struct {
-	config *config.Remote
-	link   *link
-	rules  *policies.Snapshot
-	names  atomic.Pointer[remoteNames]
-	making sync.Mutex // of names
+	config   *config.Remote
+	link     *link
+	rules    *policies.Snapshot
+	spelling spelling
+	names    atomic.Pointer[remoteNames]
+	making   sync.Mutex // of names
 }
 
 // remoteNames are the services of one list that discovery gave.
@@ -25,8 +27,8 @@ type remoteNames struct {
 	services names[*remoteService]
 }
 
-func newRemote(cfg *config.Remote, l *link, rules *policies.Snapshot) *remote {
-	r := &remote{config: cfg, link: l, rules: rules}
+func newRemote(g *generation, l *link) *remote {
+	r := &remote{config: g.set.Manifest.Gateway.Remote, link: l, rules: g.policies, spelling: newSpelling(g.set.Rules)}
 	r.names.Store(&remoteNames{})
 	return r
 }
@@ -103,10 +105,17 @@ func (g *generation) lookup(serviceName, methodName string) (*method, bool) {
 	return s.method(methodName), true
 }
 
-// elsewhere tells whether a service is one of other hosts, be it there at the moment or not.
-func (g *generation) elsewhere(serviceName string) bool {
-	if _, ok := g.byName.find(serviceName); ok || g.remote == nil {
-		return false
+// remoteServices tells which services are those of other hosts, be they there at the moment or not: all that the
+// manifest lets callers reach and does not serve itself, in whatever case. It is nil when the gateway leads to none.
+func remoteServices(m *config.Manifest) func(service string) bool {
+	if m.Gateway.Remote == nil {
+		return nil
 	}
-	return g.remote.config.Allows(serviceName)
+	own := make(map[string]bool)
+	for i := range m.Services {
+		for _, name := range append([]string{m.Services[i].Name}, m.Services[i].Aliases...) {
+			own[strings.ToLower(name)] = true
+		}
+	}
+	return func(service string) bool { return !own[strings.ToLower(service)] && m.Gateway.Remote.Allows(service) }
 }

@@ -35,6 +35,7 @@ type link struct {
 	client    *client.Client
 	metrics   *telemetry.Metrics
 	log       *slog.Logger
+	done      func() // with the directory
 
 	found   atomic.Pointer[foundServices]
 	told    chan struct{} // closed by the first list or error
@@ -52,9 +53,9 @@ type foundServices struct {
 	err   error // why nothing newer is known
 }
 
-func newLink(cluster string, d directory, c *client.Client, m *telemetry.Metrics, log *slog.Logger) *link {
+func newLink(cluster string, d directory, c *client.Client, h *Host, done func()) *link {
 	l := &link{
-		users: newUsers(), cluster: cluster, directory: d, client: c, metrics: m, log: log,
+		users: newUsers(), cluster: cluster, directory: d, client: c, metrics: h.metrics, log: h.log, done: done,
 		told: make(chan struct{}), labels: make(map[string]bool),
 	}
 	l.found.Store(new(foundServices))
@@ -116,4 +117,5 @@ func (l *link) shut(ctx context.Context) {
 	}
 	_ = l.client.Close()
 	l.watched.Wait()
+	l.done()
 }

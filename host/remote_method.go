@@ -1,6 +1,7 @@
 package host
 
 import (
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -35,10 +36,10 @@ func (s *remoteService) method(name string) *method {
 	if m, ok := s.answered.Load().find(name); ok {
 		return m
 	}
-	t := policies.Target{Service: s.name, Method: name}
+	t := policies.Target{Service: s.name, Method: s.remote.spelling.of(name)}
 	return &method{
 		name: name, users: &s.remote.link.users, run: (*serving).passOn, target: t, full: t.String(),
-		guard: s.remote.rules.Guard(t), rpcx: s.rpcx, http: s.http, remote: s, operation: telemetry.RemoteOperation(t.String()),
+		guard: s.remote.rules.Resolve(t), rpcx: s.rpcx, http: s.http, remote: s, operation: telemetry.RemoteOperation(t.String()),
 	}
 }
 
@@ -52,14 +53,16 @@ func (s *remoteService) learn(m *method) {
 		return
 	}
 	learned := *m
+	learned.name = strings.Clone(m.name) // what a peer sent must not be kept alive by its name
+	learned.target.Method = strings.Clone(m.target.Method)
 	var ok bool
-	if learned.rpcx, learned.http, ok = s.remote.link.metricsOf(s.name, m.name); !ok {
+	if learned.rpcx, learned.http, ok = s.remote.link.metricsOf(s.name, learned.target.Method); !ok {
 		return
 	}
 	next := newNames[*method](len(known.exact) + 1)
 	for name, other := range known.exact {
 		next.add(name, other)
 	}
-	next.add(m.name, &learned)
+	next.add(learned.name, &learned)
 	s.answered.Store(&next)
 }

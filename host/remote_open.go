@@ -3,9 +3,14 @@ package host
 import (
 	"context"
 
+	"github.com/easymicro/easymicro/host/telemetry"
 	"github.com/easymicro/easymicro/registry"
 	"github.com/easymicro/easymicro/wire/client"
 )
+
+// mostPassed is how many calls may be on their way to other hosts at once. Rules bound them; this keeps a host alive that
+// has none.
+const mostPassed = 100_000
 
 // openRemote gives the generation its way to the services of other hosts: the one that is there, if discovery is the
 // same.
@@ -14,22 +19,20 @@ func (p *plan) openRemote(g *generation) error {
 	if cfg == nil {
 		return nil
 	}
-	d, err := g.directory(cfg.Etcd)
-	if err != nil {
-		return err
+	c := g.cluster(cfg.Etcd)
+	if c == nil {
+		return fieldProblem(g.set, "gateway.remote.etcd", "there is no "+cfg.Etcd+" in discovery.etcd")
 	}
 	l := p.prev.way()
-	if l == nil || l.directory != d {
-		c, err := client.New(client.Options{
-			Resolver: d, Guard: clientRules{p.host}, Caller: registry.Caller, Logger: p.host.log,
-		})
-		if err != nil {
+	if l == nil || l.directory != directory(c.etcd) {
+		var err error
+		if l, err = p.host.openLink(cfg.Etcd, c.etcd, c.release); err != nil {
 			return err
 		}
-		l = newLink(cfg.Etcd, d, c, p.host.metrics, p.host.log)
+		c.acquire()
 		p.link = l
 	}
-	g.remote = newRemote(cfg, l, g.policies)
+	g.remote = newRemote(g, l)
 	return nil
 }
 
@@ -63,11 +66,33 @@ func (h *Host) lastPassed(ctx context.Context) int {
 	return l.inFlight()
 }
 
-// directory is the etcd cluster of a name.
-func (g *generation) directory(name string) (directory, error) {
-	c := g.cluster(name)
-	if c == nil {
-		return nil, fieldProblem(g.set, "gateway.remote.etcd", "there is no "+name+" in discovery.etcd")
+// openLink makes the link over a directory; done is called when it no longer needs that.
+func (h *Host) openLink(name string, d directory, done func()) (*link, error) {
+	c, err := client.New(client.Options{
+		Resolver: d, Guard: remoteRules{clientRules{h}}, Caller: registry.Caller, Logger: h.log, MaxPending: mostPassed,
+		Wrap: h.wrapClient(""), OnAttempt: telemetry.Attempt,
+	})
+	if err != nil {
+		return nil, err
 	}
-	return c.etcd, nil
+	return newLink(name, d, c, h, done), nil
 }
+
+// remoteRules are the client-side rules for the calls that a gateway passes on.
+type remoteRules struct{ clientRules }
+
+// Do asks the rules about the method by the name that they have for it, see spelling.
+func (r remoteRules) Do(ctx context.Context, call client.Guarded) (slot int, err error) {
+	if c := registry.CallFrom(ctx); c != nil && c.Method != call.Method() {
+		call = respelled{call, c.Method}
+	}
+	return r.clientRules.Do(ctx, call)
+}
+
+// respelled is a call whose method rules know by another spelling.
+type respelled struct {
+	client.Guarded
+	method string
+}
+
+func (c respelled) Method() string { return c.method }
