@@ -23,8 +23,9 @@ type exchange struct {
 	codec       wire.Codec
 	contentType []string // of a result
 	oneWay      bool
-	status      int  // of an error, where its code does not tell; 0 otherwise
-	called      bool // the handler was reached
+	status      int    // of an error, where its code does not tell; 0 otherwise
+	called      bool   // the handler was reached
+	trace       string // the traceparent that the handler has put into the request
 
 	// The memory of the frames is used again, but only when the handler has let go of it.
 	req, res wire.Frame
@@ -98,6 +99,9 @@ func (x *exchange) call() *code.Error {
 	select {
 	case o := <-outcomes:
 		x.running = o.kind != returned
+		if o.err != nil {
+			x.trace = x.req.Metadata.Get("traceparent")
+		}
 		return x.answer(o)
 	case <-gone:
 		return x.refuse(code.Cancelled, code.ReasonCancelled, "the caller went away")

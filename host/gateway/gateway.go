@@ -18,7 +18,8 @@ import (
 type Options struct {
 	// Handler runs the calls. It gets the names as the caller spelled them (exact ones from Routes and Get), the codec
 	// that the request named and a payload that is no longer compressed. It should use the HTTP forms of the JSON codec
-	// for calls whose transport is "http".
+	// for calls whose transport is "http". A traceparent that it puts into the request's metadata before it does anything
+	// else is that of the call: problems name its trace.
 	Handler wire.Handler
 	// Resolve finds what a name stands for, as the Handler does it: exactly, then by a unique match without regard to
 	// case. Its Target has the main names, whatever alias was asked for: Routes and Get are compared by them. Both need it.

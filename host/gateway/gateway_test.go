@@ -252,3 +252,15 @@ func TestRequestsThatNeverBecomeCallsAreCounted(t *testing.T) {
 		t.Errorf("counted %q", got)
 	}
 }
+
+func TestAProblemNamesTheTraceThatTheHandlerHasBegun(t *testing.T) {
+	const id = "4bf92f3577b34da6a3ce929d0e0e4736"
+	b := &backend{hook: func(_ context.Context, req, _ *wire.Frame) error {
+		req.Metadata.Set("traceparent", "00-"+id+"-00f067aa0ba902b7-01")
+		return errors.New("no")
+	}}
+	url := "http://" + serve(t, b, Options{}) + "/Arith/Hook"
+	if r := do(t, "POST", url, "{}"); r.problem.TraceID != id {
+		t.Errorf("%+v", r.problem)
+	}
+}

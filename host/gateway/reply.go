@@ -138,7 +138,11 @@ func seconds(d time.Duration) int64 {
 	return max(1, int64((d+time.Second-1)/time.Second))
 }
 
+// traceID is the trace that the call was recorded in, or else its caller's.
 func (x *exchange) traceID() string {
+	if id := traceID(x.trace); id != "" {
+		return id
+	}
 	if v := x.r.Header["Traceparent"]; len(v) == 1 {
 		return traceID(v[0])
 	}

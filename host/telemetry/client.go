@@ -58,21 +58,16 @@ func (t *Tracing) begin(ctx context.Context, upstream string, req *wire.Frame) *
 		}
 		root := p.root() // a call that no call has caused
 		if !root.flags.IsSampled() {
-			injectRef(root, "", &req.Metadata)
+			inject(root.String(), "", &req.Metadata)
 			return nil
 		}
 		return p.call(ctx, withRoot(root.trace), upstream, req)
 	}
 	if p == nil || !sc.IsSampled() {
-		injectRef(refOf(sc), sc.TraceState().String(), &req.Metadata)
+		injectContext(sc, req)
 		return nil
 	}
 	return p.call(ctx, ctx, upstream, req)
-}
-
-func injectRef(r spanRef, state string, m *wire.Metadata) {
-	m.Set(metaTraceparent, r.String())
-	injectState(m, state)
 }
 
 // call starts the span of a call that goes out; start is the context that says what it belongs to.
@@ -87,9 +82,13 @@ func (p *pipeline) call(ctx, start context.Context, upstream string, req *wire.F
 	attrs := op.attributes(make([]attribute.KeyValue, 0, 4), "")
 	_, span := p.tracer(op.service).Start(start, op.spanName(), trace.WithSpanKind(trace.SpanKindClient),
 		trace.WithAttributes(append(attrs, attrUpstream.String(clip(upstream)))...))
-	sc := span.SpanContext()
-	injectRef(refOf(sc), sc.TraceState().String(), &req.Metadata)
+	injectContext(span.SpanContext(), req)
 	return &clientSpan{Context: ctx, op: op, span: span}
+}
+
+func injectContext(sc trace.SpanContext, req *wire.Frame) {
+	ref := refOf(sc)
+	inject(ref.String(), sc.TraceState().String(), &req.Metadata)
 }
 
 type clientKey struct{}

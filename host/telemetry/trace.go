@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"go.opentelemetry.io/otel/codes"
@@ -87,19 +88,26 @@ func (t *Trace) inject(m *wire.Metadata) {
 	if given == "" {
 		given = t.ref.String()
 	}
-	m.Set(metaTraceparent, given)
-	injectState(m, t.state)
+	inject(given, t.state, m)
 }
 
-// injectState must not leave the tracestate of another trace behind.
-func injectState(m *wire.Metadata, state string) {
-	if state != "" {
-		m.Set(metaTracestate, state)
+// inject writes a traceparent and its tracestate. Pairs that are there may be those of a request that is passed on, which
+// others read at the same time: they are left as they are.
+func inject(traceparent, tracestate string, m *wire.Metadata) {
+	if replaces(*m, metaTraceparent, traceparent) || replaces(*m, metaTracestate, tracestate) {
+		*m = slices.Clone(*m)
+	}
+	m.Set(metaTraceparent, traceparent)
+	if tracestate == "" {
+		m.Del(metaTracestate) // of another trace
 		return
 	}
-	if _, ok := m.Lookup(metaTracestate); ok {
-		m.Del(metaTracestate)
-	}
+	m.Set(metaTracestate, tracestate)
+}
+
+func replaces(m wire.Metadata, key, value string) bool {
+	old, ok := m.Lookup(key)
+	return ok && old != value
 }
 
 func (t *Trace) spanContext() trace.SpanContext {
