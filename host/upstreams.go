@@ -9,6 +9,9 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/host/telemetry"
+	"github.com/easymicro/easymicro/host/discovery"
+	"github.com/easymicro/easymicro/host/telemetry"
 	"github.com/easymicro/easymicro/registry"
 	"github.com/easymicro/easymicro/wire"
 	"github.com/easymicro/easymicro/wire/client"
@@ -75,7 +78,8 @@ func (h *Host) openUpstream(set *config.Set, path string, made upstreamMade, fou
 		Codec: cfg.Codec, LowerCase: cfg.Compat == "easymicro2019", Idempotent: cfg.Idempotent,
 		ConnectTimeout: cfg.Connection.ConnectTimeout.Std(), KeepaliveInterval: cfg.Connection.KeepaliveInterval.Std(),
 		KeepaliveTimeout: cfg.Connection.KeepaliveTimeout.Std(), PoolSize: cfg.Connection.PoolSize,
-		Caller: registry.Caller, Logger: h.log.With("upstream", cfg.Name),
+		Caller: registry.Caller, Wrap: h.wrapClient(cfg.Name), OnAttempt: telemetry.Attempt, Logger: h.log.With("upstream", cfg.Name),
+		Wrap: h.wrapClient(cfg.Name), OnAttempt: telemetry.Attempt,
 	}
 	if c := cfg.Compression; c != nil {
 		o.Compression = compressions[c.Type]
@@ -149,6 +153,18 @@ func (h *Host) discardAll(instances []*instance, upstreams []*upstream) {
 		closing.Go(func() { h.discardUpstream(u) })
 	}
 	closing.Wait()
+	if len(upstreams) > 0 {
+		h.forgetUpstreams()
+	}
+}
+
+// forgetUpstreams drops the metrics of upstreams that are gone. No generation is being made meanwhile, which could have
+// them again.
+func (h *Host) forgetUpstreams() {
+	h.applying.Lock()
+	defer h.applying.Unlock()
+	g := h.current.Load()
+	h.metrics.RetainUpstreams(func(name string) bool { return name == "" || g.upstream(name) != nil })
 }
 
 // closeOutgoing closes the upstreams and the clusters of a host that ends, whose handlers are closed.
@@ -209,8 +225,21 @@ func upstreamNames(m *config.Manifest) []string {
 
 // resolver is where the endpoints of an upstream are found.
 func (h *Host) resolver(set *config.Set, r *config.Resolve, found *cluster) (client.Resolver, error) {
-	if found != nil {
+	log := h.log.With("resolve", where(r))
+	switch {
+	case found != nil:
 		return found.etcd, nil
+	case r.DNS != "":
+		return discovery.DNS(r.DNS, discovery.DNSOptions{Logger: log})
+	case r.File != "":
+		return discovery.File(set.Path(r.File), discovery.FileOptions{Timing: h.watchTiming, Logger: log}), nil
 	}
-	return nil, errors.New("not supported yet")
+	addresses := make([]string, len(r.Endpoints))
+	for i, a := range r.Endpoints {
+		addresses[i] = string(a)
+		if network, path, err := a.Split(); err == nil && network == "unix" {
+			addresses[i] = "unix://" + set.Path(path)
+		}
+	}
+	return discovery.Static(addresses...)
 }
