@@ -12,6 +12,7 @@ const (
 type spanMetrics struct {
 	exported prometheus.Counter
 	dropped  *prometheus.CounterVec
+	full     prometheus.Counter // of dropped: counted by calls
 }
 
 func newSpanMetrics() spanMetrics {
@@ -28,6 +29,7 @@ func newSpanMetrics() spanMetrics {
 	for _, reason := range []string{dropFull, dropExport, dropLate} {
 		s.dropped.WithLabelValues(reason) // so that an alert on the rate sees the first one
 	}
+	s.full = s.dropped.WithLabelValues(dropFull)
 	return s
 }
 
@@ -40,5 +42,12 @@ func (m *Metrics) spansExported(n int) {
 func (m *Metrics) spansDropped(n int, reason string) {
 	if m != nil {
 		m.spans.dropped.WithLabelValues(reason).Add(float64(n))
+	}
+}
+
+// spanFull counts a span for which there was no place.
+func (m *Metrics) spanFull() {
+	if m != nil {
+		m.spans.full.Inc()
 	}
 }

@@ -59,7 +59,7 @@ func (s *spool) OnEnd(span sdk.ReadOnlySpan) {
 	case s.waiting.Add(1) > spoolSpans:
 		s.waiting.Add(-1)
 		s.full.Add(1)
-		s.dropped(1, dropFull)
+		s.tracing.options.Metrics.spanFull()
 	default:
 		s.batches.OnEnd(span)
 	}

@@ -68,25 +68,25 @@ func appendHex(dst, src []byte) []byte {
 
 // unhex reads lower-case digits, the only ones that the specification allows.
 func unhex(dst []byte, s string) bool {
+	bad := byte(0)
 	for i := range dst {
-		hi, lo := nibble(s[2*i]), nibble(s[2*i+1])
-		if hi|lo > 15 {
-			return false
-		}
-		dst[i] = hi<<4 | lo
+		hi, lo := nibbles[s[2*i]], nibbles[s[2*i+1]]
+		dst[i] = hi<<4 | lo&15
+		bad |= hi | lo
 	}
-	return true
+	return bad < 16
 }
 
-func nibble(c byte) byte {
-	switch {
-	case '0' <= c && c <= '9':
-		return c - '0'
-	case 'a' <= c && c <= 'f':
-		return c - 'a' + 10
+// nibbles are the values of the digits, and of all else something that is no nibble.
+var nibbles = func() (all [256]byte) {
+	for i := range all {
+		all[i] = 0xff
 	}
-	return 0xff
-}
+	for i, c := range []byte(hexDigits) {
+		all[c] = byte(i)
+	}
+	return all
+}()
 
 // passable is a tracestate that may be passed on unread; "" for one that is no list of printable key=value pairs.
 func passable(state string) string {

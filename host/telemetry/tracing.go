@@ -155,10 +155,10 @@ func (t *Tracing) Begin(tr *Trace, op *Operation, call *wire.Call, req *wire.Fra
 // root is a new trace, sampled or not.
 func (p *pipeline) root() spanRef {
 	var r spanRef
-	low := rand.Uint64()
-	binary.BigEndian.PutUint64(r.trace[:8], rand.Uint64()|1) // zero is not valid
+	high, low := rand.Uint64(), rand.Uint64()
+	binary.BigEndian.PutUint64(r.trace[:8], high|1) // zero is not valid
 	binary.BigEndian.PutUint64(r.trace[8:], low)
-	binary.BigEndian.PutUint64(r.span[:], rand.Uint64()|1)
+	binary.BigEndian.PutUint64(r.span[:], (high^low)|1) // of a span that is recorded nowhere; another one is not needed
 	if p.samples(low) {
 		r.flags = trace.FlagsSampled
 	}
