@@ -100,9 +100,8 @@ func (cl *call) finish(ctx context.Context, reply any) error {
 // carryOut sends the call through what Options.Wrap has put around. The response is nil when there is none.
 func (cl *call) carryOut(ctx context.Context) (*wire.Frame, error) {
 	if cl.c.handler != nil {
-		res := &wire.Frame{}
-		err := cl.c.handler.Handle(&callContext{ctx, cl}, cl.req, res)
-		return res, err
+		err := cl.c.handler.Handle(&callContext{ctx, cl}, cl.req, &cl.wrapped)
+		return &cl.wrapped, err
 	}
 	won, err := cl.run(ctx)
 	if won == nil || !won.sent {

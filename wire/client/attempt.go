@@ -23,7 +23,7 @@ type slot struct {
 	round   round
 	left    []uint64 // bits of the members that are left out
 	tried   []*node  // the same, for when the list changes
-	refused int      // by endpoints
+	refused int      // how many the rules have left out
 	err     error    // of the last one that could not be used
 }
 
@@ -40,6 +40,7 @@ const (
 const patience = 100 * time.Millisecond
 
 func (s *slot) reset() {
+	s.req.Payload = nil // it is the call's
 	s.req.Reset()
 	s.res.Reset()
 	clear(s.tried)
@@ -72,7 +73,7 @@ func (s *slot) attempt(ctx context.Context, endpoints Endpoints) error {
 
 // over begins to pick from l.
 func (s *slot) over(l *list) {
-	s.list, s.round, s.refused = l, firstChoice, 0
+	s.list, s.round = l, firstChoice
 	s.left = append(s.left[:0], make([]uint64, (len(l.members)+63)/64)...)
 	for _, m := range l.members {
 		for _, n := range s.tried {
@@ -113,7 +114,8 @@ func (s *slot) next(ctx context.Context) (*member, *link, error) {
 	for {
 		m := s.list.bal.pick(s)
 		if m == nil {
-			if s.round++; s.round < nobody {
+			s.round++
+			if s.round < nobody {
 				continue
 			}
 			if l := s.call.service.list.Load(); l != s.list && len(l.members) > 0 {
@@ -124,7 +126,7 @@ func (s *slot) next(ctx context.Context) (*member, *link, error) {
 		}
 		if s.endpoints != nil && !s.endpoints.Admit(m.ep.Address) {
 			s.refused++
-			s.left[m.index/64] |= 1 << (m.index % 64)
+			s.leaveOut(m)
 			continue
 		}
 		if l := m.node.link(); l != nil {
@@ -202,10 +204,9 @@ func (s *slot) send(ctx context.Context, m *member, l *link) error {
 
 // prepare makes the request of this attempt. Its payload is that of the call, which nobody changes.
 func (s *slot) prepare() {
-	from := s.call.req
-	meta := append(s.req.Metadata[:0], from.Metadata...)
+	from, meta := s.call.req, s.req.Metadata[:0]
 	s.req = *from
-	s.req.Metadata = meta
+	s.req.Metadata = append(meta, from.Metadata...)
 	if s.call.c.o.LowerCase {
 		s.req.Service, s.req.Method = s.call.service.lower, strings.ToLower(from.Method)
 	}

@@ -17,6 +17,7 @@ type call struct {
 	service *service
 	req     *wire.Frame // as the caller gave it
 	own     wire.Frame  // memory of req, for arguments that are encoded here
+	wrapped wire.Frame  // the response, when Options.Wrap is to see it
 	spare   []byte      // memory for compression
 	caller  string
 	hash    uint64
@@ -33,6 +34,9 @@ var calls = sync.Pool{New: func() any {
 	cl.first.call = cl
 	return cl
 }}
+
+// keepSpare is the most memory for compression that is kept for other calls.
+const keepSpare = 64 << 10
 
 // begin makes a call, if there may be one more.
 func (c *Client) begin() (*call, error) {
@@ -66,6 +70,10 @@ func (cl *call) end() {
 		return
 	}
 	cl.own.Reset()
+	if cap(cl.spare) > keepSpare {
+		cl.spare = nil
+	}
+	cl.wrapped.Reset()
 	cl.first.reset()
 	meta := cl.metadata
 	clear(meta)

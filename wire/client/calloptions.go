@@ -18,8 +18,8 @@ func Metadata(key, value string) CallOption {
 	return func(o *callOptions) { o.metadata.Set(key, value) }
 }
 
-// ReplyMetadata puts the metadata of the response into m, in place of what m had, also when the response is an error. It
-// stays as it was when there is no response.
+// ReplyMetadata puts the metadata of the response into m, in place of what m had, also when the response is an error.
+// It stays as it was when there is no response.
 func ReplyMetadata(m *wire.Metadata) CallOption {
 	return func(o *callOptions) { o.replyMetadata = m }
 }

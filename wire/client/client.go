@@ -18,6 +18,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,6 +36,10 @@ type Client struct {
 	handler wire.Handler // the client within Options.Wrap; nil without
 	log     *slog.Logger
 	began   time.Time
+
+	hashOn   string   // a metadata key, or the plain name of a field
+	hashMeta bool     // which of them
+	fields   sync.Map // of reflect.Type: the []int of the field that hashOn names
 
 	dial func(ctx context.Context, network, address string) (net.Conn, error)
 
@@ -67,6 +72,13 @@ func New(o Options) (*Client, error) {
 		services: make(map[string]*service), nodes: make(map[place]*node),
 	}
 	c.dial = c.connect
+	if o.Policy == ConsistentHash {
+		where, name, _ := strings.Cut(o.HashOn, ".")
+		if c.hashMeta = where == hashMetadata; !c.hashMeta {
+			name = plainName(name)
+		}
+		c.hashOn = name
+	}
 	if o.Wrap != nil {
 		c.handler = o.Wrap(wire.HandlerFunc(c.inner))
 	}

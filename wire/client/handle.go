@@ -20,8 +20,8 @@ func (c *Client) Handle(ctx context.Context, req, res *wire.Frame) error {
 
 // callContext carries a call through what Options.Wrap has put around.
 type callContext struct {
-	context.Context
-	call *call
+	context.Context //nolint:containedctx // it is one, with a value more
+	call            *call
 }
 
 type callKey struct{}
@@ -52,24 +52,22 @@ func (c *Client) inner(ctx context.Context, req, res *wire.Frame) error {
 	}
 	won, err := cl.run(ctx)
 	if won != nil && won.sent {
-		won.into(res, err)
+		won.into(res, err != nil && res != &cl.wrapped)
 	}
 	return err
 }
 
-// into gives the response away; what res had of memory is used again.
-func (s *slot) into(res *wire.Frame, err error) {
-	res.Status = s.res.Status
-	if err == nil {
-		res.Codec = s.res.Codec
-		res.Payload, s.res.Payload = s.res.Payload, res.Payload
-		if len(res.Metadata) == 0 {
-			res.Metadata, s.res.Metadata = s.res.Metadata, res.Metadata
-			return
-		}
+// into gives the response away; what res had of memory is used again. Of an error only what a handler has added is
+// given to those who make a response of their own of it, and the status, which tells that the peer has answered.
+func (s *slot) into(res *wire.Frame, withoutError bool) {
+	res.Status, res.Codec = s.res.Status, s.res.Codec
+	res.Payload, s.res.Payload = s.res.Payload, res.Payload
+	if len(res.Metadata) == 0 && !withoutError {
+		res.Metadata, s.res.Metadata = s.res.Metadata, res.Metadata
+		return
 	}
 	for _, pair := range s.res.Metadata {
-		if err == nil || !ofError(pair[0]) {
+		if !withoutError || !ofError(pair[0]) {
 			res.Metadata.Set(pair[0], pair[1])
 		}
 	}

@@ -1,10 +1,162 @@
 package client
 
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/easymicro/easymicro/wire"
+)
+
+// What Options.HashOn begins with.
 const (
 	hashMetadata = "metadata"
 	hashArgument = "argument"
 )
 
-func (cl *call) hashArgument(args any) {}
-func (cl *call) hashPayload()          {}
-func (s *slot) key() (uint64, bool)    { return s.call.hash, s.call.hashed }
+// key makes a slot the filter of consistentHash.
+func (s *slot) key() (uint64, bool) { return s.call.hash, s.call.hashed }
+
+// hashArgument finds the key of a call that is encoded here.
+func (cl *call) hashArgument(args any) {
+	if cl.c.hashOn == "" || cl.hashMetadata() {
+		return
+	}
+	v := reflect.ValueOf(args)
+	for v.Kind() == reflect.Pointer || v.Kind() == reflect.Interface {
+		v = v.Elem()
+	}
+	switch v.Kind() {
+	case reflect.Struct:
+		index, ok := cl.c.fieldOf(v.Type())
+		if !ok {
+			return
+		}
+		if field, err := v.FieldByIndexErr(index); err == nil {
+			cl.hashValue(field)
+		}
+	case reflect.Map:
+		for each := v.MapRange(); each.Next(); {
+			if k := each.Key(); k.Kind() == reflect.String && plainName(k.String()) == cl.c.hashOn {
+				cl.hashValue(each.Value())
+				return
+			}
+		}
+	}
+}
+
+// hashPayload finds the key of a call that comes encoded. Only JSON is looked into.
+func (cl *call) hashPayload() {
+	if cl.hashed || cl.c.hashOn == "" || cl.hashMetadata() {
+		return
+	}
+	if cl.req.Codec == wire.JSON && cl.req.Compression == wire.NoCompression {
+		if text, ok := jsonMember(cl.req.Payload, cl.c.hashOn); ok {
+			cl.hashText(text)
+		}
+	}
+}
+
+// hashMetadata finds the key in the metadata. It tells whether that is where to look.
+func (cl *call) hashMetadata() bool {
+	if !cl.c.hashMeta {
+		return false
+	}
+	cl.hashText(cl.req.Metadata.Get(cl.c.hashOn))
+	return true
+}
+
+// hashText makes text the key. An empty one is none: it would send all calls that have none to one endpoint.
+func (cl *call) hashText(text string) {
+	if text != "" {
+		cl.hash, cl.hashed = hashOf(text), true
+	}
+}
+
+// hashValue makes a value the key: as the text that it is in JSON, so that it does not matter how it comes.
+func (cl *call) hashValue(v reflect.Value) {
+	for v.Kind() == reflect.Pointer || v.Kind() == reflect.Interface {
+		v = v.Elem()
+	}
+	var b [32]byte
+	text := b[:0]
+	switch {
+	case !v.IsValid():
+		return
+	case v.Kind() == reflect.String:
+		cl.hashText(v.String())
+		return
+	case v.CanInt():
+		text = strconv.AppendInt(text, v.Int(), 10)
+	case v.CanUint():
+		text = strconv.AppendUint(text, v.Uint(), 10)
+	case v.Kind() == reflect.Bool:
+		text = strconv.AppendBool(text, v.Bool())
+	case !v.CanInterface():
+		return
+	default:
+		text = fmt.Append(text, v.Interface())
+	}
+	cl.hash, cl.hashed = xxhash.Sum64(text), len(text) > 0
+}
+
+// fieldOf is the field of a type of argument that consistentHash goes by. What was found is kept.
+func (c *Client) fieldOf(t reflect.Type) (index []int, ok bool) {
+	if known, ok := c.fields.Load(t); ok {
+		index, _ = known.([]int)
+		return index, index != nil
+	}
+	for _, f := range reflect.VisibleFields(t) {
+		tag, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if f.IsExported() && (plainName(f.Name) == c.hashOn || tag != "" && plainName(tag) == c.hashOn) {
+			index = f.Index
+			break
+		}
+	}
+	c.fields.Store(t, index)
+	return index, index != nil
+}
+
+// plainName is a name as all its spellings have it: user_id, userId and UserID are one.
+func plainName(name string) string { return strings.ToLower(strings.ReplaceAll(name, "_", "")) }
+
+// jsonMember is a text, number or boolean at the top of a JSON object.
+func jsonMember(payload []byte, name string) (string, bool) {
+	d := json.NewDecoder(bytes.NewReader(payload))
+	d.UseNumber()
+	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+		return "", false
+	}
+	for d.More() {
+		key, err := d.Token()
+		if err != nil {
+			return "", false
+		}
+		if text, ok := key.(string); !ok || plainName(text) != name {
+			var skipped json.RawMessage
+			if d.Decode(&skipped) != nil {
+				return "", false
+			}
+			continue
+		}
+		value, err := d.Token()
+		if err != nil {
+			return "", false
+		}
+		switch v := value.(type) {
+		case string:
+			return v, true
+		case json.Number:
+			return v.String(), true
+		case bool:
+			return strconv.FormatBool(v), true
+		}
+		return "", false
+	}
+	return "", false
+}

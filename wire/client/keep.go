@@ -22,7 +22,7 @@ func (n *node) keep() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		slot, wait, more := n.todo()
+		slot, wait, more := n.plan()
 		switch {
 		case !more:
 			return
@@ -42,8 +42,8 @@ func (n *node) keep() {
 
 const noHurry = time.Minute
 
-// todo is the link to be made now, or how long there is nothing to do. more is false when keep ends.
-func (n *node) todo() (slot int, wait time.Duration, more bool) {
+// plan is the link to be made now, or how long there is nothing to do. more is false when keep ends.
+func (n *node) plan() (slot int, wait time.Duration, more bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	missing, some := -1, len(n.leaving) > 0

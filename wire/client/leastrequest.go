@@ -18,7 +18,8 @@ func (l leastRequest) pick(f filter) *member {
 			best, least, ties = m, n, 1
 			continue
 		}
-		if ties++; rand.IntN(ties) == 0 {
+		ties++
+		if rand.IntN(ties) == 0 {
 			best = m
 		}
 	}

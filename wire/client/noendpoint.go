@@ -2,6 +2,7 @@ package client
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/easymicro/easymicro/wire/code"
@@ -13,15 +14,15 @@ func (s *slot) noEndpoint() error {
 		return s.err
 	}
 	name := s.call.req.Service
-	if s.refused > 0 && s.refused == len(s.list.members) {
+	if s.refused >= len(s.list.members) {
 		return failed(code.Unavailable, code.ReasonNoEndpoint, "no endpoint of %s may be used: the rules leave out all %d", name, s.refused)
 	}
 	var why error
 	var soonest time.Duration
 	for _, m := range s.list.members {
-		err, in := m.node.absence()
+		in, err := m.node.absence()
 		if err != nil && (why == nil || in < soonest) {
-			why, soonest = fmt.Errorf("%s: %w", m.ep.Address, err), in
+			why, soonest = of(m, err), in
 		}
 	}
 	var e *code.Error
@@ -41,8 +42,16 @@ func (s *slot) noEndpoint() error {
 }
 
 // absence is why there is no connection, and in how long the next attempt to make one is due.
-func (n *node) absence() (err error, in time.Duration) {
+func (n *node) absence() (in time.Duration, err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.err, max(time.Until(n.soonest), 0)
+	return max(time.Until(n.soonest), 0), n.err
+}
+
+// of says of which endpoint err is, unless it says so itself, as those of package net do.
+func of(m *member, err error) error {
+	if strings.Contains(err.Error(), m.ep.Address) {
+		return err
+	}
+	return fmt.Errorf("%s: %w", m.ep.Address, err)
 }

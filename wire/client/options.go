@@ -68,7 +68,7 @@ func (o *Options) complete() (wire.Codec, error) {
 	}
 	codec, ok := wire.ParseCodec(o.Codec)
 	if !ok {
-		return 0, fmt.Errorf("client: Options.Codec: %q is none of raw, json, protobuf, msgpack and thrift", o.Codec)
+		return 0, fmt.Errorf("client: the Options.Codec %q is none of raw, json, protobuf, msgpack and thrift", o.Codec)
 	}
 	orDefault(&o.CompressAbove, defaultCompressAbove)
 	orDefault(&o.ConnectTimeout, defaultConnectTimeout)
@@ -90,24 +90,24 @@ func (o *Options) check() error {
 	switch o.Policy {
 	case "", RoundRobin, WeightedRoundRobin, Random, LeastRequest, P2C, ConsistentHash:
 	default:
-		return fmt.Errorf("Options.Policy: %q is none of %s, %s, %s, %s, %s and %s", o.Policy,
+		return fmt.Errorf("the Options.Policy %q is none of %s, %s, %s, %s, %s and %s", o.Policy,
 			RoundRobin, WeightedRoundRobin, Random, LeastRequest, P2C, ConsistentHash)
 	}
 	if o.Policy == ConsistentHash || o.HashOn != "" {
 		where, name, _ := strings.Cut(o.HashOn, ".")
 		if name == "" || where != hashMetadata && where != hashArgument {
-			return fmt.Errorf("Options.HashOn: %q is neither metadata.NAME nor argument.FIELD", o.HashOn)
+			return fmt.Errorf("the Options.HashOn %q is neither metadata.NAME nor argument.FIELD", o.HashOn)
 		}
 	}
 	if o.Compression > wire.Zstd {
-		return fmt.Errorf("Options.Compression: unknown %s", o.Compression)
+		return fmt.Errorf("the Options.Compression is an unknown %s", o.Compression)
 	}
 	for name, n := range map[string]int64{
 		"CompressAbove": int64(o.CompressAbove), "ConnectTimeout": int64(o.ConnectTimeout),
 		"PoolSize": int64(o.PoolSize), "MaxPending": int64(o.MaxPending),
 	} {
 		if n < 0 {
-			return fmt.Errorf("Options.%s is negative", name)
+			return fmt.Errorf("a negative Options.%s", name)
 		}
 	}
 	return nil

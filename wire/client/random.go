@@ -27,7 +27,8 @@ func (r random) among(f filter) *member {
 		if !f.allows(m) {
 			continue
 		}
-		if n++; rand.IntN(n) == 0 {
+		n++
+		if rand.IntN(n) == 0 {
 			found = m
 		}
 	}

@@ -117,6 +117,7 @@ type server struct {
 	address string
 	handler wire.HandlerFunc
 	calls   atomic.Int64
+	open    atomic.Int64
 
 	srv   *wire.Server
 	cut   context.CancelFunc
@@ -138,8 +139,9 @@ func (s *server) ConnOpened() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.dials = append(s.dials, time.Now())
+	s.open.Add(1)
 }
-func (s *server) ConnClosed()      {}
+func (s *server) ConnClosed()      { s.open.Add(-1) }
 func (s *server) WireError(string) {}
 
 func (s *server) conns() int {

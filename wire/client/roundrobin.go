@@ -45,7 +45,8 @@ func (r *roundRobin) pick(f filter) *member {
 		if !f.allows(m) {
 			continue
 		}
-		if last = m; skip == 0 {
+		last = m
+		if skip == 0 {
 			return m
 		}
 		skip--

@@ -49,7 +49,7 @@ func (s *service) status() ServiceStatus {
 			Endpoint: m.ep, State: state(m.node.state.Load()).String(),
 			InFlight: int(m.inFlight.Load()), Latency: time.Duration(m.latency.Load()),
 		}
-		if err, _ := m.node.absence(); err != nil {
+		if _, err := m.node.absence(); err != nil {
 			e.Err = err.Error()
 		}
 		all.Endpoints = append(all.Endpoints, e)
