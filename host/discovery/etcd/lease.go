@@ -15,8 +15,7 @@ import (
 type tenancy struct {
 	r       *registrar
 	id      clientv3.LeaseID
-	version int      // of what was written
-	keys    []string // that were written, without markers
+	version int // of what was written
 }
 
 var errLeaseLost = errors.New("the lease was lost")
@@ -191,7 +190,11 @@ func (t *tenancy) write(ctx context.Context, want []wanted) error {
 			return err
 		}
 	}
-	for _, key := range t.keys {
+	t.r.mu.Lock()
+	before := t.r.keys
+	t.r.keys = keys
+	t.r.mu.Unlock()
+	for _, key := range before {
 		if slices.Contains(keys, key) {
 			continue
 		}
@@ -200,7 +203,6 @@ func (t *tenancy) write(ctx context.Context, want []wanted) error {
 			return err
 		}
 	}
-	t.keys = keys
 	return t.create(ctx, want, func(w wanted) bool { return w.marker })
 }
 

@@ -24,6 +24,7 @@ type registrar struct {
 	end        context.CancelFunc
 	lease      clientv3.LeaseID // the last one that was granted; 0: none
 	alive      bool             // as far as is known
+	keys       []string         // that were written under it, without markers
 	registered bool
 	reported   bool  // somebody was told how it stands
 	written    int64 // revision at which all keys were there
@@ -47,8 +48,12 @@ func newRegistrar(c *Cluster) *registrar {
 func (c *Cluster) Publish(list []Instance) {
 	r := c.registry
 	r.mu.Lock()
+	if isClosed(c.table.closed) {
+		r.mu.Unlock()
+		return
+	}
 	r.list, r.want, r.version = list, c.wanted(list), r.version+1
-	if len(r.want) > 0 && closed(r.idle) {
+	if len(r.want) > 0 && isClosed(r.idle) {
 		r.idle = make(chan struct{})
 	}
 	if len(r.want) == 0 && r.end != nil {
@@ -80,7 +85,7 @@ func (c *Cluster) Withdraw(ctx context.Context) error {
 	}
 }
 
-func closed(ch chan struct{}) bool {
+func isClosed(ch chan struct{}) bool {
 	select {
 	case <-ch:
 		return true
@@ -148,7 +153,7 @@ func (r *registrar) wait(ctx context.Context) {
 	for {
 		r.mu.Lock()
 		wanted := len(r.want) > 0
-		if !wanted && !closed(r.idle) {
+		if !wanted && !isClosed(r.idle) {
 			close(r.idle)
 		}
 		r.mu.Unlock()
@@ -166,8 +171,8 @@ func (r *registrar) wait(ctx context.Context) {
 // withdraw gives the lease back, and its keys with it, until etcd has done so or the lease has ended by itself.
 func (r *registrar) withdraw(ctx context.Context) {
 	r.mu.Lock()
-	lease := r.lease
-	r.lease, r.alive, r.registered, r.reported = 0, false, false, false
+	lease, keys := r.lease, r.keys
+	r.lease, r.keys, r.alive, r.registered, r.reported = 0, nil, false, false, false
 	r.mu.Unlock()
 	if lease == 0 {
 		return
@@ -177,6 +182,12 @@ func (r *registrar) withdraw(ctx context.Context) {
 	var p pause
 	for ctx.Err() == nil {
 		err := r.c.call(ctx, func(ctx context.Context, cl *clientv3.Client) error {
+			for _, key := range keys { // that an operator wrote to belong to no lease any more
+				free := clientv3.Compare(clientv3.LeaseValue(key), "=", 0)
+				if _, err := cl.Txn(ctx).If(free).Then(clientv3.OpDelete(key)).Commit(); err != nil {
+					return err
+				}
+			}
 			_, err := cl.Revoke(ctx, lease)
 			return err
 		})

@@ -20,11 +20,17 @@ import (
 // Option changes how an etcd is started.
 type Option func(*Server)
 
+// Config changes the configuration of etcd itself.
+func Config(change func(*embed.Config)) Option {
+	return func(s *Server) { s.options = append(s.options, change) }
+}
+
 // Server is an etcd on a loopback port that stays the same over restarts. Its methods are called by one goroutine; they
 // end the test when they fail.
 type Server struct {
 	t       testing.TB
-	address string
+	front   *Proxied // so that Stop breaks connections at once, and does not say farewell as etcd does
+	address string   // behind it
 	peer    string
 	dir     string
 	life    int // data folders that were used up
@@ -45,22 +51,24 @@ func Start(t testing.TB, options ...Option) *Server {
 	for _, o := range options {
 		o(s)
 	}
+	s.front = Proxy(t, s.address)
 	s.start()
 	t.Cleanup(s.Stop)
 	return s
 }
 
 // URL is where it serves.
-func (s *Server) URL() string { return s.scheme + "://" + s.address }
+func (s *Server) URL() string { return s.scheme + "://" + s.Address() }
 
 // Address is the host:port of URL.
-func (s *Server) Address() string { return s.address }
+func (s *Server) Address() string { return s.front.Address() }
 
 // Stop ends it, as if it had been killed: leases and connections break. Stopping it twice does nothing.
 func (s *Server) Stop() {
 	if s.etcd == nil {
 		return
 	}
+	s.front.Cut()
 	s.etcd.Close()
 	s.etcd = nil
 }
@@ -102,6 +110,7 @@ func (s *Server) start() {
 	case <-time.After(patience):
 		s.t.Fatal("etcd did not start in time")
 	}
+	s.front.Heal()
 }
 
 func (s *Server) config() clientv3.Config {

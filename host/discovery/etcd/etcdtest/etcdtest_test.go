@@ -2,6 +2,7 @@ package etcdtest_test
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -45,6 +46,8 @@ type watched struct {
 	mu      sync.Mutex
 	list    []client.Endpoint
 	updates int
+	lost    []string // lists that were shorter than steady
+	steady  int
 	err     error
 	changed chan struct{}
 }
@@ -69,6 +72,9 @@ func (w *watched) update(list []client.Endpoint, err error) {
 	if err == nil {
 		w.list = list
 		w.updates++
+		if len(list) < w.steady {
+			w.lost = append(w.lost, fmt.Sprint(time.Now().Format("04:05.000 "), list))
+		}
 	}
 	w.mu.Unlock()
 	select {
@@ -93,6 +99,27 @@ func (w *watched) want(addresses ...string) {
 	eventually(w.t, w.changed, func() bool { return slices.Equal(w.addresses(), addresses) }, func() any { return w.addresses() })
 }
 
+// keeps says that from now on the list never loses more than half, until the test ends: those that are gone count as
+// long as fewer live.
+func (w *watched) keeps() {
+	w.mu.Lock()
+	w.steady = (len(w.list) + 1) / 2
+	w.mu.Unlock()
+	w.t.Cleanup(func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		for _, l := range w.lost {
+			w.t.Errorf("endpoints were lost: %s", l)
+		}
+	})
+}
+
+func (w *watched) failed() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.err
+}
+
 // eventually waits for ok, looking whenever there is news and now and then without.
 func eventually(t *testing.T, news <-chan struct{}, ok func() bool, got func() any) {
 	t.Helper()
@@ -106,6 +133,18 @@ func eventually(t *testing.T, news <-chan struct{}, ok func() bool, got func() a
 		case <-deadline:
 			t.Fatalf("it never came to that; last: %v", got())
 		}
+	}
+}
+
+// within says that ok comes true in time, from now on.
+func within(t *testing.T, limit time.Duration, what string, ok func() bool) {
+	t.Helper()
+	start := time.Now()
+	eventually(t, nil, ok, func() any { return what })
+	if took := time.Since(start); took > limit {
+		t.Errorf("%s took %v, longer than %v", what, took.Round(time.Millisecond), limit)
+	} else {
+		t.Logf("%s took %v", what, took.Round(time.Millisecond))
 	}
 }
 

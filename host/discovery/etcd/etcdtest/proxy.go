@@ -9,11 +9,13 @@ import (
 
 // Proxied is a TCP proxy that can be cut. Its methods may be called at once.
 type Proxied struct {
-	target string
-	ln     net.Listener
-	all    sync.WaitGroup
+	t       testing.TB
+	target  string
+	address string
+	all     sync.WaitGroup
 
 	mu     sync.Mutex
+	ln     net.Listener // nil while nobody listens
 	cut    bool
 	silent chan struct{} // closed while nothing holds bytes back
 	conns  map[net.Conn]bool
@@ -23,28 +25,27 @@ type Proxied struct {
 // Proxy listens on loopback and passes all bytes to target and back, until the test ends.
 func Proxy(t testing.TB, target string) *Proxied {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it is closed with the test
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &Proxied{target: target, ln: ln, conns: map[net.Conn]bool{}, silent: make(chan struct{})}
+	p := &Proxied{t: t, target: target, address: freeAddress(t), conns: map[net.Conn]bool{}, silent: make(chan struct{})}
 	close(p.silent)
-	p.all.Go(p.serve)
+	p.Heal()
 	t.Cleanup(p.close)
 	return p
 }
 
 // URL is where it listens.
-func (p *Proxied) URL() string { return "http://" + p.Address() }
+func (p *Proxied) URL() string { return "http://" + p.address }
 
 // Address is the host:port of URL.
-func (p *Proxied) Address() string { return p.ln.Addr().String() }
+func (p *Proxied) Address() string { return p.address }
 
-// Cut breaks all connections and takes no new ones.
+// Cut breaks all connections and refuses new ones.
 func (p *Proxied) Cut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.cut = true
+	if p.ln != nil {
+		_ = p.ln.Close()
+		p.ln = nil
+	}
 	for c := range p.conns {
 		_ = c.Close()
 	}
@@ -59,14 +60,24 @@ func (p *Proxied) Mute() {
 
 // Heal ends a Cut and a Mute.
 func (p *Proxied) Heal() {
+	p.t.Helper()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.cut = false
 	select {
 	case <-p.silent:
 	default:
 		close(p.silent)
 	}
+	if p.ln != nil || p.closed {
+		return
+	}
+	ln, err := net.Listen("tcp", p.address) //nolint:noctx // it is closed with the test
+	if err != nil {
+		p.t.Errorf("listen at the old address again: %v", err)
+		return
+	}
+	p.ln = ln
+	p.all.Go(func() { p.serve(ln) })
 }
 
 func (p *Proxied) close() {
@@ -75,13 +86,12 @@ func (p *Proxied) close() {
 	p.closed = true
 	p.mu.Unlock()
 	p.Heal()
-	_ = p.ln.Close()
 	p.all.Wait()
 }
 
-func (p *Proxied) serve() {
+func (p *Proxied) serve(ln net.Listener) {
 	for {
-		in, err := p.ln.Accept()
+		in, err := ln.Accept()
 		if err != nil {
 			return
 		}
@@ -117,13 +127,13 @@ func (p *Proxied) keep(conns ...net.Conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, c := range conns {
-		if p.cut || p.closed {
+		if p.ln == nil {
 			_ = c.Close()
 			continue
 		}
 		p.conns[c] = true
 	}
-	return !p.cut && !p.closed
+	return p.ln != nil
 }
 
 // held gives no byte away while the proxy is muted.
