@@ -19,7 +19,7 @@ func outage(t *testing.T) time.Duration {
 	t.Helper()
 	switch os.Getenv("EASYMICRO_LONG") {
 	case "":
-		return 4 * time.Second
+		return 3 * time.Second
 	case "10m":
 		return 10 * time.Minute
 	default:

@@ -15,8 +15,7 @@ type Proxied struct {
 	all     sync.WaitGroup
 
 	mu     sync.Mutex
-	ln     net.Listener // nil while nobody listens
-	cut    bool
+	ln     net.Listener  // nil while nobody listens
 	silent chan struct{} // closed while nothing holds bytes back
 	conns  map[net.Conn]bool
 	closed bool

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// A module inside of this one has what nobody is to download who imports us: `go test ./...` does not see it, so that it
+// is done here. The benchmarks compare us with others, whose code not every machine can get.
+const ownTests = "samples/benchmark"
+
+func TestNestedModules(t *testing.T) {
+	modules := nestedModules(t)
+	if len(modules) == 0 {
+		t.Fatal("no go.mod below the root's: where are the tests with a real etcd?")
+	}
+	for _, dir := range modules {
+		t.Run(dir, func(t *testing.T) {
+			goIn(t, dir, "vet", "./...")
+			args := []string{"test"}
+			if raceEnabled {
+				args = append(args, "-race")
+			}
+			if testing.Short() {
+				args = append(args, "-short")
+			}
+			goIn(t, dir, append(args, "./...")...)
+		})
+	}
+}
+
+// goIn runs go in a module; what it prints is shown when it fails, which it does too when a dependency cannot be had.
+func goIn(t *testing.T, dir string, args ...string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", args...)
+	cmd.Dir = filepath.Join(root, filepath.FromSlash(dir))
+	cmd.Env = append(os.Environ(), "GOWORK=off")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("in the module %s: go %s: %v\n%s", dir, strings.Join(args, " "), err, out)
+	}
+	t.Logf("go %s\n%s", strings.Join(args, " "), out)
+}
+
+// nestedModules are the folders below the root that have a go.mod, but for ownTests.
+func nestedModules(t *testing.T) []string {
+	t.Helper()
+	var found []string
+	err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		dir, err := filepath.Rel(root, filepath.Dir(path))
+		if err != nil {
+			return err
+		}
+		switch name := e.Name(); {
+		case e.IsDir() && path != root && (strings.HasPrefix(name, ".") || name == "testdata"):
+			return filepath.SkipDir
+		case name == "go.mod" && dir != "." && filepath.ToSlash(dir) != ownTests:
+			found = append(found, filepath.ToSlash(dir))
+		}
+		_, err = os.Stat(path) // go remembers results by what a test looked at itself: its commands look at all of it
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
