@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -51,7 +52,7 @@ func (a api) Rules(context.Context) ([]admin.Rule, error) {
 // Explain says what applies to a call.
 func (a api) Explain(_ context.Context, q admin.ExplainQuery) (*admin.Explanation, error) {
 	g := a.h.current.Load()
-	m, ok := g.find(q.Service, q.Method)
+	m, ok := g.lookup(q.Service, q.Method)
 	if !ok {
 		return nil, g.notFound(q.Service, q.Method)
 	}
@@ -67,7 +68,7 @@ func (g *generation) notFound(service, method string) *admin.Error {
 	s, ok := g.byName.find(service)
 	if !ok {
 		return admin.Errorf(admin.CodeNotFound, "no service %q is served here", service).
-			WithHelp("served: %s%s", strings.Join(g.serviceNames(), ", "), didYouMean(service, g.byName.all()))
+			WithHelp("served: %s%s", strings.Join(g.serviceNames(), ", "), didYouMean(service, append(g.byName.all(), g.remote.all()...)))
 	}
 	var methods []string
 	for _, m := range s.methods {
@@ -89,7 +90,9 @@ func (g *generation) serviceNames() []string {
 	for _, s := range g.services {
 		names = append(names, s.config.Name)
 	}
-	return names
+	others := g.remote.all()
+	slices.Sort(others)
+	return append(names, others...)
 }
 
 // ExplainRule is a rule as it was in a revision, and what became of it.

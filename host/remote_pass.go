@@ -1,6 +1,7 @@
 package host
 
 import (
+	"strings"
 	"time"
 
 	"github.com/easymicro/easymicro/registry"
@@ -57,6 +58,11 @@ func (s *serving) notPassed(res *wire.Frame, err error) error {
 		s.ticket.Done(err)
 		s.answered(e, true)
 		return e
+	case s.late(e):
+		e = s.ticket.Late()
+		s.ticket.Done(err)
+		s.answered(e, true)
+		return e
 	case answered && e.Host == "":
 		s.ticket.Done(err)
 		return e
@@ -66,12 +72,19 @@ func (s *serving) notPassed(res *wire.Frame, err error) error {
 			Code: e.Code, Reason: e.Reason, Message: e.Message, Rule: e.Rule, RetryAfter: e.RetryAfter, Host: e.Host,
 		}
 	}
-	if at, ok := s.ticket.Deadline(); ok && e.Code == code.DeadlineExceeded && !time.Now().Before(at) {
-		e = s.ticket.Late()
-	} else {
-		e = code.Refuse(e.Code, e.Reason, e.Message, "", s.host.name, e.RetryAfter)
-	}
+	what := strings.TrimPrefix(e.Message, e.Code.String()+": ")
+	e = code.Refuse(e.Code, e.Reason, what, "", s.host.name, e.RetryAfter)
 	s.ticket.Done(err)
 	s.answered(e, true)
 	return e
+}
+
+// justBefore is how much earlier than this host another one may take the same deadline for passed: it is told it in whole
+// milliseconds.
+const justBefore = 2 * time.Millisecond
+
+// late tells that an error is that of this host's own deadline, be it that the other host has noticed it first.
+func (s *serving) late(e *code.Error) bool {
+	at, ok := s.ticket.Deadline()
+	return ok && e.Code == code.DeadlineExceeded && e.Reason == code.ReasonTimeout && e.Rule == "" && time.Until(at) < justBefore
 }

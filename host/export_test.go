@@ -1,0 +1,20 @@
+package host
+
+import "context"
+
+// Directory is where a test says which services there are.
+type Directory = directory
+
+// LeadTo has a gateway.remote find its services in d, from now on and until the next reload. No call may run.
+func LeadTo(h *Host, d Directory) error {
+	g := h.current.Load()
+	l, err := h.openLink(g.remote.link.cluster, d, func() {})
+	if err != nil {
+		return err
+	}
+	old := g.remote.link
+	g.remote = newRemote(g, l)
+	h.retiring.Go(func() { h.leave(old) })
+	l.await(context.Background())
+	return nil
+}

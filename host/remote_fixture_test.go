@@ -1,0 +1,147 @@
+package host_test
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/easymicro/easymicro/host"
+	"github.com/easymicro/easymicro/host/hosttest"
+	"github.com/easymicro/easymicro/wire/client"
+)
+
+// yard is a discovery that the test itself fills.
+type yard struct {
+	mu       sync.Mutex
+	services map[string][]client.Endpoint
+	changed  chan struct{}
+}
+
+func newYard() *yard {
+	return &yard{services: map[string][]client.Endpoint{}, changed: make(chan struct{})}
+}
+
+// put says where a service is; nowhere takes it away.
+func (y *yard) put(service string, addresses ...string) {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	delete(y.services, service)
+	for _, a := range addresses {
+		y.services[service] = append(y.services[service], client.Endpoint{Address: a})
+	}
+	close(y.changed)
+	y.changed = make(chan struct{})
+}
+
+func (y *yard) follow(ctx context.Context, tell func()) error {
+	for {
+		y.mu.Lock()
+		changed := y.changed
+		y.mu.Unlock()
+		tell()
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (y *yard) Watch(ctx context.Context, service string, update func([]client.Endpoint, error)) error {
+	return y.follow(ctx, func() {
+		y.mu.Lock()
+		list := y.services[service]
+		y.mu.Unlock()
+		update(list, nil)
+	})
+}
+
+func (y *yard) WatchServices(ctx context.Context, update func([]string, error)) error {
+	return y.follow(ctx, func() {
+		y.mu.Lock()
+		names := slices.Sorted(maps.Keys(y.services))
+		y.mu.Unlock()
+		update(names, nil)
+	})
+}
+
+// standalone starts a gateway without services of its own over y. The rest of its manifest and its rules are more.
+func standalone(t testing.TB, y *yard, more string, o hosttest.Options) *hosttest.Host {
+	t.Helper()
+	h := hosttest.Start(t, `
+host: {name: gw}
+discovery: {etcd: [{name: main, endpoints: ["http://127.0.0.1:1"]}]}
+`+more, o)
+	must(t, host.LeadTo(h.Host, y))
+	return h
+}
+
+const toAll = "gateway: {remote: {etcd: main, services: ['*']}}\n"
+
+// problemOf is the body of an error.
+func problemOf(t *testing.T, r *http.Response, body string) (p struct {
+	Status                                            int
+	Code, Reason, Rule, Service, Method, Host, Detail string
+	RetryAfterMS                                      int64 `json:"retry_after_ms"`
+},
+) {
+	t.Helper()
+	if got := r.Header.Get("Content-Type"); got != "application/problem+json" {
+		t.Fatalf("%d %s: %s", r.StatusCode, got, body)
+	}
+	must(t, json.Unmarshal([]byte(body), &p))
+	return p
+}
+
+// cutLine passes bytes on to an address until it is cut.
+type cutLine struct {
+	address string
+	mu      sync.Mutex
+	conns   []net.Conn
+}
+
+func cuttable(t *testing.T, to string) *cutLine {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	c := &cutLine{address: ln.Addr().String()}
+	var all sync.WaitGroup
+	t.Cleanup(func() {
+		_ = ln.Close()
+		c.cut()
+		all.Wait()
+	})
+	all.Go(func() {
+		for {
+			in, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			out, err := net.Dial("tcp", to)
+			if err != nil {
+				_ = in.Close()
+				continue
+			}
+			c.mu.Lock()
+			c.conns = append(c.conns, in, out)
+			c.mu.Unlock()
+			all.Go(func() { _, _ = io.Copy(out, in) })
+			all.Go(func() { _, _ = io.Copy(in, out) })
+		}
+	})
+	return c
+}
+
+func (c *cutLine) cut() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, conn := range c.conns {
+		_ = conn.Close()
+	}
+}
