@@ -19,7 +19,7 @@ type Upstream struct {
 type Resolve struct {
 	Etcd      string    `yaml:"etcd" doc:"Name of a discovery."`
 	Endpoints []Address `yaml:"endpoints" doc:"The endpoints themselves: tcp://host:port, host:port or unix://path."`
-	DNS       string    `yaml:"dns" doc:"host:port whose addresses are the endpoints, or the name of SRV records: _rpcx._tcp.billing.internal."`
+	DNS       string    `yaml:"dns" doc:"host:port whose addresses are the endpoints, or the name of SRV records: _rpcx._tcp.billing.internal, srv://billing.internal."`
 	File      string    `yaml:"file" doc:"YAML file with a list of endpoints; followed while the host runs."`
 }
 

@@ -127,13 +127,16 @@ func dialable(address string) error {
 	return nil
 }
 
-var srvName = regexp.MustCompile(`^_[A-Za-z0-9-]{1,62}\._(tcp|udp)\.[A-Za-z0-9._-]{1,253}$`)
+var (
+	hostName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,253}$`)
+	srvName  = regexp.MustCompile(`^_[A-Za-z0-9-]{1,62}\._(tcp|udp)\.[A-Za-z0-9._-]{1,253}$`)
+)
 
 // dns takes host:port and the name of SRV records.
 func (c *checker) dns(path, name string) {
-	if strings.HasPrefix(name, "_") {
-		if !srvName.MatchString(name) {
-			c.manifest(path, "%q is no name of SRV records: _rpcx._tcp.billing.internal", clip(name))
+	if rest, ok := strings.CutPrefix(name, "srv://"); ok || strings.HasPrefix(name, "_") {
+		if !ok && !srvName.MatchString(name) || !hostName.MatchString(rest) {
+			c.manifest(path, "%q is no name of SRV records: _rpcx._tcp.billing.internal, or srv://billing.internal", clip(name))
 		}
 		return
 	}

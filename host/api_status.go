@@ -39,6 +39,8 @@ func (a api) Status(ctx context.Context) (*admin.Status, error) {
 		Services:       []admin.ServiceStatus{},
 		Breakers:       a.breakers(g),
 		Limiters:       a.limiters(g),
+		Upstreams:      upstreamViews(g),
+		Discovery:      clusterViews(g),
 		Warnings:       problemViews(applied.Warnings),
 	}
 	for _, c := range checks {

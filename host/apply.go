@@ -96,10 +96,9 @@ func (p *plan) build(ctx context.Context) (*generation, error) {
 		return nil, err
 	}
 	var err error
-	g.policies, err = policies.Compile(p.set.Rules, g.targets(), before, policies.Options{
-		Host: p.host.name, Revision: g.revision, Aliases: aliases(p.set.Manifest), OnTransition: p.host.breakerChanged,
-		Upstreams: upstreamNames(p.set.Manifest), Remote: remoteServices(p.set.Manifest),
-	})
+	o := compileOptions(p.set, p.host.name)
+	o.Revision, o.OnTransition = g.revision, p.host.ruleChanged
+	g.policies, err = policies.Compile(p.set.Rules, g.targets(), before, o)
 	if err != nil {
 		return nil, err
 	}

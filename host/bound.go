@@ -2,9 +2,13 @@ package host
 
 import (
 	"context"
+	"strings"
 	"sync/atomic"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/registry"
+	"github.com/easymicro/easymicro/wire"
+	"github.com/easymicro/easymicro/wire/client"
 	"github.com/easymicro/easymicro/wire/code"
 )
 
@@ -36,7 +40,31 @@ func (c boundClient) Call(ctx context.Context, method string, args, reply any) e
 		return err
 	}
 	defer u.release()
-	return u.client.Call(ctx, u.made.config.Service, method, args, reply)
+	var answered wire.Metadata
+	err = u.client.Call(ctx, u.made.config.Service, method, args, reply, metadataOptions(ctx, &answered)...)
+	for into := registry.ReplyOf(ctx); len(answered) > 0; answered = answered[1:] {
+		if key := answered[0][0]; travels(key) {
+			into.Set(key, answered[0][1])
+		}
+	}
+	return err
+}
+
+// metadataOptions are the metadata that a handler gave its call.
+func metadataOptions(ctx context.Context, answered *wire.Metadata) []client.CallOption {
+	pairs := registry.OutgoingMetadata(ctx)
+	o := make([]client.CallOption, 0, len(pairs)+1)
+	for _, pair := range pairs {
+		if travels(pair[0]) {
+			o = append(o, client.Metadata(pair[0], pair[1]))
+		}
+	}
+	return append(o, client.ReplyMetadata(answered))
+}
+
+// travels tells whether metadata is of handlers: names of the protocol are the client's own.
+func travels(key string) bool {
+	return key == wire.MetaAuth || !strings.HasPrefix(key, "__") && !strings.HasPrefix(key, "x-em-") && key != wire.MetaErrorEasymicro
 }
 
 // enter finds the upstream and holds it. One that is being retired has a successor, which is looked up.

@@ -133,10 +133,7 @@ func (c *checker) compile() {
 	if c.unknown || c.problems.Err() != nil {
 		return
 	}
-	snapshot, err := policies.Compile(c.set.Rules, c.known, nil, policies.Options{
-		Host: hostName(c.set), Aliases: aliases(c.set.Manifest),
-		Upstreams: upstreamNames(c.set.Manifest), Remote: remoteServices(c.set.Manifest),
-	})
+	snapshot, err := policies.Compile(c.set.Rules, c.known, nil, compileOptions(c.set, hostName(c.set)))
 	var problems config.Problems
 	switch {
 	case errors.As(err, &problems):

@@ -24,13 +24,15 @@ type cluster struct {
 	made  clusterMade
 	etcd  *etcd.Cluster
 
-	registered     atomic.Bool
-	registeredOnce atomic.Bool
-	leaving        atomic.Bool // withdrawing is no loss
-	lookOut        sync.Once   // for twins
-	stopWatch      context.CancelFunc
-	watching       sync.WaitGroup
-	twin           atomic.Pointer[string] // where another live host of this name is
+	registered      atomic.Bool
+	registeredOnce  atomic.Bool
+	registeredSince atomic.Pointer[time.Time]
+	leaving         atomic.Bool // withdrawing is no loss
+
+	lookOut   sync.Once // for twins
+	stopWatch context.CancelFunc
+	watching  sync.WaitGroup
+	twin      atomic.Pointer[string] // where another live host of this name is
 }
 
 // clusterMade is what a cluster was made of: it is replaced when this changes.

@@ -31,7 +31,11 @@ func (h *Host) newWatcher() *watch.Watcher {
 }
 
 func (h *Host) watchTiming() watch.Timing {
-	w := h.Set().Manifest.Policies.Watch
+	set := h.first // as long as handlers are being opened
+	if g := h.current.Load(); g != nil {
+		set = g.set
+	}
+	w := set.Manifest.Policies.Watch
 	return watch.Timing{Debounce: w.Debounce.Std(), MaxDelay: w.MaxDelay.Std(), Poll: w.Poll.Std()}
 }
 

@@ -35,19 +35,29 @@ func (h *Host) emit(e *telemetry.Emitter) {
 			e.BreakerTransitions(b.Rule, b.Target, to, n)
 		}
 	}
+	h.emitDiscovery(g, e)
 }
 
-// breakerChanged logs a transition. It is called on the goroutine of a call.
-func (h *Host) breakerChanged(t policies.Transition) {
-	level := slog.LevelInfo
-	if t.To == "open" {
+// ruleChanged logs a transition of a breaker, or of an endpoint. It is called on the goroutine of a call.
+func (h *Host) ruleChanged(t policies.Transition) {
+	level, what := slog.LevelInfo, "breaker "+strings.ReplaceAll(t.To, "_", "-")
+	if t.Kind == config.KindOutlierDetection {
+		what = "endpoint " + t.To
+	}
+	if t.To == "open" || t.To == "ejected" {
 		level = slog.LevelWarn
 	}
-	attrs := []any{"rule", t.Rule, "method", t.Target, "from", t.From}
+	attrs := []any{"rule", t.Rule}
+	if t.Upstream == "" {
+		attrs = append(attrs, "method", t.Target)
+	} else {
+		attrs = append(attrs, "upstream", t.Upstream, "target", t.Target)
+	}
+	attrs = append(attrs, "from", t.From)
 	if t.Cause != "" {
 		attrs = append(attrs, "cause", t.Cause)
 	}
-	h.log.Log(context.Background(), level, "breaker "+strings.ReplaceAll(t.To, "_", "-"), attrs...)
+	h.log.Log(context.Background(), level, what, attrs...)
 }
 
 // kindOf is the kind of rule behind a refusal.

@@ -113,6 +113,8 @@ func (h *Host) registrationChanged(c *cluster, up bool, err error) {
 	}
 	switch was := c.registered.Swap(up); {
 	case up && !was:
+		now := time.Now()
+		c.registeredSince.Store(&now)
 		word := "registered"
 		if c.registeredOnce.Swap(true) {
 			word = "registered again"

@@ -9,9 +9,9 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
-	"github.com/easymicro/easymicro/host/telemetry"
 	"github.com/easymicro/easymicro/host/discovery"
 	"github.com/easymicro/easymicro/host/telemetry"
+	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/registry"
 	"github.com/easymicro/easymicro/wire"
 	"github.com/easymicro/easymicro/wire/client"
@@ -79,7 +79,6 @@ func (h *Host) openUpstream(set *config.Set, path string, made upstreamMade, fou
 		ConnectTimeout: cfg.Connection.ConnectTimeout.Std(), KeepaliveInterval: cfg.Connection.KeepaliveInterval.Std(),
 		KeepaliveTimeout: cfg.Connection.KeepaliveTimeout.Std(), PoolSize: cfg.Connection.PoolSize,
 		Caller: registry.Caller, Wrap: h.wrapClient(cfg.Name), OnAttempt: telemetry.Attempt, Logger: h.log.With("upstream", cfg.Name),
-		Wrap: h.wrapClient(cfg.Name), OnAttempt: telemetry.Attempt,
 	}
 	if c := cfg.Compression; c != nil {
 		o.Compression = compressions[c.Type]
@@ -216,11 +215,15 @@ func (h *Host) closeUpstream(ctx context.Context, u *upstream) {
 	}
 }
 
-func upstreamNames(m *config.Manifest) []string {
-	if m.Gateway.Remote != nil {
-		return nil // every service that discovery knows is one
+// compileOptions are what the rules need to know of a set.
+func compileOptions(set *config.Set, host string) policies.Options {
+	o := policies.Options{
+		Host: host, Aliases: aliases(set.Manifest), Upstreams: set.Manifest.UpstreamNames(), Remote: remoteServices(set.Manifest),
 	}
-	return m.UpstreamNames()
+	if o.Remote != nil {
+		o.Upstreams = nil // every service that discovery knows is one
+	}
+	return o
 }
 
 // resolver is where the endpoints of an upstream are found.

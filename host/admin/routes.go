@@ -77,6 +77,8 @@ func (a *api) status(r *http.Request, _ params) (any, error) {
 	fill(&out.Services)
 	fill(&out.Breakers)
 	fill(&out.Limiters)
+	fill(&out.Upstreams)
+	fill(&out.Discovery)
 	fill(&out.Warnings)
 	return &out, nil
 }

@@ -19,6 +19,8 @@ type Status struct {
 	Services       []ServiceStatus `json:"services"`
 	Breakers       []Breaker       `json:"breakers"`
 	Limiters       []Limiter       `json:"limiters"`
+	Upstreams      []Upstream      `json:"upstreams"`
+	Discovery      []Discovery     `json:"discovery"`
 	Warnings       []Problem       `json:"warnings"`
 }
 

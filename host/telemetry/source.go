@@ -104,7 +104,9 @@ func (e *Emitter) emit(d *prometheus.Desc, t prometheus.ValueType, v float64, la
 type sourceCollector struct{ m *Metrics }
 
 func (c sourceCollector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{decisionsDesc, tokensDesc, keysDesc, evictionsDesc, breakerDesc, transitionsDesc} {
+	for _, d := range []*prometheus.Desc{
+		decisionsDesc, tokensDesc, keysDesc, evictionsDesc, breakerDesc, transitionsDesc, endpointsDesc, registeredDesc,
+	} {
 		out <- d
 	}
 }

@@ -73,6 +73,8 @@ func (a *app) statusText(s *admin.Status) {
 	}
 	a.listenersText(s.Listeners)
 	a.servicesText(s.Services)
+	a.upstreamsText(s.Upstreams)
+	a.discoveryText(s.Discovery)
 	a.breakersText(s.Breakers)
 	a.limitersText(s.Limiters)
 }

@@ -1,0 +1,146 @@
+package host
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/host/admin"
+	"github.com/easymicro/easymicro/host/discovery/etcd"
+	"github.com/easymicro/easymicro/host/telemetry"
+	"github.com/easymicro/easymicro/wire/client"
+)
+
+// How much of what discovery knows a status shows.
+const (
+	shownServices  = 200
+	shownEndpoints = 100
+)
+
+// stale is the state of an endpoint that discovery has lost.
+const stale = "stale"
+
+// upstreamViews are the upstreams in the order of the manifest.
+func upstreamViews(g *generation) []admin.Upstream {
+	list := []admin.Upstream{}
+	for i := range g.set.Manifest.Upstreams {
+		cfg := &g.set.Manifest.Upstreams[i]
+		v := admin.Upstream{Name: cfg.Name, Service: cfg.Service, Resolve: where(&cfg.Resolve), Endpoints: []admin.Endpoint{}}
+		for _, s := range g.upstreams[cfg.Name].client.Status() {
+			v.Called, v.Error = true, s.Err
+			v.More = max(0, len(s.Endpoints)-shownEndpoints)
+			lost := g.upstreams[cfg.Name].lost(s.Service)
+			for _, e := range s.Endpoints[:len(s.Endpoints)-v.More] {
+				v.Endpoints = append(v.Endpoints, endpointView(e, lost))
+			}
+		}
+		list = append(list, v)
+	}
+	return list
+}
+
+func where(r *config.Resolve) string {
+	switch {
+	case r.Etcd != "":
+		return "etcd " + r.Etcd
+	case r.DNS != "":
+		return "dns " + r.DNS
+	case r.File != "":
+		return "file " + r.File
+	}
+	return "endpoints"
+}
+
+// lost are the endpoints of a service that are gone from discovery and used on for a while.
+func (u *upstream) lost(service string) map[string]bool {
+	if u.cluster == nil {
+		return nil
+	}
+	lost := make(map[string]bool)
+	for _, e := range u.cluster.etcd.Status().Services[service] {
+		if e.State == stale {
+			lost[e.Address] = true
+		}
+	}
+	return lost
+}
+
+func endpointView(e client.EndpointStatus, lost map[string]bool) admin.Endpoint {
+	v := admin.Endpoint{Address: e.Address, State: e.State, InFlight: e.InFlight, LatencySeconds: e.Latency.Seconds(), Error: e.Err}
+	if lost[e.Address] {
+		v.State = stale
+	}
+	return v
+}
+
+// clusterViews are the clusters in the order of the manifest.
+func clusterViews(g *generation) []admin.Discovery {
+	list := []admin.Discovery{}
+	if g.set.Manifest.Discovery == nil {
+		return list
+	}
+	for i := range g.set.Manifest.Discovery.Etcd {
+		list = append(list, clusterView(g.clusters[g.set.Manifest.Discovery.Etcd[i].Name]))
+	}
+	return list
+}
+
+func clusterView(c *cluster) admin.Discovery {
+	s := c.etcd.Status()
+	v := admin.Discovery{
+		Name: c.name, Connected: s.Connected, Since: s.Since, Error: s.Err, Lease: s.Lease,
+		Registers: c.made.config.Register != nil, Registered: s.Registered, Instances: []admin.Instance{}, Services: []admin.Discovered{},
+	}
+	if since := c.registeredSince.Load(); since != nil && s.Registered {
+		v.RegisteredSince = *since
+	}
+	if twin := c.twin.Load(); twin != nil {
+		v.Twin = *twin
+	}
+	for _, i := range s.Instances {
+		v.Instances = append(v.Instances, admin.Instance{Service: i.Service, Address: i.Address, Metadata: i.Metadata})
+	}
+	names := slices.Sorted(maps.Keys(s.Services))
+	v.More = max(0, len(names)-shownServices)
+	for _, name := range names[:len(names)-v.More] {
+		v.Services = append(v.Services, discoveredView(name, s.Services[name]))
+	}
+	return v
+}
+
+func discoveredView(name string, found []etcd.EndpointState) admin.Discovered {
+	v := admin.Discovered{Service: name, Endpoints: []admin.Endpoint{}, More: max(0, len(found)-shownEndpoints)}
+	for _, e := range found[:len(found)-v.More] {
+		v.Endpoints = append(v.Endpoints, admin.Endpoint{Address: e.Address, State: e.State, Host: e.Host})
+	}
+	return v
+}
+
+// emitDiscovery gives what the upstreams and the clusters are worth to a scrape. Only services of the manifest are
+// labels.
+func (h *Host) emitDiscovery(g *generation, e *telemetry.Emitter) {
+	counts := make(map[string]map[string]int)
+	for _, u := range g.upstreams {
+		for _, s := range u.client.Status() {
+			if counts[s.Service] == nil {
+				counts[s.Service] = map[string]int{"ready": 0} // an alert needs the zero
+			}
+			lost := u.lost(s.Service)
+			for _, endpoint := range s.Endpoints {
+				counts[s.Service][endpointView(endpoint, lost).State]++
+			}
+		}
+	}
+	for service, states := range counts {
+		for state, n := range states {
+			e.DiscoveryEndpoints(service, state, n)
+		}
+	}
+	if g.set.Manifest.Registers() {
+		up := true
+		for _, c := range g.clusters {
+			up = up && (c.made.config.Register == nil || c.etcd.Status().Registered)
+		}
+		e.RegistrationUp(up)
+	}
+}
