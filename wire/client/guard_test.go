@@ -1,0 +1,186 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/easymicro/easymicro/wire"
+	"github.com/easymicro/easymicro/wire/code"
+)
+
+// scripted is a Guard that does what a test says: a nil do makes one attempt.
+type scripted struct {
+	do func(ctx context.Context, call Guarded) (int, error)
+
+	mu    sync.Mutex
+	lists [][]string
+}
+
+func (s *scripted) Do(ctx context.Context, call Guarded) (int, error) {
+	if s.do != nil {
+		return s.do(ctx, call)
+	}
+	return 0, call.Attempt(ctx, 0, nil)
+}
+
+func (s *scripted) Endpoints(upstream, service string, addresses []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lists = append(s.lists, append([]string{upstream, service}, addresses...))
+}
+
+// gate is Endpoints that write down what happens.
+type gate struct {
+	admit func(address string) bool
+
+	mu      sync.Mutex
+	asked   []string
+	settled map[string][]error
+}
+
+func (g *gate) Admit(address string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.asked = append(g.asked, address)
+	return g.admit == nil || g.admit(address)
+}
+
+func (g *gate) Settle(address string, err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.settled == nil {
+		g.settled = map[string][]error{}
+	}
+	g.settled[address] = append(g.settled[address], err)
+}
+
+func TestGuardSeesTheCallAndTheEndpoints(t *testing.T) {
+	s := newServer(t, mul)
+	g := new(scripted)
+	c := newClient(t, Options{
+		Resolver: serving(s.address), Guard: g, Upstream: "arithmetic", Idempotent: []string{"Get*", "List*All"},
+		Caller: func(context.Context) string { return "web" },
+	})
+	g.do = func(ctx context.Context, call Guarded) (int, error) {
+		if call.Upstream() != "arithmetic" || call.Service() != "Arith" || call.Method() != "Mul" || call.Caller() != "web" ||
+			call.Get("k") != "v" || call.Idempotent() {
+			t.Errorf("%s %s %s %s %s %v", call.Upstream(), call.Service(), call.Method(), call.Caller(), call.Get("k"), call.Idempotent())
+		}
+		return 0, call.Attempt(ctx, 0, nil)
+	}
+	if err := six(t.Context(), c, Metadata("k", "v")); err != nil {
+		t.Error(err)
+	}
+	if want := [][]string{{"arithmetic", "Arith", s.address}}; !slices.EqualFunc(g.lists, want, slices.Equal) {
+		t.Errorf("the guard was told of %v", g.lists)
+	}
+	for method, want := range map[string]bool{"GetIt": true, "Get": true, "ListThemAll": true, "ListAllOf": false, "Put": false} {
+		g.do = func(_ context.Context, call Guarded) (int, error) {
+			if call.Idempotent() != want {
+				t.Errorf("%s is idempotent: %v", method, !want)
+			}
+			return 0, errors.New("no")
+		}
+		_ = c.Call(t.Context(), "Arith", method, &Args{}, nil)
+	}
+}
+
+func TestResponseIsThatOfTheSlotThatWon(t *testing.T) {
+	first := make(chan struct{})
+	s := newServer(t, func(ctx context.Context, req, res *wire.Frame) error {
+		if req.Metadata.Get(wire.MetaTimeout) == "" { // the first attempt, which is lost
+			select {
+			case <-first:
+			case <-ctx.Done():
+			}
+			return errors.New("late")
+		}
+		return mul(ctx, req, res)
+	})
+	g := &scripted{do: func(ctx context.Context, call Guarded) (int, error) {
+		var all sync.WaitGroup
+		quick, cancel := context.WithTimeout(ctx, 1<<40)
+		defer cancel()
+		slow, stop := context.WithCancel(ctx)
+		all.Go(func() { _ = call.Attempt(slow, 0, nil) })
+		err := call.Attempt(quick, 1, nil)
+		stop()
+		all.Wait()
+		return 1, err
+	}}
+	c := newClient(t, Options{Resolver: serving(s.address), Guard: g})
+	for range 20 {
+		if err := six(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(first)
+}
+
+func TestGuardThatMakesNoAttemptGivesNoAnswer(t *testing.T) {
+	g := &scripted{do: func(context.Context, Guarded) (int, error) { return 3, nil }}
+	c := newClient(t, Options{Resolver: serving("127.0.0.1:1"), Guard: g})
+	if err := six(t.Context(), c); code.Of(err) != code.Internal {
+		t.Errorf("got %v", err)
+	}
+	refusal := code.Refuse(code.Unavailable, code.ReasonBreakerOpen, "open", "r@r1", "", 0)
+	g.do = func(context.Context, Guarded) (int, error) { return 0, refusal }
+	if err := six(t.Context(), c); !errors.Is(err, refusal) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestEveryAdmittedEndpointIsSettledOnce(t *testing.T) {
+	s := newServer(t, mul)
+	dead := newServer(t, mul)
+	dead.kill()
+	g := new(scripted)
+	gate := new(gate)
+	g.do = func(ctx context.Context, call Guarded) (int, error) { return 0, call.Attempt(ctx, 0, gate) }
+	c := newClient(t, Options{Resolver: serving(s.address, dead.address), Guard: g, Policy: RoundRobin})
+	for range 4 {
+		if err := six(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(gate.settled[s.address]) + len(gate.settled[dead.address]); n != len(gate.asked) {
+		t.Errorf("asked %d times, settled %d times", len(gate.asked), n)
+	}
+	if errs := gate.settled[dead.address]; len(errs) != 1 || code.From(errs[0]).Reason != code.ReasonNoEndpoint {
+		t.Errorf("the dead one: %v", errs)
+	}
+	for _, err := range gate.settled[s.address] {
+		if err != nil {
+			t.Errorf("the other one: %v", err)
+		}
+	}
+}
+
+func TestEndpointsThatTheRulesLeaveOutAreAskedOnce(t *testing.T) {
+	a, b := newServer(t, mul), newServer(t, mul)
+	g := new(scripted)
+	var last *gate
+	refuse := ""
+	g.do = func(ctx context.Context, call Guarded) (int, error) {
+		last = &gate{admit: func(address string) bool { return refuse != "all" && address != refuse }}
+		return 0, call.Attempt(ctx, 0, last)
+	}
+	c := newClient(t, Options{Resolver: serving(a.address, b.address), Guard: g, Policy: RoundRobin})
+	refuse = a.address
+	for range 6 {
+		if err := six(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+		if len(last.asked) > 2 || len(last.settled[a.address]) > 0 || len(last.settled[b.address]) != 1 {
+			t.Errorf("asked %v, settled %v", last.asked, last.settled)
+		}
+	}
+	refuse = "all"
+	wantError(t, six(t.Context(), c), code.Unavailable, code.ReasonNoEndpoint)
+	if len(last.asked) != 2 || last.settled != nil {
+		t.Errorf("asked %v, settled %v", last.asked, last.settled)
+	}
+}

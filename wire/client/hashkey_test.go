@@ -1,0 +1,116 @@
+package client
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/easymicro/easymicro/wire"
+)
+
+func TestHashKeyIsTheSameHoweverItComes(t *testing.T) {
+	type base struct{ ID int }
+	id := 7
+	for name, tc := range map[string]struct {
+		on   string
+		args any
+		want string
+	}{
+		"a text":     {"argument.User", struct{ User string }{"ann"}, "ann"},
+		"by pointer": {"argument.user", &struct{ User string }{"ann"}, "ann"},
+		"by tag": {"argument.user_id", struct {
+			X string `json:"userId"`
+		}{"ann"}, "ann"},
+		"a number":         {"argument.ID", struct{ ID uint16 }{7}, "7"},
+		"embedded":         {"argument.ID", struct{ base }{base{7}}, "7"},
+		"a pointer within": {"argument.ID", struct{ ID *int }{&id}, "7"},
+		"a boolean":        {"argument.ID", struct{ ID bool }{true}, "true"},
+		"of a map":         {"argument.ID", map[string]any{"id": 7}, "7"},
+		"an empty text":    {"argument.User", struct{ User string }{}, ""},
+		"a nil pointer":    {"argument.ID", struct{ ID *int }{}, ""},
+		"no such field":    {"argument.Other", struct{ ID int }{7}, ""},
+		"no struct":        {"argument.ID", 7, ""},
+		"nil":              {"argument.ID", nil, ""},
+		"metadata":         {"metadata.user", nil, "m"},
+		"other metadata":   {"metadata.User", nil, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newClient(t, Options{Resolver: newNames(), Policy: ConsistentHash, HashOn: tc.on})
+			check := func(how string, cl *call) {
+				if cl.hashed != (tc.want != "") || cl.hashed && cl.hash != hashOf(tc.want) {
+					t.Errorf("%s: hashed %v, not of %q", how, cl.hashed, tc.want)
+				}
+			}
+			for range 2 { // found, and remembered
+				cl := &call{c: c, req: &wire.Frame{Metadata: wire.Metadata{{"user", "m"}}}}
+				cl.hashArgument(tc.args)
+				check("argument", cl)
+			}
+			payload, err := wire.Append(wire.JSON, nil, tc.args)
+			if err != nil {
+				t.Fatal(err)
+			}
+			cl := &call{c: c, req: &wire.Frame{Codec: wire.JSON, Payload: payload, Metadata: wire.Metadata{{"user", "m"}}}}
+			cl.hashPayload()
+			check("JSON", cl)
+		})
+	}
+}
+
+func TestPayloadsThatAreNoObjectHaveNoKey(t *testing.T) {
+	c := newClient(t, Options{Resolver: newNames(), Policy: ConsistentHash, HashOn: "argument.ID"})
+	for _, payload := range []string{"", "[", "[1]", "{", `{"ID"`, `{"ID":`, `{"ID":[1]}`, `{"ID":null}`, `{"x":}`, "\xff"} {
+		cl := &call{c: c, req: &wire.Frame{Codec: wire.JSON, Payload: []byte(payload)}}
+		if cl.hashPayload(); cl.hashed {
+			t.Errorf("%q has a key", payload)
+		}
+	}
+}
+
+func TestCallsWithOneKeyGoToOneServer(t *testing.T) {
+	var list []string
+	for range 4 {
+		var s *server
+		s = newServer(t, func(_ context.Context, _, res *wire.Frame) error {
+			res.Metadata.Set("at", s.address)
+			return nil
+		})
+		list = append(list, s.address)
+	}
+	c := newClient(t, Options{Resolver: serving(list...), Policy: ConsistentHash, HashOn: "metadata.user"})
+	used := map[string]bool{}
+	for _, user := range strings.Fields("ann bob cid dan eve fay gus hal ida jon kim lea max nat oli pia") {
+		at := map[string]bool{}
+		for range 5 {
+			var m wire.Metadata
+			if err := c.Call(t.Context(), "Arith", "Any", 1, nil, Metadata("user", user), ReplyMetadata(&m)); err != nil {
+				t.Fatal(err)
+			}
+			at[m.Get("at")] = true
+			used[m.Get("at")] = true
+		}
+		if len(at) != 1 {
+			t.Errorf("%s went to %v", user, at)
+		}
+	}
+	if len(used) < 3 {
+		t.Errorf("all went to %v", used)
+	}
+}
+
+func TestOptionsThatMakeNoSenseAreToldByName(t *testing.T) {
+	for want, o := range map[string]Options{
+		"Options.Resolver":       {},
+		"Options.Policy":         {Resolver: newNames(), Policy: "best"},
+		"Options.HashOn":         {Resolver: newNames(), Policy: ConsistentHash},
+		`Options.HashOn "user"`:  {Resolver: newNames(), HashOn: "user"},
+		"Options.Codec":          {Resolver: newNames(), Codec: "xml"},
+		"Options.Compression":    {Resolver: newNames(), Compression: 5},
+		"Options.PoolSize":       {Resolver: newNames(), PoolSize: -1},
+		"Options.ConnectTimeout": {Resolver: newNames(), ConnectTimeout: -1},
+	} {
+		if _, err := New(o); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("want an error that names %s, got %v", want, err)
+		}
+	}
+}
