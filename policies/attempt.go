@@ -3,7 +3,6 @@ package policies
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/easymicro/easymicro/config"
@@ -42,13 +41,6 @@ const (
 	anyTried       // endpoints that were tried or are in use will do
 	anyone         // ejected ones, too
 )
-
-// hold is an endpoint in use.
-type hold struct {
-	address    string
-	admissions admissions
-	outliers   [2]*outlier
-}
 
 // run makes the attempt.
 func (a *attempt) run(ctx context.Context) outcome {
@@ -133,144 +125,6 @@ func (a *attempt) send(ctx context.Context) outcome {
 // nobody tells that no endpoint was left, or none could be reached.
 func (a *attempt) nobody(err error) bool {
 	return code.From(err).Reason == code.ReasonNoEndpoint
-}
-
-// Admit is part of Endpoints.
-func (a *attempt) Admit(address string) bool {
-	if !a.take(address) {
-		return false
-	}
-	h := hold{address: address}
-	if !a.askOutliers(&h) || !a.askBreakers(&h) {
-		h.admissions.settle(errExcluded, false)
-		a.release(address)
-		return false
-	}
-	h.admissions.start()
-	f := a.flight
-	f.mu.Lock()
-	a.met = append(a.met, address)
-	a.holds = append(a.holds, h)
-	f.mu.Unlock()
-	return true
-}
-
-// take reserves an endpoint, unless the call has no business there.
-func (a *attempt) take(address string) bool {
-	f := a.flight
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if slices.Contains(a.met[:a.before], address) {
-		return false // in vain already
-	}
-	if a.level == choosy && f.isTaken(a, address) {
-		a.usedUp = true
-		return false
-	}
-	a.address = address
-	return true
-}
-
-func (a *attempt) release(address string) {
-	f := a.flight
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if a.address == address {
-		a.address = ""
-	}
-}
-
-// isTaken tells that the call is at an endpoint with another attempt, or was where it shall not go again.
-func (f *flight) isTaken(a *attempt, address string) bool {
-	for _, o := range f.running {
-		if o != a && o.address == address {
-			return true
-		}
-	}
-	if len(f.tried) == 0 {
-		return false
-	}
-	if f.retry != nil && f.retry.rule.retry.failMode == config.Failtry {
-		return address != f.tried[len(f.tried)-1]
-	}
-	return slices.Contains(f.tried, address)
-}
-
-func (a *attempt) askOutliers(h *hold) bool {
-	for i := range a.flight.outliers {
-		j := &a.flight.outliers[i]
-		if j.entry == nil {
-			continue
-		}
-		e := j.outliers.endpoints.of(h.address)
-		h.outliers[i] = e
-		switch {
-		case j.outliers.admits(e):
-			j.counts.allow.Add(1)
-		case a.level == anyone && j.carriesOut:
-			j.counts.allow.Add(1) // nothing else is left
-		case j.counts.refused(j.carriesOut):
-			a.ejected = true
-			return false
-		}
-	}
-	return true
-}
-
-func (a *attempt) askBreakers(h *hold) bool {
-	for slot := range a.flight.breakers {
-		j := &a.flight.breakers[slot]
-		if j.entry == nil || j.breakers == nil {
-			continue
-		}
-		admission, left, ok := j.breakers.of(h.address).allow()
-		switch {
-		case ok:
-			j.counts.allow.Add(1)
-			d, callers := a.trialTime()
-			h.admissions.admit(slot, admission, d, callers)
-		case j.counts.refused(j.carriesOut):
-			if a.open == nil || left < a.left {
-				a.open, a.left = j.entry, left
-			}
-			return false
-		}
-	}
-	return true
-}
-
-// Settle is part of Endpoints.
-func (a *attempt) Settle(address string, err error) {
-	f := a.flight
-	f.mu.Lock()
-	i := slices.IndexFunc(a.holds, func(h hold) bool { return h.address == address })
-	if i < 0 {
-		f.mu.Unlock()
-		return
-	}
-	h := a.holds[i]
-	a.holds = slices.Delete(a.holds, i, i+1)
-	if a.address == address {
-		a.address = ""
-	}
-	f.mu.Unlock()
-	a.settle(&h, err)
-}
-
-func (a *attempt) settle(h *hold, err error) {
-	callers := a.callersDeadline(err)
-	h.admissions.settle(err, callers)
-	for i, e := range h.outliers {
-		if e == nil {
-			continue
-		}
-		outcome := err
-		if err != errExcluded { //nolint:errorlint // our own sentinel, never wrapped
-			outcome = usualFailures.outcome(err, 0, callers)
-		}
-		j := a.flight.outliers[i]
-		j.outliers.report(e, j.rule.outlier, outcome)
-	}
 }
 
 // abandon gives back what is held still.

@@ -12,12 +12,13 @@ import (
 
 // Explanation says what happens to a call and why.
 type Explanation struct {
+	Upstream string            `json:"upstream,omitempty"` // of a call that goes out
 	Service  string            `json:"service"`
 	Method   string            `json:"method"`
 	Caller   string            `json:"caller"`
 	Peer     string            `json:"peer,omitempty"`
 	Revision int               `json:"revision"`
-	Kinds    []KindExplanation `json:"kinds"` // in the order in which a server asks; only those with rules
+	Kinds    []KindExplanation `json:"kinds"` // in the order in which a server, or a client, asks; only those with rules
 }
 
 // KindExplanation has the rules of one kind.
@@ -58,25 +59,53 @@ func (s *Snapshot) Explain(t Target, caller string, peer netip.Addr) Explanation
 	if s == nil {
 		return x
 	}
+	matching := s.Guard(t).matching
+	of := subject{target: t}
+	if s.guards[t] == nil && s.remote != nil && s.remote(t.Service) {
+		of.late, of.counted = true, t
+		matching = s.inbound.match(t, "")
+	}
+	s.explain(&x, serverKinds, matching, &of, c)
+	return x
+}
+
+// ExplainUpstream says which client-side rules decide about a call of caller (empty: anonymous) to a method of an
+// upstream, in the order in which a client asks, and which do not, and why.
+func (s *Snapshot) ExplainUpstream(upstream, service, method, caller string) Explanation {
+	c := &Call{Caller: cmp.Or(caller, Anonymous)}
+	x := Explanation{Upstream: upstream, Service: service, Method: method, Caller: c.Caller, Kinds: []KindExplanation{}}
+	if s == nil {
+		return x
+	}
+	t := Target{Service: service, Method: method}
+	of := subject{target: t, upstream: upstream, late: true, counted: t}
+	s.explain(&x, clientKinds, s.outbound.match(t, upstream), &of, c)
+	return x
+}
+
+func (s *Snapshot) explain(x *Explanation, kinds []config.Kind, matching []candidate, of *subject, c *Call) {
 	x.Revision = s.revision
-	for _, kind := range serverKinds {
-		k := s.explainKind(kind, t, c)
+	for _, kind := range kinds {
+		k := explainKind(kind, matching, of, c)
 		if len(k.Applies)+len(k.Losers) > 0 {
 			x.Kinds = append(x.Kinds, k)
 		}
 	}
-	return x
 }
 
-func (s *Snapshot) explainKind(kind config.Kind, t Target, c *Call) KindExplanation {
+func explainKind(kind config.Kind, matching []candidate, of *subject, c *Call) KindExplanation {
 	k := KindExplanation{Kind: kind, Applies: []AppliedRule{}, Losers: []LosingRule{}}
 	var applying []candidate
 	now := time.Now()
-	for _, m := range s.Guard(t).matching {
+	for _, m := range matching {
 		if !slices.Contains(m.rule.config.Kinds(), kind) {
 			continue
 		}
-		if why := m.narrow(c, now); why != "" {
+		why := m.narrow(c, now)
+		if h := m.rule.hedge; why == "" && kind == config.KindHedge && !matchesAny(h.methods, of.target.Method) {
+			why = "methods " + listed(h.names) + " do not match " + of.target.Method
+		}
+		if why != "" {
 			k.Losers = append(k.Losers, m.rule.loses(kind, why))
 			continue
 		}
@@ -95,7 +124,7 @@ func (s *Snapshot) explainKind(kind config.Kind, t Target, c *Call) KindExplanat
 			continue
 		}
 		winners[slot] = m
-		k.Applies = append(k.Applies, s.applied(m.rule, kind, t, c))
+		k.Applies = append(k.Applies, m.rule.applied(kind, of, c))
 	}
 	return k
 }
@@ -152,10 +181,10 @@ func (r *rule) loses(kind config.Kind, why string) LosingRule {
 	return LosingRule{Rule: r.name, Mode: r.mode(), Position: r.config.Position(string(kind)), Reason: why}
 }
 
-func (s *Snapshot) applied(r *rule, kind config.Kind, t Target, c *Call) AppliedRule {
+func (r *rule) applied(kind config.Kind, of *subject, c *Call) AppliedRule {
 	return AppliedRule{
 		Rule: r.name, Mode: r.mode(), EnforceShare: r.shareText(), Enforced: r.carriesOut(c),
-		Position: r.config.Position(string(kind)), Setting: r.setting(kind), State: r.state(kind, t, c.Caller),
-		Decisions: r.counts[countsKey{kind, t}].decisions(),
+		Position: r.config.Position(string(kind)), Setting: r.setting(kind), State: r.state(kind, of, c.Caller),
+		Decisions: r.decisionsOf(kind, of),
 	}
 }

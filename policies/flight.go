@@ -131,7 +131,7 @@ func (f *flight) run(ctx context.Context) (slot int, err error) {
 			a.flight = f
 			f.depart(a)
 			o = a.run(ctx)
-			f.land(a)
+			f.land(a, o.err)
 			f.countSoftHedge(began)
 		}
 		if o.err == nil || o.own || ctx.Err() != nil {
@@ -158,8 +158,8 @@ func (f *flight) depart(a *attempt) {
 }
 
 // land notes where an attempt was that has ended.
-func (f *flight) land(a *attempt) {
-	if f.retry == nil && f.hedge == nil {
+func (f *flight) land(a *attempt, err error) {
+	if f.hedge == nil && (f.retry == nil || err == nil) {
 		return
 	}
 	f.mu.Lock()

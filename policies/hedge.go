@@ -57,12 +57,12 @@ func (f *flight) hedged(ctx context.Context) (slot int, o outcome) {
 		select {
 		case a := <-landed:
 			running--
-			f.land(a)
+			f.land(a, a.outcome.err)
 			slot, o = a.slot, a.outcome
 			if !f.worthAnother(&o) && !o.own {
 				cancel()
 				for ; running > 0; running-- {
-					f.land(<-landed)
+					<-landed
 				}
 				return slot, o
 			}

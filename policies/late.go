@@ -39,7 +39,7 @@ func newLate(r *rule, s *Snapshot) *late {
 }
 
 // grow is what a map has under a key, or, when the map is full, under another.
-func grow[K comparable, V any](m *map[K]V, key, other K, fresh func(K) V) V {
+func grow[K comparable, V any](m *map[K]V, key, other K, fresh func(K) V) V { //nolint:gocritic // a nil map is made
 	if v, ok := (*m)[key]; ok {
 		return v
 	}
@@ -175,53 +175,4 @@ func (l *late) adopt(r *rule) {
 	for _, of := range endpoints {
 		of.each(func(b *breaker) { b.adopt(r.breakerRule) })
 	}
-}
-
-// seen are the targets that were called, in the order in which they came.
-func (l *late) seen() []Target {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return slices.Clone(l.targets)
-}
-
-// decisions are those about a target.
-func (l *late) decisions(kind config.Kind, t Target) Decisions {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if n := l.counts[countsKey{kind, t}]; n != nil {
-		return n.decisions()
-	}
-	return Decisions{}
-}
-
-// allBreakers are the breakers that there are, ordered by what they are for.
-func (l *late) allBreakers() []*breaker {
-	l.mu.Lock()
-	all := slices.Collect(maps.Values(l.breakers))
-	endpoints := slices.Collect(maps.Values(l.endpoints))
-	l.mu.Unlock()
-	for _, of := range endpoints {
-		all = slices.AppendSeq(all, maps.Values(of.all()))
-	}
-	slices.SortFunc(all, func(a, b *breaker) int {
-		return cmp.Or(cmp.Compare(a.upstream, b.upstream), cmp.Compare(a.target, b.target))
-	})
-	return all
-}
-
-// allOutliers are the endpoints under outlier detection.
-func (l *late) allOutliers() []OutlierStats {
-	l.mu.Lock()
-	pools := slices.Collect(maps.Values(l.outliers))
-	l.mu.Unlock()
-	var all []OutlierStats
-	for _, o := range pools {
-		for _, e := range o.endpoints.all() {
-			all = append(all, o.stats(e))
-		}
-	}
-	slices.SortFunc(all, func(a, b OutlierStats) int {
-		return cmp.Or(cmp.Compare(a.Upstream, b.Upstream), cmp.Compare(a.Target, b.Target))
-	})
-	return all
 }

@@ -26,6 +26,11 @@ func newOutlierRule(c *config.OutlierDetection) *outlierRule {
 	}
 }
 
+func (r *outlierRule) setting() string {
+	return fmt.Sprintf("an endpoint with %d failures in a row is left out for %s, then longer up to %s; at most %d%% of them",
+		r.failures, config.Duration(r.base), config.Duration(r.longest), r.percent)
+}
+
 // outliers are the endpoints of one upstream under one rule, and which of them are left out.
 type outliers struct {
 	rule      func() *rule // for its name

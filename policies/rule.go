@@ -79,11 +79,13 @@ func newRule(c *config.Rule, revision int) (*rule, error) {
 	if c.Timeout != nil {
 		r.timeout = c.Timeout.Std()
 	}
-	if !r.clientSide() {
-		r.scope = config.ScopeMethod
-		return r, nil
+	r.scope = config.ScopeMethod
+	if r.clientSide() {
+		if err := r.setClientSide(c); err != nil {
+			return nil, err
+		}
 	}
-	return r, r.setClientSide(c)
+	return r, nil
 }
 
 // setClientSide is for what only calls that go out have.

@@ -15,6 +15,9 @@ func (r *rule) setting(kind config.Kind) string {
 	case config.KindRateLimit:
 		return r.rateLimitSetting()
 	case config.KindCircuitBreaker:
+		if r.clientSide() {
+			return "each " + r.scope + " " + r.breakerRule.setting()
+		}
 		return r.breakerRule.setting()
 	case config.KindConcurrency:
 		if r.queue == 0 {
@@ -23,6 +26,12 @@ func (r *rule) setting(kind config.Kind) string {
 		return fmt.Sprintf("max %d, queue %d for %s", r.maximum, r.queue, config.Duration(r.queueTimeout))
 	case config.KindTimeout:
 		return config.Duration(r.timeout).String()
+	case config.KindRetry:
+		return r.retry.setting()
+	case config.KindHedge:
+		return r.hedge.setting()
+	case config.KindOutlierDetection:
+		return r.outlier.setting()
 	}
 	return ""
 }

@@ -25,6 +25,7 @@ type Snapshot struct {
 	resolved  growing[Target, *Guard]  // of services that are not this host's
 	calling   growing[calling, *Guard] // of upstreams
 	compiling sync.Mutex               // held while one of these is made
+	flights   sync.Pool                // of *flight, empty ones
 
 	active     atomic.Bool
 	activating sync.Once

@@ -4,8 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/easymicro/easymicro/config"
@@ -20,7 +20,7 @@ type RuleState struct {
 	Position     config.Position `json:"position"`
 	Expires      *time.Time      `json:"expires,omitempty"`
 	Expired      bool            `json:"expired,omitempty"`
-	Targets      int             `json:"targets"` // methods that it matches
+	Targets      int             `json:"targets"` // methods that it matches; of those known only once they are called, the ones that were
 	Kinds        []KindState     `json:"kinds"`
 }
 
@@ -43,7 +43,7 @@ func (s *Snapshot) Rules() []RuleState {
 	for _, r := range s.rules {
 		state := RuleState{
 			Name: r.name, Description: r.config.Description, Mode: r.mode(), EnforceShare: r.shareText(),
-			Position: r.config.Position(""), Expired: r.expired(now), Targets: len(r.targets), Kinds: []KindState{},
+			Position: r.config.Position(""), Expired: r.expired(now), Targets: len(r.targets) + len(r.late.seen()), Kinds: []KindState{},
 		}
 		if !r.expires.IsZero() {
 			state.Expires = &r.expires
@@ -52,8 +52,8 @@ func (s *Snapshot) Rules() []RuleState {
 			k := KindState{
 				Kind: kind, Position: r.config.Position(string(kind)), Setting: r.setting(kind), State: r.overall(kind),
 			}
-			for _, t := range r.targets {
-				k.Decisions.add(r.counts[countsKey{kind, t}].decisions())
+			for _, d := range r.decided(kind) {
+				k.Decisions.add(d)
 			}
 			state.Kinds = append(state.Kinds, k)
 		}
@@ -68,7 +68,9 @@ func (s *Snapshot) State(rule string, kind config.Kind, t Target, caller string)
 	if s == nil || s.byName[rule] == nil {
 		return ""
 	}
-	return s.byName[rule].state(kind, t, cmp.Or(caller, Anonymous))
+	r := s.byName[rule]
+	_, known := r.counts[countsKey{kind, t}]
+	return r.state(kind, &subject{target: t, late: !known, counted: t}, cmp.Or(caller, Anonymous))
 }
 
 // Limiters are the rate limiters of all rules that are not off.
@@ -87,12 +89,42 @@ func (s *Snapshot) Limiters() iter.Seq[LimiterStats] {
 	}
 }
 
-// Breakers are the circuit breakers of all rules that are not off.
+// Breakers are the circuit breakers of all rules that are not off. The target is Service/Method, the address of an
+// endpoint or the name of an upstream, by the scope; the upstream stands before it if the rule is about several.
 func (s *Snapshot) Breakers() iter.Seq[BreakerStats] {
 	return func(yield func(BreakerStats) bool) {
 		for _, r := range s.live() {
+			if r.breakerRule == nil {
+				continue
+			}
 			for _, t := range r.targets {
 				if b := r.breakers[t]; b != nil && !yield(b.stats()) {
+					return
+				}
+			}
+			for _, b := range r.late.breakersOf(nil) {
+				if !r.knows(b) && !yield(b.stats()) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// knows tells that a breaker is left from when its target, now known to Compile, was not.
+func (r *rule) knows(late *breaker) bool {
+	return late.upstream == "" && slices.ContainsFunc(r.targets, func(t Target) bool { return t.String() == late.target })
+}
+
+// Outliers are the endpoints under outlier detection of all rules that are not off.
+func (s *Snapshot) Outliers() iter.Seq[OutlierStats] {
+	return func(yield func(OutlierStats) bool) {
+		for _, r := range s.live() {
+			if r.outlier == nil {
+				continue
+			}
+			for _, o := range r.late.outlierStats("") {
+				if !yield(o) {
 					return
 				}
 			}
@@ -115,15 +147,20 @@ func (s *Snapshot) live() []*rule {
 }
 
 // Decisions yields how often each rule decided what about which method: allow, reject, wait or shadow_reject. The
-// counters survive edits.
+// counters survive edits. Methods of upstreams, and of services that are reached through this host, stand among them
+// once they were called; beyond 10,000 they are _OTHER.
+//
+// Of calls that go out, circuitBreaker of scope endpoint and outlierDetection count endpoints that were used (allow) and
+// passed over (reject); retry and hedge count attempts beyond the first that were sent (allow) and that the budget
+// forbade (reject). shadow_reject is what they would have done.
 func (s *Snapshot) Decisions(yield func(rule string, kind config.Kind, method, decision string, n uint64)) {
 	if s == nil {
 		return
 	}
 	for _, r := range s.rules {
 		for _, kind := range r.config.Kinds() {
-			for _, t := range r.targets {
-				d, method := r.counts[countsKey{kind, t}].decisions(), t.String()
+			for t, d := range r.decided(kind) {
+				method := t.String()
 				yield(r.name, kind, method, "allow", d.Allow)
 				yield(r.name, kind, method, "reject", d.Reject)
 				yield(r.name, kind, method, "wait", d.Wait)
@@ -131,6 +168,30 @@ func (s *Snapshot) Decisions(yield func(rule string, kind config.Kind, method, d
 			}
 		}
 	}
+}
+
+// decided are the decisions by method.
+func (r *rule) decided(kind config.Kind) iter.Seq2[Target, Decisions] {
+	return func(yield func(Target, Decisions) bool) {
+		for _, t := range r.targets {
+			if !yield(t, r.counts[countsKey{kind, t}].decisions()) {
+				return
+			}
+		}
+		for _, t := range r.late.seen() {
+			if !slices.Contains(r.targets, t) && !yield(t, r.late.decisions(kind, t)) {
+				return
+			}
+		}
+	}
+}
+
+// decisionsOf are those about one method.
+func (r *rule) decisionsOf(kind config.Kind, of *subject) Decisions {
+	if of.late {
+		return r.late.decisions(kind, of.counted)
+	}
+	return r.counts[countsKey{kind, of.target}].decisions()
 }
 
 func (r *rule) mode() config.Mode { return cmp.Or(r.config.Mode, config.Enforce) }
@@ -143,15 +204,21 @@ func (r *rule) shareText() string {
 }
 
 // state is that of one kind for a call.
-func (r *rule) state(kind config.Kind, t Target, caller string) string {
+func (r *rule) state(kind config.Kind, of *subject, caller string) string {
 	switch {
 	case kind == config.KindRateLimit && r.limiter != nil:
 		if r.key != keyNone && r.key != keyCaller {
 			return r.overall(kind)
 		}
 		return fmt.Sprintf("%d of %d tokens", r.limiter.level(r.key.key(&Call{Caller: caller})), r.limits.rate.burst)
-	case kind == config.KindCircuitBreaker && r.breakers[t] != nil:
-		return r.breakers[t].state()
+	case kind == config.KindCircuitBreaker && of.late:
+		return r.breakersFor(of)
+	case kind == config.KindCircuitBreaker && r.breakers[of.target] != nil:
+		return r.breakers[of.target].state()
+	case kind == config.KindOutlierDetection && r.outlier != nil:
+		return endpointsInShort(r.late.outlierStats(of.upstream))
+	case kind == config.KindRetry && r.retry != nil:
+		return retriesInShort(r.late.retries(of.upstream))
 	}
 	return r.overall(kind)
 }
@@ -168,22 +235,12 @@ func (r *rule) overall(kind config.Kind) string {
 	case kind == config.KindConcurrency && r.places != nil:
 		inFlight, waiting := r.places.counts()
 		return fmt.Sprintf("%d of %d in flight, %d of %d queued", inFlight, r.maximum, waiting, r.queue)
-	case kind == config.KindCircuitBreaker && r.breakers != nil:
-		return r.breakersInShort()
+	case kind == config.KindCircuitBreaker && r.breakerRule != nil:
+		return breakersInShort(slices.AppendSeq(r.late.breakersOf(nil), maps.Values(r.breakers)))
+	case kind == config.KindOutlierDetection && r.outlier != nil:
+		return endpointsInShort(r.late.outlierStats(""))
+	case kind == config.KindRetry && r.retry != nil:
+		return retriesInShort(r.late.retries(""))
 	}
 	return ""
-}
-
-func (r *rule) breakersInShort() string {
-	var open []string
-	for _, b := range r.breakers {
-		if n := b.stats(); n.State != phaseNames[phaseClosed] {
-			open = append(open, n.Target+" "+strings.ReplaceAll(n.State, "_", "-"))
-		}
-	}
-	if len(open) == 0 {
-		return "closed"
-	}
-	slices.Sort(open)
-	return strings.Join(open, ", ")
 }

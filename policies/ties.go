@@ -14,7 +14,8 @@ import (
 const mostTies = 100
 
 // ValidateTies finds pairs of enforced rules of which neither is more specific, though only one of them can win for a
-// call that both match: two timeouts, or two breakers, for the same calls. It finds the first hundred.
+// call that both match: two timeouts, or two breakers, for the same calls. Rules about calls that go out and about calls
+// that come in never do. It finds the first hundred.
 func ValidateTies(rules []config.Rule) config.Problems {
 	groups := make(map[string][]tieRule)
 	now := time.Now()
@@ -53,11 +54,14 @@ func ValidateTies(rules []config.Rule) config.Problems {
 }
 
 func tie(a, b *config.Rule, kind config.Kind) config.Problem {
-	at := b.Position(string(kind))
+	at, first := b.Position(string(kind)), a.Name
+	if where := a.Position(string(kind)).String(); where != "" {
+		first += " (" + where + ")"
+	}
 	return config.Problem{
 		File: at.File, Line: at.Line, Column: at.Column, Path: b.Path() + "." + string(kind),
-		Message: fmt.Sprintf("%s of rule %s and of rule %s (%s) are equally specific and match the same calls: "+
-			"make one narrower, or put one in mode: shadow", kind, b.Name, a.Name, a.Position(string(kind))),
+		Message: fmt.Sprintf("%s of rule %s and of rule %s are equally specific and match the same calls: "+
+			"make one narrower, or put one in mode: shadow", kind, b.Name, first),
 	}
 }
 

@@ -7,8 +7,7 @@ import (
 	"github.com/easymicro/easymicro/config"
 )
 
-// Unmatched are warnings about rules that match no target, with what was probably meant. Rules for upstreams are left
-// out.
+// Unmatched are warnings about rules that match no target, or no upstream, with what was probably meant.
 func (s *Snapshot) Unmatched() config.Problems {
 	if s == nil {
 		return nil
@@ -19,7 +18,12 @@ func (s *Snapshot) Unmatched() config.Problems {
 	}
 	var problems config.Problems
 	for _, r := range s.rules {
-		if len(r.targets) == 0 && len(r.config.Match.Upstream) == 0 {
+		switch {
+		case r.clientSide():
+			if p, idle := r.noUpstream(s.upstreamNames); idle {
+				problems = append(problems, p)
+			}
+		case len(r.targets) == 0 && !r.mayBeRemote(s.remote):
 			p, isAlias := r.namesAlias(s.aliases)
 			if !isAlias {
 				p = r.unmatched(known, len(problems) < mostSuggestions)
@@ -28,6 +32,29 @@ func (s *Snapshot) Unmatched() config.Problems {
 		}
 	}
 	return problems
+}
+
+// noUpstream is the warning about a rule for upstreams that are none; names is nil when any may be.
+func (r *rule) noUpstream(names []string) (p config.Problem, idle bool) {
+	if names == nil || slices.ContainsFunc(names, func(name string) bool { return matchesAny(r.upstreams, name) }) {
+		return p, false
+	}
+	p = r.warning("match.upstream", "no upstream of this host matches "+listed(r.config.Match.Upstream)+": rule "+r.name+" does nothing here")
+	for _, pattern := range r.config.Match.Upstream {
+		if p.Suggestion == "" {
+			p.Suggestion = config.Suggest(pattern, names)
+		}
+	}
+	return p, true
+}
+
+// mayBeRemote tells whether a rule may be about a service that is reached through this host. What a glob may come to
+// match nobody knows.
+func (r *rule) mayBeRemote(remote func(string) bool) bool {
+	if remote == nil {
+		return false
+	}
+	return len(r.services) == 0 || slices.ContainsFunc(r.services, func(g glob) bool { return !g.exact || remote(g.text) })
 }
 
 // mostSuggestions bounds the time for a large set that is shared by many hosts.

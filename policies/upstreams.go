@@ -67,8 +67,16 @@ func (u *Upstreams) Do(ctx context.Context, call Guarded) (slot int, err error) 
 	if !s.active.Load() {
 		s.Activate()
 	}
-	f := &flight{snapshot: s, call: call}
-	return f.fly(ctx, g)
+	f, _ := s.flights.Get().(*flight)
+	if f == nil {
+		f = new(flight)
+	}
+	f.snapshot, f.call = s, call
+	slot, err = f.fly(ctx, g)
+	// All attempts have ended, and whatever they held is settled.
+	*f = flight{}
+	s.flights.Put(f)
+	return slot, err
 }
 
 // Endpoints says which endpoints a service of an upstream now has; state about others is dropped.
