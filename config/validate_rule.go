@@ -28,7 +28,7 @@ func (c *checker) rules() {
 	for i := range rules {
 		r := &rules[i]
 		if first, taken := byName.taken(r.Name, r.Position("name")); taken && r.Name != "" {
-			c.rule(r, "name", "the name %s is taken by the rule in %s", r.Name, first)
+			c.rule(r, "name", "the name %s is taken by %s", r.Name, theRuleIn(first))
 		}
 	}
 	for i := range rules {
@@ -39,6 +39,14 @@ func (c *checker) rules() {
 		c.side(r)
 		c.kinds(r)
 	}
+}
+
+// theRuleIn is a rule by its place, which rules in code have not.
+func theRuleIn(at Position) string {
+	if at.IsZero() {
+		return "another rule"
+	}
+	return "the rule in " + at.String()
 }
 
 func (c *checker) was(r *Rule, byName, byWas *names) {

@@ -8,9 +8,21 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// timeouts are the rules whose timeout is carried out: by the service that they name, or under "" if they do not name
-// services one by one.
+// timeouts are the rules whose timeout is carried out: by the service, or else the upstream, that they name; or under ""
+// if they do not name them one by one.
 type timeouts map[string][]*Rule
+
+// subjects are the services that a rule is about, or the upstreams of a client-side one, told apart from services.
+func subjects(r *Rule) Patterns {
+	if !r.ClientSide() {
+		return r.Match.Service
+	}
+	named := make(Patterns, len(r.Match.Upstream))
+	for i, name := range r.Match.Upstream {
+		named[i] = "upstream " + name
+	}
+	return named
+}
 
 func (c *checker) timeouts() timeouts {
 	t := timeouts{}
@@ -19,12 +31,13 @@ func (c *checker) timeouts() timeouts {
 		if r.Timeout == nil || c.idle(r) || r.Mode == Shadow || r.EnforceShare != nil {
 			continue
 		}
-		if slices.ContainsFunc(r.Match.Service, isGlob) || len(r.Match.Service) == 0 {
+		about := subjects(r)
+		if slices.ContainsFunc(about, isGlob) || len(about) == 0 {
 			t[""] = append(t[""], r)
 			continue
 		}
-		for _, service := range r.Match.Service {
-			t[service] = append(t[service], r)
+		for _, name := range about {
+			t[name] = append(t[name], r)
 		}
 	}
 	return t
@@ -42,10 +55,10 @@ func (c *checker) windows() {
 	for i := range c.set.Rules {
 		r := &c.set.Rules[i]
 		b := r.CircuitBreaker
-		if b == nil || b.FailureRate == 0 || !slices.Contains(b.FailOn, code.DeadlineExceeded.String()) || len(r.Match.Service) == 0 || c.idle(r) {
+		if b == nil || b.FailureRate == 0 || !slices.Contains(b.FailOn, code.DeadlineExceeded.String()) || len(subjects(r)) == 0 || c.idle(r) {
 			continue
 		}
-		near := all[r.Match.Service[0]]
+		near := all[subjects(r)[0]]
 		if compared += len(near) + len(all[""]); compared > mostCompared {
 			return
 		}
@@ -76,7 +89,8 @@ func narrowestOver(r *Rule, lists ...[]*Rule) *Rule {
 
 // covers tells that whatever narrow matches, wide matches too.
 func covers(wide, narrow *Match) bool {
-	return coversPatterns(wide.Method, narrow.Method) && coversPatterns(wide.Service, narrow.Service) &&
+	return (len(wide.Upstream) > 0) == (len(narrow.Upstream) > 0) && coversPatterns(wide.Upstream, narrow.Upstream) &&
+		coversPatterns(wide.Method, narrow.Method) && coversPatterns(wide.Service, narrow.Service) &&
 		coversPatterns(wide.Caller, narrow.Caller) && (len(wide.Peer) == 0 || slices.Equal(wide.Peer, narrow.Peer))
 }
 
@@ -95,7 +109,7 @@ func coversPatterns(wide, narrow Patterns) bool {
 // compareNarrowness is positive when a is narrower, in the order in which rules for one call are compared.
 func compareNarrowness(a, b *Match) int {
 	return cmp.Or(comparePatterns(a.Method, b.Method), comparePatterns(a.Service, b.Service),
-		comparePatterns(a.Caller, b.Caller), cmp.Compare(len(a.Peer), len(b.Peer)))
+		comparePatterns(a.Caller, b.Caller), cmp.Compare(len(a.Peer), len(b.Peer)), comparePatterns(a.Upstream, b.Upstream))
 }
 
 func comparePatterns(a, b Patterns) int { return cmp.Compare(narrowness(a), narrowness(b)) }

@@ -1,0 +1,143 @@
+package policies
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/easymicro/easymicro/config"
+)
+
+func TestExplainUpstreamHasTheOrderOfAClientAndLiveState(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBilling(t,
+			toBilling("calls", timeout(time.Second), rate(5, 50), retry(quick(2)), hedge(hedgeDelay, "Pay"), scoped(""), outlying(thirty)),
+			toBilling("wide", to("*"), timeout(2*time.Second), caller("web")),
+			toBilling("others", to("orders"), timeout(2*time.Second)),
+			newRuleOnUpstream("jobs", "job"),
+		)
+		b.answer = down(errDown, "a:1")
+		b.fail(3)
+		x := b.guard.current.Load().ExplainUpstream("billing", "Billing", "Get", "web")
+		if x.Upstream != "billing" || x.Service != "Billing" || x.Method != "Get" || x.Caller != "web" || x.Revision != 1 {
+			t.Errorf("%+v", x)
+		}
+		var got []string
+		for _, k := range x.Kinds {
+			line := string(k.Kind) + ":"
+			for _, a := range k.Applies {
+				line += " " + a.Rule + " (" + a.State + ")"
+			}
+			for _, l := range k.Losers {
+				line += " not " + l.Rule + ": " + l.Reason
+			}
+			got = append(got, line)
+		}
+		want := []string{
+			"timeout: wide () not jobs: caller job does not match web not calls: less specific than wide",
+			"rateLimit: calls (47 of 50 tokens)",
+			"retry: calls (0 of 3 calls sent again within 10s)",
+			"hedge: not calls: methods Pay do not match Get",
+			"circuitBreaker: calls (a:1 open since ",
+			"outlierDetection: calls (a:1 ejected, back in 30s: 3 failures in a row, the last: UNAVAILABLE: db down)",
+		}
+		if len(got) != len(want) {
+			t.Fatalf("got %s", strings.Join(got, "\n"))
+		}
+		for i := range want {
+			if !strings.HasPrefix(got[i], want[i]) {
+				t.Errorf("got  %s\nwant %s", got[i], want[i])
+			}
+		}
+		if x := (*Snapshot)(nil).ExplainUpstream("a", "b", "c", ""); len(x.Kinds) != 0 || x.Caller != Anonymous {
+			t.Errorf("%+v", x)
+		}
+	})
+}
+
+func newRuleOnUpstream(name, by string) config.Rule {
+	return toBilling(name, caller(by), timeout(time.Minute))
+}
+
+// Looking is not calling: what nobody called gets no state and no counters.
+func TestExplainLeavesNoTrace(t *testing.T) {
+	b := newBilling(t, toBilling("calls", timeout(time.Second), scoped(config.ScopeMethod), retry(quick(2)), outlying(thirty)))
+	s := b.guard.current.Load()
+	x := s.ExplainUpstream("billing", "Billing", "Never", "")
+	if len(x.Kinds) != 4 || x.Kinds[2].Applies[0].State != "not called yet" {
+		t.Errorf("%+v", x)
+	}
+	_ = s.State("calls", config.KindCircuitBreaker, Target{Service: "Billing", Method: "Never"}, "")
+	s.Decisions(func(rule string, kind config.Kind, method, _ string, _ uint64) {
+		t.Errorf("%s %s %s", rule, kind, method)
+	})
+	for s := range s.Breakers() {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestDecisionsOfUpstreamsHaveTheMethodCalled(t *testing.T) {
+	b := newBilling(t, toBilling("calls", to("*"), timeout(time.Second)))
+	_ = b.call(t.Context())
+	_ = b.call(t.Context(), callOf("Pay"))
+	_ = b.call(t.Context(), func(c *outCall) { c.upstream = "billing-2" })
+	got := map[string]uint64{}
+	b.guard.current.Load().Decisions(func(rule string, kind config.Kind, method, decision string, n uint64) {
+		key := rule + " " + string(kind) + " " + method + " " + decision
+		if _, twice := got[key]; twice {
+			t.Errorf("%s stands twice", key)
+		}
+		got[key] = n
+	})
+	if len(got) != 8 || got["calls timeout Billing/Get allow"] != 2 || got["calls timeout Billing/Pay allow"] != 1 {
+		t.Errorf("%v", got)
+	}
+}
+
+func TestRulesForUnknownUpstreamsAreTold(t *testing.T) {
+	rules := []config.Rule{
+		toBilling("known", timeout(time.Second)), toBilling("glob", to("bill*"), timeout(2*time.Second)),
+		toBilling("misspelt", to("biling"), timeout(time.Second)),
+	}
+	for name, test := range map[string]struct {
+		upstreams []string
+		want      string
+	}{
+		"any name": {nil, ""},
+		"known":    {[]string{"billing", "orders"}, "no upstream of this host matches biling: rule misspelt does nothing here (did you mean billing?)"},
+	} {
+		s, err := Compile(rules, targets, nil, Options{Upstreams: test.upstreams})
+		if err != nil {
+			t.Fatal(err)
+		}
+		problems := s.Unmatched()
+		if got := problems.Error(); !strings.HasSuffix(got, test.want) || (test.want == "") != (got == "") || len(problems.Errors()) > 0 {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+}
+
+func TestTiesOfClientSideRules(t *testing.T) {
+	again := retry(config.Retry{})
+	for _, test := range []struct {
+		name string
+		a, b config.Rule
+		want bool
+	}{
+		{"the same upstream", toBilling("a", again), toBilling("b", again), true},
+		{"others", toBilling("a", again), toBilling("b", to("orders"), again), false},
+		{"a glob and a name", toBilling("a", to("bill*"), again), toBilling("b", again), false},
+		{"two globs", toBilling("a", to("bill*"), again), toBilling("b", to("*ling"), again), true},
+		{"a method is narrower", toBilling("a", method("Get"), again), toBilling("b", again), false},
+		{"another kind", toBilling("a", outlying(thirty)), toBilling("b", again), false},
+		{"outliers", toBilling("a", outlying(thirty)), toBilling("b", outlying(thirty)), true},
+		{"every rate limit counts", toBilling("a", rate(1, 1)), toBilling("b", rate(1, 1)), false},
+		{"in and out", toBilling("a", to("*"), service("Arith"), timeout(1)), newRuleOn("b", "Arith", timeout(1)), false},
+		{"shadow", toBilling("a", again, mode(config.Shadow)), toBilling("b", again), false},
+	} {
+		if found := len(ValidateTies([]config.Rule{test.a, test.b})) > 0; found != test.want {
+			t.Errorf("%s: tie: %v, want %v", test.name, found, test.want)
+		}
+	}
+}
