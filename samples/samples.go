@@ -4,6 +4,7 @@ package samples
 import (
 	_ "github.com/easymicro/easymicro/samples/circuitbreaker" // circuitbreaker.stock
 	_ "github.com/easymicro/easymicro/samples/error"          // error.orders
+	_ "github.com/easymicro/easymicro/samples/fromrpcx"       // fromrpcx.arith
 	_ "github.com/easymicro/easymicro/samples/metadata"       // metadata.greeter
 	_ "github.com/easymicro/easymicro/samples/serialize"      // serialize.codecs
 	_ "github.com/easymicro/easymicro/samples/timeout"        // timeout.reports

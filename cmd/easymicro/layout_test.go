@@ -117,6 +117,12 @@ var layout = map[string]row{
 		ours:  []string{"registry", "wire/code", "samples/*"},
 		tests: []string{"wire", "config", "config/load", "host", "host/admin", "cmd/easymicro/cli", "samples", "go.yaml.in/yaml/v4"},
 	},
+	"samples/fromrpcx": {
+		ours: []string{"registry", "wire/code", "samples/*"},
+		tests: []string{
+			"wire", "wire/client", "policies", "config", "config/load", "registry", "host", "host/discovery", "samples",
+		},
+	},
 	"samples/serialize": {
 		ours:   []string{"registry", "wire/code", "samples/*"},
 		others: []string{"google.golang.org/protobuf", "github.com/apache/thrift"},
