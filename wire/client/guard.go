@@ -8,7 +8,8 @@ type Guard interface {
 	// Do carries out call by its Attempt, once or several times, also at the same time. It returns when all attempts
 	// have, with the slot of the attempt whose response counts, and the error of the call.
 	Do(ctx context.Context, call Guarded) (slot int, err error)
-	// Endpoints says which endpoints the service now has, by their addresses. State about others is dropped.
+	// Endpoints says which endpoints the service now has, by their addresses. State about others is dropped. A service
+	// that is not called any more, and is looked up no longer, has none.
 	Endpoints(upstream, service string, addresses []string)
 }
 

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -333,10 +334,9 @@ func TestFirstCallsWaitForTheListAndNotForLong(t *testing.T) {
 func TestWatchThatReturnsIsCalledAgain(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *network) {
 		defer n.serve("a", mul)()
-		times := 0
+		var times atomic.Int64
 		c := n.client(Options{Resolver: watching(func(_ context.Context, _ string, update func([]Endpoint, error)) error {
-			times++
-			if times > 1 {
+			if times.Add(1) > 1 {
 				update(at("a"), nil)
 			}
 			return errors.New("no luck")
@@ -347,7 +347,7 @@ func TestWatchThatReturnsIsCalledAgain(t *testing.T) {
 			t.Error(err)
 		}
 		time.Sleep(time.Minute)
-		if times < 5 || times > 30 {
+		if times := times.Load(); times < 5 || times > 30 {
 			t.Errorf("watched %d times", times)
 		}
 		_ = c.Close()

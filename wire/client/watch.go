@@ -17,7 +17,12 @@ var errWatchEnded = errors.New("the resolver has stopped to watch")
 
 // watch follows who serves the service until ctx ends.
 func (s *service) watch(ctx context.Context) {
-	defer s.said()
+	defer func() {
+		s.said()
+		if s.c.o.Guard != nil {
+			s.c.o.Guard.Endpoints(s.c.upstream(s.name), s.name, nil)
+		}
+	}()
 	for pause := rewatchFirst; ; pause = min(2*pause, rewatchCap) {
 		begin := time.Now()
 		err := s.c.o.Resolver.Watch(ctx, s.name, s.update)

@@ -1,0 +1,44 @@
+package client
+
+import (
+	"context"
+	"testing"
+
+	"github.com/easymicro/easymicro/wire"
+)
+
+// What raw calls cost is what the client and the connection cost, on both sides of the loopback: the server is in this
+// process, and the codec makes one for the reply.
+func TestCallsAllocateLittle(t *testing.T) {
+	if raceDetector {
+		t.Skip("the race detector allocates")
+	}
+	s := newServer(t, func(_ context.Context, req, res *wire.Frame) error {
+		res.Payload = append(res.Payload, req.Payload...)
+		return nil
+	})
+	payload := make([]byte, 500)
+	pass := func(h wire.Handler) wire.Handler { return h }
+	for name, tc := range map[string]struct {
+		o    Options
+		most float64
+	}{
+		"plain":   {Options{}, 4},
+		"guarded": {Options{Guard: new(scripted)}, 4},
+		"wrapped": {Options{Wrap: pass}, 5},
+	} {
+		tc.o.Resolver, tc.o.Codec = serving(s.address), "raw"
+		c := newClient(t, tc.o)
+		var reply []byte
+		var args any = &payload
+		n := testing.AllocsPerRun(2000, func() {
+			if err := c.Call(t.Context(), "Arith", "Echo", args, &reply); err != nil {
+				t.Fatal(err)
+			}
+		})
+		t.Logf("%s: %v allocations a call", name, n)
+		if n > tc.most {
+			t.Errorf("%s: %v allocations a call, want %v at most", name, n, tc.most)
+		}
+	}
+}
