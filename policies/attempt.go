@@ -122,9 +122,10 @@ func (a *attempt) send(ctx context.Context) outcome {
 	}
 }
 
-// nobody tells that no endpoint was left, or none could be reached.
+// nobody tells that no endpoint was left, or none could be reached, or those that could are about to go.
 func (a *attempt) nobody(err error) bool {
-	return code.From(err).Reason == code.ReasonNoEndpoint
+	reason := code.From(err).Reason
+	return reason == code.ReasonNoEndpoint || reason == code.ReasonDraining
 }
 
 // abandon gives back what is held still.

@@ -3,6 +3,7 @@ package policies
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -78,17 +79,17 @@ func TestOnlyListedAndIdempotentMethodsAreHedged(t *testing.T) {
 func TestTheFirstAttemptMayStillWin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBilling(t, toBilling("calls", hedge(hedgeDelay, "Get")))
-		ended := 0
+		var ended atomic.Int32
 		b.answer = func(ctx context.Context, _ string, n int) error {
-			defer func() { ended++ }()
+			defer ended.Add(1)
 			if n == 1 {
 				return sleep(ctx, 2*hedgeDelay)
 			}
 			return until(ctx)
 		}
 		slot, err := b.do(t.Context(), idempotent)
-		if slot != 0 || err != nil || ended != 2 {
-			t.Errorf("slot %d, %v; %d attempts have ended", slot, err, ended)
+		if slot != 0 || err != nil || ended.Load() != 2 {
+			t.Errorf("slot %d, %v; %d attempts have ended", slot, err, ended.Load())
 		}
 	})
 }
@@ -165,15 +166,15 @@ func TestACallIsSentAtMostAsOftenAsTheLargerRuleSays(t *testing.T) {
 func TestTheTimeoutEndsAllAttempts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBilling(t, toBilling("calls", hedge(hedgeDelay, "Get"), timeout(300*time.Millisecond)))
-		ended := 0
+		var ended atomic.Int32
 		b.answer = func(ctx context.Context, _ string, _ int) error {
-			defer func() { ended++ }()
+			defer ended.Add(1)
 			return until(ctx)
 		}
 		began := time.Now()
 		err := b.call(t.Context(), idempotent)
-		if e := refusal(t, err); e.Rule != "calls@r1" || time.Since(began) != 300*time.Millisecond || ended != 2 {
-			t.Errorf("%v after %s; %d attempts have ended", e, time.Since(began), ended)
+		if e := refusal(t, err); e.Rule != "calls@r1" || time.Since(began) != 300*time.Millisecond || ended.Load() != 2 {
+			t.Errorf("%v after %s; %d attempts have ended", e, time.Since(began), ended.Load())
 		}
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/wire/code"
 )
 
 var thirty = config.OutlierDetection{
@@ -142,6 +143,21 @@ func TestWhenOnlyEjectedEndpointsAreLeftTheyAreUsed(t *testing.T) {
 		b.answer = always(nil)
 		b.went()
 		if err := b.call(t.Context()); err != nil || b.went() != "[a:1]" {
+			t.Errorf("%v", err)
+		}
+	})
+}
+
+// The client moves on from an endpoint that drains; what it cannot use then are those that the rules leave out.
+func TestWhenAllOthersDrainTheEjectedEndpointIsUsed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBilling(t, toBilling("calls", outlying(thirty)))
+		b.serve("a:1", "b:1")
+		b.answer = down(errDown, "a:1")
+		b.fail(3)
+		b.answer = down(code.Remote(code.Refuse(code.Unavailable, code.ReasonDraining, "draining", "", "far", 0)), "b:1")
+		b.went()
+		if err := b.call(t.Context()); err != nil || b.went() != "[b:1 a:1]" {
 			t.Errorf("%v", err)
 		}
 	})
