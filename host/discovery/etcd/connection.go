@@ -55,15 +55,38 @@ func (c *Cluster) connect(ctx context.Context) (*clientv3.Client, error) {
 	if cl != nil {
 		return cl, nil
 	}
-	cl, err := clientv3.New(c.config())
+	cl, err := c.dial(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("connect to %s: %w", strings.Join(c.o.Endpoints, ", "), err)
+		return nil, err
 	}
 	c.mu.Lock()
 	c.client = cl
 	c.mu.Unlock()
 	c.spawn(func(ctx context.Context) { c.monitor(ctx, cl) })
 	return cl, nil
+}
+
+// dial makes a client that ctx ends only as long as it is being made.
+func (c *Cluster) dial(ctx context.Context) (*clientv3.Client, error) {
+	life, end := context.WithCancel(context.WithoutCancel(ctx))
+	undo := context.AfterFunc(ctx, end)
+	cfg := c.config()
+	cfg.Context = life
+	cl, err := clientv3.New(cfg)
+	if err == nil && !undo() {
+		err = errors.Join(ctx.Err(), cl.Close())
+	}
+	switch {
+	case err == nil:
+		c.mu.Lock()
+		c.cancels = append(c.cancels, end)
+		c.mu.Unlock()
+		return cl, nil
+	case ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded):
+		err = fmt.Errorf("no answer within %v to the user and the password", callTimeout)
+	}
+	end()
+	return nil, fmt.Errorf("connect to %s: %w", strings.Join(c.o.Endpoints, ", "), err)
 }
 
 // config has what the client would otherwise get wrong: it waits up to 120 s between two attempts to connect, does not
@@ -137,8 +160,13 @@ func poke(ch chan struct{}) {
 	}
 }
 
-// answered notes what came of a call, and says so in the log when that is news.
-func (c *Cluster) answered(err error) {
+// answered notes what came of a list, and says so in the log when that is news. It is connected when all layouts are
+// known.
+func (c *Cluster) answered() {
+	known, err := c.table.state()
+	if err == nil && !known {
+		return // the other layout is not listed yet
+	}
 	c.mu.Lock()
 	before := c.health
 	up := err == nil

@@ -42,8 +42,8 @@ func (f *follower) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		f.c.answered(err)
 		f.c.table.fail(time.Now(), f.index, fmt.Errorf("etcd %s: %w", f.c.o.Name, err))
+		f.c.answered()
 		p.wait(ctx, f.kick)
 	}
 }
@@ -65,8 +65,8 @@ func (f *follower) list(ctx context.Context) (at position, err error) {
 	for _, kv := range found.Kvs {
 		keys[string(kv.Key)] = f.parse(kv.Key, kv.Value)
 	}
-	f.c.answered(nil)
 	f.c.table.replace(time.Now(), f.index, keys)
+	f.c.answered()
 	f.c.registry.seen(f.index, found.Header.Revision)
 	return position{found.Header.ClusterId, found.Header.Revision}, nil
 }

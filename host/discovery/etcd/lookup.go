@@ -25,6 +25,14 @@ func (t *table) lookup(now time.Time, service string) view {
 	return t.finish(v)
 }
 
+// state tells whether all layouts are listed, and why nothing newer is known.
+func (t *table) state() (known bool, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	v := t.begin()
+	return v.known, v.err
+}
+
 // begin is a view with nothing in it yet.
 func (t *table) begin() view {
 	v := view{known: true}

@@ -43,14 +43,17 @@ func (n node) identity() identity {
 
 // set replaces the live ones. Those in out were taken out of service on purpose: nobody remembers them.
 func (m *memory) set(now time.Time, live map[identity]node, out map[identity]bool) {
+	there := make(map[string]bool, len(live)) // by whatever name: a host may learn to say its own
+	for id := range live {
+		there[id.address] = true
+	}
 	for id, n := range m.live {
-		if _, still := live[id]; !still && !out[id] {
+		if !there[id.address] && !out[id] {
 			m.gone[id] = departed{n, now}
 		}
 	}
 	maps.DeleteFunc(m.gone, func(id identity, d departed) bool {
-		_, back := live[id]
-		return back || out[id] || now.Sub(d.at) >= m.hold
+		return there[id.address] || out[id] || now.Sub(d.at) >= m.hold
 	})
 	m.live = live
 }

@@ -192,7 +192,7 @@ func (r *registrar) withdraw(ctx context.Context) {
 			return err
 		})
 		if err == nil || isLeaseGone(err) {
-			r.c.log.Info("withdrawn")
+			r.c.log.Debug("withdrawn")
 			return
 		}
 		r.c.log.Debug("withdraw", "err", err)
@@ -215,13 +215,13 @@ func (r *registrar) report(up bool, err error) {
 	if !news {
 		return
 	}
-	if up {
-		r.c.log.Info("published", "services", len(r.instances()))
-	} else {
-		r.c.log.Warn("not published: trying again", "err", err)
-	}
-	if r.c.o.OnRegistered != nil {
+	switch {
+	case r.c.o.OnRegistered != nil:
 		r.c.o.OnRegistered(up, err)
+	case up:
+		r.c.log.Info("published", "services", len(r.instances()))
+	default:
+		r.c.log.Warn("not published: trying again", "err", err)
 	}
 }
 

@@ -62,10 +62,15 @@ func TestAServerThatHasMovedIsFoundByAllClients(t *testing.T) {
 			answered(t, h.Address, c)
 		}
 	}
+	h.Edit("easymicro.yaml", "layouts: [easymicro, rpcx]", "layouts: [easymicro]") // the last step
+	within(t, patience, "the keys of rpcx are withdrawn", func() bool {
+		keys := s.Keys()
+		return keys["rpcx/Arith/tcp@"+h.Address] == "" && keys["services/arith/"+h.Address] != ""
+	})
 	h.Drain()
 	within(t, patience, "its keys are withdrawn", func() bool {
 		keys := s.Keys()
-		return keys["rpcx/Arith/tcp@"+h.Address] == "" && keys["services/arith/"+h.Address] == ""
+		return keys["services/arith/"+h.Address] == ""
 	})
 	h.Stop()
 }

@@ -1,0 +1,153 @@
+package etcd
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/easymicro/easymicro/wire/client"
+)
+
+var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// lists are nodes of these addresses, under one exact name.
+func nodes(addresses ...string) map[identity]node {
+	live := map[identity]node{}
+	for _, a := range addresses {
+		n := node{Endpoint: client.Endpoint{Network: "tcp", Address: a}, service: "Arith", lower: "arith", exact: true}
+		live[n.identity()] = n
+	}
+	return live
+}
+
+func anyName(node) bool { return true }
+
+// shown is a list in words: stale ones in brackets.
+func shown(list []known) string {
+	words := make([]string, len(list))
+	for i, k := range list {
+		words[i] = k.Address
+		if k.stale {
+			words[i] = "(" + k.Address + ")"
+		}
+	}
+	return strings.Join(words, " ")
+}
+
+func newMemory(percent int) *memory {
+	return &memory{percent: percent, hold: 30 * time.Second, gone: map[identity]departed{}}
+}
+
+func TestALossIsBelievedWhenEnoughRemain(t *testing.T) {
+	for _, c := range []struct {
+		percent       int
+		before, after string
+		want          string
+	}{
+		{50, "a b c d", "a b c d", "a b c d"},
+		{50, "a b c d", "a b c", "a b c"},
+		{50, "a b c d", "a b", "a b"}, // half is enough
+		{50, "a b c d", "a", "a (b) (c) (d)"},
+		{50, "a b c d", "", "(a) (b) (c) (d)"},
+		{50, "a", "", "(a)"},
+		{50, "a b", "c", "(a) (b) c"}, // new ones do not make up for two thirds that are gone
+		{50, "a b", "c d", "c d"},     // but all of them replaced is a deployment
+		{0, "a b c d", "", ""},
+		{100, "a b c d", "a b c", "a b c (d)"},
+		{1, "a b c d", "a", "a"},
+		{1, "a b c d", "", "(a) (b) (c) (d)"},
+	} {
+		m := newMemory(c.percent)
+		m.set(start, nodes(strings.Fields(c.before)...), nil)
+		m.set(start, nodes(strings.Fields(c.after)...), nil)
+		list, _ := m.list(start, anyName)
+		if got := shown(list); got != c.want {
+			t.Errorf("%d %%, %q to %q: %q, want %q", c.percent, c.before, c.after, got, c.want)
+		}
+	}
+}
+
+func TestWhatIsGoneIsForgottenWhenItsTimeIsOver(t *testing.T) {
+	m := newMemory(50)
+	m.set(start, nodes("a", "b", "c"), nil)
+	m.set(start.Add(time.Second), nodes("c"), nil)
+	list, until := m.list(start.Add(2*time.Second), anyName)
+	if shown(list) != "(a) (b) c" || !until.Equal(start.Add(31*time.Second)) {
+		t.Errorf("%s until %v", shown(list), until)
+	}
+	if list, until := m.list(until, anyName); shown(list) != "c" || !until.IsZero() {
+		t.Errorf("%s until %v", shown(list), until)
+	}
+	m.set(start.Add(time.Minute), nodes(), nil)
+	m.set(start.Add(2*time.Minute), nodes(), nil)
+	if !m.empty() {
+		t.Errorf("it keeps %v", m.gone)
+	}
+}
+
+func TestTheTimeBeginsAnewWhenEtcdIsBack(t *testing.T) {
+	m := newMemory(50)
+	m.set(start, nodes("a"), nil)
+	m.set(start, nodes(), nil)
+	m.resume(start.Add(29 * time.Second))
+	if list, _ := m.list(start.Add(50*time.Second), anyName); shown(list) != "(a)" {
+		t.Errorf("%q", shown(list))
+	}
+}
+
+func TestWhoComesBackLives(t *testing.T) {
+	m := newMemory(50)
+	m.set(start, nodes("a", "b"), nil)
+	m.set(start, nodes(), nil)
+	m.set(start, nodes("b"), nil)
+	if list, _ := m.list(start, anyName); shown(list) != "b" {
+		t.Errorf("%q", shown(list))
+	}
+	m.set(start, nodes("a", "b"), nil)
+	if list, _ := m.list(start, anyName); shown(list) != "a b" || len(m.gone) > 0 {
+		t.Errorf("%q, gone %v", shown(list), m.gone)
+	}
+}
+
+func TestWhatIsTakenOutOnPurposeIsNotKept(t *testing.T) {
+	m := newMemory(50)
+	live := nodes("a", "b")
+	m.set(start, live, nil)
+	out := map[identity]bool{}
+	for id := range live {
+		out[id] = true
+	}
+	m.set(start, nodes(), out)
+	if list, _ := m.list(start, anyName); len(list) != 0 {
+		t.Errorf("%q", shown(list))
+	}
+}
+
+// A wipe while hosts serve: they come back one by one, and nobody ever sees fewer than half.
+func TestAWipedListNeverFallsBelowTheShare(t *testing.T) {
+	const hosts = 20
+	var all []string
+	for i := range hosts {
+		all = append(all, fmt.Sprintf("h%02d", i))
+	}
+	m := newMemory(50)
+	m.set(start, nodes(all...), nil)
+	m.set(start, nodes(), nil)
+	for back := range hosts + 1 {
+		m.set(start, nodes(all[:back]...), nil)
+		list, _ := m.list(start, anyName)
+		if want := hosts; back >= hosts/2 {
+			want = back
+			if len(list) != want {
+				t.Errorf("%d are back: %d endpoints, want %d", back, len(list), want)
+			}
+		} else if len(list) != want {
+			t.Errorf("%d are back: %d endpoints, want %d", back, len(list), want)
+		}
+		if !slices.IsSortedFunc(list, func(a, b known) int { return strings.Compare(a.Address, b.Address) }) {
+			t.Errorf("not in order: %s", shown(list))
+		}
+	}
+}

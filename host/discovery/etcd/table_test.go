@@ -1,0 +1,170 @@
+package etcd
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// found makes a table of keys, in both layouts.
+func found(t *testing.T, keys map[string]string) *table {
+	t.Helper()
+	layouts, err := layoutsOf([]string{"easymicro", "rpcx"}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tab := newTable(2, 50, 30*time.Second, false)
+	for i, l := range layouts {
+		parsed := map[string]node{}
+		for key, value := range keys {
+			if n, ok := l.parse(key, []byte(value)); ok {
+				parsed[key] = n
+			}
+		}
+		tab.replace(start, i, parsed)
+	}
+	return tab
+}
+
+func TestNamesAreLookedUpExactlyAndThenWithoutRegardToCase(t *testing.T) {
+	ours := func(service string) string { return `{"Service":"` + service + `"}` }
+	for name, c := range map[string]struct {
+		keys   map[string]string
+		lookup string
+		want   string
+	}{
+		"exact":                          {map[string]string{"services/arith/a:1": ours("Arith")}, "Arith", "a:1"},
+		"in another case":                {map[string]string{"services/arith/a:1": ours("Arith")}, "aRITH", "a:1"},
+		"unknown":                        {map[string]string{"services/arith/a:1": ours("Arith")}, "Math", ""},
+		"the original has no exact name": {map[string]string{"services/arith/a:1": ""}, "Arith", "a:1"},
+		"the original beside ours":       {map[string]string{"services/arith/a:1": "", "services/arith/b:1": ours("Arith")}, "Arith", "a:1 b:1"},
+		"exact before another case": {
+			map[string]string{"rpcx/Arith/tcp@a:1": "", "rpcx/ARITH/tcp@b:1": ""}, "ARITH", "b:1",
+		},
+		"not unique": {map[string]string{"rpcx/Arith/tcp@a:1": "", "rpcx/ARITH/tcp@b:1": ""}, "arith", ""},
+		"both layouts are one endpoint": {
+			map[string]string{"services/arith/a:1": ours("Arith"), "rpcx/Arith/tcp@a:1": "weight=3"}, "Arith", "a:1",
+		},
+		"taken out in one of them": {
+			map[string]string{"services/arith/a:1": ours("Arith"), "rpcx/Arith/tcp@a:1": "state=inactive"}, "Arith", "",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := found(t, c.keys).lookup(start, c.lookup)
+			if got := shown(v.list); got != c.want || !v.known || v.err != nil {
+				t.Errorf("%q, want %q; %+v", got, c.want, v)
+			}
+		})
+	}
+}
+
+func TestMetadataOfBothLayoutsIsMerged(t *testing.T) {
+	v := found(t, map[string]string{
+		"services/arith/a:1": `{"Service":"Arith","Metadata":{"group":"blue"},"Host":"h1"}`,
+		"rpcx/Arith/tcp@a:1": "weight=3&group=red",
+	}).lookup(start, "Arith")
+	if len(v.list) != 1 || v.list[0].Weight != 3 || v.list[0].Metadata["group"] != "blue" || v.list[0].host != "h1" {
+		t.Errorf("%+v", v.list)
+	}
+}
+
+func TestServicesAreNamedAsTheirHostsDo(t *testing.T) {
+	list, _ := found(t, map[string]string{
+		"services/arith/a:1": `{"Service":"Arith"}`, "services/arith/b:1": "", "services/echo/a:1": "",
+		"rpcx/Time/tcp@a:1": "", "rpcx/TIME/tcp@b:1": "", "rpcx/Gone/tcp@b:1": "state=inactive", "rpcx/Empty": "Empty",
+	}).all(start)
+	var names []string
+	for _, s := range list {
+		names = append(names, s.name+"="+shown(s.list))
+	}
+	if got := strings.Join(names, ", "); got != "Arith=a:1 b:1, TIME=b:1, Time=a:1, echo=a:1" {
+		t.Error(got)
+	}
+}
+
+func TestADeletionIsKnownByItsKey(t *testing.T) {
+	tab := found(t, map[string]string{"services/arith/a:1": "", "services/arith/b:1": "", "services/arith/c:1": ""})
+	tab.edit(start, 0, map[string]*node{"services/arith/b:1": nil, "services/arith/unheard:1": nil})
+	if got := shown(tab.lookup(start, "arith").list); got != "a:1 c:1" {
+		t.Error(got)
+	}
+}
+
+func TestAnErrorEmptiesNothing(t *testing.T) {
+	tab := found(t, map[string]string{"services/arith/a:1": "", "services/arith/b:1": ""})
+	tab.edit(start, 0, map[string]*node{"services/arith/a:1": nil, "services/arith/b:1": nil})
+	tab.fail(start.Add(time.Second), 0, errors.New("away"))
+	v := tab.lookup(start.Add(time.Hour), "arith") // time stands still
+	if shown(v.list) != "(a:1) (b:1)" || v.err == nil || !v.expire.IsZero() {
+		t.Errorf("%+v", v)
+	}
+	tab.replace(start.Add(time.Hour), 0, map[string]node{})
+	v = tab.lookup(start.Add(time.Hour), "arith")
+	if shown(v.list) != "(a:1) (b:1)" || v.err != nil || !v.expire.Equal(start.Add(time.Hour+30*time.Second)) {
+		t.Errorf("back again: %+v", v)
+	}
+	if v := tab.lookup(v.expire, "arith"); len(v.list) != 0 || !v.known {
+		t.Errorf("in the end: %+v", v)
+	}
+}
+
+func TestNothingIsKnownBeforeAllLayoutsAreListed(t *testing.T) {
+	tab := newTable(2, 50, time.Minute, false)
+	if v := tab.lookup(start, "Arith"); v.known {
+		t.Errorf("%+v", v)
+	}
+	tab.replace(start, 0, map[string]node{})
+	if v := tab.lookup(start, "Arith"); v.known {
+		t.Errorf("one of two listed: %+v", v)
+	}
+	tab.fail(start, 1, errors.New("denied"))
+	if v := tab.lookup(start, "Arith"); v.known || v.err == nil {
+		t.Errorf("the other failed: %+v", v)
+	}
+	n, _ := easymicroLayout{"services/"}.parse("services/arith/a:1", nil)
+	tab.edit(start, 0, map[string]*node{"services/arith/a:1": &n})
+	if v := tab.lookup(start, "Arith"); !v.known || shown(v.list) != "a:1" {
+		t.Errorf("what is found counts: %+v", v)
+	}
+}
+
+func TestOnlyWatchersOfWhatChangedAreWoken(t *testing.T) {
+	tab := newTable(1, 50, time.Minute, false)
+	tab.replace(start, 0, map[string]node{})
+	woken := map[string]chan struct{}{}
+	for _, name := range []string{"", "arith", "echo"} {
+		woken[name] = make(chan struct{}, 1)
+		tab.waiting[woken[name]] = name
+	}
+	n, _ := easymicroLayout{"services/"}.parse("services/arith/a:1", nil)
+	names := func() []string {
+		var list []string
+		for name, ch := range woken {
+			select {
+			case <-ch:
+				list = append(list, name)
+			default:
+			}
+		}
+		slices.Sort(list)
+		return list
+	}
+	tab.edit(start, 0, map[string]*node{"services/arith/a:1": &n})
+	if got := names(); !slices.Equal(got, []string{"", "arith"}) {
+		t.Errorf("woke %q", got)
+	}
+	tab.replace(start, 0, map[string]node{"services/arith/a:1": n})
+	if got := names(); got != nil {
+		t.Errorf("a list that brings nothing new woke %q", got)
+	}
+	tab.fail(start, 0, errors.New("away"))
+	if got := names(); len(got) != 3 {
+		t.Errorf("a failure woke %q", got)
+	}
+}
