@@ -15,6 +15,7 @@ import (
 type slot struct {
 	call      *call
 	req       wire.Frame
+	meta      wire.Metadata // memory of req
 	res       wire.Frame
 	sent      bool
 	endpoints Endpoints
@@ -40,8 +41,11 @@ const (
 const patience = 100 * time.Millisecond
 
 func (s *slot) reset() {
-	s.req.Payload = nil // it is the call's
-	s.req.Reset()
+	if s.req.Metadata != nil {
+		s.meta = s.req.Metadata // which may have grown
+	}
+	clear(s.meta)
+	s.req, s.meta = wire.Frame{}, s.meta[:0]
 	s.res.Reset()
 	clear(s.tried)
 	s.tried, s.left = s.tried[:0], s.left[:0]
@@ -188,7 +192,7 @@ func (s *slot) send(ctx context.Context, m *member, l *link) error {
 	began := s.now()
 	m.begin()
 	err := l.Do(ctx, &s.req, &s.res)
-	m.end(began, s.now(), err)
+	m.end(began, s.now(), err, !s.req.OneWay)
 	l.give()
 	s.sent = true
 	if err != nil && s.res.Status == wire.StatusNormal {
@@ -204,9 +208,10 @@ func (s *slot) send(ctx context.Context, m *member, l *link) error {
 
 // prepare makes the request of this attempt. Its payload is that of the call, which nobody changes.
 func (s *slot) prepare() {
-	from, meta := s.call.req, s.req.Metadata[:0]
+	from := s.call.req
+	s.meta = append(s.meta[:0], from.Metadata...)
 	s.req = *from
-	s.req.Metadata = append(meta, from.Metadata...)
+	s.req.Metadata = s.meta
 	if s.call.c.o.LowerCase {
 		s.req.Service, s.req.Method = s.call.service.lower, strings.ToLower(from.Method)
 	}

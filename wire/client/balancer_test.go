@@ -5,6 +5,8 @@ import (
 	"math"
 	"testing"
 	"time"
+
+	"github.com/easymicro/easymicro/wire/code"
 )
 
 // someone is a filter for balancers without a client.
@@ -165,7 +167,7 @@ func TestP2CPrefersTheQuickAndTriesTheSlowAgain(t *testing.T) {
 	quick, slow := list[0], list[1]
 	learn := func(m *member, at, took time.Duration, err error) {
 		m.begin()
-		m.end(int64(at-took), int64(at), err)
+		m.end(int64(at-took), int64(at), err, true)
 	}
 	begin := time.Minute
 	learn(quick, begin, time.Millisecond, nil)
@@ -181,15 +183,15 @@ func TestP2CPrefersTheQuickAndTriesTheSlowAgain(t *testing.T) {
 		t.Errorf("with a queue at the quick one: %v", got)
 	}
 	quick.inFlight.Store(0)
-	for s := range 70 * time.Second / time.Second {
-		learn(quick, begin+s*time.Second, time.Millisecond, nil)
+	for s := range 70 {
+		learn(quick, begin+time.Duration(s)*time.Second, time.Millisecond, nil)
 	}
 	f.clock = int64(begin + 70*time.Second)
 	if got := picks(b, f, 1000); got["b"] == 0 {
 		t.Errorf("the slow one is never tried again: %v", got)
 	}
 	for i := range 20 {
-		learn(quick, begin+70*time.Second+time.Duration(i)*time.Millisecond, 0, wantedFailure)
+		learn(quick, begin+70*time.Second+time.Duration(i)*time.Millisecond, 0, failed(code.Unavailable, "", "no"))
 	}
 	learn(slow, begin+70*time.Second, 50*time.Millisecond, nil)
 	if got := picks(b, f, 1000); got["b"] != 1000 {
@@ -197,13 +199,11 @@ func TestP2CPrefersTheQuickAndTriesTheSlowAgain(t *testing.T) {
 	}
 }
 
-var wantedFailure = failed(14, "", "no")
-
 func TestP2CNeitherStarvesNorFloodsWhoIsNew(t *testing.T) {
 	list := members(nil, 1, 1, 1, 1)
 	for _, m := range list[:3] {
 		m.begin()
-		m.end(0, int64(10*time.Millisecond), nil)
+		m.end(0, int64(10*time.Millisecond), nil, true)
 	}
 	b := newBalancer(P2C, list, nil)
 	for range 400 { // none of these ends

@@ -300,8 +300,9 @@ func TestWrapIsPutAroundEveryCallAndMayChangeTheFrame(t *testing.T) {
 		return wire.HandlerFunc(func(ctx context.Context, req, res *wire.Frame) error {
 			other := *req
 			other.Metadata = append(wire.Metadata{{"traceparent", "x"}}, req.Metadata...)
-			ctx = context.WithValue(ctx, struct{}{}, 1)
-			err := next.Handle(ctx, &other, res)
+			inner, cancel := context.WithCancel(ctx)
+			defer cancel()
+			err := next.Handle(inner, &other, res)
 			seen = append(seen, req.Service+"."+req.Method)
 			return err
 		})

@@ -45,9 +45,13 @@ const (
 // begin counts a call in.
 func (l *load) begin() { l.inFlight.Add(1) }
 
-// end counts it out, and learns from how long it took. Calls that failed count as slow, however quick they were.
-func (l *load) end(began, now int64, err error) {
+// end counts it out, and learns from how long it took, if it was answered. Calls that failed count as slow, however
+// quick they were.
+func (l *load) end(began, now int64, err error, answered bool) {
 	l.inFlight.Add(-1)
+	if !answered && err == nil {
+		return
+	}
 	took := now - began
 	switch code.Of(err) {
 	case code.Unavailable, code.DeadlineExceeded, code.ResourceExhausted, code.Internal:

@@ -56,20 +56,27 @@ func (n *network) dial(ctx context.Context, _, address string) (net.Conn, error)
 
 // serve serves an address until stop is called.
 func (n *network) serve(address string, h wire.HandlerFunc) (stop func()) {
+	_, stop = n.server(address, h)
+	return stop
+}
+
+func (n *network) server(address string, h wire.HandlerFunc) (srv *wire.Server, stop func()) {
 	ln := wiretest.Listen()
 	n.mu.Lock()
 	n.hosts[address] = ln
 	n.mu.Unlock()
-	srv := wire.NewServer(wire.ServerOptions{Handler: h})
+	srv = wire.NewServer(wire.ServerOptions{Handler: h})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		_ = srv.Serve(ctx, ln)
 	}()
-	return func() {
+	return srv, func() {
 		n.mu.Lock()
-		delete(n.hosts, address)
+		if n.hosts[address] == ln {
+			delete(n.hosts, address)
+		}
 		n.mu.Unlock()
 		cancel()
 		<-done
@@ -365,6 +372,7 @@ func TestServicesAreForgottenWhenNobodyCallsThem(t *testing.T) {
 		for i := range maxServices + 100 {
 			wantError(t, c.Call(t.Context(), "Invented"+strconv.Itoa(i), "Mul", &Args{}, nil), code.Unavailable, code.ReasonNoEndpoint)
 		}
+		synctest.Wait()
 		if got := names.count(); got > maxServices {
 			t.Errorf("%d services are watched", got)
 		}
@@ -420,5 +428,46 @@ func TestPoolIsSpreadOverItsConnectionsAndFilledAgain(t *testing.T) {
 			t.Errorf("%d dials", d)
 		}
 		_ = c.Close()
+	})
+}
+
+func TestHandOverOfTheOnlyEndpointLosesNoCall(t *testing.T) {
+	inBubble(t, func(t *testing.T, n *network) {
+		quick := func(ctx context.Context, req, res *wire.Frame) error {
+			time.Sleep(20 * time.Millisecond)
+			return mul(ctx, req, res)
+		}
+		srv, stop := n.server("a", quick)
+		c := n.client(Options{Resolver: serving("a"), PoolSize: 2})
+		ctx, enough := context.WithCancel(t.Context())
+		var callers sync.WaitGroup
+		var calls atomic.Int64
+		for range 20 {
+			callers.Go(func() {
+				for ctx.Err() == nil {
+					if err := six(t.Context(), c); err != nil {
+						t.Error(err)
+					}
+					calls.Add(1)
+				}
+			})
+		}
+		for range 5 {
+			time.Sleep(3 * time.Second)
+			next, stopNext := n.server("a", quick) // takes the address over
+			if err := srv.Shutdown(t.Context()); err != nil {
+				t.Error(err)
+			}
+			stop()
+			srv, stop = next, stopNext
+		}
+		time.Sleep(time.Second)
+		enough()
+		callers.Wait()
+		if calls.Load() < 10_000 {
+			t.Errorf("%d calls", calls.Load())
+		}
+		_ = c.Close()
+		stop()
 	})
 }
