@@ -52,7 +52,13 @@ func (a api) Rules(context.Context) ([]admin.Rule, error) {
 // Explain says what applies to a call.
 func (a api) Explain(_ context.Context, q admin.ExplainQuery) (*admin.Explanation, error) {
 	g := a.h.current.Load()
+	if q.Upstream != "" {
+		return g.explainUpstream(q.Upstream, q.Method, q.Caller)
+	}
 	m, ok := g.lookup(q.Service, q.Method)
+	if !ok && g.upstream(q.Service) != nil {
+		return g.explainUpstream(q.Service, q.Method, q.Caller)
+	}
 	if !ok {
 		return nil, g.notFound(q.Service, q.Method)
 	}

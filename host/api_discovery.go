@@ -3,6 +3,7 @@ package host
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host/admin"
@@ -114,6 +115,20 @@ func discoveredView(name string, found []etcd.EndpointState) admin.Discovered {
 		v.Endpoints = append(v.Endpoints, admin.Endpoint{Address: e.Address, State: e.State, Host: e.Host})
 	}
 	return v
+}
+
+// explainUpstream says which client-side rules decide about a call to an upstream. To a gateway every service of other
+// hosts is one of its name.
+func (g *generation) explainUpstream(name, method, caller string) (*admin.Explanation, error) {
+	if u := g.upstream(name); u != nil {
+		return explanationView(g.policies.ExplainUpstream(name, u.made.config.Service, method, caller)), nil
+	}
+	if _, ok := g.remote.service(name); ok {
+		return explanationView(g.policies.ExplainUpstream(name, name, method, caller)), nil
+	}
+	known := append(g.set.Manifest.UpstreamNames(), g.remote.all()...)
+	return nil, admin.Errorf(admin.CodeNotFound, "there is no upstream %q here", name).
+		WithHelp("upstreams: %s%s", strings.Join(known, ", "), didYouMean(name, known))
 }
 
 // emitDiscovery gives what the upstreams and the clusters are worth to a scrape. Only services of the manifest are

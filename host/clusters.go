@@ -163,13 +163,26 @@ func (h *Host) requireClusters(ctx context.Context) error {
 		if !e.Required {
 			continue
 		}
-		if err := g.clusters[e.Name].etcd.Ping(ctx); err != nil {
-			problems = append(problems, fieldProblem(g.set, fmt.Sprintf("discovery.etcd[%d].required", i), fmt.Sprintf(
-				"%s does not answer at %s: %v; start it, or write required: false to serve without it",
-				e.Name, strings.Join(e.Endpoints, ", "), err))...)
+		if err := g.clusters[e.Name].answers(ctx); err != nil {
+			problems = append(problems, fieldProblem(g.set, fmt.Sprintf("discovery.etcd[%d].required", i),
+				err.Error()+"; start it, or write required: false to serve without it")...)
 		}
 	}
 	return problems.Err()
+}
+
+// answers waits for an answer until ctx ends; the error then says why there is none.
+func (c *cluster) answers(ctx context.Context) error {
+	const again = 250 * time.Millisecond
+	for {
+		err := c.etcd.Ping(ctx)
+		if err == nil {
+			return nil
+		}
+		if pause(ctx, again); ctx.Err() != nil {
+			return err
+		}
+	}
 }
 
 // retireClusters closes those that next does not have.

@@ -123,5 +123,7 @@ func (h *Host) registrationChanged(c *cluster, up bool, err error) {
 		h.log.Info(word, "etcd", c.name, "instances", len(s.Instances), "lease", s.Lease)
 	case !up && was:
 		h.log.LogAttrs(context.Background(), slog.LevelWarn, "lease lost", slog.String("etcd", c.name), slog.Any("error", err))
+	case !up:
+		h.log.LogAttrs(context.Background(), slog.LevelWarn, "not registered yet", slog.String("etcd", c.name), slog.Any("error", err))
 	}
 }

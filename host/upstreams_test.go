@@ -10,7 +10,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host"
+	"github.com/easymicro/easymicro/host/admin"
 	"github.com/easymicro/easymicro/host/hosttest"
 	"github.com/easymicro/easymicro/registry"
 	"github.com/easymicro/easymicro/wire"
@@ -252,5 +256,90 @@ func TestClientSideRulesAreLive(t *testing.T) {
 	h.Revision()
 	if _, err := mul(t, h, 1, 1); err != nil {
 		t.Errorf("%v: the rule still holds", err)
+	}
+}
+
+func TestTheRulesOfCallsToAnUpstreamAreExplained(t *testing.T) {
+	far, _ := startTill(t, 0)
+	h := startDesk(t, "rules:\n  - {name: few, match: {upstream: till}, rateLimit: {rate: 5}}\n  - {name: brief, match: {upstream: till, method: Mul}, timeout: 1s}\n", far)
+	for name, q := range map[string]admin.ExplainQuery{
+		"by the name of the upstream":  {Upstream: "till", Method: "Mul"},
+		"by a name that is no service": {Service: "till", Method: "Mul"},
+	} {
+		x, err := h.Admin.Explain(t.Context(), q)
+		if err != nil || x.Upstream != "till" || x.Service != "Till" || len(x.Kinds) != 2 || x.Kinds[0].Applies[0].Rule != "brief" {
+			t.Errorf("%s: %+v, %v", name, x, err)
+		}
+	}
+	if _, err := h.Admin.Explain(t.Context(), admin.ExplainQuery{Upstream: "tlil", Method: "Mul"}); err == nil || !strings.Contains(fmt.Sprint(err), "tlil") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestStatusAndMetricsTellOfUpstreams(t *testing.T) {
+	far, _ := startTill(t, 0)
+	h := startDesk(t, "rules: []\n", far)
+	s, err := h.Admin.Status(t.Context())
+	must(t, err)
+	if u := s.Upstreams[0]; u.Called || u.Name != "till" || u.Service != "Till" || u.Resolve != "endpoints" {
+		t.Errorf("before the first call: %+v", u)
+	}
+	_, err = mul(t, h, 1, 1)
+	must(t, err)
+	s, err = h.Admin.Status(t.Context())
+	must(t, err)
+	if u := s.Upstreams[0]; len(u.Endpoints) != 1 || u.Endpoints[0].Address != far.Address || u.Endpoints[0].State != "ready" {
+		t.Errorf("after it: %+v", u)
+	}
+	if text := scrape(t, h); !strings.Contains(text, `easymicro_discovery_endpoints{service="Till",state="ready"} 1`) {
+		t.Error("the endpoint is in no metric")
+	}
+	far.Stop()
+	eventually(t, "status and metrics tell that it is gone", func() bool {
+		s, err := h.Admin.Status(t.Context())
+		return err == nil && s.Upstreams[0].Endpoints[0].State != "ready" && strings.Contains(scrape(t, h), `service="Till",state="ready"} 0`)
+	})
+}
+
+// A handler may call while it is being opened, when no generation is in force yet.
+func TestAHandlerMayCallWhileItOpens(t *testing.T) {
+	far, _ := startTill(t, 0)
+	p := newPlant(t)
+	var got reply
+	registry.Register("test.eager", struct{}{}, func(ctx context.Context, _ struct{}, e registry.Env) (*registry.Service, error) {
+		if err := e.Client("till").Call(ctx, "Mul", args{6, 7}, &got); err != nil {
+			return nil, err
+		}
+		return registry.Receiver(arith{}), nil
+	}, registry.In(p.reg), registry.Uses("till"))
+	hosttest.Start(t, fmt.Sprintf("services: [{name: Eager, handler: test.eager, uses: {till: till}}]\n"+
+		"upstreams: [{name: till, service: Till, resolve: {endpoints: [%q]}}]\n", far.Address), hosttest.Options{Registry: p.reg})
+	if got.C != 42 {
+		t.Errorf("answered %d", got.C)
+	}
+}
+
+func TestUsesAreThoseThatTheHandlerAsksFor(t *testing.T) {
+	p := deskPlant(t)
+	check := func(uses string) []string {
+		text := "services:\n  - name: Desk\n    handler: test.desk\n    uses: " + uses + "\nupstreams: [{name: till, service: Till, resolve: {dns: \"t:1\"}}]\n"
+		m, problems := config.DecodeManifest("m.yaml", []byte(text), nil)
+		must(t, problems.Err())
+		var lines []string
+		for _, p := range host.Check(&config.Set{Manifest: m}, p.reg).Errors() {
+			lines = append(lines, p.String())
+		}
+		return lines
+	}
+	for uses, want := range map[string][]string{
+		"{till: till}": nil,
+		"{}":           {"m.yaml:4:11: services[0].uses: handler test.desk asks for the client till: say which upstream it is, as uses: {till: UPSTREAM}"},
+		"{till: till, tils: till}": {
+			"m.yaml:4:30: services[0].uses.tils: handler test.desk does not ask for a client tils: it asks for till (did you mean till?)",
+		},
+	} {
+		if diff := cmp.Diff(want, check(uses)); diff != "" {
+			t.Errorf("uses: %s (-want +got):\n%s", uses, diff)
+		}
 	}
 }

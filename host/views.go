@@ -68,7 +68,7 @@ func pastRule(r *config.Rule) (admin.Rule, error) {
 
 func explanationView(x policies.Explanation) *admin.Explanation {
 	v := &admin.Explanation{
-		Service: x.Service, Method: x.Method, Caller: x.Caller, Peer: x.Peer, Revision: x.Revision, Kinds: []admin.KindExplanation{},
+		Upstream: x.Upstream, Service: x.Service, Method: x.Method, Caller: x.Caller, Peer: x.Peer, Revision: x.Revision, Kinds: []admin.KindExplanation{},
 	}
 	for _, k := range x.Kinds {
 		kind := admin.KindExplanation{Kind: string(k.Kind), Applies: []admin.AppliedRule{}, Losers: []admin.LosingRule{}}

@@ -28,9 +28,11 @@ type Host interface {
 	Metrics() http.Handler
 }
 
-// ExplainQuery asks what applies to a call. Caller is "anonymous" when empty; the zero Peer is unknown.
+// ExplainQuery asks what applies to a call: of a service, or by the client of an upstream when that is named instead.
+// Caller is "anonymous" when empty; the zero Peer is unknown.
 type ExplainQuery struct {
 	Service, Method, Caller string
+	Upstream                string
 	Peer                    netip.Addr
 }
 

@@ -72,7 +72,12 @@ func (c *Client) Rules(ctx context.Context) ([]Rule, error) {
 
 // Explain says what applies to a call.
 func (c *Client) Explain(ctx context.Context, q ExplainQuery) (*Explanation, error) {
-	v := url.Values{"service": {q.Service}, "method": {q.Method}}
+	v := url.Values{"method": {q.Method}}
+	if q.Upstream != "" {
+		v.Set("upstream", q.Upstream)
+	} else {
+		v.Set("service", q.Service)
+	}
 	if q.Caller != "" {
 		v.Set("caller", q.Caller)
 	}

@@ -38,7 +38,7 @@ func (a *api) routes() []route {
 		{method: get, path: "/api/v1/rules", serve: a.rules},
 		{
 			method: get, path: "/api/v1/explain", serve: a.explain,
-			params: []string{"service", "method", "caller", "peer", "rule", "revision"},
+			params: []string{"service", "upstream", "method", "caller", "peer", "rule", "revision"},
 		},
 		{method: get, path: "/api/v1/revisions", serve: a.revisions},
 		{method: get, path: "/api/v1/revisions/{number}", serve: a.revision},
@@ -117,10 +117,10 @@ func (a *api) explain(r *http.Request, p params) (any, error) {
 	if _, ok := p["revision"]; ok {
 		return nil, Errorf(CodeBadRequest, "revision goes with rule").WithHelp("?rule=arith-mul&revision=42")
 	}
-	q := ExplainQuery{Service: p["service"], Method: p["method"], Caller: p["caller"]}
-	if q.Service == "" || q.Method == "" {
+	q := ExplainQuery{Service: p["service"], Method: p["method"], Caller: p["caller"], Upstream: p["upstream"]}
+	if (q.Service == "") == (q.Upstream == "") || q.Method == "" {
 		return nil, Errorf(CodeBadRequest, "service and method are needed, or rule").
-			WithHelp("?service=Arith&method=Mul&caller=web-1, or ?rule=arith-mul&revision=42")
+			WithHelp("?service=Arith&method=Mul&caller=web-1, ?upstream=billing&method=Get, or ?rule=arith-mul&revision=42")
 	}
 	peer, err := p.peer("peer")
 	if err != nil {
@@ -137,7 +137,7 @@ func (a *api) explain(r *http.Request, p params) (any, error) {
 }
 
 func (a *api) explainRule(r *http.Request, name string, p params) (any, error) {
-	for _, other := range []string{"service", "method", "caller", "peer"} {
+	for _, other := range []string{"service", "upstream", "method", "caller", "peer"} {
 		if _, ok := p[other]; ok {
 			return nil, Errorf(CodeBadRequest, "rule and %s do not go together", other).
 				WithHelp("ask for a rule, or for a call by service and method")

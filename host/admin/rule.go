@@ -38,6 +38,7 @@ type Decisions struct {
 
 // Explanation is what applies to a call of one method by one caller.
 type Explanation struct {
+	Upstream string            `json:"upstream,omitempty"` // the call is one to this upstream, under client-side rules
 	Service  string            `json:"service"`
 	Method   string            `json:"method"`
 	Caller   string            `json:"caller"`

@@ -13,14 +13,17 @@ import (
 
 func (a *app) explain() *cobra.Command {
 	var caller, peer string
+	var upstream bool
 	cmd := &cobra.Command{
 		Use:   "explain SERVICE.METHOD | RULE@REV",
 		Short: "Which rules decide about a call, in order, and which do not and why",
 		Long: `explain shows each rule that applies to a call, in the order in which it is asked, with its place in the files, its live
 state and what it decided so far; and the rules that do not apply, with the reason. With RULE@rN it shows a rule as it was in
-a revision, such as the one that a refusal names.`,
+a revision, such as the one that a refusal names. A name that is an upstream of the host, and no service, stands for the
+calls that its handlers make; --upstream says so where it is both.`,
 		Example: `  easymicro explain Arith.Mul
   easymicro explain Arith.Mul --caller partner-1 --peer 10.0.0.7
+  easymicro explain billing.GetInvoice --upstream
   easymicro explain arith-mul@r2`,
 		Args:              oneArg("SERVICE.METHOD or RULE@rN"),
 		ValidArgsFunction: a.first(ruleWords),
@@ -31,6 +34,9 @@ a revision, such as the one that a refusal names.`,
 			q, err := explainQuery(args[0], caller, peer)
 			if err != nil {
 				return err
+			}
+			if upstream {
+				q.Upstream, q.Service = q.Service, ""
 			}
 			c, err := a.client()
 			if err != nil {
@@ -45,6 +51,7 @@ a revision, such as the one that a refusal names.`,
 	}
 	cmd.Flags().StringVar(&caller, "caller", "", "`NAME` of who calls (default: anonymous)")
 	cmd.Flags().StringVar(&peer, "peer", "", "`IP` address that the call comes from")
+	cmd.Flags().BoolVar(&upstream, "upstream", false, "SERVICE is the name of an upstream: the rules of calls to it")
 	_ = cmd.RegisterFlagCompletionFunc("caller", cobra.NoFileCompletions)
 	_ = cmd.RegisterFlagCompletionFunc("peer", cobra.NoFileCompletions)
 	return cmd

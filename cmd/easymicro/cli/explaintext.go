@@ -20,9 +20,14 @@ func (a *app) explanationText(x *admin.Explanation) {
 		asked += len(x.Kinds[i].Applies)
 		lost += len(x.Kinds[i].Losers)
 	}
-	a.line("%s called by %s%s, under r%d", a.paint(bold, x.Service+"."+x.Method), a.paint(bold, x.Caller), from, x.Revision)
+	name, nobody := x.Service+"."+x.Method, "no rule applies: the call goes to its handler"
+	if x.Upstream != "" {
+		name, nobody = x.Upstream+"."+x.Method, "no rule applies: the call is sent once"
+		from += ", to the upstream " + x.Upstream + " (service " + x.Service + ")"
+	}
+	a.line("%s called by %s%s, under r%d", a.paint(bold, name), a.paint(bold, x.Caller), from, x.Revision)
 	if asked == 0 {
-		a.line("no rule applies: the call goes to its handler")
+		a.line("%s", nobody)
 	}
 	a.askedText(x.Kinds)
 	if lost == 0 {

@@ -47,3 +47,44 @@ func TestARefusalOfNobodyHasADash(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+func TestStatusShowsUpstreamsAndDiscovery(t *testing.T) {
+	long := time.Now().Add(-90 * time.Second)
+	got := said(func(a *app) {
+		a.upstreamsText([]admin.Upstream{
+			{Name: "billing", Service: "Billing", Resolve: "etcd main", Called: true, Error: "etcd is away", More: 3, Endpoints: []admin.Endpoint{
+				{Address: "10.0.0.5:8972", State: "ready", InFlight: 2, LatencySeconds: 0.0015},
+				{Address: "10.0.0.6:8972", State: "backoff", Error: "connection refused"},
+			}},
+			{Name: "stock", Service: "Stock", Resolve: "dns stock:8972"},
+			{Name: "rates", Service: "Rates", Resolve: "file nodes.yaml", Called: true},
+		})
+		a.discoveryText([]admin.Discovery{
+			{
+				Name: "main", Connected: true, Since: long, Registers: true, Registered: true, RegisteredSince: long, Lease: "694d", Twin: "10.0.0.9:8972",
+				Instances: []admin.Instance{{Service: "Arith", Address: "10.0.0.7:8972"}, {Service: "Maths", Address: "10.0.0.7:8972"}},
+				Services:  []admin.Discovered{{Service: "Billing", Endpoints: []admin.Endpoint{{State: "live"}, {State: "stale"}}}},
+			},
+			{Name: "far", Since: long, Error: "no answer", Registers: true},
+			{Name: "spare"},
+		})
+	})
+	want := `
+UPSTREAM   SERVICE   FOUND BY          ENDPOINT        STATE                         IN FLIGHT   LATENCY
+billing    Billing   etcd main         10.0.0.5:8972   ready                         2           1.5ms
+                                       10.0.0.6:8972   backoff: connection refused   0           -
+                                       and 3 more
+stock      Stock     dns stock:8972    -               not called yet
+rates      Rates     file nodes.yaml   -               no endpoint
+warning: upstream billing: etcd is away
+
+DISCOVERY   CONNECTION                  REGISTRATION                       PUBLISHED                       FOUND
+main        connected for 1m30s         registered for 1m30s, lease 694d   Arith, Maths at 10.0.0.7:8972   1 service, 2 endpoints (1 stale)
+far         away for 1m30s: no answer   NOT REGISTERED                     -                               no services, no endpoints
+spare       not used yet                -                                  -                               no services, no endpoints
+error: another live host has the name of this one, at 10.0.0.9:8972: give each its own host.name
+`
+	if got != want {
+		t.Errorf("got\n%s", got)
+	}
+}

@@ -28,7 +28,7 @@ func (a *app) upstreamsText(list []admin.Upstream) {
 			}
 			latency := "-"
 			if e.LatencySeconds > 0 {
-				latency = span(time.Duration(e.LatencySeconds * float64(time.Second)))
+				latency = time.Duration(e.LatencySeconds * float64(time.Second)).Round(10 * time.Microsecond).String()
 			}
 			rows = append(rows, append(head, e.Address, state, fmt.Sprint(e.InFlight), latency))
 			head = []string{"", "", ""}
@@ -61,11 +61,19 @@ func (a *app) discoveryText(list []admin.Discovery) {
 func (a *app) connectionText(d *admin.Discovery) string {
 	switch {
 	case d.Connected:
-		return a.paint(green, "connected") + " " + ago(d.Since)
+		return a.paint(green, "connected") + lasting(d.Since)
 	case d.Since.IsZero() && d.Error == "":
 		return "not used yet"
 	}
-	return a.paint(red, "away") + " " + strings.TrimSpace(ago(d.Since)+" "+d.Error)
+	return a.paint(red, "away") + lasting(d.Since) + ": " + d.Error
+}
+
+// lasting is for how long something has been so.
+func lasting(since time.Time) string {
+	if since.IsZero() {
+		return ""
+	}
+	return " for " + span(time.Since(since))
 }
 
 func (a *app) registrationText(d *admin.Discovery) string {
@@ -75,7 +83,7 @@ func (a *app) registrationText(d *admin.Discovery) string {
 	case !d.Registered:
 		return a.paint(red, "NOT REGISTERED")
 	}
-	return fmt.Sprintf("%s %s, lease %s", a.paint(green, "registered"), ago(d.RegisteredSince), d.Lease)
+	return fmt.Sprintf("%s%s, lease %s", a.paint(green, "registered"), lasting(d.RegisteredSince), d.Lease)
 }
 
 func publishedText(list []admin.Instance) string {
