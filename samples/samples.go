@@ -8,4 +8,5 @@ import (
 	_ "github.com/easymicro/easymicro/samples/metadata"       // metadata.greeter
 	_ "github.com/easymicro/easymicro/samples/serialize"      // serialize.codecs
 	_ "github.com/easymicro/easymicro/samples/timeout"        // timeout.reports
+	_ "github.com/easymicro/easymicro/samples/upstream"       // upstream.shop, upstream.stock
 )
