@@ -67,7 +67,8 @@ func DNS(name string, o DNSOptions) (*Names, error) {
 }
 
 // Watch is that of client.Resolver: the endpoints are those of every service. While a lookup fails, a name that is gone
-// included, the last list holds.
+// included, the last list holds. A lookup that is under way when ctx ends is given up; the resolver of the system may
+// take some seconds more to see that.
 func (n *Names) Watch(ctx context.Context, _ string, update func([]client.Endpoint, error)) error {
 	var told []client.Endpoint
 	first, failure := true, ""

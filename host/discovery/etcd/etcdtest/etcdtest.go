@@ -94,6 +94,7 @@ func (s *Server) start() {
 	cfg.InitialCluster = cfg.InitialClusterFromName(cfg.Name)
 	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.NewNop())
 	cfg.UnsafeNoFsync = true
+	cfg.BcryptCost = 4 // the least
 	cfg.TickMs, cfg.ElectionMs = 20, 200
 	for _, o := range s.options {
 		o(cfg)

@@ -1,0 +1,123 @@
+package discovery
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/easymicro/easymicro/wire/client"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var (
+	_ client.Resolver = (*List)(nil)
+	_ client.Resolver = (*Nodes)(nil)
+	_ client.Resolver = (*Names)(nil)
+)
+
+// answer is one thing that a watch told.
+type answer struct {
+	list []client.Endpoint
+	err  error
+}
+
+func (a answer) String() string {
+	if a.err != nil {
+		return a.err.Error()
+	}
+	var words []string
+	for _, e := range a.list {
+		words = append(words, e.Network+"@"+e.Address)
+	}
+	return strings.Join(words, " ")
+}
+
+// told watches until the test ends, and gives what it is told.
+func told(t *testing.T, r client.Resolver) <-chan answer {
+	t.Helper()
+	ch := make(chan answer, 100)
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() {
+		if err := r.Watch(ctx, "Arith", func(list []client.Endpoint, err error) { ch <- answer{list, err} }); err != nil {
+			t.Errorf("watch: %v", err)
+		}
+	})
+	t.Cleanup(func() { cancel(); running.Wait() })
+	return ch
+}
+
+func next(t *testing.T, ch <-chan answer) answer {
+	t.Helper()
+	select {
+	case a := <-ch:
+		return a
+	case <-time.After(20 * time.Second):
+		t.Fatal("it tells nothing")
+		return answer{}
+	}
+}
+
+func want(t *testing.T, ch <-chan answer, text string) {
+	t.Helper()
+	if got := next(t, ch); got.String() != text {
+		t.Fatalf("told %q, want %q", got, text)
+	}
+}
+
+func TestStaticTellsItsListOnce(t *testing.T) {
+	l, err := Static("tcp://10.0.0.5:8972", "billing:8972", "unix:///run/billing.sock", "[::1]:8972")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ch := told(t, l)
+	want(t, ch, "tcp@10.0.0.5:8972 tcp@billing:8972 unix@/run/billing.sock tcp@[::1]:8972")
+	select {
+	case a := <-ch:
+		t.Errorf("told %v as well", a)
+	default:
+	}
+}
+
+func TestAddressesThatCannotBeCalledAreRefused(t *testing.T) {
+	for address, want := range map[string]string{
+		"":                 "is empty",
+		"billing":          "has no port",
+		":8972":            "has no host",
+		"tcp://:8972":      "has no host",
+		"billing:0":        "port 0",
+		"billing:99999":    "65535",
+		"http://billing:1": "http:// is no address",
+		"systemd:main":     "not supported yet",
+		"/run/x.sock":      "did you mean unix:///run/x.sock?",
+		"a:1":              "twice",
+	} {
+		_, err := Static("a:1", address)
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), "endpoint 2: ") {
+			t.Errorf("%q: %v, want %s", address, err, want)
+		}
+	}
+}
+
+func TestWatchesEndWithTheirContext(t *testing.T) {
+	list, err := Static("a:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names, err := DNS("localhost:1", DNSOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range []client.Resolver{list, names, File("none.yaml", FileOptions{})} {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := r.Watch(ctx, "Arith", func([]client.Endpoint, error) {}); err != nil {
+			t.Errorf("%T: %v", r, err)
+		}
+	}
+}
