@@ -3,6 +3,7 @@ package discovery
 import (
 	"context"
 	"encoding/binary"
+	"fmt"
 	"net"
 	"net/netip"
 	"strings"
@@ -47,16 +48,20 @@ func (s *nameServer) options() DNSOptions {
 		PreferGo: true,
 		Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			c, err := (&net.Dialer{}).DialContext(ctx, "udp", s.conn.LocalAddr().String())
-			return impatient{c}, err
+			udp, ok := c.(*net.UDPConn)
+			if err != nil || !ok {
+				return nil, fmt.Errorf("dial: %w", err)
+			}
+			return impatient{udp}, nil
 		},
 	}}
 }
 
 // impatient gives up a question soon: the resolver goes on with it for 5 s after nobody wants to know any longer.
-type impatient struct{ net.Conn }
+type impatient struct{ *net.UDPConn }
 
 func (c impatient) SetDeadline(time.Time) error {
-	return c.Conn.SetDeadline(time.Now().Add(100 * time.Millisecond))
+	return c.UDPConn.SetDeadline(time.Now().Add(100 * time.Millisecond))
 }
 
 func (s *nameServer) serve() {
