@@ -258,6 +258,46 @@ func TestEditsKeepOpenBreakersOpen(t *testing.T) {
 	}
 }
 
+func TestThresholdsOfBreakersThatAreThereChangeLive(t *testing.T) {
+	for _, scope := range []string{config.ScopeEndpoint, config.ScopeMethod, config.ScopeUpstream} {
+		synctest.Test(t, func(t *testing.T) {
+			at := func(failures int) config.Rule {
+				return toBilling("calls", circuit(config.CircuitBreaker{ConsecutiveFailures: failures, Scope: scope}))
+			}
+			b := newBilling(t, at(100))
+			b.serve("a:1")
+			b.answer = always(errDown)
+			b.fail(4)
+			if err := b.guard.Replace([]config.Rule{at(5)}); err != nil {
+				t.Fatal(err)
+			}
+			if b.fail(1); len(b.transitions()) != 1 {
+				t.Errorf("scope %s: %+v", scope, b.transitions())
+			}
+		})
+	}
+}
+
+// A client that hangs beyond its context must not hold a half-open breaker up: the trial has the time of an attempt.
+func TestATrialThatHangsEndsWithTheTimeOfItsAttempt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBilling(t, toBilling("calls", scoped(""), retry(config.Retry{PerTryTimeout: config.Duration(time.Second)})))
+		b.serve("a:1")
+		b.answer = always(errDown)
+		b.fail(3)
+		time.Sleep(6 * time.Second)
+		free := make(chan struct{})
+		b.answer = func(context.Context, string, int) error { <-free; return nil }
+		go b.fail(1)
+		synctest.Wait()
+		time.Sleep(time.Second + time.Millisecond)
+		if told := b.transitions(); told[len(told)-1].To != "open" {
+			t.Errorf("%+v", told)
+		}
+		close(free)
+	})
+}
+
 func TestAnotherScopeStartsAfresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBilling(t, toBilling("calls", scoped("")))

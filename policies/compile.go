@@ -32,8 +32,8 @@ func Compile(rules []config.Rule, targets []Target, prev *Snapshot, o Options) (
 	}
 	s.inbound, s.outbound = newIndexes(s.rules)
 	matching := s.match(targets)
-	if problems := s.tooMany(targets, matching); len(problems) > 0 {
-		return nil, problems
+	if problems := append(s.tooMany(targets, matching), s.tooManyCalled()...); len(problems) > 0 {
+		return nil, problems.Sort()
 	}
 	old := predecessors(s.rules, prev)
 	for _, r := range s.rules {
@@ -114,6 +114,26 @@ func (s *Snapshot) tooMany(targets []Target, matching [][]candidate) (problems c
 		}
 	}
 	return problems.Sort()
+}
+
+// tooManyCalled names the upstreams for whose methods, all of them, more rules hold than may.
+func (s *Snapshot) tooManyCalled() (problems config.Problems) {
+	for _, name := range s.upstreamNames {
+		count := 0
+		for _, r := range s.rules {
+			if !r.clientSide() || len(r.services)+len(r.methods) > 0 || !matchesAny(r.upstreams, name) {
+				continue
+			}
+			if count++; count == maxMatching+1 {
+				p := r.warning("match", fmt.Sprintf("more than %d rules match every call of upstream %s: at most %d may; "+
+					"match several callers with one rule, by a glob or a list", maxMatching, name, maxMatching))
+				p.Warning = false
+				problems = append(problems, p)
+				break
+			}
+		}
+	}
+	return problems
 }
 
 func (s *Snapshot) newGuard(of subject, matching []candidate, now time.Time) *Guard {

@@ -1,6 +1,7 @@
 package policies
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -114,6 +115,19 @@ func TestRulesForUnknownUpstreamsAreTold(t *testing.T) {
 		problems := s.Unmatched()
 		if got := problems.Error(); !strings.HasSuffix(got, test.want) || (test.want == "") != (got == "") || len(problems.Errors()) > 0 {
 			t.Errorf("%s: %s", name, got)
+		}
+	}
+}
+
+func TestAtMostAHundredRulesMatchTheCallsOfAnUpstream(t *testing.T) {
+	var rules []config.Rule
+	for i := range maxMatching + 1 {
+		rules = append(rules, toBilling("r"+strconv.Itoa(i), caller("c"+strconv.Itoa(i)), rate(1, 1)))
+	}
+	for n, want := range map[int]bool{maxMatching: false, maxMatching + 1: true} {
+		_, err := Compile(rules[:n], nil, nil, Options{Upstreams: []string{"billing", "orders"}})
+		if (err != nil) != want || want && !strings.Contains(err.Error(), "more than 100 rules match every call of upstream billing") {
+			t.Errorf("%d rules: %v", n, err)
 		}
 	}
 }

@@ -71,7 +71,10 @@ func ruleOf(err error) string {
 
 func TestTheTimeoutHoldsForTheWholeCallAndNamesItsRule(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBilling(t, toBilling("calls", timeout(time.Second), retry(config.Retry{MaxAttempts: 10, PerTryTimeout: config.Duration(300 * time.Millisecond)})))
+		b := newBilling(t, toBilling("calls", timeout(time.Second), retry(config.Retry{
+			MaxAttempts: 10, PerTryTimeout: config.Duration(300 * time.Millisecond),
+			InitialBackoff: config.Duration(time.Millisecond), MaxBackoff: config.Duration(time.Millisecond),
+		})))
 		b.answer = func(ctx context.Context, _ string, _ int) error { return until(ctx) }
 		began := time.Now()
 		err := b.call(t.Context(), idempotent)

@@ -34,10 +34,11 @@ func TestAnEndpointThatFailsIsLeftOutForAWhile(t *testing.T) {
 			t.Errorf("went to %s", went)
 		}
 		time.Sleep(30 * time.Second)
-		b.answer = always(nil)
 		if b.fail(1); b.went() != "[a:1]" {
 			t.Error("it did not come back")
 		}
+		b.answer = down(errDown, "a:1")
+		b.fail(1) // what was before the ejection does not count any more
 		told := b.transitions()
 		if len(told) != 2 || told[0].From != "healthy" || told[0].To != "ejected" || told[0].Target != "a:1" ||
 			told[0].Kind != config.KindOutlierDetection || told[1].To != "healthy" ||
