@@ -191,3 +191,33 @@ services: [{name: Gate, handler: test.gate}]
 	_ = peer.Close()
 	h.Stop()
 }
+
+// With compat easymicro2019 an upstream is called as the original's client calls, and its server's answer is understood.
+func TestAnUpstreamOfTheOriginalIsCalledInLowerCase(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	defer ln.Close()
+	h := hosttest.Start(t, `
+services: [{name: Desk, handler: test.desk, uses: {till: till}}]
+upstreams:
+  - {name: till, service: Arith, compat: easymicro2019, resolve: {endpoints: ["`+ln.Addr().String()+`"]}}
+`, hosttest.Options{Registry: deskPlant(t).reg})
+	c := recording(t, "em-msgpack-mul")
+	caller := rawPeer(t, h.Address)
+	caller.Send(wiretest.Request(0, "Desk", "Mul", wire.JSON, []byte(`{"A":73,"B":1500}`)))
+	must(t, ln.(*net.TCPListener).SetDeadline(time.Now().Add(patience)))
+	conn, err := ln.Accept()
+	must(t, err)
+	must(t, conn.SetDeadline(time.Now().Add(patience)))
+	server := wiretest.NewPeer(t, conn)
+	got, want := server.Receive(), c.Frames[0].Frame
+	if got.Service != want.Service || got.Method != want.Method || got.Codec != want.Codec {
+		t.Errorf("sent %+v, recorded %+v", got, want)
+	}
+	answer := c.Frames[1].Frame
+	answer.Seq = got.Seq // the original's client counts from 1
+	server.Send(&answer)
+	if f := caller.Receive(); string(f.Payload) != `{"C":109500}` {
+		t.Errorf("got %+v", f)
+	}
+}
