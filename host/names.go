@@ -23,10 +23,13 @@ func (n names[T]) find(name string) (T, bool) {
 	if v, ok := n.exact[name]; ok {
 		return v, true
 	}
+	var none T
+	if len(n.exact) == 0 {
+		return none, false // without the cost of folding the name
+	}
 	if alike := n.folded[strings.ToLower(name)]; len(alike) == 1 {
 		return alike[0], true
 	}
-	var none T
 	return none, false
 }
 

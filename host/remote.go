@@ -117,5 +117,8 @@ func remoteServices(m *config.Manifest) func(service string) bool {
 			own[strings.ToLower(name)] = true
 		}
 	}
+	if len(own) == 0 {
+		return m.Gateway.Remote.Allows
+	}
 	return func(service string) bool { return !own[strings.ToLower(service)] && m.Gateway.Remote.Allows(service) }
 }

@@ -75,11 +75,27 @@ func Admitted(ctx context.Context) {
 	}
 }
 
-// call runs the call and answers with what comes of it. The handler runs on a goroutine of its own, since it may go on
-// after its caller was answered at the deadline.
+// call runs the call and answers with what comes of it.
 func (x *exchange) call() *code.Error {
 	x.req.Service, x.req.Method, x.req.Codec, x.req.OneWay = x.service, x.method, x.codec, x.oneWay
 	x.res.Type, x.res.Codec = wire.Response, x.codec
+	x.called, x.running = true, true
+	x.g.running.Add(1)
+	if !x.oneWay && x.g.remote(x.service) {
+		return x.callHere()
+	}
+	return x.callBeside()
+}
+
+// callHere waits for the handler itself: what it does for a service of another host ends with the call.
+func (x *exchange) callHere() *code.Error {
+	o := x.g.handle(wire.NewCall(x.r.Context(), wire.CallOptions{Transport: "http", Peer: x.g.peer(x.r)}), &x.req, &x.res)
+	return x.told(o)
+}
+
+// callBeside has the handler run on a goroutine of its own, since it may go on after its caller was answered at the
+// deadline.
+func (x *exchange) callBeside() *code.Error {
 	outcomes := make(chan outcome, 3) // one of each kind: nobody who tells ever waits
 	ctx := x.r.Context()
 	gone := ctx.Done()
@@ -92,42 +108,61 @@ func (x *exchange) call() *code.Error {
 		Transport: "http", Peer: x.g.peer(x.r),
 		Answer: func(e *code.Error) { outcomes <- outcome{err: e, kind: early} },
 	})
-	x.called, x.running = true, true
-	x.g.running.Add(1)
 	go x.g.run(c, &x.req, &x.res, outcomes)
 
 	select {
 	case o := <-outcomes:
-		x.running = o.kind != returned
-		if o.err != nil {
-			x.trace = x.req.Metadata.Get("traceparent")
-		}
-		return x.answer(o)
+		return x.told(o)
 	case <-gone:
 		return x.refuse(code.Cancelled, code.ReasonCancelled, "the caller went away")
 	}
 }
 
+// told answers with the outcome.
+func (x *exchange) told(o outcome) *code.Error {
+	x.running = o.kind != returned
+	if o.err != nil {
+		x.trace = x.req.Metadata.Get("traceparent")
+	}
+	return x.answer(o)
+}
+
 // handlerPanicked is all that callers are told of a panic, in the words that hosts have for it over any transport.
 const handlerPanicked = "the handler panicked"
 
-// run calls the handler and tells what it returned, also when it does not return but panics or ends its goroutine.
+// run tells the outcome of the call, also when its handler ends the goroutine.
 func (g *Gateway) run(c *wire.Call, req, res *wire.Frame, outcomes chan<- outcome) {
+	var o outcome
+	done := false
+	defer func() {
+		if !done {
+			o.err = code.Refuse(code.Internal, code.ReasonPanic, "the handler ended its goroutine", "", g.host, 0)
+		}
+		outcomes <- o
+	}()
+	o = g.handle(c, req, res)
+	done = true
+}
+
+// handle calls the handler and tells what came of it, also of a panic.
+func (g *Gateway) handle(c *wire.Call, req, res *wire.Frame) (o outcome) {
 	defer g.running.Done()
-	err := error(code.Refuse(code.Internal, code.ReasonPanic, "the handler ended its goroutine", "", g.host, 0))
+	defer c.End()
 	defer func() {
 		if v := recover(); v != nil {
-			g.logger.Error("panic in a call", "service", req.Service, "method", req.Method, "panic", v, "stack", string(debug.Stack()))
-			what := handlerPanicked
-			if g.exposeInternal {
-				what += fmt.Sprintf(": %v", v)
-			}
-			err = code.Refuse(code.Internal, code.ReasonPanic, what, "", g.host, 0)
+			o.err = g.panicked(req, v)
 		}
-		c.End()
-		outcomes <- outcome{err: err}
 	}()
-	err = g.handler.Handle(c, req, res)
+	return outcome{err: g.handler.Handle(c, req, res)}
+}
+
+func (g *Gateway) panicked(req *wire.Frame, v any) error {
+	g.logger.Error("panic in a call", "service", req.Service, "method", req.Method, "panic", v, "stack", string(debug.Stack()))
+	what := handlerPanicked
+	if g.exposeInternal {
+		what += fmt.Sprintf(": %v", v)
+	}
+	return code.Refuse(code.Internal, code.ReasonPanic, what, "", g.host, 0)
 }
 
 // answer writes the outcome of the call, or tells the error to write.

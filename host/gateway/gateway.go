@@ -26,7 +26,8 @@ type Options struct {
 	Resolve func(service, method string) (Target, bool)
 	// Remote tells whether a service is one of other hosts, which may come and go: Resolve finds it while it is there. Routes
 	// and Get name methods of such services exactly as they are called. Their argument is not known, so that what a query
-	// or a path gives becomes texts. May be nil.
+	// or a path gives becomes texts. The Handler returns from their calls as soon as the context ends: no goroutine is
+	// made for them. May be nil.
 	Remote func(service string) bool
 	// Unknown is the Handler's answer to names that Resolve does not find. The gateway gives it where it asks no Handler,
 	// as for GET. Nil says that there is no such method.
