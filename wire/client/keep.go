@@ -226,8 +226,11 @@ func (n *node) await(ctx context.Context, late <-chan time.Time) (*link, error) 
 			return l, nil
 		}
 		changed, err := n.demand()
-		if err != nil {
+		switch {
+		case err != nil:
 			return nil, err
+		case changed == nil:
+			continue
 		}
 		select {
 		case <-changed:
@@ -242,7 +245,8 @@ func (n *node) await(ctx context.Context, late <-chan time.Time) (*link, error) 
 	}
 }
 
-// demand sees to it that the node is being connected, unless its time has not come.
+// demand sees to it that the node is being connected, unless its time has not come. There is nothing to wait for when it
+// was connected meanwhile.
 func (n *node) demand() (changed <-chan struct{}, err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -254,6 +258,8 @@ func (n *node) demand() (changed <-chan struct{}, err error) {
 		return nil, errUnlisted
 	case s == backoff || s == draining:
 		return nil, n.err
+	case s == ready:
+		return nil, nil
 	case s == idle:
 		n.set(connecting)
 	}
