@@ -8,5 +8,6 @@ import (
 	_ "github.com/easymicro/easymicro/samples/metadata"       // metadata.greeter
 	_ "github.com/easymicro/easymicro/samples/serialize"      // serialize.codecs
 	_ "github.com/easymicro/easymicro/samples/timeout"        // timeout.reports
+	_ "github.com/easymicro/easymicro/samples/tracing"        // tracing.cafe, tracing.kitchen
 	_ "github.com/easymicro/easymicro/samples/upstream"       // upstream.shop, upstream.stock
 )

@@ -123,6 +123,10 @@ var layout = map[string]row{
 			"wire", "wire/client", "policies", "config", "config/load", "registry", "host", "host/discovery", "samples",
 		},
 	},
+	"samples/tracing/collector": {
+		others: []string{"go.opentelemetry.io/proto/otlp", "google.golang.org/protobuf"},
+		tests:  []string{"samples"},
+	},
 	"samples/serialize": {
 		ours:   []string{"registry", "wire/code", "samples/*"},
 		others: []string{"google.golang.org/protobuf", "github.com/apache/thrift"},

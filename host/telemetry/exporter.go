@@ -23,11 +23,11 @@ const (
 // newExporter makes the exporter for a collector, without contacting it. Headers, such as the key of a hosted collector,
 // come from the variable OTEL_EXPORTER_OTLP_HEADERS, as for every program that speaks OTLP.
 func newExporter(c Collector) (sdk.SpanExporter, error) {
-	make := newHTTPExporter
+	open := newHTTPExporter
 	if c.GRPC {
-		make = newGRPCExporter
+		open = newGRPCExporter
 	}
-	exporter, err := make(c)
+	exporter, err := open(c)
 	if err != nil {
 		return nil, fmt.Errorf("traces to %s: %w", c, err)
 	}

@@ -138,8 +138,8 @@ var spanKey = func() any {
 
 // keyProbe is a context that remembers what it was asked for.
 type keyProbe struct {
-	context.Context
-	key any
+	context.Context //nolint:containedctx // this type is a context
+	key             any
 }
 
 func (p *keyProbe) Value(key any) any {

@@ -41,7 +41,8 @@ func parseTraceparent(s string) (r spanRef, ok bool) {
 		return spanRef{}, false
 	}
 	r.flags = trace.TraceFlags(flags[0]) & knownFlags
-	return r, r.valid()
+	ok = r.valid()
+	return r, ok
 }
 
 func (r *spanRef) valid() bool { return r.trace.IsValid() && r.span.IsValid() }

@@ -1,0 +1,74 @@
+// Command collector takes the spans of programs over OTLP/HTTP and prints each trace as a tree. It is for looking at the
+// sample: it forgets everything at once.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"time"
+
+	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
+	"google.golang.org/protobuf/proto"
+)
+
+// quiet is how long a trace has to get no more spans before it is printed: every host sends what it has once a second.
+const quiet = 2500 * time.Millisecond
+
+const maxBody = 16 << 20
+
+func main() {
+	listen := flag.String("listen", "127.0.0.1:4318", "`host:port` to take spans at")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, *listen, os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "collector:", err)
+		os.Exit(1) //nolint:forbidigo // a command of its own
+	}
+}
+
+// run collects until ctx ends.
+func run(ctx context.Context, listen string, out io.Writer) error {
+	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", listen)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "taking spans at http://%s\n", ln.Addr())
+	traces := newForest(out, quiet)
+	defer traces.close()
+	srv := &http.Server{Handler: traces, ReadHeaderTimeout: time.Second}
+	stop := context.AfterFunc(ctx, func() { _ = srv.Close() })
+	defer stop()
+	if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// ServeHTTP takes a batch of spans, as https://opentelemetry.io/docs/specs/otlp/ has it: a protobuf message by POST.
+func (f *forest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	var batch collector.ExportTraceServiceRequest
+	if err == nil {
+		err = proto.Unmarshal(body, &batch)
+	}
+	if err != nil || r.Method != http.MethodPost || r.URL.Path != "/v1/traces" {
+		http.Error(w, "POST /v1/traces takes an ExportTraceServiceRequest", http.StatusBadRequest)
+		return
+	}
+	for _, resource := range batch.GetResourceSpans() {
+		for _, scope := range resource.GetScopeSpans() {
+			for _, s := range scope.GetSpans() {
+				f.add(resource.GetResource().GetAttributes(), s)
+			}
+		}
+	}
+	w.Header().Set("Content-Type", "application/x-protobuf")
+}
