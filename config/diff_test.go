@@ -152,3 +152,28 @@ func TestDiffOfRoutesNamesThoseThatChanged(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
+
+func TestDiffOfUpstreamsAndDiscoveryIsByNameAndLive(t *testing.T) {
+	const old = "services: [{name: A, handler: x, uses: {billing: billing}}]\nupstreams:\n  - {name: billing, service: Billing, resolve: {etcd: main}}\n  - {name: gone, service: Gone, resolve: {dns: \"g:1\"}}\n" +
+		"discovery:\n  etcd:\n    - {name: main, endpoints: [\"http://a:2379\"], register: {advertise: \"b:1\"}, usernameFile: u, passwordFile: p}\n"
+	const next = "services: [{name: A, handler: x, uses: {billing: new}, publish: false, metadata: {weight: \"5\"}}]\nupstreams:\n  - {name: new, service: New, resolve: {file: n.yaml}}\n  - {name: billing, service: Billing, resolve: {dns: \"b:1\"}, tls: {caFile: ca.pem}}\n" +
+		"discovery:\n  etcd:\n    - {name: main, endpoints: [\"http://a:2379\", \"http://b:2379\"], register: {advertise: \"b:1\", leaseTTL: 5s}, usernameFile: u, passwordFile: p}\n    - {name: far, endpoints: [\"http://c:2379\"]}\n"
+	a, b := setOf(t, old, "", ""), setOf(t, next, "", "")
+	a.Contents, b.Contents = config.Contents{"u": []byte("user"), "p": []byte("canary1")}, config.Contents{"u": []byte("user"), "p": []byte("canary2"), "ca.pem": nil}
+	changes := config.Diff(a, b)
+	want := []string{
+		"service A: uses.billing billing → new, publish none → false, metadata.weight none → 5 (easymicro.yaml:1)",
+		"upstream new added (easymicro.yaml:3)",
+		"upstream billing: resolve.etcd main → none, dns none → b:1, tls added {caFile: ca.pem} (easymicro.yaml:4)",
+		"upstream gone removed (easymicro.yaml:4)",
+		"discovery main: endpoints [http://a:2379] → [http://a:2379, http://b:2379], register.leaseTTL 10s → 5s (easymicro.yaml:7)",
+		"discovery far added (easymicro.yaml:8)",
+		"p has other content (easymicro.yaml:7)",
+	}
+	if diff := cmp.Diff(want, changes.Lines()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if changes.Class() != config.Live || strings.Contains(fmt.Sprintf("%+v %v %#v", changes, b.Contents, b.Contents), "canary") {
+		t.Errorf("class %s of %+v", changes.Class(), changes)
+	}
+}

@@ -19,13 +19,15 @@ type bindings struct {
 }
 
 // bindingsOf are what the manifest gives a service.
-func (g *generation) bindingsOf(s *config.Service) *map[string]*upstream {
+func (g *generation) bindingsOf(s *config.Service) map[string]*upstream {
 	to := make(map[string]*upstream, len(s.Uses))
 	for name, u := range s.Uses {
 		to[name] = g.upstreams[u]
 	}
-	return &to
+	return to
 }
+
+func (b *bindings) move(to map[string]*upstream) { b.to.Store(&to) }
 
 // boundClient is one of them.
 type boundClient struct {

@@ -174,13 +174,18 @@ func (h *Host) requireClusters(ctx context.Context) error {
 // answers waits for an answer until ctx ends; the error then says why there is none.
 func (c *cluster) answers(ctx context.Context) error {
 	const again = 250 * time.Millisecond
+	var why error
 	for {
 		err := c.etcd.Ping(ctx)
 		if err == nil {
 			return nil
 		}
-		if pause(ctx, again); ctx.Err() != nil {
-			return err
+		if why == nil || ctx.Err() == nil { // that the time is over says less
+			why = err
+		}
+		pause(ctx, again)
+		if ctx.Err() != nil {
+			return why
 		}
 	}
 }

@@ -24,11 +24,11 @@ type instance struct {
 	users
 }
 
-func (h *Host) openInstance(ctx context.Context, cfg *config.Service, entry *registry.Entry, to *map[string]*upstream) (*instance, error) {
+func (h *Host) openInstance(ctx context.Context, cfg *config.Service, entry *registry.Entry, to map[string]*upstream) (*instance, error) {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
 	bound := new(bindings)
-	bound.to.Store(to)
+	bound.move(to)
 	service, err := entry.Open(ctx, optionsDecoder(cfg.Options), &env{log: h.log, service: cfg.Name, bindings: bound})
 	if err != nil {
 		return nil, fmt.Errorf("service %s: %w", cfg.Name, err)

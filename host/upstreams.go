@@ -189,7 +189,7 @@ func (h *Host) closeOutgoing(ctx context.Context) {
 // bind moves the clients of the instances to what the generation says.
 func (p *plan) bind(g *generation) {
 	for _, s := range g.services {
-		s.instance.clients.to.Store(g.bindingsOf(s.config))
+		s.instance.clients.move(g.bindingsOf(s.config))
 	}
 }
 

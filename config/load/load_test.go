@@ -405,3 +405,30 @@ func TestAManifestNeedNotBeOnDisk(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+func TestFilesThatTheManifestNamesBelongToTheSet(t *testing.T) {
+	path := files(t, map[string]string{
+		"easymicro.yaml": "services: [{name: A, handler: x}]\ndiscovery:\n  etcd:\n    - name: main\n      endpoints: [\"https://a:2379\"]\n      tls: {caFile: pki/ca.pem}\n      usernameFile: user\n      passwordFile: missing\n",
+		"pki/ca.pem":     "ca", "user": "root\n",
+	})
+	dir := filepath.Dir(path)
+	want := []string{"easymicro.yaml:8:21: discovery.etcd[0].passwordFile: missing cannot be read: no such file or directory"}
+	if diff := cmp.Diff(want, problems(t, path, load.Options{})); diff != "" {
+		t.Error(diff)
+	}
+	write(t, filepath.Join(dir, "missing"), "canary")
+	set := mustLoad(t, path, load.Options{})
+	if string(set.Contents["user"]) != "root\n" || string(set.Contents["pki/ca.pem"]) != "ca" {
+		t.Errorf("%q", map[string][]byte(set.Contents))
+	}
+	if len(set.Files) != 1 {
+		t.Errorf("%v: the hash of a password is shown", set.Files)
+	}
+	if !slices.Contains(load.Dirs(set), filepath.Join(dir, "pki")) {
+		t.Errorf("%v: the folder of the certificates is not watched", load.Dirs(set))
+	}
+	write(t, filepath.Join(dir, "missing"), "canary2")
+	if hash, err := load.Hash(path); err != nil || hash == set.Hash {
+		t.Errorf("another password is no change (%v)", err)
+	}
+}
