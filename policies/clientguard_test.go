@@ -2,13 +2,13 @@ package policies
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/wire/code"
@@ -75,11 +75,7 @@ func TestDefaultsStandForWhatIsZeroAndTheRulesAreNotChanged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(rules(), given, cmp.Comparer(func(a, b config.Rule) bool {
-		a.Match, b.Match = config.Match{}, config.Match{}
-		return fmt.Sprintf("%+v%+v%+v%+v%+v", *a.Retry, *a.OutlierDetection, *a.Hedge, *a.CircuitBreaker, *a.RateLimit) ==
-			fmt.Sprintf("%+v%+v%+v%+v%+v", *b.Retry, *b.OutlierDetection, *b.Hedge, *b.CircuitBreaker, *b.RateLimit)
-	})); diff != "" {
+	if diff := cmp.Diff(rules(), given, cmpopts.IgnoreUnexported(config.Rule{})); diff != "" {
 		t.Error(diff)
 	}
 	got := map[config.Kind]string{}

@@ -124,7 +124,8 @@ func (s *Snapshot) tooManyCalled() (problems config.Problems) {
 			if !r.clientSide() || len(r.services)+len(r.methods) > 0 || !matchesAny(r.upstreams, name) {
 				continue
 			}
-			if count++; count == maxMatching+1 {
+			count++
+			if count == maxMatching+1 {
 				p := r.warning("match", fmt.Sprintf("more than %d rules match every call of upstream %s: at most %d may; "+
 					"match several callers with one rule, by a glob or a list", maxMatching, name, maxMatching))
 				p.Warning = false

@@ -85,9 +85,9 @@ func TestEjectionsGetLongerAndAreForgiven(t *testing.T) {
 			t.Fatal("unknown")
 			return 0
 		}
-		for i, want := range []time.Duration{30, 60, 70, 70} {
-			if d := eject(); d != want*time.Second {
-				t.Errorf("ejection %d is for %s, want %ds", i+1, d, want)
+		for i, want := range []time.Duration{30 * time.Second, time.Minute, 70 * time.Second, 70 * time.Second} {
+			if d := eject(); d != want {
+				t.Errorf("ejection %d is for %s, want %s", i+1, d, want)
 			}
 		}
 		time.Sleep(35 * time.Second) // three times interval: 4 - 3 + 1

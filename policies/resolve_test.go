@@ -30,7 +30,7 @@ func TestResolveHasTheGuardsOfKnownMethodsAndMakesTheOthers(t *testing.T) {
 	if c.now.Resolve(mul) != c.now.Guard(mul) {
 		t.Error("a known method has two guards")
 	}
-	if c.now.Resolve(bill) != c.now.Resolve(bill) || c.now.Resolve(bill) == c.now.Guard(bill) {
+	if first := c.now.Resolve(bill); first != c.now.Resolve(bill) || first == c.now.Guard(bill) {
 		t.Error("a guard is not kept")
 	}
 	if err := c.resolve(bill, Call{}, nil); err != nil {

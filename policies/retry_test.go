@@ -142,8 +142,8 @@ func TestPausesGrowAndAreDrawnEvenly(t *testing.T) {
 			b.went()
 			time.Sleep(budgetWindow)
 		}
-		for i, want := range []time.Duration{50, 100, 200, 200, 200} {
-			want *= time.Millisecond
+		for i, milliseconds := range []int{50, 100, 200, 200, 200} {
+			want := time.Duration(milliseconds) * time.Millisecond
 			if mean := sums[i] / calls; mean < want*8/10 || mean > want*12/10 {
 				t.Errorf("pauses before attempt %d are %s on average, want %s", i+2, mean, want)
 			}
