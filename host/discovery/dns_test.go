@@ -44,7 +44,7 @@ func (s *nameServer) set(change func()) {
 
 // options ask this server, often.
 func (s *nameServer) options() DNSOptions {
-	return DNSOptions{Every: 10 * time.Millisecond, Timeout: 200 * time.Millisecond, Resolver: &net.Resolver{
+	return DNSOptions{Every: 10 * time.Millisecond, Timeout: 1500 * time.Millisecond, Resolver: &net.Resolver{
 		PreferGo: true,
 		Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			c, err := (&net.Dialer{}).DialContext(ctx, "udp", s.conn.LocalAddr().String())
@@ -61,7 +61,7 @@ func (s *nameServer) options() DNSOptions {
 type impatient struct{ *net.UDPConn }
 
 func (c impatient) SetDeadline(time.Time) error {
-	return c.UDPConn.SetDeadline(time.Now().Add(100 * time.Millisecond))
+	return c.UDPConn.SetDeadline(time.Now().Add(400 * time.Millisecond))
 }
 
 func (s *nameServer) serve() {

@@ -74,7 +74,7 @@ func TestWhatIsWrongInAFileIsSaidWithItsPlace(t *testing.T) {
 		"endpoints: [a:1]\n":            "n.yaml:1:13: endpoints[0]: needs keys and values",
 		"endpoints:\n  - weight: 1\n":   "n.yaml:2:5: endpoints[0].address: is required",
 		"endpoints:\n  - address: a\n":  `n.yaml:2:14: endpoints[0].address: "a" has no port`,
-		"endpoints:\n  - {addres: a}\n": "n.yaml:2:6: endpoints[0].addres: unknown key (did you mean address?)",
+		"endpoints:\n  - {adr: a}\n": "n.yaml:2:6: endpoints[0].adr: unknown key",
 		"endpoints:\n  - {address: a:1, weight: 0}\n":          "n.yaml:2:28: endpoints[0].weight: needs a whole number",
 		"endpoints:\n  - {address: a:1, weight: 1.5}\n":        "n.yaml:2:28: endpoints[0].weight: needs a whole number",
 		"endpoints:\n  - {address: a:1, metadata: [1]}\n":      "n.yaml:2:30: endpoints[0].metadata: needs keys and values",

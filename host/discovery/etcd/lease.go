@@ -58,7 +58,7 @@ func (r *registrar) publish(ctx context.Context) error {
 func (r *registrar) moveIn(id clientv3.LeaseID) (old clientv3.LeaseID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	old, r.lease, r.alive, r.written = r.lease, id, true, 0
+	old, r.lease, r.alive, r.revision = r.lease, id, true, 0
 	return old
 }
 
@@ -175,35 +175,56 @@ func (r *registrar) agenda() (want []wanted, version int, missing bool) {
 // maxOps is how many keys are written at once; etcd refuses more than 128.
 const maxOps = 64
 
-// write puts all keys under the lease, whoever had them before, and deletes those of ours that are not wanted any more.
+// write puts under the lease what is new or changed, whoever had the key before, and deletes those of ours that are not
+// wanted any more. Under a new lease it puts the others as well, but not over what an operator wrote to them meanwhile.
 func (t *tenancy) write(ctx context.Context, want []wanted) error {
-	var keys []string
+	before, keys := t.r.written(), map[string]string{}
 	var puts []clientv3.Op
 	for _, w := range want {
-		if !w.marker {
-			keys = append(keys, w.key)
-			puts = append(puts, clientv3.OpPut(w.key, w.value, clientv3.WithLease(t.id)))
+		if w.marker {
+			continue
+		}
+		keys[w.key] = w.value
+		put := clientv3.OpPut(w.key, w.value, clientv3.WithLease(t.id))
+		if value, known := before[w.key]; !known || value != w.value {
+			puts = append(puts, put)
+		} else if t.version == 0 {
+			if err := t.commit(ctx, edited(w.key), nil, put); err != nil {
+				return err
+			}
 		}
 	}
 	for some := range slices.Chunk(puts, maxOps) {
-		if err := t.commit(ctx, nil, some...); err != nil {
+		if err := t.commit(ctx, nil, some); err != nil {
+			return err
+		}
+	}
+	for key := range before {
+		if _, still := keys[key]; still {
+			continue
+		}
+		if err := t.commit(ctx, []clientv3.Cmp{clientv3.Compare(clientv3.LeaseValue(key), "=", t.id)}, []clientv3.Op{clientv3.OpDelete(key)}); err != nil {
 			return err
 		}
 	}
 	t.r.mu.Lock()
-	before := t.r.keys
 	t.r.keys = keys
 	t.r.mu.Unlock()
-	for _, key := range before {
-		if slices.Contains(keys, key) {
-			continue
-		}
-		mine := clientv3.Compare(clientv3.LeaseValue(key), "=", t.id)
-		if err := t.commit(ctx, &mine, clientv3.OpDelete(key)); err != nil {
-			return err
-		}
-	}
 	return t.create(ctx, want, func(w wanted) bool { return w.marker })
+}
+
+// written are the keys that were written last, without markers.
+func (r *registrar) written() map[string]string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.keys
+}
+
+// edited holds for a key that is there and belongs to no lease.
+func edited(key string) []clientv3.Cmp {
+	return []clientv3.Cmp{
+		clientv3.Compare(clientv3.CreateRevision(key), ">", 0), clientv3.Compare(clientv3.LeaseValue(key), "=", clientv3.NoLease),
+	}
 }
 
 // create puts those keys that are not there at all: one that is there belongs to somebody else, who came later, or was
@@ -213,8 +234,8 @@ func (t *tenancy) create(ctx context.Context, want []wanted, which func(wanted) 
 		if !which(w) {
 			continue
 		}
-		absent := clientv3.Compare(clientv3.CreateRevision(w.key), "=", 0)
-		err := t.commit(ctx, &absent, clientv3.OpPut(w.key, w.value, clientv3.WithLease(t.id)))
+		absent := []clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(w.key), "=", 0)}
+		err := t.commit(ctx, absent, []clientv3.Op{clientv3.OpPut(w.key, w.value, clientv3.WithLease(t.id))})
 		if err != nil && (!w.marker || isLeaseGone(err)) {
 			return err
 		}
@@ -222,13 +243,10 @@ func (t *tenancy) create(ctx context.Context, want []wanted, which func(wanted) 
 	return nil
 }
 
-func (t *tenancy) commit(ctx context.Context, when *clientv3.Cmp, ops ...clientv3.Op) error {
+// commit does then if all of when holds, and otherwise what follows.
+func (t *tenancy) commit(ctx context.Context, when []clientv3.Cmp, then []clientv3.Op, otherwise ...clientv3.Op) error {
 	return t.call(ctx, func(ctx context.Context, cl *clientv3.Client) (revision int64, err error) {
-		txn := cl.Txn(ctx)
-		if when != nil {
-			txn = txn.If(*when)
-		}
-		r, err := txn.Then(ops...).Commit()
+		r, err := cl.Txn(ctx).If(when...).Then(then...).Else(otherwise...).Commit()
 		if err != nil {
 			return 0, fmt.Errorf("write keys: %w", err)
 		}
@@ -244,7 +262,7 @@ func (t *tenancy) call(ctx context.Context, f func(context.Context, *clientv3.Cl
 			return err
 		}
 		t.r.mu.Lock()
-		t.r.written = max(t.r.written, revision)
+		t.r.revision = max(t.r.revision, revision)
 		t.r.mu.Unlock()
 		return nil
 	})

@@ -22,12 +22,12 @@ type registrar struct {
 	version    int           // of want
 	idle       chan struct{} // closed while nothing is published and nothing is to be
 	end        context.CancelFunc
-	lease      clientv3.LeaseID // the last one that was granted; 0: none
-	alive      bool             // as far as is known
-	keys       []string         // that were written under it, without markers
+	lease      clientv3.LeaseID  // the last one that was granted; 0: none
+	alive      bool              // as far as is known
+	keys       map[string]string // that were written under it, without markers
 	registered bool
 	reported   bool  // somebody was told how it stands
-	written    int64 // revision at which all keys were there
+	revision   int64 // at which all keys were there
 	missing    bool  // a key was deleted by somebody else
 }
 
@@ -52,7 +52,10 @@ func (c *Cluster) Publish(list []Instance) {
 		r.mu.Unlock()
 		return
 	}
-	r.list, r.want, r.version = list, c.wanted(list), r.version+1
+	r.list = list
+	if want := c.wanted(list); !slices.Equal(r.want, want) {
+		r.want, r.version = want, r.version+1
+	}
 	if len(r.want) > 0 && isClosed(r.idle) {
 		r.idle = make(chan struct{})
 	}
@@ -182,7 +185,7 @@ func (r *registrar) withdraw(ctx context.Context) {
 	var p pause
 	for ctx.Err() == nil {
 		err := r.c.call(ctx, func(ctx context.Context, cl *clientv3.Client) error {
-			for _, key := range keys { // that an operator wrote to belong to no lease any more
+			for key := range keys { // that an operator wrote to belong to no lease any more
 				free := clientv3.Compare(clientv3.LeaseValue(key), "=", 0)
 				if _, err := cl.Txn(ctx).If(free).Then(clientv3.OpDelete(key)).Commit(); err != nil {
 					return err
@@ -235,7 +238,7 @@ func (r *registrar) instances() []Instance {
 // was written before, somebody deleted it.
 func (r *registrar) seen(layout int, revision int64) {
 	r.mu.Lock()
-	if !r.registered || revision < r.written || r.missing {
+	if !r.registered || revision < r.revision || r.missing {
 		r.mu.Unlock()
 		return
 	}

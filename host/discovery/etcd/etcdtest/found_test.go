@@ -96,17 +96,25 @@ func TestServicesAppearAndVanish(t *testing.T) {
 func TestWhatAnOperatorWroteIsNotOverwritten(t *testing.T) {
 	t.Parallel()
 	s := etcdtest.Start(t)
-	c := cluster(t, etcd.Options{Endpoints: []string{s.URL()}, Layouts: []string{"rpcx"}, LeaseTTL: 2 * time.Second})
-	c.Publish([]etcd.Instance{instance("Arith", addresses[0]), instance("Arith", addresses[1])})
+	c := cluster(t, etcd.Options{Endpoints: []string{s.URL()}, Layouts: []string{"rpcx"}})
+	both := []etcd.Instance{instance("Arith", addresses[0]), instance("Arith", addresses[1])}
+	c.Publish(both)
 	w := watch(t, c, "Arith")
 	w.want(addresses[0], addresses[1])
 	key := "rpcx/Arith/tcp@" + addresses[0]
 	s.Put(key, "state=inactive")
 	w.want(addresses[1])
-	s.Delete("rpcx/Arith/tcp@" + addresses[1]) // makes it look after its keys
-	eventually(t, nil, func() bool { _, ok := s.Keys()["rpcx/Arith/tcp@"+addresses[1]]; return ok }, func() any { return s.Keys() })
-	if got := s.Keys()[key]; got != "state=inactive" {
-		t.Errorf("%s = %q", key, got)
+	for what, happen := range map[string]func(){ // each makes it look after its keys
+		"key deleted":         func() { s.Delete("rpcx/Arith/tcp@" + addresses[1]) },
+		"lease revoked":       func() { s.RevokeLeases() },
+		"published once more": func() { c.Publish(both); s.Delete("rpcx/Arith/tcp@" + addresses[1]) },
+	} {
+		happen()
+		eventually(t, nil, func() bool { _, ok := s.Keys()["rpcx/Arith/tcp@"+addresses[1]]; return ok }, func() any { return s.Keys() })
+		registered(t, c)
+		if got := s.Keys()[key]; got != "state=inactive" {
+			t.Errorf("%s: %s = %q", what, key, got)
+		}
 	}
 	if err := c.Withdraw(t.Context()); err != nil {
 		t.Fatal(err)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -14,6 +15,7 @@ import (
 	"github.com/easymicro/easymicro/host/discovery/etcd/etcdtest"
 	"github.com/easymicro/easymicro/host/hosttest"
 	"github.com/easymicro/easymicro/registry"
+	_ "github.com/easymicro/easymicro/samples"
 )
 
 type (
@@ -302,4 +304,37 @@ policies:
 	if r.StatusCode != 503 || r.Header.Get("Retry-After") == "" || !strings.Contains(body, `"rule":"fuse@r1"`) {
 		t.Errorf("%d %s", r.StatusCode, body)
 	}
+}
+
+// The manifests of samples/gatewayalone, with an etcd.
+func TestTheSampleOfTheStandaloneGateway(t *testing.T) {
+	t.Parallel()
+	server := etcdtest.Start(t)
+	const folder = "../../../../samples/gatewayalone/"
+	start := func(name string) *hosttest.Host {
+		text, err := os.ReadFile(folder + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rules, err := os.ReadFile(folder + "policies.yaml")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return hosttest.Start(t, strings.Replace(string(text), "http://127.0.0.1:2379", server.URL(), 1),
+			hosttest.Options{Log: io.Discard, Files: map[string]string{"policies.yaml": string(rules)}})
+	}
+	maths, gw := start("easymicro.yaml"), start("gateway.yaml")
+	soon(t, "Arith appears", answers(gw, "/Arith/Mul"))
+	for _, path := range []string{"/Arith/Mul", "/Arith/mul", "/v1/mul"} {
+		if r, body := gw.Post(path, `{"a":73,"b":1500}`); r.StatusCode != 200 || body != `{"c":109500}` {
+			t.Errorf("%s: %d %s", path, r.StatusCode, body)
+		}
+	}
+	maths.Stop()
+	soon(t, "Arith is gone", func() bool {
+		r, _ := gw.Post("/Arith/Mul", `{}`)
+		return r.StatusCode == 404
+	})
+	start("easymicro.yaml")
+	soon(t, "Arith is back", answers(gw, "/Arith/Mul"))
 }
