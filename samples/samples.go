@@ -3,6 +3,7 @@ package samples
 
 import (
 	_ "github.com/easymicro/easymicro/samples/circuitbreaker" // circuitbreaker.stock
+	_ "github.com/easymicro/easymicro/samples/discovery"      // discovery.echo
 	_ "github.com/easymicro/easymicro/samples/error"          // error.orders
 	_ "github.com/easymicro/easymicro/samples/fromrpcx"       // fromrpcx.arith
 	_ "github.com/easymicro/easymicro/samples/metadata"       // metadata.greeter

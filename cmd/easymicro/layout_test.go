@@ -127,6 +127,18 @@ var layout = map[string]row{
 		others: []string{"go.opentelemetry.io/proto/otlp", "google.golang.org/protobuf"},
 		tests:  []string{"samples"},
 	},
+	"samples/client": {
+		ours:  []string{"config", "host/discovery/etcd", "policies", "wire", "wire/client"},
+		tests: []string{"host", "host/discovery", "samples"},
+	},
+	"samples/discovery": {
+		ours:  []string{"registry", "wire/code", "samples/*"},
+		tests: []string{"config", "config/load", "host", "host/discovery", "samples", "wire/client"},
+	},
+	"samples/discovery/caller": {
+		ours:  []string{"config", "host/discovery/etcd", "policies", "samples/discovery", "wire/client", "wire/code"},
+		tests: []string{"host", "host/discovery", "samples"},
+	},
 	"samples/serialize": {
 		ours:   []string{"registry", "wire/code", "samples/*"},
 		others: []string{"google.golang.org/protobuf", "github.com/apache/thrift"},
