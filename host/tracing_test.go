@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -232,4 +233,49 @@ func TestAHostWithADeadCollectorServesAndEndsAsFast(t *testing.T) {
 		t.Errorf("the end took %v", took)
 	}
 	c.Hold.Store(false)
+}
+
+func TestOneTraceLeadsThroughAStandaloneGateway(t *testing.T) {
+	t.Parallel()
+	c := otlptest.GRPC(t)
+	b := hosttest.Start(t, "services: [{name: Arith, handler: test.arith}]\nhost: {name: b}\n"+traces(c, "0"),
+		hosttest.Options{Registry: newPlant(t).reg})
+	a := hosttest.Start(t, `
+host: {name: a}
+services: [{name: Shop, handler: test.shop, uses: {arith: arith}}]
+upstreams: [{name: arith, service: Arith, resolve: {endpoints: ["`+b.Address+`"]}}]
+`+traces(c, "0"), hosttest.Options{Registry: withShop(newPlant(t))})
+	y := newYard()
+	y.put("Shop", a.Address)
+	gw := standalone(t, y, toAll+traces(c, "1"), hosttest.Options{})
+	if _, text := gw.Post("/Shop/Price", `{"A":6,"B":7}`, "Tracestate", "of=nothing"); !strings.Contains(text, "42") {
+		t.Fatal(text)
+	}
+	spans := c.Wait(5)
+	parent := ""
+	for i, want := range []struct{ name, kind, service, instance string }{
+		{"Shop/Price", "SERVER", "gw", "gw"},
+		{"Shop/Price", "CLIENT", "gw", "gw"},
+		{"Shop/Price", "SERVER", "Shop", "a"},
+		{"Arith/Mul", "CLIENT", "Shop", "a"},
+		{"Arith/Mul", "SERVER", "Arith", "b"},
+	} {
+		found := slices.IndexFunc(spans, func(s otlptest.Span) bool { return s.Parent == parent })
+		if found < 0 {
+			t.Fatalf("span %d has no child in %+v", i, spans)
+		}
+		s := spans[found]
+		if s.Name != want.name || s.Kind != want.kind || s.Service != want.service || s.Resource["service.instance.id"] != want.instance ||
+			s.Trace != spans[0].Trace {
+			t.Errorf("span %d is %+v, want %v", i, s, want)
+		}
+		parent = s.ID
+	}
+	_, text := gw.Post("/Shop/Made", `{}`)
+	made := c.Wait(8)[5:]
+	for _, s := range made {
+		if strings.Contains(s.Name, "Made") || !strings.Contains(text, `"trace_id":"`+s.Trace) {
+			t.Errorf("%+v for %s", s, text)
+		}
+	}
 }
