@@ -51,18 +51,22 @@ func nestedModules(t *testing.T) []string {
 	t.Helper()
 	var found []string
 	err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		dir, err := filepath.Rel(root, filepath.Dir(path))
-		if err != nil {
-			return err
-		}
 		switch name := e.Name(); {
-		case e.IsDir() && path != root && (strings.HasPrefix(name, ".") || name == "testdata"):
-			return filepath.SkipDir
-		case name == "go.mod" && dir != "." && filepath.ToSlash(dir) != ownTests:
-			found = append(found, filepath.ToSlash(dir))
+		case err != nil:
+			return err
+		case e.IsDir():
+			if path != root && (strings.HasPrefix(name, ".") || name == "testdata") {
+				return filepath.SkipDir
+			}
+			return nil
+		case name == "go.mod":
+			dir, err := filepath.Rel(root, filepath.Dir(path))
+			if err != nil {
+				return err
+			}
+			if dir = filepath.ToSlash(dir); dir != "." && dir != ownTests {
+				found = append(found, dir)
+			}
 		}
 		_, err = os.Stat(path) // go remembers results by what a test looked at itself: its commands look at all of it
 		return err
