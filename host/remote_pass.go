@@ -73,7 +73,9 @@ func (s *serving) notPassed(res *wire.Frame, err error) error {
 		}
 	}
 	what := strings.TrimPrefix(e.Message, e.Code.String()+": ")
-	e = code.Refuse(e.Code, e.Reason, what, "", s.host.name, e.RetryAfter)
+	own := code.Refuse(e.Code, e.Reason, what, "", s.host.name, 0)
+	own.RetryAfter = e.RetryAfter // the client's words tell it already
+	e = own
 	s.ticket.Done(err)
 	s.answered(e, true)
 	return e
