@@ -83,7 +83,7 @@ func (c *Cluster) dial(ctx context.Context) (*clientv3.Client, error) {
 		c.mu.Unlock()
 		return cl, nil
 	case ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded):
-		err = fmt.Errorf("no answer within %v to the user and the password", callTimeout)
+		err = fmt.Errorf("no answer within %v to the user and the password", loginTimeout)
 	}
 	end()
 	return nil, fmt.Errorf("connect to %s: %w", strings.Join(c.o.Endpoints, ", "), err)
@@ -97,7 +97,7 @@ func (c *Cluster) config() clientv3.Config {
 		TLS:                  c.o.TLS,
 		Username:             c.o.Username,
 		Password:             c.o.Password,
-		DialTimeout:          callTimeout,
+		DialTimeout:          loginTimeout,
 		DialKeepAliveTime:    10 * time.Second,
 		DialKeepAliveTimeout: 3 * time.Second,
 		PermitWithoutStream:  true,

@@ -65,11 +65,12 @@ type Cluster struct {
 
 // The times of all traffic with etcd.
 const (
-	callTimeout      = 3 * time.Second // of one call, connecting included
-	defaultLeaseTTL  = 10 * time.Second
-	minHold          = 30 * time.Second // for which a removed endpoint may stay in use
-	listEvery        = time.Minute      // ± 10 %: the net under the watch
-	defaultMinHealty = 50
+	callTimeout       = 3 * time.Second // of one call, connecting included
+	loginTimeout      = 5 * time.Second // of the first one with a password, which costs etcd some work
+	defaultLeaseTTL   = 10 * time.Second
+	minHold           = 30 * time.Second // for which a removed endpoint may stay in use
+	listEvery         = time.Minute      // ± 10 %: the net under the watch
+	defaultMinHealthy = 50
 )
 
 var errClosed = errors.New("the connection to etcd was closed")
@@ -87,7 +88,7 @@ func New(o Options) (*Cluster, error) {
 		o.LeaseTTL = defaultLeaseTTL
 	}
 	if o.MinHealthy == 0 {
-		o.MinHealthy = defaultMinHealty
+		o.MinHealthy = defaultMinHealthy
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

@@ -17,11 +17,11 @@ import (
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	_ = flag.Set("test.parallel", "8") // they wait most of the time
+	_ = flag.Set("test.parallel", parallel) // they wait most of the time
 	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("gopkg.in/natefinch/lumberjack%2ev2.(*Logger).millRun"))
 }
 
-const patience = 30 * time.Second
+const patience = max(slack/3, 1) * 30 * time.Second
 
 // cluster opens a cluster that is closed with the test.
 func cluster(t *testing.T, o etcd.Options) *etcd.Cluster {
@@ -142,7 +142,7 @@ func within(t *testing.T, limit time.Duration, what string, ok func() bool) {
 	t.Helper()
 	start := time.Now()
 	eventually(t, nil, ok, func() any { return what })
-	if took := time.Since(start); took > limit {
+	if took := time.Since(start); took > slack*limit {
 		t.Errorf("%s took %v, longer than %v", what, took.Round(time.Millisecond), limit)
 	} else {
 		t.Logf("%s took %v", what, took.Round(time.Millisecond))
