@@ -153,44 +153,6 @@ func TestPeersErrorComesWithAllItSays(t *testing.T) {
 	}
 }
 
-func TestHeartbeatsAreSentOnlyWhileNothingComes(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c, p := facing(t, wire.ConnOptions{KeepaliveInterval: 10 * time.Second, KeepaliveTimeout: 3 * time.Second})
-		begin := time.Now()
-		for range 30 { // data flows
-			time.Sleep(time.Second)
-			p.Send(&wire.Frame{Type: wire.Response, Seq: 1000})
-		}
-		f := p.Receive()
-		if took := time.Since(begin); !f.Heartbeat || f.Type != wire.Request || took != 40*time.Second {
-			t.Errorf("got %+v after %v, want a heartbeat after 40 s", f, took)
-		}
-		time.Sleep(2 * time.Second)
-		f.Type = wire.Response
-		p.Send(f)
-		if f := p.Receive(); !f.Heartbeat || time.Since(begin) != 52*time.Second {
-			t.Errorf("got %+v after %v, want a heartbeat 10 s after the last byte", f, time.Since(begin))
-		}
-		<-c.Done()
-		if took := time.Since(begin); took != 55*time.Second {
-			t.Errorf("dead after %v, want 13 s after the last byte", took)
-		}
-		_ = p.Close()
-	})
-}
-
-func TestBlackHoledPeerIsFoundThoughItTakesNothing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c, _ := facing(t, wire.ConnOptions{})
-		begin := time.Now()
-		_, err := call(t.Context(), c, "Big", string(make([]byte, 1<<20))) // more than the network holds
-		wantError(t, err, code.Unavailable, code.ReasonConnectionLost)
-		if took := time.Since(begin); took > 13*time.Second {
-			t.Errorf("dead after %v", took)
-		}
-	})
-}
-
 func TestCallerIsNotHeldByAPeerThatTakesNothing(t *testing.T) {
 	for _, oneWay := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {

@@ -9,7 +9,7 @@ var errSilent = errors.New("the peer is silent")
 
 // read reads answers until the connection ends.
 func (c *Conn) read() {
-	in := NewReader(&listening{c: c, last: time.Now()}, c.lim)
+	in := NewReader(newListening(c), c.lim)
 	defer in.Release()
 	var f Frame
 	for {
@@ -74,19 +74,22 @@ func (c *Conn) settle(f *Frame, err error) {
 type listening struct {
 	c     *Conn
 	last  time.Time // when the last byte came
-	asked bool
-	set   bool
+	asked time.Time // when a heartbeat was sent after that; zero if none was
+}
+
+func newListening(c *Conn) *listening {
+	l := &listening{c: c, last: time.Now()}
+	if c.interval > 0 {
+		_ = c.conn.SetReadDeadline(l.last.Add(c.interval)) // when it fails the first Read does
+	}
+	return l
 }
 
 func (l *listening) Read(b []byte) (int, error) {
-	if !l.set && l.c.interval > 0 {
-		l.set = true
-		_ = l.c.conn.SetReadDeadline(l.last.Add(l.c.interval))
-	}
 	for {
 		n, err := l.c.conn.Read(b)
 		if n > 0 {
-			l.last, l.asked = time.Now(), false
+			l.heard()
 			return n, nil
 		}
 		if !timedOut(err) {
@@ -98,20 +101,32 @@ func (l *listening) Read(b []byte) (int, error) {
 	}
 }
 
+// heard is called when something has come. After a heartbeat the deadline is that of the timeout: the next heartbeat
+// would be late by it.
+func (l *listening) heard() {
+	l.last = time.Now()
+	if !l.asked.IsZero() {
+		l.asked = time.Time{}
+		_ = l.c.conn.SetReadDeadline(l.last.Add(l.c.interval)) // when it fails the next Read does
+	}
+}
+
+// overdue is called when a deadline has passed. The timeout counts from the heartbeat, which may have been sent late:
+// a process that was stopped has not listened.
 func (l *listening) overdue(now time.Time) error {
 	c := l.c
-	next := l.last.Add(c.interval)
+	if next := l.last.Add(c.interval); now.Before(next) {
+		return c.conn.SetReadDeadline(next)
+	}
+	if l.asked.IsZero() {
+		l.asked = now
+		if err := c.send(&Frame{Type: Request, Heartbeat: true, Seq: HeartbeatSeq}, false); err != nil {
+			return err
+		}
+	}
+	next := l.asked.Add(c.timeout)
 	if !now.Before(next) {
-		next = next.Add(c.timeout)
-		if !now.Before(next) {
-			return errSilent
-		}
-		if !l.asked {
-			l.asked = true
-			if err := c.send(&Frame{Type: Request, Heartbeat: true, Seq: HeartbeatSeq}, false); err != nil {
-				return err
-			}
-		}
+		return errSilent
 	}
 	return c.conn.SetReadDeadline(next)
 }

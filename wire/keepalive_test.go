@@ -1,0 +1,126 @@
+package wire_test
+
+import (
+	"net"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/easymicro/easymicro/wire"
+	"github.com/easymicro/easymicro/wire/code"
+	"github.com/easymicro/easymicro/wire/wiretest"
+)
+
+func TestHeartbeatsAreSentOnlyWhileNothingComes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, p := facing(t, wire.ConnOptions{KeepaliveInterval: 10 * time.Second, KeepaliveTimeout: 3 * time.Second})
+		begin := time.Now()
+		for range 30 { // data flows
+			time.Sleep(time.Second)
+			p.Send(&wire.Frame{Type: wire.Response, Seq: 1000})
+		}
+		f := p.Receive()
+		if took := time.Since(begin); !f.Heartbeat || f.Type != wire.Request || took != 40*time.Second {
+			t.Errorf("got %+v after %v, want a heartbeat after 40 s", f, took)
+		}
+		time.Sleep(2 * time.Second)
+		f.Type = wire.Response
+		p.Send(f)
+		if f := p.Receive(); !f.Heartbeat || time.Since(begin) != 52*time.Second {
+			t.Errorf("got %+v after %v, want a heartbeat 10 s after the last byte", f, time.Since(begin))
+		}
+		<-c.Done()
+		if took := time.Since(begin); took != 55*time.Second {
+			t.Errorf("dead after %v, want 13 s after the last byte", took)
+		}
+		_ = p.Close()
+	})
+}
+
+func TestHeartbeatsKeepTheirPaceWhateverTheTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, p := facing(t, wire.ConnOptions{KeepaliveInterval: 200 * time.Millisecond, KeepaliveTimeout: 3 * time.Second})
+		begin := time.Now()
+		for range 10 {
+			f := p.Receive()
+			f.Type = wire.Response
+			p.Send(f)
+		}
+		if took := time.Since(begin); took != 2*time.Second {
+			t.Errorf("10 heartbeats in %v, want one each 200 ms", took)
+		}
+		p.Receive()
+		asked := time.Now()
+		if _, err := p.TryReceive(); err == nil || time.Since(asked) != 3*time.Second {
+			t.Errorf("%v after the last heartbeat: %v, want the end after 3 s", time.Since(asked), err)
+		}
+	})
+}
+
+// watched counts the deadlines that are set for its reads. The first read is late.
+type watched struct {
+	net.Conn
+	late      time.Duration
+	deadlines atomic.Int64
+}
+
+func (w *watched) Read(b []byte) (int, error) {
+	time.Sleep(w.late)
+	w.late = 0
+	return w.Conn.Read(b)
+}
+
+func (w *watched) SetReadDeadline(t time.Time) error {
+	w.deadlines.Add(1)
+	return w.Conn.SetReadDeadline(t)
+}
+
+func TestBusyConnectionsSetNoDeadlineForEachRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := wiretest.Pipe()
+		nc := &watched{Conn: near}
+		c := wire.NewConn(nc, wire.ConnOptions{})
+		p := wiretest.NewPeer(t, far)
+		for range 1000 {
+			time.Sleep(50 * time.Millisecond)
+			p.Send(&wire.Frame{Type: wire.Response, Seq: 1000})
+		}
+		if n := nc.deadlines.Load(); n > 10 {
+			t.Errorf("%d deadlines were set in 50 s", n)
+		}
+		_ = c.Close()
+		_ = p.Close()
+	})
+}
+
+func TestOwnPauseIsNotThePeersSilence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := wiretest.Pipe()
+		c := wire.NewConn(&watched{Conn: near, late: time.Hour}, wire.ConnOptions{}) // as when the process is stopped
+		p := wiretest.NewPeer(t, far)
+		done := make(chan error, 1)
+		go func() {
+			_, err := call(t.Context(), c, "Slow", "")
+			done <- err
+		}()
+		answer(p, p.Receive(), "")
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		_ = c.Close()
+		_ = p.Close()
+	})
+}
+
+func TestBlackHoledPeerIsFoundThoughItTakesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, _ := facing(t, wire.ConnOptions{})
+		begin := time.Now()
+		_, err := call(t.Context(), c, "Big", string(make([]byte, 1<<20))) // more than the network holds
+		wantError(t, err, code.Unavailable, code.ReasonConnectionLost)
+		if took := time.Since(begin); took > 13*time.Second {
+			t.Errorf("dead after %v", took)
+		}
+	})
+}
