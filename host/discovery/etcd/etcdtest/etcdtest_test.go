@@ -94,9 +94,10 @@ func (w *watched) addresses() []string {
 	return list
 }
 
-// want waits until exactly these addresses are known.
+// want waits until exactly these addresses are known, in whatever order.
 func (w *watched) want(addresses ...string) {
 	w.t.Helper()
+	addresses = slices.Sorted(slices.Values(addresses)) // as lists are
 	eventually(w.t, w.changed, func() bool { return slices.Equal(w.addresses(), addresses) }, func() any { return w.addresses() })
 }
 
