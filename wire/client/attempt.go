@@ -82,16 +82,20 @@ func (s *slot) over(l *list) {
 	for _, m := range l.members {
 		for _, n := range s.tried {
 			if m.node == n {
-				s.left[m.index/64] |= 1 << (m.index % 64)
+				s.skip(m)
 			}
 		}
 	}
 }
 
+// leaveOut leaves m out of this list and of those to come.
 func (s *slot) leaveOut(m *member) {
-	s.left[m.index/64] |= 1 << (m.index % 64)
+	s.skip(m)
 	s.tried = append(s.tried, m.node)
 }
+
+// skip leaves m out of this list.
+func (s *slot) skip(m *member) { s.left[m.index/64] |= 1 << (m.index % 64) }
 
 // allows makes a slot the filter of its balancer.
 func (s *slot) allows(m *member) bool {
@@ -169,6 +173,11 @@ func (s *slot) unreachable(ctx context.Context, m *member, err error) error {
 		err = ended(ctx.Err(), "%s is not connected yet", s.where(m))
 	case errors.Is(err, errTardy) && s.round == firstChoice:
 		s.settle(m, failed(code.Cancelled, code.ReasonCancelled, "%s: %w", s.where(m), err)) // not its failure, as yet
+		return nil
+	case errors.Is(err, errUnlisted): // it may be back on the next list
+		s.err = failed(code.Unavailable, code.ReasonNoEndpoint, "%s cannot be reached: %w", s.where(m), err)
+		s.settle(m, failed(code.Cancelled, code.ReasonCancelled, "%s: %w", s.where(m), err)) // nor is this
+		s.skip(m)
 		return nil
 	default:
 		s.err = failed(code.Unavailable, code.ReasonNoEndpoint, "%s cannot be reached: %w", s.where(m), err)

@@ -298,6 +298,21 @@ func TestListsThatChangeUnderLoadLoseNoCall(t *testing.T) {
 	}
 }
 
+func TestEndpointsThatTakeTurnsOnTheListLoseNoCall(t *testing.T) {
+	a, b := newServer(t, mul), newServer(t, mul)
+	names := serving(a.address)
+	c := newClient(t, Options{Resolver: names})
+	l := load8(t, c)
+	for i := range 1000 {
+		names.set("Arith", at([]string{a.address, b.address}[i%2])...)
+		l.more(t, 1)
+	}
+	l.stop()
+	if n := l.failed.Load(); n > 0 {
+		t.Errorf("%d of %d calls failed: %v", n, l.calls.Load(), l.errs[0])
+	}
+}
+
 func TestCloseUnderLoadFailsCallsAndLeavesNothing(t *testing.T) {
 	a, b := newServer(t, mul), newServer(t, mul)
 	for range 5 {

@@ -196,12 +196,17 @@ func (n *node) backOff() {
 	n.soonest = time.Now().Add(jittered(time.Duration(d)))
 }
 
-// set tells those who wait. It needs n.mu.
+// set needs n.mu.
 func (n *node) set(s state) {
 	if s != connecting {
 		n.tardy.Store(false)
 	}
 	n.state.Store(int32(s))
+	n.tell()
+}
+
+// tell wakes the calls that wait for a connection. It needs n.mu.
+func (n *node) tell() {
 	if n.changed != nil {
 		close(n.changed)
 		n.changed = nil

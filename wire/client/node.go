@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -72,40 +73,46 @@ func (c *Client) node(at place) *node {
 	return n
 }
 
-// relist says that s is at the nodes of now, and no longer at those of before. It needs c.mu.
-func (c *Client) relist(s *service, before, now []*member) {
-	for _, m := range before {
-		m.node.removeUser(s)
-	}
-	for _, m := range now {
+// join says that s is at the nodes of list. It needs c.mu.
+func (s *service) join(list []*member) {
+	for _, m := range list {
 		m.node.addUser(s)
 	}
+}
+
+// depart says that s is no longer at the nodes of before, but at those of now. It needs c.mu.
+func (s *service) depart(before, now []*member) {
+	stays := make(map[*node]bool, len(now))
+	for _, m := range now {
+		stays[m.node] = true
+	}
 	for _, m := range before {
+		if stays[m.node] {
+			continue
+		}
+		m.node.removeUser(s)
 		if m.node.settleUsers() {
-			delete(c.nodes, m.node.place)
+			delete(s.c.nodes, m.node.place)
 		}
 	}
 }
 
 // The users are few, and rarely change: each change makes a new list.
-func (n *node) removeUser(s *service) {
-	var left []*service
-	for _, u := range *n.users.Load() {
-		if u != s {
-			left = append(left, u)
-		}
-	}
-	n.users.Store(&left)
-}
-
 func (n *node) addUser(s *service) {
-	users := append([]*service{s}, *n.users.Load()...)
-	n.users.Store(&users)
+	if users := *n.users.Load(); !slices.Contains(users, s) {
+		users = append([]*service{s}, users...)
+		n.users.Store(&users)
+	}
 	n.unlisted.Store(false)
 }
 
+func (n *node) removeUser(s *service) {
+	left := slices.DeleteFunc(slices.Clone(*n.users.Load()), func(u *service) bool { return u == s })
+	n.users.Store(&left)
+}
+
 // settleUsers lets go of the connections when the node has no user any more, but not of those with calls out: the place
-// may come back. It tells whether nothing is left.
+// may come back. Calls that wait for one are told. The result is whether nothing is left.
 func (n *node) settleUsers() (empty bool) {
 	if len(*n.users.Load()) > 0 {
 		return false
@@ -119,6 +126,7 @@ func (n *node) settleUsers() (empty bool) {
 			empty = false
 		}
 	}
+	n.tell()
 	n.wake()
 	return empty && !n.keeping
 }

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"net"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -111,6 +112,37 @@ func TestWatchThatReturnsIsCalledAgain(t *testing.T) {
 		time.Sleep(time.Minute)
 		if times := times.Load(); times < 5 || times > 30 {
 			t.Errorf("watched %d times", times)
+		}
+		_ = c.Close()
+	})
+}
+
+func TestCallsFollowTheListToAnEndpointThatHasComeBack(t *testing.T) {
+	inBubble(t, func(t *testing.T, n *network) {
+		defer n.serve("a", mul)()
+		n.silence("b", true)
+		names := serving("a")
+		c := n.client(Options{Resolver: names})
+		slow := make(chan struct{})
+		c.dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+			if address == "a" {
+				<-slow
+			}
+			return n.dial(ctx, network, address)
+		}
+		done := make(chan error, 1)
+		go func() { done <- six(t.Context(), c) }() // waits for a
+		synctest.Wait()
+		names.set("Arith", at("b")...) // now for b
+		synctest.Wait()
+		if len(n.dialled("b")) != 1 {
+			t.Error("the call waits for an endpoint that has left the list")
+		}
+		names.set("Arith", at("a")...)
+		synctest.Wait()
+		close(slow)
+		if err := <-done; err != nil {
+			t.Error(err)
 		}
 		_ = c.Close()
 	})

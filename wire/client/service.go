@@ -146,7 +146,7 @@ func (c *Client) drop(s *service) {
 	s.gone = true
 	s.stop()
 	delete(c.services, s.name)
-	c.relist(s, s.list.Load().members, nil)
+	s.depart(s.list.Load().members, nil)
 }
 
 var errNoAnswer = errors.New("the resolver has not answered")

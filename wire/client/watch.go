@@ -79,8 +79,9 @@ func (s *service) update(endpoints []Endpoint, err error) {
 		}
 	}
 	next.bal = newBalancer(s.c.o.Policy, next.members, old.bal)
-	s.list.Store(next)
-	s.c.relist(s, old.members, next.members)
+	s.join(next.members)
+	s.list.Store(next) // who finds that an endpoint has left sees the list without it
+	s.depart(old.members, next.members)
 	s.c.mu.Unlock()
 	s.tellGuard(next)
 	s.said()
