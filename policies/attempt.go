@@ -2,7 +2,6 @@ package policies
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/easymicro/easymicro/config"
@@ -11,13 +10,15 @@ import (
 
 // attempt is one time that a call is sent. It is the Endpoints that the client asks.
 type attempt struct {
-	flight  *flight
-	slot    int
-	outcome outcome // of a hedged call
+	flight *flight
+	slot   int
+
+	outcome  outcome // of a hedged call
+	panicked error
 
 	admissions admissions // to breakers of scope method and upstream
 	level      level
-	perTry     bool
+	perTry     time.Time // the end of perTryTimeout, if that is what ends the attempt
 
 	// Under the lock of the flight:
 	address  string   // in use
@@ -54,7 +55,7 @@ func (a *attempt) run(ctx context.Context) outcome {
 			var cancel context.CancelFunc
 			sending, cancel = context.WithTimeout(ctx, d)
 			defer cancel()
-			a.perTry = true
+			a.perTry, _ = sending.Deadline()
 		}
 	}
 	defer a.abandon()
@@ -63,7 +64,7 @@ func (a *attempt) run(ctx context.Context) outcome {
 		return o
 	}
 	a.admissions.settle(o.err, a.callersDeadline(o.err))
-	if a.perTry && o.err != nil && code.Of(o.err) == code.DeadlineExceeded && ctx.Err() == nil && errors.Is(sending.Err(), context.DeadlineExceeded) {
+	if !a.perTry.IsZero() && code.Of(o.err) == code.DeadlineExceeded && ctx.Err() == nil && atEnd(a.perTry) {
 		r := f.retry.rule
 		o.perTry = true
 		o.err = f.snapshot.refuse(r, code.DeadlineExceeded, code.ReasonTimeout,
@@ -156,5 +157,6 @@ func (a *attempt) trialTime() (d time.Duration, callers bool) {
 
 // callersDeadline tells that an error may come from the deadline that the caller set.
 func (a *attempt) callersDeadline(err error) bool {
-	return !a.flight.byRule && a.flight.pastDeadline(err)
+	f := a.flight
+	return err != nil && f.byCaller() && atEnd(f.deadline)
 }

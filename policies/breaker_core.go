@@ -3,6 +3,7 @@ package policies
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/sony/gobreaker/v2"
@@ -124,7 +125,7 @@ func describe(err error) string {
 		return "a slow call"
 	}
 	e := code.From(err)
-	text := e.Message
+	text := strings.TrimPrefix(e.Message, e.Code.String()+": ") // refusals begin with it
 	if len(text) > longest {
 		text = text[:longest] + "…"
 	}

@@ -9,7 +9,8 @@ import (
 // dead upstream would get maxAttempts times its load at the worst moment.
 const (
 	budgetWindow = 10 * time.Second
-	budgetFloor  = 10 // retries in a window that are always allowed
+	budgetFloor  = 10  // retries in a window that are always allowed
+	usualBudget  = 0.2 // share of the calls, where no rule says it
 )
 
 // budget counts the calls and the retries to one upstream under one rule.

@@ -87,8 +87,11 @@ func (f *flight) choose(p *plan, now time.Time) {
 			e.budget.call(now)
 		}
 	}
-	if !f.idempotent {
+	switch {
+	case !f.idempotent:
 		f.hedge = nil
+	case f.hedge != nil && f.retry == nil:
+		f.hedge.budget.call(now)
 	}
 }
 
@@ -177,12 +180,15 @@ func (f *flight) land(a *attempt, err error) {
 // peer that keeps to it may answer a little sooner than we give up.
 const tick = 5 * time.Millisecond
 
+// atEnd tells that a deadline has come, or as good as.
+func atEnd(deadline time.Time) bool { return time.Until(deadline) <= tick }
+
 // timed counts what the timeout made of the call, and names its rule when it was that.
 func (f *flight) timed(err error) error {
 	if f.timeout == nil {
 		return err
 	}
-	if f.byRule && err != nil && code.Of(err) == code.DeadlineExceeded && f.left() <= tick {
+	if f.byRule && err != nil && code.Of(err) == code.DeadlineExceeded && atEnd(f.deadline) {
 		f.timeout.counts.reject.Add(1)
 		return f.late(f.snapshot)
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"runtime/debug"
 	"time"
 
 	"github.com/easymicro/easymicro/config"
@@ -42,13 +43,16 @@ func (f *flight) hedged(ctx context.Context) (slot int, o outcome) {
 		a := &attempt{flight: f, slot: started}
 		started, running = started+1, running+1
 		f.depart(a)
-		go func() {
-			a.outcome = a.run(ctx)
-			landed <- a
-		}()
+		go a.land(ctx, landed)
 	}
-	more := func() bool {
-		return ctx.Err() == nil && started < r.maxAttempts && f.sent < f.most() && f.spend()
+	more := func(failed bool) bool {
+		return ctx.Err() == nil && started < r.maxAttempts && f.sent < f.most() && f.spendHedge(failed)
+	}
+	end := func() {
+		cancel()
+		for ; running > 0; running-- {
+			<-landed
+		}
 	}
 	start()
 	timer := time.NewTimer(r.delay)
@@ -57,16 +61,17 @@ func (f *flight) hedged(ctx context.Context) (slot int, o outcome) {
 		select {
 		case a := <-landed:
 			running--
+			if a.panicked != nil {
+				end()
+				panic(a.panicked)
+			}
 			f.land(a, a.outcome.err)
 			slot, o = a.slot, a.outcome
 			if !f.worthAnother(&o) && !o.own {
-				cancel()
-				for ; running > 0; running-- {
-					<-landed
-				}
+				end()
 				return slot, o
 			}
-			if !o.own && more() {
+			if !o.own && more(true) {
 				f.hedge.counts.allow.Add(1)
 				start()
 				timer.Reset(r.delay)
@@ -75,13 +80,36 @@ func (f *flight) hedged(ctx context.Context) (slot int, o outcome) {
 				return slot, o
 			}
 		case <-timer.C:
-			if more() {
+			if more(false) {
 				f.hedge.counts.allow.Add(1)
 				start()
 				timer.Reset(r.delay)
 			}
 		}
 	}
+}
+
+// land runs an attempt on a goroutine of its own, and tells of its end, however it ends: a panic is for the goroutine of
+// the call, where somebody expects it.
+func (a *attempt) land(ctx context.Context, landed chan<- *attempt) {
+	a.outcome = outcome{err: code.Errorf(code.Internal, "an attempt has ended without an outcome")} // by runtime.Goexit
+	defer func() {
+		if r := recover(); r != nil {
+			a.panicked = fmt.Errorf("a hedged attempt: %v\n%s", r, debug.Stack())
+		}
+		landed <- a
+	}()
+	a.outcome = a.run(ctx)
+}
+
+// spendHedge takes an attempt out of the budget of the retry rule. Without one, those that are made since another has
+// failed are out of a budget of the hedge's own: they are retries, which would double the load of a dead upstream.
+func (f *flight) spendHedge(failed bool) bool {
+	if f.retry != nil || !failed || f.hedge.budget.spend(usualBudget) {
+		return f.retry == nil || f.spend()
+	}
+	f.hedge.counts.reject.Add(1)
+	return false
 }
 
 // worthAnother tells whether an outcome is no answer that counts: a hedged call is idempotent.

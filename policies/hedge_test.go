@@ -3,6 +3,9 @@ package policies
 import (
 	"context"
 	"errors"
+	"fmt"
+	"runtime"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -175,6 +178,54 @@ func TestTheTimeoutEndsAllAttempts(t *testing.T) {
 		err := b.call(t.Context(), idempotent)
 		if e := refusal(t, err); e.Rule != "calls@r1" || time.Since(began) != 300*time.Millisecond || ended.Load() != 2 {
 			t.Errorf("%v after %s; %d attempts have ended", e, time.Since(began), ended.Load())
+		}
+	})
+}
+
+func TestAnAttemptThatEndsItsGoroutineHoldsUpNoCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBilling(t, toBilling("calls", hedge(hedgeDelay, "Get"), circuit(config.CircuitBreaker{ConsecutiveFailures: 1})))
+		b.answer = func(context.Context, string, int) error {
+			runtime.Goexit()
+			return nil
+		}
+		if _, err := b.do(t.Context(), idempotent); code.Of(err) != code.Internal {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+func TestAPanicOfAnAttemptIsTheCallers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBilling(t, toBilling("calls", hedge(hedgeDelay, "Get")))
+		var ended atomic.Bool
+		b.answer = func(ctx context.Context, _ string, n int) error {
+			if n == 2 {
+				panic("broken")
+			}
+			defer ended.Store(true)
+			return until(ctx)
+		}
+		defer func() {
+			if r := recover(); !strings.Contains(fmt.Sprint(r), "broken") || !ended.Load() {
+				t.Errorf("recovered %v; the other attempt has ended: %v", r, ended.Load())
+			}
+		}()
+		t.Errorf("got %v", b.call(t.Context(), idempotent))
+	})
+}
+
+// Without a rule for retries, what a hedge sends since an attempt has failed would double the load of a dead upstream.
+func TestHedgesOfADeadUpstreamAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBilling(t, toBilling("calls", hedge(hedgeDelay, "Get")))
+		b.answer = always(errLost)
+		const calls = 200
+		for range calls {
+			_ = b.call(t.Context(), idempotent)
+		}
+		if most := calls + calls/5 + budgetFloor; len(b.sent) > most || len(b.sent) < calls+budgetFloor {
+			t.Errorf("%d attempts for %d calls, want at most %d", len(b.sent), calls, most)
 		}
 	})
 }

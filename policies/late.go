@@ -160,7 +160,7 @@ func (l *late) adopt(r *rule) {
 	if r.outlier == nil {
 		l.outliers = nil
 	}
-	if r.retry == nil {
+	if r.retry == nil && r.hedge == nil {
 		l.budgets = nil
 	}
 	breakers := slices.Collect(maps.Values(l.breakers))

@@ -149,6 +149,7 @@ func (p *planner) clientSide(s *step, entryOf func(config.Kind) *entry) {
 	}
 	if r.hedge != nil && matchesAny(r.hedge.methods, p.subject.target.Method) {
 		s.hedge = entryOf(config.KindHedge)
+		s.hedge.budget = r.late.budgetOf(upstream)
 	}
 	if r.outlier != nil {
 		s.outlier = entryOf(config.KindOutlierDetection)

@@ -27,7 +27,7 @@ func newRetryRule(c *config.Retry) (*retryRule, error) {
 		maxAttempts: cmp.Or(c.MaxAttempts, 3), perTry: c.PerTryTimeout.Std(),
 		shortest: cmp.Or(c.InitialBackoff.Std(), 20*time.Millisecond),
 		longest:  cmp.Or(c.MaxBackoff.Std(), 500*time.Millisecond),
-		failMode: cmp.Or(c.FailMode, config.Failover), share: cmp.Or(float64(c.Budget), 0.2),
+		failMode: cmp.Or(c.FailMode, config.Failover), share: cmp.Or(float64(c.Budget), usualBudget),
 		names: c.RetryOn,
 	}
 	if r.perTry < 0 || r.shortest < 0 || r.longest < 0 {
