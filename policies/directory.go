@@ -1,6 +1,7 @@
 package policies
 
 import (
+	"maps"
 	"slices"
 	"sync"
 )
@@ -11,11 +12,16 @@ type directory struct {
 	lists map[string]map[string][]string // addresses by upstream and service
 }
 
-// set is told the endpoints of a service of an upstream, and returns those of all its services.
-func (d *directory) set(upstream, service string, addresses []string) (known map[string]bool) {
+// set is told the endpoints of a service of an upstream, and returns those of all its services, and those that are no
+// longer among them.
+func (d *directory) set(upstream, service string, addresses []string) (known, gone map[string]bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	services := d.lists[upstream]
+	gone = make(map[string]bool)
+	for _, a := range services[service] {
+		gone[a] = true
+	}
 	switch {
 	case len(addresses) > 0 && services == nil:
 		if d.lists == nil {
@@ -32,7 +38,9 @@ func (d *directory) set(upstream, service string, addresses []string) (known map
 			delete(d.lists, upstream)
 		}
 	}
-	return d.union(upstream)
+	known = d.union(upstream)
+	maps.DeleteFunc(gone, func(a string, _ bool) bool { return known[a] })
+	return known, gone
 }
 
 func (d *directory) union(upstream string) map[string]bool {

@@ -2,6 +2,7 @@ package policies
 
 import (
 	"maps"
+	"strings"
 	"sync"
 	"sync/atomic"
 )
@@ -59,44 +60,44 @@ func (g *growing[K, V]) full(most int) bool {
 	return len(g.all) >= most
 }
 
-// byAddress keeps something for each endpoint of an upstream. Reading costs no lock.
+// byAddress keeps something for each endpoint of an upstream; beyond mostAddresses they share it. Reading costs no lock.
 type byAddress[T any] struct {
 	fresh   func(address string) T
 	mu      sync.Mutex
 	current atomic.Pointer[map[string]T] // replaced, never changed
 }
 
+// mostAddresses is how many endpoints of an upstream have something of their own.
+const mostAddresses = 4096
+
 func (m *byAddress[T]) of(address string) T {
-	if now := m.current.Load(); now != nil {
-		if v, ok := (*now)[address]; ok {
-			return v
-		}
+	if v, ok := m.all()[address]; ok {
+		return v
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	next := make(map[string]T)
-	if now := m.current.Load(); now != nil {
-		if v, ok := (*now)[address]; ok {
-			return v
-		}
-		maps.Copy(next, *now)
+	now := m.all()
+	if len(now) >= mostAddresses && address != Other {
+		address = Other
 	}
+	if v, ok := now[address]; ok {
+		return v
+	}
+	next := make(map[string]T, len(now)+1)
+	maps.Copy(next, now)
+	address = strings.Clone(address)
 	v := m.fresh(address)
 	next[address] = v
 	m.current.Store(&next)
 	return v
 }
 
-// keep drops all endpoints but those that are known.
-func (m *byAddress[T]) keep(known map[string]bool) {
+// drop forgets the endpoints that are gone.
+func (m *byAddress[T]) drop(gone func(address string) bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	next := make(map[string]T)
-	for address, v := range m.all() {
-		if known[address] {
-			next[address] = v
-		}
-	}
+	next := maps.Clone(m.all())
+	maps.DeleteFunc(next, func(address string, _ T) bool { return gone(address) })
 	m.current.Store(&next)
 }
 

@@ -134,16 +134,26 @@ func (l *late) budgetOf(upstream string) *budget {
 	return grow(&l.budgets, upstream, Other, func(string) *budget { return newBudget() })
 }
 
-// keep drops the state of the endpoints of an upstream that are no longer known.
-func (l *late) keep(upstream string, known map[string]bool) {
+// keep drops the state of the endpoints of an upstream that are no longer known; those that are gone, if the upstream
+// shares its state with others.
+func (l *late) keep(upstream string, known, gone map[string]bool) {
 	l.mu.Lock()
 	breakers, outliers := l.endpoints[upstream], l.outliers[upstream]
+	someBreakers, someOutliers := l.endpoints[Other], l.outliers[Other]
 	l.mu.Unlock()
-	if breakers != nil {
-		breakers.keep(known)
+	unknown := func(address string) bool { return !known[address] && address != Other }
+	isGone := func(address string) bool { return gone[address] }
+	switch {
+	case breakers != nil:
+		breakers.drop(unknown)
+	case someBreakers != nil && len(gone) > 0:
+		someBreakers.drop(isGone)
 	}
-	if outliers != nil {
-		outliers.endpoints.keep(known)
+	switch {
+	case outliers != nil:
+		outliers.endpoints.drop(unknown)
+	case someOutliers != nil && len(gone) > 0:
+		someOutliers.endpoints.drop(isGone)
 	}
 }
 

@@ -88,10 +88,10 @@ func (u *Upstreams) Endpoints(upstream, service string, addresses []string) {
 	if s == nil {
 		return
 	}
-	known := s.directory.set(upstream, service, addresses)
+	known, gone := s.directory.set(upstream, service, addresses)
 	for _, r := range s.rules {
 		if r.clientSide() {
-			r.late.keep(upstream, known)
+			r.late.keep(upstream, known, gone)
 		}
 	}
 }
