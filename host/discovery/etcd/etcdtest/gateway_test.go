@@ -188,7 +188,7 @@ func callers(gw *hosttest.Host, n int, path string, done <-chan struct{}) (calls
 
 // post is empty for a good answer.
 func post(transport *http.Transport, url string) string {
-	req, err := http.NewRequest(http.MethodPost, url, strings.NewReader(`{"a":6,"b":7}`)) //nolint:noctx // it runs to its end
+	req, err := http.NewRequest(http.MethodPost, url, strings.NewReader(`{"a":6,"b":7}`))
 	if err != nil {
 		return err.Error()
 	}
