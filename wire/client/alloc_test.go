@@ -18,7 +18,6 @@ func TestCallsAllocateLittle(t *testing.T) {
 		return nil
 	})
 	payload := make([]byte, 500)
-	pass := func(h wire.Handler) wire.Handler { return h }
 	for name, tc := range map[string]struct {
 		o    Options
 		most float64

@@ -85,10 +85,13 @@ func (cl *call) encode(service, method string, args any) error {
 // finish sends the call and decodes its reply.
 func (cl *call) finish(ctx context.Context, reply any) error {
 	res, err := cl.carryOut(ctx)
+	if cl.req.OneWay {
+		return err
+	}
 	if res != nil && cl.replyMetadata != nil {
 		*cl.replyMetadata = append((*cl.replyMetadata)[:0], res.Metadata...)
 	}
-	if err != nil || reply == nil || cl.req.OneWay {
+	if err != nil || reply == nil {
 		return err
 	}
 	if err := wire.Decode(res.Codec, res.Payload, reply); err != nil {
@@ -100,11 +103,15 @@ func (cl *call) finish(ctx context.Context, reply any) error {
 // carryOut sends the call through what Options.Wrap has put around. The response is nil when there is none.
 func (cl *call) carryOut(ctx context.Context) (*wire.Frame, error) {
 	if cl.c.handler != nil {
+		cl.whole = true
 		err := cl.c.handler.Handle(&callContext{ctx, cl}, cl.req, &cl.wrapped)
+		if err != nil && cl.wrapped.Status == wire.StatusNormal {
+			return nil, err
+		}
 		return &cl.wrapped, err
 	}
 	won, err := cl.run(ctx)
-	if won == nil || !won.sent {
+	if won == nil || !won.answered {
 		return nil, err
 	}
 	return &won.res, err

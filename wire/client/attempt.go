@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"errors"
-	"strconv"
 	"strings"
 	"time"
 
@@ -17,7 +16,7 @@ type slot struct {
 	req       wire.Frame
 	meta      wire.Metadata // memory of req
 	res       wire.Frame
-	sent      bool
+	answered  bool // by the last endpoint that was called; one-way calls count as answered when they are sent
 	endpoints Endpoints
 
 	list    *list
@@ -49,7 +48,7 @@ func (s *slot) reset() {
 	s.res.Reset()
 	clear(s.tried)
 	s.tried, s.left = s.tried[:0], s.left[:0]
-	s.sent, s.endpoints, s.list, s.round, s.refused, s.err = false, nil, nil, firstChoice, 0, nil
+	s.answered, s.endpoints, s.list, s.round, s.refused, s.err = false, nil, nil, firstChoice, 0, nil
 }
 
 // attempt sends the call to an endpoint. It goes on to others for as long as it provably was not run.
@@ -166,6 +165,7 @@ func (s *slot) await(ctx context.Context, m *member, begin time.Time) (*link, er
 
 // unreachable settles an endpoint that could not be reached. It returns an error when others need not be tried.
 func (s *slot) unreachable(ctx context.Context, m *member, err error) error {
+	s.answered = false
 	switch {
 	case errors.Is(err, ErrClosed):
 		err = closedError()
@@ -203,8 +203,8 @@ func (s *slot) send(ctx context.Context, m *member, l *link) error {
 	err := l.Do(ctx, &s.req, &s.res)
 	m.end(began, s.now(), err, !s.req.OneWay)
 	l.give()
-	s.sent = true
-	if err != nil && s.res.Status == wire.StatusNormal {
+	s.answered = err == nil || s.res.Status != wire.StatusNormal
+	if !s.answered {
 		e := code.From(err)
 		err = failed(e.Code, e.Reason, "%s: %w", s.where(m), err)
 	}
@@ -239,5 +239,3 @@ func (s *slot) movable(err error) bool {
 func (s *slot) where(m *member) string {
 	return s.call.req.Service + "." + s.call.req.Method + " at " + m.ep.Address
 }
-
-func decimal(n int) string { return strconv.Itoa(n) }

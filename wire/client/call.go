@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,6 +20,8 @@ type call struct {
 	own     wire.Frame  // memory of req, for arguments that are encoded here
 	wrapped wire.Frame  // the response, when Options.Wrap is to see it
 	spare   []byte      // memory for compression
+	counted bool        // in Client.calls
+	whole   bool        // the caller wants of an error's response what the error says, too
 	caller  string
 	hash    uint64
 	hashed  bool
@@ -48,12 +51,19 @@ func (c *Client) begin() (*call, error) {
 	case n > int64(c.o.MaxPending):
 		c.leave()
 		return nil, code.Remote(code.Refuse(code.Unavailable, code.ReasonOverloaded,
-			"too many calls are out already: the client's MaxPending are "+decimal(c.o.MaxPending), "", "", 0))
+			"too many calls are out already: the client's MaxPending are "+strconv.Itoa(c.o.MaxPending), "", "", 0))
 	}
+	cl := c.fresh()
+	cl.counted = true
+	return cl, nil
+}
+
+// fresh is a call that is not counted.
+func (c *Client) fresh() *call {
 	cl := calls.Get().(*call)
 	cl.c = c
 	cl.codec, cl.compression = c.codec, c.o.Compression
-	return cl, nil
+	return cl
 }
 
 // leave counts a call out.
@@ -65,7 +75,9 @@ func (c *Client) leave() {
 
 // end gives the call back, unless a Guard has left attempts behind that still use it.
 func (cl *call) end() {
-	cl.c.leave()
+	if cl.counted {
+		cl.c.leave()
+	}
 	if cl.out.Load() > 0 {
 		return
 	}
@@ -79,7 +91,7 @@ func (cl *call) end() {
 	clear(meta)
 	cl.callOptions = callOptions{metadata: meta[:0]}
 	cl.c, cl.service, cl.req, cl.more = nil, nil, nil, nil
-	cl.caller, cl.hash, cl.hashed = "", 0, false
+	cl.counted, cl.whole, cl.caller, cl.hash, cl.hashed = false, false, "", 0, false
 	calls.Put(cl)
 }
 
@@ -142,8 +154,8 @@ func (cl *call) run(ctx context.Context) (*slot, error) {
 	}
 	n, err := c.o.Guard.Do(ctx, cl)
 	won := cl.slotIfAny(n)
-	if err == nil && (won == nil || !won.sent) {
-		return nil, failed(code.Internal, "", "the guard of %s has made no attempt, and says that all went well", s.name)
+	if err == nil && (won == nil || !won.answered) {
+		return nil, failed(code.Internal, "", "the guard of %s has no attempt that went well, and says that all went well", s.name)
 	}
 	return won, err
 }

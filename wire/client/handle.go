@@ -9,50 +9,28 @@ import (
 
 // Handle sends a request whose payload is encoded already, with the codec, compression and metadata that the frame has,
 // and puts the payload, the codec and the metadata of the response into res. The payload of res is decompressed. It makes
-// a client a wire.Handler. The metadata of an error's response is in res, too, without what the error itself says, and its status,
-// which tells that the peer answered.
+// a client a wire.Handler. When the response is an error its metadata is in res, too, without what the error itself says,
+// and its status, which tells that the peer answered. req and res may be used again when it returns.
 func (c *Client) Handle(ctx context.Context, req, res *wire.Frame) error {
+	cl, err := c.begin()
+	if err != nil {
+		return err
+	}
+	defer cl.end()
+	cl.req = req
+	cl.hashPayload()
 	if c.handler != nil {
-		return c.handler.Handle(ctx, req, res)
+		return c.handler.Handle(&callContext{ctx, cl}, req, res)
 	}
-	return c.inner(ctx, req, res)
+	return cl.respond(ctx, res)
 }
 
-// callContext carries a call through what Options.Wrap has put around.
-type callContext struct {
-	context.Context //nolint:containedctx // it is one, with a value more
-	call            *call
-}
-
-type callKey struct{}
-
-// Value is the call for callKey, and else that of the parent.
-func (c *callContext) Value(key any) any {
-	if _, ok := key.(callKey); ok {
-		return c.call
-	}
-	return c.Context.Value(key)
-}
-
-// inner is the client within Options.Wrap.
-func (c *Client) inner(ctx context.Context, req, res *wire.Frame) error {
-	cl, _ := ctx.Value(callKey{}).(*call)
-	if cl == nil || cl.c != c || cl.req != req {
-		outer := cl
-		var err error
-		if cl, err = c.begin(); err != nil {
-			return err
-		}
-		defer cl.end()
-		cl.req = req
-		if outer != nil && outer.c == c { // with another frame
-			cl.idempotent, cl.hash, cl.hashed = outer.idempotent, outer.hash, outer.hashed
-		}
-		cl.hashPayload()
-	}
+// respond carries the call out and gives the response away.
+func (cl *call) respond(ctx context.Context, res *wire.Frame) error {
+	res.Status = wire.StatusNormal
 	won, err := cl.run(ctx)
-	if won != nil && won.sent {
-		won.into(res, err != nil && res != &cl.wrapped)
+	if won != nil && won.answered {
+		won.into(res, err != nil && !cl.whole)
 	}
 	return err
 }

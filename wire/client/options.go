@@ -38,7 +38,9 @@ type Options struct {
 
 	// Caller tells rules who calls; nil: nobody in particular.
 	Caller func(context.Context) string
-	// Wrap is put around every call, outside of the rules: for spans and metrics.
+	// Wrap is put around every call, outside of the rules: for spans and metrics. What it makes may hand on another frame
+	// than it was given, or hand one on again; the context must be the one that it was given, or derived from it. The
+	// status of the response tells whether the peer answered an error.
 	Wrap func(wire.Handler) wire.Handler
 	// OnAttempt is told of every time a call was sent, and to where. It must not block.
 	OnAttempt func(ctx context.Context, endpoint string, err error)
