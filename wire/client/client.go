@@ -54,6 +54,7 @@ type Client struct {
 	closed   bool
 	sweeping bool
 	services map[string]*service
+	unknown  map[*service]struct{} // those that nobody serves
 	nodes    map[place]*node
 
 	spawning sync.Mutex // after all others
@@ -69,7 +70,7 @@ func New(o Options) (*Client, error) {
 	c := &Client{
 		o: o, codec: codec, log: o.Logger, began: time.Now(),
 		quiet: make(chan struct{}), done: make(chan struct{}),
-		services: make(map[string]*service), nodes: make(map[place]*node),
+		services: make(map[string]*service), unknown: make(map[*service]struct{}), nodes: make(map[place]*node),
 	}
 	c.dial = c.connect
 	if o.Policy == ConsistentHash {

@@ -181,3 +181,27 @@ func TestServicesAreForgottenWhenNobodyCallsThem(t *testing.T) {
 		_ = c.Close()
 	})
 }
+
+// The bound is generous: it is that of a machine under load. To look at all services for each name takes far longer.
+func TestInventedNamesAreCheapToForget(t *testing.T) {
+	c := newClient(t, Options{Resolver: watching(func(ctx context.Context, _ string, _ func([]Endpoint, error)) error {
+		<-ctx.Done()
+		return ctx.Err()
+	})})
+	names := 60_000
+	if raceDetector {
+		names = 20_000
+	}
+	begin := time.Now()
+	for i := range names {
+		if _, err := c.service("Invented" + strconv.Itoa(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if took := time.Since(begin); took > 6*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	if n, m := len(c.services), len(c.unknown); n != maxServices || m != n {
+		t.Errorf("%d services, %d of them unknown", n, m)
+	}
+}

@@ -38,6 +38,7 @@ const (
 	unknownKept = 10 * time.Second // a service that nobody serves is forgotten when it was not called for so long
 	serviceKept = 10 * time.Minute // any other service
 	sweepEvery  = 5 * time.Second
+	evictLooks  = 8
 )
 
 // now is the time since the client was made: cheap to keep in an atomic.
@@ -47,11 +48,13 @@ func (c *Client) now() int64 { return int64(time.Since(c.began)) }
 func (c *Client) service(name string) (*service, error) {
 	c.mu.RLock()
 	s := c.services[name]
+	if s != nil {
+		s.touch() // under the lock, so that it is not forgotten now
+	}
 	c.mu.RUnlock()
 	if s == nil {
 		return c.newService(name)
 	}
-	s.touch()
 	return s, nil
 }
 
@@ -71,6 +74,7 @@ func (c *Client) newService(name string) (*service, error) {
 		return nil, closedError()
 	}
 	if s := c.services[name]; s != nil {
+		s.touch()
 		return s, nil
 	}
 	if len(c.services) >= maxServices && !c.evict() {
@@ -82,6 +86,7 @@ func (c *Client) newService(name string) (*service, error) {
 	s.used.Store(c.now())
 	s.list.Store(new(list))
 	c.services[s.name] = s
+	c.unknown[s] = struct{}{}
 	c.over.Go(func() { s.watch(ctx) })
 	if !c.sweeping {
 		c.sweeping = true
@@ -122,15 +127,16 @@ func (c *Client) sweepAll() {
 }
 
 // evict forgets a service that nobody serves, if there is one: whoever invents names must not keep others from being
-// looked up. It needs c.mu.
+// looked up, nor make that slow. Of a few, taken at random, it is the one that was not called for longest. It needs c.mu.
 func (c *Client) evict() bool {
 	var found *service
-	for _, s := range c.services {
-		if len(s.list.Load().members) > 0 {
-			continue
+	looks := evictLooks
+	for s := range c.unknown {
+		if found == nil || s.used.Load() < found.used.Load() {
+			found = s
 		}
-		found = s
-		if !s.usedWithin(c.o.ConnectTimeout) {
+		looks--
+		if looks == 0 {
 			break
 		}
 	}
@@ -146,6 +152,7 @@ func (c *Client) drop(s *service) {
 	s.gone = true
 	s.stop()
 	delete(c.services, s.name)
+	delete(c.unknown, s)
 	s.depart(s.list.Load().members, nil)
 }
 
@@ -191,6 +198,11 @@ func (s *service) unknown(l *list) error {
 			s.name, s.c.o.Group, l.others)
 	case l.err != nil:
 		return failed(code.Unavailable, code.ReasonNoEndpoint, "no endpoint of %s is known: %w", s.name, l.err)
+	case !l.known && s.c.shut.Load():
+		return closedError()
+	case !l.known: // see evict
+		return failed(code.Unavailable, code.ReasonOverloaded, "%s was given up before the resolver answered: more than %d services are called",
+			s.name, maxServices)
 	}
 	return failed(code.Unavailable, code.ReasonNoEndpoint, "no endpoint of %s is known: nobody serves it, as far as the resolver knows", s.name)
 }

@@ -82,6 +82,11 @@ func (s *service) update(endpoints []Endpoint, err error) {
 	s.join(next.members)
 	s.list.Store(next) // who finds that an endpoint has left sees the list without it
 	s.depart(old.members, next.members)
+	if len(next.members) > 0 {
+		delete(s.c.unknown, s)
+	} else {
+		s.c.unknown[s] = struct{}{}
+	}
 	s.c.mu.Unlock()
 	s.tellGuard(next)
 	s.said()
