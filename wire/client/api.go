@@ -85,6 +85,9 @@ func (cl *call) encode(service, method string, args any) error {
 // finish sends the call and decodes its reply.
 func (cl *call) finish(ctx context.Context, reply any) error {
 	res, err := cl.carryOut(ctx)
+	if e := code.From(err); e != nil && e.Own() {
+		err = code.Remote(e) // by a rule of the guard's: to who called the handler that passes it on, it is none of his
+	}
 	if cl.req.OneWay {
 		return err
 	}
