@@ -3,14 +3,14 @@ package client
 // Policy is how an endpoint is chosen.
 type Policy string
 
-// The policies.
+// The policies. RoundRobin and Random treat all endpoints alike; the others go by their weights, too.
 const (
-	RoundRobin         Policy = "roundRobin"
-	WeightedRoundRobin Policy = "weightedRoundRobin"
-	Random             Policy = "random"
-	LeastRequest       Policy = "leastRequest"
-	P2C                Policy = "p2c"
-	ConsistentHash     Policy = "consistentHash"
+	RoundRobin         Policy = "roundRobin"         // each in turn
+	WeightedRoundRobin Policy = "weightedRoundRobin" // each in turn, as often as its weight says
+	Random             Policy = "random"             // any
+	LeastRequest       Policy = "leastRequest"       // the one with the fewest calls of this client out, divided by its weight
+	P2C                Policy = "p2c"                // of two at random the one with less latency × calls out ÷ weight: the heavy first
+	ConsistentHash     Policy = "consistentHash"     // the same for the same key, see Options.HashOn; keys in proportion to weights
 )
 
 // balancer chooses among the members that it was made of. It is used by many at once and never blocks.
@@ -38,8 +38,8 @@ func newBalancer(p Policy, members []*member, old balancer) balancer {
 	case LeastRequest:
 		return leastRequest(members)
 	case ConsistentHash:
-		return consistentHash(members)
+		return consistentHash{members, newP2C(members)}
 	case P2C:
 	}
-	return p2c(members)
+	return newP2C(members)
 }

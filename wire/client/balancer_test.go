@@ -162,6 +162,24 @@ func TestLeastRequestAndP2CPreferThoseWithFewerCallsOut(t *testing.T) {
 	wantShares(t, got, 0.05, map[string]float64{"a": 1, "b": 2})
 }
 
+func TestLeastRequestAndP2CLoadTheHeavyMore(t *testing.T) {
+	list := members(nil, 4, 1, 1)
+	b := newBalancer(LeastRequest, list, nil)
+	wantShares(t, picks(b, none(), 20_000), 0.02, map[string]float64{"a": 4, "b": 1, "c": 1}) // nobody has a call out
+	for _, p := range []Policy{LeastRequest, P2C} {
+		list := members(nil, 4, 1, 1)
+		b := newBalancer(p, list, nil)
+		for range 600 { // none of these ends
+			b.pick(none()).begin()
+		}
+		for _, m := range list {
+			if n := m.inFlight.Load(); n < 95*m.weight || n > 105*m.weight {
+				t.Errorf("%s: %s, of weight %d, has %d of 600 calls", p, m.ep.Address, m.weight, n)
+			}
+		}
+	}
+}
+
 func TestP2CPrefersTheQuickAndTriesTheSlowAgain(t *testing.T) {
 	list := members(nil, 1, 1)
 	quick, slow := list[0], list[1]

@@ -9,7 +9,10 @@ import (
 // consistentHash sends calls with the same key to the same endpoint, by weighted rendezvous: everyone has a score for
 // the key, and the highest wins. When an endpoint goes only its keys move, and a new one gets its share of each other's.
 // One that has overload times as many calls out as its share is passed over. Calls without a key go by p2c.
-type consistentHash []*member
+type consistentHash struct {
+	members []*member
+	keyless p2c
+}
 
 const (
 	overload     = 1.25
@@ -21,12 +24,12 @@ func hashOf(s string) uint64 { return xxhash.Sum64String(s) }
 func (c consistentHash) pick(f filter) *member {
 	key, ok := f.key()
 	if !ok {
-		return p2c(c).pick(f)
+		return c.keyless.pick(f)
 	}
 	var best *member
 	var score float64
 	var out, weights int64
-	for _, m := range c {
+	for _, m := range c.members {
 		if !f.allows(m) {
 			continue
 		}
@@ -52,7 +55,7 @@ func (m *member) bound(out, weights int64) int64 {
 
 // below is the allowed member with the highest score under most.
 func (c consistentHash) below(f filter, key uint64, most float64) (best *member, score float64) {
-	for _, m := range c {
+	for _, m := range c.members {
 		if s := m.score(key); s < most && (best == nil || s > score) && f.allows(m) {
 			best, score = m, s
 		}

@@ -1,15 +1,32 @@
 package client
 
-import "math/rand/v2"
+import (
+	"math/rand/v2"
+	"slices"
+)
 
-// p2c looks at two endpoints and chooses the one where a call would end sooner: by its smoothed latency, times the calls
-// that are out. One that was never called is taken to be as quick as the other, so that it gets its share, and no more
-// than that, until its first answer.
-type p2c []*member
+// p2c draws two endpoints, with chances as their weights are, and chooses the one where a call would end sooner: by its
+// smoothed latency, times the calls that are out, divided by its weight. So one of twice the weight is preferred until it
+// is twice as slow, or has twice as many calls out; the light help when the heavy are busy. One that was never called is
+// taken to be as quick as the other, so that it gets its share, and no more than that, until its first answer.
+type p2c struct {
+	members []*member
+	sums    []int64 // of the weights up to each member, itself included
+}
+
+func newP2C(members []*member) p2c {
+	p := p2c{members: members, sums: make([]int64, len(members))}
+	sum := int64(0)
+	for i, m := range members {
+		sum += m.weight
+		p.sums[i] = sum
+	}
+	return p
+}
 
 func (p p2c) pick(f filter) *member {
-	if len(p) < 2 {
-		return random(p).pick(f)
+	if len(p.members) < 2 {
+		return random(p.members).pick(f)
 	}
 	a, b := p.two(f)
 	if b == nil {
@@ -25,28 +42,23 @@ func (p p2c) pick(f filter) *member {
 	case quickB == 0:
 		quickB = quickA
 	}
-	costA := float64(quickA) * float64(a.inFlight.Load()+1)
-	costB := float64(quickB) * float64(b.inFlight.Load()+1)
+	costA := float64(quickA) * float64(a.inFlight.Load()+1) / float64(a.weight)
+	costB := float64(quickB) * float64(b.inFlight.Load()+1) / float64(b.weight)
 	if costB < costA {
 		return b
 	}
 	return a
 }
 
-// two are different ones that f allows, in random order; b is nil when there is but one.
+// two are different ones that f allows; b is nil when there is but one.
 func (p p2c) two(f filter) (a, b *member) {
 	for range guesses {
-		i := rand.IntN(len(p))
-		j := rand.IntN(len(p) - 1)
-		if j >= i {
-			j++
-		}
-		if f.allows(p[i]) && f.allows(p[j]) {
-			return p[i], p[j]
+		if a, b := p.draw(); f.allows(a) && f.allows(b) {
+			return a, b
 		}
 	}
 	n := 0
-	for _, m := range p {
+	for _, m := range p.members {
 		if !f.allows(m) {
 			continue
 		}
@@ -65,4 +77,21 @@ func (p p2c) two(f filter) (a, b *member) {
 		}
 	}
 	return a, b
+}
+
+// draw draws two different ones.
+func (p p2c) draw() (a, b *member) {
+	all := p.sums[len(p.sums)-1]
+	a = p.at(rand.Int64N(all))
+	x := rand.Int64N(all - a.weight) // with a left out
+	if x >= p.sums[a.index]-a.weight {
+		x += a.weight
+	}
+	return a, p.at(x)
+}
+
+// at is the member whose part of the sum of weights has x.
+func (p p2c) at(x int64) *member {
+	i, _ := slices.BinarySearch(p.sums, x+1)
+	return p.members[i]
 }
