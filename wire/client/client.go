@@ -1,7 +1,9 @@
 // Package client calls services by name: it resolves the name to endpoints, balances over them, asks the rules, and
 // sends.
 //
-//	c, err := client.New(client.Options{Resolver: discovery.Static("tcp://10.0.0.5:8972")})
+//	endpoints, err := discovery.Static("tcp://10.0.0.5:8972")
+//	…
+//	c, err := client.New(client.Options{Resolver: endpoints})
 //	…
 //	defer c.Close()
 //	reply, err := client.Call[Reply](ctx, c, "Arith", "Mul", &Args{A: 6, B: 7})

@@ -89,17 +89,33 @@ func TestAnErrorWithoutATextIsAnErrorAllTheSame(t *testing.T) {
 	}
 }
 
+// onCue is a context whose deadline passes when the test says so.
+type onCue struct {
+	context.Context
+	cue chan struct{}
+}
+
+func (o *onCue) Deadline() (time.Time, bool) { return time.Now().Add(time.Hour), true }
+func (o *onCue) Done() <-chan struct{}       { return o.cue }
+
+func (o *onCue) Err() error {
+	select {
+	case <-o.cue:
+		return context.DeadlineExceeded
+	default:
+		return nil
+	}
+}
+
 // The original's server never answers a failed call. The deadline ends the wait, and the connection serves the next call.
 func TestACallThatIsNeverAnsweredEndsWithItsDeadline(t *testing.T) {
 	s := newStock(t, client.Options{LowerCase: true})
 	done := make(chan error, 1)
-	go func() {
-		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-		defer cancel()
-		done <- s.Call(ctx, "Arith", "Div", &args{1, 0}, new(reply), client.Codec(wire.JSON))
-	}()
+	ctx := &onCue{Context: t.Context(), cue: make(chan struct{})}
+	go func() { done <- s.Call(ctx, "Arith", "Div", &args{1, 0}, new(reply), client.Codec(wire.JSON)) }()
 	p := s.accept()
 	f := p.Receive()
+	close(ctx.cue)
 	want := recording(t, "em-error").Frames[0].Frame
 	if f.Service != want.Service || f.Method != want.Method || string(f.Payload) != string(want.Payload) {
 		t.Errorf("sent %+v, recorded %+v", f, want)
