@@ -8,8 +8,11 @@ import (
 )
 
 // Call calls a method and waits for its answer, which is decoded into reply, a pointer to a zero value; nil drops it.
-// args may be used again when it returns. The deadline of ctx travels with the call; the end of ctx ends the wait, and
-// the call is perhaps run all the same.
+// args may be used again when it returns, and reply is no longer written to. The deadline of ctx travels with the call;
+// the end of ctx ends the wait with DEADLINE_EXCEEDED/timeout or CANCELLED/cancelled, and the call is perhaps run all the
+// same. When no endpoint is known or can be reached the error is UNAVAILABLE/no_endpoint, when a connection breaks with
+// the call out UNAVAILABLE/connection_lost, above Options.MaxPending UNAVAILABLE/overloaded, and its reason is bad_reply
+// when the reply cannot be decoded.
 func (c *Client) Call(ctx context.Context, service, method string, args, reply any, o ...CallOption) error {
 	cl, err := c.newCall(service, method, args, o)
 	if err != nil {

@@ -2,7 +2,7 @@ package client
 
 import "context"
 
-// Pending is a call that Go has made.
+// Pending is a call that Go has made. Reply and Err are the caller's to read when the Pending has come over Done.
 type Pending struct {
 	Service string
 	Method  string

@@ -2,7 +2,7 @@ package client
 
 import "github.com/easymicro/easymicro/wire"
 
-// CallOption is a setting of one call.
+// CallOption is a setting of one call. It may be used for others, too; a ReplyMetadata not at the same time.
 type CallOption func(*callOptions)
 
 type callOptions struct {
@@ -13,7 +13,7 @@ type callOptions struct {
 	idempotent    bool
 }
 
-// Metadata sends a pair of metadata along.
+// Metadata sends a pair of metadata along, in place of an earlier one with the key.
 func Metadata(key, value string) CallOption {
 	return func(o *callOptions) { o.metadata.Set(key, value) }
 }

@@ -63,7 +63,8 @@ type Client struct {
 	spawned  bool       // all that will be
 }
 
-// New makes a client. It opens no connection before the first call. The error says which option is wrong.
+// New makes a client, which whoever made it closes. It opens no connection before the first call. The error says which
+// option is wrong.
 func New(o Options) (*Client, error) {
 	codec, err := o.complete()
 	if err != nil {
@@ -99,8 +100,8 @@ func (c *Client) spawn(f func()) bool {
 	return true
 }
 
-// Shutdown takes no more calls and returns when those that are out have ended, or with the error of ctx; then the client
-// is closed.
+// Shutdown takes no more calls, waits until those that are out have ended, and closes the client. When ctx ends first it
+// closes the client all the same, and returns the error of ctx.
 func (c *Client) Shutdown(ctx context.Context) error {
 	c.shut.Store(true)
 	if c.calls.Load() == 0 {
@@ -118,7 +119,7 @@ func (c *Client) Shutdown(ctx context.Context) error {
 }
 
 // Close ends all connections. Calls that are out fail. When it returns nothing that the client started is running, except
-// calls that the caller's Guard or Wrap hold up.
+// calls that the caller's Guard or Wrap hold up. It may be called again, and its error is always nil.
 func (c *Client) Close() error {
 	c.shut.Store(true)
 	c.mu.Lock()

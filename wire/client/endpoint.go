@@ -9,7 +9,7 @@ import (
 type Endpoint struct {
 	Network  string            // tcp or unix; empty: tcp
 	Address  string            // host:port or path; it identifies the endpoint to rules
-	Weight   int               // 0: 1
+	Weight   int               // 0: the weight of Metadata, or else 1; at most 1,000,000
 	Metadata map[string]string // as published: group, weight, …
 }
 

@@ -12,7 +12,8 @@ import (
 	"github.com/easymicro/easymicro/wire"
 )
 
-// Options are what a program tells a client. Resolver is required, all else has a useful zero value.
+// Options are what a program tells a client. Resolver is required, all else has a useful zero value. They are not changed
+// once given to New, and what they hold is used by many goroutines at once.
 type Options struct {
 	Resolver Resolver
 	Guard    Guard  // nil: no rules
@@ -20,23 +21,25 @@ type Options struct {
 	Group    string // only endpoints whose metadata has this group
 
 	Policy Policy // how an endpoint is chosen; empty: p2c
-	HashOn string // what consistentHash hashes: metadata.NAME or argument.FIELD
+	// HashOn is what consistentHash hashes: metadata.NAME or argument.FIELD, a field or key at the top of the argument,
+	// in any spelling (user_id is UserID). Of frames given to Handle only JSON is looked into. Calls without go by p2c.
+	HashOn string
 
 	Codec         string           // raw, json, protobuf, msgpack or thrift; empty: msgpack
 	Compression   wire.Compression // of payloads of at least CompressAbove bytes
 	CompressAbove int              // 0: 1 KiB
 	LowerCase     bool             // send names in lower case, as the original easymicro does
-	Idempotent    []string         // methods that may be sent twice; globs
+	Idempotent    []string         // methods that may be sent twice; * stands for any text
 
-	ConnectTimeout    time.Duration // 0: 1 s
-	KeepaliveInterval time.Duration // 0: 10 s
-	KeepaliveTimeout  time.Duration // 0: 3 s
+	ConnectTimeout    time.Duration // for a connection, and for the first list of a service; 0: 1 s
+	KeepaliveInterval time.Duration // without a byte from the peer, until it is asked for one; 0: 10 s; negative: it never is
+	KeepaliveTimeout  time.Duration // for that byte, until the connection is dead; 0: 3 s
 	PoolSize          int           // connections to an endpoint; 0: 1
 	MaxPending        int           // calls that are out or wait, over all; 0: 10,000
 	Limits            wire.Limits   // of responses
 	TLS               *tls.Config   // nil: plain; without a ServerName it is the host of the endpoint's address
 
-	// Caller tells rules who calls; nil: nobody in particular.
+	// Caller tells rules who calls, by the context of the call; nil: nobody in particular.
 	Caller func(context.Context) string
 	// Wrap is put around every call, outside of the rules: for spans and metrics. What it makes may hand on another frame
 	// than it was given, or hand one on again; the context must be the one that it was given, or derived from it. The
