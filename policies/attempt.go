@@ -108,6 +108,9 @@ func (a *attempt) send(ctx context.Context) outcome {
 		if err == nil || ctx.Err() != nil || !a.nobody(err) {
 			return outcome{err: err}
 		}
+		if !a.asked() && code.From(err).Reason == code.ReasonNoEndpoint {
+			a.unreached(err)
+		}
 		switch {
 		case a.usedUp && a.level < anyTried:
 			a.level = anyTried
@@ -115,13 +118,16 @@ func (a *attempt) send(ctx context.Context) outcome {
 			a.level = anyone
 		case a.open != nil && len(a.met) == 0:
 			return outcome{own: true, err: f.snapshot.refuse(a.open.rule, code.Unavailable, code.ReasonBreakerOpen,
-				"circuit breaker open for all endpoints", a.left)}
+				"circuit breaker open for all endpoints of "+f.call.Upstream(), a.left)}
 		default:
 			return outcome{err: err}
 		}
 		a.before, a.usedUp, a.ejected, a.open, a.left = len(a.met), false, false, nil, 0
 	}
 }
+
+// asked tells that the client has asked about an endpoint.
+func (a *attempt) asked() bool { return len(a.met) > 0 || a.usedUp || a.ejected || a.open != nil }
 
 // nobody tells that no endpoint was left, or none could be reached, or those that could are about to go.
 func (a *attempt) nobody(err error) bool {

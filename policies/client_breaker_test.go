@@ -75,7 +75,7 @@ func TestWhenTheBreakersOfAllEndpointsAreOpenTheCallIsRefused(t *testing.T) {
 		b.went()
 		began := time.Now()
 		e := refusal(t, b.call(t.Context(), idempotent))
-		if !strings.HasPrefix(e.Message, "UNAVAILABLE: circuit breaker open for all endpoints by calls@r1, retry in ") ||
+		if !strings.HasPrefix(e.Message, "UNAVAILABLE: circuit breaker open for all endpoints of billing by calls@r1, retry in ") ||
 			e.Reason != code.ReasonBreakerOpen || e.RetryAfter <= 4*time.Second || e.RetryAfter > 6*time.Second {
 			t.Errorf("%v, %+v", e, e)
 		}

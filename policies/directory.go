@@ -43,6 +43,13 @@ func (d *directory) set(upstream, service string, addresses []string) (known, go
 	return known, gone
 }
 
+// of are the endpoints of a service. They must not be changed.
+func (d *directory) of(upstream, service string) []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.lists[upstream][service]
+}
+
 func (d *directory) union(upstream string) map[string]bool {
 	known := make(map[string]bool)
 	for _, addresses := range d.lists[upstream] {

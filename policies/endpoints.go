@@ -150,3 +150,20 @@ func (a *attempt) settle(h *hold, err error) {
 		j.outliers.report(e, j.rule.outlier, outcome)
 	}
 }
+
+// unreached counts a call that failed since nobody can be reached against all who serve it: a client that waits for its
+// next attempt to connect uses none of them, and so asks about none.
+func (a *attempt) unreached(err error) {
+	f := a.flight
+	for _, address := range f.snapshot.directory.of(f.call.Upstream(), f.call.Service()) {
+		h := hold{address: address}
+		if !a.askOutliers(&h) || !a.askBreakers(&h) {
+			h.admissions.settle(errExcluded, false)
+			continue
+		}
+		a.met = append(a.met, address)
+		h.admissions.start()
+		a.settle(&h, err)
+	}
+	a.usedUp, a.ejected = false, false // nobody is left to be less choosy about
+}

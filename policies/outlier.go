@@ -157,8 +157,8 @@ func (o *outliers) stats(e *outlier) OutlierStats {
 	defer o.mu.Unlock()
 	r := o.rule()
 	s := OutlierStats{
-		Rule: r.name, Target: r.targetText(o.upstream, e.address), Upstream: o.upstream, Since: e.since, Cause: e.cause,
-		Ejections: e.total,
+		Rule: r.name, Target: r.targetText(o.upstream, e.address), Upstream: o.upstream, Address: e.address, Enforced: r.enforced,
+		Since: e.since, Cause: e.cause, Ejections: e.total,
 	}
 	if until := e.until.Load(); until != 0 {
 		s.EjectedFor = max(time.Duration(until)-time.Since(o.epoch), 0)

@@ -35,8 +35,10 @@ type BreakerStats struct {
 // OutlierStats is the state of one endpoint under outlier detection.
 type OutlierStats struct {
 	Rule       string        `json:"rule"`
-	Target     string        `json:"target"` // the address
+	Target     string        `json:"target"` // the address, with the upstream before it if the rule is about several
 	Upstream   string        `json:"upstream"`
+	Address    string        `json:"address"`
+	Enforced   bool          `json:"enforced"` // or in shadow
 	Ejected    bool          `json:"ejected"`
 	Since      time.Time     `json:"since"`
 	EjectedFor time.Duration `json:"-"`               // how long it stays ejected
