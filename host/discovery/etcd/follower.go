@@ -122,19 +122,25 @@ func (f *follower) watch(ctx context.Context, at position) error {
 	}
 }
 
-// apply brings the table up to date. The event of a deletion has no value: the key says what is gone.
+// apply brings the table up to date. The event of a deletion has no value: the key says what is gone, and an event
+// before it whether that was meant.
 func (f *follower) apply(events []*clientv3.Event, revision int64) {
 	if len(events) == 0 {
 		return
 	}
 	keys := make(map[string]*node, len(events))
 	for _, e := range events {
-		if e.Type == clientv3.EventTypeDelete {
-			keys[string(e.Kv.Key)] = nil
+		key := string(e.Kv.Key)
+		if e.Type != clientv3.EventTypeDelete {
+			n := f.parse(e.Kv.Key, e.Kv.Value)
+			keys[key] = &n
 			continue
 		}
-		n := f.parse(e.Kv.Key, e.Kv.Value)
-		keys[string(e.Kv.Key)] = &n
+		if n := keys[key]; n != nil && n.leaving {
+			f.c.table.edit(time.Now(), f.index, keys)
+			keys = make(map[string]*node, len(events))
+		}
+		keys[key] = nil
 	}
 	f.c.table.edit(time.Now(), f.index, keys)
 	f.c.registry.seen(f.index, revision)

@@ -24,6 +24,7 @@ type layout interface {
 // nobody loses anything without it.
 type entry struct {
 	key, value string
+	farewell   string // value that says that the key is about to be deleted on purpose
 	marker     bool
 }
 
@@ -34,7 +35,10 @@ type node struct {
 	lower   string // service without regard to case
 	exact   bool   // service is spelled as its host spells it; else it is in lower case
 	host    string
-	out     bool // taken out of service by somebody
+	version string
+	layouts []string // where it was found
+	out     bool     // taken out of service by somebody
+	leaving bool     // withdrawn by its host: the key is about to go, and nobody has to wait whether it comes back
 }
 
 // The names of the layouts.

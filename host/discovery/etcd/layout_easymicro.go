@@ -18,19 +18,27 @@ type published struct {
 	Metadata map[string]string `json:"Metadata,omitempty"`
 	Host     string            `json:"Host,omitempty"`
 	Version  string            `json:"Version,omitempty"`
+	Leaving  bool              `json:"Leaving,omitempty"` // the key is about to be deleted
 }
 
 func (l easymicroLayout) prefix() string { return l.under }
 
 func (l easymicroLayout) entries(i Instance) []entry {
 	lower := strings.ToLower(i.Service)
-	value, err := json.Marshal(published{
+	value := published{
 		Name: lower, Addr: i.Address, Network: network(i), Service: i.Service, Metadata: i.Metadata, Host: i.Host, Version: i.Version,
-	})
-	if err != nil { // strings always can be marshaled
-		value = nil
 	}
-	return []entry{{key: l.under + lower + "/" + i.Address, value: string(value)}}
+	farewell := value
+	farewell.Leaving = true
+	return []entry{{key: l.under + lower + "/" + i.Address, value: value.text(), farewell: farewell.text()}}
+}
+
+func (p published) text() string {
+	text, err := json.Marshal(p)
+	if err != nil { // strings always can be marshaled
+		return ""
+	}
+	return string(text)
 }
 
 func (l easymicroLayout) parse(key string, value []byte) (node, bool) {
@@ -52,7 +60,8 @@ func (l easymicroLayout) parse(key string, value []byte) (node, bool) {
 			}
 		}
 	}
-	n := node{Endpoint: e, service: strings.ToLower(service), lower: strings.ToLower(service), host: v.Host}
+	n := node{Endpoint: e, service: strings.ToLower(service), lower: strings.ToLower(service), layouts: []string{layoutEasymicro}}
+	n.host, n.version, n.leaving = v.Host, v.Version, v.Leaving
 	if v.Service != "" && strings.EqualFold(v.Service, service) {
 		n.service, n.exact = v.Service, true
 	}
@@ -82,6 +91,8 @@ func readPublished(value []byte) published {
 			v.Host = text(raw)
 		case "version":
 			v.Version = text(raw)
+		case "leaving":
+			v.Leaving = string(raw) == "true"
 		case "metadata":
 			v.Metadata = texts(raw)
 		}

@@ -12,6 +12,10 @@ type rpcxLayout struct{ base string }
 // rootMarker is what rpcx writes at the base.
 const rootMarker = "rpcx_path"
 
+// farewellMark tells a key that is about to go from one that an operator took out of service. Clients of rpcx know the
+// inactive state, and go elsewhere.
+const farewellMark = "x-em-leaving"
+
 func (l rpcxLayout) prefix() string { return l.base + "/" }
 
 func (l rpcxLayout) entries(i Instance) []entry {
@@ -19,11 +23,14 @@ func (l rpcxLayout) entries(i Instance) []entry {
 	for name, value := range i.Metadata {
 		metadata.Set(name, value)
 	}
+	value := metadata.Encode()
+	metadata.Set("state", "inactive")
+	metadata.Set(farewellMark, "1")
 	service := l.base + "/" + i.Service
 	return []entry{
 		{key: l.base, value: rootMarker, marker: true},
 		{key: service, value: i.Service, marker: true},
-		{key: service + "/" + network(i) + "@" + i.Address, value: metadata.Encode()},
+		{key: service + "/" + network(i) + "@" + i.Address, value: value, farewell: metadata.Encode()},
 	}
 }
 
@@ -38,7 +45,7 @@ func (l rpcxLayout) parse(key string, value []byte) (node, bool) {
 	if !ok {
 		return node{}, false
 	}
-	n := node{Endpoint: e, service: path[:slash], lower: strings.ToLower(path[:slash]), exact: true}
+	n := node{Endpoint: e, service: path[:slash], lower: strings.ToLower(path[:slash]), exact: true, layouts: []string{layoutRPCX}}
 	if len(value) <= maxValueBytes {
 		query, _ := url.ParseQuery(string(value)) // it has what could be understood
 		metadata := make(map[string]string, len(query))
@@ -46,6 +53,9 @@ func (l rpcxLayout) parse(key string, value []byte) (node, bool) {
 			metadata[name] = query.Get(name)
 		}
 		n.describe(metadata)
+		if n.leaving = n.out && metadata[farewellMark] != ""; n.leaving {
+			n.out = false
+		}
 	}
 	return n, true
 }

@@ -178,15 +178,15 @@ const maxOps = 64
 // write puts under the lease what is new or changed, whoever had the key before, and deletes those of ours that are not
 // wanted any more. Under a new lease it puts the others as well, but not over what an operator wrote to them meanwhile.
 func (t *tenancy) write(ctx context.Context, want []wanted) error {
-	before, keys := t.r.written(), map[string]string{}
+	before, keys := t.r.written(), map[string]entry{}
 	var puts []clientv3.Op
 	for _, w := range want {
 		if w.marker {
 			continue
 		}
-		keys[w.key] = w.value
+		keys[w.key] = w.entry
 		put := clientv3.OpPut(w.key, w.value, clientv3.WithLease(t.id))
-		if value, known := before[w.key]; !known || value != w.value {
+		if old, known := before[w.key]; !known || old.value != w.value {
 			puts = append(puts, put)
 		} else if t.version == 0 {
 			if err := t.commit(ctx, edited(w.key), nil, put); err != nil {
@@ -199,25 +199,24 @@ func (t *tenancy) write(ctx context.Context, want []wanted) error {
 			return err
 		}
 	}
-	for key := range before {
-		if _, still := keys[key]; still {
-			continue
-		}
-		if err := t.commit(ctx, []clientv3.Cmp{clientv3.Compare(clientv3.LeaseValue(key), "=", t.id)}, []clientv3.Op{clientv3.OpDelete(key)}); err != nil {
-			return err
-		}
+	if err := t.leave(ctx, before, keys); err != nil {
+		return err
 	}
-	t.r.mu.Lock()
-	t.r.keys = keys
-	t.r.mu.Unlock()
+	t.r.wrote(keys)
 	return t.create(ctx, want, func(w wanted) bool { return w.marker })
 }
 
 // written are the keys that were written last, without markers.
-func (r *registrar) written() map[string]string {
+func (r *registrar) written() map[string]entry {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.keys
+}
+
+func (r *registrar) wrote(keys map[string]entry) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.keys = keys
 }
 
 // edited holds for a key that is there and belongs to no lease.

@@ -22,9 +22,9 @@ type registrar struct {
 	version    int           // of want
 	idle       chan struct{} // closed while nothing is published and nothing is to be
 	end        context.CancelFunc
-	lease      clientv3.LeaseID  // the last one that was granted; 0: none
-	alive      bool              // as far as is known
-	keys       map[string]string // that were written under it, without markers
+	lease      clientv3.LeaseID // the last one that was granted; 0: none
+	alive      bool             // as far as is known
+	keys       map[string]entry // that were written under it, without markers; not changed in place
 	registered bool
 	reported   bool  // somebody was told how it stands
 	revision   int64 // at which all keys were there
@@ -171,7 +171,8 @@ func (r *registrar) wait(ctx context.Context) {
 	}
 }
 
-// withdraw gives the lease back, and its keys with it, until etcd has done so or the lease has ended by itself.
+// withdraw says of all keys that they go, and gives the lease back, and them with it, until etcd has done so or the lease
+// has ended by itself.
 func (r *registrar) withdraw(ctx context.Context) {
 	r.mu.Lock()
 	lease, keys := r.lease, r.keys
@@ -185,10 +186,15 @@ func (r *registrar) withdraw(ctx context.Context) {
 	var p pause
 	for ctx.Err() == nil {
 		err := r.c.call(ctx, func(ctx context.Context, cl *clientv3.Client) error {
+			var edited []clientv3.Op
 			for key := range keys { // that an operator wrote to belong to no lease any more
-				free := clientv3.Compare(clientv3.LeaseValue(key), "=", 0)
-				if _, err := cl.Txn(ctx).If(free).Then(clientv3.OpDelete(key)).Commit(); err != nil {
-					return err
+				edited = append(edited, deletion(key, clientv3.NoLease))
+			}
+			for _, ops := range [][]clientv3.Op{farewells(keys, lease), edited} {
+				for some := range slices.Chunk(ops, maxOps) {
+					if _, err := cl.Txn(ctx).Then(some...).Commit(); err != nil {
+						return err
+					}
 				}
 			}
 			_, err := cl.Revoke(ctx, lease)

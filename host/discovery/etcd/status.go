@@ -21,8 +21,10 @@ type Status struct {
 // EndpointState is a found endpoint.
 type EndpointState struct {
 	client.Endpoint
-	Host  string
-	State string // live, or stale: gone from etcd and kept for a while
+	Host    string   // empty when its layout does not say
+	Version string   // of the host; empty when its layout does not say
+	Layouts []string // of the keys that it was found in: easymicro, rpcx or both
+	State   string   // live, or stale: gone from etcd and kept for a while
 }
 
 // Status is what is known of the cluster.
@@ -46,7 +48,7 @@ func (c *Cluster) Status() Status {
 	for _, found := range list {
 		states := make([]EndpointState, len(found.list))
 		for i, k := range found.list {
-			states[i] = EndpointState{k.Endpoint, k.host, "live"}
+			states[i] = EndpointState{k.Endpoint, k.host, k.version, k.layouts, "live"}
 			if k.stale {
 				states[i].State = "stale"
 			}

@@ -1,6 +1,7 @@
 package etcd
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"sync"
@@ -114,7 +115,7 @@ func (t *table) gather(now time.Time, names map[string]bool) {
 	if len(names) == 0 {
 		return
 	}
-	live, out := map[string]map[identity]node{}, map[string]map[identity]bool{}
+	live, out, left := map[string]map[identity]node{}, map[string]map[identity]bool{}, map[string][]identity{}
 	for name := range names {
 		live[name], out[name] = map[identity]node{}, map[identity]bool{}
 	}
@@ -124,6 +125,10 @@ func (t *table) gather(now time.Time, names map[string]bool) {
 				continue
 			}
 			id := n.identity()
+			if n.leaving {
+				left[n.lower] = append(left[n.lower], id)
+				continue // a key of another layout may stay
+			}
 			if n.out {
 				out[n.lower][id] = true
 			}
@@ -132,6 +137,9 @@ func (t *table) gather(now time.Time, names map[string]bool) {
 	}
 	for name := range names {
 		maps.DeleteFunc(live[name], func(id identity, _ node) bool { return out[name][id] })
+		for _, id := range left[name] {
+			out[name][id] = true
+		}
 		m := t.services[name]
 		if m == nil {
 			m = &memory{percent: t.percent, hold: t.hold, gone: map[identity]departed{}}
@@ -156,14 +164,16 @@ func (n node) merged(before node) node {
 	maps.Copy(metadata, before.Metadata)
 	both := before
 	both.describe(metadata)
-	if both.host == "" {
-		both.host = n.host
+	both.host, both.version = cmp.Or(both.host, n.host), cmp.Or(both.version, n.version)
+	if !slices.Contains(before.layouts, n.layouts[0]) {
+		both.layouts = append(slices.Clip(before.layouts), n.layouts...)
 	}
 	return both
 }
 
 func (n node) equal(other node) bool {
-	return n.service == other.service && n.exact == other.exact && n.host == other.host && n.out == other.out &&
+	return n.service == other.service && n.exact == other.exact && n.host == other.host && n.version == other.version &&
+		n.out == other.out && n.leaving == other.leaving &&
 		n.Network == other.Network && n.Address == other.Address && n.Weight == other.Weight && maps.Equal(n.Metadata, other.Metadata)
 }
 
