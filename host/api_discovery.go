@@ -1,9 +1,11 @@
 package host
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host/admin"
@@ -18,12 +20,16 @@ const (
 	shownEndpoints = 100
 )
 
-// stale is the state of an endpoint that discovery has lost.
-const stale = "stale"
+// States of endpoints beside those of their connections.
+const (
+	stale   = "stale"   // discovery has lost it
+	ejected = "ejected" // a rule leaves it out
+)
 
 // upstreamViews are the upstreams in the order of the manifest.
 func upstreamViews(g *generation) []admin.Upstream {
 	list := []admin.Upstream{}
+	out := ejections(g)
 	for i := range g.set.Manifest.Upstreams {
 		cfg := &g.set.Manifest.Upstreams[i]
 		v := admin.Upstream{Name: cfg.Name, Service: cfg.Service, Resolve: where(&cfg.Resolve), Endpoints: []admin.Endpoint{}}
@@ -32,7 +38,7 @@ func upstreamViews(g *generation) []admin.Upstream {
 			v.More = max(0, len(s.Endpoints)-shownEndpoints)
 			lost := g.upstreams[cfg.Name].lost(s.Service)
 			for _, e := range s.Endpoints[:len(s.Endpoints)-v.More] {
-				v.Endpoints = append(v.Endpoints, endpointView(e, lost))
+				v.Endpoints = append(v.Endpoints, endpointView(e, lost, out[place{cfg.Name, e.Address}]))
 			}
 		}
 		list = append(list, v)
@@ -66,10 +72,27 @@ func (u *upstream) lost(service string) map[string]bool {
 	return lost
 }
 
-func endpointView(e client.EndpointStatus, lost map[string]bool) admin.Endpoint {
+// place is an endpoint of an upstream.
+type place struct{ upstream, address string }
+
+// ejections are the endpoints that rules leave out, and why.
+func ejections(g *generation) map[place]string {
+	out := make(map[place]string)
+	for o := range g.policies.Outliers() {
+		if o.Ejected && o.Enforced {
+			out[place{o.Upstream, o.Address}] = fmt.Sprintf("left out by %s, back in %s: %s", o.Rule, o.EjectedFor.Round(time.Millisecond), o.Cause)
+		}
+	}
+	return out
+}
+
+func endpointView(e client.EndpointStatus, lost map[string]bool, out string) admin.Endpoint {
 	v := admin.Endpoint{Address: e.Address, State: e.State, InFlight: e.InFlight, LatencySeconds: e.Latency.Seconds(), Error: e.Err}
 	if lost[e.Address] {
 		v.State = stale
+	}
+	if out != "" {
+		v.State, v.Error = ejected, out
 	}
 	return v
 }
@@ -135,14 +158,15 @@ func (g *generation) explainUpstream(name, method, caller string) (*admin.Explan
 // labels.
 func (h *Host) emitDiscovery(g *generation, e *telemetry.Emitter) {
 	counts := make(map[string]map[string]int)
-	for _, u := range g.upstreams {
+	out := ejections(g)
+	for name, u := range g.upstreams {
 		for _, s := range u.client.Status() {
 			if counts[s.Service] == nil {
 				counts[s.Service] = map[string]int{"ready": 0} // an alert needs the zero
 			}
 			lost := u.lost(s.Service)
 			for _, endpoint := range s.Endpoints {
-				counts[s.Service][endpointView(endpoint, lost).State]++
+				counts[s.Service][endpointView(endpoint, lost, out[place{name, endpoint.Address}]).State]++
 			}
 		}
 	}

@@ -123,6 +123,7 @@ func (p *plan) commit(ctx context.Context, g *generation) error {
 	h := p.host
 	h.current.Store(g)
 	g.policies.Activate()
+	p.tellRules(g)
 	p.bind(g)
 	p.stages.commit()
 	if h.logLevel != nil {

@@ -1,6 +1,10 @@
 package host
 
-import "context"
+import (
+	"context"
+
+	"github.com/easymicro/easymicro/wire/client"
+)
 
 // Directory is where a test says which services there are.
 type Directory = directory
@@ -18,3 +22,6 @@ func LeadTo(h *Host, d Directory) error {
 	l.await(context.Background())
 	return nil
 }
+
+// Upstream is the client of one.
+func Upstream(h *Host, name string) *client.Client { return h.current.Load().upstream(name).client }

@@ -72,6 +72,7 @@ type Host struct {
 	ended    sync.Once
 	retiring sync.WaitGroup // instances and listeners that finish their last calls
 
+	telling   sync.Mutex // held while rules are told of endpoints
 	reloading sync.Mutex // what is read from the source is applied before it is read again
 
 	// What follows is written under applying, which holds back all but one change at a time, and read without.

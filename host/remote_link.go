@@ -33,6 +33,7 @@ type link struct {
 	cluster   string
 	directory directory
 	client    *client.Client
+	rules     *clientRules
 	metrics   *telemetry.Metrics
 	log       *slog.Logger
 	done      func() // with the directory
@@ -53,9 +54,9 @@ type foundServices struct {
 	err   error // why nothing newer is known
 }
 
-func newLink(cluster string, d directory, c *client.Client, h *Host, done func()) *link {
+func newLink(cluster string, d directory, c *client.Client, rules *clientRules, h *Host, done func()) *link {
 	l := &link{
-		users: newUsers(), cluster: cluster, directory: d, client: c, metrics: h.metrics, log: h.log, done: done,
+		users: newUsers(), cluster: cluster, directory: d, client: c, rules: rules, metrics: h.metrics, log: h.log, done: done,
 		told: make(chan struct{}), labels: make(map[string]bool),
 	}
 	l.found.Store(new(foundServices))

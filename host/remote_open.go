@@ -68,18 +68,24 @@ func (h *Host) lastPassed(ctx context.Context) int {
 
 // openLink makes the link over a directory; done is called when it no longer needs that.
 func (h *Host) openLink(name string, d directory, done func()) (*link, error) {
+	rules := &clientRules{host: h, inForce: func(g *generation) *clientRules {
+		if l := g.way(); l != nil {
+			return l.rules
+		}
+		return nil
+	}}
 	c, err := client.New(client.Options{
-		Resolver: d, Guard: remoteRules{clientRules{h}}, Caller: registry.Caller, Logger: h.log, MaxPending: mostPassed,
+		Resolver: d, Guard: remoteRules{rules}, Caller: registry.Caller, Logger: h.log, MaxPending: mostPassed,
 		Wrap: h.wrapClient(""), OnAttempt: telemetry.Attempt,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return newLink(name, d, c, h, done), nil
+	return newLink(name, d, c, rules, h, done), nil
 }
 
 // remoteRules are the client-side rules for the calls that a gateway passes on.
-type remoteRules struct{ clientRules }
+type remoteRules struct{ *clientRules }
 
 // Do asks the rules about the method by the name that they have for it, see spelling.
 func (r remoteRules) Do(ctx context.Context, call client.Guarded) (slot int, err error) {

@@ -24,6 +24,7 @@ type upstream struct {
 	made    upstreamMade
 	cluster *cluster // where its endpoints are found; nil when that is elsewhere
 	client  *client.Client
+	rules   *clientRules
 }
 
 // upstreamMade is what an upstream was made of: it is replaced when this changes.
@@ -72,8 +73,14 @@ func (g *generation) upstream(name string) *upstream {
 
 func (h *Host) openUpstream(set *config.Set, path string, made upstreamMade, found *cluster) (*upstream, error) {
 	cfg := made.config
+	rules := &clientRules{host: h, serves: cfg.Service, inForce: func(g *generation) *clientRules {
+		if u := g.upstream(cfg.Name); u != nil {
+			return u.rules
+		}
+		return nil
+	}}
 	o := client.Options{
-		Guard: clientRules{h}, Upstream: cfg.Name, Group: cfg.Group,
+		Guard: rules, Upstream: cfg.Name, Group: cfg.Group,
 		Policy: client.Policy(cfg.LoadBalancer.Policy), HashOn: cfg.LoadBalancer.HashOn,
 		Codec: cfg.Codec, LowerCase: cfg.Compat == "easymicro2019", Idempotent: cfg.Idempotent,
 		ConnectTimeout: cfg.Connection.ConnectTimeout.Std(), KeepaliveInterval: cfg.Connection.KeepaliveInterval.Std(),
@@ -98,31 +105,10 @@ func (h *Host) openUpstream(set *config.Set, path string, made upstreamMade, fou
 	if found != nil {
 		found.acquire()
 	}
-	return &upstream{users: newUsers(), made: made, cluster: found, client: c}, nil
+	return &upstream{users: newUsers(), made: made, cluster: found, client: c, rules: rules}, nil
 }
 
 var compressions = map[string]wire.Compression{"gzip": wire.Gzip, "zstd": wire.Zstd}
-
-// clientRules are the client-side rules in force: clients live longer than generations.
-type clientRules struct{ host *Host }
-
-var _ client.Guard = clientRules{}
-
-// Do carries out a call under the rules in force when it begins.
-func (r clientRules) Do(ctx context.Context, call client.Guarded) (slot int, err error) {
-	g := r.host.current.Load()
-	if g == nil {
-		return 0, call.Attempt(ctx, 0, nil) // a handler that is being opened calls: no rule is in force yet
-	}
-	return g.policies.Upstreams().Do(ctx, call)
-}
-
-// Endpoints tells the rules in force which endpoints there are.
-func (r clientRules) Endpoints(upstream, service string, addresses []string) {
-	if g := r.host.current.Load(); g != nil {
-		g.policies.Upstreams().Endpoints(upstream, service, addresses)
-	}
-}
 
 // upstreamTimeout bounds how long an upstream that was taken out of service waits for what is on the wire.
 const upstreamTimeout = 30 * time.Second

@@ -16,11 +16,11 @@ type Upstream struct {
 // Endpoint is one place where a service is served.
 type Endpoint struct {
 	Address        string  `json:"address"`
-	State          string  `json:"state"` // ready, idle, connecting, backoff, draining; stale when discovery has lost it; live when nothing is known but that it is there
+	State          string  `json:"state"` // ready, idle, connecting, backoff, draining; stale when discovery has lost it; ejected while a rule leaves it out; live when nothing is known but that it is there
 	Host           string  `json:"host,omitempty"`
 	InFlight       int     `json:"in_flight"`
 	LatencySeconds float64 `json:"latency_seconds,omitempty"`
-	Error          string  `json:"error,omitempty"` // why it is not connected
+	Error          string  `json:"error,omitempty"` // why it is not connected, or left out
 }
 
 // Discovery is how it stands with a cluster where services are published and found.

@@ -9,7 +9,7 @@ import (
 )
 
 // endpointColours show what is not as it should be.
-var endpointColours = map[string]paint{"backoff": red, "stale": yellow, "draining": yellow}
+var endpointColours = map[string]paint{"backoff": red, "ejected": red, "stale": yellow, "draining": yellow}
 
 func (a *app) upstreamsText(list []admin.Upstream) {
 	rows := [][]string{{"UPSTREAM", "SERVICE", "FOUND BY", "ENDPOINT", "STATE", "IN FLIGHT", "LATENCY"}}
