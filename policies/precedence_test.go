@@ -220,27 +220,33 @@ func TestTies(t *testing.T) {
 	}
 }
 
+// Four times the rules take about four times the time, not sixteen times: the machine, the race detector and whatever
+// else runs slow both down.
 func TestTiesOfManyRulesAreFoundInTime(t *testing.T) {
+	const few, many, most = 5_000, 20_000, 9
 	for name, glob := range map[string]func(i int) string{
 		"prefixes": func(i int) string { return fmt.Sprintf("M%05d*", i) },
 		"suffixes": func(i int) string { return fmt.Sprintf("*M%05d", i) },
 		"both":     func(i int) string { return fmt.Sprintf("%04d*%d", i/2, i%2) },
 	} {
-		rules := make([]config.Rule, 20_000)
+		rules := make([]config.Rule, many)
 		for i := range rules {
 			rules[i] = newRuleOn(fmt.Sprint("rule-", i), "*", method(glob(i)), timeout(time.Second))
 		}
-		rules[19_999].Match.Method = rules[0].Match.Method
-		best := time.Hour
-		for tries := 0; best > time.Second && tries < 10; tries++ { // the machine may be busy with others
+		rules[few-1].Match.Method = rules[0].Match.Method
+		took := func(n int) time.Duration {
 			start := time.Now()
-			if p := ValidateTies(rules); len(p) != 1 {
+			if p := ValidateTies(rules[:n]); len(p) != 1 {
 				t.Fatalf("%s: %d ties", name, len(p))
 			}
-			best = min(best, time.Since(start))
+			return time.Since(start)
 		}
-		if best > time.Second {
-			t.Errorf("%s: took %v", name, best)
+		one, all := took(few), took(many)
+		for tries := 0; all > most*one && tries < 20; tries++ { // whoever was interrupted is not compared
+			one, all = min(one, took(few)), min(all, took(many))
+		}
+		if all > most*one {
+			t.Errorf("%s: %d rules took %v, %d took %v", name, few, one, many, all)
 		}
 	}
 }
