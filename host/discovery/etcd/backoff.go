@@ -30,5 +30,19 @@ func (p *pause) wait(ctx context.Context, news <-chan struct{}) {
 
 func (p *pause) reset() { p.next = 0 }
 
+// herd is how far apart the hosts of a fleet are that all heard of the same thing at once, and now want to read or write
+// all that they have.
+const herd = 500 * time.Millisecond
+
+// spread waits for a random part of herd.
+func spread(ctx context.Context) {
+	t := time.NewTimer(rand.N(herd))
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
 // about is d, 10 % more or less.
 func about(d time.Duration) time.Duration { return d - d/10 + rand.N(d/5) }

@@ -63,6 +63,7 @@ func (c *Cluster) connect(ctx context.Context) (*clientv3.Client, error) {
 	c.client = cl
 	c.mu.Unlock()
 	c.spawn(func(ctx context.Context) { c.monitor(ctx, cl) })
+	c.spawn(func(ctx context.Context) { c.pulse(ctx, cl) })
 	return cl, nil
 }
 
@@ -98,14 +99,16 @@ func (c *Cluster) config() clientv3.Config {
 		Username:             c.o.Username,
 		Password:             c.o.Password,
 		DialTimeout:          loginTimeout,
-		DialKeepAliveTime:    10 * time.Second,
-		DialKeepAliveTimeout: 3 * time.Second,
-		PermitWithoutStream:  true,
+		DialKeepAliveTime:    leastKeepalive,
+		DialKeepAliveTimeout: pulseTimeout, // the system breaks connections that are not acknowledged for as long
 		Logger:               quietLogger(c.log),
-		DialOptions: []grpc.DialOption{grpc.WithConnectParams(grpc.ConnectParams{
-			Backoff:           backoff.Config{BaseDelay: 200 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
-			MinConnectTimeout: 2 * time.Second,
-		})},
+		DialOptions: []grpc.DialOption{
+			grpc.WithContextDialer(c.lines.dial),
+			grpc.WithConnectParams(grpc.ConnectParams{
+				Backoff:           backoff.Config{BaseDelay: 200 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
+				MinConnectTimeout: 2 * time.Second,
+			}),
+		},
 	}
 }
 
@@ -128,14 +131,21 @@ func (c *Cluster) explain(ctx context.Context, cl *clientv3.Client, err error) e
 // cluster, where a watch from an old revision would wait in silence.
 func (c *Cluster) monitor(ctx context.Context, cl *clientv3.Client) {
 	conn := cl.ActiveConnection()
-	was := connectivity.Idle
+	was, failed := connectivity.Idle, false
 	for {
 		is := conn.GetState()
+		switch {
+		case was == connectivity.Ready: // even if it is again: another one
+			c.kickAll()
+			failed = is != connectivity.Ready
+		case is == connectivity.Ready && failed: // the first one of all is no news
+			c.kickAll()
+			failed = false
+		case is == connectivity.TransientFailure:
+			failed = true
+		}
 		if is == connectivity.Idle {
 			conn.Connect()
-		}
-		if (is == connectivity.Ready) != (was == connectivity.Ready) {
-			c.kickAll()
 		}
 		was = is
 		if !conn.WaitForStateChange(ctx, is) {

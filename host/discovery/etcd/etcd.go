@@ -50,6 +50,7 @@ type Cluster struct {
 	log      *slog.Logger
 	table    *table
 	registry *registrar
+	lines    lines
 
 	dialing chan struct{} // holds one token: whoever has it may make the client
 	running sync.WaitGroup

@@ -26,14 +26,19 @@ type position struct {
 
 func (f *follower) run(ctx context.Context) {
 	var p pause
+	var at position
 	for ctx.Err() == nil {
-		at, err := f.list(ctx)
+		now, unsure, err := f.list(ctx, at)
 		if err == nil {
 			began := time.Now()
-			err = f.watch(ctx, at)
+			at, err = f.watch(ctx, now, unsure)
+			if !errors.Is(err, errReconnect) {
+				at = position{}
+			}
 			f.c.log.Debug("list again", "prefix", f.layout.prefix(), "because", err)
 			if time.Since(began) > maxPause {
 				p.reset()
+				spread(ctx)
 			} else {
 				p.wait(ctx, f.kick) // whatever cannot be watched is not listed all the time
 			}
@@ -48,8 +53,10 @@ func (f *follower) run(ctx context.Context) {
 	}
 }
 
-// list reads all keys.
-func (f *follower) list(ctx context.Context) (at position, err error) {
+// list reads all keys, and tells where to watch on: after from, if that is where a watch of the same history broke off
+// and keys are gone since. Whether they said farewell is known to the events alone. unsure tells that they are still in
+// the table.
+func (f *follower) list(ctx context.Context, from position) (at position, unsure bool, err error) {
 	select {
 	case <-f.kick: // what it says is about to be known
 	default:
@@ -59,16 +66,20 @@ func (f *follower) list(ctx context.Context) (at position, err error) {
 		found, err = cl.Get(ctx, f.layout.prefix(), clientv3.WithPrefix())
 		return err
 	}); err != nil {
-		return at, err
+		return at, false, err
 	}
 	keys := make(map[string]node, len(found.Kvs))
 	for _, kv := range found.Kvs {
 		keys[string(kv.Key)] = f.parse(kv.Key, kv.Value)
 	}
+	at = position{found.Header.ClusterId, found.Header.Revision}
+	if from.cluster == at.cluster && from.revision <= at.revision && f.c.table.keep(f.index, keys) {
+		at, unsure = from, true
+	}
 	f.c.table.replace(time.Now(), f.index, keys)
 	f.c.answered()
-	f.c.registry.seen(f.index, found.Header.Revision)
-	return position{found.Header.ClusterId, found.Header.Revision}, nil
+	f.c.registry.seen(f.index, at.revision)
+	return at, unsure, nil
 }
 
 func (f *follower) parse(key, value []byte) node {
@@ -87,34 +98,38 @@ var (
 	errOtherPast  = errors.New("the cluster has another past")
 )
 
-// watch follows the keys until it may have missed something, which is what the error says.
-func (f *follower) watch(ctx context.Context, at position) error {
+// watch follows the keys until it may have missed something, which is what the error says, and tells how far it came.
+func (f *follower) watch(ctx context.Context, at position, unsure bool) (position, error) {
 	cl, err := f.c.connect(ctx)
 	if err != nil {
-		return err
+		return at, err
 	}
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer cancel()
 	late := time.AfterFunc(callTimeout, cancel) // Watch waits for the server to know of it
 	events := cl.Watch(ctx, f.layout.prefix(), clientv3.WithPrefix(), clientv3.WithRev(at.revision+1), clientv3.WithCreatedNotify())
 	late.Stop()
-	again := time.NewTimer(about(listEvery))
+	every := listEvery
+	if unsure { // this may be another history with the same name
+		every = callTimeout
+	}
+	again := time.NewTimer(about(every))
 	defer again.Stop()
 	for {
 		select {
 		case <-again.C:
-			return errListAgain
+			return at, errListAgain
 		case <-f.kick:
-			return errReconnect
+			return at, errReconnect
 		case r, open := <-events:
 			if !open {
-				return errWatchEnded
+				return at, errWatchEnded
 			}
 			if err := r.Err(); err != nil {
-				return err
+				return at, err
 			}
 			if r.Header.ClusterId != at.cluster || r.Header.Revision < at.revision {
-				return errOtherPast
+				return at, errOtherPast
 			}
 			at.revision = r.Header.Revision
 			f.apply(r.Events, at.revision)

@@ -140,8 +140,8 @@ func (t *tenancy) sync(ctx context.Context) (pending bool, err error) {
 		t.version = version
 		return true, nil
 	}
-	if missing { // so that not all hosts come at once behind a wipe
-		(&pause{}).wait(ctx, nil)
+	if missing {
+		spread(ctx)
 	}
 	var lease *clientv3.LeaseTimeToLiveResponse
 	if err := t.call(ctx, func(ctx context.Context, cl *clientv3.Client) (revision int64, err error) {

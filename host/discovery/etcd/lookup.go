@@ -20,7 +20,7 @@ func (t *table) lookup(now time.Time, service string) view {
 	defer t.mu.Unlock()
 	now, v := t.clock(now), t.begin()
 	if m := t.services[strings.ToLower(service)]; m != nil {
-		v.list, v.expire = m.list(now, m.meant(service))
+		v.list, v.expire = m.list(now, m.meant(now, service))
 	}
 	return t.finish(v)
 }
@@ -67,33 +67,40 @@ func (t *table) clock(now time.Time) time.Time {
 
 // meant tells of a node whether it serves what is looked up: the exact name before a unique one that differs in case
 // only. The original easymicro publishes lower-case names: they fit any spelling.
-func (m *memory) meant(service string) func(node) bool {
-	spelled := m.spellings()
+func (m *memory) meant(now time.Time, service string) func(node) bool {
+	live, all := m.spellings(now)
+	unique := live
+	if len(live) == 0 { // names of what is gone are in nobody's way
+		unique = all
+	}
 	name := ""
 	switch {
-	case slices.Contains(spelled, service):
+	case slices.Contains(all, service):
 		name = service
-	case len(spelled) == 1:
-		name = spelled[0]
+	case len(unique) == 1:
+		name = unique[0]
 	}
 	return func(n node) bool { return !n.exact || n.service == name }
 }
 
-// spellings are the exact names that are known.
-func (m *memory) spellings() []string {
-	var names []string
-	add := func(n node) {
+// spellings are the exact names that live, and all that are remembered.
+func (m *memory) spellings(now time.Time) (live, all []string) {
+	add := func(names []string, n node) []string {
 		if n.exact && !slices.Contains(names, n.service) {
 			names = append(names, n.service)
 		}
+		return names
 	}
 	for _, n := range m.live {
-		add(n)
+		live = add(live, n)
 	}
+	all = slices.Clip(live)
 	for _, d := range m.gone {
-		add(d.node)
+		if now.Sub(d.at) < m.hold {
+			all = add(all, d.node)
+		}
 	}
-	return names
+	return live, all
 }
 
 // service is a name and what may be called under it.
@@ -109,12 +116,12 @@ func (t *table) all(now time.Time) ([]service, view) {
 	now, v := t.clock(now), t.begin()
 	var list []service
 	for lower, m := range t.services {
-		names := m.spellings()
+		_, names := m.spellings(now)
 		if len(names) == 0 {
 			names = []string{lower}
 		}
 		for _, name := range names {
-			found, expire := m.list(now, m.meant(name))
+			found, expire := m.list(now, m.meant(now, name))
 			if len(found) == 0 {
 				continue
 			}

@@ -140,6 +140,7 @@ func (r *registrar) run(ctx context.Context) {
 		r.report(false, fmt.Errorf("etcd %s: %w", r.c.o.Name, err))
 		if time.Since(began) > 2*maxPause {
 			p.reset()
+			spread(ctx)
 		}
 		p.wait(ctx, nil)
 	}

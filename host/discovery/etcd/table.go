@@ -61,7 +61,24 @@ func (t *table) replace(now time.Time, layout int, keys map[string]node) {
 			m.resume(now)
 		}
 	}
+	for name, m := range t.services { // what nothing changes any more has to be forgotten, too
+		if len(m.gone) > 0 {
+			changed[name] = true
+		}
+	}
 	t.changed(now, changed, first || recovered)
+}
+
+// keep adds to the keys of a layout those that the table has and they have not, and tells whether there were any.
+func (t *table) keep(layout int, keys map[string]node) (some bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for key, n := range t.layouts[layout].keys {
+		if _, there := keys[key]; !there {
+			keys[key], some = n, true
+		}
+	}
+	return some
 }
 
 // edit changes single keys of a layout; a nil node is a key that was deleted.
@@ -145,7 +162,7 @@ func (t *table) gather(now time.Time, names map[string]bool) {
 			m = &memory{percent: t.percent, hold: t.hold, gone: map[identity]departed{}}
 			t.services[name] = m
 		}
-		m.set(now, live[name], out[name])
+		m.set(t.clock(now), live[name], out[name])
 		if m.empty() {
 			delete(t.services, name)
 		}

@@ -96,6 +96,60 @@ func TestADeletionIsKnownByItsKey(t *testing.T) {
 	}
 }
 
+func TestNamesOfWhatIsGoneAreInNobodysWay(t *testing.T) {
+	tab := found(t, map[string]string{"rpcx/Arith/tcp@a:1": "", "rpcx/Echo/tcp@a:1": ""})
+	renamed, _ := rpcxLayout{"rpcx"}.parse("rpcx/ARITH/tcp@a:2", nil)
+	tab.edit(start, 1, map[string]*node{"rpcx/Arith/tcp@a:1": nil, "rpcx/ARITH/tcp@a:2": &renamed, "rpcx/Echo/tcp@a:1": nil})
+	for name, want := range map[string]string{"arith": "a:2", "ARITH": "a:2", "Arith": "(a:1)", "echo": "(a:1)"} {
+		if got := shown(tab.lookup(start, name).list); got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+	later := start.Add(time.Hour)
+	if got := shown(tab.lookup(later, "Arith").list); got != "a:2" {
+		t.Errorf("when the old name is forgotten: %q", got)
+	}
+	if tab.replace(later, 1, map[string]node{"rpcx/ARITH/tcp@a:2": renamed}); len(tab.services) != 1 || len(tab.services["arith"].gone) != 0 {
+		t.Errorf("it keeps %v", tab.services)
+	}
+}
+
+func TestAKeyThatLeavesIsNotWaitedFor(t *testing.T) {
+	for name, c := range map[string]struct {
+		marked map[string]string
+		want   string // before anything is deleted
+		after  string // when all marked keys are
+	}{
+		"in both layouts": {map[string]string{
+			"services/arith/a:1": `{"Service":"Arith","Leaving":true}`, "rpcx/Arith/tcp@a:1": "state=inactive&x-em-leaving=1",
+		}, "", ""},
+		"in one, as at a change of the manifest": {map[string]string{"rpcx/Arith/tcp@a:1": "state=inactive&x-em-leaving=1"}, "a:1", "a:1"},
+		"in the other":                           {map[string]string{"services/arith/a:1": `{"Service":"Arith","Leaving":true}`}, "a:1", "a:1"},
+		"by an operator":                         {map[string]string{"rpcx/Arith/tcp@a:1": "state=inactive"}, "", "a:1"},
+		"but not inactive":                       {map[string]string{"rpcx/Arith/tcp@a:1": "x-em-leaving=1"}, "a:1", "a:1"},
+		"not a bool inside":                      {map[string]string{"services/arith/a:1": `{"Service":"Arith","Leaving":"no"}`}, "a:1", "a:1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tab := found(t, map[string]string{"services/arith/a:1": `{"Service":"Arith"}`, "rpcx/Arith/tcp@a:1": ""})
+			layouts := []layout{easymicroLayout{"services/"}, rpcxLayout{"rpcx"}}
+			for _, want := range []string{c.want, c.after} {
+				for i, l := range layouts {
+					for key, value := range c.marked {
+						if n, ok := l.parse(key, []byte(value)); ok && want == c.want {
+							tab.edit(start, i, map[string]*node{key: &n})
+						} else if ok {
+							tab.edit(start, i, map[string]*node{key: nil})
+						}
+					}
+				}
+				if got := shown(tab.lookup(start, "Arith").list); got != want && c.want != c.after || got != want && want != "" {
+					t.Errorf("%q, want %q", got, want)
+				}
+			}
+		})
+	}
+}
+
 func TestAnErrorEmptiesNothing(t *testing.T) {
 	tab := found(t, map[string]string{"services/arith/a:1": "", "services/arith/b:1": ""})
 	tab.edit(start, 0, map[string]*node{"services/arith/a:1": nil, "services/arith/b:1": nil})

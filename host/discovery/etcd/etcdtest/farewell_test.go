@@ -130,6 +130,33 @@ func TestAFarewellIsThatOfItsOwnKeyAlone(t *testing.T) {
 	}
 }
 
+// What happened while a caller was cut off is told to it afterwards, in order: also that a host said farewell.
+func TestAFarewellIsHeardLater(t *testing.T) {
+	t.Parallel()
+	s := etcdtest.Start(t)
+	p := etcdtest.Proxy(t, s.Address())
+	host := cluster(t, etcd.Options{Endpoints: []string{s.URL()}})
+	host.Publish([]etcd.Instance{instance("Arith", addresses[0])})
+	registered(t, host)
+	s.Put("services/echo/"+addresses[1], "")
+	caller := cluster(t, etcd.Options{Endpoints: []string{p.URL()}})
+	arith, echo := watch(t, caller, "Arith"), watch(t, caller, "echo")
+	arith.want(addresses[0])
+	echo.want(addresses[1])
+	p.Cut()
+	eventually(t, nil, func() bool { return arith.failed() != nil }, func() any { return nil })
+	if err := host.Withdraw(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.Delete("services/echo/" + addresses[1]) // says nothing
+	p.Heal()
+	within(t, backAfter, "hearing of it", func() bool { return len(arith.addresses()) == 0 && arith.failed() == nil })
+	echo.want(addresses[1])
+	if found := caller.Status().Services["echo"]; len(found) != 1 || found[0].State != "stale" {
+		t.Errorf("what was deleted in silence: %+v", found)
+	}
+}
+
 // Publishing again what is being withdrawn brings it back, whatever was written of it meanwhile.
 func TestWhatIsPublishedAgainComesBack(t *testing.T) {
 	t.Parallel()

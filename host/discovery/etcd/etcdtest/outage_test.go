@@ -2,7 +2,6 @@ package etcdtest_test
 
 import (
 	"os"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -148,35 +147,6 @@ func TestHostsComeBackWhateverHappensToEtcd(t *testing.T) {
 			}
 		})
 	}
-}
-
-// A network that swallows everything breaks no connection: that nothing is heard has to be noticed.
-func TestSilentPartitionOfOneHost(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes as long as keepalives do")
-	}
-	t.Parallel()
-	s := etcdtest.Start(t)
-	p := etcdtest.Proxy(t, s.Address())
-	lonely := cluster(t, etcd.Options{Endpoints: []string{p.URL()}, LeaseTTL: 2 * time.Second})
-	lonely.Publish([]etcd.Instance{instance("Arith", addresses[0])})
-	registered(t, lonely)
-	f := deploy(t, s.URL(), 2*time.Second)
-	w := watch(t, lonely, "Arith")
-	w.want(addresses...)
-	w.keeps()
-	f.hosts[0].Publish(nil) // so that the address is that of the lonely one
-	eventually(t, nil, func() bool { return !f.hosts[0].Status().Registered }, func() any { return f.hosts[0].Status() })
-
-	p.Mute()
-	eventually(t, nil, func() bool { return !lonely.Status().Registered && !lonely.Status().Connected && w.failed() != nil },
-		func() any { return lonely.Status() })
-	if told := w.failed().Error(); !strings.Contains(told, p.URL()) {
-		t.Errorf("the error does not say who is silent: %s", told)
-	}
-	p.Heal()
-	within(t, backAfter, "coming back", func() bool { _, ok := s.Keys()["services/arith/"+addresses[0]]; return ok })
-	registered(t, lonely)
 }
 
 func TestNothingThatIsKnownIsLostWhileEtcdIsAway(t *testing.T) {

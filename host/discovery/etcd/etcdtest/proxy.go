@@ -14,11 +14,14 @@ type Proxied struct {
 	address string
 	all     sync.WaitGroup
 
-	mu     sync.Mutex
-	ln     net.Listener  // nil while nobody listens
-	silent chan struct{} // closed while nothing holds bytes back
-	conns  map[net.Conn]bool
-	closed bool
+	mu       sync.Mutex
+	ln       net.Listener    // nil while nobody listens
+	silent   chan struct{}   // closed while nothing holds bytes back
+	lossy    bool            // what is held back now is never let go
+	dead     []chan struct{} // what connections wait for that lost something
+	conns    map[net.Conn]bool
+	accepted int
+	closed   bool
 }
 
 // Proxy listens on loopback and passes all bytes to target and back, until the test ends.
@@ -57,11 +60,29 @@ func (p *Proxied) Mute() {
 	p.silent = make(chan struct{})
 }
 
-// Heal ends a Cut and a Mute.
+// Swallow is Mute, and what was sent meanwhile is lost: connections that lost something stay silent after Heal.
+func (p *Proxied) Swallow() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.silent, p.lossy = make(chan struct{}), true
+}
+
+// Accepted is how many connections there were.
+func (p *Proxied) Accepted() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.accepted
+}
+
+// Heal ends a Cut, a Mute and a Swallow.
 func (p *Proxied) Heal() {
 	p.t.Helper()
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.lossy {
+		p.dead = append(p.dead, p.silent)
+		p.silent, p.lossy = make(chan struct{}), false
+	}
 	select {
 	case <-p.silent:
 	default:
@@ -85,6 +106,9 @@ func (p *Proxied) close() {
 	p.closed = true
 	p.mu.Unlock()
 	p.Heal()
+	for _, silent := range p.dead {
+		close(silent)
+	}
 	p.all.Wait()
 }
 
@@ -132,6 +156,7 @@ func (p *Proxied) keep(conns ...net.Conn) bool {
 		}
 		p.conns[c] = true
 	}
+	p.accepted++
 	return p.ln != nil
 }
 

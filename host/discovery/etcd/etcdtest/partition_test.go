@@ -1,0 +1,134 @@
+package etcdtest_test
+
+import (
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/easymicro/easymicro/host/discovery/etcd"
+	"github.com/easymicro/easymicro/host/discovery/etcd/etcdtest"
+)
+
+// noticedAfter is how long a silence may last before the status says so: 3.3 s until somebody asks, 2 s for the answer, half
+// a second so that not all hosts read at once, and 3 s for the list that is tried in vain.
+const noticedAfter = 10 * time.Second
+
+// lonely is a host with a way to etcd of its own, and one beside it that sees both.
+func lonely(t *testing.T, ttl time.Duration) (s *etcdtest.Server, p *etcdtest.Proxied, host *etcd.Cluster, seen *watched) {
+	t.Helper()
+	s = etcdtest.Start(t)
+	p = etcdtest.Proxy(t, s.Address())
+	for i, url := range []string{p.URL(), s.URL()} {
+		c := cluster(t, etcd.Options{Endpoints: []string{url}, LeaseTTL: ttl})
+		c.Publish([]etcd.Instance{instance("Arith", addresses[i])})
+		registered(t, c)
+		if i == 0 {
+			host = c
+		}
+	}
+	seen = watch(t, host, "Arith")
+	seen.want(addresses[:2]...)
+	seen.keeps()
+	return s, p, host, seen
+}
+
+// there waits until the host is in etcd again, and hears of others.
+func there(t *testing.T, s *etcdtest.Server, host *etcd.Cluster, seen *watched) {
+	t.Helper()
+	within(t, backAfter, "coming back", func() bool {
+		_, ok := s.Keys()["services/arith/"+addresses[0]]
+		return ok && host.Status().Registered && host.Status().Connected
+	})
+	s.Put("services/arith/"+addresses[2], "")
+	within(t, backAfter, "hearing of others", func() bool { return len(seen.addresses()) == 3 })
+}
+
+// A network that swallows everything breaks no connection: that nothing is heard has to be noticed.
+func TestASilentPartitionIsNoticedAndOvercome(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes as long as silence does")
+	}
+	t.Parallel()
+	for name, part := range map[string]func(*etcdtest.Proxied){"bytes are late": (*etcdtest.Proxied).Mute, "bytes are lost": (*etcdtest.Proxied).Swallow} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, p, host, seen := lonely(t, 2*time.Second)
+			part(p)
+			within(t, noticedAfter, "noticing", func() bool {
+				now := host.Status()
+				return !now.Registered && !now.Connected && seen.failed() != nil
+			})
+			if told := seen.failed().Error(); !strings.Contains(told, p.URL()) {
+				t.Errorf("the error does not say who is silent: %s", told)
+			}
+			p.Heal()
+			there(t, s, host, seen)
+		})
+	}
+}
+
+// Nobody knows at which moment of an attempt to connect the network heals.
+func TestAPartitionOfAnyLengthIsOverInTime(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes as long as silence does")
+	}
+	t.Parallel()
+	for _, lost := range []bool{false, true} {
+		for _, length := range []time.Duration{3 * time.Second, 4500 * time.Millisecond, 6 * time.Second, 9 * time.Second, outage(t)} {
+			t.Run(map[bool]string{false: "late ", true: "lost "}[lost]+length.String(), func(t *testing.T) {
+				t.Parallel()
+				s, p, host, seen := lonely(t, 2*time.Second)
+				if lost {
+					p.Swallow()
+				} else {
+					p.Mute()
+				}
+				time.Sleep(length)
+				p.Heal()
+				there(t, s, host, seen)
+			})
+		}
+	}
+}
+
+func TestAShortSilenceCostsNoLease(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes as long as silence does")
+	}
+	t.Parallel()
+	s, p, host, seen := lonely(t, 10*time.Second)
+	lease := host.Status().Lease
+	p.Mute()
+	time.Sleep(3 * time.Second)
+	p.Heal()
+	there(t, s, host, seen)
+	if now := host.Status(); now.Lease != lease || !now.Registered {
+		t.Errorf("lease %s before and %s after", lease, now.Lease)
+	}
+}
+
+// etcd sends clients away that ping too often, or without having a call out.
+func TestEtcdPutsUpWithHowOftenItIsAsked(t *testing.T) {
+	if os.Getenv("EASYMICRO_LONG") == "" {
+		t.Skip("takes a minute")
+	}
+	t.Parallel()
+	s := etcdtest.Start(t)
+	var ways []*etcdtest.Proxied
+	for _, use := range []func(*etcd.Cluster){
+		func(c *etcd.Cluster) { _ = c.Ping(t.Context()) },
+		func(c *etcd.Cluster) { watch(t, c, "Arith").want() },
+		func(c *etcd.Cluster) { c.Publish([]etcd.Instance{instance("Echo", addresses[0])}); registered(t, c) },
+	} {
+		p := etcdtest.Proxy(t, s.Address())
+		use(cluster(t, etcd.Options{Endpoints: []string{p.URL()}}))
+		ways = append(ways, p)
+	}
+	time.Sleep(time.Minute)
+	for i, p := range ways {
+		if n := p.Accepted(); n != 1 {
+			t.Errorf("use %d took %d connections, want 1", i, n)
+		}
+	}
+}
