@@ -1,9 +1,11 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
+	"net"
+	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -12,6 +14,9 @@ import (
 
 // gatewayManifest is how problems name the manifest that the flags of a gateway make.
 const gatewayManifest = "gateway-flags"
+
+// defaultAdmin is where the admin listener of a host is if nobody says otherwise.
+const defaultAdmin = "127.0.0.1:8970"
 
 func (a *app) gateway() *cobra.Command {
 	var f etcdFlags
@@ -24,6 +29,7 @@ etcd. New ones appear and dead ones vanish without a restart. JSON passes undeco
 
 It needs no manifest: the flags say it all, and --policies names files with rules, which are followed while it runs. What
 flags cannot say (TLS, tokens, routes of its own, other listeners), serve does with gateway.remote in a manifest.
+Where another process has the admin listener's default address, it gets a free port, which the screen names.
 
 SIGTERM and SIGINT drain it; a second one ends it at once.`,
 		Example: `  easymicro gateway --etcd http://127.0.0.1:2379 --listen :8887
@@ -36,12 +42,19 @@ SIGTERM and SIGINT drain it; a second one ends it at once.`,
 			if err := f.check(); err != nil {
 				return err
 			}
-			text, err := f.manifest(services, policies)
+			m := f.manifest(services, policies)
+			var notes []string
+			if adminTaken(cmd) {
+				m["admin"] = map[string]any{"address": "127.0.0.1:0"}
+				notes = append(notes, "the admin listener has a free port, as "+defaultAdmin+" is taken: --admin-listen says another one")
+			}
+			text, err := json.MarshalIndent(m, "", "  ")
 			if err != nil {
 				return err
 			}
+			text = bytes.ReplaceAll(text, []byte("${"), []byte("$${")) // nothing of a flag is a variable of ours
 			a.manifest = gatewayManifest
-			return a.runHost(cmd, gatewayManifest, load.Options{Flags: cmd.Flags(), Manifest: text})
+			return a.runHost(cmd, gatewayManifest, load.Options{Flags: cmd.Flags(), Manifest: text}, notes...)
 		},
 	}
 	f.add(cmd, "`URL` of the etcd that knows the services; several with commas")
@@ -52,15 +65,29 @@ SIGTERM and SIGINT drain it; a second one ends it at once.`,
 	flags.String("name", "", "`NAME` of the host (EASYMICRO_NAME; default: the machine's)")
 	flags.String("log-level", "info", "debug, info, warn or error: `LEVEL` of the log (EASYMICRO_LOG_LEVEL)")
 	flags.String("log-format", "auto", "auto, text or json: `FORMAT` of the log (EASYMICRO_LOG_FORMAT)")
-	flags.String("admin-listen", "127.0.0.1:8970", "`ADDRESS` of the admin listener; '' for none (EASYMICRO_ADMIN_LISTEN)")
+	flags.String("admin-listen", defaultAdmin, "`ADDRESS` of the admin listener; '' for none (EASYMICRO_ADMIN_LISTEN)")
 	completeHosting(cmd)
 	_ = cmd.RegisterFlagCompletionFunc("services", cobra.NoFileCompletions)
 	_ = cmd.MarkFlagFilename("policies", "yaml", "yml")
 	return cmd
 }
 
-// manifest is the flags as a manifest says them. JSON is YAML too.
-func (f *etcdFlags) manifest(services, policies []string) ([]byte, error) {
+// adminTaken tells that nobody said where the admin listener is, and that another process, such as a host beside the
+// gateway, has its default address.
+func adminTaken(cmd *cobra.Command) bool {
+	if cmd.Flags().Changed("admin-listen") || os.Getenv(load.EnvPrefix+"_ADMIN_LISTEN") != "" {
+		return false
+	}
+	ln, err := new(net.ListenConfig).Listen(cmd.Context(), "tcp", defaultAdmin)
+	if err != nil {
+		return true
+	}
+	_ = ln.Close()
+	return false
+}
+
+// manifest is the flags as a manifest says them.
+func (f *etcdFlags) manifest(services, policies []string) map[string]any {
 	cluster := map[string]any{"name": "main", "endpoints": f.urls}
 	if len(f.layouts) > 0 {
 		cluster["layouts"] = f.layouts
@@ -91,6 +118,5 @@ func (f *etcdFlags) manifest(services, policies []string) ([]byte, error) {
 	if len(policies) > 0 {
 		m["policies"] = map[string]any{"files": policies}
 	}
-	text, err := json.MarshalIndent(m, "", "  ")
-	return []byte(strings.ReplaceAll(string(text), "${", "$${")), err // nothing of a flag is a variable of ours
+	return m
 }

@@ -34,7 +34,7 @@ const (
 func (a *app) globalFlags(root *cobra.Command) {
 	flags := root.PersistentFlags()
 	flags.StringVarP(&a.manifest, "config", "c", defaultManifest, "manifest of the host, a `FILE`")
-	flags.StringVar(&a.admin, "admin", "", "admin `ADDRESS` of a running host (default: what the manifest says, else 127.0.0.1:8970)")
+	flags.StringVar(&a.admin, "admin", "", "admin `ADDRESS` of a running host (default: what the manifest says, else "+defaultAdmin+")")
 	flags.StringVarP(&a.output, "output", "o", outputText, "text or json: the `FORM` of data on stdout and of errors on stderr")
 	flags.BoolVar(&a.noColor, "no-color", false, "no colours, as with NO_COLOR")
 	_ = root.MarkPersistentFlagFilename("config", "yaml", "yml")

@@ -90,11 +90,14 @@ func hostOf(ts *testscript.TestScript) *hosting {
 	return h
 }
 
-// serve starts a host on ports of its own, and waits until it serves.
+// serve starts a host on ports of its own, or another command that runs one, and waits until it serves. With the variable
+// IGNORED it begins with SIGINT ignored, as a background job of a script does.
 func serve(ts *testscript.TestScript, _ bool, args []string) {
 	path, err := exec.LookPath("easymicro")
 	ts.Check(err)
-	args = append([]string{"serve"}, args...)
+	if len(args) == 0 || args[0] != "gateway" {
+		args = append([]string{"serve"}, args...)
+	}
 	for _, flag := range []string{"--listen", "--admin-listen"} {
 		if !strings.Contains(strings.Join(args, " ")+" ", flag+" ") {
 			args = append(args, flag, "127.0.0.1:0")
@@ -102,6 +105,9 @@ func serve(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	h := &hosting{screen: newStream(), log: newStream(), ended: make(chan struct{})}
 	h.cmd = exec.Command(path, args...)
+	if ts.Getenv("IGNORED") != "" {
+		h.cmd = exec.Command("sh", append([]string{"-c", `trap "" INT && exec "$0" "$@"`, path}, args...)...)
+	}
 	h.cmd.Dir = ts.MkAbs(".")
 	h.cmd.Stdout, h.cmd.Stderr = h.screen, h.log
 	h.cmd.Env = append(os.Environ(), "HOME="+ts.Getenv("HOME"))

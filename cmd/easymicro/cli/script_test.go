@@ -13,7 +13,7 @@ import (
 // Scripts run the binary as its users do. Besides what every script has there are
 //
 //	exits CODE args…    easymicro with these arguments; stdout and stderr look at what it said
-//	serve args…         a host in the background; $ADDR and EASYMICRO_ADMIN say where it is
+//	serve args…         a host in the background, also serve gateway args…; $ADDR and EASYMICRO_ADMIN say where it is
 //	screen REGEXP       waits until the screen of the host says it, below what was found before
 //	log REGEXP          the same of its log
 //	send SIGNAL         sends the host a signal: TERM, INT or HUP

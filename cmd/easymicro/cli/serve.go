@@ -3,9 +3,12 @@ package cli
 import (
 	"errors"
 	"io/fs"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/config/load"
 	"github.com/easymicro/easymicro/host"
 	"github.com/easymicro/easymicro/host/telemetry"
@@ -47,8 +50,8 @@ func completeHosting(cmd *cobra.Command) {
 	}
 }
 
-// runHost runs the host of a manifest until a signal ends it.
-func (a *app) runHost(cmd *cobra.Command, manifest string, o load.Options) error {
+// runHost runs the host of a manifest until a signal ends it. Notes go to the log first.
+func (a *app) runHost(cmd *cobra.Command, manifest string, o load.Options, notes ...string) error {
 	signals := newSignals()
 	defer signals.stop()
 	set, files, err := host.LoadFiles(manifest, o)
@@ -69,6 +72,9 @@ func (a *app) runHost(cmd *cobra.Command, manifest string, o load.Options) error
 	if terminal(a.io.Out) && terminal(a.io.Err) && a.output != outputJSON {
 		log = shareTerminal(log, screen)
 	}
+	for _, note := range notes {
+		log.Warn(note)
+	}
 	ctx, cancel := signals.drain(cmd.Context())
 	defer cancel()
 	h, err := host.Open(ctx, set, host.Options{
@@ -83,7 +89,24 @@ func (a *app) runHost(cmd *cobra.Command, manifest string, o load.Options) error
 	stop := signals.reload(ctx, h)
 	defer stop()
 	if err := h.Run(ctx); err != nil {
-		return a.loadError(err)
+		return a.loadError(whichFlag(err))
 	}
 	return nil
+}
+
+// whichFlag adds to the addresses that a host cannot listen on, by which flag it gets others.
+func whichFlag(err error) error {
+	flags := map[string]string{"admin.address": "--admin-listen", "listeners[0].address": "--listen"}
+	var problems config.Problems
+	if !errors.As(err, &problems) {
+		return err
+	}
+	problems = slices.Clone(problems)
+	for i := range problems {
+		p := &problems[i]
+		if flag := flags[p.Path]; flag != "" && strings.HasPrefix(p.Message, "cannot listen: ") {
+			p.Message += " (" + flag + " ADDRESS says another one)"
+		}
+	}
+	return problems
 }

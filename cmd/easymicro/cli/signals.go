@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/easymicro/easymicro/host"
 )
@@ -51,16 +52,37 @@ func (s *signals) drain(parent context.Context) (context.Context, context.Cancel
 	return ctx, cancel
 }
 
-// end ends the process by a signal.
+// lastWords is how long a process that ends at once may take to say so, and then to die of the signal.
+const lastWords = 500 * time.Millisecond
+
+// end ends the process by a signal, as if nobody took it. Where that does not end it, it exits as a shell would say that
+// it did: signals that were ignored when the process began, as SIGINT is by the background jobs of a script, are ignored
+// again by now, and some systems cannot send them.
 func (s *signals) end(by os.Signal) {
 	if tell := s.atOnce.Load(); tell != nil {
-		(*tell)()
+		told := make(chan struct{})
+		go func() {
+			defer close(told)
+			(*tell)()
+		}()
+		select {
+		case <-told:
+		case <-time.After(lastWords): // nobody reads what it says
+		}
 	}
 	signal.Stop(s.ending)
-	self, err := os.FindProcess(os.Getpid())
-	if err == nil && self.Signal(by) != nil {
-		_ = self.Kill() // where a process cannot send itself signals
+	if self, err := os.FindProcess(os.Getpid()); err == nil && self.Signal(by) == nil {
+		time.Sleep(lastWords)
 	}
+	os.Exit(exitBySignal(by))
+}
+
+// exitBySignal is what a shell says of a process that a signal ended.
+func exitBySignal(by os.Signal) int {
+	if number, ok := by.(syscall.Signal); ok {
+		return 128 + int(number)
+	}
+	return ExitFailed
 }
 
 // reload makes the host read its files at each SIGHUP, until what it returns is called.

@@ -1,0 +1,54 @@
+package cli_test
+
+import (
+	"context"
+	"net"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/easymicro/easymicro/cmd/easymicro/cli"
+)
+
+// gateway runs one whose etcd is away until its screen says where it is, and returns the address of its admin listener.
+func gateway(t *testing.T, flags ...string) (admin, log string) {
+	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	shown, logged, ended := newStream(), newStream(), make(chan struct{})
+	go func() {
+		defer close(ended)
+		cli.Run(ctx, append([]string{"gateway", "--etcd", "http://127.0.0.1:1", "--listen", "127.0.0.1:0"}, flags...),
+			cli.IO{In: strings.NewReader(""), Out: shown, Err: logged})
+	}()
+	at := shown.await(regexp.MustCompile(`admin http://(\S+)\n`), ended)
+	stop()
+	<-ended
+	if at == nil {
+		t.Fatalf("gateway %v: %s\n%s", flags, shown, logged)
+	}
+	return at[1], logged.String()
+}
+
+// A host beside the gateway has the default admin address.
+func TestAGatewayTakesAFreeAdminPortWhenTheDefaultIsTaken(t *testing.T) {
+	const byDefault, says = "127.0.0.1:8970", "as 127.0.0.1:8970 is taken: --admin-listen says another one"
+	if ln, err := net.Listen("tcp", byDefault); err == nil { // else somebody else has it, which is as good
+		defer ln.Close()
+	}
+	if admin, log := gateway(t); admin == byDefault || !strings.Contains(log, says) {
+		t.Errorf("admin at %s\n%s", admin, log)
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := ln.Addr().String()
+	ln.Close()
+	if admin, log := gateway(t, "--admin-listen", want); admin != want || strings.Contains(log, says) {
+		t.Errorf("admin at %s, want %s\n%s", admin, want, log)
+	}
+	t.Setenv("EASYMICRO_ADMIN_LISTEN", want)
+	if admin, log := gateway(t); admin != want || strings.Contains(log, says) {
+		t.Errorf("by a variable: admin at %s, want %s\n%s", admin, want, log)
+	}
+}
