@@ -63,7 +63,7 @@ func (f *flight) hedged(ctx context.Context) (slot int, o outcome) {
 			running--
 			if a.panicked != nil {
 				end()
-				panic(a.panicked)
+				panic(a.panicked) //nolint:forbidigo // of the attempt: whoever called expects it here
 			}
 			f.land(a, a.outcome.err)
 			slot, o = a.slot, a.outcome
