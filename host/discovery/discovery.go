@@ -7,7 +7,7 @@
 //	  - address: "tcp://10.0.0.5:8972"   # or host:port, or unix://path
 //	    weight: 10                       # default 1
 //	    metadata: {group: blue}
-//	  - {address: "10.0.0.6:8972"}
+//	  - 10.0.0.6:8972                    # the address alone will do
 //
 // To have no endpoints write `endpoints: []`: a file without content is taken for an accident.
 package discovery

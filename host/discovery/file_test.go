@@ -50,11 +50,15 @@ endpoints:
     weight: 10
     metadata: {group: blue, zone: 1}
   - {address: "unix:///run/x.sock"}
+  - 10.0.0.6:8972
+  - "tcp://[::1]:8972"
 `))
 	must(t, problems.Err())
 	if diff := cmp.Diff([]client.Endpoint{
 		{Network: "tcp", Address: "10.0.0.5:8972", Weight: 10, Metadata: map[string]string{"group": "blue", "zone": "1"}},
 		{Network: "unix", Address: "/run/x.sock"},
+		{Network: "tcp", Address: "10.0.0.6:8972"},
+		{Network: "tcp", Address: "[::1]:8972"},
 	}, list); diff != "" {
 		t.Error(diff)
 	}
@@ -71,7 +75,11 @@ func TestWhatIsWrongInAFileIsSaidWithItsPlace(t *testing.T) {
 		"endpoints:\n":                 "n.yaml:1:11: endpoints: needs a list",
 		"- address: a:1\n":             "n.yaml:1:1: needs keys and values, beginning with `endpoints:`",
 		"endpoint: []\n":               "n.yaml:1:1: endpoint: unknown key (did you mean endpoints?)",
-		"endpoints: [a:1]\n":           "n.yaml:1:13: endpoints[0]: needs keys and values",
+		"endpoints: [[a:1]]\n":         "n.yaml:1:13: endpoints[0]: needs keys and values",
+		"endpoints: [a]\n":             `n.yaml:1:13: endpoints[0]: "a" has no port`,
+		"endpoints: [~]\n":             "n.yaml:1:13: endpoints[0]: needs a text",
+		"endpoints: [7]\n":             "n.yaml:1:13: endpoints[0]: 7 has no colon",
+		"endpoints: [a:1, a:1]\n":      "n.yaml:1:18: endpoints[1]: a:1 stands in line 1 already",
 		"endpoints:\n  - weight: 1\n":  "n.yaml:2:5: endpoints[0].address: is required",
 		"endpoints:\n  - address: a\n": `n.yaml:2:14: endpoints[0].address: "a" has no port`,
 		"endpoints:\n  - {adr: a}\n":   "n.yaml:2:6: endpoints[0].adr: unknown key",

@@ -147,7 +147,10 @@ func (d *nodesDecoder) list(n *yaml.Node, path string) []client.Endpoint {
 			continue
 		}
 		if line, twice := had[e.Address]; twice {
-			d.problem(item, at+".address", fmt.Sprintf("%s stands in line %d already", e.Address, line))
+			if item.Kind == yaml.MappingNode {
+				at += ".address"
+			}
+			d.problem(item, at, fmt.Sprintf("%s stands in line %d already", e.Address, line))
 			continue
 		}
 		had[e.Address] = item.Line
@@ -159,6 +162,13 @@ func (d *nodesDecoder) list(n *yaml.Node, path string) []client.Endpoint {
 func (d *nodesDecoder) endpoint(n *yaml.Node, path string) client.Endpoint {
 	var e client.Endpoint
 	before := len(d.problems)
+	if n.Kind == yaml.ScalarNode {
+		e, err := parseAddress(d.text(n, path))
+		if err != nil && len(d.problems) == before {
+			d.problem(n, path, err.Error())
+		}
+		return e
+	}
 	d.pairs(n, path, []string{"address", "weight", "metadata"}, func(name string, value *yaml.Node) {
 		at := path + "." + name
 		switch name {
