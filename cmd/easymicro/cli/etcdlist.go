@@ -23,6 +23,8 @@ type etcdEndpoint struct {
 	Address  string            `json:"address"`
 	Network  string            `json:"network"`
 	Host     string            `json:"host,omitempty"`
+	Version  string            `json:"version,omitempty"`
+	Layouts  []string          `json:"layouts"`
 	Weight   int               `json:"weight,omitempty"`
 	State    string            `json:"state"`
 	Metadata map[string]string `json:"metadata,omitempty"`
@@ -85,7 +87,11 @@ func pickName(names []string, name string) (string, error) {
 	return "", &exitError{code: ExitAnswered, err: fmt.Errorf("etcd knows no service %s%s", name, didYouMean(name, names))}
 }
 
+// endpointRows are a table of endpoints. It has versions if one of them has: devel is none.
 func endpointRows(services []etcdService) [][]string {
+	versions := slices.ContainsFunc(services, func(s etcdService) bool {
+		return slices.ContainsFunc(s.Endpoints, func(e etcdEndpoint) bool { return e.Version != "" && e.Version != "devel" })
+	})
 	rows := [][]string{{"SERVICE", "ENDPOINT", "HOST", "STATE", "METADATA"}}
 	for _, s := range services {
 		for _, e := range s.Endpoints {
@@ -94,7 +100,13 @@ func endpointRows(services []etcdService) [][]string {
 				meta.Set(key, value)
 			}
 			rows = append(rows, []string{s.Name, e.Address, e.Host, e.State, meta.Encode()})
+			if i := len(rows) - 1; versions {
+				rows[i] = slices.Insert(rows[i], 4, e.Version)
+			}
 		}
+	}
+	if versions {
+		rows[0] = slices.Insert(rows[0], 4, "VERSION")
 	}
 	return rows
 }
@@ -122,7 +134,8 @@ func etcdServices(s etcd.Status) []etcdService {
 				network = "tcp"
 			}
 			service.Endpoints = append(service.Endpoints, etcdEndpoint{
-				Address: e.Address, Network: network, Host: e.Host, Weight: e.Weight, State: e.State, Metadata: e.Metadata,
+				Address: e.Address, Network: network, Host: e.Host, Version: e.Version, Layouts: e.Layouts,
+				Weight: e.Weight, State: e.State, Metadata: e.Metadata,
 			})
 		}
 		list = append(list, service)
