@@ -219,7 +219,7 @@ func (a api) breakers(g *generation) []admin.Breaker {
 	list := []admin.Breaker{}
 	for b := range g.policies.Breakers() {
 		list = append(list, admin.Breaker{
-			Rule: b.Rule, Target: b.Target, State: b.State, Since: b.Since, Cause: b.Cause, Transitions: b.Transitions,
+			Rule: b.Rule, Upstream: b.Upstream, Target: b.Target, State: b.State, Since: b.Since, Cause: b.Cause, Transitions: b.Transitions,
 		})
 	}
 	return list

@@ -26,7 +26,11 @@ func (r *clientRules) Do(ctx context.Context, call client.Guarded) (slot int, er
 	if g == nil {
 		return 0, call.Attempt(ctx, 0, nil) // a handler that is being opened calls: no rule is in force yet
 	}
-	return g.policies.Upstreams().Do(ctx, call)
+	slot, err = g.policies.Upstreams().Do(ctx, call)
+	if err != nil {
+		r.host.refusedOut(ctx, g, call, err)
+	}
+	return slot, err
 }
 
 // Endpoints tells the rules in force which endpoints there are. A client whose place another one has taken does not: the

@@ -4,12 +4,10 @@ import (
 	"context"
 	"log/slog"
 	"strings"
-	"time"
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host/telemetry"
 	"github.com/easymicro/easymicro/policies"
-	"github.com/easymicro/easymicro/wire/code"
 )
 
 // emit gives the numbers of the rules to a scrape.
@@ -58,45 +56,6 @@ func (h *Host) ruleChanged(t policies.Transition) {
 		attrs = append(attrs, "cause", t.Cause)
 	}
 	h.log.Log(context.Background(), level, what, attrs...)
-}
-
-// kindOf is the kind of rule behind a refusal.
-var kindOf = map[string]config.Kind{
-	code.ReasonRateLimited: config.KindRateLimit,
-	code.ReasonOverloaded:  config.KindConcurrency,
-	code.ReasonBreakerOpen: config.KindCircuitBreaker,
-	code.ReasonDenied:      config.KindAccess,
-	code.ReasonTimeout:     config.KindTimeout,
-}
-
-// refused remembers a call that the host itself turned away or ended.
-func (h *Host) refused(s *serving, e *code.Error) {
-	if !e.Own() {
-		return
-	}
-	name := s.method.fullName()
-	key := refusalKey{rule: e.Rule, reason: e.Reason, caller: s.Caller, target: s.method.target}
-	h.refusals.add(time.Now(), key, func(r *refusal) {
-		r.code = e.Code.String()
-		if s.wire.Peer().IsValid() {
-			r.peer = s.wire.Peer().String()
-		}
-		kind, ok := kindOf[e.Reason]
-		ruleName, _, _ := strings.Cut(e.Rule, "@")
-		if rule := findRule(s.generation.set, ruleName); rule != nil && ok {
-			r.kind = string(kind)
-			r.position = rule.Position(string(kind)).String()
-			r.state = s.generation.policies.State(ruleName, kind, s.method.target, s.Caller)
-		}
-		r.trace = s.trace.ID()
-	})
-	h.floods.Log(slog.LevelWarn, telemetry.Kind{Event: e.Reason, Subject: strings.TrimSpace(name + " " + e.Rule)}, "call refused", func() []slog.Attr {
-		attrs := []slog.Attr{slog.String("method", name), slog.String("caller", s.Caller), slog.Any("error", e)}
-		if id := s.trace.ID(); id != "" {
-			attrs = append(attrs, slog.String("trace_id", id))
-		}
-		return attrs
-	})
 }
 
 // turnedAway tells of a connection that no protocol of its listener would have.

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"strings"
 	"sync"
 	"time"
 
@@ -28,7 +29,27 @@ type refusal struct {
 // refusalKey is what refusals alike have in common.
 type refusalKey struct {
 	rule, reason, caller string // the rule as name@r42
+	upstream             string // that was called; empty when this host was
 	target               policies.Target
+}
+
+// longestName is how much of a name of a peer's choice is kept.
+const longestName = 128
+
+// kept is a key that may be kept: its names may be those that a peer made up, and parts of what it sent.
+func (k refusalKey) kept() refusalKey {
+	for _, s := range []*string{&k.caller, &k.upstream, &k.target.Service, &k.target.Method} {
+		*s = strings.Clone(*s)
+	}
+	return k
+}
+
+func (k *refusalKey) clip() {
+	for _, s := range []*string{&k.caller, &k.upstream, &k.target.Service, &k.target.Method} {
+		if len(*s) > longestName {
+			*s = strings.ToValidUTF8((*s)[:longestName], "") + "…"
+		}
+	}
 }
 
 // refusals is a ring of the last refusals. A flood of the same refusal takes one place a second, so that it does not
@@ -42,6 +63,7 @@ type refusals struct {
 
 // add remembers a refusal. describe fills in what is costly to find out; it is called for a new place only.
 func (r *refusals) add(now time.Time, key refusalKey, describe func(*refusal)) {
+	key.clip()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if i, ok := r.last[key]; ok && now.Sub(r.ring[i].at) < refusalsMerged {
@@ -51,6 +73,7 @@ func (r *refusals) add(now time.Time, key refusalKey, describe func(*refusal)) {
 	if r.last == nil {
 		r.last = make(map[refusalKey]int)
 	}
+	key = key.kept()
 	place := r.next
 	r.next = (r.next + 1) % refusalsKept
 	if old := &r.ring[place]; old.count > 0 && r.last[old.refusalKey] == place {

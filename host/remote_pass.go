@@ -54,9 +54,9 @@ func (s *serving) notPassed(res *wire.Frame, err error) error {
 	answered := res.Status == wire.StatusError
 	res.Status = wire.StatusNormal
 	switch {
-	case e.Own(): // by a rule of this host's about the upstream
+	case e.Own(): // by a rule of this host's about the upstream, which has told of it, or because the caller's time is over
 		s.ticket.Done(err)
-		s.answered(e, true)
+		s.answered(e, e.Rule == "")
 		return e
 	case s.late(e):
 		e = s.ticket.Late()

@@ -32,7 +32,7 @@ func revisionView(r Revision) admin.Revision {
 
 func refusalView(r refusal) admin.Refusal {
 	return admin.Refusal{
-		At: r.at, Count: r.count, Service: r.target.Service, Method: r.target.Method, Caller: r.caller, Peer: r.peer, Code: r.code,
+		At: r.at, Count: r.count, Upstream: r.upstream, Service: r.target.Service, Method: r.target.Method, Caller: r.caller, Peer: r.peer, Code: r.code,
 		Reason: r.reason, Rule: r.rule, Kind: r.kind, Position: r.position, State: r.state, Trace: r.trace,
 	}
 }

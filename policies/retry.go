@@ -71,7 +71,7 @@ func (r *retryRule) pause(n int, err error) time.Duration {
 	return max(rand.N(bound+1), code.From(err).RetryAfter)
 }
 
-// again decides about another attempt, and rests before it.
+// again decides about another attempt, and how long to rest before it.
 func (f *flight) again(o *outcome) (pause time.Duration, ok bool) {
 	for _, e := range f.softRetry {
 		if e != nil && f.sent == 1 && e.rule.retry.wants(o, f.idempotent) && e.budget.spend(e.rule.retry.share) {
@@ -89,7 +89,11 @@ func (f *flight) again(o *outcome) (pause time.Duration, ok bool) {
 	if pause >= f.left() || f.deadline.IsZero() && pause > max(longestPause, r.longest) {
 		return 0, false
 	}
-	return pause, f.spend()
+	if !f.spend() {
+		o.err = &Spent{Rule: f.retry.rule.label, err: o.err}
+		return 0, false
+	}
+	return pause, true
 }
 
 // spend takes an attempt beyond the first out of the budget of the retry rule, if there is one.

@@ -37,10 +37,12 @@ type File struct {
 	Hash string `json:"hash"`
 }
 
-// Refusal is one call that the host refused, or several alike within a second.
+// Refusal is one call that the host refused or ended, or several alike within a second: one that came in, or one that it
+// made itself to an upstream.
 type Refusal struct {
 	At       time.Time `json:"at"`
 	Count    int       `json:"count"`
+	Upstream string    `json:"upstream,omitempty"` // that was called, under client-side rules
 	Service  string    `json:"service"`
 	Method   string    `json:"method"`
 	Caller   string    `json:"caller"`

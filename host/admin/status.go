@@ -110,8 +110,9 @@ type ServiceStatus struct {
 // Breaker is the state of one circuit breaker.
 type Breaker struct {
 	Rule        string            `json:"rule"`
-	Target      string            `json:"target"` // Service/Method
-	State       string            `json:"state"`  // closed, half_open, open
+	Upstream    string            `json:"upstream,omitempty"` // of client-side rules
+	Target      string            `json:"target"`             // Service/Method; of client-side rules also the address of an endpoint, or the upstream
+	State       string            `json:"state"`              // closed, half_open, open
 	Since       time.Time         `json:"since,omitzero"`
 	Cause       string            `json:"cause,omitempty"` // of the last opening
 	Transitions map[string]uint64 `json:"transitions,omitempty"`

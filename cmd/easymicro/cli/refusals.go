@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,7 +17,8 @@ func (a *app) refusals() *cobra.Command {
 		Use:   "refusals",
 		Short: "Who was refused by which rule, the newest first",
 		Long: `refusals shows the calls that the host itself refused or ended: when, which method, which caller, why, by which rule at
-which place in the files, and the state of the rule at that moment. Refusals alike within a second share a line.`,
+which place in the files, and the state of the rule at that moment. Calls that came in and calls that the host made are
+both here; the latter have an upstream. Refusals alike within a second share a line.`,
 		Example: `  easymicro refusals
   easymicro refusals --caller partner-1 --since 10m`,
 		Args: noArgs,
@@ -51,8 +53,9 @@ func (a *app) refusalsText(list []admin.Refusal) {
 		a.line("no call was refused")
 		return
 	}
-	rows := [][]string{{"TIME", "COUNT", "METHOD", "CALLER", "REASON", "RULE", "PLACE", "STATE THEN"}}
-	traced := false
+	upstream := slices.ContainsFunc(list, func(r admin.Refusal) bool { return r.Upstream != "" })
+	trace := slices.ContainsFunc(list, func(r admin.Refusal) bool { return r.Trace != "" })
+	rows := [][]string{{"TIME", "COUNT", "UPSTREAM", "METHOD", "CALLER", "REASON", "RULE", "PLACE", "STATE THEN", "TRACE"}}
 	for i := range list {
 		r := &list[i]
 		caller := orDash(r.Caller)
@@ -60,15 +63,16 @@ func (a *app) refusalsText(list []admin.Refusal) {
 			caller += " " + r.Peer
 		}
 		rows = append(rows, []string{
-			when(r.At), fmt.Sprint(r.Count), r.Service + "." + r.Method, caller, a.paint(red, r.Reason), orDash(r.Rule),
-			orDash(r.Position), orDash(r.State),
+			when(r.At), fmt.Sprint(r.Count), orDash(r.Upstream), r.Service + "." + r.Method, caller, a.paint(red, r.Reason), orDash(r.Rule),
+			orDash(r.Position), orDash(r.State), orDash(r.Trace),
 		})
-		traced = traced || r.Trace != ""
 	}
-	if traced {
-		rows[0] = append(rows[0], "TRACE")
-		for i := range list {
-			rows[i+1] = append(rows[i+1], orDash(list[i].Trace))
+	for i := range rows {
+		if !trace {
+			rows[i] = rows[i][:len(rows[i])-1]
+		}
+		if !upstream {
+			rows[i] = slices.Delete(rows[i], 2, 3)
 		}
 	}
 	a.titled(rows)

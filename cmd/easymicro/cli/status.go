@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -145,12 +146,31 @@ func (a *app) servicesText(list []admin.ServiceStatus) {
 
 func (a *app) breakersText(list []admin.Breaker) {
 	colours := map[string]paint{"open": red, "half_open": yellow}
-	rows := [][]string{{"BREAKER", "METHOD", "STATE", "SINCE", "CAUSE"}}
+	rows := [][]string{{"BREAKER", "UPSTREAM", "TARGET", "STATE", "SINCE", "CAUSE"}}
+	upstream := slices.ContainsFunc(list, func(b admin.Breaker) bool { return b.Upstream != "" })
 	for _, b := range list {
 		state := a.paint(colours[b.State], strings.ReplaceAll(b.State, "_", "-"))
-		rows = append(rows, []string{b.Rule, strings.ReplaceAll(b.Target, "/", "."), state, ago(b.Since), orDash(b.Cause)})
+		rows = append(rows, []string{b.Rule, orDash(b.Upstream), breakerTarget(&b), state, ago(b.Since), orDash(b.Cause)})
+	}
+	for i := range rows {
+		if !upstream {
+			rows[i] = slices.Delete(rows[i], 1, 2)
+		}
 	}
 	a.section(rows)
+}
+
+// breakerTarget is what a breaker is of: a method, an endpoint, or an upstream as a whole. The upstream has a column of
+// its own.
+func breakerTarget(b *admin.Breaker) string {
+	target := b.Target
+	if b.Upstream != "" {
+		target = strings.TrimPrefix(target, b.Upstream+" ")
+	}
+	if service, method, ok := strings.Cut(target, "/"); ok && !strings.ContainsAny(target, ":") && service != "" {
+		return service + "." + method
+	}
+	return target
 }
 
 func (a *app) limitersText(list []admin.Limiter) {

@@ -88,3 +88,41 @@ error: another live host has the name of this one, at 10.0.0.9:8972: give each i
 		t.Errorf("got\n%s", got)
 	}
 }
+
+func TestRefusalsTellOfUpstreamsWhereThereAreSome(t *testing.T) {
+	in := admin.Refusal{At: time.Now(), Count: 1, Service: "Desk", Method: "Mul", Caller: "web", Reason: "rate_limited"}
+	out := in
+	out.Upstream, out.Service, out.Reason = "billing", "Billing", "breaker_open"
+	got := said(func(a *app) { a.refusalsText([]admin.Refusal{in, out}) })
+	for _, want := range []string{"COUNT   UPSTREAM   METHOD ", "1       -          Desk.Mul ", "1       billing    Billing.Mul "} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in\n%s", want, got)
+		}
+	}
+	if got := said(func(a *app) { a.refusalsText([]admin.Refusal{in}) }); strings.Contains(got, "UPSTREAM") || !strings.Contains(got, "1       Desk.Mul") {
+		t.Error(got)
+	}
+}
+
+func TestBreakersTellWhatTheyAreOf(t *testing.T) {
+	inbound := admin.Breaker{Rule: "mul", Target: "Arith/Mul", State: "closed"}
+	got := said(func(a *app) {
+		a.breakersText([]admin.Breaker{
+			inbound,
+			{Rule: "out", Upstream: "billing", Target: "10.0.0.5:8972", State: "open"},
+			{Rule: "out", Upstream: "stock", Target: "stock unix:///run/stock.sock", State: "half_open"},
+			{Rule: "whole", Upstream: "stock", Target: "stock", State: "open"},
+		})
+	})
+	for _, want := range []string{
+		"BREAKER   UPSTREAM   TARGET ", "mul       -          Arith.Mul ", "out       billing    10.0.0.5:8972 ",
+		"out       stock      unix:///run/stock.sock   half-open", "whole     stock      stock ",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in\n%s", want, got)
+		}
+	}
+	if got := said(func(a *app) { a.breakersText([]admin.Breaker{inbound}) }); strings.Contains(got, "UPSTREAM") {
+		t.Error(got)
+	}
+}
