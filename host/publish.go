@@ -95,11 +95,14 @@ func (h *Host) withdraw() {
 		}
 		all.Go(func() {
 			c.leaving.Store(true)
-			n := len(c.etcd.Status().Instances)
-			if err := c.etcd.Withdraw(ctx); err != nil {
+			before := c.etcd.Status()
+			switch err := c.etcd.Withdraw(ctx); {
+			case err != nil && !c.registeredOnce.Load():
+				h.log.Warn("perhaps not withdrawn: callers may find this host until its lease ends", "etcd", c.name, "error", err)
+			case err != nil:
 				h.log.Warn("not withdrawn: callers find this host until its lease ends", "etcd", c.name, "error", err)
-			} else if n > 0 {
-				h.log.Info("withdrawn", "etcd", c.name, "instances", n)
+			case before.Registered:
+				h.log.Info("withdrawn", "etcd", c.name, "instances", len(before.Instances))
 			}
 		})
 	}
