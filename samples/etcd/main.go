@@ -50,7 +50,7 @@ func run(ctx context.Context, args []string, out, help io.Writer) error {
 		defer os.RemoveAll(dir)
 		*data = dir
 	}
-	cfg, err := config(*listen, *data)
+	cfg, err := config(ctx, *listen, *data)
 	if err != nil {
 		return err
 	}
@@ -85,16 +85,17 @@ func serve(ctx context.Context, cfg *embed.Config, out io.Writer) error {
 }
 
 // config is that of a member that is alone: nobody speaks to its peer address.
-func config(listen, data string) (*embed.Config, error) {
+func config(ctx context.Context, listen, data string) (*embed.Config, error) {
 	if _, _, err := net.SplitHostPort(listen); err != nil {
 		return nil, fmt.Errorf("-listen %s: %w", listen, err)
 	}
-	ln, err := net.Listen("tcp", listen) // etcd says less when the port is taken
+	var listening net.ListenConfig
+	ln, err := listening.Listen(ctx, "tcp", listen) // etcd says less when the port is taken
 	if err != nil {
 		return nil, fmt.Errorf("-listen: %w: is there an etcd already? it may well be used instead", err)
 	}
 	listen = ln.Addr().String() // a port 0 has become a real one
-	peer, err := net.Listen("tcp", "127.0.0.1:0")
+	peer, err := listening.Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, errors.Join(err, ln.Close())
 	}
