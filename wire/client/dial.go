@@ -26,7 +26,7 @@ func (c *Client) connect(ctx context.Context, network, address string) (net.Conn
 	tc := tls.Client(nc, conf)
 	if err := tc.HandshakeContext(ctx); err != nil {
 		_ = nc.Close()
-		return nil, err
+		return nil, handshakeFailed(err)
 	}
 	return tc, nil
 }
