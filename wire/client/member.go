@@ -22,6 +22,7 @@ type load struct {
 	inFlight atomic.Int64
 	latency  atomic.Int64 // smoothed; 0 when unknown
 	updated  atomic.Int64 // when, see Client.now
+	blamed   atomic.Bool  // the latency is that of failed calls, which count as slow
 }
 
 // member makes an endpoint one of a list; old is the same endpoint in the list before. It needs c.mu.
@@ -56,6 +57,7 @@ func (l *load) end(began, now int64, err error, answered bool) {
 	switch code.Of(err) {
 	case code.Unavailable, code.DeadlineExceeded, code.ResourceExhausted, code.Internal:
 		took = max(took, int64(failureCosts), 2*l.latency.Load())
+		l.blamed.Store(true)
 	case code.Cancelled:
 		if took < l.latency.Load() {
 			return // nothing can be told from it
@@ -70,7 +72,19 @@ func (l *load) end(began, now int64, err error, answered bool) {
 	}
 	part := max(since, int64(smoothTime)/smoothLeast)
 	part = min(part, int64(smoothTime))
-	l.latency.Store(max(old+int64(float64(took-old)*float64(part)/float64(smoothTime)), 1))
+	smooth := max(old+int64(float64(took-old)*float64(part)/float64(smoothTime)), 1)
+	l.latency.Store(smooth)
+	if err == nil && smooth <= 2*took && l.blamed.Load() {
+		l.blamed.Store(false)
+	}
+}
+
+// shown is the latency for people, who take it for what it says: none while it is that of failures.
+func (l *load) shown() time.Duration {
+	if l.blamed.Load() {
+		return 0
+	}
+	return time.Duration(l.latency.Load())
 }
 
 // cost is the latency that a caller would see now, roughly. What was learned fades, so that an endpoint that was slow is

@@ -18,7 +18,7 @@ type EndpointStatus struct {
 	Endpoint
 	State    string // idle, connecting, ready, backoff or draining
 	InFlight int
-	Latency  time.Duration // smoothed; 0 when unknown
+	Latency  time.Duration // smoothed; 0 when unknown, and while calls fail
 	Err      string        // why it is not connected
 }
 
@@ -47,7 +47,7 @@ func (s *service) status() ServiceStatus {
 	for _, m := range l.members {
 		e := EndpointStatus{
 			Endpoint: m.ep, State: state(m.node.state.Load()).String(),
-			InFlight: int(m.inFlight.Load()), Latency: time.Duration(m.latency.Load()),
+			InFlight: int(m.inFlight.Load()), Latency: m.shown(),
 		}
 		if _, err := m.node.absence(); err != nil {
 			e.Err = err.Error()
