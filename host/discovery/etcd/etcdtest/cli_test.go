@@ -140,9 +140,7 @@ edit   ` + rules + `, save, and watch this screen
 		status, _ := curl(`{}`)
 		return status == http.StatusForbidden
 	})
-	if !strings.Contains(shown.String(), "r2 applied") {
-		t.Errorf("%s", &shown)
-	}
+	soon(t, "the screen says so", func() bool { return strings.Contains(shown.String(), "r2 applied") })
 }
 
 func save(t *testing.T, path, text string) {

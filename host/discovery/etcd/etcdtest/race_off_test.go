@@ -2,8 +2,9 @@
 
 package etcdtest_test
 
-// slack is how much longer than by themselves things may take; parallel is how many tests wait at once.
 const (
-	slack    = 1
-	parallel = "8"
+	slack      = 3    // how much longer than by themselves things may take while other packages are tested, too
+	parallel   = "8"  // how many tests wait at once
+	callsEach  = 20   // of a thousand callers
+	evenWithin = 0.25 // what a host may have more or fewer calls than its share
 )

@@ -2,8 +2,9 @@
 
 package etcdtest_test
 
-// slack is how much longer than by themselves things may take; parallel is how many tests wait at once.
 const (
-	slack    = 10
-	parallel = "2"
+	slack      = 10  // how much longer than by themselves things may take
+	parallel   = "4" // how many tests wait at once
+	callsEach  = 5   // of a thousand callers
+	evenWithin = 0.5 // what a host may have more or fewer calls than its share
 )
