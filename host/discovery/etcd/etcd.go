@@ -71,6 +71,7 @@ const (
 	defaultLeaseTTL   = 10 * time.Second
 	minHold           = 30 * time.Second // for which a removed endpoint may stay in use
 	listEvery         = time.Minute      // ± 10 %: the net under the watch
+	sureAfter         = 10 * time.Second // when keys that a list has not, and of which no event tells, are gone all the same
 	defaultMinHealthy = 50
 )
 

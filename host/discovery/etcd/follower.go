@@ -27,12 +27,20 @@ type position struct {
 func (f *follower) run(ctx context.Context) {
 	var p pause
 	var at position
+	var doubt time.Time // since when keys are in the table that no list has
 	for ctx.Err() == nil {
 		now, unsure, err := f.list(ctx, at)
 		if err == nil {
 			began := time.Now()
+			switch {
+			case !unsure:
+				doubt = time.Time{}
+			case doubt.IsZero():
+				doubt = began
+			}
 			at, err = f.watch(ctx, now, unsure)
-			if !errors.Is(err, errReconnect) {
+			goOn := errors.Is(err, errReconnect) || errors.Is(err, errWatchEnded)
+			if !goOn || !doubt.IsZero() && time.Since(doubt) > sureAfter {
 				at = position{}
 			}
 			f.c.log.Debug("list again", "prefix", f.layout.prefix(), "because", err)
@@ -111,7 +119,7 @@ func (f *follower) watch(ctx context.Context, at position, unsure bool) (positio
 	late.Stop()
 	every := listEvery
 	if unsure { // this may be another history with the same name
-		every = callTimeout
+		every = sureAfter
 	}
 	again := time.NewTimer(about(every))
 	defer again.Stop()
@@ -131,8 +139,10 @@ func (f *follower) watch(ctx context.Context, at position, unsure bool) (positio
 			if r.Header.ClusterId != at.cluster || r.Header.Revision < at.revision {
 				return at, errOtherPast
 			}
-			at.revision = r.Header.Revision
-			f.apply(r.Events, at.revision)
+			if n := len(r.Events); n > 0 { // the header is ahead of what is still to come
+				at.revision = r.Events[n-1].Kv.ModRevision
+				f.apply(r.Events, at.revision)
+			}
 		}
 	}
 }
@@ -140,9 +150,6 @@ func (f *follower) watch(ctx context.Context, at position, unsure bool) (positio
 // apply brings the table up to date. The event of a deletion has no value: the key says what is gone, and an event
 // before it whether that was meant.
 func (f *follower) apply(events []*clientv3.Event, revision int64) {
-	if len(events) == 0 {
-		return
-	}
 	keys := make(map[string]*node, len(events))
 	for _, e := range events {
 		key := string(e.Kv.Key)
