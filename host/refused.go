@@ -83,7 +83,7 @@ func (h *Host) refused(s *serving, e *code.Error) {
 func (h *Host) refusedOut(ctx context.Context, g *generation, call client.Guarded, err error) {
 	e := code.From(err)
 	rule, reason := e.Rule, e.Reason
-	var spent *policies.Spent
+	var spent *policies.SpentError
 	switch {
 	case e.Own() && e.Rule != "":
 	case errors.As(err, &spent):

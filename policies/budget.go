@@ -13,17 +13,17 @@ const (
 	usualBudget  = 0.2 // share of the calls, where no rule says it
 )
 
-// Spent is the error of the last attempt of a call that was not sent again, because the budget of its retry rule is spent.
-type Spent struct {
+// SpentError is the error of the last attempt of a call that was not sent again, because the budget of its retry rule is spent.
+type SpentError struct {
 	Rule string // as name@r42
 	err  error
 }
 
 // Error is that of the attempt: what its peer or the client says of it stays what it is.
-func (s *Spent) Error() string { return s.err.Error() }
+func (s *SpentError) Error() string { return s.err.Error() }
 
 // Unwrap is the error of the attempt.
-func (s *Spent) Unwrap() error { return s.err }
+func (s *SpentError) Unwrap() error { return s.err }
 
 // budget counts the calls and the retries to one upstream under one rule.
 type budget struct {

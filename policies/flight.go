@@ -122,9 +122,10 @@ func judges(enforced, shadow []*entry, c *Call, now time.Time) (both [2]judge) {
 	return both
 }
 
-// run makes attempts until one counts.
+// run makes attempts until one counts. One that our own rules refuse does not hide that another perhaps ran.
 func (f *flight) run(ctx context.Context) (slot int, err error) {
 	a := &f.first
+	var perhapsRan error
 	for {
 		var o outcome
 		began := f.arrived
@@ -137,8 +138,14 @@ func (f *flight) run(ctx context.Context) (slot int, err error) {
 			f.land(a, o.err)
 			f.countSoftHedge(began)
 		}
+		if o.own && perhapsRan != nil {
+			return slot, perhapsRan
+		}
 		if o.err == nil || o.own || ctx.Err() != nil {
 			return slot, o.err
+		}
+		if !code.NotRun(code.From(o.err).Reason) {
+			perhapsRan = o.err
 		}
 		pause, again := f.again(&o)
 		if !again || pause > 0 && sleep(ctx, pause) != nil {

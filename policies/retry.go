@@ -90,7 +90,7 @@ func (f *flight) again(o *outcome) (pause time.Duration, ok bool) {
 		return 0, false
 	}
 	if !f.spend() {
-		o.err = &Spent{Rule: f.retry.rule.label, err: o.err}
+		o.err = &SpentError{Rule: f.retry.rule.label, err: o.err}
 		return 0, false
 	}
 	return pause, true

@@ -215,6 +215,22 @@ func TestAnAttemptThatRunsOutOfItsTimePerhapsRan(t *testing.T) {
 	}
 }
 
+func TestARefusedRetryDoesNotHideThatTheCallPerhapsRan(t *testing.T) {
+	for want, lost := range map[error]error{errLost: errLost, errBusy: nil} {
+		b := newBilling(t, toBilling("calls", retry(quick(3)), func(r *config.Rule) {
+			r.CircuitBreaker = &config.CircuitBreaker{ConsecutiveFailures: 1, Scope: config.ScopeUpstream, OpenTimeout: config.Duration(time.Minute)}
+		}))
+		b.answer = always(want)
+		err := b.call(t.Context(), idempotent)
+		if lost != nil && !errors.Is(err, lost) || lost == nil && code.From(err).Reason != code.ReasonBreakerOpen {
+			t.Errorf("after %v the caller gets %v", want, err)
+		}
+		if len(b.sent) != 1 {
+			t.Errorf("%d attempts went through an open breaker", len(b.sent)-1)
+		}
+	}
+}
+
 func TestARetryThatSucceedsIsCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBilling(t, toBilling("calls", timeout(time.Second), retry(quick(3))))
