@@ -41,7 +41,7 @@ func (f *follower) run(ctx context.Context) {
 			at, err = f.watch(ctx, now, unsure)
 			goOn := errors.Is(err, errReconnect) || errors.Is(err, errWatchEnded)
 			if !goOn || !doubt.IsZero() && time.Since(doubt) > sureAfter {
-				at = position{}
+				at = position{} // what came after it cannot be had
 			}
 			f.c.log.Debug("list again", "prefix", f.layout.prefix(), "because", err)
 			if time.Since(began) > maxPause {
