@@ -50,7 +50,7 @@ func TestAnUpstreamFollowsAFileHoweverItIsSaved(t *testing.T) {
 	must(t, err)
 	must(t, f.Close())
 	answers(6)
-	writeFile(t, path, "endpoints:\n  - {adress: 1}\n") // a bad one changes nothing, and says so
+	writeFile(t, path, "endpoints:\n  - {where: 1}\n") // a bad one changes nothing, and says so
 	eventually(t, "status tells of the bad file", func() bool {
 		s, err := h.Admin.Status(t.Context())
 		return err == nil && strings.Contains(s.Upstreams[0].Error, "nodes.yaml:2") && len(s.Upstreams[0].Endpoints) == 1
