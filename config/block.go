@@ -14,6 +14,7 @@ var blockKeys = map[reflect.Type]struct{ number, word string }{
 	reflect.TypeFor[CircuitBreaker](): {number: "consecutiveFailures"},
 	reflect.TypeFor[AccessEntry]():    {word: "caller"},
 	reflect.TypeFor[Match]():          {word: "service"},
+	reflect.TypeFor[Compression]():    {word: "type"},
 }
 
 // blockOf is the word n written as the block that was probably meant, or "".
@@ -68,10 +69,22 @@ func rateOf(text string) string {
 	return "{rate: " + number + ", per: " + per + "}"
 }
 
-// plainOrQuoted is a word as it can stand in a { }.
+// elementOf is the word n as it can stand in a list of t: text that YAML would take for something else is quoted.
+func elementOf(n *yaml.Node, t reflect.Type) string {
+	if t.Kind() == reflect.String && plainTag(n.Value) != "!!str" {
+		return inQuotes(n.Value)
+	}
+	return plainOrQuoted(n.Value)
+}
+
+// plainOrQuoted is a word as it can stand in a { } or a [ ].
 func plainOrQuoted(word string) string {
-	if strings.ContainsAny(word, "*{}[],:#&!|>'\"%@`") {
-		return `"` + strings.ReplaceAll(word, `"`, `\"`) + `"`
+	if strings.ContainsAny(word, "*{}[],:#&!|>'\"%@`") || strings.HasPrefix(word, "- ") || strings.HasPrefix(word, "? ") {
+		return inQuotes(word)
 	}
 	return word
 }
+
+var escaped = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`, "\t", `\t`, "\r", `\r`)
+
+func inQuotes(word string) string { return `"` + escaped.Replace(word) + `"` }

@@ -128,7 +128,7 @@ func (c *checker) remote(r *Remote) {
 	}
 	c.knownCluster("gateway.remote.etcd", r.Etcd)
 	if len(r.Services) == 0 && c.set.Manifest.Written("gateway.remote.services") {
-		c.manifest("gateway.remote.services", "is empty, which allows nothing: \"*\" allows every service")
+		c.manifest("gateway.remote.services", "is empty, which allows nothing: [\"*\"] allows every service")
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -12,12 +13,12 @@ import (
 func (c *checker) upstreams() {
 	var byName names
 	m := c.set.Manifest
-	used := m.usedUpstreams()
+	used, known := m.usedUpstreams()
 	for i := range m.Upstreams {
 		u, path := &m.Upstreams[i], fmt.Sprintf("upstreams[%d]", i)
 		if first, taken := byName.taken(u.Name, m.Position(path+".name")); taken && u.Name != "" {
 			c.manifest(path+".name", "the name %s is taken by the upstream in %s", u.Name, first)
-		} else if u.Name != "" && !used[u.Name] {
+		} else if u.Name != "" && known && !used[u.Name] {
 			c.manifest(path+".name", "no service uses the upstream %s (services[].uses)", u.Name).Warning = true
 		}
 		c.resolve(path+".resolve", &u.Resolve)
@@ -29,15 +30,20 @@ func (c *checker) upstreams() {
 	}
 }
 
-// usedUpstreams are the upstreams that services use.
-func (m *Manifest) usedUpstreams() map[string]bool {
-	used := map[string]bool{}
+// usedUpstreams are the upstreams that services use. They are not known when a service uses one that is none: it may be
+// any, misspelt.
+func (m *Manifest) usedUpstreams() (used map[string]bool, known bool) {
+	used = map[string]bool{}
+	names := m.UpstreamNames()
 	for i := range m.Services {
 		for _, upstream := range m.Services[i].Uses {
+			if !slices.Contains(names, upstream) {
+				return nil, false
+			}
 			used[upstream] = true
 		}
 	}
-	return used
+	return used, true
 }
 
 // UpstreamNames are the names of the upstreams.

@@ -116,7 +116,7 @@ func (d *decoder) wrapped(n *yaml.Node, t reflect.Type) string {
 	}
 	if n.Kind == yaml.ScalarNode && n.Value != "" && len(n.Value) <= 60 {
 		if t.Kind() == reflect.Slice && isScalar(t.Elem()) {
-			return "[" + n.Value + "]"
+			return "[" + elementOf(n, t.Elem()) + "]"
 		}
 		return blockOf(n, t)
 	}
@@ -167,7 +167,11 @@ func (d *decoder) patterns(n *yaml.Node, v reflect.Value, f *field, path string)
 		return
 	}
 	if len(n.Content) == 0 {
-		d.problem(n, path, "is an empty list, which matches nothing: leave the key out to match all", "")
+		all := "leave the key out to match all"
+		if f.required {
+			all = `"*" matches all`
+		}
+		d.problem(n, path, "is an empty list, which matches nothing: "+all, "")
 		return
 	}
 	d.list(n, v, f, path)
