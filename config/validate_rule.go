@@ -71,6 +71,7 @@ func (c *checker) match(r *Rule) {
 	if len(r.Match.Method) > 0 && len(r.Match.Service)+len(r.Match.Upstream) == 0 {
 		c.rule(r, "match.method", "needs a service or an upstream beside it")
 	}
+	c.calledService(r)
 	if len(c.set.Manifest.Auth.Identify) == 0 && !anonymousMatches(r.Match.Caller) {
 		c.rule(r, "match.caller", "matches no call: without auth.identify every caller is anonymous").Warning = true
 	}

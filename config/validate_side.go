@@ -63,6 +63,9 @@ func (c *checker) retry(r *Rule) {
 	if i := slices.Index(p.RetryOn, "CANCELLED"); i >= 0 {
 		c.rule(r, fmt.Sprintf("retry.retryOn[%d]", i), "has no effect: a call that its caller cancelled is never sent again").Warning = true
 	}
+	if p.FailMode != Failfast && r.Mode != Off {
+		c.retriesNothing(r)
+	}
 	if p.FailMode == Failfast && (r.at.written("retry.maxAttempts") || r.at.written("retry.retryOn")) {
 		c.rule(r, "retry.failMode", "failfast sends nothing again: the other fields have no effect").Warning = true
 	}
@@ -73,15 +76,12 @@ func (c *checker) hedge(r *Rule) {
 	if r.Timeout != nil && h.Delay >= *r.Timeout {
 		c.rule(r, "hedge.delay", "%s has no effect: the whole call has %s (timeout)", h.Delay, *r.Timeout).Warning = true
 	}
-	for i := range c.set.Manifest.Upstreams {
-		u := &c.set.Manifest.Upstreams[i]
-		if !slices.ContainsFunc(r.Match.Upstream, func(p string) bool { return globMatches(p, u.Name) }) {
-			continue
-		}
+	upstreams, places := c.called(r)
+	for i, u := range upstreams {
 		for j, m := range h.Methods {
 			if !mayOverlap(m, u.Idempotent) {
 				c.rule(r, fmt.Sprintf("hedge.methods[%d]", j), "%s is not idempotent at upstream %s, and is never sent twice: add it to idempotent (%s)",
-					m, u.Name, c.set.Manifest.Position(fmt.Sprintf("upstreams[%d]", i))).Warning = true
+					m, u.Name, c.set.Manifest.Position(places[i])).Warning = true
 			}
 		}
 	}
