@@ -17,8 +17,9 @@ type Endpoint struct {
 type Resolver interface {
 	// Watch tells update the endpoints of service: those that are known, as soon as they are, and all of them again
 	// after every change, until ctx ends; then it returns. An error in place of a list says why nothing new is known;
-	// the last list goes on to hold. A service that does not exist has no endpoints, which is no error. The list is
-	// not changed once given. update is called by one goroutine at a time and does not block.
+	// the last list goes on to hold. A list that is given again, even if nothing in it is new, has those dialled soon that
+	// could not be reached. A service that does not exist has no endpoints, which is no error. The list is not changed once
+	// given. update is called by one goroutine at a time and does not block.
 	Watch(ctx context.Context, service string, update func([]Endpoint, error)) error
 }
 

@@ -74,6 +74,7 @@ func (n *node) connect(slot int) {
 		return
 	}
 	n.cancel = cancel
+	n.dialling()
 	n.mu.Unlock()
 	nc, err := n.c.dial(ctx, n.network, n.address)
 	if err != nil {

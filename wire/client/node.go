@@ -14,7 +14,7 @@ type state int32
 const (
 	idle         state = iota // nobody wanted it yet, or not for long: a call may have it dialled
 	connecting                // for the first time: calls may wait for it
-	reconnecting              // it was lost, or has drained, after a good time: calls may wait for it if there is nothing better
+	reconnecting              // it was lost, or has drained, after a good time, or is listed anew: calls may wait for it if there is nothing better
 	ready
 	backoff  // it could not be reached: it is dialled again when its time has come
 	draining // it asked to be left, and could not be reached again yet
@@ -49,6 +49,7 @@ type node struct {
 	drained  bool               // the last connection was given up because the peer drains
 	failures int                // dials and short lives in a row
 	soonest  time.Time          // no dial before
+	dials    [2]time.Time       // when the last two began
 	err      error              // why there is no connection
 	changed  chan struct{}      // closed when the state changes; made by those who wait for that
 }
@@ -128,7 +129,7 @@ func (n *node) settleUsers() (empty bool) {
 	}
 	n.tell()
 	n.wake()
-	return empty && !n.keeping
+	return empty && !n.keeping && (n.failures == 0 || time.Since(n.dials[1]) > dialWindow) // it may be listed again at once
 }
 
 // wanted tells whether connections are worth having.

@@ -87,7 +87,7 @@ func (n *node) away() state {
 func (n *node) backOff() {
 	d := min(float64(firstBackoff)*math.Pow(backoffFactor, float64(n.failures)), float64(backoffCap))
 	n.failures++
-	n.soonest = time.Now().Add(jittered(time.Duration(d)))
+	n.soonest = n.allowed(time.Now().Add(jittered(time.Duration(d))))
 }
 
 // set needs n.mu.
