@@ -88,7 +88,7 @@ func (r *readFiles) build(policies []file, o Options) (*config.Set, config.Probl
 		tokens, found := config.DecodeTokens(t.display, t.data, o.Env)
 		set.Tokens, problems = tokens, append(problems, found...)
 	}
-	problems = append(problems, r.contents(set)...)
+	problems = append(append(problems, r.contents(set)...), r.absent()...)
 	problems = problems.With(set.Validate())
 	if !r.fallen {
 		problems = problems.With(r.missing(o.Reload))

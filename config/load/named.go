@@ -1,6 +1,13 @@
 package load
 
-import "github.com/easymicro/easymicro/config"
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/easymicro/easymicro/config"
+)
 
 // namedFile is a file of certificates or secrets, with the field of the manifest that names it.
 type namedFile struct {
@@ -26,6 +33,27 @@ func (r *readFiles) contents(set *config.Set) config.Problems {
 			continue
 		}
 		set.Contents[f.Path] = f.data
+	}
+	return problems
+}
+
+// absent are warnings about files with endpoints that are not there: such a file is followed, and may come later.
+func (r *readFiles) absent() config.Problems {
+	var problems config.Problems
+	for i := range r.decoded.Upstreams {
+		path := r.decoded.Upstreams[i].Resolve.File
+		if path == "" {
+			continue
+		}
+		if _, err := os.Stat(r.abs(path)); err != nil {
+			why := "cannot be read: " + err.Error()
+			if errors.Is(err, fs.ErrNotExist) {
+				why = "is not there: nothing can be called until it is"
+			}
+			p := r.problemAt(fmt.Sprintf("upstreams[%d].resolve.file", i), path+" "+why)
+			p.Warning = true
+			problems = append(problems, p)
+		}
 	}
 	return problems
 }
