@@ -208,6 +208,7 @@ func compileOptions(set *config.Set, host string) policies.Options {
 	}
 	if o.Remote != nil {
 		o.Upstreams = nil // every service that discovery knows is one
+		o.Allowed = append(set.Manifest.UpstreamNames(), set.Manifest.Gateway.Remote.Services...)
 	}
 	return o
 }

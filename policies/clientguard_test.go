@@ -84,7 +84,7 @@ func TestDefaultsStandForWhatIsZeroAndTheRulesAreNotChanged(t *testing.T) {
 	}
 	want := map[config.Kind]string{
 		config.KindRateLimit:        "5 per 1s, burst 5",
-		config.KindRetry:            "up to 3 attempts on UNAVAILABLE, failover, pauses up to 20ms, then up to 500ms, budget 20%",
+		config.KindRetry:            "up to 3 attempts on UNAVAILABLE, failover, pauses up to 20ms, then up to 500ms, budget 20% of the calls (10 retries per 10s are always allowed)",
 		config.KindHedge:            "another attempt each 1s without an answer, up to 2, for Get",
 		config.KindCircuitBreaker:   "each endpoint opens for 5s when 50% of at least 20 calls within 10s fail",
 		config.KindOutlierDetection: "an endpoint with 5 failures in a row is left out for 30s, then longer up to 5m; at most 50% of them",

@@ -19,6 +19,9 @@ func Compile(rules []config.Rule, targets []Target, prev *Snapshot, o Options) (
 		byName: make(map[string]*rule, len(rules)), guards: make(map[Target]*Guard, len(targets)),
 		remote: o.Remote, upstreamNames: o.Upstreams, directory: new(directory),
 	}
+	if o.Allowed != nil {
+		s.allowed = compileGlobs(o.Allowed)
+	}
 	s.nothing = &Guard{snapshot: s}
 	s.upstreams = new(Upstreams)
 	s.upstreams.current.Store(s)

@@ -46,6 +46,10 @@ type Options struct {
 	// Remote tells whether a service that is no target may come to be called through Resolve; nil: none.
 	Remote func(service string) bool
 
+	// Allowed are names and globs of the services that Remote can be true for, and of the upstreams that can be called then;
+	// nil: any. They serve to warn of rules for others.
+	Allowed []string
+
 	// OnTransition is told of every change of a breaker's state, and of every endpoint that is ejected or comes back. It
 	// is called without locks held and in order for each of them, but for several at a time, on the goroutine of a call
 	// or a timer: it must not block. That of the snapshot activated last counts.

@@ -110,6 +110,6 @@ func (r *retryRule) setting() string {
 	if r.perTry > 0 {
 		text += ", each for " + config.Duration(r.perTry).String()
 	}
-	return text + fmt.Sprintf(", pauses up to %s, then up to %s, budget %s",
-		config.Duration(r.shortest), config.Duration(r.longest), config.Share(r.share))
+	return text + fmt.Sprintf(", pauses up to %s, then up to %s, budget %s of the calls (%d retries per %s are always allowed)",
+		config.Duration(r.shortest), config.Duration(r.longest), config.Share(r.share), budgetFloor, config.Duration(budgetWindow))
 }

@@ -17,6 +17,7 @@ type Snapshot struct {
 	transitions   *hub
 	remote        func(service string) bool
 	upstreamNames []string // nil: any
+	allowed       []glob   // services behind a gateway; nil: any
 
 	inbound   index // of the rules about calls that come in
 	outbound  index // of those about calls that go out

@@ -20,13 +20,17 @@ func (s *Snapshot) Unmatched() config.Problems {
 	for _, r := range s.rules {
 		switch {
 		case r.clientSide():
-			if p, idle := r.noUpstream(s.upstreamNames); idle {
+			if p, idle := s.noUpstream(r); idle {
 				problems = append(problems, p)
 			}
-		case len(r.targets) == 0 && !r.mayBeRemote(s.remote):
+		case len(r.targets) == 0 && !s.mayBeRemote(r):
 			p, isAlias := r.namesAlias(s.aliases)
 			if !isAlias {
-				p = r.unmatched(known, len(problems) < mostSuggestions)
+				suggest := len(problems) < mostSuggestions
+				p = r.unmatched(known, suggest)
+				for i := 0; suggest && i < len(r.services) && p.Suggestion == ""; i++ {
+					p.Suggestion = config.Suggest(r.services[i].text, s.allowedNames())
+				}
 			}
 			problems = append(problems, p)
 		}
@@ -34,9 +38,18 @@ func (s *Snapshot) Unmatched() config.Problems {
 	return problems
 }
 
-// noUpstream is the warning about a rule for upstreams that are none; names is nil when any may be.
-func (r *rule) noUpstream(names []string) (p config.Problem, idle bool) {
-	if names == nil || slices.ContainsFunc(names, func(name string) bool { return matchesAny(r.upstreams, name) }) {
+// noUpstream is the warning about a rule for upstreams that are none.
+func (s *Snapshot) noUpstream(r *rule) (p config.Problem, idle bool) {
+	names, globs := s.upstreamNames, s.allowed
+	switch {
+	case names != nil:
+		globs = compileGlobs(names)
+	case globs == nil:
+		return p, false
+	default:
+		names = s.allowedNames()
+	}
+	if overlapAny(r.upstreams, globs) {
 		return p, false
 	}
 	p = r.warning("match.upstream", "no upstream of this host matches "+listed(r.config.Match.Upstream)+": rule "+r.name+" does nothing here")
@@ -49,12 +62,38 @@ func (r *rule) noUpstream(names []string) (p config.Problem, idle bool) {
 }
 
 // mayBeRemote tells whether a rule may be about a service that is reached through this host. What a glob may come to
-// match nobody knows.
-func (r *rule) mayBeRemote(remote func(string) bool) bool {
-	if remote == nil {
+// match nobody knows, unless no service that is allowed can match it.
+func (s *Snapshot) mayBeRemote(r *rule) bool {
+	if s.remote == nil {
 		return false
 	}
-	return len(r.services) == 0 || slices.ContainsFunc(r.services, func(g glob) bool { return !g.exact || remote(g.text) })
+	return len(r.services) == 0 || slices.ContainsFunc(r.services, func(g glob) bool {
+		if g.exact {
+			return s.remote(g.text)
+		}
+		return s.allowed == nil || overlapAny([]glob{g}, s.allowed)
+	})
+}
+
+// allowedNames are the services behind a gateway that are known by their names.
+func (s *Snapshot) allowedNames() []string {
+	var names []string
+	for i := range s.allowed {
+		if s.allowed[i].exact {
+			names = append(names, s.allowed[i].text)
+		}
+	}
+	return names
+}
+
+// overlapAny tells whether there is a text that both lists match.
+func overlapAny(a, b []glob) bool {
+	for i := range a {
+		if slices.ContainsFunc(b, func(g glob) bool { return a[i].overlap(&g) }) {
+			return true
+		}
+	}
+	return false
 }
 
 // mostSuggestions bounds the time for a large set that is shared by many hosts.

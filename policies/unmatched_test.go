@@ -42,3 +42,36 @@ func TestExplainAsksForThePeerThatARuleNeeds(t *testing.T) {
 		t.Errorf("%+v, want %q", losers, want)
 	}
 }
+
+func TestAtAGatewayRulesForWhatItDoesNotAllowAreTold(t *testing.T) {
+	rules := []config.Rule{
+		newRuleOn("named", "Billing", timeout(time.Second)), newRuleOn("by-glob", "Order*", timeout(time.Second)),
+		newRuleOn("misspelt", "Biling", timeout(time.Second)), newRuleOn("other-glob", "Stock*", timeout(time.Second)),
+		toBilling("called", to("Billing"), timeout(time.Second)), toBilling("calls-by-glob", to("OrderBook"), timeout(time.Second)),
+		toBilling("calls-misspelt", to("Biling"), timeout(time.Second)), toBilling("calls-other-glob", to("Stock*"), timeout(time.Second)),
+	}
+	allowed := map[string]bool{"Billing": true}
+	s, err := Compile(rules, nil, nil, Options{
+		Remote: func(service string) bool { return allowed[service] }, Allowed: []string{"Billing", "Order*"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, p := range s.Unmatched() {
+		if !p.Warning {
+			t.Errorf("%v is no warning", p)
+		}
+		p.Path = ""
+		got = append(got, p.String())
+	}
+	want := []string{
+		"no service of this host matches Biling: rule misspelt does nothing here (did you mean Billing?)",
+		"no service of this host matches Stock*: rule other-glob does nothing here",
+		"no upstream of this host matches Biling: rule calls-misspelt does nothing here (did you mean Billing?)",
+		"no upstream of this host matches Stock*: rule calls-other-glob does nothing here",
+	}
+	if strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Errorf("got\n%s", strings.Join(got, "\n"))
+	}
+}
