@@ -77,15 +77,18 @@ type serving struct {
 	metrics    *telemetry.MethodMetrics
 	policy     policies.Call
 	ticket     policies.Ticket
-	trace      telemetry.Trace
-	returned   bool        // else the goroutine is ending, or panicking on its way to the server
-	settled    atomic.Bool // the outcome is counted: at the deadline, or when the handler returned
+	trace      *telemetry.Trace // nil: the call has to do with none
+	returned   bool             // else the goroutine is ending, or panicking on its way to the server
+	settled    atomic.Bool      // the outcome is counted: at the deadline, or when the handler returned
 }
 
 func (s *serving) run(req, res *wire.Frame) error {
 	s.metrics.Begin()
 	defer s.leave()
-	s.host.tracing.Begin(&s.trace, s.method.operation, s.wire, req)
+	if s.host.tracing.Concerns(req) {
+		s.trace = new(telemetry.Trace)
+		s.host.tracing.Begin(s.trace, s.method.operation, s.wire, req)
+	}
 	err := s.admit(req)
 	if err != nil {
 		s.answered(err, true)

@@ -13,9 +13,8 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// Trace is where one call that is served stands in its trace. Tracing.Begin fills it. It is part of what a host keeps
-// for each call anyway, so that a call which is not recorded costs no memory of its own. The zero Trace is that of a
-// call without one. It must not be copied once it was begun.
+// Trace is where one call that is served stands in its trace. Tracing.Begin fills it. The nil Trace and the zero Trace
+// are those of a call without one, see Tracing.Concerns. It must not be copied once it was begun.
 type Trace struct {
 	context context.Context //nolint:containedctx // a Trace with something to carry is a context, see Context
 
@@ -30,19 +29,19 @@ type Trace struct {
 
 // ID is the trace in hexadecimal digits: the one that this call is recorded in, or else its caller's; "" without either.
 func (t *Trace) ID() string {
-	if t.span == nil && !t.remote {
+	if t == nil || t.span == nil && !t.remote {
 		return ""
 	}
 	return t.ref.trace.String()
 }
 
 // Recorded tells that the call has a span of its own here.
-func (t *Trace) Recorded() bool { return t.span != nil }
+func (t *Trace) Recorded() bool { return t != nil && t.span != nil }
 
 // Context is parent with the trace in it, for OpenTelemetry (trace.SpanFromContext) and for the clients of Wrap. It
 // costs nothing: the result is t itself, or parent when there is nothing to carry.
 func (t *Trace) Context(parent context.Context) context.Context {
-	if !t.ref.valid() {
+	if t == nil || !t.ref.valid() {
 		return parent
 	}
 	t.context = parent
@@ -51,7 +50,7 @@ func (t *Trace) Context(parent context.Context) context.Context {
 
 // End ends the span with the outcome of the call; e is nil for a success.
 func (t *Trace) End(e *code.Error, caller string) {
-	if t.span == nil {
+	if !t.Recorded() {
 		return
 	}
 	t.op.settle(t.span, e)

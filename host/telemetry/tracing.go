@@ -127,6 +127,16 @@ func (t *Tracing) Shutdown(ctx context.Context) {
 	t.cut()
 }
 
+// Concerns tells whether a call needs a Trace: it brings one, or may be given one here. Most calls of a host without
+// tracing do not, and need not have the room for it.
+func (t *Tracing) Concerns(req *wire.Frame) bool {
+	if t.current.Load() != nil {
+		return true
+	}
+	_, ok := req.Metadata.Lookup(metaTraceparent)
+	return ok
+}
+
 // Begin finds out where a call stands in its trace, for tr, and starts its span if it is to be recorded. op is nil for a
 // method that is not known. A call that is not recorded carries on what it came with, or the word that nobody further
 // down needs to record it either.
