@@ -78,7 +78,7 @@ func (f *follower) list(ctx context.Context, from position) (at position, unsure
 	}
 	keys := make(map[string]node, len(found.Kvs))
 	for _, kv := range found.Kvs {
-		keys[string(kv.Key)] = f.parse(kv.Key, kv.Value)
+		keys[string(kv.Key)] = f.parse(kv.Key, kv.Value, kv.ModRevision)
 	}
 	at = position{found.Header.ClusterId, found.Header.Revision}
 	if from.cluster == at.cluster && from.revision <= at.revision && f.c.table.keep(f.index, keys) {
@@ -90,11 +90,12 @@ func (f *follower) list(ctx context.Context, from position) (at position, unsure
 	return at, unsure, nil
 }
 
-func (f *follower) parse(key, value []byte) node {
+func (f *follower) parse(key, value []byte, revision int64) node {
 	n, ok := f.layout.parse(string(key), value)
 	if !ok {
 		return node{}
 	}
+	n.revision = revision
 	return n
 }
 
@@ -154,7 +155,7 @@ func (f *follower) apply(events []*clientv3.Event, revision int64) {
 	for _, e := range events {
 		key := string(e.Kv.Key)
 		if e.Type != clientv3.EventTypeDelete {
-			n := f.parse(e.Kv.Key, e.Kv.Value)
+			n := f.parse(e.Kv.Key, e.Kv.Value, e.Kv.ModRevision)
 			keys[key] = &n
 			continue
 		}

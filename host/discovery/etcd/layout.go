@@ -39,6 +39,8 @@ type node struct {
 	layouts []string // where it was found
 	out     bool     // taken out of service by somebody
 	leaving bool     // withdrawn by its host: the key is about to go, and nobody has to wait whether it comes back
+
+	revision int64 // of its key, or the last of its keys: it grows when it is registered again
 }
 
 // The names of the layouts.

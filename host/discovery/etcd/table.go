@@ -181,6 +181,7 @@ func (n node) merged(before node) node {
 	maps.Copy(metadata, before.Metadata)
 	both := before
 	both.describe(metadata)
+	both.revision = max(both.revision, n.revision)
 	both.host, both.version = cmp.Or(both.host, n.host), cmp.Or(both.version, n.version)
 	if !slices.Contains(before.layouts, n.layouts[0]) {
 		both.layouts = append(slices.Clip(before.layouts), n.layouts...)
@@ -190,7 +191,7 @@ func (n node) merged(before node) node {
 
 func (n node) equal(other node) bool {
 	return n.service == other.service && n.exact == other.exact && n.host == other.host && n.version == other.version &&
-		n.out == other.out && n.leaving == other.leaving &&
+		n.out == other.out && n.leaving == other.leaving && n.revision == other.revision &&
 		n.Network == other.Network && n.Address == other.Address && n.Weight == other.Weight && maps.Equal(n.Metadata, other.Metadata)
 }
 

@@ -13,12 +13,11 @@ import (
 // Watch is that of client.Resolver: all watches share one watch of etcd. A name is looked up as it is, and else, if that
 // is unique, without regard to case.
 func (c *Cluster) Watch(ctx context.Context, service string, update func([]client.Endpoint, error)) error {
-	var told []client.Endpoint
+	var told []known
 	return c.watch(ctx, strings.ToLower(service), func(v view, first bool) {
-		list := endpoints(v.list)
-		if first || !slices.EqualFunc(told, list, equalEndpoints) {
-			told = list
-			update(list, nil)
+		if first || !slices.EqualFunc(told, v.list, known.same) {
+			told = v.list
+			update(endpoints(v.list), nil)
 		}
 	}, func(err error) { update(nil, err) }, func(now time.Time) view { return c.table.lookup(now, service) })
 }
@@ -94,6 +93,9 @@ func endpoints(list []known) []client.Endpoint {
 	return found
 }
 
-func equalEndpoints(a, b client.Endpoint) bool {
-	return a.Network == b.Network && a.Address == b.Address && a.Weight == b.Weight && maps.Equal(a.Metadata, b.Metadata)
+// same tells that there is nothing new to tell. A key that was put again is new: its host may have been started again,
+// and clients may have given it up meanwhile.
+func (k known) same(other known) bool {
+	return k.revision == other.revision && k.Network == other.Network && k.Address == other.Address &&
+		k.Weight == other.Weight && maps.Equal(k.Metadata, other.Metadata)
 }
