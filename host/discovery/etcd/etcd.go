@@ -19,7 +19,7 @@ import (
 // Options say which cluster, and how its keys are laid out. Endpoints are required, all else has a useful zero value.
 type Options struct {
 	Name         string   // of the cluster in the manifest, for logs and errors
-	Endpoints    []string // URLs of the members
+	Endpoints    []string // URLs of the members: http or https, host and port
 	Prefix       string   // of the first layout; empty: services/ for easymicro, rpcx/ for rpcx
 	Layouts      []string // easymicro, rpcx or both; empty: easymicro
 	TLS          *tls.Config
@@ -79,12 +79,12 @@ var errClosed = errors.New("the connection to etcd was closed")
 
 // New makes a Cluster. It opens nothing before it is used, and does not care whether etcd lives.
 func New(o Options) (*Cluster, error) {
-	if len(o.Endpoints) == 0 {
-		return nil, fmt.Errorf("etcd %s: no endpoints: name the URL of at least one member", o.Name)
+	if err := o.checkEndpoints(); err != nil {
+		return nil, fmt.Errorf("%s: %w", o.label(), err)
 	}
 	layouts, err := layoutsOf(o.Layouts, o.Prefix)
 	if err != nil {
-		return nil, fmt.Errorf("etcd %s: %w", o.Name, err)
+		return nil, fmt.Errorf("%s: %w", o.label(), err)
 	}
 	if o.LeaseTTL <= 0 {
 		o.LeaseTTL = defaultLeaseTTL
@@ -108,7 +108,7 @@ func (c *Cluster) Ping(ctx context.Context) error {
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("etcd %s: %w", c.o.Name, err)
+		return fmt.Errorf("%s: %w", c.o.label(), err)
 	}
 	return nil
 }
@@ -133,7 +133,7 @@ func (c *Cluster) Close() error {
 		return nil
 	}
 	if err := cl.Close(); err != nil && !errors.Is(err, context.Canceled) {
-		return fmt.Errorf("etcd %s: close: %w", c.o.Name, err)
+		return fmt.Errorf("%s: close: %w", c.o.label(), err)
 	}
 	return nil
 }

@@ -55,7 +55,7 @@ func (f *follower) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		f.c.table.fail(time.Now(), f.index, fmt.Errorf("etcd %s: %w", f.c.o.Name, err))
+		f.c.table.fail(time.Now(), f.index, fmt.Errorf("%s: %w", f.c.o.label(), err))
 		f.c.answered()
 		p.wait(ctx, f.kick)
 	}

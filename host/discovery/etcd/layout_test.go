@@ -149,8 +149,8 @@ func TestMetadataSaysWeightAndState(t *testing.T) {
 func TestOptionsThatCannotBeAreRefused(t *testing.T) {
 	for want, o := range map[string]Options{
 		"no endpoints":    {Name: "main"},
-		`no layout "etc"`: {Name: "main", Endpoints: []string{"x"}, Layouts: []string{"etc"}},
-		"twice":           {Name: "main", Endpoints: []string{"x"}, Layouts: []string{"rpcx", "rpcx"}},
+		`no layout "etc"`: {Name: "main", Endpoints: []string{"http://x"}, Layouts: []string{"etc"}},
+		"twice":           {Name: "main", Endpoints: []string{"http://x"}, Layouts: []string{"rpcx", "rpcx"}},
 	} {
 		if _, err := New(o); err == nil || !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), "etcd main: ") {
 			t.Errorf("%v, want %s", err, want)

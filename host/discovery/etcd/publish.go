@@ -82,9 +82,9 @@ func (c *Cluster) Withdraw(ctx context.Context) error {
 	case <-idle:
 		return nil
 	case <-c.table.closed:
-		return fmt.Errorf("etcd %s: withdraw: %w", c.o.Name, errClosed)
+		return fmt.Errorf("%s: withdraw: %w", c.o.label(), errClosed)
 	case <-ctx.Done():
-		return fmt.Errorf("etcd %s: withdraw: %w: what is published goes when its lease ends, in %v at most", c.o.Name, ctx.Err(), c.o.LeaseTTL)
+		return fmt.Errorf("%s: withdraw: %w: what is published goes when its lease ends, in %v at most", c.o.label(), ctx.Err(), c.o.LeaseTTL)
 	}
 }
 
@@ -137,7 +137,7 @@ func (r *registrar) run(ctx context.Context) {
 			continue
 		}
 		r.moveOut()
-		r.report(false, fmt.Errorf("etcd %s: %w", r.c.o.Name, err))
+		r.report(false, fmt.Errorf("%s: %w", r.c.o.label(), err))
 		if time.Since(began) > 2*maxPause {
 			p.reset()
 			spread(ctx)
