@@ -69,6 +69,12 @@ func (u *upstream) lost(service string) map[string]bool {
 			lost[e.Address] = true
 		}
 	}
+	if left := u.cluster.left.Load(); left != nil {
+		list, _ := left.services.find(service)
+		for _, e := range list {
+			lost[e.Address] = true
+		}
+	}
 	return lost
 }
 
@@ -178,7 +184,8 @@ func (h *Host) emitDiscovery(g *generation, e *telemetry.Emitter) {
 	if g.set.Manifest.Registers() {
 		up := true
 		for _, c := range g.clusters {
-			up = up && (c.made.config.Register == nil || c.etcd.Status().Registered)
+			s := c.etcd.Status()
+			up = up && (c.made.config.Register == nil || s.Registered || len(s.Instances) == 0 && !c.leaving.Load())
 		}
 		e.RegistrationUp(up)
 	}

@@ -23,6 +23,7 @@ type cluster struct {
 	name  string
 	made  clusterMade
 	etcd  *etcd.Cluster
+	left  atomic.Pointer[known] // by the cluster before it; nil once it has answered
 
 	registered      atomic.Bool
 	registeredOnce  atomic.Bool
@@ -68,6 +69,7 @@ func (p *plan) openClusters(g *generation) error {
 		opened, err := p.host.openCluster(p.set, fmt.Sprintf("discovery.etcd[%d]", i), e, made)
 		switch {
 		case err == nil:
+			opened.inherit(running)
 			p.openedClusters = append(p.openedClusters, opened)
 			g.clusters[e.Name] = opened
 		case running != nil && reflect.DeepEqual(running.made.config, made.config):

@@ -64,6 +64,7 @@ type Host struct {
 	draining atomic.Bool
 	refusals refusals
 	history  history
+	reports  *reports
 	watcher  *watch.Watcher // nil without a source
 	first    *config.Set    // what restart-class settings were started with
 
@@ -109,6 +110,7 @@ func Open(ctx context.Context, set *config.Set, o Options) (*Host, error) {
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)
 	}
+	h.reports = newReports(h.log)
 	h.metrics = telemetry.New(telemetry.Options{Build: telemetry.Build{Version: o.Version, GoVersion: runtime.Version()}})
 	h.metrics.SetSource(h.emit)
 	h.floods = telemetry.NewSummary(h.log, 0)

@@ -30,7 +30,12 @@ func (h *Host) publish() {
 }
 
 func (c *cluster) publish(h *Host, list []etcd.Instance) {
+	before := c.etcd.Status().Instances
 	c.etcd.Publish(list)
+	if len(list) == 0 && len(before) > 0 {
+		c.registered.Store(false) // so that the next time is news
+		h.log.Info("nothing is left to publish: withdrawn", "etcd", c.name, "instances", len(before))
+	}
 	if len(list) > 0 {
 		c.lookOut.Do(func() { c.watchTwins(h) })
 	}

@@ -24,9 +24,9 @@ func (p *plan) openRemote(g *generation) error {
 		return fieldProblem(g.set, "gateway.remote.etcd", "there is no "+cfg.Etcd+" in discovery.etcd")
 	}
 	l := p.prev.way()
-	if l == nil || l.directory != directory(c.etcd) {
+	if l == nil || l.directory != directory(c) {
 		var err error
-		if l, err = p.host.openLink(cfg.Etcd, c.etcd, c.release); err != nil {
+		if l, err = p.host.openLink(cfg.Etcd, c, c.release); err != nil {
 			return err
 		}
 		c.acquire()
@@ -75,7 +75,7 @@ func (h *Host) openLink(name string, d directory, done func()) (*link, error) {
 		return nil
 	}}
 	c, err := client.New(client.Options{
-		Resolver: d, Guard: remoteRules{rules}, Caller: registry.Caller, Logger: h.log, MaxPending: mostPassed,
+		Resolver: h.reports.lookout(lookout{Resolver: d, resolve: "etcd " + name}), Guard: remoteRules{rules}, Caller: registry.Caller, Logger: h.log, MaxPending: mostPassed,
 		Wrap: h.wrapClient(""), OnAttempt: telemetry.Attempt,
 	})
 	if err != nil {

@@ -95,9 +95,13 @@ func (h *Host) openUpstream(set *config.Set, path string, made upstreamMade, fou
 	if o.TLS, err = clientTLS(set, path+".tls", cfg.TLS); err != nil {
 		return nil, err
 	}
-	if o.Resolver, err = h.resolver(set, &cfg.Resolve, found); err != nil {
+	looks, err := h.resolver(set, &cfg.Resolve, found)
+	if err != nil {
 		return nil, fieldProblem(set, path+".resolve", err.Error())
 	}
+	o.Resolver = h.reports.lookout(lookout{
+		Resolver: looks, upstream: cfg.Name, group: cfg.Group, resolve: where(&cfg.Resolve), holds: cfg.Resolve.File != "",
+	})
 	c, err := client.New(o)
 	if err != nil {
 		return nil, fieldProblem(set, path, err.Error())
@@ -150,6 +154,7 @@ func (h *Host) forgetUpstreams() {
 	defer h.applying.Unlock()
 	g := h.current.Load()
 	h.metrics.RetainUpstreams(func(name string) bool { return name == "" || g.upstream(name) != nil })
+	h.reports.retain(func(name string) bool { return g.upstream(name) != nil })
 }
 
 // closeOutgoing closes the upstreams and the clusters of a host that ends, whose handlers are closed.
@@ -218,7 +223,7 @@ func (h *Host) resolver(set *config.Set, r *config.Resolve, found *cluster) (cli
 	log := h.log.With("resolve", where(r))
 	switch {
 	case found != nil:
-		return found.etcd, nil
+		return found, nil
 	case r.DNS != "":
 		return discovery.DNS(r.DNS, discovery.DNSOptions{Logger: log})
 	case r.File != "":
