@@ -122,7 +122,7 @@ func (c *Cluster) explain(ctx context.Context, cl *clientv3.Client, err error) e
 	defer cancel()
 	_, failed := healthpb.NewHealthClient(cl.ActiveConnection()).Check(probe, &healthpb.HealthCheckRequest{})
 	if s, ok := status.FromError(failed); ok && s.Code() == codes.Unavailable {
-		return fmt.Errorf("not reachable at %s: %s", strings.Join(c.o.Endpoints, ", "), s.Message())
+		return fmt.Errorf("not reachable at %s: %s", strings.Join(c.o.Endpoints, ", "), hinted(s.Message()))
 	}
 	return fmt.Errorf("no answer from %s within %v: %w", strings.Join(c.o.Endpoints, ", "), callTimeout, err)
 }

@@ -1,0 +1,63 @@
+package etcd
+
+import (
+	"crypto/tls"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+func TestAMismatchOfTLSIsSaid(t *testing.T) {
+	closing, err := net.Listen("tcp", "127.0.0.1:0") // as etcd without TLS ends a handshake
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			nc, err := closing.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = nc.Read(make([]byte, 1))
+			_ = nc.Close()
+		}
+	}()
+	plain := httptest.NewServer(http.NotFoundHandler())
+	secured := httptest.NewUnstartedServer(http.NotFoundHandler())
+	secured.EnableHTTP2 = true
+	secured.Config.ErrorLog = log.New(io.Discard, "", 0)
+	secured.StartTLS()
+	t.Cleanup(func() { _ = closing.Close(); <-ended; plain.Close(); secured.Close() })
+	for name, tc := range map[string]struct{ url, want string }{
+		"https where nobody speaks it":  {"https://" + closing.Addr().String(), "is it https?"},
+		"https where HTTP is spoken":    {"https://" + plain.Listener.Addr().String(), "is it https?"},
+		"a certificate of an unknown":   {secured.URL, "certificate"},
+		"http where only TLS is spoken": {"http://" + secured.Listener.Addr().String(), "is it http?"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel() // each takes as long as a call may
+			o := Options{Endpoints: []string{tc.url}}
+			if strings.HasPrefix(tc.url, "https") {
+				o.TLS = &tls.Config{}
+			}
+			c, err := New(o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = c.Close() }()
+			err = c.Ping(t.Context())
+			if err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("%v, want %s", err, tc.want)
+			}
+			if tc.want == "certificate" && strings.Contains(err.Error(), "is it http") {
+				t.Errorf("%v leads astray", err)
+			}
+		})
+	}
+}
