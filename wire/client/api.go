@@ -11,8 +11,8 @@ import (
 // args may be used again when it returns, and reply is no longer written to. The deadline of ctx travels with the call;
 // the end of ctx ends the wait with DEADLINE_EXCEEDED/timeout or CANCELLED/cancelled, and the call is perhaps run all the
 // same. When no endpoint is known or can be reached the error is UNAVAILABLE/no_endpoint, when a connection breaks with
-// the call out UNAVAILABLE/connection_lost, above Options.MaxPending UNAVAILABLE/overloaded, and its reason is bad_reply
-// when the reply cannot be decoded.
+// the call out UNAVAILABLE/connection_lost, above Options.MaxPending UNAVAILABLE/overloaded, when args cannot be encoded
+// INVALID_ARGUMENT/bad_payload, and its reason is bad_reply when the reply cannot be decoded.
 func (c *Client) Call(ctx context.Context, service, method string, args, reply any, o ...CallOption) error {
 	cl, err := c.newCall(service, method, args, o)
 	if err != nil {
@@ -66,7 +66,7 @@ func (cl *call) encode(service, method string, args any) error {
 	req.Metadata = append(req.Metadata[:0], cl.metadata...)
 	var err error
 	if req.Payload, err = wire.Append(cl.codec, req.Payload[:0], args); err != nil {
-		return failed(code.Of(err), code.From(err).Reason, "the argument of %s.%s: %w", service, method, err)
+		return badArgument(service, method, err)
 	}
 	cl.hashArgument(args)
 	if cl.compression == wire.NoCompression || len(req.Payload) < cl.c.o.CompressAbove {

@@ -39,9 +39,10 @@ type Client struct {
 	log     *slog.Logger
 	began   time.Time
 
-	hashOn   string   // a metadata key, or the plain name of a field
-	hashMeta bool     // which of them
-	fields   sync.Map // of reflect.Type: the []int of the field that hashOn names
+	hashOn   string       // a metadata key, or the plain name of a field
+	hashMeta bool         // which of them
+	fields   sync.Map     // of reflect.Type: the []int of the field that hashOn names
+	lacking  atomic.Int64 // types that have no such field
 
 	dial func(ctx context.Context, network, address string) (net.Conn, error)
 

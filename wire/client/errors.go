@@ -13,6 +13,15 @@ func failed(c code.Code, reason, format string, args ...any) *code.Error {
 	return code.Remote(code.Errorf(c, format, args...).WithReason(reason))
 }
 
+// badArgument is the error of arguments that cannot be encoded: nobody is asked to run the call.
+func badArgument(service, method string, err error) *code.Error {
+	c, reason := code.Of(err), code.From(err).Reason
+	if reason == "" {
+		c, reason = code.InvalidArgument, code.ReasonBadPayload
+	}
+	return failed(c, reason, "the argument of %s.%s: %w", service, method, err)
+}
+
 // ended is the error of calls whose context ended before anything was sent.
 func ended(err error, format string, args ...any) *code.Error {
 	c, reason := code.Cancelled, code.ReasonCancelled

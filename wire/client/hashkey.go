@@ -19,6 +19,9 @@ const (
 	hashArgument = "argument"
 )
 
+// maxHashWarnings is for how many types the log says that they have not what HashOn names: types can be made up.
+const maxHashWarnings = 100
+
 // key makes a slot the filter of consistentHash.
 func (s *slot) key() (uint64, bool) { return s.call.hash, s.call.hashed }
 
@@ -47,6 +50,9 @@ func (cl *call) hashArgument(args any) {
 				return
 			}
 		}
+	case reflect.Invalid: // nil
+	default:
+		cl.c.fieldOf(v.Type())
 	}
 }
 
@@ -111,14 +117,20 @@ func (c *Client) fieldOf(t reflect.Type) (index []int, ok bool) {
 		index, _ = known.([]int)
 		return index, index != nil
 	}
-	for _, f := range reflect.VisibleFields(t) {
+	var fields []reflect.StructField
+	if t.Kind() == reflect.Struct {
+		fields = reflect.VisibleFields(t)
+	}
+	for _, f := range fields {
 		tag, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 		if f.IsExported() && (plainName(f.Name) == c.hashOn || tag != "" && plainName(tag) == c.hashOn) {
 			index = f.Index
 			break
 		}
 	}
-	c.fields.Store(t, index)
+	if _, known := c.fields.LoadOrStore(t, index); !known && index == nil && c.lacking.Add(1) <= maxHashWarnings {
+		c.log.Warn("the argument has no such field for consistentHash: its calls go by p2c", "type", t.String(), "hashOn", c.o.HashOn)
+	}
 	return index, index != nil
 }
 

@@ -1,0 +1,108 @@
+package client
+
+import (
+	"bytes"
+	"crypto/tls"
+	"io"
+	"log/slog"
+	"net"
+	"reflect"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/easymicro/easymicro/wire/code"
+)
+
+func TestArgumentThatCannotBeEncodedIsABadPayloadThatWasNotRun(t *testing.T) {
+	for _, codec := range []string{"json", "msgpack", "protobuf", "thrift", "raw"} {
+		names := newNames()
+		c := newClient(t, Options{Resolver: names, Codec: codec})
+		err := c.Call(t.Context(), "Arith", "Mul", make(chan int), nil)
+		e := wantError(t, err, code.InvalidArgument, code.ReasonBadPayload)
+		if !strings.HasPrefix(e.Message, "the argument of Arith.Mul: ") || !code.NotRun(e.Reason) {
+			t.Errorf("%s: %q", codec, e.Message)
+		}
+		if names.count() != 0 {
+			t.Errorf("%s: it is looked up where to send it", codec)
+		}
+		p := <-c.Go(t.Context(), "Arith", "Mul", make(chan int), nil, nil).Done
+		wantError(t, p.Err, code.InvalidArgument, code.ReasonBadPayload)
+		wantError(t, c.Notify(t.Context(), "Arith", "Mul", make(chan int)), code.InvalidArgument, code.ReasonBadPayload)
+	}
+}
+
+func TestFieldThatAnArgumentDoesNotHaveIsWarnedOfOncePerType(t *testing.T) {
+	type has struct{ User string }
+	type lacks struct{ ID int }
+	var log bytes.Buffer
+	c := newClient(t, Options{
+		Resolver: newNames(), Policy: ConsistentHash, HashOn: "argument.user_id", Logger: slog.New(slog.NewTextHandler(&log, nil)),
+	})
+	type fits struct{ UserID string }
+	for range 3 {
+		for _, args := range []any{fits{"ann"}, &fits{}, nil, (*lacks)(nil), map[string]int{"other": 1}, has{}, &lacks{}, lacks{}, 7} {
+			_ = c.Call(t.Context(), "Arith", "Mul", args, nil)
+		}
+	}
+	lines := strings.Split(strings.TrimSpace(log.String()), "\n")
+	if len(lines) != 3 {
+		t.Fatalf("%d lines, want one for each of three types:\n%s", len(lines), log.String())
+	}
+	for i, of := range []string{"type=client.has", "type=client.lacks", "type=int"} {
+		for _, want := range []string{"level=WARN", of, "hashOn=argument.user_id", "p2c"} {
+			if !strings.Contains(lines[i], want) {
+				t.Errorf("%s does not say %s", lines[i], want)
+			}
+		}
+	}
+}
+
+func TestTypesThatAreMadeUpDoNotFillTheLog(t *testing.T) {
+	var log bytes.Buffer
+	c := newClient(t, Options{
+		Resolver: newNames(), Policy: ConsistentHash, HashOn: "argument.ID", Logger: slog.New(slog.NewTextHandler(&log, nil)),
+	})
+	for i := range 3 * maxHashWarnings {
+		made := reflect.StructOf([]reflect.StructField{{Name: "F" + strconv.Itoa(i), Type: reflect.TypeFor[int]()}})
+		_ = c.Call(t.Context(), "Arith", "Mul", reflect.Zero(made).Interface(), nil)
+	}
+	if n := strings.Count(log.String(), "\n"); n != maxHashWarnings {
+		t.Errorf("%d lines, want %d", n, maxHashWarnings)
+	}
+}
+
+func TestTLSTowardsAPlainServerIsSaid(t *testing.T) {
+	for name, answer := range map[string]string{"that hangs up": "", "that resets": "reset", "that answers": "HTTP/1.1 400 Bad Request\r\n\r\n"} {
+		t.Run(name, func(t *testing.T) {
+			ln, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				for {
+					nc, err := ln.Accept()
+					if err != nil {
+						return
+					}
+					if answer == "reset" {
+						_, _ = nc.Read(make([]byte, 1))
+					} else {
+						_, _ = nc.Read(make([]byte, 1<<16))
+						_, _ = io.WriteString(nc, answer)
+					}
+					_ = nc.Close()
+				}
+			}()
+			defer func() { _ = ln.Close(); <-ended }()
+			c := newClient(t, Options{Resolver: serving(ln.Addr().String()), TLS: &tls.Config{}, ConnectTimeout: 10 * time.Second})
+			e := wantError(t, six(t.Context(), c), code.Unavailable, code.ReasonNoEndpoint)
+			if want := "is the server's port one for TLS?"; !strings.Contains(e.Message, want) {
+				t.Errorf("%q does not say %q", e.Message, want)
+			}
+		})
+	}
+}
