@@ -267,7 +267,7 @@ func even(calls [3]int64) bool {
 	return true
 }
 
-// thousandCallers call through a gateway, and returns how many of their calls came to each host: all together.
+// thousandCallers calls through a gateway from a thousand goroutines, and returns how many calls came to each host.
 func thousandCallers(t *testing.T, gw *hosttest.Host, hosts *[3]*maths) (got [3]int64) {
 	t.Helper()
 	var before [3]int64
