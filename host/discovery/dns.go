@@ -89,7 +89,7 @@ func (n *Names) Watch(ctx context.Context, _ string, update func([]client.Endpoi
 			told, first, failure = list, false, ""
 		case err != nil && err.Error() != failure:
 			failure = err.Error()
-			n.o.Logger.Warn("dns lookup failed: the endpoints known last stay", "err", err)
+			n.o.Logger.Warn("dns lookup failed: the endpoints known last stay", "error", err)
 			update(nil, err)
 		}
 		again.Reset(n.o.Every - n.o.Every/5 + rand.N(2*n.o.Every/5+1))
