@@ -70,7 +70,7 @@ const notRead = "not read"
 func (n *Nodes) load() (list []client.Endpoint, hash string, err error) {
 	data, err := n.read()
 	if err != nil {
-		return nil, notRead, config.Problem{File: n.path, Message: "cannot be read: " + reason(err).Error()}
+		return nil, notRead, config.Problem{File: n.path, Message: "cannot be read: " + reason(err)}
 	}
 	list, problems := decodeNodes(n.path, data)
 	return list, sum(data), problems.Err()
@@ -122,10 +122,10 @@ func (n *Nodes) dirs() []string {
 }
 
 // reason is err without the path that is said already.
-func reason(err error) error {
+func reason(err error) string {
 	var pe *os.PathError
 	if errors.As(err, &pe) {
-		return pe.Err
+		return pe.Err.Error()
 	}
-	return err
+	return err.Error()
 }
