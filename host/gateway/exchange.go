@@ -89,6 +89,7 @@ func (x *exchange) call() *code.Error {
 
 // callHere waits for the handler itself: what it does for a service of another host ends with the call.
 func (x *exchange) callHere() *code.Error {
+	defer x.g.running.Done()
 	o := x.g.handle(wire.NewCall(x.r.Context(), wire.CallOptions{Transport: "http", Peer: x.g.peer(x.r)}), &x.req, &x.res)
 	return x.told(o)
 }
@@ -132,6 +133,7 @@ const handlerPanicked = "the handler panicked"
 
 // run tells the outcome of the call, also when its handler ends the goroutine.
 func (g *Gateway) run(c *wire.Call, req, res *wire.Frame, outcomes chan<- outcome) {
+	defer g.running.Done()
 	var o outcome
 	done := false
 	defer func() {
@@ -146,7 +148,6 @@ func (g *Gateway) run(c *wire.Call, req, res *wire.Frame, outcomes chan<- outcom
 
 // handle calls the handler and tells what came of it, also of a panic.
 func (g *Gateway) handle(c *wire.Call, req, res *wire.Frame) (o outcome) {
-	defer g.running.Done()
 	defer c.End()
 	defer func() {
 		if v := recover(); v != nil {
