@@ -14,7 +14,7 @@ import (
 	"google.golang.org/grpc/backoff"
 )
 
-// retry of a batch that the collector could not take: at once, and then with ever longer pauses.
+// The pauses between attempts to deliver a batch grow from the first one to the longest.
 const (
 	firstRetry = 200 * time.Millisecond
 	maxRetry   = 2 * time.Second

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/easymicro/easymicro/wire/code"
 )
@@ -49,14 +50,9 @@ func (o *Operation) attributes(dst []attribute.KeyValue, asked string) []attribu
 }
 
 // settle gives a span the name that the outcome of its call has confirmed.
-func (o *Operation) settle(s renamed, e *code.Error) {
+func (o *Operation) settle(span trace.Span, e *code.Error) {
 	if o != nil && o.hearsay && exists(e) {
-		s.SetName(clip(o.name))
-		s.SetAttributes(attrMethod.String(clip(o.name)))
+		span.SetName(clip(o.name))
+		span.SetAttributes(attrMethod.String(clip(o.name)))
 	}
-}
-
-type renamed interface {
-	SetName(string)
-	SetAttributes(...attribute.KeyValue)
 }

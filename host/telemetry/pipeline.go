@@ -94,12 +94,17 @@ func (p *pipeline) serve(tr *Trace, call *wire.Call, req *wire.Frame) {
 		trace.WithSpanKind(trace.SpanKindServer), trace.WithTimestamp(call.Arrived()), trace.WithAttributes(attrs...))
 }
 
-// start is the context that a span is started in: under the caller's, or as the first of a trace whose ID is chosen.
-func (t *Trace) start() context.Context {
-	if t.remote {
-		return trace.ContextWithRemoteSpanContext(context.Background(), t.spanContext())
+// root is a new trace, sampled or not.
+func (p *pipeline) root() spanRef {
+	var r spanRef
+	high, low := rand.Uint64(), rand.Uint64()
+	binary.BigEndian.PutUint64(r.trace[:8], high|1) // zero is not valid
+	binary.BigEndian.PutUint64(r.trace[8:], low)
+	binary.BigEndian.PutUint64(r.span[:], (high^low)|1) // of a span that is recorded nowhere; another one is not needed
+	if p.samples(low) {
+		r.flags = trace.FlagsSampled
 	}
-	return withRoot(t.ref.trace)
+	return r
 }
 
 type rootKey struct{}

@@ -117,6 +117,14 @@ func (t *Trace) spanContext() trace.SpanContext {
 	return trace.NewSpanContext(c)
 }
 
+// start is the context that a span is started in: under the caller's, or as the first of a trace whose ID is chosen.
+func (t *Trace) start() context.Context {
+	if t.remote {
+		return trace.ContextWithRemoteSpanContext(context.Background(), t.spanContext())
+	}
+	return withRoot(t.ref.trace)
+}
+
 // passedSpan is the span of a call that is not recorded, made when somebody asks for it.
 type passedSpan struct {
 	noop.Span

@@ -45,6 +45,10 @@ func parseTraceparent(s string) (r spanRef, ok bool) {
 	return r, ok
 }
 
+func refOf(sc trace.SpanContext) spanRef {
+	return spanRef{trace: sc.TraceID(), span: sc.SpanID(), flags: sc.TraceFlags()}
+}
+
 func (r *spanRef) valid() bool { return r.trace.IsValid() && r.span.IsValid() }
 
 // String is r as a traceparent of version 00.

@@ -2,16 +2,13 @@ package telemetry
 
 import (
 	"context"
-	"encoding/binary"
 	"log/slog"
-	"math/rand/v2"
 	"os"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/trace"
 
 	"github.com/easymicro/easymicro/wire"
 )
@@ -113,9 +110,6 @@ func (t *Tracing) swap(next *pipeline) {
 	})
 }
 
-// On tells that spans are made.
-func (t *Tracing) On() bool { return t.current.Load() != nil }
-
 // Shutdown switches tracing off and returns when nothing of it runs any more. Spans that are still here have until ctx
 // ends, and not longer than two seconds, to reach their collector.
 func (t *Tracing) Shutdown(ctx context.Context) {
@@ -160,21 +154,4 @@ func (t *Tracing) Begin(tr *Trace, op *Operation, call *wire.Call, req *wire.Fra
 	// Handlers that pass metadata on by hand pass on the right thing.
 	own := refOf(tr.span.SpanContext())
 	req.Metadata.Set(metaTraceparent, own.String())
-}
-
-// root is a new trace, sampled or not.
-func (p *pipeline) root() spanRef {
-	var r spanRef
-	high, low := rand.Uint64(), rand.Uint64()
-	binary.BigEndian.PutUint64(r.trace[:8], high|1) // zero is not valid
-	binary.BigEndian.PutUint64(r.trace[8:], low)
-	binary.BigEndian.PutUint64(r.span[:], (high^low)|1) // of a span that is recorded nowhere; another one is not needed
-	if p.samples(low) {
-		r.flags = trace.FlagsSampled
-	}
-	return r
-}
-
-func refOf(sc trace.SpanContext) spanRef {
-	return spanRef{trace: sc.TraceID(), span: sc.SpanID(), flags: sc.TraceFlags()}
 }
