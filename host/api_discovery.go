@@ -33,17 +33,25 @@ func upstreamViews(g *generation) []admin.Upstream {
 	for i := range g.set.Manifest.Upstreams {
 		cfg := &g.set.Manifest.Upstreams[i]
 		v := admin.Upstream{Name: cfg.Name, Service: cfg.Service, Resolve: where(&cfg.Resolve), Endpoints: []admin.Endpoint{}}
-		for _, s := range g.upstreams[cfg.Name].client.Status() {
-			v.Called, v.Error = true, s.Err
-			v.More = max(0, len(s.Endpoints)-shownEndpoints)
-			lost := g.upstreams[cfg.Name].lost(s.Service)
-			for _, e := range s.Endpoints[:len(s.Endpoints)-v.More] {
-				v.Endpoints = append(v.Endpoints, endpointView(e, lost, out[place{cfg.Name, e.Address}]))
-			}
+		u := g.upstreams[cfg.Name]
+		for _, s := range u.client.Status() {
+			v = upstreamView(cfg.Name, v.Resolve, &s, u.cluster.lost(s.Service), out)
 		}
 		list = append(list, v)
 	}
-	return list
+	return append(list, remoteViews(g, out)...)
+}
+
+// upstreamView is what a client knows of one service.
+func upstreamView(name, found string, s *client.ServiceStatus, lost map[string]bool, out map[place]string) admin.Upstream {
+	v := admin.Upstream{
+		Name: name, Service: s.Service, Resolve: found, Called: true, Error: s.Err, Endpoints: []admin.Endpoint{},
+		More: max(0, len(s.Endpoints)-shownEndpoints),
+	}
+	for _, e := range s.Endpoints[:len(s.Endpoints)-v.More] {
+		v.Endpoints = append(v.Endpoints, endpointView(e, lost, out[place{name, e.Address}]))
+	}
+	return v
 }
 
 func where(r *config.Resolve) string {
@@ -59,17 +67,17 @@ func where(r *config.Resolve) string {
 }
 
 // lost are the endpoints of a service that are gone from discovery and used on for a while.
-func (u *upstream) lost(service string) map[string]bool {
-	if u.cluster == nil {
+func (c *cluster) lost(service string) map[string]bool {
+	if c == nil {
 		return nil
 	}
 	lost := make(map[string]bool)
-	for _, e := range u.cluster.etcd.Status().Services[service] {
+	for _, e := range c.etcd.Status().Services[service] {
 		if e.State == stale {
 			lost[e.Address] = true
 		}
 	}
-	if left := u.cluster.left.Load(); left != nil {
+	if left := c.left.Load(); left != nil {
 		list, _ := left.services.find(service)
 		for _, e := range list {
 			lost[e.Address] = true
@@ -160,21 +168,26 @@ func (g *generation) explainUpstream(name, method, caller string) (*admin.Explan
 		WithHelp("upstreams: %s%s", strings.Join(known, ", "), didYouMean(name, known))
 }
 
-// emitDiscovery gives what the upstreams and the clusters are worth to a scrape. Only services of the manifest are
-// labels.
+// emitDiscovery gives what the upstreams and the clusters are worth to a scrape. Only services of the manifest
+// are labels, and those of other hosts that a status shows.
 func (h *Host) emitDiscovery(g *generation, e *telemetry.Emitter) {
 	counts := make(map[string]map[string]int)
 	out := ejections(g)
+	count := func(name string, s *client.ServiceStatus, lost map[string]bool) {
+		if counts[s.Service] == nil {
+			counts[s.Service] = map[string]int{"ready": 0} // an alert needs the zero
+		}
+		for _, endpoint := range s.Endpoints {
+			counts[s.Service][endpointView(endpoint, lost, out[place{name, endpoint.Address}]).State]++
+		}
+	}
 	for name, u := range g.upstreams {
 		for _, s := range u.client.Status() {
-			if counts[s.Service] == nil {
-				counts[s.Service] = map[string]int{"ready": 0} // an alert needs the zero
-			}
-			lost := u.lost(s.Service)
-			for _, endpoint := range s.Endpoints {
-				counts[s.Service][endpointView(endpoint, lost, out[place{name, endpoint.Address}]).State]++
-			}
+			count(name, &s, u.cluster.lost(s.Service))
 		}
+	}
+	for _, s := range g.passedTo() {
+		count(s.Service, &s, g.cluster(g.remote.config.Etcd).lost(s.Service))
 	}
 	for service, states := range counts {
 		for state, n := range states {

@@ -1,6 +1,7 @@
 package host_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -18,5 +19,25 @@ discovery: {etcd: [{name: main, endpoints: ['http://127.0.0.1:1'], register: {ad
 	h.Stop()
 	if text := log.String(); strings.Contains(text, "withdrawn") || !strings.Contains(text, "stopped") {
 		t.Error(text)
+	}
+}
+
+// A host that has nothing to publish is not one whose registration has failed.
+func TestNothingToPublishIsNoFailure(t *testing.T) {
+	const manifest = `
+services: [{name: Arith, handler: test.arith, publish: %s}]
+discovery: {etcd: [{name: main, endpoints: ['http://127.0.0.1:1'], register: {advertise: "10.0.0.7:8972"}}]}
+`
+	var log logBuffer
+	h := hosttest.Start(t, fmt.Sprintf(manifest, "true"), hosttest.Options{Registry: newPlant(t).reg, Log: &log})
+	if text := scrape(t, h); !strings.Contains(text, "easymicro_registration_up 0") {
+		t.Error("what cannot be published is taken for published")
+	}
+	h.Edit("easymicro.yaml", "publish: true", "publish: false")
+	eventually(t, "it is told that nothing is published", func() bool {
+		return strings.Contains(log.String(), "nothing is left to publish")
+	})
+	if text := scrape(t, h); !strings.Contains(text, "easymicro_registration_up 1") {
+		t.Error("nothing to publish is taken for a failure")
 	}
 }
