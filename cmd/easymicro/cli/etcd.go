@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,7 +33,7 @@ type etcdFlags struct {
 func (f *etcdFlags) add(cmd *cobra.Command, usage string) {
 	flags := cmd.Flags()
 	flags.StringSliceVar(&f.urls, "etcd", nil, usage)
-	flags.StringSliceVar(&f.layouts, "layouts", nil, "easymicro, rpcx or both: the `LAYOUT` of the keys in etcd (default easymicro)")
+	flags.StringSliceVar(&f.layouts, "layouts", nil, "easymicro, rpcx or easymicro,rpcx: the `LAYOUT` of the keys in etcd (default easymicro)")
 	flags.StringVar(&f.prefix, "prefix", "", "`PREFIX` of the keys in etcd (default services/; rpcx/ for the layout rpcx)")
 	flags.StringVar(&f.userFile, "etcd-user-file", "", "`FILE` with the name of the user of etcd")
 	flags.StringVar(&f.passwordFile, "etcd-password-file", "", "`FILE` with the password of the user of etcd")
@@ -60,14 +61,19 @@ func (f *etcdFlags) given(cmd *cobra.Command) (bool, error) {
 	return false, nil
 }
 
+var errUserInURL = usageError("--etcd: a user and a password do not belong into a URL: put them into files, and say --etcd-user-file and --etcd-password-file")
+
 // check tells what is wrong with the flags, and gives URLs without a scheme one.
 func (f *etcdFlags) check() error {
+	if slices.ContainsFunc(f.urls, func(text string) bool { return strings.Contains(text, "@") }) {
+		return errUserInURL // what stands there is a secret, of which a comma makes two URLs
+	}
 	for i, text := range f.urls {
 		if !strings.Contains(text, "://") {
 			text = "http://" + text
 		}
 		u, err := url.Parse(text)
-		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || strings.Trim(u.Path, "/") != "" || u.User != nil || u.RawQuery != "" {
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
 			return usageError("--etcd: %q is no URL of an etcd, such as http://127.0.0.1:2379", f.urls[i])
 		}
 		if u.Port() == "" {

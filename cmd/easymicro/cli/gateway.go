@@ -36,10 +36,16 @@ SIGTERM and SIGINT drain it; a second one ends it at once.`,
   easymicro gateway --etcd http://10.0.0.1:2379,http://10.0.0.2:2379 --services 'Arith,Order*' --policies rules.yaml`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if cmd.Flags().Lookup("config").Changed {
+				return usageError("gateway takes no manifest: easymicro serve -c %s runs one, which may have gateway.remote", a.manifest)
+			}
 			if len(f.urls) == 0 {
 				return usageError("say which etcd knows the services: --etcd URL[,URL], such as http://127.0.0.1:2379")
 			}
 			if err := f.check(); err != nil {
+				return err
+			}
+			if err := noManifests(policies); err != nil {
 				return err
 			}
 			m := f.manifest(services, policies)
@@ -54,7 +60,7 @@ SIGTERM and SIGINT drain it; a second one ends it at once.`,
 			}
 			text = bytes.ReplaceAll(text, []byte("${"), []byte("$${")) // nothing of a flag is a variable of ours
 			a.manifest = gatewayManifest
-			return a.runHost(cmd, gatewayManifest, load.Options{Flags: cmd.Flags(), Manifest: text}, notes...)
+			return gatewayError(a.runHost(cmd, gatewayManifest, load.Options{Flags: cmd.Flags(), Manifest: text}, notes...))
 		},
 	}
 	f.add(cmd, "`URL` of the etcd that knows the services; several with commas")

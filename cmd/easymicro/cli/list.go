@@ -31,12 +31,12 @@ func (a *app) list() *cobra.Command {
 				return err
 			}
 			return a.print(services, func() {
+				if len(services) == 0 {
+					a.line("%s", a.noServices(cmd))
+				}
 				rows := [][]string{{"METHOD", "ARGUMENT", "REPLY", "HANDLER"}}
 				if slices.ContainsFunc(services, func(s admin.Service) bool { return len(s.Aliases) > 0 }) {
 					rows[0] = append(rows[0], "ALSO AS")
-				}
-				if len(services) == 0 {
-					a.line("the host has no services")
 				}
 				for _, s := range services {
 					for _, m := range s.Methods {
@@ -92,7 +92,7 @@ func (a *app) describe() *cobra.Command {
 			}
 			service, err := pick(services, args[0])
 			if err != nil {
-				return err
+				return a.servedElsewhere(cmd, args[0], err)
 			}
 			return a.print(service, func() { a.serviceText(service) })
 		},

@@ -3,12 +3,9 @@ package cli
 import (
 	"errors"
 	"io/fs"
-	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
-	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/config/load"
 	"github.com/easymicro/easymicro/host"
 	"github.com/easymicro/easymicro/host/telemetry"
@@ -27,7 +24,7 @@ what the screen shows. With -o json the screen is one JSON object a line.`,
   EASYMICRO_LISTEN=:8972 easymicro serve --log-format json`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.runHost(cmd, a.manifest, load.Options{Flags: cmd.Flags()})
+			return wrongFlags(a.runHost(cmd, a.manifest, load.Options{Flags: cmd.Flags()}))
 		},
 	}
 	flags := cmd.Flags()
@@ -92,21 +89,4 @@ func (a *app) runHost(cmd *cobra.Command, manifest string, o load.Options, notes
 		return a.loadError(whichFlag(err))
 	}
 	return nil
-}
-
-// whichFlag adds to the addresses that a host cannot listen on, by which flag it gets others.
-func whichFlag(err error) error {
-	flags := map[string]string{"admin.address": "--admin-listen", "listeners[0].address": "--listen"}
-	var problems config.Problems
-	if !errors.As(err, &problems) {
-		return err
-	}
-	problems = slices.Clone(problems)
-	for i := range problems {
-		p := &problems[i]
-		if flag := flags[p.Path]; flag != "" && strings.HasPrefix(p.Message, "cannot listen: ") {
-			p.Message += " (" + flag + " ADDRESS says another one)"
-		}
-	}
-	return problems
 }

@@ -42,6 +42,10 @@ func (a *app) flagError(cmd *cobra.Command, err error) error {
 			return unknownCommand(cmd, args)
 		}
 	}
+	var invalid *pflag.InvalidValueError
+	if errors.As(err, &invalid) && invalid.GetFlag().Name == "etcd" && strings.Contains(invalid.GetValue(), "@") {
+		return errUserInURL // which must not be repeated
+	}
 	hint := ""
 	var missing *pflag.NotExistError
 	if errors.As(err, &missing) && missing.GetSpecifiedShortnames() == "" {

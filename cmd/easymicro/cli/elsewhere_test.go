@@ -1,0 +1,60 @@
+package cli_test
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/easymicro/easymicro/cmd/easymicro/cli"
+	"github.com/easymicro/easymicro/host/admin"
+)
+
+// router is a host without services that has found some.
+type router struct {
+	admin.Host
+	found []string
+}
+
+func (r router) Services(context.Context) ([]admin.Service, error) { return nil, nil }
+
+func (r router) Status(context.Context) (*admin.Status, error) {
+	main := admin.Discovery{Name: "main"}
+	for _, name := range r.found {
+		main.Services = append(main.Services, admin.Discovered{Service: name})
+	}
+	return &admin.Status{Discovery: []admin.Discovery{main}}, nil
+}
+
+func (router) Metrics() http.Handler { return http.NotFoundHandler() }
+
+// gatewayAdmin is the address of the admin listener of a gateway that has found these services.
+func gatewayAdmin(t *testing.T, found ...string) (address string) {
+	t.Helper()
+	server := httptest.NewServer(admin.Handler(router{found: found}, admin.Options{}))
+	t.Cleanup(server.Close)
+	return strings.TrimPrefix(server.URL, "http://")
+}
+
+func TestAGatewaySaysWhereTheServicesAreThatItLeadsTo(t *testing.T) {
+	full, empty := gatewayAdmin(t, "Stock", "Arith"), gatewayAdmin(t)
+	for _, test := range []struct {
+		args []string
+		code int
+		want string
+	}{
+		{[]string{"list", "--admin", full}, cli.ExitOK, "no services of its own; in etcd it finds Arith, Stock: easymicro list --etcd URL"},
+		{[]string{"list", "--admin", empty}, cli.ExitOK, "no services of its own; easymicro list --etcd URL"},
+		{[]string{"describe", "Arith.Mul", "--admin", full}, cli.ExitAnswered, "does not serve Arith itself, but finds it in etcd: easymicro describe Arith --etcd URL"},
+		{[]string{"describe", "Arit", "--admin", full}, cli.ExitAnswered, "does not serve Arit (did you mean Arith?)"},
+		{[]string{"describe", "Arith", "--admin", empty}, cli.ExitAnswered, "does not serve Arith\n"},
+	} {
+		var out, err bytes.Buffer
+		code := cli.Run(t.Context(), test.args, cli.IO{In: strings.NewReader(""), Out: &out, Err: &err})
+		if got := out.String() + err.String(); code != test.code || !strings.Contains(got, test.want) {
+			t.Errorf("%v: exits with %d, says\n%swant %s", test.args, code, got, test.want)
+		}
+	}
+}
