@@ -51,7 +51,7 @@ func TestFieldThatAnArgumentDoesNotHaveIsWarnedOfOncePerType(t *testing.T) {
 		t.Fatalf("%d lines, want one for each of three types:\n%s", len(lines), log.String())
 	}
 	for i, of := range []string{"type=client.has", "type=client.lacks", "type=int"} {
-		for _, want := range []string{"level=WARN", of, "hashOn=argument.user_id", "p2c"} {
+		for _, want := range []string{"level=WARN", of, "hash_on=argument.user_id", "p2c"} {
 			if !strings.Contains(lines[i], want) {
 				t.Errorf("%s does not say %s", lines[i], want)
 			}

@@ -103,7 +103,7 @@ func TestCodecAndCompressionAreThoseOfTheCall(t *testing.T) {
 		}
 	}
 	wantCode(c.Call(t.Context(), "Arith", "Echo", long, nil, Codec(9)), code.InvalidArgument)
-	wantCode(c.Call(t.Context(), "Arith", "Echo", make(chan int), nil, Codec(wire.JSON)), code.Internal)
+	wantCode(c.Call(t.Context(), "Arith", "Echo", make(chan int), nil, Codec(wire.JSON)), code.InvalidArgument)
 	var wrong struct{ S int }
 	wantError(t, c.Call(t.Context(), "Arith", "Echo", long, &wrong, Codec(wire.JSON)), code.InvalidArgument, code.ReasonBadReply)
 	if n := c.calls.Load(); n != 0 {

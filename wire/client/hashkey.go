@@ -129,7 +129,7 @@ func (c *Client) fieldOf(t reflect.Type) (index []int, ok bool) {
 		}
 	}
 	if _, known := c.fields.LoadOrStore(t, index); !known && index == nil && c.lacking.Add(1) <= maxHashWarnings {
-		c.log.Warn("the argument has no such field for consistentHash: its calls go by p2c", "type", t.String(), "hashOn", c.o.HashOn)
+		c.log.Warn("the argument has no such field for consistentHash: its calls go by p2c", "type", t.String(), "hash_on", c.o.HashOn)
 	}
 	return index, index != nil
 }

@@ -2,8 +2,7 @@ package etcd
 
 import (
 	"crypto/tls"
-	"io"
-	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -31,7 +30,7 @@ func TestAMismatchOfTLSIsSaid(t *testing.T) {
 	plain := httptest.NewServer(http.NotFoundHandler())
 	secured := httptest.NewUnstartedServer(http.NotFoundHandler())
 	secured.EnableHTTP2 = true
-	secured.Config.ErrorLog = log.New(io.Discard, "", 0)
+	secured.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	secured.StartTLS()
 	t.Cleanup(func() { _ = closing.Close(); <-ended; plain.Close(); secured.Close() })
 	for name, tc := range map[string]struct{ url, want string }{
