@@ -20,13 +20,14 @@ type attempt struct {
 	level      level
 	perTry     time.Time // the end of perTryTimeout, if that is what ends the attempt
 
-	// Under the lock of the flight:
-	address  string   // in use
-	met      []string // endpoints that were tried
-	metRoom  [2]string
-	before   int // of met, those of earlier levels
+	// Under the lock of the flight, since its other attempts look at address:
+	address  string // in use
 	holds    []hold
 	holdRoom [1]hold
+
+	met     []string // endpoints that were tried
+	metRoom [2]string
+	before  int // of met, those of earlier levels
 
 	usedUp  bool // endpoints were refused since the call is or was there
 	ejected bool // endpoints were refused that are ejected

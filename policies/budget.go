@@ -28,7 +28,7 @@ func (s *SpentError) Unwrap() error { return s.err }
 // budget counts the calls and the retries to one upstream under one rule.
 type budget struct {
 	mu     sync.Mutex
-	window *window // total: calls; failed: retries
+	window *window // total: calls and retries; failed: retries
 }
 
 func newBudget() *budget { return &budget{window: newWindow(budgetWindow)} }

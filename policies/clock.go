@@ -57,8 +57,8 @@ func (k *clock) pastDeadline(err error) bool {
 	return err != nil && !k.deadline.IsZero() && !time.Now().Before(k.deadline)
 }
 
-// late is the refusal to give at the deadline.
-func (k *clock) late(s *Snapshot) *code.Error {
+// overdue is the refusal to give at the deadline.
+func (k *clock) overdue(s *Snapshot) *code.Error {
 	if !k.byRule {
 		return code.Refuse(code.DeadlineExceeded, code.ReasonTimeout, "deadline of the caller passed", "", s.name(), 0)
 	}

@@ -17,7 +17,7 @@ func Compile(rules []config.Rule, targets []Target, prev *Snapshot, o Options) (
 	s := &Snapshot{
 		revision: o.Revision, host: o.Host, transitions: new(hub), aliases: o.Aliases,
 		byName: make(map[string]*rule, len(rules)), guards: make(map[Target]*Guard, len(targets)),
-		remote: o.Remote, upstreamNames: o.Upstreams, directory: new(directory),
+		remote: o.Remote, upstreamNames: o.Upstreams, directory: newDirectory(),
 	}
 	if o.Allowed != nil {
 		s.allowed = compileGlobs(o.Allowed)

@@ -12,6 +12,8 @@ type directory struct {
 	lists map[string]map[string][]string // addresses by upstream and service
 }
 
+func newDirectory() *directory { return &directory{lists: make(map[string]map[string][]string)} }
+
 // set is told the endpoints of a service of an upstream, and returns those of all its services, and those that are no
 // longer among them.
 func (d *directory) set(upstream, service string, addresses []string) (known, gone map[string]bool) {
@@ -22,21 +24,17 @@ func (d *directory) set(upstream, service string, addresses []string) (known, go
 	for _, a := range services[service] {
 		gone[a] = true
 	}
-	switch {
-	case len(addresses) > 0 && services == nil:
-		if d.lists == nil {
-			d.lists = make(map[string]map[string][]string)
-		}
+	if services == nil {
 		services = make(map[string][]string, 1)
 		d.lists[upstream] = services
-		fallthrough
-	case len(addresses) > 0:
+	}
+	if len(addresses) > 0 {
 		services[service] = slices.Clone(addresses)
-	default:
+	} else {
 		delete(services, service)
-		if len(services) == 0 {
-			delete(d.lists, upstream)
-		}
+	}
+	if len(services) == 0 {
+		delete(d.lists, upstream)
 	}
 	known = d.union(upstream)
 	maps.DeleteFunc(gone, func(a string, _ bool) bool { return known[a] })

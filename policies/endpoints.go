@@ -25,9 +25,9 @@ func (a *attempt) Admit(address string) bool {
 		return false
 	}
 	h.admissions.start()
+	a.met = append(a.met, address)
 	f := a.flight
 	f.mu.Lock()
-	a.met = append(a.met, address)
 	a.holds = append(a.holds, h)
 	f.mu.Unlock()
 	return true

@@ -53,7 +53,7 @@ func (f *flight) fly(ctx context.Context, g *Guard) (slot int, err error) {
 	p := g.plan(c.Caller)
 	f.start(p, c, now)
 	if !f.deadline.IsZero() && !now.Before(f.deadline) {
-		return 0, f.late(f.snapshot)
+		return 0, f.overdue(f.snapshot)
 	}
 	if err := f.snapshot.askRateLimit(ctx, p, c, &f.clock, now); err != nil {
 		return 0, err
@@ -128,7 +128,6 @@ func (f *flight) run(ctx context.Context) (slot int, err error) {
 	var perhapsRan error
 	for {
 		var o outcome
-		began := f.arrived
 		if f.hedge != nil {
 			slot, o = f.hedged(ctx)
 		} else {
@@ -136,7 +135,7 @@ func (f *flight) run(ctx context.Context) (slot int, err error) {
 			f.depart(a)
 			o = a.run(ctx)
 			f.land(a, o.err)
-			f.countSoftHedge(began)
+			f.countSoftHedge()
 		}
 		if o.own && perhapsRan != nil {
 			return slot, perhapsRan
@@ -197,7 +196,7 @@ func (f *flight) timed(err error) error {
 	}
 	if f.byRule && err != nil && code.Of(err) == code.DeadlineExceeded && atEnd(f.deadline) {
 		f.timeout.counts.reject.Add(1)
-		return f.late(f.snapshot)
+		return f.overdue(f.snapshot)
 	}
 	f.timeout.counts.allow.Add(1)
 	return err

@@ -133,9 +133,9 @@ func (f *flight) most() int {
 }
 
 // countSoftHedge counts a call that a hedge would have sent again that is not carried out.
-func (f *flight) countSoftHedge(began time.Time) {
+func (f *flight) countSoftHedge() {
 	for _, e := range f.softHedge {
-		if e != nil && f.idempotent && f.sent == 1 && time.Since(began) >= e.rule.hedge.delay {
+		if e != nil && f.idempotent && f.sent == 1 && time.Since(f.arrived) >= e.rule.hedge.delay {
 			e.counts.shadow.Add(1)
 		}
 	}

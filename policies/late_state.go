@@ -25,7 +25,7 @@ func (l *late) decisions(kind config.Kind, t Target) Decisions {
 	return Decisions{}
 }
 
-// breakersOf are those of one upstream, or all of them, ordered by what they are for.
+// breakersOf are those that of is true for, all of them if it is nil, ordered by what they are for.
 func (l *late) breakersOf(of func(upstream, target string) bool) []*breaker {
 	var all []*breaker
 	l.mu.Lock()

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"time"
 
 	"github.com/easymicro/easymicro/config"
@@ -106,7 +105,7 @@ func (f *flight) spend() bool {
 }
 
 func (r *retryRule) setting() string {
-	text := fmt.Sprintf("up to %d attempts on %s, %s", r.maxAttempts, listed(slices.Clone(r.names)), r.failMode)
+	text := fmt.Sprintf("up to %d attempts on %s, %s", r.maxAttempts, listed(r.names), r.failMode)
 	if r.perTry > 0 {
 		text += ", each for " + config.Duration(r.perTry).String()
 	}

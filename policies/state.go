@@ -179,7 +179,7 @@ func (r *rule) decided(kind config.Kind) iter.Seq2[Target, Decisions] {
 			}
 		}
 		for _, t := range r.late.seen() {
-			if !slices.Contains(r.targets, t) && !yield(t, r.late.decisions(kind, t)) {
+			if r.counts[countsKey{kind, t}] == nil && !yield(t, r.late.decisions(kind, t)) {
 				return
 			}
 		}

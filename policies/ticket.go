@@ -41,7 +41,7 @@ func (t *Ticket) Late() *code.Error {
 	if t.guard != nil {
 		snapshot = t.guard.snapshot
 	}
-	err := t.late(snapshot)
+	err := t.overdue(snapshot)
 	if t.settled.Swap(true) {
 		return err
 	}
