@@ -73,7 +73,7 @@ func (c *serverConn) tellDrain() {
 func (c *serverConn) drainFrame(method string) (*Frame, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return &Frame{Type: Request, OneWay: true, Service: DrainPath, Method: method, Seq: c.last}, !c.fragile()
+	return &Frame{Type: Request, OneWay: true, Service: DrainPath, Method: method, Seq: c.last}, !c.mayBeOriginal()
 }
 
 // lastWord is how long clients have to take in, before they are cut off, what was never read.
@@ -103,10 +103,8 @@ func (s *Server) sayLast() {
 func (c *serverConn) sayLast() (unread bool) {
 	c.mu.Lock()
 	c.deaf = true
-	if unread = c.stopped; unread {
-		c.stopped = false
-		c.room <- struct{}{}
-	}
+	unread = c.stopped
+	c.resume()
 	c.mu.Unlock()
 	f, ok := c.drainFrame(drainLast)
 	if !ok {

@@ -17,6 +17,14 @@ func (c *serverConn) full() bool {
 	return !c.deaf && (c.inFlight.n >= c.lim.MaxInFlight || c.inFlight.bytes >= roomFactor*int64(c.lim.MaxMessageBytes))
 }
 
+// resume has the reader go on if it waits for room. It needs c.mu.
+func (c *serverConn) resume() {
+	if c.stopped {
+		c.stopped = false
+		c.room <- struct{}{}
+	}
+}
+
 // decompress makes the request of t plain. It waits until there is room for what comes out, which is given back by done.
 func (c *serverConn) decompress(t *task) error {
 	used, packed := t.req.Compression, t.req.Payload

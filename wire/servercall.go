@@ -183,9 +183,8 @@ func (c *serverConn) done(t *task) {
 		}
 	}
 	c.giveRoom(t)
-	if c.stopped && !c.full() {
-		c.stopped = false
-		c.room <- struct{}{}
+	if !c.full() {
+		c.resume()
 	}
 	c.mu.Unlock()
 	t.recycle()

@@ -37,7 +37,7 @@ type serverConn struct {
 
 	mu         sync.Mutex
 	last       uint64 // the last accepted sequence
-	stock      bool   // the peer is no client of the original easymicro
+	modern     bool   // the peer is no client of the original easymicro
 	deaf       bool   // nothing is accepted any longer
 	ended      bool   // nothing is started any longer
 	inFlight   taskList
@@ -143,10 +143,7 @@ func (c *serverConn) end() {
 	if c.plainLess != nil {
 		c.plainLess.Broadcast()
 	}
-	if c.stopped {
-		c.stopped = false
-		c.room <- struct{}{}
-	}
+	c.resume()
 	c.mu.Unlock()
 	for _, t := range dropped {
 		t.recycle()

@@ -93,9 +93,9 @@ func (c *serverConn) waitRoom() error {
 			return nil
 		case <-sign.C:
 			c.mu.Lock()
-			fragile := c.fragile()
+			original := c.mayBeOriginal()
 			c.mu.Unlock()
-			if fragile {
+			if original {
 				continue
 			}
 			c.send(&Frame{Type: Response, Heartbeat: true, Seq: HeartbeatSeq})
