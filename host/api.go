@@ -66,15 +66,19 @@ func (a api) Explain(_ context.Context, q admin.ExplainQuery) (*admin.Explanatio
 	if caller == "" {
 		caller = anonymous
 	}
-	return explanationView(g.policies.Explain(m.target, caller, q.Peer)), nil
+	x := g.policies.Explain(m.target, caller, q.Peer)
+	if m.remote != nil { // what came in goes out, under the rules of calls to the upstream of that name
+		out := g.policies.ExplainUpstream(m.target.Service, m.target.Service, m.target.Method, caller)
+		x.Kinds = append(x.Kinds, out.Kinds...)
+	}
+	return explanationView(x), nil
 }
 
 // notFound names the service or method that is not served.
 func (g *generation) notFound(service, method string) *admin.Error {
 	s, ok := g.byName.find(service)
 	if !ok {
-		return admin.Errorf(admin.CodeNotFound, "no service %q is served here", service).
-			WithHelp("served: %s%s", strings.Join(g.serviceNames(), ", "), didYouMean(service, append(g.byName.all(), g.remote.all()...)))
+		return g.noService(service)
 	}
 	var methods []string
 	for _, m := range s.methods {
@@ -82,6 +86,20 @@ func (g *generation) notFound(service, method string) *admin.Error {
 	}
 	return admin.Errorf(admin.CodeNotFound, "service %s has no method %q", s.config.Name, method).
 		WithHelp("it has: %s%s", strings.Join(methods, ", "), didYouMean(method, methods))
+}
+
+func (g *generation) noService(name string) *admin.Error {
+	upstreams := g.set.Manifest.UpstreamNames()
+	help := "served: " + strings.Join(g.serviceNames(), ", ")
+	if len(upstreams) > 0 {
+		help += "; upstreams: " + strings.Join(upstreams, ", ")
+	}
+	known := append(append(g.byName.all(), g.remote.all()...), upstreams...)
+	meant := didYouMean(name, known)
+	if s := config.Suggest(name, known); slices.Contains(upstreams, s) {
+		meant = "; did you mean " + s + "? it is an upstream"
+	}
+	return admin.Errorf(admin.CodeNotFound, "no service %q is served here", name).WithHelp("%s", help+meant)
 }
 
 func didYouMean(word string, known []string) string {

@@ -65,8 +65,12 @@ func TestStatusShowsUpstreamsAndDiscovery(t *testing.T) {
 				Instances: []admin.Instance{{Service: "Arith", Address: "10.0.0.7:8972"}, {Service: "Maths", Address: "10.0.0.7:8972"}},
 				Services:  []admin.Discovered{{Service: "Billing", Endpoints: []admin.Endpoint{{State: "live"}, {State: "stale"}}}},
 			},
-			{Name: "far", Since: long, Error: "no answer", Registers: true},
+			{Name: "far", Since: long, Error: "no answer", Registers: true, Instances: []admin.Instance{{Service: "Arith", Address: "10.0.0.7:8972"}}},
 			{Name: "spare"},
+			{
+				Name: "gone", Since: long, Registers: true,
+				Error: "etcd gone: not reachable at http://127.0.0.1:1: connection error: desc = transport: Error while dialing",
+			},
 		})
 	})
 	want := `
@@ -78,11 +82,13 @@ stock      Stock     dns stock:8972    -               not called yet
 rates      Rates     file nodes.yaml   -               no endpoint
 warning: upstream billing: etcd is away
 
-DISCOVERY   CONNECTION                  REGISTRATION                       PUBLISHED                       FOUND
-main        connected for 1m30s         registered for 1m30s, lease 694d   Arith, Maths at 10.0.0.7:8972   1 service, 2 endpoints (1 stale)
-far         away for 1m30s: no answer   NOT REGISTERED                     -                               no services, no endpoints
-spare       not used yet                -                                  -                               no services, no endpoints
+DISCOVERY   CONNECTION                                                 REGISTRATION                       PUBLISHED                       FOUND
+main        connected for 1m30s                                        registered for 1m30s, lease 694d   Arith, Maths at 10.0.0.7:8972   1 service, 2 endpoints (1 stale)
+far         away for 1m30s: no answer                                  NOT REGISTERED                     Arith at 10.0.0.7:8972          no services, no endpoints
+spare       not used yet                                               -                                  -                               no services, no endpoints
+gone        away for 1m30s: not reachable at http://127.0.0.1:1: co…   nothing to publish                 -                               no services, no endpoints
 error: another live host has the name of this one, at 10.0.0.9:8972: give each its own host.name
+warning: discovery gone: etcd gone: not reachable at http://127.0.0.1:1: connection error: desc = transport: Error while dialing
 `
 	if got != want {
 		t.Errorf("got\n%s", got)

@@ -52,6 +52,9 @@ func (a *app) discoveryText(list []admin.Discovery) {
 	}
 	a.section(rows)
 	for _, d := range list {
+		if !d.Connected && strings.HasSuffix(inCell(d.Error), "…") {
+			a.line("%s discovery %s: %s", a.paint(yellow, "warning:"), d.Name, d.Error)
+		}
 		if d.Twin != "" {
 			a.line("%s another live host has the name of this one, at %s: give each its own host.name", a.paint(red, "error:"), d.Twin)
 		}
@@ -65,7 +68,16 @@ func (a *app) connectionText(d *admin.Discovery) string {
 	case d.Since.IsZero() && d.Error == "":
 		return "not used yet"
 	}
-	return a.paint(red, "away") + lasting(d.Since) + ": " + d.Error
+	return a.paint(red, "away") + lasting(d.Since) + ": " + inCell(strings.TrimPrefix(d.Error, "etcd "+d.Name+": "))
+}
+
+// inCell is as much of a reason as keeps a table readable; all of it stands below.
+func inCell(reason string) string {
+	const most = 40
+	if letters := []rune(reason); len(letters) > most {
+		return strings.TrimRight(string(letters[:most-1]), " ,:;") + "…"
+	}
+	return reason
 }
 
 // lasting is for how long something has been so.
@@ -80,6 +92,8 @@ func (a *app) registrationText(d *admin.Discovery) string {
 	switch {
 	case !d.Registers:
 		return "-"
+	case !d.Registered && len(d.Instances) == 0:
+		return "nothing to publish"
 	case !d.Registered:
 		return a.paint(red, "NOT REGISTERED")
 	}
