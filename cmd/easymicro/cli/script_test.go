@@ -28,7 +28,7 @@ func TestScripts(t *testing.T) {
 		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
-		Deadline:            time.Now().Add(5 * time.Minute), // under the race detector each command takes most of a second
+		Deadline:            time.Now().Add(9 * time.Minute), // under the race detector each command takes most of a second
 	})
 }
 
