@@ -53,6 +53,9 @@ func (h *Host) enter(req *wire.Frame) (*generation, *method, *code.Error) {
 	}
 }
 
+// mostSuggested is among how many names the one is looked for that was probably meant.
+const mostSuggested = 1000
+
 // unknown is the answer to a call of what is not served.
 func (g *generation) unknown(host, service, method string) *code.Error {
 	what, word, known := "unknown service "+quoteName(service), service, append(g.byName.all(), g.remote.all()...)
@@ -60,6 +63,9 @@ func (g *generation) unknown(host, service, method string) *code.Error {
 		what, word, known = "unknown method "+quoteName(service+"."+method), method, s.byName.all()
 	} else if err := g.remote.unheard(host); err != nil {
 		return err
+	}
+	if len(known) > mostSuggested {
+		known = nil // whoever invents names must not have the host compare them with all of a fleet
 	}
 	if suggestion := config.Suggest(word, known); suggestion != "" {
 		what += " (did you mean " + suggestion + "?)"

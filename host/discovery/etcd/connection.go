@@ -60,8 +60,14 @@ func (c *Cluster) connect(ctx context.Context) (*clientv3.Client, error) {
 		return nil, err
 	}
 	c.mu.Lock()
-	c.client = cl
+	if closed = c.closed; !closed {
+		c.client = cl
+	}
 	c.mu.Unlock()
+	if closed { // meanwhile
+		_ = cl.Close()
+		return nil, errClosed
+	}
 	c.spawn(func(ctx context.Context) { c.monitor(ctx, cl) })
 	c.spawn(func(ctx context.Context) { c.pulse(ctx, cl) })
 	return cl, nil
