@@ -129,3 +129,24 @@ func TestLongNamesOfRefusalsAreCut(t *testing.T) {
 		t.Errorf("%+v %v", list, err)
 	}
 }
+
+// Whatever a breaker at a gateway is of, a refusal by it tells the state that it was in.
+func TestARefusalAtAGatewayTellsTheStateOfTheBreaker(t *testing.T) {
+	for _, rule := range []string{
+		"match: {service: Arith}, circuitBreaker: {",
+		"match: {upstream: Arith, method: Mul}, circuitBreaker: {scope: method, ",
+		"match: {upstream: Arith}, circuitBreaker: {scope: endpoint, ",
+		"match: {upstream: Arith}, circuitBreaker: {scope: upstream, ",
+	} {
+		y := newYard()
+		y.put("Arith", unused(t))
+		gw := standalone(t, y, toAll+"policies: {rules: [{name: out, "+rule+"consecutiveFailures: 1, openTimeout: 1h}}]}\n", hosttest.Options{})
+		for range 4 {
+			gw.Post("/arith/mul", `{}`)
+		}
+		list, err := gw.Admin.Refusals(t.Context(), admin.RefusalQuery{})
+		if err != nil || len(list) == 0 || list[0].Reason != "breaker_open" || !strings.Contains(list[0].State, "open since") {
+			t.Errorf("%s: %+v %v", rule, list, err)
+		}
+	}
+}
