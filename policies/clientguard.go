@@ -20,7 +20,7 @@ func ClientGuard(rules []config.Rule) (*Upstreams, error) {
 // Replace puts other rules into force, and keeps what those of the same name have learned. Calls that run go on under
 // the old ones. With an error, which is config.Problems, the old stay.
 func (u *Upstreams) Replace(rules []config.Rule) error {
-	if !u.own {
+	if u == nil || !u.own {
 		return errors.New("policies: these rules are those of a set, and change with it")
 	}
 	rules, problems := config.CompleteRules(rules)

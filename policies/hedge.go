@@ -66,12 +66,15 @@ func (f *flight) hedged(ctx context.Context) (slot int, o outcome) {
 				panic(a.panicked) //nolint:forbidigo // of the attempt: whoever called expects it here
 			}
 			f.land(a, a.outcome.err)
-			slot, o = a.slot, a.outcome
-			if !f.worthAnother(&o) && !o.own {
+			last := a.outcome
+			if !last.own || o.err == nil { // a refusal of our own does not hide that another attempt perhaps ran
+				slot, o = a.slot, last
+			}
+			if !f.worthAnother(&last) && !last.own {
 				end()
 				return slot, o
 			}
-			if !o.own && more(true) {
+			if !last.own && more(true) {
 				f.hedge.counts.allow.Add(1)
 				start()
 				timer.Reset(r.delay)

@@ -59,6 +59,18 @@ func TestAHedgeWithOneEndpointUsesItTwice(t *testing.T) {
 	})
 }
 
+func TestARefusedHedgeDoesNotHideThatTheCallPerhapsRan(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBilling(t, toBilling("calls", hedge(hedgeDelay, "Get"), func(r *config.Rule) {
+			r.CircuitBreaker = &config.CircuitBreaker{ConsecutiveFailures: 1, Scope: config.ScopeUpstream, OpenTimeout: config.Duration(time.Minute)}
+		}))
+		b.answer = always(errLost)
+		if err := b.call(t.Context(), idempotent); !errors.Is(err, errLost) {
+			t.Errorf("the caller gets %v", err)
+		}
+	})
+}
+
 func TestOnlyListedAndIdempotentMethodsAreHedged(t *testing.T) {
 	for _, test := range []struct {
 		name string

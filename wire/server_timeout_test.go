@@ -176,7 +176,7 @@ func TestNoAnswersAreMadeForAPeerThatDoesNotReadThem(t *testing.T) {
 			t.Error("the peer is not cut off")
 		}
 		// Half of 16 MiB, and those that were on their way when it was reached: as many as the processors overlap.
-		if n := made.Load(); n > asked/4 {
+		if n := made.Load(); n > asked/3 {
 			t.Errorf("%d of %d answers of 1 MiB were made", n, asked)
 		}
 		r.stop()
