@@ -39,7 +39,7 @@ func (c *Client) member(e Endpoint, old *member, index int) *member {
 const (
 	smoothTime   = time.Second            // samples that are so far apart count fully
 	smoothLeast  = 8                      // one sample counts for at least the 8th part
-	fadeTime     = 2 * time.Second       // what is known of an endpoint counts half after so long without a call
+	fadeTime     = 2 * time.Second        // what is known of an endpoint counts half after so long without a call
 	failureCosts = 500 * time.Millisecond // a failed call counts as one that took so long, at least
 )
 
