@@ -4,7 +4,8 @@ import "github.com/prometheus/client_golang/prometheus"
 
 var (
 	endpointsDesc = desc("easymicro_discovery_endpoints",
-		"Endpoints of the services that this host calls, by state: ready, idle, connecting, backoff, draining; stale when discovery has lost them, ejected while a rule leaves them out.",
+		"Endpoints of the services that this host calls, by state: ready, idle, connecting, backoff, draining; "+
+			"stale when discovery has lost them, ejected while a rule leaves them out.",
 		"service", "state")
 	registeredDesc = desc("easymicro_registration_up", "1 while all that this host publishes is in every discovery that it registers with.")
 )
