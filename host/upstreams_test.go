@@ -90,7 +90,9 @@ func startDesk(t testing.TB, rules string, tills ...*hosttest.Host) *hosttest.Ho
 
 func mul(t testing.TB, h *hosttest.Host, a, b int) (int, error) {
 	var r reply
-	err := hosttest.CallJSON(t.Context(), h.Dial(), "Desk", "Mul", args{a, b}, &r)
+	c := h.Dial()
+	defer c.Close() // tests call thousands of times
+	err := hosttest.CallJSON(t.Context(), c, "Desk", "Mul", args{a, b}, &r)
 	return r.C, err
 }
 
