@@ -74,23 +74,29 @@ func TestAnEditOfAnUpstreamKeepsItsBreakersOpen(t *testing.T) {
 }
 
 // Which endpoints there are was told before there were rules: one of three may be ejected, not one of those that failed.
+// stuck is a till that never opens.
+type stuck struct{}
+
+func (*stuck) Mul(context.Context, *args, *reply) error {
+	return code.Errorf(code.Unavailable, "the drawer is stuck")
+}
+
 func TestEndpointsFoundWhileAHandlerOpensAreKnownToTheRules(t *testing.T) {
-	one, _ := startTill(t, 0)
+	reg := registry.New()
+	registry.Plain(new(stuck), registry.In(reg), registry.As("test.till"))
+	one := hosttest.Start(t, "services: [{name: Till, handler: test.till}]\n", hosttest.Options{Registry: reg})
 	two, _ := startTill(t, 0)
 	three, _ := startTill(t, 0)
 	p := newPlant(t)
 	registry.Register("test.eager", struct{}{}, func(ctx context.Context, _ struct{}, e registry.Env) (*registry.Service, error) {
-		if err := e.Client("till").Call(ctx, "Mul", args{6, 7}, new(reply)); err != nil {
-			return nil, err
-		}
+		_ = e.Client("till").Call(ctx, "Mul", args{6, 7}, new(reply)) // perhaps of the one that is stuck
 		return registry.Receiver(&desk{till: e.Client("till")}), nil
 	}, registry.In(p.reg), registry.Uses("till"), registry.Methods[desk]())
 	h := hosttest.Start(t, fmt.Sprintf("services: [{name: Desk, handler: test.eager, uses: {till: till}}]\n"+
-		"upstreams: [{name: till, service: Till, resolve: {endpoints: [%q, %q, %q]}}]\n"+
+		"upstreams: [{name: till, service: Till, loadBalancer: {policy: roundRobin}, resolve: {endpoints: [%q, %q, %q]}}]\n"+
 		"policies: {rules: [{name: out, match: {upstream: till}, outlierDetection: {consecutiveFailures: 1}}]}\n",
 		one.Address, two.Address, three.Address), hosttest.Options{Registry: p.reg})
-	one.Stop()
-	eventually(t, "the endpoint that is gone is ejected", func() bool {
+	eventually(t, "the endpoint that fails is ejected", func() bool {
 		_, _ = mul(t, h, 1, 1)
 		s, err := h.Admin.Status(t.Context())
 		must(t, err)
