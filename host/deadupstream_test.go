@@ -22,7 +22,7 @@ const (
 )
 
 // A dead upstream: callers get UNAVAILABLE within the timeout, the breaker opens, retries stay inside the budget, and all
-// is back within openTimeout and the client's back-off after the upstream is.
+// is back within openTimeout, or the client's back-off if that is longer, after the upstream is.
 func TestADeadUpstreamIsFailedFastAndIsBackInTime(t *testing.T) {
 	for _, scope := range []string{"endpoint", "upstream"} {
 		t.Run(scope, func(t *testing.T) {
@@ -69,7 +69,7 @@ func TestADeadUpstreamIsFailedFastAndIsBackInTime(t *testing.T) {
 
 			restartTill(t, far.Address)
 			began := time.Now()
-			within := time.Duration(jitter*float64(openTimeout)) + longestBackOff + time.Second // for a busy machine
+			within := max(time.Duration(jitter*float64(openTimeout)), longestBackOff) + time.Second // for a busy machine
 			for err = errStill; err != nil && time.Since(began) < within; {
 				_, err = mul(t, h, 2, 3)
 				time.Sleep(5 * time.Millisecond)

@@ -89,8 +89,9 @@ func (s *admissions) start() {
 	}
 }
 
-// settle reports the outcome to the breakers, once. callers tells that the deadline that the caller set has passed.
-func (s *admissions) settle(err error, callers bool) {
+// settle reports the outcome to the breakers, once. callers tells that the deadline that the caller set has passed, and
+// untried that nobody was asked, which is no trial.
+func (s *admissions) settle(err error, callers, untried bool) {
 	var took time.Duration
 	if s.timed && !s.started.IsZero() {
 		took = time.Since(s.started)
@@ -103,6 +104,9 @@ func (s *admissions) settle(err error, callers bool) {
 		outcome := err
 		if err != errExcluded { //nolint:errorlint // our own sentinel, never wrapped
 			outcome = a.breaker.rule.Load().outcome(err, took, callers)
+		}
+		if untried && a.trial != nil {
+			outcome = errExcluded
 		}
 		a.settle(outcome)
 		a.done = nil

@@ -64,7 +64,7 @@ func (a *attempt) run(ctx context.Context) outcome {
 	if o.own {
 		return o
 	}
-	a.admissions.settle(o.err, a.callersDeadline(o.err))
+	a.admissions.settle(o.err, a.callersDeadline(o.err), untried(o.err))
 	if !a.perTry.IsZero() && code.Of(o.err) == code.DeadlineExceeded && ctx.Err() == nil && atEnd(a.perTry) {
 		r := f.retry.rule
 		o.perTry = true
@@ -138,7 +138,7 @@ func (a *attempt) nobody(err error) bool {
 
 // abandon gives back what is held still.
 func (a *attempt) abandon() {
-	a.admissions.settle(errExcluded, false)
+	a.admissions.settle(errExcluded, false, false)
 	f := a.flight
 	f.mu.Lock()
 	holds := a.holds
@@ -166,4 +166,11 @@ func (a *attempt) trialTime() (d time.Duration, callers bool) {
 func (a *attempt) callersDeadline(err error) bool {
 	f := a.flight
 	return err != nil && f.byCaller() && atEnd(f.deadline)
+}
+
+// untried tells that a call failed since the client waits for its next attempt to connect. It counts against who cannot
+// be reached, but is no trial of whether they are back: one would fail although they are, and open the breaker again.
+func untried(err error) bool {
+	e := code.From(err)
+	return e != nil && e.Reason == code.ReasonNoEndpoint && e.RetryAfter > 0
 }

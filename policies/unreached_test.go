@@ -45,6 +45,34 @@ func TestAnUpstreamThatNobodyCanReachOpensTheBreakersOfItsEndpoints(t *testing.T
 	})
 }
 
+func TestAClientThatWaitsToConnectMakesNoTrial(t *testing.T) {
+	for _, scope := range []string{config.ScopeEndpoint, config.ScopeUpstream} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBilling(t, toBilling("calls", circuit(config.CircuitBreaker{
+				ConsecutiveFailures: 3, OpenTimeout: config.Duration(5 * time.Second), Scope: scope,
+			})))
+			dead := func(c *outCall) { c.attempt = unreachable }
+			for range 3 {
+				_ = b.call(t.Context(), dead)
+			}
+			if e := refusal(t, b.call(t.Context())); e.Reason != code.ReasonBreakerOpen {
+				t.Fatalf("%s: got %v", scope, e)
+			}
+			time.Sleep(5500 * time.Millisecond) // it is back, and the client does not know yet
+			for range 10 {
+				if e := code.From(b.call(t.Context(), dead)); e.Reason != code.ReasonNoEndpoint {
+					t.Errorf("%s: got %v", scope, e)
+				}
+			}
+			for range 3 {
+				if err := b.call(t.Context()); err != nil {
+					t.Errorf("%s: it is connected: %v", scope, err)
+				}
+			}
+		})
+	}
+}
+
 func TestAnUpstreamWithoutEndpointsIsNotRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBilling(t, toBilling("calls", circuit(config.CircuitBreaker{ConsecutiveFailures: 1}), outlying(config.OutlierDetection{ConsecutiveFailures: 1})))
