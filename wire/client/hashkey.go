@@ -3,7 +3,6 @@ package client
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"reflect"
 	"strconv"
 	"strings"
@@ -106,7 +105,15 @@ func (cl *call) hashValue(v reflect.Value) {
 	case !v.CanInterface():
 		return
 	default:
-		text = fmt.Append(text, v.Interface())
+		var err error
+		if text, err = json.Marshal(v.Interface()); err != nil {
+			return // it cannot be told from others
+		}
+		var plain string
+		if json.Unmarshal(text, &plain) == nil {
+			cl.hashText(plain)
+			return
+		}
 	}
 	cl.hash, cl.hashed = xxhash.Sum64(text), len(text) > 0
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/easymicro/easymicro/wire"
 )
@@ -22,6 +23,9 @@ func TestHashKeyIsTheSameHoweverItComes(t *testing.T) {
 			X string `json:"userId"`
 		}{"ann"}, "ann"},
 		"a number":         {"argument.ID", struct{ ID uint16 }{7}, "7"},
+		"a fraction":       {"argument.ID", struct{ ID float64 }{1_000_000}, "1000000"},
+		"a large one":      {"argument.ID", struct{ ID float64 }{1e21}, "1e+21"},
+		"a time":           {"argument.ID", struct{ ID time.Time }{time.Unix(0, 0).UTC()}, "1970-01-01T00:00:00Z"},
 		"embedded":         {"argument.ID", struct{ base }{base{7}}, "7"},
 		"a pointer within": {"argument.ID", struct{ ID *int }{&id}, "7"},
 		"a boolean":        {"argument.ID", struct{ ID bool }{true}, "true"},

@@ -15,7 +15,7 @@ func (s *slot) noEndpoint() error {
 	}
 	name := s.call.req.Service
 	if s.refused >= len(s.list.members) {
-		return failed(code.Unavailable, code.ReasonNoEndpoint, "no endpoint of %s may be used: the rules leave out all %d", name, s.refused)
+		return failed(code.Unavailable, code.ReasonNoEndpoint, "no endpoint of %s may be used: the rules leave out all %d", name, len(s.list.members))
 	}
 	var why error
 	var soonest time.Duration
