@@ -20,11 +20,8 @@ const (
 	shownEndpoints = 100
 )
 
-// States of endpoints beside those of their connections.
-const (
-	stale   = "stale"   // discovery has lost it
-	ejected = "ejected" // a rule leaves it out
-)
+// ejected is the state of an endpoint that a rule leaves out, as etcd.StateStale is that of one that discovery has lost.
+const ejected = "ejected"
 
 // upstreamViews are the upstreams in the order of the manifest.
 func upstreamViews(g *generation) []admin.Upstream {
@@ -72,10 +69,8 @@ func (c *cluster) lost(service string) map[string]bool {
 		return nil
 	}
 	lost := make(map[string]bool)
-	for _, e := range c.etcd.Status().Services[service] {
-		if e.State == stale {
-			lost[e.Address] = true
-		}
+	for _, address := range c.etcd.Stale(service) {
+		lost[address] = true
 	}
 	if left := c.left.Load(); left != nil {
 		list, _ := left.services.find(service)
@@ -103,7 +98,7 @@ func ejections(g *generation) map[place]string {
 func endpointView(e client.EndpointStatus, lost map[string]bool, out string) admin.Endpoint {
 	v := admin.Endpoint{Address: e.Address, State: e.State, InFlight: e.InFlight, LatencySeconds: e.Latency.Seconds(), Error: e.Err}
 	if lost[e.Address] {
-		v.State = stale
+		v.State = etcd.StateStale
 	}
 	if out != "" {
 		v.State, v.Error = ejected, out

@@ -209,7 +209,7 @@ func (h *Host) discardCluster(c, successor *cluster) {
 	if successor != nil {
 		succeeding, cancel := context.WithTimeout(h.life, answerWait)
 		defer cancel()
-		for succeeding.Err() == nil && !successor.etcd.Status().Registered && len(successor.etcd.Status().Instances) > 0 {
+		for succeeding.Err() == nil && successor.registering() {
 			pause(succeeding, 50*time.Millisecond)
 		}
 	}
@@ -224,6 +224,12 @@ func (h *Host) discardCluster(c, successor *cluster) {
 	defer cancel()
 	c.wait(waiting)
 	h.closeCluster(c)
+}
+
+// registering tells that something is to be published, and not all of it is.
+func (c *cluster) registering() bool {
+	s := c.etcd.Status()
+	return !s.Registered && len(s.Instances) > 0
 }
 
 func (h *Host) closeCluster(c *cluster) {

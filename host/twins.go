@@ -3,6 +3,8 @@ package host
 import (
 	"context"
 	"time"
+
+	"github.com/easymicro/easymicro/host/discovery/etcd"
 )
 
 // watchTwins looks out, until the cluster is closed, for another live host of this host's name. What such hosts share by
@@ -46,7 +48,7 @@ func (c *cluster) twinNow(host string) string {
 	var first string
 	for _, endpoints := range s.Services {
 		for _, e := range endpoints {
-			if e.Host == host && e.State == "live" && !own[e.Address] && len(own) > 0 && (first == "" || e.Address < first) {
+			if e.Host == host && e.State == etcd.StateLive && !own[e.Address] && len(own) > 0 && (first == "" || e.Address < first) {
 				first = e.Address
 			}
 		}

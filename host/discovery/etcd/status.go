@@ -18,13 +18,19 @@ type Status struct {
 	Services   map[string][]EndpointState // what was found, by service
 }
 
+// States of found endpoints.
+const (
+	StateLive  = "live"
+	StateStale = "stale" // gone from etcd and kept for a while
+)
+
 // EndpointState is a found endpoint.
 type EndpointState struct {
 	client.Endpoint
 	Host    string   // empty when its layout does not say
 	Version string   // of the host; empty when its layout does not say
 	Layouts []string // of the keys that it was found in: easymicro, rpcx or both
-	State   string   // live, or stale: gone from etcd and kept for a while
+	State   string   // StateLive or StateStale
 }
 
 // Status is what is known of the cluster.
@@ -48,12 +54,23 @@ func (c *Cluster) Status() Status {
 	for _, found := range list {
 		states := make([]EndpointState, len(found.list))
 		for i, k := range found.list {
-			states[i] = EndpointState{k.Endpoint, k.host, k.version, k.layouts, "live"}
+			states[i] = EndpointState{k.Endpoint, k.host, k.version, k.layouts, StateLive}
 			if k.stale {
-				states[i].State = "stale"
+				states[i].State = StateStale
 			}
 		}
 		s.Services[found.name] = states
 	}
 	return s
+}
+
+// Stale are the addresses that are stale of those that Watch tells of a service.
+func (c *Cluster) Stale(service string) []string {
+	var stale []string
+	for _, k := range c.table.lookup(time.Now(), service).list {
+		if k.stale {
+			stale = append(stale, k.Address)
+		}
+	}
+	return stale
 }

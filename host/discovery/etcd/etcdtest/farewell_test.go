@@ -62,7 +62,7 @@ func TestWhatDiesIsKeptForAWhile(t *testing.T) {
 	s.RevokeLeases()
 	eventually(t, nil, func() bool {
 		found := caller.Status().Services["Arith"]
-		return len(found) == 1 && found[0].State == "stale"
+		return len(found) == 1 && found[0].State == etcd.StateStale
 	}, func() any { return caller.Status().Services })
 	w.want(addresses[0])
 }
@@ -152,7 +152,7 @@ func TestAFarewellIsHeardLater(t *testing.T) {
 	p.Heal()
 	within(t, backAfter, "hearing of it", func() bool { return len(arith.addresses()) == 0 && arith.failed() == nil })
 	echo.want(addresses[1])
-	if found := caller.Status().Services["echo"]; len(found) != 1 || found[0].State != "stale" {
+	if found := caller.Status().Services["echo"]; len(found) != 1 || found[0].State != etcd.StateStale {
 		t.Errorf("what was deleted in silence: %+v", found)
 	}
 }

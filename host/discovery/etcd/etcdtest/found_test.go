@@ -172,7 +172,7 @@ func TestAListThatCollapsesIsKept(t *testing.T) {
 	w.want(all...) // as long as few live, all that were there lately count
 	stale := 0
 	for _, e := range c.Status().Services["arith"] {
-		if e.State == "stale" {
+		if e.State == etcd.StateStale {
 			stale++
 		}
 	}
