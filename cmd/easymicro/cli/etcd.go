@@ -84,9 +84,9 @@ func (f *etcdFlags) check() error {
 	known := []string{"easymicro", "rpcx"}
 	for i, name := range f.layouts {
 		switch {
-		case name != known[0] && name != known[1]:
+		case !slices.Contains(known, name):
 			return usageError("--layouts: %q is not one of %s%s", name, strings.Join(known, ", "), didYouMean(name, known))
-		case i > 0 && name == f.layouts[0]:
+		case slices.Contains(f.layouts[:i], name):
 			return usageError("--layouts: %s stands there twice", name)
 		}
 	}
@@ -172,7 +172,7 @@ func secret(flag, file string) (string, error) {
 	return text, nil
 }
 
-// services are the names of all services in etcd, as soon as they are known.
+// servicesIn are the names of all services in etcd, as soon as they are known.
 func servicesIn(ctx context.Context, c *etcd.Cluster) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, etcdPatience)
 	defer cancel()

@@ -18,6 +18,9 @@ const gatewayManifest = "gateway-flags"
 // defaultAdmin is where the admin listener of a host is if nobody says otherwise.
 const defaultAdmin = "127.0.0.1:8970"
 
+// defaultListen is where a gateway listens if nobody says otherwise.
+const defaultListen = "127.0.0.1:8887"
+
 func (a *app) gateway() *cobra.Command {
 	var f etcdFlags
 	var services, policies []string
@@ -65,7 +68,7 @@ SIGTERM and SIGINT drain it; a second one ends it at once.`,
 	}
 	f.add(cmd, "`URL` of the etcd that knows the services; several with commas")
 	flags := cmd.Flags()
-	flags.String("listen", "127.0.0.1:8887", "`ADDRESS` to listen on (EASYMICRO_LISTEN)")
+	flags.String("listen", defaultListen, "`ADDRESS` to listen on (EASYMICRO_LISTEN)")
 	flags.StringSliceVar(&services, "services", []string{"*"}, "`NAMES` of the services that may be reached; * stands for any text")
 	flags.StringArrayVar(&policies, "policies", nil, "`FILE` with rules, or a pattern of files; may be repeated")
 	flags.String("name", "", "`NAME` of the host (EASYMICRO_NAME; default: the machine's)")
@@ -117,7 +120,7 @@ func (f *etcdFlags) manifest(services, policies []string) map[string]any {
 		policies[i] = filepath.ToSlash(pattern)
 	}
 	m := map[string]any{
-		"listeners": []any{map[string]any{"name": "main", "address": "127.0.0.1:8887"}},
+		"listeners": []any{map[string]any{"name": "main", "address": defaultListen}},
 		"discovery": map[string]any{"etcd": []any{cluster}},
 		"gateway":   map[string]any{"remote": map[string]any{"etcd": "main", "services": services}},
 	}
