@@ -85,15 +85,16 @@ func (l *late) newBreaker(r *rule, upstream, text string) *breaker {
 	return b
 }
 
-// breakerOf is the breaker of a method or of an upstream.
+// breakerOf is the breaker of a method or of an upstream. Methods beyond the bound share one: for each upstream, if the
+// rule names its upstreams, else for all of them, since there is no end of their names.
 func (l *late) breakerOf(r *rule, upstream string, t Target) *breaker {
 	key := breakerKey{scope: r.scope, upstream: upstream}
-	if r.scope == config.ScopeMethod {
-		key.target = t.String()
+	other := breakerKey{scope: r.scope, upstream: upstream}
+	if len(r.upstreams) > 0 && (r.scope == config.ScopeUpstream || !allExact(r.upstreams)) {
+		other.upstream = Other
 	}
-	other := breakerKey{scope: r.scope, upstream: upstream, target: Other}
-	if r.scope == config.ScopeUpstream {
-		other = breakerKey{scope: r.scope, upstream: Other}
+	if r.scope == config.ScopeMethod {
+		key.target, other.target = t.String(), Other
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -102,7 +103,8 @@ func (l *late) breakerOf(r *rule, upstream string, t Target) *breaker {
 		switch {
 		case r.scope == config.ScopeUpstream:
 			text = key.upstream
-		case upstream != "" && upstream != t.Service:
+		case key.upstream == Other: // it stands for both
+		case upstream != "" && (upstream != t.Service || key.target == Other):
 			text = r.targetText(key.upstream, text)
 		}
 		return l.newBreaker(r, key.upstream, text)
