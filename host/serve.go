@@ -261,7 +261,7 @@ func (s *serving) answered(err error, refused bool) {
 		c = e.Code
 	}
 	took := time.Since(s.wire.Arrived())
-	s.method.metrics(s.wire.Transport()).Done(c, took)
+	s.metrics.Done(c, took)
 	s.trace.End(e, s.Caller)
 	if e != nil && refused {
 		s.host.refused(s, e)
