@@ -48,13 +48,7 @@ func (w witness) note(ctx context.Context, a *args) {
 // recording is the recorded conversation of that name.
 func recording(t *testing.T, name string) wiretest.Conversation {
 	t.Helper()
-	for _, c := range wiretest.Golden(t, "../wire/testdata/golden") {
-		if c.Name == name {
-			return c
-		}
-	}
-	t.Fatalf("no conversation %s", name)
-	return wiretest.Conversation{}
+	return wiretest.Recording(t, "../wire/testdata/golden", name)
 }
 
 func TestWhatStockClientsSendReachesTheHandler(t *testing.T) {

@@ -139,28 +139,13 @@ func call(ctx context.Context, c *wire.Conn, method, payload string) (string, er
 
 func wantError(t testing.TB, err error, c code.Code, reason string) {
 	t.Helper()
-	var e *code.Error
-	if !errors.As(err, &e) {
-		t.Fatalf("got error %v, want %s/%s", err, c, reason)
-	}
-	if e.Code != c || e.Reason != reason {
-		t.Fatalf("got %s/%s (%v), want %s/%s", e.Code, e.Reason, err, c, reason)
-	}
+	wiretest.WantError(t, err, c, reason)
 }
 
 // eventually waits for something that an event outside of the test brings about.
 func eventually(t testing.TB, what string, is func() bool) {
 	t.Helper()
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	late := time.After(10 * time.Second)
-	for !is() {
-		select {
-		case <-tick.C:
-		case <-late:
-			t.Fatalf("never: %s", what)
-		}
-	}
+	wiretest.Within(t, 10*time.Second, what, is)
 }
 
 func TestPipelinedCallsOfManyCallersAreEachAnsweredInKind(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/wire/code"
+	"github.com/easymicro/easymicro/wire/wiretest"
 )
 
 func TestArgumentThatCannotBeEncodedIsABadPayloadThatWasNotRun(t *testing.T) {
@@ -76,29 +77,15 @@ func TestTypesThatAreMadeUpDoNotFillTheLog(t *testing.T) {
 func TestTLSTowardsAPlainServerIsSaid(t *testing.T) {
 	for name, answer := range map[string]string{"that hangs up": "", "that resets": "reset", "that answers": "HTTP/1.1 400 Bad Request\r\n\r\n"} {
 		t.Run(name, func(t *testing.T) {
-			ln, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				t.Fatal(err)
-			}
-			ended := make(chan struct{})
-			go func() {
-				defer close(ended)
-				for {
-					nc, err := ln.Accept()
-					if err != nil {
-						return
-					}
-					if answer == "reset" {
-						_, _ = nc.Read(make([]byte, 1))
-					} else {
-						_, _ = nc.Read(make([]byte, 1<<16))
-						_, _ = io.WriteString(nc, answer)
-					}
-					_ = nc.Close()
+			address := wiretest.Meet(t, func(nc net.Conn) {
+				if answer == "reset" {
+					_, _ = nc.Read(make([]byte, 1))
+				} else {
+					_, _ = nc.Read(make([]byte, 1<<16))
+					_, _ = io.WriteString(nc, answer)
 				}
-			}()
-			defer func() { _ = ln.Close(); <-ended }()
-			c := newClient(t, Options{Resolver: serving(ln.Addr().String()), TLS: &tls.Config{}, ConnectTimeout: 10 * time.Second})
+			})
+			c := newClient(t, Options{Resolver: serving(address), TLS: &tls.Config{}, ConnectTimeout: 10 * time.Second})
 			e := wantError(t, six(t.Context(), c), code.Unavailable, code.ReasonNoEndpoint)
 			if want := "is the server's port one for TLS?"; !strings.Contains(e.Message, want) {
 				t.Errorf("%q does not say %q", e.Message, want)

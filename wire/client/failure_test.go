@@ -285,27 +285,23 @@ func TestListsThatChangeUnderLoadLoseNoCall(t *testing.T) {
 	for range 4 {
 		list = append(list, newServer(t, mul).address)
 	}
-	names := serving(list...)
-	c := newClient(t, Options{Resolver: names})
-	l := load8(t, c)
-	for i := range 100 {
-		names.set("Arith", at(list[i%4], list[(i+1)%4])...)
-		l.more(t, 20)
-	}
-	l.stop()
-	if n := l.failed.Load(); n > 0 {
-		t.Errorf("%d of %d calls failed: %v", n, l.calls.Load(), l.errs[0])
-	}
+	loseNoCallWhile(t, list, 100, 20, func(i int) []string { return []string{list[i%4], list[(i+1)%4]} })
 }
 
 func TestEndpointsThatTakeTurnsOnTheListLoseNoCall(t *testing.T) {
 	a, b := newServer(t, mul), newServer(t, mul)
-	names := serving(a.address)
-	c := newClient(t, Options{Resolver: names})
-	l := load8(t, c)
-	for i := range 1000 {
-		names.set("Arith", at([]string{a.address, b.address}[i%2])...)
-		l.more(t, 1)
+	loseNoCallWhile(t, []string{a.address}, 1000, 1, func(i int) []string { return []string{[]string{a.address, b.address}[i%2]} })
+}
+
+// loseNoCallWhile calls without a pause while the list changes from the first to what next says, so many times, with some
+// calls after each change.
+func loseNoCallWhile(t *testing.T, first []string, changes int, calls int64, next func(i int) []string) {
+	t.Helper()
+	names := serving(first...)
+	l := load8(t, newClient(t, Options{Resolver: names}))
+	for i := range changes {
+		names.set("Arith", at(next(i)...)...)
+		l.more(t, calls)
 	}
 	l.stop()
 	if n := l.failed.Load(); n > 0 {

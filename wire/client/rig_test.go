@@ -12,6 +12,7 @@ import (
 
 	"github.com/easymicro/easymicro/wire"
 	"github.com/easymicro/easymicro/wire/code"
+	"github.com/easymicro/easymicro/wire/wiretest"
 )
 
 // Args and Reply are what the tests' services take and give.
@@ -214,13 +215,7 @@ func six(ctx context.Context, c *Client, o ...CallOption) error {
 
 func wantError(t testing.TB, err error, c code.Code, reason string) *code.Error {
 	t.Helper()
-	var e *code.Error
-	if !errors.As(err, &e) {
-		t.Fatalf("got error %v, want %s/%s", err, c, reason)
-	}
-	if e.Code != c || e.Reason != reason {
-		t.Fatalf("got %s/%s (%v), want %s/%s", e.Code, e.Reason, err, c, reason)
-	}
+	e := wiretest.WantError(t, err, c, reason)
 	if edge := code.Edge(err); edge.Reason != "" || edge.RetryAfter != 0 {
 		t.Errorf("%v: a handler passes %s on", err, edge.Reason)
 	}
@@ -230,14 +225,5 @@ func wantError(t testing.TB, err error, c code.Code, reason string) *code.Error 
 // eventually waits for something that an event outside of the test brings about.
 func eventually(t testing.TB, what string, is func() bool) {
 	t.Helper()
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	late := time.After(20 * time.Second)
-	for !is() {
-		select {
-		case <-tick.C:
-		case <-late:
-			t.Fatalf("never: %s", what)
-		}
-	}
+	wiretest.Within(t, 20*time.Second, what, is)
 }

@@ -41,13 +41,7 @@ func wantSix(t *testing.T, o outcome) {
 
 func recording(t *testing.T, name string) wiretest.Conversation {
 	t.Helper()
-	for _, c := range wiretest.Golden(t, "../testdata/golden") {
-		if c.Name == name {
-			return c
-		}
-	}
-	t.Fatalf("no conversation %s", name)
-	return wiretest.Conversation{}
+	return wiretest.Recording(t, "../testdata/golden", name)
 }
 
 func TestErrorsAreReadUnderEitherFamilysKey(t *testing.T) {

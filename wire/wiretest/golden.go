@@ -36,6 +36,18 @@ func Golden(t testing.TB, folder string) []Conversation {
 	return all
 }
 
+// Recording is the conversation of that name in a folder.
+func Recording(t testing.TB, folder, name string) Conversation {
+	t.Helper()
+	for _, c := range Golden(t, folder) {
+		if c.Name == name {
+			return c
+		}
+	}
+	t.Fatalf("no conversation %s", name)
+	return Conversation{}
+}
+
 func conversations(t testing.TB, name string) []Conversation {
 	t.Helper()
 	f, err := os.Open(name)

@@ -8,33 +8,20 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/easymicro/easymicro/wire/wiretest"
 )
 
 func TestAMismatchOfTLSIsSaid(t *testing.T) {
-	closing, err := net.Listen("tcp", "127.0.0.1:0") // as etcd without TLS ends a handshake
-	if err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		for {
-			nc, err := closing.Accept()
-			if err != nil {
-				return
-			}
-			_, _ = nc.Read(make([]byte, 1))
-			_ = nc.Close()
-		}
-	}()
+	closing := wiretest.Meet(t, func(nc net.Conn) { _, _ = nc.Read(make([]byte, 1)) }) // as etcd without TLS ends a handshake
 	plain := httptest.NewServer(http.NotFoundHandler())
 	secured := httptest.NewUnstartedServer(http.NotFoundHandler())
 	secured.EnableHTTP2 = true
 	secured.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	secured.StartTLS()
-	t.Cleanup(func() { _ = closing.Close(); <-ended; plain.Close(); secured.Close() })
+	t.Cleanup(func() { plain.Close(); secured.Close() })
 	for name, tc := range map[string]struct{ url, want string }{
-		"https where nobody speaks it":  {"https://" + closing.Addr().String(), "is it https?"},
+		"https where nobody speaks it":  {"https://" + closing, "is it https?"},
 		"https where HTTP is spoken":    {"https://" + plain.Listener.Addr().String(), "is it https?"},
 		"a certificate of an unknown":   {secured.URL, "certificate"},
 		"http where only TLS is spoken": {"http://" + secured.Listener.Addr().String(), "is it http?"},
