@@ -9,18 +9,24 @@ import (
 // directory is the endpoints of the upstreams, as their clients told last. Snapshots have it in common.
 type directory struct {
 	mu    sync.Mutex
-	lists map[string]map[string][]string // addresses by upstream and service
+	lists map[string]map[string][]string // addresses by upstream and service; one that nobody serves now has none
 }
 
 func newDirectory() *directory { return &directory{lists: make(map[string]map[string][]string)} }
 
-// set is told the endpoints of a service of an upstream, and returns those of all its services, and those that are no
-// longer among them.
-func (d *directory) set(upstream, service string, addresses []string) (known, gone map[string]bool) {
+// told is what a list that was told has changed about an upstream.
+type told struct {
+	known map[string]bool // endpoints of all its services
+	gone  map[string]bool // endpoints that are no longer among them
+	over  bool            // it has no services any more
+}
+
+// set is told the endpoints of a service of an upstream, nil if it is a service no more.
+func (d *directory) set(upstream, service string, addresses []string) told {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	services := d.lists[upstream]
-	gone = make(map[string]bool)
+	gone := make(map[string]bool)
 	for _, a := range services[service] {
 		gone[a] = true
 	}
@@ -28,17 +34,18 @@ func (d *directory) set(upstream, service string, addresses []string) (known, go
 		services = make(map[string][]string, 1)
 		d.lists[upstream] = services
 	}
-	if len(addresses) > 0 {
+	if addresses != nil {
 		services[service] = slices.Clone(addresses)
 	} else {
 		delete(services, service)
 	}
-	if len(services) == 0 {
+	over := len(services) == 0
+	if over {
 		delete(d.lists, upstream)
 	}
-	known = d.union(upstream)
+	known := d.union(upstream)
 	maps.DeleteFunc(gone, func(a string, _ bool) bool { return known[a] })
-	return known, gone
+	return told{known: known, gone: gone, over: over}
 }
 
 // of are the endpoints of a service. They must not be changed.

@@ -60,6 +60,26 @@ func (g *growing[K, V]) full(most int) bool {
 	return len(g.all) >= most
 }
 
+// drop forgets some keys.
+func (g *growing[K, V]) drop(gone func(K) bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	read := g.read.Load()
+	for key := range g.all {
+		if !gone(key) {
+			continue
+		}
+		delete(g.all, key)
+		if read == nil {
+			continue
+		}
+		if _, ok := (*read)[key]; ok {
+			g.read.Store(nil) // until enough has been asked for to be worth a copy
+			read, g.missed = nil, 0
+		}
+	}
+}
+
 // byAddress keeps something for each endpoint of an upstream; beyond mostAddresses they share it. Reading costs no lock.
 type byAddress[T any] struct {
 	fresh   func(address string) T

@@ -159,6 +159,19 @@ func (l *late) keep(upstream string, known, gone map[string]bool) {
 	}
 }
 
+// forget drops the state of an upstream; what it counted stays, and so does what it shares with others.
+func (l *late) forget(upstream string) {
+	if upstream == Other {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	maps.DeleteFunc(l.breakers, func(k breakerKey, _ *breaker) bool { return k.upstream == upstream })
+	delete(l.endpoints, upstream)
+	delete(l.outliers, upstream)
+	delete(l.budgets, upstream)
+}
+
 // adopt changes to the rule of another snapshot: what it does not have any more is dropped, and its breakers go by it.
 func (l *late) adopt(r *rule) {
 	before := l.owner.Swap(r)

@@ -42,6 +42,8 @@ func (s *Snapshot) Resolve(t Target) *Guard {
 	if s.resolved.full(mostLate) {
 		of.counted = Target{Method: Other}
 	}
+	s.compiling.Lock()
+	defer s.compiling.Unlock()
 	return s.resolved.add(t, s.compileLate(of, &s.inbound), mostLate)
 }
 
@@ -56,12 +58,13 @@ func (s *Snapshot) guardOf(upstream, service, method string) *Guard {
 	if s.calling.full(mostLate) {
 		of.counted = Target{Method: Other}
 	}
+	s.compiling.Lock() // until it is in: what forget drops must not be in a guard that comes after
+	defer s.compiling.Unlock()
 	return s.calling.add(key, s.compileLate(of, &s.outbound), mostLate)
 }
 
+// compileLate is called with compiling held.
 func (s *Snapshot) compileLate(of subject, rules *index) *Guard {
-	s.compiling.Lock()
-	defer s.compiling.Unlock()
 	matching := rules.match(of.target, of.upstream)
 	if len(matching) == 0 {
 		return s.nothing

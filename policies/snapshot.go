@@ -25,7 +25,7 @@ type Snapshot struct {
 	upstreams *Upstreams
 	resolved  growing[Target, *Guard]  // of services that are not this host's
 	calling   growing[calling, *Guard] // of upstreams
-	compiling sync.Mutex               // held while one of these is made
+	compiling sync.Mutex               // held while one of these is made, or forgotten
 	flights   sync.Pool                // of *flight, empty ones
 
 	active     atomic.Bool

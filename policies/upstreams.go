@@ -79,7 +79,9 @@ func (u *Upstreams) Do(ctx context.Context, call Guarded) (slot int, err error) 
 	return slot, err
 }
 
-// Endpoints says which endpoints a service of an upstream now has; state about others is dropped.
+// Endpoints says which endpoints a service of an upstream now has; state about others is dropped. They are nil when the
+// service is not called any more: an upstream without services is forgotten, and starts afresh should it be called
+// again. One that nobody serves for now has a list without addresses, and is not.
 func (u *Upstreams) Endpoints(upstream, service string, addresses []string) {
 	if u == nil {
 		return
@@ -88,10 +90,25 @@ func (u *Upstreams) Endpoints(upstream, service string, addresses []string) {
 	if s == nil {
 		return
 	}
-	known, gone := s.directory.set(upstream, service, addresses)
+	now := s.directory.set(upstream, service, addresses)
 	for _, r := range s.rules {
 		if r.clientSide() {
-			r.late.keep(upstream, known, gone)
+			r.late.keep(upstream, now.known, now.gone)
 		}
 	}
+	if now.over {
+		s.forget(upstream)
+	}
+}
+
+// forget drops the state of an upstream, and the guards that have it.
+func (s *Snapshot) forget(upstream string) {
+	s.compiling.Lock()
+	defer s.compiling.Unlock()
+	for _, r := range s.rules {
+		if r.clientSide() {
+			r.late.forget(upstream)
+		}
+	}
+	s.calling.drop(func(c calling) bool { return c.upstream == upstream })
 }

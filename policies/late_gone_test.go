@@ -1,0 +1,134 @@
+package policies
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/wire/code"
+)
+
+// sizes are how much a rule keeps about upstreams.
+func (b *billing) sizes(name string) string {
+	s := b.guard.current.Load()
+	l := s.byName[name].late
+	return fmt.Sprintf("%d breakers, endpoints of %d, outliers of %d, %d budgets, %d guards",
+		len(l.breakers), len(l.endpoints), len(l.outliers), len(l.budgets), len(s.calling.all))
+}
+
+// What has gone makes room: those that come later have a state of their own.
+func TestAnUpstreamThatIsGoneLeavesNoState(t *testing.T) {
+	b := newBilling(t, toBilling("calls", to("*"), scoped(""), retry(quick(2)), outlying(thirty)),
+		toBilling("methods", to("*"), mode(config.Shadow), scoped(config.ScopeMethod)),
+		toBilling("upstreams", to("*"), service("*"), mode(config.Shadow), scoped(config.ScopeUpstream)))
+	const rounds = mostLate + 2
+	for i := range rounds {
+		name := fmt.Sprint("up", i)
+		b.guard.Endpoints(name, name, []string{"a:1"})
+		if err := b.call(t.Context(), func(c *outCall) { c.upstream, c.service = name, name }); err != nil {
+			t.Fatal(err)
+		}
+		b.guard.Endpoints(name, name, nil)
+	}
+	for rule, want := range map[string]string{
+		"calls":     "0 breakers, endpoints of 0, outliers of 0, 0 budgets, 0 guards",
+		"methods":   "0 breakers, endpoints of 0, outliers of 0, 0 budgets, 0 guards",
+		"upstreams": "0 breakers, endpoints of 0, outliers of 0, 0 budgets, 0 guards",
+	} {
+		if got := b.sizes(rule); got != want {
+			t.Errorf("%s: %s", rule, got)
+		}
+	}
+	_ = b.call(t.Context())
+	for s := range b.guard.current.Load().Breakers() {
+		if s.Upstream != "billing" {
+			t.Errorf("%+v", s)
+		}
+	}
+}
+
+func TestAnUpstreamIsGoneOnceAllItsServicesAre(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBilling(t, toBilling("calls", scoped(config.ScopeUpstream)))
+		b.guard.Endpoints("billing", "Refunds", []string{"a:1"})
+		b.answer = always(errDown)
+		b.fail(3)
+		b.answer = always(nil)
+		for _, step := range []struct {
+			name      string
+			service   string
+			addresses []string
+			open      bool
+		}{
+			{"one service of two is gone", "Refunds", nil, true},
+			{"for now nobody serves the other", "Billing", []string{}, true},
+			{"it is back", "Billing", []string{"b:1"}, true},
+			{"a service that nobody serves is there", "Refunds", []string{}, true},
+			{"the first is gone", "Billing", nil, true},
+			{"the last is gone", "Refunds", nil, false},
+		} {
+			b.guard.Endpoints("billing", step.service, step.addresses)
+			if err := b.call(t.Context()); (reasonOf(err) == code.ReasonBreakerOpen) != step.open {
+				t.Errorf("%s: %v", step.name, err)
+			}
+		}
+	})
+}
+
+// Its calls meet the state that the rules show.
+func TestAnUpstreamThatComesBackStartsAfreshAndEditsKeepIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, scope := range []string{config.ScopeEndpoint, config.ScopeMethod, config.ScopeUpstream} {
+			b := newBilling(t, toBilling("calls", scoped(scope)))
+			b.serve("a:1")
+			b.answer = always(errDown)
+			b.fail(3)
+			b.guard.Endpoints("billing", "Billing", nil)
+			if left := slices.Collect(b.guard.current.Load().Breakers()); len(left) > 0 {
+				t.Errorf("scope %s: left %+v", scope, left)
+			}
+			b.serve("a:1")
+			b.fail(3)
+			if err := b.guard.Replace([]config.Rule{toBilling("calls", scoped(scope), timeout(time.Second))}); err != nil {
+				t.Fatal(err)
+			}
+			if err := b.call(t.Context()); reasonOf(err) != code.ReasonBreakerOpen {
+				t.Errorf("scope %s: after an edit: %v", scope, err)
+			}
+			if told := b.transitions(); len(told) != 2 {
+				t.Errorf("scope %s: %+v", scope, told)
+			}
+		}
+	})
+}
+
+// What an upstream beyond the bound has in common with others goes address by address.
+func TestEndpointsThatAreGoneAreDroppedFromWhatUpstreamsShare(t *testing.T) {
+	b := newBilling(t, toBilling("calls", to("*"), scoped(""), outlying(thirty)))
+	b.callUpstreams(mostLate)
+	b.serve("x:1")
+	last := func(c *outCall) { c.upstream, c.service = "last", "last" }
+	shared := func() string {
+		l := b.guard.current.Load().byName["calls"].late
+		return fmt.Sprintf("%d and %d, own %t", len(l.endpoints[Other].all()), len(l.outliers[Other].endpoints.all()), l.endpoints["last"] != nil)
+	}
+	for _, step := range []struct {
+		addresses []string
+		want      string
+	}{{[]string{"x:1"}, "1 and 1, own false"}, {[]string{"y:1"}, "0 and 0, own false"}, {nil, "1 and 1, own false"}} {
+		b.guard.Endpoints("last", "last", step.addresses)
+		if step.want[0] == '1' {
+			_ = b.call(t.Context(), last)
+		}
+		if got := shared(); got != step.want {
+			t.Errorf("%v: %s, want %s", step.addresses, got, step.want)
+		}
+	}
+	b.guard.Endpoints(Other, Other, nil)
+	if got := shared(); got != "1 and 1, own false" {
+		t.Errorf("an upstream of the name of all others: %s", got)
+	}
+}
