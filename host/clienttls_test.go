@@ -9,12 +9,11 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"fmt"
-	"io"
 	"math/big"
 	"net"
 	"path/filepath"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -77,10 +76,8 @@ func inPEM(kind string, der []byte) string {
 
 // tlsFront ends TLS before a host, of peers that have a certificate of the authority.
 type tlsFront struct {
-	address string
-	mu      sync.Mutex
-	conns   []net.Conn
-	last    string // the name of the last peer
+	*relay
+	last atomic.Value // the name of the last peer
 }
 
 func startTLSFront(t *testing.T, a *authority, name, to string) *tlsFront {
@@ -94,61 +91,18 @@ func startTLSFront(t *testing.T, a *authority, name, to string) *tlsFront {
 		MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{pair}, ClientCAs: pool, ClientAuth: tls.RequireAndVerifyClientCert,
 	})
 	must(t, err)
-	f := &tlsFront{address: ln.Addr().String()}
-	var all sync.WaitGroup
-	t.Cleanup(func() {
-		_ = ln.Close()
-		f.cut()
-		all.Wait()
-	})
-	all.Go(func() {
-		for {
-			in, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			all.Go(func() { f.pass(in.(*tls.Conn), to) })
-		}
-	})
+	f := new(tlsFront)
+	f.relay = relayed(t, ln, to, f.letIn)
 	return f
 }
 
-func (f *tlsFront) pass(in *tls.Conn, to string) {
-	defer in.Close()
+func (f *tlsFront) letIn(c net.Conn) bool {
+	in := c.(*tls.Conn)
 	if in.Handshake() != nil {
-		return
+		return false
 	}
-	out, err := net.Dial("tcp", to)
-	if err != nil {
-		return
-	}
-	f.mu.Lock()
-	f.conns = append(f.conns, in, out)
-	f.last = in.ConnectionState().PeerCertificates[0].Subject.CommonName
-	f.mu.Unlock()
-	var back sync.WaitGroup
-	back.Go(func() {
-		_, _ = io.Copy(in, out)
-		_ = in.Close()
-	})
-	_, _ = io.Copy(out, in)
-	_ = out.Close()
-	back.Wait()
-}
-
-func (f *tlsFront) cut() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, c := range f.conns {
-		_ = c.Close()
-	}
-	f.conns = nil
-}
-
-func (f *tlsFront) peer() string {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.last
+	f.last.Store(in.ConnectionState().PeerCertificates[0].Subject.CommonName)
+	return true
 }
 
 func TestAnUpstreamIsCalledOverTLSWithCertificatesThatChange(t *testing.T) {
@@ -165,7 +119,7 @@ upstreams:
 		t.Helper()
 		eventually(t, "the upstream answers "+as, func() bool {
 			got, err := mul(t, h, 6, 7)
-			return err == nil && got == 42 && front.peer() == as
+			return err == nil && got == 42 && front.last.Load() == as
 		})
 	}
 	answers("host-1")

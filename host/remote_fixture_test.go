@@ -3,9 +3,7 @@ package host_test
 import (
 	"context"
 	"encoding/json"
-	"io"
 	"maps"
-	"net"
 	"net/http"
 	"slices"
 	"sync"
@@ -97,51 +95,4 @@ func problemOf(t *testing.T, r *http.Response, body string) (p struct {
 	}
 	must(t, json.Unmarshal([]byte(body), &p))
 	return p
-}
-
-// cutLine passes bytes on to an address until it is cut.
-type cutLine struct {
-	address string
-	mu      sync.Mutex
-	conns   []net.Conn
-}
-
-func cuttable(t *testing.T, to string) *cutLine {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	c := &cutLine{address: ln.Addr().String()}
-	var all sync.WaitGroup
-	t.Cleanup(func() {
-		_ = ln.Close()
-		c.cut()
-		all.Wait()
-	})
-	all.Go(func() {
-		for {
-			in, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			out, err := net.Dial("tcp", to)
-			if err != nil {
-				_ = in.Close()
-				continue
-			}
-			c.mu.Lock()
-			c.conns = append(c.conns, in, out)
-			c.mu.Unlock()
-			all.Go(func() { _, _ = io.Copy(out, in) })
-			all.Go(func() { _, _ = io.Copy(in, out) })
-		}
-	})
-	return c
-}
-
-func (c *cutLine) cut() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, conn := range c.conns {
-		_ = conn.Close()
-	}
 }
