@@ -67,7 +67,7 @@ func (r *remote) current() names[*remoteService] {
 			continue
 		}
 		s, ok := known.services.exact[name]
-		if !ok {
+		if !ok || !s.counts() {
 			s = newRemoteService(r, name)
 		}
 		next.services.add(name, s)

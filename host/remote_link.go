@@ -8,16 +8,11 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/easymicro/easymicro/host/telemetry"
 	"github.com/easymicro/easymicro/wire/client"
 )
 
-const (
-	// remoteLabels is how many methods of other hosts have metrics of their own.
-	remoteLabels = 1000
-	// firstList is how long a host that starts waits to hear what services there are.
-	firstList = time.Second
-)
+// firstList is how long a host that starts waits to hear what services there are.
+const firstList = time.Second
 
 // directory is where the services of other hosts are found.
 type directory interface {
@@ -34,7 +29,8 @@ type link struct {
 	directory directory
 	client    *client.Client
 	rules     *clientRules
-	metrics   *telemetry.Metrics
+	labels    remoteLabels
+	forget    func() // drops the metrics of methods that are gone
 	log       *slog.Logger
 	done      func() // with the directory
 
@@ -42,9 +38,6 @@ type link struct {
 	told    chan struct{} // closed by the first list or error
 	unwatch context.CancelFunc
 	watched sync.WaitGroup
-
-	mu     sync.Mutex
-	labels map[string]bool // the methods that have metrics, as Service/Method
 }
 
 // foundServices is what discovery told last.
@@ -56,8 +49,8 @@ type foundServices struct {
 
 func newLink(cluster string, d directory, c *client.Client, rules *clientRules, h *Host, done func()) *link {
 	l := &link{
-		users: newUsers(), cluster: cluster, directory: d, client: c, rules: rules, metrics: h.metrics, log: h.log, done: done,
-		told: make(chan struct{}), labels: make(map[string]bool),
+		users: newUsers(), cluster: cluster, directory: d, client: c, rules: rules, log: h.log, done: done,
+		labels: remoteLabels{metrics: h.metrics, has: make(map[string]bool)}, forget: h.forget, told: make(chan struct{}),
 	}
 	l.found.Store(new(foundServices))
 	var ctx context.Context
@@ -69,12 +62,16 @@ func newLink(cluster string, d directory, c *client.Client, rules *clientRules, 
 func (l *link) watch(ctx context.Context) {
 	var first sync.Once
 	err := l.directory.WatchServices(ctx, func(names []string, err error) {
-		next := *l.found.Load()
+		next, dropped := *l.found.Load(), false
 		if next.err = err; err == nil {
 			next.names, next.heard = names, true
+			dropped = l.labels.keep(names) // before any of the new ones asks for room
 		}
 		l.found.Store(&next)
 		first.Do(func() { close(l.told) })
+		if dropped {
+			l.forget()
+		}
 	})
 	if ctx.Err() == nil {
 		l.log.Error("the services of other hosts are no longer followed", "etcd", l.cluster, "error", err)
@@ -89,25 +86,6 @@ func (l *link) await(ctx context.Context) {
 	case <-l.told:
 	case <-ctx.Done():
 	}
-}
-
-// metricsOf are those of a method over rpcx and HTTP; those of no method in particular when there is no room for more.
-func (l *link) metricsOf(service, method string) (rpcx, http *telemetry.MethodMetrics, own bool) {
-	full := service + "/" + method
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if !l.labels[full] && len(l.labels) >= remoteLabels {
-		return l.metrics.Other(transportRPCX), l.metrics.Other(transportHTTP), false
-	}
-	l.labels[full] = true
-	return l.metrics.Method(service, method, transportRPCX), l.metrics.Method(service, method, transportHTTP), true
-}
-
-// labelled tells whether a method, as Service/Method, has metrics of its own.
-func (l *link) labelled(full string) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.labels[full]
 }
 
 // shut ends the link, whose last call has ended or is abandoned.

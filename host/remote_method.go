@@ -24,10 +24,17 @@ type remoteService struct {
 
 func newRemoteService(r *remote, name string) *remoteService {
 	s := &remoteService{remote: r, name: name}
-	s.rpcx, s.http, _ = r.link.metricsOf(name, otherMethods)
+	s.rpcx, s.http, _ = r.link.labels.metricsOf(name, otherMethods)
 	none := newNames[*method](0)
 	s.answered.Store(&none)
 	return s
+}
+
+// counts tells whether the metrics of the service are still the ones to count in: it may have been away for so long that
+// they were dropped, or there may be room for them now.
+func (s *remoteService) counts() bool {
+	rpcx, _, _ := s.remote.link.labels.metricsOf(s.name, otherMethods)
+	return rpcx == s.rpcx
 }
 
 // method is the one of a name. It is made for the call, unless it has answered: then its metrics are its own, and so
@@ -56,7 +63,7 @@ func (s *remoteService) learn(m *method) {
 	learned.name = strings.Clone(m.name) // what a peer sent must not be kept alive by its name
 	learned.target.Method = strings.Clone(m.target.Method)
 	var ok bool
-	if learned.rpcx, learned.http, ok = s.remote.link.metricsOf(s.name, learned.target.Method); !ok {
+	if learned.rpcx, learned.http, ok = s.remote.link.labels.metricsOf(s.name, learned.target.Method); !ok {
 		return
 	}
 	next := newNames[*method](len(known.exact) + 1)

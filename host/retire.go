@@ -69,7 +69,7 @@ func (h *Host) forget() {
 
 // serves tells whether a method, as Service/Method, belongs to the generation under just that name.
 func (g *generation) serves(fullName string) bool {
-	if l := g.way(); l != nil && l.labelled(fullName) {
+	if l := g.way(); l != nil && l.labels.labelled(fullName) {
 		return true
 	}
 	i := strings.LastIndexByte(fullName, '/')
