@@ -143,6 +143,9 @@ func (l *late) keep(upstream string, known, gone map[string]bool) {
 	breakers, outliers := l.endpoints[upstream], l.outliers[upstream]
 	someBreakers, someOutliers := l.endpoints[Other], l.outliers[Other]
 	l.mu.Unlock()
+	if upstream == Other { // what calls itself so has nothing of its own
+		breakers, outliers = nil, nil
+	}
 	unknown := func(address string) bool { return !known[address] && address != Other }
 	isGone := func(address string) bool { return gone[address] }
 	switch {
