@@ -196,6 +196,6 @@ func (c *Cluster) answered() {
 	case up:
 		c.log.Info("connected to etcd")
 	default:
-		c.log.Warn("etcd is away: what is known stays in use", "err", err)
+		c.log.Warn("etcd is away: what is known stays in use", "error", err)
 	}
 }

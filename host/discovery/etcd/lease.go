@@ -74,45 +74,55 @@ func (r *registrar) forget(ctx context.Context, lease clientv3.LeaseID) {
 	})
 }
 
-// stay brings etcd up to date whenever there is a reason, until the lease is lost.
+// stay brings etcd up to date whenever there is a reason, until the lease is lost. settled is called the first time that it
+// is.
 func (t *tenancy) stay(ctx context.Context, alive <-chan *clientv3.LeaseKeepAliveResponse, settled func()) error {
-	var p pause
 	look := time.NewTimer(about(listEvery))
 	defer look.Stop()
-	due, settle := true, true
+	var p pause
+	for first := true; ; first = false {
+		if err := t.settle(ctx, alive, &p); err != nil {
+			return err
+		}
+		if first {
+			settled()
+		}
+		if err := t.reason(ctx, alive, look); err != nil {
+			return err
+		}
+	}
+}
+
+// settle returns when etcd is up to date, or with why it cannot be any more.
+func (t *tenancy) settle(ctx context.Context, alive <-chan *clientv3.LeaseKeepAliveResponse, p *pause) error {
 	for {
-		if due {
-			pending, err := t.sync(ctx)
-			switch {
-			case ctx.Err() != nil:
-				return ctx.Err()
-			case err != nil && isLeaseGone(err):
+		pending, err := t.sync(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err == nil:
+			p.reset()
+			t.r.report(true, nil)
+			return nil
+		case isLeaseGone(err):
+			return errLeaseLost
+		case pending:
+			t.r.report(false, err)
+		}
+		p.wait(ctx, nil)
+		select {
+		case _, ok := <-alive:
+			if !ok {
 				return errLeaseLost
-			case err != nil:
-				if pending {
-					t.r.report(false, err)
-				}
-				p.wait(ctx, nil)
-			default:
-				p.reset()
-				due = false
-				t.r.report(true, nil)
-				if settle {
-					settle = false
-					settled()
-				}
 			}
+		default:
 		}
-		if due {
-			select {
-			case _, ok := <-alive:
-				if !ok {
-					return errLeaseLost
-				}
-			default:
-			}
-			continue
-		}
+	}
+}
+
+// reason returns when there may be something to do, or with why there is not any more.
+func (t *tenancy) reason(ctx context.Context, alive <-chan *clientv3.LeaseKeepAliveResponse, look *time.Timer) error {
+	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -121,10 +131,10 @@ func (t *tenancy) stay(ctx context.Context, alive <-chan *clientv3.LeaseKeepAliv
 				return errLeaseLost
 			}
 		case <-t.r.kick:
-			due = true
+			return nil
 		case <-look.C:
 			look.Reset(about(listEvery))
-			due = true
+			return nil
 		}
 	}
 }

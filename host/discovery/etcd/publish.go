@@ -205,7 +205,7 @@ func (r *registrar) withdraw(ctx context.Context) {
 			r.c.log.Debug("withdrawn")
 			return
 		}
-		r.c.log.Debug("withdraw", "err", err)
+		r.c.log.Debug("withdraw", "error", err)
 		p.wait(ctx, nil)
 		r.mu.Lock()
 		again := len(r.want) > 0
@@ -229,16 +229,16 @@ func (r *registrar) report(up bool, err error) {
 	case r.c.o.OnRegistered != nil:
 		r.c.o.OnRegistered(up, err)
 	case up:
-		r.c.log.Info("published", "services", len(r.instances()))
+		r.c.log.Info("published", "services", r.services())
 	default:
-		r.c.log.Warn("not published: trying again", "err", err)
+		r.c.log.Warn("not published: trying again", "error", err)
 	}
 }
 
-func (r *registrar) instances() []Instance {
+func (r *registrar) services() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return slices.Clone(r.list)
+	return len(r.list)
 }
 
 // seen is told what the table of a layout shows, and at which revision: when one of our keys is not there although it
