@@ -2,7 +2,6 @@ package host
 
 import (
 	"context"
-	"log/slog"
 	"maps"
 	"sync"
 	"time"
@@ -130,8 +129,8 @@ func (h *Host) registrationChanged(c *cluster, up bool, err error) {
 		s := c.etcd.Status()
 		h.log.Info(word, "etcd", c.name, "instances", len(s.Instances), "lease", s.Lease)
 	case !up && was:
-		h.log.LogAttrs(context.Background(), slog.LevelWarn, "lease lost", slog.String("etcd", c.name), slog.Any("error", err))
+		h.log.Warn("lease lost", "etcd", c.name, "error", err)
 	case !up:
-		h.log.LogAttrs(context.Background(), slog.LevelWarn, "not registered yet", slog.String("etcd", c.name), slog.Any("error", err))
+		h.log.Warn("not registered yet", "etcd", c.name, "error", err)
 	}
 }

@@ -35,10 +35,13 @@ const reasonRetryBudget = "retry_budget"
 
 // ruleBehind is the rule of a refusal, and which kind of it has refused; nil when there is none.
 func ruleBehind(set *config.Set, label, reason string) (*config.Rule, config.Kind) {
-	name, _, _ := strings.Cut(label, "@")
 	kind, ok := kindOf[reason]
+	if !ok {
+		return nil, ""
+	}
+	name, _, _ := strings.Cut(label, "@")
 	rule := findRule(set, name)
-	if rule == nil || !ok {
+	if rule == nil {
 		return nil, ""
 	}
 	if kinds := rule.Kinds(); !slices.Contains(kinds, kind) {
