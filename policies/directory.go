@@ -8,11 +8,14 @@ import (
 
 // directory is the endpoints of the upstreams, as their clients told last. Snapshots have it in common.
 type directory struct {
-	mu    sync.Mutex
-	lists map[string]map[string][]string // addresses by upstream and service; one that nobody serves now has none
+	mu     sync.Mutex
+	lists  map[string]map[string][]string // addresses by upstream and service; one that nobody serves now has none
+	counts map[string]int                 // endpoints by upstream: asked for by calls that fail, which may be all
 }
 
-func newDirectory() *directory { return &directory{lists: make(map[string]map[string][]string)} }
+func newDirectory() *directory {
+	return &directory{lists: make(map[string]map[string][]string), counts: make(map[string]int)}
+}
 
 // told is what a list that was told has changed about an upstream.
 type told struct {
@@ -44,6 +47,11 @@ func (d *directory) set(upstream, service string, addresses []string) told {
 		delete(d.lists, upstream)
 	}
 	known := d.union(upstream)
+	if len(known) > 0 {
+		d.counts[upstream] = len(known)
+	} else {
+		delete(d.counts, upstream)
+	}
 	maps.DeleteFunc(gone, func(a string, _ bool) bool { return known[a] })
 	return told{known: known, gone: gone, over: over}
 }
@@ -69,5 +77,5 @@ func (d *directory) union(upstream string) map[string]bool {
 func (d *directory) count(upstream string) int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return len(d.union(upstream))
+	return d.counts[upstream]
 }
