@@ -78,9 +78,8 @@ func (l *late) countsOf(kind config.Kind, t Target) *counts {
 }
 
 // newBreaker makes a breaker by the rule in force, or, if that has none, by the one that still runs out.
-func (l *late) newBreaker(r *rule, upstream, text string) *breaker {
-	by := cmp.Or(l.owner.Load().breakerRule, r.breakerRule)
-	b := newBreaker(text, by, l.hub)
+func (l *late) newBreaker(runsOut *breakerRule, upstream, text string) *breaker {
+	b := newBreaker(text, cmp.Or(l.owner.Load().breakerRule, runsOut), l.hub)
 	b.upstream = upstream
 	return b
 }
@@ -103,21 +102,22 @@ func (l *late) breakerOf(r *rule, upstream string, t Target) *breaker {
 		switch {
 		case r.scope == config.ScopeUpstream:
 			text = key.upstream
-		case key.upstream == Other: // it stands for both
+		case key == other && key.upstream == Other: // it stands for both
 		case upstream != "" && (upstream != t.Service || key.target == Other):
-			text = r.targetText(key.upstream, text)
+			text = l.owner.Load().targetText(key.upstream, text)
 		}
-		return l.newBreaker(r, key.upstream, text)
+		return l.newBreaker(r.breakerRule, key.upstream, text)
 	})
 }
 
 // endpointsOf are the breakers of the endpoints of an upstream.
 func (l *late) endpointsOf(r *rule, upstream string) *byAddress[*breaker] {
+	runsOut := r.breakerRule
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return grow(&l.endpoints, upstream, Other, func(upstream string) *byAddress[*breaker] {
 		return &byAddress[*breaker]{fresh: func(address string) *breaker {
-			return l.newBreaker(r, upstream, r.targetText(upstream, address))
+			return l.newBreaker(runsOut, upstream, l.owner.Load().targetText(upstream, address))
 		}}
 	})
 }

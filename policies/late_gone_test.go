@@ -132,3 +132,22 @@ func TestEndpointsThatAreGoneAreDroppedFromWhatUpstreamsShare(t *testing.T) {
 		t.Errorf("an upstream of the name of all others: %s", got)
 	}
 }
+
+func TestEndpointsThatComeAfterAnEditAreNamedByTheRuleInForce(t *testing.T) {
+	b := newBilling(t, toBilling("calls", scoped("")))
+	b.serve("a:1")
+	_ = b.call(t.Context())
+	if err := b.guard.Replace([]config.Rule{toBilling("calls", to("billing", "orders"), scoped(""))}); err != nil {
+		t.Fatal(err)
+	}
+	b.serve("a:1", "b:1")
+	b.answer = always(errDial)
+	_ = b.call(t.Context())
+	var names []string
+	for s := range b.guard.current.Load().Breakers() {
+		names = append(names, s.Target)
+	}
+	if fmt.Sprint(names) != "[a:1 billing b:1]" {
+		t.Errorf("%q", names)
+	}
+}
