@@ -46,15 +46,6 @@ func traces(c *otlptest.Collector, ratio string) string {
 	return fmt.Sprintf("telemetry: {traces: {otlpEndpoint: %q, sampleRatio: %s}}\n", c.URL, ratio)
 }
 
-func named(spans []otlptest.Span, name, kind string) otlptest.Span {
-	for _, s := range spans {
-		if s.Name == name && s.Kind == kind {
-			return s
-		}
-	}
-	return otlptest.Span{}
-}
-
 func TestOneTraceLeadsFromTheCallerThroughAHostToItsUpstream(t *testing.T) {
 	t.Parallel()
 	for _, protocol := range []string{"http", "grpc"} {
@@ -71,7 +62,7 @@ upstreams: [{name: arith, service: Arith, resolve: {endpoints: ["`+b.Address+`"]
 				t.Fatal(text)
 			}
 			spans := c.Wait(3)
-			price, out, mul := named(spans, "Shop/Price", "SERVER"), named(spans, "Arith/Mul", "CLIENT"), named(spans, "Arith/Mul", "SERVER")
+			price, out, mul := otlptest.Find(spans, "Shop/Price", "SERVER"), otlptest.Find(spans, "Arith/Mul", "CLIENT"), otlptest.Find(spans, "Arith/Mul", "SERVER")
 			if price.Parent != callersSpan || out.Parent != price.ID || mul.Parent != out.ID {
 				t.Errorf("%+v", spans)
 			}

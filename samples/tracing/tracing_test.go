@@ -39,15 +39,6 @@ func replace(t *testing.T, file, from, to string) {
 	}
 }
 
-func find(spans []otlptest.Span, name, kind string) otlptest.Span {
-	for _, s := range spans {
-		if s.Name == name && s.Kind == kind {
-			return s
-		}
-	}
-	return otlptest.Span{}
-}
-
 func TestAnOrderIsOneTraceOverBothHosts(t *testing.T) {
 	c := otlptest.HTTP(t)
 	h := cafe(t, c)
@@ -55,9 +46,9 @@ func TestAnOrderIsOneTraceOverBothHosts(t *testing.T) {
 		t.Fatalf("%s %s", res.Status, body)
 	}
 	spans := c.Wait(5)
-	order := find(spans, "Cafe/Order", "SERVER")
+	order := otlptest.Find(spans, "Cafe/Order", "SERVER")
 	for _, method := range []string{"Kitchen/Brew", "Kitchen/Froth"} {
-		calls, serves := find(spans, method, "CLIENT"), find(spans, method, "SERVER")
+		calls, serves := otlptest.Find(spans, method, "CLIENT"), otlptest.Find(spans, method, "SERVER")
 		if calls.Parent != order.ID || serves.Parent != calls.ID || serves.Trace != order.Trace || serves.Service != "Kitchen" {
 			t.Errorf("%+v", spans)
 		}
@@ -71,7 +62,7 @@ func TestARefusalStandsInTheTraceAndInTheProblem(t *testing.T) {
 	first := c.Wait(5)
 	_, body := h.Post("/Cafe/Order", `{"name":"cappuccino"}`)
 	second := c.Wait(10)[len(first):]
-	froth := find(second, "Kitchen/Froth", "SERVER")
+	froth := otlptest.Find(second, "Kitchen/Froth", "SERVER")
 	if froth.Attributes["easymicro.rule"] != "one-frother@r1" || !strings.Contains(body, `"trace_id":"`+froth.Trace) {
 		t.Errorf("%+v\n%s", froth, body)
 	}

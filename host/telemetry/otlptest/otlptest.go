@@ -39,6 +39,16 @@ type Span struct {
 	Start, End        time.Time
 }
 
+// Find is the first span of that name and kind, or an empty one.
+func Find(spans []Span, name, kind string) Span {
+	for _, s := range spans {
+		if s.Name == name && s.Kind == kind {
+			return s
+		}
+	}
+	return Span{}
+}
+
 // Event is an event of a span.
 type Event struct {
 	Name       string
