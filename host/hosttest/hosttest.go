@@ -104,14 +104,19 @@ func StartFile(t testing.TB, path string, o Options) *Host {
 	return h
 }
 
-// StartCopy runs the manifest of a folder from a copy of the folder, so that the test may edit its files.
-func StartCopy(t testing.TB, folder string, o Options) *Host {
+// StartCopy runs the manifest of a folder from a copy of the folder, so that the test may edit its files. Pairs of texts are
+// what the manifest says there, which must stand once, and what it says in the copy.
+func StartCopy(t testing.TB, folder string, o Options, pairs ...string) *Host {
 	t.Helper()
 	dir := t.TempDir()
 	if err := os.CopyFS(dir, os.DirFS(folder)); err != nil {
 		t.Fatal(err)
 	}
-	return StartFile(t, filepath.Join(dir, "easymicro.yaml"), o)
+	path := filepath.Join(dir, "easymicro.yaml")
+	for i := 0; i < len(pairs); i += 2 {
+		write(t, path, replaced(t, path, pairs[i], pairs[i+1]))
+	}
+	return StartFile(t, path, o)
 }
 
 // Drain begins to drain the host, as SIGTERM does.
@@ -146,14 +151,20 @@ func (h *Host) Write(name, text string) {
 // Edit replaces a text in a file of the set, where it must stand once, and saves the file by rename.
 func (h *Host) Edit(name, from, to string) {
 	h.t.Helper()
-	text, err := os.ReadFile(filepath.Join(h.Dir, name))
+	h.Write(name, replaced(h.t, filepath.Join(h.Dir, name), from, to))
+}
+
+// replaced is the text of a file with another text where one must stand once.
+func replaced(t testing.TB, path, from, to string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
 	if err != nil {
-		h.t.Fatal(err)
+		t.Fatal(err)
 	}
 	if n := strings.Count(string(text), from); n != 1 {
-		h.t.Fatalf("%s has %q %d times", name, from, n)
+		t.Fatalf("%s has %q %d times", filepath.Base(path), from, n)
 	}
-	h.Write(name, strings.Replace(string(text), from, to, 1))
+	return strings.Replace(string(text), from, to, 1)
 }
 
 // Revision waits for the outcome of the next attempt to change what runs.

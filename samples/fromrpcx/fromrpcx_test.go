@@ -4,7 +4,6 @@ import (
 	"math"
 	"net"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -20,26 +19,17 @@ const patience = 20 * time.Second
 // start runs the sample as it stands here, but never with the etcd of whoever runs the test: it serves without.
 func start(t *testing.T) *hosttest.Host {
 	t.Helper()
-	dir := t.TempDir()
-	if err := os.CopyFS(dir, os.DirFS(".")); err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(dir, "easymicro.yaml")
-	text, err := os.ReadFile(path)
+	manifest, err := os.ReadFile("easymicro.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	manifest := string(text)
 	for _, want := range []string{"name: Arith ", "layouts: [easymicro, rpcx]"} {
-		if !strings.Contains(manifest, want) {
+		if !strings.Contains(string(manifest), want) {
 			t.Errorf("the manifest has no %q", want)
 		}
 	}
-	manifest = strings.Replace(manifest, "127.0.0.1:2379", "127.0.0.1:1", 1) + "host: {shutdown: {drainDelay: 0s}}\n"
-	if err := os.WriteFile(path, []byte(manifest), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return hosttest.StartFile(t, path, hosttest.Options{})
+	return hosttest.StartCopy(t, ".", hosttest.Options{}, "127.0.0.1:2379", "127.0.0.1:1",
+		"files: [policies.yaml]\n", "files: [policies.yaml]\nhost: {shutdown: {drainDelay: 0s}}\n")
 }
 
 func dial(t *testing.T, address string) *wiretest.Peer {

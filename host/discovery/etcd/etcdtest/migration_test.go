@@ -2,8 +2,6 @@ package etcdtest_test
 
 import (
 	"net"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -21,26 +19,8 @@ const fromRPCX = "../../../../samples/fromrpcx"
 // migrated runs the sample fromrpcx as it is, at an etcd and a port of the test's.
 func migrated(t *testing.T, url string) *hosttest.Host {
 	t.Helper()
-	dir := t.TempDir()
-	if err := os.CopyFS(dir, os.DirFS(fromRPCX)); err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(dir, "easymicro.yaml")
-	text, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	manifest := string(text)
-	for from, to := range map[string]string{"http://127.0.0.1:2379": url, `advertise: "127.0.0.1:8972", `: ""} {
-		if strings.Count(manifest, from) != 1 {
-			t.Fatalf("the sample has no %q", from)
-		}
-		manifest = strings.Replace(manifest, from, to, 1)
-	}
-	if err := os.WriteFile(path, []byte(manifest+"host: {shutdown: {drainDelay: 0s}}\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return hosttest.StartFile(t, path, hosttest.Options{})
+	return hosttest.StartCopy(t, fromRPCX, hosttest.Options{}, "http://127.0.0.1:2379", url, `advertise: "127.0.0.1:8972", `, "",
+		"files: [policies.yaml]\n", "files: [policies.yaml]\nhost: {shutdown: {drainDelay: 0s}}\n")
 }
 
 // A server of rpcx that has moved is where its clients look for it, and answers what they send; so are clients that have
