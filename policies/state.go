@@ -43,7 +43,7 @@ func (s *Snapshot) Rules() []RuleState {
 	for _, r := range s.rules {
 		state := RuleState{
 			Name: r.name, Description: r.config.Description, Mode: r.mode(), EnforceShare: r.shareText(),
-			Position: r.config.Position(""), Expired: r.expired(now), Targets: len(r.targets) + len(r.late.seen()), Kinds: []KindState{},
+			Position: r.config.Position(""), Expired: r.expired(now), Targets: r.matched(), Kinds: []KindState{},
 		}
 		if !r.expires.IsZero() {
 			state.Expires = &r.expires
@@ -102,8 +102,8 @@ func (s *Snapshot) Breakers() iter.Seq[BreakerStats] {
 					return
 				}
 			}
-			for _, b := range r.late.breakersOf(nil) {
-				if !r.knows(b) && !yield(b.stats()) {
+			for _, b := range r.lateBreakers() {
+				if !yield(b.stats()) {
 					return
 				}
 			}
@@ -111,9 +111,25 @@ func (s *Snapshot) Breakers() iter.Seq[BreakerStats] {
 	}
 }
 
-// knows tells that a breaker is left from when its target, now known to Compile, was not.
-func (r *rule) knows(late *breaker) bool {
-	return late.upstream == "" && slices.ContainsFunc(r.targets, func(t Target) bool { return t.String() == late.target })
+// lateBreakers are those of what Compile does not know. Those that are left from when it did not are not among them.
+func (r *rule) lateBreakers() []*breaker {
+	known := make(map[string]bool, len(r.targets))
+	for _, t := range r.targets {
+		known[t.String()] = true
+	}
+	return slices.DeleteFunc(r.late.breakersOf(nil), func(b *breaker) bool { return b.upstream == "" && known[b.target] })
+}
+
+// matched is the number of methods that the rule matches, as far as they are known.
+func (r *rule) matched() int {
+	known := make(map[Target]bool, len(r.targets))
+	for _, t := range r.targets {
+		known[t] = true
+	}
+	for _, t := range r.late.seen() {
+		known[t] = true
+	}
+	return len(known)
 }
 
 // Outliers are the endpoints under outlier detection of all rules that are not off.
@@ -236,7 +252,7 @@ func (r *rule) overall(kind config.Kind) string {
 		inFlight, waiting := r.places.counts()
 		return fmt.Sprintf("%d of %d in flight, %d of %d queued", inFlight, r.maximum, waiting, r.queue)
 	case kind == config.KindCircuitBreaker && r.breakerRule != nil:
-		return breakersInShort(slices.AppendSeq(r.late.breakersOf(nil), maps.Values(r.breakers)))
+		return breakersInShort(slices.AppendSeq(r.lateBreakers(), maps.Values(r.breakers)))
 	case kind == config.KindOutlierDetection && r.outlier != nil:
 		return endpointsInShort(r.late.outlierStats(""))
 	case kind == config.KindRetry && r.retry != nil:

@@ -1,0 +1,34 @@
+package policies
+
+import (
+	"testing"
+	"testing/synctest"
+
+	"github.com/easymicro/easymicro/config"
+)
+
+// A service that was reached through this host, and is now its own, stands in the state of rules once.
+func TestWhatWasCalledLateAndIsThenCompiledStandsOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rules := []config.Rule{newRuleOn("calls", "Billing", scoped(""))}
+		compile := func(prev *Snapshot, targets ...Target) *Snapshot {
+			s, err := Compile(rules, targets, prev, Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.Activate()
+			return s
+		}
+		c := &chain{t: t, now: compile(nil, mul)}
+		for range 3 {
+			_ = c.resolve(bill, Call{}, errDown)
+		}
+		if r := c.now.Rules()[0]; r.Targets != 1 || r.Kinds[0].State != "Billing/Get open" {
+			t.Errorf("called late: %+v", r)
+		}
+		c.now = compile(c.now, mul, bill)
+		if r := c.now.Rules()[0]; r.Targets != 1 || r.Kinds[0].State != "closed" {
+			t.Errorf("compiled: %+v", r)
+		}
+	})
+}
