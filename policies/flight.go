@@ -133,9 +133,10 @@ func (f *flight) run(ctx context.Context) (slot int, err error) {
 		} else {
 			a.flight = f
 			f.depart(a)
+			sent := f.softHedgeClock()
 			o = a.run(ctx)
 			f.land(a, o.err)
-			f.countSoftHedge()
+			f.countSoftHedge(sent)
 		}
 		if o.own && perhapsRan != nil {
 			return slot, perhapsRan

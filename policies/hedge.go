@@ -135,10 +135,18 @@ func (f *flight) most() int {
 	return most
 }
 
+// softHedgeClock is the time, if a hedge that is not carried out asks for it.
+func (f *flight) softHedgeClock() time.Time {
+	if f.softHedge == [2]*entry{} {
+		return time.Time{}
+	}
+	return time.Now()
+}
+
 // countSoftHedge counts a call that a hedge would have sent again that is not carried out.
-func (f *flight) countSoftHedge() {
+func (f *flight) countSoftHedge(sent time.Time) {
 	for _, e := range f.softHedge {
-		if e != nil && f.idempotent && f.sent == 1 && time.Since(f.arrived) >= e.rule.hedge.delay {
+		if e != nil && f.idempotent && f.sent == 1 && time.Since(sent) >= e.rule.hedge.delay {
 			e.counts.shadow.Add(1)
 		}
 	}

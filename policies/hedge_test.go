@@ -241,3 +241,28 @@ func TestHedgesOfADeadUpstreamAreBounded(t *testing.T) {
 		}
 	})
 }
+
+// A hedge waits for an answer, and so counts from when the call was sent.
+func TestAHedgeInShadowDoesNotCountTheWaitForAToken(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		answer time.Duration
+		want   uint64
+	}{{"quick", hedgeDelay / 2, 0}, {"slow", hedgeDelay, 2}} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBilling(t, toBilling("limit", waiting(1, 1, time.Minute)), toBilling("calls", hedge(hedgeDelay, "Get"), mode(config.Shadow)))
+			b.answer = func(ctx context.Context, _ string, _ int) error { return sleep(ctx, test.answer) }
+			for range 2 {
+				if err := b.call(t.Context(), idempotent); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if d := b.decisions("limit", config.KindRateLimit); d.Wait != 1 {
+				t.Fatalf("%+v", d)
+			}
+			if d := b.decisions("calls", config.KindHedge); d != (Decisions{ShadowReject: test.want}) {
+				t.Errorf("%s: %+v", test.name, d)
+			}
+		})
+	}
+}
