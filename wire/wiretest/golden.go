@@ -56,7 +56,8 @@ func conversations(t testing.TB, name string) []Conversation {
 	}
 	defer f.Close()
 	var all []Conversation
-	for lines := bufio.NewScanner(f); lines.Scan(); {
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
 		var c struct {
 			Name   string `json:"name"`
 			Peer   string `json:"peer"`
@@ -74,6 +75,9 @@ func conversations(t testing.TB, name string) []Conversation {
 			conversation.Frames = append(conversation.Frames, recorded(t, c.Name, f.From, f.Hex))
 		}
 		all = append(all, conversation)
+	}
+	if err := lines.Err(); err != nil || len(all) == 0 {
+		t.Fatalf("%s: %d conversations, %v", name, len(all), err)
 	}
 	return all
 }
