@@ -18,7 +18,7 @@ func ClientGuard(rules []config.Rule) (*Upstreams, error) {
 }
 
 // Replace puts other rules into force, and keeps what those of the same name have learned. Calls that run go on under
-// the old ones. With an error, which is config.Problems, the old stay.
+// the old ones. With an error, which is config.Problems, the old stay. The rules of a set cannot be replaced.
 func (u *Upstreams) Replace(rules []config.Rule) error {
 	if u == nil || !u.own {
 		return errors.New("policies: these rules are those of a set, and change with it")

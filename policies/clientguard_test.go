@@ -159,3 +159,16 @@ func TestTheRulesOfASetAreNotReplacedByHand(t *testing.T) {
 	}
 	(*Upstreams)(nil).Endpoints("billing", "Billing", nil)
 }
+
+// Validation finds what is wrong first; what it overlooks has the same form.
+func TestWhatCompileFindsAreProblemsToo(t *testing.T) {
+	rules := []config.Rule{
+		toBilling("calls", circuit(config.CircuitBreaker{ConsecutiveFailures: 1, FailOn: []string{"NOPE"}})),
+		toBilling("twice", timeout(time.Second)), toBilling("twice", timeout(time.Second)),
+	}
+	_, err := Compile(rules, nil, nil, Options{})
+	problems, ok := err.(config.Problems) //nolint:errorlint // as promised, not wrapped
+	if want := "rules[calls]: circuitBreaker.failOn: unknown code \"NOPE\"\nrules[twice]: the name is taken by another rule"; !ok || problems.Error() != want {
+		t.Errorf("%T: %v", err, err)
+	}
+}

@@ -1,7 +1,7 @@
 package policies
 
 import (
-	"errors"
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -12,7 +12,7 @@ import (
 // Compile makes the snapshot of rules for a host that serves targets. prev is the one in force, nil at start: what its
 // rules have learned is carried over to rules of the same name. prev goes on unchanged until the new snapshot is
 // activated, so that one that is not put in force leaves no trace. The rules belong to the snapshot from then on. The
-// error is config.Problems when too many rules match one method, and else has what validation should have found.
+// error is config.Problems: that too many rules match one method, or what validation should have found.
 func Compile(rules []config.Rule, targets []Target, prev *Snapshot, o Options) (*Snapshot, error) {
 	s := &Snapshot{
 		revision: o.Revision, host: o.Host, transitions: new(hub), aliases: o.Aliases,
@@ -55,21 +55,27 @@ func Compile(rules []config.Rule, targets []Target, prev *Snapshot, o Options) (
 }
 
 func (s *Snapshot) addRules(rules []config.Rule) error {
-	var problems []error
+	var problems config.Problems
+	wrong := func(c *config.Rule, message string) {
+		at := c.Position("")
+		problems = append(problems, config.Problem{
+			File: at.File, Line: at.Line, Column: at.Column, Path: cmp.Or(c.Path(), "rules["+c.Name+"]"), Message: message,
+		})
+	}
 	for i := range rules {
 		c := &rules[i]
 		r, err := newRule(c, s.revision)
 		switch {
 		case err != nil:
-			problems = append(problems, fmt.Errorf("%s: rule %s: %w", c.Position(""), c.Name, err))
+			wrong(c, err.Error())
 		case s.byName[c.Name] != nil:
-			problems = append(problems, fmt.Errorf("%s: rule %s: the name is taken", c.Position(""), c.Name))
+			wrong(c, "the name is taken by another rule")
 		default:
 			s.rules = append(s.rules, r)
 			s.byName[c.Name] = r
 		}
 	}
-	return errors.Join(problems...)
+	return problems.Sort().Err()
 }
 
 // match finds the rules for each target.
