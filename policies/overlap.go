@@ -27,10 +27,21 @@ func (t *tieRule) key() string {
 
 func (t *tieRule) fields() [4]*glob { return [...]*glob{t.method, t.service, t.caller, t.upstream} }
 
-// overlapping yields the pairs of a group that a common call can match; the forms of a group have one key. It does not
-// look at each pair: a set may have thousands of rules with globs of one length.
-func overlapping(group []tieRule) iter.Seq2[tieRule, tieRule] {
-	return func(yield func(tieRule, tieRule) bool) {
+// overlapping yields the pairs of a group that a common call can match; the forms of a group have one key.
+func overlapping(group []tieRule) iter.Seq2[*tieRule, *tieRule] {
+	return func(yield func(a, b *tieRule) bool) {
+		for a, b := range suspects(group) {
+			if a.overlaps(b) && !yield(a, b) {
+				return
+			}
+		}
+	}
+}
+
+// suspects yields the pairs of a group that have to be compared. Those are not all: a set may have thousands of rules
+// with globs of one length.
+func suspects(group []tieRule) iter.Seq2[*tieRule, *tieRule] {
+	return func(yield func(a, b *tieRule) bool) {
 		end := mostTelling(group)
 		ordered := make([]ended, len(group))
 		for i := range group {
@@ -45,7 +56,7 @@ func overlapping(group []tieRule) iter.Seq2[tieRule, tieRule] {
 				open = open[:len(open)-1]
 			}
 			for _, earlier := range open {
-				if earlier.overlaps(o.tieRule) && !yield(*earlier.tieRule, *o.tieRule) {
+				if !yield(earlier.tieRule, o.tieRule) {
 					return
 				}
 			}

@@ -17,20 +17,7 @@ const mostTies = 100
 // call that both match: two timeouts, or two breakers, for the same calls. Rules about calls that go out and about calls
 // that come in never do. It finds the first hundred.
 func ValidateTies(rules []config.Rule) config.Problems {
-	groups := make(map[string][]tieRule)
-	now := time.Now()
-	for i := range rules {
-		r := &rules[i]
-		if r.Mode == config.Off || r.Mode == config.Shadow || !r.Expires.IsZero() && !now.Before(r.Expires) {
-			continue
-		}
-		if kinds := kindsWithOneWinner(r); len(kinds) > 0 {
-			for _, form := range forms(tieRule{rule: r, index: i, kinds: kinds}) {
-				key := form.key()
-				groups[key] = append(groups[key], form)
-			}
-		}
-	}
+	groups := grouped(rules)
 	type pair struct{ a, b int }
 	var problems config.Problems
 	found := make(map[pair]bool)
@@ -51,6 +38,25 @@ func ValidateTies(rules []config.Rule) config.Problems {
 		}
 	}
 	return problems.Sort()
+}
+
+// grouped are the forms of the rules of which one can win, by key.
+func grouped(rules []config.Rule) map[string][]tieRule {
+	groups := make(map[string][]tieRule)
+	now := time.Now()
+	for i := range rules {
+		r := &rules[i]
+		if r.Mode == config.Off || r.Mode == config.Shadow || !r.Expires.IsZero() && !now.Before(r.Expires) {
+			continue
+		}
+		if kinds := kindsWithOneWinner(r); len(kinds) > 0 {
+			for _, form := range forms(tieRule{rule: r, index: i, kinds: kinds}) {
+				key := form.key()
+				groups[key] = append(groups[key], form)
+			}
+		}
+	}
+	return groups
 }
 
 func tie(a, b *config.Rule, kind config.Kind) config.Problem {
