@@ -57,6 +57,16 @@ func edit(t *testing.T, dir, name string, replacements ...string) {
 	}
 }
 
+// looks calls so often, and none of the calls may fail.
+func (s *sample) looks(times int) {
+	s.Helper()
+	for range times {
+		if _, e := s.shop("Look"); e != nil {
+			s.Fatal(e)
+		}
+	}
+}
+
 func (s *sample) shop(method string) (left int64, e *code.Error) {
 	var level upstream.Level
 	err := hosttest.CallJSON(s.Context(), s.conn, "Shop", method, upstream.Item{Name: "tea"}, &level)
@@ -175,11 +185,7 @@ func TestTheBreakerOpensAndCloses(t *testing.T) {
 func TestTheShadowRuleCountsAndRefusesNothing(t *testing.T) {
 	s := start(t)
 	s.behave(3)
-	for range 12 {
-		if _, e := s.shop("Look"); e != nil {
-			t.Fatal(e)
-		}
-	}
+	s.looks(12)
 	if s.state("stock-strict") != "open" || s.state("stock-calls") != "closed" {
 		t.Errorf("the stricter one is %s, the other %s", s.state("stock-strict"), s.state("stock-calls"))
 	}
@@ -191,11 +197,7 @@ func TestTheShadowRuleCountsAndRefusesNothing(t *testing.T) {
 func TestAnEditOfTheRetryRuleHoldsForTheNextCall(t *testing.T) {
 	s := start(t)
 	s.behave(2)
-	for range 6 {
-		if _, e := s.shop("Look"); e != nil {
-			t.Fatal(e)
-		}
-	}
+	s.looks(6)
 	s.Edit("policies.yaml", "retry: {maxAttempts: 3", "retry: {failMode: failfast, maxAttempts: 3")
 	if r := s.Revision(); r.Changes.String() != "stock-calls: retry.failMode failover → failfast (policies.yaml:7)" {
 		t.Fatalf("%s %s %v", r.Result, r.Changes, r.Problems)
