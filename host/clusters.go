@@ -2,10 +2,8 @@ package host
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
-	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -21,7 +19,7 @@ import (
 type cluster struct {
 	users // who looks for endpoints in it
 	name  string
-	made  clusterMade
+	made  made[config.Etcd]
 	etcd  *etcd.Cluster
 	left  atomic.Pointer[known] // by the cluster before it; nil once it has answered
 
@@ -36,14 +34,10 @@ type cluster struct {
 	twin      atomic.Pointer[string] // where another live host of this name is
 }
 
-// clusterMade is what a cluster was made of: it is replaced when this changes.
-type clusterMade struct {
-	config config.Etcd
-	files  string
-}
+func (c *cluster) madeOf() made[config.Etcd] { return c.made }
 
-func clusterMadeOf(set *config.Set, e config.Etcd) clusterMade {
-	m := clusterMade{config: e, files: fingerprint(set, append(tlsFiles(e.TLS), e.UsernameFile, e.PasswordFile)...)}
+func clusterMadeOf(set *config.Set, e config.Etcd) made[config.Etcd] {
+	m := made[config.Etcd]{config: e, files: fingerprint(set, append(tlsFiles(e.TLS), e.UsernameFile, e.PasswordFile)...)}
 	if e.Register != nil { // where it is advertised is said with each publishing
 		r := *e.Register
 		r.Advertise = ""
@@ -60,24 +54,18 @@ func (p *plan) openClusters(g *generation) error {
 		return nil
 	}
 	for i, e := range p.set.Manifest.Discovery.Etcd {
-		made := clusterMadeOf(p.set, e)
-		running := p.prev.cluster(e.Name)
-		if running != nil && reflect.DeepEqual(running.made, made) {
-			g.clusters[e.Name] = running
-			continue
-		}
-		opened, err := p.host.openCluster(p.set, fmt.Sprintf("discovery.etcd[%d]", i), e, made)
-		switch {
-		case err == nil:
-			opened.inherit(running)
-			p.openedClusters = append(p.openedClusters, opened)
-			g.clusters[e.Name] = opened
-		case running != nil && reflect.DeepEqual(running.made.config, made.config):
-			g.keepsOld(err)
-			g.clusters[e.Name] = running
-		default:
+		made, running := clusterMadeOf(p.set, e), p.prev.cluster(e.Name)
+		c, opened, err := renew(g, running, made, func() (*cluster, error) {
+			return p.host.openCluster(p.set, fmt.Sprintf("discovery.etcd[%d]", i), e, made)
+		})
+		if err != nil {
 			return err
 		}
+		if opened {
+			c.inherit(running)
+			p.openedClusters = append(p.openedClusters, c)
+		}
+		g.clusters[e.Name] = c
 	}
 	return nil
 }
@@ -90,20 +78,7 @@ func (g *generation) cluster(name string) *cluster {
 	return g.clusters[name]
 }
 
-// keepsOld makes a warning of files that do not fit together, as they do not while they are being replaced one by one.
-func (g *generation) keepsOld(err error) {
-	var problems config.Problems
-	if !errors.As(err, &problems) {
-		problems = config.Problems{{Message: err.Error()}}
-	}
-	for _, p := range problems {
-		p.Warning = true
-		p.Message += ": what was in the files before stays in use"
-		g.warnings = append(g.warnings, p)
-	}
-}
-
-func (h *Host) openCluster(set *config.Set, path string, e config.Etcd, made clusterMade) (*cluster, error) {
+func (h *Host) openCluster(set *config.Set, path string, e config.Etcd, made made[config.Etcd]) (*cluster, error) {
 	c := &cluster{users: newUsers(), name: e.Name, made: made}
 	o := etcd.Options{
 		Name: e.Name, Endpoints: e.Endpoints, Prefix: e.Prefix, Layouts: e.Layouts, Logger: h.log,
@@ -219,10 +194,7 @@ func (h *Host) discardCluster(c, successor *cluster) {
 	if err := c.etcd.Withdraw(withdrawing); err != nil && h.life.Err() == nil {
 		h.log.Warn("what was published goes with its lease", "etcd", c.name, "error", err)
 	}
-	c.retire()
-	waiting, cancel := context.WithTimeout(h.life, retireTimeout)
-	defer cancel()
-	c.wait(waiting)
+	h.outlast(&c.users)
 	h.closeCluster(c)
 }
 

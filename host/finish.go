@@ -66,12 +66,18 @@ func (h *Host) finish(ctx context.Context, until time.Time) (abandoned int) {
 	return abandoned
 }
 
-// discard closes an instance that is out of service, after its last call.
-func (h *Host) discard(inst *instance) {
-	inst.retire()
-	waiting, cancel := context.WithTimeout(h.life, retireTimeout)
+// outlast lets no more calls in and waits for the last one, but not for ever, nor longer than the host lives.
+func (h *Host) outlast(u *users) {
+	u.retire()
+	ctx, cancel := context.WithTimeout(h.life, retireTimeout)
 	defer cancel()
-	inst.wait(waiting)
+	u.wait(ctx)
+}
+
+// discard closes an instance that is out of service, after its last call. Unlike clients, which end with the host, its
+// handler has its time to close even then.
+func (h *Host) discard(inst *instance) {
+	h.outlast(&inst.users)
 	closing, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
 	h.closeHandler(closing, inst)

@@ -46,11 +46,8 @@ func (g *generation) way() *link {
 
 // leave ends a link that no generation has any more, after its last call.
 func (h *Host) leave(l *link) {
-	l.retire()
-	waiting, cancel := context.WithTimeout(h.life, retireTimeout)
-	defer cancel()
-	l.wait(waiting)
-	closing, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	h.outlast(&l.users)
+	closing, cancel := context.WithTimeout(h.life, closeTimeout)
 	defer cancel()
 	l.shut(closing)
 }

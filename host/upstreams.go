@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"reflect"
 	"sync"
 	"time"
 
@@ -21,44 +20,38 @@ import (
 // share it, with its connections; it is closed after its last call when a newer one has taken its place.
 type upstream struct {
 	users   // calls
-	made    upstreamMade
+	made    made[config.Upstream]
 	cluster *cluster // where its endpoints are found; nil when that is elsewhere
 	client  *client.Client
 	rules   *clientRules
 }
 
-// upstreamMade is what an upstream was made of: it is replaced when this changes.
-type upstreamMade struct {
-	config config.Upstream
-	files  string
-}
+func (u *upstream) madeOf() made[config.Upstream] { return u.made }
 
 // openUpstreams gives the generation its upstreams: the running ones that nothing changed, and new ones. No connection
 // is opened before the first call.
 func (p *plan) openUpstreams(g *generation) error {
 	g.upstreams = make(map[string]*upstream, len(p.set.Manifest.Upstreams))
 	for i, cfg := range p.set.Manifest.Upstreams {
-		made := upstreamMade{config: cfg, files: fingerprint(p.set, tlsFiles(cfg.TLS)...)}
+		made := made[config.Upstream]{config: cfg, files: fingerprint(p.set, tlsFiles(cfg.TLS)...)}
 		var found *cluster
 		if cfg.Resolve.Etcd != "" {
 			found = g.clusters[cfg.Resolve.Etcd]
 		}
 		running := p.prev.upstream(cfg.Name)
-		if running != nil && running.cluster == found && reflect.DeepEqual(running.made, made) {
-			g.upstreams[cfg.Name] = running
-			continue
+		if running != nil && running.cluster != found {
+			running = nil // it looks for its endpoints elsewhere
 		}
-		opened, err := p.host.openUpstream(p.set, fmt.Sprintf("upstreams[%d]", i), made, found)
-		switch {
-		case err == nil:
-			p.openedUpstreams = append(p.openedUpstreams, opened)
-			g.upstreams[cfg.Name] = opened
-		case running != nil && running.cluster == found && reflect.DeepEqual(running.made.config, made.config):
-			g.keepsOld(err)
-			g.upstreams[cfg.Name] = running
-		default:
+		u, opened, err := renew(g, running, made, func() (*upstream, error) {
+			return p.host.openUpstream(p.set, fmt.Sprintf("upstreams[%d]", i), made, found)
+		})
+		if err != nil {
 			return err
 		}
+		if opened {
+			p.openedUpstreams = append(p.openedUpstreams, u)
+		}
+		g.upstreams[cfg.Name] = u
 	}
 	return nil
 }
@@ -71,7 +64,7 @@ func (g *generation) upstream(name string) *upstream {
 	return g.upstreams[name]
 }
 
-func (h *Host) openUpstream(set *config.Set, path string, made upstreamMade, found *cluster) (*upstream, error) {
+func (h *Host) openUpstream(set *config.Set, path string, made made[config.Upstream], found *cluster) (*upstream, error) {
 	cfg := made.config
 	rules := &clientRules{host: h, serves: cfg.Service, inForce: func(g *generation) *clientRules {
 		if u := g.upstream(cfg.Name); u != nil {
@@ -186,10 +179,7 @@ func (p *plan) bind(g *generation) {
 
 // discardUpstream closes an upstream that is out of service, after its last call.
 func (h *Host) discardUpstream(u *upstream) {
-	u.retire()
-	waiting, cancel := context.WithTimeout(h.life, retireTimeout)
-	defer cancel()
-	u.wait(waiting)
+	h.outlast(&u.users)
 	closing, cancel := context.WithTimeout(h.life, upstreamTimeout)
 	defer cancel()
 	h.closeUpstream(closing, u)

@@ -1,0 +1,51 @@
+package host
+
+import (
+	"errors"
+	"reflect"
+
+	"github.com/easymicro/easymicro/config"
+)
+
+// made is what something of the manifest was made of: it is replaced when this changes.
+type made[C any] struct {
+	config C
+	files  string // fingerprint of those that config names
+}
+
+// renewable is what generations share until what it was made of changes.
+type renewable[C any] interface {
+	comparable
+	madeOf() made[C]
+}
+
+// renew gives the running one that nothing changed, and else one that open makes. When that fails on the files alone, the
+// running one stays, with a warning: they do not fit together while they are being replaced one by one. The zero T is none.
+func renew[T renewable[C], C any](g *generation, running T, next made[C], open func() (T, error)) (now T, opened bool, err error) {
+	var none T
+	if running != none && reflect.DeepEqual(running.madeOf(), next) {
+		return running, false, nil
+	}
+	now, err = open()
+	switch {
+	case err == nil:
+		return now, true, nil
+	case running != none && reflect.DeepEqual(running.madeOf().config, next.config):
+		g.keepsOld(err)
+		return running, false, nil
+	}
+	return none, false, err
+}
+
+// keepsOld makes warnings of an error.
+func (g *generation) keepsOld(err error) {
+	var problems config.Problems
+	if !errors.As(err, &problems) {
+		problems = config.Problems{{Message: err.Error()}}
+	}
+	for _, p := range problems {
+		p.Warning = true
+		p.Message += ": what was in the files before stays in use"
+		g.warnings = append(g.warnings, p)
+	}
+}
