@@ -59,7 +59,8 @@ func (s *Snapshot) addRules(rules []config.Rule) error {
 	wrong := func(c *config.Rule, message string) {
 		at := c.Position("")
 		problems = append(problems, config.Problem{
-			File: at.File, Line: at.Line, Column: at.Column, Path: cmp.Or(c.Path(), "rules["+c.Name+"]"), Message: message,
+			File: at.File, Line: at.Line, Column: at.Column, Path: cmp.Or(c.Path(), "rules["+c.Name+"]"),
+			Message: "rule " + c.Name + ": " + message,
 		})
 	}
 	for i := range rules {
@@ -69,7 +70,7 @@ func (s *Snapshot) addRules(rules []config.Rule) error {
 		case err != nil:
 			wrong(c, err.Error())
 		case s.byName[c.Name] != nil:
-			wrong(c, "the name is taken by another rule")
+			wrong(c, "the name is taken")
 		default:
 			s.rules = append(s.rules, r)
 			s.byName[c.Name] = r
