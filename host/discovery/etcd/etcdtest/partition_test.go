@@ -1,7 +1,6 @@
 package etcdtest_test
 
 import (
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -44,12 +43,18 @@ func there(t *testing.T, s *etcdtest.Server, host *etcd.Cluster, seen *watched) 
 	within(t, backAfter, "hearing of others", func() bool { return len(seen.addresses()) == 3 })
 }
 
-// A network that swallows everything breaks no connection: that nothing is heard has to be noticed.
-func TestASilentPartitionIsNoticedAndOvercome(t *testing.T) {
+// takesLong is of a test that waits for what lasts, such as a silence, which has to be real.
+func takesLong(t *testing.T) {
+	t.Helper()
 	if testing.Short() {
-		t.Skip("takes as long as silence does")
+		t.Skip("takes as long as what it waits for")
 	}
 	t.Parallel()
+}
+
+// A network that swallows everything breaks no connection: that nothing is heard has to be noticed.
+func TestASilentPartitionIsNoticedAndOvercome(t *testing.T) {
+	takesLong(t)
 	for name, part := range map[string]func(*etcdtest.Proxied){"bytes are late": (*etcdtest.Proxied).Mute, "bytes are lost": (*etcdtest.Proxied).Swallow} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -70,10 +75,7 @@ func TestASilentPartitionIsNoticedAndOvercome(t *testing.T) {
 
 // Nobody knows at which moment of an attempt to connect the network heals.
 func TestAPartitionOfAnyLengthIsOverInTime(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes as long as silence does")
-	}
-	t.Parallel()
+	takesLong(t)
 	for _, lost := range []bool{false, true} {
 		for _, length := range []time.Duration{3 * time.Second, 4500 * time.Millisecond, 6 * time.Second, 9 * time.Second, outage(t)} {
 			t.Run(map[bool]string{false: "late ", true: "lost "}[lost]+length.String(), func(t *testing.T) {
@@ -93,10 +95,7 @@ func TestAPartitionOfAnyLengthIsOverInTime(t *testing.T) {
 }
 
 func TestAShortSilenceCostsNoLease(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes as long as silence does")
-	}
-	t.Parallel()
+	takesLong(t)
 	s, p, host, seen := lonely(t, 10*time.Second)
 	lease := host.Status().Lease
 	p.Mute()
@@ -110,10 +109,7 @@ func TestAShortSilenceCostsNoLease(t *testing.T) {
 
 // etcd sends clients away that ping too often, or without having a call out.
 func TestEtcdPutsUpWithHowOftenItIsAsked(t *testing.T) {
-	if os.Getenv("EASYMICRO_LONG") == "" {
-		t.Skip("takes a minute")
-	}
-	t.Parallel()
+	takesLong(t)
 	s := etcdtest.Start(t)
 	var ways []*etcdtest.Proxied
 	for _, use := range []func(*etcd.Cluster){
