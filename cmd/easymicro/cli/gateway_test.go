@@ -15,9 +15,10 @@ func gateway(t *testing.T, flags ...string) (admin, log string) {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	shown, logged, ended := newStream(), newStream(), make(chan struct{})
+	exit := 0
 	go func() {
 		defer close(ended)
-		cli.Run(ctx, append([]string{"gateway", "--etcd", "http://127.0.0.1:1", "--listen", "127.0.0.1:0"}, flags...),
+		exit = cli.Run(ctx, append([]string{"gateway", "--etcd", "http://127.0.0.1:1", "--listen", "127.0.0.1:0"}, flags...),
 			cli.IO{In: strings.NewReader(""), Out: shown, Err: logged})
 	}()
 	at := shown.await(regexp.MustCompile(`admin http://(\S+)\n`), ended)
@@ -25,6 +26,9 @@ func gateway(t *testing.T, flags ...string) (admin, log string) {
 	<-ended
 	if at == nil {
 		t.Fatalf("gateway %v: %s\n%s", flags, shown, logged)
+	}
+	if exit != 0 {
+		t.Errorf("gateway %v ended with %d:\n%s", flags, exit, logged)
 	}
 	return at[1], logged.String()
 }
