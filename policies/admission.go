@@ -1,10 +1,6 @@
 package policies
 
-import (
-	"errors"
-	"sync/atomic"
-	"time"
-)
+import "time"
 
 // admission is the right to make a call, and the duty to settle it once.
 type admission struct {
@@ -20,47 +16,6 @@ func (a *admission) settle(outcome error) {
 	}
 	a.done(outcome)
 	a.breaker.herald.deliver()
-}
-
-// trial is a call through a half-open breaker. One that never ends would jam the breaker, so it ends by itself.
-type trial struct {
-	over  atomic.Bool
-	timer *time.Timer
-}
-
-// end is true for the first that ends it.
-func (t *trial) end() bool {
-	if t.over.Swap(true) {
-		return false
-	}
-	if t.timer != nil {
-		t.timer.Stop()
-	}
-	return true
-}
-
-var errTrialHangs = errors.New("the trial call did not end in time")
-
-// limit ends a trial that takes longer than d: with a failure, or with nothing when the caller set so short a time.
-// Other admissions have no limit.
-func (a *admission) limit(d time.Duration, callers bool) {
-	if a.trial == nil {
-		return
-	}
-	outcome := errTrialHangs
-	if callers {
-		outcome = errExcluded
-	}
-	done, b, t := a.done, a.breaker, a.trial
-	if d <= 0 {
-		d = b.rule.Load().openTimeout
-	}
-	t.timer = time.AfterFunc(d, func() {
-		if !t.over.Swap(true) {
-			done(outcome)
-			b.herald.deliver()
-		}
-	})
 }
 
 // admissions are those of one call: of the breaker that is enforced, and of the one that only counts.
@@ -89,9 +44,8 @@ func (s *admissions) start() {
 	}
 }
 
-// settle reports the outcome to the breakers, once. callers tells that the deadline that the caller set has passed, and
-// untried that nobody was asked, which is no trial.
-func (s *admissions) settle(err error, callers, untried bool) {
+// settle reports the outcome to the breakers, once. callers tells that the deadline that the caller set has passed.
+func (s *admissions) settle(err error, callers bool) {
 	var took time.Duration
 	if s.timed && !s.started.IsZero() {
 		took = time.Since(s.started)
@@ -104,9 +58,6 @@ func (s *admissions) settle(err error, callers, untried bool) {
 		outcome := err
 		if err != errExcluded { //nolint:errorlint // our own sentinel, never wrapped
 			outcome = a.breaker.rule.Load().outcome(err, took, callers)
-		}
-		if untried && a.trial != nil {
-			outcome = errExcluded
 		}
 		a.settle(outcome)
 		a.done = nil

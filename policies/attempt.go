@@ -18,6 +18,7 @@ type attempt struct {
 
 	admissions admissions // to breakers of scope method and upstream
 	level      level
+	redialled  bool      // it is the trial of a breaker, and had the client connect at once
 	perTry     time.Time // the end of perTryTimeout, if that is what ends the attempt
 
 	// Under the lock of the flight, since its other attempts look at address:
@@ -64,7 +65,7 @@ func (a *attempt) run(ctx context.Context) outcome {
 	if o.own {
 		return o
 	}
-	a.admissions.settle(o.err, a.callersDeadline(o.err), untried(o.err))
+	a.admissions.settle(o.err, a.callersDeadline(o.err))
 	if !a.perTry.IsZero() && code.Of(o.err) == code.DeadlineExceeded && ctx.Err() == nil && atEnd(a.perTry) {
 		r := f.retry.rule
 		o.perTry = true
@@ -101,7 +102,11 @@ func (a *attempt) enter() error {
 func (a *attempt) send(ctx context.Context) outcome {
 	f := a.flight
 	if !f.watches {
-		return outcome{err: f.call.Attempt(ctx, a.slot, nil)}
+		err := f.call.Attempt(ctx, a.slot, nil)
+		if a.redials(err) {
+			err = f.call.Attempt(ctx, a.slot, nil)
+		}
+		return outcome{err: err}
 	}
 	a.met, a.holds = a.metRoom[:0], a.holdRoom[:0]
 	for {
@@ -110,6 +115,9 @@ func (a *attempt) send(ctx context.Context) outcome {
 			return outcome{err: err}
 		}
 		if !a.asked() && code.From(err).Reason == code.ReasonNoEndpoint {
+			if a.redials(err) {
+				continue
+			}
 			a.unreached(err)
 		}
 		switch {
@@ -138,7 +146,7 @@ func (a *attempt) nobody(err error) bool {
 
 // abandon gives back what is held still.
 func (a *attempt) abandon() {
-	a.admissions.settle(errExcluded, false, false)
+	a.admissions.settle(errExcluded, false)
 	f := a.flight
 	f.mu.Lock()
 	holds := a.holds
@@ -166,11 +174,4 @@ func (a *attempt) trialTime() (d time.Duration, callers bool) {
 func (a *attempt) callersDeadline(err error) bool {
 	f := a.flight
 	return err != nil && f.byCaller() && atEnd(f.deadline)
-}
-
-// untried tells that a call failed since the client waits for its next attempt to connect. It counts against who cannot
-// be reached, but is no trial of whether they are back: one would fail although they are, and open the breaker again.
-func untried(err error) bool {
-	e := code.From(err)
-	return e != nil && e.Reason == code.ReasonNoEndpoint && e.RetryAfter > 0
 }

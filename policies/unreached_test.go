@@ -2,6 +2,7 @@ package policies
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -45,29 +46,53 @@ func TestAnUpstreamThatNobodyCanReachOpensTheBreakersOfItsEndpoints(t *testing.T
 	})
 }
 
-func TestAClientThatWaitsToConnectMakesNoTrial(t *testing.T) {
-	for _, scope := range []string{config.ScopeEndpoint, config.ScopeUpstream} {
+// A client that waits for its time to connect has not tried anything: a trial of a breaker has it connect at once, so
+// that the breaker closes as soon as it may, and opens again only when that was in vain.
+func TestTheTrialOfABreakerHasAClientThatWaitsConnectAtOnce(t *testing.T) {
+	for _, scope := range []string{config.ScopeEndpoint, config.ScopeUpstream, config.ScopeMethod} {
 		synctest.Test(t, func(t *testing.T) {
 			b := newBilling(t, toBilling("calls", circuit(config.CircuitBreaker{
-				ConsecutiveFailures: 3, OpenTimeout: config.Duration(5 * time.Second), Scope: scope,
+				ConsecutiveFailures: 3, OpenTimeout: config.Duration(5 * time.Second), HalfOpenRequests: 1, Scope: scope,
 			})))
-			dead := func(c *outCall) { c.attempt = unreachable }
+			b.serve("a:1")
+			var redialled, back bool
+			try := func() error {
+				redialled = false
+				return b.call(t.Context(), func(c *outCall) {
+					c.attempt = func(ctx context.Context, slot int, endpoints Endpoints) error {
+						switch redialled = c.redialled > 0; {
+						case !redialled:
+							return unreachable(ctx, slot, endpoints)
+						case !back:
+							if endpoints != nil && endpoints.Admit("a:1") {
+								endpoints.Settle("a:1", errDial)
+							}
+							return unreachable(ctx, slot, endpoints)
+						}
+						return b.attempt(ctx, slot, endpoints)
+					}
+				})
+			}
 			for range 3 {
-				_ = b.call(t.Context(), dead)
+				if e := code.From(try()); e.Reason != code.ReasonNoEndpoint || redialled {
+					t.Fatalf("%s: got %v, redialled: %t", scope, e, redialled)
+				}
 			}
-			if e := refusal(t, b.call(t.Context())); e.Reason != code.ReasonBreakerOpen {
-				t.Fatalf("%s: got %v", scope, e)
-			}
-			time.Sleep(5500 * time.Millisecond) // it is back, and the client does not know yet
-			for range 10 {
-				if e := code.From(b.call(t.Context(), dead)); e.Reason != code.ReasonNoEndpoint {
+			for _, back = range []bool{false, true} {
+				if e := refusal(t, try()); e.Reason != code.ReasonBreakerOpen {
 					t.Errorf("%s: got %v", scope, e)
 				}
-			}
-			for range 3 {
-				if err := b.call(t.Context()); err != nil {
-					t.Errorf("%s: it is connected: %v", scope, err)
+				time.Sleep(5500 * time.Millisecond)
+				if err := try(); !redialled || (err == nil) != back {
+					t.Errorf("%s: back %t: redialled %t: %v", scope, back, redialled, err)
 				}
+			}
+			var to []string
+			for _, told := range b.transitions() {
+				to = append(to, told.To)
+			}
+			if want := []string{"open", "half_open", "open", "half_open", "closed"}; !slices.Equal(to, want) {
+				t.Errorf("%s: %v", scope, to)
 			}
 		})
 	}

@@ -19,6 +19,7 @@ type outCall struct {
 	metadata                          pairs
 	idempotent                        bool
 	attempt                           func(ctx context.Context, slot int, endpoints Endpoints) error
+	redialled                         int
 }
 
 func (c *outCall) Upstream() string      { return c.upstream }
@@ -31,6 +32,8 @@ func (c *outCall) Idempotent() bool      { return c.idempotent }
 func (c *outCall) Attempt(ctx context.Context, slot int, endpoints Endpoints) error {
 	return c.attempt(ctx, slot, endpoints)
 }
+
+func (c *outCall) Redial() { c.redialled++ }
 
 // billing is a client of an upstream with endpoints that answer as a test wants. It takes them in order, and moves on
 // from one that cannot be reached, as the real client does.

@@ -167,6 +167,13 @@ func (cl *call) Attempt(ctx context.Context, slot int, endpoints Endpoints) erro
 	return cl.slot(slot).attempt(ctx, endpoints)
 }
 
+// Redial brings the next dials of the endpoints forward, see Guarded.
+func (cl *call) Redial() {
+	if l := cl.service.list.Load(); l != nil {
+		l.hurry()
+	}
+}
+
 func (cl *call) slot(n int) *slot {
 	if n <= 0 {
 		return &cl.first

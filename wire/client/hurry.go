@@ -16,8 +16,15 @@ func (n *node) allowed(t time.Time) time.Time {
 	return t
 }
 
-// hurry brings the next dial forward: the resolver has just said that somebody is there, who may have come back. Calls
-// wait for that dial if there is nothing better.
+// hurry brings the next dials of all who are not connected forward.
+func (l *list) hurry() {
+	for _, m := range l.members {
+		m.node.hurry()
+	}
+}
+
+// hurry brings the next dial forward: there is reason to ask again, such as that the resolver has just said that
+// somebody is there. Calls wait for that dial if there is nothing better.
 func (n *node) hurry() {
 	if state(n.state.Load()) == ready {
 		return

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -9,9 +10,9 @@ import (
 )
 
 // down is a client of a service whose only endpoint could not be reached for a while: it is dialled rarely.
-func down(t *testing.T, n *network, names *names) *Client {
+func down(t *testing.T, n *network, names *names, guard Guard) *Client {
 	t.Helper()
-	c := n.client(Options{Resolver: names})
+	c := n.client(Options{Resolver: names, Guard: guard})
 	for range 100 {
 		wantError(t, six(t.Context(), c), code.Unavailable, code.ReasonNoEndpoint)
 		time.Sleep(100 * time.Millisecond)
@@ -27,7 +28,7 @@ func TestEndpointThatIsListedAnewIsDialledBeforeItsTime(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, n *network) {
 				names := serving("a")
-				c := down(t, n, names)
+				c := down(t, n, names, nil)
 				defer n.serve("a", mul)()
 				if absent {
 					names.set("Arith")
@@ -49,10 +50,32 @@ func TestEndpointThatIsListedAnewIsDialledBeforeItsTime(t *testing.T) {
 	}
 }
 
+// Rules that want to know whether an upstream is back need not wait until the client looks.
+func TestRedialHasAnAttemptDialBeforeItsTime(t *testing.T) {
+	inBubble(t, func(t *testing.T, n *network) {
+		redial := false
+		c := down(t, n, serving("a"), &scripted{do: func(ctx context.Context, call Guarded) (int, error) {
+			if redial {
+				call.Redial()
+			}
+			return 0, call.Attempt(ctx, 0, nil)
+		}})
+		defer n.serve("a", mul)()
+		wantError(t, six(t.Context(), c), code.Unavailable, code.ReasonNoEndpoint)
+		redial = true
+		begin := time.Now()
+		if err := six(t.Context(), c); err != nil || time.Since(begin) != 0 {
+			t.Errorf("after %v: %v", time.Since(begin), err)
+		}
+		wantSlow(t, n.dialled("a"))
+		_ = c.Close()
+	})
+}
+
 func TestListsThatComeAllTheTimeDialNobodyMoreThanTwiceASecond(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *network) {
 		names := serving("a")
-		c := down(t, n, names)
+		c := down(t, n, names, nil)
 		before := len(n.dialled("a"))
 		for i := range 600 {
 			if i%7 == 0 {

@@ -10,7 +10,7 @@ import (
 // meet, one after the other, and closes it then.
 func Meet(t testing.TB, meet func(net.Conn)) string {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
