@@ -16,38 +16,40 @@ func TestCallsToUpstreamsThatRulesRefuseAreRemembered(t *testing.T) {
 	for _, tc := range []struct {
 		name, rule, method string
 		calls              int
-		gone               bool // the upstream
+		gone               bool   // the upstream
+		far                string // more of its manifest
 		want               admin.Refusal
 		state              string
 	}{
 		{
-			"rateLimit", "{name: few, match: {upstream: till}, rateLimit: {rate: 1, per: 24h}}", "Mul", 2, false,
+			"rateLimit", "{name: few, match: {upstream: till}, rateLimit: {rate: 1, per: 24h}}", "Mul", 2, false, "",
 			admin.Refusal{Code: "RESOURCE_EXHAUSTED", Reason: "rate_limited", Rule: "few@r1", Kind: "rateLimit"},
 			"0 of 1 tokens",
 		},
 		{
-			"timeout", "{name: brief, match: {upstream: till}, timeout: 30ms}", "Wait", 1, false,
+			"timeout", "{name: brief, match: {upstream: till}, timeout: 30ms}", "Wait", 1, false, "",
 			admin.Refusal{Code: "DEADLINE_EXCEEDED", Reason: "timeout", Rule: "brief@r1", Kind: "timeout"},
 			"",
 		},
 		{
-			"perTryTimeout", "{name: try, match: {upstream: till}, retry: {perTryTimeout: 30ms}}", "Wait", 1, false,
+			"perTryTimeout", "{name: try, match: {upstream: till}, retry: {perTryTimeout: 30ms}}", "Wait", 1, false, "",
 			admin.Refusal{Code: "DEADLINE_EXCEEDED", Reason: "timeout", Rule: "try@r1", Kind: "retry"},
 			"",
 		},
 		{
-			"circuitBreaker", "{name: breaks, match: {upstream: till}, circuitBreaker: {consecutiveFailures: 1, openTimeout: 1h}}", "Mul", 3, true,
+			"circuitBreaker", "{name: breaks, match: {upstream: till}, circuitBreaker: {consecutiveFailures: 1, openTimeout: 1h}}", "Mul", 3, true, "",
 			admin.Refusal{Code: "UNAVAILABLE", Reason: "breaker_open", Rule: "breaks@r1", Kind: "circuitBreaker"},
 			"open",
 		},
 		{
-			"retry budget", "{name: again, match: {upstream: till}, retry: {maxAttempts: 9, initialBackoff: 1ms, maxBackoff: 1ms, budget: 1%}}", "Mul", 4, true,
-			admin.Refusal{Code: "UNAVAILABLE", Reason: "retry_budget", Rule: "again@r1", Kind: "retry"},
+			"retry budget", "{name: again, match: {upstream: till}, retry: {retryOn: [PERMISSION_DENIED], maxAttempts: 20, initialBackoff: 1ms, maxBackoff: 1ms, budget: 1%}}", "Mul", 1, false,
+			"policies: {rules: [{name: nobody, match: {service: Till}, access: {deny: [{caller: '*'}]}}]}\n",
+			admin.Refusal{Code: "PERMISSION_DENIED", Reason: "retry_budget", Rule: "again@r1", Kind: "retry"},
 			"sent again",
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			far, _ := startTill(t, 0)
+			far, _ := startTillUnder(t, 0, tc.far)
 			h := startDesk(t, "rules:\n  - "+tc.rule+"\n", far)
 			if tc.gone {
 				far.Stop()

@@ -65,11 +65,17 @@ func deskPlant(t testing.TB) *plant {
 // startTill runs a host whose answers are told apart by what they have added.
 func startTill(t testing.TB, add int) (*hosttest.Host, *gate) {
 	t.Helper()
+	return startTillUnder(t, add, "")
+}
+
+// startTillUnder runs one under more of a manifest.
+func startTillUnder(t testing.TB, add int, manifest string) (*hosttest.Host, *gate) {
+	t.Helper()
 	l := &till{gate: newGate(), add: add}
 	t.Cleanup(l.gate.open)
 	reg := registry.New()
 	registry.Plain(l, registry.In(reg), registry.As("test.till"))
-	return hosttest.Start(t, "services: [{name: Till, handler: test.till}]\n", hosttest.Options{Registry: reg}), l.gate
+	return hosttest.Start(t, "services: [{name: Till, handler: test.till}]\n"+manifest, hosttest.Options{Registry: reg}), l.gate
 }
 
 const deskManifest = `services: [{name: Desk, handler: test.desk, uses: {till: %s}}]
