@@ -104,7 +104,7 @@ func (p *plan) build(ctx context.Context) (*generation, error) {
 	}
 	g.warnings = append(g.warnings, g.policies.Unmatched()...).Sort()
 	g.bind(p.host.metrics)
-	if err := p.openRemote(g); err != nil {
+	if err := p.openRemote(ctx, g); err != nil {
 		return nil, err
 	}
 	if err := p.host.newGateways(g); err != nil {

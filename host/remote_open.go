@@ -14,7 +14,7 @@ const mostPassed = 100_000
 
 // openRemote gives the generation its way to the services of other hosts: the one that is there, if discovery is the
 // same.
-func (p *plan) openRemote(g *generation) error {
+func (p *plan) openRemote(ctx context.Context, g *generation) error {
 	cfg := p.set.Manifest.Gateway.Remote
 	if cfg == nil {
 		return nil
@@ -31,6 +31,9 @@ func (p *plan) openRemote(g *generation) error {
 		}
 		c.acquire()
 		p.link = l
+		if p.prev != nil { // calls go on meanwhile, and are not to meet a link that knows nothing yet
+			l.await(ctx)
+		}
 	}
 	g.remote = newRemote(g, l)
 	return nil
