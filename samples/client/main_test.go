@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"log"
-	"net"
 	"os"
 	"strings"
 	"testing"
@@ -14,6 +13,7 @@ import (
 	"github.com/easymicro/easymicro/host/discovery"
 	"github.com/easymicro/easymicro/host/hosttest"
 	_ "github.com/easymicro/easymicro/samples"
+	"github.com/easymicro/easymicro/wire/wiretest"
 )
 
 const (
@@ -82,18 +82,8 @@ func (l lines) wait(t *testing.T, text string) {
 	}
 }
 
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	return ln.Addr().String()
-}
-
 func TestItKeepsToItsRulesAndComesBackAfterItsHostDied(t *testing.T) {
-	address := freeAddress(t)
+	address := wiretest.Address(t)
 	h := start(t, address)
 	hosts, err := discovery.Static(address)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
@@ -39,8 +40,7 @@ func (f *follower) run(ctx context.Context) {
 				doubt = began
 			}
 			at, err = f.watch(ctx, now, unsure)
-			goOn := errors.Is(err, errReconnect) || errors.Is(err, errWatchEnded)
-			if !goOn || !doubt.IsZero() && time.Since(doubt) > sureAfter {
+			if overdue := !doubt.IsZero() && time.Since(doubt) > sureAfter; overdue || pastIsLost(err) {
 				at = position{} // what came after it cannot be had
 			}
 			f.c.log.Debug("list again", "prefix", f.layout.prefix(), "because", err)
@@ -146,6 +146,17 @@ func (f *follower) watch(ctx context.Context, at position, unsure bool) (positio
 			}
 		}
 	}
+}
+
+// pastIsLost tells whether a watch that ended with err cannot go on where it was. Whatever else ended it, such as that
+// etcd had no leader for a while, took nothing of the history away.
+func pastIsLost(err error) bool {
+	for _, lost := range []error{errListAgain, errOtherPast, rpctypes.ErrCompacted, rpctypes.ErrFutureRev} {
+		if errors.Is(err, lost) {
+			return true
+		}
+	}
+	return false
 }
 
 // apply brings the table up to date. The event of a deletion has no value: the key says what is gone, and an event

@@ -5,7 +5,6 @@ package etcdtest
 import (
 	"context"
 	"crypto/tls"
-	"net"
 	"net/url"
 	"path/filepath"
 	"strconv"
@@ -15,6 +14,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.uber.org/zap"
+
+	"github.com/easymicro/easymicro/wire/wiretest"
 )
 
 // Option changes how an etcd is started.
@@ -47,7 +48,7 @@ const patience = 30 * time.Second
 // Start starts an etcd. It ends with the test.
 func Start(t testing.TB, options ...Option) *Server {
 	t.Helper()
-	s := &Server{t: t, address: freeAddress(t), peer: freeAddress(t), dir: t.TempDir(), scheme: "http"}
+	s := &Server{t: t, address: wiretest.Address(t), peer: wiretest.Address(t), dir: t.TempDir(), scheme: "http"}
 	for _, o := range options {
 		o(s)
 	}
@@ -221,16 +222,6 @@ func (s *Server) RevokeLeases() {
 		}
 		return nil
 	})
-}
-
-func freeAddress(t testing.TB) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it is closed at once
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	return ln.Addr().String()
 }
 
 // EnableAuth makes it ask for a user and a password. The user may do everything.

@@ -5,6 +5,8 @@ import (
 	"net"
 	"sync"
 	"testing"
+
+	"github.com/easymicro/easymicro/wire/wiretest"
 )
 
 // Proxied is a TCP proxy that can be cut. Its methods may be called at once.
@@ -27,7 +29,7 @@ type Proxied struct {
 // Proxy listens on loopback and passes all bytes to target and back, until the test ends.
 func Proxy(t testing.TB, target string) *Proxied {
 	t.Helper()
-	p := &Proxied{t: t, target: target, address: freeAddress(t), conns: map[net.Conn]bool{}, silent: make(chan struct{})}
+	p := &Proxied{t: t, target: target, address: wiretest.Address(t), conns: map[net.Conn]bool{}, silent: make(chan struct{})}
 	close(p.silent)
 	p.Heal()
 	t.Cleanup(p.close)
