@@ -19,6 +19,8 @@ type yard struct {
 	mu       sync.Mutex
 	services map[string][]client.Endpoint
 	changed  chan struct{}
+	version  int // of services
+	told     int // the version that a gateway has been told of
 }
 
 func newYard() *yard {
@@ -33,8 +35,13 @@ func (y *yard) put(service string, addresses ...string) {
 	for _, a := range addresses {
 		y.services[service] = append(y.services[service], client.Endpoint{Address: a})
 	}
+	y.change()
+}
+
+func (y *yard) change() {
 	close(y.changed)
 	y.changed = make(chan struct{})
+	y.version++
 }
 
 func (y *yard) follow(ctx context.Context, tell func()) error {
@@ -63,10 +70,30 @@ func (y *yard) Watch(ctx context.Context, service string, update func([]client.E
 func (y *yard) WatchServices(ctx context.Context, update func([]string, error)) error {
 	return y.follow(ctx, func() {
 		y.mu.Lock()
-		names := slices.Sorted(maps.Keys(y.services))
+		names, version := slices.Sorted(maps.Keys(y.services)), y.version
 		y.mu.Unlock()
 		update(names, nil)
+		y.mu.Lock()
+		y.told = version
+		y.mu.Unlock()
 	})
+}
+
+// swap puts all these services in the place of those that there were, and returns when a gateway has been told of it.
+// Nobody looks at the gateway for that: what it makes of a list it makes when it is asked.
+func (y *yard) swap(t testing.TB, services map[string][]client.Endpoint) (before map[string][]client.Endpoint) {
+	t.Helper()
+	y.mu.Lock()
+	before, y.services = y.services, services
+	y.change()
+	version := y.version
+	y.mu.Unlock()
+	eventually(t, "the gateway is told", func() bool {
+		y.mu.Lock()
+		defer y.mu.Unlock()
+		return y.told >= version
+	})
+	return before
 }
 
 // standalone starts a gateway without services of its own over y. The rest of its manifest and its rules are more.
