@@ -112,6 +112,9 @@ func StartCopy(t testing.TB, folder string, o Options, pairs ...string) *Host {
 	if err := os.CopyFS(dir, os.DirFS(folder)); err != nil {
 		t.Fatal(err)
 	}
+	if len(pairs)%2 != 0 {
+		t.Fatalf("pairs of texts are wanted: %q has none to replace it", pairs[len(pairs)-1])
+	}
 	path := filepath.Join(dir, "easymicro.yaml")
 	for i := 0; i < len(pairs); i += 2 {
 		write(t, path, replaced(t, path, pairs[i], pairs[i+1]))
