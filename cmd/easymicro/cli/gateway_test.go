@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/easymicro/easymicro/cmd/easymicro/cli"
+	"github.com/easymicro/easymicro/wire/wiretest"
 )
 
 // gateway runs one whose etcd is away until its screen says where it is, and returns the address of its admin listener.
@@ -42,12 +43,7 @@ func TestAGatewayTakesAFreeAdminPortWhenTheDefaultIsTaken(t *testing.T) {
 	if admin, log := gateway(t); admin == byDefault || !strings.Contains(log, says) {
 		t.Errorf("admin at %s\n%s", admin, log)
 	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := ln.Addr().String()
-	ln.Close()
+	want := wiretest.Address(t)
 	if admin, log := gateway(t, "--admin-listen", want); admin != want || strings.Contains(log, says) {
 		t.Errorf("admin at %s, want %s\n%s", admin, want, log)
 	}
