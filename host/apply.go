@@ -97,7 +97,7 @@ func (p *plan) build(ctx context.Context) (*generation, error) {
 	}
 	var err error
 	o := compileOptions(p.set, p.host.name)
-	o.Revision, o.OnTransition = g.revision, p.host.ruleChanged
+	o.Revision, o.OnTransition, o.Directory = g.revision, p.host.ruleChanged, &p.host.endpoints
 	g.policies, err = policies.Compile(p.set.Rules, g.targets(), before, o)
 	if err != nil {
 		return nil, err
@@ -123,7 +123,7 @@ func (p *plan) commit(ctx context.Context, g *generation) error {
 	h := p.host
 	h.current.Store(g)
 	g.policies.Activate()
-	p.tellRules(g)
+	p.succeed()
 	p.bind(g)
 	p.stages.commit()
 	if h.logLevel != nil {

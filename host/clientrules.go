@@ -9,16 +9,15 @@ import (
 // clientRules are the client-side rules in force, for one client: clients live longer than generations, and generations
 // than clients.
 type clientRules struct {
-	host    *Host
-	serves  string                         // the one service that the client calls; empty: any
-	inForce func(*generation) *clientRules // those of the client that has its place in a generation; nil: nobody has
-
-	told map[listed][]string // who serves what, under Host.telling
+	host *Host
+	listings
 }
 
-type listed struct{ upstream, service string }
-
 var _ client.Guard = (*clientRules)(nil)
+
+func (h *Host) clientRules() *clientRules {
+	return &clientRules{host: h, listings: listings{directory: &h.endpoints}}
+}
 
 // Do carries out a call under the rules in force when it begins.
 func (r *clientRules) Do(ctx context.Context, call client.Guarded) (slot int, err error) {
@@ -33,47 +32,14 @@ func (r *clientRules) Do(ctx context.Context, call client.Guarded) (slot int, er
 	return slot, err
 }
 
-// Endpoints tells the rules in force which endpoints there are. A client whose place another one has taken does not: the
-// rules would forget what they know of endpoints that the other one goes on to use.
-func (r *clientRules) Endpoints(upstream, service string, addresses []string) {
-	r.host.telling.Lock()
-	defer r.host.telling.Unlock()
-	key := listed{upstream, service}
-	if len(addresses) == 0 {
-		delete(r.told, key)
-	} else {
-		if r.told == nil {
-			r.told = make(map[listed][]string)
-		}
-		r.told[key] = addresses
-	}
-	g := r.host.current.Load()
-	if g == nil {
-		return // they are told when there is one
-	}
-	switch now := r.inForce(g); {
-	case now == r || now == nil && len(addresses) == 0:
-		g.policies.Upstreams().Endpoints(upstream, service, addresses)
-	case now != nil && now.serves != "" && now.serves != service:
-		g.policies.Upstreams().Endpoints(upstream, service, nil) // nobody will ever tell of it again
-	}
-}
-
-// tell tells the rules of a generation what a client has said before that came into force.
-func (r *clientRules) tell(g *generation) {
-	r.host.telling.Lock()
-	defer r.host.telling.Unlock()
-	for key, addresses := range r.told {
-		g.policies.Upstreams().Endpoints(key.upstream, key.service, addresses)
-	}
-}
-
-// tellRules has the clients that a plan has opened say what they know.
-func (p *plan) tellRules(g *generation) {
+// succeed has the clients that a plan has opened take the place of those before them.
+func (p *plan) succeed() {
 	for _, u := range p.openedUpstreams {
-		u.rules.tell(g)
+		if old := p.prev.upstream(u.made.config.Name); old != nil && old.made.config.Service == u.made.config.Service {
+			u.rules.succeed(&old.rules.listings)
+		}
 	}
-	if p.link != nil {
-		p.link.rules.tell(g)
+	if old := p.prev.way(); p.link != nil && old != nil {
+		p.link.rules.succeed(&old.rules.listings)
 	}
 }

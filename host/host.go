@@ -17,6 +17,7 @@ import (
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/config/watch"
 	"github.com/easymicro/easymicro/host/telemetry"
+	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/registry"
 )
 
@@ -73,8 +74,8 @@ type Host struct {
 	ended    sync.Once
 	retiring sync.WaitGroup // instances and listeners that finish their last calls
 
-	telling   sync.Mutex // held while rules are told of endpoints
-	reloading sync.Mutex // what is read from the source is applied before it is read again
+	endpoints policies.Directory // of upstreams, for the rules of all generations
+	reloading sync.Mutex         // what is read from the source is applied before it is read again
 
 	// What follows is written under applying, which holds back all but one change at a time, and read without.
 	applying  sync.Mutex

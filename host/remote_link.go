@@ -95,6 +95,7 @@ func (l *link) shut(ctx context.Context) {
 		l.log.Warn("the connections to other hosts were not closed cleanly", "etcd", l.cluster, "error", err)
 	}
 	_ = l.client.Close()
+	l.rules.forsake()
 	l.watched.Wait()
 	l.done()
 }

@@ -68,12 +68,7 @@ func (h *Host) lastPassed(ctx context.Context) int {
 
 // openLink makes the link over a directory; done is called when it no longer needs that.
 func (h *Host) openLink(name string, d directory, done func()) (*link, error) {
-	rules := &clientRules{host: h, inForce: func(g *generation) *clientRules {
-		if l := g.way(); l != nil {
-			return l.rules
-		}
-		return nil
-	}}
+	rules := h.clientRules()
 	c, err := client.New(client.Options{
 		Resolver: h.reports.lookout(lookout{Resolver: d, resolve: "etcd " + name}), Guard: remoteRules{rules}, Caller: registry.Caller,
 		Logger: h.log, MaxPending: mostPassed, Wrap: h.wrapClient(""), OnAttempt: telemetry.Attempt,

@@ -66,12 +66,7 @@ func (g *generation) upstream(name string) *upstream {
 
 func (h *Host) openUpstream(set *config.Set, path string, made made[config.Upstream], found *cluster) (*upstream, error) {
 	cfg := made.config
-	rules := &clientRules{host: h, serves: cfg.Service, inForce: func(g *generation) *clientRules {
-		if u := g.upstream(cfg.Name); u != nil {
-			return u.rules
-		}
-		return nil
-	}}
+	rules := h.clientRules()
 	o := client.Options{
 		Guard: rules, Upstream: cfg.Name, Group: cfg.Group,
 		Policy: client.Policy(cfg.LoadBalancer.Policy), HashOn: cfg.LoadBalancer.HashOn,
@@ -191,6 +186,7 @@ func (h *Host) closeUpstream(ctx context.Context, u *upstream) {
 		h.log.Warn("an upstream was not closed cleanly", "upstream", u.made.config.Name, "error", err)
 	}
 	_ = u.client.Close()
+	u.rules.forsake()
 	if u.cluster != nil {
 		u.cluster.release()
 	}

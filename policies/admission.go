@@ -25,15 +25,11 @@ type admissions struct {
 	started time.Time
 }
 
-// admit keeps an admission. left is the time until the call's deadline, 0 when there is none; callers tells that the
-// caller set it.
-func (s *admissions) admit(slot int, a admission, left time.Duration, callers bool) {
+// admit keeps an admission.
+func (s *admissions) admit(slot int, a admission) {
 	s.list[slot] = a
 	if a.breaker.rule.Load().slowCallRate > 0 {
 		s.timed = true
-	}
-	if a.trial != nil {
-		a.limit(left, callers)
 	}
 }
 

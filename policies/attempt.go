@@ -18,8 +18,9 @@ type attempt struct {
 
 	admissions admissions // to breakers of scope method and upstream
 	level      level
-	redialled  bool      // it is the trial of a breaker, and had the client connect at once
 	perTry     time.Time // the end of perTryTimeout, if that is what ends the attempt
+	// unreachable is why a trial had the client connect at once.
+	unreachable error
 
 	// Under the lock of the flight, since its other attempts look at address:
 	address  string // in use
@@ -65,7 +66,7 @@ func (a *attempt) run(ctx context.Context) outcome {
 	if o.own {
 		return o
 	}
-	a.admissions.settle(o.err, a.callersDeadline(o.err))
+	a.admissions.settle(a.verdict(o.err))
 	if !a.perTry.IsZero() && code.Of(o.err) == code.DeadlineExceeded && ctx.Err() == nil && atEnd(a.perTry) {
 		r := f.retry.rule
 		o.perTry = true
@@ -87,8 +88,8 @@ func (a *attempt) enter() error {
 		switch {
 		case ok:
 			j.counts.allow.Add(1)
-			d, callers := a.trialTime()
-			a.admissions.admit(slot, admission, d, callers)
+			a.admissions.admit(slot, admission)
+			a.admissions.list[slot].limit(a.trialTime())
 		case j.counts.refused(j.carriesOut):
 			a.abandon()
 			return f.snapshot.refuse(j.rule, code.Unavailable, code.ReasonBreakerOpen, "circuit breaker open", left)
@@ -157,21 +158,27 @@ func (a *attempt) abandon() {
 	}
 }
 
-// trialTime is how long a trial through a breaker may take, and whether the caller set it.
-func (a *attempt) trialTime() (d time.Duration, callers bool) {
+// trialTime is how long a trial through a breaker may take, and what comes of one that takes longer.
+func (a *attempt) trialTime() (d time.Duration, outcome error) {
 	f := a.flight
-	d, callers = f.clock.trialTime(), f.byCaller()
-	if f.retry == nil || f.retry.rule.retry.perTry == 0 {
-		return d, callers
+	d, outcome = f.clock.trialTime(), f.clock.trialOutcome()
+	if f.retry != nil {
+		if perTry := f.retry.rule.retry.perTry; perTry > 0 && (d == 0 || perTry < d) {
+			d, outcome = perTry, errTrialHangs
+		}
 	}
-	if perTry := f.retry.rule.retry.perTry; d == 0 || perTry < d {
-		return perTry, false
+	if a.unreachable != nil {
+		outcome = a.unreachable
 	}
-	return d, callers
+	return d, outcome
 }
 
-// callersDeadline tells that an error may come from the deadline that the caller set.
-func (a *attempt) callersDeadline(err error) bool {
+// verdict is what breakers and outlierDetection are told of an attempt: its error, and whether it may come from the
+// deadline that the caller set, which is nobody's failure. It is one when the client has tried to connect all the while.
+func (a *attempt) verdict(err error) (outcome error, callers bool) {
+	if a.unreachable != nil && code.Of(err) == code.DeadlineExceeded {
+		return a.unreachable, false
+	}
 	f := a.flight
-	return err != nil && f.byCaller() && atEnd(f.deadline)
+	return err, err != nil && f.byCaller() && atEnd(f.deadline)
 }

@@ -157,7 +157,9 @@ func TestTheRulesOfASetAreNotReplacedByHand(t *testing.T) {
 	if (*Snapshot)(nil).Upstreams() != nil {
 		t.Error("a nil Snapshot has rules")
 	}
-	(*Upstreams)(nil).Endpoints("billing", "Billing", nil)
+	l := (*Upstreams)(nil).List("billing", "Billing")
+	l.Set([]string{"a:1"})
+	l.Close()
 }
 
 // Validation finds what is wrong first; what it overlooks has the same form.

@@ -49,6 +49,14 @@ func (k *clock) trialTime() time.Duration {
 	return max(k.left(), 1)
 }
 
+// trialOutcome is what comes of a trial that takes longer: nothing when the caller set so short a time.
+func (k *clock) trialOutcome() error {
+	if k.byCaller() {
+		return errExcluded
+	}
+	return errTrialHangs
+}
+
 // byCaller tells that the deadline is the caller's own.
 func (k *clock) byCaller() bool { return !k.byRule && !k.deadline.IsZero() }
 

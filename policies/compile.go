@@ -17,7 +17,7 @@ func Compile(rules []config.Rule, targets []Target, prev *Snapshot, o Options) (
 	s := &Snapshot{
 		revision: o.Revision, host: o.Host, transitions: new(hub), aliases: o.Aliases,
 		byName: make(map[string]*rule, len(rules)), guards: make(map[Target]*Guard, len(targets)),
-		remote: o.Remote, upstreamNames: o.Upstreams, directory: newDirectory(),
+		remote: o.Remote, upstreamNames: o.Upstreams, directory: o.Directory,
 	}
 	if o.Allowed != nil {
 		s.allowed = compileGlobs(o.Allowed)
@@ -28,8 +28,9 @@ func Compile(rules []config.Rule, targets []Target, prev *Snapshot, o Options) (
 	if prev != nil {
 		// Were it never called, its own changes would still be waiting.
 		prev.Activate()
-		s.transitions, s.directory = prev.transitions, prev.directory
+		s.transitions, s.directory = prev.transitions, cmp.Or(s.directory, prev.directory)
 	}
+	s.directory = cmp.Or(s.directory, new(Directory))
 	if err := s.addRules(rules); err != nil {
 		return nil, err
 	}

@@ -1,81 +1,141 @@
 package policies
 
 import (
-	"maps"
 	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 )
 
-// directory is the endpoints of the upstreams, as their clients told last. Snapshots have it in common.
-type directory struct {
-	mu     sync.Mutex
-	lists  map[string]map[string][]string // addresses by upstream and service; one that nobody serves now has none
-	counts map[string]int                 // endpoints by upstream: asked for by calls that fail, which may be all
+// Directory is who serves the upstreams, as their clients tell. The snapshots of a host have one in common, and so have
+// those of a ClientGuard. The zero Directory is empty.
+type Directory struct {
+	telling sync.Mutex // held until the rules have heard of a change, so that what they hear last is how it is
+	inForce atomic.Pointer[Snapshot]
+
+	mu        sync.Mutex
+	upstreams map[string]*served
 }
 
-func newDirectory() *directory {
-	return &directory{lists: make(map[string]map[string][]string), counts: make(map[string]int)}
+// served is who serves an upstream.
+type served struct {
+	lists    map[*listing][]string
+	services map[string][]string // what the lists of a service have together
+	known    map[string]bool     // what all lists have together
 }
 
-// told is what a list that was told has changed about an upstream.
-type told struct {
-	known map[string]bool // endpoints of all its services
+// Listing is where one client says who serves a service of an upstream, as wire/client has it.
+type Listing = interface {
+	// Set tells the addresses of all who serve it now. State about endpoints that no client knows any more is dropped.
+	Set(addresses []string)
+	// Close says that the client looks the service up no longer. An upstream without listings is forgotten, and starts
+	// afresh should it be called again.
+	Close()
+}
+
+type listing struct {
+	directory         *Directory
+	upstream, service string
+}
+
+// change is what a client has changed about an upstream.
+type change struct {
+	known map[string]bool // its endpoints
 	gone  map[string]bool // endpoints that are no longer among them
-	over  bool            // it has no services any more
+	over  bool            // nobody looks it up any more
 }
 
-// set is told the endpoints of a service of an upstream, nil if it is a service no more.
-func (d *directory) set(upstream, service string, addresses []string) told {
+// List opens the listing of a client.
+func (d *Directory) List(upstream, service string) Listing {
+	l := &listing{directory: d, upstream: strings.Clone(upstream), service: strings.Clone(service)}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	services := d.lists[upstream]
-	gone := make(map[string]bool)
-	for _, a := range services[service] {
-		gone[a] = true
+	u := d.upstreams[l.upstream]
+	if u == nil {
+		if d.upstreams == nil {
+			d.upstreams = make(map[string]*served)
+		}
+		u = &served{lists: make(map[*listing][]string, 1)}
+		d.upstreams[l.upstream] = u
 	}
-	if services == nil {
-		services = make(map[string][]string, 1)
-		d.lists[upstream] = services
+	u.lists[l] = nil
+	return l
+}
+
+// Set is part of Listing.
+func (l *listing) Set(addresses []string) {
+	addresses = slices.Clone(addresses)
+	l.tell(func(u *served) { u.lists[l] = addresses })
+}
+
+// Close is part of Listing.
+func (l *listing) Close() { l.tell(func(u *served) { delete(u.lists, l) }) }
+
+// tell makes a change, and has the rules in force hear of it. What was closed changes nothing any more.
+func (l *listing) tell(edit func(*served)) {
+	d := l.directory
+	d.telling.Lock()
+	defer d.telling.Unlock()
+	c, ok := d.edit(l, edit)
+	if s := d.inForce.Load(); ok && s != nil {
+		s.relist(l.upstream, c)
 	}
-	if addresses != nil {
-		services[service] = slices.Clone(addresses)
-	} else {
-		delete(services, service)
+}
+
+func (d *Directory) edit(l *listing, edit func(*served)) (c change, ok bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	u := d.upstreams[l.upstream]
+	if u == nil {
+		return c, false
 	}
-	over := len(services) == 0
-	if over {
-		delete(d.lists, upstream)
+	if _, open := u.lists[l]; !open {
+		return c, false
 	}
-	known := d.union(upstream)
-	if len(known) > 0 {
-		d.counts[upstream] = len(known)
-	} else {
-		delete(d.counts, upstream)
+	before := u.known
+	edit(u)
+	u.add()
+	c = change{known: u.known, gone: make(map[string]bool), over: len(u.lists) == 0}
+	for address := range before {
+		if !u.known[address] {
+			c.gone[address] = true
+		}
 	}
-	maps.DeleteFunc(gone, func(a string, _ bool) bool { return known[a] })
-	return told{known: known, gone: gone, over: over}
+	if c.over {
+		delete(d.upstreams, l.upstream)
+	}
+	return c, true
+}
+
+// add puts together what the lists have. What it made before is not changed.
+func (u *served) add() {
+	u.services, u.known = make(map[string][]string, len(u.lists)), make(map[string]bool)
+	for l, addresses := range u.lists {
+		all := slices.Concat(u.services[l.service], addresses)
+		slices.Sort(all)
+		u.services[l.service] = slices.Compact(all)
+		for _, a := range addresses {
+			u.known[a] = true
+		}
+	}
 }
 
 // of are the endpoints of a service. They must not be changed.
-func (d *directory) of(upstream, service string) []string {
+func (d *Directory) of(upstream, service string) []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.lists[upstream][service]
-}
-
-func (d *directory) union(upstream string) map[string]bool {
-	known := make(map[string]bool)
-	for _, addresses := range d.lists[upstream] {
-		for _, a := range addresses {
-			known[a] = true
-		}
+	if u := d.upstreams[upstream]; u != nil {
+		return u.services[service]
 	}
-	return known
+	return nil
 }
 
-// count is the number of endpoints of an upstream.
-func (d *directory) count(upstream string) int {
+// count is the number of endpoints of an upstream: asked for by calls that fail, which may be all.
+func (d *Directory) count(upstream string) int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.counts[upstream]
+	if u := d.upstreams[upstream]; u != nil {
+		return len(u.known)
+	}
+	return 0
 }

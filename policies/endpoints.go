@@ -105,8 +105,8 @@ func (a *attempt) askBreakers(h *hold) bool {
 		switch {
 		case ok:
 			j.counts.allow.Add(1)
-			d, callers := a.trialTime()
-			h.admissions.admit(slot, admission, d, callers)
+			h.admissions.admit(slot, admission)
+			h.admissions.list[slot].limit(a.trialTime())
 		case j.counts.refused(j.carriesOut):
 			if a.open == nil || left < a.left {
 				a.open, a.left = j.entry, left
@@ -136,7 +136,7 @@ func (a *attempt) Settle(address string, err error) {
 }
 
 func (a *attempt) settle(h *hold, err error) {
-	callers := a.callersDeadline(err)
+	err, callers := a.verdict(err)
 	h.admissions.settle(err, callers)
 	for i, e := range h.outliers {
 		if e == nil {

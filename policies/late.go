@@ -17,7 +17,7 @@ const mostLate = 10_000
 // methods of services behind a gateway. It grows while calls come, and goes on from snapshot to snapshot.
 type late struct {
 	hub       *hub
-	directory *directory
+	directory *Directory
 	owner     atomic.Pointer[rule] // of the snapshot in force
 
 	mu        sync.Mutex

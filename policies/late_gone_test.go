@@ -27,11 +27,11 @@ func TestAnUpstreamThatIsGoneLeavesNoState(t *testing.T) {
 	const rounds = mostLate + 2
 	for i := range rounds {
 		name := fmt.Sprint("up", i)
-		b.guard.Endpoints(name, name, []string{"a:1"})
+		b.tell(name, name, []string{"a:1"})
 		if err := b.call(t.Context(), func(c *outCall) { c.upstream, c.service = name, name }); err != nil {
 			t.Fatal(err)
 		}
-		b.guard.Endpoints(name, name, nil)
+		b.tell(name, name, nil)
 	}
 	for rule, want := range map[string]string{
 		"calls":     "0 breakers, endpoints of 0, outliers of 0, 0 budgets, 0 guards",
@@ -53,7 +53,7 @@ func TestAnUpstreamThatIsGoneLeavesNoState(t *testing.T) {
 func TestAnUpstreamIsGoneOnceAllItsServicesAre(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBilling(t, toBilling("calls", scoped(config.ScopeUpstream)))
-		b.guard.Endpoints("billing", "Refunds", []string{"a:1"})
+		b.tell("billing", "Refunds", []string{"a:1"})
 		b.answer = always(errDown)
 		b.fail(3)
 		b.answer = always(nil)
@@ -70,7 +70,7 @@ func TestAnUpstreamIsGoneOnceAllItsServicesAre(t *testing.T) {
 			{"the first is gone", "Billing", nil, true},
 			{"the last is gone", "Refunds", nil, false},
 		} {
-			b.guard.Endpoints("billing", step.service, step.addresses)
+			b.tell("billing", step.service, step.addresses)
 			if err := b.call(t.Context()); (reasonOf(err) == code.ReasonBreakerOpen) != step.open {
 				t.Errorf("%s: %v", step.name, err)
 			}
@@ -86,7 +86,7 @@ func TestAnUpstreamThatComesBackStartsAfreshAndEditsKeepIt(t *testing.T) {
 			b.serve("a:1")
 			b.answer = always(errDown)
 			b.fail(3)
-			b.guard.Endpoints("billing", "Billing", nil)
+			b.tell("billing", "Billing", nil)
 			if left := slices.Collect(b.guard.current.Load().Breakers()); len(left) > 0 {
 				t.Errorf("scope %s: left %+v", scope, left)
 			}
@@ -119,7 +119,7 @@ func TestEndpointsThatAreGoneAreDroppedFromWhatUpstreamsShare(t *testing.T) {
 		addresses []string
 		want      string
 	}{{[]string{"x:1"}, "1 and 1, own false"}, {[]string{"y:1"}, "0 and 0, own false"}, {nil, "1 and 1, own false"}} {
-		b.guard.Endpoints("last", "last", step.addresses)
+		b.tell("last", "last", step.addresses)
 		if step.want[0] == '1' {
 			_ = b.call(t.Context(), last)
 		}
@@ -127,7 +127,7 @@ func TestEndpointsThatAreGoneAreDroppedFromWhatUpstreamsShare(t *testing.T) {
 			t.Errorf("%v: %s, want %s", step.addresses, got, step.want)
 		}
 	}
-	b.guard.Endpoints(Other, Other, nil)
+	b.tell(Other, Other, nil)
 	if got := shared(); got != "1 and 1, own false" {
 		t.Errorf("an upstream of the name of all others: %s", got)
 	}

@@ -43,6 +43,9 @@ type Options struct {
 	// for others.
 	Upstreams []string
 
+	// Directory is who serves the upstreams, the same for all snapshots of a host; nil: that of the snapshot before.
+	Directory *Directory
+
 	// Remote tells whether a service that is no target may come to be called through Resolve; nil: none.
 	Remote func(service string) bool
 

@@ -144,7 +144,7 @@ func TestManyCallsMeetNewTargetsAtOnce(t *testing.T) {
 				}
 				switch {
 				case i%50 == 10:
-					b.guard.Endpoints(fmt.Sprint("up", g%7), "Billing", []string{"a:1", "b:1"})
+					b.tell(fmt.Sprint("up", g%7), "Billing", []string{"a:1", "b:1"})
 				case i%50 == 20 && g == 0:
 					if err := b.guard.Replace([]config.Rule{toBilling("calls", to("*"), scoped(""), outlying(thirty), timeout(time.Duration(i+1)*time.Minute))}); err != nil {
 						t.Error(err)

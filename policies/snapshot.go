@@ -21,7 +21,7 @@ type Snapshot struct {
 
 	inbound   index // of the rules about calls that come in
 	outbound  index // of those about calls that go out
-	directory *directory
+	directory *Directory
 	upstreams *Upstreams
 	resolved  growing[Target, *Guard]  // of services that are not this host's
 	calling   growing[calling, *Guard] // of upstreams
@@ -45,6 +45,7 @@ func (s *Snapshot) Activate() {
 			change()
 		}
 		s.changes = nil
+		s.directory.inForce.Store(s)
 		s.active.Store(true)
 	})
 }

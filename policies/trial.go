@@ -28,15 +28,10 @@ func (t *trial) end() bool {
 
 var errTrialHangs = errors.New("the trial call did not end in time")
 
-// limit ends a trial that takes longer than d: with a failure, or with nothing when the caller set so short a time.
-// Other admissions have no limit.
-func (a *admission) limit(d time.Duration, callers bool) {
+// limit ends a trial that takes longer than d, with an outcome. Other admissions have no limit.
+func (a *admission) limit(d time.Duration, outcome error) {
 	if a.trial == nil {
 		return
-	}
-	outcome := errTrialHangs
-	if callers {
-		outcome = errExcluded
 	}
 	done, b, t := a.done, a.breaker, a.trial
 	if d <= 0 {
@@ -51,14 +46,20 @@ func (a *admission) limit(d time.Duration, callers bool) {
 }
 
 // redials has a client that waits for its time to connect do so at once, if the attempt is the trial of a breaker: it
-// would fail although the upstream is back, and tell nothing. It does so once.
+// would fail although the upstream is back, and tell nothing. It does so once. When the time is over before there is a
+// connection, the trial ends with err.
 func (a *attempt) redials(err error) bool {
-	e := code.From(err)
-	if a.redialled || e == nil || e.Reason != code.ReasonNoEndpoint || e.RetryAfter == 0 || !a.tries() {
+	if err == nil || code.From(err).Reason != code.ReasonNoEndpoint {
 		return false
 	}
-	a.redialled = true
-	a.flight.call.Redial()
+	if a.unreachable != nil || !a.tries() || !a.flight.call.Redial() {
+		return false
+	}
+	a.unreachable = err
+	if trial := &a.admissions.list[0]; trial.trial != nil {
+		trial.trial.timer.Stop()
+		trial.limit(a.trialTime())
+	}
 	return true
 }
 

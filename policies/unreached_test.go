@@ -11,10 +11,10 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// unreachable is what a client says that waits for its next attempt to connect: it asks about no endpoint.
+// unreachable is what a client says that waits for its next attempt to connect, or for the end of one that it makes: it
+// asks about no endpoint.
 func unreachable(context.Context, int, Endpoints) error {
-	e := code.Refuse(code.Unavailable, code.ReasonNoEndpoint, "no endpoint of Billing can be reached", "", "", time.Second)
-	return code.Remote(e)
+	return code.Remote(code.Errorf(code.Unavailable, "no endpoint of Billing can be reached").WithReason(code.ReasonNoEndpoint))
 }
 
 func TestAnUpstreamThatNobodyCanReachOpensTheBreakersOfItsEndpoints(t *testing.T) {
@@ -95,6 +95,53 @@ func TestTheTrialOfABreakerHasAClientThatWaitsConnectAtOnce(t *testing.T) {
 				t.Errorf("%s: %v", scope, to)
 			}
 		})
+	}
+}
+
+// A client that is still trying to connect when the caller has no more time has found nobody: the breaker opens again,
+// whatever it counts, and the callers after it are told at once.
+func TestATrialThatCannotConnectInTheTimeOfItsCallerFails(t *testing.T) {
+	for _, failOn := range [][]string{nil, {"UNAVAILABLE"}} {
+		for _, scope := range []string{config.ScopeEndpoint, config.ScopeUpstream} {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBilling(t, toBilling("calls", circuit(config.CircuitBreaker{
+					ConsecutiveFailures: 3, OpenTimeout: config.Duration(5 * time.Second), Scope: scope, FailOn: failOn,
+				})))
+				b.serve("a:1")
+				blackHole := func(c *outCall) {
+					c.attempt = func(ctx context.Context, slot int, endpoints Endpoints) error {
+						if c.redialled == 0 {
+							return unreachable(ctx, slot, endpoints)
+						}
+						admitted := endpoints != nil && endpoints.Admit("a:1")
+						<-ctx.Done()
+						err := code.Remote(code.Errorf(code.DeadlineExceeded, "not connected yet").WithReason(code.ReasonTimeout))
+						if admitted {
+							endpoints.Settle("a:1", err)
+						}
+						return err
+					}
+				}
+				call := func() error {
+					ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+					defer cancel()
+					return b.call(ctx, blackHole)
+				}
+				for range 3 {
+					_ = call()
+				}
+				for range 3 {
+					time.Sleep(6 * time.Second)
+					if err := call(); code.Of(err) != code.DeadlineExceeded {
+						t.Errorf("%s: the trial: %v", scope, err)
+					}
+					synctest.Wait() // the breaker may have ended it by its own clock
+					if err := call(); reasonOf(err) != code.ReasonBreakerOpen {
+						t.Errorf("%s: after it: %v", scope, err)
+					}
+				}
+			})
+		}
 	}
 }
 

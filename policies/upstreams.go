@@ -33,8 +33,8 @@ type Guarded = interface {
 	// time have slots of their own). The context's deadline is sent along. A nil endpoints admits all.
 	Attempt(ctx context.Context, slot int, endpoints Endpoints) error
 	// Redial has the endpoints that could not be reached dialled soon, rather than when their time has come. Attempts
-	// wait for that if there is nothing better.
-	Redial()
+	// wait for that if there is nothing better. It is false when there are no endpoints.
+	Redial() bool
 }
 
 // Endpoints says which endpoints an attempt may use.
@@ -82,24 +82,22 @@ func (u *Upstreams) Do(ctx context.Context, call Guarded) (slot int, err error) 
 	return slot, err
 }
 
-// Endpoints says which endpoints a service of an upstream now has; state about others is dropped. They are nil when the
-// service is not called any more: an upstream without services is forgotten, and starts afresh should it be called
-// again. One that nobody serves for now has a list without addresses, and is not.
-func (u *Upstreams) Endpoints(upstream, service string, addresses []string) {
+// List opens the listing of a client; see wire/client.Guard.
+func (u *Upstreams) List(upstream, service string) Listing {
 	if u == nil {
-		return
+		return new(Directory).List(upstream, service) // that nobody asks
 	}
-	s := u.current.Load()
-	if s == nil {
-		return
-	}
-	now := s.directory.set(upstream, service, addresses)
+	return u.current.Load().directory.List(upstream, service)
+}
+
+// relist drops the state of endpoints that are gone.
+func (s *Snapshot) relist(upstream string, c change) {
 	for _, r := range s.rules {
 		if r.clientSide() {
-			r.late.keep(upstream, now.known, now.gone)
+			r.late.keep(upstream, c.known, c.gone)
 		}
 	}
-	if now.over {
+	if c.over {
 		s.forget(upstream)
 	}
 }

@@ -33,13 +33,46 @@ func (c *outCall) Attempt(ctx context.Context, slot int, endpoints Endpoints) er
 	return c.attempt(ctx, slot, endpoints)
 }
 
-func (c *outCall) Redial() { c.redialled++ }
+func (c *outCall) Redial() bool {
+	c.redialled++
+	return true
+}
+
+// teller is a client that says who serves what.
+type teller struct {
+	guard    *Upstreams
+	mu       sync.Mutex
+	listings map[[2]string]Listing
+}
+
+// tell is told nil when a service is looked up no longer.
+func (c *teller) tell(upstream, service string, addresses []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	key := [2]string{upstream, service}
+	l := c.listings[key]
+	switch {
+	case l == nil && addresses == nil:
+		return
+	case l == nil:
+		if c.listings == nil {
+			c.listings = make(map[[2]string]Listing)
+		}
+		l = c.guard.List(upstream, service)
+		c.listings[key] = l
+	case addresses == nil:
+		l.Close()
+		delete(c.listings, key)
+		return
+	}
+	l.Set(addresses)
+}
 
 // billing is a client of an upstream with endpoints that answer as a test wants. It takes them in order, and moves on
 // from one that cannot be reached, as the real client does.
 type billing struct {
-	t      *testing.T
-	guard  *Upstreams
+	t *testing.T
+	teller
 	answer func(ctx context.Context, address string, n int) error // of the nth attempt, from 1
 
 	mu        sync.Mutex
@@ -61,7 +94,7 @@ func newBilling(t *testing.T, rules ...config.Rule) *billing {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &billing{t: t, guard: guard, answer: func(context.Context, string, int) error { return nil }}
+	b := &billing{t: t, teller: teller{guard: guard}, answer: func(context.Context, string, int) error { return nil }}
 	guard.OnTransition(func(t Transition) {
 		b.mu.Lock()
 		b.told = append(b.told, t)
@@ -75,7 +108,7 @@ func (b *billing) serve(addresses ...string) {
 	b.mu.Lock()
 	b.addresses = addresses
 	b.mu.Unlock()
-	b.guard.Endpoints("billing", "Billing", addresses)
+	b.tell("billing", "Billing", addresses)
 }
 
 func (b *billing) attempt(ctx context.Context, _ int, endpoints Endpoints) error {

@@ -168,10 +168,10 @@ func (cl *call) Attempt(ctx context.Context, slot int, endpoints Endpoints) erro
 }
 
 // Redial brings the next dials of the endpoints forward, see Guarded.
-func (cl *call) Redial() {
-	if l := cl.service.list.Load(); l != nil {
-		l.hurry()
-	}
+func (cl *call) Redial() bool {
+	l := cl.service.list.Load()
+	l.hurry()
+	return len(l.members) > 0
 }
 
 func (cl *call) slot(n int) *slot {

@@ -8,9 +8,17 @@ type Guard interface {
 	// Do carries out call by its Attempt, once or several times, also at the same time. It returns when all attempts
 	// have, with the slot of the attempt whose response counts, and the error of the call.
 	Do(ctx context.Context, call Guarded) (slot int, err error)
-	// Endpoints says which endpoints the service now has, by their addresses. State about others is dropped. A service
-	// that is not called any more, and is looked up no longer, has none.
-	Endpoints(upstream, service string, addresses []string)
+	// List opens the listing of a service that the client begins to look up.
+	List(upstream, service string) Listing
+}
+
+// Listing is where a client says who serves a service.
+type Listing = interface {
+	// Set tells the addresses of all who serve it now. State about endpoints that no client knows any more is dropped.
+	Set(addresses []string)
+	// Close says that the client looks the service up no longer. An upstream without listings is forgotten, and starts
+	// afresh should it be called again.
+	Close()
 }
 
 // Guarded is a call as the Guard sees it.
@@ -25,8 +33,8 @@ type Guarded = interface {
 	// time have slots of their own). The context's deadline is sent along. A nil endpoints admits all.
 	Attempt(ctx context.Context, slot int, endpoints Endpoints) error
 	// Redial has the endpoints that could not be reached dialled soon, rather than when their time has come. Attempts
-	// wait for that if there is nothing better.
-	Redial()
+	// wait for that if there is nothing better. It is false when there are no endpoints.
+	Redial() bool
 }
 
 // Endpoints says which endpoints an attempt may use.

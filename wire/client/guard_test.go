@@ -26,10 +26,22 @@ func (s *scripted) Do(ctx context.Context, call Guarded) (int, error) {
 	return 0, call.Attempt(ctx, 0, nil)
 }
 
-func (s *scripted) Endpoints(upstream, service string, addresses []string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.lists = append(s.lists, append([]string{upstream, service}, addresses...))
+func (s *scripted) List(upstream, service string) Listing {
+	return &scriptedListing{s, []string{upstream, service}}
+}
+
+type scriptedListing struct {
+	guard *scripted
+	of    []string
+}
+
+func (l *scriptedListing) Set(addresses []string) { l.say(addresses...) }
+func (l *scriptedListing) Close()                 { l.say("closed") }
+
+func (l *scriptedListing) say(words ...string) {
+	l.guard.mu.Lock()
+	defer l.guard.mu.Unlock()
+	l.guard.lists = append(l.guard.lists, slices.Concat(l.of, words))
 }
 
 // gate is Endpoints that write down what happens.

@@ -13,15 +13,16 @@ import (
 
 // service is a service that was called: who serves it is watched until it has not been called for long.
 type service struct {
-	c      *Client
-	name   string
-	lower  string // the name as the original easymicro sends it
-	stop   context.CancelFunc
-	first  chan struct{} // closed when the resolver has said something
-	listed sync.Once
-	used   atomic.Int64 // when it was called last, see Client.now
-	list   atomic.Pointer[list]
-	gone   bool // under Client.mu: it is watched no longer
+	c       *Client
+	name    string
+	lower   string // the name as the original easymicro sends it
+	stop    context.CancelFunc
+	first   chan struct{} // closed when the resolver has said something
+	listed  sync.Once
+	listing Listing      // of the watch, for the guard; nil when there is none
+	used    atomic.Int64 // when it was called last, see Client.now
+	list    atomic.Pointer[list]
+	gone    bool // under Client.mu: it is watched no longer
 }
 
 // list is who serves a service. It is swapped as a whole.

@@ -17,12 +17,11 @@ var errWatchEnded = errors.New("the resolver has stopped to watch")
 
 // watch follows who serves the service until ctx ends.
 func (s *service) watch(ctx context.Context) {
-	defer func() {
-		s.said()
-		if s.c.o.Guard != nil {
-			s.c.o.Guard.Endpoints(s.c.upstream(s.name), s.name, nil)
-		}
-	}()
+	defer s.said()
+	if s.c.o.Guard != nil {
+		s.listing = s.c.o.Guard.List(s.c.upstream(s.name), s.name)
+		defer s.listing.Close()
+	}
 	for pause := rewatchFirst; ; pause = min(2*pause, rewatchCap) {
 		begin := time.Now()
 		err := s.c.o.Resolver.Watch(ctx, s.name, s.update)
@@ -96,14 +95,14 @@ func (s *service) update(endpoints []Endpoint, err error) {
 }
 
 func (s *service) tellGuard(l *list) {
-	if s.c.o.Guard == nil {
+	if s.listing == nil {
 		return
 	}
 	addresses := make([]string, len(l.members))
 	for i, m := range l.members {
 		addresses[i] = m.ep.Address
 	}
-	s.c.o.Guard.Endpoints(s.c.upstream(s.name), s.name, addresses)
+	s.listing.Set(addresses)
 }
 
 // upstream is how rules name what is called.
