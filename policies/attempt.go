@@ -66,7 +66,8 @@ func (a *attempt) run(ctx context.Context) outcome {
 	if o.own {
 		return o
 	}
-	a.admissions.settle(a.verdict(o.err))
+	callers, outcome := a.verdict(o.err)
+	a.admissions.settle(outcome, callers)
 	if !a.perTry.IsZero() && code.Of(o.err) == code.DeadlineExceeded && ctx.Err() == nil && atEnd(a.perTry) {
 		r := f.retry.rule
 		o.perTry = true
@@ -173,12 +174,12 @@ func (a *attempt) trialTime() (d time.Duration, outcome error) {
 	return d, outcome
 }
 
-// verdict is what breakers and outlierDetection are told of an attempt: its error, and whether it may come from the
+// verdict is what breakers and outlierDetection are told of an attempt: its error, and whether that may come from the
 // deadline that the caller set, which is nobody's failure. It is one when the client has tried to connect all the while.
-func (a *attempt) verdict(err error) (outcome error, callers bool) {
+func (a *attempt) verdict(err error) (callers bool, outcome error) {
 	if a.unreachable != nil && code.Of(err) == code.DeadlineExceeded {
-		return a.unreachable, false
+		return false, a.unreachable
 	}
 	f := a.flight
-	return err, err != nil && f.byCaller() && atEnd(f.deadline)
+	return err != nil && f.byCaller() && atEnd(f.deadline), err
 }
