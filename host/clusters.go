@@ -19,7 +19,7 @@ import (
 type cluster struct {
 	users // who looks for endpoints in it
 	name  string
-	made  made[config.Etcd]
+	made  recipe[config.Etcd]
 	etcd  *etcd.Cluster
 	left  atomic.Pointer[known] // by the cluster before it; nil once it has answered
 
@@ -34,10 +34,10 @@ type cluster struct {
 	twin      atomic.Pointer[string] // where another live host of this name is
 }
 
-func (c *cluster) madeOf() made[config.Etcd] { return c.made }
+func (c *cluster) madeOf() recipe[config.Etcd] { return c.made }
 
-func clusterMadeOf(set *config.Set, e config.Etcd) made[config.Etcd] {
-	m := made[config.Etcd]{config: e, files: fingerprint(set, append(tlsFiles(e.TLS), e.UsernameFile, e.PasswordFile)...)}
+func clusterMadeOf(set *config.Set, e config.Etcd) recipe[config.Etcd] {
+	m := recipe[config.Etcd]{config: e, files: fingerprint(set, append(tlsFiles(e.TLS), e.UsernameFile, e.PasswordFile)...)}
 	if e.Register != nil { // where it is advertised is said with each publishing
 		r := *e.Register
 		r.Advertise = ""
@@ -78,7 +78,7 @@ func (g *generation) cluster(name string) *cluster {
 	return g.clusters[name]
 }
 
-func (h *Host) openCluster(set *config.Set, path string, e config.Etcd, made made[config.Etcd]) (*cluster, error) {
+func (h *Host) openCluster(set *config.Set, path string, e config.Etcd, made recipe[config.Etcd]) (*cluster, error) {
 	c := &cluster{users: newUsers(), name: e.Name, made: made}
 	o := etcd.Options{
 		Name: e.Name, Endpoints: e.Endpoints, Prefix: e.Prefix, Layouts: e.Layouts, Logger: h.log,

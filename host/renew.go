@@ -7,8 +7,8 @@ import (
 	"github.com/easymicro/easymicro/config"
 )
 
-// made is what something of the manifest was made of: it is replaced when this changes.
-type made[C any] struct {
+// recipe is what something of the manifest is made of: it is replaced when this changes.
+type recipe[C any] struct {
 	config C
 	files  string // fingerprint of those that config names
 }
@@ -16,12 +16,12 @@ type made[C any] struct {
 // renewable is what generations share until what it was made of changes.
 type renewable[C any] interface {
 	comparable
-	madeOf() made[C]
+	madeOf() recipe[C]
 }
 
 // renew gives the running one that nothing changed, and else one that open makes. When that fails on the files alone, the
 // running one stays, with a warning: they do not fit together while they are being replaced one by one. The zero T is none.
-func renew[T renewable[C], C any](g *generation, running T, next made[C], open func() (T, error)) (now T, opened bool, err error) {
+func renew[T renewable[C], C any](g *generation, running T, next recipe[C], open func() (T, error)) (now T, opened bool, err error) {
 	var none T
 	if running != none && reflect.DeepEqual(running.madeOf(), next) {
 		return running, false, nil

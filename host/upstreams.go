@@ -20,20 +20,20 @@ import (
 // share it, with its connections; it is closed after its last call when a newer one has taken its place.
 type upstream struct {
 	users   // calls
-	made    made[config.Upstream]
+	made    recipe[config.Upstream]
 	cluster *cluster // where its endpoints are found; nil when that is elsewhere
 	client  *client.Client
 	rules   *clientRules
 }
 
-func (u *upstream) madeOf() made[config.Upstream] { return u.made }
+func (u *upstream) madeOf() recipe[config.Upstream] { return u.made }
 
 // openUpstreams gives the generation its upstreams: the running ones that nothing changed, and new ones. No connection
 // is opened before the first call.
 func (p *plan) openUpstreams(g *generation) error {
 	g.upstreams = make(map[string]*upstream, len(p.set.Manifest.Upstreams))
 	for i, cfg := range p.set.Manifest.Upstreams {
-		made := made[config.Upstream]{config: cfg, files: fingerprint(p.set, tlsFiles(cfg.TLS)...)}
+		made := recipe[config.Upstream]{config: cfg, files: fingerprint(p.set, tlsFiles(cfg.TLS)...)}
 		var found *cluster
 		if cfg.Resolve.Etcd != "" {
 			found = g.clusters[cfg.Resolve.Etcd]
@@ -64,7 +64,7 @@ func (g *generation) upstream(name string) *upstream {
 	return g.upstreams[name]
 }
 
-func (h *Host) openUpstream(set *config.Set, path string, made made[config.Upstream], found *cluster) (*upstream, error) {
+func (h *Host) openUpstream(set *config.Set, path string, made recipe[config.Upstream], found *cluster) (*upstream, error) {
 	cfg := made.config
 	rules := h.clientRules()
 	o := client.Options{

@@ -116,10 +116,11 @@ func (a *attempt) send(ctx context.Context) outcome {
 		if err == nil || ctx.Err() != nil || !a.nobody(err) {
 			return outcome{err: err}
 		}
+		if len(a.met) == 0 && a.redials(err) { // it may have asked about others, and been refused
+			a.usedUp, a.ejected, a.open, a.left = false, false, nil, 0
+			continue
+		}
 		if !a.asked() && code.From(err).Reason == code.ReasonNoEndpoint {
-			if a.redials(err) {
-				continue
-			}
 			a.unreached(err)
 		}
 		switch {

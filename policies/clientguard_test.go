@@ -170,7 +170,7 @@ func TestWhatCompileFindsAreProblemsToo(t *testing.T) {
 	}
 	_, err := Compile(rules, nil, nil, Options{})
 	problems, ok := err.(config.Problems) //nolint:errorlint // as promised, not wrapped
-	if want := "rules[calls]: rule calls: circuitBreaker.failOn: unknown code \"NOPE\"\nrules[twice]: rule twice: the name is taken"; !ok || problems.Error() != want {
+	if want := "rules[calls]: circuitBreaker.failOn: unknown code \"NOPE\"\nrules[twice]: the name is taken"; !ok || problems.Error() != want {
 		t.Errorf("%T: %v", err, err)
 	}
 }

@@ -58,11 +58,13 @@ func Compile(rules []config.Rule, targets []Target, prev *Snapshot, o Options) (
 func (s *Snapshot) addRules(rules []config.Rule) error {
 	var problems config.Problems
 	wrong := func(c *config.Rule, message string) {
-		at := c.Position("")
-		problems = append(problems, config.Problem{
-			File: at.File, Line: at.Line, Column: at.Column, Path: cmp.Or(c.Path(), "rules["+c.Name+"]"),
-			Message: "rule " + c.Name + ": " + message,
-		})
+		at, path := c.Position(""), c.Path()
+		if path == "" {
+			path = "rules[" + c.Name + "]"
+		} else {
+			message = "rule " + c.Name + ": " + message
+		}
+		problems = append(problems, config.Problem{File: at.File, Line: at.Line, Column: at.Column, Path: path, Message: message})
 	}
 	for i := range rules {
 		c := &rules[i]

@@ -212,7 +212,7 @@ func TestBadRulesAreErrorsThatNameThem(t *testing.T) {
 		"failOn":  newRuleOn("r", "*", circuit(config.CircuitBreaker{FailOn: []string{"NO_SUCH"}})),
 		"breaker": newRuleOn("r", "*", circuit(config.CircuitBreaker{Window: -1})),
 	} {
-		if _, err := Compile([]config.Rule{bad}, targets, nil, Options{}); err == nil || !strings.Contains(err.Error(), "rule r") {
+		if _, err := Compile([]config.Rule{bad}, targets, nil, Options{}); err == nil || !strings.Contains(err.Error(), "rules[r]") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -113,11 +113,15 @@ func (s *Snapshot) Breakers() iter.Seq[BreakerStats] {
 
 // lateBreakers are those of what Compile does not know. Those that are left from when it did not are not among them.
 func (r *rule) lateBreakers() []*breaker {
+	late := r.late.breakersOf(nil)
+	if len(late) == 0 {
+		return nil
+	}
 	known := make(map[string]bool, len(r.targets))
 	for _, t := range r.targets {
 		known[t.String()] = true
 	}
-	return slices.DeleteFunc(r.late.breakersOf(nil), func(b *breaker) bool { return b.upstream == "" && known[b.target] })
+	return slices.DeleteFunc(late, func(b *breaker) bool { return b.upstream == "" && known[b.target] })
 }
 
 // matched is the number of methods that the rule matches, as far as they are known.

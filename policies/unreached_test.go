@@ -3,6 +3,7 @@ package policies
 import (
 	"context"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -96,6 +97,40 @@ func TestTheTrialOfABreakerHasAClientThatWaitsConnectAtOnce(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Others that are there, but are not to be used, do not keep the client from trying again those that may be.
+func TestTheTrialOfOneEndpointDoesNotWaitForOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBilling(t, toBilling("calls", circuit(config.CircuitBreaker{ConsecutiveFailures: 1, OpenTimeout: config.Duration(5 * time.Second)})))
+		b.serve("a:1", "b:1")
+		call := func(connected string) error {
+			return b.call(t.Context(), func(c *outCall) {
+				c.attempt = func(ctx context.Context, slot int, endpoints Endpoints) error {
+					for _, address := range []string{"a:1", "b:1"} {
+						if !strings.Contains(connected, address) && c.redialled == 0 || !endpoints.Admit(address) {
+							continue
+						}
+						var err error
+						if address == "a:1" {
+							err = errDown
+						}
+						endpoints.Settle(address, err)
+						return err
+					}
+					return unreachable(ctx, slot, endpoints)
+				}
+			})
+		}
+		_ = call("") // both open
+		time.Sleep(4 * time.Second)
+		_ = call("a:1")
+		time.Sleep(2 * time.Second)
+		_ = call("a:1") // the trial of a fails, and b is due as well
+		if err := call("a:1"); err != nil {
+			t.Errorf("b is back: %v", err)
+		}
+	})
 }
 
 // A client that is still trying to connect when the caller has no more time has found nobody: the breaker opens again,
