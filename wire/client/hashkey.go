@@ -1,8 +1,6 @@
 package client
 
 import (
-	"bytes"
-	"encoding/json"
 	"reflect"
 	"strconv"
 	"strings"
@@ -61,9 +59,7 @@ func (cl *call) hashPayload() {
 		return
 	}
 	if cl.req.Codec == wire.JSON && cl.req.Compression == wire.NoCompression {
-		if text, ok := jsonMember(cl.req.Payload, cl.c.hashOn); ok {
-			cl.hashText(text)
-		}
+		cl.hashText(jsonMember(cl.req.Payload, cl.c.hashOn))
 	}
 }
 
@@ -83,7 +79,8 @@ func (cl *call) hashText(text string) {
 	}
 }
 
-// hashValue makes a value the key: as the text that it is in JSON, so that it does not matter how it comes.
+// hashValue makes a value the key: as it is in JSON, so that the field of an argument and the member of a payload that was
+// made of it are one key.
 func (cl *call) hashValue(v reflect.Value) {
 	for v.Kind() == reflect.Pointer || v.Kind() == reflect.Interface {
 		v = v.Elem()
@@ -91,7 +88,10 @@ func (cl *call) hashValue(v reflect.Value) {
 	var b [32]byte
 	text := b[:0]
 	switch {
-	case !v.IsValid():
+	case !v.IsValid() || !v.CanInterface():
+		return
+	case sayOtherwise(v):
+		cl.hashJSON(v)
 		return
 	case v.Kind() == reflect.String:
 		cl.hashText(v.String())
@@ -102,20 +102,11 @@ func (cl *call) hashValue(v reflect.Value) {
 		text = strconv.AppendUint(text, v.Uint(), 10)
 	case v.Kind() == reflect.Bool:
 		text = strconv.AppendBool(text, v.Bool())
-	case !v.CanInterface():
-		return
 	default:
-		var err error
-		if text, err = json.Marshal(v.Interface()); err != nil {
-			return // it cannot be told from others
-		}
-		var plain string
-		if json.Unmarshal(text, &plain) == nil {
-			cl.hashText(plain)
-			return
-		}
+		cl.hashJSON(v)
+		return
 	}
-	cl.hash, cl.hashed = xxhash.Sum64(text), len(text) > 0
+	cl.hash, cl.hashed = xxhash.Sum64(text), true
 }
 
 // fieldOf is the field of a type of argument that consistentHash goes by. What was found is kept.
@@ -143,39 +134,3 @@ func (c *Client) fieldOf(t reflect.Type) (index []int, ok bool) {
 
 // plainName is a name as all its spellings have it: user_id, userId and UserID are one.
 func plainName(name string) string { return strings.ToLower(strings.ReplaceAll(name, "_", "")) }
-
-// jsonMember is a text, number or boolean at the top of a JSON object.
-func jsonMember(payload []byte, name string) (string, bool) {
-	d := json.NewDecoder(bytes.NewReader(payload))
-	d.UseNumber()
-	if t, err := d.Token(); err != nil || t != json.Delim('{') {
-		return "", false
-	}
-	for d.More() {
-		key, err := d.Token()
-		if err != nil {
-			return "", false
-		}
-		if text, ok := key.(string); !ok || plainName(text) != name {
-			var skipped json.RawMessage
-			if d.Decode(&skipped) != nil {
-				return "", false
-			}
-			continue
-		}
-		value, err := d.Token()
-		if err != nil {
-			return "", false
-		}
-		switch v := value.(type) {
-		case string:
-			return v, true
-		case json.Number:
-			return v.String(), true
-		case bool:
-			return strconv.FormatBool(v), true
-		}
-		return "", false
-	}
-	return "", false
-}

@@ -2,12 +2,24 @@ package client
 
 import (
 	"context"
+	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/easymicro/easymicro/wire"
 )
+
+// shade is a number that has a name in JSON, and tint one whose pointer has.
+type (
+	shade int
+	tint  int
+)
+
+func (s shade) MarshalText() ([]byte, error) { return []byte([]string{"red", "green"}[s]), nil }
+
+func (t *tint) MarshalJSON() ([]byte, error) { return fmt.Appendf(nil, `"tint %d"`, *t), nil }
 
 func TestHashKeyIsTheSameHoweverItComes(t *testing.T) {
 	type base struct{ ID int }
@@ -28,15 +40,27 @@ func TestHashKeyIsTheSameHoweverItComes(t *testing.T) {
 		"a time":           {"argument.ID", struct{ ID time.Time }{time.Unix(0, 0).UTC()}, "1970-01-01T00:00:00Z"},
 		"embedded":         {"argument.ID", struct{ base }{base{7}}, "7"},
 		"a pointer within": {"argument.ID", struct{ ID *int }{&id}, "7"},
-		"a boolean":        {"argument.ID", struct{ ID bool }{true}, "true"},
-		"of a map":         {"argument.ID", map[string]any{"id": 7}, "7"},
-		"an empty text":    {"argument.User", struct{ User string }{}, ""},
-		"a nil pointer":    {"argument.ID", struct{ ID *int }{}, ""},
-		"no such field":    {"argument.Other", struct{ ID int }{7}, ""},
-		"no struct":        {"argument.ID", 7, ""},
-		"nil":              {"argument.ID", nil, ""},
-		"metadata":         {"metadata.user", nil, "m"},
-		"other metadata":   {"metadata.User", nil, ""},
+		"an array":         {"argument.ID", struct{ ID [2]int }{[2]int{7, 8}}, "[7,8]"},
+		"bytes":            {"argument.ID", struct{ ID []byte }{[]byte("ann")}, "YW5u"},
+		"an object": {"argument.ID", struct {
+			ID struct{ B, A string }
+		}{struct{ B, A string }{"&", "a"}}, `{"A":"a","B":"\u0026"}`},
+		"no array":                   {"argument.ID", struct{ ID []int }{}, ""},
+		"a zero below it":            {"argument.ID", struct{ ID float64 }{math.Copysign(0, -1)}, "0"},
+		"the largest":                {"argument.ID", struct{ ID uint64 }{math.MaxUint64}, "18446744073709551615"},
+		"one with a name":            {"argument.ID", struct{ ID shade }{1}, "green"},
+		"one with a name by pointer": {"argument.ID", &struct{ ID tint }{1}, "tint 1"},
+		"one that is not asked":      {"argument.ID", struct{ ID tint }{1}, "1"},
+		"a type of its own":          {"argument.ID", struct{ ID time.Duration }{7}, "7"},
+		"a boolean":                  {"argument.ID", struct{ ID bool }{true}, "true"},
+		"of a map":                   {"argument.ID", map[string]any{"id": 7}, "7"},
+		"an empty text":              {"argument.User", struct{ User string }{}, ""},
+		"a nil pointer":              {"argument.ID", struct{ ID *int }{}, ""},
+		"no such field":              {"argument.Other", struct{ ID int }{7}, ""},
+		"no struct":                  {"argument.ID", 7, ""},
+		"nil":                        {"argument.ID", nil, ""},
+		"metadata":                   {"metadata.user", nil, "m"},
+		"other metadata":             {"metadata.User", nil, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newClient(t, Options{Resolver: newNames(), Policy: ConsistentHash, HashOn: tc.on})
@@ -61,9 +85,31 @@ func TestHashKeyIsTheSameHoweverItComes(t *testing.T) {
 	}
 }
 
+// Stock peers and browsers write the same value in other ways.
+func TestHashKeyIsTheSameHoweverItsJSONIsWritten(t *testing.T) {
+	c := newClient(t, Options{Resolver: newNames(), Policy: ConsistentHash, HashOn: "argument.ID"})
+	for payload, want := range map[string]string{
+		`{"ID":1e6}`:                           "1000000",
+		`{"ID":1000000.0}`:                     "1000000",
+		`{"ID":-0}`:                            "0",
+		`{"ID":9007199254740993}`:              "9007199254740993",
+		`{"ID":1E21}`:                          "1e+21",
+		`{"ID":1000000000000000000000}`:        "1e+21",
+		`{"ID":1e999}`:                         "1e999",
+		`{"ID":"\u0061nn"}`:                    "ann",
+		`{"ID": [ 1, "<" ]}`:                   `[1,"\u003c"]`,
+		`{"x":{"ID":1},"id":{"b":1,"a":null}}`: `{"a":null,"b":1}`,
+	} {
+		cl := &call{c: c, req: &wire.Frame{Codec: wire.JSON, Payload: []byte(payload)}}
+		if cl.hashPayload(); !cl.hashed || cl.hash != hashOf(want) {
+			t.Errorf("%s: hashed %v, not of %q", payload, cl.hashed, want)
+		}
+	}
+}
+
 func TestPayloadsThatAreNoObjectHaveNoKey(t *testing.T) {
 	c := newClient(t, Options{Resolver: newNames(), Policy: ConsistentHash, HashOn: "argument.ID"})
-	for _, payload := range []string{"", "[", "[1]", "{", `{"ID"`, `{"ID":`, `{"ID":[1]}`, `{"ID":null}`, `{"x":}`, "\xff"} {
+	for _, payload := range []string{"", "[", "[1]", "{", `{"ID"`, `{"ID":`, `{"ID":[1}`, `{"ID":""}`, `{"ID":null}`, `{"x":}`, "\xff"} {
 		cl := &call{c: c, req: &wire.Frame{Codec: wire.JSON, Payload: []byte(payload)}}
 		if cl.hashPayload(); cl.hashed {
 			t.Errorf("%q has a key", payload)

@@ -22,8 +22,10 @@ type Options struct {
 
 	Policy Policy // how an endpoint is chosen; empty: p2c
 	// HashOn is what consistentHash hashes: metadata.NAME or argument.FIELD, a field or key at the top of the argument,
-	// in any spelling (user_id is UserID). Of frames given to Handle only JSON is looked into. Calls without go by p2c; a
-	// type of argument that has no such field is warned of in the log, once.
+	// in any spelling (user_id is UserID). A value counts as it is in JSON. Of frames given to Handle only JSON is looked
+	// into: they go where typed arguments go if no tag leaves the field out or gives it a name that HashOn does not mean.
+	// Calls whose value is null, empty or missing go by p2c; a type of argument that has no such field is warned of in
+	// the log, once.
 	HashOn string
 
 	Codec         string           // raw, json, protobuf, msgpack or thrift; empty: msgpack

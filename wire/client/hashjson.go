@@ -1,0 +1,103 @@
+package client
+
+import (
+	"bytes"
+	"encoding"
+	"encoding/json"
+	"reflect"
+	"strconv"
+
+	"github.com/easymicro/easymicro/wire"
+)
+
+var (
+	jsonMarshaler = reflect.TypeFor[json.Marshaler]()
+	textMarshaler = reflect.TypeFor[encoding.TextMarshaler]()
+)
+
+// sayOtherwise tells that a value is something else in JSON than its kind is.
+func sayOtherwise(v reflect.Value) bool {
+	t := v.Type()
+	if t.PkgPath() == "" { // it has no methods
+		return false
+	}
+	says := func(t reflect.Type) bool { return t.Implements(jsonMarshaler) || t.Implements(textMarshaler) }
+	return says(t) || v.CanAddr() && says(reflect.PointerTo(t))
+}
+
+// hashJSON makes the JSON of a value the key.
+func (cl *call) hashJSON(v reflect.Value) {
+	if v.CanAddr() {
+		v = v.Addr() // or methods of the pointer are left out
+	}
+	text, err := wire.Append(wire.JSON, nil, v.Interface())
+	if err != nil {
+		return // it cannot be told from others
+	}
+	cl.hashText(jsonKey(text))
+}
+
+// jsonKey is what makes one key of JSON, however it is written: a text without its quotes, a number as encoding/json
+// writes it, and of arrays and objects, whose numbers stay as they are, the names in order. That of null is empty.
+func jsonKey(text []byte) string {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	var v any
+	if d.Decode(&v) != nil {
+		return ""
+	}
+	switch v := v.(type) {
+	case nil:
+		return ""
+	case string:
+		return v
+	case json.Number:
+		return plainNumber(v.String())
+	}
+	plain, err := json.Marshal(v)
+	if err != nil {
+		return ""
+	}
+	return string(plain)
+}
+
+// plainNumber is a number as encoding/json writes it: an integer in digits, others as short as may be.
+func plainNumber(text string) string {
+	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+		return strconv.FormatInt(n, 10) // -0 is 0
+	}
+	if _, err := strconv.ParseUint(text, 10, 64); err == nil {
+		return text
+	}
+	f, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		return text // too large
+	}
+	plain, err := json.Marshal(f)
+	if err != nil {
+		return text
+	}
+	return string(plain)
+}
+
+// jsonMember is the key that a member at the top of a JSON object is.
+func jsonMember(payload []byte, name string) string {
+	d := json.NewDecoder(bytes.NewReader(payload))
+	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+		return ""
+	}
+	for d.More() {
+		key, err := d.Token()
+		if err != nil {
+			return ""
+		}
+		var value json.RawMessage
+		if d.Decode(&value) != nil {
+			return ""
+		}
+		if text, ok := key.(string); ok && plainName(text) == name {
+			return jsonKey(value)
+		}
+	}
+	return ""
+}
