@@ -107,7 +107,9 @@ func TestAShortSilenceCostsNoLease(t *testing.T) {
 	}
 }
 
-// etcd sends clients away that ping too often, or without having a call out.
+// etcd sends clients away that ping too often, or without having a call out. How many connections they took does not tell:
+// gRPC pings half as often from then on, so that the second time is minutes later, and a machine that is busy may cost
+// a connection, too.
 func TestEtcdPutsUpWithHowOftenItIsAsked(t *testing.T) {
 	takesLong(t)
 	s := etcdtest.Start(t)
@@ -121,10 +123,10 @@ func TestEtcdPutsUpWithHowOftenItIsAsked(t *testing.T) {
 		use(cluster(t, etcd.Options{Endpoints: []string{p.URL()}}))
 		ways = append(ways, p)
 	}
-	time.Sleep(time.Minute)
+	time.Sleep(time.Minute) // a ping every 10 s, of which etcd puts up with three
 	for i, p := range ways {
-		if n := p.Accepted(); n != 1 {
-			t.Errorf("use %d took %d connections, want 1", i, n)
+		if n := p.SentAway(); n > 0 {
+			t.Errorf("use %d was sent away %d times", i, n)
 		}
 	}
 }

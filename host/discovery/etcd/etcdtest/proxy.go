@@ -1,6 +1,7 @@
 package etcdtest
 
 import (
+	"bytes"
 	"io"
 	"net"
 	"sync"
@@ -22,7 +23,7 @@ type Proxied struct {
 	lossy    bool            // what is held back now is never let go
 	dead     []chan struct{} // what connections wait for that lost something
 	conns    map[net.Conn]bool
-	accepted int
+	sentAway int
 	closed   bool
 }
 
@@ -69,11 +70,11 @@ func (p *Proxied) Swallow() {
 	p.silent, p.lossy = make(chan struct{}), true
 }
 
-// Accepted is how many connections there were.
-func (p *Proxied) Accepted() int {
+// SentAway is how often the target, without TLS, ended a connection since the client pinged too often.
+func (p *Proxied) SentAway() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.accepted
+	return p.sentAway
 }
 
 // Heal ends a Cut, a Mute and a Swallow.
@@ -134,13 +135,13 @@ func (p *Proxied) pass(in net.Conn) {
 		return
 	}
 	var both sync.WaitGroup
-	copyAll := func(to, from net.Conn) {
+	copyAll := func(to net.Conn, from io.Reader) {
 		_, _ = io.Copy(to, &held{from, p})
-		_ = to.Close()
-		_ = from.Close()
+		_ = in.Close()
+		_ = out.Close()
 	}
 	both.Go(func() { copyAll(out, in) })
-	both.Go(func() { copyAll(in, out) })
+	both.Go(func() { copyAll(in, &complaints{Reader: out, p: p}) })
 	both.Wait()
 	p.mu.Lock()
 	delete(p.conns, in)
@@ -158,7 +159,6 @@ func (p *Proxied) keep(conns ...net.Conn) bool {
 		}
 		p.conns[c] = true
 	}
-	p.accepted++
 	return p.ln != nil
 }
 
@@ -174,5 +174,27 @@ func (h *held) Read(b []byte) (int, error) {
 	silent := h.p.silent
 	h.p.mu.Unlock()
 	<-silent
+	return n, err
+}
+
+// tooOften is in the last frame of gRPC to a client that pings too often.
+const tooOften = "too_many_pings"
+
+// complaints are counted in what a target says.
+type complaints struct {
+	io.Reader
+	p    *Proxied
+	tail []byte // which may be the beginning of one
+}
+
+func (c *complaints) Read(b []byte) (int, error) {
+	n, err := c.Reader.Read(b)
+	said := append(c.tail, b[:n]...) //nolint:gocritic // the end of it is the next tail
+	if found := bytes.Count(said, []byte(tooOften)); found > 0 {
+		c.p.mu.Lock()
+		c.p.sentAway += found
+		c.p.mu.Unlock()
+	}
+	c.tail = append(c.tail[:0], said[max(0, len(said)-len(tooOften)+1):]...)
 	return n, err
 }
