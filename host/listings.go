@@ -1,6 +1,8 @@
 package host
 
 import (
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -15,6 +17,7 @@ type listings struct {
 
 	mu     sync.Mutex
 	open   map[*listing]bool
+	opened int // so far
 	left   map[listed]policies.Listing
 	expire *time.Timer // ends what is left
 }
@@ -26,8 +29,10 @@ const leftFor = 10 * time.Minute
 
 // listing is one of a client.
 type listing struct {
-	of *listings
-	at listed
+	of  *listings
+	at  listed
+	nth int // of the client
+	set bool
 	policies.Listing
 }
 
@@ -36,7 +41,8 @@ func (l *listings) List(upstream, service string) client.Listing {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	at := listed{upstream, service}
-	own := &listing{of: l, at: at, Listing: l.left[at]}
+	l.opened++
+	own := &listing{of: l, at: at, nth: l.opened, Listing: l.left[at]}
 	delete(l.left, at)
 	if own.Listing == nil {
 		own.Listing = l.directory.List(upstream, service)
@@ -53,6 +59,7 @@ func (l *listing) Set(addresses []string) {
 	l.of.mu.Lock()
 	defer l.of.mu.Unlock()
 	if l.of.open[l] {
+		l.set = true
 		l.Listing.Set(addresses)
 	}
 }
@@ -73,10 +80,15 @@ func (l *listings) succeed(before *listings) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for own := range l.open {
-		if said := left[own.at]; said != nil {
-			said.Close()
-			delete(left, own.at)
+		said := left[own.at]
+		if said == nil {
+			continue
 		}
+		delete(left, own.at)
+		if !own.set { // it has no answer yet
+			said, own.Listing = own.Listing, said
+		}
+		said.Close()
 	}
 	if len(left) > 0 {
 		l.left, l.expire = left, time.AfterFunc(leftFor, l.forsake)
@@ -92,9 +104,14 @@ func (l *listings) leave() map[listed]policies.Listing {
 	if left == nil {
 		left = make(map[listed]policies.Listing, len(l.open))
 	}
-	for own := range l.open {
-		if twice := left[own.at]; twice != nil {
-			twice.Close()
+	for _, own := range slices.SortedFunc(maps.Keys(l.open), func(a, b *listing) int { return a.nth - b.nth }) {
+		earlier := left[own.at]
+		switch {
+		case earlier != nil && !own.set:
+			own.Listing.Close()
+			continue
+		case earlier != nil:
+			earlier.Close()
 		}
 		left[own.at] = own.Listing
 	}

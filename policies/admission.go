@@ -52,7 +52,10 @@ func (s *admissions) settle(err error, callers bool) {
 			continue
 		}
 		outcome := err
-		if err != errExcluded { //nolint:errorlint // our own sentinel, never wrapped
+		switch {
+		case err == errExcluded: //nolint:errorlint // our own sentinel, never wrapped
+		case err != nil && a.trial != nil && unconnected(err):
+		default:
 			outcome = a.breaker.rule.Load().outcome(err, took, callers)
 		}
 		a.settle(outcome)

@@ -18,9 +18,8 @@ type attempt struct {
 
 	admissions admissions // to breakers of scope method and upstream
 	level      level
+	redialled  bool      // it is the trial of a breaker, and had the client connect at once
 	perTry     time.Time // the end of perTryTimeout, if that is what ends the attempt
-	// unreachable is why a trial had the client connect at once.
-	unreachable error
 
 	// Under the lock of the flight, since its other attempts look at address:
 	address  string // in use
@@ -66,8 +65,7 @@ func (a *attempt) run(ctx context.Context) outcome {
 	if o.own {
 		return o
 	}
-	callers, outcome := a.verdict(o.err)
-	a.admissions.settle(outcome, callers)
+	a.admissions.settle(o.err, a.callersDeadline(o.err))
 	if !a.perTry.IsZero() && code.Of(o.err) == code.DeadlineExceeded && ctx.Err() == nil && atEnd(a.perTry) {
 		r := f.retry.rule
 		o.perTry = true
@@ -169,18 +167,14 @@ func (a *attempt) trialTime() (d time.Duration, outcome error) {
 			d, outcome = perTry, errTrialHangs
 		}
 	}
-	if a.unreachable != nil {
-		outcome = a.unreachable
+	if d > 0 {
+		d += trialGrace
 	}
 	return d, outcome
 }
 
-// verdict is what breakers and outlierDetection are told of an attempt: its error, and whether that may come from the
-// deadline that the caller set, which is nobody's failure. It is one when the client has tried to connect all the while.
-func (a *attempt) verdict(err error) (callers bool, outcome error) {
-	if a.unreachable != nil && code.Of(err) == code.DeadlineExceeded {
-		return false, a.unreachable
-	}
+// callersDeadline tells that an error may come from the deadline that the caller set.
+func (a *attempt) callersDeadline(err error) bool {
 	f := a.flight
-	return err != nil && f.byCaller() && atEnd(f.deadline), err
+	return err != nil && f.byCaller() && atEnd(f.deadline)
 }

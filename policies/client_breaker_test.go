@@ -290,7 +290,7 @@ func TestATrialThatHangsEndsWithTheTimeOfItsAttempt(t *testing.T) {
 		b.answer = func(context.Context, string, int) error { <-free; return nil }
 		go b.fail(1)
 		synctest.Wait()
-		time.Sleep(time.Second + time.Millisecond)
+		time.Sleep(time.Second + trialGrace + time.Millisecond)
 		if told := b.transitions(); told[len(told)-1].To != "open" {
 			t.Errorf("%+v", told)
 		}

@@ -4,14 +4,13 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 )
 
 // Directory is who serves the upstreams, as their clients tell. The snapshots of a host have one in common, and so have
 // those of a ClientGuard. The zero Directory is empty.
 type Directory struct {
 	telling sync.Mutex // held until the rules have heard of a change, so that what they hear last is how it is
-	inForce atomic.Pointer[Snapshot]
+	inForce *Snapshot  // that hears of changes
 
 	mu        sync.Mutex
 	upstreams map[string]*served
@@ -43,6 +42,13 @@ type change struct {
 	known map[string]bool // its endpoints
 	gone  map[string]bool // endpoints that are no longer among them
 	over  bool            // nobody looks it up any more
+}
+
+// bringIntoForce has rules hear of changes from now on.
+func (d *Directory) bringIntoForce(s *Snapshot) {
+	d.telling.Lock()
+	defer d.telling.Unlock()
+	d.inForce = s
 }
 
 // List opens the listing of a client.
@@ -77,8 +83,8 @@ func (l *listing) tell(edit func(*served)) {
 	d.telling.Lock()
 	defer d.telling.Unlock()
 	c, ok := d.edit(l, edit)
-	if s := d.inForce.Load(); ok && s != nil {
-		s.relist(l.upstream, c)
+	if ok && d.inForce != nil {
+		d.inForce.relist(l.upstream, c)
 	}
 }
 

@@ -136,7 +136,7 @@ func (a *attempt) Settle(address string, err error) {
 }
 
 func (a *attempt) settle(h *hold, err error) {
-	callers, err := a.verdict(err)
+	callers := a.callersDeadline(err)
 	h.admissions.settle(err, callers)
 	for i, e := range h.outliers {
 		if e == nil {

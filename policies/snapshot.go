@@ -45,7 +45,7 @@ func (s *Snapshot) Activate() {
 			change()
 		}
 		s.changes = nil
-		s.directory.inForce.Store(s)
+		s.directory.bringIntoForce(s)
 		s.active.Store(true)
 	})
 }

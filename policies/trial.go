@@ -2,7 +2,6 @@ package policies
 
 import (
 	"errors"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -45,43 +44,38 @@ func (a *admission) limit(d time.Duration, outcome error) {
 	})
 }
 
-// redials has a client that waits for its time to connect do so at once, if the attempt is the trial of a breaker: it
-// would fail although the upstream is back, and tell nothing. It does so once. When the time is over before there is a
-// connection, the trial ends with err.
-func (a *attempt) redials(err error) bool {
-	if err == nil || code.From(err).Reason != code.ReasonNoEndpoint {
-		return false
-	}
-	if a.unreachable != nil || !a.tries() || !a.flight.call.Redial() {
-		return false
-	}
-	a.unreachable = err
-	if trial := &a.admissions.list[0]; trial.trial != nil {
-		trial.trial.timer.Stop()
-		trial.limit(a.trialTime())
-	}
-	return true
-}
+// trialGrace is how much longer than its time the trial of an attempt may take: its own end says more about it.
+const trialGrace = 20 * time.Millisecond
 
-// tries tells that the attempt is the trial of a breaker, or would be that of an endpoint's.
-func (a *attempt) tries() bool {
-	f := a.flight
-	j := &f.breakers[0]
+// redials has a client that waits for its time to connect do so at once, if the attempt is the trial of a breaker: it
+// would fail although the upstream is back, and tell nothing. It does so once.
+func (a *attempt) redials(err error) bool {
+	if err == nil || a.redialled || !unconnected(err) {
+		return false
+	}
+	j := &a.flight.breakers[0]
 	switch {
 	case j.entry == nil || !j.carriesOut:
-		return false
-	case j.breaker != nil:
-		return a.admissions.list[0].trial != nil
+	case j.breakers != nil:
+		a.redialled = a.flight.call.Redial(a.slot, func(address string) bool { return j.breakers.of(address).tries() })
+	case a.admissions.list[0].trial != nil:
+		a.redialled = a.flight.call.Redial(a.slot, nil)
 	}
-	return slices.ContainsFunc(f.snapshot.directory.of(f.call.Upstream(), f.call.Service()), func(address string) bool {
-		return j.breakers.of(address).tries()
-	})
+	return a.redialled
 }
 
-// tries tells that the next call would be a trial.
+// unconnected tells of a call that there was nobody to send it to, or no connection in its time. A trial fails by that,
+// whatever its breaker counts else, and whoever set the time: nothing was found to be well.
+func unconnected(err error) bool { return code.From(err).Reason == code.ReasonNoEndpoint }
+
+// tries tells that the next call would be a trial, if there is room for one more.
 func (b *breaker) tries() bool {
 	if h := b.hold.Load(); h != 0 {
 		return time.Duration(h) <= time.Since(b.epoch)
 	}
-	return b.phase.Load() == phaseHalfOpen
+	if b.phase.Load() != phaseHalfOpen {
+		return false
+	}
+	n := b.core.Load().gobreaker.Counts()
+	return int(n.Requests)-int(n.TotalExclusions) < b.rule.Load().halfOpenRequests
 }

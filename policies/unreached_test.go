@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -133,16 +134,66 @@ func TestTheTrialOfOneEndpointDoesNotWaitForOthers(t *testing.T) {
 	})
 }
 
+func TestCallersBesideATrialHaveNobodyConnect(t *testing.T) {
+	for _, scope := range []string{config.ScopeEndpoint, config.ScopeUpstream} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBilling(t, toBilling("calls", circuit(config.CircuitBreaker{
+				ConsecutiveFailures: 1, OpenTimeout: config.Duration(5 * time.Second), HalfOpenRequests: 2, Scope: scope,
+			})))
+			b.serve("a:1")
+			b.answer = always(errDown)
+			b.fail(1)
+			time.Sleep(6 * time.Second)
+			free, redialled := make(chan struct{}), 0
+			b.answer = func(context.Context, string, int) error { <-free; return nil }
+			call := func() error {
+				return b.call(t.Context(), func(c *outCall) {
+					c.attempt = func(ctx context.Context, slot int, endpoints Endpoints) error {
+						if c.redialled == 0 {
+							return unreachable(ctx, slot, endpoints)
+						}
+						redialled++
+						return b.attempt(ctx, slot, endpoints)
+					}
+				})
+			}
+			var trials sync.WaitGroup
+			for range 2 {
+				trials.Go(func() { _ = call() })
+				synctest.Wait()
+			}
+			for range 10 {
+				if err := call(); reasonOf(err) != code.ReasonBreakerOpen {
+					t.Errorf("%s: %v", scope, err)
+				}
+			}
+			if redialled != 2 {
+				t.Errorf("%s: %d had the client connect", scope, redialled)
+			}
+			close(free)
+			trials.Wait()
+		})
+	}
+}
+
+func codeOf(failOn []string) code.Code {
+	if slices.Contains(failOn, "DEADLINE_EXCEEDED") {
+		return code.DeadlineExceeded
+	}
+	return code.Unavailable
+}
+
 // A client that is still trying to connect when the caller has no more time has found nobody: the breaker opens again,
 // whatever it counts, and the callers after it are told at once.
 func TestATrialThatCannotConnectInTheTimeOfItsCallerFails(t *testing.T) {
-	for _, failOn := range [][]string{nil, {"UNAVAILABLE"}} {
+	for _, failOn := range [][]string{nil, {"UNAVAILABLE"}, {"DEADLINE_EXCEEDED"}} {
 		for _, scope := range []string{config.ScopeEndpoint, config.ScopeUpstream} {
 			synctest.Test(t, func(t *testing.T) {
 				b := newBilling(t, toBilling("calls", circuit(config.CircuitBreaker{
 					ConsecutiveFailures: 3, OpenTimeout: config.Duration(5 * time.Second), Scope: scope, FailOn: failOn,
 				})))
 				b.serve("a:1")
+				errSlowAnswer := code.Remote(code.Errorf(codeOf(failOn), "too slow"))
 				blackHole := func(c *outCall) {
 					c.attempt = func(ctx context.Context, slot int, endpoints Endpoints) error {
 						if c.redialled == 0 {
@@ -150,7 +201,7 @@ func TestATrialThatCannotConnectInTheTimeOfItsCallerFails(t *testing.T) {
 						}
 						admitted := endpoints != nil && endpoints.Admit("a:1")
 						<-ctx.Done()
-						err := code.Remote(code.Errorf(code.DeadlineExceeded, "not connected yet").WithReason(code.ReasonTimeout))
+						err := code.Remote(code.Errorf(code.DeadlineExceeded, "not connected yet").WithReason(code.ReasonNoEndpoint))
 						if admitted {
 							endpoints.Settle("a:1", err)
 						}
@@ -163,20 +214,63 @@ func TestATrialThatCannotConnectInTheTimeOfItsCallerFails(t *testing.T) {
 					return b.call(ctx, blackHole)
 				}
 				for range 3 {
-					_ = call()
+					_ = b.call(t.Context(), func(c *outCall) {
+						c.attempt = func(_ context.Context, _ int, endpoints Endpoints) error {
+							if endpoints != nil && endpoints.Admit("a:1") {
+								endpoints.Settle("a:1", errSlowAnswer)
+							}
+							return errSlowAnswer
+						}
+					})
 				}
 				for range 3 {
 					time.Sleep(6 * time.Second)
 					if err := call(); code.Of(err) != code.DeadlineExceeded {
 						t.Errorf("%s: the trial: %v", scope, err)
 					}
-					synctest.Wait() // the breaker may have ended it by its own clock
 					if err := call(); reasonOf(err) != code.ReasonBreakerOpen {
 						t.Errorf("%s: after it: %v", scope, err)
 					}
 				}
 			})
 		}
+	}
+}
+
+// One that has connected in time, and then got no answer, says nothing.
+func TestATrialThatIsTooSlowForItsCallerIsNeitherWayDecided(t *testing.T) {
+	for _, scope := range []string{config.ScopeEndpoint, config.ScopeUpstream} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBilling(t, toBilling("calls", circuit(config.CircuitBreaker{
+				ConsecutiveFailures: 3, OpenTimeout: config.Duration(5 * time.Second), Scope: scope,
+			})))
+			b.serve("a:1")
+			b.answer = always(errDown)
+			b.fail(3)
+			time.Sleep(6 * time.Second)
+			b.answer = func(ctx context.Context, _ string, _ int) error {
+				<-ctx.Done()
+				return code.Remote(code.Errorf(code.DeadlineExceeded, "no answer").WithReason(code.ReasonTimeout))
+			}
+			for range 10 {
+				ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+				err := b.call(ctx, func(c *outCall) {
+					c.attempt = func(ctx context.Context, slot int, endpoints Endpoints) error {
+						if c.redialled == 0 {
+							return unreachable(ctx, slot, endpoints)
+						}
+						return b.attempt(ctx, slot, endpoints)
+					}
+				})
+				cancel()
+				if code.Of(err) != code.DeadlineExceeded {
+					t.Errorf("%s: %v", scope, err)
+				}
+			}
+			if told := b.transitions(); told[len(told)-1].To != "half_open" {
+				t.Errorf("%s: %+v", scope, told)
+			}
+		})
 	}
 }
 

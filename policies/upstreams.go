@@ -32,9 +32,10 @@ type Guarded = interface {
 	// Attempt sends the call once and waits for the response, which it keeps in slot (0, 1, …; attempts at the same
 	// time have slots of their own). The context's deadline is sent along. A nil endpoints admits all.
 	Attempt(ctx context.Context, slot int, endpoints Endpoints) error
-	// Redial has the endpoints that could not be reached dialled soon, rather than when their time has come. Attempts
-	// wait for that if there is nothing better. It is false when there are no endpoints.
-	Redial() bool
+	// Redial has those endpoints that are not connected dialled soon, rather than when their time has come; who is nil
+	// for all. Attempts wait for that if there is nothing better. It is false when there are none, and when the last
+	// attempt of slot has dialled in vain itself.
+	Redial(slot int, who func(address string) bool) bool
 }
 
 // Endpoints says which endpoints an attempt may use.
@@ -84,10 +85,12 @@ func (u *Upstreams) Do(ctx context.Context, call Guarded) (slot int, err error) 
 
 // List opens the listing of a client; see wire/client.Guard.
 func (u *Upstreams) List(upstream, service string) Listing {
-	if u == nil {
-		return new(Directory).List(upstream, service) // that nobody asks
+	if u != nil {
+		if s := u.current.Load(); s != nil {
+			return s.directory.List(upstream, service)
+		}
 	}
-	return u.current.Load().directory.List(upstream, service)
+	return new(Directory).List(upstream, service) // that nobody asks
 }
 
 // relist drops the state of endpoints that are gone.

@@ -168,10 +168,16 @@ func (cl *call) Attempt(ctx context.Context, slot int, endpoints Endpoints) erro
 }
 
 // Redial brings the next dials of the endpoints forward, see Guarded.
-func (cl *call) Redial() bool {
-	l := cl.service.list.Load()
-	l.hurry()
-	return len(l.members) > 0
+func (cl *call) Redial(slot int, who func(address string) bool) (soon bool) {
+	if s := cl.slotIfAny(slot); s == nil || len(s.tried) > s.refused {
+		return false
+	}
+	for _, m := range cl.service.list.Load().members {
+		if who == nil || who(m.ep.Address) {
+			soon = m.node.hurry() || soon
+		}
+	}
+	return soon
 }
 
 func (cl *call) slot(n int) *slot {

@@ -31,6 +31,16 @@ func ended(err error, format string, args ...any) *code.Error {
 	return failed(c, reason, format+": %w", append(args, err)...)
 }
 
+// unconnected is the error of calls whose context ended before there was a connection to send them on. Breakers tell it
+// from that of a peer that took too long.
+func unconnected(err error, where string) *code.Error {
+	e := ended(err, "%s is not connected yet", where)
+	if e.Code == code.DeadlineExceeded {
+		e.Reason = code.ReasonNoEndpoint
+	}
+	return e
+}
+
 func closedError() *code.Error {
 	return failed(code.Unavailable, code.ReasonNoEndpoint, "%w", ErrClosed)
 }

@@ -16,18 +16,11 @@ func (n *node) allowed(t time.Time) time.Time {
 	return t
 }
 
-// hurry brings the next dials of all who are not connected forward.
-func (l *list) hurry() {
-	for _, m := range l.members {
-		m.node.hurry()
-	}
-}
-
 // hurry brings the next dial forward: there is reason to ask again, such as that the resolver has just said that
-// somebody is there. Calls wait for that dial if there is nothing better.
-func (n *node) hurry() {
+// somebody is there. Calls wait for that dial if there is nothing better. It is false when there is a connection.
+func (n *node) hurry() bool {
 	if state(n.state.Load()) == ready {
-		return
+		return false
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -40,4 +33,5 @@ func (n *node) hurry() {
 	case idle, connecting, reconnecting, ready:
 	}
 	n.wake()
+	return true
 }

@@ -53,10 +53,10 @@ func TestEndpointThatIsListedAnewIsDialledBeforeItsTime(t *testing.T) {
 // Rules that want to know whether an upstream is back need not wait until the client looks.
 func TestRedialHasAnAttemptDialBeforeItsTime(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *network) {
-		redial := false
+		redial, soon := false, false
 		c := down(t, n, serving("a"), &scripted{do: func(ctx context.Context, call Guarded) (int, error) {
 			if redial {
-				call.Redial()
+				soon = call.Redial(0, func(address string) bool { return address == "a" })
 			}
 			return 0, call.Attempt(ctx, 0, nil)
 		}})
@@ -64,8 +64,11 @@ func TestRedialHasAnAttemptDialBeforeItsTime(t *testing.T) {
 		wantError(t, six(t.Context(), c), code.Unavailable, code.ReasonNoEndpoint)
 		redial = true
 		begin := time.Now()
-		if err := six(t.Context(), c); err != nil || time.Since(begin) != 0 {
+		if err := six(t.Context(), c); err != nil || time.Since(begin) != 0 || !soon {
 			t.Errorf("after %v: %v", time.Since(begin), err)
+		}
+		if err := six(t.Context(), c); err != nil || soon {
+			t.Errorf("it is connected: %v", err)
 		}
 		wantSlow(t, n.dialled("a"))
 		_ = c.Close()

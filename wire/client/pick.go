@@ -116,7 +116,7 @@ func (s *slot) unreachable(ctx context.Context, m *member, err error) error {
 	case errors.Is(err, ErrClosed):
 		err = closedError()
 	case ctx.Err() != nil:
-		err = ended(ctx.Err(), "%s is not connected yet", s.where(m))
+		err = unconnected(ctx.Err(), s.where(m))
 	case errors.Is(err, errTardy) && s.round == firstChoice:
 		s.settle(m, failed(code.Cancelled, code.ReasonCancelled, "%s: %w", s.where(m), err)) // not its failure, as yet
 		return nil

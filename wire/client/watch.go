@@ -82,7 +82,9 @@ func (s *service) update(endpoints []Endpoint, err error) {
 	s.list.Store(next) // who finds that an endpoint has left sees the list without it
 	s.depart(old.members, next.members)
 	if old.known { // the first list is no news of who was listed for others
-		next.hurry()
+		for _, m := range next.members {
+			m.node.hurry()
+		}
 	}
 	if len(next.members) > 0 {
 		delete(s.c.unknown, s)
