@@ -1,6 +1,10 @@
 package policies
 
-import "time"
+import (
+	"time"
+
+	"github.com/easymicro/easymicro/wire/code"
+)
 
 // admission is the right to make a call, and the duty to settle it once.
 type admission struct {
@@ -40,8 +44,10 @@ func (s *admissions) start() {
 	}
 }
 
-// settle reports the outcome to the breakers, once. callers tells that the deadline that the caller set has passed.
-func (s *admissions) settle(err error, callers bool) {
+// settle reports the outcome to the breakers, once. callers tells that the deadline that the caller set has passed, and
+// sending that this is about sending a call: the trial of one that reached nobody fails, whatever its breaker counts else
+// and whoever set its time, since nothing was found to be well.
+func (s *admissions) settle(err error, callers, sending bool) {
 	var took time.Duration
 	if s.timed && !s.started.IsZero() {
 		took = time.Since(s.started)
@@ -54,7 +60,7 @@ func (s *admissions) settle(err error, callers bool) {
 		outcome := err
 		switch {
 		case err == errExcluded: //nolint:errorlint // our own sentinel, never wrapped
-		case err != nil && a.trial != nil && unconnected(err):
+		case err != nil && sending && a.trial != nil && code.From(err).Unreached():
 		default:
 			outcome = a.breaker.rule.Load().outcome(err, took, callers)
 		}

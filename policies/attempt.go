@@ -65,7 +65,7 @@ func (a *attempt) run(ctx context.Context) outcome {
 	if o.own {
 		return o
 	}
-	a.admissions.settle(o.err, a.callersDeadline(o.err))
+	a.admissions.settle(o.err, a.callersDeadline(o.err), true)
 	if !a.perTry.IsZero() && code.Of(o.err) == code.DeadlineExceeded && ctx.Err() == nil && atEnd(a.perTry) {
 		r := f.retry.rule
 		o.perTry = true
@@ -103,7 +103,7 @@ func (a *attempt) send(ctx context.Context) outcome {
 	f := a.flight
 	if !f.watches {
 		err := f.call.Attempt(ctx, a.slot, nil)
-		if a.redials(err) {
+		if ctx.Err() == nil && a.redials(err) {
 			err = f.call.Attempt(ctx, a.slot, nil)
 		}
 		return outcome{err: err}
@@ -147,7 +147,7 @@ func (a *attempt) nobody(err error) bool {
 
 // abandon gives back what is held still.
 func (a *attempt) abandon() {
-	a.admissions.settle(errExcluded, false)
+	a.admissions.settle(errExcluded, false, true)
 	f := a.flight
 	f.mu.Lock()
 	holds := a.holds

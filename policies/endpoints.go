@@ -20,7 +20,7 @@ func (a *attempt) Admit(address string) bool {
 	}
 	h := hold{address: address}
 	if !a.askOutliers(&h) || !a.askBreakers(&h) {
-		h.admissions.settle(errExcluded, false)
+		h.admissions.settle(errExcluded, false, true)
 		a.release(address)
 		return false
 	}
@@ -137,7 +137,7 @@ func (a *attempt) Settle(address string, err error) {
 
 func (a *attempt) settle(h *hold, err error) {
 	callers := a.callersDeadline(err)
-	h.admissions.settle(err, callers)
+	h.admissions.settle(err, callers, true)
 	for i, e := range h.outliers {
 		if e == nil {
 			continue
@@ -158,7 +158,7 @@ func (a *attempt) unreached(err error) {
 	for _, address := range f.snapshot.directory.of(f.call.Upstream(), f.call.Service()) {
 		h := hold{address: address}
 		if !a.askOutliers(&h) || !a.askBreakers(&h) {
-			h.admissions.settle(errExcluded, false)
+			h.admissions.settle(errExcluded, false, true)
 			continue
 		}
 		a.met = append(a.met, address)

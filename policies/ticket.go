@@ -89,4 +89,4 @@ func (t *Ticket) free() {
 }
 
 // settle reports the outcome to the breakers.
-func (t *Ticket) settle(err error) { t.admissions.settle(err, !t.byRule && t.pastDeadline(err)) }
+func (t *Ticket) settle(err error) { t.admissions.settle(err, !t.byRule && t.pastDeadline(err), false) }

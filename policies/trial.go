@@ -50,7 +50,7 @@ const trialGrace = 20 * time.Millisecond
 // redials has a client that waits for its time to connect do so at once, if the attempt is the trial of a breaker: it
 // would fail although the upstream is back, and tell nothing. It does so once.
 func (a *attempt) redials(err error) bool {
-	if err == nil || a.redialled || !unconnected(err) {
+	if err == nil || a.redialled || !code.From(err).Unreached() {
 		return false
 	}
 	j := &a.flight.breakers[0]
@@ -63,10 +63,6 @@ func (a *attempt) redials(err error) bool {
 	}
 	return a.redialled
 }
-
-// unconnected tells of a call that there was nobody to send it to, or no connection in its time. A trial fails by that,
-// whatever its breaker counts else, and whoever set the time: nothing was found to be well.
-func unconnected(err error) bool { return code.From(err).Reason == code.ReasonNoEndpoint }
 
 // tries tells that the next call would be a trial, if there is room for one more.
 func (b *breaker) tries() bool {

@@ -16,7 +16,7 @@ import (
 // unreachable is what a client says that waits for its next attempt to connect, or for the end of one that it makes: it
 // asks about no endpoint.
 func unreachable(context.Context, int, Endpoints) error {
-	return code.Remote(code.Errorf(code.Unavailable, "no endpoint of Billing can be reached").WithReason(code.ReasonNoEndpoint))
+	return code.Unreached(code.Remote(code.Errorf(code.Unavailable, "no endpoint of Billing can be reached").WithReason(code.ReasonNoEndpoint)))
 }
 
 func TestAnUpstreamThatNobodyCanReachOpensTheBreakersOfItsEndpoints(t *testing.T) {
@@ -134,6 +134,42 @@ func TestTheTrialOfOneEndpointDoesNotWaitForOthers(t *testing.T) {
 	})
 }
 
+// What a peer or a handler says of its own upstreams is an answer like others.
+func TestATrialThatWasAnsweredReachedSomebody(t *testing.T) {
+	passedOn := code.Remote(code.Errorf(code.NotFound, "of another service").WithReason(code.ReasonNoEndpoint))
+	for _, scope := range []string{config.ScopeEndpoint, config.ScopeUpstream} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBilling(t, toBilling("calls", circuit(config.CircuitBreaker{
+				ConsecutiveFailures: 1, OpenTimeout: config.Duration(5 * time.Second), HalfOpenRequests: 1, Scope: scope,
+			})))
+			b.serve("a:1")
+			b.answer = always(errDown)
+			b.fail(1)
+			time.Sleep(6 * time.Second)
+			b.answer = always(passedOn)
+			redialled := 0
+			if err := b.call(t.Context(), func(c *outCall) {
+				c.attempt = func(ctx context.Context, slot int, endpoints Endpoints) error {
+					redialled += c.redialled
+					return b.attempt(ctx, slot, endpoints)
+				}
+			}); code.Of(err) != code.NotFound || redialled > 0 {
+				t.Errorf("%s: %v, redialled %d times", scope, err, redialled)
+			}
+			if told := b.transitions(); told[len(told)-1].To != "closed" {
+				t.Errorf("%s: %+v", scope, told)
+			}
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		c := breakerChain(t, tripsAt(1))
+		c.calls(1, errDown)
+		time.Sleep(6 * time.Second)
+		c.calls(2, code.Unreached(passedOn)) // the handler has run, and found nobody
+		c.breaker("closed")
+	})
+}
+
 func TestCallersBesideATrialHaveNobodyConnect(t *testing.T) {
 	for _, scope := range []string{config.ScopeEndpoint, config.ScopeUpstream} {
 		synctest.Test(t, func(t *testing.T) {
@@ -201,7 +237,7 @@ func TestATrialThatCannotConnectInTheTimeOfItsCallerFails(t *testing.T) {
 						}
 						admitted := endpoints != nil && endpoints.Admit("a:1")
 						<-ctx.Done()
-						err := code.Remote(code.Errorf(code.DeadlineExceeded, "not connected yet").WithReason(code.ReasonNoEndpoint))
+						err := code.Unreached(code.Remote(code.Errorf(code.DeadlineExceeded, "not connected yet").WithReason(code.ReasonTimeout)))
 						if admitted {
 							endpoints.Settle("a:1", err)
 						}

@@ -34,7 +34,7 @@ type Guarded = interface {
 	Attempt(ctx context.Context, slot int, endpoints Endpoints) error
 	// Redial has those endpoints that are not connected dialled soon, rather than when their time has come; who is nil
 	// for all. Attempts wait for that if there is nothing better. It is false when there are none, and when the last
-	// attempt of slot has dialled in vain itself.
+	// attempt of slot has tried some itself.
 	Redial(slot int, who func(address string) bool) bool
 }
 

@@ -31,16 +31,11 @@ func ended(err error, format string, args ...any) *code.Error {
 	return failed(c, reason, format+": %w", append(args, err)...)
 }
 
-// unconnected is the error of calls whose context ended before there was a connection to send them on. Breakers tell it
-// from that of a peer that took too long.
-func unconnected(err error, where string) *code.Error {
-	e := ended(err, "%s is not connected yet", where)
-	if e.Code == code.DeadlineExceeded {
-		e.Reason = code.ReasonNoEndpoint
-	}
-	return e
+// unreached is the error of calls that there is nobody to send to.
+func unreached(format string, args ...any) *code.Error {
+	return code.Unreached(failed(code.Unavailable, code.ReasonNoEndpoint, format, args...))
 }
 
 func closedError() *code.Error {
-	return failed(code.Unavailable, code.ReasonNoEndpoint, "%w", ErrClosed)
+	return unreached("%w", ErrClosed)
 }

@@ -70,8 +70,11 @@ func plainNumber(text string) string {
 		return text
 	}
 	f, err := strconv.ParseFloat(text, 64)
-	if err != nil {
+	switch {
+	case err != nil:
 		return text // too large
+	case f == 0:
+		return "0" // nor is -0.0
 	}
 	plain, err := json.Marshal(f)
 	if err != nil {

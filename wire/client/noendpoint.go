@@ -28,15 +28,15 @@ func (s *slot) noEndpoint() error {
 	var e *code.Error
 	switch {
 	case why != nil && soonest > 0:
-		e = failed(code.Unavailable, code.ReasonNoEndpoint, "no endpoint of %s can be reached (of %d): %w; next attempt in %s",
+		e = unreached("no endpoint of %s can be reached (of %d): %w; next attempt in %s",
 			name, len(s.list.members), why, soonest.Round(time.Millisecond))
 		e.RetryAfter = soonest
 	case why != nil:
-		e = failed(code.Unavailable, code.ReasonNoEndpoint, "no endpoint of %s can be reached (of %d): %w", name, len(s.list.members), why)
+		e = unreached("no endpoint of %s can be reached (of %d): %w", name, len(s.list.members), why)
 	case s.err != nil:
-		e = failed(code.Unavailable, code.ReasonNoEndpoint, "no endpoint of %s can be reached: %w", name, s.err)
+		e = unreached("no endpoint of %s can be reached: %w", name, s.err)
 	default:
-		e = failed(code.Unavailable, code.ReasonNoEndpoint, "no endpoint of %s can be reached (of %d)", name, len(s.list.members))
+		e = unreached("no endpoint of %s can be reached (of %d)", name, len(s.list.members))
 	}
 	return e
 }

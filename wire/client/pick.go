@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/easymicro/easymicro/wire/code"
@@ -116,23 +117,37 @@ func (s *slot) unreachable(ctx context.Context, m *member, err error) error {
 	case errors.Is(err, ErrClosed):
 		err = closedError()
 	case ctx.Err() != nil:
-		err = unconnected(ctx.Err(), s.where(m))
+		s.settle(m, code.Unreached(s.late(ctx, m)))
+		if s.connected() { // to others, who would have answered
+			return s.late(ctx, m)
+		}
+		return code.Unreached(s.late(ctx, m))
 	case errors.Is(err, errTardy) && s.round == firstChoice:
 		s.settle(m, failed(code.Cancelled, code.ReasonCancelled, "%s: %w", s.where(m), err)) // not its failure, as yet
 		return nil
 	case errors.Is(err, errUnlisted): // it may be back on the next list
-		s.err = failed(code.Unavailable, code.ReasonNoEndpoint, "%s cannot be reached: %w", s.where(m), err)
+		s.err = unreached("%s cannot be reached: %w", s.where(m), err)
 		s.settle(m, failed(code.Cancelled, code.ReasonCancelled, "%s: %w", s.where(m), err)) // nor is this
 		s.skip(m)
 		return nil
 	default:
-		s.err = failed(code.Unavailable, code.ReasonNoEndpoint, "%s cannot be reached: %w", s.where(m), err)
+		s.err = unreached("%s cannot be reached: %w", s.where(m), err)
 		s.settle(m, s.err)
 		s.leaveOut(m)
 		return nil
 	}
 	s.settle(m, err)
 	return err
+}
+
+// late is the error of a call whose context ended before m was connected.
+func (s *slot) late(ctx context.Context, m *member) *code.Error {
+	return ended(ctx.Err(), "%s is not connected yet", s.where(m))
+}
+
+// connected tells that there is somebody to send calls to.
+func (s *slot) connected() bool {
+	return slices.ContainsFunc(s.list.members, func(m *member) bool { return state(m.node.state.Load()) == ready })
 }
 
 func (s *slot) settle(m *member, err error) {

@@ -113,10 +113,10 @@ func (s *service) wait(ctx context.Context) error {
 	case <-s.first:
 		return nil
 	case <-late.C:
-		return failed(code.Unavailable, code.ReasonNoEndpoint, "no endpoint of %s is known: %w within %s",
+		return unreached("no endpoint of %s is known: %w within %s",
 			s.name, errNoAnswer, s.c.o.ConnectTimeout)
 	case <-ctx.Done():
-		return ended(ctx.Err(), "no endpoint of %s is known yet", s.name)
+		return code.Unreached(ended(ctx.Err(), "no endpoint of %s is known yet", s.name))
 	case <-s.c.done:
 		return closedError()
 	}
@@ -126,15 +126,15 @@ func (s *service) wait(ctx context.Context) error {
 func (s *service) unknown(l *list) error {
 	switch {
 	case l.others > 0:
-		return failed(code.Unavailable, code.ReasonNoEndpoint, "no endpoint of %s has the group %q (%d have another)",
+		return unreached("no endpoint of %s has the group %q (%d have another)",
 			s.name, s.c.o.Group, l.others)
 	case l.err != nil:
-		return failed(code.Unavailable, code.ReasonNoEndpoint, "no endpoint of %s is known: %w", s.name, l.err)
+		return unreached("no endpoint of %s is known: %w", s.name, l.err)
 	case !l.known && s.c.shut.Load():
 		return closedError()
 	case !l.known: // see evict
 		return failed(code.Unavailable, code.ReasonOverloaded, "%s was given up before the resolver answered: more than %d services are called",
 			s.name, maxServices)
 	}
-	return failed(code.Unavailable, code.ReasonNoEndpoint, "no endpoint of %s is known: nobody serves it, as far as the resolver knows", s.name)
+	return unreached("no endpoint of %s is known: nobody serves it, as far as the resolver knows", s.name)
 }

@@ -18,9 +18,10 @@ type Error struct {
 	RetryAfter time.Duration // when it is worth trying again
 	Host       string        // the host that refused
 
-	cause   error
-	remote  bool
-	refusal bool
+	cause     error
+	remote    bool
+	refusal   bool
+	unreached bool
 }
 
 // Errorf makes an error with a code. A %w verb keeps its operand for errors.Is and errors.As.
@@ -86,6 +87,16 @@ func Remote(e *Error) *Error {
 	e.remote = true
 	return e
 }
+
+// Unreached marks e as that of a call that was never sent, since a client found nobody to send it to, or had no connection
+// in its time, and returns it.
+func Unreached(e *Error) *Error {
+	e.unreached = true
+	return e
+}
+
+// Unreached tells that e is marked so. Peers are not told.
+func (e *Error) Unreached() bool { return e.unreached }
 
 // From is the coded form of err: nil for nil, the *Error in its chain (with err's own text) if there is one, the codes
 // of the context's errors, and UNKNOWN for any other.
