@@ -36,6 +36,15 @@ func unreached(format string, args ...any) *code.Error {
 	return code.Unreached(failed(code.Unavailable, code.ReasonNoEndpoint, format, args...))
 }
 
+// unconnected is ended, for want of a connection. That the caller has lost interest says nothing about who was called.
+func unconnected(err error, format string, args ...any) *code.Error {
+	e := ended(err, format, args...)
+	if e.Code == code.DeadlineExceeded {
+		return code.Unreached(e)
+	}
+	return e
+}
+
 func closedError() *code.Error {
 	return unreached("%w", ErrClosed)
 }

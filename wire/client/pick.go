@@ -117,11 +117,13 @@ func (s *slot) unreachable(ctx context.Context, m *member, err error) error {
 	case errors.Is(err, ErrClosed):
 		err = closedError()
 	case ctx.Err() != nil:
-		s.settle(m, code.Unreached(s.late(ctx, m)))
+		const late = "%s is not connected yet"
+		err = unconnected(ctx.Err(), late, s.where(m))
+		s.settle(m, err)
 		if s.connected() { // to others, who would have answered
-			return s.late(ctx, m)
+			return ended(ctx.Err(), late, s.where(m))
 		}
-		return code.Unreached(s.late(ctx, m))
+		return err
 	case errors.Is(err, errTardy) && s.round == firstChoice:
 		s.settle(m, failed(code.Cancelled, code.ReasonCancelled, "%s: %w", s.where(m), err)) // not its failure, as yet
 		return nil
@@ -138,11 +140,6 @@ func (s *slot) unreachable(ctx context.Context, m *member, err error) error {
 	}
 	s.settle(m, err)
 	return err
-}
-
-// late is the error of a call whose context ended before m was connected.
-func (s *slot) late(ctx context.Context, m *member) *code.Error {
-	return ended(ctx.Err(), "%s is not connected yet", s.where(m))
 }
 
 // connected tells that there is somebody to send calls to.

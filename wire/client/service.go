@@ -116,7 +116,7 @@ func (s *service) wait(ctx context.Context) error {
 		return unreached("no endpoint of %s is known: %w within %s",
 			s.name, errNoAnswer, s.c.o.ConnectTimeout)
 	case <-ctx.Done():
-		return code.Unreached(ended(ctx.Err(), "no endpoint of %s is known yet", s.name))
+		return unconnected(ctx.Err(), "no endpoint of %s is known yet", s.name)
 	case <-s.c.done:
 		return closedError()
 	}

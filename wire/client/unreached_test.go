@@ -1,0 +1,53 @@
+package client
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/easymicro/easymicro/wire"
+	"github.com/easymicro/easymicro/wire/code"
+)
+
+// Rules may take it for a failure of who was called that there was no connection in time, and nothing else.
+func TestOnlyCallsThatReachedNobodyInTheirTimeAreMarked(t *testing.T) {
+	late := func(ctx context.Context) (context.Context, context.CancelFunc) {
+		return context.WithTimeout(ctx, 50*time.Millisecond)
+	}
+	hangUp := func(ctx context.Context) (context.Context, context.CancelFunc) {
+		ctx, cancel := context.WithCancel(ctx)
+		time.AfterFunc(50*time.Millisecond, cancel)
+		return ctx, cancel
+	}
+	for _, tc := range []struct {
+		name   string
+		hosts  []string
+		silent string // takes no connection
+		end    func(context.Context) (context.Context, context.CancelFunc)
+		code   code.Code
+		marked bool
+	}{
+		{"nobody is listed", nil, "", late, code.Unavailable, true},
+		{"nobody listens", []string{"a"}, "", late, code.Unavailable, true},
+		{"no connection in time", []string{"a"}, "a", late, code.DeadlineExceeded, true},
+		{"the caller hangs up before there is one", []string{"a"}, "a", hangUp, code.Cancelled, false},
+		{"no answer in time", []string{"slow"}, "", late, code.DeadlineExceeded, false},
+	} {
+		inBubble(t, func(t *testing.T, n *network) {
+			slow := func(ctx context.Context, _, _ *wire.Frame) error { <-ctx.Done(); return ctx.Err() }
+			defer n.serve("slow", slow)()
+			n.silence(tc.silent, true)
+			c := n.client(Options{Resolver: serving(tc.hosts...)})
+			ctx, cancel := tc.end(t.Context())
+			defer cancel()
+			err := six(ctx, c)
+			if err == nil {
+				t.Fatalf("%s: it went well", tc.name)
+			}
+			if e := code.From(err); e.Code != tc.code || e.Unreached() != tc.marked {
+				t.Errorf("%s: marked %t: %v", tc.name, e.Unreached(), err)
+			}
+			_ = c.Close()
+		})
+	}
+}
