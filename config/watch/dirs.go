@@ -76,8 +76,9 @@ func (d *dirs) reopen() {
 	d.fs, d.lost = fs, ""
 }
 
-// follow watches these directories and no others. added tells whether one of them was not watched before.
-func (d *dirs) follow(paths []string) (added bool) {
+// follow watches these directories and no others. changed tells whether one of them was not watched before, or vanished
+// while we looked: its last event is lost with it.
+func (d *dirs) follow(paths []string) (changed bool) {
 	if d.fs == nil {
 		return false
 	}
@@ -98,17 +99,16 @@ func (d *dirs) follow(paths []string) (added bool) {
 		}
 	}
 	for p := range want {
-		added = d.watch(p) || added
+		changed = d.watch(p) || changed
 	}
-	return added
+	return changed
 }
 
 // watch watches what the path names now, which is not always what it named before.
-func (d *dirs) watch(path string) (added bool) {
+func (d *dirs) watch(path string) (changed bool) {
 	info, err := os.Stat(path)
 	if err != nil {
-		d.forget(path)
-		return false
+		return d.forget(path)
 	}
 	if before, ok := d.watched[path]; ok {
 		if os.SameFile(before, info) {
@@ -129,11 +129,12 @@ func (d *dirs) watch(path string) (added bool) {
 	return true
 }
 
-func (d *dirs) forget(path string) {
-	if _, ok := d.watched[path]; ok {
+func (d *dirs) forget(path string) (was bool) {
+	if _, was = d.watched[path]; was {
 		_ = d.fs.Remove(path) // may be gone already
 		delete(d.watched, path)
 	}
+	return was
 }
 
 // surroundings are the directories to watch for one: itself, or the nearest one above while it is not there, and those

@@ -193,11 +193,11 @@ func (w *Watcher) content() string {
 	return hash
 }
 
-// follow watches the directories of now, and tells whether there are new ones among them.
+// follow watches the directories of now, and tells whether something may have happened there that no event tells.
 func (w *Watcher) follow() bool {
-	added := w.dir.follow(w.o.Dirs())
+	changed := w.dir.follow(w.o.Dirs())
 	w.show()
-	return added
+	return changed
 }
 
 // show makes the state visible.

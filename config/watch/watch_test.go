@@ -373,3 +373,23 @@ func TestWatchNeedsSomethingToWatch(t *testing.T) {
 		t.Error("no error")
 	}
 }
+
+// The directory goes between two looks at where it is: nothing of it is watched any more, and nobody would tell.
+func TestADirectoryThatVanishesWhileItIsLookedForIsNoticed(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "policies.d")
+	must(t, os.Mkdir(dir, 0o700))
+	d := newDirs()
+	d.reopen()
+	defer d.close()
+	if !d.follow([]string{dir}) {
+		t.Error("it is not watched")
+	}
+	must(t, os.Remove(dir))
+	if !d.watch(dir) { // as if it had been there a moment ago
+		t.Error("its end is lost")
+	}
+	if !d.follow([]string{dir}) || d.watched[filepath.Dir(dir)] == nil {
+		t.Error("where it may come back is not watched")
+	}
+}
