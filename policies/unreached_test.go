@@ -134,18 +134,25 @@ func TestTheTrialOfOneEndpointDoesNotWaitForOthers(t *testing.T) {
 	})
 }
 
+// halfOpen is a client whose only endpoint was down: its breaker lets some calls through next.
+func halfOpen(t *testing.T, scope string, trials int) *billing {
+	t.Helper()
+	b := newBilling(t, toBilling("calls", circuit(config.CircuitBreaker{
+		ConsecutiveFailures: 1, OpenTimeout: config.Duration(5 * time.Second), HalfOpenRequests: trials, Scope: scope,
+	})))
+	b.serve("a:1")
+	b.answer = always(errDown)
+	b.fail(1)
+	time.Sleep(6 * time.Second)
+	return b
+}
+
 // What a peer or a handler says of its own upstreams is an answer like others.
 func TestATrialThatWasAnsweredReachedSomebody(t *testing.T) {
 	passedOn := code.Remote(code.Errorf(code.NotFound, "of another service").WithReason(code.ReasonNoEndpoint))
 	for _, scope := range []string{config.ScopeEndpoint, config.ScopeUpstream} {
 		synctest.Test(t, func(t *testing.T) {
-			b := newBilling(t, toBilling("calls", circuit(config.CircuitBreaker{
-				ConsecutiveFailures: 1, OpenTimeout: config.Duration(5 * time.Second), HalfOpenRequests: 1, Scope: scope,
-			})))
-			b.serve("a:1")
-			b.answer = always(errDown)
-			b.fail(1)
-			time.Sleep(6 * time.Second)
+			b := halfOpen(t, scope, 1)
 			b.answer = always(passedOn)
 			redialled := 0
 			if err := b.call(t.Context(), func(c *outCall) {
@@ -173,13 +180,7 @@ func TestATrialThatWasAnsweredReachedSomebody(t *testing.T) {
 func TestCallersBesideATrialHaveNobodyConnect(t *testing.T) {
 	for _, scope := range []string{config.ScopeEndpoint, config.ScopeUpstream} {
 		synctest.Test(t, func(t *testing.T) {
-			b := newBilling(t, toBilling("calls", circuit(config.CircuitBreaker{
-				ConsecutiveFailures: 1, OpenTimeout: config.Duration(5 * time.Second), HalfOpenRequests: 2, Scope: scope,
-			})))
-			b.serve("a:1")
-			b.answer = always(errDown)
-			b.fail(1)
-			time.Sleep(6 * time.Second)
+			b := halfOpen(t, scope, 2)
 			free, redialled := make(chan struct{}), 0
 			b.answer = func(context.Context, string, int) error { <-free; return nil }
 			call := func() error {
@@ -277,13 +278,7 @@ func TestATrialThatCannotConnectInTheTimeOfItsCallerFails(t *testing.T) {
 func TestATrialThatIsTooSlowForItsCallerIsNeitherWayDecided(t *testing.T) {
 	for _, scope := range []string{config.ScopeEndpoint, config.ScopeUpstream} {
 		synctest.Test(t, func(t *testing.T) {
-			b := newBilling(t, toBilling("calls", circuit(config.CircuitBreaker{
-				ConsecutiveFailures: 3, OpenTimeout: config.Duration(5 * time.Second), Scope: scope,
-			})))
-			b.serve("a:1")
-			b.answer = always(errDown)
-			b.fail(3)
-			time.Sleep(6 * time.Second)
+			b := halfOpen(t, scope, 3)
 			b.answer = func(ctx context.Context, _ string, _ int) error {
 				<-ctx.Done()
 				return code.Remote(code.Errorf(code.DeadlineExceeded, "no answer").WithReason(code.ReasonTimeout))
