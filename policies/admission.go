@@ -29,11 +29,14 @@ type admissions struct {
 	started time.Time
 }
 
-// admit keeps an admission.
-func (s *admissions) admit(slot int, a admission) {
+// admit keeps an admission. Of a trial, timing says how long it may take, and what comes of one that takes longer.
+func (s *admissions) admit(slot int, a admission, timing func() (time.Duration, error)) {
 	s.list[slot] = a
 	if a.breaker.rule.Load().slowCallRate > 0 {
 		s.timed = true
+	}
+	if a.trial != nil {
+		a.limit(timing())
 	}
 }
 

@@ -87,8 +87,7 @@ func (a *attempt) enter() error {
 		switch {
 		case ok:
 			j.counts.allow.Add(1)
-			a.admissions.admit(slot, admission)
-			a.admissions.list[slot].limit(a.trialTime())
+			a.admissions.admit(slot, admission, a.trialTime)
 		case j.counts.refused(j.carriesOut):
 			a.abandon()
 			return f.snapshot.refuse(j.rule, code.Unavailable, code.ReasonBreakerOpen, "circuit breaker open", left)
@@ -115,7 +114,7 @@ func (a *attempt) send(ctx context.Context) outcome {
 			return outcome{err: err}
 		}
 		if len(a.met) == 0 && a.redials(err) { // it may have asked about others, and been refused
-			a.usedUp, a.ejected, a.open, a.left = false, false, nil, 0
+			a.startOver()
 			continue
 		}
 		if !a.asked() && code.From(err).Reason == code.ReasonNoEndpoint {
@@ -132,8 +131,13 @@ func (a *attempt) send(ctx context.Context) outcome {
 		default:
 			return outcome{err: err}
 		}
-		a.before, a.usedUp, a.ejected, a.open, a.left = len(a.met), false, false, nil, 0
+		a.startOver()
 	}
+}
+
+// startOver is for asking about the endpoints once more, but for those that were tried.
+func (a *attempt) startOver() {
+	a.before, a.usedUp, a.ejected, a.open, a.left = len(a.met), false, false, nil, 0
 }
 
 // asked tells that the client has asked about an endpoint.
@@ -161,7 +165,7 @@ func (a *attempt) abandon() {
 // trialTime is how long a trial through a breaker may take, and what comes of one that takes longer.
 func (a *attempt) trialTime() (d time.Duration, outcome error) {
 	f := a.flight
-	d, outcome = f.clock.trialTime(), f.clock.trialOutcome()
+	d, outcome = f.clock.trialTime()
 	if f.retry != nil {
 		if perTry := f.retry.rule.retry.perTry; perTry > 0 && (d == 0 || perTry < d) {
 			d, outcome = perTry, errTrialHangs

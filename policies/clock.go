@@ -41,20 +41,16 @@ func (k *clock) left() time.Duration {
 	return max(time.Until(k.deadline), 0)
 }
 
-// trialTime is how long a trial through a breaker may take: at least a little, and 0 when there is no deadline.
-func (k *clock) trialTime() time.Duration {
-	if k.deadline.IsZero() {
-		return 0
+// trialTime is how long a trial through a breaker may take: at least a little, and 0 when there is no deadline. One that
+// takes longer has failed, or comes to nothing when the caller set so short a time.
+func (k *clock) trialTime() (d time.Duration, outcome error) {
+	switch {
+	case k.deadline.IsZero():
+		return 0, errTrialHangs
+	case k.byCaller():
+		return max(k.left(), 1), errExcluded
 	}
-	return max(k.left(), 1)
-}
-
-// trialOutcome is what comes of a trial that takes longer: nothing when the caller set so short a time.
-func (k *clock) trialOutcome() error {
-	if k.byCaller() {
-		return errExcluded
-	}
-	return errTrialHangs
+	return max(k.left(), 1), errTrialHangs
 }
 
 // byCaller tells that the deadline is the caller's own.

@@ -105,8 +105,7 @@ func (a *attempt) askBreakers(h *hold) bool {
 		switch {
 		case ok:
 			j.counts.allow.Add(1)
-			h.admissions.admit(slot, admission)
-			h.admissions.list[slot].limit(a.trialTime())
+			h.admissions.admit(slot, admission, a.trialTime)
 		case j.counts.refused(j.carriesOut):
 			if a.open == nil || left < a.left {
 				a.open, a.left = j.entry, left

@@ -126,8 +126,7 @@ func (g *Guard) askBreaker(p *plan, c *Call, t *Ticket, now time.Time) error {
 		switch {
 		case ok:
 			e.counts.allow.Add(1)
-			t.admissions.admit(slot, a)
-			t.admissions.list[slot].limit(t.trialTime(), t.trialOutcome())
+			t.admissions.admit(slot, a, t.trialTime)
 		case e.counts.refused(e.rule.carriesOut(c)):
 			return g.snapshot.refuse(e.rule, code.Unavailable, code.ReasonBreakerOpen, "circuit breaker open", left)
 		}

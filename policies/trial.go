@@ -27,11 +27,8 @@ func (t *trial) end() bool {
 
 var errTrialHangs = errors.New("the trial call did not end in time")
 
-// limit ends a trial that takes longer than d, with an outcome. Other admissions have no limit.
+// limit ends a trial that takes longer than d, with an outcome.
 func (a *admission) limit(d time.Duration, outcome error) {
-	if a.trial == nil {
-		return
-	}
 	done, b, t := a.done, a.breaker, a.trial
 	if d <= 0 {
 		d = b.rule.Load().openTimeout
