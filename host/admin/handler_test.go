@@ -65,6 +65,7 @@ func TestBadRequestsAreToldWhatIsWrongAndWhatToDo(t *testing.T) {
 		{"GET /api/v1/explain?service=A&method=M&peer=there", 400, CodeBadRequest, `peer: cannot read "there"`, "IP address"},
 		{"GET /api/v1/explain?service=A&method=M&revision=1", 400, CodeBadRequest, "revision goes with rule", "?rule="},
 		{"GET /api/v1/explain?rule=a&service=A", 400, CodeBadRequest, "rule and service do not go together", "or for a call"},
+		{"GET /api/v1/explain?rule=a@now", 400, CodeBadRequest, "revision: cannot read", "number of a revision"},
 		{"GET /api/v1/explain?rule=", 400, CodeBadRequest, "rule: cannot read", "name of a rule"},
 		{"POST /api/v1/reload?force=maybe", 400, CodeBadRequest, `force: cannot read "maybe"`, "true or false"},
 		{"GET /readyz?verbose=maybe", 400, CodeBadRequest, `verbose: cannot read "maybe"`, "true or false"},
@@ -95,6 +96,32 @@ func TestListsAreNeverNull(t *testing.T) {
 	}
 	for _, key := range []string{`"desired"`, `"running"`, `"last_attempt"`, `"pending_restart"`, `"uptime_seconds"`} {
 		ask(t, "GET", "http://"+addr+"/api/v1/status", nil).wants(t, 200, key)
+	}
+}
+
+// What logs, metrics and spans have in one word is taken in one parameter.
+func TestExplainTakesNamesInOneParameter(t *testing.T) {
+	h := &told{}
+	addr := local(t, h, Options{})
+	for query, want := range map[string]ExplainQuery{
+		"service=Arith&method=Mul":        {Service: "Arith", Method: "Mul"},
+		"method=Arith/Mul":                {Service: "Arith", Method: "Mul"},
+		"method=Arith.Mul":                {Service: "Arith", Method: "Mul"},
+		"service=Arith&method=Arith/Mul":  {Service: "Arith", Method: "Mul"},
+		"upstream=Arith&method=Arith/Mul": {Upstream: "Arith", Method: "Mul"},
+		"method=shop.v1.Orders/Get":       {Service: "shop.v1.Orders", Method: "Get"},
+		"service=Desk&method=Arith.Mul":   {Service: "Desk", Method: "Arith.Mul"},
+	} {
+		ask(t, "GET", "http://"+addr+"/api/v1/explain?"+query, nil).wants(t, http.StatusOK)
+		if h.explained != want {
+			t.Errorf("%s asks for %+v", query, h.explained)
+		}
+	}
+	for query, want := range map[string]int{"rule=a@r7": 7, "rule=a@7": 7, "rule=a&revision=r7": 7, "rule=a": 0} {
+		ask(t, "GET", "http://"+addr+"/api/v1/explain?"+query, nil).wants(t, http.StatusOK)
+		if h.rule != "a" || h.revision != want {
+			t.Errorf("%s asks for %s in %d", query, h.rule, h.revision)
+		}
 	}
 }
 

@@ -94,6 +94,17 @@ func (p params) since(name string, now time.Time) (time.Time, error) {
 	return time.Time{}, badValue(name, v, "how long ago, such as 10m, or a time, such as 2026-01-02T15:04:05Z")
 }
 
+// SplitMethod splits the name of a method as people give it: Arith.Mul, or Arith/Mul as logs, metrics, spans and paths
+// have it. The names of services may have dots and slashes, those of methods have neither.
+func SplitMethod(name string) (service, method string, ok bool) {
+	name = strings.TrimPrefix(name, "/")
+	i := strings.LastIndexAny(name, "./")
+	if i <= 0 || i == len(name)-1 {
+		return "", "", false
+	}
+	return name[:i], name[i+1:], true
+}
+
 // shown is text of a client, cut to what an error may repeat.
 func shown(s string) string {
 	if len(s) > 64 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -118,6 +119,12 @@ func (a *api) explain(r *http.Request, p params) (any, error) {
 		return nil, Errorf(CodeBadRequest, "revision goes with rule").WithHelp("?rule=arith-mul&revision=42")
 	}
 	q := ExplainQuery{Service: p["service"], Method: p["method"], Caller: p["caller"], Upstream: p["upstream"]}
+	if service, method, ok := SplitMethod(q.Method); ok && (q.Service == "" && q.Upstream == "" || q.Service == service || q.Upstream == service) {
+		q.Method = method
+		if q.Upstream == "" {
+			q.Service = service
+		}
+	}
 	if (q.Service == "") == (q.Upstream == "") || q.Method == "" {
 		return nil, Errorf(CodeBadRequest, "service and method are needed, or rule").
 			WithHelp("?service=Arith&method=Mul&caller=web-1, ?upstream=billing&method=Get, or ?rule=arith-mul&revision=42")
@@ -145,6 +152,9 @@ func (a *api) explainRule(r *http.Request, name string, p params) (any, error) {
 	}
 	if name == "" {
 		return nil, badValue("rule", name, "the name of a rule")
+	}
+	if rule, revision, ok := strings.Cut(name, "@"); ok && p["revision"] == "" { // as logs have it
+		name, p["revision"] = rule, revision
 	}
 	n, err := p.revision("revision")
 	if err != nil {

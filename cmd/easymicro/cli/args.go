@@ -1,9 +1,9 @@
 package cli
 
 import (
-	"strings"
-
 	"github.com/spf13/cobra"
+
+	"github.com/easymicro/easymicro/host/admin"
 )
 
 func noArgs(cmd *cobra.Command, args []string) error {
@@ -24,11 +24,11 @@ func argRange(least, most int, what string) cobra.PositionalArgs {
 	}
 }
 
-// methodArg takes SERVICE.METHOD apart. Service names may have dots, method names have none.
+// methodArg splits SERVICE.METHOD or SERVICE/METHOD.
 func methodArg(arg string) (service, method string, err error) {
-	i := strings.LastIndexByte(arg, '.')
-	if i <= 0 || i == len(arg)-1 {
+	service, method, ok := admin.SplitMethod(arg)
+	if !ok {
 		return "", "", usageError("%q is no method: write SERVICE.METHOD, such as Arith.Mul", arg)
 	}
-	return arg[:i], arg[i+1:], nil
+	return service, method, nil
 }

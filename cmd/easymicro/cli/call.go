@@ -52,7 +52,7 @@ It exits with 5 when the service answers with an error or not in time, and with 
   echo '{"a":1,"b":2}' | easymicro call Arith.Mul - --address 10.0.0.7:8972 --meta tenant=blue --timeout 2s
   easymicro call Arith.Mul '{"a":1,"b":2}' --etcd http://127.0.0.1:2379`,
 		Args:              argRange(1, 2, "SERVICE.METHOD and at most one argument of it"),
-		ValidArgsFunction: a.firstOrEtcd(&f.etcd, ".", methodWords),
+		ValidArgsFunction: a.firstOrEtcd(&f.etcd, true, methodWords),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.newCall(args, &f)
 			if err != nil {

@@ -2,11 +2,9 @@ package cli
 
 import (
 	"context"
-	"strings"
 
 	"github.com/spf13/cobra"
 
-	"github.com/easymicro/easymicro/host/admin"
 	"github.com/easymicro/easymicro/wire"
 	"github.com/easymicro/easymicro/wire/client"
 )
@@ -46,18 +44,15 @@ func (c *call) throughEtcd(ctx context.Context) (*way, error) {
 	return w, nil
 }
 
-// firstOrEtcd completes the first argument by what the running host says, or by the services that etcd knows with
-// suffix behind them.
-func (a *app) firstOrEtcd(f *etcdFlags, suffix string, names func(context.Context, *admin.Client) []string) completer {
+// firstOrEtcd completes the first argument by what the running host says, or by the services that etcd knows; of a
+// method, up to its name.
+func (a *app) firstOrEtcd(f *etcdFlags, method bool, names namer) completer {
 	fromHost := a.first(names)
 	return func(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
 		if given, err := f.given(cmd); err != nil || !given || len(args) > 0 {
 			return fromHost(cmd, args, word)
 		}
 		const directive = cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
-		if strings.Contains(word, ".") {
-			return nil, directive
-		}
 		ctx, cancel := context.WithTimeout(cmd.Context(), completionTime)
 		defer cancel()
 		cluster, err := f.open(ctx)
@@ -67,7 +62,9 @@ func (a *app) firstOrEtcd(f *etcdFlags, suffix string, names func(context.Contex
 		defer cluster.Close()
 		services, _ := servicesIn(ctx, cluster)
 		for i := range services {
-			services[i] += suffix
+			if method {
+				services[i] += separator(word)
+			}
 		}
 		return services, directive
 	}

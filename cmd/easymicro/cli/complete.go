@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -50,9 +51,20 @@ func fixed(words ...string) completer {
 	return cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)
 }
 
+// namer asks a host for what an argument may name. What separates service and method is what the word has already.
+type namer = func(ctx context.Context, c *admin.Client, separator string) []string
+
+// separator is what stands between service and method in the word to complete: a dot unless a slash is typed.
+func separator(word string) string {
+	if strings.Contains(word, "/") {
+		return "/"
+	}
+	return "."
+}
+
 // first completes the first argument by what the running host says. A host that cannot be asked offers nothing.
-func (a *app) first(names func(context.Context, *admin.Client) []string) completer {
-	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+func (a *app) first(names namer) completer {
+	return func(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
 		if len(args) > 0 {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
@@ -63,11 +75,11 @@ func (a *app) first(names func(context.Context, *admin.Client) []string) complet
 		}
 		ctx, cancel := context.WithTimeout(cmd.Context(), completionTime)
 		defer cancel()
-		return names(ctx, c), cobra.ShellCompDirectiveNoFileComp
+		return names(ctx, c, separator(word)), cobra.ShellCompDirectiveNoFileComp
 	}
 }
 
-func methodWords(ctx context.Context, c *admin.Client) []string {
+func methodWords(ctx context.Context, c *admin.Client, separator string) []string {
 	services, err := c.Services(ctx)
 	if err != nil {
 		return nil
@@ -76,19 +88,19 @@ func methodWords(ctx context.Context, c *admin.Client) []string {
 	for _, s := range services {
 		for _, name := range namesOf(&s) {
 			for _, m := range s.Methods {
-				words = append(words, fmt.Sprintf("%s.%s\t%s → %s", name, m.Name, shapeText(&m.Args, 0), shapeText(&m.Reply, 0)))
+				words = append(words, fmt.Sprintf("%s%s%s\t%s → %s", name, separator, m.Name, shapeText(&m.Args, 0), shapeText(&m.Reply, 0)))
 			}
 		}
 	}
 	return words
 }
 
-func serviceWords(ctx context.Context, c *admin.Client) []string {
+func serviceWords(ctx context.Context, c *admin.Client, separator string) []string {
 	services, err := c.Services(ctx)
 	if err != nil {
 		return nil
 	}
-	words := methodWords(ctx, c)
+	words := methodWords(ctx, c, separator)
 	for _, s := range services {
 		for _, name := range namesOf(&s) {
 			words = append(words, name+"\thandler "+s.Handler)
@@ -98,8 +110,8 @@ func serviceWords(ctx context.Context, c *admin.Client) []string {
 }
 
 // ruleWords are methods, and the rules of the running revision.
-func ruleWords(ctx context.Context, c *admin.Client) []string {
-	words := methodWords(ctx, c)
+func ruleWords(ctx context.Context, c *admin.Client, separator string) []string {
+	words := methodWords(ctx, c, separator)
 	status, err := c.Status(ctx)
 	if err != nil {
 		return words

@@ -47,10 +47,13 @@ func (a *app) noServices(cmd *cobra.Command) string {
 
 // servedElsewhere adds to the error about a service that the host does not serve, who does.
 func (a *app) servedElsewhere(cmd *cobra.Command, name string, err error) error {
-	service, _, _ := strings.Cut(name, ".")
+	service, _, ok := admin.SplitMethod(name)
+	if !ok {
+		service = name
+	}
 	var names []string
 	for _, s := range a.elsewhere(cmd) {
-		if strings.EqualFold(s.Service, service) {
+		if strings.EqualFold(s.Service, service) || strings.EqualFold(s.Service, name) {
 			return &exitError{code: ExitAnswered, err: fmt.Errorf("the host does not serve %s itself, but finds it in etcd: "+
 				"easymicro describe %s --etcd URL shows its hosts, which alone know its methods", s.Service, s.Service)}
 		}

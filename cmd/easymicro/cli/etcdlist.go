@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/easymicro/easymicro/host/admin"
 	"github.com/easymicro/easymicro/host/discovery/etcd"
 )
 
@@ -55,6 +56,9 @@ func (a *app) describeEtcd(cmd *cobra.Command, f *etcdFlags, name string) error 
 		names[i] = services[i].Name
 	}
 	found, err := pickName(names, name)
+	if service, _, ok := admin.SplitMethod(name); ok && err != nil {
+		found, err = pickName(names, service)
+	}
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -15,21 +16,23 @@ func (a *app) explain() *cobra.Command {
 	var caller, peer string
 	var upstream bool
 	cmd := &cobra.Command{
-		Use:   "explain SERVICE.METHOD | RULE@REV",
+		Use:   "explain SERVICE.METHOD | RULE[@REV]",
 		Short: "Which rules decide about a call, in order, and which do not and why",
 		Long: `explain shows each rule that applies to a call, in the order in which it is asked, with its place in the files, its live
 state and what it decided so far; and the rules that do not apply, with the reason. With RULE@rN it shows a rule as it was in
-a revision, such as the one that a refusal names. A name that is an upstream of the host, and no service, stands for the
-calls that its handlers make; --upstream says so where it is both.`,
+a revision, such as the one that a refusal names, and with RULE alone as it is now. A name that is an upstream of the host,
+and no service, stands for the calls that its handlers make; --upstream says so where it is both.
+
+SERVICE/METHOD, as logs, metrics and spans have it, is taken too, here and by every command that takes a method.`,
 		Example: `  easymicro explain Arith.Mul
   easymicro explain Arith.Mul --caller partner-1 --peer 10.0.0.7
   easymicro explain billing.GetInvoice --upstream
   easymicro explain arith-mul@r2`,
-		Args:              oneArg("SERVICE.METHOD or RULE@rN"),
+		Args:              oneArg("SERVICE.METHOD, RULE or RULE@rN"),
 		ValidArgsFunction: a.first(ruleWords),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if name, rev, ok := strings.Cut(args[0], "@"); ok {
-				return a.explainRule(cmd.Context(), name, rev)
+			if name, rev, ok := strings.Cut(args[0], "@"); ok || !strings.ContainsAny(name, "./") {
+				return a.explainRule(cmd.Context(), name, rev, ok)
 			}
 			q, err := explainQuery(args[0], caller, peer)
 			if err != nil {
@@ -68,9 +71,10 @@ func explainQuery(arg, caller, peer string) (q admin.ExplainQuery, err error) {
 	return q, nil
 }
 
-func (a *app) explainRule(ctx context.Context, name, rev string) error {
+// explainRule shows a rule as it was in a revision, or without one as it is.
+func (a *app) explainRule(ctx context.Context, name, rev string, past bool) error {
 	number, err := strconv.Atoi(strings.TrimPrefix(rev, "r"))
-	if err != nil || number < 1 || name == "" {
+	if past && (err != nil || number < 1) || name == "" {
 		return usageError("%q names no rule of a revision: write RULE@rN, such as arith-mul@r2", name+"@"+rev)
 	}
 	c, err := a.client()
@@ -78,6 +82,10 @@ func (a *app) explainRule(ctx context.Context, name, rev string) error {
 		return err
 	}
 	x, err := c.ExplainRule(ctx, name, number)
+	var answered *admin.Error
+	if errors.As(err, &answered) && answered.Code == admin.CodeNotFound && !past {
+		answered.Help += "; a method is written SERVICE.METHOD"
+	}
 	if err != nil {
 		return a.hostError(err)
 	}

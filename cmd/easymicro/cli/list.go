@@ -78,7 +78,7 @@ func (a *app) describe() *cobra.Command {
   easymicro describe Arith.Mul
   easymicro describe Arith --etcd http://127.0.0.1:2379`,
 		Args:              oneArg("SERVICE or SERVICE.METHOD"),
-		ValidArgsFunction: a.firstOrEtcd(&f, "", serviceWords),
+		ValidArgsFunction: a.firstOrEtcd(&f, false, serviceWords),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if given, err := f.given(cmd); given || err != nil {
 				if err != nil {
@@ -103,6 +103,11 @@ func (a *app) describe() *cobra.Command {
 
 // pick finds a service by its name or an alias, or one with only the method that was asked for.
 func pick(services []admin.Service, name string) (*admin.Service, error) {
+	meant := name
+	service, method, ok := admin.SplitMethod(name)
+	if ok {
+		meant = service + "." + method
+	}
 	var known []string
 	for i := range services {
 		s := &services[i]
@@ -113,7 +118,7 @@ func pick(services []admin.Service, name string) (*admin.Service, error) {
 			}
 			for _, m := range s.Methods {
 				known = append(known, as+"."+m.Name)
-				if as+"."+m.Name == name {
+				if as == service && m.Name == method {
 					one := *s
 					one.Methods = []admin.Method{m}
 					return &one, nil
@@ -121,7 +126,7 @@ func pick(services []admin.Service, name string) (*admin.Service, error) {
 			}
 		}
 	}
-	return nil, &exitError{code: ExitAnswered, err: fmt.Errorf("the host does not serve %s%s", name, didYouMean(name, known))}
+	return nil, &exitError{code: ExitAnswered, err: fmt.Errorf("the host does not serve %s%s", name, didYouMean(meant, known))}
 }
 
 // namesOf are all names that a service is served under.

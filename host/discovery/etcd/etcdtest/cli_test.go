@@ -43,8 +43,10 @@ func TestCommandsFindServicesInEtcd(t *testing.T) {
 		{[]string{"list"}, 0, `Arith +` + h.Address + ` +h1 +live`, ""},
 		{[]string{"list", "-o", "json"}, 0, `"name": "Arith",\s+"endpoints": \[\s+{\s+"address": "` + h.Address + `"`, ""},
 		{[]string{"describe", "arith"}, 0, `^Arith   1 endpoint`, ""},
+		{[]string{"describe", "Arith/Mul"}, 0, `^Arith   1 endpoint`, ""},
 		{[]string{"describe", "Arit"}, 5, "", `etcd knows no service Arit \(did you mean Arith\?\)`},
 		{[]string{"call", "Arith.Mul", `{"a":73,"b":1500}`}, 0, `^{"c":109500}\n$`, ""},
+		{[]string{"call", "Arith/Mul", `{"a":73,"b":1500}`}, 0, `^{"c":109500}\n$`, ""},
 		{[]string{"call", "arith.mul", `{"a":6,"b":7}`, "-v", "--compress", "gzip"}, 0, `^{"c":42}\n$`, "Arith|arith.mul at " + h.Address},
 		{[]string{"call", "Arith.Nope"}, 5, "", "UNIMPLEMENTED: unknown method Arith.Nope"},
 		{[]string{"call", "Arit.Mul"}, 5, "", `etcd knows no service Arit \(did you mean Arith\?\)`},
@@ -58,6 +60,10 @@ func TestCommandsFindServicesInEtcd(t *testing.T) {
 	soon(t, "a shell completes names, which it has not long to wait for", func() bool {
 		_, out, _ := easymicro(t, "__completeNoDesc", "call", "--etcd", server.URL(), "")
 		return strings.HasPrefix(out, "Arith.\nOrders.\ndead.\n")
+	})
+	soon(t, "and goes on with a slash where one is typed", func() bool {
+		_, out, _ := easymicro(t, "__completeNoDesc", "call", "--etcd", server.URL(), "Arith/")
+		return strings.HasPrefix(out, "Arith/\nOrders/\n")
 	})
 }
 
