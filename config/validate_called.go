@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/easymicro/easymicro/wire/wildcard"
 )
 
 // called are the upstreams of the manifest that a client-side rule is about.
@@ -19,7 +21,7 @@ func (c *checker) called(r *Rule) (list []*Upstream, places []string) {
 
 // match tells whether one of the globs matches the whole of text.
 func (p Patterns) match(text string) bool {
-	return slices.ContainsFunc(p, func(glob string) bool { return globMatches(glob, text) })
+	return wildcard.MatchAny(p, text)
 }
 
 // calledService finds a rule for another service than that which its upstreams call. Behind gateway.remote any service

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/easymicro/easymicro/wire/wildcard"
 )
 
 func (c *checker) listeners() {
@@ -134,7 +136,7 @@ func (c *checker) remote(r *Remote) {
 
 // Allows tells whether services of that name may be reached on other hosts.
 func (r *Remote) Allows(service string) bool {
-	return r != nil && slices.ContainsFunc(r.Services, func(glob string) bool { return globMatches(glob, service) })
+	return r != nil && wildcard.MatchAny(r.Services, service)
 }
 
 func (c *checker) knownService(path, name string, known []string) {

@@ -3,10 +3,10 @@ package config
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/easymicro/easymicro/wire/code"
+	"github.com/easymicro/easymicro/wire/wildcard"
 )
 
 // Bounds of a token bucket.
@@ -79,24 +79,7 @@ func (c *checker) match(r *Rule) {
 
 // anonymousMatches tells whether patterns can match a caller that is not known.
 func anonymousMatches(patterns Patterns) bool {
-	return len(patterns) == 0 || slices.ContainsFunc(patterns, func(p string) bool { return globMatches(p, "anonymous") })
-}
-
-// globMatches tells whether glob, in which * is any text, matches the whole of text.
-func globMatches(glob, text string) bool {
-	parts := strings.Split(glob, "*")
-	if len(parts) == 1 {
-		return glob == text
-	}
-	text, ok := strings.CutPrefix(text, parts[0])
-	for _, part := range parts[1 : len(parts)-1] {
-		var at int
-		if at = strings.Index(text, part); at < 0 {
-			return false
-		}
-		text = text[at+len(part):]
-	}
-	return ok && strings.HasSuffix(text, parts[len(parts)-1])
+	return len(patterns) == 0 || wildcard.MatchAny(patterns, "anonymous")
 }
 
 func (c *checker) modes(r *Rule) {

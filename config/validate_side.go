@@ -3,7 +3,8 @@ package config
 import (
 	"fmt"
 	"slices"
-	"strings"
+
+	"github.com/easymicro/easymicro/wire/wildcard"
 )
 
 // The kinds that make sense on one side only.
@@ -89,15 +90,7 @@ func (c *checker) hedge(r *Rule) {
 
 // mayOverlap tells whether one of globs may match something that pattern matches.
 func mayOverlap(pattern string, globs []string) bool {
-	return slices.ContainsFunc(globs, func(g string) bool {
-		if isGlob(pattern) && isGlob(g) {
-			p, q := strings.Split(pattern, "*"), strings.Split(g, "*")
-			first, last := p[0], p[len(p)-1]
-			return (strings.HasPrefix(first, q[0]) || strings.HasPrefix(q[0], first)) &&
-				(strings.HasSuffix(last, q[len(q)-1]) || strings.HasSuffix(q[len(q)-1], last))
-		}
-		return globMatches(g, pattern) || globMatches(pattern, g)
-	})
+	return slices.ContainsFunc(globs, func(g string) bool { return wildcard.Overlap(g, pattern) })
 }
 
 func (c *checker) outliers(r *Rule) {

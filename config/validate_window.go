@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/easymicro/easymicro/wire/code"
+	"github.com/easymicro/easymicro/wire/wildcard"
 )
 
 // timeouts are the rules whose timeout is carried out: by the service, or else the upstream, that they name; or under ""
@@ -99,7 +100,7 @@ func coversPatterns(wide, narrow Patterns) bool {
 		return true
 	}
 	for _, n := range narrow {
-		if !slices.ContainsFunc(wide, func(w string) bool { return globMatches(w, n) }) {
+		if !slices.ContainsFunc(wide, func(w string) bool { return wildcard.Covers(w, n) }) {
 			return false
 		}
 	}
@@ -126,4 +127,4 @@ func narrowness(patterns Patterns) int {
 	return most
 }
 
-func isGlob(pattern string) bool { return strings.Contains(pattern, "*") }
+func isGlob(pattern string) bool { return !wildcard.IsExact(pattern) }

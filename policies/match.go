@@ -1,30 +1,24 @@
 package policies
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/easymicro/easymicro/wire/wildcard"
+)
 
 // glob is a compiled pattern: text, with * for any text (none included).
 type glob struct {
 	text    string
 	exact   bool
-	prefix  string   // before the first *
-	suffix  string   // behind the last *
-	middle  []string // between stars, in order; none is empty
-	literal int      // length without the stars
+	prefix  string // before the first *
+	suffix  string // behind the last *
+	literal int    // length without the stars
 }
 
 func compileGlob(text string) glob {
-	parts := strings.Split(text, "*")
-	if len(parts) == 1 {
-		return glob{text: text, exact: true, literal: len(text)}
-	}
-	g := glob{text: text, prefix: parts[0], suffix: parts[len(parts)-1]}
-	for _, p := range parts[1 : len(parts)-1] {
-		if p != "" {
-			g.middle = append(g.middle, p)
-		}
-	}
-	for _, p := range parts {
-		g.literal += len(p)
+	g := glob{text: text, literal: len(text) - strings.Count(text, "*")}
+	if g.exact = g.literal == len(text); !g.exact {
+		g.prefix, g.suffix = text[:strings.IndexByte(text, '*')], text[strings.LastIndexByte(text, '*')+1:]
 	}
 	return g
 }
@@ -41,18 +35,7 @@ func (g *glob) matches(s string) bool {
 	if g.exact {
 		return g.text == s
 	}
-	if len(s) < g.literal || !strings.HasPrefix(s, g.prefix) || !strings.HasSuffix(s, g.suffix) {
-		return false
-	}
-	s = s[len(g.prefix) : len(s)-len(g.suffix)]
-	for _, m := range g.middle {
-		i := strings.Index(s, m)
-		if i < 0 {
-			return false
-		}
-		s = s[i+len(m):]
-	}
-	return true
+	return len(s) >= g.literal && wildcard.Match(g.text, s)
 }
 
 // patternSet is a list of patterns that may be long: a map of exact texts, and a walk over globs.
@@ -102,15 +85,4 @@ func matchesAny(globs []glob, s string) bool {
 }
 
 // overlap tells whether there is a text that both match.
-func (g *glob) overlap(o *glob) bool {
-	switch {
-	case g.exact:
-		return o.matches(g.text)
-	case o.exact:
-		return g.matches(o.text)
-	}
-	// Two globs with a star each: only their fixed ends can contradict each other, since whatever one of them wants
-	// between its ends fits into the other's stars.
-	p, s := min(len(g.prefix), len(o.prefix)), min(len(g.suffix), len(o.suffix))
-	return g.prefix[:p] == o.prefix[:p] && g.suffix[len(g.suffix)-s:] == o.suffix[len(o.suffix)-s:]
-}
+func (g *glob) overlap(o *glob) bool { return wildcard.Overlap(g.text, o.text) }

@@ -3,12 +3,12 @@ package client
 import (
 	"context"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 
 	"github.com/easymicro/easymicro/wire"
 	"github.com/easymicro/easymicro/wire/code"
+	"github.com/easymicro/easymicro/wire/wildcard"
 )
 
 // call is one call, as the Guard sees it. It is used again for other calls when its attempts have ended.
@@ -104,34 +104,7 @@ func (cl *call) Caller() string        { return cl.caller }
 func (cl *call) Get(key string) string { return cl.req.Metadata.Get(key) }
 
 func (cl *call) Idempotent() bool {
-	if cl.idempotent {
-		return true
-	}
-	for _, pattern := range cl.c.o.Idempotent {
-		if matches(pattern, cl.req.Method) {
-			return true
-		}
-	}
-	return false
-}
-
-// matches tells whether s is as the pattern says, in which * stands for any text.
-func matches(pattern, s string) bool {
-	head, tail, ok := strings.Cut(pattern, "*")
-	if !ok {
-		return s == pattern
-	}
-	if !strings.HasPrefix(s, head) {
-		return false
-	}
-	for s = s[len(head):]; ; s = s[1:] {
-		if matches(tail, s) {
-			return true
-		}
-		if s == "" {
-			return false
-		}
-	}
+	return cl.idempotent || wildcard.MatchAny(cl.c.o.Idempotent, cl.req.Method)
 }
 
 // run carries out the call under the rules. Its response is in the slot that is returned; nil when there is none.

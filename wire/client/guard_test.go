@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -97,6 +98,22 @@ func TestGuardSeesTheCallAndTheEndpoints(t *testing.T) {
 			return 0, errors.New("no")
 		}
 		_ = c.Call(t.Context(), "Arith", method, &Args{}, nil)
+	}
+}
+
+func TestManyStarsAmongTheIdempotentMethodsCostACallNothing(t *testing.T) {
+	asked := false
+	g := &scripted{do: func(_ context.Context, call Guarded) (int, error) {
+		if asked = true; call.Idempotent() { // would take for ever if each star were tried at each place
+			t.Error("it is idempotent")
+		}
+		return 0, errors.New("no")
+	}}
+	c := newClient(t, Options{
+		Resolver: serving("127.0.0.1:1"), Guard: g, Upstream: "arithmetic", Idempotent: []string{strings.Repeat("a*", 9) + "b"},
+	})
+	if _ = c.Call(t.Context(), "Arith", strings.Repeat("a", 4000), &Args{}, nil); !asked {
+		t.Error("the guard was not asked")
 	}
 }
 

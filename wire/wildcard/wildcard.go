@@ -1,0 +1,63 @@
+// Package wildcard matches names against patterns, in which * stands for any text and every other character for itself.
+package wildcard
+
+import "strings"
+
+// Match reports whether pattern matches the whole of s. It takes time linear in the two.
+func Match(pattern, s string) bool {
+	part, rest, star := strings.Cut(pattern, "*")
+	if !star {
+		return s == pattern
+	}
+	s, ok := strings.CutPrefix(s, part)
+	if !ok {
+		return false
+	}
+	for {
+		if part, rest, star = strings.Cut(rest, "*"); !star {
+			return strings.HasSuffix(s, part)
+		}
+		// The first place is the best one: it leaves the most to what follows, so that nothing is ever tried again.
+		i := strings.Index(s, part)
+		if i < 0 {
+			return false
+		}
+		s = s[i+len(part):]
+	}
+}
+
+// MatchAny reports whether one of the patterns matches the whole of s.
+func MatchAny(patterns []string, s string) bool {
+	for _, p := range patterns {
+		if Match(p, s) {
+			return true
+		}
+	}
+	return false
+}
+
+// Covers reports whether wide matches every text that narrow matches.
+func Covers(wide, narrow string) bool {
+	// No other character of wide matches a star, so that a star of narrow stands for a text that only a star takes.
+	return Match(wide, narrow)
+}
+
+// Overlap reports whether there is a text that both patterns match.
+func Overlap(a, b string) bool {
+	i, j := strings.IndexByte(a, '*'), strings.IndexByte(b, '*')
+	switch {
+	case i < 0:
+		return Match(b, a)
+	case j < 0:
+		return Match(a, b)
+	}
+	// Two patterns with a star each: only their fixed ends can contradict each other, since whatever one of them wants
+	// between its ends fits into the other's stars.
+	n := min(i, j)
+	x, y := a[strings.LastIndexByte(a, '*')+1:], b[strings.LastIndexByte(b, '*')+1:]
+	m := min(len(x), len(y))
+	return a[:n] == b[:n] && x[len(x)-m:] == y[len(y)-m:]
+}
+
+// IsExact reports whether the pattern has no star, so that it matches one text.
+func IsExact(pattern string) bool { return strings.IndexByte(pattern, '*') < 0 }
