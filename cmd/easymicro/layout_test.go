@@ -41,8 +41,9 @@ var layout = map[string]row{
 		tests: []string{"samples/serialize/*"}, // one set of protobuf and thrift types
 	},
 	"wire/wiretest": {ours: []string{"wire", "wire/code"}},
+	"config/files":  {},
 	"config/load": {
-		ours: []string{"config"},
+		ours: []string{"config", "config/files"},
 		others: []string{
 			"github.com/spf13/viper", "github.com/spf13/pflag", "github.com/go-viper/mapstructure/v2", "go.yaml.in/yaml/v4",
 		},

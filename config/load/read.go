@@ -3,7 +3,6 @@ package load
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/config/files"
 )
 
 // MaxSetBytes is how large all files of a set may be together.
@@ -151,41 +151,19 @@ func (r *readFiles) read(path, display string) file {
 	}
 	resolved, err := filepath.EvalSymlinks(path)
 	if err != nil {
-		return wrong("cannot be read: %s", reason(err))
+		return wrong("%s", files.Reason(err))
 	}
 	f.resolved = resolved
-	info, err := os.Stat(resolved)
-	switch {
-	case err != nil:
-		return wrong("cannot be read: %s", reason(err))
-	case info.IsDir():
-		return wrong("is a folder, not a file")
-	case !info.Mode().IsRegular():
-		return wrong("is no regular file")
-	case info.Size() > config.MaxFileBytes:
-		return wrong("has %d bytes: a file may have 1 MiB at most", info.Size())
-	case r.total+info.Size() > MaxSetBytes:
+	most := min(config.MaxFileBytes, MaxSetBytes-r.total)
+	var large *files.TooLargeError
+	switch f.data, err = files.Read(resolved, most); {
+	case errors.As(err, &large) && most < config.MaxFileBytes:
 		return wrong("is not read: the set has more than %d MiB", MaxSetBytes>>20)
-	}
-	opened, err := os.Open(resolved)
-	if err != nil {
-		return wrong("cannot be read: %s", reason(err))
-	}
-	defer opened.Close()
-	if f.data, err = io.ReadAll(io.LimitReader(opened, config.MaxFileBytes+1)); err != nil {
-		return wrong("cannot be read: %s", reason(err))
+	case err != nil:
+		return wrong("%s", files.Reason(err))
 	}
 	r.total += int64(len(f.data))
 	return f
-}
-
-// reason is an error of a file without its path, which the problem names already.
-func reason(err error) string {
-	var path *fs.PathError
-	if errors.As(err, &path) {
-		return path.Err.Error()
-	}
-	return err.Error()
 }
 
 // settled tells that the links and the patterns still lead where they led when the files were read.

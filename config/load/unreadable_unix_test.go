@@ -26,10 +26,10 @@ func TestFilesThatCannotBeReadAreProblems(t *testing.T) {
 	}
 	want := []string{
 		"gone.yaml:1:1: cannot be read: no such file or directory",
-		"p/big.yaml:1:1: has 2000000 bytes: a file may have 1 MiB at most",
+		"p/big.yaml:1:1: has 2000000 bytes: it may have 1 MiB at most",
 		"p/dir.yaml:1:1: is a folder, not a file",
 		"p/link.yaml:1:1: cannot be read: no such file or directory",
-		"p/pipe.yaml:1:1: is no regular file",
+		"p/pipe.yaml:1:1: is a pipe, not a file",
 	}
 	if diff := cmp.Diff(want, problems(t, path, load.Options{})); diff != "" {
 		t.Error(diff)

@@ -1,0 +1,117 @@
+// Package files reads the files that a manifest or a command names: what is no regular file, too large or does not come
+// back is an error, and holds nothing up.
+package files
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+)
+
+// MaxSecretBytes bounds files with a token, a user or a password.
+const MaxSecretBytes = 64 << 10
+
+// Read returns the content of the regular file at path, following links. It never waits for a writer, as a pipe would
+// have it do, and reads nothing of a file that has more than most bytes. Reason says what is wrong in an error of it.
+func Read(path string, most int64) ([]byte, error) {
+	info, err := os.Stat(path) // to open a device may have effects already
+	if err != nil {
+		return nil, err
+	}
+	if err := check(path, info, most); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(path, os.O_RDONLY|nonblock, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if info, err = f.Stat(); err != nil {
+		return nil, err
+	}
+	if err := check(path, info, most); err != nil {
+		return nil, err
+	}
+	return readAll(path, f, most)
+}
+
+func check(path string, info fs.FileInfo, most int64) error {
+	if !info.Mode().IsRegular() {
+		return &fs.PathError{Op: "read", Path: path, Err: &KindError{Mode: info.Mode()}}
+	}
+	if info.Size() > most {
+		return &fs.PathError{Op: "read", Path: path, Err: &TooLargeError{Size: info.Size(), Most: most}}
+	}
+	return nil
+}
+
+// readAll holds a file to its bound that grows, or that does not know its size.
+func readAll(path string, r io.Reader, most int64) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(r, most+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(data)) > most {
+		return nil, &fs.PathError{Op: "read", Path: path, Err: &TooLargeError{Most: most}}
+	}
+	return data, nil
+}
+
+// KindError is the error of what is no regular file.
+type KindError struct{ Mode fs.FileMode }
+
+// Error ends a sentence that begins with the path.
+func (e *KindError) Error() string {
+	kind := "something else"
+	switch {
+	case e.Mode.IsDir():
+		kind = "a folder"
+	case e.Mode&fs.ModeNamedPipe != 0:
+		kind = "a pipe"
+	case e.Mode&fs.ModeSocket != 0:
+		kind = "a socket"
+	case e.Mode&fs.ModeDevice != 0:
+		kind = "a device"
+	}
+	return "is " + kind + ", not a file"
+}
+
+// TooLargeError is the error of a file beyond its bound. Size is 0 when it is not known.
+type TooLargeError struct{ Size, Most int64 }
+
+// Error ends a sentence that begins with the path.
+func (e *TooLargeError) Error() string {
+	if e.Size == 0 {
+		return "is too large: it may have " + size(e.Most) + " at most"
+	}
+	return fmt.Sprintf("has %d bytes: it may have %s at most", e.Size, size(e.Most))
+}
+
+func size(n int64) string {
+	switch {
+	case n >= 1<<20 && n%(1<<20) == 0:
+		return fmt.Sprintf("%d MiB", n>>20)
+	case n >= 1<<10 && n%(1<<10) == 0:
+		return fmt.Sprintf("%d KiB", n>>10)
+	default:
+		return fmt.Sprintf("%d bytes", n)
+	}
+}
+
+// Reason is what is wrong with a file, as the end of a sentence that begins with its path.
+func Reason(err error) string {
+	var kind *KindError
+	var large *TooLargeError
+	var path *fs.PathError
+	switch {
+	case errors.As(err, &kind):
+		return kind.Error()
+	case errors.As(err, &large):
+		return large.Error()
+	case errors.As(err, &path):
+		err = path.Err
+	}
+	return "cannot be read: " + err.Error()
+}

@@ -1,0 +1,95 @@
+package files_test
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/easymicro/easymicro/config/files"
+)
+
+func TestReadFollowsLinks(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "real"), "text")
+	link(t, "real", filepath.Join(dir, "link"))
+	data, err := files.Read(filepath.Join(dir, "link"), 4)
+	if err != nil || string(data) != "text" {
+		t.Errorf("%q %v", data, err)
+	}
+}
+
+func TestReadRefusesWhatIsTooLargeOrNotThere(t *testing.T) {
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	write(t, at("five"), "12345")
+	link(t, "nowhere", at("dangling"))
+	sparse(t, at("sparse"), 2<<30)
+	for name, want := range map[string]string{
+		"five":     "has 5 bytes: it may have 4 bytes at most",
+		"sparse":   "has 2147483648 bytes: it may have 4 bytes at most",
+		"dangling": "cannot be read: no such file or directory",
+		"gone":     "cannot be read: no such file or directory",
+		".":        "is a folder, not a file",
+	} {
+		data, err := files.Read(at(name), 4)
+		if err == nil || data != nil || files.Reason(err) != want {
+			t.Errorf("%s: %q %v, want %s", name, data, err, want)
+		}
+		if !strings.Contains(err.Error(), dir) {
+			t.Errorf("%s: %v does not name the file", name, err)
+		}
+	}
+	if _, err := files.Read(at("gone"), 4); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%v is not fs.ErrNotExist", err)
+	}
+}
+
+func TestALargeFileCostsNothing(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "sparse")
+	sparse(t, path, 2<<30)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range 10 {
+		if _, err := files.Read(path, 1<<20); err == nil {
+			t.Fatal("2 GiB were read")
+		}
+	}
+	runtime.ReadMemStats(&after)
+	if allocated := after.TotalAlloc - before.TotalAlloc; allocated > 1<<20 {
+		t.Errorf("refusing it ten times allocated %d bytes", allocated)
+	}
+}
+
+func TestBoundsAreSaidInTheirUnit(t *testing.T) {
+	for most, want := range map[int64]string{5000: "5000 bytes", 64 << 10: "64 KiB", 1 << 20: "1 MiB"} {
+		if text := (&files.TooLargeError{Most: most}).Error(); text != "is too large: it may have "+want+" at most" {
+			t.Errorf("%d: %s", most, text)
+		}
+	}
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func link(t *testing.T, target, path string) {
+	t.Helper()
+	if err := os.Symlink(target, path); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func sparse(t *testing.T, path string, size int64) {
+	t.Helper()
+	write(t, path, "")
+	if err := os.Truncate(path, size); err != nil {
+		t.Fatal(err)
+	}
+}
