@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/easymicro/easymicro/wire/code"
 )
 
 // mapping decodes n into the struct v: defaults first, then what is written, then what is missing.
@@ -114,9 +116,5 @@ func (d *decoder) meant(word string, s *structType, t reflect.Type) string {
 	return inside
 }
 
-func clip(s string) string {
-	if runes := []rune(s); len(runes) > 60 {
-		return string(runes[:60]) + "…"
-	}
-	return s
-}
+// clip is what a message repeats of a text that stands in a file.
+func clip(s string) string { return code.Clip(s, 64) }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/policies"
+	"github.com/easymicro/easymicro/wire/code"
 )
 
 const (
@@ -46,9 +47,7 @@ func (k refusalKey) kept() refusalKey {
 
 func (k *refusalKey) clip() {
 	for _, s := range []*string{&k.caller, &k.upstream, &k.target.Service, &k.target.Method} {
-		if len(*s) > longestName {
-			*s = strings.ToValidUTF8((*s)[:longestName], "") + "…"
-		}
+		*s = code.Clip(*s, longestName)
 	}
 }
 

@@ -3,6 +3,8 @@ package host
 import (
 	"strconv"
 	"strings"
+
+	"github.com/easymicro/easymicro/wire/code"
 )
 
 // splitMethod takes Service.Method apart; service names may have dots, method names have none.
@@ -16,10 +18,7 @@ func splitMethod(name string) (service, method string) {
 
 // quoteName shows a name that came from a peer: bounded, and without what could break a line of a log.
 func quoteName(name string) string {
-	const shown = 64
-	if len(name) > shown {
-		name = strings.ToValidUTF8(name[:shown], "") + "…"
-	}
+	name = code.Clip(name, 64)
 	quoted := strconv.Quote(name)
 	if plain := quoted[1 : len(quoted)-1]; plain == name && name != "" {
 		return plain

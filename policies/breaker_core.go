@@ -120,15 +120,11 @@ func (c *breakerCore) onStateChange(_ string, from, to gobreaker.State) {
 
 // describe is an error for a log line: the code and a bounded text.
 func describe(err error) string {
-	const longest = 200
 	if err == nil {
 		return "a slow call"
 	}
 	e := code.From(err)
-	text := strings.TrimPrefix(e.Message, e.Code.String()+": ") // refusals begin with it
-	if len(text) > longest {
-		text = text[:longest] + "…"
-	}
+	text := code.Clip(strings.TrimPrefix(e.Message, e.Code.String()+": "), 200) // refusals begin with it
 	if e.Code == code.Unknown {
 		return text
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode/utf8"
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/wire/code"
@@ -248,6 +249,20 @@ func TestTransitionNamesWhatTrippedIt(t *testing.T) {
 			t.Errorf("%v", n)
 		}
 	})
+}
+
+// Errors are texts of handlers and peers: the cause goes into logs and status as valid UTF-8.
+func TestACauseIsCutBetweenCharacters(t *testing.T) {
+	for _, text := range []string{strings.Repeat("ü", 200), "a" + strings.Repeat("日", 200), "a\xff" + strings.Repeat("😀", 100)} {
+		synctest.Test(t, func(t *testing.T) {
+			c := breakerChain(t, tripsAt(1))
+			c.calls(1, code.Errorf(code.Internal, "%s", text))
+			cause := c.breaker("open").Cause
+			if !utf8.ValidString(cause) || strings.HasSuffix(cause, "\uFFFD…") || !strings.HasSuffix(cause, "…") || len(cause) > 250 {
+				t.Errorf("%q", cause)
+			}
+		})
+	}
 }
 
 // gobreaker's Requests include the calls in flight.

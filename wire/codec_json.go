@@ -10,6 +10,8 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	jsonv1 "github.com/go-json-experiment/json/v1"
+
+	"github.com/easymicro/easymicro/wire/code"
 )
 
 // The JSON of encoding/json, which stock peers have, but strict where leniency lets two readers of one payload see
@@ -70,14 +72,10 @@ func jsonSyntax(err *jsontext.SyntacticError) string {
 }
 
 func at(p jsontext.Pointer) string {
-	const most = 64
-	switch {
-	case p == "":
+	if p == "" {
 		return ""
-	case len(p) > most:
-		return " (in " + strconv.QuoteToASCII(string(p[:most])) + "…)"
 	}
-	return " (in " + strconv.QuoteToASCII(string(p)) + ")"
+	return " (in " + strconv.Quote(code.Clip(string(p), 64)) + ")"
 }
 
 func kindName(k jsontext.Kind) string {

@@ -3,7 +3,6 @@ package wire
 import (
 	"strconv"
 	"time"
-	"unicode/utf8"
 
 	"github.com/easymicro/easymicro/wire/code"
 )
@@ -36,18 +35,13 @@ func SetError(f *Frame, e *code.Error) {
 
 // errorText is never empty: a stock client takes a response without text for a success.
 func errorText(e *code.Error) string {
-	text := e.Message
-	if text == "" {
+	switch {
+	case e.Message == "":
 		return e.Code.String()
+	case len(e.Message) <= maxErrorText:
+		return e.Message // verbatim, whatever its bytes
 	}
-	if len(text) <= maxErrorText {
-		return text
-	}
-	cut := maxErrorText
-	for cut > 0 && !utf8.RuneStart(text[cut]) {
-		cut--
-	}
-	return text[:cut]
+	return code.Clip(e.Message, maxErrorText)
 }
 
 func setIfAny(m *Metadata, key, value string) {

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/easymicro/easymicro/wire/code"
 )
 
 // params are the query parameters of a request, each known and given at most once.
@@ -107,8 +109,5 @@ func SplitMethod(name string) (service, method string, ok bool) {
 
 // shown is text of a client, cut to what an error may repeat.
 func shown(s string) string {
-	if len(s) > 64 {
-		s = s[:64] + "…"
-	}
-	return strconv.Quote(s)
+	return strconv.Quote(code.Clip(s, 64))
 }

@@ -162,6 +162,6 @@ func headerText(s string) string {
 			return ' '
 		}
 		return r
-	}, s[:min(len(s), maxHeaderText)])
+	}, code.Clip(s, maxHeaderText))
 	return strings.TrimSpace(s)
 }

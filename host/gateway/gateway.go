@@ -106,7 +106,7 @@ func New(o Options) (*Gateway, error) {
 	}
 	if g.unknown == nil {
 		g.unknown = func(service, method string) *code.Error {
-			what := fmt.Sprintf("no method %.200q", service+"."+method)
+			what := fmt.Sprintf("no method %q", code.Clip(service+"."+method, 200))
 			return code.Refuse(code.Unimplemented, code.ReasonUnknownMethod, what, "", g.host, 0)
 		}
 	}

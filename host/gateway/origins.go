@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+
+	"github.com/easymicro/easymicro/wire/code"
 )
 
 // origins keeps pages of other origins from making their visitors' browsers call. What is not a browser is not asked.
@@ -50,6 +52,6 @@ func why(r *http.Request) string {
 	case "null":
 		return "web pages without an origin (files, sandboxed frames) may not call; those of gateway.cors.allowOrigins may"
 	default:
-		return fmt.Sprintf("web pages of %.100s may not call; to let them, add that origin to gateway.cors.allowOrigins", headerText(origin))
+		return fmt.Sprintf("web pages of %s may not call; to let them, add that origin to gateway.cors.allowOrigins", code.Clip(headerText(origin), 100))
 	}
 }

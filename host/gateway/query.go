@@ -124,11 +124,11 @@ func (b *binder) object(dst []byte, query url.Values, nearest func(string, []str
 func (m *member) append(dst []byte, values []string) (_ []byte, what string) {
 	if !m.list {
 		if len(values) > 1 {
-			return dst, fmt.Sprintf("parameter %.64q is there more than once", m.name)
+			return dst, fmt.Sprintf("parameter %q is there more than once", m.name)
 		}
 		dst, ok := m.value.append(dst, values[0])
 		if !ok {
-			return dst, fmt.Sprintf("parameter %.64q is not %s", m.name, formNames[m.value.form])
+			return dst, fmt.Sprintf("parameter %q is not %s", m.name, formNames[m.value.form])
 		}
 		return dst, ""
 	}
@@ -139,14 +139,14 @@ func (m *member) append(dst []byte, values []string) (_ []byte, what string) {
 		}
 		var ok bool
 		if dst, ok = m.value.append(dst, v); !ok {
-			return dst, fmt.Sprintf("parameter %.64q is not a list of which each is %s", m.name, formNames[m.value.form])
+			return dst, fmt.Sprintf("parameter %q is not a list of which each is %s", m.name, formNames[m.value.form])
 		}
 	}
 	return append(dst, ']'), ""
 }
 
 func (b *binder) unknown(name string, nearest func(string, []string) string) string {
-	what := fmt.Sprintf("unknown parameter %.64q", name)
+	what := fmt.Sprintf("unknown parameter %q", code.Clip(name, 64))
 	if n := nearest(name, b.known); n != "" {
 		return what + fmt.Sprintf(" (did you mean %s?)", n)
 	}

@@ -4,7 +4,6 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
-	"strings"
 
 	"go.opentelemetry.io/otel/attribute"
 
@@ -47,12 +46,7 @@ const (
 const attributeBytes = 256
 
 // clip keeps texts of peers and of handlers short, and fit for OTLP, which is UTF-8 throughout.
-func clip(s string) string {
-	if len(s) > attributeBytes {
-		s = s[:attributeBytes]
-	}
-	return strings.ToValidUTF8(s, "\uFFFD")
-}
+func clip(s string) string { return code.Clip(s, attributeBytes) }
 
 // outcome is what spans say of how a call ended.
 func outcome(e *code.Error) []attribute.KeyValue {

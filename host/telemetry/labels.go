@@ -2,7 +2,8 @@ package telemetry
 
 import (
 	"slices"
-	"strings"
+
+	"github.com/easymicro/easymicro/wire/code"
 )
 
 const (
@@ -12,12 +13,7 @@ const (
 )
 
 // label makes any text fit for a label value: Prometheus fails a whole scrape over one that is not UTF-8.
-func label(s string) string {
-	if len(s) > labelBytes {
-		s = s[:labelBytes]
-	}
-	return strings.ToValidUTF8(s, "\uFFFD")
-}
+func label(s string) string { return code.Clip(s, labelBytes) }
 
 // transports that calls come by; any other is "other".
 var transports = []string{"rpcx", "http", "local", otherLabel}

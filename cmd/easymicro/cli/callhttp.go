@@ -100,8 +100,7 @@ func problemError(res *http.Response, body []byte) error {
 		RetryAfterMS int64  `json:"retry_after_ms"`
 	}
 	if !strings.HasPrefix(res.Header.Get("Content-Type"), "application/problem+json") || json.Unmarshal(body, &p) != nil {
-		const shown = 200
-		return fmt.Errorf("%s: %s", res.Status, body[:min(shown, len(body))])
+		return fmt.Errorf("%s: %s", res.Status, code.Clip(string(body), 200))
 	}
 	known, _ := code.Parse(p.Code)
 	return &code.Error{

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/host/admin"
+	"github.com/easymicro/easymicro/wire/code"
 )
 
 // endpointColours show what is not as it should be.
@@ -73,11 +74,11 @@ func (a *app) connectionText(d *admin.Discovery) string {
 
 // inCell is as much of a reason as keeps a table readable; all of it stands below.
 func inCell(reason string) string {
-	const most = 40
-	if letters := []rune(reason); len(letters) > most {
-		return strings.TrimRight(string(letters[:most-1]), " ,:;") + "…"
+	short, cut := strings.CutSuffix(code.Clip(reason, 42), "…")
+	if !cut {
+		return reason
 	}
-	return reason
+	return strings.TrimRight(short, " ,:;") + "…"
 }
 
 // lasting is for how long something has been so.

@@ -1,0 +1,47 @@
+package main
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// Ways to shorten a text by hand, which may halve a character or hide that something is missing.
+var cutsByHand = []*regexp.Regexp{
+	regexp.MustCompile(`\[:[^\]]*\]\)?\)? ?\+ "…"`), // s[:n] + "…"
+	regexp.MustCompile(`%\.\d+[sqx]`),               // Sprintf("%.64q", s)
+	regexp.MustCompile(`strings\.ToValidUTF8`),
+}
+
+func TestTextsAreCutByOneFunction(t *testing.T) {
+	const theOne = "wire/code/clip.go"
+	err := filepath.WalkDir(root, func(file string, d fs.DirEntry, err error) error {
+		name, _ := filepath.Rel(root, file)
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && strings.HasPrefix(d.Name(), ".") && file != root:
+			return fs.SkipDir
+		case filepath.Ext(name) != ".go" || strings.HasSuffix(name, "_test.go") || filepath.ToSlash(name) == theOne:
+			return nil
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		for i, line := range strings.Split(string(text), "\n") {
+			for _, cut := range cutsByHand {
+				if cut.MatchString(line) {
+					t.Errorf("%s:%d: use code.Clip: %s", name, i+1, strings.TrimSpace(line))
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
