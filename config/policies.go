@@ -3,8 +3,8 @@ package config
 // Policies are the rules for calls and where they stand.
 type Policies struct {
 	Rules        []Rule        `yaml:"rules" doc:"Rules that stand in the manifest itself."`
-	Files        []string      `yaml:"files" doc:"Policy files; globs. Names that begin with . or # or end in ~ are no policy files; a pattern that matches nothing at start is an error."`
-	AllowEmpty   bool          `yaml:"allowEmpty" default:"false" doc:"Accept that all policy files go away."`
+	Files        []string      `yaml:"files" doc:"Policy files; globs. Names that begin with . or # or end in ~ are no policy files; a pattern that matches nothing is an error."`
+	AllowEmpty   bool          `yaml:"allowEmpty" default:"false" doc:"Accept patterns that match no file. A folder that cannot be read, and a link that leads nowhere, are errors even then."`
 	Fallback     []string      `yaml:"fallback" doc:"Policy files that are tried at start when the others are bad; globs."`
 	Watch        Watch         `yaml:"watch" doc:"How changes of the files are noticed."`
 	Etcd         *PolicyEtcd   `yaml:"etcd" later:"true" doc:"Rules from etcd."`

@@ -4,7 +4,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/easymicro/easymicro/config"
 )
@@ -12,21 +11,27 @@ import (
 // Dirs are the folders to watch for changes of the set: of every file and pattern, and of what links on the way lead
 // to. Where a folder does not exist yet, it is the nearest one above it.
 func Dirs(set *config.Set) []string {
-	dirs := map[string]bool{}
+	d := folders{}
 	for _, f := range set.Files {
-		addDirs(dirs, set.Path(f.Path))
+		d.file(set.Path(f.Path))
 	}
 	for _, pattern := range set.Manifest.Policies.Files {
-		addDirs(dirs, set.Path(pattern))
+		e := expand(set.Dir, pattern)
+		for _, dir := range e.dirs {
+			d.add(dir)
+		}
+		for _, t := range e.trouble {
+			d.file(t.path)
+		}
 	}
 	if t := set.Manifest.Auth.Tokens; t != nil {
-		addDirs(dirs, set.Path(t.File))
+		d.file(set.Path(t.File))
 	}
 	for _, f := range set.Manifest.NamedFiles() {
-		addDirs(dirs, set.Path(f.Path))
+		d.file(set.Path(f.Path))
 	}
 	var sorted []string
-	for dir := range dirs {
+	for dir := range d {
 		sorted = append(sorted, dir)
 	}
 	slices.Sort(sorted)
@@ -35,16 +40,14 @@ func Dirs(set *config.Set) []string {
 
 const maxLinks = 16
 
-// addDirs adds the folder of a path, which may be a pattern, and follows its links one by one: each may be swapped.
-func addDirs(dirs map[string]bool, path string) {
+// folders is a set of them.
+type folders map[string]bool
+
+// file adds the folder of a file, and follows its links one by one: each may be turned.
+func (d folders) file(path string) {
 	for range maxLinks {
 		dir := filepath.Dir(path)
-		for _, found := range globDirs(dir) {
-			dirs[found] = true
-			if target, err := filepath.EvalSymlinks(found); err == nil {
-				dirs[target] = true
-			}
-		}
+		d.add(dir)
 		target, err := os.Readlink(path)
 		if err != nil {
 			return
@@ -56,23 +59,20 @@ func addDirs(dirs map[string]bool, path string) {
 	}
 }
 
-// globDirs are the folders that dir matches, and the nearest one above its first wildcard or missing part.
-func globDirs(dir string) []string {
-	var found []string
-	if strings.ContainsAny(dir, "*?[") {
-		found, _ = filepath.Glob(dir)
-		for strings.ContainsAny(dir, "*?[") {
-			dir = filepath.Dir(dir)
-		}
-	}
+// add adds a folder, or the nearest one above that is there, and what it leads to.
+func (d folders) add(dir string) {
 	for {
 		if info, err := os.Stat(dir); err == nil && info.IsDir() {
-			return append(found, dir)
+			break
 		}
-		if up := filepath.Dir(dir); up != dir {
-			dir = up
-			continue
+		up := filepath.Dir(dir)
+		if up == dir {
+			return
 		}
-		return found
+		dir = up
+	}
+	d[dir] = true
+	if target, err := filepath.EvalSymlinks(dir); err == nil {
+		d[target] = true
 	}
 }

@@ -26,6 +26,9 @@ func HashWith(path string, manifest []byte) (string, error) {
 func (r *readFiles) hash() string {
 	h := sha256.New()
 	r.manifest.addTo(h)
+	if r.found != nil {
+		fmt.Fprintf(h, "%s ", r.found.signature())
+	}
 	for _, f := range r.policies {
 		f.addTo(h)
 	}

@@ -2,7 +2,6 @@
 package load
 
 import (
-	"fmt"
 	"os"
 	"time"
 
@@ -18,8 +17,7 @@ type Options struct {
 	Flags *pflag.FlagSet
 	// Env looks up ${VAR} in the files; nil is the environment. EASYMICRO_* is always taken from the environment.
 	Env func(name string) (string, bool)
-	// Reload says that a good set is running. Then a pattern may match nothing as long as another matches something,
-	// and the fallback is not tried.
+	// Reload says that a good set is running: then the fallback is not tried.
 	Reload bool
 	// Manifest stands in for the content of the manifest, for hosts that have none on disk. The path then only names it, and
 	// says by its folder where relative paths start.
@@ -53,13 +51,35 @@ func load(path string, o Options) (set *config.Set, hash string, err error) {
 		return nil, "", err
 	}
 	set, problems := r.build(r.policies, o)
-	if problems.Err() == nil {
+	lost := r.lost(r.found, r.policies)
+	if problems = problems.With(lost); problems.Err() == nil {
+		set.Warnings = append(problems, r.unready(o)...).Warnings().Sort()
 		return set, set.Hash, nil
 	}
-	if standIn := r.standIn(problems, o); standIn != nil {
+	if standIn := r.standIn(&problems, lost, o); standIn != nil {
 		return standIn, standIn.Hash, nil
 	}
 	return nil, r.hash(), problems
+}
+
+// lost are the problems of policy files that cannot be found or read.
+func (r *readFiles) lost(f *found, policies []file) config.Problems {
+	if r.decoded == nil {
+		return nil
+	}
+	problems := append(r.troubles(f), r.unread(f)...)
+	if !r.decoded.Policies.AllowEmpty {
+		for _, p := range r.missing(f) {
+			p.Message += "; with policies.allowEmpty: true that is fine"
+			problems = append(problems, p)
+		}
+	}
+	for i := range policies {
+		if policies[i].problem != nil {
+			problems = append(problems, r.wrong(&policies[i]))
+		}
+	}
+	return problems
 }
 
 // build decodes and checks what was read, with these files for policies.
@@ -75,14 +95,13 @@ func (r *readFiles) build(policies []file, o Options) (*config.Set, config.Probl
 	for _, f := range policies {
 		set.Files = append(set.Files, f.shown())
 		if f.problem != nil {
-			problems = append(problems, *f.problem)
 			continue
 		}
 		rules, found := config.DecodeRules(f.display, f.data, o.Env)
 		set.Rules, problems = append(set.Rules, rules...), append(problems, found...)
 	}
 	if t := r.tokens; t != nil && t.problem != nil {
-		problems = append(problems, *t.problem)
+		problems = append(problems, r.wrong(t))
 	} else if t != nil {
 		set.Files = append(set.Files, t.shown())
 		tokens, found := config.DecodeTokens(t.display, t.data, o.Env)
@@ -90,40 +109,9 @@ func (r *readFiles) build(policies []file, o Options) (*config.Set, config.Probl
 	}
 	problems = append(append(problems, r.contents(set)...), r.absent()...)
 	problems = problems.With(set.Validate())
-	if !r.fallen {
-		problems = problems.With(r.missing(o.Reload))
-	}
 	if problems.Err() != nil {
 		return nil, problems
 	}
 	set.Warnings = problems.Warnings()
 	return set, problems
-}
-
-// standIn is the set with the fallback files, when the manifest is good, its policy files are not, and it has some.
-func (r *readFiles) standIn(problems config.Problems, o Options) *config.Set {
-	if o.Reload || r.decoded == nil || len(r.decoded.Policies.Fallback) == 0 {
-		return nil
-	}
-	for _, p := range problems.Errors() {
-		if p.File == r.manifest.display && !r.isMissing(p) {
-			return nil
-		}
-	}
-	fallen := *r
-	fallen.fallen, fallen.total = true, 0
-	files := fallen.list(r.decoded.Policies.Fallback)
-	if len(files) == 0 {
-		return nil
-	}
-	set, found := fallen.build(files, o)
-	if found.Err() != nil {
-		return nil
-	}
-	set.StandIn, set.Rejected = "fallback", problems
-	set.Warnings = append(set.Warnings, config.Problem{
-		File: r.manifest.display, Path: "policies.fallback", Warning: true,
-		Message: fmt.Sprintf("the policy files have %d problems: the fallback stands in for them", len(problems.Errors())),
-	})
-	return set
 }

@@ -159,11 +159,13 @@ func TestPatternsThatMatchNothing(t *testing.T) {
 	}{
 		"one at start":              {two, map[string]string{"a/x.yaml": rule("x")}, false, "easymicro.yaml:5:7: policies.files[1]: matches no file"},
 		"a wrong pattern":           {smallest + "policies: {files: [\"a/**/*.yaml\"]}\n", nil, false, "policies.files[0]: ** is not understood"},
-		"one later":                 {two, map[string]string{"a/x.yaml": rule("x")}, true, ""},
-		"all later":                 {two, nil, true, "easymicro.yaml:4:5: policies.files: all policy files are gone"},
+		"one later":                 {two, map[string]string{"a/x.yaml": rule("x")}, true, "easymicro.yaml:5:7: policies.files[1]: matches no file"},
+		"one with allowEmpty":       {two + "  allowEmpty: true\n", map[string]string{"a/x.yaml": rule("x")}, true, ""},
 		"all with allowEmpty":       {two + "  allowEmpty: true\n", nil, false, ""},
 		"all later with allowEmpty": {two + "  allowEmpty: true\n", nil, true, ""},
-		"by name":                   {smallest + "policies: {files: [x.yaml]}\n", nil, true, "x.yaml:1:1: cannot be read"},
+		"by name":                   {smallest + "policies: {files: [x.yaml]}\n", nil, true, "easymicro.yaml:2:20: policies.files[0]: x.yaml cannot be read: no such file or directory"},
+		"by name in another folder": {smallest + "policies: {files: [p/x.yaml]}\n", nil, true, "policies.files[0]: p/x.yaml cannot be read: no such file or directory"},
+		"by its other suffix":       {smallest + "policies: {files: [x.yaml]}\n", map[string]string{"x.yml": rule("x")}, true, "(did you mean x.yml?)"},
 		"by name with allowEmpty":   {smallest + "policies: {files: [x.yaml], allowEmpty: true}\n", nil, true, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -430,5 +432,52 @@ func TestFilesThatTheManifestNamesBelongToTheSet(t *testing.T) {
 	write(t, filepath.Join(dir, "missing"), "canary2")
 	if hash, err := load.Hash(path); err != nil || hash == set.Hash {
 		t.Errorf("another password is no change (%v)", err)
+	}
+}
+
+func TestAFileThatOnlyItsSuffixKeepsFromMatchingIsWarnedOf(t *testing.T) {
+	content := map[string]string{
+		"easymicro.yaml": smallest + "policies: {files: [p/*.yaml]}\n", "p/10-a.yaml": rule("a"),
+		"p/20-lock.yml": rule("lock"), "p/30.YAML": rule("loud"), "p/README.md": "none", "p/.40.yml": rule("hidden"), "p/50.yml~": rule("old"),
+	}
+	path := files(t, content)
+	want := "easymicro.yaml:2:20: policies.files[0]: p/20-lock.yml is not read: p/*.yaml does not match it; name it 20-lock.yaml, or add a pattern for *.yml\n" +
+		"easymicro.yaml:2:20: policies.files[0]: p/30.YAML is not read: p/*.yaml does not match it; name it 30.yaml, or add a pattern for *.YAML"
+	set := mustLoad(t, path, load.Options{})
+	if diff := cmp.Diff(want, set.Warnings.Error()); diff != "" {
+		t.Error(diff)
+	}
+	write(t, filepath.Join(filepath.Dir(path), "p/60.yml"), rule("later"))
+	if hash, err := load.Hash(path); err != nil || hash == set.Hash {
+		t.Errorf("one that comes later is told by nobody (%v)", err)
+	}
+	write(t, path, smallest+"policies: {files: [p/*.yaml, p/*.yml, p/*.YAML]}\n")
+	if got := mustLoad(t, path, load.Options{}).Warnings; len(got) > 0 {
+		t.Errorf("they are read now: %v", got)
+	}
+}
+
+func TestAFallbackThatCouldNotStandInIsToldBeforeItHasTo(t *testing.T) {
+	for name, c := range map[string]struct{ baked, want string }{
+		"it is wrong":       {"rules:\n  - nam: a\n", "could not stand in: baked/a.yaml:2:5: rules[0].match: is required (and 1 more)"},
+		"it is not there":   {"", "could not stand in: easymicro.yaml:2:42: policies.fallback[0]: matches no file"},
+		"it is good enough": {rule("baked"), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			content := map[string]string{"easymicro.yaml": smallest + "policies: {files: [p/*.yaml], fallback: [baked/*.yaml]}\n", "p/a.yaml": rule("a")}
+			if c.baked != "" {
+				content["baked/a.yaml"] = c.baked
+			}
+			path := files(t, content)
+			if got := mustLoad(t, path, load.Options{}).Warnings.Error(); !strings.Contains(got, c.want) || c.want == "" && got != "" {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+			write(t, filepath.Join(filepath.Dir(path), "p/a.yaml"), "")
+			if _, err := load.Load(path, load.Options{}); (err == nil) != (c.want == "") {
+				t.Error(err)
+			} else if err != nil && c.baked != "" && !strings.Contains(err.Error(), "baked/a.yaml:2:5") {
+				t.Errorf("%v\nnames not what is wrong with the fallback", err)
+			}
+		})
 	}
 }

@@ -3,12 +3,9 @@ package load
 import (
 	"errors"
 	"fmt"
-	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/easymicro/easymicro/config"
@@ -29,6 +26,7 @@ type file struct {
 	path     string // to open it
 	display  string // as problems show it
 	resolved string // without links
+	field    string // of the manifest that names it; empty when a pattern with wildcards matched it
 	data     []byte
 	problem  *config.Problem
 }
@@ -37,6 +35,7 @@ type file struct {
 type readFiles struct {
 	dir      string
 	manifest file
+	found    *found // what policies.files stands for
 	policies []file
 	tokens   *file
 	named    []namedFile // certificates, keys, passwords
@@ -44,7 +43,6 @@ type readFiles struct {
 
 	decoded  *config.Manifest // nil when the manifest is no YAML
 	problems config.Problems  // of the manifest
-	fallen   bool             // the fallback is in use
 }
 
 // readSet reads the manifest and what it names. When a link moves meanwhile, it is all read again: a set is never half
@@ -81,9 +79,11 @@ func readOnce(path string, manifest []byte, env func(string) (string, bool)) (*r
 		return r, nil //nolint:nilerr // the file is there, so what is wrong with it is a problem of the set
 	}
 	r.decoded, r.problems = config.DecodeManifest(r.manifest.display, r.manifest.data, env)
-	r.policies = r.list(r.decoded.Policies.Files)
+	r.found = r.find("policies.files", r.decoded.Policies.Files)
+	r.policies = r.readAll(r.found)
 	if t := r.decoded.Auth.Tokens; t != nil && t.File != "" {
 		tokens := r.read(r.abs(t.File), t.File)
+		tokens.field = "auth.tokens.file"
 		r.tokens = &tokens
 	}
 	r.readNamed()
@@ -95,51 +95,6 @@ func (r *readFiles) abs(path string) string {
 		return path
 	}
 	return filepath.Join(r.dir, path)
-}
-
-// list reads what the patterns match, in name order, each file once.
-func (r *readFiles) list(patterns []string) []file {
-	var files []file
-	matches := r.matches(patterns)
-	for _, display := range slices.Sorted(maps.Keys(matches)) {
-		files = append(files, r.read(matches[display], display))
-	}
-	return files
-}
-
-// matches are the policy files that the patterns match, by display path. A pattern without wildcards matches its file
-// whether it is there or not, unless files may go away.
-func (r *readFiles) matches(patterns []string) map[string]string {
-	found := map[string]string{}
-	for _, pattern := range patterns {
-		names := []string{r.abs(pattern)}
-		if strings.ContainsAny(pattern, "*?[") {
-			names, _ = filepath.Glob(r.abs(pattern)) // a bad pattern is a problem of Validate
-		} else if r.decoded.Policies.AllowEmpty && isGone(names[0]) {
-			continue
-		}
-		for _, name := range names {
-			display := name
-			if rel, err := filepath.Rel(r.dir, name); err == nil && !filepath.IsAbs(pattern) {
-				display = filepath.ToSlash(rel)
-			}
-			if pattern != "" && isPolicyFile(name) {
-				found[display] = name
-			}
-		}
-	}
-	return found
-}
-
-func isGone(path string) bool {
-	_, err := os.Lstat(path)
-	return errors.Is(err, fs.ErrNotExist)
-}
-
-// isPolicyFile leaves out what editors drop beside a file.
-func isPolicyFile(name string) bool {
-	base := filepath.Base(name)
-	return !strings.HasPrefix(base, ".") && !strings.HasPrefix(base, "#") && !strings.HasSuffix(base, "~")
 }
 
 // read reads one file, at most what a file may have.
@@ -183,5 +138,18 @@ func (r *readFiles) settled() bool {
 			return false
 		}
 	}
-	return r.decoded == nil || len(r.matches(r.decoded.Policies.Files)) == len(r.policies)
+	return r.decoded == nil || r.found.signature() == r.find(r.found.field, r.found.patterns).signature()
+}
+
+// wrong is what is wrong with a file that cannot be read, at the field that names it if one does.
+func (r *readFiles) wrong(f *file) config.Problem {
+	if f.field == "" {
+		return *f.problem
+	}
+	return r.problemAt(f.field, f.display+" "+f.problem.Message)
+}
+
+func (r *readFiles) problemAt(path, message string) config.Problem {
+	at := r.decoded.Position(path)
+	return config.Problem{File: at.File, Line: at.Line, Column: at.Column, Path: path, Message: message}
 }

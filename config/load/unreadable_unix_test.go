@@ -25,7 +25,7 @@ func TestFilesThatCannotBeReadAreProblems(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
-		"gone.yaml:1:1: cannot be read: no such file or directory",
+		"easymicro.yaml:2:30: policies.files[1]: gone.yaml cannot be read: no such file or directory; with policies.allowEmpty: true that is fine",
 		"p/big.yaml:1:1: has 2000000 bytes: it may have 1 MiB at most",
 		"p/dir.yaml:1:1: is a folder, not a file",
 		"p/link.yaml:1:1: cannot be read: no such file or directory",
