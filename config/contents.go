@@ -23,23 +23,25 @@ func (c Contents) LogValue() slog.Value { return slog.StringValue(c.String()) }
 type NamedFile struct {
 	Field string // upstreams[0].tls.keyFile
 	Path  string // as written
+	Most  int64  // bytes that it may have
 }
 
 // NamedFiles are the files whose Contents belong to the set, by the first field that names each.
 func (m *Manifest) NamedFiles() []NamedFile {
 	var list []NamedFile
 	seen := map[string]bool{"": true}
-	add := func(field, path string) {
+	add := func(field, path string, most int64) {
 		if !seen[path] {
 			seen[path] = true
-			list = append(list, NamedFile{Field: field, Path: path})
+			list = append(list, NamedFile{Field: field, Path: path, Most: most})
 		}
 	}
+	add("admin.tokenFile", m.Admin.TokenFile, MaxSecretBytes)
 	certificates := func(field string, t *ClientTLS) {
 		if t != nil {
-			add(field+".caFile", t.CAFile)
-			add(field+".certFile", t.CertFile)
-			add(field+".keyFile", t.KeyFile)
+			add(field+".caFile", t.CAFile, MaxFileBytes)
+			add(field+".certFile", t.CertFile, MaxFileBytes)
+			add(field+".keyFile", t.KeyFile, MaxFileBytes)
 		}
 	}
 	for i := range m.Upstreams {
@@ -51,8 +53,8 @@ func (m *Manifest) NamedFiles() []NamedFile {
 	for i := range m.Discovery.Etcd {
 		e, field := &m.Discovery.Etcd[i], fmt.Sprintf("discovery.etcd[%d]", i)
 		certificates(field+".tls", e.TLS)
-		add(field+".usernameFile", e.UsernameFile)
-		add(field+".passwordFile", e.PasswordFile)
+		add(field+".usernameFile", e.UsernameFile, MaxSecretBytes)
+		add(field+".passwordFile", e.PasswordFile, MaxSecretBytes)
 	}
 	return list
 }

@@ -111,7 +111,7 @@ type Traces struct {
 // Admin is the listener of the operators.
 type Admin struct {
 	Address   Address `yaml:"address" default:"127.0.0.1:8970" doc:"Where it listens; unix:// too. Off: an empty string. Beyond loopback it needs tokenFile."`
-	TokenFile string  `yaml:"tokenFile" reload:"live" doc:"File with the bearer token of the operators."`
+	TokenFile string  `yaml:"tokenFile" reload:"live" doc:"File with the bearer token of the operators; read again when it changes."`
 	Console   bool    `yaml:"console" default:"false" reload:"live" later:"true" doc:"Serve the web console."`
 	PProf     bool    `yaml:"pprof" default:"false" doc:"Serve /debug/pprof."`
 }

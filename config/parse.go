@@ -13,6 +13,7 @@ import (
 // What a file may be at most. A legal file is far below; a hostile one is refused before it costs time or memory.
 const (
 	MaxFileBytes   = 1 << 20
+	MaxSecretBytes = 64 << 10 // of a file with a token, a user or a password
 	maxDepth       = 64
 	maxAliasValues = 10_000 // values that come from aliases, counted each time
 )

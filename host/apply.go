@@ -110,7 +110,9 @@ func (p *plan) build(ctx context.Context) (*generation, error) {
 	if err := p.host.newGateways(g); err != nil {
 		return nil, err
 	}
-	p.host.newOperators(g)
+	if err := p.host.newOperators(g); err != nil {
+		return nil, err
+	}
 	p.stages, err = p.host.planStages(ctx, p.set)
 	return g, err
 }

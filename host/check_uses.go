@@ -31,9 +31,11 @@ func (c *checker) uses(path string, cfg *config.Service, entry *registry.Entry) 
 	}
 }
 
-// outgoing checks what is made of files: certificates, and the names that clusters are told.
+// outgoing checks what is made of files: certificates, the operators' token, and the names that clusters are told.
 func (c *checker) outgoing() {
 	m := c.set.Manifest
+	_, err := AdminToken(c.set)
+	c.wrong(err)
 	for i := range m.Upstreams {
 		_, err := clientTLS(c.set, fmt.Sprintf("upstreams[%d].tls", i), m.Upstreams[i].TLS)
 		c.wrong(err)

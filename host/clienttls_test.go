@@ -169,7 +169,7 @@ func TestTheTLSFilesOfEtcdAreCheckedAtTheirPlace(t *testing.T) {
 	_, key := ca.issue(t, "host-2")
 	for _, tc := range []struct{ tls, want string }{
 		{"{caFile: empty.pem}", "discovery.etcd[0].tls.caFile: empty.pem has no certificate in PEM form"},
-		{"{caFile: none.pem}", "discovery.etcd[0].tls.caFile: cannot be read: "},
+		{"{caFile: none.pem}", "discovery.etcd[0].tls.caFile: none.pem cannot be read: "},
 		{"{certFile: host.pem, keyFile: host.key}", "discovery.etcd[0].tls.certFile: host.pem and host.key are no pair"},
 	} {
 		dir := t.TempDir()

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -105,22 +104,6 @@ func (h *Host) openCluster(set *config.Set, path string, e config.Etcd, made rec
 		return nil, fieldProblem(set, path, err.Error())
 	}
 	return c, nil
-}
-
-// secret is the one line of a file.
-func secret(set *config.Set, path, file string) (string, error) {
-	if file == "" {
-		return "", nil
-	}
-	data, err := content(set, file)
-	if err != nil {
-		return "", fieldProblem(set, path, "cannot be read: "+err.Error())
-	}
-	text := strings.TrimSpace(string(data))
-	if text == "" {
-		return "", fieldProblem(set, path, file+" is empty")
-	}
-	return text, nil
 }
 
 // answerWait is how long a cluster that is required has to answer when the host starts.

@@ -5,18 +5,38 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/config/files"
 )
 
-// content is what a file that the manifest names had when the set was read.
-func content(set *config.Set, path string) ([]byte, error) {
+// content is what the file of a field had when the set was read. The error is config.Problems.
+func content(set *config.Set, field, path string) ([]byte, error) {
 	if data, ok := set.Contents[path]; ok {
 		return data, nil
 	}
-	return os.ReadFile(set.Path(path)) // a set that a program has made
+	data, err := files.Read(set.Path(path), config.MaxFileBytes) // a set that a program has made
+	if err != nil {
+		return nil, fieldProblem(set, field, path+" "+files.Reason(err))
+	}
+	return data, nil
+}
+
+// secret is the text of the file of a field.
+func secret(set *config.Set, field, path string) (string, error) {
+	if path == "" {
+		return "", nil
+	}
+	data, err := content(set, field, path)
+	if err != nil {
+		return "", err
+	}
+	text := strings.TrimSpace(string(data))
+	if text == "" {
+		return "", fieldProblem(set, field, path+" is empty")
+	}
+	return text, nil
 }
 
 // fingerprint tells contents apart, without keeping them.
@@ -24,7 +44,7 @@ func fingerprint(set *config.Set, paths ...string) string {
 	h := sha256.New()
 	for _, path := range paths {
 		if path != "" {
-			data, err := content(set, path)
+			data, err := content(set, "", path)
 			fmt.Fprintf(h, "%d %v %d ", len(path), err != nil, len(data))
 			h.Write(data)
 		}
@@ -47,9 +67,9 @@ func clientTLS(set *config.Set, path string, t *config.ClientTLS) (*tls.Config, 
 	}
 	made := &tls.Config{ServerName: t.ServerName, MinVersion: tls.VersionTLS12}
 	if t.CAFile != "" {
-		data, err := content(set, t.CAFile)
+		data, err := content(set, path+".caFile", t.CAFile)
 		if err != nil {
-			return nil, fieldProblem(set, path+".caFile", "cannot be read: "+err.Error())
+			return nil, err
 		}
 		made.RootCAs = x509.NewCertPool()
 		if !made.RootCAs.AppendCertsFromPEM(data) {
@@ -59,13 +79,13 @@ func clientTLS(set *config.Set, path string, t *config.ClientTLS) (*tls.Config, 
 	if t.CertFile == "" {
 		return made, nil
 	}
-	cert, err := content(set, t.CertFile)
+	cert, err := content(set, path+".certFile", t.CertFile)
 	if err != nil {
-		return nil, fieldProblem(set, path+".certFile", "cannot be read: "+err.Error())
+		return nil, err
 	}
-	key, err := content(set, t.KeyFile)
+	key, err := content(set, path+".keyFile", t.KeyFile)
 	if err != nil {
-		return nil, fieldProblem(set, path+".keyFile", "cannot be read: "+err.Error())
+		return nil, err
 	}
 	pair, err := tls.X509KeyPair(cert, key)
 	if err != nil {

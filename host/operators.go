@@ -63,13 +63,23 @@ func (h *Host) stopOperators(ctx context.Context) {
 }
 
 // newOperators makes the handlers for operators of a generation. What only a start changes stays.
-func (h *Host) newOperators(g *generation) {
+func (h *Host) newOperators(g *generation) error {
+	token, err := AdminToken(g.set)
+	if err != nil {
+		return err
+	}
 	o := admin.Options{
 		Logger: h.log, MetricsPath: g.set.Manifest.Telemetry.Metrics.Path, Pprof: h.first.Manifest.Admin.PProf,
-		Token: h.adminToken,
+		Token: token,
 	}
 	g.admin = admin.Handler(h.api(), o)
 	g.health = admin.HealthHandler(h.api(), o)
+	return nil
+}
+
+// AdminToken is the bearer token of the operators as it stood in its file when the set was read; empty without one.
+func AdminToken(set *config.Set) (string, error) {
+	return secret(set, "admin.tokenFile", set.Manifest.Admin.TokenFile)
 }
 
 // AdminAddr is where the admin listener is bound, and nil when it is off.

@@ -89,7 +89,11 @@ func TestTheOperatorsTokenIsLive(t *testing.T) {
 	if err := reload("first"); err != nil {
 		t.Errorf("with the token: %v", err)
 	}
+	h.Revision() // that of the reload
 	h.Write("admin.token", "second\n")
+	if r := h.Revision(); r.Result != host.ResultApplied || strings.Contains(strings.Join(r.Changes.Lines(), " "), "second") {
+		t.Errorf("%s %v %v", r.Result, r.Changes.Lines(), r.Problems)
+	}
 	var refused *admin.Error
 	if err := reload("first"); !errors.As(err, &refused) {
 		t.Errorf("with the old token: %v", err)

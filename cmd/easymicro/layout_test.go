@@ -81,7 +81,7 @@ var layout = map[string]row{
 	"host/admin":   {ours: []string{"config", "host/telemetry", "wire/code"}},
 	"host": {
 		ours: []string{
-			"wire/code", "wire", "wire/mux", "config", "config/load", "config/watch", "registry", "policies", "schema",
+			"wire/code", "wire", "wire/mux", "config", "config/files", "config/load", "config/watch", "registry", "policies", "schema",
 			"wire/client", "host/telemetry", "host/gateway", "host/discovery", "host/discovery/etcd", "host/admin",
 		},
 		others: []string{"golang.org/x/sync"},

@@ -10,9 +10,6 @@ import (
 	"os"
 )
 
-// MaxSecretBytes bounds files with a token, a user or a password.
-const MaxSecretBytes = 64 << 10
-
 // Read returns the content of the regular file at path, following links. It never waits for a writer, as a pipe would
 // have it do, and reads nothing of a file that has more than most bytes. Reason says what is wrong in an error of it.
 func Read(path string, most int64) ([]byte, error) {

@@ -17,7 +17,7 @@ type namedFile struct {
 
 func (r *readFiles) readNamed() {
 	for _, f := range r.decoded.NamedFiles() {
-		r.named = append(r.named, namedFile{f, r.read(r.abs(f.Path), f.Path)})
+		r.named = append(r.named, namedFile{f, r.readAtMost(r.abs(f.Path), f.Path, f.Most)})
 	}
 }
 

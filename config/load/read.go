@@ -97,8 +97,12 @@ func (r *readFiles) abs(path string) string {
 	return filepath.Join(r.dir, path)
 }
 
-// read reads one file, at most what a file may have.
 func (r *readFiles) read(path, display string) file {
+	return r.readAtMost(path, display, config.MaxFileBytes)
+}
+
+// readAtMost reads one file, which may have so many bytes, and no more than the set may have.
+func (r *readFiles) readAtMost(path, display string, most int64) file {
 	f := file{path: path, display: display}
 	wrong := func(format string, args ...any) file {
 		f.problem = &config.Problem{File: display, Line: 1, Column: 1, Message: fmt.Sprintf(format, args...)}
@@ -109,10 +113,10 @@ func (r *readFiles) read(path, display string) file {
 		return wrong("%s", files.Reason(err))
 	}
 	f.resolved = resolved
-	most := min(config.MaxFileBytes, MaxSetBytes-r.total)
+	left := MaxSetBytes - r.total
 	var large *files.TooLargeError
-	switch f.data, err = files.Read(resolved, most); {
-	case errors.As(err, &large) && most < config.MaxFileBytes:
+	switch f.data, err = files.Read(resolved, min(most, left)); {
+	case errors.As(err, &large) && left < most:
 		return wrong("is not read: the set has more than %d MiB", MaxSetBytes>>20)
 	case err != nil:
 		return wrong("%s", files.Reason(err))

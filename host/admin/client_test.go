@@ -35,7 +35,7 @@ func TestTheClientReadsWhatTheHandlerTells(t *testing.T) {
 	}
 	socket := filepath.Join(shortDir(t), "admin.sock")
 	serve(t, "unix", socket, Handler(h, Options{}))
-	tcp := local(t, h, Options{Token: withToken(canary)})
+	tcp := local(t, h, Options{Token: canary})
 	for _, c := range []*Client{
 		{Address: tcp, Token: canary},
 		{Address: "tcp://" + tcp, Token: canary},
@@ -113,7 +113,7 @@ func asks(t *testing.T, c *Client, h *told, at time.Time) {
 }
 
 func TestAnErrorOfTheHostIsNotAnUnreachableHost(t *testing.T) {
-	addr := local(t, &told{}, Options{Token: withToken(canary)})
+	addr := local(t, &told{}, Options{Token: canary})
 	for _, c := range []struct {
 		client *Client
 		code   string

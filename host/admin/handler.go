@@ -9,9 +9,7 @@ import (
 
 // Options is what Handler is told.
 type Options struct {
-	// Token is asked at each request for the bearer token in force, so that the file may change. required says that
-	// one was configured: a required token that is empty lets nobody in. Nil means that none is needed.
-	Token       func() (token string, required bool)
+	Token       string       // the bearer token of the operators; empty: none is needed, on this machine
 	Logger      *slog.Logger // what went wrong inside; nil is silent
 	MetricsPath string       // default /metrics
 	Pprof       bool         // whether /debug/pprof/ is there

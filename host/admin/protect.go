@@ -37,20 +37,16 @@ func protect(next http.Handler) http.Handler {
 
 func refuse(w http.ResponseWriter, r *http.Request, e *Error) { (&api{}).fail(w, r, e) }
 
-// requireToken lets those in who have the token; without one configured, those on this machine.
-func requireToken(token func() (string, bool), next http.Handler) http.Handler {
+// requireToken lets those in who have the token; without one, those on this machine.
+func requireToken(token string, next http.Handler) http.Handler {
+	want := sha256.Sum256([]byte(token))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		var want string
-		var required bool
-		if token != nil {
-			want, required = token()
-		}
 		switch {
-		case required && !carries(r, want):
+		case token != "" && !carries(r, want):
 			w.Header().Set("WWW-Authenticate", `Bearer realm="easymicro admin"`)
 			refuse(w, r, Errorf(CodeUnauthenticated, "the admin token is missing or wrong").
 				WithHelp("send Authorization: Bearer with the content of admin.tokenFile"))
-		case !required && !onLoopback(r) && !onUnix(r):
+		case token == "" && !onLoopback(r) && !onUnix(r):
 			refuse(w, r, Errorf(CodeForbidden, "without a token the admin API answers on this machine only").
 				WithHelp("set admin.tokenFile"))
 		default:
@@ -60,10 +56,10 @@ func requireToken(token func() (string, bool), next http.Handler) http.Handler {
 }
 
 // carries compares hashes, so that the time tells nothing of the token, nor of its length.
-func carries(r *http.Request, want string) bool {
-	scheme, got, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	a, b := sha256.Sum256([]byte(strings.TrimSpace(got))), sha256.Sum256([]byte(want))
-	return subtle.ConstantTimeCompare(a[:], b[:]) == 1 && strings.EqualFold(scheme, "Bearer") && want != ""
+func carries(r *http.Request, want [sha256.Size]byte) bool {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	got := sha256.Sum256([]byte(strings.TrimSpace(token)))
+	return subtle.ConstantTimeCompare(got[:], want[:]) == 1 && strings.EqualFold(scheme, "Bearer")
 }
 
 func localAddr(r *http.Request) net.Addr {

@@ -9,10 +9,6 @@ import (
 
 const canary = "canary-token-9b1d"
 
-func withToken(token string) func() (string, bool) {
-	return func() (string, bool) { return token, true }
-}
-
 func bearer(value string) func(*http.Request) {
 	return func(r *http.Request) { r.Header.Set("Authorization", value) }
 }
@@ -23,17 +19,17 @@ var behindTheToken = []string{
 }
 
 func TestAllButHealthNeedsTheToken(t *testing.T) {
-	addr := local(t, &told{}, Options{Token: withToken(canary), Pprof: true})
+	addr := local(t, &told{}, Options{Token: canary, Pprof: true})
 	for _, request := range behindTheToken {
 		method, path, _ := strings.Cut(request, " ")
-		for _, value := range []string{"", "Bearer", "Bearer ", "Bearer wrong", "Basic " + canary, canary, "Bearer " + canary + "x"} {
+		for _, value := range []string{"", "Bearer", "Bearer ", "Bearer wrong", "Basic " + canary, canary, "Bearer " + canary + "x", "Bearer  "} {
 			a := ask(t, method, "http://"+addr+path, bearer(value))
 			a.wants(t, http.StatusUnauthorized, CodeUnauthenticated, "admin.tokenFile")
 			if a.header.Get("WWW-Authenticate") == "" || strings.Contains(a.body, canary) {
 				t.Errorf("%s with %q: %v %s", request, value, a.header, a.body)
 			}
 		}
-		if a := ask(t, method, "http://"+addr+path, bearer("Bearer "+canary)); a.status == http.StatusUnauthorized {
+		if a := ask(t, method, "http://"+addr+path, bearer("bearer "+canary)); a.status == http.StatusUnauthorized {
 			t.Errorf("%s: the right token is refused", request)
 		}
 	}
@@ -42,24 +38,8 @@ func TestAllButHealthNeedsTheToken(t *testing.T) {
 	}
 }
 
-func TestATokenFileThatCannotBeReadLetsNobodyIn(t *testing.T) {
-	addr := local(t, &told{}, Options{Token: withToken("")})
-	for _, value := range []string{"", "Bearer ", "Bearer x"} {
-		ask(t, "GET", "http://"+addr+"/api/v1/status", bearer(value)).wants(t, http.StatusUnauthorized)
-	}
-}
-
-func TestTheTokenMayChange(t *testing.T) {
-	token := "first"
-	addr := local(t, &told{}, Options{Token: func() (string, bool) { return token, true }})
-	ask(t, "GET", "http://"+addr+"/api/v1/status", bearer("Bearer first")).wants(t, 200)
-	token = "second"
-	ask(t, "GET", "http://"+addr+"/api/v1/status", bearer("Bearer first")).wants(t, 401)
-	ask(t, "GET", "http://"+addr+"/api/v1/status", bearer("bearer second")).wants(t, 200)
-}
-
 func TestTheCanaryTokenIsInNoAnswer(t *testing.T) {
-	addr := local(t, &told{}, Options{Token: withToken(canary)})
+	addr := local(t, &told{}, Options{Token: canary})
 	for _, request := range append(behindTheToken, "GET /livez", "GET /readyz?verbose", "PUT /metrics", "GET /api/v1/status?a=b") {
 		method, path, _ := strings.Cut(request, " ")
 		a := ask(t, method, "http://"+addr+path, bearer("Bearer "+canary))
@@ -146,12 +126,12 @@ func TestWithoutATokenOtherMachinesGetHealthOnly(t *testing.T) {
 	health := serve(t, "tcp", net.JoinHostPort(ip, "0"), HealthHandler(&told{}, Options{}))
 	ask(t, "GET", "http://"+health+"/metrics", named).wants(t, 200)
 	ask(t, "GET", "http://"+health+"/api/v1/status", named).wants(t, 404)
-	guarded := serve(t, "tcp", net.JoinHostPort(ip, "0"), Handler(&told{}, Options{Token: withToken(canary)}))
+	guarded := serve(t, "tcp", net.JoinHostPort(ip, "0"), Handler(&told{}, Options{Token: canary}))
 	ask(t, "GET", "http://"+guarded+"/api/v1/status", bearer("Bearer "+canary)).wants(t, 200)
 }
 
 func TestEveryAnswerTellsBrowsersToKeepOut(t *testing.T) {
-	addr := local(t, &told{}, Options{Token: withToken(canary)})
+	addr := local(t, &told{}, Options{Token: canary})
 	for _, path := range []string{"/livez", "/api/v1/status", "/nothing"} {
 		a := ask(t, "GET", "http://"+addr+path, func(r *http.Request) { r.Header.Set("Origin", "https://evil.example") })
 		for k, v := range map[string]string{

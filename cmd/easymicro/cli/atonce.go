@@ -3,8 +3,6 @@ package cli
 import (
 	"context"
 	"log/slog"
-	"os"
-	"strings"
 	"time"
 
 	"github.com/easymicro/easymicro/host"
@@ -26,18 +24,11 @@ func tellAtOnce(h *host.Host, log *slog.Logger) {
 
 // callsInFlight asks the host's admin listener, which serves until the last call has ended.
 func callsInFlight(h *host.Host) (n int, ok bool) {
-	c := &admin.Client{Address: h.AdminURL()}
-	if c.Address == "" {
+	token, err := host.AdminToken(h.Set())
+	if err != nil || h.AdminURL() == "" {
 		return 0, false
 	}
-	set := h.Set()
-	if file := set.Manifest.Admin.TokenFile; file != "" {
-		token, err := os.ReadFile(set.Path(file))
-		if err != nil {
-			return 0, false
-		}
-		c.Token = strings.TrimSpace(string(token))
-	}
+	c := &admin.Client{Address: h.AdminURL(), Token: token}
 	ctx, cancel := context.WithTimeout(context.Background(), lastQuestion)
 	defer cancel()
 	status, err := c.Status(ctx)
