@@ -56,12 +56,12 @@ type CircuitBreaker struct {
 	MinRequests         int      `yaml:"minRequests" default:"20" min:"1" max:"1000000000" doc:"Calls in the window below which the rates do not count."`
 	FailureRate         Share    `yaml:"failureRate" min:"0.0001" max:"1" doc:"Share of failures at which it opens. Default: does not count."`
 	ConsecutiveFailures int      `yaml:"consecutiveFailures" min:"1" max:"1000000000" doc:"Failures in a row at which it opens. Default: do not count."`
-	SlowCallDuration    Duration `yaml:"slowCallDuration" min:"1ms" max:"24h" doc:"From it on a call is slow."`
+	SlowCallDuration    Duration `yaml:"slowCallDuration" min:"1ms" max:"24h" doc:"From it on a call is slow, whoever ends it: its handler, a timeout, or the caller, whose deadline may pass or who cancels."`
 	SlowCallRate        Share    `yaml:"slowCallRate" min:"0.0001" max:"1" doc:"Share of slow calls at which it opens; needs slowCallDuration. Default: does not count."`
 	OpenTimeout         Duration `yaml:"openTimeout" default:"5s" min:"1ms" max:"24h" doc:"How long it stays open before it tries again."`
 	HalfOpenRequests    int      `yaml:"halfOpenRequests" default:"3" min:"1" max:"1000000" doc:"Calls let through to try again; all must succeed."`
 	Scope               string   `yaml:"scope" enum:"method,endpoint,upstream" doc:"What has a breaker of its own; endpoint and upstream need match.upstream. Default: method on a server, endpoint on a client."`
-	FailOn              []string `yaml:"failOn" default:"UNAVAILABLE,DEADLINE_EXCEEDED,INTERNAL" pattern:"code" doc:"Codes that are failures."`
+	FailOn              []string `yaml:"failOn" default:"UNAVAILABLE,DEADLINE_EXCEEDED,INTERNAL" pattern:"code" doc:"Codes that are failures. Never one: a cancelled call, a refusal by a rule, a deadline that the caller set shorter than the rules of this host do."`
 }
 
 // What has a breaker of its own.

@@ -2,7 +2,9 @@ package host
 
 import (
 	"context"
+	"time"
 
+	"github.com/easymicro/easymicro/registry"
 	"github.com/easymicro/easymicro/wire/client"
 )
 
@@ -25,7 +27,11 @@ func (r *clientRules) Do(ctx context.Context, call client.Guarded) (slot int, er
 	if g == nil {
 		return 0, call.Attempt(ctx, 0, nil) // a handler that is being opened calls: no rule is in force yet
 	}
-	slot, err = g.policies.Upstreams().Do(ctx, call)
+	var within time.Time
+	if outer := registry.CallFrom(ctx); outer != nil {
+		within = outer.RuleDeadline
+	}
+	slot, err = g.policies.Upstreams().DoWithin(ctx, call, within)
 	if err != nil {
 		r.host.refusedOut(ctx, g, call, err)
 	}

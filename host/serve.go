@@ -134,6 +134,7 @@ func (s *serving) admit(req *wire.Frame) error {
 	if req.OneWay {
 		gateway.Admitted(s.wire)
 	}
+	s.RuleDeadline = s.ticket.RuleDeadline()
 	if at, ok := s.ticket.Deadline(); ok {
 		s.wire.ExpireAt(at, s.expired)
 	}

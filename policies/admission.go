@@ -40,6 +40,26 @@ func (s *admissions) admit(slot int, a admission, timing func() (time.Duration, 
 	}
 }
 
+// late reports that the call has run into its deadline. Of one that is not slow yet it leaves open whether it will be.
+func (s *admissions) late(err error, callers bool) (open [2]*overtime) {
+	if !s.timed || s.started.IsZero() {
+		s.settle(err, callers, false)
+		return open
+	}
+	for i := range s.list {
+		a := &s.list[i]
+		if a.done == nil {
+			continue
+		}
+		if r := a.breaker.rule.Load(); r.slowCallRate > 0 && !r.slow(time.Since(s.started)) {
+			open[i] = newOvertime(*a, s.started, r, r.verdict(err, callers))
+			a.done = nil
+		}
+	}
+	s.settle(err, callers, false)
+	return open
+}
+
 // start is when the call begins.
 func (s *admissions) start() {
 	if s.timed {

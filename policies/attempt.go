@@ -177,8 +177,9 @@ func (a *attempt) trialTime() (d time.Duration, outcome error) {
 	return d, outcome
 }
 
-// callersDeadline tells that an error may come from the deadline that the caller set.
+// callersDeadline tells that an error may come from the deadline that the caller set. perTryTimeout ends an attempt only
+// where it is sooner.
 func (a *attempt) callersDeadline(err error) bool {
 	f := a.flight
-	return err != nil && f.byCaller() && atEnd(f.deadline)
+	return err != nil && f.byCaller() && a.perTry.IsZero() && atEnd(f.deadline)
 }

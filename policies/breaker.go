@@ -73,6 +73,25 @@ func (b *breaker) allow() (a admission, left time.Duration, ok bool) {
 	return a, 0, true
 }
 
+// ranSlow counts as slow, too, a call that was counted as a failure before that was known. In other states than closed
+// nothing hangs on it.
+func (b *breaker) ranSlow() {
+	c := b.core.Load()
+	if b.phase.Load() != phaseClosed {
+		return
+	}
+	done, err := c.gobreaker.Allow()
+	if err != nil {
+		return
+	}
+	outcome := errRanSlow
+	if b.phase.Load() != phaseClosed { // what was allowed is a trial
+		outcome = errExcluded
+	}
+	done(outcome)
+	b.herald.deliver()
+}
+
 // halfOpen ends a hold that is over.
 func (b *breaker) halfOpen(hold int64) {
 	b.mu.Lock()

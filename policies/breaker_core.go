@@ -55,7 +55,13 @@ func (c *breakerCore) trip() {
 
 func (c *breakerCore) isSuccessful(err error) bool {
 	r := c.breaker.rule.Load()
-	slow, failed := err == errSlow, err != nil && err != errSlow //nolint:errorlint // our own sentinel, never wrapped
+	if err == errRanSlow { //nolint:errorlint // our own sentinel, never wrapped
+		if c.slow != nil {
+			c.slow.addSlow(time.Now())
+		}
+		return false
+	}
+	slow, failed := err == errSlow, isFailure(err) //nolint:errorlint // our own sentinel, never wrapped
 	if failed {
 		c.consecutive++
 		c.last = err

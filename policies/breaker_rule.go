@@ -73,6 +73,7 @@ func (r *breakerRule) trialRetry() time.Duration {
 var (
 	errExcluded = errors.New("not counted")
 	errSlow     = errors.New("slow")
+	errRanSlow  = errors.New("counted, and slow as it turns out")
 )
 
 // slowError is a failure that was slow, too.
@@ -80,12 +81,28 @@ type slowError struct{ error }
 
 func (s *slowError) Unwrap() error { return s.error }
 
-// outcome is what the end of a call means to the breaker: nil, errSlow, errExcluded or the failure. callers tells that
-// the deadline that the caller set, shorter than the rule's, has passed.
+// slow reports whether a call that took so long is slow, whatever came of it.
+func (r *breakerRule) slow(took time.Duration) bool {
+	return r.slowCallRate > 0 && took >= r.slowCallDuration
+}
+
+// outcome is what the end of a call means to the breaker: nil, errSlow, errExcluded or the failure. callers says that the
+// deadline that the caller set, shorter than the rule's, has passed. Who ended a call that was slow already is not asked.
 func (r *breakerRule) outcome(err error, took time.Duration, callers bool) error {
-	slow := r.slowCallRate > 0 && took >= r.slowCallDuration
+	verdict := r.verdict(err, callers)
+	switch {
+	case !r.slow(took):
+		return verdict
+	case isFailure(verdict):
+		return &slowError{verdict}
+	}
+	return errSlow
+}
+
+// verdict is what an error means to the breaker, however long the call took: nil, errExcluded or the failure.
+func (r *breakerRule) verdict(err error, callers bool) error {
 	if err == nil {
-		return slowOr(slow)
+		return nil
 	}
 	e := code.From(err)
 	switch {
@@ -97,16 +114,11 @@ func (r *breakerRule) outcome(err error, took time.Duration, callers bool) error
 		// A refusal says nothing about the health of what refused; that nobody was there to ask does.
 		return errExcluded
 	case e.Code >= 32 || r.failOn&(1<<e.Code) == 0:
-		return slowOr(slow)
-	case slow:
-		return &slowError{err}
+		return nil
 	}
 	return err
 }
 
-func slowOr(slow bool) error {
-	if slow {
-		return errSlow
-	}
-	return nil
+func isFailure(outcome error) bool {
+	return outcome != nil && outcome != errSlow && outcome != errExcluded //nolint:errorlint // our own sentinels, never wrapped
 }

@@ -15,6 +15,7 @@ type clock struct {
 	timeout  *entry    // the timeout that is carried out
 	soft     [2]*entry // timeouts that only count
 	byRule   bool      // the deadline is the timeout's, not the caller's own
+	within   bool      // it is one that this host's rules gave to the call within which this one is made
 }
 
 // start sets the deadline and finds the timeouts that count.
@@ -53,8 +54,8 @@ func (k *clock) trialTime() (d time.Duration, outcome error) {
 	return max(k.left(), 1), errTrialHangs
 }
 
-// byCaller tells that the deadline is the caller's own.
-func (k *clock) byCaller() bool { return !k.byRule && !k.deadline.IsZero() }
+// byCaller tells that the deadline is the caller's own, and no rule of this host set it.
+func (k *clock) byCaller() bool { return !k.byRule && !k.within && !k.deadline.IsZero() }
 
 // pastDeadline tells whether an error may come from the deadline.
 func (k *clock) pastDeadline(err error) bool {

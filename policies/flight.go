@@ -43,12 +43,12 @@ type outcome struct {
 	perTry bool // it ran out of perTryTimeout
 }
 
-// fly carries out the call.
-func (f *flight) fly(ctx context.Context, g *Guard) (slot int, err error) {
+// fly carries out the call; within is as DoWithin has it.
+func (f *flight) fly(ctx context.Context, g *Guard, within time.Time) (slot int, err error) {
 	c, now := &f.asked, time.Now()
 	c.Caller, c.Metadata, c.Arrived = cmp.Or(f.call.Caller(), Anonymous), f.call, now
 	if deadline, ok := ctx.Deadline(); ok {
-		c.Deadline, f.deadline = deadline, deadline
+		c.Deadline, f.deadline, f.within = deadline, deadline, deadline.Equal(within)
 	}
 	p := g.plan(c.Caller)
 	f.start(p, c, now)

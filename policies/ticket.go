@@ -20,6 +20,9 @@ type Ticket struct {
 
 	settled atomic.Bool // the outcome is known, from Late or Done
 	over    atomic.Bool // nothing is held any more
+
+	overtimes [2]*overtime // of a call that was late; set before late
+	late      atomic.Bool
 }
 
 func (t *Ticket) occupy(p *places) {
@@ -34,7 +37,16 @@ func (t *Ticket) occupy(p *places) {
 // Deadline is when the call has to be answered: the earlier of the rules' timeout and the caller's own deadline.
 func (t *Ticket) Deadline() (time.Time, bool) { return t.deadline, !t.deadline.IsZero() }
 
-// Late is the answer to give at the deadline. It settles the breaker; places in flight stay taken until Done. It may be
+// RuleDeadline is Deadline if a rule of this host has set it, and zero if the caller did.
+func (t *Ticket) RuleDeadline() time.Time {
+	if !t.byRule {
+		return time.Time{}
+	}
+	return t.deadline
+}
+
+// Late is the answer to give at the deadline. It settles the breaker, but for whether the call is slow, which shows when
+// it has been running for so long, or at Done; places in flight stay taken until Done. It may be
 // called while the handler runs and from another goroutine, but not after Done has returned and t is used again.
 func (t *Ticket) Late() *code.Error {
 	var snapshot *Snapshot
@@ -48,8 +60,24 @@ func (t *Ticket) Late() *code.Error {
 	if t.byRule {
 		t.timeout.counts.reject.Add(1)
 	}
-	t.settle(err)
+	t.overtimes = t.admissions.late(err, t.callers(err))
+	t.late.Store(true)
+	if t.over.Load() { // it has returned meanwhile, and perhaps not seen them
+		t.returned()
+	}
 	return err
+}
+
+// returned ends the overtime of a call.
+func (t *Ticket) returned() {
+	if !t.late.Load() {
+		return // Late sees that it has
+	}
+	for _, o := range t.overtimes {
+		if o != nil {
+			o.returned()
+		}
+	}
 }
 
 // Done tells that the handler has returned, and what: nil, its error before code.Edge takes out of it what a peer of the
@@ -62,6 +90,7 @@ func (t *Ticket) Done(err error) {
 	t.free()
 	t.countSoft()
 	if t.settled.Swap(true) {
+		t.returned()
 		return
 	}
 	if t.timeout != nil {
@@ -89,4 +118,7 @@ func (t *Ticket) free() {
 }
 
 // settle reports the outcome to the breakers.
-func (t *Ticket) settle(err error) { t.admissions.settle(err, !t.byRule && t.pastDeadline(err), false) }
+func (t *Ticket) settle(err error) { t.admissions.settle(err, t.callers(err), false) }
+
+// callers reports whether an error may come from the deadline that the caller set.
+func (t *Ticket) callers(err error) bool { return !t.byRule && t.pastDeadline(err) }

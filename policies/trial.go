@@ -27,9 +27,13 @@ func (t *trial) end() bool {
 
 var errTrialHangs = errors.New("the trial call did not end in time")
 
-// limit ends a trial that takes longer than d, with an outcome.
+// limit ends a trial that takes longer than d, with an outcome. One that would come to nothing, since the caller's time is
+// over, runs on until it is slow.
 func (a *admission) limit(d time.Duration, outcome error) {
 	done, b, t := a.done, a.breaker, a.trial
+	if r := b.rule.Load(); r.slowCallRate > 0 && outcome == errExcluded { //nolint:errorlint // our own sentinel, never wrapped
+		d, outcome = max(d, r.slowCallDuration), errSlow
+	}
 	if d <= 0 {
 		d = b.rule.Load().openTimeout
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // Upstreams is the client-side rules of a set: those that match upstreams. It is a Guard of package wire/client; the two
@@ -57,6 +58,12 @@ func (s *Snapshot) Upstreams() *Upstreams {
 // Do carries out a call under the rules; see wire/client.Guard. A refusal is a *code.Error that names the rule. Without
 // a rule about the call it is one Attempt.
 func (u *Upstreams) Do(ctx context.Context, call Guarded) (slot int, err error) {
+	return u.DoWithin(ctx, call, time.Time{})
+}
+
+// DoWithin is Do for a call that is made within another one, whose deadline was set by a rule of this host, unless that
+// is zero. When it is also the deadline of ctx, rules see in it one of ours, not one of the caller's.
+func (u *Upstreams) DoWithin(ctx context.Context, call Guarded, deadline time.Time) (slot int, err error) {
 	var s *Snapshot
 	if u != nil {
 		s = u.current.Load()
@@ -76,7 +83,7 @@ func (u *Upstreams) Do(ctx context.Context, call Guarded) (slot int, err error) 
 		f = new(flight)
 	}
 	f.snapshot, f.call = s, call
-	slot, err = f.fly(ctx, g)
+	slot, err = f.fly(ctx, g, deadline)
 	// All attempts have ended, and whatever they held is settled.
 	*f = flight{}
 	s.flights.Put(f)

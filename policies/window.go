@@ -26,6 +26,12 @@ func (w *window) add(now time.Time, failed, slow bool) {
 	}
 }
 
+// addSlow has a call that was added be slow, too.
+func (w *window) addSlow(now time.Time) {
+	w.roll(now)
+	w.buckets[w.age%windowBuckets].slow++
+}
+
 func (w *window) sum(now time.Time) (total, failed, slow int) {
 	w.roll(now)
 	for _, b := range w.buckets {

@@ -13,6 +13,9 @@ type Call struct {
 	Metadata        Pairs  // what came with the request
 	Reply           Pairs  // what goes back with the response; the handler's while its method runs
 
+	// RuleDeadline is the deadline of the call if a rule of the host has set it; zero if the caller did, or nobody.
+	RuleDeadline time.Time
+
 	// Goexit, if set, is told that the handler ended its goroutine by runtime.Goexit. It runs in that goroutine, below
 	// its last deferred functions. See Method.Call.
 	Goexit func(*PanicError)
