@@ -191,7 +191,7 @@ func (h *Host) logRevision(r Revision) {
 	level, msg := slog.LevelInfo, "reload applied"
 	switch r.Result {
 	case ResultUnchanged:
-		return
+		msg = "reload found nothing changed"
 	case ResultRejected:
 		if r.Source == SourceStart {
 			return // nothing runs yet; whoever starts the host is told

@@ -141,7 +141,7 @@ var httpAddress = regexp.MustCompile(`http://[0-9.:]+/`)
 func serve(t *testing.T, dir, program string) (url string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), ownTimeout)
-	cmd := exec.CommandContext(ctx, program, "serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0")
+	cmd := exec.CommandContext(ctx, program, "serve", "--screen", "on", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0")
 	cmd.Dir = dir
 	if runtime.GOOS != "windows" {
 		cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }

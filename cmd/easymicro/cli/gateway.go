@@ -75,6 +75,7 @@ SIGTERM and SIGINT drain it; a second one ends it at once.`,
 	flags.String("log-level", "info", "debug, info, warn or error: `LEVEL` of the log (EASYMICRO_LOG_LEVEL)")
 	flags.String("log-format", "auto", "auto, text or json: `FORMAT` of the log (EASYMICRO_LOG_FORMAT)")
 	flags.String("admin-listen", defaultAdmin, "`ADDRESS` of the admin listener; '' for none (EASYMICRO_ADMIN_LISTEN)")
+	a.screenFlag(cmd)
 	completeHosting(cmd)
 	_ = cmd.RegisterFlagCompletionFunc("services", cobra.NoFileCompletions)
 	_ = cmd.MarkFlagFilename("policies", "yaml", "yml")

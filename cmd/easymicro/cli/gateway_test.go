@@ -19,7 +19,7 @@ func gateway(t *testing.T, flags ...string) (admin, log string) {
 	exit := 0
 	go func() {
 		defer close(ended)
-		exit = cli.Run(ctx, append([]string{"gateway", "--etcd", "http://127.0.0.1:1", "--listen", "127.0.0.1:0"}, flags...),
+		exit = cli.Run(ctx, append([]string{"gateway", "--etcd", "http://127.0.0.1:1", "--screen", "on", "--listen", "127.0.0.1:0"}, flags...),
 			cli.IO{In: strings.NewReader(""), Out: shown, Err: logged})
 	}()
 	at := shown.await(regexp.MustCompile(`admin http://(\S+)\n`), ended)

@@ -4,9 +4,12 @@ package cli_test
 
 import (
 	"bufio"
+	"io"
 	"net/http"
+	"os"
 	"os/exec"
 	"regexp"
+	"strings"
 	"syscall"
 	"testing"
 )
@@ -18,7 +21,7 @@ func TestAScreenThatNobodyReadsIsNoEnd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(path, "serve", "-c", dir+"/easymicro.yaml", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0")
+	cmd := exec.Command(path, "serve", "-c", dir+"/easymicro.yaml", "--screen", "on", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0")
 	log := newStream()
 	cmd.Stderr = log
 	out, err := cmd.StdoutPipe()
@@ -52,5 +55,86 @@ func TestAScreenThatNobodyReadsIsNoEnd(t *testing.T) {
 	_ = cmd.Process.Signal(syscall.SIGTERM)
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("%v\n%s", err, log)
+	}
+}
+
+// journal runs a host whose output goes where that of a service goes: both streams to one place that is no terminal.
+func journal(t *testing.T, dir string, flags ...string) (all *stream, wait func(re string)) {
+	t.Helper()
+	path, err := exec.LookPath("easymicro")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"serve", "-c", dir + "/easymicro.yaml", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"}
+	cmd := exec.Command(path, append(args, flags...)...)
+	cmd.Stdout, cmd.Stderr = w, w
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	_ = w.Close()
+	all, ended := newStream(), make(chan struct{})
+	go func() {
+		defer close(ended)
+		_, _ = io.Copy(all, r)
+	}()
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		<-ended
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("%v\n%s", err, all)
+		}
+	})
+	return all, func(re string) {
+		t.Helper()
+		if all.await(regexp.MustCompile(re), ended) == nil {
+			t.Fatalf("no %s in\n%s", re, all)
+		}
+	}
+}
+
+// A journal that has both streams has each edit once: from the log, or from the screen where that was asked for.
+func TestAJournalHasEachEditOnce(t *testing.T) {
+	for _, tt := range []struct {
+		flags                             []string
+		start, applied, rejected, nothing string
+	}{
+		{
+			nil, `"msg":"serving","services":\["Desk \(Mul, .*"try":"curl -d .*"edit":"[^"]*p.yaml"`, `"msg":"reload applied".*timeout 1s → 2s`,
+			`"msg":"reload rejected.*p.yaml:1:[0-9]+: .*did you mean timeout`, `"msg":"reload found nothing changed"`,
+		},
+		{
+			[]string{"--screen", "on"},
+			`watch this screen`, `r2 applied in .*timeout 1s → 2s`, `rejected, r2 stays: 1 problem\n  p.yaml:1:.*did you mean timeout`,
+			`r2 stays: nothing changed`,
+		},
+	} {
+		dir := writeSet(t, "rules: [{name: a, match: {service: Desk}, timeout: 1s}]")
+		all, wait := journal(t, dir, tt.flags...)
+		wait(tt.start)
+		good := "rules: [{name: a, match: {service: Desk}, timeout: 2s}, {name: b, match: {service: Dsk}, timeout: 2s}]"
+		save(t, dir+"/p.yaml", good)
+		wait(tt.applied)
+		replace(t, dir+"/p.yaml", "rules: [{name: a, match: {service: Desk}, timout: 2s}]")
+		wait(tt.rejected)
+		replace(t, dir+"/p.yaml", good)
+		wait(tt.nothing)
+		for what, want := range map[string]int{"timeout 1s → 2s": 1, "did you mean timeout": 1, "did you mean Desk": 1, "curl -d ": 1, "nothing changed": 1} {
+			if got := strings.Count(all.String(), what); got != want {
+				t.Errorf("%v: %q stands there %d times, want %d in\n%s", tt.flags, what, got, want, all)
+			}
+		}
+	}
+}
+
+// replace saves as editors do that never leave half a file.
+func replace(t *testing.T, path, text string) {
+	t.Helper()
+	save(t, path+".new", text)
+	if err := os.Rename(path+".new", path); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -17,6 +18,7 @@ import (
 type screen struct {
 	*app
 	set      *config.Set
+	log      *slog.Logger
 	warnings bool // shown here, not only in the log
 
 	mu      sync.Mutex
@@ -45,6 +47,35 @@ func (s *screen) ready(h *host.Host) {
 		rejected := s.set.Rejected.Errors()
 		s.line("%s the %s stands in for files with %s:", s.paint(yellow, "warning:"), s.set.StandIn, count(len(rejected), "problem"))
 		s.problems(rejected)
+	}
+}
+
+// logged has the log say what only the screen would have shown of the start.
+func (s *screen) logged(h *host.Host) {
+	plain := *s.app
+	plain.noColor = true
+	s = &screen{app: &plain, set: s.set, log: s.log}
+	services := []string{}
+	for _, v := range h.Services() {
+		services = append(services, s.serviceLine(&v))
+	}
+	if remote := s.remoteLine(h); remote != "" {
+		services = append(services, remote)
+	}
+	attrs := []any{"services", services}
+	if call := s.try(h); call != "" {
+		attrs = append(attrs, "try", call)
+	}
+	if file := s.editable(); file != gatewayManifest {
+		attrs = append(attrs, "edit", file)
+	}
+	s.log.Info("serving", attrs...)
+	if s.set.StandIn != "" {
+		var problems []string
+		for _, p := range s.set.Rejected.Errors() {
+			problems = append(problems, p.String())
+		}
+		s.log.Warn("the "+s.set.StandIn+" stands in for files that are wrong", "problems", problems)
 	}
 }
 

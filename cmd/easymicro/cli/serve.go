@@ -18,8 +18,9 @@ func (a *app) serve() *cobra.Command {
 		Long: `serve runs the manifest until SIGTERM or SIGINT, which drain it; a second one ends it at once. It follows the files, and
 SIGHUP makes it read them again.
 
-The screen on stdout tells what became of each edit; the log goes to stderr. When both are one terminal, the log leaves out
-what the screen shows. With -o json the screen is one JSON object a line.`,
+On a terminal, a screen on stdout shows what runs and what became of each edit; the log goes to stderr and, where both are
+one terminal, leaves out what the screen shows. Elsewhere there is only the log, so that a journal has each edit once;
+--screen on shows the screen there too. With -o json the screen is one JSON object a line, wherever it goes.`,
 		Example: `  easymicro serve -c samples/quickstart/easymicro.yaml
   EASYMICRO_LISTEN=:8972 easymicro serve --log-format json`,
 		Args: noArgs,
@@ -33,6 +34,7 @@ what the screen shows. With -o json the screen is one JSON object a line.`,
 	flags.String("log-level", "", "debug, info, warn or error: `LEVEL` over the manifest (EASYMICRO_LOG_LEVEL)")
 	flags.String("log-format", "", "auto, text or json: `FORMAT` over the manifest (EASYMICRO_LOG_FORMAT)")
 	flags.String("admin-listen", "", "`ADDRESS` of the admin listener, over the manifest (EASYMICRO_ADMIN_LISTEN)")
+	a.screenFlag(cmd)
 	completeHosting(cmd)
 	return cmd
 }
@@ -48,10 +50,14 @@ func completeHosting(cmd *cobra.Command) {
 }
 
 // runHost runs the host of a manifest until a signal ends it. Notes go to the log first.
-func (a *app) runHost(cmd *cobra.Command, manifest string, o load.Options, notes ...string) error {
+func (a *app) runHost(cmd *cobra.Command, manifest string, from load.Options, notes ...string) error {
+	shown, err := a.screenShown(cmd)
+	if err != nil {
+		return err
+	}
 	signals := newSignals()
 	defer signals.stop()
-	set, files, err := host.LoadFiles(manifest, o)
+	set, files, err := host.LoadFiles(manifest, from)
 	if errors.Is(err, fs.ErrNotExist) {
 		return a.noManifest(err)
 	}
@@ -65,19 +71,22 @@ func (a *app) runHost(cmd *cobra.Command, manifest string, o load.Options, notes
 	if err != nil {
 		return err
 	}
-	screen := &screen{app: a, set: set, warnings: true}
-	if terminal(a.io.Out) && terminal(a.io.Err) && a.output != outputJSON {
-		log = shareTerminal(log, screen)
+	screen := &screen{app: a, set: set, log: log, warnings: true}
+	if shown && a.output != outputJSON && oneOutput(a.io.Out, a.io.Err) {
+		log = shareOutput(log, screen)
 	}
 	for _, note := range notes {
 		log.Warn(note)
 	}
 	ctx, cancel := signals.drain(cmd.Context())
 	defer cancel()
-	h, err := host.Open(ctx, set, host.Options{
-		Registry: a.registry, Logger: log, Log: control, Source: files, Version: version(),
-		OnReady: screen.ready, OnRevision: screen.revision,
-	})
+	o := host.Options{
+		Registry: a.registry, Logger: log, Log: control, Source: files, Version: version(), OnReady: screen.logged,
+	}
+	if shown {
+		o.OnReady, o.OnRevision = screen.ready, screen.revision
+	}
+	h, err := host.Open(ctx, set, o)
 	if err != nil {
 		return a.loadError(err)
 	}

@@ -3,17 +3,38 @@ package cli
 import (
 	"context"
 	"log/slog"
+	"os"
 	"slices"
 )
 
 // onScreen are the lines of the host's log that the screen shows in its own words.
-var onScreen = []string{"set applied", "reload applied", "reload rejected, the running set stays", "listening"}
+var onScreen = []string{
+	"set applied", "reload applied", "reload rejected, the running set stays", "reload found nothing changed", "listening",
+}
 
-// sharedLog leaves out what the screen shows on the same terminal. Warnings of the files have no words of their own in
-// the log, so that the screen leaves these to it.
+// oneOutput reports whether two streams end in one place, as both do on a terminal and with 2>&1.
+func oneOutput(a, b any) bool {
+	if terminal(a) && terminal(b) {
+		return true
+	}
+	one, ok := a.(*os.File)
+	other, both := b.(*os.File)
+	if !ok || !both {
+		return false
+	}
+	x, err := one.Stat()
+	if err != nil {
+		return false
+	}
+	y, err := other.Stat()
+	return err == nil && os.SameFile(x, y)
+}
+
+// sharedLog leaves out what the screen shows in the same place. Warnings of the files have no words of their own in the
+// log, so that the screen leaves these to it.
 type sharedLog struct{ slog.Handler }
 
-func shareTerminal(log *slog.Logger, s *screen) *slog.Logger {
+func shareOutput(log *slog.Logger, s *screen) *slog.Logger {
 	s.warnings = !log.Enabled(context.Background(), slog.LevelWarn)
 	return slog.New(sharedLog{log.Handler()})
 }

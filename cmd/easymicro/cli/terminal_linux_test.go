@@ -98,6 +98,25 @@ func TestATerminalShowsEachEditOnce(t *testing.T) {
 	}
 }
 
+// Without the screen the log says it all, on a terminal too.
+func TestATerminalWithoutTheScreenHasTheLog(t *testing.T) {
+	dir := writeSet(t, "rules: [{name: a, match: {service: Desk}, timeout: 1s}]")
+	_, seen, ended := onTerminal(t, []string{"EASYMICRO_SCREEN=off"},
+		"serve", "-c", dir+"/easymicro.yaml", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0")
+	wait := func(re string) {
+		t.Helper()
+		if seen.await(regexp.MustCompile(re), ended) == nil {
+			t.Fatalf("no %s in\n%s", re, seen)
+		}
+	}
+	wait(`serving.*Desk \(Mul, Div, `)
+	save(t, dir+"/p.yaml", "rules: [{name: a, match: {service: Desk}, timeout: 2s}]")
+	wait(`reload applied.*timeout 1s → 2s`)
+	if text := seen.String(); strings.Contains(text, "watch this screen") || strings.Contains(text, "applied in") {
+		t.Error(text)
+	}
+}
+
 func TestColoursAreForTerminalsThatWantThem(t *testing.T) {
 	for _, tt := range []struct {
 		env, flag string

@@ -100,7 +100,7 @@ func TestTheGatewayCommandRoutesToWhatEtcdKnows(t *testing.T) {
 	ended := make(chan int, 1)
 	go func() {
 		ended <- cli.Run(ctx, []string{
-			"gateway", "--etcd", server.URL(), "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--policies", rules, "--log-format", "text",
+			"gateway", "--etcd", server.URL(), "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--policies", rules, "--screen", "on", "--log-format", "text",
 		}, cli.IO{Out: &shown, Err: &log})
 	}()
 	defer func() {
