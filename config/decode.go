@@ -12,7 +12,7 @@ import (
 func DecodeManifest(file string, data []byte, env func(string) (string, bool)) (*Manifest, Problems) {
 	m := new(Manifest)
 	d := newDecoder(file, env)
-	d.file(data, reflect.ValueOf(m).Elem(), "empty: a manifest names at least its services")
+	d.file(data, reflect.ValueOf(m).Elem(), "empty: a manifest names at least its services", false)
 	m.at = d.finish()
 	m.complete()
 	return m, d.problems.Sort()
@@ -27,7 +27,7 @@ type policyFile struct {
 func DecodeRules(file string, data []byte, env func(string) (string, bool)) ([]Rule, Problems) {
 	var p policyFile
 	d := newDecoder(file, env)
-	d.file(data, reflect.ValueOf(&p).Elem(), "empty: to have no rules write `rules: []`")
+	d.file(data, reflect.ValueOf(&p).Elem(), "empty: to have no rules write `rules: []`", true)
 	return p.Rules, d.problems.Sort()
 }
 
@@ -35,7 +35,7 @@ func DecodeRules(file string, data []byte, env func(string) (string, bool)) ([]R
 func DecodeTokens(file string, data []byte, env func(string) (string, bool)) ([]Token, Problems) {
 	var tokens []Token
 	d := newDecoder(file, env)
-	d.file(data, reflect.ValueOf(&tokens).Elem(), "empty: to have no tokens write `[]`")
+	d.file(data, reflect.ValueOf(&tokens).Elem(), "empty: to have no tokens write `[]`", true)
 	return tokens, d.problems.Sort()
 }
 
@@ -79,6 +79,8 @@ type decoder struct {
 	paths    map[string]string     // one string for each path
 	expanded map[*yaml.Node]string // what stood there before
 	unset    map[*yaml.Node]bool   // could not be expanded, which is reported already
+	root     *yaml.Node            // of the file; its x-… keys are for anchors
+	unasked  map[*yaml.Node]string // what is wrong with the variables of such a key, if an alias asks for them
 	aliased  *aliasGuard
 	quiet    bool // values are not echoed
 	prefill  bool // absent fields keep what they have, instead of their default
@@ -90,22 +92,27 @@ func newDecoder(file string, env func(string) (string, bool)) *decoder {
 	}
 	return &decoder{
 		name: file, env: env, at: places{file: file},
-		types: map[reflect.Type]*structType{}, paths: map[string]string{}, expanded: map[*yaml.Node]string{}, unset: map[*yaml.Node]bool{}, aliased: &aliasGuard{},
+		types: map[reflect.Type]*structType{}, paths: map[string]string{}, expanded: map[*yaml.Node]string{}, unset: map[*yaml.Node]bool{}, unasked: map[*yaml.Node]string{}, aliased: &aliasGuard{},
 	}
 }
 
-// file decodes a whole file; empty is what is said about one without content.
-func (d *decoder) file(data []byte, into reflect.Value, empty string) {
-	root, problem := parse(data)
+// file decodes a whole file; empty is what is said about one without content. With blank, documents that are there and
+// have none are as good as that.
+func (d *decoder) file(data []byte, into reflect.Value, empty string, blank bool) {
+	root, isBlank, problem := parse(data)
 	if problem != nil {
 		problem.File = d.name
 		d.problems = append(d.problems, *problem)
+		return
+	}
+	if root == nil && isBlank && blank {
 		return
 	}
 	if root == nil || (root.Kind == yaml.ScalarNode && root.ShortTag() == "!!null") {
 		d.problems = append(d.problems, Problem{File: d.name, Line: 1, Column: 1, Message: empty})
 		return
 	}
+	d.root = root
 	d.place(root, "")
 	d.expand(root, nil)
 	d.value(root, into, &field{}, "")

@@ -16,11 +16,12 @@ func (d *decoder) expand(n *yaml.Node, at *step) {
 	switch n.Kind {
 	case yaml.MappingNode:
 		for i := 0; i+1 < len(n.Content); i += 2 {
-			d.expand(n.Content[i+1], &step{around: at, key: n.Content[i].Value})
+			key := n.Content[i].Value
+			d.expand(n.Content[i+1], &step{around: at, key: key, aside: at != nil && at.aside || n == d.root && isExtension(key)})
 		}
 	case yaml.SequenceNode:
 		for i, c := range n.Content {
-			d.expand(c, &step{around: at, index: i})
+			d.expand(c, &step{around: at, index: i, aside: at != nil && at.aside})
 		}
 	case yaml.ScalarNode:
 		if !strings.Contains(n.Value, "${") {
@@ -28,6 +29,10 @@ func (d *decoder) expand(n *yaml.Node, at *step) {
 		}
 		text, wrong := d.expandText(n.Value)
 		for _, w := range wrong {
+			if at != nil && at.aside {
+				d.unasked[n] = w
+				continue
+			}
 			d.problem(n, at.path(), w, "")
 			d.unset[n] = true
 		}
@@ -80,6 +85,7 @@ type step struct {
 	around *step
 	key    string
 	index  int
+	aside  bool // inside of an x-… key
 }
 
 func (s *step) path() string {
@@ -91,3 +97,6 @@ func (s *step) path() string {
 	}
 	return join(s.around.path(), s.key)
 }
+
+// isExtension reports whether a key of the top level is ignored: what stands in it is there for anchors.
+func isExtension(key string) bool { return strings.HasPrefix(key, "x-") }

@@ -19,6 +19,9 @@ func (d *decoder) mapping(n *yaml.Node, v reflect.Value, path string) {
 	written := make(map[string]bool, len(n.Content)/2)
 	d.pairs(n, path, func(key, value *yaml.Node) {
 		f, ok := s.byName[key.Value]
+		if !ok && n == d.root && isExtension(key.Value) {
+			return
+		}
 		if !ok {
 			written[d.unknownKey(key, s, v.Type(), path)] = true // one mistake, one problem
 			return

@@ -73,7 +73,7 @@ func (d *decoder) options(n *yaml.Node, v reflect.Value, path string) {
 	}
 	o := RawOptions{node: n, file: d.name, path: join(d.scope, path)}
 	look := o.decoder()
-	look.aliased = d.aliased // all bombs of a file are one
+	look.aliased, look.unasked = d.aliased, d.unasked // all bombs of a file are one
 	var plain any
 	look.value(n, reflect.ValueOf(&plain).Elem(), &field{}, "")
 	for _, p := range look.problems {

@@ -16,13 +16,15 @@ const (
 	MaxSecretBytes = 64 << 10 // of a file with a token, a user or a password
 	maxDepth       = 64
 	maxAliasValues = 10_000 // values that come from aliases, counted each time
+	maxDocuments   = 1000   // all but one of them are empty
 )
 
-// parse is the root node of the one document in data; nil without any content.
-func parse(data []byte) (*yaml.Node, *Problem) {
+// parse returns the root node of the one document with content in data; nil without any. blank reports whether there
+// are documents all the same, as generators write them: --- with nothing behind it but comments.
+func parse(data []byte) (root *yaml.Node, blank bool, problem *Problem) {
 	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
 	if problem := checkText(data); problem != nil {
-		return nil, problem
+		return nil, false, problem
 	}
 	text := data
 	if isFlow(data) {
@@ -30,29 +32,37 @@ func parse(data []byte) (*yaml.Node, *Problem) {
 	}
 	loader, err := yaml.NewLoader(bytes.NewReader(text), yaml.WithUniqueKeys(false), yaml.WithPlugin(depthLimit{}))
 	if err != nil {
-		return nil, &Problem{Message: err.Error()}
+		return nil, false, &Problem{Message: err.Error()}
 	}
-	var doc yaml.Node
-	if err := loader.Load(&doc); errors.Is(err, io.EOF) {
-		return nil, nil
-	} else if err != nil {
-		return nil, syntaxProblem(text, err).without(text, data)
+	for n := 1; ; n++ {
+		var doc yaml.Node
+		switch err := loader.Load(&doc); {
+		case errors.Is(err, io.EOF):
+			if root != nil && len(text) > len(data) {
+				shiftFirstLine(root)
+			}
+			return root, blank, nil
+		case err != nil:
+			return nil, false, syntaxProblem(text, err).without(text, data)
+		case n > maxDocuments:
+			return nil, false, &Problem{Line: doc.Line, Column: doc.Column, Message: fmt.Sprintf("more than %d documents", maxDocuments)}
+		case isBlank(&doc):
+			blank = true
+		case root != nil:
+			return nil, false, &Problem{Line: doc.Line, Column: doc.Column, Message: "a second document begins here: a file holds one, without --- between"}
+		default:
+			root = doc.Content[0]
+		}
 	}
-	var second yaml.Node
-	switch err := loader.Load(&second); {
-	case err == nil:
-		return nil, &Problem{Line: second.Line, Column: second.Column, Message: "a second document begins here: a file holds one, without --- between"}
-	case !errors.Is(err, io.EOF):
-		return nil, syntaxProblem(text, err).without(text, data)
-	}
+}
+
+// isBlank reports whether nothing is written in a document, not even null.
+func isBlank(doc *yaml.Node) bool {
 	if len(doc.Content) == 0 {
-		return nil, nil
+		return true
 	}
-	root := doc.Content[0]
-	if len(text) > len(data) {
-		shiftFirstLine(root)
-	}
-	return root, nil
+	n := doc.Content[0]
+	return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" && n.Value == "" && n.Style == 0 && n.Anchor == ""
 }
 
 // without is the problem in data, which stands in text behind the prefix.

@@ -37,6 +37,10 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, f *field, path string) {
 		d.scoped(n, v, path, p)
 		return
 	}
+	if w := d.unasked[n]; w != "" {
+		d.problem(n, path, w, "")
+		return
+	}
 	if d.unset[n] || !d.sound(n, v.Type(), path) {
 		return
 	}

@@ -3,6 +3,7 @@ package schema_test
 import (
 	"bytes"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -94,16 +95,23 @@ func read(t *testing.T, path string) (any, error) {
 }
 
 func fromYAML(text []byte) (any, error) {
-	var n yaml.Node
-	if err := yaml.Unmarshal(text, &n); err != nil {
-		return nil, err
+	d := yaml.NewDecoder(bytes.NewReader(text))
+	for {
+		var n yaml.Node
+		if err := d.Decode(&n); errors.Is(err, io.EOF) {
+			return nil, nil
+		} else if err != nil {
+			return nil, err
+		}
+		r := reader{left: 100_000}
+		doc := r.node(&n)
+		if r.left <= 0 {
+			return nil, errors.New("aliases that stand for too much")
+		}
+		if doc != nil { // each document is checked alone, and there is nothing to check in an empty one
+			return doc, nil
+		}
 	}
-	r := reader{left: 100_000}
-	doc := r.node(&n)
-	if r.left <= 0 {
-		return nil, errors.New("aliases that stand for too much")
-	}
-	return doc, nil
 }
 
 // reader bounds what aliases expand to: one may stand for billions of values, or for itself.

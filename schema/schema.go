@@ -44,6 +44,7 @@ type policyFile struct {
 
 func (b *builder) document(s *jsonschema.Schema, name string) ([]byte, error) {
 	s.Version = jsonschema.Version
+	s.PatternProperties = map[string]*jsonschema.Schema{"^x-": jsonschema.TrueSchema} // for anchors
 	s.ID = jsonschema.ID(base + name)
 	s.Definitions = b.used
 	out, err := json.MarshalIndent(s, "", "  ")

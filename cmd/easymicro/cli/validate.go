@@ -85,6 +85,9 @@ func (a *app) check(file string) (checked, error) {
 	if err != nil {
 		return checked{}, fmt.Errorf("%s: %w", file, plainCause(err))
 	}
+	if file != a.manifest && config.OutlineOf(data).Blank {
+		return checkPolicies(file, data), nil // only there may be nothing
+	}
 	switch kindOf(data) {
 	case policyFile:
 		return checkPolicies(file, data), nil

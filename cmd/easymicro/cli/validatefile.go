@@ -3,9 +3,8 @@ package cli
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
-
-	"go.yaml.in/yaml/v4"
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/policies"
@@ -21,24 +20,16 @@ const (
 
 // kindOf tells by its top level what a file is. What cannot be told is checked as a manifest.
 func kindOf(data []byte) fileKind {
-	var doc yaml.Node
-	if yaml.Unmarshal(data, &doc) != nil || len(doc.Content) == 0 {
-		return manifestFile
-	}
-	top := doc.Content[0]
-	if top.Kind == yaml.SequenceNode {
+	top := config.OutlineOf(data)
+	switch {
+	case top.List:
 		return tokenFile
+	case slices.Contains(top.Keys, "services"):
+		return manifestFile
+	case slices.Contains(top.Keys, "rules"):
+		return policyFile
 	}
-	kind := manifestFile
-	for i := 0; i+1 < len(top.Content); i += 2 {
-		switch top.Content[i].Value {
-		case "services":
-			return manifestFile
-		case "rules":
-			kind = policyFile
-		}
-	}
-	return kind
+	return manifestFile
 }
 
 // anyHost is the manifest that a file is checked with which is taken alone: of it nothing is known, so that nothing is to

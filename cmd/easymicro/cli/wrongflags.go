@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"go.yaml.in/yaml/v4"
-
 	"github.com/easymicro/easymicro/config"
 )
 
@@ -101,16 +99,8 @@ func noManifests(patterns []string) error {
 	return nil
 }
 
-// isManifest tells that a file has what only manifests have.
+// isManifest reports whether a file has what only manifests have.
 func isManifest(data []byte) bool {
-	var top map[string]yaml.Node
-	if yaml.Unmarshal(data, &top) != nil {
-		return false
-	}
-	for _, key := range []string{"services", "listeners", "gateway", "discovery", "upstreams"} {
-		if _, ok := top[key]; ok {
-			return true
-		}
-	}
-	return false
+	only := []string{"services", "listeners", "gateway", "discovery", "upstreams"}
+	return slices.ContainsFunc(config.OutlineOf(data).Keys, func(key string) bool { return slices.Contains(only, key) })
 }
