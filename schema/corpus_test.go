@@ -71,7 +71,13 @@ func kindOf(doc any) kind {
 			return foreign
 		}
 	}
-	if _, rules := top["rules"]; rules && len(top) == 1 {
+	_, rules := top["rules"]
+	for key := range top {
+		if key != "rules" && !strings.HasPrefix(key, "x-") {
+			return manifest
+		}
+	}
+	if rules {
 		return policies
 	}
 	return manifest
