@@ -14,6 +14,8 @@ var blockKeys = map[reflect.Type]struct{ number, word string }{
 	reflect.TypeFor[CircuitBreaker](): {number: "consecutiveFailures"},
 	reflect.TypeFor[AccessEntry]():    {word: "caller"},
 	reflect.TypeFor[Match]():          {word: "service"},
+	reflect.TypeFor[Exceptions]():     {word: "caller"},
+	reflect.TypeFor[Exception]():      {word: "caller"},
 	reflect.TypeFor[Compression]():    {word: "type"},
 }
 
@@ -71,8 +73,8 @@ func rateOf(text string) string {
 
 // elementOf is the word n as it can stand in a list of t: text that YAML would take for something else is quoted.
 func elementOf(n *yaml.Node, t reflect.Type) string {
-	if t.Kind() == reflect.String && plainTag(n.Value) != "!!str" {
-		return inQuotes(n.Value)
+	if t.Kind() == reflect.String {
+		return asText(n.Value)
 	}
 	return plainOrQuoted(n.Value)
 }

@@ -119,6 +119,8 @@ func article(t reflect.Type) string {
 		return "a value or a list of values"
 	case t == rawOptionsType:
 		return "a mapping"
+	case t == exceptionsType:
+		return "a mapping or a list of mappings"
 	}
 	switch t.Kind() {
 	case reflect.Bool:

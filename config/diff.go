@@ -123,7 +123,7 @@ func orAbsent(path, s string) string {
 	switch {
 	case s != "":
 		return s
-	case strings.HasPrefix(path, "match."):
+	case strings.HasPrefix(path, "match.") && path != "match.except":
 		return "any"
 	}
 	return "none"

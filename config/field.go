@@ -70,6 +70,9 @@ func typeWords(t reflect.Type) string {
 		if t == patternsType {
 			return "glob or list of globs"
 		}
+		if t == exceptionsType {
+			return "mapping or list of mappings"
+		}
 		return "list of " + strings.TrimPrefix(typeWords(t.Elem()), "a ")
 	case reflect.Map:
 		return "mapping of " + typeWords(t.Elem())

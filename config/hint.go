@@ -132,6 +132,13 @@ var foreign = map[reflect.Type]string{
 		method: methods path route rpc
 		caller: callers client clients user users principal source identity
 		upstream: upstreams cluster backend destination
+		except: not exclude excludes excluding unless without but notmatch
+		peer: peers ip ips cidr address remoteaddr sourceip`,
+	reflect.TypeFor[Exception](): `
+		service: services svc host
+		method: methods path route rpc
+		caller: callers client clients user users principal source identity
+		upstream: upstreams cluster backend destination
 		peer: peers ip ips cidr address remoteaddr sourceip`,
 	reflect.TypeFor[RateLimit](): `
 		rate: qps rps limit requests maxrequests requestsperunit requestspersecond tokens limitforperiod average

@@ -9,7 +9,7 @@ type Access struct {
 
 // AccessEntry matches calls by caller and method.
 type AccessEntry struct {
-	Caller  Patterns `yaml:"caller" required:"true" pattern:"glob" doc:"The verified caller, or anonymous; a value, a glob or a list."`
+	Caller  Patterns `yaml:"caller" required:"true" pattern:"callerGlob" doc:"The verified caller, or anonymous; a value, a glob or a list."`
 	Methods Patterns `yaml:"methods" pattern:"glob" doc:"Methods it is about. Default: all."`
 }
 

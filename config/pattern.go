@@ -25,6 +25,8 @@ var patterns = map[string]func(text string) (normal, message, suggestion string)
 	"cidr":     cidr,
 	"sha256":   sha256Hex,
 	"code":     codeName,
+
+	"callerGlob": callerGlob,
 }
 
 func matching(form, message string) func(string) (string, string, string) {
@@ -42,15 +44,75 @@ func matching(form, message string) func(string) (string, string, string) {
 }
 
 func glob(text string) (normal, message, suggestion string) {
+	message, separator := noGlob(text)
+	if separator != "" {
+		suggestion = listFor(text, separator)
+	}
+	return text, message, suggestion
+}
+
+// noGlob says why text is no pattern, and what may separate several in it.
+func noGlob(text string) (message, separator string) {
+	switch {
+	case text == "":
+		return "is empty, which matches nothing: leave the key out to match all", ""
+	case len(text) > 255 || strings.ContainsAny(text, " \t\r\n/"):
+		return fmt.Sprintf("must be at most 255 characters without blanks and /, not %q", clip(text)), ""
+	case strings.HasPrefix(text, "^") || strings.HasSuffix(text, "$") || strings.ContainsAny(text, "|()"):
+		return fmt.Sprintf("%q is a regular expression: here only * stands for any text; write several in a list", clip(text)), "|"
+	case strings.HasPrefix(text, "!"):
+		return fmt.Sprintf("%q: in a pattern only * is special; what a rule leaves out stands in match.except", clip(text)), ""
+	case strings.ContainsAny(text, notInPatterns):
+		return fmt.Sprintf("%q: in a pattern only * is special; write several in a list", clip(text)), ","
+	}
+	return "", ""
+}
+
+// callerGlob takes names of all kinds, since those of callers are given by others. What is no pattern here and no name
+// either is found when the tokens are known.
+func callerGlob(text string) (normal, message, suggestion string) {
 	switch {
 	case text == "":
 		return text, "is empty, which matches nothing: leave the key out to match all", ""
-	case len(text) > 255 || strings.ContainsAny(text, " \t\r\n/"):
-		return text, fmt.Sprintf("must be at most 255 characters without blanks and /, not %q", clip(text)), ""
-	case strings.HasPrefix(text, "^") || strings.HasSuffix(text, "$") || strings.ContainsAny(text, "|()"):
-		return text, fmt.Sprintf("%q is a regular expression: here only * stands for any text; write several in a list", clip(text)), ""
+	case len(text) > 255 || strings.ContainsAny(text, " \t\r\n"):
+		return text, fmt.Sprintf("must be at most 255 characters without blanks, not %q", clip(text)), ""
 	}
 	return text, "", ""
+}
+
+// notInPatterns are the characters that are special in patterns of other systems.
+const notInPatterns = "!,?{["
+
+var braces = regexp.MustCompile(`^([^{}]*)\{([^{}]*)\}([^{}]*)$`)
+
+// listFor is the list of patterns that text stands for in other systems: a,b and {a,b}-x, or a|b; and *x for ?x.
+func listFor(text, separator string) string {
+	head, tail := "", ""
+	if m := braces.FindStringSubmatch(text); m != nil {
+		head, text, tail = m[1], m[2], m[3]
+	} else {
+		text = strings.TrimSuffix(strings.TrimPrefix(strings.TrimSuffix(strings.TrimPrefix(text, "^"), "$"), "("), ")")
+	}
+	var list []string
+	for part := range strings.SplitSeq(text, separator) {
+		part = head + strings.ReplaceAll(strings.TrimSpace(part), "?", "*") + tail
+		if message, _ := noGlob(part); message != "" {
+			return ""
+		}
+		list = append(list, asText(part))
+	}
+	if len(list) == 1 {
+		return list[0]
+	}
+	return "[" + strings.Join(list, ", ") + "]"
+}
+
+// asText is a word as it can stand in YAML for a text.
+func asText(word string) string {
+	if plainTag(word) != "!!str" {
+		return inQuotes(word)
+	}
+	return plainOrQuoted(word)
 }
 
 func cidr(text string) (normal, message, suggestion string) {

@@ -46,16 +46,34 @@ const (
 
 // Match says which calls a rule is about: all of its fields must match, a field that is not given always does.
 type Match struct {
-	Service  Patterns `yaml:"service" pattern:"glob" doc:"Name of the service."`
-	Method   Patterns `yaml:"method" pattern:"glob" doc:"Name of the method; needs service or upstream."`
-	Caller   Patterns `yaml:"caller" pattern:"glob" doc:"The verified caller, or anonymous."`
-	Peer     Patterns `yaml:"peer" pattern:"cidr" doc:"Networks of the peer, as 10.0.0.0/8."`
-	Upstream Patterns `yaml:"upstream" pattern:"glob" doc:"Makes the rule client-side: the upstream that is called."`
+	Service  Patterns   `yaml:"service" pattern:"glob" doc:"Name of the service."`
+	Method   Patterns   `yaml:"method" pattern:"glob" doc:"Name of the method; needs service or upstream."`
+	Caller   Patterns   `yaml:"caller" pattern:"callerGlob" doc:"The verified caller, or anonymous."`
+	Peer     Patterns   `yaml:"peer" pattern:"cidr" doc:"Networks of the peer, as 10.0.0.0/8."`
+	Upstream Patterns   `yaml:"upstream" pattern:"glob" doc:"Makes the rule client-side: the upstream that is called."`
+	Except   Exceptions `yaml:"except" doc:"Calls that are taken out again: those that all fields of it match. Several stand in a list. It does not make the rule more specific."`
 }
 
-// IsZero tells that no field is given.
+// IsZero reports whether no field is given that names calls.
 func (m Match) IsZero() bool {
 	return len(m.Service)+len(m.Method)+len(m.Caller)+len(m.Peer)+len(m.Upstream) == 0
+}
+
+// Exceptions is one exception or a list of them; each takes calls out.
+type Exceptions []Exception
+
+// Exception says which calls a match leaves out: all of its fields must match, a field that is not given always does.
+type Exception struct {
+	Service  Patterns `yaml:"service" pattern:"glob" doc:"Name of the service."`
+	Method   Patterns `yaml:"method" pattern:"glob" doc:"Name of the method; needs service or upstream, here or in match."`
+	Caller   Patterns `yaml:"caller" pattern:"callerGlob" doc:"The verified caller, or anonymous."`
+	Peer     Patterns `yaml:"peer" pattern:"cidr" doc:"Networks of the peer, as 10.0.0.0/8."`
+	Upstream Patterns `yaml:"upstream" pattern:"glob" doc:"The upstream that is called; only beside match.upstream."`
+}
+
+// IsZero reports whether no field is given.
+func (e Exception) IsZero() bool {
+	return len(e.Service)+len(e.Method)+len(e.Caller)+len(e.Peer)+len(e.Upstream) == 0
 }
 
 // ClientSide tells that the rule is about calls that go out to upstreams, and not about those that come in.

@@ -49,7 +49,7 @@ func (d *decoder) scalar(n *yaml.Node, v reflect.Value, f *field, path string) {
 			message = "must be one of " + strings.Join(f.enum, ", ")
 		}
 	}
-	d.problem(n, path, message, suggestion)
+	d.problem(n, path, message, insideOf(path, suggestion))
 }
 
 // isTelling tells that text is a number, with a unit or without, in the place of a duration: it may be shown, because no

@@ -35,6 +35,8 @@ type checker struct {
 	set      *Set
 	now      time.Time
 	problems Problems
+
+	callerNames *callerNames // once they are asked for
 }
 
 // manifest reports a problem of the manifest, at the value of path.

@@ -12,11 +12,18 @@ import (
 func (c *checker) called(r *Rule) (list []*Upstream, places []string) {
 	for i := range c.set.Manifest.Upstreams {
 		u := &c.set.Manifest.Upstreams[i]
-		if r.Match.Upstream.match(u.Name) {
+		if r.Match.Upstream.match(u.Name) && !r.Match.Except.ofUpstream(u.Name) {
 			list, places = append(list, u), append(places, fmt.Sprintf("upstreams[%d]", i))
 		}
 	}
 	return list, places
+}
+
+// ofUpstream reports whether all calls of an upstream are left out.
+func (e Exceptions) ofUpstream(name string) bool {
+	return slices.ContainsFunc(e, func(x Exception) bool {
+		return x.Upstream.match(name) && len(x.Service)+len(x.Method)+len(x.Caller) == 0
+	})
 }
 
 // match tells whether one of the globs matches the whole of text.

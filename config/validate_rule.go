@@ -62,8 +62,12 @@ func (c *checker) was(r *Rule, byName, byWas *names) {
 }
 
 func (c *checker) match(r *Rule) {
+	c.exceptions(r)
+	c.callers(r)
 	if r.Match.IsZero() {
-		if r.at.written("match") {
+		if len(r.Match.Except) > 0 {
+			c.rule(r, "match", "says only what is left out: the whole host is said as service: \"*\"")
+		} else if r.at.written("match") {
 			c.rule(r, "match", "is empty: the whole host is said as service: \"*\"")
 		}
 		return

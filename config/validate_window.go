@@ -90,7 +90,7 @@ func narrowestOver(r *Rule, lists ...[]*Rule) *Rule {
 
 // covers tells that whatever narrow matches, wide matches too.
 func covers(wide, narrow *Match) bool {
-	return (len(wide.Upstream) > 0) == (len(narrow.Upstream) > 0) && coversPatterns(wide.Upstream, narrow.Upstream) &&
+	return len(wide.Except) == 0 && (len(wide.Upstream) > 0) == (len(narrow.Upstream) > 0) && coversPatterns(wide.Upstream, narrow.Upstream) &&
 		coversPatterns(wide.Method, narrow.Method) && coversPatterns(wide.Service, narrow.Service) &&
 		coversPatterns(wide.Caller, narrow.Caller) && (len(wide.Peer) == 0 || slices.Equal(wide.Peer, narrow.Peer))
 }

@@ -14,6 +14,7 @@ import (
 var (
 	rawOptionsType = reflect.TypeFor[RawOptions]()
 	patternsType   = reflect.TypeFor[Patterns]()
+	exceptionsType = reflect.TypeFor[Exceptions]()
 	durationType   = reflect.TypeFor[Duration]()
 	stdDuration    = reflect.TypeFor[time.Duration]()
 	bytesType      = reflect.TypeFor[Bytes]()
@@ -61,6 +62,10 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, f *field, path string) {
 		if d.kind(n, yaml.MappingNode, path, t) {
 			d.dictionary(n, v, f, path)
 		}
+	case t == exceptionsType && n.Kind == yaml.MappingNode:
+		one := reflect.MakeSlice(t, 1, 1)
+		d.mapping(n, one.Index(0), path)
+		v.Set(one)
 	case t.Kind() == reflect.Slice:
 		if d.kind(n, yaml.SequenceNode, path, t) {
 			d.list(n, v, f, path)

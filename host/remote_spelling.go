@@ -17,6 +17,9 @@ func newSpelling(rules []config.Rule) spelling {
 	s := spelling{exact: make(map[string]string)}
 	for i := range rules {
 		s.add(rules[i].Match.Method)
+		for _, x := range rules[i].Match.Except {
+			s.add(x.Method)
+		}
 		if a := rules[i].Access; a != nil {
 			for _, e := range a.Allow {
 				s.add(e.Methods)

@@ -199,3 +199,15 @@ services: [{name: Mirror, handler: test.mirror}]
 		t.Error(text)
 	}
 }
+
+func TestRulesForACallerWhoseTokenWentAreTold(t *testing.T) {
+	h := hosttest.Start(t, identifyingManifest, hosttest.Options{
+		Registry: newPlant(t).reg, Files: map[string]string{"tokens.yaml": tokensFile("first", "")},
+	})
+	h.Edit("tokens.yaml", "caller: partner", "caller: patrner")
+	r := h.Revision()
+	if r.Result != host.ResultApplied || len(r.Warnings) != 1 ||
+		!strings.HasSuffix(r.Warnings[0].String(), "access.allow[0].caller: no token stands for partner: it matches no call (did you mean patrner?)") {
+		t.Errorf("%s %v, warnings %v", r.Result, r.Problems, r.Warnings)
+	}
+}

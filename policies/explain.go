@@ -65,7 +65,7 @@ func (s *Snapshot) Explain(t Target, caller string, peer netip.Addr) Explanation
 		of.late, of.counted = true, t
 		matching = s.inbound.match(t, "")
 	}
-	s.explain(&x, serverKinds, matching, &of, c)
+	s.explain(&x, serverKinds, s.withLeftOut(matching, &of), &of, c)
 	return x
 }
 
@@ -79,8 +79,22 @@ func (s *Snapshot) ExplainUpstream(upstream, service, method, caller string) Exp
 	}
 	t := Target{Service: service, Method: method}
 	of := subject{target: t, upstream: upstream, late: true, counted: t}
-	s.explain(&x, clientKinds, s.outbound.match(t, upstream), &of, c)
+	s.explain(&x, clientKinds, s.withLeftOut(s.outbound.match(t, upstream), &of), &of, c)
 	return x
+}
+
+// withLeftOut adds the rules that would match a method but for their exceptions.
+func (s *Snapshot) withLeftOut(matching []candidate, of *subject) []candidate {
+	matching = slices.Clone(matching)
+	for _, r := range s.rules {
+		if len(r.except) == 0 || r.clientSide() != (of.upstream != "") || !r.leavesOut(of.target, of.upstream) {
+			continue
+		}
+		if at, ok := r.names(of.target, of.upstream); ok {
+			matching = append(matching, candidate{r, at})
+		}
+	}
+	return matching
 }
 
 func (s *Snapshot) explain(x *Explanation, kinds []config.Kind, matching []candidate, of *subject, c *Call) {
@@ -101,7 +115,7 @@ func explainKind(kind config.Kind, matching []candidate, of *subject, c *Call) K
 		if !slices.Contains(m.rule.config.Kinds(), kind) {
 			continue
 		}
-		why := m.narrow(c, now)
+		why := m.narrow(of, c, now)
 		if h := m.rule.hedge; why == "" && kind == config.KindHedge && !matchesAny(h.methods, of.target.Method) {
 			why = "methods " + listed(h.names) + " do not match " + of.target.Method
 		}
@@ -138,7 +152,7 @@ func behind(m, w *candidate) string {
 }
 
 // narrow adds to the rank what matched of the call, or says why the rule does not.
-func (m *candidate) narrow(c *Call, now time.Time) (why string) {
+func (m *candidate) narrow(of *subject, c *Call, now time.Time) (why string) {
 	r := m.rule
 	switch {
 	case r.off:
@@ -151,6 +165,19 @@ func (m *candidate) narrow(c *Call, now time.Time) (why string) {
 		return "caller " + listed(r.config.Match.Caller) + " does not match " + c.Caller
 	}
 	m.rank.caller = narrowness
+	if why := m.narrowPeer(c); why != "" {
+		return why
+	}
+	for _, x := range r.exceptionsOf(of.target, of.upstream) {
+		if x.matchesCall(c) {
+			return x.text(of, c)
+		}
+	}
+	return ""
+}
+
+func (m *candidate) narrowPeer(c *Call) (why string) {
+	r := m.rule
 	if len(r.peers) == 0 {
 		return ""
 	}

@@ -2,6 +2,7 @@ package policies
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -24,6 +25,7 @@ type entry struct {
 	counts  *counts
 	callers []glob         // empty: all
 	peers   []netip.Prefix // empty: all
+	except  []*exception   // that are about the method
 	earlier *entry         // of the same rule, with narrower conditions
 
 	access  *accessList
@@ -52,6 +54,7 @@ func (e *entry) applies(c *Call, now time.Time) bool {
 func (e *entry) matches(c *Call, now time.Time) bool {
 	return (len(e.callers) == 0 || matchesAny(e.callers, c.Caller)) &&
 		(len(e.peers) == 0 || contains(e.peers, c.Peer)) &&
+		!slices.ContainsFunc(e.except, func(x *exception) bool { return x.matchesCall(c) }) &&
 		!e.rule.expired(now)
 }
 

@@ -113,8 +113,9 @@ func (p *planner) steps(c candidate, callers []glob) []*step {
 
 func (p *planner) step(c candidate, callers []glob, peers []netip.Prefix) *step {
 	r, s, of := c.rule, &step{candidate: c}, &p.subject
+	except := r.exceptionsOf(of.target, of.upstream)
 	entryOf := func(kind config.Kind) *entry {
-		return &entry{rule: r, counts: r.countsOf(kind, of), callers: callers, peers: peers}
+		return &entry{rule: r, counts: r.countsOf(kind, of), callers: callers, peers: peers, except: except}
 	}
 	if r.config.RateLimit != nil {
 		s.rateLimit = entryOf(config.KindRateLimit)

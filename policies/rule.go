@@ -26,6 +26,7 @@ type rule struct {
 	upstreams         []glob // not empty: the rule is client-side
 	callers           patternSet
 	peers             []netip.Prefix
+	except            []*exception
 	targets           []Target // that it matches
 	access            map[string]*accessList
 
@@ -62,6 +63,9 @@ func newRule(c *config.Rule, revision int) (*rule, error) {
 	}
 	var err error
 	if r.peers, err = parseNetworks(c.Match.Peer); err != nil {
+		return nil, err
+	}
+	if r.except, err = compileExceptions(c.Match.Except); err != nil {
 		return nil, err
 	}
 	if err := r.setRateLimit(c.RateLimit); err != nil {
@@ -155,6 +159,12 @@ func (l limits) isZero() bool { return l.rate.burst == 0 }
 
 // matchesTarget is how narrowly the rule matches a method, of an upstream for client-side rules, if it does.
 func (r *rule) matchesTarget(t Target, upstream string) (rank, bool) {
+	at, ok := r.names(t, upstream)
+	return at, ok && !r.leavesOut(t, upstream)
+}
+
+// names is matchesTarget without the exceptions.
+func (r *rule) names(t Target, upstream string) (rank, bool) {
 	called := absent
 	if r.clientSide() {
 		var ok bool

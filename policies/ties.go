@@ -27,7 +27,7 @@ func ValidateTies(rules []config.Rule) config.Problems {
 				a, b = b, a
 			}
 			kind, ok := common(a.kinds, b.kinds)
-			if !ok || a.index == b.index || found[pair{a.index, b.index}] {
+			if !ok || a.index == b.index || found[pair{a.index, b.index}] || a.apart(b) {
 				continue
 			}
 			found[pair{a.index, b.index}] = true
@@ -50,7 +50,11 @@ func grouped(rules []config.Rule) map[string][]tieRule {
 			continue
 		}
 		if kinds := kindsWithOneWinner(r); len(kinds) > 0 {
-			for _, form := range forms(tieRule{rule: r, index: i, kinds: kinds}) {
+			except, err := compileExceptions(r.Match.Except)
+			if err != nil {
+				continue // a bad network has its own problem
+			}
+			for _, form := range forms(tieRule{rule: r, index: i, kinds: kinds, except: except}) {
 				key := form.key()
 				groups[key] = append(groups[key], form)
 			}
@@ -67,7 +71,7 @@ func tie(a, b *config.Rule, kind config.Kind) config.Problem {
 	return config.Problem{
 		File: at.File, Line: at.Line, Column: at.Column, Path: b.Path() + "." + string(kind),
 		Message: fmt.Sprintf("%s of rule %s and of rule %s are equally specific and match the same calls: "+
-			"make one narrower, or put one in mode: shadow", kind, b.Name, first),
+			"make one narrower, take calls out of one by match.except, or put one in mode: shadow", kind, b.Name, first),
 	}
 }
 
@@ -91,6 +95,16 @@ type tieRule struct {
 	kinds                             []config.Kind
 	method, service, caller, upstream *glob // nil: absent
 	peer                              netip.Prefix
+	except                            []*exception
+}
+
+// apart reports whether the exceptions of the two, which overlap, leave no call to both.
+func (t *tieRule) apart(o *tieRule) bool {
+	if len(t.except)+len(o.except) == 0 {
+		return false
+	}
+	both := t.common(o)
+	return leaveOut(slices.Concat(t.except, o.except), &both)
 }
 
 // mostForms bounds what a rule with long lists costs: ties of what is behind are not found, and decided by name.

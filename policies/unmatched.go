@@ -24,6 +24,10 @@ func (s *Snapshot) Unmatched() config.Problems {
 				problems = append(problems, p)
 			}
 		case len(r.targets) == 0 && !s.mayBeRemote(r):
+			if s.leftOut(r) {
+				problems = append(problems, r.warning("match.except", "leaves out every method of this host that the rule matches: rule "+r.name+" does nothing here"))
+				continue
+			}
 			p, isAlias := r.namesAlias(s.aliases)
 			if !isAlias {
 				suggest := len(problems) < mostSuggestions
@@ -36,6 +40,19 @@ func (s *Snapshot) Unmatched() config.Problems {
 		}
 	}
 	return problems
+}
+
+// leftOut reports whether the rule would match a method of this host but for its exceptions.
+func (s *Snapshot) leftOut(r *rule) bool {
+	if len(r.except) == 0 {
+		return false
+	}
+	for t := range s.guards {
+		if _, ok := r.names(t, ""); ok {
+			return true
+		}
+	}
+	return false
 }
 
 // noUpstream is the warning about a rule for upstreams that are none.

@@ -97,6 +97,9 @@ func (b *builder) value(t reflect.Type, tag reflect.StructTag) *jsonschema.Schem
 	case reflect.TypeFor[config.Patterns]():
 		one := b.text(tag)
 		return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{one, {Type: "array", Items: one, MinItems: size(1)}}}
+	case reflect.TypeFor[config.Exceptions]():
+		one := b.value(t.Elem(), tag)
+		return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{one, {Type: "array", Items: one, MinItems: size(1)}}}
 	}
 	if reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()) {
 		return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string"}, {Type: "number"}, {Type: "boolean"}}}

@@ -109,6 +109,11 @@ func TestTheSchemaHasExactlyTheFieldsThatAreSupported(t *testing.T) {
 		if n.Items != nil {
 			visit(path+"[]", n.Items)
 		}
+		for _, a := range n.AnyOf {
+			if a.Items != nil { // one mapping or a list of them, which the reference has once
+				visit(path, a)
+			}
+		}
 	}
 	visit("", manifestNode(t, registry.New()))
 

@@ -12,17 +12,18 @@ import (
 
 // patterns are what the `pattern` tags of config mean, as near as a regular expression comes.
 var patterns = map[string]string{
-	"name":     `^[A-Za-z0-9._-]{1,64}$`,
-	"handler":  `^[A-Za-z0-9._/-]{1,128}$`,
-	"hostname": `^[A-Za-z0-9._-]{1,253}$`,
-	"service":  `^[^\s/*]{1,255}$`,
-	"method":   `^[^\s/*]{1,255}$`,
-	"caller":   `^[^\s*]{1,255}$`,
-	"path":     `^/[^\s{}]*$`,
-	"hashOn":   `^(metadata|argument)\.\S{1,128}$`,
-	"key":      `^(caller|peer|metadata\.\S{1,128})$`,
-	"glob":     `^[^\s/|()^]([^\s/|()]{0,253}[^\s/|()$])?$`,
-	"cidr":     `^[0-9A-Fa-f.:]+(/[0-9]{1,3})?$`,
+	"name":       `^[A-Za-z0-9._-]{1,64}$`,
+	"handler":    `^[A-Za-z0-9._/-]{1,128}$`,
+	"hostname":   `^[A-Za-z0-9._-]{1,253}$`,
+	"service":    `^[^\s/*]{1,255}$`,
+	"method":     `^[^\s/*]{1,255}$`,
+	"caller":     `^[^\s*]{1,255}$`,
+	"path":       `^/[^\s{}]*$`,
+	"hashOn":     `^(metadata|argument)\.\S{1,128}$`,
+	"key":        `^(caller|peer|metadata\.\S{1,128})$`,
+	"glob":       `^[^\s/|()!,?{\[^]([^\s/|(),?{\[]{0,253}[^\s/|(),?{\[$])?$`,
+	"callerGlob": `^\S{1,255}$`,
+	"cidr":       `^[0-9A-Fa-f.:]+(/[0-9]{1,3})?$`,
 }
 
 func (b *builder) pattern(name string) *jsonschema.Schema {
@@ -52,7 +53,12 @@ func (b *builder) shape(t reflect.Type, s *jsonschema.Schema) {
 		sides(s)
 	case reflect.TypeFor[config.Match]():
 		s.MinProperties = size(1)
+		s.Not = &jsonschema.Schema{Required: []string{"except"}, MaxProperties: size(1)}
 		s.AnyOf = append(requireOne("service", "upstream"), &jsonschema.Schema{Not: &jsonschema.Schema{Required: []string{"method"}}})
+		b.suggest(s, "service", b.services)
+		b.suggest(s, "method", b.methods())
+	case reflect.TypeFor[config.Exception]():
+		s.MinProperties = size(1)
 		b.suggest(s, "service", b.services)
 		b.suggest(s, "method", b.methods())
 	case reflect.TypeFor[config.Route]():

@@ -59,5 +59,31 @@ func Overlap(a, b string) bool {
 	return a[:n] == b[:n] && x[len(x)-m:] == y[len(y)-m:]
 }
 
+// Common returns a pattern of texts that both patterns match, which overlap. whole reports whether there are no others.
+func Common(a, b string) (pattern string, whole bool) {
+	switch {
+	case Covers(a, b):
+		return b, true
+	case Covers(b, a):
+		return a, true
+	}
+	// Neither is exact, then. What one of them wants stands before what the other does; it might be the other way round.
+	prefix, x, suffix := ends(a)
+	first, y, last := ends(b)
+	if len(first) > len(prefix) {
+		prefix = first
+	}
+	if len(last) > len(suffix) {
+		suffix = last
+	}
+	return prefix + x + y + suffix, false
+}
+
+// ends are the fixed ends of a pattern with stars, and what is between them, stars included.
+func ends(pattern string) (prefix, between, suffix string) {
+	i, j := strings.IndexByte(pattern, '*'), strings.LastIndexByte(pattern, '*')
+	return pattern[:i], pattern[i : j+1], pattern[j+1:]
+}
+
 // IsExact reports whether the pattern has no star, so that it matches one text.
 func IsExact(pattern string) bool { return strings.IndexByte(pattern, '*') < 0 }

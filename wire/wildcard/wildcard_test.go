@@ -138,3 +138,22 @@ func TestAPatternCoversAnotherExactlyIfItMatchesAllItsTexts(t *testing.T) {
 		}
 	})
 }
+
+func TestWhatIsCommonToTwoPatternsIsMatchedByBoth(t *testing.T) {
+	short, all := short()
+	rapid.Check(t, func(t *rapid.T) {
+		a, b := short.Draw(t, "a"), short.Draw(t, "b")
+		if !wildcard.Overlap(a, b) {
+			return
+		}
+		both, whole := wildcard.Common(a, b)
+		if !wildcard.Covers(a, both) || !wildcard.Covers(b, both) {
+			t.Errorf("%q is not common to %q and %q", both, a, b)
+		}
+		for _, s := range all {
+			if whole && wildcard.Match(a, s) && wildcard.Match(b, s) && !wildcard.Match(both, s) {
+				t.Errorf("%q is not the whole that %q and %q have in common: %q", both, a, b, s)
+			}
+		}
+	})
+}
