@@ -63,6 +63,9 @@ func (s *serving) notPassed(res *wire.Frame, err error) error {
 		s.ticket.Done(err)
 		s.answered(e, true)
 		return e
+	case answered && e.Host == "" && e.Code == code.Unimplemented && e.Reason == code.ReasonUnknownMethod: // a host of another kind
+		s.ticket.Done(err)
+		return &code.Error{Code: e.Code, Reason: e.Reason, Message: e.Message, Host: s.host.name}
 	case answered && e.Host == "":
 		s.ticket.Done(err)
 		return e

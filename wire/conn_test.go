@@ -269,3 +269,37 @@ func TestDialOfNobodyIsNoEndpoint(t *testing.T) {
 	_, err = wire.Dial(t.Context(), "tcp", ln.Addr().String(), wire.ConnOptions{})
 	wantError(t, err, code.Unavailable, code.ReasonNoEndpoint)
 }
+
+// A peer that knows no codes says in its own words that it ran out of time. It was told whole milliseconds.
+func TestAnErrorBehindTheDeadlineThatThePeerWasToldIsThatOfTheDeadline(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		after  time.Duration
+		answer wire.Metadata
+		want   code.Code
+	}{
+		{"when its time is over", 100 * time.Millisecond, wire.Metadata{{wire.MetaError, "query cancelled"}}, code.DeadlineExceeded},
+		{"what is known by its text, too", 100 * time.Millisecond, wire.Metadata{{wire.MetaError, "request reached rate limit"}}, code.DeadlineExceeded},
+		{"the original's", 100 * time.Millisecond, wire.Metadata{{wire.MetaErrorEasymicro, "query cancelled"}}, code.DeadlineExceeded},
+		{"before", 99 * time.Millisecond, wire.Metadata{{wire.MetaError, "query cancelled"}}, code.Unknown},
+		{"a peer that knows codes", 100 * time.Millisecond, wire.Metadata{{wire.MetaError, "x"}, {wire.MetaCode, "ABORTED"}}, code.Aborted},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			c, p := facing(t, wire.ConnOptions{})
+			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond+700*time.Microsecond)
+			defer cancel()
+			done := make(chan error, 1)
+			go func() {
+				_, err := call(ctx, c, "Slow", "")
+				done <- err
+			}()
+			req := p.Receive()
+			time.Sleep(test.after)
+			p.Send(&wire.Frame{Type: wire.Response, Status: wire.StatusError, Seq: req.Seq, Metadata: test.answer})
+			err := <-done
+			if e := code.From(err); e.Code != test.want || e.Message == "" || (e.Code == code.DeadlineExceeded) != (e.Reason == code.ReasonTimeout) {
+				t.Errorf("%s: %s %q: %v", test.name, e.Code, e.Reason, err)
+			}
+		})
+	}
+}

@@ -55,7 +55,7 @@ func (c *Conn) Do(ctx context.Context, req, res *Frame) error {
 	if err != nil {
 		return err
 	}
-	return c.open(res)
+	return c.open(ctx, req, res)
 }
 
 // prepare makes req a request that says what the peer must know.
@@ -178,13 +178,24 @@ func (c *Conn) flush(direct bool) error {
 	return nil
 }
 
-// open makes the response plain and finds its error.
-func (c *Conn) open(res *Frame) error {
-	if e := ErrorOf(res); e != nil {
+// open makes the response plain and finds its error. A peer that knows no codes, and answers with an error when the
+// deadline that it was told has passed, has run into that, whatever it says.
+func (c *Conn) open(ctx context.Context, req, res *Frame) error {
+	if e := errorOf(res, req); e != nil {
+		if knowsNoCodes(res) && told(ctx) {
+			e.Code, e.Reason = code.DeadlineExceeded, code.ReasonTimeout
+		}
 		return e
 	}
 	if err := res.Decompress(c.lim.MaxDecompressedBytes); err != nil {
 		return badReply(err)
 	}
 	return nil
+}
+
+// told reports whether the deadline that the peer was told has passed. That is in whole milliseconds, and so up to one
+// before our own. The peer counts them from when it has read the call: no clock of its own has a part in it.
+func told(ctx context.Context) bool {
+	deadline, ok := ctx.Deadline()
+	return ok && time.Until(deadline) < time.Millisecond
 }

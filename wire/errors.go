@@ -52,9 +52,13 @@ func setIfAny(m *Metadata, key, value string) {
 	m.Set(key, value)
 }
 
-// ErrorOf is the error that a response carries, nil when it has none. It reads the text under either family's key, and
-// is UNKNOWN when the peer gives no code that we know. It is marked as a peer's, see code.Edge.
-func ErrorOf(f *Frame) *code.Error {
+// ErrorOf is the error that a response carries, nil when it has none. It reads the text under either family's key. Of a
+// peer that gives no code it has the code that the text stands for in stock peers; it is UNKNOWN when that is none, and when
+// the code is not known. It is marked as a peer's, see code.Edge.
+func ErrorOf(f *Frame) *code.Error { return errorOf(f, f) }
+
+// errorOf is ErrorOf for the response to a call; called has its names.
+func errorOf(f, called *Frame) *code.Error {
 	if f.Status == StatusNormal {
 		return nil
 	}
@@ -69,13 +73,22 @@ func ErrorOf(f *Frame) *code.Error {
 		e.Code = c
 	}
 	for _, key := range []string{MetaError, MetaErrorEasymicro} {
-		if text := f.Metadata.Get(key); text != "" {
-			e.Message = text
-			return code.Remote(e)
+		if e.Message = f.Metadata.Get(key); e.Message != "" {
+			break
 		}
 	}
-	e.Message = "the peer reports an error without a text"
+	if e.Message == "" {
+		e.Message = "the peer reports an error without a text"
+	} else if knowsNoCodes(f) {
+		translate(e, called, len(f.Payload) > 0)
+	}
 	return code.Remote(e)
+}
+
+// knowsNoCodes reports whether a response is that of a peer that has nothing but texts for its errors.
+func knowsNoCodes(f *Frame) bool {
+	_, codes := f.Metadata.Lookup(MetaCode)
+	return !codes
 }
 
 func retryAfter(ms string) time.Duration {
