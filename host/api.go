@@ -84,7 +84,7 @@ func (g *generation) notFound(service, method string) *admin.Error {
 	for _, m := range s.methods {
 		methods = append(methods, m.name)
 	}
-	return admin.Errorf(admin.CodeNotFound, "service %s has no method %q", s.config.Name, method).
+	return admin.Errorf(admin.CodeNotFound, "service %s has no method %q%s", s.config.Name, method, whySkipped(s.instance.service.Skipped(), method)).
 		WithHelp("it has: %s%s", strings.Join(methods, ", "), didYouMean(method, methods))
 }
 

@@ -38,6 +38,7 @@ type checker struct {
 	known    []policies.Target                  // methods that are known without opening
 	targets  map[policies.Target]gateway.Target // the same, under all names of their services
 	unknown  bool                               // some are not
+	warned   []string                           // handlers whose methods are looked at already
 }
 
 func (c *checker) add(path, suggestion, format string, args ...any) {
@@ -116,15 +117,40 @@ func (c *checker) methods(path string, cfg *config.Service, entry *registry.Entr
 			c.targets[policies.Target{Service: name, Method: m.Name}] = gateway.Target{Service: cfg.Name, Method: m.Name, Args: m.Args}
 		}
 	}
-	c.exposed(path, cfg, names)
+	c.exposed(path, cfg, names, entry.Skipped)
+	c.missed(path, cfg, entry, entry.Methods, entry.Skipped)
 }
 
-func (c *checker) exposed(path string, cfg *config.Service, names []string) {
+func (c *checker) exposed(path string, cfg *config.Service, names []string, skipped []registry.Skipped) {
 	for i, name := range cfg.Methods.Expose {
-		if !slices.Contains(names, name) {
-			c.add(fmt.Sprintf("%s.methods.expose[%d]", path, i), config.Suggest(name, names),
-				"handler %s has no method %q", cfg.Handler, name)
+		if slices.Contains(names, name) {
+			continue
 		}
+		c.add(fmt.Sprintf("%s.methods.expose[%d]", path, i), config.Suggest(name, names),
+			"handler %s has no method %q%s", cfg.Handler, name, whySkipped(skipped, name))
+	}
+}
+
+// whySkipped says why a method is not served that the handler has; it is empty for others.
+func whySkipped(skipped []registry.Skipped, method string) string {
+	if i := slices.IndexFunc(skipped, func(s registry.Skipped) bool { return s.Name == method }); i >= 0 {
+		return " that can be served (" + skipped[i].Why + ")"
+	}
+	return ""
+}
+
+// missed warns of methods that are not served and look as if they were meant to be. Whoever lists the methods to expose
+// has decided.
+func (c *checker) missed(path string, cfg *config.Service, entry *registry.Entry, served []*registry.Method, skipped []registry.Skipped) {
+	if len(cfg.Methods.Expose) > 0 || slices.Contains(c.warned, cfg.Handler) {
+		return
+	}
+	c.warned = append(c.warned, cfg.Handler)
+	for _, s := range entry.Missed(served, skipped) {
+		c.add(path+".handler", "", "handler %s does not serve its method %s; to serve it, write "+
+			"func(ctx context.Context, args *Args, reply *Reply) error; if it is not meant to be served, begin its name in lower case, "+
+			"or list the others in methods.expose", cfg.Handler, s)
+		c.problems[len(c.problems)-1].Warning = true
 	}
 }
 
@@ -191,7 +217,7 @@ func (c *checker) target(servicePath, methodPath, service, method string) {
 		}
 		switch {
 		case !slices.Contains(methods, method):
-			c.add(methodPath, config.Suggest(method, methods), "service %s has no method %q", service, method)
+			c.add(methodPath, config.Suggest(method, methods), "service %s has no method %q%s", service, method, whySkipped(entry.Skipped, method))
 		case !exposes(cfg)(method):
 			c.add(methodPath, "", "method %s of service %s is not among methods.expose", method, service)
 		}

@@ -24,6 +24,7 @@ func (p *plan) openServices(ctx context.Context, g *generation) error {
 			p.taken[s.config.Name] = s.instance
 		}
 	}
+	c := &checker{set: p.set}
 	for i := range p.set.Manifest.Services {
 		cfg := &p.set.Manifest.Services[i]
 		path := fmt.Sprintf("services[%d]", i)
@@ -32,22 +33,30 @@ func (p *plan) openServices(ctx context.Context, g *generation) error {
 			return fieldProblem(p.set, path, err.Error())
 		}
 		s := newService(cfg, inst)
-		if problems := p.exposed(path, cfg, inst); len(problems) > 0 {
+		problems := c.opened(path, cfg, inst)
+		if problems.Err() != nil {
 			return problems
 		}
+		g.warnings = append(g.warnings, problems.Warnings()...)
 		g.services = append(g.services, s)
 	}
 	return nil
 }
 
-// exposed repeats the check of methods.expose for handlers whose methods are known only once they are open.
-func (p *plan) exposed(path string, cfg *config.Service, inst *instance) config.Problems {
-	c := &checker{set: p.set}
-	var names []string
-	for _, m := range inst.service.Methods() {
-		names = append(names, m.Name)
+// opened checks what is known of the methods of some handlers only once they are open.
+func (c *checker) opened(path string, cfg *config.Service, inst *instance) config.Problems {
+	c.problems = nil
+	served, skipped := inst.service.Methods(), inst.service.Skipped()
+	if inst.entry.Methods == nil {
+		var names []string
+		for _, m := range served {
+			names = append(names, m.Name)
+		}
+		c.exposed(path, cfg, names, skipped)
 	}
-	c.exposed(path, cfg, names)
+	if len(inst.entry.Skipped) == 0 {
+		c.missed(path, cfg, inst.entry, served, skipped)
+	}
 	return c.problems
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"slices"
 )
 
 // Entry is a registered handler. It is never changed after registration.
@@ -55,4 +56,24 @@ func (e *Entry) setOptions(defaults reflect.Value) {
 	e.Options = t
 	e.defaults = clone(defaults)
 	e.Defaults = clone(defaults).Elem().Interface()
+}
+
+// Missed returns those of the skipped methods that look as if they were meant to be served: the first parameter is a
+// context. Left out are methods that are served by other means, and those of the shapes that OnReady and OnOptions take.
+func (e *Entry) Missed(served []*Method, skipped []Skipped) []Skipped {
+	var missed []Skipped
+	for _, s := range skipped {
+		if len(s.in) > 0 && s.in[0].Implements(contextType) && !e.hook(s) && !slices.ContainsFunc(served, s.servedAs) {
+			missed = append(missed, s)
+		}
+	}
+	return missed
+}
+
+// hook reports whether a method can be one that the open function passes to OnReady or OnOptions.
+func (e *Entry) hook(s Skipped) bool {
+	if e.onOptions == nil || !s.fails(1) { // Plain values have none
+		return false
+	}
+	return len(s.in) == 1 || len(s.in) == 2 && s.in[1] == e.Options
 }

@@ -78,7 +78,7 @@ func methodsOf(t reflect.Type) (methods []*Method, skipped []Skipped) {
 		}
 		args, reply, why := signature(method.Type, receiver)
 		if why != "" {
-			skipped = append(skipped, Skipped{Name: method.Name, Why: why})
+			skipped = append(skipped, skip(method.Name, why, method.Type, receiver))
 			continue
 		}
 		methods = append(methods, reflectMethod(method.Name, args, reply))

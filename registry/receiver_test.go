@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"io"
+	"slices"
 	"testing"
 )
 
@@ -27,6 +28,7 @@ func (misfits) Reader(context.Context, *io.Reader, *sum) error       { return ni
 func (misfits) NoResult(context.Context, *pair, *sum)                {}
 func (misfits) TwoResults(context.Context, *pair, *sum) (int, error) { return 0, nil }
 func (misfits) OtherResult(context.Context, *pair, *sum) int         { return 0 }
+func (misfits) Many(context.Context, pair, sum)                      {}
 func (misfits) unexported(context.Context, *pair, *sum) error        { return nil }
 
 func TestMethodsThatDoNotFitAreSkippedWithTheReason(t *testing.T) {
@@ -38,7 +40,8 @@ func TestMethodsThatDoNotFitAreSkippedWithTheReason(t *testing.T) {
 	want := map[string]string{
 		"Nothing":     "takes no parameters, want context.Context, *Args, *Reply",
 		"One":         "takes 1 parameter, want context.Context, *Args, *Reply",
-		"Two":         "takes 2 parameters, want context.Context, *Args, *Reply",
+		"Two":         "takes 2 parameters, want context.Context, *Args, *Reply; registry.Unary serves functions that return the reply",
+		"Many":        "second parameter is registry.pair, want a pointer; third parameter is registry.sum, want a pointer; returns nothing, want error",
 		"Four":        "takes 4 parameters, want context.Context, *Args, *Reply",
 		"Variadic":    "takes a variable number of parameters, want context.Context, *Args, *Reply",
 		"NoContext":   "first parameter is *registry.pair, want context.Context",
@@ -64,6 +67,46 @@ func TestMethodsThatDoNotFitAreSkippedWithTheReason(t *testing.T) {
 	served := names(s.Methods())
 	if len(served) != 3 || served[0] != "Fits" || served[1] != "FitsAny" || served[2] != "FitsToo" {
 		t.Errorf("served %v", served)
+	}
+}
+
+// hooked has methods that are served by Unary or passed to OnReady and OnOptions, beside those that are missed.
+type hooked struct{ misfits }
+
+func (hooked) Ping(context.Context) error                          { return nil }
+func (hooked) Reconfigure(context.Context, limits) error           { return nil }
+func (hooked) Served(context.Context, *pair) (*sum, error)         { return nil, nil }
+func (hooked) Renamed(context.Context, *[]int) (*[]int, error)     { return nil, nil }
+func (hooked) Forgotten(context.Context, *pair) (*[]string, error) { return nil, nil }
+func (hooked) Close() error                                        { return nil }
+
+func TestMethodsThatBeginWithAContextWereMeantToBeServed(t *testing.T) {
+	r := New()
+	Register("hooks", limits{}, openAdder, In(r))
+	Plain(hooked{}, In(r), As("plain"))
+	hooks, _ := r.Lookup("hooks")
+	plain, _ := r.Lookup("plain")
+	s := Receiver(hooked{})
+	served := append(s.Methods(),
+		unaryMethod[pair, sum]("Served", nil), unaryMethod[[]int, []int]("renamed", nil))
+	missed := func(e *Entry) []string {
+		var all []string
+		for _, m := range e.Missed(served, s.Skipped()) {
+			all = append(all, m.Name)
+		}
+		return all
+	}
+	want := []string{
+		"Channel", "Forgotten", "Four", "Function", "Many", "NoResult", "OtherResult", "Pointers", "Reader", "ReplyValue", "TwoResults",
+		"Value", "Variadic",
+	}
+	if got := missed(hooks); !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+	want = append(want, "One", "Ping", "Reconfigure") // a plain value has no hooks
+	slices.Sort(want)
+	if got := missed(plain); !slices.Equal(got, want) {
+		t.Errorf("a plain value: %v, want %v", got, want)
 	}
 }
 

@@ -19,7 +19,7 @@ const (
 )
 
 func (a *app) screenFlag(cmd *cobra.Command) {
-	cmd.Flags().String("screen", screenAuto, "auto, on or off: `WHERE` the screen is shown; auto: on a terminal ("+screenVariable+")")
+	cmd.Flags().String("screen", screenAuto, "auto (on a terminal), on or off: `WHEN` the screen is shown ("+screenVariable+")")
 	_ = cmd.RegisterFlagCompletionFunc("screen", fixed(screenAuto, screenOn, screenOff))
 }
 
