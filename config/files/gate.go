@@ -1,0 +1,118 @@
+package files
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// patience is how long one file may hold up those who read it.
+const patience = 10 * time.Second
+
+// Gate lets reads through as long as none before them is overdue: on a network file system that is away each of them would
+// hold on to a thread. The zero value is open.
+type Gate struct {
+	mu      sync.Mutex
+	overdue map[*reading]bool
+}
+
+// reading is one read under way.
+type reading struct {
+	now  atomic.Pointer[touch]
+	done chan struct{}
+}
+
+// touch is the file that a read is at, and since when.
+type touch struct {
+	path  string
+	since time.Time
+}
+
+func (r *reading) at(path string) { r.now.Store(&touch{path: path, since: time.Now()}) }
+
+// Through returns what read does, but waits no longer than ctx, and not for a file that does not answer for ten seconds:
+// then read goes on alone, and until it has come back the gate is closed. read calls at before it touches a file. A
+// panic of it is one of whoever waits.
+func Through[T any](ctx context.Context, g *Gate, read func(at func(path string)) (T, error)) (T, error) {
+	var none T
+	if err := g.closed(); err != nil {
+		return none, err
+	}
+	var value T
+	var err error
+	var panicked any
+	r := &reading{done: make(chan struct{})}
+	r.at("")
+	go func() {
+		defer close(r.done)
+		defer func() {
+			if p := recover(); p != nil {
+				panicked = fmt.Sprintf("%v\n%s", p, debug.Stack())
+			}
+		}()
+		value, err = read(r.at)
+	}()
+	if wait := g.await(ctx, r); wait != nil {
+		return none, wait
+	}
+	if panicked != nil {
+		panic(panicked) //nolint:forbidigo // not a new one: it goes on where somebody may recover it
+	}
+	return value, err
+}
+
+// closed is the error of a closed gate.
+func (g *Gate) closed() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for r := range g.overdue {
+		return r.overdue()
+	}
+	return nil
+}
+
+// await returns when the read is done or not to be waited for.
+func (g *Gate) await(ctx context.Context, r *reading) error {
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	for {
+		select {
+		case <-r.done:
+			return nil
+		case <-ctx.Done():
+			g.close(r)
+			return ctx.Err()
+		case <-timer.C:
+			if left := time.Until(r.now.Load().since.Add(patience)); left > 0 {
+				timer.Reset(left)
+				continue
+			}
+			g.close(r)
+			return r.overdue()
+		}
+	}
+}
+
+// close closes the gate until the read has come back.
+func (g *Gate) close(r *reading) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.overdue == nil {
+		g.overdue = make(map[*reading]bool)
+	}
+	g.overdue[r] = true
+	go func() {
+		<-r.done
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		delete(g.overdue, r)
+	}()
+}
+
+func (r *reading) overdue() error {
+	return &fs.PathError{Op: "read", Path: r.now.Load().path, Err: fmt.Errorf("no answer within %s: is its file system away?", patience)}
+}

@@ -1,0 +1,93 @@
+package files_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/easymicro/easymicro/config/files"
+)
+
+func TestAReadThatDoesNotComeBackIsToldAndNotBegunAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var gate files.Gate
+		away, reads := make(chan struct{}), 0
+		read := func(at func(string)) (string, error) {
+			reads++
+			at("/mnt/a.yaml")
+			<-away
+			return "a", nil
+		}
+		const want = "read /mnt/a.yaml: no answer within 10s: is its file system away?"
+		begin := time.Now()
+		for range 3 {
+			if got, err := files.Through(t.Context(), &gate, read); err == nil || err.Error() != want || got != "" {
+				t.Errorf("%q %v", got, err)
+			}
+		}
+		if took := time.Since(begin); took != 10*time.Second || reads != 1 {
+			t.Errorf("%d reads took %s", reads, took)
+		}
+		close(away)
+		synctest.Wait()
+		if got, err := files.Through(t.Context(), &gate, read); got != "a" || err != nil || reads != 2 {
+			t.Errorf("after it came back: %q %v", got, err)
+		}
+	})
+}
+
+func TestALongReadOfManyFilesIsNotOverdue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		got, err := files.Through(t.Context(), new(files.Gate), func(at func(string)) (int, error) {
+			for range 10 {
+				at("file")
+				time.Sleep(6 * time.Second)
+			}
+			return 10, nil
+		})
+		if got != 10 || err != nil {
+			t.Errorf("%d %v", got, err)
+		}
+	})
+}
+
+func TestNobodyWaitsLongerThanItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		away := make(chan struct{})
+		time.AfterFunc(time.Second, cancel)
+		begin := time.Now()
+		_, err := files.Through(ctx, new(files.Gate), func(func(string)) (int, error) { <-away; return 0, nil })
+		if !errors.Is(err, context.Canceled) || time.Since(begin) != time.Second {
+			t.Errorf("%v after %s", err, time.Since(begin))
+		}
+		close(away)
+	})
+}
+
+func TestReadsAtTheSameTimePassTheGate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var gate files.Gate
+		slow := make(chan struct{})
+		go func() {
+			_, _ = files.Through(t.Context(), &gate, func(func(string)) (int, error) { <-slow; return 0, nil })
+		}()
+		synctest.Wait()
+		if got, err := files.Through(t.Context(), &gate, func(func(string)) (int, error) { return 7, nil }); got != 7 || err != nil {
+			t.Errorf("%d %v", got, err)
+		}
+		close(slow)
+	})
+}
+
+func TestAPanicOfAReadIsThatOfWhoWaits(t *testing.T) {
+	defer func() {
+		if p, _ := recover().(string); !strings.HasPrefix(p, "a bug\n") || !strings.Contains(p, "gate_test.go") {
+			t.Errorf("recovered %q", p)
+		}
+	}()
+	_, _ = files.Through(t.Context(), new(files.Gate), func(func(string)) (int, error) { panic("a bug") })
+}
