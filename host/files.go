@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/config/files"
 	"github.com/easymicro/easymicro/config/load"
 )
 
@@ -19,25 +20,38 @@ const halfWritten = 250 * time.Millisecond
 type Files struct {
 	path string
 	o    load.Options
+	gate *files.Gate
 
 	mu   sync.Mutex
 	last *config.Set
+	dirs []string // of last
 }
 
 // LoadFiles reads the set of the manifest at path, to Open a host with, and returns it with the Source that follows it.
 // The error is config.Problems when the files are wrong.
 func LoadFiles(path string, o load.Options) (*config.Set, *Files, error) {
-	set, err := load.Load(path, o)
+	f := &Files{path: path, o: o, gate: new(files.Gate)}
+	set, err := f.load(context.Background())
 	if err != nil {
 		return nil, nil, err
 	}
-	o.Reload, o.RetryAfter = true, halfWritten
-	return set, &Files{path: path, o: o, last: set}, nil
+	f.o.Reload, f.o.RetryAfter = true, halfWritten
+	f.last = set
+	return set, f, nil
+}
+
+// load reads the set, as long as the files answer.
+func (f *Files) load(ctx context.Context) (*config.Set, error) {
+	return files.Through(ctx, f.gate, func(at func(string)) (*config.Set, error) {
+		o := f.o
+		o.At = at
+		return load.Load(f.path, o)
+	})
 }
 
 // Load reads the set again.
-func (f *Files) Load(context.Context) (*config.Set, error) {
-	set, err := load.Load(f.path, f.o)
+func (f *Files) Load(ctx context.Context) (*config.Set, error) {
+	set, err := f.load(ctx)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("the manifest %s is gone: put it back, or stop the host", f.path)
 	}
@@ -51,11 +65,28 @@ func (f *Files) Load(context.Context) (*config.Set, error) {
 }
 
 // Hash is the hash of what the files have now.
-func (f *Files) Hash() (string, error) { return load.HashWith(f.path, f.o.Manifest) }
+func (f *Files) Hash() (string, error) {
+	return files.Through(context.Background(), f.gate, func(at func(string)) (string, error) {
+		o := f.o
+		o.At = at
+		return load.HashWith(f.path, o)
+	})
+}
 
-// Dirs are the folders of the set that was read last.
+// Dirs are the folders of the set that was read last. They are those of before while the files do not answer.
 func (f *Files) Dirs() []string {
 	f.mu.Lock()
+	set, before := f.last, f.dirs
+	f.mu.Unlock()
+	dirs, err := files.Through(context.Background(), f.gate, func(at func(string)) ([]string, error) {
+		at(set.Dir)
+		return load.Dirs(set), nil
+	})
+	if err != nil {
+		return before
+	}
+	f.mu.Lock()
 	defer f.mu.Unlock()
-	return load.Dirs(f.last)
+	f.dirs = dirs
+	return dirs
 }

@@ -23,6 +23,7 @@ type found struct {
 func (r *readFiles) find(field string, patterns []string) *found {
 	f := &found{field: field, patterns: patterns, paths: map[string]string{}, named: map[string]string{}}
 	for i, pattern := range patterns {
+		r.at(r.abs(pattern))
 		e := expand(r.dir, pattern)
 		f.expansions = append(f.expansions, e)
 		for _, path := range e.files {

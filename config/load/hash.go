@@ -5,18 +5,17 @@ import (
 	"encoding/hex"
 	"fmt"
 	"hash"
-	"os"
 
 	"github.com/easymicro/easymicro/config"
 )
 
 // Hash is the content hash of the whole set at path, equal to the Hash of a set that Load makes of the same content.
 // It needs no set without problems: what cannot be read counts too, so that it changes when it can be read again.
-func Hash(path string) (string, error) { return HashWith(path, nil) }
+func Hash(path string) (string, error) { return HashWith(path, Options{}) }
 
-// HashWith is Hash with what Options.Manifest has.
-func HashWith(path string, manifest []byte) (string, error) {
-	r, err := readSet(path, manifest, os.LookupEnv)
+// HashWith is Hash with the manifest, the variables and At of o.
+func HashWith(path string, o Options) (string, error) {
+	r, err := readSet(path, o.complete())
 	if err != nil {
 		return "", err
 	}

@@ -22,6 +22,8 @@ type Options struct {
 	// Manifest stands in for the content of the manifest, for hosts that have none on disk. The path then only names it, and
 	// says by its folder where relative paths start.
 	Manifest []byte
+	// At is told of each file before it is touched; nil is not. It is for whoever looks after reads that do not come back.
+	At func(path string)
 	// RetryAfter is how long to wait before a set with errors is read a second time, for editors that write in place;
 	// zero reads once.
 	RetryAfter time.Duration
@@ -43,10 +45,8 @@ func Load(path string, o Options) (*config.Set, error) {
 }
 
 func load(path string, o Options) (set *config.Set, hash string, err error) {
-	if o.Env == nil {
-		o.Env = os.LookupEnv
-	}
-	r, err := readSet(path, o.Manifest, o.Env)
+	o = o.complete()
+	r, err := readSet(path, o)
 	if err != nil {
 		return nil, "", err
 	}
@@ -60,6 +60,16 @@ func load(path string, o Options) (set *config.Set, hash string, err error) {
 		return standIn, standIn.Hash, nil
 	}
 	return nil, r.hash(), problems
+}
+
+func (o Options) complete() Options {
+	if o.Env == nil {
+		o.Env = os.LookupEnv
+	}
+	if o.At == nil {
+		o.At = func(string) {}
+	}
+	return o
 }
 
 // lost are the problems of policy files that cannot be found or read.

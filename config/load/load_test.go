@@ -395,11 +395,11 @@ func TestAManifestNeedNotBeOnDisk(t *testing.T) {
 	if !slices.Contains(load.Dirs(set), dir) {
 		t.Errorf("watches %v", load.Dirs(set))
 	}
-	if hash, err := load.HashWith(path, o.Manifest); err != nil || hash != set.Hash {
+	if hash, err := load.HashWith(path, o); err != nil || hash != set.Hash {
 		t.Errorf("hash %s %v, want %s", hash, err, set.Hash)
 	}
 	write(t, filepath.Join(dir, "p.yaml"), rule("two"))
-	if hash, _ := load.HashWith(path, o.Manifest); hash == set.Hash {
+	if hash, _ := load.HashWith(path, o); hash == set.Hash {
 		t.Error("an edit of the rules does not change the hash")
 	}
 	o.Manifest = []byte("servces: []\n")

@@ -45,6 +45,7 @@ func (r *readFiles) absent() config.Problems {
 		if path == "" {
 			continue
 		}
+		r.at(r.abs(path))
 		if _, err := os.Stat(r.abs(path)); err != nil {
 			why := "cannot be read: " + err.Error()
 			if errors.Is(err, fs.ErrNotExist) {

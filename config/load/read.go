@@ -34,6 +34,7 @@ type file struct {
 // readFiles are the files of one set, read at one moment.
 type readFiles struct {
 	dir      string
+	at       func(path string) // Options.At
 	manifest file
 	found    *found // what policies.files stands for
 	policies []file
@@ -47,9 +48,9 @@ type readFiles struct {
 
 // readSet reads the manifest and what it names. When a link moves meanwhile, it is all read again: a set is never half
 // old and half new.
-func readSet(path string, manifest []byte, env func(string) (string, bool)) (*readFiles, error) {
+func readSet(path string, o Options) (*readFiles, error) {
 	for attempt := 1; ; attempt++ {
-		r, err := readOnce(path, manifest, env)
+		r, err := readOnce(path, o)
 		if err != nil {
 			return nil, err
 		}
@@ -60,15 +61,16 @@ func readSet(path string, manifest []byte, env func(string) (string, bool)) (*re
 	}
 }
 
-func readOnce(path string, manifest []byte, env func(string) (string, bool)) (*readFiles, error) {
+func readOnce(path string, o Options) (*readFiles, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return nil, err
 	}
-	r := &readFiles{dir: filepath.Dir(path)}
-	if manifest != nil {
-		r.manifest = file{display: filepath.Base(path), data: manifest}
+	r := &readFiles{dir: filepath.Dir(path), at: o.At}
+	if o.Manifest != nil {
+		r.manifest = file{display: filepath.Base(path), data: o.Manifest}
 	} else {
+		r.at(path)
 		if _, err := os.Stat(path); err != nil {
 			return nil, err
 		}
@@ -78,7 +80,7 @@ func readOnce(path string, manifest []byte, env func(string) (string, bool)) (*r
 		r.problems = config.Problems{*r.manifest.problem}
 		return r, nil //nolint:nilerr // the file is there, so what is wrong with it is a problem of the set
 	}
-	r.decoded, r.problems = config.DecodeManifest(r.manifest.display, r.manifest.data, env)
+	r.decoded, r.problems = config.DecodeManifest(r.manifest.display, r.manifest.data, o.Env)
 	r.found = r.find("policies.files", r.decoded.Policies.Files)
 	r.policies = r.readAll(r.found)
 	if t := r.decoded.Auth.Tokens; t != nil && t.File != "" {
@@ -103,6 +105,7 @@ func (r *readFiles) read(path, display string) file {
 
 // readAtMost reads one file, which may have so many bytes, and no more than the set may have.
 func (r *readFiles) readAtMost(path, display string, most int64) file {
+	r.at(path)
 	f := file{path: path, display: display}
 	wrong := func(format string, args ...any) file {
 		f.problem = &config.Problem{File: display, Line: 1, Column: 1, Message: fmt.Sprintf(format, args...)}
@@ -138,6 +141,7 @@ func (r *readFiles) settled() bool {
 		all = append(all, f.file)
 	}
 	for _, f := range all {
+		r.at(f.path)
 		if now, err := filepath.EvalSymlinks(f.path); (err != nil) != (f.resolved == "") || (err == nil && now != f.resolved) {
 			return false
 		}

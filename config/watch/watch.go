@@ -4,8 +4,10 @@ package watch
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -51,6 +53,8 @@ type Watcher struct {
 	mu    sync.Mutex
 	state State
 
+	touching atomic.Bool // files, which may not answer
+
 	known     string    // the content told last
 	candidate string    // a content that was seen once and is to be seen again
 	unsure    bool      // no event told of the content: see it twice
@@ -77,12 +81,40 @@ func (w *Watcher) State() State {
 }
 
 // Watch calls changed once for each content that settled, until ctx ends; then it returns nil. The hash is empty when
-// the content cannot be read: whoever reads it for real will find out why. changed is called on this goroutine and may
+// the content cannot be read: whoever reads it for real will find out why. changed is never called twice at a time, and may
 // be told of a content that has already been applied by other means. Watch may be called once.
+//
+// Files that do not answer when ctx ends are not waited for: what holds them up is left alone.
 func (w *Watcher) Watch(ctx context.Context, changed func(hash string)) error {
 	if w.o.Dirs == nil || w.o.Hash == nil {
 		return errors.New("watch: nothing to watch")
 	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		w.watch(ctx, changed)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+	}
+	for {
+		select {
+		case <-done:
+			return nil
+		case <-time.After(farewell):
+			if w.touching.Load() {
+				return nil
+			}
+		}
+	}
+}
+
+// farewell is how long a look at the files may go on when nobody wants to know any more.
+const farewell = time.Second
+
+func (w *Watcher) watch(ctx context.Context, changed func(hash string)) {
 	defer w.dir.close()
 	w.quiet = time.NewTimer(time.Hour)
 	defer w.quiet.Stop()
@@ -101,7 +133,7 @@ func (w *Watcher) Watch(ctx context.Context, changed func(hash string)) error {
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case _, open := <-w.dir.events():
 			if !open {
 				w.lose(errClosed)
@@ -115,7 +147,7 @@ func (w *Watcher) Watch(ctx context.Context, changed func(hash string)) error {
 			w.lose(err)
 			w.arm()
 		case <-w.quiet.C:
-			w.look(changed)
+			w.look(ctx, changed)
 		case <-poll.C: // also the time to get over a lost watcher: not sooner, since it could be lost again at once
 			w.dir.reopen()
 			w.follow()
@@ -155,7 +187,7 @@ func (w *Watcher) poll() {
 }
 
 // look tells of the content behind a quiet time, if it is a new one.
-func (w *Watcher) look(changed func(hash string)) {
+func (w *Watcher) look(ctx context.Context, changed func(hash string)) {
 	w.follow()
 	content := w.content()
 	overdue := time.Since(w.burst) >= w.timing().MaxDelay
@@ -167,7 +199,7 @@ func (w *Watcher) look(changed func(hash string)) {
 		return
 	}
 	w.burst, w.candidate, w.unsure = time.Time{}, "", false
-	if content == w.known {
+	if content == w.known || ctx.Err() != nil {
 		return
 	}
 	w.known = content
@@ -186,6 +218,7 @@ const unreadableMark = "\x00"
 func unreadable(content string) bool { return content != "" && content[:1] == unreadableMark }
 
 func (w *Watcher) content() string {
+	defer w.touch()()
 	hash, err := w.o.Hash()
 	if err != nil {
 		return unreadableMark + err.Error()
@@ -195,14 +228,38 @@ func (w *Watcher) content() string {
 
 // follow watches the directories of now, and tells whether something may have happened there that no event tells.
 func (w *Watcher) follow() bool {
+	back := w.touch()
 	changed := w.dir.follow(w.o.Dirs())
+	back()
 	w.show()
 	return changed
 }
 
+// patience is how long a look at the files may take before it is told that they do not answer.
+const patience = 15 * time.Second
+
+// touch is called before files are touched, and what it returns afterwards. Between the two the state tells when they do
+// not answer.
+func (w *Watcher) touch() (back func()) {
+	w.touching.Store(true)
+	told := make(chan struct{})
+	timer := time.AfterFunc(patience, func() {
+		defer close(told)
+		w.tell(fmt.Sprintf("no answer from the files within %s: is their file system away?", patience))
+	})
+	return func() {
+		w.touching.Store(false)
+		if !timer.Stop() {
+			<-told
+			w.show()
+		}
+	}
+}
+
 // show makes the state visible.
-func (w *Watcher) show() {
-	problem := w.dir.problem()
+func (w *Watcher) show() { w.tell(w.dir.problem()) }
+
+func (w *Watcher) tell(problem string) {
 	w.mu.Lock()
 	changed := w.state.Since.IsZero() || w.state.Problem != problem
 	before := w.state

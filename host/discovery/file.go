@@ -4,14 +4,13 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
-	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/config/files"
 	"github.com/easymicro/easymicro/config/watch"
 	"github.com/easymicro/easymicro/wire/client"
 )
@@ -37,57 +36,63 @@ const rereadAfter = 250 * time.Millisecond
 // Watch is that of client.Resolver: the endpoints are those of every service. While the file is bad or gone the last
 // list holds; the error has all problems with their places.
 func (n *Nodes) Watch(ctx context.Context, _ string, update func([]client.Endpoint, error)) error {
-	told := n.tell(update)
-	w := watch.New(watch.Options{
-		Dirs: n.dirs, Hash: n.hash, Known: told, Timing: n.o.Timing, Logger: n.o.Logger,
-	})
+	f := &following{nodes: n, update: update}
+	told := f.tell(ctx)
+	w := watch.New(watch.Options{Dirs: n.dirs, Hash: f.hash, Known: told, Timing: n.o.Timing, Logger: n.o.Logger})
 	return w.Watch(ctx, func(string) {
-		if _, _, err := n.load(); err != nil {
+		if _, _, err := f.load(ctx); err != nil {
 			select {
 			case <-time.After(rereadAfter):
 			case <-ctx.Done():
 				return
 			}
 		}
-		n.tell(update)
+		f.tell(ctx)
 	})
 }
 
+// following is one watch over the file.
+type following struct {
+	nodes  *Nodes
+	update func([]client.Endpoint, error)
+	gate   files.Gate
+}
+
 // tell reads the file and tells what is in it. It returns the hash of what it read.
-func (n *Nodes) tell(update func([]client.Endpoint, error)) (hash string) {
-	list, hash, err := n.load()
-	if err != nil {
-		update(nil, err)
-		return hash
+func (f *following) tell(ctx context.Context) (hash string) {
+	list, hash, err := f.load(ctx)
+	switch {
+	case ctx.Err() != nil:
+	case err != nil:
+		f.update(nil, err)
+	default:
+		f.update(list, nil)
 	}
-	update(list, nil)
 	return hash
 }
 
 // notRead stands for the content of a file that could not be read.
 const notRead = "not read"
 
-func (n *Nodes) load() (list []client.Endpoint, hash string, err error) {
-	data, err := n.read()
+func (f *following) load(ctx context.Context) (list []client.Endpoint, hash string, err error) {
+	path := f.nodes.path
+	data, err := f.read(ctx)
 	if err != nil {
-		return nil, notRead, config.Problem{File: n.path, Message: "cannot be read: " + reason(err)}
+		return nil, notRead, config.Problem{File: path, Message: files.Reason(err)}
 	}
-	list, problems := decodeNodes(n.path, data)
+	list, problems := decodeNodes(path, data)
 	return list, sum(data), problems.Err()
 }
 
-// read reads no more than a file may have.
-func (n *Nodes) read() ([]byte, error) {
-	f, err := os.Open(n.path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, config.MaxFileBytes+1))
+func (f *following) read(ctx context.Context) ([]byte, error) {
+	return files.Through(ctx, &f.gate, func(at func(string)) ([]byte, error) {
+		at(f.nodes.path)
+		return files.Read(f.nodes.path, config.MaxFileBytes)
+	})
 }
 
-func (n *Nodes) hash() (string, error) {
-	data, err := n.read()
+func (f *following) hash() (string, error) {
+	data, err := f.read(context.Background())
 	if err != nil {
 		return "", err
 	}
@@ -119,13 +124,4 @@ func (n *Nodes) dirs() []string {
 		path = target
 	}
 	return dirs
-}
-
-// reason is err without the path that is said already.
-func reason(err error) string {
-	var pe *os.PathError
-	if errors.As(err, &pe) {
-		return pe.Err.Error()
-	}
-	return err.Error()
 }

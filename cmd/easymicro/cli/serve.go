@@ -57,6 +57,8 @@ func (a *app) runHost(cmd *cobra.Command, manifest string, from load.Options, no
 	}
 	signals := newSignals()
 	defer signals.stop()
+	ctx, cancel := signals.drain(cmd.Context())
+	defer cancel()
 	set, files, err := host.LoadFiles(manifest, from)
 	if errors.Is(err, fs.ErrNotExist) {
 		return a.noManifest(err)
@@ -78,8 +80,6 @@ func (a *app) runHost(cmd *cobra.Command, manifest string, from load.Options, no
 	for _, note := range notes {
 		log.Warn(note)
 	}
-	ctx, cancel := signals.drain(cmd.Context())
-	defer cancel()
 	o := host.Options{
 		Registry: a.registry, Logger: log, Log: control, Source: files, Version: version(), OnReady: screen.logged,
 	}
