@@ -16,7 +16,7 @@ type AccessEntry struct {
 // RateLimit is a token bucket: rate tokens for each per, at most burst of them saved up.
 type RateLimit struct {
 	Rate     Rate     `yaml:"rate" required:"true" doc:"Calls for each per; from 1 a day to 10^8 a second, fractions allowed."`
-	Per      Duration `yaml:"per" default:"1s" min:"1ns" max:"24h" doc:"Time that rate is for."`
+	Per      Duration `yaml:"per" default:"1s" min:"1ns" max:"24h" doc:"Time that rate is for. Edits keep what is left in a bucket; a restart of the host fills it, so that a quota (per an hour or more) lets up to burst calls more through after each."`
 	Burst    int64    `yaml:"burst" min:"1" max:"1000000000" doc:"Calls that may come at once. Default: the tokens of one per, at least 1."`
 	Key      string   `yaml:"key" pattern:"key" doc:"One bucket for each caller, peer or metadata.NAME. Default: one bucket for all."`
 	MaxKeys  int      `yaml:"maxKeys" default:"10000" min:"1" max:"1000000" doc:"Buckets kept at a time; the one not used for longest goes first."`

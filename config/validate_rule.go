@@ -128,10 +128,9 @@ func (c *checker) rateLimit(r *Rule) {
 		perSecond := float64(l.Rate) / l.Per.Std().Seconds()
 		if perSecond < minPerSecond*(1-rateTolerance) || perSecond > maxPerSecond*(1+rateTolerance) {
 			c.rule(r, "rateLimit.rate", "%s per %s is out of bounds: from 1 a day to 10^8 a second", l.Rate, l.Per)
+		} else {
+			c.burst(r)
 		}
-	}
-	if l.Per.Std() > usualRatePer && !r.at.written("rateLimit.burst") && r.at.written("rateLimit.per") {
-		c.rule(r, "rateLimit.per", "without burst all calls of one %s may come at once: say burst", l.Per).Warning = true
 	}
 	if l.OnExceed != OnExceedWait && r.at.written("rateLimit.maxWait") {
 		c.rule(r, "rateLimit.maxWait", "has no effect without onExceed: wait").Warning = true
@@ -139,6 +138,43 @@ func (c *checker) rateLimit(r *Rule) {
 	if l.Key == "" && r.at.written("rateLimit.maxKeys") {
 		c.rule(r, "rateLimit.maxKeys", "has no effect without key").Warning = true
 	}
+}
+
+// quotaTime is from when on a limit is a quota: its bucket takes longer to fill than the next deployment may be away, so
+// that what restarts give is a part of what it lets through.
+const quotaTime = time.Hour
+
+// burst warns of what comes at once: all of a long time, when nobody chose a burst, and the burst of a quota after each
+// restart, which fills the bucket.
+func (c *checker) burst(r *Rule) {
+	l := r.RateLimit
+	lumps := l.Per.Std() > usualRatePer && r.at.written("rateLimit.per") && !r.at.written("rateLimit.burst") && l.Burst > 1
+	fills := float64(l.Burst) / float64(l.Rate) * l.Per.Std().Seconds()
+	quota := (l.Per.Std() >= quotaTime || fills >= quotaTime.Seconds()) && !c.idle(r)
+	if !quota {
+		if lumps {
+			c.rule(r, "rateLimit.per", "without burst all calls of one %s may come at once: say burst", l.Per).Warning = true
+		}
+		return
+	}
+	each := ""
+	if r.at.written("rateLimit.key") {
+		each = " for each key"
+	}
+	calls := "1 call"
+	if l.Burst > 1 {
+		calls = fmt.Sprintf("%d calls", l.Burst)
+	}
+	more := fmt.Sprintf("each restart of the host fills the bucket, and lets %s more than %s per %s through%s", calls, l.Rate, l.Per, each)
+	path := "rateLimit.per"
+	switch {
+	case lumps:
+		more += "; without burst all calls of one " + l.Per.String() + " may come at once: say a burst that is less"
+	case l.Burst > 1:
+		path = "rateLimit.burst"
+		more += "; a smaller burst makes that less"
+	}
+	c.rule(r, path, "%s", more).Warning = true
 }
 
 func (c *checker) concurrency(r *Rule) {
