@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"log/slog"
+	"net"
 	"strings"
 
 	"github.com/easymicro/easymicro/config"
@@ -59,9 +60,10 @@ func (h *Host) ruleChanged(t policies.Transition) {
 }
 
 // turnedAway tells of a connection that no protocol of its listener would have.
-func (h *Host) turnedAway(l *config.Listener, reason string) {
+func (h *Host) turnedAway(l *config.Listener, peer net.Addr, reason string) {
 	h.metrics.WireError(reason)
-	h.floods.Log(slog.LevelWarn, telemetry.Kind{Event: reason, Subject: l.Name}, "connection turned away", func() []slog.Attr {
-		return []slog.Attr{slog.String("listener", l.Name), slog.String("reason", reason), slog.Any("speaks", l.Protocols)}
+	kind := telemetry.Kind{Subject: telemetry.Names{{"listener", l.Name}, {"reason", reason}}}
+	h.floods.Log(slog.LevelWarn, "connection turned away", kind, func() []slog.Attr {
+		return []slog.Attr{slog.String("peer", peer.String()), slog.Any("speaks", l.Protocols)}
 	})
 }

@@ -1,6 +1,8 @@
 package host
 
 import (
+	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -12,15 +14,14 @@ import (
 const (
 	refusalsKept   = 1024
 	refusalsMerged = time.Second // refusals alike within this time share one place
+	refusalsApart  = 8           // so many that differ are told apart within that time, for each rule and caller
 )
 
-// refusal is one remembered refusal, or several alike within a second.
+// refusal is one remembered refusal, or several alike within a second. What is not in its key is that of the first.
 type refusal struct {
 	at    time.Time
 	count int
 	refusalKey
-	peer     string
-	code     string
 	kind     string
 	position string
 	state    string
@@ -30,57 +31,124 @@ type refusal struct {
 // refusalKey is what refusals alike have in common.
 type refusalKey struct {
 	rule, reason, caller string // the rule as name@r42
+	code                 code.Code
 	upstream             string // that was called; empty when this host was
 	target               policies.Target
+	peer                 netip.Addr
+	key                  string // of the rate limit
+	various              bool   // upstream, target, peer and key differ, and are left out
 }
 
 // longestName is how much of a name of a peer's choice is kept.
 const longestName = 128
 
-// kept is a key that may be kept: its names may be those that a peer made up, and parts of what it sent.
-func (k refusalKey) kept() refusalKey {
-	for _, s := range []*string{&k.caller, &k.upstream, &k.target.Service, &k.target.Method} {
-		*s = strings.Clone(*s)
-	}
-	return k
+// names are those that peers may make up, and parts of what they sent.
+func (k *refusalKey) names() [4]*string {
+	return [...]*string{&k.caller, &k.upstream, &k.target.Service, &k.target.Method}
 }
 
 func (k *refusalKey) clip() {
-	for _, s := range []*string{&k.caller, &k.upstream, &k.target.Service, &k.target.Method} {
+	for _, s := range k.names() {
 		*s = code.Clip(*s, longestName)
 	}
 }
 
-// refusals is a ring of the last refusals. A flood of the same refusal takes one place a second, so that it does not
-// push out the others.
-type refusals struct {
-	mu   sync.Mutex
-	ring [refusalsKept]refusal
-	next int
-	last map[refusalKey]int // place in the ring
+// kept is a key that may be kept.
+func (k refusalKey) kept() refusalKey {
+	for _, s := range k.names() {
+		*s = strings.Clone(*s)
+	}
+	k.key = strings.Clone(k.key)
+	return k
 }
+
+// summed is the key of those beyond the ones that are told apart.
+func (k refusalKey) summed() refusalKey {
+	return refusalKey{rule: k.rule, reason: k.reason, caller: k.caller, code: k.code, various: true}
+}
+
+// refusals are the last ones. Neither a flood of one refusal nor one of many that differ pushes out those by other
+// rules and of other callers: within a second alike ones share a place, and few others get one; when all places are
+// taken, whoever has most gives up the oldest.
+type refusals struct {
+	mu     sync.Mutex
+	groups map[refusalGroup][]*refusal // the oldest first
+	n      int                         // in all groups
+	last   map[refusalKey]*refusal
+}
+
+// refusalGroup is whose refusals compete for places.
+type refusalGroup struct{ rule, caller string }
+
+func (k *refusalKey) group() refusalGroup { return refusalGroup{k.rule, k.caller} }
 
 // add remembers a refusal. describe fills in what is costly to find out; it is called for a new place only.
 func (r *refusals) add(now time.Time, key refusalKey, describe func(*refusal)) {
 	key.clip()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if i, ok := r.last[key]; ok && now.Sub(r.ring[i].at) < refusalsMerged {
-		r.ring[i].count++
+	if r.merge(now, key) {
 		return
 	}
+	if r.crowded(now, key.group()) {
+		if key = key.summed(); r.merge(now, key) {
+			return
+		}
+	}
+	if r.n == refusalsKept {
+		r.evict()
+	}
+	e := &refusal{at: now, count: 1, refusalKey: key.kept()}
+	describe(e)
+	if key.various {
+		e.state, e.trace = "", ""
+	}
+	r.insert(e)
+}
+
+func (r *refusals) merge(now time.Time, key refusalKey) bool {
+	e, ok := r.last[key]
+	if !ok || now.Sub(e.at) >= refusalsMerged {
+		return false
+	}
+	e.count++
+	return true
+}
+
+// crowded tells that the group got as many places of late as it may.
+func (r *refusals) crowded(now time.Time, g refusalGroup) bool {
+	list := r.groups[g]
+	return len(list) >= refusalsApart && now.Sub(list[len(list)-refusalsApart].at) < refusalsMerged
+}
+
+func (r *refusals) insert(e *refusal) {
 	if r.last == nil {
-		r.last = make(map[refusalKey]int)
+		r.last, r.groups = make(map[refusalKey]*refusal), make(map[refusalGroup][]*refusal)
 	}
-	key = key.kept()
-	place := r.next
-	r.next = (r.next + 1) % refusalsKept
-	if old := &r.ring[place]; old.count > 0 && r.last[old.refusalKey] == place {
-		delete(r.last, old.refusalKey)
+	g := e.group()
+	r.groups[g] = append(r.groups[g], e)
+	r.last[e.refusalKey] = e
+	r.n++
+}
+
+// evict forgets the oldest refusal of the group that has most, and of several such groups that of the oldest one.
+func (r *refusals) evict() {
+	var from refusalGroup
+	var most []*refusal
+	for g, list := range r.groups {
+		if len(list) > len(most) || len(list) == len(most) && list[0].at.Before(most[0].at) {
+			from, most = g, list
+		}
 	}
-	r.ring[place] = refusal{at: now, count: 1, refusalKey: key}
-	describe(&r.ring[place])
-	r.last[key] = place
+	if oldest := most[0]; r.last[oldest.refusalKey] == oldest {
+		delete(r.last, oldest.refusalKey)
+	}
+	most[0] = nil
+	r.groups[from] = most[1:]
+	if len(most) == 1 {
+		delete(r.groups, from)
+	}
+	r.n--
 }
 
 // list is what is remembered since a time, the newest first; an empty caller means every caller.
@@ -88,12 +156,13 @@ func (r *refusals) list(caller string, since time.Time) []refusal {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var out []refusal
-	for i := range refusalsKept {
-		e := r.ring[(r.next-1-i+2*refusalsKept)%refusalsKept]
-		if e.count == 0 || e.at.Before(since) || (caller != "" && caller != e.caller) {
-			continue
+	for _, list := range r.groups {
+		for _, e := range list {
+			if !e.at.Before(since) && (caller == "" || caller == e.caller) {
+				out = append(out, *e)
+			}
 		}
-		out = append(out, e)
 	}
+	slices.SortStableFunc(out, func(a, b refusal) int { return b.at.Compare(a.at) })
 	return out
 }

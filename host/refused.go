@@ -54,29 +54,52 @@ func ruleBehind(set *config.Set, label, reason string) (*config.Rule, config.Kin
 	return rule, kind
 }
 
+// keyOf is the key of the rate limit behind a refusal, as it is shown; empty when something else refused. It needs the
+// metadata of the call, so it is not for calls that are answered while they run.
+func keyOf(s *policies.Snapshot, rule, reason string, t policies.Target, c *policies.Call) string {
+	switch kindOf[reason] {
+	case config.KindRateLimit, config.KindTimeout, "": // the call may have ended while it waited for its token
+		name, _, _ := strings.Cut(rule, "@")
+		return s.KeyText(name, t, c)
+	default:
+		return ""
+	}
+}
+
 // refused remembers a call that the host itself turned away or ended.
 func (h *Host) refused(s *serving, e *code.Error) {
 	if !e.Own() {
 		return
 	}
-	name := s.method.fullName()
-	key := refusalKey{rule: e.Rule, reason: e.Reason, caller: s.Caller, target: s.method.target}
+	key := refusalKey{
+		rule: e.Rule, reason: e.Reason, code: e.Code, caller: s.Caller, target: s.method.target, peer: s.wire.Peer().Unmap(), key: s.limitedBy,
+	}
+	trace := s.trace.ID()
 	h.refusals.add(time.Now(), key, func(r *refusal) {
-		r.code = e.Code.String()
-		if s.wire.Peer().IsValid() {
-			r.peer = s.wire.Peer().String()
-		}
 		if rule, kind := ruleBehind(s.generation.set, e.Rule, e.Reason); rule != nil {
 			r.kind = string(kind)
 			r.position = rule.Position(string(kind)).String()
 			r.state = s.generation.policies.State(rule.Name, kind, s.method.target, s.Caller)
 		}
-		r.trace = s.trace.ID()
+		r.trace = trace
 	})
-	h.floods.Log(slog.LevelWarn, telemetry.Kind{Event: e.Reason, Subject: strings.TrimSpace(name + " " + e.Rule)}, "call refused", func() []slog.Attr {
-		attrs := []slog.Attr{slog.String("method", name), slog.String("caller", s.Caller), slog.Any("error", e)}
-		if id := s.trace.ID(); id != "" {
-			attrs = append(attrs, slog.String("trace_id", id))
+	h.tellRefused("call refused", &key, s.method.fullName(), e, trace)
+}
+
+// tellRefused logs a refusal. What differs from call to call stands in the first line of a flood alone.
+func (h *Host) tellRefused(msg string, key *refusalKey, method string, e *code.Error, trace string) {
+	kind := telemetry.Kind{
+		Subject: telemetry.Names{{"upstream", key.upstream}, {"method", method}, {"rule", key.rule}, {"reason", key.reason}},
+		Source:  telemetry.Names{{"caller", key.caller}, {"key", key.key}},
+	}
+	h.floods.Log(slog.LevelWarn, msg, kind, func() []slog.Attr {
+		var attrs []slog.Attr
+		if key.peer.IsValid() {
+			attrs = append(attrs, slog.String("peer", key.peer.String()))
+		}
+		attrs = append(attrs, slog.String("code", e.Code.String()), slog.String("error", e.Message))
+		if trace != "" {
+			attrs = append(attrs, slog.String("trace_id", trace))
 		}
 		return attrs
 	})
@@ -94,27 +117,20 @@ func (h *Host) refusedOut(ctx context.Context, g *generation, call client.Guarde
 	default:
 		return
 	}
-	caller := cmp.Or(call.Caller(), anonymous)
+	caller, trace := cmp.Or(call.Caller(), anonymous), telemetry.TraceID(ctx)
 	target := policies.Target{Service: call.Service(), Method: call.Method()}
-	key := refusalKey{rule: rule, reason: reason, caller: caller, upstream: call.Upstream(), target: target}
+	key := refusalKey{
+		rule: rule, reason: reason, code: e.Code, caller: caller, upstream: call.Upstream(), target: target,
+		key: keyOf(g.policies, rule, reason, target, &policies.Call{Caller: caller, Metadata: call}),
+	}
 	h.refusals.add(time.Now(), key, func(r *refusal) {
-		r.code, r.trace = e.Code.String(), telemetry.TraceID(ctx)
+		r.trace = trace
 		if found, kind := ruleBehind(g.set, rule, reason); found != nil {
 			r.kind, r.position = string(kind), found.Position(string(kind)).String()
 			r.state = g.stateOut(found.Name, kind, &key)
 		}
 	})
-	subject := strings.Join([]string{key.upstream, target.String(), rule}, " ")
-	h.floods.Log(slog.LevelWarn, telemetry.Kind{Event: reason, Subject: subject}, "call to an upstream refused", func() []slog.Attr {
-		attrs := []slog.Attr{
-			slog.String("upstream", key.upstream), slog.String("method", target.String()), slog.String("caller", caller),
-			slog.String("rule", rule), slog.String("reason", reason), slog.Any("error", e),
-		}
-		if id := telemetry.TraceID(ctx); id != "" {
-			attrs = append(attrs, slog.String("trace_id", id))
-		}
-		return attrs
-	})
+	h.tellRefused("call to an upstream refused", &key, target.String(), e, trace)
 }
 
 // stateOut is the state of a kind of a client-side rule, as calls like those of key meet it.

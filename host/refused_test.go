@@ -3,12 +3,14 @@ package host_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/easymicro/easymicro/host/admin"
 	"github.com/easymicro/easymicro/host/hosttest"
+	"github.com/easymicro/easymicro/wire"
 )
 
 // What the rules about an upstream refuse is as visible as what those about callers do.
@@ -90,7 +92,7 @@ func TestAFloodOfRefusedCallsToAnUpstreamIsOneLine(t *testing.T) {
 		_, _ = mul(t, h, 1, 1)
 	}
 	text := log.String()
-	if n := strings.Count(text, "call to an upstream refused"); n != 1 || !strings.Contains(text, "upstream=till method=Till/Mul caller=anonymous rule=few@r1 reason=rate_limited") {
+	if n := strings.Count(text, "call to an upstream refused"); n != 1 || !strings.Contains(text, "upstream=till method=Till/Mul rule=few@r1 reason=rate_limited caller=anonymous") {
 		t.Errorf("%d lines:\n%s", n, text)
 	}
 	list, err := h.Admin.Refusals(t.Context(), admin.RefusalQuery{})
@@ -101,6 +103,52 @@ func TestAFloodOfRefusedCallsToAnUpstreamIsOneLine(t *testing.T) {
 	}
 	if sum != 19 || len(list) > 10 {
 		t.Errorf("%d refusals in %d places", sum, len(list))
+	}
+}
+
+// Of two tenants that one limit refuses, each has its own count, its own name in the log and in the list.
+func TestRefusalsOfTwoKeysAreTwo(t *testing.T) {
+	var log logBuffer
+	h := hosttest.Start(t, "services: [{name: Arith, handler: test.arith}]\npolicies: {files: [p.yaml]}\n", hosttest.Options{
+		Registry: newPlant(t).reg, Log: &log,
+		Files: map[string]string{"p.yaml": "rules: [{name: quota, match: {service: Arith}, rateLimit: {rate: 1, per: 24h, burst: 1, key: metadata.tenant}}]\n"},
+	})
+	c := h.Dial()
+	for i := range 30 {
+		var res wire.Frame
+		_ = c.Do(t.Context(), &wire.Frame{
+			Service: "Arith", Method: "Mul", Codec: wire.JSON, Payload: []byte(`{}`),
+			Metadata: wire.Metadata{{"tenant", []string{"acme", "umbrella\nlevel=ERROR", "acme"}[i%3]}},
+		}, &res)
+	}
+	list, err := h.Admin.Refusals(t.Context(), admin.RefusalQuery{})
+	must(t, err)
+	counts := map[string]int{}
+	for _, r := range list {
+		if r.Peer != "127.0.0.1" || r.Caller != "anonymous" || r.Rule != "quota@r1" {
+			t.Errorf("%+v", r)
+		}
+		counts[r.Key] += r.Count
+	}
+	want := map[string]int{"metadata.tenant=acme": 19, `metadata.tenant="umbrella\nlevel=ERROR"`: 9}
+	if !maps.Equal(counts, want) {
+		t.Errorf("%v, want %v", counts, want)
+	}
+	h.Stop()
+	text := log.String()
+	for _, line := range []string{
+		"method=Arith/Mul rule=quota@r1 reason=rate_limited caller=anonymous key=\"metadata.tenant=acme\" peer=127.0.0.1",
+		"method=Arith/Mul rule=quota@r1 reason=rate_limited caller=anonymous key=\"metadata.tenant=acme\" suppressed=18",
+		`key="metadata.tenant=\"umbrella\\nlevel=ERROR\"" peer=127.0.0.1`, `key="metadata.tenant=\"umbrella\\nlevel=ERROR\"" suppressed=8`,
+	} {
+		if n := strings.Count(text, line); n != 1 {
+			t.Errorf("%d lines with %s in\n%s", n, line, text)
+		}
+	}
+	for line := range strings.Lines(text) {
+		if strings.Contains(line, "rate_limited") && !strings.Contains(line, `msg="call refused"`) {
+			t.Error("another message: " + line)
+		}
 	}
 }
 

@@ -83,6 +83,7 @@ type serving struct {
 	metrics    *telemetry.MethodMetrics
 	policy     policies.Call
 	ticket     policies.Ticket
+	limitedBy  string           // the key under which a rate limit has refused it
 	trace      *telemetry.Trace // nil: the call has to do with none
 	returned   bool             // else the goroutine is ending, or panicking on its way to the server
 	settled    atomic.Bool      // the outcome is counted: at the deadline, or when the handler returned
@@ -129,7 +130,9 @@ func (s *serving) admit(req *wire.Frame) error {
 		Caller: caller, Peer: s.wire.Peer(), Metadata: &req.Metadata, Arrived: s.wire.Arrived(), Deadline: deadline,
 	}
 	if err := s.method.guard.Enter(s.wire, &s.policy, &s.ticket); err != nil {
-		return err
+		e := code.From(err)
+		s.limitedBy = keyOf(s.generation.policies, e.Rule, e.Reason, s.method.target, &s.policy)
+		return e
 	}
 	if req.OneWay {
 		gateway.Admitted(s.wire)
@@ -164,7 +167,10 @@ func (s *serving) invoke(req, res *wire.Frame) error {
 		return s.handlerError(err)
 	}
 	if res.Payload, err = s.encode(req.Codec, res.Payload[:0], reply); err != nil {
-		s.host.log.Error("the reply of a handler cannot be encoded", "method", s.method.fullName(), "codec", req.Codec, "error", err)
+		kind := telemetry.Kind{Subject: telemetry.Names{{"method", s.method.fullName()}, {"codec", req.Codec.String()}}}
+		s.host.floods.Log(slog.LevelError, "the reply of a handler cannot be encoded", kind, func() []slog.Attr {
+			return []slog.Attr{slog.Any("error", err)}
+		})
 		e := code.Refuse(code.Internal, code.ReasonBadReply, "the reply cannot be encoded as "+req.Codec.String(), "", s.host.name, 0)
 		s.ticket.Done(e)
 		return e
@@ -238,9 +244,10 @@ func (s *serving) ended(e *code.Error) error {
 
 func (s *serving) panicked(p *registry.PanicError) *code.Error {
 	name := s.method.fullName()
-	s.host.floods.Log(slog.LevelError, telemetry.Kind{Event: "panic", Subject: name}, "a handler panicked", func() []slog.Attr {
+	kind := telemetry.Kind{Subject: telemetry.Names{{"method", name}}}
+	s.host.floods.Log(slog.LevelError, "a handler panicked", kind, func() []slog.Attr {
 		return []slog.Attr{
-			slog.String("method", name), slog.String("caller", s.Caller), slog.String("panic", p.Error()),
+			slog.String("caller", s.Caller), slog.String("peer", s.wire.Peer().String()), slog.String("panic", p.Error()),
 			slog.String("stack", string(p.Stack)),
 		}
 	})

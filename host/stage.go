@@ -43,7 +43,8 @@ func (h *Host) newStage(cfg config.Listener, s *socket) *stage {
 		host: h, config: cfg, socket: s, lease: s.lease(), ended: make(chan struct{}), failed: make(chan error, 3),
 	}
 	st.mux = mux.New(st.lease, mux.Options{
-		FirstByteTimeout: limits.FirstByteTimeout, MaxConnections: cfg.Limits.MaxConnections, OnReject: func(reason string) { h.turnedAway(&cfg, reason) },
+		FirstByteTimeout: limits.FirstByteTimeout, MaxConnections: cfg.Limits.MaxConnections,
+		OnReject: func(peer net.Addr, reason string) { h.turnedAway(&cfg, peer, reason) },
 	})
 	if slices.Contains(cfg.Protocols, transportRPCX) {
 		st.rpcx = wire.NewServer(wire.ServerOptions{

@@ -31,10 +31,14 @@ func revisionView(r Revision) admin.Revision {
 }
 
 func refusalView(r refusal) admin.Refusal {
-	return admin.Refusal{
-		At: r.at, Count: r.count, Upstream: r.upstream, Service: r.target.Service, Method: r.target.Method, Caller: r.caller, Peer: r.peer, Code: r.code,
-		Reason: r.reason, Rule: r.rule, Kind: r.kind, Position: r.position, State: r.state, Trace: r.trace,
+	v := admin.Refusal{
+		At: r.at, Count: r.count, Upstream: r.upstream, Service: r.target.Service, Method: r.target.Method, Caller: r.caller, Key: r.key,
+		Various: r.various, Code: r.code.String(), Reason: r.reason, Rule: r.rule, Kind: r.kind, Position: r.position, State: r.state, Trace: r.trace,
 	}
+	if r.peer.IsValid() {
+		v.Peer = r.peer.String()
+	}
+	return v
 }
 
 func ruleView(s policies.RuleState) admin.Rule {

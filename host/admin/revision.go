@@ -38,15 +38,19 @@ type File struct {
 }
 
 // Refusal is one call that the host refused or ended, or several alike within a second: one that came in, or one that it
-// made itself to an upstream.
+// made itself to an upstream. Time, state and trace are those of the first of several. Of a caller of whom more calls
+// differ in a second than are told apart, the others are one Refusal that is various: it has no upstream, service,
+// method, peer and key, since they are not those of all.
 type Refusal struct {
 	At       time.Time `json:"at"`
 	Count    int       `json:"count"`
+	Various  bool      `json:"various,omitempty"`
 	Upstream string    `json:"upstream,omitempty"` // that was called, under client-side rules
 	Service  string    `json:"service"`
 	Method   string    `json:"method"`
 	Caller   string    `json:"caller"`
 	Peer     string    `json:"peer,omitempty"`
+	Key      string    `json:"key,omitempty"` // of a rate limit, such as metadata.tenant=acme
 	Code     string    `json:"code"`
 	Reason   string    `json:"reason"`
 	Rule     string    `json:"rule,omitempty"` // name@r42

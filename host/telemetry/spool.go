@@ -142,7 +142,8 @@ func (s *spool) warn(msg string, spans int, more ...slog.Attr) {
 	if floods == nil {
 		return
 	}
-	floods.Log(slog.LevelWarn, Kind{Event: msg, Subject: s.target.String()}, msg, func() []slog.Attr {
-		return append([]slog.Attr{slog.String("collector", s.target.String()), slog.Int("spans", spans)}, more...)
+	kind := Kind{Subject: Names{{"collector", s.target.String()}}}
+	floods.Log(slog.LevelWarn, msg, kind, func() []slog.Attr {
+		return append([]slog.Attr{slog.Int("spans", spans)}, more...)
 	})
 }

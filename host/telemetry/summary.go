@@ -2,31 +2,45 @@ package telemetry
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
-	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
 
 const (
 	summaryInterval = 10 * time.Second
-	summaryKinds    = 256
+	mostSubjects    = 64 // of one message
+	mostSources     = 4  // of one subject
 )
 
-// Kind says which lines are alike. It holds names of the program, the manifest and the policy files; what differs
-// from line to line (a caller, a peer) belongs in the attributes.
-type Kind struct{ Event, Subject string }
+// Names are attributes that alike lines have in common, each a key and a value; those without a value are left out.
+type Names [4][2]string
+
+// Kind says which lines of one message are alike.
+type Kind struct {
+	Subject Names // of the program, the manifest and the policy files
+	Source  Names // of callers and peers, who may choose any number of them
+}
 
 // Summary keeps floods out of the log: the first line of a kind is written at once, and those that follow are one line
-// per interval, "and 4,812 more like it in 10s". It is safe for concurrent use.
+// per interval: the same message and the attributes of the kind, with the number of lines as suppressed. Kinds beyond
+// what is told apart share a line without the attributes in which they differ. It is safe for concurrent use.
 type Summary struct {
 	log      *slog.Logger
 	interval time.Duration
 
-	mu     sync.Mutex
-	floods map[Kind]*flood
-	closed bool
+	mu       sync.Mutex
+	floods   map[flow]*flood
+	kinds    map[flow]int   // of each subject
+	subjects map[string]int // of each message
+	closed   bool
+}
+
+// flow is what floods are told apart by.
+type flow struct {
+	msg string
+	Kind
 }
 
 type flood struct {
@@ -40,44 +54,92 @@ func NewSummary(log *slog.Logger, interval time.Duration) *Summary {
 	if interval <= 0 {
 		interval = summaryInterval
 	}
-	return &Summary{log: log, interval: interval, floods: make(map[Kind]*flood)}
+	return &Summary{
+		log: log, interval: interval, floods: make(map[flow]*flood), kinds: make(map[flow]int), subjects: make(map[string]int),
+	}
 }
 
-// Log writes a line, or counts it when one of its kind was written a short while ago. attrs is called only when the
-// line is written; it may be nil.
-func (s *Summary) Log(level slog.Level, kind Kind, msg string, attrs func() []slog.Attr) {
-	if !s.log.Enabled(context.Background(), level) || !s.first(level, kind) {
+// Log writes a line, or counts it when one of its kind was written a short while ago. The attributes are those of the
+// kind and more, which is what only this line has; it is called only when the line is written, and may be nil.
+func (s *Summary) Log(level slog.Level, msg string, kind Kind, more func() []slog.Attr) {
+	if !s.log.Enabled(context.Background(), level) || !s.first(level, flow{msg, kind}) {
 		return
 	}
-	var list []slog.Attr
-	if attrs != nil {
-		list = attrs()
+	attrs := kind.attrs()
+	if more != nil {
+		attrs = append(attrs, more()...)
 	}
-	s.log.LogAttrs(context.Background(), level, msg, list...)
+	s.log.LogAttrs(context.Background(), level, msg, attrs...)
 }
 
-func (s *Summary) first(level slog.Level, kind Kind) bool {
+func (k Kind) attrs() []slog.Attr {
+	var attrs []slog.Attr
+	for _, names := range [...]Names{k.Subject, k.Source} {
+		for _, n := range names {
+			if n[1] != "" {
+				attrs = append(attrs, slog.String(n[0], n[1]))
+			}
+		}
+	}
+	return attrs
+}
+
+func (s *Summary) first(level slog.Level, w flow) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		return true
 	}
-	f, ok := s.floods[kind]
-	if !ok && len(s.floods) >= summaryKinds {
-		kind = Kind{Event: "other"}
-		f, ok = s.floods[kind]
+	f, ok := s.floods[w]
+	if !ok {
+		w = s.bounded(w)
+		f, ok = s.floods[w]
 	}
 	if ok {
 		f.more++
 		return false
 	}
-	f = &flood{level: level}
-	f.timer = time.AfterFunc(s.interval, func() { s.tick(kind, f) })
-	s.floods[kind] = f
+	s.begin(level, w.clone())
 	return true
 }
 
-func (s *Summary) tick(kind Kind, f *flood) {
+func (s *Summary) begin(level slog.Level, w flow) {
+	f := &flood{level: level}
+	f.timer = time.AfterFunc(s.interval, func() { s.tick(w, f) })
+	s.floods[w] = f
+	if s.kinds[w.subject()] == 0 {
+		s.subjects[w.msg]++
+	}
+	s.kinds[w.subject()]++
+}
+
+func (w flow) subject() flow {
+	w.Source = Names{}
+	return w
+}
+
+// clone is what may be kept: texts of peers may be parts of what they sent.
+func (w flow) clone() flow {
+	for _, names := range [...]*Names{&w.Subject, &w.Source} {
+		for i := range names {
+			names[i][1] = strings.Clone(names[i][1])
+		}
+	}
+	return w
+}
+
+// bounded is the flow that a new one belongs to: itself, while there are few.
+func (s *Summary) bounded(w flow) flow {
+	switch n := s.kinds[w.subject()]; {
+	case n == 0 && s.subjects[w.msg] >= mostSubjects:
+		w.Kind = Kind{}
+	case n >= mostSources:
+		w.Source = Names{}
+	}
+	return w
+}
+
+func (s *Summary) tick(w flow, f *flood) {
 	s.mu.Lock()
 	more := f.more
 	f.more = 0
@@ -87,51 +149,47 @@ func (s *Summary) tick(kind Kind, f *flood) {
 	case more > 0:
 		f.timer.Reset(s.interval)
 	default:
-		delete(s.floods, kind)
+		s.forget(w)
 	}
 	s.mu.Unlock()
-	s.summarise(kind, f.level, more)
+	s.summarise(w, f.level, more)
 }
 
-func (s *Summary) summarise(kind Kind, level slog.Level, more int) {
+func (s *Summary) forget(w flow) {
+	delete(s.floods, w)
+	subject := w.subject()
+	if s.kinds[subject]--; s.kinds[subject] > 0 {
+		return
+	}
+	delete(s.kinds, subject)
+	if s.subjects[w.msg]--; s.subjects[w.msg] == 0 {
+		delete(s.subjects, w.msg)
+	}
+}
+
+func (s *Summary) summarise(w flow, level slog.Level, more int) {
 	if more == 0 {
 		return
 	}
-	s.log.LogAttrs(context.Background(), level,
-		fmt.Sprintf("%s: and %s more like it in %s", kind.Event, thousands(more), short(s.interval)), slog.String("subject", kind.Subject))
+	attrs := append(w.attrs(), slog.Int("suppressed", more), slog.Duration("within", s.interval))
+	s.log.LogAttrs(context.Background(), level, w.msg, attrs...)
 }
 
 // Close writes what was counted and not yet said; later lines are written one by one.
 func (s *Summary) Close() {
-	for kind, f := range s.stop() {
-		s.summarise(kind, f.level, f.more)
+	for w, f := range s.stop() {
+		s.summarise(w, f.level, f.more)
 	}
 }
 
-func (s *Summary) stop() map[Kind]flood {
+func (s *Summary) stop() map[flow]flood {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	left := make(map[Kind]flood, len(s.floods))
-	for kind, f := range s.floods {
+	left := make(map[flow]flood, len(s.floods))
+	for w, f := range s.floods {
 		f.timer.Stop()
-		left[kind] = *f
+		left[w] = *f
 	}
 	s.closed, s.floods = true, nil
 	return left
-}
-
-func thousands(n int) string {
-	s := strconv.Itoa(n)
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
-}
-
-// short is d as people write it: 10s and 1m rather than 1m0s.
-func short(d time.Duration) string {
-	if d >= time.Minute && d%time.Minute == 0 {
-		return strconv.Itoa(int(d/time.Minute)) + "m"
-	}
-	return d.String()
 }

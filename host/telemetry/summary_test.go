@@ -33,67 +33,101 @@ func newSummary(t *testing.T, o LogOptions) (*Summary, *buffer) {
 	return NewSummary(log, 0), b
 }
 
-var refused = Kind{"refused", "arith-mul@r4"}
+// refusedBy is the kind of refusals of a caller; the empty one is any.
+func refusedBy(caller string) Kind {
+	return Kind{Subject: Names{{"method", "Arith/Mul"}, {"rule", "arith-mul@r4"}}, Source: Names{{"caller", caller}}}
+}
+
+var refused = refusedBy("web-1")
+
+func fromPeer(n int) func() []slog.Attr {
+	return func() []slog.Attr { return []slog.Attr{slog.Int("peer", n)} }
+}
 
 func TestAFloodIsOneLineAtOnceAndOnePerInterval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, b := newSummary(t, LogOptions{})
 		defer s.Close()
 		flood := func(n int) {
-			for range n {
-				s.Log(slog.LevelWarn, refused, "call refused", func() []slog.Attr { return []slog.Attr{slog.String("caller", "web-1")} })
+			for i := range n {
+				s.Log(slog.LevelWarn, "call refused", refused, fromPeer(i))
 			}
 		}
 		flood(4813)
-		wantLines(t, b, "WRN call refused caller=web-1")
+		wantLines(t, b, "WRN call refused method=Arith/Mul rule=arith-mul@r4 caller=web-1 peer=0")
 		time.Sleep(10*time.Second + time.Millisecond)
 		synctest.Wait()
-		wantLines(t, b, "WRN refused: and 4,812 more like it in 10s subject=arith-mul@r4")
+		wantLines(t, b, "WRN call refused method=Arith/Mul rule=arith-mul@r4 caller=web-1 suppressed=4812 within=10s")
 		flood(7)
 		wantLines(t, b)
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
-		wantLines(t, b, "WRN refused: and 7 more like it in 10s subject=arith-mul@r4")
+		wantLines(t, b, "WRN call refused method=Arith/Mul rule=arith-mul@r4 caller=web-1 suppressed=7 within=10s")
 
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
 		wantLines(t, b)
 		flood(1) // after a quiet interval the next one is the first again
-		wantLines(t, b, "WRN call refused caller=web-1")
+		wantLines(t, b, "WRN call refused method=Arith/Mul rule=arith-mul@r4 caller=web-1 peer=0")
 	})
 }
 
 func TestKindsOfLinesDoNotHideOneAnother(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, b := newSummary(t, LogOptions{})
-		s.Log(slog.LevelWarn, refused, "one", nil)
-		s.Log(slog.LevelError, Kind{"panic", "Arith/Mul"}, "two", nil)
-		s.Log(slog.LevelError, Kind{"panic", "Arith/Mul"}, "two", nil)
-		wantLines(t, b, "WRN one", "ERR two")
+		panics := Kind{Subject: Names{{"method", "Arith/Mul"}}}
+		s.Log(slog.LevelWarn, "call refused", refused, nil)
+		s.Log(slog.LevelWarn, "call refused", refusedBy("web-2"), nil)
+		s.Log(slog.LevelError, "a handler panicked", panics, nil)
+		s.Log(slog.LevelError, "a handler panicked", panics, nil)
+		wantLines(t, b, "WRN call refused method=Arith/Mul rule=arith-mul@r4 caller=web-1",
+			"WRN call refused method=Arith/Mul rule=arith-mul@r4 caller=web-2", "ERR a handler panicked method=Arith/Mul")
 		s.Close()
-		wantLines(t, b, "ERR panic: and 1 more like it in 10s subject=Arith/Mul")
+		wantLines(t, b, "ERR a handler panicked method=Arith/Mul suppressed=1 within=10s")
 		s.Close()
-		s.Log(slog.LevelInfo, refused, "after the end", nil)
-		s.Log(slog.LevelInfo, refused, "after the end", nil)
+		s.Log(slog.LevelInfo, "after the end", Kind{}, nil)
+		s.Log(slog.LevelInfo, "after the end", Kind{}, nil)
 		wantLines(t, b, "INF after the end", "INF after the end")
 		time.Sleep(time.Minute)
 		wantLines(t, b)
 	})
 }
 
+// A caller who makes up keys gets a few lines, and the summary of the others names none of them.
+func TestSourcesBeyondAFewAreSummedUpWithoutTheirNames(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, b := newSummary(t, LogOptions{})
+		for i := range 1000 {
+			s.Log(slog.LevelWarn, "call refused", refusedBy(fmt.Sprint("web-", i)), nil)
+		}
+		if n := len(said(b)); n != mostSources+1 {
+			t.Errorf("%d lines at once", n)
+		}
+		time.Sleep(11 * time.Second)
+		synctest.Wait()
+		wantLines(t, b, "WRN call refused method=Arith/Mul rule=arith-mul@r4 suppressed=995 within=10s")
+		s.Log(slog.LevelError, "a handler panicked", Kind{}, nil) // others are not counted with them
+		wantLines(t, b, "ERR a handler panicked")
+		s.Close()
+	})
+}
+
 func TestManyKindsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, b := newSummary(t, LogOptions{})
-		for i := range 10 * summaryKinds {
-			s.Log(slog.LevelWarn, Kind{"refused", fmt.Sprint(i)}, "m", nil)
+		for i := range 2560 {
+			s.Log(slog.LevelWarn, "m", Kind{Subject: Names{{"method", fmt.Sprint(i)}}}, nil)
 		}
-		if n := len(said(b)); n > summaryKinds+1 {
+		if n := len(said(b)); n != mostSubjects+1 {
 			t.Errorf("%d lines", n)
 		}
 		time.Sleep(11 * time.Second)
 		synctest.Wait()
-		if got := drain(b); !strings.Contains(got, "other: and 2,303 more like it in 10s") {
-			t.Errorf("%q", got)
+		wantLines(t, b, "WRN m suppressed=2495 within=10s")
+		time.Sleep(11 * time.Second)
+		synctest.Wait()
+		if n := len(s.floods) + len(s.kinds) + len(s.subjects); n != 0 {
+			t.Errorf("%d are kept for ever", n)
 		}
 		s.Close()
 	})
@@ -101,7 +135,7 @@ func TestManyKindsAreBounded(t *testing.T) {
 
 func TestALineBelowTheLevelCostsNothing(t *testing.T) {
 	s, b := newSummary(t, LogOptions{Level: "error"})
-	s.Log(slog.LevelWarn, refused, "m", func() []slog.Attr { panic("asked for attributes") })
+	s.Log(slog.LevelWarn, "m", refused, func() []slog.Attr { panic("asked for attributes") })
 	wantLines(t, b)
 	s.Close()
 }
@@ -111,18 +145,8 @@ func TestAFloodAllocatesNothing(t *testing.T) {
 	defer s.Close()
 	caller := "web-1"
 	if n := testing.AllocsPerRun(1000, func() {
-		s.Log(slog.LevelWarn, refused, "call refused", func() []slog.Attr { return []slog.Attr{slog.String("caller", caller)} })
+		s.Log(slog.LevelWarn, "call refused", refusedBy(caller), func() []slog.Attr { return []slog.Attr{slog.String("caller", caller)} })
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
-	}
-}
-
-func TestIntervalsAreWrittenShort(t *testing.T) {
-	for d, want := range map[time.Duration]string{
-		10 * time.Second: "10s", time.Minute: "1m", 90 * time.Second: "1m30s", 500 * time.Millisecond: "500ms", time.Hour: "60m",
-	} {
-		if got := short(d); got != want {
-			t.Errorf("%v: %s", d, got)
-		}
 	}
 }

@@ -15,9 +15,9 @@ type Options struct {
 	FirstByteTimeout time.Duration
 	// MaxConnections is how many connections may be open at a time; more are closed at once. 0 means no limit.
 	MaxConnections int
-	// OnReject is told of each connection that was closed before anybody got it, with one of the Reject reasons. It is
+	// OnReject is told of each connection that was closed before anybody got it: of whom, and one of the Reject reasons. It is
 	// called from several goroutines and must not block. May be nil.
-	OnReject func(reason string)
+	OnReject func(peer net.Addr, reason string)
 }
 
 // The reasons for which a connection is rejected.
@@ -50,7 +50,7 @@ func New(ln net.Listener, o Options) *Mux {
 		o.FirstByteTimeout = defaultFirstByteTimeout
 	}
 	if o.OnReject == nil {
-		o.OnReject = func(string) {}
+		o.OnReject = func(net.Addr, string) {}
 	}
 	return &Mux{ln: ln, o: o, done: make(chan struct{}), sniffing: make(map[net.Conn]struct{})}
 }
@@ -148,7 +148,7 @@ func (m *Mux) take(c net.Conn) {
 
 func (m *Mux) reject(c net.Conn, reason string) {
 	_ = c.Close()
-	m.o.OnReject(reason)
+	m.o.OnReject(c.RemoteAddr(), reason)
 }
 
 // sniff reads the first byte and hands the connection over.

@@ -24,7 +24,7 @@ type rejects struct {
 	n  map[string]int
 }
 
-func (r *rejects) add(reason string) {
+func (r *rejects) add(_ net.Addr, reason string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.n == nil {

@@ -18,7 +18,9 @@ func (a *app) refusals() *cobra.Command {
 		Short: "Who was refused by which rule, the newest first",
 		Long: `refusals shows the calls that the host itself refused or ended: when, which method, which caller, why, by which rule at
 which place in the files, and the state of the rule at that moment. Calls that came in and calls that the host made are
-both here; the latter have an upstream. Refusals alike within a second share a line.`,
+both here; the latter have an upstream. Refusals of one caller, peer and key (that of a rate limit) within a second share
+a line, with the time, state and trace of the first. Of a caller of whom many differ, only some are told apart in a
+second; the line of the others is various.`,
 		Example: `  easymicro refusals
   easymicro refusals --caller partner-1 --since 10m`,
 		Args: noArgs,
@@ -53,29 +55,36 @@ func (a *app) refusalsText(list []admin.Refusal) {
 		a.line("no call was refused")
 		return
 	}
-	upstream := slices.ContainsFunc(list, func(r admin.Refusal) bool { return r.Upstream != "" })
-	trace := slices.ContainsFunc(list, func(r admin.Refusal) bool { return r.Trace != "" })
-	rows := [][]string{{"TIME", "COUNT", "UPSTREAM", "METHOD", "CALLER", "REASON", "RULE", "PLACE", "STATE THEN", "TRACE"}}
+	rows := [][]string{{"TIME", "COUNT", "UPSTREAM", "METHOD", "CALLER", "KEY", "REASON", "RULE", "PLACE", "STATE THEN", "TRACE"}}
 	for i := range list {
 		r := &list[i]
-		caller := orDash(r.Caller)
+		method, caller := r.Service+"."+r.Method, orDash(r.Caller)
+		if r.Various {
+			method = "various"
+		}
 		if r.Peer != "" {
 			caller += " " + r.Peer
 		}
 		rows = append(rows, []string{
-			when(r.At), fmt.Sprint(r.Count), orDash(r.Upstream), r.Service + "." + r.Method, caller, a.paint(red, r.Reason), orDash(r.Rule),
+			when(r.At), fmt.Sprint(r.Count), orDash(r.Upstream), method, caller, orDash(r.Key), a.paint(red, r.Reason), orDash(r.Rule),
 			orDash(r.Position), orDash(r.State), orDash(r.Trace),
 		})
 	}
-	for i := range rows {
-		if !trace {
-			rows[i] = rows[i][:len(rows[i])-1]
+	a.titled(withoutEmpty(rows, "UPSTREAM", "KEY", "TRACE"))
+}
+
+// withoutEmpty leaves out those columns of a table with titles that have nothing in any row.
+func withoutEmpty(rows [][]string, titles ...string) [][]string {
+	for _, title := range titles {
+		at := slices.Index(rows[0], title)
+		if slices.ContainsFunc(rows[1:], func(row []string) bool { return row[at] != orDash("") }) {
+			continue
 		}
-		if !upstream {
-			rows[i] = slices.Delete(rows[i], 2, 3)
+		for i := range rows {
+			rows[i] = slices.Delete(rows[i], at, at+1)
 		}
 	}
-	a.titled(rows)
+	return rows
 }
 
 // when is a time of day, with its day when that is another.
