@@ -26,7 +26,7 @@ func (h *Host) apply(ctx context.Context, next *config.Set, c change) (Revision,
 	defer h.applying.Unlock()
 	ctx, interrupt := context.WithCancel(ctx)
 	defer interrupt()
-	h.interrupt.Store(&interrupt)
+	defer context.AfterFunc(h.changing, interrupt)()
 	if h.draining.Load() {
 		return Revision{}, ErrDraining
 	}
@@ -49,10 +49,11 @@ func (h *Host) apply(ctx context.Context, next *config.Set, c change) (Revision,
 	r := Revision{
 		Number: g.revision, Hash: next.Hash, At: begin, Source: c.source, Who: c.who, Why: c.why, Result: ResultApplied,
 		Took: time.Since(begin), Rules: len(next.Rules), Files: next.Files, set: next,
-		Warnings: append(c.warnings, g.warnings...),
+		Warnings: g.warnings,
 	}
 	if prev != nil {
 		r.Changes = config.Diff(prev.set, next)
+		r.Warnings = append(config.Lost(prev.set, next).Warnings(), r.Warnings...)
 	}
 	h.record(r)
 	return r, nil
@@ -162,7 +163,6 @@ func (p *plan) abandon() {
 func (h *Host) rejected(hash string, files []config.File, c change, err error) Revision {
 	r := Revision{
 		Hash: hash, At: time.Now(), Source: c.source, Who: c.who, Why: c.why, Result: ResultRejected, Files: files,
-		Warnings: c.warnings,
 	}
 	if g := h.current.Load(); g != nil {
 		r.Number = g.revision

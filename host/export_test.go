@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"time"
 
 	"github.com/easymicro/easymicro/wire/client"
 )
@@ -25,3 +26,6 @@ func LeadTo(h *Host, d Directory) error {
 
 // Upstream is the client of one.
 func Upstream(h *Host, name string) *client.Client { return h.current.Load().upstream(name).client }
+
+// LookAgainAfter is how long a host that does not run yet waits before it looks again at an edit that takes much away.
+func LookAgainAfter(h *Host, d time.Duration) { h.lookAgain = d }

@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"sync"
 
 	"github.com/easymicro/easymicro/config/watch"
 	"github.com/easymicro/easymicro/host/admin"
@@ -13,12 +14,42 @@ func (h *Host) follow(ctx context.Context) {
 		<-ctx.Done()
 		return
 	}
+	var again secondLook
+	defer again.forget()
 	err := h.watcher.Watch(ctx, func(string) {
-		_, _ = h.reload(ctx, change{source: SourceFile}) // recorded, logged and shown there
+		again.forget() // what is there now has taken its place
+		c := change{source: SourceFile}
+		if _, c.seen, _ = h.look(ctx, c); c.seen != "" { // all else is recorded, logged and shown there
+			again.begin(ctx, h, c)
+		}
 	})
 	if err != nil {
 		h.log.Error("the files are no longer followed; easymicro reload still reads them", "error", err)
 	}
+}
+
+// secondLook is the wait for one, which holds no other edit up.
+type secondLook struct {
+	end   context.CancelFunc
+	waits sync.WaitGroup
+}
+
+func (s *secondLook) begin(ctx context.Context, h *Host, c change) {
+	waiting, end := context.WithCancel(ctx)
+	s.end = end
+	s.waits.Go(func() {
+		for c.seen != "" && h.await(waiting, h.lookAgain) == nil {
+			_, c.seen, _ = h.look(ctx, c)
+		}
+	})
+}
+
+// forget ends the wait. A change that is being made already is made.
+func (s *secondLook) forget() {
+	if s.end != nil {
+		s.end()
+	}
+	s.waits.Wait()
 }
 
 func (h *Host) newWatcher() *watch.Watcher {

@@ -71,15 +71,17 @@ type Host struct {
 
 	life     context.Context //nolint:containedctx // its end cancels the calls that are left, of whatever generation
 	cut      context.CancelFunc
+	changing context.Context //nolint:containedctx // its end gives up the change that is being made, and those to come
+	settled  context.CancelFunc
 	ended    sync.Once
 	retiring sync.WaitGroup // instances and listeners that finish their last calls
 
 	endpoints policies.Directory // of upstreams, for the rules of all generations
 	reloading sync.Mutex         // what is read from the source is applied before it is read again
+	lookAgain time.Duration
 
 	// What follows is written under applying, which holds back all but one change at a time, and read without.
 	applying  sync.Mutex
-	interrupt atomic.Pointer[context.CancelFunc] // ends the change that is being made
 	listening atomic.Bool
 	stages    atomic.Pointer[map[string]*stage] // by listener
 	admin     atomic.Pointer[operators]
@@ -102,8 +104,11 @@ func Open(ctx context.Context, set *config.Set, o Options) (*Host, error) {
 		onChange: o.OnRevision,
 		first:    set,
 		failed:   make(chan error, 1),
+
+		lookAgain: lookAgain,
 	}
 	h.life, h.cut = context.WithCancel(context.WithoutCancel(ctx))
+	h.changing, h.settled = context.WithCancel(h.life)
 	h.stages.Store(new(map[string]*stage))
 	if h.registry == nil {
 		h.registry = registry.Default()

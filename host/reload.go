@@ -3,9 +3,6 @@ package host
 import (
 	"context"
 	"errors"
-	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/easymicro/easymicro/config"
@@ -14,8 +11,9 @@ import (
 // ErrNoSource is what Reload returns on a host that was given no Source.
 var ErrNoSource = errors.New("this host has no files to reload from")
 
-// settleTime is how long a set that loses many of its rules at once has to stay as it is before it is believed.
-const settleTime = time.Second
+// lookAgain is how long a set that takes much out of force at once has to stay as it is before it is applied: somebody
+// may be writing it.
+const lookAgain = time.Second
 
 // Reload reads the set again and puts it into force. source is one of the Source constants; who is shown in the
 // history. The error says why nothing changed; a set that did not change is no error.
@@ -24,25 +22,58 @@ func (h *Host) Reload(ctx context.Context, source, who string) (Revision, error)
 }
 
 func (h *Host) reload(ctx context.Context, c change) (Revision, error) {
+	for {
+		r, doubtful, err := h.look(ctx, c)
+		if doubtful == "" {
+			return r, err
+		}
+		c.seen = doubtful
+		if err := h.await(ctx, h.lookAgain); err != nil {
+			return Revision{}, err
+		}
+	}
+}
+
+// look reads the set once and puts it into force. One that takes much out of force is left alone unless its content was
+// seen a while before: then its hash is returned, and whoever asks looks again. Nobody is held up meanwhile.
+func (h *Host) look(ctx context.Context, c change) (r Revision, doubtful string, err error) {
 	if h.source == nil {
-		return Revision{}, ErrNoSource
+		return Revision{}, "", ErrNoSource
 	}
 	h.reloading.Lock()
 	defer h.reloading.Unlock()
 	set, err := h.source.Load(ctx)
 	running := h.Set()
-	if err == nil {
-		set, err = h.settle(ctx, running, set, &c)
-	}
 	switch {
 	case h.draining.Load():
-		return Revision{}, ErrDraining
+		return Revision{}, "", ErrDraining
 	case err != nil:
-		return h.refuse(c, err)
+		r, err = h.refuse(c, err)
+		return r, "", err
 	case set.Hash == running.Hash && !c.force:
-		return h.unchanged(set, c), nil
+		return h.unchanged(set, c), "", nil
 	}
-	return h.apply(ctx, set, c)
+	if lost := config.Lost(running, set); set.Hash != c.seen && lost.Doubtful() {
+		h.log.Info("an edit takes rules out of force: it is applied if it is still the same in "+h.lookAgain.String(),
+			"source", c.source, "lost", problemLines(lost.Warnings()))
+		return Revision{}, set.Hash, nil
+	}
+	r, err = h.apply(ctx, set, c)
+	return r, "", err
+}
+
+// await waits, but not for the end of ctx, nor while the host drains.
+func (h *Host) await(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-h.changing.Done():
+		return ErrDraining
+	}
 }
 
 // refuse records files that could not be read or decoded. The same bad content, seen again, is not news.
@@ -68,69 +99,4 @@ func (h *Host) unchanged(set *config.Set, c change) Revision {
 		h.record(r)
 	}
 	return r
-}
-
-// settle looks twice at a set that loses more than half of the rules at once: an editor or a sync may be half-way. It
-// returns the set to apply, and warnings that name what goes.
-func (h *Host) settle(ctx context.Context, running, set *config.Set, c *change) (*config.Set, error) {
-	for {
-		gone := lostRules(running, set)
-		if len(gone) == 0 {
-			return set, nil
-		}
-		if 2*len(gone) > len(enforced(running)) && !c.force {
-			select {
-			case <-time.After(settleTime):
-			case <-ctx.Done():
-				return nil, ctx.Err()
-			}
-			again, err := h.source.Load(ctx)
-			if err != nil {
-				return nil, err
-			}
-			if again.Hash != set.Hash {
-				set = again
-				continue
-			}
-		}
-		c.warnings = append(c.warnings, lossWarning(running, gone))
-		return set, nil
-	}
-}
-
-// lostRules are the enforced rules that next no longer has, under their name or as somebody's former one.
-func lostRules(running, next *config.Set) []*config.Rule {
-	names := make(map[string]bool, len(next.Rules))
-	for i := range next.Rules {
-		names[next.Rules[i].Name] = true
-		names[next.Rules[i].Was] = true
-	}
-	return slices.DeleteFunc(enforced(running), func(r *config.Rule) bool { return names[r.Name] })
-}
-
-// enforced are the rules that decide at the moment.
-func enforced(set *config.Set) []*config.Rule {
-	var list []*config.Rule
-	for i := range set.Rules {
-		r := &set.Rules[i]
-		if r.Mode == config.Enforce && (r.Expires.IsZero() || time.Now().Before(r.Expires)) {
-			list = append(list, r)
-		}
-	}
-	return list
-}
-
-func lossWarning(running *config.Set, gone []*config.Rule) config.Problem {
-	const named = 10
-	var names []string
-	for _, r := range gone[:min(named, len(gone))] {
-		names = append(names, r.Name+" ("+r.Position("").String()+")")
-	}
-	list := strings.Join(names, ", ")
-	if more := len(gone) - named; more > 0 {
-		list += fmt.Sprintf(" and %d more", more)
-	}
-	return config.Problem{
-		Message: fmt.Sprintf("%d of %d enforced rules were removed: %s", len(gone), len(enforced(running)), list), Warning: true,
-	}
 }

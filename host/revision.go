@@ -102,6 +102,6 @@ func (h *history) latest() Revision {
 type change struct {
 	source   string
 	who, why string
-	warnings config.Problems // of the reload itself, such as rules that went
 	force    bool
+	seen     string // hash of a content that was seen before and is applied if it is still there
 }

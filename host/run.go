@@ -69,12 +69,9 @@ func (h *Host) listen(ctx context.Context) error {
 // stopApplying has the host change no more. A change that is being made is given up.
 func (h *Host) stopApplying() {
 	h.draining.Store(true)
-	if interrupt := h.interrupt.Load(); interrupt != nil {
-		(*interrupt)()
-	}
+	h.settled()
 	h.applying.Lock() // until it is given up
-	defer h.applying.Unlock()
-	h.interrupt.Store(nil)
+	h.applying.Unlock()
 }
 
 // drain ends the serving as wire.md's peers expect it.

@@ -1,0 +1,203 @@
+package config
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Losses is what a set takes out of force that is in force with the set before it.
+type Losses struct {
+	lost     []loss
+	rules    int // of the old set that have not expired
+	gone     int // of them, that the new set does not have
+	enforced int // of the old set
+}
+
+// loss is an enforced rule that is gone, or one for access that refuses less now.
+type loss struct {
+	rule   *Rule
+	how    string
+	access bool
+}
+
+// Lost compares the rules of two sets. A rule of the old one is found in the next by its name, as the former name that a
+// rule says (was), or else by its content: it is not lost when it was renamed.
+func Lost(old, next *Set) Losses {
+	var l Losses
+	now := time.Now()
+	after := successors(old.Rules, next.Rules)
+	for i := range old.Rules {
+		r := &old.Rules[i]
+		if r.expired(now) {
+			continue
+		}
+		l.rules++
+		heir := after[r]
+		if heir == nil {
+			l.gone++
+		}
+		if r.Mode != Enforce && r.Mode != "" {
+			continue
+		}
+		l.enforced++
+		switch {
+		case heir == nil:
+			l.lost = append(l.lost, loss{r, "is gone", r.Access != nil})
+		case r.Access == nil: // to try a limit without enforcing it is no accident
+		case heir.disarmed(now) != "":
+			l.lost = append(l.lost, loss{r, heir.disarmed(now), true})
+		case weakened(r, heir) != "":
+			l.lost = append(l.lost, loss{r, weakened(r, heir), true})
+		}
+	}
+	return l
+}
+
+// Doubtful reports whether the new set may be half of what somebody is writing: an enforced access rule is lost or
+// refuses less, or more than half of the rules are gone at once. That is decided by what protects callers and not by
+// what was meant: whoever turns an access rule off on purpose waits for a second look, and the others are not let in.
+func (l Losses) Doubtful() bool {
+	return 2*l.gone > l.rules || slices.ContainsFunc(l.lost, func(one loss) bool { return one.access })
+}
+
+// Warnings names what is lost; there are none when nothing is.
+func (l Losses) Warnings() Problems {
+	const most = 10
+	var warnings Problems
+	warn := func(at Position, format string, args ...any) {
+		warnings = append(warnings, Problem{
+			File: at.File, Line: at.Line, Column: at.Column, Message: fmt.Sprintf(format, args...), Warning: true,
+		})
+	}
+	for _, one := range l.lost[:min(most, len(l.lost))] {
+		warn(one.rule.Position(""), "the enforced rule %s %s", one.rule.Name, one.how)
+	}
+	if more := len(l.lost) - most; more > 0 {
+		warn(Position{}, "%d more of %d enforced rules are gone", more, l.enforced)
+	}
+	return warnings
+}
+
+// successors finds what became of the rules of a set.
+func successors(old, next []Rule) map[*Rule]*Rule {
+	names, former, known := map[string]*Rule{}, map[string]*Rule{}, map[string]bool{}
+	for i := range next {
+		names[next[i].Name] = &next[i]
+		if was := next[i].Was; was != "" {
+			former[was] = &next[i]
+		}
+	}
+	after := make(map[*Rule]*Rule, len(old))
+	var missing []*Rule
+	for i := range old {
+		r := &old[i]
+		known[r.Name] = true
+		if heir := names[r.Name]; heir != nil {
+			after[r] = heir
+		} else if heir := former[r.Name]; heir != nil {
+			after[r] = heir
+		} else {
+			missing = append(missing, r)
+		}
+	}
+	if len(missing) == 0 {
+		return after
+	}
+	fresh := map[string][]*Rule{} // by content
+	for i := range next {
+		if r := &next[i]; !known[r.Name] {
+			fresh[r.content()] = append(fresh[r.content()], r)
+		}
+	}
+	for _, r := range missing {
+		if same := fresh[r.content()]; len(same) > 0 {
+			after[r], fresh[r.content()] = same[0], same[1:]
+		}
+	}
+	return after
+}
+
+// content is what a rule does, whatever it is called.
+func (r *Rule) content() string {
+	bare := *r
+	bare.Name, bare.Was, bare.Description, bare.path, bare.at = "", "", "", "", places{}
+	text, err := json.Marshal(bare)
+	if err != nil {
+		return r.Name // like none but itself
+	}
+	return string(text)
+}
+
+func (r *Rule) expired(now time.Time) bool { return !r.Expires.IsZero() && !now.Before(r.Expires) }
+
+// disarmed is why a rule enforces nothing; empty when it does.
+func (r *Rule) disarmed(now time.Time) string {
+	switch {
+	case r.expired(now):
+		return "has expired"
+	case r.Mode != Enforce && r.Mode != "":
+		return "is enforced no more (mode: " + string(r.Mode) + ")"
+	}
+	return ""
+}
+
+// weakened is how next refuses less than the access rule that it takes the place of, as one does whose end is not written
+// yet; empty when it does not.
+func weakened(old, next *Rule) string {
+	a, b := old.Access, next.Access
+	switch {
+	case b == nil:
+		return "has no access any more"
+	case len(a.Allow) > 0 && len(b.Allow) == 0:
+		return "has no access.allow any more"
+	case slices.ContainsFunc(a.Deny, func(e AccessEntry) bool { return !b.denies(e) }):
+		return "denies less than before"
+	case share(next.EnforceShare) < share(old.EnforceShare):
+		return "is enforced for fewer callers (enforceShare)"
+	}
+	m, n := &old.Match, &next.Match
+	for _, field := range []struct {
+		name      string
+		was, then Patterns
+	}{
+		{"service", m.Service, n.Service},
+		{"method", m.Method, n.Method},
+		{"caller", m.Caller, n.Caller},
+		{"peer", m.Peer, n.Peer},
+		{"upstream", m.Upstream, n.Upstream},
+	} {
+		if len(field.then) > 0 && !field.then.has(field.was) {
+			return "matches less than before (match." + field.name + ")"
+		}
+	}
+	return ""
+}
+
+// denies reports whether one entry of the list says all that e says.
+func (a *Access) denies(e AccessEntry) bool {
+	return slices.ContainsFunc(a.Deny, func(d AccessEntry) bool {
+		return d.Caller.has(e.Caller) && (len(d.Methods) == 0 || len(e.Methods) > 0 && d.Methods.has(e.Methods))
+	})
+}
+
+// has reports whether all of some patterns are among these; no patterns are all there are.
+func (p Patterns) has(some Patterns) bool {
+	if len(some) == 0 {
+		return len(p) == 0
+	}
+	for _, one := range some {
+		if !slices.Contains(p, one) && !slices.Contains(p, "*") {
+			return false
+		}
+	}
+	return true
+}
+
+func share(s *Share) float64 {
+	if s == nil {
+		return 1
+	}
+	return float64(*s)
+}

@@ -1,0 +1,88 @@
+package config_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/easymicro/easymicro/config"
+)
+
+func TestWhatAnEditTakesOutOfForce(t *testing.T) {
+	const (
+		lock  = "  - {name: lock, match: {service: A}, access: {deny: [{caller: a}, {caller: b, methods: [M, N]}]}}\n"
+		web   = "  - {name: web, match: {service: [A, B]}, access: {allow: [{caller: web}]}}\n"
+		rate  = "  - {name: rate, match: {service: A}, rateLimit: {rate: 5}}\n"
+		slow  = "  - {name: slow, match: {service: A}, timeout: 1s}\n"
+		full  = lock + web + rate + slow
+		twice = true
+	)
+	swap := func(old, next string) string {
+		if !strings.Contains(full, old) {
+			t.Fatalf("%q is not there", old)
+		}
+		return strings.Replace(full, old, next, 1)
+	}
+	for name, c := range map[string]struct {
+		next  string
+		twice bool   // it is looked at again
+		want  string // the warning; empty for none
+	}{
+		"nothing":                         {full, false, ""},
+		"another order":                   {slow + rate + web + lock, false, ""},
+		"a limit":                         {lock + web + slow, false, "the enforced rule rate is gone"},
+		"half of them, none for access":   {lock + web, false, "rate is gone"},
+		"access":                          {web + rate + slow, twice, "the enforced rule lock is gone"},
+		"more than half":                  {lock, twice, "slow is gone"},
+		"all":                             {"  []\n", twice, "lock is gone"},
+		"access, renamed by was":          {swap("name: lock", "name: fence, was: lock"), false, ""},
+		"access, renamed by content":      {swap("name: lock", "name: fence, description: new"), false, ""},
+		"access, renamed and changed":     {swap("{name: lock, match: {service: A}", "{name: fence, match: {service: C}"), twice, "lock is gone"},
+		"access, to shadow":               {swap("{name: lock,", "{name: lock, mode: shadow,"), twice, "lock is enforced no more (mode: shadow)"},
+		"access, off":                     {swap("{name: lock,", "{name: lock, mode: off,"), twice, "lock is enforced no more (mode: off)"},
+		"access, expired":                 {swap("{name: lock,", "{name: lock, expires: 2020-01-01T00:00:00Z,"), twice, "lock has expired"},
+		"access, for some callers":        {swap("{name: lock,", "{name: lock, enforceShare: 10%,"), twice, "lock is enforced for fewer callers"},
+		"access, another kind instead":    {swap("access: {allow: [{caller: web}]}", "timeout: 2s"), twice, "web has no access any more"},
+		"an entry of deny":                {swap("{caller: a}, ", ""), twice, "lock denies less than before"},
+		"a method of an entry":            {swap("[M, N]", "[M]"), twice, "lock denies less than before"},
+		"a service of a match":            {swap("[A, B]", "[A]"), twice, "web matches less than before (match.service)"},
+		"a match that gets a field":       {swap("{service: A}, access", "{service: A, method: M}, access"), twice, "lock matches less than before (match.method)"},
+		"allow becomes deny":              {swap("allow: [{caller: web}]", "deny: [{caller: evil}]"), twice, "web has no access.allow any more"},
+		"an entry of deny becomes wider":  {swap("{caller: a}", `{caller: "*"}`), false, ""},
+		"methods of deny become all":      {swap(", methods: [M, N]", ""), false, ""},
+		"somebody more is allowed":        {swap("{caller: web}", "{caller: [web, ops]}"), false, ""},
+		"a match becomes wider":           {swap("[A, B]", `"*"`), false, ""},
+		"a limit to shadow":               {swap("{name: rate,", "{name: rate, mode: shadow,"), false, ""},
+		"two of one content, one of them": {full + "  - {name: r2, match: {service: A}, timeout: 1s, mode: shadow}\n", false, ""},
+		"a rename cannot stand for two":   {lock + web + "  - {name: new, match: {service: A}, timeout: 1s}\n", false, "rate is gone"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			lost := config.Lost(rulesOf(t, full), rulesOf(t, c.next))
+			got := lost.Warnings().Error()
+			if lost.Doubtful() != c.twice || !strings.Contains(got, c.want) || c.want == "" && got != "" {
+				t.Errorf("doubtful %v, warnings\n%s\nwant %v, %q", lost.Doubtful(), got, c.twice, c.want)
+			}
+			if got != "" && !strings.HasPrefix(got, "f.yaml:") {
+				t.Errorf("%s says not where it stood", got)
+			}
+		})
+	}
+}
+
+func TestWhatIsNotEnforcedCanGoInSilence(t *testing.T) {
+	old := rulesOf(t, "  - {name: a, match: {service: A}, access: {deny: [{caller: a}]}, mode: shadow}\n"+
+		"  - {name: b, match: {service: A}, access: {deny: [{caller: b}]}, expires: 2020-01-01T00:00:00Z}\n"+
+		"  - {name: c, match: {service: A}, timeout: 1s}\n  - {name: d, match: {service: A}, rateLimit: {rate: 1}}\n")
+	lost := config.Lost(old, rulesOf(t, "  - {name: c, match: {service: A}, timeout: 1s}\n  - {name: d, match: {service: A}, rateLimit: {rate: 1}}\n"))
+	if lost.Doubtful() || len(lost.Warnings()) > 0 {
+		t.Errorf("doubtful %v, %v", lost.Doubtful(), lost.Warnings())
+	}
+}
+
+func rulesOf(t *testing.T, rules string) *config.Set {
+	t.Helper()
+	list, problems := config.DecodeRules("f.yaml", []byte("rules:\n"+rules), nil)
+	if err := problems.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return &config.Set{Rules: list}
+}
