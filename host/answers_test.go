@@ -48,7 +48,11 @@ host: {name: orders-7}
 services: [{name: Mirror, handler: test.mirror}]
 `, hosttest.Options{Registry: mirrors()})
 	_, body := h.Post("/Mirror/Refused", "{")
-	if strings.Count(body, "INVALID_ARGUMENT: ") != 1 || !strings.Contains(body, " on orders-7") {
+	if !strings.Contains(body, `"detail":"json payload: unexpected end at byte 1","code":"INVALID_ARGUMENT"`) || !strings.Contains(body, `"host":"orders-7"`) {
 		t.Error(body)
+	}
+	err := hosttest.CallJSON(t.Context(), h.Dial(), "Mirror", "Refused", []int{1}, nil)
+	if want := `INVALID_ARGUMENT: json payload: an object is wanted, got an array at byte 0 on orders-7`; err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
 	}
 }

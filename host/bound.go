@@ -75,7 +75,7 @@ func (c boundClient) enter() (*upstream, error) {
 		to := c.bindings.to.Load()
 		u := (*to)[c.name]
 		if u == nil {
-			return nil, c.unavailable("client %s is bound to no upstream: say services[].uses")
+			return nil, c.unavailable("client %s is bound to no upstream").WithAdvice("say services[].uses")
 		}
 		if u.acquire() {
 			return u, nil
@@ -87,6 +87,6 @@ func (c boundClient) enter() (*upstream, error) {
 }
 
 // unavailable is the error of a call that goes nowhere. It speaks of the upstream, not of the call that is served.
-func (c boundClient) unavailable(format string) error {
+func (c boundClient) unavailable(format string) *code.Error {
 	return code.Remote(code.Errorf(code.Unavailable, format, c.name).WithReason(code.ReasonNoEndpoint))
 }

@@ -2,11 +2,13 @@ package host
 
 import (
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/netip"
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host/gateway"
+	"github.com/easymicro/easymicro/host/telemetry"
 	"github.com/easymicro/easymicro/wire"
 	"github.com/easymicro/easymicro/wire/code"
 )
@@ -42,7 +44,7 @@ func (h *Host) newGateways(g *generation) error {
 
 func (h *Host) newGateway(g *generation, limits wire.Limits) (*gateway.Gateway, error) {
 	o := gatewayOptions(g.set.Manifest)
-	o.Handler, o.Limits, o.Host, o.Logger, o.Refused = h, limits, h.name, h.log, h.metrics.WireError
+	o.Handler, o.Limits, o.Host, o.Logger, o.Refused = h, limits, h.name, h.log, h.noCall
 	o.Resolve = func(service, method string) (gateway.Target, bool) {
 		found, ok := g.lookup(service, method)
 		if !ok {
@@ -96,4 +98,20 @@ func trustedProxies(m *config.Manifest) []netip.Prefix {
 		}
 	}
 	return list
+}
+
+// noCall counts a request that never became a call, and logs what its caller is not told.
+func (h *Host) noCall(service, method string, e *code.Error) {
+	h.metrics.WireError(e.Reason)
+	if !e.KeepsBack() {
+		return
+	}
+	kind := telemetry.Kind{Subject: telemetry.Names{{"reason", e.Reason}}}
+	h.floods.Log(slog.LevelWarn, "request refused", kind, func() []slog.Attr {
+		attrs := []slog.Attr{slog.Any("error", e)}
+		if service != "" && method != "" {
+			attrs = append(attrs, slog.String("method", quoteName(service+"."+method)))
+		}
+		return attrs
+	})
 }

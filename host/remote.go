@@ -90,7 +90,8 @@ func (r *remote) unheard(host string) *code.Error {
 	if found.err != nil {
 		what += " (" + found.err.Error() + ")"
 	}
-	return code.Refuse(code.Unavailable, code.ReasonNoEndpoint, what, "", host, 0)
+	public := code.Refuse(code.Unavailable, code.ReasonNoEndpoint, "the services of other hosts are not known yet", "", host, 0)
+	return code.Refuse(code.Unavailable, code.ReasonNoEndpoint, what, "", host, 0).InPublic(public.Message)
 }
 
 // lookup is find, and what this host does not serve itself is looked for on others.

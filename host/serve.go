@@ -155,7 +155,9 @@ func (s *serving) invoke(req, res *wire.Frame) error {
 	args := s.method.invoke.NewArgs()
 	if err := s.decode(req, args); err != nil {
 		s.ticket.Done(err)
-		return code.From(err).On(s.host.name)
+		e := code.From(err).On(s.host.name)
+		s.keptBack(e)
+		return e
 	}
 	s.Service, s.Method = s.method.target.Service, s.method.target.Method
 	s.Metadata = slices.Clone(registry.Pairs(req.Metadata)) // the frame's is used again, and a handler may keep its context
@@ -224,6 +226,7 @@ func (s *serving) handlerError(err error) error {
 	}
 	s.ticket.Done(err)
 	e := code.Edge(err)
+	s.keptBack(e)
 	if e.Code == code.DeadlineExceeded || e.Code == code.Cancelled {
 		return s.ended(e)
 	}
@@ -239,7 +242,23 @@ func (s *serving) ended(e *code.Error) error {
 	if e.Code == code.DeadlineExceeded {
 		reason = code.ReasonTimeout
 	}
-	return code.Refuse(e.Code, reason, e.Message, "", s.host.name, 0)
+	own := code.Refuse(e.Code, reason, e.Message, "", s.host.name, 0)
+	return own.InPublic(code.Refuse(e.Code, reason, e.Detail(), "", s.host.name, 0).Message)
+}
+
+// keptBack logs an error of which the caller is told less than the operators may know.
+func (s *serving) keptBack(e *code.Error) {
+	if !e.KeepsBack() {
+		return
+	}
+	kind := telemetry.Kind{Subject: telemetry.Names{{"method", s.method.fullName()}, {"code", e.Code.String()}}}
+	s.host.floods.Log(slog.LevelWarn, "call failed", kind, func() []slog.Attr {
+		attrs := []slog.Attr{slog.String("caller", s.Caller), slog.String("peer", s.wire.Peer().String()), slog.Any("error", e)}
+		if id := s.trace.ID(); id != "" {
+			attrs = append(attrs, slog.String("trace_id", id))
+		}
+		return attrs
+	})
 }
 
 func (s *serving) panicked(p *registry.PanicError) *code.Error {

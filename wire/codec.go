@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -57,7 +58,7 @@ func Decode(c Codec, data []byte, v any) error {
 		return unknownCodec(c)
 	}
 	if err != nil {
-		return badPayload("%s payload: %v", c, err)
+		return misfit(c.String(), err)
 	}
 	return nil
 }
@@ -67,8 +68,18 @@ func unknownCodec(what fmt.Stringer) *code.Error {
 	return code.Refuse(code.InvalidArgument, code.ReasonUnknownCodec, "unknown "+what.String(), "", "", 0)
 }
 
-func badPayload(format string, args ...any) *code.Error {
-	return code.Refuse(code.InvalidArgument, code.ReasonBadPayload, fmt.Sprintf(format, args...), "", "", 0)
+// misfit is the answer to a payload that cannot be decoded. Peers are told in words of the payload; the type of the
+// program that it does not fit is for operators.
+func misfit(codec string, err error) *code.Error {
+	e := code.Refuse(code.InvalidArgument, code.ReasonBadPayload, codec+" payload: "+err.Error(), "", "", 0)
+	if typed := new(typeError); errors.As(err, &typed) {
+		return e.WithCause(fmt.Errorf("no %v can be made of it", typed.goType))
+	}
+	return e
+}
+
+func badPayload(what string) *code.Error {
+	return code.Refuse(code.InvalidArgument, code.ReasonBadPayload, what, "", "", 0)
 }
 
 // buffers holds empty bytes.Buffers, through which encoders that know only writers append to a slice.

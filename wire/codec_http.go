@@ -32,11 +32,11 @@ func DecodeHTTP(data []byte, v any) error {
 		return Decode(JSON, data, v)
 	}
 	if len(data) == 0 {
-		return badPayload("json payload: %v", errEmpty)
+		return misfit("json", errEmpty)
 	}
 	o := protojson.UnmarshalOptions{DiscardUnknown: true, RecursionLimit: maxDepth}
 	if err := o.Unmarshal(data, m); err != nil {
-		return badPayload("json payload: %v", protojsonProblem(err))
+		return misfit("json", protojsonProblem(err))
 	}
 	return nil
 }

@@ -2,10 +2,14 @@ package wire
 
 import (
 	"bytes"
+	"encoding"
 	"errors"
 	"fmt"
 	"io"
+	"math"
+	"reflect"
 	"strconv"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -53,12 +57,101 @@ func jsonProblem(err error) error {
 	switch {
 	case errors.As(err, &syn):
 		return fmt.Errorf("%s at byte %d%s", jsonSyntax(syn), syn.ByteOffset, at(syn.JSONPointer))
-	case errors.As(err, &sem) && sem.GoType != nil:
-		return fmt.Errorf("no %v can be made of the %s at byte %d%s", sem.GoType, kindName(sem.JSONKind), sem.ByteOffset, at(sem.JSONPointer))
 	case errors.As(err, &sem):
-		return fmt.Errorf("the %s at byte %d%s does not fit", kindName(sem.JSONKind), sem.ByteOffset, at(sem.JSONPointer))
+		place := fmt.Sprintf(" at byte %d%s", sem.ByteOffset, at(sem.JSONPointer))
+		if sem.GoType == nil {
+			return fmt.Errorf("the %s%s does not fit", kindName(sem.JSONKind), place)
+		}
+		return &typeError{what: unfit(sem.JSONKind, sem.GoType, place), goType: sem.GoType}
 	}
 	return errors.New("it does not fit")
+}
+
+// typeError is a value of JSON that the type does not take which the program has for it.
+type typeError struct {
+	what   string // in words of JSON
+	goType reflect.Type
+}
+
+func (e *typeError) Error() string { return e.what }
+
+// unfit says what is wanted in the place of a value.
+func unfit(got jsontext.Kind, t reflect.Type, place string) string {
+	wanted, name := wantedFor(t), kindName(got)
+	if wanted == "" {
+		return "the " + name + place + " does not fit"
+	}
+	switch {
+	case isWhole(t) && got == '0':
+		return wanted + rangeOf(t) + " is wanted, got another number" + place
+	case wanted == withArticle(name):
+		return wanted + " of another kind is wanted" + place
+	}
+	return wanted + " is wanted, got " + withArticle(name) + place
+}
+
+var (
+	timeType        = reflect.TypeFor[time.Time]()
+	jsonUnmarshaler = reflect.TypeFor[interface{ UnmarshalJSON([]byte) error }]()
+	textUnmarshaler = reflect.TypeFor[encoding.TextUnmarshaler]()
+)
+
+// wantedFor is what a type takes, in words of JSON; "" for one that decides for itself.
+func wantedFor(t reflect.Type) string {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	pointer := reflect.PointerTo(t)
+	switch {
+	case t == timeType:
+		return "a time like \"2026-12-31T00:00:00Z\""
+	case pointer.Implements(jsonUnmarshaler):
+		return ""
+	case pointer.Implements(textUnmarshaler):
+		return "a string of a certain form"
+	}
+	switch t.Kind() {
+	case reflect.Bool:
+		return "a boolean"
+	case reflect.String:
+		return "a string"
+	case reflect.Float32, reflect.Float64:
+		return "a number"
+	case reflect.Struct, reflect.Map:
+		return "an object"
+	case reflect.Slice:
+		if t.Elem().Kind() == reflect.Uint8 {
+			return "a string in base64"
+		}
+		return "an array"
+	case reflect.Array:
+		return "an array of " + strconv.Itoa(t.Len())
+	}
+	if isWhole(t) {
+		return "a whole number"
+	}
+	return ""
+}
+
+func isWhole(t reflect.Type) bool { return t.Kind() >= reflect.Int && t.Kind() <= reflect.Uintptr }
+
+// rangeOf is what a type of whole numbers holds.
+func rangeOf(t reflect.Type) string {
+	if t.Kind() >= reflect.Uint {
+		return " from 0 to " + strconv.FormatUint(math.MaxUint64>>(64-t.Bits()), 10)
+	}
+	largest := int64(math.MaxInt64) >> (64 - t.Bits())
+	return fmt.Sprintf(" from %d to %d", -largest-1, largest)
+}
+
+func withArticle(name string) string {
+	if name == "object" || name == "array" {
+		return "an " + name
+	}
+	if name == "null" {
+		return name
+	}
+	return "a " + name
 }
 
 func jsonSyntax(err *jsontext.SyntacticError) string {

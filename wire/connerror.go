@@ -13,14 +13,17 @@ func failed(c code.Code, reason, format string, args ...any) *code.Error {
 	return code.Remote(code.Errorf(c, format, args...).WithReason(reason))
 }
 
+// connectionLost is all that peers are told of what ended a connection: the rest names addresses.
+const connectionLost = "connection lost"
+
 // lost is the error of calls that were out when the connection ended.
 func lost(err error) *code.Error {
-	return failed(code.Unavailable, code.ReasonConnectionLost, "connection lost: %w", err)
+	return failed(code.Unavailable, code.ReasonConnectionLost, "%s: %w", connectionLost, err).InPublic(connectionLost)
 }
 
 // gone is the error of calls that come when the connection has ended.
 func gone(err error) *code.Error {
-	return failed(code.Unavailable, code.ReasonNoEndpoint, "connection lost: %w", err)
+	return failed(code.Unavailable, code.ReasonNoEndpoint, "%s: %w", connectionLost, err).InPublic(connectionLost)
 }
 
 // ended is the error of calls whose context ended.

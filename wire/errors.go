@@ -10,6 +10,9 @@ import (
 // maxErrorText keeps an error's text, which is sent twice, within the metadata that a client takes by default.
 const maxErrorText = 24 << 10
 
+// maxPublicText bounds what is sent beside it of an error that anybody may read.
+const maxPublicText = 4 << 10
+
 // maxRetryAfter bounds what a peer can make a client wait.
 const maxRetryAfter = 24 * time.Hour
 
@@ -25,6 +28,11 @@ func SetError(f *Frame, e *code.Error) {
 	setIfAny(m, MetaReason, e.Reason)
 	setIfAny(m, MetaRule, e.Rule)
 	setIfAny(m, MetaHost, e.Host)
+	if public := e.Public(); public != e.Message {
+		m.Set(MetaPublic, code.Clip(public, maxPublicText))
+	} else {
+		m.Del(MetaPublic)
+	}
 	if e.RetryAfter > 0 {
 		up := e.RetryAfter + time.Millisecond - 1
 		m.Set(MetaRetryAfter, strconv.FormatInt(up.Milliseconds(), 10))
@@ -82,7 +90,7 @@ func errorOf(f, called *Frame) *code.Error {
 	} else if knowsNoCodes(f) {
 		translate(e, called, len(f.Payload) > 0)
 	}
-	return code.Remote(e)
+	return code.Remote(e).InPublic(f.Metadata.Get(MetaPublic))
 }
 
 // knowsNoCodes reports whether a response is that of a peer that has nothing but texts for its errors.

@@ -14,6 +14,7 @@ const (
 	MetaRule              = "x-em-rule"               // the rule that refused, as name@r42
 	MetaRetryAfter        = "x-em-retry-after-ms"     // when to try again, in milliseconds
 	MetaHost              = "x-em-host"               // the host that refused
+	MetaPublic            = "x-em-public"             // what HTTP callers may read of the text, where that is less
 	MetaAcceptCompression = "x-em-accept-compression" // names of compressions for the response, separated by commas
 )
 

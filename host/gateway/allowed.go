@@ -64,10 +64,11 @@ func (x *exchange) notAllowed() *code.Error {
 	x.w.Header().Set("Allow", strings.Join(o.methods, ", "))
 	x.status = http.StatusMethodNotAllowed
 	what := x.r.Method + " is not allowed here, use " + strings.Join(o.methods, " or ")
+	e := x.refuse(code.Unimplemented, reasonMethodNotAllowed, what)
 	if x.r.Method == http.MethodGet && o.builtIn != (names{}) {
-		what += fmt.Sprintf("; to call it by GET add %q to gateway.get", o.builtIn)
+		return e.WithAdvice(fmt.Sprintf("to call it by GET add %q to gateway.get", o.builtIn))
 	}
-	return x.refuse(code.Unimplemented, reasonMethodNotAllowed, what)
+	return e
 }
 
 // unknownPath is the answer to a path that leads nowhere, in the words of the handler where it has names.
@@ -94,7 +95,7 @@ func (x *exchange) options() *code.Error {
 	h, in := x.w.Header(), x.r.Header
 	if origin := in.Get("Origin"); origin != "" && in.Get("Access-Control-Request-Method") != "" {
 		if !x.g.origins.allows(origin) {
-			return x.refuse(code.PermissionDenied, code.ReasonDenied, why(x.r))
+			return x.foreign()
 		}
 		h.Set("Access-Control-Allow-Methods", strings.Join(methods, ", "))
 		if asked := in.Get("Access-Control-Request-Headers"); asked != "" {

@@ -45,7 +45,7 @@ func (x *exchange) readBody() *code.Error {
 	limit := x.g.limits.MaxMessageBytes
 	if x.r.ContentLength > int64(limit) {
 		x.w.Header().Set("Connection", "close")
-		return x.tooLarge(tooLong("body", limit, "maxMessageBytes"))
+		return x.tooLong("body", limit, "maxMessageBytes")
 	}
 	body, err := x.readAll(limit)
 	if err != nil {
@@ -64,7 +64,7 @@ func (x *exchange) readBody() *code.Error {
 		return nil
 	}
 	if c := code.From(err); c.Code == code.ResourceExhausted {
-		return x.tooLarge(tooLong("decompressed body", x.g.limits.MaxDecompressedBytes, "maxDecompressedBytes"))
+		return x.tooLong("decompressed body", x.g.limits.MaxDecompressedBytes, "maxDecompressedBytes")
 	}
 	return x.bad("the body is no gzip")
 }
@@ -113,8 +113,8 @@ func (x *exchange) readAll(limit int) ([]byte, error) {
 	}
 }
 
-// tooLong names the limit that a body is over, and its field in a manifest.
-func tooLong(what string, limit int, field string) string {
+// tooLong names the limit that a body is over, and to operators its field in a manifest.
+func (x *exchange) tooLong(what string, limit int, field string) *code.Error {
 	size := fmt.Sprintf("%d bytes", limit)
 	switch {
 	case limit%(1<<20) == 0:
@@ -122,14 +122,14 @@ func tooLong(what string, limit int, field string) string {
 	case limit%(1<<10) == 0:
 		size = fmt.Sprintf("%d KiB", limit>>10)
 	}
-	return "the " + what + " is longer than " + size + " (limits." + field + ")"
+	return x.tooLarge("the " + what + " is longer than " + size).WithAdvice("listeners[].limits." + field + " allows more")
 }
 
 func (x *exchange) unreadable(err error) *code.Error {
 	x.w.Header().Set("Connection", "close")
 	switch {
 	case errors.Is(err, errTooLong):
-		return x.tooLarge(tooLong("body", x.g.limits.MaxMessageBytes, "maxMessageBytes"))
+		return x.tooLong("body", x.g.limits.MaxMessageBytes, "maxMessageBytes")
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		x.status = http.StatusRequestTimeout
 		return x.bad("the body did not come in time")

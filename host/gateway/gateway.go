@@ -43,8 +43,10 @@ type Options struct {
 	Limits         wire.Limits    // zero fields mean the defaults
 	Host           string         // the name that refusals carry
 
-	Logger  *slog.Logger        // for panics that reach the gateway; nil discards them
-	Refused func(reason string) // told of each request that never became a call; may be nil
+	Logger *slog.Logger // for panics that reach the gateway; nil discards them
+	// Refused is told of each request that never became a call, with the names that it asked for, if any. Callers are told
+	// the Public text of e; its Message may say more. May be nil.
+	Refused func(service, method string, e *code.Error)
 }
 
 // Route gives a method a path of its own.
@@ -78,7 +80,7 @@ type Gateway struct {
 	host           string
 	exposeInternal bool
 	logger         *slog.Logger
-	refused        func(reason string)
+	refused        func(service, method string, e *code.Error)
 
 	routes   *http.ServeMux // nil without configured routes
 	patterns []registered   // of routes
@@ -143,7 +145,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if e := x.serve(); e != nil {
 		if g.refused != nil && !x.called {
-			g.refused(e.Reason)
+			g.refused(x.service, x.method, e)
 		}
 		x.fail(e)
 	}
@@ -153,7 +155,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // serve answers the request, or tells why not.
 func (x *exchange) serve() *code.Error {
 	if !x.g.origins.admit(x.w, x.r) {
-		return x.refuse(code.PermissionDenied, code.ReasonDenied, why(x.r))
+		return x.foreign()
 	}
 	if x.r.Method == http.MethodOptions {
 		return x.options()

@@ -93,7 +93,7 @@ func replay(t *testing.T, url string, r recorded, family string) {
 			continue
 		}
 		if name == "Errormessage" && r.Name != "http-error" { // the text is the peer's own
-			v = got.problem.Detail
+			v = got.problem.Code + ": " + got.problem.Detail + " on " + host
 		}
 		if values[0] != v {
 			t.Errorf("header %s%s is %q, want %q", family, name, values[0], v)
@@ -129,7 +129,7 @@ func TestFamilyHeadersNameTheMethodAndCodec(t *testing.T) {
 		if r.StatusCode != tc.status || tc.status == 200 && r.body != product {
 			t.Errorf("%s %q: %d %s", tc.path, tc.header, r.StatusCode, r.body)
 		}
-		if tc.status != 200 && (r.Header.Get("Easymicro-Messagestatustype") != "Error" || r.Header.Get("Easymicro-Errormessage") != r.problem.Detail) {
+		if tc.status != 200 && (r.Header.Get("Easymicro-Messagestatustype") != "Error" || r.Header.Get("Easymicro-Errormessage") != r.problem.Code+": "+r.problem.Detail+" on "+host) {
 			t.Errorf("%s %q: answered with %v", tc.path, tc.header, r.Header)
 		}
 	}

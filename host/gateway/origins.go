@@ -44,14 +44,16 @@ func (o *origins) admit(w http.ResponseWriter, r *http.Request) bool {
 
 func (o *origins) allows(origin string) bool { return o.all || slices.Contains(o.allowed, origin) }
 
-// why tells somebody who may know neither this host nor CORS what keeps a page's call out, and who may change it.
-func why(r *http.Request) string {
-	switch origin := r.Header.Get("Origin"); origin {
+// foreign refuses the call of a page that may not call.
+func (x *exchange) foreign() *code.Error {
+	what, advice := "web pages of other sites may not call", "to let one, add its origin to gateway.cors.allowOrigins"
+	switch origin := x.r.Header.Get("Origin"); origin {
 	case "":
-		return "web pages of other sites may not call; to let one, add its origin to gateway.cors.allowOrigins"
 	case "null":
-		return "web pages without an origin (files, sandboxed frames) may not call; those of gateway.cors.allowOrigins may"
+		what, advice = "web pages without an origin (files, sandboxed frames) may not call", "those of gateway.cors.allowOrigins may"
 	default:
-		return fmt.Sprintf("web pages of %s may not call; to let them, add that origin to gateway.cors.allowOrigins", code.Clip(headerText(origin), 100))
+		what = "web pages of " + code.Clip(headerText(origin), 100) + " may not call"
+		advice = "to let them, add that origin to gateway.cors.allowOrigins"
 	}
+	return x.refuse(code.PermissionDenied, code.ReasonDenied, what).WithAdvice(advice)
 }

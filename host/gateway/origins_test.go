@@ -4,6 +4,9 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/easymicro/easymicro/wire"
+	"github.com/easymicro/easymicro/wire/code"
 )
 
 func TestPagesOfOtherOriginsCannotCall(t *testing.T) {
@@ -29,7 +32,7 @@ func TestPagesOfOtherOriginsCannotCall(t *testing.T) {
 		if r.StatusCode != tc.status || r.Header.Get("Access-Control-Allow-Origin") != tc.allowed {
 			t.Errorf("%s: %d %v %s", tc.name, r.StatusCode, r.Header, r.body)
 		}
-		if tc.status == 403 && (r.problem.Reason != "denied" || !strings.Contains(r.body, "allowOrigins")) {
+		if tc.status == 403 && (r.problem.Reason != "denied" || !strings.Contains(r.problem.Detail, "may not call")) {
 			t.Errorf("%s: %s", tc.name, r.body)
 		}
 	}
@@ -73,12 +76,35 @@ func TestOptionsListsWhatThePathHas(t *testing.T) {
 func TestARefusedPageIsToldWhatWouldLetItCall(t *testing.T) {
 	url := "http://" + serve(t, &backend{}, Options{}) + "/Arith/Mul"
 	for header, want := range map[string]string{
-		"Origin: https://evil.example": "PERMISSION_DENIED: web pages of https://evil.example may not call; to let them, add that origin to gateway.cors.allowOrigins on h1",
-		"Origin: null":                 "PERMISSION_DENIED: web pages without an origin (files, sandboxed frames) may not call; those of gateway.cors.allowOrigins may on h1",
-		"Sec-Fetch-Site: cross-site":   "PERMISSION_DENIED: web pages of other sites may not call; to let one, add its origin to gateway.cors.allowOrigins on h1",
+		"Origin: https://evil.example": "web pages of https://evil.example may not call",
+		"Origin: null":                 "web pages without an origin (files, sandboxed frames) may not call",
+		"Sec-Fetch-Site: cross-site":   "web pages of other sites may not call",
 	} {
 		if r := do(t, "POST", url, "{}", header); r.StatusCode != 403 || r.problem.Detail != want {
 			t.Errorf("%s: %s", header, r.body)
+		}
+	}
+}
+
+// What a caller is not told of a refusal is what operators can do about it.
+func TestOperatorsAreToldWhatCallersAreNot(t *testing.T) {
+	var said []string
+	url := "http://" + serve(t, &backend{}, Options{
+		Limits:  wire.Limits{MaxMessageBytes: 1000},
+		Refused: func(service, method string, e *code.Error) { said = append(said, service+"."+method+" "+e.Message) },
+	}) + "/Arith/Mul"
+	for _, tc := range []struct{ method, body, header, public, private string }{
+		{"POST", "{}", "Origin: https://evil.example", "web pages of https://evil.example may not call", "gateway.cors.allowOrigins"},
+		{"GET", "", "", "GET is not allowed here, use POST", `add "Arith.Mul" to gateway.get`},
+		{"POST", strings.Repeat(" ", 1001), "", "the body is longer than 1000 bytes", "limits.maxMessageBytes"},
+	} {
+		said = nil
+		r := do(t, tc.method, url, tc.body, tc.header)
+		if r.problem.Detail != tc.public {
+			t.Errorf("the caller is told %q", r.problem.Detail)
+		}
+		if len(said) != 1 || !strings.Contains(said[0], tc.public) || !strings.Contains(said[0], tc.private) {
+			t.Errorf("operators are told %q", said)
 		}
 	}
 }

@@ -69,7 +69,7 @@ func TestWhatAMethodOfAnotherHostIsSentPassesUndecoded(t *testing.T) {
 		status             int
 		want               string
 	}{
-		{"GET", "/Away/Make", "", 405, `add \"Away.Make\" to gateway.get`},
+		{"GET", "/Away/Make", "", 405, "GET is not allowed here, use POST"},
 		{"GET", "/Away/Find?n=1&n=2", "", 400, "more than once"},
 		{"POST", "/Away/Find", "", 400, "the body is empty"},
 		{"PUT", "/Away/Find", "{}", 405, "use GET or POST"},

@@ -89,7 +89,7 @@ func (x *exchange) fail(e *code.Error) {
 		x.service, x.method = t.Service, t.Method
 	}
 	p := problem{
-		Type: "about:blank", Title: title(x.status), Status: x.status, Detail: e.Message, Code: e.Code.String(),
+		Type: "about:blank", Title: title(x.status), Status: x.status, Detail: e.Detail(), Code: e.Code.String(),
 		Reason: e.Reason, Rule: e.Rule, Service: x.service, Method: x.method, Host: e.Host,
 		RetryAfterMS: int64((e.RetryAfter + time.Millisecond - 1) / time.Millisecond), TraceID: x.traceID(),
 	}
@@ -114,7 +114,7 @@ func (x *exchange) show(e *code.Error) *code.Error {
 func (x *exchange) errorHeaders(e *code.Error) {
 	h := x.w.Header()
 	if x.family != nil {
-		x.echoError(e.Message)
+		x.echoError(e.Public())
 	}
 	switch x.status {
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:

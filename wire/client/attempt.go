@@ -71,7 +71,7 @@ func (s *slot) send(ctx context.Context, m *member, l *link) error {
 	s.answered = err == nil || s.res.Status != wire.StatusNormal
 	if !s.answered {
 		e := code.From(err)
-		err = failed(e.Code, e.Reason, "%s: %w", s.where(m), err)
+		err = failed(e.Code, e.Reason, "%s: %w", s.where(m), err).InPublic(s.what() + ": " + e.Public())
 	}
 	if tell := s.call.c.o.OnAttempt; tell != nil {
 		tell(ctx, m.ep.Address, err)
@@ -101,6 +101,6 @@ func (s *slot) movable(err error) bool {
 	return reason == code.ReasonDraining || reason == code.ReasonNoEndpoint && s.res.Status == wire.StatusNormal
 }
 
-func (s *slot) where(m *member) string {
-	return s.call.req.Service + "." + s.call.req.Method + " at " + m.ep.Address
-}
+func (s *slot) where(m *member) string { return s.what() + " at " + m.ep.Address }
+
+func (s *slot) what() string { return s.call.req.Service + "." + s.call.req.Method }

@@ -50,8 +50,9 @@ func (c *Client) begin() (*call, error) {
 		return nil, closedError()
 	case n > int64(c.o.MaxPending):
 		c.leave()
+		const most = "too many calls are out already"
 		return nil, code.Remote(code.Refuse(code.Unavailable, code.ReasonOverloaded,
-			"too many calls are out already: the client's MaxPending are "+strconv.Itoa(c.o.MaxPending), "", "", 0))
+			most+": the client's MaxPending are "+strconv.Itoa(c.o.MaxPending), "", "", 0)).InPublic(most)
 	}
 	cl := c.fresh()
 	cl.counted = true

@@ -19,7 +19,8 @@ func badArgument(service, method string, err error) *code.Error {
 	if reason == "" {
 		c, reason = code.InvalidArgument, code.ReasonBadPayload
 	}
-	return failed(c, reason, "the argument of %s.%s: %w", service, method, err)
+	return failed(c, reason, "the argument of %s.%s: %w", service, method, err).
+		InPublic("the argument of " + service + "." + method + " cannot be encoded")
 }
 
 // ended is the error of calls whose context ended before anything was sent.

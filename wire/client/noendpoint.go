@@ -15,7 +15,8 @@ func (s *slot) noEndpoint() error {
 	}
 	name := s.call.req.Service
 	if s.refused >= len(s.list.members) {
-		return failed(code.Unavailable, code.ReasonNoEndpoint, "no endpoint of %s may be used: the rules leave out all %d", name, len(s.list.members))
+		return failed(code.Unavailable, code.ReasonNoEndpoint, "no endpoint of %s may be used: the rules leave out all %d", name, len(s.list.members)).
+			InPublic("no endpoint of " + name + " may be used")
 	}
 	var why error
 	var soonest time.Duration
@@ -38,7 +39,7 @@ func (s *slot) noEndpoint() error {
 	default:
 		e = unreached("no endpoint of %s can be reached (of %d)", name, len(s.list.members))
 	}
-	return e
+	return e.InPublic("no endpoint of " + name + " can be reached")
 }
 
 // absence is why there is no connection, and in how long the next attempt to make one is due.

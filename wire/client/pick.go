@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -118,22 +119,22 @@ func (s *slot) unreachable(ctx context.Context, m *member, err error) error {
 		err = closedError()
 	case ctx.Err() != nil:
 		const late = "%s is not connected yet"
-		err = unconnected(ctx.Err(), late, s.where(m))
+		err = unconnected(ctx.Err(), late, s.where(m)).InPublic(fmt.Sprintf(late, s.what()))
 		s.settle(m, err)
 		if s.connected() { // to others, who would have answered
-			return ended(ctx.Err(), late, s.where(m))
+			return ended(ctx.Err(), late, s.where(m)).InPublic(fmt.Sprintf(late, s.what()))
 		}
 		return err
 	case errors.Is(err, errTardy) && s.round == firstChoice:
 		s.settle(m, failed(code.Cancelled, code.ReasonCancelled, "%s: %w", s.where(m), err)) // not its failure, as yet
 		return nil
 	case errors.Is(err, errUnlisted): // it may be back on the next list
-		s.err = unreached("%s cannot be reached: %w", s.where(m), err)
+		s.err = unreached("%s cannot be reached: %w", s.where(m), err).InPublic(s.what() + " cannot be reached")
 		s.settle(m, failed(code.Cancelled, code.ReasonCancelled, "%s: %w", s.where(m), err)) // nor is this
 		s.skip(m)
 		return nil
 	default:
-		s.err = unreached("%s cannot be reached: %w", s.where(m), err)
+		s.err = unreached("%s cannot be reached: %w", s.where(m), err).InPublic(s.what() + " cannot be reached")
 		s.settle(m, s.err)
 		s.leaveOut(m)
 		return nil

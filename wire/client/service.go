@@ -114,7 +114,7 @@ func (s *service) wait(ctx context.Context) error {
 		return nil
 	case <-late.C:
 		return unreached("no endpoint of %s is known: %w within %s",
-			s.name, errNoAnswer, s.c.o.ConnectTimeout)
+			s.name, errNoAnswer, s.c.o.ConnectTimeout).InPublic(s.unknownInPublic())
 	case <-ctx.Done():
 		return unconnected(ctx.Err(), "no endpoint of %s is known yet", s.name)
 	case <-s.c.done:
@@ -127,14 +127,17 @@ func (s *service) unknown(l *list) error {
 	switch {
 	case l.others > 0:
 		return unreached("no endpoint of %s has the group %q (%d have another)",
-			s.name, s.c.o.Group, l.others)
+			s.name, s.c.o.Group, l.others).InPublic(s.unknownInPublic())
 	case l.err != nil:
-		return unreached("no endpoint of %s is known: %w", s.name, l.err)
+		return unreached("no endpoint of %s is known: %w", s.name, l.err).InPublic(s.unknownInPublic())
 	case !l.known && s.c.shut.Load():
 		return closedError()
 	case !l.known: // see evict
 		return failed(code.Unavailable, code.ReasonOverloaded, "%s was given up before the resolver answered: more than %d services are called",
 			s.name, maxServices)
 	}
-	return unreached("no endpoint of %s is known: nobody serves it, as far as the resolver knows", s.name)
+	return unreached("no endpoint of %s is known: nobody serves it, as far as the resolver knows", s.name).
+		InPublic(s.unknownInPublic())
 }
+
+func (s *service) unknownInPublic() string { return "no endpoint of " + s.name + " is known" }

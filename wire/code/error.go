@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
+	"strings"
 	"time"
 )
 
@@ -13,12 +15,14 @@ import (
 type Error struct {
 	Code       Code
 	Reason     string        // why, for machines; one of the Reason constants or the handler's own
-	Message    string        // why, for people; reaches the peer verbatim
+	Message    string        // why, for people; reaches other hosts verbatim, and HTTP callers as Detail
 	Rule       string        // the rule that refused, as name@r42
 	RetryAfter time.Duration // when it is worth trying again
 	Host       string        // the host that refused
 
 	cause     error
+	public    string // what of Message anybody may read; "" if that is all of it
+	detail    string // the bare sentence, where it cannot be cut out of public
 	remote    bool
 	refusal   bool
 	unreached bool
@@ -27,7 +31,9 @@ type Error struct {
 // Errorf makes an error with a code. A %w verb keeps its operand for errors.Is and errors.As.
 func Errorf(c Code, format string, args ...any) *Error {
 	wrapped := fmt.Errorf(format, args...)
-	return &Error{Code: c, Message: wrapped.Error(), cause: errors.Unwrap(wrapped)}
+	e := &Error{Code: c, Message: wrapped.Error(), cause: errors.Unwrap(wrapped)}
+	e.inherit(wrapped)
+	return e
 }
 
 // WithReason sets the reason and returns e.
@@ -36,10 +42,114 @@ func (e *Error) WithReason(reason string) *Error {
 	return e
 }
 
-// Error is the message, without the code: it is what a peer is told verbatim.
+// Error is the message, without the code.
 func (e *Error) Error() string { return e.Message }
 
-// Unwrap is what Errorf was given for %w.
+// InPublic sets the text that anybody may read and returns e. Message may then name what is for operators and for other
+// hosts: addresses, and what to change in the manifest.
+func (e *Error) InPublic(text string) *Error {
+	e.public = text
+	return e
+}
+
+// WithAdvice appends to Message what operators may do about it, leaves Public as it is, and returns e.
+func (e *Error) WithAdvice(advice string) *Error {
+	e.public = e.Public()
+	e.Message += "; " + advice
+	return e
+}
+
+// WithCause sets what Unwrap returns, which is for the log alone where Message does not say it, and returns e.
+func (e *Error) WithCause(cause error) *Error {
+	e.cause = cause
+	return e
+}
+
+// KeepsBack reports whether the log is told more of e than Public says.
+func (e *Error) KeepsBack() bool {
+	return e.Public() != e.Message || e.hasCause()
+}
+
+func (e *Error) hasCause() bool {
+	return e.cause != nil && !strings.Contains(e.Message, e.cause.Error())
+}
+
+// Public returns the text that anybody may read: Message, unless InPublic has set another one. Errors that wrap e have
+// that text in the place of e's Message.
+func (e *Error) Public() string {
+	if e.public != "" {
+		return e.public
+	}
+	return e.Message
+}
+
+// Detail returns Public as a bare sentence: without the code in front and the host behind that Refuse puts there, for
+// callers that get both in fields of their own.
+func (e *Error) Detail() string {
+	if e.detail != "" {
+		return e.detail
+	}
+	text := e.Public()
+	if !e.refusal && e.Host == "" && (!e.remote || e.Reason == "") {
+		return text // a handler's own words
+	}
+	text = strings.TrimPrefix(text, e.Code.String()+": ")
+	if e.Host == "" {
+		return text
+	}
+	if before, after, ok := cutLast(text, " on "+e.Host); ok && (after == "" || strings.HasPrefix(after, ", retry in ")) {
+		return before + after
+	}
+	return text
+}
+
+func cutLast(s, sep string) (before, after string, found bool) {
+	i := strings.LastIndex(s, sep)
+	if i < 0 {
+		return s, "", false
+	}
+	return s[:i], s[i+len(sep):], true
+}
+
+// inherit takes over from the errors that err wraps what anybody may read of them.
+func (e *Error) inherit(err error) {
+	public, detail := err.Error(), err.Error()
+	for inner := range wrapped(err) {
+		if inner.Message != "" {
+			public = strings.ReplaceAll(public, inner.Message, inner.Public())
+			detail = strings.ReplaceAll(detail, inner.Message, inner.Detail())
+		}
+	}
+	if e.public = ""; public != e.Message {
+		e.public = public
+	}
+	if e.detail = ""; detail != public {
+		e.detail = detail
+	}
+}
+
+// wrapped yields the outermost errors of type *Error in the tree of err.
+func wrapped(err error) iter.Seq[*Error] {
+	return func(yield func(*Error) bool) { walk(err, yield) }
+}
+
+func walk(err error, yield func(*Error) bool) bool {
+	switch x := err.(type) { //nolint:errorlint // this walks the tree itself
+	case *Error:
+		return yield(x)
+	case interface{ Unwrap() error }:
+		return walk(x.Unwrap(), yield)
+	case interface{ Unwrap() []error }:
+		for _, inner := range x.Unwrap() {
+			if !walk(inner, yield) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// Unwrap returns what Errorf was given for %w, or WithCause.
 func (e *Error) Unwrap() error { return e.cause }
 
 // LogValue shows the fields that are set.
@@ -50,6 +160,9 @@ func (e *Error) LogValue() slog.Value {
 	}
 	if e.Rule != "" {
 		attrs = append(attrs, slog.String("rule", e.Rule))
+	}
+	if e.hasCause() {
+		attrs = append(attrs, slog.String("cause", e.cause.Error()))
 	}
 	return slog.GroupValue(attrs...)
 }
@@ -78,6 +191,9 @@ func (e *Error) Own() bool { return !e.remote && (e.refusal || e.Host != "") }
 func (e *Error) On(host string) *Error {
 	own := *e
 	own.Message += " on " + host
+	if own.public != "" {
+		own.public += " on " + host
+	}
 	own.Host = host
 	return &own
 }
@@ -112,6 +228,7 @@ func From(err error) *Error {
 	case errors.As(err, &e):
 		outer := *e
 		outer.Message, outer.cause = err.Error(), err
+		outer.inherit(err)
 		return &outer
 	case errors.Is(err, context.DeadlineExceeded):
 		return &Error{Code: DeadlineExceeded, Reason: ReasonTimeout, Message: err.Error(), cause: err}
@@ -128,7 +245,7 @@ func Edge(err error) *Error {
 	if e == nil || !e.remote {
 		return e
 	}
-	return &Error{Code: e.Code, Message: e.Message, cause: e.cause}
+	return &Error{Code: e.Code, Message: e.Message, cause: e.cause, public: e.public, detail: e.Detail()}
 }
 
 // Of is the code of err; OK for nil.

@@ -23,7 +23,7 @@ type outcome struct {
 
 // ofErrors are the keys of metadata in which an error travels.
 var ofErrors = []string{
-	wire.MetaError, wire.MetaErrorEasymicro, wire.MetaCode, wire.MetaReason, wire.MetaRule, wire.MetaRetryAfter, wire.MetaHost,
+	wire.MetaError, wire.MetaErrorEasymicro, wire.MetaCode, wire.MetaReason, wire.MetaRule, wire.MetaRetryAfter, wire.MetaHost, wire.MetaPublic,
 }
 
 // tell shows, beside the answer, how the call went.
