@@ -87,10 +87,10 @@ func (r *remote) unheard(host string) *code.Error {
 		return nil
 	}
 	what := "etcd " + r.link.cluster + " has not told its services yet"
+	public := code.Refuse(code.Unavailable, code.ReasonNoEndpoint, what, "", host, 0)
 	if found.err != nil {
 		what += " (" + found.err.Error() + ")"
 	}
-	public := code.Refuse(code.Unavailable, code.ReasonNoEndpoint, "the services of other hosts are not known yet", "", host, 0)
 	return code.Refuse(code.Unavailable, code.ReasonNoEndpoint, what, "", host, 0).InPublic(public.Message)
 }
 

@@ -306,7 +306,7 @@ func TestUnknownServicesAreNotDeniedBeforeDiscoveryHasSpoken(t *testing.T) {
 	t.Parallel()
 	h := hosttest.Start(t, "discovery: {etcd: [{name: main, endpoints: ['http://127.0.0.1:1']}]}\n"+toAll, hosttest.Options{})
 	r, body := h.Post("/Arith/Mul", `{}`)
-	if p := problemOf(t, r, body); p.Status != 502 || p.Reason != "no_endpoint" || p.Detail != "the services of other hosts are not known yet" {
+	if p := problemOf(t, r, body); p.Status != 502 || p.Reason != "no_endpoint" || p.Detail != "etcd main has not told its services yet" {
 		t.Errorf("%s", body)
 	}
 	if res, err := http.Get("http://" + h.AdminAddr().String() + "/readyz"); err != nil || res.StatusCode != 200 {

@@ -134,7 +134,7 @@ func TestAliasesExposedMethodsAndRoutesAreLive(t *testing.T) {
 	body, err := io.ReadAll(res.Body)
 	must(t, err)
 	must(t, res.Body.Close())
-	if string(body) != `{"C":20}` {
+	if string(body) != `{"C":20}`+"\n" {
 		t.Errorf("%s %s", res.Status, body)
 	}
 }

@@ -44,7 +44,7 @@ func TestTheAnswerGoesOutAtTheDeadlineWhileTheHandlerRuns(t *testing.T) {
 		t.Fatalf("%d %s", r.StatusCode, r.body)
 	}
 	for range 50 { // others come and go, but the memory of the running call is not used again
-		if r := do(t, "POST", url+"/Arith/Mul", `{"a":73,"b":1500}`); r.body != product {
+		if r := do(t, "POST", url+"/Arith/Mul", `{"a":73,"b":1500}`); r.body != line {
 			t.Fatalf("the next call: %d %s", r.StatusCode, r.body)
 		}
 	}

@@ -172,7 +172,7 @@ func TestACallerThatNeverReadsIsCutOff(t *testing.T) {
 			}
 		})
 	}
-	if r := do(t, "POST", "http://"+addr+"/Arith/Mul", `{"a":73,"b":1500}`); r.body != product {
+	if r := do(t, "POST", "http://"+addr+"/Arith/Mul", `{"a":73,"b":1500}`); r.body != line {
 		t.Errorf("another caller: %d %s", r.StatusCode, r.body)
 	}
 }
@@ -216,7 +216,7 @@ func TestALongReplyNeedNotBeTakenWithinOneWriteTimeout(t *testing.T) {
 			t.Errorf("%d bytes within one timeout", n)
 		}
 	}
-	if sum != long {
+	if sum != long+len("\n") {
 		t.Errorf("%d bytes of %d", sum, long)
 	}
 }

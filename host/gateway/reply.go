@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/easymicro/easymicro/wire"
 	"github.com/easymicro/easymicro/wire/code"
 )
 
@@ -27,10 +28,23 @@ func (x *exchange) succeed() {
 	if x.r.Method == http.MethodGet {
 		h.Set("Cache-Control", "no-store")
 	}
-	if len(x.res.Payload) > longReply {
-		h.Set("Content-Length", strconv.Itoa(len(x.res.Payload)))
+	body := x.res.Payload
+	if x.codec == wire.JSON && x.family == nil { // clients of the older gateways may compare bytes
+		body = endLine(body)
+		x.res.Payload = body // for its memory
 	}
-	x.write(x.res.Payload)
+	if len(body) > longReply {
+		h.Set("Content-Length", strconv.Itoa(len(body)))
+	}
+	x.write(body)
+}
+
+// endLine ends a line of JSON, for terminals and files. What is empty is no line.
+func endLine(body []byte) []byte {
+	if len(body) == 0 || body[len(body)-1] == '\n' {
+		return body
+	}
+	return append(body, '\n')
 }
 
 // succeedEmpty answers without a body.
@@ -94,6 +108,7 @@ func (x *exchange) fail(e *code.Error) {
 		RetryAfterMS: int64((e.RetryAfter + time.Millisecond - 1) / time.Millisecond), TraceID: x.traceID(),
 	}
 	body, _ := json.Marshal(p) // texts and numbers always can be
+	body = endLine(body)
 	h := x.w.Header()
 	h.Set("Content-Type", "application/problem+json")
 	h.Set("Cache-Control", "no-store")

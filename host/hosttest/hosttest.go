@@ -182,7 +182,7 @@ func (h *Host) Revision() host.Revision {
 	}
 }
 
-// Post calls a method over HTTP with a JSON body and returns the answer with its body read.
+// Post calls a method over HTTP with a JSON body and returns the answer with its body read, without the line end.
 func (h *Host) Post(path, body string, headers ...string) (*http.Response, string) {
 	h.t.Helper()
 	res, text, err := h.TryPost(path, body, headers...)
@@ -207,7 +207,7 @@ func (h *Host) TryPost(path, body string, headers ...string) (*http.Response, st
 	}
 	defer res.Body.Close()
 	text, err := io.ReadAll(res.Body)
-	return res, string(text), err
+	return res, strings.TrimSuffix(string(text), "\n"), err
 }
 
 // Dial opens a calling connection over rpcx, closed when the test ends.

@@ -124,7 +124,7 @@ func TestAGatewayFollowsWhatHostsPublish(t *testing.T) {
 		t.Errorf("%d %s", r.StatusCode, body)
 	}
 	for path, want := range map[string]string{
-		"/Order/Mul": "did you mean Orders?", "/Secret/Mul": "unknown service Secret on gw", "/Secrt/Mul": "unknown service Secrt on gw",
+		"/Order/Mul": "did you mean Orders?", "/Secret/Mul": `"unknown service Secret"`, "/Secrt/Mul": `"unknown service Secrt"`,
 	} {
 		if r, body := gw.Post(path, `{}`); r.StatusCode != 404 || !strings.Contains(body, want) {
 			t.Errorf("%s: %d %s", path, r.StatusCode, body)
