@@ -237,7 +237,7 @@ func (a api) breakers(g *generation) []admin.Breaker {
 	list := []admin.Breaker{}
 	for b := range g.policies.Breakers() {
 		list = append(list, admin.Breaker{
-			Rule: b.Rule, Upstream: b.Upstream, Target: b.Target, State: b.State, Since: b.Since, Cause: b.Cause, Transitions: b.Transitions,
+			Rule: b.Rule, Mode: string(b.Mode), Upstream: b.Upstream, Target: b.Target, State: b.State, Since: b.Since, Cause: b.Cause, Transitions: b.Transitions,
 		})
 	}
 	return list
@@ -252,5 +252,5 @@ func (a api) limiters(g *generation) []admin.Limiter {
 }
 
 func limiterView(l policies.LimiterStats) admin.Limiter {
-	return admin.Limiter{Rule: l.Rule, Keyed: l.Keyed, Tokens: l.Tokens, Burst: l.Burst, Keys: l.Keys, Evictions: l.Evictions}
+	return admin.Limiter{Rule: l.Rule, Mode: string(l.Mode), Keyed: l.Keyed, Tokens: l.Tokens, Burst: l.Burst, Keys: l.Keys, Evictions: l.Evictions}
 }

@@ -42,7 +42,7 @@ func breakTill(t *testing.T, h *hosttest.Host, far *hosttest.Host) {
 }
 
 func openMetric(far *hosttest.Host) string {
-	return fmt.Sprintf(`easymicro_breaker_state{rule="breaks",state="open",target=%q} 1`, far.Address)
+	return fmt.Sprintf(`easymicro_breaker_state{mode="enforce",rule="breaks",state="open",target=%q} 1`, far.Address)
 }
 
 // What the old client of an upstream says when it ends is not that there are no endpoints any more.
@@ -69,7 +69,7 @@ func TestAnEditOfAnUpstreamKeepsItsBreakersOpen(t *testing.T) {
 	h.Write("easymicro.yaml", "services: []\npolicies: {files: [p.yaml]}\n")
 	h.Revision()
 	eventually(t, "the breaker is forgotten with the upstream", func() bool {
-		return !strings.Contains(scrape(t, h), `easymicro_breaker_state{rule="breaks"`)
+		return !strings.Contains(scrape(t, h), `easymicro_breaker_state{mode="enforce",rule="breaks"`)
 	})
 }
 

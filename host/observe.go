@@ -22,16 +22,16 @@ func (h *Host) emit(e *telemetry.Emitter) {
 	})
 	for l := range g.policies.Limiters() {
 		if l.Keyed {
-			e.LimiterKeys(l.Rule, l.Keys)
+			e.LimiterKeys(l.Rule, string(l.Mode), l.Keys)
 			e.LimiterEvictions(l.Rule, l.Evictions)
 		} else {
-			e.LimiterTokens(l.Rule, l.Tokens)
+			e.LimiterTokens(l.Rule, string(l.Mode), l.Tokens)
 		}
 	}
 	for b := range g.policies.Breakers() {
-		e.BreakerState(b.Rule, b.Target, b.State)
+		e.BreakerState(b.Rule, string(b.Mode), b.Target, b.State)
 		for to, n := range b.Transitions {
-			e.BreakerTransitions(b.Rule, b.Target, to, n)
+			e.BreakerTransitions(b.Rule, string(b.Mode), b.Target, to, n)
 		}
 	}
 	h.emitDiscovery(g, e)
@@ -39,14 +39,21 @@ func (h *Host) emit(e *telemetry.Emitter) {
 
 // ruleChanged logs a transition of a breaker, or of an endpoint. It is called on the goroutine of a call.
 func (h *Host) ruleChanged(t policies.Transition) {
-	level, what := slog.LevelInfo, "breaker "+strings.ReplaceAll(t.To, "_", "-")
+	level, what, is := slog.LevelInfo, "breaker", " "
 	if t.Kind == config.KindOutlierDetection {
-		what = "endpoint " + t.To
+		what = "endpoint"
 	}
-	if t.To == "open" || t.To == "ejected" {
+	switch {
+	case t.Mode == config.Shadow:
+		is = " would be " // who looks for "breaker open" must not find it
+	case t.To == "open" || t.To == "ejected":
 		level = slog.LevelWarn
 	}
+	what += is + strings.ReplaceAll(t.To, "_", "-")
 	attrs := []any{"rule", t.Rule}
+	if t.Mode == config.Shadow {
+		attrs = append(attrs, "mode", string(t.Mode))
+	}
 	if t.Upstream == "" {
 		attrs = append(attrs, "method", t.Target)
 	} else {

@@ -121,8 +121,9 @@ func (b *breaker) record(to int32, cause string) {
 	from, now := b.phase.Swap(to), time.Now()
 	b.since = now
 	b.transitions[to]++
+	r := b.rule.Load()
 	b.herald.add(Transition{
-		Rule: b.rule.Load().name, Kind: config.KindCircuitBreaker, Target: b.target, Upstream: b.upstream,
+		Rule: r.name, Mode: r.mode, Kind: config.KindCircuitBreaker, Target: b.target, Upstream: b.upstream,
 		From: phaseNames[from], To: phaseNames[to], Cause: cause, At: now,
 	})
 }
@@ -159,8 +160,9 @@ func jitter(d time.Duration) time.Duration {
 func (b *breaker) stats() BreakerStats {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	r := b.rule.Load()
 	s := BreakerStats{
-		Rule: b.rule.Load().name, Target: b.target, Upstream: b.upstream, State: phaseNames[b.phase.Load()], Since: b.since, Cause: b.cause,
+		Rule: r.name, Mode: r.mode, Target: b.target, Upstream: b.upstream, State: phaseNames[b.phase.Load()], Since: b.since, Cause: b.cause,
 		Transitions: make(map[string]uint64, len(phaseNames)),
 	}
 	if h := b.hold.Load(); h != 0 {

@@ -13,6 +13,7 @@ import (
 // breakerRule is what a rule says about breakers. It is not changed once made.
 type breakerRule struct {
 	name                string
+	mode                config.Mode
 	window              time.Duration
 	openTimeout         time.Duration
 	halfOpenRequests    int
@@ -29,9 +30,10 @@ var usualFailures = &breakerRule{failOn: usualFailOn}
 
 const usualFailOn = 1<<code.Unavailable | 1<<code.DeadlineExceeded | 1<<code.Internal
 
-func newBreakerRule(name string, c *config.CircuitBreaker) (*breakerRule, error) {
+func newBreakerRule(name string, mode config.Mode, c *config.CircuitBreaker) (*breakerRule, error) {
 	r := &breakerRule{
 		name:                name,
+		mode:                cmp.Or(mode, config.Enforce),
 		window:              cmp.Or(c.Window.Std(), 10*time.Second),
 		openTimeout:         cmp.Or(c.OpenTimeout.Std(), 5*time.Second),
 		halfOpenRequests:    cmp.Or(c.HalfOpenRequests, 3),

@@ -147,7 +147,7 @@ func (o *outliers) mayEject(r *outlierRule, now time.Time) bool {
 func (o *outliers) tell(e *outlier, from, to, cause string, now time.Time) {
 	r := o.rule()
 	o.herald.add(Transition{
-		Rule: r.name, Kind: config.KindOutlierDetection, Target: r.targetText(o.upstream, e.address), Upstream: o.upstream,
+		Rule: r.name, Mode: r.mode(), Kind: config.KindOutlierDetection, Target: r.targetText(o.upstream, e.address), Upstream: o.upstream,
 		From: from, To: to, Cause: cause, At: now,
 	})
 }

@@ -62,6 +62,7 @@ type Options struct {
 // Transition is a change of a breaker's state, or of an endpoint's under outlier detection.
 type Transition struct {
 	Rule     string      `json:"rule"`
+	Mode     config.Mode `json:"mode"` // enforce or shadow
 	Kind     config.Kind `json:"kind"` // circuitBreaker or outlierDetection
 	Target   string      `json:"target"`
 	Upstream string      `json:"upstream,omitempty"` // of client-side rules

@@ -76,7 +76,7 @@ func newRule(c *config.Rule, revision int) (*rule, error) {
 		r.queueTimeout = cmp.Or(k.QueueTimeout.Std(), time.Second)
 	}
 	if c.CircuitBreaker != nil {
-		if r.breakerRule, err = newBreakerRule(c.Name, c.CircuitBreaker); err != nil {
+		if r.breakerRule, err = newBreakerRule(c.Name, c.Mode, c.CircuitBreaker); err != nil {
 			return nil, err
 		}
 	}

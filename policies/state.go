@@ -81,7 +81,7 @@ func (s *Snapshot) Limiters() iter.Seq[LimiterStats] {
 				continue
 			}
 			stats := r.limiter.stats()
-			stats.Rule = r.name
+			stats.Rule, stats.Mode = r.name, r.mode()
 			if !yield(stats) {
 				return
 			}

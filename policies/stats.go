@@ -1,6 +1,10 @@
 package policies
 
-import "time"
+import (
+	"time"
+
+	"github.com/easymicro/easymicro/config"
+)
 
 // Decisions are how often a rule decided what.
 type Decisions struct {
@@ -12,16 +16,18 @@ type Decisions struct {
 
 // LimiterStats is the state of a rule's rate limiter.
 type LimiterStats struct {
-	Rule      string  `json:"rule"`
-	Keyed     bool    `json:"keyed"`
-	Tokens    float64 `json:"tokens"` // not keyed: left in the bucket; negative while calls wait
-	Burst     int64   `json:"burst"`
-	Keys      int     `json:"keys"` // keyed: buckets kept
-	Evictions uint64  `json:"evictions"`
+	Mode      config.Mode `json:"mode"` // enforce or shadow
+	Rule      string      `json:"rule"`
+	Keyed     bool        `json:"keyed"`
+	Tokens    float64     `json:"tokens"` // not keyed: left in the bucket; negative while calls wait
+	Burst     int64       `json:"burst"`
+	Keys      int         `json:"keys"` // keyed: buckets kept
+	Evictions uint64      `json:"evictions"`
 }
 
 // BreakerStats is the state of one circuit breaker.
 type BreakerStats struct {
+	Mode        config.Mode       `json:"mode"` // enforce or shadow
 	Rule        string            `json:"rule"`
 	Target      string            `json:"target"`             // Service/Method, the address of an endpoint, or the upstream
 	Upstream    string            `json:"upstream,omitempty"` // of client-side rules

@@ -110,6 +110,7 @@ type ServiceStatus struct {
 // Breaker is the state of one circuit breaker.
 type Breaker struct {
 	Rule        string            `json:"rule"`
+	Mode        string            `json:"mode"`               // enforce or shadow
 	Upstream    string            `json:"upstream,omitempty"` // of client-side rules
 	Target      string            `json:"target"`             // Service/Method; of client-side rules also the address of an endpoint, or the upstream
 	State       string            `json:"state"`              // closed, half_open, open
@@ -121,6 +122,7 @@ type Breaker struct {
 // Limiter is the state of one rate limit.
 type Limiter struct {
 	Rule      string  `json:"rule"`
+	Mode      string  `json:"mode"` // enforce or shadow
 	Keyed     bool    `json:"keyed"`
 	Tokens    float64 `json:"tokens"` // of the only bucket, when not keyed; negative while calls wait
 	Burst     int64   `json:"burst"`

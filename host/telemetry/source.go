@@ -11,13 +11,13 @@ var (
 	decisionsDesc = desc("easymicro_rule_decisions_total",
 		"Decisions of each rule by kind and method: allow, reject, wait, shadow_reject.", "rule", "kind", "method", "decision")
 	tokensDesc = desc("easymicro_limiter_tokens",
-		"Tokens left in the bucket of a rule without a key; below zero when calls wait for tokens to come.", "rule")
-	keysDesc      = desc("easymicro_limiter_keys", "Keys that a rule keeps a bucket for.", "rule")
+		"Tokens left in the bucket of a rule without a key; below zero when calls wait for tokens to come.", "rule", "mode")
+	keysDesc      = desc("easymicro_limiter_keys", "Keys that a rule keeps a bucket for.", "rule", "mode")
 	evictionsDesc = desc("easymicro_limiter_evictions_total", "Buckets that a rule forgot because it had too many keys.", "rule")
 	breakerDesc   = desc("easymicro_breaker_state",
-		"1 for the state that a circuit breaker is in (closed, half_open, open), 0 for the others.", "rule", "target", "state")
+		"1 for the state that a circuit breaker is in (closed, half_open, open), 0 for the others.", "rule", "mode", "target", "state")
 	transitionsDesc = desc("easymicro_breaker_transitions_total", "Changes of the state of a circuit breaker, by the state it came to.",
-		"rule", "target", "to")
+		"rule", "mode", "target", "to")
 
 	breakerStates = []string{"closed", "half_open", "open"}
 )
@@ -48,14 +48,14 @@ func (e *Emitter) Decisions(rule, kind, method, decision string, n uint64) {
 	e.emit(decisionsDesc, prometheus.CounterValue, float64(n), rule, kind, method, decision)
 }
 
-// LimiterTokens emits the tokens of a rule's only bucket.
-func (e *Emitter) LimiterTokens(rule string, tokens float64) {
-	e.emit(tokensDesc, prometheus.GaugeValue, tokens, rule)
+// LimiterTokens emits the tokens of a rule's only bucket. The mode of a rule is enforce or shadow.
+func (e *Emitter) LimiterTokens(rule, mode string, tokens float64) {
+	e.emit(tokensDesc, prometheus.GaugeValue, tokens, rule, mode)
 }
 
 // LimiterKeys emits the number of keys of a rule.
-func (e *Emitter) LimiterKeys(rule string, n int) {
-	e.emit(keysDesc, prometheus.GaugeValue, float64(n), rule)
+func (e *Emitter) LimiterKeys(rule, mode string, n int) {
+	e.emit(keysDesc, prometheus.GaugeValue, float64(n), rule, mode)
 }
 
 // LimiterEvictions emits how many keys a rule has forgotten.
@@ -64,20 +64,20 @@ func (e *Emitter) LimiterEvictions(rule string, n uint64) {
 }
 
 // BreakerState emits the state of a breaker: closed, half_open (half-open and halfOpen are understood) or open.
-func (e *Emitter) BreakerState(rule, target, state string) {
+func (e *Emitter) BreakerState(rule, mode, target, state string) {
 	state = breakerState(state)
 	for _, s := range breakerStates {
 		v := 0.0
 		if s == state {
 			v = 1
 		}
-		e.emit(breakerDesc, prometheus.GaugeValue, v, rule, target, s)
+		e.emit(breakerDesc, prometheus.GaugeValue, v, rule, mode, target, s)
 	}
 }
 
 // BreakerTransitions emits how often a breaker came to a state.
-func (e *Emitter) BreakerTransitions(rule, target, to string, n uint64) {
-	e.emit(transitionsDesc, prometheus.CounterValue, float64(n), rule, target, breakerState(to))
+func (e *Emitter) BreakerTransitions(rule, mode, target, to string, n uint64) {
+	e.emit(transitionsDesc, prometheus.CounterValue, float64(n), rule, mode, target, breakerState(to))
 }
 
 func breakerState(s string) string {

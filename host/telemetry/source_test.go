@@ -35,14 +35,14 @@ func TestTheSourceIsAskedAtAScrapeAndOnlyThen(t *testing.T) {
 func TestASourceThatEmitsTwiceCountsOnce(t *testing.T) {
 	m := New(Options{})
 	m.SetSource(func(e *Emitter) {
-		e.LimiterKeys("a", 1)
-		e.LimiterKeys("a", 2)
-		e.BreakerState("a", "x", "open")
-		e.BreakerState("a", "x", "closed")
+		e.LimiterKeys("a", "enforce", 1)
+		e.LimiterKeys("a", "enforce", 2)
+		e.BreakerState("a", "enforce", "x", "open")
+		e.BreakerState("a", "enforce", "x", "closed")
 	})
 	text := scrape(t, m)
-	wantLine(t, text, `easymicro_limiter_keys{rule="a"} 1`)
-	wantLine(t, text, `easymicro_breaker_state{rule="a",state="open",target="x"} 1`)
+	wantLine(t, text, `easymicro_limiter_keys{mode="enforce",rule="a"} 1`)
+	wantLine(t, text, `easymicro_breaker_state{mode="enforce",rule="a",state="open",target="x"} 1`)
 }
 
 func TestASourceThatPanicsCostsItsOwnMetricsOnly(t *testing.T) {

@@ -36,11 +36,11 @@ func busy(t *testing.T) *Metrics {
 	m.Reloaded(Reload{Result: "applied", Revision: 7, InSync: true, At: time.Unix(1700000000, 5e8)})
 	m.SetSource(func(e *Emitter) {
 		e.Decisions("arith-mul", "rateLimit", "Arith/Mul", "reject", 12)
-		e.LimiterTokens("arith-mul", -0.5)
-		e.LimiterKeys("partner", 3)
+		e.LimiterTokens("arith-mul", "enforce", -0.5)
+		e.LimiterKeys("partner", "shadow", 3)
 		e.LimiterEvictions("partner", 4)
-		e.BreakerState("arith-mul", "Arith/Mul", "half_open")
-		e.BreakerTransitions("arith-mul", "Arith/Mul", "open", 2)
+		e.BreakerState("arith-mul", "enforce", "Arith/Mul", "half_open")
+		e.BreakerTransitions("arith-mul", "enforce", "Arith/Mul", "open", 2)
 	})
 	return m
 }
@@ -134,12 +134,12 @@ func TestScrapeShowsTheValues(t *testing.T) {
 		`easymicro_policy_reloads_total{result="rejected"} 0`,
 		`easymicro_build_info{goversion="go1.26",revision="abc",version="v1.2.3"} 1`,
 		`easymicro_rule_decisions_total{decision="reject",kind="rateLimit",method="Arith/Mul",rule="arith-mul"} 12`,
-		`easymicro_limiter_tokens{rule="arith-mul"} -0.5`,
-		`easymicro_limiter_keys{rule="partner"} 3`,
+		`easymicro_limiter_tokens{mode="enforce",rule="arith-mul"} -0.5`,
+		`easymicro_limiter_keys{mode="shadow",rule="partner"} 3`,
 		`easymicro_limiter_evictions_total{rule="partner"} 4`,
-		`easymicro_breaker_state{rule="arith-mul",state="half_open",target="Arith/Mul"} 1`,
-		`easymicro_breaker_state{rule="arith-mul",state="open",target="Arith/Mul"} 0`,
-		`easymicro_breaker_transitions_total{rule="arith-mul",target="Arith/Mul",to="open"} 2`,
+		`easymicro_breaker_state{mode="enforce",rule="arith-mul",state="half_open",target="Arith/Mul"} 1`,
+		`easymicro_breaker_state{mode="enforce",rule="arith-mul",state="open",target="Arith/Mul"} 0`,
+		`easymicro_breaker_transitions_total{mode="enforce",rule="arith-mul",target="Arith/Mul",to="open"} 2`,
 	} {
 		wantLine(t, text, line)
 	}

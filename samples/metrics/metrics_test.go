@@ -241,6 +241,27 @@ func TestAlertsReadWhatIsExported(t *testing.T) {
 	}
 }
 
+// A rule in shadow refuses nobody: its state is no reason to wake somebody up.
+func TestAlertsLeaveRulesInShadowOut(t *testing.T) {
+	e, seen := busy(t), 0
+	for _, group := range alerts(t).Groups {
+		for _, rule := range group.Rules {
+			for _, s := range selectors(rule.Expr) {
+				if _, ok := e.values(s.metric, "mode"); !ok {
+					continue
+				}
+				seen++
+				if !slices.Contains(s.matchers, matcher{"mode", "=", "enforce"}) {
+					t.Errorf("%s asks %s about rules in shadow, too", rule.Alert, s.metric)
+				}
+			}
+		}
+	}
+	if seen == 0 {
+		t.Error("no alert is about a metric with a mode")
+	}
+}
+
 func TestTheDashboardReadsWhatIsExported(t *testing.T) {
 	e := busy(t)
 	d := readDashboard(t)

@@ -144,13 +144,19 @@ func (a *app) servicesText(list []admin.ServiceStatus) {
 	a.section(rows)
 }
 
+// modeShadow is the mode of rules that refuse nothing.
+const modeShadow = "shadow"
+
 func (a *app) breakersText(list []admin.Breaker) {
 	colours := map[string]paint{"open": red, "half_open": yellow}
-	rows := [][]string{{"BREAKER", "UPSTREAM", "TARGET", "STATE", "SINCE", "CAUSE"}}
+	rows := [][]string{{"BREAKER", "UPSTREAM", "TARGET", "STATE", "MODE", "SINCE", "CAUSE"}}
 	upstream := slices.ContainsFunc(list, func(b admin.Breaker) bool { return b.Upstream != "" })
 	for _, b := range list {
-		state := a.paint(colours[b.State], strings.ReplaceAll(b.State, "_", "-"))
-		rows = append(rows, []string{b.Rule, orDash(b.Upstream), breakerTarget(&b), state, ago(b.Since), orDash(b.Cause)})
+		state := strings.ReplaceAll(b.State, "_", "-")
+		if b.Mode != modeShadow { // else nobody is refused
+			state = a.paint(colours[b.State], state)
+		}
+		rows = append(rows, []string{b.Rule, orDash(b.Upstream), breakerTarget(&b), state, orDash(b.Mode), ago(b.Since), orDash(b.Cause)})
 	}
 	for i := range rows {
 		if !upstream {
@@ -174,16 +180,16 @@ func breakerTarget(b *admin.Breaker) string {
 }
 
 func (a *app) limitersText(list []admin.Limiter) {
-	rows := [][]string{{"LIMITER", "TOKENS", "BURST", "KEYS"}}
+	rows := [][]string{{"LIMITER", "TOKENS", "BURST", "KEYS", "MODE"}}
 	for _, l := range list {
 		tokens, keys := fmt.Sprintf("%.1f", l.Tokens), "-"
 		switch {
 		case l.Keyed:
 			tokens, keys = "-", fmt.Sprintf("%d (%d evicted)", l.Keys, l.Evictions)
-		case l.Tokens < 1:
+		case l.Tokens < 1 && l.Mode != modeShadow:
 			tokens = a.paint(yellow, tokens)
 		}
-		rows = append(rows, []string{l.Rule, tokens, fmt.Sprint(l.Burst), keys})
+		rows = append(rows, []string{l.Rule, tokens, fmt.Sprint(l.Burst), keys, orDash(l.Mode)})
 	}
 	a.section(rows)
 }
