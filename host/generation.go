@@ -35,7 +35,7 @@ type generation struct {
 type service struct {
 	config   *config.Service
 	instance *instance
-	methods  []*method // in the order of their names
+	methods  []*method // in the order of the handler
 	byName   names[*method]
 }
 

@@ -1,6 +1,10 @@
 package host
 
-import "strings"
+import (
+	"maps"
+	"slices"
+	"strings"
+)
 
 // names finds things by their exact name and, failing that, by the only name that differs in case alone: the original
 // framework's clients lower-case what they send.
@@ -33,10 +37,5 @@ func (n names[T]) find(name string) (T, bool) {
 	return none, false
 }
 
-func (n names[T]) all() []string {
-	all := make([]string, 0, len(n.exact))
-	for name := range n.exact {
-		all = append(all, name)
-	}
-	return all
-}
+// all are the names in one order, so that one word has one suggestion.
+func (n names[T]) all() []string { return slices.Sorted(maps.Keys(n.exact)) }

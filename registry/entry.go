@@ -13,7 +13,7 @@ type Entry struct {
 	Options  reflect.Type // the struct of the options; nil if the handler takes none
 	Defaults any          // a value of Options, not to be changed; nil without options
 	Uses     []string     // clients that the handler asks for
-	Methods  []*Method    // by name; nil if they are known only once the handler is open
+	Methods  []*Method    // those of Try first, then by name; nil if they are known only once the handler is open
 	Skipped  []Skipped    // methods that do not fit, as far as known before opening
 	Package  string       // the package that registered it
 

@@ -53,6 +53,7 @@ func (e *Entry) accept(s *Service, env *entryEnv) error {
 			return err
 		}
 	}
+	e.order(s.methods)
 	return e.bindOptions(s)
 }
 

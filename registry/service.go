@@ -75,7 +75,7 @@ func (s *Service) OnOptions(fn any) *Service {
 	return s
 }
 
-// Methods lists the methods by name.
+// Methods lists the methods: those that Try gave an example for first, then by name.
 func (s *Service) Methods() []*Method { return s.methods }
 
 // Skipped lists the methods of receivers that are not served, and why.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 )
 
 // try takes the examples that Try was given, as far as they fit the methods that are known.
@@ -19,7 +20,21 @@ func (e *Entry) try(examples map[string]any) error {
 		}
 	}
 	e.examples = examples
+	e.order(e.Methods)
 	return nil
+}
+
+// order is that in which methods are shown, wherever they are: those with an example first, and each group by name.
+func (e *Entry) order(methods []*Method) {
+	slices.SortFunc(methods, func(a, b *Method) int {
+		if tried := e.Tried(a.Name); tried != e.Tried(b.Name) {
+			if tried {
+				return -1
+			}
+			return 1
+		}
+		return strings.Compare(a.Name, b.Name)
+	})
 }
 
 // Example is an argument for a first call of a method of the handler: the one that Try gave, else one made from its

@@ -121,41 +121,20 @@ func (s *screen) serving(h *host.Host) {
 
 func (s *screen) serviceLine(v *admin.Service) string {
 	const shown = 8
-	names := s.methods(v)
+	names := make([]string, len(v.Methods))
+	for i := range v.Methods {
+		names[i] = v.Methods[i].Name
+	}
 	if more := len(names) - shown; more > 0 {
 		names = append(names[:shown], fmt.Sprintf("%d more", more))
 	}
 	return fmt.Sprintf("%s (%s)", s.paint(bold, v.Name), strings.Join(names, ", "))
 }
 
-// methods are the names of a service's methods, with those first that its author gave an example for.
-func (s *screen) methods(v *admin.Service) []string {
-	names := make([]string, len(v.Methods))
-	for i := range v.Methods {
-		names[i] = v.Methods[i].Name
-	}
-	slices.Sort(names)
-	entry, ok := s.registry.Lookup(v.Handler)
-	if !ok {
-		return names
-	}
-	slices.SortStableFunc(names, func(a, b string) int {
-		if tried := entry.Tried(a); tried != entry.Tried(b) {
-			if tried {
-				return -1
-			}
-			return 1
-		}
-		return 0
-	})
-	return names
-}
-
 // try is a call that works as it stands: of the first method that has one.
 func (s *screen) try(h *host.Host) string {
 	for _, v := range h.Services() {
-		for _, name := range s.methods(&v) {
-			i := slices.IndexFunc(v.Methods, func(m admin.Method) bool { return m.Name == name })
+		for i := range v.Methods {
 			if curl := v.Methods[i].Example.Curl; curl != "" {
 				return curl
 			}
