@@ -46,17 +46,24 @@ func Load(path string, o Options) (*config.Set, error) {
 
 func load(path string, o Options) (set *config.Set, hash string, err error) {
 	o = o.complete()
+	var used map[string]bool
+	o.Env, used = recorded(o.Env)
 	r, err := readSet(path, o)
 	if err != nil {
 		return nil, "", err
 	}
 	set, problems := r.build(r.policies, o)
 	lost := r.lost(r.found, r.policies)
-	if problems = problems.With(lost); problems.Err() == nil {
+	problems = problems.With(lost)
+	if r.decoded != nil { // else not all that uses variables was seen
+		problems = append(problems, Unknown(used)...)
+	}
+	if problems.Err() == nil {
 		set.Warnings = append(problems, r.unready(o)...).Warnings().Sort()
 		return set, set.Hash, nil
 	}
 	if standIn := r.standIn(&problems, lost, o); standIn != nil {
+		standIn.Warnings = append(standIn.Warnings, Unknown(used)...)
 		return standIn, standIn.Hash, nil
 	}
 	return nil, r.hash(), problems

@@ -287,6 +287,37 @@ func TestFlagsStandOverVariablesOverTheFileOverDefaults(t *testing.T) {
 	}
 }
 
+// Of a variable that nobody reads its setter is told, if it looks like one of ours.
+func TestUnknownVariablesAreWarnedOf(t *testing.T) {
+	path := files(t, map[string]string{
+		"easymicro.yaml": smallest + "host: {name: \"${EASYMICRO_REGION:-here}\"}\npolicies: {files: [p.yaml]}\n",
+		"p.yaml":         "rules: [{name: a, match: {service: \"*\"}, timeout: \"${EASYMICRO_BUDGET}\"}]",
+	})
+	for name, value := range map[string]string{
+		"EASYMICRO_LISTN": ":1", "EASYMICRO_LOGLEVEL": "debug", "EASYMICRO_SOMETHING_ELSE": "x", "EASYMICRO_NAM": "",
+		"EASYMICRO_REGION": "eu", "EASYMICRO_BUDGET": "1s", "EASYMICRO_LISTEN": ":2", "EASYMICRO_LONG": "1", "EASYMICRO_SCREEN": "off",
+		"EASYMICRO_SERVICE_HOST": "10.0.0.1", "EASYMICRO_SERVICE_PORT_HTTP": "80", "EASYMICRO_GATEWAY_PORT_80_TCP_ADDR": "10.0.0.1",
+		"EASYMICROSCOPE": "x", "OTHER_LISTN": "x",
+	} {
+		t.Setenv(name, value)
+	}
+	const means = "no such variable: neither easymicro nor a file of the host reads it"
+	want := []string{
+		"EASYMICRO_LISTN: " + means + " (did you mean EASYMICRO_LISTEN?)",
+		"EASYMICRO_LOGLEVEL: " + means + " (did you mean EASYMICRO_LOG_LEVEL?)",
+		"EASYMICRO_SOMETHING_ELSE: " + means,
+	}
+	for range 2 { // as a reload does
+		var got []string
+		for _, w := range mustLoad(t, path, load.Options{}).Warnings {
+			got = append(got, w.String())
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Error(diff)
+		}
+	}
+}
+
 func TestVariablesInFilesAreExpandedWithTheGivenEnvironment(t *testing.T) {
 	path := files(t, map[string]string{
 		"easymicro.yaml": smallest + "policies: {files: [\"${DIR}/*.yaml\"]}\n",

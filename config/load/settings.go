@@ -93,8 +93,7 @@ func (one setting) source(flags *pflag.FlagSet) string {
 	if f := lookup(flags, one.key); f != nil && f.Changed {
 		return "--" + one.key
 	}
-	name := EnvPrefix + "_" + strings.ToUpper(strings.ReplaceAll(one.key, "-", "_"))
-	if os.Getenv(name) != "" {
+	if name := Variable(one.key); os.Getenv(name) != "" {
 		return name
 	}
 	return ""

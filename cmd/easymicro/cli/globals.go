@@ -1,12 +1,15 @@
 package cli
 
 import (
+	"encoding/json"
+	"errors"
 	"os"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/config/load"
 )
 
@@ -49,7 +52,7 @@ func (a *app) environment(root *cobra.Command) error {
 	a.noColor = os.Getenv("NO_COLOR") != ""
 	a.outputFrom = "--output"
 	for _, name := range []string{"config", "admin", "output", "no-color"} {
-		variable := load.EnvPrefix + "_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
+		variable := load.Variable(name)
 		value := os.Getenv(variable)
 		if value == "" {
 			continue
@@ -78,9 +81,40 @@ func (a *app) checkOutput(cmd *cobra.Command) error {
 	}
 	allowed := forms(cmd)
 	if slices.Contains(allowed, a.output) {
+		a.unknownVariables(cmd)
 		return nil
 	}
 	return usageError("%s: %q is not one of %s", a.outputFrom, a.output, strings.Join(allowed, ", "))
+}
+
+// unknownVariables warns of what looks like a variable of ours and is none. Commands that load the set of a host find that
+// by themselves, and a shell that completes has nowhere to show it.
+func (a *app) unknownVariables(cmd *cobra.Command) {
+	if slices.Contains([]string{"serve", "gateway", "validate", cobra.ShellCompRequestCmd, cobra.ShellCompNoDescRequestCmd}, cmd.Name()) {
+		return
+	}
+	warnings := load.Unknown(nil)
+	if len(warnings) == 0 {
+		return
+	}
+	set, err := load.Load(a.manifest, load.Options{}) // it may use some
+	var problems config.Problems
+	switch {
+	case err == nil:
+		problems = set.Warnings
+	case !errors.As(err, &problems): // there is no manifest
+		problems = warnings
+	}
+	for _, w := range warnings {
+		if !slices.ContainsFunc(problems, func(p config.Problem) bool { return p.File == w.File }) {
+			continue
+		}
+		if a.output == outputJSON {
+			_ = json.NewEncoder(a.io.Err).Encode(map[string]config.Problem{"warning": w})
+			continue
+		}
+		a.note("easymicro: warning: %s", w)
+	}
 }
 
 // forms are the forms of output that a command has.

@@ -111,7 +111,7 @@ func serve(ts *testscript.TestScript, _ bool, args []string) {
 	h.cmd.Dir = ts.MkAbs(".")
 	h.cmd.Stdout, h.cmd.Stderr = h.screen, h.log
 	h.cmd.Env = append(os.Environ(), "HOME="+ts.Getenv("HOME"), "EASYMICRO_SCREEN=on")
-	for _, name := range []string{"EASYMICRO_NAME", "EASYMICRO_LOG_LEVEL", "EASYMICRO_LOG_FORMAT"} {
+	for _, name := range []string{"EASYMICRO_NAME", "EASYMICRO_LOG_LEVEL", "EASYMICRO_LOG_FORMAT", "EASYMICRO_LISTN"} {
 		if value := ts.Getenv(name); value != "" {
 			h.cmd.Env = append(h.cmd.Env, name+"="+value)
 		}

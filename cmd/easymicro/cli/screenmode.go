@@ -14,12 +14,10 @@ const (
 	screenAuto = "auto" // on a terminal, and where programs read it
 	screenOn   = "on"
 	screenOff  = "off"
-
-	screenVariable = load.EnvPrefix + "_SCREEN"
 )
 
 func (a *app) screenFlag(cmd *cobra.Command) {
-	cmd.Flags().String("screen", screenAuto, "auto (on a terminal), on or off: `WHEN` the screen is shown ("+screenVariable+")")
+	cmd.Flags().String("screen", screenAuto, "auto (on a terminal), on or off: `WHEN` the screen is shown ("+load.Variable("screen")+")")
 	_ = cmd.RegisterFlagCompletionFunc("screen", fixed(screenAuto, screenOn, screenOff))
 }
 
@@ -28,8 +26,8 @@ func (a *app) screenFlag(cmd *cobra.Command) {
 func (a *app) screenShown(cmd *cobra.Command) (bool, error) {
 	f := cmd.Flags().Lookup("screen")
 	mode, from := f.Value.String(), "--screen"
-	if value := os.Getenv(screenVariable); value != "" && !f.Changed {
-		mode, from = value, screenVariable
+	if value := os.Getenv(load.Variable("screen")); value != "" && !f.Changed {
+		mode, from = value, load.Variable("screen")
 	}
 	switch mode {
 	case screenOn:

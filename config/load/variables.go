@@ -1,0 +1,59 @@
+package load
+
+import (
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/easymicro/easymicro/config"
+)
+
+// Variable returns the name of the variable that stands for a flag.
+func Variable(flag string) string {
+	return EnvPrefix + "_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
+// Variables are the names of all variables that mean something to easymicro: those of the settings of a host, those that
+// stand for other flags of its commands, and those that make its own tests longer.
+func Variables() []string {
+	names := []string{EnvPrefix + "_LONG", EnvPrefix + "_HISTORIES"}
+	for _, flag := range []string{"config", "admin", "output", "no-color", "screen"} {
+		names = append(names, Variable(flag))
+	}
+	for _, one := range all {
+		names = append(names, Variable(one.key))
+	}
+	return names
+}
+
+// ofOrchestrator matches what Kubernetes and Docker set for a service that is named easymicro, or easymicro-something.
+var ofOrchestrator = regexp.MustCompile(`_SERVICE_(HOST|PORT(_\w+)?)$|_PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?$`)
+
+// Unknown returns warnings of the variables in the environment that look as if they were easymicro's and mean nothing:
+// they begin with EASYMICRO_, are none of Variables, and used does not know them as variables of the files.
+func Unknown(used map[string]bool) config.Problems {
+	known := Variables()
+	var problems config.Problems
+	for _, pair := range os.Environ() {
+		name, value, _ := strings.Cut(pair, "=")
+		if value == "" || !strings.HasPrefix(name, EnvPrefix+"_") || slices.Contains(known, name) || used[name] || ofOrchestrator.MatchString(name) {
+			continue
+		}
+		problems = append(problems, config.Problem{
+			File: name, Warning: true, Suggestion: config.Suggest(name, known),
+			Message: "no such variable: neither easymicro nor a file of the host reads it",
+		})
+	}
+	slices.SortFunc(problems, func(a, b config.Problem) int { return strings.Compare(a.File, b.File) })
+	return problems
+}
+
+// recorded remembers which variables are looked up.
+func recorded(env func(string) (string, bool)) (recording func(string) (string, bool), used map[string]bool) {
+	used = make(map[string]bool)
+	return func(name string) (string, bool) {
+		used[name] = true
+		return env(name)
+	}, used
+}
