@@ -45,6 +45,7 @@ func Run(ctx context.Context, args []string, streams IO) int {
 }
 
 func (a *app) root() *cobra.Command {
+	asked := false // for the version
 	root := &cobra.Command{
 		Use:   "easymicro",
 		Short: "A service host: handlers in Go, everything else in YAML, edited while it runs",
@@ -55,10 +56,15 @@ Exit codes: 0 done, 1 failed, 2 wrong flags or arguments, 3 problems in files, 4
 5 it answered with an error.`,
 		Example: `  easymicro serve -c samples/quickstart/easymicro.yaml
   easymicro call Arith.Mul '{"a":73,"b":1500}'`,
-		SilenceUsage:      true,
-		SilenceErrors:     true,
-		Args:              unknownCommand,
-		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          unknownCommand,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if asked {
+				return a.showVersion()
+			}
+			return cmd.Help()
+		},
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return a.checkOutput(cmd) },
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 	}
@@ -68,6 +74,7 @@ Exit codes: 0 done, 1 failed, 2 wrong flags or arguments, 3 problems in files, 4
 	root.SetErr(a.io.Err)
 	root.SetFlagErrorFunc(a.flagError)
 	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { a.showHelp(cmd) })
+	root.Flags().BoolVarP(&asked, "version", "v", false, "the version of this binary, as the command version shows it")
 	a.globalFlags(root)
 	group := func(id, title string, commands ...*cobra.Command) {
 		root.AddGroup(&cobra.Group{ID: id, Title: title})

@@ -2,7 +2,9 @@ package cli
 
 import (
 	"context"
+	_ "embed"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -10,6 +12,11 @@ import (
 
 	"github.com/easymicro/easymicro/host/admin"
 )
+
+// alone is what has bash complete without the package bash-completion.
+//
+//go:embed completion.bash
+var alone string
 
 // completionTime is how long a shell may wait for names.
 const completionTime = 200 * time.Millisecond
@@ -22,7 +29,7 @@ func (a *app) completion() *cobra.Command {
 		Use:   "completion bash|zsh|fish|powershell",
 		Short: "Let your shell complete commands, flags, methods, handlers and rules",
 		Long: `completion prints a script for your shell. With it, the shell asks easymicro for commands and flags, and the running host
-for its methods and rules.`,
+for its methods and rules. Nothing else has to be installed, not the package bash-completion either.`,
 		Example: `  source <(easymicro completion bash)
   easymicro completion zsh > "${fpath[1]}/_easymicro"
   easymicro completion fish > ~/.config/fish/completions/easymicro.fish
@@ -33,7 +40,11 @@ for its methods and rules.`,
 			root := cmd.Root()
 			switch args[0] {
 			case "bash":
-				return root.GenBashCompletionV2(a.io.Out, true)
+				if err := root.GenBashCompletionV2(a.io.Out, true); err != nil {
+					return err
+				}
+				_, err := io.WriteString(a.io.Out, alone)
+				return err
 			case "zsh":
 				return root.GenZshCompletion(a.io.Out)
 			case "fish":

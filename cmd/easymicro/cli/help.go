@@ -2,11 +2,14 @@ package cli
 
 import (
 	"cmp"
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	"golang.org/x/term"
 )
 
 func (a *app) help() *cobra.Command {
@@ -43,16 +46,16 @@ func (a *app) showHelp(cmd *cobra.Command) {
 	if about == "" {
 		about = cmd.Short + "."
 	}
-	a.line("%s", about)
+	a.wrapped(about, "")
 	a.heading("Usage")
 	if cmd.HasParent() {
-		a.line("  %s", cmd.UseLine())
+		a.wrapped("  "+cmd.UseLine(), "      ")
 	} else {
 		a.line("  %s COMMAND [flags]", cmd.Name())
 	}
 	if cmd.HasExample() {
 		a.heading("Examples")
-		a.line("%s", cmd.Example)
+		a.commands(cmd.Example)
 	}
 	for _, g := range cmd.Groups() {
 		a.heading(g.Title)
@@ -62,7 +65,7 @@ func (a *app) showHelp(cmd *cobra.Command) {
 				rows = append(rows, []string{"  " + c.Name(), c.Short})
 			}
 		}
-		a.table(rows)
+		a.terms(rows)
 	}
 	a.flagsHelp("Flags", cmd.LocalNonPersistentFlags())
 	global := cmd.InheritedFlags()
@@ -83,7 +86,97 @@ func (a *app) ordered(root *cobra.Command) []*cobra.Command {
 
 func (a *app) heading(title string) {
 	a.line("")
-	a.line("%s", a.paint(bold, title))
+	for _, line := range wrap(strings.Split(title, " "), a.columns(), "", "") {
+		a.line("%s", a.paint(bold, line))
+	}
+}
+
+// columns is how wide help may be: the width of the terminal, or 0 where what is written fits already.
+func (a *app) columns() int {
+	const natural = 130 // that the texts are written for
+	f, ok := a.io.Out.(*os.File)
+	if !ok {
+		return 0
+	}
+	if n, _, err := term.GetSize(int(f.Fd())); err == nil && n > 0 && n < natural {
+		return n
+	}
+	return 0
+}
+
+// wrapped prints paragraphs within the width of the terminal; hang is in front of all lines of one but its first.
+func (a *app) wrapped(text, hang string) {
+	columns := a.columns()
+	if columns == 0 {
+		a.line("%s", text)
+		return
+	}
+	for i, paragraph := range strings.Split(text, "\n\n") {
+		if i > 0 {
+			a.line("")
+		}
+		for _, line := range wrap(strings.Split(strings.ReplaceAll(paragraph, "\n", " "), " "), columns, hang, "") {
+			a.line("%s", line)
+		}
+	}
+}
+
+var shellWord = regexp.MustCompile(`('[^']*'|[^' ])*( |$)`)
+
+// commands prints commands within the width of the terminal, as a shell takes them.
+func (a *app) commands(text string) {
+	for line := range strings.Lines(text) {
+		words := shellWord.FindAllString(strings.TrimRight(line, "\n"), -1)
+		for i := range words {
+			words[i] = strings.TrimSuffix(words[i], " ")
+		}
+		for _, line := range wrap(words, a.columns(), "      ", ` \`) {
+			a.line("%s", line)
+		}
+	}
+}
+
+// terms prints terms and what they mean beside each other, or below each other where there is no room for that.
+func (a *app) terms(rows [][]string) {
+	const gap, least, below = 3, 24, "          "
+	columns, left := a.columns(), 0
+	for _, row := range rows {
+		left = max(left, width(row[0])+gap)
+	}
+	if columns == 0 {
+		a.table(rows)
+		return
+	}
+	for _, row := range rows {
+		if columns-left < least {
+			a.line("%s", row[0])
+			a.wrapped(below+row[1], below)
+			continue
+		}
+		a.wrapped(row[0]+strings.Repeat(" ", left-width(row[0]))+row[1], strings.Repeat(" ", left))
+	}
+}
+
+// wrap puts words, with a blank between each two, into lines that take no more columns, but for words that are longer. A
+// line that goes on has more at its end, and the one after it begins with hang. Without columns it is one line.
+func wrap(words []string, columns int, hang, more string) []string {
+	if columns == 0 {
+		return []string{strings.Join(words, " ")}
+	}
+	var lines []string
+	line, end := "", 0 // end is that of the last word in line
+	for i, word := range words {
+		if i > 0 {
+			line += " "
+		}
+		if word != "" && end > 0 && width(line+word+more) > columns {
+			lines, line = append(lines, line[:end]+more), hang
+		}
+		if line += word; word != "" {
+			end = len(line)
+		}
+	}
+	return append(lines, line[:end])
 }
 
 func (a *app) flagsHelp(title string, flags *pflag.FlagSet) {
@@ -107,6 +200,6 @@ func (a *app) flagsHelp(title string, flags *pflag.FlagSet) {
 	})
 	if len(rows) > 0 {
 		a.heading(title)
-		a.table(rows)
+		a.terms(rows)
 	}
 }

@@ -3,12 +3,14 @@ package cli
 import (
 	"bytes"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/easymicro/easymicro/config/load"
 	"github.com/easymicro/easymicro/registry"
 )
 
@@ -81,5 +83,22 @@ func TestHelpOfEveryCommand(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// The variable of a flag is one that is known, so that nobody is warned of it.
+func TestVariablesOfFlagsAreKnown(t *testing.T) {
+	known := load.Variables()
+	for _, cmd := range commandsOf(t) {
+		flags := pflag.NewFlagSet("", pflag.ContinueOnError)
+		flags.AddFlagSet(cmd.PersistentFlags())
+		if cmd.Name() == "serve" {
+			flags.AddFlagSet(cmd.LocalNonPersistentFlags())
+		}
+		flags.VisitAll(func(f *pflag.Flag) {
+			if f.Name != "help" && !slices.Contains(known, load.Variable(f.Name)) {
+				t.Errorf("%s: --%s: load.Variables does not have %s", cmd.Name(), f.Name, load.Variable(f.Name))
+			}
+		})
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"unicode/utf8"
 	"unsafe"
 )
 
@@ -36,11 +37,21 @@ func openTerminal(t *testing.T) (ours, theirs *os.File) {
 // onTerminal runs easymicro with its output on a terminal, and gives what is to be seen there.
 func onTerminal(t *testing.T, env []string, args ...string) (*exec.Cmd, *stream, chan struct{}) {
 	t.Helper()
+	return onTerminalOf(t, 0, env, args...)
+}
+
+// onTerminalOf has the terminal that many columns; 0 leaves it without a size.
+func onTerminalOf(t *testing.T, columns uint16, env []string, args ...string) (*exec.Cmd, *stream, chan struct{}) {
+	t.Helper()
 	path, err := exec.LookPath("easymicro")
 	if err != nil {
 		t.Fatal(err)
 	}
 	ours, theirs := openTerminal(t)
+	size := [4]uint16{24, columns}
+	if _, _, e := syscall.Syscall(syscall.SYS_IOCTL, ours.Fd(), syscall.TIOCSWINSZ, uintptr(unsafe.Pointer(&size))); e != 0 {
+		t.Fatal(e)
+	}
 	cmd := exec.Command(path, args...)
 	cmd.Env = append(append(os.Environ(), "TERM=xterm"), env...)
 	cmd.Stdout, cmd.Stderr = theirs, theirs
@@ -132,6 +143,42 @@ func TestColoursAreForTerminalsThatWantThem(t *testing.T) {
 		<-ended
 		if text := seen.String(); strings.Contains(text, "\x1b[") != tt.coloured || !strings.Contains(text, "Ask a running host") {
 			t.Errorf("%+v: %q", tt, text)
+		}
+	}
+}
+
+// Help fits the terminal, and what it shows of commands can be pasted as it stands.
+func TestHelpIsAsWideAsTheTerminal(t *testing.T) {
+	const narrow, tiny = 60, 40
+	longest := func(text string) (most int) {
+		for line := range strings.Lines(text) {
+			line = strings.TrimRight(regexp.MustCompile("\x1b\\[[0-9]*m").ReplaceAllString(line, ""), "\r\n")
+			most = max(most, utf8.RuneCountInString(line))
+		}
+		return most
+	}
+	for _, command := range []string{"", "serve", "gateway", "call", "explain", "completion", "status", "validate"} {
+		args := strings.Fields("help " + command)
+		for _, columns := range []uint16{narrow, tiny} {
+			_, seen, ended := onTerminalOf(t, columns, nil, args...)
+			<-ended
+			if n := longest(seen.String()); columns == narrow && n > narrow || n < tiny/2 {
+				t.Errorf("%v has %d of %d columns:\n%s", args, n, columns, seen)
+			}
+		}
+		_, seen, ended := onTerminalOf(t, 200, nil, args...)
+		<-ended
+		if n := longest(seen.String()); n < 70 || strings.Contains(seen.String(), " \\\r\n") {
+			t.Errorf("%v is broken though there is room:\n%s", args, seen)
+		}
+	}
+	_, seen, ended := onTerminalOf(t, narrow, nil, "help", "call")
+	<-ended
+	for _, want := range []string{
+		"  echo '{\"a\":1,\"b\":2}' | easymicro call Arith.Mul - \\\r\n      --address", "\r\n                                  the manifest's first\r\n",
+	} {
+		if !strings.Contains(seen.String(), want) {
+			t.Errorf("no %q in\n%s", want, seen)
 		}
 	}
 }

@@ -74,14 +74,16 @@ func (a *app) version() *cobra.Command {
 		Example: `  easymicro version
   easymicro version -o json`,
 		Args: noArgs,
-		RunE: func(*cobra.Command, []string) error {
-			v := versionView{Version: version(), Build: built(), Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
-			return a.print(v, func() {
-				a.line("easymicro %s   %s   %s", v.Version, v.Go, v.Platform)
-				if v.Build != "" {
-					a.line("in %s", v.Build)
-				}
-			})
-		},
+		RunE: func(*cobra.Command, []string) error { return a.showVersion() },
 	}
+}
+
+func (a *app) showVersion() error {
+	v := versionView{Version: version(), Build: built(), Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
+	return a.print(v, func() {
+		a.line("easymicro %s   %s   %s", v.Version, v.Go, v.Platform)
+		if v.Build != "" {
+			a.line("in %s", v.Build)
+		}
+	})
 }
