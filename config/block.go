@@ -1,7 +1,9 @@
 package config
 
 import (
+	"fmt"
 	"reflect"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
@@ -32,6 +34,9 @@ func blockOf(n *yaml.Node, t reflect.Type) string {
 		return "{failureRate: " + n.Value + "}"
 	case t == reflect.TypeFor[RateLimit]() && !isNumber:
 		return rateOf(n.Value)
+	case t == reflect.TypeFor[Retry]() && isWhole.MatchString(n.Value):
+		retries, _ := strconv.Atoi(n.Value)
+		return fmt.Sprintf("{maxAttempts: %d}", retries+1) // the first is none of them
 	case n.ShortTag() == "!!float" && t != reflect.TypeFor[RateLimit]():
 		return ""
 	case isNumber && keys.number != "":
@@ -58,14 +63,8 @@ func accessOf(word string, isNumber bool) string {
 
 // rateOf is the block for 5/s and 100/1m.
 func rateOf(text string) string {
-	number, per, ok := strings.Cut(text, "/")
-	if tag := plainTag(number); !ok || (tag != "!!int" && tag != "!!float") {
-		return ""
-	}
-	if unit := durationUnits[strings.ToLower(per)]; unit != "" {
-		per = "1" + unit
-	}
-	if _, message, _ := parseDuration("", per); message != "" {
+	number, per, ok := ratePer(text)
+	if !ok {
 		return ""
 	}
 	return "{rate: " + number + ", per: " + per + "}"

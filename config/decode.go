@@ -83,7 +83,10 @@ type decoder struct {
 	unasked  map[*yaml.Node]string // what is wrong with the variables of such a key, if an alias asks for them
 	aliased  *aliasGuard
 	quiet    bool // values are not echoed
-	prefill  bool // absent fields keep what they have, instead of their default
+	trial    bool // what is suggested is tried
+
+	blockList bool // the value stands in a list with a line for each element
+	prefill   bool // absent fields keep what they have, instead of their default
 }
 
 func newDecoder(file string, env func(string) (string, bool)) *decoder {
@@ -110,6 +113,10 @@ func (d *decoder) file(data []byte, into reflect.Value, empty string, blank bool
 	}
 	if root == nil || (root.Kind == yaml.ScalarNode && root.ShortTag() == "!!null") {
 		d.problems = append(d.problems, Problem{File: d.name, Line: 1, Column: 1, Message: empty})
+		return
+	}
+	if other := otherFile(root, into.Type()); other != "" {
+		d.problem(root, "", other, "")
 		return
 	}
 	d.root = root

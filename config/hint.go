@@ -141,40 +141,42 @@ var foreign = map[reflect.Type]string{
 		upstream: upstreams cluster backend destination
 		peer: peers ip ips cidr address remoteaddr sourceip`,
 	reflect.TypeFor[RateLimit](): `
-		rate: qps rps limit requests maxrequests requestsperunit requestspersecond tokens limitforperiod average
-		per: interval period unit window duration timeunit fillinterval limitrefreshperiod time
-		burst: bucket capacity size burstsize maxtokens bucketsize
-		key: keyby by groupby descriptor
-		maxWait: timeout wait timeoutduration waittimeout
+		rate: qps rps limit requests maxrequests requestsperunit requestspersecond tokens limitforperiod average maxrate threshold
+		rate: count tokensperfill allowedrequests
+		per: interval period unit window duration timeunit fillinterval limitrefreshperiod time every statintervalinms
+		burst: bucket capacity size burstsize maxtokens bucketsize clientcapacity
+		key: keyby by groupby descriptor limitby strategy zone
+		maxWait: timeout wait timeoutduration waittimeout maxqueueingtimems
 		onExceed: action exceed onlimit`,
 	reflect.TypeFor[Concurrency](): `
 		max: limit maxconcurrent maxrequests maxinflight size permits maxconcurrentcalls
 		queue: maxqueue queuesize maxpending maxpendingrequests backlog
 		queueTimeout: timeout maxwait maxwaitduration wait`,
 	reflect.TypeFor[CircuitBreaker](): `
-		window: interval period slidingwindow slidingwindowsize bucketperiod rollingwindow statisticalwindow
-		openTimeout: timeout sleepwindow waitdurationinopenstate baseejectiontime opendelay resettimeout
+		window: interval period slidingwindow slidingwindowsize bucketperiod rollingwindow statisticalwindow statintervalms checkperiod
+		openTimeout: timeout sleepwindow waitdurationinopenstate baseejectiontime opendelay resettimeout timewindow retrytimeoutms
+		openTimeout: sleepwindowinmilliseconds recoveryduration fallbackduration
 		halfOpenRequests: maxrequests permittednumberofcallsinhalfopenstate probes halfopenmaxrequests
-		minRequests: requestvolumethreshold minimumnumberofcalls minimumrequests minthroughput
+		minRequests: minrequestamount requestvolumethreshold minimumnumberofcalls minimumrequests minthroughput
 		failureRate: threshold errorrate errorthreshold failureratethreshold errorthresholdpercentage failureratio errorpercent
 		consecutiveFailures: maxfailures failures failurethreshold consecutive5xxerrors consecutiveerrors
-		slowCallDuration: slowcalldurationthreshold slowthreshold
-		slowCallRate: slowcallratethreshold
+		slowCallDuration: slowcalldurationthreshold slowthreshold maxallowedrtms maxallowedrt
+		slowCallRate: slowcallratethreshold slowratiothreshold
 		failOn: recordexceptions errors codes`,
 	reflect.TypeFor[Retry](): `
 		maxAttempts: attempts retries maxretries numretries count tries
 		perTryTimeout: pertrytimeoutms attempttimeout trytimeout timeout
-		initialBackoff: backoff baseinterval initialinterval delay backoffbaseinterval wait
+		initialBackoff: duration backoff baseinterval initialinterval delay backoffbaseinterval wait
 		maxBackoff: maxinterval maxdelay maxwait
 		retryOn: on retryablestatuscodes codes statuscodes conditions retryon errors
 		failMode: mode
-		budget: retrybudget budgetpercent retryratio`,
+		budget: retrybudget budgetpercent retryratio tokenratio`,
 	reflect.TypeFor[Hedge](): `
 		delay: hedgingdelay after timeout wait
 		maxAttempts: attempts hedges
 		methods: method`,
 	reflect.TypeFor[OutlierDetection](): `
-		consecutiveFailures: consecutive5xx consecutive5xxerrors consecutiveerrors consecutivegatewayfailure maxfailures failures
+		consecutiveFailures: threshold consecutive5xx consecutive5xxerrors consecutiveerrors consecutivegatewayfailure maxfailures failures
 		interval: window
 		baseEjectionTime: ejectiontime opentimeout timeout
 		maxEjectionPercent: maxejectionpercentage`,

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -23,7 +24,7 @@ func (d *decoder) mapping(n *yaml.Node, v reflect.Value, path string) {
 			return
 		}
 		if !ok {
-			written[d.unknownKey(key, s, v.Type(), path)] = true // one mistake, one problem
+			written[d.unknownKey(key, value, n, s, v.Type(), path)] = true // one mistake, one problem
 			return
 		}
 		written[f.name] = true
@@ -74,14 +75,39 @@ func (d *decoder) defaults(v reflect.Value) {
 }
 
 // unknownKey reports a key, and returns the one that was probably meant.
-func (d *decoder) unknownKey(key *yaml.Node, s *structType, t reflect.Type, path string) (suggestion string) {
-	word, message := key.Value, "unknown key"
-	suggestion = d.meant(word, s, t)
-	if suggestion == "" {
-		message += "; known are " + strings.Join(slices.Sorted(slices.Values(s.names)), ", ")
+func (d *decoder) unknownKey(key, value, around *yaml.Node, s *structType, t reflect.Type, path string) (ours string) {
+	message, secret := "unknown key", t == reflect.TypeFor[Token]()
+	ours, suggestion := d.foreignPair(t, key, value)
+	if ours == "" {
+		ours = d.meant(key.Value, s, t)
+		suggestion = ours
+		outer, inner, isNested := strings.Cut(ours, ".")
+		switch {
+		case ours == "":
+			message += "; known are " + strings.Join(slices.Sorted(slices.Values(s.names)), ", ")
+		case !isNested:
+			suggestion = d.keyAndValue(ours, key, value, s.byName[ours], secret)
+		default:
+			suggestion = ""
+			if !hasKey(around, outer) && !secret {
+				suggestion = d.nested(s.byName[outer], outer, inner, value)
+			}
+			if suggestion == "" {
+				message = fmt.Sprintf("unknown key: %s stands inside of %s", inner, outer)
+			}
+		}
 	}
-	d.problem(key, join(path, clip(word)), message, suggestion)
-	return suggestion
+	d.problem(key, join(path, clip(key.Value)), message, suggestion)
+	return ours
+}
+
+func hasKey(n *yaml.Node, key string) bool {
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == key {
+			return true
+		}
+	}
+	return false
 }
 
 // meant is the key that was probably meant: the same word spelt otherwise, the word of another system, a misspelling,

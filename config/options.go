@@ -68,7 +68,7 @@ func (o RawOptions) plain() any {
 
 // options keeps the node for later, once it is known to be sound in itself.
 func (d *decoder) options(n *yaml.Node, v reflect.Value, path string) {
-	if !d.kind(n, yaml.MappingNode, path, v.Type()) {
+	if !d.kind(n, yaml.MappingNode, path, v.Type(), &field{}) {
 		return
 	}
 	o := RawOptions{node: n, file: d.name, path: join(d.scope, path)}

@@ -6,6 +6,7 @@ import "go.yaml.in/yaml/v4"
 type Outline struct {
 	Keys  []string // of a mapping, in the order of the file, without those that are ignored
 	List  bool     // it is a list
+	Rules bool     // of rules, which belongs under the key rules
 	Blank bool     // it has documents, and nothing in them
 }
 
@@ -17,6 +18,7 @@ func OutlineOf(data []byte) Outline {
 	}
 	o := Outline{List: root.Kind == yaml.SequenceNode}
 	if root.Kind != yaml.MappingNode {
+		o.Rules = isListOfRules(root)
 		return o
 	}
 	for i := 0; i+1 < len(root.Content); i += 2 {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
@@ -19,6 +20,9 @@ const (
 	maxDocuments   = 1000   // all but one of them are empty
 )
 
+// newerYAML is the first line of a file in YAML 1.2, which the library reads and does not announce.
+var newerYAML = regexp.MustCompile(`(?m)^%YAML 1\.2([ \t\r]|$)`)
+
 // parse returns the root node of the one document with content in data; nil without any. blank reports whether there
 // are documents all the same, as generators write them: --- with nothing behind it but comments.
 func parse(data []byte) (root *yaml.Node, blank bool, problem *Problem) {
@@ -26,9 +30,9 @@ func parse(data []byte) (root *yaml.Node, blank bool, problem *Problem) {
 	if problem := checkText(data); problem != nil {
 		return nil, false, problem
 	}
-	text := data
+	text := newerYAML.ReplaceAll(data, []byte("%YAML 1.1$1"))
 	if isFlow(data) {
-		text = append([]byte(flowPrefix), data...)
+		text = append([]byte(flowPrefix), text...)
 	}
 	loader, err := yaml.NewLoader(bytes.NewReader(text), yaml.WithUniqueKeys(false), yaml.WithPlugin(depthLimit{}))
 	if err != nil {

@@ -152,7 +152,10 @@ func codeName(text string) (normal, message, suggestion string) {
 		}
 	}
 	message = fmt.Sprintf("%q is no code of a failure", clip(text))
-	if suggestion = Suggest(strings.ToUpper(text), names); suggestion == "" {
+	if suggestion = foreignCode(text); suggestion == "" {
+		suggestion = Suggest(strings.ToUpper(text), names)
+	}
+	if suggestion == "" {
 		message += "; those that count are " + strings.Join(names, ", ")
 	}
 	return text, message, suggestion

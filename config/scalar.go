@@ -33,13 +33,21 @@ func (d *decoder) scalar(n *yaml.Node, v reflect.Value, f *field, path string) {
 		d.problem(n, path, fmt.Sprintf("must be %s, not %s", article(v.Type()), d.describe(n)), "")
 		return
 	}
-	message, suggestion := setScalar(v, n.ShortTag(), n.Value)
+	tag := n.ShortTag()
+	if f.pattern == "code" && tag == "!!int" {
+		tag = "!!str" // 503, which has a name here
+	}
+	message, suggestion := setScalar(v, tag, n.Value)
 	if message == "" {
 		message, suggestion = check(v, f)
 	}
 	if message == "" {
 		return
 	}
+	if message, suggestion = d.quotes(message, suggestion, n, v.Type(), f); suggestion == "" {
+		suggestion = foreignValue(f, n.Value)
+	}
+	message, suggestion = d.offered(message, v.Type(), f), d.proven(suggestion, v.Type(), f, path)
 	if n.ShortTag() == "!!str" && d.expanded[n] != "" && strings.HasSuffix(message, "leave out the quotes") {
 		message = strings.TrimSuffix(message, "leave out the quotes") + "only an unquoted variable becomes one, on a line of its own"
 	}
@@ -49,7 +57,7 @@ func (d *decoder) scalar(n *yaml.Node, v reflect.Value, f *field, path string) {
 			message = "must be one of " + strings.Join(f.enum, ", ")
 		}
 	}
-	d.problem(n, path, message, insideOf(path, suggestion))
+	d.problem(n, path, message, suggestion)
 }
 
 // isTelling tells that text is a number, with a unit or without, in the place of a duration: it may be shown, because no
@@ -192,18 +200,25 @@ func parseInt(tag, text string) (value int64, message, suggestion string) {
 
 func parseFloat(tag, text string) (value float64, message, suggestion string) {
 	digits := strings.ReplaceAll(text, "_", "")
+	if i, err := strconv.ParseInt(digits, 0, 64); err == nil && strings.ContainsAny(digits, "xXoObB") {
+		return 0, fmt.Sprintf("must be a plain number, not %s, which is in another base", quoted(tag, text)), strconv.FormatInt(i, 10)
+	}
 	if tag != "!!int" && tag != "!!float" {
 		message = fmt.Sprintf("must be a number, not %s", quoted(tag, text))
-		switch _, err := strconv.ParseFloat(digits, 64); {
+		switch f, err := strconv.ParseFloat(digits, 64); {
+		case err == nil && (math.IsInf(f, 0) || math.IsNaN(f)):
+			return 0, fmt.Sprintf("must be a finite number, not %s", text), ""
+		case err == nil && plainTag(text) == "!!str":
+			return 0, message, strconv.FormatFloat(f, 'f', -1, 64)
 		case err == nil:
-			return 0, message + ": leave out the quotes", ""
+			return 0, message + ": " + withoutQuotes, ""
 		case errors.Is(err, strconv.ErrRange):
 			return 0, fmt.Sprintf("%s is out of bounds", clip(text)), ""
 		}
 		return 0, message, withSuffix(text)
 	}
 	if len(digits) > 1 && digits[0] == '0' && digits[1] != '.' && digits[1] != 'e' && digits[1] != 'E' {
-		return 0, fmt.Sprintf("%s may be octal: write the number as it is meant, without leading zero", clip(text)), ""
+		return octal(text, strings.TrimLeft(digits, "0"))
 	}
 	switch strings.ToLower(strings.TrimLeft(digits, "+-")) {
 	case ".inf", ".nan":
@@ -216,8 +231,20 @@ func parseFloat(tag, text string) (value float64, message, suggestion string) {
 	return f, "", ""
 }
 
-// withSuffix is what 10k and 2M stand for.
+// octal is for numbers that begin with a zero, which are octal for some readers.
+func octal(text, decimal string) (value float64, message, suggestion string) {
+	n, err := strconv.ParseInt(decimal, 8, 64)
+	if err != nil || decimal == strconv.FormatInt(n, 10) {
+		return 0, fmt.Sprintf("%s has a leading zero", clip(text)), decimal
+	}
+	return 0, fmt.Sprintf("%s may be octal: %s or %d?", clip(text), decimal, n), ""
+}
+
+// withSuffix is what 10k and 2M stand for, and 50% where a percentage is a number.
 func withSuffix(text string) string {
+	if digits, ok := strings.CutSuffix(text, "%"); ok && plainTag(digits) == "!!int" {
+		return digits
+	}
 	for suffix, zeros := range map[string]string{"k": "000", "K": "000", "m": "000000", "M": "000000"} {
 		digits, ok := strings.CutSuffix(text, suffix)
 		if _, err := strconv.ParseUint(digits, 10, 32); ok && err == nil {

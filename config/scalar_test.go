@@ -109,3 +109,23 @@ func TestSuggestions(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatAnnouncesItselfAsYAMLOfEitherVersionIsRead(t *testing.T) {
+	const rules = "rules:\n  - {name: a, match: {service: Arith}, timeuot: 1s}\n"
+	for _, head := range []string{"%YAML 1.1\n---\n", "%YAML 1.2\n---\n", "# made\n%YAML 1.2\r\n--- # here\n"} {
+		_, problems := config.DecodeRules("p.yaml", []byte(head+rules), nil)
+		if len(problems) == 0 || !strings.Contains(problems.Error(), "timeuot: unknown key (did you mean timeout?)") {
+			t.Errorf("%q: %v", head, problems)
+		}
+	}
+	for text, want := range map[string]string{
+		"%YAML 1.3\n---\nrules: []": "%YAML: only YAML 1.1 and 1.2 are understood; leave the line out",
+		"%YAML 1.2\nrules: []":      "behind %YAML a line --- must follow",
+		"%FOO\n---\nrules: []":      "a line that begins with % is a directive of YAML, and only %YAML above the first --- is understood",
+		"rules: []\n%YAML 1.2\n":    "a line that begins with % is a directive of YAML, and only %YAML above the first --- is understood",
+	} {
+		if _, problems := config.DecodeRules("p.yaml", []byte(text), nil); len(problems) != 1 || problems[0].Message != want {
+			t.Errorf("%q: %v", text, problems)
+		}
+	}
+}

@@ -22,6 +22,8 @@ func syntaxProblem(data []byte, err error) *Problem {
 	switch {
 	case has("exceeded max depth"):
 		words = fmt.Sprintf("nested more than %d levels deep", maxDepth)
+	case bytes.HasPrefix(data, []byte("%")) && !bytes.Contains(data, []byte("\n---")):
+		at.Line, at.Column, words = 1, 1, "behind %YAML a line --- must follow"
 	case flowVariable(data, e):
 		words = "an unquoted ${…} cannot stand inside of { } or [ ], where { begins a mapping: quote it, or write one key a line"
 	case flowText(data, e):
@@ -50,7 +52,9 @@ func syntaxProblem(data []byte, err error) *Problem {
 	case has("block sequence entries"):
 		words = "a list entry may not begin here: put it on a line of its own"
 	case has("incompatible YAML"):
-		words = "%YAML: only YAML 1.1 and 1.2 are understood"
+		words = "%YAML: only YAML 1.1 and 1.2 are understood; leave the line out"
+	case has("unknown directive") || has("before directive"):
+		at.Column, words = 1, "a line that begins with % is a directive of YAML, and only %YAML above the first --- is understood"
 	case has("expected node content") && atEnd(data, at.Line):
 		words = "the file ends here, and what was begun above is not closed"
 	case has("expected node content"):

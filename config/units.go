@@ -46,7 +46,7 @@ func parseSigned(_, text string) (value time.Duration, message, suggestion strin
 	}
 	number, unit, ok := split(text)
 	if !ok {
-		return 0, fmt.Sprintf("must be a duration like 500ms or 1m30s, not %q", clip(text)), ""
+		return 0, fmt.Sprintf("must be a duration like 500ms or 1m30s, not %q", clip(text)), oneOf(text)
 	}
 	if unit == "" {
 		return 0, fmt.Sprintf("%s has no unit: %sms or %ss?", clip(text), number, number), ""
@@ -63,6 +63,18 @@ func parseSigned(_, text string) (value time.Duration, message, suggestion strin
 		return 0, fmt.Sprintf("%s is too long", clip(text)), ""
 	}
 	return 0, fmt.Sprintf("must be a duration like 500ms or 1m30s, not %q", clip(text)), suggestion
+}
+
+// oneOf is the duration that the name of a unit alone stands for.
+func oneOf(unit string) string {
+	unit = strings.ToLower(unit)
+	if unit == "day" || unit == "d" {
+		return "24h"
+	}
+	if known := durationUnits[unit]; known != "" {
+		return "1" + known
+	}
+	return ""
 }
 
 // parseBytes takes 4MiB, 64KB, 100B and 0.
@@ -116,10 +128,12 @@ func parseShare(tag, text string) (value float64, message, suggestion string) {
 		}
 		return round(f / 100), "", ""
 	}
-	f, message, _ := parseFloat(tag, text)
+	f, message, suggestion := parseFloat(tag, text)
 	switch {
+	case strings.HasSuffix(message, withoutQuotes):
+		return 0, form + quoted(tag, text) + ": " + withoutQuotes, ""
 	case message != "":
-		return 0, form + quoted(tag, text), ""
+		return 0, form + quoted(tag, text), suggestion
 	case f > 1 && f <= 100:
 		return 0, fmt.Sprintf("%s is no share: %s%% or %s?", clip(text), clip(text), strconv.FormatFloat(round(f/100), 'f', -1, 64)), ""
 	case f < 0 || f > 1:
@@ -128,20 +142,37 @@ func parseShare(tag, text string) (value float64, message, suggestion string) {
 	return f, "", ""
 }
 
+var rateForm = regexp.MustCompile(`(?i)^([0-9]+(?:\.[0-9]+)?)\s*(?:([kM])\b)?\s*(r|req|reqs|requests|calls|hits|tokens)?\s*(?:/|per\s|ps$)\s*(?:([0-9]+)\s*)?([a-z]*)$`)
+
+// ratePer is the rate and the time of 5/s, 100/1m, 10r/s, 1000 requests per hour and 50rps.
+func ratePer(text string) (number, per string, ok bool) {
+	m := rateForm.FindStringSubmatch(strings.TrimSuffix(strings.Replace(strings.TrimSpace(text), "qps", "rps", 1), "."))
+	if m == nil {
+		return "", "", false
+	}
+	number, per = m[1], m[4]+durationUnits[strings.ToLower(m[5])]
+	if m[2] != "" {
+		if number = withSuffix(m[1] + m[2]); number == "" {
+			return "", "", false
+		}
+	}
+	switch unit := strings.ToLower(m[5]); {
+	case unit == "" && m[4] == "":
+		per = "1s"
+	case unit == "d" || unit == "day" || unit == "days":
+		per = "24h"
+	case durationUnits[unit] == "":
+		return "", "", false
+	case m[4] == "":
+		per = "1" + per
+	}
+	return number, per, true
+}
+
 // parseRate takes plain numbers; the time is a field of its own.
 func parseRate(tag, text string) (value float64, message, suggestion string) {
-	if number, per, ok := strings.Cut(text, "/"); ok && tag == "!!str" {
-		if _, err := strconv.ParseFloat(number, 64); err == nil {
-			switch per {
-			case "s", "m", "h", "ms":
-				per = "1" + per
-			case "sec", "second":
-				per = "1s"
-			case "min", "minute":
-				per = "1m"
-			}
-			return 0, fmt.Sprintf("the time is a field of its own: rate: %s, per: %s", number, clip(per)), ""
-		}
+	if number, per, ok := ratePer(text); ok && tag == "!!str" {
+		return 0, fmt.Sprintf("the time is a field of its own: rate: %s, per: %s", number, per), ""
 	}
 	f, message, suggestion := parseFloat(tag, text)
 	if message == "" && f <= 0 {
@@ -157,8 +188,11 @@ func parseTime(_, text string) (value time.Time, message, suggestion string) {
 	}
 	if day, err := time.Parse(time.DateOnly, text); err == nil {
 		suggestion = day.Format(time.RFC3339)
-	} else if at, err := time.Parse("2006-01-02 15:04:05", text); err == nil {
-		suggestion = at.Format(time.RFC3339)
+	}
+	for _, form := range []string{"2006-01-02 15:04:05", "2006-01-02 15:04", "2006-01-02T15:04:05", "2006-01-02T15:04Z07:00"} {
+		if at, err := time.Parse(form, text); err == nil {
+			suggestion = at.Format(time.RFC3339)
+		}
 	}
 	return value, fmt.Sprintf("must be a time like 2026-12-31T00:00:00Z, not %q", clip(text)), suggestion
 }

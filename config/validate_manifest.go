@@ -106,7 +106,9 @@ func (c *checker) gateway() {
 			}
 			continue
 		}
-		c.knownService(path, entry[:dot], known)
+		if p := c.knownService(path, entry[:dot], known); p != nil && p.Suggestion != "" {
+			p.Suggestion += entry[dot:]
+		}
 	}
 	mux := http.NewServeMux()
 	mux.Handle("POST /{service}/{method}", http.NotFoundHandler())
@@ -139,16 +141,18 @@ func (r *Remote) Allows(service string) bool {
 	return r != nil && wildcard.MatchAny(r.Services, service)
 }
 
-func (c *checker) knownService(path, name string, known []string) {
+func (c *checker) knownService(path, name string, known []string) *Problem {
 	for _, k := range known {
 		if strings.EqualFold(k, name) {
-			return
+			return nil
 		}
 	}
 	if c.set.Manifest.Gateway.Remote.Allows(name) {
-		return
+		return nil
 	}
-	c.manifest(path, "there is no service %s in this manifest", clip(name)).Suggestion = Suggest(name, known)
+	p := c.manifest(path, "there is no service %s in this manifest", clip(name))
+	p.Suggestion = Suggest(name, known)
+	return p
 }
 
 // route tries the path of a route on a mux, which knows what is no pattern and which patterns conflict.

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v4"
@@ -55,11 +56,11 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, f *field, path string) {
 	case t.Kind() == reflect.Pointer:
 		d.pointer(n, v, f, path)
 	case t.Kind() == reflect.Struct:
-		if d.kind(n, yaml.MappingNode, path, t) {
+		if d.kind(n, yaml.MappingNode, path, t, f) {
 			d.mapping(n, v, path)
 		}
 	case t.Kind() == reflect.Map:
-		if d.kind(n, yaml.MappingNode, path, t) {
+		if d.kind(n, yaml.MappingNode, path, t, f) {
 			d.dictionary(n, v, f, path)
 		}
 	case t == exceptionsType && n.Kind == yaml.MappingNode:
@@ -67,7 +68,7 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, f *field, path string) {
 		d.mapping(n, one.Index(0), path)
 		v.Set(one)
 	case t.Kind() == reflect.Slice:
-		if d.kind(n, yaml.SequenceNode, path, t) {
+		if d.kind(n, yaml.SequenceNode, path, t, f) {
 			d.list(n, v, f, path)
 		}
 	case t.Kind() == reflect.Interface && t.NumMethod() == 0:
@@ -82,7 +83,7 @@ func (d *decoder) scoped(n *yaml.Node, v reflect.Value, path string, p placed) {
 	scope, at := d.scope, d.at
 	d.scope, d.at = join(scope, path), places{file: d.name}
 	d.place(n, "")
-	if d.sound(n, v.Type(), "") && d.kind(n, yaml.MappingNode, "", v.Type()) {
+	if d.sound(n, v.Type(), "") && d.kind(n, yaml.MappingNode, "", v.Type(), &field{}) {
 		d.mapping(n, v, "")
 	}
 	p.setPlaces(d.scope, d.finish())
@@ -93,11 +94,19 @@ func (d *decoder) scoped(n *yaml.Node, v reflect.Value, path string, p placed) {
 func (d *decoder) sound(n *yaml.Node, t reflect.Type, path string) bool {
 	switch tag := n.ShortTag(); {
 	case tag == "!!null" && d.expanded[n] != "":
-		d.problem(n, path, fmt.Sprintf("%s is empty: for empty text write it in quotes", d.expanded[n]), "")
+		what := ", and no " + strings.TrimPrefix(article(t), "a ")
+		if t == patternsType || t.Kind() == reflect.String {
+			what = ": for empty text write it in quotes"
+		}
+		d.problem(n, path, d.expanded[n]+" is empty"+what, "")
 	case tag == "!!null":
 		d.problem(n, path, "has no value: write "+article(t)+", or leave the key out", "")
 	case n.Style&yaml.TaggedStyle != 0 && !slices.Contains(coreTags, tag):
-		d.problem(n, path, fmt.Sprintf("the tag %s is not understood", tag), "")
+		message := fmt.Sprintf("the tag %s is not understood", tag)
+		if t == patternsType || t.Kind() == reflect.String {
+			message += ": text that begins with ! must be quoted; what a rule leaves out stands in match.except"
+		}
+		d.problem(n, path, message, "")
 	default:
 		return true
 	}
@@ -106,7 +115,7 @@ func (d *decoder) sound(n *yaml.Node, t reflect.Type, path string) bool {
 
 var coreTags = []string{"!!str", "!!int", "!!float", "!!bool", "!!timestamp", "!!seq", "!!map"}
 
-func (d *decoder) kind(n *yaml.Node, want yaml.Kind, path string, t reflect.Type) bool {
+func (d *decoder) kind(n *yaml.Node, want yaml.Kind, path string, t reflect.Type, f *field) bool {
 	if n.Kind == want {
 		return true
 	}
@@ -114,25 +123,75 @@ func (d *decoder) kind(n *yaml.Node, want yaml.Kind, path string, t reflect.Type
 		d.problem(n, path, "must be a mapping with the key rules, not "+d.describe(n), "")
 		return false
 	}
-	d.problem(n, path, fmt.Sprintf("must be %s, not %s", article(t), d.describe(n)), d.wrapped(n, t))
+	d.problem(n, path, fmt.Sprintf("must be %s, not %s", article(t), d.describe(n)), d.wrapped(n, t, f))
 	return false
 }
 
-// wrapped is one value written as the list or the block that is wanted.
-func (d *decoder) wrapped(n *yaml.Node, t reflect.Type) string {
-	if d.quiet || d.expanded[n] != "" {
+// wrapped is a value written as the list or the block that is wanted, if that holds.
+func (d *decoder) wrapped(n *yaml.Node, t reflect.Type, f *field) string {
+	if d.quiet || d.trial && t.Kind() != reflect.Struct || d.expanded[n] != "" || len(n.Value) > 60 {
 		return ""
 	}
-	if n.Kind == yaml.ScalarNode && n.Value != "" && len(n.Value) <= 60 {
-		if t.Kind() == reflect.Slice && isScalar(t.Elem()) {
-			return "[" + elementOf(n, t.Elem()) + "]"
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	text := ""
+	switch list := t.Kind() == reflect.Slice; {
+	case n.Kind == yaml.ScalarNode && n.Value == "":
+	case n.Kind == yaml.ScalarNode && list && isScalar(t.Elem()):
+		text = d.splitList(n, t.Elem(), f)
+	case n.Kind == yaml.ScalarNode && list:
+		if text = blockOf(n, t.Elem()); text != "" && t != exceptionsType {
+			text = "[" + text + "]"
 		}
-		return blockOf(n, t)
+	case n.Kind == yaml.ScalarNode:
+		text = blockOf(n, t)
+	case n.Kind == yaml.MappingNode && list && isScalar(t.Elem()):
+		text = namesIn(n)
+	case n.Kind == yaml.SequenceNode && t == reflect.TypeFor[Access]():
+		if text = d.flowText(n); !strings.HasPrefix(text, "[{") && text != "" {
+			text = "[{caller: " + text + "}]"
+		}
+		if text != "" {
+			text = "{allow: " + text + "}"
+		}
 	}
-	if n.Kind == yaml.SequenceNode && t == reflect.TypeFor[Access]() {
-		return "{allow: […]}"
+	if text == "" || !d.holds(text, t, f) {
+		return ""
 	}
-	return ""
+	return text
+}
+
+// splitList is the list that a word, or several with commas between, stand for.
+func (d *decoder) splitList(n *yaml.Node, element reflect.Type, f *field) string {
+	var list []string
+	for part := range strings.SplitSeq(n.Value, ",") {
+		one := *n
+		one.Value = strings.TrimSpace(part)
+		text := elementOf(&one, element)
+		if p := d.told(text, element, f); p != nil && p.Suggestion != "" {
+			text = strings.Trim(p.Suggestion, "[]")
+		}
+		for one := range strings.SplitSeq(text, ", ") {
+			if !slices.Contains(list, one) {
+				list = append(list, one)
+			}
+		}
+	}
+	return "[" + strings.Join(list, ", ") + "]"
+}
+
+// namesIn is the list that {a, b} was meant for, which is a mapping of names to nothing.
+func namesIn(n *yaml.Node) string {
+	var names []string
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := n.Content[i], n.Content[i+1]
+		if key.Kind != yaml.ScalarNode || value.ShortTag() != "!!null" {
+			return ""
+		}
+		names = append(names, asText(key.Value))
+	}
+	return "[" + strings.Join(names, ", ") + "]"
 }
 
 func (d *decoder) pointer(n *yaml.Node, v reflect.Value, f *field, path string) {
@@ -149,11 +208,14 @@ func (d *decoder) pointer(n *yaml.Node, v reflect.Value, f *field, path string) 
 
 func (d *decoder) list(n *yaml.Node, v reflect.Value, f *field, path string) {
 	out := reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content))
+	around := d.blockList
+	defer func() { d.blockList = around }()
 	for i, c := range n.Content {
 		at := path + "[" + strconv.Itoa(i) + "]"
 		if !d.keepsPlaces(v.Type().Elem()) {
 			d.place(c, at)
 		}
+		d.blockList = n.Style&yaml.FlowStyle == 0
 		d.value(c, out.Index(i), f, at)
 	}
 	v.Set(out)
@@ -172,7 +234,7 @@ func (d *decoder) patterns(n *yaml.Node, v reflect.Value, f *field, path string)
 		v.Set(one)
 		return
 	}
-	if !d.kind(n, yaml.SequenceNode, path, v.Type()) {
+	if !d.kind(n, yaml.SequenceNode, path, v.Type(), f) {
 		return
 	}
 	if len(n.Content) == 0 {

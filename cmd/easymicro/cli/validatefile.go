@@ -22,6 +22,8 @@ const (
 func kindOf(data []byte) fileKind {
 	top := config.OutlineOf(data)
 	switch {
+	case top.Rules:
+		return policyFile // without its key, which is told
 	case top.List:
 		return tokenFile
 	case slices.Contains(top.Keys, "services"):

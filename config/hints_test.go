@@ -1,0 +1,192 @@
+package config_test
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v4"
+
+	"github.com/easymicro/easymicro/config"
+)
+
+// found is a node of a file with what is around it.
+type found struct {
+	node, key, around *yaml.Node
+}
+
+// nodeAt finds the node that stands at a place, the outermost of several, or the innermost, which may be a key. A value is
+// found with its key.
+func nodeAt(n *yaml.Node, line, column int, innermost bool) (f found, ok bool) {
+	if n.Line == line && n.Column == column && n.Kind != yaml.DocumentNode && (!innermost || n.Kind == yaml.ScalarNode) {
+		return found{node: n}, true
+	}
+	for i, c := range n.Content {
+		if f, ok = nodeAt(c, line, column, innermost); ok {
+			if f.around == nil {
+				f.around = n
+				if n.Kind == yaml.MappingNode && i%2 == 1 {
+					f.key = n.Content[i-1]
+				}
+			}
+			return f, true
+		}
+	}
+	return f, false
+}
+
+// offset is where a place of a text is, in bytes.
+func offset(data []byte, line, column int) int {
+	at := 0
+	for ; line > 1; line-- {
+		at += bytes.IndexByte(data[at:], '\n') + 1
+	}
+	for ; column > 1; column-- {
+		at += len(string([]rune(string(data[at:]))[:1]))
+	}
+	return at
+}
+
+// end is where a value ends that begins at an offset: a word, what is in quotes or brackets, or the lines of a block.
+func end(data []byte, at int, n *yaml.Node) int {
+	rest := data[at:]
+	switch {
+	case n.Kind == yaml.ScalarNode && n.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle) != 0:
+		return at + 2 + bytes.IndexByte(rest[1:], rest[0])
+	case n.Kind == yaml.ScalarNode && rest[0] == '!':
+		return at + bytes.IndexAny(rest, " ,}\n")
+	case n.Kind == yaml.ScalarNode:
+		return at + len(n.Value)
+	case rest[0] == '{' || rest[0] == '[':
+		depth := 0
+		for i, b := range rest {
+			switch b {
+			case '{', '[':
+				depth++
+			case '}', ']':
+				if depth--; depth == 0 {
+					return at + i + 1
+				}
+			}
+		}
+	}
+	return -1
+}
+
+var hintForms = struct{ offers, fields *regexp.Regexp }{
+	offers: regexp.MustCompile(`: (\S+(?:, \S+)*) or (\S+)\?$`),
+	fields: regexp.MustCompile(`: (rate: \S+, per: \S+)$`),
+}
+
+// hints are the texts that a problem offers to put into its place.
+func hints(p *config.Problem) (list []string) {
+	if p.Suggestion != "" {
+		list = append(list, p.Suggestion)
+	}
+	if m := hintForms.offers.FindStringSubmatch(p.Message); m != nil {
+		list = append(append(list, strings.Split(m[1], ", ")...), m[2])
+	}
+	if m := hintForms.fields.FindStringSubmatch(p.Message); m != nil {
+		list = append(list, m[1])
+	}
+	for _, words := range []string{"leave out the quotes", "write it in quotes"} {
+		if strings.HasSuffix(p.Message, words) {
+			list = append(list, words)
+		}
+	}
+	return list
+}
+
+// follow puts a hint verbatim into the place of its problem.
+func follow(t *testing.T, data []byte, p *config.Problem, hint string) []byte {
+	t.Helper()
+	var doc yaml.Node
+	if err := yaml.Unmarshal(data, &doc); err != nil {
+		t.Fatal(err)
+	}
+	f, ok := nodeAt(&doc, p.Line, p.Column, strings.HasPrefix(p.Message, "unknown key"))
+	if !ok {
+		t.Fatalf("nothing stands at %s", p)
+	}
+	from := offset(data, p.Line, p.Column)
+	until := end(data, from, f.node)
+	switch {
+	case hint == "leave out the quotes":
+		hint = f.node.Value
+	case hint == "write it in quotes":
+		hint = `"` + f.node.Value + `"`
+	case strings.HasPrefix(p.Message, "unknown key") && !strings.Contains(hint, ": "): // another key
+		until = from + len(f.node.Value)
+	case strings.HasPrefix(p.Message, "unknown key"): // another key with another value
+		for i, c := range f.around.Content {
+			if c == f.node {
+				v := f.around.Content[i+1]
+				until = end(data, offset(data, v.Line, v.Column), v)
+			}
+		}
+		hint = onLines(f.around, hint)
+	case f.key != nil && strings.HasPrefix(hint, f.key.Value+": "): // this key and one more
+		from = offset(data, f.key.Line, f.key.Column)
+		hint = onLines(f.around, hint)
+	}
+	if until < from {
+		t.Fatalf("where the value ends cannot be told: %s", p)
+	}
+	return []byte(string(data[:from]) + hint + string(data[until:]))
+}
+
+var nextField = regexp.MustCompile(`, ([a-zA-Z]+: )`)
+
+// onLines writes the fields of a hint one below the other where the others stand so.
+func onLines(around *yaml.Node, hint string) string {
+	if around.Style&yaml.FlowStyle != 0 || strings.Contains(hint, "{") {
+		return hint
+	}
+	return nextField.ReplaceAllString(hint, "\n"+strings.Repeat(" ", around.Column-1)+"$1")
+}
+
+// at reports whether a problem is about what stands at a path, or in it.
+func at(p *config.Problem, path string) bool {
+	return p.Path == path || strings.HasPrefix(p.Path, path+".") || strings.HasPrefix(p.Path, path+"[")
+}
+
+func TestEveryHintPutInVerbatimHolds(t *testing.T) {
+	files, err := filepath.Glob("testdata/bad/*.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	followed := 0
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		name := filepath.Base(file)
+		_, problems := decodeSet(name, data)
+		for _, p := range problems {
+			for _, hint := range hints(&p) {
+				if strings.Contains(hint, "…") {
+					t.Errorf("%s: the hint is to be filled in", p)
+					continue
+				}
+				followed++
+				mended := follow(t, data, &p, hint)
+				_, left := decodeSet(name, mended)
+				ours, _, isPair := strings.Cut(hint, ": ")
+				around := p.Path[:max(strings.LastIndexByte(p.Path, '.'), 0)]
+				for _, q := range left.Errors() {
+					if q.Line > 0 && at(&q, p.Path) && q.Message != "is required" ||
+						strings.HasPrefix(p.Message, "unknown key") && at(&q, strings.TrimPrefix(around+"."+ours, ".")) && (isPair || strings.HasPrefix(q.Message, "unknown")) {
+						t.Errorf("%s\n\twith %s: %s", p, hint, q)
+					}
+				}
+			}
+		}
+	}
+	if followed < 100 {
+		t.Errorf("%d hints were followed", followed)
+	}
+}
