@@ -102,27 +102,34 @@ func newDecoder(file string, env func(string) (string, bool)) *decoder {
 // file decodes a whole file; empty is what is said about one without content. With blank, documents that are there and
 // have none are as good as that.
 func (d *decoder) file(data []byte, into reflect.Value, empty string, blank bool) {
+	if root := d.open(data, into.Type(), empty, blank); root != nil {
+		d.value(root, into, &field{}, "")
+	}
+}
+
+// open parses a whole file and expands its variables; nil is that there is nothing to decode.
+func (d *decoder) open(data []byte, into reflect.Type, empty string, blank bool) *yaml.Node {
 	root, isBlank, problem := parse(data)
 	if problem != nil {
 		problem.File = d.name
 		d.problems = append(d.problems, *problem)
-		return
+		return nil
 	}
 	if root == nil && isBlank && blank {
-		return
+		return nil
 	}
 	if root == nil || (root.Kind == yaml.ScalarNode && root.ShortTag() == "!!null") {
 		d.problems = append(d.problems, Problem{File: d.name, Line: 1, Column: 1, Message: empty})
-		return
+		return nil
 	}
-	if other := otherFile(root, into.Type()); other != "" {
+	if other := otherFile(root, into); other != "" {
 		d.problem(root, "", other, "")
-		return
+		return nil
 	}
 	d.root = root
 	d.place(root, "")
 	d.expand(root, nil)
-	d.value(root, into, &field{}, "")
+	return root
 }
 
 func (d *decoder) finish() places {

@@ -19,13 +19,14 @@ type Field struct {
 	Doc       string
 }
 
-// Fields are all fields of the manifest, of policy files and of tokens files, in the order of the types, each behind
-// the block that it is in. The rules stand once, as policy files have them.
+// Fields are all fields of the manifest, of policy files, of tokens files and of files with endpoints, in the order of
+// the types, each behind the block that it is in. The rules stand once, as policy files have them.
 func Fields() []Field {
 	f := &fields{types: newDecoder("", nil)}
 	f.add("", reflect.TypeFor[Manifest](), "", false)
 	f.add("", reflect.TypeFor[policyFile](), Live, false)
 	f.add("tokens[]", reflect.TypeFor[Token](), Live, false)
+	f.add("", reflect.TypeFor[endpointsFile](), Live, false)
 	return f.list
 }
 

@@ -39,6 +39,9 @@ func FuzzDecode(f *testing.F) {
 				t.Errorf("a set differs from itself: %s", changes)
 			}
 		}
+		if _, problems := config.DecodeEndpoints("n.yaml", data, nil); len(problems) > 0 && problems[0].Line < 1 {
+			t.Errorf("no place: %+v", problems[0])
+		}
 		if took := time.Since(start); took > 5*time.Second {
 			t.Errorf("took %s for %d bytes", took, len(data))
 		}

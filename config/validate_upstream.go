@@ -1,7 +1,6 @@
 package config
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"regexp"
@@ -95,20 +94,12 @@ func (c *checker) endpoints(path string, list []Address) {
 	var seen names
 	for i, a := range list {
 		at := fmt.Sprintf("%s[%d]", path, i)
-		network, address, err := a.Split()
-		if err == nil && network == "tcp" {
-			err = dialable(address)
+		key, wrong := a.callable()
+		if first, taken := seen.taken(key, c.set.Manifest.Position(at)); wrong == "" && taken {
+			wrong = fmt.Sprintf("%s stands in %s already", a, first)
 		}
-		switch {
-		case errors.Is(err, ErrAddressLater):
-			c.manifest(at, "%s is where one listens, not where one calls", a)
-			continue
-		case err != nil:
-			c.manifest(at, "%s", err)
-			continue
-		}
-		if first, taken := seen.taken(network+" "+address, c.set.Manifest.Position(at)); taken {
-			c.manifest(at, "%s stands in %s already", a, first)
+		if wrong != "" {
+			c.manifest(at, "%s", wrong)
 		}
 	}
 }

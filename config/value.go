@@ -119,8 +119,9 @@ func (d *decoder) kind(n *yaml.Node, want yaml.Kind, path string, t reflect.Type
 	if n.Kind == want {
 		return true
 	}
-	if path == "" && d.scope == "" && t == reflect.TypeFor[policyFile]() {
-		d.problem(n, path, "must be a mapping with the key rules, not "+d.describe(n), "")
+	top := map[reflect.Type]string{reflect.TypeFor[policyFile](): "rules", reflect.TypeFor[endpointsFile](): "endpoints"}
+	if key := top[t]; key != "" && path == "" && d.scope == "" {
+		d.problem(n, path, "must be a mapping with the key "+key+", not "+d.describe(n), "")
 		return false
 	}
 	d.problem(n, path, fmt.Sprintf("must be %s, not %s", article(t), d.describe(n)), d.wrapped(n, t, f))

@@ -72,7 +72,7 @@ var layout = map[string]row{
 	"host/telemetry/otlptest": {
 		others: []string{"go.opentelemetry.io/proto/otlp", "google.golang.org/grpc", "google.golang.org/protobuf"},
 	},
-	"host/discovery": {ours: []string{"wire/client", "config", "config/files", "config/watch"}, others: []string{"go.yaml.in/yaml/v4"}},
+	"host/discovery": {ours: []string{"wire/client", "config", "config/files", "config/watch"}},
 	"host/discovery/etcd": {
 		ours:   []string{"wire/client"},
 		others: []string{"go.etcd.io/etcd", "go.uber.org/zap", "google.golang.org/grpc"},

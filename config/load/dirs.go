@@ -30,6 +30,11 @@ func Dirs(set *config.Set) []string {
 	for _, f := range set.Manifest.NamedFiles() {
 		d.file(set.Path(f.Path))
 	}
+	for i := range set.Manifest.Upstreams {
+		if path := set.Manifest.Upstreams[i].Resolve.File; path != "" {
+			d.file(set.Path(path))
+		}
+	}
 	var sorted []string
 	for dir := range d {
 		sorted = append(sorted, dir)

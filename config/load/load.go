@@ -124,7 +124,7 @@ func (r *readFiles) build(policies []file, o Options) (*config.Set, config.Probl
 		tokens, found := config.DecodeTokens(t.display, t.data, o.Env)
 		set.Tokens, problems = tokens, append(problems, found...)
 	}
-	problems = append(append(problems, r.contents(set)...), r.absent()...)
+	problems = append(append(problems, r.contents(set)...), r.endpoints...)
 	problems = problems.With(set.Validate())
 	if problems.Err() != nil {
 		return nil, problems

@@ -1,10 +1,9 @@
 package load
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
+	"path/filepath"
 
 	"github.com/easymicro/easymicro/config"
 )
@@ -37,24 +36,47 @@ func (r *readFiles) contents(set *config.Set) config.Problems {
 	return problems
 }
 
-// absent are warnings about files with endpoints that are not there: such a file is followed, and may come later.
-func (r *readFiles) absent() config.Problems {
-	var problems config.Problems
+// readEndpoints reads the files of endpoints as whoever follows them does. They are not part of the set, since they change
+// without an edit, but what is wrong with one is: nothing can be called by it.
+func (r *readFiles) readEndpoints(env func(string) (string, bool)) {
+	seen := map[string]bool{"": true}
 	for i := range r.decoded.Upstreams {
 		path := r.decoded.Upstreams[i].Resolve.File
-		if path == "" {
+		if seen[path] {
 			continue
 		}
+		seen[path] = true
+		r.nodes = append(r.nodes, path)
+		field := fmt.Sprintf("upstreams[%d].resolve.file", i)
 		r.at(r.abs(path))
-		if _, err := os.Stat(r.abs(path)); err != nil {
-			why := "cannot be read: " + err.Error()
-			if errors.Is(err, fs.ErrNotExist) {
-				why = "is not there: nothing can be called until it is"
-			}
-			p := r.problemAt(fmt.Sprintf("upstreams[%d].resolve.file", i), path+" "+why)
+		if isGone(r.abs(path)) && isAbsent(r.abs(path)) { // it is followed, and may come later
+			p := r.problemAt(field, path+" is not there: nothing can be called until it is")
 			p.Warning = true
-			problems = append(problems, p)
+			r.endpoints = append(r.endpoints, p)
+			continue
 		}
+		f := r.read(r.abs(path), path)
+		if f.problem != nil {
+			f.field = field
+			r.endpoints = append(r.endpoints, r.wrong(&f))
+			continue
+		}
+		_, problems := config.DecodeEndpoints(path, f.data, env)
+		r.endpoints = append(r.endpoints, problems...)
 	}
-	return problems
+}
+
+// isAbsent reports whether a file is simply not there: nothing on the way to it leads nowhere.
+func isAbsent(path string) bool {
+	for {
+		if !isGone(path) {
+			_, err := os.Stat(path)
+			return err == nil
+		}
+		up := filepath.Dir(path)
+		if up == path {
+			return true
+		}
+		path = up
+	}
 }

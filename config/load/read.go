@@ -42,8 +42,11 @@ type readFiles struct {
 	named    []namedFile // certificates, keys, passwords
 	total    int64       // bytes read
 
-	decoded  *config.Manifest // nil when the manifest is no YAML
-	problems config.Problems  // of the manifest
+	nodes []string // files with endpoints
+
+	decoded   *config.Manifest // nil when the manifest is no YAML
+	problems  config.Problems  // of the manifest
+	endpoints config.Problems  // of the files with endpoints
 }
 
 // readSet reads the manifest and what it names. When a link moves meanwhile, it is all read again: a set is never half
@@ -89,6 +92,7 @@ func readOnce(path string, o Options) (*readFiles, error) {
 		r.tokens = &tokens
 	}
 	r.readNamed()
+	r.readEndpoints(o.Env)
 	return r, nil
 }
 

@@ -80,8 +80,20 @@ func (f *following) load(ctx context.Context) (list []client.Endpoint, hash stri
 	if err != nil {
 		return nil, notRead, config.Problem{File: path, Message: files.Reason(err)}
 	}
-	list, problems := decodeNodes(path, data)
-	return list, sum(data), problems.Err()
+	decoded, problems := config.DecodeEndpoints(path, data, os.LookupEnv)
+	return endpointsOf(decoded), sum(data), problems.Err()
+}
+
+// endpointsOf is what was decoded, which has been checked.
+func endpointsOf(list []config.Endpoint) []client.Endpoint {
+	all := make([]client.Endpoint, 0, len(list))
+	for _, e := range list {
+		network, address, err := e.Address.Split()
+		if err == nil {
+			all = append(all, client.Endpoint{Network: network, Address: address, Weight: e.Weight, Metadata: e.Metadata})
+		}
+	}
+	return all
 }
 
 func (f *following) read(ctx context.Context) ([]byte, error) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/config/watch"
 	"github.com/easymicro/easymicro/wire/client"
 )
@@ -44,7 +45,7 @@ func nodesOf(addresses ...string) string {
 }
 
 func TestAFileSaysAddressWeightAndMetadata(t *testing.T) {
-	list, problems := decodeNodes("nodes.yaml", []byte(`# a comment
+	list, problems := config.DecodeEndpoints("nodes.yaml", []byte(`# a comment
 endpoints:
   - address: "tcp://10.0.0.5:8972"
     weight: 10
@@ -52,52 +53,15 @@ endpoints:
   - {address: "unix:///run/x.sock"}
   - 10.0.0.6:8972
   - "tcp://[::1]:8972"
-`))
+`), nil)
 	must(t, problems.Err())
 	if diff := cmp.Diff([]client.Endpoint{
 		{Network: "tcp", Address: "10.0.0.5:8972", Weight: 10, Metadata: map[string]string{"group": "blue", "zone": "1"}},
 		{Network: "unix", Address: "/run/x.sock"},
 		{Network: "tcp", Address: "10.0.0.6:8972"},
 		{Network: "tcp", Address: "[::1]:8972"},
-	}, list); diff != "" {
+	}, endpointsOf(list)); diff != "" {
 		t.Error(diff)
-	}
-	if list, problems := decodeNodes("nodes.yaml", []byte("endpoints: []\n")); problems != nil || list == nil || len(list) != 0 {
-		t.Errorf("an empty list that is meant: %v %v", list, problems)
-	}
-}
-
-func TestWhatIsWrongInAFileIsSaidWithItsPlace(t *testing.T) {
-	for text, want := range map[string]string{
-		"":                             "n.yaml:1:1: empty",
-		"# nothing\n":                  "n.yaml:1:1: empty",
-		"---\n":                        "n.yaml:1:1: empty",
-		"endpoints:\n":                 "n.yaml:1:11: endpoints: needs a list",
-		"- address: a:1\n":             "n.yaml:1:1: needs keys and values, beginning with `endpoints:`",
-		"endpoint: []\n":               "n.yaml:1:1: endpoint: unknown key (did you mean endpoints?)",
-		"endpoints: [[a:1]]\n":         "n.yaml:1:13: endpoints[0]: needs keys and values",
-		"endpoints: [a]\n":             `n.yaml:1:13: endpoints[0]: "a" has no port`,
-		"endpoints: [~]\n":             "n.yaml:1:13: endpoints[0]: needs a text",
-		"endpoints: [7]\n":             "n.yaml:1:13: endpoints[0]: 7 has no colon",
-		"endpoints: [a:1, a:1]\n":      "n.yaml:1:18: endpoints[1]: a:1 stands in line 1 already",
-		"endpoints:\n  - weight: 1\n":  "n.yaml:2:5: endpoints[0].address: is required",
-		"endpoints:\n  - address: a\n": `n.yaml:2:14: endpoints[0].address: "a" has no port`,
-		"endpoints:\n  - {adr: a}\n":   "n.yaml:2:6: endpoints[0].adr: unknown key",
-		"endpoints:\n  - {address: a:1, weight: 0}\n":          "n.yaml:2:28: endpoints[0].weight: needs a whole number",
-		"endpoints:\n  - {address: a:1, weight: 1.5}\n":        "n.yaml:2:28: endpoints[0].weight: needs a whole number",
-		"endpoints:\n  - {address: a:1, metadata: [1]}\n":      "n.yaml:2:30: endpoints[0].metadata: needs keys and values",
-		"endpoints:\n  - {address: a:1, metadata: {a: [1]}}\n": "n.yaml:2:34: endpoints[0].metadata.a: needs a text",
-		nodesOf("a:1", "a:1"):                                  "n.yaml:3:5: endpoints[1].address: a:1 stands in line 2 already",
-		"endpoints: []\nendpoints: []\n":                       "n.yaml:2:1: endpoints: stands there twice",
-		"endpoints: []\n---\nendpoints: []\n":                  "n.yaml:2:1: a second document",
-		"endpoints: [\n":                                       "n.yaml:",
-		strings.Repeat("[", 40_000):                            "n.yaml:1:",
-		"endpoints: []\n" + strings.Repeat("#", 1<<20):         "n.yaml:1:1: is larger than 1 MiB",
-	} {
-		_, problems := decodeNodes("n.yaml", []byte(text))
-		if err := problems.Err(); err == nil || !strings.HasPrefix(err.Error(), want) {
-			t.Errorf("%.60q:\n%v\nwant\n%s", text, err, want)
-		}
 	}
 }
 

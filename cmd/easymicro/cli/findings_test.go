@@ -28,7 +28,7 @@ func TestKindsOfFiles(t *testing.T) {
 	for text, want := range map[string]fileKind{
 		"services: []": manifestFile, "rules: []\nservices: []": manifestFile, "rules: []": policyFile, "- {caller: a}": tokenFile,
 		"": manifestFile, "rules: [": manifestFile, "# nothing": manifestFile, "text": manifestFile,
-		"---\n# head\n---\nrules: []\n": policyFile, "x-who: [a]\nrules: []": policyFile, "rules: []\n---\n": policyFile,
+		"---\n# head\n---\nrules: []\n": policyFile, "x-who: [a]\nrules: []": policyFile, "rules: []\n---\n": policyFile, "endpoints: []": endpointFile,
 	} {
 		if got := kindOf([]byte(text)); got != want {
 			t.Errorf("%q is %d, want %d", text, got, want)

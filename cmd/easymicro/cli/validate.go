@@ -18,8 +18,8 @@ func (a *app) validate() *cobra.Command {
 		Use:   "validate [FILES…]",
 		Short: "Check manifests and their policy files, starting nothing",
 		Long: `validate reads manifests (default: that of -c) and everything that belongs to them, by the same code as serve, and prints
-all problems with their places. A policy file, or a file of tokens, can be given too: it is checked alone, and whether its
-rules fit the services of a host is left open.
+all problems with their places. A policy file, and a file of tokens or endpoints, can be given too: it is checked alone,
+and whether its rules fit the services of a host is left open.
 
 It exits with 3 when there are problems. --strict makes problems of warnings. -o github prints annotations for a pull
 request, with paths from the current folder.`,
@@ -93,6 +93,8 @@ func (a *app) check(file string) (checked, error) {
 		return checkPolicies(file, data), nil
 	case tokenFile:
 		return checkTokens(file, data), nil
+	case endpointFile:
+		return checkEndpoints(file, data), nil
 	case manifestFile: // with all that belongs to it
 	}
 	set, err := load.Load(file, load.Options{})

@@ -16,6 +16,7 @@ const (
 	manifestFile fileKind = iota
 	policyFile
 	tokenFile
+	endpointFile
 )
 
 // kindOf tells by its top level what a file is. What cannot be told is checked as a manifest.
@@ -30,6 +31,8 @@ func kindOf(data []byte) fileKind {
 		return manifestFile
 	case slices.Contains(top.Keys, "rules"):
 		return policyFile
+	case slices.Contains(top.Keys, "endpoints"):
+		return endpointFile
 	}
 	return manifestFile
 }
@@ -52,6 +55,12 @@ func checkPolicies(file string, data []byte) checked {
 func checkTokens(file string, data []byte) checked {
 	tokens, problems := config.DecodeTokens(file, data, os.LookupEnv)
 	return checked{file, "a file of tokens", problems.With(checkAlone(file, &config.Set{Tokens: tokens}))}
+}
+
+// checkEndpoints finds what is wrong with a file of endpoints.
+func checkEndpoints(file string, data []byte) checked {
+	_, problems := config.DecodeEndpoints(file, data, os.LookupEnv)
+	return checked{file, "a file of endpoints", problems}
 }
 
 // checkAlone finds what is wrong with a set that is one file.
