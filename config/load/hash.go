@@ -37,6 +37,9 @@ func (r *readFiles) hash() string {
 	for _, f := range r.named {
 		f.addTo(h)
 	}
+	if r.moving {
+		fmt.Fprint(h, "moving ") // the same content at rest is another one
+	}
 	for _, p := range r.endpoints.Errors() { // a file of endpoints that is mended is news, and another list is none
 		fmt.Fprintf(h, "%q ", p.String())
 	}

@@ -46,7 +46,6 @@ func (r *readFiles) readEndpoints(env func(string) (string, bool)) {
 			continue
 		}
 		seen[path] = true
-		r.nodes = append(r.nodes, path)
 		field := fmt.Sprintf("upstreams[%d].resolve.file", i)
 		r.at(r.abs(path))
 		if isGone(r.abs(path)) && isAbsent(r.abs(path)) { // it is followed, and may come later

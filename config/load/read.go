@@ -42,11 +42,10 @@ type readFiles struct {
 	named    []namedFile // certificates, keys, passwords
 	total    int64       // bytes read
 
-	nodes []string // files with endpoints
-
 	decoded   *config.Manifest // nil when the manifest is no YAML
 	problems  config.Problems  // of the manifest
 	endpoints config.Problems  // of the files with endpoints
+	moving    bool             // they were still being replaced when the last attempt was over
 }
 
 // readSet reads the manifest and what it names. When a link moves meanwhile, it is all read again: a set is never half
@@ -57,7 +56,15 @@ func readSet(path string, o Options) (*readFiles, error) {
 		if err != nil {
 			return nil, err
 		}
-		if attempt == readAttempts || r.settled() {
+		if r.settled() {
+			return r, nil
+		}
+		if attempt == readAttempts {
+			r.moving = true
+			r.problems = append(r.problems, config.Problem{
+				File: r.manifest.display, Line: 1, Column: 1,
+				Message: "files of this set are replaced faster than they can be read: it is read again when they stay",
+			})
 			return r, nil
 		}
 		time.Sleep(readPause)
