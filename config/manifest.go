@@ -58,7 +58,12 @@ type Gateway struct {
 	Remote *Remote       `yaml:"remote" doc:"Routes to services that discovery knows. Default: none."`
 	Errors GatewayErrors `yaml:"errors" doc:"What errors tell."`
 	CORS   CORS          `yaml:"cors" doc:"Which web pages of other origins may call."`
+
+	UnknownFields string `yaml:"unknownFields" default:"ignore" enum:"ignore,reject" doc:"What becomes of members of JSON bodies, nested ones too, and of query parameters that the argument does not have. ignore: callers may be newer than hosts. reject: 400, with the name that was probably meant. Arguments that are maps, or decode themselves, have no unknown members; payloads for services of other hosts pass undecoded."`
 }
+
+// UnknownReject is the value of Gateway.UnknownFields that refuses what is not known.
+const UnknownReject = "reject"
 
 // Route is an HTTP path of its own for one method.
 type Route struct {

@@ -70,6 +70,7 @@ func gatewayOptions(m *config.Manifest) gateway.Options {
 		AllowOrigins:   m.Gateway.CORS.AllowOrigins,
 		ExposeInternal: m.Gateway.Errors.ExposeInternal,
 		TrustedProxies: trustedProxies(m),
+		RejectUnknown:  m.Gateway.UnknownFields == config.UnknownReject,
 	}
 	for _, r := range m.Gateway.Routes {
 		o.Routes = append(o.Routes, gateway.Route{Path: r.Path, Methods: r.Methods, Service: r.Service, Method: r.Method})

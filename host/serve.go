@@ -202,10 +202,18 @@ func (s *serving) protojson(c wire.Codec) bool {
 }
 
 func (s *serving) decode(req *wire.Frame, args any) error {
-	if s.protojson(req.Codec) {
+	if !s.protojson(req.Codec) {
+		return wire.Decode(req.Codec, req.Payload, args)
+	}
+	if s.generation.set.Manifest.Gateway.UnknownFields != config.UnknownReject {
 		return wire.DecodeHTTP(req.Payload, args)
 	}
-	return wire.Decode(req.Codec, req.Payload, args)
+	err := wire.DecodeKnown(req.Payload, args)
+	if unknown := new(wire.UnknownMemberError); errors.As(err, &unknown) {
+		what := unknown.Error() + gateway.Instead(unknown.Name(), unknown.Known, config.Suggest)
+		return code.Refuse(code.InvalidArgument, code.ReasonBadPayload, what, "", "", 0)
+	}
+	return err
 }
 
 func (s *serving) encode(c wire.Codec, dst []byte, reply any) ([]byte, error) {

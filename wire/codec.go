@@ -75,6 +75,9 @@ func misfit(codec string, err error) *code.Error {
 	if typed := new(typeError); errors.As(err, &typed) {
 		return e.WithCause(fmt.Errorf("no %v can be made of it", typed.goType))
 	}
+	if unknown := new(UnknownMemberError); errors.As(err, &unknown) {
+		return e.WithCause(unknown)
+	}
 	return e
 }
 

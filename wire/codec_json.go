@@ -39,12 +39,19 @@ func decodeJSON(data []byte, v any) error {
 	if len(data) == 0 {
 		return errEmpty
 	}
-	err := json.Unmarshal(data, v, jsonFast)
+	return decodeJSONWith(data, v)
+}
+
+func decodeJSONWith(data []byte, v any, more ...json.Options) error {
+	err := json.Unmarshal(data, v, append(more[:len(more):len(more)], jsonFast)...)
 	if err == nil {
 		return nil
 	}
+	if unknown := unknownMember(err); unknown != nil {
+		return unknown
+	}
 	// Struct tags that encoding/json overlooks are errors in the fast way. Such types are rare, and so are bad payloads.
-	if sem := new(json.SemanticError); errors.As(err, &sem) && json.Unmarshal(data, v, jsonStrict) == nil {
+	if sem := new(json.SemanticError); errors.As(err, &sem) && json.Unmarshal(data, v, append(more[:len(more):len(more)], jsonStrict)...) == nil {
 		return nil
 	}
 	return jsonProblem(err)

@@ -39,6 +39,7 @@ type Options struct {
 	Get            []string       // methods that may be called by GET, as "Arith.Mul"
 	AllowOrigins   []string       // browser origins that may call, as "https://app.example"; "*" is all of them
 	ExposeInternal bool           // show callers what a handler panicked with
+	RejectUnknown  bool           // refuse query parameters that the argument does not have, rather than overlook them
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For tells the peer
 	Limits         wire.Limits    // zero fields mean the defaults
 	Host           string         // the name that refusals carry
@@ -79,6 +80,7 @@ type Gateway struct {
 	proxies        []netip.Prefix
 	host           string
 	exposeInternal bool
+	rejectUnknown  bool
 	logger         *slog.Logger
 	refused        func(service, method string, e *code.Error)
 
@@ -98,7 +100,7 @@ func New(o Options) (*Gateway, error) {
 	g := &Gateway{
 		handler: o.Handler, resolve: o.Resolve, remote: o.Remote, unknown: o.Unknown, nearest: o.Nearest,
 		limits: o.Limits.WithDefaults(), proxies: o.TrustedProxies, host: o.Host,
-		exposeInternal: o.ExposeInternal, logger: o.Logger, refused: o.Refused,
+		exposeInternal: o.ExposeInternal, rejectUnknown: o.RejectUnknown, logger: o.Logger, refused: o.Refused,
 	}
 	if g.resolve == nil {
 		g.resolve = func(string, string) (Target, bool) { return Target{}, false }

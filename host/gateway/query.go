@@ -55,7 +55,12 @@ func (x *exchange) bindQuery(b *bound) *code.Error {
 	for _, w := range b.wildcards {
 		query[w] = append(query[w], x.r.PathValue(w))
 	}
-	payload, what := b.binder.object(x.req.Payload[:0], query, x.g.nearest)
+	if x.g.rejectUnknown {
+		if what := b.unknown(query, x.g.nearest); what != "" {
+			return x.bad(what)
+		}
+	}
+	payload, what := b.binder.object(x.req.Payload[:0], query)
 	x.req.Payload = payload
 	if what != "" {
 		return x.bad(what)
@@ -73,7 +78,7 @@ func (x *exchange) bindPath(b *bound) *code.Error {
 	for _, w := range b.wildcards {
 		query[w] = []string{x.r.PathValue(w)}
 	}
-	members, what := b.binder.object(nil, query, x.g.nearest)
+	members, what := b.binder.object(nil, query)
 	if what != "" {
 		return x.bad(what)
 	}
@@ -91,14 +96,15 @@ func (x *exchange) bindPath(b *bound) *code.Error {
 	return nil
 }
 
-// object appends parameters as a JSON object. what says what is wrong with them, without showing values.
-func (b *binder) object(dst []byte, query url.Values, nearest func(string, []string) string) (_ []byte, what string) {
+// object appends the parameters that are members as a JSON object. what says what is wrong with them, without showing
+// values.
+func (b *binder) object(dst []byte, query url.Values) (_ []byte, what string) {
 	given := make(map[string][]string, len(query))
 	var found []*member
 	for _, name := range slices.Sorted(maps.Keys(query)) {
 		m, ok := b.member(name)
 		if !ok {
-			return dst, b.unknown(name, nearest)
+			continue
 		}
 		if given[m.name] == nil {
 			found = append(found, m)
@@ -145,13 +151,30 @@ func (m *member) append(dst []byte, values []string) (_ []byte, what string) {
 	return append(dst, ']'), ""
 }
 
-func (b *binder) unknown(name string, nearest func(string, []string) string) string {
-	what := fmt.Sprintf("unknown parameter %q", code.Clip(name, 64))
-	if n := nearest(name, b.known); n != "" {
-		return what + fmt.Sprintf(" (did you mean %s?)", n)
+// unknown says which parameter is no member, if one is.
+func (b *binder) unknown(query url.Values, nearest func(string, []string) string) string {
+	for _, name := range slices.Sorted(maps.Keys(query)) {
+		if _, ok := b.member(name); !ok {
+			return fmt.Sprintf("unknown parameter %q", code.Clip(name, 64)) + Instead(name, b.known, nearest)
+		}
 	}
-	if len(b.known) == 0 {
-		return what + ", there are none"
+	return ""
+}
+
+// mostKnown is how many names are told to a caller who gave another one.
+const mostKnown = 20
+
+// Instead returns what to say behind the name of something that is not known: the name that was probably meant, as nearest
+// finds it, or else those that there are.
+func Instead(name string, known []string, nearest func(word string, known []string) string) string {
+	if n := nearest(name, known); n != "" {
+		return " (did you mean " + n + "?)"
 	}
-	return what + ", known are " + strings.Join(b.known, ", ")
+	switch {
+	case len(known) == 0:
+		return ", there are none"
+	case len(known) > mostKnown:
+		return ", known are " + strings.Join(known[:mostKnown], ", ") + " and more"
+	}
+	return ", known are " + strings.Join(known, ", ")
 }

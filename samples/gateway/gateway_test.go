@@ -60,6 +60,7 @@ func TestErrorsAreProblemsThatSayWhatToDo(t *testing.T) {
 		code, reason, detail     string
 	}{
 		{"a parameter that is none", "GET", "/Arith/Mul?a=6&bb=7", "", 400, "INVALID_ARGUMENT", "bad_payload", "did you mean b?"},
+		{"a member that is none", "POST", "/v1/mul", `{"a":6,"bb":7}`, 400, "INVALID_ARGUMENT", "bad_payload", "did you mean b?"},
 		{"a parameter of another type", "GET", "/Arith/Mul?a=six&b=7", "", 400, "INVALID_ARGUMENT", "bad_payload", "a"},
 		{"a body that is no JSON", "POST", "/v1/mul", `{"a":`, 400, "INVALID_ARGUMENT", "bad_payload", "json"},
 		{"a method that is none", "POST", "/Arith/Mull", `{}`, 404, "UNIMPLEMENTED", "unknown_method", "did you mean Mul?"},

@@ -1,0 +1,175 @@
+package wire
+
+import (
+	"bytes"
+	"errors"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/easymicro/easymicro/wire/code"
+)
+
+// UnknownMemberError is a member of a JSON payload that its object does not have.
+type UnknownMemberError struct {
+	Path  string   // a JSON pointer: /items/0/colour
+	Known []string // the members that the object has
+}
+
+// Error says where the member is.
+func (e *UnknownMemberError) Error() string { return "unknown member " + quotedPath(e.Path) }
+
+// Name returns the name of the member.
+func (e *UnknownMemberError) Name() string { return jsontext.Pointer(e.Path).LastToken() }
+
+// DecodeKnown is DecodeHTTP for callers that want to hear of members that v does not have: an UnknownMemberError is then
+// in the chain of the error. Types that decode themselves, maps and the like have no unknown members, and what is in a
+// google.protobuf.Any is not looked at.
+func DecodeKnown(data []byte, v any) error {
+	m, ok := v.(proto.Message)
+	if ok {
+		if err := unknownField(data, m.ProtoReflect().Descriptor()); err != nil {
+			return misfit(JSON.String(), err)
+		}
+		return DecodeHTTP(data, v)
+	}
+	if len(data) == 0 {
+		return misfit(JSON.String(), errEmpty)
+	}
+	if err := decodeJSONWith(data, v, json.RejectUnknownMembers(true)); err != nil {
+		return misfit(JSON.String(), err)
+	}
+	return nil
+}
+
+// unknownMember is what is wrong with the name of a member, or nil if that is not what is wrong.
+func unknownMember(err error) error {
+	sem := new(json.SemanticError)
+	if !errors.Is(err, json.ErrUnknownName) || !errors.As(err, &sem) || sem.GoType == nil {
+		return nil
+	}
+	return &UnknownMemberError{Path: string(sem.JSONPointer), Known: memberNames(sem.GoType, nil)}
+}
+
+// memberNames are the names of a struct in JSON, in the order of its fields.
+func memberNames(t reflect.Type, outer []reflect.Type) []string {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if t.Kind() != reflect.Struct || slices.Contains(outer, t) {
+		return nil
+	}
+	var known []string
+	for i := range t.NumField() {
+		f := t.Field(i)
+		tag := f.Tag.Get("json")
+		name, _, _ := strings.Cut(tag, ",")
+		switch {
+		case tag == "-":
+		case f.Anonymous && name == "":
+			known = append(known, memberNames(f.Type, append(outer, t))...)
+		case !f.IsExported():
+		case name == "":
+			known = append(known, f.Name)
+		default:
+			known = append(known, name)
+		}
+	}
+	return known
+}
+
+// unknownField looks for a name that a message does not have. What is no JSON is left to the decoder.
+func unknownField(data []byte, md protoreflect.MessageDescriptor) error {
+	w := fieldWalk{jsontext.NewDecoder(bytes.NewReader(data))}
+	var unknown *UnknownMemberError
+	if err := w.message(md); errors.As(err, &unknown) {
+		return unknown
+	}
+	return nil
+}
+
+// ownJSON are the messages whose JSON may be an object that has not their fields for members.
+var ownJSON = map[protoreflect.FullName]bool{
+	"google.protobuf.Any": true, "google.protobuf.Struct": true, "google.protobuf.Value": true,
+}
+
+type fieldWalk struct{ *jsontext.Decoder }
+
+// message walks one value that stands for a message.
+func (w fieldWalk) message(md protoreflect.MessageDescriptor) error {
+	if w.PeekKind() != '{' || ownJSON[md.FullName()] {
+		return w.SkipValue()
+	}
+	return w.members(func(name string) error {
+		if strings.HasPrefix(name, "[") { // an extension
+			return w.SkipValue()
+		}
+		fd := md.Fields().ByJSONName(name)
+		if fd == nil {
+			fd = md.Fields().ByTextName(name)
+		}
+		if fd == nil {
+			return &UnknownMemberError{Path: string(w.StackPointer()), Known: fieldNames(md)}
+		}
+		return w.field(fd)
+	})
+}
+
+func (w fieldWalk) field(fd protoreflect.FieldDescriptor) error {
+	switch kind := w.PeekKind(); {
+	case fd.IsMap() && fd.MapValue().Message() != nil && kind == '{':
+		return w.members(func(string) error { return w.message(fd.MapValue().Message()) })
+	case fd.IsMap() || fd.Message() == nil:
+		return w.SkipValue()
+	case fd.IsList() && kind == '[':
+		if _, err := w.ReadToken(); err != nil {
+			return err
+		}
+		for w.PeekKind() != ']' {
+			if err := w.message(fd.Message()); err != nil {
+				return err
+			}
+		}
+		_, err := w.ReadToken()
+		return err
+	}
+	return w.message(fd.Message())
+}
+
+// members calls each behind every name of an object, to walk its value.
+func (w fieldWalk) members(each func(name string) error) error {
+	if _, err := w.ReadToken(); err != nil {
+		return err
+	}
+	for w.PeekKind() != '}' {
+		name, err := w.ReadToken()
+		if err != nil {
+			return err
+		}
+		if err := each(name.String()); err != nil {
+			return err
+		}
+	}
+	_, err := w.ReadToken()
+	return err
+}
+
+func fieldNames(md protoreflect.MessageDescriptor) []string {
+	known := make([]string, md.Fields().Len())
+	for i := range known {
+		known[i] = md.Fields().Get(i).JSONName()
+	}
+	return known
+}
+
+// quotedPath shows a place in a payload: bounded, and without what could break a line of a log.
+func quotedPath(path string) string {
+	const most = 64
+	return strconv.QuoteToASCII(code.Clip(path, most))
+}
