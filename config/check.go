@@ -115,7 +115,7 @@ func article(t reflect.Type) string {
 		return "a share like 50%"
 	case t == timeType:
 		return "a time like 2026-12-31T00:00:00Z"
-	case t == patternsType:
+	case t == patternsType || t == keyType:
 		return "a value or a list of values"
 	case t == rawOptionsType:
 		return "a mapping"

@@ -190,7 +190,7 @@ func written(v reflect.Value) string {
 		for i := range parts {
 			parts[i] = written(v.Index(i))
 		}
-		if (t == patternsType || t == exceptionsType) && len(parts) == 1 {
+		if (t == patternsType || t == keyType || t == exceptionsType) && len(parts) == 1 {
 			return parts[0]
 		}
 		return "[" + strings.Join(parts, ", ") + "]"

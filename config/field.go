@@ -68,7 +68,7 @@ func typeWords(t reflect.Type) string {
 	case reflect.Pointer:
 		return typeWords(t.Elem())
 	case reflect.Slice:
-		if t == patternsType {
+		if t == patternsType || t == keyType {
 			return "glob or list of globs"
 		}
 		if t == exceptionsType {

@@ -15,15 +15,33 @@ type AccessEntry struct {
 
 // RateLimit is a token bucket: rate tokens for each per, at most burst of them saved up.
 type RateLimit struct {
-	Rate     Rate     `yaml:"rate" required:"true" doc:"Calls for each per; from 1 a day to 10^8 a second, fractions allowed."`
-	Per      Duration `yaml:"per" default:"1s" min:"1ns" max:"24h" doc:"Time that rate is for. Edits keep what is left in a bucket; a restart of the host fills it, so that a quota (per an hour or more) lets up to burst calls more through after each."`
-	Burst    int64    `yaml:"burst" min:"1" max:"1000000000" doc:"Calls that may come at once. Default: the tokens of one per, at least 1."`
-	Key      string   `yaml:"key" pattern:"key" doc:"One bucket for each caller, peer or metadata.NAME. Default: one bucket for all."`
-	MaxKeys  int      `yaml:"maxKeys" default:"10000" min:"1" max:"1000000" doc:"Buckets kept at a time; the one not used for longest goes first."`
-	OnExceed string   `yaml:"onExceed" default:"reject" enum:"reject,wait" doc:"reject at once, or wait for a token."`
-	MaxWait  Duration `yaml:"maxWait" default:"100ms" min:"1ms" max:"1h" doc:"How long to wait for a token, with onExceed: wait."`
-	Scope    string   `yaml:"scope" default:"host" enum:"host,fleet" laterEnum:"fleet" doc:"fleet: divided by the live hosts of the service."`
+	Rate         Rate     `yaml:"rate" required:"true" doc:"Calls for each per; from 1 a day to 10^8 a second, fractions allowed."`
+	Per          Duration `yaml:"per" default:"1s" min:"1ns" max:"24h" doc:"Time that rate is for. Edits keep what is left in a bucket; a restart of the host fills it, so that a quota (per an hour or more) lets up to burst calls more through after each."`
+	Burst        int64    `yaml:"burst" min:"1" max:"1000000000" doc:"Calls that may come at once. Default: the tokens of one per, at least 1."`
+	Key          Key      `yaml:"key" pattern:"key" doc:"One bucket for each caller, peer, method or metadata.NAME, or for each combination of a list of them. peer is the address for IPv4 and the /64 for IPv6; peer/56 takes another length. Default: one bucket for all."`
+	MaxKeys      int      `yaml:"maxKeys" default:"10000" min:"1" max:"1000000" doc:"Buckets kept at a time. A bucket is forgotten once it is full again; while none is, new keys share one bucket."`
+	OnMissingKey string   `yaml:"onMissingKey" default:"share" enum:"share,refuse" doc:"Calls without the metadata of the key: share one bucket among all of them, or refuse them."`
+	OnExceed     string   `yaml:"onExceed" default:"reject" enum:"reject,wait" doc:"reject at once, or wait for a token."`
+	MaxWait      Duration `yaml:"maxWait" default:"100ms" min:"1ms" max:"1h" doc:"How long to wait for a token, with onExceed: wait."`
+	Scope        string   `yaml:"scope" default:"host" enum:"host,fleet" laterEnum:"fleet" doc:"fleet: divided by the live hosts of the service."`
 }
+
+// Key is what the calls of one bucket of a rate limit have in common: a value, or a list of them.
+type Key []string
+
+// The values of a Key; peer may have a prefix length behind it, as peer/56.
+const (
+	KeyCaller   = "caller"
+	KeyPeer     = "peer"
+	KeyMethod   = "method"
+	KeyMetadata = "metadata." // and a name
+)
+
+// What a rate limit does with a call without the metadata of its key.
+const (
+	OnMissingKeyShare  = "share"
+	OnMissingKeyRefuse = "refuse"
+)
 
 // What a rate limit does with a call above the rate.
 const (

@@ -19,7 +19,7 @@ var patterns = map[string]func(text string) (normal, message, suggestion string)
 	"method":   matching(`^[^\s/*\x00-\x1f]{1,255}$`, "must be 1 to 255 characters without blanks, / and *"),
 	"caller":   matching(`^[^\s*\x00-\x1f]{1,255}$`, "must be 1 to 255 characters without blanks and *"),
 	"path":     matching(`^/[^\s{}]*$`, "must begin with / and have no blanks"),
-	"key":      matching(`^(caller|peer|metadata\.[^\s]{1,128})$`, "must be caller, peer or metadata.NAME"),
+	"key":      limitKey,
 	"hashOn":   matching(`^(metadata|argument)\.[^\s]{1,128}$`, "must be metadata.NAME or argument.FIELD"),
 	"glob":     glob,
 	"cidr":     cidr,
@@ -41,6 +41,16 @@ func matching(form, message string) func(string) (string, string, string) {
 			return text, fmt.Sprintf("%s, not %q", message, clip(text)), ""
 		}
 	}
+}
+
+var usableKey = matching(`^(caller|method|peer(/([1-9]|[1-9][0-9]|1[01][0-9]|12[0-8]))?|metadata\.[^\s]{1,128})$`,
+	"must be caller, method, metadata.NAME, peer or peer/N (N bits of an IPv6 address)")
+
+func limitKey(text string) (normal, message, suggestion string) {
+	if strings.HasPrefix(text, "identity.") {
+		return text, fmt.Sprintf("%s is not supported yet", clip(text)), ""
+	}
+	return usableKey(text)
 }
 
 func glob(text string) (normal, message, suggestion string) {

@@ -22,7 +22,7 @@ func decodeRule(t *testing.T, body string) *config.Rule {
 
 func TestDefaultsAreFilledIn(t *testing.T) {
 	r := decodeRule(t, "  rateLimit: {rate: 2.5}\n  concurrency: {max: 5}\n  circuitBreaker: {consecutiveFailures: 3}\n")
-	want := config.RateLimit{Rate: 2.5, Per: config.Duration(time.Second), Burst: 2, MaxKeys: 10000, OnExceed: "reject", MaxWait: config.Duration(100 * time.Millisecond), Scope: "host"}
+	want := config.RateLimit{Rate: 2.5, Per: config.Duration(time.Second), Burst: 2, MaxKeys: 10000, OnMissingKey: "share", OnExceed: "reject", MaxWait: config.Duration(100 * time.Millisecond), Scope: "host"}
 	if diff := cmp.Diff(want, *r.RateLimit); diff != "" {
 		t.Error(diff)
 	}

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/easymicro/easymicro/wire/code"
@@ -135,8 +136,33 @@ func (c *checker) rateLimit(r *Rule) {
 	if l.OnExceed != OnExceedWait && r.at.written("rateLimit.maxWait") {
 		c.rule(r, "rateLimit.maxWait", "has no effect without onExceed: wait").Warning = true
 	}
-	if l.Key == "" && r.at.written("rateLimit.maxKeys") {
+	if len(l.Key) == 0 && r.at.written("rateLimit.maxKeys") {
 		c.rule(r, "rateLimit.maxKeys", "has no effect without key").Warning = true
+	}
+	c.limitKey(r)
+}
+
+// limitKey is about what the calls of a bucket have in common.
+func (c *checker) limitKey(r *Rule) {
+	key := r.RateLimit.Key
+	for i, part := range key {
+		path := fmt.Sprintf("rateLimit.key[%d]", i)
+		if len(key) == 1 {
+			path = "rateLimit.key"
+		}
+		kind, _, _ := strings.Cut(part, "/")
+		switch {
+		case slices.ContainsFunc(key[:i], func(other string) bool {
+			before, _, _ := strings.Cut(other, "/")
+			return before == kind
+		}):
+			c.rule(r, path, "%s is in the list twice", kind)
+		case kind == KeyPeer && r.ClientSide():
+			c.rule(r, path, "peer is for calls that come in: with match.upstream there is no peer; say caller, method or metadata.NAME")
+		}
+	}
+	if r.at.written("rateLimit.onMissingKey") && !slices.ContainsFunc(key, func(part string) bool { return strings.HasPrefix(part, KeyMetadata) }) {
+		c.rule(r, "rateLimit.onMissingKey", "has no effect: no part of the key is metadata.NAME").Warning = true
 	}
 }
 

@@ -9,13 +9,13 @@ import (
 
 // The kinds that make sense on one side only.
 var (
-	serverOnly = []Kind{KindAccess, KindShed, KindConcurrency}
+	serverOnly = []Kind{KindAccess, KindShed}
 	clientOnly = []Kind{KindRetry, KindHedge, KindOutlierDetection}
 )
 
 func kindsOfSide(r *Rule) string {
 	if r.ClientSide() {
-		return "rateLimit, timeout, retry, hedge, circuitBreaker or outlierDetection"
+		return "rateLimit, concurrency, timeout, retry, hedge, circuitBreaker or outlierDetection"
 	}
 	return "rateLimit, concurrency, access, timeout or circuitBreaker"
 }
@@ -40,9 +40,6 @@ func (c *checker) side(r *Rule) {
 	}
 	if len(r.Match.Peer) > 0 {
 		c.rule(r, "match.peer", "is for calls that come in: with upstream there is no peer, and the rule would match nothing")
-	}
-	if l := r.RateLimit; l != nil && l.Key == "peer" {
-		c.rule(r, "rateLimit.key", "peer is for calls that come in: with match.upstream there is no peer; say caller or metadata.NAME")
 	}
 }
 

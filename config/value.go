@@ -16,6 +16,7 @@ var (
 	rawOptionsType = reflect.TypeFor[RawOptions]()
 	patternsType   = reflect.TypeFor[Patterns]()
 	exceptionsType = reflect.TypeFor[Exceptions]()
+	keyType        = reflect.TypeFor[Key]()
 	durationType   = reflect.TypeFor[Duration]()
 	stdDuration    = reflect.TypeFor[time.Duration]()
 	bytesType      = reflect.TypeFor[Bytes]()
@@ -49,7 +50,7 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, f *field, path string) {
 	switch t := v.Type(); {
 	case t == rawOptionsType:
 		d.options(n, v, path)
-	case t == patternsType:
+	case t == patternsType || t == keyType:
 		d.patterns(n, v, f, path)
 	case isScalar(t):
 		d.scalar(n, v, f, path)
@@ -227,7 +228,7 @@ func (d *decoder) keepsPlaces(t reflect.Type) bool {
 	return ok
 }
 
-// patterns takes a value, a glob or a list of them.
+// patterns takes a value, which may be a glob, or a list of them.
 func (d *decoder) patterns(n *yaml.Node, v reflect.Value, f *field, path string) {
 	if n.Kind == yaml.ScalarNode {
 		one := reflect.MakeSlice(v.Type(), 1, 1)
@@ -239,11 +240,14 @@ func (d *decoder) patterns(n *yaml.Node, v reflect.Value, f *field, path string)
 		return
 	}
 	if len(n.Content) == 0 {
-		all := "leave the key out to match all"
-		if f.required {
-			all = `"*" matches all`
+		what := "is an empty list, which matches nothing: leave the key out to match all"
+		switch {
+		case v.Type() == keyType:
+			what = "is an empty list: leave it out to have one bucket for all calls"
+		case f.required:
+			what = `is an empty list, which matches nothing: "*" matches all`
 		}
-		d.problem(n, path, "is an empty list, which matches nothing: "+all, "")
+		d.problem(n, path, what, "")
 		return
 	}
 	d.list(n, v, f, path)

@@ -252,5 +252,5 @@ func (a api) limiters(g *generation) []admin.Limiter {
 }
 
 func limiterView(l policies.LimiterStats) admin.Limiter {
-	return admin.Limiter{Rule: l.Rule, Mode: string(l.Mode), Keyed: l.Keyed, Tokens: l.Tokens, Burst: l.Burst, Keys: l.Keys, Evictions: l.Evictions}
+	return admin.Limiter{Rule: l.Rule, Mode: string(l.Mode), Keyed: l.Keyed, Tokens: l.Tokens, Burst: l.Burst, Keys: l.Keys, Overflow: l.Overflow, MissingKey: l.MissingKey}
 }

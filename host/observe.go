@@ -23,7 +23,8 @@ func (h *Host) emit(e *telemetry.Emitter) {
 	for l := range g.policies.Limiters() {
 		if l.Keyed {
 			e.LimiterKeys(l.Rule, string(l.Mode), l.Keys)
-			e.LimiterEvictions(l.Rule, l.Evictions)
+			e.LimiterOverflow(l.Rule, l.Overflow)
+			e.LimiterMissingKey(l.Rule, l.MissingKey)
 		} else {
 			e.LimiterTokens(l.Rule, string(l.Mode), l.Tokens)
 		}
@@ -37,8 +38,13 @@ func (h *Host) emit(e *telemetry.Emitter) {
 	h.emitDiscovery(g, e)
 }
 
-// ruleChanged logs a transition of a breaker, or of an endpoint. It is called on the goroutine of a call.
+// ruleChanged logs a transition of a breaker, of an endpoint, or of a rate limit that runs out of keys. It is called on
+// the goroutine of a call.
 func (h *Host) ruleChanged(t policies.Transition) {
+	if t.Kind == config.KindRateLimit {
+		h.ranOutOfKeys(t)
+		return
+	}
 	level, what, is := slog.LevelInfo, "breaker", " "
 	if t.Kind == config.KindOutlierDetection {
 		what = "endpoint"
@@ -73,4 +79,13 @@ func (h *Host) turnedAway(l *config.Listener, peer net.Addr, reason string) {
 	h.floods.Log(slog.LevelWarn, "connection turned away", kind, func() []slog.Attr {
 		return []slog.Attr{slog.String("peer", peer.String()), slog.Any("speaks", l.Protocols)}
 	})
+}
+
+// ranOutOfKeys logs that calls share a bucket that have different keys. In shadow that is nobody's trouble.
+func (h *Host) ranOutOfKeys(t policies.Transition) {
+	level, attrs := slog.LevelWarn, []any{"rule", t.Rule}
+	if t.Mode == config.Shadow {
+		level, attrs = slog.LevelInfo, append(attrs, "mode", string(t.Mode))
+	}
+	h.log.Log(context.Background(), level, "rate limit out of keys", append(attrs, "cause", t.Cause)...)
 }

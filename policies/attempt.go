@@ -48,9 +48,14 @@ const (
 // run makes the attempt.
 func (a *attempt) run(ctx context.Context) outcome {
 	f := a.flight
-	if refusal := a.enter(); refusal != nil {
-		return outcome{err: refusal, own: true}
+	if a != &f.first { // which has been let in with the call
+		refusal := a.enter()
+		f.tellBreakers()
+		if refusal != nil {
+			return outcome{err: refusal, own: true}
+		}
 	}
+	a.admissions.start()
 	sending := ctx
 	if f.retry != nil {
 		if d := f.retry.rule.retry.perTry; d > 0 && d < f.left() {
@@ -89,11 +94,9 @@ func (a *attempt) enter() error {
 			j.counts.allow.Add(1)
 			a.admissions.admit(slot, admission, a.trialTime)
 		case j.counts.refused(j.carriesOut):
-			a.abandon()
-			return f.snapshot.refuse(j.rule, code.Unavailable, code.ReasonBreakerOpen, "circuit breaker open", left)
+			return f.snapshot.breakerOpen(j.entry, left)
 		}
 	}
-	a.admissions.start()
 	return nil
 }
 

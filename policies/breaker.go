@@ -48,7 +48,8 @@ func newBreaker(target string, r *breakerRule, h *hub) *breaker {
 	return b
 }
 
-// allow asks for a call. Without it, left is how long the breaker stays open.
+// allow asks for a call. Without it, left is how long the breaker stays open. Whoever asks has the herald deliver, once
+// it holds no lock.
 func (b *breaker) allow() (a admission, left time.Duration, ok bool) {
 	if h := b.hold.Load(); h != 0 {
 		if left := time.Duration(h) - time.Since(b.epoch); left > 0 {
@@ -69,7 +70,6 @@ func (b *breaker) allow() (a admission, left time.Duration, ok bool) {
 	if b.phase.Load() != phaseClosed {
 		a.trial = &trial{}
 	}
-	b.herald.deliver()
 	return a, 0, true
 }
 
@@ -100,7 +100,15 @@ func (b *breaker) halfOpen(hold int64) {
 		b.record(phaseHalfOpen, "")
 	}
 	b.mu.Unlock()
-	b.herald.deliver()
+}
+
+// shut reports whether the breaker would refuse a call now, and for how long.
+func (b *breaker) shut() (left time.Duration, shut bool) {
+	if h := b.hold.Load(); h != 0 {
+		left = time.Duration(h) - time.Since(b.epoch)
+		return left, left > 0
+	}
+	return b.rule.Load().trialRetry(), b.phase.Load() == phaseHalfOpen && !b.tries()
 }
 
 // changed is told by the core, inside gobreaker's lock.

@@ -7,9 +7,8 @@ import (
 	"github.com/juju/ratelimit"
 )
 
-// tokens is what a limiter needs of a token bucket.
+// tokens is what a bucket needs of the library.
 type tokens interface {
-	TakeMaxDuration(count int64, maxWait time.Duration) (time.Duration, bool)
 	Available() int64
 	Take(count int64) time.Duration
 }
@@ -40,57 +39,99 @@ func newBucketRate(rate float64, per time.Duration, burst int64) bucketRate {
 	}
 }
 
-// bucket is one token bucket of ratelimit, with what the library does not tell: when its ticks began. It is the clock
-// of its library bucket, so that a bucket that takes over from another can go on in the middle of a tick.
+// bucket is one token bucket of ratelimit. It is the clock of its library bucket: all that is asked on behalf of one call
+// is answered for the same moment, and the ticks can be moved. Its limiter guards it.
 type bucket struct {
-	tokens tokens
-	rate   bucketRate
-	began  time.Time // when tick 0 began
-	built  bool
+	tokens   tokens
+	rate     bucketRate
+	now      time.Time     // of the latest call
+	began    time.Time     // when tick 0 began
+	idle     time.Duration // by which the ticks are behind now: a full bucket does not tick
+	returned int64         // tokens that were given back, which the library cannot take
 }
 
 // newBucket makes a full bucket.
-func newBucket(rate bucketRate) *bucket { return newBucketSince(rate, time.Now()) }
-
-func newBucketSince(rate bucketRate, began time.Time) *bucket {
-	b := &bucket{rate: rate, began: began}
-	b.tokens = ratelimit.NewBucketWithQuantumAndClock(rate.interval, rate.burst, rate.quantum, b)
-	b.built = true
+func newBucket(rate bucketRate, now time.Time) *bucket {
+	b := new(bucket)
+	b.fill(rate, now, now)
 	return b
+}
+
+// fill makes it a full one with a rate, in the middle of the tick that began at began.
+func (b *bucket) fill(rate bucketRate, now, began time.Time) {
+	*b = bucket{rate: rate, now: now, began: began}
+	b.tokens = ratelimit.NewBucketWithQuantumAndClock(rate.interval, rate.burst, rate.quantum, b)
 }
 
 // Now is the time of ratelimit.Clock. The library asks once while it builds a bucket, for the beginning of its ticks.
 func (b *bucket) Now() time.Time {
-	if !b.built {
+	if b.tokens == nil {
 		return b.began
 	}
-	return time.Now()
+	return b.now.Add(-b.idle)
 }
 
 // Sleep is part of ratelimit.Clock; only calls of the library that are not used here would sleep.
 func (b *bucket) Sleep(d time.Duration) { time.Sleep(d) }
 
-// follow makes a bucket with another rate that goes on from the level of b, debt included and never above its own
-// burst. The started tick counts too: else a slow limit that is edited often would never get a token.
-func (b *bucket) follow(rate bucketRate) *bucket {
-	now := time.Now()
-	level := b.tokens.Available()
-	started := float64(now.Sub(b.began)%b.rate.interval) / float64(b.rate.interval)
-	next := newBucketSince(rate, now.Add(-time.Duration(started*float64(rate.interval))))
-	if level < rate.burst {
-		next.tokens.Take(rate.burst - level)
+// at moves the clock to the time of a call, but never back.
+func (b *bucket) at(now time.Time) *bucket {
+	if now.After(b.now) {
+		b.now = now
 	}
-	return next
+	return b
 }
 
-// untilNext is how long it takes until a call gets a token without a wait, if no other takes it first.
-func (b *bucket) untilNext() time.Duration {
-	now := time.Now()
-	missing := 1 - b.tokens.Available()
+// level returns the number of tokens, negative while calls wait for them.
+func (b *bucket) level() int64 {
+	available := b.tokens.Available()
+	b.returned = min(b.returned, b.rate.burst-available)
+	return available + b.returned
+}
+
+// until returns how long it takes until there are n tokens if none is taken: zero when they are there.
+func (b *bucket) until(n int64) time.Duration {
+	missing := n - b.level()
 	if missing <= 0 {
 		return 0
 	}
-	elapsed := now.Sub(b.began)
+	elapsed := b.Now().Sub(b.began)
 	ticks := int64(elapsed/b.rate.interval) + (missing+b.rate.quantum-1)/b.rate.quantum
-	return max(time.Duration(ticks)*b.rate.interval-elapsed, 0)
+	if ticks > math.MaxInt64/int64(b.rate.interval) {
+		return math.MaxInt64
+	}
+	return time.Duration(ticks)*b.rate.interval - elapsed
+}
+
+// take takes a token, and goes into debt when there is none. A full bucket begins to fill only now: a tick that began
+// while it was full would bring its next token too early.
+func (b *bucket) take() {
+	if b.level() == b.rate.burst {
+		b.idle += b.Now().Sub(b.began) % b.rate.interval
+	}
+	if b.returned > 0 {
+		b.returned--
+		return
+	}
+	b.tokens.Take(1)
+}
+
+// giveBack undoes a take.
+func (b *bucket) giveBack() {
+	if b.level() < b.rate.burst {
+		b.returned++
+	}
+}
+
+// follow changes to another rate and goes on from the level, debt included and never above the new burst. The started
+// tick counts too: else a slow limit that is edited often would never get a token.
+func (b *bucket) follow(rate bucketRate) {
+	level, started := b.level(), 0.0
+	if level < b.rate.burst {
+		started = float64(b.Now().Sub(b.began)%b.rate.interval) / float64(b.rate.interval)
+	}
+	b.fill(rate, b.now, b.now.Add(-time.Duration(started*float64(rate.interval))))
+	if level < rate.burst {
+		b.tokens.Take(rate.burst - level)
+	}
 }

@@ -1,5 +1,7 @@
 package policies
 
+import "slices"
+
 // predecessors finds the rule of prev that each rule goes on from: the one of its name, or the one that it was, unless
 // that name is still in use.
 func predecessors(rules []*rule, prev *Snapshot) map[*rule]*rule {
@@ -30,39 +32,33 @@ func (r *rule) inherit(old *rule, s *Snapshot) (changes []func()) {
 	if old == nil || old.clientSide() != r.clientSide() {
 		old = new(rule) // calls that go out have nothing to do with those that come in
 	}
-	changes = append(changes, r.inheritLimiter(old)...)
-	changes = append(changes, r.inheritPlaces(old)...)
+	changes = append(changes, r.inheritLimiter(old, s)...)
+	changes = append(changes, r.inheritPlaces(old, s)...)
 	changes = append(changes, r.inheritBreakers(old, s.transitions)...)
 	changes = append(changes, r.inheritLate(old, s)...)
 	r.inheritCounts(old)
 	return changes
 }
 
-func (r *rule) inheritLimiter(old *rule) []func() {
+func (r *rule) inheritLimiter(old *rule, s *Snapshot) []func() {
 	switch {
 	case r.limits.isZero():
 		return nil
-	case old.limiter != nil && old.key == r.key:
-		r.limiter = old.limiter
-		if old.limits == r.limits {
-			return nil
-		}
-		return []func(){func() { r.limiter.adopt(r.limits) }}
-	case r.key == keyNone:
-		r.limiter = newSingle(r.limits)
-	default:
+	case old.limiter == nil || !slices.Equal(old.key, r.key):
 		// Other keys have nothing to do with the old ones.
-		r.limiter = newKeyed(r.limits)
+		r.limiter = newLimiter(r, s.nextOrder(), s.transitions)
+		return nil
 	}
-	return nil
+	r.limiter = old.limiter
+	return []func(){func() { r.limiter.adopt(r) }}
 }
 
-func (r *rule) inheritPlaces(old *rule) []func() {
+func (r *rule) inheritPlaces(old *rule, s *Snapshot) []func() {
 	if r.config.Concurrency == nil {
 		return nil
 	}
 	if old.places == nil {
-		r.places = newPlaces(r.maximum, r.queue)
+		r.places = newPlaces(r.maximum, r.queue, s.nextOrder())
 		return nil
 	}
 	r.places = old.places

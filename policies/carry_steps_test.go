@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/wire/code"
 )
 
 // What is left of a bucket that was emptied, and of a breaker that was opened, after some edits.
@@ -18,28 +19,30 @@ func TestStateGoesWithNameAndKind(t *testing.T) {
 		tokens  int // that are left
 		tripped bool
 	}{
-		{name: "nothing", edits: [][]config.Rule{{both}}, tripped: true},
-		{name: "off and on again", edits: [][]config.Rule{{newRuleOn("r", "Arith", limit, breaks, mode(config.Off))}, {both}}, tripped: true},
-		{name: "shadow and enforced again", edits: [][]config.Rule{{newRuleOn("r", "Arith", limit, breaks, mode(config.Shadow))}, {both}}, tripped: true},
-		{name: "another match", edits: [][]config.Rule{{newRuleOn("r", "*", limit, breaks, caller("*"))}}, tripped: true},
+		{name: "nothing", edits: [][]config.Rule{{both}}, tokens: 1, tripped: true},
+		{name: "off and on again", edits: [][]config.Rule{{newRuleOn("r", "Arith", limit, breaks, mode(config.Off))}, {both}}, tokens: 1, tripped: true},
+		{name: "shadow and enforced again", edits: [][]config.Rule{{newRuleOn("r", "Arith", limit, breaks, mode(config.Shadow))}, {both}}, tokens: 1, tripped: true},
+		{name: "another match", edits: [][]config.Rule{{newRuleOn("r", "*", limit, breaks, caller("*"))}}, tokens: 1, tripped: true},
 		{name: "removed and back again", edits: [][]config.Rule{{}, {both}}, tokens: 3},
 		{name: "another name", edits: [][]config.Rule{{newRuleOn("new", "Arith", limit, breaks)}}, tokens: 3},
-		{name: "was", edits: [][]config.Rule{{newRuleOn("new", "Arith", limit, breaks, was("r"))}}, tripped: true},
+		{name: "was", edits: [][]config.Rule{{newRuleOn("new", "Arith", limit, breaks, was("r"))}}, tokens: 1, tripped: true},
 		{name: "was stays in the file", edits: [][]config.Rule{
 			{newRuleOn("new", "Arith", limit, breaks, was("r"))}, {newRuleOn("new", "Arith", rate(1, 2), breaks, was("r"))},
-		}, tripped: true},
+		}, tokens: 1, tripped: true},
 		{name: "was of a name that is still there", edits: [][]config.Rule{
 			{newRuleOn("new", "Arith", limit, breaks, was("r")), newRuleOn("r", "Orders", limit, breaks)},
 		}, tokens: 3},
 		{name: "another key", edits: [][]config.Rule{{newRuleOn("r", "Arith", keyedRate("caller", 0, 1, 3), breaks)}}, tokens: 3, tripped: true},
 		{name: "another kind and back again", edits: [][]config.Rule{{newRuleOn("r", "Arith", timeout(time.Hour))}, {both}}, tokens: 3},
-		{name: "one kind alone", edits: [][]config.Rule{{newRuleOn("r", "Arith", limit)}}},
+		{name: "one kind alone", edits: [][]config.Rule{{newRuleOn("r", "Arith", limit)}}, tokens: 1},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c := newChain(t, both)
 				c.calls(2, errDown)
-				_ = c.call(mul, Call{}, nil) // refused by the breaker, behind the limit
+				if got := reasonOf(c.call(mul, Call{}, nil)); got != code.ReasonBreakerOpen { // and so takes no token
+					t.Fatal(got)
+				}
 				for _, rules := range test.edits {
 					c.edit(rules...)
 				}
@@ -47,7 +50,7 @@ func TestStateGoesWithNameAndKind(t *testing.T) {
 				for _, k := range x.Kinds {
 					for _, r := range k.Applies {
 						switch {
-						case k.Kind == config.KindRateLimit && int(c.now.byName[r.Rule].limiter.level(bucketKey{text: Anonymous})) != test.tokens:
+						case k.Kind == config.KindRateLimit && int(c.now.byName[r.Rule].limiter.level(nil)) != test.tokens:
 							t.Errorf("%s, want %d tokens", r.State, test.tokens)
 						case k.Kind == config.KindCircuitBreaker && (c.now.byName[r.Rule].breakers[mul].stats().State == "open") != test.tripped:
 							t.Errorf("%s, want it open: %v", r.State, test.tripped)

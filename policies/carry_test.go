@@ -17,10 +17,10 @@ func TestUnchangedContentKeepsItsVeryObject(t *testing.T) {
 	}
 	c := newChain(t, newRuleOn("r", "Arith", all...))
 	before := c.now.byName["r"]
-	bucket, core := before.limiter.(*single).bucket(), before.breakers[mul].core.Load()
+	bucket, core := before.limiter.shared.tokens, before.breakers[mul].core.Load()
 	c.edit(newRuleOn("other", "*", rate(5, 5)), newRuleOn("r", "Arith", all...))
 	after := c.now.byName["r"]
-	if after.limiter != before.limiter || after.limiter.(*single).bucket() != bucket {
+	if after.limiter != before.limiter || after.limiter.shared.tokens != bucket {
 		t.Error("another bucket")
 	}
 	if after.places != before.places || after.breakers[mul] != before.breakers[mul] ||
@@ -29,7 +29,7 @@ func TestUnchangedContentKeepsItsVeryObject(t *testing.T) {
 	}
 	// The kinds of a rule are carried over one by one.
 	c.edit(newRuleOn("r", "Arith", rate(10, 10), concurrency(11, 0, 0), timeout(time.Minute)))
-	if c.now.byName["r"].limiter.(*single).bucket() != bucket {
+	if c.now.byName["r"].limiter.shared.tokens != bucket {
 		t.Error("another bucket, though only the other kinds changed")
 	}
 }
@@ -111,7 +111,7 @@ func TestEditsDoNotHoldUpTheNextToken(t *testing.T) {
 func TestThousandEditsGrantNoMoreThanTheLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const edits, perSecond, burst = 1000, 1000.0, 100
-		for _, key := range []string{"", "caller"} {
+		for _, key := range []config.Key{nil, {"caller"}} {
 			limit := func(i int) config.Rule {
 				r := newRuleOn("r", "Arith", rate(perSecond, burst-int64(i%2)))
 				r.RateLimit.Key = key
@@ -182,7 +182,7 @@ func TestEditsUnderLoadGrantNoMoreThanTheLimit(t *testing.T) {
 func TestSnapshotThatIsNotPutInForceLeavesNoTrace(t *testing.T) {
 	c := newChain(t, newRuleOn("r", "Arith", rate(1, 10), concurrency(5, 0, 0), circuit(config.CircuitBreaker{FailureRate: 0.5})))
 	r := c.now.byName["r"]
-	bucket, breakerRule := r.limiter.(*single).bucket(), r.breakers[mul].rule.Load()
+	bucket, breakerRule := r.limiter.shared.tokens, r.breakers[mul].rule.Load()
 	other := newRuleOn("r", "Arith", rate(2, 20), concurrency(6, 0, 0), circuit(config.CircuitBreaker{FailureRate: 0.6}))
 	rejected, err := Compile([]config.Rule{other}, targets, c.now, Options{})
 	if err != nil {
@@ -190,7 +190,7 @@ func TestSnapshotThatIsNotPutInForceLeavesNoTrace(t *testing.T) {
 	}
 	_ = rejected.Explain(mul, "", at("10.0.0.1").Peer)
 	_ = rejected.Rules()
-	if r.limiter.(*single).bucket() != bucket || r.breakers[mul].rule.Load() != breakerRule || r.places.max != 5 {
+	if r.limiter.shared.tokens != bucket || r.breakers[mul].rule.Load() != breakerRule || r.places.max != 5 {
 		t.Error("compiling changed what is in force")
 	}
 }

@@ -28,7 +28,7 @@ func Compile(rules []config.Rule, targets []Target, prev *Snapshot, o Options) (
 	if prev != nil {
 		// Were it never called, its own changes would still be waiting.
 		prev.Activate()
-		s.transitions, s.directory = prev.transitions, cmp.Or(s.directory, prev.directory)
+		s.transitions, s.directory, s.orders = prev.transitions, cmp.Or(s.directory, prev.directory), prev.orders
 	}
 	s.directory = cmp.Or(s.directory, new(Directory))
 	if err := s.addRules(rules); err != nil {
@@ -151,7 +151,7 @@ func (s *Snapshot) tooManyCalled() (problems config.Problems) {
 }
 
 func (s *Snapshot) newGuard(of subject, matching []candidate, now time.Time) *Guard {
-	g := &Guard{snapshot: s, matching: matching}
+	g := &Guard{snapshot: s, target: of.target, matching: matching}
 	var live []candidate
 	for _, c := range matching {
 		if !c.rule.off && !c.rule.expired(now) {

@@ -9,6 +9,8 @@ import (
 // places counts the calls in flight under a rule and lets at most max of them run at a time; the others wait in a
 // queue, first in, first out.
 type places struct {
+	order uint64 // in which a call locks the limiters and places that it needs
+
 	mu       sync.Mutex
 	max      int
 	queue    int
@@ -24,64 +26,75 @@ type waiter struct {
 	queued         bool
 }
 
-func newPlaces(maximum, queue int) *places { return &places{max: maximum, queue: queue} }
+func newPlaces(maximum, queue int, order uint64) *places {
+	return &places{order: order, max: maximum, queue: queue}
+}
 
-// taking is how an attempt to take a place went.
+// room is what there is for another call.
+type room int
+
+const (
+	roomFree room = iota
+	roomQueue
+	roomNone
+)
+
+// room is that of now. The places are locked.
+func (p *places) room() room {
+	switch {
+	case p.inFlight < p.max:
+		return roomFree
+	case p.waiting < p.queue:
+		return roomQueue
+	}
+	return roomNone
+}
+
+// taking is how a wait for a place went.
 type taking int
 
 const (
 	placeTaken taking = iota
-	placeTakenAfterWait
-	placeQueueFull
 	placeWaitedTooLong
 	placeCallEnded
 )
 
-// take takes a place, waiting for it at most maxWait.
-func (p *places) take(ctx context.Context, maxWait time.Duration) taking {
-	p.mu.Lock()
-	if p.inFlight < p.max {
-		p.inFlight++
-		p.mu.Unlock()
+// wait waits for the place of w, at most maxWait.
+func (p *places) wait(ctx context.Context, w *waiter, maxWait time.Duration) taking {
+	select {
+	case <-w.granted: // while another place was waited for
 		return placeTaken
+	default:
 	}
-	if p.waiting >= p.queue {
-		p.mu.Unlock()
-		return placeQueueFull
-	}
-	w := &waiter{granted: make(chan struct{})}
-	p.enqueue(w)
-	p.mu.Unlock()
-
 	timer := time.NewTimer(maxWait)
 	defer timer.Stop()
 	select {
 	case <-w.granted:
-		return placeTakenAfterWait
+		return placeTaken
 	case <-timer.C:
-		return p.giveUp(w, placeWaitedTooLong)
+		p.leave(w)
+		return placeWaitedTooLong
 	case <-ctx.Done():
-		return p.giveUp(w, placeCallEnded)
+		p.leave(w)
+		return placeCallEnded
 	}
 }
 
-// giveUp leaves the queue. A place that was granted meanwhile goes to the next one.
-func (p *places) giveUp(w *waiter, why taking) taking {
+// leave leaves the queue. A place that was granted meanwhile goes to the next one.
+func (p *places) leave(w *waiter) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if w.queued {
 		p.dequeue(w)
-		return why
+		return
 	}
 	p.inFlight--
 	p.grant()
-	return why
 }
 
 // takeAnyway takes a place even above the bounds, and tells whether the rule would have refused: above max and queue.
+// The places are locked.
 func (p *places) takeAnyway() (refused bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	refused = p.inFlight >= p.max+p.queue
 	p.inFlight++
 	return refused
@@ -115,8 +128,9 @@ func (p *places) grant() {
 	}
 }
 
-func (p *places) enqueue(w *waiter) {
-	w.queued, w.previous = true, p.last
+// enqueue joins the queue. The places are locked.
+func (p *places) enqueue() *waiter {
+	w := &waiter{granted: make(chan struct{}), queued: true, previous: p.last}
 	if p.last == nil {
 		p.first = w
 	} else {
@@ -124,6 +138,7 @@ func (p *places) enqueue(w *waiter) {
 	}
 	p.last = w
 	p.waiting++
+	return w
 }
 
 func (p *places) dequeue(w *waiter) {
@@ -145,4 +160,29 @@ func (p *places) counts() (inFlight, waiting int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.inFlight, p.waiting
+}
+
+// held is the places that a call has taken.
+type held struct {
+	places [4]*places
+	taken  int
+	more   []*places
+}
+
+func (h *held) occupy(p *places) {
+	if h.taken < len(h.places) {
+		h.places[h.taken] = p
+		h.taken++
+		return
+	}
+	h.more = append(h.more, p)
+}
+
+func (h *held) free() {
+	for _, p := range h.places[:h.taken] {
+		p.free()
+	}
+	for _, p := range h.more {
+		p.free()
+	}
 }

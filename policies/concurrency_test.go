@@ -114,14 +114,11 @@ func TestQueueEndsByItsTimeoutTheDeadlineAndTheContext(t *testing.T) {
 }
 
 func TestPlaceGrantedToACallThatGaveUpGoesOn(t *testing.T) {
-	p := newPlaces(1, 2)
-	_ = p.take(t.Context(), 0)
-	w := &waiter{granted: make(chan struct{})}
-	p.enqueue(w)
+	p := newPlaces(1, 2, 1)
+	p.takeAnyway()
+	w := p.enqueue()
 	p.free() // grants w
-	if got := p.giveUp(w, placeWaitedTooLong); got != placeWaitedTooLong {
-		t.Error(got)
-	}
+	p.leave(w)
 	if n, _ := p.counts(); n != 0 {
 		t.Errorf("%d in flight", n)
 	}

@@ -101,7 +101,9 @@ func (a *attempt) askBreakers(h *hold) bool {
 		if j.entry == nil || j.breakers == nil {
 			continue
 		}
-		admission, left, ok := j.breakers.of(h.address).allow()
+		b := j.breakers.of(h.address)
+		admission, left, ok := b.allow()
+		b.herald.deliver()
 		switch {
 		case ok:
 			j.counts.allow.Add(1)

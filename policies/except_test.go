@@ -150,7 +150,10 @@ func TestRulesThatExceptTakesApartDoNotTie(t *testing.T) {
 		}, false},
 		{method("Get*"), func(r *config.Rule) { method("*All")(r) }, true},
 		{method("Get*"), func(r *config.Rule) { method("*All")(r); except(config.Exception{Method: config.Patterns{"G*"}})(r) }, false},
-		{method("Get*"), func(r *config.Rule) { method("*All")(r); except(config.Exception{Method: config.Patterns{"GetAll"}})(r) }, true},
+		{method("Get*"), func(r *config.Rule) {
+			method("*All")(r)
+			except(config.Exception{Method: config.Patterns{"GetAll"}})(r)
+		}, true},
 		{method("Get*"), func(r *config.Rule) { method("*All")(r); except(withMethod("G*", "*"))(r) }, false},
 		{method("Get*"), func(r *config.Rule) { method("*All")(r); except(withMethod("G*", "a*"))(r) }, true},
 		{peer("10.0.0.0/8"), func(r *config.Rule) {

@@ -19,6 +19,8 @@ type flight struct {
 	retry, hedge         *entry // that are carried out
 	softRetry, softHedge [2]*entry
 	breakers, outliers   [2]judge // that is enforced, and that is in shadow
+	reservation          reservation
+	held                 held
 	idempotent           bool
 	watches              bool // wants to know about endpoints
 	sent                 int  // attempts
@@ -36,6 +38,18 @@ type judge struct {
 	carriesOut bool
 }
 
+// tellBreakers delivers what the breakers have to say that attempts ask before they have an endpoint.
+func (f *flight) tellBreakers() {
+	for _, j := range f.breakers {
+		if j.entry != nil && j.breaker != nil {
+			j.breaker.herald.deliver()
+		}
+	}
+}
+
+// shut is the breaker of the judge if it refuses calls now, whatever their endpoint.
+func (j *judge) shut() *shutBreaker { return shutBy(j.entry, j.carriesOut) }
+
 // outcome is what came of an attempt.
 type outcome struct {
 	err    error
@@ -46,7 +60,7 @@ type outcome struct {
 // fly carries out the call; within is as DoWithin has it.
 func (f *flight) fly(ctx context.Context, g *Guard, within time.Time) (slot int, err error) {
 	c, now := &f.asked, time.Now()
-	c.Caller, c.Metadata, c.Arrived = cmp.Or(f.call.Caller(), Anonymous), f.call, now
+	c.Caller, c.Metadata, c.Arrived, c.target = cmp.Or(f.call.Caller(), Anonymous), f.call, now, g.target
 	if deadline, ok := ctx.Deadline(); ok {
 		c.Deadline, f.deadline, f.within = deadline, deadline, deadline.Equal(within)
 	}
@@ -55,10 +69,12 @@ func (f *flight) fly(ctx context.Context, g *Guard, within time.Time) (slot int,
 	if !f.deadline.IsZero() && !now.Before(f.deadline) {
 		return 0, f.overdue(f.snapshot)
 	}
-	if err := f.snapshot.askRateLimit(ctx, p, c, &f.clock, now); err != nil {
+	f.choose(p, now)
+	defer f.held.free()
+	if err := f.admit(ctx, p, now); err != nil {
 		return 0, err
 	}
-	f.choose(p, now)
+	f.budget(now)
 	if f.byRule {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, f.deadline)
@@ -67,6 +83,37 @@ func (f *flight) fly(ctx context.Context, g *Guard, within time.Time) (slot int,
 	slot, err = f.run(ctx)
 	f.countSoft()
 	return slot, f.timed(err)
+}
+
+// admit asks the limits, and the breakers that the first attempt needs before it has an endpoint, together: whichever
+// refuses the call, it takes nothing of the others.
+func (f *flight) admit(ctx context.Context, p *plan, now time.Time) error {
+	v := &f.reservation
+	v.open(f.snapshot, p, &f.asked, &f.clock, now)
+	if v.mustWait() {
+		if err := v.wait(ctx, &f.asked, f.breakers[0].shut()); err != nil {
+			return err
+		}
+	}
+	v.line(p, &f.asked, now)
+	if v.refused() {
+		return v.cancel(&f.asked, f.breakers[0].shut())
+	}
+	f.first.flight = f
+	err := f.first.enter()
+	if err != nil {
+		v.unlock()
+	} else {
+		v.commit(&f.held)
+	}
+	f.tellBreakers()
+	if err == nil {
+		err = v.await(ctx, &f.clock, &f.held)
+	}
+	if err != nil {
+		f.first.abandon()
+	}
+	return err
 }
 
 // choose finds the rules that decide on attempts.
@@ -82,15 +129,19 @@ func (f *flight) choose(p *plan, now time.Time) {
 	if f.retry != nil || f.hedge != nil || f.softRetry != [2]*entry{} || f.softHedge != [2]*entry{} {
 		f.idempotent = f.call.Idempotent()
 	}
+	if !f.idempotent {
+		f.hedge = nil
+	}
+}
+
+// budget counts the call for those that may be sent again.
+func (f *flight) budget(now time.Time) {
 	for _, e := range [...]*entry{f.retry, f.softRetry[0], f.softRetry[1]} {
 		if e != nil {
 			e.budget.call(now)
 		}
 	}
-	switch {
-	case !f.idempotent:
-		f.hedge = nil
-	case f.hedge != nil && f.retry == nil:
+	if f.hedge != nil && f.retry == nil {
 		f.hedge.budget.call(now)
 	}
 }
@@ -124,15 +175,13 @@ func judges(enforced, shadow []*entry, c *Call, now time.Time) (both [2]judge) {
 
 // run makes attempts until one counts. One that our own rules refuse does not hide that another perhaps ran.
 func (f *flight) run(ctx context.Context) (slot int, err error) {
-	a := &f.first
 	var perhapsRan error
 	for {
 		var o outcome
 		if f.hedge != nil {
 			slot, o = f.hedged(ctx)
 		} else {
-			a.flight = f
-			f.depart(a)
+			a := f.depart(0)
 			sent := f.softHedgeClock()
 			o = a.run(ctx)
 			f.land(a, o.err)
@@ -140,6 +189,9 @@ func (f *flight) run(ctx context.Context) (slot int, err error) {
 		}
 		if o.own && perhapsRan != nil {
 			return slot, perhapsRan
+		}
+		if o.own && f.sent == 1 {
+			f.reservation.refund()
 		}
 		if o.err == nil || o.own || ctx.Err() != nil {
 			return slot, o.err
@@ -152,19 +204,24 @@ func (f *flight) run(ctx context.Context) (slot int, err error) {
 			return slot, o.err
 		}
 		f.retry.counts.allow.Add(1)
-		a = new(attempt)
 	}
 }
 
-// depart counts an attempt.
-func (f *flight) depart(a *attempt) {
+// depart begins an attempt. The first one has been let in already.
+func (f *flight) depart(slot int) *attempt {
+	a := &f.first
+	if f.sent > 0 {
+		a = &attempt{flight: f}
+	}
+	a.slot = slot
 	f.sent++
 	if f.hedge == nil {
-		return
+		return a
 	}
 	f.mu.Lock()
 	f.running = append(f.running, a)
 	f.mu.Unlock()
+	return a
 }
 
 // land notes where an attempt was that has ended.

@@ -2,7 +2,6 @@ package policies
 
 import (
 	"context"
-	"strconv"
 	"time"
 
 	"github.com/easymicro/easymicro/wire/code"
@@ -11,6 +10,7 @@ import (
 // Guard is the compiled rules of one method. It may be shared; a nil Guard lets every call pass.
 type Guard struct {
 	snapshot *Snapshot
+	target   Target
 	exact    map[string]*plan // for the callers that a rule names
 	others   *plan            // for all others; nil: no rules
 	matching []candidate      // all rules about the method, with those that are off or expired
@@ -20,8 +20,8 @@ type Guard struct {
 func (g *Guard) empty() bool { return g == nil || g.others == nil }
 
 // Enter asks the rules in order, waiting where they say so, and fills t. A wait ends at the call's deadline and when
-// ctx does. A refusal is a *code.Error that names the rule; then nothing is held, and t needs no Done. Tokens taken
-// before it are not given back. What c leaves open (caller, arrival) is filled in.
+// ctx does. A refusal is a *code.Error that names the rule; then nothing is held, and t needs no Done. A call that is
+// refused before it waited has taken no token either. What c leaves open (caller, arrival) is filled in.
 func (g *Guard) Enter(ctx context.Context, c *Call, t *Ticket) error {
 	*t = Ticket{guard: g, clock: clock{deadline: c.Deadline}}
 	if g.empty() {
@@ -33,7 +33,7 @@ func (g *Guard) Enter(ctx context.Context, c *Call, t *Ticket) error {
 	if c.Caller == "" {
 		c.Caller = Anonymous
 	}
-	c.Peer = c.Peer.Unmap()
+	c.Peer, c.target = c.Peer.Unmap(), g.target
 	if err := g.ask(ctx, g.plan(c.Caller), c, t); err != nil {
 		t.abandon()
 		return err
@@ -61,13 +61,7 @@ func (g *Guard) ask(ctx context.Context, p *plan, c *Call, t *Ticket) error {
 	if !t.deadline.IsZero() && !now.Before(t.deadline) {
 		return t.Late()
 	}
-	if err := g.snapshot.askRateLimit(ctx, p, c, &t.clock, now); err != nil {
-		return err
-	}
-	if err := g.askBreaker(p, c, t, now); err != nil {
-		return err
-	}
-	if err := g.askConcurrency(ctx, p, c, t, now); err != nil {
+	if err := g.admit(ctx, p, c, t, now); err != nil {
 		return err
 	}
 	t.admissions.start()
@@ -90,30 +84,30 @@ func (g *Guard) askAccess(p *plan, c *Call, now time.Time) error {
 	return nil
 }
 
-func (s *Snapshot) askRateLimit(ctx context.Context, p *plan, c *Call, k *clock, now time.Time) error {
-	for _, e := range p.rateLimit {
-		if !e.applies(c, now) {
-			continue
-		}
-		carriesOut, maxWait := e.rule.carriesOut(c), time.Duration(0)
-		if carriesOut && e.rule.maxWait > 0 {
-			maxWait = min(e.rule.maxWait, k.left())
-		}
-		wait, ok := e.rule.limiter.take(e.rule.key.key(c), maxWait)
-		switch {
-		case !ok && e.counts.refused(carriesOut):
-			return s.refuse(e.rule, code.ResourceExhausted, code.ReasonRateLimited, "rate limited", wait)
-		case !ok:
-		case wait == 0:
-			e.counts.allow.Add(1)
-		default:
-			e.counts.wait.Add(1)
-			if err := sleep(ctx, wait); err != nil {
-				return s.ended(ctx, e.rule, "waiting for a token")
-			}
+// admit asks the limits and the breaker together: whichever refuses the call, it takes nothing of the others.
+func (g *Guard) admit(ctx context.Context, p *plan, c *Call, t *Ticket, now time.Time) error {
+	v := &t.reservation
+	v.open(g.snapshot, p, c, &t.clock, now)
+	if v.mustWait() {
+		if err := v.wait(ctx, c, p.shut(c, now)); err != nil {
+			return err
 		}
 	}
-	return nil
+	v.line(p, c, now)
+	if v.refused() {
+		return v.cancel(c, p.shut(c, now))
+	}
+	err := g.askBreaker(p, c, t, now)
+	if err != nil {
+		v.unlock()
+	} else {
+		v.commit(&t.held)
+	}
+	p.tellBreakers()
+	if err != nil {
+		return err
+	}
+	return v.await(ctx, &t.clock, &t.held)
 }
 
 func (g *Guard) askBreaker(p *plan, c *Call, t *Ticket, now time.Time) error {
@@ -128,59 +122,10 @@ func (g *Guard) askBreaker(p *plan, c *Call, t *Ticket, now time.Time) error {
 			e.counts.allow.Add(1)
 			t.admissions.admit(slot, a, t.trialTime)
 		case e.counts.refused(e.rule.carriesOut(c)):
-			return g.snapshot.refuse(e.rule, code.Unavailable, code.ReasonBreakerOpen, "circuit breaker open", left)
+			return g.snapshot.breakerOpen(e, left)
 		}
 	}
 	return nil
-}
-
-func (g *Guard) askConcurrency(ctx context.Context, p *plan, c *Call, t *Ticket, now time.Time) error {
-	for _, e := range p.concurrency {
-		if !e.applies(c, now) {
-			continue
-		}
-		r := e.rule
-		if !r.carriesOut(c) {
-			if r.places.takeAnyway() {
-				e.counts.shadow.Add(1)
-			} else {
-				e.counts.allow.Add(1)
-			}
-			t.occupy(r.places)
-			continue
-		}
-		maxWait := r.queueTimeout
-		if r.queue > 0 {
-			maxWait = min(maxWait, t.left())
-		}
-		taken := r.places.take(ctx, maxWait)
-		switch taken {
-		case placeTaken:
-			e.counts.allow.Add(1)
-			t.occupy(r.places)
-		case placeTakenAfterWait:
-			e.counts.wait.Add(1)
-			t.occupy(r.places)
-		default:
-			e.counts.reject.Add(1)
-			return g.noPlace(ctx, r, taken)
-		}
-	}
-	return nil
-}
-
-// noPlace makes the refusal of a concurrency limit. When to come again is a guess: once the queue has moved.
-func (g *Guard) noPlace(ctx context.Context, r *rule, how taking) error {
-	bound, after := "concurrency limit of "+strconv.Itoa(r.maximum)+" reached", 100*time.Millisecond
-	switch {
-	case how == placeCallEnded:
-		return g.snapshot.ended(ctx, r, "queued behind a concurrency limit of "+strconv.Itoa(r.maximum))
-	case how == placeWaitedTooLong:
-		return g.snapshot.refuse(r, code.Unavailable, code.ReasonOverloaded, bound+" (waited too long in the queue)", after)
-	case r.queue > 0:
-		return g.snapshot.refuse(r, code.Unavailable, code.ReasonOverloaded, bound+" (queue full)", after)
-	}
-	return g.snapshot.refuse(r, code.Unavailable, code.ReasonOverloaded, bound, after)
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

@@ -105,18 +105,6 @@ func TestKindsAreAskedInOrder(t *testing.T) {
 	})
 }
 
-func TestTokensAreNotGivenBack(t *testing.T) {
-	c := newChain(t, newRuleOn("r", "Arith", rate(0.001, 2), concurrency(1, 0, 0)))
-	running, _ := c.enter(mul, Call{})
-	if got := reasonOf(c.call(mul, Call{}, nil)); got != code.ReasonOverloaded {
-		t.Fatal(got)
-	}
-	running.Done(nil)
-	if got := reasonOf(c.call(mul, Call{}, nil)); got != code.ReasonRateLimited {
-		t.Errorf("%q: the refused call got its token back", got)
-	}
-}
-
 func TestTimeoutCountsFromArrivalAndIsNeverLongerThanTheCallers(t *testing.T) {
 	now := time.Now()
 	for _, test := range []struct {

@@ -40,9 +40,8 @@ func (f *flight) hedged(ctx context.Context) (slot int, o outcome) {
 	landed := make(chan *attempt, r.maxAttempts)
 	started, running := 0, 0
 	start := func() {
-		a := &attempt{flight: f, slot: started}
+		a := f.depart(started)
 		started, running = started+1, running+1
-		f.depart(a)
 		go a.land(ctx, landed)
 	}
 	more := func(failed bool) bool {

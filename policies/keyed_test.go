@@ -2,15 +2,21 @@ package policies
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/wire/code"
 )
 
 func TestEachKeyHasItsOwnBucket(t *testing.T) {
+	user := func(name string) Call { return Call{Metadata: pairs{"user": name}} }
+	long := strings.Repeat("x", 500)
 	for _, test := range []struct {
 		key  string
 		a, b Call
@@ -19,9 +25,15 @@ func TestEachKeyHasItsOwnBucket(t *testing.T) {
 		{"caller", from("web-1"), Call{}},
 		{"peer", at("10.0.0.1"), at("10.0.0.2")},
 		{"peer", at("10.0.0.1"), at("2001:db8::1")},
-		{"metadata.user", Call{Metadata: pairs{"user": "ann"}}, Call{Metadata: pairs{"user": "bob"}}},
-		{"metadata.user", Call{Metadata: pairs{"user": "ann"}}, Call{}},
-		{"metadata.user", Call{Metadata: pairs{"user": strings.Repeat("x", 500)}}, Call{Metadata: pairs{"user": strings.Repeat("x", 501)}}},
+		{"peer", at("2001:db8:0:1::1"), at("2001:db8:0:2::1")},
+		{"peer", at("10.0.0.1"), Call{}},
+		{"peer/128", at("2001:db8::1"), at("2001:db8::2")},
+		{"peer/56", at("10.0.0.1"), at("10.0.0.2")},
+		{"metadata.user", user("ann"), user("bob")},
+		{"metadata.user", user("ann"), Call{}},
+		{"metadata.user", user(long), user(long + "x")},
+		{"caller metadata.user", Call{Caller: "a", Metadata: pairs{"user": "bc"}}, Call{Caller: "ab", Metadata: pairs{"user": "c"}}},
+		{"caller peer", Call{Caller: "a", Peer: at("10.0.0.1").Peer}, Call{Caller: "a", Peer: at("10.0.0.2").Peer}},
 	} {
 		c := newChain(t, newRuleOn("r", "Arith", keyedRate(test.key, 0, 1, 1)))
 		for _, call := range []Call{test.a, test.b} {
@@ -35,41 +47,201 @@ func TestEachKeyHasItsOwnBucket(t *testing.T) {
 	}
 }
 
-func TestAnAddressIsOneKeyInBothItsForms(t *testing.T) {
-	c := newChain(t, newRuleOn("r", "Arith", keyedRate("peer", 0, 1, 1)))
-	_ = c.call(mul, at("10.0.0.1"), nil)
-	if c.call(mul, at("::ffff:10.0.0.1"), nil) == nil {
-		t.Error("the mapped form has another bucket")
+func TestCallsWithTheSameKeyShareABucket(t *testing.T) {
+	for _, test := range []struct {
+		key  string
+		a, b Call
+	}{
+		{"peer", at("10.0.0.1"), at("::ffff:10.0.0.1")},
+		{"peer", at("2001:db8::1"), at("2001:db8::2")},
+		{"peer", at("fe80::1%eth0"), at("fe80::1%eth1")},
+		{"peer/56", at("2001:db8:0:1::1"), at("2001:db8:0:2::1")},
+		{"metadata.user", Call{}, Call{Metadata: pairs{"other": "x"}}},
+		{"caller metadata.user", from("a"), from("b")},
+	} {
+		c := newChain(t, newRuleOn("r", "Arith", keyedRate(test.key, 0, 1, 1)))
+		if err := c.call(mul, test.a, nil); err != nil {
+			t.Errorf("%s: %v", test.key, err)
+		}
+		if c.call(mul, test.b, nil) == nil {
+			t.Errorf("%s: %+v and %+v have a bucket each", test.key, test.a, test.b)
+		}
 	}
 }
 
-func TestTooManyKeysForgetTheOneNotUsedForLongest(t *testing.T) {
-	c := newChain(t, newRuleOn("r", "Arith", keyedRate("caller", 3, 0.001, 1)))
-	for _, name := range []string{"a", "b", "c", "a", "d"} { // the second a is refused, but used; d forgets b
-		_ = c.call(mul, from(name), nil)
-	}
-	for name, want := range map[string]bool{"a": true, "c": true, "d": true} {
-		if refused := c.call(mul, from(name), nil) != nil; refused != want {
-			t.Errorf("%s refused: %v", name, refused)
+func TestAKeyOfCallerAndMethodIsOneLimitForEachPair(t *testing.T) {
+	c := newChain(t, newRuleOn("r", "Arith", keyedRate("caller method", 0, 1, 1)))
+	for _, who := range []string{"a", "b"} {
+		for _, method := range []Target{mul, div} {
+			if err := c.call(method, from(who), nil); err != nil {
+				t.Errorf("the first call of %s to %s: %v", who, method, err)
+			}
+			if c.call(method, from(who), nil) == nil {
+				t.Errorf("the second call of %s to %s passed", who, method)
+			}
 		}
 	}
-	for s := range c.now.Limiters() {
-		if !s.Keyed || s.Keys != 3 || s.Evictions != 1 {
-			t.Errorf("%+v", s)
+	if got := c.now.State("r", config.KindRateLimit, mul, "a"); got != "0 of 1 tokens" {
+		t.Errorf("state %q", got)
+	}
+}
+
+func TestCallsWithoutTheKeyAreSharedOrRefusedAndCountedApart(t *testing.T) {
+	named := Call{Metadata: pairs{"user": "ann"}}
+	for name, refuses := range map[string]bool{"share": false, "refuse": true} {
+		t.Run(name, func(t *testing.T) {
+			set := []func(*config.Rule){keyedRate("caller metadata.user", 0, 1, 1)}
+			if refuses {
+				set = append(set, refusesKeyless)
+			}
+			c := newChain(t, newRuleOn("r", "Arith", set...))
+			first := c.call(mul, Call{}, nil)
+			if !refuses {
+				if first != nil {
+					t.Error("the calls without the key have no bucket:", first)
+				}
+				first = c.call(mul, from("web"), nil)
+			}
+			e := refusal(t, first)
+			want := code.Error{Code: code.ResourceExhausted, Reason: code.ReasonRateLimited}
+			if refuses {
+				want = code.Error{Code: code.InvalidArgument, Reason: code.ReasonMissingKey}
+				if text := "INVALID_ARGUMENT: metadata user required by r@r1 on orders-7"; e.Error() != text {
+					t.Errorf("%q, want %q", e, text)
+				}
+			}
+			if e.Code != want.Code || e.Reason != want.Reason || !code.NotRun(e.Reason) {
+				t.Errorf("%s %s", e.Code, e.Reason)
+			}
+			if err := c.call(mul, named, nil); err != nil {
+				t.Error(err)
+			}
+			for s := range c.now.Limiters() {
+				if s.MissingKey == 0 || s.Overflow != 0 {
+					t.Errorf("%+v", s)
+				}
+			}
+		})
+	}
+}
+
+func TestAMissingKeyInShadowRefusesNobody(t *testing.T) {
+	c := newChain(t, newRuleOn("r", "Arith", keyedRate("metadata.user", 0, 1, 1), refusesKeyless, mode(config.Shadow)))
+	if err := c.call(mul, Call{}, nil); err != nil {
+		t.Error(err)
+	}
+	if d := c.decisions("r", config.KindRateLimit); d.ShadowReject != 1 {
+		t.Errorf("%+v", d)
+	}
+}
+
+// Were buckets forgotten that are not full, whoever makes up keys would have them filled.
+func TestABucketIsForgottenOnlyWhenItIsFullAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rule := newRuleOn("r", "Arith", keyedRate("metadata.user", 3, 1, 1))
+		rule.RateLimit.Per = config.Duration(time.Hour)
+		c := newChain(t, rule)
+		call := func(user string) bool { return c.call(mul, Call{Metadata: pairs{"user": user}}, nil) == nil }
+		allowed := ""
+		for range 2 {
+			for _, user := range []string{"a", "b", "c", "d"} {
+				if call(user) {
+					allowed += user
+				}
+			}
 		}
-	}
-	if err := c.call(mul, from("b"), nil); err != nil {
-		t.Error("b was not forgotten:", err)
-	}
+		if allowed != "abcd" { // d by the bucket that is shared
+			t.Errorf("%s allowed, want each once", allowed)
+		}
+		if call("e") {
+			t.Error("a fifth key had a bucket of its own")
+		}
+		for s := range c.now.Limiters() {
+			if s.Keys != 3 || s.Overflow != 3 {
+				t.Errorf("%+v", s)
+			}
+		}
+		told := c.transitions()
+		if len(told) != 1 || told[0].To != LimiterOverflow || told[0].Rule != "r" {
+			t.Errorf("told %+v, want once that keys share a bucket", told)
+		}
+		time.Sleep(time.Hour)
+		for _, user := range []string{"d", "e", "f", "a"} {
+			if !call(user) {
+				t.Errorf("%s is refused, though all buckets are full again", user)
+			}
+			if call(user) {
+				t.Errorf("%s has two tokens", user)
+			}
+		}
+	})
+}
+
+func TestAVictimIsNotRefilledByOthersNorTheyByRotating(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const maxKeys, burst, perSecond = 100, 3, 2
+		c := newChain(t, newRuleOn("r", "Arith", keyedRate("metadata.user", maxKeys, perSecond, burst)))
+		victim := Call{Metadata: pairs{"user": "victim"}}
+		start, admitted, ofVictim := time.Now(), 0, 0
+		for i := range 10_000 {
+			if i%50 == 0 && c.call(mul, victim, nil) == nil {
+				ofVictim++
+			}
+			if c.call(mul, Call{Metadata: pairs{"user": fmt.Sprint(i)}}, nil) == nil {
+				admitted++
+			}
+			time.Sleep(time.Millisecond)
+		}
+		each := burst + perSecond*time.Since(start).Seconds()
+		if float64(admitted+ofVictim) > (maxKeys+1)*each {
+			t.Errorf("%d calls admitted of rotating keys", admitted)
+		}
+		if float64(ofVictim) > each {
+			t.Errorf("%d calls of the victim admitted, at most %v are its due", ofVictim, each)
+		}
+	})
+}
+
+// A model that keeps all buckets for ever says what each key is due.
+func TestForgettingChangesNoDecision(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		synctest.Test(t, func(t *testing.T) {
+			perSecond, burst := rapid.Float64Range(0.5, 50).Draw(rt, "rate"), rapid.Int64Range(1, 5).Draw(rt, "burst")
+			c := newChain(t, newRuleOn("r", "Arith", keyedRate("caller", 8, perSecond, burst)))
+			model := map[string]*bucket{}
+			for range rapid.IntRange(1, 200).Draw(rt, "calls") {
+				time.Sleep(time.Duration(rapid.IntRange(0, 1500).Draw(rt, "ms")) * time.Millisecond)
+				who := fmt.Sprint("c", rapid.IntRange(0, 12).Draw(rt, "caller"))
+				l := c.now.byName["r"].limiter
+				before := l.stats().Overflow
+				got := c.call(mul, from(who), nil) == nil
+				if l.stats().Overflow != before {
+					continue // decided by the bucket that is shared
+				}
+				b := model[who]
+				if b == nil {
+					b = newBucket(l.limits.rate, time.Now())
+					model[who] = b
+				}
+				want := b.at(time.Now()).level() >= 1
+				if want {
+					b.take()
+				}
+				if got != want {
+					rt.Fatalf("%s allowed: %v", who, got)
+				}
+			}
+		})
+	})
 }
 
 func TestKeysAreBoundedByDefault(t *testing.T) {
-	c := newChain(t, newRuleOn("r", "Arith", keyedRate("caller", 0, 1, 1)))
+	c := newChain(t, newRuleOn("r", "Arith", keyedRate("caller", 0, 0.001, 1)))
 	for i := range 10_100 {
 		_ = c.call(mul, from(fmt.Sprint("caller-", i)), nil)
 	}
 	for s := range c.now.Limiters() {
-		if s.Keys != 10_000 || s.Evictions != 100 {
+		if s.Keys != 10_000 || s.Overflow != 100 {
 			t.Errorf("%+v", s)
 		}
 	}
@@ -95,18 +267,38 @@ func TestKeysKeepTheirLevelsAcrossEdits(t *testing.T) {
 	})
 }
 
-func TestFewerKeysAreForgottenAtOnce(t *testing.T) {
-	c := newChain(t, newRuleOn("r", "Arith", keyedRate("caller", 100, 1, 1)))
-	for i := range 100 {
-		_ = c.call(mul, from(fmt.Sprint(i)), nil)
-	}
-	c.edit(newRuleOn("r", "Arith", keyedRate("caller", 10, 1, 1)))
-	for s := range c.now.Limiters() {
-		if s.Keys != 10 || s.Evictions != 90 {
-			t.Errorf("%+v", s)
+func TestFewerKeysAreForgottenAsTheyFill(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newChain(t, newRuleOn("r", "Arith", keyedRate("caller", 100, 1, 1)))
+		for i := range 100 {
+			_ = c.call(mul, from(fmt.Sprint(i)), nil)
 		}
-	}
-	if got, want := c.now.State("r", config.KindRateLimit, mul, "99"), "0 of 1 tokens"; got != want {
-		t.Errorf("state %q, want %q", got, want)
+		c.edit(newRuleOn("r", "Arith", keyedRate("caller", 10, 1, 1)))
+		if c.call(mul, from("99"), nil) == nil {
+			t.Error("the edit has filled a bucket")
+		}
+		time.Sleep(time.Second)
+		_ = c.call(mul, from("new"), nil)
+		for s := range c.now.Limiters() {
+			if s.Keys != 10 || s.Overflow != 0 {
+				t.Errorf("%+v", s)
+			}
+		}
+	})
+}
+
+func TestKeysCostNoAllocationWhenTheyAreKnown(t *testing.T) {
+	for _, key := range []string{"caller", "peer", "metadata.user", "caller method", "peer metadata.user"} {
+		c := newChain(t, newRuleOn("r", "Arith", keyedRate(key, 0, 1e6, 1e6)))
+		call := Call{Caller: "web-1", Peer: netip.MustParseAddr("2001:db8::1"), Metadata: pairs{"user": "ann"}, Arrived: time.Now()}
+		g, ctx, ticket := c.now.Guard(mul), t.Context(), new(Ticket)
+		if n := testing.AllocsPerRun(100, func() {
+			if err := g.Enter(ctx, &call, ticket); err != nil {
+				t.Error(err)
+			}
+			ticket.Done(nil)
+		}); n > 0 {
+			t.Errorf("%s: %v allocations a call", key, n)
+		}
 	}
 }

@@ -25,8 +25,8 @@ func (s *Snapshot) KeyText(rule string, t Target, c *Call) string {
 	if s == nil || s.byName[rule] == nil {
 		return ""
 	}
-	if l := s.byName[rule].config.RateLimit; l != nil && l.Key != "" {
-		return keyText([]string{l.Key}, t, c)
+	if l := s.byName[rule].config.RateLimit; l != nil && len(l.Key) > 0 {
+		return keyText(l.Key, t, c)
 	}
 	return ""
 }
@@ -74,10 +74,8 @@ func peerText(part string, peer netip.Addr) string {
 	if peer = peer.Unmap(); !peer.IsValid() {
 		return noValue
 	}
-	if _, length, ok := strings.Cut(part, "/"); ok && peer.Is6() {
-		if bits, err := strconv.Atoi(length); err == nil && bits < peer.BitLen() {
-			return netip.PrefixFrom(peer, bits).Masked().String()
-		}
+	if bits := networkOf(part); peer.Is6() && bits < peer.BitLen() {
+		return netip.PrefixFrom(peer, bits).Masked().String()
 	}
 	return peer.String()
 }

@@ -9,7 +9,7 @@ var serverKinds = []config.Kind{
 
 // clientKinds are the kinds that a client asks, in its order.
 var clientKinds = []config.Kind{
-	config.KindTimeout, config.KindRateLimit, config.KindRetry, config.KindHedge, config.KindCircuitBreaker,
+	config.KindTimeout, config.KindRateLimit, config.KindConcurrency, config.KindRetry, config.KindHedge, config.KindCircuitBreaker,
 	config.KindOutlierDetection,
 }
 

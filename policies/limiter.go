@@ -1,22 +1,13 @@
 package policies
 
 import (
+	"container/heap"
+	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
-)
 
-// limiter is the state of a rate limit.
-type limiter interface {
-	// take asks for one token of a key that comes within maxWait. It tells how long to wait for the token, or, when
-	// there is none, after which time it is worth asking again.
-	take(key bucketKey, maxWait time.Duration) (wait time.Duration, ok bool)
-	// adopt changes to other limits, which keep what was taken.
-	adopt(l limits)
-	stats() LimiterStats
-	// level is the number of tokens left for a key.
-	level(key bucketKey) int64
-}
+	"github.com/easymicro/easymicro/config"
+)
 
 // limits are those of a limiter.
 type limits struct {
@@ -24,56 +15,159 @@ type limits struct {
 	maxKeys int
 }
 
-// single is a limiter with one bucket for all calls.
-type single struct {
-	current atomic.Pointer[bucket] // nil while it is being replaced
-	mu      sync.Mutex             // held while it is
+// limiter is the state of a rate limit: one bucket, or one for each key. A bucket is forgotten only when it is full
+// again, and a new one would be no different: else a caller could have his bucket filled by making up keys. Keys beyond
+// maxKeys share a bucket.
+type limiter struct {
+	order  uint64 // in which a call locks the limiters and semaphores that it needs
+	herald herald
+
+	mu      sync.Mutex
+	rule    *rule // that it is of now
+	limits  limits
+	shared  *bucket
+	buckets map[string]*keyBucket // by key; nil: the limit has no key
+	full    byFull
+	told    time.Time // when it was told last that keys share a bucket
+
+	overflow uint64 // calls whose key had no bucket of its own
+	missing  uint64 // calls that had not the metadata of the key
 }
 
-func newSingle(l limits) *single {
-	s := new(single)
-	s.current.Store(newBucket(l.rate))
-	return s
+// keyBucket is the bucket of a key.
+type keyBucket struct {
+	*bucket
+	key  string
+	full time.Time // when it will be full, or earlier: calls since then put it off
 }
 
-func (s *single) bucket() *bucket {
-	if b := s.current.Load(); b != nil {
-		return b
+func newLimiter(r *rule, order uint64, h *hub) *limiter {
+	l := &limiter{order: order, rule: r, herald: herald{hub: h}, limits: r.limits, shared: newBucket(r.limits.rate, time.Now())}
+	if len(r.key) > 0 {
+		l.buckets = make(map[string]*keyBucket)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.current.Load()
+	return l
 }
 
-func (s *single) take(_ bucketKey, maxWait time.Duration) (time.Duration, bool) {
-	for {
-		b := s.bucket()
-		wait, ok := b.tokens.TakeMaxDuration(1, maxWait)
-		// A token out of a bucket whose level has been read for its follower was never there.
-		if s.current.Load() != b {
+// bucket returns the bucket of a key at the time of a call; no key is that of calls without the metadata. The limiter is
+// locked.
+func (l *limiter) bucket(key []byte, now time.Time) *bucket {
+	if l.buckets == nil {
+		return l.shared.at(now)
+	}
+	if len(key) == 0 {
+		l.missing++
+	}
+	if b, ok := l.buckets[string(key)]; ok {
+		return b.at(now)
+	}
+	if len(l.buckets) >= l.limits.maxKeys && !l.forget(now) {
+		l.overflowed(now)
+		return l.shared.at(now)
+	}
+	b := &keyBucket{bucket: newBucket(l.limits.rate, now), key: string(key), full: now}
+	l.buckets[b.key] = b
+	heap.Push(&l.full, b)
+	return b.bucket
+}
+
+// forget forgets a bucket that is full, and reports whether there was one. While there are too many, after an edit, it
+// forgets all that are.
+func (l *limiter) forget(now time.Time) bool {
+	for len(l.buckets) >= l.limits.maxKeys {
+		first := l.full[0]
+		if first.full.After(now) {
+			return false // none is full: all others will be later, or at the same time
+		}
+		if wait := first.at(now).until(l.limits.rate.burst); wait > 0 {
+			first.full = first.now.Add(wait)
+			heap.Fix(&l.full, 0)
 			continue
 		}
-		if !ok {
-			return b.untilNext(), false
-		}
-		return wait, true
+		heap.Pop(&l.full)
+		delete(l.buckets, first.key)
 	}
+	return true
 }
 
-func (s *single) adopt(l limits) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	old := s.current.Load()
-	if old.rate == l.rate {
+// retell is how long nothing is said about keys that share a bucket after it was said.
+const retell = time.Minute
+
+func (l *limiter) overflowed(now time.Time) {
+	l.overflow++
+	if !l.told.IsZero() && now.Sub(l.told) < retell {
 		return
 	}
-	s.current.Store(nil)
-	s.current.Store(old.follow(l.rate))
+	l.told = now
+	l.herald.add(Transition{
+		Rule: l.rule.name, Mode: l.rule.mode(), Kind: config.KindRateLimit, From: LimiterKeyed, To: LimiterOverflow, At: now,
+		Cause: fmt.Sprintf("all %d keys (maxKeys) have calls to make up for: new keys share one bucket", l.limits.maxKeys),
+	})
 }
 
-func (s *single) stats() LimiterStats {
-	b := s.bucket()
-	return LimiterStats{Tokens: float64(b.tokens.Available()), Burst: b.rate.burst}
+// giveBack undoes the take of a call out of a bucket of the limiter.
+func (l *limiter) giveBack(b *bucket) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	b.at(time.Now()).giveBack()
 }
 
-func (s *single) level(bucketKey) int64 { return s.bucket().tokens.Available() }
+// adopt changes to other limits, which keep what was taken.
+func (l *limiter) adopt(r *rule) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	changed := l.limits.rate != r.limits.rate
+	l.rule, l.limits = r, r.limits
+	if !changed {
+		return
+	}
+	// All at once: a bucket left for later would go on filling at the old rate.
+	now := time.Now()
+	l.shared.at(now).follow(r.limits.rate)
+	for _, b := range l.full {
+		b.at(now).follow(r.limits.rate)
+		b.full = now
+	}
+}
+
+func (l *limiter) stats() LimiterStats {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.buckets == nil {
+		return LimiterStats{Tokens: float64(l.shared.at(time.Now()).level()), Burst: l.limits.rate.burst}
+	}
+	return LimiterStats{
+		Keyed: true, Keys: len(l.buckets), Overflow: l.overflow, MissingKey: l.missing, Burst: l.limits.rate.burst,
+	}
+}
+
+// level returns the number of tokens for a key.
+func (l *limiter) level(key []byte) int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	switch b, ok := l.buckets[string(key)]; {
+	case ok:
+		return b.at(now).level()
+	case l.buckets == nil || len(l.buckets) >= l.limits.maxKeys && !l.forget(now):
+		return l.shared.at(now).level()
+	}
+	return l.limits.rate.burst
+}
+
+// byFull is a heap of the buckets, that which will be full first on top.
+type byFull []*keyBucket
+
+func (h byFull) Len() int           { return len(h) }
+func (h byFull) Less(i, j int) bool { return h[i].full.Before(h[j].full) }
+
+func (h byFull) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
+func (h *byFull) Push(x any)   { *h = append(*h, x.(*keyBucket)) }
+
+func (h *byFull) Pop() any {
+	last := len(*h) - 1
+	b := (*h)[last]
+	(*h)[last] = nil
+	*h = (*h)[:last]
+	return b
+}

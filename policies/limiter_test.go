@@ -64,7 +64,7 @@ func TestLimiterGrantsItsRateWithinTwoPercent(t *testing.T) {
 				burst := max(int64(perSecond/100), 1)
 				c := newChain(t, newRuleOn("r", "Arith", rate(perSecond, burst)))
 				granted := 0
-				const seconds, step = 10, time.Millisecond
+				const seconds, step = 10, 200 * time.Microsecond
 				for start := time.Now(); time.Since(start) < seconds*time.Second; time.Sleep(step) {
 					for c.call(mul, Call{}, nil) == nil {
 						granted++

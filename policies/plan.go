@@ -8,7 +8,7 @@ import (
 
 // plan is what is asked for the calls of one method: those of a caller that a rule names exactly, or those of all others.
 type plan struct {
-	access, rateLimit, concurrency []*entry // every one that applies is asked
+	access, rateLimit, concurrency []*entry // every one that applies is asked; limits in the order of their locks
 	winners                                 // of what is enforced
 	shadow                         winners  // of what only counts
 	timed                          bool     // an entry expires
@@ -22,6 +22,7 @@ type winners struct {
 // entry is one kind of a rule in a plan, with what of its match is left to be decided for each call.
 type entry struct {
 	rule    *rule
+	rank    rank
 	counts  *counts
 	callers []glob         // empty: all
 	peers   []netip.Prefix // empty: all
@@ -73,4 +74,24 @@ func (p *plan) now(c *Call) time.Time {
 		return time.Now()
 	}
 	return time.Time{}
+}
+
+// shut is the enforced breaker that would refuse a call now.
+func (p *plan) shut(c *Call, now time.Time) *shutBreaker {
+	if len(p.breaker) == 0 {
+		return nil
+	}
+	e := winner(p.breaker, c, now)
+	return shutBy(e, e != nil && e.rule.carriesOut(c))
+}
+
+// tellBreakers delivers what the breakers have to say, once no lock is held.
+func (p *plan) tellBreakers() {
+	for _, list := range [...][]*entry{p.breaker, p.shadow.breaker} {
+		for _, e := range list {
+			if e.breaker != nil {
+				e.breaker.herald.deliver()
+			}
+		}
+	}
 }

@@ -1,6 +1,7 @@
 package policies
 
 import (
+	"cmp"
 	"encoding/binary"
 	"net/netip"
 	"slices"
@@ -115,7 +116,7 @@ func (p *planner) step(c candidate, callers []glob, peers []netip.Prefix) *step 
 	r, s, of := c.rule, &step{candidate: c}, &p.subject
 	except := r.exceptionsOf(of.target, of.upstream)
 	entryOf := func(kind config.Kind) *entry {
-		return &entry{rule: r, counts: r.countsOf(kind, of), callers: callers, peers: peers, except: except}
+		return &entry{rule: r, rank: c.rank, counts: r.countsOf(kind, of), callers: callers, peers: peers, except: except}
 	}
 	if r.config.RateLimit != nil {
 		s.rateLimit = entryOf(config.KindRateLimit)
@@ -127,6 +128,9 @@ func (p *planner) step(c candidate, callers []glob, peers []netip.Prefix) *step 
 		s.breaker = entryOf(config.KindCircuitBreaker)
 		r.breaksBy(s.breaker, of)
 	}
+	if r.config.Concurrency != nil {
+		s.concurrency = entryOf(config.KindConcurrency)
+	}
 	if r.clientSide() {
 		p.clientSide(s, entryOf)
 		return s
@@ -134,9 +138,6 @@ func (p *planner) step(c candidate, callers []glob, peers []netip.Prefix) *step 
 	if r.config.Access != nil {
 		s.access = entryOf(config.KindAccess)
 		s.access.access = r.accessFor(of.target.Method)
-	}
-	if r.config.Concurrency != nil {
-		s.concurrency = entryOf(config.KindConcurrency)
 	}
 	return s
 }
@@ -213,6 +214,8 @@ func (p *planner) assemble(some []*step) *plan {
 		push(&one.hedge, s.hedge)
 		push(&one.outlier, s.outlier)
 	}
+	slices.SortStableFunc(made.rateLimit, func(a, b *entry) int { return cmp.Compare(a.rule.limiter.order, b.rule.limiter.order) })
+	slices.SortStableFunc(made.concurrency, func(a, b *entry) int { return cmp.Compare(a.rule.places.order, b.rule.places.order) })
 	return made
 }
 

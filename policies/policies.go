@@ -79,4 +79,6 @@ type Call struct {
 	Metadata interface{ Get(string) string } // of the request; may be nil
 	Arrived  time.Time                       // timeouts count from here; zero means now
 	Deadline time.Time                       // the caller's own; zero means none
+
+	target Target // of its guard
 }

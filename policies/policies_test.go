@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -70,7 +71,7 @@ func waiting(perSecond float64, burst int64, maxWait time.Duration) func(*config
 func keyedRate(key string, maxKeys int, perSecond float64, burst int64) func(*config.Rule) {
 	return func(r *config.Rule) {
 		rate(perSecond, burst)(r)
-		r.RateLimit.Key, r.RateLimit.MaxKeys = key, maxKeys
+		r.RateLimit.Key, r.RateLimit.MaxKeys = strings.Fields(key), maxKeys
 	}
 }
 
@@ -81,6 +82,8 @@ func circuit(c config.CircuitBreaker) func(*config.Rule) {
 func access(allow, deny []config.AccessEntry) func(*config.Rule) {
 	return func(r *config.Rule) { r.Access = &config.Access{Allow: allow, Deny: deny} }
 }
+
+func refusesKeyless(r *config.Rule) { r.RateLimit.OnMissingKey = config.OnMissingKeyRefuse }
 
 // chain compiles one set of rules after the other, as edits do.
 type chain struct {

@@ -58,15 +58,20 @@ func TestStateOfLateTargetsGoesOnFromEditToEdit(t *testing.T) {
 		}
 		for i := range 3 {
 			c.edit(rules(i + 2)...)
-			if e := refusal(t, c.resolve(bill, Call{}, nil)); i < 2 && e.Rule != fmt.Sprintf("breaks@r%d", i+2) || i == 2 && e.Rule != "limit@r4" {
+			if e := refusal(t, c.resolve(bill, Call{}, nil)); e.Rule != fmt.Sprintf("breaks@r%d", i+2) {
 				t.Errorf("after edit %d: %v", i, e)
 			}
 		}
 		if told := c.transitions(); len(told) != 1 || told[0].Target != "Billing/Get" || told[0].Upstream != "" {
 			t.Errorf("%+v", told)
 		}
-		if d := c.decisions("breaks", config.KindCircuitBreaker); d != (Decisions{Allow: 3, Reject: 2}) {
+		if d := c.decisions("breaks", config.KindCircuitBreaker); d != (Decisions{Allow: 3, Reject: 3}) {
 			t.Errorf("%+v", d)
+		}
+		for l := range c.now.Limiters() {
+			if l.Tokens != 2 {
+				t.Errorf("%v tokens are left, want 2: three calls were let through", l.Tokens)
+			}
 		}
 	})
 }

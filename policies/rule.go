@@ -30,23 +30,24 @@ type rule struct {
 	targets           []Target // that it matches
 	access            map[string]*accessList
 
-	limiter      limiter
-	key          keySource
-	limits       limits
-	maxWait      time.Duration // 0: reject at once
-	places       *places
-	maximum      int
-	queue        int
-	queueTimeout time.Duration
-	breakerRule  *breakerRule
-	scope        string // of breakers
-	breakers     map[Target]*breaker
-	timeout      time.Duration
-	retry        *retryRule
-	hedge        *hedgeRule
-	outlier      *outlierRule
-	counts       map[countsKey]*counts
-	late         *late // what else there is, once it is called
+	limiter       *limiter
+	key           limitKey
+	refuseKeyless bool // calls without the metadata of the key
+	limits        limits
+	maxWait       time.Duration // 0: reject at once
+	places        *places
+	maximum       int
+	queue         int
+	queueTimeout  time.Duration
+	breakerRule   *breakerRule
+	scope         string // of breakers
+	breakers      map[Target]*breaker
+	timeout       time.Duration
+	retry         *retryRule
+	hedge         *hedgeRule
+	outlier       *outlierRule
+	counts        map[countsKey]*counts
+	late          *late // what else there is, once it is called
 }
 
 func newRule(c *config.Rule, revision int) (*rule, error) {
@@ -146,7 +147,7 @@ func (r *rule) setRateLimit(c *config.RateLimit) error {
 	if burst < 1 || burst > 1e9 {
 		return fmt.Errorf("rateLimit.burst: %d is not from 1 to 10^9", burst)
 	}
-	r.key = keySource(c.Key)
+	r.key, r.refuseKeyless = newLimitKey(c.Key), c.OnMissingKey == config.OnMissingKeyRefuse
 	r.limits = limits{rate: newBucketRate(rate, per, burst), maxKeys: cmp.Or(c.MaxKeys, 10_000)}
 	if c.OnExceed == config.OnExceedWait {
 		r.maxWait = cmp.Or(c.MaxWait.Std(), 100*time.Millisecond)

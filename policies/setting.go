@@ -64,8 +64,8 @@ func (r *rule) rateLimitSetting() string {
 		per = "1s"
 	}
 	text := fmt.Sprintf("%s per %s, burst %d", c.Rate, per, r.limits.rate.burst)
-	if c.Key != "" {
-		text += " for each " + c.Key
+	if len(c.Key) > 0 {
+		text += " for each " + strings.Join(c.Key, " and ")
 	}
 	if r.maxWait > 0 {
 		text += ", waits up to " + config.Duration(r.maxWait).String()

@@ -15,6 +15,7 @@ type Snapshot struct {
 	nothing       *Guard            // of what is no target
 	aliases       map[string]string // to the name of the service
 	transitions   *hub
+	orders        uint64 // given to limiters and semaphores of this snapshot and those before it
 	remote        func(service string) bool
 	upstreamNames []string // nil: any
 	allowed       []glob   // services behind a gateway; nil: any
@@ -48,6 +49,12 @@ func (s *Snapshot) Activate() {
 		s.directory.bringIntoForce(s)
 		s.active.Store(true)
 	})
+}
+
+// nextOrder is the place of a new limiter or semaphore in the one order in which calls lock them.
+func (s *Snapshot) nextOrder() uint64 {
+	s.orders++
+	return s.orders
 }
 
 // Guard is that of one method. It is never nil, but for a nil Snapshot.

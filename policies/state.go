@@ -227,10 +227,11 @@ func (r *rule) shareText() string {
 func (r *rule) state(kind config.Kind, of *subject, caller string) string {
 	switch {
 	case kind == config.KindRateLimit && r.limiter != nil:
-		if r.key != keyNone && r.key != keyCaller {
+		if !r.key.byCaller() {
 			return r.overall(kind)
 		}
-		return fmt.Sprintf("%d of %d tokens", r.limiter.level(r.key.key(&Call{Caller: caller})), r.limits.rate.burst)
+		key, _ := r.key.appendTo(nil, &Call{Caller: caller, target: of.target})
+		return fmt.Sprintf("%d of %d tokens", r.limiter.level(key), r.limits.rate.burst)
 	case kind == config.KindCircuitBreaker && of.late:
 		return r.breakersFor(of)
 	case kind == config.KindCircuitBreaker && r.breakers[of.target] != nil:
@@ -249,7 +250,7 @@ func (r *rule) overall(kind config.Kind) string {
 	case kind == config.KindRateLimit && r.limiter != nil:
 		n := r.limiter.stats()
 		if n.Keyed {
-			return fmt.Sprintf("%d of %d keys, %d forgotten", n.Keys, r.limits.maxKeys, n.Evictions)
+			return n.keysInShort(r.limits.maxKeys)
 		}
 		return fmt.Sprintf("%v of %d tokens", n.Tokens, r.limits.rate.burst)
 	case kind == config.KindConcurrency && r.places != nil:

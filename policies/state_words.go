@@ -68,3 +68,15 @@ func fewWords(words []string) string {
 	}
 	return strings.Join(words, "; ")
 }
+
+// keysInShort says how many keys have a bucket, and which calls had none of their own.
+func (n *LimiterStats) keysInShort(most int) string {
+	text := fmt.Sprintf("%d of %d keys", n.Keys, most)
+	if n.Overflow > 0 {
+		text += fmt.Sprintf(", %d calls beyond them shared a bucket", n.Overflow)
+	}
+	if n.MissingKey > 0 {
+		text += fmt.Sprintf(", %d calls without the key", n.MissingKey)
+	}
+	return text
+}

@@ -16,14 +16,21 @@ type Decisions struct {
 
 // LimiterStats is the state of a rule's rate limiter.
 type LimiterStats struct {
-	Mode      config.Mode `json:"mode"` // enforce or shadow
-	Rule      string      `json:"rule"`
-	Keyed     bool        `json:"keyed"`
-	Tokens    float64     `json:"tokens"` // not keyed: left in the bucket; negative while calls wait
-	Burst     int64       `json:"burst"`
-	Keys      int         `json:"keys"` // keyed: buckets kept
-	Evictions uint64      `json:"evictions"`
+	Mode       config.Mode `json:"mode"` // enforce or shadow
+	Rule       string      `json:"rule"`
+	Keyed      bool        `json:"keyed"`
+	Tokens     float64     `json:"tokens"` // not keyed: left in the bucket; negative while calls wait
+	Burst      int64       `json:"burst"`
+	Keys       int         `json:"keys"`        // keyed: buckets kept
+	Overflow   uint64      `json:"overflow"`    // keyed: calls that shared a bucket because all keys were in use
+	MissingKey uint64      `json:"missing_key"` // keyed: calls without the metadata of the key
 }
+
+// The states of a rate limiter that Transition tells of.
+const (
+	LimiterKeyed    = "keyed"    // each key has a bucket of its own
+	LimiterOverflow = "overflow" // new keys share one
+)
 
 // BreakerStats is the state of one circuit breaker.
 type BreakerStats struct {

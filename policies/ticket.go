@@ -12,26 +12,15 @@ import (
 type Ticket struct {
 	guard *Guard
 	clock
-	admissions admissions
-
-	places [4]*places
-	taken  int
-	more   []*places
+	admissions  admissions
+	reservation reservation
+	held        held
 
 	settled atomic.Bool // the outcome is known, from Late or Done
 	over    atomic.Bool // nothing is held any more
 
 	overtimes [2]*overtime // of a call that was late; set before late
 	late      atomic.Bool
-}
-
-func (t *Ticket) occupy(p *places) {
-	if t.taken < len(t.places) {
-		t.places[t.taken] = p
-		t.taken++
-		return
-	}
-	t.more = append(t.more, p)
 }
 
 // Deadline is when the call has to be answered: the earlier of the rules' timeout and the caller's own deadline.
@@ -87,7 +76,7 @@ func (t *Ticket) Done(err error) {
 	if t.guard.empty() || t.over.Swap(true) {
 		return
 	}
-	t.free()
+	t.held.free()
 	t.countSoft()
 	if t.settled.Swap(true) {
 		t.returned()
@@ -102,18 +91,9 @@ func (t *Ticket) Done(err error) {
 // abandon gives back what a call holds that a later rule refused.
 func (t *Ticket) abandon() {
 	t.over.Store(true)
-	t.free()
+	t.held.free()
 	if !t.settled.Swap(true) {
 		t.settle(errExcluded)
-	}
-}
-
-func (t *Ticket) free() {
-	for _, p := range t.places[:t.taken] {
-		p.free()
-	}
-	for _, p := range t.more {
-		p.free()
 	}
 }
 

@@ -94,7 +94,7 @@ func (b *builder) value(t reflect.Type, tag reflect.StructTag) *jsonschema.Schem
 		return b.ref("time")
 	case reflect.TypeFor[config.RawOptions]():
 		return &jsonschema.Schema{Type: "object"}
-	case reflect.TypeFor[config.Patterns]():
+	case reflect.TypeFor[config.Patterns](), reflect.TypeFor[config.Key]():
 		one := b.text(tag)
 		return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{one, {Type: "array", Items: one, MinItems: size(1)}}}
 	case reflect.TypeFor[config.Exceptions]():

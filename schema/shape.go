@@ -20,7 +20,7 @@ var patterns = map[string]string{
 	"caller":     `^[^\s*]{1,255}$`,
 	"path":       `^/[^\s{}]*$`,
 	"hashOn":     `^(metadata|argument)\.\S{1,128}$`,
-	"key":        `^(caller|peer|metadata\.\S{1,128})$`,
+	"key":        `^(caller|method|peer(/([1-9]|[1-9][0-9]|1[01][0-9]|12[0-8]))?|metadata\.\S{1,128})$`,
 	"glob":       `^[^\s/|()!,?{\[^]([^\s/|(),?{\[]{0,253}[^\s/|(),?{\[$])?$`,
 	"callerGlob": `^\S{1,255}$`,
 	"cidr":       `^[0-9A-Fa-f.:]+(/[0-9]{1,3})?$`,

@@ -121,13 +121,14 @@ type Breaker struct {
 
 // Limiter is the state of one rate limit.
 type Limiter struct {
-	Rule      string  `json:"rule"`
-	Mode      string  `json:"mode"` // enforce or shadow
-	Keyed     bool    `json:"keyed"`
-	Tokens    float64 `json:"tokens"` // of the only bucket, when not keyed; negative while calls wait
-	Burst     int64   `json:"burst"`
-	Keys      int     `json:"keys"` // buckets kept, when keyed
-	Evictions uint64  `json:"evictions"`
+	Rule       string  `json:"rule"`
+	Mode       string  `json:"mode"` // enforce or shadow
+	Keyed      bool    `json:"keyed"`
+	Tokens     float64 `json:"tokens"` // of the only bucket, when not keyed; negative while calls wait
+	Burst      int64   `json:"burst"`
+	Keys       int     `json:"keys"`        // buckets kept, when keyed
+	Overflow   uint64  `json:"overflow"`    // calls that shared a bucket because all keys were in use
+	MissingKey uint64  `json:"missing_key"` // calls without the metadata of the key
 }
 
 // Check is one condition of readiness. Detail may tell of the inside of a host: it is shown in the status, and not by

@@ -12,9 +12,10 @@ var (
 		"Decisions of each rule by kind and method: allow, reject, wait, shadow_reject.", "rule", "kind", "method", "decision")
 	tokensDesc = desc("easymicro_limiter_tokens",
 		"Tokens left in the bucket of a rule without a key; below zero when calls wait for tokens to come.", "rule", "mode")
-	keysDesc      = desc("easymicro_limiter_keys", "Keys that a rule keeps a bucket for.", "rule", "mode")
-	evictionsDesc = desc("easymicro_limiter_evictions_total", "Buckets that a rule forgot because it had too many keys.", "rule")
-	breakerDesc   = desc("easymicro_breaker_state",
+	keysDesc       = desc("easymicro_limiter_keys", "Keys that a rule keeps a bucket for.", "rule", "mode")
+	overflowDesc   = desc("easymicro_limiter_overflow_total", "Calls whose key shared a bucket with others, because maxKeys were in use.", "rule")
+	missingKeyDesc = desc("easymicro_limiter_missing_key_total", "Calls without the metadata that the key of a rule needs.", "rule")
+	breakerDesc    = desc("easymicro_breaker_state",
 		"1 for the state that a circuit breaker is in (closed, half_open, open), 0 for the others.", "rule", "mode", "target", "state")
 	transitionsDesc = desc("easymicro_breaker_transitions_total", "Changes of the state of a circuit breaker, by the state it came to.",
 		"rule", "mode", "target", "to")
@@ -58,9 +59,14 @@ func (e *Emitter) LimiterKeys(rule, mode string, n int) {
 	e.emit(keysDesc, prometheus.GaugeValue, float64(n), rule, mode)
 }
 
-// LimiterEvictions emits how many keys a rule has forgotten.
-func (e *Emitter) LimiterEvictions(rule string, n uint64) {
-	e.emit(evictionsDesc, prometheus.CounterValue, float64(n), rule)
+// LimiterOverflow emits how many calls shared a bucket because all keys of a rule were in use.
+func (e *Emitter) LimiterOverflow(rule string, n uint64) {
+	e.emit(overflowDesc, prometheus.CounterValue, float64(n), rule)
+}
+
+// LimiterMissingKey emits how many calls had not the metadata that the key of a rule needs.
+func (e *Emitter) LimiterMissingKey(rule string, n uint64) {
+	e.emit(missingKeyDesc, prometheus.CounterValue, float64(n), rule)
 }
 
 // BreakerState emits the state of a breaker: closed, half_open (half-open and halfOpen are understood) or open.
@@ -105,7 +111,7 @@ type sourceCollector struct{ m *Metrics }
 
 func (c sourceCollector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		decisionsDesc, tokensDesc, keysDesc, evictionsDesc, breakerDesc, transitionsDesc, endpointsDesc, registeredDesc,
+		decisionsDesc, tokensDesc, keysDesc, overflowDesc, missingKeyDesc, breakerDesc, transitionsDesc, endpointsDesc, registeredDesc,
 	} {
 		out <- d
 	}

@@ -38,7 +38,8 @@ func busy(t *testing.T) *Metrics {
 		e.Decisions("arith-mul", "rateLimit", "Arith/Mul", "reject", 12)
 		e.LimiterTokens("arith-mul", "enforce", -0.5)
 		e.LimiterKeys("partner", "shadow", 3)
-		e.LimiterEvictions("partner", 4)
+		e.LimiterOverflow("partner", 4)
+		e.LimiterMissingKey("partner", 5)
 		e.BreakerState("arith-mul", "enforce", "Arith/Mul", "half_open")
 		e.BreakerTransitions("arith-mul", "enforce", "Arith/Mul", "open", 2)
 	})
@@ -136,7 +137,8 @@ func TestScrapeShowsTheValues(t *testing.T) {
 		`easymicro_rule_decisions_total{decision="reject",kind="rateLimit",method="Arith/Mul",rule="arith-mul"} 12`,
 		`easymicro_limiter_tokens{mode="enforce",rule="arith-mul"} -0.5`,
 		`easymicro_limiter_keys{mode="shadow",rule="partner"} 3`,
-		`easymicro_limiter_evictions_total{rule="partner"} 4`,
+		`easymicro_limiter_overflow_total{rule="partner"} 4`,
+		`easymicro_limiter_missing_key_total{rule="partner"} 5`,
 		`easymicro_breaker_state{mode="enforce",rule="arith-mul",state="half_open",target="Arith/Mul"} 1`,
 		`easymicro_breaker_state{mode="enforce",rule="arith-mul",state="open",target="Arith/Mul"} 0`,
 		`easymicro_breaker_transitions_total{mode="enforce",rule="arith-mul",target="Arith/Mul",to="open"} 2`,

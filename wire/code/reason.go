@@ -8,6 +8,7 @@ const (
 	ReasonTooLarge        = "too_large"
 	ReasonUnauthenticated = "unauthenticated"
 	ReasonDenied          = "denied"
+	ReasonMissingKey      = "missing_key"
 	ReasonRateLimited     = "rate_limited"
 	ReasonOverloaded      = "overloaded"
 	ReasonBreakerOpen     = "breaker_open"
@@ -22,7 +23,7 @@ const (
 
 var notRun = map[string]bool{
 	ReasonUnknownMethod: true, ReasonBadPayload: true, ReasonUnknownCodec: true, ReasonTooLarge: true,
-	ReasonUnauthenticated: true, ReasonDenied: true, ReasonRateLimited: true, ReasonOverloaded: true,
+	ReasonUnauthenticated: true, ReasonDenied: true, ReasonMissingKey: true, ReasonRateLimited: true, ReasonOverloaded: true,
 	ReasonBreakerOpen: true, ReasonDraining: true, ReasonNoEndpoint: true,
 }
 

@@ -185,13 +185,25 @@ func (a *app) limitersText(list []admin.Limiter) {
 		tokens, keys := fmt.Sprintf("%.1f", l.Tokens), "-"
 		switch {
 		case l.Keyed:
-			tokens, keys = "-", fmt.Sprintf("%d (%d evicted)", l.Keys, l.Evictions)
+			tokens, keys = "-", keysOf(&l)
 		case l.Tokens < 1 && l.Mode != modeShadow:
 			tokens = a.paint(yellow, tokens)
 		}
 		rows = append(rows, []string{l.Rule, tokens, fmt.Sprint(l.Burst), keys, orDash(l.Mode)})
 	}
 	a.section(rows)
+}
+
+// keysOf is how many keys a limiter has, and how many calls had no bucket of their own.
+func keysOf(l *admin.Limiter) string {
+	text := fmt.Sprint(l.Keys)
+	if l.Overflow > 0 {
+		text += fmt.Sprintf(", %d calls beyond them", l.Overflow)
+	}
+	if l.MissingKey > 0 {
+		text += fmt.Sprintf(", %d without key", l.MissingKey)
+	}
+	return text
 }
 
 // short is as much of a hash as tells sets apart.

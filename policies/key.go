@@ -1,0 +1,124 @@
+package policies
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/easymicro/easymicro/config"
+)
+
+// limitKey is what the calls have in common that share a bucket of a rate limit. Without parts, that is all calls.
+type limitKey []keyPart
+
+// keyPart is one part of a key: caller, peer, method, or a name of metadata.
+type keyPart struct {
+	kind     keyKind
+	network  int    // of peer: the length of IPv6 prefixes that are one peer
+	metadata string // the name
+}
+
+type keyKind int
+
+const (
+	keyCaller keyKind = iota
+	keyPeer
+	keyMethod
+	keyMetadata
+)
+
+// usualNetwork is what one subscriber has of IPv6: whoever has a /64 has 2^64 addresses.
+const usualNetwork = 64
+
+func newLimitKey(texts []string) limitKey {
+	var key limitKey
+	for _, text := range texts {
+		name, isMetadata := strings.CutPrefix(text, config.KeyMetadata)
+		switch {
+		case isMetadata:
+			key = append(key, keyPart{kind: keyMetadata, metadata: name})
+		case text == config.KeyCaller:
+			key = append(key, keyPart{kind: keyCaller})
+		case text == config.KeyMethod:
+			key = append(key, keyPart{kind: keyMethod})
+		default:
+			key = append(key, keyPart{kind: keyPeer, network: networkOf(text)})
+		}
+	}
+	return key
+}
+
+// networkOf is the length of the IPv6 prefixes that are one peer, by a part like peer/56.
+func networkOf(part string) int {
+	if _, length, ok := strings.Cut(part, "/"); ok {
+		if n, err := strconv.Atoi(length); err == nil {
+			return n
+		}
+	}
+	return usualNetwork
+}
+
+// appendTo appends the key of a call, which is never empty, or reports that the call has not the metadata for it. Each
+// part tells its length: two calls have the same key only when all of their parts are the same.
+func (k limitKey) appendTo(key []byte, c *Call) (_ []byte, ok bool) {
+	for i := range k {
+		switch p := &k[i]; p.kind {
+		case keyCaller:
+			key = appendKeyText(key, c.Caller)
+		case keyMethod:
+			key = appendKeyText(appendKeyText(key, c.target.Service), c.target.Method)
+		case keyPeer:
+			key = appendPeer(key, c.Peer, p.network)
+		case keyMetadata:
+			text := ""
+			if c.Metadata != nil {
+				text = c.Metadata.Get(p.metadata)
+			}
+			if text == "" {
+				return nil, false
+			}
+			key = appendKeyText(key, text)
+		}
+	}
+	return key, true
+}
+
+// longKey is the length from which on a text that a peer chose is kept as its hash: one for which nobody finds a text
+// that shares another's bucket.
+const longKey = 128
+
+func appendKeyText(key []byte, text string) []byte {
+	if len(text) <= longKey {
+		return append(binary.AppendUvarint(key, uint64(len(text))), text...)
+	}
+	sum := sha256.Sum256([]byte(text))
+	return append(binary.AppendUvarint(key, longKey+1), sum[:]...)
+}
+
+func appendPeer(key []byte, peer netip.Addr, network int) []byte {
+	if peer.Is6() {
+		if p, err := peer.Prefix(network); err == nil {
+			peer = p.Addr()
+		}
+	}
+	key = append(key, byte(peer.BitLen()/8)) // 0: it has no address
+	return append(key, peer.AsSlice()...)
+}
+
+// byCaller reports whether the caller alone, if anything, tells the key of a call of a method.
+func (k limitKey) byCaller() bool {
+	return !slices.ContainsFunc(k, func(p keyPart) bool { return p.kind != keyCaller && p.kind != keyMethod })
+}
+
+// missing names the metadata of the key that a call has not.
+func (k limitKey) missing(c *Call) string {
+	for i := range k {
+		if p := &k[i]; p.kind == keyMetadata && (c.Metadata == nil || c.Metadata.Get(p.metadata) == "") {
+			return "metadata " + p.metadata
+		}
+	}
+	return ""
+}

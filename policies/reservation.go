@@ -1,0 +1,344 @@
+package policies
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/easymicro/easymicro/wire/code"
+)
+
+// reservation decides on the tokens and places of one call, all of them together. From open to commit or cancel it holds
+// the locks of what the call needs, so that calls are decided as if one came after the other: a call that is refused has
+// taken nothing, not even for a moment. What a rule in shadow decides never refuses a call.
+type reservation struct {
+	snapshot *Snapshot
+
+	limits claims[limitClaim]
+	places claims[placeClaim]
+
+	limited limitClaim // refuses the call, if it has an entry
+	crowded *entry     // likewise
+	delay   time.Duration
+	waited  bool // for tokens: those are spent
+	queued  bool // for places
+}
+
+// claims is a list that needs no memory of its own while it is short.
+type claims[T any] struct {
+	few  [4]T
+	more []T
+	n    int
+}
+
+func (c *claims[T]) add(claim T) {
+	if c.n < len(c.few) {
+		c.few[c.n] = claim
+	} else {
+		c.more = append(c.more, claim)
+	}
+	c.n++
+}
+
+func (c *claims[T]) at(i int) *T {
+	if i < len(c.few) {
+		return &c.few[i]
+	}
+	return &c.more[i-len(c.few)]
+}
+
+// limitClaim is one rate limit that the call is under.
+type limitClaim struct {
+	entry    *entry
+	bucket   *bucket
+	wait     time.Duration // until there is a token
+	enforced bool          // else what it decides only counts
+	keyless  bool          // refused for want of the metadata of the key
+	granted  bool          // it agrees
+	taken    bool
+}
+
+// placeClaim is one concurrency limit that the call is under.
+type placeClaim struct {
+	entry    *entry
+	enforced bool
+	state    room
+	waiter   *waiter
+}
+
+// open locks the rate limits and decides on their tokens.
+func (v *reservation) open(s *Snapshot, p *plan, c *Call, k *clock, now time.Time) {
+	v.snapshot = s
+	if len(p.rateLimit) == 0 {
+		return
+	}
+	at := now // what all buckets of the call go by
+	if at.IsZero() {
+		at = time.Now()
+	}
+	for _, e := range p.rateLimit {
+		if !e.applies(c, now) {
+			continue
+		}
+		e.rule.limiter.mu.Lock()
+		l := e.claim(c, k, at)
+		v.limits.add(l)
+		switch {
+		case !l.enforced:
+		case !l.granted && l.before(&v.limited):
+			v.limited = l
+		case l.granted:
+			v.delay = max(v.delay, l.wait)
+		}
+	}
+}
+
+// claim asks the limit of an entry, which is locked.
+func (e *entry) claim(c *Call, k *clock, now time.Time) limitClaim {
+	var room [96]byte
+	l := limitClaim{entry: e, enforced: e.rule.carriesOut(c)}
+	key, ok := e.rule.key.appendTo(room[:0], c)
+	l.bucket = e.rule.limiter.bucket(key, now)
+	if !ok && e.rule.refuseKeyless {
+		l.keyless = true
+		return l
+	}
+	l.wait = l.bucket.until(1)
+	maxWait := time.Duration(0)
+	if l.enforced && l.wait > 0 && e.rule.maxWait > 0 {
+		maxWait = min(e.rule.maxWait, k.left())
+	}
+	l.granted = l.wait <= maxWait
+	return l
+}
+
+// before reports whether l is the better reason for a refusal: what cannot be mended by waiting, then the longest wait,
+// since a call that comes sooner is refused again, then the narrowest rule.
+func (l *limitClaim) before(o *limitClaim) bool {
+	switch {
+	case o.entry == nil:
+		return true
+	case l.keyless != o.keyless:
+		return l.keyless
+	case l.wait != o.wait:
+		return l.wait > o.wait
+	}
+	return compareRanks(l.entry.rank, o.entry.rank) < 0
+}
+
+// mustWait reports whether the call has to wait for a token before more is asked.
+func (v *reservation) mustWait() bool { return v.limited.entry == nil && v.delay > 0 }
+
+// wait waits for the tokens, which are spent from then on, whatever becomes of the call. It lets the locks go. A breaker
+// that will not let the call pass even then refuses it before.
+func (v *reservation) wait(ctx context.Context, c *Call, shut *shutBreaker) error {
+	if shut != nil && shut.left > v.delay {
+		return v.cancel(c, shut)
+	}
+	var longest *entry
+	for i := range v.limits.n {
+		l := v.limits.at(i)
+		l.charge()
+		if l.enforced && l.wait == v.delay {
+			longest = l.entry
+		}
+	}
+	v.unlock()
+	v.waited = true
+	if err := sleep(ctx, v.delay); err != nil {
+		return v.snapshot.ended(ctx, longest.rule, "waiting for a token")
+	}
+	return nil
+}
+
+// line locks the concurrency limits and looks for a place in each.
+func (v *reservation) line(p *plan, c *Call, now time.Time) {
+	for _, e := range p.concurrency {
+		if !e.applies(c, now) {
+			continue
+		}
+		places := e.rule.places
+		places.mu.Lock()
+		claim := placeClaim{entry: e, enforced: e.rule.carriesOut(c), state: places.room()}
+		v.places.add(claim)
+		if claim.enforced && claim.state == roomNone && (v.crowded == nil || compareRanks(e.rank, v.crowded.rank) < 0) {
+			v.crowded = e
+		}
+	}
+}
+
+// refused reports whether a limit refuses the call.
+func (v *reservation) refused() bool { return v.limited.entry != nil || v.crowded != nil }
+
+// cancel lets everything go and returns the refusal. shut is the breaker that refuses the call, if one does. Limits that
+// only count are charged for what no other kind of rule refuses.
+func (v *reservation) cancel(c *Call, shut *shutBreaker) error {
+	for i := range v.limits.n {
+		l := v.limits.at(i)
+		switch {
+		case v.waited:
+		case l.enforced && !l.granted:
+			l.entry.counts.reject.Add(1)
+		case !l.enforced && v.limited.entry != nil && v.crowded == nil && shut == nil:
+			l.charge()
+		}
+	}
+	v.unlock()
+	switch {
+	case v.limited.entry != nil:
+		return v.snapshot.overLimit(&v.limited, c)
+	case shut != nil:
+		shut.entry.counts.reject.Add(1)
+		return v.snapshot.breakerOpen(shut.entry, shut.left)
+	}
+	v.crowded.counts.reject.Add(1)
+	return v.snapshot.noPlace(v.crowded.rule, roomNone)
+}
+
+// commit takes what was decided, keeps the places in h, and lets the locks go.
+func (v *reservation) commit(h *held) {
+	for i := range v.limits.n {
+		if !v.waited {
+			v.limits.at(i).charge()
+		}
+	}
+	for i := range v.places.n {
+		c := v.places.at(i)
+		places := c.entry.rule.places
+		switch {
+		case !c.enforced:
+			if places.takeAnyway() {
+				c.entry.counts.shadow.Add(1)
+			} else {
+				c.entry.counts.allow.Add(1)
+			}
+		case c.state == roomFree:
+			places.inFlight++
+			c.entry.counts.allow.Add(1)
+		default:
+			c.waiter, v.queued = places.enqueue(), true
+			continue
+		}
+		h.occupy(places)
+	}
+	v.unlock()
+}
+
+// await waits in the queues of the concurrency limits that had no place free: in all of them at a time, so that it is of
+// no importance which comes first.
+func (v *reservation) await(ctx context.Context, k *clock, h *held) (err error) {
+	if !v.queued {
+		return nil
+	}
+	started := time.Now()
+	// The most impatient first, so that none is waited for longer than its rule says.
+	waiting := make([]placeClaim, 0, 4)
+	for i := range v.places.n {
+		if c := v.places.at(i); c.waiter != nil {
+			waiting = append(waiting, *c)
+		}
+	}
+	slices.SortFunc(waiting, func(a, b placeClaim) int { return cmp.Compare(a.entry.rule.queueTimeout, b.entry.rule.queueTimeout) })
+	for _, c := range waiting {
+		r := c.entry.rule
+		if err != nil {
+			r.places.leave(c.waiter)
+			continue
+		}
+		switch r.places.wait(ctx, c.waiter, min(r.queueTimeout-time.Since(started), k.left())) {
+		case placeTaken:
+			c.entry.counts.wait.Add(1)
+			h.occupy(r.places)
+		case placeWaitedTooLong:
+			c.entry.counts.reject.Add(1)
+			err = v.snapshot.noPlace(r, roomQueue)
+		case placeCallEnded:
+			err = v.snapshot.ended(ctx, r, "queued behind a concurrency limit of "+strconv.Itoa(r.maximum))
+		}
+	}
+	return err
+}
+
+// refund gives the tokens back of a call that was refused after all, before it waited and before anything was sent.
+func (v *reservation) refund() {
+	for i := range v.limits.n {
+		if l := v.limits.at(i); l.taken && !v.waited {
+			l.entry.rule.limiter.giveBack(l.bucket)
+		}
+	}
+}
+
+// unlock lets go of all locks, and tells what the limiters have to say.
+func (v *reservation) unlock() {
+	for i := range v.places.n {
+		v.places.at(i).entry.rule.places.mu.Unlock()
+	}
+	if v.waited {
+		return
+	}
+	for i := range v.limits.n {
+		v.limits.at(i).entry.rule.limiter.mu.Unlock()
+	}
+	for i := range v.limits.n {
+		v.limits.at(i).entry.rule.limiter.herald.deliver()
+	}
+}
+
+// charge takes the token, if the limit agrees, and counts what it decided.
+func (l *limitClaim) charge() {
+	n := l.entry.counts
+	if !l.granted {
+		n.shadow.Add(1)
+		return
+	}
+	l.bucket.take()
+	l.taken = true
+	if l.wait > 0 {
+		n.wait.Add(1)
+	} else {
+		n.allow.Add(1)
+	}
+}
+
+// overLimit is the refusal of a rate limit.
+func (s *Snapshot) overLimit(l *limitClaim, c *Call) error {
+	if l.keyless {
+		return s.refuse(l.entry.rule, code.InvalidArgument, code.ReasonMissingKey, l.entry.rule.key.missing(c)+" required", 0)
+	}
+	return s.refuse(l.entry.rule, code.ResourceExhausted, code.ReasonRateLimited, "rate limited", l.wait)
+}
+
+// noPlace is the refusal of a concurrency limit. When to come again is a guess: once the queue has moved.
+func (s *Snapshot) noPlace(r *rule, had room) error {
+	what := "concurrency limit of " + strconv.Itoa(r.maximum) + " reached"
+	switch {
+	case had == roomQueue:
+		what += " (waited too long in the queue)"
+	case r.queue > 0:
+		what += " (queue full)"
+	}
+	return s.refuse(r, code.Unavailable, code.ReasonOverloaded, what, 100*time.Millisecond)
+}
+
+// shutBreaker is an enforced breaker that would refuse the call.
+type shutBreaker struct {
+	entry *entry
+	left  time.Duration // until it tries again
+}
+
+// shutBy returns the breaker of an entry if it refuses calls now, without asking it for one.
+func shutBy(e *entry, carriesOut bool) *shutBreaker {
+	if e == nil || e.breaker == nil || !carriesOut {
+		return nil
+	}
+	if left, shut := e.breaker.shut(); shut {
+		return &shutBreaker{e, left}
+	}
+	return nil
+}
+
+func (s *Snapshot) breakerOpen(e *entry, left time.Duration) error {
+	return s.refuse(e.rule, code.Unavailable, code.ReasonBreakerOpen, "circuit breaker open", left)
+}
