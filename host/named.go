@@ -89,8 +89,16 @@ func clientTLS(set *config.Set, path string, t *config.ClientTLS) (*tls.Config, 
 	}
 	pair, err := tls.X509KeyPair(cert, key)
 	if err != nil {
-		return nil, fieldProblem(set, path+".certFile", fmt.Sprintf("%s and %s are no pair: %s", t.CertFile, t.KeyFile, strings.TrimPrefix(err.Error(), "tls: ")))
+		return nil, &mismatchError{fieldProblem(set, path+".certFile", fmt.Sprintf("%s and %s are no pair: %s", t.CertFile, t.KeyFile, strings.TrimPrefix(err.Error(), "tls: ")))}
 	}
 	made.Certificates = []tls.Certificate{pair}
 	return made, nil
 }
+
+// mismatchError is that of a certificate and a key that are no pair, as they are between the writing of one and of the
+// other.
+type mismatchError struct{ problems config.Problems }
+
+func (e *mismatchError) Error() string { return e.problems.Error() }
+
+func (e *mismatchError) Unwrap() error { return e.problems }

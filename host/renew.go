@@ -19,8 +19,9 @@ type renewable[C any] interface {
 	madeOf() recipe[C]
 }
 
-// renew gives the running one that nothing changed, and else one that open makes. When that fails on the files alone, the
-// running one stays, with a warning: they do not fit together while they are being replaced one by one. The zero T is none.
+// renew gives the running one that nothing changed, and else one that open makes. When nothing is wrong but
+// that a certificate and its key are no pair, the running one stays, with a warning: such files are replaced one by one.
+// The zero T is none.
 func renew[T renewable[C], C any](g *generation, running T, next recipe[C], open func() (T, error)) (now T, opened bool, err error) {
 	var none T
 	if running != none && reflect.DeepEqual(running.madeOf(), next) {
@@ -30,7 +31,7 @@ func renew[T renewable[C], C any](g *generation, running T, next recipe[C], open
 	switch {
 	case err == nil:
 		return now, true, nil
-	case running != none && reflect.DeepEqual(running.madeOf().config, next.config):
+	case running != none && errors.As(err, new(*mismatchError)) && reflect.DeepEqual(running.madeOf().config, next.config):
 		g.keepsOld(err)
 		return running, false, nil
 	}
