@@ -25,7 +25,7 @@ func CompleteRules(rules []Rule) ([]Rule, Problems) {
 	}
 	c := newRuleChecker(completed)
 	c.rules()
-	c.windows()
+	c.pairs()
 	return completed, d.problems.With(c.problems)
 }
 

@@ -25,7 +25,7 @@ func (s *Set) Validate() Problems {
 	c.gateway()
 	c.policies()
 	c.rules()
-	c.windows()
+	c.pairs()
 	c.tokens()
 	return c.problems.Sort()
 }

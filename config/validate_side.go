@@ -52,9 +52,6 @@ func (c *checker) retry(r *Rule) {
 		}
 		c.rule(r, path, "initialBackoff (%s) is longer than maxBackoff (%s)", p.InitialBackoff, p.MaxBackoff)
 	}
-	if r.Timeout != nil && p.PerTryTimeout > *r.Timeout {
-		c.rule(r, "retry.perTryTimeout", "%s has no effect: the whole call has %s (timeout)", p.PerTryTimeout, *r.Timeout).Warning = true
-	}
 	if len(p.RetryOn) == 0 {
 		c.rule(r, "retry.retryOn", "is empty: nothing would be sent again; leave the key out for the default")
 	}
@@ -71,9 +68,6 @@ func (c *checker) retry(r *Rule) {
 
 func (c *checker) hedge(r *Rule) {
 	h := r.Hedge
-	if r.Timeout != nil && h.Delay >= *r.Timeout {
-		c.rule(r, "hedge.delay", "%s has no effect: the whole call has %s (timeout)", h.Delay, *r.Timeout).Warning = true
-	}
 	upstreams, places := c.called(r)
 	for i, u := range upstreams {
 		for j, m := range h.Methods {

@@ -9,10 +9,6 @@ import (
 	"github.com/easymicro/easymicro/wire/wildcard"
 )
 
-// timeouts are the rules whose timeout is carried out: by the service, or else the upstream, that they name; or under ""
-// if they do not name them one by one.
-type timeouts map[string][]*Rule
-
 // subjects are the services that a rule is about, or the upstreams of a client-side one, told apart from services.
 func subjects(r *Rule) Patterns {
 	if !r.ClientSide() {
@@ -25,51 +21,20 @@ func subjects(r *Rule) Patterns {
 	return named
 }
 
-func (c *checker) timeouts() timeouts {
-	t := timeouts{}
-	for i := range c.set.Rules {
-		r := &c.set.Rules[i]
-		if r.Timeout == nil || c.idle(r) || r.Mode == Shadow || r.EnforceShare != nil {
-			continue
-		}
-		about := subjects(r)
-		if slices.ContainsFunc(about, isGlob) || len(about) == 0 {
-			t[""] = append(t[""], r)
-			continue
-		}
-		for _, name := range about {
-			t[name] = append(t[name], r)
-		}
-	}
-	return t
-}
-
-// windows warns of breakers that never see a timeout: an outcome counts in the part of the window in which its call
-// began, and is dropped when that part has been forgotten meanwhile. A part is a tenth of the window.
-func (c *checker) windows() {
-	all := c.timeouts()
-	if len(all) == 0 {
+// window warns of breakers that never see a timeout: an outcome counts in the part of the window in which its call began,
+// and is dropped when that part has been forgotten meanwhile. A part is a tenth of the window. Breakers that count slow
+// calls go by the end of a call, and attempts may end sooner than the call.
+func (p *pairs) window(r *Rule, try longest) {
+	b := r.CircuitBreaker
+	if b.FailureRate == 0 || b.SlowCallRate > 0 || !slices.Contains(b.FailOn, code.DeadlineExceeded.String()) {
 		return
 	}
-	const mostCompared = 200_000 // keeps sets with thousands of globs cheap
-	compared := 0
-	for i := range c.set.Rules {
-		r := &c.set.Rules[i]
-		b := r.CircuitBreaker
-		if b == nil || b.FailureRate == 0 || !slices.Contains(b.FailOn, code.DeadlineExceeded.String()) || len(subjects(r)) == 0 || c.idle(r) {
-			continue
-		}
-		near := all[subjects(r)[0]]
-		if compared += len(near) + len(all[""]); compared > mostCompared {
-			return
-		}
-		t := narrowestOver(r, near, all[""])
-		if t == nil || b.Window-b.Window/10 >= *t.Timeout {
-			continue
-		}
-		c.rule(r, "circuitBreaker.window", "%s is too short for the timeout of its calls (%s in %s): a call that times out is forgotten "+
-			"before it counts; make window %s, say", b.Window, *t.Timeout, t.Position("timeout"), 2**t.Timeout).Warning = true
+	t := narrowestOver(r, p.near(p.timeouts, r))
+	if t == nil || try.of != nil && try.Duration < *t.Timeout || b.Window-b.Window/10 >= *t.Timeout {
+		return
 	}
+	p.rule(r, "circuitBreaker.window", "%s is too short for the timeout of its calls (%s in %s): a call that times out is forgotten "+
+		"before it counts; make window %s, say", b.Window, *t.Timeout, where(t, "timeout"), 2**t.Timeout).Warning = true
 }
 
 // idle tells that a rule takes no part.
@@ -77,11 +42,14 @@ func (c *checker) idle(r *Rule) bool {
 	return r.Mode == Off || !r.Expires.IsZero() && r.Expires.Before(c.now)
 }
 
-// narrowestOver is the narrowest of the rules that match every call that r matches.
-func narrowestOver(r *Rule, lists ...[]*Rule) *Rule {
+// narrowestOver is the narrowest of the rules that match every call that r matches; r itself rather than one that ties.
+func narrowestOver(r *Rule, list []*Rule) *Rule {
 	var best *Rule
-	for _, t := range slices.Concat(lists...) {
-		if covers(&t.Match, &r.Match) && (best == nil || compareNarrowness(&t.Match, &best.Match) > 0) {
+	for _, t := range list {
+		if t != r && !covers(&t.Match, &r.Match) {
+			continue
+		}
+		if best == nil || t == r && compareNarrowness(&t.Match, &best.Match) == 0 || compareNarrowness(&t.Match, &best.Match) > 0 {
 			best = t
 		}
 	}

@@ -261,3 +261,19 @@ func TestPerTryTimeoutJustBeforeTheCallersDeadlineIsAFailure(t *testing.T) {
 		}
 	})
 }
+
+// What config goes by: with slow calls to count, the end of a call decides in which part of the window it counts.
+func TestABreakerThatCountsSlowCallsSeesThoseThatOutlastItsWindow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cb := slowFrom(time.Second)
+		cb.FailureRate, cb.Window = 0.5, config.Duration(2*time.Second)
+		c := breakerChain(t, cb, timeout(30*time.Second))
+		for range 10 {
+			go c.serveLate(Call{Arrived: time.Now()}, 30*time.Second, context.DeadlineExceeded)
+		}
+		time.Sleep(31 * time.Second)
+		if s := c.breaker("open"); s.Cause != "10 of 10 calls failed within 2s, the last: DEADLINE_EXCEEDED: context deadline exceeded" {
+			t.Error(s.Cause)
+		}
+	})
+}

@@ -1,0 +1,326 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// pairs finds settings that make each other idle, be it that they stand in two rules: the time that a call has, as the
+// rules give it, and what is to happen within that time.
+type pairs struct {
+	*checker
+	timeouts, retries, limits ruleIndex
+	attempts                  int // most that a rule makes of a call
+	compared                  int
+}
+
+// mostCompared keeps sets with thousands of globs cheap.
+const mostCompared = 200_000
+
+func (c *checker) pairs() {
+	p := &pairs{
+		checker:  c,
+		timeouts: c.enforced(func(r *Rule) bool { return r.Timeout != nil }),
+		retries:  c.enforced(func(r *Rule) bool { return r.Retry != nil }),
+		limits:   c.enforced(func(r *Rule) bool { return r.RateLimit != nil && len(r.RateLimit.Key) == 0 }),
+		attempts: c.mostAttempts(),
+	}
+	for i := range c.set.Rules {
+		r := &c.set.Rules[i]
+		if c.idle(r) || len(subjects(r)) == 0 || !slices.ContainsFunc(r.Kinds(), hasTimes) {
+			continue
+		}
+		whole := p.longest(r, p.timeouts, "timeout", func(t *Rule) Duration { return *t.Timeout })
+		try := p.longest(r, p.retries, "retry.perTryTimeout", func(t *Rule) Duration { return t.Retry.PerTryTimeout })
+		p.ofBreaker(r, whole, try)
+		p.ofRetry(r, whole)
+		p.ofHedge(r, whole, try)
+		p.ofWaits(r, whole)
+		p.ofOutliers(r)
+		if p.compared > mostCompared {
+			return
+		}
+	}
+}
+
+// hasTimes reports whether rules of a kind have times that a call must have.
+func hasTimes(k Kind) bool { return k != KindTimeout && k != KindAccess && k != KindShed }
+
+// longest is a time that calls of a rule do not exceed, and the rule that says it; without one there is none.
+type longest struct {
+	of *Rule
+	Duration
+	path string
+}
+
+// in is the time, and which field says it, at which place if that is in another rule than r.
+func (b longest) in(r *Rule) string {
+	field := b.path[strings.LastIndexByte(b.path, '.')+1:]
+	if b.of == r {
+		return fmt.Sprintf("%s (%s)", b.Duration, field)
+	}
+	return fmt.Sprintf("%s (%s in %s)", b.Duration, field, where(b.of, b.path))
+}
+
+// within reports whether there is a bound, and d does not lie within it.
+func (b longest) within(d Duration) bool { return b.of != nil && d >= b.Duration }
+
+// longest is the longest time that a call which r matches may have: of the narrowest rule over all of them, or of a narrower
+// one for some. A rule without the time (0) lets calls take as long as they like.
+func (p *pairs) longest(r *Rule, index ruleIndex, path string, length func(*Rule) Duration) longest {
+	near := p.near(index, r)
+	widest := narrowestOver(r, near)
+	if widest == nil || length(widest) == 0 {
+		return longest{}
+	}
+	slowest := widest
+	for _, t := range near {
+		if t == widest || compareNarrowness(&t.Match, &widest.Match) <= 0 || !overlap(&t.Match, &r.Match) {
+			continue
+		}
+		if length(t) == 0 {
+			return longest{}
+		}
+		if length(t) > length(slowest) {
+			slowest = t
+		}
+	}
+	return longest{slowest, length(slowest), path}
+}
+
+// near are the rules that may match calls of r.
+func (p *pairs) near(index ruleIndex, r *Rule) []*Rule {
+	list := index.about(r)
+	p.compared += len(list)
+	return list
+}
+
+// overlap reports whether two matches may match a common call.
+func overlap(a, b *Match) bool {
+	if (len(a.Upstream) > 0) != (len(b.Upstream) > 0) {
+		return false
+	}
+	for _, p := range [][2]Patterns{
+		{a.Upstream, b.Upstream}, {a.Service, b.Service}, {a.Method, b.Method}, {a.Caller, b.Caller},
+	} {
+		if len(p[0]) > 0 && len(p[1]) > 0 && !slices.ContainsFunc(p[0], func(g string) bool { return mayOverlap(g, p[1]) }) {
+			return false
+		}
+	}
+	return true
+}
+
+func (p *pairs) ofBreaker(r *Rule, whole, try longest) {
+	b := r.CircuitBreaker
+	if b == nil {
+		return
+	}
+	p.window(r, try)
+	if b.SlowCallRate > 0 && b.SlowCallDuration > 0 {
+		p.slowCalls(r, whole, try)
+	}
+	p.fewCalls(r)
+}
+
+func (p *pairs) slowCalls(r *Rule, whole, try longest) {
+	d, path := r.CircuitBreaker.SlowCallDuration, "circuitBreaker.slowCallDuration"
+	switch {
+	case try.within(d):
+		p.rule(r, path, "no call takes %s, so that none is slow: each attempt has %s; make it %s, say", d, try.in(r), try.part(2)).Warning = true
+	case whole.within(d) && r.ClientSide():
+		p.rule(r, path, "no call takes %s, so that none is slow: %s; make it %s, say", d, whole.has(r), whole.part(2)).Warning = true
+	case whole.within(d):
+		p.rule(r, path, "no call that ends in its time, %s, takes %s: only a handler that runs on past it is slow; make it %s, say",
+			whole.in(r), d, whole.part(2)).Warning = true
+	}
+}
+
+// fewCalls finds rates that never count, since a limit lets fewer calls through than the window must have seen.
+func (p *pairs) fewCalls(r *Rule) {
+	b := r.CircuitBreaker
+	if b.FailureRate == 0 && b.SlowCallRate == 0 || b.MinRequests == 0 {
+		return
+	}
+	for _, t := range p.near(p.limits, r) {
+		l := t.RateLimit
+		if !covers(&t.Match, &r.Match) || l.Rate <= 0 || l.Per <= 0 {
+			continue
+		}
+		burst := float64(l.Burst)
+		if l.Burst == 0 {
+			burst = max(float64(l.Rate), 1)
+		}
+		most := burst + float64(l.Rate)*float64(b.Window)/float64(l.Per)
+		if r.ClientSide() {
+			most *= float64(p.attempts)
+		}
+		if most >= float64(b.MinRequests) {
+			continue
+		}
+		path := "circuitBreaker.minRequests"
+		if !r.at.written(path) {
+			path = "circuitBreaker"
+		}
+		p.rule(r, path, "minRequests (%d) is more than the %d calls that a rate limit lets through within %s (%s): the rates never count",
+			b.MinRequests, int(most), b.Window, where(t, "rateLimit")).Warning = true
+		return
+	}
+}
+
+// mostAttempts is how often a rule may have a call sent at most.
+func (c *checker) mostAttempts() int {
+	most := 1
+	for i := range c.set.Rules {
+		if t := c.set.Rules[i].Retry; t != nil {
+			most = max(most, t.MaxAttempts)
+		}
+		if h := c.set.Rules[i].Hedge; h != nil {
+			most = max(most, h.MaxAttempts)
+		}
+	}
+	return most
+}
+
+// ofRetry finds attempts for which a call has no time. The rule that says it is given where it is another one.
+func (p *pairs) ofRetry(r *Rule, whole longest) {
+	t := r.Retry
+	if t == nil || whole.of == nil || t.FailMode == Failfast {
+		return
+	}
+	switch n := fit(whole.Duration, t.PerTryTimeout); {
+	case t.PerTryTimeout == 0:
+	case whole.within(t.PerTryTimeout):
+		p.rule(r, "retry.perTryTimeout", "%s has no effect: %s", t.PerTryTimeout, whole.has(r)).Warning = true
+	case n < t.MaxAttempts:
+		p.rule(r, "retry.perTryTimeout", "%s is so long that attempt %d of %d is never made if those before it time out: %s; make it %s, say",
+			t.PerTryTimeout, n+1, t.MaxAttempts, whole.has(r), whole.part(t.MaxAttempts)).Warning = true
+	}
+	if whole.within(t.InitialBackoff) && t.InitialBackoff <= t.MaxBackoff {
+		p.rule(r, "retry.initialBackoff", "%s leaves retries no time: %s, and of the pauses, drawn evenly from 0 up to it, at most %.0f %% are shorter; make it %s, say",
+			t.InitialBackoff, whole.has(r), 100*float64(whole.Duration)/float64(t.InitialBackoff), whole.part(10)).Warning = true
+	}
+}
+
+func (p *pairs) ofHedge(r *Rule, whole, try longest) {
+	h := r.Hedge
+	if h == nil {
+		return
+	}
+	switch n := fit(whole.Duration, h.Delay); {
+	case whole.within(h.Delay):
+		p.rule(r, "hedge.delay", "%s has no effect: %s", h.Delay, whole.has(r)).Warning = true
+	case try.within(h.Delay):
+		p.rule(r, "hedge.delay", "%s has no effect: each attempt has %s, and another one is made when it ends", h.Delay, try.in(r)).Warning = true
+	case whole.of != nil && n < h.MaxAttempts:
+		p.rule(r, "hedge.delay", "%s is so long that attempt %d of %d is never made if those before it hang: %s; make it %s, say",
+			h.Delay, n+1, h.MaxAttempts, whole.has(r), whole.part(h.MaxAttempts)).Warning = true
+	}
+}
+
+// ofWaits finds waits that outlast the call.
+func (p *pairs) ofWaits(r *Rule, whole longest) {
+	if whole.of == nil {
+		return
+	}
+	if l := r.RateLimit; l != nil && l.OnExceed == OnExceedWait && l.MaxWait > whole.Duration && r.at.written("rateLimit.maxWait") {
+		p.rule(r, "rateLimit.maxWait", "%s is never waited: %s", l.MaxWait, whole.has(r)).Warning = true
+	}
+	if q := r.Concurrency; q != nil && q.Queue > 0 && q.QueueTimeout > whole.Duration && r.at.written("concurrency.queueTimeout") {
+		p.rule(r, "concurrency.queueTimeout", "%s is never waited: %s", q.QueueTimeout, whole.has(r)).Warning = true
+	}
+}
+
+// ofOutliers finds shares of so few endpoints that they come to none.
+func (p *pairs) ofOutliers(r *Rule) {
+	o := r.OutlierDetection
+	if o == nil || o.MaxEjectionPercent == 0 {
+		return
+	}
+	upstreams, places := p.called(r)
+	for i, u := range upstreams {
+		n := len(u.Resolve.Endpoints)
+		if n == 0 || min(n*o.MaxEjectionPercent/100, n-1) > 0 {
+			continue
+		}
+		path, what := "outlierDetection", fmt.Sprintf("of %d endpoints at most %d %% may be left out (maxEjectionPercent), which is none", n, o.MaxEjectionPercent)
+		if r.at.written(path + ".maxEjectionPercent") {
+			path += ".maxEjectionPercent"
+		}
+		if n == 1 {
+			what = "there is one endpoint, and one always stays"
+		}
+		p.rule(r, path, "leaves out no endpoint of %s: %s (%s)", u.Name, what, p.set.Manifest.Position(places[i]+".resolve.endpoints")).Warning = true
+	}
+}
+
+// has says how long the whole call of a rule may take.
+func (b longest) has(r *Rule) string { return "the whole call has " + b.in(r) }
+
+// fit is how many steps of d begin within a time.
+func fit(whole, d Duration) int {
+	if d <= 0 {
+		return 0
+	}
+	return int((whole + d - 1) / d)
+}
+
+// part is a whole number of milliseconds, at least one.
+func (b longest) part(n int) Duration {
+	return max((b.Duration / Duration(n)).truncated(), Duration(time.Millisecond))
+}
+
+func (d Duration) truncated() Duration { return Duration(d.Std().Truncate(time.Millisecond)) }
+
+// where is where a part of a rule stands, or its name.
+func where(r *Rule, path string) string {
+	if at := r.Position(path); !at.IsZero() {
+		return at.String()
+	}
+	return "rule " + r.Name
+}
+
+// ruleIndex are rules that are carried out.
+type ruleIndex struct {
+	has    func(*Rule) bool
+	all    []*Rule            // in the order of the set
+	byName map[string][]*Rule // by the service, or else the upstream, that they name; under "" those that do not name them one by one
+}
+
+func (c *checker) enforced(has func(*Rule) bool) ruleIndex {
+	index := ruleIndex{has: has, byName: map[string][]*Rule{}}
+	for i := range c.set.Rules {
+		r := &c.set.Rules[i]
+		if !has(r) || c.idle(r) || !r.carriedOut() {
+			continue
+		}
+		index.all = append(index.all, r)
+		about := subjects(r)
+		if slices.ContainsFunc(about, isGlob) || len(about) == 0 {
+			about = Patterns{""}
+		}
+		for _, name := range about {
+			index.byName[name] = append(index.byName[name], r)
+		}
+	}
+	return index
+}
+
+// about are the rules that may match calls of r, and r, as if it were carried out.
+func (x ruleIndex) about(r *Rule) []*Rule {
+	names, list := subjects(r), x.byName[""]
+	if slices.ContainsFunc(names, isGlob) {
+		names, list = nil, x.all
+	}
+	for _, name := range names {
+		list = slices.Concat(list, x.byName[name])
+	}
+	if x.has(r) && !r.carriedOut() {
+		list = append(slices.Clip(list), r)
+	}
+	return list
+}
+
+// carriedOut reports whether a rule holds for all calls that it matches.
+func (r *Rule) carriedOut() bool { return r.Mode != Shadow && r.EnforceShare == nil }
