@@ -28,6 +28,7 @@ func newCheck(set *config.Set, reg *registry.Registry) *checker {
 	c.services()
 	c.gateway()
 	c.problems = append(c.problems, policies.ValidateTies(set.Rules)...)
+	c.problems = append(c.problems, policies.ValidatePointless(set.Rules)...)
 	return c
 }
 

@@ -35,13 +35,21 @@ func TestWhatIsExceptedIsLeftToTheOtherRules(t *testing.T) {
 	}{
 		{"callers", []config.Exception{ops}, []Call{from("web"), from("oops"), {}}, []Call{from("ops"), from("test-7")}},
 		{"peers", []config.Exception{office}, []Call{at("192.0.2.1"), {}}, []Call{at("10.1.2.3")}},
-		{"all fields of one", []config.Exception{opsHome}, []Call{from("ops"), at("10.0.0.1")},
-			[]Call{{Caller: "ops", Peer: at("10.0.0.1").Peer}}},
+		{
+			"all fields of one",
+			[]config.Exception{opsHome},
+			[]Call{from("ops"), at("10.0.0.1")},
+			[]Call{{Caller: "ops", Peer: at("10.0.0.1").Peer}},
+		},
 		{"each of several", []config.Exception{ops, office}, []Call{from("web")}, []Call{from("ops"), at("10.0.0.1")}},
 		{"a method whole", []config.Exception{{Method: config.Patterns{"Mul"}}}, nil, []Call{{}, from("ops")}},
 		{"another method", []config.Exception{{Method: config.Patterns{"Div"}, Caller: config.Patterns{"ops"}}}, []Call{{}, from("ops")}, nil},
-		{"callers of a service", []config.Exception{{Service: config.Patterns{"Ar*"}, Caller: config.Patterns{"ops"}}},
-			[]Call{{}}, []Call{from("ops")}},
+		{
+			"callers of a service",
+			[]config.Exception{{Service: config.Patterns{"Ar*"}, Caller: config.Patterns{"ops"}}},
+			[]Call{{}},
+			[]Call{from("ops")},
+		},
 	} {
 		for _, named := range []func(*config.Rule){caller(), caller("*"), caller("ops", "web", "oops", "test-7", "anonymous")} {
 			c := newChain(t, newRuleOn("closed", "*", nobody, except(test.except...), named))

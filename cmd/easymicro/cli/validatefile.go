@@ -46,7 +46,7 @@ func checkPolicies(file string, data []byte) checked {
 	rules, problems := config.DecodeRules(file, data, os.LookupEnv)
 	problems = problems.With(checkAlone(file, &config.Set{Rules: rules}))
 	if problems.Err() == nil {
-		problems = problems.With(policies.ValidateTies(rules))
+		problems = problems.With(append(policies.ValidateTies(rules), policies.ValidatePointless(rules)...))
 	}
 	return checked{file, "a policy file, checked without its host", problems}
 }
