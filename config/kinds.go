@@ -49,7 +49,7 @@ const (
 	OnExceedWait   = "wait"
 )
 
-// Concurrency bounds the calls in flight.
+// Concurrency bounds the calls in flight, also those to an upstream: a call has one place, whatever its attempts.
 type Concurrency struct {
 	Max          int       `yaml:"max" min:"1" max:"1000000" doc:"Calls in flight; required."`
 	Queue        int       `yaml:"queue" default:"0" min:"0" max:"1000000" doc:"Calls that may wait for a place, first in, first out."`

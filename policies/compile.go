@@ -2,8 +2,6 @@ package policies
 
 import (
 	"cmp"
-	"fmt"
-	"slices"
 	"time"
 
 	"github.com/easymicro/easymicro/config"
@@ -97,57 +95,6 @@ func (s *Snapshot) match(targets []Target) [][]candidate {
 		}
 	}
 	return matching
-}
-
-// maxMatching is how many rules may match one method: each of them may be asked for each call.
-const maxMatching = 100
-
-// tooMany names the first few methods that more rules match, each at the first rule that is one too many.
-func (s *Snapshot) tooMany(targets []Target, matching [][]candidate) (problems config.Problems) {
-	const most = 5
-	for i, t := range targets {
-		if len(matching[i]) <= maxMatching || len(problems) == most {
-			continue
-		}
-		left := maxMatching
-		for _, r := range s.rules {
-			if !slices.Contains(r.targets, t) {
-				continue
-			}
-			left--
-			if left < 0 {
-				at := r.config.Position("match")
-				problems = append(problems, config.Problem{
-					File: at.File, Line: at.Line, Column: at.Column, Path: r.config.Path() + ".match",
-					Message: fmt.Sprintf("%d rules match %s: at most %d may; match several callers with one rule, by a glob or a list",
-						len(matching[i]), t, maxMatching),
-				})
-				break
-			}
-		}
-	}
-	return problems.Sort()
-}
-
-// tooManyCalled names the upstreams for whose methods, all of them, more rules hold than may.
-func (s *Snapshot) tooManyCalled() (problems config.Problems) {
-	for _, name := range s.upstreamNames {
-		count := 0
-		for _, r := range s.rules {
-			if !r.clientSide() || len(r.services)+len(r.methods) > 0 || !matchesAny(r.upstreams, name) {
-				continue
-			}
-			count++
-			if count == maxMatching+1 {
-				p := r.warning("match", fmt.Sprintf("more than %d rules match every call of upstream %s: at most %d may; "+
-					"match several callers with one rule, by a glob or a list", maxMatching, name, maxMatching))
-				p.Warning = false
-				problems = append(problems, p)
-				break
-			}
-		}
-	}
-	return problems
 }
 
 func (s *Snapshot) newGuard(of subject, matching []candidate, now time.Time) *Guard {

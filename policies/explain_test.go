@@ -192,17 +192,45 @@ func TestLongListsOfCallersCompileInTime(t *testing.T) {
 
 func TestTheRulesThatMatchOneMethodAreBounded(t *testing.T) {
 	var rules []config.Rule
-	for i := range maxMatching {
-		rules = append(rules, newRuleOn(fmt.Sprint("rule-", i), "Arith", caller(fmt.Sprint("c", i)), rate(1, 1)))
+	for i := range mostMet {
+		rules = append(rules, newRuleOn(fmt.Sprint("rule-", i), "Arith", caller("c*"), rate(1, 1)))
 	}
-	rules = append(rules, newRuleOn("other", "Orders", rate(1, 1)))
+	rules = append(rules, newRuleOn("other", "Orders", rate(1, 1)), newRuleOn("off", "Arith", rate(1, 1), mode(config.Off)))
 	if _, err := Compile(rules, targets, nil, Options{}); err != nil {
 		t.Fatal(err)
 	}
-	_, err := Compile(append(rules, newRuleOn("wide", "*", method("M*"), rate(1, 1))), targets, nil, Options{})
-	var problems config.Problems
-	if !errors.As(err, &problems) || len(problems) != 1 || !strings.Contains(problems[0].Message, "101 rules match Arith/Mul: at most 100 may") {
-		t.Errorf("got %v", err)
+	for want, one := range map[string]config.Rule{
+		"101 rules hold for calls to Arith/Mul: at most 100 may": newRuleOn("wide", "*", method("M*"), rate(1, 1)),
+		"101 rules hold for calls of c to Arith/Mul":             newRuleOn("one", "Arith", method("Mul"), caller("c"), rate(1, 1)),
+	} {
+		_, err := Compile(append(rules, one), targets, nil, Options{})
+		var problems config.Problems
+		if !errors.As(err, &problems) || len(problems) != 1 || !strings.Contains(problems[0].Message, want) ||
+			!strings.Contains(problems[0].Path, one.Name) {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+}
+
+// A limit for each of many customers: no call meets more than one of them.
+func TestRulesForDifferentCallersDoNotAddUp(t *testing.T) {
+	var rules []config.Rule
+	for i := range 5000 {
+		rules = append(rules, newRuleOn(fmt.Sprint("rule-", i), "Arith", caller(fmt.Sprint("c", i)), rate(0.001, int64(1+i%3))))
+	}
+	rules = append(rules, newRuleOn("all", "*", rate(1e6, 1e6)), newRuleOn("some", "Arith", caller("c1*"), rate(1e6, 1e6)))
+	c := newChain(t, rules...)
+	for _, i := range []int{0, 1, 2, 4999} {
+		admitted := 0
+		for c.call(mul, from(fmt.Sprint("c", i)), nil) == nil {
+			admitted++
+		}
+		if admitted != 1+i%3 {
+			t.Errorf("c%d: %d calls admitted", i, admitted)
+		}
+	}
+	if err := c.call(mul, from("stranger"), nil); err != nil {
+		t.Error(err)
 	}
 }
 

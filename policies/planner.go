@@ -36,20 +36,30 @@ func compareSteps(a, b *step) int { return compareCandidates(a.candidate, b.cand
 // since a set may name very many callers.
 type planner struct {
 	subject  subject
-	anybody  []*step     // of the rules that are about all callers, in order
-	named    []candidate // the rules that are about some
+	anybody  []*step          // of the rules that are about all callers, in order
+	named    []candidate      // the rules that are about some
+	exactly  map[string][]int // of these, by a caller that they name
+	globs    []int            // of these, those with globs
 	resolved map[candidate][]*step
 	plans    map[string]*plan
 }
 
 func newPlanner(of subject, all []candidate) *planner {
-	p := &planner{subject: of, resolved: make(map[candidate][]*step), plans: make(map[string]*plan)}
+	p := &planner{
+		subject: of, exactly: make(map[string][]int), resolved: make(map[candidate][]*step), plans: make(map[string]*plan),
+	}
 	for _, c := range all {
-		if !c.rule.callers.empty() {
-			p.named = append(p.named, c)
+		if c.rule.callers.empty() {
+			p.anybody = append(p.anybody, p.steps(c, nil)...)
 			continue
 		}
-		p.anybody = append(p.anybody, p.steps(c, nil)...)
+		if len(c.rule.callers.globs) > 0 {
+			p.globs = append(p.globs, len(p.named))
+		}
+		for caller := range c.rule.callers.exact {
+			p.exactly[caller] = append(p.exactly[caller], len(p.named))
+		}
+		p.named = append(p.named, c)
 	}
 	slices.SortFunc(p.anybody, compareSteps)
 	return p
@@ -59,7 +69,10 @@ func newPlanner(of subject, all []candidate) *planner {
 func (p *planner) exact(caller string) *plan {
 	var some []*step
 	var key []byte
-	for i, c := range p.named {
+	about := slices.Concat(p.globs, p.exactly[caller])
+	slices.Sort(about)
+	for _, i := range slices.Compact(about) {
+		c := p.named[i]
 		narrowness, ok := c.rule.callers.narrowest(caller)
 		if !ok {
 			continue

@@ -10,7 +10,7 @@ import (
 // Upstreams is the client-side rules of a set: those that match upstreams. It is a Guard of package wire/client; the two
 // packages know each other by the shapes of Guarded and Endpoints alone. A nil Upstreams lets every call pass.
 //
-// A call has its timeout first, which counts from Do and holds for all of its attempts, then rateLimit, then retry and
+// A call has its timeout first, which counts from Do and holds for all of its attempts, then rateLimit and concurrency, then retry and
 // hedge around the attempts; each attempt asks the breakers of scope method and upstream, and for each endpoint that
 // the client is about to use outlierDetection and the breakers of scope endpoint.
 type Upstreams struct {
