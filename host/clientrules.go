@@ -31,7 +31,10 @@ func (r *clientRules) Do(ctx context.Context, call client.Guarded) (slot int, er
 	if outer := registry.CallFrom(ctx); outer != nil {
 		within = outer.RuleDeadline
 	}
-	slot, err = g.policies.Upstreams().DoWithin(ctx, call, within)
+	slot, would, err := g.policies.Upstreams().DoWithin(ctx, call, within)
+	for _, w := range would {
+		r.host.shadowedOut(ctx, g, call, w)
+	}
 	if err != nil {
 		r.host.refusedOut(ctx, g, call, err)
 	}

@@ -36,6 +36,7 @@ type refusalKey struct {
 	target               policies.Target
 	peer                 netip.Addr
 	key                  string // of the rate limit
+	shadow               bool   // no call was refused, but would have been
 	various              bool   // upstream, target, peer and key differ, and are left out
 }
 
@@ -64,7 +65,7 @@ func (k refusalKey) kept() refusalKey {
 
 // summed is the key of those beyond the ones that are told apart.
 func (k refusalKey) summed() refusalKey {
-	return refusalKey{rule: k.rule, reason: k.reason, caller: k.caller, code: k.code, various: true}
+	return refusalKey{shadow: k.shadow, rule: k.rule, reason: k.reason, caller: k.caller, code: k.code, various: true}
 }
 
 // refusals are the last ones. Neither a flood of one refusal nor one of many that differ pushes out those by other

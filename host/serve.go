@@ -114,6 +114,7 @@ func (s *serving) leave() {
 		s.ticket.Done(err)
 		s.answered(err, false)
 	}
+	s.host.shadowed(s, s.ticket.Shadowed())
 	s.metrics.End()
 	s.method.users.release()
 }
@@ -129,7 +130,9 @@ func (s *serving) admit(req *wire.Frame) error {
 	s.policy = policies.Call{
 		Caller: caller, Peer: s.wire.Peer(), Metadata: &req.Metadata, Arrived: s.wire.Arrived(), Deadline: deadline,
 	}
-	if err := s.method.guard.Enter(s.wire, &s.policy, &s.ticket); err != nil {
+	err = s.method.guard.Enter(s.wire, &s.policy, &s.ticket)
+	s.host.shadowed(s, s.policy.Shadowed())
+	if err != nil {
 		e := code.From(err)
 		s.limitedBy = keyOf(s.generation.policies, e.Rule, e.Reason, s.method.target, &s.policy)
 		return e

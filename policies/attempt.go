@@ -93,7 +93,7 @@ func (a *attempt) enter() error {
 		case ok:
 			j.counts.allow.Add(1)
 			a.admissions.admit(slot, admission, a.trialTime)
-		case j.counts.refused(j.carriesOut):
+		case f.shadows(j):
 			return f.snapshot.breakerOpen(j.entry, left)
 		}
 	}

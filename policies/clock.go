@@ -72,15 +72,17 @@ func (k *clock) overdue(s *Snapshot) *code.Error {
 }
 
 // countSoft counts the calls that a timeout would have ended that is not carried out.
-func (k *clock) countSoft() {
+func (k *clock) countSoft() (would []ShadowRefusal) {
 	for _, e := range k.soft {
 		if e == nil {
 			continue
 		}
 		if time.Since(k.arrived) > e.rule.timeout {
 			e.counts.shadow.Add(1)
+			would = append(would, e.shadow(config.KindTimeout, code.DeadlineExceeded, code.ReasonTimeout))
 		} else {
 			e.counts.allow.Add(1)
 		}
 	}
+	return would
 }

@@ -3,9 +3,11 @@ package policies
 import (
 	"cmp"
 	"context"
+	"slices"
 	"sync"
 	"time"
 
+	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/wire/code"
 )
 
@@ -81,7 +83,7 @@ func (f *flight) fly(ctx context.Context, g *Guard, within time.Time) (slot int,
 		defer cancel()
 	}
 	slot, err = f.run(ctx)
-	f.countSoft()
+	f.asked.shadowed = append(f.asked.shadowed, f.countSoft()...)
 	return slot, f.timed(err)
 }
 
@@ -104,7 +106,7 @@ func (f *flight) admit(ctx context.Context, p *plan, now time.Time) error {
 	if err != nil {
 		v.unlock()
 	} else {
-		v.commit(&f.held)
+		v.commit(&f.asked, &f.held)
 	}
 	f.tellBreakers()
 	if err == nil {
@@ -258,4 +260,19 @@ func (f *flight) timed(err error) error {
 	}
 	f.timeout.counts.allow.Add(1)
 	return err
+}
+
+// shadows counts a breaker's decision against an attempt, and reports whether it is carried out. A call that would have
+// been refused at several attempts, some of them at the same time, was so once.
+func (f *flight) shadows(j *judge) bool {
+	if j.counts.refused(j.carriesOut) {
+		return true
+	}
+	would := j.shadow(config.KindCircuitBreaker, code.Unavailable, code.ReasonBreakerOpen)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !slices.Contains(f.asked.shadowed, would) {
+		f.asked.shadowed = append(f.asked.shadowed, would)
+	}
+	return false
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/wire/code"
 )
 
@@ -77,7 +78,7 @@ func (g *Guard) askAccess(p *plan, c *Call, now time.Time) error {
 			e.counts.allow.Add(1)
 			continue
 		}
-		if e.counts.refused(e.rule.carriesOut(c)) {
+		if e.refused(c, e.rule.carriesOut(c), config.KindAccess, code.PermissionDenied, code.ReasonDenied) {
 			return g.snapshot.refuse(e.rule, code.PermissionDenied, code.ReasonDenied, c.Caller+" denied", 0)
 		}
 	}
@@ -101,7 +102,7 @@ func (g *Guard) admit(ctx context.Context, p *plan, c *Call, t *Ticket, now time
 	if err != nil {
 		v.unlock()
 	} else {
-		v.commit(&t.held)
+		v.commit(c, &t.held)
 	}
 	p.tellBreakers()
 	if err != nil {
@@ -121,7 +122,7 @@ func (g *Guard) askBreaker(p *plan, c *Call, t *Ticket, now time.Time) error {
 		case ok:
 			e.counts.allow.Add(1)
 			t.admissions.admit(slot, a, t.trialTime)
-		case e.counts.refused(e.rule.carriesOut(c)):
+		case e.refused(c, e.rule.carriesOut(c), config.KindCircuitBreaker, code.Unavailable, code.ReasonBreakerOpen):
 			return g.snapshot.breakerOpen(e, left)
 		}
 	}

@@ -80,5 +80,6 @@ type Call struct {
 	Arrived  time.Time                       // timeouts count from here; zero means now
 	Deadline time.Time                       // the caller's own; zero means none
 
-	target Target // of its guard
+	target   Target // of its guard
+	shadowed []ShadowRefusal
 }

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/wire/code"
 )
 
@@ -140,7 +141,7 @@ func (v *reservation) wait(ctx context.Context, c *Call, shut *shutBreaker) erro
 	var longest *entry
 	for i := range v.limits.n {
 		l := v.limits.at(i)
-		l.charge()
+		l.charge(c)
 		if l.enforced && l.wait == v.delay {
 			longest = l.entry
 		}
@@ -182,7 +183,7 @@ func (v *reservation) cancel(c *Call, shut *shutBreaker) error {
 		case l.enforced && !l.granted:
 			l.entry.counts.reject.Add(1)
 		case !l.enforced && v.limited.entry != nil && v.crowded == nil && shut == nil:
-			l.charge()
+			l.charge(c)
 		}
 	}
 	v.unlock()
@@ -198,10 +199,10 @@ func (v *reservation) cancel(c *Call, shut *shutBreaker) error {
 }
 
 // commit takes what was decided, keeps the places in h, and lets the locks go.
-func (v *reservation) commit(h *held) {
+func (v *reservation) commit(call *Call, h *held) {
 	for i := range v.limits.n {
 		if !v.waited {
-			v.limits.at(i).charge()
+			v.limits.at(i).charge(call)
 		}
 	}
 	for i := range v.places.n {
@@ -210,7 +211,7 @@ func (v *reservation) commit(h *held) {
 		switch {
 		case !c.enforced:
 			if places.takeAnyway() {
-				c.entry.counts.shadow.Add(1)
+				c.entry.refused(call, false, config.KindConcurrency, code.Unavailable, code.ReasonOverloaded)
 			} else {
 				c.entry.counts.allow.Add(1)
 			}
@@ -287,10 +288,14 @@ func (v *reservation) unlock() {
 }
 
 // charge takes the token, if the limit agrees, and counts what it decided.
-func (l *limitClaim) charge() {
+func (l *limitClaim) charge(c *Call) {
 	n := l.entry.counts
-	if !l.granted {
-		n.shadow.Add(1)
+	switch {
+	case !l.granted && l.keyless:
+		l.entry.refused(c, false, config.KindRateLimit, code.InvalidArgument, code.ReasonMissingKey)
+		return
+	case !l.granted:
+		l.entry.refused(c, false, config.KindRateLimit, code.ResourceExhausted, code.ReasonRateLimited)
 		return
 	}
 	l.bucket.take()

@@ -1,8 +1,10 @@
 package policies
 
 import (
+	"context"
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -148,6 +150,64 @@ func TestCallersOutsideTheShareNeverWait(t *testing.T) {
 			if d := c.decisions("r", kind); d.Reject != 0 || d.ShadowReject+d.Allow != 5 {
 				t.Errorf("%s: %+v", kind, d)
 			}
+		}
+	})
+}
+
+func TestACallKnowsWhichRulesInShadowWouldHaveRefusedIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nobody := access(nil, []config.AccessEntry{{Caller: config.Patterns{"*"}}})
+		c := newChain(t, newRuleOn("r", "Arith", mode(config.Shadow), nobody, rate(0.001, 1), concurrency(1, 0, 0), circuit(tripsAt(1)), timeout(time.Second)))
+		var call Call
+		var ticket Ticket
+		for _, last := range []bool{false, true} { // the first uses up what there is, and opens the breaker
+			call, ticket = Call{Arrived: time.Now()}, Ticket{}
+			if err := c.now.Guard(mul).Enter(t.Context(), &call, &ticket); err != nil {
+				t.Fatal(err)
+			}
+			if !last {
+				if _, err := c.enter(mul, Call{}); err != nil { // and stays
+					t.Fatal(err)
+				}
+				ticket.Done(errDown)
+			}
+		}
+		time.Sleep(2 * time.Second)
+		ticket.Done(nil)
+		var got []string
+		for _, w := range slices.Concat(call.Shadowed(), ticket.Shadowed()) {
+			got = append(got, fmt.Sprintf("%s %s %s %s", w.Rule, w.Kind, w.Code, w.Reason))
+		}
+		slices.Sort(got)
+		want := []string{
+			"r@r1 access PERMISSION_DENIED denied", "r@r1 circuitBreaker UNAVAILABLE breaker_open", "r@r1 concurrency UNAVAILABLE overloaded",
+			"r@r1 rateLimit RESOURCE_EXHAUSTED rate_limited", "r@r1 timeout DEADLINE_EXCEEDED timeout",
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("got %q", got)
+		}
+	})
+}
+
+func TestACallOutKnowsWhichRulesInShadowWouldHaveRefusedIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBilling(t, toBilling("r", mode(config.Shadow), rate(0.001, 1), scoped(config.ScopeUpstream), timeout(time.Second)),
+			toBilling("again", retry(config.Retry{MaxAttempts: 3})))
+		b.answer = always(errDown)
+		b.fail(3)
+		b.answer = func(context.Context, string, int) error {
+			time.Sleep(2 * time.Second)
+			return errDown
+		}
+		_, would, _ := b.guard.DoWithin(t.Context(), &outCall{
+			upstream: "billing", service: "Billing", method: "Get", idempotent: true, attempt: b.attempt,
+		}, time.Time{})
+		var got []string
+		for _, w := range would {
+			got = append(got, string(w.Kind)+" "+w.Reason)
+		}
+		if want := []string{"circuitBreaker breaker_open", "rateLimit rate_limited", "timeout timeout"}; !slices.Equal(got, want) {
+			t.Errorf("got %q", got)
 		}
 	})
 }

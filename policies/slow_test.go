@@ -214,7 +214,7 @@ func TestADeadlineOfOurOwnRulesCountsAgainstAnUpstream(t *testing.T) {
 					deadline, _ = ctx.Deadline()
 				}
 				call := &outCall{upstream: "billing", service: "Billing", method: "Get", attempt: b.attempt}
-				_, err := b.guard.DoWithin(ctx, call, deadline)
+				_, _, err := b.guard.DoWithin(ctx, call, deadline)
 				cancel()
 				if code.Of(err) != code.DeadlineExceeded {
 					t.Fatal(err)
@@ -239,7 +239,7 @@ func TestAProbeThatEndsAtADeadlineOfOurOwnRulesFails(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 		defer cancel()
 		deadline, _ := ctx.Deadline()
-		_, _ = b.guard.DoWithin(ctx, &outCall{upstream: "billing", service: "Billing", method: "Get", attempt: b.attempt}, deadline)
+		_, _, _ = b.guard.DoWithin(ctx, &outCall{upstream: "billing", service: "Billing", method: "Get", attempt: b.attempt}, deadline)
 		if told := b.transitions(); len(told) != 3 || told[2].To != "open" {
 			t.Errorf("%+v", told)
 		}

@@ -21,6 +21,7 @@ type Ticket struct {
 
 	overtimes [2]*overtime // of a call that was late; set before late
 	late      atomic.Bool
+	shadowed  []ShadowRefusal
 }
 
 // Deadline is when the call has to be answered: the earlier of the rules' timeout and the caller's own deadline.
@@ -77,7 +78,7 @@ func (t *Ticket) Done(err error) {
 		return
 	}
 	t.held.free()
-	t.countSoft()
+	t.shadowed = t.countSoft()
 	if t.settled.Swap(true) {
 		t.returned()
 		return

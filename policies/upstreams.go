@@ -58,22 +58,24 @@ func (s *Snapshot) Upstreams() *Upstreams {
 // Do carries out a call under the rules; see wire/client.Guard. A refusal is a *code.Error that names the rule. Without
 // a rule about the call it is one Attempt.
 func (u *Upstreams) Do(ctx context.Context, call Guarded) (slot int, err error) {
-	return u.DoWithin(ctx, call, time.Time{})
+	slot, _, err = u.DoWithin(ctx, call, time.Time{})
+	return slot, err
 }
 
 // DoWithin is Do for a call that is made within another one, whose deadline was set by a rule of this host, unless that
-// is zero. When it is also the deadline of ctx, rules see in it one of ours, not one of the caller's.
-func (u *Upstreams) DoWithin(ctx context.Context, call Guarded, deadline time.Time) (slot int, err error) {
+// is zero. When it is also the deadline of ctx, rules see in it one of ours, not one of the caller's. It tells as well which
+// rules would have refused the call.
+func (u *Upstreams) DoWithin(ctx context.Context, call Guarded, deadline time.Time) (slot int, would []ShadowRefusal, err error) {
 	var s *Snapshot
 	if u != nil {
 		s = u.current.Load()
 	}
 	if s == nil || s.outbound.empty() {
-		return 0, call.Attempt(ctx, 0, nil)
+		return 0, nil, call.Attempt(ctx, 0, nil)
 	}
 	g := s.guardOf(call.Upstream(), call.Service(), call.Method())
 	if g.empty() {
-		return 0, call.Attempt(ctx, 0, nil)
+		return 0, nil, call.Attempt(ctx, 0, nil)
 	}
 	if !s.active.Load() {
 		s.Activate()
@@ -85,9 +87,10 @@ func (u *Upstreams) DoWithin(ctx context.Context, call Guarded, deadline time.Ti
 	f.snapshot, f.call = s, call
 	slot, err = f.fly(ctx, g, deadline)
 	// All attempts have ended, and whatever they held is settled.
+	would = f.asked.shadowed
 	*f = flight{}
 	s.flights.Put(f)
-	return slot, err
+	return slot, would, err
 }
 
 // List opens the listing of a client; see wire/client.Guard.

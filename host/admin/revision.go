@@ -45,6 +45,7 @@ type Refusal struct {
 	At       time.Time `json:"at"`
 	Count    int       `json:"count"`
 	Various  bool      `json:"various,omitempty"`
+	Shadow   bool      `json:"shadow,omitempty"`   // it was let pass, and would be refused if its rule were enforced
 	Upstream string    `json:"upstream,omitempty"` // that was called, under client-side rules
 	Service  string    `json:"service"`
 	Method   string    `json:"method"`

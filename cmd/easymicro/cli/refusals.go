@@ -20,7 +20,8 @@ func (a *app) refusals() *cobra.Command {
 which place in the files, and the state of the rule at that moment. Calls that came in and calls that the host made are
 both here; the latter have an upstream. Refusals of one caller, peer and key (that of a rate limit) within a second share
 a line, with the time, state and trace of the first. Of a caller of whom many differ, only some are told apart in a
-second; the line of the others is various.`,
+second; the line of the others is various. A line in mode shadow is of calls that were let pass: their rule would have
+refused them if it were enforced.`,
 		Example: `  easymicro refusals
   easymicro refusals --caller partner-1 --since 10m`,
 		Args: noArgs,
@@ -55,7 +56,7 @@ func (a *app) refusalsText(list []admin.Refusal) {
 		a.line("no call was refused")
 		return
 	}
-	rows := [][]string{{"TIME", "COUNT", "UPSTREAM", "METHOD", "CALLER", "KEY", "REASON", "RULE", "PLACE", "STATE THEN", "TRACE"}}
+	rows := [][]string{{"TIME", "COUNT", "UPSTREAM", "METHOD", "CALLER", "KEY", "REASON", "MODE", "RULE", "PLACE", "STATE THEN", "TRACE"}}
 	for i := range list {
 		r := &list[i]
 		method, caller := r.Service+"."+r.Method, orDash(r.Caller)
@@ -65,12 +66,16 @@ func (a *app) refusalsText(list []admin.Refusal) {
 		if r.Peer != "" {
 			caller += " " + r.Peer
 		}
+		reason, mode := a.paint(red, r.Reason), ""
+		if r.Shadow {
+			reason, mode = r.Reason, modeShadow
+		}
 		rows = append(rows, []string{
-			when(r.At), fmt.Sprint(r.Count), orDash(r.Upstream), method, caller, orDash(r.Key), a.paint(red, r.Reason), orDash(r.Rule),
+			when(r.At), fmt.Sprint(r.Count), orDash(r.Upstream), method, caller, orDash(r.Key), reason, orDash(mode), orDash(r.Rule),
 			orDash(r.Position), orDash(r.State), orDash(r.Trace),
 		})
 	}
-	a.titled(withoutEmpty(rows, "UPSTREAM", "KEY", "TRACE"))
+	a.titled(withoutEmpty(rows, "UPSTREAM", "KEY", "MODE", "TRACE"))
 }
 
 // withoutEmpty leaves out those columns of a table with titles that have nothing in any row.

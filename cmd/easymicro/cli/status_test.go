@@ -110,6 +110,25 @@ func TestRefusalsTellOfUpstreamsWhereThereAreSome(t *testing.T) {
 	}
 }
 
+func TestWhatShadowRulesSayIsMarked(t *testing.T) {
+	real := admin.Refusal{At: time.Now(), Count: 1, Service: "Desk", Method: "Mul", Caller: "web", Reason: "denied", Rule: "r@r1"}
+	would := real
+	would.Shadow, would.Rule = true, "s@r1"
+	got := said(func(a *app) { a.refusalsText([]admin.Refusal{real, would}) })
+	for _, want := range []string{"REASON   MODE     RULE ", "denied   -        r@r1 ", "denied   shadow   s@r1 "} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in\n%s", want, got)
+		}
+	}
+	got = said(func(a *app) {
+		a.breakersText([]admin.Breaker{{Rule: "r", Mode: "shadow", Target: "Arith/Mul", State: "open"}})
+		a.limitersText([]admin.Limiter{{Rule: "r", Mode: "shadow", Tokens: 0.5, Burst: 1}})
+	})
+	if !strings.Contains(got, "open    shadow ") || strings.Count(got, "shadow") != 2 {
+		t.Error(got)
+	}
+}
+
 func TestBreakersTellWhatTheyAreOf(t *testing.T) {
 	inbound := admin.Breaker{Rule: "mul", Target: "Arith/Mul", State: "closed"}
 	got := said(func(a *app) {
