@@ -172,7 +172,21 @@ func weakened(old, next *Rule) string {
 			return "matches less than before (match." + field.name + ")"
 		}
 	}
+	if slices.ContainsFunc(n.Except, func(e Exception) bool { return !m.Except.cover(e) }) {
+		return "matches less than before (match.except)"
+	}
 	return ""
+}
+
+// cover reports whether one of the exceptions takes out all that e does.
+func (x Exceptions) cover(e Exception) bool {
+	within := func(outer, inner Patterns) bool {
+		return len(outer) == 0 || len(inner) > 0 && outer.has(inner)
+	}
+	return slices.ContainsFunc(x, func(o Exception) bool {
+		return within(o.Service, e.Service) && within(o.Method, e.Method) && within(o.Caller, e.Caller) &&
+			within(o.Peer, e.Peer) && within(o.Upstream, e.Upstream)
+	})
 }
 
 // denies reports whether one entry of the list says all that e says.

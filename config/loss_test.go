@@ -68,6 +68,31 @@ func TestWhatAnEditTakesOutOfForce(t *testing.T) {
 	}
 }
 
+func TestAnExceptionThatTakesMoreOutOfAccessIsALoss(t *testing.T) {
+	rule := func(except string) *config.Set {
+		return rulesOf(t, "  - {name: lock, match: {service: A"+except+"}, access: {deny: [{caller: \"*\"}]}}\n")
+	}
+	const ops = ", except: {caller: [ops, dev], method: [M, N]}"
+	for name, c := range map[string]struct {
+		next  string
+		twice bool
+	}{
+		"the same":                 {ops, false},
+		"a field of it is cut off": {", except: {caller: [ops, dev]}", true},
+		"somebody more":            {", except: {caller: [ops, dev, web], method: [M, N]}", true},
+		"a second one":             {", except: [{caller: [ops, dev], method: [M, N]}, {caller: web}]", true},
+		"somebody less":            {", except: {caller: [ops], method: [M, N]}", false},
+		"none any more":            {"", false},
+	} {
+		if lost := config.Lost(rule(ops), rule(c.next)); lost.Doubtful() != c.twice || strings.Contains(lost.Warnings().Error(), "match.except") != c.twice {
+			t.Errorf("%s: doubtful %v, warnings %v", name, lost.Doubtful(), lost.Warnings())
+		}
+	}
+	if !config.Lost(rule(""), rule(ops)).Doubtful() {
+		t.Error("a first exception is none")
+	}
+}
+
 func TestWhatIsNotEnforcedCanGoInSilence(t *testing.T) {
 	old := rulesOf(t, "  - {name: a, match: {service: A}, access: {deny: [{caller: a}]}, mode: shadow}\n"+
 		"  - {name: b, match: {service: A}, access: {deny: [{caller: b}]}, expires: 2020-01-01T00:00:00Z}\n"+
