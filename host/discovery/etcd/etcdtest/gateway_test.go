@@ -203,7 +203,7 @@ func post(transport *http.Transport, url string) string {
 	switch {
 	case err != nil:
 		return err.Error()
-	case string(body) != `{"c":42}`:
+	case string(body) != "{\"c\":42}\n":
 		return fmt.Sprintf("%d %s", res.StatusCode, body)
 	}
 	return ""
