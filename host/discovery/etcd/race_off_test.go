@@ -1,5 +1,5 @@
 //go:build !race
 
-package main
+package etcd
 
 const raceEnabled = false
