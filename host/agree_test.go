@@ -165,6 +165,7 @@ func odd(t *testing.T) map[string]func(path string) {
 }
 
 func TestWhatValidateRefusesAnEditRefusesWhateverBecomesOfFilesAndFolders(t *testing.T) {
+	t.Parallel()
 	reg := deskPlant(t).reg
 	manifest := func(allowEmpty string) string {
 		return `

@@ -47,6 +47,7 @@ func openMetric(far *hosttest.Host) string {
 
 // What the old client of an upstream says when it ends is not that there are no endpoints any more.
 func TestAnEditOfAnUpstreamKeepsItsBreakersOpen(t *testing.T) {
+	t.Parallel()
 	far, _ := startTill(t, 0)
 	h := startDesk(t, openTill, far)
 	_, err := mul(t, h, 1, 1)

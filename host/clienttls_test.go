@@ -106,6 +106,7 @@ func (f *tlsFront) letIn(c net.Conn) bool {
 }
 
 func TestAnUpstreamIsCalledOverTLSWithCertificatesThatChange(t *testing.T) {
+	t.Parallel()
 	far, _ := startTill(t, 0)
 	ca := newAuthority(t)
 	front := startTLSFront(t, ca, "billing.internal", far.Address)

@@ -87,6 +87,7 @@ func TestACallThatFitsIntoTheGracePeriodFinishes(t *testing.T) {
 }
 
 func TestACallBeyondTheGracePeriodIsCancelledAndTheHostExits(t *testing.T) {
+	t.Parallel()
 	h, p := drained(t, "gracePeriod: 400ms")
 	rpcx, http := callRPCX(t, h, "Gate", "Wait"), callHTTP(h, "/Gate/Wait")
 	oneWay := callHTTP(h, "/Gate/Wait", "X-RPCX-Oneway", "1", "X-RPCX-SerializeType", "1")
@@ -115,6 +116,7 @@ func TestACallBeyondTheGracePeriodIsCancelledAndTheHostExits(t *testing.T) {
 }
 
 func TestDuringDrainDelayEverythingIsServedByAHostThatIsNotReady(t *testing.T) {
+	t.Parallel()
 	h, _ := drained(t, "gracePeriod: 10s, drainDelay: 700ms")
 	conn := h.Dial()
 	begin := time.Now()

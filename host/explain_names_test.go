@@ -21,6 +21,7 @@ func TestAnUpstreamThatWasMeantIsSuggested(t *testing.T) {
 
 // A call that a gateway passes on meets the rules of what comes in, and then those of what goes out.
 func TestAGatewayExplainsClientSideRulesAfterInboundOnes(t *testing.T) {
+	t.Parallel()
 	y := newYard()
 	far(t, y, newPlant(t), "")
 	gw := standalone(t, y, toAll+"policies: {rules: [{name: in, match: {service: Arith}, timeout: 2s}, "+

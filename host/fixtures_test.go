@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"flag"
 	"fmt"
 	"net"
 	"runtime"
@@ -21,7 +22,13 @@ import (
 	"github.com/easymicro/easymicro/wire/wiretest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if !raceEnabled {
+		_ = flag.Set("test.parallel", "8") // tests that are parallel wait most of the time
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // patience is how long anything may take before a test fails.
 const patience = 20 * time.Second

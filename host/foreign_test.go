@@ -46,6 +46,7 @@ func startDeskAt(t *testing.T, rules, address string) *hosttest.Host {
 }
 
 func TestFailuresOfStockServersOpenBreakers(t *testing.T) {
+	t.Parallel()
 	for text, opens := range map[string]bool{
 		"context deadline exceeded": true, "[service internal error]: boom, method: Mul, argv: 1, stack: x": true, "can not found any server": true,
 		"divide by zero": false, "request reached rate limit": false, "rpcx: can't find method Mul": false,
@@ -68,6 +69,7 @@ func TestFailuresOfStockServersOpenBreakers(t *testing.T) {
 
 // What a stock server cannot find was not run, and may go elsewhere; other refusals of it prove nothing.
 func TestWhatAStockServerCannotFindIsSentAgain(t *testing.T) {
+	t.Parallel()
 	for text, attempts := range map[string]int{"rpcx: can't find service Till": 3, "request reached rate limit": 1, "rpcx: can't find service Ledger": 1} {
 		address, calls := startStock(t, text)
 		h := startDeskAt(t, "rules: [{name: out, match: {upstream: till}, retry: {retryOn: [UNIMPLEMENTED, RESOURCE_EXHAUSTED], failMode: failtry}}]\n", address)
@@ -79,6 +81,7 @@ func TestWhatAStockServerCannotFindIsSentAgain(t *testing.T) {
 }
 
 func TestAGatewayBeforeStockServersTellsWhatTheirTextsMean(t *testing.T) {
+	t.Parallel()
 	for text, status := range map[string]int{
 		"rpcx: can't find service Arith": 404, "rpcx: can't find method Mul": 404, "request reached rate limit": 429, "invalid token": 401,
 		"context deadline exceeded": 504, "divide by zero": 500,

@@ -10,6 +10,7 @@ import (
 
 // What an operator does to discovery and all calls fail of is told, once, and so is its end.
 func TestAnUpstreamWithoutEndpointsIsToldOnce(t *testing.T) {
+	t.Parallel()
 	far, _ := startTill(t, 0)
 	nodes := fmt.Sprintf("endpoints: [{address: %q, metadata: {group: blue}}]\n", far.Address)
 	const none, again = "an upstream has no endpoints", "an upstream has endpoints again"
@@ -61,6 +62,7 @@ upstreams: [{name: till, service: Till, group: blue, resolve: {file: nodes.yaml}
 }
 
 func TestABrokenListThatStaysInUseIsTold(t *testing.T) {
+	t.Parallel()
 	far, _ := startTill(t, 0)
 	nodes := fmt.Sprintf("endpoints: [%q]\n", far.Address)
 	var log logBuffer
@@ -81,6 +83,7 @@ upstreams: [{name: till, service: Till, resolve: {file: nodes.yaml}}]
 
 // A service of other hosts that nobody serves any more is told of by a gateway.
 func TestAGatewayTellsOfAServiceThatIsGone(t *testing.T) {
+	t.Parallel()
 	y := newYard()
 	up, _ := far(t, y, newPlant(t), "")
 	var log logBuffer

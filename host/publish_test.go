@@ -9,6 +9,7 @@ import (
 )
 
 func TestWhatWasNeverRegisteredIsNotSaidToBeWithdrawn(t *testing.T) {
+	t.Parallel()
 	var log logBuffer
 	h := hosttest.Start(t, `
 host: {shutdown: {drainDelay: 0s}}

@@ -15,6 +15,7 @@ import (
 
 // What the rules about an upstream refuse is as visible as what those about callers do.
 func TestCallsToUpstreamsThatRulesRefuseAreRemembered(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		name, rule, method string
 		calls              int
@@ -154,6 +155,7 @@ func TestRefusalsOfTwoKeysAreTwo(t *testing.T) {
 
 // A gateway passes on under the rules of its upstreams: what they refuse is told once, as a call to the upstream.
 func TestARefusalByAGatewaysClientSideRuleIsRememberedOnce(t *testing.T) {
+	t.Parallel()
 	y := newYard()
 	far(t, y, newPlant(t), "")
 	gw := standalone(t, y, toAll+"policies: {rules: [{name: out, match: {upstream: Arith}, rateLimit: {rate: 1, per: 24h}}]}\n", hosttest.Options{})
@@ -170,6 +172,7 @@ func TestARefusalByAGatewaysClientSideRuleIsRememberedOnce(t *testing.T) {
 
 // Names are those of peers: what is kept of them is short, and not a part of what they sent.
 func TestLongNamesOfRefusalsAreCut(t *testing.T) {
+	t.Parallel()
 	y := newYard()
 	far(t, y, newPlant(t), "")
 	gw := standalone(t, y, toAll+"policies: {rules: [{name: none, match: {service: Arith}, access: {deny: [{caller: '*'}]}}]}\n", hosttest.Options{})
@@ -182,6 +185,7 @@ func TestLongNamesOfRefusalsAreCut(t *testing.T) {
 
 // Whatever a breaker at a gateway is of, a refusal by it tells the state that it was in.
 func TestARefusalAtAGatewayTellsTheStateOfTheBreaker(t *testing.T) {
+	t.Parallel()
 	for _, rule := range []string{
 		"match: {service: Arith}, circuitBreaker: {",
 		"match: {upstream: Arith, method: Mul}, circuitBreaker: {scope: method, ",

@@ -10,6 +10,7 @@ import (
 
 // What a gateway passes on to is shown like the upstreams of handlers.
 func TestStatusAndMetricsOfAGatewayTellOfTheServicesThatWereCalled(t *testing.T) {
+	t.Parallel()
 	y := newYard()
 	up, _ := far(t, y, newPlant(t), "")
 	gw := standalone(t, y, toAll, hosttest.Options{})
@@ -31,6 +32,7 @@ func TestStatusAndMetricsOfAGatewayTellOfTheServicesThatWereCalled(t *testing.T)
 }
 
 func TestWhatIsShownOfTheServicesOfOtherHostsIsBounded(t *testing.T) {
+	t.Parallel()
 	y := newYard()
 	for i := range 210 {
 		y.put(fmt.Sprintf("S%d", i), "127.0.0.1:1")

@@ -26,6 +26,7 @@ upstreams: [{name: till, service: Till, resolve: %s}]
 }
 
 func TestAnUpstreamFollowsAFileHoweverItIsSaved(t *testing.T) {
+	t.Parallel()
 	one, _ := startTill(t, 0)
 	two, _ := startTill(t, 1000)
 	nodes := func(h *hosttest.Host) string { return fmt.Sprintf("endpoints:\n  - {address: %q}\n", h.Address) }

@@ -246,6 +246,7 @@ func TestAnUpstreamThatIsTakenAwayIsClosed(t *testing.T) {
 }
 
 func TestClientSideRulesAreLive(t *testing.T) {
+	t.Parallel()
 	far, _ := startTill(t, 0)
 	h := startDesk(t, "rules: []\n", far)
 	_, err := mul(t, h, 1, 1)
