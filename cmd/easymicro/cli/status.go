@@ -150,20 +150,23 @@ const modeShadow = "shadow"
 func (a *app) breakersText(list []admin.Breaker) {
 	colours := map[string]paint{"open": red, "half_open": yellow}
 	rows := [][]string{{"BREAKER", "UPSTREAM", "TARGET", "STATE", "MODE", "SINCE", "CAUSE"}}
-	upstream := slices.ContainsFunc(list, func(b admin.Breaker) bool { return b.Upstream != "" })
+	shadow := slices.ContainsFunc(list, func(b admin.Breaker) bool { return b.Mode == modeShadow })
 	for _, b := range list {
 		state := strings.ReplaceAll(b.State, "_", "-")
 		if b.Mode != modeShadow { // else nobody is refused
 			state = a.paint(colours[b.State], state)
 		}
-		rows = append(rows, []string{b.Rule, orDash(b.Upstream), breakerTarget(&b), state, orDash(b.Mode), ago(b.Since), orDash(b.Cause)})
+		rows = append(rows, []string{b.Rule, orDash(b.Upstream), breakerTarget(&b), state, modeWhere(shadow, b.Mode), ago(b.Since), orDash(b.Cause)})
 	}
-	for i := range rows {
-		if !upstream {
-			rows[i] = slices.Delete(rows[i], 1, 2)
-		}
+	a.section(withoutEmpty(rows, "UPSTREAM", "MODE"))
+}
+
+// modeWhere is a mode for a table in which some rules are in shadow; else all are enforced, and it need not be said.
+func modeWhere(shadow bool, mode string) string {
+	if !shadow {
+		mode = ""
 	}
-	a.section(rows)
+	return orDash(mode)
 }
 
 // breakerTarget is what a breaker is of: a method, an endpoint, or an upstream as a whole. The upstream has a column of
@@ -181,6 +184,7 @@ func breakerTarget(b *admin.Breaker) string {
 
 func (a *app) limitersText(list []admin.Limiter) {
 	rows := [][]string{{"LIMITER", "TOKENS", "BURST", "KEYS", "MODE"}}
+	shadow := slices.ContainsFunc(list, func(l admin.Limiter) bool { return l.Mode == modeShadow })
 	for _, l := range list {
 		tokens, keys := fmt.Sprintf("%.1f", l.Tokens), "-"
 		switch {
@@ -189,9 +193,9 @@ func (a *app) limitersText(list []admin.Limiter) {
 		case l.Tokens < 1 && l.Mode != modeShadow:
 			tokens = a.paint(yellow, tokens)
 		}
-		rows = append(rows, []string{l.Rule, tokens, fmt.Sprint(l.Burst), keys, orDash(l.Mode)})
+		rows = append(rows, []string{l.Rule, tokens, fmt.Sprint(l.Burst), keys, modeWhere(shadow, l.Mode)})
 	}
-	a.section(rows)
+	a.section(withoutEmpty(rows, "MODE"))
 }
 
 // keysOf is how many keys a limiter has, and how many calls had no bucket of their own.
