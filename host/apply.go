@@ -214,8 +214,21 @@ func (h *Host) logRevision(r Revision) {
 	}
 	h.log.LogAttrs(context.Background(), level, msg, attrs...)
 	for _, w := range r.Warnings {
-		h.log.Warn(w.String())
+		h.warn(w)
 	}
+}
+
+// warn logs a warning about a file, with the place as attributes.
+func (h *Host) warn(w config.Problem) {
+	var attrs []slog.Attr
+	if w.File != "" {
+		attrs = append(attrs, slog.String("file", w.File))
+	}
+	if w.Line > 0 {
+		attrs = append(attrs, slog.Int("line", w.Line), slog.Int("column", w.Column))
+	}
+	w.File = ""
+	h.log.LogAttrs(context.Background(), slog.LevelWarn, w.String(), attrs...)
 }
 
 func problemLines(p config.Problems) []string {

@@ -44,7 +44,7 @@ func (h *Host) newGateways(g *generation) error {
 
 func (h *Host) newGateway(g *generation, limits wire.Limits) (*gateway.Gateway, error) {
 	o := gatewayOptions(g.set.Manifest)
-	o.Handler, o.Limits, o.Host, o.Logger, o.Refused = h, limits, h.name, h.log, h.noCall
+	o.Handler, o.Limits, o.Host, o.Logger, o.Refused = h, limits, h.name, h.floods.Logger(), h.noCall
 	o.Resolve = func(service, method string) (gateway.Target, bool) {
 		found, ok := g.lookup(service, method)
 		if !ok {

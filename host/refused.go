@@ -19,6 +19,7 @@ import (
 // kindOf is the kind of rule behind a refusal.
 var kindOf = map[string]config.Kind{
 	code.ReasonRateLimited: config.KindRateLimit,
+	code.ReasonMissingKey:  config.KindRateLimit,
 	code.ReasonOverloaded:  config.KindConcurrency,
 	code.ReasonBreakerOpen: config.KindCircuitBreaker,
 	code.ReasonDenied:      config.KindAccess,

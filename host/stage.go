@@ -48,7 +48,7 @@ func (h *Host) newStage(cfg config.Listener, s *socket) *stage {
 	})
 	if slices.Contains(cfg.Protocols, transportRPCX) {
 		st.rpcx = wire.NewServer(wire.ServerOptions{
-			Handler: h, Limits: limits, Logger: h.log,
+			Handler: h, Limits: limits, Logger: h.floods.Logger(),
 			Observer: &connObserver{metrics: h.metrics, open: h.metrics.Connections(cfg.Name, transportRPCX), count: &st.conns},
 		})
 	}

@@ -29,11 +29,11 @@ func (l *cutLog) tell(peer net.Addr, reason string, err error) {
 	if !tell {
 		return
 	}
-	attrs := []any{"peer", peer.String(), "reason", reason, "error", err.Error()}
+	const msg = "connection cut"
 	if untold > 0 {
-		attrs = append(attrs, "untold_before", untold)
+		l.log.Warn(msg, "reason", reason, "suppressed", untold) // of as many peers, perhaps
 	}
-	l.log.Warn("connection cut", attrs...)
+	l.log.Warn(msg, "peer", peer.String(), "reason", reason, "error", err.Error())
 }
 
 // count tells whether there is to be a line, and for how many others before it there was none.

@@ -14,6 +14,9 @@ const (
 	mostSources     = 4  // of one subject
 )
 
+// suppressedKey is the attribute that says how many lines one stands for.
+const suppressedKey = "suppressed"
+
 // Names are attributes that alike lines have in common, each a key and a value; those without a value are left out.
 type Names [4][2]string
 
@@ -62,7 +65,7 @@ func NewSummary(log *slog.Logger, interval time.Duration) *Summary {
 // Log writes a line, or counts it when one of its kind was written a short while ago. The attributes are those of the
 // kind and more, which is what only this line has; it is called only when the line is written, and may be nil.
 func (s *Summary) Log(level slog.Level, msg string, kind Kind, more func() []slog.Attr) {
-	if !s.log.Enabled(context.Background(), level) || !s.first(level, flow{msg, kind}) {
+	if !s.log.Enabled(context.Background(), level) || !s.first(level, flow{msg, kind}, 1) {
 		return
 	}
 	attrs := kind.attrs()
@@ -84,7 +87,8 @@ func (k Kind) attrs() []slog.Attr {
 	return attrs
 }
 
-func (s *Summary) first(level slog.Level, w flow) bool {
+// first reports whether a line is to be written, and else counts it, as so many.
+func (s *Summary) first(level slog.Level, w flow, lines int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -96,7 +100,7 @@ func (s *Summary) first(level slog.Level, w flow) bool {
 		f, ok = s.floods[w]
 	}
 	if ok {
-		f.more++
+		f.more += lines
 		return false
 	}
 	s.begin(level, w.clone())
@@ -171,7 +175,7 @@ func (s *Summary) summarise(w flow, level slog.Level, more int) {
 	if more == 0 {
 		return
 	}
-	attrs := append(w.attrs(), slog.Int("suppressed", more), slog.Duration("within", s.interval))
+	attrs := append(w.attrs(), slog.Int(suppressedKey, more), slog.Duration("within", s.interval))
 	s.log.LogAttrs(context.Background(), level, w.msg, attrs...)
 }
 

@@ -17,7 +17,7 @@ type memory struct {
 
 func (c *memory) Read(b []byte) (int, error)      { return c.in.Read(b) }
 func (c *memory) SetReadDeadline(time.Time) error { return nil }
-func (c *memory) RemoteAddr() net.Addr              { return &net.TCPAddr{} }
+func (c *memory) RemoteAddr() net.Addr            { return &net.TCPAddr{} }
 func (c *memory) Close() error {
 	c.closed = true
 	return nil
