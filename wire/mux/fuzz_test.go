@@ -25,7 +25,7 @@ func (c *memory) Close() error {
 
 // FuzzSniff: whatever a peer sends first, it comes to exactly one listener, intact, or is closed.
 func FuzzSniff(f *testing.F) {
-	for _, seed := range []string{"", "\x08\x00", "GET / HTTP/1.1\r\n\r\n", "PRI * HTTP/2.0", "\x16\x03\x01", "\x00", "\xff\x08"} {
+	for _, seed := range []string{"", "\x08\x00", "GET / HTTP/1.1\r\n\r\n", "PRI * HTTP/2.0", "\x16\x03\x01", "\x00", "\xff\x08", "PROXY TCP4 ", "PROX", "PUT / HTTP/1.1", proxyV2, proxyV2[:11]} {
 		f.Add([]byte(seed))
 	}
 	isEight := func(b byte) bool { return b == 8 }
@@ -40,6 +40,7 @@ func FuzzSniff(f *testing.F) {
 		var want *route
 		switch {
 		case len(sent) == 0:
+		case bytes.HasPrefix(sent, []byte(proxyV1)), bytes.HasPrefix(sent, []byte(proxyV2)):
 		case isEight(sent[0]):
 			want = eight
 		case isLetter(sent[0]):

@@ -18,14 +18,24 @@ type Options struct {
 	// OnReject is told of each connection that was closed before anybody got it: of whom, and one of the Reject reasons. It is
 	// called from several goroutines and must not block. May be nil.
 	OnReject func(peer net.Addr, reason string)
+	// Open is called with each connection, on a goroutine of its own and before anything is read of it; what it returns is
+	// the connection from then on. It has FirstByteTimeout for what it reads, as the read deadline. An error closes the
+	// connection: a RejectError or a timeout with a reason, any other without a word. May be nil.
+	Open func(net.Conn) (net.Conn, error)
 }
+
+// RejectError is an error of Options.Open that turns a connection away, for the reason that OnReject gets.
+type RejectError struct{ Reason string }
+
+func (e *RejectError) Error() string { return "connection turned away: " + e.Reason }
 
 // The reasons for which a connection is rejected.
 const (
 	RejectTooMany  = "too_many_connections"
 	RejectSilent   = "first_byte_timeout"
 	RejectUnknown  = "unknown_protocol"
-	RejectNoServer = "no_server" // the listener of its protocol is closed
+	RejectNoServer = "no_server"    // the listener of its protocol is closed
+	RejectProxy    = "proxy_header" // a PROXY header, which only Open takes off
 )
 
 const defaultFirstByteTimeout = 5 * time.Second
@@ -151,27 +161,35 @@ func (m *Mux) reject(c net.Conn, reason string) {
 	m.o.OnReject(c.RemoteAddr(), reason)
 }
 
-// sniff reads the first byte and hands the connection over.
+// sniff reads what tells the protocols apart and hands the connection over.
 func (m *Mux) sniff(c *conn, timeout time.Duration) {
-	first, err := c.peek(timeout)
+	accepted := c.Conn
+	err := c.begin(timeout, m.o.Open)
 	m.mu.Lock()
-	delete(m.sniffing, c.Conn)
+	delete(m.sniffing, accepted)
 	closed := m.closed
 	m.mu.Unlock()
 	var late net.Error
+	refused := new(RejectError)
 	switch {
 	case closed:
 		_ = c.Close()
+	case errors.As(err, &refused):
+		m.reject(c, refused.Reason)
 	case errors.As(err, &late) && late.Timeout():
 		m.reject(c, RejectSilent)
 	case err != nil:
 		_ = c.Close()
 	default:
-		m.hand(c, first)
+		m.hand(c, c.head[0])
 	}
 }
 
 func (m *Mux) hand(c *conn, first byte) {
+	if c.hasProxyHeader() {
+		m.reject(c, RejectProxy)
+		return
+	}
 	r := m.find(first)
 	if r == nil {
 		m.reject(c, RejectUnknown)

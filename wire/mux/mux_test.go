@@ -106,6 +106,8 @@ func TestConnectionsGoToTheListenerOfTheirFirstByteWithAllBytes(t *testing.T) {
 		{"GET / HTTP/1.1\r\n", r.alpha},
 		{"G", r.alpha},
 		{"\x08", r.eight},
+		{"PROPFIND / HTTP/1.1\r\n", r.alpha},
+		{"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", r.alpha},
 	} {
 		near := r.dial(t, tc.sent)
 		far := accept(t, tc.ln)
@@ -115,6 +117,71 @@ func TestConnectionsGoToTheListenerOfTheirFirstByteWithAllBytes(t *testing.T) {
 			t.Errorf("got %q, %v; want %q", got, err, tc.sent)
 		}
 		_ = far.Close()
+	}
+}
+
+// What may become a PROXY header and does not is nobody's business.
+func TestTheBeginningOfAProxyHeaderIsNoneYet(t *testing.T) {
+	r := start(t, mux.Options{})
+	for _, sent := range []string{"P", "PROXY"} {
+		near := r.dial(t, sent)
+		_ = near.Close()
+		if got, err := io.ReadAll(accept(t, r.alpha)); err != nil || string(got) != sent {
+			t.Errorf("got %q, %v; want %q", got, err, sent)
+		}
+	}
+}
+
+func TestAProxyHeaderThatNobodyTakesOffIsClosedAndReported(t *testing.T) {
+	r := start(t, mux.Options{})
+	for _, sent := range []string{
+		"PROXY TCP4 203.0.113.9 10.0.0.1 4711 8972\r\nGET / HTTP/1.1\r\n",
+		"\r\n\r\n\x00\r\nQUIT\n\x20\x00\x00\x00\x08\x00",
+	} {
+		wantClosed(t, r.dial(t, sent))
+	}
+	_ = r.stop()
+	if n := r.rejects.count(mux.RejectProxy); n != 2 {
+		t.Errorf("%d rejects", n)
+	}
+}
+
+func TestConnectionsAreOpenedBeforeTheirFirstByteIsRead(t *testing.T) {
+	r := start(t, mux.Options{Open: func(c net.Conn) (net.Conn, error) {
+		var b [1]byte
+		if _, err := io.ReadFull(c, b[:]); err != nil {
+			return nil, err
+		}
+		if b[0] != 'x' {
+			return nil, &mux.RejectError{Reason: "no x"}
+		}
+		return c, nil
+	}})
+	slow := r.dial(t, "")
+	near := r.dial(t, "xGET")
+	far := accept(t, r.alpha) // which the slow one does not hold up
+	_ = near.Close()
+	if got, err := io.ReadAll(far); err != nil || string(got) != "GET" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	wantClosed(t, r.dial(t, "GET"))
+	_ = slow.Close()
+	_ = r.stop()
+	if n := r.rejects.count("no x"); n != 1 {
+		t.Errorf("%d rejects", n)
+	}
+}
+
+func TestWhoIsSlowToOpenIsClosedAfterTheFirstByteTimeout(t *testing.T) {
+	r := start(t, mux.Options{FirstByteTimeout: time.Millisecond, Open: func(c net.Conn) (net.Conn, error) {
+		var b [1]byte
+		_, err := io.ReadFull(c, b[:])
+		return c, err
+	}})
+	wantClosed(t, r.dial(t, ""))
+	_ = r.stop()
+	if n := r.rejects.count(mux.RejectSilent); n != 1 {
+		t.Errorf("%d rejects", n)
 	}
 }
 
