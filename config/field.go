@@ -41,8 +41,11 @@ func (l *fields) add(around string, t reflect.Type, class Class, later bool) {
 			Path: join(around, f.name), Type: typeWords(f.typ), Default: f.def, Bounds: strings.TrimSpace(bounds(f)),
 			Enum: f.enum, LaterEnum: f.laterEnum, Required: f.required, Class: class, Later: later || f.later, Doc: f.doc,
 		}
-		if f.pattern == "cidr" {
+		switch f.pattern {
+		case "cidr":
 			own.Type = strings.NewReplacer("glob", "network", "text", "networks").Replace(own.Type)
+		case "proxy":
+			own.Type = "list of networks and unix"
 		}
 		if f.class != "" {
 			own.Class = f.class

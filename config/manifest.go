@@ -59,6 +59,8 @@ type Gateway struct {
 	Errors GatewayErrors `yaml:"errors" doc:"What errors tell."`
 	CORS   CORS          `yaml:"cors" doc:"Which web pages of other origins may call."`
 
+	Metadata map[string]string `yaml:"metadata" doc:"HTTP headers that become metadata of a call: metadata name: header, as x-tenant: X-Tenant. Rules may then key on metadata.x-tenant. Names that say who calls and headers of the connection are refused. Default: none; Traceparent, Tracestate and Baggage always do."`
+
 	UnknownFields string `yaml:"unknownFields" default:"ignore" enum:"ignore,reject" doc:"What becomes of members of JSON bodies, nested ones too, and of query parameters that the argument does not have. ignore: callers may be newer than hosts. reject: 400, with the name that was probably meant. Arguments that are maps, or decode themselves, have no unknown members; payloads for services of other hosts pass undecoded."`
 }
 

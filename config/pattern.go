@@ -23,6 +23,7 @@ var patterns = map[string]func(text string) (normal, message, suggestion string)
 	"hashOn":   matching(`^(metadata|argument)\.[^\s]{1,128}$`, "must be metadata.NAME or argument.FIELD"),
 	"glob":     glob,
 	"cidr":     cidr,
+	"proxy":    proxy,
 	"sha256":   sha256Hex,
 	"code":     codeName,
 
@@ -138,6 +139,18 @@ func cidr(text string) (normal, message, suggestion string) {
 		return text, fmt.Sprintf("%s has bits behind its prefix", text), masked.String()
 	}
 	return prefix.String(), "", ""
+}
+
+// proxy is a network, or the word for those that have no address.
+func proxy(text string) (normal, message, suggestion string) {
+	if text == UnixPeers {
+		return text, "", ""
+	}
+	normal, message, suggestion = cidr(text)
+	if message != "" && suggestion == "" && strings.HasPrefix(strings.ToLower(text), UnixPeers) {
+		suggestion = UnixPeers
+	}
+	return normal, message, suggestion
 }
 
 var hex64 = regexp.MustCompile(`^[0-9a-f]{64}$`)

@@ -26,6 +26,7 @@ func (s *Set) Validate() Problems {
 	c.policies()
 	c.rules()
 	c.pairs()
+	c.peers()
 	c.tokens()
 	return c.problems.Sort()
 }

@@ -22,6 +22,9 @@ func (c *checker) listeners() {
 		if len(l.Protocols) == 0 {
 			c.manifest(path+".protocols", "is empty: a listener speaks rpcx, http or both")
 		}
+		if p := l.ProxyProtocol; p != nil && len(p.From) == 0 && m.Written(path+".proxyProtocol.from") {
+			c.manifest(path+".proxyProtocol.from", "is empty: name the networks of the balancers, or leave proxyProtocol out")
+		}
 		if l.Limits.MaxDecompressedBytes < l.Limits.MaxMessageBytes {
 			c.manifest(path+".limits.maxDecompressedBytes", "%s is below maxMessageBytes (%s)", l.Limits.MaxDecompressedBytes, l.Limits.MaxMessageBytes)
 		}

@@ -184,6 +184,7 @@ func (c *checker) gateway() {
 		service, method := splitMethod(name)
 		c.target(path, path, service, method)
 	}
+	c.gatewayProblems(gateway.CheckMetadata(c.set.Manifest.Gateway.Metadata))
 	if c.unknown || c.problems.Err() != nil {
 		return
 	}
@@ -194,8 +195,15 @@ func (c *checker) gateway() {
 	}
 	o.Remote = remoteServices(c.set.Manifest)
 	_, err := gateway.New(o)
+	var problems gateway.Problems
+	if errors.As(err, &problems) {
+		c.gatewayProblems(problems)
+	}
+}
+
+func (c *checker) gatewayProblems(wrong gateway.Problems) {
 	var problems config.Problems
-	if errors.As(gatewayError(c.set, err), &problems) {
+	if errors.As(gatewayError(c.set, wrong), &problems) {
 		c.problems = append(c.problems, problems...)
 	}
 }

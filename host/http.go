@@ -4,7 +4,6 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
-	"net/netip"
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host/gateway"
@@ -64,12 +63,15 @@ func (h *Host) newGateway(g *generation, limits wire.Limits) (*gateway.Gateway, 
 
 // gatewayOptions are those that the manifest gives.
 func gatewayOptions(m *config.Manifest) gateway.Options {
+	trusted := newSources(m.Auth.TrustedProxies)
 	o := gateway.Options{
 		Nearest:        config.Suggest,
+		Metadata:       m.Gateway.Metadata,
 		Get:            m.Gateway.Get,
 		AllowOrigins:   m.Gateway.CORS.AllowOrigins,
 		ExposeInternal: m.Gateway.Errors.ExposeInternal,
-		TrustedProxies: trustedProxies(m),
+		TrustedProxies: trusted.networks,
+		TrustUnix:      trusted.unix,
 		RejectUnknown:  m.Gateway.UnknownFields == config.UnknownReject,
 	}
 	for _, r := range m.Gateway.Routes {
@@ -89,16 +91,6 @@ func gatewayError(set *config.Set, err error) error {
 		problems = append(problems, fieldProblem(set, p.Path, p.Message)...)
 	}
 	return problems
-}
-
-func trustedProxies(m *config.Manifest) []netip.Prefix {
-	var list []netip.Prefix
-	for _, s := range m.Auth.TrustedProxies {
-		if p, err := netip.ParsePrefix(s); err == nil {
-			list = append(list, p)
-		}
-	}
-	return list
 }
 
 // noCall counts a request that never became a call, and logs what its caller is not told.

@@ -77,7 +77,11 @@ func (h *Host) turnedAway(l *config.Listener, peer net.Addr, reason string) {
 	h.metrics.WireError(reason)
 	kind := telemetry.Kind{Subject: telemetry.Names{{"listener", l.Name}, {"reason", reason}}}
 	h.floods.Log(slog.LevelWarn, "connection turned away", kind, func() []slog.Attr {
-		return []slog.Attr{slog.String("peer", peer.String()), slog.Any("speaks", l.Protocols)}
+		attrs := []slog.Attr{slog.String("peer", peer.String()), slog.Any("speaks", l.Protocols)}
+		if advice := proxyAdvice[reason]; advice != "" {
+			attrs = append(attrs, slog.String("advice", advice))
+		}
+		return attrs
 	})
 }
 

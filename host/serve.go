@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -128,7 +129,7 @@ func (s *serving) admit(req *wire.Frame) error {
 	deadline, _ := wire.CallerDeadline(s.wire.Arrived(), req.Metadata)
 	s.Caller = caller
 	s.policy = policies.Call{
-		Caller: caller, Peer: s.wire.Peer(), Metadata: &req.Metadata, Arrived: s.wire.Arrived(), Deadline: deadline,
+		Caller: caller, Peer: s.wire.Peer(), Metadata: s.metadata(req), Arrived: s.wire.Arrived(), Deadline: deadline,
 	}
 	err = s.method.guard.Enter(s.wire, &s.policy, &s.ticket)
 	s.host.shadowed(s, s.policy.Shadowed())
@@ -145,6 +146,29 @@ func (s *serving) admit(req *wire.Frame) error {
 		s.wire.ExpireAt(at, s.expired)
 	}
 	return nil
+}
+
+// metadata is that of the request as rules see it. Names are those of headers over HTTP, where case does not matter.
+func (s *serving) metadata(req *wire.Frame) interface{ Get(string) string } {
+	if s.wire.Transport() == transportHTTP {
+		return (*headerNames)(&req.Metadata)
+	}
+	return &req.Metadata
+}
+
+type headerNames wire.Metadata
+
+// Get returns the value of a name: that of its exact spelling, or else of another one.
+func (m *headerNames) Get(name string) string {
+	if v, ok := wire.Metadata(*m).Lookup(name); ok {
+		return v
+	}
+	for _, pair := range *m {
+		if strings.EqualFold(pair[0], name) {
+			return pair[1]
+		}
+	}
+	return ""
 }
 
 // expired is the answer at the deadline, while the handler still runs.

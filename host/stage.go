@@ -21,30 +21,33 @@ import (
 
 // A stage serves one socket as one listener of the manifest says. A change of that listener is a new stage.
 type stage struct {
-	host   *Host
-	config config.Listener
-	socket *socket
-	mux    *mux.Mux
-	rpcx   *wire.Server
-	http   *http.Server
-	lease  *lease
-	stop   context.CancelFunc // no more connections
-	cut    context.CancelFunc // no more calls
-	done   sync.WaitGroup
-	ended  chan struct{} // closed when done is
-	failed chan error
-	conns  atomic.Int64
-	leaves atomic.Bool // HTTP answers end their connections
+	host    *Host
+	config  config.Listener
+	socket  *socket
+	mux     *mux.Mux
+	proxies *proxies
+	rpcx    *wire.Server
+	http    *http.Server
+	lease   *lease
+	stop    context.CancelFunc // no more connections
+	cut     context.CancelFunc // no more calls
+	done    sync.WaitGroup
+	ended   chan struct{} // closed when done is
+	failed  chan error
+	conns   atomic.Int64
+	leaves  atomic.Bool // HTTP answers end their connections
 }
 
 func (h *Host) newStage(cfg config.Listener, s *socket) *stage {
 	limits := wireLimits(cfg.Limits)
 	st := &stage{
 		host: h, config: cfg, socket: s, lease: s.lease(), ended: make(chan struct{}), failed: make(chan error, 3),
+		proxies: newProxies(&cfg),
 	}
 	st.mux = mux.New(st.lease, mux.Options{
 		FirstByteTimeout: limits.FirstByteTimeout, MaxConnections: cfg.Limits.MaxConnections,
 		OnReject: func(peer net.Addr, reason string) { h.turnedAway(&cfg, peer, reason) },
+		Open:     st.proxies.open,
 	})
 	if slices.Contains(cfg.Protocols, transportRPCX) {
 		st.rpcx = wire.NewServer(wire.ServerOptions{
@@ -70,11 +73,12 @@ func (h *Host) newStage(cfg config.Listener, s *socket) *stage {
 	return st
 }
 
-// limit gives the connections that come from now on the limits of a changed listener. The idle timeout of HTTP
-// connections stays that of the start.
-func (st *stage) limit(l config.Limits) {
-	limits := wireLimits(l)
-	st.mux.SetLimits(limits.FirstByteTimeout, l.MaxConnections)
+// adjust gives the connections that come from now on the limits and the proxies of a changed listener. The idle timeout
+// of HTTP connections stays that of the start.
+func (st *stage) adjust(cfg *config.Listener) {
+	limits := wireLimits(cfg.Limits)
+	st.proxies.set(cfg)
+	st.mux.SetLimits(limits.FirstByteTimeout, cfg.Limits.MaxConnections)
 	if st.rpcx != nil {
 		st.rpcx.SetLimits(limits)
 	}

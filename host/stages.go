@@ -38,7 +38,7 @@ func (h *Host) planStages(ctx context.Context, set *config.Set) (*stagePlan, err
 		if old := current[cfg.Name]; old != nil && old.config.Address == cfg.Address && slices.Equal(old.config.Protocols, cfg.Protocols) {
 			p.next[cfg.Name] = old
 			p.kept[old.socket] = true
-			p.limits = append(p.limits, func() { old.limit(cfg.Limits) })
+			p.limits = append(p.limits, func() { old.adjust(&cfg) })
 		}
 	}
 	for i, cfg := range listeners {

@@ -24,6 +24,7 @@ var patterns = map[string]string{
 	"glob":       `^[^\s/|()!,?{\[^]([^\s/|(),?{\[]{0,253}[^\s/|(),?{\[$])?$`,
 	"callerGlob": `^\S{1,255}$`,
 	"cidr":       `^[0-9A-Fa-f.:]+(/[0-9]{1,3})?$`,
+	"proxy":      `^(unix|[0-9A-Fa-f.:]+(/[0-9]{1,3})?)$`,
 }
 
 func (b *builder) pattern(name string) *jsonschema.Schema {

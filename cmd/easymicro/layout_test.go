@@ -84,7 +84,7 @@ var layout = map[string]row{
 			"wire/code", "wire", "wire/mux", "config", "config/files", "config/load", "config/watch", "registry", "policies", "schema",
 			"wire/client", "host/telemetry", "host/gateway", "host/discovery", "host/discovery/etcd", "host/admin",
 		},
-		others: []string{"golang.org/x/sync"},
+		others: []string{"golang.org/x/sync", "github.com/pires/go-proxyproto"},
 		tests: []string{
 			"samples", "samples/serialize/*", "go.opentelemetry.io/proto/otlp", "google.golang.org/grpc",
 			"google.golang.org/protobuf",

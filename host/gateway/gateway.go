@@ -35,12 +35,18 @@ type Options struct {
 	// Nearest finds the known word that was probably meant; "" for none. May be nil.
 	Nearest func(word string, known []string) string
 
+	// Metadata are the HTTP headers that become metadata of a call, by the name that they have there. A name in a Meta header
+	// that differs from one of these by case alone is that one; a header and a Meta header that give it different values are
+	// refused, since a proxy in front may have set the one and not have seen the other.
+	Metadata map[string]string
+
 	Routes         []Route        // besides POST /{service}/{method}
 	Get            []string       // methods that may be called by GET, as "Arith.Mul"
 	AllowOrigins   []string       // browser origins that may call, as "https://app.example"; "*" is all of them
 	ExposeInternal bool           // show callers what a handler panicked with
 	RejectUnknown  bool           // refuse query parameters that the argument does not have, rather than overlook them
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For tells the peer
+	TrustUnix      bool           // take X-Forwarded-For from whoever connects to a unix socket
 	Limits         wire.Limits    // zero fields mean the defaults
 	Host           string         // the name that refusals carry
 
@@ -78,6 +84,7 @@ type Gateway struct {
 	nearest        func(word string, known []string) string
 	limits         wire.Limits
 	proxies        []netip.Prefix
+	trustUnix      bool
 	host           string
 	exposeInternal bool
 	rejectUnknown  bool
@@ -87,6 +94,7 @@ type Gateway struct {
 	routes   *http.ServeMux // nil without configured routes
 	patterns []registered   // of routes
 	get      map[names]*binder
+	mapped   []mapped // headers to metadata, sorted by name
 	origins  *origins
 	running  sync.WaitGroup
 }
@@ -99,7 +107,7 @@ func (n names) String() string { return n.service + "." + n.method }
 func New(o Options) (*Gateway, error) {
 	g := &Gateway{
 		handler: o.Handler, resolve: o.Resolve, remote: o.Remote, unknown: o.Unknown, nearest: o.Nearest,
-		limits: o.Limits.WithDefaults(), proxies: o.TrustedProxies, host: o.Host,
+		limits: o.Limits.WithDefaults(), proxies: o.TrustedProxies, trustUnix: o.TrustUnix, host: o.Host,
 		exposeInternal: o.ExposeInternal, rejectUnknown: o.RejectUnknown, logger: o.Logger, refused: o.Refused,
 	}
 	if g.resolve == nil {
@@ -121,6 +129,7 @@ func New(o Options) (*Gateway, error) {
 		g.logger = slog.New(slog.DiscardHandler)
 	}
 	var problems Problems
+	g.mapped, problems = newMapped(o.Metadata)
 	g.origins = newOrigins(o.AllowOrigins, &problems)
 	g.addGet(o.Get, &problems)
 	g.addRoutes(o.Routes, &problems)

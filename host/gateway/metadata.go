@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/easymicro/easymicro/wire"
@@ -50,7 +51,7 @@ func (x *exchange) readMetadata() *code.Error {
 	m := &x.req.Metadata
 	if x.family != nil {
 		for _, q := range x.r.Header[x.family.keys[famMeta]] {
-			if !appendQuery(m, q, x.g.limits.MaxMetadataPairs+1) {
+			if !x.g.appendQuery(m, q) {
 				return x.bad("the header " + x.family.keys[famMeta] + " is no query string")
 			}
 		}
@@ -59,6 +60,9 @@ func (x *exchange) readMetadata() *code.Error {
 		if v := x.r.Header[p.header]; len(v) > 0 {
 			m.Set(p.key, strings.Join(v, ","))
 		}
+	}
+	if e := x.readMapped(m); e != nil {
+		return e
 	}
 	if auth := x.r.Header["Authorization"]; len(auth) > 1 {
 		return x.bad("more than one header Authorization")
@@ -83,8 +87,8 @@ func (x *exchange) checkMetadata(m wire.Metadata) *code.Error {
 }
 
 // appendQuery adds the pairs of a query string, each key once (the first counts, as in the gateways that have this
-// header), in its order, and not more than limit.
-func appendQuery(m *wire.Metadata, q string, limit int) bool {
+// header), in its order, and one more than the limit at most. Keys that differ by case alone are one, as names of HTTP are.
+func (g *Gateway) appendQuery(m *wire.Metadata, q string) bool {
 	for pair := range strings.SplitSeq(q, "&") {
 		if pair == "" {
 			continue
@@ -95,11 +99,12 @@ func appendQuery(m *wire.Metadata, q string, limit int) bool {
 		if errKey != nil || errValue != nil {
 			return false
 		}
-		if key == "" || reserved(key) || len(*m) >= limit {
+		if key == "" || reserved(key) || len(*m) > g.limits.MaxMetadataPairs {
 			continue
 		}
-		if _, ok := m.Lookup(key); !ok {
-			*m = append(*m, [2]string{key, value})
+		same := func(p [2]string) bool { return strings.EqualFold(p[0], key) }
+		if !slices.ContainsFunc(*m, same) {
+			*m = append(*m, [2]string{g.canonical(key), value})
 		}
 	}
 	return true

@@ -38,6 +38,7 @@ func TestHeadersBecomeTheMetadataThatIsDocumented(t *testing.T) {
 			[]string{"Easymicro-Meta: traceparent=fake&__AUTH=fake", "traceparent: " + trace, "Authorization: Bearer t"},
 			wire.Metadata{{"traceparent", trace}, {"__AUTH", "t"}},
 		},
+		{"case is no difference", []string{"Easymicro-Meta: Color=red&color=blue&COLOR=x&TraceParent=fake", "traceparent: " + trace}, wire.Metadata{{"Color", "red"}, {"traceparent", trace}}},
 		{"reserved headers", []string{"X-Em-Caller: root", "X_em_caller: root", "__AUTH: x", "X-Em-Timeout: 1"}, nil},
 	} {
 		r := do(t, "POST", url, `{"a":1}`, tc.header...)
@@ -96,8 +97,17 @@ func TestThePeerIsTheLastUntrustedHop(t *testing.T) {
 		{behind, "10.9.9.9, 10.1.2.3", "10.9.9.9"},
 		{behind, "203.0.113.9, unknown, 10.1.2.3", "10.1.2.3"},
 		{behind, "unknown", "127.0.0.1"},
+		{behind, "203.0.113.9, , ,", "203.0.113.9"},
+		{behind, "203.0.113.9, [fd00::1", "127.0.0.1"},
+		{behind, "203.0.113.9, [[fd00::1]]", "127.0.0.1"},
+		{behind, "203.0.113.9, [10.1.2.3]", "127.0.0.1"},
+		{behind, "[2001:db8::7], fd00::1", "2001:db8::7"},
+		{behind, "[2001:db8::7%eth0]:80", "2001:db8::7"},
+		{behind, "198.51.100.1\nX-Forwarded-For: 203.0.113.9\nX-Forwarded-For: 10.1.2.3, 10.1.2.4", "203.0.113.9"},
+		{behind, "203.0.113.9" + strings.Repeat(",10.1.2.3", mostHops), "10.1.2.3"},
+		{behind, "203.0.113.9" + strings.Repeat(",10.1.2.3", mostHops-1), "203.0.113.9"},
 	} {
-		do(t, "POST", tc.url, "{}", "X-Forwarded-For: "+tc.forwarded)
+		do(t, "POST", tc.url, "{}", strings.Split("X-Forwarded-For: "+tc.forwarded, "\n")...)
 		if _, c := b.lastCall(); c.Peer().String() != tc.want || c.Transport() != "http" {
 			t.Errorf("%q: peer %s, want %s", tc.forwarded, c.Peer(), tc.want)
 		}

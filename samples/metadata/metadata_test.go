@@ -42,6 +42,8 @@ func TestMetadataTravelsBothWaysOverHTTP(t *testing.T) {
 	}{
 		{"without any", "", "", "Hello, Ada", "Easymicro-Meta"},
 		{"as the first easymicro sends it", "Easymicro-Meta", "lang=fr&tenant=blue%20sky", "Bonjour, Ada", "Easymicro-Meta"},
+		{"as a header of its own", "X-Lang", "it", "Ciao, Ada", "Easymicro-Meta"},
+		{"in another case", "Easymicro-Meta", "Lang=fr", "Bonjour, Ada", "Easymicro-Meta"},
 		{"as the gateway of rpcx takes it", "X-RPCX-Meta", "lang=it", "Ciao, Ada", "X-RPCX-Meta"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

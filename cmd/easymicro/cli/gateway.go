@@ -24,6 +24,7 @@ const defaultListen = "127.0.0.1:8887"
 func (a *app) gateway() *cobra.Command {
 	var f etcdFlags
 	var services, policies []string
+	var metadata map[string]string
 	cmd := &cobra.Command{
 		Use:   "gateway --etcd URL[,URL]",
 		Short: "Route HTTP to every service that etcd knows",
@@ -51,7 +52,7 @@ SIGTERM and SIGINT drain it; a second one ends it at once.`,
 			if err := noManifests(policies); err != nil {
 				return err
 			}
-			m := f.manifest(services, policies)
+			m := f.manifest(services, policies, metadata)
 			var notes []string
 			if adminTaken(cmd) {
 				m["admin"] = map[string]any{"address": "127.0.0.1:0"}
@@ -71,6 +72,7 @@ SIGTERM and SIGINT drain it; a second one ends it at once.`,
 	flags.String("listen", defaultListen, "`ADDRESS` to listen on (EASYMICRO_LISTEN)")
 	flags.StringSliceVar(&services, "services", []string{"*"}, "`NAMES` of the services that may be reached; * stands for any text")
 	flags.StringArrayVar(&policies, "policies", nil, "`FILE` with rules, or a pattern of files; may be repeated")
+	flags.StringToStringVar(&metadata, "metadata", nil, "`NAME=HEADER`: an HTTP header that becomes metadata of calls; may be repeated")
 	flags.String("name", "", "`NAME` of the host (EASYMICRO_NAME; default: the machine's)")
 	flags.String("log-level", "info", "debug, info, warn or error: `LEVEL` of the log (EASYMICRO_LOG_LEVEL)")
 	flags.String("log-format", "auto", "auto, text or json: `FORMAT` of the log (EASYMICRO_LOG_FORMAT)")
@@ -97,7 +99,7 @@ func adminTaken(cmd *cobra.Command) bool {
 }
 
 // manifest is the flags as a manifest says them.
-func (f *etcdFlags) manifest(services, policies []string) map[string]any {
+func (f *etcdFlags) manifest(services, policies []string, metadata map[string]string) map[string]any {
 	cluster := map[string]any{"name": "main", "endpoints": f.urls}
 	if len(f.layouts) > 0 {
 		cluster["layouts"] = f.layouts
@@ -120,10 +122,14 @@ func (f *etcdFlags) manifest(services, policies []string) map[string]any {
 	for i, pattern := range policies {
 		policies[i] = filepath.ToSlash(pattern)
 	}
+	gateway := map[string]any{"remote": map[string]any{"etcd": "main", "services": services}}
+	if len(metadata) > 0 {
+		gateway["metadata"] = metadata
+	}
 	m := map[string]any{
 		"listeners": []any{map[string]any{"name": "main", "address": defaultListen}},
 		"discovery": map[string]any{"etcd": []any{cluster}},
-		"gateway":   map[string]any{"remote": map[string]any{"etcd": "main", "services": services}},
+		"gateway":   gateway,
 	}
 	if len(policies) > 0 {
 		m["policies"] = map[string]any{"files": policies}

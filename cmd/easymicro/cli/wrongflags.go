@@ -53,6 +53,7 @@ var gatewayFlags = []struct{ path, flag string }{
 	{"telemetry.logs.format", "--log-format"},
 	{"gateway.remote.services", "--services"},
 	{"policies.files", "--policies"},
+	{"gateway.metadata", "--metadata"},
 	{"discovery.etcd[0].endpoints", "--etcd"},
 	{"discovery.etcd[0].layouts", "--layouts"},
 	{"discovery.etcd[0].prefix", "--prefix"},
