@@ -5,12 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/config/files"
 	"github.com/easymicro/easymicro/config/load"
+	"github.com/easymicro/easymicro/config/watch"
 )
 
 // halfWritten is how long a set with errors is given before it is believed: some editors write in place.
@@ -45,7 +48,11 @@ func (f *Files) load(ctx context.Context) (*config.Set, error) {
 	return files.Through(ctx, f.gate, func(at func(string)) (*config.Set, error) {
 		o := f.o
 		o.At = at
-		return load.Load(f.path, o)
+		set, err := load.Load(f.path, o)
+		if err == nil {
+			set.Warnings = append(set.Warnings, mounted(set, at)...)
+		}
+		return set, err
 	})
 }
 
@@ -89,4 +96,37 @@ func (f *Files) Dirs() []string {
 	defer f.mu.Unlock()
 	f.dirs = dirs
 	return dirs
+}
+
+// Mounted are warnings about files of the set that changes do not reach, because of how they are mounted at the moment.
+func (f *Files) Mounted() config.Problems {
+	f.mu.Lock()
+	set := f.last
+	f.mu.Unlock()
+	warnings, _ := files.Through(context.Background(), f.gate, func(at func(string)) (config.Problems, error) {
+		return mounted(set, at), nil
+	})
+	return warnings
+}
+
+func mounted(set *config.Set, at func(string)) config.Problems {
+	named := make(map[string]string) // as the manifest has them, by the path to open
+	for _, f := range set.Files {
+		named[set.Path(f.Path)] = f.Path
+	}
+	for _, f := range set.Manifest.NamedFiles() {
+		named[set.Path(f.Path)] = f.Path
+	}
+	for i := range set.Manifest.Upstreams {
+		if path := set.Manifest.Upstreams[i].Resolve.File; path != "" {
+			named[set.Path(path)] = path
+		}
+	}
+	at(set.Dir)
+	why := watch.Mounted(slices.Collect(maps.Keys(named)))
+	var warnings config.Problems
+	for path, reason := range why {
+		warnings = append(warnings, config.Problem{File: named[path], Message: reason, Warning: true})
+	}
+	return warnings.Sort()
 }

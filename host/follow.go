@@ -2,8 +2,10 @@ package host
 
 import (
 	"context"
+	"slices"
 	"sync"
 
+	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/config/watch"
 	"github.com/easymicro/easymicro/host/admin"
 )
@@ -56,9 +58,27 @@ func (h *Host) newWatcher() *watch.Watcher {
 	if h.source == nil {
 		return nil
 	}
+	told := make(map[config.Problem]bool)
+	dirs := func() []string { // asked at each poll
+		for _, w := range h.mounted() {
+			if !told[w] && !slices.Contains(h.Set().Warnings, w) {
+				h.warn(w)
+			}
+			told[w] = true
+		}
+		return h.source.Dirs()
+	}
 	return watch.New(watch.Options{
-		Dirs: h.source.Dirs, Hash: h.source.Hash, Known: h.first.Hash, Timing: h.watchTiming, Logger: h.log,
+		Dirs: dirs, Hash: h.source.Hash, Known: h.first.Hash, Timing: h.watchTiming, Logger: h.log,
 	})
+}
+
+// mounted are warnings about files that changes do not reach, of a source that knows of mounts.
+func (h *Host) mounted() config.Problems {
+	if s, ok := h.source.(interface{ Mounted() config.Problems }); ok {
+		return s.Mounted()
+	}
+	return nil
 }
 
 func (h *Host) watchTiming() watch.Timing {
@@ -75,9 +95,9 @@ func (h *Host) watchView() admin.Watch {
 	if h.watcher == nil {
 		return admin.Watch{Mode: "off", Healthy: true}
 	}
-	s := h.watcher.State()
-	if s.Polling {
-		return admin.Watch{Mode: "poll", Error: s.Problem, Directories: h.source.Dirs()}
+	v := admin.Watch{Mode: "events", Healthy: true, Directories: h.source.Dirs(), Mounted: problemViews(h.mounted())}
+	if s := h.watcher.State(); s.Polling {
+		v.Mode, v.Healthy, v.Error = "poll", false, s.Problem
 	}
-	return admin.Watch{Mode: "events", Healthy: true, Directories: h.source.Dirs()}
+	return v
 }

@@ -75,6 +75,7 @@ type Watch struct {
 	Healthy     bool      `json:"healthy"`
 	Error       string    `json:"error,omitempty"`
 	Directories []string  `json:"directories,omitempty"`
+	Mounted     []Problem `json:"mounted,omitempty"` // files that changes do not reach, because of how they are mounted
 	LastEvent   time.Time `json:"last_event,omitzero"`
 	LastPoll    time.Time `json:"last_poll,omitzero"`
 }

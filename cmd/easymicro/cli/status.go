@@ -69,7 +69,13 @@ func (a *app) statusText(s *admin.Status) {
 	if !s.Watch.Healthy {
 		a.line("%s the files are followed by polling only: %s", a.paint(yellow, "warning:"), s.Watch.Error)
 	}
-	for _, w := range s.Warnings {
+	warnings := s.Warnings
+	for _, w := range s.Watch.Mounted {
+		if !slices.Contains(warnings, w) { // else it was there when the set was read
+			warnings = append(warnings, w)
+		}
+	}
+	for _, w := range warnings {
 		a.line("%s", a.warningText(config.Problem(w)))
 	}
 	a.listenersText(s.Listeners)

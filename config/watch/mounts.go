@@ -1,0 +1,107 @@
+package watch
+
+import (
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// mount is a line of /proc/self/mountinfo.
+type mount struct {
+	root  string // what of its file system is mounted
+	point string // where
+}
+
+// deleted stands behind the root of a mount that is no longer to be found in its file system.
+const deleted = "//deleted"
+
+// Why a mount keeps a change from being seen.
+const (
+	alone = "this file is a mount of its own, as a Kubernetes subPath is: what takes the place of the one behind it by rename " +
+		"is not seen here before a restart; mount the folder instead"
+	version = "this file is in a mount of one version of a Kubernetes volume, as a subPath is: the next version is not seen here before a restart; " +
+		"mount the whole volume instead"
+	gone = "this file is in a mount whose source has been replaced or removed: what is written there now is not seen here before a restart; " +
+		"mount the folder above it instead"
+)
+
+// Mounted tells of those paths that no change can reach, or not every change, because of how they are mounted, and why. Where
+// mounts cannot be told there are none.
+func Mounted(paths []string) map[string]string {
+	mounts := parseMounts(mountinfo())
+	why := make(map[string]string)
+	for _, path := range paths {
+		resolved, err := filepath.EvalSymlinks(path)
+		if err != nil {
+			continue
+		}
+		if resolved, err = filepath.Abs(resolved); err != nil {
+			continue
+		}
+		if reason := mounts.why(resolved); reason != "" {
+			why[path] = reason
+		}
+	}
+	return why
+}
+
+// mountTable is what is mounted, in order: what is mounted last over a place is what is seen there.
+type mountTable []mount
+
+// parseMounts reads mountinfo. It leaves out lines that it does not understand.
+func parseMounts(info string) mountTable {
+	var table mountTable
+	for line := range strings.Lines(info) {
+		fields := strings.Fields(line) // ID, parent, device, root, mount point, options …
+		if len(fields) >= 6 && strings.HasPrefix(fields[4], "/") {
+			table = append(table, mount{root: unescape(fields[3]), point: unescape(fields[4])})
+		}
+	}
+	return table
+}
+
+// unescape puts characters into the place of their octal codes: \040 is a blank.
+func unescape(text string) string {
+	var b strings.Builder
+	for i := 0; i < len(text); i++ {
+		if text[i] == '\\' && i+3 < len(text) {
+			if code, err := strconv.ParseUint(text[i+1:i+4], 8, 8); err == nil {
+				b.WriteByte(byte(code))
+				i += 3
+				continue
+			}
+		}
+		b.WriteByte(text[i])
+	}
+	return b.String()
+}
+
+// versioned matches the root of a mount inside of one version of a volume that Kubernetes updates by turning a link.
+var versioned = regexp.MustCompile(`/\.\.\d{4}_\d\d_\d\d_\d\d_\d\d_\d\d\.\d+(/|$)`)
+
+// why is empty when nothing keeps changes of a path, without links, from being seen.
+func (t mountTable) why(path string) string {
+	var at *mount
+	for i := range t {
+		m := &t[i]
+		if m.holds(path) && (at == nil || len(m.point) >= len(at.point)) {
+			at = m
+		}
+	}
+	switch {
+	case at == nil:
+		return ""
+	case strings.HasSuffix(at.root, deleted):
+		return gone
+	case at.point == path:
+		return alone
+	case versioned.MatchString(at.root):
+		return version
+	}
+	return ""
+}
+
+func (m *mount) holds(path string) bool {
+	return path == m.point || strings.HasPrefix(path, strings.TrimSuffix(m.point, "/")+"/")
+}

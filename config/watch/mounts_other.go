@@ -1,0 +1,5 @@
+//go:build !linux
+
+package watch
+
+func mountinfo() string { return "" }
