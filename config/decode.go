@@ -95,7 +95,8 @@ func newDecoder(file string, env func(string) (string, bool)) *decoder {
 	}
 	return &decoder{
 		name: file, env: env, at: places{file: file},
-		types: map[reflect.Type]*structType{}, paths: map[string]string{}, expanded: map[*yaml.Node]string{}, unset: map[*yaml.Node]bool{}, unasked: map[*yaml.Node]string{}, aliased: &aliasGuard{},
+		types: map[reflect.Type]*structType{}, paths: map[string]string{}, expanded: map[*yaml.Node]string{},
+		unset: map[*yaml.Node]bool{}, unasked: map[*yaml.Node]string{}, aliased: &aliasGuard{},
 	}
 }
 

@@ -123,7 +123,7 @@ func successors(old, next []Rule) map[*Rule]*Rule {
 func (r *Rule) content() string {
 	bare := *r
 	bare.Name, bare.Was, bare.Description, bare.path, bare.at = "", "", "", "", places{}
-	text, err := json.Marshal(bare)
+	text, err := json.Marshal(bare) //nolint:musttag // it is only compared
 	if err != nil {
 		return r.Name // like none but itself
 	}
@@ -178,14 +178,14 @@ func weakened(old, next *Rule) string {
 	return ""
 }
 
-// cover reports whether one of the exceptions takes out all that e does.
-func (x Exceptions) cover(e Exception) bool {
+// cover reports whether one of the exceptions takes out all that another does.
+func (e Exceptions) cover(one Exception) bool {
 	within := func(outer, inner Patterns) bool {
 		return len(outer) == 0 || len(inner) > 0 && outer.has(inner)
 	}
-	return slices.ContainsFunc(x, func(o Exception) bool {
-		return within(o.Service, e.Service) && within(o.Method, e.Method) && within(o.Caller, e.Caller) &&
-			within(o.Peer, e.Peer) && within(o.Upstream, e.Upstream)
+	return slices.ContainsFunc(e, func(o Exception) bool {
+		return within(o.Service, one.Service) && within(o.Method, one.Method) && within(o.Caller, one.Caller) &&
+			within(o.Peer, one.Peer) && within(o.Upstream, one.Upstream)
 	})
 }
 

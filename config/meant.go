@@ -83,7 +83,7 @@ func (d *decoder) offered(message string, t reflect.Type, f *field) string {
 
 // quotes looks through the words on quotes: of what is wrong with or without them, that is told which comes next.
 func (d *decoder) quotes(message, suggestion string, n *yaml.Node, t reflect.Type, f *field) (string, string) {
-	other := ""
+	var other string
 	switch {
 	case strings.HasSuffix(message, withoutQuotes):
 		other = n.Value

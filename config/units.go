@@ -142,7 +142,8 @@ func parseShare(tag, text string) (value float64, message, suggestion string) {
 	return f, "", ""
 }
 
-var rateForm = regexp.MustCompile(`(?i)^([0-9]+(?:\.[0-9]+)?)\s*(?:([kM])\b)?\s*(r|req|reqs|requests|calls|hits|tokens)?\s*(?:/|per\s|ps$)\s*(?:([0-9]+)\s*)?([a-z]*)$`)
+var rateForm = regexp.MustCompile(`(?i)^([0-9]+(?:\.[0-9]+)?)\s*(?:([kM])\b)?\s*(r|req|reqs|requests|calls|hits|tokens)?` +
+	`\s*(?:/|per\s|ps$)\s*(?:([0-9]+)\s*)?([a-z]*)$`)
 
 // ratePer is the rate and the time of 5/s, 100/1m, 10r/s, 1000 requests per hour and 50rps.
 func ratePer(text string) (number, per string, ok bool) {

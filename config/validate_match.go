@@ -133,7 +133,8 @@ func (k *callerNames) has(pattern string) bool {
 // suggest is the caller that was probably meant. What a large set asks for is bounded.
 func (k *callerNames) suggest(pattern string) string {
 	const most = 100
-	if k.asked++; k.asked > most {
+	k.asked++
+	if k.asked > most {
 		return ""
 	}
 	return Suggest(pattern, k.sorted)

@@ -198,7 +198,8 @@ func (p *pairs) ofRetry(r *Rule, whole longest) {
 			t.PerTryTimeout, n+1, t.MaxAttempts, whole.has(r), whole.part(t.MaxAttempts)).Warning = true
 	}
 	if whole.within(t.InitialBackoff) && t.InitialBackoff <= t.MaxBackoff {
-		p.rule(r, "retry.initialBackoff", "%s leaves retries no time: %s, and of the pauses, drawn evenly from 0 up to it, at most %.0f %% are shorter; make it %s, say",
+		p.rule(r, "retry.initialBackoff", "%s leaves retries no time: %s, and of the pauses, drawn evenly from 0 up to it, at most %.0f %% are shorter; "+
+			"make it %s, say",
 			t.InitialBackoff, whole.has(r), 100*float64(whole.Duration)/float64(t.InitialBackoff), whole.part(10)).Warning = true
 	}
 }

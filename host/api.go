@@ -252,5 +252,8 @@ func (a api) limiters(g *generation) []admin.Limiter {
 }
 
 func limiterView(l policies.LimiterStats) admin.Limiter {
-	return admin.Limiter{Rule: l.Rule, Mode: string(l.Mode), Keyed: l.Keyed, Tokens: l.Tokens, Burst: l.Burst, Keys: l.Keys, Overflow: l.Overflow, MissingKey: l.MissingKey}
+	return admin.Limiter{
+		Rule: l.Rule, Mode: string(l.Mode), Keyed: l.Keyed, Tokens: l.Tokens, Burst: l.Burst,
+		Keys: l.Keys, Overflow: l.Overflow, MissingKey: l.MissingKey,
+	}
 }

@@ -26,7 +26,8 @@ func (h *Host) apply(ctx context.Context, next *config.Set, c change) (Revision,
 	defer h.applying.Unlock()
 	ctx, interrupt := context.WithCancel(ctx)
 	defer interrupt()
-	defer context.AfterFunc(h.changing, interrupt)()
+	stop := context.AfterFunc(h.changing, interrupt)
+	defer stop()
 	if h.draining.Load() {
 		return Revision{}, ErrDraining
 	}

@@ -89,7 +89,8 @@ func clientTLS(set *config.Set, path string, t *config.ClientTLS) (*tls.Config, 
 	}
 	pair, err := tls.X509KeyPair(cert, key)
 	if err != nil {
-		return nil, &mismatchError{fieldProblem(set, path+".certFile", fmt.Sprintf("%s and %s are no pair: %s", t.CertFile, t.KeyFile, strings.TrimPrefix(err.Error(), "tls: ")))}
+		why := fmt.Sprintf("%s and %s are no pair: %s", t.CertFile, t.KeyFile, strings.TrimPrefix(err.Error(), "tls: "))
+		return nil, &mismatchError{fieldProblem(set, path+".certFile", why)}
 	}
 	made.Certificates = []tls.Certificate{pair}
 	return made, nil

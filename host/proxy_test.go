@@ -1,6 +1,7 @@
 package host_test
 
 import (
+	"errors"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -197,8 +198,8 @@ func TestASlowProxyHeaderHoldsUpNobody(t *testing.T) {
 }
 
 func isTimeout(err error) bool {
-	e, ok := err.(net.Error)
-	return ok && e.Timeout()
+	var e net.Error
+	return errors.As(err, &e) && e.Timeout()
 }
 
 func TestWhoMaySendProxyHeadersIsLive(t *testing.T) {

@@ -76,8 +76,8 @@ func (s *serving) notPassed(res *wire.Frame, err error) error {
 		}
 	}
 	what := strings.TrimPrefix(e.Message, e.Code.String()+": ")
-	own := code.Refuse(e.Code, e.Reason, what, "", s.host.name, 0)
-	own.InPublic(code.Refuse(e.Code, e.Reason, e.Detail(), "", s.host.name, 0).Message)
+	public := code.Refuse(e.Code, e.Reason, e.Detail(), "", s.host.name, 0).Message
+	own := code.Refuse(e.Code, e.Reason, what, "", s.host.name, 0).InPublic(public)
 	own.RetryAfter = e.RetryAfter // the client's words tell it already
 	e = own
 	s.ticket.Done(err)

@@ -70,8 +70,8 @@ func (h *Host) listen(ctx context.Context) error {
 func (h *Host) stopApplying() {
 	h.draining.Store(true)
 	h.settled()
-	h.applying.Lock() // until it is given up
-	h.applying.Unlock()
+	h.applying.Lock()
+	h.applying.Unlock() //nolint:gocritic // it is only waited for
 }
 
 // drain ends the serving as wire.md's peers expect it.

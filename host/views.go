@@ -33,7 +33,8 @@ func revisionView(r Revision) admin.Revision {
 func refusalView(r refusal) admin.Refusal {
 	v := admin.Refusal{
 		At: r.at, Count: r.count, Upstream: r.upstream, Service: r.target.Service, Method: r.target.Method, Caller: r.caller, Key: r.key,
-		Various: r.various, Shadow: r.shadow, Code: r.code.String(), Reason: r.reason, Rule: r.rule, Kind: r.kind, Position: r.position, State: r.state, Trace: r.trace,
+		Various: r.various, Shadow: r.shadow, Code: r.code.String(), Reason: r.reason, Rule: r.rule, Kind: r.kind,
+		Position: r.position, State: r.state, Trace: r.trace,
 	}
 	if r.peer.IsValid() {
 		v.Peer = r.peer.String()

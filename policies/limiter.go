@@ -162,7 +162,10 @@ func (h byFull) Len() int           { return len(h) }
 func (h byFull) Less(i, j int) bool { return h[i].full.Before(h[j].full) }
 
 func (h byFull) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
-func (h *byFull) Push(x any)   { *h = append(*h, x.(*keyBucket)) }
+
+func (h *byFull) Push(x any) {
+	*h = append(*h, x.(*keyBucket)) //nolint:forcetypeassert // container/heap gives back what it was given
+}
 
 func (h *byFull) Pop() any {
 	last := len(*h) - 1

@@ -49,7 +49,8 @@ func ValidatePointless(rules []config.Rule) config.Problems {
 			continue
 		}
 		for _, w := range x.near(s) {
-			if asked++; asked > mostPointlessAsked || len(problems) >= mostPointless {
+			asked++
+			if asked > mostPointlessAsked || len(problems) >= mostPointless {
 				return problems.Sort()
 			}
 			problems = append(problems, s.pointlessBeside(w)...)
@@ -130,7 +131,8 @@ func pointless(a, b *config.Rule, kind config.Kind, same, copied bool) config.Pr
 	if copied {
 		return warningIn(a, string(kind), fmt.Sprintf("%s of rule %s is a copy of that of rule %s: remove one of them", kind, a.Name, other))
 	}
-	message := fmt.Sprintf("%s of rule %s never matters: all of its calls must pass rule %s too, which is as tight or tighter%s", kind, a.Name, other, against(a, b, kind))
+	message := fmt.Sprintf("%s of rule %s never matters: all of its calls must pass rule %s too, which is as tight or tighter%s",
+		kind, a.Name, other, against(a, b, kind))
 	if fields := narrowing(&a.Match, &b.Match); !same && fields != "" {
 		message += "; to let it decide alone, write match: {except: {" + fields + "}} in rule " + b.Name
 	}

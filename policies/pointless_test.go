@@ -25,14 +25,18 @@ func TestAnExceptionThatAWiderRuleForbidsIsTold(t *testing.T) {
 		s, w config.Rule
 		want string // of s, beside w
 	}{
-		{"a looser rate for one caller", newRuleOn("gold", "Arith", caller("gold"), rate(100, 100)), newRuleOn("all", "Arith", rate(5, 5)),
+		{
+			"a looser rate for one caller", newRuleOn("gold", "Arith", caller("gold"), rate(100, 100)), newRuleOn("all", "Arith", rate(5, 5)),
 			"rateLimit of rule gold never matters: all of its calls must pass rule all too, which is as tight or tighter " +
-				"(5 per 1s, burst 5, against 100 per 1s, burst 100); to let it decide alone, write match: {except: {caller: gold}} in rule all"},
-		{"beside a rate for each caller", newRuleOn("gold", "Arith", caller("gold"), rate(100, 100)),
+				"(5 per 1s, burst 5, against 100 per 1s, burst 100); to let it decide alone, write match: {except: {caller: gold}} in rule all",
+		},
+		{
+			"beside a rate for each caller", newRuleOn("gold", "Arith", caller("gold"), rate(100, 100)),
 			newRuleOn("each", "*", keyedRate("caller", 10, 5, 5)),
 			"rateLimit of rule gold never matters: all of its calls must pass rule each too, which is as tight or tighter " +
 				"(5 per 1s, burst 5 for each caller, against 100 per 1s, burst 100); to let it decide alone, " +
-				"write match: {except: {service: Arith, caller: gold}} in rule each"},
+				"write match: {except: {service: Arith, caller: gold}} in rule each",
+		},
 		{"several callers have several buckets there", newRuleOn("gold", "Arith", caller("a", "b"), rate(9, 100)), newRuleOn("each", "Arith", keyedRate("caller", 10, 5, 5)), ""},
 		{"and may be looser than all of them", newRuleOn("gold", "Arith", caller("a", "b*"), rate(100, 100)), newRuleOn("each", "Arith", keyedRate("caller", 10, 5, 5)), ""},
 		{"a tighter rate", newRuleOn("s", "Arith", caller("gold"), rate(4, 100)), newRuleOn("w", "Arith", rate(5, 5)), ""},
@@ -51,8 +55,10 @@ func TestAnExceptionThatAWiderRuleForbidsIsTold(t *testing.T) {
 		{"one more who may call", newRuleOn("s", "Arith", method("Mul"), only("web", "ops")), newRuleOn("w", "Arith", only("web")), "never matters"},
 		{"one less", newRuleOn("s", "Arith", method("Mul"), only("web")), newRuleOn("w", "Arith", only("web", "ops")), ""},
 		{"one who is denied", newRuleOn("s", "Arith", access(nil, []config.AccessEntry{{Caller: config.Patterns{"bad"}}})), newRuleOn("w", "Arith", only("b*")), ""},
-		{"one who is denied there too", newRuleOn("s", "Arith", access(nil, []config.AccessEntry{{Caller: config.Patterns{"bad"}}})),
-			newRuleOn("w", "*", access(nil, []config.AccessEntry{{Caller: config.Patterns{"b*"}}})), "never matters"},
+		{
+			"one who is denied there too", newRuleOn("s", "Arith", access(nil, []config.AccessEntry{{Caller: config.Patterns{"bad"}}})),
+			newRuleOn("w", "*", access(nil, []config.AccessEntry{{Caller: config.Patterns{"b*"}}})), "never matters",
+		},
 		{"a copy", newRuleOn("s", "Arith", rate(5, 5)), newRuleOn("w", "Arith", rate(5, 5)), "rateLimit of rule s is a copy of that of rule w: remove one of them"},
 		{"a copy that waits", newRuleOn("s", "Arith", waiting(5, 5, time.Second)), newRuleOn("w", "Arith", waiting(5, 5, time.Second)), "is a copy"},
 	} {

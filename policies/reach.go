@@ -54,7 +54,7 @@ func (s *reach) within(w *reach) bool {
 		if leaveOut(s.except, g) {
 			continue
 		}
-		if !w.match.coversNames(g) || len(w.match.peers) > 0 && !(g.peer.IsValid() && covered(g.peer, w.match.peers)) {
+		if !w.match.coversNames(g) || len(w.match.peers) > 0 && (!g.peer.IsValid() || !covered(g.peer, w.match.peers)) {
 			return false
 		}
 		for _, x := range w.except {

@@ -96,7 +96,7 @@ func TestACallThatNeverReturnsIsSlowOnceItHasTakenSoLong(t *testing.T) {
 		}
 		time.Sleep(time.Second - 1)
 		c.breaker("closed")
-		time.Sleep(2)
+		time.Sleep(2 * time.Nanosecond)
 		if s := c.breaker("open"); s.Cause != "10 of 10 calls took 1s or longer within 10s" {
 			t.Error(s.Cause)
 		}

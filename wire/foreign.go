@@ -35,8 +35,8 @@ var foreignTexts = []foreign{
 	{whole: "xClient is shut down", code: code.Unavailable},
 	{whole: "can not found any server", code: code.Unavailable},
 	{whole: "selected server is unavailable", code: code.Unavailable},
-	{whole: "not avaliable worker node", code: code.Unavailable},
-	{whole: "no avaliable worker nodes", code: code.Unavailable},
+	{whole: "not avaliable worker node", code: code.Unavailable}, //nolint:misspell // as they spell it
+	{whole: "no avaliable worker nodes", code: code.Unavailable}, //nolint:misspell // as they spell it
 	{whole: "breaker open", code: code.Unavailable},
 	{whole: "breaker time out", code: code.DeadlineExceeded},
 	{whole: "request timeout", code: code.DeadlineExceeded},
@@ -62,7 +62,7 @@ func translate(e *code.Error, called *Frame, ran bool) {
 		}
 	}
 	for i := range foreignTexts {
-		if t := &foreignTexts[i]; t.is(e.Message) && !(t.early && ran) {
+		if t := &foreignTexts[i]; t.is(e.Message) && (!t.early || !ran) {
 			e.Code, e.Reason = t.code, t.reason
 			return
 		}

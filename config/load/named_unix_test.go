@@ -39,11 +39,13 @@ func TestAFileOfEndpointsThatCannotBeUsedIsAProblemOfTheSet(t *testing.T) {
 		"no endpoints in it": {func(t *testing.T, dir string) { t.Helper(); write(t, dir+"/cur/nodes.yaml", "[]\n") }, "cur/nodes.yaml:1:1: must be a mapping with the key endpoints, not a list"},
 		"another key":        {func(t *testing.T, dir string) { t.Helper(); write(t, dir+"/cur/nodes.yaml", "nodes: []\n") }, "cur/nodes.yaml:1:1: endpoints: is required\ncur/nodes.yaml:1:1: nodes: unknown key"},
 		"no YAML":            {func(t *testing.T, dir string) { t.Helper(); write(t, dir+"/cur/nodes.yaml", "a: 1\nendpoints: [\n") }, "cur/nodes.yaml:"},
-		"an address that is none": {func(t *testing.T, dir string) {
-			t.Helper()
-			write(t, dir+"/cur/nodes.yaml", "endpoints:\n  - {address: \":1\"}\n")
+		"an address that is none": {
+			func(t *testing.T, dir string) {
+				t.Helper()
+				write(t, dir+"/cur/nodes.yaml", "endpoints:\n  - {address: \":1\"}\n")
+			},
+			"cur/nodes.yaml:2:15: endpoints[0].address: :1 names no host",
 		},
-			"cur/nodes.yaml:2:15: endpoints[0].address: :1 names no host"},
 		"an unset variable": {func(t *testing.T, dir string) {
 			t.Helper()
 			write(t, dir+"/cur/nodes.yaml", "endpoints: [\"${NO}:1\"]\n")

@@ -218,7 +218,8 @@ const unreadableMark = "\x00"
 func unreadable(content string) bool { return content != "" && content[:1] == unreadableMark }
 
 func (w *Watcher) content() string {
-	defer w.touch()()
+	back := w.touch()
+	defer back()
 	hash, err := w.o.Hash()
 	if err != nil {
 		return unreadableMark + err.Error()

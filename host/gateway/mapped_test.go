@@ -33,7 +33,8 @@ func TestMappedHeadersBecomeMetadata(t *testing.T) {
 		{"in both, alike", []string{"X-Tenant: acme", "Easymicro-Meta: x-tenant=acme"}, wire.Metadata{{"x-tenant", "acme"}}, ""},
 		{
 			"in both, not alike",
-			[]string{"X-Tenant: acme", "Easymicro-Meta: X-tenant=other"}, nil,
+			[]string{"X-Tenant: acme", "Easymicro-Meta: X-tenant=other"},
+			nil,
 			"the headers X-Tenant and Easymicro-Meta give x-tenant different values",
 		},
 		{"twice", []string{"X-Tenant: acme", "X-Tenant: other"}, nil, "more than one header X-Tenant"},

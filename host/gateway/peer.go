@@ -14,7 +14,7 @@ const mostHops = 64
 // X-Forwarded-For that is not a trusted proxy itself. What cannot be read ends the search with the last that could.
 func (g *Gateway) peer(r *http.Request) netip.Addr {
 	direct := parseHop(r.RemoteAddr)
-	if !g.trusted(direct) && !(g.trustUnix && overUnix(r)) {
+	if !g.trusted(direct) && (!g.trustUnix || !overUnix(r)) {
 		return direct
 	}
 	client, hops := direct, 0
@@ -25,7 +25,8 @@ func (g *Gateway) peer(r *http.Request) netip.Addr {
 				continue // lists may have empty elements
 			}
 			hop := parseHop(text)
-			if hops++; !hop.IsValid() || hops > mostHops {
+			hops++
+			if !hop.IsValid() || hops > mostHops {
 				return client // what stands left of nonsense was not written by anybody trusted
 			}
 			if client = hop; !g.trusted(hop) {

@@ -162,11 +162,13 @@ func (s *Summary) tick(w flow, f *flood) {
 func (s *Summary) forget(w flow) {
 	delete(s.floods, w)
 	subject := w.subject()
-	if s.kinds[subject]--; s.kinds[subject] > 0 {
+	s.kinds[subject]--
+	if s.kinds[subject] > 0 {
 		return
 	}
 	delete(s.kinds, subject)
-	if s.subjects[w.msg]--; s.subjects[w.msg] == 0 {
+	s.subjects[w.msg]--
+	if s.subjects[w.msg] == 0 {
 		delete(s.subjects, w.msg)
 	}
 }

@@ -80,7 +80,7 @@ func TestBashCompletesWithoutItsPackage(t *testing.T) {
 	}
 	t.Setenv("EASYMICRO_ADMIN", at[1])
 	b := bash(t, dir)
-	const clear = "\x15" // the line
+	const clearLine = "\x15"
 	for _, tt := range []struct{ keys, want string }{
 		{"easymicro vers\t", `easymicro version `},
 		{"easymicro describe --prefi\t", `--prefix `},
@@ -92,7 +92,7 @@ func TestBashCompletesWithoutItsPackage(t *testing.T) {
 		{"easymicro serve -c e\t", `-c easymicro.yaml `},
 	} {
 		b.typed(tt.keys, tt.want)
-		b.typed(clear+"echo cleared | tr a-z A-Z\n", `CLEARED`)
+		b.typed(clearLine+"echo cleared | tr a-z A-Z\n", `CLEARED`)
 	}
 	b.typed("easymicro explain desk-mul@\t\n", `desk-mul@r1   p.yaml:1   in force`)
 	if text := b.seen.String(); strings.Contains(text, "command not found") || strings.Contains(text, "syntax error") {

@@ -111,10 +111,10 @@ func TestRefusalsTellOfUpstreamsWhereThereAreSome(t *testing.T) {
 }
 
 func TestWhatShadowRulesSayIsMarked(t *testing.T) {
-	real := admin.Refusal{At: time.Now(), Count: 1, Service: "Desk", Method: "Mul", Caller: "web", Reason: "denied", Rule: "r@r1"}
-	would := real
+	refused := admin.Refusal{At: time.Now(), Count: 1, Service: "Desk", Method: "Mul", Caller: "web", Reason: "denied", Rule: "r@r1"}
+	would := refused
 	would.Shadow, would.Rule = true, "s@r1"
-	got := said(func(a *app) { a.refusalsText([]admin.Refusal{real, would}) })
+	got := said(func(a *app) { a.refusalsText([]admin.Refusal{refused, would}) })
 	for _, want := range []string{"REASON   MODE     RULE ", "denied   -        r@r1 ", "denied   shadow   s@r1 "} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, got)
