@@ -302,6 +302,19 @@ func TestOneWayCallsArePassedOn(t *testing.T) {
 	}
 }
 
+func TestAHeaderBecomesMetadataForTheHostBehindAStandaloneGateway(t *testing.T) {
+	t.Parallel()
+	y := newYard()
+	_, a := far(t, y, newPlant(t), "")
+	gw := standalone(t, y, "gateway: {remote: {etcd: main, services: ['*']}, metadata: {x-tenant: X-Tenant}}\n", hosttest.Options{})
+	if r, body := gw.Post("/Away/Tell", `{}`, "X-Tenant", "acme"); r.StatusCode != 200 {
+		t.Errorf("%d %s", r.StatusCode, body)
+	}
+	if got := receive(t, a.came, "it did not come"); got.Get("x-tenant") != "acme" {
+		t.Errorf("%v", got)
+	}
+}
+
 func TestUnknownServicesAreNotDeniedBeforeDiscoveryHasSpoken(t *testing.T) {
 	t.Parallel()
 	h := hosttest.Start(t, "discovery: {etcd: [{name: main, endpoints: ['http://127.0.0.1:1']}]}\n"+toAll, hosttest.Options{})

@@ -1,6 +1,7 @@
 package cli_test
 
 import (
+	"bytes"
 	"context"
 	"net"
 	"regexp"
@@ -50,5 +51,20 @@ func TestAGatewayTakesAFreeAdminPortWhenTheDefaultIsTaken(t *testing.T) {
 	t.Setenv("EASYMICRO_ADMIN_LISTEN", want)
 	if admin, log := gateway(t); admin != want || strings.Contains(log, says) {
 		t.Errorf("by a variable: admin at %s, want %s\n%s", admin, want, log)
+	}
+}
+
+// The flag says what gateway.metadata does, and is what problems name.
+func TestAGatewayMakesMetadataOfTheHeadersThatAFlagNames(t *testing.T) {
+	admin := wiretest.Address(t)
+	if at, _ := gateway(t, "--admin-listen", admin, "--metadata", "x-tenant=X-Tenant", "--metadata", "region=X-Region"); at != admin {
+		t.Errorf("admin at %s", at)
+	}
+	var shown, logged bytes.Buffer
+	exit := cli.Run(t.Context(), []string{
+		"gateway", "--etcd", "http://127.0.0.1:1", "--listen", "127.0.0.1:0", "--metadata", "token=Authorization",
+	}, cli.IO{In: strings.NewReader(""), Out: &shown, Err: &logged})
+	if exit != cli.ExitUsage || !strings.Contains(logged.String(), "--metadata: the header Authorization is reserved") {
+		t.Errorf("%d %s%s", exit, shown.String(), logged.String())
 	}
 }
