@@ -54,6 +54,17 @@ func (p Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
+// Files returns the files in which the problems are, each once.
+func (p Problems) Files() []string {
+	var files []string
+	for i := range p {
+		if f := p[i].File; f != "" && !slices.Contains(files, f) {
+			files = append(files, f)
+		}
+	}
+	return files
+}
+
 // Sort orders by file, line and column, and drops exact repetitions.
 func (p Problems) Sort() Problems {
 	slices.SortStableFunc(p, func(a, b Problem) int {

@@ -13,10 +13,11 @@ type Set struct {
 	Dir      string // the manifest's folder: relative paths start there
 	Warnings Problems
 
-	// StandIn says what stands in for the files that are wrong, and Rejected what is wrong with them; empty when the set
-	// is what the files say.
+	// StandIn says what stands in for the files that are wrong, Rejected what is wrong with them, and Desired which files
+	// the set would have had; empty when the set is what the files say.
 	StandIn  string
 	Rejected Problems
+	Desired  []File
 }
 
 // File is one file of a set.

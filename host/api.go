@@ -52,6 +52,14 @@ func (a api) Rules(context.Context) ([]admin.Rule, error) {
 // Explain says what applies to a call.
 func (a api) Explain(_ context.Context, q admin.ExplainQuery) (*admin.Explanation, error) {
 	g := a.h.current.Load()
+	x, err := g.explain(q)
+	if err == nil {
+		x.StandIn = a.h.standIn(g.set, a.h.history.latest())
+	}
+	return x, err
+}
+
+func (g *generation) explain(q admin.ExplainQuery) (*admin.Explanation, error) {
 	if q.Upstream != "" {
 		return g.explainUpstream(q.Upstream, q.Method, q.Caller)
 	}

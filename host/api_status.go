@@ -23,15 +23,17 @@ func (a api) Status(ctx context.Context) (*admin.Status, error) {
 		Host: h.name, Version: h.version, StartedAt: h.started, UptimeSeconds: time.Since(h.started).Seconds(),
 		Ready: true, Draining: h.draining.Load(), Checks: checks,
 		Policies: admin.Policies{
-			Desired: admin.Desired{Hash: last.Hash, Files: filePaths(g.set.Files)},
+			Desired: admin.Desired{Hash: last.Hash, Files: filePaths(desired(g.set))},
 			Running: admin.Running{
 				Revision: g.revision, Hash: g.set.Hash, AppliedAt: applied.At, Source: applied.Source, Rules: len(g.set.Rules),
+				Changes: changeViews(applied.Changes),
 			},
 			LastAttempt: admin.Attempt{
 				At: last.At, Source: last.Source, Result: last.Result, Revision: last.Number, Hash: last.Hash,
-				Error: last.Error, Problems: problemViews(last.Problems),
+				Error: last.Error, Problems: problemViews(last.Problems), Changes: changeViews(last.Changes),
 			},
-			InSync: h.inSync(last),
+			InSync:  h.inSync(last),
+			StandIn: h.standIn(g.set, last),
 		},
 		Watch:          h.watchView(),
 		PendingRestart: pendingViews(g.pending),
@@ -50,6 +52,26 @@ func (a api) Status(ctx context.Context) (*admin.Status, error) {
 		s.Services = append(s.Services, serviceStatus(g.services[i], err))
 	}
 	return s, nil
+}
+
+// desired are the files that are to be in force.
+func desired(set *config.Set) []config.File {
+	if set.StandIn != "" {
+		return set.Desired
+	}
+	return set.Files
+}
+
+// standIn tells what runs in place of files that are wrong, and which these are after the last attempt.
+func (h *Host) standIn(set *config.Set, last Revision) *admin.StandIn {
+	if set.StandIn == "" {
+		return nil
+	}
+	problems := set.Rejected.Errors()
+	if found := last.Problems.Errors(); last.Result == ResultRejected && len(found) > 0 {
+		problems = found
+	}
+	return &admin.StandIn{What: set.StandIn, Mend: problems.Files(), Problems: problemViews(problems)}
 }
 
 func serviceStatus(s *service, unready error) admin.ServiceStatus {

@@ -56,14 +56,18 @@ type history struct {
 	mu   sync.Mutex
 	list []Revision // the oldest first
 	last Revision   // the last attempt, unchanged ones included
+	made Revision   // the last that was applied, which stays however many are rejected
 }
 
 func (h *history) add(r Revision) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.last = r
-	if r.Result == ResultUnchanged {
+	switch r.Result {
+	case ResultUnchanged:
 		return
+	case ResultApplied:
+		h.made = r
 	}
 	if len(h.list) == revisionsKept {
 		h.list = slices.Delete(h.list, 0, 1)
@@ -84,6 +88,9 @@ func (h *history) all() []Revision {
 func (h *history) applied(number int) (Revision, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.made.Number == number && number > 0 {
+		return h.made, true
+	}
 	for _, r := range h.list {
 		if r.Number == number && r.Result == ResultApplied {
 			return r, true

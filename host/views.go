@@ -19,15 +19,21 @@ func revisionView(r Revision) admin.Revision {
 		Revision: r.Number, Hash: r.Hash, At: r.At, Source: r.Source, Who: r.Who, Why: r.Why, Result: r.Result,
 		Took: r.Took.Seconds(), Rules: r.Rules, Error: r.Error, Problems: problemViews(r.Problems), Warnings: problemViews(r.Warnings),
 	}
-	for _, c := range r.Changes {
-		v.Changes = append(v.Changes, admin.Change{
-			Subject: c.Subject, Path: c.Path, Old: c.Old, New: c.New, Class: string(c.Class), Position: c.Position.String(), Text: c.Text,
-		})
-	}
+	v.Changes = changeViews(r.Changes)
 	for _, f := range r.Files {
 		v.Files = append(v.Files, admin.File{Path: f.Path, Hash: f.Hash})
 	}
 	return v
+}
+
+func changeViews(changes config.Changes) []admin.Change {
+	var list []admin.Change
+	for _, c := range changes {
+		list = append(list, admin.Change{
+			Subject: c.Subject, Path: c.Path, Old: c.Old, New: c.New, Class: string(c.Class), Position: c.Position.String(), Text: c.Text,
+		})
+	}
+	return list
 }
 
 func refusalView(r refusal) admin.Refusal {

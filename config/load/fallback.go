@@ -3,6 +3,7 @@ package load
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/easymicro/easymicro/config"
 )
@@ -23,10 +24,13 @@ func (r *readFiles) standIn(problems *config.Problems, lost config.Problems, o O
 		*problems = problems.With(wrong)
 		return nil
 	}
-	set.StandIn, set.Rejected = "fallback", *problems
+	set.StandIn, set.Rejected, set.Desired = "fallback", *problems, []config.File{r.manifest.shown()}
+	for i := range r.policies {
+		set.Desired = append(set.Desired, r.policies[i].shown())
+	}
 	set.Warnings = append(set.Warnings, config.Problem{
 		File: r.manifest.display, Path: "policies.fallback", Warning: true,
-		Message: fmt.Sprintf("the policy files have %d problems: the fallback stands in for them", len(problems.Errors())),
+		Message: "stands in for policy files that are wrong: mend " + strings.Join(problems.Errors().Files(), ", "),
 	})
 	return set
 }

@@ -198,6 +198,9 @@ func TestTheFallbackStandsInForBadPolicyFilesAtStartOnly(t *testing.T) {
 	if diff := cmp.Diff([]string{"baked"}, ruleNames(set)); diff != "" {
 		t.Error(diff)
 	}
+	if len(set.Desired) != 2 || set.Desired[1].Path != "p/a.yaml" || !strings.HasSuffix(set.Warnings[0].Message, "mend p/a.yaml") {
+		t.Errorf("desired %v, %v", set.Desired, set.Warnings)
+	}
 	if hash, err := load.Hash(path); err != nil || hash != set.Hash {
 		t.Errorf("the hash is of the stand-in, not of the files: %v", err)
 	}

@@ -45,6 +45,7 @@ type Explanation struct {
 	Peer     string            `json:"peer,omitempty"`
 	Revision int               `json:"revision"`
 	Kinds    []KindExplanation `json:"kinds"` // in the order in which a server asks; only those with rules
+	StandIn  *StandIn          `json:"stand_in,omitempty"`
 }
 
 // KindExplanation has the rules of one kind.

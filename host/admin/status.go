@@ -26,10 +26,18 @@ type Status struct {
 
 // Policies has the three parts of the state of a set.
 type Policies struct {
-	Desired     Desired `json:"desired"`
-	Running     Running `json:"running"`
-	LastAttempt Attempt `json:"last_attempt"`
-	InSync      bool    `json:"in_sync"` // what runs is what the files say
+	Desired     Desired  `json:"desired"`
+	Running     Running  `json:"running"`
+	LastAttempt Attempt  `json:"last_attempt"`
+	InSync      bool     `json:"in_sync"` // what runs is what the files say
+	StandIn     *StandIn `json:"stand_in,omitempty"`
+}
+
+// StandIn is what runs in place of files that are wrong.
+type StandIn struct {
+	What     string    `json:"what"` // fallback
+	Mend     []string  `json:"mend"` // the files that are wrong
+	Problems []Problem `json:"problems"`
 }
 
 // Desired is what the files say.
@@ -45,6 +53,7 @@ type Running struct {
 	AppliedAt time.Time `json:"applied_at"`
 	Source    string    `json:"source"`
 	Rules     int       `json:"rules"`
+	Changes   []Change  `json:"changes,omitempty"` // of the edit that put it in force
 }
 
 // Attempt is the last try to apply a set.
@@ -56,6 +65,7 @@ type Attempt struct {
 	Hash     string    `json:"hash,omitempty"`
 	Error    string    `json:"error,omitempty"` // when it failed without a place in a file
 	Problems []Problem `json:"problems,omitempty"`
+	Changes  []Change  `json:"changes,omitempty"` // when it was applied
 }
 
 // Problem is one thing that is wrong in a file.

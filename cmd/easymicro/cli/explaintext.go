@@ -26,6 +26,7 @@ func (a *app) explanationText(x *admin.Explanation) {
 		from += ", to the upstream " + x.Upstream + " (service " + x.Service + ")"
 	}
 	a.line("%s called by %s%s, under r%d", a.paint(bold, name), a.paint(bold, x.Caller), from, x.Revision)
+	a.standInText(x.StandIn)
 	if asked == 0 {
 		a.line("%s", nobody)
 	}

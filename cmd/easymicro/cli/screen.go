@@ -42,12 +42,14 @@ func (s *screen) ready(h *host.Host) {
 	if file := s.editable(); file != gatewayManifest {
 		s.line("%s   %s, save, and watch this screen", s.paint(bold, "edit"), file)
 	}
-	s.showWarnings(s.warned)
-	if s.set.StandIn != "" {
-		rejected := s.set.Rejected.Errors()
-		s.line("%s the %s stands in for files with %s:", s.paint(yellow, "warning:"), s.set.StandIn, count(len(rejected), "problem"))
-		s.problems(rejected)
+	if s.set.StandIn == "" {
+		s.showWarnings(s.warned)
+		return
 	}
+	rejected := s.set.Rejected.Errors()
+	s.standInText(&admin.StandIn{What: s.set.StandIn, Mend: rejected.Files()})
+	s.problems(rejected)
+	s.showWarnings(slices.DeleteFunc(slices.Clone(s.warned), func(w config.Problem) bool { return w.Path == "policies.fallback" }))
 }
 
 // logged has the log say what only the screen would have shown of the start.
@@ -71,11 +73,12 @@ func (s *screen) logged(h *host.Host) {
 	}
 	s.log.Info("serving", attrs...)
 	if s.set.StandIn != "" {
+		rejected := s.set.Rejected.Errors()
 		var problems []string
-		for _, p := range s.set.Rejected.Errors() {
+		for _, p := range rejected {
 			problems = append(problems, p.String())
 		}
-		s.log.Warn("the "+s.set.StandIn+" stands in for files that are wrong", "problems", problems)
+		s.log.Warn("the "+s.set.StandIn+" stands in for files that are wrong", "mend", rejected.Files(), "problems", problems)
 	}
 }
 
@@ -143,7 +146,8 @@ func (s *screen) try(h *host.Host) string {
 	return s.tryRemote(h)
 }
 
-// editable are the files to edit: those with the rules, else the manifest.
+// editable are the files to edit: those that are wrong when others stand in for them, those with the rules, else the
+// manifest.
 func (s *screen) editable() string {
 	const shown = 3
 	var files []string
@@ -152,9 +156,12 @@ func (s *screen) editable() string {
 		tokens = t.File
 	}
 	for _, f := range s.set.Files[1:] {
-		if f.Path != tokens {
+		if f.Path != tokens && s.set.StandIn == "" {
 			files = append(files, s.beside(f.Path))
 		}
+	}
+	for _, f := range s.set.Rejected.Errors().Files() {
+		files = append(files, s.beside(f))
 	}
 	if len(files) == 0 {
 		return s.manifest

@@ -76,7 +76,9 @@ func (a *app) statusText(s *admin.Status) {
 		}
 	}
 	for _, w := range warnings {
-		a.line("%s", a.warningText(config.Problem(w)))
+		if s.Policies.StandIn == nil || w.Path != "policies.fallback" { // else it is told above, as it stands now
+			a.line("%s", a.warningText(config.Problem(w)))
+		}
 	}
 	a.listenersText(s.Listeners)
 	a.servicesText(s.Services)
@@ -119,6 +121,38 @@ func (a *app) policiesText(p *admin.Policies) {
 	})
 	for _, problem := range problemsOf(last.Problems).Errors() {
 		a.line("  %s", problem)
+	}
+	if p.StandIn != nil {
+		a.standInText(p.StandIn)
+		if len(last.Problems) == 0 {
+			for _, problem := range problemsOf(p.StandIn.Problems) {
+				a.line("  %s", problem)
+			}
+		}
+	}
+	a.changesText(&p.Running)
+}
+
+// standInText names the files to mend while others stand in for them.
+func (a *app) standInText(s *admin.StandIn) {
+	if s != nil {
+		a.line("%s the %s stands in for files that are wrong: mend %s", a.paint(yellow, "warning:"), s.What, strings.Join(s.Mend, ", "))
+	}
+}
+
+// changesText is what the edit changed that put a revision in force.
+func (a *app) changesText(r *admin.Running) {
+	const shown = 10
+	lines := changesOf(r.Changes).Lines()
+	if len(lines) == 0 {
+		return
+	}
+	a.line("%s", a.paint(bold, fmt.Sprintf("r%d changed", r.Revision)))
+	for _, line := range lines[:min(shown, len(lines))] {
+		a.line("  %s", line)
+	}
+	if more := len(lines) - shown; more > 0 {
+		a.line("  and %d more: easymicro status -o json", more)
 	}
 }
 
