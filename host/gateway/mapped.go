@@ -38,13 +38,13 @@ func newMapped(headers map[string]string) (list []mapped, problems Problems) {
 		at, header := "gateway.metadata."+name, http.CanonicalHeaderKey(headers[name])
 		switch {
 		case name == "" || len(name) > 128 || strings.ContainsFunc(name, unprintable):
-			problems.add(at, "the name %.128q must be 1 to 128 printable characters without blanks", name)
+			problems.add(at, "the name %q must be 1 to 128 printable characters without blanks", code.Clip(name, 128))
 		case reserved(name):
 			problems.add(at, "the name %s is reserved: it would say who calls, or be taken for metadata of the protocol", name)
 		case names[plain(name)] != "":
 			problems.add(at, "the name %s is taken by %s: callers and proxies may take one for the other", name, names[plain(name)])
 		case !isToken(header):
-			problems.add(at, "%.128q is no name of an HTTP header", headers[name])
+			problems.add(at, "%q is no name of an HTTP header", code.Clip(headers[name], 128))
 		case notMetadata[header]:
 			problems.add(at, "the header %s is about the connection or the message, and not for handlers", header)
 		case reserved(header):
