@@ -97,7 +97,7 @@ var layout = map[string]row{
 
 	"cmd/easymicro/cli": {
 		ours: []string{
-			"wire/code", "wire", "config", "config/load", "config/watch", "registry", "policies", "schema",
+			"wire/code", "wire", "config", "config/files", "config/load", "config/watch", "registry", "policies", "schema",
 			"wire/client", "host", "host/telemetry", "host/gateway", "host/discovery", "host/discovery/etcd", "host/admin",
 		},
 		others: []string{

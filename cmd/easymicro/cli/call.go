@@ -2,14 +2,12 @@ package cli
 
 import (
 	"context"
-	"fmt"
-	"io"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/easymicro/easymicro/config/files"
 	"github.com/easymicro/easymicro/wire"
 )
 
@@ -148,13 +146,9 @@ func (c *call) setMetadata(f *callFlags) error {
 	if f.tokenFile == "" {
 		return nil
 	}
-	data, err := os.ReadFile(f.tokenFile) // which may be a pipe of a program that keeps secrets
+	token, err := secret("--token-file", f.tokenFile)
 	if err != nil {
-		return fmt.Errorf("--token-file: %w", err)
-	}
-	token := strings.TrimSpace(string(data))
-	if token == "" {
-		return failed("--token-file: %s is empty", f.tokenFile)
+		return err
 	}
 	c.metadata.Set(wire.MetaAuth, "Bearer "+token)
 	return nil
@@ -166,13 +160,21 @@ func (a *app) callBody(args []string) ([]byte, error) {
 	case len(args) == 0:
 		return []byte("{}"), nil
 	case args[0] == "-":
-		return io.ReadAll(a.io.In)
+		body, err := files.ReadFrom(context.Background(), "standard input", a.io.In, maxArgument)
+		return body, argumentError("standard input", err)
 	case strings.HasPrefix(args[0], "@"):
-		body, err := os.ReadFile(args[0][1:])
-		if err != nil {
-			return nil, fmt.Errorf("the argument: %w", err)
-		}
-		return body, nil
+		body, err := files.ReadStream(context.Background(), args[0][1:], maxArgument)
+		return body, argumentError(args[0][1:], err)
 	}
 	return []byte(args[0]), nil
+}
+
+// maxArgument bounds an argument that is read.
+const maxArgument = 64 << 20
+
+func argumentError(from string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return failed("the argument: %s %s", from, files.Reason(err))
 }

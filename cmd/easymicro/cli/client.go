@@ -3,10 +3,10 @@ package cli
 import (
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/config/files"
 	"github.com/easymicro/easymicro/host/admin"
 	"github.com/easymicro/easymicro/wire/code"
 )
@@ -72,9 +72,10 @@ func (m *localManifest) adminToken() (string, error) {
 	if m.Admin.TokenFile == "" {
 		return "", nil
 	}
-	token, err := os.ReadFile(m.path(m.Admin.TokenFile))
+	path := m.path(m.Admin.TokenFile)
+	token, err := readFile(path, config.MaxSecretBytes)
 	if err != nil {
-		return "", fmt.Errorf("the token of the admin listener (admin.tokenFile): %w", err)
+		return "", fmt.Errorf("the token of the admin listener (admin.tokenFile): %s %s", path, files.Reason(err))
 	}
 	return strings.TrimSpace(string(token)), nil
 }

@@ -8,13 +8,13 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host/discovery/etcd"
 )
 
@@ -138,38 +138,30 @@ func (f *etcdFlags) tls() (*tls.Config, error) {
 	}
 	c := &tls.Config{MinVersion: tls.VersionTLS12}
 	if f.caFile != "" {
-		data, err := os.ReadFile(f.caFile)
+		data, err := readGiven("--etcd-ca-file", f.caFile, config.MaxFileBytes)
 		if err != nil {
-			return nil, fmt.Errorf("--etcd-ca-file: %w", err)
+			return nil, err
 		}
 		if c.RootCAs = x509.NewCertPool(); !c.RootCAs.AppendCertsFromPEM(data) {
 			return nil, failed("--etcd-ca-file: %s has no certificate in PEM", f.caFile)
 		}
 	}
 	if f.certFile != "" {
-		pair, err := tls.LoadX509KeyPair(f.certFile, f.keyFile)
+		cert, err := readGiven("--etcd-cert-file", f.certFile, config.MaxFileBytes)
+		if err != nil {
+			return nil, err
+		}
+		key, err := readGiven("--etcd-key-file", f.keyFile, config.MaxFileBytes)
+		if err != nil {
+			return nil, err
+		}
+		pair, err := tls.X509KeyPair(cert, key)
 		if err != nil {
 			return nil, fmt.Errorf("--etcd-cert-file and --etcd-key-file: %w", err)
 		}
 		c.Certificates = []tls.Certificate{pair}
 	}
 	return c, nil
-}
-
-// secret is what stands in the file of a flag.
-func secret(flag, file string) (string, error) {
-	if file == "" {
-		return "", nil
-	}
-	data, err := os.ReadFile(file)
-	if err != nil {
-		return "", fmt.Errorf("%s: %w", flag, err)
-	}
-	text := strings.TrimSpace(string(data))
-	if text == "" {
-		return "", failed("%s: %s is empty", flag, file)
-	}
-	return text, nil
 }
 
 // servicesIn are the names of all services in etcd, as soon as they are known.

@@ -1,9 +1,9 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/config/files"
 	"github.com/easymicro/easymicro/config/load"
 )
 
@@ -24,7 +25,7 @@ type localManifest struct {
 
 // readManifest reads the manifest of -c. It is nil when none was named and the default one is not there.
 func (a *app) readManifest() (*localManifest, error) {
-	data, err := readFile(a.manifest)
+	data, err := readFile(a.manifest, config.MaxFileBytes)
 	if errors.Is(err, fs.ErrNotExist) && !a.named {
 		return nil, nil //nolint:nilnil // no manifest is no error
 	}
@@ -94,23 +95,10 @@ func (m *localManifest) service(name string) *config.Service {
 	return nil
 }
 
-// readFile reads what is small enough to be a manifest or a policy file.
-func readFile(path string) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, &fs.PathError{Op: "read", Path: path, Err: errors.New("is no regular file")}
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, config.MaxFileBytes+1))
-	if err == nil && len(data) > config.MaxFileBytes {
-		return nil, &fs.PathError{Op: "read", Path: path, Err: fmt.Errorf("is larger than %d MiB", config.MaxFileBytes>>20)}
-	}
-	return data, err
+// readFile reads a file of a manifest, or of a set.
+func readFile(path string, most int64) ([]byte, error) {
+	return files.Through(context.Background(), new(files.Gate), func(at func(string)) ([]byte, error) {
+		at(path)
+		return files.Read(path, most)
+	})
 }

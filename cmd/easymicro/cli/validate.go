@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -8,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/config/files"
 	"github.com/easymicro/easymicro/config/load"
 	"github.com/easymicro/easymicro/host"
 )
@@ -81,7 +83,7 @@ func (a *app) runValidate(files []string, strict bool) error {
 
 // check is what serve would find wrong with a manifest, or what is wrong with another file of a set taken alone.
 func (a *app) check(file string) (checked, error) {
-	data, err := readFile(file)
+	data, err := readFile(file, config.MaxFileBytes)
 	if err != nil {
 		return checked{}, fmt.Errorf("%s: %w", file, plainCause(err))
 	}
@@ -97,7 +99,9 @@ func (a *app) check(file string) (checked, error) {
 		return checkEndpoints(file, data), nil
 	case manifestFile: // with all that belongs to it
 	}
-	set, err := load.Load(file, load.Options{})
+	set, err := files.Through(context.Background(), new(files.Gate), func(at func(string)) (*config.Set, error) {
+		return load.Load(file, load.Options{At: at})
+	})
 	var problems config.Problems
 	switch {
 	case errors.As(err, &problems):

@@ -92,7 +92,7 @@ func noManifests(patterns []string) error {
 	for _, pattern := range patterns {
 		files, _ := filepath.Glob(pattern) // a bad pattern is found later
 		for _, file := range files {
-			if data, err := readFile(file); err == nil && isManifest(data) {
+			if data, err := readFile(file, config.MaxFileBytes); err == nil && isManifest(data) {
 				return usageError("--policies: %s is a manifest: easymicro serve -c %s runs it", file, file)
 			}
 		}

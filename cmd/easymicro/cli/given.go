@@ -1,0 +1,40 @@
+package cli
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/config/files"
+)
+
+// givenPatience is how long whoever writes what a flag names may take, such as a program that asks for a passphrase first.
+const givenPatience = time.Minute
+
+// readGiven reads the file of a flag, which may be a pipe of a program that keeps secrets.
+func readGiven(flag, path string, most int64) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), givenPatience)
+	defer cancel()
+	data, err := files.ReadStream(ctx, path, most)
+	if err != nil {
+		return nil, failed("%s: %s %s", flag, path, files.Reason(err))
+	}
+	return data, nil
+}
+
+// secret is what stands in the file of a flag, and nothing without one.
+func secret(flag, path string) (string, error) {
+	if path == "" {
+		return "", nil
+	}
+	data, err := readGiven(flag, path, config.MaxSecretBytes)
+	if err != nil {
+		return "", err
+	}
+	text := strings.TrimSpace(string(data))
+	if text == "" {
+		return "", failed("%s: %s is empty", flag, path)
+	}
+	return text, nil
+}
