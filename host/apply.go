@@ -222,10 +222,13 @@ func (h *Host) logRevision(r Revision) {
 // warn logs a warning, with its place in a file as attributes.
 func (h *Host) warn(w config.Problem) {
 	var attrs []slog.Attr
-	if w.Line > 0 {
-		attrs = append(attrs, slog.String("file", w.File), slog.Int("line", w.Line), slog.Int("column", w.Column))
-		w.File = ""
+	if w.File != "" {
+		attrs = append(attrs, slog.String("file", w.File))
 	}
+	if w.Line > 0 {
+		attrs = append(attrs, slog.Int("line", w.Line), slog.Int("column", w.Column))
+	}
+	w.File = ""
 	h.log.LogAttrs(context.Background(), slog.LevelWarn, w.String(), attrs...)
 }
 

@@ -41,11 +41,11 @@ func Unknown(used map[string]bool) config.Problems {
 			continue
 		}
 		problems = append(problems, config.Problem{
-			File: name, Warning: true, Suggestion: config.Suggest(name, known),
+			Path: name, Warning: true, Suggestion: config.Suggest(name, known),
 			Message: "no such variable: neither easymicro nor a file of the host reads it",
 		})
 	}
-	slices.SortFunc(problems, func(a, b config.Problem) int { return strings.Compare(a.File, b.File) })
+	slices.SortFunc(problems, func(a, b config.Problem) int { return strings.Compare(a.Path, b.Path) })
 	return problems
 }
 

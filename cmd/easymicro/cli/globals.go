@@ -106,7 +106,7 @@ func (a *app) unknownVariables(cmd *cobra.Command) {
 		problems = warnings
 	}
 	for _, w := range warnings {
-		if !slices.ContainsFunc(problems, func(p config.Problem) bool { return p.File == w.File }) {
+		if !slices.ContainsFunc(problems, func(p config.Problem) bool { return p.Path == w.Path }) {
 			continue
 		}
 		if a.output == outputJSON {
