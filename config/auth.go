@@ -39,7 +39,7 @@ type Tokens struct {
 type Token struct {
 	Caller  string    `yaml:"caller" json:"caller" required:"true" pattern:"caller" reload:"live" doc:"Caller that the token stands for."`
 	SHA256  string    `yaml:"sha256" json:"-" required:"true" pattern:"sha256" reload:"live" doc:"SHA-256 of the token, 64 hexadecimal digits (lower case once decoded)."`
-	Expires time.Time `yaml:"expires" json:"expires,omitzero" reload:"live" doc:"When it stops being valid. Default: never."`
+	Expires time.Time `yaml:"expires" json:"expires,omitzero" reload:"live" doc:"When it stops being valid; told seven days before, and when it happens. Default: never."`
 
 	position Position
 }

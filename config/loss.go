@@ -30,7 +30,7 @@ func Lost(old, next *Set) Losses {
 	after := successors(old.Rules, next.Rules)
 	for i := range old.Rules {
 		r := &old.Rules[i]
-		if r.expired(now) {
+		if r.Expired(now) {
 			continue
 		}
 		l.rules++
@@ -130,12 +130,13 @@ func (r *Rule) content() string {
 	return string(text)
 }
 
-func (r *Rule) expired(now time.Time) bool { return !r.Expires.IsZero() && !now.Before(r.Expires) }
+// Expired reports whether the rule takes no part any more.
+func (r *Rule) Expired(now time.Time) bool { return !r.Expires.IsZero() && !now.Before(r.Expires) }
 
 // disarmed is why a rule enforces nothing; empty when it does.
 func (r *Rule) disarmed(now time.Time) string {
 	switch {
-	case r.expired(now):
+	case r.Expired(now):
 		return "has expired"
 	case r.Mode != Enforce && r.Mode != "":
 		return "is enforced no more (mode: " + string(r.Mode) + ")"

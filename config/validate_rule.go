@@ -91,8 +91,24 @@ func (c *checker) modes(r *Rule) {
 	if r.EnforceShare != nil && r.Mode == Shadow {
 		c.rule(r, "enforceShare", "goes with mode: enforce, not with shadow, which enforces nothing")
 	}
-	if !r.Expires.IsZero() && r.Expires.Before(c.now) {
-		c.rule(r, "expires", "the rule expired on %s and takes no part", r.Expires.Format(time.RFC3339)).Warning = true
+	c.expires(r)
+}
+
+func (c *checker) expires(r *Rule) {
+	if r.Expires.IsZero() {
+		return
+	}
+	e := r.expiry()
+	message, soon := e.soon(c.now)
+	switch {
+	case soon && r.Mode != Off:
+		c.rule(r, "expires", "the rule %s", message).Warning = true
+	case r.Expired(c.now):
+		message = "the rule expired on " + r.Expires.Format(time.RFC3339) + " and takes no part"
+		if e.Opens() {
+			message += ": " + e.Effect()
+		}
+		c.rule(r, "expires", "%s", message).Warning = true
 	}
 }
 

@@ -43,6 +43,7 @@ func (a api) Status(ctx context.Context) (*admin.Status, error) {
 		Limiters:       a.limiters(g),
 		Upstreams:      upstreamViews(g),
 		Discovery:      clusterViews(g),
+		Expiring:       expiryViews(g.set, time.Now()),
 		Warnings:       problemViews(applied.Warnings),
 	}
 	for _, c := range checks {

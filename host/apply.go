@@ -127,6 +127,7 @@ func (p *plan) commit(ctx context.Context, g *generation) error {
 	h := p.host
 	h.current.Store(g)
 	g.policies.Activate()
+	h.expiries.follow(p.set)
 	p.succeed()
 	p.bind(g)
 	p.stages.commit()

@@ -61,6 +61,7 @@ func (h *Host) finish(ctx context.Context, until time.Time) (abandoned int) {
 		case <-closing.Done():
 		}
 		h.tracing.Shutdown(closing)
+		h.expiries.close()
 		h.floods.Close()
 	})
 	return abandoned

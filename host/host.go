@@ -64,6 +64,7 @@ type Host struct {
 	current  atomic.Pointer[generation] // the only thing in a host that changes what calls meet
 	draining atomic.Bool
 	refusals refusals
+	expiries expiries
 	history  history
 	reports  *reports
 	watcher  *watch.Watcher // nil without a source
@@ -120,6 +121,7 @@ func Open(ctx context.Context, set *config.Set, o Options) (*Host, error) {
 	h.metrics = telemetry.New(telemetry.Options{Build: telemetry.Build{Version: o.Version, GoVersion: runtime.Version()}})
 	h.metrics.SetSource(h.emit)
 	h.floods = telemetry.NewSummary(h.log, 0)
+	h.expiries.tell = h.expires
 	h.tracing = telemetry.NewTracing(telemetry.TracingOptions{
 		Host: h.name, Version: o.Version, Metrics: h.metrics, Log: h.log, Floods: h.floods,
 	})

@@ -1,10 +1,12 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net"
 	"strings"
+	"time"
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host/telemetry"
@@ -16,6 +18,15 @@ func (h *Host) emit(e *telemetry.Emitter) {
 	g := h.current.Load()
 	if g == nil {
 		return
+	}
+	now := time.Now()
+	for i := range g.set.Rules {
+		r := &g.set.Rules[i]
+		status := "active"
+		if r.Expired(now) {
+			status = "expired"
+		}
+		e.RuleInfo(r.Name, string(cmp.Or(r.Mode, config.Enforce)), status)
 	}
 	g.policies.Decisions(func(rule string, kind config.Kind, method, decision string, n uint64) {
 		e.Decisions(rule, string(kind), method, decision, n)

@@ -3,7 +3,9 @@ package host_test
 import (
 	"context"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/easymicro/easymicro/host/hosttest"
 )
@@ -53,5 +55,55 @@ func TestCrashingCallsAndBadRepliesAreFewLines(t *testing.T) {
 		if first == 0 || first > 2 || sums != first {
 			t.Errorf("%s: %d lines and %d that sum up", msg, first, sums)
 		}
+	}
+}
+
+// lineOf is a log that tells when a text was written.
+type lineOf struct {
+	logBuffer
+	text string
+	once sync.Once
+	came chan struct{}
+}
+
+func (l *lineOf) Write(p []byte) (int, error) {
+	if strings.Contains(string(p), l.text) {
+		l.once.Do(func() { close(l.came) })
+	}
+	return l.logBuffer.Write(p)
+}
+
+// An access rule that expires opens a door: it is told before, when it happens, and from then on.
+func TestARuleThatExpiresIsTold(t *testing.T) {
+	log := &lineOf{text: "a rule has expired", came: make(chan struct{})}
+	at := time.Now().Add(4 * time.Second).UTC().Format(time.RFC3339)
+	h := hosttest.Start(t, "services: [{name: Arith, handler: test.arith}]\npolicies: {files: [p.yaml]}\n", hosttest.Options{
+		Registry: newPlant(t).reg, Log: log,
+		Files: map[string]string{"p.yaml": "rules:\n  - {name: door, match: {service: Arith}, access: {deny: [{caller: '*'}]}, expires: " + at + "}\n"},
+	})
+	info := func(status string) {
+		t.Helper()
+		if text := scrape(t, h); !strings.Contains(text, `easymicro_rule_info{mode="enforce",rule="door",status="`+status+`"} 1`) {
+			t.Errorf("door is not %s", status)
+		}
+	}
+	before, err := h.Admin.Status(t.Context())
+	must(t, err)
+	if len(before.Expiring) != 1 || before.Expiring[0].Rule != "door" || !before.Expiring[0].Opens || before.Expiring[0].Position != "p.yaml:2" {
+		t.Errorf("%+v", before.Expiring)
+	}
+	if !strings.Contains(log.String(), "rules[0].expires: the rule expires on "+at+", within 7 days: then calls that it refused get through") {
+		t.Error(log.String())
+	}
+	receive(t, log.came, "nobody is told that the rule expired")
+	info("expired")
+	after, err := h.Admin.Status(t.Context())
+	must(t, err)
+	if len(after.Expiring) != 1 || !after.Expiring[0].Expired {
+		t.Errorf("%+v", after.Expiring)
+	}
+	want := `level=WARN msg="a rule has expired" rule=door kinds=[access] mode=enforce effect="calls that it refused get through" expires=`
+	if text := log.String(); strings.Count(text, want) != 1 || !strings.Contains(text, "file=p.yaml line=2") {
+		t.Error(text)
 	}
 }

@@ -28,10 +28,9 @@ func (r *readFiles) standIn(problems *config.Problems, lost config.Problems, o O
 	for i := range r.policies {
 		set.Desired = append(set.Desired, r.policies[i].shown())
 	}
-	set.Warnings = append(set.Warnings, config.Problem{
-		File: r.manifest.display, Path: "policies.fallback", Warning: true,
-		Message: "stands in for policy files that are wrong: mend " + strings.Join(problems.Errors().Files(), ", "),
-	})
+	p := r.problemAt("policies.fallback", "stands in for policy files that are wrong: mend "+strings.Join(problems.Errors().Files(), ", "))
+	p.Warning = true
+	set.Warnings = append(set.Warnings, p)
 	return set
 }
 

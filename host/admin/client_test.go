@@ -27,7 +27,7 @@ func TestTheClientReadsWhatTheHandlerTells(t *testing.T) {
 			},
 			Checks: []Check{{Name: "rules", OK: true}}, PendingRestart: []Pending{{Field: "host.name"}},
 			Listeners: []Listener{{Name: "main", Protocols: []string{"rpcx"}}}, Services: []ServiceStatus{{Name: "Arith", Methods: []string{"Mul"}}},
-			Breakers: []Breaker{{Rule: "r", Since: at}}, Limiters: []Limiter{{Rule: "r", Tokens: 0.3}}, Warnings: []Problem{},
+			Breakers: []Breaker{{Rule: "r", Since: at}}, Limiters: []Limiter{{Rule: "r", Tokens: 0.3}}, Expiring: []Expiry{{Rule: "r", At: at}}, Warnings: []Problem{},
 			Upstreams: []Upstream{{Name: "till", Service: "Till", Called: true, Endpoints: []Endpoint{{Address: "10.0.0.5:8972", State: "stale", LatencySeconds: 0.002}}}},
 			Discovery: []Discovery{{Name: "main", Connected: true, Since: at, RegisteredSince: at, Instances: []Instance{{Service: "Arith"}}, Services: []Discovered{}}},
 		},

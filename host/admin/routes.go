@@ -80,6 +80,7 @@ func (a *api) status(r *http.Request, _ params) (any, error) {
 	fill(&out.Limiters)
 	fill(&out.Upstreams)
 	fill(&out.Discovery)
+	fill(&out.Expiring)
 	fill(&out.Warnings)
 	return &out, nil
 }

@@ -21,7 +21,21 @@ type Status struct {
 	Limiters       []Limiter       `json:"limiters"`
 	Upstreams      []Upstream      `json:"upstreams"`
 	Discovery      []Discovery     `json:"discovery"`
+	Expiring       []Expiry        `json:"expiring"`
 	Warnings       []Problem       `json:"warnings"`
+}
+
+// Expiry is a rule or a token that has expired, or will within seven days.
+type Expiry struct {
+	Rule     string    `json:"rule,omitempty"`
+	Caller   string    `json:"caller,omitempty"` // of a token
+	Kinds    []string  `json:"kinds,omitempty"`
+	Mode     string    `json:"mode,omitempty"`
+	At       time.Time `json:"at"`
+	Expired  bool      `json:"expired"`
+	Opens    bool      `json:"opens,omitempty"` // calls get through that were refused before
+	Effect   string    `json:"effect"`
+	Position string    `json:"position,omitempty"` // file:line
 }
 
 // Policies has the three parts of the state of a set.

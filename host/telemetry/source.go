@@ -8,6 +8,8 @@ import (
 )
 
 var (
+	ruleDesc = desc("easymicro_rule_info", "Always 1; the labels say how a rule stands.", "rule", "mode", "status")
+
 	decisionsDesc = desc("easymicro_rule_decisions_total",
 		"Decisions of each rule by kind and method: allow, reject, wait, shadow_reject.", "rule", "kind", "method", "decision")
 	tokensDesc = desc("easymicro_limiter_tokens",
@@ -42,6 +44,11 @@ func (m *Metrics) SetSource(source func(*Emitter)) {
 type Emitter struct {
 	out  chan<- prometheus.Metric
 	seen map[string]bool
+}
+
+// RuleInfo emits that a rule is there: its mode (enforce, shadow, off) and its status (active, expired).
+func (e *Emitter) RuleInfo(rule, mode, status string) {
+	e.emit(ruleDesc, prometheus.GaugeValue, 1, rule, mode, status)
 }
 
 // Decisions emits how often a rule decided so for a method.
@@ -111,7 +118,7 @@ type sourceCollector struct{ m *Metrics }
 
 func (c sourceCollector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		decisionsDesc, tokensDesc, keysDesc, overflowDesc, missingKeyDesc, breakerDesc, transitionsDesc, endpointsDesc, registeredDesc,
+		ruleDesc, decisionsDesc, tokensDesc, keysDesc, overflowDesc, missingKeyDesc, breakerDesc, transitionsDesc, endpointsDesc, registeredDesc,
 	} {
 		out <- d
 	}

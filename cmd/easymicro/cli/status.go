@@ -76,10 +76,11 @@ func (a *app) statusText(s *admin.Status) {
 		}
 	}
 	for _, w := range warnings {
-		if s.Policies.StandIn == nil || w.Path != "policies.fallback" { // else it is told above, as it stands now
+		if !toldElsewhere(s, w) {
 			a.line("%s", a.warningText(config.Problem(w)))
 		}
 	}
+	a.expiringText(s.Expiring)
 	a.listenersText(s.Listeners)
 	a.servicesText(s.Services)
 	a.upstreamsText(s.Upstreams)
@@ -154,6 +155,30 @@ func (a *app) changesText(r *admin.Running) {
 	if more := len(lines) - shown; more > 0 {
 		a.line("  and %d more: easymicro status -o json", more)
 	}
+}
+
+// toldElsewhere reports whether a warning of when the set was read is shown as it stands now.
+func toldElsewhere(s *admin.Status, w admin.Problem) bool {
+	return s.Policies.StandIn != nil && w.Path == "policies.fallback" || len(s.Expiring) > 0 && strings.HasSuffix(w.Path, ".expires")
+}
+
+func (a *app) expiringText(list []admin.Expiry) {
+	rows := [][]string{{"EXPIRES", "WHAT", "MODE", "EFFECT", "PLACE"}}
+	for _, e := range list {
+		when, colour := "in "+span(time.Until(e.At)), yellow
+		if e.Expired {
+			when, colour = "EXPIRED "+ago(e.At), red
+		}
+		if e.Expired && e.Rule != "" && !e.Opens {
+			colour = dim
+		}
+		what := "token of " + e.Caller
+		if e.Rule != "" {
+			what = e.Rule + " (" + strings.Join(e.Kinds, ", ") + ")"
+		}
+		rows = append(rows, []string{a.paint(colour, when), what, orDash(e.Mode), e.Effect, e.Position})
+	}
+	a.section(rows)
 }
 
 func (a *app) listenersText(list []admin.Listener) {

@@ -151,3 +151,25 @@ func TestBreakersTellWhatTheyAreOf(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+func TestStatusShowsWhatExpires(t *testing.T) {
+	s := &admin.Status{
+		Host: "h", Expiring: []admin.Expiry{
+			{Rule: "door", Kinds: []string{"access"}, Mode: "enforce", At: time.Now().Add(-3*time.Hour - time.Minute), Expired: true, Opens: true, Effect: "calls that it refused get through", Position: "p.yaml:2"},
+			{Caller: "web", At: time.Now().Add(50*time.Hour + time.Minute), Effect: "its caller is refused", Position: "t.yaml:1"},
+		},
+		Warnings: []admin.Problem{{Path: "rules[0].expires", Message: "the rule expires on some day"}},
+	}
+	got := said(func(a *app) { a.statusText(s) })
+	for _, want := range []string{
+		"EXPIRED 3h01m ago   door (access)   enforce   calls that it refused get through   p.yaml:2\n",
+		"in 2d02h            token of web    -         its caller is refused               t.yaml:1\n",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in\n%s", want, got)
+		}
+	}
+	if strings.Contains(got, "some day") {
+		t.Errorf("told twice:\n%s", got)
+	}
+}
