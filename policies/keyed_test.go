@@ -106,7 +106,7 @@ func TestCallsWithoutTheKeyAreSharedOrRefusedAndCountedApart(t *testing.T) {
 			want := code.Error{Code: code.ResourceExhausted, Reason: code.ReasonRateLimited}
 			if refuses {
 				want = code.Error{Code: code.InvalidArgument, Reason: code.ReasonMissingKey}
-				if text := "INVALID_ARGUMENT: metadata user required by r@r1 on orders-7"; e.Error() != text {
+				if text := "INVALID_ARGUMENT: metadata user is required by r@r1 on orders-7"; e.Error() != text {
 					t.Errorf("%q, want %q", e, text)
 				}
 			}

@@ -310,7 +310,7 @@ func (l *limitClaim) charge(c *Call) {
 // overLimit is the refusal of a rate limit.
 func (s *Snapshot) overLimit(l *limitClaim, c *Call) error {
 	if l.keyless {
-		return s.refuse(l.entry.rule, code.InvalidArgument, code.ReasonMissingKey, l.entry.rule.key.missing(c)+" required", 0)
+		return s.refuse(l.entry.rule, code.InvalidArgument, code.ReasonMissingKey, l.entry.rule.key.missing(c)+" is required", 0)
 	}
 	return s.refuse(l.entry.rule, code.ResourceExhausted, code.ReasonRateLimited, "rate limited", l.wait)
 }

@@ -73,10 +73,10 @@ func fewWords(words []string) string {
 func (n *LimiterStats) keysInShort(most int) string {
 	text := fmt.Sprintf("%d of %d keys", n.Keys, most)
 	if n.Overflow > 0 {
-		text += fmt.Sprintf(", %d calls beyond them shared a bucket", n.Overflow)
+		text += fmt.Sprintf(", calls beyond them that shared a bucket: %d", n.Overflow)
 	}
 	if n.MissingKey > 0 {
-		text += fmt.Sprintf(", %d calls without the key", n.MissingKey)
+		text += fmt.Sprintf(", calls without the key: %d", n.MissingKey)
 	}
 	return text
 }
