@@ -117,7 +117,6 @@ func aliasBomb() string {
 }
 
 func TestWhatIsNoReadableFileIsRejectedAndTheNextGoodWriteApplies(t *testing.T) {
-	t.Parallel() // it waits most of the time
 	for _, tt := range []struct {
 		name string
 		make func(t *testing.T, path string)

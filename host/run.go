@@ -71,7 +71,7 @@ func (h *Host) stopApplying() {
 	h.draining.Store(true)
 	h.settled()
 	h.applying.Lock()
-	h.applying.Unlock() //nolint:gocritic // it is only waited for
+	h.applying.Unlock() //nolint:gocritic,staticcheck // it is only waited for
 }
 
 // drain ends the serving as wire.md's peers expect it.
