@@ -116,7 +116,8 @@ func busy(t *testing.T) exported {
 	t.Helper()
 	other := hosttest.Start(t, "services: [{name: Stock, handler: upstream.stock}]", hosttest.Options{})
 	manifest := strings.Replace(read(t, "easymicro.yaml"), "\npolicies:\n", fmt.Sprintf(calling, other.Address), 1)
-	h := hosttest.Start(t, manifest, hosttest.Options{Files: map[string]string{"policies.yaml": read(t, "policies.yaml")}})
+	rules := read(t, "policies.yaml") + "\n  - {name: over, match: {service: Arith}, timeout: 1s, expires: 2020-01-01T00:00:00Z}\n"
+	h := hosttest.Start(t, manifest, hosttest.Options{Files: map[string]string{"policies.yaml": rules}})
 	for range 4 {
 		if r, body := h.Post("/Shop/Look", `{"name":"tea"}`); r.StatusCode != http.StatusOK {
 			t.Fatalf("%s %s", r.Status, body)
