@@ -28,7 +28,9 @@ func TestExpiriesAreToldOnceEach(t *testing.T) {
 		}
 		set := &config.Set{
 			Rules: []config.Rule{
-				{Name: "past", Expires: begin.Add(-day)}, {Name: "soon", Expires: begin.Add(2 * day)}, {Name: "far", Expires: begin.Add(30 * day)},
+				{Name: "past", Expires: begin.Add(-day)},
+				{Name: "soon", Expires: begin.Add(2 * day)},
+				{Name: "far", Expires: begin.Add(30 * day)},
 				{Name: "off", Mode: config.Off, Expires: begin.Add(3 * day)},
 			},
 			Tokens: []config.Token{{Caller: "web", Expires: begin.Add(10 * day)}},

@@ -29,14 +29,11 @@ type admissions struct {
 	started time.Time
 }
 
-// admit keeps an admission. Of a trial, timing says how long it may take, and what comes of one that takes longer.
-func (s *admissions) admit(slot int, a admission, timing func() (time.Duration, error)) {
+// admit keeps an admission.
+func (s *admissions) admit(slot int, a admission) {
 	s.list[slot] = a
 	if a.breaker.rule.Load().slowCallRate > 0 {
 		s.timed = true
-	}
-	if a.trial != nil {
-		a.limit(timing())
 	}
 }
 
@@ -60,10 +57,16 @@ func (s *admissions) late(err error, callers bool) (open [2]*overtime) {
 	return open
 }
 
-// start is when the call begins.
-func (s *admissions) start() {
+// start is when the call begins, behind all queues. Of a trial, timing says how long it may take from now on, and what
+// comes of one that takes longer.
+func (s *admissions) start(timing func() (time.Duration, error)) {
 	if s.timed {
 		s.started = time.Now()
+	}
+	for i := range s.list {
+		if a := &s.list[i]; a.done != nil && a.trial != nil {
+			a.limit(timing())
+		}
 	}
 }
 

@@ -55,7 +55,7 @@ func (a *attempt) run(ctx context.Context) outcome {
 			return outcome{err: refusal, own: true}
 		}
 	}
-	a.admissions.start()
+	a.admissions.start(a.trialTime)
 	sending := ctx
 	if f.retry != nil {
 		if d := f.retry.rule.retry.perTry; d > 0 && d < f.left() {
@@ -92,7 +92,7 @@ func (a *attempt) enter() error {
 		switch {
 		case ok:
 			j.counts.allow.Add(1)
-			a.admissions.admit(slot, admission, a.trialTime)
+			a.admissions.admit(slot, admission)
 		case f.shadows(j):
 			return f.snapshot.breakerOpen(j.entry, left)
 		}

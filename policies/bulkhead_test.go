@@ -91,8 +91,11 @@ func TestCallsToAnUpstreamQueueForAPlace(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 		defer cancel()
 		free, ended = b.holding(1)
-		if e := refusal(t, b.call(ctx)); e.Reason != code.ReasonTimeout && e.Reason != code.ReasonOverloaded {
+		if e := refusal(t, b.call(ctx)); e.Reason != code.ReasonTimeout { // its deadline, and no refusal of the limit
 			t.Errorf("%v", e)
+		}
+		if d := b.decisions("bulkhead", config.KindConcurrency); d.Reject != 1 {
+			t.Errorf("%+v", d)
 		}
 		free()
 		<-ended
@@ -145,4 +148,59 @@ func TestWhatAnOpenBreakerRefusesTakesNothing(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A call that has queued stays charged, though nothing was sent.
+func TestACallOutThatHasQueuedStaysCharged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBilling(t, toBilling("limit", rate(0.001, 10)), toBilling("bulkhead", concurrency(1, 1, time.Minute)),
+			toBilling("breaks", circuit(config.CircuitBreaker{ConsecutiveFailures: 1, OpenTimeout: config.Duration(time.Minute)})))
+		b.serve("a:1")
+		release, ended := make(chan struct{}), make(chan error, 2)
+		b.answer = func(context.Context, string, int) error {
+			<-release
+			return errDown
+		}
+		for range 2 {
+			go func() { ended <- b.call(t.Context()) }()
+			synctest.Wait()
+		}
+		close(release) // opens the breaker before the one that queues is sent
+		<-ended
+		if got := reasonOf(<-ended); got != code.ReasonBreakerOpen {
+			t.Errorf("refused as %q", got)
+		}
+		if tokens := b.guard.current.Load().byName["limit"].limiter.level(nil); tokens != 8 {
+			t.Errorf("%d tokens are left, want 8", tokens)
+		}
+	})
+}
+
+// What a queue of ours costs a probe says nothing about the upstream.
+func TestAProbeIsTimedFromWhenItIsSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBilling(t, toBilling("bulkhead", concurrency(1, 5, 10*time.Second), retry(config.Retry{PerTryTimeout: config.Duration(300 * time.Millisecond)})),
+			toBilling("breaks", circuit(config.CircuitBreaker{ConsecutiveFailures: 1, OpenTimeout: config.Duration(time.Second), HalfOpenRequests: 1, Scope: config.ScopeMethod})))
+		b.answer = always(errDown)
+		_ = b.call(t.Context())
+		time.Sleep(2 * time.Second)
+		b.answer = func(context.Context, string, int) error {
+			time.Sleep(200 * time.Millisecond)
+			return nil
+		}
+		ended := make(chan error, 4)
+		for range 3 { // of another method, which has a breaker of its own
+			go func() { ended <- b.call(t.Context(), callOf("List")) }()
+			synctest.Wait()
+		}
+		go func() { ended <- b.call(t.Context()) }() // the probe
+		for range 4 {
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+		}
+		if told := b.transitions(); told[len(told)-1].To != "closed" {
+			t.Errorf("%+v", told)
+		}
+	})
 }

@@ -47,8 +47,8 @@ func (u *Upstreams) Replace(rules []config.Rule) error {
 	return nil
 }
 
-// OnTransition has tell told of every change of a breaker's state, and of every endpoint that is ejected or comes back;
-// see Options. The last one set counts; nil is nobody.
+// OnTransition has tell told of every change of a breaker's state, of every endpoint that is ejected or comes back, and of
+// rate limits of which all keys are in use; see Options. The last one set counts; nil is nobody.
 func (u *Upstreams) OnTransition(tell func(Transition)) { u.told.Store(&tell) }
 
 func (u *Upstreams) transition(t Transition) {

@@ -71,7 +71,7 @@ func TestQueueEndsByItsTimeoutTheDeadlineAndTheContext(t *testing.T) {
 		reason string
 	}{
 		{"queueTimeout", Call{}, nil, 100 * time.Millisecond, code.ReasonOverloaded},
-		{"deadline", Call{Deadline: time.Unix(1, 0)}, nil, 30 * time.Millisecond, code.ReasonOverloaded},
+		{"deadline", Call{Deadline: time.Unix(1, 0)}, nil, 30 * time.Millisecond, code.ReasonTimeout},
 		{"cancelled", Call{}, func(ctx context.Context) (context.Context, func()) {
 			ctx, cancel := context.WithCancel(ctx)
 			time.AfterFunc(20*time.Millisecond, cancel)

@@ -24,7 +24,7 @@ func (a *attempt) Admit(address string) bool {
 		a.release(address)
 		return false
 	}
-	h.admissions.start()
+	h.admissions.start(a.trialTime)
 	a.met = append(a.met, address)
 	f := a.flight
 	f.mu.Lock()
@@ -107,7 +107,7 @@ func (a *attempt) askBreakers(h *hold) bool {
 		switch {
 		case ok:
 			j.counts.allow.Add(1)
-			h.admissions.admit(slot, admission, a.trialTime)
+			h.admissions.admit(slot, admission)
 		case j.counts.refused(j.carriesOut):
 			if a.open == nil || left < a.left {
 				a.open, a.left = j.entry, left
@@ -163,7 +163,7 @@ func (a *attempt) unreached(err error) {
 			continue
 		}
 		a.met = append(a.met, address)
-		h.admissions.start()
+		h.admissions.start(a.trialTime)
 		a.settle(&h, err)
 	}
 	a.usedUp, a.ejected = false, false // nobody is left to be less choosy about

@@ -65,7 +65,7 @@ func (g *Guard) ask(ctx context.Context, p *plan, c *Call, t *Ticket) error {
 	if err := g.admit(ctx, p, c, t, now); err != nil {
 		return err
 	}
-	t.admissions.start()
+	t.admissions.start(t.trialTime)
 	return nil
 }
 
@@ -121,7 +121,7 @@ func (g *Guard) askBreaker(p *plan, c *Call, t *Ticket, now time.Time) error {
 		switch {
 		case ok:
 			e.counts.allow.Add(1)
-			t.admissions.admit(slot, a, t.trialTime)
+			t.admissions.admit(slot, a)
 		case e.refused(c, e.rule.carriesOut(c), config.KindCircuitBreaker, code.Unavailable, code.ReasonBreakerOpen):
 			return g.snapshot.breakerOpen(e, left)
 		}

@@ -61,9 +61,10 @@ func networkOf(part string) int {
 	return usualNetwork
 }
 
-// appendTo appends the key of a call, which is never empty, or reports that the call has not the metadata for it. Each
-// part tells its length: two calls have the same key only when all of their parts are the same.
-func (k limitKey) appendTo(key []byte, c *Call) (_ []byte, ok bool) {
+// appendTo appends the key of a call: nothing when the call has not the metadata for it, or there is one bucket for all.
+// Each part tells its length: two calls have the same key only when all of their parts are the same.
+func (k limitKey) appendTo(key []byte, c *Call) []byte {
+	begin := len(key)
 	for i := range k {
 		switch p := &k[i]; p.kind {
 		case keyCaller:
@@ -78,12 +79,12 @@ func (k limitKey) appendTo(key []byte, c *Call) (_ []byte, ok bool) {
 				text = c.Metadata.Get(p.metadata)
 			}
 			if text == "" {
-				return nil, false
+				return key[:begin]
 			}
 			key = appendKeyText(key, text)
 		}
 	}
-	return key, true
+	return key
 }
 
 // longKey is the length from which on a text that a peer chose is kept as its hash: one for which nobody finds a text

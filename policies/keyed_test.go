@@ -302,3 +302,48 @@ func TestKeysCostNoAllocationWhenTheyAreKnown(t *testing.T) {
 		}
 	}
 }
+
+func TestARefusedCallWithoutTheKeyTakesNoKey(t *testing.T) {
+	c := newChain(t, newRuleOn("r", "Arith", keyedRate("metadata.user", 1, 0.001, 1), refusesKeyless))
+	for range 2 {
+		_ = c.call(mul, Call{}, nil)
+		_ = c.call(mul, Call{Metadata: pairs{"user": "ann"}}, nil)
+	}
+	for s := range c.now.Limiters() {
+		if s.Keys != 1 || s.Overflow != 0 || s.MissingKey != 2 {
+			t.Errorf("%+v", s)
+		}
+	}
+}
+
+func TestATokenThatIsGivenBackMakesRoomForAnotherKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rule := newRuleOn("r", "Arith", keyedRate("caller", 1, 1, 1))
+		rule.RateLimit.Per = config.Duration(time.Hour)
+		c := newChain(t, rule)
+		l := c.now.byName["r"].limiter
+		_ = c.call(mul, from("a"), nil)
+		_ = c.call(mul, from("b"), nil)
+		l.giveBack(l.buckets[string(l.rule.key.appendTo(nil, &Call{Caller: "a"}))])
+		_ = c.call(mul, from("c"), nil)
+		if n := l.stats(); n.Overflow != 1 {
+			t.Errorf("%+v: only b had to share", n)
+		}
+	})
+}
+
+// Whatever the metadata of a call does, no lock is held meanwhile.
+func TestMetadataThatPanicsHoldsNoLock(t *testing.T) {
+	c := newChain(t, newRuleOn("all", "*", rate(1000, 1000)), newRuleOn("r", "Arith", keyedRate("metadata.user", 0, 1000, 1000)))
+	func() {
+		defer func() { _ = recover() }()
+		_ = c.call(mul, Call{Metadata: panicking{}}, nil)
+	}()
+	if err := c.call(mul, Call{Metadata: pairs{"user": "ann"}}, nil); err != nil {
+		t.Error(err)
+	}
+}
+
+type panicking struct{}
+
+func (panicking) Get(string) string { panic("no metadata") }

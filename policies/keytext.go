@@ -8,6 +8,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/wire/code"
 )
 
@@ -48,11 +49,11 @@ func keyText(parts []string, t Target, c *Call) string {
 const noValue = "(none)"
 
 func keyValue(part string, t Target, c *Call) string {
-	name, isMetadata := strings.CutPrefix(part, "metadata.")
+	name, isMetadata := strings.CutPrefix(part, config.KeyMetadata)
 	switch {
-	case part == "caller":
+	case part == config.KeyCaller:
 		return shownValue(c.Caller)
-	case part == "method":
+	case part == config.KeyMethod:
 		return shownValue(t.String())
 	case !isMetadata:
 		return peerText(part, c.Peer)

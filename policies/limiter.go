@@ -25,7 +25,7 @@ type limiter struct {
 	mu      sync.Mutex
 	rule    *rule // that it is of now
 	limits  limits
-	shared  *bucket
+	shared  *keyBucket
 	buckets map[string]*keyBucket // by key; nil: the limit has no key
 	full    byFull
 	told    time.Time // when it was told last that keys share a bucket
@@ -37,38 +37,38 @@ type limiter struct {
 // keyBucket is the bucket of a key.
 type keyBucket struct {
 	*bucket
-	key  string
-	full time.Time // when it will be full, or earlier: calls since then put it off
+	key   string
+	full  time.Time // when it will be full, or earlier: calls since then put it off
+	index int       // in the heap; -1: it is in none
 }
 
 func newLimiter(r *rule, order uint64, h *hub) *limiter {
-	l := &limiter{order: order, rule: r, herald: herald{hub: h}, limits: r.limits, shared: newBucket(r.limits.rate, time.Now())}
+	l := &limiter{order: order, rule: r, herald: herald{hub: h}, limits: r.limits, shared: &keyBucket{bucket: newBucket(r.limits.rate, time.Now()), index: -1}}
 	if len(r.key) > 0 {
 		l.buckets = make(map[string]*keyBucket)
 	}
 	return l
 }
 
-// bucket returns the bucket of a key at the time of a call; no key is that of calls without the metadata. The limiter is
-// locked.
-func (l *limiter) bucket(key []byte, now time.Time) *bucket {
+// bucket returns the bucket of a key; no key is that of calls without the metadata. The limiter is locked.
+func (l *limiter) bucket(key []byte, now time.Time) *keyBucket {
 	if l.buckets == nil {
-		return l.shared.at(now)
+		return l.shared
 	}
 	if len(key) == 0 {
 		l.missing++
 	}
 	if b, ok := l.buckets[string(key)]; ok {
-		return b.at(now)
+		return b
 	}
 	if len(l.buckets) >= l.limits.maxKeys && !l.forget(now) {
 		l.overflowed(now)
-		return l.shared.at(now)
+		return l.shared
 	}
 	b := &keyBucket{bucket: newBucket(l.limits.rate, now), key: string(key), full: now}
 	l.buckets[b.key] = b
 	heap.Push(&l.full, b)
-	return b.bucket
+	return b
 }
 
 // forget forgets a bucket that is full, and reports whether there was one. While there are too many, after an edit, it
@@ -106,10 +106,15 @@ func (l *limiter) overflowed(now time.Time) {
 }
 
 // giveBack undoes the take of a call out of a bucket of the limiter.
-func (l *limiter) giveBack(b *bucket) {
+func (l *limiter) giveBack(b *keyBucket) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	b.at(time.Now()).giveBack()
+	now := time.Now()
+	b.at(now).giveBack()
+	if b.index >= 0 {
+		b.full = now // or later, but sooner than it was
+		heap.Fix(&l.full, b.index)
+	}
 }
 
 // adopt changes to other limits, which keep what was taken.
@@ -161,10 +166,15 @@ type byFull []*keyBucket
 func (h byFull) Len() int           { return len(h) }
 func (h byFull) Less(i, j int) bool { return h[i].full.Before(h[j].full) }
 
-func (h byFull) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
+func (h byFull) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].index, h[j].index = i, j
+}
 
 func (h *byFull) Push(x any) {
-	*h = append(*h, x.(*keyBucket)) //nolint:forcetypeassert // container/heap gives back what it was given
+	b := x.(*keyBucket) //nolint:forcetypeassert // container/heap gives back what it was given
+	b.index = len(*h)
+	*h = append(*h, b)
 }
 
 func (h *byFull) Pop() any {
@@ -172,5 +182,6 @@ func (h *byFull) Pop() any {
 	b := (*h)[last]
 	(*h)[last] = nil
 	*h = (*h)[:last]
+	b.index = -1
 	return b
 }

@@ -53,20 +53,22 @@ type Options struct {
 	// nil: any. They serve to warn of rules for others.
 	Allowed []string
 
-	// OnTransition is told of every change of a breaker's state, and of every endpoint that is ejected or comes back. It
-	// is called without locks held and in order for each of them, but for several at a time, on the goroutine of a call
-	// or a timer: it must not block. That of the snapshot activated last counts.
+	// OnTransition is told of every change of a breaker's state, of every endpoint that is ejected or comes back, and of
+	// rate limits of which all keys are in use. It is called without locks held and in order for each of them, but for
+	// several at a time, on the goroutine of a call or a timer: it must not block. That of the snapshot activated last
+	// counts.
 	OnTransition func(Transition)
 }
 
-// Transition is a change of a breaker's state, or of an endpoint's under outlier detection.
+// Transition is a change of a breaker's state, or of an endpoint's under outlier detection, or tells, once a minute, that
+// new keys of a rate limit share a bucket.
 type Transition struct {
 	Rule     string      `json:"rule"`
 	Mode     config.Mode `json:"mode"` // enforce or shadow
-	Kind     config.Kind `json:"kind"` // circuitBreaker or outlierDetection
+	Kind     config.Kind `json:"kind"` // circuitBreaker, outlierDetection or rateLimit
 	Target   string      `json:"target"`
 	Upstream string      `json:"upstream,omitempty"` // of client-side rules
-	From     string      `json:"from"`               // closed, half_open or open; healthy or ejected
+	From     string      `json:"from"`               // closed, half_open or open; healthy or ejected; keyed or overflow
 	To       string      `json:"to"`
 	Cause    string      `json:"cause,omitempty"` // with the error that tripped it
 	At       time.Time   `json:"at"`

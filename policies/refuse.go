@@ -3,6 +3,7 @@ package policies
 import (
 	"context"
 	"errors"
+	"math"
 	"time"
 
 	"github.com/easymicro/easymicro/wire/code"
@@ -31,8 +32,11 @@ func (s *Snapshot) ended(ctx context.Context, r *rule, what string) *code.Error 
 
 // roundUp makes whole milliseconds, which is what travels: a retry that comes too early is refused again.
 func roundUp(d time.Duration) time.Duration {
-	if d <= 0 {
+	switch {
+	case d <= 0:
 		return 0
+	case d > math.MaxInt64-time.Millisecond:
+		return d
 	}
 	return (d + time.Millisecond - 1).Truncate(time.Millisecond)
 }

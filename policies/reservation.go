@@ -53,7 +53,8 @@ func (c *claims[T]) at(i int) *T {
 // limitClaim is one rate limit that the call is under.
 type limitClaim struct {
 	entry    *entry
-	bucket   *bucket
+	key      int // where its key ends, behind that of the claim before
+	bucket   *keyBucket
 	wait     time.Duration // until there is a token
 	enforced bool          // else what it decides only counts
 	keyless  bool          // refused for want of the metadata of the key
@@ -79,40 +80,45 @@ func (v *reservation) open(s *Snapshot, p *plan, c *Call, k *clock, now time.Tim
 	if at.IsZero() {
 		at = time.Now()
 	}
-	for _, e := range p.rateLimit {
-		if !e.applies(c, now) {
-			continue
+	var few [128]byte
+	keys := few[:0]
+	for _, e := range p.rateLimit { // all that is asked of the call itself comes before the locks
+		if e.applies(c, now) {
+			keys = e.rule.key.appendTo(keys, c)
+			v.limits.add(limitClaim{entry: e, key: len(keys), enforced: e.rule.carriesOut(c)})
 		}
-		e.rule.limiter.mu.Lock()
-		l := e.claim(c, k, at)
-		v.limits.add(l)
+	}
+	begin := 0
+	for i := range v.limits.n {
+		l := v.limits.at(i)
+		l.entry.rule.limiter.mu.Lock()
+		l.decide(keys[begin:l.key], k, at)
+		begin = l.key
 		switch {
 		case !l.enforced:
 		case !l.granted && l.before(&v.limited):
-			v.limited = l
+			v.limited = *l
 		case l.granted:
 			v.delay = max(v.delay, l.wait)
 		}
 	}
 }
 
-// claim asks the limit of an entry, which is locked.
-func (e *entry) claim(c *Call, k *clock, now time.Time) limitClaim {
-	var room [96]byte
-	l := limitClaim{entry: e, enforced: e.rule.carriesOut(c)}
-	key, ok := e.rule.key.appendTo(room[:0], c)
-	l.bucket = e.rule.limiter.bucket(key, now)
-	if !ok && e.rule.refuseKeyless {
+// decide asks the limit, which is locked.
+func (l *limitClaim) decide(key []byte, k *clock, now time.Time) {
+	r := l.entry.rule
+	if len(key) == 0 && r.refuseKeyless {
 		l.keyless = true
-		return l
+		r.limiter.missing++
+		return
 	}
-	l.wait = l.bucket.until(1)
+	l.bucket = r.limiter.bucket(key, now)
+	l.wait = l.bucket.at(now).until(1)
 	maxWait := time.Duration(0)
-	if l.enforced && l.wait > 0 && e.rule.maxWait > 0 {
-		maxWait = min(e.rule.maxWait, k.left())
+	if l.enforced && l.wait > 0 && r.maxWait > 0 {
+		maxWait = min(r.maxWait, k.left())
 	}
 	l.granted = l.wait <= maxWait
-	return l
 }
 
 // before reports whether l is the better reason for a refusal: what cannot be mended by waiting, then the longest wait,
@@ -194,8 +200,12 @@ func (v *reservation) cancel(c *Call, shut *shutBreaker) error {
 		shut.entry.counts.reject.Add(1)
 		return v.snapshot.breakerOpen(shut.entry, shut.left)
 	}
-	v.crowded.counts.reject.Add(1)
-	return v.snapshot.noPlace(v.crowded.rule, roomNone)
+	for i := range v.places.n {
+		if p := v.places.at(i); p.enforced && p.state == roomNone {
+			p.entry.counts.reject.Add(1)
+		}
+	}
+	return v.snapshot.noPlace(v.crowded.rule, false)
 }
 
 // commit takes what was decided, keeps the places in h, and lets the locks go.
@@ -253,8 +263,15 @@ func (v *reservation) await(ctx context.Context, k *clock, h *held) (err error) 
 			c.entry.counts.wait.Add(1)
 			h.occupy(r.places)
 		case placeWaitedTooLong:
-			c.entry.counts.reject.Add(1)
-			err = v.snapshot.noPlace(r, roomQueue)
+			if k.left() > 0 {
+				c.entry.counts.reject.Add(1)
+				err = v.snapshot.noPlace(r, true)
+				break
+			}
+			if k.byRule {
+				k.timeout.counts.reject.Add(1)
+			}
+			err = k.overdue(v.snapshot)
 		case placeCallEnded:
 			err = v.snapshot.ended(ctx, r, "queued behind a concurrency limit of "+strconv.Itoa(r.maximum))
 		}
@@ -264,8 +281,11 @@ func (v *reservation) await(ctx context.Context, k *clock, h *held) (err error) 
 
 // refund gives the tokens back of a call that was refused after all, before it waited and before anything was sent.
 func (v *reservation) refund() {
+	if v.waited || v.queued {
+		return
+	}
 	for i := range v.limits.n {
-		if l := v.limits.at(i); l.taken && !v.waited {
+		if l := v.limits.at(i); l.taken {
 			l.entry.rule.limiter.giveBack(l.bucket)
 		}
 	}
@@ -316,10 +336,10 @@ func (s *Snapshot) overLimit(l *limitClaim, c *Call) error {
 }
 
 // noPlace is the refusal of a concurrency limit. When to come again is a guess: once the queue has moved.
-func (s *Snapshot) noPlace(r *rule, had room) error {
+func (s *Snapshot) noPlace(r *rule, waited bool) error {
 	what := "concurrency limit of " + strconv.Itoa(r.maximum) + " reached"
 	switch {
-	case had == roomQueue:
+	case waited:
 		what += " (waited too long in the queue)"
 	case r.queue > 0:
 		what += " (queue full)"

@@ -389,3 +389,30 @@ func TestTheLongestWaitIsWhatARefusalSays(t *testing.T) {
 		}
 	})
 }
+
+func TestADeadlineThatPassesInAQueueIsNoRefusalOfTheLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newChain(t, newRuleOn("places", "*", concurrency(1, 5, time.Minute)), newRuleOn("patience", "Arith", method("Div"), timeout(50*time.Millisecond)))
+		running, err := c.enter(mul, Call{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		defer cancel()
+		deadline, _ := ctx.Deadline()
+		var ticket Ticket
+		if e := refusal(t, c.now.Guard(mul).Enter(ctx, &Call{Deadline: deadline}, &ticket)); e.Code != code.DeadlineExceeded {
+			t.Errorf("%v", e)
+		}
+		if e := refusal(t, c.call(div, Call{}, nil)); e.Code != code.DeadlineExceeded || e.Rule != "patience@r1" {
+			t.Errorf("%v", e)
+		}
+		if d := c.decisions("places", config.KindConcurrency); d.Reject != 0 {
+			t.Errorf("%+v", d)
+		}
+		if d := c.decisions("patience", config.KindTimeout); d.Reject != 1 {
+			t.Errorf("%+v", d)
+		}
+		running.Done(nil)
+	})
+}

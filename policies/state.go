@@ -230,7 +230,7 @@ func (r *rule) state(kind config.Kind, of *subject, caller string) string {
 		if !r.key.byCaller() {
 			return r.overall(kind)
 		}
-		key, _ := r.key.appendTo(nil, &Call{Caller: caller, target: of.target})
+		key := r.key.appendTo(nil, &Call{Caller: caller, target: of.target})
 		return fmt.Sprintf("%d of %d tokens", r.limiter.level(key), r.limits.rate.burst)
 	case kind == config.KindCircuitBreaker && of.late:
 		return r.breakersFor(of)
