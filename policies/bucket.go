@@ -42,12 +42,13 @@ func newBucketRate(rate float64, per time.Duration, burst int64) bucketRate {
 // bucket is one token bucket of ratelimit. It is the clock of its library bucket: all that is asked on behalf of one call
 // is answered for the same moment, and the ticks can be moved. Its limiter guards it.
 type bucket struct {
-	tokens   tokens
-	rate     bucketRate
-	now      time.Time     // of the latest call
-	began    time.Time     // when tick 0 began
-	idle     time.Duration // by which the ticks are behind now: a full bucket does not tick
-	returned int64         // tokens that were given back, which the library cannot take
+	tokens    tokens
+	rate      bucketRate
+	now       time.Time     // of the latest call
+	began     time.Time     // when tick 0 began
+	idle      time.Duration // by which the ticks are behind now: a full bucket does not tick
+	available int64         // in the library's bucket, now
+	returned  int64         // tokens that were given back, which the library cannot take
 }
 
 // newBucket makes a full bucket.
@@ -59,7 +60,7 @@ func newBucket(rate bucketRate, now time.Time) *bucket {
 
 // fill makes it a full one with a rate, in the middle of the tick that began at began.
 func (b *bucket) fill(rate bucketRate, now, began time.Time) {
-	*b = bucket{rate: rate, now: now, began: began}
+	*b = bucket{rate: rate, now: now, began: began, available: rate.burst}
 	b.tokens = ratelimit.NewBucketWithQuantumAndClock(rate.interval, rate.burst, rate.quantum, b)
 }
 
@@ -78,15 +79,15 @@ func (b *bucket) Sleep(d time.Duration) { time.Sleep(d) }
 func (b *bucket) at(now time.Time) *bucket {
 	if now.After(b.now) {
 		b.now = now
+		b.available = b.tokens.Available()
 	}
 	return b
 }
 
 // level returns the number of tokens, negative while calls wait for them.
 func (b *bucket) level() int64 {
-	available := b.tokens.Available()
-	b.returned = min(b.returned, b.rate.burst-available)
-	return available + b.returned
+	b.returned = min(b.returned, b.rate.burst-b.available)
+	return b.available + b.returned
 }
 
 // until returns how long it takes until there are n tokens if none is taken: zero when they are there.
@@ -113,7 +114,12 @@ func (b *bucket) take() {
 		b.returned--
 		return
 	}
-	b.tokens.Take(1)
+	b.draw(1)
+}
+
+func (b *bucket) draw(n int64) {
+	b.tokens.Take(n)
+	b.available -= n
 }
 
 // giveBack undoes a take.
@@ -132,6 +138,6 @@ func (b *bucket) follow(rate bucketRate) {
 	}
 	b.fill(rate, b.now, b.now.Add(-time.Duration(started*float64(rate.interval))))
 	if level < rate.burst {
-		b.tokens.Take(rate.burst - level)
+		b.draw(rate.burst - level)
 	}
 }

@@ -150,7 +150,7 @@ func TestManyRulesCompileInTime(t *testing.T) {
 		}
 		best, last = min(best, time.Since(start)), s
 	}
-	if most := time.Second; best > most {
+	if most := 10 * time.Second; best > most { // it would take minutes if it grew with the square
 		t.Errorf("took %v", best)
 	}
 	t.Logf("10,000 rules for 100 methods: %v", best)
@@ -167,7 +167,7 @@ func TestLongListsOfCallersCompileInTime(t *testing.T) {
 	}
 	var s *Snapshot
 	best := time.Hour
-	for tries := 0; best > time.Second && tries < 5; tries++ { // the machine may be busy with others
+	for tries := 0; best > 10*time.Second && tries < 5; tries++ { // the machine may be busy with others
 		start := time.Now()
 		var err error
 		if s, err = Compile(rules, targets, nil, Options{}); err != nil {
@@ -175,7 +175,7 @@ func TestLongListsOfCallersCompileInTime(t *testing.T) {
 		}
 		best = min(best, time.Since(start))
 	}
-	if best > time.Second { // each with each takes 400 million comparisons a method
+	if best > 10*time.Second { // each with each takes 400 million comparisons a method
 		t.Errorf("took %v", best)
 	}
 	c := &chain{t: t, now: s}
