@@ -3,6 +3,7 @@ package host
 import (
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,13 +15,18 @@ func TestExpiriesAreToldOnceEach(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begin := time.Now()
 		day := 24 * time.Hour
+		var mu sync.Mutex
 		var told []string
 		x := &expiries{tell: func(e config.Expiry, over bool) {
+			mu.Lock()
+			defer mu.Unlock()
 			told = append(told, fmt.Sprintf("%s%s over=%t day %v", e.Rule, e.Caller, over, time.Since(begin).Hours()/24))
 		}}
 		want := func(what string, lines ...string) {
 			t.Helper()
 			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
 			if !slices.Equal(told, lines) {
 				t.Errorf("%s: told %q, want %q", what, told, lines)
 			}
