@@ -170,7 +170,7 @@ policies: {files: [policies.d/*.yaml]}
 		longest = max(longest, time.Since(begin))
 	}
 	t.Logf("at 1,000 rules: %v at most", longest.Round(time.Millisecond))
-	if longest > slack*time.Second {
-		t.Errorf("an edit took %v", longest)
+	if poll := 5 * time.Second; longest >= poll { // how soon depends on what else the machine does
+		t.Errorf("an edit took %v: it was not noticed before the poll", longest)
 	}
 }
