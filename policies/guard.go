@@ -24,7 +24,7 @@ func (g *Guard) empty() bool { return g == nil || g.others == nil }
 // ctx does. A refusal is a *code.Error that names the rule; then nothing is held, and t needs no Done. A call that is
 // refused before it waited has taken no token either. What c leaves open (caller, arrival) is filled in.
 func (g *Guard) Enter(ctx context.Context, c *Call, t *Ticket) error {
-	*t = Ticket{guard: g, clock: clock{deadline: c.Deadline}}
+	t.holding = holding{guard: g, clock: clock{deadline: c.Deadline}}
 	if g.empty() {
 		return nil
 	}

@@ -70,9 +70,18 @@ type placeClaim struct {
 	waiter   *waiter
 }
 
+// begin forgets the call before.
+func (v *reservation) begin(s *Snapshot) {
+	v.snapshot = s
+	v.limits.n, v.limits.more = 0, nil
+	v.places.n, v.places.more = 0, nil
+	v.limited.entry, v.crowded = nil, nil
+	v.delay, v.waited, v.queued = 0, false, false
+}
+
 // open locks the rate limits and decides on their tokens.
 func (v *reservation) open(s *Snapshot, p *plan, c *Call, k *clock, now time.Time) {
-	v.snapshot = s
+	v.begin(s)
 	if len(p.rateLimit) == 0 {
 		return
 	}

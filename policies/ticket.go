@@ -10,11 +10,17 @@ import (
 // Ticket is what a call holds from Enter to Done. The zero Ticket is ready for Enter; it stands in the caller's frame,
 // must not be copied after Enter, and may be used again after Done.
 type Ticket struct {
+	reservation reservation
+	holding
+}
+
+// holding is what Enter begins anew for each call. The reservation is not, since to clear its claims costs as much as a
+// limit.
+type holding struct {
 	guard *Guard
 	clock
-	admissions  admissions
-	reservation reservation
-	held        held
+	admissions admissions
+	held       held
 
 	settled atomic.Bool // the outcome is known, from Late or Done
 	over    atomic.Bool // nothing is held any more
