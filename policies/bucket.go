@@ -41,53 +41,63 @@ func newBucketRate(rate float64, per time.Duration, burst int64) bucketRate {
 
 // bucket is one token bucket of ratelimit. It is the clock of its library bucket: all that is asked on behalf of one call
 // is answered for the same moment, and the ticks can be moved. Its limiter guards it.
+//
+// The library is asked once a tick: within a tick its tokens only go down, and it cannot take tokens back.
 type bucket struct {
 	tokens    tokens
 	rate      bucketRate
-	now       time.Time     // of the latest call
 	began     time.Time     // when tick 0 began
-	idle      time.Duration // by which the ticks are behind now: a full bucket does not tick
-	available int64         // in the library's bucket, now
-	returned  int64         // tokens that were given back, which the library cannot take
+	idle      time.Duration // that its ticks do not count: a full bucket does not tick
+	elapsed   time.Duration // since began, without idle, at the latest call
+	tick      int64         // of elapsed
+	available int64         // in the library's bucket at that tick
+	taken     int64         // since then; below zero when more were given back
 }
 
 // newBucket makes a full bucket.
 func newBucket(rate bucketRate, now time.Time) *bucket {
 	b := new(bucket)
-	b.fill(rate, now, now)
+	b.fill(rate, now)
 	return b
 }
 
-// fill makes it a full one with a rate, in the middle of the tick that began at began.
-func (b *bucket) fill(rate bucketRate, now, began time.Time) {
-	*b = bucket{rate: rate, now: now, began: began, available: rate.burst}
+// fill makes it a full one with a rate, whose tick 0 began at began.
+func (b *bucket) fill(rate bucketRate, began time.Time) {
+	*b = bucket{rate: rate, began: began, available: rate.burst}
 	b.tokens = ratelimit.NewBucketWithQuantumAndClock(rate.interval, rate.burst, rate.quantum, b)
 }
 
-// Now is the time of ratelimit.Clock. The library asks once while it builds a bucket, for the beginning of its ticks.
-func (b *bucket) Now() time.Time {
-	if b.tokens == nil {
-		return b.began
-	}
-	return b.now.Add(-b.idle)
-}
+// Now is the time of ratelimit.Clock.
+func (b *bucket) Now() time.Time { return b.began.Add(b.elapsed) }
 
 // Sleep is part of ratelimit.Clock; only calls of the library that are not used here would sleep.
 func (b *bucket) Sleep(d time.Duration) { time.Sleep(d) }
 
+// now is the time of the latest call.
+func (b *bucket) now() time.Time { return b.began.Add(b.idle + b.elapsed) }
+
 // at moves the clock to the time of a call, but never back.
 func (b *bucket) at(now time.Time) *bucket {
-	if now.After(b.now) {
-		b.now = now
+	elapsed := now.Sub(b.began) - b.idle
+	if elapsed <= b.elapsed {
+		return b
+	}
+	if tick := int64(elapsed / b.rate.interval); tick > b.tick {
+		if b.taken > 0 {
+			b.tokens.Take(b.taken)
+			b.taken = 0
+		}
+		b.elapsed, b.tick = elapsed, tick
 		b.available = b.tokens.Available()
 	}
+	b.elapsed = elapsed
 	return b
 }
 
 // level returns the number of tokens, negative while calls wait for them.
 func (b *bucket) level() int64 {
-	b.returned = min(b.returned, b.rate.burst-b.available)
-	return b.available + b.returned
+	b.taken = max(b.taken, b.available-b.rate.burst)
+	return b.available - b.taken
 }
 
 // until returns how long it takes until there are n tokens if none is taken: zero when they are there.
@@ -96,36 +106,28 @@ func (b *bucket) until(n int64) time.Duration {
 	if missing <= 0 {
 		return 0
 	}
-	elapsed := b.Now().Sub(b.began)
-	ticks := int64(elapsed/b.rate.interval) + (missing+b.rate.quantum-1)/b.rate.quantum
+	ticks := b.tick + (missing+b.rate.quantum-1)/b.rate.quantum
 	if ticks > math.MaxInt64/int64(b.rate.interval) {
 		return math.MaxInt64
 	}
-	return time.Duration(ticks)*b.rate.interval - elapsed
+	return time.Duration(ticks)*b.rate.interval - b.elapsed
 }
 
 // take takes a token, and goes into debt when there is none. A full bucket begins to fill only now: a tick that began
 // while it was full would bring its next token too early.
 func (b *bucket) take() {
 	if b.level() == b.rate.burst {
-		b.idle += b.Now().Sub(b.began) % b.rate.interval
+		started := b.elapsed % b.rate.interval
+		b.idle += started
+		b.elapsed -= started
 	}
-	if b.returned > 0 {
-		b.returned--
-		return
-	}
-	b.draw(1)
-}
-
-func (b *bucket) draw(n int64) {
-	b.tokens.Take(n)
-	b.available -= n
+	b.taken++
 }
 
 // giveBack undoes a take.
 func (b *bucket) giveBack() {
 	if b.level() < b.rate.burst {
-		b.returned++
+		b.taken--
 	}
 }
 
@@ -134,10 +136,10 @@ func (b *bucket) giveBack() {
 func (b *bucket) follow(rate bucketRate) {
 	level, started := b.level(), 0.0
 	if level < b.rate.burst {
-		started = float64(b.Now().Sub(b.began)%b.rate.interval) / float64(b.rate.interval)
+		started = float64(b.elapsed%b.rate.interval) / float64(b.rate.interval)
 	}
-	b.fill(rate, b.now, b.now.Add(-time.Duration(started*float64(rate.interval))))
-	if level < rate.burst {
-		b.draw(rate.burst - level)
-	}
+	now, elapsed := b.now(), time.Duration(started*float64(rate.interval))
+	b.fill(rate, now.Add(-elapsed))
+	b.elapsed = elapsed
+	b.taken = max(rate.burst-level, 0)
 }

@@ -80,7 +80,7 @@ func (l *limiter) forget(now time.Time) bool {
 			return false // none is full: all others will be later, or at the same time
 		}
 		if wait := first.at(now).until(l.limits.rate.burst); wait > 0 {
-			first.full = first.now.Add(wait)
+			first.full = first.now().Add(wait)
 			heap.Fix(&l.full, 0)
 			continue
 		}
