@@ -19,6 +19,8 @@ type Call struct {
 	detach    func() bool     // stops following values; nil when it is not followed
 
 	mu       sync.Mutex
+	share    *Share // of the connection that it came over; nil when nothing is counted, or any longer
+	charged  int64
 	answerer answerer
 	deadline time.Time // the earliest ExpireAt; zero for none
 	late     func() *code.Error
@@ -44,6 +46,7 @@ type afterFunc struct{ run func() }
 type CallOptions struct {
 	Transport string     // "rpcx", "http"
 	Peer      netip.Addr // the address the call came from
+	Share     *Share     // what Charge takes from; may be nil
 	// Answer is called once, from a goroutine of its own, when the deadline passes before Handle returned. May be nil.
 	Answer func(*code.Error)
 }
@@ -51,7 +54,7 @@ type CallOptions struct {
 // NewCall makes the context of a call that did not come through a Server: the gateway's, a test's, an in-process one.
 // It ends with parent. Whoever makes a call ends it with End.
 func NewCall(parent context.Context, o CallOptions) *Call {
-	c := &Call{transport: o.Transport, peer: o.Peer, arrived: time.Now(), values: parent}
+	c := &Call{transport: o.Transport, peer: o.Peer, arrived: time.Now(), values: parent, share: o.Share}
 	if o.Answer != nil {
 		c.answerer = answerFunc(o.Answer)
 	}
@@ -80,6 +83,28 @@ func (c *Call) Peer() netip.Addr { return c.peer }
 
 // Arrived is when the call's last byte was read.
 func (c *Call) Arrived() time.Time { return c.arrived }
+
+// Charge takes bytes of the host's budget for what is made of the call, until End. It fails with UNAVAILABLE/overloaded when
+// they are not there. Calls that came over no connection with a Share are not charged.
+func (c *Call) Charge(bytes int) error {
+	c.mu.Lock()
+	share := c.share
+	c.mu.Unlock()
+	if share == nil {
+		return nil
+	}
+	if !share.TakeBytes(int64(bytes)) { // without the lock: it may cut connections, this one too
+		return share.budget.Refuse("")
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.share == nil {
+		share.Give(int64(bytes))
+		return nil
+	}
+	c.charged += int64(bytes)
+	return nil
+}
 
 // Deadline is the earliest ExpireAt, or an earlier deadline of the parent.
 func (c *Call) Deadline() (time.Time, bool) {
@@ -150,7 +175,7 @@ func (c *Call) AfterFunc(f func()) (stop func() bool) {
 	}
 }
 
-// End says that Handle has returned: timers stop and the context ends. Whoever made the call ends it.
+// End says that Handle has returned: timers stop, the context ends and what was charged is given back. Whoever made the call ends it.
 func (c *Call) End() { c.finish() }
 
 // finish ends the call and tells whether it was still to be answered.
@@ -159,6 +184,11 @@ func (c *Call) finish() (answer bool) {
 	answer = !c.answered
 	c.answered = true
 	c.end(context.Canceled)
+	if c.charged > 0 {
+		c.share.Give(c.charged)
+		c.charged = 0
+	}
+	c.share = nil
 	c.mu.Unlock()
 	if c.detach != nil {
 		c.detach()

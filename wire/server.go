@@ -21,6 +21,8 @@ type ServerOptions struct {
 	Limits   Limits       // zero fields mean the defaults
 	Logger   *slog.Logger // nil discards
 	Observer Observer     // may be nil
+	Budget   *Budget      // may be shared with other servers; nil means one of its own with the defaults
+	Host     string       // the name that peers are told; may be empty
 }
 
 // Observer is told what happens to connections. It is called from the connections' goroutines and must not block.

@@ -1,0 +1,230 @@
+package wire_test
+
+import (
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/easymicro/easymicro/wire"
+	"github.com/easymicro/easymicro/wire/code"
+)
+
+// greedy takes calls, or bytes in pieces of n, in turns until no share gets any more.
+func greedy(shares []*wire.Share, n int64) {
+	for got := true; got; {
+		got = false
+		for _, s := range shares {
+			got = n == 0 && s.TakeCall() || n > 0 && s.TakeBytes(n) || got
+		}
+	}
+}
+
+func sharesOf(b *wire.Budget, n int) []*wire.Share {
+	all := make([]*wire.Share, n)
+	for i := range all {
+		all[i] = b.NewShare(nil)
+	}
+	return all
+}
+
+func TestGreedyConnectionsAreLeftWithEqualSharesAndANewcomerFindsAsMuch(t *testing.T) {
+	const most = 12_000
+	for _, n := range []int{1, 2, 5, 99, 2300} {
+		b := wire.NewBudget(most, most*1000)
+		all := sharesOf(b, n)
+		greedy(all, 0)
+		greedy(all, 1000)
+		newcomer := b.NewShare(nil)
+		greedy([]*wire.Share{newcomer}, 0)
+		greedy([]*wire.Share{newcomer}, 1000)
+		fair := int64(most / (n + 1))
+		for _, s := range all {
+			calls, bytes := s.Held()
+			if calls < fair-1 || calls > fair+1 || bytes < (fair-1)*1000 || bytes > (fair+1)*1000 {
+				t.Fatalf("%d connections: one holds %d calls and %d bytes, want about %d and %d", n, calls, bytes, fair, fair*1000)
+			}
+		}
+		if calls, bytes := newcomer.Held(); calls < fair/2 || bytes < fair/2*1000 {
+			t.Errorf("%d connections: the newcomer gets %d calls and %d bytes, want %d and %d", n, calls, bytes, fair/2, fair/2*1000)
+		}
+		if u := b.Usage(); u.InFlight > most || u.BufferedBytes > most*1000 {
+			t.Errorf("%d connections: %+v", n, u)
+		}
+	}
+}
+
+func TestWhatIsGivenBackIsThereForOthers(t *testing.T) {
+	b := wire.NewBudget(10, 1000)
+	first, second := b.NewShare(nil), b.NewShare(nil)
+	greedy([]*wire.Share{first}, 0)
+	held, _ := first.Held()
+	for range held {
+		first.GiveCall()
+	}
+	greedy([]*wire.Share{second}, 0)
+	if got, _ := second.Held(); got != held || held != 5 {
+		t.Errorf("the first got %d, the second %d, want 5 each", held, got)
+	}
+	if !first.TakeBytes(300) || first.TakeBytes(300) {
+		t.Error("300 bytes of 1000 fit once")
+	}
+	first.Give(300)
+	if u := b.Usage(); u.BufferedBytes != 0 {
+		t.Errorf("%d bytes are left", u.BufferedBytes)
+	}
+}
+
+func TestWhatIsLargerThanTheBudgetIsTakenOnlyAlone(t *testing.T) {
+	b := wire.NewBudget(1, 1000)
+	first, second := b.NewShare(nil), b.NewShare(nil)
+	if !first.TakeBytes(5000) || !first.TakeCall() {
+		t.Error("nothing is held, and yet it is refused")
+	}
+	if second.TakeBytes(1) || second.TakeCall() {
+		t.Error("there is nothing left")
+	}
+}
+
+func TestLimitsOfABudgetChangeAtOnce(t *testing.T) {
+	b := wire.NewBudget(2, 100)
+	s := b.NewShare(nil)
+	greedy([]*wire.Share{s}, 0)
+	b.SetLimits(20, 1000)
+	greedy([]*wire.Share{s}, 0)
+	if calls, _ := s.Held(); calls != 10 {
+		t.Errorf("%d calls are taken, want 10", calls)
+	}
+	b.SetLimits(4, 1000)
+	if s.TakeCall() {
+		t.Error("a call is taken beyond the new limit")
+	}
+	b.SetLimits(0, -1)
+	if u := b.Usage(); u.MaxInFlight != wire.DefaultMaxInFlight || u.MaxBufferedBytes != wire.DefaultMaxBufferedBytes {
+		t.Errorf("limits that are not positive give %+v", u)
+	}
+}
+
+func TestTakersAtTheSameTimeNeverExceedTheBudget(t *testing.T) {
+	const most = 1000
+	b := wire.NewBudget(most, most)
+	var all sync.WaitGroup
+	for range 8 {
+		s := b.NewShare(nil)
+		all.Go(func() {
+			for range 10_000 {
+				if s.TakeCall() {
+					if calls, _ := s.Held(); calls > most/2 {
+						t.Errorf("one share holds %d", calls)
+					}
+					s.GiveCall()
+				}
+				if s.TakeBytes(3) {
+					s.Give(3)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if u := b.Usage(); u.InFlight != 0 || u.BufferedBytes != 0 {
+		t.Errorf("left over: %+v", u)
+	}
+}
+
+func TestRefusalOfABudgetSaysThatTheHostIsOverloaded(t *testing.T) {
+	b := wire.NewBudget(1, 1)
+	e := b.Refuse("orders-1")
+	if e.Code != code.Unavailable || e.Reason != code.ReasonOverloaded || e.RetryAfter <= 0 || e.Host != "orders-1" {
+		t.Errorf("got %+v", e)
+	}
+	if u := b.Usage(); u.Refused != 1 {
+		t.Errorf("%d are counted", u.Refused)
+	}
+}
+
+// slowTaker is a connection whose peer takes little.
+type slowTaker struct {
+	name           string
+	waiting, taken int64
+	cut            *[]string
+}
+
+func (s *slowTaker) Untaken() (waiting, taken int64) { return s.waiting, s.taken }
+func (s *slowTaker) CutSlow()                        { *s.cut = append(*s.cut, s.name) }
+
+func TestPeersThatTakeNothingAreCutWhenMemoryIsShort(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := wire.NewBudget(10, 1000)
+		var cut []string
+		add := func(name string, waiting int64) *slowTaker {
+			peer := &slowTaker{name: name, waiting: waiting, cut: &cut}
+			b.NewShare(peer).Hold(waiting)
+			return peer
+		}
+		add("little", 50)
+		steady := add("steady", 500)
+		add("most", 300)
+		add("some", 180)
+		asks := b.NewShare(nil)
+		for range 15 {
+			if asks.TakeBytes(100) {
+				t.Fatal("there is nothing left")
+			}
+			steady.taken++
+			time.Sleep(100 * time.Millisecond)
+			if len(cut) > 0 {
+				break
+			}
+		}
+		if want := []string{"most"}; !slices.Equal(cut, want) {
+			t.Errorf("cut are %v, want %v: that is enough", cut, want)
+		}
+	})
+}
+
+func TestPeersThatTakeNothingAreLeftAloneWhileMemoryIsThere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := wire.NewBudget(10, 1000)
+		var cut []string
+		peer := &slowTaker{name: "slow", waiting: 400, cut: &cut}
+		b.NewShare(peer).Hold(400)
+		asks := b.NewShare(nil)
+		for range 100 {
+			if !asks.TakeBytes(100) {
+				t.Fatal("there is enough")
+			}
+			asks.Give(100)
+			time.Sleep(100 * time.Millisecond)
+		}
+		if len(cut) > 0 {
+			t.Errorf("cut are %v", cut)
+		}
+	})
+}
+
+func TestWhatACallIsChargedIsGivenBackAtItsEnd(t *testing.T) {
+	b := wire.NewBudget(10, 1000)
+	s := b.NewShare(nil)
+	c := wire.NewCall(t.Context(), wire.CallOptions{Share: s})
+	if err := c.Charge(400); err != nil {
+		t.Fatal(err)
+	}
+	wantError(t, c.Charge(400), code.Unavailable, code.ReasonOverloaded)
+	if _, bytes := s.Held(); bytes != 400 {
+		t.Errorf("%d bytes are held", bytes)
+	}
+	c.End()
+	c.End()
+	if err := c.Charge(400); err != nil {
+		t.Errorf("a call that has ended is charged: %v", err)
+	}
+	if _, bytes := s.Held(); bytes != 0 {
+		t.Errorf("%d bytes are left", bytes)
+	}
+	free := wire.NewCall(t.Context(), wire.CallOptions{})
+	defer free.End()
+	if err := free.Charge(1 << 40); err != nil {
+		t.Errorf("nobody counts, and yet: %v", err)
+	}
+}
