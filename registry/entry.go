@@ -61,11 +61,23 @@ func (e *Entry) setOptions(defaults reflect.Value) {
 // Missed returns those of the skipped methods that look as if they were meant to be served: the first parameter is a
 // context. Left out are methods that are served by other means, and those of the shapes that OnReady and OnOptions take.
 func (e *Entry) Missed(served []*Method, skipped []Skipped) []Skipped {
+	has := make(map[string]bool)
+	for _, s := range skipped {
+		has[s.Name] = true
+	}
+	renamed := slices.Clone(served) // what Unary serves under names that no method has
+	renamed = slices.DeleteFunc(renamed, func(m *Method) bool { return !m.unary || has[m.Name] })
 	var missed []Skipped
 	for _, s := range skipped {
-		if len(s.in) > 0 && s.in[0].Implements(contextType) && !e.hook(s) && !slices.ContainsFunc(served, s.servedAs) {
-			missed = append(missed, s)
+		isNamed := func(m *Method) bool { return m.Name == s.Name }
+		if len(s.in) == 0 || !s.in[0].Implements(contextType) || e.hook(s) || slices.ContainsFunc(served, isNamed) {
+			continue
 		}
+		if i := slices.IndexFunc(renamed, s.servedAs); i >= 0 {
+			renamed = slices.Delete(renamed, i, i+1) // one function serves one method
+			continue
+		}
+		missed = append(missed, s)
 	}
 	return missed
 }

@@ -14,6 +14,7 @@ type Method struct {
 	Args  reflect.Type // what NewArgs points to
 	Reply reflect.Type // what NewReply points to
 
+	unary    bool // served by Unary
 	newArgs  func() any
 	newReply func() any
 	call     func(ctx context.Context, args, reply any) (any, error) // nil while the method is only declared

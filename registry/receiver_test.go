@@ -77,6 +77,7 @@ func (hooked) Ping(context.Context) error                          { return nil 
 func (hooked) Reconfigure(context.Context, limits) error           { return nil }
 func (hooked) Served(context.Context, *pair) (*sum, error)         { return nil, nil }
 func (hooked) Renamed(context.Context, *[]int) (*[]int, error)     { return nil, nil }
+func (hooked) SameTypes(context.Context, *[]int) (*[]int, error)   { return nil, nil }
 func (hooked) Forgotten(context.Context, *pair) (*[]string, error) { return nil, nil }
 func (hooked) Close() error                                        { return nil }
 
@@ -97,8 +98,8 @@ func TestMethodsThatBeginWithAContextWereMeantToBeServed(t *testing.T) {
 		return all
 	}
 	want := []string{
-		"Channel", "Forgotten", "Four", "Function", "Many", "NoResult", "OtherResult", "Pointers", "Reader", "ReplyValue", "TwoResults",
-		"Value", "Variadic",
+		"Channel", "Forgotten", "Four", "Function", "Many", "NoResult", "OtherResult", "Pointers", "Reader", "ReplyValue",
+		"SameTypes", "Two", "TwoResults", "Value", "Variadic",
 	}
 	if got := missed(hooks); !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)

@@ -38,9 +38,9 @@ func (s Skipped) unary() bool {
 	return len(s.in) == 2 && s.in[1].Kind() == reflect.Pointer && s.fails(2) && s.out[0].Kind() == reflect.Pointer
 }
 
-// servedAs reports whether m is the method, passed to Unary.
+// servedAs reports whether m, which Unary serves, can be the method under another name.
 func (s Skipped) servedAs(m *Method) bool {
-	return m.Name == s.Name || s.unary() && m.Args == s.in[1].Elem() && m.Reply == s.out[0].Elem()
+	return s.unary() && m.Args == s.in[1].Elem() && m.Reply == s.out[0].Elem()
 }
 
 // signature takes (context.Context, *Args, *Reply) error apart, behind the given number of receivers. Otherwise why

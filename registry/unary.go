@@ -24,6 +24,7 @@ func unaryMethod[Req, Res any](name string, fn func(context.Context, *Req) (*Res
 		Name:     name,
 		Args:     reflect.TypeFor[Req](),
 		Reply:    reflect.TypeFor[Res](),
+		unary:    true,
 		newArgs:  func() any { return new(Req) },
 		newReply: func() any { return new(Res) },
 	}
