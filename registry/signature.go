@@ -53,10 +53,10 @@ func signature(t reflect.Type, receivers int) (args, reply reflect.Type, why str
 		return nil, nil, "takes no parameters, " + want
 	case t.IsVariadic():
 		return nil, nil, "takes a variable number of parameters, " + want
-	case skip("", "", t, receivers).unary():
-		return nil, nil, "takes 2 parameters, " + want + "; registry.Unary serves functions that return the reply"
 	case n == 1:
 		return nil, nil, "takes 1 parameter, " + want
+	case n == 2 && skip("", "", t, receivers).unary():
+		return nil, nil, "takes 2 parameters, " + want + "; registry.Unary serves functions that return the reply"
 	case n != 3:
 		return nil, nil, fmt.Sprintf("takes %d parameters, %s", n, want)
 	}

@@ -24,8 +24,11 @@ func (e *Entry) try(examples map[string]any) error {
 	return nil
 }
 
-// order is that in which methods are shown, wherever they are: those with an example first, and each group by name.
+// order puts methods that are sorted by name into the order in which they are shown: those with an example first.
 func (e *Entry) order(methods []*Method) {
+	if len(e.examples) == 0 {
+		return
+	}
 	slices.SortFunc(methods, func(a, b *Method) int {
 		if tried := e.Tried(a.Name); tried != e.Tried(b.Name) {
 			if tried {
