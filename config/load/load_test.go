@@ -185,6 +185,21 @@ func TestPatternsThatMatchNothing(t *testing.T) {
 	}
 }
 
+// A file that is there is not said to be missing, and not passed over where files may be.
+func TestAFileThatIsNamedAsDroppingsAreIsAnError(t *testing.T) {
+	for _, name := range []string{".rules.yaml", "p/.lock.yaml", "rules.yaml~", "#x.yaml"} {
+		for _, allowEmpty := range []bool{false, true} {
+			path := files(t, map[string]string{
+				"easymicro.yaml": smallest + fmt.Sprintf("policies: {files: [%q], allowEmpty: %v}\n", name, allowEmpty), name: rule("a"),
+			})
+			want := "policies.files[0]: " + name + " is no policy file: its name begins with . or # or ends in ~"
+			if got := problems(t, path, load.Options{}); len(got) != 1 || !strings.HasSuffix(got[0], want) {
+				t.Errorf("got %q, want %s", got, want)
+			}
+		}
+	}
+}
+
 func TestTheFallbackStandsInForBadPolicyFilesAtStartOnly(t *testing.T) {
 	content := map[string]string{
 		"easymicro.yaml": smallest + "policies: {files: [p/*.yaml], fallback: [baked/*.yaml]}\n",

@@ -76,23 +76,23 @@ func (e *expansion) walk(dir string, parts []string) {
 			e.resemble(part, path, entry)
 		case !matches:
 		case last:
-			e.add(path)
+			if isPolicyFile(path) {
+				e.files = append(e.files, path)
+			}
 		case e.isDir(path, false):
 			e.walk(path, parts[1:])
 		}
 	}
 }
 
-func (e *expansion) add(path string) {
-	if isPolicyFile(path) {
-		e.files = append(e.files, path)
-	}
-}
-
 // literal takes a file that is named. Whether it can be read is found out by reading it.
 func (e *expansion) literal(path string) {
 	if !isGone(path) {
-		e.add(path)
+		if isPolicyFile(path) {
+			e.files = append(e.files, path)
+		} else {
+			e.trouble = append(e.trouble, trouble{path, "is no policy file: its name begins with . or # or ends in ~"})
+		}
 		return
 	}
 	for _, suffix := range []string{".yaml", ".yml"} {
