@@ -108,12 +108,16 @@ func (r *readFiles) unread(f *found) config.Problems {
 	var warnings config.Problems
 	for i, e := range f.expansions {
 		for _, path := range e.similar {
-			display := r.display(f.patterns[i], path)
+			display, suffix := r.display(f.patterns[i], path), filepath.Ext(path)
 			if _, other := f.paths[display]; other || !isPattern(f.patterns[i]) {
 				continue
 			}
-			p := r.problemAt(f.at(i), fmt.Sprintf("%s is not read: %s does not match it; name it %s, or add a pattern for *%s",
-				display, f.patterns[i], strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))+filepath.Ext(f.patterns[i]), filepath.Ext(path)))
+			fit := strings.TrimSuffix(display, suffix) + filepath.Ext(f.patterns[i])
+			message := fmt.Sprintf("%s is not read: %s does not match it; name it %s, or add a pattern for *%s", display, f.patterns[i], filepath.Base(fit), suffix)
+			if _, taken := f.paths[fit]; taken {
+				message = fmt.Sprintf("%s is not read, %s beside it is: remove %[1]s, or add a pattern for *%[3]s", display, fit, suffix)
+			}
+			p := r.problemAt(f.at(i), message)
 			p.Warning = true
 			warnings = append(warnings, p)
 		}

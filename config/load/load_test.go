@@ -488,9 +488,11 @@ func TestAFileThatOnlyItsSuffixKeepsFromMatchingIsWarnedOf(t *testing.T) {
 	content := map[string]string{
 		"easymicro.yaml": smallest + "policies: {files: [p/*.yaml]}\n", "p/10-a.yaml": rule("a"),
 		"p/20-lock.yml": rule("lock"), "p/30.YAML": rule("loud"), "p/README.md": "none", "p/.40.yml": rule("hidden"), "p/50.yml~": rule("old"),
+		"p/10-a.yml": rule("left-over"),
 	}
 	path := files(t, content)
-	want := "easymicro.yaml:2:20: policies.files[0]: p/20-lock.yml is not read: p/*.yaml does not match it; name it 20-lock.yaml, or add a pattern for *.yml\n" +
+	want := "easymicro.yaml:2:20: policies.files[0]: p/10-a.yml is not read, p/10-a.yaml beside it is: remove p/10-a.yml, or add a pattern for *.yml\n" +
+		"easymicro.yaml:2:20: policies.files[0]: p/20-lock.yml is not read: p/*.yaml does not match it; name it 20-lock.yaml, or add a pattern for *.yml\n" +
 		"easymicro.yaml:2:20: policies.files[0]: p/30.YAML is not read: p/*.yaml does not match it; name it 30.yaml, or add a pattern for *.YAML"
 	set := mustLoad(t, path, load.Options{})
 	if diff := cmp.Diff(want, set.Warnings.Error()); diff != "" {
