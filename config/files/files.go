@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 )
 
 // Read returns the content of the regular file at path, following links. It never waits for a writer, as a pipe would
@@ -54,6 +55,30 @@ func readAll(path string, r io.Reader, most int64) ([]byte, error) {
 		return nil, &fs.PathError{Op: "read", Path: path, Err: &TooLargeError{Most: most}}
 	}
 	return data, nil
+}
+
+// maxLinks is how many links are followed from one to the next.
+const maxLinks = 16
+
+// Links returns path and, while that is a link, the path that it leads to: each of the links may be turned.
+func Links(path string) []string {
+	links := []string{path}
+	for range maxLinks {
+		target, err := os.Readlink(path)
+		if err != nil {
+			break
+		}
+		if !filepath.IsAbs(target) {
+			dir := filepath.Dir(path)
+			if resolved, err := filepath.EvalSymlinks(dir); err == nil {
+				dir = resolved // .. leads from where the link is
+			}
+			target = filepath.Join(dir, target)
+		}
+		path = target
+		links = append(links, path)
+	}
+	return links
 }
 
 // KindError is the error of what is no regular file.

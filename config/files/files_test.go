@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -19,6 +20,33 @@ func TestReadFollowsLinks(t *testing.T) {
 	data, err := files.Read(filepath.Join(dir, "link"), 4)
 	if err != nil || string(data) != "text" {
 		t.Errorf("%q %v", data, err)
+	}
+}
+
+func TestLinksAreFollowedFromWhereTheyAre(t *testing.T) {
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := func(name string) string { return filepath.Join(dir, name) }
+	if err := os.MkdirAll(at("srv/pol"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	link(t, at("srv/pol"), at("policies"))
+	link(t, "../shared/p.yaml", at("srv/pol/p.yaml"))
+	link(t, "loop", at("loop"))
+	for name, want := range map[string][]string{
+		"policies/p.yaml": {at("policies/p.yaml"), at("srv/shared/p.yaml")},
+		"policies":        {at("policies"), at("srv/pol")},
+		"srv":             {at("srv")},
+		"gone":            {at("gone")},
+	} {
+		if got := files.Links(at(name)); !slices.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+	if got := files.Links(at("loop")); len(got) < 2 || len(got) > 100 {
+		t.Errorf("a loop has %d links", len(got))
 	}
 }
 

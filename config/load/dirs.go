@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/config/files"
 )
 
 // Dirs are the folders to watch for changes of the set: of every file and pattern, and of what links on the way lead
@@ -19,6 +20,9 @@ func Dirs(set *config.Set) []string {
 		e := expand(set.Dir, pattern)
 		for _, dir := range e.dirs {
 			d.add(dir)
+		}
+		for _, f := range e.files {
+			d.file(f)
 		}
 		for _, t := range e.trouble {
 			d.file(t.path)
@@ -43,24 +47,13 @@ func Dirs(set *config.Set) []string {
 	return sorted
 }
 
-const maxLinks = 16
-
 // folders is a set of them.
 type folders map[string]bool
 
-// file adds the folder of a file, and follows its links one by one: each may be turned.
+// file adds the folders of a file and of all links on the way to it.
 func (d folders) file(path string) {
-	for range maxLinks {
-		dir := filepath.Dir(path)
-		d.add(dir)
-		target, err := os.Readlink(path)
-		if err != nil {
-			return
-		}
-		if !filepath.IsAbs(target) {
-			target = filepath.Join(dir, target)
-		}
-		path = target
+	for _, link := range files.Links(path) {
+		d.add(filepath.Dir(link))
 	}
 }
 

@@ -432,6 +432,28 @@ func TestDirsAreThoseOfFilesPatternsAndLinkTargets(t *testing.T) {
 	}
 }
 
+// An edit that is rejected is mended where its links lead, and so is one at a start from the fallback.
+func TestDirsHaveTheLinksOfRejectedFiles(t *testing.T) {
+	path := files(t, map[string]string{
+		"easymicro.yaml": smallest + "policies: {files: [p/*.yaml], fallback: [baked.yaml]}\n",
+		"p/a.yaml":       rule("a"), "baked.yaml": rule("baked"), "shared/b.yaml": "rules: [",
+	})
+	shared, err := filepath.EvalSymlinks(filepath.Join(filepath.Dir(path), "shared"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := mustLoad(t, path, load.Options{})
+	if err := os.Symlink("../shared/b.yaml", filepath.Join(filepath.Dir(path), "p/b.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	problems(t, path, load.Options{Reload: true})
+	for name, running := range map[string]*config.Set{"edit": set, "start": mustLoad(t, path, load.Options{})} {
+		if dirs := load.Dirs(running); !slices.Contains(dirs, shared) {
+			t.Errorf("%s: watches %q, not %s", name, dirs, shared)
+		}
+	}
+}
+
 func TestAManifestNeedNotBeOnDisk(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "p.yaml"), rule("one"))

@@ -116,24 +116,11 @@ func sum(data []byte) string {
 	return hex.EncodeToString(h[:])
 }
 
-// maxLinks is how many links are followed from one to the next.
-const maxLinks = 16
-
-// dirs are the folders of the file and of all links on the way to it: each may be turned to another target.
+// dirs are the folders of the file and of all links on the way to it.
 func (n *Nodes) dirs() []string {
-	var dirs []string
-	path := n.path
-	for range maxLinks {
-		dir := filepath.Dir(path)
-		dirs = append(dirs, dir)
-		target, err := os.Readlink(path)
-		if err != nil {
-			break
-		}
-		if !filepath.IsAbs(target) {
-			target = filepath.Join(dir, target)
-		}
-		path = target
+	dirs := files.Links(n.path)
+	for i, link := range dirs {
+		dirs[i] = filepath.Dir(link)
 	}
 	return dirs
 }
