@@ -130,6 +130,9 @@ func (e *expansion) wrong(path string, err error) {
 			return
 		}
 		why = "cannot be read: it is a link to " + target + ", which is not there"
+		if len(files.Links(path)) > 2 {
+			why = "cannot be read: it is a link to " + target + ", which leads nowhere"
+		}
 	}
 	e.trouble = append(e.trouble, trouble{path, why})
 }

@@ -39,6 +39,14 @@ func TestWhatCannotBeLookedIntoIsAProblemInTheSameWordsAlways(t *testing.T) {
 			"cur/a/b/*.yaml", func(t *testing.T, dir string) { t.Helper(); link(t, "new", filepath.Join(dir, "cur")) },
 			"policies.files[1]: cur cannot be read: it is a link to new, which is not there",
 		},
+		"the base is a link to a link that leads nowhere": {
+			"cur/*.yaml", func(t *testing.T, dir string) {
+				t.Helper()
+				link(t, "stage", filepath.Join(dir, "cur"))
+				link(t, "gone", filepath.Join(dir, "stage"))
+			},
+			"policies.files[1]: cur cannot be read: it is a link to stage, which leads nowhere",
+		},
 		"the base links to itself": {
 			"cur/*.yaml", func(t *testing.T, dir string) { t.Helper(); link(t, "cur", filepath.Join(dir, "cur")) },
 			"policies.files[1]: cur cannot be read: too many ",
