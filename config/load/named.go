@@ -48,7 +48,7 @@ func (r *readFiles) readEndpoints(env func(string) (string, bool)) {
 		seen[path] = true
 		field := fmt.Sprintf("upstreams[%d].resolve.file", i)
 		r.at(r.abs(path))
-		if isGone(r.abs(path)) && isAbsent(r.abs(path)) { // it is followed, and may come later
+		if isAbsent(r.abs(path)) { // it is followed, and may come later
 			p := r.problemAt(field, path+" is not there: nothing can be called until it is")
 			p.Warning = true
 			r.endpoints = append(r.endpoints, p)
@@ -67,15 +67,14 @@ func (r *readFiles) readEndpoints(env func(string) (string, bool)) {
 
 // isAbsent reports whether a file is simply not there: nothing on the way to it leads nowhere.
 func isAbsent(path string) bool {
-	for {
-		if !isGone(path) {
-			_, err := os.Stat(path)
+	if !isGone(path) {
+		return false
+	}
+	for up := filepath.Dir(path); up != path; path, up = up, filepath.Dir(up) {
+		if !isGone(up) {
+			_, err := os.Stat(up)
 			return err == nil
 		}
-		up := filepath.Dir(path)
-		if up == path {
-			return true
-		}
-		path = up
 	}
+	return true
 }
