@@ -19,9 +19,9 @@ func (r *readFiles) standIn(problems *config.Problems, lost config.Problems, o O
 			return nil
 		}
 	}
-	set, wrong := r.fallback(o)
-	if wrong != nil {
-		*problems = problems.With(wrong)
+	set, found := r.fallback(o)
+	if set == nil {
+		*problems = problems.With(found)
 		return nil
 	}
 	set.StandIn, set.Rejected, set.Desired = "fallback", *problems, []config.File{r.manifest.shown()}
@@ -30,11 +30,12 @@ func (r *readFiles) standIn(problems *config.Problems, lost config.Problems, o O
 	}
 	p := r.problemAt("policies.fallback", "stands in for policy files that are wrong: mend "+strings.Join(problems.Errors().Files(), ", "))
 	p.Warning = true
-	set.Warnings = append(set.Warnings, p)
+	set.Warnings = append(append(set.Warnings, p), found...)
 	return set
 }
 
-// fallback is the set with the fallback files, or what is wrong with it.
+// fallback is the set with the fallback files, which is nil when something is wrong with them, and the problems that the
+// fallback adds to those of the set.
 func (r *readFiles) fallback(o Options) (*config.Set, config.Problems) {
 	fallen := *r
 	fallen.total = 0
@@ -46,24 +47,25 @@ func (r *readFiles) fallback(o Options) (*config.Set, config.Problems) {
 		problems = fallen.missing(f)
 	}
 	if err := problems.Errors(); len(err) > 0 {
-		return nil, err
+		return nil, append(err, fallen.unread(f)...)
 	}
-	return set, nil
+	return set, fallen.unread(f)
 }
 
-// unready is a warning about a fallback that could not stand in, before the day on which it has to. It is for those who
-// check and start, not for each edit.
+// unready are warnings about a fallback that could not stand in, or not as it is believed to, before the day on which it
+// has to. They are for those who check and start, not for each edit.
 func (r *readFiles) unready(o Options) config.Problems {
 	if o.Reload || len(r.decoded.Policies.Fallback) == 0 {
 		return nil
 	}
-	_, wrong := r.fallback(o)
-	if wrong == nil {
-		return nil
+	_, found := r.fallback(o)
+	warnings := found.Warnings()
+	if wrong := found.Errors(); len(wrong) > 0 {
+		p := r.problemAt("policies.fallback", "could not stand in: "+wrong[0].String()+more(len(wrong)-1))
+		p.Warning = true
+		warnings = append(warnings, p)
 	}
-	p := r.problemAt("policies.fallback", "could not stand in: "+wrong[0].String()+more(len(wrong)-1))
-	p.Warning = true
-	return config.Problems{p}
+	return warnings
 }
 
 func more(n int) string {

@@ -554,3 +554,18 @@ func TestAFallbackThatCouldNotStandInIsToldBeforeItHasTo(t *testing.T) {
 		})
 	}
 }
+
+func TestAFileOfTheFallbackThatIsNotReadIsWarnedOf(t *testing.T) {
+	path := files(t, map[string]string{
+		"easymicro.yaml": smallest + "policies: {files: [p.yaml], fallback: [baked/*.yaml]}\n", "p.yaml": rule("a"),
+		"baked/10.yaml":  rule("baked"), "baked/20-lock.yml": rule("lock"),
+	})
+	const want = "policies.fallback[0]: baked/20-lock.yml is not read: baked/*.yaml does not match it; name it 20-lock.yaml, or add a pattern for *.yml"
+	for _, stands := range []string{"", "fallback"} {
+		set := mustLoad(t, path, load.Options{})
+		if got := set.Warnings.Error(); set.StandIn != stands || strings.Count(got, want) != 1 {
+			t.Errorf("stand-in %q: %s", set.StandIn, got)
+		}
+		write(t, filepath.Join(filepath.Dir(path), "p.yaml"), "")
+	}
+}
