@@ -55,15 +55,15 @@ func load(path string, o Options) (set *config.Set, hash string, err error) {
 	set, problems := r.build(r.policies, o)
 	lost := r.lost(r.found, r.policies)
 	problems = problems.With(lost)
-	if r.decoded != nil { // else not all that uses variables was seen
-		problems = append(problems, Unknown(used)...)
-	}
 	if problems.Err() == nil {
-		set.Warnings = append(problems, r.unready(o)...).Warnings().Sort()
+		problems = append(problems, r.unready(o)...)
+		if !o.Reload || len(r.decoded.Policies.Fallback) == 0 { // else the fallback may use variables, and was not seen
+			problems = append(problems, Unknown(used)...)
+		}
+		set.Warnings = problems.Warnings().Sort()
 		return set, set.Hash, nil
 	}
 	if standIn := r.standIn(&problems, lost, o); standIn != nil {
-		standIn.Warnings = append(standIn.Warnings, Unknown(used)...)
 		return standIn, standIn.Hash, nil
 	}
 	return nil, r.hash(), problems

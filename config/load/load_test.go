@@ -336,6 +336,28 @@ func TestUnknownVariablesAreWarnedOf(t *testing.T) {
 	}
 }
 
+func TestAVariableIsNotUnknownWhereNotAllFilesWereSeen(t *testing.T) {
+	t.Setenv("EASYMICRO_BUDGET", "1s")
+	path := files(t, map[string]string{
+		"easymicro.yaml": smallest + "policies: {files: [p.yaml], fallback: [baked.yaml]}\n", "p.yaml": rule("a"),
+		"baked.yaml": strings.Replace(rule("baked"), "1s", "\"${EASYMICRO_BUDGET}\"", 1),
+	})
+	for _, reload := range []bool{false, true} {
+		if got := mustLoad(t, path, load.Options{Reload: reload}).Warnings; len(got) > 0 {
+			t.Errorf("only the fallback uses it, reload %v: %v", reload, got)
+		}
+	}
+	for _, broken := range [][2]string{
+		{"p.yaml", "rules: [\n" + rule("${EASYMICRO_BUDGET}")},
+		{"easymicro.yaml", "services: [\nhost: {name: \"${EASYMICRO_BUDGET}\"}\n"},
+	} {
+		write(t, filepath.Join(filepath.Dir(path), broken[0]), broken[1])
+		if got := strings.Join(problems(t, path, load.Options{Reload: true}), "\n"); strings.Contains(got, "no such variable") {
+			t.Errorf("%s is broken: %s", broken[0], got)
+		}
+	}
+}
+
 func TestVariablesInFilesAreExpandedWithTheGivenEnvironment(t *testing.T) {
 	path := files(t, map[string]string{
 		"easymicro.yaml": smallest + "policies: {files: [\"${DIR}/*.yaml\"]}\n",
@@ -558,7 +580,7 @@ func TestAFallbackThatCouldNotStandInIsToldBeforeItHasTo(t *testing.T) {
 func TestAFileOfTheFallbackThatIsNotReadIsWarnedOf(t *testing.T) {
 	path := files(t, map[string]string{
 		"easymicro.yaml": smallest + "policies: {files: [p.yaml], fallback: [baked/*.yaml]}\n", "p.yaml": rule("a"),
-		"baked/10.yaml":  rule("baked"), "baked/20-lock.yml": rule("lock"),
+		"baked/10.yaml": rule("baked"), "baked/20-lock.yml": rule("lock"),
 	})
 	const want = "policies.fallback[0]: baked/20-lock.yml is not read: baked/*.yaml does not match it; name it 20-lock.yaml, or add a pattern for *.yml"
 	for _, stands := range []string{"", "fallback"} {

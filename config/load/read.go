@@ -42,7 +42,7 @@ type readFiles struct {
 	named    []namedFile // certificates, keys, passwords
 	total    int64       // bytes read
 
-	decoded   *config.Manifest // nil when the manifest is no YAML
+	decoded   *config.Manifest // nil when the manifest cannot be read
 	problems  config.Problems  // of the manifest
 	endpoints config.Problems  // of the files with endpoints
 	moving    bool             // they were still being replaced when the last attempt was over
