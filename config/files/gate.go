@@ -16,8 +16,8 @@ const patience = 10 * time.Second
 // Gate lets reads through as long as none before them is overdue: on a network file system that is away each of them would
 // hold on to a thread. The zero value is open.
 type Gate struct {
-	mu      sync.Mutex
-	overdue map[*reading]bool
+	mu   sync.Mutex
+	left map[*reading]bool // nobody waits for them any more
 }
 
 // reading is one read under way.
@@ -32,10 +32,14 @@ type touch struct {
 	since time.Time
 }
 
+func (t *touch) overdue() error {
+	return &fs.PathError{Op: "read", Path: t.path, Err: fmt.Errorf("no answer within %s: is its file system away?", patience)}
+}
+
 func (r *reading) at(path string) { r.now.Store(&touch{path: path, since: time.Now()}) }
 
 // Through returns what read does, but waits no longer than ctx, and not for a file that does not answer for ten seconds:
-// then read goes on alone, and until it has come back the gate is closed. read calls at before it touches a file. A
+// then read goes on alone, and until that file has answered the gate is closed. read calls at before it touches a file. A
 // panic of it is one of whoever waits.
 func Through[T any](ctx context.Context, g *Gate, read func(at func(path string)) (T, error)) (T, error) {
 	var none T
@@ -65,12 +69,14 @@ func Through[T any](ctx context.Context, g *Gate, read func(at func(path string)
 	return value, err
 }
 
-// closed is the error of a closed gate.
+// closed is the error of a closed gate. A read that was left before it was overdue does not close it.
 func (g *Gate) closed() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for r := range g.overdue {
-		return r.overdue()
+	for r := range g.left {
+		if now := r.now.Load(); time.Since(now.since) >= patience {
+			return now.overdue()
+		}
 	}
 	return nil
 }
@@ -84,35 +90,32 @@ func (g *Gate) await(ctx context.Context, r *reading) error {
 		case <-r.done:
 			return nil
 		case <-ctx.Done():
-			g.close(r)
+			g.leave(r)
 			return ctx.Err()
 		case <-timer.C:
-			if left := time.Until(r.now.Load().since.Add(patience)); left > 0 {
+			now := r.now.Load()
+			if left := time.Until(now.since.Add(patience)); left > 0 {
 				timer.Reset(left)
 				continue
 			}
-			g.close(r)
-			return r.overdue()
+			g.leave(r)
+			return now.overdue()
 		}
 	}
 }
 
-// close closes the gate until the read has come back.
-func (g *Gate) close(r *reading) {
+// leave keeps an eye on a read that nobody waits for, until it has come back.
+func (g *Gate) leave(r *reading) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.overdue == nil {
-		g.overdue = make(map[*reading]bool)
+	if g.left == nil {
+		g.left = make(map[*reading]bool)
 	}
-	g.overdue[r] = true
+	g.left[r] = true
 	go func() {
 		<-r.done
 		g.mu.Lock()
 		defer g.mu.Unlock()
-		delete(g.overdue, r)
+		delete(g.left, r)
 	}()
-}
-
-func (r *reading) overdue() error {
-	return &fs.PathError{Op: "read", Path: r.now.Load().path, Err: fmt.Errorf("no answer within %s: is its file system away?", patience)}
 }

@@ -68,6 +68,42 @@ func TestNobodyWaitsLongerThanItsContext(t *testing.T) {
 	})
 }
 
+func TestAReadThatIsLeftEarlyClosesTheGateWhenItIsOverdue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var gate files.Gate
+		away, next := make(chan struct{}), make(chan struct{})
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Second, cancel)
+		_, err := files.Through(ctx, &gate, func(at func(string)) (int, error) {
+			at("/mnt/a.yaml")
+			<-away
+			at("/mnt/b.yaml")
+			<-next
+			return 0, nil
+		})
+		if !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+		pass := func() error {
+			_, err := files.Through(t.Context(), &gate, func(func(string)) (int, error) { return 0, nil })
+			return err
+		}
+		if err := pass(); err != nil {
+			t.Errorf("nothing is overdue: %v", err)
+		}
+		time.Sleep(10 * time.Second)
+		if err := pass(); err == nil || err.Error() != "read /mnt/a.yaml: no answer within 10s: is its file system away?" {
+			t.Errorf("after 11s: %v", err)
+		}
+		close(away)
+		synctest.Wait()
+		if err := pass(); err != nil {
+			t.Errorf("it goes on with another file: %v", err)
+		}
+		close(next)
+	})
+}
+
 func TestReadsAtTheSameTimePassTheGate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var gate files.Gate
