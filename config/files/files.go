@@ -32,7 +32,7 @@ func Read(path string, most int64) ([]byte, error) {
 	if err := check(path, info, most); err != nil {
 		return nil, err
 	}
-	return readAll(path, f, most)
+	return ReadFrom(path, f, most)
 }
 
 func check(path string, info fs.FileInfo, most int64) error {
@@ -45,14 +45,14 @@ func check(path string, info fs.FileInfo, most int64) error {
 	return nil
 }
 
-// readAll holds a file to its bound that grows, or that does not know its size.
-func readAll(path string, r io.Reader, most int64) ([]byte, error) {
-	data, err := io.ReadAll(io.LimitReader(r, most+1))
+// ReadFrom reads r, which errors call name, to its end. More than most bytes are an error.
+func ReadFrom(name string, r io.Reader, most int64) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(r, most+1)) // a file may grow, or not know its size
 	if err != nil {
 		return nil, err
 	}
 	if int64(len(data)) > most {
-		return nil, &fs.PathError{Op: "read", Path: path, Err: &TooLargeError{Most: most}}
+		return nil, &fs.PathError{Op: "read", Path: name, Err: &TooLargeError{Most: most}}
 	}
 	return data, nil
 }

@@ -69,6 +69,14 @@ func Through[T any](ctx context.Context, g *Gate, read func(at func(path string)
 	return value, err
 }
 
+// Read reads a file as the function Read does, through the gate.
+func (g *Gate) Read(ctx context.Context, path string, most int64) ([]byte, error) {
+	return Through(ctx, g, func(at func(string)) ([]byte, error) {
+		at(path)
+		return Read(path, most)
+	})
+}
+
 // closed is the error of a closed gate. A read that was left before it was overdue does not close it.
 func (g *Gate) closed() error {
 	g.mu.Lock()

@@ -97,10 +97,7 @@ func endpointsOf(list []config.Endpoint) []client.Endpoint {
 }
 
 func (f *following) read(ctx context.Context) ([]byte, error) {
-	return files.Through(ctx, &f.gate, func(at func(string)) ([]byte, error) {
-		at(f.nodes.path)
-		return files.Read(f.nodes.path, config.MaxFileBytes)
-	})
+	return f.gate.Read(ctx, f.nodes.path, config.MaxFileBytes)
 }
 
 func (f *following) hash() (string, error) {

@@ -160,7 +160,7 @@ func (a *app) callBody(args []string) ([]byte, error) {
 	case len(args) == 0:
 		return []byte("{}"), nil
 	case args[0] == "-":
-		body, err := files.ReadFrom(context.Background(), "standard input", a.io.In, maxArgument)
+		body, err := files.ReadFrom("standard input", a.io.In, maxArgument)
 		return body, argumentError("standard input", err)
 	case strings.HasPrefix(args[0], "@"):
 		body, err := files.ReadStream(context.Background(), args[0][1:], maxArgument)

@@ -97,8 +97,5 @@ func (m *localManifest) service(name string) *config.Service {
 
 // readFile reads a file of a manifest, or of a set.
 func readFile(path string, most int64) ([]byte, error) {
-	return files.Through(context.Background(), new(files.Gate), func(at func(string)) ([]byte, error) {
-		at(path)
-		return files.Read(path, most)
-	})
+	return new(files.Gate).Read(context.Background(), path, most)
 }
