@@ -37,17 +37,20 @@ const rereadAfter = 250 * time.Millisecond
 // list holds; the error has all problems with their places.
 func (n *Nodes) Watch(ctx context.Context, _ string, update func([]client.Endpoint, error)) error {
 	f := &following{nodes: n, update: update}
-	told := f.tell(ctx)
-	w := watch.New(watch.Options{Dirs: n.dirs, Hash: f.hash, Known: told, Timing: n.o.Timing, Logger: n.o.Logger})
+	list, known, err := f.load(ctx)
+	f.pass(ctx, list, err)
+	w := watch.New(watch.Options{Dirs: n.dirs, Hash: f.hash, Known: known, Timing: n.o.Timing, Logger: n.o.Logger})
 	return w.Watch(ctx, func(string) {
-		if _, _, err := f.load(ctx); err != nil {
+		list, _, err := f.load(ctx)
+		if err != nil {
 			select {
 			case <-time.After(rereadAfter):
 			case <-ctx.Done():
 				return
 			}
+			list, _, err = f.load(ctx)
 		}
-		f.tell(ctx)
+		f.pass(ctx, list, err)
 	})
 }
 
@@ -58,9 +61,8 @@ type following struct {
 	gate   files.Gate
 }
 
-// tell reads the file and tells what is in it. It returns the hash of what it read.
-func (f *following) tell(ctx context.Context) (hash string) {
-	list, hash, err := f.load(ctx)
+// pass hands on what was loaded.
+func (f *following) pass(ctx context.Context, list []client.Endpoint, err error) {
 	switch {
 	case ctx.Err() != nil:
 	case err != nil:
@@ -68,12 +70,12 @@ func (f *following) tell(ctx context.Context) (hash string) {
 	default:
 		f.update(list, nil)
 	}
-	return hash
 }
 
 // notRead stands for the content of a file that could not be read.
 const notRead = "not read"
 
+// load reads and decodes the file. It returns the hash of what it read as well.
 func (f *following) load(ctx context.Context) (list []client.Endpoint, hash string, err error) {
 	path := f.nodes.path
 	data, err := f.read(ctx)
