@@ -10,7 +10,8 @@ type Set struct {
 	Files    []File // all that was read, in name order
 	Hash     string // of paths and contents
 	Contents Contents
-	Dir      string // the manifest's folder: relative paths start there
+	Dir      string                           // the manifest's folder: relative paths start there
+	Env      func(name string) (string, bool) // looks up ${VAR} in files that are read later; nil is the environment
 	Warnings Problems
 
 	// StandIn says what stands in for the files that are wrong, Rejected what is wrong with them, and Desired which files

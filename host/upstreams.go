@@ -213,7 +213,7 @@ func (h *Host) resolver(set *config.Set, r *config.Resolve, found *cluster) (cli
 	case r.DNS != "":
 		return discovery.DNS(r.DNS, discovery.DNSOptions{Logger: log})
 	case r.File != "":
-		return discovery.File(set.Path(r.File), discovery.FileOptions{Timing: h.watchTiming, Logger: log}), nil
+		return discovery.File(set.Path(r.File), discovery.FileOptions{Timing: h.watchTiming, Logger: log, Env: set.Env}), nil
 	}
 	addresses := make([]string, len(r.Endpoints))
 	for i, a := range r.Endpoints {

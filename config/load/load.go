@@ -27,6 +27,8 @@ type Options struct {
 	// RetryAfter is how long to wait before a set with errors is read a second time, for editors that write in place;
 	// zero reads once.
 	RetryAfter time.Duration
+
+	used map[string]bool // the variables that were looked up
 }
 
 // Load reads the manifest at path and all that belongs to it. The error is config.Problems when the files, flags or
@@ -46,8 +48,6 @@ func Load(path string, o Options) (*config.Set, error) {
 
 func load(path string, o Options) (set *config.Set, hash string, err error) {
 	o = o.complete()
-	var used map[string]bool
-	o.Env, used = recorded(o.Env)
 	r, err := readSet(path, o)
 	if err != nil {
 		return nil, "", err
@@ -58,7 +58,7 @@ func load(path string, o Options) (set *config.Set, hash string, err error) {
 	if problems.Err() == nil {
 		problems = append(problems, r.unready(o)...)
 		if !o.Reload || len(r.decoded.Policies.Fallback) == 0 { // else the fallback may use variables, and was not seen
-			problems = append(problems, Unknown(used)...)
+			problems = append(problems, Unknown(o.used)...)
 		}
 		set.Warnings = problems.Warnings().Sort()
 		return set, set.Hash, nil
@@ -76,7 +76,14 @@ func (o Options) complete() Options {
 	if o.At == nil {
 		o.At = func(string) {}
 	}
+	o.used = make(map[string]bool)
 	return o
+}
+
+// lookup is Env, and remembers what is asked for.
+func (o Options) lookup(name string) (string, bool) {
+	o.used[name] = true
+	return o.Env(name)
 }
 
 // lost are the problems of policy files that cannot be found or read.
@@ -101,7 +108,7 @@ func (r *readFiles) lost(f *found, policies []file) config.Problems {
 
 // build decodes and checks what was read, with these files for policies.
 func (r *readFiles) build(policies []file, o Options) (*config.Set, config.Problems) {
-	set := &config.Set{Manifest: r.decoded, Dir: r.dir, Hash: r.hash()}
+	set := &config.Set{Manifest: r.decoded, Dir: r.dir, Hash: r.hash(), Env: o.Env}
 	problems := append(config.Problems(nil), r.problems...)
 	if r.decoded == nil {
 		return nil, problems.Sort()
@@ -114,14 +121,14 @@ func (r *readFiles) build(policies []file, o Options) (*config.Set, config.Probl
 		if f.problem != nil {
 			continue
 		}
-		rules, found := config.DecodeRules(f.display, f.data, o.Env)
+		rules, found := config.DecodeRules(f.display, f.data, o.lookup)
 		set.Rules, problems = append(set.Rules, rules...), append(problems, found...)
 	}
 	if t := r.tokens; t != nil && t.problem != nil {
 		problems = append(problems, r.wrong(t))
 	} else if t != nil {
 		set.Files = append(set.Files, t.shown())
-		tokens, found := config.DecodeTokens(t.display, t.data, o.Env)
+		tokens, found := config.DecodeTokens(t.display, t.data, o.lookup)
 		set.Tokens, problems = tokens, append(problems, found...)
 	}
 	problems = append(append(problems, r.contents(set)...), r.endpoints...)

@@ -367,8 +367,12 @@ func TestVariablesInFilesAreExpandedWithTheGivenEnvironment(t *testing.T) {
 		value, ok := map[string]string{"DIR": "p", "TIMEOUT": "250ms"}[name]
 		return value, ok
 	}
-	if got := mustLoad(t, path, load.Options{Env: env}).Rules[0].Timeout.String(); got != "250ms" {
+	set := mustLoad(t, path, load.Options{Env: env})
+	if got := set.Rules[0].Timeout.String(); got != "250ms" {
 		t.Errorf("timeout %s", got)
+	}
+	if dir, _ := set.Env("DIR"); dir != "p" {
+		t.Errorf("files that are read later are expanded with another environment: %q", dir)
 	}
 }
 

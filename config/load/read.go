@@ -90,7 +90,7 @@ func readOnce(path string, o Options) (*readFiles, error) {
 		r.problems = config.Problems{*r.manifest.problem}
 		return r, nil //nolint:nilerr // the file is there, so what is wrong with it is a problem of the set
 	}
-	r.decoded, r.problems = config.DecodeManifest(r.manifest.display, r.manifest.data, o.Env)
+	r.decoded, r.problems = config.DecodeManifest(r.manifest.display, r.manifest.data, o.lookup)
 	r.found = r.find("policies.files", r.decoded.Policies.Files)
 	r.policies = r.readAll(r.found)
 	if t := r.decoded.Auth.Tokens; t != nil && t.File != "" {
@@ -99,7 +99,7 @@ func readOnce(path string, o Options) (*readFiles, error) {
 		r.tokens = &tokens
 	}
 	r.readNamed()
-	r.readEndpoints(o.Env)
+	r.readEndpoints(o.lookup)
 	return r, nil
 }
 

@@ -48,12 +48,3 @@ func Unknown(used map[string]bool) config.Problems {
 	slices.SortFunc(problems, func(a, b config.Problem) int { return strings.Compare(a.Path, b.Path) })
 	return problems
 }
-
-// recorded remembers which variables are looked up.
-func recorded(env func(string) (string, bool)) (recording func(string) (string, bool), used map[string]bool) {
-	used = make(map[string]bool)
-	return func(name string) (string, bool) {
-		used[name] = true
-		return env(name)
-	}, used
-}

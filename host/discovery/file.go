@@ -17,8 +17,9 @@ import (
 
 // FileOptions say how a file is read. All have a useful zero value.
 type FileOptions struct {
-	Timing func() watch.Timing // of noticing changes; nil: the defaults
-	Logger *slog.Logger        // nil discards
+	Timing func() watch.Timing              // of noticing changes; nil: the defaults
+	Logger *slog.Logger                     // nil discards
+	Env    func(name string) (string, bool) // looks up ${VAR}; nil is the environment
 }
 
 // Nodes are the endpoints of a file, which is watched.
@@ -28,7 +29,12 @@ type Nodes struct {
 }
 
 // File makes Nodes of the file at path. Nothing is read before it is watched.
-func File(path string, o FileOptions) *Nodes { return &Nodes{path: path, o: o} }
+func File(path string, o FileOptions) *Nodes {
+	if o.Env == nil {
+		o.Env = os.LookupEnv
+	}
+	return &Nodes{path: path, o: o}
+}
 
 // rereadAfter is when a bad file is read once more: somebody may be writing it.
 const rereadAfter = 250 * time.Millisecond
@@ -82,7 +88,7 @@ func (f *following) load(ctx context.Context) (list []client.Endpoint, hash stri
 	if err != nil {
 		return nil, notRead, config.Problem{File: path, Message: files.Reason(err)}
 	}
-	decoded, problems := config.DecodeEndpoints(path, data, os.LookupEnv)
+	decoded, problems := config.DecodeEndpoints(path, data, f.nodes.o.Env)
 	return endpointsOf(decoded), sum(data), problems.Err()
 }
 

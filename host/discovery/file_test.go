@@ -111,6 +111,20 @@ func TestASwappedConfigMapIsNoticed(t *testing.T) {
 	want(t, ch, "tcp@a:2")
 }
 
+func TestAGoodFileIsReadOnce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "nodes.yaml")
+	write(t, path, nodesOf("a:1"))
+	o := fast()
+	o.Env = func(string) (string, bool) { // the next writer comes when this one is read
+		return "b", os.Truncate(path, 0) == nil
+	}
+	ch := told(t, File(path, o))
+	want(t, ch, "tcp@a:1")
+	write(t, path+".new", nodesOf("${HOST}:2"))
+	must(t, os.Rename(path+".new", path))
+	want(t, ch, "tcp@b:2")
+}
+
 func TestABadFileKeepsTheListAndSaysWhy(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "nodes.yaml")
 	ch := told(t, File(path, fast()))
