@@ -68,16 +68,16 @@ func CallFrom(ctx context.Context) *Call {
 	return c
 }
 
-// Deadline is that of the context which WithCall was given.
+// Deadline returns the deadline of the context that WithCall was given.
 func (c *Call) Deadline() (time.Time, bool) { return c.parent.Deadline() }
 
-// Done is that of the context which WithCall was given.
+// Done returns the Done channel of the context that WithCall was given.
 func (c *Call) Done() <-chan struct{} { return c.parent.Done() }
 
-// Err is that of the context which WithCall was given.
+// Err returns the error of the context that WithCall was given.
 func (c *Call) Err() error { return c.parent.Err() }
 
-// Value is that of the context which WithCall was given.
+// Value returns the value of key in the context that WithCall was given.
 func (c *Call) Value(key any) any {
 	if key == (callKey{}) {
 		return c

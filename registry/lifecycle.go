@@ -43,7 +43,7 @@ func (s *Service) Ready(ctx context.Context) error {
 	return nil
 }
 
-// Reconfigurable tells whether the instance takes changed options while it runs, by OnOptions.
+// Reconfigurable reports whether the instance takes changed options while it runs, by OnOptions.
 func (s *Service) Reconfigurable() bool { return s.configure != nil }
 
 // Reconfigure gives the instance options that decode fills into a copy of the defaults; nil means the defaults. handled

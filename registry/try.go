@@ -49,7 +49,7 @@ func (e *Entry) Example(m *Method) any {
 	return m.Example()
 }
 
-// Tried tells whether Try gave an example for a method: what is worth showing first.
+// Tried reports whether Try gave an example for the method.
 func (e *Entry) Tried(method string) bool {
 	_, ok := e.examples[method]
 	return ok

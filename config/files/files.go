@@ -1,5 +1,4 @@
-// Package files reads the files that a manifest or a command names: what is no regular file, too large or does not come
-// back is an error, and holds nothing up.
+// Package files reads the regular files that a manifest or a command names, bounded in size and time.
 package files
 
 import (
@@ -12,7 +11,7 @@ import (
 )
 
 // Read returns the content of the regular file at path, following links. It never waits for a writer, as a pipe would
-// have it do, and reads nothing of a file that has more than most bytes. Reason says what is wrong in an error of it.
+// have it do, and reads nothing of a file that has more than most bytes. Reason turns its errors into text.
 func Read(path string, most int64) ([]byte, error) {
 	info, err := os.Stat(path) // to open a device may have effects already
 	if err != nil {

@@ -38,9 +38,9 @@ func (t *touch) overdue() error {
 
 func (r *reading) at(path string) { r.now.Store(&touch{path: path, since: time.Now()}) }
 
-// Through returns what read does, but waits no longer than ctx, and not for a file that does not answer for ten seconds:
+// Through runs read and returns its result. It returns early when ctx ends, or when a file does not answer for ten seconds:
 // then read goes on alone, and until that file has answered the gate is closed. read calls at before it touches a file. A
-// panic of it is one of whoever waits.
+// panic in read is raised again in the caller.
 func Through[T any](ctx context.Context, g *Gate, read func(at func(path string)) (T, error)) (T, error) {
 	var none T
 	if err := g.closed(); err != nil {

@@ -119,7 +119,7 @@ func TestReadsAtTheSameTimePassTheGate(t *testing.T) {
 	})
 }
 
-func TestAPanicOfAReadIsThatOfWhoWaits(t *testing.T) {
+func TestAPanicInAReadIsRaisedInTheCaller(t *testing.T) {
 	defer func() {
 		if p, _ := recover().(string); !strings.HasPrefix(p, "a bug\n") || !strings.Contains(p, "gate_test.go") {
 			t.Errorf("recovered %q", p)

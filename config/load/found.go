@@ -10,13 +10,13 @@ import (
 	"github.com/easymicro/easymicro/config"
 )
 
-// found is what the patterns of one field of the manifest stand for at one moment.
+// found is what the patterns of one field of the manifest match at one moment.
 type found struct {
 	field      string // policies.files
 	patterns   []string
 	expansions []*expansion      // of each pattern
 	paths      map[string]string // to open a file, by the path that problems show
-	named      map[string]string // the field that names it, of files that a pattern without wildcards stands for
+	named      map[string]string // the field that names it, of files that a pattern without wildcards matches
 }
 
 // find expands the patterns of a field.
@@ -39,7 +39,7 @@ func (r *readFiles) find(field string, patterns []string) *found {
 
 func (f *found) at(i int) string { return fmt.Sprintf("%s[%d]", f.field, i) }
 
-// display is how problems show a path that a pattern stands for: from the folder of the manifest, as the pattern is.
+// display is how problems show a path that a pattern matches: from the folder of the manifest, as the pattern is.
 func (r *readFiles) display(pattern, path string) string {
 	if rel, err := filepath.Rel(r.dir, path); err == nil && !filepath.IsAbs(pattern) {
 		return filepath.ToSlash(rel)

@@ -13,7 +13,7 @@ import (
 // Options say what there is besides the files.
 type Options struct {
 	// Flags that were given count over everything else: --listen, --name, --log-level, --log-format, --admin-listen.
-	// They survive reloads, because every load gets them. Flags that the set does not define are none.
+	// They survive reloads, because every load gets them. Flags missing from the set are ignored.
 	Flags *pflag.FlagSet
 	// Env looks up ${VAR} in the files; nil is the environment. EASYMICRO_* is always taken from the environment.
 	Env func(name string) (string, bool)
@@ -22,7 +22,7 @@ type Options struct {
 	// Manifest stands in for the content of the manifest, for hosts that have none on disk. The path then only names it, and
 	// says by its folder where relative paths start.
 	Manifest []byte
-	// At is told of each file before it is touched; nil is not. It is for whoever looks after reads that do not come back.
+	// At, if set, is called with each path before it is touched, so that a caller can name the file that does not answer.
 	At func(path string)
 	// RetryAfter is how long to wait before a set with errors is read a second time, for editors that write in place;
 	// zero reads once.

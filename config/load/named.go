@@ -36,7 +36,7 @@ func (r *readFiles) contents(set *config.Set) config.Problems {
 	return problems
 }
 
-// readEndpoints reads the files of endpoints as whoever follows them does. They are not part of the set, since they change
+// readEndpoints reads the files of endpoints as a running host does. They are not part of the set, since they change
 // without an edit, but what is wrong with one is: nothing can be called by it.
 func (r *readFiles) readEndpoints(env func(string) (string, bool)) {
 	seen := map[string]bool{"": true}

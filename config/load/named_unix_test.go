@@ -27,7 +27,7 @@ func TestAFileOfEndpointsThatIsNotThereIsWarnedOf(t *testing.T) {
 	}
 }
 
-// What validate says of a file of endpoints is what whoever follows it would find.
+// What validate says of a file of endpoints is what a running host would find.
 func TestAFileOfEndpointsThatCannotBeUsedIsAProblemOfTheSet(t *testing.T) {
 	const upstreams = "services: [{name: Arith, handler: samples.arith, uses: {a: a, b: b}}]\nupstreams:\n" +
 		"  - {name: a, service: A, resolve: {file: cur/nodes.yaml}}\n  - {name: b, service: B, resolve: {file: cur/nodes.yaml}}\n"

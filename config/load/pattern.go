@@ -11,7 +11,7 @@ import (
 	"github.com/easymicro/easymicro/config/files"
 )
 
-// expansion is what a pattern of the manifest stands for on disk at one moment.
+// expansion is what a pattern of the manifest matches on disk at one moment.
 type expansion struct {
 	files   []string  // that it matches, or that it names
 	dirs    []string  // in which its files are looked for; the nearest one there is when one is not there
@@ -19,7 +19,7 @@ type expansion struct {
 	trouble []trouble // what keeps its answer from being a whole one
 }
 
-// trouble is a part of the way to the files of a pattern that cannot be gone.
+// trouble is a part of the way to the files of a pattern that cannot be followed.
 type trouble struct{ path, why string }
 
 // wild are the characters that make a part of a path a pattern. What has none of them is literal.

@@ -36,7 +36,7 @@ type readFiles struct {
 	dir      string
 	at       func(path string) // Options.At
 	manifest file
-	found    *found // what policies.files stands for
+	found    *found // what policies.files matches
 	policies []file
 	tokens   *file
 	named    []namedFile // certificates, keys, passwords
@@ -139,7 +139,7 @@ func (r *readFiles) readAtMost(path, display string, most int64) file {
 	return f
 }
 
-// settled tells that the links and the patterns still lead where they led when the files were read.
+// settled reports whether the links and the patterns still lead where they led when the files were read.
 func (r *readFiles) settled() bool {
 	all := slices.Clone(r.policies)
 	if r.manifest.path != "" {

@@ -9,13 +9,13 @@ import (
 	"github.com/easymicro/easymicro/config"
 )
 
-// Variable returns the name of the variable that stands for a flag.
+// Variable returns the name of the variable that sets a flag.
 func Variable(flag string) string {
 	return EnvPrefix + "_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
 
 // Variables are the names of all variables that mean something to easymicro: those of the settings of a host, those that
-// stand for other flags of its commands, and those that make its own tests longer.
+// set other flags of its commands, and those that make its own tests longer.
 func Variables() []string {
 	names := []string{EnvPrefix + "_LONG", EnvPrefix + "_HISTORIES"}
 	for _, flag := range []string{"config", "admin", "output", "no-color", "screen"} {

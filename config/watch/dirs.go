@@ -76,7 +76,7 @@ func (d *dirs) reopen() {
 	d.fs, d.lost = fs, ""
 }
 
-// follow watches these directories and no others. changed tells whether one of them was not watched before, or vanished
+// follow watches these directories and no others. changed reports whether one of them was not watched before, or vanished
 // while we looked: its last event is lost with it.
 func (d *dirs) follow(paths []string) (changed bool) {
 	if d.fs == nil {

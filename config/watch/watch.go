@@ -81,8 +81,8 @@ func (w *Watcher) State() State {
 }
 
 // Watch calls changed once for each content that settled, until ctx ends; then it returns nil. The hash is empty when
-// the content cannot be read: whoever reads it for real will find out why. changed is never called twice at a time, and may
-// be told of a content that has already been applied by other means. Watch may be called once.
+// the content cannot be read: reading it again returns the error. changed is never called twice at a time, and may be told
+// of a content that has already been applied by other means. Watch may be called once.
 //
 // Files that do not answer when ctx ends are not waited for: what holds them up is left alone.
 func (w *Watcher) Watch(ctx context.Context, changed func(hash string)) error {
@@ -227,7 +227,7 @@ func (w *Watcher) content() string {
 	return hash
 }
 
-// follow watches the directories of now, and tells whether something may have happened there that no event tells.
+// follow watches the directories of now, and reports whether something may have happened there that no event tells.
 func (w *Watcher) follow() bool {
 	back := w.touch()
 	changed := w.dir.follow(w.o.Dirs())

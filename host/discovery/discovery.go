@@ -43,7 +43,7 @@ func Static(addresses ...string) (*List, error) {
 	return l, nil
 }
 
-// Watch is that of client.Resolver: the list is that of every service.
+// Watch implements client.Resolver: every service has the endpoints of the list.
 func (l *List) Watch(ctx context.Context, _ string, update func([]client.Endpoint, error)) error {
 	update(l.endpoints, nil)
 	<-ctx.Done()

@@ -66,7 +66,7 @@ func DNS(name string, o DNSOptions) (*Names, error) {
 	return n, nil
 }
 
-// Watch is that of client.Resolver: the endpoints are those of every service. While a lookup fails, a name that is gone
+// Watch implements client.Resolver: every service has the endpoints of the name. While a lookup fails, a name that is gone
 // included, the last list holds. A lookup that is under way when ctx ends is given up; the resolver of the system may
 // take some seconds more to see that.
 func (n *Names) Watch(ctx context.Context, _ string, update func([]client.Endpoint, error)) error {

@@ -39,7 +39,7 @@ func File(path string, o FileOptions) *Nodes {
 // rereadAfter is when a bad file is read once more: somebody may be writing it.
 const rereadAfter = 250 * time.Millisecond
 
-// Watch is that of client.Resolver: the endpoints are those of every service. While the file is bad or gone the last
+// Watch implements client.Resolver: every service has the endpoints of the file. While the file is bad or gone the last
 // list holds; the error has all problems with their places.
 func (n *Nodes) Watch(ctx context.Context, _ string, update func([]client.Endpoint, error)) error {
 	f := &following{nodes: n, update: update}
@@ -78,7 +78,7 @@ func (f *following) pass(ctx context.Context, list []client.Endpoint, err error)
 	}
 }
 
-// notRead stands for the content of a file that could not be read.
+// notRead is the hash of a file that could not be read.
 const notRead = "not read"
 
 // load reads and decodes the file. It returns the hash of what it read as well.
