@@ -6,7 +6,7 @@ type Listener struct {
 	Address   Address  `yaml:"address" required:"true" doc:"tcp://host:port, unix://path, host:port or :port."`
 	Protocols []string `yaml:"protocols" default:"rpcx,http" enum:"rpcx,http" doc:"What is spoken; told apart by the first byte."`
 	TLS       *TLS     `yaml:"tls" later:"true" doc:"Certificates of the listener."`
-	Limits    Limits   `yaml:"limits" doc:"What a peer may take."`
+	Limits    Limits   `yaml:"limits" reload:"live" doc:"What a peer may take. A change is for the connections that come from then on."`
 
 	ProxyProtocol *ProxyProtocol `yaml:"proxyProtocol" reload:"live" doc:"PROXY headers of balancers in TCP mode. Default: none, and who sends one is turned away. A change is for the connections that come from then on."`
 }
@@ -30,7 +30,9 @@ type Limits struct {
 	MaxMessageBytes          Bytes    `yaml:"maxMessageBytes" default:"4MiB" min:"1KiB" max:"1GiB" doc:"Size of a message on the wire."`
 	MaxDecompressedBytes     Bytes    `yaml:"maxDecompressedBytes" default:"16MiB" min:"1KiB" max:"1GiB" doc:"Size of a payload once decompressed."`
 	MaxInFlightPerConnection int      `yaml:"maxInFlightPerConnection" default:"1000" min:"1" max:"1000000" doc:"Calls of one connection at a time."`
-	FirstByteTimeout         Duration `yaml:"firstByteTimeout" default:"5s" min:"1ms" max:"1h" doc:"How long a new connection may be silent."`
+	MaxMetadataBytes         Bytes    `yaml:"maxMetadataBytes" default:"8KiB" min:"1KiB" max:"1MiB" doc:"Size of the metadata of a call."`
+	MaxMetadataPairs         int      `yaml:"maxMetadataPairs" default:"64" min:"8" max:"10000" doc:"Pairs of metadata of a call."`
+	FirstByteTimeout         Duration `yaml:"firstByteTimeout" default:"2m" min:"1ms" max:"1h" doc:"How long a new connection may be silent. rpcx clients connect before they have something to say."`
 	IdleTimeout              Duration `yaml:"idleTimeout" default:"2m" min:"1ms" max:"24h" doc:"How long a connection without calls is kept."`
 	MaxConnectionAge         Duration `yaml:"maxConnectionAge" default:"0s" min:"0s" later:"true" doc:"How long a connection lives, ±10 %, closed when idle. 0s: for ever."`
 }

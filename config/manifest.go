@@ -35,8 +35,15 @@ func (m *Manifest) Written(path string) bool { return m.at.written(path) }
 type Host struct {
 	Name     string            `yaml:"name" pattern:"hostname" reload:"restart" doc:"Name of the host, unique in the fleet. Default: the machine's host name."`
 	Labels   map[string]string `yaml:"labels" doc:"Free labels, shown in status."`
+	Limits   HostLimits        `yaml:"limits" doc:"What all callers together may take, whatever the listener and the protocol. Whoever floods the host gets a part of it, and the others find as much free."`
 	Shutdown Shutdown          `yaml:"shutdown" doc:"How the host drains after SIGTERM."`
 	State    *State            `yaml:"state" later:"true" doc:"Where the last good set and the history are kept. Default: in memory only."`
+}
+
+// HostLimits bounds what a host takes in, over all its listeners.
+type HostLimits struct {
+	MaxInFlight      int   `yaml:"maxInFlight" default:"20000" min:"1" max:"10000000" doc:"Calls that were read and have not ended, HTTP/2 streams and one-way calls over HTTP among them. Calls beyond are refused as overloaded."`
+	MaxBufferedBytes Bytes `yaml:"maxBufferedBytes" min:"1MiB" max:"1TiB" doc:"Memory for frames that are half read, calls that are not answered, what their decoding allocates, and answers that their peers have not taken. Default: a quarter of the memory there is, which is what the control group allows, or else the machine has."`
 }
 
 // Shutdown says how a host drains.

@@ -55,7 +55,8 @@ func TestReloadClassesAreThoseOfTheSpecification(t *testing.T) {
 	for path, want := range map[string]config.Class{
 		"host.name": config.Restart, "host.state.dir": config.Restart, "admin.address": config.Restart, "admin.pprof": config.Restart,
 		"admin.tokenFile": config.Live, "host.labels": config.Live, "host.shutdown.gracePeriod": config.Live,
-		"listeners": config.Rolling, "listeners[].address": config.Rolling, "listeners[].limits.idleTimeout": config.Rolling,
+		"listeners": config.Rolling, "listeners[].address": config.Rolling, "listeners[].limits.idleTimeout": config.Live,
+		"host.limits.maxInFlight": config.Live, "host.limits.maxBufferedBytes": config.Live, "listeners[].limits.maxMetadataPairs": config.Live,
 		"services": config.Rolling, "services[].handler": config.Rolling, "services[].options": config.Live,
 		"services[].methods.expose": config.Live, "services[].metadata": config.Live, "services[].accessLog": config.Live,
 		"rules[].rateLimit.rate": config.Live, "policies.watch.poll": config.Live, "auth.tokens.file": config.Live,

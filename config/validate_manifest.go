@@ -28,6 +28,10 @@ func (c *checker) listeners() {
 		if l.Limits.MaxDecompressedBytes < l.Limits.MaxMessageBytes {
 			c.manifest(path+".limits.maxDecompressedBytes", "%s is below maxMessageBytes (%s)", l.Limits.MaxDecompressedBytes, l.Limits.MaxMessageBytes)
 		}
+		if most := m.Host.Limits.MaxBufferedBytes; most > 0 && most < 4*l.Limits.MaxMessageBytes {
+			c.manifest("host.limits.maxBufferedBytes", "%s is less than four messages of listener %s (maxMessageBytes %s): large calls are refused when several come at once",
+				most, l.Name, l.Limits.MaxMessageBytes).Warning = true
+		}
 	}
 }
 

@@ -130,6 +130,7 @@ func (p *plan) commit(ctx context.Context, g *generation) error {
 	h.expiries.follow(p.set)
 	p.succeed()
 	p.bind(g)
+	h.limit(p.set.Manifest.Host.Limits)
 	p.stages.commit()
 	if h.logLevel != nil {
 		logs := p.set.Manifest.Telemetry.Logs

@@ -19,6 +19,7 @@ import (
 	"github.com/easymicro/easymicro/host/telemetry"
 	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/registry"
+	"github.com/easymicro/easymicro/wire"
 )
 
 // Source reads the set of a host anew, whenever a change was noticed or somebody asks.
@@ -56,6 +57,7 @@ type Host struct {
 	source   Source
 	metrics  *telemetry.Metrics
 	floods   *telemetry.Summary
+	budget   *wire.Budget // of all listeners
 	tracing  *telemetry.Tracing
 	started  time.Time
 	onReady  func(*Host)
@@ -107,6 +109,7 @@ func Open(ctx context.Context, set *config.Set, o Options) (*Host, error) {
 		failed:   make(chan error, 1),
 
 		lookAgain: lookAgain,
+		budget:    wire.NewBudget(0, 0),
 	}
 	h.life, h.cut = context.WithCancel(context.WithoutCancel(ctx))
 	h.changing, h.settled = context.WithCancel(h.life)

@@ -46,6 +46,7 @@ func (h *Host) emit(e *telemetry.Emitter) {
 			e.BreakerTransitions(b.Rule, string(b.Mode), b.Target, to, n)
 		}
 	}
+	h.emitBudget(e)
 	h.emitDiscovery(g, e)
 }
 

@@ -51,7 +51,7 @@ func (h *Host) newStage(cfg config.Listener, s *socket) *stage {
 	})
 	if slices.Contains(cfg.Protocols, transportRPCX) {
 		st.rpcx = wire.NewServer(wire.ServerOptions{
-			Handler: h, Limits: limits, Logger: h.floods.Logger(),
+			Handler: h, Limits: limits, Logger: h.floods.Logger(), Budget: h.budget, Host: h.name,
 			Observer: &connObserver{metrics: h.metrics, open: h.metrics.Connections(cfg.Name, transportRPCX), count: &st.conns},
 		})
 	}
@@ -88,6 +88,8 @@ func wireLimits(l config.Limits) wire.Limits {
 	return wire.Limits{
 		MaxMessageBytes:      int(l.MaxMessageBytes),
 		MaxDecompressedBytes: int(l.MaxDecompressedBytes),
+		MaxMetadataBytes:     int(l.MaxMetadataBytes),
+		MaxMetadataPairs:     l.MaxMetadataPairs,
 		MaxInFlight:          l.MaxInFlightPerConnection,
 		FirstByteTimeout:     l.FirstByteTimeout.Std(),
 		IdleTimeout:          l.IdleTimeout.Std(),

@@ -77,12 +77,14 @@ var layout = map[string]row{
 		ours:   []string{"wire/client"},
 		others: []string{"go.etcd.io/etcd", "go.uber.org/zap", "google.golang.org/grpc"},
 	},
+	"host/machine": {},
 	"host/gateway": {ours: []string{"wire", "wire/code"}},
 	"host/admin":   {ours: []string{"config", "host/telemetry", "wire/code"}},
 	"host": {
 		ours: []string{
 			"wire/code", "wire", "wire/mux", "config", "config/files", "config/load", "config/watch", "registry", "policies", "schema",
 			"wire/client", "host/telemetry", "host/gateway", "host/discovery", "host/discovery/etcd", "host/admin",
+			"host/machine",
 		},
 		others: []string{"golang.org/x/sync", "github.com/pires/go-proxyproto"},
 		tests: []string{

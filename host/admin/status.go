@@ -16,6 +16,7 @@ type Status struct {
 	Watch          Watch           `json:"watch"`
 	PendingRestart []Pending       `json:"pending_restart"`
 	Listeners      []Listener      `json:"listeners"`
+	Budget         Budget          `json:"budget"`
 	Services       []ServiceStatus `json:"services"`
 	Breakers       []Breaker       `json:"breakers"`
 	Limiters       []Limiter       `json:"limiters"`
@@ -110,6 +111,15 @@ type Pending struct {
 	Running  string `json:"running,omitempty"`
 	Desired  string `json:"desired,omitempty"`
 	Position string `json:"position,omitempty"` // file:line
+}
+
+// Budget is what all callers together hold of the limits of the host (host.limits).
+type Budget struct {
+	InFlight         int64  `json:"in_flight"`
+	MaxInFlight      int64  `json:"max_in_flight"`
+	BufferedBytes    int64  `json:"buffered_bytes"`
+	MaxBufferedBytes int64  `json:"max_buffered_bytes"`
+	Refused          uint64 `json:"refused"` // calls, since the start
 }
 
 // Listener is one address that the host listens on.

@@ -119,6 +119,7 @@ type sourceCollector struct{ m *Metrics }
 func (c sourceCollector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		ruleDesc, decisionsDesc, tokensDesc, keysDesc, overflowDesc, missingKeyDesc, breakerDesc, transitionsDesc, endpointsDesc, registeredDesc,
+		budgetBytesDesc, budgetCallsDesc, budgetLimitDesc, budgetRefusedDesc,
 	} {
 		out <- d
 	}

@@ -82,6 +82,7 @@ func (a *app) statusText(s *admin.Status) {
 	}
 	a.expiringText(s.Expiring)
 	a.listenersText(s.Listeners)
+	a.budgetText(&s.Budget)
 	a.servicesText(s.Services)
 	a.upstreamsText(s.Upstreams)
 	a.discoveryText(s.Discovery)
@@ -191,6 +192,29 @@ func (a *app) listenersText(list []admin.Listener) {
 		rows = append(rows, []string{l.Name, address, strings.Join(l.Protocols, "+"), fmt.Sprint(l.Connections)})
 	}
 	a.section(rows)
+}
+
+// budgetText is what is in use of the limits of the host.
+func (a *app) budgetText(b *admin.Budget) {
+	refused := fmt.Sprint(b.Refused)
+	if b.Refused > 0 {
+		refused = a.paint(yellow, refused)
+	}
+	a.section([][]string{
+		{"HOST LIMITS", "IN FLIGHT", "BUFFERED", "REFUSED"},
+		{"", fmt.Sprintf("%d of %d", b.InFlight, b.MaxInFlight), roughly(b.BufferedBytes) + " of " + roughly(b.MaxBufferedBytes), refused},
+	})
+}
+
+// roughly is a size of which the magnitude matters.
+func roughly(n int64) string {
+	for unit := int64(1 << 30); unit > 1; unit >>= 10 {
+		if n >= 10*unit || n%unit == 0 {
+			n -= n % unit
+			break
+		}
+	}
+	return config.Bytes(n).String()
 }
 
 func (a *app) servicesText(list []admin.ServiceStatus) {

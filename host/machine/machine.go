@@ -1,0 +1,2 @@
+// Package machine tells what memory and how many descriptors the machine leaves to this process.
+package machine

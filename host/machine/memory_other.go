@@ -1,0 +1,6 @@
+//go:build !linux
+
+package machine
+
+// Memory returns 0: how much memory there is cannot be told on this system.
+func Memory() int64 { return 0 }
