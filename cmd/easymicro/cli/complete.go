@@ -13,7 +13,7 @@ import (
 	"github.com/easymicro/easymicro/host/admin"
 )
 
-// alone is what has bash complete without the package bash-completion.
+// alone replaces the functions of the generated script that need the package bash-completion.
 //
 //go:embed completion.bash
 var alone string
@@ -29,7 +29,7 @@ func (a *app) completion() *cobra.Command {
 		Use:   "completion bash|zsh|fish|powershell",
 		Short: "Let your shell complete commands, flags, methods, handlers and rules",
 		Long: `completion prints a script for your shell. With it, the shell asks easymicro for commands and flags, and the running host
-for its methods and rules. Nothing else has to be installed, not the package bash-completion either.`,
+for its methods and rules. The bash script does not need the package bash-completion.`,
 		Example: `  source <(easymicro completion bash)
   easymicro completion zsh > "${fpath[1]}/_easymicro"
   easymicro completion fish > ~/.config/fish/completions/easymicro.fish

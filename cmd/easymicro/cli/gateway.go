@@ -72,7 +72,7 @@ SIGTERM and SIGINT drain it; a second one ends it at once.`,
 	flags.String("listen", defaultListen, "`ADDRESS` to listen on (EASYMICRO_LISTEN)")
 	flags.StringSliceVar(&services, "services", []string{"*"}, "`NAMES` of the services that may be reached; * stands for any text")
 	flags.StringArrayVar(&policies, "policies", nil, "`FILE` with rules, or a pattern of files; may be repeated")
-	flags.StringToStringVar(&metadata, "metadata", nil, "`NAME=HEADER`: an HTTP header that becomes metadata of calls; may be repeated")
+	flags.StringToStringVar(&metadata, "metadata", nil, "pass the HTTP header on as metadata: `NAME=HEADER`; may be repeated")
 	flags.String("name", "", "`NAME` of the host (EASYMICRO_NAME; default: the machine's)")
 	flags.String("log-level", "info", "debug, info, warn or error: `LEVEL` of the log (EASYMICRO_LOG_LEVEL)")
 	flags.String("log-format", "auto", "auto, text or json: `FORMAT` of the log (EASYMICRO_LOG_FORMAT)")
@@ -84,8 +84,8 @@ SIGTERM and SIGINT drain it; a second one ends it at once.`,
 	return cmd
 }
 
-// adminTaken tells that nobody said where the admin listener is, and that another process, such as a host beside the
-// gateway, has its default address.
+// adminTaken reports whether the default admin address is in use by another process, such as a host beside the gateway,
+// and nobody chose one.
 func adminTaken(cmd *cobra.Command) bool {
 	if cmd.Flags().Changed("admin-listen") || os.Getenv(load.EnvPrefix+"_ADMIN_LISTEN") != "" {
 		return false

@@ -9,7 +9,8 @@ import (
 	"github.com/easymicro/easymicro/config/files"
 )
 
-// givenPatience is how long whoever writes what a flag names may take, such as a program that asks for a passphrase first.
+// givenPatience bounds the wait for the writer of a pipe that a flag names, such as a program that first asks for a
+// passphrase.
 const givenPatience = time.Minute
 
 // readGiven reads the file of a flag, which may be a pipe of a program that keeps secrets.

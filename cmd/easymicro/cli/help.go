@@ -164,7 +164,7 @@ func wrap(words []string, columns int, hang, more string) []string {
 		return []string{strings.Join(words, " ")}
 	}
 	var lines []string
-	line, end := "", 0 // end is that of the last word in line
+	line, end := "", 0 // end is where the last word in line ends
 	for i, word := range words {
 		if i > 0 {
 			line += " "

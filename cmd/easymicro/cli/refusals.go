@@ -18,10 +18,10 @@ func (a *app) refusals() *cobra.Command {
 		Short: "Who was refused by which rule, the newest first",
 		Long: `refusals shows the calls that the host itself refused or ended: when, which method, which caller, why, by which rule at
 which place in the files, and the state of the rule at that moment. Calls that came in and calls that the host made are
-both here; the latter have an upstream. Refusals of one caller, peer and key (that of a rate limit) within a second share
-a line, with the time, state and trace of the first. Of a caller of whom many differ, only some are told apart in a
-second; the line of the others is various. A line in mode shadow is of calls that were let pass: their rule would have
-refused them if it were enforced.`,
+both here; the latter have an upstream. Refusals of the same caller, peer and key (of a rate limit) within a second share
+one line, which has the time, state and trace of the first. A caller whose refusals differ too much gets one line various
+for the rest of that second. Lines in mode shadow are calls that were let through; their rule would have refused them if it
+were enforced.`,
 		Example: `  easymicro refusals
   easymicro refusals --caller partner-1 --since 10m`,
 		Args: noArgs,

@@ -35,7 +35,7 @@ when the files have problems; what runs is then untouched.`,
 			return a.print(r, func() { a.revisionText(r) })
 		},
 	}
-	cmd.Flags().BoolVar(&force, "force", false, "apply files that did not change too")
+	cmd.Flags().BoolVar(&force, "force", false, "apply the files even if nothing changed")
 	return cmd
 }
 

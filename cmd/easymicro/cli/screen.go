@@ -52,7 +52,7 @@ func (s *screen) ready(h *host.Host) {
 	s.showWarnings(slices.DeleteFunc(slices.Clone(s.warned), func(w config.Problem) bool { return w.Path == "policies.fallback" }))
 }
 
-// logged has the log say what only the screen would have shown of the start.
+// logged writes to the log what the screen would have shown of the start.
 func (s *screen) logged(h *host.Host) {
 	plain := *s.app
 	plain.noColor = true

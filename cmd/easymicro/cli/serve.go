@@ -18,8 +18,8 @@ func (a *app) serve() *cobra.Command {
 		Long: `serve runs the manifest until SIGTERM or SIGINT, which drain it; a second one ends it at once. It follows the files, and
 SIGHUP makes it read them again.
 
-On a terminal, a screen on stdout shows what runs and what became of each edit; the log goes to stderr and, where both are
-one terminal, leaves out what the screen shows. Elsewhere there is only the log, so that a journal has each edit once;
+On a terminal, a screen on stdout shows what runs and what became of each edit; the log goes to stderr and, where both go to
+the same place, leaves out what the screen shows. Elsewhere there is only the log, so that a journal has each edit once;
 --screen on shows the screen there too. With -o json the screen is one JSON object a line, wherever it goes.`,
 		Example: `  easymicro serve -c samples/quickstart/easymicro.yaml
   EASYMICRO_LISTEN=:8972 easymicro serve --log-format json`,

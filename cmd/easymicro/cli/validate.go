@@ -20,8 +20,8 @@ func (a *app) validate() *cobra.Command {
 		Use:   "validate [FILES…]",
 		Short: "Check manifests and their policy files, starting nothing",
 		Long: `validate reads manifests (default: that of -c) and everything that belongs to them, by the same code as serve, and prints
-all problems with their places. A policy file, and a file of tokens or endpoints, can be given too: it is checked alone,
-and whether its rules fit the services of a host is left open.
+all problems with their places. It also takes a policy file, or a file of tokens or endpoints, by itself; whether its rules
+fit the services of a host is then not checked.
 
 It exits with 3 when there are problems. --strict makes problems of warnings. -o github prints annotations for a pull
 request, with paths from the current folder.`,
