@@ -98,6 +98,12 @@ const (
 	KindOutlierDetection Kind = "outlierDetection"
 )
 
+// ServerOnly reports whether rules of the kind are for calls that come in, and not for those to upstreams.
+func (k Kind) ServerOnly() bool { return k == KindAccess || k == KindShed }
+
+// ClientOnly reports whether rules of the kind are for calls to upstreams, and not for those that come in.
+func (k Kind) ClientOnly() bool { return k == KindRetry || k == KindHedge || k == KindOutlierDetection }
+
 // Kinds are the kinds that the rule has, in the order in which a server asks them.
 func (r *Rule) Kinds() []Kind {
 	var kinds []Kind

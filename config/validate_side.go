@@ -7,12 +7,6 @@ import (
 	"github.com/easymicro/easymicro/wire/wildcard"
 )
 
-// The kinds that make sense on one side only.
-var (
-	serverOnly = []Kind{KindAccess, KindShed}
-	clientOnly = []Kind{KindRetry, KindHedge, KindOutlierDetection}
-)
-
 func kindsOfSide(r *Rule) string {
 	if r.ClientSide() {
 		return "rateLimit, concurrency, timeout, retry, hedge, circuitBreaker or outlierDetection"
@@ -23,12 +17,12 @@ func kindsOfSide(r *Rule) string {
 // side finds what belongs on the other side: a rule with match.upstream is about calls that go out, any other about calls
 // that come in.
 func (c *checker) side(r *Rule) {
-	wrong, hint := clientOnly, "is for calls that go out: say which ones by match: {upstream: …}"
+	wrong, hint := Kind.ClientOnly, "is for calls that go out: say which ones by match: {upstream: …}"
 	if r.ClientSide() {
-		wrong, hint = serverOnly, "is for calls that come in: put it into a rule without match.upstream; a rule with it may have "+kindsOfSide(r)
+		wrong, hint = Kind.ServerOnly, "is for calls that come in: put it into a rule without match.upstream; a rule with it may have "+kindsOfSide(r)
 	}
 	for _, k := range r.Kinds() {
-		if slices.Contains(wrong, k) {
+		if wrong(k) {
 			c.rule(r, string(k), "%s", hint)
 		}
 	}

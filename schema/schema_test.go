@@ -177,7 +177,7 @@ func TestPoliciesAcceptAndReject(t *testing.T) {
 		{`name: r, match: {upstream: billing}, timeout: 1s`, true},
 		{`name: r, match: {upstream: billing, method: Get}, retry: {budget: 20%}, hedge: {delay: 1ms, methods: [Get]}`, true},
 		{`name: r, match: {upstream: billing}, circuitBreaker: {failureRate: 20%, scope: endpoint}, outlierDetection: {}`, true},
-		{`name: r, match: {upstream: billing}, concurrency: {max: 5}`, false},
+		{`name: r, match: {upstream: billing}, concurrency: {max: 5, queue: 10}`, true},
 		{`name: r, match: {upstream: billing}, access: {deny: [{caller: b}]}`, false},
 		{`name: r, match: {upstream: billing, peer: 10.0.0.0/8}, timeout: 1s`, false},
 		{`name: r, match: {upstream: billing}, retry: {maxAttempts: 1}`, false},

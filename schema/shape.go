@@ -48,7 +48,7 @@ func (b *builder) pattern(name string) *jsonschema.Schema {
 func (b *builder) shape(t reflect.Type, s *jsonschema.Schema) {
 	switch t {
 	case reflect.TypeFor[config.Rule]():
-		s.AnyOf = requireOne(kindsIn(s)...)
+		s.AnyOf = requireOne(kindsIn(s, func(config.Kind) bool { return true })...)
 		s.Not = having("mode", &jsonschema.Schema{Const: string(config.Shadow)}) // which enforces no share
 		s.Not.Required = []string{"mode", "enforceShare"}
 		sides(s)
@@ -93,18 +93,14 @@ func (b *builder) shape(t reflect.Type, s *jsonschema.Schema) {
 func sides(rule *jsonschema.Schema) {
 	rule.If = having("match", &jsonschema.Schema{Type: "object", Required: []string{"upstream"}})
 	rule.If.Required = []string{"match"}
-	none := func(s *jsonschema.Schema, kinds ...config.Kind) *jsonschema.Schema {
-		var fields []string
-		for _, k := range kinds {
-			fields = append(fields, string(k))
-		}
-		s.Not = &jsonschema.Schema{AnyOf: requireOne(fields...)}
+	none := func(s *jsonschema.Schema, of func(config.Kind) bool) *jsonschema.Schema {
+		s.Not = &jsonschema.Schema{AnyOf: requireOne(kindsIn(rule, of)...)}
 		return s
 	}
 	noPeer := &jsonschema.Schema{Not: &jsonschema.Schema{Required: []string{"peer"}}}
-	rule.Then = none(having("match", noPeer), config.KindAccess, config.KindShed, config.KindConcurrency)
+	rule.Then = none(having("match", noPeer), config.Kind.ServerOnly)
 	method := having("scope", &jsonschema.Schema{Enum: []any{config.ScopeMethod}})
-	rule.Else = none(having("circuitBreaker", method), config.KindRetry, config.KindHedge, config.KindOutlierDetection)
+	rule.Else = none(having("circuitBreaker", method), config.Kind.ClientOnly)
 }
 
 // suggest lets an editor complete known words and accepts others.
@@ -137,14 +133,14 @@ func (b *builder) methods() []string {
 	return slices.Compact(names)
 }
 
-// kindsIn are the kinds of rules that are described: those of later issues are not.
-func kindsIn(rule *jsonschema.Schema) []string {
+// kindsIn are the kinds of rules of which something holds and that are described: those of later issues are not.
+func kindsIn(rule *jsonschema.Schema, of func(config.Kind) bool) []string {
 	var kinds []string
 	for _, k := range []config.Kind{
 		config.KindAccess, config.KindShed, config.KindRateLimit, config.KindCircuitBreaker, config.KindConcurrency,
 		config.KindTimeout, config.KindRetry, config.KindHedge, config.KindOutlierDetection,
 	} {
-		if _, ok := rule.Properties.Get(string(k)); ok {
+		if _, ok := rule.Properties.Get(string(k)); ok && of(k) {
 			kinds = append(kinds, string(k))
 		}
 	}
