@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/easymicro/easymicro/wire/wildcard"
 )
 
 // Losses is what a set takes out of force that is in force with the set before it.
@@ -46,10 +48,14 @@ func Lost(old, next *Set) Losses {
 		case heir == nil:
 			l.lost = append(l.lost, loss{r, "is gone", r.Access != nil})
 		case r.Access == nil: // to try a limit without enforcing it is no accident
-		case heir.disarmed(now) != "":
-			l.lost = append(l.lost, loss{r, heir.disarmed(now), true})
-		case weakened(r, heir) != "":
-			l.lost = append(l.lost, loss{r, weakened(r, heir), true})
+		default:
+			how := heir.disarmed(now)
+			if how == "" {
+				how = weakened(r, heir)
+			}
+			if how != "" {
+				l.lost = append(l.lost, loss{r, how, true})
+			}
 		}
 	}
 	return l
@@ -75,7 +81,7 @@ func (l Losses) Warnings() Problems {
 		warn(one.rule.Position(""), "the enforced rule %s %s", one.rule.Name, one.how)
 	}
 	if more := len(l.lost) - most; more > 0 {
-		warn(Position{}, "%d more of %d enforced rules are gone", more, l.enforced)
+		warn(Position{}, "%d more of %d enforced rules are gone or refuse less", more, l.enforced)
 	}
 	return warnings
 }
@@ -153,23 +159,23 @@ func weakened(old, next *Rule) string {
 		return "has no access any more"
 	case len(a.Allow) > 0 && len(b.Allow) == 0:
 		return "has no access.allow any more"
-	case slices.ContainsFunc(a.Deny, func(e AccessEntry) bool { return !b.denies(e) }):
+	case !listed(b.Deny).cover(a.Deny):
 		return "denies less than before"
 	case share(next.EnforceShare) < share(old.EnforceShare):
 		return "is enforced for fewer callers (enforceShare)"
 	}
 	m, n := &old.Match, &next.Match
 	for _, field := range []struct {
-		name      string
-		was, then Patterns
+		name   string
+		covers bool
 	}{
-		{"service", m.Service, n.Service},
-		{"method", m.Method, n.Method},
-		{"caller", m.Caller, n.Caller},
-		{"peer", m.Peer, n.Peer},
-		{"upstream", m.Upstream, n.Upstream},
+		{"service", coversPatterns(n.Service, m.Service)},
+		{"method", coversPatterns(n.Method, m.Method)},
+		{"caller", coversPatterns(n.Caller, m.Caller)},
+		{"peer", coversPeers(n.Peer, m.Peer)},
+		{"upstream", old.ClientSide() == next.ClientSide() && coversPatterns(n.Upstream, m.Upstream)},
 	} {
-		if len(field.then) > 0 && !field.then.has(field.was) {
+		if !field.covers {
 			return "matches less than before (match." + field.name + ")"
 		}
 	}
@@ -181,30 +187,58 @@ func weakened(old, next *Rule) string {
 
 // cover reports whether one of the exceptions takes out all that another does.
 func (e Exceptions) cover(one Exception) bool {
-	within := func(outer, inner Patterns) bool {
-		return len(outer) == 0 || len(inner) > 0 && outer.has(inner)
-	}
 	return slices.ContainsFunc(e, func(o Exception) bool {
-		return within(o.Service, one.Service) && within(o.Method, one.Method) && within(o.Caller, one.Caller) &&
-			within(o.Peer, one.Peer) && within(o.Upstream, one.Upstream)
+		return coversPatterns(o.Service, one.Service) && coversPatterns(o.Method, one.Method) && coversPatterns(o.Caller, one.Caller) &&
+			coversPeers(o.Peer, one.Peer) && coversPatterns(o.Upstream, one.Upstream)
 	})
 }
 
-// denies reports whether one entry of the list says all that e says.
-func (a *Access) denies(e AccessEntry) bool {
-	return slices.ContainsFunc(a.Deny, func(d AccessEntry) bool {
-		return d.Caller.has(e.Caller) && (len(d.Methods) == 0 || len(e.Methods) > 0 && d.Methods.has(e.Methods))
-	})
+// accessList finds entries by the callers that they name.
+type accessList struct {
+	entries map[string][]*AccessEntry
+	globs   []string // of the callers
 }
 
-// has reports whether all of some patterns are among these; no patterns are all there are.
-func (p Patterns) has(some Patterns) bool {
-	if len(some) == 0 {
-		return len(p) == 0
+func listed(list []AccessEntry) accessList {
+	l := accessList{entries: map[string][]*AccessEntry{}}
+	for i := range list {
+		for _, caller := range list[i].Caller {
+			if isGlob(caller) && l.entries[caller] == nil {
+				l.globs = append(l.globs, caller)
+			}
+			l.entries[caller] = append(l.entries[caller], &list[i])
+		}
 	}
-	for _, one := range some {
-		if !slices.Contains(p, one) && !slices.Contains(p, "*") {
-			return false
+	return l
+}
+
+// methods returns those that entries have for all whom a pattern of callers matches, and whether there are such entries.
+// No methods are all methods.
+func (l accessList) methods(caller string) (methods Patterns, ok bool) {
+	names := []string{caller}
+	for _, g := range l.globs {
+		if g != caller && wildcard.Covers(g, caller) {
+			names = append(names, g)
+		}
+	}
+	for _, name := range names {
+		for _, e := range l.entries[name] {
+			if len(e.Methods) == 0 {
+				return nil, true
+			}
+			methods = append(methods, e.Methods...)
+		}
+	}
+	return methods, len(methods) > 0
+}
+
+// cover reports whether the list is for all calls that other entries are for.
+func (l accessList) cover(others []AccessEntry) bool {
+	for i := range others {
+		for _, caller := range others[i].Caller {
+			if methods, ok := l.methods(caller); !ok || !coversPatterns(methods, others[i].Methods) {
+				return false
+			}
 		}
 	}
 	return true

@@ -68,6 +68,30 @@ func TestWhatAnEditTakesOutOfForce(t *testing.T) {
 	}
 }
 
+func TestOnlyWhatRefusesLessIsALoss(t *testing.T) {
+	const same = ""
+	for _, c := range []struct{ less, more, want string }{
+		{`match: {service: A}, access: {deny: [{caller: mallory}]}`, `match: {service: A}, access: {deny: [{caller: "mal*"}]}`, "denies less"},
+		{`match: {service: A}, access: {deny: [{caller: a}, {caller: b}]}`, `match: {service: A}, access: {deny: [{caller: [a, b]}]}`, same},
+		{`match: {service: A}, access: {deny: [{caller: a}]}`, `match: {service: A}, access: {deny: [{caller: [a, b]}]}`, "denies less"},
+		{`match: {service: A}, access: {deny: [{caller: a, methods: [M, N]}]}`, `match: {service: A}, access: {deny: [{caller: a, methods: M}, {caller: a, methods: N}]}`, same},
+		{`match: {service: A}, access: {deny: [{caller: a, methods: M}, {caller: "*", methods: N}]}`, `match: {service: A}, access: {deny: [{caller: "*", methods: [M, N]}]}`, "denies less"},
+		{`match: {service: Orders}, access: {deny: [{caller: a}]}`, `match: {service: "Order*"}, access: {deny: [{caller: a}]}`, "matches less than before (match.service)"},
+		{`match: {peer: 10.1.0.0/16}, access: {deny: [{caller: a}]}`, `match: {peer: [192.0.2.1, 10.0.0.0/8]}, access: {deny: [{caller: a}]}`, "matches less than before (match.peer)"},
+		{`match: {service: A, peer: 0.0.0.0/0}, access: {deny: [{caller: a}]}`, `match: {service: A}, access: {deny: [{caller: a}]}`, "matches less than before (match.peer)"},
+		{`match: {caller: x}, access: {deny: [{caller: a}]}`, `match: {service: "*", caller: x}, access: {deny: [{caller: a}]}`, same},
+		{`match: {service: A, except: {caller: "o*"}}, access: {deny: [{caller: a}]}`, `match: {service: A, except: {caller: ops}}, access: {deny: [{caller: a}]}`, "(match.except)"},
+	} {
+		less, more := rulesOf(t, "  - {name: lock, "+c.less+"}\n"), rulesOf(t, "  - {name: lock, "+c.more+"}\n")
+		if lost := config.Lost(less, more); lost.Doubtful() || len(lost.Warnings()) > 0 {
+			t.Errorf("%s to %s: %v", c.less, c.more, lost.Warnings())
+		}
+		if lost := config.Lost(more, less); lost.Doubtful() != (c.want != same) || !strings.Contains(lost.Warnings().Error(), c.want) {
+			t.Errorf("%s to %s: %v, want %q", c.more, c.less, lost.Warnings(), c.want)
+		}
+	}
+}
+
 func TestAnExceptionThatTakesMoreOutOfAccessIsALoss(t *testing.T) {
 	rule := func(except string) *config.Set {
 		return rulesOf(t, "  - {name: lock, match: {service: A"+except+"}, access: {deny: [{caller: \"*\"}]}}\n")

@@ -2,6 +2,7 @@ package config
 
 import (
 	"cmp"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -60,19 +61,34 @@ func narrowestOver(r *Rule, list []*Rule) *Rule {
 func covers(wide, narrow *Match) bool {
 	return len(wide.Except) == 0 && (len(wide.Upstream) > 0) == (len(narrow.Upstream) > 0) && coversPatterns(wide.Upstream, narrow.Upstream) &&
 		coversPatterns(wide.Method, narrow.Method) && coversPatterns(wide.Service, narrow.Service) &&
-		coversPatterns(wide.Caller, narrow.Caller) && (len(wide.Peer) == 0 || slices.Equal(wide.Peer, narrow.Peer))
+		coversPatterns(wide.Caller, narrow.Caller) && coversPeers(wide.Peer, narrow.Peer)
 }
 
+// coversPatterns reports whether wide matches every text that narrow matches; no patterns match all.
 func coversPatterns(wide, narrow Patterns) bool {
-	if len(wide) == 0 {
-		return true
+	if len(narrow) == 0 {
+		narrow = Patterns{"*"}
 	}
+	return len(wide) == 0 || slices.Equal(wide, narrow) || allCovered(wide, narrow, wildcard.Covers)
+}
+
+// coversPeers is coversPatterns for networks.
+func coversPeers(wide, narrow Patterns) bool {
+	return len(wide) == 0 || len(narrow) > 0 && allCovered(wide, narrow, func(w, n string) bool {
+		outer, err := netip.ParsePrefix(w)
+		inner, err2 := netip.ParsePrefix(n)
+		return err == nil && err2 == nil && outer.Bits() <= inner.Bits() && outer.Contains(inner.Addr())
+	})
+}
+
+// allCovered reports whether each element of narrow is covered by one of wide.
+func allCovered(wide, narrow Patterns, covers func(w, n string) bool) bool {
 	for _, n := range narrow {
-		if !slices.ContainsFunc(wide, func(w string) bool { return wildcard.Covers(w, n) }) {
+		if !slices.ContainsFunc(wide, func(w string) bool { return covers(w, n) }) {
 			return false
 		}
 	}
-	return len(narrow) > 0
+	return true
 }
 
 // compareNarrowness is positive when a is narrower, in the order in which rules for one call are compared.
