@@ -154,11 +154,15 @@ func (r *Rule) disarmed(now time.Time) string {
 // yet; empty when it does not.
 func weakened(old, next *Rule) string {
 	a, b := old.Access, next.Access
-	switch {
-	case b == nil:
+	if b == nil {
 		return "has no access any more"
+	}
+	allowed := listed(a.Allow)
+	switch {
 	case len(a.Allow) > 0 && len(b.Allow) == 0:
 		return "has no access.allow any more"
+	case slices.ContainsFunc(b.Allow, func(e AccessEntry) bool { return len(e.Methods) == 0 && allowed.limits(e.Caller) }):
+		return "allows all methods where it allowed some (access.allow)"
 	case !listed(b.Deny).cover(a.Deny):
 		return "denies less than before"
 	case share(next.EnforceShare) < share(old.EnforceShare):
@@ -242,6 +246,14 @@ func (l accessList) cover(others []AccessEntry) bool {
 		}
 	}
 	return true
+}
+
+// limits reports whether the list is for some methods, but not for all, of one of the callers.
+func (l accessList) limits(callers Patterns) bool {
+	return slices.ContainsFunc(callers, func(caller string) bool {
+		methods, _ := l.methods(caller)
+		return !coversPatterns(methods, nil)
+	})
 }
 
 func share(s *Share) float64 {
