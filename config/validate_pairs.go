@@ -32,9 +32,13 @@ func (c *checker) pairs() {
 		if c.idle(r) || len(subjects(r)) == 0 || !slices.ContainsFunc(r.Kinds(), hasTimes) {
 			continue
 		}
-		whole := p.longest(r, p.timeouts, "timeout", func(t *Rule) Duration { return *t.Timeout })
-		try := p.longest(r, p.retries, "retry.perTryTimeout", func(t *Rule) Duration { return t.Retry.PerTryTimeout })
-		p.ofBreaker(r, whole, try)
+		whole, usual := p.longest(r, p.timeouts, "timeout", func(t *Rule) Duration { return *t.Timeout })
+		try, usualTry := p.longest(r, p.retries, "retry.perTryTimeout", func(t *Rule) Duration { return t.Retry.PerTryTimeout })
+		if r.CircuitBreaker != nil {
+			p.window(r, usual, usualTry)
+			p.slowCalls(r, whole, try)
+			p.fewCalls(r)
+		}
 		p.ofRetry(r, whole)
 		p.ofHedge(r, whole, try)
 		p.ofWaits(r, whole)
@@ -67,27 +71,28 @@ func (b longest) in(r *Rule) string {
 // within reports whether there is a bound, and d does not lie within it.
 func (b longest) within(d Duration) bool { return b.of != nil && d >= b.Duration }
 
-// longest is the longest time that a call which r matches may have: of the narrowest rule over all of them, or of a narrower
-// one for some. A rule without the time (0) lets calls take as long as they like.
-func (p *pairs) longest(r *Rule, index ruleIndex, path string, length func(*Rule) Duration) longest {
+// longest is the longest time that a call which r matches may have: the usual one, of the narrowest rule over all of them,
+// or that of a narrower one for some. A rule without the time (0) lets calls take as long as they like.
+func (p *pairs) longest(r *Rule, index ruleIndex, path string, length func(*Rule) Duration) (slowest, usual longest) {
 	near := p.near(index, r)
 	widest := narrowestOver(r, near)
 	if widest == nil || length(widest) == 0 {
-		return longest{}
+		return longest{}, longest{}
 	}
-	slowest := widest
+	usual = longest{widest, length(widest), path}
+	slowest = usual
 	for _, t := range near {
 		if t == widest || compareNarrowness(&t.Match, &widest.Match) <= 0 || !overlap(&t.Match, &r.Match) {
 			continue
 		}
 		if length(t) == 0 {
-			return longest{}
+			return longest{}, usual
 		}
-		if length(t) > length(slowest) {
-			slowest = t
+		if length(t) > slowest.Duration {
+			slowest = longest{t, length(t), path}
 		}
 	}
-	return longest{slowest, length(slowest), path}
+	return slowest, usual
 }
 
 // near are the rules that may match calls of r.
@@ -112,21 +117,10 @@ func overlap(a, b *Match) bool {
 	return true
 }
 
-func (p *pairs) ofBreaker(r *Rule, whole, try longest) {
-	b := r.CircuitBreaker
-	if b == nil {
-		return
-	}
-	p.window(r, try)
-	if b.SlowCallRate > 0 && b.SlowCallDuration > 0 {
-		p.slowCalls(r, whole, try)
-	}
-	p.fewCalls(r)
-}
-
 func (p *pairs) slowCalls(r *Rule, whole, try longest) {
 	d, path := r.CircuitBreaker.SlowCallDuration, "circuitBreaker.slowCallDuration"
 	switch {
+	case r.CircuitBreaker.SlowCallRate == 0 || d == 0:
 	case try.within(d):
 		p.rule(r, path, "no call takes %s, so that none is slow: each attempt has %s; make it %s, say", d, try.in(r), try.part(2)).Warning = true
 	case whole.within(d) && r.ClientSide():

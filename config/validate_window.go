@@ -22,20 +22,23 @@ func subjects(r *Rule) Patterns {
 	return named
 }
 
-// window warns of breakers that never see a timeout: an outcome counts in the part of the window in which its call began,
-// and is dropped when that part has been forgotten meanwhile. A part is a tenth of the window. Breakers that count slow
-// calls go by the end of a call, and attempts may end sooner than the call.
-func (p *pairs) window(r *Rule, try longest) {
+// window warns of breakers that never see a timeout: an outcome counts in the part of the window in which its call, or its
+// attempt, began, and is dropped when that part has been forgotten meanwhile. A part is a tenth of the window. Breakers that
+// count slow calls go by the end of a call.
+func (p *pairs) window(r *Rule, whole, try longest) {
 	b := r.CircuitBreaker
 	if b.FailureRate == 0 || b.SlowCallRate > 0 || !slices.Contains(b.FailOn, code.DeadlineExceeded.String()) {
 		return
 	}
-	t := narrowestOver(r, p.near(p.timeouts, r))
-	if t == nil || try.of != nil && try.Duration < *t.Timeout || b.Window-b.Window/10 >= *t.Timeout {
+	bound, of, one := whole, "timeout of its calls", "a call"
+	if try.of != nil && (whole.of == nil || try.Duration < whole.Duration) {
+		bound, of, one = try, "perTryTimeout of its attempts", "an attempt"
+	}
+	if bound.of == nil || b.Window-b.Window/10 >= bound.Duration {
 		return
 	}
-	p.rule(r, "circuitBreaker.window", "%s is too short for the timeout of its calls (%s in %s): a call that times out is forgotten "+
-		"before it counts; make window %s, say", b.Window, *t.Timeout, where(t, "timeout"), 2**t.Timeout).Warning = true
+	p.rule(r, "circuitBreaker.window", "%s is too short for the %s (%s in %s): %s that times out is forgotten before it counts; "+
+		"make window %s, say", b.Window, of, bound.Duration, where(bound.of, bound.path), one, 2*bound.Duration).Warning = true
 }
 
 // idle tells that a rule takes no part.
