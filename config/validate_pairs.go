@@ -81,8 +81,12 @@ func (p *pairs) longest(r *Rule, index ruleIndex, path string, length func(*Rule
 	}
 	usual = longest{widest, length(widest), path}
 	slowest = usual
+	least, _ := ranks(&widest.Match, &r.Match)
 	for _, t := range near {
-		if t == widest || compareNarrowness(&t.Match, &widest.Match) <= 0 || !overlap(&t.Match, &r.Match) {
+		if t == widest || !overlap(&t.Match, &r.Match) {
+			continue
+		}
+		if _, most := ranks(&t.Match, &r.Match); most.compare(least) <= 0 {
 			continue
 		}
 		if length(t) == 0 {

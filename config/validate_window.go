@@ -1,7 +1,6 @@
 package config
 
 import (
-	"cmp"
 	"net/netip"
 	"slices"
 	"strings"
@@ -49,12 +48,14 @@ func (c *checker) idle(r *Rule) bool {
 // narrowestOver is the narrowest of the rules that match every call that r matches; r itself rather than one that ties.
 func narrowestOver(r *Rule, list []*Rule) *Rule {
 	var best *Rule
+	var narrowest rank
 	for _, t := range list {
 		if t != r && !covers(&t.Match, &r.Match) {
 			continue
 		}
-		if best == nil || t == r && compareNarrowness(&t.Match, &best.Match) == 0 || compareNarrowness(&t.Match, &best.Match) > 0 {
-			best = t
+		least, _ := ranks(&t.Match, &r.Match)
+		if c := least.compare(narrowest); best == nil || c > 0 || c == 0 && t == r {
+			best, narrowest = t, least
 		}
 	}
 	return best
@@ -77,11 +78,13 @@ func coversPatterns(wide, narrow Patterns) bool {
 
 // coversPeers is coversPatterns for networks.
 func coversPeers(wide, narrow Patterns) bool {
-	return len(wide) == 0 || len(narrow) > 0 && allCovered(wide, narrow, func(w, n string) bool {
-		outer, err := netip.ParsePrefix(w)
-		inner, err2 := netip.ParsePrefix(n)
-		return err == nil && err2 == nil && outer.Bits() <= inner.Bits() && outer.Contains(inner.Addr())
-	})
+	return len(wide) == 0 || len(narrow) > 0 && allCovered(wide, narrow, coversNetwork)
+}
+
+func coversNetwork(wide, narrow string) bool {
+	w, err := netip.ParsePrefix(wide)
+	n, err2 := netip.ParsePrefix(narrow)
+	return err == nil && err2 == nil && w.Bits() <= n.Bits() && w.Contains(n.Addr())
 }
 
 // allCovered reports whether each element of narrow is covered by one of wide.
@@ -94,24 +97,66 @@ func allCovered(wide, narrow Patterns, covers func(w, n string) bool) bool {
 	return true
 }
 
-// compareNarrowness is positive when a is narrower, in the order in which rules for one call are compared.
-func compareNarrowness(a, b *Match) int {
-	return cmp.Or(comparePatterns(a.Method, b.Method), comparePatterns(a.Service, b.Service),
-		comparePatterns(a.Caller, b.Caller), cmp.Compare(len(a.Peer), len(b.Peer)), comparePatterns(a.Upstream, b.Upstream))
+// rank is how narrow a match is for a call, field by field, in the order in which rules for one call are compared.
+type rank [5]int
+
+func (a rank) compare(b rank) int { return slices.Compare(a[:], b[:]) }
+
+// ranks are the least and the greatest rank that m may have for a call that another match has too: of a list that element
+// counts which matched.
+func ranks(m, other *Match) (least, most rank) {
+	overlap := func(a, b string) bool { return coversNetwork(a, b) || coversNetwork(b, a) }
+	for i, f := range [len(least)]struct {
+		patterns, others, all Patterns
+		narrowness            func(string) int
+		covers, overlap       func(a, b string) bool
+	}{
+		{m.Method, other.Method, Patterns{"*"}, narrowness, wildcard.Covers, wildcard.Overlap},
+		{m.Service, other.Service, Patterns{"*"}, narrowness, wildcard.Covers, wildcard.Overlap},
+		{m.Caller, other.Caller, Patterns{"*"}, narrowness, wildcard.Covers, wildcard.Overlap},
+		{m.Peer, other.Peer, Patterns{"0.0.0.0/0", "::/0"}, networkNarrowness, coversNetwork, overlap},
+		{m.Upstream, other.Upstream, Patterns{"*"}, narrowness, wildcard.Covers, wildcard.Overlap},
+	} {
+		if len(f.others) == 0 {
+			f.others = f.all
+		}
+		least[i] = exact
+		for _, o := range f.others {
+			narrowest := 0 // as absent ones are
+			for _, p := range f.patterns {
+				if f.covers(p, o) {
+					narrowest = max(narrowest, f.narrowness(p))
+				}
+				if f.overlap(p, o) {
+					most[i] = max(most[i], f.narrowness(p))
+				}
+			}
+			least[i] = min(least[i], narrowest)
+		}
+	}
+	return least, most
 }
 
-func comparePatterns(a, b Patterns) int { return cmp.Compare(narrowness(a), narrowness(b)) }
+const exact = 1 << 20
 
-func narrowness(patterns Patterns) int {
-	const exact = 1 << 20
-	most := 0
-	for _, p := range patterns {
-		if !isGlob(p) {
-			return exact
-		}
-		most = max(most, 1+len(strings.ReplaceAll(p, "*", "")))
+func narrowness(pattern string) int {
+	if !isGlob(pattern) {
+		return exact
 	}
-	return most
+	return 1 + len(strings.ReplaceAll(pattern, "*", ""))
+}
+
+func networkNarrowness(network string) int {
+	switch p, err := netip.ParsePrefix(network); {
+	case err != nil:
+		return 0
+	case p.IsSingleIP():
+		return exact
+	case p.Addr().Is4():
+		return 1 + 96 + p.Bits()
+	default:
+		return 1 + p.Bits()
+	}
 }
 
 func isGlob(pattern string) bool { return !wildcard.IsExact(pattern) }
