@@ -80,6 +80,46 @@ func TestHostileFilesCostLittle(t *testing.T) {
 	}
 }
 
+// Whatever grows with the square of a set of thousands takes many seconds, or gigabytes.
+func TestLargeSetsAreCheckedInTime(t *testing.T) {
+	const many = 19_999
+	m, problems := config.DecodeManifest("m.yaml", []byte("services: [{name: a, handler: b}]\nauth: {identify: [token], tokens: {file: t.yaml}}"), nil)
+	if problems.Err() != nil {
+		t.Fatal(problems)
+	}
+	patience := config.Duration(time.Second)
+	breaker := &config.CircuitBreaker{FailureRate: 0.5, Window: 10 * patience, MinRequests: 20, FailOn: []string{"DEADLINE_EXCEEDED"}}
+	var names, callers config.Patterns
+	var each []config.Rule
+	var tokens []config.Token
+	for i := range many {
+		names = append(names, fmt.Sprintf("s%d", i))
+		callers = append(callers, fmt.Sprintf("*x%d", i))
+		each = append(each, config.Rule{Name: fmt.Sprintf("r%d", i), Match: config.Match{Service: config.Patterns{names[i]}}, Timeout: &patience})
+		tokens = append(tokens, config.Token{Caller: fmt.Sprintf("c%d", i), SHA256: fmt.Sprintf("%064x", i)})
+	}
+	long := config.Rule{Name: "long", Match: config.Match{Service: names}, CircuitBreaker: breaker}
+	for name, rules := range map[string][]config.Rule{
+		"a list of services beside a timeout for each": append(each, long),
+		"two lists of services":                        {{Name: "times", Match: config.Match{Service: names}, Timeout: &patience}, long},
+		"callers that end alike":                       {{Name: "callers", Match: config.Match{Service: names[:1], Caller: callers}, Timeout: &patience}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			start := time.Now()
+			(&config.Set{Manifest: m, Rules: rules, Tokens: tokens}).Validate()
+			took := time.Since(start)
+			runtime.ReadMemStats(&after)
+			allocated := (after.TotalAlloc - before.TotalAlloc) >> 20
+			if took > 3*time.Second*slowdown || allocated > 256*slowdown {
+				t.Errorf("took %s and %d MiB", took, allocated)
+			}
+			t.Logf("%s, %d MiB", took, allocated)
+		})
+	}
+}
+
 func TestJSONIsNoHostileFile(t *testing.T) {
 	const rule = `{"name": "r%d", "description": "[[ \"{ it's", "match": {"service": ["Arith"], "method": "Mul"}, "rateLimit": {"rate": 5}, "timeout": "1s"}`
 	var one strings.Builder

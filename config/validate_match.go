@@ -101,6 +101,7 @@ type callerNames struct {
 	sorted   []string
 	complete bool // there are no others
 	asked    int
+	looked   int
 }
 
 func (c *checker) knownCallers() *callerNames {
@@ -118,12 +119,17 @@ func (c *checker) knownCallers() *callerNames {
 	return k
 }
 
-// has reports whether one of the callers is as the pattern says.
+// has reports whether one of the callers is as the pattern says. What a large set asks for is bounded: beyond that none is
+// doubted.
 func (k *callerNames) has(pattern string) bool {
-	prefix, _, _ := strings.Cut(pattern, "*")
-	i, _ := slices.BinarySearch(k.sorted, prefix)
+	const most = 5_000_000
+	prefix, _, glob := strings.Cut(pattern, "*")
+	i, exact := slices.BinarySearch(k.sorted, prefix)
+	if !glob {
+		return exact
+	}
 	for ; i < len(k.sorted) && strings.HasPrefix(k.sorted[i], prefix); i++ {
-		if wildcard.Match(pattern, k.sorted[i]) {
+		if k.looked++; k.looked > most || wildcard.Match(pattern, k.sorted[i]) {
 			return true
 		}
 	}
@@ -132,9 +138,8 @@ func (k *callerNames) has(pattern string) bool {
 
 // suggest is the caller that was probably meant. What a large set asks for is bounded.
 func (k *callerNames) suggest(pattern string) string {
-	const most = 100
-	k.asked++
-	if k.asked > most {
+	const most = 200_000 // names
+	if k.asked += len(k.sorted); k.asked > most {
 		return ""
 	}
 	return Suggest(pattern, k.sorted)

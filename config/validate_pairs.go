@@ -13,11 +13,14 @@ type pairs struct {
 	*checker
 	timeouts, retries, limits ruleIndex
 	attempts                  int // most that a rule makes of a call
-	compared                  int
+	compared, patterns        int
 }
 
-// mostCompared keeps sets with thousands of globs cheap.
-const mostCompared = 200_000
+// Bounds that keep sets with thousands of globs, and rules with thousands of patterns, cheap.
+const (
+	mostCompared = 200_000   // rules
+	mostPatterns = 2_000_000 // pairs of them
+)
 
 func (c *checker) pairs() {
 	p := &pairs{
@@ -32,20 +35,30 @@ func (c *checker) pairs() {
 		if c.idle(r) || len(subjects(r)) == 0 || !slices.ContainsFunc(r.Kinds(), hasTimes) {
 			continue
 		}
-		whole, usual := p.longest(r, p.timeouts, "timeout", func(t *Rule) Duration { return *t.Timeout })
-		try, usualTry := p.longest(r, p.retries, "retry.perTryTimeout", func(t *Rule) Duration { return t.Retry.PerTryTimeout })
+		timeouts, retries := p.near(p.timeouts, r), p.near(p.retries, r)
+		var limits []*Rule
+		if r.CircuitBreaker != nil {
+			limits = p.near(p.limits, r)
+		}
+		if p.compared > mostCompared {
+			return
+		}
+		patterns := p.patterns + patternsBeside(r, timeouts) + patternsBeside(r, retries) + patternsBeside(r, limits)
+		if patterns > mostPatterns {
+			continue
+		}
+		p.patterns = patterns
+		whole, usual := longestOver(r, timeouts, "timeout", func(t *Rule) Duration { return *t.Timeout })
+		try, usualTry := longestOver(r, retries, "retry.perTryTimeout", func(t *Rule) Duration { return t.Retry.PerTryTimeout })
 		if r.CircuitBreaker != nil {
 			p.window(r, usual, usualTry)
 			p.slowCalls(r, whole, try)
-			p.fewCalls(r)
+			p.fewCalls(r, limits)
 		}
 		p.ofRetry(r, whole)
 		p.ofHedge(r, whole, try)
 		p.ofWaits(r, whole)
 		p.ofOutliers(r)
-		if p.compared > mostCompared {
-			return
-		}
 	}
 }
 
@@ -71,10 +84,9 @@ func (b longest) in(r *Rule) string {
 // within reports whether there is a bound, and d does not lie within it.
 func (b longest) within(d Duration) bool { return b.of != nil && d >= b.Duration }
 
-// longest is the longest time that a call which r matches may have: the usual one, of the narrowest rule over all of them,
+// longestOver is the longest time that a call which r matches may have: the usual one, of the narrowest rule over all of them,
 // or that of a narrower one for some. A rule without the time (0) lets calls take as long as they like.
-func (p *pairs) longest(r *Rule, index ruleIndex, path string, length func(*Rule) Duration) (slowest, usual longest) {
-	near := p.near(index, r)
+func longestOver(r *Rule, near []*Rule, path string, length func(*Rule) Duration) (slowest, usual longest) {
 	widest := narrowestOver(r, near)
 	if widest == nil || length(widest) == 0 {
 		return longest{}, longest{}
@@ -104,6 +116,23 @@ func (p *pairs) near(index ruleIndex, r *Rule) []*Rule {
 	list := index.about(r)
 	p.compared += len(list)
 	return list
+}
+
+// patternsBeside is how many pairs of patterns are compared when r is compared with some rules.
+func patternsBeside(r *Rule, list []*Rule) (n int) {
+	pairs := func(a, b Patterns) int {
+		if slices.Equal(a, b) {
+			return len(a)
+		}
+		return len(a) * len(b)
+	}
+	m := &r.Match
+	for _, t := range list {
+		o := &t.Match
+		n += pairs(m.Service, o.Service) + pairs(m.Method, o.Method) + pairs(m.Caller, o.Caller) + pairs(m.Peer, o.Peer) +
+			pairs(m.Upstream, o.Upstream)
+	}
+	return n
 }
 
 // overlap reports whether two matches may match a common call.
@@ -136,12 +165,12 @@ func (p *pairs) slowCalls(r *Rule, whole, try longest) {
 }
 
 // fewCalls finds rates that never count, since a limit lets fewer calls through than the window must have seen.
-func (p *pairs) fewCalls(r *Rule) {
+func (p *pairs) fewCalls(r *Rule, limits []*Rule) {
 	b := r.CircuitBreaker
 	if b.FailureRate == 0 && b.SlowCallRate == 0 || b.MinRequests == 0 {
 		return
 	}
-	for _, t := range p.near(p.limits, r) {
+	for _, t := range limits {
 		l := t.RateLimit
 		if !covers(&t.Match, &r.Match) || l.Rate <= 0 || l.Per <= 0 {
 			continue
@@ -308,15 +337,21 @@ func (c *checker) enforced(has func(*Rule) bool) ruleIndex {
 
 // about are the rules that may match calls of r, and r, as if it were carried out.
 func (x ruleIndex) about(r *Rule) []*Rule {
-	names, list := subjects(r), x.byName[""]
+	names, list := subjects(r), slices.Clone(x.byName[""])
 	if slices.ContainsFunc(names, isGlob) {
-		names, list = nil, x.all
+		names, list = nil, slices.Clone(x.all)
 	}
+	seen := map[*Rule]bool{} // since rules may have several names in common
 	for _, name := range names {
-		list = slices.Concat(list, x.byName[name])
+		for _, t := range x.byName[name] {
+			if !seen[t] {
+				seen[t] = true
+				list = append(list, t)
+			}
+		}
 	}
 	if x.has(r) && !r.carriedOut() {
-		list = append(slices.Clip(list), r)
+		list = append(list, r)
 	}
 	return list
 }

@@ -121,9 +121,14 @@ func ranks(m, other *Match) (least, most rank) {
 			f.others = f.all
 		}
 		least[i] = exact
-		for _, o := range f.others {
-			narrowest := 0 // as absent ones are
-			for _, p := range f.patterns {
+		same := slices.Equal(f.patterns, f.others)
+		for j, o := range f.others {
+			narrowest, patterns := 0, f.patterns // as absent ones are
+			if same {
+				// Nothing that covers o is narrower than o.
+				patterns = patterns[j : j+1]
+			}
+			for _, p := range patterns {
 				if f.covers(p, o) {
 					narrowest = max(narrowest, f.narrowness(p))
 				}
