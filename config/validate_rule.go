@@ -162,16 +162,9 @@ func (c *checker) rateLimit(r *Rule) {
 func (c *checker) limitKey(r *Rule) {
 	key := r.RateLimit.Key
 	for i, part := range key {
-		path := fmt.Sprintf("rateLimit.key[%d]", i)
-		if len(key) == 1 {
-			path = "rateLimit.key"
-		}
-		kind, _, _ := strings.Cut(part, "/")
+		path, kind := keyPath(key, i), keyKind(part)
 		switch {
-		case slices.ContainsFunc(key[:i], func(other string) bool {
-			before, _, _ := strings.Cut(other, "/")
-			return before == kind
-		}):
+		case slices.ContainsFunc(key[:i], func(other string) bool { return keyKind(other) == kind }):
 			c.rule(r, path, "%s is in the list twice", kind)
 		case kind == KeyPeer && r.ClientSide():
 			c.rule(r, path, "peer is for calls that come in: with match.upstream there is no peer; say caller, method or metadata.NAME")
@@ -180,6 +173,22 @@ func (c *checker) limitKey(r *Rule) {
 	if r.at.written("rateLimit.onMissingKey") && !slices.ContainsFunc(key, func(part string) bool { return strings.HasPrefix(part, KeyMetadata) }) {
 		c.rule(r, "rateLimit.onMissingKey", "has no effect: no part of the key is metadata.NAME").Warning = true
 	}
+}
+
+// keyPath is where a part of a key stands inside the rule.
+func keyPath(key Key, i int) string {
+	if len(key) == 1 {
+		return "rateLimit.key"
+	}
+	return fmt.Sprintf("rateLimit.key[%d]", i)
+}
+
+// keyKind is a part of a key without the length of peers' networks: names of metadata may have a slash.
+func keyKind(part string) string {
+	if strings.HasPrefix(part, KeyPeer+"/") {
+		return KeyPeer
+	}
+	return part
 }
 
 // quotaTime is from when on a limit is a quota: its bucket takes longer to fill than the next deployment may be away, so
