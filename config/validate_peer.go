@@ -1,6 +1,7 @@
 package config
 
 import (
+	"maps"
 	"slices"
 	"strings"
 )
@@ -10,7 +11,7 @@ func (c *checker) peers() {
 	without := c.withoutAddress()
 	for i := range c.set.Rules {
 		r := &c.set.Rules[i]
-		if r.ClientSide() || r.Mode == Off {
+		if r.ClientSide() || c.idle(r) {
 			continue
 		}
 		if path := usesPeer(r); path != "" && without != nil {
@@ -43,12 +44,13 @@ func (c *checker) withoutAddress() *Listener {
 
 // usesPeer is the path in a rule that goes by the address of callers; "" if none does.
 func usesPeer(r *Rule) string {
-	switch {
-	case len(r.Match.Peer) > 0:
+	if len(r.Match.Peer) > 0 {
 		return "match.peer"
-	case slices.ContainsFunc(r.Match.Except, func(e Exception) bool { return len(e.Peer) > 0 }):
-		return "match.except"
-	case slices.ContainsFunc(keyParts(r), func(part string) bool { return part == KeyPeer || strings.HasPrefix(part, KeyPeer+"/") }):
+	}
+	if i := slices.IndexFunc(r.Match.Except, func(e Exception) bool { return len(e.Peer) > 0 }); i >= 0 {
+		return r.exceptPath(i) + ".peer"
+	}
+	if slices.ContainsFunc(keyParts(r), func(part string) bool { return keyKind(part) == KeyPeer }) {
 		return "rateLimit.key"
 	}
 	return ""
@@ -68,9 +70,15 @@ func (c *checker) unmapped(r *Rule) {
 	if !slices.ContainsFunc(m.Listeners, func(l Listener) bool { return slices.Contains(l.Protocols, "http") }) {
 		return
 	}
-	for _, part := range keyParts(r) {
+	mapped := append(slices.Sorted(maps.Keys(m.Gateway.Metadata)), alwaysMapped...)
+	for i, part := range keyParts(r) {
 		name, ok := strings.CutPrefix(part, KeyMetadata)
-		if _, mapped := m.Gateway.Metadata[name]; !ok || mapped || alwaysMapped[strings.ToLower(name)] {
+		if !ok || slices.Contains(mapped, name) {
+			continue
+		}
+		if j := slices.IndexFunc(mapped, func(other string) bool { return fold(other) == fold(name) }); j >= 0 {
+			p := c.rule(r, keyPath(keyParts(r), i), "HTTP callers lack %s: they give %s, and names of metadata are compared letter by letter", part, mapped[j])
+			p.Warning, p.Suggestion = true, KeyMetadata+mapped[j]
 			continue
 		}
 		c.rule(r, "rateLimit.key", "HTTP callers lack %s unless a header of theirs becomes it: gateway.metadata: {%s: %s}",
@@ -79,7 +87,7 @@ func (c *checker) unmapped(r *Rule) {
 }
 
 // alwaysMapped are headers that are metadata without being named.
-var alwaysMapped = map[string]bool{"traceparent": true, "tracestate": true, "baggage": true}
+var alwaysMapped = []string{"traceparent", "tracestate", "baggage"}
 
 // headerCase makes tenant-id Tenant-Id.
 func headerCase(name string) string {
