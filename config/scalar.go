@@ -245,7 +245,7 @@ func withSuffix(text string) string {
 	if digits, ok := strings.CutSuffix(text, "%"); ok && plainTag(digits) == "!!int" {
 		return digits
 	}
-	for suffix, zeros := range map[string]string{"k": "000", "K": "000", "m": "000000", "M": "000000"} {
+	for suffix, zeros := range map[string]string{"k": "000", "K": "000", "M": "000000"} {
 		digits, ok := strings.CutSuffix(text, suffix)
 		if _, err := strconv.ParseUint(digits, 10, 32); ok && err == nil {
 			return digits + zeros

@@ -47,6 +47,21 @@ func TestDefaultsAreFilledIn(t *testing.T) {
 	}
 }
 
+func TestARateWithItsTimeIsOfferedAsTwoFieldsThatMeanTheSame(t *testing.T) {
+	const none = ""
+	for text, want := range map[string]string{
+		"100/d": "rate: 100, per: 24h", "100/1 day": "rate: 100, per: 24h", "100/7d": none, "10/2days": none, "100/48h": none, "10/0s": none,
+		"5/30s": "rate: 5, per: 30s", "2.5/min": "rate: 2.5, per: 1m", "9 per 90 minutes": "rate: 9, per: 90m", "7/week": none, "7/5": none,
+		"5M/s": "rate: 5000000, per: 1s", "5k req/s": "rate: 5000, per: 1s", "5 m/s": none, "5m": none,
+	} {
+		_, problems := config.DecodeRules("p.yaml", []byte("rules:\n- name: a\n  match: {service: A}\n  rateLimit:\n    rate: "+text+"\n"), nil)
+		got := problems.Error()
+		if want != none && !strings.HasSuffix(got, ": "+want) || want == none && (strings.Contains(got, "per: ") || strings.Contains(got, "did you mean")) || len(problems) != 1 {
+			t.Errorf("%s: %s, want %q", text, got, want)
+		}
+	}
+}
+
 func TestTheDefaultBurstIsTheTokensOfOnePer(t *testing.T) {
 	for rate, want := range map[string]int64{"0.25": 1, "1": 1, "500": 500, "7.9": 7} {
 		if got := decodeRule(t, "  rateLimit: {rate: "+rate+"}\n").RateLimit.Burst; got != want {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"regexp"
@@ -142,7 +143,7 @@ func parseShare(tag, text string) (value float64, message, suggestion string) {
 	return f, "", ""
 }
 
-var rateForm = regexp.MustCompile(`(?i)^([0-9]+(?:\.[0-9]+)?)\s*(?:([kM])\b)?\s*(r|req|reqs|requests|calls|hits|tokens)?` +
+var rateForm = regexp.MustCompile(`(?i)^([0-9]+(?:\.[0-9]+)?)\s*((?-i:[kKM])\b)?\s*(r|req|reqs|requests|calls|hits|tokens)?` +
 	`\s*(?:/|per\s|ps$)\s*(?:([0-9]+)\s*)?([a-z]*)$`)
 
 // ratePer is the rate and the time of 5/s, 100/1m, 10r/s, 1000 requests per hour and 50rps.
@@ -151,23 +152,21 @@ func ratePer(text string) (number, per string, ok bool) {
 	if m == nil {
 		return "", "", false
 	}
-	number, per = m[1], m[4]+durationUnits[strings.ToLower(m[5])]
+	number = m[1]
 	if m[2] != "" {
 		if number = withSuffix(m[1] + m[2]); number == "" {
 			return "", "", false
 		}
 	}
-	switch unit := strings.ToLower(m[5]); {
+	n, unit := cmp.Or(m[4], "1"), strings.ToLower(m[5])
+	switch per = n + durationUnits[unit]; {
 	case unit == "" && m[4] == "":
 		per = "1s"
-	case unit == "d" || unit == "day" || unit == "days":
+	case n == "1" && (unit == "d" || unit == "day" || unit == "days"):
 		per = "24h"
-	case durationUnits[unit] == "":
-		return "", "", false
-	case m[4] == "":
-		per = "1" + per
 	}
-	return number, per, true
+	d, err := time.ParseDuration(per)
+	return number, per, err == nil && d > 0 && d <= 24*time.Hour // as per is bounded
 }
 
 // parseRate takes plain numbers; the time is a field of its own.
