@@ -31,11 +31,11 @@ func DecodeRules(file string, data []byte, env func(string) (string, bool)) ([]R
 	return p.Rules, d.problems.Sort()
 }
 
-// DecodeTokens reads a file of tokens.
+// DecodeTokens reads a file of tokens. One without content is taken for an accident, and so are documents without.
 func DecodeTokens(file string, data []byte, env func(string) (string, bool)) ([]Token, Problems) {
 	var tokens []Token
 	d := newDecoder(file, env)
-	d.file(data, reflect.ValueOf(&tokens).Elem(), "empty: to have no tokens write `[]`", true)
+	d.file(data, reflect.ValueOf(&tokens).Elem(), "empty: to have no tokens write `[]`", false)
 	return tokens, d.problems.Sort()
 }
 
