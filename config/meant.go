@@ -105,8 +105,11 @@ const (
 
 // keyAndValue is the suggestion for a key that is meant otherwise: with its value if that has to change as well.
 func (d *decoder) keyAndValue(ours string, key, value *yaml.Node, f *field, secret bool) string {
+	if value.Kind != yaml.ScalarNode || d.quiet || secret || d.expanded[value] != "" {
+		return ours
+	}
 	p := d.tried(value, f.typ, f)
-	if p == nil || d.quiet || secret || d.expanded[value] != "" || value.Kind != yaml.ScalarNode {
+	if p == nil {
 		return ours
 	}
 	candidates := []string{p.Suggestion}

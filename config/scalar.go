@@ -48,8 +48,8 @@ func (d *decoder) scalar(n *yaml.Node, v reflect.Value, f *field, path string) {
 		suggestion = foreignValue(f, n.Value)
 	}
 	message, suggestion = d.offered(message, v.Type(), f), d.proven(suggestion, v.Type(), f, path)
-	if n.ShortTag() == "!!str" && d.expanded[n] != "" && strings.HasSuffix(message, "leave out the quotes") {
-		message = strings.TrimSuffix(message, "leave out the quotes") + "only an unquoted variable becomes one, on a line of its own"
+	if bare, ok := strings.CutSuffix(message, withoutQuotes); ok && n.ShortTag() == "!!str" && d.expanded[n] != "" {
+		message = bare + "only an unquoted variable becomes one, on a line of its own"
 	}
 	if d.quiet && !isTelling(v.Type(), n.Value) {
 		message, suggestion = "must be "+article(v.Type())+bounds(f), ""
@@ -174,9 +174,9 @@ func parseBool(tag, text string) (value bool, message, suggestion string) {
 func parseString(tag, text string) (value, message, suggestion string) {
 	switch tag {
 	case "!!int", "!!float":
-		return "", fmt.Sprintf("must be text, and %s is a number: write it in quotes", clip(text)), ""
+		return "", fmt.Sprintf("must be text, and %s is a number: ", clip(text)) + inQuotesInstead, ""
 	case "!!bool":
-		return "", fmt.Sprintf("must be text, and %s is a truth value: write it in quotes", clip(text)), ""
+		return "", fmt.Sprintf("must be text, and %s is a truth value: ", clip(text)) + inQuotesInstead, ""
 	}
 	return text, "", ""
 }
