@@ -11,10 +11,10 @@ type Auth struct {
 	MTLS           *MTLS    `yaml:"mtls" later:"true" doc:"Callers known by their certificate."`
 	JWT            *JWT     `yaml:"jwt" later:"true" doc:"Callers known by a signed token."`
 	Tokens         *Tokens  `yaml:"tokens" doc:"Callers known by a token of a list."`
-	TrustedProxies []string `yaml:"trustedProxies" pattern:"proxy" doc:"Networks (10.0.0.0/8) whose X-Forwarded-For counts for peer, and unix for whoever connects to a unix listener."`
+	TrustedProxies []string `yaml:"trustedProxies" pattern:"proxy" doc:"Networks (10.0.0.0/8) whose X-Forwarded-For counts for peer, and unix for peers that connect to a unix listener."`
 }
 
-// UnixPeers stands among networks for whoever connects to a unix listener.
+// UnixPeers is the word among networks for peers that connect to a unix listener.
 const UnixPeers = "unix"
 
 // MTLS takes the caller from the client certificate.

@@ -100,15 +100,15 @@ func newDecoder(file string, env func(string) (string, bool)) *decoder {
 	}
 }
 
-// file decodes a whole file; empty is what is said about one without content. With blank, documents that are there and
-// have none are as good as that.
+// file decodes a whole file; empty is what is said about one without content. With blank, a file
+// of documents that have none holds nothing.
 func (d *decoder) file(data []byte, into reflect.Value, empty string, blank bool) {
 	if root := d.open(data, into.Type(), empty, blank); root != nil {
 		d.value(root, into, &field{}, "")
 	}
 }
 
-// open parses a whole file and expands its variables; nil is that there is nothing to decode.
+// open parses a whole file and expands its variables. It returns nil when there is nothing to decode.
 func (d *decoder) open(data []byte, into reflect.Type, empty string, blank bool) *yaml.Node {
 	root, isBlank, problem := parse(data)
 	if problem != nil {

@@ -8,7 +8,7 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// Endpoint is one of a file that resolve.file names.
+// Endpoint is an entry of a file named by resolve.file.
 type Endpoint struct {
 	Address  Address
 	Weight   int // 0 when none is written

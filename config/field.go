@@ -71,10 +71,12 @@ func typeWords(t reflect.Type) string {
 	case reflect.Pointer:
 		return typeWords(t.Elem())
 	case reflect.Slice:
-		if t == patternsType || t == keyType {
+		switch t {
+		case patternsType:
 			return "glob or list of globs"
-		}
-		if t == exceptionsType {
+		case keyType:
+			return "text or list of texts"
+		case exceptionsType:
 			return "mapping or list of mappings"
 		}
 		return "list of " + strings.TrimPrefix(typeWords(t.Elem()), "a ")

@@ -74,7 +74,7 @@ type CircuitBreaker struct {
 	MinRequests         int      `yaml:"minRequests" default:"20" min:"1" max:"1000000000" doc:"Calls in the window below which the rates do not count."`
 	FailureRate         Share    `yaml:"failureRate" min:"0.0001" max:"1" doc:"Share of failures at which it opens. Default: does not count."`
 	ConsecutiveFailures int      `yaml:"consecutiveFailures" min:"1" max:"1000000000" doc:"Failures in a row at which it opens. Default: do not count."`
-	SlowCallDuration    Duration `yaml:"slowCallDuration" min:"1ms" max:"24h" doc:"From it on a call is slow, whoever ends it: its handler, a timeout, or the caller, whose deadline may pass or who cancels."`
+	SlowCallDuration    Duration `yaml:"slowCallDuration" min:"1ms" max:"24h" doc:"A call that takes this long or longer is slow, whether its handler, a timeout or its caller ends it."`
 	SlowCallRate        Share    `yaml:"slowCallRate" min:"0.0001" max:"1" doc:"Share of slow calls at which it opens; needs slowCallDuration. Default: does not count."`
 	OpenTimeout         Duration `yaml:"openTimeout" default:"5s" min:"1ms" max:"24h" doc:"How long it stays open before it tries again."`
 	HalfOpenRequests    int      `yaml:"halfOpenRequests" default:"3" min:"1" max:"1000000" doc:"Calls let through to try again; all must succeed."`

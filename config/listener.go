@@ -8,12 +8,12 @@ type Listener struct {
 	TLS       *TLS     `yaml:"tls" later:"true" doc:"Certificates of the listener."`
 	Limits    Limits   `yaml:"limits" reload:"live" doc:"What a peer may take. A change is for the connections that come from then on."`
 
-	ProxyProtocol *ProxyProtocol `yaml:"proxyProtocol" reload:"live" doc:"PROXY headers of balancers in TCP mode. Default: none, and who sends one is turned away. A change is for the connections that come from then on."`
+	ProxyProtocol *ProxyProtocol `yaml:"proxyProtocol" reload:"live" doc:"PROXY headers of balancers in TCP mode. Default: none, and peers that send one are turned away. A change is for the connections that come from then on."`
 }
 
 // ProxyProtocol says who connects on behalf of others.
 type ProxyProtocol struct {
-	From []string `yaml:"from" required:"true" pattern:"proxy" doc:"Networks (10.0.0.0/8) of balancers, and unix for whoever connects to a unix listener. From there a PROXY header, version 1 or 2, is required; from all others it is refused."`
+	From []string `yaml:"from" required:"true" pattern:"proxy" doc:"Networks (10.0.0.0/8) of balancers, and unix for peers that connect to a unix listener. From there a PROXY header, version 1 or 2, is required; from all others it is refused."`
 }
 
 // TLS is the certificates of a listener.

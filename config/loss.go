@@ -63,7 +63,7 @@ func Lost(old, next *Set) Losses {
 
 // Doubtful reports whether the new set may be half of what somebody is writing: an enforced access rule is lost or
 // refuses less, or more than half of the rules are gone at once. That is decided by what protects callers and not by
-// what was meant: whoever turns an access rule off on purpose waits for a second look, and the others are not let in.
+// what was meant: an access rule that is turned off on purpose is in force until the second look, too.
 func (l Losses) Doubtful() bool {
 	return 2*l.gone > l.rules || slices.ContainsFunc(l.lost, func(one loss) bool { return one.access })
 }

@@ -8,7 +8,7 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// What is suggested holds: whoever writes it verbatim into its place is not told of the same place again. So each
+// What is suggested holds: written verbatim into its place, it is not reported at the same place again. So each
 // suggestion is decoded, as the value that it is for, before it is made.
 
 // tried is what a value would be told in the place of a field: no problem, if it holds.

@@ -20,7 +20,7 @@ const (
 	maxDocuments   = 1000   // all but one of them are empty
 )
 
-// newerYAML is the first line of a file in YAML 1.2, which the library reads and does not announce.
+// newerYAML is a line that announces YAML 1.2, which the library reads and does not announce.
 var newerYAML = regexp.MustCompile(`(?m)^%YAML 1\.2([ \t\r]|$)`)
 
 // parse returns the root node of the one document with content in data; nil without any. blank reports whether there

@@ -95,7 +95,7 @@ func (c *checker) tokens() {
 		if !t.Expires.IsZero() && t.Expires.Before(c.now) {
 			c.add(t.position, path, t.String()+" expired on "+t.Expires.Format(time.RFC3339)).Warning = true
 		}
-		if message, soon := t.expiry().soon(c.now); soon && !t.Expires.IsZero() {
+		if message, soon := t.expiry().soon(c.now); soon {
 			c.add(t.position, path, t.String()+" "+message).Warning = true
 		}
 	}

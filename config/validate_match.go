@@ -59,7 +59,7 @@ func (c *checker) callers(r *Rule) {
 	}
 }
 
-// callerPatterns checks a list of callers. Whoever writes !NAME wants it left out, which is done by what instead says.
+// callerPatterns checks a list of callers. !NAME is meant to leave a caller out, which is done by what instead says.
 func (c *checker) callerPatterns(r *Rule, path string, list Patterns, instead string) {
 	known := c.knownCallers()
 	for i, p := range list {
@@ -82,7 +82,7 @@ func (c *checker) callerPatterns(r *Rule, path string, list Patterns, instead st
 			c.rule(r, at, "%q: in a pattern only * is special, and no token has that name; write several in a list", clip(p)).
 				Suggestion = insideOf(at, listFor(p, ","))
 		case known.complete:
-			problem := c.rule(r, at, "no token stands for %s: it matches no call", clip(p))
+			problem := c.rule(r, at, "no token is for a caller %s: it matches no call", clip(p))
 			problem.Warning, problem.Suggestion = true, known.suggest(p)
 		}
 	}

@@ -29,12 +29,12 @@ func withTokens(t *testing.T, identify, rule string, callers ...string) config.P
 func TestCallersForWhomThereIsNoTokenAreTold(t *testing.T) {
 	const patience = ", timeout: 1s"
 	for _, test := range []struct{ rule, want string }{
-		{"match: {service: Arith, caller: alcie}" + patience, "match.caller: no token stands for alcie: it matches no call (did you mean alice?)"},
-		{"match: {service: Arith, caller: [alice, bobb]}" + patience, "match.caller[1]: no token stands for bobb: it matches no call (did you mean bob?)"},
-		{`match: {service: Arith, caller: "partner-*"}` + patience, "match.caller: no token stands for partner-*: it matches no call"},
-		{"match: {service: Arith, except: {caller: alcie}}" + patience, "match.except.caller: no token stands for alcie: it matches no call (did you mean alice?)"},
-		{"match: {service: Arith}, access: {allow: [{caller: alcie}]}", "access.allow[0].caller: no token stands for alcie: it matches no call (did you mean alice?)"},
-		{"match: {service: Arith}, access: {deny: [{caller: [bob, alcie]}]}", "access.deny[0].caller[1]: no token stands for alcie: it matches no call (did you mean alice?)"},
+		{"match: {service: Arith, caller: alcie}" + patience, "match.caller: no token is for a caller alcie: it matches no call (did you mean alice?)"},
+		{"match: {service: Arith, caller: [alice, bobb]}" + patience, "match.caller[1]: no token is for a caller bobb: it matches no call (did you mean bob?)"},
+		{`match: {service: Arith, caller: "partner-*"}` + patience, "match.caller: no token is for a caller partner-*: it matches no call"},
+		{"match: {service: Arith, except: {caller: alcie}}" + patience, "match.except.caller: no token is for a caller alcie: it matches no call (did you mean alice?)"},
+		{"match: {service: Arith}, access: {allow: [{caller: alcie}]}", "access.allow[0].caller: no token is for a caller alcie: it matches no call (did you mean alice?)"},
+		{"match: {service: Arith}, access: {deny: [{caller: [bob, alcie]}]}", "access.deny[0].caller[1]: no token is for a caller alcie: it matches no call (did you mean alice?)"},
 		{"match: {service: Arith, caller: [alice, anonymous, b*, spiffe://td/x]}" + patience, ""},
 		{`match: {service: Arith, caller: ["*", "*e"]}, access: {allow: [{caller: "!odd,name"}]}`, ""},
 		{`match: {service: Arith, caller: "!odd"}` + patience, `match.caller: "!odd": in a pattern only * is special, and no token has that name; ` +
@@ -49,7 +49,7 @@ func TestCallersForWhomThereIsNoTokenAreTold(t *testing.T) {
 			t.Errorf("%s\ngot  %s\nwant %s", test.rule, got, test.want)
 		}
 		for _, p := range problems {
-			if p.Warning != strings.Contains(p.Message, "no token stands") {
+			if p.Warning != strings.Contains(p.Message, "no token is for") {
 				t.Errorf("%s: warning is %v", p, p.Warning)
 			}
 		}

@@ -40,10 +40,8 @@ func (p *pairs) window(r *Rule, whole, try longest) {
 		"make window %s, say", b.Window, of, bound.Duration, where(bound.of, bound.path), one, 2*bound.Duration).Warning = true
 }
 
-// idle tells that a rule takes no part.
-func (c *checker) idle(r *Rule) bool {
-	return r.Mode == Off || !r.Expires.IsZero() && r.Expires.Before(c.now)
-}
+// idle reports whether a rule takes no part.
+func (c *checker) idle(r *Rule) bool { return r.Mode == Off || r.Expired(c.now) }
 
 // narrowestOver is the narrowest of the rules that match every call that r matches; r itself rather than one that ties.
 func narrowestOver(r *Rule, list []*Rule) *Rule {
@@ -61,7 +59,7 @@ func narrowestOver(r *Rule, list []*Rule) *Rule {
 	return best
 }
 
-// covers tells that whatever narrow matches, wide matches too.
+// covers reports whether wide matches all calls that narrow matches.
 func covers(wide, narrow *Match) bool {
 	return len(wide.Except) == 0 && (len(wide.Upstream) > 0) == (len(narrow.Upstream) > 0) && coversPatterns(wide.Upstream, narrow.Upstream) &&
 		coversPatterns(wide.Method, narrow.Method) && coversPatterns(wide.Service, narrow.Service) &&

@@ -207,7 +207,7 @@ func TestRulesForACallerWhoseTokenWentAreTold(t *testing.T) {
 	h.Edit("tokens.yaml", "caller: partner", "caller: patrner")
 	r := h.Revision()
 	if r.Result != host.ResultApplied || len(r.Warnings) != 1 ||
-		!strings.HasSuffix(r.Warnings[0].String(), "access.allow[0].caller: no token stands for partner: it matches no call (did you mean patrner?)") {
+		!strings.HasSuffix(r.Warnings[0].String(), "access.allow[0].caller: no token is for a caller partner: it matches no call (did you mean patrner?)") {
 		t.Errorf("%s %v, warnings %v", r.Result, r.Problems, r.Warnings)
 	}
 }
