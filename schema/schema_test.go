@@ -121,6 +121,8 @@ func TestManifestAcceptsAndRejects(t *testing.T) {
 		{`listeners: [{name: main, address: ":8972", limits: {idleTimeout: 120}}]`, false},
 		{`listeners: [{name: main, address: ":8972", protocols: [grpc]}]`, false},
 		{`listeners: [{name: main, address: ":8972", tls: {}}]`, false},
+		{`listeners: [{name: main, address: ":8972", proxyProtocol: {from: [unix]}}]`, true},
+		{`listeners: [{name: main, address: ":8972", proxyProtocol: {from: []}}]`, false},
 		{`upstreams: []`, true},
 		{`upstreams: [{name: b, service: B, resolve: {dns: "b:1"}}]`, true},
 		{`upstreams: [{name: b, service: B, resolve: {dns: "b:1", etcd: main}}]`, false},

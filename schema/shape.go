@@ -82,6 +82,8 @@ func (b *builder) shape(t reflect.Type, s *jsonschema.Schema) {
 	case reflect.TypeFor[config.Etcd]():
 		s.DependentRequired = map[string][]string{"usernameFile": {"passwordFile"}, "passwordFile": {"usernameFile"}}
 		notEmpty(s, "endpoints", "layouts")
+	case reflect.TypeFor[config.ProxyProtocol]():
+		notEmpty(s, "from")
 	case reflect.TypeFor[config.Remote]():
 		notEmpty(s, "services")
 	case reflect.TypeFor[config.Service]():
