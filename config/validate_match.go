@@ -129,7 +129,8 @@ func (k *callerNames) has(pattern string) bool {
 		return exact
 	}
 	for ; i < len(k.sorted) && strings.HasPrefix(k.sorted[i], prefix); i++ {
-		if k.looked++; k.looked > most || wildcard.Match(pattern, k.sorted[i]) {
+		k.looked++
+		if k.looked > most || wildcard.Match(pattern, k.sorted[i]) {
 			return true
 		}
 	}
