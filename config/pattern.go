@@ -176,7 +176,7 @@ func codeName(text string) (normal, message, suggestion string) {
 	}
 	message = fmt.Sprintf("%q is no code of a failure", clip(text))
 	if suggestion = foreignCode(text); suggestion == "" {
-		suggestion = Suggest(strings.ToUpper(text), names)
+		suggestion = Suggest(text, names)
 	}
 	if suggestion == "" {
 		message += "; those that count are " + strings.Join(names, ", ")

@@ -25,6 +25,9 @@ func Suggest(word string, known []string) string {
 		return best
 	}
 	for _, k := range known {
+		if k == word {
+			continue
+		}
 		if strings.HasPrefix(strings.ToLower(k), lower) || (len(k) >= 4 && strings.HasPrefix(lower, strings.ToLower(k))) {
 			return k
 		}
