@@ -31,6 +31,7 @@ var reasonStatus = map[string]int{
 	ReasonTooLarge:       http.StatusRequestEntityTooLarge,
 	ReasonNoEndpoint:     http.StatusBadGateway,
 	ReasonConnectionLost: http.StatusBadGateway,
+	ReasonBadReply:       http.StatusBadGateway,
 }
 
 // HTTPStatus is the HTTP status of an error: that of its reason for the host's own errors, where the reason says more

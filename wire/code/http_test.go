@@ -27,6 +27,10 @@ func TestHTTPStatusOfTheHostsOwnErrorsFollowsTheTable(t *testing.T) {
 		{DeadlineExceeded, ReasonTimeout, 504},
 		{Cancelled, ReasonCancelled, 499},
 		{Internal, ReasonPanic, 500},
+		{Internal, ReasonBadReply, 502},
+		{ResourceExhausted, ReasonBadReply, 502},
+		{DeadlineExceeded, ReasonExpired, 504},
+		{InvalidArgument, ReasonMissingKey, 400},
 	} {
 		if got := Refuse(tc.code, tc.reason, "no", "", "h1", 0).HTTPStatus(); got != tc.want {
 			t.Errorf("%s/%s: status %d, want %d", tc.code, tc.reason, got, tc.want)

@@ -15,6 +15,7 @@ const (
 	ReasonDraining        = "draining"
 	ReasonNoEndpoint      = "no_endpoint"
 	ReasonConnectionLost  = "connection_lost"
+	ReasonExpired         = "expired" // the deadline had passed before the call could begin
 	ReasonTimeout         = "timeout"
 	ReasonCancelled       = "cancelled"
 	ReasonPanic           = "panic"
@@ -24,7 +25,7 @@ const (
 var notRun = map[string]bool{
 	ReasonUnknownMethod: true, ReasonBadPayload: true, ReasonUnknownCodec: true, ReasonTooLarge: true,
 	ReasonUnauthenticated: true, ReasonDenied: true, ReasonMissingKey: true, ReasonRateLimited: true, ReasonOverloaded: true,
-	ReasonBreakerOpen: true, ReasonDraining: true, ReasonNoEndpoint: true,
+	ReasonBreakerOpen: true, ReasonDraining: true, ReasonNoEndpoint: true, ReasonExpired: true,
 }
 
 // NotRun reports whether a reason proves that the handler never saw the call, so that it may be sent again.
