@@ -68,6 +68,8 @@ type Gateway struct {
 
 	Metadata map[string]string `yaml:"metadata" doc:"HTTP headers that become metadata of a call: metadata name: header, as x-tenant: X-Tenant. Rules may then key on metadata.x-tenant. Names that say who calls and headers of the connection are refused. Default: none; Traceparent, Tracestate and Baggage always do."`
 
+	Hosts []string `yaml:"hosts" pattern:"hostname" doc:"Further names (orders.example, without port) in the Host header that listeners on loopback answer to, besides localhost and IP addresses; 403 for others: a page whose name an attacker's DNS turned to 127.0.0.1 would otherwise reach them through its visitors' browsers. Peers in auth.trustedProxies may send any. Default: none."`
+
 	UnknownFields string `yaml:"unknownFields" default:"ignore" enum:"ignore,reject" doc:"What becomes of members of JSON bodies, nested ones too, and of query parameters that the argument does not have. ignore: callers may be newer than hosts. reject: 400, with the name that was probably meant. Arguments that are maps, or decode themselves, have no unknown members; payloads for services of other hosts pass undecoded."`
 }
 

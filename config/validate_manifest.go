@@ -148,6 +148,14 @@ func (r *Remote) Allows(service string) bool {
 	return r != nil && wildcard.MatchAny(r.Services, service)
 }
 
+// AllowsSpelling reports whether a service may be reached on other hosts whose name differs from this one in case alone, if
+// at all.
+func (r *Remote) AllowsSpelling(service string) bool {
+	return slices.ContainsFunc(r.Services, func(pattern string) bool {
+		return wildcard.Match(strings.ToLower(pattern), strings.ToLower(service))
+	})
+}
+
 func (c *checker) knownService(path, name string, known []string) *Problem {
 	for _, k := range known {
 		if strings.EqualFold(k, name) {

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -25,7 +26,7 @@ func protect(next http.Handler) http.Handler {
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("X-Frame-Options", "DENY")
-		if onLoopback(r) && !namesThisMachine(r.Host) {
+		if onLoopback(r) && !NamesThisMachine(r.Host) {
 			// A name that an attacker's DNS turned to 127.0.0.1 makes a browser send his page's requests here.
 			refuse(w, r, Errorf(CodeForbidden, "the Host header does not name this machine").
 				WithHelp("use localhost or the IP address"))
@@ -77,9 +78,10 @@ func onUnix(r *http.Request) bool {
 	return ok
 }
 
-// namesThisMachine takes any IP address, since a page of another site cannot have one as its name without being there,
-// and no name at all, since every browser sends one.
-func namesThisMachine(hostport string) bool {
+// NamesThisMachine reports whether a Host header names this machine, or one of the others. It takes any IP address, since
+// a page of another site cannot have one as its name without being there, and no name at all, since every browser sends
+// one. Case, a port and a final dot make no difference.
+func NamesThisMachine(hostport string, others ...string) bool {
 	host := hostport
 	if h, _, err := net.SplitHostPort(hostport); err == nil {
 		host = h
@@ -88,6 +90,8 @@ func namesThisMachine(hostport string) bool {
 	if host == "" || host == "localhost" || strings.HasSuffix(host, ".localhost") {
 		return true
 	}
-	_, err := netip.ParseAddr(host)
-	return err == nil
+	if _, err := netip.ParseAddr(host); err == nil {
+		return true
+	}
+	return slices.ContainsFunc(others, func(name string) bool { return strings.EqualFold(strings.TrimSuffix(name, "."), host) })
 }
