@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/host/admin"
 	"github.com/easymicro/easymicro/host/gateway"
 	"github.com/easymicro/easymicro/host/telemetry"
 	"github.com/easymicro/easymicro/wire"
@@ -73,6 +74,7 @@ func gatewayOptions(m *config.Manifest) gateway.Options {
 		TrustedProxies: trusted.networks,
 		TrustUnix:      trusted.unix,
 		RejectUnknown:  m.Gateway.UnknownFields == config.UnknownReject,
+		AnswersTo:      func(host string) bool { return admin.NamesThisMachine(host, m.Gateway.Hosts...) },
 	}
 	for _, r := range m.Gateway.Routes {
 		o.Routes = append(o.Routes, gateway.Route{Path: r.Path, Methods: r.Methods, Service: r.Service, Method: r.Method})

@@ -76,10 +76,10 @@ func (r *remote) current() names[*remoteService] {
 	return next.services
 }
 
-// unheard is the answer to a call of what is not known while discovery has told nothing at all: the service may well be
-// there.
-func (r *remote) unheard(host string) *code.Error {
-	if r == nil {
+// unheard is the answer to a call of what is not known while discovery has told nothing at all: a service that the manifest
+// allows may well be there.
+func (r *remote) unheard(host, service string) *code.Error {
+	if r == nil || !r.config.AllowsSpelling(service) {
 		return nil
 	}
 	found := r.link.found.Load()

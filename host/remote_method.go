@@ -4,6 +4,8 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/easymicro/easymicro/host/telemetry"
 	"github.com/easymicro/easymicro/policies"
@@ -48,6 +50,20 @@ func (s *remoteService) method(name string) *method {
 		name: name, users: &s.remote.link.users, run: (*serving).passOn, target: t, full: t.String(),
 		guard: s.remote.rules.Resolve(t), rpcx: s.rpcx, http: s.http, remote: s, operation: telemetry.RemoteOperation(t.String()),
 	}
+}
+
+// spelled is the name to call the method by: the known one, since servers of other kinds take no other. A name that Go
+// cannot export is none that such a server has; one of our hosts, which take any spelling, has answered to it.
+func (m *method) spelled(asked string) string {
+	if m.rpcx == m.remote.rpcx || !exported(m.name) && exported(asked) {
+		return asked // not known, or better known to the caller
+	}
+	return m.name
+}
+
+func exported(name string) bool {
+	first, _ := utf8.DecodeRuneInString(name)
+	return unicode.IsUpper(first)
 }
 
 // learn keeps a method that has answered without an error, as long as there is room for its metrics: a caller must not

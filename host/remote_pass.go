@@ -10,10 +10,9 @@ import (
 )
 
 // passOn sends the call to a host that serves it, as it is: nothing of its payload is decoded on the way there or back.
-// The method's name stays as the caller spells it, since only that host knows how it is spelled.
 func (s *serving) passOn(req, res *wire.Frame) error {
 	out := *req
-	out.Service, out.Compression = s.method.target.Service, wire.NoCompression
+	out.Service, out.Method, out.Compression = s.method.target.Service, s.method.spelled(req.Method), wire.NoCompression
 	if _, ok := out.Metadata.Lookup(wire.MetaAcceptCompression); ok {
 		out.Metadata = passedMetadata(req.Metadata)
 	}

@@ -62,7 +62,7 @@ func (g *generation) unknown(host, service, method string) *code.Error {
 	what, word, known := "unknown service "+quoteName(service), service, append(g.byName.all(), g.remote.all()...)
 	if s, ok := g.byName.find(service); ok {
 		what, word, known = "unknown method "+quoteName(service+"."+method), method, s.byName.all()
-	} else if err := g.remote.unheard(host); err != nil {
+	} else if err := g.remote.unheard(host, service); err != nil {
 		return err
 	}
 	if len(known) > mostSuggested {

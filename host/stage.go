@@ -27,7 +27,7 @@ type stage struct {
 	mux     *mux.Mux
 	proxies *proxies
 	rpcx    *wire.Server
-	http    *http.Server
+	http    *gateway.Server
 	lease   *lease
 	stop    context.CancelFunc // no more connections
 	cut     context.CancelFunc // no more calls
@@ -56,19 +56,10 @@ func (h *Host) newStage(cfg config.Listener, s *socket) *stage {
 		})
 	}
 	if slices.Contains(cfg.Protocols, transportHTTP) {
-		st.http = gateway.NewServer(http.HandlerFunc(st.serveHTTP), limits, h.log)
-		open := h.metrics.Connections(cfg.Name, transportHTTP)
-		st.http.ConnState = func(_ net.Conn, state http.ConnState) {
-			switch state {
-			case http.StateNew:
-				open.Inc()
-				st.conns.Add(1)
-			case http.StateClosed, http.StateHijacked:
-				open.Dec()
-				st.conns.Add(-1)
-			case http.StateActive, http.StateIdle: // still open
-			}
-		}
+		open := connObserver{open: h.metrics.Connections(cfg.Name, transportHTTP), count: &st.conns}
+		st.http = gateway.NewServer(gateway.ServerOptions{
+			Handler: http.HandlerFunc(st.serveHTTP), Limits: limits, Budget: h.budget, Logger: h.log, Opened: open.ConnOpened, Closed: open.ConnClosed,
+		})
 	}
 	return st
 }
@@ -96,7 +87,7 @@ func wireLimits(l config.Limits) wire.Limits {
 	}
 }
 
-// connObserver counts the connections of a listener that speak rpcx.
+// connObserver counts the connections of a listener that speak one protocol.
 type connObserver struct {
 	metrics *telemetry.Metrics
 	open    telemetry.Gauge
@@ -125,9 +116,8 @@ func (st *stage) start(ctx context.Context) {
 		st.done.Go(func() { st.end("rpcx", st.rpcx.Serve(ctx, ln)) })
 	}
 	if st.http != nil {
-		st.http.BaseContext = func(net.Listener) context.Context { return ctx }
 		ln := st.mux.Match(func(first byte) bool { return first >= 'A' && first <= 'Z' })
-		st.done.Go(func() { st.end("http", st.http.Serve(ln)) })
+		st.done.Go(func() { st.end("http", st.http.Serve(ctx, ln)) })
 	}
 	st.done.Go(func() { st.end("accept", st.mux.Serve(accepting)) })
 }

@@ -29,17 +29,33 @@ func (x *exchange) offered() offer {
 			o.add(m, b.target)
 		}
 	}
-	if service, method, ok := cutPath(x.r.URL); ok && method != "" {
-		if t, ok := x.g.resolve(service, method); ok {
-			o.builtIn = names{t.Service, t.Method}
-			if _, ok := x.g.get[o.builtIn]; ok {
-				o.add(http.MethodGet, o.builtIn)
-			}
-			o.add(http.MethodPost, o.builtIn)
-		}
+	service, method, ok := cutPath(x.r.URL)
+	if x.family != nil { // its headers give what the path does not have
+		service, method = x.service, x.method
+	}
+	if ok && method != "" {
+		x.offerBuiltIn(&o, service, method)
+	}
+	if slices.Contains(o.methods, http.MethodGet) {
+		o.methods = append(o.methods, http.MethodHead)
 	}
 	slices.Sort(o.methods)
 	return o
+}
+
+func (x *exchange) offerBuiltIn(o *offer, service, method string) {
+	t, ok := x.g.resolve(service, method)
+	if !ok {
+		return
+	}
+	o.builtIn = names{t.Service, t.Method}
+	if _, ok := x.g.get[o.builtIn]; ok || x.family != nil {
+		o.add(http.MethodGet, o.builtIn)
+	}
+	if x.family != nil {
+		o.add(http.MethodPut, o.builtIn)
+	}
+	o.add(http.MethodPost, o.builtIn)
 }
 
 func (o *offer) add(httpMethod string, target names) {

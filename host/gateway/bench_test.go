@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/easymicro/easymicro/wire"
@@ -65,17 +67,22 @@ func BenchmarkBareEncodingJSON(b *testing.B) {
 
 func benchmark(b *testing.B, h http.Handler) {
 	b.Helper()
-	srv := httptest.NewUnstartedServer(nil)
-	srv.Config = NewServer(h, wire.Limits{}, nil)
-	srv.Start()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	srv := NewServer(ServerOptions{Handler: h})
+	var served sync.WaitGroup
+	defer served.Wait()
 	defer srv.Close()
+	served.Go(func() { _ = srv.Serve(context.Background(), ln) })
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
 	defer client.CloseIdleConnections()
 	b.ReportAllocs()
 	b.SetParallelism(16)
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
-			res, err := client.Post(srv.URL+"/Arith/Mul", "application/json", strings.NewReader(`{"a":73,"b":1500}`))
+			res, err := client.Post("http://"+ln.Addr().String()+"/Arith/Mul", "application/json", strings.NewReader(`{"a":73,"b":1500}`))
 			if err != nil {
 				b.Error(err)
 				return

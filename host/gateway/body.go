@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -17,7 +18,7 @@ import (
 
 // readArgument fills the frame's payload: from the body, from the query of a GET, and from the path's wildcards.
 func (x *exchange) readArgument(b *bound) *code.Error {
-	if x.r.Method == http.MethodGet {
+	if x.query {
 		return x.bindQuery(b)
 	}
 	if e := x.readBody(); e != nil {
@@ -58,6 +59,9 @@ func (x *exchange) readBody() *code.Error {
 	if !bytes.HasPrefix(body, gzipMagic) {
 		return x.bad("the body is no gzip")
 	}
+	if !x.holding.take(gzipClaim(body, x.g.limits.MaxDecompressedBytes)) {
+		return x.overloaded()
+	}
 	plain, err := wire.Decompress(nil, wire.Gzip, body, x.g.limits.MaxDecompressedBytes)
 	x.req.Payload = plain
 	if err == nil {
@@ -77,8 +81,18 @@ func (x *exchange) readBy(t time.Time) {
 
 var gzipMagic = []byte{0x1f, 0x8b}
 
-// errTooLong is the error of a body of unknown length that is over its limit.
-var errTooLong = errors.New("body too long")
+// gzipClaim is the length that the end of a gzip says it has when decompressed, which is all that wire makes of it.
+func gzipClaim(b []byte, most int) int {
+	if len(b) < 4 {
+		return 0
+	}
+	return int(min(int64(binary.LittleEndian.Uint32(b[len(b)-4:])), int64(most)))
+}
+
+var (
+	errTooLong = errors.New("body too long") // of unknown length, and over its limit
+	errNoRoom  = errors.New("no room for the body")
+)
 
 // firstRead is how much memory a body gets before any of its bytes have come.
 const firstRead = 4 << 10
@@ -92,6 +106,9 @@ func (x *exchange) readAll(limit int) ([]byte, error) {
 	first := firstRead
 	if n := x.r.ContentLength; n > 0 && n < firstRead {
 		first = int(n) + 1 // one more, so that the end is seen without growing
+	}
+	if !x.holding.take(first) {
+		return nil, errNoRoom
 	}
 	buf = slices.Grow(buf, first)
 	for {
@@ -107,9 +124,13 @@ func (x *exchange) readAll(limit int) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		if len(buf) == cap(buf) {
-			buf = slices.Grow(buf, len(buf))
+		if len(buf) < cap(buf) {
+			continue
 		}
+		if !x.holding.take(len(buf)) {
+			return nil, errNoRoom
+		}
+		buf = slices.Grow(buf, len(buf))
 	}
 }
 
@@ -130,6 +151,10 @@ func (x *exchange) unreadable(err error) *code.Error {
 	switch {
 	case errors.Is(err, errTooLong):
 		return x.tooLong("body", x.g.limits.MaxMessageBytes, "maxMessageBytes")
+	case errors.Is(err, errNoRoom):
+		return x.overloaded()
+	case errors.Is(err, os.ErrDeadlineExceeded) && x.late():
+		return x.expired()
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		x.status = http.StatusRequestTimeout
 		return x.bad("the body did not come in time")

@@ -3,7 +3,6 @@ package gateway
 import (
 	"maps"
 	"mime"
-	"net/http"
 	"slices"
 	"strings"
 
@@ -50,7 +49,7 @@ func (x *exchange) readCodec() *code.Error {
 		return e
 	}
 	types := x.r.Header["Content-Type"]
-	if len(types) == 0 || x.r.Method == http.MethodGet {
+	if len(types) == 0 || x.query {
 		x.codec, x.contentType = wire.JSON, jsonMedia.reply
 		return nil
 	}

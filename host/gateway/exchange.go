@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"sync"
+	"time"
 
 	"github.com/easymicro/easymicro/wire"
 	"github.com/easymicro/easymicro/wire/code"
@@ -23,9 +24,12 @@ type exchange struct {
 	codec       wire.Codec
 	contentType []string // of a result
 	oneWay      bool
-	status      int    // of an error, where its code does not tell; 0 otherwise
-	called      bool   // the handler was reached
-	trace       string // the traceparent that the handler has put into the request
+	status      int       // of an error, where its code does not tell; 0 otherwise
+	called      bool      // the handler was reached
+	trace       string    // the traceparent that the handler has put into the request
+	query       bool      // the argument is that of the query
+	deadline    time.Time // when the caller gives up; zero: it does not say
+	holding     holding
 
 	// The memory of the frames is used again, but only when the handler has let go of it.
 	req, res wire.Frame
@@ -37,11 +41,13 @@ var exchanges = sync.Pool{New: func() any { return new(exchange) }}
 func newExchange(g *Gateway, w http.ResponseWriter, r *http.Request) *exchange {
 	x := exchanges.Get().(*exchange)
 	x.g, x.w, x.r = g, w, r
+	x.holding.conn = connOf(r.Context())
 	return x
 }
 
 // release gives x back, unless a handler that outlives its request still has its frames.
 func (x *exchange) release() {
+	x.holding.leave()
 	if x.running {
 		return
 	}
@@ -77,6 +83,10 @@ func Admitted(ctx context.Context) {
 
 // call runs the call and answers with what comes of it.
 func (x *exchange) call() *code.Error {
+	if x.late() {
+		return x.expired()
+	}
+	x.setTimeout()
 	x.req.Service, x.req.Method, x.req.Codec, x.req.OneWay = x.service, x.method, x.codec, x.oneWay
 	x.res.Type, x.res.Codec = wire.Response, x.codec
 	x.called, x.running = true, true
@@ -109,7 +119,7 @@ func (x *exchange) callBeside() *code.Error {
 		Transport: "http", Peer: x.g.peer(x.r),
 		Answer: func(e *code.Error) { outcomes <- outcome{err: e, kind: early} },
 	})
-	go x.g.run(c, &x.req, &x.res, outcomes)
+	go x.g.run(c, &x.req, &x.res, outcomes, x.holding.handOver())
 
 	select {
 	case o := <-outcomes:
@@ -132,11 +142,12 @@ func (x *exchange) told(o outcome) *code.Error {
 const handlerPanicked = "the handler panicked"
 
 // run tells the outcome of the call, also when its handler ends the goroutine.
-func (g *Gateway) run(c *wire.Call, req, res *wire.Frame, outcomes chan<- outcome) {
+func (g *Gateway) run(c *wire.Call, req, res *wire.Frame, outcomes chan<- outcome, held holding) {
 	defer g.running.Done()
 	var o outcome
 	done := false
 	defer func() {
+		held.leave()
 		if !done {
 			o.err = code.Refuse(code.Internal, code.ReasonPanic, "the handler ended its goroutine", "", g.host, 0)
 		}
@@ -172,8 +183,7 @@ func (x *exchange) answer(o outcome) *code.Error {
 		if o.err != nil {
 			return code.From(o.err)
 		}
-		x.succeed()
-		return nil
+		return x.succeed()
 	}
 	// What the handler of a one-way call makes of it is nobody's business; a refusal is.
 	if e := code.From(o.err); e != nil && e.Own() && code.NotRun(e.Reason) {

@@ -121,7 +121,7 @@ func (x *exchange) readSerializeType() (ok bool, e *code.Error) {
 // echoFamily sets the family's headers that every answer has. They repeat what was asked, as those gateways do it.
 func (x *exchange) echoFamily() {
 	f, in, out := x.family, x.r.Header, x.w.Header()
-	f.set(out, famVersion, f.get(in, famVersion))
+	f.set(out, famVersion, headerText(f.get(in, famVersion)))
 	f.set(out, famMessageID, f.get(in, famMessageID))
 	f.set(out, famSerializeType, strconv.Itoa(int(x.codec)))
 	f.set(out, famServicePath, headerText(x.service))

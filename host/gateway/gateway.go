@@ -48,7 +48,11 @@ type Options struct {
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For tells the peer
 	TrustUnix      bool           // take X-Forwarded-For from whoever connects to a unix socket
 	Limits         wire.Limits    // zero fields mean the defaults
-	Host           string         // the name that refusals carry
+	// AnswersTo reports whether a Host header names this machine. It is asked where only this machine can connect, and not
+	// of trusted proxies: a name that an attacker's DNS turned to 127.0.0.1 makes browsers send a page's requests here. Nil
+	// takes all.
+	AnswersTo func(host string) bool
+	Host      string // the name that refusals carry
 
 	Logger *slog.Logger // for panics that reach the gateway; nil discards them
 	// Refused is told of each request that never became a call, with the names that it asked for, if any. Callers are told
@@ -88,6 +92,7 @@ type Gateway struct {
 	host           string
 	exposeInternal bool
 	rejectUnknown  bool
+	answers        func(host string) bool
 	logger         *slog.Logger
 	refused        func(service, method string, e *code.Error)
 
@@ -108,7 +113,7 @@ func New(o Options) (*Gateway, error) {
 	g := &Gateway{
 		handler: o.Handler, resolve: o.Resolve, remote: o.Remote, unknown: o.Unknown, nearest: o.Nearest,
 		limits: o.Limits.WithDefaults(), proxies: o.TrustedProxies, trustUnix: o.TrustUnix, host: o.Host,
-		exposeInternal: o.ExposeInternal, rejectUnknown: o.RejectUnknown, logger: o.Logger, refused: o.Refused,
+		answers: o.AnswersTo, exposeInternal: o.ExposeInternal, rejectUnknown: o.RejectUnknown, logger: o.Logger, refused: o.Refused,
 	}
 	if g.resolve == nil {
 		g.resolve = func(string, string) (Target, bool) { return Target{}, false }
@@ -149,9 +154,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.ContentLength != 0 {
 		x.readBy(time.Now().Add(g.limits.BodyTimeout))
 	}
-	if len(r.TransferEncoding) > 0 {
-		// RFC 9112, 6.1: a connection must not go on behind a request with both a length and an encoding. net/http goes
-		// on, and does not tell which requests had both.
+	if endsAfter(r) {
 		w.Header().Set("Connection", "close")
 	}
 	if e := x.serve(); e != nil {
@@ -165,11 +168,17 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // serve answers the request, or tells why not.
 func (x *exchange) serve() *code.Error {
+	if !x.g.answersTo(x.r) {
+		return x.misdirected()
+	}
 	if !x.g.origins.admit(x.w, x.r) {
 		return x.foreign()
 	}
 	if x.r.Method == http.MethodOptions {
 		return x.options()
+	}
+	if e := x.readDeadline(); e != nil {
+		return e
 	}
 	bind, e := x.route()
 	if e != nil {
@@ -182,6 +191,9 @@ func (x *exchange) serve() *code.Error {
 		x.echoFamily()
 		x.succeedEmpty(http.StatusOK)
 		return nil
+	}
+	if !x.holding.enter(x.g.limits.MaxInFlight) {
+		return x.overloaded()
 	}
 	if e := x.readCodec(); e != nil {
 		return e

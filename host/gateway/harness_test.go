@@ -105,6 +105,12 @@ func (b *backend) lastCall() (wire.Frame, *wire.Call) {
 // serve puts a gateway on loopback and returns its address. Everything has ended when the test has.
 func serve(t testing.TB, b *backend, o Options) string {
 	t.Helper()
+	return serveWithin(t, b, o, nil)
+}
+
+// serveWithin is serve with a budget.
+func serveWithin(t testing.TB, b *backend, o Options, budget *wire.Budget) string {
+	t.Helper()
 	o.Handler, o.Resolve, o.Host = b, b.resolve, host
 	g, err := New(o)
 	if err != nil {
@@ -114,10 +120,10 @@ func serve(t testing.TB, b *backend, o Options) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := NewServer(g, o.Limits, nil)
+	srv := NewServer(ServerOptions{Handler: g, Limits: o.Limits, Budget: budget})
 	var served sync.WaitGroup
 	served.Go(func() {
-		if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+		if err := srv.Serve(context.Background(), ln); !errors.Is(err, http.ErrServerClosed) {
 			t.Errorf("serve: %v", err)
 		}
 	})
@@ -157,12 +163,18 @@ func do(t testing.TB, method, url, body string, header ...string) response {
 		t.Fatal(err)
 	}
 	defer res.Body.Close()
+	return read(t, res)
+}
+
+// read reads an answer to its end.
+func read(t testing.TB, res *http.Response) response {
+	t.Helper()
 	data, err := io.ReadAll(res.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
 	r := response{Response: res, body: string(data)}
-	if res.Header.Get("Content-Type") == "application/problem+json" && method != "HEAD" {
+	if res.Header.Get("Content-Type") == "application/problem+json" && len(data) > 0 {
 		if err := json.Unmarshal(data, &r.problem); err != nil {
 			t.Fatalf("problem %s: %v", data, err)
 		}

@@ -104,7 +104,7 @@ func TestHeadersAreBounded(t *testing.T) {
 func TestHopByHopHeadersReachNobody(t *testing.T) {
 	b := &backend{}
 	addr := serve(t, b, Options{})
-	raw(t, addr, "POST /Arith/Mul HTTP/1.1\r\nHost: x\r\nConnection: Traceparent, Authorization\r\nKeep-Alive: 5\r\nTE: trailers\r\n"+
+	raw(t, addr, "POST /Arith/Mul HTTP/1.1\r\nHost: x\r\nConnection: Traceparent, Authorization, close\r\nKeep-Alive: 5\r\nTE: trailers\r\n"+
 		"Proxy-Authorization: Bearer t\r\nUpgrade: h2c\r\nTransfer-Encoding: chunked\r\nTrailer: Easymicro-Meta\r\n\r\n2\r\n{}\r\n0\r\nEasymicro-Meta: a=1\r\n\r\n")
 	f, call := b.lastCall()
 	if call == nil || len(f.Metadata) != 0 {

@@ -24,7 +24,7 @@ func TestJSONOverHTTPEndsItsLineOnce(t *testing.T) {
 		{"clients of other gateways", "Hook", "{}", "Easymicro-SerializeType: 1", "{}"},
 		{"clients of other gateways", "Hook", "{}", "X-RPCX-SerializeType: 1", "{}"},
 	} {
-		r := do(t, "POST", url+tc.method, tc.body, tc.header)
+		r := do(t, "POST", url+tc.method, tc.body, tc.header, "Accept-Encoding: identity")
 		if r.StatusCode != 200 || r.body != tc.want || r.ContentLength != int64(len(tc.want)) {
 			t.Errorf("%s: %d %q of %d bytes", tc.name, r.StatusCode, r.body, r.ContentLength)
 		}

@@ -44,6 +44,24 @@ func (o *origins) admit(w http.ResponseWriter, r *http.Request) bool {
 
 func (o *origins) allows(origin string) bool { return o.all || slices.Contains(o.allowed, origin) }
 
+// answersTo reports whether a request is meant for this host. One of another machine's has come through a balancer, which
+// said so in a PROXY header.
+func (g *Gateway) answersTo(r *http.Request) bool {
+	c := connOf(r.Context())
+	if g.answers == nil || c == nil || !c.loopback || g.answers(r.Host) {
+		return true
+	}
+	peer := parseHop(r.RemoteAddr)
+	return peer.IsValid() && !peer.IsLoopback() || g.trusted(peer)
+}
+
+// misdirected refuses a request for another machine.
+func (x *exchange) misdirected() *code.Error {
+	name := code.Clip(headerText(x.r.Host), 100)
+	return x.refuse(code.PermissionDenied, code.ReasonDenied, "the Host header does not name this machine, use localhost or the IP address").
+		WithAdvice("the request was for " + name + ", which gateway.hosts may name; trusted proxies (auth.trustedProxies) may send any")
+}
+
 // foreign refuses the call of a page that may not call.
 func (x *exchange) foreign() *code.Error {
 	what, advice := "web pages of other sites may not call", "to let one, add its origin to gateway.cors.allowOrigins"

@@ -60,7 +60,7 @@ func TestOptionsListsWhatThePathHas(t *testing.T) {
 		{Path: "/v1/mul", Methods: []string{"PUT"}, Service: "Arith", Method: "Mul"},
 	}})
 	for path, want := range map[string]string{
-		"/Arith/Mul": "GET, POST", "/Arith/Div": "POST", "/v1/mul": "PUT", "/": "POST", "/Arith": "POST", "/v2/mul": "", "/a/b/c": "",
+		"/Arith/Mul": "GET, HEAD, POST", "/Arith/Div": "POST", "/v1/mul": "PUT", "/": "POST", "/Arith": "POST", "/v2/mul": "", "/a/b/c": "",
 	} {
 		r := do(t, "OPTIONS", url+path, "", "Origin: https://app.example", "Access-Control-Request-Method: POST")
 		allow, status := "", 404

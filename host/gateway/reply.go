@@ -13,19 +13,22 @@ import (
 // longReply is the length from which on net/http would send a reply in chunks, if it were not told its length.
 const longReply = 2 << 10
 
-// succeed writes the reply of a call.
-func (x *exchange) succeed() {
+// succeed writes the reply of a call, unless it is too large for headers.
+func (x *exchange) succeed() *code.Error {
+	meta := replyMeta(x.res.Metadata)
+	if len(meta) > x.g.limits.MaxMetadataBytes {
+		return x.refuse(code.Internal, code.ReasonBadReply, "the reply has more metadata than fits into a header").
+			WithAdvice("listeners[].limits.maxMetadataBytes allows more")
+	}
 	h := x.w.Header()
 	h["Content-Type"] = x.contentType
 	if x.family != nil {
 		x.echoFamily()
-		x.family.set(h, famMeta, replyMeta(x.res.Metadata))
-	} else if len(x.res.Metadata) > 0 {
-		if meta := replyMeta(x.res.Metadata); meta != "" {
-			h[easymicroFamily.keys[famMeta]] = []string{meta}
-		}
+		x.family.set(h, famMeta, meta)
+	} else if meta != "" {
+		h[easymicroFamily.keys[famMeta]] = []string{meta}
 	}
-	if x.r.Method == http.MethodGet {
+	if x.query {
 		h.Set("Cache-Control", "no-store")
 	}
 	body := x.res.Payload
@@ -33,10 +36,12 @@ func (x *exchange) succeed() {
 		body = endLine(body)
 		x.res.Payload = body // for its memory
 	}
+	body = x.compress(body)
 	if len(body) > longReply {
 		h.Set("Content-Length", strconv.Itoa(len(body)))
 	}
 	x.write(body)
+	return nil
 }
 
 // endLine ends a line of JSON, for terminals and files. What is empty is no line.
@@ -53,18 +58,29 @@ func (x *exchange) succeedEmpty(status int) {
 	x.w.WriteHeader(status)
 }
 
-// writeStep is how much of an answer a caller has to take within the write timeout.
-const writeStep = 256 << 10
+// An answer is written in steps, each within the write timeout. Over HTTP/1 any byte that the caller takes begins it anew,
+// see conn.Write; over HTTP/2, where the connection is not the caller's alone, a step has to be short.
+const (
+	writeStep  = 256 << 10
+	writeStep2 = 16 << 10
+)
 
 // write writes a body in steps, so that a caller with a slow line gets a long one too. It fails only with the
 // connection, which nobody is left to be told of.
 func (x *exchange) write(body []byte) {
-	for rest := body; ; {
+	x.holding.answer(len(body))
+	rest, size := body, writeStep
+	if x.r.ProtoMajor == 2 {
+		size = writeStep2
+	}
+	defer func() { x.holding.taken(len(rest)) }()
+	for {
 		x.writeBy()
-		step := rest[:min(len(rest), writeStep)]
+		step := rest[:min(len(rest), size)]
 		if _, err := x.w.Write(step); err != nil {
 			return
 		}
+		x.holding.taken(len(step))
 		if rest = rest[len(step):]; len(rest) == 0 {
 			return
 		}
@@ -125,6 +141,9 @@ func (x *exchange) show(e *code.Error) *code.Error {
 	return x.refuse(code.Internal, code.ReasonPanic, handlerPanicked)
 }
 
+// worthRetrying are the reasons of the host's own refusals that pass with time.
+var worthRetrying = map[string]bool{code.ReasonRateLimited: true, code.ReasonOverloaded: true, code.ReasonBreakerOpen: true}
+
 // errorHeaders sets what an HTTP client understands without reading the body.
 func (x *exchange) errorHeaders(e *code.Error) {
 	h := x.w.Header()
@@ -133,7 +152,7 @@ func (x *exchange) errorHeaders(e *code.Error) {
 	}
 	switch x.status {
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
-		if e.RetryAfter > 0 || e.Own() && e.Reason != code.ReasonDraining {
+		if e.Own() && worthRetrying[e.Reason] || !e.Own() && e.RetryAfter > 0 {
 			h.Set("Retry-After", strconv.FormatInt(seconds(e.RetryAfter), 10))
 		}
 	case http.StatusUnauthorized:

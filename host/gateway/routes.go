@@ -122,10 +122,9 @@ func (g *Gateway) addRoute(r Route, b *bound, path string, problems *Problems) {
 // route finds out which method is called, and how its argument is bound if not from the body alone.
 func (x *exchange) route() (*bound, *code.Error) {
 	x.family = familyOf(x.r.Header)
-	if x.r.Method == http.MethodHead {
-		return nil, x.notAllowed()
-	}
+	get := x.r.Method == http.MethodGet || x.r.Method == http.MethodHead
 	if b := x.g.match(x.r); b != nil {
+		x.query = get
 		x.service, x.method = b.target.service, b.target.method
 		if len(b.wildcards) > 0 {
 			x.g.routes.ServeHTTP(x.w, x.r) // fills in the path values, see bound
@@ -138,15 +137,28 @@ func (x *exchange) route() (*bound, *code.Error) {
 	if x.r.Method == http.MethodPost {
 		return nil, nil
 	}
-	if x.r.Method == http.MethodGet {
-		if t, ok := x.g.resolve(x.service, x.method); ok {
-			if b, ok := x.g.get[names{t.Service, t.Method}]; ok {
-				x.service, x.method = t.Service, t.Method
-				return &bound{target: names{t.Service, t.Method}, binder: b}, nil
-			}
-		}
+	bodied := x.family != nil && x.r.ContentLength != 0
+	if b := x.byGet(); get && b != nil && !bodied {
+		x.service, x.method, x.query = b.target.service, b.target.method, true
+		return b, nil
+	}
+	if x.family != nil && (get || x.r.Method == http.MethodPut) {
+		return nil, nil // the gateways of these headers take the body, whatever the HTTP method
 	}
 	return nil, x.notAllowed()
+}
+
+// byGet is the binding of a method that may be called by GET; nil when the one that is asked for may not.
+func (x *exchange) byGet() *bound {
+	t, ok := x.g.resolve(x.service, x.method)
+	if !ok {
+		return nil
+	}
+	n := names{t.Service, t.Method}
+	if b, ok := x.g.get[n]; ok {
+		return &bound{target: n, binder: b}
+	}
+	return nil
 }
 
 // match is the configured route of a request; nil if there is none.

@@ -1,0 +1,195 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/easymicro/easymicro/wire"
+)
+
+// settled waits until nothing of the budget is in use.
+func settled(t *testing.T, b *wire.Budget) {
+	t.Helper()
+	until(t, func() bool { u := b.Usage(); return u.InFlight == 0 && u.BufferedBytes == 0 }, func() string { return fmt.Sprintf("%+v", b.Usage()) })
+}
+
+// until waits for what no event tells.
+func until(t *testing.T, ok func() bool, state func() string) {
+	t.Helper()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for end := time.After(20 * time.Second); !ok(); {
+		select {
+		case <-tick.C:
+		case <-end:
+			t.Fatalf("waited in vain: %s", state())
+		}
+	}
+}
+
+func isOverloaded(r response) bool {
+	return r.StatusCode == 503 && r.problem.Reason == "overloaded" && r.problem.Code == "UNAVAILABLE" && r.Header.Get("Retry-After") == "1" &&
+		r.problem.RetryAfterMS > 0
+}
+
+// Its caller is answered at once, so that nothing but the budget keeps it from making as many as it likes.
+func TestOneWayCallsCountUntilTheirHandlersReturn(t *testing.T) {
+	for _, tc := range []struct {
+		name       string
+		limits     wire.Limits
+		accepted   int
+		forAnother bool
+	}{
+		{"of a connection, fairly", wire.Limits{}, 10, true},
+		{"of a connection, by its own limit", wire.Limits{MaxInFlight: 4}, 4, true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			leave := make(chan struct{})
+			b := &backend{hook: func(ctx context.Context, _, _ *wire.Frame) error {
+				Admitted(ctx)
+				<-leave
+				return nil
+			}}
+			budget := wire.NewBudget(20, 1<<20)
+			addr := serveWithin(t, b, Options{Limits: tc.limits}, budget)
+			one := func(c *http.Client, oneWay string) response {
+				req, _ := http.NewRequestWithContext(t.Context(), "POST", "http://"+addr+"/Arith/"+map[string]string{"1": "Hook", "": "Mul"}[oneWay], strings.NewReader(`{"a":1}`))
+				if oneWay != "" {
+					req.Header.Set("Easymicro-Oneway", oneWay)
+				}
+				res, err := c.Do(req)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer res.Body.Close()
+				return read(t, res)
+			}
+			flood, other := client(t), client(t)
+			accepted := 0
+			for range 40 {
+				if r := one(flood, "1"); r.StatusCode == 202 {
+					accepted++
+				} else if !isOverloaded(r) {
+					t.Fatalf("%d %s", r.StatusCode, r.body)
+				}
+			}
+			if accepted != tc.accepted || int(budget.Usage().InFlight) != accepted {
+				t.Errorf("%d were accepted, want %d; %+v", accepted, tc.accepted, budget.Usage())
+			}
+			if r := one(other, ""); r.StatusCode != 200 {
+				t.Errorf("another caller: %d %s", r.StatusCode, r.body)
+			}
+			close(leave)
+			settled(t, budget)
+			if r := one(flood, ""); r.StatusCode != 200 {
+				t.Errorf("afterwards: %d %s", r.StatusCode, r.body)
+			}
+		})
+	}
+}
+
+func client(t *testing.T) *http.Client {
+	t.Helper()
+	tr := &http.Transport{}
+	t.Cleanup(tr.CloseIdleConnections)
+	return &http.Client{Transport: tr, Timeout: 20 * time.Second}
+}
+
+func TestStreamsOfHTTP2AreCalls(t *testing.T) {
+	leave := make(chan struct{})
+	b := &backend{hook: func(context.Context, *wire.Frame, *wire.Frame) error {
+		<-leave
+		return nil
+	}}
+	budget := wire.NewBudget(20, 1<<20)
+	addr := serveWithin(t, b, Options{}, budget)
+	c := h2c(t)
+	var calls sync.WaitGroup
+	for range 10 {
+		calls.Go(func() {
+			if res, err := c.Post("http://"+addr+"/Arith/Hook", "", strings.NewReader("{}")); err == nil {
+				res.Body.Close()
+			}
+		})
+	}
+	until(t, func() bool { return budget.Usage().InFlight == 10 }, func() string { return fmt.Sprintf("%+v", budget.Usage()) })
+	res, err := c.Post("http://"+addr+"/Arith/Mul", "", strings.NewReader("{}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if r := read(t, res); !isOverloaded(r) {
+		t.Errorf("one more: %d %s", r.StatusCode, r.body)
+	}
+	if r := do(t, "POST", "http://"+addr+"/Arith/Mul", `{"a":1}`); r.StatusCode != 200 {
+		t.Errorf("another caller: %d %s", r.StatusCode, r.body)
+	}
+	close(leave)
+	calls.Wait()
+	settled(t, budget)
+}
+
+func TestBodiesCountAsTheyCome(t *testing.T) {
+	budget := wire.NewBudget(0, 256<<10)
+	addr := serveWithin(t, &backend{}, Options{}, budget)
+	body := `{"a":1,"x":"` + strings.Repeat("x", 300<<10) + `"}`
+	if r := do(t, "POST", "http://"+addr+"/Arith/Mul", body); !isOverloaded(r) {
+		t.Errorf("a long body: %d %s", r.StatusCode, r.body)
+	}
+	bomb, err := wire.AppendCompressed(nil, wire.Gzip, []byte(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := do(t, "POST", "http://"+addr+"/Arith/Mul", string(bomb), "Content-Encoding: gzip"); !isOverloaded(r) {
+		t.Errorf("a body that is long when decompressed: %d %s", r.StatusCode, r.body)
+	}
+	if r := do(t, "POST", "http://"+addr+"/Arith/Mul", body[:100]+`"}`); r.StatusCode != 200 {
+		t.Errorf("a short one: %d %s", r.StatusCode, r.body)
+	}
+	settled(t, budget)
+}
+
+// Peers that ask for much and read nothing are cut when their answers are what the host's memory has gone to.
+func TestAnswersThatNobodyTakesMakeRoomForOthers(t *testing.T) {
+	const most = 16 << 20
+	reply := `"` + strings.Repeat("x", 4<<20) + `"`
+	b := &backend{hook: func(_ context.Context, _, res *wire.Frame) error {
+		res.Payload = append(res.Payload, reply...)
+		return nil
+	}}
+	budget := wire.NewBudget(0, most)
+	addr := serveWithin(t, b, Options{}, budget)
+	var silent []net.Conn
+	for range 20 {
+		conn, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if err := conn.(*net.TCPConn).SetReadBuffer(4 << 10); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(conn, "POST /Arith/Hook HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"); err != nil {
+			t.Fatal(err)
+		}
+		silent = append(silent, conn)
+	}
+	until(t, func() bool {
+		r := do(t, "POST", "http://"+addr+"/Arith/Mul", `{"a":1,"x":"`+strings.Repeat("x", 64<<10)+`"}`)
+		if r.StatusCode != 200 && !isOverloaded(r) {
+			t.Fatalf("%d %s", r.StatusCode, r.body)
+		}
+		return r.StatusCode == 200 && budget.Usage().BufferedBytes < most
+	}, func() string { return fmt.Sprintf("%+v", budget.Usage()) })
+	for _, conn := range silent {
+		conn.Close()
+	}
+	settled(t, budget)
+}

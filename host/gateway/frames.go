@@ -1,0 +1,132 @@
+package gateway
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// Types and flags of HTTP/2's frames (RFC 9113, 6).
+const (
+	frameHeaders      = 0x1
+	frameContinuation = 0x9
+	flagEndHeaders    = 0x4
+
+	frameHeaderBytes = 9
+)
+
+// goAway is the frame by which a peer says that it makes no more requests. net/http answers it with its own, finishes
+// what it has begun, and closes.
+var goAway = []byte{0, 0, 8, 0x7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+
+// frames follows the frames of HTTP/2 that a peer sends.
+type frames struct {
+	allowance allowance
+
+	// began is when the frame or the block of headers began that is not there to its end, in nanoseconds since 1970; 0
+	// between two frames.
+	began   atomic.Int64
+	headers atomic.Bool // it is a block of headers
+
+	// What follows belongs to the reader.
+	left   int // of the beginning or of a payload
+	header [frameHeaderBytes]byte
+	n      int  // of header that is filled
+	block  bool // of headers, has begun and not ended
+}
+
+// newFrames follows what is behind the first line of the preface.
+func newFrames() *frames {
+	f := &frames{left: len(preface2) - len("PRI * HTTP/2.0\r\n")}
+	f.allowance.start()
+	return f
+}
+
+// watch follows the next bytes of the peer, and returns how many frames have begun in them.
+func (f *frames) watch(b []byte) (count int) {
+	for len(b) > 0 {
+		if f.left > 0 {
+			n := min(len(b), f.left)
+			b, f.left = b[n:], f.left-n
+			continue
+		}
+		n := copy(f.header[f.n:], b)
+		b = b[n:]
+		if f.n += n; f.n == frameHeaderBytes {
+			f.n = 0
+			f.begin()
+			count++
+		}
+	}
+	f.mark()
+	return count
+}
+
+func (f *frames) begin() {
+	f.left = int(f.header[0])<<16 | int(f.header[1])<<8 | int(f.header[2])
+	headers := f.header[3] == frameHeaders || f.header[3] == frameContinuation
+	if headers {
+		f.block = f.header[4]&flagEndHeaders == 0
+	}
+	f.headers.Store(headers)
+}
+
+// mark notes since when something is not there to its end.
+func (f *frames) mark() {
+	switch {
+	case f.between():
+		f.headers.Store(false)
+		f.began.Store(0)
+	case f.began.Load() == 0:
+		f.began.Store(time.Now().UnixNano())
+	}
+}
+
+// between reports whether what has come ends with a frame, and not within a block of headers.
+func (f *frames) between() bool { return f.left == 0 && f.n == 0 && !f.block }
+
+// stalled reports whether the rest of what has begun is overdue: of headers after headerTimeout, of other frames after
+// bodyTimeout.
+func (f *frames) stalled(now time.Time, bodyTimeout time.Duration) bool {
+	began := f.began.Load()
+	if f.headers.Load() {
+		bodyTimeout = headerTimeout
+	}
+	return began != 0 && now.Sub(time.Unix(0, began)) > bodyTimeout
+}
+
+const (
+	frameBurst      = 1000 // frames that a peer may send at once
+	framesPerSecond = 200  // and what it gets back of them with time;
+	framesPerAnswer = 16   // besides, what an answered request
+	bytesPerFrame   = 512  // and what moved bytes are worth
+)
+
+// allowance bounds the frames of a peer by what they are good for: whoever lets requests be answered and bytes flow may
+// send as many as that needs, and a flood of PING, SETTINGS or RST_STREAM is read slowly, at no one else's cost.
+type allowance struct {
+	earned atomic.Int64 // bytes of what is to be added
+
+	// What follows belongs to the reader.
+	left int64
+	at   time.Time
+}
+
+func (a *allowance) start() { a.left, a.at = frameBurst, time.Now() }
+
+// earn adds what moved bytes are worth.
+func (a *allowance) earn(bytes int) { a.earned.Add(int64(bytes)) }
+
+// take takes n frames, and returns how long the peer has to wait for the next.
+func (a *allowance) take(n int) time.Duration {
+	if a.left -= int64(n); a.left > 0 {
+		return 0
+	}
+	now := time.Now()
+	grown := int64(now.Sub(a.at) / (time.Second / framesPerSecond))
+	a.at = a.at.Add(time.Duration(grown) * (time.Second / framesPerSecond))
+	a.left = min(a.left+grown+a.earned.Swap(0)/bytesPerFrame, frameBurst)
+	if a.left > 0 {
+		return 0
+	}
+	return time.Duration(1-a.left) * (time.Second / framesPerSecond)
+}

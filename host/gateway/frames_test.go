@@ -1,0 +1,292 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/easymicro/easymicro/wire"
+)
+
+// Types of frames that only tests send.
+const (
+	frameRST      = 0x3
+	frameSettings = 0x4
+	framePing     = 0x6
+	frameGoAway   = 0x7
+	frameUpdate   = 0x8
+)
+
+func frame(kind, flags byte, stream uint32, payload ...byte) []byte {
+	b := []byte{byte(len(payload) >> 16), byte(len(payload) >> 8), byte(len(payload)), kind, flags}
+	return append(binary.BigEndian.AppendUint32(b, stream), payload...)
+}
+
+// hello is what a client of HTTP/2 begins with.
+func hello() []byte { return append([]byte(preface2), frame(frameSettings, 0, 0)...) }
+
+// get asks for a stream that ends with its headers: GET /Arith/Hook, without Huffman coding.
+func get(stream uint32) []byte {
+	block := []byte{0x82, 0x86, 0x04, 11}
+	block = append(block, "/Arith/Hook"...)
+	block = append(block, 0x01, 1, 'x')
+	return frame(frameHeaders, flagEndHeaders|1, stream, block...)
+}
+
+func TestFramesAreFollowedHoweverTheirBytesCome(t *testing.T) {
+	all := slicesOf(hello()[len("PRI * HTTP/2.0\r\n"):], get(1), frame(0, 0, 1, make([]byte, 3000)...), frame(frameHeaders, 0, 3, 1, 2),
+		frame(frameContinuation, flagEndHeaders, 3, 1), frame(framePing, 0, 0, make([]byte, 8)...))
+	for _, size := range []int{1, 2, 9, 100, len(all)} {
+		f, count := newFrames(), 0
+		for rest := all; len(rest) > 0; {
+			n := min(size, len(rest))
+			count += f.watch(rest[:n])
+			rest = rest[n:]
+		}
+		if count != 6 || !f.between() || f.began.Load() != 0 {
+			t.Errorf("%d at a time: %d frames, between %v, began %d", size, count, f.between(), f.began.Load())
+		}
+	}
+	f := newFrames()
+	f.watch(all[:len(hello())-len("PRI * HTTP/2.0\r\n")])
+	f.watch(frame(frameHeaders, 0, 1, 1, 2))
+	if f.between() || f.began.Load() == 0 {
+		t.Error("a block of headers that goes on is taken for ended")
+	}
+}
+
+func slicesOf(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
+
+func TestFramesThatServeNobodyAreReadSlowly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var a allowance
+		a.start()
+		begin, n := time.Now(), 0
+		for time.Since(begin) < 10*time.Second {
+			n++
+			time.Sleep(a.take(1))
+		}
+		if most := frameBurst + 10*framesPerSecond; n < most-1 || n > most+1 {
+			t.Errorf("%d frames in 10 s, want %d", n, most)
+		}
+		for range 100_000 { // as many as their answers need
+			a.earn(framesPerAnswer * bytesPerFrame)
+			if d := a.take(framesPerAnswer - 1); d > time.Second/framesPerSecond {
+				t.Fatalf("a peer whose requests are answered waits %s", d)
+			}
+		}
+	})
+}
+
+// second is a connection that speaks HTTP/2, and reads all that comes.
+func second(t *testing.T, addr string) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	if _, err := conn.Write(hello()); err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+// goodbye returns the last stream that a server's GOAWAY names, or why none came.
+func goodbye(r io.Reader) (uint32, error) {
+	for header := make([]byte, frameHeaderBytes); ; {
+		if _, err := io.ReadFull(r, header); err != nil {
+			return 0, err
+		}
+		payload := make([]byte, binary.BigEndian.Uint32(append([]byte{0}, header[:3]...)))
+		if _, err := io.ReadFull(r, payload); err != nil {
+			return 0, err
+		}
+		if header[3] == frameGoAway {
+			if c := binary.BigEndian.Uint32(payload[4:]); c != 0 {
+				return 0, fmt.Errorf("error code %d", c)
+			}
+			return binary.BigEndian.Uint32(payload), nil
+		}
+	}
+}
+
+func TestAConnectionOfHTTP2WithoutARequestIsToldToGo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &backend{}
+		g, err := New(Options{Handler: b, Resolve: b.resolve})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ln := newPipes()
+		s := NewServer(ServerOptions{Handler: g})
+		var served sync.WaitGroup
+		served.Go(func() { _ = s.Serve(context.Background(), ln) })
+		for name, tc := range map[string]struct {
+			sent string
+			told bool
+		}{
+			"a preface":       {string(hello()), true},
+			"half a frame":    {string(hello()) + "\x00\x40", false},
+			"the size of one": {string(hello()) + "\x00\x40\x00\x00\x00\x00\x00\x00\x01", false},
+			"half of a block": {string(hello()) + string(frame(frameHeaders, 0, 1, 0x82)), false},
+			"pings":           {string(hello()) + strings.Repeat(string(frame(framePing, 0, 0, make([]byte, 8)...)), 5), true},
+		} {
+			peer := ln.dial()
+			begin := time.Now()
+			var wrote sync.WaitGroup
+			wrote.Go(func() { _, _ = peer.Write([]byte(tc.sent)) })
+			if last, err := goodbye(peer); (err == nil) != tc.told || last != 0 {
+				t.Errorf("%s: stream %d, %v", name, last, err)
+			}
+			_, _ = io.Copy(io.Discard, peer)
+			if took := time.Since(begin); took > firstRequest+3*time.Second {
+				t.Errorf("%s: open for %s", name, took)
+			}
+			_ = peer.Close()
+			wrote.Wait()
+		}
+		_ = s.Close()
+		served.Wait()
+		synctest.Wait()
+	})
+}
+
+// pipes is a listener in memory.
+type pipes struct {
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func newPipes() *pipes { return &pipes{conns: make(chan net.Conn), closed: make(chan struct{})} }
+
+func (p *pipes) dial() net.Conn {
+	near, far := net.Pipe()
+	p.conns <- near
+	return far
+}
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.conns:
+		return c, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p *pipes) Close() error {
+	p.once.Do(func() { close(p.closed) })
+	return nil
+}
+
+func (p *pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)} }
+
+// 9 bytes that announce a frame are not worth a MiB.
+func TestTheHeaderOfAFrameCostsLittle(t *testing.T) {
+	const peers = 200
+	addr := serve(t, &backend{}, Options{})
+	heap := func() int64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	conns := make([]net.Conn, peers)
+	for i := range conns {
+		conns[i] = second(t, addr)
+		_, _ = io.ReadFull(conns[i], make([]byte, frameHeaderBytes))
+	}
+	before := heap()
+	for _, c := range conns {
+		if _, err := c.Write([]byte{0, 0x40, 0, 0, 0, 0, 0, 0, 1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r := do(t, "POST", "http://"+addr+"/Arith/Mul", `{"a":1}`); r.StatusCode != 200 {
+		t.Errorf("status %d", r.StatusCode)
+	}
+	if grown := (heap() - before) / peers; grown > 64<<10 {
+		t.Errorf("%d bytes a connection", grown)
+	}
+}
+
+// Floods of HTTP/2 are read slowly, or end their own connection: others do not notice.
+func TestFloodsOfHTTP2AreTheirOwnMatter(t *testing.T) {
+	b := &backend{hook: func(ctx context.Context, _, _ *wire.Frame) error {
+		<-ctx.Done()
+		return ctx.Err()
+	}}
+	budget := wire.NewBudget(0, 0)
+	addr := serveWithin(t, b, Options{Get: []string{"Arith.Hook"}}, budget)
+	reset := func(i int) []byte {
+		stream := uint32(2*i + 1)
+		return append(get(stream), frame(frameRST, 0, stream, 0, 0, 0, 8)...)
+	}
+	for name, piece := range map[string]func(i int) []byte{
+		"PING":          func(int) []byte { return frame(framePing, 0, 0, make([]byte, 8)...) },
+		"SETTINGS":      func(int) []byte { return frame(frameSettings, 0, 0, 0, 4, 0, 0, 0xff, 0xff) },
+		"PRIORITY":      func(int) []byte { return frame(0x2, 0, 1, 0, 0, 0, 0, 1) },
+		"WINDOW_UPDATE": func(int) []byte { return frame(frameUpdate, 0, 0, 0, 0, 0, 1) },
+		"unknown":       func(int) []byte { return frame(0x77, 0, 0) },
+		"rapid reset":   reset,
+		"CONTINUATION": func(i int) []byte {
+			if i == 0 {
+				return frame(frameHeaders, 0, 1, 0x82)
+			}
+			return frame(frameContinuation, 0, 1)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var floods sync.WaitGroup
+			ctx, stop := context.WithTimeout(t.Context(), attackFor())
+			defer floods.Wait()
+			defer stop()
+			var sent [10]int
+			for i := range sent {
+				conn := second(t, addr)
+				context.AfterFunc(ctx, func() { _ = conn.Close() })
+				floods.Go(func() { _, _ = io.Copy(io.Discard, conn) })
+				floods.Go(func() {
+					for ctx.Err() == nil {
+						var many []byte
+						for range 100 {
+							many = append(many, piece(sent[i])...)
+							sent[i]++
+						}
+						if _, err := conn.Write(many); err != nil {
+							return
+						}
+					}
+				})
+			}
+			calls := 0
+			for ; calls < 20 || ctx.Err() == nil; calls++ {
+				if r := do(t, "POST", "http://"+addr+"/Arith/Mul", `{"a":73,"b":1500}`); r.body != line {
+					t.Fatalf("a caller beside: %d %s", r.StatusCode, r.body)
+				}
+			}
+			floods.Wait()
+			t.Logf("%d calls beside floods of %v frames", calls, sent)
+		})
+	}
+	settled(t, budget)
+}
+
+func attackFor() time.Duration {
+	if os.Getenv("EASYMICRO_LONG") != "" {
+		return time.Minute
+	}
+	return time.Second / 2
+}
