@@ -62,6 +62,9 @@ func (c *call) request(ctx context.Context, network, address string) (*http.Requ
 		return nil, err
 	}
 	req.Header.Set("Content-Type", "application/json")
+	if c.timeout > 0 {
+		req.Header.Set("X-Request-Timeout", c.timeout.String())
+	}
 	meta := url.Values{}
 	for _, pair := range c.metadata {
 		if pair[0] == wire.MetaAuth {
@@ -86,10 +89,12 @@ func roundTrip(transport *http.Transport, req *http.Request) (*http.Response, []
 	return res, body, err
 }
 
-// problemError is the error of an answer: of its problem+json body, or of the bare status. It is nil for a good one.
+// problemError is the error of an answer: of its problem+json body, of the headers in which the gateways of rpcx and the
+// original easymicro have it, whatever their status, or of the bare status. It is nil for a good one.
 func problemError(res *http.Response, body []byte) error {
+	told := headerError(res.Header)
 	if res.StatusCode < http.StatusBadRequest {
-		return nil
+		return told
 	}
 	var p struct {
 		Code         string `json:"code"`
@@ -100,12 +105,30 @@ func problemError(res *http.Response, body []byte) error {
 		RetryAfterMS int64  `json:"retry_after_ms"`
 	}
 	if !strings.HasPrefix(res.Header.Get("Content-Type"), "application/problem+json") || json.Unmarshal(body, &p) != nil {
+		if told != nil {
+			return told
+		}
 		return fmt.Errorf("%s: %s", res.Status, code.Clip(string(body), 200))
 	}
 	known, _ := code.Parse(p.Code)
 	return &code.Error{
 		Code: known, Reason: p.Reason, Message: p.Detail, Rule: p.Rule, Host: p.Host, RetryAfter: time.Duration(p.RetryAfterMS) * time.Millisecond,
 	}
+}
+
+// headerError is the error that the headers of other gateways tell; nil if they tell none.
+func headerError(h http.Header) error {
+	for _, family := range []string{"X-RPCX-", "Easymicro-"} {
+		text := h.Get(family + "ErrorMessage")
+		if text == "" && h.Get(family+"MessageStatusType") != "Error" {
+			continue
+		}
+		if text == "" {
+			text = "the call failed, and the gateway does not say why"
+		}
+		return code.Errorf(code.Unknown, "%s", text)
+	}
+	return nil
 }
 
 // headers are what came besides the answer, in the order of their names.
