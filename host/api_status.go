@@ -38,6 +38,7 @@ func (a api) Status(ctx context.Context) (*admin.Status, error) {
 		Watch:          h.watchView(),
 		PendingRestart: pendingViews(g.pending),
 		Listeners:      a.listeners(),
+		NotAccepting:   h.acceptances.views(),
 		Budget:         h.budgetView(),
 		Services:       []admin.ServiceStatus{},
 		Breakers:       a.breakers(g),

@@ -51,6 +51,7 @@ func (h *Host) finish(ctx context.Context, until time.Time) (abandoned int) {
 		}
 		h.closeOutgoing(closing)
 		h.stopOperators(closing)
+		h.acceptances.close()
 		retired := make(chan struct{})
 		go func() {
 			defer close(retired)

@@ -58,10 +58,12 @@ type Host struct {
 	metrics  *telemetry.Metrics
 	floods   *telemetry.Summary
 	budget   *wire.Budget // of all listeners
-	tracing  *telemetry.Tracing
-	started  time.Time
-	onReady  func(*Host)
-	onChange func(Revision)
+
+	acceptances *acceptances
+	tracing     *telemetry.Tracing
+	started     time.Time
+	onReady     func(*Host)
+	onChange    func(Revision)
 
 	current  atomic.Pointer[generation] // the only thing in a host that changes what calls meet
 	draining atomic.Bool
@@ -124,6 +126,7 @@ func Open(ctx context.Context, set *config.Set, o Options) (*Host, error) {
 	h.metrics = telemetry.New(telemetry.Options{Build: telemetry.Build{Version: o.Version, GoVersion: runtime.Version()}})
 	h.metrics.SetSource(h.emit)
 	h.floods = telemetry.NewSummary(h.log, 0)
+	h.acceptances = newAcceptances(h.log, h.metrics.AcceptError)
 	h.expiries.tell = h.expires
 	h.tracing = telemetry.NewTracing(telemetry.TracingOptions{
 		Host: h.name, Version: o.Version, Metrics: h.metrics, Log: h.log, Floods: h.floods,

@@ -28,19 +28,21 @@ func (h *Host) startAdmin(ctx context.Context, set *config.Set) error {
 	if err != nil {
 		return err
 	}
-	h.admin.Store(h.operate(s, address, func(g *generation) http.Handler { return g.admin }))
+	h.admin.Store(h.operate("admin", s, address, func(g *generation) http.Handler { return g.admin }))
 	return nil
 }
 
-// operate serves people on s, always with the handler of the generation in force.
-func (h *Host) operate(s *socket, address config.Address, handler func(*generation) http.Handler) *operators {
+// operate serves people on s, always with the handler of the generation in force. The name is for logs and metrics.
+func (h *Host) operate(name string, s *socket, address config.Address, handler func(*generation) http.Handler) *operators {
 	serve := func(w http.ResponseWriter, r *http.Request) { handler(h.current.Load()).ServeHTTP(w, r) }
 	o := &operators{
 		server: admin.NewServer(http.HandlerFunc(serve), h.log), socket: s, address: address, done: make(chan struct{}),
 	}
+	ln := &operatorListener{Listener: s.ln, name: name, acceptances: h.acceptances, closed: make(chan struct{})}
+	o.server.ConnState = ln.state
 	go func() {
 		defer close(o.done)
-		if err := o.server.Serve(s.ln); !errors.Is(err, http.ErrServerClosed) {
+		if err := o.server.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
 			h.log.Error("the listener at "+s.addr().String()+" failed", "error", err)
 		}
 	}()

@@ -62,11 +62,16 @@ func (s *socket) addr() net.Addr { return s.ln.Addr() }
 
 func (s *socket) close() error { return s.ln.Close() }
 
-// lease hands the socket's connections to one stage, until that stage pauses it.
-func (s *socket) lease() *lease { return &lease{socket: s, closed: make(chan struct{})} }
+// lease hands the socket's connections to one stage, the listener of that name, until that stage pauses it.
+func (s *socket) lease(listener string, a *acceptances) *lease {
+	return &lease{socket: s, listener: listener, acceptances: a, closed: make(chan struct{})}
+}
 
 type lease struct {
-	socket    *socket
+	socket      *socket
+	listener    string
+	acceptances *acceptances
+
 	paused    atomic.Bool
 	accepting sync.Mutex // held while Accept waits
 	closing   sync.Once
@@ -90,10 +95,14 @@ func (l *lease) next() (net.Conn, error) {
 	defer l.accepting.Unlock()
 	for !l.paused.Load() {
 		conn, err := l.socket.ln.Accept()
-		if err == nil {
+		switch {
+		case err == nil && l.acceptances.room(l.listener, conn):
 			return conn, nil
-		}
-		if !errors.Is(err, os.ErrDeadlineExceeded) {
+		case err == nil:
+			_ = conn.Close()
+			continue
+		case !errors.Is(err, os.ErrDeadlineExceeded):
+			l.acceptances.failed(l.listener, err)
 			return nil, err
 		}
 		// The deadline is another lease's way of waking its own Accept; it is lifted at once.

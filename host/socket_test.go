@@ -2,6 +2,7 @@ package host
 
 import (
 	"errors"
+	"log/slog"
 	"net"
 	"testing"
 	"time"
@@ -30,12 +31,13 @@ func TestANewLeaseTakesOverWithoutLosingAConnection(t *testing.T) {
 		}()
 		return done
 	}
-	old := s.lease()
+	a := newAcceptances(slog.New(slog.DiscardHandler), func(string, string) {})
+	old := s.lease("main", a)
 	oldDone := serve(old)
 	const dials = 60
 	for i := range dials {
 		if i == dials/2 {
-			next := s.lease()
+			next := s.lease("main", a)
 			nextDone := serve(next)
 			defer func() {
 				_ = next.Close()

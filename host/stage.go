@@ -41,7 +41,7 @@ type stage struct {
 func (h *Host) newStage(cfg config.Listener, s *socket) *stage {
 	limits := wireLimits(cfg.Limits)
 	st := &stage{
-		host: h, config: cfg, socket: s, lease: s.lease(), ended: make(chan struct{}), failed: make(chan error, 3),
+		host: h, config: cfg, socket: s, lease: s.lease(cfg.Name, h.acceptances), ended: make(chan struct{}), failed: make(chan error, 3),
 		proxies: newProxies(&cfg),
 	}
 	st.mux = mux.New(st.lease, mux.Options{

@@ -128,7 +128,7 @@ func (p *stagePlan) commitHealth() {
 	h := p.host
 	var next *operators
 	if p.health != nil {
-		next = h.operate(p.health, p.healthAddress, func(g *generation) http.Handler { return g.health })
+		next = h.operate("health", p.health, p.healthAddress, func(g *generation) http.Handler { return g.health })
 	}
 	if old := h.health.Swap(next); old != nil {
 		h.retiring.Go(func() {

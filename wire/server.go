@@ -15,6 +15,9 @@ var ErrServerClosed = errors.New("wire: server closed")
 // cutWait is how long a cut server waits for handlers to notice that their calls are cancelled.
 const cutWait = time.Second
 
+// acceptTold is the time between two lines about a listener that does not accept.
+const acceptTold = 10 * time.Second
+
 // ServerOptions are what a Server needs to know. Only Handler must be set.
 type ServerOptions struct {
 	Handler  Handler
@@ -118,6 +121,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 
 func (s *Server) accept(ln net.Listener, g *group, served *sync.WaitGroup) error {
 	var pause time.Duration
+	var told time.Time
 	for {
 		c, err := ln.Accept()
 		switch {
@@ -133,7 +137,10 @@ func (s *Server) accept(ln net.Listener, g *group, served *sync.WaitGroup) error
 		default:
 			// Out of descriptors, or a peer that was gone before it was accepted: neither ends a server.
 			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
-			s.log.Warn("accept failed", "error", err, "retry_in", pause)
+			if now := time.Now(); told.IsZero() || now.Sub(told) >= acceptTold {
+				s.log.Warn("accept failed", "error", err)
+				told = now
+			}
 			if !sleep(g.ctx, pause) {
 				return g.ctx.Err()
 			}

@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"log/slog"
+	"net"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -124,4 +127,30 @@ func TestEndOfServesContextCutsItsConnectionsOnly(t *testing.T) {
 	}
 	stopSecond()
 	<-keptDone
+}
+
+// failing is a listener that never accepts.
+type failing struct {
+	net.Listener
+	tries atomic.Int64
+}
+
+func (f *failing) Accept() (net.Conn, error) {
+	f.tries.Add(1)
+	return nil, errors.New("too many open files")
+}
+func (f *failing) Close() error { return nil }
+
+func TestAListenerThatFailsForLongIsFewLines(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log strings.Builder
+		s := wire.NewServer(wire.ServerOptions{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		ln := new(failing)
+		_ = s.Serve(ctx, ln)
+		if n := strings.Count(log.String(), "accept failed"); n != 6 || ln.tries.Load() < 60 {
+			t.Errorf("%d lines of %d tries", n, ln.tries.Load())
+		}
+	})
 }

@@ -16,6 +16,7 @@ type Status struct {
 	Watch          Watch           `json:"watch"`
 	PendingRestart []Pending       `json:"pending_restart"`
 	Listeners      []Listener      `json:"listeners"`
+	NotAccepting   []AcceptTrouble `json:"not_accepting"`
 	Budget         Budget          `json:"budget"`
 	Services       []ServiceStatus `json:"services"`
 	Breakers       []Breaker       `json:"breakers"`
@@ -111,6 +112,14 @@ type Pending struct {
 	Running  string `json:"running,omitempty"`
 	Desired  string `json:"desired,omitempty"`
 	Position string `json:"position,omitempty"` // file:line
+}
+
+// AcceptTrouble is why a listener does not accept connections, or did not within the last seconds.
+type AcceptTrouble struct {
+	Listener string    `json:"listener"` // admin and health too
+	Reason   string    `json:"reason"`   // no_descriptors, too_many_connections, accept_failed
+	Since    time.Time `json:"since"`
+	Count    uint64    `json:"count"` // of connections, since then
 }
 
 // Budget is what all callers together hold of the limits of the host (host.limits).

@@ -27,9 +27,11 @@ type Metrics struct {
 	spans    spanMetrics
 	conns    *prometheus.GaugeVec
 	wireErrs *prometheus.CounterVec
-	policy   policyMetrics
-	others   map[string]*MethodMetrics // by transport; never changes
-	source   atomic.Pointer[func(*Emitter)]
+
+	acceptErrs *prometheus.CounterVec
+	policy     policyMetrics
+	others     map[string]*MethodMetrics // by transport; never changes
+	source     atomic.Pointer[func(*Emitter)]
 
 	mu        sync.Mutex
 	methods   map[methodKey]*MethodMetrics
@@ -58,6 +60,10 @@ func New(o Options) *Metrics {
 			Name: "easymicro_wire_errors_total",
 			Help: "Connections and frames that were cut off or refused before they became a call, by reason.",
 		}, []string{"reason"}),
+		acceptErrs: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "easymicro_accept_errors_total",
+			Help: "Connections that a listener did not accept, by reason: no_descriptors, too_many_connections (of admin and health), accept_failed.",
+		}, []string{"listener", "reason"}),
 		calls:     newClientSeconds(buckets),
 		spans:     newSpanMetrics(),
 		policy:    newPolicyMetrics(),
@@ -82,7 +88,7 @@ func New(o Options) *Metrics {
 		Help: "Calls whose handler has not returned, also when their answer is out already.",
 	}, m.inflight)
 	m.registry.MustRegister(m.calls, m.spans.exported, m.spans.dropped)
-	m.registry.MustRegister(m.seconds, m.conns, m.wireErrs, build, inflight, sourceCollector{m})
+	m.registry.MustRegister(m.seconds, m.conns, m.wireErrs, m.acceptErrs, build, inflight, sourceCollector{m})
 	m.registry.MustRegister(m.policy.all()...)
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m

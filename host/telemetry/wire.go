@@ -20,6 +20,12 @@ func (m *Metrics) wireError(reason string) prometheus.Counter {
 	return c
 }
 
+// AcceptError counts a connection that a listener did not accept. Listeners are named by the manifest, or admin and health;
+// reasons are the program's own words.
+func (m *Metrics) AcceptError(listener, reason string) {
+	m.acceptErrs.WithLabelValues(label(listener), label(reason)).Inc()
+}
+
 // Gauge is a number that goes up and down.
 type Gauge struct{ g prometheus.Gauge }
 
@@ -37,5 +43,7 @@ func (m *Metrics) Connections(listener, protocol string) Gauge {
 
 // DropListener ends the series of a listener that was closed.
 func (m *Metrics) DropListener(listener string) {
-	m.conns.DeletePartialMatch(prometheus.Labels{"listener": label(listener)})
+	of := prometheus.Labels{"listener": label(listener)}
+	m.conns.DeletePartialMatch(of)
+	m.acceptErrs.DeletePartialMatch(of)
 }

@@ -82,6 +82,10 @@ func (a *app) statusText(s *admin.Status) {
 	}
 	a.expiringText(s.Expiring)
 	a.listenersText(s.Listeners)
+	for _, n := range s.NotAccepting {
+		a.line("%s listener %s turned %s away, the first %s: %s", a.paint(red, "warning:"), n.Listener, count(int(n.Count), "connection"),
+			ago(n.Since), strings.ReplaceAll(n.Reason, "_", " "))
+	}
 	a.budgetText(&s.Budget)
 	a.servicesText(s.Services)
 	a.upstreamsText(s.Upstreams)

@@ -1,0 +1,156 @@
+package host
+
+import (
+	"errors"
+	"log/slog"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/easymicro/easymicro/host/admin"
+	"github.com/easymicro/easymicro/host/machine"
+)
+
+// The reasons for which connections are not accepted. They are labels of a metric.
+const (
+	acceptDescriptors = "no_descriptors"
+	acceptFailed      = "accept_failed"
+	acceptTooMany     = "too_many_connections"
+)
+
+const (
+	// mostKept is how many descriptors are kept back from callers, for operators, kubelets and files: so many, but no more
+	// than one in keptShare.
+	mostKept  = 64
+	keptShare = 8
+	// acceptCalm is how long a listener has to accept without trouble for its trouble to be over.
+	acceptCalm = 10 * time.Second
+)
+
+// keptBack is how many of the descriptors of the process are not for connections of callers.
+func keptBack(descriptors int) int { return min(mostKept, descriptors/keptShare) }
+
+// acceptances knows which listeners of a host do not accept connections, and why. Each such state is one line of the log
+// when it begins and one when it ends.
+type acceptances struct {
+	log   *slog.Logger
+	count func(listener, reason string)
+
+	mu       sync.Mutex
+	troubles map[troubleKey]*acceptTrouble
+	closed   bool
+}
+
+type troubleKey struct{ listener, reason string }
+
+type acceptTrouble struct {
+	since, last time.Time
+	count       uint64
+	timer       *time.Timer
+}
+
+func newAcceptances(log *slog.Logger, count func(listener, reason string)) *acceptances {
+	return &acceptances{log: log, count: count, troubles: make(map[troubleKey]*acceptTrouble)}
+}
+
+// room reports whether the process has descriptors enough for a connection of a caller.
+func (a *acceptances) room(listener string, conn net.Conn) bool {
+	descriptors := machine.Descriptors()
+	if descriptors == 0 || machine.Descriptor(conn) < descriptors-keptBack(descriptors) {
+		return true
+	}
+	a.note(listener, acceptDescriptors, nil)
+	return false
+}
+
+// failed notes an error of Accept.
+func (a *acceptances) failed(listener string, err error) {
+	switch {
+	case errors.Is(err, net.ErrClosed), errors.Is(err, os.ErrDeadlineExceeded):
+	case machine.OutOfDescriptors(err):
+		a.note(listener, acceptDescriptors, err)
+	default:
+		a.note(listener, acceptFailed, err)
+	}
+}
+
+// note counts a connection that was not accepted.
+func (a *acceptances) note(listener, reason string, err error) {
+	a.count(listener, reason)
+	if a.noted(troubleKey{listener, reason}, time.Now()) {
+		return
+	}
+	attrs := []any{"listener", listener, "reason", reason}
+	if err != nil {
+		attrs = append(attrs, "error", err)
+	}
+	if reason == acceptDescriptors {
+		descriptors := machine.Descriptors()
+		attrs = append(attrs, "descriptors", descriptors, "kept_back", keptBack(descriptors),
+			"advice", "raise the limit of open files (ulimit -n, LimitNOFILE) or lower limits.maxConnections")
+	}
+	a.log.Warn("connections are not accepted", attrs...)
+}
+
+// noted reports whether the trouble had begun before.
+func (a *acceptances) noted(k troubleKey, now time.Time) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	t, begun := a.troubles[k]
+	if !begun {
+		t = &acceptTrouble{since: now}
+		a.troubles[k] = t
+		if !a.closed {
+			t.timer = time.AfterFunc(acceptCalm, func() { a.calm(k) })
+		}
+	}
+	t.last = now
+	t.count++
+	return begun
+}
+
+// calm ends a trouble that was not met again for some time.
+func (a *acceptances) calm(k troubleKey) {
+	a.mu.Lock()
+	t := a.troubles[k]
+	if a.closed || t == nil {
+		a.mu.Unlock()
+		return
+	}
+	if left := acceptCalm - time.Since(t.last); left > 0 {
+		t.timer.Reset(left)
+		a.mu.Unlock()
+		return
+	}
+	delete(a.troubles, k)
+	a.mu.Unlock()
+	a.log.Info("connections are accepted again", "listener", k.listener, "reason", k.reason, "not_accepted", t.count,
+		"lasted", t.last.Sub(t.since).Round(time.Millisecond))
+}
+
+// views are the troubles there are, by listener.
+func (a *acceptances) views() []admin.AcceptTrouble {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	list := []admin.AcceptTrouble{}
+	for k, t := range a.troubles {
+		list = append(list, admin.AcceptTrouble{Listener: k.listener, Reason: k.reason, Since: t.since, Count: t.count})
+	}
+	slices.SortFunc(list, func(x, y admin.AcceptTrouble) int {
+		return strings.Compare(x.Listener+" "+x.Reason, y.Listener+" "+y.Reason)
+	})
+	return list
+}
+
+// close ends what waits for calm.
+func (a *acceptances) close() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.closed = true
+	for _, t := range a.troubles {
+		t.timer.Stop()
+	}
+}
