@@ -231,10 +231,11 @@ func (a api) Reload(ctx context.Context, q admin.ReloadRequest) (*admin.Revision
 		v := revisionView(r)
 		return &v, nil
 	}
+	inForce := a.h.current.Load().revision
 	if len(r.Problems) == 0 {
-		return nil, admin.Errorf(admin.CodeRejected, "%v", err).WithHelp("r%d stays in force", r.Number)
+		return nil, admin.Errorf(admin.CodeRejected, "%v", err).WithHelp("r%d stays in force", inForce)
 	}
-	return nil, admin.Errorf(admin.CodeRejected, "the files are not applied, r%d stays in force", r.Number).
+	return nil, admin.Errorf(admin.CodeRejected, "the files are not applied, r%d stays in force", inForce).
 		WithHelp("mend the files, and they are read again; where the cause is not in them (a taken port), ask again with easymicro reload").
 		WithProblems(problemViews(r.Problems))
 }

@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/easymicro/easymicro/config"
@@ -28,14 +29,17 @@ func (h *Host) reload(ctx context.Context, c change) (Revision, error) {
 			return r, err
 		}
 		c.seen = doubtful
-		if err := h.await(ctx, h.lookAgain); err != nil {
+		switch err := h.await(ctx, h.lookAgain); {
+		case errors.Is(err, ErrDraining):
 			return Revision{}, err
+		case err != nil:
+			return Revision{}, fmt.Errorf("not applied: rules would go out of force, and the files did not stay the same for %s: %w", h.lookAgain, err)
 		}
 	}
 }
 
-// look reads the set once and puts it into force. One that takes much out of force is left alone unless its content was
-// seen a while before: then its hash is returned, and whoever asks looks again. Nobody is held up meanwhile.
+// look reads the set once and puts it into force. A set that takes much out of force is applied only if its content was
+// seen a while before; otherwise look returns its hash, and the caller looks again later. Nobody is held up meanwhile.
 func (h *Host) look(ctx context.Context, c change) (r Revision, doubtful string, err error) {
 	if h.source == nil {
 		return Revision{}, "", ErrNoSource
@@ -47,6 +51,8 @@ func (h *Host) look(ctx context.Context, c change) (r Revision, doubtful string,
 	switch {
 	case h.draining.Load():
 		return Revision{}, "", ErrDraining
+	case err != nil && ctx.Err() != nil: // it was given up, which says nothing about the files
+		return Revision{}, "", ctx.Err()
 	case err != nil:
 		r, err = h.refuse(c, err)
 		return r, "", err
@@ -62,7 +68,7 @@ func (h *Host) look(ctx context.Context, c change) (r Revision, doubtful string,
 	return r, "", err
 }
 
-// await waits, but not for the end of ctx, nor while the host drains.
+// await waits for d. It returns early, with an error, when ctx ends or the host drains.
 func (h *Host) await(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -76,8 +82,13 @@ func (h *Host) await(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// refuse records files that could not be read or decoded. The same bad content, seen again, is not news.
+// refuse records files that could not be read or decoded. The same bad content, seen again, is not news. What could not be
+// read is read again at the next poll, since its content may be that of an edit.
 func (h *Host) refuse(c change, err error) (Revision, error) {
+	var wrong config.Problems
+	if h.watcher != nil && !errors.As(err, &wrong) {
+		h.watcher.Retry()
+	}
 	hash, _ := h.source.Hash()
 	r := h.rejected(hash, nil, c, err)
 	if last := h.history.latest(); c.source == SourceFile && last.Result == ResultRejected && last.Hash == hash &&

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -278,4 +279,69 @@ func TestASecondLookHoldsNoOtherEditUp(t *testing.T) {
 	if err := receive(t, reloaded, "a reload does not end with the host"); !errors.Is(err, host.ErrDraining) {
 		t.Errorf("reload: %v", err)
 	}
+}
+
+// stalls is a source whose content changes without that it can be read at first.
+type stalls struct {
+	set   *config.Set
+	loads atomic.Int64
+	fails int64         // so many times
+	after time.Duration // they take
+}
+
+func (s *stalls) Load(ctx context.Context) (*config.Set, error) {
+	if s.loads.Add(1) > s.fails {
+		return s.set, nil
+	}
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-time.After(s.after):
+		return nil, errors.New("no answer within 10s")
+	}
+}
+
+func (s *stalls) Hash() (string, error) { return s.set.Hash, nil }
+func (s *stalls) Dirs() []string        { return nil }
+
+func TestAReloadThatIsGivenUpIsNoRejectedEdit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var revisions atomic.Int64
+		h, err := host.Open(t.Context(), setOf(t, "full", threeRules), host.Options{
+			Registry: newPlant(t).reg, Source: &stalls{set: setOf(t, "other", twoRules), fails: 1, after: 10 * time.Second},
+			OnRevision: func(host.Revision) { revisions.Add(1) },
+		})
+		must(t, err)
+		defer h.Close()
+		before := revisions.Load()
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		if _, err := h.Reload(ctx, host.SourceSignal, "a test"); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v", err)
+		}
+		if n := revisions.Load() - before; n != 0 {
+			t.Errorf("%d revisions are recorded", n)
+		}
+	})
+}
+
+func TestAnEditThatCouldNotBeReadAppliesOnceItCan(t *testing.T) {
+	applied := make(chan host.Revision, 10)
+	h, err := host.Open(t.Context(), setOf(t, "full", noRule+"policies: {watch: {debounce: 10ms, poll: 100ms}}\n"), host.Options{
+		Registry: newPlant(t).reg, Source: &stalls{set: setOf(t, "other", twoRules), fails: 1},
+		OnRevision: func(r host.Revision) { applied <- r },
+	})
+	must(t, err)
+	<-applied // the start
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- h.Run(ctx) }()
+	if r := receive(t, applied, "no edit is seen"); r.Result != host.ResultRejected || r.Error != "no answer within 10s" {
+		t.Errorf("first %s %q", r.Result, r.Error)
+	}
+	if r := receive(t, applied, "the edit is not read again"); r.Result != host.ResultApplied || r.Hash != "other" {
+		t.Errorf("then %s %q", r.Result, r.Hash)
+	}
+	cancel()
+	must(t, <-ended)
 }

@@ -54,6 +54,7 @@ type Watcher struct {
 	state State
 
 	touching atomic.Bool // files, which may not answer
+	retry    atomic.Bool // the content told last was not read
 
 	known     string    // the content told last
 	candidate string    // a content that was seen once and is to be seen again
@@ -110,6 +111,10 @@ func (w *Watcher) Watch(ctx context.Context, changed func(hash string)) error {
 		}
 	}
 }
+
+// Retry has the next poll call changed for the content that is there then, even if it was called for that before. It is
+// for a change that could not be read. It may be called from changed.
+func (w *Watcher) Retry() { w.retry.Store(true) }
 
 // farewell is how long a look at the files may go on when nobody wants to know any more.
 const farewell = time.Second
@@ -179,7 +184,7 @@ func (w *Watcher) poll() {
 		return
 	}
 	content := w.content()
-	if content == w.known {
+	if content == w.known && !w.retry.Load() {
 		return
 	}
 	w.unsure, w.candidate = true, content
@@ -199,7 +204,7 @@ func (w *Watcher) look(ctx context.Context, changed func(hash string)) {
 		return
 	}
 	w.burst, w.candidate, w.unsure = time.Time{}, "", false
-	if content == w.known || ctx.Err() != nil {
+	if again := w.retry.Swap(false); content == w.known && !again || ctx.Err() != nil {
 		return
 	}
 	w.known = content
