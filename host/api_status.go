@@ -65,7 +65,7 @@ func desired(set *config.Set) []config.File {
 	return set.Files
 }
 
-// standIn tells what runs in place of files that are wrong, and which these are after the last attempt.
+// standIn returns what runs in place of files that are wrong, and which these are after the last attempt.
 func (h *Host) standIn(set *config.Set, last Revision) *admin.StandIn {
 	if set.StandIn == "" {
 		return nil

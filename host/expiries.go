@@ -1,13 +1,13 @@
 package host
 
 import (
-	"context"
 	"log/slog"
 	"sync"
 	"time"
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host/admin"
+	"github.com/easymicro/easymicro/host/telemetry"
 )
 
 // longestTimer is how long is waited at most before the clock is looked at again: it may be set meanwhile.
@@ -79,7 +79,7 @@ func (x *expiries) close() {
 // expires logs that a rule or a token has expired, or soon will.
 func (h *Host) expires(e config.Expiry, over bool) {
 	level, what := slog.LevelWarn, "rule"
-	attrs := []slog.Attr{slog.String("rule", e.Rule), slog.Any("kinds", e.Kinds), slog.String("mode", string(e.Mode))}
+	attrs := []slog.Attr{slog.Any("kinds", e.Kinds), slog.String("mode", string(e.Mode))}
 	if e.Rule == "" {
 		what, attrs = "token", []slog.Attr{slog.String("caller", e.Caller)}
 	}
@@ -92,9 +92,11 @@ func (h *Host) expires(e config.Expiry, over bool) {
 	}
 	attrs = append(attrs, slog.String("effect", e.Effect()), slog.Time("expires", e.At))
 	if e.Position.File != "" {
-		attrs = append(attrs, slog.String("file", e.Position.File), slog.Int("line", e.Position.Line))
+		attrs = append(attrs, slog.Int("line", e.Position.Line))
 	}
-	h.log.LogAttrs(context.Background(), level, msg, attrs...)
+	// Tokens of one file are often issued, and expire, by the thousand.
+	kind := telemetry.Kind{Subject: telemetry.Names{{"rule", e.Rule}, {"file", e.Position.File}}}
+	h.floods.Log(level, msg, kind, func() []slog.Attr { return attrs })
 }
 
 // expiryViews are what has expired, or soon will.

@@ -80,7 +80,7 @@ func (f *Files) Hash() (string, error) {
 	})
 }
 
-// Dirs are the folders of the set that was read last. They are those of before while the files do not answer.
+// Dirs returns the folders of the set that was read last, and its last answer while the files do not answer.
 func (f *Files) Dirs() []string {
 	f.mu.Lock()
 	set, before := f.last, f.dirs
@@ -98,7 +98,7 @@ func (f *Files) Dirs() []string {
 	return dirs
 }
 
-// Mounted are warnings about files of the set that changes do not reach, because of how they are mounted at the moment.
+// Mounted returns warnings about files of the set that changes do not reach, because of how they are mounted at the moment.
 func (f *Files) Mounted() config.Problems {
 	f.mu.Lock()
 	set := f.last

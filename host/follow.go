@@ -73,7 +73,7 @@ func (h *Host) newWatcher() *watch.Watcher {
 	})
 }
 
-// mounted are warnings about files that changes do not reach, of a source that knows of mounts.
+// mounted returns warnings about files that changes do not reach, of a source that knows of mounts.
 func (h *Host) mounted() config.Problems {
 	if s, ok := h.source.(interface{ Mounted() config.Problems }); ok {
 		return s.Mounted()

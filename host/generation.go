@@ -58,6 +58,14 @@ type method struct {
 
 func (m *method) fullName() string { return m.full }
 
+// subject is the name under which its lines in the log are summarised: callers may make up names of methods of other hosts.
+func (m *method) subject() string {
+	if m.remote != nil && m.rpcx == m.remote.rpcx { // it has not answered
+		return m.target.Service + "/" + otherMethods
+	}
+	return m.full
+}
+
 func (m *method) metrics(transport string) *telemetry.MethodMetrics {
 	if transport == transportHTTP {
 		return m.http

@@ -96,8 +96,7 @@ func clientTLS(set *config.Set, path string, t *config.ClientTLS) (*tls.Config, 
 	return made, nil
 }
 
-// mismatchError is that of a certificate and a key that are no pair, as they are between the writing of one and of the
-// other.
+// mismatchError reports a certificate and a key that do not match, as happens while they are replaced one by one.
 type mismatchError struct{ problems config.Problems }
 
 func (e *mismatchError) Error() string { return e.problems.Error() }

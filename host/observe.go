@@ -97,7 +97,7 @@ func (h *Host) turnedAway(l *config.Listener, peer net.Addr, reason string) {
 	})
 }
 
-// ranOutOfKeys logs that calls share a bucket that have different keys. In shadow that is nobody's trouble.
+// ranOutOfKeys logs that calls with different keys share a bucket. In shadow that is nobody's trouble.
 func (h *Host) ranOutOfKeys(t policies.Transition) {
 	level, attrs := slog.LevelWarn, []any{"rule", t.Rule}
 	if t.Mode == config.Shadow {

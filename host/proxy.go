@@ -157,8 +157,7 @@ func begins(buf, sign []byte) bool {
 	return bytes.Equal(buf[:n], sign[:n])
 }
 
-// clientOf is the address that a header names; nil where it names none: the balancer itself calls, to look whether the host
-// is well, or knows no address of its client.
+// clientOf returns the address that a header names, or nil if it names none, as in a balancer's health check.
 func clientOf(header []byte) (net.Addr, error) {
 	const proxyUnspecified = "\x21\x00" // the library has no use for it, while senders have
 	if len(header) >= proxyV2Fixed && string(header[12:14]) == proxyUnspecified {

@@ -70,7 +70,7 @@ func (k refusalKey) summed() refusalKey {
 
 // refusals are the last ones. Neither a flood of one refusal nor one of many that differ pushes out those by other
 // rules and of other callers: within a second alike ones share a place, and few others get one; when all places are
-// taken, whoever has most gives up the oldest.
+// taken, the group with the most gives up its oldest.
 type refusals struct {
 	mu     sync.Mutex
 	groups map[refusalGroup][]*refusal // the oldest first
@@ -116,7 +116,7 @@ func (r *refusals) merge(now time.Time, key refusalKey) bool {
 	return true
 }
 
-// crowded tells that the group got as many places of late as it may.
+// crowded reports whether the group has used up its places for now.
 func (r *refusals) crowded(now time.Time, g refusalGroup) bool {
 	list := r.groups[g]
 	return len(list) >= refusalsApart && now.Sub(list[len(list)-refusalsApart].at) < refusalsMerged

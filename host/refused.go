@@ -84,17 +84,26 @@ func (h *Host) refused(s *serving, e *code.Error) {
 		}
 		r.trace = trace
 	})
-	h.tellRefused("call refused", &key, s.method.fullName(), e, trace)
+	h.tellRefused("call refused", &key, s.method.subject(), e, trace)
 }
 
-// tellRefused logs a refusal. What differs from call to call stands in the first line of a flood alone.
-func (h *Host) tellRefused(msg string, key *refusalKey, method string, e *code.Error, trace string) {
+// tellRefused logs a refusal. What differs from call to call is in the first line of a flood alone, and so is the method
+// that was called where subject does not name it: at a gateway, callers may make up names.
+func (h *Host) tellRefused(msg string, key *refusalKey, subject string, e *code.Error, trace string) {
+	called := key.target.String()
 	kind := telemetry.Kind{
-		Subject: telemetry.Names{{"upstream", key.upstream}, {"method", method}, {"rule", key.rule}, {"reason", key.reason}},
+		Subject: telemetry.Names{{"upstream", key.upstream}, {"method", subject}, {"rule", key.rule}, {"reason", key.reason}},
 		Source:  telemetry.Names{{"caller", key.caller}, {"key", key.key}},
+	}
+	if subject == "" {
+		kind.Source[2] = [2]string{"method", code.Clip(called, longestName)}
+		called = ""
 	}
 	h.floods.Log(slog.LevelWarn, msg, kind, func() []slog.Attr {
 		var attrs []slog.Attr
+		if called != subject {
+			attrs = append(attrs, slog.String("called", code.Clip(called, longestName)))
+		}
 		if key.peer.IsValid() {
 			attrs = append(attrs, slog.String("peer", key.peer.String()))
 		}
@@ -131,7 +140,7 @@ func (h *Host) refusedOut(ctx context.Context, g *generation, call client.Guarde
 			r.state = g.stateOut(found.Name, kind, &key)
 		}
 	})
-	h.tellRefused("call to an upstream refused", &key, target.String(), e, trace)
+	h.tellRefused("call to an upstream refused", &key, "", e, trace)
 }
 
 // stateOut is the state of a kind of a client-side rule, as calls like those of key meet it.

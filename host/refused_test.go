@@ -93,7 +93,7 @@ func TestAFloodOfRefusedCallsToAnUpstreamIsOneLine(t *testing.T) {
 		_, _ = mul(t, h, 1, 1)
 	}
 	text := log.String()
-	if n := strings.Count(text, "call to an upstream refused"); n != 1 || !strings.Contains(text, "upstream=till method=Till/Mul rule=few@r1 reason=rate_limited caller=anonymous") {
+	if n := strings.Count(text, "call to an upstream refused"); n != 1 || !strings.Contains(text, "upstream=till rule=few@r1 reason=rate_limited caller=anonymous method=Till/Mul") {
 		t.Errorf("%d lines:\n%s", n, text)
 	}
 	list, err := h.Admin.Refusals(t.Context(), admin.RefusalQuery{})

@@ -2,6 +2,7 @@ package host_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -373,5 +374,27 @@ func TestMethodsOfOtherHostsHaveMetricsOnceTheyHaveAnswered(t *testing.T) {
 		if strings.Contains(string(text), made) {
 			t.Errorf("%s is a label", made)
 		}
+	}
+}
+
+// Names that a caller makes up must not use up what keeps the floods of others apart.
+func TestMadeUpMethodsAtAGatewayDoNotTakeTheNamesFromTheLog(t *testing.T) {
+	y := newYard()
+	far(t, y, newPlant(t), "")
+	var log logBuffer
+	gw := standalone(t, y, toAll+"policies: {files: [p.yaml]}\n", hosttest.Options{Log: &log, Files: map[string]string{
+		"p.yaml": `rules:
+  - {name: quota, match: {service: Arith}, rateLimit: {rate: 1, per: 1h, burst: 1}}
+  - {name: door, match: {service: Gate}, access: {deny: [{caller: "*"}]}}
+`,
+	}})
+	gw.Post("/Arith/First", `{}`)
+	for i := range 100 {
+		gw.Post(fmt.Sprintf("/Arith/Made%d", i), `{}`)
+	}
+	gw.Post("/Gate/Buy", `{}`)
+	if text := log.String(); !strings.Contains(text, "method=Arith/_OTHER rule=quota@r1 reason=rate_limited caller=anonymous called=Arith/Made0") ||
+		!strings.Contains(text, "rule=door@r1 reason=denied caller=anonymous called=Gate/Buy") || strings.Contains(text, "called=Arith/Made50") {
+		t.Error(text)
 	}
 }

@@ -19,8 +19,8 @@ type renewable[C any] interface {
 	madeOf() recipe[C]
 }
 
-// renew gives the running one that nothing changed, and else one that open makes. When nothing is wrong but
-// that a certificate and its key are no pair, the running one stays, with a warning: such files are replaced one by one.
+// renew returns the running one if nothing changed, and otherwise one that open makes. When the only error is
+// that a certificate and its key do not match, the running one stays, with a warning: such files are replaced one by one.
 // The zero T is none.
 func renew[T renewable[C], C any](g *generation, running T, next recipe[C], open func() (T, error)) (now T, opened bool, err error) {
 	var none T

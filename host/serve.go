@@ -286,24 +286,27 @@ func (s *serving) keptBack(e *code.Error) {
 	if !e.KeepsBack() {
 		return
 	}
-	kind := telemetry.Kind{Subject: telemetry.Names{{"method", s.method.fullName()}, {"code", e.Code.String()}}}
-	s.host.floods.Log(slog.LevelWarn, "call failed", kind, func() []slog.Attr {
-		attrs := []slog.Attr{slog.String("caller", s.Caller), slog.String("peer", s.wire.Peer().String()), slog.Any("error", e)}
-		if id := s.trace.ID(); id != "" {
-			attrs = append(attrs, slog.String("trace_id", id))
-		}
-		return attrs
-	})
+	kind := telemetry.Kind{Subject: telemetry.Names{{"method", s.method.subject()}, {"code", e.Code.String()}}}
+	s.host.floods.Log(slog.LevelWarn, "call failed", kind, func() []slog.Attr { return append(s.who(), slog.Any("error", e)) })
+}
+
+// who has the attributes of a line about one call that say where it comes from.
+func (s *serving) who() []slog.Attr {
+	attrs := []slog.Attr{slog.String("caller", s.Caller)}
+	if peer := s.wire.Peer(); peer.IsValid() { // callers over unix sockets have none
+		attrs = append(attrs, slog.String("peer", peer.String()))
+	}
+	if id := s.trace.ID(); id != "" {
+		attrs = append(attrs, slog.String("trace_id", id))
+	}
+	return attrs
 }
 
 func (s *serving) panicked(p *registry.PanicError) *code.Error {
 	name := s.method.fullName()
 	kind := telemetry.Kind{Subject: telemetry.Names{{"method", name}}}
 	s.host.floods.Log(slog.LevelError, "a handler panicked", kind, func() []slog.Attr {
-		return []slog.Attr{
-			slog.String("caller", s.Caller), slog.String("peer", s.wire.Peer().String()), slog.String("panic", p.Error()),
-			slog.String("stack", string(p.Stack)),
-		}
+		return append(s.who(), slog.String("panic", p.Error()), slog.String("stack", string(p.Stack)))
 	})
 	what := "the handler panicked"
 	if s.generation.set.Manifest.Gateway.Errors.ExposeInternal {
@@ -334,19 +337,15 @@ func (s *serving) answered(err error, refused bool) {
 }
 
 func (s *serving) logAccess(c code.Code, e *code.Error, took time.Duration) {
-	attrs := []slog.Attr{
+	attrs := append(s.who(),
 		slog.String("method", s.method.fullName()), slog.String("transport", s.wire.Transport()),
-		slog.String("caller", s.Caller), slog.String("peer", s.wire.Peer().String()), slog.String("code", c.String()),
-		slog.Duration("took", took),
-	}
+		slog.String("code", c.String()), slog.Duration("took", took),
+	)
 	if e != nil && e.Reason != "" {
 		attrs = append(attrs, slog.String("reason", e.Reason))
 	}
 	if e != nil && e.Rule != "" {
 		attrs = append(attrs, slog.String("rule", e.Rule))
-	}
-	if id := s.trace.ID(); id != "" {
-		attrs = append(attrs, slog.String("trace_id", id))
 	}
 	s.host.log.LogAttrs(context.Background(), slog.LevelInfo, "call", attrs...)
 }

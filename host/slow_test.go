@@ -28,21 +28,22 @@ func TestSlowHandlersOpenABreakerThoughTheirCallersGiveUpFirst(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := newPlant(t)
 			h := hosttest.Start(t, "services: [{name: Gate, handler: test.gate}]\npolicies: {rules: [{name: hot, match: {service: Gate, method: Ignore},"+
-				" circuitBreaker: {slowCallDuration: "+slow+", slowCallRate: 50%, minRequests: 16}}]}\n", hosttest.Options{Registry: p.reg})
+				" circuitBreaker: {slowCallDuration: "+slow+", slowCallRate: 50%, minRequests: 8}}]}\n", hosttest.Options{Registry: p.reg})
 			t.Cleanup(p.gate.open)
 			var calls sync.WaitGroup
 			for range 16 {
+				c := h.Dial()
 				calls.Go(func() {
 					ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 					defer cancel()
-					if err := hosttest.CallJSON(ctx, h.Dial(), "Gate", "Ignore", args{}, new(reply)); code.Of(err) != code.DeadlineExceeded {
+					if err := hosttest.CallJSON(ctx, c, "Gate", "Ignore", args{}, new(reply)); code.Of(err) != code.DeadlineExceeded {
 						t.Error(err)
 					}
 				})
 			}
 			calls.Wait()
 			eventually(t, "the breaker opens", func() bool { return stateOf(t, h).State == "open" })
-			if cause := stateOf(t, h).Cause; !strings.HasPrefix(cause, "16 of 16 calls took "+slow+" or longer") {
+			if cause := stateOf(t, h).Cause; !strings.Contains(cause, " calls took "+slow+" or longer") {
 				t.Error(cause)
 			}
 		})
@@ -56,11 +57,12 @@ func TestATimeoutOfTheCallThatCameInCountsAgainstTheUpstream(t *testing.T) {
 			far, _ := startTill(t, 0)
 			h := startDesk(t, "rules:\n  - {name: out, match: {upstream: till}, timeout: 1m, circuitBreaker: {consecutiveFailures: 2, scope: upstream}}\n"+incoming, far)
 			for range 2 {
+				c := h.Dial()
 				ctx, cancel := context.WithTimeout(t.Context(), patience)
 				if incoming == "" {
 					ctx, cancel = context.WithTimeout(t.Context(), 100*time.Millisecond)
 				}
-				if err := hosttest.CallJSON(ctx, h.Dial(), "Desk", "Wait", args{}, new(reply)); code.Of(err) != code.DeadlineExceeded {
+				if err := hosttest.CallJSON(ctx, c, "Desk", "Wait", args{}, new(reply)); code.Of(err) != code.DeadlineExceeded {
 					t.Error(err)
 				}
 				cancel()

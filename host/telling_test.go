@@ -76,7 +76,7 @@ func (l *lineOf) Write(p []byte) (int, error) {
 // An access rule that expires opens a door: it is told before, when it happens, and from then on.
 func TestARuleThatExpiresIsTold(t *testing.T) {
 	log := &lineOf{text: "a rule has expired", came: make(chan struct{})}
-	at := time.Now().Add(4 * time.Second).UTC().Format(time.RFC3339)
+	at := time.Now().Add(6 * time.Second).UTC().Format(time.RFC3339)
 	h := hosttest.Start(t, "services: [{name: Arith, handler: test.arith}]\npolicies: {files: [p.yaml]}\n", hosttest.Options{
 		Registry: newPlant(t).reg, Log: log,
 		Files: map[string]string{"p.yaml": "rules:\n  - {name: door, match: {service: Arith}, access: {deny: [{caller: '*'}]}, expires: " + at + "}\n"},
@@ -102,8 +102,8 @@ func TestARuleThatExpiresIsTold(t *testing.T) {
 	if len(after.Expiring) != 1 || !after.Expiring[0].Expired {
 		t.Errorf("%+v", after.Expiring)
 	}
-	want := `level=WARN msg="a rule has expired" rule=door kinds=[access] mode=enforce effect="calls that it refused get through" expires=`
-	if text := log.String(); strings.Count(text, want) != 1 || !strings.Contains(text, "file=p.yaml line=2") {
+	want := `level=WARN msg="a rule has expired" rule=door file=p.yaml kinds=[access] mode=enforce effect="calls that it refused get through" expires=`
+	if text := log.String(); strings.Count(text, want) != 1 || !strings.Contains(text, " line=2") {
 		t.Error(text)
 	}
 }
