@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"reflect"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -193,9 +194,11 @@ func (s *serving) invoke(req, res *wire.Frame) error {
 	reply, err := s.method.invoke.Call(registry.WithCall(ctx, &s.Call), args, nil)
 	res.Metadata = append(res.Metadata[:0], s.Reply...)
 	if err != nil {
+		s.replyBeside(req, res, reply)
 		return s.handlerError(err)
 	}
 	if res.Payload, err = s.encode(req.Codec, res.Payload[:0], reply); err != nil {
+		res.Payload = res.Payload[:0]
 		kind := telemetry.Kind{Subject: telemetry.Names{{"method", s.method.fullName()}, {"codec", req.Codec.String()}}}
 		s.host.floods.Log(slog.LevelError, "the reply of a handler cannot be encoded", kind, func() []slog.Attr {
 			return []slog.Attr{slog.Any("error", err)}
@@ -206,6 +209,19 @@ func (s *serving) invoke(req, res *wire.Frame) error {
 	}
 	s.ticket.Done(nil)
 	return nil
+}
+
+// replyBeside encodes a reply that the handler has filled before it failed. Stock peers send both, and read both; over HTTP
+// there is the error alone.
+func (s *serving) replyBeside(req, res *wire.Frame, reply any) {
+	v := reflect.ValueOf(reply)
+	if s.wire.Transport() == transportHTTP || v.Kind() != reflect.Pointer || v.IsNil() || v.Elem().IsZero() {
+		return
+	}
+	var err error
+	if res.Payload, err = s.encode(req.Codec, res.Payload[:0], reply); err != nil {
+		res.Payload = res.Payload[:0] // the error is what counts
+	}
 }
 
 // context is what the handler's context is made of: the call's own, which ends with its connection. A one-way call over

@@ -166,8 +166,8 @@ func TestAMethodIsCalledAlikeOnReceiversOfEveryKind(t *testing.T) {
 			if want := (seen{"me", "them", "this"}); err != nil || *got.(*seen) != want {
 				t.Errorf("%+v, %v, want %+v", got, err, want)
 			}
-			if got, err := m.Call(ctx, &ask{Text: "fail"}, &seen{}); !errors.Is(err, errAsked) || got != nil {
-				t.Errorf("%+v, %v, want the handler's error alone", got, err)
+			if got, err := m.Call(ctx, &ask{Text: "fail"}, &seen{}); !errors.Is(err, errAsked) || got.(*seen).Argument != "fail" {
+				t.Errorf("%+v, %v, want the handler's error, and what it had filled by then", got, err)
 			}
 		})
 	}

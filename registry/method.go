@@ -28,7 +28,8 @@ func (m *Method) NewArgs() any { return m.newArgs() }
 // NewReply is a pointer to a zero reply, to decode a response into or to pass to Call.
 func (m *Method) NewReply() any { return m.newReply() }
 
-// Call runs the method and returns the reply to encode, a pointer of the type of NewReply; nil with an error.
+// Call runs the method and returns the reply to encode, a pointer of the type of NewReply. Next to an error it is what the
+// handler had filled by then; nil when there is none.
 //
 // args is a pointer of the type of NewArgs. reply is nil, or a pointer of the type of NewReply which a receiver's
 // method may fill and return. Both are the method's until Call returns.

@@ -134,15 +134,15 @@ func TestAReplyIsMadeUnlessItIsGiven(t *testing.T) {
 func TestATypedFunctionServesItsResult(t *testing.T) {
 	service := Unary("Add", func(_ context.Context, p *pair) (*sum, error) { return &sum{p.A + p.B}, nil }).
 		And(Unary("Nothing", func(context.Context, *pair) (*sum, error) { return nil, nil }),
-			Unary("Fail", func(context.Context, *pair) (*sum, error) { return &sum{}, errAsked }))
+			Unary("Fail", func(context.Context, *pair) (*sum, error) { return &sum{7}, errAsked }))
 	if got, err := method(t, service, "Add").Call(t.Context(), &pair{1, 2}, nil); err != nil || got.(*sum).C != 3 {
 		t.Errorf("%v, %v", got, err)
 	}
 	if got, err := method(t, service, "Nothing").Call(t.Context(), &pair{}, nil); err != nil || got.(*sum) == nil {
 		t.Errorf("%v, %v, want a zero reply for a nil result", got, err)
 	}
-	if got, err := method(t, service, "Fail").Call(t.Context(), &pair{}, nil); !errors.Is(err, errAsked) || got != nil {
-		t.Errorf("%v, %v, want the error alone", got, err)
+	if got, err := method(t, service, "Fail").Call(t.Context(), &pair{}, nil); !errors.Is(err, errAsked) || got.(*sum).C != 7 {
+		t.Errorf("%v, %v, want the error and what came with it", got, err)
 	}
 	m := method(t, service, "Add")
 	if _, ok := m.NewArgs().(*pair); !ok || m.Args != reflect.TypeFor[pair]() || m.Reply != reflect.TypeFor[sum]() {

@@ -54,10 +54,7 @@ func bind(m *Method, invoke invoker) func(ctx context.Context, args, reply any) 
 		if reflect.TypeOf(reply) != replyType {
 			return nil, mismatch(reply, m.Reply)
 		}
-		if err := invoke(ctx, args, reply); err != nil {
-			return nil, err
-		}
-		return reply, nil
+		return reply, invoke(ctx, args, reply)
 	}
 }
 

@@ -37,13 +37,10 @@ func unaryMethod[Req, Res any](name string, fn func(context.Context, *Req) (*Res
 			return nil, mismatch(args, m.Args)
 		}
 		res, err := fn(ctx, req)
-		if err != nil {
-			return nil, err
-		}
 		if res == nil {
 			res = new(Res)
 		}
-		return res, nil
+		return res, err
 	}
 	return m
 }

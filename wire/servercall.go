@@ -117,25 +117,30 @@ func (c *serverConn) crashed(t *task, value any) error {
 	if value == nil {
 		what = "the handler ended its goroutine"
 	}
+	t.res.Payload = t.res.Payload[:0]
 	c.srv.log.Error("handler crashed", "service", t.call.service, "method", t.call.method, "error", what,
 		"stack", string(debug.Stack()))
 	return code.Refuse(code.Internal, code.ReasonPanic, "the handler crashed", "", "", 0)
 }
 
-// answer sends what the handler made of the call.
+// answer sends what the handler made of the call: an error, too, has a reply next to it when there is one, as rpcx has it.
 func (c *serverConn) answer(t *task, err error) {
 	call, res := t.call, &t.res
 	res.Type, res.Seq, res.Service, res.Method = Response, call.seq, call.service, call.method
 	res.Heartbeat, res.OneWay, res.Compression, res.Status = false, false, NoCompression, StatusNormal
 	res.Codec = call.codec
-	if err == nil && len(res.Payload) > maxPayload {
-		err = code.Refuse(code.Internal, code.ReasonBadReply, "the reply does not fit into a frame", "", "", 0)
+	if len(res.Payload) > maxPayload {
+		res.Payload = nil
+		if err == nil {
+			err = code.Refuse(code.Internal, code.ReasonBadReply, "the reply does not fit into a frame", "", "", 0)
+		}
 	}
 	if err != nil {
+		reply := res.Payload
 		SetError(res, code.From(err))
-	} else {
-		c.compress(t)
+		res.Payload = reply
 	}
+	c.compress(t)
 	c.send(res)
 }
 
