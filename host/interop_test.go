@@ -204,6 +204,7 @@ upstreams:
 	must(t, err)
 	must(t, conn.SetDeadline(time.Now().Add(patience)))
 	server := wiretest.NewPeer(t, conn)
+	server.Greet()
 	got, want := server.Receive(), c.Frames[0].Frame
 	if got.Service != want.Service || got.Method != want.Method || got.Codec != want.Codec {
 		t.Errorf("sent %+v, recorded %+v", got, want)

@@ -3,6 +3,7 @@ package wire
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"slices"
 	"sync"
@@ -26,6 +27,9 @@ type ConnOptions struct {
 	// OnChange is called when the peer asks to call elsewhere and when the connection has ended: see Draining and Done. It
 	// may be called while NewConn still runs, and must not block.
 	OnChange func()
+	// OnUnread is given the one-way requests of which the peer says, while it drains, that it has not read them: they may
+	// be sent elsewhere. It is the owner of the frames from then on, and must not block.
+	OnUnread func([]*Frame)
 }
 
 const (
@@ -44,18 +48,22 @@ type Conn struct {
 	interval time.Duration
 	timeout  time.Duration
 	accept   string // value of x-em-accept-compression
-	fragile  bool   // a write that times out breaks it, as it does with TLS
+	known    learned
 	out      outbox
 	flushes  chan struct{} // wakes the flusher
 	changed  func()
+	missed   func([]*Frame)
 	draining atomic.Bool
 	done     chan struct{}
 	over     sync.WaitGroup
 
 	mu      sync.Mutex
 	err     error // why it ended
+	idle    bool  // it ended in good order between two calls
 	seq     uint64
-	unread  error // of calls that the peer will never read; set when it has said which was the last
+	told    unread // one-way requests that were sent
+	asked   uint64 // the sequence that was next when the last heartbeat was sent
+	unread  error  // of calls that the peer will never read; set when it has said which was the last
 	pending map[uint64]*answer
 	free    []*answer
 	places  chan struct{} // closed when a place is free; made by those who wait for one
@@ -83,8 +91,9 @@ func NewConn(nc net.Conn, o ConnOptions) *Conn {
 	c := &Conn{
 		conn: nc, lim: o.Limits.WithDefaults(), interval: o.KeepaliveInterval, timeout: o.KeepaliveTimeout,
 		accept: names(o.AcceptCompression), flushes: make(chan struct{}, 1), done: make(chan struct{}),
-		pending: make(map[uint64]*answer), changed: o.OnChange,
+		pending: make(map[uint64]*answer), changed: o.OnChange, missed: o.OnUnread,
 	}
+	c.known.spoken = make(chan struct{})
 	if c.changed == nil {
 		c.changed = func() {}
 	}
@@ -92,12 +101,7 @@ func NewConn(nc net.Conn, o ConnOptions) *Conn {
 	if c.interval == 0 {
 		c.interval = defaultKeepaliveInterval
 	}
-	write := c.lim.WriteTimeout
-	if c.interval > 0 {
-		write = min(write, c.timeout) // a stuck heartbeat must not put off the end
-	}
-	_, c.fragile = nc.(interface{ Handshake() error }) // *tls.Conn
-	c.out = outbox{conn: nc, timeout: write, most: 4 * int64(c.lim.MaxMessageBytes)}
+	c.out.init(nc, &c.lim)
 	c.over.Go(c.read)
 	c.over.Go(c.flushAll)
 	return c
@@ -124,12 +128,23 @@ func (c *Conn) Err() error {
 	return c.err
 }
 
+// EndedIdle reports whether the peer has closed the connection in good order, while no call was out.
+func (c *Conn) EndedIdle() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.idle
+}
+
 // Draining tells whether the peer has asked to call elsewhere. Calls that are out are still answered.
 func (c *Conn) Draining() bool { return c.draining.Load() }
 
-// Close ends the connection, once what is queued has been written. Calls that wait for an answer fail.
+// closeWait is how long a connection that is closed waits for what is queued to be written.
+const closeWait = 30 * time.Second
+
+// Close ends the connection, once what is queued has been written, or 30 s have passed. Calls that wait for an answer
+// fail.
 func (c *Conn) Close() error {
-	c.out.settle()
+	c.out.settle(closeWait)
 	c.fail(ErrConnClosed)
 	c.over.Wait()
 	return nil
@@ -142,7 +157,7 @@ func (c *Conn) fail(err error) {
 		c.mu.Unlock()
 		return
 	}
-	c.err = err
+	c.err, c.idle = err, err == io.EOF && len(c.pending) == 0 //nolint:errorlint // as Reader gives it between two frames
 	for seq, a := range c.pending {
 		delete(c.pending, seq)
 		a.err = lost(err)
@@ -186,19 +201,14 @@ func (c *Conn) closedToCalls() error {
 	return c.unread
 }
 
-// register takes a place among the calls that are out and sets the sequence of req.
-func (c *Conn) register(req, res *Frame) (q queued, err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if err := c.closedToCalls(); err != nil {
-		return q, err
-	}
+// register takes a place among the calls that are out, if there is one. It needs c.mu.
+func (c *Conn) register(req, res *Frame) (q queued) {
 	if len(c.pending) >= c.lim.MaxInFlight {
 		if c.places == nil {
 			c.places = make(chan struct{})
 		}
 		q.places = c.places
-		return q, nil
+		return q
 	}
 	if n := len(c.free); n > 0 {
 		q.answer, c.free = c.free[n-1], c.free[:n-1]
@@ -209,14 +219,15 @@ func (c *Conn) register(req, res *Frame) (q queued, err error) {
 	req.Seq = c.nextSeq()
 	c.pending[req.Seq] = q.answer
 	q.alone = len(c.pending) == 1
-	return q, nil
+	return q
 }
 
-// neverRead fails the calls behind the last one that the peer has read: it has said so, and reads no more.
+// neverRead fails the calls behind the last one that the peer has read, and gives the one-way ones away: it has said so,
+// and reads no more.
 func (c *Conn) neverRead(last uint64) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	if c.unread != nil {
+		c.mu.Unlock()
 		return
 	}
 	c.unread = failed(code.Unavailable, code.ReasonDraining, "the peer drains, and has not read the call")
@@ -228,6 +239,11 @@ func (c *Conn) neverRead(last uint64) {
 		}
 	}
 	c.freePlace()
+	missed := c.told.behind(last)
+	c.mu.Unlock()
+	if len(missed) > 0 && c.missed != nil {
+		c.missed(missed)
+	}
 }
 
 // nextSeq needs c.mu. The sequence of unasked heartbeats is left out.
@@ -259,7 +275,11 @@ func (c *Conn) reuse(a *answer) {
 	c.mu.Unlock()
 }
 
-// acceptsAny tells whether the caller has said itself what it accepts.
+// Takes reports whether the peer has shown that it takes payloads that are compressed with z. Stock peers know gzip; zstd
+// has to be learned, from the first response.
+func (c *Conn) Takes(z Compression) bool { return z <= Gzip || z == Zstd && c.known.zstd.Load() }
+
+// acceptsAny reports whether the caller has said itself what it accepts.
 func acceptsAny(m Metadata) bool {
 	return slices.ContainsFunc(m, func(p [2]string) bool { return p[0] == MetaAcceptCompression })
 }

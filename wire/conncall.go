@@ -15,42 +15,53 @@ const directBytes = 16 << 10
 // Do sends req and waits for its response, which it puts into res; what res held is lost. It sets req's sequence and,
 // when ctx has a deadline, its __ServerTimeout. It returns the peer's error (then res is its response all the same),
 // UNAVAILABLE/connection_lost when the connection breaks, UNAVAILABLE/no_endpoint when it was broken before anything was
-// sent, DEADLINE_EXCEEDED/timeout and CANCELLED/cancelled when ctx ends, and with bad_reply when the response is over a
-// limit or cannot be decompressed; all are *code.Error. A one-way call returns when it is written, or queued behind
+// sent, DEADLINE_EXCEEDED/timeout and CANCELLED/cancelled when ctx ends, and INTERNAL/bad_reply when the response is over
+// a limit or cannot be decompressed; all are *code.Error. A one-way call returns when it is written, or queued behind
 // others. The payload of res is decompressed. A nil res is for those whom it does not interest.
 func (c *Conn) Do(ctx context.Context, req, res *Frame) error {
 	if ctx.Err() != nil {
 		return ended(ctx.Err())
 	}
-	if err := c.prepare(ctx, req); err != nil {
+	direct, err := c.prepare(ctx, req)
+	if err != nil {
 		return err
 	}
-	if req.OneWay {
-		return c.tell(req)
-	}
-	if res == nil {
+	if res == nil && !req.OneWay {
 		res = new(Frame)
 	}
 	q, err := c.enqueue(ctx, req, res)
 	if err != nil {
 		return err
 	}
-	a, seq := q.answer, req.Seq
 	if q.flush {
-		if err := c.flush(q.alone && len(req.Payload) <= directBytes); err != nil {
+		if !q.alone || len(req.Payload) > directBytes {
+			direct = 0
+		}
+		if err := c.flush(direct); err != nil {
 			c.fail(err)
+			if req.OneWay {
+				return lost(err)
+			}
 		}
 	}
+	if req.OneWay {
+		return nil
+	}
+	return c.await(ctx, q.answer, req, res)
+}
+
+// await waits for the response of a call that is out.
+func (c *Conn) await(ctx context.Context, a *answer, req, res *Frame) error {
 	select {
 	case <-a.got:
 	case <-ctx.Done():
-		if c.forget(seq) {
+		if c.forget(req.Seq) {
 			c.reuse(a)
-			return ended(ctx.Err())
+			return c.takeBack(req.Seq, ctx.Err())
 		}
 		<-a.got
 	}
-	err = a.err
+	err := a.err
 	c.reuse(a)
 	if err != nil {
 		return err
@@ -58,89 +69,130 @@ func (c *Conn) Do(ctx context.Context, req, res *Frame) error {
 	return c.open(ctx, req, res)
 }
 
-// prepare makes req a request that says what the peer must know.
-func (c *Conn) prepare(ctx context.Context, req *Frame) error {
+// takeBack gives up on a call that was sent, and tells a peer that understands it. When the deadline has passed it knows
+// that itself.
+func (c *Conn) takeBack(seq uint64, why error) error {
+	if c.known.ours.Load() && !errors.Is(why, context.DeadlineExceeded) {
+		c.send(&Frame{Type: Request, OneWay: true, Seq: seq, Service: CancelPath})
+	}
+	return ended(why)
+}
+
+// prepare makes req a request that says what the peer must know. direct is how long its caller may be held by a write.
+func (c *Conn) prepare(ctx context.Context, req *Frame) (direct time.Duration, err error) {
 	if len(req.Payload) > maxPayload {
-		return failed(code.ResourceExhausted, code.ReasonTooLarge, "a request of %d bytes does not fit into a frame", len(req.Payload))
+		return 0, failed(code.ResourceExhausted, code.ReasonTooLarge, "a request of %d bytes does not fit into a frame", len(req.Payload))
 	}
 	req.Type, req.Heartbeat, req.Status = Request, false, StatusNormal
-	if c.accept != "" && !acceptsAny(req.Metadata) {
-		req.Metadata.Set(MetaAcceptCompression, c.accept)
+	if err := c.makeKnown(req); err != nil {
+		return 0, err
 	}
+	c.introduce(req)
 	deadline, ok := ctx.Deadline()
 	if !ok {
-		return nil
+		return tryWait, nil
 	}
 	left := time.Until(deadline)
 	if left <= 0 {
-		return ended(context.DeadlineExceeded)
+		return 0, ended(context.DeadlineExceeded)
 	}
 	ms := max(left.Milliseconds(), 1)
 	req.Metadata.Set(MetaTimeout, strconv.FormatInt(ms, 10))
-	return nil
+	return min(left, tryWait), nil
 }
 
-// tell sends a one-way request.
-func (c *Conn) tell(req *Frame) error {
-	flush, err := c.enqueueOneWay(req)
-	if err != nil || !flush {
-		return c.sendable(err)
+// introduce shows the peer a key of ours, until it has answered: it shows in turn whether it knows what that means.
+func (c *Conn) introduce(req *Frame) {
+	accept := c.accept
+	if accept == "" {
+		if c.known.answered.Load() {
+			return
+		}
+		accept = NoCompression.String()
 	}
-	if err := c.flush(true); err != nil {
-		c.fail(err)
-		return lost(err)
+	if !acceptsAny(req.Metadata) {
+		req.Metadata.Set(MetaAcceptCompression, accept)
 	}
-	return nil
 }
 
-// queued is a call that is in the outbox, or places, a channel that is closed when there may be a place for it.
+// makeKnown compresses the payload with gzip when the peer has not shown that it knows what it is compressed with.
+func (c *Conn) makeKnown(req *Frame) error {
+	if c.Takes(req.Compression) || req.Compression > Zstd {
+		return nil
+	}
+	if err := req.Decompress(maxPayload); err != nil {
+		return failed(code.Of(err), code.From(err).Reason, "the payload of the request: %w", err)
+	}
+	return req.Compress(Gzip)
+}
+
+// queued is a call that is in the outbox, or what it waits for: room there, or a place among the calls that are out.
 type queued struct {
 	*answer
 	alone, flush bool
-	places       <-chan struct{}
+	turn         *turn
+	places       <-chan struct{} // closed when there may be one
 }
 
-// enqueue gives the call its sequence and queues it. It waits while too many calls are out. Sequences are in the order
-// of the wire, so that the last one which a peer has read tells of all others.
+// enqueue gives the call its sequence and queues it. It waits while too much is queued and too many calls are out.
+// Sequences are in the order of the wire, so that the last one which a peer has read tells of all others.
 func (c *Conn) enqueue(ctx context.Context, req, res *Frame) (queued, error) {
+	var turn *turn
 	for {
-		q, err := c.tryEnqueue(req, res)
-		if q.places == nil {
+		q, err := c.tryEnqueue(req, res, turn)
+		turn = q.turn
+		wait := q.places
+		switch {
+		case turn != nil:
+			wait = turn.ready
+		case wait == nil:
 			return q, c.sendable(err)
 		}
 		select {
-		case <-q.places:
+		case <-wait:
 		case <-ctx.Done():
+			c.out.renounce(turn)
 			return q, ended(ctx.Err())
 		}
 	}
 }
 
-func (c *Conn) tryEnqueue(req, res *Frame) (q queued, err error) {
-	c.out.mu.Lock()
-	defer c.out.mu.Unlock()
-	if err := c.out.room(int64(len(req.Payload))); err != nil {
-		return q, err
+// tryEnqueue queues the call if it may be queued now; granted is its room when it has waited for some.
+func (c *Conn) tryEnqueue(req, res *Frame, granted *turn) (q queued, err error) {
+	o := &c.out
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if granted != nil {
+		defer o.backlog.leave(granted)
 	}
-	if q, err = c.register(req, res); err == nil && q.places == nil {
-		q.flush = c.out.put(req)
+	if o.err != nil {
+		return q, o.err
 	}
-	return q, err
-}
-
-func (c *Conn) enqueueOneWay(req *Frame) (flush bool, err error) {
-	c.out.mu.Lock()
-	defer c.out.mu.Unlock()
-	if err := c.out.room(int64(len(req.Payload))); err != nil {
-		return false, err
+	if n := req.size(); granted == nil && !o.backlog.fits(n) {
+		q.turn = o.backlog.queueUp(n)
+		return q, nil
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.closedToCalls(); err != nil {
-		return false, err
+		return q, err
 	}
+	if req.OneWay {
+		q.alone = true
+		c.tell(req)
+	} else if q = c.register(req, res); q.places != nil {
+		return q, nil
+	}
+	q.flush = o.put(req)
+	return q, nil
+}
+
+// tell gives a one-way request its sequence, and keeps it until it is known that it was read. It needs c.mu.
+func (c *Conn) tell(req *Frame) {
 	req.Seq = c.nextSeq()
-	return c.out.put(req), nil
+	if c.missed != nil && !c.known.stock() {
+		c.told.add(req)
+	}
 }
 
 // sendable makes the error of a call that was not queued. A connection that takes nothing more has ended.
@@ -153,21 +205,47 @@ func (c *Conn) sendable(err error) error {
 	return gone(c.Err())
 }
 
-// send queues f and has it written: by this goroutine when direct, which is fastest, as far as the peer takes it at
-// once, and otherwise by the flusher, which never holds up a caller whose context ends and takes what others send
-// meanwhile along.
-func (c *Conn) send(f *Frame, direct bool) error {
-	flush, err := c.out.append(f)
-	if !flush || err != nil {
-		return err
+// Ping asks the peer for a sign of life, and returns when it has sent a frame, be it an earlier one. It fails with
+// UNAVAILABLE/no_endpoint when the connection ends without one, as with a peer that speaks something else, or ctx does.
+// Ours learn from it who calls, and show what they know: done first, it keeps the calls free of such metadata.
+func (c *Conn) Ping(ctx context.Context) error {
+	var hello Frame
+	c.introduce(&hello)
+	c.ask(hello.Metadata)
+	select {
+	case <-c.known.spoken:
+		return nil
+	case <-c.done:
+		return mute(c.Err())
+	case <-ctx.Done():
+		return mute(ctx.Err())
 	}
-	return c.flush(direct)
 }
 
-// flush has what is queued written, see send.
-func (c *Conn) flush(direct bool) error {
-	if direct && !c.fragile {
-		if left, err := c.out.try(); !left || err != nil {
+// ask sends a heartbeat.
+func (c *Conn) ask(m Metadata) {
+	c.mu.Lock()
+	c.asked = c.seq
+	c.mu.Unlock()
+	c.send(&Frame{Type: Request, Heartbeat: true, Seq: HeartbeatSeq, Metadata: m})
+}
+
+// send queues a small frame of the connection's own, and has it written. It does not wait.
+func (c *Conn) send(f *Frame) {
+	c.out.mu.Lock()
+	flush := c.out.put(f)
+	c.out.mu.Unlock()
+	if flush {
+		_ = c.flush(0) // never fails
+	}
+}
+
+// flush has what is queued written: by this goroutine when it may be held up for direct, which is fastest, as far as the
+// peer takes it at once, and otherwise by the flusher, which never holds up a caller whose context ends and takes what
+// others send meanwhile along.
+func (c *Conn) flush(direct time.Duration) error {
+	if direct > 0 && !c.out.fragile {
+		if left, err := c.out.try(direct); !left || err != nil {
 			return err
 		}
 	}
@@ -182,6 +260,9 @@ func (c *Conn) flush(direct bool) error {
 // deadline that it was told has passed, has run into that, whatever it says.
 func (c *Conn) open(ctx context.Context, req, res *Frame) error {
 	if e := errorOf(res, req); e != nil {
+		if res.Decompress(c.lim.MaxDecompressedBytes) != nil {
+			res.Payload = res.Payload[:0] // the error is what counts
+		}
 		if knowsNoCodes(res) && told(ctx) {
 			e.Code, e.Reason = code.DeadlineExceeded, code.ReasonTimeout
 		}

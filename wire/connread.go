@@ -38,8 +38,10 @@ func (c *Conn) overLimit(f *Frame, err error) bool {
 
 // take handles one frame. Heartbeats, and responses nobody waits for, are ignored: they have shown that the peer lives.
 func (c *Conn) take(f *Frame) {
+	c.known.from(f)
 	switch {
 	case f.Heartbeat:
+		c.lives()
 	case f.Type == Response:
 		c.settle(f, nil)
 	case f.OneWay && f.Service == DrainPath:
@@ -51,9 +53,21 @@ func (c *Conn) take(f *Frame) {
 	}
 }
 
+// lives is called when a heartbeat was answered: what was sent before it has been read.
+func (c *Conn) lives() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.asked > 0 {
+		c.told.read(c.asked - 1)
+	}
+}
+
 // settle gives the caller what it waits for. The caller's frame and f are exchanged, so that nothing is copied.
 func (c *Conn) settle(f *Frame, err error) {
 	c.mu.Lock()
+	if f.Type == Response {
+		c.told.read(f.Seq)
+	}
 	a, ok := c.pending[f.Seq]
 	if ok && f.Type == Response {
 		delete(c.pending, f.Seq)
@@ -75,6 +89,7 @@ type listening struct {
 	c     *Conn
 	last  time.Time // when the last byte came
 	asked time.Time // when a heartbeat was sent after that; zero if none was
+	taken int64     // how much the peer had taken by then
 }
 
 func newListening(c *Conn) *listening {
@@ -112,17 +127,18 @@ func (l *listening) heard() {
 }
 
 // overdue is called when a deadline has passed. The timeout counts from the heartbeat, which may have been sent late:
-// a process that was stopped has not listened.
+// a process that was stopped has not listened. It counts anew as long as the peer takes what is queued, the heartbeat
+// perhaps behind it.
 func (l *listening) overdue(now time.Time) error {
 	c := l.c
 	if next := l.last.Add(c.interval); now.Before(next) {
 		return c.conn.SetReadDeadline(next)
 	}
 	if l.asked.IsZero() {
-		l.asked = now
-		if err := c.send(&Frame{Type: Request, Heartbeat: true, Seq: HeartbeatSeq}, false); err != nil {
-			return err
-		}
+		l.asked, l.taken = now, c.out.taken.Load()
+		c.ask(nil)
+	} else if taken := c.out.taken.Load(); taken != l.taken && !c.out.idle() {
+		l.asked, l.taken = now, taken
 	}
 	next := l.asked.Add(c.timeout)
 	if !now.Before(next) {

@@ -111,7 +111,7 @@ func (c *serverConn) sayLast() (unread bool) {
 		return unread
 	}
 	if flush, err := c.out.append(f); err == nil && flush {
-		_, _ = c.out.try() // the connection is closed in any case
+		_, _ = c.out.try(lastWord) // the connection is closed in any case
 	}
 	return unread
 }

@@ -103,6 +103,11 @@ func (f *Frame) Reset() {
 	*f = Frame{Metadata: meta, Payload: payload}
 }
 
+// size is the length of f on the wire.
+func (f *Frame) size() int64 {
+	return int64(HeaderBytes + 4*4 + len(f.Service) + len(f.Method) + f.Metadata.size() + len(f.Payload))
+}
+
 // AppendFrame appends the bytes of f to dst. Blocks of 4 GiB and more do not fit into a frame.
 func AppendFrame(dst []byte, f *Frame) []byte {
 	meta := f.Metadata.size()

@@ -14,7 +14,7 @@ type Limits struct {
 	FirstByteTimeout time.Duration // from accept to the first byte
 	BodyTimeout      time.Duration // from the first wait for the rest of a frame to its end
 	IdleTimeout      time.Duration // with no frame begun and no call in flight
-	WriteTimeout     time.Duration // for a peer to take what was written
+	WriteTimeout     time.Duration // without the peer taking a byte of what is sent to it
 }
 
 const responseMetadataFactor = 8

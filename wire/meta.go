@@ -9,6 +9,7 @@ const (
 	MetaAuth           = "__AUTH"            // token of the caller
 	MetaTimeout        = "__ServerTimeout"   // milliseconds left of the caller's deadline
 
+	metaPrefix            = "x-em-"                   // of all keys of ours
 	MetaCode              = "x-em-code"               // canonical name of an error's code
 	MetaReason            = "x-em-reason"             // its reason
 	MetaRule              = "x-em-rule"               // the rule that refused, as name@r42
@@ -25,6 +26,9 @@ const (
 	DrainPath = "x-em-drain"
 	drainLast = "last"
 )
+
+// CancelPath is the reserved service path of the one-way request that cancels the call with its sequence.
+const CancelPath = "x-em-cancel"
 
 // HeartbeatSeq is the sequence of the heartbeat responses that a busy server sends unasked.
 const HeartbeatSeq = math.MaxUint64

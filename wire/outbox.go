@@ -10,38 +10,33 @@ import (
 )
 
 const (
-	outboxStep  = 256 << 10 // a long queue is written in such steps, each with a deadline of its own
+	outboxStep  = 256 << 10 // how much is written at once, and how long a segment grows
 	outboxEager = 32 << 10  // with so much queued, whoever waits for more to come is overtaken
-	outboxKeep  = 256 << 10 // larger buffers are not used again
-	roomWait    = time.Second
-	tryWait     = 100 * time.Millisecond
+	tlsRecord   = 16 << 10  // how much TLS writes at once
+	tryWait     = 20 * time.Millisecond
 )
 
 var (
-	errSlowReader = errors.New("the peer does not read what it is sent")
+	errSlowReader = errors.New("the peer takes nothing of what it is sent")
 	errSentClosed = errors.New("the connection is closed")
 )
 
-var outBuffers = sync.Pool{New: func() any { b := make([]byte, 0, 4<<10); return &b }}
-
-// outbox is the sending side of a connection. Frames are appended to one buffer. Whoever appends to an idle outbox
-// writes what is there, and what others append meanwhile, so that many frames go into one write and a lone frame goes
-// without any hand-over. It holds no buffer while there is nothing to send.
+// outbox is the sending side of a connection. Frames are appended to segments. Whoever appends to an idle outbox writes
+// what is there, and what others append meanwhile, so that many frames go into one write and a lone frame goes without
+// any hand-over. It holds no memory while there is nothing to send.
 type outbox struct {
 	conn    net.Conn
-	timeout time.Duration // for one write
-	most    int64         // bytes queued
-
-	// crowded says that half of most is queued: nothing should be made now that will be queued behind it.
-	crowded atomic.Bool
+	timeout time.Duration // without a byte taken, until the peer is given up
+	fragile bool          // a write that times out breaks the connection, as it does with TLS
+	taken   atomic.Int64  // bytes that the peer has taken
 
 	mu       sync.Mutex
 	phase    outPhase
-	queued   *[]byte
-	size     int64 // bytes queued and being written
+	queue    segments
+	backlog  backlog
 	err      error
 	deadline time.Time     // set on conn; belongs to the flusher
-	progress chan struct{} // closed when a flush is over, made by those who wait for it
+	progress chan struct{} // closed when something was written or failed, made by those who wait for it
 }
 
 type outPhase byte
@@ -52,68 +47,63 @@ const (
 	outWriting
 )
 
-// append queues f. It tells whether the caller has to flush.
+// init is called before the outbox is used.
+func (o *outbox) init(conn net.Conn, lim *Limits) {
+	o.conn, o.timeout, o.backlog.most = conn, lim.WriteTimeout, 4*int64(lim.MaxMessageBytes)
+	_, o.fragile = conn.(interface{ Handshake() error }) // *tls.Conn
+}
+
+// append queues f, and waits until there is room for it. It reports whether the caller has to flush.
 func (o *outbox) append(f *Frame) (flush bool, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if err := o.room(int64(len(f.Payload))); err != nil {
-		return false, err
+	n := f.size()
+	if o.err != nil || o.backlog.fits(n) {
+		return o.put(f), o.err
 	}
-	return o.put(f), nil
+	t := o.backlog.queueUp(n)
+	o.mu.Unlock()
+	<-t.ready
+	o.mu.Lock()
+	flush = o.put(f)
+	o.backlog.leave(t)
+	return flush, o.err
 }
 
-// put queues f, for which there is room. It tells whether the caller has to flush. It needs o.mu.
+// renounce leaves the line, if t is a place there.
+func (o *outbox) renounce(t *turn) {
+	if t != nil {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.backlog.leave(t)
+	}
+}
+
+// put queues f, whether there is room for it or not. It reports whether the caller has to flush. It needs o.mu.
 func (o *outbox) put(f *Frame) (flush bool) {
-	if o.queued == nil {
-		o.queued = outBuffers.Get().(*[]byte)
+	if o.err != nil {
+		return false
 	}
-	before := len(*o.queued)
-	*o.queued = AppendFrame(*o.queued, f)
-	o.size += int64(len(*o.queued) - before)
-	if o.size >= o.most/2 {
-		o.crowded.Store(true)
-	}
+	o.backlog.add(o.queue.append(f))
 	switch {
 	case o.phase == outIdle:
 		o.phase = outYielding
 		return true
-	case o.phase == outYielding && len(*o.queued) >= outboxEager:
+	case o.phase == outYielding && o.backlog.size >= outboxEager:
 		return true
 	}
 	return false
 }
 
-// room waits until n more bytes may be queued. It needs o.mu. A full queue says that the peer does not read: it gets a
-// moment, and is given up then. A lone frame is never too much.
-func (o *outbox) room(n int64) error {
-	if o.err != nil || o.size == 0 || o.size+n <= o.most {
-		return o.err
-	}
-	patience := time.NewTimer(roomWait)
-	defer patience.Stop()
-	for o.err == nil && o.size > 0 && o.size+n > o.most {
-		progress := o.waitable()
-		o.mu.Unlock()
-		select {
-		case <-progress:
-			o.mu.Lock()
-		case <-patience.C:
-			o.mu.Lock()
-			o.fail(errSlowReader)
-		}
-	}
-	return o.err
-}
-
 // uncrowded waits until less than half of most is queued; it fails when the peer is given up before. Without it, a peer
 // that sends many requests and reads no answers would have all of the answers made and held.
 func (o *outbox) uncrowded() error {
-	if !o.crowded.Load() {
+	if !o.backlog.crowded.Load() {
 		return nil
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for o.err == nil && o.size >= o.most/2 {
+	for o.err == nil && o.backlog.isCrowded() {
 		progress := o.waitable()
 		o.mu.Unlock()
 		<-progress
@@ -130,8 +120,9 @@ func (o *outbox) waitable() chan struct{} {
 	return o.progress
 }
 
-// advance tells those who wait that something was written or failed. It needs o.mu.
+// advance wakes those who wait for something to be written or to fail. It needs o.mu.
 func (o *outbox) advance() {
+	o.backlog.admit()
 	if o.progress != nil {
 		close(o.progress)
 		o.progress = nil
@@ -141,7 +132,7 @@ func (o *outbox) advance() {
 // fail needs o.mu. The first error stays.
 func (o *outbox) fail(err error) {
 	if o.err == nil {
-		o.err = err
+		o.err, o.backlog.over = err, true
 	}
 	o.advance()
 }
@@ -157,23 +148,25 @@ func (o *outbox) flush(yield bool) error {
 	if o.phase != outYielding {
 		return o.err // overtaken
 	}
-	for o.err == nil && o.queued != nil {
-		o.step(o.timeout)
+	for o.err == nil && o.queue.first != nil {
+		o.step(0)
 	}
 	o.rest()
 	return o.err
 }
 
-// try is flush for one who must be held up neither by a peer that takes nothing nor by what others have to send. It
-// tells whether something is left for somebody to flush.
-func (o *outbox) try() (left bool, err error) {
+// try is flush for one who must be held up neither by a peer that takes nothing, for longer than patience, nor by what
+// others have to send. It reports whether something is left for somebody to flush.
+func (o *outbox) try(patience time.Duration) (left bool, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.phase != outYielding {
 		return false, o.err
 	}
-	o.step(min(tryWait, o.timeout))
-	if o.err == nil && o.queued != nil {
+	if o.err == nil && o.queue.first != nil {
+		o.step(patience)
+	}
+	if o.err == nil && o.queue.first != nil {
 		o.phase = outYielding
 		return true, nil
 	}
@@ -181,78 +174,94 @@ func (o *outbox) try() (left bool, err error) {
 	return false, o.err
 }
 
-// step writes what is queued now. What the peer did not take is queued again, when others have more patience. It needs
-// o.mu, and lets go of it meanwhile.
+// step writes the first segment, or as much of it as the peer takes within patience: what is left is queued again. Without
+// a patience the peer is given up when it takes nothing. It needs o.mu, and lets go of it meanwhile.
 func (o *outbox) step(patience time.Duration) {
-	if o.queued == nil {
-		return
-	}
 	o.phase = outWriting
-	b := o.queued
-	o.queued = nil
+	s := o.queue.take()
 	o.mu.Unlock()
-	n, err := o.write(*b, patience)
+	var n int
+	var err error
+	if patience > 0 {
+		n, err = o.offer(s.b, patience)
+	} else {
+		n, err = o.write(s.b)
+	}
 	o.mu.Lock()
-	o.size -= int64(n)
-	o.crowded.Store(o.size >= o.most/2)
-	late := err != nil && timedOut(err)
-	switch {
-	case late && patience < o.timeout:
-		o.unread(b, n)
-		o.advance()
-		return
-	case late:
-		o.fail(errSlowReader)
-	case err != nil:
+	if err == nil && n < len(s.b) {
+		o.queue.putBack(s, n)
+	} else {
+		n = len(s.b)
+		s.free()
+	}
+	o.backlog.add(-int64(n))
+	if err != nil {
 		o.fail(err)
 	}
-	keep(b)
 	o.advance()
-}
-
-// unread queues what is behind the first n bytes of b again, in front of what came since. It needs o.mu.
-func (o *outbox) unread(b *[]byte, n int) {
-	*b = append((*b)[:0], (*b)[n:]...)
-	if o.queued != nil {
-		*b = append(*b, *o.queued...)
-		keep(o.queued)
-	}
-	o.queued = b
-}
-
-// keep keeps the memory of b for others.
-func keep(b *[]byte) {
-	if cap(*b) <= outboxKeep {
-		*b = (*b)[:0]
-		outBuffers.Put(b)
-	}
 }
 
 // rest ends the work of who flushes. It needs o.mu.
 func (o *outbox) rest() {
 	o.phase = outIdle
 	if o.err != nil {
-		o.queued, o.size = nil, 0
+		o.backlog.add(-o.queue.drop())
 	}
 	o.advance()
 }
 
-func (o *outbox) write(b []byte, patience time.Duration) (n int, err error) {
-	for n < len(b) {
-		// A new deadline for each write would cost as much as a small call; one that is a little short does not.
-		if left := time.Until(o.deadline); left < patience-patience/8 || left > patience {
-			o.deadline = time.Now().Add(patience)
-			if err := o.conn.SetWriteDeadline(o.deadline); err != nil {
-				return n, err
-			}
-		}
-		m, err := o.conn.Write(b[n:min(len(b), n+outboxStep)])
-		n += m
-		if err != nil {
+// write writes b. It fails with errSlowReader when the peer has taken no byte of it for the timeout: one that takes few
+// is slow, but alive. With TLS the least that can be seen to be taken is a record.
+func (o *outbox) write(b []byte) (n int, err error) {
+	step, look := outboxStep, o.timeout/20
+	if o.fragile {
+		step, look = tlsRecord, o.timeout
+	}
+	now := time.Now()
+	for last := now; ; now = time.Now() {
+		if err := o.allow(now, min(look, o.timeout-now.Sub(last))); err != nil {
 			return n, err
 		}
+		m, err := o.conn.Write(b[n:min(len(b), n+step)])
+		n += m
+		o.taken.Add(int64(m))
+		switch {
+		case n == len(b):
+			return n, nil
+		case err != nil && !timedOut(err):
+			return n, err
+		case m > 0 && (err == nil || !o.fragile):
+			last = time.Now()
+		case o.fragile || time.Since(last) >= o.timeout:
+			return n, errSlowReader
+		}
 	}
-	return n, nil
+}
+
+// offer writes what of b the peer takes within patience.
+func (o *outbox) offer(b []byte, patience time.Duration) (n int, err error) {
+	if err := o.allow(time.Now(), patience); err != nil {
+		return 0, err
+	}
+	n, err = o.conn.Write(b[:min(len(b), outboxStep)])
+	o.taken.Add(int64(n))
+	if err != nil && timedOut(err) {
+		return n, nil
+	}
+	return n, err
+}
+
+// allow gives the next write about d: a new deadline for each would cost as much as a small call. With TLS it is no less.
+func (o *outbox) allow(now time.Time, d time.Duration) error {
+	least := d / 4
+	if o.fragile {
+		least = d
+	}
+	if left := o.deadline.Sub(now); left >= least && left <= d+d/8 {
+		return nil
+	}
+	o.deadline = now.Add(d + d/8)
+	return o.conn.SetWriteDeadline(o.deadline)
 }
 
 // close makes later appends fail, and those that wait for room.
@@ -262,21 +271,28 @@ func (o *outbox) close() {
 	o.fail(errSentClosed)
 }
 
-// settle waits until what is queued has been written, or cannot be.
-func (o *outbox) settle() {
+// settle waits until what is queued has been written, cannot be, or has taken too long.
+func (o *outbox) settle(most time.Duration) {
+	enough := time.NewTimer(most)
+	defer enough.Stop()
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for o.err == nil && o.phase != outIdle {
 		progress := o.waitable()
 		o.mu.Unlock()
-		<-progress
-		o.mu.Lock()
+		select {
+		case <-progress:
+			o.mu.Lock()
+		case <-enough.C:
+			o.mu.Lock()
+			return
+		}
 	}
 }
 
-// idle tells whether all that was queued has been handed to the connection.
+// idle reports whether all that was queued has been handed to the connection.
 func (o *outbox) idle() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.phase == outIdle && o.queued == nil
+	return o.phase == outIdle && o.queue.first == nil
 }

@@ -131,7 +131,7 @@ func TestPeerThatDoesNotReadIsCutWhileOthersGoOn(t *testing.T) {
 	})
 }
 
-func TestPeerThatDoesNotReadCannotQueueWithoutBound(t *testing.T) {
+func TestAnswersThatThePeerDoesNotReadWaitAndItIsCutInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var begun sync.WaitGroup
 		begun.Add(40)
@@ -142,15 +142,19 @@ func TestPeerThatDoesNotReadCannotQueueWithoutBound(t *testing.T) {
 			return nil
 		}, shortLimits)
 		deaf := r.peer(t)
-		begin := time.Now()
 		for seq := range uint64(40) {
 			deaf.Send(wiretest.Request(seq, "Test", "Big", wire.Raw, nil))
 		}
 		synctest.Wait()
-		time.Sleep(1001 * time.Millisecond)
+		time.Sleep(9 * time.Second)
+		synctest.Wait()
+		if r.seen.count("slow_reader") != 0 {
+			t.Error("a full queue alone has cut the peer off")
+		}
+		time.Sleep(3 * time.Second)
 		synctest.Wait()
 		if r.seen.count("slow_reader") != 1 {
-			t.Errorf("40 MiB are queued %v after the calls", time.Since(begin))
+			t.Error("the peer is not cut off")
 		}
 		r.stop()
 	})

@@ -56,7 +56,7 @@ func newServerConn(s *Server, g *group, conn net.Conn, lim Limits, served *sync.
 		srv: s, group: g, conn: conn, lim: lim, peer: addrOf(conn.RemoteAddr()),
 		served: served, last: HeartbeatSeq, room: make(chan struct{}, 1),
 	}
-	c.out = outbox{conn: conn, timeout: lim.WriteTimeout, most: 4 * int64(lim.MaxMessageBytes)}
+	c.out.init(conn, &c.lim)
 	c.wait.init(c)
 	return c
 }

@@ -44,7 +44,7 @@ func (c *serverConn) take(t *task) {
 		t.recycle()
 	case t.req.Heartbeat:
 		if !t.req.OneWay {
-			t.req.Type = Response
+			c.greet(&t.req)
 			c.send(&t.req)
 		}
 		t.recycle()

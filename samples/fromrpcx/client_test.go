@@ -73,6 +73,7 @@ func TestThePagesClientCallsAServerThatHasNotMoved(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := wiretest.NewPeer(t, c)
+	p.Greet()
 	if f := p.Receive(); f.Service != "Arith" || f.Method != "Mul" || f.Metadata.Get(wire.MetaAuth) != "t" {
 		t.Errorf("got %+v", f)
 	}

@@ -7,12 +7,13 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// Call calls a method and waits for its answer, which is decoded into reply, a pointer to a zero value; nil drops it.
+// Call calls a method and waits for its answer, which is decoded into reply, a pointer to a zero value; nil drops it. A
+// reply that comes next to an error is decoded, too, as far as that is possible.
 // args may be used again when it returns, and reply is no longer written to. The deadline of ctx travels with the call;
 // the end of ctx ends the wait with DEADLINE_EXCEEDED/timeout or CANCELLED/cancelled, and the call is perhaps run all the
 // same. When no endpoint is known or can be reached the error is UNAVAILABLE/no_endpoint, when a connection breaks with
 // the call out UNAVAILABLE/connection_lost, above Options.MaxPending UNAVAILABLE/overloaded, when args cannot be encoded
-// INVALID_ARGUMENT/bad_payload, and its reason is bad_reply when the reply cannot be decoded.
+// INVALID_ARGUMENT/bad_payload, and INTERNAL/bad_reply when the reply is over a limit or cannot be decoded.
 func (c *Client) Call(ctx context.Context, service, method string, args, reply any, o ...CallOption) error {
 	cl, err := c.newCall(service, method, args, o)
 	if err != nil {
@@ -69,18 +70,9 @@ func (cl *call) encode(service, method string, args any) error {
 		return badArgument(service, method, err)
 	}
 	cl.hashArgument(args)
-	if cl.compression == wire.NoCompression || len(req.Payload) < cl.c.o.CompressAbove {
-		return nil
-	}
-	if cl.compression == wire.Zstd && cl.c.o.Compression != wire.Zstd {
+	cl.packs = true
+	if cl.compression == wire.Zstd && cl.c.o.Compression != wire.Zstd && len(req.Payload) >= cl.c.o.CompressAbove {
 		req.Metadata.Set(wire.MetaAcceptCompression, wire.Zstd.String())
-	}
-	small, err := wire.AppendCompressed(cl.spare[:0], cl.compression, req.Payload)
-	if err != nil {
-		return failed(code.Of(err), code.From(err).Reason, "the argument of %s.%s: %w", service, method, err)
-	}
-	if len(small) < len(req.Payload) {
-		cl.spare, req.Payload, req.Compression = req.Payload, small, cl.compression
 	}
 	return nil
 }
@@ -97,11 +89,17 @@ func (cl *call) finish(ctx context.Context, reply any) error {
 	if res != nil && cl.replyMetadata != nil {
 		*cl.replyMetadata = append((*cl.replyMetadata)[:0], res.Metadata...)
 	}
-	if err != nil || reply == nil {
+	switch {
+	case reply == nil:
+		return err
+	case err != nil:
+		if res != nil && len(res.Payload) > 0 {
+			_ = wire.Decode(res.Codec, res.Payload, reply) // the error is what counts
+		}
 		return err
 	}
 	if err := wire.Decode(res.Codec, res.Payload, reply); err != nil {
-		return failed(code.Of(err), code.ReasonBadReply, "the reply of %s.%s: %w", cl.req.Service, cl.req.Method, err)
+		return failed(code.Internal, code.ReasonBadReply, "the reply of %s.%s: %w", cl.req.Service, cl.req.Method, err)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/easymicro/easymicro/wire"
@@ -21,6 +22,7 @@ type slot struct {
 	round   round
 	left    []uint64 // bits of the members that are left out
 	tried   []*node  // the same, for when the list changes
+	spared  []*node  // whose connection ended before the call was read: they get one more try
 	refused int      // how many the rules have left out
 	err     error    // of the last one that could not be used
 }
@@ -33,7 +35,8 @@ func (s *slot) reset() {
 	s.req, s.meta = wire.Frame{}, s.meta[:0]
 	s.res.Reset()
 	clear(s.tried)
-	s.tried, s.left = s.tried[:0], s.left[:0]
+	clear(s.spared)
+	s.tried, s.spared, s.left = s.tried[:0], s.spared[:0], s.left[:0]
 	s.answered, s.endpoints, s.list, s.round, s.refused, s.err = false, nil, nil, firstChoice, 0, nil
 }
 
@@ -51,22 +54,26 @@ func (s *slot) attempt(ctx context.Context, endpoints Endpoints) error {
 		if err != nil {
 			return err
 		}
-		err = s.send(ctx, m, link)
+		spared, err := s.send(ctx, m, link)
 		if !s.movable(err) {
 			return err
 		}
 		s.err = err
-		s.leaveOut(m)
+		if !spared {
+			s.leaveOut(m)
+		}
 	}
 }
 
-// send sends the call to m.
-func (s *slot) send(ctx context.Context, m *member, l *link) error {
+// send sends the call to m. It may be sent there again when m is spared.
+func (s *slot) send(ctx context.Context, m *member, l *link) (spared bool, err error) {
 	s.prepare()
 	began := s.now()
 	m.begin()
-	err := l.Do(ctx, &s.req, &s.res)
-	m.end(began, s.now(), err, !s.req.OneWay)
+	err = s.pack(l)
+	if err == nil {
+		err = l.Do(ctx, &s.req, &s.res)
+	}
 	l.give()
 	s.answered = err == nil || s.res.Status != wire.StatusNormal
 	if !s.answered {
@@ -76,8 +83,22 @@ func (s *slot) send(ctx context.Context, m *member, l *link) error {
 	if tell := s.call.c.o.OnAttempt; tell != nil {
 		tell(ctx, m.ep.Address, err)
 	}
-	s.settle(m, err)
-	return err
+	verdict := err
+	if spared = s.spare(m, err); spared {
+		verdict = failed(code.Cancelled, code.ReasonCancelled, "%w", err) // not its failure
+	}
+	m.end(began, s.now(), verdict, !s.req.OneWay)
+	s.settle(m, verdict)
+	return spared, err
+}
+
+// spare reports whether m gets the call once more: that its connection ended before it had read it is no failure of m.
+func (s *slot) spare(m *member, err error) bool {
+	if s.answered || !s.movable(err) || slices.Contains(s.spared, m.node) {
+		return false
+	}
+	s.spared = append(s.spared, m.node)
+	return true
 }
 
 // prepare makes the request of this attempt. Its payload is that of the call, which nobody changes.

@@ -12,9 +12,9 @@ var (
 )
 
 // await waits for a connection, for as long as late allows. It fails at once when the node is being left alone.
-func (n *node) await(ctx context.Context, late <-chan time.Time) (*link, error) {
+func (n *node) await(ctx context.Context, long bool, late <-chan time.Time) (*link, error) {
 	for {
-		if l := n.link(); l != nil {
+		if l := n.link(long); l != nil {
 			return l, nil
 		}
 		changed, err := n.demand()

@@ -19,17 +19,18 @@ type call struct {
 	req     *wire.Frame // as the caller gave it
 	own     wire.Frame  // memory of req, for arguments that are encoded here
 	wrapped wire.Frame  // the response, when Options.Wrap is to see it
-	spare   []byte      // memory for compression
+	packs   bool        // the payload is to be compressed as the options say
 	counted bool        // in Client.calls
 	whole   bool        // the caller wants of an error's response what the error says, too
 	caller  string
 	hash    uint64
 	hashed  bool
 
-	out   atomic.Int64 // attempts
-	first slot
-	mu    sync.Mutex
-	more  []*slot // of attempts at the same time
+	out    atomic.Int64 // attempts
+	first  slot
+	packed packed
+	mu     sync.Mutex
+	more   []*slot // of attempts at the same time
 }
 
 var calls = sync.Pool{New: func() any {
@@ -37,9 +38,6 @@ var calls = sync.Pool{New: func() any {
 	cl.first.call = cl
 	return cl
 }}
-
-// keepSpare is the most memory for compression that is kept for other calls.
-const keepSpare = 64 << 10
 
 // begin makes a call, if there may be one more.
 func (c *Client) begin() (*call, error) {
@@ -83,16 +81,14 @@ func (cl *call) end() {
 		return
 	}
 	cl.own.Reset()
-	if cap(cl.spare) > keepSpare {
-		cl.spare = nil
-	}
+	cl.packed.reset()
 	cl.wrapped.Reset()
 	cl.first.reset()
 	meta := cl.metadata
 	clear(meta)
 	cl.callOptions = callOptions{metadata: meta[:0]}
 	cl.c, cl.service, cl.req, cl.more = nil, nil, nil, nil
-	cl.counted, cl.whole, cl.caller, cl.hash, cl.hashed = false, false, "", 0, false
+	cl.packs, cl.counted, cl.whole, cl.caller, cl.hash, cl.hashed = false, false, false, "", 0, false
 	calls.Put(cl)
 }
 

@@ -105,7 +105,7 @@ func TestCodecAndCompressionAreThoseOfTheCall(t *testing.T) {
 	wantCode(c.Call(t.Context(), "Arith", "Echo", long, nil, Codec(9)), code.InvalidArgument)
 	wantCode(c.Call(t.Context(), "Arith", "Echo", make(chan int), nil, Codec(wire.JSON)), code.InvalidArgument)
 	var wrong struct{ S int }
-	wantError(t, c.Call(t.Context(), "Arith", "Echo", long, &wrong, Codec(wire.JSON)), code.InvalidArgument, code.ReasonBadReply)
+	wantError(t, c.Call(t.Context(), "Arith", "Echo", long, &wrong, Codec(wire.JSON)), code.Internal, code.ReasonBadReply)
 	if n := c.calls.Load(); n != 0 {
 		t.Errorf("%d calls are counted still", n)
 	}
@@ -113,7 +113,7 @@ func TestCodecAndCompressionAreThoseOfTheCall(t *testing.T) {
 
 func TestCompressedRequestsAreSmallOnTheWire(t *testing.T) {
 	cl := &call{c: newClient(t, Options{Resolver: newNames(), Compression: wire.Gzip})}
-	cl.codec, cl.compression = wire.Raw, wire.Gzip
+	cl.first.call, cl.codec, cl.compression = cl, wire.Raw, wire.Gzip
 	for _, tc := range []struct {
 		size int
 		want wire.Compression
@@ -122,7 +122,11 @@ func TestCompressedRequestsAreSmallOnTheWire(t *testing.T) {
 		if err := cl.encode("S", "M", bytes.Repeat([]byte{7}, tc.size)); err != nil {
 			t.Fatal(err)
 		}
-		if f := cl.req; f.Compression != tc.want || (tc.want == wire.Gzip) != (len(f.Payload) < 100) {
+		cl.first.req = *cl.req
+		if err := cl.first.pack(nil); err != nil {
+			t.Fatal(err)
+		}
+		if f := &cl.first.req; f.Compression != tc.want || (tc.want == wire.Gzip) != (len(f.Payload) < 100) {
 			t.Errorf("%d bytes go as %d with %s", tc.size, len(f.Payload), f.Compression)
 		}
 	}

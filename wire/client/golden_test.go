@@ -61,7 +61,9 @@ func (s *stock) accept() *wiretest.Peer {
 	c, err := s.ln.Accept()
 	must(s.t, err)
 	must(s.t, c.SetDeadline(time.Now().Add(patience)))
-	return wiretest.NewPeer(s.t, c)
+	p := wiretest.NewPeer(s.t, c)
+	p.Greet()
+	return p
 }
 
 // outcome is what became of a call.

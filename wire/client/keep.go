@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"net"
 	"time"
 
 	"github.com/easymicro/easymicro/wire"
@@ -39,9 +38,10 @@ func (n *node) plan() (slot int, wait time.Duration, more bool) {
 	defer n.mu.Unlock()
 	missing, some := -1, len(n.leaving) > 0
 	for i := range n.links {
-		if n.links[i].Load() != nil {
+		switch {
+		case n.links[i].Load() != nil:
 			some = true
-		} else if missing < 0 {
+		case missing < 0 && (i < len(n.links)-1 || n.hasLong()):
 			missing = i
 		}
 	}
@@ -58,7 +58,7 @@ func (n *node) plan() (slot int, wait time.Duration, more bool) {
 		return -1, noHurry, true
 	}
 	wait = time.Until(n.soonest)
-	if wait > 0 && (n.failures > 0 || !n.demanded) {
+	if wait > 0 && (n.failures > 0 || n.paced || !n.demanded) {
 		return -1, wait, true
 	}
 	return missing, 0, true
@@ -76,7 +76,7 @@ func (n *node) connect(slot int) {
 	n.cancel = cancel
 	n.dialling()
 	n.mu.Unlock()
-	nc, err := n.c.dial(ctx, n.network, n.address)
+	l, err := n.meet(ctx)
 	if err != nil {
 		n.mu.Lock()
 		defer n.mu.Unlock()
@@ -85,18 +85,37 @@ func (n *node) connect(slot int) {
 		n.failed()
 		return
 	}
-	n.connected(slot, nc)
+	n.connected(slot, l)
 }
 
-func (n *node) connected(slot int, nc net.Conn) {
+// meet dials, and makes sure that it is a server of calls who answers before any call is sent there.
+func (n *node) meet(ctx context.Context) (*link, error) {
+	nc, err := n.c.dial(ctx, n.network, n.address)
+	if err != nil {
+		return nil, err
+	}
 	o := wire.ConnOptions{
 		Limits: n.c.o.Limits, KeepaliveInterval: n.c.o.KeepaliveInterval, KeepaliveTimeout: n.c.o.KeepaliveTimeout,
 		OnChange: n.onChange,
+	}
+	if !n.c.o.LowerCase { // which the original's servers want, that say nothing of the kind
+		o.OnUnread = n.c.sendAgain
 	}
 	if n.c.o.Compression == wire.Zstd {
 		o.AcceptCompression = []wire.Compression{wire.Zstd}
 	}
 	l := &link{Conn: wire.NewConn(nc, o), node: n, born: time.Now()}
+	if n.c.o.KeepaliveInterval < 0 {
+		return l, nil // peers that answer no heartbeats are called all the same
+	}
+	if err := l.Ping(ctx); err != nil {
+		_ = l.Close()
+		return nil, err
+	}
+	return l, nil
+}
+
+func (n *node) connected(slot int, l *link) {
 	n.mu.Lock()
 	n.demanded = false
 	if n.closed || n.unlisted.Load() {

@@ -36,7 +36,8 @@ type node struct {
 	unlisted atomic.Bool                // nobody does
 	state    atomic.Int32
 	tardy    atomic.Bool // its first dial takes long: others are preferred
-	links    []atomic.Pointer[link]
+	links    []atomic.Pointer[link] // the last one is for long messages
+	long     atomic.Int64           // when there was the last long message, see Client.now; 0: never
 	turn     atomic.Uint64
 	kick     chan struct{} // wakes keep
 
@@ -47,6 +48,7 @@ type node struct {
 	cancel   context.CancelFunc // of the dial that is going on
 	demanded bool               // a call waits for a connection
 	drained  bool               // the last connection was given up because the peer drains
+	paced    bool               // it ended well, but soon: the next one waits for soonest
 	failures int                // dials and short lives in a row
 	soonest  time.Time          // no dial before
 	dials    [2]time.Time       // when the last two began
@@ -67,7 +69,7 @@ const (
 func (c *Client) node(at place) *node {
 	n := c.nodes[at]
 	if n == nil {
-		n = &node{c: c, place: at, links: make([]atomic.Pointer[link], c.o.PoolSize), kick: make(chan struct{}, 1)}
+		n = &node{c: c, place: at, links: make([]atomic.Pointer[link], c.o.PoolSize+1), kick: make(chan struct{}, 1)}
 		n.users.Store(new([]*service))
 		c.nodes[at] = n
 	}
@@ -142,16 +144,44 @@ func (n *node) wanted() bool {
 	return false
 }
 
-// link is a connection that takes a call, nil when there is none. Who gets it gives it back.
-func (n *node) link() *link {
-	k, first := len(n.links), 0
-	if k > 1 {
-		first = int(n.turn.Add(1) % uint64(k))
+// longMessage is a payload that keeps a connection busy long enough for small calls to notice.
+const longMessage = 256 << 10
+
+// link is a connection that takes a call, nil when there is none. Who gets it gives it back. Long messages have one of
+// their own, made when there are some, so that small calls do not wait behind them: a frame is sent whole.
+func (n *node) link(long bool) *link {
+	pool := len(n.links) - 1
+	if long {
+		if l := n.links[pool].Load(); l != nil && l.take() {
+			return l
+		}
+		n.wantLong()
 	}
-	for i := range k {
-		if l := n.links[(first+i)%k].Load(); l != nil && l.take() {
+	first := 0
+	if pool > 1 {
+		first = int(n.turn.Add(1) % uint64(pool))
+	}
+	for i := range pool {
+		if l := n.links[(first+i)%pool].Load(); l != nil && l.take() {
 			return l
 		}
 	}
+	if l := n.links[pool].Load(); l != nil && l.take() {
+		return l
+	}
 	return nil
+}
+
+// wantLong has the connection for long messages made. The call that wants it does not wait for that.
+func (n *node) wantLong() {
+	now := max(n.c.now(), 1)
+	if last := n.long.Swap(now); last == 0 || now-last > int64(time.Second) {
+		n.wake()
+	}
+}
+
+// hasLong reports whether there were long messages of late. It needs no lock.
+func (n *node) hasLong() bool {
+	last := n.long.Load()
+	return last != 0 && n.c.now()-last <= int64(inUse)
 }

@@ -7,7 +7,10 @@ import (
 	"time"
 )
 
-var errAsked = errors.New("it drains: it has asked to call elsewhere")
+var (
+	errAsked = errors.New("it drains: it has asked to call elsewhere")
+	errIdle  = errors.New("it has closed the connection, on which there was no call")
+)
 
 // onChange is called by connections that drain or have ended.
 func (n *node) onChange() {
@@ -46,18 +49,28 @@ func (n *node) sweep() {
 	}
 }
 
-// lost needs n.mu.
+// lost needs n.mu. A connection that the peer has ended in good order, with a drain frame or between two calls, is no
+// failure: it may be back at once.
 func (n *node) lost(l *link) {
 	l.left.Store(true)
-	if n.drained = !l.hasEnded(); n.drained {
+	clean, long := l.Draining() || l.EndedIdle(), time.Since(l.born) >= goodLife
+	n.drained, n.paced = !l.hasEnded(), clean && !long
+	switch {
+	case n.drained:
 		n.err = errAsked
-	} else {
+	case clean:
+		n.err = errIdle
+	default:
 		n.err = l.Err()
 	}
-	if time.Since(l.born) >= goodLife {
+	switch {
+	case n.paced:
+		n.failures = 0
+		n.soonest = n.allowed(time.Now())
+	case long:
 		n.failures = 0
 		n.soonest = time.Now().Add(rand.N(redialSpread))
-	} else {
+	default:
 		n.backOff()
 	}
 	if !n.retire(l) {

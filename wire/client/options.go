@@ -29,7 +29,7 @@ type Options struct {
 	HashOn string
 
 	Codec         string           // raw, json, protobuf, msgpack or thrift; empty: msgpack
-	Compression   wire.Compression // of payloads of at least CompressAbove bytes
+	Compression   wire.Compression // of payloads of at least CompressAbove bytes; gzip where zstd is not known to be taken
 	CompressAbove int              // 0: 1 KiB
 	LowerCase     bool             // send names in lower case, as the original easymicro does
 	Idempotent    []string         // methods that may be sent twice; * stands for any text
@@ -37,7 +37,7 @@ type Options struct {
 	ConnectTimeout    time.Duration // for a connection, and for the first list of a service; 0: 1 s
 	KeepaliveInterval time.Duration // without a byte from the peer, until it is asked for one; 0: 10 s; negative: it never is
 	KeepaliveTimeout  time.Duration // for that byte, until the connection is dead; 0: 3 s
-	PoolSize          int           // connections to an endpoint; 0: 1
+	PoolSize          int           // connections to an endpoint, besides one for requests of 256 KiB and more; 0: 1
 	MaxPending        int           // calls that are out or wait, over all; 0: 10,000
 	Limits            wire.Limits   // of responses
 	TLS               *tls.Config   // nil: plain; without a ServerName it is the host of the endpoint's address

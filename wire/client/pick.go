@@ -61,6 +61,9 @@ func (s *slot) allows(m *member) bool {
 	return false
 }
 
+// long reports whether the call is a long message.
+func (s *slot) long() bool { return len(s.call.req.Payload) >= longMessage }
+
 func (s *slot) now() int64 { return s.call.c.now() }
 
 // next is an endpoint with a connection to send on.
@@ -84,7 +87,7 @@ func (s *slot) next(ctx context.Context) (*member, *link, error) {
 			s.leaveOut(m)
 			continue
 		}
-		if l := m.node.link(); l != nil {
+		if l := m.node.link(s.long()); l != nil {
 			return m, l, nil
 		}
 		if begin.IsZero() {
@@ -108,7 +111,7 @@ func (s *slot) await(ctx context.Context, m *member, begin time.Time) (*link, er
 	}
 	late := time.NewTimer(wait)
 	defer late.Stop()
-	return m.node.await(ctx, late.C)
+	return m.node.await(ctx, s.long(), late.C)
 }
 
 // unreachable settles an endpoint that could not be reached. It returns an error when others need not be tried.

@@ -58,13 +58,32 @@ func TestErrorsAreReadUnderEitherFamilysKey(t *testing.T) {
 	}
 }
 
-// An rpcx server sends the reply along with the error; a caller who sees an error has no use for it.
-func TestPayloadOfAnErrorIsNoReply(t *testing.T) {
+// An rpcx server sends the reply along with the error, and its clients have both.
+func TestAReplyNextToAnErrorReachesTheCallerToo(t *testing.T) {
+	for _, compressed := range []bool{false, true} {
+		s := newStock(t, client.Options{})
+		done := s.six()
+		p := s.accept()
+		f := answer(p.Receive())
+		f.Status = wire.StatusError
+		if compressed {
+			f.Payload, _ = wire.AppendCompressed(nil, wire.Gzip, f.Payload)
+			f.Compression = wire.Gzip
+		}
+		p.Send(wiretest.With(f, wire.MetaError, "divide by zero"))
+		if o := receive(t, done); o.err == nil || o.err.Error() != "divide by zero" || o.reply != 6 {
+			t.Errorf("%v, %v", o.reply, o.err)
+		}
+	}
+}
+
+// What cannot be decoded next to an error does not hide it.
+func TestAPayloadNextToAnErrorThatIsNoReplyIsIgnored(t *testing.T) {
 	s := newStock(t, client.Options{})
 	done := s.six()
 	p := s.accept()
 	f := answer(p.Receive())
-	f.Status = wire.StatusError
+	f.Status, f.Payload = wire.StatusError, []byte("no JSON")
 	p.Send(wiretest.With(f, wire.MetaError, "divide by zero"))
 	if o := receive(t, done); o.err == nil || o.err.Error() != "divide by zero" || o.reply != 0 {
 		t.Errorf("%v, %v", o.reply, o.err)
@@ -212,6 +231,61 @@ func TestOnlyLongArgumentsAreCompressed(t *testing.T) {
 		p.Send(f)
 		must(t, receive(t, done))
 	}
+}
+
+// A stock server that does not know a compression drops the connection, with all calls on it.
+func TestZstdIsSentOnlyToServersThatHaveShownThatTheyTakeIt(t *testing.T) {
+	for _, o := range [][]client.CallOption{nil, {client.Compression(wire.Zstd)}} {
+		for _, shows := range []bool{false, true} {
+			s := newStock(t, client.Options{Codec: "raw", Compression: wire.Zstd})
+			long := make([]byte, 2000)
+			done := make(chan error, 2)
+			do := func() { done <- s.Call(t.Context(), "Echo", "Echo", long, nil, o...) }
+			go do()
+			p := s.accept()
+			want := wire.Gzip
+			for range 2 {
+				f := p.Receive()
+				if f.Compression != want {
+					t.Errorf("shown %v: %v, want %v", shows, f.Compression, want)
+				}
+				if err := f.Decompress(1 << 20); err != nil || len(f.Payload) != len(long) {
+					t.Errorf("%d bytes, %v", len(f.Payload), err)
+				}
+				f.Type, f.Metadata = wire.Response, nil
+				if shows {
+					f.Metadata.Set(wire.MetaHost, "h")
+					f.Metadata.Set(wire.MetaAcceptCompression, "gzip, zstd")
+					want = wire.Zstd
+				}
+				p.Send(f)
+				must(t, receive(t, done))
+				go do()
+			}
+			p.Receive()
+		}
+	}
+}
+
+// Frames that are compressed already are no exception.
+func TestFramesWithZstdAreMadeKnownToStockServers(t *testing.T) {
+	s := newStock(t, client.Options{})
+	packed, err := wire.AppendCompressed(nil, wire.Zstd, make([]byte, 2000))
+	must(t, err)
+	done := make(chan error, 1)
+	go func() {
+		req := wiretest.Request(0, "Echo", "Echo", wire.Raw, packed)
+		req.Compression = wire.Zstd
+		done <- s.Handle(t.Context(), req, new(wire.Frame))
+	}()
+	p := s.accept()
+	f := p.Receive()
+	if f.Compression == wire.Zstd || f.Decompress(1<<20) != nil || len(f.Payload) != 2000 {
+		t.Errorf("%v with %d bytes", f.Compression, len(f.Payload))
+	}
+	f.Type = wire.Response
+	p.Send(f)
+	must(t, receive(t, done))
 }
 
 // Stock servers know no other compression than gzip: they are not asked for another, unless the program says so.

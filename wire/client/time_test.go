@@ -245,7 +245,11 @@ func TestPeerThatFallsSilentIsFoundByKeepalive(t *testing.T) {
 		ln := wiretest.Listen()
 		n.hosts["a"] = ln
 		c := n.client(Options{Resolver: serving("a"), KeepaliveInterval: 10 * time.Second, KeepaliveTimeout: 3 * time.Second})
-		go func() { _, _ = ln.Accept() }()
+		go func() {
+			if nc, err := ln.Accept(); err == nil {
+				wiretest.NewPeer(t, nc).Greet()
+			}
+		}()
 		begin := time.Now()
 		wantError(t, six(t.Context(), c), code.Unavailable, code.ReasonConnectionLost)
 		if took := time.Since(begin); took != 13*time.Second {
@@ -270,7 +274,7 @@ func TestPoolIsSpreadOverItsConnectionsAndFilledAgain(t *testing.T) {
 		node := c.nodes[place{"tcp", "a"}]
 		seen := map[*link]int{}
 		for range 40 {
-			l := node.link()
+			l := node.link(false)
 			seen[l]++
 			l.give()
 		}

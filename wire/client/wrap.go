@@ -36,6 +36,7 @@ func (c *Client) inner(ctx context.Context, req, res *wire.Frame) error {
 	cl.req = req
 	if outer != nil && outer.c == c {
 		cl.idempotent, cl.hash, cl.hashed, cl.whole = outer.idempotent, outer.hash, outer.hashed, outer.whole
+		cl.packs, cl.compression = outer.packs, outer.compression
 	}
 	cl.hashPayload()
 	return cl.respond(ctx, res)

@@ -67,6 +67,18 @@ func (p *Peer) Send(frames ...*wire.Frame) {
 	}
 }
 
+// Greet answers the heartbeat by which a client makes sure that there is a server before it calls, as stock servers do: it
+// goes back as it came.
+func (p *Peer) Greet() {
+	p.t.Helper()
+	f := p.Receive()
+	if !f.Heartbeat || f.Type != wire.Request {
+		p.t.Fatalf("got %+v, want a heartbeat first", f)
+	}
+	f.Type = wire.Response
+	p.Send(f)
+}
+
 // Receive reads one frame.
 func (p *Peer) Receive() *wire.Frame {
 	p.t.Helper()

@@ -1,0 +1,139 @@
+package wire_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/easymicro/easymicro/wire"
+	"github.com/easymicro/easymicro/wire/code"
+	"github.com/easymicro/easymicro/wire/wiretest"
+)
+
+func TestCancelledCallsAreTakenBackFromPeersThatUnderstandThat(t *testing.T) {
+	ours := wire.Metadata{{wire.MetaHost, "orders-1"}}
+	for name, tc := range map[string]struct {
+		shown wire.Metadata // with the response to an earlier call
+		end   func(context.Context) (context.Context, context.CancelFunc)
+		want  code.Code
+		told  bool
+	}{
+		"cancelled":             {shown: ours, end: cancelAfter, want: code.Cancelled, told: true},
+		"cancelled, has time":   {shown: ours, end: cancelWithTime, want: code.Cancelled, told: true},
+		"its deadline passes":   {shown: ours, end: deadlineAfter, want: code.DeadlineExceeded},
+		"a stock peer":          {end: cancelAfter, want: code.Cancelled},
+		"other words of a peer": {shown: wire.Metadata{{"x-env", "prod"}}, end: cancelAfter, want: code.Cancelled},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c, p := facing(t, wire.ConnOptions{})
+				done := make(chan error, 1)
+				do := func(ctx context.Context, method string) {
+					_, err := call(ctx, c, method, "")
+					done <- err
+				}
+				go do(t.Context(), "First")
+				p.Send(&wire.Frame{Type: wire.Response, Seq: p.Receive().Seq, Metadata: tc.shown})
+				if err := <-done; err != nil {
+					t.Fatal(err)
+				}
+				ctx, cancel := tc.end(t.Context())
+				defer cancel()
+				go do(ctx, "Slow")
+				slow := p.Receive()
+				if err := <-done; code.Of(err) != tc.want {
+					t.Errorf("got %v", err)
+				}
+				go do(t.Context(), "Next")
+				f := p.Receive()
+				if told := f.Service == wire.CancelPath; told != tc.told {
+					t.Errorf("told %v, want %v", told, tc.told)
+				} else if told {
+					if !f.OneWay || f.Type != wire.Request || f.Seq != slow.Seq {
+						t.Errorf("got %+v for call %d", f, slow.Seq)
+					}
+					f = p.Receive()
+				}
+				if f.Method != "Next" {
+					t.Errorf("got %+v", f)
+				}
+				answer(p, f, "")
+				if err := <-done; err != nil {
+					t.Error(err)
+				}
+				_ = c.Close()
+			})
+		})
+	}
+}
+
+func cancelAfter(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	time.AfterFunc(time.Second, cancel)
+	return ctx, cancel
+}
+
+func cancelWithTime(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	time.AfterFunc(time.Second, cancel)
+	return ctx, cancel
+}
+
+func deadlineAfter(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, time.Second)
+}
+
+func TestWhatWasSentOneWayAndNeverReadIsGivenBack(t *testing.T) {
+	near, far := wiretest.Pipe()
+	unread := make(chan []*wire.Frame, 1)
+	c := wire.NewConn(near, wire.ConnOptions{OnUnread: func(f []*wire.Frame) { unread <- f }})
+	defer c.Close()
+	p := wiretest.NewPeer(t, far)
+	for _, method := range []string{"A", "B", "C"} {
+		req := wiretest.With(wiretest.OneWay(0, "Test", method, wire.JSON, []byte(method)), "k", "v")
+		if err := c.Do(t.Context(), req, nil); err != nil {
+			t.Fatal(err)
+		}
+		p.Receive()
+	}
+	p.Send(drains("", 0), drains("last", 0))
+	got := <-unread
+	if len(got) != 2 || got[0].Method != "B" || got[1].Method != "C" || !got[1].OneWay || got[1].Codec != wire.JSON ||
+		string(got[1].Payload) != "C" || got[1].Metadata.Get("k") != "v" {
+		t.Errorf("got %v", got)
+	}
+}
+
+func TestOneWayCallsBeforeAnAnswerAreKnownToBeRead(t *testing.T) {
+	near, far := wiretest.Pipe()
+	unread := make(chan []*wire.Frame, 1)
+	c := wire.NewConn(near, wire.ConnOptions{OnUnread: func(f []*wire.Frame) { unread <- f }})
+	defer c.Close()
+	p := wiretest.NewPeer(t, far)
+	tell := func(method string, payload []byte) {
+		t.Helper()
+		if err := c.Do(t.Context(), wiretest.OneWay(0, "Test", method, wire.Raw, payload), nil); err != nil {
+			t.Fatal(err)
+		}
+		p.Receive()
+	}
+	tell("A", nil)
+	done := make(chan error, 1)
+	go func() {
+		_, err := call(t.Context(), c, "B", "")
+		done <- err
+	}()
+	p.Send(wiretest.With(&wire.Frame{Type: wire.Response, Seq: p.Receive().Seq}, wire.MetaHost, "h"))
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	for range 40 { // more than is kept
+		tell("C", make([]byte, 50<<10))
+	}
+	p.Send(drains("last", wire.HeartbeatSeq)) // even so: it has answered B
+	got := <-unread
+	if len(got) != 20 || got[0].Method != "C" || got[len(got)-1].Seq != 41 {
+		t.Errorf("%d frames, from %v", len(got), got[0].Seq)
+	}
+}
