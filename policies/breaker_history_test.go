@@ -27,10 +27,10 @@ var deeds = []string{
 	"edit thresholds", "edit core", "quiet edit",
 }
 
-// R12: a breaker never sticks. Set EASYMICRO_HISTORIES for more than the 10,000 of a quick run.
+// R12: a breaker never sticks. Set TEST_EASYMICRO_HISTORIES for more than the 10,000 of a quick run.
 func TestBreakerNeverSticks(t *testing.T) {
 	histories := "10000"
-	if n, err := strconv.Atoi(os.Getenv("EASYMICRO_HISTORIES")); err == nil {
+	if n, err := strconv.Atoi(os.Getenv("TEST_EASYMICRO_HISTORIES")); err == nil {
 		histories = strconv.Itoa(n)
 	}
 	checks := flag.Lookup("rapid.checks")

@@ -313,7 +313,8 @@ func TestUnknownVariablesAreWarnedOf(t *testing.T) {
 	})
 	for name, value := range map[string]string{
 		"EASYMICRO_LISTN": ":1", "EASYMICRO_LOGLEVEL": "debug", "EASYMICRO_SOMETHING_ELSE": "x", "EASYMICRO_NAM": "",
-		"EASYMICRO_REGION": "eu", "EASYMICRO_BUDGET": "1s", "EASYMICRO_LISTEN": ":2", "EASYMICRO_LONG": "1", "EASYMICRO_SCREEN": "off",
+		"EASYMICRO_REGION": "eu", "EASYMICRO_BUDGET": "1s", "EASYMICRO_LISTEN": ":2", "EASYMICRO_SCREEN": "off",
+		"EASYMICRO_LOG": "debug", "EASYMICRO_TOKEN": "x", "EASYMICRO_TENANT": "x", "EASYMICRO_VERSION": "1", "EASYMICRO_POD_NAME": "x", "EASYMICRO_ENV": "x",
 		"EASYMICRO_SERVICE_HOST": "10.0.0.1", "EASYMICRO_SERVICE_PORT_HTTP": "80", "EASYMICRO_GATEWAY_PORT_80_TCP_ADDR": "10.0.0.1",
 		"EASYMICROSCOPE": "x", "OTHER_LISTN": "x",
 	} {
@@ -321,9 +322,15 @@ func TestUnknownVariablesAreWarnedOf(t *testing.T) {
 	}
 	const means = "no such variable: neither easymicro nor a file of the host reads it"
 	want := []string{
+		"EASYMICRO_ENV: " + means,
 		"EASYMICRO_LISTN: " + means + " (did you mean EASYMICRO_LISTEN?)",
+		"EASYMICRO_LOG: " + means + " (did you mean EASYMICRO_LOG_LEVEL?)",
 		"EASYMICRO_LOGLEVEL: " + means + " (did you mean EASYMICRO_LOG_LEVEL?)",
+		"EASYMICRO_POD_NAME: " + means,
 		"EASYMICRO_SOMETHING_ELSE: " + means,
+		"EASYMICRO_TENANT: " + means,
+		"EASYMICRO_TOKEN: " + means,
+		"EASYMICRO_VERSION: " + means,
 	}
 	for range 2 { // as a reload does
 		var got []string

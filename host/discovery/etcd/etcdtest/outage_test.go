@@ -16,7 +16,7 @@ const backAfter = 5 * time.Second
 // outage is how long etcd is away: longer than a lease lives.
 func outage(t *testing.T) time.Duration {
 	t.Helper()
-	switch os.Getenv("EASYMICRO_LONG") {
+	switch os.Getenv("TEST_EASYMICRO_LONG") {
 	case "":
 		return 3 * time.Second
 	case "10m":
