@@ -1,8 +1,8 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
-	"errors"
 	"os"
 	"slices"
 	"strings"
@@ -87,28 +87,22 @@ func (a *app) checkOutput(cmd *cobra.Command) error {
 	return usageError("%s: %q is not one of %s", a.outputFrom, a.output, strings.Join(allowed, ", "))
 }
 
-// unknownVariables warns of what looks like a variable of ours and is none. Commands that load the set of a host find that
-// by themselves, and a shell that completes has nowhere to show it.
+// unknownVariables warns of what looks like a variable of ours that is misspelt. What else the files of a host read only
+// commands know that load them, and those warn by themselves; a shell that completes has nowhere to show it.
 func (a *app) unknownVariables(cmd *cobra.Command) {
 	if slices.Contains([]string{"serve", "gateway", "validate", cobra.ShellCompRequestCmd, cobra.ShellCompNoDescRequestCmd}, cmd.Name()) {
 		return
 	}
-	warnings := load.Unknown(nil)
-	if len(warnings) == 0 {
+	misspelt := slices.DeleteFunc(load.Unknown(nil), func(w config.Problem) bool { return w.Suggestion == "" })
+	if len(misspelt) == 0 {
 		return
 	}
-	set, err := load.Load(a.manifest, load.Options{}) // it may use some
-	var problems config.Problems
-	switch {
-	case err == nil:
-		problems = set.Warnings
-	case !errors.As(err, &problems): // there is no manifest
-		problems = warnings
-	}
-	for _, w := range warnings {
-		if !slices.ContainsFunc(problems, func(p config.Problem) bool { return p.Path == w.Path }) {
+	manifest, _ := readFile(a.manifest, config.MaxFileBytes)
+	for _, w := range misspelt {
+		if bytes.Contains(manifest, []byte("${"+w.Path)) {
 			continue
 		}
+		w.Message = "not a variable of easymicro"
 		if a.output == outputJSON {
 			_ = json.NewEncoder(a.io.Err).Encode(map[string]config.Problem{"warning": w})
 			continue
