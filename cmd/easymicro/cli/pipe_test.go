@@ -130,6 +130,22 @@ func TestAJournalHasEachEditOnce(t *testing.T) {
 	}
 }
 
+// So it has a fallback that stands in at the start.
+func TestAJournalHasAFallbackOnce(t *testing.T) {
+	for _, flags := range [][]string{nil, {"--screen", "on"}} {
+		dir := writeSet(t, "rules: [{name: a, match: {service: Desk}, timeout: 1x}]")
+		save(t, dir+"/easymicro.yaml", strings.Replace(hosted, "[p.yaml]", "[p.yaml], fallback: [baked.yaml]", 1))
+		save(t, dir+"/baked.yaml", "rules: [{name: b, match: {service: Desk}, timeout: 1s}]")
+		all, wait := journal(t, dir, flags...)
+		wait("must be a duration")
+		for _, what := range []string{"mend", "must be a duration"} {
+			if got := strings.Count(all.String(), what); got != 1 {
+				t.Errorf("%v: %q stands there %d times in\n%s", flags, what, got, all)
+			}
+		}
+	}
+}
+
 // replace saves as editors do that never leave half a file.
 func replace(t *testing.T, path, text string) {
 	t.Helper()

@@ -47,7 +47,9 @@ func (s *screen) ready(h *host.Host) {
 		return
 	}
 	rejected := s.set.Rejected.Errors()
-	s.standInText(&admin.StandIn{What: s.set.StandIn, Mend: rejected.Files()})
+	if s.warnings {
+		s.standInText(&admin.StandIn{What: s.set.StandIn, Mend: rejected.Files()})
+	}
 	s.problems(rejected)
 	s.showWarnings(slices.DeleteFunc(slices.Clone(s.warned), func(w config.Problem) bool { return w.Path == "policies.fallback" }))
 }
@@ -78,7 +80,7 @@ func (s *screen) logged(h *host.Host) {
 		for _, p := range rejected {
 			problems = append(problems, p.String())
 		}
-		s.log.Warn("the "+s.set.StandIn+" stands in for files that are wrong", "mend", rejected.Files(), "problems", problems)
+		s.log.Warn("problems in the files that the "+s.set.StandIn+" stands in for", "problems", problems)
 	}
 }
 
