@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"cmp"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -18,7 +17,6 @@ import (
 type screen struct {
 	*app
 	set      *config.Set
-	log      *slog.Logger
 	warnings bool // shown here, not only in the log
 
 	mu      sync.Mutex
@@ -55,13 +53,10 @@ func (s *screen) ready(h *host.Host) {
 }
 
 // logged writes to the log what the screen would have shown of the start.
-func (s *screen) logged(h *host.Host) {
-	plain := *s.app
-	plain.noColor = true
-	s = &screen{app: &plain, set: s.set, log: s.log}
+func (s *screen) logged(h *host.Host, log *slog.Logger) {
 	services := []string{}
 	for _, v := range h.Services() {
-		services = append(services, s.serviceLine(&v))
+		services = append(services, serviceLine(&v))
 	}
 	if remote := s.remoteLine(h); remote != "" {
 		services = append(services, remote)
@@ -73,14 +68,14 @@ func (s *screen) logged(h *host.Host) {
 	if file := s.editable(); file != gatewayManifest {
 		attrs = append(attrs, "edit", file)
 	}
-	s.log.Info("serving", attrs...)
+	log.Info("serving", attrs...)
 	if s.set.StandIn != "" {
 		rejected := s.set.Rejected.Errors()
 		var problems []string
 		for _, p := range rejected {
 			problems = append(problems, p.String())
 		}
-		s.log.Warn("problems in the files that the "+s.set.StandIn+" stands in for", "problems", problems)
+		log.Warn("problems in the files that the "+s.set.StandIn+" stands in for", "problems", problems)
 	}
 }
 
@@ -98,9 +93,11 @@ func (s *screen) serving(h *host.Host) {
 	services := h.Services()
 	remote := s.remoteLine(h)
 	if len(at) == 1 && len(services) < 2 && (remote == "" || len(services) == 0) {
-		what := cmp.Or(remote, "no services")
+		what := "no services"
 		if len(services) == 1 {
-			what = s.serviceLine(&services[0])
+			what = s.headed(serviceLine(&services[0]))
+		} else if remote != "" {
+			what = s.headed(remote)
 		}
 		s.line("%s   %s", what, at[0])
 		return
@@ -109,13 +106,13 @@ func (s *screen) serving(h *host.Host) {
 		s.line("no services")
 	}
 	for i := range services[:min(shown, len(services))] {
-		s.line("%s", s.serviceLine(&services[i]))
+		s.line("%s", s.headed(serviceLine(&services[i])))
 	}
 	if more := len(services) - shown; more > 0 {
 		s.line("and %d more: easymicro list", more)
 	}
 	if remote != "" {
-		s.line("%s", remote)
+		s.line("%s", s.headed(remote))
 	}
 	title := s.paint(bold, "at")
 	for _, line := range at {
@@ -124,7 +121,13 @@ func (s *screen) serving(h *host.Host) {
 	}
 }
 
-func (s *screen) serviceLine(v *admin.Service) string {
+// headed sets off the first word of a line.
+func (s *screen) headed(line string) string {
+	head, rest, _ := strings.Cut(line, " ")
+	return s.paint(bold, head) + " " + rest
+}
+
+func serviceLine(v *admin.Service) string {
 	const shown = 8
 	names := make([]string, len(v.Methods))
 	for i := range v.Methods {
@@ -133,7 +136,7 @@ func (s *screen) serviceLine(v *admin.Service) string {
 	if more := len(names) - shown; more > 0 {
 		names = append(names[:shown], fmt.Sprintf("%d more", more))
 	}
-	return fmt.Sprintf("%s (%s)", s.paint(bold, v.Name), strings.Join(names, ", "))
+	return fmt.Sprintf("%s (%s)", v.Name, strings.Join(names, ", "))
 }
 
 // try is a call that works as it stands: of the first method that has one.

@@ -18,15 +18,15 @@ func (s *screen) remoteLine(h *host.Host) string {
 	at := s.clusterURLs(r.Etcd)
 	switch {
 	case r.Err != nil:
-		return fmt.Sprintf("%s to what etcd at %s knows, which does not answer yet", s.paint(bold, "routes"), at)
+		return fmt.Sprintf("routes to what etcd at %s knows, which does not answer yet", at)
 	case len(r.Services) == 0:
-		return fmt.Sprintf("%s to what etcd at %s knows: no service yet", s.paint(bold, "routes"), at)
+		return fmt.Sprintf("routes to what etcd at %s knows: no service yet", at)
 	}
 	names := slices.Clone(r.Services)
 	if more := len(names) - shown; more > 0 {
 		names = append(names[:shown], fmt.Sprintf("%d more", more))
 	}
-	return fmt.Sprintf("%s to %s (etcd %s)", s.paint(bold, "routes"), strings.Join(names, ", "), at)
+	return fmt.Sprintf("routes to %s (etcd %s)", strings.Join(names, ", "), at)
 }
 
 func (s *screen) clusterURLs(name string) string {

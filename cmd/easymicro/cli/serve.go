@@ -73,7 +73,7 @@ func (a *app) runHost(cmd *cobra.Command, manifest string, from load.Options, no
 	if err != nil {
 		return err
 	}
-	screen := &screen{app: a, set: set, log: log, warnings: true}
+	screen := &screen{app: a, set: set, warnings: true}
 	if shown && a.output != outputJSON && oneOutput(a.io.Out, a.io.Err) {
 		log = shareOutput(log, screen)
 	}
@@ -81,7 +81,8 @@ func (a *app) runHost(cmd *cobra.Command, manifest string, from load.Options, no
 		log.Warn(note)
 	}
 	o := host.Options{
-		Registry: a.registry, Logger: log, Log: control, Source: files, Version: version(), OnReady: screen.logged,
+		Registry: a.registry, Logger: log, Log: control, Source: files, Version: version(),
+		OnReady: func(h *host.Host) { screen.logged(h, log) },
 	}
 	if shown {
 		o.OnReady, o.OnRevision = screen.ready, screen.revision
