@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -59,7 +60,7 @@ func (a *app) servedElsewhere(cmd *cobra.Command, name string, err error) error 
 		}
 		names = append(names, s.Service)
 	}
-	if hint := didYouMean(service, names); hint != "" && !strings.Contains(err.Error(), "did you mean") {
+	if hint := cmp.Or(didYouMean(name, names), didYouMean(service, names)); hint != "" && !strings.Contains(err.Error(), "did you mean") {
 		return &exitError{code: ExitAnswered, err: fmt.Errorf("%w%s", err, hint)}
 	}
 	return err

@@ -39,7 +39,7 @@ func gatewayAdmin(t *testing.T, found ...string) (address string) {
 }
 
 func TestAGatewaySaysWhereTheServicesAreThatItLeadsTo(t *testing.T) {
-	full, empty := gatewayAdmin(t, "Stock", "Arith"), gatewayAdmin(t)
+	full, empty, dotted := gatewayAdmin(t, "Stock", "Arith"), gatewayAdmin(t), gatewayAdmin(t, "shop.v1.Till")
 	for _, test := range []struct {
 		args []string
 		code int
@@ -49,6 +49,7 @@ func TestAGatewaySaysWhereTheServicesAreThatItLeadsTo(t *testing.T) {
 		{[]string{"list", "--admin", empty}, cli.ExitOK, "no services of its own; easymicro list --etcd URL"},
 		{[]string{"describe", "Arith.Mul", "--admin", full}, cli.ExitAnswered, "does not serve Arith itself, but finds it in etcd: easymicro describe Arith --etcd URL"},
 		{[]string{"describe", "Arit", "--admin", full}, cli.ExitAnswered, "does not serve Arit (did you mean Arith?)"},
+		{[]string{"describe", "shopp.v1.Till", "--admin", dotted}, cli.ExitAnswered, "does not serve shopp.v1.Till (did you mean shop.v1.Till?)"},
 		{[]string{"describe", "Arith", "--admin", empty}, cli.ExitAnswered, "does not serve Arith\n"},
 	} {
 		var out, err bytes.Buffer

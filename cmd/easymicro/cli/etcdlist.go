@@ -55,10 +55,7 @@ func (a *app) describeEtcd(cmd *cobra.Command, f *etcdFlags, name string) error 
 	for i := range services {
 		names[i] = services[i].Name
 	}
-	found, err := pickName(names, name)
-	if service, _, ok := admin.SplitMethod(name); ok && err != nil {
-		found, err = pickName(names, service)
-	}
+	found, err := pickService(names, name)
 	if err != nil {
 		return err
 	}
@@ -72,6 +69,19 @@ func (a *app) describeEtcd(cmd *cobra.Command, f *etcdFlags, name string) error 
 		a.titled(rows)
 		a.line("its methods are known to its hosts alone: easymicro describe %s --admin ADDRESS asks one", service.Name)
 	})
+}
+
+// pickService finds the service of a name, which may be that of a method, and may have dots of its own.
+func pickService(names []string, name string) (string, error) {
+	found, err := pickName(names, name)
+	service, _, ok := admin.SplitMethod(name)
+	if err == nil || !ok {
+		return found, err
+	}
+	if of, e := pickName(names, service); e == nil || didYouMean(name, names) == "" {
+		return of, e
+	}
+	return "", err
 }
 
 // pickName finds a service by its exact name, or by the only one that differs in case alone.
