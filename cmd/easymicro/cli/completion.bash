@@ -27,11 +27,9 @@ __easymicro_words() {
 # Completes files of the given endings, as in yaml|yml|, and folders; with -d folders alone.
 __easymicro_files() {
     local name
+    [[ $(type -t compopt) == builtin ]] && compopt -o filenames 2>/dev/null # readline then quotes them
     while IFS='' read -r name; do
-        if [[ -d $name ]]; then
-            COMPREPLY+=("$name/")
-            [[ $(type -t compopt) == builtin ]] && compopt -o nospace 2>/dev/null
-        elif [[ $1 != -d && ( -z $1 || "|$1" == *"|${name##*.}|"* ) ]]; then
+        if [[ -d $name || ( $1 != -d && ( -z $1 || "|$1" == *"|${name##*.}|"* ) ) ]]; then
             COMPREPLY+=("$name")
         fi
     done < <(compgen -f -- "$cur")

@@ -73,6 +73,10 @@ func (b *typing) typed(keys, want string) {
 func TestBashCompletesWithoutItsPackage(t *testing.T) {
 	dir := writeSet(t, "rules: [{name: desk-mul, match: {service: Desk}, timeout: 1s}]")
 	save(t, filepath.Join(dir, "other.txt"), "")
+	save(t, filepath.Join(dir, "my rules.yaml"), "")
+	if err := os.Mkdir(filepath.Join(dir, "folder"), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	all, _ := journal(t, dir, "--screen", "on")
 	at := all.await(regexp.MustCompile(`admin (http://\S+)`), nil)
 	if at == nil {
@@ -90,6 +94,8 @@ func TestBashCompletesWithoutItsPackage(t *testing.T) {
 		{"easymicro explain desk-m\t", `desk-mul@r1 `},
 		{"easymicro list --etcd http:\t", `--etcd http://127.0.0.1:2379 `},
 		{"easymicro serve -c e\t", `-c easymicro.yaml `},
+		{"easymicro serve -c m\t", `-c my\\ rules\.yaml `},
+		{"easymicro serve -c fo\tx", `-c folder/x`},
 	} {
 		b.typed(tt.keys, tt.want)
 		b.typed(clearLine+"echo cleared | tr a-z A-Z\n", `CLEARED`)
