@@ -146,6 +146,13 @@ func TestAJournalHasAFallbackOnce(t *testing.T) {
 	}
 }
 
+// The form that a variable wants of other commands does not bring the screen along.
+func TestTheVariableOfTheOutputLeavesAJournalToTheLog(t *testing.T) {
+	t.Setenv("EASYMICRO_OUTPUT", "json")
+	_, wait := journal(t, writeSet(t, "rules: [{name: a, match: {service: Desk}, timeout: 1s}]"))
+	wait(`"msg":"serving"`) // which the screen would say
+}
+
 // replace saves as editors do that never leave half a file.
 func replace(t *testing.T, path, text string) {
 	t.Helper()

@@ -21,8 +21,8 @@ func (a *app) screenFlag(cmd *cobra.Command) {
 	_ = cmd.RegisterFlagCompletionFunc("screen", fixed(screenAuto, screenOn, screenOff))
 }
 
-// screenShown reports whether stdout gets the screen: by the flag, else the variable, else where stdout leads. JSON was
-// asked for by a program, which reads it from wherever that is.
+// screenShown reports whether stdout gets the screen: by the flag, else the variable, else where stdout leads. -o json
+// is of a program, which reads it from wherever that is; its variable may be there for other commands.
 func (a *app) screenShown(cmd *cobra.Command) (bool, error) {
 	f := cmd.Flags().Lookup("screen")
 	mode, from := f.Value.String(), "--screen"
@@ -35,7 +35,7 @@ func (a *app) screenShown(cmd *cobra.Command) (bool, error) {
 	case screenOff:
 		return false, nil
 	case screenAuto:
-		return terminal(a.io.Out) || a.output == outputJSON, nil
+		return terminal(a.io.Out) || a.output == outputJSON && cmd.Flags().Changed("output"), nil
 	}
 	modes := []string{screenAuto, screenOn, screenOff}
 	return false, usageError("%s: %q is not one of %s%s", from, mode, strings.Join(modes, ", "), didYouMean(mode, modes))
