@@ -3,6 +3,7 @@ package files
 import (
 	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 )
@@ -29,6 +30,11 @@ func ReadStream(ctx context.Context, path string, most int64) ([]byte, error) {
 		err = &fs.PathError{Op: "read", Path: path, Err: err}
 	}
 	return data, err
+}
+
+// ReadInput is ReadFrom that waits no longer than ctx.
+func ReadInput(ctx context.Context, name string, r io.Reader, most int64) ([]byte, error) {
+	return await(ctx, func() ([]byte, error) { return ReadFrom(name, r, most) })
 }
 
 // errSilent is the error of a writer that took too long.

@@ -52,7 +52,7 @@ It exits with 5 when the service answers with an error or not in time, and with 
 		Args:              argRange(1, 2, "SERVICE.METHOD and at most one argument of it"),
 		ValidArgsFunction: a.firstOrEtcd(&f.etcd, true, methodWords),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := a.newCall(args, &f)
+			c, err := a.newCall(cmd.Context(), args, &f)
 			if err != nil {
 				return err
 			}
@@ -90,7 +90,7 @@ It exits with 5 when the service answers with an error or not in time, and with 
 	return cmd
 }
 
-func (a *app) newCall(args []string, f *callFlags) (*call, error) {
+func (a *app) newCall(ctx context.Context, args []string, f *callFlags) (*call, error) {
 	c := &call{app: a, address: f.address, timeout: f.timeout, verbose: f.verbose}
 	var err error
 	if c.service, c.method, err = methodArg(args[0]); err != nil {
@@ -110,10 +110,10 @@ func (a *app) newCall(args []string, f *callFlags) (*call, error) {
 	if f.http && (c.codec != wire.JSON || c.compression != wire.NoCompression) {
 		return nil, usageError("--http speaks JSON without compression: leave --codec and --compress out")
 	}
-	if err := c.setMetadata(f); err != nil {
+	if err := c.setMetadata(ctx, f); err != nil {
 		return nil, err
 	}
-	if c.body, err = a.callBody(args[1:]); err != nil {
+	if c.body, err = a.callBody(ctx, args[1:]); err != nil {
 		return nil, err
 	}
 	return c, checkJSON(c.codec, c.body)
@@ -135,7 +135,7 @@ func (c *call) setEtcd(cmd *cobra.Command, f *callFlags) error {
 	return nil
 }
 
-func (c *call) setMetadata(f *callFlags) error {
+func (c *call) setMetadata(ctx context.Context, f *callFlags) error {
 	for _, pair := range f.meta {
 		key, value, ok := strings.Cut(pair, "=")
 		if !ok || key == "" {
@@ -146,7 +146,7 @@ func (c *call) setMetadata(f *callFlags) error {
 	if f.tokenFile == "" {
 		return nil
 	}
-	token, err := secret("--token-file", f.tokenFile)
+	token, err := secret(ctx, "--token-file", f.tokenFile)
 	if err != nil {
 		return err
 	}
@@ -155,15 +155,15 @@ func (c *call) setMetadata(f *callFlags) error {
 }
 
 // callBody is the argument: given, in a file, from standard input, or the empty object.
-func (a *app) callBody(args []string) ([]byte, error) {
+func (a *app) callBody(ctx context.Context, args []string) ([]byte, error) {
 	switch {
 	case len(args) == 0:
 		return []byte("{}"), nil
 	case args[0] == "-":
-		body, err := files.ReadFrom("standard input", a.io.In, maxArgument)
+		body, err := files.ReadInput(ctx, "standard input", a.io.In, maxArgument)
 		return body, argumentError("standard input", err)
 	case strings.HasPrefix(args[0], "@"):
-		body, err := files.ReadStream(context.Background(), args[0][1:], maxArgument)
+		body, err := files.ReadStream(ctx, args[0][1:], maxArgument)
 		return body, argumentError(args[0][1:], err)
 	}
 	return []byte(args[0]), nil

@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"net"
 	"strings"
@@ -75,5 +76,28 @@ func TestCallOfWhatIsNoService(t *testing.T) {
 				t.Errorf("exits with %d, want %d: %s%s, want %s", exit, tt.exit, &out, &errs, want)
 			}
 		})
+	}
+}
+
+// silent is an input that never comes, and whose reader is heard of.
+type silent struct {
+	read func()
+	over chan struct{}
+}
+
+func (s silent) Read([]byte) (int, error) {
+	s.read()
+	<-s.over
+	return 0, io.EOF
+}
+
+func TestACallThatWaitsForItsArgumentEndsWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	in := silent{cancel, make(chan struct{})}
+	defer close(in.over)
+	var out, errs bytes.Buffer
+	exit := cli.Run(ctx, []string{"call", "A.B", "-", "--address", "127.0.0.1:1"}, cli.IO{In: in, Out: &out, Err: &errs})
+	if exit != cli.ExitFailed || !strings.Contains(errs.String(), "standard input cannot be read: context canceled") {
+		t.Errorf("exits with %d: %s", exit, &errs)
 	}
 }

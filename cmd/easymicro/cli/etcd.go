@@ -103,13 +103,13 @@ func (f *etcdFlags) check() error {
 func (f *etcdFlags) open(ctx context.Context) (*etcd.Cluster, error) {
 	o := etcd.Options{Name: "of --etcd", Endpoints: f.urls, Layouts: f.layouts, Prefix: f.prefix}
 	var err error
-	if o.TLS, err = f.tls(); err != nil {
+	if o.TLS, err = f.tls(ctx); err != nil {
 		return nil, err
 	}
-	if o.Username, err = secret("--etcd-user-file", f.userFile); err != nil {
+	if o.Username, err = secret(ctx, "--etcd-user-file", f.userFile); err != nil {
 		return nil, err
 	}
-	if o.Password, err = secret("--etcd-password-file", f.passwordFile); err != nil {
+	if o.Password, err = secret(ctx, "--etcd-password-file", f.passwordFile); err != nil {
 		return nil, err
 	}
 	c, err := etcd.New(o)
@@ -132,13 +132,13 @@ func (f *etcdFlags) away(err error, after time.Duration) error {
 		strings.Join(f.urls, ", "), after.Round(100*time.Millisecond), err)}
 }
 
-func (f *etcdFlags) tls() (*tls.Config, error) {
+func (f *etcdFlags) tls(ctx context.Context) (*tls.Config, error) {
 	if f.caFile == "" && f.certFile == "" {
 		return nil, nil //nolint:nilnil // no TLS settings are no error
 	}
 	c := &tls.Config{MinVersion: tls.VersionTLS12}
 	if f.caFile != "" {
-		data, err := readGiven("--etcd-ca-file", f.caFile, config.MaxFileBytes)
+		data, err := readGiven(ctx, "--etcd-ca-file", f.caFile, config.MaxFileBytes)
 		if err != nil {
 			return nil, err
 		}
@@ -147,11 +147,11 @@ func (f *etcdFlags) tls() (*tls.Config, error) {
 		}
 	}
 	if f.certFile != "" {
-		cert, err := readGiven("--etcd-cert-file", f.certFile, config.MaxFileBytes)
+		cert, err := readGiven(ctx, "--etcd-cert-file", f.certFile, config.MaxFileBytes)
 		if err != nil {
 			return nil, err
 		}
-		key, err := readGiven("--etcd-key-file", f.keyFile, config.MaxFileBytes)
+		key, err := readGiven(ctx, "--etcd-key-file", f.keyFile, config.MaxFileBytes)
 		if err != nil {
 			return nil, err
 		}

@@ -30,7 +30,7 @@ func TestKindsOfFiles(t *testing.T) {
 		"": manifestFile, "rules: [": manifestFile, "# nothing": manifestFile, "text": manifestFile,
 		"---\n# head\n---\nrules: []\n": policyFile, "x-who: [a]\nrules: []": policyFile, "rules: []\n---\n": policyFile, "endpoints: []": endpointFile,
 	} {
-		if got := kindOf([]byte(text)); got != want {
+		if got := kindOf(config.OutlineOf([]byte(text))); got != want {
 			t.Errorf("%q is %d, want %d", text, got, want)
 		}
 	}

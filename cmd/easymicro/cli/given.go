@@ -14,8 +14,8 @@ import (
 const givenPatience = time.Minute
 
 // readGiven reads the file of a flag, which may be a pipe of a program that keeps secrets.
-func readGiven(flag, path string, most int64) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), givenPatience)
+func readGiven(ctx context.Context, flag, path string, most int64) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, givenPatience)
 	defer cancel()
 	data, err := files.ReadStream(ctx, path, most)
 	if err != nil {
@@ -25,11 +25,11 @@ func readGiven(flag, path string, most int64) ([]byte, error) {
 }
 
 // secret is what stands in the file of a flag, and nothing without one.
-func secret(flag, path string) (string, error) {
+func secret(ctx context.Context, flag, path string) (string, error) {
 	if path == "" {
 		return "", nil
 	}
-	data, err := readGiven(flag, path, config.MaxSecretBytes)
+	data, err := readGiven(ctx, flag, path, config.MaxSecretBytes)
 	if err != nil {
 		return "", err
 	}

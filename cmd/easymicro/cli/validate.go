@@ -29,11 +29,11 @@ request, with paths from the current folder.`,
   easymicro validate --strict -o github
   easymicro validate policies.d/*.yaml`,
 		ValidArgsFunction: completeManifests,
-		RunE: func(_ *cobra.Command, files []string) error {
+		RunE: func(cmd *cobra.Command, files []string) error {
 			if len(files) == 0 {
 				files = []string{a.manifest}
 			}
-			return a.runValidate(files, strict)
+			return a.runValidate(cmd.Context(), files, strict)
 		},
 	}
 	cmd.Flags().BoolVar(&strict, "strict", false, "warnings are problems too")
@@ -46,10 +46,10 @@ type checked struct {
 	problems   config.Problems
 }
 
-func (a *app) runValidate(files []string, strict bool) error {
+func (a *app) runValidate(ctx context.Context, files []string, strict bool) error {
 	var all []checked
 	for _, file := range files {
-		c, err := a.check(file)
+		c, err := a.check(ctx, file)
 		if errors.Is(err, fs.ErrNotExist) && file == a.manifest {
 			return a.noManifest(err)
 		}
@@ -82,15 +82,16 @@ func (a *app) runValidate(files []string, strict bool) error {
 }
 
 // check is what serve would find wrong with a manifest, or what is wrong with another file of a set taken alone.
-func (a *app) check(file string) (checked, error) {
+func (a *app) check(ctx context.Context, file string) (checked, error) {
 	data, err := readFile(file, config.MaxFileBytes)
 	if err != nil {
 		return checked{}, fmt.Errorf("%s: %w", file, plainCause(err))
 	}
-	if file != a.manifest && config.OutlineOf(data).Blank {
+	top := config.OutlineOf(data)
+	if file != a.manifest && top.Blank {
 		return checkPolicies(file, data), nil // only there may be nothing
 	}
-	switch kindOf(data) {
+	switch kindOf(top) {
 	case policyFile:
 		return checkPolicies(file, data), nil
 	case tokenFile:
@@ -99,7 +100,7 @@ func (a *app) check(file string) (checked, error) {
 		return checkEndpoints(file, data), nil
 	case manifestFile: // with all that belongs to it
 	}
-	set, err := files.Through(context.Background(), new(files.Gate), func(at func(string)) (*config.Set, error) {
+	set, err := files.Through(ctx, new(files.Gate), func(at func(string)) (*config.Set, error) {
 		return load.Load(file, load.Options{At: at})
 	})
 	var problems config.Problems

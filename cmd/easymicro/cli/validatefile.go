@@ -20,8 +20,7 @@ const (
 )
 
 // kindOf tells by its top level what a file is. What cannot be told is checked as a manifest.
-func kindOf(data []byte) fileKind {
-	top := config.OutlineOf(data)
+func kindOf(top config.Outline) fileKind {
 	switch {
 	case top.Rules:
 		return policyFile // without its key, which is told
