@@ -31,8 +31,13 @@ SERVICE/METHOD, as logs, metrics and spans have it, is taken too, here and by ev
 		Args:              oneArg("SERVICE.METHOD, RULE or RULE@rN"),
 		ValidArgsFunction: a.first(ruleWords),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if name, rev, ok := strings.Cut(args[0], "@"); ok || !strings.ContainsAny(name, "./") {
-				return a.explainRule(cmd.Context(), name, rev, ok)
+			if strings.Contains(args[0], "@") || !strings.ContainsAny(args[0], "./") {
+				for _, flag := range []string{"caller", "peer", "upstream"} {
+					if cmd.Flags().Changed(flag) {
+						return usageError("--%s is about calls, and %q is no method: write SERVICE.METHOD", flag, args[0])
+					}
+				}
+				return a.explainRule(cmd.Context(), args[0])
 			}
 			q, err := explainQuery(args[0], caller, peer)
 			if err != nil {
@@ -72,10 +77,11 @@ func explainQuery(arg, caller, peer string) (q admin.ExplainQuery, err error) {
 }
 
 // explainRule shows a rule as it was in a revision, or without one as it is.
-func (a *app) explainRule(ctx context.Context, name, rev string, past bool) error {
+func (a *app) explainRule(ctx context.Context, arg string) error {
+	name, rev, past := strings.Cut(arg, "@")
 	number, err := strconv.Atoi(strings.TrimPrefix(rev, "r"))
 	if past && (err != nil || number < 1) || name == "" {
-		return usageError("%q names no rule of a revision: write RULE@rN, such as arith-mul@r2", name+"@"+rev)
+		return usageError("%q names no rule of a revision: write RULE@rN, such as arith-mul@r2", arg)
 	}
 	c, err := a.client()
 	if err != nil {
