@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strconv"
@@ -29,7 +30,7 @@ func (c *Conn) Do(ctx context.Context, req, res *Frame) error {
 	if res == nil && !req.OneWay {
 		res = new(Frame)
 	}
-	q, err := c.enqueue(ctx, req, res)
+	q, err := c.introduced(ctx, req, res)
 	if err != nil {
 		return err
 	}
@@ -87,7 +88,9 @@ func (c *Conn) prepare(ctx context.Context, req *Frame) (direct time.Duration, e
 	if err := c.makeKnown(req); err != nil {
 		return 0, err
 	}
-	c.introduce(req)
+	if c.accept != "" && !acceptsAny(req.Metadata) {
+		req.Metadata.Set(MetaAcceptCompression, c.accept)
+	}
 	deadline, ok := ctx.Deadline()
 	if !ok {
 		return tryWait, nil
@@ -101,18 +104,15 @@ func (c *Conn) prepare(ctx context.Context, req *Frame) (direct time.Duration, e
 	return min(left, tryWait), nil
 }
 
-// introduce shows the peer a key of ours, until it has answered: it shows in turn whether it knows what that means.
-func (c *Conn) introduce(req *Frame) {
-	accept := c.accept
-	if accept == "" {
-		if c.known.answered.Load() {
-			return
-		}
-		accept = NoCompression.String()
+// introduced queues req with a key of ours, until the peer has answered: it shows in turn whether it knows what that means.
+// The frame does not keep it, since it may be used again.
+func (c *Conn) introduced(ctx context.Context, req, res *Frame) (queued, error) {
+	if c.known.answered.Load() || acceptsAny(req.Metadata) {
+		return c.enqueue(ctx, req, res)
 	}
-	if !acceptsAny(req.Metadata) {
-		req.Metadata.Set(MetaAcceptCompression, accept)
-	}
+	req.Metadata.Set(MetaAcceptCompression, NoCompression.String())
+	defer req.Metadata.Del(MetaAcceptCompression)
+	return c.enqueue(ctx, req, res)
 }
 
 // makeKnown compresses the payload with gzip when the peer has not shown that it knows what it is compressed with.
@@ -209,9 +209,7 @@ func (c *Conn) sendable(err error) error {
 // UNAVAILABLE/no_endpoint when the connection ends without one, as with a peer that speaks something else, or ctx does.
 // Ours learn from it who calls, and show what they know: done first, it keeps the calls free of such metadata.
 func (c *Conn) Ping(ctx context.Context) error {
-	var hello Frame
-	c.introduce(&hello)
-	c.ask(hello.Metadata)
+	c.ask(Metadata{{MetaAcceptCompression, cmp.Or(c.accept, NoCompression.String())}})
 	select {
 	case <-c.known.spoken:
 		return nil

@@ -63,7 +63,7 @@ func TestPeersThatReadSteadilyAreNotTakenForSlowOnes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := newRig(t, mebibyte, wire.Limits{})
-				c := wire.NewConn(throttled(t, r.dial(t), tc.rate, time.Millisecond), wire.ConnOptions{})
+				c := wire.NewConn(throttled(t, r.dial(t), 10*tc.rate, 10*time.Millisecond), wire.ConnOptions{})
 				var all sync.WaitGroup
 				for range tc.calls {
 					all.Go(func() {
@@ -189,7 +189,7 @@ func TestCallsThatWaitForTheQueueEndWithTheConnection(t *testing.T) {
 func TestALongFrameGetsItsTurnWhileShorterOnesKeepComing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, mebibyte, wire.Limits{})
-		c := wire.NewConn(throttled(t, r.dial(t), 8<<10, time.Millisecond), wire.ConnOptions{})
+		c := wire.NewConn(throttled(t, r.dial(t), 80<<10, 10*time.Millisecond), wire.ConnOptions{})
 		ctx, enough := context.WithCancel(t.Context())
 		var all sync.WaitGroup
 		for range 200 {
