@@ -1,7 +1,6 @@
 package config
 
 import (
-	"fmt"
 	"reflect"
 
 	"go.yaml.in/yaml/v4"
@@ -141,6 +140,9 @@ func (d *decoder) finish() places {
 // maxProblems is how many problems of a file are reported; whoever has more has another one.
 const maxProblems = 200
 
+// restNotShown is the message of the problem in place of those that are not reported.
+const restNotShown = "more than 200 problems: the rest is not shown"
+
 func (d *decoder) full() bool { return len(d.problems) > maxProblems }
 
 // problem reports what is wrong with the value of n.
@@ -149,7 +151,7 @@ func (d *decoder) problem(n *yaml.Node, path, message, suggestion string) {
 	case d.full():
 		return
 	case len(d.problems) == maxProblems:
-		path, message, suggestion = "", fmt.Sprintf("more than %d problems: the rest is not shown", maxProblems), ""
+		path, message, suggestion = "", restNotShown, ""
 	}
 	d.problems = append(d.problems, Problem{
 		File: d.name, Line: n.Line, Column: n.Column, Path: join(d.scope, path), Message: message, Suggestion: suggestion,

@@ -74,10 +74,14 @@ func (p Problems) Sort() Problems {
 	return slices.Compact(p)
 }
 
-// With adds what a later check found, but not what it found in a thing that is known to be wrong already.
+// With adds what a later check found, but not what it found in a thing that is known to be wrong already. Where not all that
+// is wrong was reported, nobody knows which things are right: then it adds nothing.
 func (p Problems) With(later Problems) Problems {
 	wrong := map[[2]string]bool{}
 	for _, known := range p.Errors() {
+		if known.Message == restNotShown {
+			return slices.Clone(p).Sort()
+		}
 		wrong[[2]string{known.File, thing(known.Path)}] = true
 		if known.Suggestion != "" {
 			wrong[[2]string{known.File, known.Suggestion}] = true // a key that was meant is not missing

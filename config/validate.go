@@ -28,14 +28,18 @@ func (s *Set) Validate() Problems {
 	c.pairs()
 	c.peers()
 	c.tokens()
+	c.settle()
 	return c.problems.Sort()
 }
 
-// checker collects the problems of one set.
+// checker collects the problems of one set: of errors and of warnings the first few hundred, so that neither hides the other.
 type checker struct {
 	set      *Set
 	now      time.Time
 	problems Problems
+	settled  int // of the problems, that are errors or warnings for good
+	errors   int
+	warnings int
 
 	callerNames *callerNames // once they are asked for
 }
@@ -51,11 +55,31 @@ func (c *checker) rule(r *Rule, path, format string, args ...any) *Problem {
 }
 
 func (c *checker) add(at Position, path, message string) *Problem {
-	if len(c.problems) > maxProblems {
-		return &Problem{}
-	}
+	c.settle()
 	c.problems = append(c.problems, Problem{File: at.File, Line: at.Line, Column: at.Column, Path: path, Message: message})
 	return &c.problems[len(c.problems)-1]
+}
+
+// settle counts the problem that was added last, which whoever added it may have made a warning since, and drops it when
+// there are many like it.
+func (c *checker) settle() {
+	if c.settled == len(c.problems) {
+		return
+	}
+	last := &c.problems[c.settled]
+	count := &c.errors
+	if last.Warning {
+		count = &c.warnings
+	}
+	*count++
+	switch {
+	case *count > maxProblems+1:
+		c.problems = c.problems[:c.settled]
+		return
+	case *count > maxProblems && !last.Warning:
+		last.Path, last.Message, last.Suggestion = "", restNotShown, ""
+	}
+	c.settled++
 }
 
 // names finds what has the same name twice.
