@@ -136,7 +136,7 @@ func (a api) ExplainRule(_ context.Context, name string, revision int) (*admin.R
 	r, ok := a.h.history.applied(revision)
 	if !ok {
 		return nil, admin.Errorf(admin.CodeNotFound, "revision %d is not known", revision).
-			WithHelp("this host remembers its last %d revisions since its start; easymicro status shows the running one", revisionsKept)
+			WithHelp("this host remembers the last revisions since its start, %d at most and fewer large ones; easymicro status shows the running one", revisionsKept)
 	}
 	rule := findRule(r.set, name)
 	if rule == nil {

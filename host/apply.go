@@ -50,11 +50,11 @@ func (h *Host) apply(ctx context.Context, next *config.Set, c change) (Revision,
 	r := Revision{
 		Number: g.revision, Hash: next.Hash, At: begin, Source: c.source, Who: c.who, Why: c.why, Result: ResultApplied,
 		Took: time.Since(begin), Rules: len(next.Rules), Files: next.Files, set: next,
-		Warnings: g.warnings,
+		Warnings: g.warnings.Few(),
 	}
 	if prev != nil {
-		r.Changes = config.Diff(prev.set, next)
-		r.Warnings = append(config.Lost(prev.set, next).Warnings(), r.Warnings...)
+		r.Changes = config.Diff(prev.set, next).Few()
+		r.Warnings = append(config.Lost(prev.set, next).Warnings().Few(), r.Warnings...)
 	}
 	h.record(r)
 	return r, nil
@@ -173,6 +173,7 @@ func (h *Host) rejected(hash string, files []config.File, c change, err error) R
 	if !errors.As(err, &r.Problems) {
 		r.Error = err.Error()
 	}
+	r.Problems = r.Problems.Few()
 	return r
 }
 

@@ -111,6 +111,13 @@ func (crash) Goexit(context.Context, *args, *reply) error {
 	return nil
 }
 
+// BadError returns an error that cannot say what it is.
+func (crash) BadError(context.Context, *args, *reply) error { return speechless{} }
+
+type speechless struct{}
+
+func (speechless) Error() string { panic("no words") }
+
 // tunedOptions are the options of the handlers that answer with them.
 type tunedOptions struct {
 	Value int  `yaml:"value"`

@@ -61,7 +61,7 @@ func (h *Host) look(ctx context.Context, c change) (r Revision, doubtful string,
 	}
 	if lost := config.Lost(running, set); set.Hash != c.seen && lost.Doubtful() {
 		h.log.Info("an edit takes rules out of force: it is applied if it is still the same in "+h.lookAgain.String(),
-			"source", c.source, "lost", problemLines(lost.Warnings()))
+			"source", c.source, "lost", problemLines(lost.Warnings().Few()))
 		return Revision{}, set.Hash, nil
 	}
 	r, err = h.apply(ctx, set, c)

@@ -71,7 +71,7 @@ func (h *Host) openLink(name string, d directory, done func()) (*link, error) {
 	rules := h.clientRules()
 	c, err := client.New(client.Options{
 		Resolver: h.reports.lookout(lookout{Resolver: d, resolve: "etcd " + name}), Guard: remoteRules{rules}, Caller: registry.Caller,
-		Logger: h.log, MaxPending: mostPassed, Wrap: h.wrapClient(""), OnAttempt: telemetry.Attempt,
+		Logger: h.floods.Logger(), MaxPending: mostPassed, Wrap: h.wrapClient(""), OnAttempt: telemetry.Attempt,
 	})
 	if err != nil {
 		return nil, err

@@ -49,7 +49,12 @@ func (h *Host) inSync(last Revision) bool {
 	return g != nil && last.Result != ResultRejected && g.set.StandIn == ""
 }
 
-const revisionsKept = 50
+const (
+	revisionsKept = 50
+	historyBytes  = 8 << 20  // of texts, which are shown
+	ruleBytes     = 2 << 10  // what a rule that is kept may take
+	historyRules  = 128 << 20 // for rules, which are kept to be explained
+)
 
 // history remembers the last attempts.
 type history struct {
@@ -69,10 +74,40 @@ func (h *history) add(r Revision) {
 	case ResultApplied:
 		h.made = r
 	}
-	if len(h.list) == revisionsKept {
-		h.list = slices.Delete(h.list, 0, 1)
-	}
 	h.list = append(h.list, r)
+	h.list = slices.Delete(h.list, 0, tooOld(h.list))
+}
+
+// tooOld is how many revisions, the oldest, are too many or too large to be remembered. The last always is.
+func tooOld(list []Revision) int {
+	texts, rules := 0, 0
+	for i := len(list) - 1; i >= 0; i-- {
+		texts += list[i].textBytes()
+		rules += list[i].Rules * ruleBytes
+		if i < len(list)-1 && (len(list)-i > revisionsKept || texts > historyBytes || rules > historyRules) {
+			return i + 1
+		}
+	}
+	return 0
+}
+
+// textBytes is about how much of the host's memory the texts of a revision take.
+func (r *Revision) textBytes() int {
+	const each = 100 // for numbers, and the names of members
+	n := each + len(r.Why) + len(r.Who) + len(r.Error)
+	for _, list := range [...]config.Problems{r.Problems, r.Warnings} {
+		for i := range list {
+			n += each + len(list[i].File) + len(list[i].Path) + len(list[i].Message) + len(list[i].Suggestion)
+		}
+	}
+	for i := range r.Changes {
+		c := &r.Changes[i]
+		n += each + len(c.Subject) + len(c.Path) + len(c.Old) + len(c.New) + len(c.Text)
+	}
+	for _, f := range r.Files {
+		n += each + len(f.Path) + len(f.Hash)
+	}
+	return n
 }
 
 // all lists the attempts, the newest first.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/host/hosttest"
+	"github.com/easymicro/easymicro/wire/code"
 )
 
 func TestTheLogHasThePlacesOfWarningsAsAttributes(t *testing.T) {
@@ -34,13 +35,22 @@ func TestCrashingCallsAndBadRepliesAreFewLines(t *testing.T) {
 	h := hosttest.Start(t, "services: [{name: Crash, handler: test.crash}]\n", hosttest.Options{Registry: newPlant(t).reg, Log: &log})
 	c := h.Dial()
 	for range 40 {
-		for _, method := range []string{"Panic", "Goexit"} {
+		for _, method := range []string{"Panic", "Goexit", "BadError"} {
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
-			_ = hosttest.CallJSON(ctx, c, "Crash", method, args{}, new(reply))
+			err := hosttest.CallJSON(ctx, c, "Crash", method, args{}, new(reply))
 			cancel()
+			if e := code.From(err); e == nil || e.Code != code.Internal || e.Reason != code.ReasonPanic {
+				t.Fatalf("%s over rpcx: %v", method, err)
+			}
+			if res, body := h.Post("/Crash/"+method, "{}"); !strings.Contains(body, `"reason":"panic"`) {
+				t.Fatalf("%s over HTTP: %s %s", method, res.Status, body)
+			}
 		}
 	}
 	h.Stop()
+	if n := strings.Count(log.String(), "\n"); n > 40 {
+		t.Errorf("%d lines", n)
+	}
 	for _, msg := range []string{"a handler panicked", "handler crashed"} {
 		first, sums := 0, 0
 		for line := range strings.Lines(log.String()) {
@@ -52,7 +62,7 @@ func TestCrashingCallsAndBadRepliesAreFewLines(t *testing.T) {
 				first++
 			}
 		}
-		if first == 0 || first > 2 || sums != first {
+		if first == 0 || first > 3 || sums != first {
 			t.Errorf("%s: %d lines and %d that sum up", msg, first, sums)
 		}
 	}

@@ -73,7 +73,7 @@ func (h *Host) openUpstream(set *config.Set, path string, made recipe[config.Ups
 		Codec: cfg.Codec, LowerCase: cfg.Compat == "easymicro2019", Idempotent: cfg.Idempotent,
 		ConnectTimeout: cfg.Connection.ConnectTimeout.Std(), KeepaliveInterval: cfg.Connection.KeepaliveInterval.Std(),
 		KeepaliveTimeout: cfg.Connection.KeepaliveTimeout.Std(), PoolSize: cfg.Connection.PoolSize,
-		Caller: registry.Caller, Wrap: h.wrapClient(cfg.Name), OnAttempt: telemetry.Attempt, Logger: h.log.With("upstream", cfg.Name),
+		Caller: registry.Caller, Wrap: h.wrapClient(cfg.Name), OnAttempt: telemetry.Attempt, Logger: h.floods.Logger().With("upstream", cfg.Name),
 	}
 	if c := cfg.Compression; c != nil {
 		o.Compression = compressions[c.Type]

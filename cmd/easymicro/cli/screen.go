@@ -233,10 +233,14 @@ func (s *screen) showWarnings(warnings config.Problems) {
 
 // newWarnings are those that were not known before, wherever in their files they stand now.
 func newWarnings(known, now config.Problems) config.Problems {
+	type sameness struct{ file, path, message string }
+	old := make(map[sameness]bool, len(known))
+	for _, k := range known {
+		old[sameness{k.File, k.Path, k.Message}] = true
+	}
 	var fresh config.Problems
 	for _, w := range now {
-		same := func(k config.Problem) bool { return k.File == w.File && k.Path == w.Path && k.Message == w.Message }
-		if !slices.ContainsFunc(known, same) {
+		if !old[sameness{w.File, w.Path, w.Message}] {
 			fresh = append(fresh, w)
 		}
 	}
