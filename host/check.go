@@ -9,6 +9,7 @@ import (
 	"github.com/easymicro/easymicro/host/gateway"
 	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/registry"
+	"github.com/easymicro/easymicro/wire"
 )
 
 // Check tells what is wrong with set for a host with the handlers of reg, opening nothing: the checks of the set
@@ -147,6 +148,12 @@ func (c *checker) missed(path string, cfg *config.Service, entry *registry.Entry
 		return
 	}
 	c.warned = append(c.warned, cfg.Handler)
+	for _, m := range served {
+		if why := wire.WhyNotProtobuf(m.Args, m.Reply); why != "" {
+			c.add(path+".handler", "", "method %s of handler %s cannot be called with protobuf: %s", m.Name, cfg.Handler, why)
+			c.problems[len(c.problems)-1].Warning = true
+		}
+	}
 	for _, s := range entry.Missed(served, skipped) {
 		c.add(path+".handler", "", "handler %s does not serve its method %s; to serve it, write "+
 			"func(ctx context.Context, args *Args, reply *Reply) error; if it is not meant to be served, begin its name in lower case, "+

@@ -16,6 +16,10 @@ import (
 // names may be unexported, except for the method's. Methods promoted from embedded types count. Other exported methods
 // are skipped, with the reason (Service.Skipped).
 //
+// The reply is encoded when the method has returned, so nothing that it leads to may be written any longer: a map that is
+// written meanwhile ends the process. A reply that leads back to itself, or is nested deeper than 1,000 values (JSON:
+// 10,000), fails its call with INTERNAL and the reason bad_reply; types that encode themselves see to that themselves.
+//
 // v is best a pointer. Of any other value a copy is made and served through a pointer to it, so that methods of *T
 // count as well. A nil v, and a v without any method that fits, is an error at Open.
 func Receiver(v any) *Service {

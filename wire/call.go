@@ -15,6 +15,7 @@ type Call struct {
 	transport string
 	peer      netip.Addr
 	arrived   time.Time
+	decoding  Decoding
 	values    context.Context //nolint:containedctx // a context has a parent; asked for values and deadline; its end is followed by detach
 	detach    func() bool     // stops following values; nil when it is not followed
 
@@ -47,6 +48,7 @@ type CallOptions struct {
 	Transport string     // "rpcx", "http"
 	Peer      netip.Addr // the address the call came from
 	Share     *Share     // what Charge takes from; may be nil
+	Decoding  Decoding   // what decoding the argument may take
 	// Answer is called once, from a goroutine of its own, when the deadline passes before Handle returned. May be nil.
 	Answer func(*code.Error)
 }
@@ -54,7 +56,7 @@ type CallOptions struct {
 // NewCall makes the context of a call that did not come through a Server: the gateway's, a test's, an in-process one.
 // It ends with parent. Whoever makes a call ends it with End.
 func NewCall(parent context.Context, o CallOptions) *Call {
-	c := &Call{transport: o.Transport, peer: o.Peer, arrived: time.Now(), values: parent, share: o.Share}
+	c := &Call{transport: o.Transport, peer: o.Peer, decoding: o.Decoding, arrived: time.Now(), values: parent, share: o.Share}
 	if o.Answer != nil {
 		c.answerer = answerFunc(o.Answer)
 	}
@@ -80,6 +82,13 @@ func (c *Call) Transport() string { return c.transport }
 
 // Peer is the address the call came from; the zero Addr when it has none.
 func (c *Call) Peer() netip.Addr { return c.peer }
+
+// Decoding returns how the argument of the call is to be decoded: within the limits of the listener that it came through,
+// and charged to the call.
+func (c *Call) Decoding() *Decoding {
+	c.decoding.Account = c
+	return &c.decoding
+}
 
 // Arrived is when the call's last byte was read.
 func (c *Call) Arrived() time.Time { return c.arrived }

@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"sync"
@@ -39,21 +38,30 @@ func Append(c Codec, dst []byte, v any) ([]byte, error) {
 }
 
 // Decode decodes data into the pointer v, which is to be a zero value, and keeps no part of data. Any data gives a
-// value or an error; errors are INVALID_ARGUMENT, with bad_payload, or unknown_codec when c is none of ours. Their text
-// says where and what kind, but repeats no value of the payload, so that it can be logged.
+// value or an error; errors are INVALID_ARGUMENT, with bad_payload, or unknown_codec when c is none of ours, and
+// RESOURCE_EXHAUSTED with too_large when it would take too much memory, see Decoding. Their text says where and what kind,
+// but repeats no value of the payload, so that it can be logged.
 func Decode(c Codec, data []byte, v any) error {
-	var err error
+	return new(Decoding).Decode(c, data, v)
+}
+
+// Decode is the function Decode with the bounds of d.
+func (d *Decoding) Decode(c Codec, data []byte, v any) error {
+	every, err := d.allow(c, false, data, v)
+	if err != nil {
+		return err
+	}
 	switch c {
 	case Raw:
 		err = decodeRaw(data, v)
 	case JSON:
-		err = decodeJSON(data, v)
+		err = decodeJSON(data, v, every)
 	case Protobuf:
 		err = decodeProtobuf(data, v)
 	case Msgpack:
 		err = decodeMsgpack(data, v)
 	case Thrift:
-		err = decodeThrift(data, v)
+		err = d.decodeThrift(data, v)
 	default:
 		return unknownCodec(c)
 	}
@@ -71,6 +79,9 @@ func unknownCodec(what fmt.Stringer) *code.Error {
 // misfit is the answer to a payload that cannot be decoded. Peers are told in words of the payload; the type of the
 // program that it does not fit is for operators.
 func misfit(codec string, err error) *code.Error {
+	if coded := new(code.Error); errors.As(err, &coded) {
+		return coded
+	}
 	e := code.Refuse(code.InvalidArgument, code.ReasonBadPayload, codec+" payload: "+err.Error(), "", "", 0)
 	if typed := new(typeError); errors.As(err, &typed) {
 		return e.WithCause(fmt.Errorf("no %v can be made of it", typed.goType))
@@ -85,16 +96,46 @@ func badPayload(what string) *code.Error {
 	return code.Refuse(code.InvalidArgument, code.ReasonBadPayload, what, "", "", 0)
 }
 
-// buffers holds empty bytes.Buffers, through which encoders that know only writers append to a slice.
-var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+// sink is a writer that appends to a slice, until that is too long for a frame.
+type sink struct {
+	b    []byte
+	room int
+}
 
-// appendWith gives encode a buffer that writes behind dst.
-func appendWith(dst []byte, encode func(b *bytes.Buffer) error) ([]byte, error) {
-	b := buffers.Get().(*bytes.Buffer)
-	*b = *bytes.NewBuffer(dst)
-	err := encode(b)
-	out := b.Bytes()
-	*b = bytes.Buffer{}
-	buffers.Put(b)
+func (s *sink) take(n int) error {
+	if s.room -= n; s.room < 0 {
+		return errTooLong
+	}
+	return nil
+}
+
+// Write appends p.
+func (s *sink) Write(p []byte) (int, error) {
+	if err := s.take(len(p)); err != nil {
+		return 0, err
+	}
+	s.b = append(s.b, p...)
+	return len(p), nil
+}
+
+// WriteByte appends c.
+func (s *sink) WriteByte(c byte) error {
+	if err := s.take(1); err != nil {
+		return err
+	}
+	s.b = append(s.b, c)
+	return nil
+}
+
+var sinks = sync.Pool{New: func() any { return new(sink) }}
+
+// appendWith gives encode a writer that appends to dst.
+func appendWith(dst []byte, encode func(w *sink) error) ([]byte, error) {
+	s := sinks.Get().(*sink)
+	*s = sink{b: dst, room: maxPayload}
+	err := encode(s)
+	out := s.b
+	*s = sink{}
+	sinks.Put(s)
 	return out, err
 }

@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"google.golang.org/protobuf/encoding/protojson"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/easymicro/easymicro/wire/code"
 )
@@ -13,9 +12,12 @@ import (
 // AppendHTTP encodes v behind dst as the JSON that HTTP callers see: protojson for protobuf messages, that of Append
 // for all else. Its errors are those of Append.
 func AppendHTTP(dst []byte, v any) ([]byte, error) {
-	m, ok := v.(proto.Message)
+	m, ok := protoMessage(v)
 	if !ok {
 		return Append(JSON, dst, v)
+	}
+	if err := checkMessage(m); err != nil {
+		return dst, code.Errorf(code.Internal, "encode as protojson: %w", err)
 	}
 	out, err := protojson.MarshalOptions{}.MarshalAppend(dst, m)
 	if err != nil {
@@ -27,12 +29,20 @@ func AppendHTTP(dst []byte, v any) ([]byte, error) {
 // DecodeHTTP decodes what AppendHTTP encodes into the pointer v. Unknown names are overlooked. Its errors are those of
 // Decode.
 func DecodeHTTP(data []byte, v any) error {
-	m, ok := v.(proto.Message)
+	return new(Decoding).DecodeHTTP(data, v)
+}
+
+// DecodeHTTP is the function DecodeHTTP with the bounds of d.
+func (d *Decoding) DecodeHTTP(data []byte, v any) error {
+	m, ok := protoMessage(v)
 	if !ok {
-		return Decode(JSON, data, v)
+		return d.Decode(JSON, data, v)
 	}
 	if len(data) == 0 {
 		return misfit("json", errEmpty)
+	}
+	if _, err := d.allow(JSON, true, data, v); err != nil {
+		return err
 	}
 	o := protojson.UnmarshalOptions{DiscardUnknown: true, RecursionLimit: maxDepth}
 	if err := o.Unmarshal(data, m); err != nil {

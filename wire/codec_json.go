@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"bytes"
 	"encoding"
 	"errors"
 	"fmt"
@@ -32,29 +31,41 @@ var (
 var errEmpty = errors.New("it is empty")
 
 func appendJSON(dst []byte, v any) ([]byte, error) {
-	return appendWith(dst, func(b *bytes.Buffer) error { return json.MarshalWrite(b, v, jsonStrict) })
+	if err := jsonEncodable.check(v); err != nil {
+		return dst, err
+	}
+	return appendWith(dst, func(w *sink) error { return json.MarshalWrite(w, v, jsonStrict) })
 }
 
-func decodeJSON(data []byte, v any) error {
+// mostAgain is the longest payload that is decoded a second time.
+const mostAgain = 16 << 10
+
+// decodeJSON decodes as encoding/json does, all of it, if every is set.
+func decodeJSON(data []byte, v any, every bool, more ...json.Options) error {
 	if len(data) == 0 {
 		return errEmpty
 	}
-	return decodeJSONWith(data, v)
-}
-
-func decodeJSONWith(data []byte, v any, more ...json.Options) error {
-	err := json.Unmarshal(data, v, append(more[:len(more):len(more)], jsonFast)...)
+	how := jsonFast
+	if every {
+		how = jsonStrict
+	}
+	err := json.Unmarshal(data, v, append(more[:len(more):len(more)], how)...)
 	if err == nil {
 		return nil
 	}
 	if unknown := unknownMember(err); unknown != nil {
 		return unknown
 	}
-	// Struct tags that encoding/json overlooks are errors in the fast way. Such types are rare, and so are bad payloads.
-	if sem := new(json.SemanticError); errors.As(err, &sem) && json.Unmarshal(data, v, append(more[:len(more):len(more)], jsonStrict)...) == nil {
+	// Names that match two fields are errors in the fast way. Such payloads are rare.
+	if sem := new(json.SemanticError); !every && len(data) <= mostAgain && errors.As(err, &sem) && decodeJSON(data, v, true, more...) == nil {
 		return nil
 	}
 	return jsonProblem(err)
+}
+
+// jsonEvery reports whether a struct has tags that encoding/json overlooks, and that are errors in the fast way.
+func jsonEvery(t reflect.Type) bool {
+	return json.Unmarshal([]byte("{}"), reflect.New(t).Interface(), jsonFast) != nil
 }
 
 // jsonProblem says where and of which kind an error is. The texts of the library are not passed on, since they quote

@@ -28,10 +28,13 @@ var (
 )
 
 func appendMsgpack(dst []byte, v any) ([]byte, error) {
+	if err := msgpackEncodable.check(v); err != nil {
+		return dst, err
+	}
 	enc := msgpackEncoders.Get().(*msgpack.Encoder)
 	defer msgpackEncoders.Put(enc)
-	return appendWith(dst, func(b *bytes.Buffer) error {
-		enc.Reset(b)
+	return appendWith(dst, func(w *sink) error {
+		enc.Reset(w)
 		enc.UseCompactInts(true)
 		return enc.Encode(v)
 	})
@@ -53,7 +56,7 @@ func decodeMsgpack(data []byte, v any) error {
 	d := msgpackDecoders.Get().(*msgpackDecoder)
 	d.src.Reset(data)
 	d.dec.Reset(&d.src)
-	d.dec.UsePreallocateValues(true)
+	d.dec.DisableAllocLimit(true) // lengths are those of data, which has been walked
 	err = d.dec.Decode(v)
 	d.src.Reset(nil)
 	// The decoder keeps a buffer as long as the longest string; one that may be large is left to the collector.

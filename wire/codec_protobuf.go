@@ -2,12 +2,15 @@ package wire
 
 import (
 	"errors"
+	"reflect"
 	"slices"
+	"sync"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/protoadapt"
 )
 
-// Messages of vtprotobuf bring faster methods of their own; they are known by shape, without that module.
+// Messages of vtprotobuf and of gogo/protobuf bring methods of their own; they are known by shape, without those modules.
 type (
 	vtAppender interface {
 		SizeVT() int
@@ -15,6 +18,9 @@ type (
 	}
 	vtMarshaler   interface{ MarshalVT() ([]byte, error) }
 	vtUnmarshaler interface{ UnmarshalVT(b []byte) error }
+
+	gogoMarshaler   interface{ Marshal() ([]byte, error) }
+	gogoUnmarshaler interface{ Unmarshal(b []byte) error }
 )
 
 // vtMaxBytes is the longest payload that is left to UnmarshalVT, which has no limit of depth, when there is a choice.
@@ -26,35 +32,159 @@ var (
 )
 
 func appendProtobuf(dst []byte, v any) ([]byte, error) {
-	switch m := v.(type) {
+	switch own := v.(type) {
 	case vtAppender:
-		n := m.SizeVT()
-		out := slices.Grow(dst, n)[:len(dst)+n]
-		_, err := m.MarshalToSizedBufferVT(out[len(dst):])
-		return out, err
+		return appendSized(dst, v, own)
 	case vtMarshaler:
-		b, err := m.MarshalVT()
-		return append(dst, b...), err
-	case proto.Message:
-		return proto.MarshalOptions{}.MarshalAppend(dst, m)
+		return appendMarshaled(dst, v, own.MarshalVT)
+	case gogoMarshaler:
+		return appendMarshaled(dst, v, own.Marshal)
 	}
-	return dst, errNotProto
+	m, ok := protoMessage(v)
+	if !ok {
+		return dst, errNotProto
+	}
+	if err := checkMessage(m); err != nil {
+		return dst, err
+	}
+	if proto.Size(m) > maxPayload {
+		return dst, errTooLong
+	}
+	return proto.MarshalOptions{UseCachedSize: true}.MarshalAppend(dst, m)
+}
+
+func appendSized(dst []byte, v any, own vtAppender) ([]byte, error) {
+	if err := codedEncodable.check(v); err != nil {
+		return dst, err
+	}
+	n := own.SizeVT()
+	if n > maxPayload {
+		return dst, errTooLong
+	}
+	out := slices.Grow(dst, n)[:len(dst)+n]
+	_, err := own.MarshalToSizedBufferVT(out[len(dst):])
+	return out, err
+}
+
+func appendMarshaled(dst []byte, v any, marshal func() ([]byte, error)) ([]byte, error) {
+	if err := codedEncodable.check(v); err != nil {
+		return dst, err
+	}
+	if sized, ok := v.(interface{ Size() int }); ok && sized.Size() > maxPayload {
+		return dst, errTooLong
+	}
+	b, err := marshal()
+	return append(dst, b...), err
 }
 
 func decodeProtobuf(data []byte, v any) error {
-	m, isProto := v.(proto.Message)
-	vt, isVT := v.(vtUnmarshaler)
-	var err error
-	switch {
-	case isVT && (len(data) <= vtMaxBytes || !isProto):
-		err = vt.UnmarshalVT(data)
-	case isProto:
-		err = proto.UnmarshalOptions{RecursionLimit: maxDepth}.Unmarshal(data, m)
-	default:
+	if gogo, ok := v.(gogoUnmarshaler); ok {
+		return unmarshalOwn(data, gogo.Unmarshal)
+	}
+	m, isMessage := protoMessage(v)
+	if vt, ok := v.(vtUnmarshaler); ok && (len(data) <= vtMaxBytes || !isMessage) {
+		return unmarshalOwn(data, vt.UnmarshalVT)
+	}
+	if !isMessage {
 		return errNotProto
 	}
-	if err != nil {
+	if err := (proto.UnmarshalOptions{RecursionLimit: maxDepth}).Unmarshal(data, m); err != nil {
 		return errBadProto
 	}
 	return nil
+}
+
+// unmarshalOwn leaves the payload to methods that have no limit of depth.
+func unmarshalOwn(data []byte, unmarshal func([]byte) error) error {
+	if len(data) > maxDepth && protobufTooDeep(data, 0) {
+		return errTooDeep
+	}
+	if unmarshal(data) != nil {
+		return errBadProto
+	}
+	return nil
+}
+
+// protoMessage gives the message that v is, also one that was generated for golang/protobuf before 1.4 or by
+// gogo/protobuf, if its fields are what the module takes.
+func protoMessage(v any) (proto.Message, bool) {
+	switch m := v.(type) {
+	case proto.Message:
+		return m, true
+	case protoadapt.MessageV1:
+		if oldMessage(reflect.TypeOf(v)) {
+			return protoadapt.MessageV2Of(m), true
+		}
+	}
+	return nil, false
+}
+
+var oldMessages sync.Map // of bool, by type
+
+// oldMessage reports whether the module can take a type for a message. It would overlook, or panic for, what gogo/protobuf
+// has besides messages behind pointers, scalars, and lists and maps of them.
+func oldMessage(t reflect.Type) bool {
+	known, found := oldMessages.Load(t)
+	if !found {
+		known, _ = oldMessages.LoadOrStore(t, t.Kind() == reflect.Pointer && plainMessage(t.Elem(), map[reflect.Type]bool{}))
+	}
+	return known == true
+}
+
+func plainMessage(t reflect.Type, seen map[reflect.Type]bool) bool {
+	if t.Kind() != reflect.Struct {
+		return false
+	}
+	if seen[t] {
+		return true
+	}
+	seen[t] = true
+	for f := range t.Fields() {
+		if f.Tag.Get("protobuf") != "" && !plainField(f.Type, seen) {
+			return false
+		}
+	}
+	return true
+}
+
+func plainField(t reflect.Type, seen map[reflect.Type]bool) bool {
+	switch t.Kind() {
+	case reflect.Map:
+		return plainField(t.Elem(), seen)
+	case reflect.Slice:
+		return t.Elem().Kind() == reflect.Uint8 || plainField(t.Elem(), seen)
+	case reflect.Pointer:
+		if t.Elem().Kind() == reflect.Struct {
+			return t.Implements(reflect.TypeFor[protoadapt.MessageV1]()) && plainMessage(t.Elem(), seen)
+		}
+		return plainField(t.Elem(), seen)
+	case reflect.Bool, reflect.Int32, reflect.Int64, reflect.Uint32, reflect.Uint64, reflect.Float32, reflect.Float64, reflect.String:
+		return true
+	default:
+		return false
+	}
+}
+
+// WhyNotProtobuf says why a method cannot be called with protobuf although its types look as if it were meant to; "" if it
+// can, or if they do not.
+func WhyNotProtobuf(args, reply reflect.Type) string {
+	servable := func(t reflect.Type) bool {
+		v := reflect.New(t).Interface()
+		_, marshals := v.(gogoMarshaler)
+		_, unmarshals := v.(gogoUnmarshaler)
+		_, isMessage := protoMessage(v)
+		return isMessage || marshals && unmarshals
+	}
+	for _, t := range []reflect.Type{args, reply} {
+		if _, meant := reflect.New(t).Interface().(protoadapt.MessageV1); meant && !servable(t) {
+			return t.String() + " is no message that protobuf can encode: it has neither methods Marshal and Unmarshal nor fields with protobuf tags alone"
+		}
+	}
+	switch hasFields := func(t reflect.Type) bool { return t.Kind() == reflect.Struct && t.NumField() > 0 }; {
+	case servable(args) && !servable(reply) && hasFields(reply):
+		return args.String() + " is a message of protobuf and " + reply.String() + " is none"
+	case servable(reply) && !servable(args) && hasFields(args):
+		return reply.String() + " is a message of protobuf and " + args.String() + " is none"
+	}
+	return ""
 }

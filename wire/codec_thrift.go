@@ -16,10 +16,47 @@ var (
 	errThriftRest = errors.New("bytes follow the struct")
 )
 
+// thriftBuffer takes no more than fits into a frame.
+type thriftBuffer struct {
+	thrift.TMemoryBuffer
+	room int
+}
+
+func (b *thriftBuffer) take(n int) error {
+	if b.room -= n; b.room < 0 {
+		return errTooLong
+	}
+	return nil
+}
+
+// Write appends p.
+func (b *thriftBuffer) Write(p []byte) (int, error) {
+	if err := b.take(len(p)); err != nil {
+		return 0, err
+	}
+	return b.TMemoryBuffer.Write(p)
+}
+
+// WriteByte appends c.
+func (b *thriftBuffer) WriteByte(c byte) error {
+	if err := b.take(1); err != nil {
+		return err
+	}
+	return b.TMemoryBuffer.WriteByte(c)
+}
+
+// WriteString appends s.
+func (b *thriftBuffer) WriteString(s string) (int, error) {
+	if err := b.take(len(s)); err != nil {
+		return 0, err
+	}
+	return b.TMemoryBuffer.WriteString(s)
+}
+
 // thriftProtocol is a binary protocol over a buffer, with the limits of what is being read.
 type thriftProtocol struct {
 	conf  thrift.TConfiguration
-	trans thrift.TMemoryBuffer
+	trans thriftBuffer
 	proto *thrift.TBinaryProtocol
 	buf   bytes.Buffer
 }
@@ -41,16 +78,20 @@ func appendThrift(dst []byte, v any) ([]byte, error) {
 	if !ok {
 		return dst, errNotThrift
 	}
+	if err := codedEncodable.check(v); err != nil {
+		return dst, err
+	}
 	p := thriftProtocols.Get().(*thriftProtocol)
 	defer p.release()
 	p.buf = *bytes.NewBuffer(dst)
+	p.trans.room = maxPayload
 	err := s.Write(context.Background(), p.proto)
 	return p.buf.Bytes(), err
 }
 
 // decodeThrift walks data before it is decoded, since generated code has no limit of depth. The limits of sizes are
 // the length of data: nothing in it can be longer.
-func decodeThrift(data []byte, v any) error {
+func (d *Decoding) decodeThrift(data []byte, v any) error {
 	s, ok := v.(thrift.TStruct)
 	if !ok {
 		return errNotThrift
@@ -58,12 +99,8 @@ func decodeThrift(data []byte, v any) error {
 	if len(data) > math.MaxInt32 {
 		return errBadThrift
 	}
-	rest, err := skipThrift(data)
-	if err != nil {
+	if err := d.walkThrift(data, v); err != nil {
 		return err
-	}
-	if len(rest) != 0 {
-		return errThriftRest
 	}
 	p := thriftProtocols.Get().(*thriftProtocol)
 	defer p.release()
@@ -73,4 +110,19 @@ func decodeThrift(data []byte, v any) error {
 		return errNoFit
 	}
 	return nil
+}
+
+func (d *Decoding) walkThrift(data []byte, v any) error {
+	w := thriftWalk{bill: bill{most: d.most(len(data))}, rest: data}
+	switch sound := w.structure(thriftPlans.of(v).root, 0); {
+	case w.over():
+		return tooCostly(w.most)
+	case w.deep:
+		return errTooDeep
+	case !sound:
+		return errBadThrift
+	case len(w.rest) != 0:
+		return errThriftRest
+	}
+	return d.charge(w.total)
 }

@@ -8,6 +8,9 @@ import (
 	"path/filepath"
 	"testing"
 
+	"google.golang.org/protobuf/types/descriptorpb"
+	"google.golang.org/protobuf/types/known/structpb"
+
 	"github.com/easymicro/easymicro/samples/serialize/pb"
 	"github.com/easymicro/easymicro/samples/serialize/th"
 	"github.com/easymicro/easymicro/wire/code"
@@ -17,7 +20,18 @@ import (
 // so it is asked again before it is believed.
 func boundedAllocation(t *testing.T, n int, f func()) {
 	t.Helper()
-	limit := uint64(16*n + 64<<10)
+	allocationWithin(t, n, 16*n+64<<10, f)
+}
+
+// decodesWithin fails when decoding a peer's payload allocates more than it may.
+func decodesWithin(t *testing.T, c Codec, b []byte, v any) {
+	t.Helper()
+	allocationWithin(t, len(b), min(max(16*len(b), 4<<20), 16<<20)+64<<10, func() { checkFuzzed(t, Decode(c, b, v)) })
+}
+
+func allocationWithin(t *testing.T, n, most int, f func()) {
+	t.Helper()
+	limit := uint64(most)
 	var used uint64
 	for range 3 {
 		if used = allocated(f); used <= limit {
@@ -245,17 +259,60 @@ func FuzzCodecMsgpack(f *testing.F) {
 	fuzzCodec(f, Msgpack, func() any { return new(args) })
 }
 
-// FuzzCodecMsgpackNested leaves memory out: a byte can stand for a whole struct or a pair of a map.
-func FuzzCodecMsgpackNested(f *testing.F) {
-	f.Add([]byte("\xdd\xff\xff\xff\xff"))
-	f.Add(nestedMsgpack(2000))
-	f.Add([]byte("\x81\xa4More\x92\x81\xa4List\x93\x01\x02\x03\xc0"))
+// fuzzCostly has types whose values take much more memory than their payloads are long.
+func fuzzCostly(f *testing.F, c Codec, values map[string]func() any) {
 	f.Fuzz(func(t *testing.T, b []byte) {
-		for _, v := range []any{new(payload), new(any)} {
-			err := Decode(Msgpack, b, v)
-			checkCoded(t, err)
+		for _, value := range values {
+			decodesWithin(t, c, b, value())
 		}
 	})
+}
+
+func FuzzCodecMsgpackNested(f *testing.F) {
+	f.Add([]byte("\xdd\xff\xff\xff\xff"))
+	f.Add([]byte("\xc7\x05\x00\xdf\xff\xff\xff\xff"))
+	f.Add(nestedMsgpack(2000))
+	f.Add([]byte("\x81\xa4More\x92\x81\xa4List\x93\x01\x02\x03\xc0"))
+	f.Add(msgpackItems("\x80", 30_000))
+	f.Add(msgpackEntries("\xc0", 3000))
+	values := costlyTypes()
+	values["payload"] = func() any { return new(payload) }
+	fuzzCostly(f, Msgpack, values)
+}
+
+func FuzzCodecJSONNested(f *testing.F) {
+	f.Add(jsonItems("{}", 30_000))
+	f.Add(jsonEntries("[0,[]]", 3000))
+	f.Add([]byte(`{"items":[{"Inner":{"\u0049nner":{}}},null,"x\"",-1e3]} `))
+	values := costlyTypes()
+	values["payload"] = func() any { return new(payload) }
+	fuzzCostly(f, JSON, values)
+}
+
+func FuzzCodecProtobufNested(f *testing.F) {
+	f.Add(bytes.Repeat([]byte("\x22\x02\x12\x00"), 10_000))
+	f.Add(bytes.Repeat([]byte("\x0a\x04\x12\x02\x20\x01"), 10_000))
+	f.Add(nestedProtobuf(20))
+	fuzzCostly(f, Protobuf, map[string]func() any{
+		"descriptor": func() any { return new(descriptorpb.FileDescriptorProto) },
+		"list":       func() any { return new(structpb.ListValue) },
+		"map":        func() any { return new(structpb.Struct) },
+		"older":      func() any { return new(oldArgs) },
+	})
+}
+
+func FuzzCodecThriftNested(f *testing.F) {
+	f.Add(thriftItems(30_000))
+	f.Add(nestedThrift(20))
+	fuzzCostly(f, Thrift, map[string]func() any{"list": func() any { return new(thriftList) }})
+}
+
+// checkFuzzed is checkCoded for errors of decoders, which know what is too large.
+func checkFuzzed(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		checkRefused(t, err)
+	}
 }
 
 func FuzzCodecThrift(f *testing.F) {

@@ -18,8 +18,8 @@ var gzipWriters = sync.Pool{New: func() any {
 func appendGzip(dst, src []byte) ([]byte, error) {
 	w := gzipWriters.Get().(*gzip.Writer)
 	defer gzipWriters.Put(w)
-	return appendWith(dst, func(b *bytes.Buffer) error {
-		w.Reset(b)
+	return appendWith(dst, func(out *sink) error {
+		w.Reset(out)
 		defer w.Reset(io.Discard)
 		if _, err := w.Write(src); err != nil {
 			return err

@@ -65,7 +65,10 @@ func (c *serverConn) work(w *worker) {
 // newCall needs c.mu, so that the call is seen when the connection ends.
 func (c *serverConn) newCall(t *task, w *worker) *serverCall {
 	call := &serverCall{
-		Call:    Call{transport: "rpcx", peer: c.peer, arrived: t.arrived, values: c.group.ctx, timer: w.timer},
+		Call: Call{
+			transport: "rpcx", peer: c.peer, arrived: t.arrived, values: c.group.ctx, timer: w.timer,
+			decoding: Decoding{MaxBytes: c.lim.MaxDecompressedBytes},
+		},
 		conn:    c,
 		seq:     t.req.Seq,
 		service: t.req.Service,

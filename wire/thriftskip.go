@@ -2,29 +2,46 @@ package wire
 
 import (
 	"encoding/binary"
+	"reflect"
+	"strconv"
+	"strings"
 
 	"github.com/apache/thrift/lib/go/thrift"
 )
 
-// skipThrift gives what follows the struct at the beginning of data. It checks every length and the depth.
-func skipThrift(data []byte) ([]byte, error) {
-	w := thriftWalk{rest: data}
-	if !w.structure(0) {
-		if w.deep {
-			return nil, errTooDeep
+// thriftDialect is that of generated code, which makes lists and maps at the lengths that are announced. What is written
+// by hand has no tags: its fields are taken to be numbered in their order.
+var (
+	thriftDialect = &dialect{least: 1, fields: thriftFields}
+	thriftPlans   = &planCache{build: thriftDialect.plan}
+)
+
+func thriftFields(s *shaper, r *shape, t reflect.Type) {
+	r.ids = map[int32]*shape{}
+	number := 0
+	for f := range t.Fields() {
+		if !f.IsExported() {
+			continue
 		}
-		return nil, errBadThrift
+		number++
+		if parts := strings.Split(f.Tag.Get("thrift"), ","); len(parts) > 1 {
+			if n, err := strconv.Atoi(parts[1]); err == nil {
+				number = n
+			}
+		}
+		r.ids[int32(number)] = s.of(f.Type)
 	}
-	return w.rest, nil
 }
 
-// thriftWalk is a place in a payload. Its methods report whether they found what they are named for.
+// thriftWalk is a place in a payload. Its methods report whether they found what they are named for, and decoding it
+// does not cost too much yet.
 type thriftWalk struct {
+	bill
 	rest []byte
 	deep bool
 }
 
-func (w *thriftWalk) structure(depth int) bool {
+func (w *thriftWalk) structure(s *shape, depth int) bool {
 	if depth == maxDepth {
 		w.deep = true
 		return false
@@ -38,54 +55,99 @@ func (w *thriftWalk) structure(depth int) bool {
 		if t == thrift.STOP {
 			return true
 		}
-		if !w.bytes(2) || !w.value(t, depth+1) {
+		if len(w.rest) < 2 {
+			return false
+		}
+		var field *shape
+		if s != nil && s.kind == asRecord {
+			field = s.ids[int32(int16(binary.BigEndian.Uint16(w.rest)))]
+		}
+		w.rest = w.rest[2:]
+		if !w.value(t, field, depth+1) {
 			return false
 		}
 	}
 }
 
-func (w *thriftWalk) value(t thrift.TType, depth int) bool {
+func (w *thriftWalk) value(t thrift.TType, s *shape, depth int) bool {
+	s = s.behind(&w.bill)
 	if n := thriftSize(t); n > 0 {
-		return w.bytes(n)
+		return w.bytes(n) && !w.over()
 	}
 	switch t {
 	case thrift.STRING:
 		n, ok := w.length()
-		return ok && w.bytes(n)
+		return ok && w.bytes(n) && w.add(thriftTextCost(n))
 	case thrift.STRUCT:
-		return w.structure(depth)
+		return w.structure(s, depth)
 	case thrift.MAP:
 		k, v, ok := w.types()
-		return ok && w.values(depth, k, v)
+		return ok && w.entries(k, v, s, depth)
 	case thrift.LIST, thrift.SET:
 		if len(w.rest) == 0 {
 			return false
 		}
 		e := thrift.TType(w.rest[0])
 		w.rest = w.rest[1:]
-		return w.values(depth, e)
+		return w.elements(e, s, depth)
 	}
 	return false
 }
 
-// values walks a count and that many groups of values.
-func (w *thriftWalk) values(depth int, types ...thrift.TType) bool {
-	if depth == maxDepth {
-		w.deep = true
-		return false
+// thriftTextCost is what a text costs, also one that is skipped: a buffer that grows, and a copy.
+func thriftTextCost(n int) int {
+	if n < 64 {
+		return rounded(n)
 	}
-	n, ok := w.length()
+	return 3 * rounded(n)
+}
+
+// elements walks a count and that many values.
+func (w *thriftWalk) elements(t thrift.TType, s *shape, depth int) bool {
+	n, ok := w.count(depth)
 	if !ok {
 		return false
 	}
+	var elem *shape
+	if s != nil && (s.kind == asList || s.kind == asArray) {
+		elem = s.elem
+		w.total += thriftDialect.listCost(n, elem.size)
+	}
 	for range n {
-		for _, t := range types {
-			if !w.value(t, depth+1) {
-				return false
-			}
+		if w.over() || !w.value(t, elem, depth+1) {
+			return false
 		}
 	}
-	return true
+	return !w.over()
+}
+
+// entries walks a count and that many keys and values.
+func (w *thriftWalk) entries(k, v thrift.TType, s *shape, depth int) bool {
+	n, ok := w.count(depth)
+	if !ok {
+		return false
+	}
+	var key, elem *shape
+	if s != nil && s.kind == asDict {
+		key, elem = s.key, s.elem
+		w.total += mapBytes + thriftDialect.dictCost(n, key.size, elem.size)
+	}
+	for range n {
+		if w.over() || !w.value(k, key, depth+1) || !w.value(v, elem, depth+1) {
+			return false
+		}
+	}
+	return !w.over()
+}
+
+// count reads how many values follow, each of which takes a byte at least.
+func (w *thriftWalk) count(depth int) (int, bool) {
+	if depth == maxDepth {
+		w.deep = true
+		return 0, false
+	}
+	n, ok := w.length()
+	return n, ok && n <= len(w.rest)
 }
 
 func (w *thriftWalk) types() (k, v thrift.TType, ok bool) {

@@ -10,7 +10,6 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/easymicro/easymicro/wire/code"
@@ -32,17 +31,23 @@ func (e *UnknownMemberError) Name() string { return jsontext.Pointer(e.Path).Las
 // in the chain of the error. Types that decode themselves, maps and the like have no unknown members, and what is in a
 // google.protobuf.Any is not looked at.
 func DecodeKnown(data []byte, v any) error {
-	m, ok := v.(proto.Message)
+	return new(Decoding).DecodeKnown(data, v)
+}
+
+// DecodeKnown is the function DecodeKnown with the bounds of d.
+func (d *Decoding) DecodeKnown(data []byte, v any) error {
+	m, ok := protoMessage(v)
 	if ok {
 		if err := unknownField(data, m.ProtoReflect().Descriptor()); err != nil {
 			return misfit(JSON.String(), err)
 		}
-		return DecodeHTTP(data, v)
+		return d.DecodeHTTP(data, v)
 	}
-	if len(data) == 0 {
-		return misfit(JSON.String(), errEmpty)
+	every, err := d.allow(JSON, true, data, v)
+	if err != nil {
+		return err
 	}
-	if err := decodeJSONWith(data, v, json.RejectUnknownMembers(true)); err != nil {
+	if err := decodeJSON(data, v, every, json.RejectUnknownMembers(true)); err != nil {
 		return misfit(JSON.String(), err)
 	}
 	return nil

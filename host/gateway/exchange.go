@@ -100,7 +100,7 @@ func (x *exchange) call() *code.Error {
 // callHere waits for the handler itself: what it does for a service of another host ends with the call.
 func (x *exchange) callHere() *code.Error {
 	defer x.g.running.Done()
-	o := x.g.handle(wire.NewCall(x.r.Context(), wire.CallOptions{Transport: "http", Peer: x.g.peer(x.r)}), &x.req, &x.res)
+	o := x.g.handle(wire.NewCall(x.r.Context(), x.callOptions()), &x.req, &x.res)
 	return x.told(o)
 }
 
@@ -115,10 +115,9 @@ func (x *exchange) callBeside() *code.Error {
 		ctx = context.WithValue(context.WithoutCancel(ctx), admittedKey{}, func() { outcomes <- outcome{kind: admitted} })
 		gone = nil
 	}
-	c := wire.NewCall(ctx, wire.CallOptions{
-		Transport: "http", Peer: x.g.peer(x.r),
-		Answer: func(e *code.Error) { outcomes <- outcome{err: e, kind: early} },
-	})
+	o := x.callOptions()
+	o.Answer = func(e *code.Error) { outcomes <- outcome{err: e, kind: early} }
+	c := wire.NewCall(ctx, o)
 	go x.g.run(c, &x.req, &x.res, outcomes, x.holding.handOver())
 
 	select {
@@ -127,6 +126,16 @@ func (x *exchange) callBeside() *code.Error {
 	case <-gone:
 		return x.refuse(code.Cancelled, code.ReasonCancelled, "the caller went away")
 	}
+}
+
+func (x *exchange) callOptions() wire.CallOptions {
+	o := wire.CallOptions{
+		Transport: "http", Peer: x.g.peer(x.r), Decoding: wire.Decoding{MaxBytes: x.g.limits.MaxDecompressedBytes},
+	}
+	if conn := x.holding.conn; conn != nil {
+		o.Share = conn.share
+	}
+	return o
 }
 
 // told answers with the outcome.

@@ -89,16 +89,17 @@ func (cl *call) finish(ctx context.Context, reply any) error {
 	if res != nil && cl.replyMetadata != nil {
 		*cl.replyMetadata = append((*cl.replyMetadata)[:0], res.Metadata...)
 	}
+	d := wire.Decoding{MaxBytes: cl.c.o.Limits.MaxDecompressedBytes}
 	switch {
 	case reply == nil:
 		return err
 	case err != nil:
 		if res != nil && len(res.Payload) > 0 {
-			_ = wire.Decode(res.Codec, res.Payload, reply) // the error is what counts
+			_ = d.Decode(res.Codec, res.Payload, reply) // the error is what counts
 		}
 		return err
 	}
-	if err := wire.Decode(res.Codec, res.Payload, reply); err != nil {
+	if err := d.Decode(res.Codec, res.Payload, reply); err != nil {
 		return failed(code.Internal, code.ReasonBadReply, "the reply of %s.%s: %w", cl.req.Service, cl.req.Method, err)
 	}
 	return nil

@@ -93,3 +93,38 @@ func TestTLSTowardsAPlainServerIsSaid(t *testing.T) {
 		})
 	}
 }
+
+// loop is a value that can lead back to itself.
+type loop struct {
+	Next *loop
+	Any  any
+}
+
+func TestArgumentsWithoutAnEndFailTheirOwnCallsOnly(t *testing.T) {
+	ring := new(loop)
+	ring.Next = ring
+	m := map[string]any{}
+	m["m"] = m
+	var deep *loop
+	for range 100_000 {
+		deep = &loop{Next: deep}
+	}
+	var doubled any = []any{}
+	for range 40 {
+		doubled = []any{doubled, doubled}
+	}
+	srv := newServer(t, mul)
+	for _, codec := range []string{"json", "msgpack"} {
+		c := newClient(t, Options{Resolver: serving(srv.address), Codec: codec})
+		for name, args := range map[string]any{"ring": ring, "map": m, "deep": deep, "doubled": doubled} {
+			e := wantError(t, c.Call(t.Context(), "Arith", "Mul", args, nil), code.InvalidArgument, code.ReasonBadPayload)
+			if !strings.HasPrefix(e.Message, "the argument of Arith.Mul: encode as "+codec) {
+				t.Errorf("%s, %s: %q", codec, name, e.Message)
+			}
+		}
+		var r Reply
+		if err := c.Call(t.Context(), "Arith", "Mul", Args{6, 7}, &r); err != nil || r.C != 42 {
+			t.Errorf("%s: %v, %v", codec, r, err)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"testing"
 	"time"
@@ -76,5 +77,29 @@ func TestReplyMetadataStaysAsItWasWithoutAResponse(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+func TestReplyThatWouldTakeTooMuchMemoryIsABadReply(t *testing.T) {
+	type item struct {
+		A, B, C, D int
+		Name       string
+	}
+	srv := newServer(t, func(_ context.Context, req, res *wire.Frame) error {
+		if req.Method == "Mul" {
+			return mul(t.Context(), req, res)
+		}
+		res.Payload = append(res.Payload, "\x81\xa5Items\xdd\x00\x0f\x00\x00"...)
+		res.Payload = append(res.Payload, bytes.Repeat([]byte{0xc0}, 0xf0000)...)
+		return nil
+	})
+	c := newClient(t, Options{Resolver: serving(srv.address), Codec: "msgpack"})
+	var reply struct{ Items []item }
+	wantError(t, c.Call(t.Context(), "Arith", "List", Args{}, &reply), code.Internal, code.ReasonBadReply)
+	if reply.Items != nil {
+		t.Errorf("%d items", len(reply.Items))
+	}
+	if err := six(t.Context(), c); err != nil {
+		t.Error(err)
 	}
 }

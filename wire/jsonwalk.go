@@ -1,0 +1,420 @@
+package wire
+
+import (
+	"encoding"
+	"reflect"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+var (
+	jsonDialect = &dialect{least: 2, grows: true, names: true, fields: jsonFields, own: []reflect.Type{
+		reflect.TypeFor[json.Unmarshaler](), reflect.TypeFor[json.UnmarshalerFrom](), reflect.TypeFor[encoding.TextUnmarshaler](),
+	}}
+	jsonPlans = &planCache{build: func(t reflect.Type) *plan {
+		p := jsonDialect.plan(t)
+		p.every = slices.ContainsFunc(p.records, jsonEvery)
+		return p
+	}}
+)
+
+// jsonFields adds the members of a struct and of those embedded in it, level by level: of several with one name the least
+// deep counts, and the one with a tag.
+func jsonFields(s *shaper, r *shape, t reflect.Type) {
+	type level struct {
+		of    reflect.Type
+		boxed int
+	}
+	r.folded, r.direct = map[string]*shape{}, map[string]int{}
+	tagged, seen := map[string]bool{}, map[reflect.Type]bool{t: true}
+	for queue := []level{{t, 0}}; len(queue) > 0; queue = queue[1:] {
+		for f := range queue[0].of.Fields() {
+			tag := f.Tag.Get("json")
+			name, options, _ := strings.Cut(tag, ",")
+			inner := structBehind(f.Type)
+			embed := strings.Contains(options, "embed")
+			switch {
+			case tag == "-" || !f.IsExported() && !f.Anonymous:
+			case inner != nil && (embed || f.Anonymous && name == ""):
+				if !seen[inner] {
+					seen[inner] = true
+					queue = append(queue, level{inner, queue[0].boxed + boxedBy(f.Type)})
+				}
+			case embed:
+				if r.rest = s.of(f.Type); r.rest.kind == asDict {
+					r.rest = r.rest.elem
+				}
+			default:
+				if name == "" {
+					name = f.Name
+				}
+				if name = strings.Trim(name, "'"); r.members[name] == nil || f.Tag.Get("json") != "" && !tagged[name] {
+					m := s.of(f.Type)
+					if b := queue[0].boxed; b > 0 {
+						m = &shape{kind: asPointer, boxed: b, elem: m}
+					}
+					r.members[name], tagged[name] = m, tag != ""
+					if m.kind == asList && queue[0].of == t {
+						r.direct[foldedName([]byte(name))] = f.Index[0]
+					}
+					r.folded[foldedName([]byte(name))] = m
+				}
+			}
+		}
+	}
+}
+
+// boxedBy is what an embedded pointer leads to, which is made with the first member that it has.
+func boxedBy(t reflect.Type) int {
+	if t.Kind() == reflect.Pointer {
+		return rounded(int(t.Elem().Size()))
+	}
+	return 0
+}
+
+// foldedName is the same for names that differ in case only.
+func foldedName(name []byte) string {
+	folded := make([]byte, 0, 32)
+	for i := 0; i < len(name); {
+		c := name[i]
+		if c < utf8.RuneSelf {
+			if 'a' <= c && c <= 'z' {
+				c -= 'a' - 'A'
+			}
+			folded = append(folded, c)
+			i++
+			continue
+		}
+		r, n := utf8.DecodeRune(name[i:])
+		folded = utf8.AppendRune(folded, foldedRune(r))
+		i += n
+	}
+	return string(folded)
+}
+
+// foldedRune is the smallest of the runes that are the same without regard to case.
+func foldedRune(r rune) rune {
+	for {
+		next := unicode.SimpleFold(r)
+		if next <= r {
+			return next
+		}
+		r = next
+	}
+}
+
+// jsonWalk adds up what decoding a payload allocates. What is no JSON ends it no earlier than the decoder.
+type jsonWalk struct {
+	bill
+	data  []byte
+	at    int
+	proto bool // the target is a message: each value costs something, also null
+	every bool // errors are collected: so does each value that does not fit
+	spare int  // of the total, if the long lists are made at their lengths
+	long  []longList
+}
+
+// longList is a list in the value that is decoded into, which can be made at its length.
+type longList struct {
+	list reflect.Value
+	n    int
+}
+
+// minLong is the length from which on a list is long.
+const minLong = 1 << 10
+
+const maxJSONDepth = 10_000 // of the decoder
+
+// value walks one value, and reports whether there is more to walk.
+// Of what is in no list and no map, v is where it is decoded into.
+func (w *jsonWalk) value(s *shape, v reflect.Value, depth int) bool {
+	w.blanks()
+	if w.at >= len(w.data) || depth > maxJSONDepth {
+		return false
+	}
+	c := w.data[w.at]
+	if w.proto {
+		w.total += tokenBytes
+	}
+	if w.every && !fitsKind(c, s) {
+		w.total += errorBytes
+	}
+	if (c != 'n' || w.proto) && s != nil && s.kind == asPointer {
+		s, v = s.behind(&w.bill), reflect.Value{}
+	}
+	if w.proto && s != nil && s.rest != nil {
+		s = s.rest
+	}
+	begin := w.at
+	sound := false
+	switch c {
+	case '{':
+		w.at++
+		sound = w.object(s, v, depth+1)
+	case '[':
+		w.at++
+		sound = w.array(s, v, depth+1)
+	case '"':
+		text, escaped, ok := w.text()
+		if sound = ok; ok {
+			w.total += jsonTextCost(s, len(text), escaped)
+		}
+	default:
+		sound = w.scalar()
+		if s != nil && s.kind == asDynamic && c != 'n' && c != 't' && c != 'f' {
+			w.total += 16
+		} else if s != nil && s.kind == asText {
+			w.total += rounded(w.at - begin)
+		}
+	}
+	if s != nil && s.kind == asOwn {
+		w.total += ownBytes + 2*rounded(w.at-begin)
+	}
+	return sound && w.pay(0)
+}
+
+// pay is add, with the long lists made at their lengths.
+func (w *jsonWalk) pay(n int) (enough bool) {
+	w.total += n
+	return w.total-w.spare <= w.most
+}
+
+// fitsKind reports whether a value that begins with c may be one of s.
+func fitsKind(c byte, s *shape) bool {
+	s = s.behind(new(bill))
+	if s == nil || c == 'n' || s.kind == asDynamic {
+		return true
+	}
+	switch s.kind {
+	case asDict, asRecord:
+		return c == '{'
+	case asList, asArray:
+		return c == '['
+	case asText, asBytes, asOwn:
+		return c == '"'
+	default:
+		return c != '"' && c != '[' && c != '{'
+	}
+}
+
+func jsonTextCost(s *shape, n int, escaped bool) int {
+	cost := 0
+	if escaped {
+		cost = rounded(n)
+	}
+	if s == nil {
+		return cost
+	}
+	switch s.kind {
+	case asBytes, asText:
+		return cost + rounded(n)
+	case asDynamic:
+		return cost + 16 + rounded(n)
+	default:
+		return cost
+	}
+}
+
+func (w *jsonWalk) blanks() {
+	for w.at < len(w.data) {
+		switch w.data[w.at] {
+		case ' ', '\t', '\n', '\r':
+			w.at++
+		default:
+			return
+		}
+	}
+}
+
+func (w *jsonWalk) scalar() bool {
+	begin := w.at
+	for ; w.at < len(w.data); w.at++ {
+		switch w.data[w.at] {
+		case ',', ']', '}', ' ', '\t', '\n', '\r':
+			return w.at > begin
+		}
+	}
+	return true
+}
+
+// text walks a string and returns what stands between its quotes.
+func (w *jsonWalk) text() (text []byte, escaped, ok bool) {
+	begin := w.at + 1
+	for i := begin; i < len(w.data); i++ {
+		switch w.data[i] {
+		case '"':
+			w.at = i + 1
+			return w.data[begin:i], escaped, true
+		case '\\':
+			escaped = true
+			i++
+		}
+	}
+	w.at = len(w.data)
+	return nil, escaped, false
+}
+
+// next walks what is between values, and reports whether another one follows.
+func (w *jsonWalk) next(end byte) (more, sound bool) {
+	w.blanks()
+	if w.at >= len(w.data) {
+		return false, false
+	}
+	c := w.data[w.at]
+	w.at++
+	return c == ',', c == ',' || c == end
+}
+
+// empty walks the end of a container that has nothing in it.
+func (w *jsonWalk) empty(end byte) bool {
+	w.blanks()
+	if w.at < len(w.data) && w.data[w.at] == end {
+		w.at++
+		return true
+	}
+	return false
+}
+
+func (w *jsonWalk) array(s *shape, v reflect.Value, depth int) bool {
+	elem, size := w.elementsOf(s)
+	if w.empty(']') {
+		return true
+	}
+	grownTo, growth := 0, 0
+	for n := 1; ; n++ {
+		if n > grownTo {
+			grownTo = grown(grownTo)
+			growth += rounded(grownTo * size)
+		}
+		more, sound := false, w.pay(size) && w.value(elem, reflect.Value{}, depth)
+		if sound {
+			more, sound = w.next(']')
+		}
+		if more {
+			continue
+		}
+		w.total += growth - n*size
+		if n >= minLong && v.IsValid() && v.Kind() == reflect.Slice {
+			w.long = append(w.long, longList{v, n})
+			w.spare += growth - rounded(n*size)
+		}
+		return sound
+	}
+}
+
+// elementsOf is what the elements of an array are for s, and what each takes in a list.
+func (w *jsonWalk) elementsOf(s *shape) (elem *shape, size int) {
+	if s == nil {
+		return nil, 0
+	}
+	switch s.kind {
+	case asList:
+		return s.elem, s.elem.size
+	case asDynamic:
+		w.total += boxBytes
+		return s.elem, s.elem.size
+	case asArray:
+		return s.elem, 0
+	case asBytes:
+		return nil, 1
+	default:
+		return nil, 0
+	}
+}
+
+func (w *jsonWalk) object(s *shape, v reflect.Value, depth int) bool {
+	record, dict := s != nil && s.kind == asRecord, s != nil && (s.kind == asDict || s.kind == asDynamic)
+	if dict {
+		w.total += mapBytes + rounded(s.key.size) + rounded(s.elem.size) // the decoder has room for one of each
+	}
+	if w.empty('}') {
+		return true
+	}
+	for n, room := 1, 0; ; n++ {
+		w.blanks()
+		if w.at >= len(w.data) || w.data[w.at] != '"' {
+			return false
+		}
+		name, escaped, ok := w.text()
+		if !ok {
+			return false
+		}
+		w.blanks()
+		if w.at >= len(w.data) || w.data[w.at] != ':' {
+			return false
+		}
+		w.at++
+		var member *shape
+		var into reflect.Value
+		switch {
+		case dict:
+			member = s.elem
+			slot, aside := jsonDialect.entrySizes(s.key.size, s.elem.size)
+			if n > fits(room) {
+				room = max(groupSlots, 2*room)
+				w.total += tableCost(room, slot)
+			}
+			w.total += aside + jsonTextCost(stringShape, len(name), escaped)
+			if s.key.kind != asText {
+				w.total += nameBytes + 3*len(name)
+			}
+		case record:
+			member, into, ok = s.member(name, escaped, v)
+			if ok {
+				break
+			}
+			fallthrough
+		default:
+			w.total += nameBytes + 3*len(name)
+			if member != nil {
+				w.total += jsonDialect.dictCost(1, stringShape.size, member.size)
+			}
+		}
+		if !w.value(member, into, depth) {
+			return false
+		}
+		if more, sound := w.next('}'); !more {
+			return sound
+		}
+	}
+}
+
+// member finds a member by what stands between the quotes of its name, and where it is in v.
+func (s *shape) member(name []byte, escaped bool, v reflect.Value) (m *shape, into reflect.Value, ok bool) {
+	if escaped {
+		quoted := append(append([]byte{'"'}, name...), '"')
+		name, _ = jsontext.AppendUnquote(nil, quoted)
+	}
+	if m = s.members[string(name)]; m == nil {
+		if m = s.folded[foldedName(name)]; m == nil {
+			return s.rest, into, false
+		}
+	}
+	if v.IsValid() {
+		if i, direct := s.direct[foldedName(name)]; direct {
+			into = v.Field(i)
+		}
+	}
+	return m, into, true
+}
+
+// fill makes the long lists at their lengths if decoding would cost too much otherwise, and reports whether it does not
+// cost too much then.
+func (w *jsonWalk) fill() bool {
+	if !w.over() {
+		return true
+	}
+	if w.total-w.spare > w.most {
+		return false
+	}
+	w.total -= w.spare
+	for _, l := range w.long {
+		l.list.Set(reflect.MakeSlice(l.list.Type(), 0, l.n))
+	}
+	return true
+}
