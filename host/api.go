@@ -102,7 +102,7 @@ func (g *generation) noService(name string) *admin.Error {
 	if len(upstreams) > 0 {
 		help += "; upstreams: " + strings.Join(upstreams, ", ")
 	}
-	known := append(append(g.byName.all(), g.remote.all()...), upstreams...)
+	known := append(g.callable(), upstreams...)
 	meant := didYouMean(name, known)
 	if s := config.Suggest(name, known); slices.Contains(upstreams, s) {
 		meant = "; did you mean " + s + "? it is an upstream"

@@ -68,6 +68,7 @@ type Host struct {
 	current  atomic.Pointer[generation] // the only thing in a host that changes what calls meet
 	draining atomic.Bool
 	refusals refusals
+	hints    hints
 	expiries expiries
 	history  history
 	reports  *reports

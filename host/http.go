@@ -57,7 +57,8 @@ func (h *Host) newGateway(g *generation, limits wire.Limits) (*gateway.Gateway, 
 		return t, true
 	}
 	o.Remote = remoteServices(g.set.Manifest)
-	o.Unknown = func(service, method string) *code.Error { return g.unknown(h.name, service, method) }
+	o.Unknown = func(service, method string) *code.Error { return h.unknown(g, service, method) }
+	o.Nearest = h.hints.nearest
 	gw, err := gateway.New(o)
 	return gw, gatewayError(g.set, err)
 }
@@ -66,7 +67,6 @@ func (h *Host) newGateway(g *generation, limits wire.Limits) (*gateway.Gateway, 
 func gatewayOptions(m *config.Manifest) gateway.Options {
 	trusted := newSources(m.Auth.TrustedProxies)
 	o := gateway.Options{
-		Nearest:        config.Suggest,
 		Metadata:       m.Gateway.Metadata,
 		Get:            m.Gateway.Get,
 		AllowOrigins:   m.Gateway.CORS.AllowOrigins,

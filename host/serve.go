@@ -44,7 +44,7 @@ func (h *Host) enter(req *wire.Frame) (*generation, *method, *code.Error) {
 		g := h.current.Load()
 		m, ok := g.lookup(req.Service, req.Method)
 		if !ok {
-			return nil, nil, g.unknown(h.name, req.Service, req.Method)
+			return nil, nil, h.unknown(g, req.Service, req.Method)
 		}
 		if m.users.acquire() {
 			return g, m, nil
@@ -59,20 +59,31 @@ func (h *Host) enter(req *wire.Frame) (*generation, *method, *code.Error) {
 const mostSuggested = 1000
 
 // unknown is the answer to a call of what is not served.
-func (g *generation) unknown(host, service, method string) *code.Error {
-	what, word, known := "unknown service "+quoteName(service), service, append(g.byName.all(), g.remote.all()...)
+func (h *Host) unknown(g *generation, service, method string) *code.Error {
+	what, word, known := "unknown service "+quoteName(service), service, g.callable
 	if s, ok := g.byName.find(service); ok {
-		what, word, known = "unknown method "+quoteName(service+"."+method), method, s.byName.all()
-	} else if err := g.remote.unheard(host, service); err != nil {
+		what, word, known = "unknown method "+quoteName(service+"."+method), method, s.byName.all
+	} else if err := g.remote.unheard(h.name, service); err != nil {
 		return err
 	}
-	if len(known) > mostSuggested {
-		known = nil // whoever invents names must not have the host compare them with all of a fleet
-	}
-	if suggestion := config.Suggest(word, known); suggestion != "" {
+	if suggestion := h.meant(word, known); suggestion != "" {
 		what += " (did you mean " + suggestion + "?)"
 	}
-	return code.Refuse(code.Unimplemented, code.ReasonUnknownMethod, what, "", host, 0)
+	return code.Refuse(code.Unimplemented, code.ReasonUnknownMethod, what, "", h.name, 0)
+}
+
+// callable lists the services that may be called, by any of their names.
+func (g *generation) callable() []string { return append(g.byName.all(), g.remote.all()...) }
+
+// meant is the name that was probably meant. Who invents names must not have the host compare them with all of a fleet.
+func (h *Host) meant(word string, known func() []string) string {
+	if !h.hints.take() {
+		return ""
+	}
+	if names := known(); len(names) <= mostSuggested {
+		return config.Suggest(word, names)
+	}
+	return ""
 }
 
 // serving is one call on its way. It is also the context that the handler gets.
@@ -182,10 +193,7 @@ func (s *serving) expired() *code.Error {
 func (s *serving) invoke(req, res *wire.Frame) error {
 	args := s.method.invoke.NewArgs()
 	if err := s.decode(req, args); err != nil {
-		s.ticket.Done(err)
-		e := code.From(err).On(s.host.name)
-		s.keptBack(e)
-		return e
+		return s.undecoded(err)
 	}
 	s.Service, s.Method = s.method.target.Service, s.method.target.Method
 	s.Metadata = slices.Clone(registry.Pairs(req.Metadata)) // the frame's is used again, and a handler may keep its context
@@ -245,18 +253,31 @@ func (s *serving) protojson(c wire.Codec) bool {
 }
 
 func (s *serving) decode(req *wire.Frame, args any) error {
+	d := s.wire.Decoding()
 	if !s.protojson(req.Codec) {
-		return wire.Decode(req.Codec, req.Payload, args)
+		return d.Decode(req.Codec, req.Payload, args)
 	}
 	if s.generation.set.Manifest.Gateway.UnknownFields != config.UnknownReject {
-		return wire.DecodeHTTP(req.Payload, args)
+		return d.DecodeHTTP(req.Payload, args)
 	}
-	err := wire.DecodeKnown(req.Payload, args)
+	err := d.DecodeKnown(req.Payload, args)
 	if unknown := new(wire.UnknownMemberError); errors.As(err, &unknown) {
-		what := unknown.Error() + gateway.Instead(unknown.Name(), unknown.Known, config.Suggest)
+		what := unknown.Error() + gateway.Instead(unknown.Name(), unknown.Known, s.host.hints.nearest)
 		return code.Refuse(code.InvalidArgument, code.ReasonBadPayload, what, "", "", 0)
 	}
 	return err
+}
+
+// undecoded is the answer to an argument that cannot be decoded, or would take too much memory.
+func (s *serving) undecoded(err error) *code.Error {
+	s.ticket.Done(err)
+	e := code.From(err)
+	if e.Reason == code.ReasonTooLarge {
+		e = e.WithAdvice("listeners[].limits.maxDecompressedBytes allows more")
+	}
+	e = e.On(s.host.name)
+	s.keptBack(e)
+	return e
 }
 
 func (s *serving) encode(c wire.Codec, dst []byte, reply any) ([]byte, error) {
