@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -90,8 +91,15 @@ func (c *converter) encode(body []byte) ([]byte, error) {
 		return body, nil
 	}
 	value := c.value(func(m *registry.Method) any { return m.NewArgs() })
-	if err := wire.DecodeHTTP(body, value); err != nil {
+	if err := unbounded().DecodeHTTP(body, value); err != nil {
 		return nil, err
+	}
+	if c.method == nil {
+		untyped, err := withIntegers(body)
+		if err != nil {
+			return nil, err
+		}
+		value = untyped
 	}
 	payload, err := wire.Append(c.codec, nil, value)
 	if err != nil {
@@ -105,11 +113,14 @@ func (c *converter) decode(payload []byte) ([]byte, error) {
 		return payload, nil
 	}
 	value := c.value(func(m *registry.Method) any { return m.NewReply() })
-	if err := wire.Decode(c.codec, payload, value); err != nil {
+	if err := unbounded().Decode(c.codec, payload, value); err != nil {
 		return nil, err
 	}
 	return wire.AppendHTTP(nil, value)
 }
+
+// unbounded is for payloads of the command's own user, and the answers that he asked for.
+func unbounded() *wire.Decoding { return &wire.Decoding{MaxBytes: math.MaxInt} }
 
 // value is a pointer to decode into: of the method's type, or to anything.
 func (c *converter) value(of func(*registry.Method) any) any {
