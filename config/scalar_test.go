@@ -118,6 +118,7 @@ func TestSuggestions(t *testing.T) {
 	known := []string{"rate", "per", "burst", "key", "maxKeys", "onExceed", "maxWait", "description", "Arith"}
 	for word, want := range map[string]string{
 		"raet": "rate", "rat": "rate", "brust": "burst", "maxkeys": "maxKeys", "on_exceed": "onExceed", "arith": "Arith", "desc": "description", "qqq": "", "x": "", "": "", "completelyother": "",
+		"rate": "", "Arith": "", // they are known
 	} {
 		if got := config.Suggest(word, known); got != want {
 			t.Errorf("%q: %q, want %q", word, got, want)

@@ -101,3 +101,31 @@ func TestACallThatWaitsForItsArgumentEndsWithItsContext(t *testing.T) {
 		t.Errorf("exits with %d: %s", exit, &errs)
 	}
 }
+
+// The gateways of rpcx and the original easymicro tell errors in headers, some of them beside a status of 200.
+func TestCallOverHTTPTellsTheErrorsOfOtherGateways(t *testing.T) {
+	for answer, want := range map[string]string{
+		"200 OK\r\nX-RPCX-MessageStatusType: Error\r\nX-RPCX-ErrorMessage: divide by zero\r\n":       "divide by zero",
+		"200 OK\r\nEasymicro-MessageStatusType: Error\r\nEasymicro-ErrorMessage: divide by zero\r\n": "divide by zero",
+		"200 OK\r\nX-RPCX-MessageStatusType: Error\r\n":                                              "the call failed, and the gateway does not say why",
+		"500 Internal Server Error\r\nX-RPCX-ErrorMessage: rpcx: can't find service Arith\r\n":       "rpcx: can't find service Arith",
+		"500 Internal Server Error\r\n":                                                              "500 Internal Server Error",
+		"200 OK\r\nX-RPCX-MessageStatusType: Normal\r\nX-RPCX-Version: 0\r\n":                        "",
+	} {
+		asked := make(chan string, 1)
+		address := peer(t, func(c net.Conn) {
+			head := make([]byte, 4<<10)
+			n, _ := c.Read(head)
+			asked <- string(head[:n])
+			_, _ = io.WriteString(c, "HTTP/1.1 "+answer+"Content-Length: 0\r\n\r\n")
+		})
+		var out, errs bytes.Buffer
+		exit := cli.Run(t.Context(), []string{"call", "A.B", "--http", "--address", address, "--timeout", "3s"}, cli.IO{In: strings.NewReader(""), Out: &out, Err: &errs})
+		if want == "" && exit != 0 || want != "" && (exit != cli.ExitAnswered || !strings.Contains(errs.String(), want)) {
+			t.Errorf("%q: exits with %d: %s", answer, exit, &errs)
+		}
+		if head := <-asked; !strings.Contains(head, "X-Request-Timeout: 3s\r\n") {
+			t.Errorf("the gateway is not told how long call waits: %q", head)
+		}
+	}
+}
