@@ -56,6 +56,20 @@ func TestACallersTimeOverHTTPEndsItsCall(t *testing.T) {
 	}
 }
 
+func TestACallersTimeOverHTTPIsThatOfItsHandler(t *testing.T) {
+	t.Parallel()
+	p := newPlant(t)
+	h := hosttest.Start(t, "services: [{name: Gate, handler: test.gate}]\n", hosttest.Options{Registry: p.reg})
+	r, body := h.Post("/Gate/Wait", `{}`, "X-Request-Timeout", "50ms", "Grpc-Timeout", "9S")
+	if problem := problemOf(t, r, body); problem.Status != 504 || problem.Reason != "timeout" || problem.Rule != "" {
+		t.Errorf("%s", body)
+	}
+	p.gate.come(t)
+	if err := receive(t, p.gate.ended, "the handler goes on"); err == nil {
+		t.Error("the handler's context has not ended")
+	}
+}
+
 // startMul is a stock server that knows Arith.Mul and no other spelling.
 func startMul(t *testing.T) (address string, calls chan string) {
 	t.Helper()
