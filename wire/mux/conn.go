@@ -2,8 +2,10 @@ package mux
 
 import (
 	"bytes"
+	"container/list"
 	"net"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -16,18 +18,20 @@ const (
 // conn is a connection whose first bytes were read ahead. The first Read gives them alone.
 type conn struct {
 	net.Conn
-	mux  *Mux
-	once sync.Once
-	head [len(proxyV2)]byte
-	n    int // of head that are there
-	left int // of those that have not been given yet; belongs to the reader
+	accepted net.Conn // as it was accepted
+	mux      *Mux
+	since    time.Time
+	list     *list.List // of the mux, whose lock guards it; nil when it is in none
+	place    *list.Element
+	once     sync.Once
+	head     [len(proxyV2)]byte
+	n        int // of head that are there
+	left     int // of those that have not been given yet; belongs to the reader
 }
 
-// begin opens the connection and reads its first byte, and more as long as it may be the beginning of a PROXY header.
-func (c *conn) begin(timeout time.Duration, open func(net.Conn) (net.Conn, error)) error {
-	if err := c.Conn.SetReadDeadline(time.Now().Add(timeout)); err != nil {
-		return err
-	}
+// begin opens the connection and reads its first byte, and more as long as it may be the beginning of a PROXY header. It
+// has until the read deadline.
+func (c *conn) begin(open func(net.Conn) (net.Conn, error)) error {
 	if open != nil {
 		opened, err := open(c.Conn)
 		if err != nil {
@@ -46,7 +50,18 @@ func (c *conn) begin(timeout time.Duration, open func(net.Conn) (net.Conn, error
 		}
 	}
 	c.left = c.n
-	return c.Conn.SetReadDeadline(time.Time{})
+	return nil
+}
+
+// join puts c at the end of a list of its mux, whose lock it needs.
+func (c *conn) join(l *list.List) { c.list, c.place = l, l.PushBack(c) }
+
+// leave takes c out of the list that it is in. It needs the lock of the mux.
+func (c *conn) leave() {
+	if c.list != nil {
+		c.list.Remove(c.place)
+		c.list, c.place = nil, nil
+	}
 }
 
 func (c *conn) hasProxyHeader() bool {
@@ -78,6 +93,15 @@ func (c *conn) Close() error {
 	err := c.Conn.Close()
 	c.once.Do(c.mux.left)
 	return err
+}
+
+// SyscallConn returns the socket, for those who want to know what has become of it.
+func (c *conn) SyscallConn() (syscall.RawConn, error) {
+	s, ok := c.Conn.(syscall.Conn)
+	if !ok {
+		return nil, net.ErrClosed
+	}
+	return s.SyscallConn()
 }
 
 // CloseWrite closes the sending side, when the connection has sides.

@@ -35,7 +35,7 @@ func FuzzSniff(f *testing.F) {
 		eight, letter := m.Match(isEight).(*route), m.Match(isLetter).(*route)
 		eight.conns, letter.conns = make(chan net.Conn, 1), make(chan net.Conn, 1)
 		c := &memory{in: bytes.NewReader(sent)}
-		m.sniff(&conn{Conn: c, mux: m}, time.Second)
+		m.sniff(&conn{Conn: c, mux: m})
 
 		var want *route
 		switch {

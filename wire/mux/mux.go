@@ -2,6 +2,7 @@
 package mux
 
 import (
+	"container/list"
 	"context"
 	"errors"
 	"net"
@@ -11,9 +12,11 @@ import (
 
 // Options are settings of a Mux. The zero value is useful.
 type Options struct {
-	// FirstByteTimeout is how long a peer may be silent before it is closed; 0 means 5 s.
+	// FirstByteTimeout is how long a peer may be silent before it is closed; 0 means 2 min.
 	FirstByteTimeout time.Duration
-	// MaxConnections is how many connections may be open at a time; more are closed at once. 0 means no limit.
+	// MaxConnections is how many connections may be open at a time; more are closed at once. 0 means no limit. When more than
+	// a tenth of that have not sent a byte yet, those that have been silent for longest are closed: after a second, or at
+	// once to make room for others.
 	MaxConnections int
 	// OnReject is told of each connection that was closed before anybody got it: of whom, and one of the Reject reasons. It is
 	// called from several goroutines and must not block. May be nil.
@@ -38,7 +41,12 @@ const (
 	RejectProxy    = "proxy_header" // a PROXY header, which only Open takes off
 )
 
-const defaultFirstByteTimeout = 5 * time.Second
+const (
+	defaultFirstByteTimeout = 2 * time.Minute
+
+	silentShare = 10          // one in so many connections may be silent for the whole timeout,
+	silentLeast = time.Second // others for so long
+)
 
 // Mux accepts connections and hands each to the listener of its protocol.
 type Mux struct {
@@ -47,11 +55,12 @@ type Mux struct {
 	done  chan struct{} // closed when Serve ends
 	peers sync.WaitGroup
 
-	mu       sync.Mutex
-	routes   []*route
-	sniffing map[net.Conn]struct{} // nobody has them yet
-	open     int
-	closed   bool
+	mu     sync.Mutex
+	routes []*route
+	silent list.List // of *conn, the oldest first, that have sent nothing yet
+	hasten list.List // of those that had to leave it, and have little time left
+	open   int
+	closed bool
 }
 
 // New makes a Mux of ln, which it owns from now on.
@@ -62,7 +71,7 @@ func New(ln net.Listener, o Options) *Mux {
 	if o.OnReject == nil {
 		o.OnReject = func(net.Addr, string) {}
 	}
-	return &Mux{ln: ln, o: o, done: make(chan struct{}), sniffing: make(map[net.Conn]struct{})}
+	return &Mux{ln: ln, o: o, done: make(chan struct{})}
 }
 
 // Match gives the listener of the connections whose first byte accept approves of. The first Match that does gets the
@@ -103,8 +112,10 @@ func (m *Mux) shut() {
 	defer m.mu.Unlock()
 	m.closed = true
 	close(m.done)
-	for c := range m.sniffing {
-		_ = c.Close()
+	for _, l := range []*list.List{&m.silent, &m.hasten} {
+		for e := l.Front(); e != nil; e = e.Next() {
+			_ = e.Value.(*conn).accepted.Close()
+		}
 	}
 }
 
@@ -143,17 +154,45 @@ func sleep(ctx context.Context, d time.Duration) bool {
 
 // take counts a connection and has its first byte read.
 func (m *Mux) take(c net.Conn) {
+	now := time.Now()
 	m.mu.Lock()
-	if m.o.MaxConnections > 0 && m.open >= m.o.MaxConnections {
+	if m.o.MaxConnections > 0 && m.open >= m.o.MaxConnections && !m.makeRoom() {
 		m.mu.Unlock()
 		m.reject(c, RejectTooMany)
 		return
 	}
 	m.open++
-	m.sniffing[c] = struct{}{}
-	timeout := m.o.FirstByteTimeout
+	mc := &conn{Conn: c, accepted: c, mux: m, since: now}
+	mc.join(&m.silent)
+	_ = c.SetReadDeadline(now.Add(m.o.FirstByteTimeout)) // when it fails the first Read does
+	if m.tooSilent() {
+		oldest := m.silent.Front().Value.(*conn)
+		oldest.leave()
+		oldest.join(&m.hasten)
+		_ = oldest.accepted.SetReadDeadline(oldest.since.Add(silentLeast))
+	}
 	m.mu.Unlock()
-	m.peers.Go(func() { m.sniff(&conn{Conn: c, mux: m}, timeout) })
+	m.peers.Go(func() { m.sniff(mc) })
+}
+
+// tooSilent reports whether more connections have not sent a byte yet than may take their time. It needs m.mu.
+func (m *Mux) tooSilent() bool {
+	return m.o.MaxConnections > 0 && m.silent.Len() > max(m.o.MaxConnections/silentShare, 1)
+}
+
+// makeRoom ends the wait for the connection that has been silent for longest, if there are too many of such. It needs m.mu.
+func (m *Mux) makeRoom() bool {
+	oldest := m.hasten.Front()
+	if oldest == nil && m.tooSilent() {
+		oldest = m.silent.Front()
+	}
+	if oldest == nil {
+		return false
+	}
+	c := oldest.Value.(*conn)
+	c.leave()
+	_ = c.accepted.SetReadDeadline(c.since)
+	return true
 }
 
 func (m *Mux) reject(c net.Conn, reason string) {
@@ -162,13 +201,15 @@ func (m *Mux) reject(c net.Conn, reason string) {
 }
 
 // sniff reads what tells the protocols apart and hands the connection over.
-func (m *Mux) sniff(c *conn, timeout time.Duration) {
-	accepted := c.Conn
-	err := c.begin(timeout, m.o.Open)
+func (m *Mux) sniff(c *conn) {
+	err := c.begin(m.o.Open)
 	m.mu.Lock()
-	delete(m.sniffing, accepted)
+	c.leave()
 	closed := m.closed
 	m.mu.Unlock()
+	if err == nil {
+		err = c.SetReadDeadline(time.Time{})
+	}
 	var late net.Error
 	refused := new(RejectError)
 	switch {

@@ -354,3 +354,46 @@ func TestFailuresToAcceptAreTriedAgainAfterAPause(t *testing.T) {
 		_ = near.Close()
 	})
 }
+
+func TestBeyondATenthOfAllTheLongestSilentAreClosedFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, mux.Options{MaxConnections: 30})
+		begin := time.Now()
+		var silent []net.Conn
+		for range 6 {
+			silent = append(silent, r.dial(t, ""))
+		}
+		for i, c := range silent {
+			wantClosed(t, c)
+			want := 2 * time.Minute
+			if i < 3 {
+				want = time.Second
+			}
+			if took := time.Since(begin); took != want {
+				t.Errorf("silent connection %d of 6 is closed after %v, want %v", i, took, want)
+			}
+		}
+		synctest.Wait()
+		if n := r.rejects.count(mux.RejectSilent); n != 6 {
+			t.Errorf("%d rejects", n)
+		}
+		_ = r.stop()
+	})
+}
+
+func TestSilentConnectionsMakeRoomForOthersAtTheMaximum(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const most = 30
+		r := start(t, mux.Options{MaxConnections: most})
+		for range 10 * most {
+			r.dial(t, "")
+		}
+		near := r.dial(t, "A")
+		_ = accept(t, r.alpha).Close()
+		_ = near.Close()
+		if n := r.rejects.count(mux.RejectTooMany); n != 0 {
+			t.Errorf("%d are turned away", n)
+		}
+		_ = r.stop()
+	})
+}
