@@ -138,8 +138,12 @@ func (s *serving) admit(req *wire.Frame) error {
 	if err != nil {
 		return err
 	}
-	deadline, _ := wire.CallerDeadline(s.wire.Arrived(), req.Metadata)
 	s.Caller = caller
+	deadline, given := wire.CallerDeadline(s.wire.Arrived(), req.Metadata)
+	if given && !time.Now().Before(deadline) {
+		const what = "the deadline of the caller had passed when the call was to begin"
+		return code.Refuse(code.DeadlineExceeded, code.ReasonExpired, what, "", s.host.name, 0)
+	}
 	s.policy = policies.Call{
 		Caller: caller, Peer: s.wire.Peer(), Metadata: s.metadata(req), Arrived: s.wire.Arrived(), Deadline: deadline,
 	}

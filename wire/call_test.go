@@ -141,10 +141,11 @@ func TestCallerDeadlineIsThatOfItsMetadata(t *testing.T) {
 	arrived := time.Unix(1000, 0)
 	for value, want := range map[string]time.Duration{
 		"1999": 1999 * time.Millisecond, "1": time.Millisecond,
-		"": -1, "0": -1, "-5": -1, "soon": -1, "9223372036854775807": -1, "99999999999999999999": -1,
+		"0": 0, "-5": 0, "-99999999999999999999": 0,
+		"": -1, "soon": -1, "0.9": -1, "9223372036854775807": -1, "99999999999999999999": -1,
 	} {
 		got, ok := wire.CallerDeadline(arrived, wire.Metadata{{wire.MetaTimeout, value}})
-		if ok != (want > 0) || ok && !got.Equal(arrived.Add(want)) {
+		if ok != (want >= 0) || ok && !got.Equal(arrived.Add(want)) {
 			t.Errorf("%q: got %v, %v", value, got, ok)
 		}
 	}

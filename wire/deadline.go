@@ -2,6 +2,7 @@ package wire
 
 import (
 	"context"
+	"errors"
 	"math"
 	"strconv"
 	"time"
@@ -89,19 +90,19 @@ func (t *callTimer) release() {
 	t.call = nil
 }
 
-// CallerDeadline is the deadline that the caller gave with its request: the milliseconds of __ServerTimeout, counted
-// from the arrival. Values that are no positive number give none.
+// CallerDeadline returns the deadline that the caller gave with its request: the milliseconds of __ServerTimeout, counted
+// from the arrival. With none left, 0 or fewer, that is the arrival itself. Values that are no number give none.
 func CallerDeadline(arrived time.Time, m Metadata) (time.Time, bool) {
 	v, ok := m.Lookup(MetaTimeout)
 	if !ok {
 		return time.Time{}, false
 	}
 	ms, err := strconv.ParseInt(v, 10, 64)
-	if err != nil || ms <= 0 {
+	switch {
+	case errors.Is(err, strconv.ErrSyntax) || ms > math.MaxInt64/int64(time.Millisecond):
 		return time.Time{}, false
-	}
-	if ms > math.MaxInt64/int64(time.Millisecond) {
-		return time.Time{}, false
+	case ms <= 0:
+		return arrived, true
 	}
 	return arrived.Add(time.Duration(ms) * time.Millisecond), true
 }
