@@ -47,7 +47,7 @@ func (b *backlog) add(n int64) {
 		b.share.add(n)
 	}
 	crowded := b.isCrowded()
-	if crowded == b.crowded.Load() {
+	if b.crowded.Load() == crowded {
 		return
 	}
 	b.crowded.Store(crowded)

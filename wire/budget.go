@@ -17,6 +17,9 @@ const (
 
 const (
 	budgetRetryAfter = 100 * time.Millisecond // of calls that are refused for a budget
+	lastPart         = 16                     // one in so many parts is kept for connections that ask for little
+	firstBytes       = 64 << 10               // what is little for one of which nothing is known
+	greedFor         = time.Second            // since a refusal: for so long a connection does not get of that part
 	reliefEvery      = 50 * time.Millisecond  // between two looks for peers that take nothing
 	reliefSilence    = time.Second            // with no byte taken: then a peer may be cut for the memory of others
 )
@@ -24,8 +27,8 @@ const (
 // Budget bounds what all connections of a host hold together, whatever their protocol: calls that were read and have not
 // ended, and bytes that were read, decoded or made for them. Servers and gateways may share one. Each connection has a
 // Share, which may take one more call, or byte, only while it holds less than is free. So n connections that take all
-// they can get are left with 1/(n+1) of the budget each, and as much is free for the next. A Budget may be used by several
-// goroutines at once.
+// they can get are left with 1/(n+1) of the budget each, and as much is free for the next, but never much less than a
+// sixteenth for those that ask for little. A Budget may be used by several goroutines at once.
 type Budget struct {
 	calls, maxCalls atomic.Int64
 	bytes, maxBytes atomic.Int64
@@ -36,6 +39,8 @@ type Budget struct {
 
 	mu     sync.Mutex
 	owners map[*Share]*seen
+	line   []uint64 // half-read frames that are short of bytes, the oldest first
+	places uint64   // that were given so far
 }
 
 // Holder is a connection that can hold answers which its peer has not taken.
@@ -109,6 +114,8 @@ type Share struct {
 	budget       *Budget
 	holder       Holder
 	calls, bytes atomic.Int64
+	proven       atomic.Bool  // a call of it has ended
+	refusedAt    atomic.Int64 // in nanoseconds since the budget's epoch, when it was refused last; 0 for never
 }
 
 func (s *Share) open(b *Budget, holder Holder) {
@@ -139,18 +146,26 @@ func (s *Share) Held() (calls, bytes int64) { return s.calls.Load(), s.bytes.Loa
 
 // TakeCall takes the place of a call, and reports whether there was one. GiveCall gives it back.
 func (s *Share) TakeCall() bool {
-	return take(&s.calls, &s.budget.calls, 1, s.budget.maxCalls.Load())
+	return s.take(&s.calls, &s.budget.calls, 1, s.budget.maxCalls.Load(), 1)
 }
 
-// GiveCall gives the place of a call back.
+// GiveCall gives the place of a call that has ended back.
 func (s *Share) GiveCall() {
+	if !s.proven.Load() {
+		s.proven.Store(true)
+	}
+	s.returnCall()
+}
+
+// returnCall gives the place of a call back that was not run.
+func (s *Share) returnCall() {
 	s.calls.Add(-1)
 	s.budget.calls.Add(-1)
 }
 
 // TakeBytes takes n bytes, and reports whether they were there. Give gives them back.
 func (s *Share) TakeBytes(n int64) bool {
-	if take(&s.bytes, &s.budget.bytes, n, s.budget.maxBytes.Load()) {
+	if s.take(&s.bytes, &s.budget.bytes, n, s.budget.maxBytes.Load(), firstBytes) {
 		return true
 	}
 	s.budget.relieve()
@@ -179,15 +194,50 @@ func (s *Share) crowded() bool {
 }
 
 // take adds n to what is held, of a total that must not exceed most, if that leaves at least as much free as is held then.
-// What is asked for when nothing at all is held is never too much: it could never be had.
-func take(held, total *atomic.Int64, n, most int64) bool {
+// What is asked for when nothing at all is held is never too much: it could never be had. The last of what is free is for
+// connections that have not asked for too much of late, and as much as first for those of which nothing is known yet: else
+// a flood of new connections, of which each takes a little, would leave nothing to others.
+func (s *Share) take(held, total *atomic.Int64, n, most, first int64) bool {
 	mine, all := held.Add(n), total.Add(n)
-	if mine <= most-all || all == n {
+	if mine <= most-all && (most-all >= most/lastPart || s.modest(mine <= first)) || all == n {
 		return true
 	}
 	held.Add(-n)
 	total.Add(-n)
+	s.refusedAt.Store(int64(time.Since(s.budget.epoch)) | 1)
 	return false
+}
+
+// modest reports whether the connection may have of the last that is free.
+func (s *Share) modest(little bool) bool {
+	at := s.refusedAt.Load()
+	if at != 0 && time.Since(s.budget.epoch)-time.Duration(at) < greedFor {
+		return little && s.proven.Load()
+	}
+	return little || s.proven.Load()
+}
+
+// queueUp gives a half-read frame a place in the line of those that are short of bytes.
+func (b *Budget) queueUp() (place uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.places++
+	b.line = append(b.line, b.places)
+	return b.places
+}
+
+func (b *Budget) isFirst(place uint64) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.line[0] == place
+}
+
+func (b *Budget) leave(place uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if i, ok := slices.BinarySearch(b.line, place); ok {
+		b.line = slices.Delete(b.line, i, i+1)
+	}
 }
 
 func (b *Budget) relieveIfFull() {

@@ -5,12 +5,14 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/easymicro/easymicro/wire/code"
 )
 
 // Shutdown drains: listeners are closed, every connection is told the last accepted sequence (a one-way request with
 // the path x-em-drain; HeartbeatSeq, which is -1, when there was none), calls on the wire are served, and a connection
-// closes when nothing is in flight on it and nothing came or ended on it for 100 ms. Clients of the original easymicro
-// are not told: it would crash them. The end of ctx cuts what is left, and its error is returned. The calls to Serve
+// closes when nothing is in flight on it and nothing came or ended on it for 100 ms. Only peers that have shown a key of
+// ours (x-em-…) are told: others take the frame for a message, or crash on it. The end of ctx cuts what is left, and its error is returned. The calls to Serve
 // return when their connections are gone.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
@@ -69,11 +71,11 @@ func (c *serverConn) tellDrain() {
 	c.wait.told(time.Now())
 }
 
-// drainFrame tells of the last sequence that was accepted. There is none for clients that it would crash.
+// drainFrame has the last sequence that was accepted. There is none for peers that may not know it.
 func (c *serverConn) drainFrame(method string) (*Frame, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return &Frame{Type: Request, OneWay: true, Service: DrainPath, Method: method, Seq: c.last}, !c.mayBeOriginal()
+	return &Frame{Type: Request, OneWay: true, Service: DrainPath, Method: method, Seq: c.last}, c.ours
 }
 
 // lastWord is how long clients have to take in, before they are cut off, what was never read.
@@ -98,22 +100,43 @@ func (s *Server) sayLast() {
 	}
 }
 
-// sayLast accepts no more calls and says so. What still comes is read and dropped: unread bytes would reset the
-// connection, and the peer might never read the frame. It tells whether the connection was left unread.
+// sayLast accepts no more calls, drops those that have not begun, and says so. What still comes is read and dropped: unread
+// bytes would reset the connection, and the peer might never read the frame. It reports whether there are calls that the
+// peer may send elsewhere.
 func (c *serverConn) sayLast() (unread bool) {
 	c.mu.Lock()
 	c.deaf = true
-	unread = c.stopped
+	dropped := c.flight.drop(true)
+	unread = c.stopped || dropped != nil
+	if dropped != nil {
+		c.last = c.begun
+	}
 	c.resume()
 	c.mu.Unlock()
-	f, ok := c.drainFrame(drainLast)
-	if !ok {
-		return unread
+	f, ours := c.drainFrame(drainLast)
+	flush := ours && c.appendLast(f)
+	for dropped != nil {
+		t := dropped
+		dropped, t.queued = t.queued, nil
+		if !ours && !t.oneWay {
+			e := code.Refuse(code.Unavailable, code.ReasonDraining, "the host closes, and has not begun the call", "", c.srv.host, 0)
+			flush = c.appendLast(refusal(&t.req, e)) || flush
+		}
+		c.drop(t)
 	}
-	if flush, err := c.out.append(f); err == nil && flush {
+	if flush {
 		_, _ = c.out.try(lastWord) // the connection is closed in any case
 	}
 	return unread
+}
+
+// appendLast queues f unless it would have to wait for the peer. It reports whether the caller has to flush.
+func (c *serverConn) appendLast(f *Frame) (flush bool) {
+	if c.out.backlog.crowded.Load() {
+		return false
+	}
+	flush, _ = c.out.append(f)
+	return flush
 }
 
 func (p *patience) told(now time.Time) {

@@ -16,12 +16,21 @@ import (
 	"github.com/easymicro/easymicro/wire/wiretest"
 )
 
+// ours is a call of a peer that shows a key of ours.
+func ours(seq uint64) *wire.Frame {
+	return wiretest.With(wiretest.Request(seq, "Test", "Echo", wire.Raw, nil), wire.MetaAcceptCompression, "none")
+}
+
 func TestDrainTellsEachPeerTheLastAcceptedSequence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, echo, wire.Limits{})
-		called, fresh := r.peer(t), r.peer(t)
-		called.Send(wiretest.Request(41, "Test", "Echo", wire.Raw, nil))
-		called.Receive()
+		called, again := r.peer(t), r.peer(t)
+		for _, p := range []*wiretest.Peer{called, again} {
+			p.Send(ours(41))
+			p.Receive()
+		}
+		again.Send(wiretest.Request(42, "Test", "Echo", wire.Raw, nil))
+		again.Receive()
 		synctest.Wait()
 		begin := time.Now()
 		if err := r.Shutdown(t.Context()); err != nil {
@@ -30,7 +39,7 @@ func TestDrainTellsEachPeerTheLastAcceptedSequence(t *testing.T) {
 		if took := time.Since(begin); took != 100*time.Millisecond+250*time.Millisecond {
 			t.Errorf("drained after %v, want the silence and the wait for the peer's end", took)
 		}
-		for p, want := range map[*wiretest.Peer]uint64{called: 41, fresh: wire.HeartbeatSeq} {
+		for p, want := range map[*wiretest.Peer]uint64{called: 41, again: 42} {
 			f := p.Receive()
 			if f.Type != wire.Request || !f.OneWay || f.Service != wire.DrainPath || f.Seq != want {
 				t.Errorf("got %+v, want sequence %d", f, want)
@@ -51,7 +60,7 @@ func TestIdleConnectionsWakeToCallsAndToTheDrain(t *testing.T) {
 		r := newRig(t, echo, wire.Limits{})
 		p := r.peer(t)
 		for seq := range uint64(3) {
-			p.Send(wiretest.Request(seq, "Test", "Echo", wire.Raw, make([]byte, 100<<10)))
+			p.Send(wiretest.With(wiretest.Request(seq, "Test", "Echo", wire.Raw, make([]byte, 100<<10)), wire.MetaAcceptCompression, "none"))
 			if f := p.Receive(); f.Seq != seq || len(f.Payload) != 100<<10 {
 				t.Errorf("got sequence %d with %d bytes", f.Seq, len(f.Payload))
 			}
@@ -76,7 +85,7 @@ func TestDrainServesWhatIsOnTheWireAndClosesAfterSilence(t *testing.T) {
 			return echo(ctx, req, res)
 		}, wire.Limits{})
 		p := r.peer(t)
-		p.Send(wiretest.Request(1, "Test", "Slow", wire.Raw, nil))
+		p.Send(wiretest.With(wiretest.Request(1, "Test", "Slow", wire.Raw, nil), wire.MetaAcceptCompression, "none"))
 		synctest.Wait()
 		begin := time.Now()
 		done := make(chan error, 1)
@@ -159,6 +168,17 @@ func TestServeDoesNotWaitForHandlersThatIgnoreTheirEnd(t *testing.T) {
 	})
 }
 
+// dialOurs connects a client that the server tells of a drain.
+func dialOurs(t *testing.T, address string) *wire.Conn {
+	t.Helper()
+	c, err := wire.Dial(t.Context(), "tcp", address, wire.ConnOptions{AcceptCompression: []wire.Compression{wire.Zstd}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
 func TestDrainLosesNoCallUnderLoad(t *testing.T) {
 	for range 5 {
 		var ran sync.Map // what the old server began to run
@@ -171,12 +191,12 @@ func TestDrainLosesNoCallUnderLoad(t *testing.T) {
 		var all sync.WaitGroup
 		ctx, stop := context.WithCancel(t.Context())
 		for i := range 8 {
-			c := dialTCP(t, first)
+			c := dialOurs(t, first)
 			all.Go(func() {
 				moved := false
 				for n := 0; ctx.Err() == nil; n++ {
 					if c.Draining() && !moved {
-						c, moved = dialTCP(t, second), true
+						c, moved = dialOurs(t, second), true
 					}
 					want := strconv.Itoa(i) + "/" + strconv.Itoa(n)
 					got, err := call(t.Context(), c, "Echo", want)

@@ -10,8 +10,7 @@ import (
 //
 // A frame that is malformed is fatal and cannot be answered: where the next one begins is a guess. A frame that is
 // sound but exceeds a limit (names, metadata, length) can be answered, since its sequence, type, codec and flags have
-// been read; it has been skipped, and reading can go on, unless it is so long that skipping it would be a gift to the
-// peer (four times MaxMessageBytes).
+// been read; it has been skipped, and reading can go on.
 type FrameError struct {
 	Reason string      // why, from a small fixed set: a label of metrics
 	Answer *code.Error // what to tell the caller; nil when there is nobody to tell

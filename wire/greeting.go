@@ -1,6 +1,9 @@
 package wire
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // understood is what requests may be compressed with, as the value of MetaAcceptCompression.
 const understood = "gzip,zstd"
@@ -9,11 +12,16 @@ const understood = "gzip,zstd"
 // learns who answers and what is understood here, before its first call.
 func (c *serverConn) greet(f *Frame) {
 	f.Type = Response
-	for _, pair := range f.Metadata {
-		if strings.HasPrefix(pair[0], metaPrefix) {
-			f.Metadata.Set(MetaHost, "")
-			f.Metadata.Set(MetaAcceptCompression, understood)
-			return
-		}
+	if !hasKeyOfOurs(f.Metadata) {
+		return
 	}
+	f.Metadata.Set(MetaHost, c.srv.host)
+	f.Metadata.Set(MetaAcceptCompression, understood)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ours, c.modern = true, true
+}
+
+func hasKeyOfOurs(m Metadata) bool {
+	return slices.ContainsFunc(m, func(p [2]string) bool { return strings.HasPrefix(p[0], metaPrefix) })
 }

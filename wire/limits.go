@@ -9,7 +9,7 @@ type Limits struct {
 	MaxMetadataPairs     int
 	MaxMetadataBytes     int // of a request; a response may have eight times as much, since it says its error twice
 	MaxNameBytes         int // of a service's or method's name
-	MaxInFlight          int // calls of one connection; then, or with 16 MaxMessageBytes of them, it is not read on
+	MaxInFlight          int // calls of one connection that run; some more are read and wait, see Server
 
 	FirstByteTimeout time.Duration // from accept to the first byte
 	BodyTimeout      time.Duration // from the first wait for the rest of a frame to its end
@@ -28,7 +28,7 @@ func defaultLimits() Limits {
 		MaxMetadataBytes:     8 << 10,
 		MaxNameBytes:         256,
 		MaxInFlight:          1000,
-		FirstByteTimeout:     5 * time.Second,
+		FirstByteTimeout:     2 * time.Minute,
 		BodyTimeout:          30 * time.Second,
 		IdleTimeout:          2 * time.Minute,
 		WriteTimeout:         10 * time.Second,

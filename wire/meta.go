@@ -30,5 +30,6 @@ const (
 // CancelPath is the reserved service path of the one-way request that cancels the call with its sequence.
 const CancelPath = "x-em-cancel"
 
-// HeartbeatSeq is the sequence of the heartbeat responses that a busy server sends unasked.
+// HeartbeatSeq is the sequence of heartbeats that nobody waits for: a server sends such a response when its peer has ended
+// its sending side, to find out whether that still takes answers.
 const HeartbeatSeq = math.MaxUint64

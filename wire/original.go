@@ -5,6 +5,10 @@ import "strings"
 // know learns from a request who the peer is. It needs c.mu.
 func (c *serverConn) know(req *Frame) {
 	c.last = req.Seq
+	if !c.ours && hasKeyOfOurs(req.Metadata) {
+		c.ours, c.modern = true, true
+		c.intro.wanted()
+	}
 	if !c.modern {
 		c.modern = req.Seq == 0 || req.Service != strings.ToLower(req.Service)
 	}

@@ -16,12 +16,10 @@ import (
 // heartbeat that they did not ask for.
 func TestClientsOfTheOriginalGetNothingButTheirAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		lim := shortLimits
-		lim.MaxInFlight = 1 // after one call the connection is not read, which others are told every 2 s
 		r := newRig(t, func(ctx context.Context, req, res *wire.Frame) error {
 			time.Sleep(9 * time.Second)
 			return stock(ctx, req, res)
-		}, lim)
+		}, shortLimits)
 		p := r.peer(t)
 		if _, err := p.Write(wiretest.Recording(t, "testdata/golden", "em-json-mul").Frames[0].Bytes); err != nil {
 			t.Fatal(err)
@@ -43,30 +41,36 @@ func TestClientsOfTheOriginalGetNothingButTheirAnswers(t *testing.T) {
 	})
 }
 
-func TestDrainIsToldToAllButClientsOfTheOriginal(t *testing.T) {
-	type sent struct {
-		service string
-		seq     uint64
-	}
+func TestOnlyPeersThatShowAKeyOfOursAreToldOfADrainAndOfTheHost(t *testing.T) {
 	for name, tc := range map[string]struct {
-		sent []sent
+		sent []*wire.Frame
 		told bool
 	}{
-		"nothing sent yet":         {nil, true},
-		"rpcx, from 0":             {[]sent{{"arith", 0}}, true},
-		"rpcx, two at once":        {[]sent{{"arith", 1}, {"arith", 0}}, true},
-		"rpcx, one by one":         {[]sent{{"arith", 0}, {"arith", 1}}, true},
-		"case kept":                {[]sent{{"Arith", 1}}, true},
-		"the original":             {[]sent{{"arith", 1}, {"arith", 2}}, false},
-		"the original, heartbeats": {[]sent{{"arith", 4}}, false},
+		"nothing sent yet":   {nil, false},
+		"rpcx":               {[]*wire.Frame{wiretest.Request(0, "Arith", "mul", wire.Raw, nil)}, false},
+		"rpcx, with a token": {[]*wire.Frame{wiretest.With(wiretest.Request(0, "Arith", "mul", wire.Raw, nil), wire.MetaAuth, "x-em-")}, false},
+		"the original":       {[]*wire.Frame{wiretest.Request(1, "arith", "mul", wire.Raw, nil)}, false},
+		"ours":               {[]*wire.Frame{ours(0)}, true},
+		"ours, later":        {[]*wire.Frame{wiretest.Request(1, "arith", "mul", wire.Raw, nil), ours(2)}, true},
+		"ours, twice":        {[]*wire.Frame{ours(0), ours(1)}, true},
+		"any key of ours":    {[]*wire.Frame{wiretest.With(wiretest.Request(3, "arith", "mul", wire.Raw, nil), "x-em-new", "")}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := newRig(t, echo, wire.Limits{})
+				r := newRigWith(t, wire.ServerOptions{Handler: wire.HandlerFunc(echo), Host: "orders-1"})
 				p := r.peer(t)
-				for _, s := range tc.sent {
-					p.Send(wiretest.Request(s.seq, s.service, "mul", wire.Raw, nil))
-					p.Receive()
+				introduced := 0
+				for _, f := range tc.sent {
+					p.Send(f)
+					f := p.Receive()
+					if f.Metadata.Get(wire.MetaHost) == "orders-1" && f.Metadata.Get(wire.MetaAcceptCompression) == "gzip,zstd" {
+						introduced++
+					} else if len(f.Metadata) > 0 {
+						t.Errorf("got %v", f.Metadata)
+					}
+				}
+				if told := introduced == 1; told != tc.told {
+					t.Errorf("introduced %d times, want it told: %v", introduced, tc.told)
 				}
 				synctest.Wait()
 				if err := r.Shutdown(t.Context()); err != nil {
@@ -74,10 +78,21 @@ func TestDrainIsToldToAllButClientsOfTheOriginal(t *testing.T) {
 				}
 				f, err := p.TryReceive()
 				if told := err == nil && f.Service == wire.DrainPath; told != tc.told {
-					t.Errorf("told %v, want %v: %+v, %v", told, tc.told, f, err)
+					t.Errorf("told of the drain %v, want %v: %+v, %v", told, tc.told, f, err)
 				}
 				r.stop()
 			})
 		})
+	}
+}
+
+func TestTheFirstAnswerTellsOfTheHostAlsoWhenItIsAnError(t *testing.T) {
+	r := newRigWith(t, wire.ServerOptions{Host: "orders-1", Handler: wire.HandlerFunc(func(context.Context, *wire.Frame, *wire.Frame) error {
+		return errors.New("no")
+	})})
+	p := r.peer(t)
+	p.Send(ours(7))
+	if f := p.Receive(); f.Metadata.Get(wire.MetaHost) != "orders-1" || wire.ErrorOf(f) == nil {
+		t.Errorf("got %+v", f)
 	}
 }

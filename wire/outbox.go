@@ -95,21 +95,11 @@ func (o *outbox) put(f *Frame) (flush bool) {
 	return false
 }
 
-// uncrowded waits until less than half of most is queued; it fails when the peer is given up before. Without it, a peer
-// that sends many requests and reads no answers would have all of the answers made and held.
-func (o *outbox) uncrowded() error {
-	if !o.backlog.crowded.Load() {
-		return nil
-	}
+// untaken returns what waits for the peer, and what it has taken.
+func (o *outbox) untaken() (waiting, taken int64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for o.err == nil && o.backlog.isCrowded() {
-		progress := o.waitable()
-		o.mu.Unlock()
-		<-progress
-		o.mu.Lock()
-	}
-	return o.err
+	return o.backlog.size, o.taken.Load()
 }
 
 // waitable needs o.mu.

@@ -5,9 +5,6 @@ import (
 	"io"
 )
 
-// skipFactor times MaxMessageBytes is the longest frame that is read past for the sake of the others behind it.
-const skipFactor = 4
-
 // ParseFrame reads the frame at the beginning of b. The payload is a part of b, which is not changed; rest is what is
 // behind the frame. Every b gives a frame, io.ErrUnexpectedEOF when it ends before the frame does, or a *FrameError;
 // with one that can be answered f has what was read of the frame. Any version byte is taken, as stock peers do.
@@ -69,9 +66,7 @@ func checkTotal(total uint32, lim *Limits) *FrameError {
 	if uint64(total) <= uint64(lim.MaxMessageBytes) {
 		return nil
 	}
-	bad := overLimit(tooLarge, "message of %d bytes exceeds the %d allowed", total, lim.MaxMessageBytes)
-	bad.Fatal = uint64(total) > skipFactor*uint64(lim.MaxMessageBytes)
-	return bad
+	return overLimit(tooLarge, "message of %d bytes exceeds the %d allowed", total, lim.MaxMessageBytes)
 }
 
 // parseBody reads the four blocks into f, all but the payload, which is the part of body that is given back.

@@ -10,6 +10,7 @@ import (
 const (
 	drainQuiet = 100 * time.Millisecond // silence after which a draining server closes a connection
 	sleepAfter = 2 * time.Second        // silence after which a connection gives its memory back
+	stallAfter = time.Second            // without progress a frame's body is cut when memory is short
 )
 
 var (
@@ -26,6 +27,7 @@ type patience struct {
 	c        *serverConn
 	lastRead time.Time   // belongs to the reader
 	inBody   bool        // belongs to the reader
+	bodyEnd  time.Time   // belongs to the reader: when the body has to be complete
 	toldAt   time.Time   // belongs to the reader: when the peer was told of the drain
 	toTell   atomic.Bool // the peer has yet to be told
 	kicked   chan struct{}
@@ -88,12 +90,14 @@ func (p *patience) set(t time.Time) {
 
 // body is called when the rest of a frame must be waited for.
 func (p *patience) body() {
-	p.inBody = true
-	p.set(time.Now().Add(p.c.lim.BodyTimeout))
+	now := time.Now()
+	p.inBody, p.bodyEnd = true, now.Add(p.c.lim.BodyTimeout)
+	p.set(earliest(p.bodyEnd, now.Add(stallAfter)))
 }
 
 // frameRead is called when a frame is complete.
 func (p *patience) frameRead() {
+	p.c.frameDone()
 	if p.inBody {
 		p.inBody = false
 		p.set(p.lastRead.Add(p.nextLook()))
@@ -114,6 +118,9 @@ func (p *patience) nextLook() time.Duration { return min(p.nextWait(), sleepAfte
 
 // overdue tells why the connection has to end, or sets the next deadline.
 func (p *patience) overdue(now time.Time) error {
+	if p.c.lost.Load() {
+		return errSentClosed
+	}
 	if p.toTell.Load() {
 		p.c.tellDrain()
 		return nil
@@ -125,8 +132,11 @@ func (p *patience) overdue(now time.Time) error {
 	case now.Before(until):
 		p.set(until)
 		return nil
-	case p.inBody:
+	case p.inBody && (!now.Before(p.bodyEnd) || p.stalls(now)):
 		return errBody
+	case p.inBody:
+		p.set(earliest(p.bodyEnd, now.Add(stallAfter)))
+		return nil
 	case p.lastRead.IsZero() && !draining:
 		return errFirstByte
 	}
@@ -149,12 +159,24 @@ func (p *patience) overdue(now time.Time) error {
 // or now, while there is something to do.
 func (c *serverConn) quietFrom(t, now time.Time) time.Time {
 	c.mu.Lock()
-	busy, since := c.inFlight.n > 0, c.quietSince
+	busy, since := c.flight.n > 0, c.quietSince
 	c.mu.Unlock()
 	if busy || !c.out.idle() {
 		return now
 	}
 	return latest(t, since)
+}
+
+// stalls reports whether a frame of which nothing comes holds memory that others need.
+func (p *patience) stalls(now time.Time) bool {
+	return p.c.in.holds() && now.Sub(p.lastRead) >= stallAfter && p.c.srv.budget.Short()
+}
+
+func earliest(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }
 
 func latest(a, b time.Time) time.Time {

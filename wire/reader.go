@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"errors"
 	"io"
 	"slices"
 	"sync"
@@ -15,9 +16,11 @@ type Reader struct {
 	// the next one is set before Read.
 	OnBody func()
 
-	src  io.Reader
-	lim  Limits
-	kept keeper
+	src    io.Reader
+	lim    Limits
+	kept   keeper
+	ration ration // nil when nobody counts
+	held   int    // bytes of the frame that is being read, or was read last
 
 	buf      []byte // small or big
 	big      *bigBuffer
@@ -32,6 +35,13 @@ const (
 	bigBytes   = 32 << 10
 	firstStep  = 4 << 10 // a long body gets room for this much, then for as much again as has arrived
 )
+
+// ration is asked for the memory that a Reader needs beyond its small buffer.
+type ration interface {
+	tryGrow(n int) bool
+	grow(n int) *FrameError // waits a moment; nil, or why the frame is not taken
+	shrink(n int)
+}
 
 type bigBuffer [bigBytes]byte
 
@@ -48,7 +58,27 @@ func NewReader(src io.Reader, lim Limits) *Reader {
 func (r *Reader) Buffered() int { return r.end - r.pos }
 
 // Release gives the borrowed memory back, with what is buffered. It is called when the connection is done.
-func (r *Reader) Release() { r.shrink() }
+func (r *Reader) Release() {
+	r.shrink()
+	r.giveBack()
+}
+
+// handOver returns what is held for the frame that was read last; the caller gives it back.
+func (r *Reader) handOver() (held int64) {
+	held = int64(r.held)
+	r.held = 0
+	return held
+}
+
+// holds reports whether the frame that is being read takes memory beyond the small buffer.
+func (r *Reader) holds() bool { return r.held > 0 || r.big != nil }
+
+func (r *Reader) giveBack() {
+	if r.held > 0 {
+		r.ration.shrink(r.held)
+		r.held = 0
+	}
+}
 
 // Read reads the next frame into f, which it resets first. The payload is copied into f's own memory and stays valid
 // when the reader reads on. It gives io.EOF at the end between two frames, io.ErrUnexpectedEOF at an end within one, a
@@ -64,14 +94,18 @@ func (r *Reader) Read(f *Frame) error {
 	if bad == nil {
 		bad = checkTotal(total, &r.lim)
 	}
+	if bad != nil && bad.Fatal {
+		return bad
+	}
 	if bad != nil {
+		r.take(HeaderBytes)
 		return r.skip(int64(total), bad)
 	}
 	if HeaderBytes+int(total) > bigBytes {
 		return r.readLong(f, int(total))
 	}
 	if err := r.fill(HeaderBytes + int(total)); err != nil {
-		return err
+		return r.skipUnheld(int64(total), err)
 	}
 	body := r.buf[r.pos+HeaderBytes : r.pos+HeaderBytes+int(total)]
 	r.pos += HeaderBytes + int(total)
@@ -86,14 +120,22 @@ func (r *Reader) Read(f *Frame) error {
 // readLong reads a body that does not fit into the buffer directly into the frame's memory.
 func (r *Reader) readLong(f *Frame, total int) error {
 	r.take(HeaderBytes)
-	body := slices.Grow(f.Payload[:0], min(total, r.Buffered()))
+	n := min(total, r.Buffered())
+	if bad := r.hold(n); bad != nil {
+		return r.skip(int64(total), bad)
+	}
+	body := slices.Grow(f.Payload[:0], n)
 	body = append(body, r.take(total)...)
 	if r.Buffered() == 0 {
 		r.shrink()
 	}
 	for len(body) < total {
 		if len(body) == cap(body) {
-			body = slices.Grow(body, min(total-len(body), max(len(body), firstStep)))
+			more := min(total-len(body), max(len(body), firstStep))
+			if bad := r.hold(more); bad != nil {
+				return r.skip(int64(total-len(body)), bad)
+			}
+			body = slices.Grow(body, more)
 		}
 		n, err := r.read(body[len(body):min(cap(body), total)])
 		body = body[:len(body)+n]
@@ -109,12 +151,31 @@ func (r *Reader) readLong(f *Frame, total int) error {
 	return nil
 }
 
-// skip reads past a frame that is sound but too long.
-func (r *Reader) skip(total int64, bad *FrameError) error {
-	if bad.Fatal {
-		return bad
+// skipUnheld reads past a frame for which there is no memory. Other errors of filling the buffer are returned.
+func (r *Reader) skipUnheld(total int64, err error) error {
+	var bad *FrameError
+	if !errors.As(err, &bad) {
+		return err
 	}
 	r.take(HeaderBytes)
+	return r.skip(total, bad)
+}
+
+// hold takes n bytes more for the frame that is being read.
+func (r *Reader) hold(n int) *FrameError {
+	if r.ration == nil {
+		return nil
+	}
+	if bad := r.ration.grow(n); bad != nil {
+		return bad
+	}
+	r.held += n
+	return nil
+}
+
+// skip reads past what is left of a frame that is sound, but not taken. None of it is stored.
+func (r *Reader) skip(total int64, bad *FrameError) error {
+	r.giveBack()
 	for total > 0 {
 		if r.Buffered() == 0 {
 			if err := r.more(); err != nil {
@@ -146,20 +207,37 @@ func (r *Reader) fill(n int) error {
 }
 
 // more reads once into the buffer. A small buffer that is full says that the peer sends a lot: a big one takes over,
-// until all of it has been read.
+// until all of it has been read. Without memory for it the small one has to do, as long as it can.
 func (r *Reader) more() error {
 	switch {
 	case r.pos == r.end:
 		r.shrink()
 	case r.end == len(r.buf) && r.big == nil:
-		r.big = bigBuffers.Get().(*bigBuffer)
-		r.moveTo(r.big[:])
+		if bad := r.enlarge(); bad != nil {
+			return bad
+		}
 	case r.pos > 0:
 		r.moveTo(r.buf)
 	}
 	n, err := r.read(r.buf[r.end:])
 	r.end += n
 	return err
+}
+
+// enlarge makes room in a small buffer that is full.
+func (r *Reader) enlarge() *FrameError {
+	if r.pos > 0 && r.ration != nil && !r.ration.tryGrow(bigBytes) {
+		r.moveTo(r.buf)
+		return nil
+	}
+	if r.pos == 0 && r.ration != nil {
+		if bad := r.ration.grow(bigBytes); bad != nil {
+			return bad
+		}
+	}
+	r.big = bigBuffers.Get().(*bigBuffer)
+	r.moveTo(r.big[:])
+	return nil
 }
 
 func (r *Reader) moveTo(buf []byte) {
@@ -172,6 +250,9 @@ func (r *Reader) shrink() {
 	if r.big != nil {
 		bigBuffers.Put(r.big)
 		r.big = nil
+		if r.ration != nil {
+			r.ration.shrink(bigBytes)
+		}
 	}
 }
 

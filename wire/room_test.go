@@ -5,8 +5,10 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/easymicro/easymicro/wire"
+	"github.com/easymicro/easymicro/wire/code"
 	"github.com/easymicro/easymicro/wire/wiretest"
 )
 
@@ -32,86 +34,233 @@ func packedZeros(t testing.TB, c wire.Compression, n int) []byte {
 	return b
 }
 
-func TestDecompressedRequestsOfAConnectionAreBoundedAndTheRestWait(t *testing.T) {
-	const most, calls = 1 << 20, 50
+// answers receives n frames and counts what they say.
+func answers(p *wiretest.Peer, n int) (good, overloaded, other int) {
+	for range n {
+		f := p.Receive()
+		e := wire.ErrorOf(f)
+		switch {
+		case e == nil:
+			good++
+		case e.Code == code.Unavailable && e.Reason == code.ReasonOverloaded && e.RetryAfter > 0:
+			overloaded++
+		default:
+			other++
+		}
+	}
+	return good, overloaded, other
+}
+
+func TestCallsBeyondThoseThatMayRunArePartlyParkedAndHeartbeatsAnsweredAllTheWhile(t *testing.T) {
+	const most, parked, over = 3, 1000, 50
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		h, running := blocking(release)
+		r := newRig(t, h, wire.Limits{MaxInFlight: most})
+		p := r.peer(t)
+		begin := time.Now()
+		for seq := range uint64(most + parked + over) {
+			p.Send(wiretest.Request(seq, "Test", "Wait", wire.Raw, nil), wiretest.Heartbeat(seq+1_000_000))
+		}
+		beats, refused := 0, 0
+		for beats < most+parked+over || refused < over {
+			f := p.Receive()
+			switch {
+			case f.Heartbeat:
+				beats++
+			case f.Seq >= most+parked:
+				refused++
+				wantError(t, wire.ErrorOf(f), code.Unavailable, code.ReasonOverloaded)
+			default:
+				t.Fatalf("call %d is answered: %v", f.Seq, wire.ErrorOf(f))
+			}
+		}
+		if took := time.Since(begin); took > 100*time.Millisecond {
+			t.Errorf("heartbeats waited %v", took)
+		}
+		if n := running.Load(); n != most {
+			t.Errorf("%d calls run, want %d", n, most)
+		}
+		close(release)
+		if good, _, _ := answers(p, most+parked); good != most+parked {
+			t.Errorf("%d of %d calls that were parked succeed", good, most+parked)
+		}
+		r.stop()
+	})
+}
+
+func TestParkedCallsAreBoundedInBytes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		h, _ := blocking(release)
+		r := newRig(t, h, wire.Limits{MaxInFlight: 1})
+		p := r.peer(t)
+		for seq := range uint64(21) { // one runs, 16 of 64 KiB are parked
+			p.Send(wiretest.Request(seq, "Test", "Wait", wire.Raw, make([]byte, 64<<10)))
+		}
+		if _, refused, _ := answers(p, 4); refused != 4 {
+			t.Errorf("%d are refused", refused)
+		}
+		close(release)
+		if good, _, _ := answers(p, 17); good != 17 {
+			t.Errorf("%d of 17 succeed", good)
+		}
+		r.stop()
+	})
+}
+
+func TestOneWayCallsBeyondWhatIsParkedAreDroppedWithoutAnAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		h, running := blocking(release)
+		r := newRig(t, h, wire.Limits{MaxInFlight: 1})
+		p := r.peer(t)
+		for seq := range uint64(1100) {
+			p.Send(wiretest.OneWay(seq, "Test", "Wait", wire.Raw, nil))
+		}
+		p.Send(wiretest.Heartbeat(5000))
+		if f := p.Receive(); !f.Heartbeat {
+			t.Errorf("got %+v", f)
+		}
+		close(release)
+		synctest.Wait()
+		if n, refused := running.Load(), r.seen.count(code.ReasonOverloaded); n != 1001 || refused != 99 {
+			t.Errorf("%d run and %d are counted as refused, want 1001 and 99", n, refused)
+		}
+		r.stop()
+	})
+}
+
+func TestCallsBeyondTheBudgetAreRefusedAndThePlaceIsFreeAgainAfterwards(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		h, running := blocking(release)
+		budget := wire.NewBudget(40, 0)
+		r := newRigWith(t, wire.ServerOptions{Handler: h, Budget: budget, Host: "orders-1"})
+		greedy, other := r.peer(t), r.peer(t)
+		for seq := range uint64(30) {
+			greedy.Send(wiretest.Request(seq, "Test", "Wait", wire.Raw, nil))
+		}
+		_, refused, _ := answers(greedy, 10)
+		synctest.Wait()
+		if refused != 10 || running.Load() != 20 {
+			t.Errorf("%d refused, %d run; want half of the budget for a lone connection", refused, running.Load())
+		}
+		begin := time.Now()
+		other.Send(wiretest.Request(1, "Test", "Echo", wire.Raw, nil))
+		if f := other.Receive(); f.Status != wire.StatusNormal || time.Since(begin) != 0 {
+			t.Errorf("another connection: %v after %v", wire.ErrorOf(f), time.Since(begin))
+		}
+		if u := budget.Usage(); u.InFlight != 20 || u.Refused != 10 {
+			t.Errorf("%+v", u)
+		}
+		close(release)
+		if good, _, _ := answers(greedy, 20); good != 20 {
+			t.Errorf("%d succeed", good)
+		}
+		synctest.Wait()
+		if u := budget.Usage(); u.InFlight != 0 || u.BufferedBytes != 0 {
+			t.Errorf("left over: %+v", u)
+		}
+		r.stop()
+	})
+}
+
+func TestWhatIsDecompressedCountsInTheBudget(t *testing.T) {
+	const most, calls = 1 << 20, 10
 	for _, c := range []wire.Compression{wire.Gzip, wire.Zstd} {
 		packed := packedZeros(t, c, most)
 		synctest.Test(t, func(t *testing.T) {
 			release := make(chan struct{})
 			h, running := blocking(release)
-			r := newRig(t, h, wire.Limits{MaxDecompressedBytes: most})
+			budget := wire.NewBudget(0, 9*most)
+			r := newRigWith(t, wire.ServerOptions{Handler: h, Budget: budget, Limits: wire.Limits{MaxDecompressedBytes: most}})
 			p := r.peer(t)
 			for seq := range uint64(calls) {
 				req := wiretest.Request(seq, "Test", "Wait", wire.Raw, packed)
 				req.Compression = c
 				p.Send(req)
 			}
+			_, refused, _ := answers(p, calls-4)
 			synctest.Wait()
-			if n := running.Load(); n != 4 {
-				t.Errorf("%v: %d calls of %d bytes run, want 4", c, n, most)
+			if n := running.Load(); n != 4 || refused != calls-4 {
+				t.Errorf("%v: %d calls of %d bytes run and %d are refused, want 4 and %d", c, n, most, refused, calls-4)
 			}
 			p.Send(wiretest.Request(calls, "Test", "Plain", wire.Raw, nil))
-			if f := p.Receive(); f.Seq != calls {
-				t.Errorf("%v: a plain call waits behind those", c)
+			if f := p.Receive(); f.Seq != calls || f.Status != wire.StatusNormal {
+				t.Errorf("%v: a plain call behind those: %+v", c, f)
 			}
 			close(release)
-			for range calls {
-				if f := p.Receive(); f.Status != wire.StatusNormal {
-					t.Errorf("%v: %v", c, wire.ErrorOf(f))
-				}
+			if good, _, _ := answers(p, 4); good != 4 {
+				t.Errorf("%v: %d succeed", c, good)
+			}
+			synctest.Wait()
+			if u := budget.Usage(); u.BufferedBytes != 0 {
+				t.Errorf("%v: %d bytes are left", c, u.BufferedBytes)
 			}
 			r.stop()
 		})
 	}
 }
 
-func TestCallsThatWaitToBeDecompressedEndWithTheirConnection(t *testing.T) {
-	const most = 1 << 20
-	packed := packedZeros(t, wire.Gzip, most)
+func TestHalfReadFramesThatUseUpTheBudgetDoNotStickEachOther(t *testing.T) {
+	const size = 512 << 10
 	synctest.Test(t, func(t *testing.T) {
-		release := make(chan struct{})
-		h, running := blocking(release)
-		r := newRig(t, h, wire.Limits{MaxDecompressedBytes: most})
-		p := r.peer(t)
-		for seq := range uint64(10) {
-			req := wiretest.Request(seq, "Test", "Wait", wire.Raw, packed)
-			req.Compression = wire.Gzip
-			p.Send(req)
+		budget := wire.NewBudget(0, 1<<20)
+		r := newRigWith(t, wire.ServerOptions{Handler: wire.HandlerFunc(func(context.Context, *wire.Frame, *wire.Frame) error { return nil }), Budget: budget})
+		whole := wiretest.Bytes(wiretest.Request(1, "Test", "Echo", wire.Raw, make([]byte, size)))
+		var peers []*wiretest.Peer
+		for range 8 {
+			p := r.peer(t)
+			peers = append(peers, p)
+			go func() { _, _ = p.Write(whole[:size/2]) }()
 		}
 		synctest.Wait()
-		_ = p.Close()
+		for _, p := range peers {
+			go func() { _, _ = p.Write(whole[size/2:]) }()
+		}
+		good := 0
+		for _, p := range peers {
+			ok, overloaded, other := answers(p, 1)
+			good += ok
+			if ok+overloaded != 1 {
+				t.Errorf("%d other answers", other)
+			}
+		}
+		if good == 0 {
+			t.Error("none gets through")
+		}
 		synctest.Wait()
-		close(release)
+		if u := budget.Usage(); u.BufferedBytes != 0 || u.InFlight != 0 {
+			t.Errorf("left over: %+v", u)
+		}
 		r.stop()
-		if n := running.Load(); n != 4 {
-			t.Errorf("%d calls were run, want the 4 that had begun", n)
-		}
 	})
 }
 
-func TestConnectionWhoseRequestsHoldTooMuchIsNotRead(t *testing.T) {
-	const most, calls = 64 << 10, 40
-	synctest.Test(t, func(t *testing.T) {
-		release := make(chan struct{})
-		h, running := blocking(release)
-		r := newRig(t, h, wire.Limits{MaxMessageBytes: most})
-		p := r.peer(t)
-		sent := make(chan struct{})
-		go func() {
-			defer close(sent)
-			for seq := range uint64(calls) {
-				p.Send(wiretest.Request(seq, "Test", "Wait", wire.Raw, make([]byte, most/2)))
+func TestFramesOfWhichNothingComesAreCutAfterASecondOnlyWhenMemoryIsShort(t *testing.T) {
+	const size = 512 << 10
+	half := wiretest.Bytes(wiretest.Request(1, "Test", "Echo", wire.Raw, make([]byte, 2*size)))[:size]
+	for _, tc := range []struct {
+		budget int64
+		want   time.Duration
+	}{{1 << 20, time.Second}, {1 << 30, 30 * time.Second}} {
+		synctest.Test(t, func(t *testing.T) {
+			budget := wire.NewBudget(0, tc.budget)
+			others := budget.NewShare(nil)
+			others.Hold(tc.budget/4*3 - size)
+			r := newRigWith(t, wire.ServerOptions{Handler: wire.HandlerFunc(echo), Budget: budget, Limits: shortLimits})
+			c := r.dial(t)
+			if _, err := c.Write(half); err != nil {
+				t.Fatal(err)
 			}
-		}()
-		synctest.Wait()
-		if n := running.Load(); n != 32 {
-			t.Errorf("%d calls of %d bytes are in flight, want 32", n, most/2)
-		}
-		close(release)
-		for range calls {
-			p.Receive()
-		}
-		<-sent
-		r.stop()
-	})
+			if tc.budget > 1<<20 {
+				others.Give(tc.budget/4*3 - size)
+			}
+			if took := untilClosed(t, c); took != tc.want {
+				t.Errorf("cut after %v, want %v", took, tc.want)
+			}
+			r.stop()
+		})
+	}
 }

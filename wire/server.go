@@ -40,6 +40,8 @@ type Server struct {
 	handler  Handler
 	log      *slog.Logger
 	observer Observer
+	budget   *Budget
+	host     string
 	cuts     cutLog
 	pool     workers
 
@@ -63,6 +65,8 @@ func NewServer(o ServerOptions) *Server {
 		handler:   o.Handler,
 		log:       o.Logger,
 		observer:  o.Observer,
+		budget:    o.Budget,
+		host:      o.Host,
 		limits:    o.Limits.WithDefaults(),
 		listeners: make(map[net.Listener]struct{}),
 		conns:     make(map[*serverConn]struct{}),
@@ -73,6 +77,9 @@ func NewServer(o ServerOptions) *Server {
 	}
 	if s.observer == nil {
 		s.observer = nobody{}
+	}
+	if s.budget == nil {
+		s.budget = NewBudget(0, 0)
 	}
 	s.cuts.log = s.log
 	return s

@@ -58,7 +58,7 @@ func TestBadFramesCloseTheirConnectionOnlyWithAReason(t *testing.T) {
 		sent         []byte
 	}{
 		{"not a frame", "bad_magic", []byte("GET / HTTP/1.1\r\n\r\n")},
-		{"4 GiB", "too_large", claims},
+		{"4 GiB", "truncated", claims},
 		{"a block longer than its frame", "bad_length", inner},
 		{"cut short", "truncated", good[:20]},
 	} {

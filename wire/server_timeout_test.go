@@ -187,44 +187,6 @@ func TestNoAnswersAreMadeForAPeerThatDoesNotReadThem(t *testing.T) {
 	})
 }
 
-func TestFullConnectionIsNotReadAndShowsThatItLives(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		release := make(chan struct{})
-		lim := shortLimits
-		lim.MaxInFlight = 3
-		r := newRig(t, func(ctx context.Context, req, res *wire.Frame) error {
-			<-release
-			return echo(ctx, req, res)
-		}, lim)
-		p := r.peer(t)
-		for seq := range uint64(4) {
-			p.Send(wiretest.Request(seq, "Test", "Wait", wire.Raw, nil))
-		}
-		p.Send(wiretest.Heartbeat(77)) // is not read
-		begin := time.Now()
-		for i := range 3 {
-			f := p.Receive()
-			if !f.Heartbeat || f.Type != wire.Response || f.Seq != wire.HeartbeatSeq {
-				t.Fatalf("got %+v", f)
-			}
-			if took, want := time.Since(begin), time.Duration(i+1)*2*time.Second; took != want {
-				t.Errorf("sign of life after %v, want %v", took, want)
-			}
-		}
-		close(release)
-		got := map[uint64]bool{}
-		for range 5 {
-			got[p.Receive().Seq] = true
-		}
-		for _, seq := range []uint64{0, 1, 2, 3, 77} {
-			if !got[seq] {
-				t.Errorf("no answer to %d", seq)
-			}
-		}
-		r.stop()
-	})
-}
-
 func TestFullConnectionIsNotTakenForDeadByItsClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		lim := shortLimits

@@ -11,54 +11,54 @@ import (
 
 const (
 	worthCompressing = 1 << 10
+	worthCounting    = 1 << 10 // payloads of answers that have not been queued yet
 	maxPayload       = 1 << 30 // of what is sent: all its lengths fit into 32 bits, and into the ints of small machines
 )
 
-// dispatch queues t and sees to it that a worker looks for it.
-func (c *serverConn) dispatch(t *task) {
-	c.mu.Lock()
-	if c.ended || c.deaf {
-		c.mu.Unlock()
-		t.recycle()
-		return
-	}
-	c.know(&t.req)
-	c.inFlight.add(t)
-	c.queue.push(t)
-	wake := c.looking == 0
-	if wake {
-		c.looking++
-	}
-	c.mu.Unlock()
-	if wake {
-		c.srv.pool.wake(c)
-	}
-}
-
-// work runs queued calls until there are none. There is always a worker looking while something is queued: one that
-// is about to run a call, which may block, has another look first. The caller has counted this worker as looking.
+// work runs queued calls until there are none. There is always a worker looking while a call may begin: one that is about
+// to run a call, which may block, has another look first. The caller has counted this worker as looking.
 func (c *serverConn) work(w *worker) {
-	c.mu.Lock()
 	for {
-		t := c.queue.pop()
-		if t == nil {
-			c.looking--
+		c.mu.Lock()
+		c.looking--
+		if !c.mayBegin() {
 			c.mu.Unlock()
 			return
 		}
-		c.looking--
-		another := c.queue.first != nil && c.looking == 0
-		if another {
-			c.looking++
-		}
+		t := c.flight.next()
+		c.begun = t.seq
 		t.call = c.newCall(t, w)
+		another := c.wantsWorker()
 		c.mu.Unlock()
 		if another {
 			c.srv.pool.wake(c)
 		}
 		c.run(t, w)
-		c.mu.Lock()
-		c.looking++
+	}
+}
+
+// mayBegin reports whether there is a call that may begin now. None does while the peer takes no answers. It needs c.mu.
+func (c *serverConn) mayBegin() bool {
+	return c.flight.canRun() && (c.gone || !c.out.backlog.crowded.Load())
+}
+
+// wantsWorker reports whether the caller has to wake a worker, which is counted as looking then. It needs c.mu.
+func (c *serverConn) wantsWorker() bool {
+	if c.looking > 0 || !c.mayBegin() {
+		return false
+	}
+	c.looking++
+	return true
+}
+
+// uncrowded is called when the peer has taken answers, so that more may be made.
+func (c *serverConn) uncrowded() {
+	c.mu.Lock()
+	c.resume()
+	wake := c.wantsWorker()
+	c.mu.Unlock()
+	if wake {
+		c.srv.pool.wake(c)
 	}
 }
 
@@ -66,15 +66,15 @@ func (c *serverConn) work(w *worker) {
 func (c *serverConn) newCall(t *task, w *worker) *serverCall {
 	call := &serverCall{
 		Call: Call{
-			transport: "rpcx", peer: c.peer, arrived: t.arrived, values: c.group.ctx, timer: w.timer,
+			transport: "rpcx", peer: c.peer, arrived: t.arrived, values: c.group.ctx, timer: w.timer, share: &c.share,
 			decoding: Decoding{MaxBytes: c.lim.MaxDecompressedBytes},
 		},
 		conn:    c,
-		seq:     t.req.Seq,
+		seq:     t.seq,
 		service: t.req.Service,
 		method:  t.req.Method,
 		codec:   t.req.Codec,
-		oneWay:  t.req.OneWay,
+		oneWay:  t.oneWay,
 	}
 	call.answerer = call
 	return call
@@ -84,10 +84,12 @@ func (c *serverConn) newCall(t *task, w *worker) *serverCall {
 func (c *serverConn) run(t *task, w *worker) {
 	call := t.call
 	var err error
-	returned := false
+	returned, ending := false, false
 	defer func() {
 		if !returned {
-			err = c.crashed(t, recover())
+			value := recover()
+			ending = value == nil
+			err = c.crashed(t, value)
 		}
 		if call.finish() && !call.oneWay {
 			c.answer(t, err)
@@ -95,15 +97,15 @@ func (c *serverConn) run(t *task, w *worker) {
 		if w.timer.spent {
 			w.timer = new(callTimer)
 		}
-		c.done(t)
+		c.done(t, ending)
 	}()
 	err = c.handle(t)
 	returned = true
 }
 
 func (c *serverConn) handle(t *task) error {
-	if err := c.out.uncrowded(); err != nil {
-		return err
+	if t.cancelled {
+		return code.Refuse(code.Cancelled, code.ReasonCancelled, "the caller has cancelled the call", "", c.srv.host, 0)
 	}
 	if t.req.Compression != NoCompression {
 		if err := c.decompress(t); err != nil {
@@ -144,6 +146,10 @@ func (c *serverConn) answer(t *task, err error) {
 		res.Payload = reply
 	}
 	c.compress(t)
+	if n := int64(len(res.Payload)); n > worthCounting {
+		c.share.Hold(n) // it may have to wait for room
+		defer c.share.Give(n)
+	}
 	c.send(res)
 }
 
@@ -179,21 +185,55 @@ func accepts(list string, c Compression) bool {
 	return false
 }
 
-// done takes t out of the calls in flight.
-func (c *serverConn) done(t *task) {
-	c.mu.Lock()
-	c.inFlight.remove(t)
-	if c.inFlight.n == 0 {
-		c.quietSince = time.Now()
-		if c.empty != nil {
-			close(c.empty)
-			c.empty = nil
-		}
+// decompress makes the request of t plain.
+func (c *serverConn) decompress(t *task) error {
+	used, packed := t.req.Compression, t.req.Payload
+	n := int64(decompressedSize(used, packed, c.lim.MaxDecompressedBytes))
+	if !c.share.takeBytesSoon(n) {
+		return c.srv.budget.Refuse(c.srv.host)
 	}
-	c.giveRoom(t)
-	if !c.full() {
-		c.resume()
+	t.held += n
+	plain, err := Decompress(t.plain[:0], used, packed, c.lim.MaxDecompressedBytes)
+	if err != nil {
+		c.srv.observer.WireError(code.From(err).Reason)
+		return err
+	}
+	t.plain, t.req.Payload = packed, plain
+	t.used, t.req.Compression = used, NoCompression
+	return nil
+}
+
+// done takes t out of the calls in flight. Its worker looks for another call, unless the goroutine is ending.
+func (c *serverConn) done(t *task, ending bool) {
+	c.mu.Lock()
+	c.flight.done(t)
+	if c.flight.n == 0 {
+		c.quietSince = time.Now()
+	}
+	c.tellFewer()
+	wake := false
+	if ending {
+		wake = c.wantsWorker()
+	} else {
+		c.looking++
 	}
 	c.mu.Unlock()
+	c.drop(t)
+	if wake {
+		c.srv.pool.wake(c)
+	}
+}
+
+// drop gives back what t holds.
+func (c *serverConn) drop(t *task) {
+	if t.held > 0 {
+		c.share.Give(t.held)
+	}
+	switch {
+	case t.counted && t.call != nil:
+		c.share.GiveCall()
+	case t.counted:
+		c.share.returnCall()
+	}
 	t.recycle()
 }

@@ -1,17 +1,11 @@
 package wire
 
-import (
-	"errors"
-	"time"
-)
-
-// lifeSign is the time between the heartbeats of a connection that is not read.
-const lifeSign = 2 * time.Second
+import "errors"
 
 // read reads frames and hands them on until the connection ends.
 func (c *serverConn) read() error {
 	for {
-		if err := c.waitRoom(); err != nil {
+		if err := c.waitTaken(); err != nil {
 			return err
 		}
 		if err := c.in.wait(); err != nil {
@@ -19,6 +13,7 @@ func (c *serverConn) read() error {
 		}
 		t := tasks.Get().(*task) // not before there is something for it: idle connections hold none
 		err := c.in.Read(&t.req)
+		t.held = c.in.handOver()
 		c.wait.frameRead()
 		if err == nil {
 			c.take(t)
@@ -41,13 +36,16 @@ func (r *Reader) wait() error {
 func (c *serverConn) take(t *task) {
 	switch {
 	case t.req.Type != Request:
-		t.recycle()
+		c.drop(t)
 	case t.req.Heartbeat:
 		if !t.req.OneWay {
 			c.greet(&t.req)
 			c.send(&t.req)
 		}
-		t.recycle()
+		c.drop(t)
+	case t.req.OneWay && t.req.Service == CancelPath:
+		c.cancel(t.req.Seq)
+		c.drop(t)
 	default:
 		t.arrived = c.wait.lastRead
 		c.dispatch(t)
@@ -56,51 +54,47 @@ func (c *serverConn) take(t *task) {
 
 // overLimit answers a request that is sound, but over a limit. All other errors are returned: they end the connection.
 func (c *serverConn) overLimit(t *task, err error) error {
-	defer t.recycle()
+	defer c.drop(t)
 	var bad *FrameError
 	if !errors.As(err, &bad) || bad.Fatal {
 		return err
 	}
 	c.srv.observer.WireError(bad.Reason)
-	if t.req.Type == Request && !t.req.OneWay && bad.Answer != nil {
-		f := Frame{Type: Response, Seq: t.req.Seq, Service: t.req.Service, Method: t.req.Method, Codec: t.req.Codec}
-		SetError(&f, bad.Answer)
-		c.send(&f)
+	if t.req.Type == Request && bad.Answer != nil {
+		c.refuse(&t.req, bad.Answer)
 	}
 	return nil
 }
 
-// waitRoom blocks while too much is in flight. That this is not the end of the connection is told by unasked
-// heartbeats, since the peer's own are not read meanwhile.
-func (c *serverConn) waitRoom() error {
-	c.mu.Lock()
-	if c.ended {
-		c.mu.Unlock()
-		return errSentClosed
-	}
-	if !c.full() {
-		c.mu.Unlock()
-		return nil
-	}
-	c.stopped = true
-	c.mu.Unlock()
-
-	sign := time.NewTicker(lifeSign)
-	defer sign.Stop()
+// waitTaken blocks while the peer takes no answers. What a peer that is gone has left behind is read.
+func (c *serverConn) waitTaken() error {
 	for {
+		c.mu.Lock()
+		if c.closing.Load() {
+			c.mu.Unlock()
+			return errSentClosed
+		}
+		c.stopped = !c.deaf && !c.gone && c.out.backlog.crowded.Load()
+		stopped := c.stopped
+		c.mu.Unlock()
+		if !stopped {
+			return nil
+		}
 		select {
 		case <-c.room:
-			return nil
-		case <-sign.C:
-			c.mu.Lock()
-			original := c.mayBeOriginal()
-			c.mu.Unlock()
-			if original {
-				continue
-			}
-			c.send(&Frame{Type: Response, Heartbeat: true, Seq: HeartbeatSeq})
 		case <-c.wait.kicked:
 			c.tellDrain()
+		}
+	}
+}
+
+// resume has the reader go on if it waits for the peer. It needs c.mu.
+func (c *serverConn) resume() {
+	if c.stopped {
+		c.stopped = false
+		select {
+		case c.room <- struct{}{}:
+		default: // it has been told, and has not looked yet
 		}
 	}
 }

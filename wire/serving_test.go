@@ -60,8 +60,14 @@ type rig struct {
 
 func newRig(t testing.TB, h wire.HandlerFunc, lim wire.Limits) *rig {
 	t.Helper()
+	return newRigWith(t, wire.ServerOptions{Handler: h, Limits: lim})
+}
+
+func newRigWith(t testing.TB, o wire.ServerOptions) *rig {
+	t.Helper()
 	seen := new(counting)
-	s := wire.NewServer(wire.ServerOptions{Handler: h, Limits: lim, Observer: seen})
+	o.Observer = seen
+	s := wire.NewServer(o)
 	ln := wiretest.Listen()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -98,8 +104,14 @@ func (r *rig) client(t testing.TB, o wire.ConnOptions) *wire.Conn {
 // onTCP is a server on a loopback socket.
 func onTCP(t testing.TB, h wire.HandlerFunc, lim wire.Limits) (address string, s *wire.Server, seen *counting) {
 	t.Helper()
+	return onTCPWith(t, wire.ServerOptions{Handler: h, Limits: lim})
+}
+
+func onTCPWith(t testing.TB, o wire.ServerOptions) (address string, s *wire.Server, seen *counting) {
+	t.Helper()
 	seen = new(counting)
-	s = wire.NewServer(wire.ServerOptions{Handler: h, Limits: lim, Observer: seen})
+	o.Observer = seen
+	s = wire.NewServer(o)
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

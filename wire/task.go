@@ -14,15 +14,31 @@ type task struct {
 	plain    []byte // memory for a decompressed request, or a compressed response
 	arrived  time.Time
 	used     Compression // of the request, as it came
-	size     int         // of its payload, as it came
-	room     int         // taken for what it was decompressed to
+	held     int64       // bytes of the budget
+	counted  bool        // it has taken the place of a call
 	call     *serverCall // nil until it runs
 
+	// What its connection knows of it, while the handler has the frames.
+	seq        uint64
+	oneWay     bool
+	parked     bool
+	cancelled  bool  // before it ran
 	queued     *task // the next one in the queue
 	prev, next *task // the connection's tasks in flight
 }
 
 var tasks = sync.Pool{New: func() any { return new(task) }}
+
+// size is what t holds in memory, as far as its peer can choose that.
+func (t *task) size() int64 { return int64(cap(t.req.Payload) + t.req.Metadata.size()) }
+
+// slim gives up memory that was kept for longer requests, and returns what t holds then.
+func (t *task) slim() int64 {
+	if cap(t.req.Payload) > 2*len(t.req.Payload) {
+		t.req.Payload = append([]byte(nil), t.req.Payload...)
+	}
+	return t.size()
+}
 
 // recycle gives t's memory back, but not what is large.
 func (t *task) recycle() {
@@ -59,56 +75,4 @@ func (s *serverCall) answerEarly(e *code.Error) {
 	if flush {
 		s.conn.flush()
 	}
-}
-
-// taskList is the set of tasks in flight.
-type taskList struct {
-	head  *task
-	n     int
-	bytes int64 // of their payloads, as they came
-}
-
-func (l *taskList) add(t *task) {
-	t.prev, t.next = nil, l.head
-	if l.head != nil {
-		l.head.prev = t
-	}
-	l.head = t
-	l.n++
-	t.size = len(t.req.Payload)
-	l.bytes += int64(t.size)
-}
-
-func (l *taskList) remove(t *task) {
-	if t.prev != nil {
-		t.prev.next = t.next
-	} else {
-		l.head = t.next
-	}
-	if t.next != nil {
-		t.next.prev = t.prev
-	}
-	t.prev, t.next = nil, nil
-	l.n--
-	l.bytes -= int64(t.size)
-}
-
-// taskQueue is the tasks that wait for a worker, first in, first out.
-type taskQueue struct{ first, last *task }
-
-func (q *taskQueue) push(t *task) {
-	if q.first == nil {
-		q.first = t
-	} else {
-		q.last.queued = t
-	}
-	q.last = t
-}
-
-func (q *taskQueue) pop() *task {
-	t := q.first
-	if t != nil {
-		q.first, t.queued = t.queued, nil
-	}
-	return t
 }

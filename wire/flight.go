@@ -1,0 +1,143 @@
+package wire
+
+import (
+	"fmt"
+
+	"github.com/easymicro/easymicro/wire/code"
+)
+
+const (
+	mostParked      = 1000 // calls of a connection that are read though MaxInFlight of them are running,
+	mostParkedBytes = 1 << 20
+)
+
+// flight is the calls of a connection that were read and have not ended. Those that do not run yet wait in a queue: first
+// in, first out.
+type flight struct {
+	most    int // calls that may run at a time
+	head    *task
+	n       int
+	oneWay  int // of them
+	running int
+	queue   struct{ first, last *task }
+
+	parked      int // were read when there were most already
+	parkedBytes int64
+}
+
+// fits reports whether t may be added.
+func (f *flight) fits(t *task) bool {
+	return f.n < f.most || f.parked < mostParked && f.parkedBytes+int64(len(t.req.Payload)) <= mostParkedBytes
+}
+
+// refusal is the answer to a call that does not fit.
+func (f *flight) refusal(host string) *code.Error {
+	what := fmt.Sprintf("the connection has %d calls running and may not have more waiting (maxInFlightPerConnection)", f.most)
+	return code.Refuse(code.Unavailable, code.ReasonOverloaded, what, "", host, budgetRetryAfter)
+}
+
+// add puts t into the queue.
+func (f *flight) add(t *task) {
+	t.prev, t.next = nil, f.head
+	if f.head != nil {
+		f.head.prev = t
+	}
+	f.head = t
+	if f.n >= f.most {
+		t.parked = true
+		f.parked++
+		f.parkedBytes += int64(len(t.req.Payload))
+	}
+	f.n++
+	if t.oneWay {
+		f.oneWay++
+	}
+	f.push(t)
+}
+
+func (f *flight) push(t *task) {
+	if f.queue.first == nil {
+		f.queue.first = t
+	} else {
+		f.queue.last.queued = t
+	}
+	f.queue.last = t
+}
+
+// canRun reports whether there is a call that may begin.
+func (f *flight) canRun() bool { return f.queue.first != nil && f.running < f.most }
+
+// next takes the next call that begins, if there is one.
+func (f *flight) next() *task {
+	if !f.canRun() {
+		return nil
+	}
+	f.running++
+	return f.pop()
+}
+
+func (f *flight) pop() *task {
+	t := f.queue.first
+	f.queue.first, t.queued = t.queued, nil
+	f.unpark(t)
+	return t
+}
+
+func (f *flight) unpark(t *task) {
+	if t.parked {
+		t.parked = false
+		f.parked--
+		f.parkedBytes -= int64(len(t.req.Payload))
+	}
+}
+
+// done removes a call that ran.
+func (f *flight) done(t *task) {
+	f.running--
+	f.remove(t)
+}
+
+func (f *flight) remove(t *task) {
+	if t.prev != nil {
+		t.prev.next = t.next
+	} else {
+		f.head = t.next
+	}
+	if t.next != nil {
+		t.next.prev = t.prev
+	}
+	t.prev, t.next = nil, nil
+	f.n--
+	if t.oneWay {
+		f.oneWay--
+	}
+}
+
+// drop removes the calls that have not begun and returns them, linked by queued. One-way calls stay unless all are to go.
+func (f *flight) drop(all bool) (dropped *task) {
+	waiting := f.queue.first
+	f.queue.first = nil
+	for waiting != nil {
+		t := waiting
+		waiting = t.queued
+		t.queued = nil
+		if t.oneWay && !all {
+			f.push(t)
+			continue
+		}
+		f.unpark(t)
+		f.remove(t)
+		t.queued, dropped = dropped, t
+	}
+	return dropped
+}
+
+// find returns the two-way call with a sequence, nil when there is none.
+func (f *flight) find(seq uint64) *task {
+	for t := f.head; t != nil; t = t.next {
+		if t.seq == seq && !t.oneWay {
+			return t
+		}
+	}
+	return nil
+}

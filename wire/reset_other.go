@@ -1,0 +1,8 @@
+//go:build !unix
+
+package wire
+
+import "net"
+
+// onReset does nothing here: that the peer is gone shows when an answer is written.
+func onReset(net.Conn, func()) (stop func()) { return func() {} }

@@ -1,0 +1,48 @@
+//go:build unix
+
+package wire
+
+import (
+	"net"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// onReset calls f when the peer resets a connection that has been read to its end, where reading does not show it any more.
+// stop ends that, and returns when f is not running.
+func onReset(c net.Conn, f func()) (stop func()) {
+	nothing := func() {}
+	s, ok := c.(syscall.Conn)
+	if !ok {
+		return nothing
+	}
+	raw, err := s.SyscallConn()
+	if err != nil {
+		return nothing
+	}
+	var stopped atomic.Bool
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for !stopped.Load() {
+			err := raw.Read(func(fd uintptr) bool {
+				n, err := syscall.GetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_ERROR)
+				return err != nil || n != 0
+			})
+			switch {
+			case err == nil:
+				f()
+				return
+			case !timedOut(err):
+				return
+			}
+			_ = c.SetReadDeadline(time.Time{}) // it was that of somebody who wanted the reader to look up
+		}
+	}()
+	return func() {
+		stopped.Store(true)
+		_ = c.SetReadDeadline(time.Unix(1, 0))
+		<-done
+	}
+}
