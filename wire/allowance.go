@@ -59,15 +59,19 @@ func planOf(c Codec, http bool, v any) *plan {
 	switch c {
 	case JSON:
 		if http {
-			if _, ok := protoMessage(v); ok {
-				return protobufPlans.of(v)
+			if m, ok := protoMessage(v); ok {
+				return messagePlan(m)
 			}
 		}
 		return jsonPlans.of(v)
 	case Msgpack:
 		return msgpackPlans.of(v)
 	case Protobuf:
-		return protobufPlans.of(v)
+		m, ok := protoMessage(v)
+		if !ok {
+			return nil // nothing is known of what other types allocate in their own methods
+		}
+		return messagePlan(m)
 	default:
 		return nil
 	}

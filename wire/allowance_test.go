@@ -8,12 +8,13 @@ import (
 	"fmt"
 	"os"
 	"reflect"
-	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/apache/thrift/lib/go/thrift"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/descriptorpb"
+	"google.golang.org/protobuf/types/dynamicpb"
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/easymicro/easymicro/wire/code"
@@ -366,11 +367,30 @@ func TestWhatDecodingTakesIsCharged(t *testing.T) {
 		}
 		v := tt.value()
 		a = account{err: full}
-		if err := (&Decoding{Account: &a}).Decode(tt.c, tt.data, v); tt.least > 0 && (err == nil || !reflect.ValueOf(v).Elem().IsZero()) {
+		if err := (&Decoding{Account: &a}).Decode(tt.c, tt.data, v); tt.least > 0 && (err == nil || !isEmpty(v)) {
 			t.Errorf("%s: decoded without room: %v", tt.name, err)
 		}
 	}
-	runtime.KeepAlive(full)
+}
+
+func isEmpty(v any) bool {
+	if m, ok := v.(proto.Message); ok {
+		return proto.Size(m) == 0
+	}
+	return reflect.ValueOf(v).Elem().IsZero()
+}
+
+func TestMessagesWithoutGeneratedTypesAreDecoded(t *testing.T) {
+	md := new(descriptorpb.FileDescriptorProto).ProtoReflect().Descriptor()
+	for range 2 {
+		m := dynamicpb.NewMessage(md)
+		if err := Decode(Protobuf, []byte("\x0a\x01x"), m); err != nil || m.Get(md.Fields().ByNumber(1)).String() != "x" {
+			t.Errorf("%v, %v", m, err)
+		}
+		if b, err := Append(Protobuf, nil, m); err != nil || string(b) != "\x0a\x01x" {
+			t.Errorf("% x, %v", b, err)
+		}
+	}
 }
 
 func TestMaxBytesIsNeverExceeded(t *testing.T) {

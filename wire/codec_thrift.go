@@ -114,7 +114,12 @@ func (d *Decoding) decodeThrift(data []byte, v any) error {
 
 func (d *Decoding) walkThrift(data []byte, v any) error {
 	w := thriftWalk{bill: bill{most: d.most(len(data))}, rest: data}
-	switch sound := w.structure(thriftPlans.of(v).root, 0); {
+	p := thriftPlans.of(v)
+	root, worst := p.root, p.worst*len(data)
+	if worst <= unwalked {
+		root, w.total = nil, worst
+	}
+	switch sound := w.structure(root, 0); {
 	case w.over():
 		return tooCostly(w.most)
 	case w.deep:

@@ -178,7 +178,7 @@ func (w *valueWalk) inside(v reflect.Value, depth, hops int) error {
 	return nil
 }
 
-// recursiveMessages are the messages of protobuf that can contain themselves, by name.
+// recursiveMessages has for each message of protobuf whether it can contain itself, by its descriptor.
 var recursiveMessages sync.Map
 
 // checkMessage is check for a message of protobuf.
@@ -192,11 +192,11 @@ func checkMessage(m proto.Message) error {
 }
 
 func messageLeadsBack(md protoreflect.MessageDescriptor) bool {
-	if known, ok := recursiveMessages.Load(md.FullName()); ok {
+	if known, ok := recursiveMessages.Load(md); ok {
 		return known == true
 	}
 	found := reaches(md, map[protoreflect.FullName]bool{})
-	recursiveMessages.Store(md.FullName(), found)
+	recursiveMessages.Store(md, found)
 	return found
 }
 

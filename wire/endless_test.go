@@ -199,7 +199,8 @@ func TestWhatIsNestedButEndsIsEncoded(t *testing.T) {
 		chainOf(400), doubled(10), doubledTree(10),
 		&tree{Kids: []*tree{shared, shared}, Map: map[string]*tree{"a": shared, "b": nil}},
 		map[string]any{"list": []any{1.5, "x", nil, map[string]any{}}, "raw": json.RawMessage("[1]")},
-		[]error{nil}, (*tree)(nil), nil,
+		[]error{nil},
+		(*tree)(nil), nil,
 	} {
 		for _, c := range []Codec{JSON, Msgpack} {
 			if _, err := Append(c, nil, v); err != nil {

@@ -2,33 +2,41 @@ package wire
 
 import (
 	"reflect"
+	"sync"
 
 	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/protoadapt"
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/dynamicpb"
 )
 
 var (
 	protobufDialect = &dialect{least: 2, grows: true}
-	protobufPlans   = &planCache{build: protobufPlan}
+	protobufPlans   sync.Map // of *plan, by the descriptor of the message
 )
 
 // unknownFactor is how much of the bytes of an unknown field is allocated: they are kept, appended to those before.
 const unknownFactor = 7
 
-func protobufPlan(t reflect.Type) *plan {
-	p := &plan{root: new(shape)} // nothing is known of what other types allocate in their own methods
-	if t == nil || t.Kind() != reflect.Pointer {
-		return p
+// messagePlan is the plan of a message.
+func messagePlan(m proto.Message) *plan {
+	r := m.ProtoReflect()
+	md := r.Descriptor()
+	kept, ok := protobufPlans.Load(md)
+	if !ok {
+		kept, _ = protobufPlans.LoadOrStore(md, newMessagePlan(r.New()))
 	}
-	if m, ok := protoMessage(reflect.New(t.Elem()).Interface()); ok {
-		s := messageShaper{made: map[protoreflect.FullName]*shape{}}
-		p.root = s.message(m.ProtoReflect().New())
-		p.messages = true
-		asProtobuf, _ := protobufDialect.worst(p.root)
-		asJSON, _ := jsonDialect.worst(p.root)
-		p.worst = max(unknownFactor, asProtobuf, asJSON+tokenBytes)
-	}
+	p, _ := kept.(*plan)
+	return p
+}
+
+func newMessagePlan(m protoreflect.Message) *plan {
+	s := messageShaper{made: map[protoreflect.FullName]*shape{}}
+	p := &plan{root: s.message(m), messages: true}
+	asProtobuf, _ := protobufDialect.worst(p.root)
+	asJSON, _ := jsonDialect.worst(p.root)
+	p.worst = max(unknownFactor, asProtobuf, asJSON+tokenBytes)
 	return p
 }
 
@@ -66,6 +74,9 @@ func (s *messageShaper) message(m protoreflect.Message) *shape {
 
 // messageSize is what the Go value of a message takes.
 func messageSize(m protoreflect.Message) int {
+	if _, dynamic := m.Interface().(*dynamicpb.Message); dynamic {
+		return 4 * valueBytes // its fields are in a map
+	}
 	if t := reflect.TypeOf(protoadapt.MessageV1Of(m.Interface())); t.Kind() == reflect.Pointer {
 		return int(t.Elem().Size())
 	}
