@@ -35,7 +35,7 @@ type node struct {
 	users    atomic.Pointer[[]*service] // who lists it; written under Client.mu
 	unlisted atomic.Bool                // nobody does
 	state    atomic.Int32
-	tardy    atomic.Bool // its first dial takes long: others are preferred
+	tardy    atomic.Bool            // its first dial takes long: others are preferred
 	links    []atomic.Pointer[link] // the last one is for long messages
 	long     atomic.Int64           // when there was the last long message, see Client.now; 0: never
 	turn     atomic.Uint64

@@ -237,7 +237,7 @@ func TestAServerThatEndsEachConnectionAtOnceIsDialledTwiceASecond(t *testing.T) 
 	inBubble(t, func(t *testing.T, n *network) {
 		var each []func(*wiretest.Peer)
 		for range 100 {
-			each = append(each, func(p *wiretest.Peer) {})
+			each = append(each, func(*wiretest.Peer) {})
 		}
 		over := ending(t, n, "a", each...)
 		c := n.client(Options{Resolver: serving("a")})
