@@ -193,3 +193,35 @@ func TestAnswersThatNobodyTakesMakeRoomForOthers(t *testing.T) {
 	}
 	settled(t, budget)
 }
+
+// Bodies that come byte by byte hold their own connections up, and for BodyTimeout only.
+func TestSlowBodiesAreTheirOwnMatter(t *testing.T) {
+	budget := wire.NewBudget(0, 8<<20)
+	addr := serveWithin(t, &backend{}, Options{Limits: wire.Limits{BodyTimeout: 300 * time.Millisecond}}, budget)
+	var slow sync.WaitGroup
+	for range 200 {
+		conn, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if _, err := io.WriteString(conn, "POST /Arith/Mul HTTP/1.1\r\nHost: x\r\nContent-Length: 4000000\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		slow.Go(func() {
+			for tick := time.NewTicker(20 * time.Millisecond); ; <-tick.C {
+				if _, err := io.WriteString(conn, " "); err != nil {
+					tick.Stop()
+					return
+				}
+			}
+		})
+	}
+	for range 50 {
+		if r := do(t, "POST", "http://"+addr+"/Arith/Mul", `{"a":73,"b":1500}`); r.body != line {
+			t.Fatalf("a caller beside: %d %s", r.StatusCode, r.body)
+		}
+	}
+	slow.Wait() // all have been closed
+	settled(t, budget)
+}

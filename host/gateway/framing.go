@@ -77,7 +77,7 @@ func (f *framing) watch(b []byte) (behind int, second bool) {
 func (f *framing) keep(b []byte) {
 	n := copy(f.line[f.n:], b)
 	f.n += n
-	f.long = f.long || n < len(b) && !(n == len(b)-1 && b[n] == '\r')
+	f.long = f.long || n < len(b) && (n != len(b)-1 || b[n] != '\r')
 }
 
 // take goes on behind a whole line, of which it is given the beginning.
