@@ -16,6 +16,7 @@ func TestRepliesThatCannotBeTakenNeverSayThatTheCallWasNotRun(t *testing.T) {
 		res  wire.Frame
 	}{
 		{"too long", wire.Frame{Payload: make([]byte, 200)}},
+		{"far too long", wire.Frame{Payload: make([]byte, 5000)}},
 		{"too long, next to an error", wire.Frame{Status: wire.StatusError, Payload: make([]byte, 200)}},
 		{"too long when decompressed", wire.Frame{Compression: wire.Gzip, Payload: packedZeros(t, wire.Gzip, 1<<10)}},
 		{"no gzip", wire.Frame{Compression: wire.Gzip, Payload: []byte("no gzip")}},
@@ -40,6 +41,23 @@ func TestRepliesThatCannotBeTakenNeverSayThatTheCallWasNotRun(t *testing.T) {
 				t.Errorf("afterwards: %q, %v", got, err)
 			}
 		})
+	}
+}
+
+func TestAReplyFarOverTheLimitEndsItsCallAlone(t *testing.T) {
+	c, p := facing(t, wire.ConnOptions{})
+	reqs, errs := several(t, c, p, 21)
+	for i, req := range reqs[1:] {
+		if i == 10 {
+			p.Send(&wire.Frame{Type: wire.Response, Seq: reqs[0].Seq, Payload: make([]byte, 17<<20)})
+		}
+		answer(p, req, "y")
+	}
+	wantError(t, <-errs[0], code.Internal, code.ReasonBadReply)
+	for _, err := range errs[1:] {
+		if err := <-err; err != nil {
+			t.Error(err)
+		}
 	}
 }
 
