@@ -143,10 +143,25 @@ func TestDuringDrainDelayEverythingIsServedByAHostThatIsNotReady(t *testing.T) {
 	}
 }
 
-func TestRPCXPeersAreToldOfTheDrain(t *testing.T) {
+func TestCallsThatComeWithoutTimeLeftAreNotRun(t *testing.T) {
+	h, _ := drained(t, "gracePeriod: 10s")
+	for _, left := range []string{"0", "-1"} {
+		p := rawPeer(t, h.Address)
+		f := &wire.Frame{Seq: 7, Service: "Arith", Method: "Mul", Codec: wire.JSON, Payload: []byte(`{"A":2,"B":3}`)}
+		f.Metadata.Set(wire.MetaTimeout, left)
+		p.Send(f)
+		if e := wire.ErrorOf(p.Receive()); e == nil || e.Code != code.DeadlineExceeded || e.Reason != code.ReasonExpired {
+			t.Errorf("%s ms left: got %v", left, e)
+		}
+	}
+}
+
+func TestPeersThatKnowOfItAreToldOfTheDrain(t *testing.T) {
 	h, _ := drained(t, "gracePeriod: 10s")
 	p := rawPeer(t, h.Address)
-	p.Send(&wire.Frame{Seq: 7, Service: "Arith", Method: "Mul", Codec: wire.JSON, Payload: []byte(`{"A":2,"B":3}`)})
+	first := &wire.Frame{Seq: 7, Service: "Arith", Method: "Mul", Codec: wire.JSON, Payload: []byte(`{"A":2,"B":3}`)}
+	first.Metadata.Set(wire.MetaAcceptCompression, "none")
+	p.Send(first)
 	if f := p.Receive(); string(f.Payload) != `{"C":6}` {
 		t.Fatalf("%+v", f)
 	}

@@ -213,6 +213,7 @@ func fiveBytes(h *hosttest.Host) error {
 	return err
 }
 
+// hugeClaims says that 4 GiB follow, of which nothing comes: that is waited for, as long as the peer does not end.
 func hugeClaims(h *hosttest.Host) error {
 	head := make([]byte, wire.HeaderBytes)
 	head[0] = wire.Magic
@@ -224,6 +225,9 @@ func hugeClaims(h *hosttest.Host) error {
 		}
 		defer c.Close()
 		if _, err := c.Write(head); err != nil {
+			return err
+		}
+		if err := c.(*net.TCPConn).CloseWrite(); err != nil {
 			return err
 		}
 		if err := cutOff(c); err != nil {
