@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"slices"
 
 	"github.com/easymicro/easymicro/host/discovery/etcd"
 	"github.com/easymicro/easymicro/wire/client"
@@ -50,7 +51,7 @@ func (c *cluster) Watch(ctx context.Context, service string, update func([]clien
 		}
 	}
 	return c.etcd.Watch(ctx, service, func(list []client.Endpoint, err error) {
-		if err == nil {
+		if err == nil && len(c.Missing()) == 0 {
 			c.left.Store(nil)
 		}
 		update(list, err)
@@ -63,9 +64,18 @@ func (c *cluster) WatchServices(ctx context.Context, update func([]string, error
 		update(left.services.all(), nil)
 	}
 	return c.etcd.WatchServices(ctx, func(services []string, err error) {
-		if err == nil {
+		left := c.left.Load()
+		switch {
+		case err == nil && len(c.Missing()) == 0:
 			c.left.Store(nil)
+		case err == nil && left != nil: // what is missing may still be there
+			services = append(slices.Clip(services), left.services.all()...)
+			slices.Sort(services)
+			services = slices.Compact(services)
 		}
 		update(services, err)
 	})
 }
+
+// Missing is that of directory.
+func (c *cluster) Missing() []string { return c.etcd.Missing() }

@@ -76,14 +76,14 @@ func (r *remote) current() names[*remoteService] {
 	return next.services
 }
 
-// unheard is the answer to a call of what is not known while discovery has told nothing at all: a service that the manifest
+// unheard is the answer to a call of what is not known while discovery has not told all there is: a service that the manifest
 // allows may well be there.
 func (r *remote) unheard(host, service string) *code.Error {
 	if r == nil || !r.config.AllowsSpelling(service) {
 		return nil
 	}
 	found := r.link.found.Load()
-	if found.heard {
+	if found.heard && len(r.link.directory.Missing()) == 0 {
 		return nil
 	}
 	what := "etcd " + r.link.cluster + " has not told its services yet"

@@ -67,6 +67,8 @@ func (y *yard) Watch(ctx context.Context, service string, update func([]client.E
 	})
 }
 
+func (y *yard) Missing() []string { return nil }
+
 func (y *yard) WatchServices(ctx context.Context, update func([]string, error)) error {
 	return y.follow(ctx, func() {
 		y.mu.Lock()

@@ -19,6 +19,8 @@ type directory interface {
 	client.Resolver
 	// WatchServices tells update the names of all services that have endpoints, as Watch tells endpoints.
 	WatchServices(ctx context.Context, update func([]string, error)) error
+	// Missing returns the parts of it of which nothing was told yet.
+	Missing() []string
 }
 
 // link is the way to the services of other hosts: what discovery tells of them, and the one client that calls them all.

@@ -51,8 +51,8 @@ func (h *Host) inSync(last Revision) bool {
 
 const (
 	revisionsKept = 50
-	historyBytes  = 8 << 20  // of texts, which are shown
-	ruleBytes     = 2 << 10  // what a rule that is kept may take
+	historyBytes  = 8 << 20   // of texts, which are shown
+	ruleBytes     = 2 << 10   // what a rule that is kept may take
 	historyRules  = 128 << 20 // for rules, which are kept to be explained
 )
 

@@ -15,14 +15,13 @@ func (c *call) throughEtcd(ctx context.Context) (*way, error) {
 	if err != nil {
 		return nil, err
 	}
-	names, err := servicesIn(ctx, cluster)
-	if err != nil {
-		_ = cluster.Close()
-		return nil, c.etcd.away(err, etcdPatience)
-	}
+	names, lacking := servicesIn(ctx, cluster)
 	service, err := pickName(names, c.service)
 	if err != nil {
 		_ = cluster.Close()
+		if lacking != nil {
+			return nil, c.etcd.away(lacking, etcdPatience)
+		}
 		return nil, err
 	}
 	w := &way{address: "the endpoints of " + service}

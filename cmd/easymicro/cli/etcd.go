@@ -4,8 +4,8 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/url"
 	"slices"
@@ -164,16 +164,10 @@ func (f *etcdFlags) tls(ctx context.Context) (*tls.Config, error) {
 	return c, nil
 }
 
-// servicesIn are the names of all services in etcd, as soon as they are known.
+// servicesIn are the names of all services in etcd. With an error they are those that are known.
 func servicesIn(ctx context.Context, c *etcd.Cluster) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, etcdPatience)
 	defer cancel()
-	var names []string
-	err := errors.New("etcd has told nothing")
-	_ = c.WatchServices(ctx, func(list []string, failure error) {
-		if names, err = list, failure; err == nil {
-			cancel()
-		}
-	})
-	return names, err
+	err := c.Listed(ctx)
+	return slices.Sorted(maps.Keys(c.Status().Services)), err
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -33,23 +34,26 @@ type etcdEndpoint struct {
 
 // listEtcd shows all services that etcd knows.
 func (a *app) listEtcd(cmd *cobra.Command, f *etcdFlags) error {
-	services, err := f.services(cmd.Context())
-	if err != nil {
-		return err
+	services, lacking := f.services(cmd.Context())
+	if lacking != nil && len(services) == 0 {
+		return lacking
 	}
-	return a.print(services, func() {
+	if err := a.print(services, func() {
 		if len(services) == 0 {
 			a.line("etcd has no services below the prefix; easymicro list without --etcd asks a host")
 		}
 		a.titled(endpointRows(services))
-	})
+	}); err != nil {
+		return err
+	}
+	return lacking
 }
 
 // describeEtcd shows one of them.
 func (a *app) describeEtcd(cmd *cobra.Command, f *etcdFlags, name string) error {
-	services, err := f.services(cmd.Context())
-	if err != nil {
-		return err
+	services, lacking := f.services(cmd.Context())
+	if lacking != nil && len(services) == 0 {
+		return lacking
 	}
 	names := make([]string, len(services))
 	for i := range services {
@@ -57,10 +61,10 @@ func (a *app) describeEtcd(cmd *cobra.Command, f *etcdFlags, name string) error 
 	}
 	found, err := pickService(names, name)
 	if err != nil {
-		return err
+		return cmp.Or(lacking, err)
 	}
 	service := services[slices.Index(names, found)]
-	return a.print(service, func() {
+	if err := a.print(service, func() {
 		a.line("%s   %s", a.paint(bold, service.Name), count(len(service.Endpoints), "endpoint"))
 		rows := endpointRows([]etcdService{service})
 		for i := range rows {
@@ -68,7 +72,10 @@ func (a *app) describeEtcd(cmd *cobra.Command, f *etcdFlags, name string) error 
 		}
 		a.titled(rows)
 		a.line("its methods are known to its hosts alone: easymicro describe %s --admin ADDRESS asks one", service.Name)
-	})
+	}); err != nil {
+		return err
+	}
+	return lacking
 }
 
 // pickService finds the service of a name, which may be that of a method, and may have dots of its own.
@@ -125,17 +132,17 @@ func endpointRows(services []etcdService) [][]string {
 	return rows
 }
 
-// services asks etcd for all services and their endpoints.
+// services asks etcd for all services and their endpoints. With an error they are those that are known.
 func (f *etcdFlags) services(ctx context.Context) ([]etcdService, error) {
 	c, err := f.open(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer c.Close()
-	if _, err := servicesIn(ctx, c); err != nil {
-		return nil, f.away(err, etcdPatience)
+	if _, err = servicesIn(ctx, c); err != nil {
+		err = f.away(err, etcdPatience)
 	}
-	return etcdServices(c.Status()), nil
+	return etcdServices(c.Status()), err
 }
 
 func etcdServices(s etcd.Status) []etcdService {

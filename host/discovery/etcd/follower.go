@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
@@ -78,7 +79,7 @@ func (f *follower) list(ctx context.Context, from position) (at position, unsure
 	}
 	keys := make(map[string]node, len(found.Kvs))
 	for _, kv := range found.Kvs {
-		keys[string(kv.Key)] = f.parse(kv.Key, kv.Value, kv.ModRevision)
+		keys[string(kv.Key)] = f.parse(kv)
 	}
 	at = position{found.Header.ClusterId, found.Header.Revision}
 	if from.cluster == at.cluster && from.revision <= at.revision && f.c.table.keep(f.index, keys) {
@@ -90,12 +91,12 @@ func (f *follower) list(ctx context.Context, from position) (at position, unsure
 	return at, unsure, nil
 }
 
-func (f *follower) parse(key, value []byte, revision int64) node {
-	n, ok := f.layout.parse(string(key), value)
+func (f *follower) parse(kv *mvccpb.KeyValue) node {
+	n, ok := f.layout.parse(string(kv.Key), kv.Value)
 	if !ok {
 		return node{}
 	}
-	n.revision = revision
+	n.lease, n.revision = kv.Lease, kv.ModRevision
 	return n
 }
 
@@ -166,7 +167,7 @@ func (f *follower) apply(events []*clientv3.Event, revision int64) {
 	for _, e := range events {
 		key := string(e.Kv.Key)
 		if e.Type != clientv3.EventTypeDelete {
-			n := f.parse(e.Kv.Key, e.Kv.Value, e.Kv.ModRevision)
+			n := f.parse(e.Kv)
 			keys[key] = &n
 			continue
 		}

@@ -12,6 +12,7 @@ import (
 
 // A layout is how services stand in the keys and values of etcd.
 type layout interface {
+	name() string
 	// prefix is what all keys of services begin with.
 	prefix() string
 	// entries are the keys that publish an instance.
@@ -40,6 +41,7 @@ type node struct {
 	out     bool     // taken out of service by somebody
 	leaving bool     // withdrawn by its host: the key is about to go, and nobody has to wait whether it comes back
 
+	lease    int64 // of its key; 0: none
 	revision int64 // of its key, or the last of its keys: it grows when it is registered again
 }
 

@@ -21,6 +21,8 @@ type published struct {
 	Leaving  bool              `json:"Leaving,omitempty"` // the key is about to be deleted
 }
 
+func (easymicroLayout) name() string { return layoutEasymicro }
+
 func (l easymicroLayout) prefix() string { return l.under }
 
 func (l easymicroLayout) entries(i Instance) []entry {

@@ -16,6 +16,8 @@ const rootMarker = "rpcx_path"
 // inactive state, and go elsewhere.
 const farewellMark = "x-em-leaving"
 
+func (rpcxLayout) name() string { return layoutRPCX }
+
 func (l rpcxLayout) prefix() string { return l.base + "/" }
 
 func (l rpcxLayout) entries(i Instance) []entry {

@@ -171,7 +171,15 @@ func (t *tenancy) sync(ctx context.Context) (pending bool, err error) {
 	for _, key := range lease.Keys {
 		attached[string(key)] = true
 	}
-	return false, t.create(ctx, want, func(w wanted) bool { return !attached[w.key] })
+	for _, w := range want {
+		if attached[w.key] && !missing {
+			continue
+		}
+		if err := t.mend(ctx, w); err != nil && (!w.marker || isLeaseGone(err)) {
+			return false, err
+		}
+	}
+	return false, nil
 }
 
 // agenda is what is to be there; missing tells that some of it was seen not to be.
@@ -213,7 +221,22 @@ func (t *tenancy) write(ctx context.Context, want []wanted) error {
 		return err
 	}
 	t.r.wrote(keys)
-	return t.create(ctx, want, func(w wanted) bool { return w.marker })
+	for _, w := range want {
+		// A marker that may not be written is done without.
+		if err := t.mark(ctx, w); isLeaseGone(err) {
+			return err
+		}
+	}
+	return nil
+}
+
+// mark writes a marker that is not there.
+func (t *tenancy) mark(ctx context.Context, w wanted) error {
+	if !w.marker {
+		return nil
+	}
+	absent := []clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(w.key), "=", 0)}
+	return t.commit(ctx, absent, []clientv3.Op{clientv3.OpPut(w.key, w.value, clientv3.WithLease(t.id))})
 }
 
 // written are the keys that were written last, without markers.
@@ -236,20 +259,48 @@ func edited(key string) []clientv3.Cmp {
 	}
 }
 
-// create puts those keys that are not there at all: one that is there belongs to somebody else, who came later, or was
-// changed by an operator. A marker that may not be written is done without.
-func (t *tenancy) create(ctx context.Context, want []wanted, which func(wanted) bool) error {
-	for _, w := range want {
-		if !which(w) {
-			continue
+// mend puts a key that is not there, or that somebody else has written over.
+func (t *tenancy) mend(ctx context.Context, w wanted) error {
+	var there *clientv3.GetResponse
+	if err := t.call(ctx, func(ctx context.Context, cl *clientv3.Client) (revision int64, err error) {
+		if there, err = cl.Get(ctx, w.key); err != nil {
+			return 0, err
 		}
-		absent := []clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(w.key), "=", 0)}
-		err := t.commit(ctx, absent, []clientv3.Op{clientv3.OpPut(w.key, w.value, clientv3.WithLease(t.id))})
-		if err != nil && (!w.marker || isLeaseGone(err)) {
-			return err
-		}
+		return there.Header.Revision, nil
+	}); err != nil {
+		return err
 	}
-	return nil
+	var revision int64
+	if len(there.Kvs) > 0 {
+		kv := there.Kvs[0]
+		if t.stays(w, kv.Value, clientv3.LeaseID(kv.Lease)) {
+			return nil
+		}
+		t.r.c.log.Warn("somebody else has written over a key of this host: it is put right", "key", w.key)
+		revision = kv.ModRevision
+	}
+	unchanged := []clientv3.Cmp{clientv3.Compare(clientv3.ModRevision(w.key), "=", revision)}
+	return t.commit(ctx, unchanged, []clientv3.Op{clientv3.OpPut(w.key, w.value, clientv3.WithLease(t.id))})
+}
+
+// stays reports whether a key is to stay as it is: our own word, an operator's who took the endpoint out, and that of a host
+// which has the same address now, and came later.
+func (t *tenancy) stays(w wanted, value []byte, lease clientv3.LeaseID) bool {
+	if w.marker {
+		return true
+	}
+	layout := t.r.c.layouts[w.layout]
+	own, _ := layout.parse(w.key, []byte(w.value))
+	n, ok := layout.parse(w.key, value)
+	same := ok && n.Network == own.Network && n.Address == own.Address && n.lower == own.lower
+	switch lease {
+	case t.id:
+		return string(value) == w.value
+	case clientv3.NoLease:
+		return same && n.out
+	default:
+		return same
+	}
 }
 
 // commit does then if all of when holds, and otherwise what follows.

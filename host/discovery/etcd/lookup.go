@@ -8,7 +8,8 @@ import (
 
 // view is what a watcher sees.
 type view struct {
-	known  bool // all that there is was listed at least once, or something was found
+	all    bool // all that there is was listed at least once
+	known  bool // it was, or something was found
 	list   []known
 	err    error     // why nothing newer is known
 	expire time.Time // when list changes by itself; zero for never
@@ -35,18 +36,19 @@ func (t *table) state() (known bool, err error) {
 
 // begin is a view with nothing in it yet.
 func (t *table) begin() view {
-	v := view{known: true}
+	v := view{all: true}
 	for _, s := range t.layouts {
-		v.known = v.known && s.listed
+		v.all = v.all && s.listed
 		if v.err == nil {
 			v.err = s.err
 		}
 	}
+	v.known = v.all
 	return v
 }
 
 func (t *table) finish(v view) view {
-	v.known = v.known || len(v.list) > 0
+	v.known = v.all || len(v.list) > 0
 	switch {
 	case t.away.IsZero():
 	case t.drop:

@@ -19,8 +19,9 @@ type registrar struct {
 	started    bool
 	list       []Instance
 	want       []wanted
-	version    int           // of want
-	idle       chan struct{} // closed while nothing is published and nothing is to be
+	own        map[string]node // what the keys of want say; not changed in place
+	version    int             // of want
+	idle       chan struct{}   // closed while nothing is published and nothing is to be
 	end        context.CancelFunc
 	lease      clientv3.LeaseID // the last one that was granted; 0: none
 	alive      bool             // as far as is known
@@ -28,7 +29,7 @@ type registrar struct {
 	registered bool
 	reported   bool  // somebody was told how it stands
 	revision   int64 // at which all keys were there
-	missing    bool  // a key was deleted by somebody else
+	missing    bool  // a key was deleted or written over by somebody else
 }
 
 // wanted is a key that is to be there.
@@ -55,6 +56,7 @@ func (c *Cluster) Publish(list []Instance) {
 	r.list = list
 	if want := c.wanted(list); !slices.Equal(r.want, want) {
 		r.want, r.version = want, r.version+1
+		r.own = c.read(want)
 	}
 	if len(r.want) > 0 && isClosed(r.idle) {
 		r.idle = make(chan struct{})
@@ -112,6 +114,17 @@ func (c *Cluster) wanted(list []Instance) []wanted {
 		}
 	}
 	return want
+}
+
+// read returns what keys say, by key.
+func (c *Cluster) read(want []wanted) map[string]node {
+	own := make(map[string]node, len(want))
+	for _, w := range want {
+		if n, ok := c.layouts[w.layout].parse(w.key, []byte(w.value)); ok && !w.marker {
+			own[w.key] = n
+		}
+	}
+	return own
 }
 
 // run publishes as long as there is something to publish, one lease after the other.
@@ -241,17 +254,17 @@ func (r *registrar) services() int {
 	return len(r.list)
 }
 
-// seen is told what the table of a layout shows, and at which revision: when one of our keys is not there although it
-// was written before, somebody deleted it.
+// seen is told what the table of a layout shows, and at which revision: when one of our keys is not there, or says
+// something else, although it was written before, somebody deleted it or has written over it.
 func (r *registrar) seen(layout int, revision int64) {
 	r.mu.Lock()
 	if !r.registered || revision < r.revision || r.missing {
 		r.mu.Unlock()
 		return
 	}
-	want := r.want
+	want, own, lease := r.want, r.own, r.lease
 	r.mu.Unlock()
-	if !r.c.table.has(layout, want) {
+	if !r.c.table.has(layout, want, own, lease) {
 		r.mu.Lock()
 		r.missing = true
 		r.mu.Unlock()
@@ -259,13 +272,20 @@ func (r *registrar) seen(layout int, revision int64) {
 	}
 }
 
-// has tells whether the keys that are wanted of a layout are there, as far as it watches them.
-func (t *table) has(layout int, want []wanted) bool {
+// has tells whether the keys that are wanted of a layout are there and say what they should, or that an operator took them
+// out, as far as it watches them.
+func (t *table) has(layout int, want []wanted, own map[string]node, lease clientv3.LeaseID) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	keys := t.layouts[layout].keys
 	for _, w := range want {
-		if _, there := keys[w.key]; !there && w.layout == layout && !w.marker {
+		if w.layout != layout || w.marker {
+			continue
+		}
+		n, there := keys[w.key]
+		mine := own[w.key]
+		mine.revision = n.revision
+		if !there || (n.lease != int64(lease) || !n.equal(mine)) && !(n.out && n.Address == mine.Address) {
 			return false
 		}
 	}

@@ -2,6 +2,7 @@ package etcd
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -22,12 +23,14 @@ func (c *Cluster) Watch(ctx context.Context, service string, update func([]clien
 	}, func(err error) { update(nil, err) }, func(now time.Time) view { return c.table.lookup(now, service) })
 }
 
-// WatchServices tells update the names of all services that have endpoints, as Watch tells endpoints.
+// WatchServices tells update the names of all services that have endpoints, as Watch tells endpoints: first perhaps those of
+// some layouts, and once more when Missing has become empty.
 func (c *Cluster) WatchServices(ctx context.Context, update func([]string, error)) error {
 	var told, found []string
-	return c.watch(ctx, "", func(_ view, first bool) {
-		if first || !slices.Equal(told, found) {
-			told = found
+	all := false
+	return c.watch(ctx, "", func(v view, first bool) {
+		if first || v.all != all || !slices.Equal(told, found) {
+			told, all = found, v.all
 			update(found, nil)
 		}
 	}, func(err error) { update(nil, err) }, func(now time.Time) view {
@@ -38,6 +41,39 @@ func (c *Cluster) WatchServices(ctx context.Context, update func([]string, error
 		}
 		return v
 	})
+}
+
+// Listed returns when all that there is of every layout has been listed once, or else, when ctx ends, with what is missing and
+// why. Until then Watch and WatchServices tell what they have found of some layouts.
+func (c *Cluster) Listed(ctx context.Context) error {
+	waiting, enough := context.WithCancel(ctx)
+	defer enough()
+	var why error
+	err := c.watch(waiting, "", func(view, bool) { enough() }, func(err error) { why = err }, func(time.Time) view {
+		known, err := c.table.state()
+		return view{known: known, err: err}
+	})
+	missing := c.Missing()
+	if err != nil || len(missing) == 0 {
+		return err
+	}
+	if why == nil {
+		why = context.Cause(ctx)
+	}
+	return fmt.Errorf("%s: the keys of layout %s are not known: %w", c.o.label(), strings.Join(missing, ", "), why)
+}
+
+// Missing returns the layouts of which no list has come yet.
+func (c *Cluster) Missing() []string {
+	c.table.mu.Lock()
+	defer c.table.mu.Unlock()
+	var names []string
+	for i, l := range c.layouts {
+		if !c.table.layouts[i].listed {
+			names = append(names, l.name())
+		}
+	}
+	return names
 }
 
 // watch tells what look sees, whenever it may have changed, until ctx ends. first is true when it has to be told even

@@ -124,6 +124,36 @@ func TestWhatAnOperatorWroteIsNotOverwritten(t *testing.T) {
 	}
 }
 
+// Whoever writes over a key of a host makes callers go astray, and the key outlive the host.
+func TestWhatSomebodyElseWroteOverIsPutRight(t *testing.T) {
+	t.Parallel()
+	s := etcdtest.Start(t)
+	c := cluster(t, etcd.Options{Endpoints: []string{s.URL()}, Layouts: []string{"easymicro", "rpcx"}})
+	c.Publish([]etcd.Instance{instance("Arith", addresses[0])})
+	w := watch(t, c, "Arith")
+	w.want(addresses[0])
+	registered(t, c)
+	before := s.Keys()
+	for _, key := range []string{"services/arith/" + addresses[0], "rpcx/Arith/tcp@" + addresses[0]} {
+		for _, value := range []string{
+			`{"Name":"arith","Addr":"10.9.9.9:1","Network":"tcp"}`, `{"Name":"other","Addr":"` + addresses[0] + `"}`, "group=other&weight=7", "rubbish", "",
+		} {
+			s.Put(key, value)
+			eventually(t, nil, func() bool {
+				r, err := s.Client().Get(t.Context(), key)
+				return err == nil && len(r.Kvs) == 1 && string(r.Kvs[0].Value) == before[key] && fmt.Sprintf("%x", r.Kvs[0].Lease) == c.Status().Lease
+			}, func() any { return fmt.Sprint(key, " ", value, " ", s.Keys()) })
+		}
+	}
+	w.want(addresses[0])
+	if err := c.Withdraw(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.Keys(); len(got) != 0 {
+		t.Errorf("left behind: %v", got)
+	}
+}
+
 func TestTheLastOneOfTwoWithOneAddressWins(t *testing.T) {
 	t.Parallel()
 	s := etcdtest.Start(t)
