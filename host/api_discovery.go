@@ -133,6 +133,10 @@ func clusterView(c *cluster) admin.Discovery {
 	for _, i := range s.Instances {
 		v.Instances = append(v.Instances, admin.Instance{Service: i.Service, Address: i.Address, Metadata: i.Metadata})
 	}
+	v.LeftOut, v.LeftOutMore = []admin.LeftOut{}, max(0, len(s.LeftOut)-shownEndpoints)
+	for _, l := range s.LeftOut[:len(s.LeftOut)-v.LeftOutMore] {
+		v.LeftOut = append(v.LeftOut, admin.LeftOut(l))
+	}
 	names := slices.Sorted(maps.Keys(s.Services))
 	v.More = max(0, len(names)-shownServices)
 	for _, name := range names[:len(names)-v.More] {

@@ -80,8 +80,8 @@ func (g *generation) cluster(name string) *cluster {
 func (h *Host) openCluster(set *config.Set, path string, e config.Etcd, made recipe[config.Etcd]) (*cluster, error) {
 	c := &cluster{users: newUsers(), name: e.Name, made: made}
 	o := etcd.Options{
-		Name: e.Name, Endpoints: e.Endpoints, Prefix: e.Prefix, Layouts: e.Layouts, Logger: h.log,
-		DropUnknown: !e.Staleness.KeepLastKnown, MinHealthy: e.Staleness.MinHealthyPercent,
+		Name: e.Name, Endpoints: e.Endpoints, Prefix: e.Prefix, Layouts: e.Layouts, Logger: h.floods.Logger(),
+		Host: h.name, AllowEndpoints: e.AllowEndpoints, DropUnknown: !e.Staleness.KeepLastKnown, MinHealthy: e.Staleness.MinHealthyPercent,
 		OnRegistered: func(up bool, err error) { h.registrationChanged(c, up, err) },
 	}
 	if o.MinHealthy == 0 {

@@ -37,6 +37,15 @@ type Discovery struct {
 	Instances       []Instance   `json:"instances"`
 	Services        []Discovered `json:"services"`
 	More            int          `json:"more,omitempty"` // services that are not shown
+	LeftOut         []LeftOut    `json:"left_out"`       // endpoints that are not believed, the first of them
+	LeftOutMore     int          `json:"left_out_more,omitempty"`
+}
+
+// LeftOut is an endpoint that was found and is not called, as its address is of a kind that allowEndpoints does not have.
+type LeftOut struct {
+	Service string `json:"service"`
+	Address string `json:"address"`
+	Kind    string `json:"kind"` // loopback, linkLocal, unix
 }
 
 // Instance is a service of the host as it is published.

@@ -56,6 +56,11 @@ func (a *app) discoveryText(list []admin.Discovery) {
 		if !d.Connected && strings.HasSuffix(inCell(d.Error), "…") {
 			a.line("%s discovery %s: %s", a.paint(yellow, "warning:"), d.Name, d.Error)
 		}
+		if n := len(d.LeftOut) + d.LeftOutMore; n > 0 {
+			l := d.LeftOut[0]
+			a.line("%s discovery %s: %s left out, such as %s of %s, whose kind (%s) is not in allowEndpoints", a.paint(yellow, "warning:"), d.Name,
+				count(n, "endpoint"), l.Address, l.Service, l.Kind)
+		}
 		if d.Twin != "" {
 			a.line("%s another live host has the name of this one, at %s: give each its own host.name", a.paint(red, "error:"), d.Twin)
 		}

@@ -18,17 +18,22 @@ import (
 
 // Options say which cluster, and how its keys are laid out. Endpoints are required, all else has a useful zero value.
 type Options struct {
-	Name         string   // of the cluster in the manifest, for logs and errors
-	Endpoints    []string // URLs of the members: http or https, host and port
-	Prefix       string   // of the first layout; empty: services/ for easymicro, rpcx/ for rpcx
-	Layouts      []string // easymicro, rpcx or both; empty: easymicro
-	TLS          *tls.Config
-	Username     string
-	Password     string
-	LeaseTTL     time.Duration // 0: 10 s
-	DropUnknown  bool          // forget the endpoints while etcd is away
-	MinHealthy   int           // percent of a list that must remain for the loss to be believed at once; negative: 0; 0: 50
-	Logger       *slog.Logger
+	Name        string   // of the cluster in the manifest, for logs and errors
+	Endpoints   []string // URLs of the members: http or https, host and port
+	Prefix      string   // of the first layout; empty: services/ for easymicro, rpcx/ for rpcx
+	Layouts     []string // easymicro, rpcx or both; empty: easymicro
+	TLS         *tls.Config
+	Username    string
+	Password    string
+	LeaseTTL    time.Duration // 0: 10 s
+	DropUnknown bool          // forget the endpoints while etcd is away
+	MinHealthy  int           // percent of a list that must remain for the loss to be believed at once; negative: 0; 0: 50
+	Host        string        // name of this host, whose own loopback addresses are believed
+	Logger      *slog.Logger
+	// AllowEndpoints has the kinds of addresses that are believed though they are of this machine or its surroundings:
+	// loopback, linkLocal, unix. Loopback is also where etcd itself is, or where the key is of this host.
+	AllowEndpoints []string
+
 	OnRegistered func(up bool, err error) // told when the registration is lost and regained; must not block
 }
 

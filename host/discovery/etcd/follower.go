@@ -97,7 +97,16 @@ func (f *follower) parse(kv *mvccpb.KeyValue) node {
 		return node{}
 	}
 	n.lease, n.revision = kv.Lease, kv.ModRevision
-	return n
+	key := string(kv.Key)
+	kind, believed := f.c.believes(key, &n)
+	if believed {
+		return n
+	}
+	if !f.c.table.knowsLeftOut(f.index, key) {
+		f.c.log.Warn("an endpoint in etcd is left out: it is of a kind that discovery.etcd[].allowEndpoints does not have",
+			"service", n.service, "endpoint", n.Address, "kind", kind, "key", key)
+	}
+	return node{Endpoint: n.Endpoint, service: n.service, kind: kind}
 }
 
 // Why a watch ends.

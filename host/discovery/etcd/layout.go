@@ -41,8 +41,9 @@ type node struct {
 	out     bool     // taken out of service by somebody
 	leaving bool     // withdrawn by its host: the key is about to go, and nobody has to wait whether it comes back
 
-	lease    int64 // of its key; 0: none
-	revision int64 // of its key, or the last of its keys: it grows when it is registered again
+	kind     string // of an address that is not believed; then it is no endpoint
+	lease    int64  // of its key; 0: none
+	revision int64  // of its key, or the last of its keys: it grows when it is registered again
 }
 
 // The names of the layouts.

@@ -116,6 +116,14 @@ func (c *Cluster) wanted(list []Instance) []wanted {
 	return want
 }
 
+// owns reports whether a key is one that this host publishes.
+func (r *registrar) owns(key string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, ours := r.own[key]
+	return ours
+}
+
 // read returns what keys say, by key.
 func (c *Cluster) read(want []wanted) map[string]node {
 	own := make(map[string]node, len(want))

@@ -16,6 +16,7 @@ type Status struct {
 	Since      time.Time // of being connected, or of not being so; zero before the first answer
 	Instances  []Instance
 	Services   map[string][]EndpointState // what was found, by service
+	LeftOut    []LeftOut                  // what was found and is not believed
 }
 
 // States of found endpoints.
@@ -49,6 +50,7 @@ func (c *Cluster) Status() Status {
 	}
 	s.Registered, s.Instances = r.registered, r.list
 	r.mu.Unlock()
+	s.LeftOut = c.table.leftOut()
 	list, _ := c.table.all(time.Now())
 	s.Services = make(map[string][]EndpointState, len(list))
 	for _, found := range list {
