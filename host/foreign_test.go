@@ -38,6 +38,41 @@ func startStock(t *testing.T, text string) (address string, calls chan *wire.Fra
 	}), calls
 }
 
+func TestWhereACallWentIsNotSaidToCallersOfAGateway(t *testing.T) {
+	t.Parallel()
+	for want, payload := range map[string][]byte{
+		"Arith.Mul: the response: it is no gzip":        []byte("not gzip"),
+		"Arith.Mul: the response: payload of more than": gzipped(t, make([]byte, 17<<20)),
+	} {
+		address := wiretest.Meet(t, func(c net.Conn) {
+			in := wire.NewReader(c, wire.Limits{})
+			for req := new(wire.Frame); in.Read(req) == nil; {
+				res := &wire.Frame{Type: wire.Response, Heartbeat: req.Heartbeat, Seq: req.Seq, Service: req.Service, Method: req.Method, Codec: req.Codec}
+				if !req.Heartbeat {
+					res.Compression, res.Payload = wire.Gzip, payload
+				}
+				if _, err := c.Write(wire.AppendFrame(nil, res)); err != nil {
+					return
+				}
+			}
+		})
+		y := newYard()
+		y.put("Arith", address)
+		gw := standalone(t, y, toAll, hosttest.Options{})
+		r, body := gw.Post("/Arith/Mul", `{}`)
+		if got := problemOf(t, r, body).Detail; !strings.HasPrefix(got, want) || strings.Contains(got, "127.0.0.1") {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
+func gzipped(t *testing.T, payload []byte) []byte {
+	t.Helper()
+	f := wire.Frame{Payload: payload}
+	must(t, f.Compress(wire.Gzip))
+	return f.Payload
+}
+
 func startDeskAt(t *testing.T, rules, address string) *hosttest.Host {
 	t.Helper()
 	return hosttest.Start(t, fmt.Sprintf(deskManifest, "till", address), hosttest.Options{

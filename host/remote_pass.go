@@ -70,9 +70,10 @@ func (s *serving) notPassed(res *wire.Frame, err error) error {
 		return e
 	case answered:
 		s.ticket.Done(err)
-		return &code.Error{
+		own := &code.Error{
 			Code: e.Code, Reason: e.Reason, Message: e.Message, Rule: e.Rule, RetryAfter: e.RetryAfter, Host: e.Host,
 		}
+		return own.InPublic(e.Public())
 	}
 	what := strings.TrimPrefix(e.Message, e.Code.String()+": ")
 	public := code.Refuse(e.Code, e.Reason, e.Detail(), "", s.host.name, 0).Message

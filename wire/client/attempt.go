@@ -78,7 +78,7 @@ func (s *slot) send(ctx context.Context, m *member, l *link) (spared bool, err e
 	s.answered = err == nil || s.res.Status != wire.StatusNormal
 	if !s.answered {
 		e := code.From(err)
-		err = failed(e.Code, e.Reason, "%s: %w", s.where(m), err).InPublic(s.what() + ": " + e.Public())
+		err = failed(e.Code, e.Reason, "%s: %w", s.where(m), err).InPublicOf(s.what()+": ", e)
 	}
 	if tell := s.call.c.o.OnAttempt; tell != nil {
 		tell(ctx, m.ep.Address, err)

@@ -13,6 +13,9 @@ func TestDetailIsTheBareSentenceOfARefusal(t *testing.T) {
 	}
 	far := refused()
 	received := Remote(&Error{Code: far.Code, Reason: far.Reason, Message: far.Message, Rule: far.Rule, Host: far.Host, RetryAfter: far.RetryAfter})
+	held := func() *Error {
+		return Remote(Errorf(Internal, "Arith.Mul at 10.0.0.7:8972: %w", refused()).WithReason(ReasonBadReply)).InPublic("Arith.Mul failed")
+	}
 	for _, tc := range []struct {
 		name string
 		err  error
@@ -26,6 +29,10 @@ func TestDetailIsTheBareSentenceOfARefusal(t *testing.T) {
 		{"in an error with a code", Errorf(Aborted, "billing: %w", refused()), "billing: rate limited by quota@r42, retry in 140ms"},
 		{"several", errors.Join(refused(), refused()), "rate limited by quota@r42, retry in 140ms\nrate limited by quota@r42, retry in 140ms"},
 		{"past the edge", Edge(fmt.Errorf("billing: %w", received)), "billing: rate limited by quota@r42, retry in 140ms"},
+		{"kept back", held(), "Arith.Mul failed"},
+		{"kept back, wrapped", fmt.Errorf("pay: %w", held()), "pay: Arith.Mul failed"},
+		{"kept back, past the edge", Edge(held()), "Arith.Mul failed"},
+		{"kept back but for the cause", held().InPublicOf("Arith.Mul: ", refused()), "Arith.Mul: rate limited by quota@r42, retry in 140ms"},
 		{"a handler's own words", Errorf(NotFound, "NOT_FOUND: order 7 on h1"), "NOT_FOUND: order 7 on h1"},
 		{"a peer's handler's own words", Remote(Errorf(NotFound, "NOT_FOUND: order 7 on h1")), "NOT_FOUND: order 7 on h1"},
 		{"a host that is named before", Refuse(Internal, "x", "wait on h1 and", "", "h1", 0), "wait on h1 and"},

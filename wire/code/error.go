@@ -48,7 +48,13 @@ func (e *Error) Error() string { return e.Message }
 // InPublic sets the text that anybody may read and returns e. Message may then name what is for operators and for other
 // hosts: addresses, and what to change in the manifest.
 func (e *Error) InPublic(text string) *Error {
-	e.public = text
+	e.public, e.detail = text, ""
+	return e
+}
+
+// InPublicOf is InPublic with what anybody may read of inner behind prefix.
+func (e *Error) InPublicOf(prefix string, inner *Error) *Error {
+	e.public, e.detail = prefix+inner.Public(), prefix+inner.Detail()
 	return e
 }
 
