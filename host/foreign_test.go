@@ -66,6 +66,29 @@ func TestWhereACallWentIsNotSaidToCallersOfAGateway(t *testing.T) {
 	}
 }
 
+func TestThePanicOfAStockServerIsNotShownToHTTPCallers(t *testing.T) {
+	t.Parallel()
+	const text = "[service internal error]: boom, method: Mul, argv: {A:1}, stack: goroutine 7"
+	const hidden = "the handler panicked"
+	for gateway, want := range map[string]string{
+		"": hidden, toAll: hidden, "gateway: {errors: {exposeInternal: true}, remote: {etcd: main, services: ['*']}}\n": text,
+	} {
+		address, _ := startStock(t, text)
+		var h *hosttest.Host
+		if gateway == "" {
+			h = startDeskAt(t, "rules: []\n", address)
+		} else {
+			y := newYard()
+			y.put("Desk", address)
+			h = standalone(t, y, gateway, hosttest.Options{})
+		}
+		r, body := h.Post("/Desk/Mul", `{}`)
+		if p := problemOf(t, r, body); p.Status != 500 || p.Code != "INTERNAL" || p.Detail != want {
+			t.Errorf("%s: %s", gateway, body)
+		}
+	}
+}
+
 func gzipped(t *testing.T, payload []byte) []byte {
 	t.Helper()
 	f := wire.Frame{Payload: payload}

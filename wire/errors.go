@@ -85,12 +85,13 @@ func errorOf(f, called *Frame) *code.Error {
 			break
 		}
 	}
+	e = code.Remote(e).InPublic(f.Metadata.Get(MetaPublic))
 	if e.Message == "" {
 		e.Message = "the peer reports an error without a text"
 	} else if knowsNoCodes(f) {
 		translate(e, called, len(f.Payload) > 0)
 	}
-	return code.Remote(e).InPublic(f.Metadata.Get(MetaPublic))
+	return e
 }
 
 // knowsNoCodes reports whether a response is that of a peer that has nothing but texts for its errors.

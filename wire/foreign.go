@@ -12,7 +12,8 @@ type foreign struct {
 	whole, begin, end string
 	code              code.Code
 	reason            string
-	early             bool // the server has it before it calls the handler
+	public            string // what anybody may read of it; "" for all
+	early             bool   // the server has it before it calls the handler
 }
 
 // foreignTexts are those of the servers of rpcx and the original easymicro, and those of the clients in their handlers.
@@ -25,7 +26,7 @@ var foreignTexts = []foreign{
 	{end: " is not a proto.Unmarshaler  or pb.Message", code: code.InvalidArgument, early: true},
 	{end: " is not a proto.Marshaler", code: code.Internal, reason: code.ReasonBadReply},
 	{end: " is not a proto.Marshaler or pb.Message", code: code.Internal, reason: code.ReasonBadReply},
-	{begin: "[service internal error]: ", code: code.Internal, reason: code.ReasonPanic},
+	{begin: "[service internal error]: ", code: code.Internal, reason: code.ReasonPanic, public: "the handler panicked"}, // with its arguments and stack
 	{whole: "http: Server closed", code: code.Unavailable},
 	{end: "context deadline exceeded", code: code.DeadlineExceeded, reason: code.ReasonTimeout},
 	{end: "context canceled", code: code.Cancelled, reason: code.ReasonCancelled},
@@ -64,6 +65,7 @@ func translate(e *code.Error, called *Frame, ran bool) {
 	for i := range foreignTexts {
 		if t := &foreignTexts[i]; t.is(e.Message) && (!t.early || !ran) {
 			e.Code, e.Reason = t.code, t.reason
+			_ = e.InPublic(t.public)
 			return
 		}
 	}

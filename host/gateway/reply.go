@@ -135,8 +135,12 @@ func (x *exchange) fail(e *code.Error) {
 
 // show leaves out of an error what callers must not see. The host's own words are made for them already.
 func (x *exchange) show(e *code.Error) *code.Error {
-	if e.Code != code.Internal || e.Reason != code.ReasonPanic || e.Own() || x.g.exposeInternal {
+	if e.Code != code.Internal || e.Reason != code.ReasonPanic || e.Own() {
 		return e
+	}
+	if x.g.exposeInternal {
+		all := *e
+		return all.InPublic("")
 	}
 	return x.refuse(code.Internal, code.ReasonPanic, handlerPanicked)
 }
