@@ -30,10 +30,10 @@ func (l *cutLog) tell(peer net.Addr, reason string, err error) {
 		return
 	}
 	const msg = "connection cut"
+	l.log.Warn(msg, "peer", peer.String(), "reason", reason, "error", err.Error()) // first: a log without floods keeps it
 	if untold > 0 {
 		l.log.Warn(msg, "reason", reason, "suppressed", untold) // of as many peers, perhaps
 	}
-	l.log.Warn(msg, "peer", peer.String(), "reason", reason, "error", err.Error())
 }
 
 // count tells whether there is to be a line, and for how many others before it there was none.
