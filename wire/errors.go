@@ -28,7 +28,11 @@ func SetError(f *Frame, e *code.Error) {
 	setIfAny(m, MetaReason, e.Reason)
 	setIfAny(m, MetaRule, e.Rule)
 	setIfAny(m, MetaHost, e.Host)
-	if public := e.Public(); public != e.Message {
+	public := e.Public()
+	if e.Reason == "" && e.Host == "" {
+		public = e.Detail() // which the reader takes for the handler's own words
+	}
+	if public != e.Message {
 		m.Set(MetaPublic, code.Clip(public, maxPublicText))
 	} else {
 		m.Del(MetaPublic)

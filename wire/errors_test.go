@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -51,6 +52,22 @@ func TestErrorsTravelWithAllTheyKnow(t *testing.T) {
 				t.Errorf("one hop up it still says %s %s", edge.Reason, edge.Rule)
 			}
 		})
+	}
+}
+
+func TestTheBareSentenceOfARefusalTravelsThroughAHandler(t *testing.T) {
+	far := code.Remote(code.Refuse(code.ResourceExhausted, code.ReasonRateLimited, "rate limited", "quota@r42", "billing-3", 140*time.Millisecond))
+	for want, err := range map[string]error{
+		"rate limited by quota@r42, retry in 140ms":      far,
+		"pay: rate limited by quota@r42, retry in 140ms": fmt.Errorf("pay: %w", far),
+		"own: rate limited by quota@r42, retry in 140ms": code.Errorf(code.Aborted, "own: %w", far),
+	} {
+		var f Frame
+		SetError(&f, code.Edge(err))
+		got := ErrorOf(overTheWire(t, &f))
+		if got.Detail() != want || got.Message != err.Error() {
+			t.Errorf("%q, %q, want %q", got.Detail(), got.Message, want)
+		}
 	}
 }
 
