@@ -85,7 +85,7 @@ func jsonProblem(err error) error {
 	return errors.New("it does not fit")
 }
 
-// typeError is a value of JSON that the type does not take which the program has for it.
+// typeError reports a JSON value that does not fit the Go type it is decoded into.
 type typeError struct {
 	what   string // in words of JSON
 	goType reflect.Type

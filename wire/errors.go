@@ -64,9 +64,9 @@ func setIfAny(m *Metadata, key, value string) {
 	m.Set(key, value)
 }
 
-// ErrorOf is the error that a response carries, nil when it has none. It reads the text under either family's key. Of a
-// peer that gives no code it has the code that the text stands for in stock peers; it is UNKNOWN when that is none, and when
-// the code is not known. It is marked as a peer's, see code.Edge.
+// ErrorOf returns the error that a response carries, or nil. It reads the text under either family's key. A peer that sends
+// no code gets the code that its text means in rpcx; an unknown text or code is UNKNOWN. The error is marked as a peer's,
+// see code.Edge.
 func ErrorOf(f *Frame) *code.Error { return errorOf(f, f) }
 
 // errorOf is ErrorOf for the response to a call; called has its names.
@@ -98,7 +98,7 @@ func errorOf(f, called *Frame) *code.Error {
 	return e
 }
 
-// knowsNoCodes reports whether a response is that of a peer that has nothing but texts for its errors.
+// knowsNoCodes reports whether the peer sends its errors as text only.
 func knowsNoCodes(f *Frame) bool {
 	_, codes := f.Metadata.Lookup(MetaCode)
 	return !codes

@@ -6,8 +6,8 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// foreign is a text by which peers that know no codes mean one: the whole of it, or how it begins and ends. None but that
-// of finders proves that the call was not run, since a handler may pass on what it was told itself.
+// foreign is a text by which peers that know no codes mean one: the whole of it, or how it begins and ends. Only a text in
+// finders proves that the call was not run: a handler may pass on an error of its own client.
 type foreign struct {
 	whole, begin, end string
 	code              code.Code
@@ -50,8 +50,8 @@ var finders = []string{
 	"rpc: can't find service ", "rpc: can't find method ", // net/rpc
 }
 
-// translate gives the error of a peer that knows no codes the one that its text means, if it is one of those that stock
-// peers use. called has the names that were called; ran says that a reply was sent along, which comes from a handler.
+// translate gives the error of a peer that knows no codes the one that its text means. called has the names that were
+// called; ran says that a reply was sent along, which comes from a handler.
 func translate(e *code.Error, called *Frame, ran bool) {
 	for _, begin := range finders {
 		if name, ok := strings.CutPrefix(e.Message, begin); ok {

@@ -27,8 +27,8 @@ func (e *UnknownMemberError) Error() string { return "unknown member " + quotedP
 // Name returns the name of the member.
 func (e *UnknownMemberError) Name() string { return jsontext.Pointer(e.Path).LastToken() }
 
-// DecodeKnown is DecodeHTTP for callers that want to hear of members that v does not have: an UnknownMemberError is then
-// in the chain of the error. Types that decode themselves, maps and the like have no unknown members, and what is in a
+// DecodeKnown decodes like DecodeHTTP and returns an UnknownMemberError for a member that v does not have, in the chain of
+// the error. Types that decode themselves, maps and the like have no unknown members, and what is in a
 // google.protobuf.Any is not looked at.
 func DecodeKnown(data []byte, v any) error {
 	return new(Decoding).DecodeKnown(data, v)

@@ -38,9 +38,9 @@ type File struct {
 }
 
 // Refusal is one call that the host refused or ended, or several alike within a second: one that came in, or one that it
-// made itself to an upstream. Time, state and trace are those of the first of several. Of a caller of whom more calls
-// differ in a second than are told apart, the others are one Refusal that is various: it has no upstream, service,
-// method, peer and key, since they are not those of all.
+// made itself to an upstream. Time, state and trace are those of the first of several. When a caller has more
+// different refusals in a second than are kept apart, the rest are one Refusal with Various set; it has no upstream,
+// service, method, peer or key.
 type Refusal struct {
 	At       time.Time `json:"at"`
 	Count    int       `json:"count"`

@@ -28,7 +28,8 @@ func CheckMetadata(headers map[string]string) Problems {
 	return problems
 }
 
-// newMapped reads which headers become metadata, in the order of the names, which are told apart by more than case.
+// newMapped checks which headers become metadata and sorts them by name. Names must differ in more than case, dashes and
+// dots.
 func newMapped(headers map[string]string) (list []mapped, problems Problems) {
 	names, taken := make(map[string]string), make(map[string]string)
 	for _, p := range passedOn {

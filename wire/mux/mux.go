@@ -18,7 +18,7 @@ type Options struct {
 	// a tenth of that have not sent a byte yet, those that have been silent for longest are closed: after a second, or at
 	// once to make room for others.
 	MaxConnections int
-	// OnReject is told of each connection that was closed before anybody got it: of whom, and one of the Reject reasons. It is
+	// OnReject is called with the peer and a Reject reason for each connection that is closed before it is accepted. It is
 	// called from several goroutines and must not block. May be nil.
 	OnReject func(peer net.Addr, reason string)
 	// Open is called with each connection, on a goroutine of its own and before anything is read of it; what it returns is
