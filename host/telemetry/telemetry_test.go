@@ -35,6 +35,7 @@ func busy(t *testing.T) *Metrics {
 	m.WireError("bad_magic")
 	m.Reloaded(Reload{Result: "applied", Revision: 7, InSync: true, At: time.Unix(1700000000, 5e8)})
 	m.SetSource(func(e *Emitter) {
+		e.RuleInfo("arith-mul", "enforce", "active")
 		e.Decisions("arith-mul", "rateLimit", "Arith/Mul", "reject", 12)
 		e.LimiterTokens("arith-mul", "enforce", -0.5)
 		e.LimiterKeys("partner", "shadow", 3)
@@ -135,6 +136,7 @@ func TestScrapeShowsTheValues(t *testing.T) {
 		`easymicro_policy_reloads_total{result="rejected"} 0`,
 		`easymicro_build_info{goversion="go1.26",revision="abc",version="v1.2.3"} 1`,
 		`easymicro_rule_decisions_total{decision="reject",kind="rateLimit",method="Arith/Mul",rule="arith-mul"} 12`,
+		`easymicro_rule_info{mode="enforce",rule="arith-mul",status="active"} 1`,
 		`easymicro_limiter_tokens{mode="enforce",rule="arith-mul"} -0.5`,
 		`easymicro_limiter_keys{mode="shadow",rule="partner"} 3`,
 		`easymicro_limiter_overflow_total{rule="partner"} 4`,
