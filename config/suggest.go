@@ -73,7 +73,8 @@ func strange(a, b string) int {
 		if b[i] >= utf8.RuneSelf {
 			return 0
 		}
-		if count[b[i]]--; count[b[i]] < 0 {
+		count[b[i]]--
+		if count[b[i]] < 0 {
 			lacking++
 		}
 	}

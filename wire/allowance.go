@@ -97,7 +97,8 @@ func (p *plan) walk(c Codec, data []byte, v any, most int) (cost int, err error)
 		return w.total, nil
 	case Msgpack:
 		w := msgpackWalk{bill: b, rest: data}
-		if w.value(p.root, 0); w.unfit {
+		w.value(p.root, 0)
+		if w.unfit {
 			return 0, misfit(c.String(), errNoFit)
 		}
 		b = w.bill

@@ -19,7 +19,7 @@ type oldArgs struct {
 	B                    int32            `protobuf:"varint,2,opt,name=B,proto3" json:"B,omitempty"`
 	Names                []string         `protobuf:"bytes,3,rep,name=names,proto3" json:"names,omitempty"`
 	Inner                *oldArgs         `protobuf:"bytes,4,opt,name=inner,proto3" json:"inner,omitempty"`
-	Counts               map[string]int64 `protobuf:"bytes,5,rep,name=counts,proto3" json:"counts,omitempty" protobuf_key:"bytes,1,opt,name=key,proto3" protobuf_val:"varint,2,opt,name=value,proto3"` //nolint:lll // generated
+	Counts               map[string]int64 `protobuf:"bytes,5,rep,name=counts,proto3" json:"counts,omitempty" protobuf_key:"bytes,1,opt,name=key,proto3" protobuf_val:"varint,2,opt,name=value,proto3"`
 	XXX_NoUnkeyedLiteral struct{}         `json:"-"`
 	XXX_unrecognized     []byte           `json:"-"`
 	XXX_sizecache        int32            `json:"-"`

@@ -120,7 +120,8 @@ func (w *valueWalk) value(v reflect.Value, depth, hops int) error {
 		if v.IsNil() {
 			return nil
 		}
-		if hops++; hops > maxHops*w.depth {
+		hops++
+		if hops > maxHops*w.depth {
 			return errEndless
 		}
 		v = v.Elem()
@@ -135,7 +136,8 @@ func (w *valueWalk) value(v reflect.Value, depth, hops int) error {
 }
 
 func (w *valueWalk) count(v reflect.Value) error {
-	if w.values++; v.Kind() == reflect.String {
+	w.values++
+	if v.Kind() == reflect.String {
 		w.bytes += v.Len()
 	}
 	if w.values > maxValues || w.bytes > maxPayload {
@@ -220,7 +222,8 @@ func reaches(md protoreflect.MessageDescriptor, open map[protoreflect.FullName]b
 }
 
 func (w *valueWalk) message(m protoreflect.Message, depth int) (err error) {
-	if w.values++; depth == w.depth {
+	w.values++
+	if depth == w.depth {
 		return errEndless
 	}
 	if w.values > maxValues {

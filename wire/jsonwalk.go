@@ -151,7 +151,7 @@ func (w *jsonWalk) value(s *shape, v reflect.Value, depth int) bool {
 		s = s.rest
 	}
 	begin := w.at
-	sound := false
+	var sound bool
 	switch c {
 	case '{':
 		w.at++

@@ -114,7 +114,7 @@ func (w *msgpackWalk) value(s *shape, depth int) bool {
 	if n > uint64(len(w.rest)) { // each takes a byte at least
 		return false
 	}
-	sound := false
+	var sound bool
 	if msgpackIsMap(head) {
 		sound = w.entries(s, int(n/2), depth+1)
 	} else {

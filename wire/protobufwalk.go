@@ -294,13 +294,15 @@ func protobufTooDeep(data []byte, depth int) bool {
 		data = data[n:]
 		switch kind {
 		case protowire.StartGroupType:
-			if groups++; depth+groups >= maxDepth {
+			groups++
+			if depth+groups >= maxDepth {
 				return true
 			}
 			continue
 		case protowire.EndGroupType:
 			groups--
 			continue
+		default: // has a value
 		}
 		if n = protowire.ConsumeFieldValue(number, kind, data); n < 0 {
 			return false
