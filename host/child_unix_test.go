@@ -27,7 +27,7 @@ const (
 // child is a host in a process of its own, so that descriptors and memory are its own.
 type child struct {
 	Main, Admin, Health string // addresses
-	PID                 int
+	PID                 int    `json:"-"`
 	log                 logBuffer
 }
 

@@ -111,6 +111,16 @@ func (crash) Goexit(context.Context, *args, *reply) error {
 	return nil
 }
 
+// Nap takes a second, or until its caller is gone.
+func (crash) Nap(ctx context.Context, _ *args, _ *reply) error {
+	select {
+	case <-time.After(time.Second):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // BadError returns an error that cannot say what it is.
 func (crash) BadError(context.Context, *args, *reply) error { return speechless{} }
 
