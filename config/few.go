@@ -26,7 +26,8 @@ func (p Problems) Few() Problems {
 	shown := make(map[kind]int, len(count))
 	for i := range p {
 		k := of(&p[i])
-		switch shown[k]++; {
+		shown[k]++
+		switch {
 		case shown[k] <= mostAlike || count[k] == mostAlike+1:
 			few = append(few, p[i])
 		case shown[k] == mostAlike+1:

@@ -29,8 +29,8 @@ func (c *checker) listeners() {
 			c.manifest(path+".limits.maxDecompressedBytes", "%s is below maxMessageBytes (%s)", l.Limits.MaxDecompressedBytes, l.Limits.MaxMessageBytes)
 		}
 		if most := m.Host.Limits.MaxBufferedBytes; most > 0 && most < 4*l.Limits.MaxMessageBytes {
-			c.manifest("host.limits.maxBufferedBytes", "%s is less than four messages of listener %s (maxMessageBytes %s): large calls are refused when several come at once",
-				most, l.Name, l.Limits.MaxMessageBytes).Warning = true
+			c.manifest("host.limits.maxBufferedBytes", "%s is less than four messages of listener %s (maxMessageBytes %s): "+
+				"large calls are refused when several come at once", most, l.Name, l.Limits.MaxMessageBytes).Warning = true
 		}
 	}
 }

@@ -81,7 +81,7 @@ func TestChildHost(t *testing.T) {
 	if n, err := strconv.ParseUint(os.Getenv(childDescriptors), 10, 32); err != nil {
 		t.Fatal(err)
 	} else if n > 0 {
-		must(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: n, Max: n})) //nolint:unconvert // signed on some systems
+		must(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: n, Max: n}))
 	}
 	p := newPlant(t)
 	h := hosttest.Start(t, manifest, hosttest.Options{Registry: p.reg, Log: os.Stderr})

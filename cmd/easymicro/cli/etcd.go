@@ -101,7 +101,8 @@ func (f *etcdFlags) check() error {
 
 // open is the cluster of the flags, which has answered. Whoever gets it closes it.
 func (f *etcdFlags) open(ctx context.Context) (*etcd.Cluster, error) {
-	o := etcd.Options{Name: "of --etcd", Endpoints: f.urls, Layouts: f.layouts, Prefix: f.prefix,
+	o := etcd.Options{
+		Name: "of --etcd", Endpoints: f.urls, Layouts: f.layouts, Prefix: f.prefix,
 		AllowEndpoints: []string{etcd.KindLoopback, etcd.KindLinkLocal, etcd.KindUnix}, // whoever asks sees what is there
 	}
 	var err error

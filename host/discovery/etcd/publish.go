@@ -293,7 +293,7 @@ func (t *table) has(layout int, want []wanted, own map[string]node, lease client
 		n, there := keys[w.key]
 		mine := own[w.key]
 		mine.revision = n.revision
-		if !there || (n.lease != int64(lease) || !n.equal(mine)) && !(n.out && n.Address == mine.Address) {
+		if !there || (n.lease != int64(lease) || !n.equal(mine)) && (!n.out || n.Address != mine.Address) {
 			return false
 		}
 	}
