@@ -117,7 +117,7 @@ func checkRefused(t *testing.T, err error) {
 // lengths yields numbers of elements, few of them unless there is time.
 func lengths() func(yield func(int) bool) {
 	step := 9
-	if os.Getenv("EASYMICRO_LONG") != "" {
+	if os.Getenv("TEST_EASYMICRO_LONG") != "" {
 		step = 2
 	}
 	return func(yield func(int) bool) {

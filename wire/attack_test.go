@@ -23,7 +23,7 @@ const (
 
 // attackTime is how long an attack lasts: seconds, or as long as EASYMICRO_LONG is set for minutes.
 func attackTime() time.Duration {
-	if os.Getenv("EASYMICRO_LONG") != "" {
+	if os.Getenv("TEST_EASYMICRO_LONG") != "" {
 		return 2 * time.Minute
 	}
 	return 1500 * time.Millisecond

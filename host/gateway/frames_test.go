@@ -285,7 +285,7 @@ func TestFloodsOfHTTP2AreTheirOwnMatter(t *testing.T) {
 }
 
 func attackFor() time.Duration {
-	if os.Getenv("EASYMICRO_LONG") != "" {
+	if os.Getenv("TEST_EASYMICRO_LONG") != "" {
 		return time.Minute
 	}
 	return time.Second / 2
