@@ -121,7 +121,10 @@ func lengths() func(yield func(int) bool) {
 		step = 2
 	}
 	return func(yield func(int) bool) {
-		for n := 1 << 9; n <= 1<<19 && yield(n); n = n*step + n/13 {
+		for n := 1 << 9; n <= 1<<19; n = n*step + n/13 {
+			if !yield(n) {
+				return
+			}
 		}
 	}
 }

@@ -19,6 +19,7 @@ const (
 	budgetRetryAfter = 100 * time.Millisecond // of calls that are refused for a budget
 	lastPart         = 16                     // one in so many parts is kept for connections that ask for little
 	firstBytes       = 64 << 10               // what is little for one of which nothing is known
+	firstCall        = 4 << 10                // what it gets when others have used up the budget
 	greedFor         = time.Second            // since a refusal: for so long a connection does not get of that part
 	reliefEvery      = 50 * time.Millisecond  // between two looks for peers that take nothing
 	reliefSilence    = time.Second            // with no byte taken: then a peer may be cut for the memory of others
@@ -32,6 +33,7 @@ const (
 type Budget struct {
 	calls, maxCalls atomic.Int64
 	bytes, maxBytes atomic.Int64
+	spared          atomic.Int64 // of bytes: taken by connections that hold little while there were none left
 	refused         atomic.Uint64
 	nextRelief      atomic.Int64 // in nanoseconds since epoch
 
@@ -114,6 +116,7 @@ type Share struct {
 	budget       *Budget
 	holder       Holder
 	calls, bytes atomic.Int64
+	spared       atomic.Int64 // of bytes
 	proven       atomic.Bool  // a call of it has ended
 	refusedAt    atomic.Int64 // in nanoseconds since the budget's epoch, when it was refused last; 0 for never
 }
@@ -165,11 +168,30 @@ func (s *Share) returnCall() {
 
 // TakeBytes takes n bytes, and reports whether they were there. Give gives them back.
 func (s *Share) TakeBytes(n int64) bool {
-	if s.take(&s.bytes, &s.budget.bytes, n, s.budget.maxBytes.Load(), firstBytes) {
+	if s.take(&s.bytes, &s.budget.bytes, n, s.budget.maxBytes.Load(), firstBytes) || s.takeSpare(n) {
 		return true
 	}
 	s.budget.relieve()
 	return false
+}
+
+// takeSpare takes n bytes for a connection that holds little, though others have used up the budget: answers, which cannot
+// be refused, may exceed it. Beyond the budget there is one last part for such connections.
+func (s *Share) takeSpare(n int64) bool {
+	little := int64(firstBytes)
+	if !s.proven.Load() {
+		little = firstCall
+	}
+	if s.bytes.Load()+n > little {
+		return false
+	}
+	if s.budget.spared.Add(n) > s.budget.maxBytes.Load()/lastPart {
+		s.budget.spared.Add(-n)
+		return false
+	}
+	s.spared.Add(n)
+	s.add(n)
+	return true
 }
 
 // Hold takes n bytes that cannot be refused any more, such as those of an answer. Give gives them back. It may cut other
@@ -180,7 +202,15 @@ func (s *Share) Hold(n int64) {
 }
 
 // Give gives n bytes back.
-func (s *Share) Give(n int64) { s.add(-n) }
+func (s *Share) Give(n int64) {
+	s.add(-n)
+	for spared := s.spared.Load(); spared > 0; spared = s.spared.Load() {
+		if back := min(spared, n); s.spared.CompareAndSwap(spared, spared-back) {
+			s.budget.spared.Add(-back)
+			return
+		}
+	}
+}
 
 func (s *Share) add(n int64) {
 	s.bytes.Add(n)

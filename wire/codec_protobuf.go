@@ -128,7 +128,8 @@ func oldMessage(t reflect.Type) bool {
 	if !found {
 		known, _ = oldMessages.LoadOrStore(t, t.Kind() == reflect.Pointer && plainMessage(t.Elem(), map[reflect.Type]bool{}))
 	}
-	return known == true
+	ok, _ := known.(bool)
+	return ok
 }
 
 func plainMessage(t reflect.Type, seen map[reflect.Type]bool) bool {

@@ -195,7 +195,8 @@ func checkMessage(m proto.Message) error {
 
 func messageLeadsBack(md protoreflect.MessageDescriptor) bool {
 	if known, ok := recursiveMessages.Load(md); ok {
-		return known == true
+		ok, _ := known.(bool)
+		return ok
 	}
 	found := reaches(md, map[protoreflect.FullName]bool{})
 	recursiveMessages.Store(md, found)

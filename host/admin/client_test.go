@@ -25,7 +25,7 @@ func TestTheClientReadsWhatTheHandlerTells(t *testing.T) {
 				Running:     Running{Revision: 42, Hash: "h", AppliedAt: at, Source: "file"},
 				LastAttempt: Attempt{At: at, Result: "rejected", Problems: []Problem{{File: "p.yaml", Line: 6, Column: 21, Message: "m"}}},
 			},
-			Checks: []Check{{Name: "rules", OK: true}}, PendingRestart: []Pending{{Field: "host.name"}},
+			Checks: []Check{{Name: "rules", OK: true}}, PendingRestart: []Pending{{Field: "host.name"}}, NotAccepting: []AcceptTrouble{},
 			Listeners: []Listener{{Name: "main", Protocols: []string{"rpcx"}}}, Services: []ServiceStatus{{Name: "Arith", Methods: []string{"Mul"}}},
 			Breakers: []Breaker{{Rule: "r", Since: at}}, Limiters: []Limiter{{Rule: "r", Tokens: 0.3}}, Expiring: []Expiry{{Rule: "r", At: at}}, Warnings: []Problem{},
 			Upstreams: []Upstream{{Name: "till", Service: "Till", Called: true, Endpoints: []Endpoint{{Address: "10.0.0.5:8972", State: "stale", LatencySeconds: 0.002}}}},

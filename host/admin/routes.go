@@ -74,6 +74,7 @@ func (a *api) status(r *http.Request, _ params) (any, error) {
 	out := *s
 	fill(&out.Checks)
 	fill(&out.PendingRestart)
+	fill(&out.NotAccepting)
 	fill(&out.Listeners)
 	fill(&out.Services)
 	fill(&out.Breakers)

@@ -114,7 +114,7 @@ func (m *Mux) shut() {
 	close(m.done)
 	for _, l := range []*list.List{&m.silent, &m.hasten} {
 		for e := l.Front(); e != nil; e = e.Next() {
-			_ = e.Value.(*conn).accepted.Close()
+			_ = connOf(e).accepted.Close()
 		}
 	}
 }
@@ -166,7 +166,7 @@ func (m *Mux) take(c net.Conn) {
 	mc.join(&m.silent)
 	_ = c.SetReadDeadline(now.Add(m.o.FirstByteTimeout)) // when it fails the first Read does
 	if m.tooSilent() {
-		oldest := m.silent.Front().Value.(*conn)
+		oldest := connOf(m.silent.Front())
 		oldest.leave()
 		oldest.join(&m.hasten)
 		_ = oldest.accepted.SetReadDeadline(oldest.since.Add(silentLeast))
@@ -189,7 +189,7 @@ func (m *Mux) makeRoom() bool {
 	if oldest == nil {
 		return false
 	}
-	c := oldest.Value.(*conn)
+	c := connOf(oldest)
 	c.leave()
 	_ = c.accepted.SetReadDeadline(c.since)
 	return true
