@@ -113,8 +113,15 @@ func TestWhatIsLargerThanTheBudgetIsTakenOnlyAlone(t *testing.T) {
 	if !first.TakeBytes(5000) || !first.TakeCall() {
 		t.Error("nothing is held, and yet it is refused")
 	}
-	if second.TakeBytes(1) || second.TakeCall() {
+	if second.TakeBytes(100) || second.TakeCall() {
 		t.Error("there is nothing left")
+	}
+	if !second.TakeBytes(60) || second.TakeBytes(60) {
+		t.Error("a last part, of one in sixteen, is for connections that hold little")
+	}
+	second.Give(60)
+	if !second.TakeBytes(60) {
+		t.Error("what is given back is not there for others")
 	}
 }
 
