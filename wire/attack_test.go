@@ -21,7 +21,7 @@ const (
 	attackSlack = 160 << 20 // connections, what the attackers hold themselves, and what is made while the collector looks
 )
 
-// attackTime is how long an attack lasts: seconds, or as long as EASYMICRO_LONG is set for minutes.
+// attackTime is how long an attack lasts: seconds, or as long as TEST_EASYMICRO_LONG is set for minutes.
 func attackTime() time.Duration {
 	if os.Getenv("TEST_EASYMICRO_LONG") != "" {
 		return 2 * time.Minute
