@@ -1,7 +1,6 @@
 package metrics_test
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -140,7 +139,7 @@ func busy(t *testing.T) exported {
 	return parse(t, scrape(t, h))
 }
 
-// garbage sends what is no frame, and waits for the host to hang up.
+// garbage sends a frame that is too short to be one, and waits for the host to hang up.
 func garbage(t *testing.T, address string) {
 	t.Helper()
 	conn, err := net.Dial("tcp", address)
@@ -148,7 +147,7 @@ func garbage(t *testing.T, address string) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	if _, err := conn.Write(append([]byte{8}, bytes.Repeat([]byte{0xff}, 64)...)); err != nil {
+	if _, err := conn.Write(append([]byte{8}, make([]byte, 64)...)); err != nil {
 		t.Fatal(err)
 	}
 	_, _ = io.Copy(io.Discard, conn)
