@@ -185,13 +185,17 @@ func (s *Share) takeSpare(n int64) bool {
 	if s.bytes.Load()+n > little {
 		return false
 	}
-	if s.budget.spared.Add(n) > s.budget.maxBytes.Load()/lastPart {
-		s.budget.spared.Add(-n)
-		return false
+	for {
+		spared := s.budget.spared.Load()
+		if spared+n > s.budget.maxBytes.Load()/lastPart {
+			return false
+		}
+		if s.budget.spared.CompareAndSwap(spared, spared+n) {
+			s.spared.Add(n)
+			s.add(n)
+			return true
+		}
 	}
-	s.spared.Add(n)
-	s.add(n)
-	return true
 }
 
 // Hold takes n bytes that cannot be refused any more, such as those of an answer. Give gives them back. It may cut other
@@ -228,14 +232,18 @@ func (s *Share) crowded() bool {
 // connections that have not asked for too much of late, and as much as first for those of which nothing is known yet: else
 // a flood of new connections, of which each takes a little, would leave nothing to others.
 func (s *Share) take(held, total *atomic.Int64, n, most, first int64) bool {
-	mine, all := held.Add(n), total.Add(n)
-	if mine <= most-all && (most-all >= most/lastPart || s.modest(mine <= first)) || all == n {
-		return true
+	for {
+		all := total.Load()
+		mine, left := held.Load()+n, most-all-n
+		if (mine > left || left < most/lastPart && !s.modest(mine <= first)) && all != 0 {
+			s.refusedAt.Store(int64(time.Since(s.budget.epoch)) | 1)
+			return false
+		}
+		if total.CompareAndSwap(all, all+n) { // what is refused is never counted: it would refuse others for a moment
+			held.Add(n)
+			return true
+		}
 	}
-	held.Add(-n)
-	total.Add(-n)
-	s.refusedAt.Store(int64(time.Since(s.budget.epoch)) | 1)
-	return false
 }
 
 // modest reports whether the connection may have of the last that is free.
