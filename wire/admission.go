@@ -101,6 +101,9 @@ func (c *serverConn) charge(t *task) bool {
 		return false
 	}
 	t.counted = true
+	if c.srv.budget.Short() {
+		t.slim() // the memory may be that of a longer request, of another connection
+	}
 	more := t.size() - t.held
 	if more > 0 && !c.share.TakeBytes(more) {
 		if more = t.slim() - t.held; more > 0 && !c.share.TakeBytes(more) {
