@@ -49,9 +49,6 @@ func attack(t *testing.T, attackers int, strike func(a *attacked, c net.Conn)) {
 	var calls, peak atomic.Int64
 	for range 4 {
 		c := dialTCP(t, address)
-		if _, err := call(t.Context(), c, "Echo", "x"); err != nil {
-			t.Fatal(err)
-		}
 		healthy.Go(func() {
 			for ctx.Err() == nil {
 				if got, err := call(t.Context(), c, "Echo", "x"); err != nil || got != "x" {
