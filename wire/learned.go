@@ -15,23 +15,21 @@ type learned struct {
 	zstd     atomic.Bool   // it takes payloads that are compressed with it
 }
 
-// from learns from a frame that has come. It is called by the reader alone.
+// from learns from a frame that has come. It is called by the reader alone. Who waits for spoken finds what the frame told.
 func (l *learned) from(f *Frame) {
+	if !l.ours.Load() {
+		if f.Type == Response && !l.answered.Load() {
+			l.answered.Store(true)
+		}
+		if showsOurs(f) {
+			l.zstd.Store(accepts(f.Metadata.Get(MetaAcceptCompression), Zstd))
+			l.ours.Store(true)
+		}
+	}
 	if !l.heard {
 		l.heard = true
 		close(l.spoken)
 	}
-	if l.ours.Load() {
-		return
-	}
-	if f.Type == Response && !l.answered.Load() {
-		l.answered.Store(true)
-	}
-	if !showsOurs(f) {
-		return
-	}
-	l.zstd.Store(accepts(f.Metadata.Get(MetaAcceptCompression), Zstd))
-	l.ours.Store(true)
 }
 
 // showsOurs reports whether f comes from a peer that knows our keys. Of a heartbeat only the host's name shows that: stock
