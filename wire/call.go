@@ -12,15 +12,12 @@ import (
 // Call is the context of a call that is being served. It implements context.Context: it ends at its deadline, when the
 // peer goes away, when the server is cut and when the call has been handled. It may be kept after Handle returned.
 type Call struct {
-	transport string
-	peer      netip.Addr
-	arrived   time.Time
-	decoding  Decoding
-	values    context.Context //nolint:containedctx // a context has a parent; asked for values and deadline; its end is followed by detach
-	detach    func() bool     // stops following values; nil when it is not followed
+	from    *origin
+	arrived time.Time
+	values  context.Context //nolint:containedctx // a context has a parent; asked for values and deadline; its end is followed by detach
+	detach  func() bool     // stops following values; nil when it is not followed
 
 	mu       sync.Mutex
-	share    *Share // of the connection that it came over; nil when nothing is counted, or any longer
 	charged  int64
 	answerer answerer
 	deadline time.Time // the earliest ExpireAt; zero for none
@@ -29,7 +26,16 @@ type Call struct {
 	done     chan struct{} // made when someone asks
 	err      error
 	answered bool
+	returned bool // its handler has: nothing is charged any longer
 	after    map[*afterFunc]struct{}
+}
+
+// origin is what the calls that come over one connection have in common.
+type origin struct {
+	transport  string
+	peer       netip.Addr
+	share      *Share // of the connection; nil when nothing is counted
+	maxDecoded int
 }
 
 // answerer is told the answer of a call whose deadline passes before its handler returned.
@@ -48,7 +54,8 @@ type CallOptions struct {
 	Transport string     // "rpcx", "http"
 	Peer      netip.Addr // the address the call came from
 	Share     *Share     // what Charge takes from; may be nil
-	Decoding  Decoding   // what decoding the argument may take
+	// MaxDecodedBytes bounds what decoding the argument may allocate, see Decoding.
+	MaxDecodedBytes int
 	// Answer is called once, from a goroutine of its own, when the deadline passes before Handle returned. May be nil.
 	Answer func(*code.Error)
 }
@@ -56,7 +63,12 @@ type CallOptions struct {
 // NewCall makes the context of a call that did not come through a Server: the gateway's, a test's, an in-process one.
 // It ends with parent. Whoever makes a call ends it with End.
 func NewCall(parent context.Context, o CallOptions) *Call {
-	c := &Call{transport: o.Transport, peer: o.Peer, decoding: o.Decoding, arrived: time.Now(), values: parent, share: o.Share}
+	own := &struct {
+		Call
+		origin
+	}{origin: origin{o.Transport, o.Peer, o.Share, o.MaxDecodedBytes}}
+	c := &own.Call
+	c.from, c.arrived, c.values = &own.origin, time.Now(), parent
 	if o.Answer != nil {
 		c.answerer = answerFunc(o.Answer)
 	}
@@ -78,17 +90,14 @@ func CallFrom(ctx context.Context) *Call {
 }
 
 // Transport is what the call came over: "rpcx" or "http".
-func (c *Call) Transport() string { return c.transport }
+func (c *Call) Transport() string { return c.from.transport }
 
 // Peer is the address the call came from; the zero Addr when it has none.
-func (c *Call) Peer() netip.Addr { return c.peer }
+func (c *Call) Peer() netip.Addr { return c.from.peer }
 
 // Decoding returns how the argument of the call is to be decoded: within the limits of the listener that it came through,
 // and charged to the call.
-func (c *Call) Decoding() *Decoding {
-	c.decoding.Account = c
-	return &c.decoding
-}
+func (c *Call) Decoding() Decoding { return Decoding{MaxBytes: c.from.maxDecoded, Account: c} }
 
 // Arrived is when the call's last byte was read.
 func (c *Call) Arrived() time.Time { return c.arrived }
@@ -96,9 +105,7 @@ func (c *Call) Arrived() time.Time { return c.arrived }
 // Charge takes bytes of the host's budget for what is made of the call, until End. It fails with UNAVAILABLE/overloaded when
 // they are not there. Calls that came over no connection with a Share are not charged.
 func (c *Call) Charge(bytes int) error {
-	c.mu.Lock()
-	share := c.share
-	c.mu.Unlock()
+	share := c.from.share
 	if share == nil {
 		return nil
 	}
@@ -107,7 +114,7 @@ func (c *Call) Charge(bytes int) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.share == nil {
+	if c.returned {
 		share.Give(int64(bytes))
 		return nil
 	}
@@ -194,10 +201,10 @@ func (c *Call) finish() (answer bool) {
 	c.answered = true
 	c.end(context.Canceled)
 	if c.charged > 0 {
-		c.share.Give(c.charged)
+		c.from.share.Give(c.charged)
 		c.charged = 0
 	}
-	c.share = nil
+	c.returned = true
 	c.mu.Unlock()
 	if c.detach != nil {
 		c.detach()

@@ -65,10 +65,7 @@ func (c *serverConn) uncrowded() {
 // newCall needs c.mu, so that the call is seen when the connection ends.
 func (c *serverConn) newCall(t *task, w *worker) *serverCall {
 	call := &serverCall{
-		Call: Call{
-			transport: "rpcx", peer: c.peer, arrived: t.arrived, values: c.group.ctx, timer: w.timer, share: &c.share,
-			decoding: Decoding{MaxBytes: c.lim.MaxDecompressedBytes},
-		},
+		Call:    Call{from: &c.from, arrived: t.arrived, values: c.group.ctx, timer: w.timer},
 		conn:    c,
 		seq:     t.seq,
 		service: t.req.Service,

@@ -29,7 +29,7 @@ type serverConn struct {
 	group  *group
 	conn   net.Conn
 	lim    Limits
-	peer   netip.Addr
+	from   origin          // of its calls
 	served *sync.WaitGroup // done when the connection is closed
 	share  Share
 	in     *Reader // nil while the connection is asleep
@@ -64,9 +64,9 @@ type serverConn struct {
 
 func newServerConn(s *Server, g *group, conn net.Conn, lim Limits, served *sync.WaitGroup) *serverConn {
 	c := &serverConn{
-		srv: s, group: g, conn: conn, lim: lim, peer: addrOf(conn.RemoteAddr()),
-		served: served, last: HeartbeatSeq, begun: HeartbeatSeq, room: make(chan struct{}, 1), flight: flight{most: lim.MaxInFlight},
+		srv: s, group: g, conn: conn, lim: lim, served: served, last: HeartbeatSeq, begun: HeartbeatSeq, room: make(chan struct{}, 1), flight: flight{most: lim.MaxInFlight},
 	}
+	c.from = origin{"rpcx", addrOf(conn.RemoteAddr()), &c.share, lim.MaxDecompressedBytes}
 	c.out.init(conn, &c.lim)
 	c.out.backlog.share, c.out.backlog.uncrowded = &c.share, c.uncrowded
 	c.wait.init(c)

@@ -130,7 +130,7 @@ func (x *exchange) callBeside() *code.Error {
 
 func (x *exchange) callOptions() wire.CallOptions {
 	o := wire.CallOptions{
-		Transport: "http", Peer: x.g.peer(x.r), Decoding: wire.Decoding{MaxBytes: x.g.limits.MaxDecompressedBytes},
+		Transport: "http", Peer: x.g.peer(x.r), MaxDecodedBytes: x.g.limits.MaxDecompressedBytes,
 	}
 	if conn := x.holding.conn; conn != nil {
 		o.Share = conn.share
