@@ -1,27 +1,6 @@
 package wire
 
-import (
-	"time"
-
-	"github.com/easymicro/easymicro/wire/code"
-)
-
-const (
-	mostWait   = 100 * time.Millisecond // for so long a connection is left unread while there is no room for what was read,
-	waitWindow = time.Second            // of each second
-	waitStep   = 10 * time.Millisecond
-)
-
-// soon repeats try for a moment, until it succeeds.
-func soon(try func() bool) bool {
-	for range mostWait / waitStep {
-		time.Sleep(waitStep)
-		if try() {
-			return true
-		}
-	}
-	return false
-}
+import "github.com/easymicro/easymicro/wire/code"
 
 // dispatch has t run, as soon as it may, or refuses it when there is no room for it. It is called by the reader.
 func (c *serverConn) dispatch(t *task) {
@@ -46,19 +25,13 @@ func (c *serverConn) dispatch(t *task) {
 	c.drop(t)
 }
 
-// enterSoon waits a moment for room, but no more than for a tenth of the time: heartbeats wait behind it. It does not wait
-// with the calls of a new connection for those of others, which would be to hold what floods consist of.
+// enterSoon waits a moment for room. A new connection does not wait with its calls for those of others to end: else a flood
+// of such would be held here.
 func (c *serverConn) enterSoon(t *task) bool {
-	now := time.Now()
-	if now.Sub(c.waitedFrom) >= waitWindow {
-		c.waitedFrom, c.waited = now, 0
-	}
-	if c.waited >= mostWait || !c.share.proven.Load() && c.fits(t) {
+	if !c.share.proven.Load() && c.fits(t) {
 		return false
 	}
-	entered := soon(func() bool { return c.enter(t) })
-	c.waited += time.Since(now)
-	return entered
+	return c.room.soon(func() bool { return c.enter(t) })
 }
 
 // fits reports whether the connection itself has room for t.
@@ -134,43 +107,4 @@ func refusal(req *Frame, e *code.Error) *Frame {
 	f := &Frame{Type: Response, Seq: req.Seq, Service: req.Service, Method: req.Method, Codec: req.Codec}
 	SetError(f, e)
 	return f
-}
-
-// grow takes n bytes for a frame that is being read. Of the frames for which there is not enough the oldest gets them all
-// the same, so that not all are stuck halfway.
-func (c *serverConn) grow(n int) *FrameError {
-	if c.share.TakeBytes(int64(n)) {
-		return nil
-	}
-	if c.place == 0 {
-		c.place = c.srv.budget.queueUp()
-	}
-	first := func() bool {
-		if !c.srv.budget.isFirst(c.place) {
-			return c.share.TakeBytes(int64(n))
-		}
-		c.share.add(int64(n))
-		return true
-	}
-	if first() || soon(first) {
-		return nil
-	}
-	c.frameDone()
-	return &FrameError{Reason: code.ReasonOverloaded, Answer: c.srv.budget.Refuse(c.srv.host), detail: "no room for it"}
-}
-
-func (c *serverConn) tryGrow(n int) bool { return c.share.TakeBytes(int64(n)) }
-
-func (c *serverConn) shrink(n int) { c.share.Give(int64(n)) }
-
-// frameDone is called when nothing of a frame is left to be read.
-func (c *serverConn) frameDone() {
-	if c.place != 0 {
-		c.srv.budget.leave(c.place)
-		c.place = 0
-	}
-}
-
-func (s *Share) takeBytesSoon(n int64) bool {
-	return s.TakeBytes(n) || soon(func() bool { return s.TakeBytes(n) })
 }

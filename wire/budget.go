@@ -198,6 +198,10 @@ func (s *Share) takeSpare(n int64) bool {
 	}
 }
 
+func (s *Share) takeBytesSoon(n int64) bool {
+	return s.TakeBytes(n) || soon(mostWait, func() bool { return s.TakeBytes(n) })
+}
+
 // Hold takes n bytes that cannot be refused any more, such as those of an answer. Give gives them back. It may cut other
 // connections, and calls methods of their Holders.
 func (s *Share) Hold(n int64) {

@@ -97,7 +97,6 @@ func (p *patience) body() {
 
 // frameRead is called when a frame is complete.
 func (p *patience) frameRead() {
-	p.c.frameDone()
 	if p.inBody {
 		p.inBody = false
 		p.set(p.lastRead.Add(p.nextLook()))

@@ -3,7 +3,6 @@ package wire
 import (
 	"errors"
 	"io"
-	"slices"
 	"sync"
 )
 
@@ -104,8 +103,12 @@ func (r *Reader) Read(f *Frame) error {
 	if HeaderBytes+int(total) > bigBytes {
 		return r.readLong(f, int(total))
 	}
-	if err := r.fill(HeaderBytes + int(total)); err != nil {
-		return r.skipUnheld(int64(total), err)
+	err := r.fill(HeaderBytes + int(total))
+	if errors.Is(err, errNoBuffer) {
+		return r.readLong(f, int(total))
+	}
+	if err != nil {
+		return err
 	}
 	body := r.buf[r.pos+HeaderBytes : r.pos+HeaderBytes+int(total)]
 	r.pos += HeaderBytes + int(total)
@@ -117,14 +120,20 @@ func (r *Reader) Read(f *Frame) error {
 	return nil
 }
 
+// errNoBuffer says that there is no memory for a buffer that a frame fits into.
+var errNoBuffer = errors.New("no memory for a buffer")
+
 // readLong reads a body that does not fit into the buffer directly into the frame's memory.
 func (r *Reader) readLong(f *Frame, total int) error {
 	r.take(HeaderBytes)
-	n := min(total, r.Buffered())
+	n := min(total, max(r.Buffered(), cap(f.Payload)))
 	if bad := r.hold(n); bad != nil {
 		return r.skip(int64(total), bad)
 	}
-	body := slices.Grow(f.Payload[:0], n)
+	body := f.Payload[:0]
+	if cap(body) < n {
+		body = make([]byte, 0, n)
+	}
 	body = append(body, r.take(total)...)
 	if r.Buffered() == 0 {
 		r.shrink()
@@ -135,7 +144,7 @@ func (r *Reader) readLong(f *Frame, total int) error {
 			if bad := r.hold(more); bad != nil {
 				return r.skip(int64(total-len(body)), bad)
 			}
-			body = slices.Grow(body, more)
+			body = append(make([]byte, 0, len(body)+more), body...) // what is held, and no more
 		}
 		n, err := r.read(body[len(body):min(cap(body), total)])
 		body = body[:len(body)+n]
@@ -149,16 +158,6 @@ func (r *Reader) readLong(f *Frame, total int) error {
 	}
 	f.Payload = payload
 	return nil
-}
-
-// skipUnheld reads past a frame for which there is no memory. Other errors of filling the buffer are returned.
-func (r *Reader) skipUnheld(total int64, err error) error {
-	var bad *FrameError
-	if !errors.As(err, &bad) {
-		return err
-	}
-	r.take(HeaderBytes)
-	return r.skip(total, bad)
 }
 
 // hold takes n bytes more for the frame that is being read.
@@ -176,15 +175,21 @@ func (r *Reader) hold(n int) *FrameError {
 // skip reads past what is left of a frame that is sound, but not taken. None of it is stored.
 func (r *Reader) skip(total int64, bad *FrameError) error {
 	r.giveBack()
-	for total > 0 {
-		if r.Buffered() == 0 {
-			if err := r.more(); err != nil {
-				return err
-			}
-		}
+	for {
 		total -= int64(len(r.take(int(min(total, bigBytes)))))
+		if total == 0 {
+			return bad
+		}
+		if r.end == len(r.buf) && r.big == nil {
+			r.enlarge()
+		}
+		r.pos, r.end = 0, 0
+		n, err := r.read(r.buf)
+		r.end = n
+		if err != nil {
+			return err
+		}
 	}
-	return bad
 }
 
 // take gives up to n of the buffered bytes, valid until the next read.
@@ -213,10 +218,11 @@ func (r *Reader) more() error {
 	case r.pos == r.end:
 		r.shrink()
 	case r.end == len(r.buf) && r.big == nil:
-		if bad := r.enlarge(); bad != nil {
-			return bad
+		if !r.enlarge() && r.pos == 0 {
+			return errNoBuffer
 		}
-	case r.pos > 0:
+	}
+	if r.pos > 0 {
 		r.moveTo(r.buf)
 	}
 	n, err := r.read(r.buf[r.end:])
@@ -224,20 +230,14 @@ func (r *Reader) more() error {
 	return err
 }
 
-// enlarge makes room in a small buffer that is full.
-func (r *Reader) enlarge() *FrameError {
-	if r.pos > 0 && r.ration != nil && !r.ration.tryGrow(bigBytes) {
-		r.moveTo(r.buf)
-		return nil
-	}
-	if r.pos == 0 && r.ration != nil {
-		if bad := r.ration.grow(bigBytes); bad != nil {
-			return bad
-		}
+// enlarge takes a big buffer, if there is memory for it.
+func (r *Reader) enlarge() bool {
+	if r.ration != nil && !r.ration.tryGrow(bigBytes) {
+		return false
 	}
 	r.big = bigBuffers.Get().(*bigBuffer)
 	r.moveTo(r.big[:])
-	return nil
+	return true
 }
 
 func (r *Reader) moveTo(buf []byte) {

@@ -264,3 +264,77 @@ func TestFramesOfWhichNothingComesAreCutAfterASecondOnlyWhenMemoryIsShort(t *tes
 		})
 	}
 }
+
+func TestRunningCallsOfOneConnectionHoldNoMoreThanTheBudgetAndOneMessage(t *testing.T) {
+	const size, most, calls = 1<<20 - 1000, 8 << 20, 100
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		h, running := blocking(release)
+		budget := wire.NewBudget(0, most)
+		r := newRigWith(t, wire.ServerOptions{Handler: h, Budget: budget})
+		p := r.peer(t)
+		var peak atomic.Int64
+		go func() {
+			for seq := range uint64(calls) {
+				p.Send(wiretest.Request(seq, "Test", "Wait", wire.Raw, make([]byte, size)))
+				peak.Store(max(peak.Load(), budget.Usage().BufferedBytes))
+			}
+		}()
+		_, refused, _ := answers(p, calls-5)
+		synctest.Wait()
+		if held := max(peak.Load(), budget.Usage().BufferedBytes); held > most+size {
+			t.Errorf("%d bytes of %d are held", held, most)
+		}
+		if n := running.Load(); n != 5 || refused != calls-5 { // half of the budget, and one that got what was not there
+			t.Errorf("%d calls run and %d are refused", n, refused)
+		}
+		close(release)
+		if good, _, _ := answers(p, 5); good != 5 {
+			t.Errorf("%d succeed", good)
+		}
+		synctest.Wait()
+		p.Send(wiretest.Request(calls, "Test", "Echo", wire.Raw, make([]byte, size)))
+		if f := p.Receive(); f.Status != wire.StatusNormal {
+			t.Errorf("a call afterwards: %v", wire.ErrorOf(f))
+		}
+		synctest.Wait()
+		if u := budget.Usage(); u.BufferedBytes != 0 || u.InFlight != 0 {
+			t.Errorf("left over: %+v", u)
+		}
+		r.stop()
+	})
+}
+
+func TestLongFramesForWhichThereIsNoMemoryHoldUpHeartbeatsForATenthOfTheTime(t *testing.T) {
+	const most, frames = 1 << 20, 40
+	synctest.Test(t, func(t *testing.T) {
+		budget := wire.NewBudget(0, most)
+		others := budget.NewShare(nil)
+		others.Hold(2 * most)
+		r := newRigWith(t, wire.ServerOptions{Handler: wire.HandlerFunc(echo), Budget: budget})
+		first := r.peer(t) // its half-read frame is the one that gets memory all the same
+		half := wiretest.Bytes(wiretest.Request(0, "Test", "Echo", wire.Raw, make([]byte, 512<<10)))
+		go func() { _, _ = first.Write(half[:len(half)/2]) }()
+		time.Sleep(200 * time.Millisecond)
+
+		p := r.peer(t)
+		begin := time.Now()
+		go func() {
+			for seq := range uint64(frames) {
+				p.Send(wiretest.Request(seq, "Test", "Echo", wire.Raw, make([]byte, 256<<10)))
+			}
+			p.Send(wiretest.Heartbeat(99))
+		}()
+		if _, refused, other := answers(p, frames); refused != frames {
+			t.Errorf("%d are refused, %d other answers", refused, other)
+		}
+		if f := p.Receive(); !f.Heartbeat {
+			t.Errorf("got %+v", f)
+		}
+		if took := time.Since(begin); took > 250*time.Millisecond {
+			t.Errorf("the heartbeat behind them is answered after %v", took)
+		}
+		r.stop()
+		others.Give(2 * most)
+	})
+}

@@ -226,6 +226,9 @@ func (c *serverConn) drop(t *task) {
 	if t.held > 0 {
 		c.share.Give(t.held)
 	}
+	if t.place != 0 {
+		c.srv.budget.leave(t.place)
+	}
 	switch {
 	case t.counted && t.call != nil:
 		c.share.GiveCall()

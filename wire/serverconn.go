@@ -35,11 +35,7 @@ type serverConn struct {
 	in     *Reader // nil while the connection is asleep
 	out    outbox
 	wait   patience
-
-	// These belong to the reader.
-	waited     time.Duration // for room, since waitedFrom
-	waitedFrom time.Time
-	place      uint64 // of a half-read frame in the budget's line; 0 when it is in none
+	room   room
 
 	closing atomic.Bool
 	lost    atomic.Bool // it cannot be written to
@@ -58,19 +54,20 @@ type serverConn struct {
 	looking    int           // workers between two calls
 	quietSince time.Time     // when the last call in flight ended
 	stopped    bool          // the reader waits for the peer to take answers
-	room       chan struct{} // tells it, once
+	taken      chan struct{} // tells it, once
 	fewer      chan struct{} // closed when a call ends, or all are told to; made by who waits for that
 }
 
 func newServerConn(s *Server, g *group, conn net.Conn, lim Limits, served *sync.WaitGroup) *serverConn {
 	c := &serverConn{
-		srv: s, group: g, conn: conn, lim: lim, served: served, last: HeartbeatSeq, begun: HeartbeatSeq, room: make(chan struct{}, 1), flight: flight{most: lim.MaxInFlight},
+		srv: s, group: g, conn: conn, lim: lim, served: served, last: HeartbeatSeq, begun: HeartbeatSeq, taken: make(chan struct{}, 1), flight: flight{most: lim.MaxInFlight},
 	}
 	c.from = origin{"rpcx", addrOf(conn.RemoteAddr()), &c.share, lim.MaxDecompressedBytes}
 	c.out.init(conn, &c.lim)
 	c.out.backlog.share, c.out.backlog.uncrowded = &c.share, c.uncrowded
 	c.wait.init(c)
 	c.share.open(s.budget, c)
+	c.room = room{share: &c.share, host: s.host}
 	return c
 }
 
@@ -84,7 +81,7 @@ func addrOf(a net.Addr) netip.Addr {
 // serve reads the connection until it ends or falls asleep. Then another goroutine goes on.
 func (c *serverConn) serve() {
 	c.in = NewReader(&c.wait, c.lim)
-	c.in.OnBody, c.in.ration = c.wait.body, c
+	c.in.OnBody, c.in.ration = c.wait.body, &c.room
 	err := c.read()
 	c.in.Release()
 	c.in = nil
@@ -163,14 +160,18 @@ func (c *serverConn) linger(frames bool) {
 		return
 	}
 	_ = c.conn.SetReadDeadline(time.Now().Add(lingerWait))
-	for in := NewReader(c.conn, c.lim); frames; {
+	in := NewReader(c.conn, c.lim)
+	in.ration = &c.room
+	defer in.Release()
+	for frames {
 		t := tasks.Get().(*task)
 		frames = in.Read(&t.req) == nil
+		t.held, t.place = in.handOver(), c.room.handOver()
 		if frames && t.req.OneWay && t.req.Type == Request && !t.req.Heartbeat && !c.knowsLast() {
 			t.arrived = time.Now()
 			c.dispatch(t)
 		} else {
-			t.recycle()
+			c.drop(t)
 		}
 	}
 	_, _ = io.Copy(io.Discard, c.conn)

@@ -13,7 +13,7 @@ func (c *serverConn) read() error {
 		}
 		t := tasks.Get().(*task) // not before there is something for it: idle connections hold none
 		err := c.in.Read(&t.req)
-		t.held = c.in.handOver()
+		t.held, t.place = c.in.handOver(), c.room.handOver()
 		c.wait.frameRead()
 		if err == nil {
 			c.take(t)
@@ -81,7 +81,7 @@ func (c *serverConn) waitTaken() error {
 			return nil
 		}
 		select {
-		case <-c.room:
+		case <-c.taken:
 		case <-c.wait.kicked:
 			c.tellDrain()
 		}
@@ -93,7 +93,7 @@ func (c *serverConn) resume() {
 	if c.stopped {
 		c.stopped = false
 		select {
-		case c.room <- struct{}{}:
+		case c.taken <- struct{}{}:
 		default: // it has been told, and has not looked yet
 		}
 	}

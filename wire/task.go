@@ -15,6 +15,7 @@ type task struct {
 	arrived  time.Time
 	used     Compression // of the request, as it came
 	held     int64       // bytes of the budget
+	place    uint64      // in its line, when bytes were got that were not there; else 0
 	counted  bool        // it has taken the place of a call
 	call     *serverCall // nil until it runs
 
