@@ -8,7 +8,6 @@ import (
 
 	"github.com/easymicro/easymicro/wire"
 	"github.com/easymicro/easymicro/wire/code"
-	"github.com/easymicro/easymicro/wire/wiretest"
 )
 
 func TestCancelledCallsAreTakenBackFromPeersThatUnderstandThat(t *testing.T) {
@@ -82,58 +81,4 @@ func cancelWithTime(ctx context.Context) (context.Context, context.CancelFunc) {
 
 func deadlineAfter(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, time.Second)
-}
-
-func TestWhatWasSentOneWayAndNeverReadIsGivenBack(t *testing.T) {
-	near, far := wiretest.Pipe()
-	unread := make(chan []*wire.Frame, 1)
-	c := wire.NewConn(near, wire.ConnOptions{OnUnread: func(f []*wire.Frame) { unread <- f }})
-	defer c.Close()
-	p := wiretest.NewPeer(t, far)
-	for _, method := range []string{"A", "B", "C"} {
-		req := wiretest.With(wiretest.OneWay(0, "Test", method, wire.JSON, []byte(method)), "k", "v")
-		if err := c.Do(t.Context(), req, nil); err != nil {
-			t.Fatal(err)
-		}
-		p.Receive()
-	}
-	p.Send(drains("", 0), drains("last", 0))
-	got := <-unread
-	if len(got) != 2 || got[0].Method != "B" || got[1].Method != "C" || !got[1].OneWay || got[1].Codec != wire.JSON ||
-		string(got[1].Payload) != "C" || got[1].Metadata.Get("k") != "v" {
-		t.Errorf("got %v", got)
-	}
-}
-
-func TestOneWayCallsBeforeAnAnswerAreKnownToBeRead(t *testing.T) {
-	near, far := wiretest.Pipe()
-	unread := make(chan []*wire.Frame, 1)
-	c := wire.NewConn(near, wire.ConnOptions{OnUnread: func(f []*wire.Frame) { unread <- f }})
-	defer c.Close()
-	p := wiretest.NewPeer(t, far)
-	tell := func(method string, payload []byte) {
-		t.Helper()
-		if err := c.Do(t.Context(), wiretest.OneWay(0, "Test", method, wire.Raw, payload), nil); err != nil {
-			t.Fatal(err)
-		}
-		p.Receive()
-	}
-	tell("A", nil)
-	done := make(chan error, 1)
-	go func() {
-		_, err := call(t.Context(), c, "B", "")
-		done <- err
-	}()
-	p.Send(wiretest.With(&wire.Frame{Type: wire.Response, Seq: p.Receive().Seq}, wire.MetaHost, "h"))
-	if err := <-done; err != nil {
-		t.Fatal(err)
-	}
-	for range 40 { // more than is kept
-		tell("C", make([]byte, 50<<10))
-	}
-	p.Send(drains("last", wire.HeartbeatSeq)) // even so: it has answered B
-	got := <-unread
-	if len(got) != 20 || got[0].Method != "C" || got[len(got)-1].Seq != 41 {
-		t.Errorf("%d frames, from %v", len(got), got[0].Seq)
-	}
 }

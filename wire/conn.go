@@ -27,9 +27,10 @@ type ConnOptions struct {
 	// OnChange is called when the peer asks to call elsewhere and when the connection has ended: see Draining and Done. It
 	// may be called while NewConn still runs, and must not block.
 	OnChange func()
-	// OnUnread is given the one-way requests of which the peer says, while it drains, that it has not read them: they may
-	// be sent elsewhere. It is the owner of the frames from then on, and must not block.
-	OnUnread func([]*Frame)
+	// OnUnread is given the one-way requests of which the peer says, while it drains, that it will not run them, so that
+	// they may be sent elsewhere, and the number of those of which too much was sent to keep them. __ServerTimeout is what
+	// is left of a request's deadline. It is the owner of the frames from then on, and must not block.
+	OnUnread func(unread []*Frame, forgotten int)
 }
 
 const (
@@ -52,7 +53,7 @@ type Conn struct {
 	out      outbox
 	flushes  chan struct{} // wakes the flusher
 	changed  func()
-	missed   func([]*Frame)
+	missed   func([]*Frame, int)
 	draining atomic.Bool
 	done     chan struct{}
 	over     sync.WaitGroup
@@ -61,12 +62,16 @@ type Conn struct {
 	err     error // why it ended
 	idle    bool  // it ended in good order between two calls
 	seq     uint64
-	told    unread // one-way requests that were sent
-	asked   uint64 // the sequence that was next when the last heartbeat was sent
-	unread  error  // of calls that the peer will never read; set when it has said which was the last
+	kept    unread // one-way requests that were sent
+	refused error  // of calls that the peer will never read; set when it has said which was the last
 	pending map[uint64]*answer
 	free    []*answer
 	places  chan struct{} // closed when a place is free; made by those who wait for one
+
+	asks, echoes uint64 // heartbeats that were sent, and that were answered
+	unproven     bool   // a one-way request was sent of which it is not known that it was read
+	lastOneWay   uint64
+	news         chan struct{} // closed when that may have changed; made by those who wait for it
 }
 
 // answer is what a caller waits on.
@@ -102,6 +107,7 @@ func NewConn(nc net.Conn, o ConnOptions) *Conn {
 		c.interval = defaultKeepaliveInterval
 	}
 	c.out.init(nc, &c.lim)
+	c.kept.most = 2 * c.out.backlog.most // what is queued, and as much on its way
 	c.over.Go(c.read)
 	c.over.Go(c.flushAll)
 	return c
@@ -141,13 +147,106 @@ func (c *Conn) Draining() bool { return c.draining.Load() }
 // closeWait is how long a connection that is closed waits for what is queued to be written.
 const closeWait = 30 * time.Second
 
-// Close ends the connection, once what is queued has been written, or 30 s have passed. Calls that wait for an answer
-// fail.
+// Close ends the connection, once what is queued has been written and the peer has read the one-way requests, see Flush,
+// or 30 s have passed. Calls that wait for an answer fail.
 func (c *Conn) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), closeWait)
+	defer cancel()
+	_ = c.Flush(ctx)
 	c.out.settle(closeWait)
 	c.fail(ErrConnClosed)
 	c.over.Wait()
 	return nil
+}
+
+// flushAgain is how long a peer that drains is left alone between two questions: it closes connections on which there is
+// silence.
+const flushAgain = 250 * time.Millisecond
+
+// Flush returns when the peer has read all one-way requests that were sent. One that drains must have begun to run them, or
+// have said that it will not, see ConnOptions.OnUnread. It returns the error of ctx when that ends first, and why the
+// connection has ended when it does. A connection without heartbeats cannot be flushed: it takes no more requests, and has
+// a quarter of a second for those on their way.
+func (c *Conn) Flush(ctx context.Context) error {
+	for first := true; ; first = false {
+		c.mu.Lock()
+		owes, last, draining := c.owes(), c.lastOneWay, c.draining.Load()
+		c.mu.Unlock()
+		switch {
+		case !owes:
+			return nil
+		case c.interval < 0:
+			return c.flushSilently(ctx)
+		case !first && draining:
+			if err := c.pause(ctx, flushAgain); err != nil {
+				return err
+			}
+		}
+		if err := c.echo(ctx, last); err != nil {
+			return err
+		}
+	}
+}
+
+// owes reports whether there are one-way requests of which it is not known that they will be run. It needs c.mu.
+func (c *Conn) owes() bool { return c.unproven || c.draining.Load() && !c.kept.empty() }
+
+// echo sends a heartbeat and waits for the answer. It proves that the one-way requests up to the sequence last were read.
+func (c *Conn) echo(ctx context.Context, last uint64) error {
+	c.ask(c.hello())
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for mine := c.asks; c.echoes < mine && c.owes(); {
+		if c.news == nil {
+			c.news = make(chan struct{})
+		}
+		news := c.news
+		c.mu.Unlock()
+		err := c.until(ctx, news)
+		c.mu.Lock()
+		if err != nil {
+			return err
+		}
+	}
+	c.proven(last)
+	return nil
+}
+
+// proven says that one-way requests up to a sequence have been read. It needs c.mu.
+func (c *Conn) proven(last uint64) {
+	if c.unproven = c.unproven && c.lastOneWay > last; c.news != nil {
+		close(c.news)
+		c.news = nil
+	}
+}
+
+// flushSilently ends the sending side and waits for the peer to do the same.
+func (c *Conn) flushSilently(ctx context.Context) error {
+	c.out.settle(closeWait)
+	half, ok := c.conn.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil {
+		return nil
+	}
+	return c.pause(ctx, lingerWait)
+}
+
+// pause waits for d, unless the connection or ctx ends before.
+func (c *Conn) pause(ctx context.Context, d time.Duration) error {
+	over, cancel := context.WithTimeout(context.Background(), d)
+	defer cancel()
+	return c.until(ctx, over.Done())
+}
+
+// until waits for something, unless the connection or ctx ends before.
+func (c *Conn) until(ctx context.Context, something <-chan struct{}) error {
+	select {
+	case <-something:
+		return nil
+	case <-c.done:
+		return c.Err()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // fail ends the connection and fails the calls that are out. Only the first reason counts.
@@ -198,7 +297,7 @@ func (c *Conn) closedToCalls() error {
 	if c.err != nil {
 		return gone(c.err)
 	}
-	return c.unread
+	return c.refused
 }
 
 // register takes a place among the calls that are out, if there is one. It needs c.mu.
@@ -226,24 +325,28 @@ func (c *Conn) register(req, res *Frame) (q queued) {
 // and reads no more.
 func (c *Conn) neverRead(last uint64) {
 	c.mu.Lock()
-	if c.unread != nil {
+	if c.refused != nil {
 		c.mu.Unlock()
 		return
 	}
-	c.unread = failed(code.Unavailable, code.ReasonDraining, "the peer drains, and has not read the call")
+	c.refused = failed(code.Unavailable, code.ReasonDraining, "the peer drains, and has not read the call")
 	for seq, a := range c.pending {
 		if last == HeartbeatSeq || seq > last {
 			delete(c.pending, seq)
-			a.err = c.unread
+			a.err = c.refused
 			a.got <- struct{}{}
 		}
 	}
 	c.freePlace()
-	missed := c.told.behind(last)
+	missed, forgotten := c.kept.behind(last)
+	c.unproven = true // until they are given away
 	c.mu.Unlock()
-	if len(missed) > 0 && c.missed != nil {
-		c.missed(missed)
+	if c.missed != nil && len(missed)+forgotten > 0 {
+		c.missed(missed, forgotten)
 	}
+	c.mu.Lock()
+	c.proven(HeartbeatSeq)
+	c.mu.Unlock()
 }
 
 // nextSeq needs c.mu. The sequence of unasked heartbeats is left out.

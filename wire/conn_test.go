@@ -3,7 +3,6 @@ package wire_test
 import (
 	"context"
 	"errors"
-	"io"
 	"net"
 	"sync"
 	"testing"
@@ -231,24 +230,6 @@ func TestCallsAboveTheMaximumInFlightWaitForAPlace(t *testing.T) {
 		_ = c.Close()
 		wantError(t, <-done, code.Unavailable, code.ReasonConnectionLost)
 	})
-}
-
-func TestOneWayCallIsSentBeforeCloseEndsTheConnection(t *testing.T) {
-	c, p := facing(t, wire.ConnOptions{})
-	for range 100 {
-		if err := c.Do(t.Context(), wiretest.OneWay(0, "Test", "Tell", wire.Raw, nil), nil); err != nil {
-			t.Fatal(err)
-		}
-	}
-	_ = c.Close()
-	for range 100 {
-		if f := p.Receive(); !f.OneWay || f.Method != "Tell" {
-			t.Fatalf("got %+v", f)
-		}
-	}
-	if _, err := p.TryReceive(); !errors.Is(err, io.EOF) {
-		t.Errorf("got %v", err)
-	}
 }
 
 func TestAcceptedCompressionIsAskedForAndUndone(t *testing.T) {

@@ -46,6 +46,9 @@ func (c *Conn) Do(ctx context.Context, req, res *Frame) error {
 		}
 	}
 	if req.OneWay {
+		if q.ask {
+			c.ask(c.hello())
+		}
 		return nil
 	}
 	return c.await(ctx, q.answer, req, res)
@@ -130,6 +133,7 @@ func (c *Conn) makeKnown(req *Frame) error {
 type queued struct {
 	*answer
 	alone, flush bool
+	ask          bool // the peer is to say how far it has got
 	turn         *turn
 	places       <-chan struct{} // closed when there may be one
 }
@@ -137,28 +141,33 @@ type queued struct {
 // enqueue gives the call its sequence and queues it. It waits while too much is queued and too many calls are out.
 // Sequences are in the order of the wire, so that the last one which a peer has read tells of all others.
 func (c *Conn) enqueue(ctx context.Context, req, res *Frame) (queued, error) {
-	var turn *turn
+	var k kept
+	if req.OneWay && c.keeps() {
+		k = keepable(req)
+	}
+	var granted *turn
 	for {
-		q, err := c.tryEnqueue(req, res, turn)
-		turn = q.turn
+		q, err := c.tryEnqueue(req, res, granted, k)
+		granted = q.turn
 		wait := q.places
 		switch {
-		case turn != nil:
-			wait = turn.ready
+		case granted != nil:
+			wait = granted.ready
 		case wait == nil:
 			return q, c.sendable(err)
 		}
 		select {
 		case <-wait:
 		case <-ctx.Done():
-			c.out.renounce(turn)
+			c.out.renounce(granted)
 			return q, ended(ctx.Err())
 		}
 	}
 }
 
-// tryEnqueue queues the call if it may be queued now; granted is its room when it has waited for some.
-func (c *Conn) tryEnqueue(req, res *Frame, granted *turn) (q queued, err error) {
+// tryEnqueue queues the call if it may be queued now; granted is its room when it has waited for some, and k is how it is
+// kept when it is a one-way one.
+func (c *Conn) tryEnqueue(req, res *Frame, granted *turn, k kept) (q queued, err error) {
 	o := &c.out
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -179,7 +188,7 @@ func (c *Conn) tryEnqueue(req, res *Frame, granted *turn) (q queued, err error) 
 	}
 	if req.OneWay {
 		q.alone = true
-		c.tell(req)
+		q.ask = c.announce(req, k)
 	} else if q = c.register(req, res); q.places != nil {
 		return q, nil
 	}
@@ -187,12 +196,19 @@ func (c *Conn) tryEnqueue(req, res *Frame, granted *turn) (q queued, err error) 
 	return q, nil
 }
 
-// tell gives a one-way request its sequence, and keeps it until it is known that it was read. It needs c.mu.
-func (c *Conn) tell(req *Frame) {
+// keeps reports whether one-way requests are kept until it is known that the peer has begun to run them.
+func (c *Conn) keeps() bool { return c.missed != nil && !c.known.stock() }
+
+// announce gives a one-way request its sequence, and keeps it. It reports whether it is time to ask the peer how far it has
+// got. It needs c.mu.
+func (c *Conn) announce(req *Frame, k kept) (ask bool) {
 	req.Seq = c.nextSeq()
-	if c.missed != nil && !c.known.stock() {
-		c.told.add(req)
+	c.unproven, c.lastOneWay = true, req.Seq
+	if !c.keeps() {
+		return false
 	}
+	c.kept.add(req, k)
+	return c.interval > 0 && c.kept.bytes >= askBytes && c.asks == c.echoes
 }
 
 // sendable makes the error of a call that was not queued. A connection that takes nothing more has ended.
@@ -209,7 +225,7 @@ func (c *Conn) sendable(err error) error {
 // UNAVAILABLE/no_endpoint when the connection ends without one, as with a peer that speaks something else, or ctx does.
 // Ours learn from it who calls, and show what they know: done first, it keeps the calls free of such metadata.
 func (c *Conn) Ping(ctx context.Context) error {
-	c.ask(Metadata{{MetaAcceptCompression, cmp.Or(c.accept, NoCompression.String())}})
+	c.ask(c.hello())
 	select {
 	case <-c.known.spoken:
 		return nil
@@ -220,10 +236,15 @@ func (c *Conn) Ping(ctx context.Context) error {
 	}
 }
 
+// hello is metadata with a key of ours: peers that know it say more when they answer.
+func (c *Conn) hello() Metadata {
+	return Metadata{{MetaAcceptCompression, cmp.Or(c.accept, NoCompression.String())}}
+}
+
 // ask sends a heartbeat.
 func (c *Conn) ask(m Metadata) {
 	c.mu.Lock()
-	c.asked = c.seq
+	c.asks++
 	c.mu.Unlock()
 	c.send(&Frame{Type: Request, Heartbeat: true, Seq: HeartbeatSeq, Metadata: m})
 }

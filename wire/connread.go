@@ -2,7 +2,10 @@ package wire
 
 import (
 	"errors"
+	"strconv"
 	"time"
+
+	"github.com/easymicro/easymicro/wire/code"
 )
 
 var errSilent = errors.New("the peer is silent")
@@ -41,7 +44,7 @@ func (c *Conn) take(f *Frame) {
 	c.known.from(f)
 	switch {
 	case f.Heartbeat:
-		c.lives()
+		c.echoed(f)
 	case f.Type == Response:
 		c.settle(f, nil)
 	case f.OneWay && f.Service == DrainPath:
@@ -53,20 +56,34 @@ func (c *Conn) take(f *Frame) {
 	}
 }
 
-// lives is called when a heartbeat was answered: what was sent before it has been read.
-func (c *Conn) lives() {
+// echoed is called when a heartbeat has come: as the answer to one of ours, it may say how far the peer has got.
+func (c *Conn) echoed(f *Frame) {
+	if f.Type != Response {
+		return
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.asked > 0 {
-		c.told.read(c.asked - 1)
+	if c.echoes == c.asks {
+		return // nobody has asked
+	}
+	c.echoes++
+	if begun, err := strconv.ParseUint(f.Metadata.Get(MetaBegun), 10, 64); err == nil {
+		c.kept.run(begun)
+	}
+	if c.news != nil {
+		close(c.news)
+		c.news = nil
 	}
 }
 
 // settle gives the caller what it waits for. The caller's frame and f are exchanged, so that nothing is copied.
 func (c *Conn) settle(f *Frame, err error) {
 	c.mu.Lock()
-	if f.Type == Response {
-		c.told.read(f.Seq)
+	if f.Type == Response && f.Seq < c.seq {
+		c.unproven = c.unproven && c.lastOneWay > f.Seq
+		if !c.kept.empty() && (f.Status == StatusNormal || !code.NotRun(f.Metadata.Get(MetaReason))) {
+			c.kept.run(f.Seq) // calls begin in the order in which they come
+		}
 	}
 	a, ok := c.pending[f.Seq]
 	if ok && f.Type == Response {
@@ -90,6 +107,7 @@ type listening struct {
 	last  time.Time // when the last byte came
 	asked time.Time // when a heartbeat was sent after that; zero if none was
 	taken int64     // how much the peer had taken by then
+	busy  bool      // something was queued then, the heartbeat perhaps behind it
 }
 
 func newListening(c *Conn) *listening {
@@ -127,22 +145,31 @@ func (l *listening) heard() {
 }
 
 // overdue is called when a deadline has passed. The timeout counts from the heartbeat, which may have been sent late:
-// a process that was stopped has not listened. It counts anew as long as the peer takes what is queued, the heartbeat
-// perhaps behind it.
+// a process that was stopped has not listened. It counts anew when the peer has taken something of what was queued before
+// the heartbeat.
 func (l *listening) overdue(now time.Time) error {
 	c := l.c
 	if next := l.last.Add(c.interval); now.Before(next) {
 		return c.conn.SetReadDeadline(next)
 	}
 	if l.asked.IsZero() {
-		l.asked, l.taken = now, c.out.taken.Load()
-		c.ask(nil)
-	} else if taken := c.out.taken.Load(); taken != l.taken && !c.out.idle() {
-		l.asked, l.taken = now, taken
+		l.asked, l.taken, l.busy = now, c.out.taken.Load(), !c.out.idle()
+		c.askAgain()
+	} else if taken := c.out.taken.Load(); taken != l.taken && l.busy {
+		l.asked, l.taken, l.busy = now, taken, !c.out.idle()
 	}
 	next := l.asked.Add(c.timeout)
 	if !now.Before(next) {
 		return errSilent
 	}
 	return c.conn.SetReadDeadline(next)
+}
+
+// askAgain sends a heartbeat that peers of ours answer with how far they have got.
+func (c *Conn) askAgain() {
+	if c.known.stock() {
+		c.ask(nil)
+		return
+	}
+	c.ask(c.hello())
 }

@@ -1,6 +1,7 @@
 package wire_test
 
 import (
+	"io"
 	"net"
 	"sync/atomic"
 	"testing"
@@ -122,5 +123,40 @@ func TestBlackHoledPeerIsFoundThoughItTakesNothing(t *testing.T) {
 		if took := time.Since(begin); took > 13*time.Second {
 			t.Errorf("dead after %v", took)
 		}
+	})
+}
+
+// The heartbeat waits behind a long request until right before the timeout, which counts from when it was taken.
+func TestAHeartbeatBehindALongRequestHasTheWholeTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := wiretest.Pipe()
+		c := wire.NewConn(near, wire.ConnOptions{})
+		req := wiretest.With(wiretest.OneWay(0, "Test", "Long", wire.Raw, make([]byte, 200<<10)), wire.MetaAcceptCompression, "none")
+		if err := c.Do(t.Context(), req, nil); err != nil {
+			t.Fatal(err)
+		}
+		length := int64(len(wire.AppendFrame(nil, req)))
+		take := func(n int64) {
+			if _, err := io.CopyN(io.Discard, far, n); err != nil {
+				t.Error(err)
+			}
+		}
+		time.Sleep(5 * time.Second)
+		take(64 << 10)
+		time.Sleep(7900 * time.Millisecond)
+		take(length - 64<<10)
+		time.Sleep(2 * time.Second)
+		wiretest.NewPeer(t, far).Greet()
+		synctest.Wait()
+		if c.Err() != nil {
+			t.Errorf("a slow link is taken for a dead peer: %v", c.Err())
+		}
+		time.Sleep(10*time.Second + 3*time.Second)
+		synctest.Wait()
+		if c.Err() == nil {
+			t.Error("a dead peer is not found")
+		}
+		_ = far.Close()
+		_ = c.Close()
 	})
 }

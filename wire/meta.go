@@ -17,6 +17,7 @@ const (
 	MetaHost              = "x-em-host"               // the host that refused
 	MetaPublic            = "x-em-public"             // what HTTP callers may read of the text, where that is less
 	MetaAcceptCompression = "x-em-accept-compression" // names of compressions for the response, separated by commas
+	MetaBegun             = "x-em-begun"              // with the answer to a heartbeat: the sequence of the last request that began to run
 )
 
 // DrainPath is the reserved service path of the one-way request that tells a client that this connection drains. Its

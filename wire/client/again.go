@@ -2,44 +2,146 @@ package client
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/easymicro/easymicro/wire"
+	"github.com/easymicro/easymicro/wire/code"
 )
 
-// againWithin is how long one-way requests that a peer has not read are sent again, when they have no deadline.
-const againWithin = 10 * time.Second
+const (
+	againWithin = 10 * time.Second // how long one-way requests that a peer has not run are sent again
+	againSoon   = 50 * time.Millisecond
+	againLate   = time.Second
+)
 
-// sendAgain sends one-way requests elsewhere that a peer has not read. Whoever made them has been told that they are on
-// their way.
-func (c *Client) sendAgain(unread []*wire.Frame) {
-	c.spawn(func() {
-		lost, why := 0, error(nil)
-		for _, f := range unread {
-			if err := c.tellAgain(f); err != nil {
-				lost, why = lost+1, err
-			}
-		}
-		if lost > 0 {
-			c.log.Warn("one-way calls are lost: the peer ended the connection before it read them, and they could not be sent again",
-				"calls", lost, "service", unread[0].Service, "error", why)
-		}
-	})
+// again is one-way requests that are to be sent elsewhere: their callers were told that they are on their way.
+type again struct {
+	c     *Client
+	left  []unsent
+	lost  int
+	why   error
+	where string // a method of those that are lost
 }
 
-func (c *Client) tellAgain(f *wire.Frame) error {
-	until, ok := wire.CallerDeadline(time.Now(), f.Metadata)
-	if !ok {
-		until = time.Now().Add(againWithin)
+// unsent is one of them.
+type unsent struct {
+	*wire.Frame
+	until time.Time
+}
+
+// sendAgain sends one-way requests elsewhere that a peer has not run and will not. Of some it is known only how many there
+// were.
+func (c *Client) sendAgain(unread []*wire.Frame, forgotten int) {
+	a := &again{c: c}
+	if forgotten > 0 {
+		a.lose(forgotten, "", errForgotten)
 	}
-	ctx, cancel := context.WithDeadline(context.Background(), until)
+	now := time.Now()
+	for _, f := range unread {
+		until, ok := wire.CallerDeadline(now, f.Metadata)
+		if latest := now.Add(againWithin); !ok || until.After(latest) {
+			until = latest
+		}
+		a.left = append(a.left, unsent{f, until})
+	}
+	c.calls.Add(1) // for Shutdown and Close, which wait
+	started := c.spawnErrand(func() {
+		defer c.leave()
+		a.send()
+		a.report()
+	})
+	if !started {
+		a.giveUp(ErrClosed)
+		a.report()
+		c.leave()
+	}
+}
+
+var errForgotten = errors.New("too much was sent one-way without a sign that it was run")
+
+// send sends what can be sent, until nothing is left.
+func (a *again) send() {
+	for pause := againSoon; ; pause = min(2*pause, againLate) {
+		hint := a.round()
+		if len(a.left) == 0 {
+			return
+		}
+		timer := time.NewTimer(max(min(hint, againLate), pause))
+		select {
+		case <-timer.C:
+		case <-a.c.done:
+			timer.Stop()
+			a.giveUp(ErrClosed)
+			return
+		}
+	}
+}
+
+// round tries each once. Those of a service that cannot be reached wait for the next round. It returns when an endpoint
+// may be there, as far as is known.
+func (a *again) round() (hint time.Duration) {
+	away := map[string]error{}
+	left := a.left[:0]
+	for _, f := range a.left {
+		err := away[f.Service]
+		if err == nil || !time.Now().Before(f.until) {
+			err = a.c.sendOnceMore(f, err)
+		}
+		switch {
+		case err == nil:
+		case !goesElsewhere(err) || !time.Now().Before(f.until):
+			a.lose(1, f.Service+"."+f.Method, err)
+		default:
+			left, away[f.Service], hint = append(left, f), err, max(hint, code.From(err).RetryAfter)
+		}
+	}
+	clear(a.left[len(left):])
+	a.left = left
+	return hint
+}
+
+// goesElsewhere reports whether what failed with err was provably not run, and may be in a moment.
+func goesElsewhere(err error) bool {
+	reason := code.From(err).Reason
+	return !errors.Is(err, ErrClosed) && (reason == code.ReasonNoEndpoint || reason == code.ReasonDraining)
+}
+
+// sendOnceMore sends f, or returns why that was not possible before when its time is over.
+func (c *Client) sendOnceMore(f unsent, before error) error {
+	ctx, cancel := context.WithDeadline(context.Background(), f.until)
 	defer cancel()
+	if ctx.Err() != nil {
+		return errors.Join(ended(ctx.Err(), "%s.%s was not sent", f.Service, f.Method), before)
+	}
 	s, err := c.service(f.Service)
 	if err != nil {
 		return err
 	}
 	cl := c.fresh()
 	defer cl.end()
-	cl.req, cl.service = f, s
+	cl.req, cl.service = f.Frame, s
 	return cl.Attempt(ctx, 0, nil)
+}
+
+func (a *again) lose(n int, method string, why error) {
+	a.lost += n
+	a.why = why
+	if method != "" {
+		a.where = method
+	}
+}
+
+func (a *again) giveUp(why error) {
+	for _, f := range a.left {
+		a.lose(1, f.Service+"."+f.Method, why)
+	}
+	a.left = nil
+}
+
+func (a *again) report() {
+	if a.lost > 0 {
+		a.c.log.Warn("one-way calls are lost: the peer ended the connection before it ran them, and they could not be sent elsewhere",
+			"calls", a.lost, "method", a.where, "error", a.why)
+	}
 }

@@ -60,8 +60,10 @@ type Client struct {
 	unknown  map[*service]struct{} // those that nobody serves
 	nodes    map[place]*node
 
-	spawning sync.Mutex // after all others
-	spawned  bool       // all that will be
+	spawning sync.Mutex    // after all others
+	spawned  bool          // all that will be
+	errands  int           // that are being run
+	errand   chan struct{} // closed when there is none; made by those who wait for that
 }
 
 // New makes a client, which whoever made it closes. It opens no connection before the first call. The error says which
@@ -101,7 +103,73 @@ func (c *Client) spawn(f func()) bool {
 	return true
 }
 
-// Shutdown takes no more calls, waits until those that are out have ended, and closes the client. When ctx ends first it
+// spawnErrand runs f as spawn does; Close ends no connection before it is done.
+func (c *Client) spawnErrand(f func()) bool {
+	c.spawning.Lock()
+	defer c.spawning.Unlock()
+	if c.spawned {
+		return false
+	}
+	c.errands++
+	c.over.Go(func() {
+		defer c.errandDone()
+		f()
+	})
+	return true
+}
+
+func (c *Client) errandDone() {
+	c.spawning.Lock()
+	defer c.spawning.Unlock()
+	if c.errands--; c.errands == 0 && c.errand != nil {
+		close(c.errand)
+		c.errand = nil
+	}
+}
+
+// noErrand is closed when there is no errand; nil when there is none.
+func (c *Client) noErrand() <-chan struct{} {
+	c.spawning.Lock()
+	defer c.spawning.Unlock()
+	if c.errands > 0 && c.errand == nil {
+		c.errand = make(chan struct{})
+	}
+	return c.errand
+}
+
+// handOver returns when all one-way requests on their way have been read, or sent elsewhere.
+func (c *Client) handOver(ctx context.Context) {
+	for {
+		var flushed sync.WaitGroup
+		for _, l := range c.links() {
+			flushed.Go(func() { _ = l.Flush(ctx) })
+		}
+		flushed.Wait()
+		idle := c.noErrand()
+		if idle == nil {
+			return
+		}
+		select {
+		case <-idle:
+		case <-c.done:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// links are all connections.
+func (c *Client) links() (all []*link) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	for _, n := range c.nodes {
+		all = append(all, n.all()...)
+	}
+	return all
+}
+
+// Shutdown takes no more calls, waits until those that are out have ended, one-way ones that are sent elsewhere included, and closes the client. When ctx ends first it
 // closes the client all the same, and returns the error of ctx.
 func (c *Client) Shutdown(ctx context.Context) error {
 	c.shut.Store(true)
@@ -115,14 +183,24 @@ func (c *Client) Shutdown(ctx context.Context) error {
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
-	_ = c.Close()
+	c.handOver(ctx)
+	c.end()
 	return err
 }
 
-// Close ends all connections. Calls that are out fail. When it returns nothing that the client started is running, except
+// Close ends all connections, once the one-way requests that are on their way have been read, or 10 s have passed. Calls
+// that are out fail. When it returns nothing that the client started is running, except
 // calls that the caller's Guard or Wrap hold up. It may be called again, and its error is always nil.
 func (c *Client) Close() error {
 	c.shut.Store(true)
+	ctx, cancel := context.WithTimeout(context.Background(), againWithin)
+	defer cancel()
+	c.handOver(ctx)
+	c.end()
+	return nil
+}
+
+func (c *Client) end() {
 	c.mu.Lock()
 	if !c.closed {
 		c.closed = true
@@ -147,5 +225,4 @@ func (c *Client) Close() error {
 	}
 	ends.Wait()
 	c.over.Wait()
-	return nil
 }

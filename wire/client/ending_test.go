@@ -3,8 +3,10 @@ package client
 import (
 	"context"
 	"net"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/easymicro/easymicro/wire"
@@ -59,31 +61,69 @@ func TestACancelledCallEndsAtTheServerToo(t *testing.T) {
 
 // A server that ends idle connections as calls are on their way to it loses none of them.
 func TestCallsOnTheirWayToAnIdleConnectionThatEndsAreNotLost(t *testing.T) {
-	const idle, rounds = 20 * time.Millisecond, 24
-	var told atomic.Int64
-	address := onLoopback(t, func(ctx context.Context, req, res *wire.Frame) error {
-		if req.OneWay {
-			told.Add(1)
-			return nil
-		}
-		return mul(ctx, req, res)
-	}, wire.Limits{IdleTimeout: idle})
-	c := newClient(t, Options{Resolver: serving(address), ConnectTimeout: 10 * time.Second})
-	if err := six(t.Context(), c); err != nil {
-		t.Fatal(err)
-	}
-	pause := time.NewTimer(0)
-	defer pause.Stop()
-	for round := range rounds {
-		<-pause.C
-		pause.Reset(idle + time.Duration(round%20-10)*100*time.Microsecond) // around the end of the connection
-		if round%2 == 0 {
-			if err := six(t.Context(), c); err != nil {
-				t.Errorf("round %d: %v", round, err)
+	inBubble(t, func(t *testing.T, n *network) {
+		const idle, rounds = 20 * time.Second, 100
+		var told atomic.Int64
+		_, stop := n.limited("a", func(ctx context.Context, req, res *wire.Frame) error {
+			if req.OneWay {
+				told.Add(1)
+				return nil
 			}
-		} else if err := c.Notify(t.Context(), "Arith", "Mul", &Args{2, 3}); err != nil {
-			t.Errorf("round %d, one-way: %v", round, err)
+			return mul(ctx, req, res)
+		}, wire.Limits{IdleTimeout: idle})
+		defer stop()
+		c := n.client(Options{Resolver: serving("a"), KeepaliveInterval: time.Hour})
+		if err := six(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+		for round := range rounds {
+			time.Sleep(idle + time.Duration(round%5/3)) // as the connection ends, or right after
+			if round%2 == 0 {
+				if err := six(t.Context(), c); err != nil {
+					t.Errorf("round %d: %v", round, err)
+				}
+			} else if err := c.Notify(t.Context(), "Arith", "Mul", &Args{2, 3}); err != nil {
+				t.Errorf("round %d, one-way: %v", round, err)
+			}
+		}
+		_ = c.Close()
+		synctest.Wait()
+		if told.Load() != rounds/2 {
+			t.Errorf("%d one-way calls are run", told.Load())
+		}
+		if dials := len(n.dialled("a")); dials < rounds/2 {
+			t.Errorf("%d connections: they have not ended", dials)
+		}
+	})
+}
+
+// The answers of slow calls come while the connection is being closed.
+func TestOneWayCallsBeforeACloseAreAllRun(t *testing.T) {
+	const calls, slow = 200, 4
+	var told atomic.Int64
+	entered, quarter := make(chan bool, slow), make(chan bool)
+	address := onLoopback(t, func(_ context.Context, req, _ *wire.Frame) error {
+		switch {
+		case !req.OneWay:
+			entered <- true
+			<-quarter
+		case told.Add(1) == calls/4:
+			close(quarter)
+		}
+		return nil
+	}, wire.Limits{MaxInFlight: slow + 1})
+	c := newClient(t, Options{Resolver: serving(address)})
+	var out sync.WaitGroup
+	for range slow {
+		out.Go(func() { _ = six(t.Context(), c) })
+		<-entered
+	}
+	for range calls {
+		if err := c.Notify(t.Context(), "Arith", "Mul", make([]byte, 20<<10)); err != nil {
+			t.Fatal(err)
 		}
 	}
-	eventually(t, "all one-way calls are run", func() bool { return told.Load() == rounds/2 })
+	_ = c.Close()
+	out.Wait()
+	eventually(t, "all one-way calls are run", func() bool { return told.Load() == calls })
 }

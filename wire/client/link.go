@@ -56,7 +56,7 @@ func (n *node) retire(l *link) bool {
 	for i := range n.links {
 		n.links[i].CompareAndSwap(l, nil)
 	}
-	if !n.c.spawn(func() { _ = l.Close() }) {
+	if !n.c.spawnErrand(func() { _ = l.Close() }) {
 		n.leave(l) // the client is being closed, and will come here
 	}
 	return true

@@ -135,7 +135,18 @@ func (n *node) close() []*link {
 	if n.cancel != nil {
 		n.cancel()
 	}
-	var all []*link
+	return n.list()
+}
+
+// all are its connections.
+func (n *node) all() []*link {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.list()
+}
+
+// list needs n.mu.
+func (n *node) list() (all []*link) {
 	for i := range n.links {
 		if l := n.links[i].Load(); l != nil {
 			all = append(all, l)

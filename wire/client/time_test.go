@@ -59,11 +59,15 @@ func (n *network) serve(address string, h wire.HandlerFunc) (stop func()) {
 }
 
 func (n *network) server(address string, h wire.HandlerFunc) (srv *wire.Server, stop func()) {
+	return n.limited(address, h, wire.Limits{})
+}
+
+func (n *network) limited(address string, h wire.HandlerFunc, lim wire.Limits) (srv *wire.Server, stop func()) {
 	ln := wiretest.Listen()
 	n.mu.Lock()
 	n.hosts[address] = ln
 	n.mu.Unlock()
-	srv = wire.NewServer(wire.ServerOptions{Handler: h})
+	srv = wire.NewServer(wire.ServerOptions{Handler: h, Limits: lim})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
