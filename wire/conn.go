@@ -223,11 +223,10 @@ func (c *Conn) proven(last uint64) {
 // flushSilently ends the sending side and waits for the peer to do the same.
 func (c *Conn) flushSilently(ctx context.Context) error {
 	c.out.settle(closeWait)
-	half, ok := c.conn.(interface{ CloseWrite() error })
-	if !ok || half.CloseWrite() != nil {
-		return nil
+	if half, ok := c.conn.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
+		return c.pause(ctx, lingerWait)
 	}
-	return c.pause(ctx, lingerWait)
+	return nil
 }
 
 // pause waits for d, unless the connection or ctx ends before.

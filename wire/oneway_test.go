@@ -28,7 +28,7 @@ func keeping(t testing.TB) (*wire.Conn, *wiretest.Peer, <-chan givenBack) {
 	return c, p, back
 }
 
-func tell(t testing.TB, ctx context.Context, c *wire.Conn, method string, payload []byte) {
+func tell(ctx context.Context, t testing.TB, c *wire.Conn, method string, payload []byte) {
 	t.Helper()
 	if err := c.Do(ctx, wiretest.OneWay(0, "Test", method, wire.Raw, payload), nil); err != nil {
 		t.Fatal(err)
@@ -77,7 +77,7 @@ func TestOneWayCallsAreKeptUntilTheyHaveBegun(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, p, back := keeping(t)
-			tell(t, t.Context(), c, "A", nil)
+			tell(t.Context(), t, c, "A", nil)
 			p.Receive()
 			done := make(chan error, 1)
 			go func() {
@@ -87,7 +87,7 @@ func TestOneWayCallsAreKeptUntilTheyHaveBegun(t *testing.T) {
 			tc.answer.Seq = p.Receive().Seq
 			p.Send(tc.answer)
 			<-done
-			tell(t, t.Context(), c, "C", nil)
+			tell(t.Context(), t, c, "C", nil)
 			p.Receive()
 			p.Send(drains("last", wire.HeartbeatSeq))
 			if got := (<-back).frames; len(got) != tc.kept+1 {
@@ -101,7 +101,7 @@ func TestHeartbeatsProveThatOneWayCallsHaveBegun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, p, back := keeping(t)
 		for range 4 {
-			tell(t, t.Context(), c, "A", nil)
+			tell(t.Context(), t, c, "A", nil)
 			p.Receive()
 		}
 		echoes(p, 1) // after 10 s without a byte
@@ -131,7 +131,7 @@ func TestParkedOneWayCallsAreGivenBackWhenTheGracePeriodEnds(t *testing.T) {
 				}
 				synctest.Wait()
 				for range 50 {
-					tell(t, t.Context(), c, "Parked", make([]byte, 10<<10))
+					tell(t.Context(), t, c, "Parked", make([]byte, 10<<10))
 				}
 				if _, err := call(t.Context(), c, "Refused", string(make([]byte, 1<<20))); code.From(err).Reason != code.ReasonOverloaded {
 					t.Errorf("got %v", err)
@@ -155,7 +155,7 @@ func TestWhatIsLeftOfADeadlineGoesWithACallThatIsGivenBack(t *testing.T) {
 		for _, d := range []time.Duration{5 * time.Second, 4 * time.Second} {
 			ctx, cancel := context.WithTimeout(t.Context(), d)
 			defer cancel()
-			tell(t, ctx, c, "A", nil)
+			tell(ctx, t, c, "A", nil)
 			p.Receive()
 		}
 		time.Sleep(4900 * time.Millisecond)
@@ -175,7 +175,7 @@ func TestOneWayCallsThatAreTooManyToKeepAreCounted(t *testing.T) {
 	c, p, back := keeping(t)
 	asked := 0
 	for range calls {
-		tell(t, t.Context(), c, "C", make([]byte, each))
+		tell(t.Context(), t, c, "C", make([]byte, each))
 		if f := p.Receive(); f.Heartbeat {
 			asked++
 			p.Receive()
@@ -197,7 +197,7 @@ func TestCloseWaitsUntilOneWayCallsAreRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, p := facing(t, wire.ConnOptions{})
 		for range 100 {
-			tell(t, t.Context(), c, "Tell", nil)
+			tell(t.Context(), t, c, "Tell", nil)
 		}
 		closed := make(chan struct{})
 		go func() {
@@ -227,8 +227,8 @@ func TestCloseWaitsUntilOneWayCallsAreRead(t *testing.T) {
 func TestFlushOfADrainingPeerWaitsUntilOneWayCallsHaveBegun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, p, back := keeping(t)
-		tell(t, t.Context(), c, "A", nil)
-		tell(t, t.Context(), c, "B", nil)
+		tell(t.Context(), t, c, "A", nil)
+		tell(t.Context(), t, c, "B", nil)
 		p.Send(drains("", 0))
 		synctest.Wait()
 		flushed := make(chan error, 1)
@@ -261,7 +261,7 @@ func TestFlushEndsWithItsContextAndWithTheConnection(t *testing.T) {
 		if err := c.Flush(t.Context()); err != nil {
 			t.Error(err)
 		}
-		tell(t, t.Context(), c, "A", nil)
+		tell(t.Context(), t, c, "A", nil)
 		soon, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if err := c.Flush(soon); !errors.Is(err, context.DeadlineExceeded) {
@@ -277,7 +277,7 @@ func TestFlushEndsWithItsContextAndWithTheConnection(t *testing.T) {
 func TestClosePeersWithoutHeartbeatsHaveAMomentToRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, p := facing(t, wire.ConnOptions{KeepaliveInterval: -1})
-		tell(t, t.Context(), c, "A", nil)
+		tell(t.Context(), t, c, "A", nil)
 		begin := time.Now()
 		_ = c.Close()
 		if time.Since(begin) == 0 {

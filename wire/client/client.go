@@ -121,7 +121,8 @@ func (c *Client) spawnErrand(f func()) bool {
 func (c *Client) errandDone() {
 	c.spawning.Lock()
 	defer c.spawning.Unlock()
-	if c.errands--; c.errands == 0 && c.errand != nil {
+	c.errands--
+	if c.errands == 0 && c.errand != nil {
 		close(c.errand)
 		c.errand = nil
 	}
@@ -169,8 +170,8 @@ func (c *Client) links() (all []*link) {
 	return all
 }
 
-// Shutdown takes no more calls, waits until those that are out have ended, one-way ones that are sent elsewhere included, and closes the client. When ctx ends first it
-// closes the client all the same, and returns the error of ctx.
+// Shutdown takes no more calls, waits until those that are out have ended and one-way ones on their way have been read, and
+// closes the client. When ctx ends first it closes the client all the same, and returns the error of ctx.
 func (c *Client) Shutdown(ctx context.Context) error {
 	c.shut.Store(true)
 	if c.calls.Load() == 0 {
