@@ -197,7 +197,7 @@ func (s *serving) expired() *code.Error {
 func (s *serving) invoke(req, res *wire.Frame) error {
 	args := s.method.invoke.NewArgs()
 	if err := s.decode(req, args); err != nil {
-		return s.undecoded(err)
+		return s.undecoded(err, len(req.Payload))
 	}
 	s.Service, s.Method = s.method.target.Service, s.method.target.Method
 	s.Metadata = slices.Clone(registry.Pairs(req.Metadata)) // the frame's is used again, and a handler may keep its context
@@ -272,11 +272,11 @@ func (s *serving) decode(req *wire.Frame, args any) error {
 	return err
 }
 
-// undecoded is the answer to an argument that cannot be decoded, or would take too much memory.
-func (s *serving) undecoded(err error) *code.Error {
+// undecoded is the answer to an argument of n bytes that cannot be decoded, or would take too much memory.
+func (s *serving) undecoded(err error, n int) *code.Error {
 	s.ticket.Done(err)
 	e := code.From(err)
-	if e.Reason == code.ReasonTooLarge {
+	if d := s.wire.Decoding(); e.Reason == code.ReasonTooLarge && d.AtLimit(n) {
 		e = e.WithAdvice("listeners[].limits.maxDecompressedBytes allows more")
 	}
 	e = e.On(s.host.name)

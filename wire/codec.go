@@ -45,32 +45,6 @@ func Decode(c Codec, data []byte, v any) error {
 	return new(Decoding).Decode(c, data, v)
 }
 
-// Decode is the function Decode with the bounds of d.
-func (d *Decoding) Decode(c Codec, data []byte, v any) error {
-	every, err := d.allow(c, false, data, v)
-	if err != nil {
-		return err
-	}
-	switch c {
-	case Raw:
-		err = decodeRaw(data, v)
-	case JSON:
-		err = decodeJSON(data, v, every)
-	case Protobuf:
-		err = decodeProtobuf(data, v)
-	case Msgpack:
-		err = decodeMsgpack(data, v)
-	case Thrift:
-		err = d.decodeThrift(data, v)
-	default:
-		return unknownCodec(c)
-	}
-	if err != nil {
-		return misfit(c.String(), err)
-	}
-	return nil
-}
-
 // unknownCodec is the answer to a codec or a compression that is none of ours.
 func unknownCodec(what fmt.Stringer) *code.Error {
 	return code.Refuse(code.InvalidArgument, code.ReasonUnknownCodec, "unknown "+what.String(), "", "", 0)
@@ -96,17 +70,20 @@ func badPayload(what string) *code.Error {
 	return code.Refuse(code.InvalidArgument, code.ReasonBadPayload, what, "", "", 0)
 }
 
-// sink is a writer that appends to a slice, until that is too long for a frame.
-type sink struct {
-	b    []byte
-	room int
-}
+// roomLeft is how many bytes still fit into a frame.
+type roomLeft int
 
-func (s *sink) take(n int) error {
-	if s.room -= n; s.room < 0 {
+func (r *roomLeft) take(n int) error {
+	if *r -= roomLeft(n); *r < 0 {
 		return errTooLong
 	}
 	return nil
+}
+
+// sink is a writer that appends to a slice, until that is too long for a frame.
+type sink struct {
+	roomLeft
+	b []byte
 }
 
 // Write appends p.
@@ -132,7 +109,7 @@ var sinks = sync.Pool{New: func() any { return new(sink) }}
 // appendWith gives encode a writer that appends to dst.
 func appendWith(dst []byte, encode func(w *sink) error) ([]byte, error) {
 	s := sinks.Get().(*sink)
-	*s = sink{b: dst, room: maxPayload}
+	*s = sink{b: dst, roomLeft: maxPayload}
 	err := encode(s)
 	out := s.b
 	*s = sink{}

@@ -16,7 +16,7 @@ func AppendHTTP(dst []byte, v any) ([]byte, error) {
 	if !ok {
 		return Append(JSON, dst, v)
 	}
-	if err := checkMessage(m); err != nil {
+	if err := checkMessage(m, true); err != nil {
 		return dst, code.Errorf(code.Internal, "encode as protojson: %w", err)
 	}
 	out, err := protojson.MarshalOptions{}.MarshalAppend(dst, m)
@@ -30,25 +30,6 @@ func AppendHTTP(dst []byte, v any) ([]byte, error) {
 // Decode.
 func DecodeHTTP(data []byte, v any) error {
 	return new(Decoding).DecodeHTTP(data, v)
-}
-
-// DecodeHTTP is the function DecodeHTTP with the bounds of d.
-func (d *Decoding) DecodeHTTP(data []byte, v any) error {
-	m, ok := protoMessage(v)
-	if !ok {
-		return d.Decode(JSON, data, v)
-	}
-	if len(data) == 0 {
-		return misfit("json", errEmpty)
-	}
-	if _, err := d.allow(JSON, true, data, v); err != nil {
-		return err
-	}
-	o := protojson.UnmarshalOptions{DiscardUnknown: true, RecursionLimit: maxDepth}
-	if err := o.Unmarshal(data, m); err != nil {
-		return misfit("json", protojsonProblem(err))
-	}
-	return nil
 }
 
 // protojsonProblem keeps of an error only the place that it names, in the form (line 1:7), since the rest quotes values.

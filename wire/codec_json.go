@@ -8,6 +8,7 @@ import (
 	"math"
 	"reflect"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -37,9 +38,6 @@ func appendJSON(dst []byte, v any) ([]byte, error) {
 	return appendWith(dst, func(w *sink) error { return json.MarshalWrite(w, v, jsonStrict) })
 }
 
-// mostAgain is the longest payload that is decoded a second time.
-const mostAgain = 16 << 10
-
 // decodeJSON decodes as encoding/json does, all of it, if every is set.
 func decodeJSON(data []byte, v any, every bool, more ...json.Options) error {
 	if len(data) == 0 {
@@ -56,10 +54,6 @@ func decodeJSON(data []byte, v any, every bool, more ...json.Options) error {
 	if unknown := unknownMember(err); unknown != nil {
 		return unknown
 	}
-	// Names that match two fields are errors in the fast way. Such payloads are rare.
-	if sem := new(json.SemanticError); !every && len(data) <= mostAgain && errors.As(err, &sem) && decodeJSON(data, v, true, more...) == nil {
-		return nil
-	}
 	return jsonProblem(err)
 }
 
@@ -71,7 +65,7 @@ func jsonEvery(t reflect.Type) bool {
 // jsonProblem says where and of which kind an error is. The texts of the library are not passed on, since they quote
 // values.
 func jsonProblem(err error) error {
-	syn, sem := new(jsontext.SyntacticError), new(json.SemanticError)
+	syn, sem, old := new(jsontext.SyntacticError), new(json.SemanticError), new(jsonv1.UnmarshalTypeError)
 	switch {
 	case errors.As(err, &syn):
 		return fmt.Errorf("%s at byte %d%s", jsonSyntax(syn), syn.ByteOffset, at(syn.JSONPointer))
@@ -80,7 +74,9 @@ func jsonProblem(err error) error {
 		if sem.GoType == nil {
 			return fmt.Errorf("the %s%s does not fit", kindName(sem.JSONKind), place)
 		}
-		return &typeError{what: unfit(sem.JSONKind, sem.GoType, place), goType: sem.GoType}
+		return &typeError{what: unfit(sem.JSONKind, sem.GoType, sem.Err, place), goType: sem.GoType}
+	case errors.As(err, &old):
+		return &typeError{what: unfitOld(old), goType: old.Type}
 	}
 	return errors.New("it does not fit")
 }
@@ -94,19 +90,36 @@ type typeError struct {
 func (e *typeError) Error() string { return e.what }
 
 // unfit says what is wanted in the place of a value.
-func unfit(got jsontext.Kind, t reflect.Type, place string) string {
+func unfit(got jsontext.Kind, t reflect.Type, cause error, place string) string {
 	wanted, name := wantedFor(t), kindName(got)
-	if wanted == "" {
-		return "the " + name + place + " does not fit"
-	}
 	switch {
-	case isWhole(t) && got == '0':
+	case wanted == "" || wanted == "an object" && got == '{':
+		return "the " + name + place + " does not fit"
+	case wanted == aWhole && got == '0' && cause != nil:
 		return wanted + rangeOf(t) + " is wanted, got another number" + place
-	case wanted == withArticle(name):
+	case wanted == withArticle(name) && cause != nil:
 		return wanted + " of another kind is wanted" + place
+	case wanted == withArticle(name) || wanted == aWhole && got == '0': // as a tag of the field says
+		return wanted + " in a string is wanted, got " + withArticle(name) + place
 	}
 	return wanted + " is wanted, got " + withArticle(name) + place
 }
+
+// unfitOld is unfit for an error in the form of encoding/json, which has the kind of the value in words.
+func unfitOld(err *jsonv1.UnmarshalTypeError) string {
+	got, number := err.Value, ""
+	if got, number, _ = strings.Cut(got, " "); got == "bool" {
+		got = "boolean"
+	}
+	kinds := map[string]jsontext.Kind{"null": 'n', "boolean": 't', "string": '"', "number": '0', "object": '{', "array": '['}
+	var cause error
+	if number != "" {
+		cause = strconv.ErrRange // it has the number, of which nothing is to be repeated
+	}
+	return unfit(kinds[got], err.Type, cause, fmt.Sprintf(" at byte %d%s", err.Offset, at(jsontext.Pointer(err.Field))))
+}
+
+const aWhole = "a whole number"
 
 var (
 	timeType        = reflect.TypeFor[time.Time]()
@@ -146,7 +159,7 @@ func wantedFor(t reflect.Type) string {
 		return "an array of " + strconv.Itoa(t.Len())
 	}
 	if isWhole(t) {
-		return "a whole number"
+		return aWhole
 	}
 	return ""
 }

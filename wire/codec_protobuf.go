@@ -44,7 +44,7 @@ func appendProtobuf(dst []byte, v any) ([]byte, error) {
 	if !ok {
 		return dst, errNotProto
 	}
-	if err := checkMessage(m); err != nil {
+	if err := checkMessage(m, false); err != nil {
 		return dst, err
 	}
 	if proto.Size(m) > maxPayload {
@@ -77,29 +77,36 @@ func appendMarshaled(dst []byte, v any, marshal func() ([]byte, error)) ([]byte,
 	return append(dst, b...), err
 }
 
+// decodeProtobuf leaves payloads to the methods that a type has, which have no limit of depth, unless the module can do
+// better.
 func decodeProtobuf(data []byte, v any) error {
 	if gogo, ok := v.(gogoUnmarshaler); ok {
-		return unmarshalOwn(data, gogo.Unmarshal)
+		if tooDeepFor(v, data) {
+			return errTooDeep
+		}
+		return badProto(gogo.Unmarshal(data))
 	}
 	m, isMessage := protoMessage(v)
 	if vt, ok := v.(vtUnmarshaler); ok && (len(data) <= vtMaxBytes || !isMessage) {
-		return unmarshalOwn(data, vt.UnmarshalVT)
+		switch deep := tooDeepFor(v, data); {
+		case !deep:
+			return badProto(vt.UnmarshalVT(data))
+		case !isMessage:
+			return errTooDeep
+		}
 	}
 	if !isMessage {
 		return errNotProto
 	}
-	if err := (proto.UnmarshalOptions{RecursionLimit: maxDepth}).Unmarshal(data, m); err != nil {
-		return errBadProto
-	}
-	return nil
+	return badProto(proto.UnmarshalOptions{RecursionLimit: maxDepth}.Unmarshal(data, m))
 }
 
-// unmarshalOwn leaves the payload to methods that have no limit of depth.
-func unmarshalOwn(data []byte, unmarshal func([]byte) error) error {
-	if len(data) > maxDepth && protobufTooDeep(data, 0) {
-		return errTooDeep
-	}
-	if unmarshal(data) != nil {
+func tooDeepFor(v any, data []byte) bool {
+	return len(data) > maxDepth && protobufTooDeep(data, 0, nestings.of(reflect.TypeOf(v)))
+}
+
+func badProto(err error) error {
+	if err != nil {
 		return errBadProto
 	}
 	return nil

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"math"
 	"sync"
 
 	"github.com/apache/thrift/lib/go/thrift"
@@ -18,15 +17,8 @@ var (
 
 // thriftBuffer takes no more than fits into a frame.
 type thriftBuffer struct {
+	roomLeft
 	thrift.TMemoryBuffer
-	room int
-}
-
-func (b *thriftBuffer) take(n int) error {
-	if b.room -= n; b.room < 0 {
-		return errTooLong
-	}
-	return nil
 }
 
 // Write appends p.
@@ -84,23 +76,17 @@ func appendThrift(dst []byte, v any) ([]byte, error) {
 	p := thriftProtocols.Get().(*thriftProtocol)
 	defer p.release()
 	p.buf = *bytes.NewBuffer(dst)
-	p.trans.room = maxPayload
+	p.trans.roomLeft = maxPayload
 	err := s.Write(context.Background(), p.proto)
 	return p.buf.Bytes(), err
 }
 
-// decodeThrift walks data before it is decoded, since generated code has no limit of depth. The limits of sizes are
-// the length of data: nothing in it can be longer.
-func (d *Decoding) decodeThrift(data []byte, v any) error {
+// decodeThrift decodes what has been walked, since generated code has no limit of depth. The limits of sizes are the length
+// of data: nothing in it can be longer.
+func decodeThrift(data []byte, v any) error {
 	s, ok := v.(thrift.TStruct)
 	if !ok {
 		return errNotThrift
-	}
-	if len(data) > math.MaxInt32 {
-		return errBadThrift
-	}
-	if err := d.walkThrift(data, v); err != nil {
-		return err
 	}
 	p := thriftProtocols.Get().(*thriftProtocol)
 	defer p.release()
@@ -110,24 +96,4 @@ func (d *Decoding) decodeThrift(data []byte, v any) error {
 		return errNoFit
 	}
 	return nil
-}
-
-func (d *Decoding) walkThrift(data []byte, v any) error {
-	w := thriftWalk{bill: bill{most: d.most(len(data))}, rest: data}
-	p := thriftPlans.of(v)
-	root, worst := p.root, p.worst*len(data)
-	if worst <= unwalked {
-		root, w.total = nil, worst
-	}
-	switch sound := w.structure(root, 0); {
-	case w.over():
-		return tooCostly(w.most)
-	case w.deep:
-		return errTooDeep
-	case !sound:
-		return errBadThrift
-	case len(w.rest) != 0:
-		return errThriftRest
-	}
-	return d.charge(w.total)
 }

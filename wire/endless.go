@@ -4,21 +4,19 @@ import (
 	"encoding"
 	"errors"
 	"reflect"
-	"sync"
 
 	"github.com/go-json-experiment/json"
 	"github.com/vmihailenco/msgpack/v5"
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
 var (
 	errTooLong = errors.New("it does not fit into a frame")
-	errEndless = errors.New("it leads back to itself, or is nested too deeply")
+	errTooMany = errors.New("it has too many values")
+	errEndless = errors.New("it leads back to itself, is nested too deeply or stands behind too many pointers")
 )
 
 const (
-	maxHops   = 4       // pointers and interfaces that lead to one container or plain value, times its depth
+	maxHops   = 8       // pointers, interfaces and lists that lead to one value, times the depth
 	maxValues = 1 << 22 // of one payload, when they are counted
 )
 
@@ -27,45 +25,80 @@ const (
 
 // encodable is what the codecs that encode by reflection know of types.
 type encodable struct {
-	depth  int            // of containers, at most
-	own    []reflect.Type // interfaces of the types that encode themselves
-	byType sync.Map       // of traits
+	depth     int            // of containers, at most
+	generated bool           // the methods of structs encode them: these are the only containers, but for the wrappers of oneofs
+	own       []reflect.Type // interfaces of the types that encode themselves
+	known     typeCache[*traits]
 }
 
 // traits is what is known of a type.
 type traits struct {
 	leaf      bool // nothing in its values is encoded by reflection
 	recursive bool // its values can contain values of the type, or whatever a program puts into an interface
+	key, elem *traits
+	fields    []fieldTraits // those that are recursive
+}
+
+type fieldTraits struct {
+	index int
+	*traits
 }
 
 var (
-	jsonEncodable = &encodable{depth: maxJSONDepth - 1, own: []reflect.Type{
-		reflect.TypeFor[json.Marshaler](), reflect.TypeFor[json.MarshalerTo](), reflect.TypeFor[encoding.TextMarshaler](),
-	}}
-	msgpackEncodable = &encodable{depth: maxDepth, own: []reflect.Type{
+	jsonEncodable = newEncodable(maxJSONDepth-1, false,
+		reflect.TypeFor[json.Marshaler](), reflect.TypeFor[json.MarshalerTo](), reflect.TypeFor[encoding.TextMarshaler]())
+	msgpackEncodable = newEncodable(maxDepth, false,
 		reflect.TypeFor[msgpack.CustomEncoder](), reflect.TypeFor[msgpack.Marshaler](),
-		reflect.TypeFor[encoding.BinaryMarshaler](), reflect.TypeFor[encoding.TextMarshaler](),
-	}}
-	codedEncodable = &encodable{depth: maxDepth} // of types with methods for it, made by a compiler
+		reflect.TypeFor[encoding.BinaryMarshaler](), reflect.TypeFor[encoding.TextMarshaler]())
+	codedEncodable = newEncodable(maxDepth, true) // of types with methods for it, made by a compiler
 )
+
+func newEncodable(depth int, generated bool, own ...reflect.Type) *encodable {
+	e := &encodable{depth: depth, generated: generated, own: own}
+	e.known.build = func(t reflect.Type) *traits { return e.traits(t, map[reflect.Type]*traits{}) }
+	return e
+}
 
 // check fails when encoding v would not come to an end, or to one that nobody can send.
 func (e *encodable) check(v any) error {
 	t := reflect.TypeOf(v)
-	if t == nil || !e.of(t).recursive {
+	if t == nil {
+		return nil
+	}
+	known := e.known.of(t)
+	if !known.recursive {
 		return nil
 	}
 	w := valueWalk{encodable: e}
-	return w.value(reflect.ValueOf(v), 0, 0)
+	return w.value(reflect.ValueOf(v), known, 0, 0)
 }
 
-func (e *encodable) of(t reflect.Type) traits {
-	known, ok := e.byType.Load(t)
-	if !ok {
-		known, _ = e.byType.LoadOrStore(t, traits{leaf: e.leaf(t), recursive: e.leadsBack(t, map[reflect.Type]bool{})})
+// traits makes the traits of t and of all that it leads to.
+func (e *encodable) traits(t reflect.Type, made map[reflect.Type]*traits) *traits {
+	if known := made[t]; known != nil {
+		return known
 	}
-	found, _ := known.(traits)
-	return found
+	r := &traits{leaf: e.leaf(t), recursive: e.leadsBack(t, map[reflect.Type]bool{})}
+	made[t] = r
+	if !r.recursive {
+		return r
+	}
+	switch t.Kind() {
+	case reflect.Map:
+		r.key, r.elem = e.traits(t.Key(), made), e.traits(t.Elem(), made)
+	case reflect.Pointer, reflect.Slice, reflect.Array:
+		r.elem = e.traits(t.Elem(), made)
+	case reflect.Struct:
+		for i := range t.NumField() {
+			if f := t.Field(i); f.IsExported() || f.Anonymous {
+				if known := e.traits(f.Type, made); known.recursive {
+					r.fields = append(r.fields, fieldTraits{i, known})
+				}
+			}
+		}
+	default:
+	}
+	return r
 }
 
 // leadsBack searches t for an interface, or for a type on the way to itself: open is true for those.
@@ -114,138 +147,79 @@ type valueWalk struct {
 	values, bytes int
 }
 
-// value walks v, which is in depth containers, behind hops pointers and interfaces.
-func (w *valueWalk) value(v reflect.Value, depth, hops int) error {
+// value walks v, which is in depth containers, behind hops pointers, interfaces and lists.
+func (w *valueWalk) value(v reflect.Value, t *traits, depth, hops int) error {
+	wrapped := false
 	for v.Kind() == reflect.Pointer || v.Kind() == reflect.Interface {
 		if v.IsNil() {
 			return nil
 		}
-		hops++
-		if hops > maxHops*w.depth {
+		if hops++; hops > maxHops*w.depth {
 			return errEndless
 		}
-		v = v.Elem()
+		wrapped = wrapped || v.Kind() == reflect.Interface
+		if v = v.Elem(); t.elem != nil {
+			t = t.elem
+		} else {
+			t = w.known.of(v.Type())
+		}
 	}
-	if err := w.count(v); err != nil || w.of(v.Type()).leaf {
+	if err := w.count(v, t); err != nil || t.leaf || !t.recursive {
 		return err
 	}
-	if depth == w.depth {
+	if depth == w.depth || hops > maxHops*w.depth {
 		return errEndless
 	}
-	return w.inside(v, depth+1, hops)
+	if !w.generated || v.Kind() == reflect.Struct && !wrapped {
+		depth++
+	}
+	return w.inside(v, t, depth, hops+1)
 }
 
-func (w *valueWalk) count(v reflect.Value) error {
+func (w *valueWalk) count(v reflect.Value, t *traits) error {
 	w.values++
-	if v.Kind() == reflect.String {
+	switch v.Kind() {
+	case reflect.String:
 		w.bytes += v.Len()
+	case reflect.Slice, reflect.Array:
+		if !t.recursive {
+			w.bytes += v.Len() // each is a byte at least
+		}
+	default:
 	}
-	if w.values > maxValues || w.bytes > maxPayload {
+	switch {
+	case w.values > maxValues:
+		return errTooMany
+	case w.bytes > maxPayload:
 		return errTooLong
 	}
 	return nil
 }
 
-func (w *valueWalk) inside(v reflect.Value, depth, hops int) error {
+func (w *valueWalk) inside(v reflect.Value, t *traits, depth, hops int) error {
 	switch v.Kind() {
 	case reflect.Slice, reflect.Array:
-		if !w.of(v.Type().Elem()).recursive {
-			w.bytes += v.Len() // each is a byte at least
-			return w.count(reflect.Value{})
-		}
 		for i := range v.Len() {
-			if err := w.value(v.Index(i), depth, hops); err != nil {
+			if err := w.value(v.Index(i), t.elem, depth, hops); err != nil {
 				return err
 			}
 		}
 	case reflect.Map:
 		for entries := v.MapRange(); entries.Next(); {
-			if err := w.value(entries.Key(), depth, hops); err != nil {
+			if err := w.value(entries.Key(), t.key, depth, hops); err != nil {
 				return err
 			}
-			if err := w.value(entries.Value(), depth, hops); err != nil {
+			if err := w.value(entries.Value(), t.elem, depth, hops); err != nil {
 				return err
 			}
 		}
 	case reflect.Struct:
-		for i := range v.NumField() {
-			if f := v.Type().Field(i); (f.IsExported() || f.Anonymous) && w.of(f.Type).recursive {
-				if err := w.value(v.Field(i), depth, hops); err != nil {
-					return err
-				}
+		for _, f := range t.fields {
+			if err := w.value(v.Field(f.index), f.traits, depth, hops); err != nil {
+				return err
 			}
 		}
 	default:
 	}
 	return nil
-}
-
-// recursiveMessages has for each message of protobuf whether it can contain itself, by its descriptor.
-var recursiveMessages sync.Map
-
-// checkMessage is check for a message of protobuf.
-func checkMessage(m proto.Message) error {
-	r := m.ProtoReflect()
-	if !messageLeadsBack(r.Descriptor()) {
-		return nil
-	}
-	w := valueWalk{encodable: codedEncodable}
-	return w.message(r, 0)
-}
-
-func messageLeadsBack(md protoreflect.MessageDescriptor) bool {
-	if known, ok := recursiveMessages.Load(md); ok {
-		ok, _ := known.(bool)
-		return ok
-	}
-	found := reaches(md, map[protoreflect.FullName]bool{})
-	recursiveMessages.Store(md, found)
-	return found
-}
-
-// reaches searches md for a message on the way to itself: open is true for those. Extensions can be anything.
-func reaches(md protoreflect.MessageDescriptor, open map[protoreflect.FullName]bool) bool {
-	if onTheWay, seen := open[md.FullName()]; seen {
-		return onTheWay
-	}
-	open[md.FullName()] = true
-	defer func() { open[md.FullName()] = false }()
-	for i := range md.Fields().Len() {
-		fd := md.Fields().Get(i)
-		if fd.IsMap() {
-			fd = fd.MapValue()
-		}
-		if fd.Message() != nil && reaches(fd.Message(), open) {
-			return true
-		}
-	}
-	return md.ExtensionRanges().Len() > 0
-}
-
-func (w *valueWalk) message(m protoreflect.Message, depth int) (err error) {
-	w.values++
-	if depth == w.depth {
-		return errEndless
-	}
-	if w.values > maxValues {
-		return errTooLong
-	}
-	m.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-		switch {
-		case fd.IsMap() && fd.MapValue().Message() != nil:
-			v.Map().Range(func(_ protoreflect.MapKey, v protoreflect.Value) bool {
-				err = w.message(v.Message(), depth+1)
-				return err == nil
-			})
-		case fd.IsMap() || fd.Message() == nil:
-		case fd.IsList():
-			for i := 0; i < v.List().Len() && err == nil; i++ {
-				err = w.message(v.List().Get(i).Message(), depth+1)
-			}
-		default:
-			err = w.message(v.Message(), depth+1)
-		}
-		return err == nil
-	})
-	return err
 }

@@ -1,54 +1,90 @@
 package wire
 
 import (
+	"cmp"
 	"reflect"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 )
 
-// jsonFields adds the members of a struct and of those embedded in it, level by level: of several with one name the least
-// deep counts, and the one with a tag.
-func jsonFields(s *shaper, r *shape, t reflect.Type) {
-	type level struct {
-		of    reflect.Type
+// jsonMember is a member of the objects of a struct.
+type jsonMember struct {
+	name   string
+	typ    reflect.Type
+	index  []int // of the field
+	boxed  int   // what embedded pointers on the way to it lead to
+	tagged bool
+	twice  bool // there are others, so that none counts
+}
+
+// jsonMembers gives the members of a struct and of those embedded in it, in the order of the fields, and the type of the
+// field that takes all others, if there is one. Of several members with one name the least deep counts, and the one with
+// a tag; otherwise none.
+func jsonMembers(t reflect.Type) (members []jsonMember, rest reflect.Type) {
+	type embedded struct {
+		in    reflect.Type
+		index []int
 		boxed int
 	}
-	r.folded, r.direct = map[string]*shape{}, map[string]int{}
-	tagged, seen := map[string]bool{}, map[reflect.Type]bool{t: true}
-	for queue := []level{{t, 0}}; len(queue) > 0; queue = queue[1:] {
-		for f := range queue[0].of.Fields() {
+	known, seen := map[string]*jsonMember{}, map[reflect.Type]bool{t: true}
+	for queue := []embedded{{in: t}}; len(queue) > 0; queue = queue[1:] {
+		for f := range queue[0].in.Fields() {
 			tag := f.Tag.Get("json")
 			name, options, _ := strings.Cut(tag, ",")
-			inner := structBehind(f.Type)
-			embed := strings.Contains(options, "embed")
+			name = strings.Trim(name, "'")
+			index := slices.Concat(queue[0].index, f.Index)
+			inner, embed := structBehind(f.Type), strings.Contains(options, "embed")
 			switch {
-			case tag == "-" || !f.IsExported() && !f.Anonymous:
+			case tag == "-" || !f.IsExported() && (!f.Anonymous || inner == nil):
 			case inner != nil && (embed || f.Anonymous && name == ""):
 				if !seen[inner] {
 					seen[inner] = true
-					queue = append(queue, level{inner, queue[0].boxed + boxedBy(f.Type)})
+					queue = append(queue, embedded{inner, index, queue[0].boxed + boxedBy(f.Type)})
 				}
 			case embed:
-				if r.rest = s.of(f.Type); r.rest.kind == asDict {
-					r.rest = r.rest.elem
-				}
+				rest = f.Type
 			default:
-				if name == "" {
-					name = f.Name
-				}
-				if name = strings.Trim(name, "'"); r.members[name] == nil || f.Tag.Get("json") != "" && !tagged[name] {
-					m := s.of(f.Type)
-					if b := queue[0].boxed; b > 0 {
-						m = &shape{kind: asPointer, boxed: b, elem: m}
-					}
-					r.members[name], tagged[name] = m, tag != ""
-					if m.kind == asList && queue[0].of == t {
-						r.direct[foldedName([]byte(name))] = f.Index[0]
-					}
-					r.folded[foldedName([]byte(name))] = m
+				m := &jsonMember{cmp.Or(name, f.Name), f.Type, index, queue[0].boxed, name != "", false}
+				switch old := known[m.name]; {
+				case old == nil || len(old.index) == len(index) && m.tagged && !old.tagged:
+					known[m.name] = m
+				case len(old.index) == len(index) && m.tagged == old.tagged:
+					old.twice = true
 				}
 			}
+		}
+	}
+	for _, m := range known {
+		if !m.twice {
+			members = append(members, *m)
+		}
+	}
+	slices.SortFunc(members, func(a, b jsonMember) int { return slices.Compare(a.index, b.index) })
+	return members, rest
+}
+
+// jsonFields adds the members of a struct to its shape.
+func jsonFields(s *shaper, r *shape, t reflect.Type) {
+	members, rest := jsonMembers(t)
+	r.folded, r.direct = map[string]string{}, map[string]int{}
+	for _, m := range members {
+		inner := s.of(m.typ)
+		if inner.kind == asList && len(m.index) == 1 {
+			r.direct[m.name] = m.index[0]
+		}
+		if m.boxed > 0 {
+			inner = &shape{kind: asPointer, boxed: m.boxed, elem: inner}
+		}
+		r.members[m.name] = inner
+		folded := foldedName([]byte(m.name))
+		r.alike = r.alike || r.folded[folded] != ""
+		r.folded[folded] = m.name
+	}
+	if rest != nil {
+		if r.rest = s.of(rest); r.rest.kind == asDict {
+			r.rest = r.rest.elem
 		}
 	}
 }

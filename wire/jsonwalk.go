@@ -3,7 +3,6 @@ package wire
 import (
 	"encoding"
 	"reflect"
-	"slices"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -13,14 +12,16 @@ var (
 	jsonDialect = &dialect{least: 2, grows: true, names: true, fields: jsonFields, own: []reflect.Type{
 		reflect.TypeFor[json.Unmarshaler](), reflect.TypeFor[json.UnmarshalerFrom](), reflect.TypeFor[encoding.TextUnmarshaler](),
 	}}
-	jsonPlans = &planCache{build: func(t reflect.Type) *plan {
-		p := jsonDialect.plan(t)
-		p.every = slices.ContainsFunc(p.records, jsonEvery)
+	jsonPlans = &typeCache[*plan]{build: func(t reflect.Type) *plan {
+		p, structs := jsonDialect.plan(t)
+		for t, s := range structs {
+			p.every = p.every || s.kind == asRecord && (s.alike || jsonEvery(t))
+		}
 		return p
 	}}
 )
 
-// jsonWalk adds up what decoding a payload allocates. What is no JSON ends it no earlier than the decoder.
+// jsonWalk adds up what decoding a payload allocates. It goes at least as far as the decoder does.
 type jsonWalk struct {
 	bill
 	data  []byte
@@ -29,6 +30,7 @@ type jsonWalk struct {
 	every bool // errors are collected: so does each value that does not fit
 	spare int  // of the total, if the long lists are made at their lengths
 	long  []longList
+	exact bool // they are to be made so
 }
 
 // longList is a list in the value that is decoded into, which can be made at its length.
@@ -60,7 +62,9 @@ func (w *jsonWalk) value(s *shape, v reflect.Value, depth int) bool {
 		s, v = s.behind(&w.bill), reflect.Value{}
 	}
 	if w.proto && s != nil && s.rest != nil {
-		s = s.rest
+		if s = s.rest; s.any && c == '{' {
+			s = w.inAny()
+		}
 	}
 	begin := w.at
 	var sound bool
@@ -276,16 +280,9 @@ func (w *jsonWalk) object(s *shape, v reflect.Value, depth int) bool {
 				w.total += nameBytes + 3*len(name)
 			}
 		case record:
-			member, into, ok = s.member(name, escaped, v)
-			if ok {
-				break
-			}
-			fallthrough
+			member, into = w.member(s, name, escaped, v)
 		default:
 			w.total += nameBytes + 3*len(name)
-			if member != nil {
-				w.total += jsonDialect.dictCost(1, stringShape.size, member.size)
-			}
 		}
 		if !w.value(member, into, depth) {
 			return false
@@ -296,37 +293,40 @@ func (w *jsonWalk) object(s *shape, v reflect.Value, depth int) bool {
 	}
 }
 
-// member finds a member by what stands between the quotes of its name, and where it is in v.
-func (s *shape) member(name []byte, escaped bool, v reflect.Value) (m *shape, into reflect.Value, ok bool) {
+// member is what a member of a record is, by what stands between the quotes of its name, and where it is in v.
+func (w *jsonWalk) member(s *shape, name []byte, escaped bool, v reflect.Value) (m *shape, into reflect.Value) {
 	if escaped {
 		quoted := append(append([]byte{'"'}, name...), '"')
 		name, _ = jsontext.AppendUnquote(nil, quoted)
 	}
-	if m = s.members[string(name)]; m == nil {
-		if m = s.folded[foldedName(name)]; m == nil {
-			return s.rest, into, false
+	m, field := s.member(name)
+	if field >= 0 && v.IsValid() {
+		into = v.Field(field)
+	}
+	if m == nil {
+		w.total += nameBytes + 3*len(name)
+		if m = s.rest; m != nil {
+			w.total += jsonDialect.dictCost(1, stringShape.size, m.size)
 		}
 	}
-	if v.IsValid() {
-		if i, direct := s.direct[foldedName(name)]; direct {
-			into = v.Field(i)
-		}
-	}
-	return m, into, true
+	return m, into
 }
 
-// fill makes the long lists at their lengths if decoding would cost too much otherwise, and reports whether it does not
-// cost too much then.
-func (w *jsonWalk) fill() bool {
-	if !w.over() {
-		return true
+// fits reports whether decoding does not cost too much, if need be with the long lists made at their lengths.
+func (w *jsonWalk) fits() bool {
+	if w.over() {
+		w.exact = true
+		w.total -= w.spare
 	}
-	if w.total-w.spare > w.most {
-		return false
+	return !w.over()
+}
+
+// fill makes the long lists at their lengths, if that is needed.
+func (w *jsonWalk) fill() {
+	if !w.exact {
+		return
 	}
-	w.total -= w.spare
 	for _, l := range w.long {
 		l.list.Set(reflect.MakeSlice(l.list.Type(), 0, l.n))
 	}
-	return true
 }

@@ -3,6 +3,7 @@ package wire
 import (
 	"cmp"
 	"encoding"
+	"math"
 	"reflect"
 	"strings"
 
@@ -14,7 +15,13 @@ var (
 		reflect.TypeFor[msgpack.CustomDecoder](), reflect.TypeFor[msgpack.Unmarshaler](),
 		reflect.TypeFor[encoding.BinaryUnmarshaler](), reflect.TypeFor[encoding.TextUnmarshaler](),
 	}}
-	msgpackPlans = &planCache{build: msgpackDialect.plan}
+	msgpackPlans = &typeCache[*plan]{build: func(t reflect.Type) *plan {
+		p, shapes := msgpackDialect.plan(t)
+		for _, s := range shapes {
+			p.always = p.always || s.kind == asDict || s.kind == asOwn && !s.time
+		}
+		return p
+	}}
 )
 
 // msgpackFields adds the fields of a struct as the decoder knows them. Embedded structs may be members and have members.
@@ -28,7 +35,7 @@ func msgpackFields(s *shaper, r *shape, t reflect.Type) {
 		name := cmp.Or(tag, f.Name)
 		inline := strings.Contains(options, "inline") && !strings.Contains(options, "noinline")
 		if inner := structBehind(f.Type); inner != nil && inner != t && (inline || f.Anonymous) && !implementsAny(inner, s.own) {
-			s.inline(r, s.of(inner), f.Type)
+			msgpackInline(r, s.of(inner), f.Type)
 		} else {
 			r.ordered = append(r.ordered, member)
 		}
@@ -40,8 +47,8 @@ func msgpackFields(s *shaper, r *shape, t reflect.Type) {
 	}
 }
 
-// inline adds the members of an embedded struct to those of r. The first of them makes what a pointer leads to.
-func (s *shaper) inline(r, inner *shape, t reflect.Type) {
+// msgpackInline adds the members of an embedded struct to those of r. The first of them makes what a pointer leads to.
+func msgpackInline(r, inner *shape, t reflect.Type) {
 	wrap := func(m *shape) *shape {
 		if t.Kind() != reflect.Pointer {
 			return m
@@ -56,30 +63,15 @@ func (s *shaper) inline(r, inner *shape, t reflect.Type) {
 	}
 }
 
-// addMember adds a member of a record. Of two with one name the one that may cost more is kept.
-func (s *shape) addMember(name string, member *shape) {
-	if old := s.members[name]; old == nil || old.kind < member.kind {
-		s.members[name] = member
-	}
-}
-
-func structBehind(t reflect.Type) reflect.Type {
-	if t.Kind() == reflect.Pointer {
-		t = t.Elem()
-	}
-	if t.Kind() != reflect.Struct {
-		return nil
-	}
-	return t
-}
-
 // msgpackWalk checks a payload and adds up what decoding it allocates.
 type msgpackWalk struct {
 	bill
 	rest   []byte
 	buffer int  // of the decoder, for texts
-	deep   bool // it is nested too deeply
-	unfit  bool // the decoder would take the inside of an extension for the head of a map
+	keys   int  // of maps, that are open: how many
+	own    bool // it is in a value of a type that decodes itself
+	times  []msgpackTime
+	unfit  bool // see misleads
 }
 
 // value walks the first value of what is left, and reports whether it is sound and nothing is too much yet.
@@ -92,27 +84,28 @@ func (w *msgpackWalk) value(s *shape, depth int) bool {
 	if head == msgpackUnused || skip == 0 || skip > uint64(len(w.rest)) {
 		return false
 	}
+	value := w.rest[:skip]
 	w.rest = w.rest[skip:]
 	if head == msgpackNil {
 		return true
 	}
 	before := len(w.rest)
 	s = s.behind(&w.bill)
-	if w.unfit = s != nil && s.kind == asDict && msgpackIsExtension(head); w.unfit {
+	if w.unfit = w.misleads(s, value, depth); w.unfit {
 		return false
 	}
-	if !w.add(w.own(s, head, int(skip), n > 0)) {
+	if !w.add(w.itself(s, head, int(skip), n > 0)) {
 		return false
 	}
 	if n == 0 {
 		return true
 	}
-	if depth == maxDepth {
-		w.deep = true
+	if depth == maxDepth || n > uint64(len(w.rest)) { // each takes a byte at least
 		return false
 	}
-	if n > uint64(len(w.rest)) { // each takes a byte at least
-		return false
+	if s != nil && s.kind == asOwn && !w.own {
+		w.own = true
+		defer func() { w.own = false }()
 	}
 	var sound bool
 	if msgpackIsMap(head) {
@@ -126,8 +119,42 @@ func (w *msgpackWalk) value(s *shape, depth int) bool {
 	return sound
 }
 
-// own is what a value allocates besides its elements.
-func (w *msgpackWalk) own(s *shape, head byte, length int, container bool) int {
+// misleads reports whether the decoder would take the inside of an extension for a map that is not there, or make a key
+// of what cannot be one, which panics.
+func (w *msgpackWalk) misleads(s *shape, value []byte, depth int) bool {
+	head := value[0]
+	switch extension := msgpackIsExtension(head); {
+	case w.keys > 0 && s != nil && s.kind == asDynamic:
+		return extension || msgpackIsBinary(head) || msgpackIsArray(head) || msgpackIsMap(head)
+	case !extension:
+		return false
+	case w.own || s != nil && s.kind == asOwn && !s.time:
+		return w.misread(value, depth)
+	}
+	return s != nil && s.kind == asDict
+}
+
+// misread reports whether a type that decodes itself could read an extension as a map that is not there. The time of an
+// unlucky moment looks like that as well: it is noted, to be written in another way.
+func (w *msgpackWalk) misread(extension []byte, depth int) bool {
+	body := msgpackBody(extension)
+	if len(body) == 0 || !msgpackIsMap(body[0]) {
+		return false
+	}
+	inside := msgpackWalk{bill: bill{most: math.MaxInt}, rest: body, own: true}
+	if inside.value(nil, depth) && len(inside.rest) == 0 && len(inside.times) == 0 {
+		return false
+	}
+	t, ok := msgpackTimeOf(extension, body)
+	if ok {
+		t.left = len(w.rest)
+		w.times = append(w.times, t)
+	}
+	return !ok
+}
+
+// itself is what a value allocates besides its elements.
+func (w *msgpackWalk) itself(s *shape, head byte, length int, container bool) int {
 	if s == nil {
 		return w.read(length) // to skip it
 	}
@@ -200,10 +227,11 @@ func (w *msgpackWalk) fieldsInOrder(s *shape, n, depth int) bool {
 
 func (w *msgpackWalk) entries(s *shape, n, depth int) bool {
 	var key, elem *shape
+	keys := 0
 	if s != nil {
 		switch s.kind {
 		case asDict, asDynamic:
-			key, elem = s.key, s.elem
+			key, elem, keys = s.key, s.elem, 1
 			w.total += msgpackDialect.dictCost(n, key.size, elem.size)
 		default:
 		}
@@ -213,9 +241,11 @@ func (w *msgpackWalk) entries(s *shape, n, depth int) bool {
 			return false
 		}
 		begin := w.rest
+		w.keys += keys
 		if !w.value(key, depth) {
 			return false
 		}
+		w.keys -= keys
 		if s != nil && s.kind == asRecord {
 			elem = s.members[string(msgpackText(begin[:len(begin)-len(w.rest)]))] // the name has been read
 		}
@@ -224,28 +254,4 @@ func (w *msgpackWalk) entries(s *shape, n, depth int) bool {
 		}
 	}
 	return true
-}
-
-const (
-	msgpackNil    = 0xc0
-	msgpackUnused = 0xc1
-)
-
-func msgpackIsMap(head byte) bool { return head&0xf0 == 0x80 || head >= 0xde && head < 0xe0 }
-
-func msgpackIsExtension(head byte) bool {
-	return head >= 0xc7 && head <= 0xc9 || head >= 0xd4 && head <= 0xd8
-}
-
-// msgpackText gives the bytes of a string or binary, whole and sound; of other values it gives what no name is.
-func msgpackText(value []byte) []byte {
-	switch b := value[0]; {
-	case b >= 0xa0 && b <= 0xbf:
-		return value[1:]
-	case b >= 0xc4 && b <= 0xc6:
-		return value[1+1<<(b-0xc4):]
-	case b >= 0xd9 && b <= 0xdb:
-		return value[1+1<<(b-0xd9):]
-	}
-	return value
 }

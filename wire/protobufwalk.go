@@ -1,124 +1,11 @@
 package wire
 
-import (
-	"reflect"
-	"sync"
-
-	"google.golang.org/protobuf/encoding/protowire"
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/protoadapt"
-	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/types/dynamicpb"
-)
-
-var (
-	protobufDialect = &dialect{least: 2, grows: true}
-	protobufPlans   sync.Map // of *plan, by the descriptor of the message
-)
+import "google.golang.org/protobuf/encoding/protowire"
 
 // unknownFactor is how much of the bytes of an unknown field is allocated: they are kept, appended to those before.
 const unknownFactor = 7
 
-// messagePlan is the plan of a message.
-func messagePlan(m proto.Message) *plan {
-	r := m.ProtoReflect()
-	md := r.Descriptor()
-	kept, ok := protobufPlans.Load(md)
-	if !ok {
-		kept, _ = protobufPlans.LoadOrStore(md, newMessagePlan(r.New()))
-	}
-	p, _ := kept.(*plan)
-	return p
-}
-
-func newMessagePlan(m protoreflect.Message) *plan {
-	s := messageShaper{made: map[protoreflect.FullName]*shape{}}
-	p := &plan{root: s.message(m), messages: true}
-	asProtobuf, _ := protobufDialect.worst(p.root)
-	asJSON, _ := jsonDialect.worst(p.root)
-	p.worst = max(unknownFactor, asProtobuf, asJSON+tokenBytes)
-	return p
-}
-
-// messageShaper makes the shapes of messages.
-type messageShaper struct {
-	made map[protoreflect.FullName]*shape
-}
-
-// valueBytes is what a google.protobuf.Value costs, with the wrapper of what it holds.
-const valueBytes = 320
-
-func (s *messageShaper) message(m protoreflect.Message) *shape {
-	md := m.Descriptor()
-	if known := s.made[md.FullName()]; known != nil {
-		return known
-	}
-	r := &shape{kind: asRecord, size: messageSize(m), members: map[string]*shape{}, folded: map[string]*shape{}, ids: map[int32]*shape{}}
-	s.made[md.FullName()] = r
-	for i := range md.Fields().Len() {
-		fd := md.Fields().Get(i)
-		f := s.field(m, fd)
-		if f.kind == asList {
-			f.slot = r.lists
-			r.lists++
-		}
-		r.ids[int32(fd.Number())] = f
-		r.members[fd.JSONName()], r.members[fd.TextName()] = f, f
-	}
-	if ownJSON[md.FullName()] || md.FullName() == "google.protobuf.ListValue" {
-		r.rest = &shape{kind: asDynamic, size: 8, key: stringShape}
-		r.rest.elem = &shape{kind: asPointer, size: 8, boxed: valueBytes, elem: r.rest}
-	}
-	return r
-}
-
-// messageSize is what the Go value of a message takes.
-func messageSize(m protoreflect.Message) int {
-	if _, dynamic := m.Interface().(*dynamicpb.Message); dynamic {
-		return 4 * valueBytes // its fields are in a map
-	}
-	if t := reflect.TypeOf(protoadapt.MessageV1Of(m.Interface())); t.Kind() == reflect.Pointer {
-		return int(t.Elem().Size())
-	}
-	return valueBytes
-}
-
-// field is the shape of a field. All that is not plain is behind a pointer: messages, optional numbers, members of oneofs.
-func (s *messageShaper) field(m protoreflect.Message, fd protoreflect.FieldDescriptor) *shape {
-	switch {
-	case fd.IsMap():
-		v := m.NewField(fd).Map().NewValue()
-		return &shape{kind: asDict, size: 8, key: s.single(fd.MapKey(), v), elem: s.single(fd.MapValue(), v)}
-	case fd.IsList():
-		return &shape{kind: asList, size: 24, elem: s.single(fd, m.NewField(fd).List().NewElement())}
-	}
-	f := s.single(fd, m.NewField(fd))
-	if fd.ContainingOneof() != nil || fd.HasPresence() && fd.Message() == nil {
-		f = &shape{kind: asPointer, size: 8, boxed: 32, elem: f}
-	}
-	return f
-}
-
-func (s *messageShaper) single(fd protoreflect.FieldDescriptor, v protoreflect.Value) *shape {
-	switch fd.Kind() {
-	case protoreflect.MessageKind, protoreflect.GroupKind:
-		inner := s.message(v.Message())
-		return &shape{kind: asPointer, size: 8, boxed: rounded(inner.size), elem: inner}
-	case protoreflect.StringKind:
-		return stringShape
-	case protoreflect.BytesKind:
-		return &shape{kind: asBytes, size: 24}
-	case protoreflect.BoolKind:
-		return &shape{size: 1}
-	case protoreflect.EnumKind, protoreflect.Int32Kind, protoreflect.Sint32Kind, protoreflect.Uint32Kind,
-		protoreflect.Sfixed32Kind, protoreflect.Fixed32Kind, protoreflect.FloatKind:
-		return &shape{size: 4}
-	default:
-		return &shape{size: 8}
-	}
-}
-
-// protobufWalk adds up what decoding a message allocates. What is malformed ends it no earlier than the decoder.
+// protobufWalk adds up what decoding a message allocates. It goes at least as far as the decoder does.
 type protobufWalk struct {
 	bill
 	lists []listRoom // of the messages that are open
@@ -137,12 +24,13 @@ func (l *listRoom) more(n, size int) int {
 	return rounded(l.room * size)
 }
 
-// exactly is more for numbers that come together, for which no more room is made than they take.
+// exactly makes room for n numbers that come together, and returns what that costs: the decoder makes a list anew for
+// them, whatever room there is.
 func (l *listRoom) exactly(n, size int) int {
-	l.n += n
-	if l.n <= l.room {
+	if n == 0 {
 		return 0
 	}
+	l.n += n
 	l.room = l.n
 	return rounded(l.room * size)
 }
@@ -165,7 +53,7 @@ func (w *protobufWalk) message(s *shape, b []byte, group protowire.Number, depth
 			return b, number == group
 		}
 		f := s.ids[int32(number)]
-		if kind == protowire.StartGroupType && f != nil && f.elements().record() != nil {
+		if kind == protowire.StartGroupType && f != nil && f.wire == kind {
 			var ok bool
 			if b, ok = w.message(w.place(f, first).behind(&w.bill), b, number, depth+1); !ok {
 				return nil, false
@@ -180,34 +68,23 @@ func (w *protobufWalk) message(s *shape, b []byte, group protowire.Number, depth
 	return nil, group == 0
 }
 
-// elements is what the values of a field are, also of one that is a list.
-func (s *shape) elements() *shape {
-	if s.kind == asList {
-		return s.elem
-	}
-	return s
-}
-
-// record is the message that a value of s is, behind pointers.
-func (s *shape) record() *shape {
-	if s = s.behind(new(bill)); s.kind != asRecord {
-		return nil
-	}
-	return s
-}
-
 // place counts a value of a field, and returns what it is.
 func (w *protobufWalk) place(f *shape, first int) *shape {
+	w.total += f.extra
 	if f.kind == asList {
 		w.total += w.lists[first+f.slot].more(1, f.elem.size)
+		return f.elem
 	}
-	return f.elements()
+	return f
 }
 
 func (w *protobufWalk) field(f *shape, kind protowire.Type, value []byte, first, depth int) bool {
 	switch {
-	case f == nil:
-		return w.add(unknownFactor*len(value) + 16)
+	case f != nil && kind == protowire.BytesType && f.kind == asList && f.elem.kind == asScalar:
+		data, _ := protowire.ConsumeBytes(value)
+		return w.add(w.lists[first+f.slot].exactly(packed(data, f.elem.size), f.elem.size))
+	case f == nil || f.wire != kind:
+		return w.add(unknownFactor*len(value) + 16) // a value of another kind is kept as that of an unknown field is
 	case kind != protowire.BytesType:
 		w.place(f, first).behind(&w.bill)
 		return true
@@ -216,8 +93,6 @@ func (w *protobufWalk) field(f *shape, kind protowire.Type, value []byte, first,
 	switch {
 	case n < 0:
 		return false
-	case f.kind == asList && f.elem.kind == asScalar:
-		return w.add(w.lists[first+f.slot].exactly(packed(data, f.elem.size), f.elem.size))
 	case f.kind == asDict:
 		return w.entry(f, data, depth)
 	}
@@ -277,40 +152,4 @@ func (w *protobufWalk) entry(f *shape, b []byte, depth int) bool {
 		b = b[n:]
 	}
 	return !w.over()
-}
-
-// protobufTooDeep reports whether data nests messages beyond maxDepth, whatever their fields are: what has a length may be
-// one.
-func protobufTooDeep(data []byte, depth int) bool {
-	if depth == maxDepth {
-		return true
-	}
-	groups := 0
-	for len(data) > 0 {
-		number, kind, n := protowire.ConsumeTag(data)
-		if n < 0 {
-			return false
-		}
-		data = data[n:]
-		switch kind {
-		case protowire.StartGroupType:
-			groups++
-			if depth+groups >= maxDepth {
-				return true
-			}
-			continue
-		case protowire.EndGroupType:
-			groups--
-			continue
-		default: // has a value
-		}
-		if n = protowire.ConsumeFieldValue(number, kind, data); n < 0 {
-			return false
-		}
-		if inner, m := protowire.ConsumeBytes(data[:n]); kind == protowire.BytesType && m > 0 && protobufTooDeep(inner, depth+groups+1) {
-			return true
-		}
-		data = data[n:]
-	}
-	return false
 }

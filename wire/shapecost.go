@@ -41,40 +41,6 @@ func grown(room int) int {
 	return room + (room+3*256)/4
 }
 
-// listCost is what a list of n elements costs, besides what these allocate for themselves.
-func (d *dialect) listCost(n, size int) int {
-	if d.twice {
-		return 2 * rounded(n*size)
-	}
-	return rounded(n * size)
-}
-
-// entrySizes is what an entry of a map takes in the map itself, and aside of it.
-func (d *dialect) entrySizes(key, elem int) (slot, aside int) {
-	slot = 1
-	for _, size := range [...]int{key, elem} {
-		if size > maxInSlot {
-			slot, aside = slot+8, aside+rounded(size)
-		} else {
-			slot += size
-		}
-		if d.twice {
-			aside += rounded(size)
-		}
-	}
-	return slot, aside
-}
-
-// dictCost is what a map of n entries costs, besides mapBytes and what the entries allocate for themselves.
-func (d *dialect) dictCost(n, key, elem int) int {
-	slot, aside := d.entrySizes(key, elem)
-	room := 0
-	for fits(room) < n {
-		room = max(groupSlots, 2*room)
-	}
-	return tableCost(room, slot) + n*aside
-}
-
 // fits is how many entries a map takes before it grows.
 func fits(room int) int {
 	if room <= groupSlots {
@@ -85,53 +51,3 @@ func fits(room int) int {
 
 // tableCost is what room for entries costs. Large maps are of several tables, which grow on their own.
 func tableCost(room, slot int) int { return rounded(room*slot) * 5 / 4 }
-
-// perElement is the most that an element adds to the cost of a list.
-func (d *dialect) perElement(s *shape) int {
-	if s.elem == nil {
-		return 0
-	}
-	if d.grows {
-		return 8*s.elem.size + 16
-	}
-	return d.listCost(1, s.elem.size)
-}
-
-// perEntry is the most that an entry adds to the cost of a map.
-func (d *dialect) perEntry(s *shape) int {
-	if s.elem == nil || s.key == nil {
-		return 0
-	}
-	return d.dictCost(1, s.key.size, s.elem.size)
-}
-
-// fixed is what a value costs besides its place, its elements and the bytes of its texts.
-func (d *dialect) fixed(s *shape) int {
-	switch s.kind {
-	case asText:
-		return 16
-	case asOwn:
-		return ownBytes
-	case asDict:
-		if d.grows {
-			return mapBytes + rounded(s.key.size) + rounded(s.elem.size)
-		}
-		return mapBytes
-	case asDynamic:
-		return boxBytes + mapBytes
-	default:
-		return 0
-	}
-}
-
-// bill adds up what decoding allocates, until it is too much.
-type bill struct {
-	total, most int
-}
-
-func (b *bill) add(n int) (enough bool) {
-	b.total += n
-	return b.total <= b.most
-}
-
-func (b *bill) over() bool { return b.total > b.most }

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"encoding/binary"
+	"math"
 	"reflect"
 	"strconv"
 	"strings"
@@ -13,7 +14,11 @@ import (
 // by hand has no tags: its fields are taken to be numbered in their order.
 var (
 	thriftDialect = &dialect{least: 1, fields: thriftFields}
-	thriftPlans   = &planCache{build: thriftDialect.plan}
+	thriftPlans   = &typeCache[*plan]{build: func(t reflect.Type) *plan {
+		p, _ := thriftDialect.plan(t)
+		p.always = true // generated code has no limit of depth
+		return p
+	}}
 )
 
 func thriftFields(s *shaper, r *shape, t reflect.Type) {
@@ -39,6 +44,19 @@ type thriftWalk struct {
 	bill
 	rest []byte
 	deep bool
+}
+
+// whole walks a payload, and says what is wrong with it.
+func (w *thriftWalk) whole(root *shape) error {
+	switch sound := len(w.rest) <= math.MaxInt32 && w.structure(root, 0); {
+	case w.deep:
+		return errTooDeep
+	case !sound:
+		return errBadThrift
+	case len(w.rest) != 0:
+		return errThriftRest
+	}
+	return nil
 }
 
 func (w *thriftWalk) structure(s *shape, depth int) bool {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"reflect"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -34,64 +33,36 @@ func DecodeKnown(data []byte, v any) error {
 	return new(Decoding).DecodeKnown(data, v)
 }
 
-// DecodeKnown is the function DecodeKnown with the bounds of d.
-func (d *Decoding) DecodeKnown(data []byte, v any) error {
-	m, ok := protoMessage(v)
-	if ok {
-		if err := unknownField(data, m.ProtoReflect().Descriptor()); err != nil {
-			return misfit(JSON.String(), err)
-		}
-		return d.DecodeHTTP(data, v)
+// unknownMember is what is wrong with the name of a member, or nil if that is not what is wrong.
+func unknownMember(err error) error {
+	sem := new(json.SemanticError)
+	if errors.Is(err, json.ErrUnknownName) && errors.As(err, &sem) && sem.GoType != nil {
+		return &UnknownMemberError{Path: string(sem.JSONPointer), Known: memberNames(sem.GoType)}
 	}
-	every, err := d.allow(JSON, true, data, v)
-	if err != nil {
-		return err
-	}
-	if err := decodeJSON(data, v, every, json.RejectUnknownMembers(true)); err != nil {
-		return misfit(JSON.String(), err)
+	// What collects all errors reports this one as encoding/json does.
+	quoted, ok := strings.CutPrefix(err.Error(), "json: unknown field ")
+	if name, bad := strconv.Unquote(quoted); ok && bad == nil {
+		return &UnknownMemberError{Path: string(jsontext.Pointer("").AppendToken(name))}
 	}
 	return nil
 }
 
-// unknownMember is what is wrong with the name of a member, or nil if that is not what is wrong.
-func unknownMember(err error) error {
-	sem := new(json.SemanticError)
-	if !errors.Is(err, json.ErrUnknownName) || !errors.As(err, &sem) || sem.GoType == nil {
+// memberNames are the names of the members of a struct, in the order of its fields.
+func memberNames(t reflect.Type) []string {
+	if t = structBehind(t); t == nil {
 		return nil
 	}
-	return &UnknownMemberError{Path: string(sem.JSONPointer), Known: memberNames(sem.GoType, nil)}
-}
-
-// memberNames are the names of a struct in JSON, in the order of its fields.
-func memberNames(t reflect.Type, outer []reflect.Type) []string {
-	for t.Kind() == reflect.Pointer {
-		t = t.Elem()
+	members, _ := jsonMembers(t)
+	names := make([]string, len(members))
+	for i := range members {
+		names[i] = members[i].name
 	}
-	if t.Kind() != reflect.Struct || slices.Contains(outer, t) {
-		return nil
-	}
-	var known []string
-	for i := range t.NumField() {
-		f := t.Field(i)
-		tag := f.Tag.Get("json")
-		name, _, _ := strings.Cut(tag, ",")
-		switch {
-		case tag == "-":
-		case f.Anonymous && name == "":
-			known = append(known, memberNames(f.Type, append(outer, t))...)
-		case !f.IsExported():
-		case name == "":
-			known = append(known, f.Name)
-		default:
-			known = append(known, name)
-		}
-	}
-	return known
+	return names
 }
 
 // unknownField looks for a name that a message does not have. What is no JSON is left to the decoder.
 func unknownField(data []byte, md protoreflect.MessageDescriptor) error {
-	w := fieldWalk{jsontext.NewDecoder(bytes.NewReader(data))}
+	w := fieldWalk{jsontext.NewDecoder(bytes.NewBuffer(data), jsontext.AllowDuplicateNames(true))}
 	var unknown *UnknownMemberError
 	if err := w.message(md); errors.As(err, &unknown) {
 		return unknown

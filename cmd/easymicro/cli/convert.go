@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 
@@ -120,7 +119,7 @@ func (c *converter) decode(payload []byte) ([]byte, error) {
 }
 
 // unbounded is for payloads of the command's own user, and the answers that he asked for.
-func unbounded() *wire.Decoding { return &wire.Decoding{MaxBytes: math.MaxInt} }
+func unbounded() *wire.Decoding { return &wire.Decoding{MaxBytes: -1} }
 
 // value is a pointer to decode into: of the method's type, or to anything.
 func (c *converter) value(of func(*registry.Method) any) any {

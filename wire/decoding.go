@@ -1,0 +1,195 @@
+package wire
+
+import (
+	"math"
+	"reflect"
+
+	"github.com/go-json-experiment/json"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/easymicro/easymicro/wire/code"
+)
+
+const (
+	allowedFactor = 16      // times the payload is what decoding it may allocate,
+	allowedAlways = 4 << 20 // and as much whatever its length
+
+	minWalk   = 64 << 10 // may be allocated without a look at the payload before,
+	minCharge = 4 << 10  // and less without asking an account
+)
+
+// An Account is charged for what decoding allocates. It returns an error when that is too much for now.
+type Account interface {
+	Charge(bytes int) error
+}
+
+// Decoding says how payloads are decoded. The zero value is what Decode does.
+type Decoding struct {
+	// MaxBytes bounds what decoding one payload may allocate; so does its length, to 16 times that or 4 MiB, whichever is
+	// more. The smaller bound counts. Zero means 16 MiB, and below zero there is no bound at all. Types that decode
+	// themselves are not bounded in what they allocate.
+	MaxBytes int
+	// Account, if any, is charged before anything is allocated, also when the payload turns out not to fit.
+	Account Account
+}
+
+// Decode is the function Decode with the bounds of d.
+func (d *Decoding) Decode(c Codec, data []byte, v any) error {
+	p, data, err := d.allow(c, false, data, v)
+	if err != nil {
+		return err
+	}
+	switch c {
+	case Raw:
+		err = decodeRaw(data, v)
+	case JSON:
+		err = decodeJSON(data, v, p.every)
+	case Protobuf:
+		err = decodeProtobuf(data, v)
+	case Msgpack:
+		err = decodeMsgpack(data, v)
+	case Thrift:
+		err = decodeThrift(data, v)
+	default:
+		return unknownCodec(c)
+	}
+	if err != nil {
+		return misfit(c.String(), err)
+	}
+	return nil
+}
+
+// DecodeHTTP is the function DecodeHTTP with the bounds of d.
+func (d *Decoding) DecodeHTTP(data []byte, v any) error {
+	m, ok := protoMessage(v)
+	if !ok {
+		return d.Decode(JSON, data, v)
+	}
+	if _, _, err := d.allow(JSON, true, data, v); err != nil {
+		return err
+	}
+	return decodeProtojson(data, m, true)
+}
+
+// DecodeKnown is the function DecodeKnown with the bounds of d.
+func (d *Decoding) DecodeKnown(data []byte, v any) error {
+	p, _, err := d.allow(JSON, true, data, v)
+	if err != nil {
+		return err
+	}
+	m, ok := protoMessage(v)
+	if !ok {
+		if err := decodeJSON(data, v, p.every, json.RejectUnknownMembers(true)); err != nil {
+			return misfit(JSON.String(), err)
+		}
+		return nil
+	}
+	if decodeProtojson(data, m, false) == nil {
+		return nil
+	}
+	if err := unknownField(data, m.ProtoReflect().Descriptor()); err != nil {
+		return misfit(JSON.String(), err)
+	}
+	proto.Reset(m)
+	return decodeProtojson(data, m, true) // something else was unknown, as a value of an enumeration
+}
+
+func decodeProtojson(data []byte, m proto.Message, discard bool) error {
+	if len(data) == 0 {
+		return misfit(JSON.String(), errEmpty)
+	}
+	o := protojson.UnmarshalOptions{DiscardUnknown: discard, RecursionLimit: maxDepth}
+	if err := o.Unmarshal(data, m); err != nil {
+		return misfit(JSON.String(), protojsonProblem(err))
+	}
+	return nil
+}
+
+// AtLimit reports whether MaxBytes is what bounds a payload of n bytes, so that a larger MaxBytes allows more.
+func (d *Decoding) AtLimit(n int) bool { return d.limit() <= max(allowedFactor*n, allowedAlways) }
+
+func (d *Decoding) limit() int {
+	switch {
+	case d.MaxBytes < 0:
+		return math.MaxInt
+	case d.MaxBytes == 0:
+		return defaultLimits().MaxDecompressedBytes
+	}
+	return d.MaxBytes
+}
+
+// most is what decoding n bytes may allocate.
+func (d *Decoding) most(n int) int {
+	if d.MaxBytes < 0 {
+		return math.MaxInt
+	}
+	return min(max(allowedFactor*n, allowedAlways), d.limit())
+}
+
+// allow fails when decoding data into v may allocate too much. It returns what is to be decoded instead of data.
+func (d *Decoding) allow(c Codec, http bool, data []byte, v any) (p *plan, plain []byte, err error) {
+	if p = planOf(c, http, v); p == nil {
+		return nil, data, nil
+	}
+	worst := p.perByte(c) * len(data)
+	if !p.always && worst <= minCharge || d.Account == nil && worst <= minWalk && !p.always {
+		return p, data, nil
+	}
+	b := bill{most: d.most(len(data))}
+	switch c {
+	case JSON:
+		w := jsonWalk{bill: b, data: data, every: p.every, proto: p.worstJSON > 0}
+		w.value(p.root, reflect.Indirect(reflect.ValueOf(v)), 0)
+		if !w.fits() {
+			return nil, nil, d.tooCostly(len(data))
+		}
+		if err := d.charge(w.total); err != nil {
+			return nil, nil, err
+		}
+		w.fill()
+		return p, data, nil
+	case Msgpack:
+		w := msgpackWalk{bill: b, rest: data}
+		w.value(p.root, 0)
+		if w.unfit {
+			return nil, nil, misfit(c.String(), errNoFit)
+		}
+		if b = w.bill; len(w.times) > 0 {
+			plain = withLongTimes(data, w.times)
+		}
+	case Thrift:
+		w := thriftWalk{bill: b, rest: data}
+		if err := w.whole(p.root); err != nil && !w.over() {
+			return nil, nil, misfit(c.String(), err)
+		}
+		b = w.bill
+	default:
+		w := protobufWalk{bill: b}
+		w.message(p.root, data, 0, 0)
+		b = w.bill
+	}
+	if b.over() {
+		return nil, nil, d.tooCostly(len(data))
+	}
+	if plain == nil {
+		plain = data
+	}
+	return p, plain, d.charge(b.total)
+}
+
+func (d *Decoding) charge(cost int) error {
+	if d.Account == nil || cost <= minCharge {
+		return nil
+	}
+	return d.Account.Charge(cost)
+}
+
+// tooCostly says which of the bounds is met.
+func (d *Decoding) tooCostly(n int) *code.Error {
+	what := "decoding the payload takes more than the %d bytes of memory that are allowed"
+	if !d.AtLimit(n) {
+		what += " for one of its length"
+	}
+	return code.Errorf(code.ResourceExhausted, what, d.most(n)).WithReason(code.ReasonTooLarge)
+}

@@ -1,0 +1,147 @@
+package wire
+
+import (
+	"maps"
+	"reflect"
+	"slices"
+)
+
+// dialect is what the codecs that decode by reflection differ in.
+type dialect struct {
+	least  int            // bytes that a value takes in the payload, with what separates it from the next
+	twice  bool           // the decoder makes values of lists and maps aside, and copies them
+	grows  bool           // the decoder does not know the length of a list or a map before its end
+	names  bool           // the decoder remembers the names that a struct does not have
+	own    []reflect.Type // interfaces of the types that decode themselves
+	fields func(s *shaper, r *shape, t reflect.Type)
+}
+
+// plan makes the plan of a type, which is a pointer, and returns the structs in it.
+func (d *dialect) plan(t reflect.Type) (p *plan, structs map[reflect.Type]*shape) {
+	s := shaper{own: d.own, fields: d.fields, made: map[reflect.Type]*shape{}}
+	p = &plan{root: new(shape)}
+	if t != nil && t.Kind() == reflect.Pointer {
+		p.root = s.of(t.Elem())
+	}
+	p.worst = d.worst(p.root)
+	return p, s.made
+}
+
+// worst returns the most that a byte of a payload makes the decoder allocate: each value takes some bytes, and costs its
+// place in its container and what is allocated for itself.
+func (d *dialect) worst(root *shape) (perByte int) {
+	seen := map[*shape]bool{}
+	most, perText := 0, textFactor
+	var visit func(s *shape, place int)
+	visit = func(s *shape, place int) {
+		for i := 0; s != nil && s.kind == asPointer && i < maxPointers; i++ {
+			place += s.boxed
+			s = s.elem
+		}
+		if s == nil {
+			return
+		}
+		most = max(most, place+d.fixed(s))
+		if seen[s] {
+			return
+		}
+		seen[s] = true
+		perElement, perEntry := d.perElement(s), d.perEntry(s)
+		switch s.kind {
+		case asList:
+			visit(s.elem, perElement)
+		case asArray:
+			visit(s.elem, 0)
+		case asOwn:
+			perText = ownFactor
+		case asDict:
+			visit(s.key, 0)
+			visit(s.elem, perEntry)
+		case asDynamic:
+			most = max(most, max(perElement, perEntry)+d.fixed(s))
+		case asRecord:
+			members := slices.AppendSeq(slices.Collect(maps.Values(s.members)), maps.Values(s.ids))
+			for _, m := range append(append(members, s.ordered...), s.rest) {
+				visit(m, 0)
+			}
+		default:
+		}
+	}
+	visit(root, 0)
+	if d.names {
+		most = max(most, d.least*nameBytes/leastName)
+	}
+	return perText + (most+d.least-1)/d.least
+}
+
+// listCost is what a list of n elements costs, besides what these allocate for themselves.
+func (d *dialect) listCost(n, size int) int {
+	if d.twice {
+		return 2 * rounded(n*size)
+	}
+	return rounded(n * size)
+}
+
+// entrySizes is what an entry of a map takes in the map itself, and aside of it.
+func (d *dialect) entrySizes(key, elem int) (slot, aside int) {
+	slot = 1
+	for _, size := range [...]int{key, elem} {
+		if size > maxInSlot {
+			slot, aside = slot+8, aside+rounded(size)
+		} else {
+			slot += size
+		}
+		if d.twice {
+			aside += rounded(size)
+		}
+	}
+	return slot, aside
+}
+
+// dictCost is what a map of n entries costs, besides mapBytes and what the entries allocate for themselves.
+func (d *dialect) dictCost(n, key, elem int) int {
+	slot, aside := d.entrySizes(key, elem)
+	room := 0
+	for fits(room) < n {
+		room = max(groupSlots, 2*room)
+	}
+	return tableCost(room, slot) + n*aside
+}
+
+// perElement is the most that an element adds to the cost of a list.
+func (d *dialect) perElement(s *shape) int {
+	if s.elem == nil {
+		return 0
+	}
+	if d.grows {
+		return 8*s.elem.size + 16
+	}
+	return d.listCost(1, s.elem.size)
+}
+
+// perEntry is the most that an entry adds to the cost of a map.
+func (d *dialect) perEntry(s *shape) int {
+	if s.elem == nil || s.key == nil {
+		return 0
+	}
+	return d.dictCost(1, s.key.size, s.elem.size)
+}
+
+// fixed is what a value costs besides its place, its elements and the bytes of its texts.
+func (d *dialect) fixed(s *shape) int {
+	switch s.kind {
+	case asText:
+		return 16
+	case asOwn:
+		return ownBytes
+	case asDict:
+		if d.grows {
+			return mapBytes + rounded(s.key.size) + rounded(s.elem.size)
+		}
+		return mapBytes
+	case asDynamic:
+		return boxBytes + mapBytes
+	default:
+		return 0
+	}
+}
