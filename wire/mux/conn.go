@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"container/list"
 	"net"
-	"sync"
 	"syscall"
 	"time"
 )
@@ -23,7 +22,8 @@ type conn struct {
 	since    time.Time
 	list     *list.List // of the mux, whose lock guards it; nil when it is in none
 	place    *list.Element
-	once     sync.Once
+	counted  bool // in open of the mux, whose lock guards it
+	evicted  bool // to make room; the same
 	head     [len(proxyV2)]byte
 	n        int // of head that are there
 	left     int // of those that have not been given yet; belongs to the reader
@@ -96,13 +96,14 @@ func (c *conn) Read(b []byte) (int, error) {
 // Close closes the connection and frees its place.
 func (c *conn) Close() error {
 	err := c.Conn.Close()
-	c.once.Do(c.mux.left)
+	c.mux.left(c)
 	return err
 }
 
-// SyscallConn returns the socket, for those who want to know what has become of it.
+// SyscallConn returns the socket as it was accepted, whatever Open has made of it, for those who want to know what has
+// become of it.
 func (c *conn) SyscallConn() (syscall.RawConn, error) {
-	s, ok := c.Conn.(syscall.Conn)
+	s, ok := c.accepted.(syscall.Conn)
 	if !ok {
 		return nil, net.ErrClosed
 	}

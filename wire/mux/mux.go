@@ -162,7 +162,7 @@ func (m *Mux) take(c net.Conn) {
 		return
 	}
 	m.open++
-	mc := &conn{Conn: c, accepted: c, mux: m, since: now}
+	mc := &conn{Conn: c, accepted: c, mux: m, since: now, counted: true}
 	mc.join(&m.silent)
 	_ = c.SetReadDeadline(now.Add(m.o.FirstByteTimeout)) // when it fails the first Read does
 	if m.tooSilent() {
@@ -180,7 +180,8 @@ func (m *Mux) tooSilent() bool {
 	return m.o.MaxConnections > 0 && m.silent.Len() > max(m.o.MaxConnections/silentShare, 1)
 }
 
-// makeRoom ends the wait for the connection that has been silent for longest, if there are too many of such. It needs m.mu.
+// makeRoom closes the connection that has been silent for longest, if there are too many of such, whatever is being read of
+// it at the moment. It needs m.mu.
 func (m *Mux) makeRoom() bool {
 	oldest := m.hasten.Front()
 	if oldest == nil && m.tooSilent() {
@@ -191,7 +192,9 @@ func (m *Mux) makeRoom() bool {
 	}
 	c := connOf(oldest)
 	c.leave()
-	_ = c.accepted.SetReadDeadline(c.since)
+	c.evicted = true
+	_ = c.accepted.Close()
+	m.uncount(c)
 	return true
 }
 
@@ -205,7 +208,7 @@ func (m *Mux) sniff(c *conn) {
 	err := c.begin(m.o.Open)
 	m.mu.Lock()
 	c.leave()
-	closed := m.closed
+	closed, evicted := m.closed, c.evicted
 	m.mu.Unlock()
 	if err == nil {
 		err = c.SetReadDeadline(time.Time{})
@@ -215,6 +218,8 @@ func (m *Mux) sniff(c *conn) {
 	switch {
 	case closed:
 		_ = c.Close()
+	case evicted:
+		m.reject(c, RejectSilent)
 	case errors.As(err, &refused):
 		m.reject(c, refused.Reason)
 	case errors.As(err, &late) && late.Timeout():
@@ -258,8 +263,16 @@ func (m *Mux) find(first byte) *route {
 	return nil
 }
 
-func (m *Mux) left() {
+func (m *Mux) left(c *conn) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.open--
+	m.uncount(c)
+}
+
+// uncount takes c out of those that are open, once. It needs m.mu.
+func (m *Mux) uncount(c *conn) {
+	if c.counted {
+		c.counted = false
+		m.open--
+	}
 }

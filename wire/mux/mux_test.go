@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -382,18 +383,91 @@ func TestBeyondATenthOfAllTheLongestSilentAreClosedFirst(t *testing.T) {
 }
 
 func TestSilentConnectionsMakeRoomForOthersAtTheMaximum(t *testing.T) {
+	for _, first := range []string{"", "P", "PROXY", "\r\n"} {
+		synctest.Test(t, func(t *testing.T) {
+			const most, dialled = 30, 300
+			r := start(t, mux.Options{MaxConnections: most})
+			for range dialled {
+				r.dial(t, first)
+			}
+			synctest.Wait()
+			if n := r.rejects.count(mux.RejectSilent); n != dialled-most {
+				t.Errorf("%q: %d of %d connections are open, want %d", first, dialled-n, dialled, most)
+			}
+			near := r.dial(t, "A")
+			_ = accept(t, r.alpha).Close()
+			_ = near.Close()
+			if n := r.rejects.count(mux.RejectTooMany); n != 0 {
+				t.Errorf("%q: %d are turned away", first, n)
+			}
+			_ = r.stop()
+		})
+	}
+}
+
+// late is a connection that lets somebody else go on between reading and giving what it read.
+type late struct {
+	net.Conn
+	read, onward chan struct{}
+}
+
+func (l late) Read(b []byte) (int, error) {
+	n, err := l.Conn.Read(b)
+	l.read <- struct{}{}
+	<-l.onward
+	return n, err
+}
+
+func TestAConnectionWhoseFirstByteComesWhileItMakesRoomIsClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const most = 30
-		r := start(t, mux.Options{MaxConnections: most})
-		for range 10 * most {
-			r.dial(t, "")
+		held := late{read: make(chan struct{}), onward: make(chan struct{})}
+		opened := 0
+		r := start(t, mux.Options{MaxConnections: 2, Open: func(c net.Conn) (net.Conn, error) {
+			if opened++; opened == 1 {
+				held.Conn = c
+				return held, nil
+			}
+			return c, nil
+		}})
+		first := r.dial(t, "A")
+		<-held.read
+		second, third := r.dial(t, ""), r.dial(t, "")
+		synctest.Wait()
+		close(held.onward)
+		wantClosed(t, first)
+		synctest.Wait()
+		if n := r.rejects.count(mux.RejectSilent); n != 1 {
+			t.Errorf("%d connections are closed for the third, want 1", n)
 		}
-		near := r.dial(t, "A")
-		_ = accept(t, r.alpha).Close()
-		_ = near.Close()
-		if n := r.rejects.count(mux.RejectTooMany); n != 0 {
-			t.Errorf("%d are turned away", n)
-		}
+		_, _ = second.Close(), third.Close()
 		_ = r.stop()
 	})
+}
+
+func TestTheSocketIsThereWhateverOpenMadeOfIt(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := mux.New(ln, mux.Options{Open: func(c net.Conn) (net.Conn, error) { return struct{ net.Conn }{c}, nil }})
+	all := m.Match(func(byte) bool { return true })
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- m.Serve(ctx) }()
+	near, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = near.Write([]byte("x"))
+	far := accept(t, all)
+	s, ok := far.(syscall.Conn)
+	if !ok {
+		t.Fatal("there is no way to the socket")
+	}
+	if _, err := s.SyscallConn(); err != nil {
+		t.Errorf("the socket of a wrapped connection: %v", err)
+	}
+	_, _ = near.Close(), far.Close()
+	cancel()
+	<-done
 }
