@@ -97,7 +97,7 @@ func (a *attempt) land(ctx context.Context, landed chan<- *attempt) {
 	a.outcome = outcome{err: code.Errorf(code.Internal, "an attempt has ended without an outcome")} // by runtime.Goexit
 	defer func() {
 		if r := recover(); r != nil {
-			a.panicked = fmt.Errorf("a hedged attempt: %v\n%s", r, debug.Stack())
+			a.panicked = fmt.Errorf("a hedged attempt: %s\n%s", code.PanicText(r), debug.Stack())
 		}
 		landed <- a
 	}()

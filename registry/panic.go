@@ -2,8 +2,9 @@ package registry
 
 import (
 	"context"
-	"fmt"
 	"runtime/debug"
+
+	"github.com/easymicro/easymicro/wire/code"
 )
 
 // PanicError is what became of a handler's code that panicked or called runtime.Goexit.
@@ -12,12 +13,12 @@ type PanicError struct {
 	Stack []byte // of the goroutine, with the place that panicked
 }
 
-// Error names the value without the stack.
+// Error names the value, as code.PanicText has it, without the stack.
 func (e *PanicError) Error() string {
 	if e.Value == nil {
 		return "runtime.Goexit called"
 	}
-	return fmt.Sprintf("panic: %v", e.Value)
+	return "panic: " + code.PanicText(e.Value)
 }
 
 // caught makes the error of a deferred function that finds its function ended early; recovered is what recover gave it.

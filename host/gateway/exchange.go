@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"runtime/debug"
 	"sync"
@@ -130,7 +129,7 @@ func (x *exchange) callBeside() *code.Error {
 
 func (x *exchange) callOptions() wire.CallOptions {
 	o := wire.CallOptions{
-		Transport: "http", Peer: x.g.peer(x.r), MaxDecodedBytes: x.g.limits.MaxDecompressedBytes,
+		Transport: "http", Peer: x.g.peer(x.r), Host: x.g.host, MaxDecodedBytes: x.g.limits.MaxDecompressedBytes,
 	}
 	if conn := x.holding.conn; conn != nil {
 		o.Share = conn.share
@@ -178,10 +177,10 @@ func (g *Gateway) handle(c *wire.Call, req, res *wire.Frame) (o outcome) {
 }
 
 func (g *Gateway) panicked(req *wire.Frame, v any) error {
-	g.logger.Error("panic in a call", "service", req.Service, "method", req.Method, "panic", v, "stack", string(debug.Stack()))
+	g.logger.Error("panic in a call", "service", req.Service, "method", req.Method, "panic", code.PanicText(v), "stack", string(debug.Stack()))
 	what := handlerPanicked
 	if g.exposeInternal {
-		what += fmt.Sprintf(": %v", v)
+		what += ": " + code.PanicText(v)
 	}
 	return code.Refuse(code.Internal, code.ReasonPanic, what, "", g.host, 0)
 }

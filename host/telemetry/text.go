@@ -11,6 +11,8 @@ import (
 	"unicode"
 
 	"github.com/lmittmann/tint"
+
+	"github.com/easymicro/easymicro/wire/code"
 )
 
 // lockedWriter keeps lines apart when two handlers write to one place, as they do while the format changes.
@@ -76,7 +78,7 @@ func harmlessAny(v slog.Value) slog.Value {
 func safely(f func() string) (s string) {
 	defer func() {
 		if r := recover(); r != nil {
-			s = fmt.Sprintf("!PANIC: %v", r)
+			s = "!PANIC: " + code.PanicText(r)
 		}
 	}()
 	return f()
