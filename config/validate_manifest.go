@@ -28,9 +28,11 @@ func (c *checker) listeners() {
 		if l.Limits.MaxDecompressedBytes < l.Limits.MaxMessageBytes {
 			c.manifest(path+".limits.maxDecompressedBytes", "%s is below maxMessageBytes (%s)", l.Limits.MaxDecompressedBytes, l.Limits.MaxMessageBytes)
 		}
-		if most := m.Host.Limits.MaxBufferedBytes; most > 0 && most < 4*l.Limits.MaxMessageBytes {
-			c.manifest("host.limits.maxBufferedBytes", "%s is less than four messages of listener %s (maxMessageBytes %s): "+
-				"large calls are refused when several come at once", most, l.Name, l.Limits.MaxMessageBytes).Warning = true
+		one := l.Limits.MaxMessageBytes + l.Limits.MaxDecompressedBytes
+		if most := m.Host.Limits.MaxBufferedBytes; most > 0 && most < 2*one {
+			c.manifest("host.limits.maxBufferedBytes", "%s is less than two of the largest calls of listener %s (maxMessageBytes and "+
+				"maxDecompressedBytes, %s): such calls are refused while others are served; write at least %s, or lower those",
+				most, l.Name, one, 2*one).Warning = true
 		}
 	}
 }

@@ -28,7 +28,7 @@ func (c *serverConn) dispatch(t *task) {
 // enterSoon waits a moment for room. A new connection does not wait with its calls for those of others to end: else a flood
 // of such would be held here.
 func (c *serverConn) enterSoon(t *task) bool {
-	if !c.share.proven.Load() && c.fits(t) {
+	if !c.share.served.Load() && c.fits(t) {
 		return false
 	}
 	return c.room.soon(func() bool { return c.enter(t) })

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -8,6 +9,8 @@ import (
 
 	"github.com/easymicro/easymicro/wire/code"
 )
+
+const cacheLine = 64
 
 // The defaults of a Budget.
 const (
@@ -17,10 +20,6 @@ const (
 
 const (
 	budgetRetryAfter = 100 * time.Millisecond // of calls that are refused for a budget
-	lastPart         = 16                     // one in so many parts is kept for connections that ask for little
-	firstBytes       = 64 << 10               // what is little for one of which nothing is known
-	firstCall        = 4 << 10                // what it gets when others have used up the budget
-	greedFor         = time.Second            // since a refusal: for so long a connection does not get of that part
 	reliefEvery      = 50 * time.Millisecond  // between two looks for peers that take nothing
 	reliefSilence    = time.Second            // with no byte taken: then a peer may be cut for the memory of others
 )
@@ -28,16 +27,22 @@ const (
 // Budget bounds what all connections of a host hold together, whatever their protocol: calls that were read and have not
 // ended, and bytes that were read, decoded or made for them. Servers and gateways may share one. Each connection has a
 // Share, which may take one more call, or byte, only while it holds less than is free. So n connections that take all
-// they can get are left with 1/(n+1) of the budget each, and as much is free for the next, but never much less than a
-// sixteenth for those that ask for little. A Budget may be used by several goroutines at once.
+// they can get are left with 1/(n+1) of the budget each, and the next one finds as much. A sixteenth is a reserve for
+// connections that hold little. A Budget may be used by several goroutines at once.
 type Budget struct {
-	calls, maxCalls atomic.Int64
-	bytes, maxBytes atomic.Int64
-	spared          atomic.Int64 // of bytes: taken by connections that hold little while there were none left
-	refused         atomic.Uint64
-	nextRelief      atomic.Int64 // in nanoseconds since epoch
+	// All connections write to these, each to both for a call, and read the limits: they are on cache lines of their own.
+	calls atomic.Int64
+	_     [cacheLine - 8]byte
+	bytes atomic.Int64
+	_     [cacheLine - 8]byte
 
-	epoch time.Time
+	maxCalls, maxBytes atomic.Int64
+	epoch              time.Time
+	_                  [cacheLine - 40]byte
+
+	spared     atomic.Int64 // of bytes: taken beyond maxBytes by connections that hold little
+	refused    atomic.Uint64
+	nextRelief atomic.Int64 // in nanoseconds since epoch
 
 	mu     sync.Mutex
 	owners map[*Share]*seen
@@ -96,168 +101,13 @@ func (b *Budget) Usage() BudgetUsage {
 // Refuse counts a call that is refused because the Budget is used up, and returns the error that says so to its caller.
 func (b *Budget) Refuse(host string) *code.Error {
 	b.refused.Add(1)
-	const what = "the host has no room for more calls (host.limits)"
-	return code.Refuse(code.Unavailable, code.ReasonOverloaded, what, "", host, budgetRetryAfter)
+	const what = "the host has no room for the call"
+	e := code.Refuse(code.Unavailable, code.ReasonOverloaded, what, "", host, budgetRetryAfter)
+	return e.WithAdvice("host.limits (maxInFlight, maxBufferedBytes) allows more")
 }
 
 // Short reports whether three quarters of the bytes are in use: what a peer holds up must end soon.
 func (b *Budget) Short() bool { return b.bytes.Load() >= b.maxBytes.Load()/4*3 }
-
-// NewShare makes the Share of a connection. The holder may be nil: then the connection is never cut for its answers. Close
-// ends the Share.
-func (b *Budget) NewShare(holder Holder) *Share {
-	s := new(Share)
-	s.open(b, holder)
-	return s
-}
-
-// Share is what one connection holds of a Budget. It may be used by several goroutines at once.
-type Share struct {
-	budget       *Budget
-	holder       Holder
-	calls, bytes atomic.Int64
-	spared       atomic.Int64 // of bytes
-	proven       atomic.Bool  // a call of it has ended
-	refusedAt    atomic.Int64 // in nanoseconds since the budget's epoch, when it was refused last; 0 for never
-}
-
-func (s *Share) open(b *Budget, holder Holder) {
-	s.budget, s.holder = b, holder
-	if holder == nil {
-		return
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.owners[s] = new(seen)
-}
-
-// Close says that the connection is gone. What its calls still hold is given back by them.
-func (s *Share) Close() {
-	if s.holder == nil {
-		return
-	}
-	s.budget.mu.Lock()
-	defer s.budget.mu.Unlock()
-	delete(s.budget.owners, s)
-}
-
-// Budget returns the Budget that s is a share of.
-func (s *Share) Budget() *Budget { return s.budget }
-
-// Held returns how many calls and bytes the connection holds.
-func (s *Share) Held() (calls, bytes int64) { return s.calls.Load(), s.bytes.Load() }
-
-// TakeCall takes the place of a call, and reports whether there was one. GiveCall gives it back.
-func (s *Share) TakeCall() bool {
-	return s.take(&s.calls, &s.budget.calls, 1, s.budget.maxCalls.Load(), 1)
-}
-
-// GiveCall gives the place of a call that has ended back.
-func (s *Share) GiveCall() {
-	if !s.proven.Load() {
-		s.proven.Store(true)
-	}
-	s.returnCall()
-}
-
-// returnCall gives the place of a call back that was not run.
-func (s *Share) returnCall() {
-	s.calls.Add(-1)
-	s.budget.calls.Add(-1)
-}
-
-// TakeBytes takes n bytes, and reports whether they were there. Give gives them back.
-func (s *Share) TakeBytes(n int64) bool {
-	if s.take(&s.bytes, &s.budget.bytes, n, s.budget.maxBytes.Load(), firstBytes) || s.takeSpare(n) {
-		return true
-	}
-	s.budget.relieve()
-	return false
-}
-
-// takeSpare takes n bytes for a connection that holds little, though others have used up the budget: answers, which cannot
-// be refused, may exceed it. Beyond the budget there is one last part for such connections.
-func (s *Share) takeSpare(n int64) bool {
-	little := int64(firstBytes)
-	if !s.proven.Load() {
-		little = firstCall
-	}
-	if s.bytes.Load()+n > little {
-		return false
-	}
-	for {
-		spared := s.budget.spared.Load()
-		if spared+n > s.budget.maxBytes.Load()/lastPart {
-			return false
-		}
-		if s.budget.spared.CompareAndSwap(spared, spared+n) {
-			s.spared.Add(n)
-			s.add(n)
-			return true
-		}
-	}
-}
-
-func (s *Share) takeBytesSoon(n int64) bool {
-	return s.TakeBytes(n) || soon(mostWait, func() bool { return s.TakeBytes(n) })
-}
-
-// Hold takes n bytes that cannot be refused any more, such as those of an answer. Give gives them back. It may cut other
-// connections, and calls methods of their Holders.
-func (s *Share) Hold(n int64) {
-	s.add(n)
-	s.budget.relieveIfFull()
-}
-
-// Give gives n bytes back.
-func (s *Share) Give(n int64) {
-	s.add(-n)
-	for spared := s.spared.Load(); spared > 0; spared = s.spared.Load() {
-		if back := min(spared, n); s.spared.CompareAndSwap(spared, spared-back) {
-			s.budget.spared.Add(-back)
-			return
-		}
-	}
-}
-
-func (s *Share) add(n int64) {
-	s.bytes.Add(n)
-	s.budget.bytes.Add(n)
-}
-
-// crowded reports whether the connection holds at least as many bytes as are free: then it gets no more of them.
-func (s *Share) crowded() bool {
-	held := s.bytes.Load()
-	return held > 0 && held >= s.budget.maxBytes.Load()-s.budget.bytes.Load()
-}
-
-// take adds n to what is held, of a total that must not exceed most, if that leaves at least as much free as is held then.
-// What is asked for when nothing at all is held is never too much: it could never be had. The last of what is free is for
-// connections that have not asked for too much of late, and as much as first for those of which nothing is known yet: else
-// a flood of new connections, of which each takes a little, would leave nothing to others.
-func (s *Share) take(held, total *atomic.Int64, n, most, first int64) bool {
-	for {
-		all := total.Load()
-		mine, left := held.Load()+n, most-all-n
-		if (mine > left || left < most/lastPart && !s.modest(mine <= first)) && all != 0 {
-			s.refusedAt.Store(int64(time.Since(s.budget.epoch)) | 1)
-			return false
-		}
-		if total.CompareAndSwap(all, all+n) { // what is refused is never counted: it would refuse others for a moment
-			held.Add(n)
-			return true
-		}
-	}
-}
-
-// modest reports whether the connection may have of the last that is free.
-func (s *Share) modest(little bool) bool {
-	at := s.refusedAt.Load()
-	if at != 0 && time.Since(s.budget.epoch)-time.Duration(at) < greedFor {
-		return little && s.proven.Load()
-	}
-	return little || s.proven.Load()
-}
 
 // queueUp gives a half-read frame a place in the line of those that are short of bytes.
 func (b *Budget) queueUp() (place uint64) {
@@ -291,6 +141,9 @@ func (b *Budget) relieveIfFull() {
 // relieve cuts connections whose peers take no answers, when bytes are short: first the one whose peer has been silent for
 // longest with most queued, and as many as it takes.
 func (b *Budget) relieve() {
+	if !b.Short() {
+		return // only a connection that takes too much has been refused
+	}
 	now := time.Since(b.epoch)
 	next := b.nextRelief.Load()
 	if int64(now) < next || !b.nextRelief.CompareAndSwap(next, int64(now+reliefEvery)) {
@@ -311,12 +164,7 @@ type slowPeer struct {
 // slowest returns the connections to be cut.
 func (b *Budget) slowest(now time.Time) []slowPeer {
 	slow := b.silent(now)
-	slices.SortFunc(slow, func(x, y slowPeer) int {
-		if x.cost > y.cost {
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(slow, func(x, y slowPeer) int { return cmp.Compare(y.cost, x.cost) })
 	excess := b.bytes.Load() - b.maxBytes.Load()/4*3
 	for i := range slow {
 		if excess <= 0 {

@@ -266,3 +266,78 @@ func TestWhatACallIsChargedIsGivenBackAtItsEnd(t *testing.T) {
 		t.Errorf("nobody counts, and yet: %v", err)
 	}
 }
+
+func TestTheOnlyCallOfAllMayHaveAllOfTheBytes(t *testing.T) {
+	const most = 1 << 20
+	b := wire.NewBudget(10, most)
+	s, other := b.NewShare(nil), b.NewShare(nil)
+	if !s.TakeCall() || !s.TakeBytes(100<<10) || !s.TakeBytes(most-100<<10) {
+		t.Error("a lone call is refused what it could never have otherwise")
+	}
+	if s.TakeBytes(1 << 10) {
+		t.Error("more than the budget is taken")
+	}
+	s.Give(most - 100<<10)
+	if !other.TakeBytes(10<<10) || s.TakeBytes(most-110<<10) {
+		t.Error("while others hold something, one holds half")
+	}
+	other.Give(10 << 10)
+	if !s.TakeCall() || s.TakeBytes(most-100<<10) {
+		t.Error("two calls of a connection hold half")
+	}
+}
+
+func TestAnswersThatComeAndGoDoNotGiveBackWhatWasTakenBeyondTheBudget(t *testing.T) {
+	const most, little = 1 << 20, 60 << 10
+	b := wire.NewBudget(0, most)
+	shares := sharesOf(b, 3)
+	for _, s := range shares {
+		s.TakeCall()
+		s.GiveCall()
+	}
+	others := b.NewShare(nil)
+	others.Hold(2 * most)
+	first, second, third := shares[0], shares[1], shares[2]
+	if !first.TakeBytes(little) {
+		t.Fatal("a connection that holds little gets nothing")
+	}
+	for range 30 {
+		first.Hold(2 << 10)
+		first.Give(2 << 10)
+	}
+	if second.TakeBytes(little) {
+		t.Error("more than a sixteenth is taken beyond the budget")
+	}
+	first.Give(little)
+	if !second.TakeBytes(little) {
+		t.Error("what was given back is not there for others")
+	}
+	others.Give(2 * most) // now it is part of the budget
+	second.Give(1)
+	others.Hold(2 * most)
+	if !third.TakeBytes(little) {
+		t.Error("what is within the budget again counts as beyond it")
+	}
+}
+
+func TestNobodyIsCutWhileOnlyGreedyConnectionsAreRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := wire.NewBudget(10, 1000)
+		asked := 0
+		b.NewShare(askedTaker{&asked}).Hold(300)
+		greedy := b.NewShare(nil)
+		for range 50 {
+			greedy.TakeBytes(500)
+			time.Sleep(100 * time.Millisecond)
+		}
+		if asked > 0 {
+			t.Errorf("connections are looked at %d times, though there is room", asked)
+		}
+	})
+}
+
+// askedTaker counts how often it is asked what waits.
+type askedTaker struct{ n *int }
+
+func (a askedTaker) Untaken() (waiting, taken int64) { *a.n++; return 1, 0 }
+func (askedTaker) CutSlow()                          {}

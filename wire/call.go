@@ -26,7 +26,8 @@ type Call struct {
 	done     chan struct{} // made when someone asks
 	err      error
 	answered bool
-	returned bool // its handler has: nothing is charged any longer
+	early    chan struct{} // closed when the answer of expire has been given; nil while there is none
+	returned bool          // its handler has: nothing is charged any longer
 	after    map[*afterFunc]struct{}
 }
 
@@ -34,6 +35,7 @@ type Call struct {
 type origin struct {
 	transport  string
 	peer       netip.Addr
+	host       string
 	share      *Share // of the connection; nil when nothing is counted
 	maxDecoded int
 }
@@ -53,6 +55,7 @@ type afterFunc struct{ run func() }
 type CallOptions struct {
 	Transport string     // "rpcx", "http"
 	Peer      netip.Addr // the address the call came from
+	Host      string     // the name that a refusal of Charge has
 	Share     *Share     // what Charge takes from; may be nil
 	// MaxDecodedBytes bounds what decoding the argument may allocate, see Decoding.
 	MaxDecodedBytes int
@@ -66,7 +69,7 @@ func NewCall(parent context.Context, o CallOptions) *Call {
 	own := &struct {
 		Call
 		origin
-	}{origin: origin{o.Transport, o.Peer, o.Share, o.MaxDecodedBytes}}
+	}{origin: origin{o.Transport, o.Peer, o.Host, o.Share, o.MaxDecodedBytes}}
 	c := &own.Call
 	c.from, c.arrived, c.values = &own.origin, time.Now(), parent
 	if o.Answer != nil {
@@ -110,7 +113,7 @@ func (c *Call) Charge(bytes int) error {
 		return nil
 	}
 	if !share.TakeBytes(int64(bytes)) { // without the lock: it may cut connections, this one too
-		return share.budget.Refuse("")
+		return share.budget.Refuse(c.from.host)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

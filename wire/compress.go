@@ -44,7 +44,7 @@ func decompressedSize(c Compression, src []byte, limit int) int {
 	var most uint64
 	switch c {
 	case Gzip:
-		most = gzipClaim(src)
+		most = min(gzipClaim(src), gzipMostRatio*uint64(len(src)))
 	case Zstd:
 		most, _ = zstdBound(src)
 	case NoCompression: // nothing is decompressed

@@ -40,15 +40,27 @@ func (c *Call) expire() {
 		c.mu.Unlock()
 		return
 	}
-	c.answered = true
+	early := make(chan struct{})
+	c.answered, c.early = true, early
 	answerer, late := c.answerer, c.late
 	c.mu.Unlock()
+	defer close(early)
 	if answerer != nil {
 		answerer.answerEarly(late())
 	} else {
 		_ = late() // settles what the handler's guard holds
 	}
 	c.cancel(context.DeadlineExceeded)
+}
+
+// awaitEarly returns when the answer of a call that expires has been given.
+func (c *Call) awaitEarly() {
+	c.mu.Lock()
+	early := c.early
+	c.mu.Unlock()
+	if early != nil {
+		<-early
+	}
 }
 
 // callTimer is the timer of a call's deadline. It is used again for the next call of the same worker, as long as it

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -90,6 +91,82 @@ func TestOneWayCallsRunThoughTheirPeerIsGoneWithAnswersOut(t *testing.T) {
 		eventually(t, "all have run", func() bool { return ran.Load() == want })
 	}
 }
+
+// dead is a connection that nothing can be written to, whose reader is held up by what comes of it.
+type dead struct {
+	net.Conn
+	held  time.Duration
+	until atomic.Pointer[time.Time]
+}
+
+func (d *dead) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
+
+func (d *dead) SetReadDeadline(t time.Time) error {
+	d.until.Store(&t)
+	return d.Conn.SetReadDeadline(t)
+}
+
+// Read looks at its deadline before it looks for bytes, as sockets do.
+func (d *dead) Read(b []byte) (int, error) {
+	if t := d.until.Load(); t != nil && !t.IsZero() && !time.Now().Before(*t) {
+		return 0, os.ErrDeadlineExceeded
+	}
+	n, err := d.Conn.Read(b)
+	if n > 0 {
+		time.Sleep(d.held)
+	}
+	return n, err
+}
+
+func (d *dead) CloseWrite() error { return net.ErrClosed }
+
+func TestOneWayCallsThatWereReceivedRunHoweverLongTheirLostConnectionTakesToBeRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const calls = 100
+		var ran atomic.Int64
+		near, far := wiretest.Pipe()
+		s := wire.NewServer(wire.ServerOptions{Handler: wire.HandlerFunc(func(ctx context.Context, req, res *wire.Frame) error {
+			if req.OneWay {
+				ran.Add(1)
+			}
+			return echo(ctx, req, res)
+		})})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- s.Serve(ctx, &only{conn: &dead{Conn: far, held: 300 * time.Millisecond}, ended: ctx.Done()}) }()
+		p := wiretest.NewPeer(t, near)
+		argument := make([]byte, 984) // each frame fills the reader's buffer
+		p.Send(wiretest.Request(0, "Test", "Echo", wire.Raw, argument))
+		for seq := range uint64(calls) {
+			p.Send(wiretest.OneWay(seq+1, "Test", "Tell", wire.Raw, argument))
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if n := ran.Load(); n != calls {
+			t.Errorf("%d of %d run", n, calls)
+		}
+		cancel()
+		<-done
+	})
+}
+
+// only is a listener of one connection.
+type only struct {
+	conn  net.Conn
+	ended <-chan struct{}
+}
+
+func (o *only) Accept() (net.Conn, error) {
+	if c := o.conn; c != nil {
+		o.conn = nil
+		return c, nil
+	}
+	<-o.ended
+	return nil, net.ErrClosed
+}
+
+func (o *only) Close() error   { return nil }
+func (o *only) Addr() net.Addr { return &net.TCPAddr{} }
 
 func TestPipelinedCallsBeforeAHalfCloseAreAllAnswered(t *testing.T) {
 	const calls = 1000

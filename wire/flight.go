@@ -16,6 +16,7 @@ const (
 type flight struct {
 	most    int // calls that may run at a time
 	head    *task
+	cancels map[uint64]*task // the two-way ones by their sequence, once one was looked for
 	n       int
 	oneWay  int // of them
 	running int
@@ -27,13 +28,17 @@ type flight struct {
 
 // fits reports whether t may be added.
 func (f *flight) fits(t *task) bool {
-	return f.n < f.most || f.parked < mostParked && f.parkedBytes+int64(len(t.req.Payload)) <= mostParkedBytes
+	return f.n < f.most || f.parked < mostParked && f.parkedBytes+parkedSize(t) <= mostParkedBytes
 }
+
+// parkedSize is what t takes of mostParkedBytes, as long as it is parked.
+func parkedSize(t *task) int64 { return int64(len(t.req.Payload) + t.req.Metadata.size()) }
 
 // refusal is the answer to a call that does not fit.
 func (f *flight) refusal(host string) *code.Error {
-	what := fmt.Sprintf("the connection has %d calls running and may not have more waiting (maxInFlightPerConnection)", f.most)
-	return code.Refuse(code.Unavailable, code.ReasonOverloaded, what, "", host, budgetRetryAfter)
+	what := fmt.Sprintf("the connection has %d calls that have not ended, and may not have more waiting", f.n)
+	e := code.Refuse(code.Unavailable, code.ReasonOverloaded, what, "", host, budgetRetryAfter)
+	return e.WithAdvice("listeners[].limits.maxInFlightPerConnection allows more")
 }
 
 // add puts t into the queue.
@@ -46,11 +51,13 @@ func (f *flight) add(t *task) {
 	if f.n >= f.most {
 		t.parked = true
 		f.parked++
-		f.parkedBytes += int64(len(t.req.Payload))
+		f.parkedBytes += parkedSize(t)
 	}
 	f.n++
 	if t.oneWay {
 		f.oneWay++
+	} else if f.cancels != nil {
+		f.cancels[t.seq] = t
 	}
 	f.push(t)
 }
@@ -87,7 +94,7 @@ func (f *flight) unpark(t *task) {
 	if t.parked {
 		t.parked = false
 		f.parked--
-		f.parkedBytes -= int64(len(t.req.Payload))
+		f.parkedBytes -= parkedSize(t)
 	}
 }
 
@@ -108,8 +115,13 @@ func (f *flight) remove(t *task) {
 	}
 	t.prev, t.next = nil, nil
 	f.n--
-	if t.oneWay {
+	switch {
+	case t.oneWay:
 		f.oneWay--
+	case f.n == 0:
+		f.cancels = nil
+	case f.cancels[t.seq] == t:
+		delete(f.cancels, t.seq)
 	}
 }
 
@@ -132,12 +144,15 @@ func (f *flight) drop(all bool) (dropped *task) {
 	return dropped
 }
 
-// find returns the two-way call with a sequence, nil when there is none.
+// find returns the two-way call with a sequence, nil when there is none. A peer may ask for as many as it likes.
 func (f *flight) find(seq uint64) *task {
-	for t := f.head; t != nil; t = t.next {
-		if t.seq == seq && !t.oneWay {
-			return t
+	if f.cancels == nil && f.n > f.oneWay {
+		f.cancels = make(map[uint64]*task, f.n-f.oneWay)
+		for t := f.head; t != nil; t = t.next {
+			if _, later := f.cancels[t.seq]; !later && !t.oneWay {
+				f.cancels[t.seq] = t
+			}
 		}
 	}
-	return nil
+	return f.cancels[seq]
 }

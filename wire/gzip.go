@@ -82,6 +82,7 @@ func gzipClaim(src []byte) uint64 {
 }
 
 const (
+	gzipMostRatio  = 1032    // no input makes more of itself; and
 	gzipUsualRatio = 16      // room is made at once for what is claimed, up to this multiple of the input,
 	gzipStep       = 4 << 10 // and then for as much again as has come out
 )

@@ -26,6 +26,7 @@ var (
 type patience struct {
 	c        *serverConn
 	lastRead time.Time   // belongs to the reader
+	lastLost time.Time   // belongs to the reader: lastRead, at the last look after the peer was lost
 	inBody   bool        // belongs to the reader
 	bodyEnd  time.Time   // belongs to the reader: when the body has to be complete
 	toldAt   time.Time   // belongs to the reader: when the peer was told of the drain
@@ -117,12 +118,12 @@ func (p *patience) nextLook() time.Duration { return min(p.nextWait(), sleepAfte
 
 // overdue tells why the connection has to end, or sets the next deadline.
 func (p *patience) overdue(now time.Time) error {
-	if p.c.lost.Load() {
-		return errSentClosed
-	}
 	if p.toTell.Load() {
 		p.c.tellDrain()
 		return nil
+	}
+	if p.c.lost.Load() {
+		return p.overdueLost(now)
 	}
 	p.mu.Lock()
 	until, draining := p.until, p.draining
@@ -151,6 +152,17 @@ func (p *patience) overdue(now time.Time) error {
 		return errAsleep
 	}
 	p.set(now.Add(p.nextLook() - quiet))
+	return nil
+}
+
+// overdueLost ends a connection that cannot be written to when nothing has come since it was looked at last. What the
+// peer sent before is still there, and the reader may have been held up with it.
+func (p *patience) overdueLost(now time.Time) error {
+	if p.lastLost.Equal(p.lastRead) {
+		return errSentClosed
+	}
+	p.lastLost = p.lastRead
+	p.set(now.Add(lingerWait))
 	return nil
 }
 

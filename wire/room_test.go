@@ -2,6 +2,7 @@ package wire_test
 
 import (
 	"context"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -336,5 +337,45 @@ func TestLongFramesForWhichThereIsNoMemoryHoldUpHeartbeatsForATenthOfTheTime(t *
 		}
 		r.stop()
 		others.Give(2 * most)
+	})
+}
+
+func TestALengthThatGzipClaimsTakesNothingOfTheBudget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		budget := wire.NewBudget(0, 8<<20)
+		others := budget.NewShare(nil)
+		others.Hold(7 << 20)
+		r := newRigWith(t, wire.ServerOptions{Handler: wire.HandlerFunc(echo), Budget: budget})
+		p := r.peer(t)
+		req := wiretest.Request(1, "Test", "Echo", wire.Raw, append(make([]byte, 20), 0, 0, 0xF0, 0)) // almost 16 MiB
+		req.Compression = wire.Gzip
+		p.Send(req)
+		wantError(t, wire.ErrorOf(p.Receive()), code.InvalidArgument, code.ReasonBadPayload)
+		r.stop()
+		others.Give(7 << 20)
+	})
+}
+
+func TestParkedCallsAreBoundedInMetadata(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		h, _ := blocking(release)
+		r := newRig(t, h, wire.Limits{MaxInFlight: 1})
+		p := r.peer(t)
+		const calls, each = 300, 8000
+		go func() {
+			for seq := range uint64(calls) {
+				p.Send(wiretest.With(wiretest.Request(seq, "Test", "Wait", wire.Raw, nil), "key", strings.Repeat("x", each)))
+			}
+		}()
+		fit := 1 + 1<<20/(each+11)
+		if _, refused, _ := answers(p, calls-fit); refused != calls-fit {
+			t.Errorf("%d are refused, want %d", refused, calls-fit)
+		}
+		close(release)
+		if good, _, _ := answers(p, fit); good != fit {
+			t.Errorf("%d of %d succeed", good, fit)
+		}
+		r.stop()
 	})
 }

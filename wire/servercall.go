@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"fmt"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -88,7 +87,10 @@ func (c *serverConn) run(t *task, w *worker) {
 			ending = value == nil
 			err = c.crashed(t, value)
 		}
-		if call.finish() && !call.oneWay {
+		switch unanswered := call.finish(); {
+		case !unanswered:
+			call.awaitEarly()
+		case !call.oneWay && !c.lost.Load() && !c.closing.Load():
 			c.answer(t, err)
 		}
 		if w.timer.spent {
@@ -96,7 +98,9 @@ func (c *serverConn) run(t *task, w *worker) {
 		}
 		c.done(t, ending)
 	}()
-	err = c.handle(t)
+	if e := code.From(c.handle(t)); e != nil { // here, since the methods of an error are the handler's code, too
+		err = e
+	}
 	returned = true
 }
 
@@ -115,9 +119,9 @@ func (c *serverConn) handle(t *task) error {
 
 // crashed makes the answer of a handler that panicked, or ended its goroutine, for which recover gives nil.
 func (c *serverConn) crashed(t *task, value any) error {
-	what := fmt.Sprintf("panic: %v", value)
-	if value == nil {
-		what = "the handler ended its goroutine"
+	what := "the handler ended its goroutine"
+	if value != nil {
+		what = "panic: " + code.PanicText(value)
 	}
 	t.res.Payload = t.res.Payload[:0]
 	c.srv.log.Error("handler crashed", "service", t.call.service, "method", t.call.method, "error", what,

@@ -62,7 +62,7 @@ func newServerConn(s *Server, g *group, conn net.Conn, lim Limits, served *sync.
 	c := &serverConn{
 		srv: s, group: g, conn: conn, lim: lim, served: served, last: HeartbeatSeq, begun: HeartbeatSeq, taken: make(chan struct{}, 1), flight: flight{most: lim.MaxInFlight},
 	}
-	c.from = origin{"rpcx", addrOf(conn.RemoteAddr()), &c.share, lim.MaxDecompressedBytes}
+	c.from = origin{"rpcx", addrOf(conn.RemoteAddr()), s.host, &c.share, lim.MaxDecompressedBytes}
 	c.out.init(conn, &c.lim)
 	c.out.backlog.share, c.out.backlog.uncrowded = &c.share, c.uncrowded
 	c.wait.init(c)
@@ -137,7 +137,7 @@ func (c *serverConn) serveOut() {
 	c.mu.Lock()
 	idle, quiet := c.flight.n == 0, c.mayBeOriginal()
 	c.mu.Unlock()
-	if idle {
+	if idle && c.out.idle() {
 		return
 	}
 	_ = c.conn.SetReadDeadline(time.Time{})
@@ -181,8 +181,11 @@ func (c *serverConn) linger(frames bool) {
 // for their answers.
 func (c *serverConn) end(all bool) {
 	c.mu.Lock()
-	c.gone = true
-	c.ended = c.ended || all
+	if c.gone && (c.ended || !all) {
+		c.mu.Unlock()
+		return
+	}
+	c.gone, c.ended = true, all
 	dropped := c.flight.drop(all)
 	for t := c.flight.head; t != nil; t = t.next {
 		if t.call != nil && (all || !t.oneWay) {
