@@ -133,7 +133,9 @@ func TestOneWayCallsThatWereReceivedRunHoweverLongTheirLostConnectionTakesToBeRe
 		})})
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
-		go func() { done <- s.Serve(ctx, &only{conn: &dead{Conn: far, held: 300 * time.Millisecond}, ended: ctx.Done()}) }()
+		go func() {
+			done <- s.Serve(ctx, &only{conn: &dead{Conn: far, held: 300 * time.Millisecond}, ended: ctx.Done()})
+		}()
 		p := wiretest.NewPeer(t, near)
 		argument := make([]byte, 984) // each frame fills the reader's buffer
 		p.Send(wiretest.Request(0, "Test", "Echo", wire.Raw, argument))
