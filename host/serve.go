@@ -206,7 +206,9 @@ func (s *serving) invoke(req, res *wire.Frame) error {
 	reply, err := s.method.invoke.Call(registry.WithCall(ctx, &s.Call), args, nil)
 	res.Metadata = append(res.Metadata[:0], s.Reply...)
 	if err != nil {
-		s.replyBeside(req, res, reply)
+		if s.wants(req, err) {
+			s.replyBeside(req, res, reply)
+		}
 		return s.handlerError(err)
 	}
 	if res.Payload, err = s.encode(req.Codec, res.Payload[:0], reply); err != nil {
@@ -223,11 +225,20 @@ func (s *serving) invoke(req, res *wire.Frame) error {
 	return nil
 }
 
-// replyBeside encodes a reply that the handler has filled before it failed. Stock peers send both, and read both; over HTTP
-// there is the error alone.
+// wants reports whether a reply beside err is of use to the caller. Over HTTP there is the error alone. A handler that heeds
+// the end of its context leaves goroutines behind, which may still write to the reply: nobody may look at it then.
+func (s *serving) wants(req *wire.Frame, err error) bool {
+	if req.OneWay || s.wire.Transport() == transportHTTP || s.wire.Err() != nil {
+		return false
+	}
+	c := code.Of(err)
+	return c != code.DeadlineExceeded && c != code.Cancelled
+}
+
+// replyBeside encodes a reply that the handler has filled before it failed. Stock peers send both, and read both.
 func (s *serving) replyBeside(req, res *wire.Frame, reply any) {
 	v := reflect.ValueOf(reply)
-	if s.wire.Transport() == transportHTTP || v.Kind() != reflect.Pointer || v.IsNil() || v.Elem().IsZero() {
+	if v.Kind() != reflect.Pointer || v.IsNil() || v.Elem().IsZero() {
 		return
 	}
 	var err error
