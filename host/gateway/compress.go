@@ -12,6 +12,9 @@ import (
 // minCompressed is the length from which on a reply is compressed: what fits into a packet gains nothing.
 const minCompressed = 1 << 10
 
+// keptPlain is how much memory of a reply is used again that is sent compressed.
+const keptPlain = 4 << 10
+
 // compress returns the body as the caller accepts it, and says so in the headers. A reply is there to its end before it is
 // sent, so that it is compressed in memory: a caller that takes it slowly holds no compressor, and the length is known.
 //
@@ -27,21 +30,25 @@ func (x *exchange) compress(body []byte) []byte {
 	if c == wire.NoCompression || x.codec == wire.Raw && isCompressed(body) {
 		return body
 	}
-	out, err := wire.AppendCompressed(make([]byte, 0, len(body)/2), c, body)
+	out, err := wire.AppendCompressed(make([]byte, 0, len(body)/4), c, body)
 	if err != nil || len(out) >= len(body) {
 		return body
 	}
 	h.Set("Content-Encoding", name)
+	if cap(x.res.Payload) > keptPlain {
+		x.res.Payload = nil // the answer may wait for long, and is charged as it is sent
+	}
 	return out
 }
 
-// acceptedEncoding is the compression that the values of Accept-Encoding prefer, zstd among equals (RFC 9110, 12.5.3).
+// acceptedEncoding is the compression that the values of Accept-Encoding prefer, zstd among equals that are named (RFC 9110,
+// 12.5.3). What only "*" allows is gzip, which all who write that can read.
 func acceptedEncoding(accept []string) (string, wire.Compression) {
 	if len(accept) == 0 {
 		return "", wire.NoCompression
 	}
 	const unsaid = -1
-	zstd, gzip, other := float64(unsaid), float64(unsaid), 0.0
+	zstd, gzip, identity, other := float64(unsaid), float64(unsaid), 0.0, float64(unsaid)
 	for element := range strings.SplitSeq(strings.Join(accept, ","), ",") {
 		coding, params, _ := strings.Cut(element, ";")
 		switch strings.ToLower(strings.TrimSpace(coding)) {
@@ -49,20 +56,22 @@ func acceptedEncoding(accept []string) (string, wire.Compression) {
 			zstd = quality(params)
 		case "gzip", "x-gzip":
 			gzip = quality(params)
+		case "identity":
+			identity = quality(params)
 		case "*":
 			other = quality(params)
 		}
 	}
-	if zstd == unsaid {
-		zstd = other
-	}
 	if gzip == unsaid {
 		gzip = other
 	}
+	if zstd == unsaid && gzip <= 0 {
+		zstd = other
+	}
 	switch {
-	case zstd > 0 && zstd >= gzip:
+	case zstd > 0 && zstd >= gzip && zstd >= identity:
 		return "zstd", wire.Zstd
-	case gzip > 0:
+	case gzip > 0 && gzip >= identity:
 		return "gzip", wire.Gzip
 	}
 	return "", wire.NoCompression

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"net/http"
 	"strconv"
 	"strings"
 	"testing"
@@ -20,7 +21,15 @@ func TestTheCompressionThatACallerPrefersIsTaken(t *testing.T) {
 		"gzip;q=1.0, zstd;q=0.5":      "gzip",
 		"GZIP ; Q=0.2":                "gzip",
 		"x-gzip":                      "gzip",
-		"*":                           "zstd",
+		"*":                           "gzip",
+		"*, gzip;q=0":                 "zstd",
+		"*;q=0.5, zstd":               "zstd",
+		"identity, gzip;q=0.5":        "",
+		"identity, *;q=0.1":           "",
+		"identity;q=0.5, gzip":        "gzip",
+		"identity, gzip":              "gzip",
+		"identity;q=0, gzip;q=0.1":    "gzip",
+		"zstd;q=0.2, identity;q=0.3":  "",
 		"*;q=0.5, zstd;q=0":           "gzip",
 		"*;q=0":                       "",
 		"gzip;q=0":                    "",
@@ -91,6 +100,18 @@ func TestRepliesAreCompressedForThoseWhoAcceptIt(t *testing.T) {
 	head := do(t, "HEAD", url+"/Arith/Hook?a=1", "", "Accept-Encoding: gzip")
 	if get.StatusCode != 200 || head.StatusCode != 200 || head.body != "" {
 		t.Errorf("GET %d, HEAD %d %q", get.StatusCode, head.StatusCode, head.body)
+	}
+}
+
+// An answer may wait for its caller for long: beside its compressed form there is no other.
+func TestAReplyThatIsSentCompressedIsNotKept(t *testing.T) {
+	for accept, kept := range map[string]bool{"gzip": false, "zstd": false, "br": true} {
+		x := &exchange{w: discard{http.Header{}}, r: &http.Request{Header: http.Header{"Accept-Encoding": {accept}}}}
+		x.res.Payload = bytes.Repeat([]byte("text "), 100_000)
+		out := x.compress(x.res.Payload)
+		if (x.res.Payload != nil) != kept || !kept && cap(out) > 130_000 {
+			t.Errorf("%s: %d bytes are kept beside %d of %d", accept, cap(x.res.Payload), len(out), cap(out))
+		}
 	}
 }
 
