@@ -20,7 +20,7 @@ var timeouts = []struct {
 	{"X-Request-Timeout", parseRequestTimeout, "a duration with a unit, as 800ms"},
 }
 
-// longestTimeout is as good as none, and can be reckoned with.
+// longestTimeout is far off, and can be added to a time.
 const longestTimeout = 10 * 365 * 24 * time.Hour
 
 // readDeadline finds out when the caller gives up: of several headers the shortest time counts.
@@ -73,7 +73,10 @@ func parseGRPCTimeout(s string) (time.Duration, bool) {
 		'H': time.Hour, 'M': time.Minute, 'S': time.Second, 'm': time.Millisecond, 'u': time.Microsecond, 'n': time.Nanosecond,
 	}[s[len(s)-1]]
 	n, good := digits(s[:len(s)-1], 8)
-	if n > int64(longestTimeout/time.Hour) && unit == time.Hour {
+	switch {
+	case n < 0:
+		return -1, ok && good
+	case n > int64(longestTimeout/time.Hour) && unit == time.Hour:
 		return longestTimeout, good // eight digits of hours are no time.Duration
 	}
 	return time.Duration(n) * unit, ok && good

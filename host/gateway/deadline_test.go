@@ -73,7 +73,7 @@ func TestHeadersSayHowLongACallerWaits(t *testing.T) {
 func TestATimeThatIsOverRunsNothing(t *testing.T) {
 	for _, header := range []string{
 		"Grpc-Timeout: 0S", "Grpc-Timeout: -1S", "Connect-Timeout-Ms: 0", "Connect-Timeout-Ms: -5", "X-Request-Timeout: 0", "X-Request-Timeout: 0s",
-		"X-Request-Timeout: -800ms",
+		"X-Request-Timeout: -800ms", "Grpc-Timeout: -99999999H", "Grpc-Timeout: -9999999M",
 	} {
 		b := &backend{}
 		w := call(t, b, "Grpc-Timeout: 9S", header)
