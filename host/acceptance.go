@@ -22,12 +22,12 @@ const (
 )
 
 const (
-	// mostKept is how many descriptors are kept back from callers, for operators, kubelets and files: so many, but no more
-	// than one in keptShare.
-	mostKept  = 64
+	// mostKept is how many descriptors are kept back from callers at most, for operators, kubelets, files, etcd and upstreams.
+	// It is one in keptShare where there are few.
+	mostKept  = 256
 	keptShare = 8
-	// acceptCalm is how long a listener has to accept without trouble for its trouble to be over.
-	acceptCalm = 10 * time.Second
+	// outageOver is how long a listener has to accept without an error for its outage to be over.
+	outageOver = 10 * time.Second
 )
 
 // keptBack is how many of the descriptors of the process are not for connections of callers.
@@ -39,21 +39,21 @@ type acceptances struct {
 	log   *slog.Logger
 	count func(listener, reason string)
 
-	mu       sync.Mutex
-	troubles map[troubleKey]*acceptTrouble
-	closed   bool
+	mu      sync.Mutex
+	outages map[outageKey]*outage
+	closed  bool
 }
 
-type troubleKey struct{ listener, reason string }
+type outageKey struct{ listener, reason string }
 
-type acceptTrouble struct {
+type outage struct {
 	since, last time.Time
 	count       uint64
 	timer       *time.Timer
 }
 
 func newAcceptances(log *slog.Logger, count func(listener, reason string)) *acceptances {
-	return &acceptances{log: log, count: count, troubles: make(map[troubleKey]*acceptTrouble)}
+	return &acceptances{log: log, count: count, outages: make(map[outageKey]*outage)}
 }
 
 // room reports whether the process has descriptors enough for a connection of a caller.
@@ -80,7 +80,7 @@ func (a *acceptances) failed(listener string, err error) {
 // note counts a connection that was not accepted.
 func (a *acceptances) note(listener, reason string, err error) {
 	a.count(listener, reason)
-	if a.noted(troubleKey{listener, reason}, time.Now()) {
+	if a.noted(outageKey{listener, reason}, time.Now()) {
 		return
 	}
 	attrs := []any{"listener", listener, "reason", reason}
@@ -92,19 +92,24 @@ func (a *acceptances) note(listener, reason string, err error) {
 		attrs = append(attrs, "descriptors", descriptors, "kept_back", keptBack(descriptors),
 			"advice", "raise the limit of open files (ulimit -n, LimitNOFILE) or lower limits.maxConnections")
 	}
-	a.log.Warn("connections are not accepted", attrs...)
+	message := "connections are not accepted"
+	if reason == acceptTooMany {
+		message = "idle connections are closed for new ones"
+		attrs = append(attrs, "advice", "find out who opens so many, and keep strangers from this address")
+	}
+	a.log.Warn(message, attrs...)
 }
 
-// noted reports whether the trouble had begun before.
-func (a *acceptances) noted(k troubleKey, now time.Time) bool {
+// noted reports whether the outage had begun before.
+func (a *acceptances) noted(k outageKey, now time.Time) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	t, begun := a.troubles[k]
+	t, begun := a.outages[k]
 	if !begun {
-		t = &acceptTrouble{since: now}
-		a.troubles[k] = t
+		t = &outage{since: now}
+		a.outages[k] = t
 		if !a.closed {
-			t.timer = time.AfterFunc(acceptCalm, func() { a.calm(k) })
+			t.timer = time.AfterFunc(outageOver, func() { a.end(k) })
 		}
 	}
 	t.last = now
@@ -112,31 +117,35 @@ func (a *acceptances) noted(k troubleKey, now time.Time) bool {
 	return begun
 }
 
-// calm ends a trouble that was not met again for some time.
-func (a *acceptances) calm(k troubleKey) {
+// end ends an outage of which nothing was seen for some time.
+func (a *acceptances) end(k outageKey) {
 	a.mu.Lock()
-	t := a.troubles[k]
+	t := a.outages[k]
 	if a.closed || t == nil {
 		a.mu.Unlock()
 		return
 	}
-	if left := acceptCalm - time.Since(t.last); left > 0 {
+	if left := outageOver - time.Since(t.last); left > 0 {
 		t.timer.Reset(left)
 		a.mu.Unlock()
 		return
 	}
-	delete(a.troubles, k)
+	delete(a.outages, k)
 	a.mu.Unlock()
-	a.log.Info("connections are accepted again", "listener", k.listener, "reason", k.reason, "not_accepted", t.count,
+	message := "connections are accepted again"
+	if k.reason == acceptTooMany {
+		message = "idle connections are no longer closed for new ones"
+	}
+	a.log.Info(message, "listener", k.listener, "reason", k.reason, "not_accepted", t.count,
 		"lasted", t.last.Sub(t.since).Round(time.Millisecond))
 }
 
-// views are the troubles there are, by listener.
+// views are the outages there are, by listener.
 func (a *acceptances) views() []admin.AcceptTrouble {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	list := []admin.AcceptTrouble{}
-	for k, t := range a.troubles {
+	for k, t := range a.outages {
 		list = append(list, admin.AcceptTrouble{Listener: k.listener, Reason: k.reason, Since: t.since, Count: t.count})
 	}
 	slices.SortFunc(list, func(x, y admin.AcceptTrouble) int {
@@ -145,12 +154,12 @@ func (a *acceptances) views() []admin.AcceptTrouble {
 	return list
 }
 
-// close ends what waits for calm.
+// close ends the timers.
 func (a *acceptances) close() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.closed = true
-	for _, t := range a.troubles {
+	for _, t := range a.outages {
 		t.timer.Stop()
 	}
 }

@@ -30,7 +30,7 @@ func TestAListenerThatDoesNotAcceptIsALineAtItsBeginningAndOneAtItsEnd(t *testin
 		if v := a.views(); len(v) != 2 || v[0].Listener != "main" || v[0].Count != 1000 || v[1].Reason != acceptFailed {
 			t.Errorf("%+v", v)
 		}
-		time.Sleep(2 * acceptCalm)
+		time.Sleep(2 * outageOver)
 		synctest.Wait()
 		if v := a.views(); len(v) != 0 {
 			t.Errorf("%+v", v)

@@ -34,12 +34,12 @@ func (h *Host) startAdmin(ctx context.Context, set *config.Set) error {
 
 // operate serves people on s, always with the handler of the generation in force. The name is for logs and metrics.
 func (h *Host) operate(name string, s *socket, address config.Address, handler func(*generation) http.Handler) *operators {
-	serve := func(w http.ResponseWriter, r *http.Request) { handler(h.current.Load()).ServeHTTP(w, r) }
+	ln := newOperatorListener(s.ln, name, h.acceptances)
+	serve := func(w http.ResponseWriter, r *http.Request) { ln.serve(handler(h.current.Load()), w, r) }
 	o := &operators{
-		server: admin.NewServer(http.HandlerFunc(serve), h.log), socket: s, address: address, done: make(chan struct{}),
+		server: admin.NewServer(http.HandlerFunc(serve), h.floods.Logger()), socket: s, address: address, done: make(chan struct{}),
 	}
-	ln := &operatorListener{Listener: s.ln, name: name, acceptances: h.acceptances, closed: make(chan struct{})}
-	o.server.ConnState = ln.state
+	o.server.ConnState, o.server.ConnContext = ln.state, ln.with
 	go func() {
 		defer close(o.done)
 		if err := o.server.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
