@@ -58,7 +58,7 @@ func (h *Host) newStage(cfg config.Listener, s *socket) *stage {
 	if slices.Contains(cfg.Protocols, transportHTTP) {
 		open := connObserver{open: h.metrics.Connections(cfg.Name, transportHTTP), count: &st.conns}
 		st.http = gateway.NewServer(gateway.ServerOptions{
-			Handler: http.HandlerFunc(st.serveHTTP), Limits: limits, Budget: h.budget, Logger: h.log, Opened: open.ConnOpened, Closed: open.ConnClosed,
+			Handler: http.HandlerFunc(st.serveHTTP), Limits: limits, Budget: h.budget, Logger: h.floods.Logger(), Opened: open.ConnOpened, Closed: open.ConnClosed,
 		})
 	}
 	return st
