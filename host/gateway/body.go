@@ -19,6 +19,9 @@ import (
 // readArgument fills the frame's payload: from the body, from the query of a GET, and from the path's wildcards.
 func (x *exchange) readArgument(b *bound) *code.Error {
 	if x.query {
+		if x.r.ProtoMajor == 2 && x.r.ContentLength != 0 {
+			_ = x.r.Body.Close() // nobody reads it: net/http need not keep what comes of it
+		}
 		return x.bindQuery(b)
 	}
 	if e := x.readBody(); e != nil {
@@ -59,7 +62,7 @@ func (x *exchange) readBody() *code.Error {
 	if !bytes.HasPrefix(body, gzipMagic) {
 		return x.bad("the body is no gzip")
 	}
-	if !x.holding.take(gzipClaim(body, x.g.limits.MaxDecompressedBytes)) {
+	if !x.holding.claim(gzipClaim(body, x.g.limits.MaxDecompressedBytes)) {
 		return x.overloaded()
 	}
 	plain, err := wire.Decompress(nil, wire.Gzip, body, x.g.limits.MaxDecompressedBytes)
@@ -92,6 +95,7 @@ func gzipClaim(b []byte, most int) int {
 var (
 	errTooLong = errors.New("body too long") // of unknown length, and over its limit
 	errNoRoom  = errors.New("no room for the body")
+	errStalled = errors.New("nothing of the body came while memory was short")
 )
 
 // firstRead is how much memory a body gets before any of its bytes have come.
@@ -111,27 +115,47 @@ func (x *exchange) readAll(limit int) ([]byte, error) {
 		return nil, errNoRoom
 	}
 	buf = slices.Grow(buf, first)
-	for {
-		n, err := x.r.Body.Read(buf[len(buf):cap(buf)])
-		buf = buf[:len(buf)+n]
-		if len(buf) > limit {
-			return nil, errTooLong
-		}
-		if errors.Is(err, io.EOF) {
-			x.readBy(time.Time{})
-			return buf, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		if len(buf) < cap(buf) {
-			continue
-		}
-		if !x.holding.take(len(buf)) {
-			return nil, errNoRoom
-		}
-		buf = slices.Grow(buf, len(buf))
+	n, err := x.r.Body.Read(buf[:cap(buf)])
+	if buf = buf[:n]; err == nil {
+		buf, err = x.readOn(buf, limit)
 	}
+	x.holding.hasRead()
+	switch {
+	case len(buf) > limit:
+		return nil, errTooLong
+	case !errors.Is(err, io.EOF):
+		return nil, err
+	}
+	x.readBy(time.Time{})
+	return buf, nil
+}
+
+// readOn reads the rest of a body of which the first bytes are in buf. Its error is io.EOF at the end.
+func (x *exchange) readOn(buf []byte, limit int) (_ []byte, err error) {
+	t := &x.transfer
+	if c := x.holding.conn; c != nil {
+		t.conn, t.w, t.answer = c, x.w, false
+		c.server.transfers.begin(t)
+		defer func() {
+			if c.server.transfers.leave(t) && errors.Is(err, os.ErrDeadlineExceeded) {
+				err = errStalled
+			}
+		}()
+	}
+	for err == nil && len(buf) <= limit {
+		if len(buf) == cap(buf) {
+			if !x.holding.take(len(buf)) {
+				return buf, errNoRoom
+			}
+			buf = append(make([]byte, 0, 2*len(buf)), buf...) // no more than was taken
+		}
+		var n int
+		if n, err = x.r.Body.Read(buf[len(buf):cap(buf)]); n > 0 {
+			buf = buf[:len(buf)+n]
+			t.at.Store(time.Now().UnixNano())
+		}
+	}
+	return buf, err
 }
 
 // tooLong names the limit that a body is over, and to operators its field in a manifest.
@@ -151,7 +175,7 @@ func (x *exchange) unreadable(err error) *code.Error {
 	switch {
 	case errors.Is(err, errTooLong):
 		return x.tooLong("body", x.g.limits.MaxMessageBytes, "maxMessageBytes")
-	case errors.Is(err, errNoRoom):
+	case errors.Is(err, errNoRoom), errors.Is(err, errStalled):
 		return x.overloaded()
 	case errors.Is(err, os.ErrDeadlineExceeded) && x.late():
 		return x.expired()

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/easymicro/easymicro/wire"
@@ -42,12 +44,12 @@ func isOverloaded(r response) bool {
 // Its caller is answered at once, so that nothing but the budget keeps it from making as many as it likes.
 func TestOneWayCallsCountUntilTheirHandlersReturn(t *testing.T) {
 	for _, tc := range []struct {
-		name       string
-		limits     wire.Limits
-		accepted   int
-		forAnother bool
+		name     string
+		limits   wire.Limits
+		accepted int
+		own      bool // limit
 	}{
-		{"of a connection, fairly", wire.Limits{}, 10, true},
+		{"of a connection, fairly", wire.Limits{}, 10, false},
 		{"of a connection, by its own limit", wire.Limits{MaxInFlight: 4}, 4, true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -76,9 +78,12 @@ func TestOneWayCallsCountUntilTheirHandlersReturn(t *testing.T) {
 			for range 40 {
 				if r := one(flood, "1"); r.StatusCode == 202 {
 					accepted++
-				} else if !isOverloaded(r) {
+				} else if !isOverloaded(r) || strings.Contains(r.problem.Detail, "maxInFlightPerConnection") != tc.own {
 					t.Fatalf("%d %s", r.StatusCode, r.body)
 				}
+			}
+			if refused := budget.Usage().Refused; (refused == 0) != tc.own {
+				t.Errorf("%d are counted as refused by the budget", refused)
 			}
 			if accepted != tc.accepted || int(budget.Usage().InFlight) != accepted {
 				t.Errorf("%d were accepted, want %d; %+v", accepted, tc.accepted, budget.Usage())
@@ -136,12 +141,42 @@ func TestStreamsOfHTTP2AreCalls(t *testing.T) {
 	settled(t, budget)
 }
 
+// upload begins a request with a body of which half comes, on a connection of its own.
+func upload(t *testing.T, addr, body string) (net.Conn, func()) {
+	t.Helper()
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	half := len(body) / 2
+	fmt.Fprintf(conn, "POST /Arith/Mul HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", len(body), body[:half])
+	return conn, func() { _, _ = io.WriteString(conn, body[half:]) }
+}
+
+func statusOf(t *testing.T, conn net.Conn) int {
+	t.Helper()
+	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	return res.StatusCode
+}
+
+// Of the bodies for which there is no room the oldest is read all the same, so that not all are stuck halfway.
 func TestBodiesCountAsTheyCome(t *testing.T) {
-	budget := wire.NewBudget(0, 256<<10)
+	const most = 256 << 10
+	budget := wire.NewBudget(0, most)
 	addr := serveWithin(t, &backend{}, Options{}, budget)
 	others := budget.NewShare(nil) // a lone call may have all of the budget
 	others.Hold(1 << 10)
 	body := `{"a":1,"x":"` + strings.Repeat("x", 300<<10) + `"}`
+	oldest, rest := upload(t, addr, body+strings.Repeat(" ", 400<<10))
+	until(t, func() bool { return budget.Usage().BufferedBytes > most }, func() string { return fmt.Sprintf("%+v", budget.Usage()) })
 	if r := do(t, "POST", "http://"+addr+"/Arith/Mul", body); !isOverloaded(r) {
 		t.Errorf("a long body: %d %s", r.StatusCode, r.body)
 	}
@@ -152,12 +187,79 @@ func TestBodiesCountAsTheyCome(t *testing.T) {
 	if r := do(t, "POST", "http://"+addr+"/Arith/Mul", string(bomb), "Content-Encoding: gzip"); !isOverloaded(r) {
 		t.Errorf("a body that is long when decompressed: %d %s", r.StatusCode, r.body)
 	}
+	rest()
+	if status := statusOf(t, oldest); status != 200 {
+		t.Errorf("the oldest: %d", status)
+	}
 	if r := do(t, "POST", "http://"+addr+"/Arith/Mul", body[:100]+`"}`); r.StatusCode != 200 {
 		t.Errorf("a short one: %d %s", r.StatusCode, r.body)
 	}
 	others.Give(1 << 10)
 	settled(t, budget)
 }
+
+// What there is no room for may wait a moment for it, but not the first call of a connection.
+func TestRequestsWaitAMomentForRoom(t *testing.T) {
+	const most = 1 << 20
+	zipped, err := wire.AppendCompressed(nil, wire.Gzip, []byte(`{"a":1,"x":"`+strings.Repeat("x", 100<<10)+`"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tc := range map[string]struct {
+		body, header string
+		proven       bool
+		take, give   func(b *wire.Budget, s []*wire.Share)
+		want         int
+	}{
+		"a call":               {body: "{}", proven: true, take: takePlaces, give: givePlaces, want: 200},
+		"a first call":         {body: "{}", take: takePlaces, give: givePlaces, want: 503},
+		"what is decompressed": {body: string(zipped), header: "Content-Encoding: gzip\r\n", take: takeBytes, give: giveBytes, want: 200},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			budget := wire.NewBudget(4, most)
+			peer, end := pipeTo(t, &backend{}, Options{}, budget)
+			defer end()
+			answers := bufio.NewReader(peer)
+			post := func(body, header string) int {
+				go fmt.Fprintf(peer, "POST /Arith/Mul HTTP/1.1\r\nHost: x\r\n%sContent-Length: %d\r\n\r\n%s", header, len(body), body)
+				res, err := http.ReadResponse(answers, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				_, _ = io.Copy(io.Discard, res.Body)
+				return res.StatusCode
+			}
+			if tc.proven && post("{}", "") != 200 {
+				t.Fatal("refused at once")
+			}
+			shares := []*wire.Share{budget.NewShare(nil), budget.NewShare(nil)}
+			tc.take(budget, shares)
+			time.AfterFunc(50*time.Millisecond, func() { tc.give(budget, shares) })
+			if status := post(tc.body, tc.header); status != tc.want {
+				t.Errorf("%s: %d, want %d", name, status, tc.want)
+			}
+			time.Sleep(time.Second)
+		})
+	}
+}
+
+// takePlaces takes all places of calls but one, which is kept.
+func takePlaces(b *wire.Budget, shares []*wire.Share) {
+	for _, s := range []*wire.Share{shares[0], shares[0], shares[1]} {
+		if !s.TakeCall() {
+			panic(fmt.Sprintf("%+v", b.Usage()))
+		}
+	}
+}
+
+func givePlaces(_ *wire.Budget, shares []*wire.Share) {
+	shares[0].GiveCall()
+	shares[0].GiveCall()
+}
+
+func takeBytes(b *wire.Budget, shares []*wire.Share) { shares[0].Hold(b.Usage().MaxBufferedBytes) }
+
+func giveBytes(b *wire.Budget, shares []*wire.Share) { shares[0].Give(b.Usage().MaxBufferedBytes) }
 
 // Peers that ask for much and read nothing are cut when their answers are what the host's memory has gone to.
 func TestAnswersThatNobodyTakesMakeRoomForOthers(t *testing.T) {

@@ -13,8 +13,16 @@ import (
 	"github.com/easymicro/easymicro/wire"
 )
 
-// lastLook is how long an idle connection whose time is up is looked at once more: a request may be on its way.
-const lastLook = time.Millisecond
+const (
+	// lastLook is how long an idle connection whose time is up is looked at once more: a request may be on its way.
+	lastLook = time.Millisecond
+	// writeLook is how often a write that waits for the peer notes what the peer has taken.
+	writeLook = 500 * time.Millisecond
+	// tlsRecord is how much TLS writes at once: the least that can be seen to be taken.
+	tlsRecord = 16 << 10
+	// controlBytes is more than what a frame of HTTP/2 makes net/http send that is no part of an answer.
+	controlBytes = 32
+)
 
 // conn is a connection of a Server. It sees all that its peer sends before net/http does.
 type conn struct {
@@ -28,17 +36,28 @@ type conn struct {
 	frames    atomic.Pointer[frames] // of HTTP/2; nil: it is not that
 	requested atomic.Bool            // a request has begun
 	idle      atomic.Bool            // between two requests, or before the first
-	leaving   atomic.Bool            // net/http is to be told that the peer leaves
-	ahead     []byte                 // what it is told with; belongs to the reader
-	told      bool                   // the same
+	calls     atomic.Int64           // that hold places of the budget
+	proven    atomic.Bool            // a call of it has ended
+	entering  atomic.Bool            // a request waits for the place of a call
+	leaving   atomic.Bool            // net/http is to read that the peer makes no more requests
+	ahead     []byte                 // what it reads; belongs to the reader
+	told      bool                   // the same: it has begun to read that
+	woken     bool                   // the same: after it was told
 
-	waiting, taken atomic.Int64 // bytes of answers
-	closing        sync.Once
-	closed         chan struct{}
+	fragile bool         // a write that times out breaks the connection, as it does with TLS
+	writeBy atomic.Int64 // in nanoseconds since 1970; 0 for no deadline
+	waiting atomic.Int64 // bytes of answers
+	written atomic.Int64 // bytes that the peer has taken
+	taken   atomic.Int64 // the most of them that were of answers
+	seen    int64        // of taken; guarded by the server's mutex
+	seenAt  time.Time    // the same
+	closing sync.Once
+	closed  chan struct{}
 }
 
 func newConn(nc net.Conn, s *Server, loopback bool) *conn {
 	c := &conn{Conn: nc, server: s, loopback: loopback, opened: time.Now(), closed: make(chan struct{})}
+	_, c.fragile = nc.(interface{ Handshake() error }) // *tls.Conn
 	c.share = s.budget.NewShare(c)
 	return c
 }
@@ -76,27 +95,39 @@ func (c *conn) Read(b []byte) (int, error) {
 
 // readFrames reads what a peer of HTTP/2 sends, as fast as that may come.
 func (c *conn) readFrames(f *frames, b []byte) (int, error) {
-	if len(c.ahead) == 0 && !c.farewell(f) {
-		n, err := c.Conn.Read(b)
-		if err == nil || !errors.Is(err, os.ErrDeadlineExceeded) || !c.farewell(f) {
-			count := f.watch(b[:n])
-			f.allowance.earn(n)
-			c.pause(f.allowance.take(count), f)
-			return n, err
+	if len(c.ahead) > 0 || c.goAway(f) {
+		return c.readAhead(b)
+	}
+	n, err := c.Conn.Read(b)
+	if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) {
+		if c.goAway(f) {
+			return c.readAhead(b)
+		}
+		if c.told && !c.woken { // by leave, which was late: net/http knows
+			c.woken = true
+			_ = c.Conn.SetReadDeadline(time.Time{})
+			n, err = c.Conn.Read(b)
 		}
 	}
+	count := f.watch(b[:n])
+	f.allowance.earn(n)
+	c.pause(f.allowance.take(count), f)
+	return n, err
+}
+
+func (c *conn) readAhead(b []byte) (int, error) {
 	n := copy(b, c.ahead)
 	c.ahead = c.ahead[n:]
 	return n, nil
 }
 
-// farewell has net/http told, between two frames, that the peer makes no more requests: it says so in its turn, finishes
+// goAway has net/http read, between two frames, that the peer makes no more requests: it says so in its turn, finishes
 // what has begun, and closes. It reports whether that is to be read now.
-func (c *conn) farewell(f *frames) bool {
+func (c *conn) goAway(f *frames) bool {
 	if !c.leaving.Load() || c.told || !f.between() {
 		return false
 	}
-	c.told, c.ahead = true, goAway
+	c.told, c.ahead = true, frameGoAway
 	_ = c.Conn.SetReadDeadline(time.Time{})
 	return true
 }
@@ -121,28 +152,100 @@ func (c *conn) pause(d time.Duration, f *frames) {
 	}
 }
 
-// Write writes to the peer. A deadline that passes while the peer takes bytes, however slowly, begins anew.
-func (c *conn) Write(b []byte) (int, error) {
-	total := 0
-	for {
-		n, err := c.Conn.Write(b)
-		c.taken.Add(int64(n))
-		if total += n; n == 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
-			if f := c.frames.Load(); f != nil {
-				f.allowance.earn(total)
-			}
-			return total, err
-		}
-		b = b[n:]
-		_ = c.Conn.SetWriteDeadline(time.Now().Add(c.server.limits.WriteTimeout))
+// SetWriteDeadline sets when the peer is given up, unless it takes a byte before.
+func (c *conn) SetWriteDeadline(t time.Time) error {
+	if t.IsZero() {
+		c.writeBy.Store(0)
+		return c.Conn.SetWriteDeadline(t)
 	}
+	c.writeBy.Store(t.UnixNano())
+	return c.Conn.SetWriteDeadline(c.nextLook(t))
 }
 
-// Untaken returns what the peer has not taken and has taken of the answers. It and CutSlow make conn a wire.Holder.
-func (c *conn) Untaken() (waiting, taken int64) { return c.waiting.Load(), c.taken.Load() }
+// nextLook is when to see what of a write the peer has taken.
+func (c *conn) nextLook(by time.Time) time.Time {
+	if look := time.Now().Add(writeLook); !c.fragile && look.Before(by) {
+		return look
+	}
+	return by
+}
+
+// Write writes to the peer. A deadline that passes while the peer takes bytes, however slowly, begins anew.
+func (c *conn) Write(b []byte) (n int, err error) {
+	step := len(b)
+	if c.fragile {
+		step = tlsRecord
+	}
+	for {
+		var m int
+		m, err = c.Conn.Write(b[n:min(len(b), n+step)])
+		n += m
+		c.written.Add(int64(m))
+		if n == len(b) || err != nil && (c.fragile || !errors.Is(err, os.ErrDeadlineExceeded)) || !c.mayGoOn(m) {
+			break
+		}
+	}
+	if f := c.frames.Load(); f != nil {
+		f.allowance.earn(n)
+	}
+	return n, err
+}
+
+// mayGoOn reports whether a write of which the peer has just taken n bytes has more time, and sets its next deadline.
+func (c *conn) mayGoOn(n int) bool {
+	set := c.writeBy.Load()
+	if set == 0 {
+		return true
+	}
+	now, by := time.Now(), time.Unix(0, set)
+	if n > 0 {
+		if later := now.Add(c.server.limits.WriteTimeout); later.After(by) && c.writeBy.CompareAndSwap(set, later.UnixNano()) {
+			by = later
+		}
+	}
+	if !now.Before(by) {
+		return false
+	}
+	_ = c.Conn.SetWriteDeadline(c.nextLook(by))
+	return true
+}
+
+// Untaken returns what the peer has not taken and has taken of the answers. It and CutSlow make conn a wire.Holder. What
+// the peer can have sent to it by frames that are no requests does not count.
+func (c *conn) Untaken() (waiting, taken int64) {
+	n := c.written.Load()
+	if f := c.frames.Load(); f != nil {
+		n -= controlBytes * f.count.Load()
+	}
+	for most := c.taken.Load(); n > most; most = c.taken.Load() {
+		if c.taken.CompareAndSwap(most, n) {
+			return c.waiting.Load(), n
+		}
+	}
+	return c.waiting.Load(), c.taken.Load()
+}
+
+// silent reports whether the peer has taken nothing of its answers for the write timeout. It needs the server's mutex.
+func (c *conn) silent(now time.Time) bool {
+	waiting, taken := c.Untaken()
+	if waiting == 0 || taken != c.seen {
+		c.seen, c.seenAt = taken, now
+	}
+	return now.Sub(c.seenAt) > c.server.limits.WriteTimeout
+}
 
 // CutSlow closes the connection of a peer that takes no answers.
 func (c *conn) CutSlow() { _ = c.Conn.Close() }
+
+// soon waits a moment for the place of a call. One request of a connection does, and none of a new one: a flood would be
+// held here.
+func (c *conn) soon(try func() bool) bool {
+	if !c.proven.Load() || !c.entering.CompareAndSwap(false, true) {
+		return false
+	}
+	defer c.entering.Store(false)
+	return soon(try)
+}
 
 // Close closes the connection. What is in flight on it gives back by itself what it has of the budget.
 func (c *conn) Close() error {

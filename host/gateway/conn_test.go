@@ -40,12 +40,80 @@ func TestAPeerIsSilentWhenItTakesNoByteForTheWriteTimeout(t *testing.T) {
 			}
 		})
 		_ = c.SetWriteDeadline(time.Now().Add(s.limits.WriteTimeout))
+		go func() { // while it is being written
+			for range 18 {
+				_, before := c.Untaken()
+				time.Sleep(10 * time.Second)
+				if _, taken := c.Untaken(); taken == before {
+					t.Errorf("nothing of what was taken is seen after %s", time.Since(begin))
+				}
+			}
+		}()
 		n, err := c.Write(make([]byte, 100))
 		if took := time.Since(begin); n != 20 || !errors.Is(err, os.ErrDeadlineExceeded) || took < 189*time.Second || took > 200*time.Second {
 			t.Errorf("%d bytes in %s: %v", n, took, err)
 		}
 		if waiting, taken := c.Untaken(); waiting != 0 || taken != 20 {
 			t.Errorf("waiting %d, taken %d", waiting, taken)
+		}
+	})
+}
+
+// breakable is a connection as those of TLS are: it is of no more use after a write that timed out.
+type breakable struct {
+	net.Conn
+	broken bool
+}
+
+func (*breakable) Handshake() error { return nil }
+
+func (b *breakable) Write(p []byte) (int, error) {
+	if b.broken {
+		return 0, os.ErrDeadlineExceeded
+	}
+	n, err := b.Conn.Write(p)
+	b.broken = err != nil
+	return n, err
+}
+
+func TestASlowLineWithTLSIsNoSilentOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		s := NewServer(ServerOptions{})
+		c := newConn(&breakable{Conn: near}, s, true)
+		var reader sync.WaitGroup
+		defer reader.Wait()
+		reader.Go(func() {
+			for b := make([]byte, 4<<10); ; time.Sleep(time.Second) { // 256 KiB in 64 s
+				if _, err := far.Read(b); err != nil {
+					return
+				}
+			}
+		})
+		_ = c.SetWriteDeadline(time.Now().Add(s.limits.WriteTimeout))
+		if n, err := c.Write(make([]byte, writeStep)); n != writeStep || err != nil {
+			t.Errorf("%d bytes, %v", n, err)
+		}
+		_ = c.Close()
+	})
+}
+
+// leave may be late to wake the reader, who has begun to say goodbye by itself.
+func TestAConnectionThatIsToldToGoIsReadOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, far := over(t, NewServer(ServerOptions{}))
+		f := newFrames()
+		f.watch([]byte(preface2)[len("PRI * HTTP/2.0\r\n"):])
+		c.frames.Store(f)
+		c.leaving.Store(true)
+		b := make([]byte, 100)
+		if n, err := c.Read(b); n != len(frameGoAway) || err != nil {
+			t.Fatalf("%d bytes, %v", n, err)
+		}
+		_ = c.SetReadDeadline(time.Unix(1, 0)) // what leave does last
+		go func() { _, _ = far.Write(frame(framePing, 0, 0, make([]byte, 8)...)) }()
+		if n, err := c.Read(b); n != 17 || err != nil {
+			t.Errorf("%d bytes, %v", n, err)
 		}
 	})
 }

@@ -29,18 +29,24 @@ type exchange struct {
 	query       bool      // the argument is that of the query
 	deadline    time.Time // when the caller gives up; zero: it does not say
 	holding     holding
+	transfer    transfer
 
 	// The memory of the frames is used again, but only when the handler has let go of it.
 	req, res wire.Frame
 	running  bool
 }
 
+// keptPayload is how much memory of a frame is used again.
+const keptPayload = 64 << 10
+
 var exchanges = sync.Pool{New: func() any { return new(exchange) }}
 
 func newExchange(g *Gateway, w http.ResponseWriter, r *http.Request) *exchange {
 	x := exchanges.Get().(*exchange)
 	x.g, x.w, x.r = g, w, r
-	x.holding.conn = connOf(r.Context())
+	if c := connOf(r.Context()); c != nil {
+		x.holding = holding{conn: c, growth: wire.NewGrowth(c.share)}
+	}
 	return x
 }
 
@@ -100,6 +106,7 @@ func (x *exchange) call() *code.Error {
 func (x *exchange) callHere() *code.Error {
 	defer x.g.running.Done()
 	o := x.g.handle(wire.NewCall(x.r.Context(), x.callOptions()), &x.req, &x.res)
+	x.holding.leave() // the call has ended, however long its caller takes the answer
 	return x.told(o)
 }
 
@@ -140,6 +147,9 @@ func (x *exchange) callOptions() wire.CallOptions {
 // told answers with the outcome.
 func (x *exchange) told(o outcome) *code.Error {
 	x.running = o.kind != returned
+	if !x.running && cap(x.req.Payload) > keptPayload {
+		x.req.Payload = nil // it is not charged any longer
+	}
 	if o.err != nil {
 		x.trace = x.req.Metadata.Get("traceparent")
 	}

@@ -14,24 +14,25 @@ const (
 	frameHeaderBytes = 9
 )
 
-// goAway is the frame by which a peer says that it makes no more requests. net/http answers it with its own, finishes
+// frameGoAway is the frame by which a peer says that it makes no more requests. net/http answers it with its own, finishes
 // what it has begun, and closes.
-var goAway = []byte{0, 0, 8, 0x7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+var frameGoAway = []byte{0, 0, 8, 0x7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
 // frames follows the frames of HTTP/2 that a peer sends.
 type frames struct {
 	allowance allowance
+	count     atomic.Int64 // of frames that have begun
 
-	// began is when the frame or the block of headers began that is not there to its end, in nanoseconds since 1970; 0
-	// between two frames.
-	began   atomic.Int64
-	headers atomic.Bool // it is a block of headers
+	// began is when the frame or the block of headers began that is not there to its end, in nanoseconds since 1970, of
+	// which the lowest bit is set for headers; 0 between two frames.
+	began atomic.Int64
 
 	// What follows belongs to the reader.
-	left   int // of the beginning or of a payload
-	header [frameHeaderBytes]byte
-	n      int  // of header that is filled
-	block  bool // of headers, has begun and not ended
+	left    int // of the beginning or of a payload
+	header  [frameHeaderBytes]byte
+	n       int  // of header that is filled
+	headers bool // the frame that began last is one of headers
+	block   bool // of headers, has begun and not ended
 }
 
 // newFrames follows what is behind the first line of the preface.
@@ -58,27 +59,31 @@ func (f *frames) watch(b []byte) (count int) {
 		}
 	}
 	f.mark()
+	f.count.Add(int64(count))
 	return count
 }
 
 func (f *frames) begin() {
 	f.left = int(f.header[0])<<16 | int(f.header[1])<<8 | int(f.header[2])
-	headers := f.header[3] == frameHeaders || f.header[3] == frameContinuation
-	if headers {
+	f.headers = f.header[3] == frameHeaders || f.header[3] == frameContinuation
+	if f.headers {
 		f.block = f.header[4]&flagEndHeaders == 0
 	}
-	f.headers.Store(headers)
 }
 
 // mark notes since when something is not there to its end.
 func (f *frames) mark() {
+	began := f.began.Load()
 	switch {
 	case f.between():
-		f.headers.Store(false)
-		f.began.Store(0)
-	case f.began.Load() == 0:
-		f.began.Store(time.Now().UnixNano())
+		began, f.headers = 0, false
+	case began == 0:
+		began = time.Now().UnixNano()
 	}
+	if began &^= 1; f.headers {
+		began |= 1
+	}
+	f.began.Store(began)
 }
 
 // between reports whether what has come ends with a frame, and not within a block of headers.
@@ -88,7 +93,7 @@ func (f *frames) between() bool { return f.left == 0 && f.n == 0 && !f.block }
 // bodyTimeout.
 func (f *frames) stalled(now time.Time, bodyTimeout time.Duration) bool {
 	began := f.began.Load()
-	if f.headers.Load() {
+	if began&1 != 0 {
 		bodyTimeout = headerTimeout
 	}
 	return began != 0 && now.Sub(time.Unix(0, began)) > bodyTimeout
@@ -101,8 +106,8 @@ const (
 	bytesPerFrame   = 512  // and what moved bytes are worth
 )
 
-// allowance bounds the frames of a peer by what they are good for: whoever lets requests be answered and bytes flow may
-// send as many as that needs, and a flood of PING, SETTINGS or RST_STREAM is read slowly, at no one else's cost.
+// allowance bounds the frames of a peer: answered requests and moved bytes earn it as many frames as they need, and a flood
+// of PING, SETTINGS or RST_STREAM is read slowly, at no one else's cost.
 type allowance struct {
 	earned atomic.Int64 // bytes of what is to be added
 
@@ -124,7 +129,9 @@ func (a *allowance) take(n int) time.Duration {
 	now := time.Now()
 	grown := int64(now.Sub(a.at) / (time.Second / framesPerSecond))
 	a.at = a.at.Add(time.Duration(grown) * (time.Second / framesPerSecond))
-	a.left = min(a.left+grown+a.earned.Swap(0)/bytesPerFrame, frameBurst)
+	earned := a.earned.Swap(0)
+	a.earned.Add(earned % bytesPerFrame)
+	a.left = min(a.left+grown+earned/bytesPerFrame, frameBurst)
 	if a.left > 0 {
 		return 0
 	}

@@ -23,7 +23,7 @@ const (
 	frameRST      = 0x3
 	frameSettings = 0x4
 	framePing     = 0x6
-	frameGoAway   = 0x7
+	frameLast     = 0x7 // GOAWAY
 	frameUpdate   = 0x8
 )
 
@@ -65,6 +65,29 @@ func TestFramesAreFollowedHoweverTheirBytesCome(t *testing.T) {
 	}
 }
 
+// Of a frame that came slowly nothing is left when a block of headers begins.
+func TestHeadersHaveATimeOfTheirOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFrames()
+		f.watch([]byte(preface2)[len("PRI * HTTP/2.0\r\n"):])
+		data := frame(0, 0, 1, make([]byte, 100)...)
+		f.watch(data[:50])
+		time.Sleep(20 * time.Second)
+		if f.stalled(time.Now(), 30*time.Second) {
+			t.Error("20 s are too long for a frame")
+		}
+		f.watch(data[50:])
+		f.watch(frame(frameHeaders, 0, 1, 1, 2))
+		if f.stalled(time.Now(), 30*time.Second) {
+			t.Error("headers that have just begun are overdue")
+		}
+		time.Sleep(6 * time.Second)
+		if !f.stalled(time.Now(), 30*time.Second) {
+			t.Error("headers have more than 5 s")
+		}
+	})
+}
+
 func slicesOf(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
 
 func TestFramesThatServeNobodyAreReadSlowly(t *testing.T) {
@@ -84,6 +107,26 @@ func TestFramesThatServeNobodyAreReadSlowly(t *testing.T) {
 			if d := a.take(framesPerAnswer - 1); d > time.Second/framesPerSecond {
 				t.Fatalf("a peer whose requests are answered waits %s", d)
 			}
+		}
+	})
+}
+
+// What moved bytes are worth adds up, however few come at a time.
+func TestUploadsInSmallFramesAreNotReadSlowly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var a allowance
+		a.start()
+		a.take(frameBurst)
+		begin, waits := time.Now(), 0
+		for range 10_000 {
+			a.earn(bytesPerFrame - 1)
+			if d := a.take(1); d > 0 {
+				waits++
+				time.Sleep(d)
+			}
+		}
+		if waits > 100 {
+			t.Errorf("%d waits in %s", waits, time.Since(begin))
 		}
 	})
 }
@@ -112,7 +155,7 @@ func goodbye(r io.Reader) (uint32, error) {
 		if _, err := io.ReadFull(r, payload); err != nil {
 			return 0, err
 		}
-		if header[3] == frameGoAway {
+		if header[3] == frameLast {
 			if c := binary.BigEndian.Uint32(payload[4:]); c != 0 {
 				return 0, fmt.Errorf("error code %d", c)
 			}
@@ -160,6 +203,27 @@ func TestAConnectionOfHTTP2WithoutARequestIsToldToGo(t *testing.T) {
 		served.Wait()
 		synctest.Wait()
 	})
+}
+
+// pipeTo serves a gateway in memory, and is connected to it. To be used in a bubble.
+func pipeTo(t *testing.T, b *backend, o Options, budget *wire.Budget) (peer net.Conn, end func()) {
+	t.Helper()
+	o.Handler, o.Resolve, o.Host = b, b.resolve, host
+	g, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln := newPipes()
+	s := NewServer(ServerOptions{Handler: g, Limits: o.Limits, Budget: budget})
+	var served sync.WaitGroup
+	served.Go(func() { _ = s.Serve(context.Background(), ln) })
+	peer = ln.dial()
+	return peer, func() {
+		_ = peer.Close()
+		_ = s.Close()
+		served.Wait()
+		g.Wait()
+	}
 }
 
 // pipes is a listener in memory.

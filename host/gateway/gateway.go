@@ -192,8 +192,8 @@ func (x *exchange) serve() *code.Error {
 		x.succeedEmpty(http.StatusOK)
 		return nil
 	}
-	if !x.holding.enter(x.g.limits.MaxInFlight) {
-		return x.overloaded()
+	if lack := x.holding.enter(x.g.limits.MaxInFlight); lack != lackNothing {
+		return x.noPlace(lack)
 	}
 	if e := x.readCodec(); e != nil {
 		return e
@@ -207,8 +207,24 @@ func (x *exchange) serve() *code.Error {
 	return x.call()
 }
 
+// placeRetryAfter is when a place among the calls of a connection may be free.
+const placeRetryAfter = 100 * time.Millisecond
+
 func (x *exchange) refuse(c code.Code, reason, what string) *code.Error {
 	return code.Refuse(c, reason, what, "", x.g.host, 0)
+}
+
+// overloaded refuses a request for the host's budget.
+func (x *exchange) overloaded() *code.Error {
+	return x.holding.conn.share.Budget().Refuse(x.g.host)
+}
+
+func (x *exchange) noPlace(l lack) *code.Error {
+	if l == lackOfHost {
+		return x.overloaded()
+	}
+	what := fmt.Sprintf("the connection has %d calls in flight, as many as may be (limits.maxInFlightPerConnection)", x.g.limits.MaxInFlight)
+	return code.Refuse(code.Unavailable, code.ReasonOverloaded, what, "", x.g.host, placeRetryAfter)
 }
 
 func (x *exchange) bad(what string) *code.Error {

@@ -1,29 +1,45 @@
 package gateway
 
 import (
+	"time"
+
 	"github.com/easymicro/easymicro/wire"
-	"github.com/easymicro/easymicro/wire/code"
 )
 
 // holding is what a request holds of the host's budget, in the share of its connection. The zero value, of a request that
 // did not come through a Server, holds nothing and is refused nothing.
 type holding struct {
-	conn  *conn
-	call  bool
-	bytes int64
+	conn   *conn
+	call   bool
+	bytes  int64
+	growth wire.Growth // of bytes
 }
 
-// enter takes the place of a call, and reports whether there was one: in the budget, and among mostCalls of the connection.
-func (h *holding) enter(mostCalls int) bool {
+// enter takes the place of a call: in the budget, and among mostCalls of the connection.
+func (h *holding) enter(mostCalls int) lack {
 	if h.conn == nil {
-		return true
+		return lackNothing
 	}
-	if calls, _ := h.conn.share.Held(); calls >= int64(mostCalls) {
-		return false
+	if h.conn.calls.Add(1) > int64(mostCalls) {
+		h.conn.calls.Add(-1)
+		return lackOfConnection
 	}
-	h.call = h.conn.share.TakeCall()
-	return h.call
+	if !h.conn.share.TakeCall() && !h.conn.soon(h.conn.share.TakeCall) {
+		h.conn.calls.Add(-1)
+		return lackOfHost
+	}
+	h.call = true
+	return lackNothing
 }
+
+// lack is what there is no room in for a call.
+type lack byte
+
+const (
+	lackNothing lack = iota
+	lackOfConnection
+	lackOfHost
+)
 
 // handOver gives what is held to a handler that may outlive the request.
 func (h *holding) handOver() holding {
@@ -32,16 +48,45 @@ func (h *holding) handOver() holding {
 	return all
 }
 
-// take takes n bytes of a request, and reports whether they were there.
+// take takes n bytes for a body, and reports whether they were there, or soon are. The oldest body gets them all the same.
 func (h *holding) take(n int) bool {
-	if h.conn == nil {
-		return true
-	}
-	if !h.conn.share.TakeBytes(int64(n)) {
+	if h.conn != nil && !h.growth.Take(int64(n)) && !soon(func() bool { return h.growth.Take(int64(n)) }) {
 		return false
 	}
 	h.bytes += int64(n)
 	return true
+}
+
+// claim takes n bytes for what is made of a body.
+func (h *holding) claim(n int) bool {
+	if h.conn != nil && !h.conn.share.TakeBytes(int64(n)) && !soon(func() bool { return h.conn.share.TakeBytes(int64(n)) }) {
+		return false
+	}
+	h.bytes += int64(n)
+	return true
+}
+
+const (
+	mostWait = 100 * time.Millisecond // for what there is no room for
+	waitStep = 10 * time.Millisecond
+)
+
+// soon repeats try for a moment, until it succeeds.
+func soon(try func() bool) bool {
+	for range mostWait / waitStep {
+		time.Sleep(waitStep)
+		if try() {
+			return true
+		}
+	}
+	return false
+}
+
+// hasRead says that nothing more of the request is to be taken.
+func (h *holding) hasRead() {
+	if h.conn != nil {
+		h.growth.Read()
+	}
 }
 
 // answer takes the bytes of an answer, which waits for the peer until taken is told of them.
@@ -62,18 +107,18 @@ func (h *holding) taken(n int) {
 
 // leave gives back what is left of the request.
 func (h *holding) leave() {
-	if h.bytes > 0 {
+	if h.conn != nil && h.bytes > 0 {
 		h.conn.share.Give(h.bytes)
 	}
 	if h.call {
+		if !h.conn.proven.Load() {
+			h.conn.proven.Store(true)
+		}
+		h.conn.calls.Add(-1)
 		h.conn.share.GiveCall()
 	}
-	*h = holding{}
-}
-
-// overloaded refuses a request for the host's budget.
-func (x *exchange) overloaded() *code.Error {
-	return x.holding.conn.share.Budget().Refuse(x.g.host)
+	h.growth.Done()
+	*h = holding{conn: h.conn}
 }
 
 var _ wire.Holder = (*conn)(nil)

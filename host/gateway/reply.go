@@ -54,42 +54,49 @@ func endLine(body []byte) []byte {
 
 // succeedEmpty answers without a body.
 func (x *exchange) succeedEmpty(status int) {
-	x.writeBy()
+	x.writeBy(x.g.limits.WriteTimeout)
 	x.w.WriteHeader(status)
 }
 
 // An answer is written in steps, each within the write timeout. Over HTTP/1 any byte that the caller takes begins it anew,
-// see conn.Write; over HTTP/2, where the connection is not the caller's alone, a step has to be short.
+// see conn.Write. Over HTTP/2 the answers of a connection go side by side: as long as its peer takes bytes of any, a step
+// has far more time, and the Server ends what waits for a silent one.
 const (
-	writeStep  = 256 << 10
-	writeStep2 = 16 << 10
+	writeStep    = 256 << 10
+	writeStep2   = 16 << 10
+	writeFactor2 = 10
 )
 
 // write writes a body in steps, so that a caller with a slow line gets a long one too. It fails only with the
 // connection, which nobody is left to be told of.
 func (x *exchange) write(body []byte) {
-	x.holding.answer(len(body))
-	rest, size := body, writeStep
+	held := cap(body) // all of it, until the last byte is taken
+	x.holding.answer(held)
+	defer func() { x.holding.taken(held) }()
+	size, timeout := writeStep, x.g.limits.WriteTimeout
 	if x.r.ProtoMajor == 2 {
-		size = writeStep2
+		size, timeout = writeStep2, writeFactor2*timeout
+		if c := x.holding.conn; c != nil {
+			x.transfer.conn, x.transfer.w, x.transfer.answer = c, x.w, true
+			c.server.transfers.begin(&x.transfer)
+			defer c.server.transfers.leave(&x.transfer)
+		}
 	}
-	defer func() { x.holding.taken(len(rest)) }()
 	for {
-		x.writeBy()
-		step := rest[:min(len(rest), size)]
+		x.writeBy(timeout)
+		step := body[:min(len(body), size)]
 		if _, err := x.w.Write(step); err != nil {
 			return
 		}
-		x.holding.taken(len(step))
-		if rest = rest[len(step):]; len(rest) == 0 {
+		if body = body[len(step):]; len(body) == 0 {
 			return
 		}
 	}
 }
 
 // writeBy cuts off a caller that does not read its answer.
-func (x *exchange) writeBy() {
-	_ = http.NewResponseController(x.w).SetWriteDeadline(time.Now().Add(x.g.limits.WriteTimeout))
+func (x *exchange) writeBy(timeout time.Duration) {
+	_ = http.NewResponseController(x.w).SetWriteDeadline(time.Now().Add(timeout))
 }
 
 // problem is the body of an error, RFC 9457's members first.

@@ -46,6 +46,8 @@ type Server struct {
 	opened func()
 	closed func()
 
+	transfers transfers
+
 	mu     sync.Mutex
 	second map[*conn]struct{} // that speak HTTP/2
 }
@@ -135,7 +137,7 @@ func (s *Server) state(rwc net.Conn, state http.ConnState) {
 	}
 }
 
-// sweepUntil looks after the connections of HTTP/2, on which net/http has no deadlines.
+// sweepUntil looks after bodies that do not come, and the connections of HTTP/2, on which net/http has no deadlines.
 func (s *Server) sweepUntil(ctx context.Context) {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
@@ -149,7 +151,10 @@ func (s *Server) sweepUntil(ctx context.Context) {
 	}
 }
 
-func (s *Server) sweep(now time.Time) {
+func (s *Server) sweep(now time.Time) { s.transfers.sweep(now, s.budget, s.sweepSecond(now)) }
+
+// sweepSecond ends connections of HTTP/2 that are overdue, and returns those of which the peer takes no answers.
+func (s *Server) sweepSecond(now time.Time) (silent map[*conn]bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := range s.second {
@@ -158,8 +163,14 @@ func (s *Server) sweep(now time.Time) {
 			_ = c.Conn.Close() // its reader tells net/http
 		case !c.requested.Load() && now.Sub(c.opened) > firstRequest:
 			c.leave()
+		case c.silent(now):
+			if silent == nil {
+				silent = make(map[*conn]bool)
+			}
+			silent[c] = true
 		}
 	}
+	return silent
 }
 
 func (s *Server) follow(c *conn) {
