@@ -31,5 +31,5 @@ type Register struct {
 // Staleness says what counts when etcd is away.
 type Staleness struct {
 	KeepLastKnown     bool `yaml:"keepLastKnown" default:"true" doc:"Go on with the endpoints known last while etcd is away."`
-	MinHealthyPercent int  `yaml:"minHealthyPercent" default:"50" min:"0" max:"100" doc:"When fewer than this share of the endpoints remain, those that vanished of late are used on for a while."`
+	MinHealthyPercent int  `yaml:"minHealthyPercent" default:"50" min:"0" max:"100" doc:"When fewer than this share of the endpoints remain, those that vanished of late are used on for a while. 0: they never are."`
 }

@@ -52,7 +52,7 @@ const (
 // Concurrency bounds the calls in flight, also those to an upstream: a call has one place, whatever its attempts.
 type Concurrency struct {
 	Max          int       `yaml:"max" min:"1" max:"1000000" doc:"Calls in flight; required."`
-	Queue        int       `yaml:"queue" default:"0" min:"0" max:"1000000" doc:"Calls that may wait for a place, first in, first out."`
+	Queue        int       `yaml:"queue" default:"0" min:"0" max:"1000000" doc:"Calls that may wait for a place, first in, first out. 0: none waits."`
 	QueueTimeout Duration  `yaml:"queueTimeout" default:"1s" min:"1ms" max:"1h" doc:"How long a call may wait for a place."`
 	Adaptive     *Adaptive `yaml:"adaptive" later:"true" doc:"Find the bound by itself, instead of max."`
 }

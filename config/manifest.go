@@ -49,7 +49,7 @@ type HostLimits struct {
 // Shutdown says how a host drains.
 type Shutdown struct {
 	DrainDelay  *Duration `yaml:"drainDelay" min:"0s" max:"1h" doc:"How long it goes on serving, not ready, before it stops accepting. Default: 0s; 5s when it publishes itself or has a health listener."`
-	GracePeriod Duration  `yaml:"gracePeriod" default:"30s" min:"0s" max:"24h" doc:"How long calls in flight may take, from the signal on; includes drainDelay."`
+	GracePeriod Duration  `yaml:"gracePeriod" default:"30s" min:"0s" max:"24h" doc:"How long calls in flight may take, from the signal on; includes drainDelay. 0s: they are cut at once."`
 }
 
 // State says where a host keeps what outlives it.
@@ -68,7 +68,7 @@ type Gateway struct {
 
 	Metadata map[string]string `yaml:"metadata" doc:"HTTP headers that become metadata of a call: metadata name: header, as x-tenant: X-Tenant. Rules may then key on metadata.x-tenant. Names that say who calls and headers of the connection are refused. Default: none; Traceparent, Tracestate and Baggage always do."`
 
-	Hosts []string `yaml:"hosts" pattern:"hostname" doc:"Further names (orders.example, without port) in the Host header that listeners on loopback answer to, besides localhost and IP addresses; 403 for others: a page whose name an attacker's DNS turned to 127.0.0.1 would otherwise reach them through its visitors' browsers. Peers in auth.trustedProxies may send any. Default: none."`
+	Hosts []string `yaml:"hosts" pattern:"hostname" doc:"Further names (orders.example, without port) in the Host header that listeners on loopback answer to, besides localhost and IP addresses; 403 for others: a page whose name an attacker's DNS turned to 127.0.0.1 would otherwise reach them through its visitors' browsers. Peers in auth.trustedProxies may send any, and a listener on other addresses, or on all, answers to any name, over loopback too. Default: none."`
 
 	UnknownFields string `yaml:"unknownFields" default:"ignore" enum:"ignore,reject" doc:"What becomes of members of JSON bodies, nested ones too, and of query parameters that the argument does not have. ignore: callers may be newer than hosts. reject: 400, with the name that was probably meant. Arguments that are maps, or decode themselves, have no unknown members; payloads for services of other hosts pass undecoded."`
 }
@@ -121,7 +121,7 @@ type Metrics struct {
 // Traces says where traces go.
 type Traces struct {
 	OTLPEndpoint string `yaml:"otlpEndpoint" doc:"Collector that takes OpenTelemetry traces: http://host:4318 (OTLP/HTTP; a path of its own may follow), grpc://host:4317 (OTLP/gRPC), https:// and grpcs:// with TLS. Default: none, no traces."`
-	SampleRatio  Share  `yaml:"sampleRatio" default:"0.05" doc:"Share of the calls that is traced, of those that come without a trace; the others follow their caller."`
+	SampleRatio  Share  `yaml:"sampleRatio" default:"0.05" doc:"Share of the calls that is traced, of those that come without a trace; the others follow their caller. 0: none of them."`
 }
 
 // Admin is the listener of the operators.

@@ -28,6 +28,6 @@ type PolicyEtcd struct {
 // AutoRollback says when a change is undone by itself.
 type AutoRollback struct {
 	Window         Duration `yaml:"window" default:"10s" min:"1s" doc:"How long a change is looked at."`
-	MaxNewRefusals Share    `yaml:"maxNewRefusals" default:"50%" min:"0" doc:"Share of newly refused calls above which it is undone."`
+	MaxNewRefusals Share    `yaml:"maxNewRefusals" default:"50%" min:"0" doc:"Share of newly refused calls above which it is undone. 0: one is too many."`
 	MinRequests    int      `yaml:"minRequests" default:"100" min:"1" doc:"Calls that must have been seen."`
 }

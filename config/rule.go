@@ -9,7 +9,7 @@ type Rule struct {
 	Description  string    `yaml:"description" doc:"What it is for."`
 	Match        Match     `yaml:"match" required:"true" doc:"The calls it is about; not empty."`
 	Mode         Mode      `yaml:"mode" default:"enforce" enum:"enforce,shadow,off" doc:"enforce, shadow (decides and counts, refuses nothing) or off."`
-	EnforceShare *Share    `yaml:"enforceShare" min:"0" max:"1" doc:"Share of the callers for whom refusals are carried out; counted as shadow for the others. Default: all."`
+	EnforceShare *Share    `yaml:"enforceShare" min:"0" max:"1" doc:"Share of the callers for whom refusals are carried out; counted as shadow for the others. 0: for none. Default: all."`
 	Expires      time.Time `yaml:"expires" doc:"When the rule stops taking part, as 2026-12-31T00:00:00Z; told seven days before, and when it happens. Default: never."`
 	AutoRollback string    `yaml:"autoRollback" enum:"off" doc:"off: refusals by this rule are never a reason to roll back."`
 

@@ -40,5 +40,5 @@ type Connection struct {
 // Compression says how payloads are compressed.
 type Compression struct {
 	Type     string `yaml:"type" required:"true" enum:"gzip,zstd" doc:"Algorithm."`
-	MinBytes Bytes  `yaml:"minBytes" default:"1KiB" min:"0B" max:"1GiB" doc:"Payloads below it go as they are."`
+	MinBytes Bytes  `yaml:"minBytes" default:"1KiB" min:"0B" max:"1GiB" doc:"Payloads below it go as they are. 0B: none does."`
 }

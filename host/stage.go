@@ -64,14 +64,16 @@ func (h *Host) newStage(cfg config.Listener, s *socket) *stage {
 	return st
 }
 
-// adjust gives the connections that come from now on the limits and the proxies of a changed listener. The idle timeout
-// of HTTP connections stays that of the start.
+// adjust gives the connections that come from now on the limits and the proxies of a changed listener.
 func (st *stage) adjust(cfg *config.Listener) {
 	limits := wireLimits(cfg.Limits)
 	st.proxies.set(cfg)
 	st.mux.SetLimits(limits.FirstByteTimeout, cfg.Limits.MaxConnections)
 	if st.rpcx != nil {
 		st.rpcx.SetLimits(limits)
+	}
+	if st.http != nil {
+		st.http.SetIdleTimeout(limits.IdleTimeout)
 	}
 }
 

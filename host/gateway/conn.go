@@ -32,10 +32,14 @@ type conn struct {
 	opened   time.Time
 	share    *wire.Share
 
+	idleTimeout time.Duration
+
 	messages  framing                // of HTTP/1
 	frames    atomic.Pointer[frames] // of HTTP/2; nil: it is not that
 	requested atomic.Bool            // a request has begun
-	idle      atomic.Bool            // between two requests, or before the first
+	idle      atomic.Bool            // between two requests
+	idleSince atomic.Int64           // in nanoseconds since 1970
+	resting   atomic.Bool            // it has just become idle
 	calls     atomic.Int64           // that hold places of the budget
 	proven    atomic.Bool            // a call of it has ended
 	entering  atomic.Bool            // a request waits for the place of a call
@@ -57,6 +61,7 @@ type conn struct {
 
 func newConn(nc net.Conn, s *Server, loopback bool) *conn {
 	c := &conn{Conn: nc, server: s, loopback: loopback, opened: time.Now(), closed: make(chan struct{})}
+	c.idleTimeout = time.Duration(s.idleTimeout.Load())
 	_, c.fragile = nc.(interface{ Handshake() error }) // *tls.Conn
 	c.share = s.budget.NewShare(c)
 	return c
@@ -72,6 +77,18 @@ func withConn(ctx context.Context, c net.Conn) context.Context {
 func connOf(ctx context.Context) *conn {
 	c, _ := ctx.Value(connKey{}).(*conn)
 	return c
+}
+
+// idleFor returns how long a connection has been idle that is so now.
+func (c *conn) idleFor(now time.Time) time.Duration { return now.Sub(time.Unix(0, c.idleSince.Load())) }
+
+// SetReadDeadline sets a deadline of net/http. Without an idle timeout, which would be the same for all connections, it has
+// none for one of HTTP/1 that becomes idle.
+func (c *conn) SetReadDeadline(t time.Time) error {
+	if c.resting.Swap(false) && t.IsZero() && c.frames.Load() == nil {
+		t = time.Now().Add(c.idleTimeout)
+	}
+	return c.Conn.SetReadDeadline(t)
 }
 
 // Read reads what the peer sends.

@@ -1,15 +1,19 @@
 package gateway
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/easymicro/easymicro/wire"
 )
 
 // over is a connection of a server, and its peer's end.
@@ -150,4 +154,67 @@ func TestAnIdleConnectionThatNobodyUsesIsClosedInTime(t *testing.T) {
 			t.Errorf("%v after %s", err, time.Since(begin))
 		}
 	})
+}
+
+// Connections keep the idle timeout that they came with.
+func TestTheIdleTimeoutIsLive(t *testing.T) {
+	for _, proto := range []int{1, 2} {
+		synctest.Test(t, func(t *testing.T) {
+			b := &backend{}
+			g, err := New(Options{Handler: b, Resolve: b.resolve})
+			if err != nil {
+				t.Fatal(err)
+			}
+			ln, s := newPipes(), NewServer(ServerOptions{Handler: g, Limits: wire.Limits{IdleTimeout: time.Minute}})
+			var served sync.WaitGroup
+			served.Go(func() { _ = s.Serve(context.Background(), ln) })
+			idle := func(peer net.Conn) time.Duration {
+				var begin time.Time
+				watched := &watchedConn{Conn: peer, closed: make(chan struct{})}
+				tr := overHTTP2(watched)
+				if proto == 1 {
+					tr.Protocols = nil
+				}
+				for range 2 {
+					req, _ := http.NewRequestWithContext(t.Context(), "POST", "http://x/Arith/Mul", strings.NewReader("{}"))
+					res, err := tr.RoundTrip(req)
+					if err != nil {
+						t.Fatal(err)
+					}
+					_, _ = io.Copy(io.Discard, res.Body)
+					res.Body.Close()
+					begin = time.Now()
+					time.Sleep(30 * time.Second)
+				}
+				<-watched.closed
+				return time.Since(begin)
+			}
+			first := ln.dial()
+			synctest.Wait()
+			s.SetIdleTimeout(5 * time.Minute)
+			if took := idle(first); took < time.Minute || took > time.Minute+3*time.Second {
+				t.Errorf("HTTP/%d: closed after %s, before the change", proto, took)
+			}
+			if took := idle(ln.dial()); took < 5*time.Minute || took > 5*time.Minute+3*time.Second {
+				t.Errorf("HTTP/%d: closed after %s", proto, took)
+			}
+			_ = s.Close()
+			served.Wait()
+		})
+	}
+}
+
+// watchedConn says when its peer has closed it.
+type watchedConn struct {
+	net.Conn
+	once   sync.Once
+	closed chan struct{}
+}
+
+func (c *watchedConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if err != nil {
+		c.once.Do(func() { close(c.closed) })
+	}
+	return n, err
 }

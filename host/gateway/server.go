@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/easymicro/easymicro/wire"
@@ -46,7 +47,8 @@ type Server struct {
 	opened func()
 	closed func()
 
-	transfers transfers
+	idleTimeout atomic.Int64
+	transfers   transfers
 
 	mu     sync.Mutex
 	second map[*conn]struct{} // that speak HTTP/2
@@ -68,6 +70,7 @@ func NewServer(o ServerOptions) *Server {
 	if o.Closed != nil {
 		s.closed = o.Closed
 	}
+	s.SetIdleTimeout(s.limits.IdleTimeout)
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
@@ -75,7 +78,6 @@ func NewServer(o ServerOptions) *Server {
 	s.http = http.Server{
 		Handler:           http.HandlerFunc(s.serve),
 		ReadHeaderTimeout: headerTimeout,
-		IdleTimeout:       s.limits.IdleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes - 4096, // net/http adds that much
 		Protocols:         protocols,
 		ErrorLog:          slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
@@ -92,6 +94,9 @@ func NewServer(o ServerOptions) *Server {
 	}
 	return s
 }
+
+// SetIdleTimeout changes how long the connections that come from now on may be idle.
+func (s *Server) SetIdleTimeout(d time.Duration) { s.idleTimeout.Store(int64(d)) }
 
 // Serve serves the connections of ln, which it closes, until Shutdown or Close; then it returns http.ErrServerClosed. The
 // end of ctx ends the requests. A Server serves once.
@@ -127,6 +132,10 @@ func (s *Server) state(rwc net.Conn, state http.ConnState) {
 	if !ok {
 		return // never: Serve makes them
 	}
+	if state == http.StateIdle {
+		c.idleSince.Store(time.Now().UnixNano())
+		c.resting.Store(true)
+	}
 	c.idle.Store(state == http.StateIdle)
 	switch state {
 	case http.StateNew:
@@ -161,7 +170,7 @@ func (s *Server) sweepSecond(now time.Time) (silent map[*conn]bool) {
 		switch {
 		case c.frames.Load().stalled(now, s.limits.BodyTimeout):
 			_ = c.Conn.Close() // its reader tells net/http
-		case !c.requested.Load() && now.Sub(c.opened) > firstRequest:
+		case !c.requested.Load() && now.Sub(c.opened) > firstRequest, c.idle.Load() && c.idleFor(now) > c.idleTimeout:
 			c.leave()
 		case c.silent(now):
 			if silent == nil {
