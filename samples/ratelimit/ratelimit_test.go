@@ -145,3 +145,24 @@ func TestASavedRateHelpsAtOnce(t *testing.T) {
 		}
 	}
 }
+
+func TestTheHostsOwnLimitsAreLive(t *testing.T) {
+	h := hosttest.StartCopy(t, ".", hosttest.Options{})
+	limits := func() [2]int64 {
+		s, err := h.Admin.Status(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return [2]int64{s.Budget.MaxInFlight, s.Budget.MaxBufferedBytes}
+	}
+	if got := limits(); got != [2]int64{2000, 64 << 20} {
+		t.Errorf("%v", got)
+	}
+	h.Edit("easymicro.yaml", "maxInFlight: 2000", "maxInFlight: 3000")
+	if r := h.Revision(); r.Result != "applied" {
+		t.Fatalf("%s %v", r.Result, r.Problems)
+	}
+	if got := limits(); got != [2]int64{3000, 64 << 20} {
+		t.Errorf("after the edit: %v", got)
+	}
+}
