@@ -13,8 +13,9 @@ import (
 
 const (
 	refusalsKept   = 1024
-	refusalsMerged = time.Second // refusals alike within this time share one place
-	refusalsApart  = 8           // so many that differ are told apart within that time, for each rule and caller
+	refusalsFreed  = refusalsKept / 16 // at once, when all places are taken
+	refusalsMerged = time.Second       // refusals alike within this time share one place
+	refusalsApart  = 8                 // so many that differ are told apart within that time, for each rule and caller
 )
 
 // refusal is one remembered refusal, or several alike within a second. What is not in its key is that of the first.
@@ -70,7 +71,7 @@ func (k refusalKey) summed() refusalKey {
 
 // refusals are the last ones. Neither a flood of one refusal nor one of many that differ pushes out those by other
 // rules and of other callers: within a second alike ones share a place, and few others get one; when all places are
-// taken, the group with the most gives up its oldest.
+// taken, the groups with the most give up their oldest.
 type refusals struct {
 	mu     sync.Mutex
 	groups map[refusalGroup][]*refusal // the oldest first
@@ -132,24 +133,52 @@ func (r *refusals) insert(e *refusal) {
 	r.n++
 }
 
-// evict forgets the oldest refusal of the group that has most, and of several such groups that of the oldest one.
+// evict makes room for several, as each walk through all groups costs more than a refused call: the groups that have most
+// give up their oldest, and of those with as many the ones with the oldest.
 func (r *refusals) evict() {
-	var from refusalGroup
-	var most []*refusal
+	var sized [refusalsKept + 1]int // groups, by how much they have
+	for _, list := range r.groups {
+		sized[len(list)]++
+	}
+	left, most, at := refusalsFreed, refusalsKept, sized[refusalsKept]
+	for at <= left { // groups have more than most, which they give up
+		left -= at
+		most--
+		at += sized[most]
+	}
+	type candidate struct {
+		group refusalGroup
+		at    time.Time // of its oldest
+	}
+	next := make([]candidate, 0, at)
 	for g, list := range r.groups {
-		if len(list) > len(most) || len(list) == len(most) && list[0].at.Before(most[0].at) {
-			from, most = g, list
+		if more := len(list) - most; more >= 0 {
+			next = append(next, candidate{g, list[more].at})
+			r.forget(g, more)
 		}
 	}
-	if oldest := most[0]; r.last[oldest.refusalKey] == oldest {
-		delete(r.last, oldest.refusalKey)
+	slices.SortFunc(next, func(a, b candidate) int { return a.at.Compare(b.at) })
+	for _, c := range next[:left] {
+		r.forget(c.group, 1)
 	}
-	most[0] = nil
-	r.groups[from] = most[1:]
-	if len(most) == 1 {
-		delete(r.groups, from)
+}
+
+// forget forgets the n oldest of a group.
+func (r *refusals) forget(g refusalGroup, n int) {
+	if n == 0 {
+		return
 	}
-	r.n--
+	list := r.groups[g]
+	for _, e := range list[:n] {
+		if r.last[e.refusalKey] == e {
+			delete(r.last, e.refusalKey)
+		}
+	}
+	clear(list[:n])
+	if r.groups[g] = list[n:]; n == len(list) {
+		delete(r.groups, g)
+	}
+	r.n -= n
 }
 
 // list is what is remembered since a time, the newest first; an empty caller means every caller.

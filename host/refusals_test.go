@@ -53,7 +53,7 @@ func TestARefusedFloodOfKeysIsSampled(t *testing.T) {
 		}
 	}
 	list := r.list("", time.Time{})
-	if len(list) != refusalsKept || len(r.last) > refusalsKept || r.n != refusalsKept {
+	if len(list) < refusalsKept-refusalsFreed || len(r.last) > refusalsKept || r.n != len(list) {
 		t.Errorf("%d places, %d keys", len(list), len(r.last))
 	}
 	for _, e := range list[:9] {
@@ -75,8 +75,53 @@ func TestAFloodOfCallersIsBounded(t *testing.T) {
 		r.add(someDay.Add(time.Duration(i)), refusedAs("quota@r1", fmt.Sprint("c", i), ""), func(*refusal) {})
 	}
 	list := r.list("", time.Time{})
-	if len(list) != refusalsKept || len(r.groups) != refusalsKept || len(r.last) != refusalsKept || list[0].caller != fmt.Sprint("c", 10*refusalsKept-1) {
+	if n := len(list); n < refusalsKept-refusalsFreed || len(r.groups) != n || len(r.last) != n || r.n != n || list[0].caller != fmt.Sprint("c", 10*refusalsKept-1) {
 		t.Errorf("%d of %d groups, %d keys, first %s", len(list), len(r.groups), len(r.last), list[0].caller)
+	}
+}
+
+// Whoever has most gives up the oldest, of several the one with the oldest.
+func TestTheLongestGroupsGiveUpTheirOldest(t *testing.T) {
+	var r refusals
+	at := someDay
+	add := func(caller string, n int) {
+		for range n {
+			at = at.Add(2 * refusalsMerged)
+			r.add(at, refusedAs("quota@r1", caller, ""), func(*refusal) {})
+		}
+	}
+	for i, n := range []int{10, 700, 200, 80, refusalsKept - 990} {
+		add(fmt.Sprint(i), n)
+	}
+	add("new", 1)
+	for i, want := range []int{10, 700 - refusalsFreed, 200, 80, refusalsKept - 990} {
+		if got := len(r.list(fmt.Sprint(i), time.Time{})); got != want {
+			t.Errorf("caller %d has %d, want %d", i, got, want)
+		}
+	}
+	r = refusals{}
+	for i := range refusalsKept / 2 {
+		add(fmt.Sprint(i), 2)
+	}
+	add("new", 1)
+	for i, want := range map[int]int{0: 1, refusalsFreed - 1: 1, refusalsFreed: 2, refusalsKept/2 - 1: 2} {
+		if got := len(r.list(fmt.Sprint(i), time.Time{})); got != want {
+			t.Errorf("of many alike, caller %d has %d, want %d", i, got, want)
+		}
+	}
+}
+
+// BenchmarkRefusalsOfManyCallers is what each refused call costs when no two are of one caller.
+func BenchmarkRefusalsOfManyCallers(b *testing.B) {
+	var r refusals
+	callers := make([]string, 10_000)
+	for i := range callers {
+		callers[i] = fmt.Sprint("c", i)
+	}
+	i := 0
+	for b.Loop() {
+		r.add(someDay.Add(time.Duration(i)*time.Millisecond), refusedAs("quota@r1", callers[i%len(callers)], ""), func(*refusal) {})
+		i++
 	}
 }
 
