@@ -45,9 +45,9 @@ func (a api) Status(ctx context.Context) (*admin.Status, error) {
 		Limiters:       a.limiters(g),
 		Upstreams:      upstreamViews(g),
 		Discovery:      clusterViews(g),
-		Expiring:       expiryViews(g.set, time.Now()),
 		Warnings:       problemViews(applied.Warnings),
 	}
+	s.Expiring, s.ExpiringMore = expiryViews(g.set, time.Now())
 	for _, c := range checks {
 		s.Ready = s.Ready && c.OK
 	}

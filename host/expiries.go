@@ -99,12 +99,19 @@ func (h *Host) expires(e config.Expiry, over bool) {
 	h.floods.Log(level, msg, kind, func() []slog.Attr { return attrs })
 }
 
-// expiryViews are what has expired, or soon will.
-func expiryViews(set *config.Set, now time.Time) []admin.Expiry {
-	list := []admin.Expiry{}
+// shownExpiries is how much of what expires is in status: tokens are often issued by the thousand.
+const shownExpiries = 200
+
+// expiryViews are what has expired, or soon will, and how much more there is.
+func expiryViews(set *config.Set, now time.Time) (list []admin.Expiry, more int) {
+	list = []admin.Expiry{}
 	for _, e := range set.Expiries() {
 		if e.At.Sub(now) > config.ExpiresSoon {
 			break
+		}
+		if len(list) == shownExpiries {
+			more++
+			continue
 		}
 		v := admin.Expiry{
 			Rule: e.Rule, Caller: e.Caller, Mode: string(e.Mode), At: e.At, Expired: !now.Before(e.At), Opens: e.Opens(), Effect: e.Effect(),
@@ -115,5 +122,5 @@ func expiryViews(set *config.Set, now time.Time) []admin.Expiry {
 		}
 		list = append(list, v)
 	}
-	return list
+	return list, more
 }

@@ -24,6 +24,7 @@ type Status struct {
 	Upstreams      []Upstream      `json:"upstreams"`
 	Discovery      []Discovery     `json:"discovery"`
 	Expiring       []Expiry        `json:"expiring"`
+	ExpiringMore   int             `json:"expiring_more,omitempty"` // that are not in expiring
 	Warnings       []Problem       `json:"warnings"`
 }
 

@@ -80,7 +80,7 @@ func (a *app) statusText(s *admin.Status) {
 			a.line("%s", a.warningText(config.Problem(w)))
 		}
 	}
-	a.expiringText(s.Expiring)
+	a.expiringText(s.Expiring, s.ExpiringMore)
 	a.listenersText(s.Listeners)
 	for _, n := range s.NotAccepting {
 		a.line("%s listener %s turned %s away, the first %s: %s", a.paint(red, "warning:"), n.Listener, count(int(n.Count), "connection"),
@@ -167,7 +167,7 @@ func toldElsewhere(s *admin.Status, w admin.Problem) bool {
 	return s.Policies.StandIn != nil && w.Path == "policies.fallback" || len(s.Expiring) > 0 && strings.HasSuffix(w.Path, ".expires")
 }
 
-func (a *app) expiringText(list []admin.Expiry) {
+func (a *app) expiringText(list []admin.Expiry, more int) {
 	rows := [][]string{{"EXPIRES", "WHAT", "MODE", "EFFECT", "PLACE"}}
 	for _, e := range list {
 		when, colour := "in "+span(time.Until(e.At)), yellow
@@ -182,6 +182,9 @@ func (a *app) expiringText(list []admin.Expiry) {
 			what = e.Rule + " (" + strings.Join(e.Kinds, ", ") + ")"
 		}
 		rows = append(rows, []string{a.paint(colour, when), what, orDash(e.Mode), e.Effect, e.Position})
+	}
+	if more > 0 {
+		rows = append(rows, []string{"", fmt.Sprintf("and %d more", more), "", "", ""})
 	}
 	a.section(rows)
 }
