@@ -25,9 +25,10 @@ type Files struct {
 	o    load.Options
 	gate *files.Gate
 
-	mu   sync.Mutex
-	last *config.Set
-	dirs []string // of last
+	mu      sync.Mutex
+	last    *config.Set
+	dirs    []string        // of last
+	mounted config.Problems // the same
 }
 
 // LoadFiles reads the set of the manifest at path, to Open a host with, and returns it with the Source that follows it.
@@ -98,14 +99,21 @@ func (f *Files) Dirs() []string {
 	return dirs
 }
 
-// Mounted returns warnings about files of the set that changes do not reach, because of how they are mounted at the moment.
+// Mounted returns warnings about files of the set that changes do not reach, because of how they are mounted at the moment,
+// and its last answer while the files do not answer.
 func (f *Files) Mounted() config.Problems {
 	f.mu.Lock()
-	set := f.last
+	set, before := f.last, f.mounted
 	f.mu.Unlock()
-	warnings, _ := files.Through(context.Background(), f.gate, func(at func(string)) (config.Problems, error) {
+	warnings, err := files.Through(context.Background(), f.gate, func(at func(string)) (config.Problems, error) {
 		return mounted(set, at), nil
 	})
+	if err != nil {
+		return before
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.mounted = warnings
 	return warnings
 }
 
