@@ -4,11 +4,30 @@ import (
 	"context"
 	"crypto/tls"
 	"net"
+	"net/netip"
+	"strings"
+	"syscall"
 )
+
+// checkKey is the key of contexts that have the Check of an endpoint.
+type checkKey struct{}
+
+// control refuses addresses, as names were resolved to them.
+func control(ctx context.Context, network, address string, _ syscall.RawConn) error {
+	check, _ := ctx.Value(checkKey{}).(func(netip.Addr) error)
+	if check == nil || strings.HasPrefix(network, "unix") {
+		return nil
+	}
+	to, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return err
+	}
+	return check(to.Addr().Unmap())
+}
 
 // connect connects to an endpoint; with TLS the handshake is a part of it.
 func (c *Client) connect(ctx context.Context, network, address string) (net.Conn, error) {
-	var d net.Dialer
+	d := net.Dialer{ControlContext: control}
 	nc, err := d.DialContext(ctx, network, address)
 	if err != nil || c.o.TLS == nil {
 		return nc, err

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"net/netip"
 	"strconv"
 )
 
@@ -11,6 +12,10 @@ type Endpoint struct {
 	Address  string            // host:port or path; it identifies the endpoint to rules
 	Weight   int               // 0: the weight of Metadata, or else 1; at most 1,000,000
 	Metadata map[string]string // as published: group, weight, …
+
+	// Check is asked of each address that Address resolves to, before it is dialled; nil takes all. The error says why that
+	// one is not called. It is called by several goroutines at once.
+	Check func(netip.Addr) error
 }
 
 // Resolver finds the endpoints of services.

@@ -90,6 +90,9 @@ func (n *node) connect(slot int) {
 
 // meet dials, and makes sure that it is a server of calls who answers before any call is sent there.
 func (n *node) meet(ctx context.Context) (*link, error) {
+	if listed := n.listed.Load(); listed != nil && listed.Check != nil {
+		ctx = context.WithValue(ctx, checkKey{}, listed.Check)
+	}
 	nc, err := n.c.dial(ctx, n.network, n.address)
 	if err != nil {
 		return nil, err

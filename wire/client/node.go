@@ -33,6 +33,7 @@ type node struct {
 	place
 
 	users    atomic.Pointer[[]*service] // who lists it; written under Client.mu
+	listed   atomic.Pointer[Endpoint]   // as it was last
 	unlisted atomic.Bool                // nobody does
 	state    atomic.Int32
 	tardy    atomic.Bool            // its first dial takes long: others are preferred
@@ -80,6 +81,7 @@ func (c *Client) node(at place) *node {
 func (s *service) join(list []*member) {
 	for _, m := range list {
 		m.node.addUser(s)
+		m.node.listed.Store(&m.ep)
 	}
 }
 

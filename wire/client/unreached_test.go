@@ -2,6 +2,10 @@ package client
 
 import (
 	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -50,4 +54,26 @@ func TestOnlyCallsThatReachedNobodyInTheirTimeAreMarked(t *testing.T) {
 			_ = c.Close()
 		})
 	}
+}
+
+func TestAnAddressThatAnEndpointMayNotHaveIsNotDialled(t *testing.T) {
+	s := newServer(t, mul)
+	_, port, err := net.SplitHostPort(s.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := make(chan netip.Addr, 10)
+	refuse := func(ip netip.Addr) error {
+		asked <- ip
+		return errors.New("it is of the wrong kind")
+	}
+	names := newNames()
+	names.set("Arith", Endpoint{Address: "localhost:" + port, Check: refuse})
+	c := newClient(t, Options{Resolver: names})
+	e := wantError(t, six(t.Context(), c), code.Unavailable, code.ReasonNoEndpoint)
+	if ip := <-asked; !ip.IsLoopback() || !strings.Contains(e.Message, "it is of the wrong kind") || s.conns() != 0 {
+		t.Errorf("asked of %s, %d connections, %v", ip, s.conns(), e)
+	}
+	names.set("Arith", Endpoint{Address: "localhost:" + port, Check: func(netip.Addr) error { return nil }})
+	eventually(t, "it may be called", func() bool { return six(t.Context(), c) == nil })
 }

@@ -1,11 +1,17 @@
 package etcd
 
 import (
+	"encoding/binary"
+	"fmt"
 	"net"
 	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
+
+	"github.com/easymicro/easymicro/wire/client"
 )
 
 // Kinds of addresses that are believed from etcd only where Options.AllowEndpoints has them: whoever may write a key could
@@ -26,14 +32,17 @@ func kindOf(network, address string) string {
 		return ""
 	}
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return KindLoopback
+	}
 	ip, err := netip.ParseAddr(host)
 	if err != nil {
-		// Some resolvers read 127.1 and 0x7f000001 as addresses.
-		if host == "localhost" || strings.HasSuffix(host, ".localhost") || isNumber(host[strings.LastIndexByte(host, '.')+1:]) {
-			return KindLoopback
-		}
-		return ""
+		ip, _ = numbers(host)
 	}
+	return kindOfIP(ip)
+}
+
+func kindOfIP(ip netip.Addr) string {
 	switch ip = ip.Unmap(); {
 	case ip.IsLoopback(), ip.IsUnspecified():
 		return KindLoopback
@@ -43,24 +52,80 @@ func kindOf(network, address string) string {
 	return ""
 }
 
-func isNumber(label string) bool {
-	digits, set := label, "0123456789"
-	if hex, ok := strings.CutPrefix(label, "0x"); ok {
-		digits, set = hex, set+"abcdef"
+// numbers reads an IPv4 address as some resolvers do: 127.1, 0x7f000001 and 169.254.43518 are addresses to them.
+func numbers(host string) (ip netip.Addr, ok bool) {
+	parts := strings.Split(host, ".")
+	if len(parts) > 4 {
+		return ip, false
 	}
-	return strings.Trim(digits, set) == ""
+	var all uint64
+	for i, part := range parts {
+		bits := 8
+		if i == len(parts)-1 {
+			bits = 8 * (4 - i)
+		}
+		n, err := strconv.ParseUint(part, 0, 32)
+		if err != nil || n >= 1<<bits {
+			return ip, false
+		}
+		all = all<<bits | n
+	}
+	return netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, uint32(all)))), true
 }
 
 // believes reports whether an endpoint that a key names may be called.
 func (c *Cluster) believes(key string, n *node) (kind string, ok bool) {
 	kind = kindOf(n.Network, n.Address)
-	switch {
-	case kind == "" || slices.Contains(c.o.AllowEndpoints, kind) || c.registry.owns(key):
-		return "", true
-	case kind == KindLoopback && (c.o.onLoopback() || c.o.Host != "" && n.host == c.o.Host):
-		return "", true
+	return kind, kind == "" || c.trusts(kind, key, n)
+}
+
+// trusts reports whether the endpoint of a key may have an address of a kind.
+func (c *Cluster) trusts(kind, key string, n *node) bool {
+	return slices.Contains(c.o.AllowEndpoints, kind) || c.registry.owns(key, n) ||
+		kind == KindLoopback && (c.o.onLoopback() || c.o.Host != "" && n.host == c.o.Host)
+}
+
+// checked adds to an endpoint whose address is a name that what the name stands for is looked at, whenever it is dialled.
+func (c *Cluster) checked(key string, n node) client.Endpoint {
+	e := n.Endpoint
+	host, _, err := net.SplitHostPort(e.Address)
+	if _, is := netip.ParseAddr(host); e.Network == "unix" || err != nil || is == nil {
+		return e
 	}
-	return kind, false
+	e.Check = func(ip netip.Addr) error {
+		kind := kindOfIP(ip)
+		if kind == "" || c.trusts(kind, key, &n) {
+			return nil
+		}
+		if c.refusals.news(key + " " + ip.String()) {
+			c.log.Warn("an endpoint in etcd is not called: its name stands for an address of a kind that discovery.etcd[].allowEndpoints does not have",
+				"service", n.service, "endpoint", n.Address, "address", ip.String(), "kind", kind, "key", key)
+		}
+		return fmt.Errorf("its address is %s, of the kind %s, which discovery.etcd[].allowEndpoints does not have", ip, kind)
+	}
+	return e
+}
+
+// refusals are the endpoints of which the log has been told that they are not called.
+type refusals struct {
+	mu   sync.Mutex
+	told map[string]bool
+}
+
+const mostRefusals = 1000
+
+// news reports whether a refusal is one that the log does not have yet.
+func (r *refusals) news(what string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.told[what] || len(r.told) >= mostRefusals {
+		return false
+	}
+	if r.told == nil {
+		r.told = map[string]bool{}
+	}
+	r.told[what] = true
+	return true
 }
 
 // onLoopback reports whether etcd itself is on this machine.

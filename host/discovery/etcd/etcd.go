@@ -56,6 +56,7 @@ type Cluster struct {
 	table    *table
 	registry *registrar
 	lines    lines
+	refusals refusals
 
 	dialing chan struct{} // holds one token: whoever has it may make the client
 	running sync.WaitGroup

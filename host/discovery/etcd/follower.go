@@ -100,6 +100,7 @@ func (f *follower) parse(kv *mvccpb.KeyValue) node {
 	key := string(kv.Key)
 	kind, believed := f.c.believes(key, &n)
 	if believed {
+		n.Endpoint = f.c.checked(key, n)
 		return n
 	}
 	if !f.c.table.knowsLeftOut(f.index, key) {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc/codes"
 )
@@ -143,6 +144,11 @@ func (t *tenancy) reason(ctx context.Context, alive <-chan *clientv3.LeaseKeepAl
 // something to write.
 func (t *tenancy) sync(ctx context.Context) (pending bool, err error) {
 	want, version, missing := t.r.agenda()
+	defer func() {
+		if missing && (pending || err != nil) {
+			t.r.amiss() // still
+		}
+	}()
 	if version != t.version {
 		if err := t.write(ctx, want); err != nil {
 			return true, err
@@ -188,6 +194,14 @@ func (r *registrar) agenda() (want []wanted, version int, missing bool) {
 	defer r.mu.Unlock()
 	missing, r.missing = r.missing, false
 	return r.want, r.version, missing
+}
+
+// amiss says that a key was seen not to be as it should.
+func (r *registrar) amiss() {
+	r.mu.Lock()
+	r.missing = true
+	r.mu.Unlock()
+	poke(r.kick)
 }
 
 // maxOps is how many keys are written at once; etcd refuses more than 128.
@@ -273,7 +287,7 @@ func (t *tenancy) mend(ctx context.Context, w wanted) error {
 	var revision int64
 	if len(there.Kvs) > 0 {
 		kv := there.Kvs[0]
-		if t.stays(w, kv.Value, clientv3.LeaseID(kv.Lease)) {
+		if t.stays(w, kv) {
 			return nil
 		}
 		t.r.c.log.Warn("somebody else has written over a key of this host: it is put right", "key", w.key)
@@ -283,24 +297,16 @@ func (t *tenancy) mend(ctx context.Context, w wanted) error {
 	return t.commit(ctx, unchanged, []clientv3.Op{clientv3.OpPut(w.key, w.value, clientv3.WithLease(t.id))})
 }
 
-// stays reports whether a key is to stay as it is: our own word, an operator's who took the endpoint out, and that of a host
-// which has the same address now, and came later.
-func (t *tenancy) stays(w wanted, value []byte, lease clientv3.LeaseID) bool {
+// stays reports whether a key is to stay as it is. A marker is in nobody's way.
+func (t *tenancy) stays(w wanted, kv *mvccpb.KeyValue) bool {
 	if w.marker {
 		return true
 	}
 	layout := t.r.c.layouts[w.layout]
 	own, _ := layout.parse(w.key, []byte(w.value))
-	n, ok := layout.parse(w.key, value)
-	same := ok && n.Network == own.Network && n.Address == own.Address && n.lower == own.lower
-	switch lease {
-	case t.id:
-		return string(value) == w.value
-	case clientv3.NoLease:
-		return same && n.out
-	default:
-		return same
-	}
+	there, ok := layout.parse(w.key, kv.Value)
+	there.lease, there.revision = kv.Lease, kv.ModRevision
+	return ok && own.stands(there, t.id)
 }
 
 // commit does then if all of when holds, and otherwise what follows.

@@ -116,12 +116,12 @@ func (c *Cluster) wanted(list []Instance) []wanted {
 	return want
 }
 
-// owns reports whether a key is one that this host publishes.
-func (r *registrar) owns(key string) bool {
+// owns reports whether a key is one that this host publishes, and names the address that it should.
+func (r *registrar) owns(key string, n *node) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	_, ours := r.own[key]
-	return ours
+	mine, ours := r.own[key]
+	return ours && n.sameAddress(&mine)
 }
 
 // read returns what keys say, by key.
@@ -273,15 +273,11 @@ func (r *registrar) seen(layout int, revision int64) {
 	want, own, lease := r.want, r.own, r.lease
 	r.mu.Unlock()
 	if !r.c.table.has(layout, want, own, lease) {
-		r.mu.Lock()
-		r.missing = true
-		r.mu.Unlock()
-		poke(r.kick)
+		r.amiss()
 	}
 }
 
-// has tells whether the keys that are wanted of a layout are there and say what they should, or that an operator took them
-// out, as far as it watches them.
+// has reports whether the keys that are wanted of a layout are there as they should, as far as it watches them, see stands.
 func (t *table) has(layout int, want []wanted, own map[string]node, lease clientv3.LeaseID) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -290,12 +286,31 @@ func (t *table) has(layout int, want []wanted, own map[string]node, lease client
 		if w.layout != layout || w.marker {
 			continue
 		}
-		n, there := keys[w.key]
 		mine := own[w.key]
-		mine.revision = n.revision
-		if !there || (n.lease != int64(lease) || !n.equal(mine)) && (!n.out || n.Address != mine.Address) {
+		if n, there := keys[w.key]; !there || !mine.stands(n, lease) {
 			return false
 		}
 	}
 	return true
+}
+
+// stands reports whether what is at a key may stay there, where n should be: the same under our lease, an operator's word
+// that takes the endpoint out, and that of a host which has the same address now, and came later. Hosts give their name
+// where the layout has a place for it.
+func (n node) stands(there node, lease clientv3.LeaseID) bool {
+	n.revision = there.revision
+	switch {
+	case clientv3.LeaseID(there.lease) == lease && there.equal(n):
+		return true
+	case !there.sameAddress(&n) || there.lower != n.lower:
+		return false
+	case there.out:
+		return true
+	}
+	other := there.lease != int64(clientv3.NoLease) && clientv3.LeaseID(there.lease) != lease
+	return other && (there.host != "" || n.host == "")
+}
+
+func (n *node) sameAddress(other *node) bool {
+	return n.Network == other.Network && n.Address == other.Address
 }

@@ -1,0 +1,25 @@
+package etcd
+
+import (
+	"context"
+	"testing"
+)
+
+// What was seen to be amiss is looked at again after a failure, though nothing happens in etcd until then.
+func TestAKeyThatCouldNotBePutRightIsNotForgotten(t *testing.T) {
+	for name, version := range map[string]int{"a round that fails": 1, "a change that has to be written first": 0} {
+		cl, err := New(Options{Endpoints: []string{"http://10.0.0.1:2379"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := cl.registry
+		r.version, r.missing = 1, true
+		over, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, _ = (&tenancy{r: r, id: 7, version: version}).sync(over)
+		if !r.missing {
+			t.Errorf("%s: forgotten", name)
+		}
+		_ = cl.Close()
+	}
+}
