@@ -38,20 +38,20 @@ func appendJSON(dst []byte, v any) ([]byte, error) {
 	return appendWith(dst, func(w *sink) error { return json.MarshalWrite(w, v, jsonStrict) })
 }
 
-// decodeJSON decodes as encoding/json does, all of it, if every is set.
-func decodeJSON(data []byte, v any, every bool, more ...json.Options) error {
+// decodeJSON decodes as encoding/json does, all of it, if the plan says so.
+func decodeJSON(data []byte, v any, p *plan, more ...json.Options) error {
 	if len(data) == 0 {
 		return errEmpty
 	}
 	how := jsonFast
-	if every {
+	if p.every {
 		how = jsonStrict
 	}
 	err := json.Unmarshal(data, v, append(more[:len(more):len(more)], how)...)
 	if err == nil {
 		return nil
 	}
-	if unknown := unknownMember(err); unknown != nil {
+	if unknown := unknownMember(err, data, p.root); unknown != nil {
 		return unknown
 	}
 	return jsonProblem(err)
@@ -116,7 +116,8 @@ func unfitOld(err *jsonv1.UnmarshalTypeError) string {
 	if number != "" {
 		cause = strconv.ErrRange // it has the number, of which nothing is to be repeated
 	}
-	return unfit(kinds[got], err.Type, cause, fmt.Sprintf(" at byte %d%s", err.Offset, at(jsontext.Pointer(err.Field))))
+	path := jsontext.Pointer("/" + strings.ReplaceAll(err.Field, ".", "/"))
+	return unfit(kinds[got], err.Type, cause, fmt.Sprintf(" before byte %d%s", err.Offset, at(path)))
 }
 
 const aWhole = "a whole number"

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 )
@@ -94,5 +95,55 @@ func TestStructTagsThatEncodingJSONOverlooksDoNoHarm(t *testing.T) {
 	}
 	if err := Decode(JSON, []byte(`{"a":1,"b":2}`), &odd); err != nil || odd.A != 1 || odd.B != 2 {
 		t.Errorf("got %+v, %v", odd, err)
+	}
+}
+
+// level is a number that is written as a text.
+type level int8
+
+func (*level) UnmarshalText([]byte) error { return nil }
+
+func TestWhatTagsAskForIsSaid(t *testing.T) {
+	type odd struct {
+		A int `json:"a,nosuchoption,"`
+		B struct {
+			C []int `json:"c"`
+		} `json:"b"`
+	}
+	for _, tt := range []struct {
+		data, want string
+		into       any
+	}{
+		{`{"id":5}`, "a whole number in a string is wanted, got a number at byte 6", new(struct {
+			ID int64 `json:"id,string"`
+		})},
+		{`{"id":1.5}`, "a number in a string is wanted, got a number at byte 6", new(struct {
+			ID float64 `json:"id,string"`
+		})},
+		{`{"id":500}`, "a whole number from -128 to 127 is wanted, got another number", new(struct {
+			ID int8 `json:"id"`
+		})},
+		{`{"level":3}`, "a string of a certain form is wanted, got a number at byte 9", new(struct {
+			Level level `json:"level"`
+		})},
+		{`{"a":"x"}`, "a whole number is wanted, got a string before byte 8 (in \"/a\")", new(odd)},
+		{`{"a":1.5}`, "a whole number from -9223372036854775808 to 9223372036854775807 is wanted, got another number", new(odd)},
+		{`{"b":{"c":{}}}`, "an array is wanted, got an object", new(odd)},
+		{`{"b":[]}`, "an object is wanted, got an array", new(odd)},
+	} {
+		err := Decode(JSON, []byte(tt.data), tt.into)
+		if err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: got %v, want %q", tt.data, err, tt.want)
+		}
+	}
+	unknown := new(UnknownMemberError)
+	for data, path := range map[string]string{`{"a":1,"colour":2}`: "/colour", `[{"a":1,"b":{"C":[1],"d":{}}}]`: "/0/b/d"} {
+		var into any = new(odd)
+		if data[0] == '[' {
+			into = new([]odd)
+		}
+		if err := DecodeKnown([]byte(data), into); !errors.As(err, &unknown) || unknown.Path != path || len(unknown.Known) == 0 {
+			t.Errorf("got %v, want %s", err, path)
+		}
 	}
 }

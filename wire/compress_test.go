@@ -214,3 +214,39 @@ func TestFramesAreCompressedOnlyWhenThatPays(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestRoomIsMadeForWhatComesOutOfZstd(t *testing.T) {
+	var src bytes.Buffer
+	w, err := zstd.NewWriter(&src, zstd.WithEncoderConcurrency(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	words := strings.Repeat("what is written in small parts is ", 3)
+	for i := range 128 { // a block each, and no size of the whole
+		if _, err := w.Write([]byte(words[i%50:])); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	packed := src.Bytes()
+	if most, ok := zstdBound(packed); !ok || most < 1<<20 {
+		t.Fatalf("%d bytes, %v", most, ok)
+	}
+	if _, err := Decompress(nil, Zstd, packed, 16<<20); err != nil { // the pool is warm from here on
+		t.Fatal(err)
+	}
+	var out []byte
+	used := allocated(func() { out, err = Decompress(nil, Zstd, packed, 16<<20) })
+	if err != nil || used > 512<<10 || cap(out) > 512<<10 {
+		t.Errorf("%d bytes of %d took %d, %v", len(out), len(packed), used, err)
+	}
+	zeros := bomb(t, Zstd, 3<<20)
+	if out, err := Decompress([]byte("x"), Zstd, zeros, 3<<20); err != nil || len(out) != 1+(3<<20) {
+		t.Errorf("%d bytes, %v", len(out), err)
+	}
+}

@@ -44,7 +44,7 @@ func (d *Decoding) Decode(c Codec, data []byte, v any) error {
 	case Raw:
 		err = decodeRaw(data, v)
 	case JSON:
-		err = decodeJSON(data, v, p.every)
+		err = decodeJSON(data, v, p)
 	case Protobuf:
 		err = decodeProtobuf(data, v)
 	case Msgpack:
@@ -80,7 +80,7 @@ func (d *Decoding) DecodeKnown(data []byte, v any) error {
 	}
 	m, ok := protoMessage(v)
 	if !ok {
-		if err := decodeJSON(data, v, p.every, json.RejectUnknownMembers(true)); err != nil {
+		if err := decodeJSON(data, v, p, json.RejectUnknownMembers(true)); err != nil {
 			return misfit(JSON.String(), err)
 		}
 		return nil

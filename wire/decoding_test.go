@@ -88,12 +88,16 @@ func jsonEntries(value string, n int) []byte {
 // checkAllowance decodes data, and fails when that takes more memory than it may.
 func checkAllowance(t *testing.T, c Codec, data []byte, value func() any) {
 	t.Helper()
+	checkAllowed(t, data, func() error { return Decode(c, data, value()) })
+}
+
+func checkAllowed(t *testing.T, data []byte, decode func() error) {
+	t.Helper()
 	limit := uint64(min(max(16*len(data), 4<<20), 16<<20)) + 64<<10 // a little for what is pooled
 	var used uint64
 	for range 3 { // others may allocate meanwhile
-		v := value()
 		used = allocated(func() {
-			if err := Decode(c, data, v); err != nil {
+			if err := decode(); err != nil {
 				checkRefused(t, err)
 			}
 		})
@@ -114,19 +118,29 @@ func checkRefused(t *testing.T, err error) {
 	}
 }
 
+func long() bool { return os.Getenv("TEST_EASYMICRO_LONG") != "" }
+
 // lengths yields numbers of elements, few of them unless there is time.
 func lengths() func(yield func(int) bool) {
-	step := 9
-	if os.Getenv("TEST_EASYMICRO_LONG") != "" {
+	step := 20
+	if long() {
 		step = 2
 	}
 	return func(yield func(int) bool) {
-		for n := 1 << 9; n <= 1<<19; n = n*step + n/13 {
+		for n := 1 << 10; n <= 1<<19; n = n*step + n/13 {
 			if !yield(n) {
 				return
 			}
 		}
 	}
+}
+
+// longest is the longest payload that is tried. From 1 MiB on all may take the same.
+func longest() int {
+	if long() {
+		return 8 << 20
+	}
+	return 3 << 19
 }
 
 func TestDecodingTakesNoMoreMemoryThanItMay(t *testing.T) {
@@ -155,7 +169,7 @@ func TestDecodingTakesNoMoreMemoryThanItMay(t *testing.T) {
 		for name, payload := range of {
 			var inputs [][]byte // once for all types: they take longer to make than to decode
 			for n := range lengths() {
-				if data := payload(n); len(data) <= 8<<20 {
+				if data := payload(n); len(data) <= longest() {
 					inputs = append(inputs, data)
 				}
 			}
@@ -194,7 +208,7 @@ func TestMessagesTakeNoMoreMemoryThanTheyMay(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			_ = Decode(Protobuf, []byte(tt.fill), tt.value())
 			for n := range lengths() {
-				if n*len(tt.fill) <= 8<<20 {
+				if n*len(tt.fill) <= longest() {
 					checkAllowance(t, Protobuf, []byte(strings.Repeat(tt.fill, n)), tt.value)
 				}
 			}
@@ -220,16 +234,15 @@ func TestMessagesInJSONTakeNoMoreMemoryThanTheyMay(t *testing.T) {
 		{`[%s]`, `[]`, func() any { return new(structpb.ListValue) }},
 	} {
 		t.Run(tt.fill, func(t *testing.T) {
+			if err := DecodeHTTP(fmt.Appendf(nil, tt.format, tt.fill), tt.value()); err != nil {
+				t.Fatal(err)
+			}
 			for n := range lengths() {
 				data := fmt.Appendf(nil, tt.format, strings.TrimSuffix(strings.Repeat(tt.fill+",", n), ","))
-				if len(data) > 8<<20 {
+				if len(data) > longest() {
 					break
 				}
-				limit := uint64(min(max(16*len(data), 4<<20), 16<<20)) + 64<<10
-				v := tt.value()
-				if used := allocated(func() { _ = DecodeHTTP(data, v) }); used > limit {
-					t.Errorf("%d bytes of input took %d, at most %d were allowed", len(data), used, limit)
-				}
+				checkAllowed(t, data, func() error { return DecodeHTTP(data, tt.value()) })
 			}
 		})
 	}
@@ -376,6 +389,125 @@ func TestWhatDecodingTakesIsCharged(t *testing.T) {
 		a = account{err: full}
 		if err := (&Decoding{Account: &a}).Decode(tt.c, tt.data, v); tt.least > 0 && (err == nil || !isEmpty(v)) {
 			t.Errorf("%s: decoded without room: %v", tt.name, err)
+		}
+	}
+}
+
+func TestOrdinaryMessagesOfOtherCodecsFit(t *testing.T) {
+	file := &descriptorpb.FileDescriptorProto{Name: proto.String("orders.proto")}
+	values := &structpb.ListValue{}
+	for i := range 4_000 {
+		m := &descriptorpb.DescriptorProto{Name: proto.String(fmt.Sprint("a message of some length ", i))}
+		for range 3 {
+			m.Field = append(m.Field, &descriptorpb.FieldDescriptorProto{Name: proto.String("a field of some length"), Number: proto.Int32(1234), TypeName: proto.String("orders.Item")})
+		}
+		file.MessageType = append(file.MessageType, m)
+		file.PublicDependency = append(file.PublicDependency, int32(i), int32(i))
+		values.Values = append(values.Values, structpb.NewStringValue(strings.Repeat("a text of an ordinary length ", 3)))
+	}
+	for name, m := range map[string]proto.Message{"a descriptor": file, "values": values} {
+		again := m.ProtoReflect().New().Interface()
+		data, err := Append(Protobuf, nil, m)
+		if err != nil || len(data) < 300_000 {
+			t.Fatalf("%d bytes, %v", len(data), err)
+		}
+		if err := Decode(Protobuf, data, again); err != nil || !proto.Equal(m, again) {
+			t.Errorf("%s of %d bytes: %v", name, len(data), err)
+		}
+		over := m.ProtoReflect().New().Interface()
+		if data, err = AppendHTTP(nil, m); err != nil {
+			t.Fatal(err)
+		}
+		for _, decode := range []func([]byte, any) error{DecodeHTTP, DecodeKnown} {
+			proto.Reset(over)
+			if err := decode(data, over); err != nil || !proto.Equal(m, over) {
+				t.Errorf("%s of %d bytes over HTTP: %v", name, len(data), err)
+			}
+		}
+	}
+	var items []byte
+	const n = 20_000
+	items = binary.BigEndian.AppendUint32([]byte{byte(thrift.LIST), 0, 7, byte(thrift.STRUCT)}, n)
+	for range n {
+		items = append(items, byte(thrift.STRING), 0, 1, 0, 0, 0, 40)
+		items = append(items, make([]byte, 40+1)...)
+	}
+	if err := Decode(Thrift, append(items, 0), new(thriftList)); err != nil {
+		t.Errorf("thrift: %v", err)
+	}
+}
+
+// TestOrdinaryPayloadsAreChargedWhatTheyTake has payloads for which the worst of their length would be many times as much.
+func TestOrdinaryPayloadsAreChargedWhatTheyTake(t *testing.T) {
+	type parts struct{ Items []CostlyPart }
+	of := func(v any) func() any { return func() any { return reflect.New(reflect.TypeOf(v).Elem()).Interface() } }
+	for _, tt := range []struct {
+		c     Codec
+		value any
+	}{
+		{JSON, &parts{Items: []CostlyPart{{1, 2, 3, 4}, {10, 20, 30, 40}, {100, 200, 300, 400}}}},
+		{Msgpack, &parts{Items: []CostlyPart{{1, 2, 3, 4}, {10, 20, 30, 40}, {100, 200, 300, 400}}}},
+		{JSON, &struct{ Items []ordinary }{[]ordinary{{ID: 1, Name: strings.Repeat("name ", 50)}}}},
+		{Msgpack, &struct{ Items map[string]string }{map[string]string{"a": strings.Repeat("name ", 50)}}},
+		{Protobuf, &descriptorpb.FileDescriptorProto{Name: proto.String(strings.Repeat("name ", 50))}},
+	} {
+		data, err := Append(tt.c, nil, tt.value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var a account
+		if err := (&Decoding{Account: &a}).Decode(tt.c, data, of(tt.value)()); err != nil || a.charged > 2<<10+4*len(data) {
+			t.Errorf("%v: %d bytes are charged for %d, %v", tt.c, a.charged, len(data), err)
+		}
+	}
+}
+
+func TestListsAreMadeOnlyWhenTheyAreCharged(t *testing.T) {
+	numbers := []byte(`{"Items":[` + strings.TrimSuffix(strings.Repeat("12345,", 700_000), ",") + "]}")
+	var list struct{ Items []int }
+	a := account{err: errors.New("full")}
+	var err error
+	used := allocated(func() { err = (&Decoding{Account: &a}).Decode(JSON, numbers, &list) })
+	if err == nil || list.Items != nil || !underRace && used > 1<<20 {
+		t.Errorf("%d bytes taken, room for %d, %v", used, cap(list.Items), err)
+	}
+}
+
+func TestListsOfNamesThatDifferInCaseOnlyAreToldApart(t *testing.T) {
+	data := []byte(`{"items":[` + strings.TrimSuffix(strings.Repeat("12345,", 700_000), ",") + "]}")
+	var v struct {
+		A []int64  `json:"items"`
+		B []string `json:"ITEMS"`
+	}
+	if err := Decode(JSON, data, &v); err != nil || len(v.A) != 700_000 || v.B != nil {
+		t.Errorf("%d, %v, %v", len(v.A), v.B == nil, err)
+	}
+	type both struct {
+		ID  int `json:"id"`
+		Alt int `json:"ID"`
+	}
+	for _, n := range []int{0, 20 << 10, 1 << 20} {
+		var b both
+		if err := Decode(JSON, []byte(`{"Id":7`+strings.Repeat(" ", n)+`}`), &b); err != nil || b.ID+b.Alt != 7 {
+			t.Errorf("a name between two, with %d bytes: %+v, %v", n, b, err)
+		}
+	}
+}
+
+func TestDecodeKnownIsBounded(t *testing.T) {
+	if underRace {
+		t.Skip("the race detector allocates too")
+	}
+	data := []byte(`{"k":0`)
+	for i := range 300_000 {
+		data = fmt.Appendf(data, `,"k%d":0`, i)
+	}
+	data = append(data, '}')
+	for _, v := range []any{new(structpb.Struct), new(descriptorpb.FileDescriptorProto)} {
+		var err error
+		used := allocated(func() { err = DecodeKnown(data, v) })
+		if err == nil || used > 16<<20+64<<10 {
+			t.Errorf("%T: %d bytes took %d, %v", v, len(data), used, err)
 		}
 	}
 }

@@ -167,11 +167,11 @@ func (w *valueWalk) value(v reflect.Value, t *traits, depth, hops int) error {
 	if err := w.count(v, t); err != nil || t.leaf || !t.recursive {
 		return err
 	}
-	if depth == w.depth || hops > maxHops*w.depth {
-		return errEndless
-	}
 	if !w.generated || v.Kind() == reflect.Struct && !wrapped {
 		depth++
+	}
+	if depth > w.depth || hops > maxHops*w.depth {
+		return errEndless
 	}
 	return w.inside(v, t, depth, hops+1)
 }

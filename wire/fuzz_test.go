@@ -6,9 +6,12 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/descriptorpb"
+	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/easymicro/easymicro/samples/serialize/pb"
@@ -24,9 +27,9 @@ func boundedAllocation(t *testing.T, n int, f func()) {
 }
 
 // decodesWithin fails when decoding a peer's payload allocates more than it may.
-func decodesWithin(t *testing.T, c Codec, b []byte, v any) {
+func decodesWithin(t *testing.T, b []byte, decode func() error) {
 	t.Helper()
-	allocationWithin(t, len(b), min(max(16*len(b), 4<<20), 16<<20)+64<<10, func() { checkFuzzed(t, Decode(c, b, v)) })
+	allocationWithin(t, len(b), min(max(16*len(b), 4<<20), 16<<20)+64<<10, func() { checkFuzzed(t, decode()) })
 }
 
 func allocationWithin(t *testing.T, n, most int, f func()) {
@@ -263,7 +266,7 @@ func FuzzCodecMsgpack(f *testing.F) {
 func fuzzCostly(f *testing.F, c Codec, values map[string]func() any) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		for _, value := range values {
-			decodesWithin(t, c, b, value())
+			decodesWithin(t, b, func() error { return Decode(c, b, value()) })
 		}
 	})
 }
@@ -275,8 +278,12 @@ func FuzzCodecMsgpackNested(f *testing.F) {
 	f.Add([]byte("\x81\xa4More\x92\x81\xa4List\x93\x01\x02\x03\xc0"))
 	f.Add(msgpackItems("\x80", 30_000))
 	f.Add(msgpackEntries("\xc0", 3000))
+	f.Add([]byte("\x81\xa1k\xd7\xff\xdf\xff\xff\xff\x01\x01\x01\x01"))
+	f.Add([]byte("\x82\x90\xc0\xc4\x00\xc0"))
 	values := costlyTypes()
 	values["payload"] = func() any { return new(payload) }
+	values["itself"] = func() any { return new(untyped) }
+	values["any keys"] = func() any { return new(map[any]any) }
 	fuzzCostly(f, Msgpack, values)
 }
 
@@ -284,8 +291,15 @@ func FuzzCodecJSONNested(f *testing.F) {
 	f.Add(jsonItems("{}", 30_000))
 	f.Add(jsonEntries("[0,[]]", 3000))
 	f.Add([]byte(`{"items":[{"Inner":{"\u0049nner":{}}},null,"x\"",-1e3]} `))
+	f.Add([]byte(`{"items":[1,2,3],"ITEMS":["a"],"Items":[]}`))
 	values := costlyTypes()
 	values["payload"] = func() any { return new(payload) }
+	values["alike"] = func() any {
+		return new(struct {
+			A []int64  `json:"items"`
+			B []string `json:"ITEMS"`
+		})
+	}
 	fuzzCostly(f, JSON, values)
 }
 
@@ -293,11 +307,29 @@ func FuzzCodecProtobufNested(f *testing.F) {
 	f.Add(bytes.Repeat([]byte("\x22\x02\x12\x00"), 10_000))
 	f.Add(bytes.Repeat([]byte("\x0a\x04\x12\x02\x20\x01"), 10_000))
 	f.Add(nestedProtobuf(20))
+	f.Add([]byte(strings.Repeat("\x50\x01", 3000) + strings.Repeat("\x52\x01\x01", 3000)))
+	f.Add([]byte(strings.Repeat("\x22\x00", 3000) + strings.Repeat("\x23\x0a\x01a\x24\x18\x01\x21abcdefgh", 3000)))
+	f.Add(append(bytes.Repeat([]byte{0x0c}, 2000), nestedBytes(2000)...))
 	fuzzCostly(f, Protobuf, map[string]func() any{
 		"descriptor": func() any { return new(descriptorpb.FileDescriptorProto) },
 		"list":       func() any { return new(structpb.ListValue) },
 		"map":        func() any { return new(structpb.Struct) },
 		"older":      func() any { return new(oldArgs) },
+		"options":    func() any { return new(descriptorpb.MessageOptions) },
+	})
+}
+
+// FuzzCodecHTTPNested: what HTTP callers send for messages costs no more than it may either.
+func FuzzCodecHTTPNested(f *testing.F) {
+	f.Add(anysInJSON(20, `{"x":"`+strings.Repeat("a", 30_000)+`"}`))
+	f.Add([]byte(`{"@type":"type.googleapis.com/google.protobuf.FileDescriptorProto","messageType":[{},{"field":[{}]}]}`))
+	f.Add([]byte(`{"k":[0,{"x":null}],"k2":0}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		for _, m := range []proto.Message{new(anypb.Any), new(structpb.Struct), new(descriptorpb.FileDescriptorProto)} {
+			for _, decode := range []func([]byte, any) error{DecodeHTTP, DecodeKnown} {
+				decodesWithin(t, b, func() error { return decode(b, m.ProtoReflect().New().Interface()) })
+			}
+		}
 	})
 }
 

@@ -1,9 +1,6 @@
 package wire
 
 import (
-	"bytes"
-
-	"github.com/go-json-experiment/json/jsontext"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 )
@@ -45,8 +42,7 @@ var ownValue = map[protoreflect.FullName]bool{
 
 // typeInAny is the member @type of the object that data begins with, and the length of the object.
 func typeInAny(data []byte) (url string, n int) {
-	d := jsontext.NewDecoder(bytes.NewBuffer(data), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
-	w := fieldWalk{d}
+	w := newFieldWalk(data)
 	err := w.members(func(name string) error {
 		if name != "@type" || w.PeekKind() != '"' {
 			return w.SkipValue()
@@ -60,5 +56,5 @@ func typeInAny(data []byte) (url string, n int) {
 	if err != nil {
 		return "", len(data)
 	}
-	return url, int(d.InputOffset())
+	return url, int(w.InputOffset())
 }

@@ -81,6 +81,7 @@ func jsonFields(s *shaper, r *shape, t reflect.Type) {
 		folded := foldedName([]byte(m.name))
 		r.alike = r.alike || r.folded[folded] != ""
 		r.folded[folded] = m.name
+		r.names = append(r.names, m.name)
 	}
 	if rest != nil {
 		if r.rest = s.of(rest); r.rest.kind == asDict {

@@ -199,6 +199,10 @@ func (c *serverConn) decompress(t *task) error {
 		c.srv.observer.WireError(code.From(err).Reason)
 		return err
 	}
+	if spare := n - int64(cap(plain)); spare > 0 { // blocks of zstd rarely hold what they could
+		c.share.Give(spare)
+		t.held -= spare
+	}
 	t.plain, t.req.Payload = packed, plain
 	t.used, t.req.Compression = used, NoCompression
 	return nil

@@ -31,6 +31,7 @@ type shape struct {
 	members map[string]*shape // of records, by the name in the payload
 	folded  map[string]string // those names, by what is the same for all that JSON takes for them
 	direct  map[string]int    // the fields that are lists, by name
+	names   []string          // of its members in JSON, in the order of the fields
 	alike   bool              // names differ in case only
 	ids     map[int32]*shape  // of records, by number
 	ordered []*shape          // of records that come as lists of values

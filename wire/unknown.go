@@ -34,15 +34,18 @@ func DecodeKnown(data []byte, v any) error {
 }
 
 // unknownMember is what is wrong with the name of a member, or nil if that is not what is wrong.
-func unknownMember(err error) error {
+func unknownMember(err error, data []byte, root *shape) error {
 	sem := new(json.SemanticError)
 	if errors.Is(err, json.ErrUnknownName) && errors.As(err, &sem) && sem.GoType != nil {
 		return &UnknownMemberError{Path: string(sem.JSONPointer), Known: memberNames(sem.GoType)}
 	}
-	// What collects all errors reports this one as encoding/json does.
-	quoted, ok := strings.CutPrefix(err.Error(), "json: unknown field ")
-	if name, bad := strconv.Unquote(quoted); ok && bad == nil {
-		return &UnknownMemberError{Path: string(jsontext.Pointer("").AppendToken(name))}
+	// Where all errors are collected this one is as encoding/json has it, without its place.
+	if !strings.HasPrefix(err.Error(), "json: unknown field ") {
+		return nil
+	}
+	unknown := new(UnknownMemberError)
+	if err := newFieldWalk(data).value(root); errors.As(err, &unknown) {
+		return unknown
 	}
 	return nil
 }
@@ -62,9 +65,8 @@ func memberNames(t reflect.Type) []string {
 
 // unknownField looks for a name that a message does not have. What is no JSON is left to the decoder.
 func unknownField(data []byte, md protoreflect.MessageDescriptor) error {
-	w := fieldWalk{jsontext.NewDecoder(bytes.NewBuffer(data), jsontext.AllowDuplicateNames(true))}
 	var unknown *UnknownMemberError
-	if err := w.message(md); errors.As(err, &unknown) {
+	if err := newFieldWalk(data).message(md); errors.As(err, &unknown) {
 		return unknown
 	}
 	return nil
@@ -75,7 +77,35 @@ var ownJSON = map[protoreflect.FullName]bool{
 	"google.protobuf.Any": true, "google.protobuf.Struct": true, "google.protobuf.Value": true,
 }
 
+// fieldWalk reads JSON without remembering the names in it.
 type fieldWalk struct{ *jsontext.Decoder }
+
+func newFieldWalk(data []byte) fieldWalk {
+	return fieldWalk{jsontext.NewDecoder(bytes.NewBuffer(data), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))}
+}
+
+// value walks one value of a shape.
+func (w fieldWalk) value(s *shape) error {
+	kind := w.PeekKind()
+	if s = s.behind(new(bill)); s == nil {
+		return w.SkipValue()
+	}
+	switch {
+	case s.kind == asRecord && s.rest == nil && kind == '{':
+		return w.members(func(name string) error {
+			m, _ := s.member([]byte(name))
+			if m == nil {
+				return &UnknownMemberError{Path: string(w.StackPointer()), Known: s.names}
+			}
+			return w.value(m)
+		})
+	case s.kind == asDict && kind == '{':
+		return w.members(func(string) error { return w.value(s.elem) })
+	case (s.kind == asList || s.kind == asArray) && kind == '[':
+		return w.elements(func() error { return w.value(s.elem) })
+	}
+	return w.SkipValue()
+}
 
 // message walks one value that stands for a message.
 func (w fieldWalk) message(md protoreflect.MessageDescriptor) error {
@@ -104,18 +134,23 @@ func (w fieldWalk) field(fd protoreflect.FieldDescriptor) error {
 	case fd.IsMap() || fd.Message() == nil:
 		return w.SkipValue()
 	case fd.IsList() && kind == '[':
-		if _, err := w.ReadToken(); err != nil {
-			return err
-		}
-		for w.PeekKind() != ']' {
-			if err := w.message(fd.Message()); err != nil {
-				return err
-			}
-		}
-		_, err := w.ReadToken()
-		return err
+		return w.elements(func() error { return w.message(fd.Message()) })
 	}
 	return w.message(fd.Message())
+}
+
+// elements calls each for every element of an array, to walk it.
+func (w fieldWalk) elements(each func() error) error {
+	if _, err := w.ReadToken(); err != nil {
+		return err
+	}
+	for w.PeekKind() != ']' {
+		if err := each(); err != nil {
+			return err
+		}
+	}
+	_, err := w.ReadToken()
+	return err
 }
 
 // members calls each behind every name of an object, to walk its value.

@@ -34,6 +34,31 @@ type selfDecoded struct{}
 
 func (*selfDecoded) UnmarshalJSON([]byte) error { return nil }
 
+// Kind is exported, as embedded types of arguments are.
+type Kind string
+
+// EmbeddedOne has a member in common with EmbeddedTwo.
+type EmbeddedOne struct{ ID, Name, Both int }
+
+// EmbeddedTwo has one in common with EmbeddedOne.
+type EmbeddedTwo struct{ Both int }
+
+func TestMembersAreListedAsJSONHasThem(t *testing.T) {
+	type outer struct {
+		EmbeddedOne
+		*EmbeddedTwo
+		Kind
+		ID      int
+		Renamed int `json:"title"`
+		Hidden  int `json:"-"`
+	}
+	err := DecodeKnown([]byte(`{"x":1}`), new(outer))
+	unknown := new(UnknownMemberError)
+	if want := []string{"Name", "Kind", "ID", "title"}; !errors.As(err, &unknown) || !slices.Equal(unknown.Known, want) {
+		t.Errorf("got %q, %v, want %q", unknown.Known, err, want)
+	}
+}
+
 func TestUnknownMembersAreFoundWhereverTheyStand(t *testing.T) {
 	inner := []string{"colour"}
 	outer := []string{"a", "items", "by_key", "any", "raw", "Depth", "next"}

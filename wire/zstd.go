@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"errors"
 	"math"
 	"slices"
 	"sync"
@@ -29,22 +30,26 @@ var (
 )
 
 // appendUnzstd decompresses one frame. The decoder would make room for what the frame claims, or for a window; so the
-// blocks are counted first, and room is made for what can come out of them.
+// blocks are counted first, and room is made in steps up to what can come out of them.
 func appendUnzstd(dst, src []byte, limit int) ([]byte, error) {
 	most, ok := zstdBound(src)
 	if !ok {
 		return dst, badPayload("it is not one zstd frame")
 	}
-	room := int(min(most, uint64(limit)))
-	dst = slices.Grow(dst, room)
-	out, err := zstdDecoder().DecodeAll(src, dst[len(dst):len(dst):len(dst)+room])
-	switch {
-	case err != nil && most > uint64(limit):
-		return dst, tooMuch(limit) // or malformed beyond the limit, which nobody needs to know
-	case err != nil:
+	bound := int(min(most, uint64(limit)))
+	for room := min(bound, max(zstdStep, zstdUsualRatio*len(src))); ; room = min(bound, zstdGrowth*room) {
+		dst = slices.Grow(dst, room)
+		out, err := zstdDecoder().DecodeAll(src, dst[len(dst):len(dst):len(dst)+room])
+		switch {
+		case err == nil:
+			return append(dst, out...), nil // in place, as a rule: out is the room behind dst
+		case errors.Is(err, zstd.ErrDecoderSizeExceeded) && room < bound:
+			continue
+		case most > uint64(limit):
+			return dst, tooMuch(limit) // or malformed beyond the limit, which nobody needs to know
+		}
 		return dst, badPayload("it is no zstd")
 	}
-	return append(dst, out...), nil // in place, as a rule: out is the room behind dst
 }
 
 // zstdBound is the most that src can hold when decompressed: what its header says, unless its blocks cannot be that
@@ -68,6 +73,10 @@ func zstdBound(src []byte) (uint64, bool) {
 }
 
 const (
+	zstdStep       = 64 << 10 // room is made at once for so much, or this multiple of the input,
+	zstdUsualRatio = 16       // and then for more times as much, with which the frame is decompressed again
+	zstdGrowth     = 4
+
 	zstdSumBytes = 4
 	zstdMaxBlock = 128 << 10
 
