@@ -16,17 +16,18 @@ import (
 )
 
 const (
-	attackCalls = 2000      // of the budget
-	attackBytes = 64 << 20  // of the budget
-	attackSlack = 160 << 20 // connections, what the attackers hold themselves, and what is made while the collector looks
+	attackCalls = 500      // of the budget
+	attackBytes = 16 << 20 // of the budget
+	attackOver  = 16 << 20 // beyond the budget: answers of calls that ran already, one message, and the reserve
+	attackHeap  = 96 << 20 // connections, what the attackers hold themselves, and what is made while the collector looks
 )
 
-// attackTime is how long an attack lasts: seconds, or as long as TEST_EASYMICRO_LONG is set for minutes.
+// attackTime is how long an attack lasts: a moment, or as long as TEST_EASYMICRO_LONG is set for minutes.
 func attackTime() time.Duration {
 	if os.Getenv("TEST_EASYMICRO_LONG") != "" {
 		return 2 * time.Minute
 	}
-	return 1500 * time.Millisecond
+	return 400 * time.Millisecond
 }
 
 // attacked is a server under attack, with healthy callers beside.
@@ -34,6 +35,9 @@ type attacked struct {
 	address string
 	budget  *wire.Budget
 	until   time.Time
+	calls   atomic.Int64 // the most that were in flight
+	bytes   atomic.Int64 // the most that were buffered
+	heap    atomic.Int64 // the most that was live
 }
 
 // attack has attackers at work for a while, each again and again, and checks what others notice of it.
@@ -43,10 +47,11 @@ func attack(t *testing.T, attackers int, strike func(a *attacked, c net.Conn)) {
 	}
 	budget := wire.NewBudget(attackCalls, attackBytes)
 	address, _, _ := onTCPWith(t, wire.ServerOptions{Handler: wire.HandlerFunc(slowOrEcho), Budget: budget})
+	before := int64(liveHeap())
 	a := &attacked{address: address, budget: budget, until: time.Now().Add(attackTime())}
 	ctx, stop := context.WithCancel(t.Context())
 	var healthy, bad sync.WaitGroup
-	var calls, peak atomic.Int64
+	var calls atomic.Int64
 	for range 4 {
 		c := dialTCP(t, address)
 		healthy.Go(func() {
@@ -59,7 +64,7 @@ func attack(t *testing.T, attackers int, strike func(a *attacked, c net.Conn)) {
 			}
 		})
 	}
-	healthy.Go(func() { watchMemory(ctx, &peak) })
+	healthy.Go(func() { a.watch(ctx) })
 	for range attackers {
 		bad.Go(func() {
 			for time.Now().Before(a.until) {
@@ -70,9 +75,13 @@ func attack(t *testing.T, attackers int, strike func(a *attacked, c net.Conn)) {
 	bad.Wait()
 	stop()
 	healthy.Wait()
-	t.Logf("%d healthy calls; peak %d MiB of a budget of %d; %+v", calls.Load(), peak.Load()>>20, attackBytes>>20, budget.Usage())
-	if peak.Load() > attackBytes+attackSlack {
-		t.Errorf("%d MiB are in use, with a budget of %d", peak.Load()>>20, attackBytes>>20)
+	grown := a.heap.Load() - before
+	t.Logf("%d healthy calls; at most %d calls, %d KiB, and %d MiB of heap", calls.Load(), a.calls.Load(), a.bytes.Load()>>10, grown>>20)
+	if a.calls.Load() > attackCalls {
+		t.Errorf("%d calls are in flight, with a budget of %d", a.calls.Load(), attackCalls)
+	}
+	if a.bytes.Load() > attackBytes+attackOver || grown > attackBytes+attackHeap {
+		t.Errorf("%d KiB and %d MiB of heap are in use, with a budget of %d MiB", a.bytes.Load()>>10, grown>>20, attackBytes>>20)
 	}
 	wiretest.Within(t, time.Minute, "all is back to rest", func() bool {
 		u := budget.Usage()
@@ -87,19 +96,22 @@ func (a *attacked) visit(strike func(a *attacked, c net.Conn)) {
 		return
 	}
 	defer c.Close()
-	_ = c.SetDeadline(a.until.Add(time.Second))
+	_ = c.SetDeadline(a.until.Add(100 * time.Millisecond))
 	strike(a, c)
 }
 
-func watchMemory(ctx context.Context, peak *atomic.Int64) {
+func (a *attacked) watch(ctx context.Context) {
 	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}} // garbage comes on top, as the collector allows
-	tick := time.NewTicker(20 * time.Millisecond)
+	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C:
 			metrics.Read(live)
-			peak.Store(max(peak.Load(), int64(live[0].Value.Uint64())))
+			a.heap.Store(max(a.heap.Load(), int64(live[0].Value.Uint64())))
+			u := a.budget.Usage()
+			a.calls.Store(max(a.calls.Load(), u.InFlight))
+			a.bytes.Store(max(a.bytes.Load(), u.BufferedBytes))
 		case <-ctx.Done():
 			return
 		}
@@ -112,10 +124,19 @@ func slowOrEcho(ctx context.Context, req, res *wire.Frame) error {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(300 * time.Millisecond):
+		case <-time.After(100 * time.Millisecond):
 		}
 	}
 	return echo(ctx, req, res)
+}
+
+// again sends b until the attack is over, or the server has closed the connection.
+func again(a *attacked, c net.Conn, b []byte) {
+	for time.Now().Before(a.until) {
+		if _, err := c.Write(b); err != nil {
+			return
+		}
+	}
 }
 
 func TestFloodOfPipelinedCallsThatIsClosedAtOnceIsNotNoticedByOthers(t *testing.T) {
@@ -125,33 +146,71 @@ func TestFloodOfPipelinedCallsThatIsClosedAtOnceIsNotNoticedByOthers(t *testing.
 
 func TestFloodOfOneWayCallsIsNotNoticedByOthers(t *testing.T) {
 	flood := requests(500, "Slow", true)
-	attack(t, 50, func(a *attacked, c net.Conn) {
-		for time.Now().Before(a.until) {
-			if _, err := c.Write(flood); err != nil {
-				return
-			}
-		}
-	})
+	attack(t, 20, func(a *attacked, c net.Conn) { again(a, c, flood) })
+}
+
+// unread is echoes that their caller never reads.
+func unread() (b []byte) {
+	for seq := range uint64(100) {
+		b = wire.AppendFrame(b, wiretest.Request(seq, "Test", "Echo", wire.Raw, make([]byte, 64<<10)))
+	}
+	return b
 }
 
 func TestPeersThatReadNothingAreNotNoticedByOthers(t *testing.T) {
-	var asked []byte
-	for seq := range uint64(500) {
-		asked = wire.AppendFrame(asked, wiretest.Request(seq, "Test", "Echo", wire.Raw, make([]byte, 64<<10)))
-	}
-	attack(t, 50, func(a *attacked, c net.Conn) {
-		for time.Now().Before(a.until) {
-			if _, err := c.Write(asked); err != nil {
-				return
-			}
-		}
-	})
+	asked := unread()
+	attack(t, 50, func(a *attacked, c net.Conn) { again(a, c, asked) })
+}
+
+func halfFrame() []byte {
+	return wiretest.Bytes(wiretest.Request(0, "Test", "Echo", wire.Raw, make([]byte, 4<<20-100)))[:3<<20]
 }
 
 func TestHalfSentFramesAreNotNoticedByOthers(t *testing.T) {
-	half := wiretest.Bytes(wiretest.Request(0, "Test", "Echo", wire.Raw, make([]byte, 4<<20-100)))[:3<<20]
+	half := halfFrame()
 	attack(t, 50, func(_ *attacked, c net.Conn) {
 		_, _ = c.Write(half)
-		_, _ = io.Copy(io.Discard, c)
+		_, _ = io.Copy(io.Discard, c) // until it is cut, or the attack is over
+	})
+}
+
+func TestLongCallsWithLongArgumentsAreNotNoticedByOthers(t *testing.T) {
+	var long []byte
+	for seq := range uint64(20) {
+		long = wire.AppendFrame(long, wiretest.Request(seq, "Test", "Slow", wire.Raw, make([]byte, 1<<20)))
+	}
+	attack(t, 20, func(a *attacked, c net.Conn) {
+		go func() { _, _ = io.Copy(io.Discard, c) }()
+		again(a, c, long)
+	})
+}
+
+func TestCallsThatAreCancelledAtOnceAreNotNoticedByOthers(t *testing.T) {
+	var cancelled []byte
+	for seq := range uint64(500) {
+		cancelled = wire.AppendFrame(cancelled, wiretest.Request(seq, "Test", "Slow", wire.Raw, nil))
+		for _, of := range []uint64{seq, seq + 1_000_000} {
+			cancelled = wire.AppendFrame(cancelled, wiretest.OneWay(of, wire.CancelPath, "", wire.Raw, nil))
+		}
+	}
+	attack(t, 20, func(a *attacked, c net.Conn) {
+		go func() { _, _ = io.Copy(io.Discard, c) }()
+		again(a, c, cancelled)
+	})
+}
+
+func TestAttacksAtTheSameTimeAreNotNoticedByOthers(t *testing.T) {
+	flood, asked, half := requests(500, "Slow", true), unread(), halfFrame()
+	var turn atomic.Int64
+	attack(t, 30, func(a *attacked, c net.Conn) {
+		switch turn.Add(1) % 3 {
+		case 0:
+			again(a, c, flood)
+		case 1:
+			again(a, c, asked)
+		default:
+			_, _ = c.Write(half)
+			_, _ = io.Copy(io.Discard, c)
+		}
 	})
 }
