@@ -90,6 +90,63 @@ func TestCallsBeyondThoseThatMayRunArePartlyParkedAndHeartbeatsAnsweredAllTheWhi
 	})
 }
 
+// A stock client gives a connection up when its heartbeat is not answered for some time, with all calls on it.
+func TestLongCallsOfAStockClientOutliveItsHeartbeats(t *testing.T) {
+	const calls, beat, patience = 1200, time.Second, 3 * time.Second
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(ctx context.Context, req, res *wire.Frame) error {
+			select {
+			case <-time.After(5 * time.Second):
+				return echo(ctx, req, res)
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}, wire.Limits{})
+		p := r.peer(t)
+		for seq := range uint64(calls) {
+			p.Send(wiretest.Request(seq, "Test", "Wait", wire.Raw, nil))
+		}
+		alive, over, ended := make(chan struct{}), make(chan struct{}), make(chan struct{})
+		beats := 0
+		go func() {
+			defer close(ended)
+			for {
+				p.Send(wiretest.Heartbeat(1_000_000))
+				select {
+				case <-alive:
+					beats++
+				case <-time.After(patience):
+					t.Error("the client gives up")
+					return
+				}
+				select {
+				case <-time.After(beat):
+				case <-over:
+					return
+				}
+			}
+		}()
+		begin := time.Now()
+		for answered := make(map[uint64]bool); len(answered) < calls; {
+			f := p.Receive()
+			switch {
+			case f.Heartbeat:
+				alive <- struct{}{}
+			case f.Status != wire.StatusNormal || answered[f.Seq]:
+				t.Fatalf("call %d is lost: %v", f.Seq, wire.ErrorOf(f))
+			default:
+				answered[f.Seq] = true
+			}
+		}
+		close(over)
+		<-ended
+		if took := time.Since(begin); took < 10*time.Second || beats < 10 {
+			t.Errorf("%d heartbeats in %v", beats, took)
+		}
+		r.stop()
+	})
+}
+
 func TestParkedCallsAreBoundedInBytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
