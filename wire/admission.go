@@ -5,6 +5,9 @@ import "github.com/easymicro/easymicro/wire/code"
 // dispatch has t run, as soon as it may, or refuses it when there is no room for it. It is called by the reader.
 func (c *serverConn) dispatch(t *task) {
 	t.seq, t.oneWay = t.req.Seq, t.req.OneWay
+	if !t.oneWay {
+		t.answers = c.srv.sizes.of(&t.req)
+	}
 	if c.enter(t) || c.enterSoon(t) {
 		return
 	}

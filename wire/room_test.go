@@ -436,3 +436,72 @@ func TestParkedCallsAreBoundedInMetadata(t *testing.T) {
 		r.stop()
 	})
 }
+
+func TestAnswersOfAMethodAreReservedForOnceOneWasLong(t *testing.T) {
+	const most, size, callers = 8 << 20, 1 << 20, 100
+	synctest.Test(t, func(t *testing.T) {
+		budget := wire.NewBudget(0, most)
+		r := newRigWith(t, wire.ServerOptions{Budget: budget, Handler: wire.HandlerFunc(func(ctx context.Context, req, res *wire.Frame) error {
+			time.Sleep(10 * time.Millisecond)
+			return mebibyte(ctx, req, res)
+		})})
+		first := r.peer(t)
+		first.Send(wiretest.Request(0, "Test", "Get", wire.Raw, nil))
+		first.Receive()
+		var peak int64
+		for range callers { // each has one answer made, and takes nothing of it
+			p := r.peer(t)
+			p.Send(wiretest.Request(0, "Test", "Get", wire.Raw, nil), wiretest.Request(1, "Test", "Get", wire.Raw, nil))
+			time.Sleep(time.Millisecond)
+			peak = max(peak, budget.Usage().BufferedBytes)
+		}
+		time.Sleep(100 * time.Millisecond)
+		if peak = max(peak, budget.Usage().BufferedBytes); peak > most+2*size {
+			t.Errorf("%d bytes of %d are held", peak, most)
+		}
+		small := r.peer(t)
+		small.Send(wiretest.Request(0, "Test", "Put", wire.Raw, nil))
+		if f := small.Receive(); f.Status != wire.StatusNormal {
+			t.Errorf("a call with a short answer: %v", wire.ErrorOf(f))
+		}
+		begin := time.Now()
+		for got := 0; got != size; time.Sleep(100 * time.Millisecond) { // until the silent are cut
+			small.Send(wiretest.Request(1, "Test", "Get", wire.Raw, nil))
+			f := small.Receive()
+			if got = len(f.Payload); time.Since(begin) > 3*time.Second {
+				t.Fatalf("a call with a long answer: %v", wire.ErrorOf(f))
+			}
+		}
+		r.stop()
+		synctest.Wait()
+		if u := budget.Usage(); u.BufferedBytes != 0 || u.InFlight != 0 {
+			t.Errorf("left over: %+v", u)
+		}
+	})
+}
+
+func TestALoneConnectionGetsAllItsLongAnswersWithinItsShare(t *testing.T) {
+	const most, size, calls = 16 << 20, 1 << 20, 40
+	synctest.Test(t, func(t *testing.T) {
+		budget := wire.NewBudget(0, most)
+		var peak atomic.Int64
+		r := newRigWith(t, wire.ServerOptions{Budget: budget, Handler: wire.HandlerFunc(func(ctx context.Context, req, res *wire.Frame) error {
+			time.Sleep(10 * time.Millisecond)
+			peak.Store(max(peak.Load(), budget.Usage().BufferedBytes))
+			return mebibyte(ctx, req, res)
+		})})
+		p := r.peer(t)
+		p.Send(wiretest.Request(0, "Test", "Get", wire.Raw, nil))
+		p.Receive()
+		for seq := range uint64(calls) {
+			p.Send(wiretest.Request(seq, "Test", "Get", wire.Raw, nil))
+		}
+		if good, _, _ := answers(p, calls); good != calls {
+			t.Errorf("%d of %d succeed", good, calls)
+		}
+		if peak.Load() > most+size {
+			t.Errorf("%d bytes of %d are held", peak.Load(), most)
+		}
+		r.stop()
+	})
+}

@@ -43,6 +43,7 @@ type Server struct {
 	budget   *Budget
 	host     string
 	cuts     cutLog
+	sizes    answerSizes
 	pool     workers
 
 	mu        sync.Mutex
@@ -82,6 +83,7 @@ func NewServer(o ServerOptions) *Server {
 		s.budget = NewBudget(0, 0)
 	}
 	s.cuts.log = s.log
+	s.sizes.init()
 	return s
 }
 

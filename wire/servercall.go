@@ -27,6 +27,7 @@ func (c *serverConn) work(w *worker) {
 		t := c.flight.next()
 		c.begun = t.seq
 		t.call = c.newCall(t, w)
+		c.reserve(t)
 		another := c.wantsWorker()
 		c.mu.Unlock()
 		if another {
@@ -36,9 +37,36 @@ func (c *serverConn) work(w *worker) {
 	}
 }
 
-// mayBegin reports whether there is a call that may begin now. None does while the peer takes no answers. It needs c.mu.
+// mayBegin reports whether there is a call that may begin now. None does while the peer takes no answers, or while there is no
+// room for one more answer beside those that are being made. It needs c.mu.
 func (c *serverConn) mayBegin() bool {
-	return c.flight.canRun() && (c.gone || !c.out.backlog.crowded.Load())
+	if !c.flight.canRun() || c.gone {
+		return c.flight.canRun()
+	}
+	if c.out.backlog.crowded.Load() {
+		return false
+	}
+	size := c.flight.queue.first.answers
+	return size == nil || c.flight.running == 0 || c.share.hasRoom(size.Load())
+}
+
+// reserve takes room for the answer of a call that begins. It needs c.mu.
+func (c *serverConn) reserve(t *task) {
+	if t.answers == nil {
+		return
+	}
+	if n := t.answers.Load(); n > 0 {
+		t.reserved, t.held = n, t.held+n
+		t.refused = !c.share.reserve(n)
+	}
+}
+
+// unreserve gives back what was reserved for an answer that is there now.
+func (c *serverConn) unreserve(t *task) {
+	if n := t.reserved; n > 0 {
+		t.reserved, t.held = 0, t.held-n
+		c.share.Give(n)
+	}
 }
 
 // wantsWorker reports whether the caller has to wake a worker, which is counted as looking then. It needs c.mu.
@@ -71,6 +99,7 @@ func (c *serverConn) newCall(t *task, w *worker) *serverCall {
 		method:  t.req.Method,
 		codec:   t.req.Codec,
 		oneWay:  t.oneWay,
+		answers: t.answers,
 	}
 	call.answerer = call
 	return call
@@ -107,6 +136,10 @@ func (c *serverConn) run(t *task, w *worker) {
 func (c *serverConn) handle(t *task) error {
 	if t.cancelled {
 		return code.Refuse(code.Cancelled, code.ReasonCancelled, "the caller has cancelled the call", "", c.srv.host, 0)
+	}
+	if t.refused {
+		c.srv.budget.relieve()
+		return c.srv.budget.Refuse(c.srv.host)
 	}
 	if t.req.Compression != NoCompression {
 		if err := c.decompress(t); err != nil {
@@ -146,12 +179,23 @@ func (c *serverConn) answer(t *task, err error) {
 		SetError(res, code.From(err))
 		res.Payload = reply
 	}
-	c.compress(t)
-	if n := int64(len(res.Payload)); n > worthCounting {
-		c.share.Hold(n) // it may have to wait for room
-		defer c.share.Give(n)
+	if !t.refused {
+		c.srv.sizes.learn(call, int64(len(res.Payload)))
 	}
-	c.send(res)
+	c.compress(t)
+	c.unreserve(t)
+	n := int64(len(res.Payload))
+	if n > worthCounting {
+		c.share.Hold(n) // it may have to wait for room
+	}
+	flush := c.post(res)
+	if n > worthCounting {
+		t.slimAnswer()
+		c.share.Give(n)
+	}
+	if flush {
+		c.flush()
+	}
 }
 
 // compress compresses the reply when the peer understands it and it pays.

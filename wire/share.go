@@ -16,7 +16,7 @@ type Share struct {
 }
 
 const (
-	reserve     = 16          // one in so many parts of a budget is kept for connections that hold little
+	reserved    = 16          // one in so many parts of a budget is kept for connections that hold little
 	smallServed = 64 << 10    // bytes that are little for a connection that has had calls served,
 	smallNew    = 4 << 10     // and for another, when others have used up the budget
 	greedyFor   = time.Second // after a refusal: for so long a connection gets nothing of the reserve that is not little
@@ -96,7 +96,7 @@ func (s *Share) takeSpare(n int64) bool {
 	}
 	for {
 		spared := s.budget.spared.Load()
-		if spared+n > s.budget.maxBytes.Load()/reserve {
+		if spared+n > s.budget.maxBytes.Load()/reserved {
 			return false
 		}
 		if s.budget.spared.CompareAndSwap(spared, spared+n) {
@@ -112,7 +112,7 @@ func (s *Share) takeSpare(n int64) bool {
 func (s *Share) settle() {
 	for {
 		spared, keep := s.spared.Load(), int64(0)
-		if most := s.budget.maxBytes.Load(); s.budget.bytes.Load() > most-most/reserve {
+		if most := s.budget.maxBytes.Load(); s.budget.bytes.Load() > most-most/reserved {
 			keep = min(spared, s.bytes.Load())
 		}
 		if spared == keep {
@@ -147,6 +147,19 @@ func (s *Share) add(n int64) {
 	}
 }
 
+// reserve takes n bytes for an answer that is going to be made, and reports whether the budget has them. They are taken in any
+// case; a connection that holds all there is may exceed it.
+func (s *Share) reserve(n int64) bool {
+	s.add(n)
+	all := s.budget.bytes.Load()
+	return all <= s.budget.maxBytes.Load() || s.bytes.Load() == all
+}
+
+// hasRoom reports whether n more bytes would leave as much free as is held then.
+func (s *Share) hasRoom(n int64) bool {
+	return s.bytes.Load()+n <= s.budget.maxBytes.Load()-s.budget.bytes.Load()-n
+}
+
 // crowded reports whether the connection holds at least as many bytes as are free: then it gets no more of them.
 func (s *Share) crowded() bool {
 	held := s.bytes.Load()
@@ -162,7 +175,7 @@ func (s *Share) take(held, total *atomic.Int64, n, most, first int64) bool {
 	for {
 		all := total.Load()
 		mine, left := held.Load()+n, most-all-n
-		if (mine > left || left < most/reserve && !s.modest(mine <= first)) && all != 0 && !s.isAlone(held, all, mine, most) {
+		if (mine > left || left < most/reserved && !s.modest(mine <= first)) && all != 0 && !s.isAlone(held, all, mine, most) {
 			s.refusedAt.Store(int64(time.Since(s.budget.epoch)) | 1)
 			return false
 		}

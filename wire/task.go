@@ -3,6 +3,7 @@ package wire
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/easymicro/easymicro/wire/code"
@@ -15,15 +16,18 @@ type task struct {
 	arrived  time.Time
 	used     Compression // of the request, as it came
 	held     int64       // bytes of the budget
+	reserved int64       // of them, for the answer
 	place    uint64      // in its line, when bytes were got that were not there; else 0
 	counted  bool        // it has taken the place of a call
 	call     *serverCall // nil until it runs
 
 	// What its connection knows of it, while the handler has the frames.
+	answers    *atomic.Int64 // of the answers of its method; nil when they are short
 	seq        uint64
 	oneWay     bool
 	parked     bool
 	cancelled  bool  // before it ran
+	refused    bool  // there is no room for its answer
 	queued     *task // the next one in the queue
 	prev, next *task // the connection's tasks in flight
 }
@@ -39,6 +43,16 @@ func (t *task) slim() int64 {
 		t.req.Payload = append([]byte(nil), t.req.Payload...)
 	}
 	return t.size()
+}
+
+// slimAnswer gives up the memory of an answer that has been queued, unless it is used again.
+func (t *task) slimAnswer() {
+	if cap(t.res.Payload) > keepPayload {
+		t.res.Payload = nil
+	}
+	if cap(t.plain) > keepPayload {
+		t.plain = nil
+	}
 }
 
 // recycle gives t's memory back, but not what is large.
@@ -62,6 +76,7 @@ type serverCall struct {
 	service, method string
 	codec           Codec
 	oneWay          bool
+	answers         *atomic.Int64 // of answers of the method; nil when they are short
 }
 
 func (s *serverCall) answerEarly(e *code.Error) {
