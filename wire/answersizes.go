@@ -2,6 +2,7 @@ package wire
 
 import (
 	"hash/maphash"
+	"math/bits"
 	"sync/atomic"
 )
 
@@ -10,8 +11,9 @@ const (
 	answerSlots = 256
 )
 
-// answerSizes is how long the answers of methods are of late: so much is reserved for a call that begins, since an answer
-// cannot be refused when it is there. Methods may share a slot. Nothing is looked up before there has been a long answer.
+// answerSizes is how long the answers of methods to arguments of about a length are of late: so much is reserved for a call
+// that begins, since an answer cannot be refused when it is there. Methods may share a slot. Nothing is looked up before
+// there has been a long answer.
 type answerSizes struct {
 	seed  maphash.Seed
 	any   atomic.Bool
@@ -25,11 +27,12 @@ func (a *answerSizes) of(req *Frame) *atomic.Int64 {
 	if !a.any.Load() {
 		return nil
 	}
-	return a.slot(req.Service, req.Method)
+	return a.slot(req.Service, req.Method, len(req.Payload))
 }
 
-func (a *answerSizes) slot(service, method string) *atomic.Int64 {
-	return &a.slots[(maphash.String(a.seed, service)+31*maphash.String(a.seed, method))%answerSlots]
+func (a *answerSizes) slot(service, method string, argument int) *atomic.Int64 {
+	class := uint64(bits.Len(uint(argument)) / 2)
+	return &a.slots[(maphash.String(a.seed, service)+31*maphash.String(a.seed, method)+class)%answerSlots]
 }
 
 // learn is told the length of an answer. Shorter ones count little, so that long ones are not forgotten between them.
@@ -40,7 +43,7 @@ func (a *answerSizes) learn(call *serverCall, n int64) {
 			return
 		}
 		a.any.Store(true)
-		slot = a.slot(call.service, call.method)
+		slot = a.slot(call.service, call.method, call.argument)
 	}
 	before := slot.Load()
 	switch after := before - (before-n)/32; {

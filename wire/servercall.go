@@ -57,7 +57,8 @@ func (c *serverConn) reserve(t *task) {
 	}
 	if n := t.answers.Load(); n > 0 {
 		t.reserved, t.held = n, t.held+n
-		t.refused = !c.share.reserve(n)
+		// One whose own answers are short is believed to ask for another such.
+		t.refused = !c.share.reserve(n) && (c.long.Load() || !c.share.served.Load())
 	}
 }
 
@@ -92,14 +93,15 @@ func (c *serverConn) uncrowded() {
 // newCall needs c.mu, so that the call is seen when the connection ends.
 func (c *serverConn) newCall(t *task, w *worker) *serverCall {
 	call := &serverCall{
-		Call:    Call{from: &c.from, arrived: t.arrived, values: c.group.ctx, timer: w.timer},
-		conn:    c,
-		seq:     t.seq,
-		service: t.req.Service,
-		method:  t.req.Method,
-		codec:   t.req.Codec,
-		oneWay:  t.oneWay,
-		answers: t.answers,
+		Call:     Call{from: &c.from, arrived: t.arrived, values: c.group.ctx, timer: w.timer},
+		conn:     c,
+		seq:      t.seq,
+		service:  t.req.Service,
+		method:   t.req.Method,
+		codec:    t.req.Codec,
+		oneWay:   t.oneWay,
+		argument: len(t.req.Payload),
+		answers:  t.answers,
 	}
 	call.answerer = call
 	return call
@@ -181,6 +183,9 @@ func (c *serverConn) answer(t *task, err error) {
 	}
 	if !t.refused {
 		c.srv.sizes.learn(call, int64(len(res.Payload)))
+		if long := len(res.Payload) >= longAnswer; long != c.long.Load() {
+			c.long.Store(long)
+		}
 	}
 	c.compress(t)
 	c.unreserve(t)
@@ -282,7 +287,7 @@ func (c *serverConn) drop(t *task) {
 		c.srv.budget.leave(t.place)
 	}
 	switch {
-	case t.counted && t.call != nil:
+	case t.counted && t.call != nil && !t.refused:
 		c.share.GiveCall()
 	case t.counted:
 		c.share.returnCall()

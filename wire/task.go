@@ -22,7 +22,7 @@ type task struct {
 	call     *serverCall // nil until it runs
 
 	// What its connection knows of it, while the handler has the frames.
-	answers    *atomic.Int64 // of the answers of its method; nil when they are short
+	answers    *atomic.Int64 // how long those of its method are; nil when they are short
 	seq        uint64
 	oneWay     bool
 	parked     bool
@@ -76,7 +76,8 @@ type serverCall struct {
 	service, method string
 	codec           Codec
 	oneWay          bool
-	answers         *atomic.Int64 // of answers of the method; nil when they are short
+	argument        int           // its length
+	answers         *atomic.Int64 // how long they are; nil when they are short
 }
 
 func (s *serverCall) answerEarly(e *code.Error) {
