@@ -7,7 +7,6 @@ import (
 	"reflect"
 	"runtime/debug"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -175,17 +174,7 @@ func (s *serving) metadata(req *wire.Frame) interface{ Get(string) string } {
 type headerNames wire.Metadata
 
 // Get returns the value of a name: that of its exact spelling, or else of another one.
-func (m *headerNames) Get(name string) string {
-	if v, ok := wire.Metadata(*m).Lookup(name); ok {
-		return v
-	}
-	for _, pair := range *m {
-		if strings.EqualFold(pair[0], name) {
-			return pair[1]
-		}
-	}
-	return ""
-}
+func (m *headerNames) Get(name string) string { return wire.Metadata(*m).GetFold(name) }
 
 // expired is the answer at the deadline, while the handler still runs.
 func (s *serving) expired() *code.Error {

@@ -3,6 +3,7 @@ package wire
 import (
 	"encoding/binary"
 	"slices"
+	"strings"
 )
 
 // Metadata is the ordered key and value pairs of a frame. Keys are case-sensitive; each is there once.
@@ -22,6 +23,20 @@ func (m Metadata) Lookup(key string) (string, bool) {
 		}
 	}
 	return "", false
+}
+
+// GetFold returns the value of a key in its exact spelling, or else in one that differs in case, as names of HTTP headers
+// may; empty when there is neither.
+func (m Metadata) GetFold(key string) string {
+	if v, ok := m.Lookup(key); ok {
+		return v
+	}
+	for _, p := range m {
+		if strings.EqualFold(p[0], key) {
+			return p[1]
+		}
+	}
+	return ""
 }
 
 // Set replaces the value of key, or appends it.

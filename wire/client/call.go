@@ -21,6 +21,7 @@ type call struct {
 	wrapped wire.Frame  // the response, when Options.Wrap is to see it
 	packs   bool        // the payload is to be compressed as the options say
 	counted bool        // in Client.calls
+	headers bool        // the names of its metadata are those of HTTP headers
 	whole   bool        // the caller wants of an error's response what the error says, too
 	caller  string
 	hash    uint64
@@ -88,17 +89,24 @@ func (cl *call) end() {
 	clear(meta)
 	cl.callOptions = callOptions{metadata: meta[:0]}
 	cl.c, cl.service, cl.req, cl.more = nil, nil, nil, nil
-	cl.packs, cl.counted, cl.whole, cl.caller, cl.hash, cl.hashed = false, false, false, "", 0, false
+	cl.packs, cl.counted, cl.whole, cl.headers, cl.caller, cl.hash, cl.hashed = false, false, false, false, "", 0, false
 	calls.Put(cl)
 }
 
 // Upstream and the methods below are what the Guard asks.
 func (cl *call) Upstream() string { return cl.c.upstream(cl.req.Service) }
 
-func (cl *call) Service() string       { return cl.req.Service }
-func (cl *call) Method() string        { return cl.req.Method }
-func (cl *call) Caller() string        { return cl.caller }
-func (cl *call) Get(key string) string { return cl.req.Metadata.Get(key) }
+func (cl *call) Service() string { return cl.req.Service }
+func (cl *call) Method() string  { return cl.req.Method }
+func (cl *call) Caller() string  { return cl.caller }
+
+// Get returns metadata of the request. Names are those of headers when it came over HTTP.
+func (cl *call) Get(key string) string {
+	if cl.headers {
+		return cl.req.Metadata.GetFold(key)
+	}
+	return cl.req.Metadata.Get(key)
+}
 
 func (cl *call) Idempotent() bool {
 	return cl.idempotent || wildcard.MatchAny(cl.c.o.Idempotent, cl.req.Method)

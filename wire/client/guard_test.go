@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/easymicro/easymicro/wire"
 	"github.com/easymicro/easymicro/wire/code"
@@ -211,5 +212,84 @@ func TestEndpointsThatTheRulesLeaveOutAreAskedOnce(t *testing.T) {
 	wantError(t, six(t.Context(), c), code.Unavailable, code.ReasonNoEndpoint)
 	if len(last.asked) != 2 || last.settled != nil {
 		t.Errorf("asked %v, settled %v", last.asked, last.settled)
+	}
+}
+
+// A hedge that loses, and an attempt whose time is over, end at the server too, where their place is free again.
+func TestAttemptsThatAreGivenUpEndAtTheServer(t *testing.T) {
+	for name, tc := range map[string]struct {
+		giveUp func(context.Context) (context.Context, context.CancelFunc)
+		want   error
+	}{
+		"a hedge that loses": {giveUp: context.WithCancel, want: context.Canceled},
+		"perTryTimeout": {giveUp: func(ctx context.Context) (context.Context, context.CancelFunc) {
+			return context.WithTimeout(ctx, 50*time.Millisecond)
+		}, want: context.DeadlineExceeded},
+	} {
+		t.Run(name, func(t *testing.T) {
+			entered, ended := make(chan bool, 1), make(chan error, 1)
+			slow := onLoopback(t, func(ctx context.Context, req, res *wire.Frame) error {
+				if req.Method == "Mul" {
+					return mul(ctx, req, res)
+				}
+				if at, ok := wire.CallerDeadline(wire.CallFrom(ctx).Arrived(), req.Metadata); ok { // as hosts do
+					wire.CallFrom(ctx).ExpireAt(at, func() *code.Error { return code.Errorf(code.DeadlineExceeded, "late") })
+				}
+				entered <- true
+				<-ctx.Done()
+				ended <- ctx.Err()
+				return ctx.Err()
+			}, wire.Limits{MaxInFlight: 1})
+			g := &scripted{do: func(ctx context.Context, call Guarded) (int, error) {
+				if call.Method() == "Mul" {
+					return 0, call.Attempt(ctx, 0, nil)
+				}
+				try, cancel := tc.giveUp(ctx)
+				defer cancel()
+				lost := make(chan error, 1)
+				go func() { lost <- call.Attempt(try, 0, nil) }()
+				<-entered
+				if tc.want == context.Canceled { //nolint:errorlint // as the table has it
+					cancel()
+				}
+				return 0, <-lost
+			}}
+			c := newClient(t, Options{Resolver: serving(slow), Guard: g})
+			if err := c.Call(t.Context(), "Arith", "Slow", &Args{}, nil); err == nil {
+				t.Error("the attempt went well")
+			}
+			select {
+			case err := <-ended:
+				if !errors.Is(err, tc.want) {
+					t.Errorf("the handler's context says %v", err)
+				}
+			case <-time.After(20 * time.Second):
+				t.Fatal("the handler runs on")
+			}
+			if err := six(t.Context(), c); err != nil {
+				t.Errorf("its place is not free: %v", err)
+			}
+		})
+	}
+}
+
+// The names of metadata that came over HTTP are those of headers.
+func TestRulesAndHashesFindMetadataInAnySpellingOfHeaders(t *testing.T) {
+	for transport, want := range map[string]string{"http": "acme", "rpcx": ""} {
+		s := newServer(t, mul)
+		g := &scripted{do: func(ctx context.Context, out Guarded) (int, error) {
+			if got := out.Get("x-tenant"); got != want {
+				t.Errorf("over %s: %q", transport, got)
+			}
+			if hashed := out.(*call).hashed; hashed != (want != "") {
+				t.Errorf("over %s: hashed is %v", transport, hashed)
+			}
+			return 0, out.Attempt(ctx, 0, nil)
+		}}
+		c := newClient(t, Options{Resolver: serving(s.address), Guard: g, Policy: ConsistentHash, HashOn: "metadata.x-tenant"})
+		req := &wire.Frame{Service: "Arith", Method: "Mul", Codec: wire.JSON, Payload: []byte(`{"A":2,"B":3}`), Metadata: wire.Metadata{{"X-Tenant", "acme"}}}
+		if err := c.Handle(wire.NewCall(t.Context(), wire.CallOptions{Transport: transport}), req, new(wire.Frame)); err != nil {
+			t.Error(err)
+		}
 	}
 }

@@ -68,7 +68,7 @@ func (cl *call) hashMetadata() bool {
 	if !cl.c.hashMeta {
 		return false
 	}
-	cl.hashText(cl.req.Metadata.Get(cl.c.hashOn))
+	cl.hashText(cl.Get(cl.c.hashOn))
 	return true
 }
 
