@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/easymicro/easymicro/cmd/easymicro/cli"
+	"github.com/easymicro/easymicro/wire"
 )
 
 // peer accepts connections and treats each as it is told.
@@ -127,5 +128,42 @@ func TestCallOverHTTPTellsTheErrorsOfOtherGateways(t *testing.T) {
 		if head := <-asked; !strings.Contains(head, "X-Request-Timeout: 3s\r\n") {
 			t.Errorf("the gateway is not told how long call waits: %q", head)
 		}
+	}
+}
+
+// The peer has to say that it knows zstd before it is sent any.
+func TestCallSendsZstdToPeersThatKnowIt(t *testing.T) {
+	for name, tc := range map[string]struct {
+		says wire.Metadata
+		want wire.Compression
+		note bool
+	}{
+		"one of ours":  {wire.Metadata{{wire.MetaHost, "h"}, {wire.MetaAcceptCompression, "gzip,zstd"}}, wire.Zstd, false},
+		"a stock peer": {nil, wire.Gzip, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			sent := make(chan wire.Compression, 1)
+			address := peer(t, func(c net.Conn) {
+				in := wire.NewReader(c, wire.Limits{})
+				for f := new(wire.Frame); in.Read(f) == nil; {
+					if f.Type = wire.Response; f.Heartbeat {
+						f.Metadata = append(f.Metadata[:0], tc.says...)
+					} else {
+						sent <- f.Compression
+						f.Metadata = nil
+					}
+					_, _ = c.Write(wire.AppendFrame(nil, f))
+				}
+			})
+			var out, errs bytes.Buffer
+			exit := cli.Run(t.Context(), []string{"call", "Desk.Echo", strings.Repeat("x", 4000), "--address", address, "--codec", "raw", "--compress", "zstd"},
+				cli.IO{In: strings.NewReader(""), Out: &out, Err: &errs})
+			if exit != 0 || out.Len() != 4000 {
+				t.Fatalf("exit %d:\n%s%s", exit, &out, &errs)
+			}
+			if got := <-sent; got != tc.want || strings.Contains(errs.String(), "goes as gzip") != tc.note {
+				t.Errorf("%s was sent\n%s", got, &errs)
+			}
+		})
 	}
 }

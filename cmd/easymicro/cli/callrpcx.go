@@ -65,6 +65,15 @@ func (c *call) way(ctx context.Context) (*way, error) {
 	if err != nil {
 		return nil, unreachable(address, err)
 	}
+	if c.compression == wire.Zstd { // it is sent to peers only that have shown that they know it
+		if err := conn.Ping(ctx); err != nil {
+			_ = conn.Close()
+			return nil, noAnswer(address, err.Error())
+		}
+		if !conn.Takes(wire.Zstd) {
+			c.app.note("note: %s has not said that it takes zstd: the argument goes as gzip", address)
+		}
+	}
 	return &way{address: address, send: conn.Do, close: func() { _ = conn.Close() }}, nil
 }
 
