@@ -34,7 +34,7 @@ type Connection struct {
 	ConnectTimeout    Duration `yaml:"connectTimeout" default:"1s" min:"1ms" max:"1h" doc:"How long connecting may take."`
 	KeepaliveInterval Duration `yaml:"keepaliveInterval" default:"10s" min:"100ms" max:"1h" doc:"How often a silent connection is asked."`
 	KeepaliveTimeout  Duration `yaml:"keepaliveTimeout" default:"3s" min:"10ms" max:"1h" doc:"How long the answer may take."`
-	PoolSize          int      `yaml:"poolSize" default:"1" min:"1" max:"1000" doc:"Connections to one endpoint. Calls of 256 KiB and more have one more of their own, so that small calls do not wait behind them; raise it where replies are as long."`
+	PoolSize          int      `yaml:"poolSize" default:"1" min:"1" max:"1000" doc:"Connections to one endpoint. Calls of 256 KiB and more, and those of methods with replies as long, have one more of their own, so that small calls do not wait behind them."`
 }
 
 // Compression says how payloads are compressed.

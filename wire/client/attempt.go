@@ -68,13 +68,18 @@ func (s *slot) attempt(ctx context.Context, endpoints Endpoints) error {
 // send sends the call to m. It may be sent there again when m is spared.
 func (s *slot) send(ctx context.Context, m *member, l *link) (spared bool, err error) {
 	s.prepare()
+	if err := s.pack(l); err != nil {
+		l.give()
+		s.settle(m, failed(code.Cancelled, code.ReasonCancelled, "%w", err)) // not its failure
+		return false, err
+	}
 	began := s.now()
 	m.begin()
-	err = s.pack(l)
-	if err == nil {
-		err = l.Do(ctx, &s.req, &s.res)
-	}
+	err = l.Do(ctx, &s.req, &s.res)
 	l.give()
+	if len(s.res.Payload) >= longMessage {
+		s.call.service.repliedAtLength(s.call.req.Method)
+	}
 	s.answered = err == nil || s.res.Status != wire.StatusNormal
 	if !s.answered {
 		e := code.From(err)

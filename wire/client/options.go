@@ -35,9 +35,9 @@ type Options struct {
 	Idempotent    []string         // methods that may be sent twice; * stands for any text
 
 	ConnectTimeout    time.Duration // for a connection, and for the first list of a service; 0: 1 s
-	KeepaliveInterval time.Duration // without a byte from the peer, until it is asked for one; 0: 10 s; negative: it never is
+	KeepaliveInterval time.Duration // without a byte from the peer, until it is asked for one; 0: 10 s; negative: it never is, not even before the first call
 	KeepaliveTimeout  time.Duration // for that byte, until the connection is dead; 0: 3 s
-	PoolSize          int           // connections to an endpoint, besides one for requests of 256 KiB and more; 0: 1
+	PoolSize          int           // connections to an endpoint, besides one for calls with requests or replies of 256 KiB and more; 0: 1
 	MaxPending        int           // calls that are out or wait, over all; 0: 10,000
 	Limits            wire.Limits   // of responses
 	TLS               *tls.Config   // nil: plain; without a ServerName it is the host of the endpoint's address

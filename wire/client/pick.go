@@ -61,8 +61,10 @@ func (s *slot) allows(m *member) bool {
 	return false
 }
 
-// long reports whether the call is a long message.
-func (s *slot) long() bool { return len(s.call.req.Payload) >= longMessage }
+// long reports whether the call is a long message, or its answer probably is.
+func (s *slot) long() bool {
+	return len(s.call.req.Payload) >= longMessage || s.call.service.repliesAtLength(s.call.req.Method)
+}
 
 func (s *slot) now() int64 { return s.call.c.now() }
 

@@ -23,6 +23,40 @@ type service struct {
 	used    atomic.Int64 // when it was called last, see Client.now
 	list    atomic.Pointer[list]
 	gone    bool // under Client.mu: it is watched no longer
+
+	lengthy     sync.Map // of methods whose replies are long messages: when there was the last one, as an *atomic.Int64
+	lengthyOnes atomic.Int32
+}
+
+const mostLengthy = 1000
+
+// repliesAtLength reports whether a method has answered with long messages of late.
+func (s *service) repliesAtLength(method string) bool {
+	if s.lengthyOnes.Load() == 0 {
+		return false
+	}
+	last, ok := s.lengthy.Load(method)
+	if !ok || s.c.now()-last.(*atomic.Int64).Load() <= int64(inUse) { //nolint:forcetypeassert // nothing else is in it
+		return ok
+	}
+	if s.lengthy.CompareAndDelete(method, last) {
+		s.lengthyOnes.Add(-1)
+	}
+	return false
+}
+
+// repliedAtLength notes that a method has answered with a long message.
+func (s *service) repliedAtLength(method string) {
+	last, ok := s.lengthy.Load(method)
+	if !ok {
+		if s.lengthyOnes.Load() >= mostLengthy {
+			return
+		}
+		if last, ok = s.lengthy.LoadOrStore(strings.Clone(method), new(atomic.Int64)); !ok {
+			s.lengthyOnes.Add(1)
+		}
+	}
+	last.(*atomic.Int64).Store(s.c.now()) //nolint:forcetypeassert // nothing else is in it
 }
 
 // list is who serves a service. It is swapped as a whole.
