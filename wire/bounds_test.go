@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/vmihailenco/msgpack/v5"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -19,17 +20,9 @@ import (
 )
 
 // mapped decodes itself with the help of the decoder, as most types with such a method do.
-type mapped struct {
-	texts map[string]string
-	any   map[string]any
-}
+type mapped struct{ texts map[string]string }
 
-func (m *mapped) DecodeMsgpack(d *msgpack.Decoder) error {
-	if m.any != nil {
-		return d.Decode(&m.any)
-	}
-	return d.Decode(&m.texts)
-}
+func (m *mapped) DecodeMsgpack(d *msgpack.Decoder) error { return d.Decode(&m.texts) }
 
 // untyped does the same with a map that the decoder makes at any length.
 type untyped struct{ all map[string]any }
@@ -61,6 +54,34 @@ func TestMsgpackExtensionsEndNoTypeThatDecodesItself(t *testing.T) {
 	}
 	if err := Decode(Msgpack, []byte("\x81\xa1k"+inList), new(untyped)); err == nil {
 		t.Error("an extension that nobody knows is decoded")
+	}
+}
+
+// moment decodes itself, with a time in it.
+type moment struct{ at time.Time }
+
+func (m *moment) DecodeMsgpack(d *msgpack.Decoder) (err error) {
+	m.at, err = d.DecodeTime()
+	return err
+}
+
+func TestTimesThatLookLikeMapsAreDecoded(t *testing.T) {
+	for _, want := range []time.Time{
+		time.Unix(0x81234567, 0), time.Unix(0xdf000001, 0), time.Unix(1_700_000_000, 0x380<<20),
+		time.Unix(1_700_000_000, 0x37ffffff), time.Unix(1_700_000_000, 0x20<<24), time.Unix(1_700_000_000, 5),
+	} {
+		data, err := Append(Msgpack, nil, []any{want, want})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var own []moment
+		if err := Decode(Msgpack, data, &own); err != nil || len(own) != 2 || !own[0].at.Equal(want) || !own[1].at.Equal(want) {
+			t.Errorf("% x: %v, %v, want %v", data, own, err, want)
+		}
+		var plain []time.Time
+		if err := Decode(Msgpack, data, &plain); err != nil || !plain[1].Equal(want) {
+			t.Errorf("% x: %v, %v, want %v", data, plain, err, want)
+		}
 	}
 }
 
@@ -167,14 +188,15 @@ func (m *namedGogo) Unmarshal(b []byte) error {
 			return fmt.Errorf("bad length")
 		}
 		b = b[n+k:]
-		switch number {
-		case 3:
+		if number == 3 {
 			m.Name = string(data)
-		case 4:
-			m.Inner = new(namedGogo)
-			if err := m.Inner.Unmarshal(data); err != nil {
-				return err
-			}
+		}
+		if number != 4 {
+			continue
+		}
+		m.Inner = new(namedGogo)
+		if err := m.Inner.Unmarshal(data); err != nil {
+			return err
 		}
 	}
 	return nil

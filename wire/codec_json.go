@@ -107,11 +107,8 @@ func unfit(got jsontext.Kind, t reflect.Type, cause error, place string) string 
 
 // unfitOld is unfit for an error in the form of encoding/json, which has the kind of the value in words.
 func unfitOld(err *jsonv1.UnmarshalTypeError) string {
-	got, number := err.Value, ""
-	if got, number, _ = strings.Cut(got, " "); got == "bool" {
-		got = "boolean"
-	}
-	kinds := map[string]jsontext.Kind{"null": 'n', "boolean": 't', "string": '"', "number": '0', "object": '{', "array": '['}
+	got, number, _ := strings.Cut(err.Value, " ")
+	kinds := map[string]jsontext.Kind{"null": 'n', "bool": 't', "string": '"', "number": '0', "object": '{', "array": '['}
 	var cause error
 	if number != "" {
 		cause = strconv.ErrRange // it has the number, of which nothing is to be repeated

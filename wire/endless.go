@@ -154,7 +154,8 @@ func (w *valueWalk) value(v reflect.Value, t *traits, depth, hops int) error {
 		if v.IsNil() {
 			return nil
 		}
-		if hops++; hops > maxHops*w.depth {
+		hops++
+		if hops > maxHops*w.depth {
 			return errEndless
 		}
 		wrapped = wrapped || v.Kind() == reflect.Interface

@@ -62,15 +62,15 @@ func (w *messageWalk) inside(m protoreflect.Message, depth, anys int) error {
 	fields := m.Descriptor().Fields()
 	found, err := protoregistry.GlobalTypes.FindMessageByURL(m.Get(fields.ByNumber(1)).String())
 	if err != nil {
-		return nil
+		return nil //nolint:nilerr // the encoder finds it
 	}
 	inner := found.New()
 	if known := knownOf(inner); !known.recursive && !known.anys {
 		return nil
 	}
 	o := proto.UnmarshalOptions{AllowPartial: true, RecursionLimit: maxDepth}
-	if o.Unmarshal(m.Get(fields.ByNumber(2)).Bytes(), inner.Interface()) != nil {
-		return nil
+	if err := o.Unmarshal(m.Get(fields.ByNumber(2)).Bytes(), inner.Interface()); err != nil {
+		return nil //nolint:nilerr // the same
 	}
 	return w.message(inner, depth+1, anys+1)
 }
