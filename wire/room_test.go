@@ -115,6 +115,8 @@ func TestLongCallsOfAStockClientOutliveItsHeartbeats(t *testing.T) {
 				select {
 				case <-alive:
 					beats++
+				case <-over: // before its answer was read
+					return
 				case <-time.After(patience):
 					t.Error("the client gives up")
 					return

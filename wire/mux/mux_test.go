@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -421,9 +422,9 @@ func (l late) Read(b []byte) (int, error) {
 func TestAConnectionWhoseFirstByteComesWhileItMakesRoomIsClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		held := late{read: make(chan struct{}), onward: make(chan struct{})}
-		opened := 0
+		var opened atomic.Int32
 		r := start(t, mux.Options{MaxConnections: 2, Open: func(c net.Conn) (net.Conn, error) {
-			if opened++; opened == 1 {
+			if opened.Add(1) == 1 {
 				held.Conn = c
 				return held, nil
 			}
