@@ -188,10 +188,7 @@ func TestInventedNamesAreCheapToForget(t *testing.T) {
 		<-ctx.Done()
 		return ctx.Err()
 	})})
-	names := 60_000
-	if raceDetector {
-		names = 20_000
-	}
+	const names = 20_000
 	begin := time.Now()
 	for i := range names {
 		if _, err := c.service("Invented" + strconv.Itoa(i)); err != nil {

@@ -178,7 +178,7 @@ func TestRecordedHeartbeatsAreNoAnswers(t *testing.T) {
 
 // A stock server sends a heartbeat back as it came, as a response; it has no other sign of life.
 func TestAConnectionLivesOnTheEchoOfItsHeartbeats(t *testing.T) {
-	s := newStock(t, client.Options{KeepaliveInterval: time.Second, KeepaliveTimeout: time.Second})
+	s := newStock(t, client.Options{KeepaliveInterval: 200 * time.Millisecond, KeepaliveTimeout: 5 * time.Second})
 	done := s.six()
 	p := s.accept()
 	call := p.Receive()

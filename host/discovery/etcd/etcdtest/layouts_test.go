@@ -23,6 +23,9 @@ func TestCommandsWaitForAllLayouts(t *testing.T) {
 			t.Fatalf("exit %d:\n%s%s", exit, out, errs)
 		}
 		for _, service := range []string{"near", "Far"} {
+			if exit, out, errs := easymicro(t, append([]string{"describe", service}, at...)...); exit != 0 || !strings.HasPrefix(out, service+"   1 endpoint") {
+				t.Fatalf("describe %s: exit %d:\n%s%s", service, exit, out, errs)
+			}
 			if exit, out, errs := easymicro(t, append([]string{"call", service + ".Mul"}, at...)...); exit != 4 || !strings.Contains(errs, "refused") {
 				t.Fatalf("%s: exit %d:\n%s%s", service, exit, out, errs)
 			}
