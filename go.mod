@@ -3,7 +3,6 @@ module github.com/easymicro/easymicro
 go 1.26.0
 
 require (
-	github.com/agext/levenshtein v1.2.3
 	github.com/apache/thrift v0.25.0
 	github.com/cespare/xxhash/v2 v2.3.0
 	github.com/fsnotify/fsnotify v1.10.1

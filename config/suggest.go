@@ -3,8 +3,6 @@ package config
 import (
 	"strings"
 	"unicode/utf8"
-
-	"github.com/agext/levenshtein"
 )
 
 // maxSuggested is the length of the longest word that others are compared with.
@@ -46,17 +44,38 @@ func edits(a, b string, most int) int {
 	if most < 1 || abs(len(a)-len(b)) > len(b)/3+1 || strange(a, b) > most {
 		return most + 1
 	}
-	fewest := levenshtein.Distance(a, b, nil)
-	if fewest > most+1 { // one swap mends two letters, and is one itself
-		return fewest
+	return alignment([]rune(a), []rune(b), most)
+}
+
+// alignment is the distance of optimal string alignment, or any number above most when it is above most.
+func alignment(a, b []rune, most int) int {
+	var rows [3][2*maxSuggested + 1]int
+	before, last, row := &rows[0], &rows[1], &rows[2]
+	for j := range len(b) + 1 {
+		last[j] = j
 	}
-	swapped := []byte(a)
-	for i := 0; i+1 < len(swapped) && fewest > 1; i++ {
-		swapped[i], swapped[i+1] = swapped[i+1], swapped[i]
-		fewest = min(fewest, 1+levenshtein.Distance(string(swapped), b, nil))
-		swapped[i], swapped[i+1] = swapped[i+1], swapped[i]
+	fewestBefore := 0
+	for i := range a {
+		row[0] = i + 1
+		fewest := row[0]
+		for j := range b {
+			d := min(last[j], last[j+1]+1, row[j]+1)
+			if a[i] != b[j] {
+				d = min(last[j], last[j+1], row[j]) + 1
+			}
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				d = min(d, before[j-1]+1)
+			}
+			row[j+1] = d
+			fewest = min(fewest, d)
+		}
+		if fewest > most && fewestBefore > most {
+			return most + 1
+		}
+		fewestBefore = fewest
+		before, last, row = last, row, before
 	}
-	return fewest
+	return last[len(b)]
 }
 
 // strange returns how many letters of one word the other one lacks, wherever they stand. There are at least as many edits.

@@ -1,10 +1,9 @@
 package config
 
 import (
+	"fmt"
 	"strings"
 	"testing"
-
-	"github.com/agext/levenshtein"
 )
 
 func TestSuggestedIsWhatWasProbablyMeant(t *testing.T) {
@@ -36,10 +35,50 @@ func TestStrangeLettersAreNoMoreThanTheEdits(t *testing.T) {
 	words := strings.Fields("a ab ba abc acb aabb bbaa rate raet burst brust methods metadata window circuitbreaker circuitbraeker grüße")
 	for _, a := range words {
 		for _, b := range words {
-			if s, d := strange(a, b), levenshtein.Distance(a, b, nil); s > d {
+			if s, d := strange(a, b), alignment([]rune(a), []rune(b), 100); s > d {
 				t.Errorf("%q, %q: %d strange letters and %d edits", a, b, s, d)
 			}
 		}
+	}
+}
+
+func TestNeighboursInTheWrongOrderAreOneEdit(t *testing.T) {
+	for _, tt := range []struct {
+		a, b string
+		want int
+	}{
+		{"", "", 0}, {"abc", "abc", 0}, {"abc", "acb", 1}, {"abcd", "badc", 2}, {"abc", "xbc", 1}, {"abc", "ab", 1}, {"ab", "xaby", 2},
+		{"ca", "abc", 3}, {"grüsse", "grüße", 2}, {"kitten", "sitting", 3}, {"üö", "öü", 1},
+	} {
+		for most := range 5 {
+			got := alignment([]rune(tt.a), []rune(tt.b), most)
+			if got != tt.want && (got <= most || tt.want <= most) {
+				t.Errorf("%q, %q: %d, want %d, of %d at most", tt.a, tt.b, got, tt.want, most)
+			}
+		}
+	}
+}
+
+// farFromAll is a word that is almost as near to all of many others, and has their letters.
+func farFromAll() (word string, known []string) {
+	for i := range 1000 {
+		known = append(known, fmt.Sprintf("acme.payments.v1.Service%03d", i))
+	}
+	return "amce.paymnets.v1.Serivce", known
+}
+
+// Callers may choose the word.
+func TestEachWordIsComparedOnce(t *testing.T) {
+	word, known := farFromAll()
+	if n := testing.AllocsPerRun(3, func() { Suggest(word, known) }); n > float64(4*len(known)) {
+		t.Errorf("%v allocations for %d words", n, len(known))
+	}
+}
+
+func BenchmarkSuggestOfNothingNear(b *testing.B) {
+	word, known := farFromAll()
+	for b.Loop() {
+		Suggest(word, known)
 	}
 }
 

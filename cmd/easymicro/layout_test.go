@@ -31,7 +31,7 @@ var layout = map[string]row{
 	},
 	"config": {
 		ours:   []string{"wire/code", "wire/wildcard"},
-		others: []string{"go.yaml.in/yaml/v4", "github.com/agext/levenshtein"},
+		others: []string{"go.yaml.in/yaml/v4"},
 	},
 	"registry": {ours: []string{"wire/code"}},
 
