@@ -29,6 +29,7 @@ type exchange struct {
 	query       bool      // the argument is that of the query
 	deadline    time.Time // when the caller gives up; zero: it does not say
 	holding     holding
+	handed      holding // to a handler that may outlive the request
 	transfer    transfer
 
 	// The memory of the frames is used again, but only when the handler has let go of it.
@@ -105,7 +106,7 @@ func (x *exchange) call() *code.Error {
 // callHere waits for the handler itself: what it does for a service of another host ends with the call.
 func (x *exchange) callHere() *code.Error {
 	defer x.g.running.Done()
-	o := x.g.handle(wire.NewCall(x.r.Context(), x.callOptions()), &x.req, &x.res)
+	o := x.handle(wire.NewCall(x.r.Context(), x.callOptions()))
 	x.holding.leave() // the call has ended, however long its caller takes the answer
 	return x.told(o)
 }
@@ -124,7 +125,8 @@ func (x *exchange) callBeside() *code.Error {
 	o := x.callOptions()
 	o.Answer = func(e *code.Error) { outcomes <- outcome{err: e, kind: early} }
 	c := wire.NewCall(ctx, o)
-	go x.g.run(c, &x.req, &x.res, outcomes, x.holding.handOver())
+	x.handed = x.holding.handOver()
+	go x.run(c, outcomes)
 
 	select {
 	case o := <-outcomes:
@@ -160,33 +162,35 @@ func (x *exchange) told(o outcome) *code.Error {
 const handlerPanicked = "the handler panicked"
 
 // run tells the outcome of the call, also when its handler ends the goroutine.
-func (g *Gateway) run(c *wire.Call, req, res *wire.Frame, outcomes chan<- outcome, held holding) {
+func (x *exchange) run(c *wire.Call, outcomes chan<- outcome) {
+	g := x.g // x may be used again as soon as the outcome is told
 	defer g.running.Done()
 	var o outcome
 	done := false
 	defer func() {
-		held.leave()
+		x.handed.leave()
 		if !done {
 			o.err = code.Refuse(code.Internal, code.ReasonPanic, "the handler ended its goroutine", "", g.host, 0)
 		}
 		outcomes <- o
 	}()
-	o = g.handle(c, req, res)
+	o = x.handle(c)
 	done = true
 }
 
 // handle calls the handler and tells what came of it, also of a panic.
-func (g *Gateway) handle(c *wire.Call, req, res *wire.Frame) (o outcome) {
+func (x *exchange) handle(c *wire.Call) (o outcome) {
 	defer c.End()
 	defer func() {
 		if v := recover(); v != nil {
-			o.err = g.panicked(req, v)
+			o.err = x.panicked(v)
 		}
 	}()
-	return outcome{err: g.handler.Handle(c, req, res)}
+	return outcome{err: x.g.handler.Handle(c, &x.req, &x.res)}
 }
 
-func (g *Gateway) panicked(req *wire.Frame, v any) error {
+func (x *exchange) panicked(v any) error {
+	g, req := x.g, &x.req
 	g.logger.Error("panic in a call", "service", req.Service, "method", req.Method, "panic", code.PanicText(v), "stack", string(debug.Stack()))
 	what := handlerPanicked
 	if g.exposeInternal {

@@ -257,10 +257,22 @@ func (p *pipes) Close() error {
 
 func (p *pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)} }
 
+// halfRead returns on how many connections of HTTP/2 a frame has come in part.
+func halfRead(s *Server) (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.second {
+		if c.frames.Load().began.Load() != 0 {
+			n++
+		}
+	}
+	return n
+}
+
 // 9 bytes that announce a frame are not worth a MiB.
 func TestTheHeaderOfAFrameCostsLittle(t *testing.T) {
 	const peers = 200
-	addr := serve(t, &backend{}, Options{})
+	srv, addr := start(t, &backend{}, Options{}, nil)
 	heap := func() int64 {
 		runtime.GC()
 		var m runtime.MemStats
@@ -278,6 +290,7 @@ func TestTheHeaderOfAFrameCostsLittle(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	until(t, func() bool { return halfRead(srv) == peers }, func() string { return fmt.Sprintf("%d headers were read", halfRead(srv)) })
 	if r := do(t, "POST", "http://"+addr+"/Arith/Mul", `{"a":1}`); r.StatusCode != 200 {
 		t.Errorf("status %d", r.StatusCode)
 	}
@@ -293,7 +306,7 @@ func TestFloodsOfHTTP2AreTheirOwnMatter(t *testing.T) {
 		return ctx.Err()
 	}}
 	budget := wire.NewBudget(0, 0)
-	addr := serveWithin(t, b, Options{Get: []string{"Arith.Hook"}}, budget)
+	srv, addr := start(t, b, Options{Get: []string{"Arith.Hook"}}, budget)
 	reset := func(i int) []byte {
 		stream := uint32(2*i + 1)
 		return append(get(stream), frame(frameRST, 0, stream, 0, 0, 0, 8)...)
@@ -317,6 +330,7 @@ func TestFloodsOfHTTP2AreTheirOwnMatter(t *testing.T) {
 			ctx, stop := context.WithTimeout(t.Context(), attackFor())
 			defer floods.Wait()
 			defer stop()
+			begin := time.Now()
 			var sent [10]int
 			for i := range sent {
 				conn := second(t, addr)
@@ -341,6 +355,14 @@ func TestFloodsOfHTTP2AreTheirOwnMatter(t *testing.T) {
 					t.Fatalf("a caller beside: %d %s", r.StatusCode, r.body)
 				}
 			}
+			// What a flood moves earns it a little more.
+			most := int64(frameBurst+framesPerSecond*time.Since(begin).Seconds())*5/4 + 100
+			for _, read := range framesRead(srv, begin) {
+				if read > most {
+					t.Errorf("%d frames of a peer were read, want at most %d", read, most)
+				}
+			}
+			stop()
 			floods.Wait()
 			t.Logf("%d calls beside floods of %v frames", calls, sent)
 		})
@@ -348,9 +370,21 @@ func TestFloodsOfHTTP2AreTheirOwnMatter(t *testing.T) {
 	settled(t, budget)
 }
 
+// framesRead returns how many frames were read of each connection of HTTP/2 that has been opened since then.
+func framesRead(s *Server, since time.Time) (counts []int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.second {
+		if c.opened.After(since) {
+			counts = append(counts, c.frames.Load().count.Load())
+		}
+	}
+	return counts
+}
+
 func attackFor() time.Duration {
 	if os.Getenv("TEST_EASYMICRO_LONG") != "" {
 		return time.Minute
 	}
-	return time.Second / 2
+	return time.Second / 3
 }

@@ -111,6 +111,13 @@ func serve(t testing.TB, b *backend, o Options) string {
 // serveWithin is serve with a budget.
 func serveWithin(t testing.TB, b *backend, o Options, budget *wire.Budget) string {
 	t.Helper()
+	_, addr := start(t, b, o, budget)
+	return addr
+}
+
+// start is serveWithin, and returns the server too.
+func start(t testing.TB, b *backend, o Options, budget *wire.Budget) (*Server, string) {
+	t.Helper()
 	o.Handler, o.Resolve, o.Host = b, b.resolve, host
 	g, err := New(o)
 	if err != nil {
@@ -137,7 +144,7 @@ func serveWithin(t testing.TB, b *backend, o Options, budget *wire.Budget) strin
 		served.Wait()
 		g.Wait()
 	})
-	return ln.Addr().String()
+	return srv, ln.Addr().String()
 }
 
 type response struct {
