@@ -30,8 +30,8 @@ const (
 	outageOver = 10 * time.Second
 )
 
-// keptBack is how many of the descriptors of the process are not for connections of callers.
-func keptBack(descriptors int) int { return min(mostKept, descriptors/keptShare) }
+// descriptorsKept is how many of the descriptors of the process are not for connections of callers.
+func descriptorsKept(descriptors int) int { return min(mostKept, descriptors/keptShare) }
 
 // acceptances knows which listeners of a host do not accept connections, and why. Each such state is one line of the log
 // when it begins and one when it ends.
@@ -59,7 +59,7 @@ func newAcceptances(log *slog.Logger, count func(listener, reason string)) *acce
 // room reports whether the process has descriptors enough for a connection of a caller.
 func (a *acceptances) room(listener string, conn net.Conn) bool {
 	descriptors := machine.Descriptors()
-	if descriptors == 0 || machine.Descriptor(conn) < descriptors-keptBack(descriptors) {
+	if descriptors == 0 || machine.Descriptor(conn) < descriptors-descriptorsKept(descriptors) {
 		return true
 	}
 	a.note(listener, acceptDescriptors, nil)
@@ -89,7 +89,7 @@ func (a *acceptances) note(listener, reason string, err error) {
 	}
 	if reason == acceptDescriptors {
 		descriptors := machine.Descriptors()
-		attrs = append(attrs, "descriptors", descriptors, "kept_back", keptBack(descriptors),
+		attrs = append(attrs, "descriptors", descriptors, "kept_back", descriptorsKept(descriptors),
 			"advice", "raise the limit of open files (ulimit -n, LimitNOFILE) or lower limits.maxConnections")
 	}
 	message := "connections are not accepted"

@@ -41,7 +41,7 @@ type operatorConn struct {
 func newOperatorListener(ln net.Listener, name string, a *acceptances) *operatorListener {
 	most := mostOperators
 	if descriptors := machine.Descriptors(); descriptors > 0 {
-		most = max(1, min(most, keptBack(descriptors)/operatorsShare))
+		most = max(1, min(most, descriptorsKept(descriptors)/operatorsShare))
 	}
 	return &operatorListener{
 		Listener: ln, name: name, acceptances: a, most: most, closed: make(chan struct{}), open: make(map[net.Conn]*operatorConn),
