@@ -12,8 +12,7 @@ const (
 	hintBurst = 20                     // and how often in a row
 )
 
-// hints bounds what callers who invent names can have the host do: each suggestion compares a name with all that there
-// are. It may be shared.
+// hints bounds how often a name is compared with all that there are, for callers who invent names. It may be shared.
 type hints struct {
 	full atomic.Int64 // when nothing of the burst is missing again, in nanoseconds
 }

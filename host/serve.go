@@ -74,7 +74,8 @@ func (h *Host) unknown(g *generation, service, method string) *code.Error {
 // callable lists the services that may be called, by any of their names.
 func (g *generation) callable() []string { return append(g.byName.all(), g.remote.all()...) }
 
-// meant is the name that was probably meant. Who invents names must not have the host compare them with all of a fleet.
+// meant is the name that was probably meant. Names are compared at most ten times a second, and with no more than
+// mostSuggested.
 func (h *Host) meant(word string, known func() []string) string {
 	if !h.hints.take() {
 		return ""
