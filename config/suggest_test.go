@@ -47,8 +47,17 @@ func TestNeighboursInTheWrongOrderAreOneEdit(t *testing.T) {
 		a, b string
 		want int
 	}{
-		{"", "", 0}, {"abc", "abc", 0}, {"abc", "acb", 1}, {"abcd", "badc", 2}, {"abc", "xbc", 1}, {"abc", "ab", 1}, {"ab", "xaby", 2},
-		{"ca", "abc", 3}, {"grüsse", "grüße", 2}, {"kitten", "sitting", 3}, {"üö", "öü", 1},
+		{"", "", 0},
+		{"abc", "abc", 0},
+		{"abc", "acb", 1},
+		{"abcd", "badc", 2},
+		{"abc", "xbc", 1},
+		{"abc", "ab", 1},
+		{"ab", "xaby", 2},
+		{"ca", "abc", 3},
+		{"grüsse", "grüße", 2},
+		{"kitten", "sitting", 3},
+		{"üö", "öü", 1},
 	} {
 		for most := range 5 {
 			got := alignment([]rune(tt.a), []rune(tt.b), most)

@@ -62,7 +62,7 @@ func New(o Options) *Metrics {
 		}, []string{"reason"}),
 		acceptErrs: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "easymicro_accept_errors_total",
-			Help: "Connections that a listener did not accept, or (too_many_connections, of admin and health) closed for a new one, by reason: no_descriptors, too_many_connections, accept_failed.",
+			Help: "Connections not accepted, by reason: no_descriptors, accept_failed, too_many_connections (of admin and health: closed for a new one).",
 		}, []string{"listener", "reason"}),
 		calls:     newClientSeconds(buckets),
 		spans:     newSpanMetrics(),
