@@ -33,11 +33,11 @@ func TestNothingThatAHandlerGivesOrPanicsWithEndsTheProcess(t *testing.T) {
 		"a panic with nil":                    {crash(nil), code.Internal},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newRig(t, func(_ context.Context, req, res *wire.Frame) error {
+			r := newRig(t, func(ctx context.Context, req, res *wire.Frame) error {
 				if req.Method == "Crash" {
 					return tc.handle()
 				}
-				return echo(nil, req, res)
+				return echo(ctx, req, res)
 			}, wire.Limits{})
 			p := r.peer(t)
 			p.Send(wiretest.OneWay(0, "Test", "Crash", wire.Raw, nil), wiretest.Request(1, "Test", "Crash", wire.Raw, nil))

@@ -61,7 +61,8 @@ type serverConn struct {
 
 func newServerConn(s *Server, g *group, conn net.Conn, lim Limits, served *sync.WaitGroup) *serverConn {
 	c := &serverConn{
-		srv: s, group: g, conn: conn, lim: lim, served: served, last: HeartbeatSeq, begun: HeartbeatSeq, taken: make(chan struct{}, 1), flight: flight{most: lim.MaxInFlight},
+		srv: s, group: g, conn: conn, lim: lim, served: served, last: HeartbeatSeq, begun: HeartbeatSeq,
+		taken: make(chan struct{}, 1), flight: flight{most: lim.MaxInFlight},
 	}
 	c.from = origin{"rpcx", addrOf(conn.RemoteAddr()), s.host, &c.share, lim.MaxDecompressedBytes}
 	c.out.init(conn, &c.lim)
