@@ -44,6 +44,9 @@ type Budget struct {
 	refused    atomic.Uint64
 	nextRelief atomic.Int64 // in nanoseconds since epoch
 
+	forecasts [forecasts]forecast
+	favours   atomic.Int64 // answers that have taken less than their methods need
+
 	mu     sync.Mutex
 	owners map[*Share]*seen
 	line   []uint64 // half-read frames that are short of bytes, the oldest first

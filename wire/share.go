@@ -13,6 +13,11 @@ type Share struct {
 	spared       atomic.Int64 // of bytes
 	served       atomic.Bool  // a call of it has ended
 	refusedAt    atomic.Int64 // in nanoseconds since the budget's epoch, when it was refused last; 0 for never
+
+	longest atomic.Int64  // of its answers of late, in bytes, and one more; 0 before the first
+	making  atomic.Int64  // answers that bytes have been taken for
+	line    chan struct{} // of room for one: the Answer that waits for bytes
+	denied  time.Time     // when one has waited in vain; line guards it
 }
 
 const (
@@ -31,7 +36,7 @@ func (b *Budget) NewShare(holder Holder) *Share {
 }
 
 func (s *Share) open(b *Budget, holder Holder) {
-	s.budget, s.holder = b, holder
+	s.budget, s.holder, s.line = b, holder, make(chan struct{}, 1)
 	if holder == nil {
 		return
 	}

@@ -92,6 +92,9 @@ func (x *exchange) call() *code.Error {
 	if x.late() {
 		return x.expired()
 	}
+	if !x.oneWay && !x.holding.begin(x.service, x.method, func() bool { return x.r.Context().Err() != nil }) {
+		return x.overloaded()
+	}
 	x.setTimeout()
 	x.req.Service, x.req.Method, x.req.Codec, x.req.OneWay = x.service, x.method, x.codec, x.oneWay
 	x.res.Type, x.res.Codec = wire.Response, x.codec
@@ -107,6 +110,7 @@ func (x *exchange) call() *code.Error {
 func (x *exchange) callHere() *code.Error {
 	defer x.g.running.Done()
 	o := x.handle(wire.NewCall(x.r.Context(), x.callOptions()))
+	x.holding.reply.Made(len(x.res.Payload), o.err)
 	x.holding.leave() // the call has ended, however long its caller takes the answer
 	return x.told(o)
 }
@@ -175,6 +179,7 @@ func (x *exchange) run(c *wire.Call, outcomes chan<- outcome) {
 		outcomes <- o
 	}()
 	o = x.handle(c)
+	x.handed.reply.Made(len(x.res.Payload), o.err)
 	done = true
 }
 

@@ -13,6 +13,7 @@ type holding struct {
 	call   bool
 	bytes  int64
 	growth wire.Growth // of bytes
+	reply  wire.Answer // what it will probably need; the zero value for one-way calls
 }
 
 // enter takes the place of a call: in the budget, and among mostCalls of the connection.
@@ -40,6 +41,15 @@ const (
 	lackOfConnection
 	lackOfHost
 )
+
+// begin returns when there is room for the answer of a method, and reports whether there is.
+func (h *holding) begin(service, method string, over func() bool) bool {
+	if h.conn == nil {
+		return true
+	}
+	h.reply = h.conn.share.NewAnswer(service, method)
+	return h.reply.Begin(over)
+}
 
 // handOver gives what is held to a handler that may outlive the request.
 func (h *holding) handOver() holding {
@@ -107,6 +117,7 @@ func (h *holding) taken(n int) {
 
 // leave gives back what is left of the request.
 func (h *holding) leave() {
+	h.reply.End()
 	if h.conn != nil && h.bytes > 0 {
 		h.conn.share.Give(h.bytes)
 	}
