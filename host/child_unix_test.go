@@ -11,11 +11,13 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/easymicro/easymicro/host/hosttest"
+	"github.com/easymicro/easymicro/registry"
 )
 
 const (
@@ -31,12 +33,51 @@ type child struct {
 	log                 logBuffer
 }
 
-// startChild runs a manifest with the handlers of newPlant in a process that may have so many descriptors; 0 leaves them.
+// burden takes and gives as much as its callers ask for.
+type burden struct{}
+
+type (
+	row   struct{ Name, Value string }
+	table struct {
+		Items []row
+		More  any
+	}
+)
+
+// Echo answers with what it gets.
+func (burden) Echo(_ context.Context, a, r *string) error {
+	*r = *a
+	return nil
+}
+
+// Nap takes a while, or until its caller is gone.
+func (burden) Nap(ctx context.Context, _ *args, _ *reply) error {
+	select {
+	case <-time.After(200 * time.Millisecond):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Big answers with A KiB.
+func (burden) Big(_ context.Context, a *args, r *string) error {
+	*r = strings.Repeat("x", a.A<<10)
+	return nil
+}
+
+// Count takes a list of structs.
+func (burden) Count(_ context.Context, a *table, r *reply) error {
+	r.C = len(a.Items)
+	return nil
+}
+
+// startChild runs a manifest with the handlers of newPlant, and test.load, in a process that may have so many descriptors; 0 leaves them.
 func startChild(t *testing.T, manifest string, descriptors int) *child {
 	t.Helper()
 	ctx, kill := context.WithCancel(context.WithoutCancel(t.Context())) // it outlives the test's by a cleanup
 	t.Cleanup(kill)
-	cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestChildHost$", "-test.timeout=20m")
+	cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestChildHost$", "-test.timeout=2h")
 	cmd.Env = append(os.Environ(), childManifest+"="+manifest, childDescriptors+"="+strconv.Itoa(descriptors))
 	stdin, err := cmd.StdinPipe()
 	must(t, err)
@@ -84,6 +125,7 @@ func TestChildHost(t *testing.T) {
 		must(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: n, Max: n}))
 	}
 	p := newPlant(t)
+	registry.Plain(burden{}, registry.In(p.reg), registry.As("test.load"))
 	h := hosttest.Start(t, manifest, hosttest.Options{Registry: p.reg, Log: os.Stderr})
 	c := child{Main: h.Address, Admin: h.AdminAddr().String()}
 	if a := h.HealthAddr(); a != nil {
