@@ -44,8 +44,8 @@ type Budget struct {
 	refused    atomic.Uint64
 	nextRelief atomic.Int64 // in nanoseconds since epoch
 
-	forecasts [forecasts]forecast
-	favours   atomic.Int64 // answers that have taken less than their methods need
+	sizes   answerSizes
+	favours atomic.Int64 // answers that have taken less than their methods need
 
 	mu     sync.Mutex
 	owners map[*Share]*seen
@@ -78,6 +78,7 @@ type BudgetUsage struct {
 func NewBudget(maxInFlight int, maxBufferedBytes int64) *Budget {
 	b := &Budget{epoch: time.Now(), owners: make(map[*Share]*seen)}
 	b.SetLimits(maxInFlight, maxBufferedBytes)
+	b.sizes.init()
 	return b
 }
 

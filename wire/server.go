@@ -43,7 +43,6 @@ type Server struct {
 	budget   *Budget
 	host     string
 	cuts     cutLog
-	sizes    answerSizes
 	pool     workers
 
 	mu        sync.Mutex
@@ -83,7 +82,6 @@ func NewServer(o ServerOptions) *Server {
 		s.budget = NewBudget(0, 0)
 	}
 	s.cuts.log = s.log
-	s.sizes.init()
 	return s
 }
 

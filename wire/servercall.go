@@ -58,7 +58,7 @@ func (c *serverConn) reserve(t *task) {
 	if n := t.answers.Load(); n > 0 {
 		t.reserved, t.held = n, t.held+n
 		// One whose own answers are short is believed to ask for another such.
-		t.refused = !c.share.reserve(n) && (c.long.Load() || !c.share.served.Load())
+		t.refused = !c.share.reserve(n) && (c.share.longest.Load() > 0 || !c.share.served.Load())
 	}
 }
 
@@ -182,10 +182,8 @@ func (c *serverConn) answer(t *task, err error) {
 		res.Payload = reply
 	}
 	if !t.refused {
-		c.srv.sizes.learn(call, int64(len(res.Payload)))
-		if long := len(res.Payload) >= longAnswer; long != c.long.Load() {
-			c.long.Store(long)
-		}
+		c.srv.budget.sizes.learn(call.answers, call.service, call.method, call.argument, int64(len(res.Payload)))
+		follow(&c.share.longest, int64(len(res.Payload)))
 	}
 	c.compress(t)
 	c.unreserve(t)

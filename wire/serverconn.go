@@ -40,7 +40,6 @@ type serverConn struct {
 	closing atomic.Bool
 	lost    atomic.Bool // it cannot be written to
 	told    atomic.Bool // why it ends
-	long    atomic.Bool // its last answer was
 	intro   introduction
 
 	mu         sync.Mutex

@@ -14,9 +14,9 @@ type Share struct {
 	served       atomic.Bool  // a call of it has ended
 	refusedAt    atomic.Int64 // in nanoseconds since the budget's epoch, when it was refused last; 0 for never
 
-	longest atomic.Int64  // of its answers of late, in bytes, and one more; 0 before the first
+	longest atomic.Int64  // bytes of its answers of late; 0 when they are not long
 	making  atomic.Int64  // answers that bytes have been taken for
-	line    chan struct{} // of room for one: the Answer that waits for bytes
+	line    chan struct{} // of room for one: the Answer that waits for bytes; nil for a Server's
 	denied  time.Time     // when one has waited in vain; line guards it
 }
 
@@ -30,13 +30,13 @@ const (
 // NewShare makes the Share of a connection. The holder may be nil: then the connection is never cut for its answers. Close
 // ends the Share.
 func (b *Budget) NewShare(holder Holder) *Share {
-	s := new(Share)
+	s := &Share{line: make(chan struct{}, 1)}
 	s.open(b, holder)
 	return s
 }
 
 func (s *Share) open(b *Budget, holder Holder) {
-	s.budget, s.holder, s.line = b, holder, make(chan struct{}, 1)
+	s.budget, s.holder = b, holder
 	if holder == nil {
 		return
 	}

@@ -92,7 +92,7 @@ func (x *exchange) call() *code.Error {
 	if x.late() {
 		return x.expired()
 	}
-	if !x.oneWay && !x.holding.begin(x.service, x.method, func() bool { return x.r.Context().Err() != nil }) {
+	if !x.oneWay && !x.holding.begin(x.service, x.method, len(x.req.Payload), func() bool { return x.r.Context().Err() != nil }) {
 		return x.overloaded()
 	}
 	x.setTimeout()

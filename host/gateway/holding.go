@@ -43,11 +43,11 @@ const (
 )
 
 // begin returns when there is room for the answer of a method, and reports whether there is.
-func (h *holding) begin(service, method string, over func() bool) bool {
+func (h *holding) begin(service, method string, argument int, over func() bool) bool {
 	if h.conn == nil {
 		return true
 	}
-	h.reply = h.conn.share.NewAnswer(service, method)
+	h.reply = h.conn.share.NewAnswer(service, method, argument)
 	return h.reply.Begin(over)
 }
 
