@@ -39,8 +39,8 @@ func Decompress(dst []byte, c Compression, src []byte, limit int) ([]byte, error
 	return append(dst, src...), nil
 }
 
-// decompressedSize is the most that Decompress makes of src.
-func decompressedSize(c Compression, src []byte, limit int) int {
+// DecompressedSize returns the most that Decompress makes of src.
+func DecompressedSize(c Compression, src []byte, limit int) int {
 	var most uint64
 	switch c {
 	case Gzip:

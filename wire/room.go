@@ -23,15 +23,56 @@ func soon(most time.Duration, try func() bool) bool {
 	return false
 }
 
+// Growth takes the bytes of one message that is being read, as more of it comes. Of the messages for which a Budget has not
+// enough the oldest gets them all the same, so that not all are stuck halfway; no other does before it is Done. A Growth
+// belongs to one goroutine.
+type Growth struct {
+	share  *Share
+	place  uint64 // in the budget's line; 0 when it is in none
+	beyond bool   // it has got bytes that were not there, as the first of the line
+}
+
+// NewGrowth returns the Growth of a message that comes over the connection of s.
+func NewGrowth(s *Share) Growth { return Growth{share: s} }
+
+// Take takes n bytes, and reports whether it could. They are given back to the Share.
+func (g *Growth) Take(n int64) bool {
+	if g.share.TakeBytes(n) {
+		return true
+	}
+	b := g.share.budget
+	if g.place == 0 {
+		g.place = b.queueUp()
+	}
+	if !b.isFirst(g.place) {
+		return false
+	}
+	g.share.add(n)
+	g.beyond = true
+	return true
+}
+
+// Read says that the message has been read, or will not be.
+func (g *Growth) Read() {
+	if !g.beyond {
+		g.Done()
+	}
+}
+
+// Done says that the bytes have been given back.
+func (g *Growth) Done() {
+	if g.place != 0 {
+		g.share.budget.leave(g.place)
+		g.place, g.beyond = 0, false
+	}
+}
+
 // room is what the reader of a connection gets of the budget, and how long it may wait for it. It belongs to the reader.
 type room struct {
-	share      *Share
+	Growth     // of the frame that is being read
 	host       string
 	waited     time.Duration // since waitedFrom
 	waitedFrom time.Time
-
-	place  uint64 // of the frame that is being read, in the budget's line; 0 when it is in none
-	beyond bool   // it has got bytes that were not there, as the first of the line
 }
 
 // soon repeats try until it succeeds, but waits no more than for a tenth of the time: heartbeats wait behind the reader.
@@ -45,30 +86,14 @@ func (r *room) soon(try func() bool) bool {
 	return ok
 }
 
-// grow takes n bytes for a frame that is being read. Of the frames for which there is not enough the oldest gets them all
-// the same, so that not all are stuck halfway. It keeps its place until they are given back: no other gets such bytes before.
+// grow takes n bytes for the frame.
 func (r *room) grow(n int) *FrameError {
-	if r.take(n) || r.soon(func() bool { return r.take(n) }) {
+	take := func() bool { return r.Take(int64(n)) }
+	if take() || r.soon(take) {
 		return nil
 	}
-	r.leave()
+	r.Done()
 	return &FrameError{Reason: code.ReasonOverloaded, Answer: r.share.budget.Refuse(r.host), detail: "there is no memory for it"}
-}
-
-func (r *room) take(n int) bool {
-	if r.share.TakeBytes(int64(n)) {
-		return true
-	}
-	b := r.share.budget
-	if r.place == 0 {
-		r.place = b.queueUp()
-	}
-	if !b.isFirst(r.place) {
-		return false
-	}
-	r.share.add(int64(n))
-	r.beyond = true
-	return true
 }
 
 func (r *room) tryGrow(n int) bool { return r.share.TakeBytes(int64(n)) }
@@ -81,13 +106,6 @@ func (r *room) handOver() (place uint64) {
 		place, r.place, r.beyond = r.place, 0, false
 		return place
 	}
-	r.leave()
+	r.Done()
 	return 0
-}
-
-func (r *room) leave() {
-	if r.place != 0 {
-		r.share.budget.leave(r.place)
-		r.place, r.beyond = 0, false
-	}
 }

@@ -236,7 +236,7 @@ func accepts(list string, c Compression) bool {
 // decompress makes the request of t plain.
 func (c *serverConn) decompress(t *task) error {
 	used, packed := t.req.Compression, t.req.Payload
-	n := int64(decompressedSize(used, packed, c.lim.MaxDecompressedBytes))
+	n := int64(DecompressedSize(used, packed, c.lim.MaxDecompressedBytes))
 	if !c.share.takeBytesSoon(n) {
 		return c.srv.budget.Refuse(c.srv.host)
 	}

@@ -68,7 +68,7 @@ func newServerConn(s *Server, g *group, conn net.Conn, lim Limits, served *sync.
 	c.out.backlog.share, c.out.backlog.uncrowded = &c.share, c.uncrowded
 	c.wait.init(c)
 	c.share.open(s.budget, c)
-	c.room = room{share: &c.share, host: s.host}
+	c.room = room{Growth: NewGrowth(&c.share), host: s.host}
 	return c
 }
 

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -62,7 +61,7 @@ func (x *exchange) readBody() *code.Error {
 	if !bytes.HasPrefix(body, gzipMagic) {
 		return x.bad("the body is no gzip")
 	}
-	if !x.holding.claim(gzipClaim(body, x.g.limits.MaxDecompressedBytes)) {
+	if !x.holding.claim(wire.DecompressedSize(wire.Gzip, body, x.g.limits.MaxDecompressedBytes)) {
 		return x.overloaded()
 	}
 	plain, err := wire.Decompress(nil, wire.Gzip, body, x.g.limits.MaxDecompressedBytes)
@@ -83,14 +82,6 @@ func (x *exchange) readBy(t time.Time) {
 }
 
 var gzipMagic = []byte{0x1f, 0x8b}
-
-// gzipClaim is the length that the end of a gzip says it has when decompressed, which is all that wire makes of it.
-func gzipClaim(b []byte, most int) int {
-	if len(b) < 4 {
-		return 0
-	}
-	return int(min(int64(binary.LittleEndian.Uint32(b[len(b)-4:])), int64(most)))
-}
 
 var (
 	errTooLong = errors.New("body too long") // of unknown length, and over its limit
