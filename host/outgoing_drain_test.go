@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +13,7 @@ import (
 	"github.com/easymicro/easymicro/host"
 	"github.com/easymicro/easymicro/host/hosttest"
 	"github.com/easymicro/easymicro/registry"
+	"github.com/easymicro/easymicro/wire/wiretest"
 )
 
 // late calls its upstream when it is let go.
@@ -87,5 +90,35 @@ func TestAClientCallsBeforeTheHostRunsAndNotAfterItWasClosed(t *testing.T) {
 	h.Close()
 	if err := c.Call(t.Context(), "Mul", &args{6, 7}, &r); err == nil || !strings.Contains(err.Error(), "the host is ending") {
 		t.Errorf("after Close: %v", err)
+	}
+}
+
+// A peer that has vanished never says that it has read a one-way call that was passed on to it.
+func TestAHostEndsWithItsGracePeriodBesideAPeerThatHasVanished(t *testing.T) {
+	t.Parallel()
+	told := make(chan struct{})
+	address := wiretest.Meet(t, func(c net.Conn) {
+		p := wiretest.NewPeer(t, c)
+		p.Greet()
+		if f, err := p.TryReceive(); err == nil && f.OneWay {
+			close(told)
+		}
+		_, _ = io.Copy(io.Discard, c)
+	})
+	h := hosttest.Start(t, `
+host: {shutdown: {drainDelay: 0s, gracePeriod: 200ms}}
+discovery: {etcd: [{name: main, endpoints: ["http://127.0.0.1:1"]}]}
+`+toAll, hosttest.Options{})
+	y := newYard()
+	y.put("Away", address)
+	must(t, host.LeadTo(h.Host, y))
+	if r, body := h.Post("/Away/Tell", `{}`, "Easymicro-Oneway", "1"); r.StatusCode != 202 {
+		t.Fatalf("%d %s", r.StatusCode, body)
+	}
+	receive(t, told, "it is not told")
+	began := time.Now()
+	h.Stop()
+	if took := time.Since(began); took > busy {
+		t.Errorf("it has ended after %v", took)
 	}
 }

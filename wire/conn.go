@@ -147,16 +147,22 @@ func (c *Conn) Draining() bool { return c.draining.Load() }
 // closeWait is how long a connection that is closed waits for what is queued to be written.
 const closeWait = 30 * time.Second
 
-// Close ends the connection, once what is queued has been written and the peer has read the one-way requests, see Flush,
-// or 30 s have passed. Calls that wait for an answer fail.
+// Close shuts the connection down within 30 s, see Shutdown. Its error is always nil.
 func (c *Conn) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeWait)
 	defer cancel()
-	_ = c.Flush(ctx)
-	c.out.settle(closeWait)
+	_ = c.Shutdown(ctx)
+	return nil
+}
+
+// Shutdown ends the connection, once what is queued has been written and the peer has read the one-way requests, see Flush.
+// When ctx ends first it ends the connection all the same. Calls that wait for an answer fail. The error is that of Flush.
+func (c *Conn) Shutdown(ctx context.Context) error {
+	err := c.Flush(ctx)
+	c.out.settle(ctx)
 	c.fail(ErrConnClosed)
 	c.over.Wait()
-	return nil
+	return err
 }
 
 // flushAgain is how long a peer that drains is left alone between two questions: it closes connections on which there is
@@ -222,7 +228,7 @@ func (c *Conn) proven(last uint64) {
 
 // flushSilently ends the sending side and waits for the peer to do the same.
 func (c *Conn) flushSilently(ctx context.Context) error {
-	c.out.settle(closeWait)
+	c.out.settle(ctx)
 	if half, ok := c.conn.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
 		return c.pause(ctx, lingerWait)
 	}

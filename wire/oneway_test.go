@@ -291,3 +291,26 @@ func TestClosePeersWithoutHeartbeatsHaveAMomentToRead(t *testing.T) {
 		}
 	})
 }
+
+func TestShutdownEndsWithItsContextWhateverThePeerDoes(t *testing.T) {
+	for name, interval := range map[string]time.Duration{"it reads nothing": time.Hour, "it is sent no heartbeats": -1} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c, _ := facing(t, wire.ConnOptions{KeepaliveInterval: interval})
+				tell(t.Context(), t, c, "A", make([]byte, 1<<20))
+				soon, cancel := context.WithTimeout(t.Context(), time.Second)
+				defer cancel()
+				began := time.Now()
+				if err := c.Shutdown(soon); !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("got %v", err)
+				}
+				if took := time.Since(began); took != time.Second {
+					t.Errorf("after %v", took)
+				}
+				if err := c.Shutdown(t.Context()); !errors.Is(err, wire.ErrConnClosed) {
+					t.Errorf("once more: %v", err)
+				}
+			})
+		})
+	}
+}

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"context"
 	"errors"
 	"net"
 	"runtime"
@@ -261,10 +262,8 @@ func (o *outbox) close() {
 	o.fail(errSentClosed)
 }
 
-// settle waits until what is queued has been written, cannot be, or has taken too long.
-func (o *outbox) settle(most time.Duration) {
-	enough := time.NewTimer(most)
-	defer enough.Stop()
+// settle waits until what is queued has been written, cannot be, or ctx has ended.
+func (o *outbox) settle(ctx context.Context) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for o.err == nil && o.phase != outIdle {
@@ -273,7 +272,7 @@ func (o *outbox) settle(most time.Duration) {
 		select {
 		case <-progress:
 			o.mu.Lock()
-		case <-enough.C:
+		case <-ctx.Done():
 			o.mu.Lock()
 			return
 		}

@@ -149,7 +149,9 @@ func (c *serverConn) serveOut() {
 		c.send(&Frame{Type: Response, Heartbeat: true, Seq: HeartbeatSeq})
 	}
 	c.waitFewer(nil, func() bool { return c.flight.n == 0 || c.gone })
-	c.out.settle(10 * c.lim.WriteTimeout) // one that takes nothing is cut before that
+	enough, cancel := context.WithTimeout(context.Background(), 10*c.lim.WriteTimeout) // one that takes nothing is cut before that
+	defer cancel()
+	c.out.settle(enough)
 }
 
 // linger closes the sending side and reads what may still come, so that the last answers are not lost to a reset. Of the

@@ -53,6 +53,9 @@ type Client struct {
 	done  chan struct{} // closed by Close
 	over  sync.WaitGroup
 
+	closing  context.Context //nolint:containedctx // its end cuts connections short that wait for their peers to be closed
+	cutShort context.CancelFunc
+
 	mu       sync.RWMutex // before node.mu
 	closed   bool
 	sweeping bool
@@ -78,6 +81,7 @@ func New(o Options) (*Client, error) {
 		quiet: make(chan struct{}), done: make(chan struct{}),
 		services: make(map[string]*service), unknown: make(map[*service]struct{}), nodes: make(map[place]*node),
 	}
+	c.closing, c.cutShort = context.WithCancel(context.Background())
 	c.dial = c.connect
 	if o.Policy == ConsistentHash {
 		where, name, _ := strings.Cut(o.HashOn, ".")
@@ -138,7 +142,7 @@ func (c *Client) noErrand() <-chan struct{} {
 	return c.errand
 }
 
-// handOver returns when all one-way requests on their way have been read, or sent elsewhere.
+// handOver returns when all one-way requests on their way have been read, or sent elsewhere, or ctx has ended.
 func (c *Client) handOver(ctx context.Context) {
 	for {
 		var flushed sync.WaitGroup
@@ -177,15 +181,14 @@ func (c *Client) Shutdown(ctx context.Context) error {
 	if c.calls.Load() == 0 {
 		c.hush.Do(func() { close(c.quiet) })
 	}
-	var err error
 	select {
 	case <-c.quiet:
 	case <-c.done:
 	case <-ctx.Done():
-		err = ctx.Err()
 	}
 	c.handOver(ctx)
-	c.end()
+	err := ctx.Err()
+	c.end(ctx)
 	return err
 }
 
@@ -197,11 +200,14 @@ func (c *Client) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), againWithin)
 	defer cancel()
 	c.handOver(ctx)
-	c.end()
+	c.end(ctx)
 	return nil
 }
 
-func (c *Client) end() {
+// end closes the connections, and cuts those short that have not ended when ctx does.
+func (c *Client) end(ctx context.Context) {
+	stop := context.AfterFunc(ctx, c.cutShort)
+	defer stop()
 	c.mu.Lock()
 	if !c.closed {
 		c.closed = true
@@ -221,7 +227,7 @@ func (c *Client) end() {
 	var ends sync.WaitGroup
 	for _, n := range nodes {
 		for _, l := range n.close() {
-			ends.Go(func() { _ = l.Close() })
+			ends.Go(l.end)
 		}
 	}
 	ends.Wait()

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/easymicro/easymicro/wire"
 	"github.com/easymicro/easymicro/wire/code"
+	"github.com/easymicro/easymicro/wire/wiretest"
 )
 
 // onLoopback serves on a socket of its own until the test ends.
@@ -126,4 +128,85 @@ func TestOneWayCallsBeforeACloseAreAllRun(t *testing.T) {
 	_ = c.Close()
 	out.Wait()
 	eventually(t, "all one-way calls are run", func() bool { return told.Load() == calls })
+}
+
+// vanishing serves an address with a peer that says nothing after its greeting.
+func (n *network) vanishing(address string, greets bool) (stop func()) {
+	ln := wiretest.Listen()
+	n.hosts[address] = ln
+	go func() {
+		if nc, err := ln.Accept(); err == nil && greets {
+			wiretest.NewPeer(n.t, nc).Greet()
+		}
+	}()
+	return func() { _ = ln.Close() }
+}
+
+// parking serves an address with one call at a time, which does not end before stop is called.
+func (n *network) parking(address string) (drain, stop func()) {
+	srv, stop := n.limited(address, func(ctx context.Context, _, _ *wire.Frame) error {
+		<-ctx.Done()
+		return ctx.Err()
+	}, wire.Limits{MaxInFlight: 1})
+	return func() { _ = srv.Shutdown(context.Background()) }, stop
+}
+
+// The peer does not say that one-way calls were read when it has vanished, and not that they run when it drains.
+func TestAClientEndsInTimeWithOneWayCallsThatAreNotKnownToRun(t *testing.T) {
+	const grace = time.Second
+	for name, tc := range map[string]struct {
+		keepalive                time.Duration
+		vanished, unlisted, late bool
+	}{
+		"vanished":                     {keepalive: time.Hour, vanished: true},
+		"vanished, without heartbeats": {keepalive: -1, vanished: true},
+		"vanished and unlisted":        {keepalive: time.Hour, vanished: true, unlisted: true},
+		"parked":                       {keepalive: time.Hour},
+		"parked, no time left":         {keepalive: time.Hour, late: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for most, end := range map[time.Duration]func(*Client) error{
+				againWithin: (*Client).Close,
+				grace: func(c *Client) error {
+					ctx, cancel := context.WithTimeout(context.Background(), grace)
+					defer cancel()
+					if tc.late {
+						cancel()
+					}
+					if err := c.Shutdown(ctx); !errors.Is(err, ctx.Err()) || err == nil {
+						t.Errorf("Shutdown: %v", err)
+					}
+					return nil
+				},
+			} {
+				inBubble(t, func(t *testing.T, n *network) {
+					names := serving("a")
+					c := n.client(Options{Resolver: names, KeepaliveInterval: tc.keepalive})
+					drain, stop := func() {}, func() {}
+					if tc.vanished {
+						stop = n.vanishing("a", tc.keepalive > 0)
+					} else {
+						drain, stop = n.parking("a")
+					}
+					defer stop()
+					for range 2 {
+						if err := c.Notify(t.Context(), "Arith", "Mul", make([]byte, 128<<10)); err != nil {
+							t.Fatal(err)
+						}
+					}
+					synctest.Wait()
+					go drain()
+					if tc.unlisted {
+						names.set("Arith")
+					}
+					synctest.Wait()
+					began := time.Now()
+					_ = end(c)
+					if took := time.Since(began); took > most {
+						t.Errorf("it has ended after %v, not within %v", took, most)
+					}
+				})
+			}
+		})
+	}
 }

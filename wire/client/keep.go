@@ -112,7 +112,7 @@ func (n *node) meet(ctx context.Context) (*link, error) {
 		return l, nil // peers that answer no heartbeats are called all the same
 	}
 	if err := l.Ping(ctx); err != nil {
-		_ = l.Close()
+		l.end()
 		return nil, err
 	}
 	return l, nil
@@ -123,7 +123,7 @@ func (n *node) connected(slot int, l *link) {
 	n.demanded = false
 	if n.closed || n.unlisted.Load() {
 		n.mu.Unlock()
-		_ = l.Close()
+		l.end()
 		return
 	}
 	n.links[slot].Store(l)

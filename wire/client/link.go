@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"sync/atomic"
 	"time"
 
@@ -17,6 +18,9 @@ type link struct {
 	closing atomic.Bool // nobody may use it any more
 }
 
+// closeWait is how long a link that is out of use may take to end.
+const closeWait = 30 * time.Second
+
 // take counts a call in, unless the link takes no more.
 func (l *link) take() bool {
 	l.calls.Add(1)
@@ -32,6 +36,13 @@ func (l *link) give() {
 	if l.calls.Add(-1) == 0 && (l.left.Load() || l.node.unlisted.Load()) {
 		l.node.release(l)
 	}
+}
+
+// end closes the link as Close does, and sooner where the client has to end.
+func (l *link) end() {
+	ctx, cancel := context.WithTimeout(l.node.c.closing, closeWait)
+	defer cancel()
+	_ = l.Shutdown(ctx)
 }
 
 func (l *link) hasEnded() bool {
@@ -56,7 +67,7 @@ func (n *node) retire(l *link) bool {
 	for i := range n.links {
 		n.links[i].CompareAndSwap(l, nil)
 	}
-	if !n.c.spawnErrand(func() { _ = l.Close() }) {
+	if !n.c.spawnErrand(l.end) {
 		n.leave(l) // the client is being closed, and will come here
 	}
 	return true
