@@ -6,7 +6,7 @@ import "github.com/easymicro/easymicro/wire/code"
 func (c *serverConn) dispatch(t *task) {
 	t.seq, t.oneWay = t.req.Seq, t.req.OneWay
 	if !t.oneWay {
-		t.answers = c.srv.budget.sizes.of(t.req.Service, t.req.Method, len(t.req.Payload))
+		t.answer = c.share.NewAnswer(t.req.Service, t.req.Method, len(t.req.Payload))
 	}
 	if c.enter(t) || c.enterSoon(t) {
 		return
@@ -14,17 +14,15 @@ func (c *serverConn) dispatch(t *task) {
 	c.srv.observer.WireError(code.ReasonOverloaded)
 	c.mu.Lock()
 	c.know(&t.req)
-	fits := c.flight.fits(t)
-	c.mu.Unlock()
-	switch {
-	case t.oneWay && fits:
-		c.srv.budget.refused.Add(1)
-	case t.oneWay: // gets no answer
-	case fits:
-		c.refuse(&t.req, c.srv.budget.Refuse(c.srv.host))
-	default:
-		c.refuse(&t.req, c.flight.refusal(c.srv.host))
+	var why *code.Error
+	if !c.flight.fits(t) {
+		why = c.flight.refusal(c.srv.host)
 	}
+	c.mu.Unlock()
+	if why == nil { // it is the host that has no room
+		why = c.srv.budget.Refuse(c.srv.host)
+	}
+	c.refuse(&t.req, why)
 	c.drop(t)
 }
 

@@ -1,25 +1,30 @@
 package wire
 
 import (
+	"context"
 	"sync/atomic"
 	"time"
 )
 
 const (
 	answerCopies = 4 // of an answer while it is made: the value, its encoding, and what an encoder grows through
-	answerWait   = time.Second
 	mostFavours  = 8
+
+	// answerWait is how long a call waits for room for its answer; much longer while another answer of its connection is
+	// under way, since that ends.
+	answerWait     = time.Second
+	answerWaitBusy = 10 * time.Second
 )
 
-// An Answer is the answer of a call that came through no Server, before it is made. Since it cannot be refused then, as many
-// bytes as it will probably need are taken from a Budget before the call runs. The zero value needs none. It belongs to one
-// goroutine at a time.
+// An Answer is the answer of a call before it is made. Since it cannot be refused then, as many bytes as it will probably
+// need are taken from a Budget before the call runs. The zero value needs none. It belongs to one goroutine at a time.
 type Answer struct {
 	share           *Share
-	size            *atomic.Int64 // of the answers of the method; nil while none is known to be long
+	size            *atomic.Int64 // of the answers of the method; nil while no method has long ones
 	service, method string
 	argument        int
 
+	since    time.Time // when there was no room for it first
 	held     int64
 	making   bool // it counts among those that are being made
 	favoured bool // it has taken less than the method's answers need
@@ -30,64 +35,112 @@ func (s *Share) NewAnswer(service, method string, argument int) Answer {
 	return Answer{share: s, size: s.budget.sizes.of(service, method, argument), service: service, method: method, argument: argument}
 }
 
-// Begin returns when the call may run. It reports false when there has been no room for the answer for too long, though its
-// peer has taken all others, or when over reports that nobody waits for it.
-func (a *Answer) Begin(over func() bool) bool { return a.take(false) || a.await(over) }
-
-// take takes the bytes, and reports whether they were there. For the only answer of a connection whose answers were shorter
-// of late, that may be less, but not for many at a time: a flood of long answers of the method does not hold it up.
-func (a *Answer) take(only bool) bool {
-	if a.size == nil {
-		return true
-	}
-	n := a.size.Load()
-	if n == 0 {
-		return true
-	}
-	s := a.share
-	if !s.takeForAnswer(n) {
-		usual := s.longest.Load()
-		if !only || !s.served.Load() || usual >= n || s.budget.favours.Load() >= mostFavours || !s.takeForAnswer(usual) {
-			return false
-		}
-		a.favoured, n = true, usual
-		s.budget.favours.Add(1)
-	}
-	s.making.Add(1)
-	a.making, a.held = true, answerCopies*n
-	return true
+// Try takes the bytes, and reports whether they were there. It does not overtake one that waits.
+func (a *Answer) Try() bool {
+	return a.expected() == 0 || len(a.share.line) == 0 && a.take(false)
 }
 
-func (s *Share) takeForAnswer(n int64) bool {
-	return n == 0 || s.take(&s.bytes, &s.budget.bytes, answerCopies*n, s.budget.maxBytes.Load(), smallServed)
-}
-
-// await waits in line until the bytes are there.
-func (a *Answer) await(over func() bool) bool {
+// Wait returns when the call may run. It reports false when there has been no room for too long, or ctx has ended.
+func (a *Answer) Wait(ctx context.Context) bool {
 	s := a.share
-	s.line <- struct{}{}
+	select {
+	case s.line <- struct{}{}:
+	case <-ctx.Done():
+		return false
+	}
 	defer func() { <-s.line }()
-	alone := func() bool {
+	look := time.NewTicker(waitStep)
+	defer look.Stop()
+	for {
 		var waiting int64
 		if s.holder != nil {
 			waiting, _ = s.holder.Untaken()
 		}
-		return waiting == 0 && s.making.Load() == 0
-	}
-	for begin := time.Now(); !a.take(alone()); time.Sleep(waitStep) {
+		if begins, over := a.admit(waiting > 0); begins || over {
+			return begins
+		}
 		s.budget.relieve()
-		now := time.Now()
-		switch {
-		case over():
-			return false
-		case !alone():
-			begin = now
-		case now.Sub(begin) >= answerWait || now.Sub(s.denied) < answerWait:
-			s.denied = now
+		select {
+		case <-look.C:
+		case <-ctx.Done():
 			return false
 		}
 	}
+}
+
+// admit reports whether the call may run now, or has waited for too long. What waits for the peer is under way, as are the
+// answers of the connection that are being made.
+func (a *Answer) admit(waiting bool) (begins, over bool) {
+	busy := waiting || a.share != nil && a.share.making.Load() > 0
+	if a.take(!busy) {
+		return true, false
+	}
+	s, now, most := a.share, time.Now(), answerWait
+	if a.since.IsZero() {
+		a.since = now
+	}
+	if busy {
+		most = answerWaitBusy
+	}
+	if now.Sub(a.since) >= most || !busy && now.Sub(s.denied) < answerWait {
+		s.denied = now
+		return false, true
+	}
+	return false, false
+}
+
+// expected is how long the answer will probably be; 0 when it is not long.
+func (a *Answer) expected() int64 {
+	if a.size == nil {
+		return 0
+	}
+	return a.size.Load()
+}
+
+// take takes the bytes once, and reports whether they were there. For the only answer of a connection whose answers were
+// shorter of late, that may be less, but not for many at a time: a flood of long answers of the method does not hold it up.
+func (a *Answer) take(only bool) bool {
+	n := a.expected()
+	if a.making || n == 0 {
+		return true
+	}
+	s := a.share
+	if a.held = s.takeForAnswer(n, only); a.held == 0 {
+		usual := s.longest.Load()
+		if !only || !s.served.Load() || usual >= n || s.budget.favours.Load() >= mostFavours {
+			return false
+		}
+		if a.held = s.takeForAnswer(usual, only); a.held < usual {
+			return false
+		}
+		a.favoured = true
+		s.budget.favours.Add(1)
+	}
+	a.making = true
+	s.making.Add(1)
 	return true
+}
+
+// takeForAnswer takes the bytes of an answer of length n, and returns how many: fewer copies of it when there is not so much,
+// and 0 when there is not even one. A connection that holds all there is may exceed the budget by its only answer.
+func (s *Share) takeForAnswer(n int64, only bool) int64 {
+	held, all, most := s.bytes.Load(), s.budget.bytes.Load(), s.budget.maxBytes.Load()
+	want := min(max((most-all-held)/2, n), answerCopies*n)
+	switch {
+	case n == 0:
+		return 0
+	case s.take(&s.bytes, &s.budget.bytes, want, most, smallServed):
+		return want
+	case only && all+n <= most-most/reserved:
+		if s.budget.bytes.CompareAndSwap(all, all+n) {
+			s.bytes.Add(n)
+			return n
+		}
+	case only && held == all:
+		s.add(n)
+		return n
+	}
+	return 0
 }
 
 // Made is told how long the answer has become. An error tells nothing of other calls.
@@ -104,9 +157,7 @@ func (a *Answer) End() {
 		return
 	}
 	a.share.making.Add(-1)
-	if a.held > 0 {
-		a.share.Give(a.held)
-	}
+	a.share.Give(a.held)
 	if a.favoured {
 		a.share.budget.favours.Add(-1)
 	}

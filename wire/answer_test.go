@@ -2,6 +2,7 @@ package wire_test
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -74,5 +75,117 @@ func TestLongAnswersAreAllMadeForOneWhoReads(t *testing.T) {
 			}
 		}
 		r.stop()
+	})
+}
+
+func TestOnlyLongAnswersWaitForRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		budget, released := wire.NewBudget(0, 8<<20), make(chan struct{})
+		r := newRigWith(t, wire.ServerOptions{Budget: budget, Handler: wire.HandlerFunc(func(_ context.Context, req, res *wire.Frame) error {
+			switch req.Method {
+			case "Poll":
+				<-released
+			case "Long":
+				res.Payload = append(res.Payload, make([]byte, longAnswer)...)
+			}
+			return nil
+		})})
+		c := r.client(t, wire.ConnOptions{})
+		if _, err := call(t.Context(), c, "Long", ""); err != nil { // so that it is known
+			t.Fatal(err)
+		}
+		others := budget.NewShare(nil)
+		go func() { _, _ = call(t.Context(), c, "Poll", "") }()
+		synctest.Wait()
+		others.Hold(9 << 20)
+		if _, err := call(t.Context(), c, "Short", ""); err != nil {
+			t.Errorf("a short answer: %v", err)
+		}
+		go func() {
+			time.Sleep(50 * time.Millisecond)
+			others.Give(9 << 20)
+		}()
+		begin := time.Now()
+		if _, err := call(t.Context(), c, "Long", ""); err != nil || time.Since(begin) > 100*time.Millisecond {
+			t.Errorf("a long answer for which room is made after 50 ms: %v after %v", err, time.Since(begin))
+		}
+		close(released)
+		r.stop()
+	})
+}
+
+func TestErrorsTellNothingOfTheLengthOfAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		budget, released := wire.NewBudget(0, 64<<20), make(chan struct{})
+		r := newRigWith(t, wire.ServerOptions{Budget: budget, Handler: wire.HandlerFunc(func(_ context.Context, req, res *wire.Frame) error {
+			switch string(req.Payload) {
+			case "fail":
+				return code.Refuse(code.NotFound, code.ReasonUnknownMethod, "no such thing", "", "", 0)
+			case "wait":
+				<-released
+			}
+			res.Payload = append(res.Payload, make([]byte, longAnswer)...)
+			return nil
+		})})
+		c := r.client(t, wire.ConnOptions{})
+		if _, err := call(t.Context(), c, "Get", "make"); err != nil {
+			t.Fatal(err)
+		}
+		for range 300 {
+			if _, err := call(t.Context(), c, "Get", "fail"); err == nil {
+				t.Fatal("no error")
+			}
+		}
+		go func() { _, _ = call(t.Context(), c, "Get", "wait") }()
+		synctest.Wait()
+		if held := budget.Usage().BufferedBytes; held < longAnswer {
+			t.Errorf("%d bytes are taken for an answer of %d", held, longAnswer)
+		}
+		close(released)
+		r.stop()
+	})
+}
+
+func TestAnswersGetAsMuchRoomAsThereIs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const most = 64 << 20
+		budget := wire.NewBudget(0, most)
+		other := budget.NewShare(nil)
+		other.Hold(1 << 20)
+		for _, n := range []int{1 << 20, 9 << 20, 17 << 20, 40 << 20, 58 << 20} {
+			caller := budget.NewShare(nil)
+			first := caller.NewAnswer("Test", "Get", n)
+			first.Made(n, nil)
+			a := caller.NewAnswer("Test", "Get", n)
+			if !a.Try() && !a.Wait(t.Context()) {
+				t.Errorf("no room for %d MiB in %d MiB of which one is used", n>>20, most>>20)
+			}
+			a.End()
+		}
+		if held := budget.Usage().BufferedBytes; held != 1<<20 {
+			t.Errorf("%d bytes are left over", held-1<<20)
+		}
+	})
+}
+
+func TestCallsWaitForRoomNoLongerThanTheirContextLasts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		budget := wire.NewBudget(0, 8<<20)
+		budget.NewShare(nil).Hold(9 << 20)
+		caller := budget.NewShare(nil)
+		known := caller.NewAnswer("Test", "Get", 0)
+		known.Made(longAnswer, nil)
+		var waiting sync.WaitGroup
+		for range 3 { // one has its turn, the others are in line behind it
+			waiting.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+				defer cancel()
+				begin, a := time.Now(), caller.NewAnswer("Test", "Get", 0)
+				if a.Try() || a.Wait(ctx) || time.Since(begin) != 200*time.Millisecond {
+					t.Errorf("returned after %v", time.Since(begin))
+				}
+			})
+		}
+		waiting.Wait()
 	})
 }

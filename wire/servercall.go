@@ -27,7 +27,6 @@ func (c *serverConn) work(w *worker) {
 		t := c.flight.next()
 		c.begun = t.seq
 		t.call = c.newCall(t, w)
-		c.reserve(t)
 		another := c.wantsWorker()
 		c.mu.Unlock()
 		if another {
@@ -37,8 +36,8 @@ func (c *serverConn) work(w *worker) {
 	}
 }
 
-// mayBegin reports whether there is a call that may begin now. None does while the peer takes no answers, or while there is no
-// room for one more answer beside those that are being made. It needs c.mu.
+// mayBegin reports whether there is a call that may begin now. None does while the peer takes no answers, and one whose answer
+// will be long waits a moment until there is room for it. It needs c.mu.
 func (c *serverConn) mayBegin() bool {
 	if !c.flight.canRun() || c.gone {
 		return c.flight.canRun()
@@ -46,28 +45,28 @@ func (c *serverConn) mayBegin() bool {
 	if c.out.backlog.crowded.Load() {
 		return false
 	}
-	size := c.flight.queue.first.answers
-	return size == nil || c.flight.running == 0 || c.share.hasRoom(size.Load())
+	t := c.flight.queue.first
+	begins, over := t.answer.admit(false)
+	t.refused = over
+	if !begins && !over {
+		c.lookAgain()
+	}
+	return begins || over
 }
 
-// reserve takes room for the answer of a call that begins. It needs c.mu.
-func (c *serverConn) reserve(t *task) {
-	if t.answers == nil {
+// lookAgain has a look soon whether the next call may begin: nobody says so when others give bytes back. It needs c.mu.
+func (c *serverConn) lookAgain() {
+	if c.looksAgain {
 		return
 	}
-	if n := t.answers.Load(); n > 0 {
-		t.reserved, t.held = n, t.held+n
-		// One whose own answers are short is believed to ask for another such.
-		t.refused = !c.share.reserve(n) && (c.share.longest.Load() > 0 || !c.share.served.Load())
-	}
-}
-
-// unreserve gives back what was reserved for an answer that is there now.
-func (c *serverConn) unreserve(t *task) {
-	if n := t.reserved; n > 0 {
-		t.reserved, t.held = 0, t.held-n
-		c.share.Give(n)
-	}
+	c.looksAgain = true
+	time.AfterFunc(waitStep, func() {
+		c.srv.budget.relieve()
+		c.mu.Lock()
+		c.looksAgain = false
+		c.mu.Unlock()
+		c.uncrowded()
+	})
 }
 
 // wantsWorker reports whether the caller has to wake a worker, which is counted as looking then. It needs c.mu.
@@ -93,15 +92,13 @@ func (c *serverConn) uncrowded() {
 // newCall needs c.mu, so that the call is seen when the connection ends.
 func (c *serverConn) newCall(t *task, w *worker) *serverCall {
 	call := &serverCall{
-		Call:     Call{from: &c.from, arrived: t.arrived, values: c.group.ctx, timer: w.timer},
-		conn:     c,
-		seq:      t.seq,
-		service:  t.req.Service,
-		method:   t.req.Method,
-		codec:    t.req.Codec,
-		oneWay:   t.oneWay,
-		argument: len(t.req.Payload),
-		answers:  t.answers,
+		Call:    Call{from: &c.from, arrived: t.arrived, values: c.group.ctx, timer: w.timer},
+		conn:    c,
+		seq:     t.seq,
+		service: t.req.Service,
+		method:  t.req.Method,
+		codec:   t.req.Codec,
+		oneWay:  t.oneWay,
 	}
 	call.answerer = call
 	return call
@@ -140,7 +137,6 @@ func (c *serverConn) handle(t *task) error {
 		return code.Refuse(code.Cancelled, code.ReasonCancelled, "the caller has cancelled the call", "", c.srv.host, 0)
 	}
 	if t.refused {
-		c.srv.budget.relieve()
 		return c.srv.budget.Refuse(c.srv.host)
 	}
 	if t.req.Compression != NoCompression {
@@ -181,12 +177,9 @@ func (c *serverConn) answer(t *task, err error) {
 		SetError(res, code.From(err))
 		res.Payload = reply
 	}
-	if !t.refused {
-		c.srv.budget.sizes.learn(call.answers, call.service, call.method, call.argument, int64(len(res.Payload)))
-		follow(&c.share.longest, int64(len(res.Payload)))
-	}
+	t.answer.Made(len(res.Payload), err)
 	c.compress(t)
-	c.unreserve(t)
+	t.answer.End()
 	n := int64(len(res.Payload))
 	if n > worthCounting {
 		c.share.Hold(n) // it may have to wait for room
@@ -278,6 +271,7 @@ func (c *serverConn) done(t *task, ending bool) {
 
 // drop gives back what t holds.
 func (c *serverConn) drop(t *task) {
+	t.answer.End()
 	if t.held > 0 {
 		c.share.Give(t.held)
 	}

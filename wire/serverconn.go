@@ -52,6 +52,7 @@ type serverConn struct {
 	ended      bool   // nothing is started any longer
 	flight     flight
 	looking    int           // workers between two calls
+	looksAgain bool          // a timer runs for that
 	quietSince time.Time     // when the last call in flight ended
 	stopped    bool          // the reader waits for the peer to take answers
 	taken      chan struct{} // tells it, once

@@ -152,19 +152,6 @@ func (s *Share) add(n int64) {
 	}
 }
 
-// reserve takes n bytes for an answer that is going to be made, and reports whether the budget has them. They are taken in any
-// case; a connection that holds all there is may exceed it.
-func (s *Share) reserve(n int64) bool {
-	s.add(n)
-	all := s.budget.bytes.Load()
-	return all <= s.budget.maxBytes.Load() || s.bytes.Load() == all
-}
-
-// hasRoom reports whether n more bytes would leave as much free as is held then.
-func (s *Share) hasRoom(n int64) bool {
-	return s.bytes.Load()+n <= s.budget.maxBytes.Load()-s.budget.bytes.Load()-n
-}
-
 // crowded reports whether the connection holds at least as many bytes as are free: then it gets no more of them.
 func (s *Share) crowded() bool {
 	held := s.bytes.Load()

@@ -3,7 +3,6 @@ package wire
 import (
 	"context"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/easymicro/easymicro/wire/code"
@@ -16,13 +15,12 @@ type task struct {
 	arrived  time.Time
 	used     Compression // of the request, as it came
 	held     int64       // bytes of the budget
-	reserved int64       // of them, for the answer
 	place    uint64      // in its line, when bytes were got that were not there; else 0
 	counted  bool        // it has taken the place of a call
 	call     *serverCall // nil until it runs
 
 	// What its connection knows of it, while the handler has the frames.
-	answers    *atomic.Int64 // how long those of its method are; nil when they are short
+	answer     Answer
 	seq        uint64
 	oneWay     bool
 	parked     bool
@@ -76,8 +74,6 @@ type serverCall struct {
 	service, method string
 	codec           Codec
 	oneWay          bool
-	argument        int           // its length
-	answers         *atomic.Int64 // how long they are; nil when they are short
 }
 
 func (s *serverCall) answerEarly(e *code.Error) {

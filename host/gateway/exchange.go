@@ -89,10 +89,11 @@ func Admitted(ctx context.Context) {
 
 // call runs the call and answers with what comes of it.
 func (x *exchange) call() *code.Error {
+	room := x.oneWay || x.holding.begin(x.r.Context(), x.deadline, x.service, x.method, len(x.req.Payload))
 	if x.late() {
 		return x.expired()
 	}
-	if !x.oneWay && !x.holding.begin(x.service, x.method, len(x.req.Payload), func() bool { return x.r.Context().Err() != nil }) {
+	if !room {
 		return x.overloaded()
 	}
 	x.setTimeout()

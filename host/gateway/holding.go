@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"time"
 
 	"github.com/easymicro/easymicro/wire"
@@ -42,13 +43,22 @@ const (
 	lackOfHost
 )
 
-// begin returns when there is room for the answer of a method, and reports whether there is.
-func (h *holding) begin(service, method string, argument int, over func() bool) bool {
+// begin returns when there is room for the answer of a method, and reports whether there is before ctx or the deadline, if
+// any, ends.
+func (h *holding) begin(ctx context.Context, deadline time.Time, service, method string, argument int) bool {
 	if h.conn == nil {
 		return true
 	}
 	h.reply = h.conn.share.NewAnswer(service, method, argument)
-	return h.reply.Begin(over)
+	if h.reply.Try() {
+		return true
+	}
+	if !deadline.IsZero() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, deadline)
+		defer cancel()
+	}
+	return h.reply.Wait(ctx)
 }
 
 // handOver gives what is held to a handler that may outlive the request.
