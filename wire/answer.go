@@ -97,50 +97,53 @@ func (a *Answer) expected() int64 {
 	return a.size.Load()
 }
 
-// take takes the bytes once, and reports whether they were there. For the only answer of a connection whose answers were
-// shorter of late, that may be less, but not for many at a time: a flood of long answers of the method does not hold it up.
+// take takes the bytes once, and reports whether they were there. For the only answer of a connection they may be fewer, but
+// not for many answers at a time: they may need more than that.
 func (a *Answer) take(only bool) bool {
 	n := a.expected()
 	if a.making || n == 0 {
 		return true
 	}
 	s := a.share
-	if a.held = s.takeForAnswer(n, only); a.held == 0 {
-		usual := s.longest.Load()
-		if !only || !s.served.Load() || usual >= n || s.budget.favours.Load() >= mostFavours {
-			return false
-		}
-		if a.held = s.takeForAnswer(usual, only); a.held < usual {
-			return false
-		}
-		a.favoured = true
-		s.budget.favours.Add(1)
+	if most := answerCopies * n; s.takeForAnswer(most) {
+		a.held = most
+	} else if !only || !a.takeFewer(n) {
+		return false
 	}
 	a.making = true
 	s.making.Add(1)
 	return true
 }
 
-// takeForAnswer takes the bytes of an answer of length n, and returns how many: fewer copies of it when there is not so much,
-// and 0 when there is not even one. A connection that holds all there is may exceed the budget by its only answer.
-func (s *Share) takeForAnswer(n int64, only bool) int64 {
-	held, all, most := s.bytes.Load(), s.budget.bytes.Load(), s.budget.maxBytes.Load()
-	want := min(max((most-all-held)/2, n), answerCopies*n)
-	switch {
-	case n == 0:
-		return 0
-	case s.take(&s.bytes, &s.budget.bytes, want, most, smallServed):
-		return want
-	case only && all+n <= most-most/reserved:
-		if s.budget.bytes.CompareAndSwap(all, all+n) {
-			s.bytes.Add(n)
-			return n
-		}
-	case only && held == all:
-		s.add(n)
-		return n
+func (s *Share) takeForAnswer(n int64) bool {
+	return n == 0 || s.take(&s.bytes, &s.budget.bytes, n, s.budget.maxBytes.Load(), smallServed)
+}
+
+// takeFewer takes what a connection gets whose answers were shorter of late, or what is left for others but the reserve. One
+// that holds all there is may exceed the budget.
+func (a *Answer) takeFewer(n int64) bool {
+	s := a.share
+	b := s.budget
+	if b.favours.Load() >= mostFavours {
+		return false
 	}
-	return 0
+	held, all, most := s.bytes.Load(), b.bytes.Load(), b.maxBytes.Load()
+	left := min(answerCopies*n, most-most/reserved-all)
+	switch usual := answerCopies * s.longest.Load(); {
+	case s.served.Load() && usual < answerCopies*n && s.takeForAnswer(usual):
+		a.held = usual
+	case held == all:
+		a.held = max(left, n)
+		s.add(a.held)
+	case left >= n && b.bytes.CompareAndSwap(all, all+left):
+		s.bytes.Add(left)
+		a.held = left
+	default:
+		return false
+	}
+	a.favoured = true
+	b.favours.Add(1)
+	return true
 }
 
 // Made is told how long the answer has become. An error tells nothing of other calls.
