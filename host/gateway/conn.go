@@ -20,8 +20,6 @@ const (
 	writeLook = 500 * time.Millisecond
 	// tlsRecord is how much TLS writes at once: the least that can be seen to be taken.
 	tlsRecord = 16 << 10
-	// controlBytes is more than what a frame of HTTP/2 makes net/http send that is no part of an answer.
-	controlBytes = 32
 )
 
 // conn is a connection of a Server. It sees all that its peer sends before net/http does.
@@ -51,8 +49,8 @@ type conn struct {
 	fragile bool         // a write that times out breaks the connection, as it does with TLS
 	writeBy atomic.Int64 // in nanoseconds since 1970; 0 for no deadline
 	waiting atomic.Int64 // bytes of answers
-	written atomic.Int64 // bytes that the peer has taken
-	taken   atomic.Int64 // the most of them that were of answers
+	taken   atomic.Int64 // of them, by the peer
+	answers answers      // of HTTP/2; belongs to the writer
 	seen    int64        // of taken; guarded by the server's mutex
 	seenAt  time.Time    // the same
 	closing sync.Once
@@ -193,19 +191,30 @@ func (c *conn) Write(b []byte) (n int, err error) {
 	if c.fragile {
 		step = tlsRecord
 	}
+	second := c.frames.Load()
 	for {
 		var m int
 		m, err = c.Conn.Write(b[n:min(len(b), n+step)])
+		c.took(b[n:n+m], second != nil)
 		n += m
-		c.written.Add(int64(m))
 		if n == len(b) || err != nil && (c.fragile || !errors.Is(err, os.ErrDeadlineExceeded)) || !c.mayGoOn(m) {
 			break
 		}
 	}
-	if f := c.frames.Load(); f != nil {
-		f.allowance.earn(n)
+	if second != nil {
+		second.allowance.earn(n)
 	}
 	return n, err
+}
+
+// took notes what of the bytes that the peer has just taken is of answers. What net/http sends for frames that are no
+// requests is not, or a peer could look as if it took its answers by sending PING.
+func (c *conn) took(b []byte, second bool) {
+	n := len(b)
+	if second {
+		n = c.answers.watch(b)
+	}
+	c.taken.Add(int64(n))
 }
 
 // mayGoOn reports whether a write of which the peer has just taken n bytes has more time, and sets its next deadline.
@@ -227,20 +236,8 @@ func (c *conn) mayGoOn(n int) bool {
 	return true
 }
 
-// Untaken returns what the peer has not taken and has taken of the answers. It and CutSlow make conn a wire.Holder. What
-// the peer can have sent to it by frames that are no requests does not count.
-func (c *conn) Untaken() (waiting, taken int64) {
-	n := c.written.Load()
-	if f := c.frames.Load(); f != nil {
-		n -= controlBytes * f.count.Load()
-	}
-	for most := c.taken.Load(); n > most; most = c.taken.Load() {
-		if c.taken.CompareAndSwap(most, n) {
-			return c.waiting.Load(), n
-		}
-	}
-	return c.waiting.Load(), c.taken.Load()
-}
+// Untaken returns what the peer has not taken and has taken of the answers. It and CutSlow make conn a wire.Holder.
+func (c *conn) Untaken() (waiting, taken int64) { return c.waiting.Load(), c.taken.Load() }
 
 // silent reports whether the peer has taken nothing of its answers for the write timeout. It needs the server's mutex.
 func (c *conn) silent(now time.Time) bool {

@@ -7,6 +7,7 @@ import (
 
 // Types and flags of HTTP/2's frames (RFC 9113, 6).
 const (
+	frameData         = 0x0
 	frameHeaders      = 0x1
 	frameContinuation = 0x9
 	flagEndHeaders    = 0x4
@@ -18,26 +19,69 @@ const (
 // what it has begun, and closes.
 var frameGoAway = []byte{0, 0, 8, 0x7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
+// cursor finds the frames of HTTP/2 in bytes that come in pieces.
+type cursor struct {
+	left   int // of a payload
+	header [frameHeaderBytes]byte
+	n      int // of header that is filled
+}
+
+// next goes on to the end of a payload or of a header, and reports whether that is the header of a frame that begins.
+func (c *cursor) next(b []byte) (rest []byte, begins bool) {
+	if c.left > 0 {
+		n := min(len(b), c.left)
+		c.left -= n
+		return b[n:], false
+	}
+	n := copy(c.header[c.n:], b)
+	if c.n += n; c.n < frameHeaderBytes {
+		return b[n:], false
+	}
+	c.n = 0
+	c.left = int(c.header[0])<<16 | int(c.header[1])<<8 | int(c.header[2])
+	return b[n:], true
+}
+
+// answers finds the answers in the frames that a server sends.
+type answers struct {
+	cursor
+	within bool // the payload is of an answer
+}
+
+// watch follows the next bytes of the server, and returns how many of them are of answers.
+func (a *answers) watch(b []byte) (n int) {
+	for len(b) > 0 {
+		rest, begins := a.next(b)
+		switch {
+		case begins:
+			kind := a.header[3]
+			a.within = kind == frameData || kind == frameHeaders || kind == frameContinuation
+		case a.within && a.n == 0:
+			n += len(b) - len(rest)
+		}
+		b = rest
+	}
+	return n
+}
+
 // frames follows the frames of HTTP/2 that a peer sends.
 type frames struct {
 	allowance allowance
-	count     atomic.Int64 // of frames that have begun
 
 	// began is when the frame or the block of headers began that is not there to its end, in nanoseconds since 1970, of
 	// which the lowest bit is set for headers; 0 between two frames.
 	began atomic.Int64
 
 	// What follows belongs to the reader.
-	left    int // of the beginning or of a payload
-	header  [frameHeaderBytes]byte
-	n       int  // of header that is filled
+	cursor
 	headers bool // the frame that began last is one of headers
 	block   bool // of headers, has begun and not ended
 }
 
 // newFrames follows what is behind the first line of the preface.
 func newFrames() *frames {
-	f := &frames{left: len(preface2) - len("PRI * HTTP/2.0\r\n")}
+	f := new(frames)
+	f.left = len(preface2) - len("PRI * HTTP/2.0\r\n")
 	f.allowance.start()
 	return f
 }
@@ -45,26 +89,17 @@ func newFrames() *frames {
 // watch follows the next bytes of the peer, and returns how many frames have begun in them.
 func (f *frames) watch(b []byte) (count int) {
 	for len(b) > 0 {
-		if f.left > 0 {
-			n := min(len(b), f.left)
-			b, f.left = b[n:], f.left-n
-			continue
-		}
-		n := copy(f.header[f.n:], b)
-		b = b[n:]
-		if f.n += n; f.n == frameHeaderBytes {
-			f.n = 0
+		var begins bool
+		if b, begins = f.next(b); begins {
 			f.begin()
 			count++
 		}
 	}
 	f.mark()
-	f.count.Add(int64(count))
 	return count
 }
 
 func (f *frames) begin() {
-	f.left = int(f.header[0])<<16 | int(f.header[1])<<8 | int(f.header[2])
 	f.headers = f.header[3] == frameHeaders || f.header[3] == frameContinuation
 	if f.headers {
 		f.block = f.header[4]&flagEndHeaders == 0

@@ -9,8 +9,10 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -62,6 +64,23 @@ func TestFramesAreFollowedHoweverTheirBytesCome(t *testing.T) {
 	f.watch(frame(frameHeaders, 0, 1, 1, 2))
 	if f.between() || f.began.Load() == 0 {
 		t.Error("a block of headers that goes on is taken for ended")
+	}
+}
+
+func TestOnlyBytesOfAnswersCountHoweverTheyAreWritten(t *testing.T) {
+	all := slicesOf(frame(frameSettings, 0, 0, make([]byte, 6)...), frame(frameHeaders, 0, 1, make([]byte, 20)...),
+		frame(frameContinuation, flagEndHeaders, 1, make([]byte, 30)...), frame(framePing, 1, 0, make([]byte, 8)...),
+		frame(frameData, 0, 1, make([]byte, 3000)...), frame(frameUpdate, 0, 1, make([]byte, 4)...), frame(frameData, 1, 1),
+		frame(frameRST, 0, 3, make([]byte, 4)...))
+	for _, size := range []int{1, 2, 9, 100, len(all)} {
+		var a answers
+		n := 0
+		for piece := range slices.Chunk(all, size) {
+			n += a.watch(piece)
+		}
+		if n != 3050 {
+			t.Errorf("%d at a time: %d bytes", size, n)
+		}
 	}
 }
 
@@ -306,7 +325,7 @@ func TestFloodsOfHTTP2AreTheirOwnMatter(t *testing.T) {
 		return ctx.Err()
 	}}
 	budget := wire.NewBudget(0, 0)
-	srv, addr := start(t, b, Options{Get: []string{"Arith.Hook"}}, budget)
+	srv, addr := startOn(t, countingListener{listen(t)}, b, Options{Get: []string{"Arith.Hook"}}, budget)
 	reset := func(i int) []byte {
 		stream := uint32(2*i + 1)
 		return append(get(stream), frame(frameRST, 0, stream, 0, 0, 0, 8)...)
@@ -376,10 +395,38 @@ func framesRead(s *Server, since time.Time) (counts []int64) {
 	defer s.mu.Unlock()
 	for c := range s.second {
 		if c.opened.After(since) {
-			counts = append(counts, c.frames.Load().count.Load())
+			counts = append(counts, c.Conn.(*countingConn).count.Load())
 		}
 	}
 	return counts
+}
+
+// countingListener counts the frames that are read of each connection, as if all of them spoke HTTP/2.
+type countingListener struct{ net.Listener }
+
+func (l countingListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &countingConn{Conn: c, at: cursor{left: len(preface2)}}, nil
+}
+
+type countingConn struct {
+	net.Conn
+	at    cursor
+	count atomic.Int64
+}
+
+func (c *countingConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	for rest := b[:n]; len(rest) > 0; {
+		var begins bool
+		if rest, begins = c.at.next(rest); begins {
+			c.count.Add(1)
+		}
+	}
+	return n, err
 }
 
 func attackFor() time.Duration {

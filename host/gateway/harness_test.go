@@ -118,12 +118,23 @@ func serveWithin(t testing.TB, b *backend, o Options, budget *wire.Budget) strin
 // start is serveWithin, and returns the server too.
 func start(t testing.TB, b *backend, o Options, budget *wire.Budget) (*Server, string) {
 	t.Helper()
-	o.Handler, o.Resolve, o.Host = b, b.resolve, host
-	g, err := New(o)
+	return startOn(t, listen(t), b, o, budget)
+}
+
+func listen(t testing.TB) net.Listener {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	return ln
+}
+
+// startOn is start for a listener, which it closes.
+func startOn(t testing.TB, ln net.Listener, b *backend, o Options, budget *wire.Budget) (*Server, string) {
+	t.Helper()
+	o.Handler, o.Resolve, o.Host = b, b.resolve, host
+	g, err := New(o)
 	if err != nil {
 		t.Fatal(err)
 	}

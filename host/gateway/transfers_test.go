@@ -242,3 +242,89 @@ func TestAnAnswerThatWaitsHoldsWhatItTakesAndNoPlace(t *testing.T) {
 		}
 	}
 }
+
+// Small answers beside a slow download cost a peer nothing, however many frames it needs to ask for them.
+func TestAPeerThatTakesADownloadSlowlyMayCallBesideIt(t *testing.T) {
+	const (
+		window   = 16 << 10
+		opened   = 1 << 10 // of it in a second
+		seconds  = 15
+		perSlice = 100 // calls in half a second
+	)
+	b := &backend{hook: func(_ context.Context, _, res *wire.Frame) error {
+		res.Payload = append(res.Payload, `"`+strings.Repeat("x", window+seconds*opened-4)+`"`...)
+		return nil
+	}}
+	synctest.Test(t, func(t *testing.T) {
+		g, err := New(Options{Handler: b, Resolve: b.resolve})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ln, s := newPipes(), NewServer(ServerOptions{Handler: g})
+		var served, reading sync.WaitGroup
+		served.Go(func() { _ = s.Serve(context.Background(), ln) })
+		peer := ln.dial()
+		ended := make(map[uint32]byte) // streams, by the type of the frame that ended them
+		reading.Go(func() { readStreams(peer, ended) })
+		settings := frame(frameSettings, 0, 0, 0, 4, 0, 0, window>>8, 0)
+		_, _ = peer.Write(slicesOf([]byte(preface2), settings, frame(frameUpdate, 0, 0, 0x3f, 0, 0, 0), call2(1, "/Arith/Hook")))
+		stream, last := uint32(1), int64(0)
+		for i := range 2 * seconds {
+			var calls []byte
+			for range perSlice {
+				stream += 2
+				calls = append(calls, call2(stream, "/Arith/Mul")...)
+			}
+			_, _ = peer.Write(append(calls, frame(frameUpdate, 0, 1, 0, 0, opened/2>>8, 0)...))
+			time.Sleep(time.Second / 2)
+			synctest.Wait()
+			taken := takenBy(s)
+			if taken <= last {
+				t.Errorf("nothing is seen to be taken after %d half seconds", i+1)
+				break
+			}
+			last = taken
+		}
+		_ = s.Close()
+		served.Wait()
+		reading.Wait()
+		g.Wait()
+		for n := uint32(1); n <= stream; n += 2 {
+			if kind, ok := ended[n]; !ok || kind == frameRST {
+				t.Errorf("stream %d has ended: %v, by a frame of type %d", n, ok, kind)
+			}
+		}
+	})
+}
+
+// takenBy returns what was taken of the answers on all connections of HTTP/2.
+func takenBy(s *Server) (sum int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.second {
+		_, taken := c.Untaken()
+		sum += taken
+	}
+	return sum
+}
+
+// call2 is a POST of HTTP/2 with a body.
+func call2(stream uint32, path string) []byte {
+	block := append([]byte{0x83, 0x86, 0x04, byte(len(path))}, path...)
+	return append(frame(frameHeaders, flagEndHeaders, stream, append(block, 0x01, 1, 'x')...), frame(0, 1, stream, []byte(`{"a":1}`)...)...)
+}
+
+// readStreams reads frames to the end, and notes the type of the one that ends a stream.
+func readStreams(r io.Reader, ended map[uint32]byte) {
+	for header := make([]byte, frameHeaderBytes); ; {
+		if _, err := io.ReadFull(r, header); err != nil {
+			return
+		}
+		if _, err := io.CopyN(io.Discard, r, int64(binary.BigEndian.Uint32(append([]byte{0}, header[:3]...)))); err != nil {
+			return
+		}
+		if kind := header[3]; kind == frameRST || kind <= frameHeaders && header[4]&1 != 0 {
+			ended[binary.BigEndian.Uint32(header[5:])] = kind
+		}
+	}
+}
