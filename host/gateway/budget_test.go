@@ -9,11 +9,13 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/easymicro/easymicro/wire"
+	"github.com/easymicro/easymicro/wire/code"
 )
 
 // settled waits until nothing of the budget is in use.
@@ -60,7 +62,14 @@ func TestOneWayCallsCountUntilTheirHandlersReturn(t *testing.T) {
 				return nil
 			}}
 			budget := wire.NewBudget(20, 1<<20)
-			addr := serveWithin(t, b, Options{Limits: tc.limits}, budget)
+			var advised atomic.Int64
+			addr := serveWithin(t, b, Options{Limits: tc.limits, Refused: func(_, _ string, e *code.Error) {
+				if strings.Contains(e.Message, "listeners[].limits.maxInFlightPerConnection allows more") {
+					advised.Add(1)
+				}
+			}}, budget)
+			end := sync.OnceFunc(func() { close(leave) })
+			t.Cleanup(end)
 			one := func(c *http.Client, oneWay string) response {
 				req, _ := http.NewRequestWithContext(t.Context(), "POST", "http://"+addr+"/Arith/"+map[string]string{"1": "Hook", "": "Mul"}[oneWay], strings.NewReader(`{"a":1}`))
 				if oneWay != "" {
@@ -78,9 +87,14 @@ func TestOneWayCallsCountUntilTheirHandlersReturn(t *testing.T) {
 			for range 40 {
 				if r := one(flood, "1"); r.StatusCode == 202 {
 					accepted++
-				} else if !isOverloaded(r) || strings.Contains(r.problem.Detail, "maxInFlightPerConnection") != tc.own {
+				} else if own := strings.Contains(r.problem.Detail, "the connection has"); !isOverloaded(r) || own != tc.own {
 					t.Fatalf("%d %s", r.StatusCode, r.body)
+				} else if strings.Contains(r.body, "axInFlight") {
+					t.Fatalf("the caller reads of the manifest: %s", r.body)
 				}
+			}
+			if (advised.Load() == int64(40-accepted)) != tc.own {
+				t.Errorf("%d of %d refusals advise to allow more", advised.Load(), 40-accepted)
 			}
 			if refused := budget.Usage().Refused; (refused == 0) != tc.own {
 				t.Errorf("%d are counted as refused by the budget", refused)
@@ -91,7 +105,7 @@ func TestOneWayCallsCountUntilTheirHandlersReturn(t *testing.T) {
 			if r := one(other, ""); r.StatusCode != 200 {
 				t.Errorf("another caller: %d %s", r.StatusCode, r.body)
 			}
-			close(leave)
+			end()
 			settled(t, budget)
 			if r := one(flood, ""); r.StatusCode != 200 {
 				t.Errorf("afterwards: %d %s", r.StatusCode, r.body)

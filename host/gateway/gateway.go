@@ -223,8 +223,9 @@ func (x *exchange) noPlace(l lack) *code.Error {
 	if l == lackOfHost {
 		return x.overloaded()
 	}
-	what := fmt.Sprintf("the connection has %d calls in flight, as many as may be (limits.maxInFlightPerConnection)", x.g.limits.MaxInFlight)
-	return code.Refuse(code.Unavailable, code.ReasonOverloaded, what, "", x.g.host, placeRetryAfter)
+	what := fmt.Sprintf("the connection has %d calls in flight, as many as may be", x.g.limits.MaxInFlight)
+	e := code.Refuse(code.Unavailable, code.ReasonOverloaded, what, "", x.g.host, placeRetryAfter)
+	return e.WithAdvice("listeners[].limits.maxInFlightPerConnection allows more")
 }
 
 func (x *exchange) bad(what string) *code.Error {
