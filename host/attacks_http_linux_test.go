@@ -96,7 +96,7 @@ func httpAttacks() []attack {
 		{name: "http: bombs", peers: 2, act: ask(http1(4, "/Load/Count", nulls), http1(4, "/Load/Count", string(packed), "Content-Encoding: gzip"))},
 		{name: "http: deep nesting", peers: 2, act: ask(http1(4, "/Load/Count", `{"More":`+strings.Repeat("[", 1<<20)))},
 		{name: "http: long headers", peers: 2, act: ask(http1(1, "/Arith/Mul", "{}", "X: "+strings.Repeat("x", 1<<20)), http1(50, "/Arith/Mul", "{}", "X: "+strings.Repeat("x", 20<<10)))},
-		{name: "http: headers byte by byte", peers: 2, act: drip(200, []byte("POST /Arith/Mul HTTP/1.1\r\nX: "), make([]byte, 0))},
+		{name: "http: headers byte by byte", peers: 2, act: drip(200, []byte("POST /Arith/Mul HTTP/1.1\r\nX: "), []byte(strings.Repeat("x", 4<<10)))},
 		{name: "http: bodies byte by byte", peers: 2, act: drip(200, []byte("POST /Load/Echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4000000\r\n\r\n\""), []byte(strings.Repeat("x", 4<<10)))},
 		{name: "http: half bodies", peers: 20, act: drip(5, http1(1, "/Load/Echo", strings.Repeat("x", 3<<20))[:2<<20], nil)},
 		{name: "http: chunks of one byte", peers: 2, act: insist([]byte(chunked), []byte(strings.Repeat("1\r\nx\r\n", 1000)))},
