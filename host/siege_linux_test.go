@@ -58,6 +58,7 @@ func besiege(t *testing.T, manifest string, descriptors int, newcomers bool) *si
 		if err != nil {
 			return nil, err
 		}
+		_ = c.(*net.TCPConn).SetLinger(0) // or so many would leave no local port to be had
 		return wire.NewConn(c, wire.ConnOptions{}), nil
 	}
 	conn, err := dial(t.Context())
