@@ -117,17 +117,17 @@ func post(ctx context.Context, client *http.Client, url, body string) error {
 	return err
 }
 
-// withstand has attacks go on for some time, all at once, and checks what others notice of them.
+// withstand has attacks go on for some time once each has begun, all at once, and checks what others notice of them.
 func (s *siege) withstand(t *testing.T, long time.Duration, attacks ...attack) {
 	t.Helper()
 	s.forgetPeak(t)
 	logged, open := len(s.log.String()), s.descriptors(t)
-	ctx, stop := context.WithTimeout(t.Context(), long)
+	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	var busy sync.WaitGroup
 	strikes := make([]strike, len(attacks))
 	for i, a := range attacks {
-		strikes[i].ctx, strikes[i].address = ctx, s.Main
+		strikes[i].ctx, strikes[i].address, strikes[i].begun = ctx, s.Main, make(chan struct{})
 		for range a.peers {
 			busy.Go(func() {
 				for ctx.Err() == nil {
@@ -136,6 +136,10 @@ func (s *siege) withstand(t *testing.T, long time.Duration, attacks ...attack) {
 			})
 		}
 	}
+	busy.Go(func() {
+		await(strikes, slack*patience)
+		time.AfterFunc(long, stop)
+	})
 	callers := s.call(ctx, t, &busy)
 	asked := s.ask(ctx, t)
 	busy.Wait()
@@ -156,6 +160,19 @@ func (s *siege) withstand(t *testing.T, long time.Duration, attacks ...attack) {
 	}
 	if n := len(s.log.String()) - logged; n > siegeLog {
 		t.Errorf("%d KiB were logged", n>>10)
+	}
+}
+
+// await returns when each strike has sent its first byte or most has passed.
+func await(strikes []strike, most time.Duration) {
+	late := time.NewTimer(most)
+	defer late.Stop()
+	for i := range strikes {
+		select {
+		case <-strikes[i].begun:
+		case <-late.C:
+			return
+		}
 	}
 }
 

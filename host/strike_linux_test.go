@@ -22,6 +22,14 @@ type strike struct {
 	ctx     context.Context //nolint:containedctx // of one test
 	address string
 	sent    atomic.Int64 // bytes
+	once    sync.Once
+	begun   chan struct{} // is closed when the first is sent
+}
+
+func (s *strike) count(n int) {
+	if s.sent.Add(int64(n)) > 0 {
+		s.once.Do(func() { close(s.begun) })
+	}
 }
 
 // dial opens a connection that is closed when the strike ends at the latest; nil when none can be had.
@@ -36,7 +44,7 @@ func (s *strike) dial() net.Conn {
 
 func (s *strike) write(c net.Conn, b []byte) error {
 	n, err := c.Write(b)
-	s.sent.Add(int64(n))
+	s.count(n)
 	return err
 }
 
@@ -79,7 +87,7 @@ func insist(hello, frames []byte) func(*strike) {
 func drop(frames []byte) func(*strike) {
 	return func(s *strike) {
 		if c := s.dial(); c != nil {
-			s.sent.Add(1) // the connection
+			s.count(1) // the connection
 			_ = s.write(c, frames)
 			_ = c.(*net.TCPConn).SetLinger(0)
 			_ = c.Close()
@@ -115,7 +123,7 @@ func drip(conns int, hello, rest []byte) func(*strike) {
 			}
 			open = append(open, c)
 			if len(hello) == 0 {
-				s.sent.Add(1) // silence
+				s.count(1) // silence
 			} else if s.write(c, hello) != nil {
 				_ = c.Close()
 			}
