@@ -9,7 +9,7 @@ import (
 	"syscall"
 )
 
-// checkKey is the key of contexts that have the Check of an endpoint.
+// checkKey is the key of contexts that have the check of a node.
 type checkKey struct{}
 
 // control refuses addresses, as names were resolved to them.
@@ -23,6 +23,14 @@ func control(ctx context.Context, network, address string, _ syscall.RawConn) er
 		return err
 	}
 	return check(to.Addr().Unmap())
+}
+
+// remoteOf returns the IP address of a peer; the zero one when it has none.
+func remoteOf(nc net.Conn) netip.Addr {
+	if to, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
+		return to.AddrPort().Addr().Unmap()
+	}
+	return netip.Addr{}
 }
 
 // connect connects to an endpoint; with TLS the handshake is a part of it.

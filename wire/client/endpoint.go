@@ -13,8 +13,9 @@ type Endpoint struct {
 	Weight   int               // 0: the weight of Metadata, or else 1; at most 1,000,000
 	Metadata map[string]string // as published: group, weight, …
 
-	// Check is asked of each address that Address resolves to, before it is dialled; nil takes all. The error says why that
-	// one is not called. It is called by several goroutines at once.
+	// Check is asked of each address that Address resolves to, before it is dialled, and of that of a connection, before a
+	// call is sent there: the connection may have been made for another service. Nil takes all. The error says why that one
+	// is not called. It is called by several goroutines at once.
 	Check func(netip.Addr) error
 }
 

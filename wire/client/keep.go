@@ -90,10 +90,7 @@ func (n *node) connect(slot int) {
 
 // meet dials, and makes sure that it is a server of calls who answers before any call is sent there.
 func (n *node) meet(ctx context.Context) (*link, error) {
-	if listed := n.listed.Load(); listed != nil && listed.Check != nil {
-		ctx = context.WithValue(ctx, checkKey{}, listed.Check)
-	}
-	nc, err := n.c.dial(ctx, n.network, n.address)
+	nc, err := n.c.dial(context.WithValue(ctx, checkKey{}, n.check), n.network, n.address)
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +104,7 @@ func (n *node) meet(ctx context.Context) (*link, error) {
 	if n.c.o.Compression == wire.Zstd {
 		o.AcceptCompression = []wire.Compression{wire.Zstd}
 	}
-	l := &link{Conn: wire.NewConn(nc, o), node: n, born: time.Now()}
+	l := &link{Conn: wire.NewConn(nc, o), node: n, born: time.Now(), remote: remoteOf(nc)}
 	if n.c.o.KeepaliveInterval < 0 {
 		return l, nil // peers that answer no heartbeats are called all the same
 	}

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -13,6 +14,7 @@ type link struct {
 	*wire.Conn
 	node    *node
 	born    time.Time
+	remote  netip.Addr
 	calls   atomic.Int64
 	left    atomic.Bool // it is out of use: the peer drains
 	closing atomic.Bool // nobody may use it any more

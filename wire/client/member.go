@@ -36,6 +36,14 @@ func (c *Client) member(e Endpoint, old *member, index int) *member {
 	return m
 }
 
+// permits returns why the endpoint is not called on a connection, which may have been made for another service.
+func (m *member) permits(l *link) error {
+	if m.ep.Check == nil || !l.remote.IsValid() {
+		return nil
+	}
+	return m.ep.Check(l.remote)
+}
+
 const (
 	smoothTime   = time.Second            // samples that are so far apart count fully
 	smoothLeast  = 8                      // one sample counts for at least the 8th part

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -32,9 +33,8 @@ type node struct {
 	c *Client
 	place
 
-	users    atomic.Pointer[[]*service] // who lists it; written under Client.mu
-	listed   atomic.Pointer[Endpoint]   // as it was last
-	unlisted atomic.Bool                // nobody does
+	users    atomic.Pointer[[]user] // who lists it; written under Client.mu
+	unlisted atomic.Bool            // nobody does
 	state    atomic.Int32
 	tardy    atomic.Bool            // its first dial takes long: others are preferred
 	links    []atomic.Pointer[link] // the last one is for long messages
@@ -57,6 +57,12 @@ type node struct {
 	changed  chan struct{}      // closed when the state changes; made by those who wait for that
 }
 
+// user is a service that lists a node, and what it asks of the node's address.
+type user struct {
+	*service
+	check func(netip.Addr) error // nil takes all
+}
+
 const (
 	firstBackoff  = 500 * time.Millisecond
 	backoffFactor = 1.6
@@ -71,7 +77,7 @@ func (c *Client) node(at place) *node {
 	n := c.nodes[at]
 	if n == nil {
 		n = &node{c: c, place: at, links: make([]atomic.Pointer[link], c.o.PoolSize+1), kick: make(chan struct{}, 1)}
-		n.users.Store(new([]*service))
+		n.users.Store(new([]user))
 		c.nodes[at] = n
 	}
 	return n
@@ -80,8 +86,7 @@ func (c *Client) node(at place) *node {
 // join says that s is at the nodes of list. It needs c.mu.
 func (s *service) join(list []*member) {
 	for _, m := range list {
-		m.node.addUser(s)
-		m.node.listed.Store(&m.ep)
+		m.node.addUser(user{s, m.ep.Check})
 	}
 }
 
@@ -103,17 +108,33 @@ func (s *service) depart(before, now []*member) {
 }
 
 // The users are few, and rarely change: each change makes a new list.
-func (n *node) addUser(s *service) {
-	if users := *n.users.Load(); !slices.Contains(users, s) {
-		users = append([]*service{s}, users...)
-		n.users.Store(&users)
-	}
+func (n *node) addUser(u user) {
+	users := append([]user{u}, n.usersWithout(u.service)...)
+	n.users.Store(&users)
 	n.unlisted.Store(false)
 }
 
 func (n *node) removeUser(s *service) {
-	left := slices.DeleteFunc(slices.Clone(*n.users.Load()), func(u *service) bool { return u == s })
+	left := n.usersWithout(s)
 	n.users.Store(&left)
+}
+
+func (n *node) usersWithout(s *service) []user {
+	return slices.DeleteFunc(slices.Clone(*n.users.Load()), func(u user) bool { return u.service == s })
+}
+
+// check returns why an address is not dialled: none of the users takes it.
+func (n *node) check(ip netip.Addr) error {
+	err := errUnlisted
+	for _, u := range *n.users.Load() {
+		if u.check == nil {
+			return nil
+		}
+		if err = u.check(ip); err == nil {
+			return nil
+		}
+	}
+	return err
 }
 
 // settleUsers lets go of the connections when the node has no user any more, but not of those with calls out: the place
@@ -138,8 +159,8 @@ func (n *node) settleUsers() (empty bool) {
 
 // wanted tells whether connections are worth having.
 func (n *node) wanted() bool {
-	for _, s := range *n.users.Load() {
-		if s.usedWithin(inUse) {
+	for _, u := range *n.users.Load() {
+		if u.usedWithin(inUse) {
 			return true
 		}
 	}

@@ -89,15 +89,19 @@ func (s *slot) next(ctx context.Context) (*member, *link, error) {
 			s.leaveOut(m)
 			continue
 		}
-		if l := m.node.link(s.long()); l != nil {
-			return m, l, nil
+		l := m.node.link(s.long())
+		var err error
+		if l == nil {
+			if begin.IsZero() {
+				begin = time.Now()
+			}
+			l, err = s.await(ctx, m, begin)
 		}
-		if begin.IsZero() {
-			begin = time.Now()
-		}
-		l, err := s.await(ctx, m, begin)
 		if err == nil {
-			return m, l, nil
+			if err = m.permits(l); err == nil {
+				return m, l, nil
+			}
+			l.give()
 		}
 		if err := s.unreachable(ctx, m, err); err != nil {
 			return nil, nil, err

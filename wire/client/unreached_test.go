@@ -77,3 +77,40 @@ func TestAnAddressThatAnEndpointMayNotHaveIsNotDialled(t *testing.T) {
 	names.set("Arith", Endpoint{Address: "localhost:" + port, Check: func(netip.Addr) error { return nil }})
 	eventually(t, "it may be called", func() bool { return six(t.Context(), c) == nil })
 }
+
+// Services share the connections to an address. Each is asked itself whether it may be called there, whoever listed it last.
+func TestAnAddressThatOneServiceMayNotHaveIsCalledForAnother(t *testing.T) {
+	for _, order := range [][]string{{"Mine", "Other"}, {"Other", "Mine"}, {"Free", "Other", "Mine"}, {"Other", "Free"}} {
+		t.Run(strings.Join(order, ", "), func(t *testing.T) {
+			s := newServer(t, mul)
+			_, port, err := net.SplitHostPort(s.address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			refuse := func(netip.Addr) error { return errors.New("it is of the wrong kind") }
+			names := newNames()
+			names.set("Free", Endpoint{Address: "localhost:" + port})
+			names.set("Mine", Endpoint{Address: "localhost:" + port, Check: func(netip.Addr) error { return nil }})
+			names.set("Other", Endpoint{Address: "localhost:" + port, Check: refuse})
+			c := newClient(t, Options{Resolver: names})
+			call := func(service string) error { return c.Call(t.Context(), service, "Mul", &Args{2, 3}, new(Reply)) }
+			for range 2 { // with the connection there, and with a new one
+				for _, service := range order {
+					if service != "Other" {
+						eventually(t, service+" is called", func() bool { return call(service) == nil })
+						continue
+					}
+					eventually(t, "Other is refused", func() bool { // until then the connection may be lost
+						err := call(service)
+						if err == nil {
+							t.Fatal("Other is called")
+						}
+						return strings.Contains(err.Error(), "it is of the wrong kind")
+					})
+				}
+				s.kill()
+				s.start()
+			}
+		})
+	}
+}
