@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"testing"
 	"testing/synctest"
@@ -120,6 +121,51 @@ func TestCallsWithLongRepliesUseTheConnectionForLongMessages(t *testing.T) {
 		time.Sleep(2 * inUse)
 		if s := c.services["Arith"]; s != nil && s.repliesAtLength("Get") {
 			t.Error("it is remembered for ever")
+		}
+		_ = c.Close()
+	})
+}
+
+func TestMethodsWithLongRepliesAreKnownInAnySpellingAndForgottenInTime(t *testing.T) {
+	inBubble(t, func(t *testing.T, n *network) {
+		c := n.client(Options{Resolver: serving("a")})
+		s, err := c.service("Arith")
+		if err != nil {
+			t.Fatal(err)
+		}
+		const name, spellings = "downloadReport", 2 * mostLengthy
+		for i := range spellings {
+			b := []byte(name)
+			for at := range 11 {
+				if i>>at&1 != 0 {
+					b[at] ^= 'a' ^ 'A'
+				}
+			}
+			s.repliedAtLength(string(b))
+		}
+		s.repliedAtLength("Größe")
+		for _, method := range []string{"DOWNLOADreport", name, "GRÖßE"} {
+			if !s.repliesAtLength(method) {
+				t.Errorf("%s is not known", method)
+			}
+		}
+		for i := range spellings {
+			s.repliedAtLength(fmt.Sprint("m", i))
+		}
+		if s.repliesAtLength(fmt.Sprint("m", spellings-1)) {
+			t.Error("any number is kept")
+		}
+		time.Sleep(inUse / 2)
+		s.repliedAtLength(name)
+		time.Sleep(inUse/2 + time.Second)
+		s.repliedAtLength("Late")
+		for method, want := range map[string]bool{"late": true, name: true, "m0": false, "GRÖßE": false} {
+			if s.repliesAtLength(method) != want {
+				t.Errorf("%s: %t", method, !want)
+			}
+		}
+		if got := testing.AllocsPerRun(100, func() { s.repliesAtLength("DownloadReport") }); got > 0 {
+			t.Errorf("%v allocations", got)
 		}
 		_ = c.Close()
 	})

@@ -3,10 +3,12 @@ package client
 import (
 	"context"
 	"errors"
+	"maps"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"github.com/easymicro/easymicro/wire/code"
 )
@@ -24,39 +26,58 @@ type service struct {
 	list    atomic.Pointer[list]
 	gone    bool // under Client.mu: it is watched no longer
 
-	lengthy     sync.Map // of methods whose replies are long messages: when there was the last one, as an *atomic.Int64
-	lengthyOnes atomic.Int32
+	lengthyOnes sync.Mutex                               // of those who change the map below
+	lengthy     atomic.Pointer[map[string]*atomic.Int64] // methods whose replies are long messages, in lower case: when there was the last one
 }
 
 const mostLengthy = 1000
 
 // repliesAtLength reports whether a method has answered with long messages of late.
 func (s *service) repliesAtLength(method string) bool {
-	if s.lengthyOnes.Load() == 0 {
+	all := s.lengthy.Load()
+	if all == nil {
 		return false
 	}
-	last, ok := s.lengthy.Load(method)
-	if !ok || s.c.now()-last.(*atomic.Int64).Load() <= int64(inUse) { //nolint:forcetypeassert // nothing else is in it
-		return ok
-	}
-	if s.lengthy.CompareAndDelete(method, last) {
-		s.lengthyOnes.Add(-1)
-	}
-	return false
+	var room [64]byte
+	last := (*all)[string(appendLower(room[:0], method))]
+	return last != nil && s.c.now()-last.Load() <= int64(inUse)
 }
 
 // repliedAtLength notes that a method has answered with a long message.
 func (s *service) repliedAtLength(method string) {
-	last, ok := s.lengthy.Load(method)
-	if !ok {
-		if s.lengthyOnes.Load() >= mostLengthy {
-			return
-		}
-		if last, ok = s.lengthy.LoadOrStore(strings.Clone(method), new(atomic.Int64)); !ok {
-			s.lengthyOnes.Add(1)
-		}
+	name, now := strings.ToLower(method), s.c.now()
+	if all := s.lengthy.Load(); all != nil && (*all)[name] != nil {
+		(*all)[name].Store(now)
+		return
 	}
-	last.(*atomic.Int64).Store(s.c.now()) //nolint:forcetypeassert // nothing else is in it
+	s.lengthyOnes.Lock()
+	defer s.lengthyOnes.Unlock()
+	late := map[string]*atomic.Int64{}
+	if all := s.lengthy.Load(); all != nil {
+		maps.Copy(late, *all)
+	}
+	maps.DeleteFunc(late, func(_ string, last *atomic.Int64) bool { return now-last.Load() > int64(inUse) })
+	if len(late) < mostLengthy {
+		last := new(atomic.Int64)
+		last.Store(now)
+		late[strings.Clone(name)] = last
+	}
+	s.lengthy.Store(&late)
+}
+
+// appendLower appends s in lower case, as servers take it in any.
+func appendLower(dst []byte, s string) []byte {
+	for i := range len(s) {
+		c := s[i]
+		switch {
+		case c >= utf8.RuneSelf:
+			return append(dst[:len(dst)-i], strings.ToLower(s)...)
+		case 'A' <= c && c <= 'Z':
+			c += 'a' - 'A'
+		}
+		dst = append(dst, c)
+	}
+	return dst
 }
 
 // list is who serves a service. It is swapped as a whole.
