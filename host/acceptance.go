@@ -77,7 +77,7 @@ func (a *acceptances) failed(listener string, err error) {
 	}
 }
 
-// note counts a connection that was not accepted.
+// note counts a connection that was not accepted, or that was closed for a new one (acceptTooMany).
 func (a *acceptances) note(listener, reason string, err error) {
 	a.count(listener, reason)
 	if a.noted(outageKey{listener, reason}, time.Now()) {
@@ -94,7 +94,7 @@ func (a *acceptances) note(listener, reason string, err error) {
 	}
 	message := "connections are not accepted"
 	if reason == acceptTooMany {
-		message = "idle connections are closed for new ones"
+		message = "open connections are closed for new ones"
 		attrs = append(attrs, "advice", "find out who opens so many, and keep strangers from this address")
 	}
 	a.log.Warn(message, attrs...)
@@ -132,11 +132,11 @@ func (a *acceptances) end(k outageKey) {
 	}
 	delete(a.outages, k)
 	a.mu.Unlock()
-	message := "connections are accepted again"
+	message, counted := "connections are accepted again", "not_accepted"
 	if k.reason == acceptTooMany {
-		message = "idle connections are no longer closed for new ones"
+		message, counted = "open connections are no longer closed for new ones", "closed"
 	}
-	a.log.Info(message, "listener", k.listener, "reason", k.reason, "not_accepted", t.count,
+	a.log.Info(message, "listener", k.listener, "reason", k.reason, counted, t.count,
 		"lasted", t.last.Sub(t.since).Round(time.Millisecond))
 }
 

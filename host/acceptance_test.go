@@ -27,7 +27,12 @@ func TestAListenerThatDoesNotAcceptIsALineAtItsBeginningAndOneAtItsEnd(t *testin
 			time.Sleep(20 * time.Millisecond)
 		}
 		a.failed("side", errors.New("network is down"))
-		if v := a.views(); len(v) != 2 || v[0].Listener != "main" || v[0].Count != 1000 || v[1].Reason != acceptFailed {
+		for range 3 {
+			a.note("admin", acceptTooMany, nil)
+		}
+		if v := a.views(); len(v) != 3 || v[0].Listener != "admin" || v[0].Count != 3 {
+			t.Errorf("%+v", v)
+		} else if v = v[1:]; v[0].Listener != "main" || v[0].Count != 1000 || v[1].Reason != acceptFailed {
 			t.Errorf("%+v", v)
 		}
 		time.Sleep(2 * outageOver)
@@ -35,7 +40,7 @@ func TestAListenerThatDoesNotAcceptIsALineAtItsBeginningAndOneAtItsEnd(t *testin
 		if v := a.views(); len(v) != 0 {
 			t.Errorf("%+v", v)
 		}
-		if fmt.Sprint(counted) != "map[main no_descriptors:1000 side accept_failed:1]" {
+		if fmt.Sprint(counted) != "map[admin too_many_connections:3 main no_descriptors:1000 side accept_failed:1]" {
 			t.Error(counted)
 		}
 		text := log.String()
@@ -43,7 +48,9 @@ func TestAListenerThatDoesNotAcceptIsALineAtItsBeginningAndOneAtItsEnd(t *testin
 			`msg="connections are not accepted" listener=main reason=no_descriptors error="accept: accept4: too many open files" descriptors=`: 1,
 			`msg="connections are not accepted" listener=side reason=accept_failed error="network is down"`:                                    1,
 			`msg="connections are accepted again" listener=main reason=no_descriptors not_accepted=1000 lasted=19.98s`:                         1,
-			"\n": 4,
+			`msg="open connections are closed for new ones" listener=admin reason=too_many_connections advice=`:                                1,
+			`msg="open connections are no longer closed for new ones" listener=admin reason=too_many_connections closed=3 lasted=0s`:           1,
+			"\n": 6,
 		} {
 			if got := strings.Count(text, want); got != n {
 				t.Errorf("%d times %q in\n%s", got, want, text)

@@ -115,12 +115,13 @@ type Pending struct {
 	Position string `json:"position,omitempty"` // file:line
 }
 
-// AcceptTrouble is why a listener does not accept connections, or did not within the last seconds.
+// AcceptTrouble is why a listener does not accept connections, or did not within the last seconds. With too_many_connections
+// it accepts all, and closes others for them.
 type AcceptTrouble struct {
 	Listener string    `json:"listener"` // admin and health too
 	Reason   string    `json:"reason"`   // no_descriptors, too_many_connections, accept_failed
 	Since    time.Time `json:"since"`
-	Count    uint64    `json:"count"` // of connections, since then
+	Count    uint64    `json:"count"` // of connections not accepted or closed, since then
 }
 
 // Budget is what all callers together hold of the limits of the host (host.limits).

@@ -83,8 +83,7 @@ func (a *app) statusText(s *admin.Status) {
 	a.expiringText(s.Expiring, s.ExpiringMore)
 	a.listenersText(s.Listeners)
 	for _, n := range s.NotAccepting {
-		a.line("%s listener %s turned %s away, the first %s: %s", a.paint(red, "warning:"), n.Listener, count(int(n.Count), "connection"),
-			ago(n.Since), strings.ReplaceAll(n.Reason, "_", " "))
+		a.line("%s listener %s", a.paint(red, "warning:"), acceptText(&n))
 	}
 	a.budgetText(&s.Budget)
 	a.servicesText(s.Services)
@@ -92,6 +91,16 @@ func (a *app) statusText(s *admin.Status) {
 	a.discoveryText(s.Discovery)
 	a.breakersText(s.Breakers)
 	a.limitersText(s.Limiters)
+}
+
+// acceptText is what a listener did to connections, and why.
+func acceptText(t *admin.AcceptTrouble) string {
+	did := "turned %s away"
+	if t.Reason == "too_many_connections" {
+		did = "closed %s for new ones" // those that were idle, as long as there were any
+	}
+	return fmt.Sprintf("%s "+did+", the first %s: %s", t.Listener, count(int(t.Count), "connection"), ago(t.Since),
+		strings.ReplaceAll(t.Reason, "_", " "))
 }
 
 // failedCheck tells of a condition that does not hold. The name of one may be what should not be.

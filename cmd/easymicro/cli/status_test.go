@@ -27,6 +27,24 @@ func TestStatusSaysWhatIsWrongWithoutNegatingTwice(t *testing.T) {
 	}
 }
 
+func TestStatusSaysWhatAListenerDidToConnections(t *testing.T) {
+	since := time.Now().Add(-90 * time.Second)
+	got := said(func(a *app) {
+		a.statusText(&admin.Status{Host: "h", NotAccepting: []admin.AcceptTrouble{
+			{Listener: "admin", Reason: "too_many_connections", Since: since, Count: 5},
+			{Listener: "main", Reason: "no_descriptors", Since: since, Count: 1},
+		}})
+	})
+	for _, want := range []string{
+		"warning: listener admin closed 5 connections for new ones, the first 1m30s ago: too many connections\n",
+		"warning: listener main turned 1 connection away, the first 1m30s ago: no descriptors\n",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in\n%s", want, got)
+		}
+	}
+}
+
 // What was rejected was rejected for its errors, not for the warnings beside them.
 func TestARejectionShowsErrorsOnly(t *testing.T) {
 	problems := []admin.Problem{{Message: "is wrong"}, {Message: "is odd", Warning: true}}
