@@ -182,7 +182,8 @@ func TestAClientEndsInTimeWithOneWayCallsThatAreNotKnownToRun(t *testing.T) {
 				inBubble(t, func(t *testing.T, n *network) {
 					names := serving("a")
 					c := n.client(Options{Resolver: names, KeepaliveInterval: tc.keepalive})
-					drain, stop := func() {}, func() {}
+					var stop func()
+					drain := func() {}
 					if tc.vanished {
 						stop = n.vanishing("a", tc.keepalive > 0)
 					} else {
