@@ -51,8 +51,12 @@ var bombs = sync.OnceValue(func() (all [][]byte) {
 		with    wire.Compression
 		payload []byte
 	}{
-		{wire.Msgpack, wire.Gzip, nils}, {wire.JSON, wire.Gzip, nulls}, {wire.JSON, wire.Zstd, nulls}, {wire.JSON, wire.Gzip, anys},
-		{wire.JSON, wire.Gzip, make([]byte, 64<<20)}, {wire.Msgpack, wire.NoCompression, nils[:3<<20]},
+		{wire.Msgpack, wire.Gzip, nils},
+		{wire.JSON, wire.Gzip, nulls},
+		{wire.JSON, wire.Zstd, nulls},
+		{wire.JSON, wire.Gzip, anys},
+		{wire.JSON, wire.Gzip, make([]byte, 64<<20)},
+		{wire.Msgpack, wire.NoCompression, nils[:3<<20]},
 	} {
 		f := wiretest.Request(2, "Load", "Count", bomb.codec, bomb.payload)
 		if f.Compression = bomb.with; bomb.with != wire.NoCompression {

@@ -87,7 +87,10 @@ policies: {rules: [{name: host-guard, match: {service: "*", except: {peer: `+goo
 func TestFloodsOfConnectionsCostNobodyElse(t *testing.T) {
 	s := besiege(t, siegeHost, 200, false)
 	for _, names := range [][]string{
-		{"silent peers"}, {"connections of one call"}, {"half frames"}, {"h2: beginnings of frames"},
+		{"silent peers"},
+		{"connections of one call"},
+		{"half frames"},
+		{"h2: beginnings of frames"},
 		{"silent peers", "connections", "http: bodies byte by byte"},
 	} {
 		t.Run(strings.Join(names, ", "), func(t *testing.T) { s.withstand(t, siegeTime(200*time.Millisecond), attacks(t, names...)...) })

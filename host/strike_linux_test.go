@@ -19,7 +19,7 @@ type attack struct {
 
 // strike is one run of an attack.
 type strike struct {
-	ctx     context.Context //nolint:containedctx // of one test
+	ctx     context.Context
 	address string
 	sent    atomic.Int64 // bytes
 	once    sync.Once
