@@ -130,18 +130,18 @@ func drip(conns int, hello, rest []byte) func(*strike) {
 		}
 		tick := time.NewTicker(50 * time.Millisecond)
 		defer tick.Stop()
-		for s.ctx.Err() == nil {
+		for sent := 0; s.ctx.Err() == nil; {
 			select {
 			case <-tick.C:
 			case <-s.ctx.Done():
 			}
-			if len(rest) == 0 {
+			if sent == len(rest) {
 				continue
 			}
 			for _, c := range open {
-				_ = s.write(c, rest[:1])
+				_ = s.write(c, rest[sent:sent+1])
 			}
-			rest = rest[1:]
+			sent++
 		}
 		for _, c := range open {
 			_ = c.Close()
