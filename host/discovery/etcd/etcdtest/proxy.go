@@ -6,6 +6,7 @@ import (
 	"net"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/easymicro/easymicro/wire/wiretest"
 )
@@ -95,6 +96,9 @@ func (p *Proxied) Heal() {
 		return
 	}
 	ln, err := net.Listen("tcp", p.address) //nolint:noctx // it is closed with the test
+	for end := time.Now().Add(20 * time.Second); err != nil && time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		ln, err = net.Listen("tcp", p.address) //nolint:noctx // somebody's connection has got the port meanwhile
+	}
 	if err != nil {
 		p.t.Errorf("listen at the old address again: %v", err)
 		return
