@@ -34,6 +34,7 @@ type node struct {
 	place
 
 	users    atomic.Pointer[[]user] // who lists it; written under Client.mu
+	latest   atomic.Pointer[user]   // one of them before the last change
 	unlisted atomic.Bool            // nobody does
 	state    atomic.Int32
 	tardy    atomic.Bool            // its first dial takes long: others are preferred
@@ -115,6 +116,9 @@ func (n *node) addUser(u user) {
 }
 
 func (n *node) removeUser(s *service) {
+	if users := *n.users.Load(); len(users) > 0 {
+		n.latest.Store(&users[0])
+	}
 	left := n.usersWithout(s)
 	n.users.Store(&left)
 }
@@ -123,10 +127,13 @@ func (n *node) usersWithout(s *service) []user {
 	return slices.DeleteFunc(slices.Clone(*n.users.Load()), func(u user) bool { return u.service == s })
 }
 
-// check returns why an address is not dialled: none of the users takes it.
-func (n *node) check(ip netip.Addr) error {
-	err := errUnlisted
-	for _, u := range *n.users.Load() {
+// check returns why an address is not dialled: none of the users takes it. A dial that has outlived them goes by the last.
+func (n *node) check(ip netip.Addr) (err error) {
+	users := *n.users.Load()
+	if latest := n.latest.Load(); len(users) == 0 && latest != nil {
+		users = []user{*latest}
+	}
+	for _, u := range users {
 		if u.check == nil {
 			return nil
 		}

@@ -102,6 +102,8 @@ func (s *slot) next(ctx context.Context) (*member, *link, error) {
 				return m, l, nil
 			}
 			l.give()
+			s.forbidden(m, err)
+			continue
 		}
 		if err := s.unreachable(ctx, m, err); err != nil {
 			return nil, nil, err
@@ -118,6 +120,14 @@ func (s *slot) await(ctx context.Context, m *member, begin time.Time) (*link, er
 	late := time.NewTimer(wait)
 	defer late.Stop()
 	return m.node.await(ctx, s.long(), late.C)
+}
+
+// forbidden settles an endpoint that the service may not call: for others of the same address that is no failure of it.
+func (s *slot) forbidden(m *member, err error) {
+	s.answered = false
+	s.err = unreached("%s cannot be reached: %w", s.where(m), err).InPublic(s.what() + " cannot be reached")
+	s.settle(m, failed(code.Cancelled, code.ReasonCancelled, "%s: %w", s.where(m), err))
+	s.leaveOut(m)
 }
 
 // unreachable settles an endpoint that could not be reached. It returns an error when others need not be tried.
