@@ -6,7 +6,7 @@ import "github.com/easymicro/easymicro/wire/code"
 func (c *serverConn) dispatch(t *task) {
 	t.seq, t.oneWay = t.req.Seq, t.req.OneWay
 	if !t.oneWay {
-		t.answer = c.share.NewAnswer(t.req.Service, t.req.Method, len(t.req.Payload))
+		t.answer = c.share.newAnswer(t.req.Service, t.req.Method, len(t.req.Payload))
 	}
 	if c.enter(t) || c.enterSoon(t) {
 		return

@@ -7,13 +7,14 @@ import (
 )
 
 const (
-	answerCopies = 4 // of an answer while it is made: the value, its encoding, and what an encoder grows through
+	answerCopies = 4 // of an answer over HTTP/2, where many are made at once: the value, its encoding, and what that grows through
 	mostFavours  = 8
 
-	// answerWait is how long a call waits for room for its answer; much longer while another answer of its connection is
-	// under way, since that ends.
+	// answerWait is how long the calls of a connection wait while no answer can begin; much longer while another is under way,
+	// since that ends.
 	answerWait     = time.Second
 	answerWaitBusy = 10 * time.Second
+	lineGap        = 100 * time.Millisecond // without a look: then nobody has waited
 )
 
 // An Answer is the answer of a call before it is made. Since it cannot be refused then, as many bytes as it will probably
@@ -24,7 +25,7 @@ type Answer struct {
 	service, method string
 	argument        int
 
-	since    time.Time // when there was no room for it first
+	copies   int64 // of it that bytes are taken for
 	held     int64
 	making   bool // it counts among those that are being made
 	favoured bool // it has taken less than the method's answers need
@@ -32,7 +33,14 @@ type Answer struct {
 
 // NewAnswer returns the Answer of a call that has come over the connection, with the length of its argument.
 func (s *Share) NewAnswer(service, method string, argument int) Answer {
-	return Answer{share: s, size: s.budget.sizes.of(service, method, argument), service: service, method: method, argument: argument}
+	a := s.newAnswer(service, method, argument)
+	a.copies = answerCopies
+	return a
+}
+
+func (s *Share) newAnswer(service, method string, argument int) Answer {
+	size := s.budget.sizes.of(service, method, argument)
+	return Answer{share: s, size: size, service: service, method: method, argument: argument, copies: 1}
 }
 
 // Try takes the bytes, and reports whether they were there. It does not overtake one that waits.
@@ -68,25 +76,26 @@ func (a *Answer) Wait(ctx context.Context) bool {
 	}
 }
 
-// admit reports whether the call may run now, or has waited for too long. What waits for the peer is under way, as are the
-// answers of the connection that are being made.
+// admit reports whether the first of the line may run now, or the line has not moved for too long. What waits for the peer is
+// under way, as are the answers of the connection that are being made.
 func (a *Answer) admit(waiting bool) (begins, over bool) {
-	busy := waiting || a.share != nil && a.share.making.Load() > 0
-	if a.take(!busy) {
+	if a.expected() == 0 || a.making {
 		return true, false
 	}
 	s, now, most := a.share, time.Now(), answerWait
-	if a.since.IsZero() {
-		a.since = now
-	}
+	busy := waiting || s.making.Load() > 0
 	if busy {
 		most = answerWaitBusy
 	}
-	if now.Sub(a.since) >= most || !busy && now.Sub(s.denied) < answerWait {
-		s.denied = now
-		return false, true
+	if now.Sub(s.looked) > lineGap {
+		s.since = now // nobody was there
 	}
-	return false, false
+	s.looked = now
+	if a.take(!busy) {
+		s.since = now
+		return true, false
+	}
+	return false, now.Sub(s.since) >= most
 }
 
 // expected is how long the answer will probably be; 0 when it is not long.
@@ -105,7 +114,7 @@ func (a *Answer) take(only bool) bool {
 		return true
 	}
 	s := a.share
-	if most := answerCopies * n; s.takeForAnswer(most) {
+	if most := a.copies * n; s.takeForAnswer(most) {
 		a.held = most
 	} else if !only || !a.takeFewer(n) {
 		return false
@@ -116,7 +125,7 @@ func (a *Answer) take(only bool) bool {
 }
 
 func (s *Share) takeForAnswer(n int64) bool {
-	return n == 0 || s.take(&s.bytes, &s.budget.bytes, n, s.budget.maxBytes.Load(), smallServed)
+	return n == 0 || s.tryTake(&s.bytes, &s.budget.bytes, n, s.budget.maxBytes.Load(), smallServed)
 }
 
 // takeFewer takes what a connection gets whose answers were shorter of late, or what is left for others but the reserve. One
@@ -128,9 +137,9 @@ func (a *Answer) takeFewer(n int64) bool {
 		return false
 	}
 	held, all, most := s.bytes.Load(), b.bytes.Load(), b.maxBytes.Load()
-	left := min(answerCopies*n, most-most/reserved-all)
-	switch usual := answerCopies * s.longest.Load(); {
-	case s.served.Load() && usual < answerCopies*n && s.takeForAnswer(usual):
+	left := min(a.copies*n, most-most/reserved-all)
+	switch usual := a.copies * s.longest.Load(); {
+	case s.served.Load() && usual < a.copies*n && s.takeForAnswer(usual):
 		a.held = usual
 	case held == all:
 		a.held = max(left, n)

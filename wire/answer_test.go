@@ -117,16 +117,7 @@ func TestOnlyLongAnswersWaitForRoom(t *testing.T) {
 func TestErrorsTellNothingOfTheLengthOfAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		budget, released := wire.NewBudget(0, 64<<20), make(chan struct{})
-		r := newRigWith(t, wire.ServerOptions{Budget: budget, Handler: wire.HandlerFunc(func(_ context.Context, req, res *wire.Frame) error {
-			switch string(req.Payload) {
-			case "fail":
-				return code.Refuse(code.NotFound, code.ReasonUnknownMethod, "no such thing", "", "", 0)
-			case "wait":
-				<-released
-			}
-			res.Payload = append(res.Payload, make([]byte, longAnswer)...)
-			return nil
-		})})
+		r := answering(t, budget, longAnswer, released)
 		c := r.client(t, wire.ConnOptions{})
 		if _, err := call(t.Context(), c, "Get", "make"); err != nil {
 			t.Fatal(err)
@@ -187,5 +178,68 @@ func TestCallsWaitForRoomNoLongerThanTheirContextLasts(t *testing.T) {
 			})
 		}
 		waiting.Wait()
+	})
+}
+
+// answering is a rig whose method Get gives a long answer: an error if it is asked to fail, once released is closed if to wait.
+func answering(t *testing.T, budget *wire.Budget, size int, released chan struct{}) *rig {
+	t.Helper()
+	return newRigWith(t, wire.ServerOptions{Budget: budget, Handler: wire.HandlerFunc(func(_ context.Context, req, res *wire.Frame) error {
+		switch string(req.Payload) {
+		case "fail":
+			return code.Refuse(code.NotFound, code.ReasonUnknownMethod, "no such thing", "", "", 0)
+		case "wait":
+			<-released
+		}
+		if req.Method == "Get" {
+			res.Payload = append(res.Payload, make([]byte, size)...)
+		}
+		return nil
+	})})
+}
+
+func TestCallsWaitWhileTheAnswersBeforeThemAreTaken(t *testing.T) {
+	const size, calls = 3 << 20, 10
+	synctest.Test(t, func(t *testing.T) {
+		budget := wire.NewBudget(0, 16<<20)
+		r := answering(t, budget, size, nil)
+		p := r.peer(t)
+		p.Send(wiretest.Request(0, "Test", "Get", wire.Raw, nil))
+		p.Receive()
+		budget.NewShare(nil).Hold(9<<20 + 1<<19) // the first answer leaves no room for another, but some
+		for seq := range uint64(calls) {
+			p.Send(wiretest.Request(seq, "Test", "Get", wire.Raw, nil))
+		}
+		for range calls {
+			time.Sleep(2 * time.Second)
+			if f := p.Receive(); len(f.Payload) != size {
+				t.Fatalf("%d bytes: %v", len(f.Payload), wire.ErrorOf(f))
+			}
+		}
+		r.stop()
+	})
+}
+
+func TestCallsForWhichNobodyWaitsHoldUpNoOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		budget, released := wire.NewBudget(0, 8<<20), make(chan struct{})
+		r := answering(t, budget, longAnswer, released)
+		c := r.client(t, wire.ConnOptions{})
+		if _, err := call(t.Context(), c, "Get", "make"); err != nil {
+			t.Fatal(err)
+		}
+		go func() { _, _ = call(t.Context(), c, "Get", "wait") }()
+		synctest.Wait()
+		budget.NewShare(nil).Hold(9 << 20)
+		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		defer cancel()
+		go func() { _, _ = call(ctx, c, "Get", "make") }()
+		synctest.Wait()
+		begin := time.Now()
+		if _, err := call(t.Context(), c, "Put", ""); err != nil || time.Since(begin) > 300*time.Millisecond {
+			t.Errorf("the call behind is answered after %v: %v", time.Since(begin), err)
+		}
+		close(released)
+		r.stop()
 	})
 }

@@ -19,6 +19,9 @@ type backlog struct {
 	share     *Share
 	uncrowded func()
 
+	// waiting says that something is queued, for those who may not wait for the lock.
+	waiting atomic.Bool
+
 	// crowded says that half of most is queued, or the connection's share of the budget: nothing should be made now that
 	// will be queued behind it.
 	crowded atomic.Bool
@@ -45,6 +48,9 @@ func (b *backlog) add(n int64) {
 	b.size += n
 	if b.share != nil {
 		b.share.add(n)
+	}
+	if waiting := b.size > 0; waiting != b.waiting.Load() {
+		b.waiting.Store(waiting)
 	}
 	crowded := b.isCrowded()
 	if b.crowded.Load() == crowded {

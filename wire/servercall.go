@@ -46,12 +46,13 @@ func (c *serverConn) mayBegin() bool {
 		return false
 	}
 	t := c.flight.queue.first
-	begins, over := t.answer.admit(false)
+	begins, over := t.answer.admit(c.out.backlog.waiting.Load())
 	t.refused = over
-	if !begins && !over {
-		c.lookAgain()
+	if begins || over || t.pointless() {
+		return true
 	}
-	return begins || over
+	c.lookAgain()
+	return false
 }
 
 // lookAgain has a look soon whether the next call may begin: nobody says so when others give bytes back. It needs c.mu.

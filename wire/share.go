@@ -16,8 +16,11 @@ type Share struct {
 
 	longest atomic.Int64  // bytes of its answers of late; 0 when they are not long
 	making  atomic.Int64  // answers that bytes have been taken for
-	line    chan struct{} // of room for one: the Answer that waits for bytes; nil for a Server's
-	denied  time.Time     // when one has waited in vain; line guards it
+	line    chan struct{} // of room for one: the Answer that waits for bytes; nil for a Server's, whose lock does the same
+
+	// These belong to who has the line.
+	since  time.Time // when it began to move no further
+	looked time.Time // when the first of it looked for bytes last
 }
 
 const (
@@ -164,11 +167,19 @@ func (s *Share) crowded() bool {
 // much as first for those of which nothing is known yet. Else new connections, of which each takes a little, would leave
 // nothing to others.
 func (s *Share) take(held, total *atomic.Int64, n, most, first int64) bool {
+	if s.tryTake(held, total, n, most, first) {
+		return true
+	}
+	s.refusedAt.Store(int64(time.Since(s.budget.epoch)) | 1)
+	return false
+}
+
+// tryTake is take for one who looks now and then, which is not to ask for too much.
+func (s *Share) tryTake(held, total *atomic.Int64, n, most, first int64) bool {
 	for {
 		all := total.Load()
 		mine, left := held.Load()+n, most-all-n
 		if (mine > left || left < most/reserved && !s.modest(mine <= first)) && all != 0 && !s.isAlone(held, all, mine, most) {
-			s.refusedAt.Store(int64(time.Since(s.budget.epoch)) | 1)
 			return false
 		}
 		if total.CompareAndSwap(all, all+n) { // what is refused is never counted: it would refuse others for a moment

@@ -43,6 +43,12 @@ func (t *task) slim() int64 {
 	return t.size()
 }
 
+// pointless reports whether nobody waits for the answer any longer.
+func (t *task) pointless() bool {
+	deadline, ok := CallerDeadline(t.arrived, t.req.Metadata)
+	return t.cancelled || ok && !time.Now().Before(deadline)
+}
+
 // slimAnswer gives up the memory of an answer that has been queued, unless it is used again.
 func (t *task) slimAnswer() {
 	if cap(t.res.Payload) > keepPayload {
