@@ -40,7 +40,7 @@ func (c *Conn) Do(ctx context.Context, req, res *Frame) error {
 		}
 		if err := c.flush(direct); err != nil {
 			c.fail(err)
-			if req.OneWay {
+			if req.OneWay && !c.handedOn() {
 				return lost(err)
 			}
 		}
@@ -198,6 +198,14 @@ func (c *Conn) tryEnqueue(req, res *Frame, granted *turn, k kept) (q queued, err
 
 // keeps reports whether one-way requests are kept until it is known that the peer has begun to run them.
 func (c *Conn) keeps() bool { return c.missed != nil && !c.known.stock() }
+
+// handedOn reports whether the peer has said which requests it does not run, so that the one-way ones of them are sent
+// elsewhere.
+func (c *Conn) handedOn() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.refused != nil && c.keeps()
+}
 
 // announce gives a one-way request its sequence, and keeps it. It reports whether it is time to ask the peer how far it has
 // got. It needs c.mu.

@@ -26,7 +26,7 @@ const closeWait = 30 * time.Second
 // take counts a call in, unless the link takes no more.
 func (l *link) take() bool {
 	l.calls.Add(1)
-	if l.closing.Load() || l.Draining() {
+	if l.closing.Load() || l.Draining() || l.hasEnded() {
 		l.give()
 		return false
 	}
