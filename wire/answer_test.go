@@ -198,26 +198,29 @@ func answering(t *testing.T, budget *wire.Budget, size int, released chan struct
 	})})
 }
 
-func TestCallsWaitWhileTheAnswersBeforeThemAreTaken(t *testing.T) {
-	const size, calls = 3 << 20, 10
-	synctest.Test(t, func(t *testing.T) {
-		budget := wire.NewBudget(0, 16<<20)
-		r := answering(t, budget, size, nil)
-		p := r.peer(t)
-		p.Send(wiretest.Request(0, "Test", "Get", wire.Raw, nil))
-		p.Receive()
-		budget.NewShare(nil).Hold(9<<20 + 1<<19) // the first answer leaves no room for another, but some
-		for seq := range uint64(calls) {
-			p.Send(wiretest.Request(seq, "Test", "Get", wire.Raw, nil))
-		}
-		for range calls {
-			time.Sleep(2 * time.Second)
-			if f := p.Receive(); len(f.Payload) != size {
-				t.Fatalf("%d bytes: %v", len(f.Payload), wire.ErrorOf(f))
+func TestCallsWaitLongerWhileAnswersBeforeThemAreTaken(t *testing.T) {
+	for _, tt := range []struct {
+		waiting int64 // for the peer
+		fits    bool
+	}{{0, false}, {1, true}} {
+		synctest.Test(t, func(t *testing.T) {
+			budget := wire.NewBudget(0, 8<<20)
+			others := budget.NewShare(nil)
+			others.Hold(9 << 20)
+			caller := budget.NewShare(&slowTaker{waiting: tt.waiting, cut: new([]string)})
+			known := caller.NewAnswer("Test", "Get", 0)
+			known.Made(longAnswer, nil)
+			go func() {
+				time.Sleep(3 * time.Second)
+				others.Give(9 << 20)
+			}()
+			a := caller.NewAnswer("Test", "Get", 0)
+			if a.Try() || a.Wait(t.Context()) != tt.fits {
+				t.Errorf("with %d bytes waiting the call runs: %v", tt.waiting, !tt.fits)
 			}
-		}
-		r.stop()
-	})
+			time.Sleep(3 * time.Second)
+		})
+	}
 }
 
 func TestCallsForWhichNobodyWaitsHoldUpNoOthers(t *testing.T) {
@@ -230,7 +233,7 @@ func TestCallsForWhichNobodyWaitsHoldUpNoOthers(t *testing.T) {
 		}
 		go func() { _, _ = call(t.Context(), c, "Get", "wait") }()
 		synctest.Wait()
-		budget.NewShare(nil).Hold(9 << 20)
+		budget.NewShare(nil).Hold(5 << 20)
 		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 		defer cancel()
 		go func() { _, _ = call(ctx, c, "Get", "make") }()
