@@ -76,8 +76,8 @@ func (a *Answer) Wait(ctx context.Context) bool {
 	}
 }
 
-// admit reports whether the first of the line may run now, or the line has not moved for too long. What waits for the peer is
-// under way, as are the answers of the connection that are being made.
+// admit reports whether the first call in line may run now, and whether the line has not moved for too long. waiting reports
+// whether bytes are queued for the peer: taking them makes room, as answers do that are being made.
 func (a *Answer) admit(waiting bool) (begins, over bool) {
 	if a.expected() == 0 || a.making {
 		return true, false
@@ -128,8 +128,8 @@ func (s *Share) takeForAnswer(n int64) bool {
 	return n == 0 || s.tryTake(&s.bytes, &s.budget.bytes, n, s.budget.maxBytes.Load(), smallServed)
 }
 
-// takeFewer takes what a connection gets whose answers were shorter of late, or what is left for others but the reserve. One
-// that holds all there is may exceed the budget.
+// takeFewer takes less than the method's answers need: what the recent, shorter answers of the connection needed, or what is
+// free except the reserve. A connection that holds everything in use may exceed the budget.
 func (a *Answer) takeFewer(n int64) bool {
 	s := a.share
 	b := s.budget

@@ -181,7 +181,7 @@ func statusOf(t *testing.T, conn net.Conn) int {
 	return res.StatusCode
 }
 
-// Of the bodies for which there is no room the oldest is read all the same, so that not all are stuck halfway.
+// When there is no room for all bodies the oldest is still read, so that they do not block each other.
 func TestBodiesCountAsTheyCome(t *testing.T) {
 	const most = 256 << 10
 	budget := wire.NewBudget(0, most)
@@ -212,7 +212,7 @@ func TestBodiesCountAsTheyCome(t *testing.T) {
 	settled(t, budget)
 }
 
-// What there is no room for may wait a moment for it, but not the first call of a connection.
+// Requests may wait a moment for room, but not the first one of a connection.
 func TestRequestsWaitAMomentForRoom(t *testing.T) {
 	const most = 1 << 20
 	zipped, err := wire.AppendCompressed(nil, wire.Gzip, []byte(`{"a":1,"x":"`+strings.Repeat("x", 100<<10)+`"}`))

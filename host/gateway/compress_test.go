@@ -103,7 +103,7 @@ func TestRepliesAreCompressedForThoseWhoAcceptIt(t *testing.T) {
 	}
 }
 
-// An answer may wait for its caller for long: beside its compressed form there is no other.
+// A compressed answer that waits for its caller does not keep the plain one in memory.
 func TestAReplyThatIsSentCompressedIsNotKept(t *testing.T) {
 	for accept, kept := range map[string]bool{"gzip": false, "zstd": false, "br": true} {
 		x := &exchange{w: discard{http.Header{}}, r: &http.Request{Header: http.Header{"Accept-Encoding": {accept}}}}

@@ -122,7 +122,7 @@ func (s *slot) await(ctx context.Context, m *member, begin time.Time) (*link, er
 	return m.node.await(ctx, s.long(), late.C)
 }
 
-// forbidden settles an endpoint that the service may not call: for others of the same address that is no failure of it.
+// forbidden settles an endpoint that the service may not call. It does not count as a failure: other services may call it.
 func (s *slot) forbidden(m *member, err error) {
 	s.answered = false
 	s.err = unreached("%s cannot be reached: %w", s.where(m), err).InPublic(s.what() + " cannot be reached")

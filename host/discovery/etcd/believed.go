@@ -85,7 +85,7 @@ func (c *Cluster) trusts(kind, key string, n *node) bool {
 		kind == KindLoopback && (c.o.onLoopback() || c.o.Host != "" && n.host == c.o.Host)
 }
 
-// checked adds to an endpoint whose address is a name that what the name stands for is looked at, whenever it is dialled.
+// checked has the addresses that a name resolves to checked, each time the endpoint is dialled.
 func (c *Cluster) checked(key string, n node) client.Endpoint {
 	e := n.Endpoint
 	host, _, err := net.SplitHostPort(e.Address)
@@ -98,10 +98,10 @@ func (c *Cluster) checked(key string, n node) client.Endpoint {
 			return nil
 		}
 		if c.refusals.news(key + " " + ip.String()) {
-			c.log.Warn("an endpoint in etcd is not called: its name stands for an address of a kind that discovery.etcd[].allowEndpoints does not have",
+			c.log.Warn("an endpoint in etcd is not called: its name resolves to an address of a kind that discovery.etcd[].allowEndpoints does not have",
 				"service", n.service, "endpoint", n.Address, "address", ip.String(), "kind", kind, "key", key)
 		}
-		return fmt.Errorf("its address is %s, of the kind %s, which discovery.etcd[].allowEndpoints does not have", ip, kind)
+		return fmt.Errorf("it resolves to %s, of the kind %s, which discovery.etcd[].allowEndpoints does not have", ip, kind)
 	}
 	return e
 }
