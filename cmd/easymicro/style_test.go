@@ -124,9 +124,9 @@ func (f file) lines(from, to token.Pos) int {
 
 func parse(t *testing.T, p *pkg) []file {
 	t.Helper()
+	fset := token.NewFileSet()
 	var files []file
 	for _, path := range p.Files {
-		fset := token.NewFileSet()
 		f, err := parser.ParseFile(fset, path, nil, parser.ParseComments)
 		if err != nil {
 			t.Fatal(err)
