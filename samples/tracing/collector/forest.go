@@ -6,13 +6,16 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	common "go.opentelemetry.io/proto/otlp/common/v1"
 	trace "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/protobuf/proto"
 )
 
 // forest is the traces that are still growing.
@@ -134,4 +137,25 @@ func text(attributes []*common.KeyValue, key string) string {
 		return a.GetValue().GetStringValue()
 	}
 	return ""
+}
+
+// ServeHTTP takes a batch of spans, as https://opentelemetry.io/docs/specs/otlp/ has it: a protobuf message by POST.
+func (f *forest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	var batch collector.ExportTraceServiceRequest
+	if err == nil {
+		err = proto.Unmarshal(body, &batch)
+	}
+	if err != nil || r.Method != http.MethodPost || r.URL.Path != "/v1/traces" {
+		http.Error(w, "POST /v1/traces takes an ExportTraceServiceRequest", http.StatusBadRequest)
+		return
+	}
+	for _, resource := range batch.GetResourceSpans() {
+		for _, scope := range resource.GetScopeSpans() {
+			for _, s := range scope.GetSpans() {
+				f.add(resource.GetResource().GetAttributes(), s)
+			}
+		}
+	}
+	w.Header().Set("Content-Type", "application/x-protobuf")
 }

@@ -13,9 +13,6 @@ import (
 	"os"
 	"os/signal"
 	"time"
-
-	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
-	"google.golang.org/protobuf/proto"
 )
 
 // quiet is how long a trace has to get no more spans before it is printed: every host sends what it has once a second.
@@ -50,25 +47,4 @@ func run(ctx context.Context, listen string, out io.Writer) error {
 		return err
 	}
 	return nil
-}
-
-// ServeHTTP takes a batch of spans, as https://opentelemetry.io/docs/specs/otlp/ has it: a protobuf message by POST.
-func (f *forest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	var batch collector.ExportTraceServiceRequest
-	if err == nil {
-		err = proto.Unmarshal(body, &batch)
-	}
-	if err != nil || r.Method != http.MethodPost || r.URL.Path != "/v1/traces" {
-		http.Error(w, "POST /v1/traces takes an ExportTraceServiceRequest", http.StatusBadRequest)
-		return
-	}
-	for _, resource := range batch.GetResourceSpans() {
-		for _, scope := range resource.GetScopeSpans() {
-			for _, s := range scope.GetSpans() {
-				f.add(resource.GetResource().GetAttributes(), s)
-			}
-		}
-	}
-	w.Header().Set("Content-Type", "application/x-protobuf")
 }
