@@ -4,10 +4,16 @@ package registrytest
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"reflect"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/easymicro/easymicro/registry"
+	"github.com/easymicro/easymicro/wire/code"
 )
 
 // closeTimeout is what an instance gets to close at the end of its test.
@@ -52,4 +58,124 @@ func Open(tb testing.TB, name string, opts ...Option) *Handler {
 // false when the instance has no OnOptions.
 func (h *Handler) Reconfigure(ctx context.Context, options any) (handled bool, err error) {
 	return h.Service.Reconfigure(ctx, assign(options))
+}
+
+// Call calls a method of the handler. args is a value of the method's argument or a pointer to one; Res is its reply. It
+// ends the test when there is no such method or its types are others; all that the method does is returned, a panic as a
+// *registry.PanicError with its stack in the test's log.
+//
+// Metadata and a caller go into ctx with registry.WithCall, and reply metadata comes out of its Call; without, the caller
+// is "anonymous".
+func Call[Res any](ctx context.Context, h *Handler, method string, args any) (*Res, error) {
+	h.tb.Helper()
+	m := h.method(method)
+	if want := reflect.TypeFor[Res](); m.Reply != want {
+		h.tb.Fatalf("%s.%s replies with %v, not %v", h.name, method, m.Reply, want)
+	}
+	if registry.CallFrom(ctx) == nil {
+		ctx = registry.WithCall(ctx, &registry.Call{Service: h.name, Method: method, Caller: "anonymous"})
+	}
+	res, err := m.Call(ctx, h.argument(m, args), nil)
+	var panicked *registry.PanicError
+	if errors.As(err, &panicked) {
+		h.tb.Logf("%s.%s: %v\n%s", h.name, method, panicked, panicked.Stack)
+	}
+	if err != nil {
+		return nil, err
+	}
+	typed, ok := res.(*Res)
+	if !ok {
+		h.tb.Fatalf("%s.%s replied with %T, not *%v", h.name, method, res, m.Reply)
+	}
+	return typed, nil
+}
+
+func (h *Handler) method(name string) *registry.Method {
+	h.tb.Helper()
+	methods := h.Service.Methods()
+	names := make([]string, len(methods))
+	for i, m := range methods {
+		if m.Name == name {
+			return m
+		}
+		names[i] = m.Name
+	}
+	h.tb.Fatalf("%s has no method %q, but %s", h.name, name, strings.Join(names, ", "))
+	return nil
+}
+
+func (h *Handler) argument(m *registry.Method, args any) any {
+	h.tb.Helper()
+	switch v := reflect.ValueOf(args); {
+	case !v.IsValid():
+	case v.Type() == reflect.PointerTo(m.Args):
+		return args
+	case v.Type() == m.Args:
+		p := m.NewArgs()
+		reflect.ValueOf(p).Elem().Set(v)
+		return p
+	}
+	h.tb.Fatalf("%s.%s takes %v, not %T", h.name, m.Name, m.Args, args)
+	return nil
+}
+
+// Option changes what Open does.
+type Option func(*settings)
+
+type settings struct {
+	registry *registry.Registry
+	decode   func(into any) error
+	clients  map[string]registry.Client
+}
+
+// Options opens the handler with these options, a value of the type that it was registered with, in place of its
+// defaults.
+func Options(o any) Option { return func(s *settings) { s.decode = assign(o) } }
+
+// Client gives the handler a fake for one of the clients that it uses.
+func Client(name string, c registry.Client) Option {
+	return func(s *settings) { s.clients[name] = c }
+}
+
+// In looks the handler up in r instead of registry.Default.
+func In(r *registry.Registry) Option { return func(s *settings) { s.registry = r } }
+
+// ClientFunc is a fake client made of a function. It fills reply, a pointer, or returns an error.
+type ClientFunc func(ctx context.Context, method string, args, reply any) error
+
+// Call calls f.
+func (f ClientFunc) Call(ctx context.Context, method string, args, reply any) error {
+	return f(ctx, method, args, reply)
+}
+
+// assign is a decoder that knows its result already.
+func assign(o any) func(into any) error {
+	return func(into any) error {
+		from, to := reflect.ValueOf(o), reflect.ValueOf(into).Elem()
+		if !from.IsValid() || from.Type() != to.Type() {
+			return fmt.Errorf("the test gives a %T, the handler takes a %v", o, to.Type())
+		}
+		to.Set(from)
+		return nil
+	}
+}
+
+type env struct {
+	tb      testing.TB
+	name    string
+	clients map[string]registry.Client
+}
+
+func (e *env) Log() *slog.Logger { return slog.New(slog.NewTextHandler(e.tb.Output(), nil)) }
+
+func (e *env) Service() string { return e.name }
+
+func (e *env) Client(name string) registry.Client {
+	if c, ok := e.clients[name]; ok {
+		return c
+	}
+	return ClientFunc(func(context.Context, string, any, any) error {
+		return code.Errorf(code.Unavailable, "the test has no client %q: add registrytest.Client", name).
+			WithReason(code.ReasonNoEndpoint)
+	})
 }

@@ -1,6 +1,11 @@
 package registry
 
-import "reflect"
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+)
 
 // maxDepth is deeper than any plain data; what goes beyond leads back to itself.
 const maxDepth = 100
@@ -73,4 +78,25 @@ func copyValue(v reflect.Value, depth int) reflect.Value {
 	c.Set(v)
 	unshare(c, depth)
 	return c
+}
+
+// optionsOf takes what DecodeOptions returns, which is nil for an O without fields.
+func optionsOf[O any](o any) *O {
+	if typed, ok := o.(*O); ok {
+		return typed
+	}
+	return new(O)
+}
+
+// onOptions is the typed form of what Service.OnOptions was given.
+func onOptions[O any](hook any) (func(ctx context.Context, o any) error, error) {
+	want, fn := reflect.TypeFor[func(context.Context, O) error](), reflect.ValueOf(hook)
+	switch {
+	case !fn.IsValid() || fn.Kind() == reflect.Func && fn.IsNil():
+		return nil, errors.New("OnOptions was given nil")
+	case !fn.CanConvert(want):
+		return nil, fmt.Errorf("OnOptions was given a %v, want a %v", fn.Type(), want)
+	}
+	typed, _ := fn.Convert(want).Interface().(func(context.Context, O) error)
+	return func(ctx context.Context, o any) error { return typed(ctx, *optionsOf[O](o)) }, nil
 }
