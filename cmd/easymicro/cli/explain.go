@@ -3,9 +3,11 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -96,4 +98,125 @@ func (a *app) explainRule(ctx context.Context, arg string) error {
 		return a.hostError(err)
 	}
 	return a.print(x, func() { a.ruleText(x) })
+}
+
+// explanationText has the kinds in the order in which a server asks, the rules of each below it, and the rules that do
+// not apply at the end.
+func (a *app) explanationText(x *admin.Explanation) {
+	from := ""
+	if x.Peer != "" {
+		from = " from " + x.Peer
+	}
+	asked, lost := 0, 0
+	for i := range x.Kinds {
+		asked += len(x.Kinds[i].Applies)
+		lost += len(x.Kinds[i].Losers)
+	}
+	name, nobody := x.Service+"."+x.Method, "no rule applies: the call goes to its handler"
+	if x.Upstream != "" {
+		name, nobody = x.Upstream+"."+x.Method, "no rule applies: the call is sent once"
+		from += ", to the upstream " + x.Upstream + " (service " + x.Service + ")"
+	}
+	a.line("%s called by %s%s, under r%d", a.paint(bold, name), a.paint(bold, x.Caller), from, x.Revision)
+	a.standInText(x.StandIn)
+	if asked == 0 {
+		a.line("%s", nobody)
+	}
+	a.askedText(x.Kinds)
+	if lost == 0 {
+		return
+	}
+	a.line("")
+	a.line("do not apply")
+	rows := [][]string{}
+	for i := range x.Kinds {
+		for _, r := range x.Kinds[i].Losers {
+			rows = append(rows, []string{"   " + x.Kinds[i].Kind, r.Rule, a.paint(dim, r.Position), r.Reason})
+		}
+	}
+	a.table(rows)
+}
+
+// askedText numbers the rules that apply. Setting and state stand below each, because they are long.
+func (a *app) askedText(kinds []admin.KindExplanation) {
+	heads := [][]string{}
+	var below [][]string
+	for i := range kinds {
+		for _, r := range kinds[i].Applies {
+			n := fmt.Sprintf("%2d", len(heads)+1)
+			heads = append(heads, []string{n, a.paint(bold, kinds[i].Kind), a.paint(bold, r.Rule), r.Position, a.paint(yellow, modeText(&r))})
+			below = append(below, []string{r.Setting, now(&r)})
+		}
+	}
+	if len(heads) == 0 {
+		return
+	}
+	for i, line := range aligned(heads) {
+		a.line("")
+		a.line("%s", line)
+		for _, detail := range below[i] {
+			a.line("     %s", detail)
+		}
+	}
+}
+
+// now is the live state of a rule and what it decided so far.
+func now(r *admin.AppliedRule) string {
+	if r.State == "" {
+		return decisions(r.Decisions)
+	}
+	return r.State + "; " + decisions(r.Decisions)
+}
+
+func modeText(r *admin.AppliedRule) string {
+	switch {
+	case r.EnforceShare != "" && r.Enforced:
+		return "enforced for a share of " + r.EnforceShare + ", this caller among them"
+	case r.EnforceShare != "":
+		return "enforced for a share of " + r.EnforceShare + ", this caller not among them"
+	case r.Mode != "enforce":
+		return r.Mode + ": counts and refuses nothing"
+	}
+	return ""
+}
+
+func decisions(d admin.Decisions) string {
+	var parts []string
+	for _, p := range []struct {
+		n    uint64
+		what string
+	}{{d.Allow, "allowed"}, {d.Reject, "refused"}, {d.Wait, "had to wait"}, {d.ShadowReject, "would have been refused"}} {
+		if p.n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", p.n, p.what))
+		}
+	}
+	if len(parts) == 0 {
+		return "not asked yet"
+	}
+	return strings.Join(parts, ", ")
+}
+
+// ruleText is a rule as it was in a revision.
+func (a *app) ruleText(x *admin.RuleExplanation) {
+	fate := x.Status
+	if fate != "in force" {
+		fate = a.paint(yellow, fate)
+	}
+	a.line("%s   %s   %s", a.paint(bold, fmt.Sprintf("%s@r%d", x.Rule.Name, x.Revision)), x.Rule.Position, fate)
+	a.line("applied %s", ago(x.AppliedAt))
+	if x.Rule.Description != "" {
+		a.line("%s", x.Rule.Description)
+	}
+	if x.Rule.Mode != "enforce" {
+		a.line("mode %s", x.Rule.Mode)
+	}
+	if !x.Rule.Expires.IsZero() {
+		a.line("expires %s", x.Rule.Expires.Format(time.RFC3339))
+	}
+	a.line("")
+	rows := [][]string{}
+	for _, k := range x.Rule.Kinds {
+		rows = append(rows, []string{"  " + a.paint(bold, k.Kind), k.Position, orDash(k.Setting), k.State})
+	}
+	a.table(rows)
 }

@@ -69,92 +69,54 @@ func (a *app) services(cmd *cobra.Command) ([]admin.Service, error) {
 	return services, a.hostError(err)
 }
 
-func (a *app) describe() *cobra.Command {
-	var f etcdFlags
-	cmd := &cobra.Command{
-		Use:   "describe SERVICE[.METHOD]",
-		Short: "A service or method of a running host, with an example call; or a service that etcd knows",
-		Example: `  easymicro describe Arith
-  easymicro describe Arith.Mul
-  easymicro describe Arith --etcd http://127.0.0.1:2379`,
-		Args:              oneArg("SERVICE or SERVICE.METHOD"),
-		ValidArgsFunction: a.firstOrEtcd(&f, false, serviceWords),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if given, err := f.given(cmd); given || err != nil {
-				if err != nil {
-					return err
-				}
-				return a.describeEtcd(cmd, &f, args[0])
-			}
-			services, err := a.services(cmd)
-			if err != nil {
-				return err
-			}
-			service, err := pick(services, args[0])
-			if err != nil {
-				return a.servedElsewhere(cmd, args[0], err)
-			}
-			return a.print(service, func() { a.serviceText(service) })
-		},
+// elsewhere are the services of other hosts that a host, such as a gateway, knows by discovery.
+func (a *app) elsewhere(cmd *cobra.Command) []admin.Discovered {
+	c, err := a.client()
+	if err != nil {
+		return nil
 	}
-	f.add(cmd, "`URL` of an etcd to ask in place of a host; several with commas")
-	return cmd
+	status, err := c.Status(cmd.Context())
+	if err != nil {
+		return nil
+	}
+	var list []admin.Discovered
+	for i := range status.Discovery {
+		list = append(list, status.Discovery[i].Services...)
+	}
+	return list
 }
 
-// pick finds a service by its name or an alias, or one with only the method that was asked for.
-func pick(services []admin.Service, name string) (*admin.Service, error) {
-	meant := name
-	service, method, ok := admin.SplitMethod(name)
-	if ok {
-		meant = service + "." + method
+// noServices is what list says of a host without services: a gateway has those of others.
+func (a *app) noServices(cmd *cobra.Command) string {
+	const shown = 20
+	var names []string
+	for _, s := range a.elsewhere(cmd) {
+		names = append(names, s.Service)
 	}
-	var known []string
-	for i := range services {
-		s := &services[i]
-		for _, as := range namesOf(s) {
-			known = append(known, as)
-			if as == name {
-				return s, nil
-			}
-			for _, m := range s.Methods {
-				known = append(known, as+"."+m.Name)
-				if as == service && m.Name == method {
-					one := *s
-					one.Methods = []admin.Method{m}
-					return &one, nil
-				}
-			}
-		}
+	if len(names) == 0 {
+		return "the host has no services of its own; easymicro list --etcd URL shows those that a gateway leads to"
 	}
-	return nil, &exitError{code: ExitAnswered, err: fmt.Errorf("the host does not serve %s%s", name, didYouMean(meant, known))}
+	slices.Sort(names)
+	names = slices.Compact(names)
+	if more := len(names) - shown; more > 0 {
+		names = append(names[:shown], fmt.Sprintf("%d more", more))
+	}
+	return "the host has no services of its own; in etcd it finds " + strings.Join(names, ", ") + ": easymicro list --etcd URL shows where they are"
 }
 
-// namesOf are all names that a service is served under.
-func namesOf(s *admin.Service) []string { return append([]string{s.Name}, s.Aliases...) }
-
-func (a *app) serviceText(s *admin.Service) {
-	state := a.paint(green, "ready")
-	if !s.Ready {
-		state = a.paint(red, "NOT READY")
+// listEtcd shows all services that etcd knows.
+func (a *app) listEtcd(cmd *cobra.Command, f *etcdFlags) error {
+	services, lacking := f.services(cmd.Context())
+	if lacking != nil && len(services) == 0 {
+		return lacking
 	}
-	a.line("%s   %s   handler %s (%s)", a.paint(bold, s.Name), state, s.Handler, s.Package)
-	if len(s.Aliases) > 0 {
-		a.line("also as %s", strings.Join(s.Aliases, ", "))
-	}
-	for _, m := range s.Methods {
-		a.line("")
-		a.line("%s", a.paint(bold, s.Name+"."+m.Name))
-		a.line("  argument   %s", shapeText(&m.Args, 0))
-		a.line("  reply      %s", shapeText(&m.Reply, 0))
-		for _, r := range m.Routes {
-			a.line("  http       %s %s", strings.Join(r.Methods, ","), r.Path)
+	if err := a.print(services, func() {
+		if len(services) == 0 {
+			a.line("etcd has no services below the prefix; easymicro list without --etcd asks a host")
 		}
-		a.line("  try        %s", m.Example.Command)
-		if m.Example.Curl != "" {
-			a.line("             %s", m.Example.Curl)
-		}
+		a.titled(endpointRows(services))
+	}); err != nil {
+		return err
 	}
-	for _, skipped := range s.Skipped {
-		a.line("not served: %s: %s", skipped.Name, skipped.Why)
-	}
+	return lacking
 }

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/config/files"
@@ -98,4 +100,82 @@ func (m *localManifest) service(name string) *config.Service {
 // readFile reads a file of a manifest, or of a set.
 func readFile(path string, most int64) ([]byte, error) {
 	return new(files.Gate).Read(context.Background(), path, most)
+}
+
+// givenPatience bounds the wait for the writer of a pipe that a flag names, such as a program that first asks for a
+// passphrase.
+const givenPatience = time.Minute
+
+// readGiven reads the file of a flag, which may be a pipe of a program that keeps secrets.
+func readGiven(ctx context.Context, flag, path string, most int64) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, givenPatience)
+	defer cancel()
+	data, err := files.ReadStream(ctx, path, most)
+	if err != nil {
+		return nil, failed("%s: %s %s", flag, path, files.Reason(err))
+	}
+	return data, nil
+}
+
+// secret is what stands in the file of a flag, and nothing without one.
+func secret(ctx context.Context, flag, path string) (string, error) {
+	if path == "" {
+		return "", nil
+	}
+	data, err := readGiven(ctx, flag, path, config.MaxSecretBytes)
+	if err != nil {
+		return "", err
+	}
+	text := strings.TrimSpace(string(data))
+	if text == "" {
+		return "", failed("%s: %s is empty", flag, path)
+	}
+	return text, nil
+}
+
+const defaultAddress config.Address = "127.0.0.1:8972"
+
+// target is where to call: --address, else the first listener of the manifest that speaks the protocol, else the
+// default of a manifest.
+func (c *call) target(protocol string) (network, address string, err error) {
+	if c.address != "" {
+		if network, address, err = config.Address(c.address).Split(); err != nil {
+			return "", "", usageError("--address: %w", err)
+		}
+		return network, reachable(address), nil
+	}
+	m, err := c.app.readManifest()
+	if err == nil && m != nil {
+		err = m.usable("listeners", "--address ADDRESS")
+	}
+	if err != nil {
+		return "", "", err
+	}
+	at := defaultAddress
+	if m != nil {
+		l := m.listener(protocol)
+		if l == nil {
+			return "", "", failed("no listener of %s speaks %s: say where to call with --address", m.file, protocol)
+		}
+		at = l.Address
+	}
+	if network, address, err = at.Split(); err != nil {
+		return "", "", failed("%s: the address of its listener: %w", m.file, err)
+	}
+	if network == "unix" {
+		return network, m.path(address), nil
+	}
+	if _, port, err := net.SplitHostPort(address); err == nil && port == "0" {
+		return "", "", failed("%s lets the system choose the port: easymicro status shows it, --address takes it", m.file)
+	}
+	return network, reachable(address), nil
+}
+
+// reachable is where on this machine one reaches what listens on all its addresses.
+func reachable(address string) string {
+	host, port, err := net.SplitHostPort(address)
+	if ip := net.ParseIP(host); err == nil && (host == "" || ip != nil && ip.IsUnspecified()) {
+		return net.JoinHostPort("127.0.0.1", port)
+	}
+	return address
 }

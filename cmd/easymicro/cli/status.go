@@ -2,9 +2,13 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
+	"os/signal"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -93,16 +97,6 @@ func (a *app) statusText(s *admin.Status) {
 	a.limitersText(s.Limiters)
 }
 
-// acceptText is what a listener did to connections, and why.
-func acceptText(t *admin.AcceptTrouble) string {
-	did := "turned %s away"
-	if t.Reason == "too_many_connections" {
-		did = "closed %s for new ones" // those that were idle, as long as there were any
-	}
-	return fmt.Sprintf("%s "+did+", the first %s: %s", t.Listener, count(int(t.Count), "connection"), ago(t.Since),
-		strings.ReplaceAll(t.Reason, "_", " "))
-}
-
 // failedCheck tells of a condition that does not hold. The name of one may be what should not be.
 func failedCheck(what string, c admin.Check) string {
 	return strings.TrimSpace(what + " " + strings.TrimPrefix(c.Name, "not ") + " " + c.Detail)
@@ -176,152 +170,49 @@ func toldElsewhere(s *admin.Status, w admin.Problem) bool {
 	return s.Policies.StandIn != nil && w.Path == "policies.fallback" || len(s.Expiring) > 0 && strings.HasSuffix(w.Path, ".expires")
 }
 
-func (a *app) expiringText(list []admin.Expiry, more int) {
-	rows := [][]string{{"EXPIRES", "WHAT", "MODE", "EFFECT", "PLACE"}}
-	for _, e := range list {
-		when, colour := "in "+span(time.Until(e.At)), yellow
-		if e.Expired {
-			when, colour = "EXPIRED "+ago(e.At), red
-		}
-		if e.Expired && e.Rule != "" && !e.Opens {
-			colour = dim
-		}
-		what := "token of " + e.Caller
-		if e.Rule != "" {
-			what = e.Rule + " (" + strings.Join(e.Kinds, ", ") + ")"
-		}
-		rows = append(rows, []string{a.paint(colour, when), what, orDash(e.Mode), e.Effect, e.Position})
-	}
-	if more > 0 {
-		rows = append(rows, []string{"", fmt.Sprintf("and %d more", more), "", "", ""})
-	}
-	a.section(rows)
-}
-
-func (a *app) listenersText(list []admin.Listener) {
-	rows := [][]string{{"LISTENER", "ADDRESS", "PROTOCOLS", "CONNECTIONS"}}
-	for _, l := range list {
-		address := l.Address
-		if l.Local {
-			address += " (this machine only)"
-		}
-		rows = append(rows, []string{l.Name, address, strings.Join(l.Protocols, "+"), fmt.Sprint(l.Connections)})
-	}
-	a.section(rows)
-}
-
-// budgetText is what is in use of the limits of the host.
-func (a *app) budgetText(b *admin.Budget) {
-	refused := fmt.Sprint(b.Refused)
-	if b.Refused > 0 {
-		refused = a.paint(yellow, refused)
-	}
-	a.section([][]string{
-		{"HOST LIMITS", "IN FLIGHT", "BUFFERED", "REFUSED"},
-		{"", fmt.Sprintf("%d of %d", b.InFlight, b.MaxInFlight), roughly(b.BufferedBytes) + " of " + roughly(b.MaxBufferedBytes), refused},
-	})
-}
-
-// roughly is a size of which the magnitude matters.
-func roughly(n int64) string {
-	for unit := int64(1 << 30); unit > 1; unit >>= 10 {
-		if n >= 10*unit || n%unit == 0 {
-			n -= n % unit
-			break
-		}
-	}
-	return config.Bytes(n).String()
-}
-
-func (a *app) servicesText(list []admin.ServiceStatus) {
-	rows := [][]string{{"SERVICE", "HANDLER", "READY", "IN FLIGHT", "METHODS"}}
-	for _, s := range list {
-		ready := "yes"
-		if !s.Ready {
-			ready = a.paint(red, "no: "+s.Detail)
-		}
-		name := s.Name
-		if len(s.Aliases) > 0 {
-			name += " (also " + strings.Join(s.Aliases, ", ") + ")"
-		}
-		rows = append(rows, []string{name, s.Handler, ready, fmt.Sprint(s.InFlight), strings.Join(s.Methods, ", ")})
-	}
-	a.section(rows)
-}
-
-// modeShadow is the mode of rules that refuse nothing.
-const modeShadow = "shadow"
-
-func (a *app) breakersText(list []admin.Breaker) {
-	colours := map[string]paint{"open": red, "half_open": yellow}
-	rows := [][]string{{"BREAKER", "UPSTREAM", "TARGET", "STATE", "MODE", "SINCE", "CAUSE"}}
-	shadow := slices.ContainsFunc(list, func(b admin.Breaker) bool { return b.Mode == modeShadow })
-	for _, b := range list {
-		state := strings.ReplaceAll(b.State, "_", "-")
-		if b.Mode != modeShadow { // else nobody is refused
-			state = a.paint(colours[b.State], state)
-		}
-		rows = append(rows, []string{b.Rule, orDash(b.Upstream), breakerTarget(&b), state, modeWhere(shadow, b.Mode), ago(b.Since), orDash(b.Cause)})
-	}
-	a.section(withoutEmpty(rows, "UPSTREAM", "MODE"))
-}
-
-// modeWhere is a mode for a table in which some rules are in shadow; else all are enforced, and it need not be said.
-func modeWhere(shadow bool, mode string) string {
-	if !shadow {
-		mode = ""
-	}
-	return orDash(mode)
-}
-
-// breakerTarget is what a breaker is of: a method, an endpoint, or an upstream as a whole. The upstream has a column of
-// its own.
-func breakerTarget(b *admin.Breaker) string {
-	target := b.Target
-	if b.Upstream != "" {
-		target = strings.TrimPrefix(target, b.Upstream+" ")
-	}
-	if service, method, ok := strings.Cut(target, "/"); ok && !strings.ContainsAny(target, ":") && service != "" {
-		return service + "." + method
-	}
-	return target
-}
-
-func (a *app) limitersText(list []admin.Limiter) {
-	rows := [][]string{{"LIMITER", "TOKENS", "BURST", "KEYS", "MODE"}}
-	shadow := slices.ContainsFunc(list, func(l admin.Limiter) bool { return l.Mode == modeShadow })
-	for _, l := range list {
-		tokens, keys := fmt.Sprintf("%.1f", l.Tokens), "-"
-		switch {
-		case l.Keyed:
-			tokens, keys = "-", keysOf(&l)
-		case l.Tokens < 1 && l.Mode != modeShadow:
-			tokens = a.paint(yellow, tokens)
-		}
-		rows = append(rows, []string{l.Rule, tokens, fmt.Sprint(l.Burst), keys, modeWhere(shadow, l.Mode)})
-	}
-	a.section(withoutEmpty(rows, "MODE"))
-}
-
-// keysOf is how many keys a limiter has, and how many calls had no bucket of their own.
-func keysOf(l *admin.Limiter) string {
-	text := fmt.Sprint(l.Keys)
-	if l.Overflow > 0 {
-		text += fmt.Sprintf(", %d calls beyond them", l.Overflow)
-	}
-	if l.MissingKey > 0 {
-		text += fmt.Sprintf(", %d without key", l.MissingKey)
-	}
-	return text
-}
-
 // short is as much of a hash as tells sets apart.
 func short(hash string) string { return hash[:min(12, len(hash))] }
 
-// section is a table of its own, left out when there is nothing in it.
-func (a *app) section(rows [][]string) {
-	if len(rows) > 1 {
+const watchEvery = time.Second
+
+// watch asks and shows again and again until it is interrupted: in place on a terminal, one below the other elsewhere. A
+// host that is away is told, and asked again.
+func (a *app) watch(ctx context.Context, ask func(context.Context) (show func() error, err error)) error {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	for {
+		show, err := ask(ctx)
+		var exit *exitError
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err == nil:
+			a.clear()
+			err = show()
+		case errors.As(err, &exit) && exit.code == ExitUnreachable:
+			a.clear()
+			a.report(err)
+			err = nil
+		}
+		if err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// clear begins the screen anew.
+func (a *app) clear() {
+	switch {
+	case terminal(a.io.Out):
+		fmt.Fprint(a.io.Out, "\x1b[H\x1b[2J")
+	case a.output == outputText:
 		a.line("")
-		a.titled(rows)
 	}
 }
