@@ -2,9 +2,12 @@ package client
 
 import (
 	"context"
+	"reflect"
 	"strconv"
 	"sync"
 	"sync/atomic"
+
+	"github.com/cespare/xxhash/v2"
 
 	"github.com/easymicro/easymicro/wire"
 	"github.com/easymicro/easymicro/wire/code"
@@ -39,39 +42,6 @@ var calls = sync.Pool{New: func() any {
 	cl.first.call = cl
 	return cl
 }}
-
-// begin makes a call, if there may be one more.
-func (c *Client) begin() (*call, error) {
-	n := c.calls.Add(1)
-	switch {
-	case c.shut.Load():
-		c.leave()
-		return nil, closedError()
-	case n > int64(c.o.MaxPending):
-		c.leave()
-		const most = "too many calls are out already"
-		return nil, code.Remote(code.Refuse(code.Unavailable, code.ReasonOverloaded,
-			most+": the client's MaxPending are "+strconv.Itoa(c.o.MaxPending), "", "", 0)).InPublic(most)
-	}
-	cl := c.fresh()
-	cl.counted = true
-	return cl, nil
-}
-
-// fresh is a call that is not counted.
-func (c *Client) fresh() *call {
-	cl := calls.Get().(*call)
-	cl.c = c
-	cl.codec, cl.compression = c.codec, c.o.Compression
-	return cl
-}
-
-// leave counts a call out.
-func (c *Client) leave() {
-	if c.calls.Add(-1) == 0 && c.shut.Load() {
-		c.hush.Do(func() { close(c.quiet) })
-	}
-}
 
 // end gives the call back, unless a Guard has left attempts behind that still use it.
 func (cl *call) end() {
@@ -182,3 +152,210 @@ func (cl *call) slotIfAny(n int) *slot {
 	}
 	return cl.more[n-1]
 }
+
+func (cl *call) encode(service, method string, args any) error {
+	req := &cl.own
+	cl.req = req
+	req.Service, req.Method, req.Codec = service, method, cl.codec
+	req.Metadata = append(req.Metadata[:0], cl.metadata...)
+	var err error
+	if req.Payload, err = wire.Append(cl.codec, req.Payload[:0], args); err != nil {
+		return badArgument(service, method, err)
+	}
+	cl.hashArgument(args)
+	cl.packs = true
+	if cl.compression == wire.Zstd && cl.c.o.Compression != wire.Zstd && len(req.Payload) >= cl.c.o.CompressAbove {
+		req.Metadata.Set(wire.MetaAcceptCompression, wire.Zstd.String())
+	}
+	return nil
+}
+
+// finish sends the call and decodes its reply.
+func (cl *call) finish(ctx context.Context, reply any) error {
+	res, err := cl.carryOut(ctx)
+	if e := code.From(err); e != nil && e.Own() {
+		err = code.Remote(e) // by a rule of the guard's: to who called the handler that passes it on, it is none of his
+	}
+	if cl.req.OneWay {
+		return err
+	}
+	if res != nil && cl.replyMetadata != nil {
+		*cl.replyMetadata = append((*cl.replyMetadata)[:0], res.Metadata...)
+	}
+	d := wire.Decoding{MaxBytes: cl.c.o.Limits.MaxDecompressedBytes}
+	switch {
+	case reply == nil:
+		return err
+	case err != nil:
+		if res != nil && len(res.Payload) > 0 {
+			_ = d.Decode(res.Codec, res.Payload, reply) // the error is what counts
+		}
+		return err
+	}
+	if err := d.Decode(res.Codec, res.Payload, reply); err != nil {
+		return failed(code.Internal, code.ReasonBadReply, "the reply of %s.%s: %w", cl.req.Service, cl.req.Method, err)
+	}
+	return nil
+}
+
+// carryOut sends the call through what Options.Wrap has put around. The response is nil when there is none.
+func (cl *call) carryOut(ctx context.Context) (*wire.Frame, error) {
+	if cl.c.handler != nil {
+		cl.whole = true
+		err := cl.c.handler.Handle(&callContext{ctx, cl}, cl.req, &cl.wrapped)
+		if err != nil && cl.wrapped.Status == wire.StatusNormal {
+			return nil, err
+		}
+		return &cl.wrapped, err
+	}
+	won, err := cl.run(ctx)
+	if won == nil || !won.answered {
+		return nil, err
+	}
+	return &won.res, err
+}
+
+// Pending is a call that Go has made. Reply and Err are the caller's to read when the Pending has come over Done.
+type Pending struct {
+	Service string
+	Method  string
+	Reply   any           // what Go was given, filled when the call has ended well
+	Err     error         // of the call, when it has ended
+	Done    chan *Pending // gets the Pending when the call has ended
+}
+
+func (p *Pending) end(err error) {
+	p.Err = err
+	select {
+	case p.Done <- p:
+	default: // as net/rpc has it: a client does not block for a program that does not read
+	}
+}
+
+// respond carries the call out and gives the response away.
+func (cl *call) respond(ctx context.Context, res *wire.Frame) error {
+	res.Status = wire.StatusNormal
+	won, err := cl.run(ctx)
+	if won != nil && won.answered {
+		won.into(res, err != nil && !cl.whole)
+	}
+	return err
+}
+
+// hashArgument finds the key of a call that is encoded here.
+func (cl *call) hashArgument(args any) {
+	if cl.c.hashOn == "" || cl.hashMetadata() {
+		return
+	}
+	v := reflect.ValueOf(args)
+	for v.Kind() == reflect.Pointer || v.Kind() == reflect.Interface {
+		v = v.Elem()
+	}
+	switch v.Kind() {
+	case reflect.Struct:
+		index, ok := cl.c.fieldOf(v.Type())
+		if !ok {
+			return
+		}
+		if field, err := v.FieldByIndexErr(index); err == nil {
+			cl.hashValue(field)
+		}
+	case reflect.Map:
+		for each := v.MapRange(); each.Next(); {
+			if k := each.Key(); k.Kind() == reflect.String && plainName(k.String()) == cl.c.hashOn {
+				cl.hashValue(each.Value())
+				return
+			}
+		}
+	case reflect.Invalid: // nil
+	default:
+		cl.c.fieldOf(v.Type())
+	}
+}
+
+// hashPayload finds the key of a call that comes encoded. Only JSON is looked into.
+func (cl *call) hashPayload() {
+	if cl.hashed || cl.c.hashOn == "" || cl.hashMetadata() {
+		return
+	}
+	if cl.req.Codec == wire.JSON && cl.req.Compression == wire.NoCompression {
+		cl.hashText(jsonMember(cl.req.Payload, cl.c.hashOn))
+	}
+}
+
+// hashMetadata finds the key in the metadata. It tells whether that is where to look.
+func (cl *call) hashMetadata() bool {
+	if !cl.c.hashMeta {
+		return false
+	}
+	cl.hashText(cl.Get(cl.c.hashOn))
+	return true
+}
+
+// hashText makes text the key. An empty one is none: it would send all calls that have none to one endpoint.
+func (cl *call) hashText(text string) {
+	if text != "" {
+		cl.hash, cl.hashed = hashOf(text), true
+	}
+}
+
+// hashValue makes a value the key: as it is in JSON, so that the field of an argument and the member of a payload that was
+// made of it are one key.
+func (cl *call) hashValue(v reflect.Value) {
+	for v.Kind() == reflect.Pointer || v.Kind() == reflect.Interface {
+		v = v.Elem()
+	}
+	var b [32]byte
+	text := b[:0]
+	switch {
+	case !v.IsValid() || !v.CanInterface():
+		return
+	case sayOtherwise(v):
+		cl.hashJSON(v)
+		return
+	case v.Kind() == reflect.String:
+		cl.hashText(v.String())
+		return
+	case v.CanInt():
+		text = strconv.AppendInt(text, v.Int(), 10)
+	case v.CanUint():
+		text = strconv.AppendUint(text, v.Uint(), 10)
+	case v.Kind() == reflect.Bool:
+		text = strconv.AppendBool(text, v.Bool())
+	default:
+		cl.hashJSON(v)
+		return
+	}
+	cl.hash, cl.hashed = xxhash.Sum64(text), true
+}
+
+// hashJSON makes the JSON of a value the key.
+func (cl *call) hashJSON(v reflect.Value) {
+	if v.CanAddr() {
+		v = v.Addr() // or methods of the pointer are left out
+	}
+	text, err := wire.Append(wire.JSON, nil, v.Interface())
+	if err != nil {
+		return // it cannot be told from others
+	}
+	cl.hashText(jsonKey(text))
+}
+
+// callContext carries a call through what Options.Wrap has put around.
+type callContext struct {
+	context.Context //nolint:containedctx // it is one, with a value more
+	call            *call
+}
+
+type callKey struct{}
+
+// Value is the call for callKey, and else that of the parent.
+func (c *callContext) Value(key any) any {
+	if _, ok := key.(callKey); ok {
+		return c.call
+	}
+	return c.Context.Value(key)
+}
+
+// AfterFunc spares contexts that are derived from c a goroutine when the parent is not one of package context.
+func (c *callContext) AfterFunc(f func()) (stop func() bool) { return context.AfterFunc(c.Context, f) }

@@ -20,12 +20,14 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/easymicro/easymicro/wire"
+	"github.com/easymicro/easymicro/wire/code"
 )
 
 // ErrClosed is within the error of calls on a client that was closed or is shutting down.
@@ -232,4 +234,152 @@ func (c *Client) end(ctx context.Context) {
 	}
 	ends.Wait()
 	c.over.Wait()
+}
+
+// Call calls a method and waits for its answer, which is decoded into reply, a pointer to a zero value; nil drops it. A
+// reply that comes next to an error is decoded, too, as far as that is possible.
+// args may be used again when it returns, and reply is no longer written to. The deadline of ctx travels with the call;
+// the end of ctx ends the wait with DEADLINE_EXCEEDED/timeout or CANCELLED/cancelled, and the call is perhaps run all the
+// same. When no endpoint is known or can be reached the error is UNAVAILABLE/no_endpoint, when a connection breaks with
+// the call out UNAVAILABLE/connection_lost, above Options.MaxPending UNAVAILABLE/overloaded, when args cannot be encoded
+// INVALID_ARGUMENT/bad_payload, and INTERNAL/bad_reply when the reply is over a limit or cannot be decoded.
+func (c *Client) Call(ctx context.Context, service, method string, args, reply any, o ...CallOption) error {
+	cl, err := c.newCall(service, method, args, o)
+	if err != nil {
+		return err
+	}
+	defer cl.end()
+	return cl.finish(ctx, reply)
+}
+
+// Call is Client.Call with a reply of its own.
+func Call[Reply any](ctx context.Context, c *Client, service, method string, args any, o ...CallOption) (*Reply, error) {
+	reply := new(Reply)
+	if err := c.Call(ctx, service, method, args, reply, o...); err != nil {
+		return nil, err
+	}
+	return reply, nil
+}
+
+// Notify calls a method that gives no answer, and returns when the request is on its way: whether it arrives, and what
+// became of it, is never told.
+func (c *Client) Notify(ctx context.Context, service, method string, args any, o ...CallOption) error {
+	cl, err := c.newCall(service, method, args, o)
+	if err != nil {
+		return err
+	}
+	defer cl.end()
+	cl.req.OneWay = true
+	return cl.finish(ctx, nil)
+}
+
+// newCall makes a call of arguments.
+func (c *Client) newCall(service, method string, args any, o []CallOption) (*call, error) {
+	cl, err := c.begin()
+	if err != nil {
+		return nil, err
+	}
+	for _, set := range o {
+		set(&cl.callOptions)
+	}
+	if err := cl.encode(service, method, args); err != nil {
+		cl.end()
+		return nil, err
+	}
+	return cl, nil
+}
+
+// Go is Call without waiting: the Pending comes over done when the call has ended. A nil done makes a channel for it. One
+// that is given must have room for all calls that it is given for; a Pending for which there is none is dropped. args may
+// be used again at once.
+func (c *Client) Go(ctx context.Context, service, method string, args, reply any, done chan *Pending, o ...CallOption) *Pending {
+	if done == nil {
+		done = make(chan *Pending, 1)
+	}
+	p := &Pending{Service: service, Method: method, Reply: reply, Done: done}
+	cl, err := c.newCall(service, method, args, o)
+	if err != nil {
+		p.end(err)
+		return p
+	}
+	started := c.spawn(func() {
+		err := cl.finish(ctx, reply)
+		cl.end()
+		p.end(err)
+	})
+	if !started {
+		cl.end()
+		p.end(closedError())
+	}
+	return p
+}
+
+// begin makes a call, if there may be one more.
+func (c *Client) begin() (*call, error) {
+	n := c.calls.Add(1)
+	switch {
+	case c.shut.Load():
+		c.leave()
+		return nil, closedError()
+	case n > int64(c.o.MaxPending):
+		c.leave()
+		const most = "too many calls are out already"
+		return nil, code.Remote(code.Refuse(code.Unavailable, code.ReasonOverloaded,
+			most+": the client's MaxPending are "+strconv.Itoa(c.o.MaxPending), "", "", 0)).InPublic(most)
+	}
+	cl := c.fresh()
+	cl.counted = true
+	return cl, nil
+}
+
+// fresh is a call that is not counted.
+func (c *Client) fresh() *call {
+	cl := calls.Get().(*call)
+	cl.c = c
+	cl.codec, cl.compression = c.codec, c.o.Compression
+	return cl
+}
+
+// leave counts a call out.
+func (c *Client) leave() {
+	if c.calls.Add(-1) == 0 && c.shut.Load() {
+		c.hush.Do(func() { close(c.quiet) })
+	}
+}
+
+// Handle sends a request whose payload is encoded already, with the codec, compression and metadata that the frame has,
+// and puts the payload, the codec and the metadata of the response into res. The payload of res is decompressed. It makes
+// a client a wire.Handler. When the response is an error its metadata is in res, too, without what the error itself says,
+// and its status, which tells that the peer answered. req and res may be used again when it returns.
+func (c *Client) Handle(ctx context.Context, req, res *wire.Frame) error {
+	cl, err := c.begin()
+	if err != nil {
+		return err
+	}
+	defer cl.end()
+	cl.req = req
+	from := wire.CallFrom(ctx)
+	cl.headers = from != nil && from.Transport() == "http"
+	cl.hashPayload()
+	if c.handler != nil {
+		return c.handler.Handle(&callContext{ctx, cl}, req, res)
+	}
+	return cl.respond(ctx, res)
+}
+
+// inner is the client within Options.Wrap. The call was counted when it came to Wrap, which may hand on another frame.
+func (c *Client) inner(ctx context.Context, req, res *wire.Frame) error {
+	outer, _ := ctx.Value(callKey{}).(*call)
+	if outer != nil && outer.c == c && outer.req == req {
+		return outer.respond(ctx, res)
+	}
+	cl := c.fresh()
+	defer cl.end()
+	cl.req = req
+	if outer != nil && outer.c == c {
+		cl.idempotent, cl.hash, cl.hashed, cl.whole = outer.idempotent, outer.hash, outer.hashed, outer.whole
+		cl.packs, cl.compression = outer.packs, outer.compression
+	}
+	cl.hashPayload()
+	return cl.respond(ctx, res)
 }

@@ -25,17 +25,6 @@ type load struct {
 	blamed   atomic.Bool  // the latency is that of failed calls, which count as slow
 }
 
-// member makes an endpoint one of a list; old is the same endpoint in the list before. It needs c.mu.
-func (c *Client) member(e Endpoint, old *member, index int) *member {
-	m := &member{ep: e, index: index, weight: e.weight(), hash: hashOf(e.Address)}
-	if old != nil {
-		m.node, m.load = old.node, old.load
-	} else {
-		m.node, m.load = c.node(e.place()), new(load)
-	}
-	return m
-}
-
 // permits returns why the endpoint is not called on a connection, which may have been made for another service.
 func (m *member) permits(l *link) error {
 	if m.ep.Check == nil || !l.remote.IsValid() {

@@ -73,41 +73,6 @@ const (
 	inUse         = time.Minute            // a node is kept connected while a service on it was called within so long
 )
 
-// node is the node of a place. It needs c.mu.
-func (c *Client) node(at place) *node {
-	n := c.nodes[at]
-	if n == nil {
-		n = &node{c: c, place: at, links: make([]atomic.Pointer[link], c.o.PoolSize+1), kick: make(chan struct{}, 1)}
-		n.users.Store(new([]user))
-		c.nodes[at] = n
-	}
-	return n
-}
-
-// join says that s is at the nodes of list. It needs c.mu.
-func (s *service) join(list []*member) {
-	for _, m := range list {
-		m.node.addUser(user{s, m.ep.Check})
-	}
-}
-
-// depart says that s is no longer at the nodes of before, but at those of now. It needs c.mu.
-func (s *service) depart(before, now []*member) {
-	stays := make(map[*node]bool, len(now))
-	for _, m := range now {
-		stays[m.node] = true
-	}
-	for _, m := range before {
-		if stays[m.node] {
-			continue
-		}
-		m.node.removeUser(s)
-		if m.node.settleUsers() {
-			delete(s.c.nodes, m.node.place)
-		}
-	}
-}
-
 // The users are few, and rarely change: each change makes a new list.
 func (n *node) addUser(u user) {
 	users := append([]user{u}, n.usersWithout(u.service)...)
@@ -214,4 +179,11 @@ func (n *node) wantLong() {
 func (n *node) hasLong() bool {
 	last := n.long.Load()
 	return last != 0 && n.c.now()-last <= int64(inUse)
+}
+
+// absence is why there is no connection, and in how long the next attempt to make one is due.
+func (n *node) absence() (in time.Duration, err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return max(time.Until(n.soonest), 0), n.err
 }

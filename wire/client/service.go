@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -92,20 +94,6 @@ type list struct {
 // now is the time since the client was made: cheap to keep in an atomic.
 func (c *Client) now() int64 { return int64(time.Since(c.began)) }
 
-// service is the service of that name; the first call of it starts to watch it.
-func (c *Client) service(name string) (*service, error) {
-	c.mu.RLock()
-	s := c.services[name]
-	if s != nil {
-		s.touch() // under the lock, so that it is not forgotten now
-	}
-	c.mu.RUnlock()
-	if s == nil {
-		return c.newService(name)
-	}
-	return s, nil
-}
-
 // touch writes rarely: all callers read the same line.
 func (s *service) touch() {
 	if now := s.c.now(); now-s.used.Load() > int64(time.Second) {
@@ -114,34 +102,6 @@ func (s *service) touch() {
 }
 
 func (s *service) usedWithin(d time.Duration) bool { return s.c.now()-s.used.Load() <= int64(d) }
-
-func (c *Client) newService(name string) (*service, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed {
-		return nil, closedError()
-	}
-	if s := c.services[name]; s != nil {
-		s.touch()
-		return s, nil
-	}
-	if len(c.services) >= maxServices && !c.evict() {
-		return nil, failed(code.Unavailable, code.ReasonOverloaded,
-			"%s cannot be looked up: %d services are in use already", name, maxServices)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	s := &service{c: c, name: strings.Clone(name), lower: strings.ToLower(name), stop: cancel, first: make(chan struct{})}
-	s.used.Store(c.now())
-	s.list.Store(new(list))
-	c.services[s.name] = s
-	c.unknown[s] = struct{}{}
-	c.over.Go(func() { s.watch(ctx) })
-	if !c.sweeping {
-		c.sweeping = true
-		c.over.Go(c.sweepAll)
-	}
-	return s, nil
-}
 
 var errNoAnswer = errors.New("the resolver has not answered")
 
@@ -196,3 +156,191 @@ func (s *service) unknown(l *list) error {
 }
 
 func (s *service) unknownInPublic() string { return "no endpoint of " + s.name + " is known" }
+
+// A Watch that returns is called again, at first after rewatchFirst.
+const (
+	rewatchFirst = 500 * time.Millisecond
+	rewatchCap   = 5 * time.Second
+)
+
+var errWatchEnded = errors.New("the resolver has stopped to watch")
+
+// watch follows who serves the service until ctx ends.
+func (s *service) watch(ctx context.Context) {
+	defer s.said()
+	if s.c.o.Guard != nil {
+		s.listing = s.c.o.Guard.List(s.c.upstream(s.name), s.name)
+		defer s.listing.Close()
+	}
+	for pause := rewatchFirst; ; pause = min(2*pause, rewatchCap) {
+		begin := time.Now()
+		err := s.c.o.Resolver.Watch(ctx, s.name, s.update)
+		if ctx.Err() != nil {
+			return
+		}
+		if err == nil {
+			err = errWatchEnded
+		}
+		s.update(nil, err)
+		s.c.log.Warn("the endpoints of a service are watched no longer; trying again", "service", s.name, "error", err)
+		if time.Since(begin) > rewatchCap {
+			pause = rewatchFirst
+		}
+		select {
+		case <-time.After(jittered(pause)):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (s *service) said() { s.listed.Do(func() { close(s.first) }) }
+
+// update takes a list, or why there is none, from the resolver.
+func (s *service) update(endpoints []Endpoint, err error) {
+	old := s.list.Load()
+	if err != nil {
+		failed := *old
+		failed.err = err
+		s.list.Store(&failed)
+		s.said()
+		return
+	}
+	next := &list{known: true}
+	byPlace := make(map[place]*member, len(old.members))
+	for _, m := range old.members {
+		byPlace[m.node.place] = m
+	}
+	s.c.mu.Lock()
+	if s.gone || s.c.closed {
+		s.c.mu.Unlock()
+		return
+	}
+	seen := make(map[place]bool, len(endpoints))
+	for _, e := range endpoints {
+		if s.c.o.Group != "" && e.Metadata[metaGroup] != s.c.o.Group {
+			next.others++
+			continue
+		}
+		if at := e.place(); !seen[at] {
+			seen[at] = true
+			next.members = append(next.members, s.c.member(e, byPlace[at], len(next.members)))
+		}
+	}
+	next.bal = newBalancer(s.c.o.Policy, next.members, old.bal)
+	s.join(next.members)
+	s.list.Store(next) // who finds that an endpoint has left sees the list without it
+	s.depart(old.members, next.members)
+	if old.known { // the first list is no news of who was listed for others
+		for _, m := range next.members {
+			m.node.hurry()
+		}
+	}
+	if len(next.members) > 0 {
+		delete(s.c.unknown, s)
+	} else {
+		s.c.unknown[s] = struct{}{}
+	}
+	s.c.mu.Unlock()
+	s.tellGuard(next)
+	s.said()
+}
+
+func (s *service) tellGuard(l *list) {
+	if s.listing == nil {
+		return
+	}
+	addresses := make([]string, len(l.members))
+	for i, m := range l.members {
+		addresses[i] = m.ep.Address
+	}
+	s.listing.Set(addresses)
+}
+
+// upstream is how rules name what is called.
+func (c *Client) upstream(service string) string {
+	if c.o.Upstream != "" {
+		return c.o.Upstream
+	}
+	return service
+}
+
+// jittered is d, 20 % more or less: clients that lost the same thing at the same time do not come back as one.
+func jittered(d time.Duration) time.Duration {
+	return time.Duration(float64(d) * (0.8 + 0.4*rand.Float64()))
+}
+
+// ServiceStatus is what a client knows of a service.
+type ServiceStatus struct {
+	Service   string
+	Err       string // why nothing newer is known
+	Endpoints []EndpointStatus
+}
+
+// EndpointStatus is the state of an endpoint.
+type EndpointStatus struct {
+	Endpoint
+	State    string // idle, connecting, ready, backoff or draining
+	InFlight int
+	Latency  time.Duration // smoothed; 0 when unknown, and while calls fail
+	Err      string        // why it is not connected
+}
+
+// Status are the endpoints of the services that are called, by name.
+func (c *Client) Status() []ServiceStatus {
+	c.mu.RLock()
+	services := make([]*service, 0, len(c.services))
+	for _, s := range c.services {
+		services = append(services, s)
+	}
+	c.mu.RUnlock()
+	slices.SortFunc(services, func(a, b *service) int { return strings.Compare(a.name, b.name) })
+	all := make([]ServiceStatus, len(services))
+	for i, s := range services {
+		all[i] = s.status()
+	}
+	return all
+}
+
+func (s *service) status() ServiceStatus {
+	l := s.list.Load()
+	all := ServiceStatus{Service: s.name}
+	if l.err != nil {
+		all.Err = l.err.Error()
+	}
+	for _, m := range l.members {
+		e := EndpointStatus{
+			Endpoint: m.ep, State: state(m.node.state.Load()).String(),
+			InFlight: int(m.inFlight.Load()), Latency: m.shown(),
+		}
+		if _, err := m.node.absence(); err != nil {
+			e.Err = err.Error()
+		}
+		all.Endpoints = append(all.Endpoints, e)
+	}
+	return all
+}
+
+// join says that s is at the nodes of list. It needs c.mu.
+func (s *service) join(list []*member) {
+	for _, m := range list {
+		m.node.addUser(user{s, m.ep.Check})
+	}
+}
+
+// depart says that s is no longer at the nodes of before, but at those of now. It needs c.mu.
+func (s *service) depart(before, now []*member) {
+	stays := make(map[*node]bool, len(now))
+	for _, m := range now {
+		stays[m.node] = true
+	}
+	for _, m := range before {
+		if stays[m.node] {
+			continue
+		}
+		m.node.removeUser(s)
+		if m.node.settleUsers() {
+			delete(s.c.nodes, m.node.place)
+		}
+	}
+}

@@ -6,9 +6,46 @@ import (
 	"encoding/json"
 	"reflect"
 	"strconv"
-
-	"github.com/easymicro/easymicro/wire"
+	"strings"
 )
+
+// What Options.HashOn begins with.
+const (
+	hashMetadata = "metadata"
+	hashArgument = "argument"
+)
+
+// maxHashWarnings is for how many types the log says that they have not what HashOn names: types can be made up.
+const maxHashWarnings = 100
+
+// key makes a slot the filter of consistentHash.
+func (s *slot) key() (uint64, bool) { return s.call.hash, s.call.hashed }
+
+// fieldOf is the field of a type of argument that consistentHash goes by. What was found is kept.
+func (c *Client) fieldOf(t reflect.Type) (index []int, ok bool) {
+	if known, ok := c.fields.Load(t); ok {
+		index, _ = known.([]int)
+		return index, index != nil
+	}
+	var fields []reflect.StructField
+	if t.Kind() == reflect.Struct {
+		fields = reflect.VisibleFields(t)
+	}
+	for _, f := range fields {
+		tag, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if f.IsExported() && (plainName(f.Name) == c.hashOn || tag != "" && plainName(tag) == c.hashOn) {
+			index = f.Index
+			break
+		}
+	}
+	if _, known := c.fields.LoadOrStore(t, index); !known && index == nil && c.lacking.Add(1) <= maxHashWarnings {
+		c.log.Warn("the argument has no such field for consistentHash: its calls go by p2c", "type", t.String(), "hash_on", c.o.HashOn)
+	}
+	return index, index != nil
+}
+
+// plainName is a name as all its spellings have it: user_id, userId and UserID are one.
+func plainName(name string) string { return strings.ToLower(strings.ReplaceAll(name, "_", "")) }
 
 var (
 	jsonMarshaler = reflect.TypeFor[json.Marshaler]()
@@ -23,18 +60,6 @@ func sayOtherwise(v reflect.Value) bool {
 	}
 	says := func(t reflect.Type) bool { return t.Implements(jsonMarshaler) || t.Implements(textMarshaler) }
 	return says(t) || v.CanAddr() && says(reflect.PointerTo(t))
-}
-
-// hashJSON makes the JSON of a value the key.
-func (cl *call) hashJSON(v reflect.Value) {
-	if v.CanAddr() {
-		v = v.Addr() // or methods of the pointer are left out
-	}
-	text, err := wire.Append(wire.JSON, nil, v.Interface())
-	if err != nil {
-		return // it cannot be told from others
-	}
-	cl.hashText(jsonKey(text))
 }
 
 // jsonKey is what makes one key of JSON, however it is written: a text without its quotes, a number as encoding/json

@@ -27,7 +27,7 @@ func (c consistentHash) pick(f filter) *member {
 		return c.keyless.pick(f)
 	}
 	var best *member
-	var score float64
+	var high float64
 	var out, weights int64
 	for _, m := range c.members {
 		if !f.allows(m) {
@@ -35,36 +35,36 @@ func (c consistentHash) pick(f filter) *member {
 		}
 		out += m.inFlight.Load()
 		weights += m.weight
-		if s := m.score(key); best == nil || s > score {
-			best, score = m, s
+		if s := score(m, key); best == nil || s > high {
+			best, high = m, s
 		}
 	}
 	// The second best, and so on. That is rare: it needs a key, or few, that have much of all calls.
-	for next := best; next != nil; next, score = c.below(f, key, score) {
-		if next.inFlight.Load() < next.bound(out+1, weights) {
+	for next := best; next != nil; next, high = c.below(f, key, high) {
+		if next.inFlight.Load() < bound(next, out+1, weights) {
 			return next
 		}
 	}
 	return best
 }
 
-// bound is how many calls m may have out when there are so many in all.
-func (m *member) bound(out, weights int64) int64 {
+// bound returns how many calls m may have in flight when out are in flight in all.
+func bound(m *member, out, weights int64) int64 {
 	return max(int64(math.Ceil(overload*float64(out)*float64(m.weight)/float64(weights))), neverTooMany)
 }
 
-// below is the allowed member with the highest score under most.
-func (c consistentHash) below(f filter, key uint64, most float64) (best *member, score float64) {
+// below is the allowed member with the highest score under max.
+func (c consistentHash) below(f filter, key uint64, max float64) (best *member, high float64) {
 	for _, m := range c.members {
-		if s := m.score(key); s < most && (best == nil || s > score) && f.allows(m) {
-			best, score = m, s
+		if s := score(m, key); s < max && (best == nil || s > high) && f.allows(m) {
+			best, high = m, s
 		}
 	}
-	return best, score
+	return best, high
 }
 
 // score grows with the weight so that the chance to win is proportional to it.
-func (m *member) score(key uint64) float64 {
+func score(m *member, key uint64) float64 {
 	h := mix(key ^ m.hash)
 	u := (float64(h>>11) + 0.5) / (1 << 53) // within (0, 1)
 	return float64(m.weight) / -math.Log(u)

@@ -4,7 +4,6 @@ import (
 	"sync"
 
 	"github.com/easymicro/easymicro/wire"
-	"github.com/easymicro/easymicro/wire/code"
 )
 
 // keepPacked is the most memory for a compressed payload that is kept for other calls.
@@ -49,22 +48,4 @@ func (p *packed) reset() {
 			f.bytes = nil
 		}
 	}
-}
-
-// pack compresses the payload of an attempt as the call wants it, with what the peer is known to take: stock peers end
-// the connection on zstd.
-func (s *slot) pack(l *link) error {
-	cl := s.call
-	with := cl.compression
-	if !cl.packs || with == wire.NoCompression || s.req.Compression != wire.NoCompression || len(s.req.Payload) < cl.c.o.CompressAbove {
-		return nil
-	}
-	if with == wire.Zstd && !l.Takes(with) {
-		with = wire.Gzip
-	}
-	var err error
-	if s.req.Payload, s.req.Compression, err = cl.packed.as(with, s.req.Payload); err != nil {
-		return failed(code.Of(err), code.From(err).Reason, "the argument of %s: %w", s.what(), err)
-	}
-	return nil
 }
