@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -194,4 +195,54 @@ func (x *exchange) compressed() (bool, *code.Error) {
 	}
 	x.w.Header().Set("Accept-Encoding", "gzip")
 	return false, x.refuse(code.InvalidArgument, code.ReasonUnknownCodec, "the content encoding is not supported, use gzip or none")
+}
+
+// bindQuery makes the payload of a call by GET.
+func (x *exchange) bindQuery(b *bound) *code.Error {
+	query, err := url.ParseQuery(x.r.URL.RawQuery)
+	if err != nil {
+		return x.bad("the query string cannot be read")
+	}
+	for _, w := range b.wildcards {
+		query[w] = append(query[w], x.r.PathValue(w))
+	}
+	if x.g.rejectUnknown {
+		if what := b.unknown(query, x.g.nearest); what != "" {
+			return x.bad(what)
+		}
+	}
+	payload, what := b.binder.object(x.req.Payload[:0], query)
+	x.req.Payload = payload
+	if what != "" {
+		return x.bad(what)
+	}
+	return nil
+}
+
+// bindPath adds the path's wildcards to the members of the body. A body that has one of them too is bad: the codec takes no
+// name twice.
+func (x *exchange) bindPath(b *bound) *code.Error {
+	if x.codec != wire.JSON {
+		return x.refuse(code.InvalidArgument, code.ReasonUnknownCodec, "this path takes JSON only")
+	}
+	query := make(url.Values, len(b.wildcards))
+	for _, w := range b.wildcards {
+		query[w] = []string{x.r.PathValue(w)}
+	}
+	members, what := b.binder.object(nil, query)
+	if what != "" {
+		return x.bad(what)
+	}
+	body := bytes.TrimSpace(x.req.Payload)
+	if len(body) < 2 || body[0] != '{' || body[len(body)-1] != '}' {
+		return x.bad("the body is no JSON object")
+	}
+	if len(bytes.TrimSpace(body[1:len(body)-1])) == 0 {
+		x.req.Payload = append(x.req.Payload[:0], members...)
+		return nil
+	}
+	body = append(body[:len(body)-1], ',')
+	body = append(body, members[1:]...)
+	x.req.Payload = body
+	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"strconv"
 	"sync/atomic"
+	"time"
 )
 
 // framing follows the messages of HTTP/1 on a connection, for what net/http does not tell: which requests have both a
@@ -165,4 +166,172 @@ func (f *framing) size(line []byte) {
 func (f *framing) lose() {
 	f.at = unknown
 	f.unclear.Store(true)
+}
+
+// Types and flags of HTTP/2's frames (RFC 9113, 6).
+const (
+	frameData         = 0x0
+	frameHeaders      = 0x1
+	frameContinuation = 0x9
+	flagEndHeaders    = 0x4
+
+	frameHeaderBytes = 9
+)
+
+// frameGoAway is the frame by which a peer says that it makes no more requests. net/http answers it with its own, finishes
+// what it has begun, and closes.
+var frameGoAway = []byte{0, 0, 8, 0x7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+
+// cursor finds the frames of HTTP/2 in bytes that come in pieces.
+type cursor struct {
+	left   int // of a payload
+	header [frameHeaderBytes]byte
+	n      int // of header that is filled
+}
+
+// next goes on to the end of a payload or of a header, and reports whether that is the header of a frame that begins.
+func (c *cursor) next(b []byte) (rest []byte, begins bool) {
+	if c.left > 0 {
+		n := min(len(b), c.left)
+		c.left -= n
+		return b[n:], false
+	}
+	n := copy(c.header[c.n:], b)
+	if c.n += n; c.n < frameHeaderBytes {
+		return b[n:], false
+	}
+	c.n = 0
+	c.left = int(c.header[0])<<16 | int(c.header[1])<<8 | int(c.header[2])
+	return b[n:], true
+}
+
+// answers finds the answers in the frames that a server sends.
+type answers struct {
+	cursor
+	within bool // the payload is of an answer
+}
+
+// watch follows the next bytes of the server, and returns how many of them are of answers.
+func (a *answers) watch(b []byte) (n int) {
+	for len(b) > 0 {
+		rest, begins := a.next(b)
+		switch {
+		case begins:
+			kind := a.header[3]
+			a.within = kind == frameData || kind == frameHeaders || kind == frameContinuation
+		case a.within && a.n == 0:
+			n += len(b) - len(rest)
+		}
+		b = rest
+	}
+	return n
+}
+
+// frames follows the frames of HTTP/2 that a peer sends.
+type frames struct {
+	allowance allowance
+
+	// began is when the frame or the block of headers began that is not there to its end, in nanoseconds since 1970, of
+	// which the lowest bit is set for headers; 0 between two frames.
+	began atomic.Int64
+
+	// What follows belongs to the reader.
+	cursor
+	headers bool // the frame that began last is one of headers
+	block   bool // of headers, has begun and not ended
+}
+
+// newFrames follows what is behind the first line of the preface.
+func newFrames() *frames {
+	f := new(frames)
+	f.left = len(preface2) - len("PRI * HTTP/2.0\r\n")
+	f.allowance.start()
+	return f
+}
+
+// watch follows the next bytes of the peer, and returns how many frames have begun in them.
+func (f *frames) watch(b []byte) (count int) {
+	for len(b) > 0 {
+		var begins bool
+		if b, begins = f.next(b); begins {
+			f.begin()
+			count++
+		}
+	}
+	f.mark()
+	return count
+}
+
+func (f *frames) begin() {
+	f.headers = f.header[3] == frameHeaders || f.header[3] == frameContinuation
+	if f.headers {
+		f.block = f.header[4]&flagEndHeaders == 0
+	}
+}
+
+// mark notes since when something is not there to its end.
+func (f *frames) mark() {
+	began := f.began.Load()
+	switch {
+	case f.between():
+		began, f.headers = 0, false
+	case began == 0:
+		began = time.Now().UnixNano()
+	}
+	if began &^= 1; f.headers {
+		began |= 1
+	}
+	f.began.Store(began)
+}
+
+// between reports whether what has come ends with a frame, and not within a block of headers.
+func (f *frames) between() bool { return f.left == 0 && f.n == 0 && !f.block }
+
+// stalled reports whether the rest of what has begun is overdue: of headers after headerTimeout, of other frames after
+// bodyTimeout.
+func (f *frames) stalled(now time.Time, bodyTimeout time.Duration) bool {
+	began := f.began.Load()
+	if began&1 != 0 {
+		bodyTimeout = headerTimeout
+	}
+	return began != 0 && now.Sub(time.Unix(0, began)) > bodyTimeout
+}
+
+const (
+	frameBurst      = 1000 // frames that a peer may send at once
+	framesPerSecond = 200  // and what it gets back of them with time;
+	framesPerAnswer = 16   // besides, what an answered request
+	bytesPerFrame   = 512  // and what moved bytes are worth
+)
+
+// allowance bounds the frames of a peer: answered requests and moved bytes earn it as many frames as they need, and a flood
+// of PING, SETTINGS or RST_STREAM is read slowly, at no one else's cost.
+type allowance struct {
+	earned atomic.Int64 // bytes of what is to be added
+
+	// What follows belongs to the reader.
+	left int64
+	at   time.Time
+}
+
+func (a *allowance) start() { a.left, a.at = frameBurst, time.Now() }
+
+// earn adds what moved bytes are worth.
+func (a *allowance) earn(bytes int) { a.earned.Add(int64(bytes)) }
+
+// take takes n frames, and returns how long the peer has to wait for the next.
+func (a *allowance) take(n int) time.Duration {
+	if a.left -= int64(n); a.left > 0 {
+		return 0
+	}
+	now := time.Now()
+	grown := int64(now.Sub(a.at) / (time.Second / framesPerSecond))
+	a.at = a.at.Add(time.Duration(grown) * (time.Second / framesPerSecond))
+	earned := a.earned.Swap(0)
+	a.earned.Add(earned % bytesPerFrame)
+	a.left = min(a.left+grown+earned/bytesPerFrame, frameBurst)
+	if a.left > 0 {
+		return 0
+	}
+	return time.Duration(1-a.left) * (time.Second / framesPerSecond)
 }

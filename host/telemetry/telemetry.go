@@ -4,6 +4,7 @@ package telemetry
 
 import (
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -11,6 +12,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/easymicro/easymicro/wire/code"
 )
 
 // Build says which binary runs.
@@ -101,4 +104,210 @@ func (m *Metrics) Handler() http.Handler {
 		MaxRequestsInFlight: 4,
 		Timeout:             10 * time.Second,
 	})
+}
+
+// results of an attempt to apply a set; any other is counted as "other".
+var results = []string{"applied", "rejected", "rolledBack", "held", "unchanged"}
+
+type policyMetrics struct {
+	revision, inSync, successful, lastSuccess prometheus.Gauge
+	reloads                                   *prometheus.CounterVec
+}
+
+func newPolicyMetrics() policyMetrics {
+	gauge := func(name, help string) prometheus.Gauge {
+		return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
+	}
+	p := policyMetrics{
+		revision: gauge("easymicro_policy_revision", "The revision of the policies in force."),
+		inSync:   gauge("easymicro_policy_in_sync", "1 when the policies in force are those of the files, 0 when the files say something else."),
+		successful: gauge("easymicro_policy_last_reload_successful",
+			"1 when the last attempt to apply a set succeeded, 0 when it was rejected or rolled back."),
+		lastSuccess: gauge("easymicro_policy_last_success_timestamp_seconds", "When a set was last applied, in Unix time."),
+		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "easymicro_policy_reloads_total",
+			Help: "Attempts to apply a set, by result.",
+		}, []string{"result"}),
+	}
+	for _, r := range results[:2] {
+		p.reloads.WithLabelValues(r) // so that an alert on the rate sees the first one
+	}
+	return p
+}
+
+func (p *policyMetrics) all() []prometheus.Collector {
+	return []prometheus.Collector{p.revision, p.inSync, p.successful, p.lastSuccess, p.reloads}
+}
+
+// Reload is the outcome of one attempt to apply a set.
+type Reload struct {
+	Result   string // applied, rejected, rolledBack, held, unchanged
+	Revision int    // the revision in force afterwards
+	InSync   bool   // whether that is what the files say
+	At       time.Time
+}
+
+// Reloaded counts an attempt to apply a set and shows where it left the host.
+func (m *Metrics) Reloaded(r Reload) {
+	result := r.Result
+	if !slices.Contains(results, result) {
+		result = otherLabel
+	}
+	m.policy.reloads.WithLabelValues(result).Inc()
+	m.policy.revision.Set(float64(r.Revision))
+	m.SetInSync(r.InSync)
+	switch result {
+	case "applied":
+		m.policy.successful.Set(1)
+		m.policy.lastSuccess.Set(float64(r.At.UnixMilli()) / 1000)
+	case "unchanged":
+		m.policy.successful.Set(1)
+	default:
+		m.policy.successful.Set(0)
+	}
+}
+
+// SetInSync shows whether the policies in force are those of the files, between two attempts.
+func (m *Metrics) SetInSync(inSync bool) {
+	v := 0.0
+	if inSync {
+		v = 1
+	}
+	m.policy.inSync.Set(v)
+}
+
+// Why a span never reached a collector.
+const (
+	dropFull   = "queue_full" // the collector is slower than the calls
+	dropExport = "export"     // the collector is away, or would not have it
+	dropLate   = "late"       // it ended after its collector was switched off
+)
+
+type spanMetrics struct {
+	exported prometheus.Counter
+	dropped  *prometheus.CounterVec
+	full     prometheus.Counter // of dropped: counted by calls
+}
+
+func newSpanMetrics() spanMetrics {
+	s := spanMetrics{
+		exported: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "easymicro_trace_spans_exported_total",
+			Help: "Spans that a collector has taken.",
+		}),
+		dropped: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "easymicro_trace_spans_dropped_total",
+			Help: "Recorded spans that reached no collector, by reason: queue_full, export, late.",
+		}, []string{"reason"}),
+	}
+	for _, reason := range []string{dropFull, dropExport, dropLate} {
+		s.dropped.WithLabelValues(reason) // so that an alert on the rate sees the first one
+	}
+	s.full = s.dropped.WithLabelValues(dropFull)
+	return s
+}
+
+func (m *Metrics) spansExported(n int) {
+	if m != nil {
+		m.spans.exported.Add(float64(n))
+	}
+}
+
+func (m *Metrics) spansDropped(n int, reason string) {
+	if m != nil {
+		m.spans.dropped.WithLabelValues(reason).Add(float64(n))
+	}
+}
+
+// spanFull counts a span for which there was no place.
+func (m *Metrics) spanFull() {
+	if m != nil {
+		m.spans.full.Inc()
+	}
+}
+
+// WireError counts a connection or a frame that was refused before it became a call. Reasons are the program's own
+// words, such as bad_magic; anything else, and any beyond the first 64, is counted as "other".
+func (m *Metrics) WireError(reason string) { m.wireError(reason).Inc() }
+
+func (m *Metrics) wireError(reason string) prometheus.Counter {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if c, ok := m.reasons[reason]; ok {
+		return c
+	}
+	if !isReason(reason) || len(m.reasons) >= maxReasons {
+		return m.wireErrs.WithLabelValues(otherLabel)
+	}
+	c := m.wireErrs.WithLabelValues(reason)
+	m.reasons[reason] = c
+	return c
+}
+
+// AcceptError counts a connection that a listener did not accept. Listeners are named by the manifest, or admin and health;
+// reasons are the program's own words.
+func (m *Metrics) AcceptError(listener, reason string) {
+	m.acceptErrs.WithLabelValues(label(listener), label(reason)).Inc()
+}
+
+// Gauge is a number that goes up and down.
+type Gauge struct{ g prometheus.Gauge }
+
+// Inc adds one.
+func (g Gauge) Inc() { g.g.Inc() }
+
+// Dec takes one away.
+func (g Gauge) Dec() { g.g.Dec() }
+
+// Connections is the gauge of the open connections of a listener that speak a protocol (rpcx, http; any other word is
+// "other"). Listeners are named by the manifest.
+func (m *Metrics) Connections(listener, protocol string) Gauge {
+	return Gauge{m.conns.WithLabelValues(label(listener), protocolLabel(protocol))}
+}
+
+// DropListener ends the series of a listener that was closed.
+func (m *Metrics) DropListener(listener string) {
+	of := prometheus.Labels{"listener": label(listener)}
+	m.conns.DeletePartialMatch(of)
+	m.acceptErrs.DeletePartialMatch(of)
+}
+
+const (
+	labelBytes = 256
+	otherLabel = "other"
+	maxReasons = 64
+)
+
+// label makes any text fit for a label value: Prometheus fails a whole scrape over one that is not UTF-8.
+func label(s string) string { return code.Clip(s, labelBytes) }
+
+// transports that calls come by; any other is "other".
+var transports = []string{"rpcx", "http", "local", otherLabel}
+
+func transportLabel(s string) string {
+	if slices.Contains(transports, s) {
+		return s
+	}
+	return otherLabel
+}
+
+func protocolLabel(s string) string {
+	switch s {
+	case "rpcx", "http", "tls":
+		return s
+	}
+	return otherLabel
+}
+
+// isReason reports whether s looks like one of the program's own reasons, and not like something that a peer made up.
+func isReason(s string) bool {
+	if s == "" || len(s) > 40 {
+		return false
+	}
+	for i := range len(s) {
+		if c := s[i]; (c < 'a' || c > 'z') && c != '_' {
+			return false
+		}
+	}
+	return true
 }

@@ -138,3 +138,49 @@ func (c sourceCollector) Collect(out chan<- prometheus.Metric) {
 	}()
 	(*source)(&Emitter{out: out, seen: make(map[string]bool)})
 }
+
+var (
+	budgetBytesDesc = desc("easymicro_budget_bytes",
+		"Bytes of host.limits.maxBufferedBytes that calls and answers hold (used), and that are left (free).", "state")
+	budgetCallsDesc   = desc("easymicro_budget_in_flight", "Calls that count against host.limits.maxInFlight.")
+	budgetLimitDesc   = desc("easymicro_budget_in_flight_limit", "The value of host.limits.maxInFlight.")
+	budgetRefusedDesc = desc("easymicro_budget_refused_total", "Calls that were refused because host.limits was used up.")
+)
+
+// Budget is what is in use of the limits of a host.
+type Budget struct {
+	InFlight, MaxInFlight int64 // calls
+	Bytes, MaxBytes       int64
+	Refused               uint64 // calls
+}
+
+// Budget emits what is in use of the limits of the host.
+func (e *Emitter) Budget(b Budget) {
+	e.emit(budgetBytesDesc, prometheus.GaugeValue, float64(b.Bytes), "used")
+	e.emit(budgetBytesDesc, prometheus.GaugeValue, float64(max(b.MaxBytes-b.Bytes, 0)), "free")
+	e.emit(budgetCallsDesc, prometheus.GaugeValue, float64(b.InFlight))
+	e.emit(budgetLimitDesc, prometheus.GaugeValue, float64(b.MaxInFlight))
+	e.emit(budgetRefusedDesc, prometheus.CounterValue, float64(b.Refused))
+}
+
+var (
+	endpointsDesc = desc("easymicro_discovery_endpoints",
+		"Endpoints of the services that this host calls, by state: ready, idle, connecting, backoff, draining; "+
+			"stale when discovery has lost them, ejected while a rule leaves them out.",
+		"service", "state")
+	registeredDesc = desc("easymicro_registration_up", "1 while all that this host publishes is in every discovery that it registers with.")
+)
+
+// DiscoveryEndpoints emits how many endpoints of a service are in a state.
+func (e *Emitter) DiscoveryEndpoints(service, state string, n int) {
+	e.emit(endpointsDesc, prometheus.GaugeValue, float64(n), service, state)
+}
+
+// RegistrationUp emits whether all is published that is to be.
+func (e *Emitter) RegistrationUp(up bool) {
+	v := 0.0
+	if up {
+		v = 1
+	}
+	e.emit(registeredDesc, prometheus.GaugeValue, v)
+}
