@@ -1,6 +1,8 @@
 package policies
 
 import (
+	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/easymicro/easymicro/wire/code"
@@ -92,5 +94,80 @@ func (s *admissions) settle(err error, callers, sending bool) {
 		}
 		a.settle(outcome)
 		a.done = nil
+	}
+}
+
+// trial is a call through a half-open breaker. One that never ends would jam the breaker, so it ends by itself.
+type trial struct {
+	over  atomic.Bool
+	timer *time.Timer
+}
+
+// end is true for the first that ends it.
+func (t *trial) end() bool {
+	if t.over.Swap(true) {
+		return false
+	}
+	if t.timer != nil {
+		t.timer.Stop()
+	}
+	return true
+}
+
+var errTrialHangs = errors.New("the trial call did not end in time")
+
+// limit ends a trial that takes longer than d, with an outcome. One that would come to nothing, since the caller's time is
+// over, runs on until it is slow.
+func (a *admission) limit(d time.Duration, outcome error) {
+	done, b, t := a.done, a.breaker, a.trial
+	if r := b.rule.Load(); r.slowCallRate > 0 && outcome == errExcluded { //nolint:errorlint // our own sentinel, never wrapped
+		d, outcome = max(d, r.slowCallDuration), errSlow
+	}
+	if d <= 0 {
+		d = b.rule.Load().openTimeout
+	}
+	t.timer = time.AfterFunc(d, func() {
+		if !t.over.Swap(true) {
+			done(outcome)
+			b.herald.deliver()
+		}
+	})
+}
+
+// overtime is the time of a call behind its deadline, at which it was answered: to a breaker it is slow once it has taken
+// so long, be it that its handler has not returned yet.
+type overtime struct {
+	admission admission
+	started   time.Time
+	rule      *breakerRule
+	verdict   error // if it is not slow; a failure was reported at once
+	timer     *time.Timer
+	over      atomic.Bool
+}
+
+func newOvertime(a admission, started time.Time, r *breakerRule, verdict error) *overtime {
+	o := &overtime{admission: a, started: started, rule: r, verdict: verdict}
+	if isFailure(verdict) {
+		a.settle(verdict)
+	}
+	o.timer = time.AfterFunc(r.slowCallDuration-time.Since(started), func() { o.end(true) })
+	return o
+}
+
+// returned ends it when the handler has returned.
+func (o *overtime) returned() {
+	o.timer.Stop()
+	o.end(o.rule.slow(time.Since(o.started)))
+}
+
+func (o *overtime) end(slow bool) {
+	switch {
+	case o.over.Swap(true):
+	case !isFailure(o.verdict) && slow:
+		o.admission.settle(errSlow)
+	case !isFailure(o.verdict):
+		o.admission.settle(o.verdict)
+	case slow:
+		o.admission.breaker.ranSlow()
 	}
 }

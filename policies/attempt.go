@@ -2,6 +2,9 @@ package policies
 
 import (
 	"context"
+	"fmt"
+	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/easymicro/easymicro/config"
@@ -74,7 +77,7 @@ func (a *attempt) run(ctx context.Context) outcome {
 	if !a.perTry.IsZero() && code.Of(o.err) == code.DeadlineExceeded && ctx.Err() == nil && atEnd(a.perTry) {
 		r := f.retry.rule
 		o.perTry = true
-		o.err = f.snapshot.refuse(r, code.DeadlineExceeded, code.ReasonTimeout,
+		o.err = r.refuse(code.DeadlineExceeded, code.ReasonTimeout,
 			"attempt timed out after "+config.Duration(r.retry.perTry).String(), 0)
 	}
 	return o
@@ -94,7 +97,7 @@ func (a *attempt) enter() error {
 			j.counts.allow.Add(1)
 			a.admissions.admit(slot, admission)
 		case f.shadows(j):
-			return f.snapshot.breakerOpen(j.entry, left)
+			return j.entry.rule.breakerOpen(left)
 		}
 	}
 	return nil
@@ -129,7 +132,7 @@ func (a *attempt) send(ctx context.Context) outcome {
 		case a.ejected && a.level < anyone:
 			a.level = anyone
 		case a.open != nil && len(a.met) == 0:
-			return outcome{own: true, err: f.snapshot.refuse(a.open.rule, code.Unavailable, code.ReasonBreakerOpen,
+			return outcome{own: true, err: a.open.rule.refuse(code.Unavailable, code.ReasonBreakerOpen,
 				"circuit breaker open for all endpoints of "+f.call.Upstream(), a.left)}
 		default:
 			return outcome{err: err}
@@ -185,4 +188,184 @@ func (a *attempt) trialTime() (d time.Duration, outcome error) {
 func (a *attempt) callersDeadline(err error) bool {
 	f := a.flight
 	return err != nil && f.byCaller() && a.perTry.IsZero() && atEnd(f.deadline)
+}
+
+// land runs an attempt on a goroutine of its own, and tells of its end, however it ends: a panic is for the goroutine of
+// the call, where somebody expects it.
+func (a *attempt) land(ctx context.Context, landed chan<- *attempt) {
+	a.outcome = outcome{err: code.Errorf(code.Internal, "an attempt has ended without an outcome")} // by runtime.Goexit
+	defer func() {
+		if r := recover(); r != nil {
+			a.panicked = fmt.Errorf("a hedged attempt: %s\n%s", code.PanicText(r), debug.Stack())
+		}
+		landed <- a
+	}()
+	a.outcome = a.run(ctx)
+}
+
+// trialGrace is how much longer than its time the trial of an attempt may take: its own end says more about it.
+const trialGrace = 20 * time.Millisecond
+
+// redials has a client that waits for its time to connect do so at once, if the attempt is the trial of a breaker: it
+// would fail although the upstream is back, and tell nothing. It does so once.
+func (a *attempt) redials(err error) bool {
+	if err == nil || a.redialled || !code.From(err).Unreached() {
+		return false
+	}
+	j := &a.flight.breakers[0]
+	switch {
+	case j.entry == nil || !j.carriesOut:
+	case j.breakers != nil:
+		a.redialled = a.flight.call.Redial(a.slot, func(address string) bool { return j.breakers.of(address).tries() })
+	case a.admissions.list[0].trial != nil:
+		a.redialled = a.flight.call.Redial(a.slot, nil)
+	}
+	return a.redialled
+}
+
+// hold is an endpoint in use.
+type hold struct {
+	address    string
+	admissions admissions
+	outliers   [2]*outlier
+}
+
+// Admit is part of Endpoints.
+func (a *attempt) Admit(address string) bool {
+	if !a.take(address) {
+		return false
+	}
+	h := hold{address: address}
+	if !a.askOutliers(&h) || !a.askBreakers(&h) {
+		h.admissions.settle(errExcluded, false, true)
+		a.release(address)
+		return false
+	}
+	h.admissions.start(a.trialTime)
+	a.met = append(a.met, address)
+	f := a.flight
+	f.mu.Lock()
+	a.holds = append(a.holds, h)
+	f.mu.Unlock()
+	return true
+}
+
+// take reserves an endpoint, unless the call has no business there.
+func (a *attempt) take(address string) bool {
+	f := a.flight
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if slices.Contains(a.met[:a.before], address) {
+		return false // in vain already
+	}
+	if a.level == choosy && f.isTaken(a, address) {
+		a.usedUp = true
+		return false
+	}
+	a.address = address
+	return true
+}
+
+func (a *attempt) release(address string) {
+	f := a.flight
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if a.address == address {
+		a.address = ""
+	}
+}
+
+func (a *attempt) askOutliers(h *hold) bool {
+	for i := range a.flight.outliers {
+		j := &a.flight.outliers[i]
+		if j.entry == nil {
+			continue
+		}
+		e := j.outliers.endpoints.of(h.address)
+		h.outliers[i] = e
+		switch {
+		case j.outliers.admits(e):
+			j.counts.allow.Add(1)
+		case a.level == anyone && j.carriesOut:
+			j.counts.allow.Add(1) // nothing else is left
+		case j.counts.refused(j.carriesOut):
+			a.ejected = true
+			return false
+		}
+	}
+	return true
+}
+
+func (a *attempt) askBreakers(h *hold) bool {
+	for slot := range a.flight.breakers {
+		j := &a.flight.breakers[slot]
+		if j.entry == nil || j.breakers == nil {
+			continue
+		}
+		b := j.breakers.of(h.address)
+		admission, left, ok := b.allow()
+		b.herald.deliver()
+		switch {
+		case ok:
+			j.counts.allow.Add(1)
+			h.admissions.admit(slot, admission)
+		case j.counts.refused(j.carriesOut):
+			if a.open == nil || left < a.left {
+				a.open, a.left = j.entry, left
+			}
+			return false
+		}
+	}
+	return true
+}
+
+// Settle is part of Endpoints.
+func (a *attempt) Settle(address string, err error) {
+	f := a.flight
+	f.mu.Lock()
+	i := slices.IndexFunc(a.holds, func(h hold) bool { return h.address == address })
+	if i < 0 {
+		f.mu.Unlock()
+		return
+	}
+	h := a.holds[i]
+	a.holds = slices.Delete(a.holds, i, i+1)
+	if a.address == address {
+		a.address = ""
+	}
+	f.mu.Unlock()
+	a.settle(&h, err)
+}
+
+func (a *attempt) settle(h *hold, err error) {
+	callers := a.callersDeadline(err)
+	h.admissions.settle(err, callers, true)
+	for i, e := range h.outliers {
+		if e == nil {
+			continue
+		}
+		outcome := err
+		if err != errExcluded { //nolint:errorlint // our own sentinel, never wrapped
+			outcome = usualFailures.outcome(err, 0, callers)
+		}
+		j := a.flight.outliers[i]
+		j.outliers.report(e, j.rule.outlier, outcome)
+	}
+}
+
+// unreached counts a call that failed since nobody can be reached against all who serve it: a client that waits for its
+// next attempt to connect uses none of them, and so asks about none.
+func (a *attempt) unreached(err error) {
+	f := a.flight
+	for _, address := range f.snapshot.directory.of(f.call.Upstream(), f.call.Service()) {
+		h := hold{address: address}
+		if !a.askOutliers(&h) || !a.askBreakers(&h) {
+			h.admissions.settle(errExcluded, false, true)
+			continue
+		}
+		a.met = append(a.met, address)
+		h.admissions.start(a.trialTime)
+		a.settle(&h, err)
+	}
+	a.usedUp, a.ejected = false, false // nobody is left to be less choosy about
 }

@@ -199,3 +199,15 @@ func (b *breaker) state() string {
 	n := b.core.Load().gobreaker.Counts()
 	return fmt.Sprintf("closed, %d of %d calls failed", n.TotalFailures, n.TotalSuccesses+n.TotalFailures)
 }
+
+// tries tells that the next call would be a trial, if there is room for one more.
+func (b *breaker) tries() bool {
+	if h := b.hold.Load(); h != 0 {
+		return time.Duration(h) <= time.Since(b.epoch)
+	}
+	if b.phase.Load() != phaseHalfOpen {
+		return false
+	}
+	n := b.core.Load().gobreaker.Counts()
+	return int(n.Requests)-int(n.TotalExclusions) < b.rule.Load().halfOpenRequests
+}

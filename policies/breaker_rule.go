@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/easymicro/easymicro/config"
@@ -123,4 +124,20 @@ func (r *breakerRule) verdict(err error, callers bool) error {
 
 func isFailure(outcome error) bool {
 	return outcome != nil && outcome != errSlow && outcome != errExcluded //nolint:errorlint // our own sentinels, never wrapped
+}
+
+func (r *breakerRule) setting() string {
+	var when []string
+	if r.failureRate > 0 {
+		when = append(when, fmt.Sprintf("%s of at least %d calls within %s fail",
+			config.Share(r.failureRate), r.minRequests, config.Duration(r.window)))
+	}
+	if r.consecutiveFailures > 0 {
+		when = append(when, fmt.Sprintf("%d in a row fail", r.consecutiveFailures))
+	}
+	if r.slowCallRate > 0 {
+		when = append(when, fmt.Sprintf("%s of at least %d calls within %s take %s",
+			config.Share(r.slowCallRate), r.minRequests, config.Duration(r.window), config.Duration(r.slowCallDuration)))
+	}
+	return fmt.Sprintf("opens for %s when %s", config.Duration(r.openTimeout), strings.Join(when, " or "))
 }

@@ -63,12 +63,12 @@ func (k *clock) pastDeadline(err error) bool {
 }
 
 // overdue is the refusal to give at the deadline.
-func (k *clock) overdue(s *Snapshot) *code.Error {
+func (k *clock) overdue(host string) *code.Error {
 	if !k.byRule {
-		return code.Refuse(code.DeadlineExceeded, code.ReasonTimeout, "deadline of the caller passed", "", s.name(), 0)
+		return code.Refuse(code.DeadlineExceeded, code.ReasonTimeout, "deadline of the caller passed", "", host, 0)
 	}
 	r := k.timeout.rule
-	return s.refuse(r, code.DeadlineExceeded, code.ReasonTimeout, "timed out after "+config.Duration(r.timeout).String(), 0)
+	return r.refuse(code.DeadlineExceeded, code.ReasonTimeout, "timed out after "+config.Duration(r.timeout).String(), 0)
 }
 
 // countSoft counts the calls that a timeout would have ended that is not carried out.

@@ -29,12 +29,12 @@ func Compile(rules []config.Rule, targets []Target, prev *Snapshot, o Options) (
 		s.transitions, s.directory, s.orders = prev.transitions, cmp.Or(s.directory, prev.directory), prev.orders
 	}
 	s.directory = cmp.Or(s.directory, new(Directory))
-	if err := s.addRules(rules); err != nil {
+	if err := addRules(s, rules); err != nil {
 		return nil, err
 	}
 	s.inbound, s.outbound = newIndexes(s.rules)
-	matching := s.match(targets)
-	if problems := append(s.tooMany(targets, matching), s.tooManyCalled()...); len(problems) > 0 {
+	matching := matchTargets(s, targets)
+	if problems := append(tooMany(s, targets, matching), tooManyCalled(s)...); len(problems) > 0 {
 		return nil, problems.Sort()
 	}
 	old := predecessors(s.rules, prev)
@@ -47,13 +47,13 @@ func Compile(rules []config.Rule, targets []Target, prev *Snapshot, o Options) (
 	now := time.Now()
 	for i, t := range targets {
 		if s.guards[t] == nil { // not named twice
-			s.guards[t] = s.newGuard(subject{target: t}, matching[i], now)
+			s.guards[t] = newGuard(s, subject{target: t}, matching[i], now)
 		}
 	}
 	return s, nil
 }
 
-func (s *Snapshot) addRules(rules []config.Rule) error {
+func addRules(s *Snapshot, rules []config.Rule) error {
 	var problems config.Problems
 	wrong := func(c *config.Rule, message string) {
 		at, path := c.Position(""), c.Path()
@@ -66,7 +66,7 @@ func (s *Snapshot) addRules(rules []config.Rule) error {
 	}
 	for i := range rules {
 		c := &rules[i]
-		r, err := newRule(c, s.revision)
+		r, err := newRule(c, s.revision, s.host)
 		switch {
 		case err != nil:
 			wrong(c, err.Error())
@@ -80,8 +80,8 @@ func (s *Snapshot) addRules(rules []config.Rule) error {
 	return problems.Sort().Err()
 }
 
-// match finds the rules for each target.
-func (s *Snapshot) match(targets []Target) [][]candidate {
+// matchTargets finds the rules for each target.
+func matchTargets(s *Snapshot, targets []Target) [][]candidate {
 	matching := make([][]candidate, len(targets))
 	seen := make(map[Target]bool, len(targets))
 	for i, t := range targets {
@@ -97,7 +97,7 @@ func (s *Snapshot) match(targets []Target) [][]candidate {
 	return matching
 }
 
-func (s *Snapshot) newGuard(of subject, matching []candidate, now time.Time) *Guard {
+func newGuard(s *Snapshot, of subject, matching []candidate, now time.Time) *Guard {
 	g := &Guard{snapshot: s, target: of.target, matching: matching}
 	var live []candidate
 	for _, c := range matching {
@@ -122,4 +122,88 @@ func (s *Snapshot) newGuard(of subject, matching []candidate, now time.Time) *Gu
 		}
 	}
 	return g
+}
+
+// predecessors finds the rule of prev that each rule goes on from: the one of its name, or the one that it was, unless
+// that name is still in use.
+func predecessors(rules []*rule, prev *Snapshot) map[*rule]*rule {
+	if prev == nil {
+		return nil
+	}
+	names := make(map[string]bool, len(rules))
+	for _, r := range rules {
+		names[r.name] = true
+	}
+	old := make(map[*rule]*rule, len(rules))
+	for _, r := range rules {
+		was := r.config.Was
+		switch {
+		case prev.byName[r.name] != nil:
+			old[r] = prev.byName[r.name]
+		case was != "" && !names[was] && prev.byName[was] != nil:
+			old[r] = prev.byName[was]
+			names[was] = true
+		}
+	}
+	return old
+}
+
+// index finds the rules about a method. Most rules name their service, or their upstream, and are found by it.
+type index struct {
+	named map[string][]*rule
+	wide  []*rule
+}
+
+// newIndexes are those of the rules about calls that come in, by service, and about calls that go out, by upstream.
+func newIndexes(rules []*rule) (inbound, outbound index) {
+	for _, r := range rules {
+		if r.clientSide() {
+			outbound.add(r, r.upstreams)
+		} else {
+			inbound.add(r, r.services)
+		}
+	}
+	return inbound, outbound
+}
+
+func (x *index) add(r *rule, by []glob) {
+	if !allExact(by) {
+		x.wide = append(x.wide, r)
+		return
+	}
+	if x.named == nil {
+		x.named = make(map[string][]*rule)
+	}
+	for _, g := range by {
+		if list := x.named[g.text]; len(list) == 0 || list[len(list)-1] != r {
+			x.named[g.text] = append(list, r)
+		}
+	}
+}
+
+func allExact(globs []glob) bool {
+	for _, g := range globs {
+		if !g.exact {
+			return false
+		}
+	}
+	return len(globs) > 0
+}
+
+func (x *index) empty() bool { return len(x.named)+len(x.wide) == 0 }
+
+// match finds the rules about a method: of the upstream, for calls that go out.
+func (x *index) match(t Target, upstream string) (matching []candidate) {
+	name := t.Service
+	if upstream != "" {
+		name = upstream
+	}
+	for _, rules := range [][]*rule{x.named[name], x.wide} {
+		for _, r := range rules {
+			if at, ok := r.matchesTarget(t, upstream); ok {
+				matching = append(matching, candidate{r, at})
+			}
+		}
+	}
+	return matching
 }

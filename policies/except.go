@@ -51,21 +51,6 @@ func (x *exception) matchesCall(c *Call) bool {
 	return (x.callers.empty() || x.callers.match(c.Caller)) && (len(x.peers) == 0 || contains(x.peers, c.Peer))
 }
 
-// leavesOut reports whether no call of a method is left to the rule.
-func (r *rule) leavesOut(t Target, upstream string) bool {
-	return slices.ContainsFunc(r.except, func(x *exception) bool { return x.ofAll() && x.matchesTarget(t, upstream) })
-}
-
-// exceptionsOf are those that leave out some of the calls of a method.
-func (r *rule) exceptionsOf(t Target, upstream string) (list []*exception) {
-	for _, x := range r.except {
-		if x.matchesTarget(t, upstream) {
-			list = append(list, x)
-		}
-	}
-	return list
-}
-
 // text is what of the exception matches a call, as explain says it: caller ops.
 func (x *exception) text(of *subject, c *Call) string {
 	var parts []string
@@ -85,4 +70,97 @@ func (x *exception) text(of *subject, c *Call) string {
 		}
 	}
 	return "except " + strings.Join(parts, ", ")
+}
+
+// overlaps reports whether the exception may leave out some call of a region.
+func (x *exception) overlaps(of *region) bool {
+	some := func(patterns config.Patterns, text string) bool {
+		return len(patterns) == 0 || slices.ContainsFunc(patterns, func(p string) bool { return wildcard.Overlap(p, text) })
+	}
+	c := x.config
+	if !some(c.Service, of.service) || !some(c.Method, of.method) || !some(c.Caller, of.caller) || !some(c.Upstream, of.upstream) {
+		return false
+	}
+	if len(x.peers) == 0 || !of.peer.IsValid() {
+		return true
+	}
+	for _, p := range x.peers {
+		if p.Overlaps(of.peer) {
+			return true
+		}
+	}
+	return false
+}
+
+// coversException reports whether the exception leaves out all calls of a region that o leaves out.
+func (x *exception) coversException(o *exception, of *region) bool {
+	all := func(wide, narrow config.Patterns, text string) bool {
+		if len(wide) == 0 || wildcard.MatchAny(wide, text) {
+			return true
+		}
+		return len(narrow) > 0 && !slices.ContainsFunc(narrow, func(p string) bool { return !wildcard.MatchAny(wide, p) })
+	}
+	a, b := x.config, o.config
+	if !all(a.Service, b.Service, of.service) || !all(a.Method, b.Method, of.method) || !all(a.Caller, b.Caller, of.caller) ||
+		!all(a.Upstream, b.Upstream, of.upstream) {
+		return false
+	}
+	if len(x.peers) == 0 || of.peer.IsValid() && covered(of.peer, x.peers) {
+		return true
+	}
+	for _, p := range o.peers {
+		if !covered(p, x.peers) {
+			return false
+		}
+	}
+	return len(o.peers) > 0
+}
+
+// region is a set of calls: those that match one pattern in each field, * for a field that is not given.
+type region struct {
+	service, method, caller, upstream string
+	peer                              netip.Prefix // zero: all peers, known or not
+}
+
+// leaveOut reports whether no call of the region is left. That no exception alone leaves out its names is enough for
+// some call to be left: a text with something that no exception spells out where the region has its stars. Networks
+// add up.
+func leaveOut(except []*exception, of *region) bool {
+	var networks []netip.Prefix
+	for _, x := range except {
+		if !x.coversNames(of) {
+			continue
+		}
+		if len(x.peers) == 0 {
+			return true
+		}
+		networks = append(networks, x.peers...)
+	}
+	return of.peer.IsValid() && covered(of.peer, networks)
+}
+
+// coversNames reports whether all calls of the region are as the exception says, but for their peers.
+func (x *exception) coversNames(of *region) bool {
+	return anyOrMatches(x.services, of.service) && anyOrMatches(x.methods, of.method) && anyOrMatches(x.upstreams, of.upstream) &&
+		(x.callers.empty() || x.callers.match(of.caller))
+}
+
+// covered reports whether all addresses of a network are in others.
+func covered(network netip.Prefix, others []netip.Prefix) bool {
+	inside := slices.DeleteFunc(slices.Clone(others), func(o netip.Prefix) bool { return !o.Overlaps(network) })
+	if slices.ContainsFunc(inside, func(o netip.Prefix) bool { return o.Bits() <= network.Bits() }) {
+		return true
+	}
+	if len(inside) == 0 {
+		return false
+	}
+	low := netip.PrefixFrom(network.Addr(), network.Bits()+1)
+	return covered(low, inside) && covered(upperHalf(network), inside)
+}
+
+func upperHalf(network netip.Prefix) netip.Prefix {
+	bytes := network.Addr().AsSlice()
+	bytes[network.Bits()/8] |= 0x80 >> (network.Bits() % 8)
+	high, _ := netip.AddrFromSlice(bytes)
+	return netip.PrefixFrom(high, network.Bits()+1)
 }

@@ -265,8 +265,8 @@ func TestTiesAreTheRulesThatShareACall(t *testing.T) {
 		a := config.Rule{Name: "a", Match: drawnMatch(t, "S"), Timeout: new(config.Duration(time.Second))}
 		b := config.Rule{Name: "b", Match: drawnMatch(t, "S"), Timeout: new(config.Duration(time.Second))}
 		tied := len(ValidateTies([]config.Rule{a, b})) > 0
-		ruleA, _ := newRule(&a, 1)
-		ruleB, _ := newRule(&b, 1)
+		ruleA, _ := newRule(&a, 1, "")
+		ruleB, _ := newRule(&b, 1, "")
 		shared := false // a call that both match equally narrowly
 		for _, method := range universeNames {
 			for _, caller := range universeNames {
@@ -292,6 +292,6 @@ func narrowed(r *rule, method, caller string, peer netip.Addr) rank {
 	t := Target{Service: "S", Method: method}
 	at, _ := r.names(t, "")
 	m := candidate{r, at}
-	m.narrow(&subject{target: t}, &Call{Caller: caller, Peer: peer}, time.Time{})
+	narrow(&m, &subject{target: t}, &Call{Caller: caller, Peer: peer}, time.Time{})
 	return m.rank
 }

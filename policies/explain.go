@@ -1,8 +1,6 @@
 package policies
 
 import (
-	"cmp"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -10,81 +8,8 @@ import (
 	"github.com/easymicro/easymicro/config"
 )
 
-// Explanation says what happens to a call and why.
-type Explanation struct {
-	Upstream string            `json:"upstream,omitempty"` // of a call that goes out
-	Service  string            `json:"service"`
-	Method   string            `json:"method"`
-	Caller   string            `json:"caller"`
-	Peer     string            `json:"peer,omitempty"`
-	Revision int               `json:"revision"`
-	Kinds    []KindExplanation `json:"kinds"` // in the order in which a server, or a client, asks; only those with rules
-}
-
-// KindExplanation has the rules of one kind.
-type KindExplanation struct {
-	Kind    config.Kind   `json:"kind"`
-	Applies []AppliedRule `json:"applies"` // in the order asked; those in shadow only count
-	Losers  []LosingRule  `json:"losers"`
-}
-
-// AppliedRule is a rule that decides about the call.
-type AppliedRule struct {
-	Rule         string          `json:"rule"`
-	Mode         config.Mode     `json:"mode"`
-	EnforceShare string          `json:"enforce_share,omitempty"`
-	Enforced     bool            `json:"enforced"` // refusals are carried out for this caller
-	Position     config.Position `json:"position"`
-	Setting      string          `json:"setting"` // "500 per 1s, burst 1000"
-	State        string          `json:"state,omitempty"`
-	Decisions    Decisions       `json:"decisions"` // of the rule for this method
-}
-
-// LosingRule is a rule about the method that does not decide.
-type LosingRule struct {
-	Rule     string          `json:"rule"`
-	Mode     config.Mode     `json:"mode"`
-	Position config.Position `json:"position"`
-	Reason   string          `json:"reason"` // "less specific than arith-mul"
-}
-
-// Explain says which rules decide about a call of caller (empty: anonymous) from peer (zero: unknown), in the order
-// asked, and which rules about the method do not, and why.
-func (s *Snapshot) Explain(t Target, caller string, peer netip.Addr) Explanation {
-	c := &Call{Caller: cmp.Or(caller, Anonymous), Peer: peer.Unmap()}
-	x := Explanation{Service: t.Service, Method: t.Method, Caller: c.Caller, Kinds: []KindExplanation{}}
-	if peer.IsValid() {
-		x.Peer = c.Peer.String()
-	}
-	if s == nil {
-		return x
-	}
-	matching := s.Guard(t).matching
-	of := subject{target: t}
-	if s.guards[t] == nil && s.remote != nil && s.remote(t.Service) {
-		of.late, of.counted = true, t
-		matching = s.inbound.match(t, "")
-	}
-	s.explain(&x, serverKinds, s.withLeftOut(matching, &of), &of, c)
-	return x
-}
-
-// ExplainUpstream says which client-side rules decide about a call of caller (empty: anonymous) to a method of an
-// upstream, in the order in which a client asks, and which do not, and why.
-func (s *Snapshot) ExplainUpstream(upstream, service, method, caller string) Explanation {
-	c := &Call{Caller: cmp.Or(caller, Anonymous)}
-	x := Explanation{Upstream: upstream, Service: service, Method: method, Caller: c.Caller, Kinds: []KindExplanation{}}
-	if s == nil {
-		return x
-	}
-	t := Target{Service: service, Method: method}
-	of := subject{target: t, upstream: upstream, late: true, counted: t}
-	s.explain(&x, clientKinds, s.withLeftOut(s.outbound.match(t, upstream), &of), &of, c)
-	return x
-}
-
 // withLeftOut adds the rules that would match a method but for their exceptions.
-func (s *Snapshot) withLeftOut(matching []candidate, of *subject) []candidate {
+func withLeftOut(s *Snapshot, matching []candidate, of *subject) []candidate {
 	matching = slices.Clone(matching)
 	for _, r := range s.rules {
 		if len(r.except) == 0 || r.clientSide() != (of.upstream != "") || !r.leavesOut(of.target, of.upstream) {
@@ -97,7 +22,7 @@ func (s *Snapshot) withLeftOut(matching []candidate, of *subject) []candidate {
 	return matching
 }
 
-func (s *Snapshot) explain(x *Explanation, kinds []config.Kind, matching []candidate, of *subject, c *Call) {
+func explain(s *Snapshot, x *Explanation, kinds []config.Kind, matching []candidate, of *subject, c *Call) {
 	x.Revision = s.revision
 	for _, kind := range kinds {
 		k := explainKind(kind, matching, of, c)
@@ -115,12 +40,12 @@ func explainKind(kind config.Kind, matching []candidate, of *subject, c *Call) K
 		if !slices.Contains(m.rule.config.Kinds(), kind) {
 			continue
 		}
-		why := m.narrow(of, c, now)
+		why := narrow(&m, of, c, now)
 		if h := m.rule.hedge; why == "" && kind == config.KindHedge && !matchesAny(h.methods, of.target.Method) {
 			why = "methods " + listed(h.names) + " do not match " + of.target.Method
 		}
 		if why != "" {
-			k.Losers = append(k.Losers, m.rule.loses(kind, why))
+			k.Losers = append(k.Losers, losing(m.rule, kind, why))
 			continue
 		}
 		applying = append(applying, m)
@@ -134,11 +59,11 @@ func explainKind(kind config.Kind, matching []candidate, of *subject, c *Call) K
 			slot = 1
 		}
 		if w := winners[slot]; w != nil && oneWins(kind) {
-			k.Losers = append(k.Losers, m.rule.loses(kind, behind(m, w)))
+			k.Losers = append(k.Losers, losing(m.rule, kind, behind(m, w)))
 			continue
 		}
 		winners[slot] = m
-		k.Applies = append(k.Applies, m.rule.applied(kind, of, c))
+		k.Applies = append(k.Applies, applied(m.rule, kind, of, c))
 	}
 	return k
 }
@@ -152,7 +77,7 @@ func behind(m, w *candidate) string {
 }
 
 // narrow adds to the rank what matched of the call, or says why the rule does not.
-func (m *candidate) narrow(of *subject, c *Call, now time.Time) (why string) {
+func narrow(m *candidate, of *subject, c *Call, now time.Time) (why string) {
 	r := m.rule
 	switch {
 	case r.off:
@@ -165,7 +90,7 @@ func (m *candidate) narrow(of *subject, c *Call, now time.Time) (why string) {
 		return "caller " + listed(r.config.Match.Caller) + " does not match " + c.Caller
 	}
 	m.rank.caller = narrowness
-	if why := m.narrowPeer(c); why != "" {
+	if why := narrowPeer(m, c); why != "" {
 		return why
 	}
 	for _, x := range r.exceptionsOf(of.target, of.upstream) {
@@ -176,7 +101,7 @@ func (m *candidate) narrow(of *subject, c *Call, now time.Time) (why string) {
 	return ""
 }
 
-func (m *candidate) narrowPeer(c *Call) (why string) {
+func narrowPeer(m *candidate, c *Call) (why string) {
 	r := m.rule
 	if len(r.peers) == 0 {
 		return ""
@@ -204,14 +129,14 @@ func listed(patterns []string) string {
 	return strings.Join(patterns, ", ")
 }
 
-func (r *rule) loses(kind config.Kind, why string) LosingRule {
+func losing(r *rule, kind config.Kind, why string) LosingRule {
 	return LosingRule{Rule: r.name, Mode: r.mode(), Position: r.config.Position(string(kind)), Reason: why}
 }
 
-func (r *rule) applied(kind config.Kind, of *subject, c *Call) AppliedRule {
+func applied(r *rule, kind config.Kind, of *subject, c *Call) AppliedRule {
 	return AppliedRule{
 		Rule: r.name, Mode: r.mode(), EnforceShare: r.shareText(), Enforced: r.carriesOut(c),
-		Position: r.config.Position(string(kind)), Setting: r.setting(kind), State: r.state(kind, of, c.Caller),
-		Decisions: r.decisionsOf(kind, of),
+		Position: r.config.Position(string(kind)), Setting: settingOf(r, kind), State: stateFor(r, kind, of, c.Caller),
+		Decisions: decisionsOf(r, kind, of),
 	}
 }

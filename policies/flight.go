@@ -34,12 +34,6 @@ type flight struct {
 	first attempt
 }
 
-// judge is an entry that decides on attempts, and whether that is carried out.
-type judge struct {
-	*entry
-	carriesOut bool
-}
-
 // tellBreakers delivers what the breakers have to say that attempts ask before they have an endpoint.
 func (f *flight) tellBreakers() {
 	for _, j := range f.breakers {
@@ -48,9 +42,6 @@ func (f *flight) tellBreakers() {
 		}
 	}
 }
-
-// shut is the breaker of the judge if it refuses calls now, whatever their endpoint.
-func (j *judge) shut() *shutBreaker { return shutBy(j.entry, j.carriesOut) }
 
 // outcome is what came of an attempt.
 type outcome struct {
@@ -69,7 +60,7 @@ func (f *flight) fly(ctx context.Context, g *Guard, within time.Time) (slot int,
 	p := g.plan(c.Caller)
 	f.start(p, c, now)
 	if !f.deadline.IsZero() && !now.Before(f.deadline) {
-		return 0, f.overdue(f.snapshot)
+		return 0, f.overdue(f.snapshot.host)
 	}
 	f.choose(p, now)
 	defer f.held.free()
@@ -91,7 +82,7 @@ func (f *flight) fly(ctx context.Context, g *Guard, within time.Time) (slot int,
 // refuses the call, it takes nothing of the others.
 func (f *flight) admit(ctx context.Context, p *plan, now time.Time) error {
 	v := &f.reservation
-	v.open(f.snapshot, p, &f.asked, &f.clock, now)
+	v.open(f.snapshot.host, p, &f.asked, &f.clock, now)
 	if v.mustWait() {
 		if err := v.wait(ctx, &f.asked, f.breakers[0].shut()); err != nil {
 			return err
@@ -146,33 +137,6 @@ func (f *flight) budget(now time.Time) {
 	if f.hedge != nil && f.retry == nil {
 		f.hedge.budget.call(now)
 	}
-}
-
-// chosen are the entry that wins and is carried out, and those that only count.
-func chosen(enforced, shadow []*entry, c *Call, now time.Time) (carried *entry, soft [2]*entry) {
-	if len(enforced) > 0 {
-		if e := winner(enforced, c, now); e != nil && e.rule.carriesOut(c) {
-			carried = e
-		} else {
-			soft[0] = e
-		}
-	}
-	if len(shadow) > 0 {
-		soft[1] = winner(shadow, c, now)
-	}
-	return carried, soft
-}
-
-func judges(enforced, shadow []*entry, c *Call, now time.Time) (both [2]judge) {
-	if len(enforced) > 0 {
-		if e := winner(enforced, c, now); e != nil {
-			both[0] = judge{e, e.rule.carriesOut(c)}
-		}
-	}
-	if len(shadow) > 0 {
-		both[1] = judge{winner(shadow, c, now), false}
-	}
-	return both
 }
 
 // run makes attempts until one counts. One that our own rules refuse does not hide that another perhaps ran.
@@ -256,7 +220,7 @@ func (f *flight) timed(err error) error {
 	}
 	if f.byRule && err != nil && code.Of(err) == code.DeadlineExceeded && atEnd(f.deadline) {
 		f.timeout.counts.reject.Add(1)
-		return f.overdue(f.snapshot)
+		return f.overdue(f.snapshot.host)
 	}
 	f.timeout.counts.allow.Add(1)
 	return err
@@ -274,5 +238,162 @@ func (f *flight) shadows(j *judge) bool {
 	if !slices.Contains(f.asked.shadowed, would) {
 		f.asked.shadowed = append(f.asked.shadowed, would)
 	}
+	return false
+}
+
+// isTaken tells that the call is at an endpoint with another attempt, or was where it shall not go again.
+func (f *flight) isTaken(a *attempt, address string) bool {
+	for _, o := range f.running {
+		if o != a && o.address == address {
+			return true
+		}
+	}
+	if len(f.tried) == 0 {
+		return false
+	}
+	if f.retry != nil && f.retry.rule.retry.failMode == config.Failtry {
+		return address != f.tried[len(f.tried)-1]
+	}
+	return slices.Contains(f.tried, address)
+}
+
+// hedged makes an attempt, another one whenever the rule's delay passes without an answer or one fails, and takes what
+// answers first. All of them have ended when it returns.
+func (f *flight) hedged(ctx context.Context) (slot int, o outcome) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	r := f.hedge.rule.hedge
+	landed := make(chan *attempt, r.maxAttempts)
+	started, running := 0, 0
+	start := func() {
+		a := f.depart(started)
+		started, running = started+1, running+1
+		go a.land(ctx, landed)
+	}
+	more := func(failed bool) bool {
+		return ctx.Err() == nil && started < r.maxAttempts && f.sent < f.most() && f.spendHedge(failed)
+	}
+	end := func() {
+		cancel()
+		for ; running > 0; running-- {
+			<-landed
+		}
+	}
+	start()
+	timer := time.NewTimer(r.delay)
+	defer timer.Stop()
+	for {
+		select {
+		case a := <-landed:
+			running--
+			if a.panicked != nil {
+				end()
+				panic(a.panicked) //nolint:forbidigo // of the attempt: whoever called expects it here
+			}
+			f.land(a, a.outcome.err)
+			last := a.outcome
+			if !last.own || o.err == nil { // a refusal of our own does not hide that another attempt perhaps ran
+				slot, o = a.slot, last
+			}
+			if !f.worthAnother(&last) && !last.own {
+				end()
+				return slot, o
+			}
+			if !last.own && more(true) {
+				f.hedge.counts.allow.Add(1)
+				start()
+				timer.Reset(r.delay)
+			}
+			if running == 0 {
+				return slot, o
+			}
+		case <-timer.C:
+			if more(false) {
+				f.hedge.counts.allow.Add(1)
+				start()
+				timer.Reset(r.delay)
+			}
+		}
+	}
+}
+
+// spendHedge takes an attempt out of the budget of the retry rule. Without one, those that are made since another has
+// failed are out of a budget of the hedge's own: they are retries, which would double the load of a dead upstream.
+func (f *flight) spendHedge(failed bool) bool {
+	if f.retry != nil || !failed || f.hedge.budget.spend(usualBudget) {
+		return f.retry == nil || f.spend()
+	}
+	f.hedge.counts.reject.Add(1)
+	return false
+}
+
+// worthAnother tells whether an outcome is no answer that counts: a hedged call is idempotent.
+func (f *flight) worthAnother(o *outcome) bool {
+	switch {
+	case o.err == nil:
+		return false
+	case f.retry != nil:
+		return f.retry.rule.retry.wants(o, true)
+	}
+	return o.perTry || code.Of(o.err) == code.Unavailable
+}
+
+// most is the number of attempts of a call with both a hedge and a retry rule: the larger one.
+func (f *flight) most() int {
+	most := f.hedge.rule.hedge.maxAttempts
+	if f.retry != nil {
+		most = max(most, f.retry.rule.retry.maxAttempts)
+	}
+	return most
+}
+
+// softHedgeClock is the time, if a hedge that is not carried out asks for it.
+func (f *flight) softHedgeClock() time.Time {
+	if f.softHedge == [2]*entry{} {
+		return time.Time{}
+	}
+	return time.Now()
+}
+
+// countSoftHedge counts a call that a hedge would have sent again that is not carried out.
+func (f *flight) countSoftHedge(sent time.Time) {
+	for _, e := range f.softHedge {
+		if e != nil && f.idempotent && f.sent == 1 && time.Since(sent) >= e.rule.hedge.delay {
+			e.counts.shadow.Add(1)
+		}
+	}
+}
+
+// again decides about another attempt, and how long to rest before it.
+func (f *flight) again(o *outcome) (pause time.Duration, ok bool) {
+	for _, e := range f.softRetry {
+		if e != nil && f.sent == 1 && e.rule.retry.wants(o, f.idempotent) && e.budget.spend(e.rule.retry.share) {
+			e.counts.shadow.Add(1)
+		}
+	}
+	if f.retry == nil {
+		return 0, false
+	}
+	r := f.retry.rule.retry
+	if f.sent >= r.maxAttempts || !r.wants(o, f.idempotent) {
+		return 0, false
+	}
+	pause = r.pause(f.sent, o.err)
+	if pause >= f.left() || f.deadline.IsZero() && pause > max(longestPause, r.longest) {
+		return 0, false
+	}
+	if !f.spend() {
+		o.err = &SpentError{Rule: f.retry.rule.label, err: o.err}
+		return 0, false
+	}
+	return pause, true
+}
+
+// spend takes an attempt beyond the first out of the budget of the retry rule, if there is one.
+func (f *flight) spend() bool {
+	if f.retry == nil || f.retry.budget.spend(f.retry.rule.retry.share) {
+		return true
+	}
+	f.retry.counts.reject.Add(1)
 	return false
 }

@@ -79,7 +79,7 @@ func (g *Guard) askAccess(p *plan, c *Call, now time.Time) error {
 			continue
 		}
 		if e.refused(c, e.rule.carriesOut(c), config.KindAccess, code.PermissionDenied, code.ReasonDenied) {
-			return g.snapshot.refuse(e.rule, code.PermissionDenied, code.ReasonDenied, c.Caller+" denied", 0)
+			return e.rule.refuse(code.PermissionDenied, code.ReasonDenied, c.Caller+" denied", 0)
 		}
 	}
 	return nil
@@ -88,7 +88,7 @@ func (g *Guard) askAccess(p *plan, c *Call, now time.Time) error {
 // admit asks the limits and the breaker together: whichever refuses the call, it takes nothing of the others.
 func (g *Guard) admit(ctx context.Context, p *plan, c *Call, t *Ticket, now time.Time) error {
 	v := &t.reservation
-	v.open(g.snapshot, p, c, &t.clock, now)
+	v.open(g.snapshot.host, p, c, &t.clock, now)
 	if v.mustWait() {
 		if err := v.wait(ctx, c, p.shut(c, now)); err != nil {
 			return err
@@ -123,7 +123,7 @@ func (g *Guard) askBreaker(p *plan, c *Call, t *Ticket, now time.Time) error {
 			e.counts.allow.Add(1)
 			t.admissions.admit(slot, a)
 		case e.refused(c, e.rule.carriesOut(c), config.KindCircuitBreaker, code.Unavailable, code.ReasonBreakerOpen):
-			return g.snapshot.breakerOpen(e, left)
+			return e.rule.breakerOpen(left)
 		}
 	}
 	return nil

@@ -185,3 +185,6 @@ func (h *byFull) Pop() any {
 	b.index = -1
 	return b
 }
+
+// burst is never 0 for a rule with a rate limit.
+func (l limits) isZero() bool { return l.rate.burst == 0 }

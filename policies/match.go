@@ -1,8 +1,12 @@
 package policies
 
 import (
+	"cmp"
+	"fmt"
+	"net/netip"
 	"strings"
 
+	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/wire/wildcard"
 )
 
@@ -86,3 +90,117 @@ func matchesAny(globs []glob, s string) bool {
 
 // overlap tells whether there is a text that both match.
 func (g *glob) overlap(o *glob) bool { return wildcard.Overlap(g.text, o.text) }
+
+// rank says how narrow the part of a rule is that matched: a value for each field, in the order in which they are
+// compared; the larger one is narrower.
+type rank struct {
+	method, service, caller, peer, upstream int32
+}
+
+// In a field, exact is narrower than a glob, which is narrower the longer its literal part, and all are narrower than
+// no pattern.
+const (
+	absent    int32 = 0
+	globFloor int32 = 1
+	exactly   int32 = 1 << 30
+)
+
+func (g *glob) narrowness() int32 {
+	if g.exact {
+		return exactly
+	}
+	return globFloor + int32(g.literal)
+}
+
+// narrowest is the narrowness of the pattern that counts for s: absent when there are no patterns.
+func narrowest(globs []glob, s string) (int32, bool) {
+	if len(globs) == 0 {
+		return absent, true
+	}
+	best := int32(-1)
+	for i := range globs {
+		if globs[i].matches(s) {
+			best = max(best, globs[i].narrowness())
+		}
+	}
+	return best, best >= 0
+}
+
+// compareRanks is negative when a is narrower, and so asked first.
+func compareRanks(a, b rank) int {
+	return cmp.Or(cmp.Compare(b.method, a.method), cmp.Compare(b.service, a.service), cmp.Compare(b.caller, a.caller),
+		cmp.Compare(b.peer, a.peer), cmp.Compare(b.upstream, a.upstream))
+}
+
+// parseNetwork reads a CIDR or a single address.
+func parseNetwork(text string) (netip.Prefix, error) {
+	if !strings.Contains(text, "/") {
+		addr, err := netip.ParseAddr(text)
+		if err != nil {
+			return netip.Prefix{}, fmt.Errorf("peer %q: %w", text, err)
+		}
+		addr = addr.Unmap().WithZone("")
+		return netip.PrefixFrom(addr, addr.BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(text)
+	if err != nil {
+		return netip.Prefix{}, fmt.Errorf("peer %q: %w", text, err)
+	}
+	if a := p.Addr(); a.Is4In6() && p.Bits() >= 96 {
+		p = netip.PrefixFrom(a.Unmap(), p.Bits()-96)
+	}
+	return p.Masked(), nil
+}
+
+func parseNetworks(texts []string) ([]netip.Prefix, error) {
+	var networks []netip.Prefix
+	for _, text := range texts {
+		p, err := parseNetwork(text)
+		if err != nil {
+			return nil, err
+		}
+		networks = append(networks, p)
+	}
+	return networks, nil
+}
+
+// networkNarrowness puts networks of both families on one scale: a single address is exact, a network is narrower the
+// longer its prefix.
+func networkNarrowness(p *netip.Prefix) int32 {
+	if p.IsSingleIP() {
+		return exactly
+	}
+	if p.Addr().Is4() {
+		return globFloor + int32(p.Bits()) + 96
+	}
+	return globFloor + int32(p.Bits())
+}
+
+func contains(networks []netip.Prefix, a netip.Addr) bool {
+	for _, n := range networks {
+		if n.Contains(a) {
+			return true
+		}
+	}
+	return false
+}
+
+// serverKinds are the kinds that a server asks, in its order.
+var serverKinds = []config.Kind{
+	config.KindAccess, config.KindRateLimit, config.KindCircuitBreaker, config.KindConcurrency, config.KindTimeout,
+}
+
+// clientKinds are the kinds that a client asks, in its order.
+var clientKinds = []config.Kind{
+	config.KindTimeout, config.KindRateLimit, config.KindConcurrency, config.KindRetry, config.KindHedge, config.KindCircuitBreaker,
+	config.KindOutlierDetection,
+}
+
+// oneWins tells the kinds of which only the most specific rule counts.
+func oneWins(kind config.Kind) bool {
+	switch kind { //nolint:exhaustive // all others have one winner
+	case config.KindAccess, config.KindShed, config.KindRateLimit, config.KindConcurrency:
+		return false
+	}
+	return true
+}

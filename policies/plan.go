@@ -4,6 +4,9 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/wire/code"
 )
 
 // plan is what is asked for the calls of one method: those of a caller that a rule names exactly, or those of all others.
@@ -94,4 +97,53 @@ func (p *plan) tellBreakers() {
 			}
 		}
 	}
+}
+
+// refused counts a decision of an entry against a call, and reports whether it is carried out.
+func (e *entry) refused(c *Call, carriedOut bool, kind config.Kind, refusal code.Code, reason string) bool {
+	if e.counts.refused(carriedOut) {
+		return true
+	}
+	c.shadowed = append(c.shadowed, e.shadow(kind, refusal, reason))
+	return false
+}
+
+func (e *entry) shadow(kind config.Kind, refusal code.Code, reason string) ShadowRefusal {
+	return ShadowRefusal{Rule: e.rule.label, Kind: kind, Code: refusal, Reason: reason}
+}
+
+// judge is an entry that decides on attempts, and whether that is carried out.
+type judge struct {
+	*entry
+	carriesOut bool
+}
+
+// shut is the breaker of the judge if it refuses calls now, whatever their endpoint.
+func (j *judge) shut() *shutBreaker { return shutBy(j.entry, j.carriesOut) }
+
+// chosen are the entry that wins and is carried out, and those that only count.
+func chosen(enforced, shadow []*entry, c *Call, now time.Time) (carried *entry, soft [2]*entry) {
+	if len(enforced) > 0 {
+		if e := winner(enforced, c, now); e != nil && e.rule.carriesOut(c) {
+			carried = e
+		} else {
+			soft[0] = e
+		}
+	}
+	if len(shadow) > 0 {
+		soft[1] = winner(shadow, c, now)
+	}
+	return carried, soft
+}
+
+func judges(enforced, shadow []*entry, c *Call, now time.Time) (both [2]judge) {
+	if len(enforced) > 0 {
+		if e := winner(enforced, c, now); e != nil {
+			both[0] = judge{e, e.rule.carriesOut(c)}
+		}
+	}
+	if len(shadow) > 0 {
+		both[1] = judge{winner(shadow, c, now), false}
+	}
+	return both
 }

@@ -172,26 +172,6 @@ func (p *planner) clientSide(s *step, entryOf func(config.Kind) *entry) {
 	}
 }
 
-// countsOf are the rule's for a method.
-func (r *rule) countsOf(kind config.Kind, of *subject) *counts {
-	if of.late {
-		return r.late.countsOf(kind, of.counted)
-	}
-	return r.counts[countsKey{kind, of.target}]
-}
-
-// breaksBy gives an entry its breaker, or the breakers of the endpoints.
-func (r *rule) breaksBy(e *entry, of *subject) {
-	switch {
-	case r.scope == config.ScopeEndpoint:
-		e.breakers = r.late.endpointsOf(r, of.upstream)
-	case of.late:
-		e.breaker = r.late.breakerOf(r, of.upstream, of.counted)
-	default:
-		e.breaker = r.breakers[of.target]
-	}
-}
-
 // linkEarlier keeps a rule that matches a call in several ways from being asked several times.
 func linkEarlier(ofOneRule []*step) {
 	for i := 1; i < len(ofOneRule); i++ {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/wire/code"
 )
 
 // Anonymous is the caller of a call without a verified identity.
@@ -85,3 +86,15 @@ type Call struct {
 	target   Target // of its guard
 	shadowed []ShadowRefusal
 }
+
+// ShadowRefusal is what a rule would have done to a call that it let pass, since it is in shadow, or enforced for others
+// only (enforceShare).
+type ShadowRefusal struct {
+	Rule   string // name@rN
+	Kind   config.Kind
+	Code   code.Code
+	Reason string
+}
+
+// Shadowed returns by which rules the call would have been refused, once Enter has returned.
+func (c *Call) Shadowed() []ShadowRefusal { return c.shadowed }

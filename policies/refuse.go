@@ -9,25 +9,27 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// name is the host's; a nil Snapshot has none.
-func (s *Snapshot) name() string {
-	if s == nil {
-		return ""
-	}
-	return s.host
+// origin is what a refusal says about where it comes from.
+type origin struct {
+	label string // name@rN of the rule
+	host  string
 }
 
 // refuse makes the error of a refusal by a rule.
-func (s *Snapshot) refuse(r *rule, c code.Code, reason, what string, retryAfter time.Duration) *code.Error {
-	return code.Refuse(c, reason, what, r.label, s.host, roundUp(retryAfter))
+func (o *origin) refuse(c code.Code, reason, what string, retryAfter time.Duration) *code.Error {
+	return code.Refuse(c, reason, what, o.label, o.host, roundUp(retryAfter))
 }
 
 // ended makes the error of a call that ended while it waited for a rule.
-func (s *Snapshot) ended(ctx context.Context, r *rule, what string) *code.Error {
+func (o *origin) ended(ctx context.Context, what string) *code.Error {
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return s.refuse(r, code.DeadlineExceeded, code.ReasonTimeout, "deadline passed while "+what, 0)
+		return o.refuse(code.DeadlineExceeded, code.ReasonTimeout, "deadline passed while "+what, 0)
 	}
-	return s.refuse(r, code.Cancelled, code.ReasonCancelled, "cancelled while "+what, 0)
+	return o.refuse(code.Cancelled, code.ReasonCancelled, "cancelled while "+what, 0)
+}
+
+func (o *origin) breakerOpen(left time.Duration) error {
+	return o.refuse(code.Unavailable, code.ReasonBreakerOpen, "circuit breaker open", left)
 }
 
 // roundUp makes whole milliseconds, which is what travels: a retry that comes too early is refused again.

@@ -15,7 +15,7 @@ import (
 // the locks of what the call needs, so that calls are decided as if one came after the other: a call that is refused has
 // taken nothing, not even for a moment. What a rule in shadow decides never refuses a call.
 type reservation struct {
-	snapshot *Snapshot
+	host string
 
 	limits claims[limitClaim]
 	places claims[placeClaim]
@@ -71,8 +71,8 @@ type placeClaim struct {
 }
 
 // begin forgets the call before.
-func (v *reservation) begin(s *Snapshot) {
-	v.snapshot = s
+func (v *reservation) begin(host string) {
+	v.host = host
 	v.limits.n, v.limits.more = 0, nil
 	v.places.n, v.places.more = 0, nil
 	v.limited.entry, v.crowded = nil, nil
@@ -80,8 +80,8 @@ func (v *reservation) begin(s *Snapshot) {
 }
 
 // open locks the rate limits and decides on their tokens.
-func (v *reservation) open(s *Snapshot, p *plan, c *Call, k *clock, now time.Time) {
-	v.begin(s)
+func (v *reservation) open(host string, p *plan, c *Call, k *clock, now time.Time) {
+	v.begin(host)
 	if len(p.rateLimit) == 0 {
 		return
 	}
@@ -164,7 +164,7 @@ func (v *reservation) wait(ctx context.Context, c *Call, shut *shutBreaker) erro
 	v.unlock()
 	v.waited = true
 	if err := sleep(ctx, v.delay); err != nil {
-		return v.snapshot.ended(ctx, longest.rule, "waiting for a token")
+		return longest.rule.ended(ctx, "waiting for a token")
 	}
 	return nil
 }
@@ -204,17 +204,17 @@ func (v *reservation) cancel(c *Call, shut *shutBreaker) error {
 	v.unlock()
 	switch {
 	case v.limited.entry != nil:
-		return v.snapshot.overLimit(&v.limited, c)
+		return v.limited.refuse(c)
 	case shut != nil:
 		shut.entry.counts.reject.Add(1)
-		return v.snapshot.breakerOpen(shut.entry, shut.left)
+		return shut.entry.rule.breakerOpen(shut.left)
 	}
 	for i := range v.places.n {
 		if p := v.places.at(i); p.enforced && p.state == roomNone {
 			p.entry.counts.reject.Add(1)
 		}
 	}
-	return v.snapshot.noPlace(v.crowded.rule, false)
+	return noPlace(v.crowded.rule, false)
 }
 
 // commit takes what was decided, keeps the places in h, and lets the locks go.
@@ -274,15 +274,15 @@ func (v *reservation) await(ctx context.Context, k *clock, h *held) (err error) 
 		case placeWaitedTooLong:
 			if k.left() > 0 {
 				c.entry.counts.reject.Add(1)
-				err = v.snapshot.noPlace(r, true)
+				err = noPlace(r, true)
 				break
 			}
 			if k.byRule {
 				k.timeout.counts.reject.Add(1)
 			}
-			err = k.overdue(v.snapshot)
+			err = k.overdue(v.host)
 		case placeCallEnded:
-			err = v.snapshot.ended(ctx, r, "queued behind a concurrency limit of "+strconv.Itoa(r.maximum))
+			err = r.ended(ctx, "queued behind a concurrency limit of "+strconv.Itoa(r.maximum))
 		}
 	}
 	return err
@@ -336,16 +336,16 @@ func (l *limitClaim) charge(c *Call) {
 	}
 }
 
-// overLimit is the refusal of a rate limit.
-func (s *Snapshot) overLimit(l *limitClaim, c *Call) error {
+// refuse is the refusal of a rate limit.
+func (l *limitClaim) refuse(c *Call) error {
 	if l.keyless {
-		return s.refuse(l.entry.rule, code.InvalidArgument, code.ReasonMissingKey, l.entry.rule.key.missing(c)+" is required", 0)
+		return l.entry.rule.refuse(code.InvalidArgument, code.ReasonMissingKey, l.entry.rule.key.missing(c)+" is required", 0)
 	}
-	return s.refuse(l.entry.rule, code.ResourceExhausted, code.ReasonRateLimited, "rate limited", l.wait)
+	return l.entry.rule.refuse(code.ResourceExhausted, code.ReasonRateLimited, "rate limited", l.wait)
 }
 
 // noPlace is the refusal of a concurrency limit. When to come again is a guess: once the queue has moved.
-func (s *Snapshot) noPlace(r *rule, waited bool) error {
+func noPlace(r *rule, waited bool) error {
 	what := "concurrency limit of " + strconv.Itoa(r.maximum) + " reached"
 	switch {
 	case waited:
@@ -353,7 +353,7 @@ func (s *Snapshot) noPlace(r *rule, waited bool) error {
 	case r.queue > 0:
 		what += " (queue full)"
 	}
-	return s.refuse(r, code.Unavailable, code.ReasonOverloaded, what, 100*time.Millisecond)
+	return r.refuse(code.Unavailable, code.ReasonOverloaded, what, 100*time.Millisecond)
 }
 
 // shutBreaker is an enforced breaker that would refuse the call.
@@ -371,8 +371,4 @@ func shutBy(e *entry, carriesOut bool) *shutBreaker {
 		return &shutBreaker{e, left}
 	}
 	return nil
-}
-
-func (s *Snapshot) breakerOpen(e *entry, left time.Duration) error {
-	return s.refuse(e.rule, code.Unavailable, code.ReasonBreakerOpen, "circuit breaker open", left)
 }

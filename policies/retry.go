@@ -70,40 +70,6 @@ func (r *retryRule) pause(n int, err error) time.Duration {
 	return max(rand.N(bound+1), code.From(err).RetryAfter)
 }
 
-// again decides about another attempt, and how long to rest before it.
-func (f *flight) again(o *outcome) (pause time.Duration, ok bool) {
-	for _, e := range f.softRetry {
-		if e != nil && f.sent == 1 && e.rule.retry.wants(o, f.idempotent) && e.budget.spend(e.rule.retry.share) {
-			e.counts.shadow.Add(1)
-		}
-	}
-	if f.retry == nil {
-		return 0, false
-	}
-	r := f.retry.rule.retry
-	if f.sent >= r.maxAttempts || !r.wants(o, f.idempotent) {
-		return 0, false
-	}
-	pause = r.pause(f.sent, o.err)
-	if pause >= f.left() || f.deadline.IsZero() && pause > max(longestPause, r.longest) {
-		return 0, false
-	}
-	if !f.spend() {
-		o.err = &SpentError{Rule: f.retry.rule.label, err: o.err}
-		return 0, false
-	}
-	return pause, true
-}
-
-// spend takes an attempt beyond the first out of the budget of the retry rule, if there is one.
-func (f *flight) spend() bool {
-	if f.retry == nil || f.retry.budget.spend(f.retry.rule.retry.share) {
-		return true
-	}
-	f.retry.counts.reject.Add(1)
-	return false
-}
-
 func (r *retryRule) setting() string {
 	text := fmt.Sprintf("up to %d attempts on %s, %s", r.maxAttempts, listed(r.names), r.failMode)
 	if r.perTry > 0 {
@@ -111,4 +77,24 @@ func (r *retryRule) setting() string {
 	}
 	return text + fmt.Sprintf(", pauses up to %s, then up to %s, budget %s of the calls (%d retries per %s are always allowed)",
 		config.Duration(r.shortest), config.Duration(r.longest), config.Share(r.share), budgetFloor, config.Duration(budgetWindow))
+}
+
+// hedgeRule is what a rule says about calls that are slow.
+type hedgeRule struct {
+	delay       time.Duration
+	maxAttempts int
+	methods     []glob
+	names       []string
+}
+
+func newHedgeRule(c *config.Hedge) *hedgeRule {
+	return &hedgeRule{
+		delay: max(c.Delay.Std(), 1), maxAttempts: cmp.Or(c.MaxAttempts, 2),
+		methods: compileGlobs(c.Methods), names: c.Methods,
+	}
+}
+
+func (r *hedgeRule) setting() string {
+	return fmt.Sprintf("another attempt each %s without an answer, up to %d, for %s",
+		config.Duration(r.delay), r.maxAttempts, listed(r.names))
 }

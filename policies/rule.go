@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"slices"
 	"strconv"
 	"time"
+
+	"github.com/cespare/xxhash/v2"
 
 	"github.com/easymicro/easymicro/config"
 )
@@ -14,9 +17,9 @@ import (
 // rule is a rule of one snapshot. What it points to by limiter, places, breakers and counts is state, which snapshots
 // have in common.
 type rule struct {
-	config   *config.Rule
-	name     string
-	label    string // name@rN, as refusals say it
+	config *config.Rule
+	name   string
+	origin
 	enforced bool
 	off      bool
 	share    float64 // of the callers for whom refusals are carried out
@@ -50,9 +53,9 @@ type rule struct {
 	late          *late // what else there is, once it is called
 }
 
-func newRule(c *config.Rule, revision int) (*rule, error) {
+func newRule(c *config.Rule, revision int, host string) (*rule, error) {
 	r := &rule{
-		config: c, name: c.Name, label: c.Name + "@r" + strconv.Itoa(revision),
+		config: c, name: c.Name, origin: origin{label: c.Name + "@r" + strconv.Itoa(revision), host: host},
 		enforced: c.Mode == config.Enforce || c.Mode == "", off: c.Mode == config.Off,
 		share: 1, expires: c.Expires,
 		services: compileGlobs(c.Match.Service), methods: compileGlobs(c.Match.Method), callers: newPatternSet(c.Match.Caller),
@@ -155,9 +158,6 @@ func (r *rule) setRateLimit(c *config.RateLimit) error {
 	return nil
 }
 
-// burst is never 0 for a rule with a rate limit.
-func (l limits) isZero() bool { return l.rate.burst == 0 }
-
 // matchesTarget is how narrowly the rule matches a method, of an upstream for client-side rules, if it does.
 func (r *rule) matchesTarget(t Target, upstream string) (rank, bool) {
 	at, ok := r.names(t, upstream)
@@ -182,3 +182,212 @@ func (r *rule) names(t Target, upstream string) (rank, bool) {
 }
 
 func (r *rule) expired(now time.Time) bool { return !r.expires.IsZero() && !now.Before(r.expires) }
+
+// accessFor is the rule's list for a method: the same for all of them as long as no entry names any, since a list may
+// be long and the methods many.
+func (r *rule) accessFor(method string) *accessList {
+	a := r.config.Access
+	namesMethods := func(e config.AccessEntry) bool { return len(e.Methods) > 0 }
+	if !slices.ContainsFunc(a.Allow, namesMethods) && !slices.ContainsFunc(a.Deny, namesMethods) {
+		method = ""
+	}
+	l := r.access[method]
+	if l == nil {
+		l = &accessList{allow: callersOf(a.Allow, method), deny: callersOf(a.Deny, method), onlyAllowed: len(a.Allow) > 0}
+		if len(r.access) < mostLate {
+			r.access[method] = l
+		}
+	}
+	return l
+}
+
+// inherit gives r the state of old (nil: none), kind by kind, or a new one. Rules that are off or in shadow have state,
+// too. It returns what has to happen to that state when the snapshot comes into force.
+func (r *rule) inherit(old *rule, s *Snapshot) (changes []func()) {
+	if old == nil || old.clientSide() != r.clientSide() {
+		old = new(rule) // calls that go out have nothing to do with those that come in
+	}
+	changes = append(changes, r.inheritLimiter(old, s)...)
+	changes = append(changes, r.inheritPlaces(old, s)...)
+	changes = append(changes, r.inheritBreakers(old, s.transitions)...)
+	changes = append(changes, r.inheritLate(old, s)...)
+	r.inheritCounts(old)
+	return changes
+}
+
+func (r *rule) inheritLimiter(old *rule, s *Snapshot) []func() {
+	switch {
+	case r.limits.isZero():
+		return nil
+	case old.limiter == nil || !slices.Equal(old.key, r.key):
+		// Other keys have nothing to do with the old ones.
+		r.limiter = newLimiter(r, s.nextOrder(), s.transitions)
+		return nil
+	}
+	r.limiter = old.limiter
+	return []func(){func() { r.limiter.adopt(r) }}
+}
+
+func (r *rule) inheritPlaces(old *rule, s *Snapshot) []func() {
+	if r.config.Concurrency == nil {
+		return nil
+	}
+	if old.places == nil {
+		r.places = newPlaces(r.maximum, r.queue, s.nextOrder())
+		return nil
+	}
+	r.places = old.places
+	if old.maximum == r.maximum && old.queue == r.queue {
+		return nil
+	}
+	return []func(){func() { r.places.adopt(r.maximum, r.queue) }}
+}
+
+func (r *rule) inheritBreakers(old *rule, h *hub) []func() {
+	if r.breakerRule == nil {
+		return nil
+	}
+	if old.breakerRule != nil && *old.breakerRule == *r.breakerRule {
+		r.breakerRule = old.breakerRule
+	}
+	var changes []func()
+	r.breakers = make(map[Target]*breaker, len(r.targets))
+	for _, t := range r.targets {
+		b := old.breakers[t]
+		if b == nil {
+			r.breakers[t] = newBreaker(t.String(), r.breakerRule, h)
+			continue
+		}
+		r.breakers[t] = b
+		if old.breakerRule != r.breakerRule {
+			changes = append(changes, func() { b.adopt(r.breakerRule) })
+		}
+	}
+	return changes
+}
+
+// inheritLate takes over what grew while calls came. What of it a later snapshot has no use for is dropped once that is
+// in force.
+func (r *rule) inheritLate(old *rule, s *Snapshot) []func() {
+	if old.late == nil {
+		r.late = newLate(r, s)
+		return nil
+	}
+	r.late = old.late
+	return []func(){func() { r.late.adopt(r) }}
+}
+
+func (r *rule) inheritCounts(old *rule) {
+	kinds := r.config.Kinds()
+	r.counts = make(map[countsKey]*counts, len(kinds)*len(r.targets))
+	for _, kind := range kinds {
+		for _, t := range r.targets {
+			key := countsKey{kind, t}
+			n := old.counts[key]
+			if n == nil {
+				n = new(counts)
+			}
+			r.counts[key] = n
+		}
+	}
+}
+
+// leavesOut reports whether no call of a method is left to the rule.
+func (r *rule) leavesOut(t Target, upstream string) bool {
+	return slices.ContainsFunc(r.except, func(x *exception) bool { return x.ofAll() && x.matchesTarget(t, upstream) })
+}
+
+// exceptionsOf are those that leave out some of the calls of a method.
+func (r *rule) exceptionsOf(t Target, upstream string) (list []*exception) {
+	for _, x := range r.except {
+		if x.matchesTarget(t, upstream) {
+			list = append(list, x)
+		}
+	}
+	return list
+}
+
+// countsOf are the rule's for a method.
+func (r *rule) countsOf(kind config.Kind, of *subject) *counts {
+	if of.late {
+		return r.late.countsOf(kind, of.counted)
+	}
+	return r.counts[countsKey{kind, of.target}]
+}
+
+// breaksBy gives an entry its breaker, or the breakers of the endpoints.
+func (r *rule) breaksBy(e *entry, of *subject) {
+	switch {
+	case r.scope == config.ScopeEndpoint:
+		e.breakers = r.late.endpointsOf(r, of.upstream)
+	case of.late:
+		e.breaker = r.late.breakerOf(r, of.upstream, of.counted)
+	default:
+		e.breaker = r.breakers[of.target]
+	}
+}
+
+// carriesOut tells whether a refusal of the rule is carried out for a call: always or never by its mode, and by the
+// caller (the peer of anonymous ones) when only a share of them is refused. The rule's name is hashed too, so that it
+// is not the same callers that bear the trial of every rule.
+func (r *rule) carriesOut(c *Call) bool {
+	if r.share >= 1 || !r.enforced {
+		return r.enforced
+	}
+	return shareOf(r.name, c) < r.share
+}
+
+// shareOf puts a call at a place from 0 to 1.
+func shareOf(rule string, c *Call) float64 {
+	var d xxhash.Digest
+	d.Reset()
+	_, _ = d.WriteString(rule)
+	_, _ = d.WriteString("\x00")
+	if c.Caller != Anonymous || !c.Peer.IsValid() {
+		_, _ = d.WriteString(c.Caller)
+	} else {
+		addr := c.Peer.As16()
+		_, _ = d.Write(addr[:])
+	}
+	return float64(d.Sum64()>>11) / (math.MaxUint64 >> 11)
+}
+
+func (r *rule) mode() config.Mode { return cmp.Or(r.config.Mode, config.Enforce) }
+
+func (r *rule) shareText() string {
+	if r.config.EnforceShare == nil {
+		return ""
+	}
+	return r.config.EnforceShare.String()
+}
+
+func (r *rule) warning(field, message string) config.Problem {
+	at := r.config.Position(field)
+	return config.Problem{
+		File: at.File, Line: at.Line, Column: at.Column, Path: r.config.Path() + "." + field, Warning: true, Message: message,
+	}
+}
+
+// accessList is an access rule for one method.
+type accessList struct {
+	allow, deny patternSet
+	onlyAllowed bool // there is an allow list, even if none of it is about this method
+}
+
+func (l *accessList) allows(caller string) bool {
+	if l.deny.match(caller) {
+		return false
+	}
+	return !l.onlyAllowed || l.allow.match(caller)
+}
+
+// callersOf are the callers of the entries that are about a method.
+func callersOf(entries []config.AccessEntry, method string) patternSet {
+	var who []string
+	for _, e := range entries {
+		if len(e.Methods) == 0 || matchesAny(compileGlobs(e.Methods), method) {
+			who = append(who, e.Caller...)
+		}
+	}
+	return newPatternSet(who)
+}

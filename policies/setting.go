@@ -7,13 +7,13 @@ import (
 	"github.com/easymicro/easymicro/config"
 )
 
-// setting says in short what a rule demands.
-func (r *rule) setting(kind config.Kind) string {
+// settingOf says in short what a rule demands.
+func settingOf(r *rule, kind config.Kind) string {
 	switch kind { //nolint:exhaustive // the others are not supported yet
 	case config.KindAccess:
 		return accessSetting(r.config.Access)
 	case config.KindRateLimit:
-		return r.rateLimitSetting()
+		return rateLimitSetting(r)
 	case config.KindCircuitBreaker:
 		if r.clientSide() {
 			return "each " + r.scope + " " + r.breakerRule.setting()
@@ -57,7 +57,7 @@ func accessSetting(a *config.Access) string {
 	return strings.Join(parts, "; ")
 }
 
-func (r *rule) rateLimitSetting() string {
+func rateLimitSetting(r *rule) string {
 	c := r.config.RateLimit
 	per := c.Per.String()
 	if c.Per == 0 {
@@ -71,20 +71,4 @@ func (r *rule) rateLimitSetting() string {
 		text += ", waits up to " + config.Duration(r.maxWait).String()
 	}
 	return text
-}
-
-func (r *breakerRule) setting() string {
-	var when []string
-	if r.failureRate > 0 {
-		when = append(when, fmt.Sprintf("%s of at least %d calls within %s fail",
-			config.Share(r.failureRate), r.minRequests, config.Duration(r.window)))
-	}
-	if r.consecutiveFailures > 0 {
-		when = append(when, fmt.Sprintf("%d in a row fail", r.consecutiveFailures))
-	}
-	if r.slowCallRate > 0 {
-		when = append(when, fmt.Sprintf("%s of at least %d calls within %s take %s",
-			config.Share(r.slowCallRate), r.minRequests, config.Duration(r.window), config.Duration(r.slowCallDuration)))
-	}
-	return fmt.Sprintf("opens for %s when %s", config.Duration(r.openTimeout), strings.Join(when, " or "))
 }

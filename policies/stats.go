@@ -1,18 +1,12 @@
 package policies
 
 import (
+	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/easymicro/easymicro/config"
 )
-
-// Decisions are how often a rule decided what.
-type Decisions struct {
-	Allow        uint64 `json:"allow"`
-	Reject       uint64 `json:"reject"`
-	Wait         uint64 `json:"wait"`          // allowed after a wait
-	ShadowReject uint64 `json:"shadow_reject"` // would have been refused
-}
 
 // LimiterStats is the state of a rule's rate limiter.
 type LimiterStats struct {
@@ -57,4 +51,42 @@ type OutlierStats struct {
 	EjectedFor time.Duration `json:"-"`               // how long it stays ejected
 	Cause      string        `json:"cause,omitempty"` // of the last ejection
 	Ejections  uint64        `json:"ejections"`
+}
+
+// counts are the decisions of one kind of a rule for one method.
+type counts struct {
+	allow, reject, wait, shadow atomic.Uint64
+}
+
+type countsKey struct {
+	kind   config.Kind
+	target Target
+}
+
+func (n *counts) decisions() Decisions {
+	return Decisions{
+		Allow: n.allow.Load(), Reject: n.reject.Load(), Wait: n.wait.Load(), ShadowReject: n.shadow.Load(),
+	}
+}
+
+// refused counts a decision against a call, and tells whether it is carried out.
+func (n *counts) refused(carriedOut bool) bool {
+	if carriedOut {
+		n.reject.Add(1)
+	} else {
+		n.shadow.Add(1)
+	}
+	return carriedOut
+}
+
+// keysInShort says how many keys have a bucket, and which calls had none of their own.
+func (n *LimiterStats) keysInShort(most int) string {
+	text := fmt.Sprintf("%d of %d keys", n.Keys, most)
+	if n.Overflow > 0 {
+		text += fmt.Sprintf(", calls beyond them that shared a bucket: %d", n.Overflow)
+	}
+	if n.MissingKey > 0 {
+		text += fmt.Sprintf(", calls without the key: %d", n.MissingKey)
+	}
+	return text
 }

@@ -45,11 +45,11 @@ func (t *Ticket) RuleDeadline() time.Time {
 // it has been running for so long, or at Done; places in flight stay taken until Done. It may be
 // called while the handler runs and from another goroutine, but not after Done has returned and t is used again.
 func (t *Ticket) Late() *code.Error {
-	var snapshot *Snapshot
+	host := ""
 	if t.guard != nil {
-		snapshot = t.guard.snapshot
+		host = t.guard.snapshot.host
 	}
-	err := t.overdue(snapshot)
+	err := t.overdue(host)
 	if t.settled.Swap(true) {
 		return err
 	}
@@ -109,3 +109,6 @@ func (t *Ticket) settle(err error) { t.admissions.settle(err, t.callers(err), fa
 
 // callers reports whether an error may come from the deadline that the caller set.
 func (t *Ticket) callers(err error) bool { return !t.byRule && t.pastDeadline(err) }
+
+// Shadowed returns by which timeouts the call would have been ended, once Done has returned.
+func (t *Ticket) Shadowed() []ShadowRefusal { return t.shadowed }

@@ -1,49 +1,15 @@
 package policies
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 
 	"github.com/easymicro/easymicro/config"
 )
 
-// Unmatched are warnings about rules that match no target, or no upstream, with what was probably meant.
-func (s *Snapshot) Unmatched() config.Problems {
-	if s == nil {
-		return nil
-	}
-	known := make(map[string][]string) // methods by service
-	for t := range s.guards {
-		known[t.Service] = append(known[t.Service], t.Method)
-	}
-	var problems config.Problems
-	for _, r := range s.rules {
-		switch {
-		case r.clientSide():
-			if p, idle := s.noUpstream(r); idle {
-				problems = append(problems, p)
-			}
-		case len(r.targets) == 0 && !s.mayBeRemote(r):
-			if s.leftOut(r) {
-				problems = append(problems, r.warning("match.except", "leaves out every method of this host that the rule matches: rule "+r.name+" does nothing here"))
-				continue
-			}
-			p, isAlias := r.namesAlias(s.aliases)
-			if !isAlias {
-				suggest := len(problems) < mostSuggestions
-				p = r.unmatched(known, suggest)
-				for i := 0; suggest && i < len(r.services) && p.Suggestion == ""; i++ {
-					p.Suggestion = config.Suggest(r.services[i].text, s.allowedNames())
-				}
-			}
-			problems = append(problems, p)
-		}
-	}
-	return problems
-}
-
 // leftOut reports whether the rule would match a method of this host but for its exceptions.
-func (s *Snapshot) leftOut(r *rule) bool {
+func leftOut(s *Snapshot, r *rule) bool {
 	if len(r.except) == 0 {
 		return false
 	}
@@ -56,7 +22,7 @@ func (s *Snapshot) leftOut(r *rule) bool {
 }
 
 // noUpstream is the warning about a rule for upstreams that are none.
-func (s *Snapshot) noUpstream(r *rule) (p config.Problem, idle bool) {
+func noUpstream(s *Snapshot, r *rule) (p config.Problem, idle bool) {
 	names, globs := s.upstreamNames, s.allowed
 	switch {
 	case names != nil:
@@ -64,7 +30,7 @@ func (s *Snapshot) noUpstream(r *rule) (p config.Problem, idle bool) {
 	case globs == nil:
 		return p, false
 	default:
-		names = s.allowedNames()
+		names = allowedNames(s)
 	}
 	if overlapAny(r.upstreams, globs) {
 		return p, false
@@ -80,7 +46,7 @@ func (s *Snapshot) noUpstream(r *rule) (p config.Problem, idle bool) {
 
 // mayBeRemote tells whether a rule may be about a service that is reached through this host. What a glob may come to
 // match nobody knows, unless no service that is allowed can match it.
-func (s *Snapshot) mayBeRemote(r *rule) bool {
+func mayBeRemote(s *Snapshot, r *rule) bool {
 	if s.remote == nil {
 		return false
 	}
@@ -93,7 +59,7 @@ func (s *Snapshot) mayBeRemote(r *rule) bool {
 }
 
 // allowedNames are the services behind a gateway that are known by their names.
-func (s *Snapshot) allowedNames() []string {
+func allowedNames(s *Snapshot) []string {
 	var names []string
 	for i := range s.allowed {
 		if s.allowed[i].exact {
@@ -117,7 +83,7 @@ func overlapAny(a, b []glob) bool {
 const mostSuggestions = 100
 
 // namesAlias is the warning about a rule that is written for another name of a service.
-func (r *rule) namesAlias(aliases map[string]string) (p config.Problem, ok bool) {
+func namesAlias(r *rule, aliases map[string]string) (p config.Problem, ok bool) {
 	best := ""
 	for alias := range aliases {
 		if matchesAny(r.services, alias) && (best == "" || alias < best) {
@@ -130,14 +96,7 @@ func (r *rule) namesAlias(aliases map[string]string) (p config.Problem, ok bool)
 	return r.warning("match.service", best+" is an alias of "+aliases[best]+": rules go by the main name, write "+aliases[best]), true
 }
 
-func (r *rule) warning(field, message string) config.Problem {
-	at := r.config.Position(field)
-	return config.Problem{
-		File: at.File, Line: at.Line, Column: at.Column, Path: r.config.Path() + "." + field, Warning: true, Message: message,
-	}
-}
-
-func (r *rule) unmatched(known map[string][]string, suggest bool) config.Problem {
+func unmatchedBy(r *rule, known map[string][]string, suggest bool) config.Problem {
 	services := slices.Sorted(maps.Keys(known))
 	var methods []string
 	for _, service := range services {
@@ -160,6 +119,87 @@ func (r *rule) unmatched(known map[string][]string, suggest bool) config.Problem
 		if suggest && p.Suggestion == "" {
 			p.Suggestion = config.Suggest(pattern, words)
 		}
+	}
+	return p
+}
+
+// mostMet is how many rules one call can meet: each of them may be asked. Rules for different callers do not add up.
+const mostMet = 100
+
+// tooMany names the first few methods whose calls can meet more rules, each at the first rule that is one too many.
+func tooMany(s *Snapshot, targets []Target, matching [][]candidate) (problems config.Problems) {
+	const most = 5
+	for i, t := range targets {
+		if len(matching[i]) <= mostMet || len(problems) == most {
+			continue
+		}
+		rules := make(map[*rule]bool, len(matching[i]))
+		for _, c := range matching[i] {
+			rules[c.rule] = true
+		}
+		if p, ok := met(s, func(r *rule) bool { return rules[r] }, "to "+t.String()); ok {
+			problems = append(problems, p)
+		}
+	}
+	return problems
+}
+
+// tooManyCalled names the upstreams of which all calls can meet more rules.
+func tooManyCalled(s *Snapshot) (problems config.Problems) {
+	for _, name := range s.upstreamNames {
+		p, ok := met(s, func(r *rule) bool {
+			return r.clientSide() && len(r.services)+len(r.methods) == 0 && matchesAny(r.upstreams, name)
+		}, "to upstream "+name)
+		if ok {
+			problems = append(problems, p)
+		}
+	}
+	return problems
+}
+
+// met is the problem of those rules, if there are too many for one call.
+func met(s *Snapshot, of func(*rule) bool, which string) (p config.Problem, tooMany bool) {
+	var rules, anybody []*rule // anybody: those for callers that no rule names
+	named := make(map[string]int)
+	for _, r := range s.rules {
+		if r.off || !of(r) {
+			continue
+		}
+		rules = append(rules, r)
+		if len(r.callers.globs) > 0 || r.callers.empty() {
+			anybody = append(anybody, r)
+			continue
+		}
+		for caller := range r.callers.exact {
+			named[caller]++
+		}
+	}
+	if len(anybody) > mostMet {
+		return tooManyAt(anybody, "calls "+which), true
+	}
+	var crowded []string
+	for caller, n := range named {
+		if n+len(anybody) > mostMet {
+			crowded = append(crowded, caller)
+		}
+	}
+	slices.Sort(crowded)
+	for _, caller := range crowded {
+		meets := slices.DeleteFunc(slices.Clone(rules), func(r *rule) bool { return !r.callers.empty() && !r.callers.match(caller) })
+		if len(meets) > mostMet {
+			return tooManyAt(meets, "calls of "+caller+" "+which), true
+		}
+	}
+	return p, false
+}
+
+func tooManyAt(rules []*rule, which string) config.Problem {
+	first := rules[mostMet]
+	p := first.warning("match", fmt.Sprintf("%d rules hold for %s: at most %d may; match several callers with one rule, by a glob or a list",
+		len(rules), which, mostMet))
+	p.Warning = false
+	if first.config.Path() == "" { // it is not out of a file
+		p.Path = "rules[" + first.name + "].match"
 	}
 	return p
 }

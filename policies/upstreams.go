@@ -2,9 +2,12 @@ package policies
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/easymicro/easymicro/config"
 )
 
 // Upstreams is the client-side rules of a set: those that match upstreams. It is a Guard of package wire/client; the two
@@ -45,14 +48,6 @@ type Endpoints = interface {
 	Admit(address string) bool
 	// Settle tells what came of an admitted one, once: nil, the error of the call, or that it cannot be reached.
 	Settle(address string, err error)
-}
-
-// Upstreams are the client-side rules of the snapshot.
-func (s *Snapshot) Upstreams() *Upstreams {
-	if s == nil {
-		return nil
-	}
-	return s.upstreams
 }
 
 // Do carries out a call under the rules; see wire/client.Guard. A refusal is a *code.Error that names the rule. Without
@@ -103,26 +98,53 @@ func (u *Upstreams) List(upstream, service string) Listing {
 	return new(Directory).List(upstream, service) // that nobody asks
 }
 
-// relist drops the state of endpoints that are gone.
-func (s *Snapshot) relist(upstream string, c change) {
-	for _, r := range s.rules {
-		if r.clientSide() {
-			r.late.keep(upstream, c.known, c.gone)
-		}
+// ClientGuard compiles rules for a client without a manifest. Every service that it calls is an upstream of its name,
+// unless the client has another name for it. The documented defaults stand for what is zero; the rules given are not
+// changed. The error is config.Problems: they have no positions, but name rule and field.
+func ClientGuard(rules []config.Rule) (*Upstreams, error) {
+	u := &Upstreams{own: true}
+	if err := u.Replace(rules); err != nil {
+		return nil, err
 	}
-	if c.over {
-		s.forget(upstream)
-	}
+	return u, nil
 }
 
-// forget drops the state of an upstream, and the guards that have it.
-func (s *Snapshot) forget(upstream string) {
-	s.compiling.Lock()
-	defer s.compiling.Unlock()
-	for _, r := range s.rules {
-		if r.clientSide() {
-			r.late.forget(upstream)
+// Replace puts other rules into force, and keeps what those of the same name have learned. Calls that run go on under
+// the old ones. With an error, which is config.Problems, the old stay. The rules of a set cannot be replaced.
+func (u *Upstreams) Replace(rules []config.Rule) error {
+	if u == nil || !u.own {
+		return errors.New("policies: these rules are those of a set, and change with it")
+	}
+	rules, problems := config.CompleteRules(rules)
+	for i := range rules {
+		if r := &rules[i]; !r.ClientSide() {
+			problems = append(problems, config.Problem{
+				Path: r.Path() + ".match.upstream", Message: "is required: a client has no other rules; \"*\" stands for all that it calls",
+			})
 		}
 	}
-	s.calling.drop(func(c calling) bool { return c.upstream == upstream })
+	problems = append(problems, ValidateTies(rules)...)
+	if errs := problems.Sort().Errors(); len(errs) > 0 {
+		return errs
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.made++
+	next, err := Compile(rules, nil, u.current.Load(), Options{Revision: u.made, OnTransition: u.transition})
+	if err != nil {
+		return err
+	}
+	next.Activate()
+	u.current.Store(next)
+	return nil
+}
+
+// OnTransition has tell told of every change of a breaker's state, of every endpoint that is ejected or comes back, and of
+// rate limits of which all keys are in use; see Options. The last one set counts; nil is nobody.
+func (u *Upstreams) OnTransition(tell func(Transition)) { u.told.Store(&tell) }
+
+func (u *Upstreams) transition(t Transition) {
+	if tell := u.told.Load(); tell != nil && *tell != nil {
+		(*tell)(t)
+	}
 }
