@@ -3,7 +3,10 @@ package wire
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
+
+	"google.golang.org/protobuf/encoding/protojson"
 
 	"github.com/easymicro/easymicro/wire/code"
 )
@@ -115,4 +118,65 @@ func appendWith(dst []byte, encode func(w *sink) error) ([]byte, error) {
 	*s = sink{}
 	sinks.Put(s)
 	return out, err
+}
+
+var errNotRaw = errors.New("the method takes or gives no raw bytes")
+
+func appendRaw(dst []byte, v any) ([]byte, error) {
+	switch v := v.(type) {
+	case []byte:
+		return append(dst, v...), nil
+	case *[]byte:
+		return append(dst, *v...), nil
+	case string:
+		return append(dst, v...), nil
+	case *string:
+		return append(dst, *v...), nil
+	}
+	return dst, errNotRaw
+}
+
+func decodeRaw(data []byte, v any) error {
+	switch v := v.(type) {
+	case *[]byte:
+		*v = append((*v)[:0], data...)
+		return nil
+	case *string:
+		*v = string(data)
+		return nil
+	}
+	return errNotRaw
+}
+
+// AppendHTTP encodes v behind dst as the JSON that HTTP callers see: protojson for protobuf messages, that of Append
+// for all else. Its errors are those of Append.
+func AppendHTTP(dst []byte, v any) ([]byte, error) {
+	m, ok := protoMessage(v)
+	if !ok {
+		return Append(JSON, dst, v)
+	}
+	if err := checkMessage(m, true); err != nil {
+		return dst, code.Errorf(code.Internal, "encode as protojson: %w", err)
+	}
+	out, err := protojson.MarshalOptions{}.MarshalAppend(dst, m)
+	if err != nil {
+		return dst, code.Errorf(code.Internal, "encode as protojson: %w", err)
+	}
+	return out, nil
+}
+
+// DecodeHTTP decodes what AppendHTTP encodes into the pointer v. Unknown names are overlooked. Its errors are those of
+// Decode.
+func DecodeHTTP(data []byte, v any) error {
+	return new(Decoding).DecodeHTTP(data, v)
+}
+
+// protojsonProblem keeps of an error only the place that it names, in the form (line 1:7), since the rest quotes values.
+func protojsonProblem(err error) error {
+	_, rest, ok := strings.Cut(err.Error(), "(line ")
+	place, _, closed := strings.Cut(rest, ")")
+	if !ok || !closed || strings.Trim(place, "0123456789:") != "" {
+		return errors.New("it is no JSON of this message")
+	}
+	return errors.New("it is no JSON of this message at line " + place)
 }

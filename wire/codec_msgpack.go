@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"sync"
 
@@ -67,4 +68,168 @@ func decodeMsgpack(data []byte, v any) error {
 		return errNoFit
 	}
 	return nil
+}
+
+const (
+	msgpackNil    = 0xc0
+	msgpackUnused = 0xc1
+)
+
+func msgpackIsMap(head byte) bool { return head&0xf0 == 0x80 || head >= 0xde && head <= 0xdf }
+
+func msgpackIsArray(head byte) bool { return head&0xf0 == 0x90 || head >= 0xdc && head <= 0xdd }
+
+func msgpackIsBinary(head byte) bool { return head >= 0xc4 && head <= 0xc6 }
+
+func msgpackIsExtension(head byte) bool {
+	return head >= 0xc7 && head <= 0xc9 || head >= 0xd4 && head <= 0xd8
+}
+
+// msgpackText gives the bytes of a string or binary, whole and sound; of other values it gives what no name is.
+func msgpackText(value []byte) []byte {
+	switch b := value[0]; {
+	case b >= 0xa0 && b <= 0xbf:
+		return value[1:]
+	case msgpackIsBinary(b):
+		return value[1+1<<(b-0xc4):]
+	case b >= 0xd9 && b <= 0xdb:
+		return value[1+1<<(b-0xd9):]
+	}
+	return value
+}
+
+// msgpackBody gives what is in an extension, whole and sound.
+func msgpackBody(extension []byte) []byte {
+	if head := extension[0]; head <= 0xc9 {
+		return extension[2+1<<(head-0xc7):]
+	}
+	return extension[2:]
+}
+
+// msgpackTime is a time in a payload, up to so many bytes before its end.
+type msgpackTime struct {
+	left, taken int
+	id          byte
+	nanoseconds uint32
+	seconds     uint64
+}
+
+// msgpackTimeOf gives the time that an extension of four or eight bytes is.
+func msgpackTimeOf(extension, body []byte) (t msgpackTime, ok bool) {
+	t = msgpackTime{taken: len(extension), id: extension[len(extension)-len(body)-1]}
+	switch len(body) {
+	case 4:
+		t.seconds = uint64(binary.BigEndian.Uint32(body))
+	case 8:
+		both := binary.BigEndian.Uint64(body)
+		t.nanoseconds, t.seconds = uint32(both>>34), both&(1<<34-1)
+	default:
+		return t, false
+	}
+	return t, t.id == 0xff || t.id == 13 // of the specification, and of Node.js
+}
+
+// withLongTimes is data with some of the times in it written in twelve bytes.
+func withLongTimes(data []byte, times []msgpackTime) []byte {
+	out := make([]byte, 0, len(data)+9*len(times))
+	at := 0
+	for _, t := range times {
+		end := len(data) - t.left
+		out = append(out, data[at:end-t.taken]...)
+		out = append(out, 0xc7, 12, t.id)
+		out = binary.BigEndian.AppendUint32(out, t.nanoseconds)
+		out = binary.BigEndian.AppendUint64(out, t.seconds)
+		at = end
+	}
+	return append(out, data[at:]...)
+}
+
+// msgpackTooDeep reports whether data nests containers beyond maxDepth. It does not recurse, and stops where data is
+// malformed, which is for others to say. Payloads that are shorter than maxDepth need not be asked.
+func msgpackTooDeep(data []byte) bool {
+	var open [maxDepth]uint64 // how many values each container that is open still wants
+	depth := 0
+	for len(data) > 0 {
+		skip, values := msgpackValue(data)
+		if skip == 0 || skip > uint64(len(data)) {
+			return false
+		}
+		data = data[skip:]
+		if values > 0 {
+			if depth == maxDepth {
+				return true
+			}
+			open[depth] = values
+			depth++
+			continue
+		}
+		for depth > 0 {
+			open[depth-1]--
+			if open[depth-1] > 0 {
+				break
+			}
+			depth--
+		}
+	}
+	return false
+}
+
+// msgpackValue gives the length of the first value, without the values that it contains, and how many these are. A
+// length of 0 means that data ends within.
+func msgpackValue(data []byte) (skip, values uint64) {
+	switch b := data[0]; {
+	case b <= 0x7f, b >= 0xe0, b >= 0xc0 && b <= 0xc3: // small integers, nil, booleans
+		return 1, 0
+	case b <= 0x8f: // small map
+		return 1, 2 * uint64(b&0x0f)
+	case b <= 0x9f: // small array
+		return 1, uint64(b & 0x0f)
+	case b <= 0xbf: // small string
+		return 1 + uint64(b&0x1f), 0
+	case b <= 0xc6: // binary of 8, 16, 32 bits of length
+		return msgpackSized(data, 1<<(b-0xc4), 0)
+	case b <= 0xc9: // extension of 8, 16, 32 bits of length
+		return msgpackSized(data, 1<<(b-0xc7), 1)
+	case b <= 0xcb: // float 32, 64
+		return 1 + 4<<(b-0xca), 0
+	case b <= 0xcf: // unsigned of 8 to 64 bits
+		return 1 + 1<<(b-0xcc), 0
+	case b <= 0xd3: // signed of 8 to 64 bits
+		return 1 + 1<<(b-0xd0), 0
+	case b <= 0xd8: // extension of 1 to 16 bytes
+		return 2 + 1<<(b-0xd4), 0
+	case b <= 0xdb: // string of 8, 16, 32 bits of length
+		return msgpackSized(data, 1<<(b-0xd9), 0)
+	case b <= 0xdd: // array of 16, 32 bits of length
+		n, ok := msgpackUint(data[1:], 2<<(b-0xdc))
+		return headOf(1+2<<(b-0xdc), ok), n
+	default: // map of 16, 32 bits of length
+		n, ok := msgpackUint(data[1:], 2<<(b-0xde))
+		return headOf(1+2<<(b-0xde), ok), 2 * n
+	}
+}
+
+func msgpackSized(data []byte, width int, extra uint64) (skip, values uint64) {
+	n, ok := msgpackUint(data[1:], width)
+	return headOf(1+uint64(width)+extra+n, ok), 0
+}
+
+func headOf(n uint64, ok bool) uint64 {
+	if !ok {
+		return 0
+	}
+	return n
+}
+
+func msgpackUint(b []byte, width int) (uint64, bool) {
+	if len(b) < width {
+		return 0, false
+	}
+	switch width {
+	case 1:
+		return uint64(b[0]), true
+	case 2:
+		return uint64(binary.BigEndian.Uint16(b)), true
+	}
+	return uint64(binary.BigEndian.Uint32(b)), true
 }

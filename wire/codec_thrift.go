@@ -3,7 +3,12 @@ package wire
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
+	"math"
+	"reflect"
+	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/apache/thrift/lib/go/thrift"
@@ -96,4 +101,205 @@ func decodeThrift(data []byte, v any) error {
 		return errNoFit
 	}
 	return nil
+}
+
+// thriftDialect is that of generated code, which makes lists and maps at the lengths that are announced. What is written
+// by hand has no tags: its fields are taken to be numbered in their order.
+var (
+	thriftDialect = &dialect{least: 1, fields: thriftFields}
+	thriftPlans   = &typeCache[*plan]{build: func(t reflect.Type) *plan {
+		p, _ := thriftDialect.plan(t)
+		p.always = true // generated code has no limit of depth
+		return p
+	}}
+)
+
+func thriftFields(s *shaper, r *shape, t reflect.Type) {
+	r.ids = map[int32]*shape{}
+	number := 0
+	for f := range t.Fields() {
+		if !f.IsExported() {
+			continue
+		}
+		number++
+		if parts := strings.Split(f.Tag.Get("thrift"), ","); len(parts) > 1 {
+			if n, err := strconv.Atoi(parts[1]); err == nil {
+				number = n
+			}
+		}
+		r.ids[int32(number)] = s.of(f.Type)
+	}
+}
+
+// thriftWalk is a place in a payload. Its methods report whether they found what they are named for, and decoding it
+// does not cost too much yet.
+type thriftWalk struct {
+	bill
+	rest []byte
+	deep bool
+}
+
+// whole walks a payload, and says what is wrong with it.
+func (w *thriftWalk) whole(root *shape) error {
+	switch sound := len(w.rest) <= math.MaxInt32 && w.structure(root, 0); {
+	case w.deep:
+		return errTooDeep
+	case !sound:
+		return errBadThrift
+	case len(w.rest) != 0:
+		return errThriftRest
+	}
+	return nil
+}
+
+func (w *thriftWalk) structure(s *shape, depth int) bool {
+	if depth == maxDepth {
+		w.deep = true
+		return false
+	}
+	for {
+		if len(w.rest) == 0 {
+			return false
+		}
+		t := thrift.TType(w.rest[0])
+		w.rest = w.rest[1:]
+		if t == thrift.STOP {
+			return true
+		}
+		if len(w.rest) < 2 {
+			return false
+		}
+		var field *shape
+		if s != nil && s.kind == asRecord {
+			field = s.ids[int32(int16(binary.BigEndian.Uint16(w.rest)))]
+		}
+		w.rest = w.rest[2:]
+		if !w.value(t, field, depth+1) {
+			return false
+		}
+	}
+}
+
+func (w *thriftWalk) value(t thrift.TType, s *shape, depth int) bool {
+	s = s.behind(&w.bill)
+	if n := thriftSize(t); n > 0 {
+		return w.bytes(n) && !w.over()
+	}
+	switch t {
+	case thrift.STRING:
+		n, ok := w.length()
+		return ok && w.bytes(n) && w.add(thriftTextCost(n))
+	case thrift.STRUCT:
+		return w.structure(s, depth)
+	case thrift.MAP:
+		k, v, ok := w.types()
+		return ok && w.entries(k, v, s, depth)
+	case thrift.LIST, thrift.SET:
+		if len(w.rest) == 0 {
+			return false
+		}
+		e := thrift.TType(w.rest[0])
+		w.rest = w.rest[1:]
+		return w.elements(e, s, depth)
+	}
+	return false
+}
+
+// thriftTextCost is what a text costs, also one that is skipped: a buffer that grows, and a copy.
+func thriftTextCost(n int) int {
+	if n < 64 {
+		return rounded(n)
+	}
+	return 3 * rounded(n)
+}
+
+// elements walks a count and that many values.
+func (w *thriftWalk) elements(t thrift.TType, s *shape, depth int) bool {
+	n, ok := w.count(depth)
+	if !ok {
+		return false
+	}
+	var elem *shape
+	if s != nil && (s.kind == asList || s.kind == asArray) {
+		elem = s.elem
+		w.total += thriftDialect.listCost(n, elem.size)
+	}
+	for range n {
+		if w.over() || !w.value(t, elem, depth+1) {
+			return false
+		}
+	}
+	return !w.over()
+}
+
+// entries walks a count and that many keys and values.
+func (w *thriftWalk) entries(k, v thrift.TType, s *shape, depth int) bool {
+	n, ok := w.count(depth)
+	if !ok {
+		return false
+	}
+	var key, elem *shape
+	if s != nil && s.kind == asDict {
+		key, elem = s.key, s.elem
+		w.total += mapBytes + thriftDialect.dictCost(n, key.size, elem.size)
+	}
+	for range n {
+		if w.over() || !w.value(k, key, depth+1) || !w.value(v, elem, depth+1) {
+			return false
+		}
+	}
+	return !w.over()
+}
+
+// count reads how many values follow, each of which takes a byte at least.
+func (w *thriftWalk) count(depth int) (int, bool) {
+	if depth == maxDepth {
+		w.deep = true
+		return 0, false
+	}
+	n, ok := w.length()
+	return n, ok && n <= len(w.rest)
+}
+
+func (w *thriftWalk) types() (k, v thrift.TType, ok bool) {
+	if len(w.rest) < 2 {
+		return 0, 0, false
+	}
+	k, v = thrift.TType(w.rest[0]), thrift.TType(w.rest[1])
+	w.rest = w.rest[2:]
+	return k, v, true
+}
+
+func (w *thriftWalk) length() (int, bool) {
+	if len(w.rest) < 4 {
+		return 0, false
+	}
+	n := int32(binary.BigEndian.Uint32(w.rest))
+	w.rest = w.rest[4:]
+	return int(n), n >= 0
+}
+
+func (w *thriftWalk) bytes(n int) bool {
+	if n > len(w.rest) {
+		return false
+	}
+	w.rest = w.rest[n:]
+	return true
+}
+
+// thriftSize is the length of values whose type fixes it, 0 for the others.
+func thriftSize(t thrift.TType) int {
+	switch t {
+	case thrift.BOOL, thrift.BYTE:
+		return 1
+	case thrift.I16:
+		return 2
+	case thrift.I32:
+		return 4
+	case thrift.I64, thrift.DOUBLE:
+		return 8
+	case thrift.UUID:
+		return 16
+	}
+	return 0
 }

@@ -1,7 +1,17 @@
 package wire
 
 import (
+	"bytes"
+	"encoding/binary"
+	"errors"
 	"fmt"
+	"io"
+	"math"
+	"slices"
+	"sync"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
 
 	"github.com/easymicro/easymicro/wire/code"
 )
@@ -52,33 +62,188 @@ func DecompressedSize(c Compression, src []byte, limit int) int {
 	return int(min(most, uint64(limit)))
 }
 
-// Compress compresses the payload with c if that makes it shorter.
-func (f *Frame) Compress(c Compression) error {
-	if c == NoCompression || f.Compression != NoCompression || len(f.Payload) == 0 {
-		return nil
-	}
-	out, err := AppendCompressed(make([]byte, 0, len(f.Payload)), c, f.Payload)
-	if err != nil || len(out) >= len(f.Payload) {
-		return err
-	}
-	f.Payload, f.Compression = out, c
-	return nil
-}
-
-// Decompress makes the payload plain, at most limit bytes of it. Its errors are those of the function Decompress.
-func (f *Frame) Decompress(limit int) error {
-	if f.Compression == NoCompression {
-		return nil
-	}
-	out, err := Decompress(nil, f.Compression, f.Payload, limit)
-	if err != nil {
-		return err
-	}
-	f.Payload, f.Compression = out, NoCompression
-	return nil
-}
-
 func tooMuch(limit int) *code.Error {
 	what := fmt.Sprintf("payload of more than the %d bytes allowed", limit)
 	return code.Refuse(code.ResourceExhausted, code.ReasonTooLarge, what, "", "", 0)
+}
+
+var gzipWriters = sync.Pool{New: func() any {
+	w, _ := gzip.NewWriterLevel(nil, gzip.BestSpeed) // fails for unknown levels only
+	return w
+}}
+
+func appendGzip(dst, src []byte) ([]byte, error) {
+	w := gzipWriters.Get().(*gzip.Writer)
+	defer gzipWriters.Put(w)
+	return appendWith(dst, func(out *sink) error {
+		w.Reset(out)
+		defer w.Reset(io.Discard)
+		if _, err := w.Write(src); err != nil {
+			return err
+		}
+		return w.Close()
+	})
+}
+
+// gunzip is a decompressor with the reader that it reads from, which gives single bytes and so is never read too far.
+type gunzip struct {
+	gzip.Reader
+	src bytes.Reader
+}
+
+var gunzips = sync.Pool{New: func() any { return new(gunzip) }}
+
+func appendGunzipped(dst, src []byte, limit int) ([]byte, error) {
+	z := gunzips.Get().(*gunzip)
+	defer func() {
+		z.src.Reset(nil)
+		gunzips.Put(z)
+	}()
+	z.src.Reset(src)
+	if err := z.Reset(&z.src); err != nil {
+		return dst, badPayload("it is no gzip")
+	}
+	z.Multistream(false)
+	claimed := gzipClaim(src)
+	if claimed > uint64(limit) {
+		return dst, tooMuch(limit)
+	}
+
+	start, most := len(dst), len(dst)+int(claimed)+1 // one more than may come, to see that too much does
+	out := slices.Grow(dst, int(min(claimed+1, gzipUsualRatio*uint64(len(src)))))
+	for {
+		if len(out) == cap(out) {
+			out = slices.Grow(out, min(len(out)-start+gzipStep, most-len(out)))
+		}
+		n, err := z.Read(out[len(out):min(cap(out), most)])
+		out = out[:len(out)+n]
+		switch {
+		case len(out) == most:
+			return dst, badPayload("it is no gzip: it holds more than it says")
+		case err == io.EOF && z.src.Len() > 0: //nolint:errorlint // io.Reader promises the bare value
+			return dst, badPayload("bytes follow the gzip member")
+		case err == io.EOF: //nolint:errorlint // the same
+			return out, nil
+		case err != nil:
+			return dst, badPayload("it is no gzip")
+		}
+	}
+}
+
+// gzipClaim is the length that the end of src says it has when decompressed.
+func gzipClaim(src []byte) uint64 {
+	if len(src) < 4 {
+		return 0
+	}
+	return uint64(binary.LittleEndian.Uint32(src[len(src)-4:]))
+}
+
+const (
+	gzipMostRatio  = 1032    // no input makes more of itself; and
+	gzipUsualRatio = 16      // room is made at once for what is claimed, up to this multiple of the input,
+	gzipStep       = 4 << 10 // and then for as much again as has come out
+)
+
+const zstdWindow = 512 << 10 // of what we send; it is also the memory of an encoder
+
+// One encoder and one decoder serve all: they are pools of their own, one worker a processor, without goroutines.
+var (
+	zstdEncoder = sync.OnceValue(func() *zstd.Encoder {
+		e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(zstdWindow), zstd.WithLowerEncoderMem(true))
+		if err != nil {
+			panic(err) //nolint:forbidigo // the options are constants: it cannot fail
+		}
+		return e
+	})
+	zstdDecoder = sync.OnceValue(func() *zstd.Decoder {
+		d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecodeAllCapLimit(true), zstd.WithDecoderMaxMemory(math.MaxInt32))
+		if err != nil {
+			panic(err) //nolint:forbidigo // the options are constants: it cannot fail
+		}
+		return d
+	})
+)
+
+// appendUnzstd decompresses one frame. The decoder would make room for what the frame claims, or for a window; so the
+// blocks are counted first, and room is made in steps up to what can come out of them.
+func appendUnzstd(dst, src []byte, limit int) ([]byte, error) {
+	most, ok := zstdBound(src)
+	if !ok {
+		return dst, badPayload("it is not one zstd frame")
+	}
+	bound := int(min(most, uint64(limit)))
+	for room := min(bound, max(zstdStep, zstdUsualRatio*len(src))); ; room = min(bound, zstdGrowth*room) {
+		dst = slices.Grow(dst, room)
+		out, err := zstdDecoder().DecodeAll(src, dst[len(dst):len(dst):len(dst)+room])
+		switch {
+		case err == nil:
+			return append(dst, out...), nil // in place, as a rule: out is the room behind dst
+		case errors.Is(err, zstd.ErrDecoderSizeExceeded) && room < bound:
+			continue
+		case most > uint64(limit):
+			return dst, tooMuch(limit) // or malformed beyond the limit, which nobody needs to know
+		}
+		return dst, badPayload("it is no zstd")
+	}
+}
+
+// zstdBound is the most that src can hold when decompressed: what its header says, unless its blocks cannot be that
+// much. It is false when src is not exactly one frame.
+func zstdBound(src []byte) (uint64, bool) {
+	var h zstd.Header
+	if h.Decode(src) != nil || h.Skippable || h.HeaderSize > len(src) {
+		return 0, false
+	}
+	blocks, rest, ok := zstdBlocks(src[h.HeaderSize:])
+	if h.HasCheckSum {
+		if len(rest) < zstdSumBytes {
+			return 0, false
+		}
+		rest = rest[zstdSumBytes:]
+	}
+	if h.HasFCS {
+		blocks = min(blocks, h.FrameContentSize)
+	}
+	return blocks, ok && len(rest) == 0
+}
+
+const (
+	zstdStep       = 64 << 10 // room is made at once for so much, or this multiple of the input,
+	zstdUsualRatio = 16       // and then for more times as much, with which the frame is decompressed again
+	zstdGrowth     = 4
+
+	zstdSumBytes = 4
+	zstdMaxBlock = 128 << 10
+
+	zstdRaw, zstdRLE, zstdCompressed = 0, 1, 2
+)
+
+// zstdBlocks is the most that the blocks at the beginning of src can hold when decompressed, and what follows them.
+func zstdBlocks(src []byte) (most uint64, rest []byte, ok bool) {
+	for {
+		if len(src) < 3 {
+			return 0, nil, false
+		}
+		header := uint32(src[0]) | uint32(src[1])<<8 | uint32(src[2])<<16
+		last, kind, size := header&1 != 0, header>>1&3, int(header>>3)
+		src = src[3:]
+		taken := size
+		switch kind {
+		case zstdRaw:
+			most += uint64(size)
+		case zstdRLE:
+			most += uint64(size)
+			taken = 1
+		case zstdCompressed:
+			most += zstdMaxBlock
+		default:
+			return 0, nil, false
+		}
+		if taken > len(src) || size > zstdMaxBlock {
+			return 0, nil, false
+		}
+		if src = src[taken:]; last {
+			return most, src, true
+		}
+	}
 }

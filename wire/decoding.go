@@ -193,3 +193,28 @@ func (d *Decoding) tooCostly(n int) *code.Error {
 	}
 	return code.Errorf(code.ResourceExhausted, what, d.most(n)).WithReason(code.ReasonTooLarge)
 }
+
+// planOf is nil where nothing need be looked at: raw payloads are as long as they are.
+func planOf(c Codec, http bool, v any) *plan {
+	switch c {
+	case JSON:
+		if http {
+			if m, ok := protoMessage(v); ok {
+				return knownOf(m.ProtoReflect()).plan
+			}
+		}
+		return jsonPlans.of(reflect.TypeOf(v))
+	case Msgpack:
+		return msgpackPlans.of(reflect.TypeOf(v))
+	case Protobuf:
+		m, ok := protoMessage(v)
+		if !ok {
+			return nil // nothing is known of what other types allocate in their own methods
+		}
+		return knownOf(m.ProtoReflect()).plan
+	case Thrift:
+		return thriftPlans.of(reflect.TypeOf(v))
+	default:
+		return nil
+	}
+}

@@ -158,3 +158,29 @@ func numberOf(names []string, name string) (byte, bool) {
 	}
 	return 0, false
 }
+
+// Compress compresses the payload with c if that makes it shorter.
+func (f *Frame) Compress(c Compression) error {
+	if c == NoCompression || f.Compression != NoCompression || len(f.Payload) == 0 {
+		return nil
+	}
+	out, err := AppendCompressed(make([]byte, 0, len(f.Payload)), c, f.Payload)
+	if err != nil || len(out) >= len(f.Payload) {
+		return err
+	}
+	f.Payload, f.Compression = out, c
+	return nil
+}
+
+// Decompress makes the payload plain, at most limit bytes of it. Its errors are those of the function Decompress.
+func (f *Frame) Decompress(limit int) error {
+	if f.Compression == NoCompression {
+		return nil
+	}
+	out, err := Decompress(nil, f.Compression, f.Payload, limit)
+	if err != nil {
+		return err
+	}
+	f.Payload, f.Compression = out, NoCompression
+	return nil
+}

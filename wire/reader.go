@@ -279,3 +279,9 @@ func (r *Reader) read(b []byte) (int, error) {
 }
 
 const maxEmptyReads = 100
+
+// wait waits for the first byte of a frame. Its errors are those of Read.
+func (r *Reader) wait() error {
+	r.told, r.begun = false, false
+	return r.fill(1)
+}

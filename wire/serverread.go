@@ -1,6 +1,8 @@
 package wire
 
-import "errors"
+import (
+	"errors"
+)
 
 // read reads frames and hands them on until the connection ends.
 func (c *serverConn) read() error {
@@ -24,12 +26,6 @@ func (c *serverConn) read() error {
 			c.tellDrain()
 		}
 	}
-}
-
-// wait waits for the first byte of a frame. Its errors are those of Read.
-func (r *Reader) wait() error {
-	r.told, r.begun = false, false
-	return r.fill(1)
 }
 
 // take handles one sound frame. Responses have no place here and are ignored.

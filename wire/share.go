@@ -202,3 +202,19 @@ func (s *Share) modest(little bool) bool {
 	}
 	return little || s.served.Load()
 }
+
+// NewAnswer returns the Answer of a call that has come over the connection, with the length of its argument.
+func (s *Share) NewAnswer(service, method string, argument int) Answer {
+	a := s.newAnswer(service, method, argument)
+	a.copies = answerCopies
+	return a
+}
+
+func (s *Share) newAnswer(service, method string, argument int) Answer {
+	size := s.budget.sizes.of(service, method, argument)
+	return Answer{share: s, size: size, service: service, method: method, argument: argument, copies: 1}
+}
+
+func (s *Share) takeForAnswer(n int64) bool {
+	return n == 0 || s.tryTake(&s.bytes, &s.budget.bytes, n, s.budget.maxBytes.Load(), smallServed)
+}

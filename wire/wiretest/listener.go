@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"sync"
+	"testing"
 )
 
 // Listener is a net.Listener whose connections are in memory.
@@ -55,4 +56,27 @@ func (l *Listener) Dial(ctx context.Context) (net.Conn, error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+}
+
+// Meet listens on a port of the system's choice until the test ends, and returns its address. It gives each connection to
+// meet, one after the other, and closes it then.
+func Meet(t testing.TB, meet func(net.Conn)) string {
+	t.Helper()
+	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	t.Cleanup(func() { _ = ln.Close(); all.Wait() })
+	all.Go(func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			meet(c)
+			_ = c.Close()
+		}
+	})
+	return ln.Addr().String()
 }

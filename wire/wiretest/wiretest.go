@@ -3,9 +3,12 @@
 package wiretest
 
 import (
+	"errors"
 	"testing"
+	"time"
 
 	"github.com/easymicro/easymicro/wire"
+	"github.com/easymicro/easymicro/wire/code"
 )
 
 // Request is a request frame.
@@ -94,4 +97,32 @@ func (p *Peer) TryReceive() (*wire.Frame, error) {
 	f := new(wire.Frame)
 	err := p.in.Read(f)
 	return f, err
+}
+
+// Within waits for something that an event outside of the test brings about. It ends a test that has waited for the limit.
+func Within(t testing.TB, limit time.Duration, what string, is func() bool) {
+	t.Helper()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	late := time.After(limit)
+	for !is() {
+		select {
+		case <-tick.C:
+		case <-late:
+			t.Fatalf("not within %s: %s", limit, what)
+		}
+	}
+}
+
+// WantError ends a test whose call did not fail with that code and that reason, and returns the error.
+func WantError(t testing.TB, err error, c code.Code, reason string) *code.Error {
+	t.Helper()
+	var e *code.Error
+	if !errors.As(err, &e) {
+		t.Fatalf("got error %v, want %s/%s", err, c, reason)
+	}
+	if e.Code != c || e.Reason != reason {
+		t.Fatalf("got %s/%s (%v), want %s/%s", e.Code, e.Reason, err, c, reason)
+	}
+	return e
 }

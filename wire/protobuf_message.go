@@ -1,0 +1,329 @@
+package wire
+
+import (
+	"reflect"
+
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/protoadapt"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/dynamicpb"
+)
+
+// knownMessage is what is known of a message of protobuf.
+type knownMessage struct {
+	descriptor protoreflect.MessageDescriptor
+	plan       *plan
+	recursive  bool // it can contain itself
+	anys       bool // it can contain a google.protobuf.Any, which can contain everything
+}
+
+const anyName protoreflect.FullName = "google.protobuf.Any"
+
+var (
+	protobufDialect = &dialect{least: 2, grows: true}
+	knownMessages   typeCache[*knownMessage] // by descriptor
+)
+
+func knownOf(m protoreflect.Message) *knownMessage {
+	md := m.Descriptor()
+	if known, ok := knownMessages.load(md); ok {
+		return known
+	}
+	s := messageShaper{made: map[protoreflect.FullName]*shape{}}
+	p := &plan{root: s.message(m.New())}
+	p.worst = max(unknownFactor, protobufDialect.worst(p.root))
+	p.worstJSON = jsonDialect.worst(p.root) + tokenBytes
+	known := &knownMessage{md, p, leadsBack(md, map[protoreflect.FullName]bool{}), s.made[anyName] != nil}
+	if reflect.TypeOf(md).Kind() == reflect.Pointer {
+		knownMessages.store(md, known)
+	}
+	return known
+}
+
+// leadsBack searches md for a message on the way to itself: open is true for those. Extensions can be anything.
+func leadsBack(md protoreflect.MessageDescriptor, open map[protoreflect.FullName]bool) bool {
+	if onTheWay, seen := open[md.FullName()]; seen {
+		return onTheWay
+	}
+	open[md.FullName()] = true
+	defer func() { open[md.FullName()] = false }()
+	for i := range md.Fields().Len() {
+		fd := md.Fields().Get(i)
+		if fd.IsMap() {
+			fd = fd.MapValue()
+		}
+		if fd.Message() != nil && leadsBack(fd.Message(), open) {
+			return true
+		}
+	}
+	return md.ExtensionRanges().Len() > 0
+}
+
+// messageShaper makes the shapes of messages.
+type messageShaper struct {
+	made map[protoreflect.FullName]*shape
+}
+
+const (
+	valueBytes     = 320 // of a google.protobuf.Value, with the wrapper of what it holds
+	extensionBytes = 256 // of an extension in the map of a message
+)
+
+func (s *messageShaper) message(m protoreflect.Message) *shape {
+	md := m.Descriptor()
+	if known := s.made[md.FullName()]; known != nil {
+		return known
+	}
+	r := &shape{kind: asRecord, size: messageSize(m), members: map[string]*shape{}, ids: map[int32]*shape{}}
+	s.made[md.FullName()] = r
+	for i := range md.Fields().Len() {
+		fd := md.Fields().Get(i)
+		f := s.field(fd, m.NewField(fd))
+		s.add(r, f, fd.Number())
+		r.members[fd.JSONName()], r.members[fd.TextName()] = f, f
+	}
+	s.extensions(r, md)
+	if ownJSON[md.FullName()] || md.FullName() == "google.protobuf.ListValue" {
+		r.rest = &shape{kind: asDynamic, any: md.FullName() == anyName, size: 8, key: stringShape}
+		r.rest.elem = &shape{kind: asPointer, size: 8, boxed: valueBytes, elem: r.rest}
+	}
+	return r
+}
+
+// messageSize is what the Go value of a message takes.
+func messageSize(m protoreflect.Message) int {
+	if _, dynamic := m.Interface().(*dynamicpb.Message); dynamic {
+		return 4 * valueBytes // its fields are in a map
+	}
+	if t := reflect.TypeOf(protoadapt.MessageV1Of(m.Interface())); t.Kind() == reflect.Pointer {
+		return int(t.Elem().Size())
+	}
+	return valueBytes
+}
+
+// extensions adds the fields that are registered for a message.
+func (s *messageShaper) extensions(r *shape, md protoreflect.MessageDescriptor) {
+	if md.ExtensionRanges().Len() == 0 {
+		return
+	}
+	protoregistry.GlobalTypes.RangeExtensionsByMessage(md.FullName(), func(x protoreflect.ExtensionType) bool {
+		f := s.field(x.TypeDescriptor(), x.New())
+		f.extra = extensionBytes
+		s.add(r, f, x.TypeDescriptor().Number())
+		r.members["["+string(x.TypeDescriptor().FullName())+"]"] = f
+		return true
+	})
+}
+
+// add adds a field to a message.
+func (s *messageShaper) add(r, f *shape, number protoreflect.FieldNumber) {
+	if f.kind == asList {
+		f.slot = r.lists
+		r.lists++
+	}
+	r.ids[int32(number)] = f
+}
+
+// field is the shape of a field whose zero value is given. All that is not plain is behind a pointer: messages, optional numbers, members of oneofs.
+func (s *messageShaper) field(fd protoreflect.FieldDescriptor, zero protoreflect.Value) *shape {
+	switch {
+	case fd.IsMap():
+		v := zero.Map().NewValue()
+		return &shape{kind: asDict, size: 8, wire: protowire.BytesType, key: s.single(fd.MapKey(), v), elem: s.single(fd.MapValue(), v)}
+	case fd.IsList():
+		return &shape{kind: asList, size: 24, wire: wireType(fd), elem: s.single(fd, zero.List().NewElement())}
+	}
+	f := s.single(fd, zero)
+	if fd.ContainingOneof() != nil || fd.HasPresence() && fd.Message() == nil {
+		f = &shape{kind: asPointer, size: 8, boxed: 32, wire: wireType(fd), elem: f}
+	}
+	return f
+}
+
+// wireType is how a value of a field is encoded, if it is not packed.
+func wireType(fd protoreflect.FieldDescriptor) protowire.Type {
+	switch fd.Kind() {
+	case protoreflect.StringKind, protoreflect.BytesKind, protoreflect.MessageKind:
+		return protowire.BytesType
+	case protoreflect.GroupKind:
+		return protowire.StartGroupType
+	case protoreflect.Fixed32Kind, protoreflect.Sfixed32Kind, protoreflect.FloatKind:
+		return protowire.Fixed32Type
+	case protoreflect.Fixed64Kind, protoreflect.Sfixed64Kind, protoreflect.DoubleKind:
+		return protowire.Fixed64Type
+	default:
+		return protowire.VarintType
+	}
+}
+
+func (s *messageShaper) single(fd protoreflect.FieldDescriptor, v protoreflect.Value) *shape {
+	switch fd.Kind() {
+	case protoreflect.MessageKind, protoreflect.GroupKind:
+		inner := s.message(v.Message())
+		return &shape{kind: asPointer, size: 8, boxed: rounded(inner.size), wire: wireType(fd), elem: inner}
+	case protoreflect.StringKind:
+		return &shape{kind: asText, size: 16, wire: wireType(fd)}
+	case protoreflect.BytesKind:
+		return &shape{kind: asBytes, size: 24, wire: wireType(fd)}
+	case protoreflect.BoolKind:
+		return &shape{size: 1, wire: wireType(fd)}
+	case protoreflect.EnumKind, protoreflect.Int32Kind, protoreflect.Sint32Kind, protoreflect.Uint32Kind,
+		protoreflect.Sfixed32Kind, protoreflect.Fixed32Kind, protoreflect.FloatKind:
+		return &shape{size: 4, wire: wireType(fd)}
+	default:
+		return &shape{size: 8, wire: wireType(fd)}
+	}
+}
+
+// unknownFactor is how much of the bytes of an unknown field is allocated: they are kept, appended to those before.
+const unknownFactor = 7
+
+// protobufWalk adds up what decoding a message allocates. It goes at least as far as the decoder does.
+type protobufWalk struct {
+	bill
+	lists []listRoom // of the messages that are open
+}
+
+// listRoom is a list that grows.
+type listRoom struct{ n, room int }
+
+// more makes room for n more elements of a size, and returns what that costs.
+func (l *listRoom) more(n, size int) int {
+	l.n += n
+	if l.n <= l.room {
+		return 0
+	}
+	l.room = max(l.n, grown(l.room))
+	return rounded(l.room * size)
+}
+
+// exactly makes room for n numbers that come together, and returns what that costs: the decoder makes a list anew for
+// them, whatever room there is.
+func (l *listRoom) exactly(n, size int) int {
+	if n == 0 {
+		return 0
+	}
+	l.n += n
+	l.room = l.n
+	return rounded(l.room * size)
+}
+
+// message walks the fields of a message, or of a group until its end, and returns what follows.
+func (w *protobufWalk) message(s *shape, b []byte, group protowire.Number, depth int) ([]byte, bool) {
+	if depth == maxDepth {
+		return nil, false
+	}
+	first := len(w.lists)
+	w.lists = append(w.lists, make([]listRoom, s.lists)...)
+	defer func() { w.lists = w.lists[:first] }()
+	for len(b) > 0 {
+		number, kind, n := protowire.ConsumeTag(b)
+		if n < 0 {
+			return nil, false
+		}
+		b = b[n:]
+		if kind == protowire.EndGroupType {
+			return b, number == group
+		}
+		f := s.ids[int32(number)]
+		if kind == protowire.StartGroupType && f != nil && f.wire == kind {
+			var ok bool
+			if b, ok = w.message(w.place(f, first).behind(&w.bill), b, number, depth+1); !ok {
+				return nil, false
+			}
+			continue
+		}
+		if n = protowire.ConsumeFieldValue(number, kind, b); n < 0 || !w.field(f, kind, b[:n], first, depth) || w.over() {
+			return nil, false
+		}
+		b = b[n:]
+	}
+	return nil, group == 0
+}
+
+// place counts a value of a field, and returns what it is.
+func (w *protobufWalk) place(f *shape, first int) *shape {
+	w.total += f.extra
+	if f.kind == asList {
+		w.total += w.lists[first+f.slot].more(1, f.elem.size)
+		return f.elem
+	}
+	return f
+}
+
+func (w *protobufWalk) field(f *shape, kind protowire.Type, value []byte, first, depth int) bool {
+	switch {
+	case f != nil && kind == protowire.BytesType && f.kind == asList && f.elem.kind == asScalar:
+		data, _ := protowire.ConsumeBytes(value)
+		return w.add(w.lists[first+f.slot].exactly(packed(data, f.elem.size), f.elem.size))
+	case f == nil || f.wire != kind:
+		return w.add(unknownFactor*len(value) + 16) // a value of another kind is kept as that of an unknown field is
+	case kind != protowire.BytesType:
+		w.place(f, first).behind(&w.bill)
+		return true
+	}
+	data, n := protowire.ConsumeBytes(value)
+	switch {
+	case n < 0:
+		return false
+	case f.kind == asDict:
+		return w.entry(f, data, depth)
+	}
+	return w.value(w.place(f, first), data, depth)
+}
+
+// packed is how many numbers there are in a packed field, at most.
+func packed(data []byte, size int) int {
+	ends := 0
+	for _, b := range data {
+		if b < 0x80 {
+			ends++
+		}
+	}
+	return max(ends, len(data)/size)
+}
+
+// value walks a value that has a length.
+func (w *protobufWalk) value(s *shape, data []byte, depth int) bool {
+	s = s.behind(&w.bill)
+	switch s.kind {
+	case asText, asBytes:
+		return w.add(rounded(len(data)))
+	case asRecord:
+		_, ok := w.message(s, data, 0, depth+1)
+		return ok
+	default:
+		return w.add(unknownFactor*len(data) + 16)
+	}
+}
+
+// entry walks an entry of a map: a message of a key and a value.
+func (w *protobufWalk) entry(f *shape, b []byte, depth int) bool {
+	w.total += 10 * (f.key.size + f.elem.size + mapBytes)
+	if f.elem.kind == asPointer {
+		w.total += f.elem.boxed // made before it is known whether there is one
+	}
+	for len(b) > 0 {
+		number, kind, n := protowire.ConsumeTag(b)
+		if n < 0 {
+			return false
+		}
+		b = b[n:]
+		if n = protowire.ConsumeFieldValue(number, kind, b); n < 0 {
+			return false
+		}
+		part := f.key
+		if number == 2 {
+			part = f.elem
+		}
+		if kind == protowire.BytesType {
+			data, _ := protowire.ConsumeBytes(b[:n])
+			if !w.value(part, data, depth+1) {
+				return false
+			}
+		}
+		b = b[n:]
+	}
+	return !w.over()
+}
