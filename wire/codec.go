@@ -3,10 +3,11 @@ package wire
 import (
 	"errors"
 	"fmt"
-	"strings"
+	"reflect"
+	"strconv"
 	"sync"
 
-	"google.golang.org/protobuf/encoding/protojson"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/easymicro/easymicro/wire/code"
 )
@@ -14,39 +15,6 @@ import (
 // maxDepth bounds the nesting of payloads. What is deeper takes more stack than it has bytes, and a stack that
 // overflows ends the process.
 const maxDepth = 1000
-
-// Append encodes v with codec c behind dst. When it fails dst is unchanged and the error is INTERNAL, or
-// INVALID_ARGUMENT with unknown_codec when c is none of ours.
-func Append(c Codec, dst []byte, v any) ([]byte, error) {
-	var out []byte
-	var err error
-	switch c {
-	case Raw:
-		out, err = appendRaw(dst, v)
-	case JSON:
-		out, err = appendJSON(dst, v)
-	case Protobuf:
-		out, err = appendProtobuf(dst, v)
-	case Msgpack:
-		out, err = appendMsgpack(dst, v)
-	case Thrift:
-		out, err = appendThrift(dst, v)
-	default:
-		return dst, unknownCodec(c)
-	}
-	if err != nil {
-		return dst, code.Errorf(code.Internal, "encode as %s: %w", c, err)
-	}
-	return out, nil
-}
-
-// Decode decodes data into the pointer v, which is to be a zero value, and keeps no part of data. Any data gives a
-// value or an error; errors are INVALID_ARGUMENT, with bad_payload, or unknown_codec when c is none of ours, and
-// RESOURCE_EXHAUSTED with too_large when it would take too much memory, see Decoding. Their text says where and what kind,
-// but repeats no value of the payload, so that it can be logged.
-func Decode(c Codec, data []byte, v any) error {
-	return new(Decoding).Decode(c, data, v)
-}
 
 // unknownCodec is the answer to a codec or a compression that is none of ours.
 func unknownCodec(what fmt.Stringer) *code.Error {
@@ -120,63 +88,81 @@ func appendWith(dst []byte, encode func(w *sink) error) ([]byte, error) {
 	return out, err
 }
 
-var errNotRaw = errors.New("the method takes or gives no raw bytes")
+var errEmpty = errors.New("it is empty")
 
-func appendRaw(dst []byte, v any) ([]byte, error) {
-	switch v := v.(type) {
-	case []byte:
-		return append(dst, v...), nil
-	case *[]byte:
-		return append(dst, *v...), nil
-	case string:
-		return append(dst, v...), nil
-	case *string:
-		return append(dst, *v...), nil
-	}
-	return dst, errNotRaw
+// typeError reports a JSON value that does not fit the Go type it is decoded into.
+type typeError struct {
+	what   string // in words of JSON
+	goType reflect.Type
 }
 
-func decodeRaw(data []byte, v any) error {
-	switch v := v.(type) {
-	case *[]byte:
-		*v = append((*v)[:0], data...)
-		return nil
-	case *string:
-		*v = string(data)
-		return nil
-	}
-	return errNotRaw
+func (e *typeError) Error() string { return e.what }
+
+var (
+	errTooDeep = errors.New("it is nested too deeply")
+	errNoFit   = errors.New("it does not fit the type that the method takes")
+)
+
+var errTooLong = errors.New("it does not fit into a frame")
+
+// Codec is how a payload is encoded. A frame may carry any value up to 15; those without a name are answered with
+// unknown_codec.
+type Codec byte
+
+// The codecs.
+const (
+	Raw Codec = iota
+	JSON
+	Protobuf
+	Msgpack
+	Thrift
+)
+
+var codecNames = [...]string{Raw: "raw", JSON: "json", Protobuf: "protobuf", Msgpack: "msgpack", Thrift: "thrift"}
+
+// String is the codec's name in manifests, flags and metrics.
+func (c Codec) String() string { return nameOf(codecNames[:], byte(c), "codec") }
+
+// ParseCodec is the codec of a name.
+func ParseCodec(name string) (Codec, bool) {
+	c, ok := numberOf(codecNames[:], name)
+	return Codec(c), ok
 }
 
-// AppendHTTP encodes v behind dst as the JSON that HTTP callers see: protojson for protobuf messages, that of Append
-// for all else. Its errors are those of Append.
-func AppendHTTP(dst []byte, v any) ([]byte, error) {
-	m, ok := protoMessage(v)
-	if !ok {
-		return Append(JSON, dst, v)
+func nameOf(names []string, n byte, what string) string {
+	if int(n) < len(names) {
+		return names[n]
 	}
-	if err := checkMessage(m, true); err != nil {
-		return dst, code.Errorf(code.Internal, "encode as protojson: %w", err)
-	}
-	out, err := protojson.MarshalOptions{}.MarshalAppend(dst, m)
-	if err != nil {
-		return dst, code.Errorf(code.Internal, "encode as protojson: %w", err)
-	}
-	return out, nil
+	return what + " " + strconv.Itoa(int(n))
 }
 
-// DecodeHTTP decodes what AppendHTTP encodes into the pointer v. Unknown names are overlooked. Its errors are those of
-// Decode.
-func DecodeHTTP(data []byte, v any) error {
-	return new(Decoding).DecodeHTTP(data, v)
+func numberOf(names []string, name string) (byte, bool) {
+	for i, n := range names {
+		if n == name {
+			return byte(i), true
+		}
+	}
+	return 0, false
 }
 
-// protojsonProblem keeps of an error only the place that it names, in the form (line 1:7), since the rest quotes values.
-func protojsonProblem(err error) error {
-	_, rest, ok := strings.Cut(err.Error(), "(line ")
-	place, _, closed := strings.Cut(rest, ")")
-	if !ok || !closed || strings.Trim(place, "0123456789:") != "" {
-		return errors.New("it is no JSON of this message")
-	}
-	return errors.New("it is no JSON of this message at line " + place)
+const maxJSONDepth = 10_000 // of the decoder
+
+const maxPayload = 1 << 30 // of what is sent: all its lengths fit into 32 bits, and into the ints of small machines
+
+// UnknownMemberError is a member of a JSON payload that its object does not have.
+type UnknownMemberError struct {
+	Path  string   // a JSON pointer: /items/0/colour
+	Known []string // the members that the object has
+}
+
+// Error says where the member is.
+func (e *UnknownMemberError) Error() string { return "unknown member " + quotedPath(e.Path) }
+
+// Name returns the name of the member.
+func (e *UnknownMemberError) Name() string { return jsontext.Pointer(e.Path).LastToken() }
+
+// quotedPath shows a place in a payload: bounded, and without what could break a line of a log.
+func quotedPath(path string) string {
+	const most = 64
+	return strconv.QuoteToASCII(code.Clip(path, most))
 }

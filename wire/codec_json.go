@@ -1,23 +1,20 @@
 package wire
 
 import (
-	"cmp"
 	"encoding"
 	"errors"
 	"fmt"
 	"io"
 	"math"
 	"reflect"
-	"slices"
 	"strconv"
 	"strings"
-	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	jsonv1 "github.com/go-json-experiment/json/v1"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/easymicro/easymicro/wire/code"
 )
@@ -32,8 +29,6 @@ var (
 	// the syntax is wrong further on.
 	jsonFast = json.JoinOptions(jsonStrict, jsonv1.ReportErrorsWithLegacySemantics(false))
 )
-
-var errEmpty = errors.New("it is empty")
 
 func appendJSON(dst []byte, v any) ([]byte, error) {
 	if err := jsonEncodable.check(v); err != nil {
@@ -85,14 +80,6 @@ func jsonProblem(err error) error {
 	return errors.New("it does not fit")
 }
 
-// typeError reports a JSON value that does not fit the Go type it is decoded into.
-type typeError struct {
-	what   string // in words of JSON
-	goType reflect.Type
-}
-
-func (e *typeError) Error() string { return e.what }
-
 // unfit says what is wanted in the place of a value.
 func unfit(got jsontext.Kind, t reflect.Type, cause error, place string) string {
 	wanted, name := wantedFor(t), kindName(got)
@@ -124,7 +111,6 @@ func unfitOld(err *jsonv1.UnmarshalTypeError) string {
 const aWhole = "a whole number"
 
 var (
-	timeType        = reflect.TypeFor[time.Time]()
 	jsonUnmarshaler = reflect.TypeFor[interface{ UnmarshalJSON([]byte) error }]()
 	textUnmarshaler = reflect.TypeFor[encoding.TextUnmarshaler]()
 )
@@ -222,122 +208,23 @@ func kindName(k jsontext.Kind) string {
 	return "value"
 }
 
-// jsonMember is a member of the objects of a struct.
-type jsonMember struct {
-	name   string
-	typ    reflect.Type
-	index  []int // of the field
-	boxed  int   // what embedded pointers on the way to it lead to
-	tagged bool
-	twice  bool // there are others, so that none counts
+// protojsonProblem keeps of an error only the place that it names, in the form (line 1:7), since the rest quotes values.
+func protojsonProblem(err error) error {
+	_, rest, ok := strings.Cut(err.Error(), "(line ")
+	place, _, closed := strings.Cut(rest, ")")
+	if !ok || !closed || strings.Trim(place, "0123456789:") != "" {
+		return errors.New("it is no JSON of this message")
+	}
+	return errors.New("it is no JSON of this message at line " + place)
 }
 
-// jsonMembers gives the members of a struct and of those embedded in it, in the order of the fields, and the type of the
-// field that takes all others, if there is one. Of several members with one name the least deep counts, and the one with
-// a tag; otherwise none.
-func jsonMembers(t reflect.Type) (members []jsonMember, rest reflect.Type) {
-	type embedded struct {
-		in    reflect.Type
-		index []int
-		boxed int
+func decodeProtojson(data []byte, m proto.Message, discard bool) error {
+	if len(data) == 0 {
+		return misfit(JSON.String(), errEmpty)
 	}
-	known, seen := map[string]*jsonMember{}, map[reflect.Type]bool{t: true}
-	for queue := []embedded{{in: t}}; len(queue) > 0; queue = queue[1:] {
-		for f := range queue[0].in.Fields() {
-			tag := f.Tag.Get("json")
-			name, options, _ := strings.Cut(tag, ",")
-			name = strings.Trim(name, "'")
-			index := slices.Concat(queue[0].index, f.Index)
-			inner, embed := structBehind(f.Type), strings.Contains(options, "embed")
-			switch {
-			case tag == "-" || !f.IsExported() && (!f.Anonymous || inner == nil):
-			case inner != nil && (embed || f.Anonymous && name == ""):
-				if !seen[inner] {
-					seen[inner] = true
-					queue = append(queue, embedded{inner, index, queue[0].boxed + boxedBy(f.Type)})
-				}
-			case embed:
-				rest = f.Type
-			default:
-				m := &jsonMember{cmp.Or(name, f.Name), f.Type, index, queue[0].boxed, name != "", false}
-				switch old := known[m.name]; {
-				case old == nil || len(old.index) == len(index) && m.tagged && !old.tagged:
-					known[m.name] = m
-				case len(old.index) == len(index) && m.tagged == old.tagged:
-					old.twice = true
-				}
-			}
-		}
+	o := protojson.UnmarshalOptions{DiscardUnknown: discard, RecursionLimit: maxDepth}
+	if err := o.Unmarshal(data, m); err != nil {
+		return misfit(JSON.String(), protojsonProblem(err))
 	}
-	for _, m := range known {
-		if !m.twice {
-			members = append(members, *m)
-		}
-	}
-	slices.SortFunc(members, func(a, b jsonMember) int { return slices.Compare(a.index, b.index) })
-	return members, rest
-}
-
-// jsonFields adds the members of a struct to its shape.
-func jsonFields(s *shaper, r *shape, t reflect.Type) {
-	members, rest := jsonMembers(t)
-	r.folded, r.direct = map[string]string{}, map[string]int{}
-	for _, m := range members {
-		inner := s.of(m.typ)
-		if inner.kind == asList && len(m.index) == 1 {
-			r.direct[m.name] = m.index[0]
-		}
-		if m.boxed > 0 {
-			inner = &shape{kind: asPointer, boxed: m.boxed, elem: inner}
-		}
-		r.members[m.name] = inner
-		folded := foldedName([]byte(m.name))
-		r.alike = r.alike || r.folded[folded] != ""
-		r.folded[folded] = m.name
-		r.names = append(r.names, m.name)
-	}
-	if rest != nil {
-		if r.rest = s.of(rest); r.rest.kind == asDict {
-			r.rest = r.rest.elem
-		}
-	}
-}
-
-// boxedBy is what an embedded pointer leads to, which is made with the first member that it has.
-func boxedBy(t reflect.Type) int {
-	if t.Kind() == reflect.Pointer {
-		return rounded(int(t.Elem().Size()))
-	}
-	return 0
-}
-
-// foldedName is the same for names that differ in case only.
-func foldedName(name []byte) string {
-	folded := make([]byte, 0, 32)
-	for i := 0; i < len(name); {
-		c := name[i]
-		if c < utf8.RuneSelf {
-			if 'a' <= c && c <= 'z' {
-				c -= 'a' - 'A'
-			}
-			folded = append(folded, c)
-			i++
-			continue
-		}
-		r, n := utf8.DecodeRune(name[i:])
-		folded = utf8.AppendRune(folded, foldedRune(r))
-		i += n
-	}
-	return string(folded)
-}
-
-// foldedRune is the smallest of the runes that are the same without regard to case.
-func foldedRune(r rune) rune {
-	for {
-		next := unicode.SimpleFold(r)
-		if next <= r {
-			return next
-		}
-		r = next
-	}
+	return nil
 }

@@ -13,8 +13,6 @@ import (
 var (
 	errMsgpack     = errors.New("it is no msgpack")
 	errMsgpackRest = errors.New("bytes follow the value")
-	errTooDeep     = errors.New("it is nested too deeply")
-	errNoFit       = errors.New("it does not fit the type that the method takes")
 )
 
 // msgpackDecoder is a decoder with the reader that it reads from.

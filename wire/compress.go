@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/klauspost/compress/gzip"
@@ -246,4 +247,45 @@ func zstdBlocks(src []byte) (most uint64, rest []byte, ok bool) {
 			return most, src, true
 		}
 	}
+}
+
+func names(list []Compression) string {
+	var s string
+	for i, c := range list {
+		if i > 0 {
+			s += ","
+		}
+		s += c.String()
+	}
+	return s
+}
+
+// Compression is what a payload was compressed with. A frame may carry any value up to 7.
+type Compression byte
+
+// The compressions. Zstd is only sent to peers that asked for it, with MetaAcceptCompression.
+const (
+	NoCompression Compression = iota
+	Gzip
+	Zstd
+)
+
+var compressionNames = [...]string{NoCompression: "none", Gzip: "gzip", Zstd: "zstd"}
+
+// String is the compression's name in metadata and flags.
+func (c Compression) String() string { return nameOf(compressionNames[:], byte(c), "compression") }
+
+// ParseCompression is the compression of a name.
+func ParseCompression(name string) (Compression, bool) {
+	c, ok := numberOf(compressionNames[:], name)
+	return Compression(c), ok
+}
+
+func accepts(list string, c Compression) bool {
+	for name := range strings.SplitSeq(list, ",") {
+		if strings.TrimSpace(name) == c.String() {
+			return true
+		}
+	}
+	return false
 }

@@ -113,17 +113,6 @@ func NewConn(nc net.Conn, o ConnOptions) *Conn {
 	return c
 }
 
-func names(list []Compression) string {
-	var s string
-	for i, c := range list {
-		if i > 0 {
-			s += ","
-		}
-		s += c.String()
-	}
-	return s
-}
-
 // Done is closed when the connection has ended.
 func (c *Conn) Done() <-chan struct{} { return c.done }
 

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"time"
 )
 
 // dialect is what the codecs that decode by reflection differ in.
@@ -217,3 +218,5 @@ func structBehind(t reflect.Type) reflect.Type {
 	}
 	return t
 }
+
+var timeType = reflect.TypeFor[time.Time]()

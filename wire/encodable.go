@@ -13,7 +13,6 @@ import (
 )
 
 var (
-	errTooLong = errors.New("it does not fit into a frame")
 	errTooMany = errors.New("it has too many values")
 	errEndless = errors.New("it leads back to itself, is nested too deeply or stands behind too many pointers")
 )

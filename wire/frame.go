@@ -2,7 +2,6 @@ package wire
 
 import (
 	"encoding/binary"
-	"strconv"
 )
 
 // HeaderBytes is the length of the fixed part in front of every frame.
@@ -11,59 +10,11 @@ const HeaderBytes = 16
 // Magic is the first byte of every frame.
 const Magic = 0x08
 
-// MessageType tells requests from responses.
-type MessageType byte
-
 // The message types.
 const (
 	Request  MessageType = 0
 	Response MessageType = 1
 )
-
-// Codec is how a payload is encoded. A frame may carry any value up to 15; those without a name are answered with
-// unknown_codec.
-type Codec byte
-
-// The codecs.
-const (
-	Raw Codec = iota
-	JSON
-	Protobuf
-	Msgpack
-	Thrift
-)
-
-var codecNames = [...]string{Raw: "raw", JSON: "json", Protobuf: "protobuf", Msgpack: "msgpack", Thrift: "thrift"}
-
-// String is the codec's name in manifests, flags and metrics.
-func (c Codec) String() string { return nameOf(codecNames[:], byte(c), "codec") }
-
-// ParseCodec is the codec of a name.
-func ParseCodec(name string) (Codec, bool) {
-	c, ok := numberOf(codecNames[:], name)
-	return Codec(c), ok
-}
-
-// Compression is what a payload was compressed with. A frame may carry any value up to 7.
-type Compression byte
-
-// The compressions. Zstd is only sent to peers that asked for it, with MetaAcceptCompression.
-const (
-	NoCompression Compression = iota
-	Gzip
-	Zstd
-)
-
-var compressionNames = [...]string{NoCompression: "none", Gzip: "gzip", Zstd: "zstd"}
-
-// String is the compression's name in metadata and flags.
-func (c Compression) String() string { return nameOf(compressionNames[:], byte(c), "compression") }
-
-// ParseCompression is the compression of a name.
-func ParseCompression(name string) (Compression, bool) {
-	c, ok := numberOf(compressionNames[:], name)
-	return Compression(c), ok
-}
 
 // Status tells whether a response carries a result or an error. Values 2 and 3 are not in use.
 type Status byte
@@ -143,22 +94,6 @@ func appendBlock(dst []byte, s string) []byte {
 	return append(dst, s...)
 }
 
-func nameOf(names []string, n byte, what string) string {
-	if int(n) < len(names) {
-		return names[n]
-	}
-	return what + " " + strconv.Itoa(int(n))
-}
-
-func numberOf(names []string, name string) (byte, bool) {
-	for i, n := range names {
-		if n == name {
-			return byte(i), true
-		}
-	}
-	return 0, false
-}
-
 // Compress compresses the payload with c if that makes it shorter.
 func (f *Frame) Compress(c Compression) error {
 	if c == NoCompression || f.Compression != NoCompression || len(f.Payload) == 0 {
@@ -184,3 +119,6 @@ func (f *Frame) Decompress(limit int) error {
 	f.Payload, f.Compression = out, NoCompression
 	return nil
 }
+
+// MessageType tells requests from responses.
+type MessageType byte

@@ -1,19 +1,14 @@
 package wire
 
 import (
-	"encoding"
 	"reflect"
 
-	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 )
 
 var (
-	jsonDialect = &dialect{least: 2, grows: true, names: true, fields: jsonFields, own: []reflect.Type{
-		reflect.TypeFor[json.Unmarshaler](), reflect.TypeFor[json.UnmarshalerFrom](), reflect.TypeFor[encoding.TextUnmarshaler](),
-	}}
 	jsonPlans = &typeCache[*plan]{build: func(t reflect.Type) *plan {
 		p, structs := jsonDialect.plan(t)
 		for t, s := range structs {
@@ -43,8 +38,6 @@ type longList struct {
 
 // minLong is the length from which on a list is long.
 const minLong = 1 << 10
-
-const maxJSONDepth = 10_000 // of the decoder
 
 // value walks one value, and reports whether there is more to walk.
 // Of what is in no list and no map, v is where it is decoded into.

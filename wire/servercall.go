@@ -2,7 +2,6 @@ package wire
 
 import (
 	"runtime/debug"
-	"strings"
 	"time"
 
 	"github.com/easymicro/easymicro/wire/code"
@@ -11,7 +10,6 @@ import (
 const (
 	worthCompressing = 1 << 10
 	worthCounting    = 1 << 10 // payloads of answers that have not been queued yet
-	maxPayload       = 1 << 30 // of what is sent: all its lengths fit into 32 bits, and into the ints of small machines
 )
 
 // work runs queued calls until there are none. There is always a worker looking while a call may begin: one that is about
@@ -216,15 +214,6 @@ func (c *serverConn) compress(t *task) {
 	}
 	t.plain, t.res.Payload = t.res.Payload, small
 	t.res.Compression = with
-}
-
-func accepts(list string, c Compression) bool {
-	for name := range strings.SplitSeq(list, ",") {
-		if strings.TrimSpace(name) == c.String() {
-			return true
-		}
-	}
-	return false
 }
 
 // decompress makes the request of t plain.

@@ -1,6 +1,9 @@
 package wire
 
 import (
+	"unicode"
+	"unicode/utf8"
+
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
@@ -141,3 +144,34 @@ func fits(room int) int {
 
 // tableCost is what room for entries costs. Large maps are of several tables, which grow on their own.
 func tableCost(room, slot int) int { return rounded(room*slot) * 5 / 4 }
+
+// foldedName is the same for names that differ in case only.
+func foldedName(name []byte) string {
+	folded := make([]byte, 0, 32)
+	for i := 0; i < len(name); {
+		c := name[i]
+		if c < utf8.RuneSelf {
+			if 'a' <= c && c <= 'z' {
+				c -= 'a' - 'A'
+			}
+			folded = append(folded, c)
+			i++
+			continue
+		}
+		r, n := utf8.DecodeRune(name[i:])
+		folded = utf8.AppendRune(folded, foldedRune(r))
+		i += n
+	}
+	return string(folded)
+}
+
+// foldedRune is the smallest of the runes that are the same without regard to case.
+func foldedRune(r rune) rune {
+	for {
+		next := unicode.SimpleFold(r)
+		if next <= r {
+			return next
+		}
+		r = next
+	}
+}

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"errors"
 	"math"
 	"reflect"
 
@@ -93,17 +94,6 @@ func (d *Decoding) DecodeKnown(data []byte, v any) error {
 	}
 	proto.Reset(m)
 	return decodeProtojson(data, m, true) // something else was unknown, as a value of an enumeration
-}
-
-func decodeProtojson(data []byte, m proto.Message, discard bool) error {
-	if len(data) == 0 {
-		return misfit(JSON.String(), errEmpty)
-	}
-	o := protojson.UnmarshalOptions{DiscardUnknown: discard, RecursionLimit: maxDepth}
-	if err := o.Unmarshal(data, m); err != nil {
-		return misfit(JSON.String(), protojsonProblem(err))
-	}
-	return nil
 }
 
 // AtLimit reports whether MaxBytes is what bounds a payload of n bytes, so that a larger MaxBytes allows more.
@@ -217,4 +207,95 @@ func planOf(c Codec, http bool, v any) *plan {
 	default:
 		return nil
 	}
+}
+
+// Append encodes v with codec c behind dst. When it fails dst is unchanged and the error is INTERNAL, or
+// INVALID_ARGUMENT with unknown_codec when c is none of ours.
+func Append(c Codec, dst []byte, v any) ([]byte, error) {
+	var out []byte
+	var err error
+	switch c {
+	case Raw:
+		out, err = appendRaw(dst, v)
+	case JSON:
+		out, err = appendJSON(dst, v)
+	case Protobuf:
+		out, err = appendProtobuf(dst, v)
+	case Msgpack:
+		out, err = appendMsgpack(dst, v)
+	case Thrift:
+		out, err = appendThrift(dst, v)
+	default:
+		return dst, unknownCodec(c)
+	}
+	if err != nil {
+		return dst, code.Errorf(code.Internal, "encode as %s: %w", c, err)
+	}
+	return out, nil
+}
+
+// Decode decodes data into the pointer v, which is to be a zero value, and keeps no part of data. Any data gives a
+// value or an error; errors are INVALID_ARGUMENT, with bad_payload, or unknown_codec when c is none of ours, and
+// RESOURCE_EXHAUSTED with too_large when it would take too much memory, see Decoding. Their text says where and what kind,
+// but repeats no value of the payload, so that it can be logged.
+func Decode(c Codec, data []byte, v any) error {
+	return new(Decoding).Decode(c, data, v)
+}
+
+var errNotRaw = errors.New("the method takes or gives no raw bytes")
+
+func appendRaw(dst []byte, v any) ([]byte, error) {
+	switch v := v.(type) {
+	case []byte:
+		return append(dst, v...), nil
+	case *[]byte:
+		return append(dst, *v...), nil
+	case string:
+		return append(dst, v...), nil
+	case *string:
+		return append(dst, *v...), nil
+	}
+	return dst, errNotRaw
+}
+
+func decodeRaw(data []byte, v any) error {
+	switch v := v.(type) {
+	case *[]byte:
+		*v = append((*v)[:0], data...)
+		return nil
+	case *string:
+		*v = string(data)
+		return nil
+	}
+	return errNotRaw
+}
+
+// AppendHTTP encodes v behind dst as the JSON that HTTP callers see: protojson for protobuf messages, that of Append
+// for all else. Its errors are those of Append.
+func AppendHTTP(dst []byte, v any) ([]byte, error) {
+	m, ok := protoMessage(v)
+	if !ok {
+		return Append(JSON, dst, v)
+	}
+	if err := checkMessage(m, true); err != nil {
+		return dst, code.Errorf(code.Internal, "encode as protojson: %w", err)
+	}
+	out, err := protojson.MarshalOptions{}.MarshalAppend(dst, m)
+	if err != nil {
+		return dst, code.Errorf(code.Internal, "encode as protojson: %w", err)
+	}
+	return out, nil
+}
+
+// DecodeHTTP decodes what AppendHTTP encodes into the pointer v. Unknown names are overlooked. Its errors are those of
+// Decode.
+func DecodeHTTP(data []byte, v any) error {
+	return new(Decoding).DecodeHTTP(data, v)
+}
+
+// DecodeKnown decodes like DecodeHTTP and returns an UnknownMemberError for a member that v does not have, in the chain of
+// the error. Types that decode themselves, maps and the like have no unknown members, and what is in a
+// google.protobuf.Any is not looked at.
+func DecodeKnown(data []byte, v any) error {
+	return new(Decoding).DecodeKnown(data, v)
 }

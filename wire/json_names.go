@@ -2,36 +2,17 @@ package wire
 
 import (
 	"bytes"
+	"cmp"
+	"encoding"
 	"errors"
 	"reflect"
-	"strconv"
+	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"google.golang.org/protobuf/reflect/protoreflect"
-
-	"github.com/easymicro/easymicro/wire/code"
 )
-
-// UnknownMemberError is a member of a JSON payload that its object does not have.
-type UnknownMemberError struct {
-	Path  string   // a JSON pointer: /items/0/colour
-	Known []string // the members that the object has
-}
-
-// Error says where the member is.
-func (e *UnknownMemberError) Error() string { return "unknown member " + quotedPath(e.Path) }
-
-// Name returns the name of the member.
-func (e *UnknownMemberError) Name() string { return jsontext.Pointer(e.Path).LastToken() }
-
-// DecodeKnown decodes like DecodeHTTP and returns an UnknownMemberError for a member that v does not have, in the chain of
-// the error. Types that decode themselves, maps and the like have no unknown members, and what is in a
-// google.protobuf.Any is not looked at.
-func DecodeKnown(data []byte, v any) error {
-	return new(Decoding).DecodeKnown(data, v)
-}
 
 // unknownMember is what is wrong with the name of a member, or nil if that is not what is wrong.
 func unknownMember(err error, data []byte, root *shape) error {
@@ -179,8 +160,95 @@ func fieldNames(md protoreflect.MessageDescriptor) []string {
 	return known
 }
 
-// quotedPath shows a place in a payload: bounded, and without what could break a line of a log.
-func quotedPath(path string) string {
-	const most = 64
-	return strconv.QuoteToASCII(code.Clip(path, most))
+// jsonMember is a member of the objects of a struct.
+type jsonMember struct {
+	name   string
+	typ    reflect.Type
+	index  []int // of the field
+	boxed  int   // what embedded pointers on the way to it lead to
+	tagged bool
+	twice  bool // there are others, so that none counts
 }
+
+// jsonMembers gives the members of a struct and of those embedded in it, in the order of the fields, and the type of the
+// field that takes all others, if there is one. Of several members with one name the least deep counts, and the one with
+// a tag; otherwise none.
+func jsonMembers(t reflect.Type) (members []jsonMember, rest reflect.Type) {
+	type embedded struct {
+		in    reflect.Type
+		index []int
+		boxed int
+	}
+	known, seen := map[string]*jsonMember{}, map[reflect.Type]bool{t: true}
+	for queue := []embedded{{in: t}}; len(queue) > 0; queue = queue[1:] {
+		for f := range queue[0].in.Fields() {
+			tag := f.Tag.Get("json")
+			name, options, _ := strings.Cut(tag, ",")
+			name = strings.Trim(name, "'")
+			index := slices.Concat(queue[0].index, f.Index)
+			inner, embed := structBehind(f.Type), strings.Contains(options, "embed")
+			switch {
+			case tag == "-" || !f.IsExported() && (!f.Anonymous || inner == nil):
+			case inner != nil && (embed || f.Anonymous && name == ""):
+				if !seen[inner] {
+					seen[inner] = true
+					queue = append(queue, embedded{inner, index, queue[0].boxed + boxedBy(f.Type)})
+				}
+			case embed:
+				rest = f.Type
+			default:
+				m := &jsonMember{cmp.Or(name, f.Name), f.Type, index, queue[0].boxed, name != "", false}
+				switch old := known[m.name]; {
+				case old == nil || len(old.index) == len(index) && m.tagged && !old.tagged:
+					known[m.name] = m
+				case len(old.index) == len(index) && m.tagged == old.tagged:
+					old.twice = true
+				}
+			}
+		}
+	}
+	for _, m := range known {
+		if !m.twice {
+			members = append(members, *m)
+		}
+	}
+	slices.SortFunc(members, func(a, b jsonMember) int { return slices.Compare(a.index, b.index) })
+	return members, rest
+}
+
+// jsonFields adds the members of a struct to its shape.
+func jsonFields(s *shaper, r *shape, t reflect.Type) {
+	members, rest := jsonMembers(t)
+	r.folded, r.direct = map[string]string{}, map[string]int{}
+	for _, m := range members {
+		inner := s.of(m.typ)
+		if inner.kind == asList && len(m.index) == 1 {
+			r.direct[m.name] = m.index[0]
+		}
+		if m.boxed > 0 {
+			inner = &shape{kind: asPointer, boxed: m.boxed, elem: inner}
+		}
+		r.members[m.name] = inner
+		folded := foldedName([]byte(m.name))
+		r.alike = r.alike || r.folded[folded] != ""
+		r.folded[folded] = m.name
+		r.names = append(r.names, m.name)
+	}
+	if rest != nil {
+		if r.rest = s.of(rest); r.rest.kind == asDict {
+			r.rest = r.rest.elem
+		}
+	}
+}
+
+// boxedBy is what an embedded pointer leads to, which is made with the first member that it has.
+func boxedBy(t reflect.Type) int {
+	if t.Kind() == reflect.Pointer {
+		return rounded(int(t.Elem().Size()))
+	}
+	return 0
+}
+
+var jsonDialect = &dialect{least: 2, grows: true, names: true, fields: jsonFields, own: []reflect.Type{
+	reflect.TypeFor[json.Unmarshaler](), reflect.TypeFor[json.UnmarshalerFrom](), reflect.TypeFor[encoding.TextUnmarshaler](),
+}}
