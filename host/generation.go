@@ -142,3 +142,12 @@ func (g *generation) bind(metrics *telemetry.Metrics) {
 		}
 	}
 }
+
+// bindingsOf are what the manifest gives a service.
+func (g *generation) bindingsOf(s *config.Service) map[string]*upstream {
+	to := make(map[string]*upstream, len(s.Uses))
+	for name, u := range s.Uses {
+		to[name] = g.upstreams[u]
+	}
+	return to
+}

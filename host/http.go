@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"strconv"
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host/admin"
@@ -109,4 +110,14 @@ func (h *Host) noCall(service, method string, e *code.Error) {
 		}
 		return attrs
 	})
+}
+
+// quoteName shows a name that came from a peer: bounded, and without what could break a line of a log.
+func quoteName(name string) string {
+	name = code.Clip(name, 64)
+	quoted := strconv.Quote(name)
+	if plain := quoted[1 : len(quoted)-1]; plain == name && name != "" {
+		return plain
+	}
+	return quoted
 }

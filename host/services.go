@@ -43,23 +43,6 @@ func (p *plan) openServices(ctx context.Context, g *generation) error {
 	return nil
 }
 
-// opened checks what is known of the methods of some handlers only once they are open.
-func (c *checker) opened(path string, cfg *config.Service, inst *instance) config.Problems {
-	c.problems = nil
-	served, skipped := inst.service.Methods(), inst.service.Skipped()
-	if inst.entry.Methods == nil {
-		var names []string
-		for _, m := range served {
-			names = append(names, m.Name)
-		}
-		c.exposed(path, cfg, names, skipped)
-	}
-	if len(inst.entry.Skipped) == 0 {
-		c.missed(path, cfg, inst.entry, served, skipped)
-	}
-	return c.problems
-}
-
 func (p *plan) instance(ctx context.Context, g *generation, path string, cfg *config.Service) (*instance, error) {
 	entry, ok := p.host.registry.Lookup(cfg.Handler)
 	if !ok {

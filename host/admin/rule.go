@@ -83,3 +83,62 @@ type RuleExplanation struct {
 	Text      string    `json:"text,omitempty"`   // as written, YAML
 	Status    string    `json:"status,omitempty"` // in force, changed since r44, removed in r45
 }
+
+// Revision is one attempt to change what runs, and what came of it.
+type Revision struct {
+	Revision int       `json:"revision"`
+	Hash     string    `json:"hash"`
+	At       time.Time `json:"at"`
+	Source   string    `json:"source"` // start, file, signal, admin
+	Who      string    `json:"who,omitempty"`
+	Why      string    `json:"why,omitempty"`
+	Result   string    `json:"result"` // applied, rejected, unchanged
+	Took     float64   `json:"took_seconds,omitempty"`
+	Rules    int       `json:"rules"`
+	Error    string    `json:"error,omitempty"`
+	Problems []Problem `json:"problems,omitempty"`
+	Changes  []Change  `json:"changes,omitempty"`
+	Warnings []Problem `json:"warnings,omitempty"`
+	Files    []File    `json:"files,omitempty"`
+}
+
+// Change is one difference between two sets.
+type Change struct {
+	Subject  string `json:"subject"`
+	Path     string `json:"path,omitempty"`
+	Old      string `json:"old,omitempty"`
+	New      string `json:"new,omitempty"`
+	Class    string `json:"class"`              // live, rolling, restart
+	Position string `json:"position,omitempty"` // file:line
+	Text     string `json:"text"`               // all of it in one line
+}
+
+// File is a file of a set.
+type File struct {
+	Path string `json:"path"`
+	Hash string `json:"hash"`
+}
+
+// Refusal is one call that the host refused or ended, or several alike within a second: one that came in, or one that it
+// made itself to an upstream. Time, state and trace are those of the first of several. When a caller has more
+// different refusals in a second than are kept apart, the rest are one Refusal with Various set; it has no upstream,
+// service, method, peer or key.
+type Refusal struct {
+	At       time.Time `json:"at"`
+	Count    int       `json:"count"`
+	Various  bool      `json:"various,omitempty"`
+	Shadow   bool      `json:"shadow,omitempty"`   // it was let pass, and would be refused if its rule were enforced
+	Upstream string    `json:"upstream,omitempty"` // that was called, under client-side rules
+	Service  string    `json:"service"`
+	Method   string    `json:"method"`
+	Caller   string    `json:"caller"`
+	Peer     string    `json:"peer,omitempty"`
+	Key      string    `json:"key,omitempty"` // of a rate limit, such as metadata.tenant=acme
+	Code     string    `json:"code"`
+	Reason   string    `json:"reason"`
+	Rule     string    `json:"rule,omitempty"` // name@r42
+	Kind     string    `json:"kind,omitempty"`
+	Position string    `json:"position,omitempty"` // file:line
+	State    string    `json:"state,omitempty"`    // at that moment
+	Trace    string    `json:"trace,omitempty"`
+}
