@@ -141,13 +141,6 @@ func (a *api) recovered(next http.Handler) http.Handler {
 	})
 }
 
-func (r Readiness) httpStatus() int {
-	if r.Ready {
-		return http.StatusOK
-	}
-	return http.StatusServiceUnavailable
-}
-
 // checksTimeout ends the checks before a prober, which would not hear which of them hang, gives up.
 const checksTimeout = 3 * time.Second
 

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"net/http"
 	"time"
 )
 
@@ -251,4 +252,11 @@ type Discovered struct {
 	Service   string     `json:"service"`
 	Endpoints []Endpoint `json:"endpoints"`
 	More      int        `json:"more,omitempty"`
+}
+
+func (r Readiness) httpStatus() int {
+	if r.Ready {
+		return http.StatusOK
+	}
+	return http.StatusServiceUnavailable
 }
