@@ -50,15 +50,12 @@ func refusalView(r refusal) admin.Refusal {
 
 func ruleView(s policies.RuleState) admin.Rule {
 	v := admin.Rule{
-		Name: s.Name, Description: s.Description, Mode: string(s.Mode), EnforceShare: s.EnforceShare, Expired: s.Expired,
-		Position: s.Position.String(), Targets: s.Targets, Kinds: []admin.RuleKind{},
-	}
-	if s.Expires != nil {
-		v.Expires = *s.Expires
+		Name: s.Name, Description: s.Description, Mode: string(s.Mode), EnforceShare: s.EnforceShare, Expires: s.Expires, Expired: s.Expired,
+		Position: s.Position, Targets: s.Targets, Kinds: []admin.RuleKind{},
 	}
 	for _, k := range s.Kinds {
 		v.Kinds = append(v.Kinds, admin.RuleKind{
-			Kind: string(k.Kind), Position: k.Position.String(), Setting: k.Setting, State: k.State, Decisions: admin.Decisions(k.Decisions),
+			Kind: string(k.Kind), Position: k.Position, Setting: k.Setting, State: k.State, Decisions: admin.Decisions(k.Decisions),
 		})
 	}
 	return v
@@ -86,12 +83,12 @@ func explanationView(x policies.Explanation) *admin.Explanation {
 		for _, r := range k.Applies {
 			kind.Applies = append(kind.Applies, admin.AppliedRule{
 				Rule: r.Rule, Mode: string(r.Mode), EnforceShare: r.EnforceShare, Enforced: r.Enforced,
-				Position: r.Position.String(), Setting: r.Setting, State: r.State, Decisions: admin.Decisions(r.Decisions),
+				Position: r.Position, Setting: r.Setting, State: r.State, Decisions: admin.Decisions(r.Decisions),
 			})
 		}
 		for _, r := range k.Losers {
 			kind.Losers = append(kind.Losers, admin.LosingRule{
-				Rule: r.Rule, Mode: string(r.Mode), Position: r.Position.String(), Reason: r.Reason,
+				Rule: r.Rule, Mode: string(r.Mode), Position: r.Position, Reason: r.Reason,
 			})
 		}
 		v.Kinds = append(v.Kinds, kind)

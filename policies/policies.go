@@ -17,8 +17,8 @@ const Anonymous = "anonymous"
 
 // Target is a method of this host, by the names it is registered under.
 type Target struct {
-	Service string `json:"service"`
-	Method  string `json:"method"`
+	Service string
+	Method  string
 }
 
 // Other is the target that methods share when there are too many of them.
@@ -64,15 +64,15 @@ type Options struct {
 // Transition is a change of a breaker's state, or of an endpoint's under outlier detection, or tells, once a minute, that
 // new keys of a rate limit share a bucket.
 type Transition struct {
-	Rule     string      `json:"rule"`
-	Mode     config.Mode `json:"mode"` // enforce or shadow
-	Kind     config.Kind `json:"kind"` // circuitBreaker, outlierDetection or rateLimit
-	Target   string      `json:"target"`
-	Upstream string      `json:"upstream,omitempty"` // of client-side rules
-	From     string      `json:"from"`               // closed, half_open or open; healthy or ejected; keyed or overflow
-	To       string      `json:"to"`
-	Cause    string      `json:"cause,omitempty"` // with the error that tripped it
-	At       time.Time   `json:"at"`
+	Rule     string
+	Mode     config.Mode // enforce or shadow
+	Kind     config.Kind // circuitBreaker, outlierDetection or rateLimit
+	Target   string
+	Upstream string // of client-side rules
+	From     string // closed, half_open or open; healthy or ejected; keyed or overflow
+	To       string
+	Cause    string // with the error that tripped it
+	At       time.Time
 }
 
 // Call is what rules look at.

@@ -203,14 +203,11 @@ func (s *Snapshot) Rules() []RuleState {
 	for _, r := range s.rules {
 		state := RuleState{
 			Name: r.name, Description: r.config.Description, Mode: r.mode(), EnforceShare: r.shareText(),
-			Position: r.config.Position(""), Expired: r.expired(now), Targets: matchedTargets(r), Kinds: []KindState{},
-		}
-		if !r.expires.IsZero() {
-			state.Expires = &r.expires
+			Position: r.config.Position("").String(), Expires: r.expires, Expired: r.expired(now), Targets: matchedTargets(r), Kinds: []KindState{},
 		}
 		for _, kind := range r.config.Kinds() {
 			k := KindState{
-				Kind: kind, Position: r.config.Position(string(kind)), Setting: settingOf(r, kind), State: overallState(r, kind),
+				Kind: kind, Position: r.config.Position(string(kind)).String(), Setting: settingOf(r, kind), State: overallState(r, kind),
 			}
 			for _, d := range decidedBy(r, kind) {
 				k.Decisions.add(d)

@@ -1,77 +1,81 @@
 package policies
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/easymicro/easymicro/config"
 )
 
-// Explanation says what happens to a call and why.
+// The types of this file are what people see of rules. Marshalled, they are what the admin API and the commands show:
+// their keys are part of it.
+
+// Explanation shows which rules apply to a call, and why the others do not.
 type Explanation struct {
-	Upstream string            `json:"upstream,omitempty"` // of a call that goes out
+	Upstream string            `json:"upstream,omitempty"` // of a call to an upstream, under client-side rules
 	Service  string            `json:"service"`
 	Method   string            `json:"method"`
 	Caller   string            `json:"caller"`
 	Peer     string            `json:"peer,omitempty"`
 	Revision int               `json:"revision"`
-	Kinds    []KindExplanation `json:"kinds"` // in the order in which a server, or a client, asks; only those with rules
+	Kinds    []KindExplanation `json:"kinds"` // in the order in which a server, or a client, evaluates them; only those with rules
 }
 
-// KindExplanation has the rules of one kind.
+// KindExplanation lists the rules of one kind.
 type KindExplanation struct {
 	Kind    config.Kind   `json:"kind"`
-	Applies []AppliedRule `json:"applies"` // in the order asked; those in shadow only count
+	Applies []AppliedRule `json:"applies"` // in the order evaluated; those in shadow only count
 	Losers  []LosingRule  `json:"losers"`
 }
 
-// AppliedRule is a rule that decides about the call.
+// AppliedRule is a rule that applies to the call.
 type AppliedRule struct {
-	Rule         string          `json:"rule"`
-	Mode         config.Mode     `json:"mode"`
-	EnforceShare string          `json:"enforce_share,omitempty"`
-	Enforced     bool            `json:"enforced"` // refusals are carried out for this caller
-	Position     config.Position `json:"position"`
-	Setting      string          `json:"setting"` // "500 per 1s, burst 1000"
-	State        string          `json:"state,omitempty"`
-	Decisions    Decisions       `json:"decisions"` // of the rule for this method
+	Rule         string      `json:"rule"`
+	Mode         config.Mode `json:"mode"`
+	EnforceShare string      `json:"enforce_share,omitempty"`
+	Enforced     bool        `json:"enforced"` // for this caller
+	Position     string      `json:"position"` // file:line
+	Setting      string      `json:"setting"`  // "500 per 1s, burst 1000"
+	State        string      `json:"state,omitempty"`
+	Decisions    Decisions   `json:"decisions"` // of the rule for this method
 }
 
-// LosingRule is a rule about the method that does not decide.
+// LosingRule is a rule for the method that does not apply to the call.
 type LosingRule struct {
-	Rule     string          `json:"rule"`
-	Mode     config.Mode     `json:"mode"`
-	Position config.Position `json:"position"`
-	Reason   string          `json:"reason"` // "less specific than arith-mul"
+	Rule     string      `json:"rule"`
+	Mode     config.Mode `json:"mode"`
+	Position string      `json:"position"` // file:line
+	Reason   string      `json:"reason"`   // "less specific than arith-mul"
 }
 
-// RuleState is a rule as it stands.
+// RuleState is a rule with its state.
 type RuleState struct {
-	Name         string          `json:"name"`
-	Description  string          `json:"description,omitempty"`
-	Mode         config.Mode     `json:"mode"`
-	EnforceShare string          `json:"enforce_share,omitempty"`
-	Position     config.Position `json:"position"`
-	Expires      *time.Time      `json:"expires,omitempty"`
-	Expired      bool            `json:"expired,omitempty"`
-	Targets      int             `json:"targets"` // methods that it matches; of those known only once they are called, the ones that were
-	Kinds        []KindState     `json:"kinds"`
+	Name         string      `json:"name"`
+	Description  string      `json:"description,omitempty"`
+	Mode         config.Mode `json:"mode"`
+	EnforceShare string      `json:"enforce_share,omitempty"` // "10%", when set
+	Expires      time.Time   `json:"expires,omitzero"`
+	Expired      bool        `json:"expired,omitempty"`
+	Position     string      `json:"position"` // file:line
+	Targets      int         `json:"targets"`  // methods that it matches; methods of upstreams count once called
+	Kinds        []KindState `json:"kinds"`
 }
 
-// KindState is one kind of a rule as it stands.
+// KindState is one kind of a rule with its state.
 type KindState struct {
-	Kind      config.Kind     `json:"kind"`
-	Position  config.Position `json:"position"`
-	Setting   string          `json:"setting"`
-	State     string          `json:"state,omitempty"`
-	Decisions Decisions       `json:"decisions"` // for all methods
+	Kind      config.Kind `json:"kind"`
+	Position  string      `json:"position"`        // file:line
+	Setting   string      `json:"setting"`         // "500 per 1s, burst 1000"
+	State     string      `json:"state,omitempty"` // "0 of 1000 tokens"
+	Decisions Decisions   `json:"decisions"`       // for all methods
 }
 
-// Decisions are how often a rule decided what.
+// Decisions count what a rule decided.
 type Decisions struct {
 	Allow        uint64 `json:"allow"`
 	Reject       uint64 `json:"reject"`
 	Wait         uint64 `json:"wait"`          // allowed after a wait
-	ShadowReject uint64 `json:"shadow_reject"` // would have been refused
+	ShadowReject uint64 `json:"shadow_reject"` // would have been rejected
 }
 
 func (d *Decisions) add(o Decisions) {
@@ -79,4 +83,61 @@ func (d *Decisions) add(o Decisions) {
 	d.Reject += o.Reject
 	d.Wait += o.Wait
 	d.ShadowReject += o.ShadowReject
+}
+
+// LimiterStats is the state of a rate limit.
+type LimiterStats struct {
+	Rule       string      `json:"rule"`
+	Mode       config.Mode `json:"mode"` // enforce or shadow
+	Keyed      bool        `json:"keyed"`
+	Tokens     float64     `json:"tokens"` // not keyed: left in the bucket; negative while calls wait
+	Burst      int64       `json:"burst"`
+	Keys       int         `json:"keys"`        // keyed: buckets kept
+	Overflow   uint64      `json:"overflow"`    // keyed: calls that shared a bucket because all keys were in use
+	MissingKey uint64      `json:"missing_key"` // keyed: calls without the metadata of the key
+}
+
+// keysInShort says how many keys have a bucket, and which calls had none of their own.
+func (n *LimiterStats) keysInShort(most int) string {
+	text := fmt.Sprintf("%d of %d keys", n.Keys, most)
+	if n.Overflow > 0 {
+		text += fmt.Sprintf(", calls beyond them that shared a bucket: %d", n.Overflow)
+	}
+	if n.MissingKey > 0 {
+		text += fmt.Sprintf(", calls without the key: %d", n.MissingKey)
+	}
+	return text
+}
+
+// The states of a rate limiter that a Transition can report.
+const (
+	LimiterKeyed    = "keyed"    // each key has a bucket of its own
+	LimiterOverflow = "overflow" // new keys share one
+)
+
+// BreakerStats is the state of one circuit breaker.
+type BreakerStats struct {
+	Rule        string            `json:"rule"`
+	Mode        config.Mode       `json:"mode"`               // enforce or shadow
+	Upstream    string            `json:"upstream,omitempty"` // of client-side rules
+	Target      string            `json:"target"`             // Service/Method, the address of an endpoint, or the upstream
+	State       string            `json:"state"`              // closed, half_open or open
+	Since       time.Time         `json:"since,omitzero"`
+	OpenFor     time.Duration     `json:"-"`                     // remaining time until it half-opens
+	Cause       string            `json:"cause,omitempty"`       // of the last opening
+	Transitions map[string]uint64 `json:"transitions,omitempty"` // by resulting state
+}
+
+// OutlierStats is the state of one endpoint under outlier detection.
+type OutlierStats struct {
+	Rule       string
+	Target     string // the address, with the upstream before it if the rule is for several
+	Upstream   string
+	Address    string
+	Enforced   bool // or in shadow
+	Ejected    bool
+	Since      time.Time
+	EjectedFor time.Duration // remaining time
+	Cause      string        // of the last ejection
+	Ejections  uint64
 }
