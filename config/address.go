@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"strconv"
 	"strings"
 )
@@ -80,4 +81,60 @@ func (a Address) Loopback() bool {
 	}
 	ip := net.ParseIP(host)
 	return ip != nil && ip.IsLoopback()
+}
+
+// callable is what is wrong with an address as one of an endpoint, and what two that are the same have in common.
+func (a Address) callable() (key, wrong string) {
+	network, address, err := a.Split()
+	if err == nil && network == "tcp" {
+		err = dialable(address)
+	}
+	switch {
+	case errors.Is(err, ErrAddressLater):
+		return "", string(a) + " is where one listens, not where one calls"
+	case err != nil:
+		return "", err.Error()
+	}
+	return network + " " + address, ""
+}
+
+// sameHost is one name for the spellings of a host that are known without asking anybody.
+func sameHost(host string) string {
+	host = strings.ToLower(host)
+	if host == "localhost" {
+		return "127.0.0.1"
+	}
+	ip, err := netip.ParseAddr(host)
+	switch {
+	case host == "" || (err == nil && ip.Unmap().IsUnspecified()):
+		return "*"
+	case err == nil:
+		return ip.Unmap().String()
+	}
+	return host
+}
+
+func (a Address) valid() bool {
+	_, _, err := a.Split()
+	return err == nil
+}
+
+// dialable says what keeps others from reaching a host:port.
+func dialable(address string) error {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return fmt.Errorf("%q is no host:port", clip(address))
+	}
+	n, err := strconv.Atoi(port)
+	switch {
+	case err != nil || n < 0 || n > 65535:
+		return fmt.Errorf("port %q is not a number from 1 to 65535", clip(port))
+	case sameHost(host) == "*":
+		return fmt.Errorf("%s names no host: it is every address of a machine", clip(address))
+	case n == 0:
+		return fmt.Errorf("%s has no port that can be called", clip(address))
+	case strings.ContainsAny(host, " \t/@?#"):
+		return fmt.Errorf("%q is no name of a host", clip(host))
+	}
+	return nil
 }

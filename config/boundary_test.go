@@ -39,13 +39,13 @@ func TestWhatZeroMeansIsSaidOrRefused(t *testing.T) {
 		}
 		count++
 		for _, text := range zero {
-			switch p := d.told(text, f.typ, f); {
+			switch p := d.suggest.told(text, f.typ, f); {
 			case p != nil && p.Message == "":
 				t.Errorf("%s: %s is refused without a word", path, text)
 			case p == nil && !saysZero.MatchString(f.doc):
 				t.Errorf("%s: %s is taken, and nothing says what it means: %s", path, text, f.doc)
 			}
-			if p := d.told("-"+strings.Replace(text, "0", "1", 1), f.typ, f); p == nil || p.Message == "" {
+			if p := d.suggest.told("-"+strings.Replace(text, "0", "1", 1), f.typ, f); p == nil || p.Message == "" {
 				t.Errorf("%s: -%s is taken", path, text)
 			}
 		}
@@ -55,7 +55,7 @@ func TestWhatZeroMeansIsSaidOrRefused(t *testing.T) {
 			return
 		}
 		seen[typ] = true
-		for _, f := range d.structType(typ).fields {
+		for _, f := range d.types.of(typ).fields {
 			look(join(around, f.name), f)
 		}
 	}

@@ -5,3 +5,118 @@
 // is accepted; reload is the class of a change (inherited by what lies inside); later marks what is parsed and, when
 // written, refused as not supported yet; doc is the sentence of the reference.
 package config
+
+import (
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"time"
+)
+
+// Set is the manifest and all that belongs to it, read, checked and applied as a whole. It is not changed once made.
+type Set struct {
+	Manifest *Manifest
+	Rules    []Rule // of the manifest, then of the files in name order
+	Tokens   []Token
+	Files    []File // all that was read, in name order
+	Hash     string // of paths and contents
+	Contents Contents
+	Dir      string                           // the manifest's folder: relative paths start there
+	Env      func(name string) (string, bool) // looks up ${VAR} in files that are read later; nil is the environment
+	Warnings Problems
+
+	// StandIn says what stands in for the files that are wrong, Rejected what is wrong with them, and Desired which files
+	// the set would have had; empty when the set is what the files say.
+	StandIn  string
+	Rejected Problems
+	Desired  []File
+}
+
+// File is one file of a set.
+type File struct {
+	Path string `json:"path"` // as shown: relative to the manifest's folder
+	Hash string `json:"hash"`
+}
+
+// Validate finds what can be known to be wrong without the registry: names that stand twice, references to nothing,
+// fields that contradict each other, values that only make sense together.
+func (s *Set) Validate() Problems { return validate(s) }
+
+// Path is a path of the manifest made independent of the current folder.
+func (s *Set) Path(path string) string {
+	if path == "" || filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(s.Dir, path)
+}
+
+// Contents is what the files have that the manifest names for certificates, keys and passwords, by their path as
+// written. They belong to the set: they are read together with it, and a change of one is a change of the set.
+type Contents map[string][]byte
+
+// String tells how many files there are, never what is in them.
+func (c Contents) String() string { return fmt.Sprintf("%d files", len(c)) }
+
+// GoString is String.
+func (c Contents) GoString() string { return c.String() }
+
+// LogValue is String.
+func (c Contents) LogValue() slog.Value { return slog.StringValue(c.String()) }
+
+// ExpiresSoon is how long before its end it is said that a rule or a token expires.
+const ExpiresSoon = 7 * 24 * time.Hour
+
+// Expiry is the end of a rule or a token that has one.
+type Expiry struct {
+	Rule     string // its name; empty for a token
+	Caller   string // of a token
+	Kinds    []Kind // of a rule
+	Mode     Mode
+	At       time.Time
+	Position Position
+}
+
+// Expiries returns the ends of rules that are not off and of tokens, the soonest first.
+func (s *Set) Expiries() []Expiry {
+	var list []Expiry
+	for i := range s.Rules {
+		if r := &s.Rules[i]; !r.Expires.IsZero() && r.Mode != Off {
+			list = append(list, r.expiry())
+		}
+	}
+	for i := range s.Tokens {
+		if t := &s.Tokens[i]; !t.Expires.IsZero() {
+			list = append(list, t.expiry())
+		}
+	}
+	slices.SortStableFunc(list, func(a, b Expiry) int { return a.At.Compare(b.At) })
+	return list
+}
+
+// Opens reports whether calls get through by the end that were refused before it.
+func (e Expiry) Opens() bool {
+	return e.Mode == Enforce && slices.ContainsFunc(e.Kinds, func(k Kind) bool {
+		return k == KindAccess || k == KindRateLimit || k == KindConcurrency || k == KindShed
+	})
+}
+
+// Effect says what the end means for calls.
+func (e Expiry) Effect() string {
+	switch {
+	case e.Rule == "":
+		return "its caller is refused"
+	case e.Opens():
+		return "calls that it refused get through"
+	}
+	return "it takes no part"
+}
+
+// soon is a warning that a rule or a token has not long to go.
+func (e Expiry) soon(now time.Time) (message string, ok bool) {
+	left := e.At.Sub(now)
+	if left <= 0 || left > ExpiresSoon {
+		return "", false
+	}
+	return fmt.Sprintf("expires on %s, within 7 days: then %s", e.At.Format(time.RFC3339), e.Effect()), true
+}

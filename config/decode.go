@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"reflect"
 
 	"go.yaml.in/yaml/v4"
@@ -15,11 +16,6 @@ func DecodeManifest(file string, data []byte, env func(string) (string, bool)) (
 	m.at = d.finish()
 	m.complete()
 	return m, d.problems.Sort()
-}
-
-// policyFile is the whole of a policy file.
-type policyFile struct {
-	Rules []Rule `yaml:"rules" required:"true" reload:"live" doc:"The rules."`
 }
 
 // DecodeRules reads a policy file.
@@ -38,149 +34,247 @@ func DecodeTokens(file string, data []byte, env func(string) (string, bool)) ([]
 	return tokens, d.problems.Sort()
 }
 
-// complete fills in the defaults that no tag can say.
-func (m *Manifest) complete() {
-	if len(m.Listeners) > 0 {
-		return
+// Endpoint is an entry of a file named by resolve.file.
+type Endpoint struct {
+	Address  Address
+	Weight   int // 0 when none is written
+	Metadata map[string]string
+}
+
+// endpointsFile is the whole of such a file.
+type endpointsFile struct {
+	Endpoints []listedEndpoint `yaml:"endpoints" required:"true" reload:"live" doc:"The endpoints. To have none write []."`
+}
+
+// listedEndpoint is an Endpoint as it is written; its address alone will do.
+type listedEndpoint struct {
+	Address  Address         `yaml:"address" required:"true" doc:"tcp://host:port, host:port or unix://path."`
+	Weight   int             `yaml:"weight" min:"1" max:"1000000" doc:"Share of the calls, where the load balancer weighs. Default: 1."`
+	Metadata map[string]word `yaml:"metadata" doc:"What upstreams[].group and load balancers look at; numbers need no quotes."`
+}
+
+// word is a scalar as it is written, whatever YAML takes it for.
+type word string
+
+// UnmarshalText takes any text.
+func (w *word) UnmarshalText(text []byte) error {
+	*w = word(text)
+	return nil
+}
+
+// DecodeEndpoints reads a file of endpoints. One without content is taken for an accident, and so are documents without.
+func DecodeEndpoints(file string, data []byte, env func(string) (string, bool)) ([]Endpoint, Problems) {
+	var f endpointsFile
+	d := newDecoder(file, env)
+	if root := d.open(data, reflect.TypeFor[endpointsFile](), "empty: to have no endpoints write `endpoints: []`", false); root != nil {
+		spellOut(root)
+		d.value(root, reflect.ValueOf(&f).Elem(), &field{}, "")
 	}
-	d := newDecoder(m.at.file, nil)
-	main := Listener{Name: "main", Address: "127.0.0.1:8972"}
-	d.defaults(reflect.ValueOf(&main).Elem())
-	m.Listeners = []Listener{main}
+	problems := d.problems.With(f.check(d.finish()))
+	list := make([]Endpoint, 0, len(f.Endpoints))
+	for _, e := range f.Endpoints {
+		one := Endpoint{Address: e.Address, Weight: e.Weight}
+		if e.Metadata != nil {
+			one.Metadata = make(map[string]string, len(e.Metadata))
+		}
+		for key, value := range e.Metadata {
+			one.Metadata[key] = string(value)
+		}
+		list = append(list, one)
+	}
+	return list, problems.Sort()
 }
 
-// placed is what keeps its own places.
-type placed interface{ setPlaces(path string, at places) }
-
-func (r *Rule) setPlaces(path string, at places) {
-	r.path, r.at = path, at
-	r.complete()
-}
-
-// complete fills in the defaults that depend on other fields.
-func (r *Rule) complete() {
-	if l := r.RateLimit; l != nil && l.Burst == 0 {
-		l.Burst = int64(min(max(float64(l.Rate), 1), maxBurst))
+// spellOut makes endpoints that are an address alone the mappings that they stand for.
+func spellOut(root *yaml.Node) {
+	for i := 0; i+1 < len(root.Content); i += 2 {
+		list := followed(root.Content[i+1])
+		if root.Content[i].Value != "endpoints" || list.Kind != yaml.SequenceNode {
+			continue
+		}
+		for j, n := range list.Content {
+			if target := followed(n); target.Kind == yaml.ScalarNode && target.ShortTag() != "!!null" {
+				key := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: "address", Line: n.Line, Column: n.Column}
+				list.Content[j] = &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map", Line: n.Line, Column: n.Column, Content: []*yaml.Node{key, n}}
+			}
+		}
 	}
 }
 
-func (t *Token) setPlaces(_ string, at places) { t.position = at.position("") }
+// followed is what an alias stands for, or the node itself.
+func followed(n *yaml.Node) *yaml.Node {
+	if n.Kind == yaml.AliasNode && n.Alias != nil {
+		return n.Alias
+	}
+	return n
+}
 
-// decoder decodes the nodes of one file into typed values, strictly, and collects all that is wrong.
-type decoder struct {
-	name     string // of the file
-	env      func(string) (string, bool)
+// check finds addresses that cannot be called, and those that stand there twice.
+func (f *endpointsFile) check(at places) Problems {
+	var problems Problems
+	var seen names
+	for i, e := range f.Endpoints {
+		path := fmt.Sprintf("endpoints[%d].address", i)
+		place := at.position(path)
+		key, wrong := e.Address.callable()
+		if first, taken := seen.taken(key, place); wrong == "" && taken {
+			wrong = fmt.Sprintf("%s stands in line %d already", e.Address, first.Line)
+		}
+		if wrong != "" && e.Address != "" {
+			problems = append(problems, Problem{File: at.file, Line: place.Line, Column: place.Column, Path: path, Message: wrong})
+		}
+	}
+	return problems
+}
+
+// Outline is what stands at the top level of a file.
+type Outline struct {
+	Keys  []string // of a mapping, in the order of the file, without those that are ignored
+	List  bool     // it is a list
+	Rules bool     // of rules, which belongs under the key rules
+	Blank bool     // it has documents, and nothing in them
+}
+
+// OutlineOf reads the top level of a file. That of what is no YAML is empty.
+func OutlineOf(data []byte) Outline {
+	root, blank, problem := parse(data)
+	if root == nil || problem != nil {
+		return Outline{Blank: blank && problem == nil}
+	}
+	o := Outline{List: root.Kind == yaml.SequenceNode}
+	if root.Kind != yaml.MappingNode {
+		o.Rules = isListOfRules(root)
+		return o
+	}
+	for i := 0; i+1 < len(root.Content); i += 2 {
+		if key := root.Content[i].Value; !isExtension(key) {
+			o.Keys = append(o.Keys, key)
+		}
+	}
+	return o
+}
+
+// otherFile says what a file is instead of what it is taken for, or nothing: each of its keys would be told as unknown
+// otherwise.
+func otherFile(root *yaml.Node, wanted reflect.Type) string {
+	first := root
+	if root.Kind == yaml.SequenceNode && len(root.Content) > 0 {
+		first = root.Content[0]
+	}
+	if first.Kind != yaml.MappingNode {
+		return ""
+	}
+	isList := root.Kind == yaml.SequenceNode
+	isRules, isToken := isListOfRules(root), hasKey(first, "sha256")
+	switch policies, tokens := wanted == reflect.TypeFor[policyFile](), wanted == reflect.TypeFor[[]Token](); {
+	case !isList && hasKey(root, "apiVersion") && hasKey(root, "kind"):
+		return kubernetesObject(root)
+	case tokens && !isList && hasKey(root, "rules"):
+		return "is a policy file, which belongs under policies.files; a file of tokens is a list of {caller, sha256}"
+	case tokens && isRules:
+		return "is a list of rules: write rules: above it, and name the file under policies.files; a file of tokens is a list of {caller, sha256}"
+	case policies && isList && isToken && !isRules:
+		return "is a list of tokens, which belongs under auth.tokens.file; a policy file is a mapping with the key rules"
+	case policies && isRules:
+		return "must be a mapping with the key rules, not a list: write rules: above it"
+	case policies && !isList && hasKey(root, "services") && !hasKey(root, "rules"):
+		return "is a manifest, not a policy file, which is a mapping with the key rules"
+	}
+	return ""
+}
+
+// isListOfRules reports whether the first element of a list is a rule, by its keys.
+func isListOfRules(root *yaml.Node) bool {
+	return root.Kind == yaml.SequenceNode && len(root.Content) > 0 && hasKey(root.Content[0], "match") && !hasKey(root.Content[0], "sha256")
+}
+
+// kubernetesObject says what to take out of an object.
+func kubernetesObject(root *yaml.Node) string {
+	kind := ""
+	for i := 0; i+1 < len(root.Content); i += 2 {
+		if root.Content[i].Value == "kind" {
+			kind = root.Content[i+1].Value
+		}
+	}
+	if kind == "ConfigMap" || kind == "Secret" {
+		return fmt.Sprintf("is a Kubernetes object (%s): mount it, and name the files that it is mounted as; here stands what is under its data", kind)
+	}
+	return fmt.Sprintf("is a Kubernetes object (%s), which is not understood: easymicro schema shows the fields of its own files", clip(kind))
+}
+
+// CompleteRules is for rules that a program makes: it returns a copy in which the documented defaults stand where rules
+// have the zero value, and all that is wrong with it. The rules given are not changed. There are no positions; paths
+// begin with the name of the rule: rules[billing-calls].retry.maxAttempts.
+func CompleteRules(rules []Rule) ([]Rule, Problems) {
+	c := &completer{types: structTypes{}}
+	completed := make([]Rule, len(rules))
+	for i := range rules {
+		r := rules[i]
+		r.path, r.at = "rules["+r.Name+"]", places{}
+		if r.Name == "" {
+			r.path = fmt.Sprintf("rules[%d]", i)
+		}
+		c.scope = r.path
+		c.complete(reflect.ValueOf(&r).Elem(), "")
+		r.complete()
+		completed[i] = r
+	}
+	return completed, c.problems.With(validateRules(completed))
+}
+
+// completer fills in the defaults of what a program made.
+type completer struct {
+	types    structTypes
+	scope    string // the rule
 	problems Problems
-
-	scope    string // path of what keeps its own places, around path
-	at       places
-	types    map[reflect.Type]*structType
-	paths    map[string]string     // one string for each path
-	expanded map[*yaml.Node]string // what stood there before
-	unset    map[*yaml.Node]bool   // could not be expanded, which is reported already
-	root     *yaml.Node            // of the file; its x-… keys are for anchors
-	unasked  map[*yaml.Node]string // what is wrong with the variables of such a key, if an alias asks for them
-	aliased  *aliasGuard
-	quiet    bool // values are not echoed
-	trial    bool // what is suggested is tried
-
-	blockList bool // the value stands in a list with a line for each element
-	prefill   bool // absent fields keep what they have, instead of their default
 }
 
-func newDecoder(file string, env func(string) (string, bool)) *decoder {
-	if env == nil {
-		env = func(string) (string, bool) { return "", false }
-	}
-	return &decoder{
-		name: file, env: env, at: places{file: file},
-		types: map[reflect.Type]*structType{}, paths: map[string]string{}, expanded: map[*yaml.Node]string{},
-		unset: map[*yaml.Node]bool{}, unasked: map[*yaml.Node]string{}, aliased: &aliasGuard{},
+// complete fills in the defaults of a struct that a program made and checks what stands there. Pointers and lists
+// are replaced by copies.
+func (c *completer) complete(v reflect.Value, path string) {
+	for _, f := range c.types.of(v.Type()).fields {
+		fv, at := v.FieldByIndex(f.index), join(path, f.name)
+		switch {
+		case fv.IsZero() && f.required:
+			c.coded(at, "is required", "")
+		case fv.IsZero() && f.hasDef && fv.Kind() == reflect.Slice:
+			fv.Set(reflect.AppendSlice(reflect.MakeSlice(f.typ, 0, f.defVal.Len()), f.defVal))
+		case fv.IsZero() && f.hasDef:
+			fv.Set(f.defVal)
+		case fv.IsZero():
+		case f.later:
+			c.coded(at, "not supported yet", "")
+			fv.SetZero()
+		default:
+			c.completeValue(fv, f, at)
+		}
 	}
 }
 
-// file decodes a whole file; empty is what is said about one without content. With blank, a file
-// of documents that have none holds nothing.
-func (d *decoder) file(data []byte, into reflect.Value, empty string, blank bool) {
-	if root := d.open(data, into.Type(), empty, blank); root != nil {
-		d.value(root, into, &field{}, "")
+func (c *completer) completeValue(v reflect.Value, f *field, path string) {
+	switch t := v.Type(); {
+	case t.Kind() == reflect.Pointer:
+		own := reflect.New(t.Elem())
+		own.Elem().Set(v.Elem())
+		v.Set(own)
+		c.completeValue(own.Elem(), f, path)
+	case isScalar(t):
+		if message, suggestion := check(v, f); message != "" {
+			c.coded(path, message, suggestion)
+		}
+	case t.Kind() == reflect.Struct:
+		c.complete(v, path)
+	case t.Kind() == reflect.Slice:
+		own := reflect.MakeSlice(t, v.Len(), v.Len())
+		reflect.Copy(own, v)
+		v.Set(own)
+		for i := range own.Len() {
+			c.completeValue(own.Index(i), f, fmt.Sprintf("%s[%d]", path, i))
+		}
 	}
 }
 
-// open parses a whole file and expands its variables. It returns nil when there is nothing to decode.
-func (d *decoder) open(data []byte, into reflect.Type, empty string, blank bool) *yaml.Node {
-	root, isBlank, problem := parse(data)
-	if problem != nil {
-		problem.File = d.name
-		d.problems = append(d.problems, *problem)
-		return nil
-	}
-	if root == nil && isBlank && blank {
-		return nil
-	}
-	if root == nil || (root.Kind == yaml.ScalarNode && root.ShortTag() == "!!null") {
-		d.problems = append(d.problems, Problem{File: d.name, Line: 1, Column: 1, Message: empty})
-		return nil
-	}
-	if other := otherFile(root, into); other != "" {
-		d.problem(root, "", other, "")
-		return nil
-	}
-	d.root = root
-	d.place(root, "")
-	d.expand(root, nil)
-	return root
-}
-
-func (d *decoder) finish() places {
-	d.at.sort()
-	return d.at
-}
-
-// maxProblems is how many problems of a file are reported; whoever has more has another one.
-const maxProblems = 200
-
-// restNotShown is the message of the problem in place of those that are not reported.
-const restNotShown = "more than 200 problems: the rest is not shown"
-
-func (d *decoder) full() bool { return len(d.problems) > maxProblems }
-
-// problem reports what is wrong with the value of n.
-func (d *decoder) problem(n *yaml.Node, path, message, suggestion string) {
-	switch {
-	case d.full():
-		return
-	case len(d.problems) == maxProblems:
-		path, message, suggestion = "", restNotShown, ""
-	}
-	d.problems = append(d.problems, Problem{
-		File: d.name, Line: n.Line, Column: n.Column, Path: join(d.scope, path), Message: message, Suggestion: suggestion,
-	})
-}
-
-// join puts two paths together.
-func join(a, b string) string {
-	switch {
-	case a == "":
-		return b
-	case b == "":
-		return a
-	case b[0] == '[':
-		return a + b
-	default:
-		return a + "." + b
-	}
-}
-
-// intern makes one string of equal paths: thousands of rules have the same few.
-func (d *decoder) intern(path string) string {
-	if known, ok := d.paths[path]; ok {
-		return known
-	}
-	d.paths[path] = path
-	return path
-}
-
-func (d *decoder) place(n *yaml.Node, path string) {
-	d.at.list = append(d.at.list, place{path: d.intern(path), line: int32(n.Line), column: int32(n.Column)})
+// coded reports a problem of what a program made.
+func (c *completer) coded(path, message, suggestion string) {
+	c.problems = append(c.problems, Problem{Path: join(c.scope, path), Message: message, Suggestion: suggestion})
 }

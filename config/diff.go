@@ -1,8 +1,11 @@
 package config
 
 import (
+	"bytes"
 	"fmt"
 	"reflect"
+	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -88,7 +91,7 @@ func withoutParent(before string, c Change) string {
 // Diff tells how the meaning of next differs from that of old: fields by value with their defaults, rules, services and
 // listeners by name. Order, comments and spelling do not count. Nothing that may be secret is shown.
 func Diff(old, next *Set) Changes {
-	d := &differ{types: newDecoder("", nil)}
+	d := &setDiffer{fieldDiffer{types: structTypes{}}}
 	if old.Manifest != nil && next.Manifest != nil {
 		d.manifest(old.Manifest, next.Manifest)
 	}
@@ -98,126 +101,262 @@ func Diff(old, next *Set) Changes {
 	return d.changes
 }
 
-// differ collects changes.
-type differ struct {
-	types   *decoder // for what the tags say
-	changes Changes
+// setDiffer compares two sets, thing by thing.
+type setDiffer struct{ fieldDiffer }
 
-	subject string
-	at      func(path string) Position
+// gateway compares the block of the gateway: the routes by path, all else by value.
+func (d *setDiffer) gateway(old, next *Manifest, class Class) {
+	p, q := old.Gateway, next.Gateway
+	d.routes(old, next, class)
+	p.Routes, q.Routes = nil, nil
+	d.values("gateway", reflect.ValueOf(p), reflect.ValueOf(q), class)
 }
 
-func (d *differ) add(c Change) { d.changes = append(d.changes, c) }
+// routeKey tells routes apart: one path may have several, for HTTP methods of their own.
+func routeKey(r *Route) string {
+	methods := slices.Sorted(slices.Values(r.Methods))
+	return r.Path + " " + strings.Join(methods, ",")
+}
 
-// changed reports one field of the subject.
-func (d *differ) changed(path, old, next string, class Class) {
-	text := fmt.Sprintf("%s %s → %s", path, orAbsent(path, old), orAbsent(path, next))
-	if old == "" && next == "" {
-		text = path + " changed"
+// routes says which route came, went or changed.
+func (d *setDiffer) routes(old, next *Manifest, class Class) {
+	const path = "gateway.routes"
+	name := func(r *Route) string { return "route " + oneLine(r.Path) }
+	pairs := pairRoutes(old.Gateway.Routes, next.Gateway.Routes)
+	gone := map[int]bool{}
+	for i := range old.Gateway.Routes {
+		gone[i] = true
 	}
-	d.add(Change{Subject: d.subject, Path: path, Old: old, New: next, Text: text, Class: class, Position: d.at(path)})
-}
-
-// orAbsent is the word for a field that is not given, which in a match is all but nothing.
-func orAbsent(path, s string) string {
-	switch {
-	case s != "":
-		return s
-	case strings.HasPrefix(path, "match.") && path != "match.except":
-		return "any"
-	}
-	return "none"
-}
-
-// structs compares two structs of one type, field by field.
-func (d *differ) structs(path string, old, next reflect.Value, class Class) {
-	for _, f := range d.types.structType(next.Type()).fields {
-		inside := class
-		if f.class != "" {
-			inside = f.class
+	for i := range next.Gateway.Routes {
+		r := &next.Gateway.Routes[i]
+		at := fmt.Sprintf("%s[%d]", path, i)
+		j, known := pairs[i]
+		if !known {
+			d.add(Change{Subject: name(r), Text: name(r) + " added", Class: class, Position: next.Position(at)})
+			continue
 		}
-		d.values(join(path, f.name), old.FieldByIndex(f.index), next.FieldByIndex(f.index), inside)
+		delete(gone, j)
+		d.subject = name(r)
+		d.at = func(path string) Position { return next.Position(join(at, path)) }
+		d.structs("", reflect.ValueOf(old.Gateway.Routes[j]), reflect.ValueOf(*r), class)
 	}
-}
-
-// values compares two values of one type.
-func (d *differ) values(path string, old, next reflect.Value, class Class) {
-	t := next.Type()
-	switch {
-	case t == rawOptionsType:
-		d.options(path, optionsOf(old), optionsOf(next), class)
-	case t.Kind() == reflect.Slice && isListOfBlocks(t) || t.Kind() == reflect.Slice && isScalar(t.Elem()):
-		d.whole(path, old, next, class)
-	case t.Kind() == reflect.Pointer && isScalar(t.Elem()):
-		d.whole(path, old, next, class)
-	case t.Kind() == reflect.Pointer && (old.IsNil() || next.IsNil()):
-		d.block(path, old, next, class)
-	case t.Kind() == reflect.Pointer:
-		d.structs(path, old.Elem(), next.Elem(), class)
-	case t.Kind() == reflect.Struct && !isScalar(t):
-		d.structs(path, old, next, class)
-	case t.Kind() == reflect.Map:
-		d.maps(path, old, next, class)
-	default:
-		d.whole(path, old, next, class)
-	}
-}
-
-func isListOfBlocks(t reflect.Type) bool {
-	return t.Elem().Kind() == reflect.Struct && !isScalar(t.Elem())
-}
-
-// whole compares two values that are shown as one.
-func (d *differ) whole(path string, old, next reflect.Value, class Class) {
-	if same(old, next) {
-		return
-	}
-	if a, b := written(old), written(next); a != b {
-		d.changed(path, a, b, class)
-	}
-}
-
-// same tells without allocating that two values are equal, for the thousands that are.
-func same(a, b reflect.Value) bool {
-	if a.Kind() == reflect.Pointer && !a.IsNil() && !b.IsNil() {
-		a, b = a.Elem(), b.Elem()
-	}
-	if a.Kind() == reflect.Slice {
-		if a.Len() != b.Len() {
-			return false
+	for i := range old.Gateway.Routes {
+		if r := &old.Gateway.Routes[i]; gone[i] {
+			at := fmt.Sprintf("%s[%d]", path, i)
+			d.add(Change{Subject: name(r), Text: name(r) + " removed", Class: class, Position: old.Position(at)})
 		}
-		for i := range a.Len() {
-			if !same(a.Index(i), b.Index(i)) {
-				return false
+	}
+	d.subject, d.at = "", next.Position
+}
+
+// pairRoutes finds for each route of next the one that it was: of the same path and HTTP methods, or else of the same
+// path.
+func pairRoutes(old, next []Route) map[int]int {
+	pairs, used := map[int]int{}, map[int]bool{}
+	for _, key := range []func(*Route) string{routeKey, func(r *Route) string { return r.Path }} {
+		byKey := map[string][]int{}
+		for j := range old {
+			if !used[j] {
+				k := key(&old[j])
+				byKey[k] = append(byKey[k], j)
 			}
 		}
-		return true
+		for i := range next {
+			k := key(&next[i])
+			if _, paired := pairs[i]; paired || len(byKey[k]) == 0 {
+				continue
+			}
+			pairs[i], used[byKey[k][0]] = byKey[k][0], true
+			byKey[k] = byKey[k][1:]
+		}
 	}
-	return a.Comparable() && a.Equal(b)
+	return pairs
 }
 
-// block reports a block that came or went.
-func (d *differ) block(path string, old, next reflect.Value, class Class) {
-	switch {
-	case old.IsNil() && next.IsNil():
-	case old.IsNil():
-		d.add(Change{Subject: d.subject, Path: path, New: written(next), Text: fmt.Sprintf("%s added %s", path, written(next)), Class: class, Position: d.at(path)})
+// manifest compares the blocks of two manifests; services and listeners by name.
+func (d *setDiffer) manifest(old, next *Manifest) {
+	byName := map[string]bool{"listeners": true, "services": true, "upstreams": true}
+	a, b := reflect.ValueOf(old).Elem(), reflect.ValueOf(next).Elem()
+	for _, f := range d.types.of(b.Type()).fields {
+		if f.name == "policies" {
+			continue
+		}
+		va, vb := a.FieldByIndex(f.index), b.FieldByIndex(f.index)
+		if f.name == "discovery" {
+			d.clusters(old, next, f.class)
+			continue
+		}
+		if !byName[f.name] {
+			d.subject, d.at = "", next.Position
+			if f.name == "gateway" {
+				d.gateway(old, next, f.class)
+				continue
+			}
+			d.values(f.name, va, vb, f.class)
+			continue
+		}
+		d.named(f.name, strings.TrimSuffix(f.name, "s"), va, vb, old, next, f.class)
+	}
+	d.subject, d.at = "", next.Position
+	p, q := old.Policies, next.Policies
+	p.Rules, q.Rules = nil, nil // compared by name
+	d.values("policies", reflect.ValueOf(p), reflect.ValueOf(q), Live)
+}
+
+// clusters compares the entries of discovery.etcd.
+func (d *setDiffer) clusters(old, next *Manifest, class Class) {
+	of := func(m *Manifest) reflect.Value {
+		if m.Discovery == nil {
+			return reflect.ValueOf([]Etcd(nil))
+		}
+		return reflect.ValueOf(m.Discovery.Etcd)
+	}
+	d.named("discovery.etcd", "discovery", of(old), of(next), old, next, class)
+}
+
+// named compares two lists of the manifest whose elements have names; what is one of them.
+func (d *setDiffer) named(path, what string, old, next reflect.Value, oldManifest, nextManifest *Manifest, class Class) {
+	name := func(v reflect.Value) string { return v.FieldByName("Name").String() }
+	before := map[string]int{}
+	for i := range old.Len() {
+		before[name(old.Index(i))] = i
+	}
+	for i := range next.Len() {
+		subject, at := name(next.Index(i)), path+"["+strconv.Itoa(i)+"]"
+		j, known := before[subject]
+		delete(before, subject)
+		if !known {
+			d.add(Change{Subject: subject, Text: what + " " + subject + " added", Class: class, Position: nextManifest.Position(at)})
+			continue
+		}
+		d.subject = what + " " + subject
+		d.at = func(path string) Position { return nextManifest.Position(join(at, path)) }
+		d.structs("", old.Index(j), next.Index(i), class)
+	}
+	for i := range old.Len() {
+		subject := name(old.Index(i))
+		if j, gone := before[subject]; gone && j == i {
+			at := path + "[" + strconv.Itoa(i) + "]"
+			d.add(Change{Subject: subject, Text: what + " " + subject + " removed", Class: class, Position: oldManifest.Position(at)})
+		}
+	}
+}
+
+// rules compares rules by name; one with was is the rule that had that name.
+func (d *setDiffer) rules(old, next []Rule) {
+	before := make(map[string]*Rule, len(old))
+	for i := range old {
+		before[old[i].Name] = &old[i]
+	}
+	for i := range next {
+		r := &next[i]
+		was, known := before[r.Name]
+		if !known && r.Was != "" {
+			was, known = before[r.Was]
+		}
+		if !known {
+			text := strings.TrimPrefix(ruleWord(r), "enforced ") + " " + r.Name + " added"
+			d.add(Change{Subject: r.Name, New: ruleText(r), Text: text, Class: Live, Position: r.Position("")})
+			continue
+		}
+		delete(before, was.Name)
+		d.subject, d.at = r.Name, r.Position
+		d.structs("", reflect.ValueOf(was).Elem(), reflect.ValueOf(r).Elem(), Live)
+	}
+	for i := range old {
+		if r := &old[i]; before[r.Name] == r {
+			d.add(Change{Subject: r.Name, Old: ruleText(r), Text: ruleWord(r) + " " + r.Name + " removed", Class: Live, Position: r.Position("")})
+		}
+	}
+}
+
+// ruleWord says what adding or removing the rule means.
+func ruleWord(r *Rule) string {
+	switch r.Mode {
+	case Shadow:
+		return "shadow rule"
+	case Off:
+		return "rule (off)"
 	default:
-		d.add(Change{Subject: d.subject, Path: path, Old: written(old), Text: path + " removed", Class: class, Position: d.at(path)})
+		return "enforced rule"
 	}
 }
 
-func (d *differ) maps(path string, old, next reflect.Value, class Class) {
-	for _, key := range sortedKeys(old, next) {
-		a, b := "", ""
-		if v := old.MapIndex(key); v.IsValid() {
-			a = written(v)
+func ruleText(r *Rule) string {
+	kinds := make([]string, 0, 2)
+	for _, k := range r.Kinds() {
+		kinds = append(kinds, string(k))
+	}
+	return strings.Join(kinds, ", ")
+}
+
+// tokens compares tokens by caller; the hashes are compared and never shown.
+func (d *setDiffer) tokens(old, next []Token) {
+	key := func(t Token) string { return t.Caller + " " + t.SHA256 }
+	before := map[string]Token{}
+	for _, t := range old {
+		before[key(t)] = t
+	}
+	for _, t := range next {
+		was, known := before[key(t)]
+		delete(before, key(t))
+		switch {
+		case !known:
+			d.add(Change{Subject: "tokens", Text: t.String() + " added", Class: Live, Position: t.position})
+		case !was.Expires.Equal(t.Expires):
+			d.subject, d.at = t.String(), func(string) Position { return t.position }
+			d.whole("expires", reflect.ValueOf(was.Expires), reflect.ValueOf(t.Expires), Live)
 		}
-		if v := next.MapIndex(key); v.IsValid() {
-			b = written(v)
+	}
+	for _, t := range old {
+		if _, gone := before[key(t)]; gone {
+			d.add(Change{Subject: "tokens", Text: t.String() + " removed", Class: Live, Position: t.position})
 		}
-		if a != b {
-			d.changed(join(path, key.String()), a, b, class)
+	}
+}
+
+// Class says what a change of a field takes.
+type Class string
+
+// The classes, from the mildest to the strongest.
+const (
+	Live    Class = "live"    // from one call to the next
+	Rolling Class = "rolling" // services or listeners are opened and closed, no call is lost
+	Restart Class = "restart" // takes effect with the next start; until then it is pending
+)
+
+func (c Class) weight() int {
+	switch c {
+	case Restart:
+		return 2
+	case Rolling:
+		return 1
+	default:
+		return 0
+	}
+}
+
+// Few returns the changes, of many only the first ones and how many more there are.
+func (c Changes) Few() Changes {
+	if len(c) <= mostChanges+1 {
+		return c
+	}
+	more := Change{Text: fmt.Sprintf("and %d more changes", len(c)-mostChanges), Class: c[mostChanges:].Class()}
+	return append(c[:mostChanges:mostChanges], more)
+}
+
+// contents tells which files have something else in them now.
+func (d *setDiffer) contents(old, next *Set) {
+	if old.Manifest == nil || next.Manifest == nil {
+		return
+	}
+	for _, f := range next.Manifest.NamedFiles() {
+		was, known := old.Contents[f.Path]
+		if is, ok := next.Contents[f.Path]; !known || !ok || bytes.Equal(was, is) {
+			continue
 		}
+		d.add(Change{
+			Subject: f.Path, Text: f.Path + " has other content", Class: Live, Position: next.Manifest.Position(f.Field),
+		})
 	}
 }

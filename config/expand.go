@@ -10,33 +10,55 @@ import (
 
 var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
+// variables replaces ${VAR} in the scalar values of a file.
+type variables struct {
+	env      func(string) (string, bool)
+	root     *yaml.Node            // of the file; its x-… keys are for anchors
+	expanded map[*yaml.Node]string // what stood there before
+	unset    map[*yaml.Node]bool   // could not be expanded, which is reported already
+	unasked  map[*yaml.Node]string // what is wrong with the variables of such a key, if an alias asks for them
+}
+
+func newVariables(env func(string) (string, bool)) *variables {
+	if env == nil {
+		env = func(string) (string, bool) { return "", false }
+	}
+	return &variables{env: env, expanded: map[*yaml.Node]string{}, unset: map[*yaml.Node]bool{}, unasked: map[*yaml.Node]string{}}
+}
+
+// expandAll expands a whole file, and reports what is wrong.
+func (v *variables) expandAll(root *yaml.Node, report *recorder) {
+	v.root = root
+	v.expand(root, nil, report)
+}
+
 // expand replaces ${VAR} and ${VAR:-default} in the scalar values below n, once: what a variable holds is not looked at
 // again. An unquoted scalar is typed by what it became.
-func (d *decoder) expand(n *yaml.Node, at *step) {
+func (v *variables) expand(n *yaml.Node, at *step, report *recorder) {
 	switch n.Kind {
 	case yaml.MappingNode:
 		for i := 0; i+1 < len(n.Content); i += 2 {
 			key := n.Content[i].Value
-			d.expand(n.Content[i+1], &step{around: at, key: key, aside: at != nil && at.aside || n == d.root && isExtension(key)})
+			v.expand(n.Content[i+1], &step{around: at, key: key, aside: at != nil && at.aside || n == v.root && isExtension(key)}, report)
 		}
 	case yaml.SequenceNode:
 		for i, c := range n.Content {
-			d.expand(c, &step{around: at, index: i, aside: at != nil && at.aside})
+			v.expand(c, &step{around: at, index: i, aside: at != nil && at.aside}, report)
 		}
 	case yaml.ScalarNode:
 		if !strings.Contains(n.Value, "${") {
 			return
 		}
-		text, wrong := d.expandText(n.Value)
+		text, wrong := v.expandText(n.Value)
 		for _, w := range wrong {
 			if at != nil && at.aside {
-				d.unasked[n] = w
+				v.unasked[n] = w
 				continue
 			}
-			d.problem(n, at.path(), w, "")
-			d.unset[n] = true
+			report.problem(n, at.path(), w, "")
+			v.unset[n] = true
 		}
-		d.expanded[n] = n.Value
+		v.expanded[n] = n.Value
 		n.Value = text
 		if n.Style == 0 {
 			n.Tag = plainTag(text)
@@ -44,7 +66,7 @@ func (d *decoder) expand(n *yaml.Node, at *step) {
 	}
 }
 
-func (d *decoder) expandText(s string) (text string, wrong []string) {
+func (v *variables) expandText(s string) (text string, wrong []string) {
 	var b strings.Builder
 	for {
 		i := strings.Index(s, "${")
@@ -64,7 +86,7 @@ func (d *decoder) expandText(s string) (text string, wrong []string) {
 		}
 		s = rest
 		name, fallback, hasFallback := strings.Cut(inside, ":-")
-		value, set := d.env(name)
+		value, set := v.env(name)
 		switch {
 		case !variableName.MatchString(name):
 			wrong = append(wrong, fmt.Sprintf("${%s} is no variable: letters, digits and _; write $${ for a literal ${", inside))
@@ -100,3 +122,28 @@ func (s *step) path() string {
 
 // isExtension reports whether a key of the top level is ignored: what stands in it is there for anchors.
 func isExtension(key string) bool { return strings.HasPrefix(key, "x-") }
+
+// aliasGuard bounds what aliases expand to: a few lines can stand for billions of values.
+type aliasGuard struct {
+	values int
+	stack  []*yaml.Node
+	spent  bool
+}
+
+// count counts one value; false when it is one too many.
+func (a *aliasGuard) count() bool {
+	if len(a.stack) > 0 {
+		a.values++
+	}
+	return a.values <= maxAliasValues
+}
+
+func (a *aliasGuard) enter(target *yaml.Node) { a.stack = append(a.stack, target) }
+
+// leave reports whether the bound was exceeded just now.
+func (a *aliasGuard) leave() (exceeded bool) {
+	a.stack = a.stack[:len(a.stack)-1]
+	exceeded = a.values > maxAliasValues && !a.spent
+	a.spent = a.spent || exceeded
+	return exceeded
+}

@@ -1,5 +1,14 @@
 package config
 
+import (
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/easymicro/easymicro/wire/wildcard"
+)
+
 // Listener is one place where a host listens for calls.
 type Listener struct {
 	Name      string   `yaml:"name" required:"true" pattern:"name" doc:"Name of the listener, unique."`
@@ -35,4 +44,129 @@ type Limits struct {
 	FirstByteTimeout         Duration `yaml:"firstByteTimeout" default:"2m" min:"1ms" max:"1h" doc:"How long a new connection may be silent. rpcx clients connect before they have something to say."`
 	IdleTimeout              Duration `yaml:"idleTimeout" default:"2m" min:"1ms" max:"24h" doc:"How long a connection without calls is kept."`
 	MaxConnectionAge         Duration `yaml:"maxConnectionAge" default:"0s" min:"0s" later:"true" doc:"How long a connection lives, ±10 %, closed when idle. 0s: for ever."`
+}
+
+// Auth says how the caller of a call is known.
+type Auth struct {
+	Identify       []string `yaml:"identify" enum:"mtls,jwt,token" laterEnum:"mtls,jwt" doc:"Ways to know the caller; the first that answers. Default: none, every caller is anonymous."`
+	MTLS           *MTLS    `yaml:"mtls" later:"true" doc:"Callers known by their certificate."`
+	JWT            *JWT     `yaml:"jwt" later:"true" doc:"Callers known by a signed token."`
+	Tokens         *Tokens  `yaml:"tokens" doc:"Callers known by a token of a list."`
+	TrustedProxies []string `yaml:"trustedProxies" pattern:"proxy" doc:"Networks (10.0.0.0/8) whose X-Forwarded-For counts for peer, and unix for peers that connect to a unix listener."`
+}
+
+// UnixPeers is the word among networks for peers that connect to a unix listener.
+const UnixPeers = "unix"
+
+// MTLS takes the caller from the client certificate.
+type MTLS struct {
+	CallerFrom string `yaml:"callerFrom" required:"true" enum:"san.uri,san.dns,cn" doc:"Part of the certificate that is the caller."`
+}
+
+// JWT takes the caller from a signed token.
+type JWT struct {
+	JWKSFile    string `yaml:"jwksFile" required:"true" doc:"File of the keys."`
+	Issuer      string `yaml:"issuer" required:"true" doc:"Issuer that is required."`
+	Audience    string `yaml:"audience" required:"true" doc:"Audience that is required."`
+	CallerClaim string `yaml:"callerClaim" default:"sub" doc:"Claim that is the caller."`
+}
+
+// Tokens takes the caller from a list of tokens.
+type Tokens struct {
+	File string `yaml:"file" required:"true" doc:"File with a list of {caller, sha256, expires}; several may be valid for one caller."`
+}
+
+// Token makes one caller known. The token itself is not here, only its hash.
+type Token struct {
+	Caller  string    `yaml:"caller" json:"caller" required:"true" pattern:"caller" reload:"live" doc:"Caller that the token stands for."`
+	SHA256  string    `yaml:"sha256" json:"-" required:"true" pattern:"sha256" reload:"live" doc:"SHA-256 of the token, 64 hexadecimal digits (lower case once decoded)."`
+	Expires time.Time `yaml:"expires" json:"expires,omitzero" reload:"live" doc:"When it stops being valid; told seven days before, and when it happens. Default: never."`
+
+	position Position
+}
+
+// Position is where the token stands in its file.
+func (t Token) Position() Position { return t.position }
+
+// String tells the caller, never the hash.
+func (t Token) String() string { return "token of " + t.Caller }
+
+// GoString is String.
+func (t Token) GoString() string { return t.String() }
+
+// LogValue is String.
+func (t Token) LogValue() slog.Value { return slog.StringValue(t.String()) }
+
+func (t *Token) setPlaces(_ string, at places) { t.position = at.position("") }
+
+func (t *Token) expiry() Expiry {
+	return Expiry{Caller: t.Caller, At: t.Expires, Position: t.position}
+}
+
+// Gateway says how HTTP callers reach methods.
+type Gateway struct {
+	Routes []Route       `yaml:"routes" doc:"Paths of their own for methods."`
+	Get    []string      `yaml:"get" doc:"Methods (Service.Method) that may be called by GET. Default: none."`
+	Remote *Remote       `yaml:"remote" doc:"Routes to services that discovery knows. Default: none."`
+	Errors GatewayErrors `yaml:"errors" doc:"What errors tell."`
+	CORS   CORS          `yaml:"cors" doc:"Which web pages of other origins may call."`
+
+	Metadata map[string]string `yaml:"metadata" doc:"HTTP headers that become metadata of a call: metadata name: header, as x-tenant: X-Tenant. Rules may then key on metadata.x-tenant. Names that say who calls and headers of the connection are refused. Default: none; Traceparent, Tracestate and Baggage always do."`
+
+	Hosts []string `yaml:"hosts" pattern:"hostname" doc:"Further names (orders.example, without port) in the Host header that listeners on loopback answer to, besides localhost and IP addresses; 403 for others: a page whose name an attacker's DNS turned to 127.0.0.1 would otherwise reach them through its visitors' browsers. Peers in auth.trustedProxies may send any, and a listener on other addresses, or on all, answers to any name, over loopback too. Default: none."`
+
+	UnknownFields string `yaml:"unknownFields" default:"ignore" enum:"ignore,reject" doc:"What becomes of members of JSON bodies, nested ones too, and of query parameters that the argument does not have. ignore: callers may be newer than hosts. reject: 400, with the name that was probably meant. Arguments that are maps, or decode themselves, have no unknown members; payloads for services of other hosts pass undecoded."`
+}
+
+// UnknownReject is the value of Gateway.UnknownFields that refuses what is not known.
+const UnknownReject = "reject"
+
+// Route is an HTTP path of its own for one method.
+type Route struct {
+	Path    string   `yaml:"path" required:"true" doc:"Path, as net/http has patterns: /v1/mul, /v1/orders/{id}."`
+	Methods []string `yaml:"methods" default:"POST" enum:"GET,POST,PUT,PATCH,DELETE" doc:"HTTP methods."`
+	Service string   `yaml:"service" required:"true" doc:"Service that is called."`
+	Method  string   `yaml:"method" required:"true" doc:"Method that is called."`
+}
+
+// Remote lets a gateway reach services of other hosts.
+type Remote struct {
+	Etcd     string   `yaml:"etcd" required:"true" pattern:"name" doc:"Name of the discovery."`
+	Services []string `yaml:"services" required:"true" pattern:"glob" doc:"Services that may be reached; globs."`
+}
+
+// GatewayErrors says what errors tell HTTP callers.
+type GatewayErrors struct {
+	ExposeInternal bool `yaml:"exposeInternal" default:"false" doc:"Show callers what a handler panicked with, over HTTP and rpcx. The text of ordinary errors always reaches them."`
+}
+
+// CORS says which web pages of other origins may call.
+type CORS struct {
+	AllowOrigins []string `yaml:"allowOrigins" doc:"Origins (https://app.example) that may call from a browser, or *. Default: none."`
+}
+
+// Admin is the listener of the operators.
+type Admin struct {
+	Address   Address `yaml:"address" default:"127.0.0.1:8970" doc:"Where it listens; unix:// too. Off: an empty string. Beyond loopback it needs tokenFile."`
+	TokenFile string  `yaml:"tokenFile" reload:"live" doc:"File with the bearer token of the operators; read again when it changes."`
+	Console   bool    `yaml:"console" default:"false" reload:"live" later:"true" doc:"Serve the web console."`
+	PProf     bool    `yaml:"pprof" default:"false" doc:"Serve /debug/pprof."`
+}
+
+// Health is the listener of kubelets and scrapers.
+type Health struct {
+	Address Address `yaml:"address" doc:"Where it listens. Default: off."`
+}
+
+// Allows tells whether services of that name may be reached on other hosts.
+func (r *Remote) Allows(service string) bool {
+	return r != nil && wildcard.MatchAny(r.Services, service)
+}
+
+// AllowsSpelling reports whether a service may be reached on other hosts whose name differs from this one in case alone, if
+// at all.
+func (r *Remote) AllowsSpelling(service string) bool {
+	return slices.ContainsFunc(r.Services, func(pattern string) bool {
+		return wildcard.Match(strings.ToLower(pattern), strings.ToLower(service))
+	})
 }

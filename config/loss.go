@@ -1,7 +1,6 @@
 package config
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -125,31 +124,6 @@ func successors(old, next []Rule) map[*Rule]*Rule {
 	return after
 }
 
-// content is what a rule does, whatever it is called.
-func (r *Rule) content() string {
-	bare := *r
-	bare.Name, bare.Was, bare.Description, bare.path, bare.at = "", "", "", "", places{}
-	text, err := json.Marshal(bare) //nolint:musttag // it is only compared
-	if err != nil {
-		return r.Name // like none but itself
-	}
-	return string(text)
-}
-
-// Expired reports whether the rule takes no part any more.
-func (r *Rule) Expired(now time.Time) bool { return !r.Expires.IsZero() && !now.Before(r.Expires) }
-
-// disarmed is why a rule enforces nothing; empty when it does.
-func (r *Rule) disarmed(now time.Time) string {
-	switch {
-	case r.Expired(now):
-		return "has expired"
-	case r.Mode != Enforce && r.Mode != "":
-		return "is enforced no more (mode: " + string(r.Mode) + ")"
-	}
-	return ""
-}
-
 // weakened is how next refuses less than the access rule that it takes the place of, as one does whose end is not written
 // yet; empty when it does not.
 func weakened(old, next *Rule) string {
@@ -187,14 +161,6 @@ func weakened(old, next *Rule) string {
 		return "matches less than before (match.except)"
 	}
 	return ""
-}
-
-// cover reports whether one of the exceptions takes out all that another does.
-func (e Exceptions) cover(one Exception) bool {
-	return slices.ContainsFunc(e, func(o Exception) bool {
-		return coversPatterns(o.Service, one.Service) && coversPatterns(o.Method, one.Method) && coversPatterns(o.Caller, one.Caller) &&
-			coversPeers(o.Peer, one.Peer) && coversPatterns(o.Upstream, one.Upstream)
-	})
 }
 
 // accessList finds entries by the callers that they name.

@@ -1,5 +1,11 @@
 package config
 
+import (
+	"fmt"
+	"reflect"
+	"slices"
+)
+
 // Manifest says what a host is: easymicro.yaml.
 type Manifest struct {
 	Version   int        `yaml:"version" default:"1" min:"1" max:"1" reload:"live" doc:"Version of this format."`
@@ -58,81 +64,154 @@ type State struct {
 	History int    `yaml:"history" default:"50" min:"1" max:"10000" doc:"How many revisions are kept."`
 }
 
-// Gateway says how HTTP callers reach methods.
-type Gateway struct {
-	Routes []Route       `yaml:"routes" doc:"Paths of their own for methods."`
-	Get    []string      `yaml:"get" doc:"Methods (Service.Method) that may be called by GET. Default: none."`
-	Remote *Remote       `yaml:"remote" doc:"Routes to services that discovery knows. Default: none."`
-	Errors GatewayErrors `yaml:"errors" doc:"What errors tell."`
-	CORS   CORS          `yaml:"cors" doc:"Which web pages of other origins may call."`
-
-	Metadata map[string]string `yaml:"metadata" doc:"HTTP headers that become metadata of a call: metadata name: header, as x-tenant: X-Tenant. Rules may then key on metadata.x-tenant. Names that say who calls and headers of the connection are refused. Default: none; Traceparent, Tracestate and Baggage always do."`
-
-	Hosts []string `yaml:"hosts" pattern:"hostname" doc:"Further names (orders.example, without port) in the Host header that listeners on loopback answer to, besides localhost and IP addresses; 403 for others: a page whose name an attacker's DNS turned to 127.0.0.1 would otherwise reach them through its visitors' browsers. Peers in auth.trustedProxies may send any, and a listener on other addresses, or on all, answers to any name, over loopback too. Default: none."`
-
-	UnknownFields string `yaml:"unknownFields" default:"ignore" enum:"ignore,reject" doc:"What becomes of members of JSON bodies, nested ones too, and of query parameters that the argument does not have. ignore: callers may be newer than hosts. reject: 400, with the name that was probably meant. Arguments that are maps, or decode themselves, have no unknown members; payloads for services of other hosts pass undecoded."`
+// NamedFile is a file that a field of the manifest names.
+type NamedFile struct {
+	Field string // upstreams[0].tls.keyFile
+	Path  string // as written
+	Most  int64  // bytes that it may have
 }
 
-// UnknownReject is the value of Gateway.UnknownFields that refuses what is not known.
-const UnknownReject = "reject"
-
-// Route is an HTTP path of its own for one method.
-type Route struct {
-	Path    string   `yaml:"path" required:"true" doc:"Path, as net/http has patterns: /v1/mul, /v1/orders/{id}."`
-	Methods []string `yaml:"methods" default:"POST" enum:"GET,POST,PUT,PATCH,DELETE" doc:"HTTP methods."`
-	Service string   `yaml:"service" required:"true" doc:"Service that is called."`
-	Method  string   `yaml:"method" required:"true" doc:"Method that is called."`
+// NamedFiles are the files whose Contents belong to the set, by the first field that names each.
+func (m *Manifest) NamedFiles() []NamedFile {
+	var list []NamedFile
+	seen := map[string]bool{"": true}
+	add := func(field, path string, most int64) {
+		if !seen[path] {
+			seen[path] = true
+			list = append(list, NamedFile{Field: field, Path: path, Most: most})
+		}
+	}
+	add("admin.tokenFile", m.Admin.TokenFile, MaxSecretBytes)
+	certificates := func(field string, t *ClientTLS) {
+		if t != nil {
+			add(field+".caFile", t.CAFile, MaxFileBytes)
+			add(field+".certFile", t.CertFile, MaxFileBytes)
+			add(field+".keyFile", t.KeyFile, MaxFileBytes)
+		}
+	}
+	for i := range m.Upstreams {
+		certificates(fmt.Sprintf("upstreams[%d].tls", i), m.Upstreams[i].TLS)
+	}
+	if m.Discovery == nil {
+		return list
+	}
+	for i := range m.Discovery.Etcd {
+		e, field := &m.Discovery.Etcd[i], fmt.Sprintf("discovery.etcd[%d]", i)
+		certificates(field+".tls", e.TLS)
+		add(field+".usernameFile", e.UsernameFile, MaxSecretBytes)
+		add(field+".passwordFile", e.PasswordFile, MaxSecretBytes)
+	}
+	return list
 }
 
-// Remote lets a gateway reach services of other hosts.
-type Remote struct {
-	Etcd     string   `yaml:"etcd" required:"true" pattern:"name" doc:"Name of the discovery."`
-	Services []string `yaml:"services" required:"true" pattern:"glob" doc:"Services that may be reached; globs."`
+// complete fills in the defaults that no tag can say.
+func (m *Manifest) complete() {
+	if len(m.Listeners) > 0 {
+		return
+	}
+	main := Listener{Name: "main", Address: "127.0.0.1:8972"}
+	structTypes{}.setDefaults(reflect.ValueOf(&main).Elem())
+	m.Listeners = []Listener{main}
 }
 
-// GatewayErrors says what errors tell HTTP callers.
-type GatewayErrors struct {
-	ExposeInternal bool `yaml:"exposeInternal" default:"false" doc:"Show callers what a handler panicked with, over HTTP and rpcx. The text of ordinary errors always reaches them."`
+// Override sets one scalar of the manifest to what a flag or a variable says. source (--listen, EASYMICRO_LISTEN) is
+// what problems and positions name from then on.
+func (m *Manifest) Override(path, text, source string) Problems {
+	v, f := structTypes{}.below(reflect.ValueOf(m).Elem(), path)
+	if f == nil {
+		return Problems{{File: source, Path: path, Message: "there is no such field"}}
+	}
+	next := reflect.New(v.Type()).Elem()
+	message := setText(next, text)
+	suggestion := ""
+	if message == "" {
+		message, suggestion = check(next, f)
+	}
+	if address, ok := next.Interface().(Address); ok && message == "" && address != "" {
+		if _, _, err := address.Split(); err != nil {
+			message = err.Error()
+		}
+	}
+	if message != "" {
+		return Problems{{File: source, Path: path, Message: message, Suggestion: suggestion}}
+	}
+	v.Set(next)
+	if m.sources == nil {
+		m.sources = map[string]string{}
+	}
+	m.sources[path] = source
+	return nil
 }
 
-// CORS says which web pages of other origins may call.
-type CORS struct {
-	AllowOrigins []string `yaml:"allowOrigins" doc:"Origins (https://app.example) that may call from a browser, or *. Default: none."`
+// serviceNames are the names that services are served under.
+func (m *Manifest) serviceNames() []string {
+	var all []string
+	for _, s := range m.Services {
+		all = append(append(all, s.Name), s.Aliases...)
+	}
+	return all
 }
 
-// Telemetry is what a host tells about itself.
-type Telemetry struct {
-	Logs    Logs    `yaml:"logs" doc:"The log on stderr."`
-	Metrics Metrics `yaml:"metrics" doc:"Prometheus metrics on the admin and health listeners."`
-	Traces  Traces  `yaml:"traces" doc:"OpenTelemetry traces."`
+// PublishedListener is the listener whose address is published when nothing else is said: the first for rpcx over TCP.
+func (m *Manifest) PublishedListener() *Listener {
+	for i := range m.Listeners {
+		l := &m.Listeners[i]
+		if network, _, err := l.Address.Split(); err == nil && network == "tcp" && slices.Contains(l.Protocols, "rpcx") {
+			return l
+		}
+	}
+	return nil
 }
 
-// Logs says what is logged and how.
-type Logs struct {
-	Level  string `yaml:"level" default:"info" enum:"debug,info,warn,error" doc:"The least level that is logged."`
-	Format string `yaml:"format" default:"auto" enum:"auto,text,json" doc:"auto: text on a terminal, JSON elsewhere."`
+// Registers tells whether some discovery publishes this host.
+func (m *Manifest) Registers() bool {
+	return m.Discovery != nil && slices.ContainsFunc(m.Discovery.Etcd, func(e Etcd) bool { return e.Register != nil })
 }
 
-// Metrics says where the metrics are.
-type Metrics struct {
-	Path string `yaml:"path" default:"/metrics" pattern:"path" doc:"Path of the metrics."`
+// IsPublished tells whether a service of the manifest is published.
+func (m *Manifest) IsPublished(s *Service) bool {
+	return m.Registers() && (s.Publish == nil || *s.Publish)
 }
 
-// Traces says where traces go.
-type Traces struct {
-	OTLPEndpoint string `yaml:"otlpEndpoint" doc:"Collector that takes OpenTelemetry traces: http://host:4318 (OTLP/HTTP; a path of its own may follow), grpc://host:4317 (OTLP/gRPC), https:// and grpcs:// with TLS. Default: none, no traces."`
-	SampleRatio  Share  `yaml:"sampleRatio" default:"0.05" doc:"Share of the calls that is traced, of those that come without a trace; the others follow their caller. 0: none of them."`
+// usedUpstreams are the upstreams that services use. They are not known when a service uses one that is none: it may be
+// any, misspelt.
+func (m *Manifest) usedUpstreams() (used map[string]bool, known bool) {
+	used = map[string]bool{}
+	names := m.UpstreamNames()
+	for i := range m.Services {
+		for _, upstream := range m.Services[i].Uses {
+			if !slices.Contains(names, upstream) {
+				return nil, false
+			}
+			used[upstream] = true
+		}
+	}
+	return used, true
 }
 
-// Admin is the listener of the operators.
-type Admin struct {
-	Address   Address `yaml:"address" default:"127.0.0.1:8970" doc:"Where it listens; unix:// too. Off: an empty string. Beyond loopback it needs tokenFile."`
-	TokenFile string  `yaml:"tokenFile" reload:"live" doc:"File with the bearer token of the operators; read again when it changes."`
-	Console   bool    `yaml:"console" default:"false" reload:"live" later:"true" doc:"Serve the web console."`
-	PProf     bool    `yaml:"pprof" default:"false" doc:"Serve /debug/pprof."`
+// UpstreamNames are the names of the upstreams.
+func (m *Manifest) UpstreamNames() []string {
+	all := make([]string, 0, len(m.Upstreams))
+	for i := range m.Upstreams {
+		all = append(all, m.Upstreams[i].Name)
+	}
+	return all
 }
 
-// Health is the listener of kubelets and scrapers.
-type Health struct {
-	Address Address `yaml:"address" doc:"Where it listens. Default: off."`
+// Service is one service of a host.
+type Service struct {
+	Name      string            `yaml:"name" required:"true" pattern:"service" doc:"Name on the wire."`
+	Aliases   []string          `yaml:"aliases" pattern:"service" reload:"live" doc:"Other names it is served under; rules and metrics go by the main name."`
+	Handler   string            `yaml:"handler" required:"true" pattern:"handler" doc:"Name of the handler in the registry of the binary."`
+	Methods   Methods           `yaml:"methods" reload:"live" doc:"Which methods are served."`
+	Options   RawOptions        `yaml:"options" reload:"live" doc:"Options of the handler, decoded strictly into its own type."`
+	Uses      map[string]string `yaml:"uses" reload:"live" doc:"Upstream for each client that the handler asks for."`
+	Publish   *bool             `yaml:"publish" reload:"live" doc:"Publish it, and its aliases, to discovery. Default: true when a discovery has register."`
+	Metadata  map[string]string `yaml:"metadata" reload:"live" doc:"Published to discovery with it: weight, group and what else its callers look at."`
+	AccessLog bool              `yaml:"accessLog" default:"false" reload:"live" doc:"Log each call."`
+}
+
+// Methods says which methods of a service are served.
+type Methods struct {
+	Expose []string `yaml:"expose" pattern:"method" doc:"Methods that are served. Default: all."`
 }

@@ -3,7 +3,6 @@ package config
 import (
 	"fmt"
 	"reflect"
-	"strings"
 
 	"go.yaml.in/yaml/v4"
 )
@@ -34,14 +33,9 @@ func (o RawOptions) Decode(into any) Problems {
 	return d.problems.Sort()
 }
 
-func optionsOf(v reflect.Value) RawOptions {
-	o, _ := v.Interface().(RawOptions)
-	return o
-}
-
 func (o RawOptions) decoder() *decoder {
 	d := newDecoder(o.file, nil)
-	d.scope, d.quiet, d.prefill = o.path, true, true
+	d.scope, d.suggest.quiet, d.prefill = o.path, true, true
 	return d
 }
 
@@ -66,18 +60,7 @@ func (o RawOptions) plain() any {
 	return plain
 }
 
-// options keeps the node for later, once it is known to be sound in itself.
-func (d *decoder) options(n *yaml.Node, v reflect.Value, path string) {
-	if !d.kind(n, yaml.MappingNode, path, v.Type(), &field{}) {
-		return
-	}
-	o := RawOptions{node: n, file: d.name, path: join(d.scope, path)}
-	look := o.decoder()
-	look.aliased, look.unasked = d.aliased, d.unasked // all bombs of a file are one
-	var plain any
-	look.value(n, reflect.ValueOf(&plain).Elem(), &field{}, "")
-	for _, p := range look.problems {
-		d.problem(&yaml.Node{Line: p.Line, Column: p.Column}, strings.TrimPrefix(p.Path, d.scope), p.Message, p.Suggestion)
-	}
-	v.Set(reflect.ValueOf(o))
+func optionsOf(v reflect.Value) RawOptions {
+	o, _ := v.Interface().(RawOptions)
+	return o
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"strings"
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
@@ -69,14 +70,6 @@ func isBlank(doc *yaml.Node) bool {
 	return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" && n.Value == "" && n.Style == 0 && n.Anchor == ""
 }
 
-// without is the problem in data, which stands in text behind the prefix.
-func (p *Problem) without(text, data []byte) *Problem {
-	if p.Line == 1 && len(text) > len(data) {
-		p.Column = max(p.Column-len(flowPrefix), 1)
-	}
-	return p
-}
-
 // shiftFirstLine takes the prefix out of the places on the first line.
 func shiftFirstLine(n *yaml.Node) {
 	if n.Line == 1 {
@@ -126,4 +119,202 @@ func checkText(data []byte) *Problem {
 		column++
 	}
 	return nil
+}
+
+// The YAML parser holds all tokens of a { } or [ ] that might turn out to be a key, some 500 bytes for each byte of the
+// file. So a file that is one { } or [ ], as JSON is, gets a prefix that says that it is none, and within the others
+// the brackets and commas are bounded before the parser sees them.
+const (
+	flowPrefix   = "--- "
+	maxFlowMarks = 2000
+)
+
+func isFlow(data []byte) bool { return len(data) > 0 && (data[0] == '{' || data[0] == '[') }
+
+// flowCounter counts the brackets and commas of one entry. It knows YAML well enough not to be fooled by quotes and
+// comments inside of { } and [ ]; outside of them it begins anew with each entry.
+type flowCounter struct {
+	entryDepth int // inside of which an entry begins: two for {"rules": [ … ]}
+	depth      int
+	marks      int
+	quote      byte
+	escaped    bool
+	comment    bool
+	before     byte
+	solid      byte // the last that is no blank
+	lineStart  bool // only blanks so far
+	dash       bool // a dash begins the line
+}
+
+func newFlowCounter(data []byte) *flowCounter {
+	c := &flowCounter{lineStart: true, before: ' '}
+	if isFlow(data) {
+		c.entryDepth = 2
+	}
+	return c
+}
+
+// add counts one byte; false when it is a mark too many.
+func (c *flowCounter) add(b byte) bool {
+	before, solid := c.before, c.solid
+	if c.before = b; b != ' ' && b != '\n' && b != '\t' && b != '\r' {
+		c.solid = b
+	}
+	switch {
+	case b == '\n' && c.quote == 0 && !c.dash:
+		c.comment, c.lineStart = false, true
+		return true
+	case c.comment:
+		return true
+	case c.quote != 0:
+		c.quoted(b)
+		return true
+	}
+	if c.dash && (b == ' ' || b == '\n') && c.entryDepth == 0 {
+		c.depth, c.marks = 0, 0
+	}
+	c.dash = c.lineStart && b == '-'
+	c.lineStart = b == '\n' || (c.lineStart && b == ' ')
+	switch b {
+	case '#':
+		c.comment = before == ' ' || before == '\n' || before == '\t'
+	case '"', '\'':
+		if c.depth > 0 && (solid == ':' || isMark(solid)) {
+			c.quote = b
+		}
+	case '{', '[':
+		c.depth++
+	case '}', ']':
+		c.depth = max(c.depth-1, 0)
+	}
+	if c.depth <= c.entryDepth {
+		c.marks = 0
+	} else if isMark(b) {
+		c.marks++
+	}
+	return c.marks <= maxFlowMarks
+}
+
+func (c *flowCounter) quoted(b byte) {
+	switch {
+	case c.escaped:
+		c.escaped = false
+	case b == '\\' && c.quote == '"':
+		c.escaped = true
+	case b == c.quote:
+		c.quote = 0
+	}
+}
+
+func isMark(b byte) bool { return b == '{' || b == '}' || b == '[' || b == ']' || b == ',' }
+
+// syntaxProblem says what the YAML library found in words for somebody who did not read the YAML specification.
+func syntaxProblem(data []byte, err error) *Problem {
+	var e *yaml.LoadError
+	if !errors.As(err, &e) {
+		return &Problem{Line: 1, Column: 1, Message: err.Error()}
+	}
+	at := e.Mark
+	var words string
+	has := func(part string) bool { return strings.Contains(e.Message, part) }
+	switch {
+	case has("exceeded max depth"):
+		words = fmt.Sprintf("nested more than %d levels deep", maxDepth)
+	case bytes.HasPrefix(data, []byte("%")) && !bytes.Contains(data, []byte("\n---")):
+		at.Line, at.Column, words = 1, 1, "behind %YAML a line --- must follow"
+	case flowVariable(data, e):
+		words = "an unquoted ${…} cannot stand inside of { } or [ ], where { begins a mapping: quote it, or write one key a line"
+	case flowText(data, e):
+		words = "text with { or [ in it cannot stand unquoted inside of { } or [ ]: quote it, as \"/v1/{x}\""
+	case has("',' or ']'"):
+		at, words = opened(e), fmt.Sprintf("this [ is not closed, or a comma is missing, before line %d", e.Mark.Line)
+	case has("',' or '}'"):
+		at, words = opened(e), fmt.Sprintf("this { is not closed, or a comma is missing, before line %d", e.Mark.Line)
+	case has("unexpected end of stream") || has("unexpected document indicator"):
+		at, words = opened(e), "this quote is not closed"
+	case has("cannot start any token"):
+		words = cannotStart(charAt(data, at.Line, at.Column))
+	case has("mapping values are not allowed"):
+		words = "a colon too much: quote text that contains \": \", or compare the indentation with the line above"
+	case has("'-' indicator") || has("expected key") || has("document start"):
+		words = "this does not fit what is above: compare the indentation"
+	case has("alphabetic or numeric character"):
+		words = cannotStart(charAt(data, opened(e).Line, opened(e).Column))
+		at = opened(e)
+	case has("unknown anchor"):
+		words = "refers to an anchor that is not above it; text that begins with * must be quoted"
+	case has("expected ':'"):
+		at, words = opened(e), "this line has no \": \" that makes it a key and a value"
+	case has("unknown escape"):
+		words = "unknown escape: write \\\\ for a backslash, or use single quotes"
+	case has("block sequence entries"):
+		words = "a list entry may not begin here: put it on a line of its own"
+	case has("incompatible YAML"):
+		words = "%YAML: only YAML 1.1 and 1.2 are understood; leave the line out"
+	case has("unknown directive") || has("before directive"):
+		at.Column, words = 1, "a line that begins with % is a directive of YAML, and only %YAML above the first --- is understood"
+	case has("expected node content") && atEnd(data, at.Line):
+		words = "the file ends here, and what was begun above is not closed"
+	case has("expected node content"):
+		words = fmt.Sprintf("a value is missing before %q", charAt(data, at.Line, at.Column))
+	default:
+		words = "no valid YAML: " + e.Message
+	}
+	return &Problem{Line: max(at.Line, 1), Column: max(at.Column, 1), Message: words}
+}
+
+// opened is where the thing began that went wrong.
+func opened(e *yaml.LoadError) yaml.Mark {
+	if e.ContextMark.Line > 0 {
+		return e.ContextMark
+	}
+	return e.Mark
+}
+
+func cannotStart(c rune) string {
+	if c == '\t' {
+		return "a tab: YAML is indented with spaces"
+	}
+	return fmt.Sprintf("text that begins with %c must be quoted", c)
+}
+
+// charAt is the character at a place of data, or a blank beyond the end.
+func charAt(data []byte, line, column int) rune {
+	for ; line > 1; line-- {
+		_, rest, found := bytes.Cut(data, []byte("\n"))
+		if !found {
+			return ' '
+		}
+		data = rest
+	}
+	for ; column > 1 && len(data) > 0; column-- {
+		_, size := utf8.DecodeRune(data)
+		data = data[size:]
+	}
+	r, size := utf8.DecodeRune(data)
+	if size == 0 {
+		return ' '
+	}
+	return r
+}
+
+// atEnd tells that there is nothing in data from the line on.
+func atEnd(data []byte, line int) bool {
+	return line > bytes.Count(data, []byte("\n")) && (bytes.HasSuffix(data, []byte("\n")) || line > bytes.Count(data, []byte("\n"))+1)
+}
+
+// flowVariable tells that the parser tripped over a ${ inside of { } or [ ], and makes that the place of the error.
+func flowVariable(data []byte, e *yaml.LoadError) bool {
+	if !strings.Contains(e.Message, "',' or '") {
+		return false
+	}
+	return charAt(data, e.Mark.Line, e.Mark.Column) == '{' && charAt(data, e.Mark.Line, e.Mark.Column-1) == '$'
+}
+
+// flowText tells that the parser tripped over a bracket in the middle of unquoted text inside of { } or [ ]. The text is
+// not shown: it may be a secret.
+func flowText(data []byte, e *yaml.LoadError) bool {
+	c, before := charAt(data, e.Mark.Line, e.Mark.Column), charAt(data, e.Mark.Line, e.Mark.Column-1)
+	return strings.Contains(e.Message, "',' or '") && (c == '{' || c == '[') &&
+		e.Mark.Column > 1 && !strings.ContainsRune(" \t,:{}[]\"'", before)
 }

@@ -118,14 +118,6 @@ func listFor(text, separator string) string {
 	return "[" + strings.Join(list, ", ") + "]"
 }
 
-// asText is a word as it can stand in YAML for a text.
-func asText(word string) string {
-	if plainTag(word) != "!!str" {
-		return inQuotes(word)
-	}
-	return plainOrQuoted(word)
-}
-
 func cidr(text string) (normal, message, suggestion string) {
 	if addr, err := netip.ParseAddr(text); err == nil && addr.Zone() == "" {
 		addr = addr.Unmap()

@@ -1,6 +1,10 @@
 package config
 
-import "time"
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
 
 // Rule says what holds for the calls that it matches. Its kinds are the pointers that are not nil.
 type Rule struct {
@@ -44,43 +48,8 @@ const (
 	Off     Mode = "off"
 )
 
-// Match says which calls a rule is about: all of its fields must match, a field that is not given always does.
-type Match struct {
-	Service  Patterns   `yaml:"service" pattern:"glob" doc:"Name of the service."`
-	Method   Patterns   `yaml:"method" pattern:"glob" doc:"Name of the method; needs service or upstream."`
-	Caller   Patterns   `yaml:"caller" pattern:"callerGlob" doc:"The verified caller, or anonymous."`
-	Peer     Patterns   `yaml:"peer" pattern:"cidr" doc:"Networks of the peer, as 10.0.0.0/8."`
-	Upstream Patterns   `yaml:"upstream" pattern:"glob" doc:"Makes the rule client-side: the upstream that is called."`
-	Except   Exceptions `yaml:"except" doc:"Calls that are taken out again: those that all fields of it match. Several stand in a list. It does not make the rule more specific."`
-}
-
-// IsZero reports whether no field is given that names calls.
-func (m Match) IsZero() bool {
-	return len(m.Service)+len(m.Method)+len(m.Caller)+len(m.Peer)+len(m.Upstream) == 0
-}
-
-// Exceptions is one exception or a list of them; each takes calls out.
-type Exceptions []Exception
-
-// Exception says which calls a match leaves out: all of its fields must match, a field that is not given always does.
-type Exception struct {
-	Service  Patterns `yaml:"service" pattern:"glob" doc:"Name of the service."`
-	Method   Patterns `yaml:"method" pattern:"glob" doc:"Name of the method; needs service or upstream, here or in match."`
-	Caller   Patterns `yaml:"caller" pattern:"callerGlob" doc:"The verified caller, or anonymous."`
-	Peer     Patterns `yaml:"peer" pattern:"cidr" doc:"Networks of the peer, as 10.0.0.0/8."`
-	Upstream Patterns `yaml:"upstream" pattern:"glob" doc:"The upstream that is called; only beside match.upstream."`
-}
-
-// IsZero reports whether no field is given.
-func (e Exception) IsZero() bool {
-	return len(e.Service)+len(e.Method)+len(e.Caller)+len(e.Peer)+len(e.Upstream) == 0
-}
-
 // ClientSide tells that the rule is about calls that go out to upstreams, and not about those that come in.
 func (r *Rule) ClientSide() bool { return len(r.Match.Upstream) > 0 }
-
-// Patterns is a value, a glob (* is any text) or a list of them; one of them must match.
-type Patterns []string
 
 // Kind is what a rule does.
 type Kind string
@@ -123,3 +92,96 @@ func (r *Rule) Kinds() []Kind {
 	add(KindOutlierDetection, r.OutlierDetection != nil)
 	return kinds
 }
+
+// Policies are the rules for calls and where they stand.
+type Policies struct {
+	Rules        []Rule        `yaml:"rules" doc:"Rules that stand in the manifest itself."`
+	Files        []string      `yaml:"files" doc:"Policy files; globs. Names that begin with . or # or end in ~ are no policy files; a pattern that matches nothing is an error."`
+	AllowEmpty   bool          `yaml:"allowEmpty" default:"false" doc:"Accept patterns that match no file. A folder that cannot be read, and a link that leads nowhere, are errors even then."`
+	Fallback     []string      `yaml:"fallback" doc:"Policy files that are tried at start when the others are bad; globs."`
+	Watch        Watch         `yaml:"watch" doc:"How changes of the files are noticed."`
+	Etcd         *PolicyEtcd   `yaml:"etcd" later:"true" doc:"Rules from etcd."`
+	OnBadStart   string        `yaml:"onBadStart" default:"fail" enum:"fail,lastGood" laterEnum:"lastGood" doc:"What to do when the files are bad at start."`
+	AutoRollback *AutoRollback `yaml:"autoRollback" scalar:"off" later:"true" doc:"Go back by itself when a change refuses what went through before. Default: off."`
+}
+
+// Watch says how changes of the files are noticed.
+type Watch struct {
+	Debounce Duration `yaml:"debounce" default:"100ms" min:"1ms" max:"1m" doc:"Quiet time after an event."`
+	MaxDelay Duration `yaml:"maxDelay" default:"1s" min:"1ms" max:"5m" doc:"The longest that a stream of events holds a change back."`
+	Poll     Duration `yaml:"poll" default:"5s" min:"100ms" max:"24h" doc:"How often the content is compared, whatever the events say."`
+}
+
+// PolicyEtcd says where rules stand in etcd.
+type PolicyEtcd struct {
+	Cluster string `yaml:"cluster" required:"true" doc:"Name of the etcd in discovery."`
+	Prefix  string `yaml:"prefix" required:"true" doc:"Prefix of the keys."`
+}
+
+// AutoRollback says when a change is undone by itself.
+type AutoRollback struct {
+	Window         Duration `yaml:"window" default:"10s" min:"1s" doc:"How long a change is looked at."`
+	MaxNewRefusals Share    `yaml:"maxNewRefusals" default:"50%" min:"0" doc:"Share of newly refused calls above which it is undone. 0: one is too many."`
+	MinRequests    int      `yaml:"minRequests" default:"100" min:"1" doc:"Calls that must have been seen."`
+}
+
+// policyFile is the whole of a policy file.
+type policyFile struct {
+	Rules []Rule `yaml:"rules" required:"true" reload:"live" doc:"The rules."`
+}
+
+func (r *Rule) setPlaces(path string, at places) {
+	r.path, r.at = path, at
+	r.complete()
+}
+
+// complete fills in the defaults that depend on other fields.
+func (r *Rule) complete() {
+	if l := r.RateLimit; l != nil && l.Burst == 0 {
+		l.Burst = int64(min(max(float64(l.Rate), 1), maxBurst))
+	}
+}
+
+func (r *Rule) expiry() Expiry {
+	mode := r.Mode
+	if mode == "" {
+		mode = Enforce
+	}
+	return Expiry{Rule: r.Name, Kinds: r.Kinds(), Mode: mode, At: r.Expires, Position: r.Position("expires")}
+}
+
+// content is what a rule does, whatever it is called.
+func (r *Rule) content() string {
+	bare := *r
+	bare.Name, bare.Was, bare.Description, bare.path, bare.at = "", "", "", "", places{}
+	text, err := json.Marshal(bare) //nolint:musttag // it is only compared
+	if err != nil {
+		return r.Name // like none but itself
+	}
+	return string(text)
+}
+
+// Expired reports whether the rule takes no part any more.
+func (r *Rule) Expired(now time.Time) bool { return !r.Expires.IsZero() && !now.Before(r.Expires) }
+
+// disarmed is why a rule enforces nothing; empty when it does.
+func (r *Rule) disarmed(now time.Time) string {
+	switch {
+	case r.Expired(now):
+		return "has expired"
+	case r.Mode != Enforce && r.Mode != "":
+		return "is enforced no more (mode: " + string(r.Mode) + ")"
+	}
+	return ""
+}
+
+// exceptPath is where an exception stands inside the rule: one alone needs no list around it.
+func (r *Rule) exceptPath(i int) string {
+	if len(r.Match.Except) == 1 && !r.at.written("match.except[0]") {
+		return "match.except"
+	}
+	return fmt.Sprintf("match.except[%d]", i)
+}
+
+// carriedOut reports whether a rule holds for all calls that it matches.
+func (r *Rule) carriedOut() bool { return r.Mode != Shadow && r.EnforceShare == nil }

@@ -11,67 +11,8 @@ import (
 	"strings"
 	"time"
 
-	"go.yaml.in/yaml/v4"
+	"github.com/easymicro/easymicro/wire/code"
 )
-
-// isScalar tells that values of t are written as one word.
-func isScalar(t reflect.Type) bool {
-	switch t.Kind() {
-	case reflect.Bool, reflect.String, reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
-		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Float32, reflect.Float64:
-		return true
-	case reflect.Struct:
-		return t == timeType || reflect.PointerTo(t).Implements(textType)
-	default:
-		return t.Kind() != reflect.Pointer && reflect.PointerTo(t).Implements(textType)
-	}
-}
-
-// scalar decodes one word and checks it against the tags.
-func (d *decoder) scalar(n *yaml.Node, v reflect.Value, f *field, path string) {
-	if n.Kind != yaml.ScalarNode {
-		d.problem(n, path, fmt.Sprintf("must be %s, not %s", article(v.Type()), d.describe(n)), "")
-		return
-	}
-	tag := n.ShortTag()
-	if f.pattern == "code" && tag == "!!int" {
-		tag = "!!str" // 503, which has a name here
-	}
-	message, suggestion := setScalar(v, tag, n.Value)
-	if message == "" {
-		message, suggestion = check(v, f)
-	}
-	if message == "" {
-		return
-	}
-	if message, suggestion = d.quotes(message, suggestion, n, v.Type(), f); suggestion == "" {
-		suggestion = foreignValue(f, n.Value)
-	}
-	message, suggestion = d.offered(message, v.Type(), f), d.proven(suggestion, v.Type(), f, path)
-	if bare, ok := strings.CutSuffix(message, withoutQuotes); ok && n.ShortTag() == "!!str" && d.expanded[n] != "" {
-		message = bare + "only an unquoted variable becomes one, on a line of its own"
-	}
-	if d.quiet && !isTelling(v.Type(), n.Value) {
-		message, suggestion = "must be "+article(v.Type())+bounds(f), ""
-		if len(f.enum) > 0 {
-			message = "must be one of " + strings.Join(f.enum, ", ")
-		}
-	}
-	d.problem(n, path, message, suggestion)
-}
-
-// isTelling tells that text is a number, with a unit or without, in the place of a duration: it may be shown, because no
-// secret looks like that.
-func isTelling(t reflect.Type, text string) bool {
-	if t != durationType && t != stdDuration {
-		return false
-	}
-	if _, err := time.ParseDuration(text); err == nil {
-		return true
-	}
-	_, unit, ok := split(text)
-	return ok && len(text) <= 12 && (unit == "" || durationUnits[strings.ToLower(unit)] != "")
-}
 
 // setText sets v from text as it stands in a tag or on a command line. Lists are separated by commas.
 func setText(v reflect.Value, text string) (message string) {
@@ -254,25 +195,12 @@ func withSuffix(text string) string {
 	return ""
 }
 
-// describe says in a few words what n is.
-func (d *decoder) describe(n *yaml.Node) string {
-	switch n.Kind {
-	case yaml.MappingNode:
-		return "a mapping"
-	case yaml.SequenceNode:
-		return "a list"
-	case yaml.AliasNode:
-		return "an alias"
-	}
-	if d.quiet || d.expanded[n] != "" {
-		return "a plain value"
-	}
-	return quoted(n.ShortTag(), n.Value)
-}
-
 func quoted(tag, text string) string {
 	if slices.Contains([]string{"!!int", "!!float", "!!bool"}, tag) {
 		return clip(text)
 	}
 	return strconv.Quote(clip(text))
 }
+
+// clip is what a message repeats of a text that stands in a file.
+func clip(s string) string { return code.Clip(s, 64) }

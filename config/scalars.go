@@ -1,6 +1,10 @@
 package config
 
 import (
+	"cmp"
+	"fmt"
+	"math"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -76,3 +80,192 @@ var byteUnits = []byteUnit{
 	{"kB", 1e3, false},
 	{"B", 1, true},
 }
+
+var numberAndUnit = regexp.MustCompile(`^([+-]?[0-9]+(?:\.[0-9]+)?)\s*([A-Za-zµ%]*)$`)
+
+// split is the number and the unit of text.
+func split(text string) (number, unit string, ok bool) {
+	m := numberAndUnit.FindStringSubmatch(strings.TrimSpace(text))
+	if m == nil {
+		return "", "", false
+	}
+	return m[1], m[2], true
+}
+
+var durationUnits = map[string]string{
+	"msec": "ms", "msecs": "ms", "millis": "ms", "millisecond": "ms", "milliseconds": "ms",
+	"sec": "s", "secs": "s", "second": "s", "seconds": "s",
+	"min": "m", "mins": "m", "minute": "m", "minutes": "m", "hr": "h", "hrs": "h", "hour": "h", "hours": "h",
+	"usec": "us", "micros": "us", "microseconds": "us", "nanos": "ns", "nanoseconds": "ns",
+	"ms": "ms", "s": "s", "m": "m", "h": "h", "us": "us", "ns": "ns",
+}
+
+// parseDuration takes 500ms, 1m30s and 0.
+func parseDuration(tag, text string) (value time.Duration, message, suggestion string) {
+	value, message, suggestion = parseSigned(tag, text)
+	if message == "" && value < 0 {
+		return 0, fmt.Sprintf(negative, clip(text)), ""
+	}
+	return value, message, suggestion
+}
+
+const negative = "must not be negative, as %s is"
+
+// parseSigned takes -1s too: among the options of handlers only bounds keep durations from being negative.
+func parseSigned(_, text string) (value time.Duration, message, suggestion string) {
+	if value, err := time.ParseDuration(text); err == nil {
+		return value, "", ""
+	}
+	number, unit, ok := split(text)
+	if !ok {
+		return 0, fmt.Sprintf("must be a duration like 500ms or 1m30s, not %q", clip(text)), oneOf(text)
+	}
+	if unit == "" {
+		return 0, fmt.Sprintf("%s has no unit: %sms or %ss?", clip(text), number, number), ""
+	}
+	switch known := durationUnits[strings.ToLower(unit)]; {
+	case known != "":
+		suggestion = number + known
+	case strings.HasPrefix(strings.ToLower(unit), "d"):
+		if days, err := strconv.ParseFloat(number, 64); err == nil && days < 1e4 {
+			suggestion = strconv.FormatFloat(days*24, 'f', -1, 64) + "h"
+		}
+	}
+	if suggestion == clip(text) { // a known unit, so it is the number
+		return 0, fmt.Sprintf("%s is too long", clip(text)), ""
+	}
+	return 0, fmt.Sprintf("must be a duration like 500ms or 1m30s, not %q", clip(text)), suggestion
+}
+
+// oneOf is the duration that the name of a unit alone stands for.
+func oneOf(unit string) string {
+	unit = strings.ToLower(unit)
+	if unit == "day" || unit == "d" {
+		return "24h"
+	}
+	if known := durationUnits[unit]; known != "" {
+		return "1" + known
+	}
+	return ""
+}
+
+// parseBytes takes 4MiB, 64KB, 100B and 0.
+func parseBytes(_, text string) (value int64, message, suggestion string) {
+	number, unit, ok := split(text)
+	if !ok {
+		return 0, fmt.Sprintf("must be a size like 4MiB or 64KiB, not %q", clip(text)), ""
+	}
+	if unit == "" && number == "0" {
+		return 0, "", ""
+	}
+	if unit == "" {
+		return 0, fmt.Sprintf("%s has no unit: %sB, %sKiB or %sMiB?", clip(text), number, number, number), ""
+	}
+	for _, u := range byteUnits {
+		if u.name != unit {
+			continue
+		}
+		f, err := strconv.ParseFloat(number, 64)
+		switch size := f * float64(u.size); {
+		case err != nil || size > math.MaxInt64/2:
+			return 0, fmt.Sprintf("%s is too large", clip(text)), ""
+		case size < 0:
+			return 0, fmt.Sprintf("must not be negative, as %s is", clip(text)), ""
+		default:
+			return int64(size), "", ""
+		}
+	}
+	switch first := strings.ToUpper(unit[:1]); first {
+	case "K", "M", "G", "T":
+		suggestion = number + first + "iB"
+	case "B":
+		suggestion = number + "B"
+	}
+	return 0, fmt.Sprintf("must be a size like 4MiB or 64KiB, not %q", clip(text)), suggestion
+}
+
+// parseShare takes 50% and fractions up to 1.
+func parseShare(tag, text string) (value float64, message, suggestion string) {
+	const form = "must be a share like 50% or 0.5, not "
+	if number, ok := strings.CutSuffix(text, "%"); ok {
+		f, err := strconv.ParseFloat(number, 64)
+		if err != nil {
+			if _, err = strconv.ParseFloat(strings.TrimSpace(number), 64); err == nil {
+				suggestion = strings.TrimSpace(number) + "%"
+			}
+			return 0, form + strconv.Quote(clip(text)), suggestion
+		}
+		if !(f >= 0 && f <= 100) {
+			return 0, fmt.Sprintf("must be from 0%% to 100%%, not %s", clip(text)), ""
+		}
+		return round(f / 100), "", ""
+	}
+	f, message, suggestion := parseFloat(tag, text)
+	switch {
+	case strings.HasSuffix(message, withoutQuotes):
+		return 0, form + quoted(tag, text) + ": " + withoutQuotes, ""
+	case message != "":
+		return 0, form + quoted(tag, text), suggestion
+	case f > 1 && f <= 100:
+		return 0, fmt.Sprintf("%s is no share: %s%% or %s?", clip(text), clip(text), strconv.FormatFloat(round(f/100), 'f', -1, 64)), ""
+	case f < 0 || f > 1:
+		return 0, fmt.Sprintf("must be from 0%% to 100%%, not %s", clip(text)), ""
+	}
+	return f, "", ""
+}
+
+var rateForm = regexp.MustCompile(`(?i)^([0-9]+(?:\.[0-9]+)?)\s*((?-i:[kKM])\b)?\s*(r|req|reqs|requests|calls|hits|tokens)?` +
+	`\s*(?:/|per\s|ps$)\s*(?:([0-9]+)\s*)?([a-z]*)$`)
+
+// ratePer is the rate and the time of 5/s, 100/1m, 10r/s, 1000 requests per hour and 50rps.
+func ratePer(text string) (number, per string, ok bool) {
+	m := rateForm.FindStringSubmatch(strings.TrimSuffix(strings.Replace(strings.TrimSpace(text), "qps", "rps", 1), "."))
+	if m == nil {
+		return "", "", false
+	}
+	number = m[1]
+	if m[2] != "" {
+		if number = withSuffix(m[1] + m[2]); number == "" {
+			return "", "", false
+		}
+	}
+	n, unit := cmp.Or(m[4], "1"), strings.ToLower(m[5])
+	switch per = n + durationUnits[unit]; {
+	case unit == "" && m[4] == "":
+		per = "1s"
+	case n == "1" && (unit == "d" || unit == "day" || unit == "days"):
+		per = "24h"
+	}
+	d, err := time.ParseDuration(per)
+	return number, per, err == nil && d > 0 && d <= 24*time.Hour // as per is bounded
+}
+
+// parseRate takes plain numbers; the time is a field of its own.
+func parseRate(tag, text string) (value float64, message, suggestion string) {
+	if number, per, ok := ratePer(text); ok && tag == "!!str" {
+		return 0, fmt.Sprintf("the time is a field of its own: rate: %s, per: %s", number, per), ""
+	}
+	f, message, suggestion := parseFloat(tag, text)
+	if message == "" && f <= 0 {
+		return 0, fmt.Sprintf("must be above 0, not %s; to refuse everyone use access", clip(text)), ""
+	}
+	return f, message, suggestion
+}
+
+func parseTime(_, text string) (value time.Time, message, suggestion string) {
+	value, err := time.Parse(time.RFC3339, text)
+	if err == nil {
+		return value, "", ""
+	}
+	if day, err := time.Parse(time.DateOnly, text); err == nil {
+		suggestion = day.Format(time.RFC3339)
+	}
+	for _, form := range []string{"2006-01-02 15:04:05", "2006-01-02 15:04", "2006-01-02T15:04:05", "2006-01-02T15:04Z07:00"} {
+		if at, err := time.Parse(form, text); err == nil {
+			suggestion = at.Format(time.RFC3339)
+		}
+	}
+	return value, fmt.Sprintf("must be a time like 2026-12-31T00:00:00Z, not %q", clip(text)), suggestion
+}
+
+func (d Duration) truncated() Duration { return Duration(d.Std().Truncate(time.Millisecond)) }

@@ -2,59 +2,63 @@ package config
 
 import (
 	"fmt"
+	"path/filepath"
+	"slices"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // MaxRules is how many rules a set may have.
 const MaxRules = 20_000
 
-// Validate finds what can be known to be wrong without the registry: names that stand twice, references to nothing,
-// fields that contradict each other, values that only make sense together.
-func (s *Set) Validate() Problems {
-	c := &checker{set: s, now: time.Now()}
-	c.listeners()
-	c.addresses()
-	c.metrics()
-	c.traces()
-	c.operators()
-	c.auth()
-	c.services()
-	c.upstreams()
-	c.discovery()
-	c.gateway()
-	c.policies()
-	c.rules()
-	c.pairs()
-	c.peers()
-	c.tokens()
-	c.settle()
-	return c.problems.Sort()
+func validate(s *Set) Problems {
+	r := newReport(s)
+	listenerChecker{r}.check()
+	serviceChecker{r}.check()
+	upstreamChecker{r}.check()
+	gatewayChecker{r}.check()
+	fileChecker{r}.check()
+	checkRules(r)
+	return r.sorted()
 }
 
-// checker collects the problems of one set: of errors and of warnings the first few hundred, so that neither hides the other.
-type checker struct {
+// validateRules is Validate for rules that stand alone. Whoever checks callers has told the program already, so that no
+// caller is unlikely.
+func validateRules(rules []Rule) Problems {
+	r := newReport(&Set{Manifest: &Manifest{Auth: Auth{Identify: []string{"token"}}}, Rules: rules})
+	checkRules(r)
+	return r.sorted()
+}
+
+// report collects the problems of one set: of errors and of warnings the first few hundred, so that neither hides the other.
+type report struct {
 	set      *Set
 	now      time.Time
 	problems Problems
 	settled  int // of the problems, that are errors or warnings for good
 	errors   int
 	warnings int
+}
 
-	callerNames *callerNames // once they are asked for
+func newReport(s *Set) *report { return &report{set: s, now: time.Now()} }
+
+func (c *report) sorted() Problems {
+	c.settle()
+	return c.problems.Sort()
 }
 
 // manifest reports a problem of the manifest, at the value of path.
-func (c *checker) manifest(path, format string, args ...any) *Problem {
+func (c *report) manifest(path, format string, args ...any) *Problem {
 	return c.add(c.set.Manifest.Position(path), path, fmt.Sprintf(format, args...))
 }
 
 // rule reports a problem of a rule, at the value of a path inside it.
-func (c *checker) rule(r *Rule, path, format string, args ...any) *Problem {
+func (c *report) rule(r *Rule, path, format string, args ...any) *Problem {
 	return c.add(r.Position(path), join(r.path, path), fmt.Sprintf(format, args...))
 }
 
-func (c *checker) add(at Position, path, message string) *Problem {
+func (c *report) add(at Position, path, message string) *Problem {
 	c.settle()
 	c.problems = append(c.problems, Problem{File: at.File, Line: at.Line, Column: at.Column, Path: path, Message: message})
 	return &c.problems[len(c.problems)-1]
@@ -62,7 +66,7 @@ func (c *checker) add(at Position, path, message string) *Problem {
 
 // settle counts the problem that was added last, which whoever added it may have made a warning since, and drops it when
 // there are many like it.
-func (c *checker) settle() {
+func (c *report) settle() {
 	if c.settled == len(c.problems) {
 		return
 	}
@@ -97,7 +101,15 @@ func (n *names) taken(name string, at Position) (first Position, taken bool) {
 	return Position{}, false
 }
 
-func (c *checker) policies() {
+// fileChecker checks the names and the contents of the files that belong to a set.
+type fileChecker struct{ *report }
+
+func (c fileChecker) check() {
+	c.policies()
+	c.tokens()
+}
+
+func (c fileChecker) policies() {
 	p := &c.set.Manifest.Policies
 	c.globs("policies.files", p.Files)
 	c.globs("policies.fallback", p.Fallback)
@@ -109,7 +121,7 @@ func (c *checker) policies() {
 	}
 }
 
-func (c *checker) tokens() {
+func (c fileChecker) tokens() {
 	var seen names
 	for i, t := range c.set.Tokens {
 		path := fmt.Sprintf("[%d]", i)
@@ -124,3 +136,54 @@ func (c *checker) tokens() {
 		}
 	}
 }
+
+// called are the upstreams of the manifest that a client-side rule is about.
+func (c *report) called(r *Rule) (list []*Upstream, places []string) {
+	for i := range c.set.Manifest.Upstreams {
+		u := &c.set.Manifest.Upstreams[i]
+		if r.Match.Upstream.match(u.Name) && !r.Match.Except.ofUpstream(u.Name) {
+			list, places = append(list, u), append(places, fmt.Sprintf("upstreams[%d]", i))
+		}
+	}
+	return list, places
+}
+
+// knownCluster checks a reference to an entry of discovery.etcd.
+func (c *report) knownCluster(path, name string) {
+	var known []string
+	if d := c.set.Manifest.Discovery; d != nil {
+		for i := range d.Etcd {
+			known = append(known, d.Etcd[i].Name)
+		}
+	}
+	if slices.Contains(known, name) {
+		return
+	}
+	if len(known) == 0 {
+		c.manifest(path, "there is no discovery.etcd in this manifest")
+		return
+	}
+	c.manifest(path, "there is no %s in discovery.etcd", clip(name)).Suggestion = Suggest(name, known)
+}
+
+func (c fileChecker) globs(path string, globs []string) {
+	for i, glob := range globs {
+		at := fmt.Sprintf("%s[%d]", path, i)
+		switch _, err := filepath.Match(glob, "x"); {
+		case glob == "":
+			c.manifest(at, "is empty")
+		case err != nil:
+			c.manifest(at, "%q is no file pattern: a [ is not closed", clip(glob))
+		case strings.Contains(glob, "**"):
+			c.manifest(at, "** is not understood: * matches inside of one folder; name the folders one by one")
+		}
+	}
+}
+
+// printable tells that text is fit for logs and screens, and not longer than most bytes.
+func printable(text string, most int) bool {
+	return len(text) <= most && !strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) })
+}
+
+// idle reports whether a rule takes no part.
+func (c *report) idle(r *Rule) bool { return r.Mode == Off || r.Expired(c.now) }

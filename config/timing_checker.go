@@ -5,12 +5,14 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/easymicro/easymicro/wire/code"
 )
 
-// pairs finds settings that make each other idle, be it that they stand in two rules: the time that a call has, as the
+// timingChecker finds settings that make each other idle, be it that they stand in two rules: the time that a call has, as the
 // rules give it, and what is to happen within that time.
-type pairs struct {
-	*checker
+type timingChecker struct {
+	*report
 	timeouts, retries, limits ruleIndex
 	attempts                  int // most that a rule makes of a call
 	compared, patterns        int
@@ -22,13 +24,13 @@ const (
 	mostPatterns = 2_000_000 // pairs of them
 )
 
-func (c *checker) pairs() {
-	p := &pairs{
-		checker:  c,
-		timeouts: c.enforced(func(r *Rule) bool { return r.Timeout != nil }),
-		retries:  c.enforced(func(r *Rule) bool { return r.Retry != nil }),
-		limits:   c.enforced(func(r *Rule) bool { return r.RateLimit != nil && len(r.RateLimit.Key) == 0 }),
-		attempts: c.mostAttempts(),
+func checkTimings(c *report) {
+	p := &timingChecker{
+		report:   c,
+		timeouts: enforced(c, func(r *Rule) bool { return r.Timeout != nil }),
+		retries:  enforced(c, func(r *Rule) bool { return r.Retry != nil }),
+		limits:   enforced(c, func(r *Rule) bool { return r.RateLimit != nil && len(r.RateLimit.Key) == 0 }),
+		attempts: mostAttempts(c.set.Rules),
 	}
 	for i := range c.set.Rules {
 		r := &c.set.Rules[i]
@@ -112,7 +114,7 @@ func longestOver(r *Rule, near []*Rule, path string, length func(*Rule) Duration
 }
 
 // near are the rules that may match calls of r.
-func (p *pairs) near(index ruleIndex, r *Rule) []*Rule {
+func (p *timingChecker) near(index ruleIndex, r *Rule) []*Rule {
 	list := index.about(r)
 	p.compared += len(list)
 	return list
@@ -135,22 +137,7 @@ func patternsBeside(r *Rule, list []*Rule) (n int) {
 	return n
 }
 
-// overlap reports whether two matches may match a common call.
-func overlap(a, b *Match) bool {
-	if (len(a.Upstream) > 0) != (len(b.Upstream) > 0) {
-		return false
-	}
-	for _, p := range [][2]Patterns{
-		{a.Upstream, b.Upstream}, {a.Service, b.Service}, {a.Method, b.Method}, {a.Caller, b.Caller},
-	} {
-		if len(p[0]) > 0 && len(p[1]) > 0 && !slices.ContainsFunc(p[0], func(g string) bool { return mayOverlap(g, p[1]) }) {
-			return false
-		}
-	}
-	return true
-}
-
-func (p *pairs) slowCalls(r *Rule, whole, try longest) {
+func (p *timingChecker) slowCalls(r *Rule, whole, try longest) {
 	d, path := r.CircuitBreaker.SlowCallDuration, "circuitBreaker.slowCallDuration"
 	switch {
 	case r.CircuitBreaker.SlowCallRate == 0 || d == 0:
@@ -165,7 +152,7 @@ func (p *pairs) slowCalls(r *Rule, whole, try longest) {
 }
 
 // fewCalls finds rates that never count, since a limit lets fewer calls through than the window must have seen.
-func (p *pairs) fewCalls(r *Rule, limits []*Rule) {
+func (p *timingChecker) fewCalls(r *Rule, limits []*Rule) {
 	b := r.CircuitBreaker
 	if b.FailureRate == 0 && b.SlowCallRate == 0 || b.MinRequests == 0 {
 		return
@@ -197,13 +184,13 @@ func (p *pairs) fewCalls(r *Rule, limits []*Rule) {
 }
 
 // mostAttempts is how often a rule may have a call sent at most.
-func (c *checker) mostAttempts() int {
+func mostAttempts(rules []Rule) int {
 	most := 1
-	for i := range c.set.Rules {
-		if t := c.set.Rules[i].Retry; t != nil {
+	for i := range rules {
+		if t := rules[i].Retry; t != nil {
 			most = max(most, t.MaxAttempts)
 		}
-		if h := c.set.Rules[i].Hedge; h != nil {
+		if h := rules[i].Hedge; h != nil {
 			most = max(most, h.MaxAttempts)
 		}
 	}
@@ -211,7 +198,7 @@ func (c *checker) mostAttempts() int {
 }
 
 // ofRetry finds attempts for which a call has no time. The rule that says it is given where it is another one.
-func (p *pairs) ofRetry(r *Rule, whole longest) {
+func (p *timingChecker) ofRetry(r *Rule, whole longest) {
 	t := r.Retry
 	if t == nil || whole.of == nil || t.FailMode == Failfast {
 		return
@@ -231,7 +218,7 @@ func (p *pairs) ofRetry(r *Rule, whole longest) {
 	}
 }
 
-func (p *pairs) ofHedge(r *Rule, whole, try longest) {
+func (p *timingChecker) ofHedge(r *Rule, whole, try longest) {
 	h := r.Hedge
 	if h == nil {
 		return
@@ -248,7 +235,7 @@ func (p *pairs) ofHedge(r *Rule, whole, try longest) {
 }
 
 // ofWaits finds waits that outlast the call.
-func (p *pairs) ofWaits(r *Rule, whole longest) {
+func (p *timingChecker) ofWaits(r *Rule, whole longest) {
 	if whole.of == nil {
 		return
 	}
@@ -261,7 +248,7 @@ func (p *pairs) ofWaits(r *Rule, whole longest) {
 }
 
 // ofOutliers finds shares of so few endpoints that they come to none.
-func (p *pairs) ofOutliers(r *Rule) {
+func (p *timingChecker) ofOutliers(r *Rule) {
 	o := r.OutlierDetection
 	if o == nil || o.MaxEjectionPercent == 0 {
 		return
@@ -299,8 +286,6 @@ func (b longest) part(n int) Duration {
 	return max((b.Duration / Duration(n)).truncated(), Duration(time.Millisecond))
 }
 
-func (d Duration) truncated() Duration { return Duration(d.Std().Truncate(time.Millisecond)) }
-
 // where is where a part of a rule stands, or its name.
 func where(r *Rule, path string) string {
 	if at := r.Position(path); !at.IsZero() {
@@ -316,7 +301,7 @@ type ruleIndex struct {
 	byName map[string][]*Rule // by the service, or else the upstream, that they name; under "" those that do not name them one by one
 }
 
-func (c *checker) enforced(has func(*Rule) bool) ruleIndex {
+func enforced(c *report, has func(*Rule) bool) ruleIndex {
 	index := ruleIndex{has: has, byName: map[string][]*Rule{}}
 	for i := range c.set.Rules {
 		r := &c.set.Rules[i]
@@ -356,5 +341,49 @@ func (x ruleIndex) about(r *Rule) []*Rule {
 	return list
 }
 
-// carriedOut reports whether a rule holds for all calls that it matches.
-func (r *Rule) carriedOut() bool { return r.Mode != Shadow && r.EnforceShare == nil }
+// window warns of breakers that never see a timeout: an outcome counts in the part of the window in which its call, or its
+// attempt, began, and is dropped when that part has been forgotten meanwhile. A part is a tenth of the window. Breakers that
+// count slow calls go by the end of a call.
+func (p *timingChecker) window(r *Rule, whole, try longest) {
+	b := r.CircuitBreaker
+	if b.FailureRate == 0 || b.SlowCallRate > 0 || !slices.Contains(b.FailOn, code.DeadlineExceeded.String()) {
+		return
+	}
+	bound, of, one := whole, "timeout of its calls", "a call"
+	if try.of != nil && (whole.of == nil || try.Duration < whole.Duration) {
+		bound, of, one = try, "perTryTimeout of its attempts", "an attempt"
+	}
+	if bound.of == nil || b.Window-b.Window/10 >= bound.Duration {
+		return
+	}
+	p.rule(r, "circuitBreaker.window", "%s is too short for the %s (%s in %s): %s that times out is forgotten before it counts; "+
+		"make window %s, say", b.Window, of, bound.Duration, where(bound.of, bound.path), one, 2*bound.Duration).Warning = true
+}
+
+// subjects are the services that a rule is about, or the upstreams of a client-side one, told apart from services.
+func subjects(r *Rule) Patterns {
+	if !r.ClientSide() {
+		return r.Match.Service
+	}
+	named := make(Patterns, len(r.Match.Upstream))
+	for i, name := range r.Match.Upstream {
+		named[i] = "upstream " + name
+	}
+	return named
+}
+
+// narrowestOver is the narrowest of the rules that match every call that r matches; r itself rather than one that ties.
+func narrowestOver(r *Rule, list []*Rule) *Rule {
+	var best *Rule
+	var narrowest rank
+	for _, t := range list {
+		if t != r && !covers(&t.Match, &r.Match) {
+			continue
+		}
+		least, _ := ranks(&t.Match, &r.Match)
+		if c := least.compare(narrowest); best == nil || c > 0 || c == 0 && t == r {
+			best, narrowest = t, least
+		}
+	}
+	return best
+}

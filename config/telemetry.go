@@ -3,13 +3,35 @@ package config
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"net"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 )
+
+// Telemetry is what a host tells about itself.
+type Telemetry struct {
+	Logs    Logs    `yaml:"logs" doc:"The log on stderr."`
+	Metrics Metrics `yaml:"metrics" doc:"Prometheus metrics on the admin and health listeners."`
+	Traces  Traces  `yaml:"traces" doc:"OpenTelemetry traces."`
+}
+
+// Logs says what is logged and how.
+type Logs struct {
+	Level  string `yaml:"level" default:"info" enum:"debug,info,warn,error" doc:"The least level that is logged."`
+	Format string `yaml:"format" default:"auto" enum:"auto,text,json" doc:"auto: text on a terminal, JSON elsewhere."`
+}
+
+// Metrics says where the metrics are.
+type Metrics struct {
+	Path string `yaml:"path" default:"/metrics" pattern:"path" doc:"Path of the metrics."`
+}
+
+// Traces says where traces go.
+type Traces struct {
+	OTLPEndpoint string `yaml:"otlpEndpoint" doc:"Collector that takes OpenTelemetry traces: http://host:4318 (OTLP/HTTP; a path of its own may follow), grpc://host:4317 (OTLP/gRPC), https:// and grpcs:// with TLS. Default: none, no traces."`
+	SampleRatio  Share  `yaml:"sampleRatio" default:"0.05" doc:"Share of the calls that is traced, of those that come without a trace; the others follow their caller. 0: none of them."`
+}
 
 // OTLP is where traces go and how.
 type OTLP struct {
@@ -107,20 +129,4 @@ func withoutUser(text string) string {
 		return "…" + text[at:]
 	}
 	return text
-}
-
-func (c *checker) traces() {
-	t := c.set.Manifest.Telemetry.Traces
-	_, err := t.OTLP()
-	if err == nil {
-		return
-	}
-	p := c.manifest("telemetry.traces.otlpEndpoint", "%s", err)
-	scheme, rest, ok := strings.Cut(t.OTLPEndpoint, "://")
-	if _, known := otlpSchemes[strings.ToLower(scheme)]; !ok || known {
-		return
-	}
-	if meant := Suggest(scheme, slices.Sorted(maps.Keys(otlpSchemes))); meant != "" {
-		p.Suggestion = meant + "://" + withoutUser(rest)
-	}
 }

@@ -5,58 +5,82 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/easymicro/easymicro/wire/code"
 	"github.com/easymicro/easymicro/wire/wildcard"
 )
 
-// subjects are the services that a rule is about, or the upstreams of a client-side one, told apart from services.
-func subjects(r *Rule) Patterns {
-	if !r.ClientSide() {
-		return r.Match.Service
-	}
-	named := make(Patterns, len(r.Match.Upstream))
-	for i, name := range r.Match.Upstream {
-		named[i] = "upstream " + name
-	}
-	return named
+// cover reports whether one of the exceptions takes out all that another does.
+func (e Exceptions) cover(one Exception) bool {
+	return slices.ContainsFunc(e, func(o Exception) bool {
+		return coversPatterns(o.Service, one.Service) && coversPatterns(o.Method, one.Method) && coversPatterns(o.Caller, one.Caller) &&
+			coversPeers(o.Peer, one.Peer) && coversPatterns(o.Upstream, one.Upstream)
+	})
 }
 
-// window warns of breakers that never see a timeout: an outcome counts in the part of the window in which its call, or its
-// attempt, began, and is dropped when that part has been forgotten meanwhile. A part is a tenth of the window. Breakers that
-// count slow calls go by the end of a call.
-func (p *pairs) window(r *Rule, whole, try longest) {
-	b := r.CircuitBreaker
-	if b.FailureRate == 0 || b.SlowCallRate > 0 || !slices.Contains(b.FailOn, code.DeadlineExceeded.String()) {
-		return
-	}
-	bound, of, one := whole, "timeout of its calls", "a call"
-	if try.of != nil && (whole.of == nil || try.Duration < whole.Duration) {
-		bound, of, one = try, "perTryTimeout of its attempts", "an attempt"
-	}
-	if bound.of == nil || b.Window-b.Window/10 >= bound.Duration {
-		return
-	}
-	p.rule(r, "circuitBreaker.window", "%s is too short for the %s (%s in %s): %s that times out is forgotten before it counts; "+
-		"make window %s, say", b.Window, of, bound.Duration, where(bound.of, bound.path), one, 2*bound.Duration).Warning = true
+// Match says which calls a rule is about: all of its fields must match, a field that is not given always does.
+type Match struct {
+	Service  Patterns   `yaml:"service" pattern:"glob" doc:"Name of the service."`
+	Method   Patterns   `yaml:"method" pattern:"glob" doc:"Name of the method; needs service or upstream."`
+	Caller   Patterns   `yaml:"caller" pattern:"callerGlob" doc:"The verified caller, or anonymous."`
+	Peer     Patterns   `yaml:"peer" pattern:"cidr" doc:"Networks of the peer, as 10.0.0.0/8."`
+	Upstream Patterns   `yaml:"upstream" pattern:"glob" doc:"Makes the rule client-side: the upstream that is called."`
+	Except   Exceptions `yaml:"except" doc:"Calls that are taken out again: those that all fields of it match. Several stand in a list. It does not make the rule more specific."`
 }
 
-// idle reports whether a rule takes no part.
-func (c *checker) idle(r *Rule) bool { return r.Mode == Off || r.Expired(c.now) }
+// IsZero reports whether no field is given that names calls.
+func (m Match) IsZero() bool {
+	return len(m.Service)+len(m.Method)+len(m.Caller)+len(m.Peer)+len(m.Upstream) == 0
+}
 
-// narrowestOver is the narrowest of the rules that match every call that r matches; r itself rather than one that ties.
-func narrowestOver(r *Rule, list []*Rule) *Rule {
-	var best *Rule
-	var narrowest rank
-	for _, t := range list {
-		if t != r && !covers(&t.Match, &r.Match) {
-			continue
-		}
-		least, _ := ranks(&t.Match, &r.Match)
-		if c := least.compare(narrowest); best == nil || c > 0 || c == 0 && t == r {
-			best, narrowest = t, least
+// Exceptions is one exception or a list of them; each takes calls out.
+type Exceptions []Exception
+
+// Exception says which calls a match leaves out: all of its fields must match, a field that is not given always does.
+type Exception struct {
+	Service  Patterns `yaml:"service" pattern:"glob" doc:"Name of the service."`
+	Method   Patterns `yaml:"method" pattern:"glob" doc:"Name of the method; needs service or upstream, here or in match."`
+	Caller   Patterns `yaml:"caller" pattern:"callerGlob" doc:"The verified caller, or anonymous."`
+	Peer     Patterns `yaml:"peer" pattern:"cidr" doc:"Networks of the peer, as 10.0.0.0/8."`
+	Upstream Patterns `yaml:"upstream" pattern:"glob" doc:"The upstream that is called; only beside match.upstream."`
+}
+
+// IsZero reports whether no field is given.
+func (e Exception) IsZero() bool {
+	return len(e.Service)+len(e.Method)+len(e.Caller)+len(e.Peer)+len(e.Upstream) == 0
+}
+
+// Patterns is a value, a glob (* is any text) or a list of them; one of them must match.
+type Patterns []string
+
+// ofUpstream reports whether all calls of an upstream are left out.
+func (e Exceptions) ofUpstream(name string) bool {
+	return slices.ContainsFunc(e, func(x Exception) bool {
+		return x.Upstream.match(name) && len(x.Service)+len(x.Method)+len(x.Caller) == 0
+	})
+}
+
+// match tells whether one of the globs matches the whole of text.
+func (p Patterns) match(text string) bool {
+	return wildcard.MatchAny(p, text)
+}
+
+// overlap reports whether two matches may match a common call.
+func overlap(a, b *Match) bool {
+	if (len(a.Upstream) > 0) != (len(b.Upstream) > 0) {
+		return false
+	}
+	for _, p := range [][2]Patterns{
+		{a.Upstream, b.Upstream}, {a.Service, b.Service}, {a.Method, b.Method}, {a.Caller, b.Caller},
+	} {
+		if len(p[0]) > 0 && len(p[1]) > 0 && !slices.ContainsFunc(p[0], func(g string) bool { return mayOverlap(g, p[1]) }) {
+			return false
 		}
 	}
-	return best
+	return true
+}
+
+// mayOverlap tells whether one of globs may match something that pattern matches.
+func mayOverlap(pattern string, globs []string) bool {
+	return slices.ContainsFunc(globs, func(g string) bool { return wildcard.Overlap(g, pattern) })
 }
 
 // covers reports whether wide matches all calls that narrow matches.

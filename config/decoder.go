@@ -1,31 +1,170 @@
 package config
 
 import (
-	"encoding"
 	"fmt"
 	"reflect"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"go.yaml.in/yaml/v4"
 )
 
-var (
-	rawOptionsType = reflect.TypeFor[RawOptions]()
-	patternsType   = reflect.TypeFor[Patterns]()
-	exceptionsType = reflect.TypeFor[Exceptions]()
-	keyType        = reflect.TypeFor[Key]()
-	durationType   = reflect.TypeFor[Duration]()
-	stdDuration    = reflect.TypeFor[time.Duration]()
-	bytesType      = reflect.TypeFor[Bytes]()
-	shareType      = reflect.TypeFor[Share]()
-	rateType       = reflect.TypeFor[Rate]()
-	addressType    = reflect.TypeFor[Address]()
-	timeType       = reflect.TypeFor[time.Time]()
-	textType       = reflect.TypeFor[encoding.TextUnmarshaler]()
-)
+// decoder decodes the nodes of one file into typed values, strictly, and collects all that is wrong.
+type decoder struct {
+	*recorder
+	types   structTypes
+	vars    *variables
+	suggest *suggester
+	aliased *aliasGuard
+
+	blockList bool // the value stands in a list with a line for each element
+	prefill   bool // absent fields keep what they have, instead of their default
+}
+
+func newDecoder(file string, env func(string) (string, bool)) *decoder {
+	d := &decoder{recorder: newRecorder(file), types: structTypes{}, vars: newVariables(env), aliased: &aliasGuard{}}
+	d.suggest = &suggester{types: d.types, vars: d.vars, try: d.try}
+	return d
+}
+
+// try decodes a value apart, and returns what is wrong with it.
+func (d *decoder) try(n *yaml.Node, t reflect.Type, f *field) *Problem {
+	apart := newDecoder("", d.vars.env)
+	apart.types, apart.suggest.types, apart.suggest.trial = d.types, d.types, true
+	apart.value(n, reflect.New(t).Elem(), f, "")
+	if len(apart.problems) == 0 {
+		return nil
+	}
+	return &apart.problems[0]
+}
+
+// file decodes a whole file; empty is what is said about one without content. With blank, a file
+// of documents that have none holds nothing.
+func (d *decoder) file(data []byte, into reflect.Value, empty string, blank bool) {
+	if root := d.open(data, into.Type(), empty, blank); root != nil {
+		d.value(root, into, &field{}, "")
+	}
+}
+
+// open parses a whole file and expands its variables. It returns nil when there is nothing to decode.
+func (d *decoder) open(data []byte, into reflect.Type, empty string, blank bool) *yaml.Node {
+	root, isBlank, problem := parse(data)
+	if problem != nil {
+		problem.File = d.name
+		d.problems = append(d.problems, *problem)
+		return nil
+	}
+	if root == nil && isBlank && blank {
+		return nil
+	}
+	if root == nil || (root.Kind == yaml.ScalarNode && root.ShortTag() == "!!null") {
+		d.problems = append(d.problems, Problem{File: d.name, Line: 1, Column: 1, Message: empty})
+		return nil
+	}
+	if other := otherFile(root, into); other != "" {
+		d.problem(root, "", other, "")
+		return nil
+	}
+	d.place(root, "")
+	d.vars.expandAll(root, d.recorder)
+	return root
+}
+
+// alias decodes what the alias n stands for.
+func (d *decoder) alias(n *yaml.Node, path string, decode func(target *yaml.Node)) {
+	a := d.aliased
+	if slices.Contains(a.stack, n.Alias) {
+		d.problem(n, path, fmt.Sprintf("*%s stands inside of itself", n.Value), "")
+		return
+	}
+	if n.Alias == nil || a.spent {
+		return
+	}
+	a.enter(n.Alias)
+	decode(n.Alias)
+	if a.leave() {
+		d.problem(n, path, fmt.Sprintf("aliases stand for more than %d values", maxAliasValues), "")
+	}
+}
+
+// placed is what keeps its own places.
+type placed interface{ setPlaces(path string, at places) }
+
+// mapping decodes n into the struct v: defaults first, then what is written, then what is missing.
+func (d *decoder) mapping(n *yaml.Node, v reflect.Value, path string) {
+	s := d.types.of(v.Type())
+	if !d.prefill {
+		d.types.setDefaults(v)
+	}
+	written := make(map[string]bool, len(n.Content)/2)
+	d.pairs(n, path, func(key, value *yaml.Node) {
+		f, ok := s.byName[key.Value]
+		if !ok && n == d.vars.root && isExtension(key.Value) {
+			return
+		}
+		if !ok {
+			ours, message, suggestion := d.suggest.key(key, value, n, s, v.Type())
+			d.problem(key, join(path, clip(key.Value)), message, suggestion)
+			written[ours] = true // one mistake, one problem
+			return
+		}
+		written[f.name] = true
+		d.field(key, value, v.FieldByIndex(f.index), f, join(path, f.name))
+	})
+	for _, f := range s.fields {
+		if f.required && !written[f.name] {
+			d.problem(n, join(path, f.name), "is required", "")
+		}
+	}
+}
+
+func (d *decoder) field(key, value *yaml.Node, v reflect.Value, f *field, path string) {
+	d.place(value, path)
+	before := len(d.problems)
+	d.value(value, v, f, path)
+	if !f.later || (len(d.problems) == before && isOff(v, f)) {
+		return
+	}
+	d.problem(key, path, "not supported yet", "")
+	v.SetZero()
+}
+
+// options keeps the node for later, once it is known to be sound in itself.
+func (d *decoder) options(n *yaml.Node, v reflect.Value, path string) {
+	if !d.kind(n, yaml.MappingNode, path, v.Type(), &field{}) {
+		return
+	}
+	o := RawOptions{node: n, file: d.name, path: join(d.scope, path)}
+	look := o.decoder()
+	look.aliased, look.vars.unasked = d.aliased, d.vars.unasked // all bombs of a file are one
+	var plain any
+	look.value(n, reflect.ValueOf(&plain).Elem(), &field{}, "")
+	for _, p := range look.problems {
+		d.problem(&yaml.Node{Line: p.Line, Column: p.Column}, strings.TrimPrefix(p.Path, d.scope), p.Message, p.Suggestion)
+	}
+	v.Set(reflect.ValueOf(o))
+}
+
+// scalar decodes one word and checks it against the tags.
+func (d *decoder) scalar(n *yaml.Node, v reflect.Value, f *field, path string) {
+	if n.Kind != yaml.ScalarNode {
+		d.problem(n, path, fmt.Sprintf("must be %s, not %s", article(v.Type()), d.suggest.describe(n)), "")
+		return
+	}
+	tag := n.ShortTag()
+	if f.pattern == "code" && tag == "!!int" {
+		tag = "!!str" // 503, which has a name here
+	}
+	message, suggestion := setScalar(v, tag, n.Value)
+	if message == "" {
+		message, suggestion = check(v, f)
+	}
+	if message != "" {
+		message, suggestion = d.suggest.explain(n, v.Type(), f, message, suggestion, path, d.blockList)
+		d.problem(n, path, message, suggestion)
+	}
+}
 
 // value decodes n into v as f says. path is inside the scope of the decoder.
 func (d *decoder) value(n *yaml.Node, v reflect.Value, f *field, path string) {
@@ -40,11 +179,11 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, f *field, path string) {
 		d.scoped(n, v, path, p)
 		return
 	}
-	if w := d.unasked[n]; w != "" {
+	if w := d.vars.unasked[n]; w != "" {
 		d.problem(n, path, w, "")
 		return
 	}
-	if d.unset[n] || !d.sound(n, v.Type(), path) {
+	if d.vars.unset[n] || !d.sound(n, v.Type(), path) {
 		return
 	}
 	switch t := v.Type(); {
@@ -94,12 +233,12 @@ func (d *decoder) scoped(n *yaml.Node, v reflect.Value, path string, p placed) {
 // sound refuses what is wrong whatever the type: no value, and tags of other languages.
 func (d *decoder) sound(n *yaml.Node, t reflect.Type, path string) bool {
 	switch tag := n.ShortTag(); {
-	case tag == "!!null" && d.expanded[n] != "":
+	case tag == "!!null" && d.vars.expanded[n] != "":
 		what := ", and no " + strings.TrimPrefix(article(t), "a ")
 		if t == patternsType || t.Kind() == reflect.String {
 			what = ": for empty text write it in quotes"
 		}
-		d.problem(n, path, d.expanded[n]+" is empty"+what, "")
+		d.problem(n, path, d.vars.expanded[n]+" is empty"+what, "")
 	case tag == "!!null":
 		d.problem(n, path, "has no value: write "+article(t)+", or leave the key out", "")
 	case n.Style&yaml.TaggedStyle != 0 && !slices.Contains(coreTags, tag):
@@ -122,78 +261,11 @@ func (d *decoder) kind(n *yaml.Node, want yaml.Kind, path string, t reflect.Type
 	}
 	top := map[reflect.Type]string{reflect.TypeFor[policyFile](): "rules", reflect.TypeFor[endpointsFile](): "endpoints"}
 	if key := top[t]; key != "" && path == "" && d.scope == "" {
-		d.problem(n, path, "must be a mapping with the key "+key+", not "+d.describe(n), "")
+		d.problem(n, path, "must be a mapping with the key "+key+", not "+d.suggest.describe(n), "")
 		return false
 	}
-	d.problem(n, path, fmt.Sprintf("must be %s, not %s", article(t), d.describe(n)), d.wrapped(n, t, f))
+	d.problem(n, path, fmt.Sprintf("must be %s, not %s", article(t), d.suggest.describe(n)), d.suggest.wrapped(n, t, f))
 	return false
-}
-
-// wrapped is a value written as the list or the block that is wanted, if that holds.
-func (d *decoder) wrapped(n *yaml.Node, t reflect.Type, f *field) string {
-	if d.quiet || d.trial && t.Kind() != reflect.Struct || d.expanded[n] != "" || len(n.Value) > 60 {
-		return ""
-	}
-	if t.Kind() == reflect.Pointer {
-		t = t.Elem()
-	}
-	text := ""
-	switch list := t.Kind() == reflect.Slice; {
-	case n.Kind == yaml.ScalarNode && n.Value == "":
-	case n.Kind == yaml.ScalarNode && list && isScalar(t.Elem()):
-		text = d.splitList(n, t.Elem(), f)
-	case n.Kind == yaml.ScalarNode && list:
-		if text = blockOf(n, t.Elem()); text != "" && t != exceptionsType {
-			text = "[" + text + "]"
-		}
-	case n.Kind == yaml.ScalarNode:
-		text = blockOf(n, t)
-	case n.Kind == yaml.MappingNode && list && isScalar(t.Elem()):
-		text = namesIn(n)
-	case n.Kind == yaml.SequenceNode && t == reflect.TypeFor[Access]():
-		if text = d.flowText(n); !strings.HasPrefix(text, "[{") && text != "" {
-			text = "[{caller: " + text + "}]"
-		}
-		if text != "" {
-			text = "{allow: " + text + "}"
-		}
-	}
-	if text == "" || !d.holds(text, t, f) {
-		return ""
-	}
-	return text
-}
-
-// splitList is the list that a word, or several with commas between, stand for.
-func (d *decoder) splitList(n *yaml.Node, element reflect.Type, f *field) string {
-	var list []string
-	for part := range strings.SplitSeq(n.Value, ",") {
-		one := *n
-		one.Value = strings.TrimSpace(part)
-		text := elementOf(&one, element)
-		if p := d.told(text, element, f); p != nil && p.Suggestion != "" {
-			text = strings.Trim(p.Suggestion, "[]")
-		}
-		for one := range strings.SplitSeq(text, ", ") {
-			if !slices.Contains(list, one) {
-				list = append(list, one)
-			}
-		}
-	}
-	return "[" + strings.Join(list, ", ") + "]"
-}
-
-// namesIn is the list that {a, b} was meant for, which is a mapping of names to nothing.
-func namesIn(n *yaml.Node) string {
-	var names []string
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		key, value := n.Content[i], n.Content[i+1]
-		if key.Kind != yaml.ScalarNode || value.ShortTag() != "!!null" {
-			return ""
-		}
-		names = append(names, asText(key.Value))
-	}
-	return "[" + strings.Join(names, ", ") + "]"
 }
 
 func (d *decoder) pointer(n *yaml.Node, v reflect.Value, f *field, path string) {
@@ -283,7 +355,7 @@ func (d *decoder) pairs(n *yaml.Node, path string, each func(key, value *yaml.No
 			continue
 		}
 		if key.Kind != yaml.ScalarNode {
-			d.problem(key, path, "a key must be a word, not "+d.describe(key), "")
+			d.problem(key, path, "a key must be a word, not "+d.suggest.describe(key), "")
 			continue
 		}
 		if key.ShortTag() == "!!merge" {

@@ -7,8 +7,10 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/wire/code"
-	"github.com/easymicro/easymicro/wire/wildcard"
 )
+
+// kindChecker checks the kinds of a rule, each in itself.
+type kindChecker struct{ *report }
 
 // Bounds of a token bucket.
 const (
@@ -19,100 +21,20 @@ const (
 	rateTolerance = 1e-9 // 1 per 24h is allowed, whatever floats make of it
 )
 
-func (c *checker) rules() {
-	var byName, byWas names
-	rules := c.set.Rules
-	if len(rules) > MaxRules {
-		r := &rules[MaxRules]
-		c.rule(r, "", "the set has %d rules: at most %d are allowed", len(rules), MaxRules)
-	}
-	for i := range rules {
-		r := &rules[i]
-		if first, taken := byName.taken(r.Name, r.Position("name")); taken && r.Name != "" {
-			c.rule(r, "name", "the name %s is taken by %s", r.Name, theRuleIn(first))
+// retriesNothing finds upstreams none of whose methods may run twice. Calls may still be idempotent by what their handler
+// says, and what was provably not run is sent again in any case.
+func (c kindChecker) retriesNothing(r *Rule) {
+	upstreams, places := c.called(r)
+	for i, u := range upstreams {
+		if len(u.Idempotent) > 0 {
+			continue
 		}
-	}
-	for i := range rules {
-		r := &rules[i]
-		c.was(r, &byName, &byWas)
-		c.match(r)
-		c.modes(r)
-		c.side(r)
-		c.kinds(r)
+		c.rule(r, "retry", "no method is idempotent at upstream %s: only calls that were provably not run are sent again; list methods under idempotent (%s)",
+			u.Name, c.set.Manifest.Position(places[i])).Warning = true
 	}
 }
 
-// theRuleIn is a rule by its place, which rules in code have not.
-func theRuleIn(at Position) string {
-	if at.IsZero() {
-		return "another rule"
-	}
-	return "the rule in " + at.String()
-}
-
-func (c *checker) was(r *Rule, byName, byWas *names) {
-	if r.Was == "" {
-		return
-	}
-	if at, exists := byName.first[r.Was]; exists {
-		c.rule(r, "was", "%s is still there, in %s: was is for a name that is gone", r.Was, at)
-	}
-	if first, taken := byWas.taken(r.Was, r.Position("was")); taken {
-		c.rule(r, "was", "two rules were %s, this one and that in %s", r.Was, first)
-	}
-}
-
-func (c *checker) match(r *Rule) {
-	c.exceptions(r)
-	c.callers(r)
-	if r.Match.IsZero() {
-		if len(r.Match.Except) > 0 {
-			c.rule(r, "match", "says only what is left out: the whole host is said as service: \"*\"")
-		} else if r.at.written("match") {
-			c.rule(r, "match", "is empty: the whole host is said as service: \"*\"")
-		}
-		return
-	}
-	if len(r.Match.Method) > 0 && len(r.Match.Service)+len(r.Match.Upstream) == 0 {
-		c.rule(r, "match.method", "needs a service or an upstream beside it")
-	}
-	c.calledService(r)
-	if len(c.set.Manifest.Auth.Identify) == 0 && !anonymousMatches(r.Match.Caller) {
-		c.rule(r, "match.caller", "matches no call: without auth.identify every caller is anonymous").Warning = true
-	}
-}
-
-// anonymousMatches tells whether patterns can match a caller that is not known.
-func anonymousMatches(patterns Patterns) bool {
-	return len(patterns) == 0 || wildcard.MatchAny(patterns, "anonymous")
-}
-
-func (c *checker) modes(r *Rule) {
-	if r.EnforceShare != nil && r.Mode == Shadow {
-		c.rule(r, "enforceShare", "goes with mode: enforce, not with shadow, which enforces nothing")
-	}
-	c.expires(r)
-}
-
-func (c *checker) expires(r *Rule) {
-	if r.Expires.IsZero() {
-		return
-	}
-	e := r.expiry()
-	message, soon := e.soon(c.now)
-	switch {
-	case soon && r.Mode != Off:
-		c.rule(r, "expires", "the rule %s", message).Warning = true
-	case r.Expired(c.now):
-		message = "the rule expired on " + r.Expires.Format(time.RFC3339) + " and takes no part"
-		if e.Opens() {
-			message += ": " + e.Effect()
-		}
-		c.rule(r, "expires", "%s", message).Warning = true
-	}
-}
-
-func (c *checker) kinds(r *Rule) {
+func (c kindChecker) check(r *Rule) {
 	if len(r.Kinds()) == 0 {
 		c.rule(r, "", "the rule says nothing: it needs %s", kindsOfSide(r))
 	}
@@ -139,7 +61,7 @@ func (c *checker) kinds(r *Rule) {
 	}
 }
 
-func (c *checker) rateLimit(r *Rule) {
+func (c kindChecker) rateLimit(r *Rule) {
 	l := r.RateLimit
 	if l.Rate > 0 && l.Per > 0 {
 		perSecond := float64(l.Rate) / l.Per.Std().Seconds()
@@ -159,7 +81,7 @@ func (c *checker) rateLimit(r *Rule) {
 }
 
 // limitKey is about what the calls of a bucket have in common.
-func (c *checker) limitKey(r *Rule) {
+func (c kindChecker) limitKey(r *Rule) {
 	key := r.RateLimit.Key
 	for i, part := range key {
 		path, kind := keyPath(key, i), keyKind(part)
@@ -197,7 +119,7 @@ const quotaTime = time.Hour
 
 // burst warns of what comes at once: all of a long time, when nobody chose a burst, and the burst of a quota after each
 // restart, which fills the bucket.
-func (c *checker) burst(r *Rule) {
+func (c kindChecker) burst(r *Rule) {
 	l := r.RateLimit
 	lumps := l.Per.Std() > usualRatePer && r.at.written("rateLimit.per") && !r.at.written("rateLimit.burst") && l.Burst > 1
 	fills := float64(l.Burst) / float64(l.Rate) * l.Per.Std().Seconds()
@@ -228,7 +150,7 @@ func (c *checker) burst(r *Rule) {
 	c.rule(r, path, "%s", more).Warning = true
 }
 
-func (c *checker) concurrency(r *Rule) {
+func (c kindChecker) concurrency(r *Rule) {
 	limit := r.Concurrency
 	if limit.Max == 0 && limit.Adaptive == nil && !r.at.written("concurrency.max") {
 		c.rule(r, "concurrency", "max is required")
@@ -238,7 +160,7 @@ func (c *checker) concurrency(r *Rule) {
 	}
 }
 
-func (c *checker) access(r *Rule) {
+func (c kindChecker) access(r *Rule) {
 	a := r.Access
 	if a.Allow == nil && a.Deny == nil {
 		c.rule(r, "access", "says nothing: it needs allow or deny")
@@ -257,7 +179,7 @@ func (c *checker) access(r *Rule) {
 	}
 }
 
-func (c *checker) breaker(r *Rule) {
+func (c kindChecker) breaker(r *Rule) {
 	b := r.CircuitBreaker
 	if b.FailureRate == 0 && b.ConsecutiveFailures == 0 && b.SlowCallRate == 0 &&
 		!r.at.written("circuitBreaker.failureRate") && !r.at.written("circuitBreaker.slowCallRate") && !r.at.written("circuitBreaker.consecutiveFailures") {
@@ -274,5 +196,59 @@ func (c *checker) breaker(r *Rule) {
 	}
 	if len(b.FailOn) == 0 {
 		c.rule(r, "circuitBreaker.failOn", "is empty: nothing would be a failure; leave the key out for the default")
+	}
+}
+
+func kindsOfSide(r *Rule) string {
+	if r.ClientSide() {
+		return "rateLimit, concurrency, timeout, retry, hedge, circuitBreaker or outlierDetection"
+	}
+	return "rateLimit, concurrency, access, timeout or circuitBreaker"
+}
+
+func (c kindChecker) retry(r *Rule) {
+	p := r.Retry
+	if p.InitialBackoff > p.MaxBackoff {
+		path := "retry.maxBackoff"
+		if !r.at.written(path) {
+			path = "retry.initialBackoff"
+		}
+		c.rule(r, path, "initialBackoff (%s) is longer than maxBackoff (%s)", p.InitialBackoff, p.MaxBackoff)
+	}
+	if len(p.RetryOn) == 0 {
+		c.rule(r, "retry.retryOn", "is empty: nothing would be sent again; leave the key out for the default")
+	}
+	if i := slices.Index(p.RetryOn, "CANCELLED"); i >= 0 {
+		c.rule(r, fmt.Sprintf("retry.retryOn[%d]", i), "has no effect: a call that its caller cancelled is never sent again").Warning = true
+	}
+	if p.FailMode != Failfast && r.Mode != Off {
+		c.retriesNothing(r)
+	}
+	if p.FailMode == Failfast && (r.at.written("retry.maxAttempts") || r.at.written("retry.retryOn")) {
+		c.rule(r, "retry.failMode", "failfast sends nothing again: the other fields have no effect").Warning = true
+	}
+}
+
+func (c kindChecker) hedge(r *Rule) {
+	h := r.Hedge
+	upstreams, places := c.called(r)
+	for i, u := range upstreams {
+		for j, m := range h.Methods {
+			if !mayOverlap(m, u.Idempotent) {
+				c.rule(r, fmt.Sprintf("hedge.methods[%d]", j), "%s is not idempotent at upstream %s, and is never sent twice: add it to idempotent (%s)",
+					m, u.Name, c.set.Manifest.Position(places[i])).Warning = true
+			}
+		}
+	}
+}
+
+func (c kindChecker) outliers(r *Rule) {
+	o := r.OutlierDetection
+	if o.BaseEjectionTime > o.MaxEjectionTime {
+		path := "outlierDetection.maxEjectionTime"
+		if !r.at.written(path) {
+			path = "outlierDetection.baseEjectionTime"
+		}
+		c.rule(r, path, "baseEjectionTime (%s) is longer than maxEjectionTime (%s)", o.BaseEjectionTime, o.MaxEjectionTime)
 	}
 }

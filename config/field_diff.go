@@ -1,0 +1,228 @@
+package config
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// changed reports one field of the subject.
+func (d *fieldDiffer) changed(path, old, next string, class Class) {
+	text := fmt.Sprintf("%s %s → %s", path, orAbsent(path, old), orAbsent(path, next))
+	if old == "" && next == "" {
+		text = path + " changed"
+	}
+	d.add(Change{Subject: d.subject, Path: path, Old: old, New: next, Text: text, Class: class, Position: d.at(path)})
+}
+
+// orAbsent is the word for a field that is not given, which in a match is all but nothing.
+func orAbsent(path, s string) string {
+	switch {
+	case s != "":
+		return s
+	case strings.HasPrefix(path, "match.") && path != "match.except":
+		return "any"
+	}
+	return "none"
+}
+
+// fieldDiffer collects the changes of fields, by what their tags say.
+type fieldDiffer struct {
+	types   structTypes
+	changes Changes
+	subject string
+	at      func(path string) Position
+}
+
+func (d *fieldDiffer) add(c Change) { d.changes = append(d.changes, c) }
+
+// structs compares two structs of one type, field by field.
+func (d *fieldDiffer) structs(path string, old, next reflect.Value, class Class) {
+	for _, f := range d.types.of(next.Type()).fields {
+		inside := class
+		if f.class != "" {
+			inside = f.class
+		}
+		d.values(join(path, f.name), old.FieldByIndex(f.index), next.FieldByIndex(f.index), inside)
+	}
+}
+
+// values compares two values of one type.
+func (d *fieldDiffer) values(path string, old, next reflect.Value, class Class) {
+	t := next.Type()
+	switch {
+	case t == rawOptionsType:
+		d.options(path, optionsOf(old), optionsOf(next), class)
+	case t.Kind() == reflect.Slice && isListOfBlocks(t) || t.Kind() == reflect.Slice && isScalar(t.Elem()):
+		d.whole(path, old, next, class)
+	case t.Kind() == reflect.Pointer && isScalar(t.Elem()):
+		d.whole(path, old, next, class)
+	case t.Kind() == reflect.Pointer && (old.IsNil() || next.IsNil()):
+		d.block(path, old, next, class)
+	case t.Kind() == reflect.Pointer:
+		d.structs(path, old.Elem(), next.Elem(), class)
+	case t.Kind() == reflect.Struct && !isScalar(t):
+		d.structs(path, old, next, class)
+	case t.Kind() == reflect.Map:
+		d.maps(path, old, next, class)
+	default:
+		d.whole(path, old, next, class)
+	}
+}
+
+func isListOfBlocks(t reflect.Type) bool {
+	return t.Elem().Kind() == reflect.Struct && !isScalar(t.Elem())
+}
+
+// whole compares two values that are shown as one.
+func (d *fieldDiffer) whole(path string, old, next reflect.Value, class Class) {
+	if same(old, next) {
+		return
+	}
+	if a, b := written(d.types, old), written(d.types, next); a != b {
+		d.changed(path, a, b, class)
+	}
+}
+
+// same tells without allocating that two values are equal, for the thousands that are.
+func same(a, b reflect.Value) bool {
+	if a.Kind() == reflect.Pointer && !a.IsNil() && !b.IsNil() {
+		a, b = a.Elem(), b.Elem()
+	}
+	if a.Kind() == reflect.Slice {
+		if a.Len() != b.Len() {
+			return false
+		}
+		for i := range a.Len() {
+			if !same(a.Index(i), b.Index(i)) {
+				return false
+			}
+		}
+		return true
+	}
+	return a.Comparable() && a.Equal(b)
+}
+
+// block reports a block that came or went.
+func (d *fieldDiffer) block(path string, old, next reflect.Value, class Class) {
+	switch {
+	case old.IsNil() && next.IsNil():
+	case old.IsNil():
+		d.add(Change{Subject: d.subject, Path: path, New: written(d.types, next), Text: fmt.Sprintf("%s added %s", path, written(d.types, next)), Class: class, Position: d.at(path)})
+	default:
+		d.add(Change{Subject: d.subject, Path: path, Old: written(d.types, old), Text: path + " removed", Class: class, Position: d.at(path)})
+	}
+}
+
+func (d *fieldDiffer) maps(path string, old, next reflect.Value, class Class) {
+	for _, key := range sortedKeys(old, next) {
+		a, b := "", ""
+		if v := old.MapIndex(key); v.IsValid() {
+			a = written(d.types, v)
+		}
+		if v := next.MapIndex(key); v.IsValid() {
+			b = written(d.types, v)
+		}
+		if a != b {
+			d.changed(join(path, key.String()), a, b, class)
+		}
+	}
+}
+
+// options compares options of a handler by key.
+func (d *fieldDiffer) options(path string, old, next RawOptions, class Class) {
+	a, _ := old.plain().(map[string]any)
+	b, _ := next.plain().(map[string]any)
+	va, vb := reflect.ValueOf(a), reflect.ValueOf(b)
+	for _, key := range sortedKeys(va, vb) {
+		x, y := a[key.String()], b[key.String()]
+		if reflect.DeepEqual(x, y) {
+			continue
+		}
+		d.changed(join(path, key.String()), harmless(key.String(), x), harmless(key.String(), y), class)
+	}
+}
+
+// secretWords are parts of the names of options whose value is never shown, be it a number.
+var secretWords = []string{"pass", "pin", "secret", "token", "key", "auth", "cred", "code", "salt", "seed"}
+
+// harmless shows what cannot be a secret: truth values, and numbers and durations unless the name says otherwise.
+func harmless(name string, v any) string {
+	isSecret := func(word string) bool { return strings.Contains(strings.ToLower(name), word) }
+	switch v := v.(type) {
+	case nil:
+		return ""
+	case bool:
+		return fmt.Sprint(v)
+	case int64, float64:
+		if !slices.ContainsFunc(secretWords, isSecret) {
+			return fmt.Sprint(v)
+		}
+	case string:
+		if d, err := time.ParseDuration(v); err == nil && !slices.ContainsFunc(secretWords, isSecret) {
+			return Duration(d).String()
+		}
+	}
+	return "…"
+}
+
+func sortedKeys(a, b reflect.Value) []reflect.Value {
+	keys := a.MapKeys()
+	for _, k := range b.MapKeys() {
+		if !a.MapIndex(k).IsValid() {
+			keys = append(keys, k)
+		}
+	}
+	slices.SortFunc(keys, func(x, y reflect.Value) int { return strings.Compare(x.String(), y.String()) })
+	return keys
+}
+
+// oneLine is text as it can stand in a line of a log.
+func oneLine(s string) string {
+	if s = clip(s); strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) }) {
+		return strconv.Quote(s)
+	}
+	return s
+}
+
+// written is a value as one writes it in a line: 500ms, [a, b], {max: 5}. What is as the defaults have it is left out.
+func written(types structTypes, v reflect.Value) string {
+	t := v.Type()
+	switch {
+	case t.Kind() == reflect.Pointer && v.IsNil():
+		return ""
+	case t.Kind() == reflect.Pointer:
+		return written(types, v.Elem())
+	case t == rawOptionsType:
+		return "{…}"
+	case t.Kind() == reflect.String:
+		return oneLine(v.String())
+	case isScalar(t):
+		return show(v)
+	case t.Kind() == reflect.Slice && v.Len() == 0:
+		return ""
+	case t.Kind() == reflect.Slice:
+		parts := make([]string, v.Len())
+		for i := range parts {
+			parts[i] = written(types, v.Index(i))
+		}
+		if (t == patternsType || t == keyType || t == exceptionsType) && len(parts) == 1 {
+			return parts[0]
+		}
+		return "[" + strings.Join(parts, ", ") + "]"
+	case t.Kind() == reflect.Struct:
+		var parts []string
+		for _, f := range types.of(t).fields {
+			fv := v.FieldByIndex(f.index)
+			if text := written(types, fv); text != "" && !fv.IsZero() && !isOff(fv, f) {
+				parts = append(parts, f.name+": "+text)
+			}
+		}
+		return "{" + strings.Join(parts, ", ") + "}"
+	default:
+		return fmt.Sprint(v.Interface())
+	}
+}

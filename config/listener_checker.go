@@ -1,0 +1,190 @@
+package config
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// listenerChecker checks where a host listens, for calls and for its operators, and what it tells about itself.
+type listenerChecker struct{ *report }
+
+func (c listenerChecker) check() {
+	c.listeners()
+	c.addresses()
+	c.metrics()
+	c.traces()
+	c.operators()
+}
+
+// endpoint is an address of the host in a form that can be compared.
+type endpoint struct {
+	path    string // of the field
+	text    Address
+	network string
+	host    string // or the path of a socket; * is every address of the machine
+	port    int
+}
+
+// addresses checks the addresses of the host, and that no two of them are one.
+func (c listenerChecker) addresses() {
+	m := c.set.Manifest
+	var all []endpoint
+	for i, l := range m.Listeners {
+		all = append(all, endpoint{path: fmt.Sprintf("listeners[%d].address", i), text: l.Address})
+	}
+	all = append(all, endpoint{path: "admin.address", text: m.Admin.Address}, endpoint{path: "health.address", text: m.Health.Address})
+	// Defaults come first: who wrote an address is told, at its place, of the default that is in its way.
+	slices.SortStableFunc(all, func(a, b endpoint) int { return cmp.Compare(c.given(a.path), c.given(b.path)) })
+	var taken []endpoint
+	for _, e := range all {
+		if !c.locate(&e) {
+			continue
+		}
+		if i := slices.IndexFunc(taken, e.conflicts); i >= 0 {
+			c.manifest(e.path, "%s is taken by %s", e.text, c.owner(&taken[i], e.text))
+			continue
+		}
+		taken = append(taken, e)
+	}
+}
+
+// given is 0 for a field that has its default, else 1.
+func (c listenerChecker) given(path string) int {
+	m := c.set.Manifest
+	if m.Written(path) || m.sources[path] != "" {
+		return 1
+	}
+	return 0
+}
+
+// owner names the field that has the address, where it stands, and what it says if that is not the same.
+func (c listenerChecker) owner(e *endpoint, text Address) string {
+	where := "default"
+	if c.given(e.path) == 1 {
+		where = c.set.Manifest.Position(e.path).String()
+	}
+	if e.text != text {
+		return fmt.Sprintf("%s %s (%s)", e.path, e.text, where)
+	}
+	return fmt.Sprintf("%s (%s)", e.path, where)
+}
+
+// locate fills in where e is; false when that is nowhere or cannot be taken by anything else.
+func (c listenerChecker) locate(e *endpoint) bool {
+	if e.text == "" && !strings.HasPrefix(e.path, "listeners") {
+		return false // off
+	}
+	network, address, err := e.text.Split()
+	switch {
+	case errors.Is(err, ErrAddressLater):
+		c.manifest(e.path, "not supported yet: %s", e.text)
+		return false
+	case err != nil:
+		c.manifest(e.path, "%s", err)
+		return false
+	}
+	e.network = network
+	if network == "unix" {
+		if e.host = filepath.Clean(address); !filepath.IsAbs(address) {
+			e.host = filepath.Join(c.set.Dir, address)
+		}
+		return true
+	}
+	host, port, _ := net.SplitHostPort(address)
+	e.host = sameHost(host)
+	e.port, _ = strconv.Atoi(port)
+	return e.port != 0
+}
+
+// conflicts tells that a host cannot listen on both.
+func (e *endpoint) conflicts(other endpoint) bool {
+	if e.network != other.network || e.port != other.port {
+		return false
+	}
+	return e.host == other.host || (e.network == "tcp" && (e.host == "*" || other.host == "*"))
+}
+
+func (c listenerChecker) listeners() {
+	var byName names
+	m := c.set.Manifest
+	for i, l := range m.Listeners {
+		path := fmt.Sprintf("listeners[%d]", i)
+		if first, taken := byName.taken(l.Name, m.Position(path+".name")); taken {
+			c.manifest(path+".name", "the name %s is taken by the listener in %s", l.Name, first)
+		}
+		if len(l.Protocols) == 0 {
+			c.manifest(path+".protocols", "is empty: a listener speaks rpcx, http or both")
+		}
+		if p := l.ProxyProtocol; p != nil && len(p.From) == 0 && m.Written(path+".proxyProtocol.from") {
+			c.manifest(path+".proxyProtocol.from", "is empty: name the networks of the balancers, or leave proxyProtocol out")
+		}
+		if l.Limits.MaxDecompressedBytes < l.Limits.MaxMessageBytes {
+			c.manifest(path+".limits.maxDecompressedBytes", "%s is below maxMessageBytes (%s)", l.Limits.MaxDecompressedBytes, l.Limits.MaxMessageBytes)
+		}
+		one := l.Limits.MaxMessageBytes + l.Limits.MaxDecompressedBytes
+		if most := m.Host.Limits.MaxBufferedBytes; most > 0 && most < 2*one {
+			c.manifest("host.limits.maxBufferedBytes", "%s is less than two of the largest calls of listener %s (maxMessageBytes and "+
+				"maxDecompressedBytes, %s): such calls are refused while others are served; write at least %s, or lower those",
+				most, l.Name, one, 2*one).Warning = true
+		}
+	}
+}
+
+func (c listenerChecker) operators() {
+	m := c.set.Manifest
+	if m.Admin.Address == "" || m.Admin.TokenFile != "" || m.Admin.Address.Loopback() {
+		return
+	}
+	if _, _, err := m.Admin.Address.Split(); err == nil {
+		c.manifest("admin.address", "%s can be reached from other machines: that needs admin.tokenFile", m.Admin.Address)
+	}
+}
+
+// metrics checks that the path of the metrics is one that nothing else of the admin and health listeners has.
+func (c listenerChecker) metrics() {
+	const field = "telemetry.metrics.path"
+	at := c.set.Manifest.Telemetry.Metrics.Path
+	bare := strings.TrimSuffix(at, "/")
+	switch {
+	case !strings.HasPrefix(at, "/"): // reported already
+	case reservedPath(bare):
+		c.manifest(field, "%s is reserved: the admin and health listeners need /, /livez, /readyz, /healthz, /api and /debug themselves", clip(at))
+	case strings.ContainsAny(at, "%?#"):
+		c.manifest(field, "must be a plain path without %%, ? and #, not %q", clip(at))
+	case path.Clean(bare) != bare:
+		c.manifest(field, "%q is never asked for", clip(at)).Suggestion = path.Clean(bare)
+	}
+}
+
+func reservedPath(bare string) bool {
+	bare = path.Clean("/" + bare)
+	switch first, _, _ := strings.Cut(bare[1:], "/"); first {
+	case "api", "debug":
+		return true
+	}
+	return bare == "/" || bare == "/livez" || bare == "/readyz" || bare == "/healthz"
+}
+
+func (c listenerChecker) traces() {
+	t := c.set.Manifest.Telemetry.Traces
+	_, err := t.OTLP()
+	if err == nil {
+		return
+	}
+	p := c.manifest("telemetry.traces.otlpEndpoint", "%s", err)
+	scheme, rest, ok := strings.Cut(t.OTLPEndpoint, "://")
+	if _, known := otlpSchemes[strings.ToLower(scheme)]; !ok || known {
+		return
+	}
+	if meant := Suggest(scheme, slices.Sorted(maps.Keys(otlpSchemes))); meant != "" {
+		p.Suggestion = meant + "://" + withoutUser(rest)
+	}
+}

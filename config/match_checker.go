@@ -1,0 +1,289 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/easymicro/easymicro/wire/wildcard"
+)
+
+// matchChecker checks which calls a rule is about.
+type matchChecker struct {
+	*report
+	noAddress *Listener // one whose callers have no address
+	known     *callerNames
+}
+
+func newMatchChecker(r *report) *matchChecker {
+	c := &matchChecker{report: r}
+	c.noAddress = c.withoutAddress()
+	c.known = c.knownCallers()
+	return c
+}
+
+func (c *matchChecker) check(r *Rule) {
+	c.match(r)
+	if !r.ClientSide() && !c.idle(r) {
+		c.peer(r)
+		c.unmapped(r)
+	}
+}
+
+// calledService finds a rule for another service than that which its upstreams call. Behind gateway.remote any service
+// may be an upstream.
+func (c *matchChecker) calledService(r *Rule) {
+	upstreams, _ := c.called(r)
+	if len(upstreams) == 0 || len(r.Match.Service) == 0 || c.set.Manifest.Gateway.Remote != nil {
+		return
+	}
+	var services []string
+	for _, u := range upstreams {
+		if u.Service == "" || r.Match.Service.match(u.Service) { // without one it is refused already
+			return
+		}
+		if !slices.Contains(services, u.Service) {
+			services = append(services, u.Service)
+		}
+	}
+	p := c.rule(r, "match.service", "upstream %s calls %s: rule %s does nothing here",
+		strings.Join(r.Match.Upstream, ", "), strings.Join(services, ", "), r.Name)
+	p.Warning = true
+	for _, pattern := range r.Match.Service {
+		if p.Suggestion == "" {
+			p.Suggestion = Suggest(pattern, services)
+		}
+	}
+}
+
+// exceptions checks what a match leaves out.
+func (c *matchChecker) exceptions(r *Rule) {
+	m := &r.Match
+	if m.Except != nil && len(m.Except) == 0 {
+		c.rule(r, "match.except", "is an empty list, which leaves nothing out: leave the key out")
+	}
+	anonymous := len(c.set.Manifest.Auth.Identify) == 0
+	for i := range m.Except {
+		e, path := &m.Except[i], r.exceptPath(i)
+		switch {
+		case e.IsZero():
+			c.rule(r, path, "is empty, which leaves nothing out: leave the key out")
+		case len(e.Upstream) > 0 && !r.ClientSide():
+			c.rule(r, path+".upstream", "is for calls that go out: say which ones by match: {upstream: …}")
+		case len(e.Peer) > 0 && r.ClientSide():
+			c.rule(r, path+".peer", "is for calls that come in: with match.upstream there is no peer")
+		case len(e.Method) > 0 && len(e.Service)+len(e.Upstream)+len(m.Service)+len(m.Upstream) == 0:
+			c.rule(r, path+".method", "needs a service or an upstream beside it")
+		case anonymous && !anonymousMatches(e.Caller):
+			c.rule(r, path+".caller", "leaves no call out: without auth.identify every caller is anonymous").Warning = true
+		case anonymous && len(e.Service)+len(e.Method)+len(e.Peer)+len(e.Upstream) == 0:
+			c.rule(r, path+".caller", "leaves every call out: without auth.identify every caller is anonymous").Warning = true
+		}
+	}
+}
+
+// callers checks the callers of a rule, wherever they stand.
+func (c *matchChecker) callers(r *Rule) {
+	c.callerPatterns(r, "match.caller", r.Match.Caller, "write match: {except: {caller: %s}}")
+	for i := range r.Match.Except {
+		c.callerPatterns(r, r.exceptPath(i)+".caller", r.Match.Except[i].Caller, "write match: {caller: %s} instead of except")
+	}
+	if r.Access == nil {
+		return
+	}
+	for i := range r.Access.Allow {
+		c.callerPatterns(r, fmt.Sprintf("access.allow[%d].caller", i), r.Access.Allow[i].Caller, "write deny: [{caller: %s}]")
+	}
+	for i := range r.Access.Deny {
+		c.callerPatterns(r, fmt.Sprintf("access.deny[%d].caller", i), r.Access.Deny[i].Caller, "write allow: [{caller: %s}]")
+	}
+}
+
+// callerPatterns checks a list of callers. !NAME is meant to leave a caller out, which is done by what instead says.
+func (c *matchChecker) callerPatterns(r *Rule, path string, list Patterns, instead string) {
+	known := c.known
+	for i, p := range list {
+		if known.has(p) {
+			continue
+		}
+		at := path
+		if element := fmt.Sprintf("%s[%d]", path, i); r.at.written(element) {
+			at = element
+		}
+		switch rest, not := strings.CutPrefix(p, "!"); {
+		case not:
+			if alternatives := listFor(rest, ","); alternatives != "" {
+				rest = alternatives
+			} else {
+				rest = inQuotes(rest)
+			}
+			c.rule(r, at, "%q: in a pattern only * is special, and no token has that name; to leave callers out "+instead, clip(p), rest)
+		case strings.ContainsAny(p, notInPatterns):
+			c.rule(r, at, "%q: in a pattern only * is special, and no token has that name; write several in a list", clip(p)).
+				Suggestion = insideOf(at, listFor(p, ","))
+		case known.complete:
+			problem := c.rule(r, at, "no token is for a caller %s: it matches no call", clip(p))
+			problem.Warning, problem.Suggestion = true, known.suggest(p)
+		}
+	}
+}
+
+// callerNames are the callers that there can be.
+type callerNames struct {
+	sorted   []string
+	complete bool // there are no others
+	asked    int
+	looked   int
+}
+
+func (c *matchChecker) knownCallers() *callerNames {
+	k := &callerNames{complete: c.set.Tokens != nil && slices.Equal(c.set.Manifest.Auth.Identify, []string{"token"})}
+	k.sorted = append(k.sorted, "anonymous")
+	for _, t := range c.set.Tokens {
+		k.sorted = append(k.sorted, t.Caller)
+	}
+	slices.Sort(k.sorted)
+	k.sorted = slices.Compact(k.sorted)
+	return k
+}
+
+// has reports whether one of the callers is as the pattern says. What a large set asks for is bounded: beyond that none is
+// doubted.
+func (k *callerNames) has(pattern string) bool {
+	const most = 5_000_000
+	prefix, _, glob := strings.Cut(pattern, "*")
+	i, exact := slices.BinarySearch(k.sorted, prefix)
+	if !glob {
+		return exact
+	}
+	for ; i < len(k.sorted) && strings.HasPrefix(k.sorted[i], prefix); i++ {
+		k.looked++
+		if k.looked > most || wildcard.Match(pattern, k.sorted[i]) {
+			return true
+		}
+	}
+	return false
+}
+
+// suggest is the caller that was probably meant. What a large set asks for is bounded.
+func (k *callerNames) suggest(pattern string) string {
+	const most = 200_000 // names
+	if k.asked += len(k.sorted); k.asked > most {
+		return ""
+	}
+	return Suggest(pattern, k.sorted)
+}
+
+// peer warns of a rule for which callers have no address.
+func (c *matchChecker) peer(r *Rule) {
+	path := usesPeer(r)
+	if path == "" || c.noAddress == nil {
+		return
+	}
+	what := "match no network here"
+	if path == "rateLimit.key" {
+		what = "are one peer here"
+	}
+	c.rule(r, path, "callers of listener %s (%s) have no address and %s: with unix in auth.trustedProxies X-Forwarded-For says who they are",
+		c.noAddress.Name, c.noAddress.Address, what).Warning = true
+}
+
+// withoutAddress is a listener whose callers have no address.
+func (c *matchChecker) withoutAddress() *Listener {
+	m := c.set.Manifest
+	if slices.Contains(m.Auth.TrustedProxies, UnixPeers) {
+		return nil
+	}
+	for i := range m.Listeners {
+		l := &m.Listeners[i]
+		network, _, _ := l.Address.Split()
+		if network == "unix" && (l.ProxyProtocol == nil || !slices.Contains(l.ProxyProtocol.From, UnixPeers)) {
+			return l
+		}
+	}
+	return nil
+}
+
+// usesPeer is the path in a rule that goes by the address of callers; "" if none does.
+func usesPeer(r *Rule) string {
+	if len(r.Match.Peer) > 0 {
+		return "match.peer"
+	}
+	if i := slices.IndexFunc(r.Match.Except, func(e Exception) bool { return len(e.Peer) > 0 }); i >= 0 {
+		return r.exceptPath(i) + ".peer"
+	}
+	if slices.ContainsFunc(keyParts(r), func(part string) bool { return keyKind(part) == KeyPeer }) {
+		return "rateLimit.key"
+	}
+	return ""
+}
+
+// keyParts are what a rate limit keys on.
+func keyParts(r *Rule) Key {
+	if r.RateLimit == nil {
+		return nil
+	}
+	return r.RateLimit.Key
+}
+
+// unmapped warns of metadata that plain HTTP callers have no way to give.
+func (c *matchChecker) unmapped(r *Rule) {
+	m := c.set.Manifest
+	if !slices.ContainsFunc(m.Listeners, func(l Listener) bool { return slices.Contains(l.Protocols, "http") }) {
+		return
+	}
+	mapped := append(slices.Sorted(maps.Keys(m.Gateway.Metadata)), alwaysMapped...)
+	for i, part := range keyParts(r) {
+		name, ok := strings.CutPrefix(part, KeyMetadata)
+		if !ok || slices.Contains(mapped, name) {
+			continue
+		}
+		if j := slices.IndexFunc(mapped, func(other string) bool { return fold(other) == fold(name) }); j >= 0 {
+			p := c.rule(r, keyPath(keyParts(r), i), "HTTP callers lack %s: they give %s, and names of metadata are compared letter by letter", part, mapped[j])
+			p.Warning, p.Suggestion = true, KeyMetadata+mapped[j]
+			continue
+		}
+		c.rule(r, "rateLimit.key", "HTTP callers lack %s unless a header of theirs becomes it: gateway.metadata: {%s: %s}",
+			part, name, "X-"+headerCase(strings.TrimPrefix(strings.ToLower(name), "x-"))).Warning = true
+	}
+}
+
+// alwaysMapped are headers that are metadata without being named.
+var alwaysMapped = []string{"traceparent", "tracestate", "baggage"}
+
+// headerCase makes tenant-id Tenant-Id.
+func headerCase(name string) string {
+	words := strings.Split(name, "-")
+	for i, w := range words {
+		if w != "" {
+			words[i] = strings.ToUpper(w[:1]) + w[1:]
+		}
+	}
+	return strings.Join(words, "-")
+}
+
+func (c *matchChecker) match(r *Rule) {
+	c.exceptions(r)
+	c.callers(r)
+	if r.Match.IsZero() {
+		if len(r.Match.Except) > 0 {
+			c.rule(r, "match", "says only what is left out: the whole host is said as service: \"*\"")
+		} else if r.at.written("match") {
+			c.rule(r, "match", "is empty: the whole host is said as service: \"*\"")
+		}
+		return
+	}
+	if len(r.Match.Method) > 0 && len(r.Match.Service)+len(r.Match.Upstream) == 0 {
+		c.rule(r, "match.method", "needs a service or an upstream beside it")
+	}
+	c.calledService(r)
+	if len(c.set.Manifest.Auth.Identify) == 0 && !anonymousMatches(r.Match.Caller) {
+		c.rule(r, "match.caller", "matches no call: without auth.identify every caller is anonymous").Warning = true
+	}
+}
+
+// anonymousMatches tells whether patterns can match a caller that is not known.
+func anonymousMatches(patterns Patterns) bool {
+	return len(patterns) == 0 || wildcard.MatchAny(patterns, "anonymous")
+}

@@ -1,0 +1,255 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// upstreamChecker checks what a host calls, and the discovery that it is found by.
+type upstreamChecker struct{ *report }
+
+func (c upstreamChecker) check() {
+	c.upstreams()
+	c.discovery()
+}
+
+func (c upstreamChecker) discovery() {
+	m := c.set.Manifest
+	if m.Discovery == nil {
+		return
+	}
+	var byName names
+	for i := range m.Discovery.Etcd {
+		e, path := &m.Discovery.Etcd[i], fmt.Sprintf("discovery.etcd[%d]", i)
+		if first, taken := byName.taken(e.Name, m.Position(path+".name")); taken && e.Name != "" {
+			c.manifest(path+".name", "the name %s is taken by the discovery in %s", e.Name, first)
+		}
+		c.members(path, e)
+		c.prefix(path+".prefix", e.Prefix)
+		c.layouts(path+".layouts", e.Layouts)
+		c.pair(path+".tls", e.TLS)
+		switch {
+		case e.UsernameFile != "" && e.PasswordFile == "":
+			c.manifest(path+".usernameFile", "needs passwordFile beside it")
+		case e.UsernameFile == "" && e.PasswordFile != "":
+			c.manifest(path+".passwordFile", "needs usernameFile beside it")
+		}
+		c.register(path+".register", e)
+	}
+}
+
+// members checks the URLs of a cluster: all with TLS or none.
+func (c upstreamChecker) members(path string, e *Etcd) {
+	if len(e.Endpoints) == 0 && c.set.Manifest.Written(path+".endpoints") {
+		c.manifest(path+".endpoints", "is empty: the URL of at least one member")
+	}
+	var seen names
+	for i, text := range e.Endpoints {
+		at := fmt.Sprintf("%s.endpoints[%d]", path, i)
+		u, err := url.Parse(text)
+		switch {
+		case err != nil || !strings.Contains(text, "://"):
+			p := c.manifest(at, "%q is no URL", clip(text))
+			if Address(text).valid() {
+				p.Suggestion = "http://" + text
+			}
+			continue
+		case u.Scheme != "http" && u.Scheme != "https":
+			c.manifest(at, "%s:// is not how etcd is reached: http:// or https://", clip(u.Scheme))
+			continue
+		case u.User != nil:
+			c.manifest(at, "has a user in it: usernameFile and passwordFile are for that")
+			continue
+		case u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "":
+			c.manifest(at, "has more than host and port; the keys begin with prefix")
+			continue
+		}
+		host := u.Host
+		if u.Port() == "" {
+			host += ":2379" // etcd's own
+		}
+		if err := dialable(host); err != nil {
+			c.manifest(at, "%s", err)
+			continue
+		}
+		if u.Scheme == "http" && e.TLS != nil {
+			c.manifest(at, "goes without TLS, though tls is given").Suggestion = "https://" + u.Host
+		}
+		if first, taken := seen.taken(host, c.set.Manifest.Position(at)); taken {
+			c.manifest(at, "%s stands in %s already", text, first)
+		}
+	}
+}
+
+const maxPrefix = 200
+
+func (c upstreamChecker) prefix(path, prefix string) {
+	switch {
+	case prefix == "":
+	case len(prefix) > maxPrefix || strings.ContainsAny(prefix, " \t") || !printable(prefix, maxPrefix):
+		c.manifest(path, "must be at most %d printable characters without blanks", maxPrefix)
+	case !strings.HasSuffix(prefix, "/"):
+		c.manifest(path, "must end in /, so that it is no part of another name").Suggestion = prefix + "/"
+	}
+}
+
+func (c upstreamChecker) layouts(path string, layouts []string) {
+	if len(layouts) == 0 {
+		c.manifest(path, "is empty: easymicro, rpcx or both")
+	}
+	for i, layout := range layouts {
+		if slices.Index(layouts, layout) < i {
+			c.manifest(fmt.Sprintf("%s[%d]", path, i), "%s stands here twice", layout)
+		}
+	}
+}
+
+// register checks that what a host publishes can be reached.
+func (c upstreamChecker) register(path string, e *Etcd) {
+	if e.Register == nil {
+		return
+	}
+	if a := e.Register.Advertise; a != "" {
+		if strings.Contains(a, "://") {
+			c.manifest(path+".advertise", "must be host:port without ://").Suggestion = a[strings.Index(a, "://")+3:]
+		} else if err := dialable(a); err != nil {
+			c.manifest(path+".advertise", "%s", err)
+		}
+		return
+	}
+	l := c.set.Manifest.PublishedListener()
+	if l == nil {
+		c.manifest(path, "there is no listener for rpcx over TCP to publish: add one, or say advertise: host:port")
+		return
+	}
+	network, address, err := l.Address.Split()
+	if err != nil || network != "tcp" {
+		return // reported already
+	}
+	switch host, _, _ := net.SplitHostPort(address); {
+	case sameHost(host) == "*":
+		c.manifest(path, "advertise is required: listener %s is at every address of the machine (%s)", l.Name, l.Address)
+	case l.Address.Loopback() && !c.localCluster(e):
+		c.manifest(path, "listener %s is at %s, which other machines cannot reach: say advertise", l.Name, l.Address).Warning = true
+	}
+}
+
+// localCluster tells that a cluster is on this machine, as those of tests and samples are.
+func (c upstreamChecker) localCluster(e *Etcd) bool {
+	return !slices.ContainsFunc(e.Endpoints, func(text string) bool {
+		_, at, _ := strings.Cut(text, "://")
+		return !Address(strings.TrimSuffix(at, "/")).Loopback()
+	})
+}
+
+func (c upstreamChecker) upstreams() {
+	var byName names
+	m := c.set.Manifest
+	used, known := m.usedUpstreams()
+	for i := range m.Upstreams {
+		u, path := &m.Upstreams[i], fmt.Sprintf("upstreams[%d]", i)
+		if first, taken := byName.taken(u.Name, m.Position(path+".name")); taken && u.Name != "" {
+			c.manifest(path+".name", "the name %s is taken by the upstream in %s", u.Name, first)
+		} else if u.Name != "" && known && !used[u.Name] {
+			c.manifest(path+".name", "no service uses the upstream %s (services[].uses)", u.Name).Warning = true
+		}
+		c.resolve(path+".resolve", &u.Resolve)
+		c.balancer(path+".loadBalancer", &u.LoadBalancer)
+		c.pair(path+".tls", u.TLS)
+		if !printable(u.Group, maxMetadataValue) {
+			c.manifest(path+".group", "must be at most %d printable characters", maxMetadataValue)
+		}
+	}
+}
+
+// resolve checks that an upstream is looked for in one place, and that this can be one.
+func (c upstreamChecker) resolve(path string, r *Resolve) {
+	var given []string
+	for _, way := range []string{"etcd", "endpoints", "dns", "file"} {
+		if c.set.Manifest.Written(path + "." + way) {
+			given = append(given, way)
+		}
+	}
+	switch len(given) {
+	case 0:
+		if c.set.Manifest.Written(path) {
+			c.manifest(path, "says nowhere to look: one of etcd, endpoints, dns and file")
+		}
+		return
+	case 1:
+	default:
+		c.manifest(path, "says %s: only one of them can hold", strings.Join(given, " and "))
+		return
+	}
+	switch given[0] {
+	case "etcd":
+		c.knownCluster(path+".etcd", r.Etcd)
+	case "endpoints":
+		c.endpoints(path+".endpoints", r.Endpoints)
+	case "dns":
+		c.dns(path+".dns", r.DNS)
+	case "file":
+		if r.File == "" {
+			c.manifest(path+".file", "is empty: the path of a file with a list of endpoints")
+		}
+	}
+}
+
+func (c upstreamChecker) endpoints(path string, list []Address) {
+	if len(list) == 0 {
+		c.manifest(path, "is empty: there is nothing to call")
+	}
+	var seen names
+	for i, a := range list {
+		at := fmt.Sprintf("%s[%d]", path, i)
+		key, wrong := a.callable()
+		if first, taken := seen.taken(key, c.set.Manifest.Position(at)); wrong == "" && taken {
+			wrong = fmt.Sprintf("%s stands in %s already", a, first)
+		}
+		if wrong != "" {
+			c.manifest(at, "%s", wrong)
+		}
+	}
+}
+
+var (
+	hostName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,253}$`)
+	srvName  = regexp.MustCompile(`^_[A-Za-z0-9-]{1,62}\._(tcp|udp)\.[A-Za-z0-9._-]{1,253}$`)
+)
+
+// dns takes host:port and the name of SRV records.
+func (c upstreamChecker) dns(path, name string) {
+	if rest, ok := strings.CutPrefix(name, "srv://"); ok || strings.HasPrefix(name, "_") {
+		if !ok && !srvName.MatchString(name) || !hostName.MatchString(rest) {
+			c.manifest(path, "%q is no name of SRV records: _rpcx._tcp.billing.internal, or srv://billing.internal", clip(name))
+		}
+		return
+	}
+	if err := dialable(name); err != nil {
+		c.manifest(path, "%s: host:port, or the name of SRV records (_rpcx._tcp.billing.internal)", err)
+	}
+}
+
+func (c upstreamChecker) balancer(path string, b *LoadBalancer) {
+	switch hashes := b.Policy == "consistentHash"; {
+	case hashes && b.HashOn == "" && !c.set.Manifest.Written(path+".hashOn"):
+		c.manifest(path+".policy", "consistentHash needs hashOn beside it: metadata.NAME or argument.FIELD")
+	case !hashes && b.HashOn != "":
+		c.manifest(path+".hashOn", "is for policy: consistentHash, not for %s", b.Policy)
+	}
+}
+
+// pair checks that a certificate comes with its key.
+func (c upstreamChecker) pair(path string, t *ClientTLS) {
+	switch {
+	case t == nil:
+	case t.CertFile == "" && t.KeyFile != "":
+		c.manifest(path+".keyFile", "needs certFile beside it")
+	case t.CertFile != "" && t.KeyFile == "":
+		c.manifest(path+".certFile", "needs keyFile beside it")
+	}
+}
