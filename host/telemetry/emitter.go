@@ -8,18 +8,18 @@ import (
 )
 
 var (
-	ruleDesc = desc("easymicro_rule_info", "Always 1; the labels say how a rule stands.", "rule", "mode", "status")
+	ruleDesc = desc("easymicro_rule_info", "Mode and status of a rule. Always 1.", "rule", "mode", "status")
 
 	decisionsDesc = desc("easymicro_rule_decisions_total",
-		"Decisions of each rule by kind and method: allow, reject, wait, shadow_reject.", "rule", "kind", "method", "decision")
+		"Rule decisions (allow, reject, wait, shadow_reject), by rule, kind and method.", "rule", "kind", "method", "decision")
 	tokensDesc = desc("easymicro_limiter_tokens",
-		"Tokens left in the bucket of a rule without a key; below zero when calls wait for tokens to come.", "rule", "mode")
-	keysDesc       = desc("easymicro_limiter_keys", "Keys that a rule keeps a bucket for.", "rule", "mode")
-	overflowDesc   = desc("easymicro_limiter_overflow_total", "Calls whose key shared a bucket with others, because maxKeys were in use.", "rule")
-	missingKeyDesc = desc("easymicro_limiter_missing_key_total", "Calls without the metadata that the key of a rule needs.", "rule")
+		"Tokens left in the bucket of a rule without a key. Negative while calls are queued.", "rule", "mode")
+	keysDesc       = desc("easymicro_limiter_keys", "Keys with a bucket of their own, by rule.", "rule", "mode")
+	overflowDesc   = desc("easymicro_limiter_overflow_total", "Calls that shared a bucket because maxKeys was reached, by rule.", "rule")
+	missingKeyDesc = desc("easymicro_limiter_missing_key_total", "Calls without the metadata that the rule's key is taken from, by rule.", "rule")
 	breakerDesc    = desc("easymicro_breaker_state",
-		"1 for the state that a circuit breaker is in (closed, half_open, open), 0 for the others.", "rule", "mode", "target", "state")
-	transitionsDesc = desc("easymicro_breaker_transitions_total", "Changes of the state of a circuit breaker, by the state it came to.",
+		"Circuit breaker state: 1 for the current state (closed, half_open, open), 0 for the others.", "rule", "mode", "target", "state")
+	transitionsDesc = desc("easymicro_breaker_transitions_total", "Circuit breaker state transitions, by resulting state.",
 		"rule", "mode", "target", "to")
 
 	breakerStates = []string{"closed", "half_open", "open"}
@@ -141,10 +141,10 @@ func (c sourceCollector) Collect(out chan<- prometheus.Metric) {
 
 var (
 	budgetBytesDesc = desc("easymicro_budget_bytes",
-		"Bytes of host.limits.maxBufferedBytes that calls and answers hold (used), and that are left (free).", "state")
-	budgetCallsDesc   = desc("easymicro_budget_in_flight", "Calls that count against host.limits.maxInFlight.")
-	budgetLimitDesc   = desc("easymicro_budget_in_flight_limit", "The value of host.limits.maxInFlight.")
-	budgetRefusedDesc = desc("easymicro_budget_refused_total", "Calls that were refused because host.limits was used up.")
+		"Bytes of host.limits.maxBufferedBytes, by state (used, free).", "state")
+	budgetCallsDesc   = desc("easymicro_budget_in_flight", "Calls in flight that count towards host.limits.maxInFlight.")
+	budgetLimitDesc   = desc("easymicro_budget_in_flight_limit", "Value of host.limits.maxInFlight.")
+	budgetRefusedDesc = desc("easymicro_budget_refused_total", "Calls refused because a limit of host.limits was reached.")
 )
 
 // Budget is what is in use of the limits of a host.
@@ -165,10 +165,9 @@ func (e *Emitter) Budget(b Budget) {
 
 var (
 	endpointsDesc = desc("easymicro_discovery_endpoints",
-		"Endpoints of the services that this host calls, by state: ready, idle, connecting, backoff, draining; "+
-			"stale when discovery has lost them, ejected while a rule leaves them out.",
+		"Endpoints of called services, by service and state (ready, idle, connecting, backoff, draining, stale, ejected).",
 		"service", "state")
-	registeredDesc = desc("easymicro_registration_up", "1 while all that this host publishes is in every discovery that it registers with.")
+	registeredDesc = desc("easymicro_registration_up", "Whether every published service of this host is registered with every discovery.")
 )
 
 // DiscoveryEndpoints emits how many endpoints of a service are in a state.

@@ -65,7 +65,7 @@ func TestOddTextInALabelDoesNotFailTheScrape(t *testing.T) {
 	m.Connections("li\xffstener", "http").Inc()
 	m.SetSource(func(e *Emitter) { e.LimiterKeys("r\xfe"+strings.Repeat("x", 1000), "enforce", 1) })
 	text := scrape(t, m)
-	if !strings.Contains(text, "easymicro_policy_revision 7") || !strings.Contains(text, "easymicro_limiter_keys{mode=\"enforce\",rule=\"r\uFFFD") {
+	if !strings.Contains(text, "easymicro_config_revision 7") || !strings.Contains(text, "easymicro_limiter_keys{mode=\"enforce\",rule=\"r\uFFFD") {
 		t.Errorf("scrape is broken:\n%s", ours(text))
 	}
 }

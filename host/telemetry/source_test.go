@@ -48,7 +48,7 @@ func TestASourceThatEmitsTwiceCountsOnce(t *testing.T) {
 func TestASourceThatPanicsCostsItsOwnMetricsOnly(t *testing.T) {
 	m := busy(t)
 	m.SetSource(func(*Emitter) { panic("out of order") })
-	wantLine(t, scrape(t, m), "easymicro_policy_revision 7")
+	wantLine(t, scrape(t, m), "easymicro_config_revision 7")
 }
 
 func TestScrapersThatHangNeverHoldUpACall(t *testing.T) {

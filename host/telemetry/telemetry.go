@@ -52,20 +52,20 @@ func New(o Options) *Metrics {
 		registry: prometheus.NewRegistry(),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "rpc_server_call_duration_seconds",
-			Help:    "Time from the arrival of a call to its answer. The count is the number of calls.",
+			Help:    "Duration of calls from arrival to answer.",
 			Buckets: buckets,
 		}, []string{"rpc_system_name", "rpc_method", "rpc_status_code", "transport"}),
 		conns: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "easymicro_connections",
-			Help: "Open connections by listener and by the protocol that their first byte told.",
+			Help: "Open connections, by listener and protocol.",
 		}, []string{"listener", "protocol"}),
 		wireErrs: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "easymicro_wire_errors_total",
-			Help: "Connections and frames that were cut off or refused before they became a call, by reason.",
+			Help: "Connections and frames rejected before they became a call, by reason.",
 		}, []string{"reason"}),
 		acceptErrs: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "easymicro_accept_errors_total",
-			Help: "Connections not accepted, by reason: no_descriptors, accept_failed, too_many_connections (of admin and health: closed for a new one).",
+			Help: "Connections not accepted, by listener and reason.",
 		}, []string{"listener", "reason"}),
 		calls:     newClientSeconds(buckets),
 		spans:     newSpanMetrics(),
@@ -80,7 +80,7 @@ func New(o Options) *Metrics {
 	}
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "easymicro_build_info",
-		Help: "Always 1; the labels say which binary runs.",
+		Help: "Build information of the running binary. Always 1.",
 		ConstLabels: prometheus.Labels{
 			"version": label(o.Build.Version), "revision": label(o.Build.Revision), "goversion": label(o.Build.GoVersion),
 		},
@@ -88,7 +88,7 @@ func New(o Options) *Metrics {
 	build.Set(1)
 	inflight := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "easymicro_inflight_requests",
-		Help: "Calls whose handler has not returned, also when their answer is out already.",
+		Help: "Calls whose handler has not returned, including calls already answered.",
 	}, m.inflight)
 	m.registry.MustRegister(m.calls, m.spans.exported, m.spans.dropped)
 	m.registry.MustRegister(m.seconds, m.conns, m.wireErrs, m.acceptErrs, build, inflight, sourceCollector{m})
@@ -119,14 +119,14 @@ func newPolicyMetrics() policyMetrics {
 		return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
 	}
 	p := policyMetrics{
-		revision: gauge("easymicro_policy_revision", "The revision of the policies in force."),
-		inSync:   gauge("easymicro_policy_in_sync", "1 when the policies in force are those of the files, 0 when the files say something else."),
-		successful: gauge("easymicro_policy_last_reload_successful",
-			"1 when the last attempt to apply a set succeeded, 0 when it was rejected or rolled back."),
-		lastSuccess: gauge("easymicro_policy_last_success_timestamp_seconds", "When a set was last applied, in Unix time."),
+		revision: gauge("easymicro_config_revision", "Revision of the running configuration."),
+		inSync:   gauge("easymicro_config_in_sync", "Whether the running configuration matches the files."),
+		successful: gauge("easymicro_config_last_reload_successful",
+			"Whether the last configuration reload attempt was successful."),
+		lastSuccess: gauge("easymicro_config_last_success_timestamp_seconds", "Unix timestamp of the last successful configuration reload."),
 		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "easymicro_policy_reloads_total",
-			Help: "Attempts to apply a set, by result.",
+			Name: "easymicro_config_reloads_total",
+			Help: "Configuration reload attempts, by result.",
 		}, []string{"result"}),
 	}
 	for _, r := range results[:2] {
@@ -193,11 +193,11 @@ func newSpanMetrics() spanMetrics {
 	s := spanMetrics{
 		exported: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "easymicro_trace_spans_exported_total",
-			Help: "Spans that a collector has taken.",
+			Help: "Spans exported to the collector.",
 		}),
 		dropped: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "easymicro_trace_spans_dropped_total",
-			Help: "Recorded spans that reached no collector, by reason: queue_full, export, late.",
+			Help: "Recorded spans that were not exported, by reason (queue_full, export, late).",
 		}, []string{"reason"}),
 	}
 	for _, reason := range []string{dropFull, dropExport, dropLate} {

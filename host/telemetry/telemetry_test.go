@@ -128,12 +128,12 @@ func TestScrapeShowsTheValues(t *testing.T) {
 		`easymicro_inflight_requests 0`,
 		`easymicro_connections{listener="main",protocol="rpcx"} 1`,
 		`easymicro_wire_errors_total{reason="bad_magic"} 1`,
-		`easymicro_policy_revision 7`,
-		`easymicro_policy_in_sync 1`,
-		`easymicro_policy_last_reload_successful 1`,
-		`easymicro_policy_last_success_timestamp_seconds 1.7000000005e+09`,
-		`easymicro_policy_reloads_total{result="applied"} 1`,
-		`easymicro_policy_reloads_total{result="rejected"} 0`,
+		`easymicro_config_revision 7`,
+		`easymicro_config_in_sync 1`,
+		`easymicro_config_last_reload_successful 1`,
+		`easymicro_config_last_success_timestamp_seconds 1.7000000005e+09`,
+		`easymicro_config_reloads_total{result="applied"} 1`,
+		`easymicro_config_reloads_total{result="rejected"} 0`,
 		`easymicro_build_info{goversion="go1.26",revision="abc",version="v1.2.3"} 1`,
 		`easymicro_rule_decisions_total{decision="reject",kind="rateLimit",method="Arith/Mul",rule="arith-mul"} 12`,
 		`easymicro_rule_info{mode="enforce",rule="arith-mul",status="active"} 1`,
@@ -159,16 +159,16 @@ func TestReloadsShowWhereTheyLeftTheHost(t *testing.T) {
 	m.Reloaded(Reload{Result: "rejected", Revision: 7, At: time.Unix(1800000000, 0)})
 	text := scrape(t, m)
 	for _, line := range []string{
-		`easymicro_policy_revision 7`,
-		`easymicro_policy_in_sync 0`,
-		`easymicro_policy_last_reload_successful 0`,
-		`easymicro_policy_last_success_timestamp_seconds 1.7000000005e+09`,
-		`easymicro_policy_reloads_total{result="rejected"} 1`,
+		`easymicro_config_revision 7`,
+		`easymicro_config_in_sync 0`,
+		`easymicro_config_last_reload_successful 0`,
+		`easymicro_config_last_success_timestamp_seconds 1.7000000005e+09`,
+		`easymicro_config_reloads_total{result="rejected"} 1`,
 	} {
 		wantLine(t, text, line)
 	}
 	m.Reloaded(Reload{Result: "unchanged", Revision: 7, InSync: true})
 	text = scrape(t, m)
-	wantLine(t, text, `easymicro_policy_in_sync 1`)
-	wantLine(t, text, `easymicro_policy_last_reload_successful 1`)
+	wantLine(t, text, `easymicro_config_in_sync 1`)
+	wantLine(t, text, `easymicro_config_last_reload_successful 1`)
 }

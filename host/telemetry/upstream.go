@@ -19,7 +19,7 @@ const maxClientMethods = 1000
 func newClientSeconds(buckets []float64) *prometheus.HistogramVec {
 	return prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name:    "rpc_client_call_duration_seconds",
-		Help:    "Time that a call to an upstream took, all attempts together. The count is the number of calls.",
+		Help:    "Duration of calls to upstreams, all attempts included.",
 		Buckets: buckets,
 	}, []string{"rpc_system_name", "rpc_method", "rpc_status_code", "upstream"})
 }
