@@ -95,7 +95,7 @@ func (h *Host) expires(e config.Expiry, over bool) {
 		attrs = append(attrs, slog.Int("line", e.Position.Line))
 	}
 	// Tokens of one file are often issued, and expire, by the thousand.
-	kind := telemetry.Kind{Subject: telemetry.Names{{"rule", e.Rule}, {"file", e.Position.File}}}
+	kind := telemetry.LogKey{Subject: telemetry.LogAttrs{{"rule", e.Rule}, {"file", e.Position.File}}}
 	h.floods.Log(level, msg, kind, func() []slog.Attr { return attrs })
 }
 

@@ -56,7 +56,7 @@ type Host struct {
 	logLevel *telemetry.LogControl
 	source   Source
 	metrics  *telemetry.Metrics
-	floods   *telemetry.Summary
+	floods   *telemetry.LogSampler
 	budget   *wire.Budget // of all listeners
 
 	acceptances *acceptances
@@ -126,11 +126,11 @@ func Open(ctx context.Context, set *config.Set, o Options) (*Host, error) {
 	h.reports = newReports(h.log)
 	h.metrics = telemetry.New(telemetry.Options{Build: telemetry.Build{Version: o.Version, GoVersion: runtime.Version()}})
 	h.metrics.SetSource(h.emit)
-	h.floods = telemetry.NewSummary(h.log, 0)
+	h.floods = telemetry.NewLogSampler(h.log, 0)
 	h.acceptances = newAcceptances(h.log, h.metrics.AcceptError)
 	h.expiries.tell = h.expires
 	h.tracing = telemetry.NewTracing(telemetry.TracingOptions{
-		Host: h.name, Version: o.Version, Metrics: h.metrics, Log: h.log, Floods: h.floods,
+		Host: h.name, Version: o.Version, Metrics: h.metrics, Log: h.log, Sampler: h.floods,
 	})
 	h.watcher = h.newWatcher()
 	if _, err := h.apply(ctx, set, change{source: SourceStart}); err != nil {

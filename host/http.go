@@ -102,7 +102,7 @@ func (h *Host) noCall(service, method string, e *code.Error) {
 	if !e.KeepsBack() {
 		return
 	}
-	kind := telemetry.Kind{Subject: telemetry.Names{{"reason", e.Reason}}}
+	kind := telemetry.LogKey{Subject: telemetry.LogAttrs{{"reason", e.Reason}}}
 	h.floods.Log(slog.LevelWarn, "request refused", kind, func() []slog.Attr {
 		attrs := []slog.Attr{slog.Any("error", e)}
 		if service != "" && method != "" {

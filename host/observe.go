@@ -87,7 +87,7 @@ func (h *Host) ruleChanged(t policies.Transition) {
 // turnedAway tells of a connection that no protocol of its listener would have.
 func (h *Host) turnedAway(l *config.Listener, peer net.Addr, reason string) {
 	h.metrics.WireError(reason)
-	kind := telemetry.Kind{Subject: telemetry.Names{{"listener", l.Name}, {"reason", reason}}}
+	kind := telemetry.LogKey{Subject: telemetry.LogAttrs{{"listener", l.Name}, {"reason", reason}}}
 	h.floods.Log(slog.LevelWarn, "connection turned away", kind, func() []slog.Attr {
 		attrs := []slog.Attr{slog.String("peer", peer.String()), slog.Any("speaks", l.Protocols)}
 		if advice := proxyAdvice[reason]; advice != "" {

@@ -91,9 +91,9 @@ func (h *Host) refused(s *serving, e *code.Error) {
 // that was called where subject does not name it: at a gateway, callers may make up names.
 func (h *Host) tellRefused(msg string, key *refusalKey, subject string, e *code.Error, trace string) {
 	called := key.target.String()
-	kind := telemetry.Kind{
-		Subject: telemetry.Names{{"upstream", key.upstream}, {"method", subject}, {"rule", key.rule}, {"reason", key.reason}},
-		Source:  telemetry.Names{{"caller", key.caller}, {"key", key.key}},
+	kind := telemetry.LogKey{
+		Subject: telemetry.LogAttrs{{"upstream", key.upstream}, {"method", subject}, {"rule", key.rule}, {"reason", key.reason}},
+		Source:  telemetry.LogAttrs{{"caller", key.caller}, {"key", key.key}},
 	}
 	if subject == "" {
 		kind.Source[2] = [2]string{"method", code.Clip(called, longestName)}

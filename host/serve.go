@@ -203,7 +203,7 @@ func (s *serving) invoke(req, res *wire.Frame) error {
 	}
 	if res.Payload, err = s.encode(req.Codec, res.Payload[:0], reply); err != nil {
 		res.Payload = res.Payload[:0]
-		kind := telemetry.Kind{Subject: telemetry.Names{{"method", s.method.fullName()}, {"codec", req.Codec.String()}}}
+		kind := telemetry.LogKey{Subject: telemetry.LogAttrs{{"method", s.method.fullName()}, {"codec", req.Codec.String()}}}
 		s.host.floods.Log(slog.LevelError, "the reply of a handler cannot be encoded", kind, func() []slog.Attr {
 			return []slog.Attr{slog.Any("error", err)}
 		})
@@ -328,7 +328,7 @@ func (s *serving) keptBack(e *code.Error) {
 	if !e.KeepsBack() {
 		return
 	}
-	kind := telemetry.Kind{Subject: telemetry.Names{{"method", s.method.subject()}, {"code", e.Code.String()}}}
+	kind := telemetry.LogKey{Subject: telemetry.LogAttrs{{"method", s.method.subject()}, {"code", e.Code.String()}}}
 	s.host.floods.Log(slog.LevelWarn, "call failed", kind, func() []slog.Attr { return append(s.who(), slog.Any("error", e)) })
 }
 
@@ -346,7 +346,7 @@ func (s *serving) who() []slog.Attr {
 
 func (s *serving) panicked(p *registry.PanicError) *code.Error {
 	name := s.method.fullName()
-	kind := telemetry.Kind{Subject: telemetry.Names{{"method", name}}}
+	kind := telemetry.LogKey{Subject: telemetry.LogAttrs{{"method", name}}}
 	s.host.floods.Log(slog.LevelError, "a handler panicked", kind, func() []slog.Attr {
 		return append(s.who(), slog.String("panic", p.Error()), slog.String("stack", string(p.Stack)))
 	})

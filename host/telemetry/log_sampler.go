@@ -18,19 +18,19 @@ const (
 // suppressedKey is the attribute that says how many lines one stands for.
 const suppressedKey = "suppressed"
 
-// Names are attributes that alike lines have in common, each a key and a value; those without a value are left out.
-type Names [4][2]string
+// LogAttrs are attributes that alike lines have in common, each a key and a value; those without a value are left out.
+type LogAttrs [4][2]string
 
-// Kind says which lines of one message are alike.
-type Kind struct {
-	Subject Names // of the program, the manifest and the policy files
-	Source  Names // of callers and peers, who may choose any number of them
+// LogKey says which lines of one message are alike.
+type LogKey struct {
+	Subject LogAttrs // of the program, the manifest and the policy files
+	Source  LogAttrs // of callers and peers, who may choose any number of them
 }
 
-// Summary keeps floods out of the log: the first line of a kind is written at once, and those that follow are one line
+// LogSampler keeps floods out of the log: the first line of a kind is written at once, and those that follow are one line
 // per interval: the same message and the attributes of the kind, with the number of lines as suppressed. Kinds beyond
 // what is told apart share a line without the attributes in which they differ. It is safe for concurrent use.
-type Summary struct {
+type LogSampler struct {
 	log      *slog.Logger
 	interval time.Duration
 
@@ -44,7 +44,7 @@ type Summary struct {
 // flow is what floods are told apart by.
 type flow struct {
 	msg string
-	Kind
+	LogKey
 }
 
 type flood struct {
@@ -53,19 +53,19 @@ type flood struct {
 	timer *time.Timer
 }
 
-// NewSummary makes a Summary over a log; an interval of zero is ten seconds.
-func NewSummary(log *slog.Logger, interval time.Duration) *Summary {
+// NewLogSampler makes a LogSampler over a log; an interval of zero is ten seconds.
+func NewLogSampler(log *slog.Logger, interval time.Duration) *LogSampler {
 	if interval <= 0 {
 		interval = summaryInterval
 	}
-	return &Summary{
+	return &LogSampler{
 		log: log, interval: interval, floods: make(map[flow]*flood), kinds: make(map[flow]int), subjects: make(map[string]int),
 	}
 }
 
 // Log writes a line, or counts it when one of its kind was written a short while ago. The attributes are those of the
 // kind and more, which is what only this line has; it is called only when the line is written, and may be nil.
-func (s *Summary) Log(level slog.Level, msg string, kind Kind, more func() []slog.Attr) {
+func (s *LogSampler) Log(level slog.Level, msg string, kind LogKey, more func() []slog.Attr) {
 	if !s.log.Enabled(context.Background(), level) || !s.first(level, flow{msg, kind}, 1) {
 		return
 	}
@@ -76,9 +76,9 @@ func (s *Summary) Log(level slog.Level, msg string, kind Kind, more func() []slo
 	s.log.LogAttrs(context.Background(), level, msg, attrs...)
 }
 
-func (k Kind) attrs() []slog.Attr {
+func (k LogKey) attrs() []slog.Attr {
 	var attrs []slog.Attr
-	for _, names := range [...]Names{k.Subject, k.Source} {
+	for _, names := range [...]LogAttrs{k.Subject, k.Source} {
 		for _, n := range names {
 			if n[1] != "" {
 				attrs = append(attrs, slog.String(n[0], n[1]))
@@ -89,7 +89,7 @@ func (k Kind) attrs() []slog.Attr {
 }
 
 // first reports whether a line is to be written, and else counts it, as so many.
-func (s *Summary) first(level slog.Level, w flow, lines int) bool {
+func (s *LogSampler) first(level slog.Level, w flow, lines int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -108,7 +108,7 @@ func (s *Summary) first(level slog.Level, w flow, lines int) bool {
 	return true
 }
 
-func (s *Summary) begin(level slog.Level, w flow) {
+func (s *LogSampler) begin(level slog.Level, w flow) {
 	f := &flood{level: level}
 	f.timer = time.AfterFunc(s.interval, func() { s.tick(w, f) })
 	s.floods[w] = f
@@ -119,13 +119,13 @@ func (s *Summary) begin(level slog.Level, w flow) {
 }
 
 func (w flow) subject() flow {
-	w.Source = Names{}
+	w.Source = LogAttrs{}
 	return w
 }
 
 // clone is what may be kept: texts of peers may be parts of what they sent.
 func (w flow) clone() flow {
-	for _, names := range [...]*Names{&w.Subject, &w.Source} {
+	for _, names := range [...]*LogAttrs{&w.Subject, &w.Source} {
 		for i := range names {
 			names[i][1] = strings.Clone(names[i][1])
 		}
@@ -134,17 +134,17 @@ func (w flow) clone() flow {
 }
 
 // bounded is the flow that a new one belongs to: itself, while there are few.
-func (s *Summary) bounded(w flow) flow {
+func (s *LogSampler) bounded(w flow) flow {
 	switch n := s.kinds[w.subject()]; {
 	case n == 0 && s.subjects[w.msg] >= mostSubjects:
-		w.Kind = Kind{}
+		w.LogKey = LogKey{}
 	case n >= mostSources:
-		w.Source = Names{}
+		w.Source = LogAttrs{}
 	}
 	return w
 }
 
-func (s *Summary) tick(w flow, f *flood) {
+func (s *LogSampler) tick(w flow, f *flood) {
 	s.mu.Lock()
 	more := f.more
 	f.more = 0
@@ -160,7 +160,7 @@ func (s *Summary) tick(w flow, f *flood) {
 	s.summarise(w, f.level, more)
 }
 
-func (s *Summary) forget(w flow) {
+func (s *LogSampler) forget(w flow) {
 	delete(s.floods, w)
 	subject := w.subject()
 	s.kinds[subject]--
@@ -174,7 +174,7 @@ func (s *Summary) forget(w flow) {
 	}
 }
 
-func (s *Summary) summarise(w flow, level slog.Level, more int) {
+func (s *LogSampler) summarise(w flow, level slog.Level, more int) {
 	if more == 0 {
 		return
 	}
@@ -183,13 +183,13 @@ func (s *Summary) summarise(w flow, level slog.Level, more int) {
 }
 
 // Close writes what was counted and not yet said; later lines are written one by one.
-func (s *Summary) Close() {
+func (s *LogSampler) Close() {
 	for w, f := range s.stop() {
 		s.summarise(w, f.level, f.more)
 	}
 }
 
-func (s *Summary) stop() map[flow]flood {
+func (s *LogSampler) stop() map[flow]flood {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	left := make(map[flow]flood, len(s.floods))
@@ -207,13 +207,15 @@ var subjectKeys = []string{"service", "method", "upstream", "resolve", "listener
 
 // Logger returns the log for parts that say what happens to each call and connection: floods of their warnings and errors
 // are summarised, and all else goes through.
-func (s *Summary) Logger() *slog.Logger { return slog.New(&guarded{summary: s, next: s.log.Handler()}) }
+func (s *LogSampler) Logger() *slog.Logger {
+	return slog.New(&guarded{summary: s, next: s.log.Handler()})
+}
 
 // guarded is the handler of a log without floods.
 type guarded struct {
-	summary *Summary
+	summary *LogSampler
 	next    slog.Handler
-	kind    Kind // from the attributes that were added on the way
+	kind    LogKey // from the attributes that were added on the way
 	grouped bool
 }
 
@@ -240,7 +242,7 @@ func (g *guarded) Handle(ctx context.Context, r slog.Record) error {
 	return g.next.Handle(ctx, r)
 }
 
-func (k *Kind) add(a slog.Attr) {
+func (k *LogKey) add(a slog.Attr) {
 	if !slices.Contains(subjectKeys, a.Key) {
 		return
 	}

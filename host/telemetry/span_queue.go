@@ -145,11 +145,11 @@ func (e exportFrom) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) e
 func (e exportFrom) Shutdown(ctx context.Context) error { return e.exporter.Shutdown(ctx) }
 
 func (s *spool) warn(msg string, spans int, more ...slog.Attr) {
-	floods := s.tracing.options.Floods
+	floods := s.tracing.options.Sampler
 	if floods == nil {
 		return
 	}
-	kind := Kind{Subject: Names{{"collector", s.target.String()}}}
+	kind := LogKey{Subject: LogAttrs{{"collector", s.target.String()}}}
 	floods.Log(slog.LevelWarn, msg, kind, func() []slog.Attr {
 		return append([]slog.Attr{slog.Int("spans", spans)}, more...)
 	})

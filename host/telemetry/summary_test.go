@@ -26,16 +26,16 @@ func wantLines(t *testing.T, b *buffer, want ...string) {
 	}
 }
 
-func newSummary(t *testing.T, o LogOptions) (*Summary, *buffer) {
+func newSummary(t *testing.T, o LogOptions) (*LogSampler, *buffer) {
 	t.Helper()
 	o.Format = "text"
 	log, _, b := newLog(t, o)
-	return NewSummary(log, 0), b
+	return NewLogSampler(log, 0), b
 }
 
 // refusedBy is the kind of refusals of a caller; the empty one is any.
-func refusedBy(caller string) Kind {
-	return Kind{Subject: Names{{"method", "Arith/Mul"}, {"rule", "arith-mul@r4"}}, Source: Names{{"caller", caller}}}
+func refusedBy(caller string) LogKey {
+	return LogKey{Subject: LogAttrs{{"method", "Arith/Mul"}, {"rule", "arith-mul@r4"}}, Source: LogAttrs{{"caller", caller}}}
 }
 
 var refused = refusedBy("web-1")
@@ -75,7 +75,7 @@ func TestAFloodIsOneLineAtOnceAndOnePerInterval(t *testing.T) {
 func TestKindsOfLinesDoNotHideOneAnother(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, b := newSummary(t, LogOptions{})
-		panics := Kind{Subject: Names{{"method", "Arith/Mul"}}}
+		panics := LogKey{Subject: LogAttrs{{"method", "Arith/Mul"}}}
 		s.Log(slog.LevelWarn, "call refused", refused, nil)
 		s.Log(slog.LevelWarn, "call refused", refusedBy("web-2"), nil)
 		s.Log(slog.LevelError, "a handler panicked", panics, nil)
@@ -85,8 +85,8 @@ func TestKindsOfLinesDoNotHideOneAnother(t *testing.T) {
 		s.Close()
 		wantLines(t, b, "ERR a handler panicked method=Arith/Mul suppressed=1 within=10s")
 		s.Close()
-		s.Log(slog.LevelInfo, "after the end", Kind{}, nil)
-		s.Log(slog.LevelInfo, "after the end", Kind{}, nil)
+		s.Log(slog.LevelInfo, "after the end", LogKey{}, nil)
+		s.Log(slog.LevelInfo, "after the end", LogKey{}, nil)
 		wantLines(t, b, "INF after the end", "INF after the end")
 		time.Sleep(time.Minute)
 		wantLines(t, b)
@@ -106,7 +106,7 @@ func TestSourcesBeyondAFewAreSummedUpWithoutTheirNames(t *testing.T) {
 		time.Sleep(11 * time.Second)
 		synctest.Wait()
 		wantLines(t, b, "WRN call refused method=Arith/Mul rule=arith-mul@r4 suppressed=995 within=10s")
-		s.Log(slog.LevelError, "a handler panicked", Kind{}, nil) // others are not counted with them
+		s.Log(slog.LevelError, "a handler panicked", LogKey{}, nil) // others are not counted with them
 		wantLines(t, b, "ERR a handler panicked")
 		s.Close()
 	})
@@ -116,7 +116,7 @@ func TestManyKindsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, b := newSummary(t, LogOptions{})
 		for i := range 2560 {
-			s.Log(slog.LevelWarn, "m", Kind{Subject: Names{{"method", fmt.Sprint(i)}}}, nil)
+			s.Log(slog.LevelWarn, "m", LogKey{Subject: LogAttrs{{"method", fmt.Sprint(i)}}}, nil)
 		}
 		if n := len(said(b)); n != mostSubjects+1 {
 			t.Errorf("%d lines", n)

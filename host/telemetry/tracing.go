@@ -19,7 +19,7 @@ type TracingOptions struct {
 	Version string
 	Metrics *Metrics     // counts spans that are sent and dropped
 	Log     *slog.Logger // nil discards
-	Floods  *Summary     // of Log; for what repeats while a collector is away
+	Sampler *LogSampler  // of Log; for what repeats while a collector is away
 }
 
 // Collector is where spans go.

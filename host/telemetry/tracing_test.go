@@ -50,8 +50,8 @@ func (b *lockedBuffer) String() string {
 func newTraced(t testing.TB, url string, ratio float64) *traced {
 	x := &traced{metrics: New(Options{}), log: new(lockedBuffer), t: t}
 	log := slog.New(slog.NewTextHandler(x.log, nil))
-	floods := NewSummary(log, 0)
-	x.Tracing = NewTracing(TracingOptions{Host: "orders-1", Version: "v9", Metrics: x.metrics, Log: log, Floods: floods})
+	floods := NewLogSampler(log, 0)
+	x.Tracing = NewTracing(TracingOptions{Host: "orders-1", Version: "v9", Metrics: x.metrics, Log: log, Sampler: floods})
 	x.set(url, ratio)
 	t.Cleanup(func() {
 		x.end()
