@@ -6,37 +6,36 @@ import (
 	"time"
 )
 
-// pause is how long to wait before the next attempt: it doubles up to a cap, and a random part of it is left out, so
-// that the hosts of a fleet do not come all at once.
-type pause struct{ next time.Duration }
+// backoff waits longer from attempt to attempt, up to a maximum, and by a random part less, so that the hosts of a fleet
+// do not all retry at once.
+type backoff struct{ next time.Duration }
 
 const (
-	firstPause = 100 * time.Millisecond
-	maxPause   = time.Second
+	minBackoff = 100 * time.Millisecond
+	maxBackoff = time.Second
 )
 
-// wait waits, or until there is news or ctx ends.
-func (p *pause) wait(ctx context.Context, news <-chan struct{}) {
-	d := max(p.next, firstPause)
-	p.next = min(2*d, maxPause)
+// wait returns when the time is over, wake is notified or ctx ends.
+func (b *backoff) wait(ctx context.Context, wake <-chan struct{}) {
+	d := max(b.next, minBackoff)
+	b.next = min(2*d, maxBackoff)
 	t := time.NewTimer(d/2 + rand.N(d/2))
 	defer t.Stop()
 	select {
 	case <-t.C:
-	case <-news:
+	case <-wake:
 	case <-ctx.Done():
 	}
 }
 
-func (p *pause) reset() { p.next = 0 }
+func (b *backoff) reset() { b.next = 0 }
 
-// herd is how far apart the hosts of a fleet are that all heard of the same thing at once, and now want to read or write
-// all that they have.
-const herd = 500 * time.Millisecond
+// maxSpread is how far apart the hosts of a fleet act that all noticed something at once.
+const maxSpread = 500 * time.Millisecond
 
-// spread waits for a random part of herd.
+// spread waits for a random part of maxSpread.
 func spread(ctx context.Context) {
-	t := time.NewTimer(rand.N(herd))
+	t := time.NewTimer(rand.N(maxSpread))
 	defer t.Stop()
 	select {
 	case <-t.C:
@@ -44,5 +43,22 @@ func spread(ctx context.Context) {
 	}
 }
 
-// about is d, 10 % more or less.
-func about(d time.Duration) time.Duration { return d - d/10 + rand.N(d/5) }
+// jitter returns d ± 10 %.
+func jitter(d time.Duration) time.Duration { return d - d/10 + rand.N(d/5) }
+
+// notify puts a message into a channel with a buffer of one, unless there is one already.
+func notify(ch chan struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
+	}
+}
+
+func isClosed(ch chan struct{}) bool {
+	select {
+	case <-ch:
+		return true
+	default:
+		return false
+	}
+}

@@ -4,27 +4,107 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"net"
 	"strings"
+	"sync"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/backoff"
+	grpcbackoff "google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/connectivity"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 )
 
-// health is how it stands with the connection.
-type health struct {
-	connected bool
-	err       error
-	since     time.Time
+const (
+	callTimeout  = 3 * time.Second // of one call, connecting included
+	loginTimeout = 5 * time.Second // of a call with a password, which costs etcd more
+
+	// A silent member is noticed within checkInterval + checkTimeout. gRPC's own keepalive, which sends no pings more often
+	// than every minKeepalive, takes longer than that; it is the second net.
+	checkInterval = 3 * time.Second // ± 10 %
+	checkTimeout  = 2 * time.Second
+	minKeepalive  = 10 * time.Second
+)
+
+var errClosed = errors.New("the connection to etcd was closed")
+
+// connection has the client of a cluster, which it makes when it is first needed, and the goroutines that run until
+// close.
+type connection struct {
+	o   *Options
+	log *slog.Logger
+
+	dialing chan struct{} // a semaphore: its holder makes the client
+	closed  chan struct{}
+	running sync.WaitGroup
+
+	mu         sync.Mutex
+	client     *clientv3.Client // nil until it is needed
+	cancels    []context.CancelFunc
+	reconnects []chan struct{}
 }
 
-// call makes one call, with a deadline of its own: without one it would last as long as etcd is away.
-func (c *Cluster) call(ctx context.Context, f func(context.Context, *clientv3.Client) error) error {
+func newConnection(o *Options, log *slog.Logger) *connection {
+	return &connection{o: o, log: log, dialing: make(chan struct{}, 1), closed: make(chan struct{})}
+}
+
+// close ends everything that spawn started, and returns when it has ended.
+func (c *connection) close() error {
+	c.mu.Lock()
+	if !isClosed(c.closed) {
+		close(c.closed)
+	}
+	cancels := c.cancels
+	c.cancels = nil
+	c.mu.Unlock()
+	for _, cancel := range cancels {
+		cancel()
+	}
+	c.running.Wait()
+	c.mu.Lock()
+	cl := c.client
+	c.client = nil
+	c.mu.Unlock()
+	if cl == nil {
+		return nil
+	}
+	if err := cl.Close(); err != nil && !errors.Is(err, context.Canceled) {
+		return fmt.Errorf("%s: close: %w", c.o.label(), err)
+	}
+	return nil
+}
+
+// spawn runs f in a goroutine, with a context that close cancels.
+func (c *connection) spawn(f func(context.Context)) {
+	ctx, cancel := context.WithCancel(context.Background())
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if isClosed(c.closed) {
+		cancel()
+		return
+	}
+	c.cancels = append(c.cancels, cancel)
+	c.running.Go(func() { defer cancel(); f(ctx) })
+}
+
+// onReconnect returns a channel that is notified when the connection is lost and when it is back.
+func (c *connection) onReconnect() chan struct{} {
+	wake := make(chan struct{}, 1)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.reconnects = append(c.reconnects, wake)
+	return wake
+}
+
+// call makes one call with a deadline: without one it would wait for as long as etcd is unreachable.
+func (c *connection) call(ctx context.Context, f func(context.Context, *clientv3.Client) error) error {
 	cl, err := c.connect(ctx)
 	if err != nil {
 		return err
@@ -37,9 +117,36 @@ func (c *Cluster) call(ctx context.Context, f func(context.Context, *clientv3.Cl
 	return nil
 }
 
-// connect is the client, which is made when it is needed first. Making it takes no etcd, unless there is a password:
-// then it is a call too.
-func (c *Cluster) connect(ctx context.Context) (*clientv3.Client, error) {
+// explain replaces "context deadline exceeded", which is all that the client says about an etcd that it cannot reach, by
+// the reason.
+func (c *connection) explain(ctx context.Context, cl *clientv3.Client, err error) error {
+	if ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	short, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+	defer cancel()
+	_, failed := healthpb.NewHealthClient(cl.ActiveConnection()).Check(short, &healthpb.HealthCheckRequest{})
+	if s, ok := status.FromError(failed); ok && s.Code() == codes.Unavailable {
+		return fmt.Errorf("not reachable at %s: %s", c.o.members(), withTLSHint(s.Message()))
+	}
+	return fmt.Errorf("no answer from %s within %v: %w", c.o.members(), callTimeout, err)
+}
+
+// withTLSHint adds what to check to an error of gRPC that looks like a mismatch of http and https.
+func withTLSHint(text string) string {
+	has := func(s string) bool { return strings.Contains(text, s) }
+	broke := has("EOF") || has("connection reset") || has("broken pipe")
+	switch {
+	case has("handshake failed") && (broke || has("does not look like a TLS handshake")):
+		return text + ": is it https? The port may be without TLS"
+	case has("server preface") || has("frame header looked like an HTTP/1.1 header"):
+		return text + ": is it http? The port may require TLS"
+	}
+	return text
+}
+
+// connect returns the client. Making it needs no etcd, except to log in with a password.
+func (c *connection) connect(ctx context.Context) (*clientv3.Client, error) {
 	select {
 	case c.dialing <- struct{}{}:
 		defer func() { <-c.dialing }()
@@ -47,9 +154,9 @@ func (c *Cluster) connect(ctx context.Context) (*clientv3.Client, error) {
 		return nil, ctx.Err()
 	}
 	c.mu.Lock()
-	cl, closed := c.client, c.closed
+	cl := c.client
 	c.mu.Unlock()
-	if closed {
+	if isClosed(c.closed) {
 		return nil, errClosed
 	}
 	if cl != nil {
@@ -60,7 +167,8 @@ func (c *Cluster) connect(ctx context.Context) (*clientv3.Client, error) {
 		return nil, err
 	}
 	c.mu.Lock()
-	if closed = c.closed; !closed {
+	closed := isClosed(c.closed)
+	if !closed {
 		c.client = cl
 	}
 	c.mu.Unlock()
@@ -68,13 +176,13 @@ func (c *Cluster) connect(ctx context.Context) (*clientv3.Client, error) {
 		_ = cl.Close()
 		return nil, errClosed
 	}
-	c.spawn(func(ctx context.Context) { c.monitor(ctx, cl) })
-	c.spawn(func(ctx context.Context) { c.pulse(ctx, cl) })
+	c.spawn(func(ctx context.Context) { c.monitor(ctx, cl.ActiveConnection()) })
+	c.spawn(func(ctx context.Context) { c.checkHealth(ctx, cl.ActiveConnection()) })
 	return cl, nil
 }
 
-// dial makes a client that ctx ends only as long as it is being made.
-func (c *Cluster) dial(ctx context.Context) (*clientv3.Client, error) {
+// dial makes a client. ctx ends only the making of it.
+func (c *connection) dial(ctx context.Context) (*clientv3.Client, error) {
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	undo := context.AfterFunc(ctx, end)
 	cfg := c.config()
@@ -90,62 +198,46 @@ func (c *Cluster) dial(ctx context.Context) (*clientv3.Client, error) {
 		c.mu.Unlock()
 		return cl, nil
 	case ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded):
-		err = fmt.Errorf("no answer within %v to the user and the password", loginTimeout)
+		err = fmt.Errorf("no answer to the login within %v", loginTimeout)
 	}
 	end()
-	return nil, fmt.Errorf("connect to %s: %w", strings.Join(c.o.Endpoints, ", "), err)
+	return nil, fmt.Errorf("connect to %s: %w", c.o.members(), err)
 }
 
-// config has what the client would otherwise get wrong: it waits up to 120 s between two attempts to connect, does not
-// notice a peer that fell silent, and writes to stderr.
-func (c *Cluster) config() clientv3.Config {
+// config changes defaults of the client that do not suit a host: it waits up to 120 s between two attempts to connect,
+// does not notice a silent peer, and logs to stderr.
+func (c *connection) config() clientv3.Config {
 	return clientv3.Config{
 		Endpoints:            c.o.Endpoints,
 		TLS:                  c.o.TLS,
 		Username:             c.o.Username,
 		Password:             c.o.Password,
 		DialTimeout:          loginTimeout,
-		DialKeepAliveTime:    leastKeepalive,
-		DialKeepAliveTimeout: pulseTimeout, // the system breaks connections that are not acknowledged for as long
-		Logger:               quietLogger(c.log),
+		DialKeepAliveTime:    minKeepalive,
+		DialKeepAliveTimeout: checkTimeout,
+		Logger:               zap.New(debugCore{c.log}),
 		DialOptions: []grpc.DialOption{
-			grpc.WithContextDialer(c.lines.dial),
+			grpc.WithContextDialer(dialMember),
 			grpc.WithConnectParams(grpc.ConnectParams{
-				Backoff:           backoff.Config{BaseDelay: 200 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
+				Backoff:           grpcbackoff.Config{BaseDelay: 200 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
 				MinConnectTimeout: 2 * time.Second,
 			}),
 		},
 	}
 }
 
-// explain puts the reason in place of "context deadline exceeded", which is all that the client says of an etcd that it
-// cannot reach.
-func (c *Cluster) explain(ctx context.Context, cl *clientv3.Client, err error) error {
-	if ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) {
-		return err
-	}
-	probe, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
-	defer cancel()
-	_, failed := healthpb.NewHealthClient(cl.ActiveConnection()).Check(probe, &healthpb.HealthCheckRequest{})
-	if s, ok := status.FromError(failed); ok && s.Code() == codes.Unavailable {
-		return fmt.Errorf("not reachable at %s: %s", strings.Join(c.o.Endpoints, ", "), hinted(s.Message()))
-	}
-	return fmt.Errorf("no answer from %s within %v: %w", strings.Join(c.o.Endpoints, ", "), callTimeout, err)
-}
-
-// monitor kicks when the connection is lost and when it is back: what stands behind the address now may be another
-// cluster, where a watch from an old revision would wait in silence.
-func (c *Cluster) monitor(ctx context.Context, cl *clientv3.Client) {
-	conn := cl.ActiveConnection()
+// monitor notifies reconnects when the connection is lost and when it is back: the address may lead to another cluster now,
+// where a watch from an old revision would wait in silence.
+func (c *connection) monitor(ctx context.Context, conn *grpc.ClientConn) {
 	was, failed := connectivity.Idle, false
 	for {
 		is := conn.GetState()
 		switch {
-		case was == connectivity.Ready: // even if it is again: another one
-			c.kickAll()
+		case was == connectivity.Ready: // even if it is ready again: it is another connection
+			c.notifyReconnects()
 			failed = is != connectivity.Ready
-		case is == connectivity.Ready && failed: // the first one of all is no news
-			c.kickAll()
+		case is == connectivity.Ready && failed: // the very first connection is no change
+			c.notifyReconnects()
 			failed = false
 		case is == connectivity.TransientFailure:
 			failed = true
@@ -160,42 +252,101 @@ func (c *Cluster) monitor(ctx context.Context, cl *clientv3.Client) {
 	}
 }
 
-func (c *Cluster) kickAll() {
+func (c *connection) notifyReconnects() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, kick := range c.kicks {
-		poke(kick)
+	for _, wake := range c.reconnects {
+		notify(wake)
 	}
 }
 
-// poke leaves a message in a channel of one place, unless there is one already.
-func poke(ch chan struct{}) {
-	select {
-	case ch <- struct{}{}:
-	default:
+// checkHealth asks the members for their health, which is cheap for etcd, and closes connections on which no answer
+// comes: what waits on them would wait until the lease has expired.
+func (c *connection) checkHealth(ctx context.Context, conn *grpc.ClientConn) {
+	next := time.NewTimer(jitter(checkInterval))
+	defer next.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-next.C:
+			next.Reset(jitter(checkInterval))
+		}
+		var all sync.WaitGroup
+		for range c.o.Endpoints { // gRPC sends calls to one member after the other
+			all.Go(func() { c.probe(ctx, healthpb.NewHealthClient(conn)) })
+		}
+		all.Wait()
 	}
 }
 
-// answered notes what came of a list, and says so in the log when that is news. It is connected when all layouts are
-// known.
-func (c *Cluster) answered() {
-	known, err := c.table.state()
-	if err == nil && !known {
-		return // the other layout is not listed yet
+func (c *connection) probe(ctx context.Context, health healthpb.HealthClient) {
+	short, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	var used peer.Peer
+	_, err := health.Check(short, &healthpb.HealthCheckRequest{}, grpc.Peer(&used))
+	if local, ok := used.LocalAddr.(memberAddr); ok && status.Code(err) == codes.DeadlineExceeded && local.conn.Close() == nil {
+		c.log.Debug("connection closed: no answer to a health check", "member", used.Addr)
 	}
-	c.mu.Lock()
-	before := c.health
-	up := err == nil
-	if before.since.IsZero() || before.connected != up {
-		c.health.since = time.Now()
+}
+
+// memberConn is a connection to a member. Of the connection that a call used, gRPC reports only the addresses: so its
+// local address leads back to it.
+type memberConn struct{ net.Conn }
+
+type memberAddr struct {
+	net.Addr
+	conn net.Conn
+}
+
+func (c memberConn) LocalAddr() net.Addr { return memberAddr{c.Conn.LocalAddr(), c.Conn} }
+
+// dialMember connects to a member, without HTTP proxies.
+func dialMember(ctx context.Context, address string) (net.Conn, error) {
+	network := "tcp"
+	if path, ok := strings.CutPrefix(address, "unix:"); ok {
+		network, address = "unix", strings.TrimPrefix(path, "//")
 	}
-	c.health.connected, c.health.err = up, err
-	c.mu.Unlock()
-	switch {
-	case !before.since.IsZero() && before.connected == up:
-	case up:
-		c.log.Info("connected to etcd")
-	default:
-		c.log.Warn("etcd is away: what is known stays in use", "error", err)
+	conn, err := new(net.Dialer).DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
 	}
+	return memberConn{conn}, nil
+}
+
+// debugCore logs what the client of etcd has to say, which is a line for every attempt of every call, at debug level.
+type debugCore struct{ log *slog.Logger }
+
+func (c debugCore) Enabled(zapcore.Level) bool {
+	return c.log.Enabled(context.Background(), slog.LevelDebug)
+}
+
+func (c debugCore) With(fields []zapcore.Field) zapcore.Core {
+	return debugCore{c.log.With(attributes(fields)...)}
+}
+
+func (c debugCore) Check(e zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore.CheckedEntry {
+	if !c.Enabled(e.Level) {
+		return checked
+	}
+	return checked.AddCore(e, c)
+}
+
+func (c debugCore) Write(e zapcore.Entry, fields []zapcore.Field) error {
+	c.log.Debug("etcd client: "+e.Message, attributes(fields)...)
+	return nil
+}
+
+func (debugCore) Sync() error { return nil }
+
+func attributes(fields []zapcore.Field) []any {
+	encoded := zapcore.NewMapObjectEncoder()
+	list := make([]any, 0, len(fields))
+	for _, f := range fields {
+		f.AddTo(encoded)
+	}
+	for name, value := range encoded.Fields {
+		list = append(list, slog.Any(name, value))
+	}
+	return list
 }

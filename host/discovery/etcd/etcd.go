@@ -1,115 +1,61 @@
 // Package etcd publishes services in etcd and finds those of others, in the key layouts of easymicro and rpcx.
 //
-// What was found once is kept while etcd is away, and what is published is published again when it is back, whatever
-// happened to it meanwhile: a restart, an empty data folder, a compaction, a partition, a revoked lease.
+// Endpoints that were found stay in use while etcd is unreachable. What is published is published again when etcd is back,
+// whatever happened to it: a restart, an empty data directory, a compaction, a partition, a revoked lease.
 package etcd
 
 import (
 	"context"
-	"crypto/tls"
-	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/easymicro/easymicro/wire/client"
 )
 
-// Options say which cluster, and how its keys are laid out. Endpoints are required, all else has a useful zero value.
-type Options struct {
-	Name        string   // of the cluster in the manifest, for logs and errors
-	Endpoints   []string // URLs of the members: http or https, host and port
-	Prefix      string   // of the first layout; empty: services/ for easymicro, rpcx/ for rpcx
-	Layouts     []string // easymicro, rpcx or both; empty: easymicro
-	TLS         *tls.Config
-	Username    string
-	Password    string
-	LeaseTTL    time.Duration // 0: 10 s
-	DropUnknown bool          // forget the endpoints while etcd is away
-	MinHealthy  int           // percent of a list that must remain for the loss to be believed at once; negative: 0; 0: 50
-	Host        string        // name of this host, whose own loopback addresses are believed
-	Logger      *slog.Logger
-	// AllowEndpoints has the kinds of addresses that are believed though they are of this machine or its surroundings:
-	// loopback, linkLocal, unix. Loopback is also where etcd itself is, or where the key is of this host.
-	AllowEndpoints []string
-
-	OnRegistered func(up bool, err error) // told when the registration is lost and regained; must not block
-}
-
-// Instance is one service of this host as it is published.
-type Instance struct {
-	Service  string // exact name; an alias is an instance of its own
-	Network  string // tcp
-	Address  string // host:port that others reach it at
-	Metadata map[string]string
-	Host     string
-	Version  string
-}
-
-// Cluster is an etcd cluster: a client.Resolver, and the place where a host publishes itself. It is safe for concurrent
-// use.
+// Cluster is an etcd cluster. It finds services, as a client.Resolver, and publishes those of this host. It is safe for
+// concurrent use.
 type Cluster struct {
-	o        Options
-	layouts  []layout
-	log      *slog.Logger
-	table    *table
-	registry *registrar
-	lines    lines
-	refusals refusals
-
-	dialing chan struct{} // holds one token: whoever has it may make the client
-	running sync.WaitGroup
-
-	mu        sync.Mutex
-	client    *clientv3.Client // nil until it is needed
-	cancels   []context.CancelFunc
-	kicks     []chan struct{} // of those who want to know of reconnects
-	following bool
-	closed    bool
-	health    health
+	o            Options
+	layouts      layouts
+	log          *slog.Logger
+	conn         *connection
+	cache        *cache
+	trust        *trust
+	registration *registration
+	following    sync.Once
 }
 
-// The times of all traffic with etcd.
-const (
-	callTimeout       = 3 * time.Second // of one call, connecting included
-	loginTimeout      = 5 * time.Second // of the first one with a password, which costs etcd some work
-	defaultLeaseTTL   = 10 * time.Second
-	minHold           = 30 * time.Second // for which a removed endpoint may stay in use
-	listEvery         = time.Minute      // ± 10 %: the net under the watch
-	sureAfter         = 10 * time.Second // when keys that a list has not, and of which no event tells, are gone all the same
-	defaultMinHealthy = 50
-)
+// minHold is the shortest time for which a lost endpoint may stay in use.
+const minHold = 30 * time.Second
 
-var errClosed = errors.New("the connection to etcd was closed")
-
-// New makes a Cluster. It opens nothing before it is used, and does not care whether etcd lives.
+// New returns a Cluster. It opens nothing before it is used, and etcd need not be reachable.
 func New(o Options) (*Cluster, error) {
 	if err := o.checkEndpoints(); err != nil {
 		return nil, fmt.Errorf("%s: %w", o.label(), err)
 	}
-	layouts, err := layoutsOf(o.Layouts, o.Prefix)
+	layouts, err := newLayouts(o.Layouts, o.Prefix)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", o.label(), err)
 	}
-	if o.LeaseTTL <= 0 {
-		o.LeaseTTL = defaultLeaseTTL
-	}
-	if o.MinHealthy == 0 {
-		o.MinHealthy = defaultMinHealthy
-	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
-	c := &Cluster{o: o, layouts: layouts, log: o.Logger.With("etcd", o.Name), dialing: make(chan struct{}, 1)}
-	c.table = newTable(len(layouts), max(o.MinHealthy, 0), max(3*o.LeaseTTL, minHold), o.DropUnknown)
-	c.registry = newRegistrar(c)
+	o.setDefaults()
+	log := o.Logger.With("etcd", o.Name)
+	c := &Cluster{o: o, layouts: layouts, log: log}
+	c.conn = newConnection(&c.o, log)
+	c.cache = newCache(len(layouts), max(o.MinHealthy, 0), max(3*o.LeaseTTL, minHold), o.DropUnknown, log)
+	c.registration = newRegistration(&c.o, layouts, c.cache, log, c.conn.onReconnect())
+	c.trust = &trust{allow: o.AllowEndpoints, host: o.Host, etcdLocal: o.onLoopback(), owns: c.registration.owns, log: log}
 	return c, nil
 }
 
-// Ping asks the cluster for an answer. The error says why there is none.
+// Ping asks the cluster for an answer. The error has the reason why there is none.
 func (c *Cluster) Ping(ctx context.Context) error {
-	err := c.call(ctx, func(ctx context.Context, cl *clientv3.Client) error {
+	err := c.conn.call(ctx, func(ctx context.Context, cl *clientv3.Client) error {
 		_, err := cl.Get(ctx, c.layouts[0].prefix(), clientv3.WithPrefix(), clientv3.WithCountOnly())
 		return err
 	})
@@ -119,64 +65,210 @@ func (c *Cluster) Ping(ctx context.Context) error {
 	return nil
 }
 
-// Close ends all that the cluster does, and returns when it has ended. What is published goes with its lease.
-func (c *Cluster) Close() error {
-	c.mu.Lock()
-	c.closed = true
-	cancels := c.cancels
-	c.cancels = nil
-	c.mu.Unlock()
-	for _, cancel := range cancels {
-		cancel()
-	}
-	c.table.close()
-	c.running.Wait()
-	c.mu.Lock()
-	cl := c.client
-	c.client = nil
-	c.mu.Unlock()
-	if cl == nil {
-		return nil
-	}
-	if err := cl.Close(); err != nil && !errors.Is(err, context.Canceled) {
-		return fmt.Errorf("%s: close: %w", c.o.label(), err)
-	}
-	return nil
-}
-
-// spawn runs f until it returns, which it does when the context that it gets ends: at Close.
-func (c *Cluster) spawn(f func(context.Context)) {
-	ctx, cancel := context.WithCancel(context.Background())
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed {
-		cancel()
-		return
-	}
-	c.cancels = append(c.cancels, cancel)
-	c.running.Go(func() { defer cancel(); f(ctx) })
-}
+// Close ends all work of the cluster and waits for it. What is published expires with its lease.
+func (c *Cluster) Close() error { return c.conn.close() }
 
 // follow starts to follow the keys of all layouts, once.
 func (c *Cluster) follow() {
-	c.mu.Lock()
-	started := c.following
-	c.following = true
-	c.mu.Unlock()
-	if started {
+	c.following.Do(func() {
+		for i, l := range c.layouts {
+			f := &follower{
+				conn: c.conn, layout: l, index: i, cache: c.cache, trust: c.trust, log: c.log,
+				onChange: c.registration.check, reconnect: c.conn.onReconnect(),
+			}
+			c.conn.spawn(f.run)
+		}
+	})
+}
+
+// Publish replaces what this host publishes and keeps it published until Withdraw, whatever happens to etcd. It returns at
+// once; OnRegistered and Status show when it is done. The list must not be changed afterwards.
+func (c *Cluster) Publish(list []Instance) {
+	if isClosed(c.conn.closed) {
 		return
 	}
-	for i, l := range c.layouts {
-		f := &follower{c: c, layout: l, index: i, kick: c.onReconnect()}
-		c.spawn(f.run)
+	if c.registration.set(list) {
+		c.follow() // it notices keys that another program deletes
+		c.conn.spawn((&publisher{conn: c.conn, reg: c.registration, log: c.log}).run)
+	}
+	notify(c.registration.wake)
+}
+
+// Withdraw removes what was published. It returns when that is gone from etcd, or with the error of ctx.
+func (c *Cluster) Withdraw(ctx context.Context) error {
+	c.Publish(nil)
+	select {
+	case <-c.registration.withdrawn():
+		return nil
+	case <-c.conn.closed:
+		return fmt.Errorf("%s: withdraw: %w", c.o.label(), errClosed)
+	case <-ctx.Done():
+		return fmt.Errorf("%s: withdraw: %w: the keys expire with their lease, within %v", c.o.label(), ctx.Err(), c.o.LeaseTTL)
 	}
 }
 
-// onReconnect is told when the connection was lost and when it is back.
-func (c *Cluster) onReconnect() chan struct{} {
-	kick := make(chan struct{}, 1)
-	c.mu.Lock()
-	c.kicks = append(c.kicks, kick)
-	c.mu.Unlock()
-	return kick
+// Watch implements client.Resolver; all watches share one watch of etcd. A name is looked up as it is, and if it does not
+// exist, regardless of case, provided that only one service matches.
+func (c *Cluster) Watch(ctx context.Context, service string, update func([]client.Endpoint, error)) error {
+	var last []callable
+	same := func(a, b callable) bool { return a.sameEndpoint(b.node) }
+	return c.watch(ctx, strings.ToLower(service), func(v view, first bool) {
+		if first || !slices.EqualFunc(last, v.list, same) {
+			last = v.list
+			update(endpoints(v.list), nil)
+		}
+	}, func(err error) { update(nil, err) }, func(now time.Time) view { return c.cache.lookup(now, service) })
+}
+
+// WatchServices calls update with the names of all services that have endpoints, as Watch does with endpoints. The first
+// list may have only those of some layouts; another follows when Missing has become empty.
+func (c *Cluster) WatchServices(ctx context.Context, update func([]string, error)) error {
+	var last, found []string
+	complete := false
+	return c.watch(ctx, "", func(v view, first bool) {
+		if first || v.complete != complete || !slices.Equal(last, found) {
+			last, complete = found, v.complete
+			update(found, nil)
+		}
+	}, func(err error) { update(nil, err) }, func(now time.Time) view {
+		list, v := c.cache.all(now)
+		found = make([]string, 0, len(list))
+		for _, s := range list {
+			found = append(found, s.name)
+		}
+		return v
+	})
+}
+
+// Listed returns nil when the keys of every layout have been listed once, or when ctx ends, with what is missing and why.
+// Until then Watch and WatchServices report what was found in some layouts.
+func (c *Cluster) Listed(ctx context.Context) error {
+	waiting, done := context.WithCancel(ctx)
+	defer done()
+	var reason error
+	err := c.watch(waiting, "", func(view, bool) { done() }, func(err error) { reason = err }, func(time.Time) view { return c.cache.state() })
+	missing := c.Missing()
+	if err != nil || len(missing) == 0 {
+		return err
+	}
+	if reason == nil {
+		reason = context.Cause(ctx)
+	}
+	return fmt.Errorf("%s: the keys of layout %s were not listed: %w", c.o.label(), strings.Join(missing, ", "), reason)
+}
+
+// Missing returns the layouts whose keys have not been listed yet.
+func (c *Cluster) Missing() []string {
+	var names []string
+	for _, i := range c.cache.unlisted() {
+		names = append(names, c.layouts[i].name())
+	}
+	return names
+}
+
+// watch passes on what look returns, whenever it may have changed, until ctx ends. first is true when it must be passed on
+// even if it is unchanged: at the beginning, and after an error.
+func (c *Cluster) watch(ctx context.Context, name string, found func(v view, first bool), failed func(error), look func(time.Time) view) error {
+	wake, unsubscribe := c.cache.subscribe(name)
+	defer unsubscribe()
+	c.follow()
+	expire := time.NewTimer(time.Hour)
+	defer expire.Stop()
+	first, failure := true, ""
+	for {
+		now := time.Now()
+		v := look(now)
+		if v.known {
+			found(v, first || failure != "" && v.err == nil)
+			first = false
+		}
+		switch {
+		case v.err == nil:
+			failure = ""
+		case v.err.Error() != failure:
+			failure = v.err.Error()
+			failed(v.err)
+		}
+		expire.Stop()
+		if !v.expires.IsZero() {
+			expire.Reset(v.expires.Sub(now))
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-c.conn.closed:
+			return errClosed
+		case <-wake:
+		case <-expire.C:
+		}
+	}
+}
+
+func endpoints(list []callable) []client.Endpoint {
+	found := make([]client.Endpoint, len(list))
+	for i, n := range list {
+		found[i] = n.Endpoint
+	}
+	return found
+}
+
+// Stale returns the addresses, of those that Watch reports for a service, that are stale.
+func (c *Cluster) Stale(service string) []string {
+	var stale []string
+	for _, n := range c.cache.lookup(time.Now(), service).list {
+		if n.stale {
+			stale = append(stale, n.Address)
+		}
+	}
+	return stale
+}
+
+// Status is the state of a Cluster.
+type Status struct {
+	Connected  bool
+	Err        string    // why it is not connected
+	Lease      string    // hexadecimal; empty: none
+	Registered bool      // all instances are published under the lease
+	Since      time.Time // since when Connected is what it is; zero before the first answer
+	Instances  []Instance
+	Services   map[string][]EndpointState // what was found, by service
+	LeftOut    []LeftOut                  // what was found and is not accepted
+}
+
+// States of found endpoints.
+const (
+	StateLive  = "live"
+	StateStale = "stale" // gone from etcd and kept for a while
+)
+
+// EndpointState is a found endpoint.
+type EndpointState struct {
+	client.Endpoint
+	Host    string   // empty if its layout does not have it
+	Version string   // of the host; empty if its layout does not have it
+	Layouts []string // in which it was found: easymicro, rpcx or both
+	State   string   // StateLive or StateStale
+}
+
+// Status returns what is known of the cluster.
+func (c *Cluster) Status() Status {
+	h := c.cache.currentHealth()
+	s := Status{Connected: h.connected, Since: h.since, LeftOut: c.cache.leftOut()}
+	if h.err != nil {
+		s.Err = h.err.Error()
+	}
+	s.Lease, s.Registered, s.Instances = c.registration.state()
+	list, _ := c.cache.all(time.Now())
+	s.Services = make(map[string][]EndpointState, len(list))
+	for _, found := range list {
+		states := make([]EndpointState, len(found.list))
+		for i, n := range found.list {
+			states[i] = EndpointState{n.Endpoint, n.host, n.version, n.layouts, StateLive}
+			if n.stale {
+				states[i].State = StateStale
+			}
+		}
+		s.Services[found.name] = states
+	}
+	return s
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -11,13 +12,22 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// follower keeps the table in step with the keys of one layout: it lists them, watches from the revision of the list,
-// and begins again whenever the watch may have missed something.
+const (
+	listInterval = time.Minute      // ± 10 %; a full list mends what a watch may miss
+	doubtTimeout = 10 * time.Second // after which keys that are not in the list are gone even though no event says so
+)
+
+// follower keeps the cache in step with the keys of one layout. It lists them, watches from the revision of the list, and
+// begins again whenever the watch may have missed something.
 type follower struct {
-	c      *Cluster
-	layout layout
-	index  int
-	kick   chan struct{} // the connection was lost, or is back
+	conn      *connection
+	layout    layout
+	index     int
+	cache     *cache
+	trust     *trust
+	log       *slog.Logger
+	onChange  func(layout int, revision int64) // called when the cache has changed
+	reconnect chan struct{}
 }
 
 // position is a place in the history of a cluster.
@@ -27,9 +37,9 @@ type position struct {
 }
 
 func (f *follower) run(ctx context.Context) {
-	var p pause
+	var b backoff
 	var at position
-	var doubt time.Time // since when keys are in the table that no list has
+	var doubt time.Time // since when the cache has keys that no list has
 	for ctx.Err() == nil {
 		now, unsure, err := f.list(ctx, at)
 		if err == nil {
@@ -41,37 +51,37 @@ func (f *follower) run(ctx context.Context) {
 				doubt = began
 			}
 			at, err = f.watch(ctx, now, unsure)
-			if overdue := !doubt.IsZero() && time.Since(doubt) > sureAfter; overdue || pastIsLost(err) {
-				at = position{} // what came after it cannot be had
+			if overdue := !doubt.IsZero() && time.Since(doubt) > doubtTimeout; overdue || historyLost(err) {
+				at = position{}
 			}
-			f.c.log.Debug("list again", "prefix", f.layout.prefix(), "because", err)
-			if time.Since(began) > maxPause {
-				p.reset()
+			f.log.Debug("list again", "prefix", f.layout.prefix(), "because", err)
+			if time.Since(began) > maxBackoff {
+				b.reset()
 				spread(ctx)
 			} else {
-				p.wait(ctx, f.kick) // whatever cannot be watched is not listed all the time
+				b.wait(ctx, f.reconnect) // a watch that fails at once must not make us list all the time
 			}
 			continue
 		}
 		if ctx.Err() != nil {
 			return
 		}
-		f.c.table.fail(time.Now(), f.index, fmt.Errorf("%s: %w", f.c.o.label(), err))
-		f.c.answered()
-		p.wait(ctx, f.kick)
+		f.cache.fail(time.Now(), f.index, fmt.Errorf("%s: %w", f.conn.o.label(), err))
+		f.cache.updateHealth()
+		b.wait(ctx, f.reconnect)
 	}
 }
 
-// list reads all keys, and tells where to watch on: after from, if that is where a watch of the same history broke off
-// and keys are gone since. Whether they said farewell is known to the events alone. unsure tells that they are still in
-// the table.
+// list reads all keys and returns where to watch on. That is from, where the last watch ended, if the history is the same
+// and keys are gone since: only the events say whether a tombstone came first. Until then unsure is true and the keys
+// stay in the cache.
 func (f *follower) list(ctx context.Context, from position) (at position, unsure bool, err error) {
 	select {
-	case <-f.kick: // what it says is about to be known
+	case <-f.reconnect: // the list is newer
 	default:
 	}
 	var found *clientv3.GetResponse
-	if err := f.c.call(ctx, func(ctx context.Context, cl *clientv3.Client) (err error) {
+	if err := f.conn.call(ctx, func(ctx context.Context, cl *clientv3.Client) (err error) {
 		found, err = cl.Get(ctx, f.layout.prefix(), clientv3.WithPrefix())
 		return err
 	}); err != nil {
@@ -82,29 +92,31 @@ func (f *follower) list(ctx context.Context, from position) (at position, unsure
 		keys[string(kv.Key)] = f.parse(kv)
 	}
 	at = position{found.Header.ClusterId, found.Header.Revision}
-	if from.cluster == at.cluster && from.revision <= at.revision && f.c.table.keep(f.index, keys) {
+	if from.cluster == at.cluster && from.revision <= at.revision && f.cache.addMissing(f.index, keys) {
 		at, unsure = from, true
 	}
-	f.c.table.replace(time.Now(), f.index, keys)
-	f.c.answered()
-	f.c.registry.seen(f.index, at.revision)
+	f.cache.replace(time.Now(), f.index, keys)
+	f.cache.updateHealth()
+	f.onChange(f.index, at.revision)
 	return at, unsure, nil
 }
 
+// parse returns the node of a key, which has no service if the key is not that of an endpoint, or of one that is not
+// accepted.
 func (f *follower) parse(kv *mvccpb.KeyValue) node {
-	n, ok := f.layout.parse(string(kv.Key), kv.Value)
+	key := string(kv.Key)
+	n, ok := f.layout.parse(key, kv.Value)
 	if !ok {
 		return node{}
 	}
 	n.lease, n.revision = kv.Lease, kv.ModRevision
-	key := string(kv.Key)
-	kind, believed := f.c.believes(key, &n)
-	if believed {
-		n.Endpoint = f.c.checked(key, n)
+	kind, ok := f.trust.accepts(key, n)
+	if ok {
+		n.Endpoint = f.trust.checked(key, n)
 		return n
 	}
-	if !f.c.table.knowsLeftOut(f.index, key) {
-		f.c.log.Warn("an endpoint in etcd is left out: it is of a kind that discovery.etcd[].allowEndpoints does not have",
+	if !f.cache.isLeftOut(f.index, key) {
+		f.log.Warn("endpoint from etcd left out: its address is of a kind that discovery.etcd[].allowEndpoints does not allow",
 			"service", n.service, "endpoint", n.Address, "kind", kind, "key", key)
 	}
 	return node{Endpoint: n.Endpoint, service: n.service, kind: kind}
@@ -112,34 +124,34 @@ func (f *follower) parse(kv *mvccpb.KeyValue) node {
 
 // Why a watch ends.
 var (
-	errListAgain  = errors.New("it is time for a full list")
-	errReconnect  = errors.New("the connection was lost or is back")
-	errWatchEnded = errors.New("the watch ended")
-	errOtherPast  = errors.New("the cluster has another past")
+	errListAgain    = errors.New("time for a full list")
+	errReconnect    = errors.New("the connection was lost or is back")
+	errWatchEnded   = errors.New("the watch ended")
+	errOtherHistory = errors.New("the cluster has another history")
 )
 
-// watch follows the keys until it may have missed something, which is what the error says, and tells how far it came.
+// watch applies changes until it may have missed one, which is what the error says, and returns how far it came.
 func (f *follower) watch(ctx context.Context, at position, unsure bool) (position, error) {
-	cl, err := f.c.connect(ctx)
+	cl, err := f.conn.connect(ctx)
 	if err != nil {
 		return at, err
 	}
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer cancel()
-	late := time.AfterFunc(callTimeout, cancel) // Watch waits for the server to know of it
+	timeout := time.AfterFunc(callTimeout, cancel) // Watch waits until the server has created it
 	events := cl.Watch(ctx, f.layout.prefix(), clientv3.WithPrefix(), clientv3.WithRev(at.revision+1), clientv3.WithCreatedNotify())
-	late.Stop()
-	every := listEvery
-	if unsure { // this may be another history with the same name
-		every = sureAfter
+	timeout.Stop()
+	interval := listInterval
+	if unsure { // the cluster may be another one with the same ID
+		interval = doubtTimeout
 	}
-	again := time.NewTimer(about(every))
-	defer again.Stop()
+	list := time.NewTimer(jitter(interval))
+	defer list.Stop()
 	for {
 		select {
-		case <-again.C:
+		case <-list.C:
 			return at, errListAgain
-		case <-f.kick:
+		case <-f.reconnect:
 			return at, errReconnect
 		case r, open := <-events:
 			if !open {
@@ -149,9 +161,9 @@ func (f *follower) watch(ctx context.Context, at position, unsure bool) (positio
 				return at, err
 			}
 			if r.Header.ClusterId != at.cluster || r.Header.Revision < at.revision {
-				return at, errOtherPast
+				return at, errOtherHistory
 			}
-			if n := len(r.Events); n > 0 { // the header is ahead of what is still to come
+			if n := len(r.Events); n > 0 { // the revision of the header is ahead of events that are still to come
 				at.revision = r.Events[n-1].Kv.ModRevision
 				f.apply(r.Events, at.revision)
 			}
@@ -159,10 +171,10 @@ func (f *follower) watch(ctx context.Context, at position, unsure bool) (positio
 	}
 }
 
-// pastIsLost tells whether a watch that ended with err cannot go on where it was. Whatever else ended it, such as that
-// etcd had no leader for a while, took nothing of the history away.
-func pastIsLost(err error) bool {
-	for _, lost := range []error{errListAgain, errOtherPast, rpctypes.ErrCompacted, rpctypes.ErrFutureRev} {
+// historyLost reports whether a watch that ended with err cannot go on where it was. Other errors, such as a cluster
+// without a leader, leave the history in place.
+func historyLost(err error) bool {
+	for _, lost := range []error{errListAgain, errOtherHistory, rpctypes.ErrCompacted, rpctypes.ErrFutureRev} {
 		if errors.Is(err, lost) {
 			return true
 		}
@@ -170,8 +182,7 @@ func pastIsLost(err error) bool {
 	return false
 }
 
-// apply brings the table up to date. The event of a deletion has no value: the key says what is gone, and an event
-// before it whether that was meant.
+// apply updates the cache. A tombstone and the deletion after it may be in one batch: the cache has to see both.
 func (f *follower) apply(events []*clientv3.Event, revision int64) {
 	keys := make(map[string]*node, len(events))
 	for _, e := range events {
@@ -182,11 +193,11 @@ func (f *follower) apply(events []*clientv3.Event, revision int64) {
 			continue
 		}
 		if n := keys[key]; n != nil && n.leaving {
-			f.c.table.edit(time.Now(), f.index, keys)
+			f.cache.edit(time.Now(), f.index, keys)
 			keys = make(map[string]*node, len(events))
 		}
 		keys[key] = nil
 	}
-	f.c.table.edit(time.Now(), f.index, keys)
-	f.c.registry.seen(f.index, revision)
+	f.cache.edit(time.Now(), f.index, keys)
+	f.onChange(f.index, revision)
 }

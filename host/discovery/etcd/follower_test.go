@@ -26,10 +26,10 @@ func TestAWatchGoesOnWhereItWasUnlessItsPastIsLost(t *testing.T) {
 		"compacted":               {compacted.Err(), true},
 		"a revision to come":      {ahead.Err(), true},
 		"the same by a wrapper":   {fmt.Errorf("watch: %w", rpctypes.ErrFutureRev), true},
-		"another past":            {errOtherPast, true},
+		"another past":            {errOtherHistory, true},
 		"time for a full list":    {errListAgain, true},
 	} {
-		if tc.err == nil || pastIsLost(tc.err) != tc.lost {
+		if tc.err == nil || historyLost(tc.err) != tc.lost {
 			t.Errorf("%s (%v): the past is lost: %v, want %v", name, tc.err, !tc.lost, tc.lost)
 		}
 	}

@@ -44,7 +44,7 @@ func TestKeysAndValuesAreByteForByteThoseOfTheLayout(t *testing.T) {
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			layouts, err := layoutsOf([]string{c.layout}, c.prefix)
+			layouts, err := newLayouts([]string{c.layout}, c.prefix)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -61,7 +61,7 @@ func TestKeysAndValuesAreByteForByteThoseOfTheLayout(t *testing.T) {
 
 func TestWhatIsPublishedIsRead(t *testing.T) {
 	for _, name := range []string{"easymicro", "rpcx"} {
-		layouts, err := layoutsOf([]string{name}, "")
+		layouts, err := newLayouts([]string{name}, "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -107,7 +107,7 @@ func TestKeysOfOthersAreReadAsFarAsTheyCanBe(t *testing.T) {
 		"metadata of no query":           {"rpcx", "rpcx/Arith/tcp@a:1", "%%%", tcp("a:1"), "Arith"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			layouts, err := layoutsOf([]string{c.layout}, "")
+			layouts, err := newLayouts([]string{c.layout}, "")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -136,7 +136,7 @@ func TestMetadataSaysWeightAndState(t *testing.T) {
 		"weight=3&weight=4&broken%": {3, false},
 	} {
 		n, ok := rpcxLayout{"rpcx"}.parse("rpcx/Arith/tcp@a:1", []byte(value))
-		if !ok || n.Weight != want.weight || n.out != want.out {
+		if !ok || n.Weight != want.weight || n.inactive != want.out {
 			t.Errorf("%s: %+v", value, n)
 		}
 	}
@@ -148,9 +148,9 @@ func TestMetadataSaysWeightAndState(t *testing.T) {
 
 func TestOptionsThatCannotBeAreRefused(t *testing.T) {
 	for want, o := range map[string]Options{
-		"no endpoints":    {Name: "main"},
-		`no layout "etc"`: {Name: "main", Endpoints: []string{"http://x"}, Layouts: []string{"etc"}},
-		"twice":           {Name: "main", Endpoints: []string{"http://x"}, Layouts: []string{"rpcx", "rpcx"}},
+		"no endpoints":         {Name: "main"},
+		`unknown layout "etc"`: {Name: "main", Endpoints: []string{"http://x"}, Layouts: []string{"etc"}},
+		"twice":                {Name: "main", Endpoints: []string{"http://x"}, Layouts: []string{"rpcx", "rpcx"}},
 	} {
 		if _, err := New(o); err == nil || !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), "etcd main: ") {
 			t.Errorf("%v, want %s", err, want)

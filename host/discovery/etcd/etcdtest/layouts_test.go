@@ -54,7 +54,7 @@ func TestCommandsSayWhichLayoutTheyLack(t *testing.T) {
 	must(t, os.WriteFile(password, []byte("secret"), 0o600))
 	at := []string{"--etcd", s.URL(), "--layouts", "easymicro,rpcx", "--etcd-user-file", user, "--etcd-password-file", password}
 	exit, out, errs := easymicro(t, append([]string{"list"}, at...)...)
-	if exit == 0 || !strings.Contains(out, "near") || !strings.Contains(errs, "the keys of layout rpcx are not known") || !strings.Contains(errs, "permission denied") {
+	if exit == 0 || !strings.Contains(out, "near") || !strings.Contains(errs, "the keys of layout rpcx were not listed") || !strings.Contains(errs, "permission denied") {
 		t.Errorf("exit %d:\n%s%s", exit, out, errs)
 	}
 	if exit, out, errs := easymicro(t, append([]string{"call", "Far.Mul"}, at...)...); exit != 4 || !strings.Contains(errs, "layout rpcx") {

@@ -2,6 +2,7 @@ package etcd
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,7 +18,7 @@ func TestEndpointsThatAreRegisteredAgainAreToldAgain(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.following = true // nobody reads an etcd
+		c.following.Do(func() {}) // nobody reads an etcd
 		put := func(revision int64) map[string]node {
 			n, ok := c.layouts[0].parse("services/arith/a:1", []byte(`{"Service":"Arith"}`))
 			if !ok {
@@ -28,9 +29,9 @@ func TestEndpointsThatAreRegisteredAgainAreToldAgain(t *testing.T) {
 		}
 		event := func(revision int64) {
 			n := put(revision)["services/arith/a:1"]
-			c.table.edit(time.Now(), 0, map[string]*node{"services/arith/a:1": &n})
+			c.cache.edit(time.Now(), 0, map[string]*node{"services/arith/a:1": &n})
 		}
-		list := func(keys map[string]node) { c.table.replace(time.Now(), 0, keys) }
+		list := func(keys map[string]node) { c.cache.replace(time.Now(), 0, keys) }
 		list(put(1))
 		told := make(chan []client.Endpoint, 10)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -50,7 +51,7 @@ func TestEndpointsThatAreRegisteredAgainAreToldAgain(t *testing.T) {
 			{"gone, but kept", func() { list(map[string]node{}) }, 0},
 			{"back under the address that was kept", func() { event(4) }, 1},
 			{"another key is put", func() {
-				c.table.edit(time.Now(), 0, map[string]*node{"services/other/b:1": {service: "Other", lower: "other", revision: 5}})
+				c.cache.edit(time.Now(), 0, map[string]*node{"services/other/b:1": {service: "Other", lower: "other", revision: 5}})
 			}, 0},
 		} {
 			step.do()
@@ -76,7 +77,38 @@ func TestEndpointsThatAreRegisteredAgainAreToldAgain(t *testing.T) {
 func TestTheRevisionOfAnEndpointIsThatOfItsLastKey(t *testing.T) {
 	a, b := node{revision: 7, layouts: []string{"rpcx"}}, node{revision: 3, layouts: []string{"easymicro"}}
 	a.Address, b.Address = "a:1", "a:1"
-	if one, two := a.merged(b).revision, b.merged(a).revision; one != 7 || two != 7 {
+	if one, two := a.merge(b).revision, b.merge(a).revision; one != 7 || two != 7 {
 		t.Errorf("%d and %d, want 7", one, two)
+	}
+}
+
+// A client asks by the name that it watches: in another case, or of hosts that publish names in lower case only.
+func TestWhatIsStaleIsFoundAsWatchFindsIt(t *testing.T) {
+	for name, c := range map[string]struct{ value, lookup string }{
+		"by its exact name":    {`{"Service":"Arith"}`, "Arith"},
+		"in another case":      {`{"Service":"Arith"}`, "aRITH"},
+		"the original's names": {"", "Arith"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cluster, err := New(Options{Endpoints: []string{"http://a:1"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			keys := map[string]node{}
+			for _, key := range []string{"services/arith/a:1", "services/arith/b:1", "services/arith/c:1"} {
+				keys[key], _ = cluster.layouts[0].parse(key, []byte(c.value))
+			}
+			cluster.cache.replace(time.Now(), 0, keys)
+			if got := cluster.Stale(c.lookup); len(got) != 0 {
+				t.Errorf("%v is stale, and all live", got)
+			}
+			cluster.cache.replace(time.Now(), 0, map[string]node{"services/arith/b:1": keys["services/arith/b:1"]})
+			if got := cluster.Stale(c.lookup); !slices.Equal(got, []string{"a:1", "c:1"}) {
+				t.Errorf("%v", got)
+			}
+			if got := cluster.Stale("Other"); len(got) != 0 {
+				t.Errorf("%v of another service", got)
+			}
+		})
 	}
 }

@@ -12,11 +12,11 @@ func TestAKeyThatCouldNotBePutRightIsNotForgotten(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := cl.registry
+		r := cl.registration
 		r.version, r.missing = 1, true
 		over, cancel := context.WithCancel(t.Context())
 		cancel()
-		_, _ = (&tenancy{r: r, id: 7, version: version}).sync(over)
+		_, _ = (&leaseSession{conn: cl.conn, reg: r, id: 7, version: version}).reconcile(over)
 		if !r.missing {
 			t.Errorf("%s: forgotten", name)
 		}

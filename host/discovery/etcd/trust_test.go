@@ -26,7 +26,7 @@ func TestAddressesOfThisMachineAreBelievedWhereTheyAreAllowed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		f := &follower{c: c, layout: c.layouts[0]}
+		f := follow(c)
 		for name, kind := range kinds {
 			key := "rpcx/Arith/" + name
 			if strings.HasPrefix(name, "unix@/") {
@@ -40,7 +40,7 @@ func TestAddressesOfThisMachineAreBelievedWhereTheyAreAllowed(t *testing.T) {
 	}
 	for name, kind := range kinds {
 		network, address, _ := strings.Cut(name, "@")
-		if got := kindOf(network, address); got != kind {
+		if got := addressKind(network, address); got != kind {
 			t.Errorf("%s is %q", name, got)
 		}
 	}
@@ -63,16 +63,16 @@ func TestLoopbackIsBelievedOfThisHostAndOfEtcdOnThisMachine(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		f := &follower{c: cl, layout: cl.layouts[0]}
+		f := follow(cl)
 		key := "services/arith/127.0.0.1:1"
 		for range 3 { // as often as it is listed
 			n := f.parse(&mvccpb.KeyValue{Key: []byte(key), Value: []byte(c.value)})
 			if n.lower != "" != c.believed {
 				t.Errorf("%s of %s: %+v", c.value, c.etcd, n)
 			}
-			cl.table.mu.Lock()
-			cl.table.layouts[0].keys = map[string]node{key: n}
-			cl.table.mu.Unlock()
+			cl.cache.mu.Lock()
+			cl.cache.layouts[0].keys = map[string]node{key: n}
+			cl.cache.mu.Unlock()
 		}
 		if left, lines := cl.Status().LeftOut, strings.Count(log.String(), "level=WARN"); (len(left) == 0) != c.believed || (lines == 0) != c.believed || lines > 1 {
 			t.Errorf("%v, %s", left, log.String())
@@ -101,7 +101,7 @@ func TestWhatNamesStandForIsBelievedWhereItIsAllowed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		f := &follower{c: cl, layout: cl.layouts[0]}
+		f := follow(cl)
 		for range 3 { // as often as it is listed and dialled
 			n := f.parse(&mvccpb.KeyValue{Key: []byte(key)})
 			if err := n.Check(netip.MustParseAddr(c.ip)); (err == nil) != c.believed {
@@ -115,7 +115,7 @@ func TestWhatNamesStandForIsBelievedWhereItIsAllowed(t *testing.T) {
 		if n := f.parse(&mvccpb.KeyValue{Key: []byte("services/arith/10.0.0.7:1")}); n.Check != nil {
 			t.Error("an address is looked at twice")
 		}
-		cl.registry.own = map[string]node{key: f.parse(&mvccpb.KeyValue{Key: []byte(key)})}
+		cl.registration.own = map[string]node{key: f.parse(&mvccpb.KeyValue{Key: []byte(key)})}
 		for of, want := range map[string]bool{key: true, other: c.believed} {
 			n := f.parse(&mvccpb.KeyValue{Key: []byte(of)})
 			if err := n.Check(netip.MustParseAddr(c.ip)); (err == nil) != want {
@@ -140,8 +140,8 @@ func TestAKeyOfThisHostIsBelievedOfItsOwnAddressOnly(t *testing.T) {
 			t.Fatal(err)
 		}
 		own, _ := cl.layouts[0].parse(key, nil)
-		cl.registry.own = map[string]node{key: own}
-		f := &follower{c: cl, layout: cl.layouts[0]}
+		cl.registration.own = map[string]node{key: own}
+		f := follow(cl)
 		if n := f.parse(&mvccpb.KeyValue{Key: []byte(key), Value: []byte(value)}); n.lower != "" != believed {
 			t.Errorf("%s: %+v", value, n)
 		}
@@ -173,13 +173,18 @@ func TestWhatMayStayAtAKeyOfThisHost(t *testing.T) {
 		}
 		w := wanted{entry: entry{key: key, value: `{"Addr":"10.0.0.7:1","Host":"` + c.own + `"}`}}
 		kv := &mvccpb.KeyValue{Key: []byte(key), Value: []byte(c.value), Lease: c.lease, ModRevision: 3}
-		if got := (&tenancy{r: cl.registry, id: mine}).stays(w, kv); got != c.stays {
+		if got := (&leaseSession{reg: cl.registration, id: mine}).tolerates(w, kv); got != c.stays {
 			t.Errorf("%+v: it stays: %v", c, got)
 		}
-		f := &follower{c: cl, layout: cl.layouts[0]}
-		cl.table.layouts[0].keys = map[string]node{key: f.parse(kv)}
-		if got := cl.table.has(0, []wanted{w}, cl.read([]wanted{w}), mine); got != c.stays {
+		f := follow(cl)
+		cl.cache.layouts[0].keys = map[string]node{key: f.parse(kv)}
+		if got := cl.cache.has(0, []wanted{w}, cl.layouts.parse([]wanted{w}), mine); got != c.stays {
 			t.Errorf("%+v: it is looked at again with every event", c)
 		}
 	}
+}
+
+// follow returns what reads the keys of the first layout.
+func follow(c *Cluster) *follower {
+	return &follower{conn: c.conn, layout: c.layouts[0], cache: c.cache, trust: c.trust, log: c.log}
 }

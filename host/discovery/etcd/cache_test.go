@@ -2,6 +2,7 @@ package etcd
 
 import (
 	"errors"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -13,13 +14,13 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // found makes a table of keys, in both layouts.
-func found(t *testing.T, keys map[string]string) *table {
+func found(t *testing.T, keys map[string]string) *cache {
 	t.Helper()
-	layouts, err := layoutsOf([]string{"easymicro", "rpcx"}, "")
+	layouts, err := newLayouts([]string{"easymicro", "rpcx"}, "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	tab := newTable(2, 50, 30*time.Second, false)
+	c := newCache(2, 50, 30*time.Second, false, slog.New(slog.DiscardHandler))
 	for i, l := range layouts {
 		parsed := map[string]node{}
 		for key, value := range keys {
@@ -27,9 +28,9 @@ func found(t *testing.T, keys map[string]string) *table {
 				parsed[key] = n
 			}
 		}
-		tab.replace(start, i, parsed)
+		c.replace(start, i, parsed)
 	}
-	return tab
+	return c
 }
 
 func TestNamesAreLookedUpExactlyAndThenWithoutRegardToCase(t *testing.T) {
@@ -89,33 +90,33 @@ func TestServicesAreNamedAsTheirHostsDo(t *testing.T) {
 }
 
 func TestADeletionIsKnownByItsKey(t *testing.T) {
-	tab := found(t, map[string]string{"services/arith/a:1": "", "services/arith/b:1": "", "services/arith/c:1": ""})
-	tab.edit(start, 0, map[string]*node{"services/arith/b:1": nil, "services/arith/unheard:1": nil})
-	if got := shown(tab.lookup(start, "arith").list); got != "a:1 c:1" {
+	c := found(t, map[string]string{"services/arith/a:1": "", "services/arith/b:1": "", "services/arith/c:1": ""})
+	c.edit(start, 0, map[string]*node{"services/arith/b:1": nil, "services/arith/unheard:1": nil})
+	if got := shown(c.lookup(start, "arith").list); got != "a:1 c:1" {
 		t.Error(got)
 	}
 }
 
 func TestNamesOfWhatIsGoneAreInNobodysWay(t *testing.T) {
-	tab := found(t, map[string]string{"rpcx/Arith/tcp@a:1": "", "rpcx/Echo/tcp@a:1": ""})
+	c := found(t, map[string]string{"rpcx/Arith/tcp@a:1": "", "rpcx/Echo/tcp@a:1": ""})
 	renamed, _ := rpcxLayout{"rpcx"}.parse("rpcx/ARITH/tcp@a:2", nil)
-	tab.edit(start, 1, map[string]*node{"rpcx/Arith/tcp@a:1": nil, "rpcx/ARITH/tcp@a:2": &renamed, "rpcx/Echo/tcp@a:1": nil})
+	c.edit(start, 1, map[string]*node{"rpcx/Arith/tcp@a:1": nil, "rpcx/ARITH/tcp@a:2": &renamed, "rpcx/Echo/tcp@a:1": nil})
 	for name, want := range map[string]string{"arith": "a:2", "ARITH": "a:2", "Arith": "(a:1)", "echo": "(a:1)"} {
-		if got := shown(tab.lookup(start, name).list); got != want {
+		if got := shown(c.lookup(start, name).list); got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}
 	}
 	later := start.Add(time.Hour)
-	if got := shown(tab.lookup(later, "Arith").list); got != "a:2" {
+	if got := shown(c.lookup(later, "Arith").list); got != "a:2" {
 		t.Errorf("when the old name is forgotten: %q", got)
 	}
-	if tab.replace(later, 1, map[string]node{"rpcx/ARITH/tcp@a:2": renamed}); len(tab.services) != 1 || len(tab.services["arith"].gone) != 0 {
-		t.Errorf("it keeps %v", tab.services)
+	if c.replace(later, 1, map[string]node{"rpcx/ARITH/tcp@a:2": renamed}); len(c.services) != 1 || len(c.services["arith"].recentlyGone) != 0 {
+		t.Errorf("it keeps %v", c.services)
 	}
 }
 
 func TestAKeyThatLeavesIsNotWaitedFor(t *testing.T) {
-	for name, c := range map[string]struct {
+	for name, tc := range map[string]struct {
 		marked map[string]string
 		want   string // before anything is deleted
 		after  string // when all marked keys are
@@ -130,19 +131,19 @@ func TestAKeyThatLeavesIsNotWaitedFor(t *testing.T) {
 		"not a bool inside":                      {map[string]string{"services/arith/a:1": `{"Service":"Arith","Leaving":"no"}`}, "a:1", "a:1"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			tab := found(t, map[string]string{"services/arith/a:1": `{"Service":"Arith"}`, "rpcx/Arith/tcp@a:1": ""})
+			c := found(t, map[string]string{"services/arith/a:1": `{"Service":"Arith"}`, "rpcx/Arith/tcp@a:1": ""})
 			layouts := []layout{easymicroLayout{"services/"}, rpcxLayout{"rpcx"}}
-			for _, want := range []string{c.want, c.after} {
+			for _, want := range []string{tc.want, tc.after} {
 				for i, l := range layouts {
-					for key, value := range c.marked {
-						if n, ok := l.parse(key, []byte(value)); ok && want == c.want {
-							tab.edit(start, i, map[string]*node{key: &n})
+					for key, value := range tc.marked {
+						if n, ok := l.parse(key, []byte(value)); ok && want == tc.want {
+							c.edit(start, i, map[string]*node{key: &n})
 						} else if ok {
-							tab.edit(start, i, map[string]*node{key: nil})
+							c.edit(start, i, map[string]*node{key: nil})
 						}
 					}
 				}
-				if got := shown(tab.lookup(start, "Arith").list); got != want && c.want != c.after || got != want && want != "" {
+				if got := shown(c.lookup(start, "Arith").list); got != want && tc.want != tc.after || got != want && want != "" {
 					t.Errorf("%q, want %q", got, want)
 				}
 			}
@@ -151,50 +152,50 @@ func TestAKeyThatLeavesIsNotWaitedFor(t *testing.T) {
 }
 
 func TestAnErrorEmptiesNothing(t *testing.T) {
-	tab := found(t, map[string]string{"services/arith/a:1": "", "services/arith/b:1": ""})
-	tab.edit(start, 0, map[string]*node{"services/arith/a:1": nil, "services/arith/b:1": nil})
-	tab.fail(start.Add(time.Second), 0, errors.New("away"))
-	v := tab.lookup(start.Add(time.Hour), "arith") // time stands still
-	if shown(v.list) != "(a:1) (b:1)" || v.err == nil || !v.expire.IsZero() {
+	c := found(t, map[string]string{"services/arith/a:1": "", "services/arith/b:1": ""})
+	c.edit(start, 0, map[string]*node{"services/arith/a:1": nil, "services/arith/b:1": nil})
+	c.fail(start.Add(time.Second), 0, errors.New("away"))
+	v := c.lookup(start.Add(time.Hour), "arith") // time stands still
+	if shown(v.list) != "(a:1) (b:1)" || v.err == nil || !v.expires.IsZero() {
 		t.Errorf("%+v", v)
 	}
-	tab.replace(start.Add(time.Hour), 0, map[string]node{})
-	v = tab.lookup(start.Add(time.Hour), "arith")
-	if shown(v.list) != "(a:1) (b:1)" || v.err != nil || !v.expire.Equal(start.Add(time.Hour+30*time.Second)) {
+	c.replace(start.Add(time.Hour), 0, map[string]node{})
+	v = c.lookup(start.Add(time.Hour), "arith")
+	if shown(v.list) != "(a:1) (b:1)" || v.err != nil || !v.expires.Equal(start.Add(time.Hour+30*time.Second)) {
 		t.Errorf("back again: %+v", v)
 	}
-	if v := tab.lookup(v.expire, "arith"); len(v.list) != 0 || !v.known {
+	if v := c.lookup(v.expires, "arith"); len(v.list) != 0 || !v.known {
 		t.Errorf("in the end: %+v", v)
 	}
 }
 
 func TestNothingIsKnownBeforeAllLayoutsAreListed(t *testing.T) {
-	tab := newTable(2, 50, time.Minute, false)
-	if v := tab.lookup(start, "Arith"); v.known {
+	c := newCache(2, 50, time.Minute, false, slog.New(slog.DiscardHandler))
+	if v := c.lookup(start, "Arith"); v.known {
 		t.Errorf("%+v", v)
 	}
-	tab.replace(start, 0, map[string]node{})
-	if v := tab.lookup(start, "Arith"); v.known {
+	c.replace(start, 0, map[string]node{})
+	if v := c.lookup(start, "Arith"); v.known {
 		t.Errorf("one of two listed: %+v", v)
 	}
-	tab.fail(start, 1, errors.New("denied"))
-	if v := tab.lookup(start, "Arith"); v.known || v.err == nil {
+	c.fail(start, 1, errors.New("denied"))
+	if v := c.lookup(start, "Arith"); v.known || v.err == nil {
 		t.Errorf("the other failed: %+v", v)
 	}
 	n, _ := easymicroLayout{"services/"}.parse("services/arith/a:1", nil)
-	tab.edit(start, 0, map[string]*node{"services/arith/a:1": &n})
-	if v := tab.lookup(start, "Arith"); !v.known || shown(v.list) != "a:1" {
+	c.edit(start, 0, map[string]*node{"services/arith/a:1": &n})
+	if v := c.lookup(start, "Arith"); !v.known || shown(v.list) != "a:1" {
 		t.Errorf("what is found counts: %+v", v)
 	}
 }
 
 func TestOnlyWatchersOfWhatChangedAreWoken(t *testing.T) {
-	tab := newTable(1, 50, time.Minute, false)
-	tab.replace(start, 0, map[string]node{})
+	c := newCache(1, 50, time.Minute, false, slog.New(slog.DiscardHandler))
+	c.replace(start, 0, map[string]node{})
 	woken := map[string]chan struct{}{}
 	for _, name := range []string{"", "arith", "echo"} {
 		woken[name] = make(chan struct{}, 1)
-		tab.waiting[woken[name]] = name
+		c.watchers[woken[name]] = name
 	}
 	n, _ := easymicroLayout{"services/"}.parse("services/arith/a:1", nil)
 	names := func() []string {
@@ -209,15 +210,15 @@ func TestOnlyWatchersOfWhatChangedAreWoken(t *testing.T) {
 		slices.Sort(list)
 		return list
 	}
-	tab.edit(start, 0, map[string]*node{"services/arith/a:1": &n})
+	c.edit(start, 0, map[string]*node{"services/arith/a:1": &n})
 	if got := names(); !slices.Equal(got, []string{"", "arith"}) {
 		t.Errorf("woke %q", got)
 	}
-	tab.replace(start, 0, map[string]node{"services/arith/a:1": n})
+	c.replace(start, 0, map[string]node{"services/arith/a:1": n})
 	if got := names(); got != nil {
 		t.Errorf("a list that brings nothing new woke %q", got)
 	}
-	tab.fail(start, 0, errors.New("away"))
+	c.fail(start, 0, errors.New("away"))
 	if got := names(); len(got) != 3 {
 		t.Errorf("a failure woke %q", got)
 	}

@@ -25,7 +25,7 @@ func nodes(addresses ...string) map[identity]node {
 func anyName(node) bool { return true }
 
 // shown is a list in words: stale ones in brackets.
-func shown(list []known) string {
+func shown(list []callable) string {
 	words := make([]string, len(list))
 	for i, k := range list {
 		words[i] = k.Address
@@ -36,8 +36,8 @@ func shown(list []known) string {
 	return strings.Join(words, " ")
 }
 
-func newMemory(percent int) *memory {
-	return &memory{percent: percent, hold: 30 * time.Second, gone: map[identity]departed{}}
+func newServiceEndpoints(percent int) *serviceEndpoints {
+	return &serviceEndpoints{percent: percent, hold: 30 * time.Second, recentlyGone: map[identity]goneNode{}}
 }
 
 func TestALossIsBelievedWhenEnoughRemain(t *testing.T) {
@@ -59,7 +59,7 @@ func TestALossIsBelievedWhenEnoughRemain(t *testing.T) {
 		{1, "a b c d", "a", "a"},
 		{1, "a b c d", "", "(a) (b) (c) (d)"},
 	} {
-		m := newMemory(c.percent)
+		m := newServiceEndpoints(c.percent)
 		m.set(start, nodes(strings.Fields(c.before)...), nil)
 		m.set(start, nodes(strings.Fields(c.after)...), nil)
 		list, _ := m.list(start, anyName)
@@ -70,7 +70,7 @@ func TestALossIsBelievedWhenEnoughRemain(t *testing.T) {
 }
 
 func TestWhatIsGoneIsForgottenWhenItsTimeIsOver(t *testing.T) {
-	m := newMemory(50)
+	m := newServiceEndpoints(50)
 	m.set(start, nodes("a", "b", "c"), nil)
 	m.set(start.Add(time.Second), nodes("c"), nil)
 	list, until := m.list(start.Add(2*time.Second), anyName)
@@ -83,22 +83,22 @@ func TestWhatIsGoneIsForgottenWhenItsTimeIsOver(t *testing.T) {
 	m.set(start.Add(time.Minute), nodes(), nil)
 	m.set(start.Add(2*time.Minute), nodes(), nil)
 	if !m.empty() {
-		t.Errorf("it keeps %v", m.gone)
+		t.Errorf("it keeps %v", m.recentlyGone)
 	}
 }
 
 func TestTheTimeBeginsAnewWhenEtcdIsBack(t *testing.T) {
-	m := newMemory(50)
+	m := newServiceEndpoints(50)
 	m.set(start, nodes("a"), nil)
 	m.set(start, nodes(), nil)
-	m.resume(start.Add(29 * time.Second))
+	m.restartHold(start.Add(29 * time.Second))
 	if list, _ := m.list(start.Add(50*time.Second), anyName); shown(list) != "(a)" {
 		t.Errorf("%q", shown(list))
 	}
 }
 
 func TestWhoComesBackLives(t *testing.T) {
-	m := newMemory(50)
+	m := newServiceEndpoints(50)
 	m.set(start, nodes("a", "b"), nil)
 	m.set(start, nodes(), nil)
 	m.set(start, nodes("b"), nil)
@@ -106,13 +106,13 @@ func TestWhoComesBackLives(t *testing.T) {
 		t.Errorf("%q", shown(list))
 	}
 	m.set(start, nodes("a", "b"), nil)
-	if list, _ := m.list(start, anyName); shown(list) != "a b" || len(m.gone) > 0 {
-		t.Errorf("%q, gone %v", shown(list), m.gone)
+	if list, _ := m.list(start, anyName); shown(list) != "a b" || len(m.recentlyGone) > 0 {
+		t.Errorf("%q, gone %v", shown(list), m.recentlyGone)
 	}
 }
 
 func TestWhatIsTakenOutOnPurposeIsNotKept(t *testing.T) {
-	m := newMemory(50)
+	m := newServiceEndpoints(50)
 	live := nodes("a", "b")
 	m.set(start, live, nil)
 	out := map[identity]bool{}
@@ -132,7 +132,7 @@ func TestAWipedListNeverFallsBelowTheShare(t *testing.T) {
 	for i := range hosts {
 		all = append(all, fmt.Sprintf("h%02d", i))
 	}
-	m := newMemory(50)
+	m := newServiceEndpoints(50)
 	m.set(start, nodes(all...), nil)
 	m.set(start, nodes(), nil)
 	for back := range hosts + 1 {
@@ -146,7 +146,7 @@ func TestAWipedListNeverFallsBelowTheShare(t *testing.T) {
 		} else if len(list) != want {
 			t.Errorf("%d are back: %d endpoints, want %d", back, len(list), want)
 		}
-		if !slices.IsSortedFunc(list, func(a, b known) int { return strings.Compare(a.Address, b.Address) }) {
+		if !slices.IsSortedFunc(list, func(a, b callable) int { return strings.Compare(a.Address, b.Address) }) {
 			t.Errorf("not in order: %s", shown(list))
 		}
 	}
