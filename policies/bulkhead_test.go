@@ -34,7 +34,7 @@ func TestCallsInFlightToAnUpstreamAreBounded(t *testing.T) {
 		if e.Code != code.Unavailable || e.Reason != code.ReasonOverloaded || e.Rule != "bulkhead@r1" {
 			t.Errorf("%v", e)
 		}
-		if tokens := b.guard.current.Load().byName["limit"].limiter.level(nil); tokens != 8 {
+		if tokens := tokensLeft(b.guard.Snapshot(), "limit"); tokens != 8 {
 			t.Errorf("%d tokens are left: the refused call has taken one", tokens)
 		}
 		free()
@@ -65,7 +65,7 @@ func TestACallHasOnePlaceWhateverItsAttempts(t *testing.T) {
 		if err := b.call(t.Context(), idempotent); err != nil {
 			t.Error(err)
 		}
-		if inFlight, _ := b.guard.current.Load().byName["bulkhead"].places.counts(); inFlight != 0 {
+		if inFlight, _ := inFlight(b.guard.Snapshot(), "bulkhead"); inFlight != 0 {
 			t.Errorf("%d in flight at the end", inFlight)
 		}
 	})
@@ -115,7 +115,7 @@ func TestAShadowBulkheadCountsAndRefusesNobody(t *testing.T) {
 		if d := b.decisions("bulkhead", config.KindConcurrency); d != (Decisions{Allow: 1, ShadowReject: 2}) {
 			t.Errorf("%+v", d)
 		}
-		x := b.guard.current.Load().ExplainUpstream("billing", "Billing", "Get", "web")
+		x := b.guard.Snapshot().ExplainUpstream("billing", "Billing", "Get", "web")
 		if len(x.Kinds) != 1 || x.Kinds[0].Kind != config.KindConcurrency {
 			t.Errorf("%+v", x.Kinds)
 		}
@@ -137,13 +137,13 @@ func TestWhatAnOpenBreakerRefusesTakesNothing(t *testing.T) {
 					t.Errorf("%s: refused as %q", scope, got)
 				}
 			}
-			rules := b.guard.current.Load().byName
+			rules := b.guard.Snapshot()
 			for _, name := range []string{"limit", "counted"} {
-				if tokens := rules[name].limiter.level(nil); tokens != 9 {
+				if tokens := tokensLeft(rules, name); tokens != 9 {
 					t.Errorf("%s: %d tokens of %s are left, want 9", scope, tokens, name)
 				}
 			}
-			if inFlight, _ := rules["bulkhead"].places.counts(); inFlight != 0 {
+			if inFlight, _ := inFlight(rules, "bulkhead"); inFlight != 0 {
 				t.Errorf("%s: %d in flight", scope, inFlight)
 			}
 		})
@@ -170,7 +170,7 @@ func TestACallOutThatHasQueuedStaysCharged(t *testing.T) {
 		if got := reasonOf(<-ended); got != code.ReasonBreakerOpen {
 			t.Errorf("refused as %q", got)
 		}
-		if tokens := b.guard.current.Load().byName["limit"].limiter.level(nil); tokens != 8 {
+		if tokens := tokensLeft(b.guard.Snapshot(), "limit"); tokens != 8 {
 			t.Errorf("%d tokens are left, want 8", tokens)
 		}
 	})

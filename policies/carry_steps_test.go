@@ -1,6 +1,7 @@
 package policies
 
 import (
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -50,9 +51,9 @@ func TestStateGoesWithNameAndKind(t *testing.T) {
 				for _, k := range x.Kinds {
 					for _, r := range k.Applies {
 						switch {
-						case k.Kind == config.KindRateLimit && int(c.now.byName[r.Rule].limiter.level(nil)) != test.tokens:
+						case k.Kind == config.KindRateLimit && tokensLeft(c.now, r.Rule) != test.tokens:
 							t.Errorf("%s, want %d tokens", r.State, test.tokens)
-						case k.Kind == config.KindCircuitBreaker && (c.now.byName[r.Rule].breakers[mul].stats().State == "open") != test.tripped:
+						case k.Kind == config.KindCircuitBreaker && strings.HasPrefix(r.State, "open since") != test.tripped:
 							t.Errorf("%s, want it open: %v", r.State, test.tripped)
 						}
 					}

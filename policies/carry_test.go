@@ -2,6 +2,8 @@ package policies
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -9,29 +11,39 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/wire/code"
 )
 
-func TestUnchangedContentKeepsItsVeryObject(t *testing.T) {
-	all := []func(*config.Rule){
-		rate(10, 10), concurrency(10, 0, 0), timeout(time.Second), circuit(config.CircuitBreaker{FailureRate: 0.5}),
-	}
-	c := newChain(t, newRuleOn("r", "Arith", all...))
-	before := c.now.byName["r"]
-	bucket, core := before.limiter.shared.tokens, before.breakers[mul].core.Load()
-	c.edit(newRuleOn("other", "*", rate(5, 5)), newRuleOn("r", "Arith", all...))
-	after := c.now.byName["r"]
-	if after.limiter != before.limiter || after.limiter.shared.tokens != bucket {
-		t.Error("another bucket")
-	}
-	if after.places != before.places || after.breakers[mul] != before.breakers[mul] ||
-		after.breakers[mul].core.Load() != core || after.breakerRule != before.breakerRule {
-		t.Error("another concurrency limit or breaker")
-	}
-	// The kinds of a rule are carried over one by one.
-	c.edit(newRuleOn("r", "Arith", rate(10, 10), concurrency(11, 0, 0), timeout(time.Minute)))
-	if c.now.byName["r"].limiter.shared.tokens != bucket {
-		t.Error("another bucket, though only the other kinds changed")
-	}
+// What a rule has learned is all there is to tell one state from another: tokens, calls in flight, failures.
+func TestUnchangedContentKeepsItsState(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		limits := []func(*config.Rule){rate(0.001, 10), concurrency(10, 0, 0), timeout(time.Minute)}
+		all := append(slices.Clone(limits), circuit(config.CircuitBreaker{ConsecutiveFailures: 4}))
+		c := newChain(t, newRuleOn("r", "Arith", all...))
+		running, err := c.enter(mul, Call{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.calls(3, errDown)
+		c.edit(newRuleOn("other", "*", rate(50, 50)), newRuleOn("r", "Arith", all...))
+		if n, _ := inFlight(c.now, "r"); n != 1 || tokensLeft(c.now, "r") != 6 {
+			t.Errorf("%d in flight, %d tokens", n, tokensLeft(c.now, "r"))
+		}
+		c.breaker("closed")
+		c.calls(1, errDown)
+		if s := c.breaker("open"); !strings.HasPrefix(s.Cause, "4 failures in a row") {
+			t.Error(s.Cause)
+		}
+		// The kinds of a rule are carried over one by one.
+		c.edit(newRuleOn("r", "Arith", rate(0.001, 10), concurrency(11, 0, 0), timeout(time.Hour)))
+		if n, _ := inFlight(c.now, "r"); n != 1 || tokensLeft(c.now, "r") != 5 {
+			t.Errorf("other kinds changed: %d in flight, %d tokens", n, tokensLeft(c.now, "r"))
+		}
+		running.Done(nil)
+		if n, _ := inFlight(c.now, "r"); n != 0 {
+			t.Errorf("%d in flight at the end", n)
+		}
+	})
 }
 
 func TestChangedRateCarriesTokensOver(t *testing.T) {
@@ -174,25 +186,40 @@ func TestEditsUnderLoadGrantNoMoreThanTheLimit(t *testing.T) {
 	if n := float64(granted.Load()); n > most {
 		t.Errorf("%v calls granted, at most %v asked for", n, most)
 	}
-	if n, _ := current.Load().byName["r"].places.counts(); n != 0 {
+	if n, _ := inFlight(current.Load(), "r"); n != 0 {
 		t.Errorf("%d calls in flight at the end", n)
 	}
 }
 
 func TestSnapshotThatIsNotPutInForceLeavesNoTrace(t *testing.T) {
-	c := newChain(t, newRuleOn("r", "Arith", rate(1, 10), concurrency(5, 0, 0), circuit(config.CircuitBreaker{FailureRate: 0.5})))
-	r := c.now.byName["r"]
-	bucket, breakerRule := r.limiter.shared.tokens, r.breakers[mul].rule.Load()
-	other := newRuleOn("r", "Arith", rate(2, 20), concurrency(6, 0, 0), circuit(config.CircuitBreaker{FailureRate: 0.6}))
-	rejected, err := Compile([]config.Rule{other}, targets, c.now, Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = rejected.Explain(mul, "", at("10.0.0.1").Peer)
-	_ = rejected.Rules()
-	if r.limiter.shared.tokens != bucket || r.breakers[mul].rule.Load() != breakerRule || r.places.max != 5 {
-		t.Error("compiling changed what is in force")
-	}
+	synctest.Test(t, func(t *testing.T) {
+		c := newChain(t, newRuleOn("r", "Arith", rate(1, 10), concurrency(1, 0, 0), circuit(tripsAt(2))))
+		c.calls(1, errDown)
+		show := func() string {
+			return fmt.Sprint(c.now.Rules(), slices.Collect(c.now.Limiters()), slices.Collect(c.now.Breakers()))
+		}
+		before := show()
+		other := newRuleOn("r", "*", rate(2, 20), concurrency(6, 0, 0), circuit(tripsAt(1)))
+		rejected, err := Compile([]config.Rule{other}, append(targets, bill), c.now, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = rejected.Explain(mul, "", at("10.0.0.1").Peer)
+		_ = rejected.Rules()
+		if now := show(); now != before {
+			t.Errorf("compiling changed what is in force:\n%s\nwas\n%s", now, before)
+		}
+		running, _ := c.enter(mul, Call{})
+		if reasonOf(c.call(mul, Call{}, nil)) != code.ReasonOverloaded {
+			t.Error("more calls than the rule in force lets run")
+		}
+		running.Done(errDown)
+		c.breaker("open") // by its own threshold
+		time.Sleep(time.Hour)
+		if n := tokensLeft(c.now, "r"); n != 10 {
+			t.Errorf("%d tokens in the full bucket", n)
+		}
+	})
 }
 
 func TestCountersSurviveEdits(t *testing.T) {

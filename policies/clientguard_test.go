@@ -78,7 +78,7 @@ func TestDefaultsStandForWhatIsZeroAndTheRulesAreNotChanged(t *testing.T) {
 		t.Error(diff)
 	}
 	got := map[config.Kind]string{}
-	for _, k := range u.current.Load().Rules()[0].Kinds {
+	for _, k := range u.Snapshot().Rules()[0].Kinds {
 		got[k.Kind] = k.Setting
 	}
 	want := map[config.Kind]string{

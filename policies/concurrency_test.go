@@ -104,7 +104,7 @@ func TestQueueEndsByItsTimeoutTheDeadlineAndTheContext(t *testing.T) {
 				if err := c.call(mul, Call{}, nil); err != nil {
 					t.Error("the place got lost:", err)
 				}
-				inFlight, queued := c.now.byName["r"].places.counts()
+				inFlight, queued := inFlight(c.now, "r")
 				if inFlight != 0 || queued != 0 {
 					t.Errorf("%d in flight, %d queued", inFlight, queued)
 				}
@@ -188,7 +188,7 @@ func TestEveryConcurrencyRuleMustAgree(t *testing.T) {
 	}
 	// What the narrower rules gave to the refused call is free again.
 	for _, name := range []string{"a", "f"} {
-		if n, _ := c.now.byName[name].places.counts(); n != 1 {
+		if n, _ := inFlight(c.now, name); n != 1 {
 			t.Errorf("%s: %d in flight", name, n)
 		}
 	}

@@ -78,7 +78,7 @@ func TestAFailureWhenNoMoreMayBeEjectedCostsLittle(t *testing.T) {
 		addresses[i] = fmt.Sprint("a:", i)
 	}
 	b.serve(addresses...)
-	r := b.guard.current.Load().byName["calls"]
+	r := b.guard.Snapshot().byName["calls"]
 	o := r.late.outliersOf("billing")
 	for _, a := range addresses {
 		o.report(o.endpoints.of(a), r.outlier, errDown)

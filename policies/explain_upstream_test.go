@@ -20,7 +20,7 @@ func TestExplainUpstreamHasTheOrderOfAClientAndLiveState(t *testing.T) {
 		)
 		b.answer = down(errDown, "a:1")
 		b.fail(3)
-		x := b.guard.current.Load().ExplainUpstream("billing", "Billing", "Get", "web")
+		x := b.guard.Snapshot().ExplainUpstream("billing", "Billing", "Get", "web")
 		if x.Upstream != "billing" || x.Service != "Billing" || x.Method != "Get" || x.Caller != "web" || x.Revision != 1 {
 			t.Errorf("%+v", x)
 		}
@@ -64,7 +64,7 @@ func newRuleOnUpstream(name, by string) config.Rule {
 // Looking is not calling: what nobody called gets no state and no counters.
 func TestExplainLeavesNoTrace(t *testing.T) {
 	b := newBilling(t, toBilling("calls", timeout(time.Second), scoped(config.ScopeMethod), retry(quick(2)), outlying(thirty)))
-	s := b.guard.current.Load()
+	s := b.guard.Snapshot()
 	x := s.ExplainUpstream("billing", "Billing", "Never", "")
 	if len(x.Kinds) != 4 || x.Kinds[2].Applies[0].State != "not called yet" {
 		t.Errorf("%+v", x)
@@ -84,7 +84,7 @@ func TestDecisionsOfUpstreamsHaveTheMethodCalled(t *testing.T) {
 	_ = b.call(t.Context(), callOf("Pay"))
 	_ = b.call(t.Context(), func(c *outCall) { c.upstream = "billing-2" })
 	got := map[string]uint64{}
-	b.guard.current.Load().Decisions(func(rule string, kind config.Kind, method, decision string, n uint64) {
+	b.guard.Snapshot().Decisions(func(rule string, kind config.Kind, method, decision string, n uint64) {
 		key := rule + " " + string(kind) + " " + method + " " + decision
 		if _, twice := got[key]; twice {
 			t.Errorf("%s stands twice", key)

@@ -200,7 +200,7 @@ func TestGuardsMayBeShared(t *testing.T) {
 	}
 	all.Wait()
 	for _, name := range []string{"r", "shadow"} {
-		if n, queued := c.now.byName[name].places.counts(); n != 0 || queued != 0 {
+		if n, queued := inFlight(c.now, name); n != 0 || queued != 0 {
 			t.Errorf("%s: %d in flight, %d queued", name, n, queued)
 		}
 	}

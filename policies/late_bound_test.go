@@ -9,6 +9,18 @@ import (
 	"github.com/easymicro/easymicro/config"
 )
 
+// shown is how much a set of client-side rules has to show: breakers, endpoints under outlier detection, and methods with
+// counters.
+func shown(s *Snapshot) (breakers, endpoints, methods int) {
+	for range s.Breakers() {
+		breakers++
+	}
+	for range s.Outliers() {
+		endpoints++
+	}
+	return breakers, endpoints, s.Rules()[0].Targets
+}
+
 // Whatever is called, and wherever it is served: what is kept about it has a bound.
 func TestNamesWithoutEndGrowNoStateOfAClient(t *testing.T) {
 	const n = mostLate + mostLate/2
@@ -24,29 +36,8 @@ func TestNamesWithoutEndGrowNoStateOfAClient(t *testing.T) {
 		}
 		return nil
 	}}
-	s := guard.current.Load()
-	l := s.byName["calls"].late
-	sizes := func() string {
-		breakers, outliers := 0, 0
-		for _, of := range l.endpoints {
-			breakers += len(of.all())
-		}
-		for _, of := range l.outliers {
-			outliers += len(of.endpoints.all())
-		}
-		return fmt.Sprintf("%d guards, %d targets, %d and %d upstreams with %d and %d endpoints, %d budgets", len(s.calling.all), len(l.known),
-			len(l.endpoints), len(l.outliers), breakers, outliers, len(l.budgets))
-	}
 	clients := &teller{guard: guard}
-	for _, of := range []struct {
-		name string
-		end  []string // what is told of each in the end
-		want string
-	}{
-		// Each has endpoints that come and go. Those beyond the bound share what is one more.
-		{"they stay", []string{}, fmt.Sprintf("%d guards, %d targets, %[3]d and %[3]d upstreams with 0 and 0 endpoints, %[3]d budgets", mostLate, mostLate+1, mostLate+1)},
-		{"they go", nil, fmt.Sprintf("0 guards, %d targets, 1 and 1 upstreams with 0 and 0 endpoints, 1 budgets", mostLate+1)},
-	} {
+	for _, end := range [][]string{{}, nil} { // no endpoints any more, or looked up no longer
 		for i := range n {
 			call.upstream, call.service, call.method = fmt.Sprint("u", i), fmt.Sprint("S", i), fmt.Sprint("M", i)
 			address = fmt.Sprintf("10.0.%d.%d:1", i/256, i%256)
@@ -54,13 +45,20 @@ func TestNamesWithoutEndGrowNoStateOfAClient(t *testing.T) {
 			if _, err := guard.Do(t.Context(), call); err != nil {
 				t.Fatal(err)
 			}
-			clients.tell(call.upstream, call.service, of.end)
+			clients.tell(call.upstream, call.service, end)
 		}
-		if got := sizes(); got != of.want {
-			t.Errorf("%s: %s, want %s", of.name, got, of.want)
+		if breakers, endpoints, methods := shown(guard.Snapshot()); breakers+endpoints > 0 || methods != mostLate+1 {
+			t.Errorf("%d breakers, %d endpoints, %d methods", breakers, endpoints, methods)
 		}
 	}
-	if n := len(s.directory.upstreams); n > 0 {
-		t.Errorf("%d upstreams are known", n)
+	clients.tell("again", "S", []string{address})
+	call.upstream, call.service = "again", "S"
+	if _, err := guard.Do(t.Context(), call); err != nil {
+		t.Fatal(err)
+	}
+	for s := range guard.Snapshot().Breakers() {
+		if s.Upstream != "again" {
+			t.Errorf("what has gone made no room: %+v", s)
+		}
 	}
 }

@@ -24,7 +24,7 @@ func TestBreakersOfUpstreamsThatAreMadeUpAreBounded(t *testing.T) {
 		b := newBilling(t, toBilling("calls", to("*"), scoped(scope)))
 		b.answer = func(context.Context, string, int) error { return nil }
 		b.callUpstreams(mostLate + mostLate/2)
-		all := slices.Collect(b.guard.current.Load().Breakers())
+		all := slices.Collect(b.guard.Snapshot().Breakers())
 		if len(all) > mostLate+1 {
 			t.Errorf("scope %s: %d breakers", scope, len(all))
 		}

@@ -11,14 +11,6 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// sizes are how much a rule keeps about upstreams.
-func (b *billing) sizes(name string) string {
-	s := b.guard.current.Load()
-	l := s.byName[name].late
-	return fmt.Sprintf("%d breakers, endpoints of %d, outliers of %d, %d budgets, %d guards",
-		len(l.breakers), len(l.endpoints), len(l.outliers), len(l.budgets), len(s.calling.all))
-}
-
 // What has gone makes room: those that come later have a state of their own.
 func TestAnUpstreamThatIsGoneLeavesNoState(t *testing.T) {
 	b := newBilling(t, toBilling("calls", to("*"), scoped(""), retry(quick(2)), outlying(thirty)),
@@ -33,17 +25,11 @@ func TestAnUpstreamThatIsGoneLeavesNoState(t *testing.T) {
 		}
 		b.tell(name, name, nil)
 	}
-	for rule, want := range map[string]string{
-		"calls":     "0 breakers, endpoints of 0, outliers of 0, 0 budgets, 0 guards",
-		"methods":   "0 breakers, endpoints of 0, outliers of 0, 0 budgets, 0 guards",
-		"upstreams": "0 breakers, endpoints of 0, outliers of 0, 0 budgets, 0 guards",
-	} {
-		if got := b.sizes(rule); got != want {
-			t.Errorf("%s: %s", rule, got)
-		}
+	if breakers, endpoints, _ := shown(b.guard.Snapshot()); breakers+endpoints > 0 {
+		t.Errorf("%d breakers and %d endpoints are left", breakers, endpoints)
 	}
 	_ = b.call(t.Context())
-	for s := range b.guard.current.Load().Breakers() {
+	for s := range b.guard.Snapshot().Breakers() {
 		if s.Upstream != "billing" {
 			t.Errorf("%+v", s)
 		}
@@ -87,7 +73,7 @@ func TestAnUpstreamThatComesBackStartsAfreshAndEditsKeepIt(t *testing.T) {
 			b.answer = always(errDown)
 			b.fail(3)
 			b.tell("billing", "Billing", nil)
-			if left := slices.Collect(b.guard.current.Load().Breakers()); len(left) > 0 {
+			if left := slices.Collect(b.guard.Snapshot().Breakers()); len(left) > 0 {
 				t.Errorf("scope %s: left %+v", scope, left)
 			}
 			b.serve("a:1")
@@ -112,8 +98,19 @@ func TestEndpointsThatAreGoneAreDroppedFromWhatUpstreamsShare(t *testing.T) {
 	b.serve("x:1")
 	last := func(c *outCall) { c.upstream, c.service = "last", "last" }
 	shared := func() string {
-		l := b.guard.current.Load().byName["calls"].late
-		return fmt.Sprintf("%d and %d, own %t", len(l.endpoints[Other].all()), len(l.outliers[Other].endpoints.all()), l.endpoints["last"] != nil)
+		breakers, endpoints, own := 0, 0, false
+		for s := range b.guard.Snapshot().Breakers() {
+			own = own || s.Upstream == "last"
+			if s.Upstream == Other {
+				breakers++
+			}
+		}
+		for s := range b.guard.Snapshot().Outliers() {
+			if s.Upstream == Other {
+				endpoints++
+			}
+		}
+		return fmt.Sprintf("%d and %d, own %t", breakers, endpoints, own)
 	}
 	for _, step := range []struct {
 		addresses []string
@@ -144,7 +141,7 @@ func TestEndpointsThatComeAfterAnEditAreNamedByTheRuleInForce(t *testing.T) {
 	b.answer = always(errDial)
 	_ = b.call(t.Context())
 	var names []string
-	for s := range b.guard.current.Load().Breakers() {
+	for s := range b.guard.Snapshot().Breakers() {
 		names = append(names, s.Target)
 	}
 	if fmt.Sprint(names) != "[a:1 billing b:1]" {

@@ -155,6 +155,18 @@ func (c *chain) decisions(rule string, kind config.Kind) Decisions {
 	return Decisions{}
 }
 
+// tokensLeft are those left to anonymous callers of Arith.Mul under a rate limit.
+func tokensLeft(s *Snapshot, rule string) (n int) {
+	_, _ = fmt.Sscanf(s.State(rule, config.KindRateLimit, mul, ""), "%d of", &n)
+	return n
+}
+
+// inFlight are the calls that a concurrency limit counts.
+func inFlight(s *Snapshot, rule string) (running, queued int) {
+	_, _ = fmt.Sscanf(s.State(rule, config.KindConcurrency, mul, ""), "%d of %d in flight, %d of", &running, new(int), &queued)
+	return running, queued
+}
+
 func refusal(t *testing.T, err error) *code.Error {
 	t.Helper()
 	var e *code.Error

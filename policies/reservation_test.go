@@ -17,7 +17,7 @@ import (
 )
 
 // left is the tokens of an unkeyed limit.
-func (c *chain) left(rule string) int64 { return c.now.byName[rule].limiter.level(nil) }
+func (c *chain) left(rule string) int { return tokensLeft(c.now, rule) }
 
 func TestARefusedCallTakesNothing(t *testing.T) {
 	opensAtOnce := circuit(config.CircuitBreaker{ConsecutiveFailures: 1, OpenTimeout: config.Duration(time.Minute)})
@@ -67,7 +67,7 @@ func TestARefusedCallTakesNothing(t *testing.T) {
 					if c.left("shadow") != want {
 						t.Errorf("%d tokens are left in shadow, want %d", c.left("shadow"), want)
 					}
-					if inFlight, queued := c.now.byName["places"].places.counts(); inFlight > 1 || queued > 0 {
+					if inFlight, queued := inFlight(c.now, "places"); inFlight > 1 || queued > 0 {
 						t.Errorf("%d places and %d in the queue are taken", inFlight, queued)
 					}
 				})
@@ -253,7 +253,7 @@ func TestCallsAtTheSameTimeAreDecidedOneAfterTheOther(t *testing.T) {
 	if total != shared || c.left("shared") != 0 {
 		t.Errorf("%d calls admitted, %d tokens left", total, c.left("shared"))
 	}
-	if inFlight, _ := c.now.byName["places"].places.counts(); inFlight != 0 {
+	if inFlight, _ := inFlight(c.now, "places"); inFlight != 0 {
 		t.Errorf("%d in flight", inFlight)
 	}
 }
@@ -349,7 +349,7 @@ func TestQueuesOfSeveralLimitsDoNotHoldUpEachOther(t *testing.T) {
 			t.Errorf("40 calls of 10 ms, one or two at a time, took %v", took)
 		}
 		for _, name := range []string{"a", "b", "c"} {
-			if inFlight, queued := c.now.byName[name].places.counts(); inFlight != 0 || queued != 0 {
+			if inFlight, queued := inFlight(c.now, name); inFlight != 0 || queued != 0 {
 				t.Errorf("%s: %d in flight, %d queued", name, inFlight, queued)
 			}
 		}
@@ -368,7 +368,7 @@ func TestACallRefusedByOneQueueLeavesTheOthers(t *testing.T) {
 		if e.Rule != "short@r1" || time.Since(start) != 10*time.Millisecond {
 			t.Errorf("%v after %v", e, time.Since(start))
 		}
-		if _, queued := c.now.byName["long"].places.counts(); queued != 0 {
+		if _, queued := inFlight(c.now, "long"); queued != 0 {
 			t.Error("it still waits for the other limit")
 		}
 		running.Done(nil)

@@ -124,7 +124,7 @@ func TestBreakersBeyondTheBoundAreOne(t *testing.T) {
 		_ = b.call(t.Context(), func(c *outCall) { c.upstream, c.service = fmt.Sprint("up", i), fmt.Sprint("up", i) })
 	}
 	labels := map[string]bool{}
-	for s := range b.guard.current.Load().Breakers() {
+	for s := range b.guard.Snapshot().Breakers() {
 		if key := s.Rule + " " + s.Target; labels[key] {
 			t.Fatalf("%s stands twice", key)
 		} else {

@@ -148,3 +148,11 @@ func (u *Upstreams) transition(t Transition) {
 		(*tell)(t)
 	}
 }
+
+// Snapshot returns the rules in force, for their state and what they decided. It is nil for a nil Upstreams.
+func (u *Upstreams) Snapshot() *Snapshot {
+	if u == nil {
+		return nil
+	}
+	return u.current.Load()
+}

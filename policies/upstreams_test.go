@@ -177,7 +177,7 @@ func (b *billing) transitions() []Transition {
 
 func (b *billing) decisions(rule string, kind config.Kind) Decisions {
 	b.t.Helper()
-	for _, r := range b.guard.current.Load().Rules() {
+	for _, r := range b.guard.Snapshot().Rules() {
 		for _, k := range r.Kinds {
 			if r.Name == rule && k.Kind == kind {
 				return k.Decisions
