@@ -145,13 +145,13 @@ func TestAnswersGetAsMuchRoomAsThereIs(t *testing.T) {
 		other.Hold(1 << 20)
 		for _, n := range []int{1 << 20, 9 << 20, 17 << 20, 40 << 20, 58 << 20} {
 			caller := budget.NewShare(nil)
-			first := caller.NewAnswer("Test", "Get", n)
-			first.Made(n, nil)
-			a := caller.NewAnswer("Test", "Get", n)
+			first := wire.NewReservation(caller, "Test", "Get", n)
+			first.Learn(n, nil)
+			a := wire.NewReservation(caller, "Test", "Get", n)
 			if !a.Try() && !a.Wait(t.Context()) {
 				t.Errorf("no room for %d MiB in %d MiB of which one is used", n>>20, most>>20)
 			}
-			a.End()
+			a.Release()
 		}
 		if held := budget.Usage().BufferedBytes; held != 1<<20 {
 			t.Errorf("%d bytes are left over", held-1<<20)
@@ -164,14 +164,14 @@ func TestCallsWaitForRoomNoLongerThanTheirContextLasts(t *testing.T) {
 		budget := wire.NewBudget(0, 8<<20)
 		budget.NewShare(nil).Hold(9 << 20)
 		caller := budget.NewShare(nil)
-		known := caller.NewAnswer("Test", "Get", 0)
-		known.Made(longAnswer, nil)
+		known := wire.NewReservation(caller, "Test", "Get", 0)
+		known.Learn(longAnswer, nil)
 		var waiting sync.WaitGroup
 		for range 3 { // one has its turn, the others are in line behind it
 			waiting.Go(func() {
 				ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 				defer cancel()
-				begin, a := time.Now(), caller.NewAnswer("Test", "Get", 0)
+				begin, a := time.Now(), wire.NewReservation(caller, "Test", "Get", 0)
 				if a.Try() || a.Wait(ctx) || time.Since(begin) != 200*time.Millisecond {
 					t.Errorf("returned after %v", time.Since(begin))
 				}
@@ -208,13 +208,13 @@ func TestCallsWaitLongerWhileAnswersBeforeThemAreTaken(t *testing.T) {
 			others := budget.NewShare(nil)
 			others.Hold(9 << 20)
 			caller := budget.NewShare(&slowTaker{waiting: tt.waiting, cut: new([]string)})
-			known := caller.NewAnswer("Test", "Get", 0)
-			known.Made(longAnswer, nil)
+			known := wire.NewReservation(caller, "Test", "Get", 0)
+			known.Learn(longAnswer, nil)
 			go func() {
 				time.Sleep(3 * time.Second)
 				others.Give(9 << 20)
 			}()
-			a := caller.NewAnswer("Test", "Get", 0)
+			a := wire.NewReservation(caller, "Test", "Get", 0)
 			if a.Try() || a.Wait(t.Context()) != tt.fits {
 				t.Errorf("with %d bytes waiting the call runs: %v", tt.waiting, !tt.fits)
 			}

@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"cmp"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -10,27 +9,47 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-const cacheLine = 64
-
-// The defaults of a Budget.
+// Defaults of a Budget.
 const (
 	DefaultMaxInFlight      = 20_000
 	DefaultMaxBufferedBytes = 1 << 30
 )
 
 const (
-	budgetRetryAfter = 100 * time.Millisecond // of calls that are refused for a budget
-	reliefEvery      = 50 * time.Millisecond  // between two looks for peers that take nothing
-	reliefSilence    = time.Second            // with no byte taken: then a peer may be cut for the memory of others
+	budgetRetryAfter = 100 * time.Millisecond // advised to callers that a budget refuses
+
+	reserveDivisor = 16          // of a budget this fraction is a reserve for connections that hold little
+	smallServed    = 64 << 10    // "little" in bytes for a connection on which a call has ended,
+	smallNew       = 4 << 10     // and for a new one, when others have used up the budget
+	greedyFor      = time.Second // for so long a refused connection gets no more than little of the reserve
+
+	retryLimit = 100 * time.Millisecond
+	retryStep  = 10 * time.Millisecond
+
+	cacheLine = 64
 )
 
-// Budget bounds what all connections of a host hold together, whatever their protocol: calls that were read and have not
-// ended, and bytes that were read, decoded or made for them. Servers and gateways may share one. Each connection has a
-// Share, which may take one more call, or byte, only while it holds less than is free. So n connections that take all
-// they can get are left with 1/(n+1) of the budget each, and the next one finds as much. A sixteenth is a reserve for
-// connections that hold little. A Budget may be used by several goroutines at once.
+// RetryBriefly calls try every 10 ms until it returns true, for at most 100 ms, and reports whether it did. It is for
+// amounts that a Budget is short of for a moment.
+func RetryBriefly(try func() bool) bool { return retryFor(retryLimit, try) }
+
+func retryFor(limit time.Duration, try func() bool) bool {
+	for ; limit > 0; limit -= retryStep {
+		time.Sleep(retryStep)
+		if try() {
+			return true
+		}
+	}
+	return false
+}
+
+// Budget bounds what all connections of a host hold together, whatever their protocol: calls that have been read and have
+// not ended, and bytes that were read, decoded or encoded for them. Servers and gateways may share one. Each connection has
+// a Share, which gets one more call, or byte, only while it holds less than is free. So n connections that take all they
+// can get hold 1/(n+1) of the budget each, and the next one finds as much. A sixteenth is reserved for connections that
+// hold little. A Budget may be used by several goroutines at once.
 type Budget struct {
-	// All connections write to these, each to both for a call, and read the limits: they are on cache lines of their own.
+	// Every call of every connection writes to the first two and reads the limits: these have cache lines of their own.
 	calls atomic.Int64
 	_     [cacheLine - 8]byte
 	bytes atomic.Int64
@@ -40,31 +59,13 @@ type Budget struct {
 	epoch              time.Time
 	_                  [cacheLine - 40]byte
 
-	spared     atomic.Int64 // of bytes: taken beyond maxBytes by connections that hold little
-	refused    atomic.Uint64
-	nextRelief atomic.Int64 // in nanoseconds since epoch
+	overdraft atomic.Int64 // bytes beyond maxBytes, taken by connections that hold little
+	refused   atomic.Uint64
+	partial   atomic.Int64 // Reservations that hold less than the answers of their methods need
 
-	sizes   answerSizes
-	favours atomic.Int64 // answers that have taken less than their methods need
-
-	mu     sync.Mutex
-	owners map[*Share]*seen
-	line   []uint64 // half-read frames that are short of bytes, the oldest first
-	places uint64   // that were given so far
-}
-
-// Holder is a connection that can hold answers which its peer has not taken.
-type Holder interface {
-	// Untaken returns how many bytes wait for the peer, and how many it has taken since the connection was opened.
-	Untaken() (waiting, taken int64)
-	// CutSlow closes the connection, because the host is short of memory and the peer takes nothing. It must not block.
-	CutSlow()
-}
-
-// seen is what a look at a Holder has shown.
-type seen struct {
-	taken int64
-	since time.Time // when taken was first seen; zero while nothing waits
+	answers answerSizes
+	growths growthQueue
+	relief  relief
 }
 
 // BudgetUsage is what is in use of a Budget.
@@ -74,11 +75,11 @@ type BudgetUsage struct {
 	Refused                         uint64 // calls, since the Budget was made
 }
 
-// NewBudget makes a Budget. Values that are not positive mean the defaults.
+// NewBudget returns a Budget. Values that are not positive mean the defaults.
 func NewBudget(maxInFlight int, maxBufferedBytes int64) *Budget {
-	b := &Budget{epoch: time.Now(), owners: make(map[*Share]*seen)}
+	b := &Budget{epoch: time.Now()}
 	b.SetLimits(maxInFlight, maxBufferedBytes)
-	b.sizes.init()
+	b.answers.init()
 	return b
 }
 
@@ -102,7 +103,7 @@ func (b *Budget) Usage() BudgetUsage {
 	}
 }
 
-// Refuse counts a call that is refused because the Budget is used up, and returns the error that says so to its caller.
+// Refuse counts a call that is refused because the Budget is used up, and returns the error for its caller.
 func (b *Budget) Refuse(host string) *code.Error {
 	b.refused.Add(1)
 	const what = "the host has no room for the call"
@@ -110,29 +111,17 @@ func (b *Budget) Refuse(host string) *code.Error {
 	return e.WithAdvice("host.limits (maxInFlight, maxBufferedBytes) allows more")
 }
 
-// Short reports whether three quarters of the bytes are in use: what a peer holds up must end soon.
-func (b *Budget) Short() bool { return b.bytes.Load() >= b.maxBytes.Load()/4*3 }
+// Short reports whether three quarters of the bytes are in use: memory that a peer holds up is then to be freed soon.
+func (b *Budget) Short() bool { return b.excess() >= 0 }
 
-// queueUp gives a half-read frame a place in the line of those that are short of bytes.
-func (b *Budget) queueUp() (place uint64) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.places++
-	b.line = append(b.line, b.places)
-	return b.places
-}
+// excess returns by how much the bytes in use exceed three quarters of the limit.
+func (b *Budget) excess() int64 { return b.bytes.Load() - b.maxBytes.Load()/4*3 }
 
-func (b *Budget) isFirst(place uint64) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.line[0] == place
-}
-
-func (b *Budget) leave(place uint64) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if i, ok := slices.BinarySearch(b.line, place); ok {
-		b.line = slices.Delete(b.line, i, i+1)
+// relieve cuts connections whose peers take nothing, if the Budget is short of bytes. If it is not, the caller was refused
+// for what its own connection holds.
+func (b *Budget) relieve() {
+	if b.Short() {
+		b.relief.run(b.epoch, b.excess())
 	}
 }
 
@@ -142,60 +131,224 @@ func (b *Budget) relieveIfFull() {
 	}
 }
 
-// relieve cuts connections whose peers take no answers, when bytes are short: first the one whose peer has been silent for
-// longest with most queued, and as many as it takes.
-func (b *Budget) relieve() {
-	if !b.Short() {
-		return // only a connection that takes too much has been refused
-	}
-	now := time.Since(b.epoch)
-	next := b.nextRelief.Load()
-	if int64(now) < next || !b.nextRelief.CompareAndSwap(next, int64(now+reliefEvery)) {
-		return
-	}
-	for _, s := range b.slowest(b.epoch.Add(now)) {
-		s.CutSlow()
+// growthQueue orders half-read messages that are short of bytes, oldest first.
+type growthQueue struct {
+	mu      sync.Mutex
+	tickets []uint64
+	last    uint64 // ticket that was given
+}
+
+func (q *growthQueue) join() (ticket uint64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.last++
+	q.tickets = append(q.tickets, q.last)
+	return q.last
+}
+
+func (q *growthQueue) isFirst(ticket uint64) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.tickets[0] == ticket
+}
+
+func (q *growthQueue) leave(ticket uint64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if i, ok := slices.BinarySearch(q.tickets, ticket); ok {
+		q.tickets = slices.Delete(q.tickets, i, i+1)
 	}
 }
 
-// slowPeer is a connection whose peer has taken nothing for some time.
-type slowPeer struct {
-	Holder
-	waiting int64
-	cost    float64 // byte seconds
+// Share is what one connection holds of a Budget. It may be used by several goroutines at once.
+type Share struct {
+	budget       *Budget
+	progress     *holderProgress // nil without a Holder
+	calls, bytes atomic.Int64
+	overdraft    atomic.Int64 // bytes
+	served       atomic.Bool  // a call has ended on the connection
+	refusedAt    atomic.Int64 // time of the last refusal in nanoseconds since the budget's epoch; 0 for never
+
+	answers reservations
 }
 
-// slowest returns the connections to be cut.
-func (b *Budget) slowest(now time.Time) []slowPeer {
-	slow := b.silent(now)
-	slices.SortFunc(slow, func(x, y slowPeer) int { return cmp.Compare(y.cost, x.cost) })
-	excess := b.bytes.Load() - b.maxBytes.Load()/4*3
-	for i := range slow {
-		if excess <= 0 {
-			return slow[:i]
+// reservations is what the Reservations of a connection have in common.
+type reservations struct {
+	longest atomic.Int64  // estimate for all answers of the connection; 0 when they are short
+	active  atomic.Int64  // answers under way
+	line    chan struct{} // semaphore of the Reservation that waits; nil for a server's connection, which looks under its own lock
+
+	// For the holder of line.
+	stuckSince time.Time
+	lookedAt   time.Time
+}
+
+// NewShare returns the Share of a connection, which Close ends. Without a holder the connection is never cut for its
+// answers.
+func (b *Budget) NewShare(holder Holder) *Share {
+	s := new(Share)
+	s.open(b, holder)
+	s.answers.line = make(chan struct{}, 1)
+	return s
+}
+
+func (s *Share) open(b *Budget, holder Holder) {
+	s.budget = b
+	if holder != nil {
+		s.progress = b.relief.watch(holder)
+	}
+}
+
+// Close is called when the connection is closed. Calls that have not ended give back what they hold.
+func (s *Share) Close() {
+	if s.progress != nil {
+		s.budget.relief.forget(s.progress)
+	}
+}
+
+// queued returns how many bytes are queued for the peer.
+func (s *Share) queued() (bytes int64) {
+	if s.progress != nil {
+		bytes, _ = s.progress.Untaken()
+	}
+	return bytes
+}
+
+// Budget returns the Budget that s is a share of.
+func (s *Share) Budget() *Budget { return s.budget }
+
+// Held returns how many calls and bytes the connection holds.
+func (s *Share) Held() (calls, bytes int64) { return s.calls.Load(), s.bytes.Load() }
+
+// TakeCall adds a call, and reports whether there was room for it. GiveCall removes it.
+func (s *Share) TakeCall() bool {
+	return s.take(&s.calls, &s.budget.calls, 1, s.budget.maxCalls.Load(), 1)
+}
+
+// GiveCall removes a call that was run.
+func (s *Share) GiveCall() {
+	if !s.served.Load() {
+		s.served.Store(true)
+	}
+	s.giveUnrunCall()
+}
+
+func (s *Share) giveUnrunCall() {
+	s.calls.Add(-1)
+	s.budget.calls.Add(-1)
+}
+
+// TakeBytes takes n bytes, and reports whether they were there. Give gives them back.
+func (s *Share) TakeBytes(n int64) bool {
+	if s.take(&s.bytes, &s.budget.bytes, n, s.budget.maxBytes.Load(), smallServed) || s.overdraw(n) {
+		return true
+	}
+	s.budget.relieve()
+	return false
+}
+
+// overdraw takes n bytes beyond the limit for a connection that holds little: others may have used up the budget with
+// answers, which cannot be refused. All overdrafts together are at most a sixteenth of the budget.
+func (s *Share) overdraw(n int64) bool {
+	small := int64(smallServed)
+	if !s.served.Load() {
+		small = smallNew
+	}
+	if s.bytes.Load()+n > small {
+		return false
+	}
+	for {
+		overdraft := s.budget.overdraft.Load()
+		if overdraft+n > s.budget.maxBytes.Load()/reserveDivisor {
+			return false
 		}
-		excess -= slow[i].waiting
-	}
-	return slow
-}
-
-// silent looks at all connections and returns those whose peers have taken nothing for reliefSilence.
-func (b *Budget) silent(now time.Time) []slowPeer {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	var slow []slowPeer
-	for s, before := range b.owners {
-		waiting, taken := s.holder.Untaken()
-		switch {
-		case waiting == 0:
-			before.since = time.Time{}
-		case before.since.IsZero() || before.taken != taken:
-			before.taken, before.since = taken, now
-		default:
-			if silence := now.Sub(before.since); silence >= reliefSilence {
-				slow = append(slow, slowPeer{s.holder, waiting, float64(waiting) * silence.Seconds()})
-			}
+		if s.budget.overdraft.CompareAndSwap(overdraft, overdraft+n) {
+			s.add(n)
+			s.overdraft.Add(n)
+			return true
 		}
 	}
-	return slow
+}
+
+// repay reduces the overdraft to what is still held, or to nothing when the budget has room again. Other bytes of the
+// connection are given back first.
+func (s *Share) repay() {
+	for {
+		overdraft, keep := s.overdraft.Load(), int64(0)
+		if limit := s.budget.maxBytes.Load(); s.budget.bytes.Load() > limit-limit/reserveDivisor {
+			keep = min(overdraft, s.bytes.Load())
+		}
+		if overdraft == keep {
+			return
+		}
+		if s.overdraft.CompareAndSwap(overdraft, keep) {
+			s.budget.overdraft.Add(keep - overdraft)
+			return
+		}
+	}
+}
+
+// Hold takes n bytes that cannot be refused any more, such as those of an answer. Give gives them back. It may cut other
+// connections, and so calls methods of their Holders.
+func (s *Share) Hold(n int64) {
+	s.add(n)
+	s.budget.relieveIfFull()
+}
+
+// Give gives n bytes back.
+func (s *Share) Give(n int64) { s.add(-n) }
+
+func (s *Share) add(n int64) {
+	s.bytes.Add(n)
+	s.budget.bytes.Add(n)
+	if n < 0 && s.overdraft.Load() > 0 {
+		s.repay()
+	}
+}
+
+// exhausted reports whether the connection holds at least as many bytes as are free, and so gets no more.
+func (s *Share) exhausted() bool {
+	held := s.bytes.Load()
+	return held > 0 && held >= s.budget.maxBytes.Load()-s.budget.bytes.Load()
+}
+
+// take adds n to held and to total, which must not exceed limit, if as much stays free as is held then. Two amounts are
+// exempt, since nothing could ever satisfy them: any while total is 0, and up to the limit for the only call of the only
+// connection. The last sixteenth is the reserve: only connections that were not refused of late get it, and new ones up to
+// small. Otherwise many new connections that take a little each would leave nothing to others.
+func (s *Share) take(held, total *atomic.Int64, n, limit, small int64) bool {
+	if s.tryTake(held, total, n, limit, small) {
+		return true
+	}
+	s.refusedAt.Store(int64(time.Since(s.budget.epoch)) | 1)
+	return false
+}
+
+// tryTake is take for retries: a failure does not count as a refusal.
+func (s *Share) tryTake(held, total *atomic.Int64, n, limit, small int64) bool {
+	for {
+		all := total.Load()
+		mine, free := held.Load()+n, limit-all-n
+		if (mine > free || free < limit/reserveDivisor && !s.mayUseReserve(mine <= small)) && all != 0 &&
+			!s.isOnlyCall(held, all, mine, limit) {
+			return false
+		}
+		if total.CompareAndSwap(all, all+n) { // not added first and taken back: other connections would be refused meanwhile
+			held.Add(n)
+			return true
+		}
+	}
+}
+
+// isOnlyCall reports whether bytes are taken for the only call of the connection while no other connection holds any.
+func (s *Share) isOnlyCall(held *atomic.Int64, all, mine, limit int64) bool {
+	return held == &s.bytes && held.Load() == all && mine <= limit && s.calls.Load() == 1
+}
+
+func (s *Share) mayUseReserve(small bool) bool {
+	at := s.refusedAt.Load()
+	if at != 0 && time.Since(s.budget.epoch)-time.Duration(at) < greedyFor {
+		return small && s.served.Load()
+	}
+	return small || s.served.Load()
 }

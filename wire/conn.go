@@ -49,7 +49,7 @@ type Conn struct {
 	interval time.Duration
 	timeout  time.Duration
 	accept   string // value of x-em-accept-compression
-	known    learned
+	server   serverInfo
 	out      outbox
 	flushes  chan struct{} // wakes the flusher
 	changed  func()
@@ -98,7 +98,7 @@ func NewConn(nc net.Conn, o ConnOptions) *Conn {
 		accept: names(o.AcceptCompression), flushes: make(chan struct{}, 1), done: make(chan struct{}),
 		pending: make(map[uint64]*answer), changed: o.OnChange, missed: o.OnUnread,
 	}
-	c.known.spoken = make(chan struct{})
+	c.server.spoken = make(chan struct{})
 	if c.changed == nil {
 		c.changed = func() {}
 	}
@@ -107,7 +107,7 @@ func NewConn(nc net.Conn, o ConnOptions) *Conn {
 		c.interval = defaultKeepaliveInterval
 	}
 	c.out.init(nc, &c.lim)
-	c.kept.most = 2 * c.out.backlog.most // what is queued, and as much on its way
+	c.kept.most = 2 * c.out.backlog.max // what is queued, and as much on its way
 	c.over.Go(c.read)
 	c.over.Go(c.flushAll)
 	return c
@@ -374,7 +374,7 @@ func (c *Conn) reuse(a *answer) {
 
 // Takes reports whether the peer has shown that it takes payloads that are compressed with z. Stock peers know gzip; zstd
 // has to be learned, from the first response.
-func (c *Conn) Takes(z Compression) bool { return z <= Gzip || z == Zstd && c.known.zstd.Load() }
+func (c *Conn) Takes(z Compression) bool { return z <= Gzip || z == Zstd && c.server.zstd.Load() }
 
 // acceptsAny reports whether the caller has said itself what it accepts.
 func acceptsAny(m Metadata) bool {

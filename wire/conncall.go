@@ -76,7 +76,7 @@ func (c *Conn) await(ctx context.Context, a *answer, req, res *Frame) error {
 // takeBack gives up on a call that was sent, and tells a peer that understands it. When the deadline has passed it knows
 // that itself.
 func (c *Conn) takeBack(seq uint64, why error) error {
-	if c.known.ours.Load() && !errors.Is(why, context.DeadlineExceeded) {
+	if c.server.ours.Load() && !errors.Is(why, context.DeadlineExceeded) {
 		c.send(&Frame{Type: Request, OneWay: true, Seq: seq, Service: CancelPath})
 	}
 	return ended(why)
@@ -96,7 +96,7 @@ func (c *Conn) prepare(ctx context.Context, req *Frame) (direct time.Duration, e
 	}
 	deadline, ok := ctx.Deadline()
 	if !ok {
-		return tryWait, nil
+		return directWait, nil
 	}
 	left := time.Until(deadline)
 	if left <= 0 {
@@ -104,13 +104,13 @@ func (c *Conn) prepare(ctx context.Context, req *Frame) (direct time.Duration, e
 	}
 	ms := max(left.Milliseconds(), 1)
 	req.Metadata.Set(MetaTimeout, strconv.FormatInt(ms, 10))
-	return min(left, tryWait), nil
+	return min(left, directWait), nil
 }
 
 // introduced queues req with a key of ours, until the peer has answered: it shows in turn whether it knows what that means.
 // The frame does not keep it, since it may be used again.
 func (c *Conn) introduced(ctx context.Context, req, res *Frame) (queued, error) {
-	if c.known.answered.Load() || acceptsAny(req.Metadata) {
+	if c.server.answered.Load() || acceptsAny(req.Metadata) {
 		return c.enqueue(ctx, req, res)
 	}
 	req.Metadata.Set(MetaAcceptCompression, NoCompression.String())
@@ -159,7 +159,7 @@ func (c *Conn) enqueue(ctx context.Context, req, res *Frame) (queued, error) {
 		select {
 		case <-wait:
 		case <-ctx.Done():
-			c.out.renounce(granted)
+			c.out.leave(granted)
 			return q, ended(ctx.Err())
 		}
 	}
@@ -197,7 +197,7 @@ func (c *Conn) tryEnqueue(req, res *Frame, granted *turn, k kept) (q queued, err
 }
 
 // keeps reports whether one-way requests are kept until it is known that the peer has begun to run them.
-func (c *Conn) keeps() bool { return c.missed != nil && !c.known.stock() }
+func (c *Conn) keeps() bool { return c.missed != nil && !c.server.stock() }
 
 // handedOn reports whether the peer has said which requests it does not run, so that the one-way ones of them are sent
 // elsewhere.
@@ -235,7 +235,7 @@ func (c *Conn) sendable(err error) error {
 func (c *Conn) Ping(ctx context.Context) error {
 	c.ask(c.hello())
 	select {
-	case <-c.known.spoken:
+	case <-c.server.spoken:
 		return nil
 	case <-c.done:
 		return mute(c.Err())
@@ -272,7 +272,7 @@ func (c *Conn) send(f *Frame) {
 // others send meanwhile along.
 func (c *Conn) flush(direct time.Duration) error {
 	if direct > 0 && !c.out.fragile {
-		if left, err := c.out.try(direct); !left || err != nil {
+		if left, err := c.out.flushOnce(direct); !left || err != nil {
 			return err
 		}
 	}
@@ -290,7 +290,7 @@ func (c *Conn) open(ctx context.Context, req, res *Frame) error {
 		if res.Decompress(c.lim.MaxDecompressedBytes) != nil {
 			res.Payload = res.Payload[:0] // the error is what counts
 		}
-		if knowsNoCodes(res) && told(ctx) {
+		if lacksCode(res) && told(ctx) {
 			e.Code, e.Reason = code.DeadlineExceeded, code.ReasonTimeout
 		}
 		return e

@@ -41,7 +41,7 @@ func (c *Conn) overLimit(f *Frame, err error) bool {
 
 // take handles one frame. Heartbeats, and responses nobody waits for, are ignored: they have shown that the peer lives.
 func (c *Conn) take(f *Frame) {
-	c.known.from(f)
+	c.server.learn(f)
 	switch {
 	case f.Heartbeat:
 		c.echoed(f)
@@ -167,7 +167,7 @@ func (l *listening) overdue(now time.Time) error {
 
 // askAgain sends a heartbeat that peers of ours answer with how far they have got.
 func (c *Conn) askAgain() {
-	if c.known.stock() {
+	if c.server.stock() {
 		c.ask(nil)
 		return
 	}

@@ -93,14 +93,14 @@ func errorOf(f, called *Frame) *code.Error {
 	e = code.Remote(e).InPublic(f.Metadata.Get(MetaPublic))
 	if e.Message == "" {
 		e.Message = "the peer reports an error without a text"
-	} else if knowsNoCodes(f) {
+	} else if lacksCode(f) {
 		translate(e, called, len(f.Payload) > 0)
 	}
 	return e
 }
 
-// knowsNoCodes reports whether the peer sends its errors as text only.
-func knowsNoCodes(f *Frame) bool {
+// lacksCode reports whether the peer sends its errors as text only.
+func lacksCode(f *Frame) bool {
 	_, codes := f.Metadata.Lookup(MetaCode)
 	return !codes
 }

@@ -7,34 +7,34 @@ import (
 )
 
 const (
-	mostParked      = 1000 // calls of a connection that are read though MaxInFlight of them are running,
-	mostParkedBytes = 1 << 20
+	maxParked      = 1000 // calls of a connection that are read though MaxInFlight of them are running,
+	maxParkedBytes = 1 << 20
 )
 
-// flight is the calls of a connection that were read and have not ended. Those that do not run yet wait in a queue: first
-// in, first out.
+// flight holds the calls of a connection that have been read and have not ended. Those that do not run yet are in a queue,
+// first in, first out. It needs the lock of its serverCalls.
 type flight struct {
-	most    int // calls that may run at a time
+	max     int // calls that may run at a time
 	head    *task
-	cancels map[uint64]*task // the two-way ones by their sequence, once one was looked for
+	bySeq   map[uint64]*task // two-way calls, once one has been looked up
 	n       int
-	oneWay  int // of them
+	oneWay  int
 	running int
 	queue   struct{ first, last *task }
 
-	parked      int // were read when there were most already
+	parked      int // read although max calls were in flight
 	parkedBytes int64
 }
 
 // fits reports whether t may be added.
 func (f *flight) fits(t *task) bool {
-	return f.n < f.most || f.parked < mostParked && f.parkedBytes+parkedSize(t) <= mostParkedBytes
+	return f.n < f.max || f.parked < maxParked && f.parkedBytes+parkedSize(t) <= maxParkedBytes
 }
 
-// parkedSize is what t takes of mostParkedBytes, as long as it is parked.
+// parkedSize returns what t takes of maxParkedBytes while it is parked.
 func parkedSize(t *task) int64 { return int64(len(t.req.Payload) + t.req.Metadata.size()) }
 
-// refusal is the answer to a call that does not fit.
+// refusal returns the error of a call that does not fit.
 func (f *flight) refusal(host string) *code.Error {
 	what := fmt.Sprintf("the connection has %d calls that have not ended, and may not have more waiting", f.n)
 	e := code.Refuse(code.Unavailable, code.ReasonOverloaded, what, "", host, budgetRetryAfter)
@@ -48,7 +48,7 @@ func (f *flight) add(t *task) {
 		f.head.prev = t
 	}
 	f.head = t
-	if f.n >= f.most {
+	if f.n >= f.max {
 		t.parked = true
 		f.parked++
 		f.parkedBytes += parkedSize(t)
@@ -56,8 +56,8 @@ func (f *flight) add(t *task) {
 	f.n++
 	if t.oneWay {
 		f.oneWay++
-	} else if f.cancels != nil {
-		f.cancels[t.seq] = t
+	} else if f.bySeq != nil {
+		f.bySeq[t.seq] = t
 	}
 	f.push(t)
 }
@@ -71,10 +71,10 @@ func (f *flight) push(t *task) {
 	f.queue.last = t
 }
 
-// canRun reports whether there is a call that may begin.
-func (f *flight) canRun() bool { return f.queue.first != nil && f.running < f.most }
+// canRun reports whether a queued call may begin.
+func (f *flight) canRun() bool { return f.queue.first != nil && f.running < f.max }
 
-// next takes the next call that begins, if there is one.
+// next takes the call that begins next, if any.
 func (f *flight) next() *task {
 	if !f.canRun() {
 		return nil
@@ -119,13 +119,13 @@ func (f *flight) remove(t *task) {
 	case t.oneWay:
 		f.oneWay--
 	case f.n == 0:
-		f.cancels = nil
-	case f.cancels[t.seq] == t:
-		delete(f.cancels, t.seq)
+		f.bySeq = nil
+	case f.bySeq[t.seq] == t:
+		delete(f.bySeq, t.seq)
 	}
 }
 
-// drop removes the calls that have not begun and returns them, linked by queued. One-way calls stay unless all are to go.
+// drop removes the queued calls and returns them, linked by queued. One-way calls stay unless all is set.
 func (f *flight) drop(all bool) (dropped *task) {
 	waiting := f.queue.first
 	f.queue.first = nil
@@ -144,15 +144,15 @@ func (f *flight) drop(all bool) (dropped *task) {
 	return dropped
 }
 
-// find returns the two-way call with a sequence, nil when there is none. A peer may ask for as many as it likes.
+// find returns the two-way call with a sequence, or nil. It is indexed, since a peer may cancel as often as it likes.
 func (f *flight) find(seq uint64) *task {
-	if f.cancels == nil && f.n > f.oneWay {
-		f.cancels = make(map[uint64]*task, f.n-f.oneWay)
+	if f.bySeq == nil && f.n > f.oneWay {
+		f.bySeq = make(map[uint64]*task, f.n-f.oneWay)
 		for t := f.head; t != nil; t = t.next {
-			if _, later := f.cancels[t.seq]; !later && !t.oneWay {
-				f.cancels[t.seq] = t
+			if _, later := f.bySeq[t.seq]; !later && !t.oneWay {
+				f.bySeq[t.seq] = t
 			}
 		}
 	}
-	return f.cancels[seq]
+	return f.bySeq[seq]
 }

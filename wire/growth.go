@@ -6,45 +6,27 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-const (
-	mostWait   = 100 * time.Millisecond // of each waitWindow a connection is left unread for want of room
-	waitWindow = time.Second
-	waitStep   = 10 * time.Millisecond
-)
-
-// soon repeats try until it succeeds, for most at the longest.
-func soon(most time.Duration, try func() bool) bool {
-	for ; most > 0; most -= waitStep {
-		time.Sleep(waitStep)
-		if try() {
-			return true
-		}
-	}
-	return false
-}
-
-// Growth takes the bytes of one message that is being read, as more of it comes. Of the messages for which a Budget has not
-// enough the oldest gets them all the same, so that not all are stuck halfway; no other does before it is Done. A Growth
-// belongs to one goroutine.
+// Growth takes the bytes of one message as they are read. When the Budget is short of bytes, the oldest half-read message
+// gets them all the same and no other does, so that not all are stuck halfway. A Growth belongs to one goroutine.
 type Growth struct {
 	share  *Share
-	place  uint64 // in the budget's line; 0 when it is in none
-	beyond bool   // it has got bytes that were not there, as the first of the line
+	ticket uint64 // in the budget's growthQueue; 0 while it is not in it
+	beyond bool   // it got bytes beyond the limit, as the first of the queue
 }
 
 // NewGrowth returns the Growth of a message that comes over the connection of s.
 func NewGrowth(s *Share) Growth { return Growth{share: s} }
 
-// Take takes n bytes, and reports whether it could. They are given back to the Share.
+// Take takes n bytes from the Share, and reports whether it could. They are given back to the Share.
 func (g *Growth) Take(n int64) bool {
 	if g.share.TakeBytes(n) {
 		return true
 	}
 	b := g.share.budget
-	if g.place == 0 {
-		g.place = b.queueUp()
+	if g.ticket == 0 {
+		g.ticket = b.growths.join()
 	}
-	if !b.isFirst(g.place) {
+	if !b.growths.isFirst(g.ticket) {
 		return false
 	}
 	g.share.add(n)
@@ -52,59 +34,65 @@ func (g *Growth) Take(n int64) bool {
 	return true
 }
 
-// Read says that the message has been read, or will not be.
+// Read is called when the message has been read, or will not be.
 func (g *Growth) Read() {
 	if !g.beyond {
 		g.Done()
 	}
 }
 
-// Done says that the bytes have been given back.
+// Done is called when the bytes have been given back.
 func (g *Growth) Done() {
-	if g.place != 0 {
-		g.share.budget.leave(g.place)
-		g.place, g.beyond = 0, false
+	if g.ticket != 0 {
+		g.share.budget.growths.leave(g.ticket)
+		g.ticket, g.beyond = 0, false
 	}
 }
 
-// room is what the reader of a connection gets of the budget, and how long it may wait for it. It belongs to the reader.
-type room struct {
+const (
+	maxReadWait = retryLimit // that the reader of a connection waits for bytes, in each readWindow
+	readWindow  = time.Second
+)
+
+// readBudget is what the reader of a connection takes from the Budget, and how long it may wait for that. It belongs to the
+// reader.
+type readBudget struct {
 	Growth     // of the frame that is being read
 	host       string
-	waited     time.Duration // since waitedFrom
-	waitedFrom time.Time
+	waited     time.Duration // since windowFrom
+	windowFrom time.Time
 }
 
-// soon repeats try until it succeeds, but waits no more than for a tenth of the time: heartbeats wait behind the reader.
-func (r *room) soon(try func() bool) bool {
+// retry calls try until it returns true, but waits for at most a tenth of the time: heartbeats queue behind the reader.
+func (r *readBudget) retry(try func() bool) bool {
 	begin := time.Now()
-	if begin.Sub(r.waitedFrom) >= waitWindow {
-		r.waitedFrom, r.waited = begin, 0
+	if begin.Sub(r.windowFrom) >= readWindow {
+		r.windowFrom, r.waited = begin, 0
 	}
-	ok := soon(mostWait-r.waited, try)
+	ok := retryFor(maxReadWait-r.waited, try)
 	r.waited += time.Since(begin)
 	return ok
 }
 
 // grow takes n bytes for the frame.
-func (r *room) grow(n int) *FrameError {
+func (r *readBudget) grow(n int) *FrameError {
 	take := func() bool { return r.Take(int64(n)) }
-	if take() || r.soon(take) {
+	if take() || r.retry(take) {
 		return nil
 	}
 	r.Done()
 	return &FrameError{Reason: code.ReasonOverloaded, Answer: r.share.budget.Refuse(r.host), detail: "there is no memory for it"}
 }
 
-func (r *room) tryGrow(n int) bool { return r.share.TakeBytes(int64(n)) }
+func (r *readBudget) tryGrow(n int) bool { return r.share.TakeBytes(int64(n)) }
 
-func (r *room) shrink(n int) { r.share.Give(int64(n)) }
+func (r *readBudget) shrink(n int) { r.share.Give(int64(n)) }
 
-// handOver ends the reading of a frame. Its place is returned when it is to be left with the bytes of the frame.
-func (r *room) handOver() (place uint64) {
+// handOver ends the reading of a frame. It returns the ticket that is to be kept as long as the bytes of the frame, if any.
+func (r *readBudget) handOver() (ticket uint64) {
 	if r.beyond {
-		place, r.place, r.beyond = r.place, 0, false
-		return place
+		ticket, r.ticket, r.beyond = r.ticket, 0, false
+		return ticket
 	}
 	r.Done()
 	return 0

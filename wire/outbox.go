@@ -11,24 +11,28 @@ import (
 )
 
 const (
-	outboxStep  = 256 << 10 // how much is written at once, and how long a segment grows
-	outboxEager = 32 << 10  // with so much queued, whoever waits for more to come is overtaken
-	tlsRecord   = 16 << 10  // how much TLS writes at once
-	tryWait     = 20 * time.Millisecond
+	eagerBytes     = 32 << 10 // with so much queued, a yielding goroutine is not waited for
+	tlsRecordBytes = 16 << 10
+	directWait     = 20 * time.Millisecond // that a caller may be held up by its own write
 )
 
 var (
-	errSlowReader = errors.New("the peer takes nothing of what it is sent")
-	errSentClosed = errors.New("the connection is closed")
+	errSlowReader  = errors.New("the peer takes nothing of what it is sent")
+	errWriteClosed = errors.New("the connection is closed")
 )
 
-// outbox is the sending side of a connection. Frames are appended to segments. Whoever appends to an idle outbox writes
-// what is there, and what others append meanwhile, so that many frames go into one write and a lone frame goes without
-// any hand-over. It holds no memory while there is nothing to send.
+func timedOut(err error) bool {
+	var t interface{ Timeout() bool }
+	return errors.As(err, &t) && t.Timeout()
+}
+
+// outbox is the sending side of a connection. Frames are appended to segments. The goroutine that appends to an idle outbox
+// writes them, together with what others append meanwhile, so that many frames go into one write and a lone frame is not
+// handed over. An idle outbox holds no memory.
 type outbox struct {
 	conn    net.Conn
-	timeout time.Duration // without a byte taken, until the peer is given up
-	fragile bool          // a write that times out breaks the connection, as it does with TLS
+	timeout time.Duration // without progress, until a write fails
+	fragile bool          // a write that times out breaks the connection, as with TLS
 	taken   atomic.Int64  // bytes that the peer has taken
 
 	mu       sync.Mutex
@@ -37,24 +41,23 @@ type outbox struct {
 	backlog  backlog
 	err      error
 	deadline time.Time     // set on conn; belongs to the flusher
-	progress chan struct{} // closed when something was written or failed, made by those who wait for it
+	progress chan struct{} // closed when something was written or failed; made by a waiter
 }
 
 type outPhase byte
 
 const (
 	outIdle     outPhase = iota
-	outYielding          // someone is about to flush, and lets others append first
+	outYielding          // a goroutine is about to flush, and lets others append first
 	outWriting
 )
 
-// init is called before the outbox is used.
 func (o *outbox) init(conn net.Conn, lim *Limits) {
-	o.conn, o.timeout, o.backlog.most = conn, lim.WriteTimeout, 4*int64(lim.MaxMessageBytes)
+	o.conn, o.timeout, o.backlog.max = conn, lim.WriteTimeout, 4*int64(lim.MaxMessageBytes)
 	_, o.fragile = conn.(interface{ Handshake() error }) // *tls.Conn
 }
 
-// append queues f, and waits until there is room for it. It reports whether the caller has to flush.
+// append queues f once there is room for it. It reports whether the caller has to flush.
 func (o *outbox) append(f *Frame) (flush bool, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -71,8 +74,8 @@ func (o *outbox) append(f *Frame) (flush bool, err error) {
 	return flush, o.err
 }
 
-// renounce leaves the line, if t is a place there.
-func (o *outbox) renounce(t *turn) {
+// leave gives up a turn, if t is not nil.
+func (o *outbox) leave(t *turn) {
 	if t != nil {
 		o.mu.Lock()
 		defer o.mu.Unlock()
@@ -80,7 +83,7 @@ func (o *outbox) renounce(t *turn) {
 	}
 }
 
-// put queues f, whether there is room for it or not. It reports whether the caller has to flush. It needs o.mu.
+// put queues f without regard to room. It reports whether the caller has to flush. It needs o.mu.
 func (o *outbox) put(f *Frame) (flush bool) {
 	if o.err != nil {
 		return false
@@ -90,28 +93,28 @@ func (o *outbox) put(f *Frame) (flush bool) {
 	case o.phase == outIdle:
 		o.phase = outYielding
 		return true
-	case o.phase == outYielding && o.backlog.size >= outboxEager:
+	case o.phase == outYielding && o.backlog.size >= eagerBytes:
 		return true
 	}
 	return false
 }
 
-// untaken returns what waits for the peer, and what it has taken.
+// untaken returns how many bytes are queued for the peer, and how many it has taken.
 func (o *outbox) untaken() (waiting, taken int64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.backlog.size, o.taken.Load()
 }
 
-// waitable needs o.mu.
-func (o *outbox) waitable() chan struct{} {
+// whenAdvanced returns a channel that advance closes. It needs o.mu.
+func (o *outbox) whenAdvanced() chan struct{} {
 	if o.progress == nil {
 		o.progress = make(chan struct{})
 	}
 	return o.progress
 }
 
-// advance wakes those who wait for something to be written or to fail. It needs o.mu.
+// advance wakes waiters after something was written or failed. It needs o.mu.
 func (o *outbox) advance() {
 	o.backlog.admit()
 	if o.progress != nil {
@@ -120,16 +123,16 @@ func (o *outbox) advance() {
 	}
 }
 
-// fail needs o.mu. The first error stays.
+// fail keeps the first error. It needs o.mu.
 func (o *outbox) fail(err error) {
 	if o.err == nil {
-		o.err, o.backlog.over = err, true
+		o.err, o.backlog.closed = err, true
 	}
 	o.advance()
 }
 
-// flush writes what is queued, until nothing is. With yield others may append first: that is worth it when they have
-// something to send soon.
+// flush writes what is queued until nothing is. With yield other goroutines may append first, which pays when they are about
+// to.
 func (o *outbox) flush(yield bool) error {
 	if yield {
 		runtime.Gosched()
@@ -137,44 +140,44 @@ func (o *outbox) flush(yield bool) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.phase != outYielding {
-		return o.err // overtaken
+		return o.err // another goroutine has flushed
 	}
 	for o.err == nil && o.queue.first != nil {
-		o.step(0)
+		o.writeQueued(0)
 	}
-	o.rest()
+	o.finish()
 	return o.err
 }
 
-// try is flush for one who must be held up neither by a peer that takes nothing, for longer than patience, nor by what
-// others have to send. It reports whether something is left for somebody to flush.
-func (o *outbox) try(patience time.Duration) (left bool, err error) {
+// flushOnce is flush for callers that must be held up neither by the peer, for longer than limit, nor by what others have to
+// send. It reports whether something is left to flush.
+func (o *outbox) flushOnce(limit time.Duration) (left bool, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.phase != outYielding {
 		return false, o.err
 	}
 	if o.err == nil && o.queue.first != nil {
-		o.step(patience)
+		o.writeQueued(limit)
 	}
 	if o.err == nil && o.queue.first != nil {
 		o.phase = outYielding
 		return true, nil
 	}
-	o.rest()
+	o.finish()
 	return false, o.err
 }
 
-// step writes the first segment, or as much of it as the peer takes within patience: what is left is queued again. Without
-// a patience the peer is given up when it takes nothing. It needs o.mu, and lets go of it meanwhile.
-func (o *outbox) step(patience time.Duration) {
+// writeQueued writes the first segment. With a limit it writes what the peer takes within that and queues the rest again;
+// without one it fails when the peer takes nothing for the timeout. It needs o.mu, and unlocks it for the write.
+func (o *outbox) writeQueued(limit time.Duration) {
 	o.phase = outWriting
 	s := o.queue.take()
 	o.mu.Unlock()
 	var n int
 	var err error
-	if patience > 0 {
-		n, err = o.offer(s.b, patience)
+	if limit > 0 {
+		n, err = o.offer(s.b, limit)
 	} else {
 		n, err = o.write(s.b)
 	}
@@ -192,8 +195,8 @@ func (o *outbox) step(patience time.Duration) {
 	o.advance()
 }
 
-// rest ends the work of who flushes. It needs o.mu.
-func (o *outbox) rest() {
+// finish ends a flush. It needs o.mu.
+func (o *outbox) finish() {
 	o.phase = outIdle
 	if o.err != nil {
 		o.backlog.add(-o.queue.drop())
@@ -201,12 +204,12 @@ func (o *outbox) rest() {
 	o.advance()
 }
 
-// write writes b. It fails with errSlowReader when the peer has taken no byte of it for the timeout: one that takes few
-// is slow, but alive. With TLS the least that can be seen to be taken is a record.
+// write writes b. It fails with errSlowReader when the peer takes no byte for the timeout; one that takes a few is slow, but
+// alive. With TLS progress shows only by whole records.
 func (o *outbox) write(b []byte) (n int, err error) {
-	step, look := outboxStep, o.timeout/20
+	step, look := segmentBytes, o.timeout/20
 	if o.fragile {
-		step, look = tlsRecord, o.timeout
+		step, look = tlsRecordBytes, o.timeout
 	}
 	now := time.Now()
 	for last := now; ; now = time.Now() {
@@ -229,12 +232,12 @@ func (o *outbox) write(b []byte) (n int, err error) {
 	}
 }
 
-// offer writes what of b the peer takes within patience.
-func (o *outbox) offer(b []byte, patience time.Duration) (n int, err error) {
-	if err := o.allow(time.Now(), patience); err != nil {
+// offer writes what of b the peer takes within limit.
+func (o *outbox) offer(b []byte, limit time.Duration) (n int, err error) {
+	if err := o.allow(time.Now(), limit); err != nil {
 		return 0, err
 	}
-	n, err = o.conn.Write(b[:min(len(b), outboxStep)])
+	n, err = o.conn.Write(b[:min(len(b), segmentBytes)])
 	o.taken.Add(int64(n))
 	if err != nil && timedOut(err) {
 		return n, nil
@@ -242,32 +245,33 @@ func (o *outbox) offer(b []byte, patience time.Duration) (n int, err error) {
 	return n, err
 }
 
-// allow gives the next write about d: a new deadline for each would cost as much as a small call. With TLS it is no less.
+// allow gives the next write about d, and with TLS at least d. Setting a new deadline for each would cost as much as a small
+// call.
 func (o *outbox) allow(now time.Time, d time.Duration) error {
-	least := d / 4
+	minimum := d / 4
 	if o.fragile {
-		least = d
+		minimum = d
 	}
-	if left := o.deadline.Sub(now); left >= least && left <= d+d/8 {
+	if left := o.deadline.Sub(now); left >= minimum && left <= d+d/8 {
 		return nil
 	}
 	o.deadline = now.Add(d + d/8)
 	return o.conn.SetWriteDeadline(o.deadline)
 }
 
-// close makes later appends fail, and those that wait for room.
+// close makes all appends fail, also those that wait for room.
 func (o *outbox) close() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.fail(errSentClosed)
+	o.fail(errWriteClosed)
 }
 
-// settle waits until what is queued has been written, cannot be, or ctx has ended.
+// settle waits until what is queued has been written or cannot be, or ctx has ended.
 func (o *outbox) settle(ctx context.Context) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for o.err == nil && o.phase != outIdle {
-		progress := o.waitable()
+		progress := o.whenAdvanced()
 		o.mu.Unlock()
 		select {
 		case <-progress:
@@ -286,10 +290,7 @@ func (o *outbox) idle() bool {
 	return o.phase == outIdle && o.queue.first == nil
 }
 
-// segmentKeep is the largest segment whose memory is used again.
-const segmentKeep = outboxStep
-
-// segment is bytes to be written. A frame is never in two of them.
+// segment holds bytes to be written. A frame is never split over two.
 type segment struct {
 	b    []byte
 	next *segment
@@ -297,22 +298,22 @@ type segment struct {
 
 var segmentPool = sync.Pool{New: func() any { return &segment{b: make([]byte, 0, 4<<10)} }}
 
-// free keeps the memory of s for others.
+// free gives s back for reuse.
 func (s *segment) free() {
-	if cap(s.b) <= segmentKeep {
+	if cap(s.b) <= segmentBytes {
 		s.b, s.next = s.b[:0], nil
 		segmentPool.Put(s)
 	}
 }
 
-// segments is a queue of them.
+// segments is a queue of segments.
 type segments struct{ first, last *segment }
 
-// append appends a frame, and returns its length. What is long gets a segment of its own, so that nothing long is moved
-// when the memory grows, and what was written is given back soon.
+// append appends a frame, and returns its length. A long one gets a segment of its own, so that nothing long is copied when
+// the memory grows, and what was written is freed soon.
 func (q *segments) append(f *Frame) int64 {
 	s := q.last
-	if s == nil || len(s.b)+len(f.Payload) > outboxStep {
+	if s == nil || len(s.b)+len(f.Payload) > segmentBytes {
 		s = segmentPool.Get().(*segment)
 		if q.last == nil {
 			q.first = s
@@ -326,7 +327,7 @@ func (q *segments) append(f *Frame) int64 {
 	return int64(len(s.b) - before)
 }
 
-// take takes the first segment out.
+// take removes the first segment.
 func (q *segments) take() *segment {
 	s := q.first
 	if q.first = s.next; q.first == nil {
@@ -336,7 +337,7 @@ func (q *segments) take() *segment {
 	return s
 }
 
-// putBack puts what is behind the first n bytes of s in front again.
+// putBack queues s again in front, without its first n bytes.
 func (q *segments) putBack(s *segment, n int) {
 	s.b = append(s.b[:0], s.b[n:]...)
 	if s.next = q.first; s.next == nil {
@@ -345,7 +346,7 @@ func (q *segments) putBack(s *segment, n int) {
 	q.first = s
 }
 
-// drop forgets all of them, and returns how many bytes they had.
+// drop removes all segments, and returns how many bytes they had.
 func (q *segments) drop() (n int64) {
 	for s := q.first; s != nil; s = s.next {
 		n += int64(len(s.b))

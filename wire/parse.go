@@ -70,7 +70,7 @@ func checkTotal(total uint32, lim *Limits) *FrameError {
 }
 
 // parseBody reads the four blocks into f, all but the payload, which is the part of body that is given back.
-func parseBody(body []byte, f *Frame, lim *Limits, k *keeper) (payload []byte, bad *FrameError) {
+func parseBody(body []byte, f *Frame, lim *Limits, k *interner) (payload []byte, bad *FrameError) {
 	service, rest, ok1 := cutBlock(body)
 	method, rest, ok2 := cutBlock(rest)
 	meta, rest, ok3 := cutBlock(rest)
@@ -111,9 +111,9 @@ func cutBlock(b []byte) (block, rest []byte, ok bool) {
 	return b[4 : 4+n : 4+n], b[4+n:], true
 }
 
-// keeper keeps the strings that a connection sees again and again, so that a frame that looks like an earlier one
-// costs no allocation. It is small and bounded whatever a peer sends. A nil keeper keeps nothing.
-type keeper struct {
+// interner keeps the strings that a connection sees again and again, so that a frame that looks like an earlier one
+// costs no allocation. It is small and bounded whatever a peer sends. A nil interner keeps nothing.
+type interner struct {
 	names []string
 	next  int    // the name to be replaced when all places are taken
 	meta  string // the last metadata block
@@ -124,7 +124,7 @@ const (
 	keptMetaBytes = 512
 )
 
-func (k *keeper) name(b []byte) string {
+func (k *interner) name(b []byte) string {
 	if k == nil || len(b) == 0 {
 		return string(b)
 	}
@@ -143,7 +143,7 @@ func (k *keeper) name(b []byte) string {
 	return name
 }
 
-func (k *keeper) metadata(b []byte) string {
+func (k *interner) metadata(b []byte) string {
 	if k == nil || len(b) > keptMetaBytes {
 		return string(b)
 	}

@@ -7,63 +7,106 @@ import (
 	"sync/atomic"
 )
 
-// learned is what a calling connection has learned of its peer by what came from it. Nothing of it is assumed: stock
-// peers end the connection when they are sent what they do not know.
-type learned struct {
-	spoken   chan struct{} // closed when a frame has come
-	heard    bool          // that it is closed; belongs to the reader
-	met      bool          // the peer has introduced itself; belongs to the reader
-	answered atomic.Bool   // a response has come: one of ours has shown with the first who it is
-	ours     atomic.Bool   // it has shown a key of ours, and so knows what there is besides
-	zstd     atomic.Bool   // it takes payloads that are compressed with it
+// serverInfo is what a Conn has learned about its server from the frames it sent. Nothing is assumed: stock servers end the
+// connection when they are sent what they do not know.
+type serverInfo struct {
+	spoken     chan struct{} // closed when a frame has arrived
+	heard      bool          // spoken is closed; belongs to the reader
+	introduced bool          // the server has introduced itself; belongs to the reader
+	answered   atomic.Bool   // a response has arrived: one of our servers has introduced itself with the first
+	ours       atomic.Bool   // the server has sent a key of ours, and so knows our extensions
+	zstd       atomic.Bool   // it decompresses zstd
 }
 
-// from learns from a frame that has come. It is called by the reader alone. Who waits for spoken finds what the frame told.
-func (l *learned) from(f *Frame) {
-	if !l.met {
-		if f.Type == Response && !l.answered.Load() {
-			l.answered.Store(true)
+// learn is called by the reader for each frame. It closes spoken last, so that a waiter finds what the frame said.
+func (i *serverInfo) learn(f *Frame) {
+	if !i.introduced {
+		if f.Type == Response && !i.answered.Load() {
+			i.answered.Store(true)
 		}
-		if showsOurs(f) {
-			l.ours.Store(true)
-			l.meet(f)
+		if sentByOurs(f) {
+			i.ours.Store(true)
+			i.learnFeatures(f)
 		}
 	}
-	if !l.heard {
-		l.heard = true
-		close(l.spoken)
+	if !i.heard {
+		i.heard = true
+		close(i.spoken)
 	}
 }
 
-// meet learns what a peer of ours understands, which need not be in the first frame that shows a key of ours.
-func (l *learned) meet(f *Frame) {
+// learnFeatures reads the introduction, which need not be in the first frame with a key of ours.
+func (i *serverInfo) learnFeatures(f *Frame) {
 	_, named := f.Metadata.Lookup(MetaHost)
-	list, understands := f.Metadata.Lookup(MetaAcceptCompression)
-	if l.met = named && understands && f.Type == Response; l.met {
-		l.zstd.Store(accepts(list, Zstd))
+	list, accepting := f.Metadata.Lookup(MetaAcceptCompression)
+	if i.introduced = named && accepting && f.Type == Response; i.introduced {
+		i.zstd.Store(accepts(list, Zstd))
 	}
 }
 
-// showsOurs reports whether f comes from a peer that knows our keys. Of a response only what a host of ours says of itself
-// shows that, with an error its code: stock peers send the rest back as they got it.
-func showsOurs(f *Frame) bool {
+// sentByOurs reports whether f comes from a server that knows our keys. In a response only the host's name shows that, or
+// the code of an error: stock servers echo the other keys.
+func sentByOurs(f *Frame) bool {
 	if f.Type == Request {
 		return f.Service == DrainPath
 	}
 	if _, named := f.Metadata.Lookup(MetaHost); named || f.Heartbeat {
 		return named
 	}
-	return f.Status == StatusError && !knowsNoCodes(f)
+	return f.Status == StatusError && !lacksCode(f)
 }
 
-// stock reports whether the peer has shown that it is none of ours.
-func (l *learned) stock() bool { return l.answered.Load() && !l.ours.Load() }
+// stock reports whether the server is known not to be one of ours.
+func (i *serverInfo) stock() bool { return i.answered.Load() && !i.ours.Load() }
+
+// clientInfo is what a server has learned about the client of a connection.
+type clientInfo struct {
+	last      uint64 // sequence of the last accepted request, HeartbeatSeq before the first
+	begun     uint64 // sequence of the last request that began to run, HeartbeatSeq before the first
+	ours      bool   // the client has sent a key of ours
+	notLegacy bool   // it is not a client of the easymicro of 2019
+}
+
+// accept learns from a request that is accepted or refused. It reports whether this is the first with a key of ours.
+func (i *clientInfo) accept(req *Frame) (introduces bool) {
+	i.last = req.Seq
+	if !i.ours && hasKeyOfOurs(req.Metadata) {
+		i.ours, i.notLegacy, introduces = true, true, true
+	}
+	if !i.notLegacy {
+		i.notLegacy = req.Seq == 0 || req.Service != strings.ToLower(req.Service)
+	}
+	return introduces
+}
+
+// maybeLegacy reports whether the client may be the easymicro of 2019, which must be sent nothing unasked: it crashes on a
+// heartbeat, and takes any frame with the sequence of a call in flight, such as that of a drain, for the answer. It counts
+// from 1, where ours and those of rpcx count from 0, and sends names in lower case only.
+func (i *clientInfo) maybeLegacy() bool { return i.last != HeartbeatSeq && !i.notLegacy }
+
+// drainFrame returns the frame that announces a drain. ok is false for clients that may not know it.
+func (i *clientInfo) drainFrame(method string) (f *Frame, ok bool) {
+	return &Frame{Type: Request, OneWay: true, Service: DrainPath, Method: method, Seq: i.last}, i.ours
+}
+
+// answerHeartbeat adds to the response to a heartbeat with a key of ours which host answers, what it decompresses, and which
+// request was the last to begin.
+func (i *clientInfo) answerHeartbeat(f *Frame, host string) {
+	f.Metadata.Del(MetaHost) // the client's, if any
+	introduce(&f.Metadata, host)
+	i.ours, i.notLegacy = true, true
+	if i.begun != HeartbeatSeq {
+		f.Metadata.Set(MetaBegun, strconv.FormatUint(i.begun, 10))
+	} else {
+		f.Metadata.Del(MetaBegun)
+	}
+}
 
 // understood is what requests may be compressed with, as the value of MetaAcceptCompression.
 const understood = "gzip,zstd"
 
-// introduction is what a peer that has shown a key of ours learns with the first response after that, and with the answer
-// to each heartbeat that shows one: the name of this host, and what it can decompress. Other peers are told nothing.
+// introduction is sent once, with the first response after a client has sent a key of ours: the name of the host, and what
+// it decompresses. Other clients are sent neither.
 type introduction struct{ state atomic.Int32 }
 
 const (
@@ -71,40 +114,21 @@ const (
 	introGiven  = 2
 )
 
-func (i *introduction) wanted() { i.state.CompareAndSwap(0, introWanted) }
+func (i *introduction) want() { i.state.CompareAndSwap(0, introWanted) }
 
-// give adds the introduction to the response to a call, once.
-func (i *introduction) give(f *Frame, host string) {
+// addTo adds the introduction to the response to a call, once.
+func (i *introduction) addTo(f *Frame, host string) {
 	if i.state.Load() == introWanted && f.Type == Response && !f.Heartbeat && i.state.CompareAndSwap(introWanted, introGiven) {
 		introduce(&f.Metadata, host)
 	}
 }
 
-// introduce sets what peers of ours know a host by: its name, even if it has none.
+// introduce sets the keys of an introduction. The name of the host is set even when it is empty.
 func introduce(m *Metadata, host string) {
 	if _, ok := m.Lookup(MetaHost); !ok {
 		m.Set(MetaHost, host)
 	}
 	m.Set(MetaAcceptCompression, understood)
-}
-
-// greet makes the response to a heartbeat. It goes back as it came, but to a peer that shows a key of ours with it: that
-// learns who answers and what is understood here, before its first call, and how far its calls have got.
-func (c *serverConn) greet(f *Frame) {
-	f.Type = Response
-	if !hasKeyOfOurs(f.Metadata) {
-		return
-	}
-	f.Metadata.Del(MetaHost) // which would be the peer's
-	introduce(&f.Metadata, c.srv.host)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.ours, c.modern = true, true
-	if c.begun != HeartbeatSeq {
-		f.Metadata.Set(MetaBegun, strconv.FormatUint(c.begun, 10))
-	} else {
-		f.Metadata.Del(MetaBegun)
-	}
 }
 
 func hasKeyOfOurs(m Metadata) bool {

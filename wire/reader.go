@@ -17,7 +17,7 @@ type Reader struct {
 
 	src    io.Reader
 	lim    Limits
-	kept   keeper
+	names  interner
 	ration ration // nil when nobody counts
 	held   int    // bytes of the frame that is being read, or was read last
 
@@ -112,7 +112,7 @@ func (r *Reader) Read(f *Frame) error {
 	}
 	body := r.buf[r.pos+HeaderBytes : r.pos+HeaderBytes+int(total)]
 	r.pos += HeaderBytes + int(total)
-	payload, bad := parseBody(body, f, &r.lim, &r.kept)
+	payload, bad := parseBody(body, f, &r.lim, &r.names)
 	if bad != nil {
 		return bad
 	}
@@ -152,7 +152,7 @@ func (r *Reader) readLong(f *Frame, total int) error {
 			return err
 		}
 	}
-	payload, bad := parseBody(body, f, &r.lim, &r.kept)
+	payload, bad := parseBody(body, f, &r.lim, &r.names)
 	if bad != nil {
 		return bad
 	}

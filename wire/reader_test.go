@@ -258,7 +258,7 @@ func (r *repeat) Read(b []byte) (int, error) {
 }
 
 func TestTheKeeperIsBoundedAndNeverMixesNamesUp(t *testing.T) {
-	var k keeper
+	var k interner
 	for i := range 10_000 {
 		name := fmt.Sprint("name", i%(keptNames+5))
 		if got := k.name([]byte(name)); got != name {

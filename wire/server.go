@@ -6,44 +6,35 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
-// ErrServerClosed is what Serve returns after Shutdown.
-var ErrServerClosed = errors.New("wire: server closed")
+// acceptLogEvery is the minimum time between two log lines about a listener that does not accept.
+const acceptLogEvery = 10 * time.Second
 
-// cutWait is how long a cut server waits for handlers to notice that their calls are cancelled.
-const cutWait = time.Second
-
-// acceptTold is the time between two lines about a listener that does not accept.
-const acceptTold = 10 * time.Second
-
-// ServerOptions are what a Server needs to know. Only Handler must be set.
+// ServerOptions are settings of a Server. Only Handler must be set.
 type ServerOptions struct {
 	Handler  Handler
 	Limits   Limits       // zero fields mean the defaults
 	Logger   *slog.Logger // nil discards
 	Observer Observer     // may be nil
 	Budget   *Budget      // may be shared with other servers; nil means one of its own with the defaults
-	Host     string       // the name that peers are told; may be empty
+	Host     string       // the name that is sent to peers; may be empty
 }
 
-// Observer is told what happens to connections. It is called from the connections' goroutines and must not block.
+// Observer observes connections. It is called from their goroutines and must not block.
 type Observer interface {
 	ConnOpened()
 	ConnClosed()
 	WireError(reason string) // a frame was refused or a connection cut for it; reason is one of a bounded set
 }
 
-// Server answers calls that come in frames. It may serve several listeners at once.
+// Server answers calls that arrive in frames. It may serve several listeners at once.
 type Server struct {
-	handler  Handler
-	log      *slog.Logger
-	observer Observer
-	budget   *Budget
-	host     string
-	cuts     cutLog
-	pool     workers
+	env  serverEnv
+	cuts cutLog
+	pool workers
 
 	mu        sync.Mutex
 	limits    Limits
@@ -54,61 +45,46 @@ type Server struct {
 	changed   chan struct{} // closed and made anew when conns shrinks
 }
 
-// group is what belongs to one call of Serve.
-type group struct {
-	ctx context.Context //nolint:containedctx // the parent of the calls that come over its connections
-}
-
-// NewServer makes a server that serves nothing yet.
+// NewServer returns a Server that serves nothing yet.
 func NewServer(o ServerOptions) *Server {
 	s := &Server{
-		handler:   o.Handler,
-		log:       o.Logger,
-		observer:  o.Observer,
-		budget:    o.Budget,
-		host:      o.Host,
+		env:       serverEnv{handler: o.Handler, log: o.Logger, observer: o.Observer, budget: o.Budget, host: o.Host},
 		limits:    o.Limits.WithDefaults(),
 		listeners: make(map[net.Listener]struct{}),
 		conns:     make(map[*serverConn]struct{}),
 		changed:   make(chan struct{}),
 	}
-	if s.log == nil {
-		s.log = slog.New(slog.DiscardHandler)
+	if s.env.log == nil {
+		s.env.log = slog.New(slog.DiscardHandler)
 	}
-	if s.observer == nil {
-		s.observer = nobody{}
+	if s.env.observer == nil {
+		s.env.observer = noObserver{}
 	}
-	if s.budget == nil {
-		s.budget = NewBudget(0, 0)
+	if s.env.budget == nil {
+		s.env.budget = NewBudget(0, 0)
 	}
-	s.cuts.log = s.log
+	s.cuts.log = s.env.log
 	return s
 }
 
-type nobody struct{}
-
-func (nobody) ConnOpened()      {}
-func (nobody) ConnClosed()      {}
-func (nobody) WireError(string) {}
-
-// SetLimits changes the limits of the connections that are accepted from now on; those that are open keep theirs.
+// SetLimits changes the limits of the connections that are accepted from now on; open ones keep theirs.
 func (s *Server) SetLimits(l Limits) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.limits = l.WithDefaults()
 }
 
-// Serve accepts connections and answers their calls until ln fails, Shutdown is called (then it returns
-// ErrServerClosed) or ctx ends. The end of ctx, and a failure of ln, cut the connections of this listener: their calls
-// are cancelled. When Serve returns, ln and its connections are closed and nothing it started is running, except
-// handlers that ignore the end of their context for longer than a second.
+// Serve accepts connections and answers their calls until ln fails, Shutdown is called (then it returns ErrServerClosed) or
+// ctx ends. The end of ctx, and a failure of ln, cut the connections of this listener: their calls are cancelled. When
+// Serve returns, ln and its connections are closed and nothing it started is running, except handlers that ignore the end
+// of their context for longer than a second.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	defer ln.Close()
 	if !s.listen(ln) {
 		return ErrServerClosed
 	}
 	defer s.unlisten(ln)
-	g := &group{ctx: ctx}
+	g := &connGroup{ctx: ctx, env: &s.env, pool: &s.pool, cuts: &s.cuts, forget: s.forget}
 	stop := context.AfterFunc(ctx, func() {
 		_ = ln.Close()
 		s.cut(g)
@@ -117,24 +93,23 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	s.pool.use()
 	defer s.pool.leave()
 
-	var served sync.WaitGroup
-	err := s.accept(ln, g, &served)
+	err := s.accept(ln, g)
 	if !errors.Is(err, ErrServerClosed) {
 		s.cut(g)
 	}
-	served.Wait()
+	g.open.Wait()
 	return err
 }
 
-func (s *Server) accept(ln net.Listener, g *group, served *sync.WaitGroup) error {
+func (s *Server) accept(ln net.Listener, g *connGroup) error {
 	var pause time.Duration
-	var told time.Time
+	var logged time.Time
 	for {
 		c, err := ln.Accept()
 		switch {
 		case err == nil:
 			pause = 0
-			s.start(g, c, served)
+			s.start(g, c)
 		case s.isDraining():
 			return ErrServerClosed
 		case g.ctx.Err() != nil:
@@ -142,11 +117,11 @@ func (s *Server) accept(ln net.Listener, g *group, served *sync.WaitGroup) error
 		case errors.Is(err, net.ErrClosed):
 			return err
 		default:
-			// Out of descriptors, or a peer that was gone before it was accepted: neither ends a server.
+			// Out of descriptors, or the peer closed before it was accepted: neither ends a server.
 			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
-			if now := time.Now(); told.IsZero() || now.Sub(told) >= acceptTold {
-				s.log.Warn("accept failed", "error", err)
-				told = now
+			if now := time.Now(); logged.IsZero() || now.Sub(logged) >= acceptLogEvery {
+				s.env.log.Warn("accept failed", "error", err)
+				logged = now
 			}
 			if !sleep(g.ctx, pause) {
 				return g.ctx.Err()
@@ -166,35 +141,35 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// start serves c in goroutines of its own; served is done when it is closed.
-func (s *Server) start(g *group, c net.Conn, served *sync.WaitGroup) {
-	sc := s.open(g, c, served)
+// start serves c in goroutines of its own.
+func (s *Server) start(g *connGroup, c net.Conn) {
+	sc := s.open(g, c)
 	if sc == nil {
 		_ = c.Close()
 		return
 	}
-	s.observer.ConnOpened()
-	served.Add(1)
+	s.env.observer.ConnOpened()
+	g.open.Add(1)
 	go sc.serve()
 }
 
-// open takes a connection in. One that comes while the server drains is told so at once.
-func (s *Server) open(g *group, c net.Conn, served *sync.WaitGroup) *serverConn {
+// open adds a connection, or returns nil when the server is closed.
+func (s *Server) open(g *connGroup, c net.Conn) *serverConn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed || g.ctx.Err() != nil {
 		return nil
 	}
-	sc := newServerConn(s, g, c, s.limits, served)
+	sc := newServerConn(g, c, s.limits)
 	s.conns[sc] = struct{}{}
 	if s.draining {
-		sc.wait.kick()
+		sc.wait.drain()
 	}
 	return sc
 }
 
 func (s *Server) forget(sc *serverConn) {
-	s.observer.ConnClosed()
+	s.env.observer.ConnClosed()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.conns, sc)
@@ -225,7 +200,7 @@ func (s *Server) isDraining() bool {
 }
 
 // cut closes the connections of g, or all of them when g is nil.
-func (s *Server) cut(g *group) {
+func (s *Server) cut(g *connGroup) {
 	s.mu.Lock()
 	var cut []*serverConn
 	for sc := range s.conns {
@@ -238,3 +213,65 @@ func (s *Server) cut(g *group) {
 		sc.fail(ErrServerClosed)
 	}
 }
+
+// Shutdown drains the server: it closes the listeners, announces the drain on every connection with the last accepted
+// sequence, and serves the calls that are on their way. A connection is closed when nothing is in flight on it and nothing
+// arrived or ended on it for 100 ms. Only clients that have sent a key of ours (x-em-…) are told: others take the frame for
+// a message, or crash on it. When ctx ends, what is left is cut and the error of ctx is returned. The calls to Serve return
+// when their connections are closed.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	s.draining = true
+	for ln := range s.listeners {
+		_ = ln.Close()
+	}
+	for sc := range s.conns {
+		sc.wait.drain()
+	}
+	s.mu.Unlock()
+
+	for {
+		s.mu.Lock()
+		left, changed := len(s.conns), s.changed
+		s.closed = s.closed || left == 0
+		s.mu.Unlock()
+		if left == 0 {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			s.mu.Lock()
+			s.closed = true
+			s.mu.Unlock()
+			s.sendGoAway()
+			s.cut(nil)
+			return ctx.Err()
+		}
+	}
+}
+
+// sendGoAway tells all clients which call was the last that is accepted, and gives them goAwayGrace to read that.
+func (s *Server) sendGoAway() {
+	s.mu.Lock()
+	var sent sync.WaitGroup
+	var unread atomic.Bool
+	for c := range s.conns {
+		sent.Go(func() {
+			if c.sendGoAway() {
+				unread.Store(true)
+			}
+		})
+	}
+	s.mu.Unlock()
+	sent.Wait()
+	if unread.Load() {
+		time.Sleep(goAwayGrace)
+	}
+}
+
+type noObserver struct{}
+
+func (noObserver) ConnOpened()      {}
+func (noObserver) ConnClosed()      {}
+func (noObserver) WireError(string) {}

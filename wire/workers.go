@@ -20,7 +20,7 @@ type workers struct {
 }
 
 type worker struct {
-	work  chan *serverConn // closed to retire
+	work  chan *serverCalls // closed to retire
 	gone  chan struct{}
 	timer *callTimer
 }
@@ -53,12 +53,12 @@ func (p *workers) leave() {
 }
 
 // wake has a worker serve the queue of c.
-func (p *workers) wake(c *serverConn) {
+func (p *workers) wake(c *serverCalls) {
 	p.mu.Lock()
 	n := len(p.idle)
 	if n == 0 {
 		p.mu.Unlock()
-		w := &worker{work: make(chan *serverConn, 1), gone: make(chan struct{}), timer: new(callTimer)}
+		w := &worker{work: make(chan *serverCalls, 1), gone: make(chan struct{}), timer: new(callTimer)}
 		go p.run(w, c)
 		return
 	}
@@ -70,7 +70,7 @@ func (p *workers) wake(c *serverConn) {
 	w.work <- c
 }
 
-func (p *workers) run(w *worker, c *serverConn) {
+func (p *workers) run(w *worker, c *serverCalls) {
 	defer close(w.gone)
 	for ok := true; ok; c, ok = <-w.work {
 		c.work(w)

@@ -258,7 +258,7 @@ func (c *conn) soon(try func() bool) bool {
 		return false
 	}
 	defer c.entering.Store(false)
-	return soon(try)
+	return wire.RetryBriefly(try)
 }
 
 // Close closes the connection. What is in flight on it gives back by itself what it has of the budget.

@@ -111,7 +111,7 @@ func (x *exchange) call() *code.Error {
 func (x *exchange) callHere() *code.Error {
 	defer x.g.running.Done()
 	o := x.handle(wire.NewCall(x.r.Context(), x.callOptions()))
-	x.holding.reply.Made(len(x.res.Payload), o.err)
+	x.holding.reply.Learn(len(x.res.Payload), o.err)
 	x.holding.leave() // the call has ended, however long its caller takes the answer
 	return x.told(o)
 }
@@ -180,7 +180,7 @@ func (x *exchange) run(c *wire.Call, outcomes chan<- outcome) {
 		outcomes <- o
 	}()
 	o = x.handle(c)
-	x.handed.reply.Made(len(x.res.Payload), o.err)
+	x.handed.reply.Learn(len(x.res.Payload), o.err)
 	done = true
 }
 

@@ -14,7 +14,7 @@ type holding struct {
 	call   bool
 	bytes  int64
 	growth wire.Growth // of bytes
-	reply  wire.Answer // what it will probably need; the zero value for one-way calls
+	reply  wire.Reservation // what it will probably need; the zero value for one-way calls
 }
 
 // enter takes the place of a call: in the budget, and among mostCalls of the connection.
@@ -49,7 +49,7 @@ func (h *holding) begin(ctx context.Context, deadline time.Time, service, method
 	if h.conn == nil {
 		return true
 	}
-	h.reply = h.conn.share.NewAnswer(service, method, argument)
+	h.reply = wire.NewReservation(h.conn.share, service, method, argument)
 	if h.reply.Try() {
 		return true
 	}
@@ -70,7 +70,7 @@ func (h *holding) handOver() holding {
 
 // take takes n bytes for a body, and reports whether they were there, or soon are. The oldest body gets them all the same.
 func (h *holding) take(n int) bool {
-	if h.conn != nil && !h.growth.Take(int64(n)) && !soon(func() bool { return h.growth.Take(int64(n)) }) {
+	if h.conn != nil && !h.growth.Take(int64(n)) && !wire.RetryBriefly(func() bool { return h.growth.Take(int64(n)) }) {
 		return false
 	}
 	h.bytes += int64(n)
@@ -79,27 +79,11 @@ func (h *holding) take(n int) bool {
 
 // claim takes n bytes for what is made of a body.
 func (h *holding) claim(n int) bool {
-	if h.conn != nil && !h.conn.share.TakeBytes(int64(n)) && !soon(func() bool { return h.conn.share.TakeBytes(int64(n)) }) {
+	if h.conn != nil && !h.conn.share.TakeBytes(int64(n)) && !wire.RetryBriefly(func() bool { return h.conn.share.TakeBytes(int64(n)) }) {
 		return false
 	}
 	h.bytes += int64(n)
 	return true
-}
-
-const (
-	mostWait = 100 * time.Millisecond // for what there is no room for
-	waitStep = 10 * time.Millisecond
-)
-
-// soon repeats try for a moment, until it succeeds.
-func soon(try func() bool) bool {
-	for range mostWait / waitStep {
-		time.Sleep(waitStep)
-		if try() {
-			return true
-		}
-	}
-	return false
 }
 
 // hasRead says that nothing more of the request is to be taken.
@@ -127,7 +111,7 @@ func (h *holding) taken(n int) {
 
 // leave gives back what is left of the request.
 func (h *holding) leave() {
-	h.reply.End()
+	h.reply.Release()
 	if h.conn != nil && h.bytes > 0 {
 		h.conn.share.Give(h.bytes)
 	}

@@ -1,0 +1,101 @@
+package wire
+
+import (
+	"cmp"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	reliefEvery   = 50 * time.Millisecond // at most this often are peers checked
+	reliefSilence = time.Second           // a peer that has taken nothing for so long may be cut to free memory
+)
+
+// Holder is a connection that can hold answers which its peer has not taken.
+type Holder interface {
+	// Untaken returns how many bytes are queued for the peer, and how many it has taken since the connection was opened.
+	Untaken() (waiting, taken int64)
+	// CutSlow closes the connection because the host is short of memory and the peer takes nothing. It must not block.
+	CutSlow()
+}
+
+// relief cuts connections whose peers take no answers, to free the memory that these use.
+type relief struct {
+	next atomic.Int64 // earliest time of the next check, in nanoseconds since the Budget's epoch
+
+	mu      sync.Mutex
+	holders map[*holderProgress]struct{}
+}
+
+// holderProgress is what the last check saw of a Holder.
+type holderProgress struct {
+	Holder
+	taken int64
+	since time.Time // when taken was first seen; zero while nothing is queued
+}
+
+func (r *relief) watch(h Holder) *holderProgress {
+	p := &holderProgress{Holder: h}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.holders == nil {
+		r.holders = make(map[*holderProgress]struct{})
+	}
+	r.holders[p] = struct{}{}
+	return p
+}
+
+func (r *relief) forget(p *holderProgress) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.holders, p)
+}
+
+// run frees excess bytes, unless it ran a moment ago. The first connection to go is the one with the most byte seconds:
+// queued bytes times the silence of its peer.
+func (r *relief) run(epoch time.Time, excess int64) {
+	now := time.Now()
+	elapsed, next := int64(now.Sub(epoch)), r.next.Load()
+	if elapsed < next || !r.next.CompareAndSwap(next, elapsed+int64(reliefEvery)) {
+		return
+	}
+	slow := r.silent(now)
+	slices.SortFunc(slow, func(x, y slowPeer) int { return cmp.Compare(y.cost, x.cost) })
+	for _, s := range slow {
+		if excess <= 0 {
+			return
+		}
+		excess -= s.waiting
+		s.CutSlow()
+	}
+}
+
+// slowPeer is a connection whose peer has taken nothing for some time.
+type slowPeer struct {
+	Holder
+	waiting int64
+	cost    float64 // byte seconds
+}
+
+// silent checks all connections and returns those whose peers have taken nothing for reliefSilence.
+func (r *relief) silent(now time.Time) []slowPeer {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var slow []slowPeer
+	for p := range r.holders {
+		waiting, taken := p.Untaken()
+		switch {
+		case waiting == 0:
+			p.since = time.Time{}
+		case p.since.IsZero() || p.taken != taken:
+			p.taken, p.since = taken, now
+		default:
+			if silence := now.Sub(p.since); silence >= reliefSilence {
+				slow = append(slow, slowPeer{p.Holder, waiting, float64(waiting) * silence.Seconds()})
+			}
+		}
+	}
+	return slow
+}

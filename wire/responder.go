@@ -1,0 +1,79 @@
+package wire
+
+import (
+	"log/slog"
+	"sync/atomic"
+
+	"github.com/easymicro/easymicro/wire/code"
+)
+
+// serverEnv is what the connections and calls of a Server need of it.
+type serverEnv struct {
+	handler  Handler
+	log      *slog.Logger
+	observer Observer
+	budget   *Budget
+	host     string
+}
+
+// responder is the sending side of a server's connection.
+type responder struct {
+	env      *serverEnv
+	out      outbox
+	intro    introduction
+	onError  func(error)  // called when the connection cannot be written to
+	inFlight atomic.Int32 // calls of the connection
+	lost     atomic.Bool  // the connection cannot be written to
+	closing  atomic.Bool  // it is being closed
+}
+
+// answerable reports whether an answer may still reach the peer.
+func (r *responder) answerable() bool { return !r.lost.Load() && !r.closing.Load() }
+
+// send queues f and writes what is queued.
+func (r *responder) send(f *Frame) {
+	if r.post(f) {
+		r.flush()
+	}
+}
+
+// post queues f, once there is room for it, and reports whether the caller has to flush.
+func (r *responder) post(f *Frame) (flush bool) {
+	r.intro.addTo(f, r.env.host)
+	flush, err := r.out.append(f)
+	if err != nil {
+		r.onError(err)
+	}
+	r.env.budget.relieveIfFull()
+	return flush
+}
+
+// postNow queues f unless it would have to wait for the peer. It reports whether the caller has to flush.
+func (r *responder) postNow(f *Frame) (flush bool) {
+	if r.out.backlog.congested.Load() {
+		return false
+	}
+	flush, _ = r.out.append(f)
+	return flush
+}
+
+// flush writes what is queued. If more calls are in flight, others may queue their answers first.
+func (r *responder) flush() {
+	if err := r.out.flush(r.inFlight.Load() > 1); err != nil {
+		r.onError(err)
+	}
+}
+
+// refuse answers a request that is not run, if it wants an answer.
+func (r *responder) refuse(req *Frame, e *code.Error) {
+	if !req.OneWay {
+		r.send(refusal(req, e))
+	}
+}
+
+// refusal returns the response to a request that is not run.
+func refusal(req *Frame, e *code.Error) *Frame {
+	f := &Frame{Type: Response, Seq: req.Seq, Service: req.Service, Method: req.Method, Codec: req.Codec}
+	SetError(f, e)
+	return f
+}

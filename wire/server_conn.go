@@ -1,0 +1,351 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/easymicro/easymicro/wire/code"
+)
+
+// Reasons for which a server cuts a connection, besides those of bad frames. They are labels of metrics.
+const (
+	cutFirstByte  = "first_byte_timeout"
+	cutBody       = "body_timeout"
+	cutSlowReader = "slow_reader"
+	cutTruncated  = "truncated"
+)
+
+// goAwayGrace is how long clients have to read which calls were not accepted, before a drain ends by cutting them.
+const goAwayGrace = 50 * time.Millisecond
+
+// ErrServerClosed is returned by Serve after Shutdown.
+var ErrServerClosed = errors.New("wire: server closed")
+
+var errReset = errors.New("the peer has reset the connection")
+
+// connGroup is the connections of one call of Serve.
+type connGroup struct {
+	ctx    context.Context //nolint:containedctx // the parent of the calls that come over its connections
+	env    *serverEnv
+	pool   *workers
+	cuts   *cutLog
+	open   sync.WaitGroup
+	forget func(*serverConn) // called when a connection has ended
+}
+
+// serverConn is one connection of a server. One goroutine reads it; workers run its calls and write the answers.
+type serverConn struct {
+	group  *connGroup
+	conn   net.Conn
+	lim    Limits
+	share  Share
+	in     *Reader // nil while the connection is asleep
+	budget readBudget
+	wait   readDeadlines
+	out    responder
+	calls  serverCalls
+
+	reported atomic.Bool // why the connection ends has been counted
+}
+
+func newServerConn(g *connGroup, conn net.Conn, lim Limits) *serverConn {
+	c := &serverConn{group: g, conn: conn, lim: lim}
+	c.share.open(g.env.budget, c)
+	c.budget = readBudget{Growth: NewGrowth(&c.share), host: g.env.host}
+	c.out.env, c.out.onError = g.env, c.lose
+	c.out.out.init(conn, &c.lim)
+	c.calls.ctx, c.calls.pool, c.calls.share, c.calls.out, c.calls.budget = g.ctx, g.pool, &c.share, &c.out, &c.budget
+	c.calls.from = origin{"rpcx", addrOf(conn.RemoteAddr()), g.env.host, &c.share, lim.MaxDecompressedBytes}
+	c.calls.init(lim.MaxInFlight)
+	c.wait.init(conn, &c.lim, c)
+	return c
+}
+
+func addrOf(a net.Addr) netip.Addr {
+	if t, ok := a.(*net.TCPAddr); ok {
+		return t.AddrPort().Addr().Unmap()
+	}
+	return netip.Addr{}
+}
+
+// serve reads the connection until it ends or falls asleep. Then another goroutine goes on.
+func (c *serverConn) serve() {
+	c.in = NewReader(&c.wait, c.lim)
+	c.in.OnBody, c.in.ration = c.wait.body, &c.budget
+	err := c.read()
+	c.in.Release()
+	c.in = nil
+	if errors.Is(err, errAsleep) {
+		go c.sleep()
+		return
+	}
+	c.finish(err)
+	c.share.Close()
+	c.group.forget(c)
+	c.group.open.Done()
+}
+
+// sleep waits for the next byte without a Reader, in a goroutine that never needs more than the smallest stack: that makes
+// an idle connection cheap.
+func (c *serverConn) sleep() {
+	c.wait.sleep()
+	go c.serve()
+}
+
+// read reads frames until the connection ends.
+func (c *serverConn) read() error {
+	for {
+		if err := c.waitUncongested(); err != nil {
+			return err
+		}
+		if err := c.in.wait(); err != nil {
+			return err
+		}
+		t := tasks.Get().(*task) // not before a frame begins: idle connections hold none
+		err := c.in.Read(&t.req)
+		t.held, t.ticket = c.in.handOver(), c.budget.handOver()
+		c.wait.frameRead()
+		if err == nil {
+			c.take(t)
+		} else if err := c.overLimit(t, err); err != nil {
+			return err
+		}
+		if c.wait.announcing.Load() {
+			c.announceDrain()
+		}
+	}
+}
+
+// waitUncongested blocks while the peer takes no answers.
+func (c *serverConn) waitUncongested() error {
+	for {
+		if c.out.closing.Load() {
+			return errWriteClosed
+		}
+		if !c.calls.stopReader() {
+			return nil
+		}
+		select {
+		case <-c.calls.resumed:
+		case <-c.wait.interrupted:
+			c.announceDrain()
+		}
+	}
+}
+
+// take handles a sound frame. Responses are ignored.
+func (c *serverConn) take(t *task) {
+	switch {
+	case t.req.Type != Request:
+	case t.req.Heartbeat:
+		if !t.req.OneWay {
+			c.calls.answerHeartbeat(&t.req)
+			c.out.send(&t.req)
+		}
+	case t.req.OneWay && t.req.Service == CancelPath:
+		c.calls.cancel(t.req.Seq)
+	default:
+		t.arrived = c.wait.lastRead
+		c.calls.dispatch(t)
+		return
+	}
+	t.release(&c.share)
+}
+
+// overLimit answers a request that is sound, but over a limit. It returns all other errors, which end the connection.
+func (c *serverConn) overLimit(t *task, err error) error {
+	defer t.release(&c.share)
+	var bad *FrameError
+	if !errors.As(err, &bad) || bad.Fatal {
+		return err
+	}
+	c.group.env.observer.WireError(bad.Reason)
+	if t.req.Type == Request && bad.Answer != nil {
+		c.out.refuse(&t.req, bad.Answer)
+	}
+	return nil
+}
+
+// announceDrain is called by the reader. Everything it has read is accepted.
+func (c *serverConn) announceDrain() {
+	c.sendDrain("")
+	c.wait.announced(time.Now())
+}
+
+func (c *serverConn) sendDrain(method string) {
+	peer, _ := c.calls.peerInfo()
+	if f, ok := peer.drainFrame(method); ok {
+		c.out.send(f)
+	}
+}
+
+// sendGoAway accepts no more calls, drops those that have not begun, and tells the client which call was the last. What
+// still arrives is read and dropped: unread bytes would reset the connection, and the client might never read the frame. It
+// reports whether there are calls that the client may send elsewhere.
+func (c *serverConn) sendGoAway() (unread bool) {
+	dropped, unread := c.calls.reject()
+	peer, _ := c.calls.peerInfo()
+	f, ok := peer.drainFrame(drainLast)
+	flush := ok && c.out.postNow(f)
+	for dropped != nil {
+		t := dropped
+		dropped, t.queued = t.queued, nil
+		if !ok && !t.oneWay {
+			const what = "the host closes, and has not begun the call"
+			e := code.Refuse(code.Unavailable, code.ReasonDraining, what, "", c.group.env.host, 0)
+			flush = c.out.postNow(refusal(&t.req, e)) || flush
+		}
+		t.release(&c.share)
+	}
+	if flush {
+		_, _ = c.out.out.flushOnce(goAwayGrace) // the connection is closed in any case
+	}
+	return unread
+}
+
+// finish closes the connection and returns when its calls have ended, or have ignored their end for too long. Calls that
+// were read whole are run and answered, unless the connection is broken.
+func (c *serverConn) finish(err error) {
+	switch {
+	case errors.Is(err, errDrained), errors.Is(err, errIdle):
+		c.sendDrain(drainLast)
+		c.linger(true)
+	case atEnd(err):
+		c.serveOut()
+	case writable(err):
+		c.report(err)
+		c.serveOut()
+		c.linger(false)
+	}
+	c.fail(err)
+	c.calls.waitEnd()
+}
+
+// atEnd reports whether err is the end of what the peer sends.
+func atEnd(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) }
+
+// writable reports whether the connection can still be written to after an error of reading it.
+func writable(err error) bool {
+	var bad *FrameError
+	return errors.As(err, &bad) || errors.Is(err, errBody)
+}
+
+// serveOut returns when the calls that were read have been answered, or the connection is broken.
+func (c *serverConn) serveOut() {
+	peer, busy := c.calls.peerInfo()
+	if !busy && c.out.out.idle() {
+		return
+	}
+	_ = c.conn.SetReadDeadline(time.Time{})
+	stop := onReset(c.conn, func() { c.fail(errReset) })
+	defer stop()
+	if !peer.maybeLegacy() {
+		// A peer that has only closed its sending side ignores it; one that no longer exists answers with a reset.
+		c.out.send(&Frame{Type: Response, Heartbeat: true, Seq: HeartbeatSeq})
+	}
+	c.calls.waitAnswered()
+	enough, cancel := context.WithTimeout(context.Background(), 10*c.lim.WriteTimeout) // a peer that takes nothing is cut sooner
+	defer cancel()
+	c.out.out.settle(enough)
+}
+
+// linger closes the sending side and reads what may still arrive, so that the last answers are not lost to a reset. With
+// frames it runs the one-way calls of peers that do not know the drain frame, since these send them nowhere else.
+func (c *serverConn) linger(frames bool) {
+	half, ok := c.conn.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil {
+		return
+	}
+	_ = c.conn.SetReadDeadline(time.Now().Add(lingerWait))
+	in := NewReader(c.conn, c.lim)
+	in.ration = &c.budget
+	defer in.Release()
+	for frames {
+		t := tasks.Get().(*task)
+		frames = in.Read(&t.req) == nil
+		t.held, t.ticket = in.handOver(), c.budget.handOver()
+		if frames && t.req.OneWay && t.req.Type == Request && !t.req.Heartbeat && !c.knowsDrain() {
+			t.arrived = time.Now()
+			c.calls.dispatch(t)
+		} else {
+			t.release(&c.share)
+		}
+	}
+	_, _ = io.Copy(io.Discard, c.conn)
+}
+
+func (c *serverConn) knowsDrain() bool {
+	peer, _ := c.calls.peerInfo()
+	return peer.ours
+}
+
+// fail closes the connection for the reason err.
+func (c *serverConn) fail(err error) {
+	c.report(err)
+	c.out.closing.Store(true)
+	c.calls.end(errors.Is(err, ErrServerClosed))
+	c.out.out.close()
+	_ = c.conn.Close()
+}
+
+// lose gives up a connection that cannot be written to. What its peer had sent before is still read, since there may be
+// one-way calls in it.
+func (c *serverConn) lose(err error) {
+	if errors.Is(err, errSlowReader) || c.out.closing.Load() {
+		c.fail(err)
+		return
+	}
+	c.out.lost.Store(true)
+	c.calls.end(false)
+	c.out.out.close()
+	c.wait.set(time.Now().Add(lingerWait))
+}
+
+// report counts and logs why the connection ends when the peer is at fault. Only the first reason counts.
+func (c *serverConn) report(err error) {
+	if !c.reported.CompareAndSwap(false, true) {
+		return
+	}
+	if reason := cutReason(err); reason != "" {
+		c.group.env.observer.WireError(reason)
+		c.group.cuts.add(c.conn.RemoteAddr(), reason, err)
+	}
+}
+
+// cutReason returns why a connection was cut; "" when the peer is not at fault.
+func cutReason(err error) string {
+	var bad *FrameError
+	switch {
+	case errors.As(err, &bad):
+		return bad.Reason
+	case errors.Is(err, errFirstByte):
+		return cutFirstByte
+	case errors.Is(err, errBody):
+		return cutBody
+	case errors.Is(err, errSlowReader):
+		return cutSlowReader
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return cutTruncated
+	}
+	return ""
+}
+
+// Untaken returns what is queued for the peer, and what it has taken. It and CutSlow make serverConn a Holder.
+func (c *serverConn) Untaken() (waiting, taken int64) { return c.out.out.untaken() }
+
+// CutSlow closes the connection.
+func (c *serverConn) CutSlow() { c.fail(errSlowReader) }
+
+// The methods below make serverConn the readOwner of its readDeadlines.
+
+func (c *serverConn) unwritable() bool { return c.out.lost.Load() }
+
+func (c *serverConn) quietFrom(t, now time.Time) time.Time { return c.calls.quietFrom(t, now) }
+
+func (c *serverConn) readHolds() bool { return c.in.holds() && c.group.env.budget.Short() }
