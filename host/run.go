@@ -78,7 +78,7 @@ func (h *Host) stopApplying() {
 func (h *Host) drain(begin time.Time) {
 	delay, grace := h.drainDelay(), h.gracePeriod()
 	until := begin.Add(grace)
-	h.log.Info("draining", "drain_delay", delay, "grace_period", grace, "in_flight", h.inFlight())
+	h.log.Info("draining", "drain_delay", delay, "grace_period", grace, "in_flight", h.InFlight())
 	deadline, cancel := context.WithDeadline(h.life, until)
 	defer cancel()
 	h.withdraw()
@@ -121,7 +121,8 @@ func (h *Host) drainDelay() time.Duration {
 
 func (h *Host) gracePeriod() time.Duration { return h.Set().Manifest.Host.Shutdown.GracePeriod.Std() }
 
-func (h *Host) inFlight() int {
+// InFlight returns the number of calls that run: those of services, and those that a gateway passes on.
+func (h *Host) InFlight() int {
 	n := 0
 	for _, s := range h.current.Load().services {
 		n += s.instance.inFlight()
