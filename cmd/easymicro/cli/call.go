@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -15,76 +16,54 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// call is one call and how it is made.
-type call struct {
-	app             *app
+// callCommand makes one call.
+type callCommand struct {
+	*app
+	address, codecName, compressionName, tokenFile string
+	meta                                           []string
+	timeout                                        time.Duration
+	http, verbose                                  bool
+	etcd                                           etcdFlags
+
+	// The call, from the arguments and flags.
 	service, method string
 	body            []byte
 	codec           wire.Codec
 	compression     wire.Compression
 	metadata        wire.Metadata
-	address         string
-	etcd            *etcdFlags // nil: the address is given, or the manifest's
-	timeout         time.Duration
-	verbose         bool
+	viaEtcd         bool
 }
 
-type callFlags struct {
-	address, codec, compress, tokenFile string
-	meta                                []string
-	timeout                             time.Duration
-	http, verbose                       bool
-	etcd                                etcdFlags
-}
-
-func (a *app) call() *cobra.Command {
-	var f callFlags
+func newCall(a *app) *cobra.Command {
+	c := &callCommand{app: a}
 	cmd := &cobra.Command{
 		Use:   "call SERVICE.METHOD [JSON | @FILE | -]",
-		Short: "Call a method over rpcx, or over HTTP",
-		Long: `call makes one call and prints the answer as JSON. The argument is JSON whatever the codec (default: {}), in the command
-line, in a file, or on standard input; for msgpack, protobuf and thrift it is converted by the types of the handlers in this
-binary. With --codec raw argument and answer are bytes, and are left as they are.
+		Short: "Call a method over rpcx or HTTP",
+		Long: `call makes one call and prints the reply as JSON. The argument is JSON for every codec (default: {}): on the command line,
+in a file, or on standard input. For msgpack, protobuf and thrift it is converted with the types of the handlers in this
+binary. With --codec raw, argument and reply are bytes and are not converted.
 
-With --etcd it calls one of the hosts that serve the service, as etcd knows them.
+With --etcd it calls one of the endpoints of the service in etcd.
 
-It exits with 5 when the service answers with an error or not in time, and with 4 when nobody answers.`,
+It exits with 5 if the service answers with an error or misses the deadline, and with 4 if it cannot be reached.`,
 		Example: `  easymicro call Arith.Mul '{"a":73,"b":1500}'
   easymicro call Arith.Mul @args.json --codec msgpack -v
   echo '{"a":1,"b":2}' | easymicro call Arith.Mul - --address 10.0.0.7:8972 --meta tenant=blue --timeout 2s
   easymicro call Arith.Mul '{"a":1,"b":2}' --etcd http://127.0.0.1:2379`,
-		Args:              argRange(1, 2, "SERVICE.METHOD and at most one argument of it"),
-		ValidArgsFunction: a.firstOrEtcd(&f.etcd, true, methodWords),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := a.newCall(cmd.Context(), args, &f)
-			if err != nil {
-				return err
-			}
-			if err := c.setEtcd(cmd, &f); err != nil {
-				return err
-			}
-			ctx := cmd.Context()
-			if f.timeout > 0 {
-				var cancel context.CancelFunc
-				ctx, cancel = context.WithTimeout(ctx, f.timeout)
-				defer cancel()
-			}
-			if f.http {
-				return c.overHTTP(ctx)
-			}
-			return c.overRPCX(ctx)
-		},
+		Args:              argRange(1, 2, "SERVICE.METHOD, and optionally one JSON argument"),
+		ValidArgsFunction: firstArgumentOrEtcd(a, &c.etcd, true, methodWords),
+		RunE:              c.run,
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.address, "address", "", "`ADDRESS` to call (default: the manifest's first listener, else 127.0.0.1:8972)")
-	flags.StringVar(&f.codec, "codec", "json", "raw, json, protobuf, msgpack or thrift: the `CODEC` on the wire")
-	flags.StringVar(&f.compress, "compress", "none", "none, gzip or zstd: the `COMPRESSION` on the wire")
-	flags.StringArrayVar(&f.meta, "meta", nil, "metadata as `KEY=VALUE`; may be repeated")
-	flags.DurationVar(&f.timeout, "timeout", 10*time.Second, "`TIME` to wait, which the service is told; 0 for ever")
-	flags.StringVar(&f.tokenFile, "token-file", "", "`FILE` with the token that says who calls")
-	flags.BoolVar(&f.http, "http", false, "call over HTTP instead of rpcx")
-	flags.BoolVarP(&f.verbose, "verbose", "v", false, "show code, reason, rule and metadata on stderr")
-	f.etcd.add(cmd, "`URL` of the etcd that knows who serves the service, in place of --address; several with commas")
+	flags.StringVar(&c.address, "address", "", "`ADDRESS` to call (default: the first listener of the manifest, else "+string(defaultListen)+")")
+	flags.StringVar(&c.codecName, "codec", "json", "`CODEC` on the wire: raw, json, protobuf, msgpack or thrift")
+	flags.StringVar(&c.compressionName, "compress", "none", "`COMPRESSION` on the wire: none, gzip or zstd")
+	flags.StringArrayVar(&c.meta, "meta", nil, "metadata as `KEY=VALUE`; repeatable")
+	flags.DurationVar(&c.timeout, "timeout", 10*time.Second, "deadline as a `DURATION`, also sent to the service; 0 = none")
+	flags.StringVar(&c.tokenFile, "token-file", "", "`FILE` with the bearer token of the caller")
+	flags.BoolVar(&c.http, "http", false, "call over HTTP instead of rpcx")
+	flags.BoolVarP(&c.verbose, "verbose", "v", false, "print code, reason, rule and metadata on stderr")
+	c.etcd.add(cmd, "find the service in etcd instead of --address: comma-separated `URL`s of its servers")
 	for name, complete := range map[string]completer{
 		"address": cobra.NoFileCompletions, "meta": cobra.NoFileCompletions, "timeout": fixed("100ms", "1s", "10s"),
 		"codec": fixed("json", "msgpack", "protobuf", "thrift", "raw"), "compress": fixed("none", "gzip", "zstd"),
@@ -94,96 +73,119 @@ It exits with 5 when the service answers with an error or not in time, and with 
 	return cmd
 }
 
-func (a *app) newCall(ctx context.Context, args []string, f *callFlags) (*call, error) {
-	c := &call{app: a, address: f.address, timeout: f.timeout, verbose: f.verbose}
-	var err error
-	if c.service, c.method, err = methodArg(args[0]); err != nil {
-		return nil, err
-	}
-	if f.timeout < 0 {
-		return nil, usageError("--timeout %s is negative", f.timeout)
-	}
-	var ok bool
-	if c.codec, ok = wire.ParseCodec(f.codec); !ok {
-		names := []string{"raw", "json", "protobuf", "msgpack", "thrift"}
-		return nil, usageError("--codec %q is not one of %s%s", f.codec, strings.Join(names, ", "), didYouMean(f.codec, names))
-	}
-	if c.compression, ok = wire.ParseCompression(f.compress); !ok {
-		return nil, usageError("--compress %q is not one of none, gzip, zstd", f.compress)
-	}
-	if f.http && (c.codec != wire.JSON || c.compression != wire.NoCompression) {
-		return nil, usageError("--http speaks JSON without compression: leave --codec and --compress out")
-	}
-	if err := c.setMetadata(ctx, f); err != nil {
-		return nil, err
-	}
-	if c.body, err = a.callBody(ctx, args[1:]); err != nil {
-		return nil, err
-	}
-	return c, checkJSON(c.codec, c.body)
-}
-
-// setEtcd has etcd say where to call.
-func (c *call) setEtcd(cmd *cobra.Command, f *callFlags) error {
-	given, err := f.etcd.given(cmd)
-	if err != nil || !given {
+func (c *callCommand) run(cmd *cobra.Command, args []string) error {
+	ctx := cmd.Context()
+	if err := c.parse(ctx, args); err != nil {
 		return err
 	}
-	if f.address != "" {
-		return usageError("--address and --etcd both say where to call: leave one of them out")
+	if err := c.parseEtcd(cmd); err != nil {
+		return err
 	}
-	if f.http {
-		return usageError("--http calls an address, and etcd knows those for rpcx: leave --http out, or say --address")
+	if c.timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, c.timeout)
+		defer cancel()
 	}
-	c.etcd = &f.etcd
+	if c.http {
+		return (&httpCall{c}).run(ctx)
+	}
+	return (&rpcxCall{c}).run(ctx)
+}
+
+// parse makes the call from arguments and flags.
+func (c *callCommand) parse(ctx context.Context, args []string) (err error) {
+	if c.service, c.method, err = methodArg(args[0]); err != nil {
+		return err
+	}
+	if c.timeout < 0 {
+		return usageError("--timeout %s is negative", c.timeout)
+	}
+	var ok bool
+	if c.codec, ok = wire.ParseCodec(c.codecName); !ok {
+		names := []string{"raw", "json", "protobuf", "msgpack", "thrift"}
+		return usageError("--codec %q is not one of %s%s", c.codecName, strings.Join(names, ", "), didYouMean(c.codecName, names))
+	}
+	if c.compression, ok = wire.ParseCompression(c.compressionName); !ok {
+		return usageError("--compress %q is not one of none, gzip, zstd", c.compressionName)
+	}
+	if c.http && (c.codec != wire.JSON || c.compression != wire.NoCompression) {
+		return usageError("--http uses JSON without compression: remove --codec and --compress")
+	}
+	if err := c.parseMetadata(ctx); err != nil {
+		return err
+	}
+	if c.body, err = c.readBody(ctx, args[1:]); err != nil || c.codec == wire.Raw {
+		return err
+	}
+	if err := json.Unmarshal(c.body, new(any)); err != nil {
+		return usageError("the argument is not JSON: %w (quote it for the shell: '{\"a\":1}')", err)
+	}
 	return nil
 }
 
-func (c *call) setMetadata(ctx context.Context, f *callFlags) error {
-	for _, pair := range f.meta {
+func (c *callCommand) parseMetadata(ctx context.Context) error {
+	for _, pair := range c.meta {
 		key, value, ok := strings.Cut(pair, "=")
 		if !ok || key == "" {
-			return usageError("--meta %q is not key=value", pair)
+			return usageError("--meta %q is not KEY=VALUE", pair)
 		}
 		c.metadata.Set(key, value)
 	}
-	if f.tokenFile == "" {
-		return nil
-	}
-	token, err := secret(ctx, "--token-file", f.tokenFile)
+	token, err := readSecret(ctx, "--token-file", c.tokenFile)
 	if err != nil {
 		return err
 	}
-	c.metadata.Set(wire.MetaAuth, "Bearer "+token)
+	if token != "" {
+		c.metadata.Set(wire.MetaAuth, "Bearer "+token)
+	}
 	return nil
 }
 
-// callBody is the argument: given, in a file, from standard input, or the empty object.
-func (a *app) callBody(ctx context.Context, args []string) ([]byte, error) {
-	switch {
-	case len(args) == 0:
+func (c *callCommand) parseEtcd(cmd *cobra.Command) (err error) {
+	if c.viaEtcd, err = c.etcd.given(cmd); err != nil || !c.viaEtcd {
+		return err
+	}
+	if c.address != "" {
+		return usageError("--address and --etcd exclude each other")
+	}
+	if c.http {
+		return usageError("--http needs an address, and etcd has addresses for rpcx only: remove --http, or use --address")
+	}
+	return nil
+}
+
+// readBody returns the argument: as given, from a file, from standard input, or the empty object.
+func (c *callCommand) readBody(ctx context.Context, args []string) (body []byte, err error) {
+	const maxBytes = 64 << 20
+	if len(args) == 0 {
 		return []byte("{}"), nil
+	}
+	from, isFile := strings.CutPrefix(args[0], "@")
+	switch {
 	case args[0] == "-":
-		body, err := files.ReadInput(ctx, "standard input", a.io.In, maxArgument)
-		return body, argumentError("standard input", err)
-	case strings.HasPrefix(args[0], "@"):
-		body, err := files.ReadStream(ctx, args[0][1:], maxArgument)
-		return body, argumentError(args[0][1:], err)
+		from = "standard input"
+		body, err = files.ReadInput(ctx, from, c.in, maxBytes)
+	case isFile:
+		body, err = files.ReadStream(ctx, from, maxBytes)
+	default:
+		return []byte(args[0]), nil
 	}
-	return []byte(args[0]), nil
+	if err != nil {
+		return nil, failed("the argument: %s %s", from, files.Reason(err))
+	}
+	return body, nil
 }
 
-// maxArgument bounds an argument that is read.
-const maxArgument = 64 << 20
-
-func argumentError(from string, err error) error {
-	if err == nil {
-		return nil
+// show prints a reply: JSON with a final line feed, raw bytes as they are.
+func (c *callCommand) show(out []byte) error {
+	if c.codec != wire.Raw && len(out) > 0 && out[len(out)-1] != '\n' {
+		out = append(out, '\n')
 	}
-	return failed("the argument: %s %s", from, files.Reason(err))
+	_, err := c.out.Write(out)
+	return err
 }
 
-// outcome is what -v tells of a call.
+// outcome is what --verbose prints about a call.
 type outcome struct {
 	address  string
 	took     time.Duration
@@ -194,49 +196,72 @@ type outcome struct {
 	bytes    int
 }
 
-// ofErrors are the keys of metadata in which an error travels.
-var ofErrors = []string{
+// errorMetadata are the metadata keys that carry an error.
+var errorMetadata = []string{
 	wire.MetaError, wire.MetaErrorEasymicro, wire.MetaCode, wire.MetaReason, wire.MetaRule, wire.MetaRetryAfter, wire.MetaHost, wire.MetaPublic,
 }
 
-// tell shows, beside the answer, how the call went.
-func (c *call) tell(o outcome) {
+// explain prints the details of a call on stderr, with --verbose.
+func (c *callCommand) explain(o outcome) {
 	if !c.verbose {
 		return
 	}
-	a := c.app
-	a.note("%s.%s at %s, %s", c.service, c.method, o.address, o.took.Round(time.Microsecond))
+	c.note("%s.%s at %s, %s", c.service, c.method, o.address, o.took.Round(time.Microsecond))
 	if o.status != "" {
-		a.note("status    %s", o.status)
+		c.note("status    %s", o.status)
 	}
 	var e *code.Error
 	switch {
 	case errors.As(o.err, &e):
-		a.note("code      %s", e.Code)
+		c.note("code      %s", e.Code)
 	case o.err != nil:
-		a.note("error     %s", o.err)
+		c.note("error     %s", o.err)
 	default:
-		a.note("code      %s", code.OK)
-		a.note("bytes     %d", o.bytes)
+		c.note("code      %s", code.OK)
+		c.note("bytes     %d", o.bytes)
 	}
 	if e != nil {
 		retry := ""
 		if e.RetryAfter > 0 {
 			retry = e.RetryAfter.String()
 		}
-		for _, fact := range [][2]string{{"reason", e.Reason}, {"rule", e.Rule}, {"host", e.Host}, {"retry in", retry}} {
-			if fact[1] != "" {
-				a.note("%-8s  %s", fact[0], fact[1])
+		for _, detail := range [][2]string{{"reason", e.Reason}, {"rule", e.Rule}, {"host", e.Host}, {"retry in", retry}} {
+			if detail[1] != "" {
+				c.note("%-8s  %s", detail[0], detail[1])
 			}
 		}
 	}
 	for _, pair := range o.metadata {
-		if o.err != nil && slices.Contains(ofErrors, pair[0]) {
+		if o.err != nil && slices.Contains(errorMetadata, pair[0]) {
 			continue
 		}
-		a.note("metadata  %s", oneLine(fmt.Sprintf("%s: %s", pair[0], pair[1])))
+		c.note("metadata  %s", oneLine(pair[0]+": "+pair[1]))
 	}
 	for _, pair := range o.headers {
-		a.note("header    %s", oneLine(fmt.Sprintf("%s: %s", pair[0], pair[1])))
+		c.note("header    %s", oneLine(pair[0]+": "+pair[1]))
 	}
+}
+
+// failed adds the exit code to an error of the service or of the way to it. A service that misses the deadline and one
+// that reports so itself look the same.
+func (c *callCommand) failed(address string, err error) error {
+	var e *code.Error
+	switch {
+	case !errors.As(err, &e):
+		return noAnswer(address, err.Error())
+	case e.Host == "" && (e.Reason == code.ReasonConnectionLost || e.Reason == code.ReasonNoEndpoint):
+		return noAnswer(address, e.Message)
+	case errors.Is(err, context.DeadlineExceeded): // our own deadline: an error from a peer has no cause
+		e = code.Errorf(code.DeadlineExceeded, "no answer from %s within %s", address, c.timeout).WithReason(code.ReasonTimeout)
+	}
+	return &exitError{code: ExitAnswered, err: e}
+}
+
+func unreachable(address string, err error) error {
+	return &exitError{code: ExitUnreachable, err: fmt.Errorf("cannot connect to %s: %w", address, err)}
+}
+
+// noAnswer is the error of a connection that was made and lost.
+func noAnswer(address, why string) error {
+	return &exitError{code: ExitUnreachable, err: fmt.Errorf("no answer from %s: %s", address, why)}
 }

@@ -19,11 +19,14 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// maxAnswer bounds what an answer over HTTP may take.
-const maxAnswer = 64 << 20
+// maxReply bounds a reply over HTTP.
+const maxReply = 64 << 20
 
-func (c *call) overHTTP(ctx context.Context) error {
-	network, address, err := c.target("http")
+// httpCall makes the call over HTTP.
+type httpCall struct{ *callCommand }
+
+func (c *httpCall) run(ctx context.Context) error {
+	network, address, err := callAddress(c.app, c.address, "http")
 	if err != nil {
 		return err
 	}
@@ -39,20 +42,24 @@ func (c *call) overHTTP(ctx context.Context) error {
 	if err != nil {
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			err = code.Errorf(code.DeadlineExceeded, "%w", ctx.Err()).WithReason(code.ReasonTimeout)
-			c.tell(outcome{address: address, took: time.Since(begin), err: err})
+			c.explain(outcome{address: address, took: time.Since(begin), err: err})
 			return c.failed(address, err)
 		}
-		return unreachable(address, err)
+		var dial *net.OpError
+		if errors.As(err, &dial) && dial.Op == "dial" {
+			return unreachable(address, err)
+		}
+		return noAnswer(address, err.Error())
 	}
 	answered := problemError(res, body)
-	c.tell(outcome{address: address, took: time.Since(begin), err: answered, status: res.Status, headers: headers(res), bytes: len(body)})
+	c.explain(outcome{address: address, took: time.Since(begin), err: answered, status: res.Status, headers: headers(res), bytes: len(body)})
 	if answered != nil {
 		return &exitError{code: ExitAnswered, err: answered}
 	}
 	return c.show(body)
 }
 
-func (c *call) request(ctx context.Context, network, address string) (*http.Request, error) {
+func (c *httpCall) request(ctx context.Context, network, address string) (*http.Request, error) {
 	target := url.URL{Scheme: "http", Host: address, Path: "/" + c.service + "/" + c.method}
 	if network == "unix" {
 		target.Host = "localhost"
@@ -85,16 +92,16 @@ func roundTrip(transport *http.Transport, req *http.Request) (*http.Response, []
 		return nil, nil, err
 	}
 	defer res.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+	body, err := io.ReadAll(io.LimitReader(res.Body, maxReply))
 	return res, body, err
 }
 
-// problemError is the error of an answer: of its problem+json body, of the headers in which the gateways of rpcx and the
-// original easymicro have it, whatever their status, or of the bare status. It is nil for a good one.
+// problemError returns the error of a response: from its problem+json body, from the headers that the gateways of rpcx and
+// of the original easymicro set whatever the status, or from the bare status. It returns nil for a success.
 func problemError(res *http.Response, body []byte) error {
-	told := headerError(res.Header)
+	inHeader := headerError(res.Header)
 	if res.StatusCode < http.StatusBadRequest {
-		return told
+		return inHeader
 	}
 	var p struct {
 		Code         string `json:"code"`
@@ -105,8 +112,8 @@ func problemError(res *http.Response, body []byte) error {
 		RetryAfterMS int64  `json:"retry_after_ms"`
 	}
 	if !strings.HasPrefix(res.Header.Get("Content-Type"), "application/problem+json") || json.Unmarshal(body, &p) != nil {
-		if told != nil {
-			return told
+		if inHeader != nil {
+			return inHeader
 		}
 		return fmt.Errorf("%s: %s", res.Status, code.Clip(string(body), 200))
 	}
@@ -116,7 +123,7 @@ func problemError(res *http.Response, body []byte) error {
 	}
 }
 
-// headerError is the error that the headers of other gateways tell; nil if they tell none.
+// headerError returns the error in the headers of other gateways, or nil.
 func headerError(h http.Header) error {
 	for _, family := range []string{"X-RPCX-", "Easymicro-"} {
 		text := h.Get(family + "ErrorMessage")
@@ -124,14 +131,14 @@ func headerError(h http.Header) error {
 			continue
 		}
 		if text == "" {
-			text = "the call failed, and the gateway does not say why"
+			text = "the call failed, and the gateway gives no reason"
 		}
 		return code.Errorf(code.Unknown, "%s", text)
 	}
 	return nil
 }
 
-// headers are what came besides the answer, in the order of their names.
+// headers returns the headers of a response, sorted by name.
 func headers(res *http.Response) wire.Metadata {
 	var m wire.Metadata
 	for _, name := range slices.Sorted(maps.Keys(res.Header)) {

@@ -56,9 +56,9 @@ func TestCallOfWhatIsNoService(t *testing.T) {
 		{"silent", silent, false, cli.ExitAnswered, "DEADLINE_EXCEEDED: no answer from ADDRESS within 500ms"},
 		{"silent over HTTP", silent, true, cli.ExitAnswered, "DEADLINE_EXCEEDED: no answer from ADDRESS within 500ms"},
 		{"hangs up", hangUp, false, cli.ExitUnreachable, "no answer from ADDRESS: connection lost"},
-		{"hangs up over HTTP", hangUp, true, cli.ExitUnreachable, "nobody answers at ADDRESS: "},
+		{"hangs up over HTTP", hangUp, true, cli.ExitUnreachable, "no answer from ADDRESS: "},
 		{"something else", other, false, cli.ExitUnreachable, "no answer from ADDRESS: connection lost: what the peer sends is no frame"},
-		{"something else over HTTP", other, true, cli.ExitUnreachable, "nobody answers at ADDRESS: "},
+		{"something else over HTTP", other, true, cli.ExitUnreachable, "no answer from ADDRESS: "},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			address := peer(t, tt.treat)
@@ -108,7 +108,7 @@ func TestCallOverHTTPTellsTheErrorsOfOtherGateways(t *testing.T) {
 	for answer, want := range map[string]string{
 		"200 OK\r\nX-RPCX-MessageStatusType: Error\r\nX-RPCX-ErrorMessage: divide by zero\r\n":       "divide by zero",
 		"200 OK\r\nEasymicro-MessageStatusType: Error\r\nEasymicro-ErrorMessage: divide by zero\r\n": "divide by zero",
-		"200 OK\r\nX-RPCX-MessageStatusType: Error\r\n":                                              "the call failed, and the gateway does not say why",
+		"200 OK\r\nX-RPCX-MessageStatusType: Error\r\n":                                              "the call failed, and the gateway gives no reason",
 		"500 Internal Server Error\r\nX-RPCX-ErrorMessage: rpcx: can't find service Arith\r\n":       "rpcx: can't find service Arith",
 		"500 Internal Server Error\r\n":                                                              "500 Internal Server Error",
 		"200 OK\r\nX-RPCX-MessageStatusType: Normal\r\nX-RPCX-Version: 0\r\n":                        "",
@@ -161,7 +161,7 @@ func TestCallSendsZstdToPeersThatKnowIt(t *testing.T) {
 			if exit != 0 || out.Len() != 4000 {
 				t.Fatalf("exit %d:\n%s%s", exit, &out, &errs)
 			}
-			if got := <-sent; got != tc.want || strings.Contains(errs.String(), "goes as gzip") != tc.note {
+			if got := <-sent; got != tc.want || strings.Contains(errs.String(), "is sent with gzip") != tc.note {
 				t.Errorf("%s was sent\n%s", got, &errs)
 			}
 		})

@@ -1,5 +1,5 @@
-// Package cli is the commands of easymicro. A host with handlers of its own is cli.Main and the imports that register
-// them.
+// Package cli implements the easymicro command line. A host binary with its own handlers is cli.Main plus the imports
+// that register them.
 package cli
 
 import (
@@ -12,7 +12,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/config/load"
@@ -24,125 +23,109 @@ func Main() {
 	os.Exit(Run(context.Background(), os.Args[1:], IO{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
 }
 
-// IO is where a command reads and writes: data goes to Out, errors and what accompanies data to Err.
+// IO holds the streams of a command: data goes to Out, errors and notes go to Err.
 type IO struct {
 	In       io.Reader
 	Out, Err io.Writer
 }
 
-// app is what the commands share.
-type app struct {
-	io       IO
-	args     []string
-	registry *registry.Registry
-	order    []string // of the commands in the help
-	globals
-}
-
 // Run runs one command line and returns its exit code. When ctx ends, serve drains and other commands give up.
 func Run(ctx context.Context, args []string, streams IO) int {
-	a := &app{io: streams, args: args, registry: registry.Default()}
+	a := &app{printer: printer{out: streams.Out, err: streams.Err}, in: streams.In, args: args, registry: registry.Default()}
 	root := a.root()
 	err := a.environment(root)
 	if err == nil {
 		err = root.ExecuteContext(ctx)
 	}
-	return a.report(err)
+	return report(&a.printer, err)
+}
+
+// Defaults of a host, used where neither a flag nor a manifest sets them.
+const (
+	defaultManifest                = "easymicro.yaml"
+	defaultAdmin                   = "127.0.0.1:8970"
+	defaultListen   config.Address = "127.0.0.1:8972"
+)
+
+// app is what the commands share: the streams, the handlers compiled in, and the flags that every command has.
+type app struct {
+	printer
+	in       io.Reader
+	args     []string
+	registry *registry.Registry
+
+	manifest string // --config
+	named    bool   // the manifest was named, by --config or the environment
+	admin    string // --admin
 }
 
 func (a *app) root() *cobra.Command {
-	asked := false // for the version
+	showVersion := false
+	version := &versionCommand{app: a}
 	root := &cobra.Command{
 		Use:   "easymicro",
-		Short: "A service host: handlers in Go, everything else in YAML, edited while it runs",
-		Long: `easymicro runs Go handlers as services, as a YAML manifest says: which of them, where they listen, with what limits,
-breakers and timeouts. While it runs, edit the policy files and save: the host follows.
+		Short: "A service host: handlers in Go, everything else in YAML, hot-reloaded",
+		Long: `easymicro runs Go handlers as services described by a YAML manifest: which handlers, which listeners, which limits, breakers
+and timeouts. Policy files are hot-reloaded: edit one, save it, and the next call runs under the new rules.
 
-Exit codes: 0 done, 1 failed, 2 wrong flags or arguments, 3 problems in files, 4 the host or service cannot be reached,
-5 it answered with an error.`,
+Exit codes: 0 success, 1 failure, 2 wrong flags or arguments, 3 problems in the files, 4 host or service unreachable,
+5 the host or service answered with an error.`,
 		Example: `  easymicro serve -c samples/quickstart/easymicro.yaml
   easymicro call Arith.Mul '{"a":73,"b":1500}'`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          unknownCommand,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if asked {
-				return a.showVersion()
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if showVersion {
+				return version.run(cmd, args)
 			}
 			return cmd.Help()
 		},
-		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return a.checkOutput(cmd) },
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return a.checkGlobals(cmd) },
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 	}
 	root.SetArgs(a.args)
-	root.SetIn(a.io.In)
-	root.SetOut(a.io.Out)
-	root.SetErr(a.io.Err)
-	root.SetFlagErrorFunc(a.flagError)
-	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { a.showHelp(cmd) })
-	root.Flags().BoolVarP(&asked, "version", "v", false, "the version of this binary, as the command version shows it")
+	root.SetIn(a.in)
+	root.SetOut(a.out)
+	root.SetErr(a.err)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return flagError(cmd, a.args, err) })
+	root.Flags().BoolVarP(&showVersion, "version", "v", false, "print the version and exit")
 	a.globalFlags(root)
+	var order []string // of the commands in the help
 	group := func(id, title string, commands ...*cobra.Command) {
 		root.AddGroup(&cobra.Group{ID: id, Title: title})
 		for _, cmd := range commands {
 			cmd.GroupID = id
-			a.order = append(a.order, cmd.Name())
+			order = append(order, cmd.Name())
 		}
 		root.AddCommand(commands...)
 	}
-	group("run", "Run a host", a.serve(), a.gateway(), a.validate(), a.schema(), a.handlers())
-	group("ask", "Ask a running host", a.status(), a.list(), a.describe(), a.explain(), a.refusals(), a.reload())
-	group("call", "Call a service", a.call())
-	help := a.help()
+	group("run", "Run a host", newServe(a), newGateway(a), newValidate(a), newSchema(a), newHandlers(a))
+	group("inspect", "Inspect a running host", newStatus(a), newList(a), newDescribe(a), newExplain(a), newRefusals(a), newReload(a))
+	group("call", "Call a service", newCall(a))
+	help := newHelp()
 	root.SetHelpCommand(help)
-	group("other", "And", help, a.completion(), a.version())
+	group("other", "Other commands", help, newCompletion(a), newVersion(version))
+	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { (&helpPage{&a.printer, order}).show(cmd) })
 	return root
 }
 
-// terminal tells whether a stream is one that a person looks at.
-func terminal(w any) bool {
-	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
-}
-
-const defaultManifest = "easymicro.yaml"
-
-// globals are the flags of every command. EASYMICRO_* stands in for one that is not given.
-type globals struct {
-	manifest string
-	admin    string
-	output   string
-	noColor  bool
-
-	named      bool   // the manifest was named, by -c or the environment
-	outputFrom string // what said --output, for its errors
-	adminFrom  string // the manifest that said where the host is, for errors
-}
-
-// The forms of output.
-const (
-	outputText   = "text"
-	outputJSON   = "json"
-	outputGithub = "github" // of validate alone: annotations of a pull request
-)
-
 func (a *app) globalFlags(root *cobra.Command) {
 	flags := root.PersistentFlags()
-	flags.StringVarP(&a.manifest, "config", "c", defaultManifest, "manifest of the host, a `FILE`")
-	flags.StringVar(&a.admin, "admin", "", "admin `ADDRESS` of a running host (default: what the manifest says, else "+defaultAdmin+")")
-	flags.StringVarP(&a.output, "output", "o", outputText, "text or json: the `FORM` of data on stdout and of errors on stderr")
-	flags.BoolVar(&a.noColor, "no-color", false, "no colours, as with NO_COLOR")
+	flags.StringVarP(&a.manifest, "config", "c", defaultManifest, "`FILE` with the manifest of the host")
+	flags.StringVar(&a.admin, "admin", "", "admin `ADDRESS` of the running host (default: admin.address of the manifest, else "+defaultAdmin+")")
+	flags.StringVarP(&a.format, "output", "o", formatText, "output `FORMAT` of data and errors: text or json")
+	flags.BoolVar(&a.noColor, "no-color", false, "disable colours, like NO_COLOR")
 	_ = root.MarkPersistentFlagFilename("config", "yaml", "yml")
 	_ = root.RegisterFlagCompletionFunc("output", func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-		return forms(cmd), cobra.ShellCompDirectiveNoFileComp
+		return formats(cmd), cobra.ShellCompDirectiveNoFileComp
 	})
 	_ = root.RegisterFlagCompletionFunc("admin", cobra.NoFileCompletions)
 }
 
-// environment takes globals from EASYMICRO_*; the flags, which are parsed later, stand over them.
+// environment sets globals from EASYMICRO_*. Flags are parsed later and override them.
 func (a *app) environment(root *cobra.Command) error {
 	a.noColor = os.Getenv("NO_COLOR") != ""
-	a.outputFrom = "--output"
 	for _, name := range []string{"config", "admin", "output", "no-color"} {
 		variable := load.Variable(name)
 		value := os.Getenv(variable)
@@ -152,35 +135,27 @@ func (a *app) environment(root *cobra.Command) error {
 		if err := root.PersistentFlags().Lookup(name).Value.Set(value); err != nil {
 			return usageError("%s: %w", variable, err)
 		}
-		switch name {
-		case "config":
-			a.named = true
-		case "output":
-			a.outputFrom = variable
-		}
+		a.named = a.named || name == "config"
 	}
 	return nil
 }
 
-// checkOutput completes the globals once the flags are parsed.
-func (a *app) checkOutput(cmd *cobra.Command) error {
-	flags := cmd.Flags()
-	if f := flags.Lookup("config"); f != nil && f.Changed {
-		a.named = true
+// checkGlobals completes and checks the globals once the flags are parsed.
+func (a *app) checkGlobals(cmd *cobra.Command) error {
+	a.named = a.named || cmd.Flags().Changed("config")
+	if allowed := formats(cmd); !slices.Contains(allowed, a.format) {
+		from := load.Variable("output")
+		if cmd.Flags().Changed("output") {
+			from = "--output"
+		}
+		return usageError("%s: %q is not one of %s", from, a.format, strings.Join(allowed, ", "))
 	}
-	if f := flags.Lookup("output"); f != nil && f.Changed {
-		a.outputFrom = "--output"
-	}
-	allowed := forms(cmd)
-	if slices.Contains(allowed, a.output) {
-		a.unknownVariables(cmd)
-		return nil
-	}
-	return usageError("%s: %q is not one of %s", a.outputFrom, a.output, strings.Join(allowed, ", "))
+	a.unknownVariables(cmd)
+	return nil
 }
 
-// unknownVariables warns of what looks like a variable of ours that is misspelt. What else the files of a host read only
-// commands know that load them, and those warn by themselves; a shell that completes has nowhere to show it.
+// unknownVariables warns about variables that look like misspelt ones of easymicro. Commands that load the files of a host
+// warn by themselves, since they know which variables these use; a completing shell has nowhere to show a warning.
 func (a *app) unknownVariables(cmd *cobra.Command) {
 	if slices.Contains([]string{"serve", "gateway", "validate", cobra.ShellCompRequestCmd, cobra.ShellCompNoDescRequestCmd}, cmd.Name()) {
 		return
@@ -195,18 +170,18 @@ func (a *app) unknownVariables(cmd *cobra.Command) {
 			continue
 		}
 		w.Message = "not a variable of easymicro"
-		if a.output == outputJSON {
-			_ = json.NewEncoder(a.io.Err).Encode(map[string]config.Problem{"warning": w})
+		if a.format == formatJSON {
+			_ = json.NewEncoder(a.err).Encode(map[string]config.Problem{"warning": w})
 			continue
 		}
 		a.note("easymicro: warning: %s", w)
 	}
 }
 
-// forms are the forms of output that a command has.
-func forms(cmd *cobra.Command) []string {
+// formats returns the output formats that a command has.
+func formats(cmd *cobra.Command) []string {
 	if cmd.Name() == "validate" {
-		return []string{outputText, outputJSON, outputGithub}
+		return []string{formatText, formatJSON, formatGitHub}
 	}
-	return []string{outputText, outputJSON}
+	return []string{formatText, formatJSON}
 }

@@ -1,32 +1,38 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/easymicro/easymicro/config"
-	"github.com/easymicro/easymicro/config/files"
 	"github.com/easymicro/easymicro/host/admin"
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// client asks the running host: at --admin, else where the manifest says, else at the default address.
-func (a *app) client() (*admin.Client, error) {
+// hostClient calls the admin API of the running host.
+type hostClient struct {
+	*admin.Client
+	manifest string // the file that gave the address, if one did
+}
+
+// newHostClient returns a client for --admin, else for admin.address of the manifest, else for the default address.
+func newHostClient(a *app) (*hostClient, error) {
 	if err := checkAdmin(a.admin); err != nil {
 		return nil, err
 	}
-	m, err := a.readManifest()
+	m, err := readManifest(a)
 	if err == nil && m != nil {
 		err = m.usable("admin", "--admin ADDRESS")
 	}
+	c := &hostClient{Client: &admin.Client{Address: a.admin}}
 	if err != nil {
 		if a.admin != "" && !a.named {
-			return &admin.Client{Address: a.admin}, nil // a broken manifest that nobody asked for
+			return c, nil // a default manifest that is broken, and not needed
 		}
 		return nil, err
 	}
-	c := &admin.Client{Address: a.admin}
 	if m == nil {
 		return c, nil
 	}
@@ -34,13 +40,13 @@ func (a *app) client() (*admin.Client, error) {
 		if c.Address, err = m.adminAddress(); err != nil {
 			return nil, err
 		}
-		a.adminFrom = m.file
+		c.manifest = m.file
 	}
 	c.Token, err = m.adminToken()
 	return c, err
 }
 
-// checkAdmin tells what is wrong with the address of --admin or EASYMICRO_ADMIN.
+// checkAdmin checks the address of --admin or EASYMICRO_ADMIN.
 func checkAdmin(address string) error {
 	if address == "" || strings.HasPrefix(address, "http://") || strings.HasPrefix(address, "https://") {
 		return nil
@@ -51,46 +57,37 @@ func checkAdmin(address string) error {
 	return nil
 }
 
-func (m *localManifest) adminAddress() (string, error) {
-	at := m.Admin.Address
-	network, path, err := at.Split()
-	switch {
-	case at == "":
-		return "", &exitError{code: ExitUnreachable, err: fmt.Errorf("%s has no admin listener (admin.address is empty)", m.file)}
-	case err != nil:
-		return "", failed("%s: admin.address: %w", m.file, err)
-	case network == "unix":
-		return "unix://" + m.path(path), nil
-	}
-	if _, port, ok := strings.Cut(path, ":"); ok && port == "0" {
-		return "", failed("%s lets the system choose the port of admin.address: say which it is with --admin ADDRESS", m.file)
-	}
-	return string(at), nil
+// services returns the services of the host.
+func (c *hostClient) services(ctx context.Context) ([]admin.Service, error) {
+	services, err := c.Services(ctx)
+	return services, c.failed(err)
 }
 
-func (m *localManifest) adminToken() (string, error) {
-	if m.Admin.TokenFile == "" {
-		return "", nil
-	}
-	path := m.path(m.Admin.TokenFile)
-	token, err := readFile(path, config.MaxSecretBytes)
+// discovered returns the services of other hosts that the host knows by discovery, as a gateway does. It returns none if
+// the host does not answer.
+func (c *hostClient) discovered(ctx context.Context) []admin.Discovered {
+	status, err := c.Status(ctx)
 	if err != nil {
-		return "", fmt.Errorf("the token of the admin listener (admin.tokenFile): %s %s", path, files.Reason(err))
+		return nil
 	}
-	return strings.TrimSpace(string(token)), nil
+	var list []admin.Discovered
+	for i := range status.Discovery {
+		list = append(list, status.Discovery[i].Services...)
+	}
+	return list
 }
 
-// hostError gives an error of the admin API its exit code.
-func (a *app) hostError(err error) error {
+// failed adds the exit code and a hint to an error of the admin API.
+func (c *hostClient) failed(err error) error {
 	var answered *admin.Error
 	var unreachable *admin.UnreachableError
 	switch {
 	case err == nil:
 		return nil
 	case errors.As(err, &unreachable):
-		hint := "is the host running? easymicro serve starts it, --admin says where it is"
-		if a.adminFrom != "" {
-			hint += "; if admin.address of " + a.adminFrom + " was edited, that waits for a restart, and --admin OLD reaches the host"
+		hint := "is the host running? Start it with easymicro serve, or set its address with --admin"
+		if c.manifest != "" {
+			hint += "; a change of admin.address in " + c.manifest + " needs a restart: until then use --admin OLD_ADDRESS"
 		}
 		return &exitError{code: ExitUnreachable, err: fmt.Errorf("%w: %s", err, hint)}
 	case errors.As(err, &answered):
@@ -101,6 +98,9 @@ func (a *app) hostError(err error) error {
 	}
 	return err
 }
+
+// namesOf returns all names of a service.
+func namesOf(s *admin.Service) []string { return append([]string{s.Name}, s.Aliases...) }
 
 func problemsOf(list []admin.Problem) config.Problems {
 	problems := make(config.Problems, len(list))

@@ -13,59 +13,63 @@ import (
 	"github.com/easymicro/easymicro/host/admin"
 )
 
-// alone replaces the functions of the generated script that need the package bash-completion.
+// standalone replaces the functions of the generated script that need the package bash-completion.
 //
 //go:embed completion.bash
-var alone string
+var standalone string
 
-// completionTime is how long a shell may wait for names.
-const completionTime = 200 * time.Millisecond
+// completionTimeout bounds how long a shell waits for names.
+const completionTimeout = 200 * time.Millisecond
 
 type completer = func(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective)
 
-func (a *app) completion() *cobra.Command {
-	shells := []string{"bash", "zsh", "fish", "powershell"}
+// completionCommand prints the completion script of a shell.
+type completionCommand struct{ *app }
+
+func newCompletion(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "completion bash|zsh|fish|powershell",
-		Short: "Let your shell complete commands, flags, methods, handlers and rules",
-		Long: `completion prints a script for your shell. With it, the shell asks easymicro for commands and flags, and the running host
-for its methods and rules. The bash script does not need the package bash-completion.`,
+		Short: "Print the completion script of your shell",
+		Long: `completion prints a script for your shell. With it, the shell completes commands, flags and handlers, and the methods and
+rules of the running host. The bash script does not need the package bash-completion.`,
 		Example: `  source <(easymicro completion bash)
   easymicro completion zsh > "${fpath[1]}/_easymicro"
   easymicro completion fish > ~/.config/fish/completions/easymicro.fish
   easymicro completion powershell | Out-String | Invoke-Expression`,
-		Args:      oneArg("a shell: bash, zsh, fish or powershell"),
-		ValidArgs: shells,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			root := cmd.Root()
-			switch args[0] {
-			case "bash":
-				if err := root.GenBashCompletionV2(a.io.Out, true); err != nil {
-					return err
-				}
-				_, err := io.WriteString(a.io.Out, alone)
-				return err
-			case "zsh":
-				return root.GenZshCompletion(a.io.Out)
-			case "fish":
-				return root.GenFishCompletion(a.io.Out, true)
-			case "powershell":
-				return root.GenPowerShellCompletionWithDesc(a.io.Out)
-			}
-			return usageError("%q is no shell that is known: bash, zsh, fish or powershell%s", args[0], didYouMean(args[0], shells))
-		},
+		Args:      argRange(1, 1, "a shell: bash, zsh, fish or powershell"),
+		ValidArgs: []string{"bash", "zsh", "fish", "powershell"},
+		RunE:      (&completionCommand{a}).run,
 	}
 }
 
-// fixed completes one of a few words.
+func (c *completionCommand) run(cmd *cobra.Command, args []string) error {
+	root := cmd.Root()
+	switch args[0] {
+	case "bash":
+		if err := root.GenBashCompletionV2(c.out, true); err != nil {
+			return err
+		}
+		_, err := io.WriteString(c.out, standalone)
+		return err
+	case "zsh":
+		return root.GenZshCompletion(c.out)
+	case "fish":
+		return root.GenFishCompletion(c.out, true)
+	case "powershell":
+		return root.GenPowerShellCompletionWithDesc(c.out)
+	}
+	return usageError("%q is not a supported shell: bash, zsh, fish or powershell%s", args[0], didYouMean(args[0], cmd.ValidArgs))
+}
+
+// fixed completes one of the words.
 func fixed(words ...string) completer {
 	return cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)
 }
 
-// namer asks a host for what an argument may name. What separates service and method is what the word has already.
+// namer returns the words for an argument, from a host; separator goes between service and method.
 type namer = func(ctx context.Context, c *admin.Client, separator string) []string
 
-// separator is what stands between service and method in the word to complete: a dot unless a slash is typed.
+// separator returns the separator of service and method in a word: a dot, unless the word has a slash.
 func separator(word string) string {
 	if strings.Contains(word, "/") {
 		return "/"
@@ -73,20 +77,46 @@ func separator(word string) string {
 	return "."
 }
 
-// first completes the first argument by what the running host says. A host that cannot be asked offers nothing.
-func (a *app) first(names namer) completer {
+// firstArgument completes the first argument with words from the running host, if it answers.
+func firstArgument(a *app, names namer) completer {
 	return func(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
 		if len(args) > 0 {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
 		a.named = a.named || cmd.Flags().Changed("config")
-		c, err := a.client()
+		c, err := newHostClient(a)
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		ctx, cancel := context.WithTimeout(cmd.Context(), completionTime)
+		ctx, cancel := context.WithTimeout(cmd.Context(), completionTimeout)
 		defer cancel()
-		return names(ctx, c, separator(word)), cobra.ShellCompDirectiveNoFileComp
+		return names(ctx, c.Client, separator(word)), cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// firstArgumentOrEtcd completes the first argument with words from the running host, or with --etcd, with the services in
+// etcd; for a method, up to its separator.
+func firstArgumentOrEtcd(a *app, f *etcdFlags, method bool, names namer) completer {
+	fromHost := firstArgument(a, names)
+	return func(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
+		if given, err := f.given(cmd); err != nil || !given || len(args) > 0 {
+			return fromHost(cmd, args, word)
+		}
+		const directive = cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+		ctx, cancel := context.WithTimeout(cmd.Context(), completionTimeout)
+		defer cancel()
+		cluster, err := f.open(ctx)
+		if err != nil {
+			return nil, directive
+		}
+		defer cluster.Close()
+		services, _ := servicesIn(ctx, cluster)
+		for i := range services {
+			if method {
+				services[i] += separator(word)
+			}
+		}
+		return services, directive
 	}
 }
 
@@ -120,7 +150,7 @@ func serviceWords(ctx context.Context, c *admin.Client, separator string) []stri
 	return words
 }
 
-// ruleWords are methods, and the rules of the running revision.
+// ruleWords returns methods, and the rules of the running revision.
 func ruleWords(ctx context.Context, c *admin.Client, separator string) []string {
 	words := methodWords(ctx, c, separator)
 	status, err := c.Status(ctx)
@@ -137,14 +167,16 @@ func ruleWords(ctx context.Context, c *admin.Client, separator string) []string 
 	return words
 }
 
-func (a *app) completeHandlers(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	var names []string
-	if len(args) == 0 {
-		for _, e := range a.registry.Entries() {
-			names = append(names, e.Name+"\t"+e.Package)
+func completeHandlers(a *app) completer {
+	return func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		var names []string
+		if len(args) == 0 {
+			for _, e := range a.registry.Entries() {
+				names = append(names, e.Name+"\t"+e.Package)
+			}
 		}
+		return names, cobra.ShellCompDirectiveNoFileComp
 	}
-	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
 func completeManifests(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {

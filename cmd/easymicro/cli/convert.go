@@ -14,53 +14,43 @@ import (
 	"github.com/easymicro/easymicro/wire"
 )
 
-// converter turns the JSON of a command line into a payload, and a payload into JSON.
+// converter converts the JSON of a command line to a payload, and a payload to JSON.
 type converter struct {
 	codec  wire.Codec
-	method *registry.Method // nil when its types are not in this binary
+	method *registry.Method // nil if its types are not in this binary
 }
 
-// convert finds the types of a method in this binary, by the handler that the manifest, or else the running host, gives
-// its service.
-func (a *app) convert(ctx context.Context, call *call) (*converter, error) {
+// newConverter finds the types of the method in this binary, by the handler that the manifest, else the running host, gives
+// the service.
+func newConverter(ctx context.Context, call *callCommand) (*converter, error) {
 	c := &converter{codec: call.codec}
 	if c.codec == wire.JSON || c.codec == wire.Raw {
 		return c, nil
 	}
-	c.method = a.typesOf(ctx, call.service, call.method)
+	if entry, ok := call.registry.Lookup(handlerOf(ctx, call.app, call.service)); ok {
+		if i := slices.IndexFunc(entry.Methods, func(m *registry.Method) bool { return strings.EqualFold(m.Name, call.method) }); i >= 0 {
+			c.method = entry.Methods[i]
+		}
+	}
 	switch {
 	case c.method != nil:
 	case c.codec != wire.Msgpack:
-		return nil, failed("the types of %s.%s are not known here, so that its argument cannot be sent as %s: "+
-			"name the manifest that serves it with -c, or use --codec json", call.service, call.method, c.codec)
+		return nil, failed("the types of %s.%s are unknown here, so the argument cannot be encoded as %s: "+
+			"name the manifest of the service with -c, or use --codec json", call.service, call.method, c.codec)
 	default:
-		a.note("note: the types of %s.%s are not known here: the names of its fields are sent as they are written", call.service, call.method)
+		call.note("note: the types of %s.%s are unknown here: field names are sent as given", call.service, call.method)
 	}
 	return c, nil
 }
 
-func (a *app) typesOf(ctx context.Context, service, method string) *registry.Method {
-	handler := a.handlerOf(ctx, service)
-	entry, ok := a.registry.Lookup(handler)
-	if !ok {
-		return nil
-	}
-	for _, m := range entry.Methods {
-		if strings.EqualFold(m.Name, method) {
-			return m
-		}
-	}
-	return nil
-}
-
-// handlerOf is the handler of a service: in the manifest, or in the running host.
-func (a *app) handlerOf(ctx context.Context, service string) string {
-	if m, err := a.readManifest(); err == nil && m != nil {
+// handlerOf returns the handler of a service, from the manifest or else from the running host.
+func handlerOf(ctx context.Context, a *app, service string) string {
+	if m, err := readManifest(a); err == nil && m != nil {
 		if s := m.service(service); s != nil {
 			return s.Handler
 		}
 	}
-	c, err := a.client()
+	c, err := newHostClient(a)
 	if err != nil {
 		return ""
 	}
@@ -74,18 +64,6 @@ func (a *app) handlerOf(ctx context.Context, service string) string {
 		}
 	}
 	return ""
-}
-
-// checkJSON tells what is wrong with an argument that should be JSON, before anything is sent.
-func checkJSON(codec wire.Codec, body []byte) error {
-	var v any
-	if codec == wire.Raw {
-		return nil
-	}
-	if err := json.Unmarshal(body, &v); err != nil {
-		return usageError("the argument is no JSON: %w (quote it for the shell: '{\"a\":1}')", err)
-	}
-	return nil
 }
 
 func (c *converter) encode(body []byte) ([]byte, error) {
@@ -121,10 +99,10 @@ func (c *converter) decode(payload []byte) ([]byte, error) {
 	return wire.AppendHTTP(nil, value)
 }
 
-// unbounded is for payloads of the command's own user, and the answers that he asked for.
+// unbounded has no limit: the payloads are the user's own, and replies to them.
 func unbounded() *wire.Decoding { return &wire.Decoding{MaxBytes: -1} }
 
-// value is a pointer to decode into: of the method's type, or to anything.
+// value returns a pointer to decode into: of the type of the method, or to any.
 func (c *converter) value(of func(*registry.Method) any) any {
 	if c.method == nil {
 		return new(any)
@@ -132,8 +110,8 @@ func (c *converter) value(of func(*registry.Method) any) any {
 	return of(c.method)
 }
 
-// withIntegers decodes sound JSON without a type. Numbers without a fraction are integers, as they are for a caller that
-// has the type: other codecs tell integers and floats apart.
+// withIntegers decodes valid JSON without a type. Numbers without a fraction become integers, since other codecs distinguish
+// integers from floats.
 func withIntegers(body []byte) (any, error) {
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.UseNumber()
@@ -164,7 +142,7 @@ func integersIn(v any) (_ any, err error) {
 	return v, nil
 }
 
-// numberOf is an integer of 64 bits for what is written without a fraction, also with an exponent: 1e3 is 1000.
+// numberOf returns an integer for a number without a fraction, also with an exponent: 1e3 is 1000.
 func numberOf(text string) (any, error) {
 	if strings.Contains(text, ".") {
 		return strconv.ParseFloat(text, 64)
@@ -180,7 +158,7 @@ func numberOf(text string) (any, error) {
 		return nil, err
 	}
 	if !strings.ContainsAny(text, "eE") {
-		return nil, fmt.Errorf("%s is no integer of 64 bits: write %s.0 to send it as a float", text, text)
+		return nil, fmt.Errorf("%s does not fit into 64 bits: write %s.0 to send it as a float", text, text)
 	}
 	if whole, accuracy := big.NewFloat(f).Int(nil); accuracy == big.Exact {
 		switch {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,39 +12,107 @@ import (
 	"github.com/easymicro/easymicro/host/admin"
 )
 
-func (a *app) describe() *cobra.Command {
-	var f etcdFlags
+// describeCommand shows one service or method.
+type describeCommand struct {
+	*app
+	etcd etcdFlags
+}
+
+func newDescribe(a *app) *cobra.Command {
+	c := &describeCommand{app: a}
 	cmd := &cobra.Command{
 		Use:   "describe SERVICE[.METHOD]",
-		Short: "A service or method of a running host, with an example call; or a service that etcd knows",
+		Short: "Show a service or method of a running host with an example call, or a service in etcd",
 		Example: `  easymicro describe Arith
   easymicro describe Arith.Mul
   easymicro describe Arith --etcd http://127.0.0.1:2379`,
-		Args:              oneArg("SERVICE or SERVICE.METHOD"),
-		ValidArgsFunction: a.firstOrEtcd(&f, false, serviceWords),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if given, err := f.given(cmd); given || err != nil {
-				if err != nil {
-					return err
-				}
-				return a.describeEtcd(cmd, &f, args[0])
-			}
-			services, err := a.services(cmd)
-			if err != nil {
-				return err
-			}
-			service, err := pick(services, args[0])
-			if err != nil {
-				return a.servedElsewhere(cmd, args[0], err)
-			}
-			return a.print(service, func() { a.serviceText(service) })
-		},
+		Args:              argRange(1, 1, "one argument: SERVICE or SERVICE.METHOD"),
+		ValidArgsFunction: firstArgumentOrEtcd(a, &c.etcd, false, serviceWords),
+		RunE:              c.run,
 	}
-	f.add(cmd, "`URL` of an etcd to ask in place of a host; several with commas")
+	c.etcd.add(cmd, etcdInstead)
 	return cmd
 }
 
-// pick finds a service by its name or an alias, or one with only the method that was asked for.
+func (c *describeCommand) run(cmd *cobra.Command, args []string) error {
+	ctx, name := cmd.Context(), args[0]
+	if given, err := c.etcd.given(cmd); err != nil {
+		return err
+	} else if given {
+		return c.describeEtcd(ctx, name)
+	}
+	host, err := newHostClient(c.app)
+	if err != nil {
+		return err
+	}
+	services, err := host.services(ctx)
+	if err != nil {
+		return err
+	}
+	service, err := pick(services, name)
+	if err != nil {
+		return servedElsewhere(host.discovered(ctx), name, err)
+	}
+	return c.print(service, func() { c.text(service) })
+}
+
+func (c *describeCommand) text(s *admin.Service) {
+	state := c.paint(green, "ready")
+	if !s.Ready {
+		state = c.paint(red, "NOT READY")
+	}
+	c.line("%s   %s   handler %s (%s)", c.paint(bold, s.Name), state, s.Handler, s.Package)
+	if len(s.Aliases) > 0 {
+		c.line("also as %s", strings.Join(s.Aliases, ", "))
+	}
+	for _, m := range s.Methods {
+		c.line("")
+		c.line("%s", c.paint(bold, s.Name+"."+m.Name))
+		c.line("  argument   %s", shapeText(&m.Args, 0))
+		c.line("  reply      %s", shapeText(&m.Reply, 0))
+		for _, r := range m.Routes {
+			c.line("  http       %s %s", strings.Join(r.Methods, ","), r.Path)
+		}
+		c.line("  try        %s", m.Example.Command)
+		if m.Example.Curl != "" {
+			c.line("             %s", m.Example.Curl)
+		}
+	}
+	for _, skipped := range s.Skipped {
+		c.line("not served: %s: %s", skipped.Name, skipped.Why)
+	}
+}
+
+// describeEtcd shows a service in etcd.
+func (c *describeCommand) describeEtcd(ctx context.Context, name string) error {
+	services, listErr := c.etcd.services(ctx)
+	if listErr != nil && len(services) == 0 {
+		return listErr
+	}
+	names := make([]string, len(services))
+	for i := range services {
+		names[i] = services[i].Name
+	}
+	found, err := pickService(names, name)
+	if err != nil {
+		return cmp.Or(listErr, err)
+	}
+	service := services[slices.Index(names, found)]
+	if err := c.print(service, func() {
+		c.line("%s   %s", c.paint(bold, service.Name), count(len(service.Endpoints), "endpoint"))
+		rows := endpointRows([]etcdService{service})
+		for i := range rows {
+			rows[i] = rows[i][1:]
+		}
+		c.titled(rows)
+		c.line("etcd has no methods; ask one of the hosts: easymicro describe %s --admin ADDRESS", service.Name)
+	}); err != nil {
+		return err
+	}
+	return listErr
+}
+
+// pick finds a service by its name or an alias, or, for SERVICE.METHOD, returns the service with only that method.
 func pick(services []admin.Service, name string) (*admin.Service, error) {
 	meant := name
 	service, method, ok := admin.SplitMethod(name)
@@ -71,47 +140,17 @@ func pick(services []admin.Service, name string) (*admin.Service, error) {
 	return nil, &exitError{code: ExitAnswered, err: fmt.Errorf("the host does not serve %s%s", name, didYouMean(meant, known))}
 }
 
-// namesOf are all names that a service is served under.
-func namesOf(s *admin.Service) []string { return append([]string{s.Name}, s.Aliases...) }
-
-func (a *app) serviceText(s *admin.Service) {
-	state := a.paint(green, "ready")
-	if !s.Ready {
-		state = a.paint(red, "NOT READY")
-	}
-	a.line("%s   %s   handler %s (%s)", a.paint(bold, s.Name), state, s.Handler, s.Package)
-	if len(s.Aliases) > 0 {
-		a.line("also as %s", strings.Join(s.Aliases, ", "))
-	}
-	for _, m := range s.Methods {
-		a.line("")
-		a.line("%s", a.paint(bold, s.Name+"."+m.Name))
-		a.line("  argument   %s", shapeText(&m.Args, 0))
-		a.line("  reply      %s", shapeText(&m.Reply, 0))
-		for _, r := range m.Routes {
-			a.line("  http       %s %s", strings.Join(r.Methods, ","), r.Path)
-		}
-		a.line("  try        %s", m.Example.Command)
-		if m.Example.Curl != "" {
-			a.line("             %s", m.Example.Curl)
-		}
-	}
-	for _, skipped := range s.Skipped {
-		a.line("not served: %s: %s", skipped.Name, skipped.Why)
-	}
-}
-
-// servedElsewhere adds to the error about a service that the host does not serve, who does.
-func (a *app) servedElsewhere(cmd *cobra.Command, name string, err error) error {
+// servedElsewhere adds to the error about a service that the host does not serve where the service is.
+func servedElsewhere(discovered []admin.Discovered, name string, err error) error {
 	service, _, ok := admin.SplitMethod(name)
 	if !ok {
 		service = name
 	}
 	var names []string
-	for _, s := range a.elsewhere(cmd) {
+	for _, s := range discovered {
 		if strings.EqualFold(s.Service, service) || strings.EqualFold(s.Service, name) {
-			return &exitError{code: ExitAnswered, err: fmt.Errorf("the host does not serve %s itself, but finds it in etcd: "+
-				"easymicro describe %s --etcd URL shows its hosts, which alone know its methods", s.Service, s.Service)}
+			return &exitError{code: ExitAnswered, err: fmt.Errorf("the host does not serve %s itself, but has found it in etcd: "+
+				"list its hosts, which know its methods, with easymicro describe %s --etcd URL", s.Service, s.Service)}
 		}
 		names = append(names, s.Service)
 	}
@@ -121,36 +160,7 @@ func (a *app) servedElsewhere(cmd *cobra.Command, name string, err error) error 
 	return err
 }
 
-// describeEtcd shows one of them.
-func (a *app) describeEtcd(cmd *cobra.Command, f *etcdFlags, name string) error {
-	services, lacking := f.services(cmd.Context())
-	if lacking != nil && len(services) == 0 {
-		return lacking
-	}
-	names := make([]string, len(services))
-	for i := range services {
-		names[i] = services[i].Name
-	}
-	found, err := pickService(names, name)
-	if err != nil {
-		return cmp.Or(lacking, err)
-	}
-	service := services[slices.Index(names, found)]
-	if err := a.print(service, func() {
-		a.line("%s   %s", a.paint(bold, service.Name), count(len(service.Endpoints), "endpoint"))
-		rows := endpointRows([]etcdService{service})
-		for i := range rows {
-			rows[i] = rows[i][1:]
-		}
-		a.titled(rows)
-		a.line("its methods are known to its hosts alone: easymicro describe %s --admin ADDRESS asks one", service.Name)
-	}); err != nil {
-		return err
-	}
-	return lacking
-}
-
-// pickService finds the service of a name, which may be that of a method, and may have dots of its own.
+// pickService finds the service of a name, which may be that of a method, and may contain dots.
 func pickService(names []string, name string) (string, error) {
 	found, err := pickName(names, name)
 	service, _, ok := admin.SplitMethod(name)

@@ -45,9 +45,9 @@ func TestAGatewaySaysWhereTheServicesAreThatItLeadsTo(t *testing.T) {
 		code int
 		want string
 	}{
-		{[]string{"list", "--admin", full}, cli.ExitOK, "no services of its own; in etcd it finds Arith, Stock: easymicro list --etcd URL"},
-		{[]string{"list", "--admin", empty}, cli.ExitOK, "no services of its own; easymicro list --etcd URL"},
-		{[]string{"describe", "Arith.Mul", "--admin", full}, cli.ExitAnswered, "does not serve Arith itself, but finds it in etcd: easymicro describe Arith --etcd URL"},
+		{[]string{"list", "--admin", full}, cli.ExitOK, "no services of its own; it has found in etcd: Arith, Stock; for their endpoints: easymicro list --etcd URL"},
+		{[]string{"list", "--admin", empty}, cli.ExitOK, "no services of its own; for those behind a gateway: easymicro list --etcd URL"},
+		{[]string{"describe", "Arith.Mul", "--admin", full}, cli.ExitAnswered, "does not serve Arith itself, but has found it in etcd: list its hosts, which know its methods, with easymicro describe Arith --etcd URL"},
 		{[]string{"describe", "Arit", "--admin", full}, cli.ExitAnswered, "does not serve Arit (did you mean Arith?)"},
 		{[]string{"describe", "shopp.v1.Till", "--admin", dotted}, cli.ExitAnswered, "does not serve shopp.v1.Till (did you mean shop.v1.Till?)"},
 		{[]string{"describe", "Arith", "--admin", empty}, cli.ExitAnswered, "does not serve Arith\n"},

@@ -18,10 +18,10 @@ import (
 	"github.com/easymicro/easymicro/host/discovery/etcd"
 )
 
-// etcdPatience is how long a command waits for etcd.
-const etcdPatience = 5 * time.Second
+// etcdTimeout bounds how long a command waits for etcd.
+const etcdTimeout = 5 * time.Second
 
-// etcdFlags say which etcd a command asks for services, and how their keys are laid out.
+// etcdFlags are the flags of commands that look up services in etcd.
 type etcdFlags struct {
 	urls, layouts             []string
 	prefix                    string
@@ -29,29 +29,29 @@ type etcdFlags struct {
 	userFile, passwordFile    string
 }
 
-// add adds the flags to a command.
+// add adds the flags to a command; usage describes --etcd.
 func (f *etcdFlags) add(cmd *cobra.Command, usage string) {
 	flags := cmd.Flags()
 	flags.StringSliceVar(&f.urls, "etcd", nil, usage)
-	flags.StringSliceVar(&f.layouts, "layouts", nil, "easymicro, rpcx or easymicro,rpcx: the `LAYOUT` of the keys in etcd (default easymicro)")
-	flags.StringVar(&f.prefix, "prefix", "", "`PREFIX` of the keys in etcd (default services/; rpcx/ for the layout rpcx)")
-	flags.StringVar(&f.userFile, "etcd-user-file", "", "`FILE` with the name of the user of etcd")
-	flags.StringVar(&f.passwordFile, "etcd-password-file", "", "`FILE` with the password of the user of etcd")
-	flags.StringVar(&f.caFile, "etcd-ca-file", "", "`FILE` with the authority that signed the certificate of etcd")
-	flags.StringVar(&f.certFile, "etcd-cert-file", "", "`FILE` with the certificate to show to etcd")
-	flags.StringVar(&f.keyFile, "etcd-key-file", "", "`FILE` with the key of that certificate")
+	flags.StringSliceVar(&f.layouts, "layouts", nil, "`LAYOUT` of the keys in etcd: easymicro, rpcx or easymicro,rpcx (default easymicro)")
+	flags.StringVar(&f.prefix, "prefix", "", "`PREFIX` of the keys in etcd (default services/, or rpcx/ for the layout rpcx)")
+	flags.StringVar(&f.userFile, "etcd-user-file", "", "`FILE` with the username for etcd")
+	flags.StringVar(&f.passwordFile, "etcd-password-file", "", "`FILE` with the password for etcd")
+	flags.StringVar(&f.caFile, "etcd-ca-file", "", "`FILE` with the CA certificate for etcd (PEM)")
+	flags.StringVar(&f.certFile, "etcd-cert-file", "", "`FILE` with the client certificate for etcd (PEM)")
+	flags.StringVar(&f.keyFile, "etcd-key-file", "", "`FILE` with the private key of the client certificate (PEM)")
 	_ = cmd.RegisterFlagCompletionFunc("etcd", fixed("http://127.0.0.1:2379"))
 	_ = cmd.RegisterFlagCompletionFunc("layouts", fixed("easymicro", "rpcx", "easymicro,rpcx"))
 	_ = cmd.RegisterFlagCompletionFunc("prefix", cobra.NoFileCompletions)
 }
 
-// given tells whether the command is to ask etcd. Flags about etcd are not taken without it.
+// given reports whether --etcd was given, and checks the flags. The other flags need --etcd.
 func (f *etcdFlags) given(cmd *cobra.Command) (bool, error) {
 	if len(f.urls) > 0 {
 		return true, f.check()
 	}
 	if cmd.Flags().Changed("etcd") {
-		return false, usageError("--etcd is empty: say URL[,URL], such as http://127.0.0.1:2379")
+		return false, usageError("--etcd is empty: pass URL[,URL], e.g. http://127.0.0.1:2379")
 	}
 	for _, name := range []string{"layouts", "prefix", "etcd-user-file", "etcd-password-file", "etcd-ca-file", "etcd-cert-file", "etcd-key-file"} {
 		if cmd.Flags().Changed(name) {
@@ -61,12 +61,12 @@ func (f *etcdFlags) given(cmd *cobra.Command) (bool, error) {
 	return false, nil
 }
 
-var errUserInURL = usageError("--etcd: a user and a password do not belong into a URL: put them into files, and say --etcd-user-file and --etcd-password-file")
+var errUserInURL = usageError("--etcd: do not put credentials in the URL: use --etcd-user-file and --etcd-password-file")
 
-// check tells what is wrong with the flags, and gives URLs without a scheme one.
+// check checks the flags, and completes URLs without a scheme or port.
 func (f *etcdFlags) check() error {
 	if slices.ContainsFunc(f.urls, func(text string) bool { return strings.Contains(text, "@") }) {
-		return errUserInURL // what stands there is a secret, of which a comma makes two URLs
+		return errUserInURL // a password with a comma looks like two URLs
 	}
 	for i, text := range f.urls {
 		if !strings.Contains(text, "://") {
@@ -74,7 +74,7 @@ func (f *etcdFlags) check() error {
 		}
 		u, err := url.Parse(text)
 		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
-			return usageError("--etcd: %q is no URL of an etcd, such as http://127.0.0.1:2379", f.urls[i])
+			return usageError("--etcd: %q is not the URL of an etcd server, e.g. http://127.0.0.1:2379", f.urls[i])
 		}
 		if u.Port() == "" {
 			u.Host = net.JoinHostPort(u.Hostname(), "2379")
@@ -87,74 +87,74 @@ func (f *etcdFlags) check() error {
 		case !slices.Contains(known, name):
 			return usageError("--layouts: %q is not one of %s%s", name, strings.Join(known, ", "), didYouMean(name, known))
 		case slices.Contains(f.layouts[:i], name):
-			return usageError("--layouts: %s stands there twice", name)
+			return usageError("--layouts: %s is listed twice", name)
 		}
 	}
 	if (f.certFile == "") != (f.keyFile == "") {
-		return usageError("--etcd-cert-file and --etcd-key-file go together")
+		return usageError("--etcd-cert-file and --etcd-key-file must be used together")
 	}
 	if (f.userFile == "") != (f.passwordFile == "") {
-		return usageError("--etcd-user-file and --etcd-password-file go together")
+		return usageError("--etcd-user-file and --etcd-password-file must be used together")
 	}
 	return nil
 }
 
-// open is the cluster of the flags, which has answered. Whoever gets it closes it.
+// open connects to etcd and waits for an answer. The caller closes the cluster.
 func (f *etcdFlags) open(ctx context.Context) (*etcd.Cluster, error) {
 	o := etcd.Options{
 		Name: "of --etcd", Endpoints: f.urls, Layouts: f.layouts, Prefix: f.prefix,
-		AllowEndpoints: []string{etcd.KindLoopback, etcd.KindLinkLocal, etcd.KindUnix}, // whoever asks sees what is there
+		AllowEndpoints: []string{etcd.KindLoopback, etcd.KindLinkLocal, etcd.KindUnix}, // show everything
 	}
 	var err error
 	if o.TLS, err = f.tls(ctx); err != nil {
 		return nil, err
 	}
-	if o.Username, err = secret(ctx, "--etcd-user-file", f.userFile); err != nil {
+	if o.Username, err = readSecret(ctx, "--etcd-user-file", f.userFile); err != nil {
 		return nil, err
 	}
-	if o.Password, err = secret(ctx, "--etcd-password-file", f.passwordFile); err != nil {
+	if o.Password, err = readSecret(ctx, "--etcd-password-file", f.passwordFile); err != nil {
 		return nil, err
 	}
 	c, err := etcd.New(o)
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, etcdPatience)
+	ctx, cancel := context.WithTimeout(ctx, etcdTimeout)
 	defer cancel()
 	begin := time.Now()
 	if err := c.Ping(ctx); err != nil {
 		_ = c.Close()
-		return nil, f.away(err, time.Since(begin))
+		return nil, f.unreachable(err, time.Since(begin))
 	}
 	return c, nil
 }
 
-// away is the error of an etcd that does not answer.
-func (f *etcdFlags) away(err error, after time.Duration) error {
+// unreachable returns the error for an etcd that does not answer.
+func (f *etcdFlags) unreachable(err error, after time.Duration) error {
 	return &exitError{code: ExitUnreachable, err: fmt.Errorf("no answer from etcd at %s within %s: %w",
 		strings.Join(f.urls, ", "), after.Round(100*time.Millisecond), err)}
 }
 
 func (f *etcdFlags) tls(ctx context.Context) (*tls.Config, error) {
 	if f.caFile == "" && f.certFile == "" {
-		return nil, nil //nolint:nilnil // no TLS settings are no error
+		return nil, nil //nolint:nilnil // TLS is optional
 	}
 	c := &tls.Config{MinVersion: tls.VersionTLS12}
 	if f.caFile != "" {
-		data, err := readGiven(ctx, "--etcd-ca-file", f.caFile, config.MaxFileBytes)
+		data, err := readFlag(ctx, "--etcd-ca-file", f.caFile, config.MaxFileBytes)
 		if err != nil {
 			return nil, err
 		}
 		if c.RootCAs = x509.NewCertPool(); !c.RootCAs.AppendCertsFromPEM(data) {
-			return nil, failed("--etcd-ca-file: %s has no certificate in PEM", f.caFile)
+			return nil, failed("--etcd-ca-file: %s contains no PEM certificate", f.caFile)
 		}
 	}
 	if f.certFile != "" {
-		cert, err := readGiven(ctx, "--etcd-cert-file", f.certFile, config.MaxFileBytes)
+		cert, err := readFlag(ctx, "--etcd-cert-file", f.certFile, config.MaxFileBytes)
 		if err != nil {
 			return nil, err
 		}
-		key, err := readGiven(ctx, "--etcd-key-file", f.keyFile, config.MaxFileBytes)
+		key, err := readFlag(ctx, "--etcd-key-file", f.keyFile, config.MaxFileBytes)
 		if err != nil {
 			return nil, err
 		}
@@ -167,15 +167,15 @@ func (f *etcdFlags) tls(ctx context.Context) (*tls.Config, error) {
 	return c, nil
 }
 
-// servicesIn are the names of all services in etcd. With an error they are those that are known.
+// servicesIn returns the names of all services in etcd. With an error it returns those that are known.
 func servicesIn(ctx context.Context, c *etcd.Cluster) ([]string, error) {
-	ctx, cancel := context.WithTimeout(ctx, etcdPatience)
+	ctx, cancel := context.WithTimeout(ctx, etcdTimeout)
 	defer cancel()
 	err := c.Listed(ctx)
 	return slices.Sorted(maps.Keys(c.Status().Services)), err
 }
 
-// etcdService is a service as etcd knows it.
+// etcdService is a service in etcd.
 type etcdService struct {
 	Name      string         `json:"name"`
 	Endpoints []etcdEndpoint `json:"endpoints"`
@@ -192,7 +192,7 @@ type etcdEndpoint struct {
 	Metadata map[string]string `json:"metadata,omitempty"`
 }
 
-// pickName finds a service by its exact name, or by the only one that differs in case alone.
+// pickName finds a service by its name, or by the only name that differs in case alone.
 func pickName(names []string, name string) (string, error) {
 	if slices.Contains(names, name) {
 		return name, nil
@@ -206,10 +206,10 @@ func pickName(names []string, name string) (string, error) {
 	if len(alike) == 1 {
 		return alike[0], nil
 	}
-	return "", &exitError{code: ExitAnswered, err: fmt.Errorf("etcd knows no service %s%s", name, didYouMean(name, names))}
+	return "", &exitError{code: ExitAnswered, err: fmt.Errorf("service %s not found in etcd%s", name, didYouMean(name, names))}
 }
 
-// endpointRows are a table of endpoints. It has versions if one of them has: devel is none.
+// endpointRows returns a table of endpoints. It has a column of versions if one has a version other than devel.
 func endpointRows(services []etcdService) [][]string {
 	versions := slices.ContainsFunc(services, func(s etcdService) bool {
 		return slices.ContainsFunc(s.Endpoints, func(e etcdEndpoint) bool { return e.Version != "" && e.Version != "devel" })
@@ -233,7 +233,7 @@ func endpointRows(services []etcdService) [][]string {
 	return rows
 }
 
-// services asks etcd for all services and their endpoints. With an error they are those that are known.
+// services returns all services in etcd with their endpoints. With an error it returns those that are known.
 func (f *etcdFlags) services(ctx context.Context) ([]etcdService, error) {
 	c, err := f.open(ctx)
 	if err != nil {
@@ -241,7 +241,7 @@ func (f *etcdFlags) services(ctx context.Context) ([]etcdService, error) {
 	}
 	defer c.Close()
 	if _, err = servicesIn(ctx, c); err != nil {
-		err = f.away(err, etcdPatience)
+		err = f.unreachable(err, etcdTimeout)
 	}
 	return etcdServices(c.Status()), err
 }

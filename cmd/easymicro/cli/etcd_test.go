@@ -42,11 +42,11 @@ func TestEndpointsInEtcdAreListedWithTheirVersionsIfTheyHaveSome(t *testing.T) {
 func TestAServiceInEtcdIsFoundByItsNameOrThatOfAMethod(t *testing.T) {
 	for name, want := range map[string]string{
 		"Arith": "Arith", "arith": "Arith", "Arith.Mul": "Arith", "shop.v1.till": "shop.v1.Till", "shop.v1.Till/Sell": "shop.v1.Till",
-		"Arit":          "etcd knows no service Arit (did you mean Arith?)",
-		"Arit.Mul":      "etcd knows no service Arit (did you mean Arith?)",
-		"shop.v1.Til":   "etcd knows no service shop.v1.Til (did you mean shop.v1.Till?)",
-		"shopp.v1.Till": "etcd knows no service shopp.v1.Till (did you mean shop.v1.Till?)",
-		"x.Mul":         "etcd knows no service x",
+		"Arit":          "service Arit not found in etcd (did you mean Arith?)",
+		"Arit.Mul":      "service Arit not found in etcd (did you mean Arith?)",
+		"shop.v1.Til":   "service shop.v1.Til not found in etcd (did you mean shop.v1.Till?)",
+		"shopp.v1.Till": "service shopp.v1.Till not found in etcd (did you mean shop.v1.Till?)",
+		"x.Mul":         "service x not found in etcd",
 		"shop.v1.Till":  "shop.v1.Till",
 	} {
 		got, err := pickService([]string{"Arith", "shop.v1.Till"}, name)

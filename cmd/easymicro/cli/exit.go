@@ -14,14 +14,14 @@ import (
 // Exit codes.
 const (
 	ExitOK          = 0
-	ExitFailed      = 1 // something went wrong
-	ExitUsage       = 2 // flags or arguments are wrong
-	ExitProblems    = 3 // problems were found in the files
-	ExitUnreachable = 4 // the host cannot be reached
-	ExitAnswered    = 5 // the host, or the called service, answered with an error
+	ExitFailed      = 1
+	ExitUsage       = 2 // wrong flags or arguments
+	ExitProblems    = 3 // problems in the files
+	ExitUnreachable = 4 // the host or service cannot be reached
+	ExitAnswered    = 5 // the host or service answered with an error
 )
 
-// exitError is an error with an exit code, and the problems in files that are behind it.
+// exitError is an error with an exit code and the problems in files that caused it.
 type exitError struct {
 	code     int
 	err      error
@@ -53,8 +53,8 @@ type errorView struct {
 	Problems     config.Problems `json:"problems,omitempty"`
 }
 
-// report tells on Err what went wrong, and returns the exit code for it.
-func (a *app) report(err error) int {
+// report writes an error to stderr and returns its exit code.
+func report(p *printer, err error) int {
 	if err == nil {
 		return ExitOK
 	}
@@ -64,20 +64,20 @@ func (a *app) report(err error) int {
 		v.ExitCode, v.Problems = exit.code, exit.problems
 	}
 	v.add(err)
-	if a.output != outputJSON {
-		for _, p := range v.Problems.Errors() {
-			a.note("%s", p)
+	if p.format != formatJSON {
+		for _, problem := range v.Problems.Errors() {
+			p.note("%s", problem)
 		}
-		a.note("easymicro: %s", v.text())
+		p.note("easymicro: %s", v.text())
 		return v.ExitCode
 	}
-	e := json.NewEncoder(a.io.Err)
+	e := json.NewEncoder(p.err)
 	e.SetEscapeHTML(false)
 	_ = e.Encode(map[string]errorView{"error": v})
 	return v.ExitCode
 }
 
-// add adds what a service or a host said besides its message.
+// add copies the details of an error that a service or a host answered with.
 func (v *errorView) add(err error) {
 	var called *code.Error
 	if errors.As(err, &called) && v.ExitCode == ExitAnswered {
@@ -90,7 +90,7 @@ func (v *errorView) add(err error) {
 	}
 }
 
-// text is the message with its code, if a service said one, and with what to do about it.
+// text returns the message with the code of a service and the advice of a host.
 func (v *errorView) text() string {
 	text := v.Message
 	if _, ok := code.Parse(v.Code); ok && !strings.HasPrefix(text, v.Code) {
@@ -102,12 +102,12 @@ func (v *errorView) text() string {
 	return text
 }
 
-// loadError gives the problems of a set that is to be served their exit code. Other errors pass.
-func (a *app) loadError(err error) error {
+// loadError adds the exit code to problems of a manifest that was to be served. Other errors are returned as they are.
+func loadError(manifest string, err error) error {
 	var problems config.Problems
 	if !errors.As(err, &problems) {
 		return err
 	}
 	errs := problems.Errors()
-	return &exitError{ExitFailed, fmt.Errorf("%s: %s", a.manifest, count(len(errs), "problem")), errs}
+	return &exitError{ExitFailed, fmt.Errorf("%s: %s", manifest, count(len(errs), "problem")), errs}
 }

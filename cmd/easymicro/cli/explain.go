@@ -14,137 +14,147 @@ import (
 	"github.com/easymicro/easymicro/host/admin"
 )
 
-func (a *app) explain() *cobra.Command {
-	var caller, peer string
-	var upstream bool
-	cmd := &cobra.Command{
-		Use:   "explain SERVICE.METHOD | RULE[@REV]",
-		Short: "Which rules decide about a call, in order, and which do not and why",
-		Long: `explain shows each rule that applies to a call, in the order in which it is asked, with its place in the files, its live
-state and what it decided so far; and the rules that do not apply, with the reason. With RULE@rN it shows a rule as it was in
-a revision, such as the one that a refusal names, and with RULE alone as it is now. A name that is an upstream of the host,
-and no service, stands for the calls that its handlers make; --upstream says so where it is both.
+// explainCommand shows the rules that apply to a call, or one rule.
+type explainCommand struct {
+	*app
+	caller, peer string
+	upstream     bool
+}
 
-SERVICE/METHOD, as logs, metrics and spans have it, is taken too, here and by every command that takes a method.`,
+func newExplain(a *app) *cobra.Command {
+	c := &explainCommand{app: a}
+	cmd := &cobra.Command{
+		Use:   "explain SERVICE.METHOD | RULE[@rN]",
+		Short: "Explain which rules apply to a call, in evaluation order, and why others do not",
+		Long: `explain shows each rule that applies to a call, in evaluation order, with its location in the files, its live state and its
+decisions so far, and then the rules that do not apply, with the reason. With RULE@rN it shows a rule as of a revision, such
+as the one that a refusal names; with RULE alone, as it is now. If the service is an upstream of the host, it explains the
+calls that the handlers make; use --upstream if a service has the same name.
+
+SERVICE/METHOD, as in logs, metrics and spans, is accepted too, by every command that takes a method.`,
 		Example: `  easymicro explain Arith.Mul
   easymicro explain Arith.Mul --caller partner-1 --peer 10.0.0.7
   easymicro explain billing.GetInvoice --upstream
   easymicro explain arith-mul@r2`,
-		Args:              oneArg("SERVICE.METHOD, RULE or RULE@rN"),
-		ValidArgsFunction: a.first(ruleWords),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if strings.Contains(args[0], "@") || !strings.ContainsAny(args[0], "./") {
-				for _, flag := range []string{"caller", "peer", "upstream"} {
-					if cmd.Flags().Changed(flag) {
-						return usageError("--%s is about calls, and %q is no method: write SERVICE.METHOD", flag, args[0])
-					}
-				}
-				return a.explainRule(cmd.Context(), args[0])
-			}
-			q, err := explainQuery(args[0], caller, peer)
-			if err != nil {
-				return err
-			}
-			if upstream {
-				q.Upstream, q.Service = q.Service, ""
-			}
-			c, err := a.client()
-			if err != nil {
-				return err
-			}
-			x, err := c.Explain(cmd.Context(), q)
-			if err != nil {
-				return a.hostError(err)
-			}
-			return a.print(x, func() { a.explanationText(x) })
-		},
+		Args:              argRange(1, 1, "one argument: SERVICE.METHOD, RULE or RULE@rN"),
+		ValidArgsFunction: firstArgument(a, ruleWords),
+		RunE:              c.run,
 	}
-	cmd.Flags().StringVar(&caller, "caller", "", "`NAME` of who calls (default: anonymous)")
-	cmd.Flags().StringVar(&peer, "peer", "", "`IP` address that the call comes from")
-	cmd.Flags().BoolVar(&upstream, "upstream", false, "SERVICE is the name of an upstream: the rules of calls to it")
+	cmd.Flags().StringVar(&c.caller, "caller", "", "caller `NAME` (default: anonymous)")
+	cmd.Flags().StringVar(&c.peer, "peer", "", "`IP` address that the call comes from")
+	cmd.Flags().BoolVar(&c.upstream, "upstream", false, "SERVICE is an upstream: explain the calls to it")
 	_ = cmd.RegisterFlagCompletionFunc("caller", cobra.NoFileCompletions)
 	_ = cmd.RegisterFlagCompletionFunc("peer", cobra.NoFileCompletions)
 	return cmd
 }
 
-func explainQuery(arg, caller, peer string) (q admin.ExplainQuery, err error) {
-	q.Caller = caller
-	if q.Service, q.Method, err = methodArg(arg); err != nil || peer == "" {
+func (c *explainCommand) run(cmd *cobra.Command, args []string) error {
+	if strings.Contains(args[0], "@") || !strings.ContainsAny(args[0], "./") {
+		for _, flag := range []string{"caller", "peer", "upstream"} {
+			if cmd.Flags().Changed(flag) {
+				return usageError("--%s needs a method, and %q is not one: write SERVICE.METHOD", flag, args[0])
+			}
+		}
+		return c.explainRule(cmd.Context(), args[0])
+	}
+	q, err := c.query(args[0])
+	if err != nil {
+		return err
+	}
+	host, err := newHostClient(c.app)
+	if err != nil {
+		return err
+	}
+	x, err := host.Explain(cmd.Context(), q)
+	if err != nil {
+		return host.failed(err)
+	}
+	return c.print(x, func() { c.text(x) })
+}
+
+func (c *explainCommand) query(method string) (q admin.ExplainQuery, err error) {
+	q.Caller = c.caller
+	if q.Service, q.Method, err = methodArg(method); err != nil {
 		return q, err
 	}
-	if q.Peer, err = netip.ParseAddr(peer); err != nil {
-		return q, usageError("--peer: %q is no IP address", peer)
+	if c.upstream {
+		q.Upstream, q.Service = q.Service, ""
+	}
+	if c.peer == "" {
+		return q, nil
+	}
+	if q.Peer, err = netip.ParseAddr(c.peer); err != nil {
+		return q, usageError("--peer: %q is not an IP address", c.peer)
 	}
 	return q, nil
 }
 
-// explainRule shows a rule as it was in a revision, or without one as it is.
-func (a *app) explainRule(ctx context.Context, arg string) error {
+// explainRule shows a rule as of a revision, or as it is now.
+func (c *explainCommand) explainRule(ctx context.Context, arg string) error {
 	name, rev, past := strings.Cut(arg, "@")
 	number, err := strconv.Atoi(strings.TrimPrefix(rev, "r"))
 	if past && (err != nil || number < 1) || name == "" {
-		return usageError("%q names no rule of a revision: write RULE@rN, such as arith-mul@r2", arg)
+		return usageError("%q is not a rule of a revision: write RULE@rN, e.g. arith-mul@r2", arg)
 	}
-	c, err := a.client()
+	host, err := newHostClient(c.app)
 	if err != nil {
 		return err
 	}
-	x, err := c.ExplainRule(ctx, name, number)
+	x, err := host.ExplainRule(ctx, name, number)
 	var answered *admin.Error
 	if errors.As(err, &answered) && answered.Code == admin.CodeNotFound && !past {
-		answered.Help += "; a method is written SERVICE.METHOD"
+		answered.Help += "; write methods as SERVICE.METHOD"
 	}
 	if err != nil {
-		return a.hostError(err)
+		return host.failed(err)
 	}
-	return a.print(x, func() { a.ruleText(x) })
+	return c.print(x, func() { c.ruleText(x) })
 }
 
-// explanationText has the kinds in the order in which a server asks, the rules of each below it, and the rules that do
-// not apply at the end.
-func (a *app) explanationText(x *admin.Explanation) {
+// text shows the rules that apply, in evaluation order, and then those that do not.
+func (c *explainCommand) text(x *admin.Explanation) {
 	from := ""
 	if x.Peer != "" {
 		from = " from " + x.Peer
 	}
-	asked, lost := 0, 0
+	applying, others := 0, 0
 	for i := range x.Kinds {
-		asked += len(x.Kinds[i].Applies)
-		lost += len(x.Kinds[i].Losers)
+		applying += len(x.Kinds[i].Applies)
+		others += len(x.Kinds[i].Losers)
 	}
-	name, nobody := x.Service+"."+x.Method, "no rule applies: the call goes to its handler"
+	name, none := x.Service+"."+x.Method, "no rule applies: the call goes straight to its handler"
 	if x.Upstream != "" {
-		name, nobody = x.Upstream+"."+x.Method, "no rule applies: the call is sent once"
-		from += ", to the upstream " + x.Upstream + " (service " + x.Service + ")"
+		name, none = x.Upstream+"."+x.Method, "no rule applies: the call is sent once"
+		from += ", to upstream " + x.Upstream + " (service " + x.Service + ")"
 	}
-	a.line("%s called by %s%s, under r%d", a.paint(bold, name), a.paint(bold, x.Caller), from, x.Revision)
-	a.standInText(x.StandIn)
-	if asked == 0 {
-		a.line("%s", nobody)
+	c.line("%s called by %s%s, under r%d", c.paint(bold, name), c.paint(bold, x.Caller), from, x.Revision)
+	standInText(&c.printer, x.StandIn)
+	if applying == 0 {
+		c.line("%s", none)
 	}
-	a.askedText(x.Kinds)
-	if lost == 0 {
+	c.appliedText(x.Kinds)
+	if others == 0 {
 		return
 	}
-	a.line("")
-	a.line("do not apply")
+	c.line("")
+	c.line("do not apply")
 	rows := [][]string{}
 	for i := range x.Kinds {
 		for _, r := range x.Kinds[i].Losers {
-			rows = append(rows, []string{"   " + x.Kinds[i].Kind, r.Rule, a.paint(dim, r.Position), r.Reason})
+			rows = append(rows, []string{"   " + x.Kinds[i].Kind, r.Rule, c.paint(dim, r.Position), r.Reason})
 		}
 	}
-	a.table(rows)
+	c.table(rows)
 }
 
-// askedText numbers the rules that apply. Setting and state stand below each, because they are long.
-func (a *app) askedText(kinds []admin.KindExplanation) {
+// appliedText numbers the rules that apply, each with its setting and state below it.
+func (c *explainCommand) appliedText(kinds []admin.KindExplanation) {
 	heads := [][]string{}
 	var below [][]string
 	for i := range kinds {
 		for _, r := range kinds[i].Applies {
 			n := fmt.Sprintf("%2d", len(heads)+1)
-			heads = append(heads, []string{n, a.paint(bold, kinds[i].Kind), a.paint(bold, r.Rule), r.Position, a.paint(yellow, modeText(&r))})
+			heads = append(heads, []string{n, c.paint(bold, kinds[i].Kind), c.paint(bold, r.Rule), r.Position, c.paint(yellow, modeText(&r))})
 			below = append(below, []string{r.Setting, now(&r)})
 		}
 	}
@@ -152,15 +162,15 @@ func (a *app) askedText(kinds []admin.KindExplanation) {
 		return
 	}
 	for i, line := range aligned(heads) {
-		a.line("")
-		a.line("%s", line)
+		c.line("")
+		c.line("%s", line)
 		for _, detail := range below[i] {
-			a.line("     %s", detail)
+			c.line("     %s", detail)
 		}
 	}
 }
 
-// now is the live state of a rule and what it decided so far.
+// now returns the live state of a rule and its decisions so far.
 func now(r *admin.AppliedRule) string {
 	if r.State == "" {
 		return decisions(r.Decisions)
@@ -175,7 +185,7 @@ func modeText(r *admin.AppliedRule) string {
 	case r.EnforceShare != "":
 		return "enforced for a share of " + r.EnforceShare + ", this caller not among them"
 	case r.Mode != "enforce":
-		return r.Mode + ": counts and refuses nothing"
+		return r.Mode + ": evaluated and counted, not enforced"
 	}
 	return ""
 }
@@ -185,38 +195,38 @@ func decisions(d admin.Decisions) string {
 	for _, p := range []struct {
 		n    uint64
 		what string
-	}{{d.Allow, "allowed"}, {d.Reject, "refused"}, {d.Wait, "had to wait"}, {d.ShadowReject, "would have been refused"}} {
+	}{{d.Allow, "allowed"}, {d.Reject, "refused"}, {d.Wait, "queued"}, {d.ShadowReject, "would have been refused"}} {
 		if p.n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", p.n, p.what))
 		}
 	}
 	if len(parts) == 0 {
-		return "not asked yet"
+		return "not evaluated yet"
 	}
 	return strings.Join(parts, ", ")
 }
 
-// ruleText is a rule as it was in a revision.
-func (a *app) ruleText(x *admin.RuleExplanation) {
-	fate := x.Status
-	if fate != "in force" {
-		fate = a.paint(yellow, fate)
+// ruleText shows a rule as of a revision.
+func (c *explainCommand) ruleText(x *admin.RuleExplanation) {
+	status := x.Status
+	if status != "in force" {
+		status = c.paint(yellow, status)
 	}
-	a.line("%s   %s   %s", a.paint(bold, fmt.Sprintf("%s@r%d", x.Rule.Name, x.Revision)), x.Rule.Position, fate)
-	a.line("applied %s", ago(x.AppliedAt))
+	c.line("%s   %s   %s", c.paint(bold, fmt.Sprintf("%s@r%d", x.Rule.Name, x.Revision)), x.Rule.Position, status)
+	c.line("applied %s", ago(x.AppliedAt))
 	if x.Rule.Description != "" {
-		a.line("%s", x.Rule.Description)
+		c.line("%s", x.Rule.Description)
 	}
 	if x.Rule.Mode != "enforce" {
-		a.line("mode %s", x.Rule.Mode)
+		c.line("mode %s", x.Rule.Mode)
 	}
 	if !x.Rule.Expires.IsZero() {
-		a.line("expires %s", x.Rule.Expires.Format(time.RFC3339))
+		c.line("expires %s", x.Rule.Expires.Format(time.RFC3339))
 	}
-	a.line("")
+	c.line("")
 	rows := [][]string{}
 	for _, k := range x.Rule.Kinds {
-		rows = append(rows, []string{"  " + a.paint(bold, k.Kind), k.Position, orDash(k.Setting), k.State})
+		rows = append(rows, []string{"  " + c.paint(bold, k.Kind), k.Position, orDash(k.Setting), k.State})
 	}
-	a.table(rows)
+	c.table(rows)
 }

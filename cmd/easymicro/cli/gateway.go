@@ -17,80 +17,78 @@ import (
 	"github.com/easymicro/easymicro/config/load"
 )
 
-// gatewayManifest is how problems name the manifest that the flags of a gateway make.
+// gatewayManifest is the file name, in problems, of the manifest made from the flags.
 const gatewayManifest = "gateway-flags"
 
-// defaultAdmin is where the admin listener of a host is if nobody says otherwise.
-const defaultAdmin = "127.0.0.1:8970"
+// gatewayListen is the default listen address of a gateway.
+const gatewayListen = "127.0.0.1:8887"
 
-// defaultListen is where a gateway listens if nobody says otherwise.
-const defaultListen = "127.0.0.1:8887"
+// gatewayCommand runs a host without services that routes HTTP to those in etcd.
+type gatewayCommand struct {
+	hosting
+	etcd               etcdFlags
+	services, policies []string
+	metadata           map[string]string
+}
 
-func (a *app) gateway() *cobra.Command {
-	var f etcdFlags
-	var services, policies []string
-	var metadata map[string]string
+func newGateway(a *app) *cobra.Command {
+	c := &gatewayCommand{hosting: hosting{app: a}}
 	cmd := &cobra.Command{
 		Use:   "gateway --etcd URL[,URL]",
-		Short: "Route HTTP to every service that etcd knows",
+		Short: "Route HTTP to every service in etcd",
 		Long: `gateway is a host without services of its own: it routes POST /{service}/{method} to all services that are published in
-etcd. New ones appear and dead ones vanish without a restart. JSON passes undecoded, so that it needs to know no types.
+etcd. New services appear and dead ones disappear without a restart. JSON is passed on undecoded, so it needs no types.
 
-It needs no manifest: the flags say it all, and --policies names files with rules, which are followed while it runs. What
-flags cannot say (TLS, tokens, routes of its own, other listeners), serve does with gateway.remote in a manifest.
-Where another process has the admin listener's default address, it gets a free port, which the screen names.
+It needs no manifest: flags configure it, and --policies names files with rules, which are hot-reloaded. For everything that
+flags cannot express (TLS, tokens, custom routes, more listeners), run serve with gateway.remote in a manifest.
+If another process uses the default admin address, the gateway takes a free port for it, and prints it.
 
-SIGTERM and SIGINT drain it; a second one ends it at once.`,
+SIGTERM and SIGINT drain it; a second signal ends it at once.`,
 		Example: `  easymicro gateway --etcd http://127.0.0.1:2379 --listen :8887
   easymicro gateway --etcd http://10.0.0.1:2379,http://10.0.0.2:2379 --services 'Arith,Order*' --policies rules.yaml`,
 		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if cmd.Flags().Lookup("config").Changed {
-				return usageError("gateway takes no manifest: easymicro serve -c %s runs one, which may have gateway.remote", a.manifest)
-			}
-			if len(f.urls) == 0 {
-				return usageError("say which etcd knows the services: --etcd URL[,URL], such as http://127.0.0.1:2379")
-			}
-			if err := f.check(); err != nil {
-				return err
-			}
-			if err := noManifests(policies); err != nil {
-				return err
-			}
-			m := f.manifest(services, policies, metadata)
-			var notes []string
-			if adminTaken(cmd) {
-				m["admin"] = map[string]any{"address": "127.0.0.1:0"}
-				notes = append(notes, "the admin listener has a free port, as "+defaultAdmin+" is taken: --admin-listen says another one")
-			}
-			text, err := json.MarshalIndent(m, "", "  ")
-			if err != nil {
-				return err
-			}
-			text = bytes.ReplaceAll(text, []byte("${"), []byte("$${")) // nothing of a flag is a variable of ours
-			a.manifest = gatewayManifest
-			return gatewayError(a.runHost(cmd, gatewayManifest, load.Options{Flags: cmd.Flags(), Manifest: text}, notes...))
-		},
+		RunE: c.run,
 	}
-	f.add(cmd, "`URL` of the etcd that knows the services; several with commas")
+	c.etcd.add(cmd, "comma-separated `URL`s of the etcd servers to find the services in")
 	flags := cmd.Flags()
-	flags.String("listen", defaultListen, "`ADDRESS` to listen on (EASYMICRO_LISTEN)")
-	flags.StringSliceVar(&services, "services", []string{"*"}, "`NAMES` of the services that may be reached; * stands for any text")
-	flags.StringArrayVar(&policies, "policies", nil, "`FILE` with rules, or a pattern of files; may be repeated")
-	flags.StringToStringVar(&metadata, "metadata", nil, "pass the HTTP header on as metadata: `NAME=HEADER`; may be repeated")
-	flags.String("name", "", "`NAME` of the host (EASYMICRO_NAME; default: the machine's)")
-	flags.String("log-level", "info", "debug, info, warn or error: `LEVEL` of the log (EASYMICRO_LOG_LEVEL)")
-	flags.String("log-format", "auto", "auto, text or json: `FORMAT` of the log (EASYMICRO_LOG_FORMAT)")
-	flags.String("admin-listen", defaultAdmin, "`ADDRESS` of the admin listener; '' for none (EASYMICRO_ADMIN_LISTEN)")
-	a.screenFlag(cmd)
-	completeHosting(cmd)
+	flags.StringSliceVar(&c.services, "services", []string{"*"}, "comma-separated `NAMES` of the services to expose; * matches any text")
+	flags.StringArrayVar(&c.policies, "policies", nil, "policy `FILE`, or a glob of files; repeatable")
+	flags.StringToStringVar(&c.metadata, "metadata", nil, "pass an HTTP header on as metadata, `NAME=HEADER`; repeatable")
+	c.addFlags(cmd, map[string]string{"listen": gatewayListen, "log-level": "info", "log-format": "auto", "admin-listen": defaultAdmin}, false)
 	_ = cmd.RegisterFlagCompletionFunc("services", cobra.NoFileCompletions)
 	_ = cmd.MarkFlagFilename("policies", "yaml", "yml")
 	return cmd
 }
 
-// adminTaken reports whether the default admin address is in use by another process, such as a host beside the gateway,
-// and nobody chose one.
+func (c *gatewayCommand) run(cmd *cobra.Command, _ []string) error {
+	if cmd.Flags().Changed("config") {
+		return usageError("gateway takes no manifest: easymicro serve -c %s runs one, which may contain gateway.remote", c.app.manifest)
+	}
+	if len(c.etcd.urls) == 0 {
+		return usageError("gateway needs etcd: pass --etcd URL[,URL], e.g. http://127.0.0.1:2379")
+	}
+	if err := c.etcd.check(); err != nil {
+		return err
+	}
+	if err := noManifests(c.policies); err != nil {
+		return err
+	}
+	m := c.manifest()
+	var notes []string
+	if adminTaken(cmd) {
+		m["admin"] = map[string]any{"address": "127.0.0.1:0"}
+		notes = append(notes, "admin address "+defaultAdmin+" is in use: using a free port (choose one with --admin-listen)")
+	}
+	text, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return err
+	}
+	text = bytes.ReplaceAll(text, []byte("${"), []byte("$${")) // flags contain no variables
+	c.app.manifest = gatewayManifest
+	return gatewayError(c.serve(cmd, load.Options{Flags: cmd.Flags(), Manifest: text}, notes...))
+}
+
+// adminTaken reports whether the admin address is the default and in use, for instance by a host on the same machine.
 func adminTaken(cmd *cobra.Command) bool {
 	if cmd.Flags().Changed("admin-listen") || os.Getenv(load.EnvPrefix+"_ADMIN_LISTEN") != "" {
 		return false
@@ -103,8 +101,9 @@ func adminTaken(cmd *cobra.Command) bool {
 	return false
 }
 
-// manifest is the flags as a manifest says them.
-func (f *etcdFlags) manifest(services, policies []string, metadata map[string]string) map[string]any {
+// manifest returns the manifest for the flags.
+func (c *gatewayCommand) manifest() map[string]any {
+	f := &c.etcd
 	cluster := map[string]any{"name": "main", "endpoints": f.urls}
 	if len(f.layouts) > 0 {
 		cluster["layouts"] = f.layouts
@@ -124,26 +123,26 @@ func (f *etcdFlags) manifest(services, policies []string, metadata map[string]st
 	if len(files) > 0 {
 		cluster["tls"] = files
 	}
-	for i, pattern := range policies {
-		policies[i] = filepath.ToSlash(pattern)
+	for i, pattern := range c.policies {
+		c.policies[i] = filepath.ToSlash(pattern)
 	}
-	gateway := map[string]any{"remote": map[string]any{"etcd": "main", "services": services}}
-	if len(metadata) > 0 {
-		gateway["metadata"] = metadata
+	gateway := map[string]any{"remote": map[string]any{"etcd": "main", "services": c.services}}
+	if len(c.metadata) > 0 {
+		gateway["metadata"] = c.metadata
 	}
 	m := map[string]any{
-		"listeners": []any{map[string]any{"name": "main", "address": defaultListen}},
+		"listeners": []any{map[string]any{"name": "main", "address": gatewayListen}},
 		"discovery": map[string]any{"etcd": []any{cluster}},
 		"gateway":   gateway,
 	}
-	if len(policies) > 0 {
-		m["policies"] = map[string]any{"files": policies}
+	if len(c.policies) > 0 {
+		m["policies"] = map[string]any{"files": c.policies}
 	}
 	return m
 }
 
-// whichFlag adds to the addresses that a host cannot listen on, by which flag it gets others.
-func whichFlag(err error) error {
+// suggestFlags adds to addresses that a host cannot listen on the flags that change them.
+func suggestFlags(err error) error {
 	flags := map[string]string{"admin.address": "--admin-listen", "listeners[0].address": "--listen"}
 	var problems config.Problems
 	if !errors.As(err, &problems) {
@@ -153,14 +152,14 @@ func whichFlag(err error) error {
 	for i := range problems {
 		p := &problems[i]
 		if flag := flags[p.Path]; flag != "" && strings.HasPrefix(p.Message, "cannot listen: ") {
-			p.Message += " (" + flag + " ADDRESS says another one)"
+			p.Message += " (choose another address with " + flag + ")"
 		}
 	}
 	return problems
 }
 
-// wrongFlags gives an error that is only about the values of flags the exit code of those. A flag is not wrong because an
-// address is taken, or a file not there.
+// wrongFlags changes the exit code of an error that is only about values of flags. A flag is not wrong because an address is
+// in use or a file is missing.
 func wrongFlags(err error) error {
 	var exit *exitError
 	if !errors.As(err, &exit) || len(exit.problems) == 0 {
@@ -173,10 +172,10 @@ func wrongFlags(err error) error {
 	if slices.ContainsFunc(exit.problems.Errors(), func(p config.Problem) bool { return !wrong(p) }) {
 		return err
 	}
-	return &exitError{code: ExitUsage, err: fmt.Errorf("wrong flags: %s", count(len(exit.problems.Errors()), "problem")), problems: exit.problems}
+	return &exitError{code: ExitUsage, err: fmt.Errorf("invalid flags: %s", count(len(exit.problems.Errors()), "problem")), problems: exit.problems}
 }
 
-// gatewayFlags are the flags of a gateway, by what they say in its manifest.
+// gatewayFlags are the flags of a gateway by the path of their value in the manifest.
 var gatewayFlags = []struct{ path, flag string }{
 	{"listeners[0].address", "--listen"},
 	{"admin.address", "--admin-listen"},
@@ -196,7 +195,7 @@ var gatewayFlags = []struct{ path, flag string }{
 	{"discovery.etcd[0].tls.keyFile", "--etcd-key-file"},
 }
 
-// gatewayError names the flags in place of the manifest that they make, which nobody sees.
+// gatewayError names flags instead of the manifest made from them, which users do not see.
 func gatewayError(err error) error {
 	var exit *exitError
 	if !errors.As(err, &exit) || len(exit.problems) == 0 {
@@ -216,23 +215,23 @@ func gatewayError(err error) error {
 			}
 		}
 	}
-	return wrongFlags(&exitError{exit.code, fmt.Errorf("the gateway does not start: %s", count(len(problems.Errors()), "problem")), problems})
+	return wrongFlags(&exitError{exit.code, fmt.Errorf("the gateway cannot start: %s", count(len(problems.Errors()), "problem")), problems})
 }
 
-// noManifests refuses manifests where files with rules are wanted.
+// noManifests rejects manifests among policy files.
 func noManifests(patterns []string) error {
 	for _, pattern := range patterns {
-		files, _ := filepath.Glob(pattern) // a bad pattern is found later
+		files, _ := filepath.Glob(pattern) // bad patterns are reported later
 		for _, file := range files {
 			if data, err := readFile(file, config.MaxFileBytes); err == nil && isManifest(data) {
-				return usageError("--policies: %s is a manifest: easymicro serve -c %s runs it", file, file)
+				return usageError("--policies: %s is a manifest: run it with easymicro serve -c %s", file, file)
 			}
 		}
 	}
 	return nil
 }
 
-// isManifest reports whether a file has what only manifests have.
+// isManifest reports whether a file has a key that only manifests have.
 func isManifest(data []byte) bool {
 	only := []string{"services", "listeners", "gateway", "discovery", "upstreams"}
 	return slices.ContainsFunc(config.OutlineOf(data).Keys, func(key string) bool { return slices.Contains(only, key) })

@@ -37,7 +37,7 @@ func gateway(t *testing.T, flags ...string) (admin, log string) {
 
 // A host beside the gateway has the default admin address.
 func TestAGatewayTakesAFreeAdminPortWhenTheDefaultIsTaken(t *testing.T) {
-	const byDefault, says = "127.0.0.1:8970", "as 127.0.0.1:8970 is taken: --admin-listen says another one"
+	const byDefault, says = "127.0.0.1:8970", "admin address 127.0.0.1:8970 is in use: using a free port (choose one with --admin-listen)"
 	if ln, err := net.Listen("tcp", byDefault); err == nil { // else somebody else has it, which is as good
 		defer ln.Close()
 	}

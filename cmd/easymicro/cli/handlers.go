@@ -10,7 +10,7 @@ import (
 	"github.com/easymicro/easymicro/registry"
 )
 
-// handlerView is a handler as -o json shows it.
+// handlerView is a handler in the JSON output.
 type handlerView struct {
 	Name    string          `json:"name"`
 	Package string          `json:"package"`
@@ -29,41 +29,46 @@ type methodView struct {
 	Example any         `json:"example"`
 }
 
-func (a *app) handlers() *cobra.Command {
+// handlersCommand lists the handlers compiled into the binary.
+type handlersCommand struct{ *app }
+
+func newHandlers(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "handlers [NAME]",
-		Short: "The handlers that are compiled in",
-		Long: `handlers lists what a manifest may name in services[].handler: each handler with its methods, their argument and reply
-types, its options with the defaults, and the exported methods that are not served, with the reason.`,
+		Short: "List the handlers compiled into this binary",
+		Long: `handlers lists the names for services[].handler of a manifest: each handler with its methods, their argument and reply
+types, its options with their defaults, and the exported methods that are not served, with the reason.`,
 		Example: `  easymicro handlers
   easymicro handlers samples.arith`,
 		Args:              argRange(0, 1, "at most one name"),
-		ValidArgsFunction: a.completeHandlers,
-		RunE: func(_ *cobra.Command, args []string) error {
-			views := []handlerView{}
-			var names []string
-			for _, e := range a.registry.Entries() {
-				names = append(names, e.Name)
-				if len(args) == 0 || e.Name == args[0] {
-					views = append(views, viewHandler(e))
-				}
-			}
-			if len(args) == 1 && len(views) == 0 {
-				return failed("no handler %s is compiled in%s", args[0], didYouMean(args[0], names))
-			}
-			return a.print(views, func() {
-				if len(views) == 0 {
-					a.line("no handlers are compiled in: import the packages that register them")
-				}
-				for i, v := range views {
-					if i > 0 {
-						a.line("")
-					}
-					a.handlerText(v)
-				}
-			})
-		},
+		ValidArgsFunction: completeHandlers(a),
+		RunE:              (&handlersCommand{a}).run,
 	}
+}
+
+func (c *handlersCommand) run(_ *cobra.Command, args []string) error {
+	views := []handlerView{}
+	var names []string
+	for _, e := range c.registry.Entries() {
+		names = append(names, e.Name)
+		if len(args) == 0 || e.Name == args[0] {
+			views = append(views, viewHandler(e))
+		}
+	}
+	if len(args) == 1 && len(views) == 0 {
+		return failed("no handler %s in this binary%s", args[0], didYouMean(args[0], names))
+	}
+	return c.print(views, func() {
+		if len(views) == 0 {
+			c.line("this binary has no handlers: import the packages that register them")
+		}
+		for i, v := range views {
+			if i > 0 {
+				c.line("")
+			}
+			c.text(v)
+		}
+	})
 }
 
 func viewHandler(e *registry.Entry) handlerView {
@@ -77,28 +82,28 @@ func viewHandler(e *registry.Entry) handlerView {
 	return v
 }
 
-func (a *app) handlerText(v handlerView) {
-	a.line("%s   %s", a.paint(bold, v.Name), v.Package)
+func (c *handlersCommand) text(v handlerView) {
+	c.line("%s   %s", c.paint(bold, v.Name), v.Package)
 	if len(v.Methods) == 0 {
-		a.line("  methods are known once it is open (registry.Methods would tell them before)")
+		c.line("  methods are known once the handler is open (registry.Methods declares them before)")
 	}
 	rows := [][]string{}
 	for _, m := range v.Methods {
 		rows = append(rows, []string{"  " + m.Name, shapeText(&m.Args, 0), "→ " + shapeText(&m.Reply, 0)})
 	}
-	a.table(rows)
+	c.table(rows)
 	if v.defaults != nil {
-		a.optionsText(v.defaults)
+		c.optionsText(v.defaults)
 	}
 	if len(v.Uses) > 0 {
-		a.line("  uses %s", strings.Join(v.Uses, ", "))
+		c.line("  uses %s", strings.Join(v.Uses, ", "))
 	}
 	for _, s := range v.Skipped {
-		a.line("  not served: %s: %s", s.Name, s.Why)
+		c.line("  not served: %s: %s", s.Name, s.Why)
 	}
 }
 
-// shapeText is a shape in one line: {a integer, b integer}.
+// shapeText formats a shape on one line: {a integer, b integer}.
 func shapeText(s *admin.Shape, depth int) string {
 	const deep = 3
 	switch {
@@ -114,20 +119,20 @@ func shapeText(s *admin.Shape, depth int) string {
 	return s.Type
 }
 
-// optionsText shows the defaults of a handler's options as a manifest would write them.
-func (a *app) optionsText(defaults any) {
+// optionsText shows the defaults of options as YAML.
+func (c *handlersCommand) optionsText(defaults any) {
 	out, err := yaml.Marshal(defaults)
 	if err != nil {
-		a.line("  options: %v", err)
+		c.line("  options: %v", err)
 		return
 	}
-	a.line("  options, with their defaults:")
+	c.line("  options, with their defaults:")
 	for line := range strings.Lines(string(out)) {
-		a.line("    %s", strings.TrimRight(line, "\n"))
+		c.line("    %s", strings.TrimRight(line, "\n"))
 	}
 }
 
-// optionsView is the same for programs: the keys, and values with their units, that a manifest would have.
+// optionsView converts the defaults of options to what a manifest would contain: its keys, and values with units.
 func optionsView(defaults any) any {
 	if defaults == nil {
 		return nil

@@ -2,20 +2,18 @@ package cli
 
 import (
 	"cmp"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	"golang.org/x/term"
 )
 
-func (a *app) help() *cobra.Command {
+func newHelp() *cobra.Command {
 	return &cobra.Command{
 		Use:   "help [COMMAND]",
-		Short: "What a command does, with its flags and examples",
+		Short: "Show what a command does, with its flags and examples",
 		Example: `  easymicro help
   easymicro help call`,
 		Args: argRange(0, 1, "at most one command"),
@@ -40,125 +38,142 @@ func (a *app) help() *cobra.Command {
 	}
 }
 
-// showHelp explains one command, or all of them.
-func (a *app) showHelp(cmd *cobra.Command) {
+// helpPage writes the help of a command within the width of the terminal.
+type helpPage struct {
+	*printer
+	order []string // of the commands
+}
+
+func (h *helpPage) show(cmd *cobra.Command) {
 	about := cmd.Long
 	if about == "" {
 		about = cmd.Short + "."
 	}
-	a.wrapped(about, "")
-	a.heading("Usage")
+	h.wrapped(about, "")
+	h.heading("Usage")
 	if cmd.HasParent() {
-		a.wrapped("  "+cmd.UseLine(), "      ")
+		h.wrapped("  "+cmd.UseLine(), "      ")
 	} else {
-		a.line("  %s COMMAND [flags]", cmd.Name())
+		h.line("  %s COMMAND [flags]", cmd.Name())
 	}
 	if cmd.HasExample() {
-		a.heading("Examples")
-		a.commands(cmd.Example)
+		h.heading("Examples")
+		h.commands(cmd.Example)
 	}
 	for _, g := range cmd.Groups() {
-		a.heading(g.Title)
+		h.heading(g.Title)
 		rows := [][]string{}
-		for _, c := range a.ordered(cmd) {
+		for _, c := range h.ordered(cmd) {
 			if c.GroupID == g.ID {
 				rows = append(rows, []string{"  " + c.Name(), c.Short})
 			}
 		}
-		a.terms(rows)
+		h.terms(rows)
 	}
-	a.flagsHelp("Flags", cmd.LocalNonPersistentFlags())
+	h.flags("Flags", cmd.LocalNonPersistentFlags())
 	global := cmd.InheritedFlags()
 	if !cmd.HasParent() {
 		global = cmd.PersistentFlags()
 	}
-	a.flagsHelp("Flags of every command; each is also a variable, such as EASYMICRO_CONFIG", global)
+	h.flags("Global flags; each is also an environment variable, such as EASYMICRO_CONFIG", global)
 }
 
-// ordered are the commands in the order in which one needs them.
-func (a *app) ordered(root *cobra.Command) []*cobra.Command {
+// ordered returns the commands in the order of the help.
+func (h *helpPage) ordered(root *cobra.Command) []*cobra.Command {
 	list := slices.Clone(root.Commands())
 	slices.SortFunc(list, func(x, y *cobra.Command) int {
-		return cmp.Compare(slices.Index(a.order, x.Name()), slices.Index(a.order, y.Name()))
+		return cmp.Compare(slices.Index(h.order, x.Name()), slices.Index(h.order, y.Name()))
 	})
 	return list
 }
 
-func (a *app) heading(title string) {
-	a.line("")
-	for _, line := range wrap(strings.Split(title, " "), a.columns(), "", "") {
-		a.line("%s", a.paint(bold, line))
+func (h *helpPage) heading(title string) {
+	h.line("")
+	for _, line := range wrap(strings.Split(title, " "), h.columns(), "", "") {
+		h.line("%s", h.paint(bold, line))
 	}
 }
 
-// columns is how wide help may be: the width of the terminal, or 0 where what is written fits already.
-func (a *app) columns() int {
-	const natural = 130 // that the texts are written for
-	f, ok := a.io.Out.(*os.File)
-	if !ok {
-		return 0
-	}
-	if n, _, err := term.GetSize(int(f.Fd())); err == nil && n > 0 && n < natural {
-		return n
-	}
-	return 0
-}
-
-// wrapped prints paragraphs within the width of the terminal; hang is in front of all lines of one but its first.
-func (a *app) wrapped(text, hang string) {
-	columns := a.columns()
+// wrapped writes paragraphs; hang precedes all lines of one but its first.
+func (h *helpPage) wrapped(text, hang string) {
+	columns := h.columns()
 	if columns == 0 {
-		a.line("%s", text)
+		h.line("%s", text)
 		return
 	}
 	for i, paragraph := range strings.Split(text, "\n\n") {
 		if i > 0 {
-			a.line("")
+			h.line("")
 		}
 		for _, line := range wrap(strings.Split(strings.ReplaceAll(paragraph, "\n", " "), " "), columns, hang, "") {
-			a.line("%s", line)
+			h.line("%s", line)
 		}
 	}
 }
 
 var shellWord = regexp.MustCompile(`('[^']*'|[^' ])*( |$)`)
 
-// commands prints commands within the width of the terminal, as a shell takes them.
-func (a *app) commands(text string) {
+// commands writes command lines so that a shell accepts them.
+func (h *helpPage) commands(text string) {
 	for line := range strings.Lines(text) {
 		words := shellWord.FindAllString(strings.TrimRight(line, "\n"), -1)
 		for i := range words {
 			words[i] = strings.TrimSuffix(words[i], " ")
 		}
-		for _, line := range wrap(words, a.columns(), "      ", ` \`) {
-			a.line("%s", line)
+		for _, line := range wrap(words, h.columns(), "      ", ` \`) {
+			h.line("%s", line)
 		}
 	}
 }
 
-// terms prints terms and what they mean beside each other, or below each other where there is no room for that.
-func (a *app) terms(rows [][]string) {
-	const gap, least, below = 3, 24, "          "
-	columns, left := a.columns(), 0
+// terms writes terms with their meaning beside them, or below them on a narrow terminal.
+func (h *helpPage) terms(rows [][]string) {
+	const gap, minText, below = 3, 24, "          "
+	columns, left := h.columns(), 0
 	for _, row := range rows {
 		left = max(left, width(row[0])+gap)
 	}
 	if columns == 0 {
-		a.table(rows)
+		h.table(rows)
 		return
 	}
 	for _, row := range rows {
-		if columns-left < least {
-			a.line("%s", row[0])
-			a.wrapped(below+row[1], below)
+		if columns-left < minText {
+			h.line("%s", row[0])
+			h.wrapped(below+row[1], below)
 			continue
 		}
-		a.wrapped(row[0]+strings.Repeat(" ", left-width(row[0]))+row[1], strings.Repeat(" ", left))
+		h.wrapped(row[0]+strings.Repeat(" ", left-width(row[0]))+row[1], strings.Repeat(" ", left))
 	}
 }
 
-// wrap puts words, with a blank between each two, into lines that take no more columns, but for words that are longer. A
-// line that goes on has more at its end, and the one after it begins with hang. Without columns it is one line.
+func (h *helpPage) flags(title string, flags *pflag.FlagSet) {
+	rows := [][]string{}
+	flags.VisitAll(func(f *pflag.Flag) {
+		if f.Name == "help" {
+			return
+		}
+		short := "    "
+		if f.Shorthand != "" {
+			short = "-" + f.Shorthand + ", "
+		}
+		value, usage := pflag.UnquoteUsage(f)
+		if f.Value.Type() == "bool" {
+			value = ""
+		}
+		if !slices.Contains([]string{"", "false", "0s", "[]"}, f.DefValue) {
+			usage += " (default " + strings.Trim(f.DefValue, "[]") + ")"
+		}
+		rows = append(rows, []string{"  " + short + strings.TrimSpace("--"+f.Name+" "+value), usage})
+	})
+	if len(rows) > 0 {
+		h.heading(title)
+		h.terms(rows)
+	}
+}
+
+// wrap joins words with spaces into lines of at most that many columns, longer words apart. A line that continues ends in
+// more, and the next one starts with hang. With 0 columns it returns one line.
 func wrap(words []string, columns int, hang, more string) []string {
 	if columns == 0 {
 		return []string{strings.Join(words, " ")}
@@ -177,29 +192,4 @@ func wrap(words []string, columns int, hang, more string) []string {
 		}
 	}
 	return append(lines, line[:end])
-}
-
-func (a *app) flagsHelp(title string, flags *pflag.FlagSet) {
-	rows := [][]string{}
-	flags.VisitAll(func(f *pflag.Flag) {
-		if f.Name == "help" {
-			return
-		}
-		short := "    "
-		if f.Shorthand != "" {
-			short = "-" + f.Shorthand + ", "
-		}
-		value, usage := pflag.UnquoteUsage(f)
-		if f.Value.Type() == "bool" {
-			value = ""
-		}
-		if f.DefValue != "" && f.DefValue != "false" && f.DefValue != "0s" && f.DefValue != "[]" {
-			usage += " (default " + f.DefValue + ")"
-		}
-		rows = append(rows, []string{"  " + short + strings.TrimSpace("--"+f.Name+" "+value), usage})
-	})
-	if len(rows) > 0 {
-		a.heading(title)
-		a.terms(rows)
-	}
 }

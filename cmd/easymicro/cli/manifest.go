@@ -17,22 +17,22 @@ import (
 	"github.com/easymicro/easymicro/config/load"
 )
 
-// localManifest is the manifest as a command reads it that asks or calls a host: without policy files, whose problems
-// such a command is needed for.
+// localManifest is the manifest as read by commands that inspect or call a host: without its policy files, so that these
+// commands work while those are broken.
 type localManifest struct {
 	*config.Manifest
 	file     string
 	problems config.Problems
 }
 
-// readManifest reads the manifest of -c. It is nil when none was named and the default one is not there.
-func (a *app) readManifest() (*localManifest, error) {
+// readManifest reads the manifest of --config. It returns nil if none was named and the default one does not exist.
+func readManifest(a *app) (*localManifest, error) {
 	data, err := readFile(a.manifest, config.MaxFileBytes)
 	if errors.Is(err, fs.ErrNotExist) && !a.named {
-		return nil, nil //nolint:nilnil // no manifest is no error
+		return nil, nil //nolint:nilnil // no manifest is not an error
 	}
 	if err != nil {
-		return nil, a.noManifest(err)
+		return nil, noManifest(a, err)
 	}
 	m := &localManifest{file: a.manifest}
 	m.Manifest, m.problems = config.DecodeManifest(a.manifest, data, os.LookupEnv)
@@ -44,18 +44,18 @@ func (a *app) readManifest() (*localManifest, error) {
 	return m, nil
 }
 
-// noManifest says what to do about a manifest that cannot be read.
-func (a *app) noManifest(err error) error {
+// noManifest explains a manifest that cannot be read.
+func noManifest(a *app, err error) error {
 	if !errors.Is(err, fs.ErrNotExist) {
-		return failed("the manifest cannot be read: %w", err)
+		return failed("cannot read the manifest: %w", err)
 	}
 	if a.named {
-		return failed("there is no manifest %s", a.manifest)
+		return failed("manifest %s not found", a.manifest)
 	}
-	return failed("there is no %s here: name your manifest with -c FILE or EASYMICRO_CONFIG", a.manifest)
+	return failed("no %s in this directory: name your manifest with -c FILE or EASYMICRO_CONFIG", a.manifest)
 }
 
-// usable fails when what the manifest says of one of its blocks is wrong; instead is the flag that makes do without.
+// usable returns an error if a block of the manifest is invalid. instead names the flag that replaces the block.
 func (m *localManifest) usable(block, instead string) error {
 	var found config.Problems
 	for _, p := range m.problems.Errors() {
@@ -66,10 +66,10 @@ func (m *localManifest) usable(block, instead string) error {
 	if len(found) == 0 {
 		return nil
 	}
-	return &exitError{ExitFailed, fmt.Errorf("%s does not say where the host is: mend it, or say %s", m.file, instead), found}
+	return &exitError{ExitFailed, fmt.Errorf("%s does not contain a usable address of the host: fix it, or pass %s", m.file, instead), found}
 }
 
-// path is a path of the manifest as this process opens it.
+// path resolves a path of the manifest for this process.
 func (m *localManifest) path(path string) string {
 	if filepath.IsAbs(path) {
 		return path
@@ -77,7 +77,7 @@ func (m *localManifest) path(path string) string {
 	return filepath.Join(filepath.Dir(m.file), path)
 }
 
-// listener is the first one that speaks a protocol.
+// listener returns the first listener that serves a protocol.
 func (m *localManifest) listener(protocol string) *config.Listener {
 	i := slices.IndexFunc(m.Listeners, func(l config.Listener) bool { return slices.Contains(l.Protocols, protocol) })
 	if i < 0 {
@@ -86,7 +86,7 @@ func (m *localManifest) listener(protocol string) *config.Listener {
 	return &m.Listeners[i]
 }
 
-// service is the one of a name on the wire, which may be an alias and in another case.
+// service finds a service by its name or an alias, ignoring case.
 func (m *localManifest) service(name string) *config.Service {
 	for i := range m.Services {
 		s := &m.Services[i]
@@ -97,65 +97,56 @@ func (m *localManifest) service(name string) *config.Service {
 	return nil
 }
 
-// readFile reads a file of a manifest, or of a set.
-func readFile(path string, most int64) ([]byte, error) {
-	return new(files.Gate).Read(context.Background(), path, most)
-}
-
-// givenPatience bounds the wait for the writer of a pipe that a flag names, such as a program that first asks for a
-// passphrase.
-const givenPatience = time.Minute
-
-// readGiven reads the file of a flag, which may be a pipe of a program that keeps secrets.
-func readGiven(ctx context.Context, flag, path string, most int64) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, givenPatience)
-	defer cancel()
-	data, err := files.ReadStream(ctx, path, most)
-	if err != nil {
-		return nil, failed("%s: %s %s", flag, path, files.Reason(err))
+func (m *localManifest) adminAddress() (string, error) {
+	at := m.Admin.Address
+	network, path, err := at.Split()
+	switch {
+	case at == "":
+		return "", &exitError{code: ExitUnreachable, err: fmt.Errorf("%s has no admin listener (admin.address is empty)", m.file)}
+	case err != nil:
+		return "", failed("%s: admin.address: %w", m.file, err)
+	case network == "unix":
+		return "unix://" + m.path(path), nil
 	}
-	return data, nil
+	if _, port, ok := strings.Cut(path, ":"); ok && port == "0" {
+		return "", failed("%s lets the system choose the port of admin.address: pass it with --admin ADDRESS", m.file)
+	}
+	return string(at), nil
 }
 
-// secret is what stands in the file of a flag, and nothing without one.
-func secret(ctx context.Context, flag, path string) (string, error) {
-	if path == "" {
+func (m *localManifest) adminToken() (string, error) {
+	if m.Admin.TokenFile == "" {
 		return "", nil
 	}
-	data, err := readGiven(ctx, flag, path, config.MaxSecretBytes)
+	path := m.path(m.Admin.TokenFile)
+	token, err := readFile(path, config.MaxSecretBytes)
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("the token of the admin listener (admin.tokenFile): %s %s", path, files.Reason(err))
 	}
-	text := strings.TrimSpace(string(data))
-	if text == "" {
-		return "", failed("%s: %s is empty", flag, path)
-	}
-	return text, nil
+	return strings.TrimSpace(string(token)), nil
 }
 
-const defaultAddress config.Address = "127.0.0.1:8972"
-
-// target is where to call: --address, else the first listener of the manifest that speaks the protocol, else the
-// default of a manifest.
-func (c *call) target(protocol string) (network, address string, err error) {
-	if c.address != "" {
-		if network, address, err = config.Address(c.address).Split(); err != nil {
+// callAddress returns where to call: the address of the flag, else the first listener of the manifest that serves the
+// protocol, else the default of a manifest.
+func callAddress(a *app, flag, protocol string) (network, address string, err error) {
+	if flag != "" {
+		if network, address, err = config.Address(flag).Split(); err != nil {
 			return "", "", usageError("--address: %w", err)
 		}
-		return network, reachable(address), nil
+		return network, dialable(address), nil
 	}
-	m, err := c.app.readManifest()
+	m, err := readManifest(a)
 	if err == nil && m != nil {
 		err = m.usable("listeners", "--address ADDRESS")
 	}
 	if err != nil {
 		return "", "", err
 	}
-	at := defaultAddress
+	at := defaultListen
 	if m != nil {
 		l := m.listener(protocol)
 		if l == nil {
-			return "", "", failed("no listener of %s speaks %s: say where to call with --address", m.file, protocol)
+			return "", "", failed("no listener of %s serves %s: pass the address with --address", m.file, protocol)
 		}
 		at = l.Address
 	}
@@ -166,16 +157,51 @@ func (c *call) target(protocol string) (network, address string, err error) {
 		return network, m.path(address), nil
 	}
 	if _, port, err := net.SplitHostPort(address); err == nil && port == "0" {
-		return "", "", failed("%s lets the system choose the port: easymicro status shows it, --address takes it", m.file)
+		return "", "", failed("%s lets the system choose the port: see easymicro status, and pass it with --address", m.file)
 	}
-	return network, reachable(address), nil
+	return network, dialable(address), nil
 }
 
-// reachable is where on this machine one reaches what listens on all its addresses.
-func reachable(address string) string {
+// dialable replaces an unspecified IP address by the loopback one.
+func dialable(address string) string {
 	host, port, err := net.SplitHostPort(address)
 	if ip := net.ParseIP(host); err == nil && (host == "" || ip != nil && ip.IsUnspecified()) {
 		return net.JoinHostPort("127.0.0.1", port)
 	}
 	return address
+}
+
+// readFile reads a file that a manifest or an argument names.
+func readFile(path string, maxBytes int64) ([]byte, error) {
+	return new(files.Gate).Read(context.Background(), path, maxBytes)
+}
+
+// pipeTimeout bounds the wait for the writer of a pipe that a flag names, such as a program that asks for a passphrase.
+const pipeTimeout = time.Minute
+
+// readFlag reads the file of a flag, which may be a pipe from a program that keeps secrets.
+func readFlag(ctx context.Context, flag, path string, maxBytes int64) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, pipeTimeout)
+	defer cancel()
+	data, err := files.ReadStream(ctx, path, maxBytes)
+	if err != nil {
+		return nil, failed("%s: %s %s", flag, path, files.Reason(err))
+	}
+	return data, nil
+}
+
+// readSecret reads the secret in the file of a flag. It returns "" without a file.
+func readSecret(ctx context.Context, flag, path string) (string, error) {
+	if path == "" {
+		return "", nil
+	}
+	data, err := readFlag(ctx, flag, path, config.MaxSecretBytes)
+	if err != nil {
+		return "", err
+	}
+	text := strings.TrimSpace(string(data))
+	if text == "" {
+		return "", failed("%s: %s is empty", flag, path)
+	}
+	return text, nil
 }

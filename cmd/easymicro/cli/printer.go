@@ -3,45 +3,134 @@ package cli
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"strings"
+
+	"golang.org/x/term"
 )
 
-// json prints v for programs.
-func (a *app) json(v any) error {
-	e := json.NewEncoder(a.io.Out)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
-	return e.Encode(v)
+// Output formats.
+const (
+	formatText   = "text"
+	formatJSON   = "json"
+	formatGitHub = "github" // annotations of a pull request; validate only
+)
+
+// printer writes text for people and JSON for programs.
+type printer struct {
+	out, err io.Writer
+	format   string
+	noColor  bool
 }
 
-// print shows v as JSON with -o json, and as text otherwise.
-func (a *app) print(v any, text func()) error {
-	if a.output == outputJSON {
-		return a.json(v)
+// print writes v as JSON if that is the format, and calls text otherwise.
+func (p *printer) print(v any, text func()) error {
+	if p.format == formatJSON {
+		return p.json(v)
 	}
 	text()
 	return nil
 }
 
-// line prints text for people.
-func (a *app) line(format string, args ...any) {
-	fmt.Fprintln(a.io.Out, clean(fmt.Sprintf(format, args...)))
+// json writes v for programs.
+func (p *printer) json(v any) error {
+	e := json.NewEncoder(p.out)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
 }
 
-// note prints text for people beside the data.
-func (a *app) note(format string, args ...any) {
-	fmt.Fprintln(a.io.Err, clean(fmt.Sprintf(format, args...)))
+// line writes a line of text to stdout.
+func (p *printer) line(format string, args ...any) {
+	fmt.Fprintln(p.out, clean(fmt.Sprintf(format, args...)))
 }
 
-// table prints rows of cells that stand one below the other.
-func (a *app) table(rows [][]string) {
+// note writes a line of text to stderr.
+func (p *printer) note(format string, args ...any) {
+	fmt.Fprintln(p.err, clean(fmt.Sprintf(format, args...)))
+}
+
+// table writes rows with their cells aligned.
+func (p *printer) table(rows [][]string) {
 	for _, line := range aligned(rows) {
-		a.line("%s", line)
+		p.line("%s", line)
 	}
 }
 
-// aligned are rows of cells as lines in which the cells stand one below the other.
+// titled writes a table whose first row is its header, or nothing if there are no other rows.
+func (p *printer) titled(rows [][]string) {
+	if len(rows) < 2 {
+		return
+	}
+	for i, title := range rows[0] {
+		rows[0][i] = p.paint(dim, title)
+	}
+	p.table(rows)
+}
+
+// section writes a table after a blank line, or nothing if it has only its header.
+func (p *printer) section(rows [][]string) {
+	if len(rows) > 1 {
+		p.line("")
+		p.titled(rows)
+	}
+}
+
+// clear starts a new picture: in place on a terminal, after a blank line elsewhere.
+func (p *printer) clear() {
+	switch {
+	case terminal(p.out):
+		fmt.Fprint(p.out, "\x1b[H\x1b[2J")
+	case p.format == formatText:
+		p.line("")
+	}
+}
+
+// A paint is the parameter of an SGR sequence.
+type paint string
+
+const (
+	plain  paint = ""
+	bold   paint = "1"
+	dim    paint = "2"
+	red    paint = "31"
+	green  paint = "32"
+	yellow paint = "33"
+)
+
+// paint colours text if stdout is a terminal that may show colours.
+func (p *printer) paint(with paint, text string) string {
+	if with == plain || text == "" || !p.colored(p.out) {
+		return text
+	}
+	return "\x1b[" + string(with) + "m" + text + "\x1b[0m"
+}
+
+func (p *printer) colored(w any) bool {
+	return !p.noColor && terminal(w) && os.Getenv("TERM") != "dumb"
+}
+
+// columns returns how wide help may be: the width of the terminal, or 0 if the text fits as it is.
+func (p *printer) columns() int {
+	const natural = 130 // columns that the texts are written for
+	f, ok := p.out.(*os.File)
+	if !ok {
+		return 0
+	}
+	if n, _, err := term.GetSize(int(f.Fd())); err == nil && n > 0 && n < natural {
+		return n
+	}
+	return 0
+}
+
+// terminal reports whether a stream is a terminal.
+func terminal(w any) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// aligned returns rows of cells as lines with aligned columns.
 func aligned(rows [][]string) []string {
 	const gap = 3
 	var widths []int
@@ -50,7 +139,7 @@ func aligned(rows [][]string) []string {
 			if i == len(widths) {
 				widths = append(widths, 0)
 			}
-			if i < len(row)-1 { // the last cell of a row pushes nothing aside
+			if i < len(row)-1 { // nothing follows the last cell of a row
 				widths[i] = max(widths[i], width(oneLine(cell)))
 			}
 		}
@@ -70,40 +159,5 @@ func aligned(rows [][]string) []string {
 	return lines
 }
 
-// titled is a table whose first row is its heading, left out when there is nothing under it.
-func (a *app) titled(rows [][]string) {
-	if len(rows) < 2 {
-		return
-	}
-	for i, title := range rows[0] {
-		rows[0][i] = a.paint(dim, title)
-	}
-	a.table(rows)
-}
-
-// oneLine is a cell as it is shown.
+// oneLine escapes a cell for a table.
 func oneLine(cell string) string { return strings.ReplaceAll(clean(cell), "\n", `\n`) }
-
-// paint is how a text is set off on a terminal: the parameters of an SGR sequence.
-type paint string
-
-const (
-	plain  paint = ""
-	bold   paint = "1"
-	dim    paint = "2"
-	red    paint = "31"
-	green  paint = "32"
-	yellow paint = "33"
-)
-
-// paint sets text off when stdout is a terminal that may show colours.
-func (a *app) paint(p paint, text string) string {
-	if p == plain || text == "" || !a.colored(a.io.Out) {
-		return text
-	}
-	return "\x1b[" + string(p) + "m" + text + "\x1b[0m"
-}
-
-func (a *app) colored(w any) bool {
-	return !a.noColor && terminal(w) && os.Getenv("TERM") != "dumb"
-}

@@ -10,53 +10,60 @@ import (
 	"github.com/easymicro/easymicro/host/admin"
 )
 
-func (a *app) refusals() *cobra.Command {
-	var caller string
-	var since time.Duration
+// refusalsCommand shows calls that the host rejected.
+type refusalsCommand struct {
+	*app
+	caller string
+	since  time.Duration
+}
+
+func newRefusals(a *app) *cobra.Command {
+	c := &refusalsCommand{app: a}
 	cmd := &cobra.Command{
 		Use:   "refusals",
-		Short: "Who was refused by which rule, the newest first",
-		Long: `refusals shows the calls that the host itself refused or ended: when, which method, which caller, why, by which rule at
-which place in the files, and the state of the rule at that moment. Calls that came in and calls that the host made are
-both here; the latter have an upstream. Refusals of the same caller, peer and key (of a rate limit) within a second share
-one line, which has the time, state and trace of the first. A caller whose refusals differ too much gets one line various
-for the rest of that second. Lines in mode shadow are calls that were let through; their rule would have refused them if it
-were enforced.`,
+		Short: "Show recently refused calls, newest first",
+		Long: `refusals shows the calls that the host itself refused or ended: when, which method, which caller, why, by which rule and its
+location in the files, and the state of the rule at that moment. It includes incoming calls and calls to upstreams; the
+latter name their upstream. Refusals of the same caller, peer and rate limit key within a second share a line, with the time,
+state and trace of the first. If refusals of a caller differ too much, they share one line "various" for the rest of that
+second. Lines in mode shadow are calls that were allowed: their rule would have refused them if it were enforced.`,
 		Example: `  easymicro refusals
   easymicro refusals --caller partner-1 --since 10m`,
 		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if since < 0 {
-				return usageError("--since %s is in the future", since)
-			}
-			c, err := a.client()
-			if err != nil {
-				return err
-			}
-			q := admin.RefusalQuery{Caller: caller}
-			if since > 0 {
-				q.Since = time.Now().Add(-since)
-			}
-			list, err := c.Refusals(cmd.Context(), q)
-			if err != nil {
-				return a.hostError(err)
-			}
-			return a.print(list, func() { a.refusalsText(list) })
-		},
+		RunE: c.run,
 	}
-	cmd.Flags().StringVar(&caller, "caller", "", "only of the caller of this `NAME`")
-	cmd.Flags().DurationVar(&since, "since", 0, "only of this last `TIME`, such as 10m (default: all that are remembered)")
+	cmd.Flags().StringVar(&c.caller, "caller", "", "only refusals of the caller `NAME`")
+	cmd.Flags().DurationVar(&c.since, "since", 0, "only refusals of the last `DURATION`, e.g. 10m (default: all that are kept)")
 	_ = cmd.RegisterFlagCompletionFunc("caller", cobra.NoFileCompletions)
 	_ = cmd.RegisterFlagCompletionFunc("since", fixed("1m", "10m", "1h"))
 	return cmd
 }
 
-func (a *app) refusalsText(list []admin.Refusal) {
+func (c *refusalsCommand) run(cmd *cobra.Command, _ []string) error {
+	if c.since < 0 {
+		return usageError("--since %s is negative", c.since)
+	}
+	host, err := newHostClient(c.app)
+	if err != nil {
+		return err
+	}
+	q := admin.RefusalQuery{Caller: c.caller}
+	if c.since > 0 {
+		q.Since = time.Now().Add(-c.since)
+	}
+	list, err := host.Refusals(cmd.Context(), q)
+	if err != nil {
+		return host.failed(err)
+	}
+	return c.print(list, func() { refusalsText(&c.printer, list) })
+}
+
+func refusalsText(p *printer, list []admin.Refusal) {
 	if len(list) == 0 {
-		a.line("no call was refused")
+		p.line("no refused calls")
 		return
 	}
-	rows := [][]string{{"TIME", "COUNT", "UPSTREAM", "METHOD", "CALLER", "KEY", "REASON", "MODE", "RULE", "PLACE", "STATE THEN", "TRACE"}}
+	rows := [][]string{{"TIME", "COUNT", "UPSTREAM", "METHOD", "CALLER", "KEY", "REASON", "MODE", "RULE", "LOCATION", "STATE THEN", "TRACE"}}
 	for i := range list {
 		r := &list[i]
 		method, caller := r.Service+"."+r.Method, orDash(r.Caller)
@@ -66,7 +73,7 @@ func (a *app) refusalsText(list []admin.Refusal) {
 		if r.Peer != "" {
 			caller += " " + r.Peer
 		}
-		reason, mode := a.paint(red, r.Reason), ""
+		reason, mode := p.paint(red, r.Reason), ""
 		if r.Shadow {
 			reason, mode = r.Reason, modeShadow
 		}
@@ -75,10 +82,10 @@ func (a *app) refusalsText(list []admin.Refusal) {
 			orDash(r.Position), orDash(r.State), orDash(r.Trace),
 		})
 	}
-	a.titled(withoutEmpty(rows, "UPSTREAM", "KEY", "MODE", "TRACE"))
+	p.titled(withoutEmpty(rows, "UPSTREAM", "KEY", "MODE", "TRACE"))
 }
 
-// withoutEmpty leaves out those columns of a table with titles that have nothing in any row.
+// withoutEmpty removes those of the named columns that are empty in every row.
 func withoutEmpty(rows [][]string, titles ...string) [][]string {
 	for _, title := range titles {
 		at := slices.Index(rows[0], title)
@@ -92,7 +99,7 @@ func withoutEmpty(rows [][]string, titles ...string) [][]string {
 	return rows
 }
 
-// when is a time of day, with its day when that is another.
+// when formats a time of day, with the date unless that is today.
 func when(t time.Time) string {
 	t = t.Local()
 	if now := time.Now(); t.YearDay() != now.YearDay() || t.Year() != now.Year() {

@@ -13,71 +13,86 @@ import (
 	"github.com/easymicro/easymicro/host/admin"
 )
 
-func (a *app) reload() *cobra.Command {
-	var force bool
+// reloadCommand makes the running host read its files again.
+type reloadCommand struct {
+	*app
+	force bool
+}
+
+func newReload(a *app) *cobra.Command {
+	c := &reloadCommand{app: a}
 	cmd := &cobra.Command{
 		Use:   "reload",
-		Short: "Let the running host read its files again",
-		Long: `reload does what saving a file does, for file systems that tell of no changes, and says what came of it. It exits with 3
-when the files have problems; what runs is then untouched.`,
+		Short: "Reload the configuration of a running host",
+		Long: `reload does what saving a file does, for file systems without change notification (NFS, some bind mounts), and prints the
+result. It exits with 3 if the files have problems; the running configuration is then kept.`,
 		Example: `  easymicro reload
   easymicro reload --force`,
 		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := a.client()
-			if err != nil {
-				return err
-			}
-			r, err := c.Reload(cmd.Context(), force)
-			if err != nil {
-				return a.reloadError(err)
-			}
-			return a.print(r, func() { a.revisionText(r) })
-		},
+		RunE: c.run,
 	}
-	cmd.Flags().BoolVar(&force, "force", false, "apply the files even if nothing changed")
+	cmd.Flags().BoolVar(&c.force, "force", false, "apply the files even if they have not changed")
 	return cmd
 }
 
-// reloadError tells files that are wrong from a host that did not do what it was asked.
-func (a *app) reloadError(err error) error {
+func (c *reloadCommand) run(cmd *cobra.Command, _ []string) error {
+	host, err := newHostClient(c.app)
+	if err != nil {
+		return err
+	}
+	r, err := host.Reload(cmd.Context(), c.force)
+	if err != nil {
+		return reloadError(host, err)
+	}
+	return c.print(r, func() { c.text(r) })
+}
+
+// reloadError adds the exit code to an error of a reload. Problems of the files have their own.
+func reloadError(host *hostClient, err error) error {
 	var answered *admin.Error
 	if !errors.As(err, &answered) || answered.Code != admin.CodeRejected {
-		return a.hostError(err)
+		return host.failed(err)
 	}
 	return &exitError{ExitProblems, answered, problemsOf(answered.Problems)}
 }
 
-func (a *app) revisionText(r *admin.Revision) {
+func (c *reloadCommand) text(r *admin.Revision) {
 	if r.Result != "applied" {
-		a.line("r%d stays: nothing changed", r.Revision)
+		c.line("r%d stays: nothing changed", r.Revision)
 	} else {
 		took := time.Duration(r.Took * float64(time.Second))
-		a.line("%s", a.appliedText(r.Revision, took, changesOf(r.Changes)))
+		c.line("%s", appliedText(&c.printer, r.Revision, took, changesOf(r.Changes)))
 	}
 	for _, w := range r.Warnings {
-		a.line("%s", a.warningText(config.Problem(w)))
+		c.line("%s", warningText(&c.printer, config.Problem(w)))
 	}
 }
 
-// appliedText is the one line that tells of an edit that is in force.
-func (a *app) appliedText(revision int, took time.Duration, changes config.Changes) string {
+// appliedText returns the line about an edit that was applied.
+func appliedText(p *printer, revision int, took time.Duration, changes config.Changes) string {
 	what := changes.String()
 	if what == "" {
-		what = "nothing changed in meaning"
+		what = "no effective change"
 	}
 	unit := time.Millisecond
 	if took < unit {
 		unit = 10 * time.Microsecond // or a small edit would take 0s
 	}
-	return fmt.Sprintf("%s in %s: %s", a.paint(green, fmt.Sprintf("r%d applied", revision)), took.Round(unit), what)
+	return fmt.Sprintf("%s in %s: %s", p.paint(green, fmt.Sprintf("r%d applied", revision)), took.Round(unit), what)
 }
 
-func (a *app) warningText(p config.Problem) string {
-	return a.paint(yellow, "warning:") + " " + p.String()
+func warningText(p *printer, w config.Problem) string {
+	return p.paint(yellow, "warning:") + " " + w.String()
 }
 
-// changesOf are the changes that an answer of the admin API tells of.
+// standInText names the files to fix while a fallback is in use.
+func standInText(p *printer, s *admin.StandIn) {
+	if s != nil {
+		p.line("%s the %s is in use because of invalid files: fix %s", p.paint(yellow, "warning:"), s.What, strings.Join(s.Mend, ", "))
+	}
+}
+
+// changesOf converts the changes of the admin API.
 func changesOf(list []admin.Change) config.Changes {
 	changes := make(config.Changes, len(list))
 	for i, c := range list {

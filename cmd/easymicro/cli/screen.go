@@ -15,23 +15,24 @@ import (
 	"github.com/easymicro/easymicro/host/admin"
 )
 
-// screen is what serve shows a person: what runs, what to try, and what became of each edit.
+// screen shows what a host serves, a call to try, and the result of each edit.
 type screen struct {
-	*app
+	*printer
+	manifest string
 	set      *config.Set
 	warnings bool // shown here, not only in the log
 
 	mu      sync.Mutex
 	started bool
-	warned  config.Problems // of the revision in force: what is shown already, once the host has started
+	warned  config.Problems // of the running revision; shown already, once the host has started
 }
 
-// ready shows what runs once it does.
+// ready shows what the host serves once it does.
 func (s *screen) ready(h *host.Host) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.started = true
-	if s.output == outputJSON {
+	if s.format == formatJSON {
 		s.readyJSON(h)
 		return
 	}
@@ -48,13 +49,13 @@ func (s *screen) ready(h *host.Host) {
 	}
 	rejected := s.set.Rejected.Errors()
 	if s.warnings {
-		s.standInText(&admin.StandIn{What: s.set.StandIn, Mend: rejected.Files()})
+		standInText(s.printer, &admin.StandIn{What: s.set.StandIn, Mend: rejected.Files()})
 	}
 	s.problems(rejected)
 	s.showWarnings(slices.DeleteFunc(slices.Clone(s.warned), func(w config.Problem) bool { return w.Path == "policies.fallback" }))
 }
 
-// logged writes to the log what the screen would have shown of the start.
+// logged writes to the log what the screen would have shown at the start.
 func (s *screen) logged(h *host.Host, log *slog.Logger) {
 	services := []string{}
 	for _, v := range h.Services() {
@@ -77,11 +78,11 @@ func (s *screen) logged(h *host.Host, log *slog.Logger) {
 		for _, p := range rejected {
 			problems = append(problems, p.String())
 		}
-		log.Warn("problems in the files that the "+s.set.StandIn+" stands in for", "problems", problems)
+		log.Warn("problems in the files replaced by the "+s.set.StandIn, "problems", problems)
 	}
 }
 
-// serving names the services and where they are: in one line when it is one service and one listener.
+// serving shows the services and addresses, on one line for one service and one listener.
 func (s *screen) serving(h *host.Host) {
 	const shown = 5
 	at := h.Listening()
@@ -123,7 +124,7 @@ func (s *screen) serving(h *host.Host) {
 	}
 }
 
-// headed sets off the first word of a line.
+// headed highlights the first word of a line.
 func (s *screen) headed(line string) string {
 	head, rest, _ := strings.Cut(line, " ")
 	return s.paint(bold, head) + " " + rest
@@ -141,7 +142,7 @@ func serviceLine(v *admin.Service) string {
 	return fmt.Sprintf("%s (%s)", v.Name, strings.Join(names, ", "))
 }
 
-// try is a call that works as it stands: of the first method that has one.
+// try returns an example call, of the first method that has one.
 func (s *screen) try(h *host.Host) string {
 	for _, v := range h.Services() {
 		for i := range v.Methods {
@@ -153,8 +154,7 @@ func (s *screen) try(h *host.Host) string {
 	return s.tryRemote(h)
 }
 
-// editable are the files to edit: those that are wrong when others stand in for them, those with the rules, else the
-// manifest.
+// editable returns the files to edit: the invalid ones while a fallback is in use, else those with rules, else the manifest.
 func (s *screen) editable() string {
 	const shown = 3
 	var files []string
@@ -179,15 +179,15 @@ func (s *screen) editable() string {
 	return strings.Join(files, ", ")
 }
 
-// beside is a path of the manifest's folder as it is from here.
-func (a *app) beside(path string) string {
+// beside resolves a path of the manifest.
+func (s *screen) beside(path string) string {
 	if filepath.IsAbs(path) {
 		return path
 	}
-	return filepath.Join(filepath.Dir(a.manifest), path)
+	return filepath.Join(filepath.Dir(s.manifest), path)
 }
 
-// revision shows what became of an edit.
+// revision shows the result of an edit.
 func (s *screen) revision(r host.Revision) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -198,7 +198,7 @@ func (s *screen) revision(r host.Revision) {
 	if !s.started {
 		return
 	}
-	if s.output == outputJSON {
+	if s.format == formatJSON {
 		s.revisionJSON(r)
 		return
 	}
@@ -211,7 +211,7 @@ func (s *screen) revision(r host.Revision) {
 		s.line("%s, r%d stays: %s", s.paint(red, "rejected"), r.Number, what)
 		s.problems(r.Problems.Errors())
 	case host.ResultApplied:
-		s.line("%s", s.appliedText(r.Number, r.Took, r.Changes))
+		s.line("%s", appliedText(s.printer, r.Number, r.Took, r.Changes))
 		s.showWarnings(newWarnings(known, r.Warnings))
 	case host.ResultUnchanged:
 		s.line("r%d stays: nothing changed", r.Number)
@@ -229,20 +229,20 @@ func (s *screen) showWarnings(warnings config.Problems) {
 		return
 	}
 	for _, w := range warnings {
-		s.line("%s", s.warningText(w))
+		s.line("%s", warningText(s.printer, w))
 	}
 }
 
-// newWarnings are those that were not known before, wherever in their files they stand now.
-func newWarnings(known, now config.Problems) config.Problems {
-	type sameness struct{ file, path, message string }
-	old := make(map[sameness]bool, len(known))
+// newWarnings returns the warnings that are new, ignoring their positions.
+func newWarnings(known, current config.Problems) config.Problems {
+	type identity struct{ file, path, message string }
+	old := make(map[identity]bool, len(known))
 	for _, k := range known {
-		old[sameness{k.File, k.Path, k.Message}] = true
+		old[identity{k.File, k.Path, k.Message}] = true
 	}
 	var fresh config.Problems
-	for _, w := range now {
-		if !old[sameness{w.File, w.Path, w.Message}] {
+	for _, w := range current {
+		if !old[identity{w.File, w.Path, w.Message}] {
 			fresh = append(fresh, w)
 		}
 	}
@@ -266,7 +266,7 @@ type readyView struct {
 type revisionView struct {
 	Event    string          `json:"event"` // revision
 	At       time.Time       `json:"at"`
-	Revision int             `json:"revision"` // in force
+	Revision int             `json:"revision"` // running
 	Result   string          `json:"result"`   // applied, rejected, unchanged
 	Source   string          `json:"source"`
 	Took     float64         `json:"took_seconds,omitempty"`
@@ -297,14 +297,14 @@ func (s *screen) revisionJSON(r host.Revision) {
 	})
 }
 
-// event prints one line for programs.
+// event writes one line for programs.
 func (s *screen) event(v any) {
-	e := json.NewEncoder(s.io.Out)
+	e := json.NewEncoder(s.out)
 	e.SetEscapeHTML(false)
-	_ = e.Encode(v) // like every line of the screen, it is not worth ending the host for
+	_ = e.Encode(v) // a screen that cannot be written must not end the host
 }
 
-// remoteLine tells which services of other hosts the gateway leads to; it is empty when it leads to none at all.
+// remoteLine describes the services of other hosts that the gateway routes to, or returns "" without a gateway.
 func (s *screen) remoteLine(h *host.Host) string {
 	const shown = 8
 	r := h.Remote()
@@ -314,9 +314,9 @@ func (s *screen) remoteLine(h *host.Host) string {
 	at := s.clusterURLs(r.Etcd)
 	switch {
 	case r.Err != nil:
-		return fmt.Sprintf("routes to what etcd at %s knows, which does not answer yet", at)
+		return fmt.Sprintf("routes to the services in etcd at %s, which does not answer yet", at)
 	case len(r.Services) == 0:
-		return fmt.Sprintf("routes to what etcd at %s knows: no service yet", at)
+		return fmt.Sprintf("routes to the services in etcd at %s: none yet", at)
 	}
 	names := slices.Clone(r.Services)
 	if more := len(names) - shown; more > 0 {
@@ -336,7 +336,7 @@ func (s *screen) clusterURLs(name string) string {
 	return name
 }
 
-// tryRemote is a call of another host's service. Its methods are not known here.
+// tryRemote returns a call to a service of another host, whose methods are unknown here.
 func (s *screen) tryRemote(h *host.Host) string {
 	r := h.Remote()
 	at := h.HTTPAddress()

@@ -8,57 +8,77 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/easymicro/easymicro/config/load"
 	"github.com/easymicro/easymicro/host"
-	"github.com/easymicro/easymicro/host/admin"
 	"github.com/easymicro/easymicro/host/telemetry"
 )
 
-func (a *app) serve() *cobra.Command {
+// serveCommand runs the host of a manifest.
+type serveCommand struct{ hosting }
+
+func newServe(a *app) *cobra.Command {
+	c := &serveCommand{hosting{app: a}}
 	cmd := &cobra.Command{
 		Use:   "serve",
-		Short: "Run the manifest",
-		Long: `serve runs the manifest until SIGTERM or SIGINT, which drain it; a second one ends it at once. It follows the files, and
-SIGHUP makes it read them again.
+		Short: "Run the host of a manifest",
+		Long: `serve runs the host of a manifest until SIGTERM or SIGINT, which drain it; a second signal ends it at once. Changed files are
+reloaded automatically; SIGHUP reloads them too.
 
-On a terminal, a screen on stdout shows what runs and what became of each edit; the log goes to stderr and, where both go to
-the same place, leaves out what the screen shows. Elsewhere there is only the log, so that a journal has each edit once;
---screen on shows the screen there too. With -o json the screen is one JSON object a line, wherever it goes.`,
+On a terminal, a screen on stdout shows what runs and the result of each edit; the log goes to stderr and, if both go to the
+same place, omits what the screen shows. Elsewhere there is only the log, so that a journal has each edit once; --screen on
+shows the screen there too. With -o json the screen is one JSON object per line, wherever stdout goes.`,
 		Example: `  easymicro serve -c samples/quickstart/easymicro.yaml
   EASYMICRO_LISTEN=:8972 easymicro serve --log-format json`,
 		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return wrongFlags(a.runHost(cmd, a.manifest, load.Options{Flags: cmd.Flags()}))
-		},
+		RunE: c.run,
 	}
-	flags := cmd.Flags()
-	flags.String("listen", "", "`ADDRESS` of the first listener, over the manifest (EASYMICRO_LISTEN)")
-	flags.String("name", "", "`NAME` of the host, over the manifest (EASYMICRO_NAME)")
-	flags.String("log-level", "", "debug, info, warn or error: `LEVEL` over the manifest (EASYMICRO_LOG_LEVEL)")
-	flags.String("log-format", "", "auto, text or json: `FORMAT` over the manifest (EASYMICRO_LOG_FORMAT)")
-	flags.String("admin-listen", "", "`ADDRESS` of the admin listener, over the manifest (EASYMICRO_ADMIN_LISTEN)")
-	a.screenFlag(cmd)
-	completeHosting(cmd)
+	c.addFlags(cmd, nil, true)
 	return cmd
 }
 
-// completeHosting completes what the flags of a host take.
-func completeHosting(cmd *cobra.Command) {
-	for name, complete := range map[string]completer{
-		"listen": cobra.NoFileCompletions, "name": cobra.NoFileCompletions, "admin-listen": cobra.NoFileCompletions,
-		"log-level": fixed("debug", "info", "warn", "error"), "log-format": fixed("auto", "text", "json"),
-	} {
-		_ = cmd.RegisterFlagCompletionFunc(name, complete)
-	}
+func (c *serveCommand) run(cmd *cobra.Command, _ []string) error {
+	return wrongFlags(c.serve(cmd, load.Options{Flags: cmd.Flags()}))
 }
 
-// runHost runs the host of a manifest until a signal ends it. Notes go to the log first.
-func (a *app) runHost(cmd *cobra.Command, manifest string, from load.Options, notes ...string) error {
-	shown, err := a.screenShown(cmd)
+// Modes of the screen.
+const (
+	screenAuto = "auto" // on a terminal, and for programs
+	screenOn   = "on"
+	screenOff  = "off"
+)
+
+// hosting is what commands that run a host share.
+type hosting struct{ *app }
+
+// addFlags adds the flags of a host with their defaults; overManifest is set if they override values of a manifest.
+func (h *hosting) addFlags(cmd *cobra.Command, defaults map[string]string, overManifest bool) {
+	for _, f := range []struct {
+		name, usage, field string
+		complete           completer
+	}{
+		{"listen", "`ADDRESS` of the first listener", "listeners[0].address", cobra.NoFileCompletions},
+		{"name", "`NAME` of the host", "host.name", cobra.NoFileCompletions},
+		{"log-level", "log `LEVEL`: debug, info, warn or error", "telemetry.logs.level", fixed("debug", "info", "warn", "error")},
+		{"log-format", "log `FORMAT`: auto, text or json", "telemetry.logs.format", fixed("auto", "text", "json")},
+		{"admin-listen", "`ADDRESS` of the admin listener; '' for none", "admin.address", cobra.NoFileCompletions},
+	} {
+		usage := f.usage
+		if overManifest {
+			usage += "; overrides " + f.field
+		}
+		cmd.Flags().String(f.name, defaults[f.name], usage+" ("+load.Variable(f.name)+")")
+		_ = cmd.RegisterFlagCompletionFunc(f.name, f.complete)
+	}
+	cmd.Flags().String("screen", screenAuto, "`MODE` of the screen: auto (on a terminal), on or off ("+load.Variable("screen")+")")
+	_ = cmd.RegisterFlagCompletionFunc("screen", fixed(screenAuto, screenOn, screenOff))
+}
+
+// serve runs a host until a signal ends it. Notes are logged first.
+func (h *hosting) serve(cmd *cobra.Command, from load.Options, notes ...string) error {
+	shown, err := h.showsScreen(cmd)
 	if err != nil {
 		return err
 	}
@@ -66,63 +86,52 @@ func (a *app) runHost(cmd *cobra.Command, manifest string, from load.Options, no
 	defer signals.stop()
 	ctx, cancel := signals.drain(cmd.Context())
 	defer cancel()
-	set, files, err := host.LoadFiles(manifest, from)
+	set, files, err := host.LoadFiles(h.manifest, from)
 	if errors.Is(err, fs.ErrNotExist) {
-		return a.noManifest(err)
+		return noManifest(h.app, err)
 	}
 	if err != nil {
-		return a.loadError(err)
+		return loadError(h.manifest, err)
 	}
 	logs := set.Manifest.Telemetry.Logs
-	log, control, err := telemetry.NewLogger(a.io.Err, telemetry.LogOptions{
-		Level: logs.Level, Format: logs.Format, Terminal: terminal(a.io.Err), NoColor: a.noColor,
+	log, control, err := telemetry.NewLogger(h.err, telemetry.LogOptions{
+		Level: logs.Level, Format: logs.Format, Terminal: terminal(h.err), NoColor: h.noColor,
 	})
 	if err != nil {
 		return err
 	}
-	screen := &screen{app: a, set: set, warnings: true}
-	if shown && a.output != outputJSON && oneOutput(a.io.Out, a.io.Err) {
-		log = shareOutput(log, screen)
+	screen := &screen{printer: &h.printer, manifest: h.manifest, set: set, warnings: true}
+	if shown && h.format != formatJSON && sameOutput(h.out, h.err) {
+		screen.warnings = !log.Enabled(ctx, slog.LevelWarn)
+		log = slog.New(sharedLog{log.Handler()})
 	}
 	for _, note := range notes {
 		log.Warn(note)
 	}
 	o := host.Options{
-		Registry: a.registry, Logger: log, Log: control, Source: files, Version: version(),
+		Registry: h.registry, Logger: log, Log: control, Source: files, Version: version(),
 		OnReady: func(h *host.Host) { screen.logged(h, log) },
 	}
 	if shown {
 		o.OnReady, o.OnRevision = screen.ready, screen.revision
 	}
-	h, err := host.Open(ctx, set, o)
+	running, err := host.Open(ctx, set, o)
 	if err != nil {
-		return a.loadError(err)
+		return loadError(h.manifest, err)
 	}
-	tell := func() { tellAtOnce(h, log) }
-	signals.atOnce.Store(&tell)
-	stop := signals.reload(ctx, h)
+	abandon := func() { log.Warn("ended at once by a second signal", "abandoned_calls", running.InFlight()) }
+	signals.atOnce.Store(&abandon)
+	stop := signals.reload(ctx, running)
 	defer stop()
-	if err := h.Run(ctx); err != nil {
-		return a.loadError(whichFlag(err))
+	if err := running.Run(ctx); err != nil {
+		return loadError(h.manifest, suggestFlags(err))
 	}
 	return nil
 }
 
-// Where the screen is shown.
-const (
-	screenAuto = "auto" // on a terminal, and where programs read it
-	screenOn   = "on"
-	screenOff  = "off"
-)
-
-func (a *app) screenFlag(cmd *cobra.Command) {
-	cmd.Flags().String("screen", screenAuto, "auto (on a terminal), on or off: `WHEN` the screen is shown ("+load.Variable("screen")+")")
-	_ = cmd.RegisterFlagCompletionFunc("screen", fixed(screenAuto, screenOn, screenOff))
-}
-
-// screenShown reports whether stdout gets the screen: by the flag, else the variable, else where stdout leads. -o json
-// is of a program, which reads it from wherever that is; its variable may be there for other commands.
-func (a *app) screenShown(cmd *cobra.Command) (bool, error) {
+// showsScreen reports whether stdout gets the screen: by the flag, else the variable, else by what stdout is. The flag -o json
+// requests it for a program; its variable may be meant for other commands.
+func (h *hosting) showsScreen(cmd *cobra.Command) (bool, error) {
 	f := cmd.Flags().Lookup("screen")
 	mode, from := f.Value.String(), "--screen"
 	if value := os.Getenv(load.Variable("screen")); value != "" && !f.Changed {
@@ -134,19 +143,14 @@ func (a *app) screenShown(cmd *cobra.Command) (bool, error) {
 	case screenOff:
 		return false, nil
 	case screenAuto:
-		return terminal(a.io.Out) || a.output == outputJSON && cmd.Flags().Changed("output"), nil
+		return terminal(h.out) || h.format == formatJSON && cmd.Flags().Changed("output"), nil
 	}
 	modes := []string{screenAuto, screenOn, screenOff}
 	return false, usageError("%s: %q is not one of %s%s", from, mode, strings.Join(modes, ", "), didYouMean(mode, modes))
 }
 
-// onScreen are the lines of the host's log that the screen shows in its own words.
-var onScreen = []string{
-	"set applied", "reload applied", "reload rejected, the running set stays", "reload found nothing changed", "listening",
-}
-
-// oneOutput reports whether two streams end in one place, as both do on a terminal and with 2>&1.
-func oneOutput(a, b any) bool {
+// sameOutput reports whether two streams go to the same place, as on a terminal or with 2>&1.
+func sameOutput(a, b any) bool {
 	if terminal(a) && terminal(b) {
 		return true
 	}
@@ -163,14 +167,14 @@ func oneOutput(a, b any) bool {
 	return err == nil && os.SameFile(x, y)
 }
 
-// sharedLog leaves out what the screen shows in the same place. Warnings of the files have no words of their own in the
-// log, so that the screen leaves these to it.
-type sharedLog struct{ slog.Handler }
-
-func shareOutput(log *slog.Logger, s *screen) *slog.Logger {
-	s.warnings = !log.Enabled(context.Background(), slog.LevelWarn)
-	return slog.New(sharedLog{log.Handler()})
+// onScreen are the messages of the log that the screen shows in its own words.
+var onScreen = []string{
+	"set applied", "reload applied", "reload rejected, the running set stays", "reload found nothing changed", "listening",
 }
+
+// sharedLog omits messages that the screen shows in the same place. Warnings about files have the same words on both; they
+// are left to the log.
+type sharedLog struct{ slog.Handler }
 
 func (l sharedLog) Handle(ctx context.Context, r slog.Record) error {
 	if slices.Contains(onScreen, r.Message) {
@@ -184,35 +188,3 @@ func (l sharedLog) WithAttrs(attrs []slog.Attr) slog.Handler {
 }
 
 func (l sharedLog) WithGroup(name string) slog.Handler { return sharedLog{l.Handler.WithGroup(name)} }
-
-// lastQuestion is how long a process that was told to end at once takes to find out what it abandons.
-const lastQuestion = 200 * time.Millisecond
-
-// tellAtOnce says in the log that the host ends without its drain, and how many calls it abandons if that can be known.
-func tellAtOnce(h *host.Host, log *slog.Logger) {
-	const message = "ended at once by a second signal"
-	if n, ok := callsInFlight(h); ok {
-		log.Warn(message, "abandoned_calls", n)
-		return
-	}
-	log.Warn(message)
-}
-
-// callsInFlight asks the host's admin listener, which serves until the last call has ended.
-func callsInFlight(h *host.Host) (n int, ok bool) {
-	token, err := host.AdminToken(h.Set())
-	if err != nil || h.AdminURL() == "" {
-		return 0, false
-	}
-	c := &admin.Client{Address: h.AdminURL(), Token: token}
-	ctx, cancel := context.WithTimeout(context.Background(), lastQuestion)
-	defer cancel()
-	status, err := c.Status(ctx)
-	if err != nil {
-		return 0, false
-	}
-	for i := range status.Services {
-		n += status.Services[i].InFlight
-	}
-	return n, true
-}

@@ -12,16 +12,16 @@ import (
 	"github.com/easymicro/easymicro/host"
 )
 
-// signals are what a running host is told by signals.
+// signals handles the signals of a process that runs a host.
 type signals struct {
 	ending, hangup, pipe chan os.Signal
 	done                 chan struct{}
 	waits                sync.WaitGroup
-	atOnce               atomic.Pointer[func()] // is told of an end without a drain, if there is something to tell
+	atOnce               atomic.Pointer[func()] // called before an end without a drain
 }
 
-// newSignals takes the signals from now on. A host does not die of a reader of its screen that went away: SIGPIPE makes
-// writing fail instead.
+// newSignals starts to receive signals. SIGPIPE is received so that a closed pipe behind the screen makes writes fail instead
+// of ending the host.
 func newSignals() *signals {
 	s := &signals{
 		ending: make(chan os.Signal, 1), hangup: make(chan os.Signal, 1), pipe: make(chan os.Signal, 1), done: make(chan struct{}),
@@ -32,8 +32,7 @@ func newSignals() *signals {
 	return s
 }
 
-// drain is a context that ends with parent and with SIGTERM or SIGINT. A second signal then ends the process, as it
-// does where nobody takes it, once it was said what that abandons.
+// drain returns a context that ends with parent and with SIGTERM or SIGINT. A second signal then ends the process.
 func (s *signals) drain(parent context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(parent)
 	s.waits.Go(func() {
@@ -52,32 +51,32 @@ func (s *signals) drain(parent context.Context) (context.Context, context.Cancel
 	return ctx, cancel
 }
 
-// lastWords is how long a process that ends at once may take to say so, and then to die of the signal.
-const lastWords = 500 * time.Millisecond
+// endTimeout bounds how long a process that ends at once may take to log that, and then to die from the signal.
+const endTimeout = 500 * time.Millisecond
 
-// end ends the process by a signal, as if nobody took it. Where that does not end it, it exits as a shell would say that
-// it did: signals that were ignored when the process began, as SIGINT is by the background jobs of a script, are ignored
-// again by now, and some systems cannot send them.
+// end ends the process by the signal, as if it were not handled. If the process survives, it exits with the code that a shell
+// reports for the signal: signals ignored at the start of the process, such as SIGINT in background jobs of a script, are
+// ignored again, and some systems cannot send them.
 func (s *signals) end(by os.Signal) {
-	if tell := s.atOnce.Load(); tell != nil {
-		told := make(chan struct{})
+	if hook := s.atOnce.Load(); hook != nil {
+		done := make(chan struct{})
 		go func() {
-			defer close(told)
-			(*tell)()
+			defer close(done)
+			(*hook)()
 		}()
 		select {
-		case <-told:
-		case <-time.After(lastWords): // nobody reads what it says
+		case <-done:
+		case <-time.After(endTimeout): // the log may block
 		}
 	}
 	signal.Stop(s.ending)
 	if self, err := os.FindProcess(os.Getpid()); err == nil && self.Signal(by) == nil {
-		time.Sleep(lastWords)
+		time.Sleep(endTimeout)
 	}
 	os.Exit(exitBySignal(by))
 }
 
-// exitBySignal is what a shell says of a process that a signal ended.
+// exitBySignal returns the exit code that a shell reports for a process ended by a signal.
 func exitBySignal(by os.Signal) int {
 	if number, ok := by.(syscall.Signal); ok {
 		return 128 + int(number)
@@ -85,7 +84,7 @@ func exitBySignal(by os.Signal) int {
 	return ExitFailed
 }
 
-// reload makes the host read its files at each SIGHUP, until what it returns is called.
+// reload reloads the files of the host at each SIGHUP, until stop is called.
 func (s *signals) reload(ctx context.Context, h *host.Host) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var wait sync.WaitGroup
@@ -93,7 +92,7 @@ func (s *signals) reload(ctx context.Context, h *host.Host) (stop func()) {
 		for {
 			select {
 			case <-s.hangup:
-				_, _ = h.Reload(ctx, host.SourceSignal, "SIGHUP") // told on the screen and in the log
+				_, _ = h.Reload(ctx, host.SourceSignal, "SIGHUP") // reported by the host
 			case <-ctx.Done():
 				return
 			}
@@ -105,7 +104,7 @@ func (s *signals) reload(ctx context.Context, h *host.Host) (stop func()) {
 	}
 }
 
-// stop gives the signals back.
+// stop restores the default behaviour of the signals.
 func (s *signals) stop() {
 	signal.Stop(s.ending)
 	signal.Stop(s.hangup)

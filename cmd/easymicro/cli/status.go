@@ -17,183 +17,68 @@ import (
 	"github.com/easymicro/easymicro/host/admin"
 )
 
-func (a *app) status() *cobra.Command {
-	var watch bool
+// statusCommand shows the state of a running host.
+type statusCommand struct {
+	*app
+	watch bool
+}
+
+func newStatus(a *app) *cobra.Command {
+	c := &statusCommand{app: a}
 	cmd := &cobra.Command{
 		Use:   "status",
-		Short: "What the files say, what runs, and what became of the last edit",
-		Long: `status shows a running host in three parts: desired is what its files say, running is what is in force, and last is what
-became of the last attempt to bring one to the other. Then its listeners, services, breakers and limiters.`,
+		Short: "Show desired and running configuration and the last reload result",
+		Long: `status shows a running host: desired is the configuration in its files, running is the one in use, and last is the result of
+the last reload. Then follow its listeners, services, upstreams, discovery, breakers and limiters.`,
 		Example: `  easymicro status
   easymicro status --watch
   easymicro status -o json | jq .policies.last_attempt`,
 		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := a.client()
-			if err != nil {
-				return err
-			}
-			ask := func(ctx context.Context) (func() error, error) {
-				s, err := c.Status(ctx)
-				return func() error { return a.print(s, func() { a.statusText(s) }) }, a.hostError(err)
-			}
-			if watch {
-				return a.watch(cmd.Context(), ask)
-			}
-			show, err := ask(cmd.Context())
-			if err != nil {
-				return err
-			}
-			return show()
-		},
+		RunE: c.run,
 	}
-	cmd.Flags().BoolVar(&watch, "watch", false, "show it again each second, until interrupted")
+	cmd.Flags().BoolVar(&c.watch, "watch", false, "refresh every second until interrupted")
 	return cmd
 }
 
-func (a *app) statusText(s *admin.Status) {
-	state := a.paint(green, "ready")
-	switch {
-	case s.Draining:
-		state = a.paint(yellow, "draining")
-	case !s.Ready:
-		state = a.paint(red, "NOT READY")
+func (c *statusCommand) run(cmd *cobra.Command, _ []string) error {
+	host, err := newHostClient(c.app)
+	if err != nil {
+		return err
 	}
-	a.line("%s   %s   up %s   easymicro %s", a.paint(bold, s.Host), state, span(time.Duration(s.UptimeSeconds*float64(time.Second))), s.Version)
-	for _, c := range s.Checks {
-		if !c.OK {
-			a.line("  %s", failedCheck(a.paint(red, "not ready:"), c))
-		}
+	if c.watch {
+		return c.repeat(cmd.Context(), host)
 	}
-	a.line("")
-	a.policiesText(&s.Policies)
-	for _, p := range s.PendingRestart {
-		a.line("%s %s (%s): %s → %s", a.paint(yellow, "pending restart:"), p.Field, p.Position, orDash(p.Running), orDash(p.Desired))
-	}
-	if !s.Watch.Healthy {
-		a.line("%s the files are followed by polling only: %s", a.paint(yellow, "warning:"), s.Watch.Error)
-	}
-	warnings := s.Warnings
-	for _, w := range s.Watch.Mounted {
-		if !slices.Contains(warnings, w) { // else it was there when the set was read
-			warnings = append(warnings, w)
-		}
-	}
-	for _, w := range warnings {
-		if !toldElsewhere(s, w) {
-			a.line("%s", a.warningText(config.Problem(w)))
-		}
-	}
-	a.expiringText(s.Expiring, s.ExpiringMore)
-	a.listenersText(s.Listeners)
-	for _, n := range s.NotAccepting {
-		a.line("%s listener %s", a.paint(red, "warning:"), acceptText(&n))
-	}
-	a.budgetText(&s.Budget)
-	a.servicesText(s.Services)
-	a.upstreamsText(s.Upstreams)
-	a.discoveryText(s.Discovery)
-	a.breakersText(s.Breakers)
-	a.limitersText(s.Limiters)
+	return c.once(cmd.Context(), host)
 }
 
-// failedCheck tells of a condition that does not hold. The name of one may be what should not be.
-func failedCheck(what string, c admin.Check) string {
-	return strings.TrimSpace(what + " " + strings.TrimPrefix(c.Name, "not ") + " " + c.Detail)
+func (c *statusCommand) once(ctx context.Context, host *hostClient) error {
+	s, err := host.Status(ctx)
+	if err != nil {
+		return host.failed(err)
+	}
+	return c.show(s)
 }
 
-// policiesText is the three parts: what the files say, what runs, and what became of the last attempt.
-func (a *app) policiesText(p *admin.Policies) {
-	sync := a.paint(green, "in sync")
-	if !p.InSync {
-		sync = a.paint(red, "NOT what runs")
-	}
-	last := p.LastAttempt
-	result := a.paint(green, last.Result)
-	if last.Result == "rejected" {
-		result = a.paint(red, last.Result)
-	}
-	what := last.Error
-	if len(last.Problems) > 0 {
-		what = count(len(problemsOf(last.Problems).Errors()), "problem")
-	}
-	if what != "" {
-		what = fmt.Sprintf(": %s; r%d stays in force", what, p.Running.Revision)
-	}
-	a.table([][]string{
-		{a.paint(bold, "desired"), short(p.Desired.Hash), sync, strings.Join(p.Desired.Files, ", ")},
-		{
-			a.paint(bold, "running"), short(p.Running.Hash), fmt.Sprintf("r%d", p.Running.Revision),
-			fmt.Sprintf("%s, by %s; %s", ago(p.Running.AppliedAt), p.Running.Source, count(p.Running.Rules, "rule")),
-		},
-		{a.paint(bold, "last"), short(last.Hash), result, fmt.Sprintf("%s, by %s%s", ago(last.At), last.Source, what)},
-	})
-	for _, problem := range problemsOf(last.Problems).Errors() {
-		a.line("  %s", problem)
-	}
-	if p.StandIn != nil {
-		a.standInText(p.StandIn)
-		if len(last.Problems) == 0 {
-			for _, problem := range problemsOf(p.StandIn.Problems) {
-				a.line("  %s", problem)
-			}
-		}
-	}
-	a.changesText(&p.Running)
-}
-
-// standInText names the files to mend while others stand in for them.
-func (a *app) standInText(s *admin.StandIn) {
-	if s != nil {
-		a.line("%s the %s stands in for files that are wrong: mend %s", a.paint(yellow, "warning:"), s.What, strings.Join(s.Mend, ", "))
-	}
-}
-
-// changesText is what the edit changed that put a revision in force.
-func (a *app) changesText(r *admin.Running) {
-	const shown = 10
-	lines := changesOf(r.Changes).Lines()
-	if len(lines) == 0 {
-		return
-	}
-	a.line("%s", a.paint(bold, fmt.Sprintf("r%d changed", r.Revision)))
-	for _, line := range lines[:min(shown, len(lines))] {
-		a.line("  %s", line)
-	}
-	if more := len(lines) - shown; more > 0 {
-		a.line("  and %d more: easymicro status -o json", more)
-	}
-}
-
-// toldElsewhere reports whether a warning of when the set was read is shown as it stands now.
-func toldElsewhere(s *admin.Status, w admin.Problem) bool {
-	return s.Policies.StandIn != nil && w.Path == "policies.fallback" || len(s.Expiring) > 0 && strings.HasSuffix(w.Path, ".expires")
-}
-
-// short is as much of a hash as tells sets apart.
-func short(hash string) string { return hash[:min(12, len(hash))] }
-
-const watchEvery = time.Second
-
-// watch asks and shows again and again until it is interrupted: in place on a terminal, one below the other elsewhere. A
-// host that is away is told, and asked again.
-func (a *app) watch(ctx context.Context, ask func(context.Context) (show func() error, err error)) error {
+// repeat shows the status every second until it is interrupted, in place on a terminal. It reports an unreachable host and
+// tries again.
+func (c *statusCommand) repeat(ctx context.Context, host *hostClient) error {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	tick := time.NewTicker(watchEvery)
+	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {
-		show, err := ask(ctx)
-		var exit *exitError
-		switch {
-		case ctx.Err() != nil:
+		s, err := host.Status(ctx)
+		if ctx.Err() != nil {
 			return nil
+		}
+		var exit *exitError
+		switch err = host.failed(err); {
 		case err == nil:
-			a.clear()
-			err = show()
+			c.clear()
+			err = c.show(s)
 		case errors.As(err, &exit) && exit.code == ExitUnreachable:
-			a.clear()
-			a.report(err)
+			c.clear()
+			report(&c.printer, err)
 			err = nil
 		}
 		if err != nil {
@@ -207,12 +92,125 @@ func (a *app) watch(ctx context.Context, ask func(context.Context) (show func() 
 	}
 }
 
-// clear begins the screen anew.
-func (a *app) clear() {
+func (c *statusCommand) show(s *admin.Status) error {
+	return c.print(s, func() { (&statusText{&c.printer}).show(s) })
+}
+
+// statusText writes the status of a host as text.
+type statusText struct{ *printer }
+
+func (t *statusText) show(s *admin.Status) {
+	state := t.paint(green, "ready")
 	switch {
-	case terminal(a.io.Out):
-		fmt.Fprint(a.io.Out, "\x1b[H\x1b[2J")
-	case a.output == outputText:
-		a.line("")
+	case s.Draining:
+		state = t.paint(yellow, "draining")
+	case !s.Ready:
+		state = t.paint(red, "NOT READY")
+	}
+	tables := statusTables{t.printer}
+	t.line("%s   %s   up %s   easymicro %s", t.paint(bold, s.Host), state, span(time.Duration(s.UptimeSeconds*float64(time.Second))), s.Version)
+	for _, c := range s.Checks {
+		if !c.OK {
+			t.line("  %s", failedCheck(t.paint(red, "not ready:"), c))
+		}
+	}
+	t.line("")
+	t.policiesText(&s.Policies)
+	for _, p := range s.PendingRestart {
+		t.line("%s %s (%s): %s → %s", t.paint(yellow, "pending restart:"), p.Field, p.Position, orDash(p.Running), orDash(p.Desired))
+	}
+	if !s.Watch.Healthy {
+		t.line("%s change notification does not work, files are polled: %s", t.paint(yellow, "warning:"), s.Watch.Error)
+	}
+	warnings := s.Warnings
+	for _, w := range s.Watch.Mounted {
+		if !slices.Contains(warnings, w) { // else it is from the reload
+			warnings = append(warnings, w)
+		}
+	}
+	for _, w := range warnings {
+		if !shownElsewhere(s, w) {
+			t.line("%s", warningText(t.printer, config.Problem(w)))
+		}
+	}
+	tables.expiring(s.Expiring, s.ExpiringMore)
+	tables.listeners(s.Listeners)
+	for _, n := range s.NotAccepting {
+		t.line("%s listener %s", t.paint(red, "warning:"), acceptText(&n))
+	}
+	tables.budget(&s.Budget)
+	tables.services(s.Services)
+	tables.upstreams(s.Upstreams)
+	tables.discovery(s.Discovery)
+	tables.breakers(s.Breakers)
+	tables.limiters(s.Limiters)
+}
+
+// failedCheck describes a failed check. Its name may be a negation, such as "not draining".
+func failedCheck(what string, c admin.Check) string {
+	return strings.TrimSpace(what + " " + strings.TrimPrefix(c.Name, "not ") + " " + c.Detail)
+}
+
+// policiesText shows the desired and the running configuration and the last reload.
+func (t *statusText) policiesText(p *admin.Policies) {
+	sync := t.paint(green, "in sync")
+	if !p.InSync {
+		sync = t.paint(red, "OUT OF SYNC")
+	}
+	last := p.LastAttempt
+	result := t.paint(green, last.Result)
+	if last.Result == "rejected" {
+		result = t.paint(red, last.Result)
+	}
+	what := last.Error
+	if len(last.Problems) > 0 {
+		what = count(len(problemsOf(last.Problems).Errors()), "problem")
+	}
+	if what != "" {
+		what = fmt.Sprintf(": %s; r%d stays in force", what, p.Running.Revision)
+	}
+	t.table([][]string{
+		{t.paint(bold, "desired"), short(p.Desired.Hash), sync, strings.Join(p.Desired.Files, ", ")},
+		{
+			t.paint(bold, "running"), short(p.Running.Hash), fmt.Sprintf("r%d", p.Running.Revision),
+			fmt.Sprintf("%s, by %s; %s", ago(p.Running.AppliedAt), p.Running.Source, count(p.Running.Rules, "rule")),
+		},
+		{t.paint(bold, "last"), short(last.Hash), result, fmt.Sprintf("%s, by %s%s", ago(last.At), last.Source, what)},
+	})
+	for _, problem := range problemsOf(last.Problems).Errors() {
+		t.line("  %s", problem)
+	}
+	if p.StandIn != nil {
+		standInText(t.printer, p.StandIn)
+		if len(last.Problems) == 0 {
+			for _, problem := range problemsOf(p.StandIn.Problems) {
+				t.line("  %s", problem)
+			}
+		}
+	}
+	t.changesText(&p.Running)
+}
+
+// changesText shows what the edit behind the running revision changed.
+func (t *statusText) changesText(r *admin.Running) {
+	const shown = 10
+	lines := changesOf(r.Changes).Lines()
+	if len(lines) == 0 {
+		return
+	}
+	t.line("%s", t.paint(bold, fmt.Sprintf("r%d changed", r.Revision)))
+	for _, line := range lines[:min(shown, len(lines))] {
+		t.line("  %s", line)
+	}
+	if more := len(lines) - shown; more > 0 {
+		t.line("  and %d more: easymicro status -o json", more)
 	}
 }
+
+// shownElsewhere reports whether the current state of a warning from the reload is shown as well.
+func shownElsewhere(s *admin.Status, w admin.Problem) bool {
+	return s.Policies.StandIn != nil && w.Path == "policies.fallback" || len(s.Expiring) > 0 && strings.HasSuffix(w.Path, ".expires")
+}
+
+// short abbreviates a hash.
+func short(hash string) string { return hash[:min(12, len(hash))] }

@@ -11,10 +11,13 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// endpointColours show what is not as it should be.
+// statusTables writes the tables of a status.
+type statusTables struct{ *printer }
+
+// endpointColours highlights states that need attention.
 var endpointColours = map[string]paint{"backoff": red, "ejected": red, "stale": yellow, "draining": yellow}
 
-func (a *app) upstreamsText(list []admin.Upstream) {
+func (t *statusTables) upstreams(list []admin.Upstream) {
 	rows := [][]string{{"UPSTREAM", "SERVICE", "FOUND BY", "ENDPOINT", "STATE", "IN FLIGHT", "LATENCY"}}
 	for _, u := range list {
 		head := []string{u.Name, u.Service, u.Resolve}
@@ -22,10 +25,10 @@ func (a *app) upstreamsText(list []admin.Upstream) {
 		case !u.Called:
 			rows = append(rows, append(head, "-", "not called yet", "", ""))
 		case len(u.Endpoints) == 0:
-			rows = append(rows, append(head, "-", a.paint(red, "no endpoint"), "", ""))
+			rows = append(rows, append(head, "-", t.paint(red, "no endpoint"), "", ""))
 		}
 		for _, e := range u.Endpoints {
-			state := a.paint(endpointColours[e.State], e.State)
+			state := t.paint(endpointColours[e.State], e.State)
 			if e.Error != "" {
 				state += ": " + e.Error
 			}
@@ -40,46 +43,46 @@ func (a *app) upstreamsText(list []admin.Upstream) {
 			rows = append(rows, append(head, fmt.Sprintf("and %d more", u.More), "", "", ""))
 		}
 	}
-	a.section(rows)
+	t.section(rows)
 	for _, u := range list {
 		if u.Error != "" {
-			a.line("%s upstream %s: %s", a.paint(yellow, "warning:"), u.Name, u.Error)
+			t.line("%s upstream %s: %s", t.paint(yellow, "warning:"), u.Name, u.Error)
 		}
 	}
 }
 
-func (a *app) discoveryText(list []admin.Discovery) {
+func (t *statusTables) discovery(list []admin.Discovery) {
 	rows := [][]string{{"DISCOVERY", "CONNECTION", "REGISTRATION", "PUBLISHED", "FOUND"}}
 	for _, d := range list {
-		rows = append(rows, []string{d.Name, a.connectionText(&d), a.registrationText(&d), publishedText(d.Instances), foundText(&d)})
+		rows = append(rows, []string{d.Name, t.connectionText(&d), t.registrationText(&d), publishedText(d.Instances), foundText(&d)})
 	}
-	a.section(rows)
+	t.section(rows)
 	for _, d := range list {
 		if !d.Connected && strings.HasSuffix(inCell(d.Error), "…") {
-			a.line("%s discovery %s: %s", a.paint(yellow, "warning:"), d.Name, d.Error)
+			t.line("%s discovery %s: %s", t.paint(yellow, "warning:"), d.Name, d.Error)
 		}
 		if n := len(d.LeftOut) + d.LeftOutMore; n > 0 {
 			l := d.LeftOut[0]
-			a.line("%s discovery %s: %s left out, such as %s of %s, whose kind (%s) is not in allowEndpoints", a.paint(yellow, "warning:"), d.Name,
+			t.line("%s discovery %s: %s ignored, e.g. %s of %s: its kind (%s) is not in allowEndpoints", t.paint(yellow, "warning:"), d.Name,
 				count(n, "endpoint"), l.Address, l.Service, l.Kind)
 		}
 		if d.Twin != "" {
-			a.line("%s another live host has the name of this one, at %s: give each its own host.name", a.paint(red, "error:"), d.Twin)
+			t.line("%s another live host at %s has the same name: give each its own host.name", t.paint(red, "error:"), d.Twin)
 		}
 	}
 }
 
-func (a *app) connectionText(d *admin.Discovery) string {
+func (t *statusTables) connectionText(d *admin.Discovery) string {
 	switch {
 	case d.Connected:
-		return a.paint(green, "connected") + lasting(d.Since)
+		return t.paint(green, "connected") + lasting(d.Since)
 	case d.Since.IsZero() && d.Error == "":
 		return "not used yet"
 	}
-	return a.paint(red, "away") + lasting(d.Since) + ": " + inCell(strings.TrimPrefix(d.Error, "etcd "+d.Name+": "))
+	return t.paint(red, "unreachable") + lasting(d.Since) + ": " + inCell(strings.TrimPrefix(d.Error, "etcd "+d.Name+": "))
 }
 
-// inCell is as much of a reason as keeps a table readable; all of it stands below.
+// inCell abbreviates a reason for a table; the whole of it is shown below.
 func inCell(reason string) string {
 	short, cut := strings.CutSuffix(code.Clip(reason, 42), "…")
 	if !cut {
@@ -88,7 +91,7 @@ func inCell(reason string) string {
 	return strings.TrimRight(short, " ,:;") + "…"
 }
 
-// lasting is for how long something has been so.
+// lasting formats how long a state has lasted.
 func lasting(since time.Time) string {
 	if since.IsZero() {
 		return ""
@@ -96,16 +99,16 @@ func lasting(since time.Time) string {
 	return " for " + span(time.Since(since))
 }
 
-func (a *app) registrationText(d *admin.Discovery) string {
+func (t *statusTables) registrationText(d *admin.Discovery) string {
 	switch {
 	case !d.Registers:
 		return "-"
 	case !d.Registered && len(d.Instances) == 0:
 		return "nothing to publish"
 	case !d.Registered:
-		return a.paint(red, "NOT REGISTERED")
+		return t.paint(red, "NOT REGISTERED")
 	}
-	return fmt.Sprintf("%s%s, lease %s", a.paint(green, "registered"), lasting(d.RegisteredSince), d.Lease)
+	return fmt.Sprintf("%s%s, lease %s", t.paint(green, "registered"), lasting(d.RegisteredSince), d.Lease)
 }
 
 func publishedText(list []admin.Instance) string {
@@ -119,7 +122,7 @@ func publishedText(list []admin.Instance) string {
 	return strings.Join(names, ", ") + " at " + list[0].Address
 }
 
-// foundText counts what discovery knows; `list --etcd` names it.
+// foundText counts what discovery has found; list --etcd names it.
 func foundText(d *admin.Discovery) string {
 	endpoints, stale := 0, 0
 	for _, s := range d.Services {
@@ -137,18 +140,18 @@ func foundText(d *admin.Discovery) string {
 	return text
 }
 
-// acceptText is what a listener did to connections, and why.
+// acceptText describes connections that a listener could not accept.
 func acceptText(t *admin.AcceptTrouble) string {
-	did := "turned %s away"
+	did := "rejected %s"
 	if t.Reason == "too_many_connections" {
-		did = "closed %s for new ones" // those that were idle, as long as there were any
+		did = "closed %s for new ones" // idle ones first
 	}
 	return fmt.Sprintf("%s "+did+", the first %s: %s", t.Listener, count(int(t.Count), "connection"), ago(t.Since),
 		strings.ReplaceAll(t.Reason, "_", " "))
 }
 
-func (a *app) expiringText(list []admin.Expiry, more int) {
-	rows := [][]string{{"EXPIRES", "WHAT", "MODE", "EFFECT", "PLACE"}}
+func (t *statusTables) expiring(list []admin.Expiry, more int) {
+	rows := [][]string{{"EXPIRES", "WHAT", "MODE", "EFFECT", "LOCATION"}}
 	for _, e := range list {
 		when, colour := "in "+span(time.Until(e.At)), yellow
 		if e.Expired {
@@ -161,15 +164,15 @@ func (a *app) expiringText(list []admin.Expiry, more int) {
 		if e.Rule != "" {
 			what = e.Rule + " (" + strings.Join(e.Kinds, ", ") + ")"
 		}
-		rows = append(rows, []string{a.paint(colour, when), what, orDash(e.Mode), e.Effect, e.Position})
+		rows = append(rows, []string{t.paint(colour, when), what, orDash(e.Mode), e.Effect, e.Position})
 	}
 	if more > 0 {
 		rows = append(rows, []string{"", fmt.Sprintf("and %d more", more), "", "", ""})
 	}
-	a.section(rows)
+	t.section(rows)
 }
 
-func (a *app) listenersText(list []admin.Listener) {
+func (t *statusTables) listeners(list []admin.Listener) {
 	rows := [][]string{{"LISTENER", "ADDRESS", "PROTOCOLS", "CONNECTIONS"}}
 	for _, l := range list {
 		address := l.Address
@@ -178,22 +181,22 @@ func (a *app) listenersText(list []admin.Listener) {
 		}
 		rows = append(rows, []string{l.Name, address, strings.Join(l.Protocols, "+"), fmt.Sprint(l.Connections)})
 	}
-	a.section(rows)
+	t.section(rows)
 }
 
-// budgetText is what is in use of the limits of the host.
-func (a *app) budgetText(b *admin.Budget) {
+// budget shows the usage of the limits of the host.
+func (t *statusTables) budget(b *admin.Budget) {
 	refused := fmt.Sprint(b.Refused)
 	if b.Refused > 0 {
-		refused = a.paint(yellow, refused)
+		refused = t.paint(yellow, refused)
 	}
-	a.section([][]string{
+	t.section([][]string{
 		{"HOST LIMITS", "IN FLIGHT", "BUFFERED", "REFUSED"},
 		{"", fmt.Sprintf("%d of %d", b.InFlight, b.MaxInFlight), roughly(b.BufferedBytes) + " of " + roughly(b.MaxBufferedBytes), refused},
 	})
 }
 
-// roughly is a size of which the magnitude matters.
+// roughly formats a size whose magnitude matters.
 func roughly(n int64) string {
 	for unit := int64(1 << 30); unit > 1; unit >>= 10 {
 		if n >= 10*unit || n%unit == 0 {
@@ -204,12 +207,12 @@ func roughly(n int64) string {
 	return config.Bytes(n).String()
 }
 
-func (a *app) servicesText(list []admin.ServiceStatus) {
+func (t *statusTables) services(list []admin.ServiceStatus) {
 	rows := [][]string{{"SERVICE", "HANDLER", "READY", "IN FLIGHT", "METHODS"}}
 	for _, s := range list {
 		ready := "yes"
 		if !s.Ready {
-			ready = a.paint(red, "no: "+s.Detail)
+			ready = t.paint(red, "no: "+s.Detail)
 		}
 		name := s.Name
 		if len(s.Aliases) > 0 {
@@ -217,27 +220,27 @@ func (a *app) servicesText(list []admin.ServiceStatus) {
 		}
 		rows = append(rows, []string{name, s.Handler, ready, fmt.Sprint(s.InFlight), strings.Join(s.Methods, ", ")})
 	}
-	a.section(rows)
+	t.section(rows)
 }
 
-// modeShadow is the mode of rules that refuse nothing.
+// modeShadow is the mode of rules that are evaluated but not enforced.
 const modeShadow = "shadow"
 
-func (a *app) breakersText(list []admin.Breaker) {
+func (t *statusTables) breakers(list []admin.Breaker) {
 	colours := map[string]paint{"open": red, "half_open": yellow}
 	rows := [][]string{{"BREAKER", "UPSTREAM", "TARGET", "STATE", "MODE", "SINCE", "CAUSE"}}
 	shadow := slices.ContainsFunc(list, func(b admin.Breaker) bool { return b.Mode == modeShadow })
 	for _, b := range list {
 		state := strings.ReplaceAll(b.State, "_", "-")
-		if b.Mode != modeShadow { // else nobody is refused
-			state = a.paint(colours[b.State], state)
+		if b.Mode != modeShadow {
+			state = t.paint(colours[b.State], state)
 		}
 		rows = append(rows, []string{b.Rule, orDash(b.Upstream), breakerTarget(&b), state, modeWhere(shadow, b.Mode), ago(b.Since), orDash(b.Cause)})
 	}
-	a.section(withoutEmpty(rows, "UPSTREAM", "MODE"))
+	t.section(withoutEmpty(rows, "UPSTREAM", "MODE"))
 }
 
-// modeWhere is a mode for a table in which some rules are in shadow; else all are enforced, and it need not be said.
+// modeWhere returns a mode for a table in which some rules are in shadow; in others it is left out.
 func modeWhere(shadow bool, mode string) string {
 	if !shadow {
 		mode = ""
@@ -245,8 +248,8 @@ func modeWhere(shadow bool, mode string) string {
 	return orDash(mode)
 }
 
-// breakerTarget is what a breaker is of: a method, an endpoint, or an upstream as a whole. The upstream has a column of
-// its own.
+// breakerTarget names the target of a breaker: a method, an endpoint, or an upstream as a whole. The upstream has its own
+// column.
 func breakerTarget(b *admin.Breaker) string {
 	target := b.Target
 	if b.Upstream != "" {
@@ -258,7 +261,7 @@ func breakerTarget(b *admin.Breaker) string {
 	return target
 }
 
-func (a *app) limitersText(list []admin.Limiter) {
+func (t *statusTables) limiters(list []admin.Limiter) {
 	rows := [][]string{{"LIMITER", "TOKENS", "BURST", "KEYS", "MODE"}}
 	shadow := slices.ContainsFunc(list, func(l admin.Limiter) bool { return l.Mode == modeShadow })
 	for _, l := range list {
@@ -267,14 +270,14 @@ func (a *app) limitersText(list []admin.Limiter) {
 		case l.Keyed:
 			tokens, keys = "-", keysOf(&l)
 		case l.Tokens < 1 && l.Mode != modeShadow:
-			tokens = a.paint(yellow, tokens)
+			tokens = t.paint(yellow, tokens)
 		}
 		rows = append(rows, []string{l.Rule, tokens, fmt.Sprint(l.Burst), keys, modeWhere(shadow, l.Mode)})
 	}
-	a.section(withoutEmpty(rows, "MODE"))
+	t.section(withoutEmpty(rows, "MODE"))
 }
 
-// keysOf is how many keys a limiter has, and how many calls had no bucket of their own.
+// keysOf counts the keys of a limiter and the calls without a bucket of their own.
 func keysOf(l *admin.Limiter) string {
 	text := fmt.Sprint(l.Keys)
 	if l.Overflow > 0 {
@@ -284,12 +287,4 @@ func keysOf(l *admin.Limiter) string {
 		text += fmt.Sprintf(", %d without key", l.MissingKey)
 	}
 	return text
-}
-
-// section is a table of its own, left out when there is nothing in it.
-func (a *app) section(rows [][]string) {
-	if len(rows) > 1 {
-		a.line("")
-		a.titled(rows)
-	}
 }

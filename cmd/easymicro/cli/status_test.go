@@ -9,9 +9,9 @@ import (
 	"github.com/easymicro/easymicro/host/admin"
 )
 
-func said(show func(*app)) string {
+func said(show func(*printer)) string {
 	var out bytes.Buffer
-	show(&app{io: IO{Out: &out, Err: &out}, globals: globals{noColor: true}})
+	show(&printer{out: &out, err: &out, noColor: true})
 	return out.String()
 }
 
@@ -19,7 +19,7 @@ func TestStatusSaysWhatIsWrongWithoutNegatingTwice(t *testing.T) {
 	s := &admin.Status{Host: "h", Draining: true, Checks: []admin.Check{
 		{Name: "not draining"}, {Name: "service Desk", Detail: "no till"}, {Name: "listeners", OK: true},
 	}}
-	got := said(func(a *app) { a.statusText(s) })
+	got := said(func(p *printer) { (&statusText{p}).show(s) })
 	for _, want := range []string{"\n  not ready: draining\n", "\n  not ready: service Desk no till\n"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, got)
@@ -29,15 +29,15 @@ func TestStatusSaysWhatIsWrongWithoutNegatingTwice(t *testing.T) {
 
 func TestStatusSaysWhatAListenerDidToConnections(t *testing.T) {
 	since := time.Now().Add(-90 * time.Second)
-	got := said(func(a *app) {
-		a.statusText(&admin.Status{Host: "h", NotAccepting: []admin.AcceptTrouble{
+	got := said(func(p *printer) {
+		(&statusText{p}).show(&admin.Status{Host: "h", NotAccepting: []admin.AcceptTrouble{
 			{Listener: "admin", Reason: "too_many_connections", Since: since, Count: 5},
 			{Listener: "main", Reason: "no_descriptors", Since: since, Count: 1},
 		}})
 	})
 	for _, want := range []string{
 		"warning: listener admin closed 5 connections for new ones, the first 1m30s ago: too many connections\n",
-		"warning: listener main turned 1 connection away, the first 1m30s ago: no descriptors\n",
+		"warning: listener main rejected 1 connection, the first 1m30s ago: no descriptors\n",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, got)
@@ -48,9 +48,9 @@ func TestStatusSaysWhatAListenerDidToConnections(t *testing.T) {
 // What was rejected was rejected for its errors, not for the warnings beside them.
 func TestARejectionShowsErrorsOnly(t *testing.T) {
 	problems := []admin.Problem{{Message: "is wrong"}, {Message: "is odd", Warning: true}}
-	got := said(func(a *app) {
-		a.policiesText(&admin.Policies{LastAttempt: admin.Attempt{Result: "rejected", Problems: problems}})
-		a.report(a.reloadError(&admin.Error{Code: admin.CodeRejected, Problems: problems}))
+	got := said(func(p *printer) {
+		(&statusText{p}).policiesText(&admin.Policies{LastAttempt: admin.Attempt{Result: "rejected", Problems: problems}})
+		report(p, reloadError(&hostClient{}, &admin.Error{Code: admin.CodeRejected, Problems: problems}))
 	})
 	if strings.Count(got, "is wrong") != 2 || strings.Contains(got, "is odd") {
 		t.Error(got)
@@ -58,8 +58,8 @@ func TestARejectionShowsErrorsOnly(t *testing.T) {
 }
 
 func TestARefusalOfNobodyHasADash(t *testing.T) {
-	got := said(func(a *app) {
-		a.refusalsText([]admin.Refusal{{At: time.Now(), Count: 1, Service: "Desk", Method: "Mul", Peer: "10.0.0.7", Reason: "rate_limited"}})
+	got := said(func(p *printer) {
+		refusalsText(p, []admin.Refusal{{At: time.Now(), Count: 1, Service: "Desk", Method: "Mul", Peer: "10.0.0.7", Reason: "rate_limited"}})
 	})
 	if !strings.Contains(got, "Desk.Mul   - 10.0.0.7   rate_limited") {
 		t.Error(got)
@@ -68,16 +68,16 @@ func TestARefusalOfNobodyHasADash(t *testing.T) {
 
 func TestStatusShowsUpstreamsAndDiscovery(t *testing.T) {
 	long := time.Now().Add(-90 * time.Second)
-	got := said(func(a *app) {
-		a.upstreamsText([]admin.Upstream{
-			{Name: "billing", Service: "Billing", Resolve: "etcd main", Called: true, Error: "etcd is away", More: 3, Endpoints: []admin.Endpoint{
+	got := said(func(p *printer) {
+		(&statusTables{p}).upstreams([]admin.Upstream{
+			{Name: "billing", Service: "Billing", Resolve: "etcd main", Called: true, Error: "etcd is unreachable", More: 3, Endpoints: []admin.Endpoint{
 				{Address: "10.0.0.5:8972", State: "ready", InFlight: 2, LatencySeconds: 0.0015},
 				{Address: "10.0.0.6:8972", State: "backoff", Error: "connection refused"},
 			}},
 			{Name: "stock", Service: "Stock", Resolve: "dns stock:8972"},
 			{Name: "rates", Service: "Rates", Resolve: "file nodes.yaml", Called: true},
 		})
-		a.discoveryText([]admin.Discovery{
+		(&statusTables{p}).discovery([]admin.Discovery{
 			{
 				Name: "main", Connected: true, Since: long, Registers: true, Registered: true, RegisteredSince: long, Lease: "694d", Twin: "10.0.0.9:8972",
 				Instances: []admin.Instance{{Service: "Arith", Address: "10.0.0.7:8972"}, {Service: "Maths", Address: "10.0.0.7:8972"}},
@@ -98,14 +98,14 @@ billing    Billing   etcd main         10.0.0.5:8972   ready                    
                                        and 3 more
 stock      Stock     dns stock:8972    -               not called yet
 rates      Rates     file nodes.yaml   -               no endpoint
-warning: upstream billing: etcd is away
+warning: upstream billing: etcd is unreachable
 
-DISCOVERY   CONNECTION                                                 REGISTRATION                       PUBLISHED                       FOUND
-main        connected for 1m30s                                        registered for 1m30s, lease 694d   Arith, Maths at 10.0.0.7:8972   1 service, 2 endpoints (1 stale)
-far         away for 1m30s: no answer                                  NOT REGISTERED                     Arith at 10.0.0.7:8972          no services, no endpoints
-spare       not used yet                                               -                                  -                               no services, no endpoints
-gone        away for 1m30s: not reachable at http://127.0.0.1:1: co…   nothing to publish                 -                               no services, no endpoints
-error: another live host has the name of this one, at 10.0.0.9:8972: give each its own host.name
+DISCOVERY   CONNECTION                                                        REGISTRATION                       PUBLISHED                       FOUND
+main        connected for 1m30s                                               registered for 1m30s, lease 694d   Arith, Maths at 10.0.0.7:8972   1 service, 2 endpoints (1 stale)
+far         unreachable for 1m30s: no answer                                  NOT REGISTERED                     Arith at 10.0.0.7:8972          no services, no endpoints
+spare       not used yet                                                      -                                  -                               no services, no endpoints
+gone        unreachable for 1m30s: not reachable at http://127.0.0.1:1: co…   nothing to publish                 -                               no services, no endpoints
+error: another live host at 10.0.0.9:8972 has the same name: give each its own host.name
 warning: discovery gone: etcd gone: not reachable at http://127.0.0.1:1: connection error: desc = transport: Error while dialing
 `
 	if got != want {
@@ -117,13 +117,13 @@ func TestRefusalsTellOfUpstreamsWhereThereAreSome(t *testing.T) {
 	in := admin.Refusal{At: time.Now(), Count: 1, Service: "Desk", Method: "Mul", Caller: "web", Reason: "rate_limited"}
 	out := in
 	out.Upstream, out.Service, out.Reason = "billing", "Billing", "breaker_open"
-	got := said(func(a *app) { a.refusalsText([]admin.Refusal{in, out}) })
+	got := said(func(p *printer) { refusalsText(p, []admin.Refusal{in, out}) })
 	for _, want := range []string{"COUNT   UPSTREAM   METHOD ", "1       -          Desk.Mul ", "1       billing    Billing.Mul "} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, got)
 		}
 	}
-	if got := said(func(a *app) { a.refusalsText([]admin.Refusal{in}) }); strings.Contains(got, "UPSTREAM") || !strings.Contains(got, "1       Desk.Mul") {
+	if got := said(func(p *printer) { refusalsText(p, []admin.Refusal{in}) }); strings.Contains(got, "UPSTREAM") || !strings.Contains(got, "1       Desk.Mul") {
 		t.Error(got)
 	}
 }
@@ -132,15 +132,15 @@ func TestWhatShadowRulesSayIsMarked(t *testing.T) {
 	refused := admin.Refusal{At: time.Now(), Count: 1, Service: "Desk", Method: "Mul", Caller: "web", Reason: "denied", Rule: "r@r1"}
 	would := refused
 	would.Shadow, would.Rule = true, "s@r1"
-	got := said(func(a *app) { a.refusalsText([]admin.Refusal{refused, would}) })
+	got := said(func(p *printer) { refusalsText(p, []admin.Refusal{refused, would}) })
 	for _, want := range []string{"REASON   MODE     RULE ", "denied   -        r@r1 ", "denied   shadow   s@r1 "} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, got)
 		}
 	}
-	got = said(func(a *app) {
-		a.breakersText([]admin.Breaker{{Rule: "r", Mode: "shadow", Target: "Arith/Mul", State: "open"}})
-		a.limitersText([]admin.Limiter{{Rule: "r", Mode: "shadow", Tokens: 0.5, Burst: 1}})
+	got = said(func(p *printer) {
+		(&statusTables{p}).breakers([]admin.Breaker{{Rule: "r", Mode: "shadow", Target: "Arith/Mul", State: "open"}})
+		(&statusTables{p}).limiters([]admin.Limiter{{Rule: "r", Mode: "shadow", Tokens: 0.5, Burst: 1}})
 	})
 	if !strings.Contains(got, "open    shadow ") || strings.Count(got, "shadow") != 2 {
 		t.Error(got)
@@ -149,8 +149,8 @@ func TestWhatShadowRulesSayIsMarked(t *testing.T) {
 
 func TestBreakersTellWhatTheyAreOf(t *testing.T) {
 	inbound := admin.Breaker{Rule: "mul", Target: "Arith/Mul", State: "closed"}
-	got := said(func(a *app) {
-		a.breakersText([]admin.Breaker{
+	got := said(func(p *printer) {
+		(&statusTables{p}).breakers([]admin.Breaker{
 			inbound,
 			{Rule: "out", Upstream: "billing", Target: "10.0.0.5:8972", State: "open"},
 			{Rule: "out", Upstream: "stock", Target: "stock unix:///run/stock.sock", State: "half_open"},
@@ -165,7 +165,7 @@ func TestBreakersTellWhatTheyAreOf(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, got)
 		}
 	}
-	if got := said(func(a *app) { a.breakersText([]admin.Breaker{inbound}) }); strings.Contains(got, "UPSTREAM") {
+	if got := said(func(p *printer) { (&statusTables{p}).breakers([]admin.Breaker{inbound}) }); strings.Contains(got, "UPSTREAM") {
 		t.Error(got)
 	}
 }
@@ -178,7 +178,7 @@ func TestStatusShowsWhatExpires(t *testing.T) {
 		},
 		Warnings: []admin.Problem{{Path: "rules[0].expires", Message: "the rule expires on some day"}},
 	}
-	got := said(func(a *app) { a.statusText(s) })
+	got := said(func(p *printer) { (&statusText{p}).show(s) })
 	for _, want := range []string{
 		"EXPIRED 3h01m ago   door (access)   enforce   calls that it refused get through   p.yaml:2\n",
 		"in 2d02h            token of web    -         its caller is refused               t.yaml:1\n",

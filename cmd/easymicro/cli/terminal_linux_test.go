@@ -141,7 +141,7 @@ func TestColoursAreForTerminalsThatWantThem(t *testing.T) {
 		}
 		_, seen, ended := onTerminal(t, []string{tt.env}, args...)
 		<-ended
-		if text := seen.String(); strings.Contains(text, "\x1b[") != tt.coloured || !strings.Contains(text, "Ask a running host") {
+		if text := seen.String(); strings.Contains(text, "\x1b[") != tt.coloured || !strings.Contains(text, "Inspect a running host") {
 			t.Errorf("%+v: %q", tt, text)
 		}
 	}
@@ -175,7 +175,7 @@ func TestHelpIsAsWideAsTheTerminal(t *testing.T) {
 	_, seen, ended := onTerminalOf(t, narrow, nil, "help", "call")
 	<-ended
 	for _, want := range []string{
-		"  echo '{\"a\":1,\"b\":2}' | easymicro call Arith.Mul - \\\r\n      --address", "\r\n                                  the manifest's first\r\n",
+		"  echo '{\"a\":1,\"b\":2}' | easymicro call Arith.Mul - \\\r\n      --address", "\r\n                                  the first listener of the\r\n",
 	} {
 		if !strings.Contains(seen.String(), want) {
 			t.Errorf("no %q in\n%s", want, seen)

@@ -10,13 +10,13 @@ import (
 	"unicode/utf8"
 )
 
-// painted is all that a text may ask of a terminal: the sequences of paint.
+// painted matches the only escape sequences that a text may contain: those of printer.paint.
 var painted = regexp.MustCompile("\x1b\\[[0-9;]{0,8}m")
 
-// clean writes out what a terminal would obey. Names, causes and messages come from peers, who are not to move the
-// cursor of whoever looks at them.
+// clean escapes what a terminal would execute. Names, causes and messages come from peers, which must not be able to move
+// the cursor of the reader.
 func clean(s string) string {
-	if strings.IndexFunc(s, commands) < 0 {
+	if strings.IndexFunc(s, isControl) < 0 {
 		return s
 	}
 	var b strings.Builder
@@ -26,7 +26,12 @@ func clean(s string) string {
 			next = []int{len(s) - at, len(s) - at}
 		}
 		for _, r := range s[at : at+next[0]] {
-			writeClean(&b, r)
+			if !isControl(r) {
+				b.WriteRune(r)
+				continue
+			}
+			quoted := strconv.QuoteRuneToASCII(r)
+			b.WriteString(quoted[1 : len(quoted)-1])
 		}
 		b.WriteString(s[at+next[0] : at+next[1]])
 		at += next[1]
@@ -34,21 +39,12 @@ func clean(s string) string {
 	return b.String()
 }
 
-func writeClean(b *strings.Builder, r rune) {
-	if !commands(r) {
-		b.WriteRune(r)
-		return
-	}
-	quoted := strconv.QuoteRuneToASCII(r)
-	b.WriteString(quoted[1 : len(quoted)-1])
-}
-
-// commands tells the runes that a terminal obeys; lines may be ended.
-func commands(r rune) bool {
+// isControl reports whether a terminal executes r, line feeds apart.
+func isControl(r rune) bool {
 	return r != '\n' && (unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r))
 }
 
-// width is the number of columns that s takes on a terminal.
+// width returns the number of columns that s takes on a terminal.
 func width(s string) int {
 	s = painted.ReplaceAllString(s, "")
 	n := 0
@@ -71,8 +67,8 @@ func runeWidth(r rune) int {
 	return 1
 }
 
-// wide are the runes that take two columns: East Asian scripts and their full-width forms, and the pictures that
-// terminals draw as wide as these. (Unicode Standard Annex 11, classes W and F.)
+// wide holds the runes that take two columns: East Asian scripts with their full-width forms, and emoji (Unicode Standard
+// Annex 11, classes W and F).
 var wide = &unicode.RangeTable{
 	R16: []unicode.Range16{
 		{Lo: 0x1100, Hi: 0x115f, Stride: 1},
@@ -98,7 +94,7 @@ var wide = &unicode.RangeTable{
 	},
 }
 
-// ago is a time as a person tells it: "12s ago".
+// ago formats a past time for people: "12s ago".
 func ago(t time.Time) string {
 	switch d := time.Since(t); {
 	case t.IsZero():
@@ -112,7 +108,7 @@ func ago(t time.Time) string {
 	}
 }
 
-// span is a duration in its two largest units.
+// span formats a duration in its two largest units.
 func span(d time.Duration) string {
 	const day = 24 * time.Hour
 	switch d = max(d, 0); {
@@ -126,7 +122,7 @@ func span(d time.Duration) string {
 	return fmt.Sprintf("%dd%02dh", d/day, d%day/time.Hour)
 }
 
-// orDash stands in for what is empty in a table.
+// orDash replaces an empty cell.
 func orDash(s string) string {
 	if s == "" {
 		return "-"
@@ -134,6 +130,7 @@ func orDash(s string) string {
 	return s
 }
 
+// count formats a number of things: "no rules", "1 rule", "2 rules".
 func count(n int, thing string) string {
 	switch {
 	case n == 1:

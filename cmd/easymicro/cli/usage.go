@@ -18,12 +18,11 @@ func noArgs(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-func oneArg(what string) cobra.PositionalArgs { return argRange(1, 1, what) }
-
-func argRange(least, most int, what string) cobra.PositionalArgs {
+// argRange requires between minArgs and maxArgs arguments; need describes them.
+func argRange(minArgs, maxArgs int, need string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
-		if len(args) < least || len(args) > most {
-			return usageError("%s takes %s, got %s\nsee: %s --help", cmd.Name(), what, count(len(args), "argument"), cmd.CommandPath())
+		if len(args) < minArgs || len(args) > maxArgs {
+			return usageError("%s needs %s\nsee: %s --help", cmd.Name(), need, cmd.CommandPath())
 		}
 		return nil
 	}
@@ -33,12 +32,12 @@ func argRange(least, most int, what string) cobra.PositionalArgs {
 func methodArg(arg string) (service, method string, err error) {
 	service, method, ok := admin.SplitMethod(arg)
 	if !ok {
-		return "", "", usageError("%q is no method: write SERVICE.METHOD, such as Arith.Mul", arg)
+		return "", "", usageError("%q is not a method name: write SERVICE.METHOD, e.g. Arith.Mul", arg)
 	}
 	return service, method, nil
 }
 
-// unknownCommand is what the root does with arguments: they name no command.
+// unknownCommand rejects arguments of the root: they name no command.
 func unknownCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
@@ -56,6 +55,7 @@ func commandNames(root *cobra.Command) []string {
 	return append(names, "help")
 }
 
+// didYouMean suggests the known word that is most similar, if one is.
 func didYouMean(word string, known []string) string {
 	if s := config.Suggest(word, known); s != "" {
 		return " (did you mean " + s + "?)"
@@ -63,27 +63,26 @@ func didYouMean(word string, known []string) string {
 	return ""
 }
 
-// flagError explains flags that are wrong, and suggests one for a flag that does not exist.
-func (a *app) flagError(cmd *cobra.Command, err error) error {
+// flagError explains a flag that is wrong, and suggests another for one that does not exist.
+func flagError(cmd *cobra.Command, args []string, err error) error {
 	if !cmd.HasParent() {
-		if args := a.words(cmd); len(args) > 0 { // the flags of a command that does not exist
-			return unknownCommand(cmd, args)
+		if words := positional(cmd, args); len(words) > 0 { // flags of a command that does not exist
+			return unknownCommand(cmd, words)
 		}
 	}
 	var invalid *pflag.InvalidValueError
 	if errors.As(err, &invalid) && invalid.GetFlag().Name == "etcd" && strings.Contains(invalid.GetValue(), "@") {
-		return errUserInURL // which must not be repeated
+		return errUserInURL // must not repeat the value
 	}
 	hint := ""
 	var missing *pflag.NotExistError
 	if errors.As(err, &missing) && missing.GetSpecifiedShortnames() == "" {
-		name := missing.GetSpecifiedName()
-		hint = flagHint(cmd, name)
+		hint = flagHint(cmd, missing.GetSpecifiedName())
 	}
 	return usageError("%w%s\nsee: %s --help", err, hint, cmd.CommandPath())
 }
 
-// flagHint is a flag of the command that was probably meant, or else the commands that have the flag.
+// flagHint suggests a similar flag of the command, or names the commands that have the flag.
 func flagHint(cmd *cobra.Command, name string) string {
 	var known []string
 	cmd.Flags().VisitAll(func(f *pflag.Flag) { known = append(known, f.Name) })
@@ -97,16 +96,16 @@ func flagHint(cmd *cobra.Command, name string) string {
 		}
 	}
 	if len(with) > 0 {
-		return " (it is a flag of " + strings.Join(with, " and ") + ")"
+		return " (a flag of " + strings.Join(with, " and ") + ")"
 	}
 	return ""
 }
 
-// words are the arguments that are no flags of the root and no values of them.
-func (a *app) words(root *cobra.Command) []string {
+// positional returns the arguments that are neither flags of the root nor values of these.
+func positional(root *cobra.Command, args []string) []string {
 	flags := pflag.NewFlagSet(root.Name(), pflag.ContinueOnError)
 	flags.AddFlagSet(root.PersistentFlags())
 	flags.ParseErrorsAllowlist.UnknownFlags = true
-	_ = flags.Parse(a.args)
+	_ = flags.Parse(args)
 	return flags.Args()
 }

@@ -19,62 +19,60 @@ import (
 	"github.com/easymicro/easymicro/policies"
 )
 
-func (a *app) validate() *cobra.Command {
-	var strict bool
+// validateCommand checks files without starting anything.
+type validateCommand struct {
+	*app
+	strict bool
+}
+
+func newValidate(a *app) *cobra.Command {
+	c := &validateCommand{app: a}
 	cmd := &cobra.Command{
 		Use:   "validate [FILES…]",
-		Short: "Check manifests and their policy files, starting nothing",
-		Long: `validate reads manifests (default: that of -c) and everything that belongs to them, by the same code as serve, and prints
-all problems with their places. It also takes a policy file, or a file of tokens or endpoints, by itself; whether its rules
-fit the services of a host is then not checked.
+		Short: "Check manifests and their policy files without starting anything",
+		Long: `validate reads manifests (default: that of -c) and every file they name, with the same code as serve, and prints all problems
+with their locations. It also checks a policy file, or a file of tokens or endpoints, on its own; whether its rules match the
+services of a host is then not checked.
 
-It exits with 3 when there are problems. --strict makes problems of warnings. -o github prints annotations for a pull
-request, with paths from the current folder.`,
+It exits with 3 if there are problems. --strict turns warnings into problems. -o github prints annotations for a pull
+request, with paths relative to the current directory.`,
 		Example: `  easymicro validate samples/quickstart/easymicro.yaml
   easymicro validate --strict -o github
   easymicro validate policies.d/*.yaml`,
 		ValidArgsFunction: completeManifests,
-		RunE: func(cmd *cobra.Command, files []string) error {
-			if len(files) == 0 {
-				files = []string{a.manifest}
-			}
-			return a.runValidate(cmd.Context(), files, strict)
-		},
+		RunE:              c.run,
 	}
-	cmd.Flags().BoolVar(&strict, "strict", false, "warnings are problems too")
+	cmd.Flags().BoolVar(&c.strict, "strict", false, "treat warnings as problems")
 	return cmd
 }
 
-// checked is a file and what is wrong with it.
-type checked struct {
-	file, what string // what it is: empty for a manifest
-	problems   config.Problems
-}
-
-func (a *app) runValidate(ctx context.Context, files []string, strict bool) error {
+func (c *validateCommand) run(cmd *cobra.Command, files []string) error {
+	if len(files) == 0 {
+		files = []string{c.manifest}
+	}
 	var all []checked
 	for _, file := range files {
-		c, err := a.check(ctx, file)
-		if errors.Is(err, fs.ErrNotExist) && file == a.manifest {
-			return a.noManifest(err)
+		found, err := c.check(cmd.Context(), file)
+		if errors.Is(err, fs.ErrNotExist) && file == c.manifest {
+			return noManifest(c.app, err)
 		}
 		if err != nil {
 			return err
 		}
-		for i := range c.problems {
-			p := &c.problems[i]
+		for i := range found.problems {
+			p := &found.problems[i]
 			p.File = fromHere(file, p.File)
-			p.Warning = p.Warning && !strict
+			p.Warning = p.Warning && !c.strict
 		}
-		all = append(all, c)
+		all = append(all, found)
 	}
-	if err := a.showFindings(all); err != nil {
+	if err := c.show(all); err != nil {
 		return err
 	}
 	errs, warnings := 0, 0
-	for _, c := range all {
-		errs += len(c.problems.Errors())
-		warnings += len(c.problems.Warnings())
+	for _, found := range all {
+		errs += len(found.problems.Errors())
+		warnings += len(found.problems.Warnings())
 	}
 	if errs == 0 {
 		return nil
@@ -86,15 +84,21 @@ func (a *app) runValidate(ctx context.Context, files []string, strict bool) erro
 	return &exitError{code: ExitProblems, err: errors.New(text)}
 }
 
-// check is what serve would find wrong with a manifest, or what is wrong with another file of a set taken alone.
-func (a *app) check(ctx context.Context, file string) (checked, error) {
+// checked is a file with its problems.
+type checked struct {
+	file, what string // kind of file: empty for a manifest
+	problems   config.Problems
+}
+
+// check returns the problems that serve would find in a manifest, or those of another file on its own.
+func (c *validateCommand) check(ctx context.Context, file string) (checked, error) {
 	data, err := readFile(file, config.MaxFileBytes)
 	if err != nil {
 		return checked{}, fmt.Errorf("%s: %w", file, plainCause(err))
 	}
 	top := config.OutlineOf(data)
-	if file != a.manifest && top.Blank {
-		return checkPolicies(file, data), nil // only there may be nothing
+	if file != c.manifest && top.Blank {
+		return checkPolicies(file, data), nil // of these files, only those with rules may be empty
 	}
 	switch kindOf(top) {
 	case policyFile:
@@ -115,10 +119,54 @@ func (a *app) check(ctx context.Context, file string) (checked, error) {
 	case err != nil:
 		return checked{}, err
 	}
-	return checked{file: file, problems: host.Check(set, a.registry)}, nil
+	return checked{file: file, problems: host.Check(set, c.registry)}, nil
 }
 
-// plainCause is an error of a file without its path, which the caller names.
+// show prints the problems of all files in the output format.
+func (c *validateCommand) show(all []checked) error {
+	switch c.format {
+	case formatJSON:
+		list := config.Problems{}
+		for _, found := range all {
+			list = append(list, found.problems...)
+		}
+		return c.json(list)
+	case formatGitHub:
+		for _, found := range all {
+			for _, p := range found.problems {
+				c.line("%s", annotation(p))
+			}
+		}
+		return nil
+	}
+	for _, found := range all {
+		c.text(found)
+	}
+	return nil
+}
+
+func (c *validateCommand) text(found checked) {
+	for _, p := range found.problems {
+		if p.Warning {
+			c.line("%s %s", c.paint(yellow, "warning:"), p)
+		} else {
+			c.line("%s", p)
+		}
+	}
+	if found.problems.Err() != nil {
+		return
+	}
+	text := c.paint(green, "no problems")
+	if n := len(found.problems); n > 0 {
+		text += ", " + count(n, "warning")
+	}
+	if found.what != "" {
+		text += " (" + found.what + ")"
+	}
+	c.line("%s: %s", found.file, text)
+}
+
+// plainCause removes the path from an error of a file: the caller names it.
 func plainCause(err error) error {
 	var path *fs.PathError
 	if errors.As(err, &path) {
@@ -136,11 +184,11 @@ const (
 	endpointFile
 )
 
-// kindOf tells by its top level what a file is. What cannot be told is checked as a manifest.
+// kindOf recognizes a file by its top level. An unrecognized one is checked as a manifest.
 func kindOf(top config.Outline) fileKind {
 	switch {
 	case top.Rules:
-		return policyFile // without its key, which is told
+		return policyFile // without its key rules, which is a problem
 	case top.List:
 		return tokenFile
 	case slices.Contains(top.Keys, "services"):
@@ -153,33 +201,32 @@ func kindOf(top config.Outline) fileKind {
 	return manifestFile
 }
 
-// anyHost is the manifest that a file is checked with which is taken alone: of it nothing is known, so that nothing is to
-// be wrong with the file because of it. Its callers may have names.
+// anyHost is the manifest for checking a file on its own. It causes no problem in the file, and its callers may have names.
 const anyHost = "services: []\nauth: {identify: [token], tokens: {file: tokens.yaml}}\n"
 
-// checkPolicies finds what is wrong with the rules of one file, whatever the host that they are for.
+// checkPolicies returns the problems of a policy file, whatever its host.
 func checkPolicies(file string, data []byte) checked {
 	rules, problems := config.DecodeRules(file, data, os.LookupEnv)
 	problems = problems.With(checkAlone(file, &config.Set{Rules: rules}))
 	if problems.Err() == nil {
 		problems = problems.With(append(policies.ValidateTies(rules), policies.ValidatePointless(rules)...))
 	}
-	return checked{file, "a policy file, checked without its host", problems}
+	return checked{file, "policy file, checked without its host", problems}
 }
 
-// checkTokens finds what is wrong with a file of tokens.
+// checkTokens returns the problems of a file of tokens.
 func checkTokens(file string, data []byte) checked {
 	tokens, problems := config.DecodeTokens(file, data, os.LookupEnv)
-	return checked{file, "a file of tokens", problems.With(checkAlone(file, &config.Set{Tokens: tokens}))}
+	return checked{file, "token file", problems.With(checkAlone(file, &config.Set{Tokens: tokens}))}
 }
 
-// checkEndpoints finds what is wrong with a file of endpoints.
+// checkEndpoints returns the problems of a file of endpoints.
 func checkEndpoints(file string, data []byte) checked {
 	_, problems := config.DecodeEndpoints(file, data, os.LookupEnv)
-	return checked{file, "a file of endpoints", problems}
+	return checked{file, "endpoint file", problems}
 }
 
-// checkAlone finds what is wrong with a set that is one file.
+// checkAlone returns the problems of a set that consists of one file.
 func checkAlone(file string, set *config.Set) config.Problems {
 	set.Manifest, _ = config.DecodeManifest("", []byte(anyHost), nil)
 	var found config.Problems
@@ -191,8 +238,8 @@ func checkAlone(file string, set *config.Set) config.Problems {
 	return found
 }
 
-// fromHere is the path of a file that belongs to a manifest, from the current folder when it is below it. Flags and
-// variables stay as they are named.
+// fromHere returns the path of a file that a manifest names, relative to the current directory if it is below. Names of flags
+// and variables are returned as they are.
 func fromHere(manifest, file string) string {
 	if file == "" || strings.HasPrefix(file, "-") || strings.HasPrefix(file, "EASYMICRO_") || file == manifest {
 		return relative(file)
@@ -217,51 +264,7 @@ func relative(file string) string {
 	return file
 }
 
-// showFindings prints what validate found, in the form that was asked for.
-func (a *app) showFindings(all []checked) error {
-	switch a.output {
-	case outputJSON:
-		list := config.Problems{}
-		for _, c := range all {
-			list = append(list, c.problems...)
-		}
-		return a.json(list)
-	case outputGithub:
-		for _, c := range all {
-			for _, p := range c.problems {
-				a.line("%s", annotation(p))
-			}
-		}
-		return nil
-	}
-	for _, c := range all {
-		a.findingsText(c)
-	}
-	return nil
-}
-
-func (a *app) findingsText(c checked) {
-	for _, p := range c.problems {
-		if p.Warning {
-			a.line("%s %s", a.paint(yellow, "warning:"), p)
-		} else {
-			a.line("%s", p)
-		}
-	}
-	if c.problems.Err() != nil {
-		return
-	}
-	text := a.paint(green, "no problems")
-	if n := len(c.problems); n > 0 {
-		text += ", " + count(n, "warning")
-	}
-	if c.what != "" {
-		text += " (" + c.what + ")"
-	}
-	a.line("%s: %s", c.file, text)
-}
-
-// annotation is a problem as a workflow command of GitHub, which shows it at its place in a pull request.
+// annotation formats a problem as a workflow command of GitHub, which shows it in the pull request.
 func annotation(p config.Problem) string {
 	level := "error"
 	if p.Warning {

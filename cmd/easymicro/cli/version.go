@@ -9,7 +9,7 @@ import (
 
 const module = "github.com/easymicro/easymicro"
 
-// version is that of easymicro in this binary: of its module, or else the commit that it was built from.
+// version returns the version of easymicro in this binary: of its module, or else the commit it was built from.
 func version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
@@ -19,7 +19,7 @@ func version() string {
 }
 
 func versionOf(info *debug.BuildInfo) string {
-	if info.Main.Path != module { // a host with handlers of its own
+	if info.Main.Path != module { // a custom binary
 		for _, dep := range info.Deps {
 			if dep.Path != module {
 				continue
@@ -51,8 +51,8 @@ func versionOf(info *debug.BuildInfo) string {
 	return "devel-" + commit[:min(12, len(commit))] + dirty
 }
 
-// built names the module of a host with handlers of its own.
-func built() string {
+// mainModule returns the main module of a custom binary with its version.
+func mainModule() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok || info.Main.Path == module || info.Main.Path == "" {
 		return ""
@@ -60,6 +60,7 @@ func built() string {
 	return info.Main.Path + " " + info.Main.Version
 }
 
+// versionView is the version in the JSON output.
 type versionView struct {
 	Version  string `json:"version"`
 	Build    string `json:"build,omitempty"`
@@ -67,23 +68,26 @@ type versionView struct {
 	Platform string `json:"platform"`
 }
 
-func (a *app) version() *cobra.Command {
+// versionCommand prints the version of the binary.
+type versionCommand struct{ *app }
+
+func newVersion(c *versionCommand) *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
-		Short: "The version of this binary",
+		Short: "Print the version of this binary",
 		Example: `  easymicro version
   easymicro version -o json`,
 		Args: noArgs,
-		RunE: func(*cobra.Command, []string) error { return a.showVersion() },
+		RunE: c.run,
 	}
 }
 
-func (a *app) showVersion() error {
-	v := versionView{Version: version(), Build: built(), Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
-	return a.print(v, func() {
-		a.line("easymicro %s   %s   %s", v.Version, v.Go, v.Platform)
+func (c *versionCommand) run(*cobra.Command, []string) error {
+	v := versionView{Version: version(), Build: mainModule(), Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
+	return c.print(v, func() {
+		c.line("easymicro %s   %s   %s", v.Version, v.Go, v.Platform)
 		if v.Build != "" {
-			a.line("in %s", v.Build)
+			c.line("in %s", v.Build)
 		}
 	})
 }

@@ -44,12 +44,12 @@ func TestCommandsFindServicesInEtcd(t *testing.T) {
 		{[]string{"list", "-o", "json"}, 0, `"name": "Arith",\s+"endpoints": \[\s+{\s+"address": "` + h.Address + `"`, ""},
 		{[]string{"describe", "arith"}, 0, `^Arith   1 endpoint`, ""},
 		{[]string{"describe", "Arith/Mul"}, 0, `^Arith   1 endpoint`, ""},
-		{[]string{"describe", "Arit"}, 5, "", `etcd knows no service Arit \(did you mean Arith\?\)`},
+		{[]string{"describe", "Arit"}, 5, "", `service Arit not found in etcd \(did you mean Arith\?\)`},
 		{[]string{"call", "Arith.Mul", `{"a":73,"b":1500}`}, 0, `^{"c":109500}\n$`, ""},
 		{[]string{"call", "Arith/Mul", `{"a":73,"b":1500}`}, 0, `^{"c":109500}\n$`, ""},
 		{[]string{"call", "arith.mul", `{"a":6,"b":7}`, "-v", "--compress", "gzip"}, 0, `^{"c":42}\n$`, "Arith|arith.mul at " + h.Address},
 		{[]string{"call", "Arith.Nope"}, 5, "", "UNIMPLEMENTED: unknown method Arith.Nope"},
-		{[]string{"call", "Arit.Mul"}, 5, "", `etcd knows no service Arit \(did you mean Arith\?\)`},
+		{[]string{"call", "Arit.Mul"}, 5, "", `service Arit not found in etcd \(did you mean Arith\?\)`},
 		{[]string{"call", "dead.Mul"}, 4, "", "127.0.0.1:1.*refused"},
 	} {
 		exit, out, errs := easymicro(t, append(tc.args, at...)...)
