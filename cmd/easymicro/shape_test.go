@@ -31,7 +31,6 @@ var notYet = []string{
 	"host",
 	"host/discovery/etcd",
 	"host/gateway",
-	"host/telemetry",
 	"schema",
 	"wire",
 	"wire/client",

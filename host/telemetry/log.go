@@ -10,7 +10,7 @@ import (
 	"sync/atomic"
 )
 
-// LogOptions says how the log looks at first.
+// LogOptions are the initial settings of a log.
 type LogOptions struct {
 	Level    string // debug, info (the default), warn, error
 	Format   string // auto (the default): text on a terminal and JSON elsewhere; text; json
@@ -18,7 +18,7 @@ type LogOptions struct {
 	NoColor  bool   // --no-color, or NO_COLOR is set and not empty
 }
 
-// LogControl changes a running log.
+// LogControl changes the level and the format of a running log.
 type LogControl struct {
 	w        io.Writer
 	terminal bool
@@ -27,14 +27,14 @@ type LogControl struct {
 	format   atomic.Pointer[format]
 }
 
-// format is one way to write lines; its address tells derived loggers that they are out of date.
+// format is a way to write lines. Derived loggers see by its address that they are out of date.
 type format struct {
 	name    string
 	handler slog.Handler
 }
 
-// NewLogger makes the log of a host and the control that changes it while it runs. Each line is one Write to w, and no
-// two overlap.
+// NewLogger returns the log of a host and the control that changes it while it runs. Each line is one Write to w, and
+// writes do not overlap.
 func NewLogger(w io.Writer, o LogOptions) (*slog.Logger, *LogControl, error) {
 	c := &LogControl{w: &lockedWriter{w: w}, terminal: o.Terminal, noColor: o.NoColor}
 	if err := c.Set(o.Level, o.Format); err != nil {
@@ -43,7 +43,7 @@ func NewLogger(w io.Writer, o LogOptions) (*slog.Logger, *LogControl, error) {
 	return slog.New(&liveHandler{control: c}), c, nil
 }
 
-// Set changes level and format, also of the loggers derived earlier; on an error nothing changes.
+// Set changes level and format, including those of loggers that were derived earlier. It changes nothing if it fails.
 func (c *LogControl) Set(level, name string) error {
 	l, err := ParseLevel(level)
 	if err != nil {
@@ -60,7 +60,7 @@ func (c *LogControl) Set(level, name string) error {
 	return nil
 }
 
-// Level is the level in force.
+// Level returns the current level.
 func (c *LogControl) Level() slog.Level { return c.level.Level() }
 
 func (c *LogControl) newHandler(name string) (slog.Handler, string, error) {
@@ -79,7 +79,7 @@ func (c *LogControl) newHandler(name string) (slog.Handler, string, error) {
 	return nil, "", fmt.Errorf("log format %q: want auto, text or json", name)
 }
 
-// ParseLevel reads debug, info, warn or error; empty is info.
+// ParseLevel parses debug, info, warn or error; an empty level is info.
 func ParseLevel(s string) (slog.Level, error) {
 	switch strings.ToLower(s) {
 	case "debug":
@@ -94,7 +94,7 @@ func ParseLevel(s string) (slog.Level, error) {
 	return 0, fmt.Errorf("log level %q: want debug, info, warn or error", s)
 }
 
-// liveHandler hands records to the handler in force, with the attributes and groups that were added on the way.
+// liveHandler passes records to the current format's handler, with the attributes and groups that were added to the logger.
 type liveHandler struct {
 	control *LogControl
 	steps   []func(slog.Handler) slog.Handler

@@ -15,7 +15,7 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// lockedWriter keeps lines apart when two handlers write to one place, as they do while the format changes.
+// lockedWriter keeps lines apart while two handlers write to one place, as happens when the format changes.
 type lockedWriter struct {
 	mu sync.Mutex
 	w  io.Writer
@@ -42,11 +42,11 @@ func newTextHandler(w io.Writer, level slog.Leveler, noColor bool) slog.Handler 
 	})
 }
 
-// escapes are kept from the terminal. tint writes an ESC in a value through, and makes one of the four characters
-// \x1b, so that a peer's text could move the cursor or repaint a line.
+// escapes replaces ESC, and the four characters \x1b, which tint turns into an ESC: text of a peer could otherwise move the
+// cursor or repaint a line.
 var escapes = strings.NewReplacer("\x1b", "\u241b", `\x1b`, `\x1B`)
 
-// harmless is v as text that a terminal shows and does not obey; tint quotes what else is not printable.
+// harmless returns v as text without terminal escapes; tint quotes all else that is not printable.
 func harmless(v slog.Value) slog.Value {
 	switch v.Kind() {
 	case slog.KindString:
@@ -84,7 +84,7 @@ func safely(f func() string) (s string) {
 	return f()
 }
 
-// printable is s on one line, with all that a terminal would obey written out.
+// printable returns s on one line, with characters that are not printable escaped.
 func printable(s string) string {
 	if strings.IndexFunc(s, func(r rune) bool { return !unicode.IsPrint(r) || r == unicode.ReplacementChar }) < 0 {
 		return s
@@ -95,10 +95,10 @@ func printable(s string) string {
 }
 
 func newJSONHandler(w io.Writer, level slog.Leveler) slog.Handler {
-	return slog.NewJSONHandler(plainWriter{w}, &slog.HandlerOptions{Level: level, ReplaceAttr: jsonAttr})
+	return slog.NewJSONHandler(escapingWriter{w}, &slog.HandlerOptions{Level: level, ReplaceAttr: jsonAttr})
 }
 
-// jsonAttr says durations with their unit; slog's own form is a bare count of nanoseconds.
+// jsonAttr writes durations with their unit; slog writes a bare count of nanoseconds.
 func jsonAttr(groups []string, a slog.Attr) slog.Attr {
 	if a = redact(groups, a); a.Value.Kind() == slog.KindDuration {
 		a.Value = slog.StringValue(a.Value.Duration().String())
@@ -106,37 +106,37 @@ func jsonAttr(groups []string, a slog.Attr) slog.Attr {
 	return a
 }
 
-// plainWriter writes out, as JSON escapes, what slog leaves in a string and a terminal that shows the log would obey:
-// DEL, the C1 controls and the marks that turn the direction of a line. All of them stand in strings only.
-type plainWriter struct{ w io.Writer }
+// escapingWriter writes as JSON escapes the characters that slog leaves in strings and that a terminal would obey: DEL, the
+// C1 controls and the marks that change the direction of text. JSON has them in strings only.
+type escapingWriter struct{ w io.Writer }
 
-func (p plainWriter) Write(line []byte) (int, error) {
+func (e escapingWriter) Write(line []byte) (int, error) {
 	s := string(line)
-	if strings.IndexFunc(s, isCommand) < 0 {
-		return p.w.Write(line)
+	if strings.IndexFunc(s, isControl) < 0 {
+		return e.w.Write(line)
 	}
 	var b strings.Builder
 	for _, r := range s {
-		if isCommand(r) {
+		if isControl(r) {
 			fmt.Fprintf(&b, `\u%04x`, r)
 			continue
 		}
 		b.WriteRune(r)
 	}
-	if _, err := io.WriteString(p.w, b.String()); err != nil {
+	if _, err := io.WriteString(e.w, b.String()); err != nil {
 		return 0, err
 	}
 	return len(line), nil
 }
 
-func isCommand(r rune) bool {
+func isControl(r rune) bool {
 	return r >= 0x7f && r <= 0x9f || r > 0x9f && r < 0x10000 && unicode.Is(unicode.Bidi_Control, r)
 }
 
-// redacted stands where a secret would have been.
+// redacted replaces a secret.
 const redacted = "[redacted]"
 
-// secretKeys are attributes whose value never reaches a log, whoever logs it. Compared in lower case, - as _.
+// secretKeys are attributes whose values are never logged. They are compared in lower case, with - as _.
 var secretKeys = map[string]bool{
 	"authorization": true, "proxy_authorization": true, "__auth": true, "token": true, "bearer": true, "password": true,
 	"passwd": true, "secret": true, "client_secret": true, "api_key": true, "apikey": true, "access_key": true,

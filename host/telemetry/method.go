@@ -1,7 +1,7 @@
 package telemetry
 
 import (
-	"math"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -10,51 +10,74 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-const (
-	systemName  = "rpcx"
-	otherMethod = "_OTHER" // OpenTelemetry's name for a method that is not registered
-	statusCodes = int(code.Unauthenticated) + 1
-)
-
-type methodKey struct{ method, transport string }
-
 // MethodMetrics counts and times the calls of one method over one transport. It is safe for concurrent use, and its
 // methods allocate nothing once a status code was seen.
 type MethodMetrics struct {
-	metrics  *Metrics
-	key      methodKey
+	series   callSeries
 	inflight atomic.Int64
-	byCode   [statusCodes]atomic.Pointer[prometheus.Observer]
-	dropped  bool // under metrics.mu
 }
 
-// Method is the handle of a registered method; equal arguments give the same handle until Retain drops it. It is meant
-// to be asked when a generation is compiled, with names of the manifest only: a name that came from a peer must not
-// become a label.
-func (m *Metrics) Method(service, method, transport string) *MethodMetrics {
-	return m.resolve(methodKey{service + "/" + method, transportLabel(transport)})
+// Begin counts a call as in flight, until End.
+func (m *MethodMetrics) Begin() { m.inflight.Add(1) }
+
+// End is the counterpart of Begin: the handler has returned.
+func (m *MethodMetrics) End() { m.inflight.Add(-1) }
+
+// InFlight returns the number of calls between Begin and End.
+func (m *MethodMetrics) InFlight() int64 { return m.inflight.Load() }
+
+// Done counts and times a call that was answered with c.
+func (m *MethodMetrics) Done(c code.Code, d time.Duration) { m.series.observe(c, d) }
+
+type methodKey struct{ method, transport string }
+
+// serverMetrics count and time the calls that this host serves.
+type serverMetrics struct {
+	durations *prometheus.HistogramVec
+	others    map[string]*MethodMetrics // by transport; never changes
+
+	mu      sync.Mutex
+	methods map[methodKey]*MethodMetrics
+	leaving []*MethodMetrics // dropped, with calls still in flight
 }
 
-// Other is the handle that counts calls of methods that are not registered, as _OTHER.
-func (m *Metrics) Other(transport string) *MethodMetrics {
-	return m.others[transportLabel(transport)]
+func newServerMetrics() *serverMetrics {
+	m := &serverMetrics{
+		durations: newDurations("rpc_server_call_duration_seconds", "Duration of calls from arrival to answer.", "transport"),
+		others:    make(map[string]*MethodMetrics, len(transports)),
+		methods:   make(map[methodKey]*MethodMetrics),
+	}
+	for _, t := range transports {
+		m.others[t] = m.newMethod(methodKey{otherMethod, t})
+	}
+	return m
 }
 
-func (m *Metrics) resolve(key methodKey) *MethodMetrics {
+func (m *serverMetrics) newMethod(key methodKey) *MethodMetrics {
+	return &MethodMetrics{series: callSeries{durations: m.durations, method: key.method, by: key.transport}}
+}
+
+// Method returns the handle of a registered method; equal arguments give the same handle until Retain drops it. Call it
+// when a generation is compiled, with names of the manifest only: a name chosen by a peer must not become a label.
+func (m *serverMetrics) Method(service, method, transport string) *MethodMetrics {
+	key := methodKey{service + "/" + method, transportLabel(transport)}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	mm, ok := m.methods[key]
 	if !ok {
-		mm = &MethodMetrics{metrics: m, key: key}
+		mm = m.newMethod(key)
 		m.methods[key] = mm
 	}
 	return mm
 }
 
-// Retain drops the series of each method that keep does not want, given as Service/Method, so that a service that was
-// taken off a host does not stay in its metrics for ever. Counters of the others go on. It is meant for the time when
-// the calls of the old generation are over; a call that ends later is no longer counted.
-func (m *Metrics) Retain(keep func(name string) bool) {
+// Other returns the handle that counts calls of methods that are not registered, as _OTHER.
+func (m *serverMetrics) Other(transport string) *MethodMetrics { return m.others[transportLabel(transport)] }
+
+// Retain drops the series of each method, given as Service/Method, for which keep returns false, so that a service that
+// was removed does not stay in the metrics. The other counters go on. Call it once the calls of the old generation have
+// ended; later ones are not counted.
+func (m *serverMetrics) Retain(keep func(name string) bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for key, mm := range m.methods {
@@ -62,15 +85,15 @@ func (m *Metrics) Retain(keep func(name string) bool) {
 			continue
 		}
 		delete(m.methods, key)
-		mm.dropped = true
+		mm.series.drop()
 		if mm.inflight.Load() > 0 {
 			m.leaving = append(m.leaving, mm)
 		}
-		m.seconds.DeletePartialMatch(prometheus.Labels{"rpc_method": label(key.method), "transport": key.transport})
+		m.durations.DeletePartialMatch(prometheus.Labels{"rpc_method": label(key.method), "transport": key.transport})
 	}
 }
 
-func (m *Metrics) inflight() float64 {
+func (m *serverMetrics) inflight() float64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var sum int64
@@ -90,41 +113,4 @@ func (m *Metrics) inflight() float64 {
 	clear(m.leaving[len(still):])
 	m.leaving = still
 	return float64(max(sum, 0))
-}
-
-// Begin counts a call as in flight, until End.
-func (mm *MethodMetrics) Begin() { mm.inflight.Add(1) }
-
-// End is the counterpart of Begin: the handler has returned.
-func (mm *MethodMetrics) End() { mm.inflight.Add(-1) }
-
-// InFlight is the number of calls between Begin and End.
-func (mm *MethodMetrics) InFlight() int64 { return mm.inflight.Load() }
-
-// Done counts and times a call that was answered with c.
-func (mm *MethodMetrics) Done(c code.Code, d time.Duration) {
-	if int(c) >= statusCodes {
-		c = code.Unknown
-	}
-	seconds := math.Max(d.Seconds(), 0)
-	if o := mm.byCode[c].Load(); o != nil {
-		(*o).Observe(seconds)
-		return
-	}
-	mm.observer(c).Observe(seconds)
-}
-
-func (mm *MethodMetrics) observer(c code.Code) prometheus.Observer {
-	m := mm.metrics
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if o := mm.byCode[c].Load(); o != nil {
-		return *o
-	}
-	var o prometheus.Observer = prometheus.ObserverFunc(func(float64) {})
-	if !mm.dropped { // a late call must not bring the series of a dropped method back
-		o = m.seconds.WithLabelValues(systemName, label(mm.key.method), c.String(), mm.key.transport)
-	}
-	mm.byCode[c].Store(&o)
-	return o
 }

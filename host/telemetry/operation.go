@@ -12,56 +12,8 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// Operation is what the spans of a method have in common. It is made once for each method of a generation.
-type Operation struct {
-	service string // the manifest's, as which the spans appear; empty: the host itself
-	name    string // Service/Method
-	hearsay bool   // a caller's word is all there is for the method
-}
-
-// NewOperation is the operation of a method, as Service/Method, of a service of the manifest.
-func NewOperation(service, fullName string) *Operation {
-	return &Operation{service: service, name: fullName}
-}
-
-// RemoteOperation is the operation of a method that another host serves, if that has it: until a call has shown that it
-// does, the span has the method's name for an attribute only. The service must be known to exist.
-func RemoteOperation(fullName string) *Operation { return &Operation{name: fullName, hearsay: true} }
-
-// unknown stands for all methods that are not registered.
-var unknown = &Operation{name: otherMethod}
-
-// spanName is the name that a span starts with.
-func (o *Operation) spanName() string {
-	if !o.hearsay {
-		return o.name
-	}
-	service, _, _ := strings.Cut(o.name, "/")
-	return clip(service) + "/" + otherMethod
-}
-
-// attributes of the span of a call; asked is the name that the caller used, where it is not known.
-func (o *Operation) attributes(dst []attribute.KeyValue, asked string) []attribute.KeyValue {
-	if o.hearsay {
-		asked = o.name
-	}
-	dst = append(dst, attrSystem.String(systemName), attrMethod.String(o.spanName()))
-	if asked != "" {
-		dst = append(dst, attrMethodOriginal.String(clip(asked)))
-	}
-	return dst
-}
-
-// settle gives a span the name that the outcome of its call has confirmed.
-func (o *Operation) settle(span trace.Span, e *code.Error) {
-	if o != nil && o.hearsay && exists(e) {
-		span.SetName(clip(o.name))
-		span.SetAttributes(attrMethod.String(clip(o.name)))
-	}
-}
-
-// Names of OpenTelemetry's conventions for RPC spans. They are our own constants, since those of the library move from
-// version to version; schemaURL says which one they are of.
+// Names of OpenTelemetry's conventions for RPC spans. They are our own constants because those of the library change from
+// version to version; schemaURL names the version.
 const (
 	schemaURL = "https://opentelemetry.io/schemas/1.45.0"
 
@@ -93,12 +45,72 @@ const (
 	eventAttempt = "attempt"
 )
 
+// Operation is what the spans of a method have in common. It is made once for each method of a generation.
+type Operation struct {
+	service string // of the manifest, which the spans belong to; empty: the host itself
+	name    string // Service/Method
+	hearsay bool   // only a caller has named the method so far
+}
+
+// NewOperation returns the operation of a method, given as Service/Method, of a service of the manifest.
+func NewOperation(service, fullName string) *Operation {
+	return &Operation{service: service, name: fullName}
+}
+
+// RemoteOperation returns the operation of a method that another host may serve. The service must exist; until a call has
+// shown that the method does, its name is an attribute of the span only.
+func RemoteOperation(fullName string) *Operation { return &Operation{name: fullName, hearsay: true} }
+
+// unknown is the operation of all methods that are not registered.
+var unknown = &Operation{name: otherMethod}
+
+// spanName returns the name that a span starts with.
+func (o *Operation) spanName() string {
+	if !o.hearsay {
+		return o.name
+	}
+	service, _, _ := strings.Cut(o.name, "/")
+	return clip(service) + "/" + otherMethod
+}
+
+// attributes appends the attributes of a call's span; asked is the name that the caller used, if it is not known.
+func (o *Operation) attributes(dst []attribute.KeyValue, asked string) []attribute.KeyValue {
+	if o.hearsay {
+		asked = o.name
+	}
+	dst = append(dst, attrSystem.String(systemName), attrMethod.String(o.spanName()))
+	if asked != "" {
+		dst = append(dst, attrMethodOriginal.String(clip(asked)))
+	}
+	return dst
+}
+
+// settle renames a span once the outcome of its call has shown that the method exists.
+func (o *Operation) settle(span trace.Span, e *code.Error) {
+	if o != nil && o.hearsay && exists(e) {
+		span.SetName(clip(o.name))
+		span.SetAttributes(attrMethod.String(clip(o.name)))
+	}
+}
+
+// exists reports whether the outcome of a call proves that its method exists.
+func exists(e *code.Error) bool {
+	if e == nil {
+		return true
+	}
+	switch e.Reason {
+	case code.ReasonTimeout, code.ReasonCancelled, code.ReasonConnectionLost:
+		return false
+	}
+	return !code.NotRun(e.Reason)
+}
+
 const attributeBytes = 256
 
-// clip keeps texts of peers and of handlers short, and fit for OTLP, which is UTF-8 throughout.
+// clip shortens texts of peers and handlers and makes them valid UTF-8, as OTLP requires.
 func clip(s string) string { return code.Clip(s, attributeBytes) }
 
-// outcome is what spans say of how a call ended.
+// outcome returns the attributes for how a call ended.
 func outcome(e *code.Error) []attribute.KeyValue {
 	if e == nil {
 		return []attribute.KeyValue{attrStatusCode.String(code.OK.String())}
@@ -114,8 +126,8 @@ func outcome(e *code.Error) []attribute.KeyValue {
 	return attrs
 }
 
-// serverFault tells the codes that make a server's span an error; the others are the caller's doing. It is the list that
-// OpenTelemetry has for gRPC.
+// serverFault reports whether a code makes a server's span an error; the others are the caller's fault. The list is the
+// one of OpenTelemetry's conventions for gRPC.
 func serverFault(c code.Code) bool {
 	switch c {
 	case code.Unknown, code.DeadlineExceeded, code.Unimplemented, code.Internal, code.Unavailable, code.DataLoss:
@@ -125,7 +137,7 @@ func serverFault(c code.Code) bool {
 	}
 }
 
-// peerAttributes say where a call came from.
+// peerAttributes appends the address of a call's peer.
 func peerAttributes(dst []attribute.KeyValue, peer netip.Addr) []attribute.KeyValue {
 	if !peer.IsValid() {
 		return dst
@@ -133,7 +145,7 @@ func peerAttributes(dst []attribute.KeyValue, peer netip.Addr) []attribute.KeyVa
 	return append(dst, attrTransport.String("tcp"), attrClientAddress.String(peer.String()))
 }
 
-// endpointAttributes say where a call went to.
+// endpointAttributes appends the address that a call was sent to.
 func endpointAttributes(dst []attribute.KeyValue, endpoint string) []attribute.KeyValue {
 	host, port, err := net.SplitHostPort(endpoint)
 	if err != nil {

@@ -19,30 +19,22 @@ import (
 
 const scope = "github.com/easymicro/easymicro/host/telemetry"
 
-// pipeline is the way of spans to one collector.
+// pipeline makes spans and queues them for one collector.
 type pipeline struct {
-	tracing   *Tracing
-	collector Collector
-	spool     *spool
-	bound     atomic.Uint64 // see samples
-	tracers   sync.Map      // trace.Tracer by service: each is a resource of its own
+	host     string
+	resource []attribute.KeyValue
+	queue    *spanQueue
+	bound    atomic.Uint64 // see samples
+	tracers  sync.Map      // trace.Tracer by service: each is a resource of its own
 }
 
-func (t *Tracing) newPipeline(c Collector) (*pipeline, error) {
-	exporter, err := newExporter(c)
-	if err != nil {
-		return nil, err
-	}
-	return &pipeline{tracing: t, collector: c, spool: newSpool(t, c, exporter)}, nil
-}
-
-// sample sets the share of new traces that is recorded.
-func (p *pipeline) sample(ratio float64) {
+// setRatio sets the ratio of new traces that are recorded.
+func (p *pipeline) setRatio(ratio float64) {
 	p.bound.Store(uint64(math.Min(math.Max(ratio, 0), 1) * (1 << 63)))
 }
 
-// samples decides by the lower half of a trace's ID as OpenTelemetry's TraceIDRatioBased does, so that all who decide
-// about a trace agree.
+// samples decides by the lower half of a trace's ID, like OpenTelemetry's TraceIDRatioBased, so that every process decides
+// alike about a trace.
 func (p *pipeline) samples(low uint64) bool { return low>>1 < p.bound.Load() }
 
 // ShouldSample decides for spans that handlers start: they follow their parent, new traces follow the ratio.
@@ -62,58 +54,68 @@ func (p *pipeline) ShouldSample(s sdk.SamplingParameters) sdk.SamplingResult {
 // Description names the sampler.
 func (p *pipeline) Description() string { return "ParentBased{TraceIDRatioBased}" }
 
-// tracer makes the spans of a service. In a collector it appears under the service's name, like the same service on
-// other hosts; what belongs to no service appears under the host's.
+// tracer returns the tracer of a service. In a collector its spans appear under the service's name, as those of the same
+// service on other hosts do; without a service they appear under the host's.
 func (p *pipeline) tracer(service string) trace.Tracer {
 	if t, ok := p.tracers.Load(service); ok {
 		return t.(trace.Tracer) //nolint:forcetypeassert // nothing else is stored
 	}
 	name := service
 	if name == "" {
-		name = p.tracing.options.Host
+		name = p.host
 	}
-	attrs := append(slices.Clone(p.tracing.resource), attrServiceName.String(clip(name)))
+	attrs := append(slices.Clone(p.resource), attrServiceName.String(clip(name)))
 	provider := sdk.NewTracerProvider(
 		sdk.WithResource(resource.NewWithAttributes(schemaURL, attrs...)),
-		sdk.WithSampler(p), sdk.WithIDGenerator(ids{}), sdk.WithSpanProcessor(p.spool),
+		sdk.WithSampler(p), sdk.WithIDGenerator(ids{}), sdk.WithSpanProcessor(p.queue),
 	)
 	t, _ := p.tracers.LoadOrStore(service, provider.Tracer(scope, trace.WithSchemaURL(schemaURL)))
 	return t.(trace.Tracer) //nolint:forcetypeassert // nothing else is stored
 }
 
-// serve starts the span of a call that is served.
-func (p *pipeline) serve(tr *Trace, call *wire.Call, req *wire.Frame) {
+// startServer starts the span of a call that is served.
+func (p *pipeline) startServer(tr *Trace, call *wire.Call, req *wire.Frame) {
 	op, asked := tr.op, ""
 	if op == nil {
 		op, asked = unknown, req.Service+"/"+req.Method
 	}
 	attrs := op.attributes(make([]attribute.KeyValue, 0, 8), asked)
-	attrs = append(attrs, attrServerAddress.String(p.tracing.options.Host), attrProtocol.String(transportLabel(call.Transport())))
+	attrs = append(attrs, attrServerAddress.String(p.host), attrProtocol.String(transportLabel(call.Transport())))
 	attrs = peerAttributes(attrs, call.Peer())
 	_, tr.span = p.tracer(op.service).Start(tr.start(), op.spanName(),
 		trace.WithSpanKind(trace.SpanKindServer), trace.WithTimestamp(call.Arrived()), trace.WithAttributes(attrs...))
 }
 
-// root is a new trace, sampled or not.
+// startClient starts the span of a call that is sent, under the parent of start.
+func (p *pipeline) startClient(ctx, start context.Context, upstream string, req *wire.Frame) *clientSpan {
+	op := &Operation{name: clip(req.Service + "/" + req.Method)}
+	if upstream == "" { // forwarded for a caller
+		upstream, op.hearsay = req.Service, true
+	}
+	if t, ok := ctx.Value(traceKey{}).(*Trace); ok && t.op != nil {
+		op.service = t.op.service
+	}
+	attrs := op.attributes(make([]attribute.KeyValue, 0, 4), "")
+	_, span := p.tracer(op.service).Start(start, op.spanName(), trace.WithSpanKind(trace.SpanKindClient),
+		trace.WithAttributes(append(attrs, attrUpstream.String(clip(upstream)))...))
+	injectContext(span.SpanContext(), req)
+	return &clientSpan{Context: ctx, op: op, span: span}
+}
+
+// root returns a new trace, sampled or not.
 func (p *pipeline) root() spanRef {
 	var r spanRef
 	high, low := rand.Uint64(), rand.Uint64()
 	binary.BigEndian.PutUint64(r.trace[:8], high|1) // zero is not valid
 	binary.BigEndian.PutUint64(r.trace[8:], low)
-	binary.BigEndian.PutUint64(r.span[:], (high^low)|1) // of a span that is recorded nowhere; another one is not needed
+	binary.BigEndian.PutUint64(r.span[:], (high^low)|1) // is recorded nowhere
 	if p.samples(low) {
 		r.flags = trace.FlagsSampled
 	}
 	return r
 }
 
-type rootKey struct{}
-
-func withRoot(id trace.TraceID) context.Context {
-	return context.WithValue(context.Background(), rootKey{}, id)
-}
-
-// ids gives new traces the ID by which it was decided to record them.
+// ids gives a new trace the ID by which it was sampled.
 type ids struct{}
 
 func (ids) NewIDs(ctx context.Context) (id trace.TraceID, span trace.SpanID) {

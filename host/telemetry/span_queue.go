@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
@@ -18,107 +19,180 @@ import (
 )
 
 const (
-	spoolSpans    = 2048 // that wait for the collector, or are on their way to it
-	batchSpans    = 512
-	batchTime     = time.Second      // after which a batch that is not full goes out
-	exportTimeout = 10 * time.Second // for one batch, attempts and all
+	maxQueuedSpans = 2048 // waiting for the collector, or being sent
+	batchSpans     = 512
+	batchTime      = time.Second      // after which a batch is sent that is not full
+	exportTimeout  = 10 * time.Second // of one batch, retries included
+	drainTimeout   = 30 * time.Second // for the spans of calls in flight when the collector changes
+
+	// Pauses between attempts to deliver a batch.
+	minBackoff = 200 * time.Millisecond
+	maxBackoff = 2 * time.Second
 )
 
-// spool holds the spans that wait for their collector: so many and no more. Whoever ends a span never waits for it.
-// Around OpenTelemetry's BatchSpanProcessor it adds what that does not tell: how many spans were dropped, and why a
-// batch was not delivered.
-type spool struct {
-	exporter sdk.SpanExporter
-	batches  sdk.SpanProcessor
-	tracing  *Tracing
-	target   Collector
+// Collector is where spans are sent.
+type Collector struct {
+	GRPC    bool // OTLP/gRPC; otherwise OTLP/HTTP
+	TLS     bool
+	Address string // host:port; empty: tracing is off
+	Path    string // of OTLP/HTTP
+}
 
-	waiting atomic.Int64 // spans
-	full    atomic.Int64 // spans that found no place since it was last told
+func (c Collector) String() string {
+	scheme := "http"
+	if c.GRPC {
+		scheme = "grpc"
+	}
+	if c.TLS {
+		scheme += "s"
+	}
+	return scheme + "://" + c.Address + c.Path
+}
+
+// Reasons for which a span was not exported.
+const (
+	dropFull   = "queue_full" // the collector is slower than the calls
+	dropExport = "export"     // the collector is unreachable or rejected it
+	dropLate   = "late"       // it ended after its collector was switched off
+)
+
+// spanMetrics count the spans that are exported and dropped.
+type spanMetrics struct {
+	exported prometheus.Counter
+	dropped  *prometheus.CounterVec
+	full     prometheus.Counter // of dropped: incremented on the path of calls
+}
+
+func newSpanMetrics() *spanMetrics {
+	m := &spanMetrics{
+		exported: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "easymicro_trace_spans_exported_total",
+			Help: "Spans exported to the collector.",
+		}),
+		dropped: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "easymicro_trace_spans_dropped_total",
+			Help: "Recorded spans that were not exported, by reason (queue_full, export, late).",
+		}, []string{"reason"}),
+	}
+	for _, reason := range []string{dropFull, dropExport, dropLate} {
+		m.dropped.WithLabelValues(reason) // an alert on the rate needs the zero before the first one
+	}
+	m.full = m.dropped.WithLabelValues(dropFull)
+	return m
+}
+
+// spanQueue is a bounded queue of spans for a collector. Ending a span never blocks. It wraps OpenTelemetry's
+// BatchSpanProcessor, which does not report how many spans it drops and why a batch was not delivered.
+type spanQueue struct {
+	exporter  sdk.SpanExporter
+	batches   sdk.SpanProcessor
+	collector Collector
+	metrics   *spanMetrics
+	log       *slog.Logger
+	sampler   *LogSampler // of log; nil: it says nothing of spans that are lost
+
+	queued  atomic.Int64 // spans
+	full    atomic.Int64 // spans dropped for want of space since the last warning
 	open    atomic.Int64 // spans that were started and not ended
 	retired atomic.Bool
 	closed  atomic.Bool
 	idle    chan struct{} // closed when it is retired and no span is open
 	once    sync.Once
 
-	life context.Context //nolint:containedctx // its end cuts the export that is out
+	life context.Context //nolint:containedctx // its end cancels the export in progress
 	cut  context.CancelFunc
 }
 
-func newSpool(t *Tracing, c Collector, exporter sdk.SpanExporter) *spool {
-	s := &spool{exporter: exporter, tracing: t, target: c, idle: make(chan struct{})}
-	s.life, s.cut = context.WithCancel(t.life)
-	s.batches = sdk.NewBatchSpanProcessor(exportFrom{s},
-		sdk.WithMaxQueueSize(spoolSpans), sdk.WithMaxExportBatchSize(batchSpans), sdk.WithBatchTimeout(batchTime),
+// newSpanQueue returns a queue for a collector, which it does not contact yet. The end of life drops what is left.
+func newSpanQueue(life context.Context, c Collector, o *TracingOptions, m *spanMetrics) (*spanQueue, error) {
+	exporter, err := newExporter(c)
+	if err != nil {
+		return nil, err
+	}
+	q := &spanQueue{exporter: exporter, collector: c, metrics: m, log: o.Log, sampler: o.Sampler, idle: make(chan struct{})}
+	q.life, q.cut = context.WithCancel(life)
+	q.batches = sdk.NewBatchSpanProcessor(batchExporter{q},
+		sdk.WithMaxQueueSize(maxQueuedSpans), sdk.WithMaxExportBatchSize(batchSpans), sdk.WithBatchTimeout(batchTime),
 		sdk.WithExportTimeout(exportTimeout))
-	return s
+	return q, nil
 }
 
-// OnStart counts the spans that are still to come.
-func (s *spool) OnStart(context.Context, sdk.ReadWriteSpan) { s.open.Add(1) }
+// OnStart counts a span as open.
+func (q *spanQueue) OnStart(context.Context, sdk.ReadWriteSpan) { q.open.Add(1) }
 
-// OnEnd takes a span, or drops it when there is no place.
-func (s *spool) OnEnd(span sdk.ReadOnlySpan) {
-	defer s.ended()
+// OnEnd queues a span, or drops it when the queue is full.
+func (q *spanQueue) OnEnd(span sdk.ReadOnlySpan) {
+	defer q.ended()
 	switch {
-	case s.closed.Load():
-		s.dropped(1, dropLate)
-	case s.waiting.Add(1) > spoolSpans:
-		s.waiting.Add(-1)
-		s.full.Add(1)
-		s.tracing.options.Metrics.spanFull()
+	case q.closed.Load():
+		q.dropped(1, dropLate)
+	case q.queued.Add(1) > maxQueuedSpans:
+		q.queued.Add(-1)
+		q.full.Add(1)
+		q.metrics.full.Inc()
 	default:
-		s.batches.OnEnd(span)
+		q.batches.OnEnd(span)
 	}
 }
 
-func (s *spool) ended() {
-	if s.open.Add(-1) <= 0 && s.retired.Load() {
-		s.once.Do(func() { close(s.idle) })
+func (q *spanQueue) ended() {
+	if q.open.Add(-1) <= 0 && q.retired.Load() {
+		q.once.Do(func() { close(q.idle) })
 	}
 }
 
-// ForceFlush delivers what waits.
-func (s *spool) ForceFlush(ctx context.Context) error { return s.batches.ForceFlush(ctx) }
+// ForceFlush delivers the queued spans.
+func (q *spanQueue) ForceFlush(ctx context.Context) error { return q.batches.ForceFlush(ctx) }
 
-// Shutdown does nothing: a spool ends with its pipeline, not with one of the providers that share it.
-func (s *spool) Shutdown(context.Context) error { return nil }
+// Shutdown does nothing: the queue ends with its pipeline, not with one of the providers that share it.
+func (q *spanQueue) Shutdown(context.Context) error { return nil }
 
-// retire returns when no span is open any more, or when it is no longer worth waiting.
-func (s *spool) retire(ending <-chan struct{}) {
-	s.retired.Store(true)
-	if s.open.Load() <= 0 {
+// retire returns when no span is open any more, after drainTimeout or when ending is closed.
+func (q *spanQueue) retire(ending <-chan struct{}) {
+	q.retired.Store(true)
+	if q.open.Load() <= 0 {
 		return
 	}
-	timer := time.NewTimer(quietTime)
+	timer := time.NewTimer(drainTimeout)
 	defer timer.Stop()
 	select {
-	case <-s.idle:
+	case <-q.idle:
 	case <-timer.C:
 	case <-ending:
 	}
 }
 
-// close delivers what waits, as far as it can be done in time, and leaves nothing running.
-func (s *spool) close(within time.Duration) {
-	timer := time.AfterFunc(within, s.cut)
+// close delivers the queued spans as far as the time allows, and leaves nothing running.
+func (q *spanQueue) close(within time.Duration) {
+	timer := time.AfterFunc(within, q.cut)
 	defer timer.Stop()
-	s.closed.Store(true)
-	if err := s.batches.Shutdown(context.Background()); err != nil {
-		s.tracing.options.Log.Debug("the exporter of traces was not closed cleanly", "collector", s.target.String(), "error", err)
+	q.closed.Store(true)
+	if err := q.batches.Shutdown(context.Background()); err != nil {
+		q.log.Debug("trace exporter not closed cleanly", "collector", q.collector.String(), "error", err)
 	}
-	s.cut()
+	q.cut()
 }
 
-func (s *spool) dropped(n int, reason string) { s.tracing.options.Metrics.spansDropped(n, reason) }
+func (q *spanQueue) dropped(n int, reason string) {
+	q.metrics.dropped.WithLabelValues(reason).Add(float64(n))
+}
 
-// exportFrom hands batches to the exporter. It keeps errors from OpenTelemetry's global handler, which would write them
-// to stderr.
-type exportFrom struct{ *spool }
+func (q *spanQueue) warn(msg string, spans int, more ...slog.Attr) {
+	if q.sampler == nil {
+		return
+	}
+	q.sampler.Log(slog.LevelWarn, msg, LogKey{Subject: LogAttrs{{"collector", q.collector.String()}}}, func() []slog.Attr {
+		return append([]slog.Attr{slog.Int("spans", spans)}, more...)
+	})
+}
+
+// batchExporter hands batches to the exporter. It keeps errors from OpenTelemetry's global handler, which writes to
+// stderr.
+type batchExporter struct{ *spanQueue }
 
 // ExportSpans delivers a batch.
-func (e exportFrom) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) error {
-	defer e.waiting.Add(-int64(len(spans)))
+func (e batchExporter) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) error {
+	defer e.queued.Add(-int64(len(spans)))
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stop := context.AfterFunc(e.life, cancel)
@@ -130,7 +204,7 @@ func (e exportFrom) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) e
 		err = e.exporter.ExportSpans(ctx, spans)
 	}
 	if err == nil {
-		e.tracing.options.Metrics.spansExported(len(spans))
+		e.metrics.exported.Add(float64(len(spans)))
 	} else {
 		e.dropped(len(spans), dropExport)
 		e.warn("traces were not delivered", len(spans), slog.String("error", clip(err.Error())))
@@ -142,27 +216,10 @@ func (e exportFrom) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) e
 }
 
 // Shutdown ends the exporter.
-func (e exportFrom) Shutdown(ctx context.Context) error { return e.exporter.Shutdown(ctx) }
+func (e batchExporter) Shutdown(ctx context.Context) error { return e.exporter.Shutdown(ctx) }
 
-func (s *spool) warn(msg string, spans int, more ...slog.Attr) {
-	floods := s.tracing.options.Sampler
-	if floods == nil {
-		return
-	}
-	kind := LogKey{Subject: LogAttrs{{"collector", s.target.String()}}}
-	floods.Log(slog.LevelWarn, msg, kind, func() []slog.Attr {
-		return append([]slog.Attr{slog.Int("spans", spans)}, more...)
-	})
-}
-
-// The pauses between attempts to deliver a batch grow from the first one to the longest.
-const (
-	firstRetry = 200 * time.Millisecond
-	maxRetry   = 2 * time.Second
-)
-
-// newExporter makes the exporter for a collector, without contacting it. Headers, such as the key of a hosted collector,
-// come from the variable OTEL_EXPORTER_OTLP_HEADERS, as for every program that speaks OTLP.
+// newExporter returns the exporter for a collector, without contacting it. Headers, such as the key of a hosted
+// collector, are taken from the variable OTEL_EXPORTER_OTLP_HEADERS, as in every program that speaks OTLP.
 func newExporter(c Collector) (sdk.SpanExporter, error) {
 	open := newHTTPExporter
 	if c.GRPC {
@@ -176,25 +233,19 @@ func newExporter(c Collector) (sdk.SpanExporter, error) {
 }
 
 func newGRPCExporter(c Collector) (sdk.SpanExporter, error) {
-	reconnect := backoff.DefaultConfig // its longest pause is two minutes
-	reconnect.BaseDelay, reconnect.MaxDelay = firstRetry, maxRetry
+	reconnect := backoff.DefaultConfig // whose longest pause is two minutes
+	reconnect.BaseDelay, reconnect.MaxDelay = minBackoff, maxBackoff
 	options := []otlptracegrpc.Option{
 		otlptracegrpc.WithEndpoint(c.Address), otlptracegrpc.WithTimeout(exportTimeout),
 		otlptracegrpc.WithRetry(otlptracegrpc.RetryConfig{
-			Enabled: true, InitialInterval: firstRetry, MaxInterval: maxRetry, MaxElapsedTime: exportTimeout,
+			Enabled: true, InitialInterval: minBackoff, MaxInterval: maxBackoff, MaxElapsedTime: exportTimeout,
 		}),
-		otlptracegrpc.WithDialOption(grpc.WithConnectParams(grpc.ConnectParams{Backoff: reconnect, MinConnectTimeout: maxRetry})),
+		otlptracegrpc.WithDialOption(grpc.WithConnectParams(grpc.ConnectParams{Backoff: reconnect, MinConnectTimeout: maxBackoff})),
 	}
 	if !c.TLS {
 		options = append(options, otlptracegrpc.WithInsecure())
 	}
 	return otlptracegrpc.New(context.Background(), options...)
-}
-
-// httpExporter closes the connections that it has opened, which the exporter of the library keeps.
-type httpExporter struct {
-	sdk.SpanExporter
-	transport *http.Transport
 }
 
 func newHTTPExporter(c Collector) (sdk.SpanExporter, error) {
@@ -207,7 +258,7 @@ func newHTTPExporter(c Collector) (sdk.SpanExporter, error) {
 		otlptracehttp.WithEndpoint(c.Address), otlptracehttp.WithURLPath(c.Path),
 		otlptracehttp.WithHTTPClient(&http.Client{Transport: transport, Timeout: exportTimeout}),
 		otlptracehttp.WithRetry(otlptracehttp.RetryConfig{
-			Enabled: true, InitialInterval: firstRetry, MaxInterval: maxRetry, MaxElapsedTime: exportTimeout,
+			Enabled: true, InitialInterval: minBackoff, MaxInterval: maxBackoff, MaxElapsedTime: exportTimeout,
 		}),
 	}
 	if !c.TLS {
@@ -218,6 +269,12 @@ func newHTTPExporter(c Collector) (sdk.SpanExporter, error) {
 		return nil, err
 	}
 	return &httpExporter{exporter, transport}, nil
+}
+
+// httpExporter closes the connections it has opened, which the exporter of the library keeps.
+type httpExporter struct {
+	sdk.SpanExporter
+	transport *http.Transport
 }
 
 // Shutdown ends the exporter and its connections.

@@ -2,7 +2,6 @@ package telemetry
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"go.opentelemetry.io/otel/codes"
@@ -13,21 +12,21 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// Trace is where one call that is served stands in its trace. Tracing.Begin fills it. The nil Trace and the zero Trace
-// are those of a call without one, see Tracing.Concerns. It must not be copied once it was begun.
+// Trace is the position of a served call in its trace; Tracing.Begin fills it. A nil or zero Trace is valid, and is that of
+// a call without a trace, see Tracing.Concerns. It must not be copied once it was begun.
 type Trace struct {
 	context context.Context //nolint:containedctx // a Trace with something to carry is a context, see Context
 
 	op     *Operation
-	ref    spanRef    // the caller's span, or what stands for ours when it is not recorded; invalid: there is nothing to carry
+	ref    spanRef    // the caller's span, or a stand-in for one that is not recorded; invalid: there is nothing to carry
 	remote bool       // ref is the caller's
-	given  string     // the traceparent as it came
-	state  string     // the tracestate as it came
-	span   trace.Span // ours; nil unless it is recorded
-	passed passedSpan // what OpenTelemetry sees of a span that is not
+	given  string     // the traceparent as received
+	state  string     // the tracestate as received
+	span   trace.Span // of this call; nil unless it is recorded
+	passed passedSpan // what OpenTelemetry sees of a call that is not recorded
 }
 
-// ID is the trace in hexadecimal digits: the one that this call is recorded in, or else its caller's; "" without either.
+// ID returns the trace in hexadecimal digits: the one this call is recorded in, or its caller's; "" without either.
 func (t *Trace) ID() string {
 	if t == nil || t.span == nil && !t.remote {
 		return ""
@@ -35,11 +34,11 @@ func (t *Trace) ID() string {
 	return t.ref.trace.String()
 }
 
-// Recorded tells that the call has a span of its own here.
+// Recorded reports whether the call has a span of its own here.
 func (t *Trace) Recorded() bool { return t != nil && t.span != nil }
 
-// Context is parent with the trace in it, for OpenTelemetry (trace.SpanFromContext) and for the clients of Wrap. It
-// costs nothing: the result is t itself, or parent when there is nothing to carry.
+// Context returns parent with the trace in it, for OpenTelemetry (trace.SpanFromContext) and for the clients of Wrap. It
+// does not allocate: the result is t itself, or parent when there is nothing to carry.
 func (t *Trace) Context(parent context.Context) context.Context {
 	if t == nil || !t.ref.valid() {
 		return parent
@@ -64,7 +63,7 @@ func (t *Trace) End(e *code.Error, caller string) {
 	t.span.End()
 }
 
-// receive takes the caller's context out of the metadata.
+// receive reads the caller's trace from the metadata.
 func (t *Trace) receive(m wire.Metadata) {
 	given, ok := m.Lookup(metaTraceparent)
 	if !ok {
@@ -75,13 +74,13 @@ func (t *Trace) receive(m wire.Metadata) {
 		return
 	}
 	t.ref, t.remote = ref, true
-	t.given, t.state = given, passable(m.Get(metaTracestate))
+	t.given, t.state = given, validTracestate(m.Get(metaTracestate))
 	if given[:2] != "00" {
 		t.given = ref.String()
 	}
 }
 
-// inject writes what was received, or what stands for a call that is not recorded.
+// inject writes what was received, or the stand-in of a call that is not recorded.
 func (t *Trace) inject(m *wire.Metadata) {
 	given := t.given
 	if given == "" {
@@ -90,34 +89,15 @@ func (t *Trace) inject(m *wire.Metadata) {
 	inject(given, t.state, m)
 }
 
-// inject writes a traceparent and its tracestate. Pairs that are there may be those of a request that is passed on, which
-// others read at the same time: they are left as they are.
-func inject(traceparent, tracestate string, m *wire.Metadata) {
-	if replaces(*m, metaTraceparent, traceparent) || replaces(*m, metaTracestate, tracestate) {
-		*m = slices.Clone(*m)
-	}
-	m.Set(metaTraceparent, traceparent)
-	if tracestate == "" {
-		m.Del(metaTracestate) // of another trace
-		return
-	}
-	m.Set(metaTracestate, tracestate)
-}
-
-func replaces(m wire.Metadata, key, value string) bool {
-	old, ok := m.Lookup(key)
-	return ok && old != value
-}
-
 func (t *Trace) spanContext() trace.SpanContext {
 	c := trace.SpanContextConfig{TraceID: t.ref.trace, SpanID: t.ref.span, TraceFlags: t.ref.flags, Remote: t.remote}
 	if t.state != "" {
-		c.TraceState, _ = trace.ParseTraceState(t.state) // what is malformed counts as none
+		c.TraceState, _ = trace.ParseTraceState(t.state) // a malformed one counts as none
 	}
 	return trace.NewSpanContext(c)
 }
 
-// start is the context that a span is started in: under the caller's, or as the first of a trace whose ID is chosen.
+// start returns the context to start a span in: under the caller's, or as the first of a trace whose ID is chosen.
 func (t *Trace) start() context.Context {
 	if t.remote {
 		return trace.ContextWithRemoteSpanContext(context.Background(), t.spanContext())
@@ -125,16 +105,20 @@ func (t *Trace) start() context.Context {
 	return withRoot(t.ref.trace)
 }
 
-// passedSpan is the span of a call that is not recorded, made when somebody asks for it.
+type rootKey struct{}
+
+// withRoot returns a context for the first span of a trace.
+func withRoot(id trace.TraceID) context.Context {
+	return context.WithValue(context.Background(), rootKey{}, id)
+}
+
+// passedSpan is the span of a call that is not recorded, whose span context is made when asked for.
 type passedSpan struct {
 	noop.Span
 	of *Trace
 }
 
 func (s *passedSpan) SpanContext() trace.SpanContext { return s.of.spanContext() }
-
-// traceContext is a Trace as a context.
-type traceContext Trace
 
 // spanKey is the key under which OpenTelemetry looks for the span of a context.
 var spanKey = func() any {
@@ -143,7 +127,7 @@ var spanKey = func() any {
 	return p.key
 }()
 
-// keyProbe is a context that remembers what it was asked for.
+// keyProbe is a context that remembers the key it was asked for.
 type keyProbe struct {
 	context.Context //nolint:containedctx // this type is a context
 	key             any
@@ -154,7 +138,13 @@ func (p *keyProbe) Value(key any) any {
 	return nil
 }
 
-type traceKey struct{}
+type (
+	traceKey  struct{}
+	clientKey struct{} // of the clientSpan
+)
+
+// traceContext is a Trace as a context.
+type traceContext Trace
 
 func (c *traceContext) Value(key any) any {
 	switch key {
@@ -166,7 +156,7 @@ func (c *traceContext) Value(key any) any {
 	case traceKey{}:
 		return (*Trace)(c)
 	case clientKey{}:
-		return nil // a client span further up is not ours
+		return nil // hides the client span of another call
 	}
 	return c.context.Value(key)
 }
@@ -177,10 +167,10 @@ func (c *traceContext) Done() <-chan struct{} { return c.context.Done() }
 
 func (c *traceContext) Err() error { return c.context.Err() }
 
-// AfterFunc spares contexts that are derived from c a goroutine.
+// AfterFunc saves contexts that are derived from c a goroutine.
 func (c *traceContext) AfterFunc(f func()) (stop func() bool) { return context.AfterFunc(c.context, f) }
 
-// TraceID is the trace that ctx belongs to, in hexadecimal digits; "" without one, and when nobody records it.
+// TraceID returns the trace that ctx belongs to, in hexadecimal digits; "" without one, and when it is not recorded.
 func TraceID(ctx context.Context) string {
 	if t, ok := ctx.Value(traceKey{}).(*Trace); ok {
 		return t.ID()

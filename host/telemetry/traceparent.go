@@ -1,9 +1,12 @@
 package telemetry
 
 import (
+	"slices"
 	"strings"
 
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/easymicro/easymicro/wire"
 )
 
 // Keys of W3C Trace Context, in rpcx metadata as in HTTP headers (https://www.w3.org/TR/trace-context/).
@@ -14,18 +17,18 @@ const (
 
 const (
 	traceparentBytes = 55  // 00-TRACE-SPAN-FLAGS
-	tracestateBytes  = 512 // what the specification asks everybody to pass on
+	tracestateBytes  = 512 // the length that the specification asks everyone to propagate
 	knownFlags       = trace.FlagsSampled | trace.FlagsRandom
 )
 
-// spanRef names a span of any process.
+// spanRef identifies a span of any process.
 type spanRef struct {
 	trace trace.TraceID
 	span  trace.SpanID
 	flags trace.TraceFlags
 }
 
-// parseTraceparent reads a traceparent of any version, as far as version 00 goes. Malformed ones are no trace at all.
+// parseTraceparent reads a traceparent of any version as far as version 00 defines it. A malformed one counts as none.
 func parseTraceparent(s string) (r spanRef, ok bool) {
 	if len(s) < traceparentBytes || s[2] != '-' || s[35] != '-' || s[52] != '-' {
 		return spanRef{}, false
@@ -51,7 +54,7 @@ func refOf(sc trace.SpanContext) spanRef {
 
 func (r *spanRef) valid() bool { return r.trace.IsValid() && r.span.IsValid() }
 
-// String is r as a traceparent of version 00.
+// String returns r as a traceparent of version 00.
 func (r *spanRef) String() string {
 	b := append(make([]byte, 0, traceparentBytes), "00-"...)
 	b = appendHex(b, r.trace[:])
@@ -82,7 +85,7 @@ func unhex(dst []byte, s string) bool {
 	return bad < 16
 }
 
-// nibbles are the values of the digits, and of all else something that is no nibble.
+// nibbles are the values of the hexadecimal digits; all other bytes have a value over 15.
 var nibbles = func() (all [256]byte) {
 	for i := range all {
 		all[i] = 0xff
@@ -93,8 +96,8 @@ var nibbles = func() (all [256]byte) {
 	return all
 }()
 
-// passable is a tracestate that may be passed on unread; "" for one that is no list of printable key=value pairs.
-func passable(state string) string {
+// validTracestate returns a tracestate that may be propagated unread; "" if it is not a list of printable key=value pairs.
+func validTracestate(state string) string {
 	if len(state) > tracestateBytes || strings.IndexByte(state, '=') <= 0 {
 		return ""
 	}
@@ -104,4 +107,28 @@ func passable(state string) string {
 		}
 	}
 	return state
+}
+
+// inject writes a traceparent and its tracestate. Pairs that m has already may belong to a request that is forwarded and
+// read concurrently: they are replaced in a copy.
+func inject(traceparent, tracestate string, m *wire.Metadata) {
+	if replaces(*m, metaTraceparent, traceparent) || replaces(*m, metaTracestate, tracestate) {
+		*m = slices.Clone(*m)
+	}
+	m.Set(metaTraceparent, traceparent)
+	if tracestate == "" {
+		m.Del(metaTracestate) // belongs to another trace
+		return
+	}
+	m.Set(metaTracestate, tracestate)
+}
+
+func replaces(m wire.Metadata, key, value string) bool {
+	old, ok := m.Lookup(key)
+	return ok && old != value
+}
+
+func injectContext(sc trace.SpanContext, req *wire.Frame) {
+	ref := refOf(sc)
+	inject(ref.String(), sc.TraceState().String(), &req.Metadata)
 }

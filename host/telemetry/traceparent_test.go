@@ -55,7 +55,7 @@ func TestATracestateIsPassedOnOnlyIfItLooksLikeOne(t *testing.T) {
 		"a=1": true, "a=1,b@c=2": true, "": false, "a": false, "=1": false, "a=1\n": false, "a=\x7f": false, "a=é": false,
 		"a=" + strings.Repeat("1", 510): true, "a=" + strings.Repeat("1", 511): false,
 	} {
-		if got := passable(text); (got == text && got != "") != want {
+		if got := validTracestate(text); (got == text && got != "") != want {
 			t.Errorf("%q: %q", text, got)
 		}
 	}

@@ -13,60 +13,43 @@ import (
 	"github.com/easymicro/easymicro/wire"
 )
 
-// TracingOptions say whose traces these are.
+// TracingOptions configure Tracing.
 type TracingOptions struct {
 	Host    string // the host's name
 	Version string
-	Metrics *Metrics     // counts spans that are sent and dropped
+	Metrics *Metrics     // counts spans that are exported and dropped
 	Log     *slog.Logger // nil discards
-	Sampler *LogSampler  // of Log; for what repeats while a collector is away
+	Sampler *LogSampler  // of Log; for warnings that repeat while a collector is unreachable
 }
 
-// Collector is where spans go.
-type Collector struct {
-	GRPC    bool // OTLP/gRPC; otherwise OTLP/HTTP
-	TLS     bool
-	Address string // host:port; empty: tracing is off
-	Path    string // of OTLP/HTTP
-}
+// flushTimeout is how long the last spans for a collector may take.
+const flushTimeout = 2 * time.Second
 
-func (c Collector) String() string {
-	scheme := "http"
-	if c.GRPC {
-		scheme = "grpc"
-	}
-	if c.TLS {
-		scheme += "s"
-	}
-	return scheme + "://" + c.Address + c.Path
-}
-
-const (
-	// quietTime is how long a collector that is no longer asked for gets the spans of calls in flight.
-	quietTime = 30 * time.Second
-	// flushTime is what the last spans may take on their way to a collector.
-	flushTime = 2 * time.Second
-)
-
-// Tracing makes the spans of one host. It starts off, is switched on, over and off by Set while calls run, and ends with
-// Shutdown. All methods may be called concurrently, but for Set and Shutdown.
+// Tracing makes the spans of one host. It starts switched off; Set switches it on and off and changes the collector while
+// calls run, and Shutdown ends it. All methods but Set and Shutdown may be called concurrently.
 type Tracing struct {
 	options  TracingOptions
+	metrics  *spanMetrics
 	resource []attribute.KeyValue
 	current  atomic.Pointer[pipeline] // nil: off
 
-	ending   chan struct{}   // closed by Shutdown: nobody waits for calls in flight any more
-	life     context.Context //nolint:containedctx // its end cuts the exports that are left at Shutdown
+	ending   chan struct{}   // closed by Shutdown: calls in flight are not waited for any longer
+	life     context.Context //nolint:containedctx // its end cancels the exports that are left at Shutdown
 	cut      context.CancelFunc
-	retiring sync.WaitGroup // pipelines that were switched off
+	retiring sync.WaitGroup // queues that were switched off
 }
 
-// NewTracing makes the tracing of a host, switched off.
+// NewTracing returns the tracing of a host, switched off.
 func NewTracing(o TracingOptions) *Tracing {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	t := &Tracing{options: o, ending: make(chan struct{})}
+	if o.Metrics != nil {
+		t.metrics = o.Metrics.spans
+	} else {
+		t.metrics = newSpanMetrics()
+	}
 	t.life, t.cut = context.WithCancel(context.Background())
 	t.resource = []attribute.KeyValue{attrInstance.String(clip(o.Host))}
 	if o.Version != "" {
@@ -78,23 +61,24 @@ func NewTracing(o TracingOptions) *Tracing {
 	return t
 }
 
-// Set sends spans to a collector from now on, and samples a share of the calls that come without a trace. A changed
-// ratio takes effect at once; with another collector the one before gets what is left, in the background. It contacts
-// nobody. With an error nothing changes.
+// Set changes the collector, and the ratio of the calls without a trace that are recorded. A changed ratio takes effect at
+// once; the previous collector gets the remaining spans in the background. Set contacts no collector, and changes nothing
+// if it fails.
 func (t *Tracing) Set(c Collector, ratio float64) error {
-	old := t.current.Load()
-	if old != nil && old.collector == c {
-		old.sample(ratio)
+	if p := t.current.Load(); p != nil && p.queue.collector == c {
+		p.setRatio(ratio)
 		return nil
 	}
-	var next *pipeline
-	if c.Address != "" {
-		var err error
-		if next, err = t.newPipeline(c); err != nil {
-			return err
-		}
-		next.sample(ratio)
+	if c.Address == "" {
+		t.swap(nil)
+		return nil
 	}
+	queue, err := newSpanQueue(t.life, c, &t.options, t.metrics)
+	if err != nil {
+		return err
+	}
+	next := &pipeline{host: t.options.Host, resource: t.resource, queue: queue}
+	next.setRatio(ratio)
 	t.swap(next)
 	return nil
 }
@@ -105,13 +89,13 @@ func (t *Tracing) swap(next *pipeline) {
 		return
 	}
 	t.retiring.Go(func() {
-		old.spool.retire(t.ending)
-		old.spool.close(flushTime)
+		old.queue.retire(t.ending)
+		old.queue.close(flushTimeout)
 	})
 }
 
-// Shutdown switches tracing off and returns when nothing of it runs any more. Spans that are still here have until ctx
-// ends, and not longer than two seconds, to reach their collector.
+// Shutdown switches tracing off and returns when nothing of it runs any more. The remaining spans have until ctx ends, but
+// at most two seconds, to reach their collector.
 func (t *Tracing) Shutdown(ctx context.Context) {
 	close(t.ending)
 	t.swap(nil)
@@ -121,8 +105,8 @@ func (t *Tracing) Shutdown(ctx context.Context) {
 	t.cut()
 }
 
-// Concerns tells whether a call needs a Trace: it brings one, or may be given one here. Most calls of a host without
-// tracing do not, and need not have the room for it.
+// Concerns reports whether a call needs a Trace: it brings one, or may be given one here. Most calls of a host without
+// tracing do not, and save its memory.
 func (t *Tracing) Concerns(req *wire.Frame) bool {
 	if t.current.Load() != nil {
 		return true
@@ -131,9 +115,8 @@ func (t *Tracing) Concerns(req *wire.Frame) bool {
 	return ok
 }
 
-// Begin finds out where a call stands in its trace, for tr, and starts its span if it is to be recorded. op is nil for a
-// method that is not known. A call that is not recorded carries on what it came with, or the word that nobody further
-// down needs to record it either.
+// Begin fills tr with the trace of a call, and starts the call's span if it is to be recorded. op is nil for an unknown
+// method. A call that is not recorded propagates the trace it brought, or one that nobody records.
 func (t *Tracing) Begin(tr *Trace, op *Operation, call *wire.Call, req *wire.Frame) {
 	tr.receive(req.Metadata)
 	p := t.current.Load()
@@ -150,8 +133,14 @@ func (t *Tracing) Begin(tr *Trace, op *Operation, call *wire.Call, req *wire.Fra
 	if !tr.ref.flags.IsSampled() {
 		return
 	}
-	p.serve(tr, call, req)
-	// Handlers that pass metadata on by hand pass on the right thing.
+	p.startServer(tr, call, req)
 	own := refOf(tr.span.SpanContext())
-	req.Metadata.Set(metaTraceparent, own.String())
+	req.Metadata.Set(metaTraceparent, own.String()) // for handlers that copy metadata by hand
+}
+
+// Wrap returns a wrapper that gives every call it sends a span and the trace of its context, and counts it in m. It is
+// meant for the Wrap of a client's options: outside of the rules, so that a call is one span however often it is sent;
+// Attempt records the attempts.
+func (t *Tracing) Wrap(m *UpstreamMetrics) func(wire.Handler) wire.Handler {
+	return func(next wire.Handler) wire.Handler { return &tracedClient{pipeline: &t.current, metrics: m, next: next} }
 }

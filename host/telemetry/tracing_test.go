@@ -50,12 +50,12 @@ func (b *lockedBuffer) String() string {
 func newTraced(t testing.TB, url string, ratio float64) *traced {
 	x := &traced{metrics: New(Options{}), log: new(lockedBuffer), t: t}
 	log := slog.New(slog.NewTextHandler(x.log, nil))
-	floods := NewLogSampler(log, 0)
-	x.Tracing = NewTracing(TracingOptions{Host: "orders-1", Version: "v9", Metrics: x.metrics, Log: log, Sampler: floods})
+	sampler := NewLogSampler(log, 0)
+	x.Tracing = NewTracing(TracingOptions{Host: "orders-1", Version: "v9", Metrics: x.metrics, Log: log, Sampler: sampler})
 	x.set(url, ratio)
 	t.Cleanup(func() {
 		x.end()
-		floods.Close()
+		sampler.Close()
 	})
 	return x
 }
@@ -201,7 +201,7 @@ func TestTheRatioIsThatOfOpenTelemetry(t *testing.T) {
 	const n = 20_000
 	for _, ratio := range []float64{0, 0.05, 0.5, 1} {
 		var p pipeline
-		p.sample(ratio)
+		p.setRatio(ratio)
 		theirs, recorded := sdk.TraceIDRatioBased(ratio), 0
 		for range n {
 			r := p.root()
@@ -322,7 +322,7 @@ func TestACollectorThatIsAwayCostsSpansAndNothingElse(t *testing.T) {
 			}
 			begin := time.Now()
 			x.end()
-			if took := time.Since(begin); took > flushTime+5*time.Second {
+			if took := time.Since(begin); took > flushTimeout+5*time.Second {
 				t.Errorf("the end took %v", took)
 			}
 			if text := scrape(t, x.metrics); !strings.Contains(text, `easymicro_trace_spans_dropped_total{reason="export"} 10`) {
@@ -341,18 +341,18 @@ func TestACollectorThatDoesNotAnswerFillsTheSpoolAndNoMore(t *testing.T) {
 			c := otlptest.Start(t, protocol)
 			c.Hold.Store(true)
 			x := newTraced(t, c.URL, 1)
-			const calls = spoolSpans + 1000
+			const calls = maxQueuedSpans + 1000
 			for range calls {
 				x.serve(mul, request(), nil, nil)
 			}
 			c.Asked()
 			p := x.current.Load()
-			if n := p.spool.waiting.Load(); n > spoolSpans {
+			if n := p.queue.queued.Load(); n > maxQueuedSpans {
 				t.Errorf("%d spans wait", n)
 			}
 			c.Hold.Store(false)
 			x.end()
-			if n := len(c.Spans()); n > spoolSpans || n < spoolSpans/2 {
+			if n := len(c.Spans()); n > maxQueuedSpans || n < maxQueuedSpans/2 {
 				t.Errorf("%d spans came", n)
 			}
 			text := scrape(t, x.metrics)
@@ -376,7 +376,7 @@ func TestACollectorThatHangsDoesNotHoldUpTheEnd(t *testing.T) {
 			begin := time.Now()
 			x.ended = true
 			x.Shutdown(ctx)
-			if took := time.Since(begin); took > flushTime {
+			if took := time.Since(begin); took > flushTimeout {
 				t.Errorf("the end took %v", took)
 			}
 		})
@@ -398,5 +398,80 @@ func TestNewIDsAreWhatTheRatioWasAskedAbout(t *testing.T) {
 		if !want[s.Trace] || binary.BigEndian.Uint64(id[8:])>>1 >= 1<<62 {
 			t.Errorf("trace %s", s.Trace)
 		}
+	}
+}
+
+// served is what a host keeps for each call: a Trace in it costs no allocation of its own.
+type served struct {
+	trace Trace
+	call  *wire.Call
+}
+
+var sink context.Context
+
+func (x *traced) oneCall(s *served, req *wire.Frame) {
+	s.trace = Trace{}
+	x.Begin(&s.trace, mul, s.call, req)
+	sink = s.trace.Context(s.call)
+	s.trace.End(nil, "web-1")
+}
+
+var costs = []struct {
+	name     string
+	on       bool
+	ratio    float64
+	metadata []string
+}{
+	{"off", false, 0, nil},
+	{"off, carried on", false, 0, []string{"traceparent", sampledOne, "tracestate", "v=1"}},
+	{"unsampled root", true, 0, nil},
+	{"unsampled parent", true, 1, []string{"traceparent", ignoredOne, "tracestate", "v=1"}},
+	{"sampled root", true, 1, nil},
+	{"sampled parent", true, 0, []string{"traceparent", sampledOne}},
+}
+
+func TestCallsThatAreNotRecordedAllocateNothing(t *testing.T) {
+	c := otlptest.HTTP(t)
+	for _, tc := range costs[:4] {
+		url := ""
+		if tc.on {
+			url = c.URL
+		}
+		x := newTraced(t, url, tc.ratio)
+		req := request(tc.metadata...)
+		s := &served{call: wire.NewCall(context.Background(), wire.CallOptions{})}
+		if n := testing.AllocsPerRun(100, func() { x.oneCall(s, req) }); n != 0 {
+			t.Errorf("%s: %v allocations", tc.name, n)
+		}
+		if tc.metadata == nil {
+			continue
+		}
+		out := x.Wrap(x.metrics.Upstream("u"))(wire.HandlerFunc(func(context.Context, *wire.Frame, *wire.Frame) error { return nil }))
+		to := &wire.Frame{Service: "S", Method: "M", Metadata: make(wire.Metadata, 0, 4)}
+		if n := testing.AllocsPerRun(100, func() {
+			to.Metadata = to.Metadata[:0]
+			_ = out.Handle(sink, to, nil)
+		}); n != 0 || to.Metadata.Get("traceparent") == "" {
+			t.Errorf("%s: a call that goes out makes %v allocations and sends %v", tc.name, n, to.Metadata)
+		}
+	}
+}
+
+func BenchmarkTrace(b *testing.B) {
+	c := otlptest.HTTP(b)
+	for _, tc := range costs {
+		b.Run(tc.name, func(b *testing.B) {
+			url := ""
+			if tc.on {
+				url = c.URL
+			}
+			x := newTraced(b, url, tc.ratio)
+			req := request(tc.metadata...)
+			s := &served{call: wire.NewCall(context.Background(), wire.CallOptions{})}
+			b.ReportAllocs()
+			for b.Loop() {
+				x.oneCall(s, req)
+			}
+		})
 	}
 }

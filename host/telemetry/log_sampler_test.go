@@ -26,7 +26,7 @@ func wantLines(t *testing.T, b *buffer, want ...string) {
 	}
 }
 
-func newSummary(t *testing.T, o LogOptions) (*LogSampler, *buffer) {
+func newSampler(t *testing.T, o LogOptions) (*LogSampler, *buffer) {
 	t.Helper()
 	o.Format = "text"
 	log, _, b := newLog(t, o)
@@ -46,7 +46,7 @@ func fromPeer(n int) func() []slog.Attr {
 
 func TestAFloodIsOneLineAtOnceAndOnePerInterval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, b := newSummary(t, LogOptions{})
+		s, b := newSampler(t, LogOptions{})
 		defer s.Close()
 		flood := func(n int) {
 			for i := range n {
@@ -74,7 +74,7 @@ func TestAFloodIsOneLineAtOnceAndOnePerInterval(t *testing.T) {
 
 func TestKindsOfLinesDoNotHideOneAnother(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, b := newSummary(t, LogOptions{})
+		s, b := newSampler(t, LogOptions{})
 		panics := LogKey{Subject: LogAttrs{{"method", "Arith/Mul"}}}
 		s.Log(slog.LevelWarn, "call refused", refused, nil)
 		s.Log(slog.LevelWarn, "call refused", refusedBy("web-2"), nil)
@@ -96,11 +96,11 @@ func TestKindsOfLinesDoNotHideOneAnother(t *testing.T) {
 // A caller who makes up keys gets a few lines, and the summary of the others names none of them.
 func TestSourcesBeyondAFewAreSummedUpWithoutTheirNames(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, b := newSummary(t, LogOptions{})
+		s, b := newSampler(t, LogOptions{})
 		for i := range 1000 {
 			s.Log(slog.LevelWarn, "call refused", refusedBy(fmt.Sprint("web-", i)), nil)
 		}
-		if n := len(said(b)); n != mostSources+1 {
+		if n := len(said(b)); n != maxSources+1 {
 			t.Errorf("%d lines at once", n)
 		}
 		time.Sleep(11 * time.Second)
@@ -114,11 +114,11 @@ func TestSourcesBeyondAFewAreSummedUpWithoutTheirNames(t *testing.T) {
 
 func TestManyKindsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, b := newSummary(t, LogOptions{})
+		s, b := newSampler(t, LogOptions{})
 		for i := range 2560 {
 			s.Log(slog.LevelWarn, "m", LogKey{Subject: LogAttrs{{"method", fmt.Sprint(i)}}}, nil)
 		}
-		if n := len(said(b)); n != mostSubjects+1 {
+		if n := len(said(b)); n != maxSubjects+1 {
 			t.Errorf("%d lines", n)
 		}
 		time.Sleep(11 * time.Second)
@@ -126,7 +126,7 @@ func TestManyKindsAreBounded(t *testing.T) {
 		wantLines(t, b, "WRN m suppressed=2495 within=10s")
 		time.Sleep(11 * time.Second)
 		synctest.Wait()
-		if n := len(s.floods) + len(s.kinds) + len(s.subjects); n != 0 {
+		if n := len(s.samples) + len(s.sources) + len(s.subjects); n != 0 {
 			t.Errorf("%d are kept for ever", n)
 		}
 		s.Close()
@@ -134,14 +134,14 @@ func TestManyKindsAreBounded(t *testing.T) {
 }
 
 func TestALineBelowTheLevelCostsNothing(t *testing.T) {
-	s, b := newSummary(t, LogOptions{Level: "error"})
+	s, b := newSampler(t, LogOptions{Level: "error"})
 	s.Log(slog.LevelWarn, "m", refused, func() []slog.Attr { panic("asked for attributes") })
 	wantLines(t, b)
 	s.Close()
 }
 
 func TestAFloodAllocatesNothing(t *testing.T) {
-	s, _ := newSummary(t, LogOptions{})
+	s, _ := newSampler(t, LogOptions{})
 	defer s.Close()
 	caller := "web-1"
 	if n := testing.AllocsPerRun(1000, func() {
@@ -149,4 +149,49 @@ func TestAFloodAllocatesNothing(t *testing.T) {
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
+}
+
+func TestFloodsOfThePartsOfAHostAreSummarised(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, b := newSampler(t, LogOptions{})
+		defer s.Close()
+		log := s.Logger().With("upstream", "till")
+		for i := range 1000 {
+			log.Error("handler crashed", "service", "Arith", "method", "Mul", "stack", i)
+			log.Error("handler crashed", "service", "Arith", "method", "Div", "stack", i)
+			log.Info("hello", "n", i/999)
+		}
+		log.Warn("connection cut", "reason", "bad_magic", "peer", "a")
+		log.Warn("connection cut", "reason", "bad_magic", "suppressed", 99)
+		lines := said(b)
+		if len(lines) != 2+1000+1 || lines[0] != "ERR handler crashed upstream=till service=Arith method=Mul stack=0" {
+			t.Errorf("%d lines, the first: %s", len(lines), lines[0])
+		}
+		time.Sleep(11 * time.Second)
+		synctest.Wait()
+		want := map[string]bool{
+			"ERR handler crashed upstream=till service=Arith method=Mul suppressed=999 within=10s": true,
+			"ERR handler crashed upstream=till service=Arith method=Div suppressed=999 within=10s": true,
+			"WRN connection cut upstream=till reason=bad_magic suppressed=99 within=10s":           true,
+		}
+		lines = said(b)
+		for _, line := range lines {
+			if !want[line] {
+				t.Errorf("said %s", line)
+			}
+		}
+		if len(lines) != len(want) {
+			t.Errorf("%d lines", len(lines))
+		}
+	})
+}
+
+func TestAttributesInAGroupMakeNoKind(t *testing.T) {
+	s, b := newSampler(t, LogOptions{})
+	log := s.Logger().WithGroup("call")
+	log.Warn("m", "method", "A")
+	log.With("method", "B").Warn("m", slog.Int("suppressed", 5))
+	wantLines(t, b, "WRN m call.method=A")
+	s.Close()
+	wantLines(t, b, "WRN m suppressed=1 within=10s")
 }
