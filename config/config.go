@@ -31,6 +31,8 @@ type Set struct {
 	StandIn  string
 	Rejected Problems
 	Desired  []File
+
+	checked *Set // itself once it is
 }
 
 // File is one file of a set.
@@ -42,6 +44,19 @@ type File struct {
 // Validate finds what can be known to be wrong without the registry: names that stand twice, references to nothing,
 // fields that contradict each other, values that only make sense together.
 func (s *Set) Validate() Problems { return validate(s) }
+
+// Check adds what Validate finds to what is known to be wrong already, and returns all. If no error is among it, the
+// warnings become those of the set, and the set is Checked.
+func (s *Set) Check(known Problems) Problems {
+	problems := known.With(s.Validate())
+	if problems.Err() == nil {
+		s.Warnings, s.checked = problems.Warnings(), s
+	}
+	return problems
+}
+
+// Checked reports whether Check found no error in this very set; a copy of it may be changed, and is not checked.
+func (s *Set) Checked() bool { return s.checked == s }
 
 // Path is a path of the manifest made independent of the current folder.
 func (s *Set) Path(path string) string {

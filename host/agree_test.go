@@ -32,8 +32,15 @@ func (path atOnce) Load(context.Context) (*config.Set, error) {
 	return fileset.Load(string(path), fileset.Options{Env: corpusEnv, Reload: true})
 }
 
-func (path atOnce) Hash() (string, error) { return fileset.Hash(string(path)) }
-func (path atOnce) Dirs() []string        { return nil }
+func (path atOnce) Hash() (string, error) {
+	r, err := fileset.Read(string(path), fileset.Options{})
+	if err != nil {
+		return "", err
+	}
+	return r.Hash(), nil
+}
+
+func (path atOnce) Dirs() []string { return nil }
 
 // refused is what is wrong, by whoever says so.
 func refused(err error) []string {

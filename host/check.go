@@ -15,7 +15,7 @@ import (
 )
 
 // Check tells what is wrong with set for a host with the handlers of reg, opening nothing: the checks of the set
-// itself, and whether its services, methods and options exist. Warnings are among the problems.
+// itself unless it is checked already, and whether its services, methods and options exist. Warnings are among the problems.
 func Check(set *config.Set, reg *registry.Registry) config.Problems {
 	c := newCheck(set, reg)
 	c.outgoing()
@@ -27,7 +27,9 @@ func Check(set *config.Set, reg *registry.Registry) config.Problems {
 func newCheck(set *config.Set, reg *registry.Registry) *checker {
 	c := &checker{set: set, registry: reg, targets: make(map[policies.Target]gateway.Target)}
 	c.problems = append(c.problems, set.Warnings...)
-	c.problems = append(c.problems, set.Validate()...)
+	if !set.Checked() {
+		c.problems = append(c.problems, set.Validate()...)
+	}
 	c.services()
 	c.gateway()
 	c.problems = append(c.problems, policies.ValidateTies(set.Rules)...)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/wire/client"
 )
 
@@ -29,3 +30,8 @@ func Upstream(h *Host, name string) *client.Client { return h.current.Load().ups
 
 // LookAgainAfter is how long a host that does not run yet waits before it looks again at an edit that takes much away.
 func LookAgainAfter(h *Host, d time.Duration) { h.lookAgain = d }
+
+// LoadRead is Load of what Hash has read.
+func LoadRead(ctx context.Context, f *Files, hash string) (*config.Set, error) {
+	return f.loadRead(ctx, hash)
+}

@@ -27,6 +27,8 @@ type Files struct {
 
 	mu      sync.Mutex
 	last    *config.Set
+	loads   int             // how often the files were loaded
+	read    *load.Reading   // by Hash, of a content that is not that of last, until the files are loaded
 	dirs    []string        // of last
 	mounted config.Problems // the same
 }
@@ -35,7 +37,7 @@ type Files struct {
 // The error is config.Problems when the files are wrong.
 func LoadFiles(path string, o load.Options) (*config.Set, *Files, error) {
 	f := &Files{path: path, o: o, gate: new(files.Gate)}
-	set, err := f.load(context.Background())
+	set, err := f.load(context.Background(), nil)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -44,11 +46,11 @@ func LoadFiles(path string, o load.Options) (*config.Set, *Files, error) {
 	return set, f, nil
 }
 
-// load reads the set, as long as the files answer.
-func (f *Files) load(ctx context.Context) (*config.Set, error) {
+// load reads the set, unless it was read before, as long as the files answer.
+func (f *Files) load(ctx context.Context, read *load.Reading) (*config.Set, error) {
 	return files.Through(ctx, f.gate, func(at func(string)) (*config.Set, error) {
 		o := f.o
-		o.At = at
+		o.At, o.Seen = at, read
 		set, err := load.Load(f.path, o)
 		if err == nil {
 			set.Warnings = append(set.Warnings, mounted(set, at)...)
@@ -58,27 +60,55 @@ func (f *Files) load(ctx context.Context) (*config.Set, error) {
 }
 
 // Load reads the set again.
-func (f *Files) Load(ctx context.Context) (*config.Set, error) {
-	set, err := f.load(ctx)
+func (f *Files) Load(ctx context.Context) (*config.Set, error) { return f.reload(ctx, nil) }
+
+// loadRead is Load of the content that Hash has read, if nothing else was loaded meanwhile.
+func (f *Files) loadRead(ctx context.Context, hash string) (*config.Set, error) {
+	f.mu.Lock()
+	read := f.read
+	f.read = nil
+	f.mu.Unlock()
+	if read != nil && read.Hash() != hash {
+		read = nil
+	}
+	return f.reload(ctx, read)
+}
+
+func (f *Files) reload(ctx context.Context, read *load.Reading) (*config.Set, error) {
+	set, err := f.load(ctx, read)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.read = nil
+	f.loads++
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("the manifest %s is gone: put it back, or stop the host", f.path)
 	}
 	if err != nil {
 		return nil, err
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	f.last = set
 	return set, nil
 }
 
-// Hash is the hash of what the files have now.
+// Hash reads the files and returns the hash of their content. It keeps what it read for the edit that follows from it.
 func (f *Files) Hash() (string, error) {
-	return files.Through(context.Background(), f.gate, func(at func(string)) (string, error) {
+	f.mu.Lock()
+	loads := f.loads
+	f.mu.Unlock()
+	read, err := files.Through(context.Background(), f.gate, func(at func(string)) (*load.Reading, error) {
 		o := f.o
 		o.At = at
-		return load.HashWith(f.path, o)
+		return load.Read(f.path, o)
 	})
+	if err != nil {
+		return "", err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.read = nil; read.Hash() != f.last.Hash && loads == f.loads {
+		f.read = read
+	}
+	return read.Hash(), nil
 }
 
 // Dirs returns the folders of the set that was read last, and its last answer while the files do not answer.

@@ -18,9 +18,9 @@ func (h *Host) follow(ctx context.Context) {
 	}
 	var again secondLook
 	defer again.forget()
-	err := h.watcher.Watch(ctx, func(string) {
+	err := h.watcher.Watch(ctx, func(hash string) {
 		again.forget() // what is there now has taken its place
-		c := change{source: SourceFile}
+		c := change{source: SourceFile, read: hash}
 		if _, c.seen, _ = h.look(ctx, c); c.seen != "" { // all else is recorded, logged and shown there
 			again.begin(ctx, h, c)
 		}
@@ -39,6 +39,7 @@ type secondLook struct {
 func (s *secondLook) begin(ctx context.Context, h *Host, c change) {
 	waiting, end := context.WithCancel(ctx)
 	s.end = end
+	c.read = "" // the second look reads the files again
 	s.waits.Go(func() {
 		for c.seen != "" && h.await(waiting, h.lookAgain) == nil {
 			_, c.seen, _ = h.look(ctx, c)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/config/load"
 )
 
 // ErrNoSource is what Reload returns on a host that was given no Source.
@@ -46,7 +47,7 @@ func (h *Host) look(ctx context.Context, c change) (r Revision, doubtful string,
 	}
 	h.reloading.Lock()
 	defer h.reloading.Unlock()
-	set, err := h.source.Load(ctx)
+	set, err := h.load(ctx, c.read)
 	running := h.Set()
 	switch {
 	case h.draining.Load():
@@ -66,6 +67,14 @@ func (h *Host) look(ctx context.Context, c change) (r Revision, doubtful string,
 	}
 	r, err = h.apply(ctx, set, c)
 	return r, "", err
+}
+
+// load reads the set again, or builds it from what was just read for its hash.
+func (h *Host) load(ctx context.Context, read string) (*config.Set, error) {
+	if f, ok := h.source.(*Files); ok && read != "" {
+		return f.loadRead(ctx, read)
+	}
+	return h.source.Load(ctx)
 }
 
 // await waits for d. It returns early, with an error, when ctx ends or the host drains.
@@ -89,7 +98,12 @@ func (h *Host) refuse(c change, err error) (Revision, error) {
 	if h.watcher != nil && !errors.As(err, &wrong) {
 		h.watcher.Retry()
 	}
-	hash, _ := h.source.Hash()
+	var hash string
+	if files := new(load.Error); errors.As(err, &files) {
+		hash = files.Hash
+	} else {
+		hash, _ = h.source.Hash()
+	}
 	r := h.rejected(hash, nil, c, err)
 	if last := h.history.latest(); c.source == SourceFile && last.Result == ResultRejected && last.Hash == hash &&
 		last.Error == r.Error && last.Problems.Error() == r.Problems.Error() {

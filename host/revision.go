@@ -145,5 +145,6 @@ type change struct {
 	source   string
 	who, why string
 	force    bool
+	read     string // hash of the content that the watcher has just read
 	seen     string // hash of a content that was seen before and is applied if it is still there
 }

@@ -63,6 +63,14 @@ func mustLoad(t *testing.T, path string, o load.Options) *config.Set {
 	return set
 }
 
+func hashOf(path string, o load.Options) (string, error) {
+	r, err := load.Read(path, o)
+	if err != nil {
+		return "", err
+	}
+	return r.Hash(), nil
+}
+
 func ruleNames(set *config.Set) (names []string) {
 	for _, r := range set.Rules {
 		names = append(names, r.Name)
@@ -216,7 +224,7 @@ func TestTheFallbackStandsInForBadPolicyFilesAtStartOnly(t *testing.T) {
 	if len(set.Desired) != 2 || set.Desired[1].Path != "p/a.yaml" || !strings.HasSuffix(set.Warnings[0].Message, "mend p/a.yaml") {
 		t.Errorf("desired %v, %v", set.Desired, set.Warnings)
 	}
-	if hash, err := load.Hash(path); err != nil || hash != set.Hash {
+	if hash, err := hashOf(path, load.Options{}); err != nil || hash != set.Hash {
 		t.Errorf("the hash is of the stand-in, not of the files: %v", err)
 	}
 	problems(t, path, load.Options{Reload: true})
@@ -229,7 +237,7 @@ func TestTheHashIsOfPathsAndContents(t *testing.T) {
 	dir := filepath.Dir(path)
 	hash := func() string {
 		t.Helper()
-		h, err := load.Hash(path)
+		h, err := hashOf(path, load.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -499,11 +507,11 @@ func TestAManifestNeedNotBeOnDisk(t *testing.T) {
 	if !slices.Contains(load.Dirs(set), dir) {
 		t.Errorf("watches %v", load.Dirs(set))
 	}
-	if hash, err := load.HashWith(path, o); err != nil || hash != set.Hash {
+	if hash, err := hashOf(path, o); err != nil || hash != set.Hash {
 		t.Errorf("hash %s %v, want %s", hash, err, set.Hash)
 	}
 	write(t, filepath.Join(dir, "p.yaml"), rule("two"))
-	if hash, _ := load.HashWith(path, o); hash == set.Hash {
+	if hash, _ := hashOf(path, o); hash == set.Hash {
 		t.Error("an edit of the rules does not change the hash")
 	}
 	o.Manifest = []byte("servces: []\n")
@@ -534,7 +542,7 @@ func TestFilesThatTheManifestNamesBelongToTheSet(t *testing.T) {
 		t.Errorf("%v: the folder of the certificates is not watched", load.Dirs(set))
 	}
 	write(t, filepath.Join(dir, "missing"), "canary2")
-	if hash, err := load.Hash(path); err != nil || hash == set.Hash {
+	if hash, err := hashOf(path, load.Options{}); err != nil || hash == set.Hash {
 		t.Errorf("another password is no change (%v)", err)
 	}
 }
@@ -554,7 +562,7 @@ func TestAFileThatOnlyItsSuffixKeepsFromMatchingIsWarnedOf(t *testing.T) {
 		t.Error(diff)
 	}
 	write(t, filepath.Join(filepath.Dir(path), "p/60.yml"), rule("later"))
-	if hash, err := load.Hash(path); err != nil || hash == set.Hash {
+	if hash, err := hashOf(path, load.Options{}); err != nil || hash == set.Hash {
 		t.Errorf("one that comes later is told by nobody (%v)", err)
 	}
 	write(t, path, smallest+"policies: {files: [p/*.yaml, p/*.yml, p/*.YAML]}\n")

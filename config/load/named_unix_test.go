@@ -71,7 +71,7 @@ func TestAFileOfEndpointsThatCannotBeUsedIsAProblemOfTheSet(t *testing.T) {
 			if diff := cmp.Diff(start, problems(t, path, load.Options{Reload: true})); diff != "" {
 				t.Errorf("a start and an edit differ: %s", diff)
 			}
-			if hash, err := load.Hash(path); err != nil || hash == good.Hash {
+			if hash, err := hashOf(path, load.Options{}); err != nil || hash == good.Hash {
 				t.Errorf("when it is mended, nobody sees that (%v)", err)
 			}
 		})
@@ -88,7 +88,7 @@ func TestAnotherListOfEndpointsIsNoOtherSet(t *testing.T) {
 		t.Errorf("%v: its folder is not watched", load.Dirs(set))
 	}
 	write(t, filepath.Join(filepath.Dir(path), "n/nodes.yaml"), "endpoints: [\"b:1\"]\n")
-	if hash, err := load.Hash(path); err != nil || hash != set.Hash {
+	if hash, err := hashOf(path, load.Options{}); err != nil || hash != set.Hash {
 		t.Errorf("%v: the host would apply what it follows anyway", err)
 	}
 }

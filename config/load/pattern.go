@@ -2,12 +2,15 @@ package load
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/config/files"
 )
 
@@ -159,4 +162,97 @@ func isYAML(suffix string) bool {
 func isPolicyFile(name string) bool {
 	base := filepath.Base(name)
 	return !strings.HasPrefix(base, ".") && !strings.HasPrefix(base, "#") && !strings.HasSuffix(base, "~")
+}
+
+// matches is what the patterns of one field of the manifest match at one moment.
+type matches struct {
+	dir        string
+	manifest   *config.Manifest
+	field      string // policies.files
+	patterns   []string
+	expansions []*expansion      // of each pattern
+	paths      map[string]string // to open a file, by the path that problems show
+	named      map[string]string // the field that names it, of files that a pattern without wildcards matches
+}
+
+// names returns the files as problems show them, in order.
+func (m *matches) names() []string { return slices.Sorted(maps.Keys(m.paths)) }
+
+func (m *matches) at(i int) string { return fmt.Sprintf("%s[%d]", m.field, i) }
+
+// display returns how problems show a path that a pattern matches: relative to the directory of the manifest if the
+// pattern is.
+func (m *matches) display(pattern, path string) string {
+	if rel, err := filepath.Rel(m.dir, path); err == nil && !filepath.IsAbs(pattern) {
+		return filepath.ToSlash(rel)
+	}
+	return path
+}
+
+// signature differs for any two findings, the contents of the files aside.
+func (m *matches) signature() string {
+	var b strings.Builder
+	for _, display := range m.names() {
+		fmt.Fprintf(&b, "%q ", display)
+	}
+	for i, e := range m.expansions {
+		fmt.Fprintf(&b, "%d %q %q ", i, e.similar, e.trouble)
+	}
+	return b.String()
+}
+
+// troubles returns the problems of patterns whose files cannot all be found. Nothing allows them: what cannot be read is
+// not empty.
+func (m *matches) troubles() config.Problems {
+	var problems config.Problems
+	for i, e := range m.expansions {
+		for _, t := range e.trouble {
+			problems = append(problems, problemAt(m.manifest, m.at(i), m.display(m.patterns[i], t.path)+" "+t.why))
+		}
+	}
+	return problems
+}
+
+// missing returns the problems of patterns that match nothing.
+func (m *matches) missing() config.Problems {
+	var problems config.Problems
+	for i, e := range m.expansions {
+		pattern := m.patterns[i]
+		if pattern == "" || len(e.files)+len(e.trouble) > 0 {
+			continue
+		}
+		message := "matches no file"
+		if !isPattern(pattern) {
+			message = pattern + " cannot be read: no such file or directory"
+		}
+		p := problemAt(m.manifest, m.at(i), message)
+		if len(e.similar) > 0 && !isPattern(pattern) {
+			p.Suggestion = m.display(pattern, e.similar[0])
+		}
+		problems = append(problems, p)
+	}
+	return problems
+}
+
+// unread returns warnings about files that an operator may believe to be read.
+func (m *matches) unread() config.Problems {
+	var warnings config.Problems
+	for i, e := range m.expansions {
+		pattern := m.patterns[i]
+		for _, path := range e.similar {
+			display, suffix := m.display(pattern, path), filepath.Ext(path)
+			if _, other := m.paths[display]; other || !isPattern(pattern) {
+				continue
+			}
+			fit := strings.TrimSuffix(display, suffix) + filepath.Ext(pattern)
+			message := fmt.Sprintf("%s is not read: %s does not match it; name it %s, or add a pattern for *%s", display, pattern, filepath.Base(fit), suffix)
+			if _, taken := m.paths[fit]; taken {
+				message = fmt.Sprintf("%s is not read, %s beside it is: remove %[1]s, or add a pattern for *%[3]s", display, fit, suffix)
+			}
+			p := problemAt(m.manifest, m.at(i), message)
+			p.Warning = true
+			warnings = append(warnings, p)
+		}
+	}
+	return warnings
 }

@@ -124,7 +124,7 @@ func TestABaseThatLeadsNowhereForAMomentIsWatchedAndTellsWhenItIsBack(t *testing
 	link(t, "releases/1", cur)
 	set := mustLoad(t, path, load.Options{})
 	hash := func() string {
-		h, err := load.Hash(path)
+		h, err := hashOf(path, load.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,0 +1,308 @@
+package load
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/config/files"
+)
+
+// MaxSetBytes is the maximum size of all files of a set together.
+const MaxSetBytes = 16 << 20
+
+// A set that is swapped while it is read (a ConfigMap) is read again, this often and with this pause.
+const (
+	readAttempts = 5
+	readPause    = 10 * time.Millisecond
+)
+
+// Reading holds the files of one set as they were at one moment.
+type Reading struct {
+	reader
+	o        Options
+	manifest file
+	matched  *matches // by policies.files
+	policies []file
+	tokens   *file
+	named    []namedFile // certificates, keys, passwords
+
+	decoded   *config.Manifest // nil when the manifest cannot be read
+	problems  config.Problems  // of the manifest
+	endpoints config.Problems  // of the files with endpoints
+	moving    bool             // the files were still being replaced at the last attempt
+	hash      string
+}
+
+// Read reads the manifest at path and the files that it names. If a link changes meanwhile, it starts over: a set is never
+// half old and half new. It returns an error only if there is no manifest; what else cannot be read is part of the
+// reading.
+func Read(path string, o Options) (*Reading, error) {
+	o = o.complete()
+	for attempt := 1; ; attempt++ {
+		r, err := readOnce(path, o)
+		if err != nil {
+			return nil, err
+		}
+		settled := r.settled()
+		if !settled && attempt < readAttempts {
+			time.Sleep(readPause)
+			continue
+		}
+		if !settled {
+			r.moving = true
+			r.problems = append(r.problems, config.Problem{
+				File: r.manifest.display, Line: 1, Column: 1,
+				Message: "files of this set are replaced faster than they can be read: it is read again when they stay",
+			})
+		}
+		r.hash = r.sum()
+		return r, nil
+	}
+}
+
+func readOnce(path string, o Options) (*Reading, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	r := &Reading{reader: reader{dir: filepath.Dir(path), at: o.At}, o: o}
+	if o.Manifest != nil {
+		r.manifest = file{display: filepath.Base(path), data: o.Manifest}
+	} else {
+		r.at(path)
+		if _, err := os.Stat(path); err != nil {
+			return nil, err
+		}
+		r.manifest = r.read(path, filepath.Base(path), config.MaxFileBytes)
+	}
+	if r.manifest.problem != nil {
+		r.problems = config.Problems{*r.manifest.problem}
+		return r, nil //nolint:nilerr // the file exists, so what is wrong with it is a problem of the set
+	}
+	r.decoded, r.problems = config.DecodeManifest(r.manifest.display, r.manifest.data, o.lookup)
+	r.matched = r.match(r.decoded, "policies.files", r.decoded.Policies.Files)
+	r.policies = r.readAll(r.matched)
+	if t := r.decoded.Auth.Tokens; t != nil && t.File != "" {
+		tokens := r.read(r.abs(t.File), t.File, config.MaxFileBytes)
+		tokens.field = "auth.tokens.file"
+		r.tokens = &tokens
+	}
+	for _, f := range r.decoded.NamedFiles() {
+		r.named = append(r.named, namedFile{f, r.read(r.abs(f.Path), f.Path, f.Most)})
+	}
+	r.readEndpoints()
+	return r, nil
+}
+
+// readEndpoints reads the files of endpoints as a running host does. They are not part of the set, since they change
+// without an edit, but their problems are: an upstream with such a file cannot be called.
+func (r *Reading) readEndpoints() {
+	seen := map[string]bool{"": true}
+	for i := range r.decoded.Upstreams {
+		path := r.decoded.Upstreams[i].Resolve.File
+		if seen[path] {
+			continue
+		}
+		seen[path] = true
+		field := fmt.Sprintf("upstreams[%d].resolve.file", i)
+		r.at(r.abs(path))
+		if isAbsent(r.abs(path)) { // it is followed, and may be created later
+			p := problemAt(r.decoded, field, path+" is not there: nothing can be called until it is")
+			p.Warning = true
+			r.endpoints = append(r.endpoints, p)
+			continue
+		}
+		f := r.read(r.abs(path), path, config.MaxFileBytes)
+		if f.problem != nil {
+			f.field = field
+			r.endpoints = append(r.endpoints, f.wrong(r.decoded))
+			continue
+		}
+		_, problems := config.DecodeEndpoints(path, f.data, r.o.lookup)
+		r.endpoints = append(r.endpoints, problems...)
+	}
+}
+
+// settled reports whether the links and the patterns still lead where they led when the files were read.
+func (r *Reading) settled() bool {
+	all := slices.Clone(r.policies)
+	if r.manifest.path != "" {
+		all = append(all, r.manifest)
+	}
+	if r.tokens != nil {
+		all = append(all, *r.tokens)
+	}
+	for _, f := range r.named {
+		all = append(all, f.file)
+	}
+	for _, f := range all {
+		r.at(f.path)
+		if now, err := filepath.EvalSymlinks(f.path); (err != nil) != (f.resolved == "") || (err == nil && now != f.resolved) {
+			return false
+		}
+	}
+	return r.decoded == nil || r.matched.signature() == r.match(r.decoded, r.matched.field, r.matched.patterns).signature()
+}
+
+// Hash returns the content hash of the whole set, which is the Hash of a set that Load makes of the same content. What
+// cannot be read counts too, so that the hash changes when it can be read again.
+func (r *Reading) Hash() string { return r.hash }
+
+func (r *Reading) sum() string {
+	h := sha256.New()
+	r.manifest.addTo(h)
+	if r.matched != nil {
+		fmt.Fprintf(h, "%s ", r.matched.signature())
+	}
+	for _, f := range r.policies {
+		f.addTo(h)
+	}
+	if r.tokens != nil {
+		r.tokens.addTo(h)
+	}
+	for _, f := range r.named {
+		f.addTo(h)
+	}
+	if r.moving {
+		fmt.Fprint(h, "moving ") // the same content at rest is another one
+	}
+	for _, p := range r.endpoints.Errors() { // fixing a file of endpoints is an edit, changing its list is not
+		fmt.Fprintf(h, "%q ", p.String())
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// reader reads the files of one set, bounded together.
+type reader struct {
+	dir   string            // of the manifest
+	at    func(path string) // Options.At
+	total int64             // bytes read
+}
+
+func (r *reader) abs(path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(r.dir, path)
+}
+
+// read reads one file of at most limit bytes.
+func (r *reader) read(path, display string, limit int64) file {
+	r.at(path)
+	f := file{path: path, display: display}
+	wrong := func(format string, args ...any) file {
+		f.problem = &config.Problem{File: display, Line: 1, Column: 1, Message: fmt.Sprintf(format, args...)}
+		return f
+	}
+	resolved, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return wrong("%s", files.Reason(err))
+	}
+	f.resolved = resolved
+	left := MaxSetBytes - r.total
+	var large *files.TooLargeError
+	switch f.data, err = files.Read(resolved, min(limit, left)); {
+	case errors.As(err, &large) && left < limit:
+		return wrong("is not read: the set has more than %d MiB", MaxSetBytes>>20)
+	case err != nil:
+		return wrong("%s", files.Reason(err))
+	}
+	r.total += int64(len(f.data))
+	return f
+}
+
+// match expands the patterns of a field of the manifest.
+func (r *reader) match(manifest *config.Manifest, field string, patterns []string) *matches {
+	m := &matches{dir: r.dir, manifest: manifest, field: field, patterns: patterns, paths: map[string]string{}, named: map[string]string{}}
+	for i, pattern := range patterns {
+		r.at(r.abs(pattern))
+		e := expand(r.dir, pattern)
+		m.expansions = append(m.expansions, e)
+		for _, path := range e.files {
+			display := m.display(pattern, path)
+			m.paths[display] = path
+			if !isPattern(pattern) {
+				m.named[display] = m.at(i)
+			}
+		}
+	}
+	return m
+}
+
+// readAll reads the files that patterns match, in name order.
+func (r *reader) readAll(m *matches) []file {
+	var all []file
+	for _, display := range m.names() {
+		one := r.read(m.paths[display], display, config.MaxFileBytes)
+		one.field = m.named[display]
+		all = append(all, one)
+	}
+	return all
+}
+
+// file is one file as it was read, or why it could not be.
+type file struct {
+	path     string // to open it
+	display  string // as problems show it
+	resolved string // without links
+	field    string // of the manifest that names it; empty when a pattern with wildcards matched it
+	data     []byte
+	problem  *config.Problem
+}
+
+// namedFile is a file of certificates or secrets, with the field of the manifest that names it.
+type namedFile struct {
+	config.NamedFile
+	file
+}
+
+// addTo hashes path and content with their lengths, so that nothing can move from one to the other.
+func (f *file) addTo(h hash.Hash) {
+	problem := ""
+	if f.problem != nil {
+		problem = f.problem.Message
+	}
+	fmt.Fprintf(h, "%d %s %d %s %d ", len(f.display), f.display, len(problem), problem, len(f.data))
+	h.Write(f.data)
+}
+
+// shown returns the file as status shows it.
+func (f *file) shown() config.File {
+	sum := sha256.Sum256(f.data)
+	return config.File{Path: f.display, Hash: hex.EncodeToString(sum[:])}
+}
+
+// wrong returns the problem of a file that cannot be read, at the field that names it if one does.
+func (f *file) wrong(manifest *config.Manifest) config.Problem {
+	if f.field == "" {
+		return *f.problem
+	}
+	return problemAt(manifest, f.field, f.display+" "+f.problem.Message)
+}
+
+func problemAt(manifest *config.Manifest, path, message string) config.Problem {
+	at := manifest.Position(path)
+	return config.Problem{File: at.File, Line: at.Line, Column: at.Column, Path: path, Message: message}
+}
+
+// isAbsent reports whether a file does not exist, and no dangling link on the way to it is why.
+func isAbsent(path string) bool {
+	if !isGone(path) {
+		return false
+	}
+	for up := filepath.Dir(path); up != path; path, up = up, filepath.Dir(up) {
+		if !isGone(up) {
+			_, err := os.Stat(up)
+			return err == nil
+		}
+	}
+	return true
+}
