@@ -32,7 +32,7 @@ type pkg struct {
 type listed struct {
 	ImportPath, Name, Dir, ForTest     string
 	Standard                           bool
-	Module                             *struct{ Path string }
+	Module                             *struct{ Path, Dir string }
 	GoFiles                            []string
 	Imports, TestImports, XTestImports []string
 	Deps                               []string

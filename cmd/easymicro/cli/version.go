@@ -1,6 +1,8 @@
 package cli
 
 import (
+	_ "embed"
+	"io"
 	"runtime"
 	"runtime/debug"
 
@@ -68,21 +70,38 @@ type versionView struct {
 	Platform string `json:"platform"`
 }
 
+// licenses is what a distributor of the binary has to include: the licence and notice of easymicro and of what it links.
+//
+//go:embed licenses/licenses.txt
+var licenses string
+
 // versionCommand prints the version of the binary.
-type versionCommand struct{ *app }
+type versionCommand struct {
+	*app
+	licenses bool
+}
 
 func newVersion(c *versionCommand) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "version",
-		Short: "Print the version of this binary",
+		Short: "Print the version or the licences of this binary",
+		Long: `version prints the version of this binary. With --licenses it prints what must accompany a binary that you distribute: the
+licence and notice of easymicro, and those of Go and of every third-party module linked in. A custom binary prints the same;
+the licences of your own modules and what they import are for you to add.`,
 		Example: `  easymicro version
-  easymicro version -o json`,
+  easymicro version -o json
+  easymicro version --licenses > LICENSES.txt`,
 		Args: noArgs,
 		RunE: c.run,
 	}
+	cmd.Flags().BoolVar(&c.licenses, "licenses", false, "print the licences and notices to distribute with the binary")
+	return cmd
 }
 
 func (c *versionCommand) run(*cobra.Command, []string) error {
+	if c.licenses {
+		return c.print(map[string]string{"licenses": licenses}, func() { _, _ = io.WriteString(c.out, licenses) })
+	}
 	v := versionView{Version: version(), Build: mainModule(), Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
 	return c.print(v, func() {
 		c.line("easymicro %s   %s   %s", v.Version, v.Go, v.Platform)
