@@ -249,7 +249,7 @@ func zstdBlocks(src []byte) (most uint64, rest []byte, ok bool) {
 	}
 }
 
-func names(list []Compression) string {
+func compressionList(list []Compression) string {
 	var s string
 	for i, c := range list {
 		if i > 0 {

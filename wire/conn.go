@@ -1,13 +1,13 @@
 package wire
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"io"
 	"net"
 	"slices"
+	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/easymicro/easymicro/wire/code"
@@ -15,73 +15,50 @@ import (
 
 // ConnOptions are settings of a calling connection. The zero value is useful.
 type ConnOptions struct {
-	// Limits: MaxMessageBytes, MaxDecompressedBytes, the metadata and name limits bound responses; MaxInFlight bounds the
-	// calls that wait for one: further ones wait for a place. Zero fields mean the defaults.
+	// Limits: MaxMessageBytes, MaxDecompressedBytes, and the limits of metadata and names bound responses; MaxInFlight
+	// bounds the calls that wait for one, and further calls are queued. Zero fields mean the defaults.
 	Limits Limits
-	// KeepaliveInterval is after how long without a byte from the peer a heartbeat is sent; 0 means 10 s, a negative one
-	// sends none. The connection is dead when KeepaliveTimeout more, 0 means 3 s, passes without a byte.
+	// KeepaliveInterval is the silence of the peer after which a heartbeat is sent: 10 s if 0, never if negative. The
+	// connection ends after KeepaliveTimeout more of silence: 3 s if 0.
 	KeepaliveInterval time.Duration
 	KeepaliveTimeout  time.Duration
-	// AcceptCompression is what responses may be compressed with, besides gzip for requests that are.
+	// AcceptCompression lists what responses may be compressed with, besides gzip for requests that are.
 	AcceptCompression []Compression
-	// OnChange is called when the peer asks to call elsewhere and when the connection has ended: see Draining and Done. It
-	// may be called while NewConn still runs, and must not block.
+	// OnChange is called when the peer starts to drain and when the connection has ended: see Draining and Done. It may be
+	// called while NewConn still runs, and must not block.
 	OnChange func()
-	// OnUnread is given the one-way requests of which the peer says, while it drains, that it will not run them, so that
-	// they may be sent elsewhere, and the number of those of which too much was sent to keep them. __ServerTimeout is what
-	// is left of a request's deadline. It is the owner of the frames from then on, and must not block.
-	OnUnread func(unread []*Frame, forgotten int)
+	// OnUnread is called with the one-way requests that a draining peer says it will not run, so that they can be sent
+	// elsewhere, and with the number of those that were not kept because too much was sent. Their __ServerTimeout is what
+	// is left of the deadline. OnUnread owns the frames, and must not block.
+	OnUnread func(unread []*Frame, dropped int)
 }
 
 const (
 	defaultKeepaliveInterval = 10 * time.Second
 	defaultKeepaliveTimeout  = 3 * time.Second
+
+	// closeWait is how long Close waits for what is queued to be written.
+	closeWait = 30 * time.Second
+
+	// flushEvery is the time between two heartbeats by which Flush asks a draining peer, which closes silent connections.
+	flushEvery = 250 * time.Millisecond
+
+	// directBytes is the longest request that a caller writes itself: an idle connection takes so much without blocking.
+	directBytes = 16 << 10
 )
 
-// ErrConnClosed is within the error of calls on a connection that was closed with Close.
+// ErrConnClosed is wrapped by the error of calls on a connection that was closed with Close.
 var ErrConnClosed = errors.New("the connection was closed")
 
-// Conn is a calling connection. Any number of goroutines may call at once: their calls share the connection, each
-// waiting for its own answer only.
+// Conn is a calling connection. Any number of goroutines may call at once: their calls share the connection, and each waits
+// for its own response only.
 type Conn struct {
-	conn     net.Conn
-	lim      Limits
-	interval time.Duration
-	timeout  time.Duration
-	accept   string // value of x-em-accept-compression
-	server   serverInfo
-	out      outbox
-	flushes  chan struct{} // wakes the flusher
-	changed  func()
-	missed   func([]*Frame, int)
-	draining atomic.Bool
-	done     chan struct{}
-	over     sync.WaitGroup
-
-	mu      sync.Mutex
-	err     error // why it ended
-	idle    bool  // it ended in good order between two calls
-	seq     uint64
-	kept    unread // one-way requests that were sent
-	refused error  // of calls that the peer will never read; set when it has said which was the last
-	pending map[uint64]*answer
-	free    []*answer
-	places  chan struct{} // closed when a place is free; made by those who wait for one
-
-	asks, echoes uint64 // heartbeats that were sent, and that were answered
-	unproven     bool   // a one-way request was sent of which it is not known that it was read
-	lastOneWay   uint64
-	news         chan struct{} // closed when that may have changed; made by those who wait for it
+	t      clientTransport
+	accept string // value of x-em-accept-compression
+	over   sync.WaitGroup
 }
 
-// answer is what a caller waits on.
-type answer struct {
-	res *Frame
-	err error
-	got chan struct{} // one token an answer
-}
-
-// Dial connects and makes a Conn of it.
+// Dial connects and returns a Conn.
 func Dial(ctx context.Context, network, address string, o ConnOptions) (*Conn, error) {
 	var d net.Dialer
 	c, err := d.DialContext(ctx, network, address)
@@ -91,50 +68,203 @@ func Dial(ctx context.Context, network, address string, o ConnOptions) (*Conn, e
 	return NewConn(c, o), nil
 }
 
-// NewConn makes a Conn of a connection, which it owns from now on.
+// NewConn returns a Conn over nc, which it owns from now on.
 func NewConn(nc net.Conn, o ConnOptions) *Conn {
-	c := &Conn{
-		conn: nc, lim: o.Limits.WithDefaults(), interval: o.KeepaliveInterval, timeout: o.KeepaliveTimeout,
-		accept: names(o.AcceptCompression), flushes: make(chan struct{}, 1), done: make(chan struct{}),
-		pending: make(map[uint64]*answer), changed: o.OnChange, missed: o.OnUnread,
+	orDefault(&o.KeepaliveTimeout, defaultKeepaliveTimeout)
+	if o.KeepaliveInterval == 0 {
+		o.KeepaliveInterval = defaultKeepaliveInterval
 	}
-	c.server.spoken = make(chan struct{})
-	if c.changed == nil {
-		c.changed = func() {}
+	if o.OnChange == nil {
+		o.OnChange = func() {}
 	}
-	orDefault(&c.timeout, defaultKeepaliveTimeout)
-	if c.interval == 0 {
-		c.interval = defaultKeepaliveInterval
-	}
-	c.out.init(nc, &c.lim)
-	c.kept.most = 2 * c.out.backlog.max // what is queued, and as much on its way
-	c.over.Go(c.read)
-	c.over.Go(c.flushAll)
+	c := &Conn{accept: compressionList(o.AcceptCompression)}
+	t := &c.t
+	t.conn, t.lim, t.asks = nc, o.Limits.WithDefaults(), o.KeepaliveInterval > 0
+	t.hello = Metadata{{MetaAcceptCompression, cmp.Or(c.accept, NoCompression.String())}}
+	t.onChange, t.onUnread = o.OnChange, o.OnUnread
+	t.flushes, t.done = make(chan struct{}, 1), make(chan struct{})
+	t.server.spoken = make(chan struct{})
+	t.pending = pendingCalls{max: t.lim.MaxInFlight, bySeq: make(map[uint64]*answer)}
+	t.out.init(nc, &t.lim)
+	t.oneWays.kept.max = 2 * t.out.backlog.max // what is queued, and as much on its way
+	c.over.Go(func() {
+		t.read(keepalive{conn: nc, interval: o.KeepaliveInterval, timeout: o.KeepaliveTimeout, out: &t.out, ask: t.ask})
+	})
+	c.over.Go(t.flushAll)
 	return c
 }
 
-// Done is closed when the connection has ended.
-func (c *Conn) Done() <-chan struct{} { return c.done }
+// Done returns a channel that is closed when the connection has ended.
+func (c *Conn) Done() <-chan struct{} { return c.t.done }
 
-// Err is why the connection has ended; nil before that.
-func (c *Conn) Err() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.err
-}
+// Err returns why the connection has ended; nil before that.
+func (c *Conn) Err() error { return c.t.reason() }
 
-// EndedIdle reports whether the peer has closed the connection in good order, while no call was out.
+// EndedIdle reports whether the peer has closed the connection in good order, while no call was in flight.
 func (c *Conn) EndedIdle() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.idle
+	c.t.mu.Lock()
+	defer c.t.mu.Unlock()
+	return c.t.endedIdle
 }
 
-// Draining tells whether the peer has asked to call elsewhere. Calls that are out are still answered.
-func (c *Conn) Draining() bool { return c.draining.Load() }
+// Draining reports whether the peer has asked to call elsewhere. Calls in flight are still answered.
+func (c *Conn) Draining() bool { return c.t.draining.Load() }
 
-// closeWait is how long a connection that is closed waits for what is queued to be written.
-const closeWait = 30 * time.Second
+// Takes reports whether the peer is known to decompress z. Stock peers know gzip; zstd is announced with the first response.
+func (c *Conn) Takes(z Compression) bool { return z <= Gzip || z == Zstd && c.t.server.zstd.Load() }
+
+// Do sends req and waits for its response, which it puts into res; what res held is lost. It sets req's sequence and,
+// when ctx has a deadline, its __ServerTimeout. It returns the peer's error (then res is its response all the same),
+// UNAVAILABLE/connection_lost when the connection breaks, UNAVAILABLE/no_endpoint when it was broken before anything was
+// sent, DEADLINE_EXCEEDED/timeout and CANCELLED/cancelled when ctx ends, and INTERNAL/bad_reply when the response is over
+// a limit or cannot be decompressed; all are *code.Error. A one-way call returns when it is written, or queued behind
+// others. The payload of res is decompressed. res may be nil when the response does not matter.
+func (c *Conn) Do(ctx context.Context, req, res *Frame) error {
+	if ctx.Err() != nil {
+		return ended(ctx.Err())
+	}
+	direct, err := c.prepare(ctx, req)
+	if err != nil {
+		return err
+	}
+	if res == nil && !req.OneWay {
+		res = new(Frame)
+	}
+	t := &c.t
+	q, err := c.introduce(ctx, req, res)
+	if err != nil {
+		return err
+	}
+	if q.flush {
+		if !q.alone || len(req.Payload) > directBytes {
+			direct = 0
+		}
+		if err := t.flush(direct); err != nil {
+			t.fail(err)
+			if req.OneWay && !t.handedOver() {
+				return lost(err)
+			}
+		}
+	}
+	if req.OneWay {
+		if q.ask {
+			t.askWith(t.hello)
+		}
+		return nil
+	}
+	return c.await(ctx, q.answer, req, res)
+}
+
+// prepare makes req a request that a peer understands. direct is how long its caller may be held up by a write.
+func (c *Conn) prepare(ctx context.Context, req *Frame) (direct time.Duration, err error) {
+	if len(req.Payload) > maxPayload {
+		return 0, failed(code.ResourceExhausted, code.ReasonTooLarge, "a request of %d bytes does not fit into a frame", len(req.Payload))
+	}
+	req.Type, req.Heartbeat, req.Status = Request, false, StatusNormal
+	if err := c.recompress(req); err != nil {
+		return 0, err
+	}
+	if c.accept != "" && !acceptsAny(req.Metadata) {
+		req.Metadata.Set(MetaAcceptCompression, c.accept)
+	}
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return directWait, nil
+	}
+	left := time.Until(deadline)
+	if left <= 0 {
+		return 0, ended(context.DeadlineExceeded)
+	}
+	ms := max(left.Milliseconds(), 1)
+	req.Metadata.Set(MetaTimeout, strconv.FormatInt(ms, 10))
+	return min(left, directWait), nil
+}
+
+// recompress compresses the payload with gzip when the peer is not known to decompress what it is compressed with.
+func (c *Conn) recompress(req *Frame) error {
+	if c.Takes(req.Compression) || req.Compression > Zstd {
+		return nil
+	}
+	if err := req.Decompress(maxPayload); err != nil {
+		return failed(code.Of(err), code.From(err).Reason, "the payload of the request: %w", err)
+	}
+	return req.Compress(Gzip)
+}
+
+// introduce queues req with a key of ours until the peer has answered: then it has introduced itself, if it is one of ours.
+// The key is removed from req afterwards, since the frame may be used again.
+func (c *Conn) introduce(ctx context.Context, req, res *Frame) (queued, error) {
+	if c.t.server.answered.Load() || acceptsAny(req.Metadata) {
+		return c.t.enqueue(ctx, req, res)
+	}
+	req.Metadata.Set(MetaAcceptCompression, NoCompression.String())
+	defer req.Metadata.Del(MetaAcceptCompression)
+	return c.t.enqueue(ctx, req, res)
+}
+
+// acceptsAny reports whether the caller has set what it accepts.
+func acceptsAny(m Metadata) bool {
+	return slices.ContainsFunc(m, func(p [2]string) bool { return p[0] == MetaAcceptCompression })
+}
+
+// await waits for the response of a call in flight.
+func (c *Conn) await(ctx context.Context, a *answer, req, res *Frame) error {
+	select {
+	case <-a.got:
+	case <-ctx.Done():
+		if c.t.abandon(req.Seq, a, ctx.Err()) {
+			return ended(ctx.Err())
+		}
+		<-a.got
+	}
+	err := a.err
+	c.t.reuse(a)
+	if err != nil {
+		return err
+	}
+	return c.open(ctx, req, res)
+}
+
+// open decompresses the response and returns its error. An error without a code that arrives when the peer's deadline has
+// passed means that.
+func (c *Conn) open(ctx context.Context, req, res *Frame) error {
+	limit := c.t.lim.MaxDecompressedBytes
+	if e := errorOf(res, req); e != nil {
+		if res.Decompress(limit) != nil {
+			res.Payload = res.Payload[:0] // the error is what counts
+		}
+		if lacksCode(res) && peerExpired(ctx) {
+			e.Code, e.Reason = code.DeadlineExceeded, code.ReasonTimeout
+		}
+		return e
+	}
+	if err := res.Decompress(limit); err != nil {
+		return badReply(err)
+	}
+	return nil
+}
+
+// peerExpired reports whether the deadline that the peer was sent has passed. It is in whole milliseconds, and so up to one
+// before that of ctx. The peer counts them from the arrival of the call, so that its clock does not matter.
+func peerExpired(ctx context.Context) bool {
+	deadline, ok := ctx.Deadline()
+	return ok && time.Until(deadline) < time.Millisecond
+}
+
+// Ping sends a heartbeat, and returns when the peer has sent a frame, be it an earlier one. It fails with
+// UNAVAILABLE/no_endpoint when the connection or ctx ends without one, as with a peer that is not an rpcx server. Peers of
+// ours learn from it that we are one, and introduce themselves: after a Ping, calls need not carry metadata for that.
+func (c *Conn) Ping(ctx context.Context) error {
+	c.t.askWith(c.t.hello)
+	select {
+	case <-c.t.server.spoken:
+		return nil
+	case <-c.Done():
+		return mute(c.Err())
+	case <-ctx.Done():
+		return mute(ctx.Err())
+	}
+}
 
 // Close shuts the connection down within 30 s, see Shutdown. Its error is always nil.
 func (c *Conn) Close() error {
@@ -144,239 +274,87 @@ func (c *Conn) Close() error {
 	return nil
 }
 
-// Shutdown ends the connection, once what is queued has been written and the peer has read the one-way requests, see Flush.
-// When ctx ends first it ends the connection all the same. Calls that wait for an answer fail. The error is that of Flush.
+// Shutdown ends the connection, once what is queued has been written and the peer has read the one-way requests, see Flush,
+// or ctx has ended. Calls that wait for a response fail. It returns the error of Flush.
 func (c *Conn) Shutdown(ctx context.Context) error {
 	err := c.Flush(ctx)
-	c.out.settle(ctx)
-	c.fail(ErrConnClosed)
+	c.t.out.settle(ctx)
+	c.t.fail(ErrConnClosed)
 	c.over.Wait()
 	return err
 }
 
-// flushAgain is how long a peer that drains is left alone between two questions: it closes connections on which there is
-// silence.
-const flushAgain = 250 * time.Millisecond
-
-// Flush returns when the peer has read all one-way requests that were sent. One that drains must have begun to run them, or
-// have said that it will not, see ConnOptions.OnUnread. It returns the error of ctx when that ends first, and why the
-// connection has ended when it does. A connection without heartbeats cannot be flushed: it takes no more requests, and has
-// a quarter of a second for those on their way.
+// Flush returns when the peer has read all one-way requests that were sent. A draining peer must have begun to run them, or
+// have said that it will not, see ConnOptions.OnUnread. It returns the error of ctx when that ends first, and the reason
+// when the connection ends. A connection without heartbeats cannot ask: Flush ends its sending side and waits a quarter of a
+// second.
 func (c *Conn) Flush(ctx context.Context) error {
+	t := &c.t
 	for first := true; ; first = false {
-		c.mu.Lock()
-		owes, last, draining := c.owes(), c.lastOneWay, c.draining.Load()
-		c.mu.Unlock()
+		t.mu.Lock()
+		draining := t.draining.Load()
+		owed, last := t.oneWays.owed(draining), t.oneWays.last
+		t.mu.Unlock()
 		switch {
-		case !owes:
+		case !owed:
 			return nil
-		case c.interval < 0:
-			return c.flushSilently(ctx)
+		case !t.asks:
+			return c.flushUnasked(ctx)
 		case !first && draining:
-			if err := c.pause(ctx, flushAgain); err != nil {
+			if err := c.pause(ctx, flushEvery); err != nil {
 				return err
 			}
 		}
-		if err := c.echo(ctx, last); err != nil {
+		if err := c.probe(ctx, last); err != nil {
 			return err
 		}
 	}
 }
 
-// owes reports whether there are one-way requests of which it is not known that they will be run. It needs c.mu.
-func (c *Conn) owes() bool { return c.unproven || c.draining.Load() && !c.kept.empty() }
-
-// echo sends a heartbeat and waits for the answer. It proves that the one-way requests up to the sequence last were read.
-func (c *Conn) echo(ctx context.Context, last uint64) error {
-	c.ask(c.hello())
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for mine := c.asks; c.echoes < mine && c.owes(); {
-		if c.news == nil {
-			c.news = make(chan struct{})
-		}
-		news := c.news
-		c.mu.Unlock()
-		err := c.until(ctx, news)
-		c.mu.Lock()
+// probe sends a heartbeat and waits for the answer, which proves that the one-way requests up to last were read.
+func (c *Conn) probe(ctx context.Context, last uint64) error {
+	t := &c.t
+	t.askWith(t.hello)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for mine := t.oneWays.asked; t.oneWays.answered < mine && t.oneWays.owed(t.draining.Load()); {
+		changes := t.oneWays.changes()
+		t.mu.Unlock()
+		err := c.wait(ctx, changes)
+		t.mu.Lock()
 		if err != nil {
 			return err
 		}
 	}
-	c.proven(last)
+	t.oneWays.read(last)
+	t.oneWays.notify()
 	return nil
 }
 
-// proven says that one-way requests up to a sequence have been read. It needs c.mu.
-func (c *Conn) proven(last uint64) {
-	if c.unproven = c.unproven && c.lastOneWay > last; c.news != nil {
-		close(c.news)
-		c.news = nil
-	}
-}
-
-// flushSilently ends the sending side and waits for the peer to do the same.
-func (c *Conn) flushSilently(ctx context.Context) error {
-	c.out.settle(ctx)
-	if half, ok := c.conn.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
+// flushUnasked ends the sending side and waits for the peer to do the same.
+func (c *Conn) flushUnasked(ctx context.Context) error {
+	c.t.out.settle(ctx)
+	if half, ok := c.t.conn.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
 		return c.pause(ctx, lingerWait)
 	}
 	return nil
 }
 
-// pause waits for d, unless the connection or ctx ends before.
+// pause waits for d, unless the connection or ctx ends first.
 func (c *Conn) pause(ctx context.Context, d time.Duration) error {
 	over, cancel := context.WithTimeout(context.Background(), d)
 	defer cancel()
-	return c.until(ctx, over.Done())
+	return c.wait(ctx, over.Done())
 }
 
-// until waits for something, unless the connection or ctx ends before.
-func (c *Conn) until(ctx context.Context, something <-chan struct{}) error {
+// wait waits for event, unless the connection or ctx ends first.
+func (c *Conn) wait(ctx context.Context, event <-chan struct{}) error {
 	select {
-	case <-something:
+	case <-event:
 		return nil
-	case <-c.done:
+	case <-c.Done():
 		return c.Err()
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-}
-
-// fail ends the connection and fails the calls that are out. Only the first reason counts.
-func (c *Conn) fail(err error) {
-	c.mu.Lock()
-	if c.err != nil {
-		c.mu.Unlock()
-		return
-	}
-	c.err, c.idle = err, err == io.EOF && len(c.pending) == 0 //nolint:errorlint // as Reader gives it between two frames
-	for seq, a := range c.pending {
-		delete(c.pending, seq)
-		a.err = lost(err)
-		a.got <- struct{}{}
-	}
-	c.freePlace()
-	close(c.done)
-	c.mu.Unlock()
-	c.out.close()
-	_ = c.conn.Close()
-	c.changed()
-}
-
-// flushAll writes for callers that shall not do it themselves.
-func (c *Conn) flushAll() {
-	for {
-		select {
-		case <-c.flushes:
-			if err := c.out.flush(true); err != nil {
-				c.fail(err)
-			}
-		case <-c.done:
-			return
-		}
-	}
-}
-
-// freePlace needs c.mu.
-func (c *Conn) freePlace() {
-	if c.places != nil {
-		close(c.places)
-		c.places = nil
-	}
-}
-
-// closedToCalls is why calls can be sent no more. It needs c.mu.
-func (c *Conn) closedToCalls() error {
-	if c.err != nil {
-		return gone(c.err)
-	}
-	return c.refused
-}
-
-// register takes a place among the calls that are out, if there is one. It needs c.mu.
-func (c *Conn) register(req, res *Frame) (q queued) {
-	if len(c.pending) >= c.lim.MaxInFlight {
-		if c.places == nil {
-			c.places = make(chan struct{})
-		}
-		q.places = c.places
-		return q
-	}
-	if n := len(c.free); n > 0 {
-		q.answer, c.free = c.free[n-1], c.free[:n-1]
-	} else {
-		q.answer = &answer{got: make(chan struct{}, 1)}
-	}
-	q.res, q.err = res, nil
-	req.Seq = c.nextSeq()
-	c.pending[req.Seq] = q.answer
-	q.alone = len(c.pending) == 1
-	return q
-}
-
-// neverRead fails the calls behind the last one that the peer has read, and gives the one-way ones away: it has said so,
-// and reads no more.
-func (c *Conn) neverRead(last uint64) {
-	c.mu.Lock()
-	if c.refused != nil {
-		c.mu.Unlock()
-		return
-	}
-	c.refused = failed(code.Unavailable, code.ReasonDraining, "the peer drains, and has not read the call")
-	for seq, a := range c.pending {
-		if last == HeartbeatSeq || seq > last {
-			delete(c.pending, seq)
-			a.err = c.refused
-			a.got <- struct{}{}
-		}
-	}
-	c.freePlace()
-	missed, forgotten := c.kept.behind(last)
-	c.unproven = true // until they are given away
-	c.mu.Unlock()
-	if c.missed != nil && len(missed)+forgotten > 0 {
-		c.missed(missed, forgotten)
-	}
-	c.mu.Lock()
-	c.proven(HeartbeatSeq)
-	c.mu.Unlock()
-}
-
-// nextSeq needs c.mu. The sequence of unasked heartbeats is left out.
-func (c *Conn) nextSeq() uint64 {
-	if c.seq == HeartbeatSeq {
-		c.seq = 0
-	}
-	seq := c.seq
-	c.seq++
-	return seq
-}
-
-// forget gives up on an answer. It tells false when the answer has come, or is just coming.
-func (c *Conn) forget(seq uint64) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if _, ok := c.pending[seq]; !ok {
-		return false
-	}
-	delete(c.pending, seq)
-	c.freePlace()
-	return true
-}
-
-func (c *Conn) reuse(a *answer) {
-	a.res = nil
-	c.mu.Lock()
-	c.free = append(c.free, a)
-	c.mu.Unlock()
-}
-
-// Takes reports whether the peer has shown that it takes payloads that are compressed with z. Stock peers know gzip; zstd
-// has to be learned, from the first response.
-func (c *Conn) Takes(z Compression) bool { return z <= Gzip || z == Zstd && c.server.zstd.Load() }
-
-// acceptsAny reports whether the caller has said itself what it accepts.
-func acceptsAny(m Metadata) bool {
-	return slices.ContainsFunc(m, func(p [2]string) bool { return p[0] == MetaAcceptCompression })
 }

@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"encoding/binary"
 	"errors"
 	"math"
 	"slices"
@@ -66,39 +65,6 @@ func (m Metadata) size() int {
 		n += 8 + len(m[i][0]) + len(m[i][1])
 	}
 	return n
-}
-
-// appendMetadata appends the pairs of a metadata block to dst. The strings of all pairs are parts of block, which is
-// the one allocation that metadata costs. Of a key that a peer repeats the last value counts, as it does for stock
-// peers, who put the pairs into a map.
-func appendMetadata(dst Metadata, block string, maxPairs int) (Metadata, *FrameError) {
-	for n := 0; len(block) > 0; n++ {
-		if n == maxPairs {
-			return dst, tooManyPairs(maxPairs)
-		}
-		key, rest, ok := cutString(block)
-		if !ok {
-			return dst, badFrame(badMetadata, "a metadata key ends behind its block")
-		}
-		value, rest, ok := cutString(rest)
-		if !ok {
-			return dst, badFrame(badMetadata, "a metadata value ends behind its block")
-		}
-		dst.Set(key, value)
-		block = rest
-	}
-	return dst, nil
-}
-
-func cutString(b string) (s, rest string, ok bool) {
-	if len(b) < 4 {
-		return "", "", false
-	}
-	n := uint64(binary.BigEndian.Uint32([]byte(b[:4])))
-	if n > uint64(len(b)-4) {
-		return "", "", false
-	}
-	return b[4 : 4+n], b[4+n:], true
 }
 
 // Keys of metadata that mean something to us or to stock peers.

@@ -2,7 +2,10 @@ package wire
 
 import (
 	"encoding/binary"
+	"fmt"
 	"io"
+
+	"github.com/easymicro/easymicro/wire/code"
 )
 
 // ParseFrame reads the frame at the beginning of b. The payload is a part of b, which is not changed; rest is what is
@@ -151,4 +154,87 @@ func (k *interner) metadata(b []byte) string {
 		k.meta = string(b)
 	}
 	return k.meta
+}
+
+// appendMetadata appends the pairs of a metadata block to dst. The strings of all pairs are parts of block, which is
+// the one allocation that metadata costs. Of a key that a peer repeats the last value counts, as it does for stock
+// peers, who put the pairs into a map.
+func appendMetadata(dst Metadata, block string, maxPairs int) (Metadata, *FrameError) {
+	for n := 0; len(block) > 0; n++ {
+		if n == maxPairs {
+			return dst, tooManyPairs(maxPairs)
+		}
+		key, rest, ok := cutString(block)
+		if !ok {
+			return dst, badFrame(badMetadata, "a metadata key ends behind its block")
+		}
+		value, rest, ok := cutString(rest)
+		if !ok {
+			return dst, badFrame(badMetadata, "a metadata value ends behind its block")
+		}
+		dst.Set(key, value)
+		block = rest
+	}
+	return dst, nil
+}
+
+func cutString(b string) (s, rest string, ok bool) {
+	if len(b) < 4 {
+		return "", "", false
+	}
+	n := uint64(binary.BigEndian.Uint32([]byte(b[:4])))
+	if n > uint64(len(b)-4) {
+		return "", "", false
+	}
+	return b[4 : 4+n], b[4+n:], true
+}
+
+// FrameError is what is wrong with a frame.
+//
+// A frame that is malformed is fatal and cannot be answered: where the next one begins is a guess. A frame that is
+// sound but exceeds a limit (names, metadata, length) can be answered, since its sequence, type, codec and flags have
+// been read; it has been skipped, and reading can go on.
+type FrameError struct {
+	Reason string      // why, from a small fixed set: a label of metrics
+	Answer *code.Error // what to tell the caller; nil when there is nobody to tell
+	Fatal  bool        // the connection cannot be read on
+
+	detail string
+}
+
+// The reasons of a FrameError.
+const (
+	badMagic         = "bad_magic"
+	badLength        = "bad_length"
+	badMetadata      = "bad_metadata"
+	tooLarge         = "too_large"
+	nameTooLong      = "name_too_long"
+	metadataTooLarge = "metadata_too_large"
+)
+
+func (e *FrameError) Error() string { return "bad frame: " + e.detail }
+
+// Unwrap is the answer, so that code.From gives the frame's code.
+func (e *FrameError) Unwrap() error {
+	if e.Answer == nil {
+		return nil
+	}
+	return e.Answer
+}
+
+func badFrame(reason, format string, args ...any) *FrameError {
+	return &FrameError{Reason: reason, Fatal: true, detail: fmt.Sprintf(format, args...)}
+}
+
+func overLimit(reason, format string, args ...any) *FrameError {
+	detail := fmt.Sprintf(format, args...)
+	return &FrameError{
+		Reason: reason,
+		Answer: code.Refuse(code.ResourceExhausted, code.ReasonTooLarge, detail, "", "", 0),
+		detail: detail,
+	}
+}
+
+func tooManyPairs(most int) *FrameError {
+	return overLimit(metadataTooLarge, "metadata has more than %d pairs", most)
 }

@@ -23,17 +23,9 @@ type ServerOptions struct {
 	Host     string       // the name that is sent to peers; may be empty
 }
 
-// Observer observes connections. It is called from their goroutines and must not block.
-type Observer interface {
-	ConnOpened()
-	ConnClosed()
-	WireError(reason string) // a frame was refused or a connection cut for it; reason is one of a bounded set
-}
-
 // Server answers calls that arrive in frames. It may serve several listeners at once.
 type Server struct {
 	env  serverEnv
-	cuts cutLog
 	pool workers
 
 	mu        sync.Mutex
@@ -63,7 +55,7 @@ func NewServer(o ServerOptions) *Server {
 	if s.env.budget == nil {
 		s.env.budget = NewBudget(0, 0)
 	}
-	s.cuts.log = s.env.log
+	s.env.cuts.log = s.env.log
 	return s
 }
 
@@ -84,7 +76,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 		return ErrServerClosed
 	}
 	defer s.unlisten(ln)
-	g := &connGroup{ctx: ctx, env: &s.env, pool: &s.pool, cuts: &s.cuts, forget: s.forget}
+	g := &connGroup{ctx: ctx, env: &s.env, pool: &s.pool, forget: s.forget}
 	stop := context.AfterFunc(ctx, func() {
 		_ = ln.Close()
 		s.cut(g)

@@ -34,7 +34,6 @@ type connGroup struct {
 	ctx    context.Context //nolint:containedctx // the parent of the calls that come over its connections
 	env    *serverEnv
 	pool   *workers
-	cuts   *cutLog
 	open   sync.WaitGroup
 	forget func(*serverConn) // called when a connection has ended
 }
@@ -314,7 +313,7 @@ func (c *serverConn) report(err error) {
 	}
 	if reason := cutReason(err); reason != "" {
 		c.group.env.observer.WireError(reason)
-		c.group.cuts.add(c.conn.RemoteAddr(), reason, err)
+		c.group.env.cuts.add(c.conn.RemoteAddr(), reason, err)
 	}
 }
 

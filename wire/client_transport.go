@@ -1,0 +1,325 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/easymicro/easymicro/wire/code"
+)
+
+// clientTransport sends the requests of a Conn and hands the responses to their callers.
+type clientTransport struct {
+	conn     net.Conn
+	lim      Limits
+	hello    Metadata // of heartbeats: a key of ours, so that our servers say more when they answer
+	asks     bool     // heartbeats are sent
+	server   serverInfo
+	out      outbox
+	flushes  chan struct{} // wakes the flusher
+	onChange func()
+	onUnread func([]*Frame, int)
+	draining atomic.Bool
+	done     chan struct{}
+
+	mu        sync.Mutex
+	err       error // why the connection ended
+	endedIdle bool  // the server closed it in good order between two calls
+	refused   error // of calls that will never be read; set when the server has said which was the last
+	pending   pendingCalls
+	oneWays   oneWays
+}
+
+// read reads responses until the connection ends.
+func (t *clientTransport) read(alive keepalive) {
+	alive.init()
+	in := NewReader(&alive, t.lim)
+	defer in.Release()
+	var f Frame
+	for {
+		err := in.Read(&f)
+		if err == nil {
+			t.take(&f)
+			continue
+		}
+		var bad *FrameError
+		if !errors.As(err, &bad) || bad.Fatal {
+			t.fail(err)
+			return
+		}
+		t.settle(&f, badReply(err)) // sound, but over a limit: only its own call fails
+	}
+}
+
+// take handles one frame. Responses without a caller are ignored.
+func (t *clientTransport) take(f *Frame) {
+	t.server.learn(f)
+	switch {
+	case f.Heartbeat:
+		if f.Type == Response {
+			t.mu.Lock()
+			t.oneWays.heartbeat(f.Metadata)
+			t.mu.Unlock()
+		}
+	case f.Type == Response:
+		t.settle(f, nil)
+	case f.OneWay && f.Service == DrainPath:
+		t.draining.Store(true)
+		if f.Method == drainLast {
+			t.refuseBehind(f.Seq)
+		}
+		t.onChange()
+	}
+}
+
+// settle gives the caller its response. The caller's frame and f are exchanged, so that nothing is copied.
+func (t *clientTransport) settle(f *Frame, err error) {
+	if f.Type != Response {
+		return
+	}
+	t.mu.Lock()
+	if f.Seq < t.pending.seq {
+		t.oneWays.read(f.Seq)
+		if kept := &t.oneWays.kept; !kept.empty() && (f.Status == StatusNormal || !code.NotRun(f.Metadata.Get(MetaReason))) {
+			kept.run(f.Seq) // requests begin to run in their order
+		}
+	}
+	a := t.pending.remove(f.Seq)
+	t.mu.Unlock()
+	if a == nil {
+		return
+	}
+	*a.res, *f = *f, *a.res
+	a.err = err
+	a.got <- struct{}{}
+}
+
+// refuseBehind fails the calls behind the last one that the server has read, and hands over the one-way requests. It reads
+// no more.
+func (t *clientTransport) refuseBehind(last uint64) {
+	t.mu.Lock()
+	if t.refused != nil {
+		t.mu.Unlock()
+		return
+	}
+	t.refused = failed(code.Unavailable, code.ReasonDraining, "the peer drains, and has not read the call")
+	t.pending.failBehind(last, t.refused)
+	unread, dropped := t.oneWays.kept.behind(last)
+	t.oneWays.unread = true // until they are handed over
+	t.mu.Unlock()
+	if t.onUnread != nil && len(unread)+dropped > 0 {
+		t.onUnread(unread, dropped)
+	}
+	t.mu.Lock()
+	t.oneWays.read(HeartbeatSeq)
+	t.oneWays.notify()
+	t.mu.Unlock()
+}
+
+// fail ends the connection and fails the calls in flight. Only the first reason counts.
+func (t *clientTransport) fail(err error) {
+	t.mu.Lock()
+	if t.err != nil {
+		t.mu.Unlock()
+		return
+	}
+	t.err, t.endedIdle = err, err == io.EOF && len(t.pending.bySeq) == 0 //nolint:errorlint // as Reader returns it between two frames
+	t.pending.failBehind(HeartbeatSeq, lost(err))
+	close(t.done)
+	t.mu.Unlock()
+	t.out.close()
+	_ = t.conn.Close()
+	t.onChange()
+}
+
+// reason returns why the connection has ended; nil before that.
+func (t *clientTransport) reason() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.err
+}
+
+// queued is a request in the outbox, or what it waits for: its turn there, or room among the calls in flight.
+type queued struct {
+	*answer
+	alone, flush bool
+	ask          bool // the server is to say how far it has got
+	turn         *turn
+	room         <-chan struct{}
+}
+
+// enqueue gives the request its sequence and queues it. It waits while too much is queued or too many calls are in flight.
+// Sequences are in the order of the wire, so that the last one that a server has read covers all before it.
+func (t *clientTransport) enqueue(ctx context.Context, req, res *Frame) (queued, error) {
+	var k keptRequest
+	if req.OneWay && t.keeps() {
+		k = keepable(req)
+	}
+	var granted *turn
+	for {
+		q, err := t.tryEnqueue(req, res, granted, k)
+		granted = q.turn
+		wait := q.room
+		switch {
+		case granted != nil:
+			wait = granted.ready
+		case wait == nil:
+			return q, t.sendError(err)
+		}
+		select {
+		case <-wait:
+		case <-ctx.Done():
+			t.out.leave(granted)
+			return q, ended(ctx.Err())
+		}
+	}
+}
+
+// tryEnqueue queues the request if it may be queued now. granted is its room, if it has waited for some, and k the copy to
+// keep of a one-way request.
+func (t *clientTransport) tryEnqueue(req, res *Frame, granted *turn, k keptRequest) (q queued, err error) {
+	o := &t.out
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if granted != nil {
+		defer o.backlog.leave(granted)
+	}
+	if o.err != nil {
+		return q, o.err
+	}
+	if n := req.size(); granted == nil && !o.backlog.fits(n) {
+		q.turn = o.backlog.queueUp(n)
+		return q, nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.err != nil {
+		return q, gone(t.err)
+	}
+	if t.refused != nil {
+		return q, t.refused
+	}
+	if req.OneWay {
+		q.alone, q.ask = true, t.addOneWay(req, k)
+	} else if q.answer, q.room = t.pending.add(req, res); q.room != nil {
+		return q, nil
+	} else {
+		q.alone = len(t.pending.bySeq) == 1
+	}
+	q.flush = o.put(req)
+	return q, nil
+}
+
+// addOneWay gives a one-way request its sequence, and keeps it. It reports whether it is time to ask the server how far it
+// has got. It needs t.mu.
+func (t *clientTransport) addOneWay(req *Frame, k keptRequest) (ask bool) {
+	req.Seq = t.pending.nextSeq()
+	o := &t.oneWays
+	o.sent(req.Seq)
+	if !t.keeps() {
+		return false
+	}
+	o.kept.add(req, k)
+	return t.asks && o.kept.bytes >= askBytes && o.asked == o.answered
+}
+
+// keeps reports whether one-way requests are kept until the server is known to have begun them.
+func (t *clientTransport) keeps() bool { return t.onUnread != nil && !t.server.stock() }
+
+// handedOver reports whether the server has said which requests it does not run, so that one-way requests are sent
+// elsewhere.
+func (t *clientTransport) handedOver() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.refused != nil && t.keeps()
+}
+
+// sendError returns the error of a request that was not queued. A connection that takes no more has ended.
+func (t *clientTransport) sendError(err error) error {
+	var coded *code.Error
+	if err == nil || errors.As(err, &coded) {
+		return err
+	}
+	t.fail(err)
+	return gone(t.reason())
+}
+
+// abandon gives up a call whose context ended, and reports false when its response is already there. A server of ours is
+// told of it, unless the deadline has passed, which it knows.
+func (t *clientTransport) abandon(seq uint64, a *answer, why error) bool {
+	t.mu.Lock()
+	waiting := t.pending.remove(seq) != nil
+	if waiting {
+		t.pending.reuse(a)
+	}
+	t.mu.Unlock()
+	if waiting && t.server.ours.Load() && !errors.Is(why, context.DeadlineExceeded) {
+		t.send(&Frame{Type: Request, OneWay: true, Seq: seq, Service: CancelPath})
+	}
+	return waiting
+}
+
+func (t *clientTransport) reuse(a *answer) {
+	t.mu.Lock()
+	t.pending.reuse(a)
+	t.mu.Unlock()
+}
+
+// ask sends a heartbeat. Stock servers are sent no key of ours.
+func (t *clientTransport) ask() {
+	if t.server.stock() {
+		t.askWith(nil)
+		return
+	}
+	t.askWith(t.hello)
+}
+
+func (t *clientTransport) askWith(m Metadata) {
+	t.mu.Lock()
+	t.oneWays.asked++
+	t.mu.Unlock()
+	t.send(&Frame{Type: Request, Heartbeat: true, Seq: HeartbeatSeq, Metadata: m})
+}
+
+// send queues a small frame of the connection's own, without waiting, and has it written.
+func (t *clientTransport) send(f *Frame) {
+	t.out.mu.Lock()
+	flush := t.out.put(f)
+	t.out.mu.Unlock()
+	if flush {
+		_ = t.flush(0) // never fails
+	}
+}
+
+// flush has what is queued written. Within direct, the longest that the caller may be held up, it writes itself what the
+// server takes at once, which is fastest. The rest is left to the flusher, so that no caller is held up beyond its context.
+func (t *clientTransport) flush(direct time.Duration) error {
+	if direct > 0 && !t.out.fragile {
+		if left, err := t.out.flushOnce(direct); !left || err != nil {
+			return err
+		}
+	}
+	select {
+	case t.flushes <- struct{}{}:
+	default: // woken already
+	}
+	return nil
+}
+
+// flushAll writes what callers have left to the flusher, until the connection ends.
+func (t *clientTransport) flushAll() {
+	for {
+		select {
+		case <-t.flushes:
+			if err := t.out.flush(true); err != nil {
+				t.fail(err)
+			}
+		case <-t.done:
+			return
+		}
+	}
+}

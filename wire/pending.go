@@ -1,0 +1,251 @@
+package wire
+
+import (
+	"encoding/binary"
+	"strconv"
+	"time"
+)
+
+// answer is what a caller waits for.
+type answer struct {
+	res *Frame
+	err error
+	got chan struct{} // one token an answer
+}
+
+func (a *answer) fail(err error) {
+	a.err = err
+	a.got <- struct{}{}
+}
+
+// pendingCalls holds the calls of a Conn that wait for a response. It needs the lock of its clientTransport.
+type pendingCalls struct {
+	max   int
+	seq   uint64 // of the next request
+	bySeq map[uint64]*answer
+	free  []*answer
+	room  chan struct{} // closed when a call may be added; made by a waiter
+}
+
+// nextSeq returns the sequence of the next request. It skips that of unasked heartbeats.
+func (p *pendingCalls) nextSeq() uint64 {
+	if p.seq == HeartbeatSeq {
+		p.seq = 0
+	}
+	seq := p.seq
+	p.seq++
+	return seq
+}
+
+// add gives the call a sequence. When there are too many it returns a channel that is closed when there may be room.
+func (p *pendingCalls) add(req, res *Frame) (a *answer, room <-chan struct{}) {
+	if len(p.bySeq) >= p.max {
+		if p.room == nil {
+			p.room = make(chan struct{})
+		}
+		return nil, p.room
+	}
+	if n := len(p.free); n > 0 {
+		a, p.free = p.free[n-1], p.free[:n-1]
+	} else {
+		a = &answer{got: make(chan struct{}, 1)}
+	}
+	a.res, a.err = res, nil
+	req.Seq = p.nextSeq()
+	p.bySeq[req.Seq] = a
+	return a, nil
+}
+
+// remove returns nil when no call with the sequence waits any more.
+func (p *pendingCalls) remove(seq uint64) *answer {
+	a := p.bySeq[seq]
+	if a != nil {
+		delete(p.bySeq, seq)
+		p.makeRoom()
+	}
+	return a
+}
+
+func (p *pendingCalls) makeRoom() {
+	if p.room != nil {
+		close(p.room)
+		p.room = nil
+	}
+}
+
+// failBehind fails the calls behind the sequence last; all of them when it is HeartbeatSeq.
+func (p *pendingCalls) failBehind(last uint64, err error) {
+	for seq, a := range p.bySeq {
+		if last == HeartbeatSeq || seq > last {
+			delete(p.bySeq, seq)
+			a.fail(err)
+		}
+	}
+	p.makeRoom()
+}
+
+func (p *pendingCalls) reuse(a *answer) {
+	a.res = nil
+	p.free = append(p.free, a)
+}
+
+const (
+	keptChunk = 64 << 10 // memory of kept requests; longer ones have their own
+	askBytes  = 1 << 20  // of kept requests, after which the server is asked how far it has got
+)
+
+// oneWays tracks the one-way requests that were sent on a Conn. It needs the lock of its clientTransport.
+type oneWays struct {
+	kept unrunRequests
+
+	asked, answered uint64 // heartbeats
+	unread          bool   // it is not known that the last one was read
+	last            uint64 // its sequence
+	news            chan struct{}
+}
+
+// sent records a request.
+func (o *oneWays) sent(seq uint64) { o.unread, o.last = true, seq }
+
+// read records that the requests up to a sequence have been read.
+func (o *oneWays) read(seq uint64) {
+	o.unread = o.unread && o.last > seq
+}
+
+// owed reports whether the fate of a request is unknown: whether it was read or, once the server drains, whether it will
+// be run.
+func (o *oneWays) owed(draining bool) bool { return o.unread || draining && !o.kept.empty() }
+
+// heartbeat records the answer to a heartbeat, and which request the server says was the last to begin, if it does.
+func (o *oneWays) heartbeat(m Metadata) {
+	if o.answered == o.asked {
+		return
+	}
+	o.answered++
+	if begun, err := strconv.ParseUint(m.Get(MetaBegun), 10, 64); err == nil {
+		o.kept.run(begun)
+	}
+	o.notify()
+}
+
+// changes returns a channel that is closed with the next answer to a heartbeat, or when requests turn out to be read.
+func (o *oneWays) changes() <-chan struct{} {
+	if o.news == nil {
+		o.news = make(chan struct{})
+	}
+	return o.news
+}
+
+func (o *oneWays) notify() {
+	if o.news != nil {
+		close(o.news)
+		o.news = nil
+	}
+}
+
+// unrunRequests keeps one-way requests that the server may not have begun to run. When it says that it will not, they are
+// sent elsewhere.
+type unrunRequests struct {
+	max     int64 // bytes, beyond which the oldest are dropped
+	list    []keptRequest
+	begin   int // of list
+	bytes   int64
+	chunk   []byte
+	dropped struct {
+		n    int
+		last uint64
+	}
+}
+
+// keptRequest is a one-way request that was sent.
+type keptRequest struct {
+	seq   uint64
+	until time.Time // its deadline; zero: none
+	frame []byte
+}
+
+// keepable returns f as it is kept, without its sequence. A long one is copied here, since add is called under locks.
+func keepable(f *Frame) (k keptRequest) {
+	if f.size() > keptChunk/4 {
+		k.frame = AppendFrame(make([]byte, 0, f.size()), f)
+	}
+	k.until, _ = CallerDeadline(time.Now(), f.Metadata)
+	return k
+}
+
+// add keeps f, of which keepable made k.
+func (u *unrunRequests) add(f *Frame, k keptRequest) {
+	if k.seq = f.Seq; k.frame != nil {
+		binary.BigEndian.PutUint64(k.frame[4:], f.Seq)
+	} else {
+		k.frame = u.small(f)
+	}
+	u.bytes += int64(len(k.frame))
+	for u.begin < len(u.list) && u.bytes > u.max {
+		u.dropped.n++
+		u.dropped.last = u.list[u.begin].seq
+		u.skip()
+	}
+	if u.begin > len(u.list)/2 {
+		n := copy(u.list, u.list[u.begin:])
+		clear(u.list[n:])
+		u.list, u.begin = u.list[:n], 0
+	}
+	u.list = append(u.list, k)
+}
+
+// small appends f to a chunk that small requests share.
+func (u *unrunRequests) small(f *Frame) []byte {
+	begin := len(u.chunk)
+	if int64(cap(u.chunk)-begin) < f.size() {
+		u.chunk, begin = make([]byte, 0, keptChunk), 0
+	}
+	u.chunk = AppendFrame(u.chunk, f)
+	return u.chunk[begin:len(u.chunk):len(u.chunk)]
+}
+
+// skip removes the first request.
+func (u *unrunRequests) skip() {
+	k := &u.list[u.begin]
+	u.bytes -= int64(len(k.frame))
+	*k = keptRequest{}
+	u.begin++
+}
+
+// run removes the requests up to the sequence last, which have begun to run.
+func (u *unrunRequests) run(last uint64) {
+	for u.begin < len(u.list) && u.list[u.begin].seq <= last {
+		u.skip()
+	}
+	if u.dropped.last <= last {
+		u.dropped.n = 0
+	}
+	if u.empty() {
+		u.list, u.begin, u.chunk = u.list[:0], 0, u.chunk[:0]
+	}
+}
+
+func (u *unrunRequests) empty() bool { return u.begin == len(u.list) }
+
+// behind returns the requests behind the sequence last, and how many more there were; all of them when it is HeartbeatSeq.
+// Their deadlines are shortened to what is left.
+func (u *unrunRequests) behind(last uint64) (all []*Frame, dropped int) {
+	if last != HeartbeatSeq {
+		u.run(last)
+	}
+	now := time.Now()
+	lim := Limits{MaxMessageBytes: maxPayload, MaxMetadataBytes: maxPayload, MaxMetadataPairs: maxPayload, MaxNameBytes: maxPayload}
+	for _, k := range u.list[u.begin:] {
+		f, _, err := ParseFrame(k.frame, lim)
+		if err != nil {
+			continue // cannot happen: AppendFrame made it
+		}
+		if !k.until.IsZero() {
+			f.Metadata.Set(MetaTimeout, strconv.FormatInt(max(k.until.Sub(now).Milliseconds(), 0), 10))
+		}
+		all = append(all, &f)
+	}
+	dropped = u.dropped.n
+	*u = unrunRequests{max: u.max}
+	return all, dropped
+}
