@@ -31,10 +31,7 @@ var notYet = []string{
 	"host/discovery/etcd",
 	"host/gateway",
 	"schema",
-	"wire",
 	"wire/client",
-	"wire/code",
-	"wire/wiretest",
 }
 
 func TestATypeAndItsMethodsStandInOneFile(t *testing.T) {
