@@ -58,6 +58,12 @@ func (s *Set) Check(known Problems) Problems {
 // Checked reports whether Check found no error in this very set; a copy of it may be changed, and is not checked.
 func (s *Set) Checked() bool { return s.checked == s }
 
+// ProblemAt returns what is wrong with one field of the manifest, with its position.
+func (s *Set) ProblemAt(path, message string) Problems {
+	at := s.Manifest.Position(path)
+	return Problems{{File: at.File, Line: at.Line, Column: at.Column, Path: path, Message: message}}
+}
+
 // Path is a path of the manifest made independent of the current folder.
 func (s *Set) Path(path string) string {
 	if path == "" || filepath.IsAbs(path) {

@@ -25,7 +25,7 @@ func (a api) Checks(ctx context.Context) []admin.Check {
 	h := a.h
 	g := h.current.Load()
 	checks := []admin.Check{
-		{Name: "listeners", OK: h.listening.Load()},
+		{Name: "listeners", OK: h.listeners.IsOpen()},
 		{Name: "policies", OK: true, Detail: "r" + itoa(g.revision)},
 		{Name: "not draining", OK: !h.draining.Load()},
 	}

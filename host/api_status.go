@@ -37,8 +37,8 @@ func (a api) Status(ctx context.Context) (*admin.Status, error) {
 		},
 		Watch:          h.watchView(),
 		PendingRestart: pendingViews(g.pending),
-		Listeners:      a.listeners(),
-		NotAccepting:   h.acceptances.views(),
+		Listeners:      h.listeners.Status(g.set.Manifest),
+		NotAccepting:   h.listeners.NotAccepting(),
 		Budget:         h.budgetView(),
 		Services:       []admin.ServiceStatus{},
 		Breakers:       a.breakers(g),
@@ -88,17 +88,6 @@ func serviceStatus(s *service, unready error) admin.ServiceStatus {
 		v.Ready, v.Detail = false, unready.Error()
 	}
 	return v
-}
-
-func (a api) listeners() []admin.Listener {
-	list := []admin.Listener{}
-	for _, st := range a.h.inOrder() {
-		list = append(list, admin.Listener{
-			Name: st.config.Name, Address: st.socket.addr().String(), Protocols: st.config.Protocols,
-			Connections: int(st.conns.Load()), Local: localOnly(st.socket.addr()),
-		})
-	}
-	return list
 }
 
 func filePaths(files []config.File) []string {

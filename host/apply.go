@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/host/listen"
 	"github.com/easymicro/easymicro/host/telemetry"
 	"github.com/easymicro/easymicro/policies"
 )
@@ -72,7 +73,7 @@ type plan struct {
 
 	openedUpstreams []*upstream
 	openedClusters  []*cluster
-	stages          *stagePlan
+	listeners       *listen.Plan
 }
 
 // build opens and compiles everything.
@@ -115,7 +116,7 @@ func (p *plan) build(ctx context.Context) (*generation, error) {
 	if err := p.host.newOperators(g); err != nil {
 		return nil, err
 	}
-	p.stages, err = p.host.planStages(ctx, p.set)
+	p.listeners, err = p.host.listeners.Plan(ctx, p.set)
 	return g, err
 }
 
@@ -131,14 +132,14 @@ func (p *plan) commit(ctx context.Context, g *generation) error {
 	p.succeed()
 	p.bind(g)
 	h.limit(p.set.Manifest.Host.Limits)
-	p.stages.commit()
+	p.listeners.Commit(h.life)
 	if h.logLevel != nil {
 		logs := p.set.Manifest.Telemetry.Logs
 		if err := h.logLevel.Set(logs.Level, logs.Format); err != nil {
 			h.log.Warn("the log cannot be changed", "error", err)
 		}
 	}
-	if h.listening.Load() {
+	if h.listeners.IsOpen() {
 		h.publish()
 	}
 	h.trace(p.set.Manifest)
@@ -148,8 +149,8 @@ func (p *plan) commit(ctx context.Context, g *generation) error {
 
 // abandon takes back what a failed plan has opened.
 func (p *plan) abandon() {
-	if p.stages != nil {
-		p.stages.abandon()
+	if p.listeners != nil {
+		p.listeners.Abandon()
 	}
 	p.host.retiring.Go(func() {
 		p.host.discardAll(p.opened, p.openedUpstreams)

@@ -48,15 +48,9 @@ type checker struct {
 }
 
 func (c *checker) add(path, suggestion, format string, args ...any) {
-	p := fieldProblem(c.set, path, fmt.Sprintf(format, args...))[0]
+	p := c.set.ProblemAt(path, fmt.Sprintf(format, args...))[0]
 	p.Suggestion = suggestion
 	c.problems = append(c.problems, p)
-}
-
-// fieldProblem is what is wrong with one field of the manifest.
-func fieldProblem(set *config.Set, path, message string) config.Problems {
-	at := set.Manifest.Position(path)
-	return config.Problems{{File: at.File, Line: at.Line, Column: at.Column, Path: path, Message: message}}
 }
 
 func (c *checker) services() {

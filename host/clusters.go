@@ -80,7 +80,7 @@ func (g *generation) cluster(name string) *cluster {
 func (h *Host) openCluster(set *config.Set, path string, e config.Etcd, made recipe[config.Etcd]) (*cluster, error) {
 	c := &cluster{users: newUsers(), name: e.Name, made: made}
 	o := etcd.Options{
-		Name: e.Name, Endpoints: e.Endpoints, Prefix: e.Prefix, Layouts: e.Layouts, Logger: h.floods.Logger(),
+		Name: e.Name, Endpoints: e.Endpoints, Prefix: e.Prefix, Layouts: e.Layouts, Logger: h.sampler.Logger(),
 		Host: h.name, AllowEndpoints: e.AllowEndpoints, DropUnknown: !e.Staleness.KeepLastKnown, MinHealthy: e.Staleness.MinHealthyPercent,
 		OnRegistered: func(up bool, err error) { h.registrationChanged(c, up, err) },
 	}
@@ -101,7 +101,7 @@ func (h *Host) openCluster(set *config.Set, path string, e config.Etcd, made rec
 		return nil, err
 	}
 	if c.etcd, err = etcd.New(o); err != nil {
-		return nil, fieldProblem(set, path, err.Error())
+		return nil, set.ProblemAt(path, err.Error())
 	}
 	return c, nil
 }
@@ -124,7 +124,7 @@ func (h *Host) requireClusters(ctx context.Context) error {
 			continue
 		}
 		if err := g.clusters[e.Name].answers(ctx); err != nil {
-			problems = append(problems, fieldProblem(g.set, fmt.Sprintf("discovery.etcd[%d].required", i),
+			problems = append(problems, g.set.ProblemAt(fmt.Sprintf("discovery.etcd[%d].required", i),
 				err.Error()+"; start it, or write required: false to serve without it")...)
 		}
 	}

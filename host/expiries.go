@@ -96,7 +96,7 @@ func (h *Host) expires(e config.Expiry, over bool) {
 	}
 	// Tokens of one file are often issued, and expire, by the thousand.
 	kind := telemetry.LogKey{Subject: telemetry.LogAttrs{{"rule", e.Rule}, {"file", e.Position.File}}}
-	h.floods.Log(level, msg, kind, func() []slog.Attr { return attrs })
+	h.sampler.Log(level, msg, kind, func() []slog.Attr { return attrs })
 }
 
 // shownExpiries is how much of what expires is in status: tokens are often issued by the thousand.

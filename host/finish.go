@@ -50,12 +50,12 @@ func (h *Host) finish(ctx context.Context, until time.Time) (abandoned int) {
 			l.shut(closing)
 		}
 		h.closeOutgoing(closing)
-		h.stopOperators(closing)
-		h.acceptances.close()
+		h.listeners.Close(closing)
 		retired := make(chan struct{})
 		go func() {
 			defer close(retired)
 			h.retiring.Wait()
+			h.listeners.Wait()
 		}()
 		select {
 		case <-retired:
@@ -63,7 +63,7 @@ func (h *Host) finish(ctx context.Context, until time.Time) (abandoned int) {
 		}
 		h.tracing.Shutdown(closing)
 		h.expiries.close()
-		h.floods.Close()
+		h.sampler.Close()
 	})
 	return abandoned
 }

@@ -8,6 +8,8 @@ package host
 import (
 	"context"
 	"log/slog"
+	"net"
+	"net/http"
 	"os"
 	"runtime"
 	"sync"
@@ -16,6 +18,7 @@ import (
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/config/watch"
+	"github.com/easymicro/easymicro/host/listen"
 	"github.com/easymicro/easymicro/host/telemetry"
 	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/registry"
@@ -56,14 +59,14 @@ type Host struct {
 	logLevel *telemetry.LogControl
 	source   Source
 	metrics  *telemetry.Metrics
-	floods   *telemetry.LogSampler
+	sampler  *telemetry.LogSampler
 	budget   *wire.Budget // of all listeners
 
-	acceptances *acceptances
-	tracing     *telemetry.Tracing
-	started     time.Time
-	onReady     func(*Host)
-	onChange    func(Revision)
+	listeners *listen.Listeners
+	tracing   *telemetry.Tracing
+	started   time.Time
+	onReady   func(*Host)
+	onChange  func(Revision)
 
 	current  atomic.Pointer[generation] // the only thing in a host that changes what calls meet
 	draining atomic.Bool
@@ -87,12 +90,8 @@ type Host struct {
 	lookAgain time.Duration
 
 	// What follows is written under applying, which holds back all but one change at a time, and read without.
-	applying  sync.Mutex
-	listening atomic.Bool
-	stages    atomic.Pointer[map[string]*stage] // by listener
-	admin     atomic.Pointer[operators]
-	health    atomic.Pointer[operators]
-	failed    chan error // what keeps the host from going on
+	applying sync.Mutex
+	failed   chan error // what keeps the host from going on
 }
 
 // Open builds everything that set asks for and listens on nothing yet. The error is config.Problems when the set does
@@ -116,7 +115,6 @@ func Open(ctx context.Context, set *config.Set, o Options) (*Host, error) {
 	}
 	h.life, h.cut = context.WithCancel(context.WithoutCancel(ctx))
 	h.changing, h.settled = context.WithCancel(h.life)
-	h.stages.Store(new(map[string]*stage))
 	if h.registry == nil {
 		h.registry = registry.Default()
 	}
@@ -126,11 +124,16 @@ func Open(ctx context.Context, set *config.Set, o Options) (*Host, error) {
 	h.reports = newReports(h.log)
 	h.metrics = telemetry.New(telemetry.Options{Build: telemetry.Build{Version: o.Version, GoVersion: runtime.Version()}})
 	h.metrics.SetSource(h.emit)
-	h.floods = telemetry.NewLogSampler(h.log, 0)
-	h.acceptances = newAcceptances(h.log, h.metrics.AcceptError)
+	h.sampler = telemetry.NewLogSampler(h.log, 0)
+	h.listeners = listen.New(listen.Options{
+		Host: h.name, Log: h.log, Sampler: h.sampler, Metrics: h.metrics, Budget: h.budget,
+		Calls: h, Gateway: h.gateway, Failed: h.fail,
+		Admin:  func() http.Handler { return h.current.Load().admin },
+		Health: func() http.Handler { return h.current.Load().health },
+	})
 	h.expiries.tell = h.expires
 	h.tracing = telemetry.NewTracing(telemetry.TracingOptions{
-		Host: h.name, Version: o.Version, Metrics: h.metrics, Log: h.log, Sampler: h.floods,
+		Host: h.name, Version: o.Version, Metrics: h.metrics, Log: h.log, Sampler: h.sampler,
 	})
 	h.watcher = h.newWatcher()
 	if _, err := h.apply(ctx, set, change{source: SourceStart}); err != nil {
@@ -142,6 +145,38 @@ func Open(ctx context.Context, set *config.Set, o Options) (*Host, error) {
 
 // Name is the host's name.
 func (h *Host) Name() string { return h.name }
+
+// Addr returns where the listener of a name is bound, and nil when it is not.
+func (h *Host) Addr(listener string) net.Addr { return h.listeners.Addr(listener) }
+
+// AdminAddr returns where the admin listener is bound, and nil when it is off.
+func (h *Host) AdminAddr() net.Addr { return h.listeners.AdminAddr() }
+
+// HealthAddr returns where the health listener is bound, and nil when it is off.
+func (h *Host) HealthAddr() net.Addr { return h.listeners.HealthAddr() }
+
+// AdminURL returns where operators reach the host; empty when the admin listener is off.
+func (h *Host) AdminURL() string {
+	addr := h.AdminAddr()
+	switch {
+	case addr == nil:
+		return ""
+	case addr.Network() == "unix":
+		return "unix://" + addr.String()
+	}
+	return "http://" + addr.String()
+}
+
+// Listening describes the open listeners for people: "rpcx+http 127.0.0.1:8972 (this machine only)".
+func (h *Host) Listening() []string { return h.listeners.Labels(h.Set().Manifest) }
+
+// fail ends Run with an error.
+func (h *Host) fail(err error) {
+	select {
+	case h.failed <- err:
+	default:
+	}
+}
 
 // Set is the set in force.
 func (h *Host) Set() *config.Set { return h.current.Load().set }

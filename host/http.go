@@ -9,32 +9,30 @@ import (
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host/admin"
 	"github.com/easymicro/easymicro/host/gateway"
+	"github.com/easymicro/easymicro/host/listen"
 	"github.com/easymicro/easymicro/host/telemetry"
 	"github.com/easymicro/easymicro/wire"
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// serveHTTP serves a request by the gateway of the generation in force. A listener that is draining because the set no
-// longer has it is served by another's gateway: they differ in their limits alone.
-func (st *stage) serveHTTP(w http.ResponseWriter, r *http.Request) {
-	if st.leaves.Load() {
-		w.Header().Set("Connection", "close")
-	}
-	gateways := st.host.current.Load().gateways
-	gw, ok := gateways[st.config.Name]
+// gateway returns the gateway of a listener in the generation in force. A listener that is draining because the set no
+// longer has it gets that of another: they differ in their limits alone.
+func (h *Host) gateway(listener string) http.Handler {
+	gateways := h.current.Load().gateways
+	gw, ok := gateways[listener]
 	if !ok {
 		for _, gw = range gateways {
 			break
 		}
 	}
-	gw.ServeHTTP(w, r)
+	return gw
 }
 
 // newGateways makes the gateways of a generation, one for each listener.
 func (h *Host) newGateways(g *generation) error {
 	g.gateways = make(map[string]*gateway.Gateway)
 	for _, l := range g.set.Manifest.Listeners {
-		gw, err := h.newGateway(g, wireLimits(l.Limits))
+		gw, err := h.newGateway(g, listen.Limits(l.Limits))
 		if err != nil {
 			return err
 		}
@@ -45,7 +43,7 @@ func (h *Host) newGateways(g *generation) error {
 
 func (h *Host) newGateway(g *generation, limits wire.Limits) (*gateway.Gateway, error) {
 	o := gatewayOptions(g.set.Manifest)
-	o.Handler, o.Limits, o.Host, o.Logger, o.Refused = h, limits, h.name, h.floods.Logger(), h.noCall
+	o.Handler, o.Limits, o.Host, o.Logger, o.Refused = h, limits, h.name, h.sampler.Logger(), h.noCall
 	o.Resolve = func(service, method string) (gateway.Target, bool) {
 		found, ok := g.lookup(service, method)
 		if !ok {
@@ -66,14 +64,14 @@ func (h *Host) newGateway(g *generation, limits wire.Limits) (*gateway.Gateway, 
 
 // gatewayOptions are those that the manifest gives.
 func gatewayOptions(m *config.Manifest) gateway.Options {
-	trusted := newSources(m.Auth.TrustedProxies)
+	trusted := listen.ParsePeers(m.Auth.TrustedProxies)
 	o := gateway.Options{
 		Metadata:       m.Gateway.Metadata,
 		Get:            m.Gateway.Get,
 		AllowOrigins:   m.Gateway.CORS.AllowOrigins,
 		ExposeInternal: m.Gateway.Errors.ExposeInternal,
-		TrustedProxies: trusted.networks,
-		TrustUnix:      trusted.unix,
+		TrustedProxies: trusted.Networks,
+		TrustUnix:      trusted.Unix,
 		RejectUnknown:  m.Gateway.UnknownFields == config.UnknownReject,
 		AnswersTo:      func(host string) bool { return admin.NamesThisMachine(host, m.Gateway.Hosts...) },
 	}
@@ -91,7 +89,7 @@ func gatewayError(set *config.Set, err error) error {
 	}
 	var problems config.Problems
 	for _, p := range wrong {
-		problems = append(problems, fieldProblem(set, p.Path, p.Message)...)
+		problems = append(problems, set.ProblemAt(p.Path, p.Message)...)
 	}
 	return problems
 }
@@ -103,7 +101,7 @@ func (h *Host) noCall(service, method string, e *code.Error) {
 		return
 	}
 	kind := telemetry.LogKey{Subject: telemetry.LogAttrs{{"reason", e.Reason}}}
-	h.floods.Log(slog.LevelWarn, "request refused", kind, func() []slog.Attr {
+	h.sampler.Log(slog.LevelWarn, "request refused", kind, func() []slog.Attr {
 		attrs := []slog.Attr{slog.Any("error", e)}
 		if service != "" && method != "" {
 			attrs = append(attrs, slog.String("method", quoteName(service+"."+method)))
@@ -120,4 +118,24 @@ func quoteName(name string) string {
 		return plain
 	}
 	return quoted
+}
+
+// newOperators makes the handlers for operators of a generation. What only a start changes stays.
+func (h *Host) newOperators(g *generation) error {
+	token, err := AdminToken(g.set)
+	if err != nil {
+		return err
+	}
+	o := admin.Options{
+		Logger: h.log, MetricsPath: g.set.Manifest.Telemetry.Metrics.Path, Pprof: h.first.Manifest.Admin.PProf,
+		Token: token,
+	}
+	g.admin = admin.Handler(h.api(), o)
+	g.health = admin.HealthHandler(h.api(), o)
+	return nil
+}
+
+// AdminToken is the bearer token of the operators as it stood in its file when the set was read; empty without one.
+func AdminToken(set *config.Set) (string, error) {
+	return secret(set, "admin.tokenFile", set.Manifest.Admin.TokenFile)
 }

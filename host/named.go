@@ -18,7 +18,7 @@ func content(set *config.Set, field, path string) ([]byte, error) {
 	}
 	data, err := files.Read(set.Path(path), config.MaxFileBytes) // a set that a program has made
 	if err != nil {
-		return nil, fieldProblem(set, field, path+" "+files.Reason(err))
+		return nil, set.ProblemAt(field, path+" "+files.Reason(err))
 	}
 	return data, nil
 }
@@ -34,7 +34,7 @@ func secret(set *config.Set, field, path string) (string, error) {
 	}
 	text := strings.TrimSpace(string(data))
 	if text == "" {
-		return "", fieldProblem(set, field, path+" is empty")
+		return "", set.ProblemAt(field, path+" is empty")
 	}
 	return text, nil
 }
@@ -73,7 +73,7 @@ func clientTLS(set *config.Set, path string, t *config.ClientTLS) (*tls.Config, 
 		}
 		made.RootCAs = x509.NewCertPool()
 		if !made.RootCAs.AppendCertsFromPEM(data) {
-			return nil, fieldProblem(set, path+".caFile", t.CAFile+" has no certificate in PEM form")
+			return nil, set.ProblemAt(path+".caFile", t.CAFile+" has no certificate in PEM form")
 		}
 	}
 	if t.CertFile == "" {
@@ -90,7 +90,7 @@ func clientTLS(set *config.Set, path string, t *config.ClientTLS) (*tls.Config, 
 	pair, err := tls.X509KeyPair(cert, key)
 	if err != nil {
 		why := fmt.Sprintf("%s and %s are no pair: %s", t.CertFile, t.KeyFile, strings.TrimPrefix(err.Error(), "tls: "))
-		return nil, &mismatchError{fieldProblem(set, path+".certFile", why)}
+		return nil, &mismatchError{set.ProblemAt(path+".certFile", why)}
 	}
 	made.Certificates = []tls.Certificate{pair}
 	return made, nil

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
-	"net"
 	"strings"
 	"time"
 
@@ -82,19 +81,6 @@ func (h *Host) ruleChanged(t policies.Transition) {
 		attrs = append(attrs, "cause", t.Cause)
 	}
 	h.log.Log(context.Background(), level, what, attrs...)
-}
-
-// turnedAway tells of a connection that no protocol of its listener would have.
-func (h *Host) turnedAway(l *config.Listener, peer net.Addr, reason string) {
-	h.metrics.WireError(reason)
-	kind := telemetry.LogKey{Subject: telemetry.LogAttrs{{"listener", l.Name}, {"reason", reason}}}
-	h.floods.Log(slog.LevelWarn, "connection turned away", kind, func() []slog.Attr {
-		attrs := []slog.Attr{slog.String("peer", peer.String()), slog.Any("speaks", l.Protocols)}
-		if advice := proxyAdvice[reason]; advice != "" {
-			attrs = append(attrs, slog.String("advice", advice))
-		}
-		return attrs
-	})
 }
 
 // ranOutOfKeys logs that calls with different keys share a bucket. In shadow that is nobody's trouble.

@@ -99,7 +99,7 @@ func (h *Host) tellRefused(msg string, key *refusalKey, subject string, e *code.
 		kind.Source[2] = [2]string{"method", code.Clip(called, longestName)}
 		called = ""
 	}
-	h.floods.Log(slog.LevelWarn, msg, kind, func() []slog.Attr {
+	h.sampler.Log(slog.LevelWarn, msg, kind, func() []slog.Attr {
 		var attrs []slog.Attr
 		if called != subject {
 			attrs = append(attrs, slog.String("called", code.Clip(called, longestName)))

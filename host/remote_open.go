@@ -21,7 +21,7 @@ func (p *plan) openRemote(ctx context.Context, g *generation) error {
 	}
 	c := g.cluster(cfg.Etcd)
 	if c == nil {
-		return fieldProblem(g.set, "gateway.remote.etcd", "there is no "+cfg.Etcd+" in discovery.etcd")
+		return g.set.ProblemAt("gateway.remote.etcd", "there is no "+cfg.Etcd+" in discovery.etcd")
 	}
 	l := p.prev.way()
 	if l == nil || l.directory != directory(c) {
@@ -71,7 +71,7 @@ func (h *Host) openLink(name string, d directory, done func()) (*link, error) {
 	rules := h.clientRules()
 	c, err := client.New(client.Options{
 		Resolver: h.reports.lookout(lookout{Resolver: d, resolve: "etcd " + name}), Guard: remoteRules{rules}, Caller: registry.Caller,
-		Logger: h.floods.Logger(), MaxPending: mostPassed, Wrap: h.wrapClient(""), OnAttempt: telemetry.Attempt,
+		Logger: h.sampler.Logger(), MaxPending: mostPassed, Wrap: h.wrapClient(""), OnAttempt: telemetry.Attempt,
 	})
 	if err != nil {
 		return nil, err

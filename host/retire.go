@@ -11,6 +11,7 @@ import (
 // methods that are gone, so that their last calls still count.
 func (p *plan) retire(next *generation) {
 	h := p.host
+	h.retiring.Go(func() { p.listeners.Retire(h.life) })
 	instances := slices.Collect(maps.Values(p.taken))
 	h.retiring.Go(func() { h.discardAll(instances, p.prev.upstreamsWithout(next)) })
 	h.retireClusters(p.prev, next)

@@ -47,21 +47,12 @@ func (h *Host) listen(ctx context.Context) error {
 	}
 	h.applying.Lock()
 	defer h.applying.Unlock()
-	h.listening.Store(true)
-	set := h.Set()
 	if l := h.current.Load().way(); l != nil {
 		l.await(ctx)
 	}
-	plan, err := h.planStages(ctx, set)
-	if err == nil {
-		err = h.startAdmin(ctx, set)
-	}
-	if err != nil {
-		h.listening.Store(false)
-		plan.abandon()
+	if err := h.listeners.Open(ctx, h.life, h.Set()); err != nil {
 		return err
 	}
-	plan.commit()
 	h.publish()
 	return nil
 }
@@ -83,11 +74,7 @@ func (h *Host) drain(begin time.Time) {
 	defer cancel()
 	h.withdraw()
 	pause(deadline, delay)
-	var stages sync.WaitGroup
-	for _, st := range *h.stages.Load() {
-		stages.Go(func() { st.drain(deadline, false) })
-	}
-	stages.Wait()
+	h.listeners.Drain(deadline)
 	abandoned := h.finish(deadline, until)
 	level := slog.LevelInfo
 	if abandoned > 0 {

@@ -204,7 +204,7 @@ func (s *serving) invoke(req, res *wire.Frame) error {
 	if res.Payload, err = s.encode(req.Codec, res.Payload[:0], reply); err != nil {
 		res.Payload = res.Payload[:0]
 		kind := telemetry.LogKey{Subject: telemetry.LogAttrs{{"method", s.method.fullName()}, {"codec", req.Codec.String()}}}
-		s.host.floods.Log(slog.LevelError, "the reply of a handler cannot be encoded", kind, func() []slog.Attr {
+		s.host.sampler.Log(slog.LevelError, "the reply of a handler cannot be encoded", kind, func() []slog.Attr {
 			return []slog.Attr{slog.Any("error", err)}
 		})
 		e := code.Refuse(code.Internal, code.ReasonBadReply, "the reply cannot be encoded as "+req.Codec.String(), "", s.host.name, 0)
@@ -329,7 +329,7 @@ func (s *serving) keptBack(e *code.Error) {
 		return
 	}
 	kind := telemetry.LogKey{Subject: telemetry.LogAttrs{{"method", s.method.subject()}, {"code", e.Code.String()}}}
-	s.host.floods.Log(slog.LevelWarn, "call failed", kind, func() []slog.Attr { return append(s.who(), slog.Any("error", e)) })
+	s.host.sampler.Log(slog.LevelWarn, "call failed", kind, func() []slog.Attr { return append(s.who(), slog.Any("error", e)) })
 }
 
 // who has the attributes of a line about one call that say where it comes from.
@@ -347,7 +347,7 @@ func (s *serving) who() []slog.Attr {
 func (s *serving) panicked(p *registry.PanicError) *code.Error {
 	name := s.method.fullName()
 	kind := telemetry.LogKey{Subject: telemetry.LogAttrs{{"method", name}}}
-	s.host.floods.Log(slog.LevelError, "a handler panicked", kind, func() []slog.Attr {
+	s.host.sampler.Log(slog.LevelError, "a handler panicked", kind, func() []slog.Attr {
 		return append(s.who(), slog.String("panic", p.Error()), slog.String("stack", string(p.Stack)))
 	})
 	what := "the handler panicked"

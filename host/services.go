@@ -30,7 +30,7 @@ func (p *plan) openServices(ctx context.Context, g *generation) error {
 		path := fmt.Sprintf("services[%d]", i)
 		inst, err := p.instance(ctx, g, path, cfg)
 		if err != nil {
-			return fieldProblem(p.set, path, err.Error())
+			return p.set.ProblemAt(path, err.Error())
 		}
 		s := newService(cfg, inst)
 		problems := c.opened(path, cfg, inst)
@@ -94,5 +94,5 @@ func (t *tuning) problems(set *config.Set, err error) error {
 	if errors.As(err, &problems) {
 		return problems
 	}
-	return fieldProblem(set, t.path+".options", "the handler does not take the changed options: "+err.Error())
+	return set.ProblemAt(t.path+".options", "the handler does not take the changed options: "+err.Error())
 }

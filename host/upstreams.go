@@ -73,7 +73,7 @@ func (h *Host) openUpstream(set *config.Set, path string, made recipe[config.Ups
 		Codec: cfg.Codec, LowerCase: cfg.Compat == "easymicro2019", Idempotent: cfg.Idempotent,
 		ConnectTimeout: cfg.Connection.ConnectTimeout.Std(), KeepaliveInterval: cfg.Connection.KeepaliveInterval.Std(),
 		KeepaliveTimeout: cfg.Connection.KeepaliveTimeout.Std(), PoolSize: cfg.Connection.PoolSize,
-		Caller: registry.Caller, Wrap: h.wrapClient(cfg.Name), OnAttempt: telemetry.Attempt, Logger: h.floods.Logger().With("upstream", cfg.Name),
+		Caller: registry.Caller, Wrap: h.wrapClient(cfg.Name), OnAttempt: telemetry.Attempt, Logger: h.sampler.Logger().With("upstream", cfg.Name),
 	}
 	if c := cfg.Compression; c != nil {
 		o.Compression = compressions[c.Type]
@@ -85,14 +85,14 @@ func (h *Host) openUpstream(set *config.Set, path string, made recipe[config.Ups
 	}
 	looks, err := h.resolver(set, &cfg.Resolve, found)
 	if err != nil {
-		return nil, fieldProblem(set, path+".resolve", err.Error())
+		return nil, set.ProblemAt(path+".resolve", err.Error())
 	}
 	o.Resolver = h.reports.lookout(lookout{
 		Resolver: looks, upstream: cfg.Name, group: cfg.Group, resolve: where(&cfg.Resolve), holds: cfg.Resolve.File != "",
 	})
 	c, err := client.New(o)
 	if err != nil {
-		return nil, fieldProblem(set, path, err.Error())
+		return nil, set.ProblemAt(path, err.Error())
 	}
 	if found != nil {
 		found.acquire()

@@ -80,13 +80,19 @@ var layout = map[string]row{
 	"host/machine": {},
 	"host/gateway": {ours: []string{"wire", "wire/code"}},
 	"host/admin":   {ours: []string{"config", "host/telemetry", "wire/code"}},
+	"host/listen": {
+		ours: []string{
+			"wire", "wire/mux", "config", "host/admin", "host/gateway", "host/machine", "host/telemetry",
+		},
+		others: []string{"github.com/pires/go-proxyproto"},
+	},
 	"host": {
 		ours: []string{
 			"wire/code", "wire", "wire/mux", "config", "config/files", "config/load", "config/watch", "registry", "policies", "schema",
 			"wire/client", "host/telemetry", "host/gateway", "host/discovery", "host/discovery/etcd", "host/admin",
-			"host/machine",
+			"host/machine", "host/listen",
 		},
-		others: []string{"golang.org/x/sync", "github.com/pires/go-proxyproto"},
+		others: []string{"golang.org/x/sync"},
 		tests: []string{
 			"samples", "samples/serialize/*", "go.opentelemetry.io/proto/otlp", "google.golang.org/grpc",
 			"google.golang.org/protobuf",

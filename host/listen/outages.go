@@ -1,4 +1,4 @@
-package host
+package listen
 
 import (
 	"errors"
@@ -14,7 +14,7 @@ import (
 	"github.com/easymicro/easymicro/host/machine"
 )
 
-// The reasons for which connections are not accepted. They are labels of a metric.
+// Why connections are not accepted, as metrics have it.
 const (
 	acceptDescriptors = "no_descriptors"
 	acceptFailed      = "accept_failed"
@@ -22,26 +22,26 @@ const (
 )
 
 const (
-	// mostKept is how many descriptors are kept back from callers at most, for operators, kubelets, files, etcd and upstreams.
-	// It is one in keptShare where there are few.
-	mostKept  = 256
+	// Of the descriptors of the process, callers do not get one in keptShare, and maxKept at most: operators, probes, files,
+	// etcd and upstreams need some.
+	maxKept   = 256
 	keptShare = 8
 	// outageOver is how long a listener has to accept without an error for its outage to be over.
 	outageOver = 10 * time.Second
 )
 
-// descriptorsKept is how many of the descriptors of the process are not for connections of callers.
-func descriptorsKept(descriptors int) int { return min(mostKept, descriptors/keptShare) }
+// descriptorsKept returns how many of the descriptors of the process callers do not get.
+func descriptorsKept(descriptors int) int { return min(maxKept, descriptors/keptShare) }
 
-// acceptances knows which listeners of a host do not accept connections, and why. Each such state is one line of the log
-// when it begins and one when it ends.
-type acceptances struct {
+// outages keeps which listeners do not accept connections, and why. An outage is one line of the log when it begins and
+// one when it ends.
+type outages struct {
 	log   *slog.Logger
 	count func(listener, reason string)
 
-	mu      sync.Mutex
-	outages map[outageKey]*outage
-	closed  bool
+	mu     sync.Mutex
+	open   map[outageKey]*outage
+	closed bool
 }
 
 type outageKey struct{ listener, reason string }
@@ -52,35 +52,35 @@ type outage struct {
 	timer       *time.Timer
 }
 
-func newAcceptances(log *slog.Logger, count func(listener, reason string)) *acceptances {
-	return &acceptances{log: log, count: count, outages: make(map[outageKey]*outage)}
+func newOutages(log *slog.Logger, count func(listener, reason string)) *outages {
+	return &outages{log: log, count: count, open: make(map[outageKey]*outage)}
 }
 
-// room reports whether the process has descriptors enough for a connection of a caller.
-func (a *acceptances) room(listener string, conn net.Conn) bool {
+// admits reports whether the process has enough descriptors left to keep a connection of a caller.
+func (o *outages) admits(listener string, conn net.Conn) bool {
 	descriptors := machine.Descriptors()
 	if descriptors == 0 || machine.Descriptor(conn) < descriptors-descriptorsKept(descriptors) {
 		return true
 	}
-	a.note(listener, acceptDescriptors, nil)
+	o.note(listener, acceptDescriptors, nil)
 	return false
 }
 
-// failed notes an error of Accept.
-func (a *acceptances) failed(listener string, err error) {
+// failed counts an error of Accept.
+func (o *outages) failed(listener string, err error) {
 	switch {
 	case errors.Is(err, net.ErrClosed), errors.Is(err, os.ErrDeadlineExceeded):
 	case machine.OutOfDescriptors(err):
-		a.note(listener, acceptDescriptors, err)
+		o.note(listener, acceptDescriptors, err)
 	default:
-		a.note(listener, acceptFailed, err)
+		o.note(listener, acceptFailed, err)
 	}
 }
 
 // note counts a connection that was not accepted, or that was closed for a new one (acceptTooMany).
-func (a *acceptances) note(listener, reason string, err error) {
-	a.count(listener, reason)
-	if a.noted(outageKey{listener, reason}, time.Now()) {
+func (o *outages) note(listener, reason string, err error) {
+	o.count(listener, reason)
+	if o.noted(outageKey{listener, reason}, time.Now()) {
 		return
 	}
 	attrs := []any{"listener", listener, "reason", reason}
@@ -97,19 +97,19 @@ func (a *acceptances) note(listener, reason string, err error) {
 		message = "open connections are closed for new ones"
 		attrs = append(attrs, "advice", "find out who opens so many, and keep strangers from this address")
 	}
-	a.log.Warn(message, attrs...)
+	o.log.Warn(message, attrs...)
 }
 
 // noted reports whether the outage had begun before.
-func (a *acceptances) noted(k outageKey, now time.Time) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	t, begun := a.outages[k]
+func (o *outages) noted(k outageKey, now time.Time) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	t, begun := o.open[k]
 	if !begun {
 		t = &outage{since: now}
-		a.outages[k] = t
-		if !a.closed {
-			t.timer = time.AfterFunc(outageOver, func() { a.end(k) })
+		o.open[k] = t
+		if !o.closed {
+			t.timer = time.AfterFunc(outageOver, func() { o.end(k) })
 		}
 	}
 	t.last = now
@@ -117,35 +117,35 @@ func (a *acceptances) noted(k outageKey, now time.Time) bool {
 	return begun
 }
 
-// end ends an outage of which nothing was seen for some time.
-func (a *acceptances) end(k outageKey) {
-	a.mu.Lock()
-	t := a.outages[k]
-	if a.closed || t == nil {
-		a.mu.Unlock()
+// end ends an outage that has not been seen for outageOver.
+func (o *outages) end(k outageKey) {
+	o.mu.Lock()
+	t := o.open[k]
+	if o.closed || t == nil {
+		o.mu.Unlock()
 		return
 	}
 	if left := outageOver - time.Since(t.last); left > 0 {
 		t.timer.Reset(left)
-		a.mu.Unlock()
+		o.mu.Unlock()
 		return
 	}
-	delete(a.outages, k)
-	a.mu.Unlock()
+	delete(o.open, k)
+	o.mu.Unlock()
 	message, counted := "connections are accepted again", "not_accepted"
 	if k.reason == acceptTooMany {
 		message, counted = "open connections are no longer closed for new ones", "closed"
 	}
-	a.log.Info(message, "listener", k.listener, "reason", k.reason, counted, t.count,
+	o.log.Info(message, "listener", k.listener, "reason", k.reason, counted, t.count,
 		"lasted", t.last.Sub(t.since).Round(time.Millisecond))
 }
 
-// views are the outages there are, by listener.
-func (a *acceptances) views() []admin.AcceptTrouble {
-	a.mu.Lock()
-	defer a.mu.Unlock()
+// list returns the outages by listener.
+func (o *outages) list() []admin.AcceptTrouble {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	list := []admin.AcceptTrouble{}
-	for k, t := range a.outages {
+	for k, t := range o.open {
 		list = append(list, admin.AcceptTrouble{Listener: k.listener, Reason: k.reason, Since: t.since, Count: t.count})
 	}
 	slices.SortFunc(list, func(x, y admin.AcceptTrouble) int {
@@ -154,12 +154,12 @@ func (a *acceptances) views() []admin.AcceptTrouble {
 	return list
 }
 
-// close ends the timers.
-func (a *acceptances) close() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.closed = true
-	for _, t := range a.outages {
+// close stops the timers.
+func (o *outages) close() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.closed = true
+	for _, t := range o.open {
 		t.timer.Stop()
 	}
 }

@@ -1,4 +1,4 @@
-package host
+package listen
 
 import (
 	"context"
@@ -12,8 +12,8 @@ import (
 	"github.com/easymicro/easymicro/config"
 )
 
-// A socket is a bound address. It outlives the stages that serve it one after the other, so that a changed listener on
-// the same address loses no connection.
+// A socket is a bound address. It outlives the servers that serve it in turn, so that a changed listener on the same
+// address loses no connection.
 type socket struct {
 	ln deadlineListener
 }
@@ -23,11 +23,11 @@ type deadlineListener interface {
 	SetDeadline(t time.Time) error
 }
 
-// bind opens the address of field, which errors name. Paths of unix sockets start at the set's folder.
+// bind listens at an address; errors name its field in the manifest. Paths of unix sockets start at the set's folder.
 func bind(ctx context.Context, set *config.Set, field string, address config.Address) (*socket, error) {
 	network, rest, err := address.Split()
 	if err != nil {
-		return nil, fieldProblem(set, field, err.Error())
+		return nil, set.ProblemAt(field, err.Error())
 	}
 	if network == "unix" {
 		rest = set.Path(rest)
@@ -35,16 +35,16 @@ func bind(ctx context.Context, set *config.Set, field string, address config.Add
 	}
 	ln, err := (&net.ListenConfig{}).Listen(ctx, network, rest)
 	if err != nil {
-		return nil, fieldProblem(set, field, "cannot listen: "+err.Error())
+		return nil, set.ProblemAt(field, "cannot listen: "+err.Error())
 	}
 	dl, ok := ln.(deadlineListener)
 	if !ok {
-		return nil, errors.Join(fieldProblem(set, field, "is no address of a stream"), ln.Close())
+		return nil, errors.Join(set.ProblemAt(field, "is not the address of a stream"), ln.Close())
 	}
 	return &socket{ln: dl}, nil
 }
 
-// removeStale takes away the socket file of a process that is gone; one that answers is left, and bind then fails.
+// removeStale removes the socket file of a process that has ended. One that answers stays, and bind fails.
 func removeStale(ctx context.Context, path string) {
 	info, err := os.Stat(path)
 	if err != nil || info.Mode()&os.ModeSocket == 0 {
@@ -62,15 +62,16 @@ func (s *socket) addr() net.Addr { return s.ln.Addr() }
 
 func (s *socket) close() error { return s.ln.Close() }
 
-// lease hands the socket's connections to one stage, the listener of that name, until that stage pauses it.
-func (s *socket) lease(listener string, a *acceptances) *lease {
-	return &lease{socket: s, listener: listener, acceptances: a, closed: make(chan struct{})}
+// lease returns a listener for the connections of the socket until it is paused. The name is for metrics.
+func (s *socket) lease(listener string, o *outages) *lease {
+	return &lease{socket: s, listener: listener, outages: o, closed: make(chan struct{})}
 }
 
+// A lease accepts the connections of a socket for one server.
 type lease struct {
-	socket      *socket
-	listener    string
-	acceptances *acceptances
+	socket   *socket
+	listener string
+	outages  *outages
 
 	paused    atomic.Bool
 	accepting sync.Mutex // held while Accept waits
@@ -78,8 +79,8 @@ type lease struct {
 	closed    chan struct{}
 }
 
-// Accept waits for a connection. One that arrives while the lease is being paused is still handed out; then Accept
-// waits for Close.
+// Accept waits for a connection. One that arrives while the lease is being paused is still returned; after that, Accept
+// blocks until Close.
 func (l *lease) Accept() (net.Conn, error) {
 	conn, err := l.next()
 	if conn == nil && err == nil {
@@ -89,29 +90,29 @@ func (l *lease) Accept() (net.Conn, error) {
 	return conn, err
 }
 
-// next is nothing when the lease is paused.
+// next returns neither a connection nor an error when the lease is paused.
 func (l *lease) next() (net.Conn, error) {
 	l.accepting.Lock()
 	defer l.accepting.Unlock()
 	for !l.paused.Load() {
 		conn, err := l.socket.ln.Accept()
 		switch {
-		case err == nil && l.acceptances.room(l.listener, conn):
+		case err == nil && l.outages.admits(l.listener, conn):
 			return conn, nil
 		case err == nil:
 			_ = conn.Close()
 			continue
 		case !errors.Is(err, os.ErrDeadlineExceeded):
-			l.acceptances.failed(l.listener, err)
+			l.outages.failed(l.listener, err)
 			return nil, err
 		}
-		// The deadline is another lease's way of waking its own Accept; it is lifted at once.
+		// Another lease has set the deadline to wake its own Accept, and lifts it at once.
 		time.Sleep(time.Millisecond)
 	}
 	return nil, nil
 }
 
-// pause ends the handing out and leaves the socket open.
+// pause stops accepting and leaves the socket open.
 func (l *lease) pause() {
 	if l.paused.Swap(true) || l.socket.ln.SetDeadline(time.Unix(1, 0)) != nil {
 		return // when the socket is closed, Accept has returned
@@ -121,7 +122,7 @@ func (l *lease) pause() {
 	_ = l.socket.ln.SetDeadline(time.Time{})
 }
 
-// Close ends Accept and leaves the socket open.
+// Close makes Accept return and leaves the socket open.
 func (l *lease) Close() error {
 	l.pause()
 	l.closing.Do(func() { close(l.closed) })

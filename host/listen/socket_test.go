@@ -1,4 +1,4 @@
-package host
+package listen
 
 import (
 	"errors"
@@ -31,7 +31,7 @@ func TestANewLeaseTakesOverWithoutLosingAConnection(t *testing.T) {
 		}()
 		return done
 	}
-	a := newAcceptances(slog.New(slog.DiscardHandler), func(string, string) {})
+	a := newOutages(slog.New(slog.DiscardHandler), func(string, string) {})
 	old := s.lease("main", a)
 	oldDone := serve(old)
 	const dials = 60

@@ -1,4 +1,4 @@
-package host
+package listen
 
 import (
 	"bytes"
@@ -18,7 +18,7 @@ func TestAListenerThatDoesNotAcceptIsALineAtItsBeginningAndOneAtItsEnd(t *testin
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
 		counted := map[string]int{}
-		a := newAcceptances(slog.New(slog.NewTextHandler(&log, nil)), func(listener, reason string) { counted[listener+" "+reason]++ })
+		a := newOutages(slog.New(slog.NewTextHandler(&log, nil)), func(listener, reason string) { counted[listener+" "+reason]++ })
 		defer a.close()
 		for range 1000 {
 			a.failed("main", &net.OpError{Op: "accept", Err: os.NewSyscallError("accept4", syscall.EMFILE)})
@@ -30,14 +30,14 @@ func TestAListenerThatDoesNotAcceptIsALineAtItsBeginningAndOneAtItsEnd(t *testin
 		for range 3 {
 			a.note("admin", acceptTooMany, nil)
 		}
-		if v := a.views(); len(v) != 3 || v[0].Listener != "admin" || v[0].Count != 3 {
+		if v := a.list(); len(v) != 3 || v[0].Listener != "admin" || v[0].Count != 3 {
 			t.Errorf("%+v", v)
 		} else if v = v[1:]; v[0].Listener != "main" || v[0].Count != 1000 || v[1].Reason != acceptFailed {
 			t.Errorf("%+v", v)
 		}
 		time.Sleep(2 * outageOver)
 		synctest.Wait()
-		if v := a.views(); len(v) != 0 {
+		if v := a.list(); len(v) != 0 {
 			t.Errorf("%+v", v)
 		}
 		if fmt.Sprint(counted) != "map[admin too_many_connections:3 main no_descriptors:1000 side accept_failed:1]" {

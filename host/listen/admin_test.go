@@ -1,4 +1,4 @@
-package host
+package listen
 
 import (
 	"bufio"
@@ -19,10 +19,10 @@ func TestOperatorsAreAnsweredBesideIdleConnections(t *testing.T) {
 		t.Fatal(err)
 	}
 	var noted sync.Map
-	a := newAcceptances(slog.New(slog.DiscardHandler), func(_, reason string) { noted.Store(reason, true) })
+	a := newOutages(slog.New(slog.DiscardHandler), func(_, reason string) { noted.Store(reason, true) })
 	defer a.close()
-	l := newOperatorListener(ln, "health", a)
-	l.most = 4
+	l := newAdminListener(ln, "health", a)
+	l.max = 4
 	begun, end := make(chan struct{}, 10), make(chan struct{})
 	server := admin.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		l.serve(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
@@ -32,7 +32,7 @@ func TestOperatorsAreAnsweredBesideIdleConnections(t *testing.T) {
 			}
 		}), w, r)
 	}), nil)
-	server.ConnState, server.ConnContext = l.state, l.with
+	server.ConnState, server.ConnContext = l.state, l.withConn
 	var served sync.WaitGroup
 	served.Go(func() { _ = server.Serve(l) })
 	defer served.Wait()
@@ -75,7 +75,7 @@ func TestOperatorsAreAnsweredBesideIdleConnections(t *testing.T) {
 		t.Error("not answered beside requests that do not end")
 	}
 	l.mu.Lock()
-	if n := len(l.open); n > l.most {
+	if n := len(l.open); n > l.max {
 		t.Errorf("%d connections are open", n)
 	}
 	l.mu.Unlock()

@@ -1,4 +1,4 @@
-package host
+package listen
 
 import (
 	"bufio"
@@ -17,49 +17,49 @@ import (
 	"github.com/easymicro/easymicro/wire/mux"
 )
 
-// The reasons for which a connection from a network of proxyProtocol is turned away.
+// Why a connection from a network of proxyProtocol is rejected.
 const (
 	reasonNoProxyHeader  = "no_proxy_header"
 	reasonBadProxyHeader = "bad_proxy_header"
 )
 
-// proxyAdvice is what operators can do about connections that are turned away for a PROXY header, or for want of one.
+// proxyAdvice tells operators what to do about a PROXY header that is unexpected, missing or malformed.
 var proxyAdvice = map[string]string{
 	mux.RejectProxy:      "a PROXY header is taken from the networks in listeners[].proxyProtocol.from alone: add that of the balancer",
 	reasonNoProxyHeader:  "the peer is in listeners[].proxyProtocol.from: have the balancer send PROXY headers, or narrow the network",
 	reasonBadProxyHeader: "what the peer, which is in listeners[].proxyProtocol.from, sent first is no PROXY header of version 1 or 2 for TCP",
 }
 
-// sources are peers that are known by their networks, or by having connected to a unix socket.
-type sources struct {
-	networks []netip.Prefix
-	unix     bool
+// Peers are peers in certain networks, or connected over unix sockets.
+type Peers struct {
+	Networks []netip.Prefix
+	Unix     bool
 }
 
-// newSources reads what is written as a list of networks and the word unix.
-func newSources(list []string) *sources {
-	s := &sources{unix: slices.Contains(list, config.UnixPeers)}
+// ParsePeers reads a list of networks and the word unix. The list is valid.
+func ParsePeers(list []string) *Peers {
+	p := &Peers{Unix: slices.Contains(list, config.UnixPeers)}
 	for _, text := range list {
-		if p, err := netip.ParsePrefix(text); err == nil {
-			s.networks = append(s.networks, p)
+		if network, err := netip.ParsePrefix(text); err == nil {
+			p.Networks = append(p.Networks, network)
 		}
 	}
-	return s
+	return p
 }
 
-func (s *sources) has(addr net.Addr) bool {
+func (p *Peers) has(addr net.Addr) bool {
 	switch a := addr.(type) {
 	case *net.TCPAddr:
 		ip := a.AddrPort().Addr().Unmap().WithZone("")
-		return slices.ContainsFunc(s.networks, func(p netip.Prefix) bool { return p.Contains(ip) })
+		return slices.ContainsFunc(p.Networks, func(n netip.Prefix) bool { return n.Contains(ip) })
 	case *net.UnixAddr:
-		return s.unix
+		return p.Unix
 	}
 	return false
 }
 
-// proxies takes PROXY headers off the connections of a listener. Who has to send them may change while it is in use.
-type proxies struct{ from atomic.Pointer[sources] }
+// proxies reads the PROXY headers of the connections of a listener. The peers that send them may change meanwhile.
+type proxies struct{ from atomic.Pointer[Peers] }
 
 func newProxies(l *config.Listener) *proxies {
 	p := new(proxies)
@@ -72,16 +72,16 @@ func (p *proxies) set(l *config.Listener) {
 	if l.ProxyProtocol != nil {
 		from = l.ProxyProtocol.From
 	}
-	p.from.Store(newSources(from))
+	p.from.Store(ParsePeers(from))
 }
 
-// open reads the PROXY header of a connection that has to begin with one. The connection is then that of the client which
-// the header names.
+// open reads the PROXY header of a connection from a proxy, and returns the connection with the address of the client
+// that the header names.
 func (p *proxies) open(c net.Conn) (net.Conn, error) {
 	if !p.from.Load().has(c.RemoteAddr()) {
 		return c, nil
 	}
-	header, behind, err := readProxyHeader(c)
+	header, rest, err := readProxyHeader(c)
 	if err != nil {
 		return nil, err
 	}
@@ -92,17 +92,17 @@ func (p *proxies) open(c net.Conn) (net.Conn, error) {
 	if client == nil {
 		client = c.RemoteAddr()
 	}
-	return &proxied{Conn: c, client: client, ahead: behind}, nil
+	return &proxied{Conn: c, client: client, ahead: rest}, nil
 }
 
 const (
 	proxyV2Fixed = 16      // of a header of version 2, before its addresses
-	proxyV2Most  = 4 << 10 // addresses take up to 216 bytes, the rest is for certificates and names
-	proxyV1Most  = 107
+	maxProxyV2   = 4 << 10 // addresses take up to 216 bytes, the rest is for certificates and names
+	maxProxyV1   = 107
 )
 
-// readProxyHeader reads a whole header, in however many pieces it comes, and returns what came behind it, too.
-func readProxyHeader(c net.Conn) (header, behind []byte, err error) {
+// readProxyHeader reads a whole header, in however many pieces it arrives, and returns it and what arrived after it.
+func readProxyHeader(c net.Conn) (header, rest []byte, err error) {
 	buf := make([]byte, 0, 256)
 	for {
 		n, err := proxyHeaderLen(buf)
@@ -120,12 +120,12 @@ func readProxyHeader(c net.Conn) (header, behind []byte, err error) {
 		case errors.Is(err, io.EOF) && len(buf) > 0:
 			return nil, nil, &mux.RejectError{Reason: reasonBadProxyHeader}
 		case err != nil:
-			return nil, nil, err // that nothing came at all is how balancers look whether somebody listens
+			return nil, nil, err // balancers check the port by connecting and sending nothing
 		}
 	}
 }
 
-// proxyHeaderLen is the length of the header that buf begins with, or the least that it can be; 0 while nothing is known.
+// proxyHeaderLen returns the length of the header that buf begins with, or a lower bound of it; 0 while it is unknown.
 func proxyHeaderLen(buf []byte) (int, error) {
 	switch {
 	case len(buf) == 0:
@@ -135,15 +135,15 @@ func proxyHeaderLen(buf []byte) (int, error) {
 			return proxyV2Fixed, nil
 		}
 		n := int(binary.BigEndian.Uint16(buf[proxyV2Fixed-2:]))
-		if n > proxyV2Most {
+		if n > maxProxyV2 {
 			return 0, &mux.RejectError{Reason: reasonBadProxyHeader}
 		}
 		return proxyV2Fixed + n, nil
 	case begins(buf, proxyproto.SIGV1):
-		if i := bytes.IndexByte(buf[:min(len(buf), proxyV1Most)], '\n'); i >= 0 {
+		if i := bytes.IndexByte(buf[:min(len(buf), maxProxyV1)], '\n'); i >= 0 {
 			return i + 1, nil
 		}
-		if len(buf) >= proxyV1Most {
+		if len(buf) >= maxProxyV1 {
 			return 0, &mux.RejectError{Reason: reasonBadProxyHeader}
 		}
 		return 0, nil
@@ -151,7 +151,7 @@ func proxyHeaderLen(buf []byte) (int, error) {
 	return 0, &mux.RejectError{Reason: reasonNoProxyHeader}
 }
 
-// begins reports whether buf is the beginning of something that begins with sign.
+// begins reports whether buf and sign agree as far as both go.
 func begins(buf, sign []byte) bool {
 	n := min(len(buf), len(sign))
 	return bytes.Equal(buf[:n], sign[:n])
@@ -159,7 +159,7 @@ func begins(buf, sign []byte) bool {
 
 // clientOf returns the address that a header names, or nil if it names none, as in a balancer's health check.
 func clientOf(header []byte) (net.Addr, error) {
-	const proxyUnspecified = "\x21\x00" // the library has no use for it, while senders have
+	const proxyUnspecified = "\x21\x00" // senders use it, and the library refuses it
 	if len(header) >= proxyV2Fixed && string(header[12:14]) == proxyUnspecified {
 		return nil, nil
 	}
@@ -176,11 +176,11 @@ func clientOf(header []byte) (net.Addr, error) {
 	return nil, &mux.RejectError{Reason: reasonBadProxyHeader}
 }
 
-// proxied is a connection that has lost its PROXY header.
+// proxied is a connection whose PROXY header has been read.
 type proxied struct {
 	net.Conn
 	client net.Addr
-	ahead  []byte // read with the header; belongs to the reader
+	ahead  []byte // read with the header, and not yet by Read
 }
 
 func (c *proxied) RemoteAddr() net.Addr { return c.client }
@@ -189,14 +189,14 @@ func (c *proxied) Read(b []byte) (int, error) {
 	if len(c.ahead) > 0 {
 		n := copy(b, c.ahead)
 		if c.ahead = c.ahead[n:]; len(c.ahead) == 0 {
-			c.ahead = nil // lets go of the header
+			c.ahead = nil // frees the header
 		}
 		return n, nil
 	}
 	return c.Conn.Read(b)
 }
 
-// CloseWrite closes the sending side, when the connection has sides.
+// CloseWrite closes the sending side, if the connection can do so.
 func (c *proxied) CloseWrite() error {
 	half, ok := c.Conn.(interface{ CloseWrite() error })
 	if !ok {

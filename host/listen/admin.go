@@ -1,0 +1,173 @@
+package listen
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/host/admin"
+	"github.com/easymicro/easymicro/host/machine"
+)
+
+// adminServer serves the admin or the health listener.
+type adminServer struct {
+	server  *http.Server
+	socket  *socket
+	address config.Address // as in the manifest
+	done    chan struct{}
+}
+
+// serveAdmin serves s with the handler that is in force when a request arrives. The name is for logs and metrics.
+func serveAdmin(l *Listeners, name string, s *socket, address config.Address, handler func() http.Handler) *adminServer {
+	ln := newAdminListener(s.ln, name, l.outages)
+	serve := func(w http.ResponseWriter, r *http.Request) { ln.serve(handler(), w, r) }
+	a := &adminServer{
+		server: admin.NewServer(http.HandlerFunc(serve), l.o.Sampler.Logger()), socket: s, address: address, done: make(chan struct{}),
+	}
+	a.server.ConnState, a.server.ConnContext = ln.state, ln.withConn
+	go func() {
+		defer close(a.done)
+		if err := a.server.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+			l.o.Log.Error("the listener at "+s.addr().String()+" failed", "error", err)
+		}
+	}()
+	return a
+}
+
+// stop waits for requests until ctx ends. A nil server has none.
+func (a *adminServer) stop(ctx context.Context) {
+	if a == nil {
+		return
+	}
+	if a.server.Shutdown(ctx) != nil {
+		_ = a.server.Close()
+	}
+	<-a.done
+}
+
+func (a *adminServer) addr() net.Addr {
+	if a == nil {
+		return nil
+	}
+	return a.socket.addr()
+}
+
+const (
+	maxAdminConns = 64 // of one listener, and at most
+	adminShare    = 4  // one in so many of the descriptors that are kept back: there are two listeners, and files and etcd need some
+	acceptRetry   = 10 * time.Millisecond
+)
+
+// adminListener accepts the connections of operators and their tools, also from the descriptors that are kept back from
+// callers. It accepts all: beyond its limit it closes one on which nothing is being answered. An error of Accept is
+// retried soon.
+type adminListener struct {
+	net.Listener
+	name    string
+	outages *outages
+	max     int
+	closing sync.Once
+	closed  chan struct{}
+
+	mu   sync.Mutex
+	open map[net.Conn]*adminConn
+}
+
+type adminConn struct {
+	answering bool      // or idle, or still reading a request
+	since     time.Time // of that state
+}
+
+func newAdminListener(ln net.Listener, name string, o *outages) *adminListener {
+	limit := maxAdminConns
+	if descriptors := machine.Descriptors(); descriptors > 0 {
+		limit = max(1, min(limit, descriptorsKept(descriptors)/adminShare))
+	}
+	return &adminListener{
+		Listener: ln, name: name, outages: o, max: limit, closed: make(chan struct{}), open: make(map[net.Conn]*adminConn),
+	}
+}
+
+func (l *adminListener) Accept() (net.Conn, error) {
+	for {
+		conn, err := l.Listener.Accept()
+		switch {
+		case err == nil:
+			l.admit(conn)
+			return conn, nil
+		case errors.Is(err, net.ErrClosed):
+			return nil, err
+		}
+		l.outages.failed(l.name, err)
+		select {
+		case <-l.closed:
+		case <-time.After(acceptRetry):
+		}
+	}
+}
+
+// admit adds a connection, and closes others beyond the limit.
+func (l *adminListener) admit(conn net.Conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for len(l.open) >= l.max {
+		victim := l.victim()
+		delete(l.open, victim)
+		_ = victim.Close()
+		l.outages.note(l.name, acceptTooMany, nil)
+	}
+	l.open[conn] = &adminConn{since: time.Now()}
+}
+
+// victim returns the connection that has been without a request for longest or, when all are being answered, the one
+// that has been answered for longest. The caller holds the mutex.
+func (l *adminListener) victim() (victim net.Conn) {
+	var of *adminConn
+	for conn, c := range l.open {
+		if of == nil || of.answering && !c.answering || of.answering == c.answering && c.since.Before(of.since) {
+			victim, of = conn, c
+		}
+	}
+	return victim
+}
+
+func (l *adminListener) Close() error {
+	l.closing.Do(func() { close(l.closed) })
+	return l.Listener.Close()
+}
+
+// state is the ConnState of the server.
+func (l *adminListener) state(conn net.Conn, s http.ConnState) {
+	if s == http.StateClosed || s == http.StateHijacked {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		delete(l.open, conn)
+	}
+}
+
+type connKey struct{}
+
+// withConn is the ConnContext of the server.
+func (l *adminListener) withConn(ctx context.Context, conn net.Conn) context.Context {
+	return context.WithValue(ctx, connKey{}, conn)
+}
+
+// serve marks the connection of a request as being answered while next answers it.
+func (l *adminListener) serve(next http.Handler, w http.ResponseWriter, r *http.Request) {
+	conn, _ := r.Context().Value(connKey{}).(net.Conn)
+	l.mark(conn, true)
+	defer l.mark(conn, false)
+	next.ServeHTTP(w, r)
+}
+
+func (l *adminListener) mark(conn net.Conn, answering bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if c := l.open[conn]; c != nil {
+		c.answering, c.since = answering, time.Now()
+	}
+}
