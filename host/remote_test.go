@@ -377,7 +377,7 @@ func TestMethodsOfOtherHostsHaveMetricsOnceTheyHaveAnswered(t *testing.T) {
 	}
 }
 
-// Names that a caller makes up must not use up what keeps the sampler of others apart.
+// Names that a caller makes up must not use up what keeps the lines of others apart.
 func TestMadeUpMethodsAtAGatewayDoNotTakeTheNamesFromTheLog(t *testing.T) {
 	y := newYard()
 	far(t, y, newPlant(t), "")

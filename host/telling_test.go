@@ -29,7 +29,7 @@ func TestTheLogHasThePlacesOfWarningsAsAttributes(t *testing.T) {
 	t.Errorf("no warning in\n%s", log.String())
 }
 
-// Each part of a host that says something of each call or connection passes the guard against sampler.
+// Each part of a host that says something of each call or connection passes the guard against floods.
 func TestCrashingCallsAndBadRepliesAreFewLines(t *testing.T) {
 	var log logBuffer
 	h := hosttest.Start(t, "services: [{name: Crash, handler: test.crash}]\n", hosttest.Options{Registry: newPlant(t).reg, Log: &log})
