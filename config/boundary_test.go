@@ -60,7 +60,7 @@ func TestWhatZeroMeansIsSaidOrRefused(t *testing.T) {
 		}
 	}
 	for _, typ := range []reflect.Type{
-		reflect.TypeFor[Manifest](), reflect.TypeFor[policyFile](), reflect.TypeFor[Token](), reflect.TypeFor[endpointsFile](),
+		reflect.TypeFor[Manifest](), reflect.TypeFor[PolicyFile](), reflect.TypeFor[Token](), reflect.TypeFor[EndpointsFile](),
 	} {
 		walk("", typ)
 	}

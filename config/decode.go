@@ -20,7 +20,7 @@ func DecodeManifest(file string, data []byte, env func(string) (string, bool)) (
 
 // DecodeRules reads a policy file.
 func DecodeRules(file string, data []byte, env func(string) (string, bool)) ([]Rule, Problems) {
-	var p policyFile
+	var p PolicyFile
 	d := newDecoder(file, env)
 	d.file(data, reflect.ValueOf(&p).Elem(), "empty: to have no rules write `rules: []`", true)
 	return p.Rules, d.problems.Sort()
@@ -41,8 +41,8 @@ type Endpoint struct {
 	Metadata map[string]string
 }
 
-// endpointsFile is the whole of such a file.
-type endpointsFile struct {
+// EndpointsFile is the content of a file named by resolve.file.
+type EndpointsFile struct {
 	Endpoints []listedEndpoint `yaml:"endpoints" required:"true" reload:"live" doc:"The endpoints. To have none write []."`
 }
 
@@ -64,9 +64,9 @@ func (w *word) UnmarshalText(text []byte) error {
 
 // DecodeEndpoints reads a file of endpoints. One without content is taken for an accident, and so are documents without.
 func DecodeEndpoints(file string, data []byte, env func(string) (string, bool)) ([]Endpoint, Problems) {
-	var f endpointsFile
+	var f EndpointsFile
 	d := newDecoder(file, env)
-	if root := d.open(data, reflect.TypeFor[endpointsFile](), "empty: to have no endpoints write `endpoints: []`", false); root != nil {
+	if root := d.open(data, reflect.TypeFor[EndpointsFile](), "empty: to have no endpoints write `endpoints: []`", false); root != nil {
 		spellOut(root)
 		d.value(root, reflect.ValueOf(&f).Elem(), &field{}, "")
 	}
@@ -110,7 +110,7 @@ func followed(n *yaml.Node) *yaml.Node {
 }
 
 // check finds addresses that cannot be called, and those that stand there twice.
-func (f *endpointsFile) check(at places) Problems {
+func (f *EndpointsFile) check(at places) Problems {
 	var problems Problems
 	var seen names
 	for i, e := range f.Endpoints {
@@ -166,7 +166,7 @@ func otherFile(root *yaml.Node, wanted reflect.Type) string {
 	}
 	isList := root.Kind == yaml.SequenceNode
 	isRules, isToken := isListOfRules(root), hasKey(first, "sha256")
-	switch policies, tokens := wanted == reflect.TypeFor[policyFile](), wanted == reflect.TypeFor[[]Token](); {
+	switch policies, tokens := wanted == reflect.TypeFor[PolicyFile](), wanted == reflect.TypeFor[[]Token](); {
 	case !isList && hasKey(root, "apiVersion") && hasKey(root, "kind"):
 		return kubernetesObject(root)
 	case tokens && !isList && hasKey(root, "rules"):
@@ -242,8 +242,8 @@ func (c *completer) complete(v reflect.Value, path string) {
 		case fv.IsZero() && f.hasDef:
 			fv.Set(f.defVal)
 		case fv.IsZero():
-		case f.later:
-			c.coded(at, "not supported yet", "")
+		case f.later != "":
+			c.coded(at, f.notSupported(), "")
 			fv.SetZero()
 		default:
 			c.completeValue(fv, f, at)

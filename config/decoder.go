@@ -123,10 +123,10 @@ func (d *decoder) field(key, value *yaml.Node, v reflect.Value, f *field, path s
 	d.place(value, path)
 	before := len(d.problems)
 	d.value(value, v, f, path)
-	if !f.later || (len(d.problems) == before && isOff(v, f)) {
+	if f.later == "" || (len(d.problems) == before && isOff(v, f)) {
 		return
 	}
-	d.problem(key, path, "not supported yet", "")
+	d.problem(key, path, f.notSupported(), "")
 	v.SetZero()
 }
 
@@ -259,7 +259,7 @@ func (d *decoder) kind(n *yaml.Node, want yaml.Kind, path string, t reflect.Type
 	if n.Kind == want {
 		return true
 	}
-	top := map[reflect.Type]string{reflect.TypeFor[policyFile](): "rules", reflect.TypeFor[endpointsFile](): "endpoints"}
+	top := map[reflect.Type]string{reflect.TypeFor[PolicyFile](): "rules", reflect.TypeFor[EndpointsFile](): "endpoints"}
 	if key := top[t]; key != "" && path == "" && d.scope == "" {
 		d.problem(n, path, "must be a mapping with the key "+key+", not "+d.suggest.describe(n), "")
 		return false

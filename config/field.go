@@ -29,8 +29,16 @@ type field struct {
 	pattern   string
 	scalar    string // a word that stands for the absent value
 	required  bool
-	later     bool
+	later     string // if it is not supported yet: what to do instead, or "true"
 	class     Class
+}
+
+// notSupported says that the field cannot be used yet, and what to do instead.
+func (f *field) notSupported() string {
+	if f.later == "true" {
+		return "not supported yet"
+	}
+	return "not supported yet: " + f.later
 }
 
 // structType is the fields of a struct, by key.
@@ -119,7 +127,7 @@ func newField(sf reflect.StructField, name string, index []int) *field {
 		name: name, index: index, typ: sf.Type,
 		doc: sf.Tag.Get("doc"), min: sf.Tag.Get("min"), max: sf.Tag.Get("max"),
 		pattern: sf.Tag.Get("pattern"), scalar: sf.Tag.Get("scalar"), class: Class(sf.Tag.Get("reload")),
-		required: sf.Tag.Get("required") == "true", later: sf.Tag.Get("later") == "true",
+		required: sf.Tag.Get("required") == "true", later: sf.Tag.Get("later"),
 	}
 	f.def, f.hasDef = sf.Tag.Lookup("default")
 	if enum, ok := sf.Tag.Lookup("enum"); ok {

@@ -219,7 +219,7 @@ var foreign = map[reflect.Type]string{
 	reflect.TypeFor[Policies](): `
 		files: file path paths include dir directory
 		watch: reload`,
-	reflect.TypeFor[policyFile](): `
+	reflect.TypeFor[PolicyFile](): `
 		rules: rule policies policy limits`,
 	reflect.TypeFor[Admin](): `
 		address: addr listen port bind

@@ -14,7 +14,7 @@ type Listener struct {
 	Name      string   `yaml:"name" required:"true" pattern:"name" doc:"Name of the listener, unique."`
 	Address   Address  `yaml:"address" required:"true" doc:"tcp://host:port, unix://path, host:port or :port."`
 	Protocols []string `yaml:"protocols" default:"rpcx,http" enum:"rpcx,http" doc:"What is spoken; told apart by the first byte."`
-	TLS       *TLS     `yaml:"tls" later:"true" doc:"Certificates of the listener."`
+	TLS       *TLS     `yaml:"tls" later:"put a proxy that terminates TLS in front of the listener" doc:"Certificates of the listener."`
 	Limits    Limits   `yaml:"limits" reload:"live" doc:"What a peer may take. A change is for the connections that come from then on."`
 
 	ProxyProtocol *ProxyProtocol `yaml:"proxyProtocol" reload:"live" doc:"PROXY headers of balancers in TCP mode. Default: none, and peers that send one are turned away. A change is for the connections that come from then on."`
@@ -49,8 +49,8 @@ type Limits struct {
 // Auth says how the caller of a call is known.
 type Auth struct {
 	Identify       []string `yaml:"identify" enum:"mtls,jwt,token" laterEnum:"mtls,jwt" doc:"Ways to know the caller; the first that answers. Default: none, every caller is anonymous."`
-	MTLS           *MTLS    `yaml:"mtls" later:"true" doc:"Callers known by their certificate."`
-	JWT            *JWT     `yaml:"jwt" later:"true" doc:"Callers known by a signed token."`
+	MTLS           *MTLS    `yaml:"mtls" later:"callers can be identified by token" doc:"Callers known by their certificate."`
+	JWT            *JWT     `yaml:"jwt" later:"callers can be identified by token" doc:"Callers known by a signed token."`
 	Tokens         *Tokens  `yaml:"tokens" doc:"Callers known by a token of a list."`
 	TrustedProxies []string `yaml:"trustedProxies" pattern:"proxy" doc:"Networks (10.0.0.0/8) whose X-Forwarded-For counts for peer, and unix for peers that connect to a unix listener."`
 }

@@ -125,8 +125,8 @@ type AutoRollback struct {
 	MinRequests    int      `yaml:"minRequests" default:"100" min:"1" doc:"Calls that must have been seen."`
 }
 
-// policyFile is the whole of a policy file.
-type policyFile struct {
+// PolicyFile is the content of a policy file.
+type PolicyFile struct {
 	Rules []Rule `yaml:"rules" required:"true" reload:"live" doc:"The rules."`
 }
 

@@ -117,7 +117,7 @@ func (s *suggester) meant(word string, block *structType, t reflect.Type) string
 		if ft.Kind() == reflect.Pointer {
 			ft = ft.Elem()
 		}
-		if f.later || ft.Kind() != reflect.Struct || ft == timeType || ft == rawOptionsType {
+		if f.later != "" || ft.Kind() != reflect.Struct || ft == timeType || ft == rawOptionsType {
 			continue
 		}
 		if s.types.of(ft).byName[word] == nil {

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/registry"
 	"github.com/easymicro/easymicro/schema"
 )
@@ -119,14 +118,14 @@ func TestTheSchemaHasExactlyTheFieldsThatAreSupported(t *testing.T) {
 
 	var later []string // may be left out, or taken as what holds anyway
 	want := map[string]bool{}
-	for _, f := range config.Fields() {
-		path := f.Path
+	for _, f := range fields() {
+		path := f.path
 		if path == "rules" || strings.HasPrefix(path, "rules[]") { // of a policy file, as in the manifest
 			path = "policies." + path
 		}
 		switch {
 		case inside(path, later), strings.HasPrefix(path, "tokens"), strings.HasPrefix(path, "endpoints"), strings.HasPrefix(path, "[]"):
-		case f.Later:
+		case f.later:
 			later = append(later, path)
 			delete(got, path)
 		default:

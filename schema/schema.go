@@ -1,15 +1,12 @@
 // Package schema describes manifests and policy files as JSON Schema, so that an editor completes and checks them.
 //
 // Everything comes from the types: keys, defaults, bounds and descriptions from those of config, handler names, their
-// methods and options from the registry. What config refuses as not supported yet is left out. A schema knows the shape
-// of a file, not its meaning: `easymicro validate` says what is wrong beyond that.
+// methods and options from the registry. Editors are not offered what config rejects as not supported yet, and say so
+// where it is written. A schema knows the shape of a file, not its meaning: the rest is for `easymicro validate`.
 package schema
 
 import (
-	"encoding/json"
 	"reflect"
-
-	"github.com/invopop/jsonschema"
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/registry"
@@ -31,25 +28,8 @@ func Manifest(reg *registry.Registry, services ...string) ([]byte, error) {
 // Policies is the JSON Schema (2020-12) of a policy file for a binary with these handlers.
 func Policies(reg *registry.Registry, services ...string) ([]byte, error) {
 	b := &builder{handlers: reg.Entries(), services: services}
-	s := b.object(reflect.TypeFor[policyFile]())
+	s := b.object(reflect.TypeFor[config.PolicyFile]())
 	s.Title = "easymicro policies"
 	s.Description = "Rules for the calls of an easymicro host; always live."
 	return b.document(s, "policies.schema.json")
-}
-
-// policyFile is what stands in a policy file.
-type policyFile struct {
-	Rules []config.Rule `yaml:"rules" required:"true" doc:"The rules of this file."`
-}
-
-func (b *builder) document(s *jsonschema.Schema, name string) ([]byte, error) {
-	s.Version = jsonschema.Version
-	s.PatternProperties = map[string]*jsonschema.Schema{"^x-": jsonschema.TrueSchema} // for anchors
-	s.ID = jsonschema.ID(base + name)
-	s.Definitions = b.used
-	out, err := json.MarshalIndent(s, "", "  ")
-	if err != nil {
-		return nil, err
-	}
-	return append(out, '\n'), nil
 }

@@ -30,7 +30,6 @@ var notYet = []string{
 	"host",
 	"host/discovery/etcd",
 	"host/gateway",
-	"schema",
 	"wire/client",
 }
 

@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -75,6 +76,15 @@ func unescape(text string) string {
 		b.WriteByte(text[i])
 	}
 	return b.String()
+}
+
+// mountinfo returns what this process sees mounted; nothing on other systems than Linux.
+func mountinfo() string {
+	data, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return ""
+	}
+	return string(data)
 }
 
 // versioned matches the root of a mount inside of one version of a volume that Kubernetes updates by turning a link.
