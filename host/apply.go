@@ -100,7 +100,7 @@ func (p *plan) build(ctx context.Context) (*generation, error) {
 	}
 	var err error
 	o := compileOptions(p.set, p.host.name)
-	o.Revision, o.OnTransition, o.Directory = g.revision, p.host.ruleChanged, &p.host.endpoints
+	o.Revision, o.OnTransition, o.Pool = g.revision, p.host.ruleChanged, p.host.endpoints
 	g.policies, err = policies.Compile(p.set.Rules, g.targets(), before, o)
 	if err != nil {
 		return nil, err

@@ -8,21 +8,16 @@ import (
 	"github.com/easymicro/easymicro/wire/client"
 )
 
-// clientRules are the client-side rules in force, for one client: clients live longer than generations, and generations
-// than clients.
-type clientRules struct {
-	host *Host
-	listings
-}
+// clientRules are the client-side rules in force: clients live longer than generations, and generations than clients.
+type clientRules struct{ host *Host }
 
-var _ client.Guard = (*clientRules)(nil)
+var _ client.Guard = clientRules{}
 
-func (h *Host) clientRules() *clientRules {
-	return &clientRules{host: h, listings: listings{directory: &h.endpoints}}
-}
+// Pool is part of client.Guard.
+func (r clientRules) Pool() *client.Pool { return r.host.endpoints }
 
 // Do carries out a call under the rules in force when it begins.
-func (r *clientRules) Do(ctx context.Context, call client.Guarded) (slot int, err error) {
+func (r clientRules) Do(ctx context.Context, call client.OutgoingCall) (slot int, err error) {
 	g := r.host.current.Load()
 	if g == nil {
 		return 0, call.Attempt(ctx, 0, nil) // a handler that is being opened calls: no rule is in force yet
@@ -41,14 +36,14 @@ func (r *clientRules) Do(ctx context.Context, call client.Guarded) (slot int, er
 	return slot, err
 }
 
-// succeed has the clients that a plan has opened take the place of those before them.
+// succeed has the clients that a plan has opened look up what those before them do, before these are closed.
 func (p *plan) succeed() {
 	for _, u := range p.openedUpstreams {
 		if old := p.prev.upstream(u.made.config.Name); old != nil && old.made.config.Service == u.made.config.Service {
-			u.rules.succeed(&old.rules.listings)
+			u.client.TakeOver(old.client)
 		}
 	}
 	if old := p.prev.way(); p.link != nil && old != nil {
-		p.link.rules.succeed(&old.rules.listings)
+		p.link.client.TakeOver(old.client)
 	}
 }

@@ -20,9 +20,9 @@ import (
 	"github.com/easymicro/easymicro/config/watch"
 	"github.com/easymicro/easymicro/host/listen"
 	"github.com/easymicro/easymicro/host/telemetry"
-	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/registry"
 	"github.com/easymicro/easymicro/wire"
+	"github.com/easymicro/easymicro/wire/client"
 )
 
 // Source reads the set of a host anew, whenever a change was noticed or somebody asks.
@@ -74,7 +74,6 @@ type Host struct {
 	hints    hints
 	expiries expiries
 	history  history
-	reports  *reports
 	watcher  *watch.Watcher // nil without a source
 	first    *config.Set    // what restart-class settings were started with
 
@@ -85,8 +84,8 @@ type Host struct {
 	ended    sync.Once
 	retiring sync.WaitGroup // instances and listeners that finish their last calls
 
-	endpoints policies.Directory // of upstreams, for the rules of all generations
-	reloading sync.Mutex         // what is read from the source is applied before it is read again
+	endpoints *client.Pool // of upstreams, for the clients and the rules of all generations
+	reloading sync.Mutex   // what is read from the source is applied before it is read again
 	lookAgain time.Duration
 
 	// What follows is written under applying, which holds back all but one change at a time, and read without.
@@ -121,7 +120,7 @@ func Open(ctx context.Context, set *config.Set, o Options) (*Host, error) {
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)
 	}
-	h.reports = newReports(h.log)
+	h.endpoints = client.NewPool(h.log)
 	h.metrics = telemetry.New(telemetry.Options{Build: telemetry.Build{Version: o.Version, GoVersion: runtime.Version()}})
 	h.metrics.SetSource(h.emit)
 	h.sampler = telemetry.NewLogSampler(h.log, 0)

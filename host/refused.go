@@ -116,7 +116,7 @@ func (h *Host) tellRefused(msg string, key *refusalKey, subject string, e *code.
 }
 
 // refusedOut remembers a call to an upstream that a client-side rule turned away or ended, or did not have sent again.
-func (h *Host) refusedOut(ctx context.Context, g *generation, call client.Guarded, err error) {
+func (h *Host) refusedOut(ctx context.Context, g *generation, call client.OutgoingCall, err error) {
 	e := code.From(err)
 	rule, reason := e.Rule, e.Reason
 	var spent *policies.SpentError

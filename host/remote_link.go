@@ -30,7 +30,6 @@ type link struct {
 	cluster   string
 	directory directory
 	client    *client.Client
-	rules     *clientRules
 	labels    remoteLabels
 	forget    func() // drops the metrics of methods that are gone
 	log       *slog.Logger
@@ -49,9 +48,9 @@ type foundServices struct {
 	err   error // why nothing newer is known
 }
 
-func newLink(cluster string, d directory, c *client.Client, rules *clientRules, h *Host, done func()) *link {
+func newLink(cluster string, d directory, c *client.Client, h *Host, done func()) *link {
 	l := &link{
-		users: newUsers(), cluster: cluster, directory: d, client: c, rules: rules, log: h.log, done: done,
+		users: newUsers(), cluster: cluster, directory: d, client: c, log: h.log, done: done,
 		labels: remoteLabels{metrics: h.metrics, has: make(map[string]bool)}, forget: h.forget, told: make(chan struct{}),
 	}
 	l.found.Store(new(foundServices))
@@ -97,7 +96,6 @@ func (l *link) shut(ctx context.Context) {
 		l.log.Warn("the connections to other hosts were not closed cleanly", "etcd", l.cluster, "error", err)
 	}
 	_ = l.client.Close()
-	l.rules.forsake()
 	l.watched.Wait()
 	l.done()
 }

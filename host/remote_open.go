@@ -68,22 +68,21 @@ func (h *Host) lastPassed(ctx context.Context) int {
 
 // openLink makes the link over a directory; done is called when it no longer needs that.
 func (h *Host) openLink(name string, d directory, done func()) (*link, error) {
-	rules := h.clientRules()
 	c, err := client.New(client.Options{
-		Resolver: h.reports.lookout(lookout{Resolver: d, resolve: "etcd " + name}), Guard: remoteRules{rules}, Caller: registry.Caller,
+		Resolver: client.Source{Resolver: d, Name: "etcd " + name}, Guard: remoteRules{clientRules{h}}, Caller: registry.Caller,
 		Logger: h.sampler.Logger(), MaxPending: mostPassed, Wrap: h.wrapClient(""), OnAttempt: telemetry.Attempt,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return newLink(name, d, c, rules, h, done), nil
+	return newLink(name, d, c, h, done), nil
 }
 
 // remoteRules are the client-side rules for the calls that a gateway passes on.
-type remoteRules struct{ *clientRules }
+type remoteRules struct{ clientRules }
 
 // Do asks the rules about the method by the name that they have for it, see spelling.
-func (r remoteRules) Do(ctx context.Context, call client.Guarded) (slot int, err error) {
+func (r remoteRules) Do(ctx context.Context, call client.OutgoingCall) (slot int, err error) {
 	if c := registry.CallFrom(ctx); c != nil && c.Method != call.Method() {
 		call = respelled{call, c.Method}
 	}
@@ -92,7 +91,7 @@ func (r remoteRules) Do(ctx context.Context, call client.Guarded) (slot int, err
 
 // respelled is a call whose method rules know by another spelling.
 type respelled struct {
-	client.Guarded
+	client.OutgoingCall
 	method string
 }
 

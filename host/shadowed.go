@@ -31,7 +31,7 @@ func (h *Host) shadowed(s *serving, would []policies.ShadowRefusal) {
 }
 
 // shadowedOut is shadowed for a call to an upstream.
-func (h *Host) shadowedOut(ctx context.Context, g *generation, call client.Guarded, w policies.ShadowRefusal) {
+func (h *Host) shadowedOut(ctx context.Context, g *generation, call client.OutgoingCall, w policies.ShadowRefusal) {
 	caller, trace := cmp.Or(call.Caller(), anonymous), telemetry.TraceID(ctx)
 	target := policies.Target{Service: call.Service(), Method: call.Method()}
 	key := refusalKey{shadow: true, rule: w.Rule, reason: w.Reason, code: w.Code, caller: caller, upstream: call.Upstream(), target: target}

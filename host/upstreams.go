@@ -23,7 +23,6 @@ type upstream struct {
 	made    recipe[config.Upstream]
 	cluster *cluster // where its endpoints are found; nil when that is elsewhere
 	client  *client.Client
-	rules   *clientRules
 }
 
 func (u *upstream) madeOf() recipe[config.Upstream] { return u.made }
@@ -66,9 +65,8 @@ func (g *generation) upstream(name string) *upstream {
 
 func (h *Host) openUpstream(set *config.Set, path string, made recipe[config.Upstream], found *cluster) (*upstream, error) {
 	cfg := made.config
-	rules := h.clientRules()
 	o := client.Options{
-		Guard: rules, Upstream: cfg.Name, Group: cfg.Group,
+		Guard: clientRules{h}, Upstream: cfg.Name, Group: cfg.Group,
 		Policy: client.Policy(cfg.LoadBalancer.Policy), HashOn: cfg.LoadBalancer.HashOn,
 		Codec: cfg.Codec, LowerCase: cfg.Compat == "easymicro2019", Idempotent: cfg.Idempotent,
 		ConnectTimeout: cfg.Connection.ConnectTimeout.Std(), KeepaliveInterval: cfg.Connection.KeepaliveInterval.Std(),
@@ -87,9 +85,7 @@ func (h *Host) openUpstream(set *config.Set, path string, made recipe[config.Ups
 	if err != nil {
 		return nil, set.ProblemAt(path+".resolve", err.Error())
 	}
-	o.Resolver = h.reports.lookout(lookout{
-		Resolver: looks, upstream: cfg.Name, group: cfg.Group, resolve: where(&cfg.Resolve), holds: cfg.Resolve.File != "",
-	})
+	o.Resolver = client.Source{Resolver: looks, Name: where(&cfg.Resolve), LogErrors: cfg.Resolve.File != ""}
 	c, err := client.New(o)
 	if err != nil {
 		return nil, set.ProblemAt(path, err.Error())
@@ -97,7 +93,7 @@ func (h *Host) openUpstream(set *config.Set, path string, made recipe[config.Ups
 	if found != nil {
 		found.acquire()
 	}
-	return &upstream{users: newUsers(), made: made, cluster: found, client: c, rules: rules}, nil
+	return &upstream{users: newUsers(), made: made, cluster: found, client: c}, nil
 }
 
 var compressions = map[string]wire.Compression{"gzip": wire.Gzip, "zstd": wire.Zstd}
@@ -142,7 +138,6 @@ func (h *Host) forgetUpstreams() {
 	defer h.applying.Unlock()
 	g := h.current.Load()
 	h.metrics.RetainUpstreams(func(name string) bool { return name == "" || g.upstream(name) != nil })
-	h.reports.retain(func(name string) bool { return g.upstream(name) != nil })
 }
 
 // closeOutgoing closes the upstreams and the clusters of a host that ends, whose handlers are closed.
@@ -186,7 +181,6 @@ func (h *Host) closeUpstream(ctx context.Context, u *upstream) {
 		h.log.Warn("an upstream was not closed cleanly", "upstream", u.made.config.Name, "error", err)
 	}
 	_ = u.client.Close()
-	u.rules.forsake()
 	if u.cluster != nil {
 		u.cluster.release()
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// attempt is one time that a call is sent. It is the Endpoints that the client asks.
+// attempt is one time that a call is sent. It is the client.EndpointFilter that the client asks.
 type attempt struct {
 	flight *flight
 	slot   int
@@ -230,7 +230,7 @@ type hold struct {
 	outliers   [2]*outlier
 }
 
-// Admit is part of Endpoints.
+// Admit is part of client.EndpointFilter.
 func (a *attempt) Admit(address string) bool {
 	if !a.take(address) {
 		return false
@@ -319,7 +319,7 @@ func (a *attempt) askBreakers(h *hold) bool {
 	return true
 }
 
-// Settle is part of Endpoints.
+// Settle is part of client.EndpointFilter.
 func (a *attempt) Settle(address string, err error) {
 	f := a.flight
 	f.mu.Lock()
@@ -357,7 +357,7 @@ func (a *attempt) settle(h *hold, err error) {
 // next attempt to connect uses none of them, and so asks about none.
 func (a *attempt) unreached(err error) {
 	f := a.flight
-	for _, address := range f.snapshot.directory.of(f.call.Upstream(), f.call.Service()) {
+	for _, address := range f.snapshot.pool.Endpoints(f.call.Upstream(), f.call.Service()) {
 		h := hold{address: address}
 		if !a.askOutliers(&h) || !a.askBreakers(&h) {
 			h.admissions.settle(errExcluded, false, true)

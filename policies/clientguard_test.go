@@ -156,9 +156,9 @@ func TestTheRulesOfASetAreNotReplacedByHand(t *testing.T) {
 	if (*Snapshot)(nil).Upstreams() != nil {
 		t.Error("a nil Snapshot has rules")
 	}
-	l := (*Upstreams)(nil).List("billing", "Billing")
-	l.Set([]string{"a:1"})
-	l.Close()
+	if (*Upstreams)(nil).Pool() != nil {
+		t.Error("nil Upstreams have a pool")
+	}
 }
 
 // Validation finds what is wrong first; what it overlooks has the same form.

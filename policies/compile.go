@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/wire/client"
 )
 
 // Compile makes the snapshot of rules for a host that serves targets. prev is the one in force, nil at start: what its
@@ -15,7 +16,7 @@ func Compile(rules []config.Rule, targets []Target, prev *Snapshot, o Options) (
 	s := &Snapshot{
 		revision: o.Revision, host: o.Host, transitions: new(hub), aliases: o.Aliases,
 		byName: make(map[string]*rule, len(rules)), guards: make(map[Target]*Guard, len(targets)),
-		remote: o.Remote, upstreamNames: o.Upstreams, directory: o.Directory,
+		remote: o.Remote, upstreamNames: o.Upstreams, pool: o.Pool,
 	}
 	if o.Allowed != nil {
 		s.allowed = compileGlobs(o.Allowed)
@@ -26,9 +27,9 @@ func Compile(rules []config.Rule, targets []Target, prev *Snapshot, o Options) (
 	if prev != nil {
 		// Were it never called, its own changes would still be waiting.
 		prev.Activate()
-		s.transitions, s.directory, s.orders = prev.transitions, cmp.Or(s.directory, prev.directory), prev.orders
+		s.transitions, s.pool, s.orders = prev.transitions, cmp.Or(s.pool, prev.pool), prev.orders
 	}
-	s.directory = cmp.Or(s.directory, new(Directory))
+	s.pool = cmp.Or(s.pool, new(client.Pool))
 	if err := addRules(s, rules); err != nil {
 		return nil, err
 	}

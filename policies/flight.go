@@ -8,13 +8,14 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/wire/client"
 	"github.com/easymicro/easymicro/wire/code"
 )
 
 // flight is one call to an upstream, from Do to its end.
 type flight struct {
 	snapshot *Snapshot
-	call     Guarded
+	call     client.OutgoingCall
 	asked    Call
 	clock
 

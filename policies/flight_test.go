@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/wire/client"
 	"github.com/easymicro/easymicro/wire/code"
 )
 
@@ -21,7 +22,7 @@ func TestACallWithoutARuleIsOneAttempt(t *testing.T) {
 	} {
 		want := context.WithValue(t.Context(), new(int), "mine")
 		sent := 0
-		slot, err := guard.Do(want, &outCall{upstream: "billing", attempt: func(ctx context.Context, slot int, endpoints Endpoints) error {
+		slot, err := guard.Do(want, &outCall{upstream: "billing", attempt: func(ctx context.Context, slot int, endpoints client.EndpointFilter) error {
 			if sent++; ctx != want || slot != 0 || endpoints != nil {
 				t.Errorf("%s: another context, slot %d, endpoints %v", name, slot, endpoints)
 			}
@@ -47,7 +48,7 @@ func TestRulesForCallsThatComeInAndThatGoOutAreKeptApart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	call := &outCall{upstream: "billing", service: "Billing", method: "Get", attempt: func(context.Context, int, Endpoints) error { return nil }}
+	call := &outCall{upstream: "billing", service: "Billing", method: "Get", attempt: func(context.Context, int, client.EndpointFilter) error { return nil }}
 	for i := range 2 {
 		_, err := s.Upstreams().Do(t.Context(), call)
 		if wantRule := []string{"", "out@r0"}[i]; ruleOf(err) != wantRule {

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/wire/client"
 )
 
 // mostLate is how many targets that Compile does not know have a state of their own; the rest shares Other.
@@ -16,9 +17,9 @@ const mostLate = 10_000
 // late is the state of a rule about what is known only once it is called: methods of upstreams, their endpoints, and
 // methods of services behind a gateway. It grows while calls come, and goes on from snapshot to snapshot.
 type late struct {
-	hub       *hub
-	directory *Directory
-	owner     atomic.Pointer[rule] // of the snapshot in force
+	hub   *hub
+	pool  *client.Pool
+	owner atomic.Pointer[rule] // of the snapshot in force
 
 	mu        sync.Mutex
 	targets   []Target // that have counts, in the order in which they came
@@ -33,7 +34,7 @@ type late struct {
 type breakerKey struct{ scope, upstream, target string }
 
 func newLate(r *rule, s *Snapshot) *late {
-	l := &late{hub: s.transitions, directory: s.directory}
+	l := &late{hub: s.transitions, pool: s.pool}
 	l.owner.Store(r)
 	return l
 }
@@ -126,7 +127,7 @@ func (l *late) outliersOf(upstream string) *outliers {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return grow(&l.outliers, upstream, Other, func(upstream string) *outliers {
-		return newOutliers(l.owner.Load, upstream, l.hub, func() int { return l.directory.count(upstream) })
+		return newOutliers(l.owner.Load, upstream, l.hub, func() int { return l.pool.Size(upstream) })
 	})
 }
 
@@ -138,28 +139,32 @@ func (l *late) budgetOf(upstream string) *budget {
 
 // keep drops the state of the endpoints of an upstream that are no longer known; those that are gone, if the upstream
 // shares its state with others.
-func (l *late) keep(upstream string, known, gone map[string]bool) {
+func (l *late) keep(c client.Change) {
 	l.mu.Lock()
-	breakers, outliers := l.endpoints[upstream], l.outliers[upstream]
-	someBreakers, someOutliers := l.endpoints[Other], l.outliers[Other]
+	breakers, sharedBreakers := ownOrShared(l.endpoints, c.Upstream)
+	outliers, sharedOutliers := ownOrShared(l.outliers, c.Upstream)
 	l.mu.Unlock()
-	if upstream == Other { // what calls itself so has nothing of its own
-		breakers, outliers = nil, nil
+	drops := func(shared bool) func(address string) bool {
+		if shared {
+			return func(address string) bool { return c.Gone[address] }
+		}
+		return func(address string) bool { return !c.Known[address] && address != Other }
 	}
-	unknown := func(address string) bool { return !known[address] && address != Other }
-	isGone := func(address string) bool { return gone[address] }
-	switch {
-	case breakers != nil:
-		breakers.drop(unknown)
-	case someBreakers != nil && len(gone) > 0:
-		someBreakers.drop(isGone)
+	if breakers != nil {
+		breakers.drop(drops(sharedBreakers))
 	}
-	switch {
-	case outliers != nil:
-		outliers.endpoints.drop(unknown)
-	case someOutliers != nil && len(gone) > 0:
-		someOutliers.endpoints.drop(isGone)
+	if outliers != nil {
+		outliers.endpoints.drop(drops(sharedOutliers))
 	}
+}
+
+// ownOrShared returns the state of an upstream, or else that of all upstreams beyond the bound. An upstream that is called
+// Other has none of its own.
+func ownOrShared[T any](m map[string]T, upstream string) (of T, shared bool) {
+	if own, ok := m[upstream]; ok && upstream != Other {
+		return own, false
+	}
+	return m[Other], true
 }
 
 // forget drops the state of an upstream; what it counted stays, and so does what it shares with others.

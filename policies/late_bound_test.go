@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/wire/client"
 )
 
 // shown is how much a set of client-side rules has to show: breakers, endpoints under outlier detection, and methods with
@@ -30,13 +31,13 @@ func TestNamesWithoutEndGrowNoStateOfAClient(t *testing.T) {
 		t.Fatal(err)
 	}
 	address := ""
-	call := &outCall{idempotent: true, attempt: func(_ context.Context, _ int, endpoints Endpoints) error {
+	call := &outCall{idempotent: true, attempt: func(_ context.Context, _ int, endpoints client.EndpointFilter) error {
 		if endpoints.Admit(address) {
 			endpoints.Settle(address, nil)
 		}
 		return nil
 	}}
-	clients := &teller{guard: guard}
+	clients := newTeller(t, guard)
 	for _, end := range [][]string{{}, nil} { // no endpoints any more, or looked up no longer
 		for i := range n {
 			call.upstream, call.service, call.method = fmt.Sprint("u", i), fmt.Sprint("S", i), fmt.Sprint("M", i)

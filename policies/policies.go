@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/wire/client"
 	"github.com/easymicro/easymicro/wire/code"
 )
 
@@ -44,8 +45,8 @@ type Options struct {
 	// for others.
 	Upstreams []string
 
-	// Directory is who serves the upstreams, the same for all snapshots of a host; nil: that of the snapshot before.
-	Directory *Directory
+	// Pool holds the endpoints of the upstreams, for all snapshots of a host; nil: that of the snapshot before, or a new one.
+	Pool *client.Pool
 
 	// Remote tells whether a service that is no target may come to be called through Resolve; nil: none.
 	Remote func(service string) bool

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/wire/client"
 )
 
 // Snapshot is a compiled set of rules. It is not changed once made and may be shared; the state of its rules lives on.
@@ -29,7 +30,7 @@ type Snapshot struct {
 
 	inbound   index // of the rules about calls that come in
 	outbound  index // of those about calls that go out
-	directory *Directory
+	pool      *client.Pool
 	upstreams *Upstreams
 	resolved  growing[Target, *Guard]  // of services that are not this host's
 	calling   growing[calling, *Guard] // of upstreams
@@ -53,7 +54,7 @@ func (s *Snapshot) Activate() {
 			change()
 		}
 		s.changes = nil
-		s.directory.bringIntoForce(s)
+		s.pool.OnChange(s.endpointsChanged)
 		s.active.Store(true)
 	})
 }
@@ -351,15 +352,15 @@ func (s *Snapshot) Upstreams() *Upstreams {
 	return s.upstreams
 }
 
-// relist drops the state of endpoints that are gone.
-func (s *Snapshot) relist(upstream string, c change) {
+// endpointsChanged drops the state of endpoints that are gone.
+func (s *Snapshot) endpointsChanged(c client.Change) {
 	for _, r := range s.rules {
 		if r.clientSide() {
-			r.late.keep(upstream, c.known, c.gone)
+			r.late.keep(c)
 		}
 	}
-	if c.over {
-		s.forget(upstream)
+	if c.Over {
+		s.forget(c.Upstream)
 	}
 }
 

@@ -10,12 +10,13 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/wire/client"
 	"github.com/easymicro/easymicro/wire/code"
 )
 
 // unreachable is what a client says that waits for its next attempt to connect, or for the end of one that it makes: it
 // asks about no endpoint.
-func unreachable(context.Context, int, Endpoints) error {
+func unreachable(context.Context, int, client.EndpointFilter) error {
 	return code.Unreached(code.Remote(code.Errorf(code.Unavailable, "no endpoint of Billing can be reached").WithReason(code.ReasonNoEndpoint)))
 }
 
@@ -61,7 +62,7 @@ func TestTheTrialOfABreakerHasAClientThatWaitsConnectAtOnce(t *testing.T) {
 			try := func() error {
 				redialled = false
 				return b.call(t.Context(), func(c *outCall) {
-					c.attempt = func(ctx context.Context, slot int, endpoints Endpoints) error {
+					c.attempt = func(ctx context.Context, slot int, endpoints client.EndpointFilter) error {
 						switch redialled = c.redialled > 0; {
 						case !redialled:
 							return unreachable(ctx, slot, endpoints)
@@ -107,7 +108,7 @@ func TestTheTrialOfOneEndpointDoesNotWaitForOthers(t *testing.T) {
 		b.serve("a:1", "b:1")
 		call := func(connected string) error {
 			return b.call(t.Context(), func(c *outCall) {
-				c.attempt = func(ctx context.Context, slot int, endpoints Endpoints) error {
+				c.attempt = func(ctx context.Context, slot int, endpoints client.EndpointFilter) error {
 					for _, address := range []string{"a:1", "b:1"} {
 						if !strings.Contains(connected, address) && c.redialled == 0 || !endpoints.Admit(address) {
 							continue
@@ -156,7 +157,7 @@ func TestATrialThatWasAnsweredReachedSomebody(t *testing.T) {
 			b.answer = always(passedOn)
 			redialled := 0
 			if err := b.call(t.Context(), func(c *outCall) {
-				c.attempt = func(ctx context.Context, slot int, endpoints Endpoints) error {
+				c.attempt = func(ctx context.Context, slot int, endpoints client.EndpointFilter) error {
 					redialled += c.redialled
 					return b.attempt(ctx, slot, endpoints)
 				}
@@ -185,7 +186,7 @@ func TestCallersBesideATrialHaveNobodyConnect(t *testing.T) {
 			b.answer = func(context.Context, string, int) error { <-free; return nil }
 			call := func() error {
 				return b.call(t.Context(), func(c *outCall) {
-					c.attempt = func(ctx context.Context, slot int, endpoints Endpoints) error {
+					c.attempt = func(ctx context.Context, slot int, endpoints client.EndpointFilter) error {
 						if c.redialled == 0 {
 							return unreachable(ctx, slot, endpoints)
 						}
@@ -232,7 +233,7 @@ func TestATrialThatCannotConnectInTheTimeOfItsCallerFails(t *testing.T) {
 				b.serve("a:1")
 				errSlowAnswer := code.Remote(code.Errorf(codeOf(failOn), "too slow"))
 				blackHole := func(c *outCall) {
-					c.attempt = func(ctx context.Context, slot int, endpoints Endpoints) error {
+					c.attempt = func(ctx context.Context, slot int, endpoints client.EndpointFilter) error {
 						if c.redialled == 0 {
 							return unreachable(ctx, slot, endpoints)
 						}
@@ -252,7 +253,7 @@ func TestATrialThatCannotConnectInTheTimeOfItsCallerFails(t *testing.T) {
 				}
 				for range 3 {
 					_ = b.call(t.Context(), func(c *outCall) {
-						c.attempt = func(_ context.Context, _ int, endpoints Endpoints) error {
+						c.attempt = func(_ context.Context, _ int, endpoints client.EndpointFilter) error {
 							if endpoints != nil && endpoints.Admit("a:1") {
 								endpoints.Settle("a:1", errSlowAnswer)
 							}
@@ -286,7 +287,7 @@ func TestATrialThatIsTooSlowForItsCallerIsNeitherWayDecided(t *testing.T) {
 			for range 10 {
 				ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 				err := b.call(ctx, func(c *outCall) {
-					c.attempt = func(ctx context.Context, slot int, endpoints Endpoints) error {
+					c.attempt = func(ctx context.Context, slot int, endpoints client.EndpointFilter) error {
 						if c.redialled == 0 {
 							return unreachable(ctx, slot, endpoints)
 						}

@@ -8,10 +8,11 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/wire/client"
 )
 
-// Upstreams is the client-side rules of a set: those that match upstreams. It is a Guard of package wire/client; the two
-// packages know each other by the shapes of Guarded and Endpoints alone. A nil Upstreams lets every call pass.
+// Upstreams is the client-side rules of a set, those that match upstreams, as a client.Guard. A nil Upstreams lets every
+// call pass.
 //
 // A call has its timeout first, which counts from Do and holds for all of its attempts, then rateLimit and concurrency, then retry and
 // hedge around the attempts; each attempt asks the breakers of scope method and upstream, and for each endpoint that
@@ -25,34 +26,9 @@ type Upstreams struct {
 	told atomic.Pointer[func(Transition)]
 }
 
-// Guarded is a call to an upstream, as wire/client has it.
-type Guarded = interface {
-	Upstream() string
-	Service() string
-	Method() string
-	Caller() string
-	Get(key string) string // of the request's metadata
-	Idempotent() bool      // may be sent twice though it was run
-	// Attempt sends the call once and waits for the response, which it keeps in slot (0, 1, …; attempts at the same
-	// time have slots of their own). The context's deadline is sent along. A nil endpoints admits all.
-	Attempt(ctx context.Context, slot int, endpoints Endpoints) error
-	// Redial has those endpoints that are not connected dialled soon, rather than when their time has come; who is nil
-	// for all. Attempts wait for that if there is nothing better. It is false when there are none, and when the last
-	// attempt of slot has tried some itself.
-	Redial(slot int, who func(address string) bool) bool
-}
-
-// Endpoints says which endpoints an attempt may use.
-type Endpoints = interface {
-	// Admit is asked for the endpoint about to be used. Those refused are left out for the rest of the attempt.
-	Admit(address string) bool
-	// Settle tells what came of an admitted one, once: nil, the error of the call, or that it cannot be reached.
-	Settle(address string, err error)
-}
-
-// Do carries out a call under the rules; see wire/client.Guard. A refusal is a *code.Error that names the rule. Without
+// Do carries out a call under the rules; see client.Guard. A refusal is a *code.Error that names the rule. Without
 // a rule about the call it is one Attempt.
-func (u *Upstreams) Do(ctx context.Context, call Guarded) (slot int, err error) {
+func (u *Upstreams) Do(ctx context.Context, call client.OutgoingCall) (slot int, err error) {
 	slot, _, err = u.DoWithin(ctx, call, time.Time{})
 	return slot, err
 }
@@ -60,7 +36,7 @@ func (u *Upstreams) Do(ctx context.Context, call Guarded) (slot int, err error) 
 // DoWithin is Do for a call that is made within another one, whose deadline was set by a rule of this host, unless that
 // is zero. When it is also the deadline of ctx, rules see in it one of ours, not one of the caller's. It tells as well which
 // rules would have refused the call.
-func (u *Upstreams) DoWithin(ctx context.Context, call Guarded, deadline time.Time) (slot int, would []ShadowRefusal, err error) {
+func (u *Upstreams) DoWithin(ctx context.Context, call client.OutgoingCall, deadline time.Time) (slot int, would []ShadowRefusal, err error) {
 	var s *Snapshot
 	if u != nil {
 		s = u.current.Load()
@@ -88,14 +64,14 @@ func (u *Upstreams) DoWithin(ctx context.Context, call Guarded, deadline time.Ti
 	return slot, would, err
 }
 
-// List opens the listing of a client; see wire/client.Guard.
-func (u *Upstreams) List(upstream, service string) Listing {
+// Pool returns the pool whose endpoints the rules keep state of; see client.Guard.
+func (u *Upstreams) Pool() *client.Pool {
 	if u != nil {
 		if s := u.current.Load(); s != nil {
-			return s.directory.List(upstream, service)
+			return s.pool
 		}
 	}
-	return new(Directory).List(upstream, service) // that nobody asks
+	return nil
 }
 
 // ClientGuard compiles rules for a client without a manifest. Every service that it calls is an upstream of its name,

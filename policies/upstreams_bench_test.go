@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/wire/client"
 )
 
 func BenchmarkUpstreams(b *testing.B) {
@@ -42,7 +43,7 @@ func plainCall(t testing.TB, rules []config.Rule) func() {
 		t.Fatal(err)
 	}
 	call := &outCall{upstream: "billing", service: "Billing", method: "Get", caller: "web", idempotent: true}
-	call.attempt = func(_ context.Context, _ int, endpoints Endpoints) error {
+	call.attempt = func(_ context.Context, _ int, endpoints client.EndpointFilter) error {
 		if endpoints != nil && endpoints.Admit("10.0.0.5:8972") {
 			endpoints.Settle("10.0.0.5:8972", nil)
 		}

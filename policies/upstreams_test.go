@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/wire/client"
 	"github.com/easymicro/easymicro/wire/code"
 )
 
@@ -18,7 +19,7 @@ type outCall struct {
 	upstream, service, method, caller string
 	metadata                          pairs
 	idempotent                        bool
-	attempt                           func(ctx context.Context, slot int, endpoints Endpoints) error
+	attempt                           func(ctx context.Context, slot int, endpoints client.EndpointFilter) error
 	redialled                         int
 }
 
@@ -29,7 +30,7 @@ func (c *outCall) Caller() string        { return c.caller }
 func (c *outCall) Get(key string) string { return c.metadata[key] }
 func (c *outCall) Idempotent() bool      { return c.idempotent }
 
-func (c *outCall) Attempt(ctx context.Context, slot int, endpoints Endpoints) error {
+func (c *outCall) Attempt(ctx context.Context, slot int, endpoints client.EndpointFilter) error {
 	return c.attempt(ctx, slot, endpoints)
 }
 
@@ -42,11 +43,51 @@ func (c *outCall) Redial(_ int, who func(string) bool) bool {
 	return true
 }
 
+// lookup is a subscription whose resolver says what a test wants.
+type lookup struct {
+	*client.Subscription
+	resolver told
+}
+
+// told is a Resolver that hands out where to tell its lists.
+type told chan func([]client.Endpoint, error)
+
+func (r told) Watch(ctx context.Context, _ string, update func([]client.Endpoint, error)) error {
+	r <- update
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func lookUp(p *client.Pool, upstream, service string) lookup {
+	r := make(told, 1)
+	return lookup{p.Subscribe(client.Lookup{Resolver: r, Upstream: upstream, Service: service}), r}
+}
+
+func (l lookup) set(addresses ...string) {
+	list := make([]client.Endpoint, len(addresses))
+	for i, a := range addresses {
+		list[i].Address = a
+	}
+	update := <-l.resolver
+	update(list, nil)
+	l.resolver <- update
+}
+
 // teller is a client that says who serves what.
 type teller struct {
-	guard    *Upstreams
-	mu       sync.Mutex
-	listings map[[2]string]Listing
+	guard   *Upstreams
+	mu      sync.Mutex
+	lookups map[[2]string]lookup
+}
+
+func newTeller(t testing.TB, guard *Upstreams) *teller {
+	c := &teller{guard: guard, lookups: make(map[[2]string]lookup)}
+	t.Cleanup(func() {
+		for _, l := range c.lookups {
+			l.Close()
+		}
+	})
+	return c
 }
 
 // tell is told nil when a service is looked up no longer.
@@ -54,29 +95,26 @@ func (c *teller) tell(upstream, service string, addresses []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	key := [2]string{upstream, service}
-	l := c.listings[key]
+	l, ok := c.lookups[key]
 	switch {
-	case l == nil && addresses == nil:
+	case !ok && addresses == nil:
 		return
-	case l == nil:
-		if c.listings == nil {
-			c.listings = make(map[[2]string]Listing)
-		}
-		l = c.guard.List(upstream, service)
-		c.listings[key] = l
+	case !ok:
+		l = lookUp(c.guard.Pool(), upstream, service)
+		c.lookups[key] = l
 	case addresses == nil:
 		l.Close()
-		delete(c.listings, key)
+		delete(c.lookups, key)
 		return
 	}
-	l.Set(addresses)
+	l.set(addresses...)
 }
 
 // billing is a client of an upstream with endpoints that answer as a test wants. It takes them in order, and moves on
 // from one that cannot be reached, as the real client does.
 type billing struct {
 	t *testing.T
-	teller
+	*teller
 	answer func(ctx context.Context, address string, n int) error // of the nth attempt, from 1
 
 	mu        sync.Mutex
@@ -98,7 +136,7 @@ func newBilling(t *testing.T, rules ...config.Rule) *billing {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &billing{t: t, teller: teller{guard: guard}, answer: func(context.Context, string, int) error { return nil }}
+	b := &billing{t: t, teller: newTeller(t, guard), answer: func(context.Context, string, int) error { return nil }}
 	guard.OnTransition(func(t Transition) {
 		b.mu.Lock()
 		b.told = append(b.told, t)
@@ -115,7 +153,7 @@ func (b *billing) serve(addresses ...string) {
 	b.tell("billing", "Billing", addresses)
 }
 
-func (b *billing) attempt(ctx context.Context, _ int, endpoints Endpoints) error {
+func (b *billing) attempt(ctx context.Context, _ int, endpoints client.EndpointFilter) error {
 	b.mu.Lock()
 	addresses := slices.Clone(b.addresses)
 	b.mu.Unlock()

@@ -9,8 +9,8 @@ import (
 
 func TestViewsMarshalAsTheAdminAPIShowsThem(t *testing.T) {
 	for want, view := range map[string]any{
-		`{"service":"","method":"","caller":"","revision":0,"kinds":null}`: policies.Explanation{},
-		`{"kind":"","applies":null,"losers":null}`:                         policies.KindExplanation{},
+		`{"service":"","method":"","caller":"","revision":0,"kinds":null}`:                                                                policies.Explanation{},
+		`{"kind":"","applies":null,"losers":null}`:                                                                                        policies.KindExplanation{},
 		`{"rule":"","mode":"","enforced":false,"position":"","setting":"","decisions":{"allow":0,"reject":0,"wait":0,"shadow_reject":0}}`: policies.AppliedRule{},
 		`{"rule":"","mode":"","position":"","reason":""}`:                                                                                 policies.LosingRule{},
 		`{"name":"","mode":"","position":"","targets":0,"kinds":null}`:                                                                    policies.RuleState{},

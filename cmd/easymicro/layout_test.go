@@ -51,7 +51,7 @@ var layout = map[string]row{
 	"config/watch":          {others: []string{"github.com/fsnotify/fsnotify"}},
 	"registry/registrytest": {ours: []string{"registry", "wire/code"}},
 	"policies": {
-		ours: []string{"config", "wire/code", "wire/wildcard"},
+		ours: []string{"config", "wire/client", "wire/code", "wire/wildcard"},
 		others: []string{
 			"github.com/sony/gobreaker/v2", "github.com/juju/ratelimit", "github.com/cespare/xxhash/v2",
 		},

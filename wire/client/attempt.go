@@ -19,7 +19,7 @@ type slot struct {
 	meta      wire.Metadata // memory of req
 	res       wire.Frame
 	answered  bool // by the last endpoint that was called; one-way calls count as answered when they are sent
-	endpoints Endpoints
+	endpoints EndpointFilter
 
 	list    *list
 	round   round
@@ -44,7 +44,7 @@ func (s *slot) reset() {
 }
 
 // attempt sends the call to an endpoint. It goes on to others for as long as it provably was not run.
-func (s *slot) attempt(ctx context.Context, endpoints Endpoints) error {
+func (s *slot) attempt(ctx context.Context, endpoints EndpointFilter) error {
 	s.reset()
 	s.endpoints = endpoints
 	l, err := s.call.service.resolved(ctx)

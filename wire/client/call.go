@@ -108,14 +108,14 @@ func (cl *call) run(ctx context.Context) (*slot, error) {
 	return won, err
 }
 
-// Attempt sends the call once, see Guarded.
-func (cl *call) Attempt(ctx context.Context, slot int, endpoints Endpoints) error {
+// Attempt sends the call once, see OutgoingCall.
+func (cl *call) Attempt(ctx context.Context, slot int, endpoints EndpointFilter) error {
 	cl.out.Add(1)
 	defer cl.out.Add(-1)
 	return cl.slot(slot).attempt(ctx, endpoints)
 }
 
-// Redial brings the next dials of the endpoints forward, see Guarded.
+// Redial brings the next dials of the endpoints forward, see OutgoingCall.
 func (cl *call) Redial(slot int, who func(address string) bool) (soon bool) {
 	if s := cl.slotIfAny(slot); s == nil || len(s.tried) > s.refused {
 		return false

@@ -1,7 +1,8 @@
 package client
 
 import (
-	"context"
+	"maps"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -30,7 +31,7 @@ func (c *Client) sweepAll() {
 		c.mu.Lock()
 		for _, s := range c.services {
 			kept := unknownKept
-			if len(s.list.Load().members) > 0 {
+			if s.kept || len(s.list.Load().members) > 0 {
 				kept = serviceKept
 			}
 			if !s.usedWithin(kept) {
@@ -72,7 +73,7 @@ func (c *Client) evict() bool {
 // drop needs c.mu.
 func (c *Client) drop(s *service) {
 	s.gone = true
-	s.stop()
+	c.over.Go(s.lookup.Close)
 	delete(c.services, s.name)
 	delete(c.unknown, s)
 	s.depart(s.list.Load().members, nil)
@@ -115,6 +116,15 @@ func (c *Client) service(name string) (*service, error) {
 }
 
 func (c *Client) newService(name string) (*service, error) {
+	s, err := c.addService(name, false)
+	if err != nil {
+		return nil, err
+	}
+	s.lookup.join()
+	return s, nil
+}
+
+func (c *Client) addService(name string, kept bool) (*service, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
@@ -128,16 +138,31 @@ func (c *Client) newService(name string) (*service, error) {
 		return nil, failed(code.Unavailable, code.ReasonOverloaded,
 			"%s cannot be looked up: %d services are in use already", name, maxServices)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	s := &service{c: c, name: strings.Clone(name), lower: strings.ToLower(name), stop: cancel, first: make(chan struct{})}
+	s := &service{c: c, name: strings.Clone(name), lower: strings.ToLower(name), kept: kept}
+	s.lookup = c.o.Pool.newSubscription(Lookup{
+		Resolver: c.o.Resolver, Service: s.name, Upstream: c.o.Upstream, Group: c.o.Group, Logger: c.log, Update: s.update,
+	})
+	s.first = s.lookup.first
 	s.used.Store(c.now())
 	s.list.Store(new(list))
 	c.services[s.name] = s
 	c.unknown[s] = struct{}{}
-	c.over.Go(func() { s.watch(ctx) })
 	if !c.sweeping {
 		c.sweeping = true
 		c.over.Go(c.sweepAll)
 	}
 	return s, nil
+}
+
+// TakeOver looks up what before does, which is still open: the rules of both go on with what they know of the endpoints.
+// What is not called then is given up in time.
+func (c *Client) TakeOver(before *Client) {
+	before.mu.RLock()
+	names := slices.Collect(maps.Keys(before.services))
+	before.mu.RUnlock()
+	for _, name := range names {
+		if s, err := c.addService(name, true); err == nil {
+			s.lookup.join()
+		}
+	}
 }

@@ -95,6 +95,9 @@ func New(o Options) (*Client, error) {
 	if o.Wrap != nil {
 		c.handler = o.Wrap(wire.HandlerFunc(c.inner))
 	}
+	if o.Upstream != "" {
+		o.Pool.open(o.Upstream)
+	}
 	return c, nil
 }
 
@@ -211,11 +214,12 @@ func (c *Client) end(ctx context.Context) {
 	stop := context.AfterFunc(ctx, c.cutShort)
 	defer stop()
 	c.mu.Lock()
-	if !c.closed {
+	first := !c.closed
+	if first {
 		c.closed = true
 		close(c.done)
 		for _, s := range c.services {
-			s.stop()
+			c.over.Go(s.lookup.Close)
 		}
 	}
 	nodes := make([]*node, 0, len(c.nodes))
@@ -234,6 +238,9 @@ func (c *Client) end(ctx context.Context) {
 	}
 	ends.Wait()
 	c.over.Wait()
+	if first && c.o.Upstream != "" {
+		c.o.Pool.close(c.o.Upstream)
+	}
 }
 
 // Call calls a method and waits for its answer, which is decoded into reply, a pointer to a zero value; nil drops it. A

@@ -29,6 +29,13 @@ type Resolver interface {
 	Watch(ctx context.Context, service string, update func([]Endpoint, error)) error
 }
 
+// Source is a Resolver with what a Pool logs of it. Options take it by value in place of the Resolver.
+type Source struct {
+	Resolver
+	Name      string // such as "file nodes.yaml"
+	LogErrors bool   // Resolver does not log itself that the last list stays in use
+}
+
 // place identifies an endpoint to the client: its connections are shared by all services that are there.
 type place struct{ network, address string }
 

@@ -15,36 +15,18 @@ import (
 
 // scripted is a Guard that does what a test says: a nil do makes one attempt.
 type scripted struct {
-	do func(ctx context.Context, call Guarded) (int, error)
-
-	mu    sync.Mutex
-	lists [][]string
+	do   func(ctx context.Context, call OutgoingCall) (int, error)
+	pool Pool
 }
 
-func (s *scripted) Do(ctx context.Context, call Guarded) (int, error) {
+func (s *scripted) Do(ctx context.Context, call OutgoingCall) (int, error) {
 	if s.do != nil {
 		return s.do(ctx, call)
 	}
 	return 0, call.Attempt(ctx, 0, nil)
 }
 
-func (s *scripted) List(upstream, service string) Listing {
-	return &scriptedListing{s, []string{upstream, service}}
-}
-
-type scriptedListing struct {
-	guard *scripted
-	of    []string
-}
-
-func (l *scriptedListing) Set(addresses []string) { l.say(addresses...) }
-func (l *scriptedListing) Close()                 { l.say("closed") }
-
-func (l *scriptedListing) say(words ...string) {
-	l.guard.mu.Lock()
-	defer l.guard.mu.Unlock()
-	l.guard.lists = append(l.guard.lists, slices.Concat(l.of, words))
-}
+func (s *scripted) Pool() *Pool { return &s.pool }
 
 // gate is Endpoints that write down what happens.
 type gate struct {
@@ -78,7 +60,7 @@ func TestGuardSeesTheCallAndTheEndpoints(t *testing.T) {
 		Resolver: serving(s.address), Guard: g, Upstream: "arithmetic", Idempotent: []string{"Get*", "List*All"},
 		Caller: func(context.Context) string { return "web" },
 	})
-	g.do = func(ctx context.Context, call Guarded) (int, error) {
+	g.do = func(ctx context.Context, call OutgoingCall) (int, error) {
 		if call.Upstream() != "arithmetic" || call.Service() != "Arith" || call.Method() != "Mul" || call.Caller() != "web" ||
 			call.Get("k") != "v" || call.Idempotent() {
 			t.Errorf("%s %s %s %s %s %v", call.Upstream(), call.Service(), call.Method(), call.Caller(), call.Get("k"), call.Idempotent())
@@ -88,11 +70,11 @@ func TestGuardSeesTheCallAndTheEndpoints(t *testing.T) {
 	if err := six(t.Context(), c, Metadata("k", "v")); err != nil {
 		t.Error(err)
 	}
-	if want := [][]string{{"arithmetic", "Arith", s.address}}; !slices.EqualFunc(g.lists, want, slices.Equal) {
-		t.Errorf("the guard was told of %v", g.lists)
+	if known := g.pool.Endpoints("arithmetic", "Arith"); !slices.Equal(known, []string{s.address}) {
+		t.Errorf("the pool of the guard has %v", known)
 	}
 	for method, want := range map[string]bool{"GetIt": true, "Get": true, "ListThemAll": true, "ListAllOf": false, "Put": false} {
-		g.do = func(_ context.Context, call Guarded) (int, error) {
+		g.do = func(_ context.Context, call OutgoingCall) (int, error) {
 			if call.Idempotent() != want {
 				t.Errorf("%s is idempotent: %v", method, !want)
 			}
@@ -104,7 +86,7 @@ func TestGuardSeesTheCallAndTheEndpoints(t *testing.T) {
 
 func TestManyStarsAmongTheIdempotentMethodsCostACallNothing(t *testing.T) {
 	asked := false
-	g := &scripted{do: func(_ context.Context, call Guarded) (int, error) {
+	g := &scripted{do: func(_ context.Context, call OutgoingCall) (int, error) {
 		if asked = true; call.Idempotent() { // would take for ever if each star were tried at each place
 			t.Error("it is idempotent")
 		}
@@ -130,7 +112,7 @@ func TestResponseIsThatOfTheSlotThatWon(t *testing.T) {
 		}
 		return mul(ctx, req, res)
 	})
-	g := &scripted{do: func(ctx context.Context, call Guarded) (int, error) {
+	g := &scripted{do: func(ctx context.Context, call OutgoingCall) (int, error) {
 		var all sync.WaitGroup
 		quick, cancel := context.WithTimeout(ctx, 1<<40)
 		defer cancel()
@@ -151,13 +133,13 @@ func TestResponseIsThatOfTheSlotThatWon(t *testing.T) {
 }
 
 func TestGuardThatMakesNoAttemptGivesNoAnswer(t *testing.T) {
-	g := &scripted{do: func(context.Context, Guarded) (int, error) { return 3, nil }}
+	g := &scripted{do: func(context.Context, OutgoingCall) (int, error) { return 3, nil }}
 	c := newClient(t, Options{Resolver: serving("127.0.0.1:1"), Guard: g})
 	if err := six(t.Context(), c); code.Of(err) != code.Internal {
 		t.Errorf("got %v", err)
 	}
 	refusal := code.Refuse(code.Unavailable, code.ReasonBreakerOpen, "open", "r@r1", "", 0)
-	g.do = func(context.Context, Guarded) (int, error) { return 0, refusal }
+	g.do = func(context.Context, OutgoingCall) (int, error) { return 0, refusal }
 	if err := six(t.Context(), c); !errors.Is(err, refusal) {
 		t.Errorf("got %v", err)
 	}
@@ -169,7 +151,7 @@ func TestEveryAdmittedEndpointIsSettledOnce(t *testing.T) {
 	dead.kill()
 	g := new(scripted)
 	gate := new(gate)
-	g.do = func(ctx context.Context, call Guarded) (int, error) { return 0, call.Attempt(ctx, 0, gate) }
+	g.do = func(ctx context.Context, call OutgoingCall) (int, error) { return 0, call.Attempt(ctx, 0, gate) }
 	c := newClient(t, Options{Resolver: serving(s.address, dead.address), Guard: g, Policy: RoundRobin})
 	for range 4 {
 		if err := six(t.Context(), c); err != nil {
@@ -194,7 +176,7 @@ func TestEndpointsThatTheRulesLeaveOutAreAskedOnce(t *testing.T) {
 	g := new(scripted)
 	var last *gate
 	refuse := ""
-	g.do = func(ctx context.Context, call Guarded) (int, error) {
+	g.do = func(ctx context.Context, call OutgoingCall) (int, error) {
 		last = &gate{admit: func(address string) bool { return refuse != "all" && address != refuse }}
 		return 0, call.Attempt(ctx, 0, last)
 	}
@@ -240,7 +222,7 @@ func TestAttemptsThatAreGivenUpEndAtTheServer(t *testing.T) {
 				ended <- ctx.Err()
 				return ctx.Err()
 			}, wire.Limits{MaxInFlight: 1})
-			g := &scripted{do: func(ctx context.Context, call Guarded) (int, error) {
+			g := &scripted{do: func(ctx context.Context, call OutgoingCall) (int, error) {
 				if call.Method() == "Mul" {
 					return 0, call.Attempt(ctx, 0, nil)
 				}
@@ -277,7 +259,7 @@ func TestAttemptsThatAreGivenUpEndAtTheServer(t *testing.T) {
 func TestRulesAndHashesFindMetadataInAnySpellingOfHeaders(t *testing.T) {
 	for transport, want := range map[string]string{"http": "acme", "rpcx": ""} {
 		s := newServer(t, mul)
-		g := &scripted{do: func(ctx context.Context, out Guarded) (int, error) {
+		g := &scripted{do: func(ctx context.Context, out OutgoingCall) (int, error) {
 			if got := out.Get("x-tenant"); got != want {
 				t.Errorf("over %s: %q", transport, got)
 			}

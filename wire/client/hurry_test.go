@@ -54,7 +54,7 @@ func TestEndpointThatIsListedAnewIsDialledBeforeItsTime(t *testing.T) {
 func TestRedialHasAnAttemptDialBeforeItsTime(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *network) {
 		redial, soon := false, false
-		c := down(t, n, serving("a"), &scripted{do: func(ctx context.Context, call Guarded) (int, error) {
+		c := down(t, n, serving("a"), &scripted{do: func(ctx context.Context, call OutgoingCall) (int, error) {
 			if redial {
 				soon = call.Redial(0, func(address string) bool { return address == "a" })
 			}

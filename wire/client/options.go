@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -16,6 +17,7 @@ import (
 // once given to New, and what they hold is used by many goroutines at once.
 type Options struct {
 	Resolver Resolver
+	Pool     *Pool  // nil: that of Guard, or else one of the client's own
 	Guard    Guard  // nil: no rules
 	Upstream string // how rules and metrics name what is called; empty: the name of the service
 	Group    string // only endpoints whose metadata has this group
@@ -64,6 +66,16 @@ const (
 func (o *Options) complete() (wire.Codec, error) {
 	if o.Resolver == nil {
 		return 0, errors.New("client: Options.Resolver is required: it finds the endpoints of services")
+	}
+	if o.Guard != nil {
+		guards := o.Guard.Pool()
+		if o.Pool != nil && guards != nil && o.Pool != guards {
+			return 0, errors.New("client: Options.Pool is not the pool of Options.Guard, which would not learn of its endpoints: leave it out")
+		}
+		o.Pool = cmp.Or(o.Pool, guards)
+	}
+	if o.Pool == nil {
+		o.Pool = new(Pool)
 	}
 	if err := o.check(); err != nil {
 		return 0, fmt.Errorf("client: %w", err)

@@ -74,6 +74,13 @@ func (n *names) count() int {
 	return len(n.watched)
 }
 
+// watches returns how many times a service is watched.
+func (n *names) watches(service string) int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.watched[service]
+}
+
 func (n *names) Watch(ctx context.Context, service string, update func([]Endpoint, error)) error {
 	n.mu.Lock()
 	n.watched[service]++

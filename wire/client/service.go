@@ -17,16 +17,15 @@ import (
 
 // service is a service that was called: who serves it is watched until it has not been called for long.
 type service struct {
-	c       *Client
-	name    string
-	lower   string // the name as the original easymicro sends it
-	stop    context.CancelFunc
-	first   chan struct{} // closed when the resolver has said something
-	listed  sync.Once
-	listing Listing      // of the watch, for the guard; nil when there is none
-	used    atomic.Int64 // when it was called last, see Client.now
-	list    atomic.Pointer[list]
-	gone    bool // under Client.mu: it is watched no longer
+	c      *Client
+	name   string
+	lower  string // the name as the original easymicro sends it
+	lookup *Subscription
+	first  <-chan struct{} // that of lookup
+	used   atomic.Int64    // when it was called last, see Client.now
+	list   atomic.Pointer[list]
+	gone   bool // under Client.mu: it is watched no longer
+	kept   bool // under Client.mu: a client before this one has called it
 
 	lengthyOnes sync.Mutex                               // of those who change the map below
 	lengthy     atomic.Pointer[map[string]*atomic.Int64] // methods whose replies are long messages, in lower case: when there was the last one
@@ -157,71 +156,27 @@ func (s *service) unknown(l *list) error {
 
 func (s *service) unknownInPublic() string { return "no endpoint of " + s.name + " is known" }
 
-// A Watch that returns is called again, at first after rewatchFirst.
-const (
-	rewatchFirst = 500 * time.Millisecond
-	rewatchCap   = 5 * time.Second
-)
-
-var errWatchEnded = errors.New("the resolver has stopped to watch")
-
-// watch follows who serves the service until ctx ends.
-func (s *service) watch(ctx context.Context) {
-	defer s.said()
-	if s.c.o.Guard != nil {
-		s.listing = s.c.o.Guard.List(s.c.upstream(s.name), s.name)
-		defer s.listing.Close()
-	}
-	for pause := rewatchFirst; ; pause = min(2*pause, rewatchCap) {
-		begin := time.Now()
-		err := s.c.o.Resolver.Watch(ctx, s.name, s.update)
-		if ctx.Err() != nil {
-			return
-		}
-		if err == nil {
-			err = errWatchEnded
-		}
-		s.update(nil, err)
-		s.c.log.Warn("the endpoints of a service are watched no longer; trying again", "service", s.name, "error", err)
-		if time.Since(begin) > rewatchCap {
-			pause = rewatchFirst
-		}
-		select {
-		case <-time.After(jittered(pause)):
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-func (s *service) said() { s.listed.Do(func() { close(s.first) }) }
-
-// update takes a list, or why there is none, from the resolver.
-func (s *service) update(endpoints []Endpoint, err error) {
+// update takes a list, or why there is none, from the pool.
+func (s *service) update(endpoints []Endpoint, others int, err error) {
 	old := s.list.Load()
 	if err != nil {
 		failed := *old
 		failed.err = err
 		s.list.Store(&failed)
-		s.said()
 		return
 	}
-	next := &list{known: true}
+	next := &list{known: true, others: others}
 	byPlace := make(map[place]*member, len(old.members))
 	for _, m := range old.members {
 		byPlace[m.node.place] = m
 	}
 	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
 	if s.gone || s.c.closed {
-		s.c.mu.Unlock()
 		return
 	}
 	seen := make(map[place]bool, len(endpoints))
 	for _, e := range endpoints {
-		if s.c.o.Group != "" && e.Metadata[metaGroup] != s.c.o.Group {
-			next.others++
-			continue
-		}
 		if at := e.place(); !seen[at] {
 			seen[at] = true
 			next.members = append(next.members, s.c.member(e, byPlace[at], len(next.members)))
@@ -241,20 +196,6 @@ func (s *service) update(endpoints []Endpoint, err error) {
 	} else {
 		s.c.unknown[s] = struct{}{}
 	}
-	s.c.mu.Unlock()
-	s.tellGuard(next)
-	s.said()
-}
-
-func (s *service) tellGuard(l *list) {
-	if s.listing == nil {
-		return
-	}
-	addresses := make([]string, len(l.members))
-	for i, m := range l.members {
-		addresses[i] = m.ep.Address
-	}
-	s.listing.Set(addresses)
 }
 
 // upstream is how rules name what is called.

@@ -147,7 +147,7 @@ func served(p *wiretest.Peer) {
 
 func TestCallsThatAPeerHadNotReadWhenItEndedAreSentAgain(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *network) {
-		guard := &scripted{do: func(ctx context.Context, call Guarded) (int, error) { return 0, call.Attempt(ctx, 0, nil) }}
+		guard := &scripted{do: func(ctx context.Context, call OutgoingCall) (int, error) { return 0, call.Attempt(ctx, 0, nil) }}
 		over := ending(t, n, "a", func(p *wiretest.Peer) {
 			p.Receive()
 			p.Send(ends(wire.HeartbeatSeq))

@@ -76,7 +76,7 @@ func TestCallsWithinWrapAreOutWhenTheClientShutsDown(t *testing.T) {
 
 func TestContextsDerivedFromThatOfACallCostNoGoroutine(t *testing.T) {
 	s := newServer(t, mul)
-	g := &scripted{do: func(ctx context.Context, call Guarded) (int, error) {
+	g := &scripted{do: func(ctx context.Context, call OutgoingCall) (int, error) {
 		_, cancel := context.WithTimeout(ctx, time.Minute)
 		defer cancel()
 		stacks := make([]byte, 1<<20)
@@ -115,7 +115,7 @@ func TestWrapIsPutAroundEveryCallAndMayChangeTheFrame(t *testing.T) {
 			return err
 		})
 	}})
-	g.do = func(ctx context.Context, call Guarded) (int, error) {
+	g.do = func(ctx context.Context, call OutgoingCall) (int, error) {
 		if !call.Idempotent() || call.Get("traceparent") != "x" {
 			t.Errorf("the guard sees %v, %q", call.Idempotent(), call.Get("traceparent"))
 		}
