@@ -57,7 +57,7 @@ func (a api) methodView(g *generation, m *method) admin.Method {
 	}
 	v.Example = admin.Example{
 		Body:    body,
-		Chosen:  entry.Tried(m.name),
+		Chosen:  entry.HasExample(m.name),
 		Command: fmt.Sprintf("easymicro call %s.%s '%s'", m.target.Service, m.name, body),
 	}
 	if at := a.h.HTTPAddress(); at != "" {

@@ -2,38 +2,39 @@ package registry
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
-// Call is what a handler can learn about the call it serves, through the functions that take its context. The host
+// Call is what a handler can learn about the call that it serves, through the functions that take its context. The host
 // makes one for each call.
 type Call struct {
 	Service, Method string // as the manifest and the handler name them
-	Caller          string // who calls; "anonymous" without an identity
-	Metadata        Pairs  // what came with the request
-	Reply           Pairs  // what goes back with the response; the handler's while its method runs
+	Caller          string // name of the caller; "anonymous" without an identity
+	Metadata        Pairs  // of the request
+	Reply           Pairs  // of the response; belongs to the handler while its method runs
 
-	// RuleDeadline is the deadline of the call if a rule of the host has set it; zero if the caller did, or nobody.
+	// RuleDeadline is the deadline of the call if a rule of the host has set it; zero if there is none, or the caller's.
 	RuleDeadline time.Time
 
-	// Goexit, if set, is told that the handler ended its goroutine by runtime.Goexit. It runs in that goroutine, below
-	// its last deferred functions. See Method.Call.
+	// Goexit, if set, is called when the handler ends its goroutine by runtime.Goexit. It runs in that goroutine, below its
+	// last deferred functions. See Method.Call.
 	Goexit func(*PanicError)
 
-	// The call is itself the context of the call: a value of its own would cost an allocation each.
+	// Call is itself the context of the call, which saves the allocation of one.
 	parent context.Context //nolint:containedctx // this type is a context
 }
 
 type callKey struct{}
 
-// WithCall is ctx with c in it. The returned context is c itself: it costs nothing, and c serves one call only.
+// WithCall returns ctx with c in it. The returned context is c itself, so that c serves one call only.
 func WithCall(ctx context.Context, c *Call) context.Context {
 	c.parent = ctx
 	return c
 }
 
-// Metadata is the metadata of the request that is being served. It is the host's: read it, and copy what outlives the
-// call.
+// Metadata returns the metadata of the request that is being served. It belongs to the host: do not change it, and copy
+// what outlives the call.
 func Metadata(ctx context.Context) Pairs {
 	if c := CallFrom(ctx); c != nil {
 		return c.Metadata
@@ -41,8 +42,8 @@ func Metadata(ctx context.Context) Pairs {
 	return nil
 }
 
-// ReplyMetadata takes what goes back with the response: ReplyMetadata(ctx).Set("etag", tag). It is valid until the
-// method returns. It is never nil; outside of a call what is set goes nowhere.
+// ReplyMetadata returns the metadata of the response, to be added to: ReplyMetadata(ctx).Set("etag", tag). It is valid
+// until the method returns. It is never nil; outside of a call it is discarded.
 func ReplyMetadata(ctx context.Context) *Pairs {
 	if c := CallFrom(ctx); c != nil {
 		return &c.Reply
@@ -50,8 +51,7 @@ func ReplyMetadata(ctx context.Context) *Pairs {
 	return new(Pairs)
 }
 
-// Caller is who calls: the name that the host's auth settings gave to the peer, "anonymous" if none, and empty outside
-// of a call.
+// Caller returns the name that the host's auth settings give to the peer, "anonymous" if none, and "" outside of a call.
 func Caller(ctx context.Context) string {
 	if c := CallFrom(ctx); c != nil {
 		return c.Caller
@@ -59,7 +59,7 @@ func Caller(ctx context.Context) string {
 	return ""
 }
 
-// CallFrom is the call that ctx belongs to, and nil outside of one.
+// CallFrom returns the call that ctx belongs to, and nil outside of one.
 func CallFrom(ctx context.Context) *Call {
 	if c, ok := ctx.(*Call); ok {
 		return c
@@ -85,6 +85,72 @@ func (c *Call) Value(key any) any {
 	return c.parent.Value(key)
 }
 
-// AfterFunc keeps package context from starting a goroutine for each context that is derived from c when the context
-// below is not one of its own.
+// AfterFunc implements an interface that package context looks for: without it, each context derived from c would cost a
+// goroutine if the parent is not one of package context.
 func (c *Call) AfterFunc(f func()) (stop func() bool) { return context.AfterFunc(c.parent, f) }
+
+// Pairs is metadata: keys and values in the order of the wire. Keys are case-sensitive; if one repeats, the last counts,
+// as it does for rpcx. The zero value is empty and ready to use. It is not safe for concurrent use.
+type Pairs [][2]string //nolint:recvcheck // it is a slice: only Set needs the variable
+
+// Get returns the value of key, and "" without one.
+func (p Pairs) Get(key string) string {
+	v, _ := p.Lookup(key)
+	return v
+}
+
+// Lookup returns the value of key, and whether there is one.
+func (p Pairs) Lookup(key string) (string, bool) {
+	for i := len(p) - 1; i >= 0; i-- {
+		if p[i][0] == key {
+			return p[i][1], true
+		}
+	}
+	return "", false
+}
+
+// Set replaces the value of key, or appends it.
+func (p *Pairs) Set(key, value string) {
+	for i := len(*p) - 1; i >= 0; i-- {
+		if (*p)[i][0] == key {
+			(*p)[i][1] = value
+			return
+		}
+	}
+	*p = append(*p, [2]string{key, value})
+}
+
+type (
+	outgoingKey struct{}
+	replyOfKey  struct{}
+)
+
+// WithOutgoing returns a context for calls to upstreams that adds key and value to their metadata. Nothing of the call that
+// is being served is passed on by itself, except its deadline and its trace. Names of the protocol, which begin with __
+// or x-em-, are not sent, except __AUTH, the token by which an upstream knows this host.
+func WithOutgoing(ctx context.Context, key, value string) context.Context {
+	pairs := slices.Clone(OutgoingMetadata(ctx))
+	pairs.Set(key, value)
+	return context.WithValue(ctx, outgoingKey{}, pairs)
+}
+
+// OutgoingMetadata returns the metadata that WithOutgoing added to ctx. It must not be changed.
+func OutgoingMetadata(ctx context.Context) Pairs {
+	pairs, _ := ctx.Value(outgoingKey{}).(Pairs)
+	return pairs
+}
+
+// WithReplyOf returns a context for one call to an upstream. The reply metadata is put into p before the call returns, also
+// when it fails.
+func WithReplyOf(ctx context.Context, p *Pairs) context.Context {
+	return context.WithValue(ctx, replyOfKey{}, p)
+}
+
+// ReplyOf returns where a client, or a fake in a test, puts the reply metadata of a call: ReplyOf(ctx).Set("etag", tag). It
+// is never nil; without WithReplyOf it is discarded.
+func ReplyOf(ctx context.Context) *Pairs {
+	if p, ok := ctx.Value(replyOfKey{}).(*Pairs); ok && p != nil {
+		return p
+	}
+	return new(Pairs)
+}

@@ -1,34 +1,55 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"path"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 )
 
-// Entry is a registered handler. It is never changed after registration.
+// Entry is a registered handler. It does not change after registration.
 type Entry struct {
 	Name     string
-	Options  reflect.Type // the struct of the options; nil if the handler takes none
+	Options  reflect.Type // the struct of the options; nil if there are none
 	Defaults any          // a value of Options, not to be changed; nil without options
-	Uses     []string     // clients that the handler asks for
-	Methods  []*Method    // those of Try first, then by name; nil if they are known only once the handler is open
-	Skipped  []Skipped    // methods that do not fit, as far as known before opening
-	Package  string       // the package that registered it
+	Uses     []string     // names of the clients that it uses
+	Methods  []*Method    // those with an Example first, then by name; nil if they are known only once it is open
+	Skipped  []Skipped    // methods that do not fit, as far as known before it is open
+	Package  string       // that registered it
 
 	place     place
 	defaults  reflect.Value // a pointer to Options
 	open      func(ctx context.Context, o any, env Env) (*Service, error)
 	onOptions func(hook any) (func(ctx context.Context, o any) error, error)
-	examples  map[string]any // of Try, by method
+	examples  map[string]any // by method
 }
 
-// DecodeOptions is a pointer to a fresh copy of the defaults with decode run over it; a nil decode leaves them. The
-// error is decode's own. For a handler without options decode is run on an empty struct, so that a strict decoder
-// rejects any, and the result is nil.
+// setOptions keeps a copy of what the pointer leads to.
+func (e *Entry) setOptions(defaults reflect.Value) {
+	t := defaults.Type().Elem()
+	if t.Kind() != reflect.Struct {
+		panic(fmt.Sprintf("registry: handler %q: options are %v, want a struct", e.Name, t))
+	}
+	if t.NumField() == 0 {
+		return
+	}
+	if err := checkFields(t, nil); err != nil {
+		panic(fmt.Sprintf("registry: handler %q: options: %v", e.Name, err))
+	}
+	e.Options = t
+	e.defaults = clone(defaults)
+	e.Defaults = clone(defaults).Elem().Interface()
+}
+
+// DecodeOptions runs decode on a pointer to a copy of the defaults, and returns that pointer; a nil decode leaves the
+// defaults. The error is decode's own. If the handler has no options, decode gets an empty struct, so that a strict
+// decoder rejects any key, and the result is nil.
 func (e *Entry) DecodeOptions(decode func(into any) error) (any, error) {
 	if e.Options == nil {
 		if decode == nil {
@@ -46,55 +67,9 @@ func (e *Entry) DecodeOptions(decode func(into any) error) (any, error) {
 	return o, nil
 }
 
-// setOptions keeps a copy of what the pointer leads to.
-func (e *Entry) setOptions(defaults reflect.Value) {
-	t := defaults.Type().Elem()
-	if t.Kind() != reflect.Struct {
-		panic(fmt.Sprintf("registry: handler %q: options are %v, want a struct", e.Name, t))
-	}
-	if t.NumField() == 0 {
-		return
-	}
-	e.Options = t
-	e.defaults = clone(defaults)
-	e.Defaults = clone(defaults).Elem().Interface()
-}
-
-// Missed returns those of the skipped methods that look as if they were meant to be served: the first parameter is a
-// context. Left out are methods that are served by other means, and those of the shapes that OnReady and OnOptions take.
-func (e *Entry) Missed(served []*Method, skipped []Skipped) []Skipped {
-	has := make(map[string]bool)
-	for _, s := range skipped {
-		has[s.Name] = true
-	}
-	renamed := slices.Clone(served) // what Unary serves under names that no method has
-	renamed = slices.DeleteFunc(renamed, func(m *Method) bool { return !m.unary || has[m.Name] })
-	var missed []Skipped
-	for _, s := range skipped {
-		isNamed := func(m *Method) bool { return m.Name == s.Name }
-		if len(s.in) == 0 || !s.in[0].Implements(contextType) || e.hook(s) || slices.ContainsFunc(served, isNamed) {
-			continue
-		}
-		if i := slices.IndexFunc(renamed, s.servedAs); i >= 0 {
-			renamed = slices.Delete(renamed, i, i+1) // one function serves one method
-			continue
-		}
-		missed = append(missed, s)
-	}
-	return missed
-}
-
-// hook reports whether a method can be one that the open function passes to OnReady or OnOptions.
-func (e *Entry) hook(s Skipped) bool {
-	if e.onOptions == nil || !s.fails(1) { // Plain values have none
-		return false
-	}
-	return len(s.in) == 1 || len(s.in) == 2 && s.in[1] == e.Options
-}
-
-// Open makes an instance with the options that decode fills into a copy of the defaults; a nil decode leaves those. env
-// may be nil for a handler that asks nothing of it. Errors begin with the handler's name. When ctx ends first, Open
-// returns at once, and an instance that comes too late is closed.
+// Open makes an instance with the options that decode fills into a copy of the defaults; a nil decode leaves them. env
+// may be nil if the handler asks nothing of it. Errors begin with the handler's name; the stack of a panic is logged.
+// When ctx ends first, Open returns at once, and an instance that is made too late is closed.
 func (e *Entry) Open(ctx context.Context, decode func(into any) error, env Env) (*Service, error) {
 	o, err := e.DecodeOptions(decode)
 	if err != nil {
@@ -104,7 +79,7 @@ func (e *Entry) Open(ctx context.Context, decode func(into any) error, env Env) 
 	build := func(ctx context.Context) (*Service, error) { return e.open(ctx, o, own) }
 	s, err := within(ctx, build, closeLate)
 	if err != nil {
-		return nil, fmt.Errorf("%s: open: %w", e.Name, err)
+		return nil, fmt.Errorf("%s: open: %w", e.Name, located(err, own.Log()))
 	}
 	if err := e.accept(s, own); err != nil {
 		closeLate(ctx, s)
@@ -113,14 +88,27 @@ func (e *Entry) Open(ctx context.Context, decode func(into any) error, env Env) 
 	return s, nil
 }
 
-// closeLate closes an instance that nobody will use. Its error has no reader: another one has been told by then.
+// closeLate closes an instance that is not used. Its error is dropped: Open has returned another.
 func closeLate(ctx context.Context, s *Service) {
 	if s != nil {
 		_ = s.Close(context.WithoutCancel(ctx))
 	}
 }
 
-// accept checks what an open function made against what was declared, and readies it for use.
+// located logs the stack of a panic and adds its place to the error.
+func located(err error, log *slog.Logger) error {
+	var p *PanicError
+	if !errors.As(err, &p) {
+		return err
+	}
+	log.Error("handler panicked", "panic", p.Error(), "stack", string(p.Stack))
+	if p.Place == "" {
+		return err
+	}
+	return fmt.Errorf("%w at %s", err, p.Place)
+}
+
+// accept checks an opened instance against what was declared, and readies it for use.
 func (e *Entry) accept(s *Service, env *entryEnv) error {
 	if s == nil {
 		return errors.New("returned neither a service nor an error")
@@ -131,20 +119,20 @@ func (e *Entry) accept(s *Service, env *entryEnv) error {
 	if err := env.undeclared(); err != nil {
 		return err
 	}
-	if err := checkDeclared(s.methods); err != nil {
+	if err := sortMethods(s.methods); err != nil {
 		return err
 	}
 	if e.Methods != nil {
-		if err := fits(e.Methods, s.methods); err != nil {
+		if err := compareMethods(e.Methods, s.methods); err != nil {
 			return err
 		}
 	}
-	e.order(s.methods)
-	return e.bindOptions(s)
+	e.putExamplesFirst(s.methods)
+	return e.bindOptions(s, env.Log())
 }
 
-// bindOptions gives s the typed way from options in a manifest to its OnOptions.
-func (e *Entry) bindOptions(s *Service) error {
+// bindOptions connects the options of a manifest to the OnOptions of s.
+func (e *Entry) bindOptions(s *Service, log *slog.Logger) error {
 	if s.onOptions == nil {
 		return nil
 	}
@@ -158,30 +146,93 @@ func (e *Entry) bindOptions(s *Service) error {
 			return fmt.Errorf("%s: options: %w", e.Name, err)
 		}
 		if err := guarded(ctx, func(ctx context.Context) error { return hook(ctx, o) }); err != nil {
-			return fmt.Errorf("%s: reconfigure: %w", e.Name, err)
+			return fmt.Errorf("%s: reconfigure: %w", e.Name, located(err, log))
 		}
 		return nil
 	}
 	return nil
 }
 
-// checkDeclared sorts methods by name and finds bad and double names.
-func checkDeclared(methods []*Method) error {
-	sortMethods(methods)
-	for i, m := range methods {
-		if err := checkMethodName(m.Name); err != nil {
-			return err
+// Missed returns the skipped methods that were probably meant to be served: those whose first parameter is a context,
+// without those that are served by other means or have a shape that OnReady or OnOptions takes.
+func (e *Entry) Missed(served []*Method, skipped []Skipped) []Skipped {
+	has := make(map[string]bool)
+	for _, s := range skipped {
+		has[s.Name] = true
+	}
+	renamed := slices.Clone(served) // served by Unary under a name that no method has
+	renamed = slices.DeleteFunc(renamed, func(m *Method) bool { return !m.unary || has[m.Name] })
+	var missed []Skipped
+	for _, s := range skipped {
+		isNamed := func(m *Method) bool { return m.Name == s.Name }
+		if len(s.in) == 0 || !s.in[0].Implements(contextType) || e.isHook(s) || slices.ContainsFunc(served, isNamed) {
+			continue
 		}
-		if i > 0 && methods[i-1].Name == m.Name {
-			return fmt.Errorf("method %q is there twice", m.Name)
+		if i := slices.IndexFunc(renamed, s.servedAs); i >= 0 {
+			renamed = slices.Delete(renamed, i, i+1) // one function serves one method
+			continue
+		}
+		missed = append(missed, s)
+	}
+	return missed
+}
+
+// isHook reports whether open may pass a method to OnReady or OnOptions.
+func (e *Entry) isHook(s Skipped) bool {
+	if e.onOptions == nil || !s.fails(1) { // Plain values have no hooks
+		return false
+	}
+	return len(s.in) == 1 || len(s.in) == 2 && s.in[1] == e.Options
+}
+
+// setExamples takes the arguments given by Example, if they fit the known methods.
+func (e *Entry) setExamples(examples map[string]any) error {
+	for name, args := range examples {
+		i := slices.IndexFunc(e.Methods, func(m *Method) bool { return m.Name == name })
+		if i < 0 {
+			return fmt.Errorf("example of %s: there is no such method, or it is not declared", name)
+		}
+		t := reflect.TypeOf(args)
+		if want := e.Methods[i].Args; t != want && t != reflect.PointerTo(want) {
+			return fmt.Errorf("example of %s: %w", name, mismatch(args, want))
 		}
 	}
+	e.examples = examples
+	e.putExamplesFirst(e.Methods)
 	return nil
 }
 
-// fits says where what is served differs from what was declared. A manifest is checked against the declaration, so
-// neither may have more than the other.
-func fits(declared, served []*Method) error {
+// putExamplesFirst sorts methods: those with an example come first, then by name.
+func (e *Entry) putExamplesFirst(methods []*Method) {
+	rank := func(m *Method) int {
+		if e.HasExample(m.Name) {
+			return 0
+		}
+		return 1
+	}
+	slices.SortFunc(methods, func(a, b *Method) int {
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), strings.Compare(a.Name, b.Name))
+	})
+}
+
+// Example returns an argument for a first call of a method of the handler: the one that the option Example gave, or else
+// one made from its type.
+func (e *Entry) Example(m *Method) any {
+	if args, ok := e.examples[m.Name]; ok {
+		return args
+	}
+	return m.Example()
+}
+
+// HasExample reports whether the option Example gave an argument for a method.
+func (e *Entry) HasExample(method string) bool {
+	_, ok := e.examples[method]
+	return ok
+}
+
+// compareMethods returns an error if the served methods are not exactly the declared ones, against which manifests are
+// checked.
+func compareMethods(declared, served []*Method) error {
 	has := make(map[string]*Method, len(served))
 	for _, m := range served {
 		has[m.Name] = m
@@ -204,50 +255,27 @@ func fits(declared, served []*Method) error {
 	return nil
 }
 
-// try takes the examples that Try was given, as far as they fit the methods that are known.
-func (e *Entry) try(examples map[string]any) error {
-	for name, args := range examples {
-		i := slices.IndexFunc(e.Methods, func(m *Method) bool { return m.Name == name })
-		if i < 0 {
-			return fmt.Errorf("Try of %s: there is no such method, or it is not declared", name)
-		}
-		t := reflect.TypeOf(args)
-		if want := e.Methods[i].Args; t != want && t != reflect.PointerTo(want) {
-			return fmt.Errorf("Try of %s: %w", name, mismatch(args, want))
-		}
-	}
-	e.examples = examples
-	e.order(e.Methods)
-	return nil
+// place is where a handler was registered.
+type place struct {
+	pkg  string
+	file string
+	line int
 }
 
-// order puts methods that are sorted by name into the order in which they are shown: those with an example first.
-func (e *Entry) order(methods []*Method) {
-	if len(e.examples) == 0 {
-		return
-	}
-	slices.SortFunc(methods, func(a, b *Method) int {
-		if tried := e.Tried(a.Name); tried != e.Tried(b.Name) {
-			if tried {
-				return -1
-			}
-			return 1
-		}
-		return strings.Compare(a.Name, b.Name)
-	})
+func (p place) String() string { return fmt.Sprintf("%s (%s:%d)", p.pkg, p.file, p.line) }
+
+// callerPlace returns the place that called the caller's skip-th caller.
+func callerPlace(skip int) place {
+	pcs := make([]uintptr, 1)
+	runtime.Callers(skip+2, pcs)
+	frame, _ := runtime.CallersFrames(pcs).Next()
+	return place{pkg: packageOf(frame.Function), file: path.Base(frame.File), line: frame.Line}
 }
 
-// Example is an argument for a first call of a method of the handler: the one that Try gave, else one made from its
-// type.
-func (e *Entry) Example(m *Method) any {
-	if args, ok := e.examples[m.Name]; ok {
-		return args
-	}
-	return m.Example()
-}
-
-// Tried reports whether Try gave an example for the method.
-func (e *Entry) Tried(method string) bool {
-	_, ok := e.examples[method]
-	return ok
+// packageOf cuts the package out of a function such as github.com/x/orders.init.0. Dots in the last element of its path
+// are escaped.
+func packageOf(function string) string {
+	slash := strings.LastIndexByte(function, '/') + 1
+	pkg, _, _ := strings.Cut(function[slash:], ".")
+	return function[:slash] + strings.ReplaceAll(pkg, "%2e", ".")
 }

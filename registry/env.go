@@ -12,29 +12,29 @@ import (
 
 // Env is what a host gives to an instance of a handler.
 type Env interface {
-	// Log is the host's logger, with the service's name in it.
+	// Log returns the host's logger, with the name of the service.
 	Log() *slog.Logger
-	// Service is the name that the manifest gave to the instance.
+	// Service returns the name that the manifest gives to the instance.
 	Service() string
-	// Client is the client of a name that the handler declared with Uses. It is never nil and may be shared.
+	// Client returns the client of a name that the handler declared with Uses. It is never nil and may be shared.
 	Client(name string) Client
 }
 
 // Client calls the methods of one upstream service.
 type Client interface {
-	// Call sends args, a pointer or a value, and decodes what is answered into reply, a pointer. The error of a peer is
-	// a *code.Error. The deadline of ctx travels; WithOutgoing and WithReplyOf are for metadata.
+	// Call sends args, a pointer or a value, and decodes the response into reply, a pointer. The error of a peer is a
+	// *code.Error. The deadline of ctx is sent along; WithOutgoing and WithReplyOf are for metadata.
 	Call(ctx context.Context, method string, args, reply any) error
 }
 
-// entryEnv is the Env that an open function sees: the host's, held against what the handler declared. Without a host's,
-// it is one that logs nothing and has no clients.
+// entryEnv is the Env that an open function gets: the host's, limited to what the handler declared. Without a host it logs
+// nothing and has no clients.
 type entryEnv struct {
 	entry *Entry
 	host  Env
 
-	mu    sync.Mutex
-	asked error // the first client that was asked for and not declared
+	mu  sync.Mutex
+	err error // about the first client that was asked for and is not declared
 }
 
 func (e *entryEnv) Log() *slog.Logger {
@@ -56,8 +56,8 @@ func (e *entryEnv) Client(name string) Client {
 		err := fmt.Errorf("client %q is not declared: add registry.Uses(%q)", name, name)
 		e.mu.Lock()
 		defer e.mu.Unlock()
-		if e.asked == nil {
-			e.asked = err
+		if e.err == nil {
+			e.err = err
 		}
 		return noClient{err}
 	}
@@ -72,10 +72,10 @@ func (e *entryEnv) Client(name string) Client {
 func (e *entryEnv) undeclared() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.asked
+	return e.err
 }
 
-// noClient fails every call: a nil Client would crash the handler far from the cause.
+// noClient fails every call: a nil Client would panic far from the cause.
 type noClient struct{ err error }
 
 func (c noClient) Call(context.Context, string, any, any) error {

@@ -8,16 +8,11 @@ import (
 	"strings"
 )
 
-// Example is a value to encode as JSON that shows the shape of the method's argument, such as {"a":0,"b":0}.
-func (m *Method) Example() any { return Example(m.Args) }
-
-// Example is a value to encode as JSON that shows the shape of t: the names that JSON has in their order, nothing left
-// out because it is empty, one element in each list and map. A type within itself, and what nests too deep, is null.
-func Example(t reflect.Type) any { return example(t, nil) }
-
 const maxExampleDepth = 12
 
-// example shows t inside of the types that path leads through.
+// example returns a value to encode as JSON that shows the shape of t: all names in their order, none omitted because it is
+// empty, and one element in each list and map. A type within itself, and what is nested too deep, is null. path has the
+// types around t.
 func example(t reflect.Type, path []reflect.Type) any {
 	if v, ok := marshaled(t); ok {
 		return v
@@ -80,8 +75,7 @@ func exampleMap(t reflect.Type, path []reflect.Type) any {
 	return object{{key, value}}
 }
 
-// marshaled is the zero value of a type that encodes itself, such as time.Time. One that cannot do so for its zero
-// value is shown as null.
+// marshaled returns the zero value of a type that encodes itself, such as time.Time, and null if it cannot encode that.
 func marshaled(t reflect.Type) (v any, ok bool) {
 	zero := reflect.New(t).Interface()
 	switch zero.(type) {
@@ -103,7 +97,7 @@ func marshaled(t reflect.Type) (v any, ok bool) {
 	return json.RawMessage(b), true
 }
 
-// quoted is how the tag option "string" shows a scalar.
+// quoted returns a scalar as the tag option "string" encodes it.
 func quoted(v any) any {
 	switch v.(type) {
 	case object, []any, json.RawMessage, nil:
@@ -144,12 +138,12 @@ func (o object) MarshalJSON() ([]byte, error) {
 	return append(b, '}'), nil
 }
 
-// jsonField is a struct's field as encoding/json sees it.
+// jsonField is a field of a struct as encoding/json sees it.
 type jsonField struct {
 	name   string
 	tagged bool
 	quoted bool
-	depth  int // of the embedded struct that it comes from
+	depth  int // of the embedded struct that has it
 	typ    reflect.Type
 }
 
@@ -161,8 +155,8 @@ func (f jsonField) example(path []reflect.Type) any {
 	return v
 }
 
-// jsonFields lists the fields of a struct and of the structs embedded in it, by encoding/json's rules: of several with
-// one name the least deep counts, then the one with a tag, and otherwise none.
+// jsonFields returns the fields of a struct and of the structs embedded in it, by the rules of encoding/json: of several
+// fields with one name the least deep counts, or else the only one with a tag, or else none.
 func jsonFields(t reflect.Type) []jsonField {
 	all := collectFields(t, nil, nil)
 	best := map[string]jsonField{}
@@ -185,7 +179,7 @@ func jsonFields(t reflect.Type) []jsonField {
 	return fields
 }
 
-// collectFields appends the fields of t, embedded in the structs of path.
+// collectFields appends the fields of t, which is embedded in the structs of path.
 func collectFields(t reflect.Type, path []reflect.Type, fields []jsonField) []jsonField {
 	for _, outer := range path {
 		if outer == t {

@@ -173,29 +173,6 @@ func TestAMethodIsCalledAlikeOnReceiversOfEveryKind(t *testing.T) {
 	}
 }
 
-// The portable way of calling must do the same, or the tests say nothing about builds that use it.
-func TestTheInvokerDoesWhatReflectionDoes(t *testing.T) {
-	for name, v := range receivers() {
-		t.Run(name, func(t *testing.T) {
-			recv := reflect.New(reflect.TypeOf(v))
-			recv.Elem().Set(reflect.ValueOf(v))
-			if reflect.TypeOf(v).Kind() == reflect.Pointer {
-				recv = recv.Elem()
-			}
-			method, _ := recv.Type().MethodByName("Do")
-			ctx := WithCall(t.Context(), &Call{Caller: "them"})
-			for _, word := range []string{"this", "fail"} {
-				var direct, reflected seen
-				e1 := compile(method.Func, recv)(ctx, &ask{Text: word}, &direct)
-				e2 := compileReflect(method.Func, recv)(ctx, &ask{Text: word}, &reflected)
-				if direct != reflected || !errors.Is(e1, e2) {
-					t.Errorf("%s: %+v, %v; by reflection %+v, %v", word, direct, e1, reflected, e2)
-				}
-			}
-		})
-	}
-}
-
 func TestAValueReceiverSeesItsOwnCopy(t *testing.T) {
 	v := byValue{"me"}
 	s := Receiver(v)

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"regexp"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -8,7 +9,10 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// mustPanic is what do panicked with, as text.
+// line matches the line of a place.
+var line = regexp.MustCompile(`:\d+$`)
+
+// mustPanic returns what do panicked with, as text.
 func mustPanic(t *testing.T, do func()) (text string) {
 	t.Helper()
 	defer func() {

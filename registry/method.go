@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"sort"
+	"regexp"
+	"slices"
+	"strings"
 )
 
 // Method is one method of a handler. It may be shared between goroutines.
@@ -22,20 +24,23 @@ type Method struct {
 
 var errNotOpen = errors.New("the handler is not open")
 
-// NewArgs is a pointer to a zero argument, to decode a request into.
+// NewArgs returns a pointer to a zero argument, to decode a request into.
 func (m *Method) NewArgs() any { return m.newArgs() }
 
-// NewReply is a pointer to a zero reply, to decode a response into or to pass to Call.
+// NewReply returns a pointer to a zero reply, to decode a response into or to pass to Call.
 func (m *Method) NewReply() any { return m.newReply() }
 
-// Call runs the method and returns the reply to encode, a pointer of the type of NewReply. Next to an error it is what the
-// handler had filled by then; nil when there is none.
+// Example returns a value to encode as JSON that shows the shape of the method's argument, such as {"a":0,"b":0}.
+func (m *Method) Example() any { return example(m.Args, nil) }
+
+// Call runs the method and returns the reply to encode, a pointer of the type of NewReply. With an error, the reply is what
+// the handler had filled in by then, or nil.
 //
-// args is a pointer of the type of NewArgs. reply is nil, or a pointer of the type of NewReply which a receiver's
-// method may fill and return. Both are the method's until Call returns.
+// args is a pointer of the type of NewArgs. reply is nil, or a pointer of the type of NewReply that a receiver's method
+// may fill in and return. Both belong to the method until Call returns.
 //
-// A panic of the handler is returned as a *PanicError. runtime.Goexit cannot be stopped once it is called: the
-// goroutine ends with its deferred functions, Call does not return, and Goexit of the call in ctx is told, if set.
+// A panic of the handler is returned as a *PanicError. runtime.Goexit ends the goroutine with its deferred functions: Call
+// does not return then, but calls Goexit of the Call in ctx, if set.
 func (m *Method) Call(ctx context.Context, args, reply any) (res any, err error) {
 	if m.call == nil {
 		return nil, fmt.Errorf("%s: %w", m.Name, errNotOpen)
@@ -51,14 +56,24 @@ func (m *Method) Call(ctx context.Context, args, reply any) (res any, err error)
 	return res, err
 }
 
-func sortMethods(methods []*Method) {
-	sort.Slice(methods, func(i, j int) bool { return methods[i].Name < methods[j].Name })
+// sortMethods sorts methods by name and rejects bad and duplicate names.
+func sortMethods(methods []*Method) error {
+	slices.SortFunc(methods, func(a, b *Method) int { return strings.Compare(a.Name, b.Name) })
+	for i, m := range methods {
+		if err := checkMethodName(m.Name); err != nil {
+			return err
+		}
+		if i > 0 && methods[i-1].Name == m.Name {
+			return fmt.Errorf("method %q exists twice", m.Name)
+		}
+	}
+	return nil
 }
 
 func mismatch(got any, want reflect.Type) error { return fmt.Errorf("got a %T, want a *%v", got, want) }
 
-// Unary serves a typed function as the method name. A nil result without an error is sent as the zero Res. Services of
-// several functions are put together with And.
+// Unary serves a typed function as the method name. A nil result without an error is sent as the zero Res. And combines
+// the services of several functions.
 func Unary[Req, Res any](name string, fn func(context.Context, *Req) (*Res, error)) *Service {
 	s := &Service{methods: []*Method{unaryMethod(name, fn)}}
 	if err := checkMethodName(name); err != nil {
@@ -94,4 +109,14 @@ func unaryMethod[Req, Res any](name string, fn func(context.Context, *Req) (*Res
 		return res, err
 	}
 	return m
+}
+
+// methodName allows no dot: Arith.Mul would have two readings.
+var methodName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+
+func checkMethodName(name string) error {
+	if !methodName.MatchString(name) {
+		return fmt.Errorf("method %q: a name is 1 to 64 of A-Z a-z 0-9 _ -", name)
+	}
+	return nil
 }

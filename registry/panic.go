@@ -2,18 +2,23 @@ package registry
 
 import (
 	"context"
+	"fmt"
+	"path"
+	"runtime"
 	"runtime/debug"
+	"strings"
 
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// PanicError is what became of a handler's code that panicked or called runtime.Goexit.
+// PanicError is the error of a handler's code that panicked or called runtime.Goexit.
 type PanicError struct {
 	Value any    // what was passed to panic; nil for runtime.Goexit
-	Stack []byte // of the goroutine, with the place that panicked
+	Place string // file:line of the code that panicked, such as orders.go:12; empty if it is not known
+	Stack []byte // of the goroutine that panicked
 }
 
-// Error names the value, as code.PanicText has it, without the stack.
+// Error returns the value, as code.PanicText has it, without the place and the stack.
 func (e *PanicError) Error() string {
 	if e.Value == nil {
 		return "runtime.Goexit called"
@@ -21,13 +26,31 @@ func (e *PanicError) Error() string {
 	return "panic: " + code.PanicText(e.Value)
 }
 
-// caught makes the error of a deferred function that finds its function ended early; recovered is what recover gave it.
-// Since Go 1.21 that is nil only when runtime.Goexit was called.
+// caught returns the error for a deferred function whose function ended early. recovered is what recover returned; since Go
+// 1.21 that is nil only for runtime.Goexit.
 func caught(recovered any) *PanicError {
-	return &PanicError{Value: recovered, Stack: debug.Stack()}
+	return &PanicError{Value: recovered, Place: panicPlace(), Stack: debug.Stack()}
 }
 
-// interrupted is caught for the method of a call.
+// panicPlace returns the place of the innermost panic, or call of runtime.Goexit, of the goroutine.
+func panicPlace() string {
+	pcs := make([]uintptr, 64)
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(1, pcs)])
+	for inRuntime := false; ; {
+		frame, more := frames.Next()
+		switch {
+		case frame.Function == "runtime.gopanic" || frame.Function == "runtime.Goexit":
+			inRuntime = true
+		case inRuntime && !strings.HasPrefix(frame.Function, "runtime."):
+			return fmt.Sprintf("%s:%d", path.Base(frame.File), frame.Line)
+		}
+		if !more {
+			return ""
+		}
+	}
+}
+
+// interrupted is caught for the method of a call. It calls Goexit of the Call in ctx.
 func interrupted(ctx context.Context, recovered any) error {
 	e := caught(recovered)
 	if recovered == nil {
@@ -38,14 +61,14 @@ func interrupted(ctx context.Context, recovered any) error {
 	return e
 }
 
-// within runs code of a handler in a goroutine of its own and waits for it until ctx ends: so a panic, a Goexit and a
-// hang of that code become errors. A result that comes too late is given to late, in that goroutine.
+// within runs a handler's code in a goroutine and waits for it until ctx ends. A panic, a Goexit and a hang become errors.
+// A result that is too late is passed to late, in that goroutine.
 func within[T any](ctx context.Context, fn func(context.Context) (T, error), late func(context.Context, T)) (T, error) {
 	type result struct {
 		value T
 		err   error
 	}
-	results, gone := make(chan result), make(chan struct{})
+	results, abandoned := make(chan result), make(chan struct{})
 	go func() {
 		var r result
 		returned := false
@@ -55,7 +78,7 @@ func within[T any](ctx context.Context, fn func(context.Context) (T, error), lat
 			}
 			select {
 			case results <- r:
-			case <-gone:
+			case <-abandoned:
 				if r.err == nil {
 					late(ctx, r.value)
 				}
@@ -68,13 +91,13 @@ func within[T any](ctx context.Context, fn func(context.Context) (T, error), lat
 	case r := <-results:
 		return r.value, r.err
 	case <-ctx.Done():
-		close(gone)
+		close(abandoned)
 		var none T
 		return none, context.Cause(ctx)
 	}
 }
 
-// guarded is within for a hook that makes nothing.
+// guarded is within for a hook without a result.
 func guarded(ctx context.Context, hook func(context.Context) error) error {
 	_, err := within(ctx, func(ctx context.Context) (struct{}, error) { return struct{}{}, hook(ctx) }, func(context.Context, struct{}) {})
 	return err

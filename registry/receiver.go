@@ -7,22 +7,23 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // Receiver serves the methods of v that are of the net/rpc shape
 //
 //	func (v *T) Name(ctx context.Context, args *Args, reply *Reply) error
 //
-// where Args and Reply are any type that a codec can fill: a struct, a slice, a map; *[]byte takes raw payloads. The
-// names may be unexported, except for the method's. Methods promoted from embedded types count. Other exported methods
-// are skipped, with the reason (Service.Skipped).
+// where Args and Reply are any type that a codec can fill: a struct, a slice, a map; *[]byte takes raw payloads. Only the
+// method's name must be exported. Methods promoted from embedded types count. Other exported methods are skipped; see
+// Service.Skipped.
 //
-// The reply is encoded when the method has returned, so nothing that it leads to may be written any longer: a map that is
-// written meanwhile ends the process. A reply that leads back to itself, or is nested deeper than 1,000 values (JSON:
-// 10,000), fails its call with INTERNAL and the reason bad_reply; types that encode themselves see to that themselves.
+// The reply is encoded after the method has returned. Nothing that it leads to may be written after that: a map that is
+// written during encoding ends the process. A reply that contains itself, or is nested deeper than 1,000 values (JSON:
+// 10,000), fails its call with INTERNAL and the reason bad_reply, unless its type encodes itself.
 //
-// v is best a pointer. Of any other value a copy is made and served through a pointer to it, so that methods of *T
-// count as well. A nil v, and a v without any method that fits, is an error at Open.
+// v should be a pointer. Any other value is copied and served through a pointer to the copy, so that methods of *T count,
+// too. A nil v, and a v without a method that fits, is an error at Open.
 func Receiver(v any) *Service {
 	recv := reflect.ValueOf(v)
 	switch {
@@ -46,7 +47,7 @@ func Receiver(v any) *Service {
 	return &Service{methods: methods, skipped: skipped}
 }
 
-// bind makes the call of m by an invoker of its method.
+// bind returns the call of m through an invoker of its method. It checks the types on which the invoker relies.
 func bind(m *Method, invoke invoker) func(ctx context.Context, args, reply any) (any, error) {
 	argsType, replyType := reflect.PointerTo(m.Args), reflect.PointerTo(m.Reply)
 	return func(ctx context.Context, args, reply any) (any, error) {
@@ -63,7 +64,34 @@ func bind(m *Method, invoke invoker) func(ctx context.Context, args, reply any) 
 	}
 }
 
-// methodsOf lists the methods of a receiver's type, unbound.
+// invoker calls one method of one receiver. args and reply have the pointer types that the method takes.
+type invoker func(ctx context.Context, args, reply any) error
+
+// reflectArgs are the arguments of one call by reflection.
+type reflectArgs struct {
+	ctx    context.Context //nolint:containedctx // it is an argument
+	values [4]reflect.Value
+}
+
+// compileReflect is compile without package unsafe.
+func compileReflect(fn, recv reflect.Value) invoker {
+	pool := sync.Pool{New: func() any {
+		a := &reflectArgs{}
+		a.values[0], a.values[1] = recv, reflect.ValueOf(&a.ctx).Elem() // a nil ctx has no reflect.Value of its own
+		return a
+	}}
+	return func(ctx context.Context, args, reply any) error {
+		a, _ := pool.Get().(*reflectArgs)
+		a.ctx, a.values[2], a.values[3] = ctx, reflect.ValueOf(args), reflect.ValueOf(reply)
+		out := fn.Call(a.values[:])
+		a.ctx, a.values[2], a.values[3] = nil, reflect.Value{}, reflect.Value{}
+		pool.Put(a)
+		err, _ := out[0].Interface().(error)
+		return err
+	}
+}
+
+// methodsOf returns the methods of a receiver's type, unbound.
 func methodsOf(t reflect.Type) (methods []*Method, skipped []Skipped) {
 	receiver := 1
 	switch t.Kind() {
@@ -114,7 +142,7 @@ var (
 	errorType   = reflect.TypeFor[error]()
 )
 
-// Skipped is an exported method of a receiver that is not served.
+// Skipped is an exported method of a receiver that is not served, and why.
 type Skipped struct {
 	Name string
 	Why  string // such as: second parameter is Args, want a pointer
@@ -122,7 +150,7 @@ type Skipped struct {
 	in, out []reflect.Type // without the receiver
 }
 
-// String is "Name: why".
+// String returns "Name: why".
 func (s Skipped) String() string { return s.Name + ": " + s.Why }
 
 func skip(name, why string, t reflect.Type, receivers int) Skipped {
@@ -131,7 +159,7 @@ func skip(name, why string, t reflect.Type, receivers int) Skipped {
 	return s
 }
 
-// fails reports whether the last of the results is an error, and there are n of them.
+// fails reports whether there are n results, of which the last is an error.
 func (s Skipped) fails(n int) bool { return len(s.out) == n && s.out[n-1] == errorType }
 
 // unary reports whether the method has the shape that Unary takes.
@@ -144,8 +172,8 @@ func (s Skipped) servedAs(m *Method) bool {
 	return s.unary() && m.Args == s.in[1].Elem() && m.Reply == s.out[0].Elem()
 }
 
-// signature takes (context.Context, *Args, *Reply) error apart, behind the given number of receivers. Otherwise why
-// says what is in the way, in the words of who wrote the method.
+// signature returns the types of a method (context.Context, *Args, *Reply) error, behind the given number of receivers. why
+// is the reason if the method does not have this shape.
 func signature(t reflect.Type, receivers int) (args, reply reflect.Type, why string) {
 	const want = "want context.Context, *Args, *Reply"
 	n := t.NumIn() - receivers

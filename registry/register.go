@@ -4,24 +4,32 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"regexp"
 	"strings"
 )
 
-// Register adds a handler under a name of [A-Za-z0-9._-]{1,64}.
+// Register adds a handler under a name of 1 to 64 of A-Z a-z 0-9 . _ -
 //
-// O is the struct of the handler's options. The options of a manifest are decoded strictly into a copy of defaults, made
-// anew for each instance. Defaults are plain data: values, slices, maps and pointers to such; what hides in unexported
-// fields, channels and functions is shared by all copies.
+// O is the struct of the handler's options. For each instance the options in the manifest are decoded into a copy of
+// defaults; keys that no field has are rejected. A field is set by its name in lower camel case, maxItems for MaxItems,
+// or by the name in its yaml tag; it is left out by yaml:"-". Other tags:
 //
-// open builds an instance. Its context ends when the host has the instance or gives up on it: what an instance does by
-// itself goes on until OnClose, not until ctx ends. open returns a Service made by Receiver or Unary; an error, a panic
-// or a nil Service is reported under the handler's name and leaves the host as it was.
+//	doc:"text"        describes the field, in the JSON Schema and in editors
+//	min:"1" max:"9"   bound a number or a duration ("1ms", "1h"), or those in a list
+//	enum:"EUR,USD"    lists the values of a string
+//	required:"true"   rejects a manifest that does not set the field
 //
-// Register is called from init functions. It panics on what is a mistake in the program: a bad or taken name, options
-// that are no struct, a Methods type without a method that fits.
+// Defaults are plain data: values, slices, maps and pointers to such. What is in unexported fields is shared by all
+// instances.
+//
+// open builds an instance. Its context ends when the host has the instance or gives up on it; what an instance starts
+// runs until OnClose. open returns a Service made by Receiver or Unary. An error, a panic or a nil Service is reported
+// under the handler's name and leaves the host as it was.
+//
+// Register is called from init functions. It panics on a mistake in the program: a bad or taken name, options that are not
+// a struct that YAML can fill, a tag that cannot be parsed, a Methods type without a method that fits.
 func Register[O any](name string, defaults O, open func(ctx context.Context, o O, env Env) (*Service, error), opts ...Option) {
 	e := &Entry{Name: name, place: callerPlace(1)}
-	e.Package = e.place.pkg
 	if open == nil {
 		panic(fmt.Sprintf("registry: handler %q has no open function", name))
 	}
@@ -31,36 +39,18 @@ func Register[O any](name string, defaults O, open func(ctx context.Context, o O
 	register(e, opts)
 }
 
-// Plain adds a value without options, whose methods are served as Receiver does. It is named after its package and
-// type, samples.arith for a *samples.Arith, unless As says otherwise. All instances share the value.
+// Plain adds a value without options, whose methods are served as by Receiver. It is named after its package and type,
+// samples.arith for a *samples.Arith, unless As gives another name. All instances share the value.
 //
-// Plain panics on what is a mistake in the program: a bad or taken name, a nil value, no method that fits.
+// Plain panics on a mistake in the program: a bad or taken name, a nil value, no method that fits.
 func Plain(v any, opts ...Option) {
 	s := Receiver(v)
 	if s.err != nil {
 		panic("registry: " + s.err.Error())
 	}
 	e := &Entry{Name: plainName(v), Methods: s.methods, Skipped: s.skipped, place: callerPlace(1)}
-	e.Package = e.place.pkg
 	e.open = func(context.Context, any, Env) (*Service, error) { return Receiver(v), nil }
 	register(e, opts)
-}
-
-func register(e *Entry, opts []Option) {
-	r := registration{entry: e, registry: compiledIn}
-	for _, o := range opts {
-		o(&r)
-	}
-	if err := checkDeclared(e.Methods); err != nil {
-		panic(fmt.Sprintf("registry: handler %q: %v", e.Name, err))
-	}
-	if err := checkName(e.Name); err != nil {
-		panic(fmt.Sprintf("registry: handler %q, registered by %s: %v", e.Name, e.place, err))
-	}
-	if err := e.try(r.examples); err != nil {
-		panic(fmt.Sprintf("registry: handler %q: %v", e.Name, err))
-	}
-	r.registry.add(e)
 }
 
 func plainName(v any) string {
@@ -72,7 +62,27 @@ func plainName(v any) string {
 	return pkg + "." + strings.ToLower(t.Name())
 }
 
-// Option adds to what Register and Plain say about a handler.
+var handlerName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+
+func register(e *Entry, opts []Option) {
+	e.Package = e.place.pkg
+	r := registration{entry: e, registry: compiledIn}
+	for _, o := range opts {
+		o(&r)
+	}
+	if !handlerName.MatchString(e.Name) {
+		panic(fmt.Sprintf("registry: handler %q, registered by %s: a name is 1 to 64 of A-Z a-z 0-9 . _ -", e.Name, e.place))
+	}
+	if err := sortMethods(e.Methods); err != nil {
+		panic(fmt.Sprintf("registry: handler %q: %v", e.Name, err))
+	}
+	if err := e.setExamples(r.examples); err != nil {
+		panic(fmt.Sprintf("registry: handler %q: %v", e.Name, err))
+	}
+	r.registry.add(e)
+}
+
+// Option adds to what Register and Plain know about a handler.
 type Option func(*registration)
 
 type registration struct {
@@ -81,7 +91,7 @@ type registration struct {
 	examples map[string]any
 }
 
-// Uses names the clients that the handler asks its Env for. The manifest binds each to an upstream.
+// Uses names the clients that the handler gets from its Env. The manifest binds each to an upstream.
 func Uses(upstreams ...string) Option {
 	return func(r *registration) { r.entry.Uses = append(r.entry.Uses, upstreams...) }
 }
@@ -91,14 +101,14 @@ func As(name string) Option {
 	return func(r *registration) { r.entry.Name = name }
 }
 
-// In registers in r instead of Default.
+// In registers the handler in another registry than Default.
 func In(r *Registry) Option {
 	return func(reg *registration) { reg.registry = r }
 }
 
-// Methods declares that the handler serves the methods of T, the type that its open function passes to Receiver (T and
-// *T mean the same) or an interface of it. So tools and the checks of a manifest know the methods without opening
-// anything. What open returns must then have exactly the methods declared, by Methods and by Declares.
+// Methods declares that the handler serves the methods of T, the type that its open function passes to Receiver, or an
+// interface of it; T and *T are the same. Tools and the checks of a manifest then know the methods without opening the
+// handler. The opened handler must have exactly the methods that Methods and UnaryMethod declare.
 func Methods[T any]() Option {
 	return func(r *registration) {
 		t := reflect.TypeFor[T]()
@@ -111,17 +121,16 @@ func Methods[T any]() Option {
 	}
 }
 
-// Declares is Methods for one typed function, as Unary serves it.
-func Declares[Req, Res any](name string) Option {
+// UnaryMethod declares that the handler serves a function of these types as the method name, by Unary. See Methods.
+func UnaryMethod[Req, Res any](name string) Option {
 	return func(r *registration) {
 		r.entry.Methods = append(r.entry.Methods, unaryMethod[Req, Res](name, nil))
 	}
 }
 
-// Try gives a method an argument that makes a good first call. Tools show it instead of a value made from its type: in
-// the examples of describe, and when a host starts. args is of the method's argument type, or a pointer to one; of a
-// method that is not known it is an error of the program.
-func Try(method string, args any) Option {
+// Example gives a method an argument that makes a good first call, which tools show in place of one made from its type.
+// args is of the method's argument type, or a pointer to it; the method must be known at registration.
+func Example(method string, args any) Option {
 	return func(r *registration) {
 		if r.examples == nil {
 			r.examples = make(map[string]any)

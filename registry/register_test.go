@@ -108,18 +108,18 @@ func TestAMistakeInTheProgramPanicsAtRegistration(t *testing.T) {
 		}, "options are int, want a struct"},
 		{"options without end", func(r *Registry) {
 			Register("x", loop, func(context.Context, recursive, Env) (*Service, error) { return nil, nil }, in(r)...)
-		}, "lead back to themselves"},
+		}, "contain themselves"},
 		{
 			"declared type without methods", func(r *Registry) { Register("x", limits{}, openAdder, In(r), Methods[inner]()) },
 			"registry.inner has no method of the form (context.Context, *Args, *Reply) error: Close: takes no parameters",
 		},
 		{
 			"declared twice", func(r *Registry) {
-				Register("x", limits{}, openAdder, In(r), Methods[adder](), Declares[pair, sum]("Add"))
+				Register("x", limits{}, openAdder, In(r), Methods[adder](), UnaryMethod[pair, sum]("Add"))
 			},
-			`method "Add" is there twice`,
+			`method "Add" exists twice`,
 		},
-		{"bad declared name", func(r *Registry) { Register("x", limits{}, openAdder, In(r), Declares[pair, sum]("a.b")) }, `method "a.b"`},
+		{"bad declared name", func(r *Registry) { Register("x", limits{}, openAdder, In(r), UnaryMethod[pair, sum]("a.b")) }, `method "a.b"`},
 		{"plain nil", func(r *Registry) { Plain(nil, In(r)) }, "receiver is nil"},
 		{"plain nil pointer", func(r *Registry) { Plain((*adder)(nil), In(r)) }, "receiver is a nil *registry.adder"},
 		{"plain without methods", func(r *Registry) { Plain(&struct{}{}, In(r)) }, "*struct {} has no exported methods"},

@@ -1,32 +1,37 @@
 // Package registry holds the handlers that are compiled into a binary, by name.
 //
-// A service author registers a name, defaults for the options and a constructor (Register), or just a value (Plain);
-// the host looks the name up, decodes the options of its manifest and opens an instance. All reflection happens when a
-// handler is registered or opened, none when a method is called.
+// A service author registers a name, defaults for the options and a function that opens an instance (Register), or just a
+// value (Plain). The host looks the name up, decodes the options in its manifest and opens an instance.
+//
+// Methods are found by reflection when a handler is registered or opened. A call of a receiver's method then is an
+// indirect call: the gc compiler's builds read the method's func value, by package unsafe, as one that takes pointers of
+// any type. That costs 30 ns and no allocation, where reflect.Value.Call costs 550 ns and two allocations, a tenth of
+// what a whole call costs the server; a fuzz test holds both ways against each other. Builds with the tag purego, and by
+// other compilers, use reflection. Functions served by Unary are typed and need neither.
 package registry
 
 import (
 	"fmt"
-	"sort"
+	"slices"
+	"strings"
 	"sync"
 )
 
-// Registry is a set of handlers by name. It may be shared between goroutines.
+// Registry is a set of handlers by name. It is safe for concurrent use.
 type Registry struct {
 	mu      sync.RWMutex
 	entries map[string]*Entry
 }
 
-// New is an empty registry, for tests and for programs that hold several sets of handlers; the Option In registers
-// there.
+// New returns an empty registry, for tests and for programs with several sets of handlers; see In.
 func New() *Registry { return &Registry{entries: map[string]*Entry{}} }
 
 var compiledIn = New()
 
-// Default is the registry that Register and Plain fill.
+// Default returns the registry that Register and Plain fill.
 func Default() *Registry { return compiledIn }
 
-// Lookup is the entry of a name.
+// Lookup returns the handler with a name.
 func (r *Registry) Lookup(name string) (*Entry, bool) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -34,7 +39,7 @@ func (r *Registry) Lookup(name string) (*Entry, bool) {
 	return e, ok
 }
 
-// Entries lists what is registered, by name.
+// Entries returns all handlers, by name.
 func (r *Registry) Entries() []*Entry {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -42,11 +47,11 @@ func (r *Registry) Entries() []*Entry {
 	for _, e := range r.entries {
 		all = append(all, e)
 	}
-	sort.Slice(all, func(i, j int) bool { return all[i].Name < all[j].Name })
+	slices.SortFunc(all, func(a, b *Entry) int { return strings.Compare(a.Name, b.Name) })
 	return all
 }
 
-// add panics when the name is taken: two packages of one program claim it, and no input can mend that.
+// add panics if the name is taken: two packages of the program claim it.
 func (r *Registry) add(e *Entry) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

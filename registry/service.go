@@ -7,12 +7,12 @@ import (
 	"sync"
 )
 
-// Service is an open instance of a handler: its methods, and what it wants to be told. An open function builds it and
-// hands it over to the host; from then on it may be shared between goroutines.
+// Service is an open instance of a handler: its methods and its hooks. An open function builds it; once it is returned it
+// may be shared between goroutines.
 type Service struct {
 	methods []*Method
 	skipped []Skipped
-	err     error // the first mistake made while building it, told by Open
+	err     error // the first mistake made while building it, returned by Open
 
 	closers   []func() error
 	probes    []func(context.Context) error
@@ -43,8 +43,7 @@ func (s *Service) And(others ...*Service) *Service {
 	return s
 }
 
-// OnClose adds a function that is run once, when the last call of the instance is done. Of several the last added runs
-// first.
+// OnClose adds a function that runs once, when the last call of the instance has ended. The last added runs first.
 func (s *Service) OnClose(fn func() error) *Service {
 	if fn == nil {
 		s.fail(errors.New("OnClose was given nil"))
@@ -54,8 +53,8 @@ func (s *Service) OnClose(fn func() error) *Service {
 	return s
 }
 
-// OnReady adds a function that says whether the instance can do its work: nil for yes. The host asks often and from
-// several goroutines.
+// OnReady adds a function that returns nil if the instance can do its work, or else the reason. The host calls it often and
+// from several goroutines.
 func (s *Service) OnReady(fn func(context.Context) error) *Service {
 	if fn == nil {
 		s.fail(errors.New("OnReady was given nil"))
@@ -66,8 +65,8 @@ func (s *Service) OnReady(fn func(context.Context) error) *Service {
 }
 
 // OnOptions sets the function that takes changed options while the instance runs: a func(context.Context, O) error with
-// the O of Register; any other is an error at Open. It runs beside calls. An error means that nothing was changed.
-// Without OnOptions changed options open a second instance, which takes over from the first.
+// the O of Register; any other is an error at Open. Calls go on while it runs. An error means that nothing has changed.
+// Without OnOptions, changed options open a second instance, which replaces the first.
 func (s *Service) OnOptions(fn any) *Service {
 	if s.onOptions != nil {
 		s.fail(errors.New("OnOptions is set twice"))
@@ -76,10 +75,10 @@ func (s *Service) OnOptions(fn any) *Service {
 	return s
 }
 
-// Methods lists the methods: those that Try gave an example for first, then by name.
+// Methods returns the methods: those with an Example first, then by name.
 func (s *Service) Methods() []*Method { return s.methods }
 
-// Skipped lists the methods of receivers that are not served, and why.
+// Skipped returns the methods of receivers that are not served.
 func (s *Service) Skipped() []Skipped { return s.skipped }
 
 func (s *Service) fail(err error) {
@@ -88,8 +87,8 @@ func (s *Service) fail(err error) {
 	}
 }
 
-// Close runs what OnClose was given, once for any number of calls. It returns its error, or that of ctx when it ends
-// before; then the functions still run to their end.
+// Close runs the functions that OnClose added, once for any number of calls. It returns their errors, or that of ctx if it
+// ends first; the functions run to their end in any case.
 func (s *Service) Close(ctx context.Context) error {
 	if len(s.closers) == 0 {
 		return nil
@@ -115,7 +114,7 @@ func (s *Service) close(ctx context.Context) {
 	s.closeErr = errors.Join(errs...)
 }
 
-// Ready asks what OnReady was given; nil when all are ready.
+// Ready runs the functions that OnReady added and returns the first error.
 func (s *Service) Ready(ctx context.Context) error {
 	for _, probe := range s.probes {
 		if err := guarded(ctx, probe); err != nil {
@@ -128,8 +127,8 @@ func (s *Service) Ready(ctx context.Context) error {
 // Reconfigurable reports whether the instance takes changed options while it runs, by OnOptions.
 func (s *Service) Reconfigurable() bool { return s.configure != nil }
 
-// Reconfigure gives the instance options that decode fills into a copy of the defaults; nil means the defaults. handled
-// is false when the instance has no OnOptions and must be replaced. With an error the instance runs on as it was.
+// Reconfigure gives the instance the options that decode fills into a copy of the defaults; nil leaves the defaults.
+// handled is false if the instance has no OnOptions and must be replaced. After an error it goes on as it was.
 func (s *Service) Reconfigure(ctx context.Context, decode func(into any) error) (handled bool, err error) {
 	if s.configure == nil {
 		return false, nil

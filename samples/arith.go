@@ -7,7 +7,7 @@ import (
 	"github.com/easymicro/easymicro/registry"
 )
 
-func init() { registry.Plain(new(Arith), registry.Try("Mul", Args{A: 73, B: 1500})) }
+func init() { registry.Plain(new(Arith), registry.Example("Mul", Args{A: 73, B: 1500})) }
 
 // Args are two operands. JSON names them a and b, msgpack A and B, as the rpcx examples do.
 type Args struct {

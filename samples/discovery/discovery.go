@@ -16,7 +16,7 @@ type Options struct {
 
 func init() {
 	registry.Register("discovery.echo", Options{Takes: 5 * time.Millisecond}, open,
-		registry.Methods[Echo](), registry.Try("Say", Text{Text: "hello"}))
+		registry.Methods[Echo](), registry.Example("Say", Text{Text: "hello"}))
 }
 
 func open(_ context.Context, o Options, _ registry.Env) (*registry.Service, error) {

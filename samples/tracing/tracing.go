@@ -9,7 +9,7 @@ import (
 
 func init() {
 	registry.Register("tracing.cafe", struct{}{}, openCafe,
-		registry.Methods[Cafe](), registry.Uses("kitchen"), registry.Try("Order", Drink{Name: "cappuccino"}))
+		registry.Methods[Cafe](), registry.Uses("kitchen"), registry.Example("Order", Drink{Name: "cappuccino"}))
 	registry.Plain(new(Kitchen), registry.As("tracing.kitchen"))
 }
 

@@ -12,7 +12,7 @@ import (
 
 func init() {
 	registry.Register("upstream.shop", struct{}{}, openShop,
-		registry.Methods[Shop](), registry.Uses("stock"), registry.Try("Look", Item{Name: "tea"}))
+		registry.Methods[Shop](), registry.Uses("stock"), registry.Example("Look", Item{Name: "tea"}))
 	registry.Register("upstream.stock", struct{}{}, openStock, registry.Methods[Stock]())
 }
 

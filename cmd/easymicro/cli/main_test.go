@@ -10,7 +10,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	registry.Plain(newDesk(), registry.As("test.desk"), registry.Try("Mul", Args{A: 73, B: 1500}))
+	registry.Plain(newDesk(), registry.As("test.desk"), registry.Example("Mul", Args{A: 73, B: 1500}))
 	registry.Register("test.shop", Options{Currency: "EUR"}, openShop, registry.Methods[*Desk]())
 	testscript.Main(m, map[string]func(){"easymicro": cli.Main})
 }

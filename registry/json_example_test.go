@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 )
@@ -107,7 +108,7 @@ func TestAnExampleShowsWhatJSONTakes(t *testing.T) {
 		}{}, `{"Home":{"city":"","Zip":0},"Other":[{"city":"","Zip":0}]}`},
 	} {
 		t.Run(tt.want, func(t *testing.T) {
-			got, err := json.Marshal(Example(reflect.TypeOf(tt.v)))
+			got, err := json.Marshal(example(reflect.TypeOf(tt.v), nil))
 			if err != nil || string(got) != tt.want {
 				t.Errorf("%T: %s, %v, want %s", tt.v, got, err, tt.want)
 			}
@@ -117,7 +118,7 @@ func TestAnExampleShowsWhatJSONTakes(t *testing.T) {
 
 func TestAnExampleDecodesIntoItsType(t *testing.T) {
 	for _, v := range []any{arithArgs{}, tree{}, address{}, clash{}, tagged{}, either{}, []byte{}, [2]int{}, map[int]bool{}, everything{}} {
-		text, err := json.Marshal(Example(reflect.TypeOf(v)))
+		text, err := json.Marshal(example(reflect.TypeOf(v), nil))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -130,21 +131,21 @@ func TestAnExampleDecodesIntoItsType(t *testing.T) {
 func TestAnExampleHasNamesThatEncodingHas(t *testing.T) {
 	for _, v := range []any{arithArgs{}, clash{}, tagged{}, either{}, everything{}} {
 		encoded, _ := json.Marshal(v)
-		example, _ := json.Marshal(Example(reflect.TypeOf(v)))
+		shown, _ := json.Marshal(example(reflect.TypeOf(v), nil))
 		var want, got map[string]any
 		if err := json.Unmarshal(encoded, &want); err != nil {
 			t.Fatal(err)
 		}
-		if err := json.Unmarshal(example, &got); err != nil {
+		if err := json.Unmarshal(shown, &got); err != nil {
 			t.Fatal(err)
 		}
 		for name := range want {
 			if _, ok := got[name]; !ok {
-				t.Errorf("%T: %s lacks %s", v, example, name)
+				t.Errorf("%T: %s lacks %s", v, shown, name)
 			}
 		}
 		if len(got) != len(want) {
-			t.Errorf("%T: %s has other names than %s", v, example, encoded)
+			t.Errorf("%T: %s has other names than %s", v, shown, encoded)
 		}
 	}
 }
@@ -152,7 +153,7 @@ func TestAnExampleHasNamesThatEncodingHas(t *testing.T) {
 type deep []*[]*[]*[]*[]*[]*[]*[]*[]*deep
 
 func TestAnExampleOfATypeWithoutEndEnds(t *testing.T) {
-	if _, err := json.Marshal(Example(reflect.TypeFor[deep]())); err != nil {
+	if _, err := json.Marshal(example(reflect.TypeFor[deep](), nil)); err != nil {
 		t.Error(err)
 	}
 }
@@ -162,5 +163,46 @@ func TestAMethodHasAnExampleOfItsArgument(t *testing.T) {
 	got, err := json.Marshal(m.Example())
 	if err != nil || string(got) != `{"a":0,"b":0}` {
 		t.Errorf("%s, %v", got, err)
+	}
+}
+
+type shown struct{}
+
+type shownArgs struct {
+	N int `json:"n"`
+}
+
+func (shown) Double(context.Context, *shownArgs, *shownArgs) error { return nil }
+
+func (shown) Half(context.Context, *shownArgs, *shownArgs) error { return nil }
+
+func TestAnExampleIsThatOfItsMethodAlone(t *testing.T) {
+	r := New()
+	Plain(shown{}, In(r), As("shown"), Example("Double", shownArgs{N: 21}))
+	e, _ := r.Lookup("shown")
+	for i, want := range []string{`{"n":21}`, `{"n":0}`} {
+		got, err := json.Marshal(e.Example(e.Methods[i]))
+		if err != nil || string(got) != want {
+			t.Errorf("example of %s is %s, %v; want %s", e.Methods[i].Name, got, err, want)
+		}
+		if e.HasExample(e.Methods[i].Name) != (i == 0) {
+			t.Errorf("HasExample(%s) is wrong", e.Methods[i].Name)
+		}
+	}
+}
+
+func TestAnExampleThatDoesNotFitIsAMistakeInTheProgram(t *testing.T) {
+	for want, o := range map[string]Option{
+		"no such method": Example("Triple", shownArgs{}),
+		"want a *":       Example("Double", 21),
+	} {
+		func() {
+			defer func() {
+				if text, _ := recover().(string); !strings.Contains(text, want) {
+					t.Errorf("panicked with %q, want %q in it", text, want)
+				}
+			}()
+			Plain(shown{}, In(New()), As("shown"), o)
+		}()
 	}
 }
