@@ -40,13 +40,8 @@ func (a api) Checks(ctx context.Context) []admin.Check {
 }
 
 // Rules are the rules in force, each with its state.
-func (a api) Rules(context.Context) ([]admin.Rule, error) {
-	states := a.h.current.Load().policies.Rules()
-	rules := make([]admin.Rule, 0, len(states))
-	for _, s := range states {
-		rules = append(rules, ruleView(s))
-	}
-	return rules, nil
+func (a api) Rules(context.Context) ([]policies.RuleState, error) {
+	return a.h.current.Load().policies.Rules(), nil
 }
 
 // Explain says what applies to a call.
@@ -79,7 +74,7 @@ func (g *generation) explain(q admin.ExplainQuery) (*admin.Explanation, error) {
 		out := g.policies.ExplainUpstream(m.target.Service, m.target.Service, m.target.Method, caller)
 		x.Kinds = append(x.Kinds, out.Kinds...)
 	}
-	return explanationView(x), nil
+	return &admin.Explanation{Explanation: x}, nil
 }
 
 // notFound names the service or method that is not served.
@@ -150,7 +145,7 @@ func (a api) ExplainRule(_ context.Context, name string, revision int) (*admin.R
 	x := &admin.RuleExplanation{Revision: revision, AppliedAt: r.At, Rule: past}
 	for _, s := range g.policies.Rules() {
 		if s.Name == name && revision == g.revision {
-			x.Rule = ruleView(s)
+			x.Rule = s
 		}
 	}
 	x.Status = a.fate(r.set, name, g.revision, revision)
@@ -237,32 +232,7 @@ func (a api) Reload(ctx context.Context, q admin.ReloadRequest) (*admin.Revision
 	}
 	return nil, admin.Errorf(admin.CodeRejected, "the files are not applied, r%d stays in force", inForce).
 		WithHelp("mend the files, and they are read again; where the cause is not in them (a taken port), ask again with easymicro reload").
-		WithProblems(problemViews(r.Problems))
+		WithProblems(r.Problems)
 }
 
 var _ admin.Host = api{}
-
-func (a api) breakers(g *generation) []admin.Breaker {
-	list := []admin.Breaker{}
-	for b := range g.policies.Breakers() {
-		list = append(list, admin.Breaker{
-			Rule: b.Rule, Mode: string(b.Mode), Upstream: b.Upstream, Target: b.Target, State: b.State, Since: b.Since, Cause: b.Cause, Transitions: b.Transitions,
-		})
-	}
-	return list
-}
-
-func (a api) limiters(g *generation) []admin.Limiter {
-	list := []admin.Limiter{}
-	for l := range g.policies.Limiters() {
-		list = append(list, limiterView(l))
-	}
-	return list
-}
-
-func limiterView(l policies.LimiterStats) admin.Limiter {
-	return admin.Limiter{
-		Rule: l.Rule, Mode: string(l.Mode), Keyed: l.Keyed, Tokens: l.Tokens, Burst: l.Burst,
-		Keys: l.Keys, Overflow: l.Overflow, MissingKey: l.MissingKey,
-	}
-}

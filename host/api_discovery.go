@@ -157,10 +157,10 @@ func discoveredView(name string, found []etcd.EndpointState) admin.Discovered {
 // hosts is one of its name.
 func (g *generation) explainUpstream(name, method, caller string) (*admin.Explanation, error) {
 	if u := g.upstream(name); u != nil {
-		return explanationView(g.policies.ExplainUpstream(name, u.made.config.Service, method, caller)), nil
+		return &admin.Explanation{Explanation: g.policies.ExplainUpstream(name, u.made.config.Service, method, caller)}, nil
 	}
 	if _, ok := g.remote.service(name); ok {
-		return explanationView(g.policies.ExplainUpstream(name, name, method, caller)), nil
+		return &admin.Explanation{Explanation: g.policies.ExplainUpstream(name, name, method, caller)}, nil
 	}
 	known := append(g.set.Manifest.UpstreamNames(), g.remote.all()...)
 	return nil, admin.Errorf(admin.CodeNotFound, "there is no upstream %q here", name).

@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -30,7 +31,7 @@ func (a api) Status(ctx context.Context) (*admin.Status, error) {
 			},
 			LastAttempt: admin.Attempt{
 				At: last.At, Source: last.Source, Result: last.Result, Revision: last.Number, Hash: last.Hash,
-				Error: last.Error, Problems: problemViews(last.Problems), Changes: changeViews(last.Changes),
+				Error: last.Error, Problems: last.Problems, Changes: changeViews(last.Changes),
 			},
 			InSync:  h.inSync(last),
 			StandIn: h.standIn(g.set, last),
@@ -41,11 +42,11 @@ func (a api) Status(ctx context.Context) (*admin.Status, error) {
 		NotAccepting:   h.listeners.NotAccepting(),
 		Budget:         h.budgetView(),
 		Services:       []admin.ServiceStatus{},
-		Breakers:       a.breakers(g),
-		Limiters:       a.limiters(g),
+		Breakers:       slices.Collect(g.policies.Breakers()),
+		Limiters:       slices.Collect(g.policies.Limiters()),
 		Upstreams:      upstreamViews(g),
 		Discovery:      clusterViews(g),
-		Warnings:       problemViews(applied.Warnings),
+		Warnings:       applied.Warnings,
 	}
 	s.Expiring, s.ExpiringMore = expiryViews(g.set, time.Now())
 	for _, c := range checks {
@@ -74,7 +75,7 @@ func (h *Host) standIn(set *config.Set, last Revision) *admin.StandIn {
 	if found := last.Problems.Errors(); last.Result == ResultRejected && len(found) > 0 {
 		problems = found
 	}
-	return &admin.StandIn{What: set.StandIn, Mend: problems.Files(), Problems: problemViews(problems)}
+	return &admin.StandIn{What: set.StandIn, Mend: problems.Files(), Problems: problems}
 }
 
 func serviceStatus(s *service, unready error) admin.ServiceStatus {

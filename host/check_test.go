@@ -7,7 +7,6 @@ import (
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host"
-	"github.com/easymicro/easymicro/host/admin"
 	"github.com/easymicro/easymicro/host/hosttest"
 	"github.com/easymicro/easymicro/registry"
 )
@@ -101,7 +100,7 @@ func TestMethodsOfAlmostTheRightShapeAreWarnedOf(t *testing.T) {
 	}
 }
 
-func warningsOf(t *testing.T, h *hosttest.Host) []admin.Problem {
+func warningsOf(t *testing.T, h *hosttest.Host) config.Problems {
 	t.Helper()
 	s, err := h.Admin.Status(t.Context())
 	if err != nil {

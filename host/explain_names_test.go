@@ -31,7 +31,7 @@ func TestAGatewayExplainsClientSideRulesAfterInboundOnes(t *testing.T) {
 	var got []string
 	for _, k := range x.Kinds {
 		for _, r := range k.Applies {
-			got = append(got, k.Kind+" "+r.Rule)
+			got = append(got, string(k.Kind)+" "+r.Rule)
 		}
 	}
 	if text := strings.Join(got, ", "); text != "timeout in, timeout out, circuitBreaker out" {

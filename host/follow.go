@@ -96,7 +96,7 @@ func (h *Host) watchView() admin.Watch {
 	if h.watcher == nil {
 		return admin.Watch{Mode: "off", Healthy: true}
 	}
-	v := admin.Watch{Mode: "events", Healthy: true, Directories: h.source.Dirs(), Mounted: problemViews(h.mounted())}
+	v := admin.Watch{Mode: "events", Healthy: true, Directories: h.source.Dirs(), Mounted: h.mounted()}
 	if s := h.watcher.State(); s.Polling {
 		v.Mode, v.Healthy, v.Error = "poll", false, s.Problem
 	}

@@ -7,13 +7,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/easymicro/easymicro/host/admin"
 	"github.com/easymicro/easymicro/host/hosttest"
+	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/wire/code"
 )
 
 // stateOf is that of the only breaker.
-func stateOf(t *testing.T, h *hosttest.Host) admin.Breaker {
+func stateOf(t *testing.T, h *hosttest.Host) policies.BreakerStats {
 	t.Helper()
 	s, err := h.Admin.Status(t.Context())
 	must(t, err)

@@ -6,24 +6,12 @@ import (
 	"github.com/easymicro/easymicro/policies"
 )
 
-func problemViews(problems config.Problems) []admin.Problem {
-	list := []admin.Problem{}
-	for _, p := range problems {
-		list = append(list, admin.Problem(p))
-	}
-	return list
-}
-
 func revisionView(r Revision) admin.Revision {
-	v := admin.Revision{
+	return admin.Revision{
 		Revision: r.Number, Hash: r.Hash, At: r.At, Source: r.Source, Who: r.Who, Why: r.Why, Result: r.Result,
-		Took: r.Took.Seconds(), Rules: r.Rules, Error: r.Error, Problems: problemViews(r.Problems), Warnings: problemViews(r.Warnings),
+		Took: r.Took.Seconds(), Rules: r.Rules, Error: r.Error, Problems: r.Problems, Warnings: r.Warnings,
+		Changes: changeViews(r.Changes), Files: r.Files,
 	}
-	v.Changes = changeViews(r.Changes)
-	for _, f := range r.Files {
-		v.Files = append(v.Files, admin.File{Path: f.Path, Hash: f.Hash})
-	}
-	return v
 }
 
 func changeViews(changes config.Changes) []admin.Change {
@@ -48,50 +36,15 @@ func refusalView(r refusal) admin.Refusal {
 	return v
 }
 
-func ruleView(s policies.RuleState) admin.Rule {
-	v := admin.Rule{
-		Name: s.Name, Description: s.Description, Mode: string(s.Mode), EnforceShare: s.EnforceShare, Expires: s.Expires, Expired: s.Expired,
-		Position: s.Position, Targets: s.Targets, Kinds: []admin.RuleKind{},
-	}
-	for _, k := range s.Kinds {
-		v.Kinds = append(v.Kinds, admin.RuleKind{
-			Kind: string(k.Kind), Position: k.Position, Setting: k.Setting, State: k.State, Decisions: admin.Decisions(k.Decisions),
-		})
-	}
-	return v
-}
-
-// pastRule is a rule of a revision that no longer decides: compiled once more to say its settings, without state.
-func pastRule(r *config.Rule) (admin.Rule, error) {
+// pastRule returns a rule of a revision as it was compiled then, without state.
+func pastRule(r *config.Rule) (policies.RuleState, error) {
 	alone, err := policies.Compile([]config.Rule{*r}, nil, nil, policies.Options{})
 	if err != nil {
-		return admin.Rule{}, err
+		return policies.RuleState{}, err
 	}
-	v := ruleView(alone.Rules()[0])
+	v := alone.Rules()[0]
 	for i := range v.Kinds {
 		v.Kinds[i].State = ""
 	}
 	return v, nil
-}
-
-func explanationView(x policies.Explanation) *admin.Explanation {
-	v := &admin.Explanation{
-		Upstream: x.Upstream, Service: x.Service, Method: x.Method, Caller: x.Caller, Peer: x.Peer, Revision: x.Revision, Kinds: []admin.KindExplanation{},
-	}
-	for _, k := range x.Kinds {
-		kind := admin.KindExplanation{Kind: string(k.Kind), Applies: []admin.AppliedRule{}, Losers: []admin.LosingRule{}}
-		for _, r := range k.Applies {
-			kind.Applies = append(kind.Applies, admin.AppliedRule{
-				Rule: r.Rule, Mode: string(r.Mode), EnforceShare: r.EnforceShare, Enforced: r.Enforced,
-				Position: r.Position, Setting: r.Setting, State: r.State, Decisions: admin.Decisions(r.Decisions),
-			})
-		}
-		for _, r := range k.Losers {
-			kind.Losers = append(kind.Losers, admin.LosingRule{
-				Rule: r.Rule, Mode: string(r.Mode), Position: r.Position, Reason: r.Reason,
-			})
-		}
-		v.Kinds = append(v.Kinds, kind)
-	}
-	return v
 }

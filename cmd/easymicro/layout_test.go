@@ -79,7 +79,7 @@ var layout = map[string]row{
 	},
 	"host/machine": {},
 	"host/gateway": {ours: []string{"wire", "wire/code"}},
-	"host/admin":   {ours: []string{"config", "host/telemetry", "wire/code"}},
+	"host/admin":   {ours: []string{"config", "policies", "host/telemetry", "wire/code"}},
 	"host/listen": {
 		ours: []string{
 			"wire", "wire/mux", "config", "host/admin", "host/gateway", "host/machine", "host/telemetry",

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"net/netip"
 	"time"
+
+	"github.com/easymicro/easymicro/policies"
 )
 
 // Host is what the handler asks. Errors that are an *Error reach the client as they are; any other is told as an
@@ -15,7 +17,7 @@ import (
 type Host interface {
 	Status(ctx context.Context) (*Status, error)
 	Services(ctx context.Context) ([]Service, error)
-	Rules(ctx context.Context) ([]Rule, error)
+	Rules(ctx context.Context) ([]policies.RuleState, error)
 	Explain(ctx context.Context, q ExplainQuery) (*Explanation, error)
 	// ExplainRule is a rule as it was in a revision; revision 0 is the one in force.
 	ExplainRule(ctx context.Context, name string, revision int) (*RuleExplanation, error)

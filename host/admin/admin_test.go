@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/easymicro/easymicro/policies"
 	"go.uber.org/goleak"
 )
 
@@ -34,7 +35,9 @@ type told struct {
 
 func (h *told) Status(context.Context) (*Status, error)     { return &h.status, h.err }
 func (h *told) Services(context.Context) ([]Service, error) { return nil, h.err }
-func (h *told) Rules(context.Context) ([]Rule, error)       { return []Rule{{Name: "arith-mul"}}, h.err }
+func (h *told) Rules(context.Context) ([]policies.RuleState, error) {
+	return []policies.RuleState{{Name: "arith-mul"}}, h.err
+}
 
 func (h *told) Revisions(context.Context) ([]Revision, error) {
 	return []Revision{{Revision: 2}, {Revision: 1}}, h.err
@@ -43,12 +46,12 @@ func (h *told) Checks(context.Context) []Check { return h.checks }
 
 func (h *told) Explain(_ context.Context, q ExplainQuery) (*Explanation, error) {
 	h.explained = q
-	return &Explanation{Service: q.Service, Method: q.Method, Caller: q.Caller}, h.err
+	return &Explanation{Explanation: policies.Explanation{Service: q.Service, Method: q.Method, Caller: q.Caller}}, h.err
 }
 
 func (h *told) ExplainRule(_ context.Context, name string, n int) (*RuleExplanation, error) {
 	h.rule, h.revision = name, n
-	return &RuleExplanation{Revision: n, Rule: Rule{Name: name}}, h.err
+	return &RuleExplanation{Revision: n, Rule: policies.RuleState{Name: name}}, h.err
 }
 
 func (h *told) Revision(_ context.Context, n int) (*Revision, error) {

@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/easymicro/easymicro/policies"
 )
 
 type api struct {
@@ -213,9 +215,9 @@ func (a *api) status(r *http.Request, _ params) (any, error) {
 }
 
 // fill makes an absent list an empty one, so that it is [] and not null.
-func fill[T any](list *[]T) {
+func fill[S ~[]T, T any](list *S) {
 	if *list == nil {
-		*list = []T{}
+		*list = S{}
 	}
 }
 
@@ -230,7 +232,7 @@ func (a *api) services(r *http.Request, _ params) (any, error) {
 }
 
 type ruleList struct {
-	Rules []Rule `json:"rules"`
+	Rules []policies.RuleState `json:"rules"`
 }
 
 func (a *api) rules(r *http.Request, _ params) (any, error) {

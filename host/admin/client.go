@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/easymicro/easymicro/policies"
 )
 
 const (
@@ -62,7 +64,7 @@ func (c *Client) Services(ctx context.Context) ([]Service, error) {
 }
 
 // Rules are the rules in force.
-func (c *Client) Rules(ctx context.Context) ([]Rule, error) {
+func (c *Client) Rules(ctx context.Context) ([]policies.RuleState, error) {
 	list, err := get[ruleList](ctx, c, "/api/v1/rules", nil)
 	if err != nil {
 		return nil, err

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/policies"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -23,11 +25,11 @@ func TestTheClientReadsWhatTheHandlerTells(t *testing.T) {
 			Host: "orders-1", StartedAt: at, Ready: true,
 			Policies: Policies{
 				Running:     Running{Revision: 42, Hash: "h", AppliedAt: at, Source: "file"},
-				LastAttempt: Attempt{At: at, Result: "rejected", Problems: []Problem{{File: "p.yaml", Line: 6, Column: 21, Message: "m"}}},
+				LastAttempt: Attempt{At: at, Result: "rejected", Problems: config.Problems{{File: "p.yaml", Line: 6, Column: 21, Message: "m"}}},
 			},
 			Checks: []Check{{Name: "rules", OK: true}}, PendingRestart: []Pending{{Field: "host.name"}}, NotAccepting: []AcceptTrouble{},
 			Listeners: []Listener{{Name: "main", Protocols: []string{"rpcx"}}}, Services: []ServiceStatus{{Name: "Arith", Methods: []string{"Mul"}}},
-			Breakers: []Breaker{{Rule: "r", Since: at}}, Limiters: []Limiter{{Rule: "r", Tokens: 0.3}}, Expiring: []Expiry{{Rule: "r", At: at}}, Warnings: []Problem{},
+			Breakers: []policies.BreakerStats{{Rule: "r", Since: at}}, Limiters: []policies.LimiterStats{{Rule: "r", Tokens: 0.3}}, Expiring: []Expiry{{Rule: "r", At: at}}, Warnings: config.Problems{},
 			Upstreams: []Upstream{{Name: "till", Service: "Till", Called: true, Endpoints: []Endpoint{{Address: "10.0.0.5:8972", State: "stale", LatencySeconds: 0.002}}}},
 			Discovery: []Discovery{{Name: "main", Connected: true, Since: at, RegisteredSince: at, Instances: []Instance{{Service: "Arith"}}, Services: []Discovered{}}},
 		},

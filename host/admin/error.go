@@ -3,6 +3,8 @@ package admin
 import (
 	"fmt"
 	"net/http"
+
+	"github.com/easymicro/easymicro/config"
 )
 
 // Codes of the errors of the API.
@@ -30,13 +32,13 @@ var codeStatus = map[string]int{
 
 // Error is an answer that is an error, as application/problem+json (RFC 9457).
 type Error struct {
-	Type     string    `json:"type"`
-	Title    string    `json:"title"`
-	Status   int       `json:"status"`
-	Code     string    `json:"code"`
-	Detail   string    `json:"detail"`
-	Help     string    `json:"help,omitempty"` // what to do about it
-	Problems []Problem `json:"problems,omitempty"`
+	Type     string          `json:"type"`
+	Title    string          `json:"title"`
+	Status   int             `json:"status"`
+	Code     string          `json:"code"`
+	Detail   string          `json:"detail"`
+	Help     string          `json:"help,omitempty"` // what to do about it
+	Problems config.Problems `json:"problems,omitempty"`
 }
 
 // Errorf makes an error; the code decides the HTTP status.
@@ -57,7 +59,7 @@ func (e *Error) WithHelp(format string, args ...any) *Error {
 }
 
 // WithProblems sets the problems found and returns the error.
-func (e *Error) WithProblems(p []Problem) *Error {
+func (e *Error) WithProblems(p config.Problems) *Error {
 	e.Problems = p
 	return e
 }

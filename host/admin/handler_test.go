@@ -10,6 +10,9 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/policies"
 )
 
 func TestEveryPathAnswersItsMethodAndNoOther(t *testing.T) {
@@ -141,7 +144,7 @@ func TestReadyNamesWhatFailsAndKeepsTheDetails(t *testing.T) {
 }
 
 func TestARejectedReloadIsAnErrorWithItsProblems(t *testing.T) {
-	h := &told{reloaded: &Revision{Result: "rejected", Problems: []Problem{{File: "policies.yaml", Line: 4, Message: "unknown key", Suggestion: "rate"}}}}
+	h := &told{reloaded: &Revision{Result: "rejected", Problems: config.Problems{{File: "policies.yaml", Line: 4, Message: "unknown key", Suggestion: "rate"}}}}
 	addr := local(t, h, Options{})
 	ask(t, "POST", "http://"+addr+"/api/v1/reload?force", nil).
 		wants(t, http.StatusUnprocessableEntity, CodeRejected, "policies.yaml", `"suggestion": "rate"`)
@@ -153,7 +156,7 @@ func TestARejectedReloadIsAnErrorWithItsProblems(t *testing.T) {
 // panics is a host whose rules cannot be listed.
 type panics struct{ told }
 
-func (*panics) Rules(context.Context) ([]Rule, error) { panic("canary-panic") }
+func (*panics) Rules(context.Context) ([]policies.RuleState, error) { panic("canary-panic") }
 
 func TestWhatGoesWrongInsideStaysInside(t *testing.T) {
 	var log bytes.Buffer

@@ -3,32 +3,35 @@ package admin
 import (
 	"net/http"
 	"time"
+
+	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/policies"
 )
 
 // Status is the state of a host: what its files say, what runs, and what the last attempt to bring one to the other
 // came to.
 type Status struct {
-	Host           string          `json:"host"`
-	Version        string          `json:"version"`
-	StartedAt      time.Time       `json:"started_at"`
-	UptimeSeconds  float64         `json:"uptime_seconds"`
-	Ready          bool            `json:"ready"`
-	Draining       bool            `json:"draining"`
-	Checks         []Check         `json:"checks"`
-	Policies       Policies        `json:"policies"`
-	Watch          Watch           `json:"watch"`
-	PendingRestart []Pending       `json:"pending_restart"`
-	Listeners      []Listener      `json:"listeners"`
-	NotAccepting   []AcceptTrouble `json:"not_accepting"`
-	Budget         Budget          `json:"budget"`
-	Services       []ServiceStatus `json:"services"`
-	Breakers       []Breaker       `json:"breakers"`
-	Limiters       []Limiter       `json:"limiters"`
-	Upstreams      []Upstream      `json:"upstreams"`
-	Discovery      []Discovery     `json:"discovery"`
-	Expiring       []Expiry        `json:"expiring"`
-	ExpiringMore   int             `json:"expiring_more,omitempty"` // that are not in expiring
-	Warnings       []Problem       `json:"warnings"`
+	Host           string                  `json:"host"`
+	Version        string                  `json:"version"`
+	StartedAt      time.Time               `json:"started_at"`
+	UptimeSeconds  float64                 `json:"uptime_seconds"`
+	Ready          bool                    `json:"ready"`
+	Draining       bool                    `json:"draining"`
+	Checks         []Check                 `json:"checks"`
+	Policies       Policies                `json:"policies"`
+	Watch          Watch                   `json:"watch"`
+	PendingRestart []Pending               `json:"pending_restart"`
+	Listeners      []Listener              `json:"listeners"`
+	NotAccepting   []AcceptTrouble         `json:"not_accepting"`
+	Budget         Budget                  `json:"budget"`
+	Services       []ServiceStatus         `json:"services"`
+	Breakers       []policies.BreakerStats `json:"breakers"`
+	Limiters       []policies.LimiterStats `json:"limiters"`
+	Upstreams      []Upstream              `json:"upstreams"`
+	Discovery      []Discovery             `json:"discovery"`
+	Expiring       []Expiry                `json:"expiring"`
+	ExpiringMore   int                     `json:"expiring_more,omitempty"` // that are not in expiring
+	Warnings       config.Problems         `json:"warnings"`
 }
 
 // Expiry is a rule or a token that has expired, or will within seven days.
@@ -55,9 +58,9 @@ type Policies struct {
 
 // StandIn is what runs in place of files that are wrong.
 type StandIn struct {
-	What     string    `json:"what"` // fallback
-	Mend     []string  `json:"mend"` // the files that are wrong
-	Problems []Problem `json:"problems"`
+	What     string          `json:"what"` // fallback
+	Mend     []string        `json:"mend"` // the files that are wrong
+	Problems config.Problems `json:"problems"`
 }
 
 // Desired is what the files say.
@@ -78,36 +81,25 @@ type Running struct {
 
 // Attempt is the last try to apply a set.
 type Attempt struct {
-	At       time.Time `json:"at,omitzero"`
-	Source   string    `json:"source,omitempty"`
-	Result   string    `json:"result,omitempty"` // applied, rejected, unchanged
-	Revision int       `json:"revision,omitempty"`
-	Hash     string    `json:"hash,omitempty"`
-	Error    string    `json:"error,omitempty"` // when it failed without a place in a file
-	Problems []Problem `json:"problems,omitempty"`
-	Changes  []Change  `json:"changes,omitempty"` // when it was applied
-}
-
-// Problem is one thing that is wrong in a file.
-type Problem struct {
-	File       string `json:"file,omitempty"`
-	Line       int    `json:"line,omitempty"`
-	Column     int    `json:"column,omitempty"`
-	Path       string `json:"path,omitempty"`
-	Message    string `json:"message"`
-	Suggestion string `json:"suggestion,omitempty"`
-	Warning    bool   `json:"warning,omitempty"`
+	At       time.Time       `json:"at,omitzero"`
+	Source   string          `json:"source,omitempty"`
+	Result   string          `json:"result,omitempty"` // applied, rejected, unchanged
+	Revision int             `json:"revision,omitempty"`
+	Hash     string          `json:"hash,omitempty"`
+	Error    string          `json:"error,omitempty"` // when it failed without a place in a file
+	Problems config.Problems `json:"problems,omitempty"`
+	Changes  []Change        `json:"changes,omitempty"` // when it was applied
 }
 
 // Watch is the health of file watching.
 type Watch struct {
-	Mode        string    `json:"mode,omitempty"` // events, poll
-	Healthy     bool      `json:"healthy"`
-	Error       string    `json:"error,omitempty"`
-	Directories []string  `json:"directories,omitempty"`
-	Mounted     []Problem `json:"mounted,omitempty"` // files that changes do not reach, because of how they are mounted
-	LastEvent   time.Time `json:"last_event,omitzero"`
-	LastPoll    time.Time `json:"last_poll,omitzero"`
+	Mode        string          `json:"mode,omitempty"` // events, poll
+	Healthy     bool            `json:"healthy"`
+	Error       string          `json:"error,omitempty"`
+	Directories []string        `json:"directories,omitempty"`
+	Mounted     config.Problems `json:"mounted,omitempty"` // files that changes do not reach, because of how they are mounted
+	LastEvent   time.Time       `json:"last_event,omitzero"`
+	LastPoll    time.Time       `json:"last_poll,omitzero"`
 }
 
 // Pending is a setting that takes effect at the next start.
@@ -154,30 +146,6 @@ type ServiceStatus struct {
 	Ready    bool     `json:"ready"`
 	Detail   string   `json:"detail,omitempty"` // why it is not ready
 	InFlight int      `json:"in_flight"`
-}
-
-// Breaker is the state of one circuit breaker.
-type Breaker struct {
-	Rule        string            `json:"rule"`
-	Mode        string            `json:"mode"`               // enforce or shadow
-	Upstream    string            `json:"upstream,omitempty"` // of client-side rules
-	Target      string            `json:"target"`             // Service/Method; of client-side rules also the address of an endpoint, or the upstream
-	State       string            `json:"state"`              // closed, half_open, open
-	Since       time.Time         `json:"since,omitzero"`
-	Cause       string            `json:"cause,omitempty"` // of the last opening
-	Transitions map[string]uint64 `json:"transitions,omitempty"`
-}
-
-// Limiter is the state of one rate limit.
-type Limiter struct {
-	Rule       string  `json:"rule"`
-	Mode       string  `json:"mode"` // enforce or shadow
-	Keyed      bool    `json:"keyed"`
-	Tokens     float64 `json:"tokens"` // of the only bucket, when not keyed; negative while calls wait
-	Burst      int64   `json:"burst"`
-	Keys       int     `json:"keys"`        // buckets kept, when keyed
-	Overflow   uint64  `json:"overflow"`    // calls that shared a bucket because all keys were in use
-	MissingKey uint64  `json:"missing_key"` // calls without the metadata of the key
 }
 
 // Check is one condition of readiness. Detail may tell of the inside of a host: it is shown in the status, and not by

@@ -8,6 +8,7 @@ import (
 
 	"github.com/easymicro/easymicro/host/admin"
 	"github.com/easymicro/easymicro/host/hosttest"
+	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/samples/circuitbreaker"
 	"github.com/easymicro/easymicro/wire"
 	"github.com/easymicro/easymicro/wire/code"
@@ -65,7 +66,7 @@ func (s *sample) refused() *code.Error {
 	return e
 }
 
-func (s *sample) wantState(want string) admin.Breaker {
+func (s *sample) wantState(want string) policies.BreakerStats {
 	s.Helper()
 	status, err := s.Admin.Status(s.Context())
 	if err != nil {

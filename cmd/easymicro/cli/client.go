@@ -94,18 +94,10 @@ func (c *hostClient) failed(err error) error {
 		if _, ok := code.Parse(answered.Code); ok {
 			err = fmt.Errorf("a listener for calls answered, not an admin listener (%s): is --admin right?", answered.Detail)
 		}
-		return &exitError{code: ExitAnswered, err: err, problems: problemsOf(answered.Problems)}
+		return &exitError{code: ExitAnswered, err: err, problems: answered.Problems}
 	}
 	return err
 }
 
 // namesOf returns all names of a service.
 func namesOf(s *admin.Service) []string { return append([]string{s.Name}, s.Aliases...) }
-
-func problemsOf(list []admin.Problem) config.Problems {
-	problems := make(config.Problems, len(list))
-	for i := range list {
-		problems[i] = config.Problem(list[i])
-	}
-	return problems
-}

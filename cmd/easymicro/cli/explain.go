@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/easymicro/easymicro/host/admin"
+	"github.com/easymicro/easymicro/policies"
 )
 
 // explainCommand shows the rules that apply to a call, or one rule.
@@ -141,20 +142,20 @@ func (c *explainCommand) text(x *admin.Explanation) {
 	rows := [][]string{}
 	for i := range x.Kinds {
 		for _, r := range x.Kinds[i].Losers {
-			rows = append(rows, []string{"   " + x.Kinds[i].Kind, r.Rule, c.paint(dim, r.Position), r.Reason})
+			rows = append(rows, []string{"   " + string(x.Kinds[i].Kind), r.Rule, c.paint(dim, r.Position), r.Reason})
 		}
 	}
 	c.table(rows)
 }
 
 // appliedText numbers the rules that apply, each with its setting and state below it.
-func (c *explainCommand) appliedText(kinds []admin.KindExplanation) {
+func (c *explainCommand) appliedText(kinds []policies.KindExplanation) {
 	heads := [][]string{}
 	var below [][]string
 	for i := range kinds {
 		for _, r := range kinds[i].Applies {
 			n := fmt.Sprintf("%2d", len(heads)+1)
-			heads = append(heads, []string{n, c.paint(bold, kinds[i].Kind), c.paint(bold, r.Rule), r.Position, c.paint(yellow, modeText(&r))})
+			heads = append(heads, []string{n, c.paint(bold, string(kinds[i].Kind)), c.paint(bold, r.Rule), r.Position, c.paint(yellow, modeText(&r))})
 			below = append(below, []string{r.Setting, now(&r)})
 		}
 	}
@@ -171,26 +172,26 @@ func (c *explainCommand) appliedText(kinds []admin.KindExplanation) {
 }
 
 // now returns the live state of a rule and its decisions so far.
-func now(r *admin.AppliedRule) string {
+func now(r *policies.AppliedRule) string {
 	if r.State == "" {
 		return decisions(r.Decisions)
 	}
 	return r.State + "; " + decisions(r.Decisions)
 }
 
-func modeText(r *admin.AppliedRule) string {
+func modeText(r *policies.AppliedRule) string {
 	switch {
 	case r.EnforceShare != "" && r.Enforced:
 		return "enforced for a share of " + r.EnforceShare + ", this caller among them"
 	case r.EnforceShare != "":
 		return "enforced for a share of " + r.EnforceShare + ", this caller not among them"
 	case r.Mode != "enforce":
-		return r.Mode + ": evaluated and counted, not enforced"
+		return string(r.Mode) + ": evaluated and counted, not enforced"
 	}
 	return ""
 }
 
-func decisions(d admin.Decisions) string {
+func decisions(d policies.Decisions) string {
 	var parts []string
 	for _, p := range []struct {
 		n    uint64
@@ -226,7 +227,7 @@ func (c *explainCommand) ruleText(x *admin.RuleExplanation) {
 	c.line("")
 	rows := [][]string{}
 	for _, k := range x.Rule.Kinds {
-		rows = append(rows, []string{"  " + c.paint(bold, k.Kind), k.Position, orDash(k.Setting), k.State})
+		rows = append(rows, []string{"  " + c.paint(bold, string(k.Kind)), k.Position, orDash(k.Setting), k.State})
 	}
 	c.table(rows)
 }

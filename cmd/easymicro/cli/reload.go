@@ -53,7 +53,7 @@ func reloadError(host *hostClient, err error) error {
 	if !errors.As(err, &answered) || answered.Code != admin.CodeRejected {
 		return host.failed(err)
 	}
-	return &exitError{ExitProblems, answered, problemsOf(answered.Problems)}
+	return &exitError{ExitProblems, answered, answered.Problems}
 }
 
 func (c *reloadCommand) text(r *admin.Revision) {

@@ -164,7 +164,7 @@ func (t *statusText) policiesText(p *admin.Policies) {
 	}
 	what := last.Error
 	if len(last.Problems) > 0 {
-		what = count(len(problemsOf(last.Problems).Errors()), "problem")
+		what = count(len(last.Problems.Errors()), "problem")
 	}
 	if what != "" {
 		what = fmt.Sprintf(": %s; r%d stays in force", what, p.Running.Revision)
@@ -177,13 +177,13 @@ func (t *statusText) policiesText(p *admin.Policies) {
 		},
 		{t.paint(bold, "last"), short(last.Hash), result, fmt.Sprintf("%s, by %s%s", ago(last.At), last.Source, what)},
 	})
-	for _, problem := range problemsOf(last.Problems).Errors() {
+	for _, problem := range last.Problems.Errors() {
 		t.line("  %s", problem)
 	}
 	if p.StandIn != nil {
 		standInText(t.printer, p.StandIn)
 		if len(last.Problems) == 0 {
-			for _, problem := range problemsOf(p.StandIn.Problems) {
+			for _, problem := range p.StandIn.Problems {
 				t.line("  %s", problem)
 			}
 		}
@@ -208,7 +208,7 @@ func (t *statusText) changesText(r *admin.Running) {
 }
 
 // shownElsewhere reports whether the current state of a warning from the reload is shown as well.
-func shownElsewhere(s *admin.Status, w admin.Problem) bool {
+func shownElsewhere(s *admin.Status, w config.Problem) bool {
 	return s.Policies.StandIn != nil && w.Path == "policies.fallback" || len(s.Expiring) > 0 && strings.HasSuffix(w.Path, ".expires")
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host/admin"
+	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/wire/code"
 )
 
@@ -226,16 +227,16 @@ func (t *statusTables) services(list []admin.ServiceStatus) {
 // modeShadow is the mode of rules that are evaluated but not enforced.
 const modeShadow = "shadow"
 
-func (t *statusTables) breakers(list []admin.Breaker) {
+func (t *statusTables) breakers(list []policies.BreakerStats) {
 	colours := map[string]paint{"open": red, "half_open": yellow}
 	rows := [][]string{{"BREAKER", "UPSTREAM", "TARGET", "STATE", "MODE", "SINCE", "CAUSE"}}
-	shadow := slices.ContainsFunc(list, func(b admin.Breaker) bool { return b.Mode == modeShadow })
+	shadow := slices.ContainsFunc(list, func(b policies.BreakerStats) bool { return b.Mode == modeShadow })
 	for _, b := range list {
 		state := strings.ReplaceAll(b.State, "_", "-")
 		if b.Mode != modeShadow {
 			state = t.paint(colours[b.State], state)
 		}
-		rows = append(rows, []string{b.Rule, orDash(b.Upstream), breakerTarget(&b), state, modeWhere(shadow, b.Mode), ago(b.Since), orDash(b.Cause)})
+		rows = append(rows, []string{b.Rule, orDash(b.Upstream), breakerTarget(&b), state, modeWhere(shadow, string(b.Mode)), ago(b.Since), orDash(b.Cause)})
 	}
 	t.section(withoutEmpty(rows, "UPSTREAM", "MODE"))
 }
@@ -250,7 +251,7 @@ func modeWhere(shadow bool, mode string) string {
 
 // breakerTarget names the target of a breaker: a method, an endpoint, or an upstream as a whole. The upstream has its own
 // column.
-func breakerTarget(b *admin.Breaker) string {
+func breakerTarget(b *policies.BreakerStats) string {
 	target := b.Target
 	if b.Upstream != "" {
 		target = strings.TrimPrefix(target, b.Upstream+" ")
@@ -261,9 +262,9 @@ func breakerTarget(b *admin.Breaker) string {
 	return target
 }
 
-func (t *statusTables) limiters(list []admin.Limiter) {
+func (t *statusTables) limiters(list []policies.LimiterStats) {
 	rows := [][]string{{"LIMITER", "TOKENS", "BURST", "KEYS", "MODE"}}
-	shadow := slices.ContainsFunc(list, func(l admin.Limiter) bool { return l.Mode == modeShadow })
+	shadow := slices.ContainsFunc(list, func(l policies.LimiterStats) bool { return l.Mode == modeShadow })
 	for _, l := range list {
 		tokens, keys := fmt.Sprintf("%.1f", l.Tokens), "-"
 		switch {
@@ -272,13 +273,13 @@ func (t *statusTables) limiters(list []admin.Limiter) {
 		case l.Tokens < 1 && l.Mode != modeShadow:
 			tokens = t.paint(yellow, tokens)
 		}
-		rows = append(rows, []string{l.Rule, tokens, fmt.Sprint(l.Burst), keys, modeWhere(shadow, l.Mode)})
+		rows = append(rows, []string{l.Rule, tokens, fmt.Sprint(l.Burst), keys, modeWhere(shadow, string(l.Mode))})
 	}
 	t.section(withoutEmpty(rows, "MODE"))
 }
 
 // keysOf counts the keys of a limiter and the calls without a bucket of their own.
-func keysOf(l *admin.Limiter) string {
+func keysOf(l *policies.LimiterStats) string {
 	text := fmt.Sprint(l.Keys)
 	if l.Overflow > 0 {
 		text += fmt.Sprintf(", %d calls beyond them", l.Overflow)

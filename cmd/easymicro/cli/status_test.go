@@ -6,7 +6,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host/admin"
+	"github.com/easymicro/easymicro/policies"
 )
 
 func said(show func(*printer)) string {
@@ -47,7 +49,7 @@ func TestStatusSaysWhatAListenerDidToConnections(t *testing.T) {
 
 // What was rejected was rejected for its errors, not for the warnings beside them.
 func TestARejectionShowsErrorsOnly(t *testing.T) {
-	problems := []admin.Problem{{Message: "is wrong"}, {Message: "is odd", Warning: true}}
+	problems := config.Problems{{Message: "is wrong"}, {Message: "is odd", Warning: true}}
 	got := said(func(p *printer) {
 		(&statusText{p}).policiesText(&admin.Policies{LastAttempt: admin.Attempt{Result: "rejected", Problems: problems}})
 		report(p, reloadError(&hostClient{}, &admin.Error{Code: admin.CodeRejected, Problems: problems}))
@@ -139,8 +141,8 @@ func TestWhatShadowRulesSayIsMarked(t *testing.T) {
 		}
 	}
 	got = said(func(p *printer) {
-		(&statusTables{p}).breakers([]admin.Breaker{{Rule: "r", Mode: "shadow", Target: "Arith/Mul", State: "open"}})
-		(&statusTables{p}).limiters([]admin.Limiter{{Rule: "r", Mode: "shadow", Tokens: 0.5, Burst: 1}})
+		(&statusTables{p}).breakers([]policies.BreakerStats{{Rule: "r", Mode: "shadow", Target: "Arith/Mul", State: "open"}})
+		(&statusTables{p}).limiters([]policies.LimiterStats{{Rule: "r", Mode: "shadow", Tokens: 0.5, Burst: 1}})
 	})
 	if !strings.Contains(got, "open    shadow ") || strings.Count(got, "shadow") != 2 {
 		t.Error(got)
@@ -148,9 +150,9 @@ func TestWhatShadowRulesSayIsMarked(t *testing.T) {
 }
 
 func TestBreakersTellWhatTheyAreOf(t *testing.T) {
-	inbound := admin.Breaker{Rule: "mul", Target: "Arith/Mul", State: "closed"}
+	inbound := policies.BreakerStats{Rule: "mul", Target: "Arith/Mul", State: "closed"}
 	got := said(func(p *printer) {
-		(&statusTables{p}).breakers([]admin.Breaker{
+		(&statusTables{p}).breakers([]policies.BreakerStats{
 			inbound,
 			{Rule: "out", Upstream: "billing", Target: "10.0.0.5:8972", State: "open"},
 			{Rule: "out", Upstream: "stock", Target: "stock unix:///run/stock.sock", State: "half_open"},
@@ -165,7 +167,7 @@ func TestBreakersTellWhatTheyAreOf(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, got)
 		}
 	}
-	if got := said(func(p *printer) { (&statusTables{p}).breakers([]admin.Breaker{inbound}) }); strings.Contains(got, "UPSTREAM") {
+	if got := said(func(p *printer) { (&statusTables{p}).breakers([]policies.BreakerStats{inbound}) }); strings.Contains(got, "UPSTREAM") {
 		t.Error(got)
 	}
 }
@@ -176,7 +178,7 @@ func TestStatusShowsWhatExpires(t *testing.T) {
 			{Rule: "door", Kinds: []string{"access"}, Mode: "enforce", At: time.Now().Add(-3*time.Hour - time.Minute), Expired: true, Opens: true, Effect: "calls that it refused get through", Position: "p.yaml:2"},
 			{Caller: "web", At: time.Now().Add(50*time.Hour + time.Minute), Effect: "its caller is refused", Position: "t.yaml:1"},
 		},
-		Warnings: []admin.Problem{{Path: "rules[0].expires", Message: "the rule expires on some day"}},
+		Warnings: config.Problems{{Path: "rules[0].expires", Message: "the rule expires on some day"}},
 	}
 	got := said(func(p *printer) { (&statusText{p}).show(s) })
 	for _, want := range []string{
