@@ -52,7 +52,7 @@ services: [{name: Mirror, handler: test.mirror}]
 		t.Error(body)
 	}
 	err := hosttest.CallJSON(t.Context(), h.Dial(), "Mirror", "Refused", []int{1}, nil)
-	if want := `INVALID_ARGUMENT: json payload: an object is wanted, got an array at byte 0 on orders-7`; err == nil || err.Error() != want {
+	if want := `INVALID_ARGUMENT: json payload: expected an object, got an array at byte 0 on orders-7`; err == nil || err.Error() != want {
 		t.Errorf("%v, want %s", err, want)
 	}
 }

@@ -106,7 +106,7 @@ func (t *clientTransport) refuseBehind(last uint64) {
 		t.mu.Unlock()
 		return
 	}
-	t.refused = failed(code.Unavailable, code.ReasonDraining, "the peer drains, and has not read the call")
+	t.refused = failed(code.Unavailable, code.ReasonDraining, "the peer is draining and has not read the call")
 	t.pending.failBehind(last, t.refused)
 	unread, dropped := t.oneWays.kept.behind(last)
 	t.oneWays.unread = true // until they are handed over

@@ -29,7 +29,7 @@ func misfit(codec string, err error) *code.Error {
 	}
 	e := code.Refuse(code.InvalidArgument, code.ReasonBadPayload, codec+" payload: "+err.Error(), "", "", 0)
 	if typed := new(typeError); errors.As(err, &typed) {
-		return e.WithCause(fmt.Errorf("no %v can be made of it", typed.goType))
+		return e.WithCause(fmt.Errorf("cannot be decoded into %v", typed.goType))
 	}
 	if unknown := new(UnknownMemberError); errors.As(err, &unknown) {
 		return e.WithCause(unknown)
@@ -88,7 +88,7 @@ func appendWith(dst []byte, encode func(w *sink) error) ([]byte, error) {
 	return out, err
 }
 
-var errEmpty = errors.New("it is empty")
+var errEmpty = errors.New("empty")
 
 // typeError reports a JSON value that does not fit the Go type it is decoded into.
 type typeError struct {
@@ -99,11 +99,11 @@ type typeError struct {
 func (e *typeError) Error() string { return e.what }
 
 var (
-	errTooDeep = errors.New("it is nested too deeply")
-	errNoFit   = errors.New("it does not fit the type that the method takes")
+	errTooDeep = errors.New("nested too deeply")
+	errNoFit   = errors.New("does not match the type that the method takes")
 )
 
-var errTooLong = errors.New("it does not fit into a frame")
+var errTooLong = errors.New("too long for a frame")
 
 // Codec is how a payload is encoded. A frame may carry any value up to 15; those without a name are answered with
 // unknown_codec.

@@ -161,9 +161,9 @@ func TestWhatIsNoProtobufIsKnownBeforeTheFirstCall(t *testing.T) {
 		{customGogoArgs{}, oldArgs{}, ""},
 		{args{}, reply{}, ""},
 		{oldArgs{}, struct{}{}, ""},
-		{customArgs{}, oldArgs{}, "customArgs is no message"},
-		{oldArgs{}, reply{}, "reply is none"},
-		{args{}, oldArgs{}, "args is none"},
+		{customArgs{}, oldArgs{}, "customArgs is not a message"},
+		{oldArgs{}, reply{}, "reply is not"},
+		{args{}, oldArgs{}, "args is not"},
 	} {
 		why := WhyNotProtobuf(reflect.TypeOf(tt.args), reflect.TypeOf(tt.reply))
 		if (why == "") != (tt.why == "") || !strings.Contains(why, tt.why) {

@@ -71,29 +71,29 @@ func jsonProblem(err error) error {
 	case errors.As(err, &sem):
 		place := fmt.Sprintf(" at byte %d%s", sem.ByteOffset, at(sem.JSONPointer))
 		if sem.GoType == nil {
-			return fmt.Errorf("the %s%s does not fit", kindName(sem.JSONKind), place)
+			return fmt.Errorf("invalid %s%s", kindName(sem.JSONKind), place)
 		}
 		return &typeError{what: unfit(sem.JSONKind, sem.GoType, sem.Err, place), goType: sem.GoType}
 	case errors.As(err, &old):
 		return &typeError{what: unfitOld(old), goType: old.Type}
 	}
-	return errors.New("it does not fit")
+	return errors.New("does not match the type")
 }
 
-// unfit says what is wanted in the place of a value.
+// unfit says what was expected instead of a value.
 func unfit(got jsontext.Kind, t reflect.Type, cause error, place string) string {
 	wanted, name := wantedFor(t), kindName(got)
 	switch {
 	case wanted == "" || wanted == "an object" && got == '{':
-		return "the " + name + place + " does not fit"
-	case wanted == aWhole && got == '0' && cause != nil:
-		return wanted + rangeOf(t) + " is wanted, got another number" + place
+		return "invalid " + name + place
+	case wanted == anInteger && got == '0' && cause != nil:
+		return "expected " + wanted + rangeOf(t) + ", got another number" + place
 	case wanted == withArticle(name) && cause != nil:
-		return wanted + " of another kind is wanted" + place
-	case wanted == withArticle(name) || wanted == aWhole && got == '0': // as a tag of the field says
-		return wanted + " in a string is wanted, got " + withArticle(name) + place
+		return "expected another " + name + place
+	case wanted == withArticle(name) || wanted == anInteger && got == '0': // as a tag of the field says
+		return "expected " + wanted + " in a string, got " + withArticle(name) + place
 	}
-	return wanted + " is wanted, got " + withArticle(name) + place
+	return "expected " + wanted + ", got " + withArticle(name) + place
 }
 
 // unfitOld is unfit for an error in the form of encoding/json, which has the kind of the value in words.
@@ -108,7 +108,7 @@ func unfitOld(err *jsonv1.UnmarshalTypeError) string {
 	return unfit(kinds[got], err.Type, cause, fmt.Sprintf(" before byte %d%s", err.Offset, at(path)))
 }
 
-const aWhole = "a whole number"
+const anInteger = "an integer"
 
 var (
 	jsonUnmarshaler = reflect.TypeFor[interface{ UnmarshalJSON([]byte) error }]()
@@ -127,7 +127,7 @@ func wantedFor(t reflect.Type) string {
 	case pointer.Implements(jsonUnmarshaler):
 		return ""
 	case pointer.Implements(textUnmarshaler):
-		return "a string of a certain form"
+		return "a string in a specific format"
 	}
 	switch t.Kind() {
 	case reflect.Bool:
@@ -147,7 +147,7 @@ func wantedFor(t reflect.Type) string {
 		return "an array of " + strconv.Itoa(t.Len())
 	}
 	if isWhole(t) {
-		return aWhole
+		return anInteger
 	}
 	return ""
 }
@@ -213,9 +213,9 @@ func protojsonProblem(err error) error {
 	_, rest, ok := strings.Cut(err.Error(), "(line ")
 	place, _, closed := strings.Cut(rest, ")")
 	if !ok || !closed || strings.Trim(place, "0123456789:") != "" {
-		return errors.New("it is no JSON of this message")
+		return errors.New("not valid JSON for this message")
 	}
-	return errors.New("it is no JSON of this message at line " + place)
+	return errors.New("not valid JSON for this message at line " + place)
 }
 
 func decodeProtojson(data []byte, m proto.Message, discard bool) error {

@@ -33,10 +33,10 @@ func TestJSONIsStricterThanEncodingJSONInNamesAndUTF8Only(t *testing.T) {
 		{"invalid UTF-8 in a value", "{\"Name\":\"\xff\"}", "invalid syntax"},
 		{"invalid UTF-8 in a name", "{\"\xff\":1}", "invalid syntax"},
 		{"lone surrogate", `{"Name":"\ud800"}`, "invalid syntax"},
-		{"string for a number", `{"a":"1"}`, "a whole number is wanted, got a string at byte 5 (in \"/a\")"},
-		{"fraction for an int", `{"a":1.5}`, "a whole number from -9223372036854775808 to 9223372036854775807 is wanted, got another number"},
-		{"array for an object", `[]`, "an object is wanted, got an array"},
-		{"number beyond int64", `{"a":9223372036854775808}`, "a whole number from -9223372036854775808 to 9223372036854775807 is wanted, got another number"},
+		{"string for a number", `{"a":"1"}`, "expected an integer, got a string at byte 5 (in \"/a\")"},
+		{"fraction for an int", `{"a":1.5}`, "expected an integer from -9223372036854775808 to 9223372036854775807, got another number"},
+		{"array for an object", `[]`, "expected an object, got an array"},
+		{"number beyond int64", `{"a":9223372036854775808}`, "expected an integer from -9223372036854775808 to 9223372036854775807, got another number"},
 		{"cut off", `{"a":`, "unexpected end"},
 		{"trailing comma", `{"a":1,}`, "invalid syntax"},
 	}
@@ -114,22 +114,22 @@ func TestWhatTagsAskForIsSaid(t *testing.T) {
 		data, want string
 		into       any
 	}{
-		{`{"id":5}`, "a whole number in a string is wanted, got a number at byte 6", new(struct {
+		{`{"id":5}`, "expected an integer in a string, got a number at byte 6", new(struct {
 			ID int64 `json:"id,string"`
 		})},
-		{`{"id":1.5}`, "a number in a string is wanted, got a number at byte 6", new(struct {
+		{`{"id":1.5}`, "expected a number in a string, got a number at byte 6", new(struct {
 			ID float64 `json:"id,string"`
 		})},
-		{`{"id":500}`, "a whole number from -128 to 127 is wanted, got another number", new(struct {
+		{`{"id":500}`, "expected an integer from -128 to 127, got another number", new(struct {
 			ID int8 `json:"id"`
 		})},
-		{`{"level":3}`, "a string of a certain form is wanted, got a number at byte 9", new(struct {
+		{`{"level":3}`, "expected a string in a specific format, got a number at byte 9", new(struct {
 			Level level `json:"level"`
 		})},
-		{`{"a":"x"}`, "a whole number is wanted, got a string before byte 8 (in \"/a\")", new(odd)},
-		{`{"a":1.5}`, "a whole number from -9223372036854775808 to 9223372036854775807 is wanted, got another number", new(odd)},
-		{`{"b":{"c":{}}}`, "an array is wanted, got an object", new(odd)},
-		{`{"b":[]}`, "an object is wanted, got an array", new(odd)},
+		{`{"a":"x"}`, "expected an integer, got a string before byte 8 (in \"/a\")", new(odd)},
+		{`{"a":1.5}`, "expected an integer from -9223372036854775808 to 9223372036854775807, got another number", new(odd)},
+		{`{"b":{"c":{}}}`, "expected an array, got an object", new(odd)},
+		{`{"b":[]}`, "expected an object, got an array", new(odd)},
 	} {
 		err := Decode(JSON, []byte(tt.data), tt.into)
 		if err == nil || !strings.Contains(err.Error(), tt.want) {

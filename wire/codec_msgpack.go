@@ -11,8 +11,8 @@ import (
 )
 
 var (
-	errMsgpack     = errors.New("it is no msgpack")
-	errMsgpackRest = errors.New("bytes follow the value")
+	errMsgpack     = errors.New("not valid msgpack")
+	errMsgpackRest = errors.New("trailing bytes after the value")
 )
 
 // msgpackDecoder is a decoder with the reader that it reads from.

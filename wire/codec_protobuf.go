@@ -30,8 +30,8 @@ type (
 const vtMaxBytes = 64 << 10
 
 var (
-	errNotProto = errors.New("the method takes or gives no protobuf message")
-	errBadProto = errors.New("it is no encoding of this message")
+	errNotProto = errors.New("the method does not take or return a protobuf message")
+	errBadProto = errors.New("not a valid encoding of this message")
 )
 
 func appendProtobuf(dst []byte, v any) ([]byte, error) {
@@ -188,14 +188,14 @@ func WhyNotProtobuf(args, reply reflect.Type) string {
 	}
 	for _, t := range []reflect.Type{args, reply} {
 		if _, meant := reflect.New(t).Interface().(protoadapt.MessageV1); meant && !servable(t) {
-			return t.String() + " is no message that protobuf can encode: it has neither methods Marshal and Unmarshal nor fields with protobuf tags alone"
+			return t.String() + " is not a message that protobuf can encode: it has neither methods Marshal and Unmarshal nor only fields with protobuf tags"
 		}
 	}
 	switch hasFields := func(t reflect.Type) bool { return t.Kind() == reflect.Struct && t.NumField() > 0 }; {
 	case servable(args) && !servable(reply) && hasFields(reply):
-		return args.String() + " is a message of protobuf and " + reply.String() + " is none"
+		return args.String() + " is a protobuf message and " + reply.String() + " is not"
 	case servable(reply) && !servable(args) && hasFields(args):
-		return reply.String() + " is a message of protobuf and " + args.String() + " is none"
+		return reply.String() + " is a protobuf message and " + args.String() + " is not"
 	}
 	return ""
 }

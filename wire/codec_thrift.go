@@ -15,9 +15,9 @@ import (
 )
 
 var (
-	errNotThrift  = errors.New("the method takes or gives no thrift struct")
-	errBadThrift  = errors.New("it is no thrift struct in the binary protocol")
-	errThriftRest = errors.New("bytes follow the struct")
+	errNotThrift  = errors.New("the method does not take or return a thrift struct")
+	errBadThrift  = errors.New("not a thrift struct in the binary protocol")
+	errThriftRest = errors.New("trailing bytes after the struct")
 )
 
 // thriftBuffer takes no more than fits into a frame.

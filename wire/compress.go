@@ -64,7 +64,7 @@ func DecompressedSize(c Compression, src []byte, limit int) int {
 }
 
 func tooMuch(limit int) *code.Error {
-	what := fmt.Sprintf("payload of more than the %d bytes allowed", limit)
+	what := fmt.Sprintf("the payload exceeds the limit of %d bytes", limit)
 	return code.Refuse(code.ResourceExhausted, code.ReasonTooLarge, what, "", "", 0)
 }
 
@@ -102,7 +102,7 @@ func appendGunzipped(dst, src []byte, limit int) ([]byte, error) {
 	}()
 	z.src.Reset(src)
 	if err := z.Reset(&z.src); err != nil {
-		return dst, badPayload("it is no gzip")
+		return dst, badPayload("not valid gzip")
 	}
 	z.Multistream(false)
 	claimed := gzipClaim(src)
@@ -120,13 +120,13 @@ func appendGunzipped(dst, src []byte, limit int) ([]byte, error) {
 		out = out[:len(out)+n]
 		switch {
 		case len(out) == most:
-			return dst, badPayload("it is no gzip: it holds more than it says")
+			return dst, badPayload("not valid gzip: longer than it says")
 		case err == io.EOF && z.src.Len() > 0: //nolint:errorlint // io.Reader promises the bare value
-			return dst, badPayload("bytes follow the gzip member")
+			return dst, badPayload("trailing bytes after the gzip member")
 		case err == io.EOF: //nolint:errorlint // the same
 			return out, nil
 		case err != nil:
-			return dst, badPayload("it is no gzip")
+			return dst, badPayload("not valid gzip")
 		}
 	}
 }
@@ -170,7 +170,7 @@ var (
 func appendUnzstd(dst, src []byte, limit int) ([]byte, error) {
 	most, ok := zstdBound(src)
 	if !ok {
-		return dst, badPayload("it is not one zstd frame")
+		return dst, badPayload("not exactly one zstd frame")
 	}
 	bound := int(min(most, uint64(limit)))
 	for room := min(bound, max(zstdStep, zstdUsualRatio*len(src))); ; room = min(bound, zstdGrowth*room) {
@@ -184,7 +184,7 @@ func appendUnzstd(dst, src []byte, limit int) ([]byte, error) {
 		case most > uint64(limit):
 			return dst, tooMuch(limit) // or malformed beyond the limit, which nobody needs to know
 		}
-		return dst, badPayload("it is no zstd")
+		return dst, badPayload("not valid zstd")
 	}
 }
 

@@ -13,8 +13,8 @@ import (
 )
 
 var (
-	errTooMany = errors.New("it has too many values")
-	errEndless = errors.New("it leads back to itself, is nested too deeply or stands behind too many pointers")
+	errTooMany = errors.New("too many values")
+	errEndless = errors.New("it contains itself, is nested too deeply or is behind too many pointers")
 )
 
 const (

@@ -95,7 +95,7 @@ func errorOf(f, called *Frame) *code.Error {
 	}
 	e = code.Remote(e).InPublic(f.Metadata.Get(MetaPublic))
 	if e.Message == "" {
-		e.Message = "the peer reports an error without a text"
+		e.Message = "the peer returned an error without a message"
 	} else if lacksCode(f) {
 		translate(e, called, len(f.Payload) > 0)
 	}
@@ -216,16 +216,16 @@ const connectionLost = "connection lost"
 // mute is the error of a peer that has sent no frame, for the reason err. What it has sent instead is nobody's business.
 func mute(err error) *code.Error {
 	var bad *FrameError
-	why := "it is no rpcx server"
+	why := "not an rpcx server"
 	switch {
 	case errors.As(err, &bad):
-		why += ": what it sends is no frame"
+		why += ": it sent something that is not a frame"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		why += ", or none that lets us in: it has closed the connection without an answer to a heartbeat"
+		why += ", or access was denied: it closed the connection without answering a heartbeat"
 	case errors.Is(err, context.DeadlineExceeded):
-		why += ", or a very busy one: a heartbeat was not answered in time"
+		why += ", or overloaded: a heartbeat was not answered in time"
 	default:
-		return failed(code.Unavailable, code.ReasonNoEndpoint, "the connection broke before the peer said anything: %w", err)
+		return failed(code.Unavailable, code.ReasonNoEndpoint, "connection lost before the first frame: %w", err)
 	}
 	return failed(code.Unavailable, code.ReasonNoEndpoint, "%s", why)
 }
@@ -234,7 +234,7 @@ func mute(err error) *code.Error {
 func harmless(err error) error {
 	var bad *FrameError
 	if errors.As(err, &bad) {
-		return errors.New("what the peer sends is no frame: " + bad.Reason) //nolint:err113 // for people
+		return errors.New("the peer sent something that is not a frame: " + bad.Reason) //nolint:err113 // for people
 	}
 	return err
 }

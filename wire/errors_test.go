@@ -79,7 +79,7 @@ func TestErrorOfReadsEitherFamilyAndBelievesLittle(t *testing.T) {
 	}{
 		{"rpcx", Metadata{{MetaError, "divide by zero"}}, code.Error{Code: code.Unknown, Message: "divide by zero"}},
 		{"easymicro", Metadata{{MetaErrorEasymicro, "boom"}}, code.Error{Code: code.Unknown, Message: "boom"}},
-		{"no text", nil, code.Error{Code: code.Unknown, Message: "the peer reports an error without a text"}},
+		{"no text", nil, code.Error{Code: code.Unknown, Message: "the peer returned an error without a message"}},
 		{"unknown code", Metadata{{MetaError, "x"}, {MetaCode, "NOPE"}}, code.Error{Code: code.Unknown, Message: "x"}},
 		{"code OK", Metadata{{MetaError, "x"}, {MetaCode, "OK"}}, code.Error{Code: code.Unknown, Message: "x"}},
 		{"negative wait", Metadata{{MetaError, "x"}, {MetaRetryAfter, "-5"}}, code.Error{Code: code.Unknown, Message: "x"}},

@@ -81,7 +81,7 @@ func (r *readBudget) grow(n int) *FrameError {
 		return nil
 	}
 	r.Done()
-	return &FrameError{Reason: code.ReasonOverloaded, Answer: r.share.budget.Refuse(r.host), detail: "there is no memory for it"}
+	return &FrameError{Reason: code.ReasonOverloaded, Answer: r.share.budget.Refuse(r.host), detail: "no memory is left for it"}
 }
 
 func (r *readBudget) tryGrow(n int) bool { return r.share.TakeBytes(int64(n)) }

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-var errSilent = errors.New("the peer is silent")
+var errSilent = errors.New("the peer does not answer heartbeats")
 
 // keepalive reads a calling connection. When nothing arrives for the interval it sends a heartbeat, and when nothing arrives
 // for the timeout after that it fails. Deadlines are checked when they have passed, so that a busy connection sets none.

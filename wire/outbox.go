@@ -17,7 +17,7 @@ const (
 )
 
 var (
-	errSlowReader  = errors.New("the peer takes nothing of what it is sent")
+	errSlowReader  = errors.New("the peer does not read what is sent to it")
 	errWriteClosed = errors.New("the connection is closed")
 )
 

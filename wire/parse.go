@@ -79,7 +79,7 @@ func parseBody(body []byte, f *Frame, lim *Limits, k *interner) (payload []byte,
 	meta, rest, ok3 := cutBlock(rest)
 	payload, rest, ok4 := cutBlock(rest)
 	if !ok1 || !ok2 || !ok3 || !ok4 {
-		return nil, badFrame(badLength, "a block ends behind its frame")
+		return nil, badFrame(badLength, "a block extends beyond its frame")
 	}
 	if len(rest) != 0 {
 		return nil, badFrame(badLength, "%d bytes follow the payload", len(rest))
@@ -166,11 +166,11 @@ func appendMetadata(dst Metadata, block string, maxPairs int) (Metadata, *FrameE
 		}
 		key, rest, ok := cutString(block)
 		if !ok {
-			return dst, badFrame(badMetadata, "a metadata key ends behind its block")
+			return dst, badFrame(badMetadata, "a metadata key extends beyond its block")
 		}
 		value, rest, ok := cutString(rest)
 		if !ok {
-			return dst, badFrame(badMetadata, "a metadata value ends behind its block")
+			return dst, badFrame(badMetadata, "a metadata value extends beyond its block")
 		}
 		dst.Set(key, value)
 		block = rest

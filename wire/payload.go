@@ -177,9 +177,9 @@ func (d *Decoding) charge(cost int) error {
 
 // tooCostly says which of the bounds is met.
 func (d *Decoding) tooCostly(n int) *code.Error {
-	what := "decoding the payload takes more than the %d bytes of memory that are allowed"
+	what := "decoding the payload would take more than the %d bytes of memory allowed"
 	if !d.AtLimit(n) {
-		what += " for one of its length"
+		what += " for its length"
 	}
 	return code.Errorf(code.ResourceExhausted, what, d.most(n)).WithReason(code.ReasonTooLarge)
 }
@@ -242,7 +242,7 @@ func Decode(c Codec, data []byte, v any) error {
 	return new(Decoding).Decode(c, data, v)
 }
 
-var errNotRaw = errors.New("the method takes or gives no raw bytes")
+var errNotRaw = errors.New("the method does not take or return raw bytes")
 
 func appendRaw(dst []byte, v any) ([]byte, error) {
 	switch v := v.(type) {

@@ -172,7 +172,7 @@ func newServerCall(ctx context.Context, from *origin, out *responder, t *task, t
 func (c *serverCall) handle(t *task) error {
 	env := c.out.env
 	if t.cancelled {
-		return code.Refuse(code.Cancelled, code.ReasonCancelled, "the caller has cancelled the call", "", env.host, 0)
+		return code.Refuse(code.Cancelled, code.ReasonCancelled, "the caller cancelled the call", "", env.host, 0)
 	}
 	if t.refused {
 		return env.budget.Refuse(env.host)

@@ -196,7 +196,7 @@ func (c *serverConn) sendGoAway() (unread bool) {
 		t := dropped
 		dropped, t.queued = t.queued, nil
 		if !ok && !t.oneWay {
-			const what = "the host closes, and has not begun the call"
+			const what = "the host is shutting down and has not begun the call"
 			e := code.Refuse(code.Unavailable, code.ReasonDraining, what, "", c.group.env.host, 0)
 			flush = c.out.postNow(refusal(&t.req, e)) || flush
 		}

@@ -270,7 +270,7 @@ const maxPanicText = 4 << 10
 func PanicText(v any) (text string) {
 	defer func() {
 		if recover() != nil {
-			text = fmt.Sprintf("%T, whose text cannot be had: its method panics", v)
+			text = fmt.Sprintf("%T, whose Error or String method panics", v)
 		}
 	}()
 	switch v := v.(type) {

@@ -39,8 +39,8 @@ func TestTextOfWhatWasPanickedWith(t *testing.T) {
 		{table, "map[string]interface {}"},
 		{&list, "*[]interface {}"},
 		{struct{ self any }{list}, "struct { self interface {} }"},
-		{broken{}, "code_test.broken, whose text cannot be had: its method panics"},
-		{(*broken)(nil), "*code_test.broken, whose text cannot be had: its method panics"},
+		{broken{}, "code_test.broken, whose Error or String method panics"},
+		{(*broken)(nil), "*code_test.broken, whose Error or String method panics"},
 	} {
 		if got := code.PanicText(tc.value); got != tc.want {
 			t.Errorf("got %q, want %q", got, tc.want)
