@@ -362,7 +362,7 @@ func TestWhatIsTooCostlySaysWhichBoundIsMet(t *testing.T) {
 		}
 	}
 	byLength := Decode(Msgpack, data, into())
-	if e := code.From(byLength); e.Reason != code.ReasonTooLarge || !strings.Contains(e.Message, "for one of its length") {
+	if e := code.From(byLength); e.Reason != code.ReasonTooLarge || !strings.Contains(e.Message, "for its length") {
 		t.Errorf("got %v", byLength)
 	}
 	byLimit := (&Decoding{MaxBytes: 1 << 20}).Decode(Msgpack, data, into())

@@ -9,13 +9,13 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// Call is the context of a call that is being served. It implements context.Context: it ends at its deadline, when the
-// peer goes away, when the server is cut and when the call has been handled. It may be kept after Handle returned.
+// Call is the context of a call that is being served. It implements context.Context and ends at its deadline, when the peer
+// disconnects, when the server is cut and when the call has been handled. It may be kept after Handle returned.
 type Call struct {
 	from    *origin
 	arrived time.Time
-	values  context.Context //nolint:containedctx // a context has a parent; asked for values and deadline; its end is followed by detach
-	detach  func() bool     // stops following values; nil when it is not followed
+	values  context.Context //nolint:containedctx // a context has a parent: for its values and its deadline; its end is followed by detach
+	detach  func() bool     // stops following values; nil if it is not followed
 
 	mu       sync.Mutex
 	charged  int64
@@ -23,24 +23,24 @@ type Call struct {
 	deadline time.Time // the earliest ExpireAt; zero for none
 	late     func() *code.Error
 	timer    *callTimer
-	done     chan struct{} // made when someone asks
+	done     chan struct{} // made by the first Done
 	err      error
 	answered bool
-	early    chan struct{} // closed when the answer of expire has been given; nil while there is none
-	returned bool          // its handler has: nothing is charged any longer
+	early    chan struct{} // closed when expire has answered; nil before
+	returned bool          // Handle has returned: nothing is charged any more
 	after    map[*afterFunc]struct{}
 }
 
-// origin is what the calls that come over one connection have in common.
+// origin is what the calls over one connection have in common.
 type origin struct {
 	transport  string
 	peer       netip.Addr
 	host       string
-	share      *Share // of the connection; nil when nothing is counted
+	share      *Share // of the connection; nil when nothing is charged
 	maxDecoded int
 }
 
-// answerer is told the answer of a call whose deadline passes before its handler returned.
+// answerer answers a call whose deadline passes before its handler returned.
 type answerer interface {
 	answerEarly(*code.Error)
 }
@@ -51,20 +51,20 @@ func (f answerFunc) answerEarly(e *code.Error) { f(e) }
 
 type afterFunc struct{ run func() }
 
-// CallOptions say where a call came from.
+// CallOptions describe where a call came from.
 type CallOptions struct {
 	Transport string     // "rpcx", "http"
-	Peer      netip.Addr // the address the call came from
-	Host      string     // the name that a refusal of Charge has
-	Share     *Share     // what Charge takes from; may be nil
+	Peer      netip.Addr // address of the peer
+	Host      string     // name of the host in the errors of Charge
+	Share     *Share     // charged by Charge; may be nil
 	// MaxDecodedBytes bounds what decoding the argument may allocate, see Decoding.
 	MaxDecodedBytes int
 	// Answer is called once, from a goroutine of its own, when the deadline passes before Handle returned. May be nil.
 	Answer func(*code.Error)
 }
 
-// NewCall makes the context of a call that did not come through a Server: the gateway's, a test's, an in-process one.
-// It ends with parent. Whoever makes a call ends it with End.
+// NewCall returns the context of a call that did not come through a Server, such as one of the gateway, of a test or within
+// the process. It ends with parent. The caller must call End.
 func NewCall(parent context.Context, o CallOptions) *Call {
 	own := &struct {
 		Call
@@ -83,7 +83,7 @@ func NewCall(parent context.Context, o CallOptions) *Call {
 
 type callKey struct{}
 
-// CallFrom is the call that ctx is, or is derived from; nil if there is none.
+// CallFrom returns the call that ctx is, or is derived from; nil if there is none.
 func CallFrom(ctx context.Context) *Call {
 	if c, ok := ctx.(*Call); ok {
 		return c
@@ -92,27 +92,26 @@ func CallFrom(ctx context.Context) *Call {
 	return c
 }
 
-// Transport is what the call came over: "rpcx" or "http".
+// Transport returns what the call came over: "rpcx" or "http".
 func (c *Call) Transport() string { return c.from.transport }
 
-// Peer is the address the call came from; the zero Addr when it has none.
+// Peer returns the address the call came from; the zero Addr if there is none.
 func (c *Call) Peer() netip.Addr { return c.from.peer }
 
-// Decoding returns how the argument of the call is to be decoded: within the limits of the listener that it came through,
-// and charged to the call.
+// Decoding returns how to decode the argument of the call: within the limits of its listener, and charged to the call.
 func (c *Call) Decoding() Decoding { return Decoding{MaxBytes: c.from.maxDecoded, Account: c} }
 
-// Arrived is when the call's last byte was read.
+// Arrived returns when the call's last byte was read.
 func (c *Call) Arrived() time.Time { return c.arrived }
 
-// Charge takes bytes of the host's budget for what is made of the call, until End. It fails with UNAVAILABLE/overloaded when
-// they are not there. Calls that came over no connection with a Share are not charged.
+// Charge takes bytes from the host's budget, until End, for what is made of the call. It fails with UNAVAILABLE/overloaded
+// when they are not there. Calls without a Share are not charged.
 func (c *Call) Charge(bytes int) error {
 	share := c.from.share
 	if share == nil {
 		return nil
 	}
-	if !share.TakeBytes(int64(bytes)) { // without the lock: it may cut connections, this one too
+	if !share.TakeBytes(int64(bytes)) { // without the lock: it may cut connections, even this one
 		return share.budget.Refuse(c.from.host)
 	}
 	c.mu.Lock()
@@ -125,7 +124,7 @@ func (c *Call) Charge(bytes int) error {
 	return nil
 }
 
-// Deadline is the earliest ExpireAt, or an earlier deadline of the parent.
+// Deadline returns the earliest ExpireAt, or an earlier deadline of the parent.
 func (c *Call) Deadline() (time.Time, bool) {
 	c.mu.Lock()
 	d := c.deadline
@@ -136,14 +135,14 @@ func (c *Call) Deadline() (time.Time, bool) {
 	return d, !d.IsZero()
 }
 
-// closed stands in for the done channel of calls that ended before anybody asked for it.
+// closed is the done channel of calls that ended before the first Done.
 var closed = func() chan struct{} {
 	c := make(chan struct{})
 	close(c)
 	return c
 }()
 
-// Done is closed when the call ends.
+// Done returns a channel that is closed when the call ends.
 func (c *Call) Done() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -156,14 +155,14 @@ func (c *Call) Done() <-chan struct{} {
 	return c.done
 }
 
-// Err is nil until the call ended, then context.DeadlineExceeded or context.Canceled.
+// Err returns nil until the call ended, then context.DeadlineExceeded or context.Canceled.
 func (c *Call) Err() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.err
 }
 
-// Value is that of the parent, and the call itself for CallFrom.
+// Value returns the value of the parent.
 func (c *Call) Value(key any) any {
 	if _, ok := key.(callKey); ok {
 		return c
@@ -171,8 +170,8 @@ func (c *Call) Value(key any) any {
 	return c.values.Value(key)
 }
 
-// AfterFunc arranges for f to run in its own goroutine when the call ends. The context package finds it here, so that
-// contexts derived from a call cost no goroutine.
+// AfterFunc arranges to call f in its own goroutine when the call ends. Package context uses it, so that contexts derived
+// from a call cost no goroutine.
 func (c *Call) AfterFunc(f func()) (stop func() bool) {
 	a := &afterFunc{run: f}
 	c.mu.Lock()
@@ -194,10 +193,10 @@ func (c *Call) AfterFunc(f func()) (stop func() bool) {
 	}
 }
 
-// End says that Handle has returned: timers stop, the context ends and what was charged is given back. Whoever made the call ends it.
+// End is called when Handle has returned: timers stop, the context ends and what was charged is given back.
 func (c *Call) End() { c.finish() }
 
-// finish ends the call and tells whether it was still to be answered.
+// finish ends the call and reports whether it was still to be answered.
 func (c *Call) finish() (answer bool) {
 	c.mu.Lock()
 	answer = !c.answered
@@ -244,9 +243,10 @@ func (c *Call) end(err error) {
 	c.after = nil
 }
 
-// ExpireAt ends the call at t. If it is not answered by then, late's error is answered at once, the context ends with
-// context.DeadlineExceeded, and what the handler returns later is dropped; the handler's frames and its place among
-// the calls in flight stay taken until Handle returns. The earliest of several wins. A t that has passed acts at once.
+// ExpireAt ends the call at t. If it has not been answered by then, the error that late returns is sent at once, the
+// context ends with context.DeadlineExceeded, and what the handler returns later is dropped. The handler's frames and its
+// place among the calls in flight stay taken until Handle returns. The earliest of several calls wins. A t in the past acts
+// at once.
 func (c *Call) ExpireAt(t time.Time, late func() *code.Error) {
 	left := time.Until(t)
 	c.mu.Lock()
@@ -267,7 +267,7 @@ func (c *Call) ExpireAt(t time.Time, late func() *code.Error) {
 	c.timer.arm(c, left)
 }
 
-// expire answers late and ends the call.
+// expire answers with late and ends the call.
 func (c *Call) expire() {
 	c.mu.Lock()
 	if c.err != nil || c.answered {
@@ -282,12 +282,12 @@ func (c *Call) expire() {
 	if answerer != nil {
 		answerer.answerEarly(late())
 	} else {
-		_ = late() // settles what the handler's guard holds
+		_ = late() // it settles what the guard of the handler holds
 	}
 	c.cancel(context.DeadlineExceeded)
 }
 
-// awaitEarly returns when the answer of a call that expires has been given.
+// awaitEarly waits until a call that expires has been answered.
 func (c *Call) awaitEarly() {
 	c.mu.Lock()
 	early := c.early
@@ -297,8 +297,8 @@ func (c *Call) awaitEarly() {
 	}
 }
 
-// callTimer is the timer of a call's deadline. It is used again for the next call of the same worker, as long as it
-// never fired: one that did may still be on its way into the call it was armed for.
+// callTimer is the timer of the deadline of a call. The next call of the same worker uses it again, unless it fired: then
+// it may still be on its way into its call.
 type callTimer struct {
 	timer *time.Timer
 	call  *Call
@@ -306,7 +306,7 @@ type callTimer struct {
 	armed bool
 }
 
-// arm needs the call's lock.
+// arm needs the lock of the call.
 func (t *callTimer) arm(c *Call, d time.Duration) {
 	t.release()
 	if t.spent {
@@ -323,7 +323,7 @@ func (t *callTimer) arm(c *Call, d time.Duration) {
 
 func (t *callTimer) fire() { t.call.expire() }
 
-// release stops the timer. It is spent when it could not be stopped.
+// release stops the timer. It is spent if it could not be stopped.
 func (t *callTimer) release() {
 	if !t.armed {
 		return
@@ -336,14 +336,14 @@ func (t *callTimer) release() {
 	t.call = nil
 }
 
-// Handler runs one call: it fills res (payload and metadata; never sequence, service or method) or returns an error,
-// which becomes the answer. req and res belong to the server and are valid until Handle returns; what is kept longer
-// must be copied. ctx is the *Call. Handlers are called concurrently.
+// Handler runs one call: it fills res (payload and metadata, but not sequence, service or method) or returns an error,
+// which becomes the answer. req and res belong to the server and are valid until Handle returns; copy what is kept longer.
+// ctx is the *Call. Handlers are called concurrently.
 type Handler interface {
 	Handle(ctx context.Context, req, res *Frame) error
 }
 
-// HandlerFunc makes a function a Handler.
+// HandlerFunc is a function as a Handler.
 type HandlerFunc func(ctx context.Context, req, res *Frame) error
 
 // Handle calls f.

@@ -12,17 +12,40 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// maxDepth bounds the nesting of payloads. What is deeper takes more stack than it has bytes, and a stack that
-// overflows ends the process.
+// Codec is the encoding of a payload. A frame may carry any value up to 15; those without a name are answered with
+// unknown_codec.
+type Codec byte
+
+// Codecs.
+const (
+	Raw Codec = iota
+	JSON
+	Protobuf
+	Msgpack
+	Thrift
+)
+
+var codecNames = [...]string{Raw: "raw", JSON: "json", Protobuf: "protobuf", Msgpack: "msgpack", Thrift: "thrift"}
+
+// String returns the name of the codec in manifests, flags and metrics.
+func (c Codec) String() string { return nameOf(codecNames[:], byte(c), "codec") }
+
+// ParseCodec returns the codec of a name.
+func ParseCodec(name string) (Codec, bool) {
+	c, ok := numberOf(codecNames[:], name)
+	return Codec(c), ok
+}
+
+// maxDepth bounds the nesting of payloads, since a stack that overflows ends the process.
 const maxDepth = 1000
 
-// unknownCodec is the answer to a codec or a compression that is none of ours.
+// unknownCodec is the error for an unknown codec or compression.
 func unknownCodec(what fmt.Stringer) *code.Error {
 	return code.Refuse(code.InvalidArgument, code.ReasonUnknownCodec, "unknown "+what.String(), "", "", 0)
 }
 
-// misfit is the answer to a payload that cannot be decoded. Peers are told in words of the payload; the type of the
-// program that it does not fit is for operators.
+// misfit returns the error for a payload that cannot be decoded. Its text, which peers read, is in terms of the payload;
+// the Go type is in its cause, for operators.
 func misfit(codec string, err error) *code.Error {
 	if coded := new(code.Error); errors.As(err, &coded) {
 		return coded
@@ -41,7 +64,7 @@ func badPayload(what string) *code.Error {
 	return code.Refuse(code.InvalidArgument, code.ReasonBadPayload, what, "", "", 0)
 }
 
-// roomLeft is how many bytes still fit into a frame.
+// roomLeft counts the bytes that still fit into a frame.
 type roomLeft int
 
 func (r *roomLeft) take(n int) error {
@@ -51,7 +74,7 @@ func (r *roomLeft) take(n int) error {
 	return nil
 }
 
-// sink is a writer that appends to a slice, until that is too long for a frame.
+// sink appends to a slice, until that is too long for a frame.
 type sink struct {
 	roomLeft
 	b []byte
@@ -77,7 +100,7 @@ func (s *sink) WriteByte(c byte) error {
 
 var sinks = sync.Pool{New: func() any { return new(sink) }}
 
-// appendWith gives encode a writer that appends to dst.
+// appendWith calls encode with a writer that appends to dst.
 func appendWith(dst []byte, encode func(w *sink) error) ([]byte, error) {
 	s := sinks.Get().(*sink)
 	*s = sink{b: dst, roomLeft: maxPayload}
@@ -90,9 +113,9 @@ func appendWith(dst []byte, encode func(w *sink) error) ([]byte, error) {
 
 var errEmpty = errors.New("empty")
 
-// typeError reports a JSON value that does not fit the Go type it is decoded into.
+// typeError reports a JSON value that does not match the Go type it is decoded into.
 type typeError struct {
-	what   string // in words of JSON
+	what   string // in terms of JSON
 	goType reflect.Type
 }
 
@@ -104,30 +127,6 @@ var (
 )
 
 var errTooLong = errors.New("too long for a frame")
-
-// Codec is how a payload is encoded. A frame may carry any value up to 15; those without a name are answered with
-// unknown_codec.
-type Codec byte
-
-// The codecs.
-const (
-	Raw Codec = iota
-	JSON
-	Protobuf
-	Msgpack
-	Thrift
-)
-
-var codecNames = [...]string{Raw: "raw", JSON: "json", Protobuf: "protobuf", Msgpack: "msgpack", Thrift: "thrift"}
-
-// String is the codec's name in manifests, flags and metrics.
-func (c Codec) String() string { return nameOf(codecNames[:], byte(c), "codec") }
-
-// ParseCodec is the codec of a name.
-func ParseCodec(name string) (Codec, bool) {
-	c, ok := numberOf(codecNames[:], name)
-	return Codec(c), ok
-}
 
 func nameOf(names []string, n byte, what string) string {
 	if int(n) < len(names) {
@@ -145,23 +144,23 @@ func numberOf(names []string, name string) (byte, bool) {
 	return 0, false
 }
 
-const maxJSONDepth = 10_000 // of the decoder
+const maxJSONDepth = 10_000 // the limit of the decoder
 
-const maxPayload = 1 << 30 // of what is sent: all its lengths fit into 32 bits, and into the ints of small machines
+const maxPayload = 1 << 30 // of what is sent: lengths fit into 32 bits, and into the ints of small machines
 
-// UnknownMemberError is a member of a JSON payload that its object does not have.
+// UnknownMemberError reports a member of a JSON payload that its object does not have.
 type UnknownMemberError struct {
-	Path  string   // a JSON pointer: /items/0/colour
+	Path  string   // JSON pointer, such as /items/0/colour
 	Known []string // the members that the object has
 }
 
-// Error says where the member is.
+// Error names the member.
 func (e *UnknownMemberError) Error() string { return "unknown member " + quotedPath(e.Path) }
 
 // Name returns the name of the member.
 func (e *UnknownMemberError) Name() string { return jsontext.Pointer(e.Path).LastToken() }
 
-// quotedPath shows a place in a payload: bounded, and without what could break a line of a log.
+// quotedPath returns a path in a payload, bounded and safe to log.
 func quotedPath(path string) string {
 	const most = 64
 	return strconv.QuoteToASCII(code.Clip(path, most))

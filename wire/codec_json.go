@@ -19,14 +19,14 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// The JSON of encoding/json, which stock peers have, but strict where leniency lets two readers of one payload see
-// different values.
+// The JSON of encoding/json, as stock peers have it, but strict where two lenient readers of a payload may see different
+// values.
 var (
 	jsonStrict = json.JoinOptions(jsonv1.DefaultOptionsV1(),
 		jsontext.AllowDuplicateNames(false), jsontext.AllowInvalidUTF8(false))
 
-	// jsonFast leaves out the first of encoding/json's two passes, which only serves to leave the target untouched when
-	// the syntax is wrong further on.
+	// jsonFast skips the first of encoding/json's two passes, which only keeps the target untouched when the syntax is
+	// wrong further on.
 	jsonFast = json.JoinOptions(jsonStrict, jsonv1.ReportErrorsWithLegacySemantics(false))
 )
 
@@ -37,7 +37,7 @@ func appendJSON(dst []byte, v any) ([]byte, error) {
 	return appendWith(dst, func(w *sink) error { return json.MarshalWrite(w, v, jsonStrict) })
 }
 
-// decodeJSON decodes as encoding/json does, all of it, if the plan says so.
+// decodeJSON decodes as encoding/json does, or with both of its passes if the plan says so.
 func decodeJSON(data []byte, v any, p *plan, more ...json.Options) error {
 	if len(data) == 0 {
 		return errEmpty
@@ -56,13 +56,12 @@ func decodeJSON(data []byte, v any, p *plan, more ...json.Options) error {
 	return jsonProblem(err)
 }
 
-// jsonEvery reports whether a struct has tags that encoding/json overlooks, and that are errors in the fast way.
+// jsonEvery reports whether a struct has tags that encoding/json ignores, but jsonFast rejects.
 func jsonEvery(t reflect.Type) bool {
 	return json.Unmarshal([]byte("{}"), reflect.New(t).Interface(), jsonFast) != nil
 }
 
-// jsonProblem says where and of which kind an error is. The texts of the library are not passed on, since they quote
-// values.
+// jsonProblem says where and what an error is. The texts of the library are dropped, since they quote values.
 func jsonProblem(err error) error {
 	syn, sem, old := new(jsontext.SyntacticError), new(json.SemanticError), new(jsonv1.UnmarshalTypeError)
 	switch {
@@ -96,13 +95,13 @@ func unfit(got jsontext.Kind, t reflect.Type, cause error, place string) string 
 	return "expected " + wanted + ", got " + withArticle(name) + place
 }
 
-// unfitOld is unfit for an error in the form of encoding/json, which has the kind of the value in words.
+// unfitOld is unfit for an error of encoding/json, which has the kind of the value in words.
 func unfitOld(err *jsonv1.UnmarshalTypeError) string {
 	got, number, _ := strings.Cut(err.Value, " ")
 	kinds := map[string]jsontext.Kind{"null": 'n', "bool": 't', "string": '"', "number": '0', "object": '{', "array": '['}
 	var cause error
 	if number != "" {
-		cause = strconv.ErrRange // it has the number, of which nothing is to be repeated
+		cause = strconv.ErrRange // the text contains the number, which must not be repeated
 	}
 	path := jsontext.Pointer("/" + strings.ReplaceAll(err.Field, ".", "/"))
 	return unfit(kinds[got], err.Type, cause, fmt.Sprintf(" before byte %d%s", err.Offset, at(path)))
@@ -115,7 +114,7 @@ var (
 	textUnmarshaler = reflect.TypeFor[encoding.TextUnmarshaler]()
 )
 
-// wantedFor is what a type takes, in words of JSON; "" for one that decides for itself.
+// wantedFor returns what a type accepts, in terms of JSON; "" for a type that decides itself.
 func wantedFor(t reflect.Type) string {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -154,7 +153,7 @@ func wantedFor(t reflect.Type) string {
 
 func isWhole(t reflect.Type) bool { return t.Kind() >= reflect.Int && t.Kind() <= reflect.Uintptr }
 
-// rangeOf is what a type of whole numbers holds.
+// rangeOf returns the range of an integer type.
 func rangeOf(t reflect.Type) string {
 	if t.Kind() >= reflect.Uint {
 		return " from 0 to " + strconv.FormatUint(math.MaxUint64>>(64-t.Bits()), 10)
@@ -208,7 +207,7 @@ func kindName(k jsontext.Kind) string {
 	return "value"
 }
 
-// protojsonProblem keeps of an error only the place that it names, in the form (line 1:7), since the rest quotes values.
+// protojsonProblem keeps only the position of an error, in the form (line 1:7), since the rest quotes values.
 func protojsonProblem(err error) error {
 	_, rest, ok := strings.Cut(err.Error(), "(line ")
 	place, _, closed := strings.Cut(rest, ")")

@@ -15,7 +15,7 @@ var (
 	errMsgpackRest = errors.New("trailing bytes after the value")
 )
 
-// msgpackDecoder is a decoder with the reader that it reads from.
+// msgpackDecoder is a decoder with its source.
 type msgpackDecoder struct {
 	dec *msgpack.Decoder
 	src bytes.Reader
@@ -39,8 +39,8 @@ func appendMsgpack(dst []byte, v any) ([]byte, error) {
 	})
 }
 
-// decodeMsgpack walks data before it is decoded: the decoder believes lengths and has no limit of depth, and a payload
-// of five bytes would end the process.
+// decodeMsgpack walks data first: the decoder trusts lengths and has no limit of depth, so that a payload of five bytes
+// could end the process.
 func decodeMsgpack(data []byte, v any) error {
 	if len(data) > maxDepth && msgpackTooDeep(data) {
 		return errTooDeep
@@ -55,10 +55,10 @@ func decodeMsgpack(data []byte, v any) error {
 	d := msgpackDecoders.Get().(*msgpackDecoder)
 	d.src.Reset(data)
 	d.dec.Reset(&d.src)
-	d.dec.DisableAllocLimit(true) // lengths are those of data, which has been walked
+	d.dec.DisableAllocLimit(true) // lengths have been checked by the walk
 	err = d.dec.Decode(v)
 	d.src.Reset(nil)
-	// The decoder keeps a buffer as long as the longest string; one that may be large is left to the collector.
+	// The decoder keeps a buffer as long as the longest string; one that may be large is not pooled.
 	if len(data) <= keepPayload {
 		msgpackDecoders.Put(d)
 	}
@@ -83,7 +83,7 @@ func msgpackIsExtension(head byte) bool {
 	return head >= 0xc7 && head <= 0xc9 || head >= 0xd4 && head <= 0xd8
 }
 
-// msgpackText gives the bytes of a string or binary, whole and sound; of other values it gives what no name is.
+// msgpackText returns the bytes of a complete string or binary; for other values it returns what cannot be a name.
 func msgpackText(value []byte) []byte {
 	switch b := value[0]; {
 	case b >= 0xa0 && b <= 0xbf:
@@ -96,7 +96,7 @@ func msgpackText(value []byte) []byte {
 	return value
 }
 
-// msgpackBody gives what is in an extension, whole and sound.
+// msgpackBody returns the content of a complete extension.
 func msgpackBody(extension []byte) []byte {
 	if head := extension[0]; head <= 0xc9 {
 		return extension[2+1<<(head-0xc7):]
@@ -104,7 +104,7 @@ func msgpackBody(extension []byte) []byte {
 	return extension[2:]
 }
 
-// msgpackTime is a time in a payload, up to so many bytes before its end.
+// msgpackTime is a time in a payload, left bytes before its end.
 type msgpackTime struct {
 	left, taken int
 	id          byte
@@ -112,7 +112,7 @@ type msgpackTime struct {
 	seconds     uint64
 }
 
-// msgpackTimeOf gives the time that an extension of four or eight bytes is.
+// msgpackTimeOf returns the time in an extension of four or eight bytes.
 func msgpackTimeOf(extension, body []byte) (t msgpackTime, ok bool) {
 	t = msgpackTime{taken: len(extension), id: extension[len(extension)-len(body)-1]}
 	switch len(body) {
@@ -127,7 +127,7 @@ func msgpackTimeOf(extension, body []byte) (t msgpackTime, ok bool) {
 	return t, t.id == 0xff || t.id == 13 // of the specification, and of Node.js
 }
 
-// withLongTimes is data with some of the times in it written in twelve bytes.
+// withLongTimes returns data with the given times in the encoding of twelve bytes.
 func withLongTimes(data []byte, times []msgpackTime) []byte {
 	out := make([]byte, 0, len(data)+9*len(times))
 	at := 0
@@ -143,9 +143,9 @@ func withLongTimes(data []byte, times []msgpackTime) []byte {
 }
 
 // msgpackTooDeep reports whether data nests containers beyond maxDepth. It does not recurse, and stops where data is
-// malformed, which is for others to say. Payloads that are shorter than maxDepth need not be asked.
+// malformed, which other code reports. Payloads up to maxDepth bytes need no check.
 func msgpackTooDeep(data []byte) bool {
-	var open [maxDepth]uint64 // how many values each container that is open still wants
+	var open [maxDepth]uint64 // values missing in each open container
 	depth := 0
 	for len(data) > 0 {
 		skip, values := msgpackValue(data)
@@ -172,8 +172,8 @@ func msgpackTooDeep(data []byte) bool {
 	return false
 }
 
-// msgpackValue gives the length of the first value, without the values that it contains, and how many these are. A
-// length of 0 means that data ends within.
+// msgpackValue returns the length of the first value without the values in it, and how many these are. A length of 0 means
+// that data ends within.
 func msgpackValue(data []byte) (skip, values uint64) {
 	switch b := data[0]; {
 	case b <= 0x7f, b >= 0xe0, b >= 0xc0 && b <= 0xc3: // small integers, nil, booleans

@@ -13,7 +13,7 @@ import (
 	"google.golang.org/protobuf/protoadapt"
 )
 
-// Messages of vtprotobuf and of gogo/protobuf bring methods of their own; they are known by shape, without those modules.
+// Messages of vtprotobuf and gogo/protobuf have methods of their own. They are recognized by shape, without those modules.
 type (
 	vtAppender interface {
 		SizeVT() int
@@ -26,7 +26,7 @@ type (
 	gogoUnmarshaler interface{ Unmarshal(b []byte) error }
 )
 
-// vtMaxBytes is the longest payload that is left to UnmarshalVT, which has no limit of depth, when there is a choice.
+// vtMaxBytes is the longest payload that is left to UnmarshalVT, which has no limit of depth, when there is an alternative.
 const vtMaxBytes = 64 << 10
 
 var (
@@ -80,8 +80,7 @@ func appendMarshaled(dst []byte, v any, marshal func() ([]byte, error)) ([]byte,
 	return append(dst, b...), err
 }
 
-// decodeProtobuf leaves payloads to the methods that a type has, which have no limit of depth, unless the module can do
-// better.
+// decodeProtobuf uses the type's own methods, which have no limit of depth, unless the protobuf module can do better.
 func decodeProtobuf(data []byte, v any) error {
 	if gogo, ok := v.(gogoUnmarshaler); ok {
 		if tooDeepFor(v, data) {
@@ -115,8 +114,8 @@ func badProto(err error) error {
 	return nil
 }
 
-// protoMessage gives the message that v is, also one that was generated for golang/protobuf before 1.4 or by
-// gogo/protobuf, if its fields are what the module takes.
+// protoMessage returns the message that v is. v may be generated for golang/protobuf before 1.4 or by gogo/protobuf, if the
+// protobuf module supports its fields.
 func protoMessage(v any) (proto.Message, bool) {
 	switch m := v.(type) {
 	case proto.Message:
@@ -131,8 +130,8 @@ func protoMessage(v any) (proto.Message, bool) {
 
 var oldMessages sync.Map // of bool, by type
 
-// oldMessage reports whether the module can take a type for a message. It would overlook, or panic for, what gogo/protobuf
-// has besides messages behind pointers, scalars, and lists and maps of them.
+// oldMessage reports whether the protobuf module can use a type as a message. It would ignore, or panic for, what
+// gogo/protobuf has beyond messages behind pointers, scalars, and lists and maps of them.
 func oldMessage(t reflect.Type) bool {
 	known, found := oldMessages.Load(t)
 	if !found {
@@ -176,8 +175,8 @@ func plainField(t reflect.Type, seen map[reflect.Type]bool) bool {
 	}
 }
 
-// WhyNotProtobuf says why a method cannot be called with protobuf although its types look as if it were meant to; "" if it
-// can, or if they do not.
+// WhyNotProtobuf returns why a method cannot be called with protobuf although its types look as if it were meant to; ""
+// otherwise.
 func WhyNotProtobuf(args, reply reflect.Type) string {
 	servable := func(t reflect.Type) bool {
 		v := reflect.New(t).Interface()
@@ -200,8 +199,8 @@ func WhyNotProtobuf(args, reply reflect.Type) string {
 	return ""
 }
 
-// nesting has the fields of a message that may contain messages, by number, as the tags of its Go type name them.
-// Without tags it has none: whatever has a length may be a message then.
+// nesting has the fields of a message that may contain messages, by number, from the tags of its Go type. Without tags it
+// is unknown, and any field with a length may be a message.
 type nesting struct {
 	fields map[protowire.Number]*nesting
 }
@@ -210,7 +209,7 @@ var nestings = &typeCache[*nesting]{build: func(t reflect.Type) *nesting {
 	return nestingOf(t, map[reflect.Type]*nesting{})
 }}
 
-// nestingOf is the nesting of the messages in a value, which may be behind a pointer or in a list.
+// nestingOf returns the nesting of the messages in a value, which may be behind a pointer or in a list.
 func nestingOf(t reflect.Type, made map[reflect.Type]*nesting) *nesting {
 	for t != nil && (t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice) {
 		t = t.Elem()
@@ -227,7 +226,7 @@ func nestingOf(t reflect.Type, made map[reflect.Type]*nesting) *nesting {
 	return n
 }
 
-// add adds the fields of a struct, and reports whether its tags name them all.
+// add adds the fields of a struct, and reports whether its tags cover them all.
 func (n *nesting) add(t reflect.Type, made map[reflect.Type]*nesting) bool {
 	tagged := false
 	for f := range t.Fields() {
@@ -282,7 +281,7 @@ func (n *nesting) addOneof(t reflect.Type, made map[reflect.Type]*nesting) bool 
 	return true
 }
 
-// isText reports whether values of t, or in a list of them, are strings, bytes or numbers.
+// isText reports whether t is, or lists, strings, bytes or numbers.
 func isText(t reflect.Type) bool {
 	switch t.Kind() {
 	case reflect.Pointer, reflect.Slice:
@@ -294,7 +293,7 @@ func isText(t reflect.Type) bool {
 	}
 }
 
-// in is what a field may contain, and whether that is messages at all.
+// in returns the nesting of a field, and whether the field may contain messages at all.
 func (n *nesting) in(number protowire.Number) (inner *nesting, messages bool) {
 	if n == nil || n.fields == nil {
 		return nil, true
@@ -303,13 +302,13 @@ func (n *nesting) in(number protowire.Number) (inner *nesting, messages bool) {
 	return inner, messages
 }
 
-// protobufTooDeep reports whether data nests messages, or groups, beyond maxDepth. What is malformed is left to the
-// decoder, which reads no further either.
+// protobufTooDeep reports whether data nests messages, or groups, beyond maxDepth. Malformed data is left to the decoder,
+// which reads no further either.
 func protobufTooDeep(data []byte, depth int, n *nesting) bool {
 	if depth == maxDepth {
 		return true
 	}
-	groups := []*nesting{n} // the message and the groups that are open in it
+	groups := []*nesting{n} // the message and its open groups
 	for len(data) > 0 {
 		number, kind, k := protowire.ConsumeTag(data)
 		if k < 0 {

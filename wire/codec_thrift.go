@@ -20,7 +20,7 @@ var (
 	errThriftRest = errors.New("trailing bytes after the struct")
 )
 
-// thriftBuffer takes no more than fits into a frame.
+// thriftBuffer fails beyond what fits into a frame.
 type thriftBuffer struct {
 	roomLeft
 	thrift.TMemoryBuffer
@@ -50,7 +50,7 @@ func (b *thriftBuffer) WriteString(s string) (int, error) {
 	return b.TMemoryBuffer.WriteString(s)
 }
 
-// thriftProtocol is a binary protocol over a buffer, with the limits of what is being read.
+// thriftProtocol is a binary protocol over a buffer, with its limits.
 type thriftProtocol struct {
 	conf  thrift.TConfiguration
 	trans thriftBuffer
@@ -86,8 +86,8 @@ func appendThrift(dst []byte, v any) ([]byte, error) {
 	return p.buf.Bytes(), err
 }
 
-// decodeThrift decodes what has been walked, since generated code has no limit of depth. The limits of sizes are the length
-// of data: nothing in it can be longer.
+// decodeThrift decodes data that has been walked, since generated code has no limit of depth. The limits of sizes are the
+// length of data.
 func decodeThrift(data []byte, v any) error {
 	s, ok := v.(thrift.TStruct)
 	if !ok {
@@ -103,8 +103,8 @@ func decodeThrift(data []byte, v any) error {
 	return nil
 }
 
-// thriftDialect is that of generated code, which makes lists and maps at the lengths that are announced. What is written
-// by hand has no tags: its fields are taken to be numbered in their order.
+// thriftDialect is the dialect of generated code, which allocates lists and maps at their announced lengths. The fields of
+// structs without tags are taken to be numbered in order.
 var (
 	thriftDialect = &dialect{least: 1, fields: thriftFields}
 	thriftPlans   = &typeCache[*plan]{build: func(t reflect.Type) *plan {
@@ -131,15 +131,15 @@ func thriftFields(s *shaper, r *shape, t reflect.Type) {
 	}
 }
 
-// thriftWalk is a place in a payload. Its methods report whether they found what they are named for, and decoding it
-// does not cost too much yet.
+// thriftWalk is a position in a payload. Its methods report whether they found what they are named for, and decoding is
+// within the bound.
 type thriftWalk struct {
 	bill
 	rest []byte
 	deep bool
 }
 
-// whole walks a payload, and says what is wrong with it.
+// whole walks a payload, and returns what is wrong with it.
 func (w *thriftWalk) whole(root *shape) error {
 	switch sound := len(w.rest) <= math.MaxInt32 && w.structure(root, 0); {
 	case w.deep:
@@ -205,7 +205,7 @@ func (w *thriftWalk) value(t thrift.TType, s *shape, depth int) bool {
 	return false
 }
 
-// thriftTextCost is what a text costs, also one that is skipped: a buffer that grows, and a copy.
+// thriftTextCost returns the cost of a text, even a skipped one: a buffer that grows, and a copy.
 func thriftTextCost(n int) int {
 	if n < 64 {
 		return rounded(n)
@@ -251,7 +251,7 @@ func (w *thriftWalk) entries(k, v thrift.TType, s *shape, depth int) bool {
 	return !w.over()
 }
 
-// count reads how many values follow, each of which takes a byte at least.
+// count reads how many values follow; each takes at least a byte.
 func (w *thriftWalk) count(depth int) (int, bool) {
 	if depth == maxDepth {
 		w.deep = true
@@ -287,7 +287,7 @@ func (w *thriftWalk) bytes(n int) bool {
 	return true
 }
 
-// thriftSize is the length of values whose type fixes it, 0 for the others.
+// thriftSize returns the size of values of a fixed-size type; 0 for others.
 func thriftSize(t thrift.TType) int {
 	switch t {
 	case thrift.BOOL, thrift.BYTE:

@@ -17,8 +17,28 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// AppendCompressed appends src, compressed with c, to dst. The error for a c that is none of ours is INVALID_ARGUMENT
-// with unknown_codec.
+// Compression is the compression of a payload. A frame may carry any value up to 7.
+type Compression byte
+
+// Compressions. Zstd is only sent to peers that accept it with MetaAcceptCompression.
+const (
+	NoCompression Compression = iota
+	Gzip
+	Zstd
+)
+
+var compressionNames = [...]string{NoCompression: "none", Gzip: "gzip", Zstd: "zstd"}
+
+// String returns the name of the compression in metadata and flags.
+func (c Compression) String() string { return nameOf(compressionNames[:], byte(c), "compression") }
+
+// ParseCompression returns the compression of a name.
+func ParseCompression(name string) (Compression, bool) {
+	c, ok := numberOf(compressionNames[:], name)
+	return Compression(c), ok
+}
+
+// AppendCompressed compresses src with c and appends it to dst. An unknown c is INVALID_ARGUMENT with unknown_codec.
 func AppendCompressed(dst []byte, c Compression, src []byte) ([]byte, error) {
 	switch c {
 	case NoCompression:
@@ -31,9 +51,9 @@ func AppendCompressed(dst []byte, c Compression, src []byte) ([]byte, error) {
 	return dst, unknownCodec(c)
 }
 
-// Decompress appends what src holds, compressed with c, to dst; it is at most limit bytes. Memory grows with what comes
-// out, never with what src claims. An empty src holds nothing, whatever it was compressed with. Errors have a code:
-// INVALID_ARGUMENT with bad_payload or unknown_codec, or RESOURCE_EXHAUSTED with too_large.
+// Decompress decompresses src with c and appends at most limit bytes to dst. Memory grows with the output, never with what
+// src claims. An empty src decompresses to nothing. Errors are INVALID_ARGUMENT with bad_payload or unknown_codec, or
+// RESOURCE_EXHAUSTED with too_large.
 func Decompress(dst []byte, c Compression, src []byte, limit int) ([]byte, error) {
 	switch {
 	case c > Zstd:
@@ -50,17 +70,17 @@ func Decompress(dst []byte, c Compression, src []byte, limit int) ([]byte, error
 	return append(dst, src...), nil
 }
 
-// DecompressedSize returns the most that Decompress makes of src.
+// DecompressedSize returns the maximum length of what Decompress makes of src.
 func DecompressedSize(c Compression, src []byte, limit int) int {
-	var most uint64
+	var n uint64
 	switch c {
 	case Gzip:
-		most = min(gzipClaim(src), gzipMostRatio*uint64(len(src)))
+		n = min(gzipClaim(src), gzipMaxRatio*uint64(len(src)))
 	case Zstd:
-		most, _ = zstdBound(src)
+		n, _ = zstdBound(src)
 	case NoCompression: // nothing is decompressed
 	}
-	return int(min(most, uint64(limit)))
+	return int(min(n, uint64(limit)))
 }
 
 func tooMuch(limit int) *code.Error {
@@ -69,7 +89,7 @@ func tooMuch(limit int) *code.Error {
 }
 
 var gzipWriters = sync.Pool{New: func() any {
-	w, _ := gzip.NewWriterLevel(nil, gzip.BestSpeed) // fails for unknown levels only
+	w, _ := gzip.NewWriterLevel(nil, gzip.BestSpeed) // fails only for unknown levels
 	return w
 }}
 
@@ -86,7 +106,7 @@ func appendGzip(dst, src []byte) ([]byte, error) {
 	})
 }
 
-// gunzip is a decompressor with the reader that it reads from, which gives single bytes and so is never read too far.
+// gunzip is a decompressor with its source, which is an io.ByteReader so that gzip does not read ahead.
 type gunzip struct {
 	gzip.Reader
 	src bytes.Reader
@@ -110,16 +130,16 @@ func appendGunzipped(dst, src []byte, limit int) ([]byte, error) {
 		return dst, tooMuch(limit)
 	}
 
-	start, most := len(dst), len(dst)+int(claimed)+1 // one more than may come, to see that too much does
-	out := slices.Grow(dst, int(min(claimed+1, gzipUsualRatio*uint64(len(src)))))
+	start, end := len(dst), len(dst)+int(claimed)+1 // one more than claimed, to notice an excess
+	out := slices.Grow(dst, int(min(claimed+1, gzipFirstRatio*uint64(len(src)))))
 	for {
 		if len(out) == cap(out) {
-			out = slices.Grow(out, min(len(out)-start+gzipStep, most-len(out)))
+			out = slices.Grow(out, min(len(out)-start+gzipStep, end-len(out)))
 		}
-		n, err := z.Read(out[len(out):min(cap(out), most)])
+		n, err := z.Read(out[len(out):min(cap(out), end)])
 		out = out[:len(out)+n]
 		switch {
-		case len(out) == most:
+		case len(out) == end:
 			return dst, badPayload("not valid gzip: longer than it says")
 		case err == io.EOF && z.src.Len() > 0: //nolint:errorlint // io.Reader promises the bare value
 			return dst, badPayload("trailing bytes after the gzip member")
@@ -131,7 +151,7 @@ func appendGunzipped(dst, src []byte, limit int) ([]byte, error) {
 	}
 }
 
-// gzipClaim is the length that the end of src says it has when decompressed.
+// gzipClaim returns the decompressed length that the trailer of src claims.
 func gzipClaim(src []byte) uint64 {
 	if len(src) < 4 {
 		return 0
@@ -140,14 +160,14 @@ func gzipClaim(src []byte) uint64 {
 }
 
 const (
-	gzipMostRatio  = 1032    // no input makes more of itself; and
-	gzipUsualRatio = 16      // room is made at once for what is claimed, up to this multiple of the input,
-	gzipStep       = 4 << 10 // and then for as much again as has come out
+	gzipMaxRatio   = 1032    // maximum ratio of gzip
+	gzipFirstRatio = 16      // memory is allocated at once for the claim, up to this ratio,
+	gzipStep       = 4 << 10 // and then in steps that double
 )
 
-const zstdWindow = 512 << 10 // of what we send; it is also the memory of an encoder
+const zstdWindow = 512 << 10 // of what we send, and the memory of an encoder
 
-// One encoder and one decoder serve all: they are pools of their own, one worker a processor, without goroutines.
+// One encoder and one decoder serve all calls: each is a pool with a worker for each processor, without goroutines.
 var (
 	zstdEncoder = sync.OnceValue(func() *zstd.Encoder {
 		e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(zstdWindow), zstd.WithLowerEncoderMem(true))
@@ -165,32 +185,32 @@ var (
 	})
 )
 
-// appendUnzstd decompresses one frame. The decoder would make room for what the frame claims, or for a window; so the
-// blocks are counted first, and room is made in steps up to what can come out of them.
+// appendUnzstd decompresses one frame. The decoder would allocate what the frame claims, or a window. So the blocks are
+// counted first, and memory grows in steps up to what they can hold.
 func appendUnzstd(dst, src []byte, limit int) ([]byte, error) {
-	most, ok := zstdBound(src)
+	maximum, ok := zstdBound(src)
 	if !ok {
 		return dst, badPayload("not exactly one zstd frame")
 	}
-	bound := int(min(most, uint64(limit)))
-	for room := min(bound, max(zstdStep, zstdUsualRatio*len(src))); ; room = min(bound, zstdGrowth*room) {
+	bound := int(min(maximum, uint64(limit)))
+	for room := min(bound, max(zstdStep, zstdFirstRatio*len(src))); ; room = min(bound, zstdGrowth*room) {
 		dst = slices.Grow(dst, room)
 		out, err := zstdDecoder().DecodeAll(src, dst[len(dst):len(dst):len(dst)+room])
 		switch {
 		case err == nil:
-			return append(dst, out...), nil // in place, as a rule: out is the room behind dst
+			return append(dst, out...), nil // in place, as a rule
 		case errors.Is(err, zstd.ErrDecoderSizeExceeded) && room < bound:
 			continue
-		case most > uint64(limit):
-			return dst, tooMuch(limit) // or malformed beyond the limit, which nobody needs to know
+		case maximum > uint64(limit):
+			return dst, tooMuch(limit) // or malformed beyond the limit, which makes no difference
 		}
 		return dst, badPayload("not valid zstd")
 	}
 }
 
-// zstdBound is the most that src can hold when decompressed: what its header says, unless its blocks cannot be that
-// much. It is false when src is not exactly one frame.
-func zstdBound(src []byte) (uint64, bool) {
+// zstdBound returns the maximum that src can hold: what its header says, unless its blocks hold less. ok is false when src
+// is not exactly one frame.
+func zstdBound(src []byte) (maximum uint64, ok bool) {
 	var h zstd.Header
 	if h.Decode(src) != nil || h.Skippable || h.HeaderSize > len(src) {
 		return 0, false
@@ -209,8 +229,8 @@ func zstdBound(src []byte) (uint64, bool) {
 }
 
 const (
-	zstdStep       = 64 << 10 // room is made at once for so much, or this multiple of the input,
-	zstdUsualRatio = 16       // and then for more times as much, with which the frame is decompressed again
+	zstdStep       = 64 << 10 // memory is allocated at once for this much, or this multiple of the input,
+	zstdFirstRatio = 16       // and then for more times as much, with which the frame is decompressed again
 	zstdGrowth     = 4
 
 	zstdSumBytes = 4
@@ -219,8 +239,8 @@ const (
 	zstdRaw, zstdRLE, zstdCompressed = 0, 1, 2
 )
 
-// zstdBlocks is the most that the blocks at the beginning of src can hold when decompressed, and what follows them.
-func zstdBlocks(src []byte) (most uint64, rest []byte, ok bool) {
+// zstdBlocks returns the maximum that the blocks at the beginning of src can hold, and what follows them.
+func zstdBlocks(src []byte) (maximum uint64, rest []byte, ok bool) {
 	for {
 		if len(src) < 3 {
 			return 0, nil, false
@@ -231,12 +251,12 @@ func zstdBlocks(src []byte) (most uint64, rest []byte, ok bool) {
 		taken := size
 		switch kind {
 		case zstdRaw:
-			most += uint64(size)
+			maximum += uint64(size)
 		case zstdRLE:
-			most += uint64(size)
+			maximum += uint64(size)
 			taken = 1
 		case zstdCompressed:
-			most += zstdMaxBlock
+			maximum += zstdMaxBlock
 		default:
 			return 0, nil, false
 		}
@@ -244,7 +264,7 @@ func zstdBlocks(src []byte) (most uint64, rest []byte, ok bool) {
 			return 0, nil, false
 		}
 		if src = src[taken:]; last {
-			return most, src, true
+			return maximum, src, true
 		}
 	}
 }
@@ -258,27 +278,6 @@ func compressionList(list []Compression) string {
 		s += c.String()
 	}
 	return s
-}
-
-// Compression is what a payload was compressed with. A frame may carry any value up to 7.
-type Compression byte
-
-// The compressions. Zstd is only sent to peers that asked for it, with MetaAcceptCompression.
-const (
-	NoCompression Compression = iota
-	Gzip
-	Zstd
-)
-
-var compressionNames = [...]string{NoCompression: "none", Gzip: "gzip", Zstd: "zstd"}
-
-// String is the compression's name in metadata and flags.
-func (c Compression) String() string { return nameOf(compressionNames[:], byte(c), "compression") }
-
-// ParseCompression is the compression of a name.
-func ParseCompression(name string) (Compression, bool) {
-	c, ok := numberOf(compressionNames[:], name)
-	return Compression(c), ok
 }
 
 func accepts(list string, c Compression) bool {

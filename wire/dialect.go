@@ -9,17 +9,17 @@ import (
 	"time"
 )
 
-// dialect is what the codecs that decode by reflection differ in.
+// dialect is how the codecs that decode by reflection differ.
 type dialect struct {
-	least  int            // bytes that a value takes in the payload, with what separates it from the next
-	twice  bool           // the decoder makes values of lists and maps aside, and copies them
-	grows  bool           // the decoder does not know the length of a list or a map before its end
-	names  bool           // the decoder remembers the names that a struct does not have
+	least  int            // minimum bytes of a value in the payload, with its separator
+	twice  bool           // values of lists and maps are allocated separately, and copied
+	grows  bool           // the length of a list or a map is unknown before its end
+	names  bool           // names that a struct does not have are remembered
 	own    []reflect.Type // interfaces of the types that decode themselves
 	fields func(s *shaper, r *shape, t reflect.Type)
 }
 
-// plan makes the plan of a type, which is a pointer, and returns the structs in it.
+// plan returns the plan of a type, which is a pointer, and the structs in it.
 func (d *dialect) plan(t reflect.Type) (p *plan, structs map[reflect.Type]*shape) {
 	s := shaper{own: d.own, fields: d.fields, made: map[reflect.Type]*shape{}}
 	p = &plan{root: new(shape)}
@@ -30,7 +30,7 @@ func (d *dialect) plan(t reflect.Type) (p *plan, structs map[reflect.Type]*shape
 	return p, s.made
 }
 
-// worst returns the most that a byte of a payload makes the decoder allocate: each value takes some bytes, and costs its
+// worst returns the maximum that a byte of a payload makes the decoder allocate: each value takes some bytes, and costs its
 // place in its container and what is allocated for itself.
 func (d *dialect) worst(root *shape) (perByte int) {
 	seen := map[*shape]bool{}
@@ -77,7 +77,7 @@ func (d *dialect) worst(root *shape) (perByte int) {
 	return perText + (most+d.least-1)/d.least
 }
 
-// listCost is what a list of n elements costs, besides what these allocate for themselves.
+// listCost returns the cost of a list of n elements without what these allocate themselves.
 func (d *dialect) listCost(n, size int) int {
 	if d.twice {
 		return 2 * rounded(n*size)
@@ -85,7 +85,7 @@ func (d *dialect) listCost(n, size int) int {
 	return rounded(n * size)
 }
 
-// entrySizes is what an entry of a map takes in the map itself, and aside of it.
+// entrySizes returns what an entry takes in the map itself, and outside.
 func (d *dialect) entrySizes(key, elem int) (slot, aside int) {
 	slot = 1
 	for _, size := range [...]int{key, elem} {
@@ -101,7 +101,7 @@ func (d *dialect) entrySizes(key, elem int) (slot, aside int) {
 	return slot, aside
 }
 
-// dictCost is what a map of n entries costs, besides mapBytes and what the entries allocate for themselves.
+// dictCost returns the cost of a map of n entries without mapBytes and what the entries allocate themselves.
 func (d *dialect) dictCost(n, key, elem int) int {
 	slot, aside := d.entrySizes(key, elem)
 	room := 0
@@ -111,7 +111,7 @@ func (d *dialect) dictCost(n, key, elem int) int {
 	return tableCost(room, slot) + n*aside
 }
 
-// perElement is the most that an element adds to the cost of a list.
+// perElement returns the maximum that an element adds to the cost of a list.
 func (d *dialect) perElement(s *shape) int {
 	if s.elem == nil {
 		return 0
@@ -122,7 +122,7 @@ func (d *dialect) perElement(s *shape) int {
 	return d.listCost(1, s.elem.size)
 }
 
-// perEntry is the most that an entry adds to the cost of a map.
+// perEntry returns the maximum that an entry adds to the cost of a map.
 func (d *dialect) perEntry(s *shape) int {
 	if s.elem == nil || s.key == nil {
 		return 0
@@ -130,7 +130,7 @@ func (d *dialect) perEntry(s *shape) int {
 	return d.dictCost(1, s.key.size, s.elem.size)
 }
 
-// fixed is what a value costs besides its place, its elements and the bytes of its texts.
+// fixed returns the cost of a value without its place, its elements and the bytes of its texts.
 func (d *dialect) fixed(s *shape) int {
 	switch s.kind {
 	case asText:
@@ -149,16 +149,16 @@ func (d *dialect) fixed(s *shape) int {
 	}
 }
 
-// plan is what is known of decoding a type with a codec.
+// plan is what is known about decoding a type with a codec.
 type plan struct {
 	root      *shape
-	worst     int  // the most that a byte of a payload makes the decoder allocate
-	worstJSON int  // of messages of protobuf: the same over HTTP
-	always    bool // payloads are walked however short they are
-	every     bool // the decoder of JSON has to collect errors, see jsonEvery
+	worst     int  // maximum that a byte of a payload makes the decoder allocate
+	worstJSON int  // the same for protobuf messages over HTTP
+	always    bool // even short payloads are walked
+	every     bool // the JSON decoder has to collect errors, see jsonEvery
 }
 
-// perByte is the most that a byte of a payload makes the decoder allocate.
+// perByte returns the maximum that a byte of a payload makes the decoder allocate.
 func (p *plan) perByte(c Codec) int {
 	if c == JSON && p.worstJSON > 0 {
 		return p.worstJSON
@@ -166,14 +166,14 @@ func (p *plan) perByte(c Codec) int {
 	return p.worst
 }
 
-// shaper makes the shapes of a type and of all that are reachable from it.
+// shaper makes the shapes of a type and of all types reachable from it.
 type shaper struct {
 	own    []reflect.Type // interfaces of the types that decode themselves
 	fields func(s *shaper, r *shape, t reflect.Type)
 	made   map[reflect.Type]*shape
 }
 
-// of returns the shape of t, which is not complete yet when t contains itself.
+// of returns the shape of t, which is incomplete while t contains itself.
 func (s *shaper) of(t reflect.Type) *shape {
 	if known := s.made[t]; known != nil {
 		return known
@@ -204,13 +204,13 @@ func (s *shaper) of(t reflect.Type) *shape {
 	return r
 }
 
-// implementsAny reports whether a type, or a pointer to it, has the methods of one of the interfaces.
+// implementsAny reports whether t or *t implements one of the interfaces.
 func implementsAny(t reflect.Type, of []reflect.Type) bool {
 	p := reflect.PointerTo(t)
 	return slices.ContainsFunc(of, func(i reflect.Type) bool { return t.Implements(i) || p.Implements(i) })
 }
 
-// structBehind is the struct that t is or points to, or nil.
+// structBehind returns the struct that t is or points to, or nil.
 func structBehind(t reflect.Type) reflect.Type {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -223,15 +223,15 @@ func structBehind(t reflect.Type) reflect.Type {
 
 var timeType = reflect.TypeFor[time.Time]()
 
-// typeCache keeps what is known of types, or of what else stands behind a pointer for good. Reading it takes no lock and
-// hashes no more than an address.
+// typeCache caches what is known about types, or about other pointers that are never freed. Reading takes no lock and
+// hashes only an address.
 type typeCache[V any] struct {
 	build func(reflect.Type) V
 	known atomic.Pointer[map[uintptr]V]
 	mu    sync.Mutex // for writing known
 }
 
-// maxKnown bounds a cache, and what is copied for something new: programs can make types, or descriptors, for each call.
+// maxKnown bounds a cache, and what is copied for a new entry: programs can make types, or descriptors, for each call.
 const maxKnown = 1 << 12
 
 func (c *typeCache[V]) of(t reflect.Type) V {
@@ -250,7 +250,7 @@ func (c *typeCache[V]) load(key any) (v V, ok bool) {
 	return v, ok
 }
 
-// store keeps v, which has to keep the key from being collected, unless that is a type.
+// store adds v, which must keep the key from being collected, unless that is a type.
 func (c *typeCache[V]) store(key any, v V) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -264,7 +264,7 @@ func (c *typeCache[V]) store(key any, v V) {
 	c.known.Store(&next)
 }
 
-// addressOf is 0 for what is no pointer.
+// addressOf returns 0 for what is not a pointer.
 func addressOf(key any) uintptr {
 	if v := reflect.ValueOf(key); v.Kind() == reflect.Pointer {
 		return v.Pointer()

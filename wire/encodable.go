@@ -18,25 +18,25 @@ var (
 )
 
 const (
-	maxHops   = 8       // pointers, interfaces and lists that lead to one value, times the depth
-	maxValues = 1 << 22 // of one payload, when they are counted
+	maxHops   = 8       // pointers, interfaces and lists on the way to one value, times the depth
+	maxValues = 1 << 22 // of one payload, if they are counted
 )
 
-// An encoder that follows pointers to their end needs a stack as deep, and one that overflows ends the process. So what
-// can contain itself is walked before.
+// An encoder follows pointers recursively, and a stack that overflows ends the process. So values that can contain
+// themselves are walked first.
 
-// encodable is what the codecs that encode by reflection know of types.
+// encodable is what the codecs that encode by reflection know about types.
 type encodable struct {
-	depth     int            // of containers, at most
-	generated bool           // the methods of structs encode them: these are the only containers, but for the wrappers of oneofs
+	depth     int            // maximum nesting of containers
+	generated bool           // structs are encoded by their own methods: these are the only containers, apart from the wrappers of oneofs
 	own       []reflect.Type // interfaces of the types that encode themselves
 	known     typeCache[*traits]
 }
 
-// traits is what is known of a type.
+// traits is what is known about a type.
 type traits struct {
 	leaf      bool // nothing in its values is encoded by reflection
-	recursive bool // its values can contain values of the type, or whatever a program puts into an interface
+	recursive bool // its values can contain values of the type, or anything, in an interface
 	key, elem *traits
 	fields    []fieldTraits // those that are recursive
 }
@@ -52,7 +52,7 @@ var (
 	msgpackEncodable = newEncodable(maxDepth, false,
 		reflect.TypeFor[msgpack.CustomEncoder](), reflect.TypeFor[msgpack.Marshaler](),
 		reflect.TypeFor[encoding.BinaryMarshaler](), reflect.TypeFor[encoding.TextMarshaler]())
-	codedEncodable = newEncodable(maxDepth, true) // of types with methods for it, made by a compiler
+	codedEncodable = newEncodable(maxDepth, true) // of types with generated methods
 )
 
 func newEncodable(depth int, generated bool, own ...reflect.Type) *encodable {
@@ -61,7 +61,7 @@ func newEncodable(depth int, generated bool, own ...reflect.Type) *encodable {
 	return e
 }
 
-// check fails when encoding v would not come to an end, or to one that nobody can send.
+// check fails when encoding v would not terminate, or would exceed a frame.
 func (e *encodable) check(v any) error {
 	t := reflect.TypeOf(v)
 	if t == nil {
@@ -75,7 +75,7 @@ func (e *encodable) check(v any) error {
 	return w.value(reflect.ValueOf(v), known, 0, 0)
 }
 
-// traits makes the traits of t and of all that it leads to.
+// traits returns the traits of t and of all types reachable from it.
 func (e *encodable) traits(t reflect.Type, made map[reflect.Type]*traits) *traits {
 	if known := made[t]; known != nil {
 		return known
@@ -103,7 +103,7 @@ func (e *encodable) traits(t reflect.Type, made map[reflect.Type]*traits) *trait
 	return r
 }
 
-// leadsBack searches t for an interface, or for a type on the way to itself: open is true for those.
+// leadsBack reports whether t can contain an interface or itself. open is true for types on the way.
 func (e *encodable) leadsBack(t reflect.Type, open map[reflect.Type]bool) bool {
 	if onTheWay, seen := open[t]; seen {
 		return onTheWay
@@ -143,13 +143,13 @@ func (e *encodable) leaf(t reflect.Type) bool {
 	}
 }
 
-// valueWalk counts what a value holds.
+// valueWalk counts the values and bytes of a value.
 type valueWalk struct {
 	*encodable
 	values, bytes int
 }
 
-// value walks v, which is in depth containers, behind hops pointers, interfaces and lists.
+// value walks v, which is within depth containers, behind hops pointers, interfaces and lists.
 func (w *valueWalk) value(v reflect.Value, t *traits, depth, hops int) error {
 	wrapped := false
 	for v.Kind() == reflect.Pointer || v.Kind() == reflect.Interface {
@@ -186,7 +186,7 @@ func (w *valueWalk) count(v reflect.Value, t *traits) error {
 		w.bytes += v.Len()
 	case reflect.Slice, reflect.Array:
 		if !t.recursive {
-			w.bytes += v.Len() // each is a byte at least
+			w.bytes += v.Len() // at least a byte each
 		}
 	default:
 	}
@@ -227,11 +227,10 @@ func (w *valueWalk) inside(v reflect.Value, t *traits, depth, hops int) error {
 	return nil
 }
 
-// maxAnys is how many messages of google.protobuf.Any may be in each other over HTTP, where each is decoded to be written
-// as JSON.
+// maxAnys is the maximum nesting of google.protobuf.Any over HTTP, where each is decoded to be encoded as JSON.
 const maxAnys = 16
 
-// checkMessage is the check of an encodable for a message of protobuf, in binary or as JSON.
+// checkMessage is check for a protobuf message, in binary or as JSON.
 func checkMessage(m proto.Message, asJSON bool) error {
 	r := m.ProtoReflect()
 	if known := knownOf(r); !known.recursive && (!asJSON || !known.anys) {
@@ -277,8 +276,8 @@ func (w *messageWalk) message(m protoreflect.Message, depth, anys int) (err erro
 	return err
 }
 
-// inside walks the message in a google.protobuf.Any, if that can have messages without end in it. What cannot be decoded
-// is left to the encoder to find.
+// inside walks the message in a google.protobuf.Any, if its nesting can be unbounded. What cannot be decoded is left to the
+// encoder.
 func (w *messageWalk) inside(m protoreflect.Message, depth, anys int) error {
 	fields := m.Descriptor().Fields()
 	found, err := protoregistry.GlobalTypes.FindMessageByURL(m.Get(fields.ByNumber(1)).String())

@@ -11,17 +11,17 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// maxErrorText keeps an error's text, which is sent twice, within the metadata that a client takes by default.
+// maxErrorText keeps the text of an error, which is sent twice, within a client's default limit for metadata.
 const maxErrorText = 24 << 10
 
-// maxPublicText bounds what is sent beside it of an error that anybody may read.
+// maxPublicText bounds the public text that is sent beside it.
 const maxPublicText = 4 << 10
 
-// maxRetryAfter bounds what a peer can make a client wait.
+// maxRetryAfter bounds how long a peer can make a client wait.
 const maxRetryAfter = 24 * time.Hour
 
-// SetError makes f the answer of a failed call: status, the text under both families' keys, and all else that e knows
-// under ours. Metadata that is there stays, the payload goes. Texts above 24 KiB are cut.
+// SetError makes f the answer of a failed call: the status, the text under the keys of both protocol families, and the rest
+// of e under ours. Other metadata stays, the payload is removed. Texts above 24 KiB are cut.
 func SetError(f *Frame, e *code.Error) {
 	f.Status, f.Compression, f.Payload = StatusError, NoCompression, f.Payload[:0]
 	text := errorText(e)
@@ -34,7 +34,7 @@ func SetError(f *Frame, e *code.Error) {
 	setIfAny(m, MetaHost, e.Host)
 	public := e.Public()
 	if e.Reason == "" && e.Host == "" {
-		public = e.Detail() // which the reader takes for the handler's own words
+		public = e.Detail() // readers take the text for the handler's own
 	}
 	if public != e.Message {
 		m.Set(MetaPublic, code.Clip(public, maxPublicText))
@@ -68,12 +68,12 @@ func setIfAny(m *Metadata, key, value string) {
 	m.Set(key, value)
 }
 
-// ErrorOf returns the error that a response carries, or nil. It reads the text under either family's key. A peer that sends
-// no code gets the code that its text means in rpcx; an unknown text or code is UNKNOWN. The error is marked as a peer's,
-// see code.Edge.
+// ErrorOf returns the error that a response carries, or nil. It reads the text under either family's key. Without a code it
+// derives one from the text, as rpcx has it; an unknown text or code is UNKNOWN. The error is marked as a peer's, see
+// code.Edge.
 func ErrorOf(f *Frame) *code.Error { return errorOf(f, f) }
 
-// errorOf is ErrorOf for the response to a call; called has its names.
+// errorOf is ErrorOf for the response to called.
 func errorOf(f, called *Frame) *code.Error {
 	if f.Status == StatusNormal {
 		return nil
@@ -116,17 +116,17 @@ func retryAfter(ms string) time.Duration {
 	return time.Duration(min(n, uint64(maxRetryAfter.Milliseconds()))) * time.Millisecond
 }
 
-// foreign is a text by which peers that know no codes mean one: the whole of it, or how it begins and ends. Only a text in
-// finders proves that the call was not run: a handler may pass on an error of its own client.
+// foreign is a text, or its beginning and end, that stands for a code when the peer sends none. Only the texts in finders
+// prove that the call was not run: a handler may return an error of its own client.
 type foreign struct {
 	whole, begin, end string
 	code              code.Code
 	reason            string
 	public            string // what anybody may read of it; "" for all
-	early             bool   // the server has it before it calls the handler
+	early             bool   // the server returns it before it calls the handler
 }
 
-// foreignTexts are those of the servers of rpcx and the original easymicro, and those of the clients in their handlers.
+// foreignTexts lists texts of the servers of rpcx and the easymicro of 2019, and of clients in their handlers.
 var foreignTexts = []foreign{
 	{whole: "request reached rate limit", code: code.ResourceExhausted, early: true}, // rpcx's plugins
 	{whole: "invalid token", code: code.Unauthenticated, early: true},                // the AuthFunc of rpcx's examples
@@ -153,15 +153,15 @@ var foreignTexts = []foreign{
 	{whole: "request timeout", code: code.DeadlineExceeded},
 }
 
-// finders begin the texts of servers that have no such service or method, whose name follows.
+// finders lists the beginnings of the texts of servers that do not have a service or method, whose name follows.
 var finders = []string{
 	"rpcx: can't find service ", "rpcx: can't find method ",
 	"easymicro: can't find service ", "easymicro: can't find method ",
 	"rpc: can't find service ", "rpc: can't find method ", // net/rpc
 }
 
-// translate gives the error of a peer that knows no codes the one that its text means. called has the names that were
-// called; ran says that a reply was sent along, which comes from a handler.
+// translate sets the code that the text of a peer without codes means. called is the request; ran reports that a reply was
+// sent along, which only a handler makes.
 func translate(e *code.Error, called *Frame, ran bool) {
 	for _, begin := range finders {
 		if name, ok := strings.CutPrefix(e.Message, begin); ok {
@@ -181,7 +181,7 @@ func translate(e *code.Error, called *Frame, ran bool) {
 	}
 }
 
-// calledAs reports whether what a server cannot find is what was called. Another name is that of a call which its handler
+// calledAs reports whether the name that a server cannot find was called. Another name is that of a call which its handler
 // made.
 func calledAs(name string, f *Frame) bool {
 	return name != "" && (name == f.Service || name == f.Method || name == f.Service+"."+f.Method || name == " for func raw function")
@@ -204,16 +204,16 @@ func (t *foreign) is(text string) bool {
 	return strings.HasSuffix(rest, ": ") // of an error that wraps it
 }
 
-// failed makes an error of a calling connection. It is marked as a peer's, see code.Edge: to the caller of a handler
-// that passes it on, its reason would tell of another call.
+// failed returns an error of a calling connection, marked as a peer's, see code.Edge: when a handler returns it, its reason
+// says nothing about the handler's own call.
 func failed(c code.Code, reason, format string, args ...any) *code.Error {
 	return code.Remote(code.Errorf(c, format, args...).WithReason(reason))
 }
 
-// connectionLost is all that peers are told of what ended a connection: the rest names addresses.
+// connectionLost is the public text of a lost connection: the rest names addresses.
 const connectionLost = "connection lost"
 
-// mute is the error of a peer that has sent no frame, for the reason err. What it has sent instead is nobody's business.
+// mute is the error of a peer that has sent no frame, for the reason err. It does not repeat what was sent instead.
 func mute(err error) *code.Error {
 	var bad *FrameError
 	why := "not an rpcx server"
@@ -230,7 +230,7 @@ func mute(err error) *code.Error {
 	return failed(code.Unavailable, code.ReasonNoEndpoint, "%s", why)
 }
 
-// harmless is why a connection ended, without what the peer has sent.
+// harmless returns why a connection ended, without what the peer sent.
 func harmless(err error) error {
 	var bad *FrameError
 	if errors.As(err, &bad) {
@@ -239,12 +239,12 @@ func harmless(err error) error {
 	return err
 }
 
-// lost is the error of calls that were out when the connection ended.
+// lost is the error of calls in flight when the connection ended.
 func lost(err error) *code.Error {
 	return failed(code.Unavailable, code.ReasonConnectionLost, "%s: %w", connectionLost, harmless(err)).InPublic(connectionLost)
 }
 
-// gone is the error of calls that come when the connection has ended.
+// gone is the error of calls after the connection ended.
 func gone(err error) *code.Error {
 	return failed(code.Unavailable, code.ReasonNoEndpoint, "%s: %w", connectionLost, harmless(err)).InPublic(connectionLost)
 }
@@ -257,8 +257,8 @@ func ended(err error) *code.Error {
 	return failed(code.Cancelled, code.ReasonCancelled, "call cancelled: %w", err)
 }
 
-// badReply is the error of calls that were run and answered, but with what is over a limit or cannot be read. The
-// reason of err itself would say that they were not run.
+// badReply is the error of calls whose response is over a limit or cannot be decoded. They were run, which the reason of
+// err itself would deny.
 func badReply(err error) *code.Error {
 	return failed(code.Internal, code.ReasonBadReply, "the response: %w", err)
 }

@@ -11,16 +11,16 @@ const (
 	maxParkedBytes = 1 << 20
 )
 
-// flight holds the calls of a connection that have been read and have not ended. Those that do not run yet are in a queue,
-// first in, first out. It needs the lock of its serverCalls.
+// flight holds the calls of a connection that have been read and have not ended, in the order of their arrival: first those
+// that run, then those that are queued. It needs the lock of its serverCalls.
 type flight struct {
-	max     int // calls that may run at a time
-	head    *task
-	bySeq   map[uint64]*task // two-way calls, once one has been looked up
-	n       int
-	oneWay  int
-	running int
-	queue   struct{ first, last *task }
+	max         int // calls that may run at a time
+	first, last *task
+	waiting     *task            // the first queued call
+	bySeq       map[uint64]*task // two-way calls, once one has been looked up
+	n           int
+	oneWay      int
+	running     int
 
 	parked      int // read although max calls were in flight
 	parkedBytes int64
@@ -41,13 +41,17 @@ func (f *flight) refusal(host string) *code.Error {
 	return e.WithAdvice("listeners[].limits.maxInFlightPerConnection allows more")
 }
 
-// add puts t into the queue.
+// add queues t.
 func (f *flight) add(t *task) {
-	t.prev, t.next = nil, f.head
-	if f.head != nil {
-		f.head.prev = t
+	if t.prev = f.last; t.prev != nil {
+		t.prev.next = t
+	} else {
+		f.first = t
 	}
-	f.head = t
+	f.last = t
+	if f.waiting == nil {
+		f.waiting = t
+	}
 	if f.n >= f.max {
 		t.parked = true
 		f.parked++
@@ -59,33 +63,19 @@ func (f *flight) add(t *task) {
 	} else if f.bySeq != nil {
 		f.bySeq[t.seq] = t
 	}
-	f.push(t)
-}
-
-func (f *flight) push(t *task) {
-	if f.queue.first == nil {
-		f.queue.first = t
-	} else {
-		f.queue.last.queued = t
-	}
-	f.queue.last = t
 }
 
 // canRun reports whether a queued call may begin.
-func (f *flight) canRun() bool { return f.queue.first != nil && f.running < f.max }
+func (f *flight) canRun() bool { return f.waiting != nil && f.running < f.max }
 
 // next takes the call that begins next, if any.
 func (f *flight) next() *task {
 	if !f.canRun() {
 		return nil
 	}
+	t := f.waiting
+	f.waiting = t.next
 	f.running++
-	return f.pop()
-}
-
-func (f *flight) pop() *task {
-	t := f.queue.first
-	f.queue.first, t.queued = t.queued, nil
 	f.unpark(t)
 	return t
 }
@@ -108,10 +98,12 @@ func (f *flight) remove(t *task) {
 	if t.prev != nil {
 		t.prev.next = t.next
 	} else {
-		f.head = t.next
+		f.first = t.next
 	}
 	if t.next != nil {
 		t.next.prev = t.prev
+	} else {
+		f.last = t.prev
 	}
 	t.prev, t.next = nil, nil
 	f.n--
@@ -125,21 +117,21 @@ func (f *flight) remove(t *task) {
 	}
 }
 
-// drop removes the queued calls and returns them, linked by queued. One-way calls stay unless all is set.
-func (f *flight) drop(all bool) (dropped *task) {
-	waiting := f.queue.first
-	f.queue.first = nil
-	for waiting != nil {
-		t := waiting
-		waiting = t.queued
-		t.queued = nil
-		if t.oneWay && !all {
-			f.push(t)
-			continue
+// drop removes the queued calls and returns them. One-way calls stay unless all is set.
+func (f *flight) drop(all bool) (dropped []*task) {
+	t := f.waiting
+	f.waiting = nil
+	for t != nil {
+		next := t.next
+		switch {
+		case all || !t.oneWay:
+			f.unpark(t)
+			f.remove(t)
+			dropped = append(dropped, t)
+		case f.waiting == nil:
+			f.waiting = t
 		}
-		f.unpark(t)
-		f.remove(t)
-		t.queued, dropped = dropped, t
+		t = next
 	}
 	return dropped
 }
@@ -148,8 +140,8 @@ func (f *flight) drop(all bool) (dropped *task) {
 func (f *flight) find(seq uint64) *task {
 	if f.bySeq == nil && f.n > f.oneWay {
 		f.bySeq = make(map[uint64]*task, f.n-f.oneWay)
-		for t := f.head; t != nil; t = t.next {
-			if _, later := f.bySeq[t.seq]; !later && !t.oneWay {
+		for t := f.first; t != nil; t = t.next {
+			if !t.oneWay {
 				f.bySeq[t.seq] = t
 			}
 		}

@@ -4,29 +4,32 @@ import (
 	"encoding/binary"
 )
 
-// HeaderBytes is the length of the fixed part in front of every frame.
+// HeaderBytes is the length of the fixed header of a frame.
 const HeaderBytes = 16
 
 // Magic is the first byte of every frame.
 const Magic = 0x08
 
-// The message types.
+// MessageType is the kind of a frame.
+type MessageType byte
+
+// Message types.
 const (
 	Request  MessageType = 0
 	Response MessageType = 1
 )
 
-// Status tells whether a response carries a result or an error. Values 2 and 3 are not in use.
+// Status is the outcome that a response carries. Values 2 and 3 are not in use.
 type Status byte
 
-// The statuses.
+// Statuses.
 const (
 	StatusNormal Status = 0
 	StatusError  Status = 1
 )
 
-// Frame is one message. The memory of Metadata and Payload belongs to the frame, which may be used again: fill them
-// with append, and copy what outlives the frame. Strings may be kept.
+// Frame is one message. It owns the memory of Metadata and Payload and may be used again: fill them with append, and copy
+// what outlives the frame. Strings may be kept.
 type Frame struct {
 	Type        MessageType
 	Heartbeat   bool
@@ -38,10 +41,10 @@ type Frame struct {
 	Service     string
 	Method      string
 	Metadata    Metadata
-	Payload     []byte // as it is on the wire: still compressed when Compression says so
+	Payload     []byte // as on the wire: compressed with Compression
 }
 
-// keepPayload is the most memory that a frame keeps for its next use.
+// keepPayload is the largest payload memory that a frame keeps for its next use.
 const keepPayload = 64 << 10
 
 // Reset empties f and keeps its memory for the next use, unless it is large.
@@ -54,7 +57,7 @@ func (f *Frame) Reset() {
 	*f = Frame{Metadata: meta, Payload: payload}
 }
 
-// size is the length of f on the wire.
+// size returns the length of f on the wire.
 func (f *Frame) size() int64 {
 	return int64(HeaderBytes + 4*4 + len(f.Service) + len(f.Method) + f.Metadata.size() + len(f.Payload))
 }
@@ -107,7 +110,7 @@ func (f *Frame) Compress(c Compression) error {
 	return nil
 }
 
-// Decompress makes the payload plain, at most limit bytes of it. Its errors are those of the function Decompress.
+// Decompress decompresses the payload to at most limit bytes. Its errors are those of the function Decompress.
 func (f *Frame) Decompress(limit int) error {
 	if f.Compression == NoCompression {
 		return nil
@@ -119,6 +122,3 @@ func (f *Frame) Decompress(limit int) error {
 	f.Payload, f.Compression = out, NoCompression
 	return nil
 }
-
-// MessageType tells requests from responses.
-type MessageType byte

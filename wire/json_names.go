@@ -14,13 +14,13 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// unknownMember is what is wrong with the name of a member, or nil if that is not what is wrong.
+// unknownMember returns the UnknownMemberError for an error of the decoder, or nil if it is about something else.
 func unknownMember(err error, data []byte, root *shape) error {
 	sem := new(json.SemanticError)
 	if errors.Is(err, json.ErrUnknownName) && errors.As(err, &sem) && sem.GoType != nil {
 		return &UnknownMemberError{Path: string(sem.JSONPointer), Known: memberNames(sem.GoType)}
 	}
-	// Where all errors are collected this one is as encoding/json has it, without its place.
+	// Where all errors are collected it is that of encoding/json, without its position.
 	if !strings.HasPrefix(err.Error(), "json: unknown field ") {
 		return nil
 	}
@@ -31,7 +31,7 @@ func unknownMember(err error, data []byte, root *shape) error {
 	return nil
 }
 
-// memberNames are the names of the members of a struct, in the order of its fields.
+// memberNames returns the names of the members of a struct, in the order of its fields.
 func memberNames(t reflect.Type) []string {
 	if t = structBehind(t); t == nil {
 		return nil
@@ -44,7 +44,7 @@ func memberNames(t reflect.Type) []string {
 	return names
 }
 
-// unknownField looks for a name that a message does not have. What is no JSON is left to the decoder.
+// unknownField looks for a name that a message does not have. Invalid JSON is left to the decoder.
 func unknownField(data []byte, md protoreflect.MessageDescriptor) error {
 	var unknown *UnknownMemberError
 	if err := newFieldWalk(data).message(md); errors.As(err, &unknown) {
@@ -53,7 +53,7 @@ func unknownField(data []byte, md protoreflect.MessageDescriptor) error {
 	return nil
 }
 
-// ownJSON are the messages whose JSON may be an object that has not their fields for members.
+// ownJSON lists the messages whose JSON may be an object with other members than their fields.
 var ownJSON = map[protoreflect.FullName]bool{
 	"google.protobuf.Any": true, "google.protobuf.Struct": true, "google.protobuf.Value": true,
 }
@@ -88,7 +88,7 @@ func (w fieldWalk) value(s *shape) error {
 	return w.SkipValue()
 }
 
-// message walks one value that stands for a message.
+// message walks one value of a message.
 func (w fieldWalk) message(md protoreflect.MessageDescriptor) error {
 	if w.PeekKind() != '{' || ownJSON[md.FullName()] {
 		return w.SkipValue()
@@ -134,7 +134,7 @@ func (w fieldWalk) elements(each func() error) error {
 	return err
 }
 
-// members calls each behind every name of an object, to walk its value.
+// members calls each after every name of an object, to walk its value.
 func (w fieldWalk) members(each func(name string) error) error {
 	if _, err := w.ReadToken(); err != nil {
 		return err
@@ -160,19 +160,19 @@ func fieldNames(md protoreflect.MessageDescriptor) []string {
 	return known
 }
 
-// jsonMember is a member of the objects of a struct.
+// jsonMember is a member of the JSON object of a struct.
 type jsonMember struct {
 	name   string
 	typ    reflect.Type
 	index  []int // of the field
-	boxed  int   // what embedded pointers on the way to it lead to
+	boxed  int   // bytes of the embedded pointers on the way to it
 	tagged bool
-	twice  bool // there are others, so that none counts
+	twice  bool // ambiguous, and so ignored
 }
 
-// jsonMembers gives the members of a struct and of those embedded in it, in the order of the fields, and the type of the
-// field that takes all others, if there is one. Of several members with one name the least deep counts, and the one with
-// a tag; otherwise none.
+// jsonMembers returns the members of a struct and of the structs embedded in it, in the order of the fields, and the type
+// of the field that takes all others, if any. Of members with the same name the least nested one counts, then the one with
+// a tag, and otherwise none.
 func jsonMembers(t reflect.Type) (members []jsonMember, rest reflect.Type) {
 	type embedded struct {
 		in    reflect.Type
@@ -241,7 +241,7 @@ func jsonFields(s *shaper, r *shape, t reflect.Type) {
 	}
 }
 
-// boxedBy is what an embedded pointer leads to, which is made with the first member that it has.
+// boxedBy returns the bytes that an embedded pointer points to, which are allocated with its first member.
 func boxedBy(t reflect.Type) int {
 	if t.Kind() == reflect.Pointer {
 		return rounded(int(t.Elem().Size()))

@@ -18,29 +18,28 @@ var (
 	}}
 )
 
-// jsonWalk adds up what decoding a payload allocates. It goes at least as far as the decoder does.
+// jsonWalk adds up what decoding a payload allocates. It reads at least as far as the decoder does.
 type jsonWalk struct {
 	bill
 	data  []byte
 	at    int
-	proto bool // the target is a message: each value costs something, also null
-	every bool // errors are collected: so does each value that does not fit
-	spare int  // of the total, if the long lists are made at their lengths
+	proto bool // the target is a message, where each value costs something, even null
+	every bool // errors are collected: so does each mismatched value
+	spare int  // saving in total if long lists are allocated at their lengths
 	long  []longList
-	exact bool // they are to be made so
+	exact bool // they are to be allocated so
 }
 
-// longList is a list in the value that is decoded into, which can be made at its length.
+// longList is a list in the target that can be allocated at its length.
 type longList struct {
 	list reflect.Value
 	n    int
 }
 
-// minLong is the length from which on a list is long.
+// minLong is the minimum length of a long list.
 const minLong = 1 << 10
 
-// value walks one value, and reports whether there is more to walk.
-// Of what is in no list and no map, v is where it is decoded into.
+// value walks one value, and reports whether there is more to walk. v is where it is decoded, except within lists and maps.
 func (w *jsonWalk) value(s *shape, v reflect.Value, depth int) bool {
 	w.blanks()
 	if w.at >= len(w.data) || depth > maxJSONDepth {
@@ -89,10 +88,10 @@ func (w *jsonWalk) value(s *shape, v reflect.Value, depth int) bool {
 	return sound && w.pay(0)
 }
 
-// pay is add, with the long lists made at their lengths.
+// pay is add, less the saving by long lists.
 func (w *jsonWalk) pay(n int) (enough bool) {
 	w.total += n
-	return w.total-w.spare <= w.most
+	return w.total-w.spare <= w.max
 }
 
 // fitsKind reports whether a value that begins with c may be one of s.
@@ -153,7 +152,7 @@ func (w *jsonWalk) scalar() bool {
 	return true
 }
 
-// text walks a string and returns what stands between its quotes.
+// text walks a string and returns what is between its quotes.
 func (w *jsonWalk) text() (text []byte, escaped, ok bool) {
 	begin := w.at + 1
 	for i := begin; i < len(w.data); i++ {
@@ -181,7 +180,7 @@ func (w *jsonWalk) next(end byte) (more, sound bool) {
 	return c == ',', c == ',' || c == end
 }
 
-// empty walks the end of a container that has nothing in it.
+// empty walks the end of an empty container.
 func (w *jsonWalk) empty(end byte) bool {
 	w.blanks()
 	if w.at < len(w.data) && w.data[w.at] == end {
@@ -218,7 +217,7 @@ func (w *jsonWalk) array(s *shape, v reflect.Value, depth int) bool {
 	}
 }
 
-// elementsOf is what the elements of an array are for s, and what each takes in a list.
+// elementsOf returns the shape of the elements of an array, and the size of each in a list.
 func (w *jsonWalk) elementsOf(s *shape) (elem *shape, size int) {
 	if s == nil {
 		return nil, 0
@@ -241,7 +240,7 @@ func (w *jsonWalk) elementsOf(s *shape) (elem *shape, size int) {
 func (w *jsonWalk) object(s *shape, v reflect.Value, depth int) bool {
 	record, dict := s != nil && s.kind == asRecord, s != nil && (s.kind == asDict || s.kind == asDynamic)
 	if dict {
-		w.total += mapBytes + rounded(s.key.size) + rounded(s.elem.size) // the decoder has room for one of each
+		w.total += mapBytes + rounded(s.key.size) + rounded(s.elem.size) // the decoder allocates one of each
 	}
 	if w.empty('}') {
 		return true
@@ -288,7 +287,7 @@ func (w *jsonWalk) object(s *shape, v reflect.Value, depth int) bool {
 	}
 }
 
-// member is what a member of a record is, by what stands between the quotes of its name, and where it is in v.
+// member returns the member of a record for a name as in the payload, and its place in v.
 func (w *jsonWalk) member(s *shape, name []byte, escaped bool, v reflect.Value) (m *shape, into reflect.Value) {
 	if escaped {
 		quoted := append(append([]byte{'"'}, name...), '"')
@@ -307,7 +306,7 @@ func (w *jsonWalk) member(s *shape, name []byte, escaped bool, v reflect.Value) 
 	return m, into
 }
 
-// fits reports whether decoding does not cost too much, if need be with the long lists made at their lengths.
+// fits reports whether decoding is within the bound, if need be with long lists allocated at their lengths.
 func (w *jsonWalk) fits() bool {
 	if w.over() {
 		w.exact = true
@@ -316,7 +315,7 @@ func (w *jsonWalk) fits() bool {
 	return !w.over()
 }
 
-// fill makes the long lists at their lengths, if that is needed.
+// fill allocates the long lists at their lengths, if need be.
 func (w *jsonWalk) fill() {
 	if !w.exact {
 		return
@@ -327,16 +326,16 @@ func (w *jsonWalk) fill() {
 }
 
 const (
-	anyFactor = 4   // times its length is what an object for a google.protobuf.Any costs: it is searched for the type first,
-	anyBytes  = 512 // and what has been made of it is encoded
+	anyFactor = 4   // times its length is the cost of an object for a google.protobuf.Any: it is searched for the type first,
+	anyBytes  = 512 // and its decoded value is encoded
 )
 
-// inAny is what a google.protobuf.Any at this place is, which may be nothing known. Objects in each other are searched
-// again and again, so each counts with its length.
+// inAny returns the shape of a google.protobuf.Any at this position; nil if its type is unknown. Nested ones are searched
+// repeatedly, so each counts with its length.
 func (w *jsonWalk) inAny() *shape {
 	url, n := typeInAny(w.data[w.at:])
 	w.total += anyBytes + anyFactor*n
-	if url == "" || w.total-w.spare > w.most {
+	if url == "" || w.total-w.spare > w.max {
 		return nil
 	}
 	found, err := protoregistry.GlobalTypes.FindMessageByURL(url)
@@ -351,7 +350,7 @@ func (w *jsonWalk) inAny() *shape {
 	return inner
 }
 
-// ownValue are the messages that are a member of the object that stands for an Any, instead of its members.
+// ownValue lists the messages that are in a member of the object of an Any, instead of their members.
 var ownValue = map[protoreflect.FullName]bool{
 	"google.protobuf.Any": true, "google.protobuf.Timestamp": true, "google.protobuf.Duration": true,
 	"google.protobuf.BoolValue": true, "google.protobuf.Int32Value": true, "google.protobuf.Int64Value": true,
@@ -361,7 +360,7 @@ var ownValue = map[protoreflect.FullName]bool{
 	"google.protobuf.FieldMask": true, "google.protobuf.Empty": true,
 }
 
-// typeInAny is the member @type of the object that data begins with, and the length of the object.
+// typeInAny returns the member @type of the object at the beginning of data, and the length of the object.
 func typeInAny(data []byte) (url string, n int) {
 	w := newFieldWalk(data)
 	err := w.members(func(name string) error {

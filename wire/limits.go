@@ -4,22 +4,22 @@ import "time"
 
 // Limits bounds what a peer can make this side hold or wait for. Zero fields mean the defaults.
 type Limits struct {
-	MaxMessageBytes      int // of a frame behind its header
+	MaxMessageBytes      int // of a frame without its header
 	MaxDecompressedBytes int // of one payload
 	MaxMetadataPairs     int
-	MaxMetadataBytes     int // of a request; a response may have eight times as much, since it says its error twice
-	MaxNameBytes         int // of a service's or method's name
-	MaxInFlight          int // calls of one connection that run; some more are read and wait, see Server
+	MaxMetadataBytes     int // of a request; a response may have eight times as much, since it carries its error twice
+	MaxNameBytes         int // of the name of a service or a method
+	MaxInFlight          int // calls of one connection that run; up to 1,000 more are queued
 
 	FirstByteTimeout time.Duration // from accept to the first byte
-	BodyTimeout      time.Duration // from the first wait for the rest of a frame to its end
-	IdleTimeout      time.Duration // with no frame begun and no call in flight
-	WriteTimeout     time.Duration // without the peer taking a byte of what is sent to it
+	BodyTimeout      time.Duration // from the first wait within a frame to its end
+	IdleTimeout      time.Duration // without a frame begun or a call in flight
+	WriteTimeout     time.Duration // without progress of the peer in reading what is sent to it
 }
 
 const responseMetadataFactor = 8
 
-// defaultLimits is what the zero Limits means.
+// defaultLimits returns what zero fields mean.
 func defaultLimits() Limits {
 	return Limits{
 		MaxMessageBytes:      4 << 20,
@@ -35,7 +35,7 @@ func defaultLimits() Limits {
 	}
 }
 
-// WithDefaults is l with the defaults in place of zero and negative fields.
+// WithDefaults returns l with the defaults in place of zero and negative fields.
 func (l Limits) WithDefaults() Limits {
 	d := defaultLimits()
 	orDefault(&l.MaxMessageBytes, d.MaxMessageBytes)

@@ -24,7 +24,8 @@ var (
 	}}
 )
 
-// msgpackFields adds the fields of a struct as the decoder knows them. Embedded structs may be members and have members.
+// msgpackFields adds the fields of a struct as the decoder knows them. An embedded struct may both be a member and have
+// members.
 func msgpackFields(s *shaper, r *shape, t reflect.Type) {
 	for f := range t.Fields() {
 		tag, options, _ := strings.Cut(f.Tag.Get("msgpack"), ",")
@@ -47,7 +48,7 @@ func msgpackFields(s *shaper, r *shape, t reflect.Type) {
 	}
 }
 
-// msgpackInline adds the members of an embedded struct to those of r. The first of them makes what a pointer leads to.
+// msgpackInline adds the members of an embedded struct to those of r. The first of them allocates what a pointer points to.
 func msgpackInline(r, inner *shape, t reflect.Type) {
 	wrap := func(m *shape) *shape {
 		if t.Kind() != reflect.Pointer {
@@ -68,13 +69,13 @@ type msgpackWalk struct {
 	bill
 	rest   []byte
 	buffer int  // of the decoder, for texts
-	keys   int  // of maps, that are open: how many
-	own    bool // it is in a value of a type that decodes itself
+	keys   int  // open keys of maps
+	own    bool // within a value of a type that decodes itself
 	times  []msgpackTime
 	unfit  bool // see misleads
 }
 
-// value walks the first value of what is left, and reports whether it is sound and nothing is too much yet.
+// value walks the first of the remaining values, and reports whether it is sound and within the bound.
 func (w *msgpackWalk) value(s *shape, depth int) bool {
 	if len(w.rest) == 0 {
 		return false
@@ -119,8 +120,8 @@ func (w *msgpackWalk) value(s *shape, depth int) bool {
 	return sound
 }
 
-// misleads reports whether the decoder would take the inside of an extension for a map that is not there, or make a key
-// of what cannot be one, which panics.
+// misleads reports whether the decoder would read the inside of an extension as a map that does not exist, or make a key of
+// a value that cannot be one, which panics.
 func (w *msgpackWalk) misleads(s *shape, value []byte, depth int) bool {
 	head := value[0]
 	switch extension := msgpackIsExtension(head); {
@@ -134,14 +135,14 @@ func (w *msgpackWalk) misleads(s *shape, value []byte, depth int) bool {
 	return s != nil && s.kind == asDict
 }
 
-// misread reports whether a type that decodes itself could read an extension as a map that is not there. The time of an
-// unlucky moment looks like that as well: it is noted, to be written in another way.
+// misread reports whether a type that decodes itself could read an extension as a map that does not exist. Some times look
+// like that as well: they are recorded, to be encoded differently.
 func (w *msgpackWalk) misread(extension []byte, depth int) bool {
 	body := msgpackBody(extension)
 	if len(body) == 0 || !msgpackIsMap(body[0]) {
 		return false
 	}
-	inside := msgpackWalk{bill: bill{most: math.MaxInt}, rest: body, own: true}
+	inside := msgpackWalk{bill: bill{max: math.MaxInt}, rest: body, own: true}
 	if inside.value(nil, depth) && len(inside.rest) == 0 && len(inside.times) == 0 {
 		return false
 	}
@@ -153,7 +154,7 @@ func (w *msgpackWalk) misread(extension []byte, depth int) bool {
 	return !ok
 }
 
-// itself is what a value allocates besides its elements.
+// itself returns what a value allocates besides its elements.
 func (w *msgpackWalk) itself(s *shape, head byte, length int, container bool) int {
 	if s == nil {
 		return w.read(length) // to skip it
@@ -169,7 +170,7 @@ func (w *msgpackWalk) itself(s *shape, head byte, length int, container bool) in
 		switch {
 		case container:
 			return boxBytes
-		case head <= 0x7f, head >= 0xe0, head == 0xc2, head == 0xc3: // the runtime has the small values in stock
+		case head <= 0x7f, head >= 0xe0, head == 0xc2, head == 0xc3: // the runtime has preallocated small values
 			return 0
 		}
 		return boxBytes + rounded(length) + w.read(length)
@@ -178,7 +179,7 @@ func (w *msgpackWalk) itself(s *shape, head byte, length int, container bool) in
 	}
 }
 
-// read is the growth of the decoder's buffer for a text.
+// read returns the growth of the decoder's buffer for a text.
 func (w *msgpackWalk) read(n int) int {
 	if n <= w.buffer {
 		return 0
@@ -201,7 +202,7 @@ func (w *msgpackWalk) elements(s *shape, n, depth int) bool {
 			w.total += rounded(n * elem.size)
 		case asRecord:
 			return w.fieldsInOrder(s, n, depth)
-		default: // the decoder takes no list for it
+		default: // the decoder accepts no list
 		}
 	}
 	for range n {

@@ -8,9 +8,9 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// ParseFrame reads the frame at the beginning of b. The payload is a part of b, which is not changed; rest is what is
-// behind the frame. Every b gives a frame, io.ErrUnexpectedEOF when it ends before the frame does, or a *FrameError;
-// with one that can be answered f has what was read of the frame. Any version byte is taken, as stock peers do.
+// ParseFrame reads the frame at the beginning of b, which is not changed: the payload is a part of it, and rest what
+// follows the frame. It fails with io.ErrUnexpectedEOF when b ends within the frame, or with a *FrameError; if that can be
+// answered, f has what was read. Any version byte is accepted, as stock peers do.
 func ParseFrame(b []byte, lim Limits) (f Frame, rest []byte, err error) {
 	lim = lim.WithDefaults()
 	if len(b) > 0 && b[0] != Magic {
@@ -40,7 +40,7 @@ func ParseFrame(b []byte, lim Limits) (f Frame, rest []byte, err error) {
 	return f, rest, nil
 }
 
-// parseHeader reads the first HeaderBytes of b into f and gives the length of what follows them.
+// parseHeader reads the first HeaderBytes of b into f and returns the length of what follows.
 func parseHeader(b []byte, f *Frame) (uint32, *FrameError) {
 	_ = b[HeaderBytes-1]
 	if b[0] != Magic {
@@ -72,7 +72,7 @@ func checkTotal(total uint32, lim *Limits) *FrameError {
 	return overLimit(tooLarge, "message of %d bytes exceeds the %d allowed", total, lim.MaxMessageBytes)
 }
 
-// parseBody reads the four blocks into f, all but the payload, which is the part of body that is given back.
+// parseBody reads the four blocks of body into f, except the payload, which it returns as a part of body.
 func parseBody(body []byte, f *Frame, lim *Limits, k *interner) (payload []byte, bad *FrameError) {
 	service, rest, ok1 := cutBlock(body)
 	method, rest, ok2 := cutBlock(rest)
@@ -114,11 +114,11 @@ func cutBlock(b []byte) (block, rest []byte, ok bool) {
 	return b[4 : 4+n : 4+n], b[4+n:], true
 }
 
-// interner keeps the strings that a connection sees again and again, so that a frame that looks like an earlier one
-// costs no allocation. It is small and bounded whatever a peer sends. A nil interner keeps nothing.
+// interner reuses the strings that a connection repeats, so that a frame like an earlier one costs no allocation. Its size
+// is bounded whatever a peer sends. A nil interner keeps nothing.
 type interner struct {
 	names []string
-	next  int    // the name to be replaced when all places are taken
+	next  int    // name to be replaced when names is full
 	meta  string // the last metadata block
 }
 
@@ -156,9 +156,8 @@ func (k *interner) metadata(b []byte) string {
 	return k.meta
 }
 
-// appendMetadata appends the pairs of a metadata block to dst. The strings of all pairs are parts of block, which is
-// the one allocation that metadata costs. Of a key that a peer repeats the last value counts, as it does for stock
-// peers, who put the pairs into a map.
+// appendMetadata appends the pairs of a metadata block to dst. Their strings are parts of block, the one allocation that
+// metadata costs. The last value of a repeated key counts, as for stock peers, which put the pairs into a map.
 func appendMetadata(dst Metadata, block string, maxPairs int) (Metadata, *FrameError) {
 	for n := 0; len(block) > 0; n++ {
 		if n == maxPairs {
@@ -189,20 +188,20 @@ func cutString(b string) (s, rest string, ok bool) {
 	return b[4 : 4+n], b[4+n:], true
 }
 
-// FrameError is what is wrong with a frame.
+// FrameError describes a bad frame.
 //
-// A frame that is malformed is fatal and cannot be answered: where the next one begins is a guess. A frame that is
-// sound but exceeds a limit (names, metadata, length) can be answered, since its sequence, type, codec and flags have
-// been read; it has been skipped, and reading can go on.
+// A malformed frame is fatal and cannot be answered, since the start of the next one is unknown. A sound frame over a limit
+// (names, metadata, length) can be answered: its sequence, type, codec and flags have been read, the rest was skipped, and
+// reading can go on.
 type FrameError struct {
-	Reason string      // why, from a small fixed set: a label of metrics
-	Answer *code.Error // what to tell the caller; nil when there is nobody to tell
+	Reason string      // from a small fixed set: a label of metrics
+	Answer *code.Error // error for the caller; nil when it cannot be answered
 	Fatal  bool        // the connection cannot be read on
 
 	detail string
 }
 
-// The reasons of a FrameError.
+// Reasons of a FrameError.
 const (
 	badMagic         = "bad_magic"
 	badLength        = "bad_length"
@@ -214,7 +213,7 @@ const (
 
 func (e *FrameError) Error() string { return "bad frame: " + e.detail }
 
-// Unwrap is the answer, so that code.From gives the frame's code.
+// Unwrap returns the answer, so that code.From returns its code.
 func (e *FrameError) Unwrap() error {
 	if e.Answer == nil {
 		return nil

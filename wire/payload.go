@@ -12,30 +12,90 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-const (
-	allowedFactor = 16      // times the payload is what decoding it may allocate,
-	allowedAlways = 4 << 20 // and as much whatever its length
+// Append encodes v with codec c and appends it to dst. On failure it returns dst unchanged and an INTERNAL error, or
+// INVALID_ARGUMENT with unknown_codec.
+func Append(c Codec, dst []byte, v any) ([]byte, error) {
+	var out []byte
+	var err error
+	switch c {
+	case Raw:
+		out, err = appendRaw(dst, v)
+	case JSON:
+		out, err = appendJSON(dst, v)
+	case Protobuf:
+		out, err = appendProtobuf(dst, v)
+	case Msgpack:
+		out, err = appendMsgpack(dst, v)
+	case Thrift:
+		out, err = appendThrift(dst, v)
+	default:
+		return dst, unknownCodec(c)
+	}
+	if err != nil {
+		return dst, code.Errorf(code.Internal, "encode as %s: %w", c, err)
+	}
+	return out, nil
+}
 
-	minWalk   = 64 << 10 // may be allocated without a look at the payload before,
-	minCharge = 4 << 10  // and less without asking an account
+// AppendHTTP appends v to dst as the JSON that HTTP callers see: protojson for protobuf messages, otherwise that of Append.
+// Its errors are those of Append.
+func AppendHTTP(dst []byte, v any) ([]byte, error) {
+	m, ok := protoMessage(v)
+	if !ok {
+		return Append(JSON, dst, v)
+	}
+	if err := checkMessage(m, true); err != nil {
+		return dst, code.Errorf(code.Internal, "encode as protojson: %w", err)
+	}
+	out, err := protojson.MarshalOptions{}.MarshalAppend(dst, m)
+	if err != nil {
+		return dst, code.Errorf(code.Internal, "encode as protojson: %w", err)
+	}
+	return out, nil
+}
+
+// Decode decodes data into the pointer v, which must point to a zero value, and keeps no part of data. Errors are
+// INVALID_ARGUMENT with bad_payload or unknown_codec, and RESOURCE_EXHAUSTED with too_large when decoding would take too
+// much memory, see Decoding. Their text names the position and the kind of the mistake, but no value of the payload, so
+// that it can be logged.
+func Decode(c Codec, data []byte, v any) error {
+	return new(Decoding).Decode(c, data, v)
+}
+
+// DecodeHTTP decodes what AppendHTTP encodes into the pointer v. Unknown names are ignored. Its errors are those of Decode.
+func DecodeHTTP(data []byte, v any) error {
+	return new(Decoding).DecodeHTTP(data, v)
+}
+
+// DecodeKnown decodes like DecodeHTTP, but fails with an UnknownMemberError in the chain of the error for a member that v
+// does not have. Types that decode themselves, maps, and the inside of a google.protobuf.Any have no unknown members.
+func DecodeKnown(data []byte, v any) error {
+	return new(Decoding).DecodeKnown(data, v)
+}
+
+const (
+	allowedFactor = 16      // times its length may decoding a payload allocate,
+	allowedAlways = 4 << 20 // and this much whatever the length
+
+	minWalk   = 64 << 10 // bytes: if decoding cannot allocate more, the payload is not walked first
+	minCharge = 4 << 10  // bytes: less is not charged to an account
 )
 
-// An Account is charged for what decoding allocates. It returns an error when that is too much for now.
+// Account is charged for what decoding allocates. It returns an error when that is too much for now.
 type Account interface {
 	Charge(bytes int) error
 }
 
-// Decoding says how payloads are decoded. The zero value is what Decode does.
+// Decoding bounds the decoding of payloads. The zero value is what the function Decode uses.
 type Decoding struct {
-	// MaxBytes bounds what decoding one payload may allocate; so does its length, to 16 times that or 4 MiB, whichever is
-	// more. The smaller bound counts. Zero means 16 MiB, and below zero there is no bound at all. Types that decode
-	// themselves are not bounded in what they allocate.
+	// MaxBytes bounds what decoding one payload may allocate: 16 MiB if 0, unbounded if negative. A second bound is 16
+	// times the length of the payload, or 4 MiB if that is more. What types allocate that decode themselves is not bounded.
 	MaxBytes int
-	// Account, if any, is charged before anything is allocated, also when the payload turns out not to fit.
+	// Account, if any, is charged before anything is allocated, even when the payload turns out to be invalid.
 	Account Account
 }
 
-// Decode is the function Decode with the bounds of d.
+// Decode is the function Decode within the bounds of d.
 func (d *Decoding) Decode(c Codec, data []byte, v any) error {
 	p, data, err := d.allow(c, false, data, v)
 	if err != nil {
@@ -61,7 +121,7 @@ func (d *Decoding) Decode(c Codec, data []byte, v any) error {
 	return nil
 }
 
-// DecodeHTTP is the function DecodeHTTP with the bounds of d.
+// DecodeHTTP is the function DecodeHTTP within the bounds of d.
 func (d *Decoding) DecodeHTTP(data []byte, v any) error {
 	m, ok := protoMessage(v)
 	if !ok {
@@ -73,7 +133,7 @@ func (d *Decoding) DecodeHTTP(data []byte, v any) error {
 	return decodeProtojson(data, m, true)
 }
 
-// DecodeKnown is the function DecodeKnown with the bounds of d.
+// DecodeKnown is the function DecodeKnown within the bounds of d.
 func (d *Decoding) DecodeKnown(data []byte, v any) error {
 	p, _, err := d.allow(JSON, true, data, v)
 	if err != nil {
@@ -93,10 +153,11 @@ func (d *Decoding) DecodeKnown(data []byte, v any) error {
 		return misfit(JSON.String(), err)
 	}
 	proto.Reset(m)
-	return decodeProtojson(data, m, true) // something else was unknown, as a value of an enumeration
+	return decodeProtojson(data, m, true) // something else is unknown, such as a value of an enumeration
 }
 
-// AtLimit reports whether MaxBytes is what bounds a payload of n bytes, so that a larger MaxBytes allows more.
+// AtLimit reports whether MaxBytes is the bound that applies to a payload of n bytes, so that a larger MaxBytes allows
+// more.
 func (d *Decoding) AtLimit(n int) bool { return d.limit() <= max(allowedFactor*n, allowedAlways) }
 
 func (d *Decoding) limit() int {
@@ -109,15 +170,15 @@ func (d *Decoding) limit() int {
 	return d.MaxBytes
 }
 
-// most is what decoding n bytes may allocate.
-func (d *Decoding) most(n int) int {
+// allowance returns what decoding n bytes may allocate.
+func (d *Decoding) allowance(n int) int {
 	if d.MaxBytes < 0 {
 		return math.MaxInt
 	}
 	return min(max(allowedFactor*n, allowedAlways), d.limit())
 }
 
-// allow fails when decoding data into v may allocate too much. It returns what is to be decoded instead of data.
+// allow fails when decoding data into v may allocate too much. It returns what to decode instead of data.
 func (d *Decoding) allow(c Codec, http bool, data []byte, v any) (p *plan, plain []byte, err error) {
 	if p = planOf(c, http, v); p == nil {
 		return nil, data, nil
@@ -126,7 +187,7 @@ func (d *Decoding) allow(c Codec, http bool, data []byte, v any) (p *plan, plain
 	if !p.always && worst <= minCharge || d.Account == nil && worst <= minWalk && !p.always {
 		return p, data, nil
 	}
-	b := bill{most: d.most(len(data))}
+	b := bill{max: d.allowance(len(data))}
 	switch c {
 	case JSON:
 		w := jsonWalk{bill: b, data: data, every: p.every, proto: p.worstJSON > 0}
@@ -175,16 +236,16 @@ func (d *Decoding) charge(cost int) error {
 	return d.Account.Charge(cost)
 }
 
-// tooCostly says which of the bounds is met.
+// tooCostly names the bound that is exceeded.
 func (d *Decoding) tooCostly(n int) *code.Error {
 	what := "decoding the payload would take more than the %d bytes of memory allowed"
 	if !d.AtLimit(n) {
 		what += " for its length"
 	}
-	return code.Errorf(code.ResourceExhausted, what, d.most(n)).WithReason(code.ReasonTooLarge)
+	return code.Errorf(code.ResourceExhausted, what, d.allowance(n)).WithReason(code.ReasonTooLarge)
 }
 
-// planOf is nil where nothing need be looked at: raw payloads are as long as they are.
+// planOf returns nil when the payload need not be walked, as with raw payloads.
 func planOf(c Codec, http bool, v any) *plan {
 	switch c {
 	case JSON:
@@ -199,7 +260,7 @@ func planOf(c Codec, http bool, v any) *plan {
 	case Protobuf:
 		m, ok := protoMessage(v)
 		if !ok {
-			return nil // nothing is known of what other types allocate in their own methods
+			return nil // what other types allocate in their own methods is unknown
 		}
 		return knownOf(m.ProtoReflect()).plan
 	case Thrift:
@@ -207,39 +268,6 @@ func planOf(c Codec, http bool, v any) *plan {
 	default:
 		return nil
 	}
-}
-
-// Append encodes v with codec c behind dst. When it fails dst is unchanged and the error is INTERNAL, or
-// INVALID_ARGUMENT with unknown_codec when c is none of ours.
-func Append(c Codec, dst []byte, v any) ([]byte, error) {
-	var out []byte
-	var err error
-	switch c {
-	case Raw:
-		out, err = appendRaw(dst, v)
-	case JSON:
-		out, err = appendJSON(dst, v)
-	case Protobuf:
-		out, err = appendProtobuf(dst, v)
-	case Msgpack:
-		out, err = appendMsgpack(dst, v)
-	case Thrift:
-		out, err = appendThrift(dst, v)
-	default:
-		return dst, unknownCodec(c)
-	}
-	if err != nil {
-		return dst, code.Errorf(code.Internal, "encode as %s: %w", c, err)
-	}
-	return out, nil
-}
-
-// Decode decodes data into the pointer v, which is to be a zero value, and keeps no part of data. Any data gives a
-// value or an error; errors are INVALID_ARGUMENT, with bad_payload, or unknown_codec when c is none of ours, and
-// RESOURCE_EXHAUSTED with too_large when it would take too much memory, see Decoding. Their text says where and what kind,
-// but repeats no value of the payload, so that it can be logged.
-func Decode(c Codec, data []byte, v any) error {
-	return new(Decoding).Decode(c, data, v)
 }
 
 var errNotRaw = errors.New("the method does not take or return raw bytes")
@@ -268,34 +296,4 @@ func decodeRaw(data []byte, v any) error {
 		return nil
 	}
 	return errNotRaw
-}
-
-// AppendHTTP encodes v behind dst as the JSON that HTTP callers see: protojson for protobuf messages, that of Append
-// for all else. Its errors are those of Append.
-func AppendHTTP(dst []byte, v any) ([]byte, error) {
-	m, ok := protoMessage(v)
-	if !ok {
-		return Append(JSON, dst, v)
-	}
-	if err := checkMessage(m, true); err != nil {
-		return dst, code.Errorf(code.Internal, "encode as protojson: %w", err)
-	}
-	out, err := protojson.MarshalOptions{}.MarshalAppend(dst, m)
-	if err != nil {
-		return dst, code.Errorf(code.Internal, "encode as protojson: %w", err)
-	}
-	return out, nil
-}
-
-// DecodeHTTP decodes what AppendHTTP encodes into the pointer v. Unknown names are overlooked. Its errors are those of
-// Decode.
-func DecodeHTTP(data []byte, v any) error {
-	return new(Decoding).DecodeHTTP(data, v)
-}
-
-// DecodeKnown decodes like DecodeHTTP and returns an UnknownMemberError for a member that v does not have, in the chain of
-// the error. Types that decode themselves, maps and the like have no unknown members, and what is in a
-// google.protobuf.Any is not looked at.
-func DecodeKnown(data []byte, v any) error {
-	return new(Decoding).DecodeKnown(data, v)
 }

@@ -10,12 +10,12 @@ import (
 	"google.golang.org/protobuf/types/dynamicpb"
 )
 
-// knownMessage is what is known of a message of protobuf.
+// knownMessage is what is known about a protobuf message.
 type knownMessage struct {
 	descriptor protoreflect.MessageDescriptor
 	plan       *plan
 	recursive  bool // it can contain itself
-	anys       bool // it can contain a google.protobuf.Any, which can contain everything
+	anys       bool // it can contain a google.protobuf.Any, and so anything
 }
 
 const anyName protoreflect.FullName = "google.protobuf.Any"
@@ -41,7 +41,7 @@ func knownOf(m protoreflect.Message) *knownMessage {
 	return known
 }
 
-// leadsBack searches md for a message on the way to itself: open is true for those. Extensions can be anything.
+// leadsBack reports whether md can contain itself. open is true for messages on the way. Extensions can be anything.
 func leadsBack(md protoreflect.MessageDescriptor, open map[protoreflect.FullName]bool) bool {
 	if onTheWay, seen := open[md.FullName()]; seen {
 		return onTheWay
@@ -66,7 +66,7 @@ type messageShaper struct {
 }
 
 const (
-	valueBytes     = 320 // of a google.protobuf.Value, with the wrapper of what it holds
+	valueBytes     = 320 // of a google.protobuf.Value, with the wrapper of its content
 	extensionBytes = 256 // of an extension in the map of a message
 )
 
@@ -91,7 +91,7 @@ func (s *messageShaper) message(m protoreflect.Message) *shape {
 	return r
 }
 
-// messageSize is what the Go value of a message takes.
+// messageSize returns the size of the Go value of a message.
 func messageSize(m protoreflect.Message) int {
 	if _, dynamic := m.Interface().(*dynamicpb.Message); dynamic {
 		return 4 * valueBytes // its fields are in a map
@@ -102,7 +102,7 @@ func messageSize(m protoreflect.Message) int {
 	return valueBytes
 }
 
-// extensions adds the fields that are registered for a message.
+// extensions adds the registered extensions of a message.
 func (s *messageShaper) extensions(r *shape, md protoreflect.MessageDescriptor) {
 	if md.ExtensionRanges().Len() == 0 {
 		return
@@ -125,7 +125,8 @@ func (s *messageShaper) add(r, f *shape, number protoreflect.FieldNumber) {
 	r.ids[int32(number)] = f
 }
 
-// field is the shape of a field whose zero value is given. All that is not plain is behind a pointer: messages, optional numbers, members of oneofs.
+// field returns the shape of a field, given its zero value. Messages, optional numbers and members of oneofs are behind a
+// pointer.
 func (s *messageShaper) field(fd protoreflect.FieldDescriptor, zero protoreflect.Value) *shape {
 	switch {
 	case fd.IsMap():
@@ -141,7 +142,7 @@ func (s *messageShaper) field(fd protoreflect.FieldDescriptor, zero protoreflect
 	return f
 }
 
-// wireType is how a value of a field is encoded, if it is not packed.
+// wireType returns how a value of a field is encoded, if it is not packed.
 func wireType(fd protoreflect.FieldDescriptor) protowire.Type {
 	switch fd.Kind() {
 	case protoreflect.StringKind, protoreflect.BytesKind, protoreflect.MessageKind:
@@ -176,19 +177,19 @@ func (s *messageShaper) single(fd protoreflect.FieldDescriptor, v protoreflect.V
 	}
 }
 
-// unknownFactor is how much of the bytes of an unknown field is allocated: they are kept, appended to those before.
+// unknownFactor times its length is allocated for an unknown field, which is appended to those before.
 const unknownFactor = 7
 
-// protobufWalk adds up what decoding a message allocates. It goes at least as far as the decoder does.
+// protobufWalk adds up what decoding a message allocates. It reads at least as far as the decoder does.
 type protobufWalk struct {
 	bill
-	lists []listRoom // of the messages that are open
+	lists []listRoom // of the open messages
 }
 
-// listRoom is a list that grows.
+// listRoom is the length and the capacity of a growing list.
 type listRoom struct{ n, room int }
 
-// more makes room for n more elements of a size, and returns what that costs.
+// more adds n elements of a size, and returns the cost.
 func (l *listRoom) more(n, size int) int {
 	l.n += n
 	if l.n <= l.room {
@@ -198,8 +199,7 @@ func (l *listRoom) more(n, size int) int {
 	return rounded(l.room * size)
 }
 
-// exactly makes room for n numbers that come together, and returns what that costs: the decoder makes a list anew for
-// them, whatever room there is.
+// exactly adds n packed numbers, and returns the cost: the decoder reallocates the list for them, whatever its capacity.
 func (l *listRoom) exactly(n, size int) int {
 	if n == 0 {
 		return 0
@@ -209,7 +209,7 @@ func (l *listRoom) exactly(n, size int) int {
 	return rounded(l.room * size)
 }
 
-// message walks the fields of a message, or of a group until its end, and returns what follows.
+// message walks the fields of a message, or of a group up to its end, and returns what follows.
 func (w *protobufWalk) message(s *shape, b []byte, group protowire.Number, depth int) ([]byte, bool) {
 	if depth == maxDepth {
 		return nil, false
@@ -242,7 +242,7 @@ func (w *protobufWalk) message(s *shape, b []byte, group protowire.Number, depth
 	return nil, group == 0
 }
 
-// place counts a value of a field, and returns what it is.
+// place counts a value of a field, and returns its shape.
 func (w *protobufWalk) place(f *shape, first int) *shape {
 	w.total += f.extra
 	if f.kind == asList {
@@ -258,7 +258,7 @@ func (w *protobufWalk) field(f *shape, kind protowire.Type, value []byte, first,
 		data, _ := protowire.ConsumeBytes(value)
 		return w.add(w.lists[first+f.slot].exactly(packed(data, f.elem.size), f.elem.size))
 	case f == nil || f.wire != kind:
-		return w.add(unknownFactor*len(value) + 16) // a value of another kind is kept as that of an unknown field is
+		return w.add(unknownFactor*len(value) + 16) // a value of another wire type is kept like an unknown field
 	case kind != protowire.BytesType:
 		w.place(f, first).behind(&w.bill)
 		return true
@@ -273,7 +273,7 @@ func (w *protobufWalk) field(f *shape, kind protowire.Type, value []byte, first,
 	return w.value(w.place(f, first), data, depth)
 }
 
-// packed is how many numbers there are in a packed field, at most.
+// packed returns the maximum number of numbers in a packed field.
 func packed(data []byte, size int) int {
 	ends := 0
 	for _, b := range data {
@@ -284,7 +284,7 @@ func packed(data []byte, size int) int {
 	return max(ends, len(data)/size)
 }
 
-// value walks a value that has a length.
+// value walks a value with a length.
 func (w *protobufWalk) value(s *shape, data []byte, depth int) bool {
 	s = s.behind(&w.bill)
 	switch s.kind {
@@ -302,7 +302,7 @@ func (w *protobufWalk) value(s *shape, data []byte, depth int) bool {
 func (w *protobufWalk) entry(f *shape, b []byte, depth int) bool {
 	w.total += 10 * (f.key.size + f.elem.size + mapBytes)
 	if f.elem.kind == asPointer {
-		w.total += f.elem.boxed // made before it is known whether there is one
+		w.total += f.elem.boxed // allocated before it is known to exist
 	}
 	for len(b) > 0 {
 		number, kind, n := protowire.ConsumeTag(b)

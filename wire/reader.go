@@ -6,39 +6,38 @@ import (
 	"sync"
 )
 
-// Reader reads the frames of one connection. It holds one buffer: small while it waits for a frame to begin, larger
-// and borrowed from a pool while a peer sends more than that at once. Memory grows only with the bytes that arrived,
-// whatever a header claims. A Reader is not for concurrent use.
+// Reader reads the frames of one connection. Its buffer is small while it waits for a frame to begin, and a larger one from
+// a pool while the peer sends more than that at once. Memory grows only with the bytes that have arrived, whatever a header
+// claims. A Reader is not for concurrent use.
 type Reader struct {
-	// OnBody, when set, is called once a frame when its first bytes have been read and the rest must be waited for, be
-	// it of the header or of the body. It is the place to set the read deadline of a frame; the deadline of the wait for
-	// the next one is set before Read.
+	// OnBody, if set, is called once a frame, when its first bytes have been read and the rest must be waited for. It is
+	// the place to set the read deadline of a frame; the deadline for the start of the next one is set before Read.
 	OnBody func()
 
 	src    io.Reader
 	lim    Limits
 	names  interner
-	ration ration // nil when nobody counts
-	held   int    // bytes of the frame that is being read, or was read last
+	ration ration // nil without a budget
+	held   int    // bytes for the frame that is being read, or was read last
 
-	buf      []byte // small or big
+	buf      []byte // small or *big
 	big      *bigBuffer
-	pos, end int  // of what is in buf and not read yet
+	pos, end int  // of the unread bytes in buf
 	told     bool // OnBody has been called for this frame
-	begun    bool // bytes of this frame have been taken out of buf
+	begun    bool // bytes of this frame have been taken from buf
 	small    [smallBytes]byte
 }
 
 const (
 	smallBytes = 1 << 10
 	bigBytes   = 32 << 10
-	firstStep  = 4 << 10 // a long body gets room for this much, then for as much again as has arrived
+	firstStep  = 4 << 10 // memory for a long body at first, which then doubles with what has arrived
 )
 
-// ration is asked for the memory that a Reader needs beyond its small buffer.
+// ration grants the memory that a Reader needs beyond its small buffer.
 type ration interface {
 	tryGrow(n int) bool
-	grow(n int) *FrameError // waits a moment; nil, or why the frame is not taken
+	grow(n int) *FrameError // may wait a moment; nil, or why the frame is refused
 	shrink(n int)
 }
 
@@ -46,30 +45,30 @@ type bigBuffer [bigBytes]byte
 
 var bigBuffers = sync.Pool{New: func() any { return new(bigBuffer) }}
 
-// NewReader makes a reader of src.
+// NewReader returns a Reader of src.
 func NewReader(src io.Reader, lim Limits) *Reader {
 	r := &Reader{src: src, lim: lim.WithDefaults()}
 	r.buf = r.small[:]
 	return r
 }
 
-// Buffered is the number of bytes that were read from the connection and belong to frames that were not read yet.
+// Buffered returns the number of bytes that were read from the connection but not yet as frames.
 func (r *Reader) Buffered() int { return r.end - r.pos }
 
-// Release gives the borrowed memory back, with what is buffered. It is called when the connection is done.
+// Release frees the buffer and what is in it, when the connection is done.
 func (r *Reader) Release() {
 	r.shrink()
 	r.giveBack()
 }
 
-// handOver returns what is held for the frame that was read last; the caller gives it back.
+// handOver returns what is held for the frame that was read last, for the caller to give back.
 func (r *Reader) handOver() (held int64) {
 	held = int64(r.held)
 	r.held = 0
 	return held
 }
 
-// holds reports whether the frame that is being read takes memory beyond the small buffer.
+// holds reports whether the frame that is being read holds memory beyond the small buffer.
 func (r *Reader) holds() bool { return r.held > 0 || r.big != nil }
 
 func (r *Reader) giveBack() {
@@ -79,10 +78,10 @@ func (r *Reader) giveBack() {
 	}
 }
 
-// Read reads the next frame into f, which it resets first. The payload is copied into f's own memory and stays valid
-// when the reader reads on. It gives io.EOF at the end between two frames, io.ErrUnexpectedEOF at an end within one, a
-// *FrameError for a bad frame (when that is not fatal, f has the frame's header, the frame is read, and the next Read
-// reads the one behind it), and the connection's own errors as they are.
+// Read reads the next frame into f, which it resets first. The payload is copied into f's own memory and stays valid when
+// the reader reads on. Read returns io.EOF at the end between two frames, io.ErrUnexpectedEOF within one, the errors of the
+// connection as they are, and a *FrameError for a bad frame. If that is not fatal, f has the header of the frame, and the
+// next Read goes on with the next frame.
 func (r *Reader) Read(f *Frame) error {
 	f.Reset()
 	r.told, r.begun = false, false
@@ -120,7 +119,7 @@ func (r *Reader) Read(f *Frame) error {
 	return nil
 }
 
-// errNoBuffer says that there is no memory for a buffer that a frame fits into.
+// errNoBuffer is returned when there is no memory for a buffer that would hold the frame.
 var errNoBuffer = errors.New("no memory for a buffer")
 
 // readLong reads a body that does not fit into the buffer directly into the frame's memory.
@@ -144,7 +143,7 @@ func (r *Reader) readLong(f *Frame, total int) error {
 			if bad := r.hold(more); bad != nil {
 				return r.skip(int64(total-len(body)), bad)
 			}
-			body = append(make([]byte, 0, len(body)+more), body...) // what is held, and no more
+			body = append(make([]byte, 0, len(body)+more), body...) // as much as is held, not rounded up as by append
 		}
 		n, err := r.read(body[len(body):min(cap(body), total)])
 		body = body[:len(body)+n]
@@ -160,7 +159,7 @@ func (r *Reader) readLong(f *Frame, total int) error {
 	return nil
 }
 
-// hold takes n bytes more for the frame that is being read.
+// hold takes n more bytes for the frame that is being read.
 func (r *Reader) hold(n int) *FrameError {
 	if r.ration == nil {
 		return nil
@@ -172,7 +171,7 @@ func (r *Reader) hold(n int) *FrameError {
 	return nil
 }
 
-// skip reads past what is left of a frame that is sound, but not taken. None of it is stored.
+// skip reads past the rest of a sound frame that is refused, without storing it.
 func (r *Reader) skip(total int64, bad *FrameError) error {
 	r.giveBack()
 	for {
@@ -192,7 +191,7 @@ func (r *Reader) skip(total int64, bad *FrameError) error {
 	}
 }
 
-// take gives up to n of the buffered bytes, valid until the next read.
+// take returns up to n of the buffered bytes, valid until the next read.
 func (r *Reader) take(n int) []byte {
 	n = min(n, r.Buffered())
 	b := r.buf[r.pos : r.pos+n]
@@ -211,8 +210,8 @@ func (r *Reader) fill(n int) error {
 	return nil
 }
 
-// more reads once into the buffer. A small buffer that is full says that the peer sends a lot: a big one takes over,
-// until all of it has been read. Without memory for it the small one has to do, as long as it can.
+// more reads once into the buffer. A full small buffer is replaced by a big one until all of it has been read. Without
+// memory for that the small one has to do, as long as it can.
 func (r *Reader) more() error {
 	switch {
 	case r.pos == r.end:
@@ -230,7 +229,7 @@ func (r *Reader) more() error {
 	return err
 }
 
-// enlarge takes a big buffer, if there is memory for it.
+// enlarge switches to a big buffer, if there is memory for it.
 func (r *Reader) enlarge() bool {
 	if r.ration != nil && !r.ration.tryGrow(bigBytes) {
 		return false
@@ -256,7 +255,7 @@ func (r *Reader) shrink() {
 	}
 }
 
-// read reads at least one byte into b, or gives an error.
+// read reads at least one byte into b, or fails.
 func (r *Reader) read(b []byte) (int, error) {
 	within := r.begun || r.Buffered() > 0
 	if within && !r.told && r.OnBody != nil {

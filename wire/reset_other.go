@@ -4,5 +4,5 @@ package wire
 
 import "net"
 
-// onReset does nothing here: that the peer is gone shows when an answer is written.
+// onReset does nothing: the reset shows when an answer is written.
 func onReset(net.Conn, func()) (stop func()) { return func() {} }

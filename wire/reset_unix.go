@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// onReset calls f when the peer resets a connection that has been read to its end, where reading does not show it any more.
-// stop ends that, and returns when f is not running.
+// onReset calls f when the peer resets a connection that has been read to its end, when reading no longer shows it. stop
+// ends that, and returns when f is not running.
 func onReset(c net.Conn, f func()) (stop func()) {
 	nothing := func() {}
 	s, ok := c.(syscall.Conn)
@@ -37,7 +37,7 @@ func onReset(c net.Conn, f func()) (stop func()) {
 			case !timedOut(err):
 				return
 			}
-			_ = c.SetReadDeadline(time.Time{}) // it was that of somebody who wanted the reader to look up
+			_ = c.SetReadDeadline(time.Time{}) // set to interrupt the reader
 		}
 	}()
 	return func() {

@@ -32,7 +32,6 @@ type task struct {
 	parked     bool
 	cancelled  bool  // before it ran
 	refused    bool  // there is no room for its answer
-	queued     *task // the next one in the queue
 	prev, next *task // in flight on the connection
 }
 

@@ -148,7 +148,7 @@ func (c *serverCalls) mayBegin() bool {
 	if backlog.congested.Load() {
 		return false
 	}
-	t := c.flight.queue.first
+	t := c.flight.waiting
 	begins, over := t.answer.look(backlog.waiting.Load())
 	t.refused = over
 	if begins || over || t.pointless() {
@@ -264,7 +264,7 @@ func (c *serverCalls) end(all bool) {
 	c.unheard, c.ended = true, all
 	dropped := c.flight.drop(all)
 	c.out.inFlight.Store(int32(c.flight.n))
-	for t := c.flight.head; t != nil; t = t.next {
+	for t := c.flight.first; t != nil; t = t.next {
 		if t.call != nil && (all || !t.oneWay) {
 			t.call.cancel(context.Canceled)
 		}
@@ -276,16 +276,14 @@ func (c *serverCalls) end(all bool) {
 	if wake {
 		c.pool.wake(c)
 	}
-	for dropped != nil {
-		t := dropped
-		dropped, t.queued = t.queued, nil
+	for _, t := range dropped {
 		t.release(c.share)
 	}
 }
 
-// reject accepts no more calls and drops those that have not begun, linked by queued. unread reports whether the peer may
+// reject accepts no more calls and drops those that have not begun. unread reports whether the peer may
 // send calls elsewhere.
-func (c *serverCalls) reject() (dropped *task, unread bool) {
+func (c *serverCalls) reject() (dropped []*task, unread bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.rejecting = true

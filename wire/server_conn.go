@@ -192,9 +192,7 @@ func (c *serverConn) sendGoAway() (unread bool) {
 	peer, _ := c.calls.peerInfo()
 	f, ok := peer.drainFrame(drainLast)
 	flush := ok && c.out.postNow(f)
-	for dropped != nil {
-		t := dropped
-		dropped, t.queued = t.queued, nil
+	for _, t := range dropped {
 		if !ok && !t.oneWay {
 			const what = "the host is shutting down and has not begun the call"
 			e := code.Refuse(code.Unavailable, code.ReasonDraining, what, "", c.group.env.host, 0)

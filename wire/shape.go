@@ -7,20 +7,20 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// shapeKind is how a decoder takes a value.
+// shapeKind is how a decoder treats a value.
 type shapeKind byte
 
 const (
 	asScalar  shapeKind = iota // allocates nothing
-	asBytes                    // bytes, as long as the payload has them
-	asText                     // a string: the same, which the decoder has to copy
+	asBytes                    // bytes
+	asText                     // a string: bytes that the decoder has to copy
 	asOwn                      // a type that decodes itself: the decoder copies its part of the payload for it
 	asPointer                  // an allocation with elem in it
 	asList                     // a slice
-	asArray                    // an array, which is part of its container
+	asArray                    // an array, part of its container
 	asDict                     // a map
 	asRecord                   // a struct
-	asDynamic                  // an interface: whatever the payload has
+	asDynamic                  // an interface: whatever is in the payload
 )
 
 // shape is what the decoder of a codec allocates for values of a Go type.
@@ -28,29 +28,29 @@ type shape struct {
 	kind  shapeKind
 	time  bool // it is a time.Time
 	any   bool // it is a google.protobuf.Any
-	size  int  // of its place in a list or a map
-	boxed int  // of what a pointer leads to
+	size  int  // in a list or a map
+	boxed int  // size of what a pointer points to
 	key   *shape
 	elem  *shape // of pointers, lists, arrays, maps
 
 	members map[string]*shape // of records, by the name in the payload
-	folded  map[string]string // those names, by what is the same for all that JSON takes for them
-	direct  map[string]int    // the fields that are lists, by name
-	names   []string          // of its members in JSON, in the order of the fields
-	alike   bool              // names differ in case only
+	folded  map[string]string // those names by their folded spelling, if JSON ignores case
+	direct  map[string]int    // indexes of the fields that are lists, by name
+	names   []string          // of the members in JSON, in the order of the fields
+	alike   bool              // some names differ in case only
 	ids     map[int32]*shape  // of records, by number
-	ordered []*shape          // of records that come as lists of values
-	rest    *shape            // of records: what takes all other members
+	ordered []*shape          // of records that are encoded as lists of values
+	rest    *shape            // of records: the shape of all other members
 
-	lists int            // of messages of protobuf: how many of the fields are lists
-	slot  int            // of such a list: which of them it is
-	wire  protowire.Type // of fields of such messages: how a value is encoded
-	extra int            // of such fields: what a value costs besides its place
+	lists int            // of protobuf messages: how many fields are lists
+	slot  int            // of such a list: its number
+	wire  protowire.Type // of fields of protobuf messages: how a value is encoded
+	extra int            // of such fields: cost of a value besides its place
 }
 
 var stringShape = &shape{kind: asText, size: 16}
 
-// behind follows pointers to the value that is decoded, and adds what is allocated on the way.
+// behind follows pointers to the decoded value, and adds what is allocated on the way.
 func (s *shape) behind(b *bill) *shape {
 	for i := 0; s != nil && s.kind == asPointer && i < maxPointers; i++ {
 		b.total += s.boxed
@@ -59,14 +59,14 @@ func (s *shape) behind(b *bill) *shape {
 	return s
 }
 
-// addMember adds a member of a record. Of two with one name the one that may cost more is kept.
+// addMember adds a member of a record. Of two with the same name the one that may cost more is kept.
 func (s *shape) addMember(name string, member *shape) {
 	if old := s.members[name]; old == nil || old.kind < member.kind {
 		s.members[name] = member
 	}
 }
 
-// member finds a member by its name. Of a list that is a field of the struct itself it gives the index, otherwise -1.
+// member returns a member by its name. If it is a list in a field of the struct itself, field is its index, otherwise -1.
 func (s *shape) member(name []byte) (m *shape, field int) {
 	exact := string(name)
 	if m = s.members[exact]; m == nil && s.folded != nil {
@@ -81,35 +81,35 @@ func (s *shape) member(name []byte) (m *shape, field int) {
 	return m, -1
 }
 
-// bill adds up what decoding allocates, until it is too much.
+// bill adds up what decoding allocates, up to a maximum.
 type bill struct {
-	total, most int
+	total, max int
 }
 
 func (b *bill) add(n int) (enough bool) {
 	b.total += n
-	return b.total <= b.most
+	return b.total <= b.max
 }
 
-func (b *bill) over() bool { return b.total > b.most }
+func (b *bill) over() bool { return b.total > b.max }
 
 const (
-	maxPointers = 8 // to a pointer to a pointer
+	maxPointers = 8 // of a pointer to a pointer
 
-	textFactor = 3   // a text is copied to a buffer, which grows to its length, and from there
+	textFactor = 3   // a text is copied to a buffer that grows to its length, and from there
 	boxBytes   = 32  // of a text, a list or a number in an interface
-	ownBytes   = 64  // allocated to begin the copy for a type that decodes itself,
+	ownBytes   = 64  // at first, of the copy for a type that decodes itself,
 	ownFactor  = 7   // which grows as bytes are appended to it
-	nameBytes  = 160 // to remember a name, so that the second of its kind is found;
-	leastName  = 7   // bytes of a member whose name is remembered: names differ
-	mapBytes   = 48  // of a map without entries
+	nameBytes  = 160 // to remember a name, so that a duplicate is found;
+	leastName  = 7   // minimum length of a member whose name is remembered: names differ
+	mapBytes   = 48  // of an empty map
 	tokenBytes = 64  // of a value that is decoded into a message
-	errorBytes = 200 // of the error for a value that does not fit, when all are collected
-	groupSlots = 8   // of a map, at once
-	maxInSlot  = 128 // of a key or a value; larger ones have allocations of their own
+	errorBytes = 200 // of the error for a mismatched value, when errors are collected
+	groupSlots = 8   // initial capacity of a map
+	maxInSlot  = 128 // of a key or a value; larger ones are allocated separately
 )
 
-// rounded is at least what the allocator takes for n bytes.
+// rounded returns at least what the allocator takes for n bytes.
 func rounded(n int) int {
 	const page = 8 << 10
 	switch {
@@ -123,7 +123,7 @@ func rounded(n int) int {
 	return (n + page - 1) / page * page
 }
 
-// grown is the room of a list that has been full, as append makes it.
+// grown returns the capacity after append to a full list.
 func grown(room int) int {
 	switch {
 	case room == 0:
@@ -134,7 +134,7 @@ func grown(room int) int {
 	return room + (room+3*256)/4
 }
 
-// fits is how many entries a map takes before it grows.
+// fits returns how many entries a map holds before it grows.
 func fits(room int) int {
 	if room <= groupSlots {
 		return room
@@ -142,10 +142,10 @@ func fits(room int) int {
 	return room * 7 / 8
 }
 
-// tableCost is what room for entries costs. Large maps are of several tables, which grow on their own.
+// tableCost returns the cost of the capacity of a map. Large maps have several tables, which grow separately.
 func tableCost(room, slot int) int { return rounded(room*slot) * 5 / 4 }
 
-// foldedName is the same for names that differ in case only.
+// foldedName returns the same string for names that differ in case only.
 func foldedName(name []byte) string {
 	folded := make([]byte, 0, 32)
 	for i := 0; i < len(name); {
@@ -165,7 +165,7 @@ func foldedName(name []byte) string {
 	return string(folded)
 }
 
-// foldedRune is the smallest of the runes that are the same without regard to case.
+// foldedRune returns the smallest of the runes that are equal under case folding.
 func foldedRune(r rune) rune {
 	for {
 		next := unicode.SimpleFold(r)

@@ -5,17 +5,17 @@ import (
 	"time"
 )
 
-// sweepEvery is how long a worker stays idle, at least, before it retires.
+// sweepEvery is how long a worker is idle, at least, before it retires.
 const sweepEvery = 5 * time.Second
 
-// workers are the goroutines that run a server's calls. They are shared by its connections, so that an idle connection
-// has none, and live long, since most of the cost of a new goroutine is the growth of its stack. There are as many as
-// are needed at a time: one that blocks is replaced by the next.
+// workers are the goroutines that run a server's calls. All connections share them, so that an idle connection has none,
+// and they live long, since most of the cost of a new goroutine is the growth of its stack. There are as many as are needed
+// at a time: one that blocks is replaced by the next.
 type workers struct {
 	mu    sync.Mutex
-	users int // connections being served; without any, idle workers retire
+	users int // calls of Serve; without any, idle workers retire
 	idle  []*worker
-	low   int // the fewest idle workers since the last sweep: those nobody needed
+	low   int // fewest idle workers since the last sweep
 	sweep *time.Timer
 }
 
@@ -31,7 +31,7 @@ func (p *workers) use() {
 	p.users++
 }
 
-// leave retires the idle workers when nobody uses them any longer, and waits for their end.
+// leave retires the idle workers of the last user, and waits for their end.
 func (p *workers) leave() {
 	p.mu.Lock()
 	p.users--
@@ -52,7 +52,7 @@ func (p *workers) leave() {
 	}
 }
 
-// wake has a worker serve the queue of c.
+// wake has a worker run the calls of c.
 func (p *workers) wake(c *serverCalls) {
 	p.mu.Lock()
 	n := len(p.idle)

@@ -5,8 +5,8 @@ import (
 	"unicode/utf8"
 )
 
-// Clip returns s as valid UTF-8 of at most limit bytes, for texts that a peer, a handler or a file may choose. What is
-// too long ends in "…", which counts, and never in half a character. Bytes that are no UTF-8 become U+FFFD.
+// Clip returns s as valid UTF-8 of at most limit bytes, for texts that a peer, a handler or a file controls. A longer text
+// ends in "…", which counts, and is never cut within a character. Invalid bytes become U+FFFD.
 func Clip(s string, limit int) string {
 	if len(s) <= limit && utf8.ValidString(s) {
 		return s
@@ -23,7 +23,7 @@ func Clip(s string, limit int) string {
 	return s[:boundary(s, limit-len(more))] + more
 }
 
-// boundary is the end of the last character that stands wholly within the first limit bytes of s.
+// boundary returns the end of the last character that is completely within the first limit bytes of s.
 func boundary(s string, limit int) int {
 	limit = max(limit, 0)
 	if limit >= len(s) {
@@ -34,5 +34,5 @@ func boundary(s string, limit int) int {
 			return limit - back
 		}
 	}
-	return limit // in the middle of bytes that are no UTF-8
+	return limit // within invalid UTF-8
 }

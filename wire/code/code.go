@@ -1,15 +1,18 @@
-// Package code names the outcomes of a call: the canonical codes, the reasons that tell a machine why, and the one
-// error type that carries both over the wire.
+// Package code names the outcomes of a call: the canonical codes, the reasons that tell a machine why, and the one error
+// type that carries both over the wire.
+//
+// A handler returns Errorf(code, …), with WithReason if callers should tell cases apart, and reads the errors of its own
+// calls with From or Of. The functions in host.go are for the host.
 package code
 
 import (
 	"fmt"
 )
 
-// Code is a canonical status code, numbered and named as gRPC has them.
+// Code is a canonical status code, with the number and the name that gRPC gives it.
 type Code uint8
 
-// The canonical codes.
+// Canonical codes.
 const (
 	OK Code = iota
 	Cancelled
@@ -50,7 +53,7 @@ var names = [...]string{
 	Unauthenticated:    "UNAUTHENTICATED",
 }
 
-// All lists the codes in their numeric order.
+// All returns the codes in numeric order.
 func All() []Code {
 	all := make([]Code, len(names))
 	for i := range names {
@@ -59,7 +62,7 @@ func All() []Code {
 	return all
 }
 
-// String is the canonical name, such as RESOURCE_EXHAUSTED.
+// String returns the canonical name, such as RESOURCE_EXHAUSTED.
 func (c Code) String() string {
 	if int(c) < len(names) {
 		return names[c]
@@ -67,7 +70,7 @@ func (c Code) String() string {
 	return fmt.Sprintf("CODE_%d", uint8(c))
 }
 
-// Parse is the code of a canonical name. The American spelling CANCELED is understood too.
+// Parse returns the code of a canonical name. It accepts the American spelling CANCELED.
 func Parse(name string) (Code, bool) {
 	if name == "CANCELED" {
 		return Cancelled, true
@@ -95,11 +98,11 @@ const (
 	ReasonDraining        = "draining"
 	ReasonNoEndpoint      = "no_endpoint"
 	ReasonConnectionLost  = "connection_lost"
-	ReasonExpired         = "expired" // the deadline had passed before the call could begin
+	ReasonExpired         = "expired" // the deadline passed before the call began
 	ReasonTimeout         = "timeout"
 	ReasonCancelled       = "cancelled"
 	ReasonPanic           = "panic"
-	ReasonBadReply        = "bad_reply" // the call was run, but what came of it cannot be sent or read
+	ReasonBadReply        = "bad_reply" // the call was run, but its reply cannot be sent or read
 )
 
 var notRun = map[string]bool{
@@ -108,5 +111,5 @@ var notRun = map[string]bool{
 	ReasonBreakerOpen: true, ReasonDraining: true, ReasonNoEndpoint: true, ReasonExpired: true,
 }
 
-// NotRun reports whether a reason proves that the handler never saw the call, so that it may be sent again.
+// NotRun reports whether a reason proves that the handler never saw the call, so that it is safe to retry.
 func NotRun(reason string) bool { return notRun[reason] }

@@ -2,7 +2,7 @@ package code
 
 import "net/http"
 
-// StatusClientClosedRequest is what proxies log for a caller that went away; net/http has no name for it.
+// StatusClientClosedRequest is what proxies log when the client has disconnected; net/http has no name for it.
 const StatusClientClosedRequest = 499
 
 var httpStatus = map[Code]int{
@@ -34,9 +34,8 @@ var reasonStatus = map[string]int{
 	ReasonBadReply:       http.StatusBadGateway,
 }
 
-// HTTPStatus is the HTTP status of an error: that of its reason for the host's own errors, where the reason says more
-// than the code, and otherwise the mapping of grpc-gateway. The reason of a handler's error is the handler's business
-// and never picks a status.
+// HTTPStatus returns the HTTP status of an error. For the host's own errors the reason decides where it is more precise
+// than the code; otherwise the mapping is that of grpc-gateway. The reason of a handler's error never picks a status.
 func (e *Error) HTTPStatus() int {
 	if e.Own() {
 		if s, ok := reasonStatus[e.Reason]; ok {

@@ -14,40 +14,39 @@ import (
 
 // Options are settings of a Mux. The zero value is useful.
 type Options struct {
-	// FirstByteTimeout is how long a peer may be silent before it is closed; 0 means 2 min.
+	// FirstByteTimeout is how long a peer may be silent before its connection is closed; 0 means 2 min.
 	FirstByteTimeout time.Duration
-	// MaxConnections is how many connections may be open at a time; more are closed at once. 0 means no limit. When more than
-	// a tenth of that have not sent a byte yet, those that have been silent for longest are closed: after a second, or at
-	// once to make room for others.
+	// MaxConnections limits the open connections; more are closed at once. 0 means no limit. When more than a tenth of that
+	// many are silent, those silent for longest are closed: after a second, or at once to make room.
 	MaxConnections int
-	// OnReject is called with the peer and a Reject reason for each connection that is closed before it is accepted. It is
-	// called from several goroutines and must not block. May be nil.
+	// OnReject is called with the peer and a Reject reason for each connection that is closed before it is accepted. It may
+	// be called concurrently and must not block. May be nil.
 	OnReject func(peer net.Addr, reason string)
-	// Open is called with each connection, on a goroutine of its own and before anything is read of it; what it returns is
-	// the connection from then on. It has FirstByteTimeout for what it reads, as the read deadline. An error closes the
-	// connection: a RejectError or a timeout with a reason, any other without a word. May be nil.
+	// Open, if set, is called with each connection, in a goroutine of its own and before anything is read; it returns the
+	// connection to use. FirstByteTimeout, as the read deadline, covers what it reads. An error closes the connection:
+	// OnReject is called for a RejectError or a timeout, but not for others.
 	Open func(net.Conn) (net.Conn, error)
 }
 
-// RejectError is an error of Options.Open that turns a connection away, for the reason that OnReject gets.
+// RejectError is an error of Options.Open that rejects a connection for a reason of its own.
 type RejectError struct{ Reason string }
 
 func (e *RejectError) Error() string { return "connection turned away: " + e.Reason }
 
-// The reasons for which a connection is rejected.
+// Reasons for which a connection is rejected.
 const (
 	RejectTooMany  = "too_many_connections"
 	RejectSilent   = "first_byte_timeout"
 	RejectUnknown  = "unknown_protocol"
 	RejectNoServer = "no_server"    // the listener of its protocol is closed
-	RejectProxy    = "proxy_header" // a PROXY header, which only Open takes off
+	RejectProxy    = "proxy_header" // an unexpected PROXY header: only Open reads those
 )
 
 const (
 	defaultFirstByteTimeout = 2 * time.Minute
 
-	silentShare = 10          // one in so many connections may be silent for the whole timeout,
-	silentLeast = time.Second // others for so long
+	maxSilentShare = 10          // one in so many connections may be silent for the whole timeout,
+	evictAfter = time.Second // others for this long
 )
 
 // Mux accepts connections and hands each to the listener of its protocol.
@@ -59,13 +58,13 @@ type Mux struct {
 
 	mu     sync.Mutex
 	routes []*route
-	silent list.List // of *conn, the oldest first, that have sent nothing yet
-	hasten list.List // of those that had to leave it, and have little time left
+	silent list.List // of *conn that have sent nothing yet, oldest first
+	hurried list.List // of those moved out of silent, which have little time left
 	open   int
 	closed bool
 }
 
-// New makes a Mux of ln, which it owns from now on.
+// New returns a Mux of ln, which it owns from now on.
 func New(ln net.Listener, o Options) *Mux {
 	if o.FirstByteTimeout <= 0 {
 		o.FirstByteTimeout = defaultFirstByteTimeout
@@ -76,8 +75,8 @@ func New(ln net.Listener, o Options) *Mux {
 	return &Mux{ln: ln, o: o, done: make(chan struct{})}
 }
 
-// Match gives the listener of the connections whose first byte accept approves of. The first Match that does gets the
-// connection. All Matches come before Serve.
+// Match returns the listener of the connections whose first byte accept accepts. The first Match to do so gets the
+// connection. Match must not be called after Serve.
 func (m *Mux) Match(accept func(first byte) bool) net.Listener {
 	r := &route{mux: m, accept: accept, conns: make(chan net.Conn), closed: make(chan struct{})}
 	m.mu.Lock()
@@ -96,9 +95,9 @@ func (m *Mux) SetLimits(firstByte time.Duration, maxConnections int) {
 	m.o.FirstByteTimeout, m.o.MaxConnections = firstByte, maxConnections
 }
 
-// Serve accepts connections until ctx ends, then returns its error, or until the listener fails. When it returns, the
-// listener, all its virtual listeners and the connections that nobody has accepted are closed, and nothing it started
-// is running. Connections that were accepted are their owners'.
+// Serve accepts connections until ctx ends, and returns its error, or until the listener fails. When it returns, the
+// listener, its virtual listeners and the connections that were not accepted are closed, and nothing it started is running.
+// Accepted connections belong to their users.
 func (m *Mux) Serve(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { _ = m.ln.Close() })
 	defer stop()
@@ -114,7 +113,7 @@ func (m *Mux) shut() {
 	defer m.mu.Unlock()
 	m.closed = true
 	close(m.done)
-	for _, l := range []*list.List{&m.silent, &m.hasten} {
+	for _, l := range []*list.List{&m.silent, &m.hurried} {
 		for e := l.Front(); e != nil; e = e.Next() {
 			_ = connOf(e).accepted.Close()
 		}
@@ -134,7 +133,7 @@ func (m *Mux) accept(ctx context.Context) error {
 		case errors.Is(err, net.ErrClosed):
 			return err
 		default:
-			// Out of descriptors, or a peer that was gone before it was accepted: both pass.
+			// Out of descriptors, or the peer closed before it was accepted: neither lasts.
 			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
 			if !sleep(ctx, pause) {
 				return ctx.Err()
@@ -170,22 +169,21 @@ func (m *Mux) take(c net.Conn) {
 	if m.tooSilent() {
 		oldest := connOf(m.silent.Front())
 		oldest.leave()
-		oldest.join(&m.hasten)
-		_ = oldest.accepted.SetReadDeadline(oldest.since.Add(silentLeast))
+		oldest.join(&m.hurried)
+		_ = oldest.accepted.SetReadDeadline(oldest.since.Add(evictAfter))
 	}
 	m.mu.Unlock()
 	m.peers.Go(func() { m.sniff(mc) })
 }
 
-// tooSilent reports whether more connections have not sent a byte yet than may take their time. It needs m.mu.
+// tooSilent reports whether too many connections have not sent a byte yet. It needs m.mu.
 func (m *Mux) tooSilent() bool {
-	return m.o.MaxConnections > 0 && m.silent.Len() > max(m.o.MaxConnections/silentShare, 1)
+	return m.o.MaxConnections > 0 && m.silent.Len() > max(m.o.MaxConnections/maxSilentShare, 1)
 }
 
-// makeRoom closes the connection that has been silent for longest, if there are too many of such, whatever is being read of
-// it at the moment. It needs m.mu.
+// makeRoom closes the connection that has been silent for longest, if too many are. It needs m.mu.
 func (m *Mux) makeRoom() bool {
-	oldest := m.hasten.Front()
+	oldest := m.hurried.Front()
 	if oldest == nil && m.tooSilent() {
 		oldest = m.silent.Front()
 	}
@@ -205,7 +203,7 @@ func (m *Mux) reject(c net.Conn, reason string) {
 	m.o.OnReject(c.RemoteAddr(), reason)
 }
 
-// sniff reads what tells the protocols apart and hands the connection over.
+// sniff reads the first byte and hands the connection over.
 func (m *Mux) sniff(c *conn) {
 	err := c.begin(m.o.Open)
 	m.mu.Lock()
@@ -252,7 +250,7 @@ func (m *Mux) hand(c *conn, first byte) {
 	}
 }
 
-// find is the route of a first byte, nil when there is none.
+// find returns the route of a first byte; nil if there is none.
 func (m *Mux) find(first byte) *route {
 	m.mu.Lock()
 	routes := m.routes
@@ -271,7 +269,7 @@ func (m *Mux) left(c *conn) {
 	m.uncount(c)
 }
 
-// uncount takes c out of those that are open, once. It needs m.mu.
+// uncount removes c from the open connections, once. It needs m.mu.
 func (m *Mux) uncount(c *conn) {
 	if c.counted {
 		c.counted = false
@@ -288,7 +286,7 @@ type route struct {
 	closed chan struct{}
 }
 
-// Accept waits for a connection of the protocol. It gives net.ErrClosed when the route or its Mux is closed.
+// Accept waits for a connection of the protocol. It fails with net.ErrClosed when the route or its Mux is closed.
 func (r *route) Accept() (net.Conn, error) {
 	select {
 	case <-r.closed:
@@ -310,38 +308,38 @@ func (r *route) gone() error {
 	return &net.OpError{Op: "accept", Net: r.Addr().Network(), Addr: r.Addr(), Err: net.ErrClosed}
 }
 
-// Close ends Accept. Connections of the protocol that come later are closed.
+// Close ends Accept. Later connections of the protocol are closed.
 func (r *route) Close() error {
 	r.once.Do(func() { close(r.closed) })
 	return nil
 }
 
-// Addr is that of the shared listener.
+// Addr returns the address of the shared listener.
 func (r *route) Addr() net.Addr { return r.mux.ln.Addr() }
 
-// The beginnings of PROXY headers, of version 1 and 2: what balancers in TCP mode put before the bytes of their clients.
+// The beginnings of PROXY headers of version 1 and 2, which load balancers in TCP mode put before the bytes of their
+// clients.
 const (
 	proxyV1 = "PROXY "
 	proxyV2 = "\r\n\r\n\x00\r\nQUIT\n"
 )
 
-// conn is a connection whose first bytes were read ahead. The first Read gives them alone.
+// conn is a connection whose first bytes were read ahead. The first Read returns them alone.
 type conn struct {
 	net.Conn
 	accepted net.Conn // as it was accepted
 	mux      *Mux
 	since    time.Time
-	list     *list.List // of the mux, whose lock guards it; nil when it is in none
+	list     *list.List // of the Mux, under its lock; nil when in none
 	place    *list.Element
-	counted  bool // in open of the mux, whose lock guards it
-	evicted  bool // to make room; the same
+	counted  bool // in open of the Mux, under its lock
+	evicted  bool // to make room; under the same lock
 	head     [len(proxyV2)]byte
-	n        int // of head that are there
-	left     int // of those that have not been given yet; belongs to the reader
+	n        int // of head that are filled
+	left     int // of those that are not yet returned; belongs to the reader
 }
 
-// begin opens the connection and reads its first byte, and more as long as it may be the beginning of a PROXY header. It
-// has until the read deadline.
+// begin opens the connection and reads its first byte, and more while it may be a PROXY header, until the read deadline.
 func (c *conn) begin(open func(net.Conn) (net.Conn, error)) error {
 	if open != nil {
 		opened, err := open(c.Conn)
@@ -357,22 +355,22 @@ func (c *conn) begin(open func(net.Conn) (net.Conn, error)) error {
 			return err
 		}
 		if err != nil {
-			break // the reader meets it again
+			break // the next Read returns it
 		}
 	}
 	c.left = c.n
-	return nil //nolint:nilerr // the reader meets it again
+	return nil //nolint:nilerr // the next Read returns it
 }
 
-// connOf returns the connection that an element of a list of a mux has.
+// connOf returns the connection of a list element.
 func connOf(e *list.Element) *conn {
-	return e.Value.(*conn) //nolint:forcetypeassert // join puts nothing else there
+	return e.Value.(*conn) //nolint:forcetypeassert // join adds nothing else
 }
 
-// join puts c at the end of a list of its mux, whose lock it needs.
+// join appends c to a list of its Mux. It needs the lock of the Mux.
 func (c *conn) join(l *list.List) { c.list, c.place = l, l.PushBack(c) }
 
-// leave takes c out of the list that it is in. It needs the lock of the mux.
+// leave removes c from its list. It needs the lock of the Mux.
 func (c *conn) leave() {
 	if c.list != nil {
 		c.list.Remove(c.place)
@@ -384,7 +382,7 @@ func (c *conn) hasProxyHeader() bool {
 	return bytes.HasPrefix(c.head[:c.n], []byte(proxyV1)) || bytes.HasPrefix(c.head[:c.n], []byte(proxyV2))
 }
 
-// mayBeProxyHeader reports whether more bytes have to tell.
+// mayBeProxyHeader reports whether head may be the beginning of a PROXY header.
 func (c *conn) mayBeProxyHeader() bool {
 	head := string(c.head[:c.n])
 	for _, begin := range [...]string{proxyV1, proxyV2} {
@@ -404,15 +402,14 @@ func (c *conn) Read(b []byte) (int, error) {
 	return c.Conn.Read(b)
 }
 
-// Close closes the connection and frees its place.
+// Close closes the connection and uncounts it.
 func (c *conn) Close() error {
 	err := c.Conn.Close()
 	c.mux.left(c)
 	return err
 }
 
-// SyscallConn returns the socket as it was accepted, whatever Open has made of it, for those who want to know what has
-// become of it.
+// SyscallConn returns the accepted socket, whatever Open has wrapped it in, for checks of its state.
 func (c *conn) SyscallConn() (syscall.RawConn, error) {
 	s, ok := c.accepted.(syscall.Conn)
 	if !ok {
@@ -421,7 +418,7 @@ func (c *conn) SyscallConn() (syscall.RawConn, error) {
 	return s.SyscallConn()
 }
 
-// CloseWrite closes the sending side, when the connection has sides.
+// CloseWrite closes the sending side, if the connection has one.
 func (c *conn) CloseWrite() error {
 	half, ok := c.Conn.(interface{ CloseWrite() error })
 	if !ok {

@@ -8,12 +8,12 @@ import (
 	"testing"
 )
 
-// drawn are the addresses that Address has given in this process: who asked for one need not listen there yet.
+// drawn has the addresses that Address has returned in this process, since no listener need be on them yet.
 var drawn sync.Map
 
-// Address is one on loopback where nobody listens. Its port is none of those that the system hands out, as long as its
-// ip_local_port_range begins above 30000, as it does by default: so that who stops listening there can come back. No
-// address is given twice in a process.
+// Address returns a loopback address without a listener, never the same twice in a process. Its port is outside the
+// system's ephemeral range if ip_local_port_range begins above 30000, as it does by default, so that a test can listen
+// there again.
 func Address(t testing.TB) string {
 	t.Helper()
 	const least, most = 10_000, 30_000

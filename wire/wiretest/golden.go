@@ -13,7 +13,7 @@ import (
 	"github.com/easymicro/easymicro/wire"
 )
 
-// Conversation is one recorded exchange between a stock client and its own server.
+// Conversation is a recorded exchange between a stock client and its own server.
 type Conversation struct {
 	Name   string
 	Peer   string
@@ -38,7 +38,7 @@ func Golden(t testing.TB, folder string) []Conversation {
 	return all
 }
 
-// Recording is the conversation of that name in a folder.
+// Recording returns the conversation of that name in a folder.
 func Recording(t testing.TB, folder, name string) Conversation {
 	t.Helper()
 	for _, c := range Golden(t, folder) {
@@ -97,8 +97,8 @@ func recorded(t testing.TB, name, from, text string) Recorded {
 	return Recorded{From: from, Bytes: b, Frame: f}
 }
 
-// InKind compares an answer with the recorded one as the README of the recordings says, in all but the payload. A
-// failed call needs a text under both families' keys; what it says is the peer's business.
+// InKind compares an answer with the recorded one, in everything but the payload, as the README of the recordings defines
+// it. The answer to a failed call needs a text under both families' keys; its wording is free.
 func InKind(got, want *wire.Frame) error {
 	if got.Type != want.Type || got.Heartbeat != want.Heartbeat || got.OneWay != want.OneWay || got.Codec != want.Codec ||
 		got.Service != want.Service || got.Method != want.Method || got.Status != want.Status {

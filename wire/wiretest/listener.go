@@ -17,7 +17,7 @@ type Listener struct {
 	port int
 }
 
-// Listen makes a listener. Make it inside the bubble when it is used under synctest.
+// Listen returns a Listener. Under synctest, call it inside the bubble.
 func Listen() *Listener {
 	return &Listener{accepts: make(chan net.Conn), closed: make(chan struct{}), port: 40_000}
 }
@@ -38,7 +38,7 @@ func (l *Listener) Close() error {
 	return nil
 }
 
-// Addr is a loopback address that nobody listens on.
+// Addr returns a loopback address without a listener.
 func (l *Listener) Addr() net.Addr { return addr(1) }
 
 // Dial connects to the listener, and returns when it has accepted.
@@ -58,8 +58,8 @@ func (l *Listener) Dial(ctx context.Context) (net.Conn, error) {
 	}
 }
 
-// Meet listens on a port of the system's choice until the test ends, and returns its address. It gives each connection to
-// meet, one after the other, and closes it then.
+// Meet listens on a free port until the test ends, and returns its address. It calls meet with each connection, one after
+// the other, and then closes it.
 func Meet(t testing.TB, meet func(net.Conn)) string {
 	t.Helper()
 	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")

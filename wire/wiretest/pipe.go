@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// pipeBytes is how much a connection in memory holds for a peer that does not read, as a socket would.
+// pipeBytes is how much a connection in memory buffers for a peer that does not read, as a socket would.
 const pipeBytes = 64 << 10
 
-// Pipe is a connection in memory, with a buffer in each direction, deadlines and CloseWrite.
+// Pipe returns the ends of a connection in memory, with a buffer in each direction, deadlines and CloseWrite.
 func Pipe() (a, b net.Conn) { return pipe(addr(1), addr(2)) }
 
 func pipe(la, ra net.Addr) (a, b *pipeConn) {
@@ -37,7 +37,7 @@ func (c *pipeConn) Close() error {
 	return nil
 }
 
-// CloseWrite ends the sending direction; the peer reads io.EOF behind what was written.
+// CloseWrite ends the sending direction; the peer reads io.EOF after what was written.
 func (c *pipeConn) CloseWrite() error {
 	c.w.closeWrite(io.ErrClosedPipe)
 	return nil
@@ -64,7 +64,7 @@ type stream struct {
 	changed  *sync.Cond
 	data     []byte
 	noReader bool
-	noWriter error // what the writer gets when it writes on
+	noWriter error // error of further writes
 	reading  deadline
 	writing  deadline
 }

@@ -1,5 +1,5 @@
-// Package wiretest has what tests of the wire need: a network in memory that works on synctest's time, builders of
-// frames, and the recorded conversations with stock peers.
+// Package wiretest helps to test the wire: a network in memory that works with synctest's time, builders of frames, and the
+// recorded conversations with stock peers.
 package wiretest
 
 import (
@@ -11,28 +11,28 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// Request is a request frame.
+// Request returns a request.
 func Request(seq uint64, service, method string, c wire.Codec, payload []byte) *wire.Frame {
 	return &wire.Frame{Seq: seq, Service: service, Method: method, Codec: c, Payload: payload}
 }
 
-// OneWay is a request that gets no response.
+// OneWay returns a request without a response.
 func OneWay(seq uint64, service, method string, c wire.Codec, payload []byte) *wire.Frame {
 	f := Request(seq, service, method, c, payload)
 	f.OneWay = true
 	return f
 }
 
-// Heartbeat is a heartbeat request.
+// Heartbeat returns a heartbeat request.
 func Heartbeat(seq uint64) *wire.Frame { return &wire.Frame{Heartbeat: true, Seq: seq} }
 
-// With is f with a pair of metadata more.
+// With adds a pair of metadata to f and returns it.
 func With(f *wire.Frame, key, value string) *wire.Frame {
 	f.Metadata.Set(key, value)
 	return f
 }
 
-// Bytes are the frames, one after the other.
+// Bytes returns the frames as bytes.
 func Bytes(frames ...*wire.Frame) []byte {
 	var b []byte
 	for _, f := range frames {
@@ -41,7 +41,7 @@ func Bytes(frames ...*wire.Frame) []byte {
 	return b
 }
 
-// Peer is the far side of a connection, frame by frame. Each step that fails ends the test.
+// Peer is the far side of a connection, frame by frame. A step that fails ends the test.
 type Peer struct {
 	t testing.TB
 	Conn
@@ -55,14 +55,14 @@ type Conn interface {
 	Close() error
 }
 
-// NewPeer is a peer on c, which is closed when the test ends.
+// NewPeer returns a Peer on c, which is closed when the test ends.
 func NewPeer(t testing.TB, c Conn) *Peer {
 	t.Helper()
 	t.Cleanup(func() { _ = c.Close() })
 	return &Peer{t: t, Conn: c, in: wire.NewReader(c, wire.Limits{})}
 }
 
-// Send writes frames, in one write.
+// Send writes frames in one write.
 func (p *Peer) Send(frames ...*wire.Frame) {
 	p.t.Helper()
 	if _, err := p.Write(Bytes(frames...)); err != nil {
@@ -70,8 +70,8 @@ func (p *Peer) Send(frames ...*wire.Frame) {
 	}
 }
 
-// Greet answers the heartbeat by which a client makes sure that there is a server before it calls, as stock servers do: it
-// goes back as it came.
+// Greet answers the heartbeat by which a client checks for a server before it calls, as stock servers do: by sending it
+// back.
 func (p *Peer) Greet() {
 	p.t.Helper()
 	f := p.Receive()
@@ -92,14 +92,14 @@ func (p *Peer) Receive() *wire.Frame {
 	return f
 }
 
-// TryReceive reads one frame, or tells why there is none.
+// TryReceive reads one frame, or returns why there is none.
 func (p *Peer) TryReceive() (*wire.Frame, error) {
 	f := new(wire.Frame)
 	err := p.in.Read(f)
 	return f, err
 }
 
-// Within waits for something that an event outside of the test brings about. It ends a test that has waited for the limit.
+// Within waits until is returns true, and ends the test at the limit. It is for events outside of the test.
 func Within(t testing.TB, limit time.Duration, what string, is func() bool) {
 	t.Helper()
 	tick := time.NewTicker(time.Millisecond)
@@ -114,7 +114,7 @@ func Within(t testing.TB, limit time.Duration, what string, is func() bool) {
 	}
 }
 
-// WantError ends a test whose call did not fail with that code and that reason, and returns the error.
+// WantError ends the test unless err has that code and reason, and returns it.
 func WantError(t testing.TB, err error, c code.Code, reason string) *code.Error {
 	t.Helper()
 	var e *code.Error
