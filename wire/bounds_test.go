@@ -350,7 +350,7 @@ func TestMethodsOfVtprotobufAreNotNestedWithoutEnd(t *testing.T) {
 	}
 }
 
-func TestWhatIsTooCostlySaysWhichBoundIsMet(t *testing.T) {
+func TestTooCostlyPayloadsNameTheBound(t *testing.T) {
 	data := msgpackItems("\x80", 100_000)
 	into := func() any { return new(struct{ Items []costly }) }
 	for _, tt := range []struct {

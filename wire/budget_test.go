@@ -86,7 +86,7 @@ func TestManyGreedyConnectionsLeaveSomethingToThoseThatAskForLittle(t *testing.T
 	}
 }
 
-func TestWhatIsGivenBackIsThereForOthers(t *testing.T) {
+func TestReturnedBytesAreFreeForOthers(t *testing.T) {
 	b := wire.NewBudget(10, 1000)
 	first, second := b.NewShare(nil), b.NewShare(nil)
 	greedy([]*wire.Share{first}, 0)
@@ -107,7 +107,7 @@ func TestWhatIsGivenBackIsThereForOthers(t *testing.T) {
 	}
 }
 
-func TestWhatIsLargerThanTheBudgetIsTakenOnlyAlone(t *testing.T) {
+func TestMoreThanTheBudgetIsTakenOnlyAlone(t *testing.T) {
 	b := wire.NewBudget(1, 1000)
 	first, second := b.NewShare(nil), b.NewShare(nil)
 	if !first.TakeBytes(5000) || !first.TakeCall() {
@@ -170,7 +170,7 @@ func TestTakersAtTheSameTimeNeverExceedTheBudget(t *testing.T) {
 	}
 }
 
-func TestRefusalOfABudgetSaysThatTheHostIsOverloaded(t *testing.T) {
+func TestABudgetRefusesWithOverloaded(t *testing.T) {
 	b := wire.NewBudget(1, 1)
 	e := b.Refuse("orders-1")
 	if e.Code != code.Unavailable || e.Reason != code.ReasonOverloaded || e.RetryAfter <= 0 || e.Host != "orders-1" {
@@ -320,7 +320,7 @@ func TestAnswersThatComeAndGoDoNotGiveBackWhatWasTakenBeyondTheBudget(t *testing
 	}
 }
 
-func TestNobodyIsCutWhileOnlyGreedyConnectionsAreRefused(t *testing.T) {
+func TestNoConnectionIsCutWhileOnlyGreedyOnesAreRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := wire.NewBudget(10, 1000)
 		asked := 0

@@ -152,7 +152,7 @@ func TestMessagesOfOlderModulesAreJSONOverHTTP(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoProtobufIsKnownBeforeTheFirstCall(t *testing.T) {
+func TestTypesThatAreNotProtobufAreKnownBeforeTheFirstCall(t *testing.T) {
 	for _, tt := range []struct {
 		args, reply any
 		why         string // "" for none

@@ -215,7 +215,7 @@ func TestFramesAreCompressedOnlyWhenThatPays(t *testing.T) {
 	}
 }
 
-func TestRoomIsMadeForWhatComesOutOfZstd(t *testing.T) {
+func TestMemoryForZstdGrowsWithItsOutput(t *testing.T) {
 	var src bytes.Buffer
 	w, err := zstd.NewWriter(&src, zstd.WithEncoderConcurrency(1))
 	if err != nil {

@@ -134,7 +134,7 @@ func TestCallsThatAreOutFailAtOnceWhenTheConnectionBreaks(t *testing.T) {
 	wantError(t, err, code.Unavailable, code.ReasonNoEndpoint)
 }
 
-func TestPeersErrorComesWithAllItSays(t *testing.T) {
+func TestPeersErrorArrivesWithAllItsFields(t *testing.T) {
 	c, p := facing(t, wire.ConnOptions{})
 	want := code.Refuse(code.ResourceExhausted, code.ReasonRateLimited, "rate limited", "quota@r42", "orders-7", 140*time.Millisecond)
 	done := make(chan error, 1)
@@ -241,7 +241,7 @@ func TestAcceptedCompressionIsAskedForAndUndone(t *testing.T) {
 	}
 }
 
-func TestDialOfNobodyIsNoEndpoint(t *testing.T) {
+func TestDialWithoutAListenerIsNoEndpoint(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -252,7 +252,7 @@ func TestDialOfNobodyIsNoEndpoint(t *testing.T) {
 }
 
 // A peer that knows no codes says in its own words that it ran out of time. It was told whole milliseconds.
-func TestAnErrorBehindTheDeadlineThatThePeerWasToldIsThatOfTheDeadline(t *testing.T) {
+func TestAnErrorAfterThePeersDeadlineIsATimeout(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		after  time.Duration

@@ -21,7 +21,7 @@ func ours(seq uint64) *wire.Frame {
 	return wiretest.With(wiretest.Request(seq, "Test", "Echo", wire.Raw, nil), wire.MetaAcceptCompression, "none")
 }
 
-func TestDrainTellsEachPeerTheLastAcceptedSequence(t *testing.T) {
+func TestDrainAnnouncesTheLastAcceptedSequence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, echo, wire.Limits{})
 		called, again := r.peer(t), r.peer(t)

@@ -73,7 +73,7 @@ func TestOneWayCallsThatWereSentBeforeACloseAllRun(t *testing.T) {
 	}
 }
 
-func TestOneWayCallsRunThoughTheirPeerIsGoneWithAnswersOut(t *testing.T) {
+func TestOneWayCallsRunAfterTheirPeerDisconnectedWithUnsentAnswers(t *testing.T) {
 	const calls = 200
 	var ran atomic.Int64
 	address, _, _ := onTCP(t, func(ctx context.Context, req, res *wire.Frame) error {
@@ -246,7 +246,7 @@ func TestAfterTheEndOfWhatAPeerSendsOneHeartbeatAsksWhetherItIsThere(t *testing.
 	}
 }
 
-func TestTwoWayCallsOfAPeerThatIsGoneAreDroppedOrCancelled(t *testing.T) {
+func TestTwoWayCallsOfADisconnectedPeerAreDroppedOrCancelled(t *testing.T) {
 	var begun, cancelled, told atomic.Int64
 	address, _, _ := onTCP(t, func(ctx context.Context, req, _ *wire.Frame) error {
 		if req.OneWay {

@@ -46,7 +46,7 @@ func TestDetailIsTheBareSentenceOfARefusal(t *testing.T) {
 	}
 }
 
-func TestWhatIsForOperatorsStaysOutOfThePublicText(t *testing.T) {
+func TestAdviceForOperatorsIsNotPublic(t *testing.T) {
 	dial := Remote(Errorf(Unavailable, "no endpoint of Billing can be reached: dial tcp 10.0.0.7:8972")).
 		InPublic("no endpoint of Billing can be reached")
 	for _, tc := range []struct {

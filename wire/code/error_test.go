@@ -16,7 +16,7 @@ func TestErrorTextIsTheMessageVerbatim(t *testing.T) {
 	}
 }
 
-func TestRefusalSaysAllInOneString(t *testing.T) {
+func TestRefusalHasEverythingInOneString(t *testing.T) {
 	for _, tc := range []struct {
 		rule, host string
 		after      time.Duration

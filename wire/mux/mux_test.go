@@ -134,7 +134,7 @@ func TestTheBeginningOfAProxyHeaderIsNoneYet(t *testing.T) {
 	}
 }
 
-func TestAProxyHeaderThatNobodyTakesOffIsClosedAndReported(t *testing.T) {
+func TestAnUnexpectedProxyHeaderIsClosedAndReported(t *testing.T) {
 	r := start(t, mux.Options{})
 	for _, sent := range []string{
 		"PROXY TCP4 203.0.113.9 10.0.0.1 4711 8972\r\nGET / HTTP/1.1\r\n",
@@ -174,7 +174,7 @@ func TestConnectionsAreOpenedBeforeTheirFirstByteIsRead(t *testing.T) {
 	}
 }
 
-func TestWhoIsSlowToOpenIsClosedAfterTheFirstByteTimeout(t *testing.T) {
+func TestASlowOpenIsClosedAfterTheFirstByteTimeout(t *testing.T) {
 	r := start(t, mux.Options{FirstByteTimeout: time.Millisecond, Open: func(c net.Conn) (net.Conn, error) {
 		var b [1]byte
 		_, err := io.ReadFull(c, b[:])
@@ -222,7 +222,7 @@ func TestAProtocolWithoutAListenerIsReported(t *testing.T) {
 	}
 }
 
-func TestSilentPeersAreCutInTimeAndHoldNobodyUp(t *testing.T) {
+func TestSilentPeersAreCutInTimeAndDelayNoOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := start(t, mux.Options{FirstByteTimeout: 5 * time.Second})
 		begin := time.Now()
@@ -283,7 +283,7 @@ func TestConnectionsAboveTheMaximumAreClosedUntilOneIsFree(t *testing.T) {
 	_, _ = second.Close(), third.Close()
 }
 
-func TestServeClosesWhatNobodyAcceptedAndLeavesTheRest(t *testing.T) {
+func TestServeClosesUnacceptedConnectionsAndLeavesTheRest(t *testing.T) {
 	r := start(t, mux.Options{})
 	near := r.dial(t, "A")
 	far := accept(t, r.alpha)
@@ -419,7 +419,7 @@ func (l late) Read(b []byte) (int, error) {
 	return n, err
 }
 
-func TestAConnectionWhoseFirstByteComesWhileItMakesRoomIsClosed(t *testing.T) {
+func TestAConnectionWhoseFirstByteArrivesWhileItIsEvictedIsClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		held := late{read: make(chan struct{}), onward: make(chan struct{})}
 		var opened atomic.Int32

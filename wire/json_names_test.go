@@ -59,7 +59,7 @@ func TestMembersAreListedAsJSONHasThem(t *testing.T) {
 	}
 }
 
-func TestUnknownMembersAreFoundWhereverTheyStand(t *testing.T) {
+func TestUnknownMembersAreFoundAnywhere(t *testing.T) {
 	inner := []string{"colour"}
 	outer := []string{"a", "items", "by_key", "any", "raw", "Depth", "next"}
 	message := []string{"start", "end", "options"}

@@ -473,7 +473,7 @@ func TestListsAreMadeOnlyWhenTheyAreCharged(t *testing.T) {
 	}
 }
 
-func TestListsOfNamesThatDifferInCaseOnlyAreToldApart(t *testing.T) {
+func TestNamesThatDifferInCaseOnlyAreDistinguished(t *testing.T) {
 	data := []byte(`{"items":[` + strings.TrimSuffix(strings.Repeat("12345,", 700_000), ",") + "]}")
 	var v struct {
 		A []int64  `json:"items"`

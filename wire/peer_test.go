@@ -8,7 +8,7 @@ import (
 	"github.com/easymicro/easymicro/wire/wiretest"
 )
 
-func TestWhatAPeerUnderstandsIsLearnedOfWhatItSaysOfItself(t *testing.T) {
+func TestFeaturesOfAPeerAreLearnedFromItsIntroduction(t *testing.T) {
 	refusal := wire.Metadata{{wire.MetaCode, code.ResourceExhausted.String()}, {wire.MetaError, "too large"}}
 	ours := wire.Metadata{{wire.MetaHost, ""}, {wire.MetaAcceptCompression, "gzip,zstd"}}
 	for name, tc := range map[string]struct {

@@ -41,7 +41,7 @@ func TestClientsOfTheOriginalGetNothingButTheirAnswers(t *testing.T) {
 	})
 }
 
-func TestOnlyPeersThatShowAKeyOfOursAreToldOfADrainAndOfTheHost(t *testing.T) {
+func TestOnlyPeersWithAKeyOfOursReceiveTheDrainAndTheHost(t *testing.T) {
 	for name, tc := range map[string]struct {
 		sent []*wire.Frame
 		told bool
@@ -86,7 +86,7 @@ func TestOnlyPeersThatShowAKeyOfOursAreToldOfADrainAndOfTheHost(t *testing.T) {
 	}
 }
 
-func TestTheFirstAnswerTellsOfTheHostAlsoWhenItIsAnError(t *testing.T) {
+func TestTheFirstAnswerNamesTheHostEvenIfItIsAnError(t *testing.T) {
 	r := newRigWith(t, wire.ServerOptions{Host: "orders-1", Handler: wire.HandlerFunc(func(context.Context, *wire.Frame, *wire.Frame) error {
 		return errors.New("no")
 	})})

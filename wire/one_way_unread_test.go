@@ -71,7 +71,7 @@ func TestCallsThatThePeerNeverReadMayBeSentElsewhere(t *testing.T) {
 	wantError(t, <-errs[1], code.Unavailable, code.ReasonConnectionLost)
 }
 
-func TestNothingWasReadOfAPeerThatSaysSo(t *testing.T) {
+func TestCallsThatThePeerDidNotReadAreHandedBack(t *testing.T) {
 	c, p := facing(t, wire.ConnOptions{})
 	_, errs := several(t, c, p, 2)
 	p.Send(drains("last", wire.HeartbeatSeq))
@@ -91,7 +91,7 @@ func TestOnlyTheLastWordProvesThatCallsWereNotRead(t *testing.T) {
 	}
 }
 
-func TestAConnectionTellsOfItsDrainAndItsEnd(t *testing.T) {
+func TestOnChangeIsCalledForTheDrainAndTheEnd(t *testing.T) {
 	near, far := wiretest.Pipe()
 	changes := make(chan struct{}, 2)
 	c := wire.NewConn(near, wire.ConnOptions{OnChange: func() { changes <- struct{}{} }})
@@ -108,7 +108,7 @@ func TestAConnectionTellsOfItsDrainAndItsEnd(t *testing.T) {
 	}
 }
 
-func TestServerThatIsCutTellsWhatItNeverRead(t *testing.T) {
+func TestACutServerAnnouncesWhatItNeverRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var ran sync.Map
 		r := newRig(t, func(ctx context.Context, req, _ *wire.Frame) error {

@@ -92,7 +92,7 @@ func TestReasonsOfAClientDoNotTravelThroughAHandler(t *testing.T) {
 	}
 }
 
-func TestResponseThatInterestsNobodyIsReadAndDropped(t *testing.T) {
+func TestResponseWithoutACallerIsDropped(t *testing.T) {
 	c, p := facing(t, wire.ConnOptions{})
 	go func() { answer(p, p.Receive(), "y") }()
 	if err := c.Do(t.Context(), wiretest.Request(0, "Test", "Any", wire.Raw, nil), nil); err != nil {

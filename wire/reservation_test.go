@@ -29,7 +29,7 @@ func longWinded(t *testing.T, made *atomic.Int64) *rig {
 		})})
 }
 
-func TestLongAnswersThatNobodyReadsAreNotMade(t *testing.T) {
+func TestLongAnswersAreNotMadeForAPeerThatDoesNotRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var made atomic.Int64
 		r := longWinded(t, &made)
@@ -59,7 +59,7 @@ func TestLongAnswersThatNobodyReadsAreNotMade(t *testing.T) {
 	})
 }
 
-func TestLongAnswersAreAllMadeForOneWhoReads(t *testing.T) {
+func TestLongAnswersAreAllMadeForAPeerThatReads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var made atomic.Int64
 		r := longWinded(t, &made)
@@ -114,7 +114,7 @@ func TestOnlyLongAnswersWaitForRoom(t *testing.T) {
 	})
 }
 
-func TestErrorsTellNothingOfTheLengthOfAnswers(t *testing.T) {
+func TestErrorsDoNotChangeTheEstimateOfAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		budget, released := wire.NewBudget(0, 64<<20), make(chan struct{})
 		r := answering(t, budget, longAnswer, released)
@@ -223,7 +223,7 @@ func TestCallsWaitLongerWhileAnswersBeforeThemAreTaken(t *testing.T) {
 	}
 }
 
-func TestCallsForWhichNobodyWaitsHoldUpNoOthers(t *testing.T) {
+func TestAbandonedCallsDoNotDelayOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		budget, released := wire.NewBudget(0, 8<<20), make(chan struct{})
 		r := answering(t, budget, longAnswer, released)

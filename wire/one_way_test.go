@@ -149,7 +149,7 @@ func TestParkedOneWayCallsAreGivenBackWhenTheGracePeriodEnds(t *testing.T) {
 	}
 }
 
-func TestWhatIsLeftOfADeadlineGoesWithACallThatIsGivenBack(t *testing.T) {
+func TestUnreadCallsKeepTheRestOfTheirDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, p, back := keeping(t)
 		for _, d := range []time.Duration{5 * time.Second, 4 * time.Second} {

@@ -169,7 +169,7 @@ func TestParkedCallsAreBoundedInBytes(t *testing.T) {
 	})
 }
 
-func TestOneWayCallsBeyondWhatIsParkedAreDroppedWithoutAnAnswer(t *testing.T) {
+func TestOneWayCallsBeyondTheQueueAreDroppedWithoutAnAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		h, running := blocking(release)
@@ -226,7 +226,7 @@ func TestCallsBeyondTheBudgetAreRefusedAndThePlaceIsFreeAgainAfterwards(t *testi
 	})
 }
 
-func TestWhatIsDecompressedCountsInTheBudget(t *testing.T) {
+func TestDecompressedBytesCountInTheBudget(t *testing.T) {
 	const most, calls = 1 << 20, 10
 	for _, c := range []wire.Compression{wire.Gzip, wire.Zstd} {
 		packed := packedZeros(t, c, most)
@@ -365,7 +365,7 @@ func TestRunningCallsOfOneConnectionHoldNoMoreThanTheBudgetAndOneMessage(t *test
 	})
 }
 
-func TestLongFramesForWhichThereIsNoMemoryHoldUpHeartbeatsForATenthOfTheTime(t *testing.T) {
+func TestFramesShortOfMemoryDelayHeartbeatsForATenthOfTheTime(t *testing.T) {
 	const most, frames = 1 << 20, 40
 	synctest.Test(t, func(t *testing.T) {
 		budget := wire.NewBudget(0, most)

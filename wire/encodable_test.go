@@ -193,7 +193,7 @@ func TestWhatHasNoEndOrIsTooLongIsNotEncoded(t *testing.T) {
 	}
 }
 
-func TestWhatIsNestedButEndsIsEncoded(t *testing.T) {
+func TestFiniteNestingIsEncoded(t *testing.T) {
 	shared := &tree{Any: 1}
 	for _, v := range []any{
 		chainOf(400), doubled(10), doubledTree(10),
@@ -230,7 +230,7 @@ func (*gogoTreeKid) isKind() {}
 
 func (*gogoTree) Marshal() ([]byte, error) { return nil, nil }
 
-func TestWhatIsDecodedIsEncodedHoweverDeep(t *testing.T) {
+func TestDecodedValuesAreEncodedHoweverDeep(t *testing.T) {
 	const n = maxDepth - 1
 	tree, list, oneof := new(thriftTree), new(gogoTree), new(gogoTree)
 	for range n {
@@ -275,7 +275,7 @@ func TestTypesThatEncodeThemselvesAreLeftAlone(t *testing.T) {
 	}
 }
 
-func TestWhatIsEncodedIsNoLongerThanAFrame(t *testing.T) {
+func TestEncodedValuesFitIntoAFrame(t *testing.T) {
 	s := sink{roomLeft: 10}
 	for range 2 {
 		if _, err := s.Write([]byte("12345")); err != nil {
