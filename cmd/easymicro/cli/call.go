@@ -3,9 +3,6 @@ package cli
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -13,29 +10,19 @@ import (
 
 	"github.com/easymicro/easymicro/config/files"
 	"github.com/easymicro/easymicro/wire"
-	"github.com/easymicro/easymicro/wire/code"
 )
 
 // callCommand makes one call.
 type callCommand struct {
-	*app
-	address, codecName, compressionName, tokenFile string
-	meta                                           []string
-	timeout                                        time.Duration
-	http, verbose                                  bool
-	etcd                                           etcdFlags
-
-	// The call, from the arguments and flags.
-	service, method string
-	body            []byte
-	codec           wire.Codec
-	compression     wire.Compression
-	metadata        wire.Metadata
-	viaEtcd         bool
+	request
+	codecName, compressionName, tokenFile string
+	meta                                  []string
+	http                                  bool
+	etcd                                  etcdFlags
 }
 
 func newCall(a *app) *cobra.Command {
-	c := &callCommand{app: a}
+	c := &callCommand{request: request{app: a}}
 	cmd := &cobra.Command{
 		Use:   "call SERVICE.METHOD [JSON | @FILE | -]",
 		Short: "Call a method over rpcx or HTTP",
@@ -87,9 +74,9 @@ func (c *callCommand) run(cmd *cobra.Command, args []string) error {
 		defer cancel()
 	}
 	if c.http {
-		return (&httpCall{c}).run(ctx)
+		return (&httpCall{&c.request}).run(ctx)
 	}
-	return (&rpcxCall{c}).run(ctx)
+	return (&rpcxCall{&c.request}).run(ctx)
 }
 
 // parse makes the call from arguments and flags.
@@ -141,8 +128,8 @@ func (c *callCommand) parseMetadata(ctx context.Context) error {
 	return nil
 }
 
-func (c *callCommand) parseEtcd(cmd *cobra.Command) (err error) {
-	if c.viaEtcd, err = c.etcd.given(cmd); err != nil || !c.viaEtcd {
+func (c *callCommand) parseEtcd(cmd *cobra.Command) error {
+	if given, err := c.etcd.given(cmd); err != nil || !given {
 		return err
 	}
 	if c.address != "" {
@@ -151,6 +138,7 @@ func (c *callCommand) parseEtcd(cmd *cobra.Command) (err error) {
 	if c.http {
 		return usageError("--http needs an address, and etcd has addresses for rpcx only: remove --http, or use --address")
 	}
+	c.resolver = &c.etcd
 	return nil
 }
 
@@ -174,94 +162,4 @@ func (c *callCommand) readBody(ctx context.Context, args []string) (body []byte,
 		return nil, failed("the argument: %s %s", from, files.Reason(err))
 	}
 	return body, nil
-}
-
-// show prints a reply: JSON with a final line feed, raw bytes as they are.
-func (c *callCommand) show(out []byte) error {
-	if c.codec != wire.Raw && len(out) > 0 && out[len(out)-1] != '\n' {
-		out = append(out, '\n')
-	}
-	_, err := c.out.Write(out)
-	return err
-}
-
-// outcome is what --verbose prints about a call.
-type outcome struct {
-	address  string
-	took     time.Duration
-	err      error
-	metadata wire.Metadata
-	status   string        // over HTTP
-	headers  wire.Metadata // over HTTP
-	bytes    int
-}
-
-// errorMetadata are the metadata keys that carry an error.
-var errorMetadata = []string{
-	wire.MetaError, wire.MetaErrorEasymicro, wire.MetaCode, wire.MetaReason, wire.MetaRule, wire.MetaRetryAfter, wire.MetaHost, wire.MetaPublic,
-}
-
-// explain prints the details of a call on stderr, with --verbose.
-func (c *callCommand) explain(o outcome) {
-	if !c.verbose {
-		return
-	}
-	c.note("%s.%s at %s, %s", c.service, c.method, o.address, o.took.Round(time.Microsecond))
-	if o.status != "" {
-		c.note("status    %s", o.status)
-	}
-	var e *code.Error
-	switch {
-	case errors.As(o.err, &e):
-		c.note("code      %s", e.Code)
-	case o.err != nil:
-		c.note("error     %s", o.err)
-	default:
-		c.note("code      %s", code.OK)
-		c.note("bytes     %d", o.bytes)
-	}
-	if e != nil {
-		retry := ""
-		if e.RetryAfter > 0 {
-			retry = e.RetryAfter.String()
-		}
-		for _, detail := range [][2]string{{"reason", e.Reason}, {"rule", e.Rule}, {"host", e.Host}, {"retry in", retry}} {
-			if detail[1] != "" {
-				c.note("%-8s  %s", detail[0], detail[1])
-			}
-		}
-	}
-	for _, pair := range o.metadata {
-		if o.err != nil && slices.Contains(errorMetadata, pair[0]) {
-			continue
-		}
-		c.note("metadata  %s", oneLine(pair[0]+": "+pair[1]))
-	}
-	for _, pair := range o.headers {
-		c.note("header    %s", oneLine(pair[0]+": "+pair[1]))
-	}
-}
-
-// failed adds the exit code to an error of the service or of the way to it. A service that misses the deadline and one
-// that reports so itself look the same.
-func (c *callCommand) failed(address string, err error) error {
-	var e *code.Error
-	switch {
-	case !errors.As(err, &e):
-		return noAnswer(address, err.Error())
-	case e.Host == "" && (e.Reason == code.ReasonConnectionLost || e.Reason == code.ReasonNoEndpoint):
-		return noAnswer(address, e.Message)
-	case errors.Is(err, context.DeadlineExceeded): // our own deadline: an error from a peer has no cause
-		e = code.Errorf(code.DeadlineExceeded, "no answer from %s within %s", address, c.timeout).WithReason(code.ReasonTimeout)
-	}
-	return &exitError{code: ExitAnswered, err: e}
-}
-
-func unreachable(address string, err error) error {
-	return &exitError{code: ExitUnreachable, err: fmt.Errorf("cannot connect to %s: %w", address, err)}
-}
-
-// noAnswer is the error of a connection that was made and lost.
-func noAnswer(address, why string) error {
-	return &exitError{code: ExitUnreachable, err: fmt.Errorf("no answer from %s: %s", address, why)}
 }

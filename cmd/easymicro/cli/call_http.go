@@ -23,14 +23,14 @@ import (
 const maxReply = 64 << 20
 
 // httpCall makes the call over HTTP.
-type httpCall struct{ *callCommand }
+type httpCall struct{ *request }
 
 func (c *httpCall) run(ctx context.Context) error {
 	network, address, err := callAddress(c.app, c.address, "http")
 	if err != nil {
 		return err
 	}
-	req, err := c.request(ctx, network, address)
+	req, err := c.httpRequest(ctx, network, address)
 	if err != nil {
 		return err
 	}
@@ -59,7 +59,7 @@ func (c *httpCall) run(ctx context.Context) error {
 	return c.show(body)
 }
 
-func (c *httpCall) request(ctx context.Context, network, address string) (*http.Request, error) {
+func (c *httpCall) httpRequest(ctx context.Context, network, address string) (*http.Request, error) {
 	target := url.URL{Scheme: "http", Host: address, Path: "/" + c.service + "/" + c.method}
 	if network == "unix" {
 		target.Host = "localhost"

@@ -94,32 +94,6 @@ func firstArgument(a *app, names namer) completer {
 	}
 }
 
-// firstArgumentOrEtcd completes the first argument with words from the running host, or with --etcd, with the services in
-// etcd; for a method, up to its separator.
-func firstArgumentOrEtcd(a *app, f *etcdFlags, method bool, names namer) completer {
-	fromHost := firstArgument(a, names)
-	return func(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
-		if given, err := f.given(cmd); err != nil || !given || len(args) > 0 {
-			return fromHost(cmd, args, word)
-		}
-		const directive = cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
-		ctx, cancel := context.WithTimeout(cmd.Context(), completionTimeout)
-		defer cancel()
-		cluster, err := f.open(ctx)
-		if err != nil {
-			return nil, directive
-		}
-		defer cluster.Close()
-		services, _ := servicesIn(ctx, cluster)
-		for i := range services {
-			if method {
-				services[i] += separator(word)
-			}
-		}
-		return services, directive
-	}
-}
-
 func methodWords(ctx context.Context, c *admin.Client, separator string) []string {
 	services, err := c.Services(ctx)
 	if err != nil {
@@ -165,18 +139,6 @@ func ruleWords(ctx context.Context, c *admin.Client, separator string) []string 
 		words = append(words, fmt.Sprintf("%s@r%d\t%s", rules[i].Name, status.Policies.Running.Revision, rules[i].Position))
 	}
 	return words
-}
-
-func completeHandlers(a *app) completer {
-	return func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-		var names []string
-		if len(args) == 0 {
-			for _, e := range a.registry.Entries() {
-				names = append(names, e.Name+"\t"+e.Package)
-			}
-		}
-		return names, cobra.ShellCompDirectiveNoFileComp
-	}
 }
 
 func completeManifests(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {

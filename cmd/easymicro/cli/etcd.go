@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	_ "embed"
 	"fmt"
 	"maps"
 	"net"
@@ -60,8 +61,6 @@ func (f *etcdFlags) given(cmd *cobra.Command) (bool, error) {
 	}
 	return false, nil
 }
-
-var errUserInURL = usageError("--etcd: do not put credentials in the URL: use --etcd-user-file and --etcd-password-file")
 
 // check checks the flags, and completes URLs without a scheme or port.
 func (f *etcdFlags) check() error {
@@ -263,4 +262,30 @@ func etcdServices(s etcd.Status) []etcdService {
 		list = append(list, service)
 	}
 	return list
+}
+
+// firstArgumentOrEtcd completes the first argument with words from the running host, or with --etcd, with the services in
+// etcd; for a method, up to its separator.
+func firstArgumentOrEtcd(a *app, f *etcdFlags, method bool, names namer) completer {
+	fromHost := firstArgument(a, names)
+	return func(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
+		if given, err := f.given(cmd); err != nil || !given || len(args) > 0 {
+			return fromHost(cmd, args, word)
+		}
+		const directive = cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+		ctx, cancel := context.WithTimeout(cmd.Context(), completionTimeout)
+		defer cancel()
+		cluster, err := f.open(ctx)
+		if err != nil {
+			return nil, directive
+		}
+		defer cluster.Close()
+		services, _ := servicesIn(ctx, cluster)
+		for i := range services {
+			if method {
+				services[i] += separator(word)
+			}
+		}
+		return services, directive
+	}
 }

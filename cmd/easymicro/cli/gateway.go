@@ -17,9 +17,6 @@ import (
 	"github.com/easymicro/easymicro/config/load"
 )
 
-// gatewayManifest is the file name, in problems, of the manifest made from the flags.
-const gatewayManifest = "gateway-flags"
-
 // gatewayListen is the default listen address of a gateway.
 const gatewayListen = "127.0.0.1:8887"
 
@@ -139,40 +136,6 @@ func (c *gatewayCommand) manifest() map[string]any {
 		m["policies"] = map[string]any{"files": c.policies}
 	}
 	return m
-}
-
-// suggestFlags adds to addresses that a host cannot listen on the flags that change them.
-func suggestFlags(err error) error {
-	flags := map[string]string{"admin.address": "--admin-listen", "listeners[0].address": "--listen"}
-	var problems config.Problems
-	if !errors.As(err, &problems) {
-		return err
-	}
-	problems = slices.Clone(problems)
-	for i := range problems {
-		p := &problems[i]
-		if flag := flags[p.Path]; flag != "" && strings.HasPrefix(p.Message, "cannot listen: ") {
-			p.Message += " (choose another address with " + flag + ")"
-		}
-	}
-	return problems
-}
-
-// wrongFlags changes the exit code of an error that is only about values of flags. A flag is not wrong because an address is
-// in use or a file is missing.
-func wrongFlags(err error) error {
-	var exit *exitError
-	if !errors.As(err, &exit) || len(exit.problems) == 0 {
-		return err
-	}
-	outside := []string{"cannot listen: ", "cannot be read", "matches no file"}
-	wrong := func(p config.Problem) bool {
-		return strings.HasPrefix(p.File, "--") && !slices.ContainsFunc(outside, func(of string) bool { return strings.Contains(p.Message, of) })
-	}
-	if slices.ContainsFunc(exit.problems.Errors(), func(p config.Problem) bool { return !wrong(p) }) {
-		return err
-	}
-	return &exitError{code: ExitUsage, err: fmt.Errorf("invalid flags: %s", count(len(exit.problems.Errors()), "problem")), problems: exit.problems}
 }
 
 // gatewayFlags are the flags of a gateway by the path of their value in the manifest.

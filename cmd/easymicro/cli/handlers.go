@@ -1,6 +1,7 @@
 package cli
 
 import (
+	_ "embed"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -103,22 +104,6 @@ func (c *handlersCommand) text(v handlerView) {
 	}
 }
 
-// shapeText formats a shape on one line: {a integer, b integer}.
-func shapeText(s *admin.Shape, depth int) string {
-	const deep = 3
-	switch {
-	case s.Type == "object" && depth < deep:
-		fields := make([]string, len(s.Fields))
-		for i := range s.Fields {
-			fields[i] = s.Fields[i].Name + " " + shapeText(&s.Fields[i].Shape, depth+1)
-		}
-		return "{" + strings.Join(fields, ", ") + "}"
-	case s.Items != nil && depth < deep:
-		return s.Type + " of " + shapeText(s.Items, depth+1)
-	}
-	return s.Type
-}
-
 // optionsText shows the defaults of options as YAML.
 func (c *handlersCommand) optionsText(defaults any) {
 	out, err := yaml.Marshal(defaults)
@@ -146,4 +131,16 @@ func optionsView(defaults any) any {
 		return nil
 	}
 	return view
+}
+
+func completeHandlers(a *app) completer {
+	return func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		var names []string
+		if len(args) == 0 {
+			for _, e := range a.registry.Entries() {
+				names = append(names, e.Name+"\t"+e.Package)
+			}
+		}
+		return names, cobra.ShellCompDirectiveNoFileComp
+	}
 }

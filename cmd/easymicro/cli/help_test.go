@@ -17,7 +17,7 @@ import (
 // commandsOf are all commands, the root among them.
 func commandsOf(t *testing.T) []*cobra.Command {
 	t.Helper()
-	root := (&app{registry: registry.New()}).root()
+	root := newRoot(&app{registry: registry.New()})
 	all := []*cobra.Command{root}
 	for i := 0; i < len(all); i++ {
 		all = append(all, all[i].Commands()...)

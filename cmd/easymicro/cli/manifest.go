@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/spf13/cobra"
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/config/files"
@@ -204,4 +208,28 @@ func readSecret(ctx context.Context, flag, path string) (string, error) {
 		return "", failed("%s: %s is empty", flag, path)
 	}
 	return text, nil
+}
+
+// unknownVariables warns about variables that look like misspelt ones of easymicro. Commands that load the files of a host
+// warn by themselves, since they know which variables these use; a completing shell has nowhere to show a warning.
+func unknownVariables(a *app, cmd *cobra.Command) {
+	if slices.Contains([]string{"serve", "gateway", "validate", cobra.ShellCompRequestCmd, cobra.ShellCompNoDescRequestCmd}, cmd.Name()) {
+		return
+	}
+	misspelt := slices.DeleteFunc(load.Unknown(nil), func(w config.Problem) bool { return w.Suggestion == "" })
+	if len(misspelt) == 0 {
+		return
+	}
+	manifest, _ := readFile(a.manifest, config.MaxFileBytes)
+	for _, w := range misspelt {
+		if bytes.Contains(manifest, []byte("${"+w.Path)) {
+			continue
+		}
+		w.Message = "not a variable of easymicro"
+		if a.format == formatJSON {
+			_ = json.NewEncoder(a.err).Encode(map[string]config.Problem{"warning": w})
+			continue
+		}
+		a.note("easymicro: warning: %s", w)
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"golang.org/x/term"
@@ -161,3 +162,17 @@ func aligned(rows [][]string) []string {
 
 // oneLine escapes a cell for a table.
 func oneLine(cell string) string { return strings.ReplaceAll(clean(cell), "\n", `\n`) }
+
+// withoutEmpty removes those of the named columns that are empty in every row.
+func withoutEmpty(rows [][]string, titles ...string) [][]string {
+	for _, title := range titles {
+		at := slices.Index(rows[0], title)
+		if slices.ContainsFunc(rows[1:], func(row []string) bool { return row[at] != orDash("") }) {
+			continue
+		}
+		for i := range rows {
+			rows[i] = slices.Delete(rows[i], at, at+1)
+		}
+	}
+	return rows
+}

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -83,20 +82,6 @@ func refusalsText(p *printer, list []admin.Refusal) {
 		})
 	}
 	p.titled(withoutEmpty(rows, "UPSTREAM", "KEY", "MODE", "TRACE"))
-}
-
-// withoutEmpty removes those of the named columns that are empty in every row.
-func withoutEmpty(rows [][]string, titles ...string) [][]string {
-	for _, title := range titles {
-		at := slices.Index(rows[0], title)
-		if slices.ContainsFunc(rows[1:], func(row []string) bool { return row[at] != orDash("") }) {
-			continue
-		}
-		for i := range rows {
-			rows[i] = slices.Delete(rows[i], at, at+1)
-		}
-	}
-	return rows
 }
 
 // when formats a time of day, with the date unless that is today.

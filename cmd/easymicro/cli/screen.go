@@ -349,3 +349,6 @@ func (s *screen) tryRemote(h *host.Host) string {
 	}
 	return fmt.Sprintf("curl -d '{}' http://%s/%s/METHOD", at, service)
 }
+
+// gatewayManifest is the file name, in problems, of the manifest made from the flags.
+const gatewayManifest = "gateway-flags"

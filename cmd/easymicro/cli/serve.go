@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/config/load"
 	"github.com/easymicro/easymicro/host"
 	"github.com/easymicro/easymicro/host/telemetry"
@@ -188,3 +190,37 @@ func (l sharedLog) WithAttrs(attrs []slog.Attr) slog.Handler {
 }
 
 func (l sharedLog) WithGroup(name string) slog.Handler { return sharedLog{l.Handler.WithGroup(name)} }
+
+// suggestFlags adds to addresses that a host cannot listen on the flags that change them.
+func suggestFlags(err error) error {
+	flags := map[string]string{"admin.address": "--admin-listen", "listeners[0].address": "--listen"}
+	var problems config.Problems
+	if !errors.As(err, &problems) {
+		return err
+	}
+	problems = slices.Clone(problems)
+	for i := range problems {
+		p := &problems[i]
+		if flag := flags[p.Path]; flag != "" && strings.HasPrefix(p.Message, "cannot listen: ") {
+			p.Message += " (choose another address with " + flag + ")"
+		}
+	}
+	return problems
+}
+
+// wrongFlags changes the exit code of an error that is only about values of flags. A flag is not wrong because an address is
+// in use or a file is missing.
+func wrongFlags(err error) error {
+	var exit *exitError
+	if !errors.As(err, &exit) || len(exit.problems) == 0 {
+		return err
+	}
+	outside := []string{"cannot listen: ", "cannot be read", "matches no file"}
+	wrong := func(p config.Problem) bool {
+		return strings.HasPrefix(p.File, "--") && !slices.ContainsFunc(outside, func(of string) bool { return strings.Contains(p.Message, of) })
+	}
+	if slices.ContainsFunc(exit.problems.Errors(), func(p config.Problem) bool { return !wrong(p) }) {
+		return err
+	}
+	return &exitError{code: ExitUsage, err: fmt.Errorf("invalid flags: %s", count(len(exit.problems.Errors()), "problem")), problems: exit.problems}
+}

@@ -8,6 +8,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/easymicro/easymicro/host/admin"
 )
 
 // painted matches the only escape sequences that a text may contain: those of printer.paint.
@@ -139,4 +141,20 @@ func count(n int, thing string) string {
 		return "no " + thing + "s"
 	}
 	return fmt.Sprintf("%d %ss", n, thing)
+}
+
+// shapeText formats a shape on one line: {a integer, b integer}.
+func shapeText(s *admin.Shape, depth int) string {
+	const deep = 3
+	switch {
+	case s.Type == "object" && depth < deep:
+		fields := make([]string, len(s.Fields))
+		for i := range s.Fields {
+			fields[i] = s.Fields[i].Name + " " + shapeText(&s.Fields[i].Shape, depth+1)
+		}
+		return "{" + strings.Join(fields, ", ") + "}"
+	case s.Items != nil && depth < deep:
+		return s.Type + " of " + shapeText(s.Items, depth+1)
+	}
+	return s.Type
 }

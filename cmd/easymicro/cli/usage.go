@@ -1,6 +1,7 @@
 package cli
 
 import (
+	_ "embed"
 	"errors"
 	"strings"
 
@@ -109,3 +110,5 @@ func positional(root *cobra.Command, args []string) []string {
 	_ = flags.Parse(args)
 	return flags.Args()
 }
+
+var errUserInURL = usageError("--etcd: do not put credentials in the URL: use --etcd-user-file and --etcd-password-file")

@@ -1,0 +1,116 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/easymicro/easymicro/wire"
+	"github.com/easymicro/easymicro/wire/code"
+)
+
+// request is a call to make.
+type request struct {
+	*app
+	service, method string
+	body            []byte
+	codec           wire.Codec
+	compression     wire.Compression
+	metadata        wire.Metadata
+	timeout         time.Duration
+	verbose         bool
+	address         string     // of --address
+	resolver        *etcdFlags // of --etcd; nil without
+}
+
+// show prints a reply: JSON with a final line feed, raw bytes as they are.
+func (r *request) show(out []byte) error {
+	if r.codec != wire.Raw && len(out) > 0 && out[len(out)-1] != '\n' {
+		out = append(out, '\n')
+	}
+	_, err := r.out.Write(out)
+	return err
+}
+
+// outcome is what --verbose prints about a call.
+type outcome struct {
+	address  string
+	took     time.Duration
+	err      error
+	metadata wire.Metadata
+	status   string        // over HTTP
+	headers  wire.Metadata // over HTTP
+	bytes    int
+}
+
+// errorMetadata are the metadata keys that carry an error.
+var errorMetadata = []string{
+	wire.MetaError, wire.MetaErrorEasymicro, wire.MetaCode, wire.MetaReason, wire.MetaRule, wire.MetaRetryAfter, wire.MetaHost, wire.MetaPublic,
+}
+
+// explain prints the details of a call on stderr, with --verbose.
+func (r *request) explain(o outcome) {
+	if !r.verbose {
+		return
+	}
+	r.note("%s.%s at %s, %s", r.service, r.method, o.address, o.took.Round(time.Microsecond))
+	if o.status != "" {
+		r.note("status    %s", o.status)
+	}
+	var e *code.Error
+	switch {
+	case errors.As(o.err, &e):
+		r.note("code      %s", e.Code)
+	case o.err != nil:
+		r.note("error     %s", o.err)
+	default:
+		r.note("code      %s", code.OK)
+		r.note("bytes     %d", o.bytes)
+	}
+	if e != nil {
+		retry := ""
+		if e.RetryAfter > 0 {
+			retry = e.RetryAfter.String()
+		}
+		for _, detail := range [][2]string{{"reason", e.Reason}, {"rule", e.Rule}, {"host", e.Host}, {"retry in", retry}} {
+			if detail[1] != "" {
+				r.note("%-8s  %s", detail[0], detail[1])
+			}
+		}
+	}
+	for _, pair := range o.metadata {
+		if o.err != nil && slices.Contains(errorMetadata, pair[0]) {
+			continue
+		}
+		r.note("metadata  %s", oneLine(pair[0]+": "+pair[1]))
+	}
+	for _, pair := range o.headers {
+		r.note("header    %s", oneLine(pair[0]+": "+pair[1]))
+	}
+}
+
+// failed adds the exit code to an error of the service or of the way to it. A service that misses the deadline and one
+// that reports so itself look the same.
+func (r *request) failed(address string, err error) error {
+	var e *code.Error
+	switch {
+	case !errors.As(err, &e):
+		return noAnswer(address, err.Error())
+	case e.Host == "" && (e.Reason == code.ReasonConnectionLost || e.Reason == code.ReasonNoEndpoint):
+		return noAnswer(address, e.Message)
+	case errors.Is(err, context.DeadlineExceeded): // our own deadline: an error from a peer has no cause
+		e = code.Errorf(code.DeadlineExceeded, "no answer from %s within %s", address, r.timeout).WithReason(code.ReasonTimeout)
+	}
+	return &exitError{code: ExitAnswered, err: e}
+}
+
+func unreachable(address string, err error) error {
+	return &exitError{code: ExitUnreachable, err: fmt.Errorf("cannot connect to %s: %w", address, err)}
+}
+
+// noAnswer is the error of a connection that was made and lost.
+func noAnswer(address, why string) error {
+	return &exitError{code: ExitUnreachable, err: fmt.Errorf("no answer from %s: %s", address, why)}
+}
