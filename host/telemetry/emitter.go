@@ -129,7 +129,9 @@ func (e *Emitter) emit(d *prometheus.Desc, t prometheus.ValueType, v float64, la
 }
 
 // sourceCollector collects what a source emits.
-type sourceCollector struct{ source atomic.Pointer[func(*Emitter)] }
+type sourceCollector struct {
+	source atomic.Pointer[func(*Emitter)]
+}
 
 func (c *sourceCollector) set(source func(*Emitter)) {
 	if source == nil {

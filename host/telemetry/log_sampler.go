@@ -226,7 +226,9 @@ type samplingHandler struct {
 }
 
 // Enabled reports whether lines of a level are written.
-func (h *samplingHandler) Enabled(ctx context.Context, l slog.Level) bool { return h.next.Enabled(ctx, l) }
+func (h *samplingHandler) Enabled(ctx context.Context, l slog.Level) bool {
+	return h.next.Enabled(ctx, l)
+}
 
 // Handle writes a line, or counts it.
 func (h *samplingHandler) Handle(ctx context.Context, r slog.Record) error {

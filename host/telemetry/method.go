@@ -72,7 +72,9 @@ func (m *serverMetrics) Method(service, method, transport string) *MethodMetrics
 }
 
 // Other returns the handle that counts calls of methods that are not registered, as _OTHER.
-func (m *serverMetrics) Other(transport string) *MethodMetrics { return m.others[transportLabel(transport)] }
+func (m *serverMetrics) Other(transport string) *MethodMetrics {
+	return m.others[transportLabel(transport)]
+}
 
 // Retain drops the series of each method, given as Service/Method, for which keep returns false, so that a service that
 // was removed does not stay in the metrics. The other counters go on. Call it once the calls of the old generation have

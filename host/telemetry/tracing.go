@@ -142,5 +142,7 @@ func (t *Tracing) Begin(tr *Trace, op *Operation, call *wire.Call, req *wire.Fra
 // meant for the Wrap of a client's options: outside of the rules, so that a call is one span however often it is sent;
 // Attempt records the attempts.
 func (t *Tracing) Wrap(m *UpstreamMetrics) func(wire.Handler) wire.Handler {
-	return func(next wire.Handler) wire.Handler { return &tracedClient{pipeline: &t.current, metrics: m, next: next} }
+	return func(next wire.Handler) wire.Handler {
+		return &tracedClient{pipeline: &t.current, metrics: m, next: next}
+	}
 }
