@@ -200,13 +200,13 @@ func (c *checker) gateway() {
 	}
 	o.Remote = remoteServices(c.set.Manifest)
 	_, err := gateway.New(o)
-	var problems gateway.Problems
+	var problems gateway.OptionErrors
 	if errors.As(err, &problems) {
 		c.gatewayProblems(problems)
 	}
 }
 
-func (c *checker) gatewayProblems(wrong gateway.Problems) {
+func (c *checker) gatewayProblems(wrong gateway.OptionErrors) {
 	var problems config.Problems
 	if errors.As(gatewayError(c.set, wrong), &problems) {
 		c.problems = append(c.problems, problems...)

@@ -83,7 +83,7 @@ func gatewayOptions(m *config.Manifest) gateway.Options {
 
 // gatewayError gives what a gateway says of its options their places in the manifest.
 func gatewayError(set *config.Set, err error) error {
-	var wrong gateway.Problems
+	var wrong gateway.OptionErrors
 	if !errors.As(err, &wrong) {
 		return err
 	}

@@ -7,18 +7,16 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-
-	"github.com/easymicro/easymicro/wire/code"
 )
 
-// origins keeps pages of other origins from making their visitors' browsers call. What is not a browser is not asked.
+// origins keeps pages of other origins from making their visitors' browsers call. It does not concern other clients.
 type origins struct {
 	protection *http.CrossOriginProtection
 	allowed    []string
 	all        bool
 }
 
-func newOrigins(allow []string, problems *Problems) *origins {
+func newOrigins(allow []string, errs *OptionErrors) *origins {
 	o := &origins{protection: http.NewCrossOriginProtection(), allowed: allow}
 	for i, origin := range allow {
 		if origin == "*" {
@@ -26,13 +24,13 @@ func newOrigins(allow []string, problems *Problems) *origins {
 			continue
 		}
 		if err := o.protection.AddTrustedOrigin(origin); err != nil {
-			problems.add(fmt.Sprintf("gateway.cors.allowOrigins[%d]", i), "%v", err)
+			errs.add(fmt.Sprintf("gateway.cors.allowOrigins[%d]", i), "%v", err)
 		}
 	}
 	return o
 }
 
-// admit tells whether a request may be served, and sets the headers that let an allowed page read the answer.
+// admit reports whether a request may be served, and sets the headers that let an allowed page read the answer.
 func (o *origins) admit(w http.ResponseWriter, r *http.Request) bool {
 	if len(o.allowed) > 0 {
 		h := w.Header()
@@ -47,46 +45,32 @@ func (o *origins) admit(w http.ResponseWriter, r *http.Request) bool {
 
 func (o *origins) allows(origin string) bool { return o.all || slices.Contains(o.allowed, origin) }
 
-// answersTo reports whether a request is meant for this host. One of another machine's has come through a balancer, which
-// said so in a PROXY header.
-func (g *Gateway) answersTo(r *http.Request) bool {
+// peers determines from where a request came, and whether it is meant for this host.
+type peers struct {
+	proxies   []netip.Prefix
+	trustUnix bool
+	answersTo func(host string) bool
+}
+
+// reaches reports whether a request is meant for this host. A peer on another machine came through a balancer, which named
+// it in a PROXY header.
+func (p *peers) reaches(r *http.Request) bool {
 	c := connOf(r.Context())
-	if g.answers == nil || c == nil || !c.loopback || g.answers(r.Host) {
+	if p.answersTo == nil || c == nil || !c.loopback || p.answersTo(r.Host) {
 		return true
 	}
 	peer := parseHop(r.RemoteAddr)
-	return peer.IsValid() && !peer.IsLoopback() || g.trusted(peer)
+	return peer.IsValid() && !peer.IsLoopback() || p.trusted(peer)
 }
 
-// misdirected refuses a request for another machine.
-func (x *exchange) misdirected() *code.Error {
-	name := code.Clip(headerText(x.r.Host), 100)
-	return x.refuse(code.PermissionDenied, code.ReasonDenied, "the Host header does not name this machine, use localhost or the IP address").
-		WithAdvice("the request was for " + name + ", which gateway.hosts may name; trusted proxies (auth.trustedProxies) may send any")
-}
+// maxHops bounds how many proxies a request may have passed through.
+const maxHops = 64
 
-// foreign refuses the call of a page that may not call.
-func (x *exchange) foreign() *code.Error {
-	what, advice := "web pages of other sites may not call", "to let one, add its origin to gateway.cors.allowOrigins"
-	switch origin := x.r.Header.Get("Origin"); origin {
-	case "":
-	case "null":
-		what, advice = "web pages without an origin (files, sandboxed frames) may not call", "those of gateway.cors.allowOrigins may"
-	default:
-		what = "web pages of " + code.Clip(headerText(origin), 100) + " may not call"
-		advice = "to let them, add that origin to gateway.cors.allowOrigins"
-	}
-	return x.refuse(code.PermissionDenied, code.ReasonDenied, what).WithAdvice(advice)
-}
-
-// mostHops bounds how many proxies a request may have passed through.
-const mostHops = 64
-
-// peer is the address that rules see: the direct peer's, or, when that is a trusted proxy, the last one in
-// X-Forwarded-For that is not a trusted proxy itself. What cannot be read ends the search with the last that could.
-func (g *Gateway) peer(r *http.Request) netip.Addr {
+// address returns the address that rules see: the direct peer's or, if that is a trusted proxy, the last one in
+// X-Forwarded-For that is not a trusted proxy. An element that cannot be parsed ends the search with the one before.
+func (p *peers) address(r *http.Request) netip.Addr {
 	direct := parseHop(r.RemoteAddr)
-	if !g.trusted(direct) && (!g.trustUnix || !overUnix(r)) {
+	if !p.trusted(direct) && (!p.trustUnix || !overUnix(r)) {
 		return direct
 	}
 	client, hops := direct, 0
@@ -98,15 +82,24 @@ func (g *Gateway) peer(r *http.Request) netip.Addr {
 			}
 			hop := parseHop(text)
 			hops++
-			if !hop.IsValid() || hops > mostHops {
-				return client // what stands left of nonsense was not written by anybody trusted
+			if !hop.IsValid() || hops > maxHops {
+				return client // no trusted proxy has written what precedes it
 			}
-			if client = hop; !g.trusted(hop) {
+			if client = hop; !p.trusted(hop) {
 				return client
 			}
 		}
 	}
 	return client
+}
+
+func (p *peers) trusted(a netip.Addr) bool {
+	for _, prefix := range p.proxies {
+		if prefix.Contains(a) {
+			return true
+		}
+	}
+	return false
 }
 
 // cutLastHop takes the last element off a list.
@@ -124,16 +117,7 @@ func overUnix(r *http.Request) bool {
 	return local != nil && local.Network() == "unix" && !parseHop(r.RemoteAddr).IsValid()
 }
 
-func (g *Gateway) trusted(a netip.Addr) bool {
-	for _, p := range g.proxies {
-		if p.Contains(a) {
-			return true
-		}
-	}
-	return false
-}
-
-// parseHop reads an address with or without port; the zero Addr if it is none, as for Unix sockets.
+// parseHop parses an address with or without a port; the zero Addr if it is not one, as for unix sockets.
 func parseHop(s string) netip.Addr {
 	if ap, err := netip.ParseAddrPort(s); err == nil {
 		return ap.Addr().Unmap().WithZone("")

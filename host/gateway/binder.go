@@ -17,15 +17,15 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// binder knows the members of a method's argument, to make JSON of names and texts. It is made once, by reflection.
+// binder turns names and texts into JSON for the argument of a method, whose members it found by reflection.
 type binder struct {
 	members map[string]*member // by exact name
 	folded  map[string]*member // by name in lower case, for the spellings that the JSON codec would take
 	known   []string           // the exact names in the order of the fields
-	any     *member            // what every name is, for maps
+	any     *member            // of every name, for maps
 }
 
-// textBinder is for arguments whose type nobody here knows: whatever they have is a text.
+// textBinder is for arguments whose type is not known: every member is a string.
 var textBinder = &binder{any: &member{value: scalar{form: asString}}}
 
 // member is one top-level member of an argument.
@@ -41,10 +41,10 @@ var (
 	jsonUnmarshaler = reflect.TypeFor[json.Unmarshaler]()
 )
 
-// newBinder makes the binder of an argument's type.
+// newBinder returns the binder of an argument's type.
 func newBinder(args reflect.Type) (*binder, error) {
 	if args == nil {
-		return nil, errors.New("the type of its argument is not known")
+		return nil, errors.New("the type of its argument is unknown")
 	}
 	for args.Kind() == reflect.Pointer {
 		args = args.Elem()
@@ -65,7 +65,7 @@ func implements(t, iface reflect.Type) bool {
 	return t.Implements(iface) || reflect.PointerTo(t).Implements(iface)
 }
 
-// addFields adds the fields of a struct; those of embedded structs come last, so that outer names win as in JSON.
+// addFields adds the fields of a struct, those of embedded structs last: outer names take precedence as in JSON.
 func (b *binder) addFields(t reflect.Type, outer []reflect.Type) {
 	if slices.Contains(outer, t) {
 		return
@@ -136,7 +136,7 @@ func (b *binder) alias(name string, m *member) {
 	}
 }
 
-// member finds what a parameter stands for.
+// member returns the member that a parameter names.
 func (b *binder) member(name string) (*member, bool) {
 	if b.any != nil {
 		return &member{name: name, value: b.any.value, list: b.any.list}, true
@@ -148,7 +148,7 @@ func (b *binder) member(name string) (*member, bool) {
 	return m, ok
 }
 
-// protoJSONName is the JSON name in the field tag of a generated protobuf message; "" if it has none of its own.
+// protoJSONName returns the JSON name in the field tag of a generated protobuf message; "" if it has none.
 func protoJSONName(tag string) string {
 	for part := range strings.SplitSeq(tag, ",") {
 		if name, ok := strings.CutPrefix(part, "json="); ok {
@@ -169,7 +169,7 @@ func newMember(name string, t reflect.Type) *member {
 	return m
 }
 
-// form is how a text becomes a JSON value.
+// form is how a text is written as a JSON value.
 type form byte
 
 const (
@@ -179,20 +179,20 @@ const (
 	asUint
 	asFloat
 	asEnum  // a number or a name
-	asJSON  // an object or a list, written as JSON
-	asLoose // JSON if it is that, else a string: the type decides for itself
+	asJSON  // an object or a list, as JSON
+	asLoose // JSON if it is valid, else a string: the type parses it
 )
 
 var formNames = [...]string{
-	asString: "a text", asBool: "true or false", asInt: "a whole number", asUint: "a whole number from 0",
-	asFloat: "a number", asEnum: "a name or a number", asJSON: "a JSON value", asLoose: "a text",
+	asString: "a string", asBool: "true or false", asInt: "an integer", asUint: "an integer of 0 or more",
+	asFloat: "a number", asEnum: "a name or a number", asJSON: "a JSON value", asLoose: "a string",
 }
 
 // scalar is one value of a member.
 type scalar struct {
 	form   form
 	bits   int
-	quoted bool // the number or bool stands in a JSON string (`json:",string"`)
+	quoted bool // a number or bool in a JSON string (`json:",string"`)
 }
 
 func scalarOf(t reflect.Type) scalar {
@@ -227,7 +227,7 @@ func scalarOf(t reflect.Type) scalar {
 	return scalar{form: asString}
 }
 
-// append adds text as a JSON value; ok is false when it is none of that form.
+// append adds text as a JSON value; ok is false if it does not have that form.
 func (s scalar) append(dst []byte, text string) (_ []byte, ok bool) {
 	if !utf8.ValidString(text) {
 		return dst, false
@@ -267,12 +267,11 @@ func (s scalar) append(dst []byte, text string) (_ []byte, ok bool) {
 }
 
 func appendString(dst []byte, s string) []byte {
-	quoted, _ := json.Marshal(s) // of a string it cannot fail
+	quoted, _ := json.Marshal(s) // never fails for a string
 	return append(dst, quoted...)
 }
 
-// object appends the parameters that are members as a JSON object. what says what is wrong with them, without showing
-// values.
+// object appends the parameters that are members as a JSON object. what describes a mistake in them, without their values.
 func (b *binder) object(dst []byte, query url.Values) (_ []byte, what string) {
 	given := make(map[string][]string, len(query))
 	var found []*member
@@ -305,7 +304,7 @@ func (b *binder) object(dst []byte, query url.Values) (_ []byte, what string) {
 func (m *member) append(dst []byte, values []string) (_ []byte, what string) {
 	if !m.list {
 		if len(values) > 1 {
-			return dst, fmt.Sprintf("parameter %q is there more than once", m.name)
+			return dst, fmt.Sprintf("parameter %q is given more than once", m.name)
 		}
 		dst, ok := m.value.append(dst, values[0])
 		if !ok {
@@ -320,13 +319,13 @@ func (m *member) append(dst []byte, values []string) (_ []byte, what string) {
 		}
 		var ok bool
 		if dst, ok = m.value.append(dst, v); !ok {
-			return dst, fmt.Sprintf("parameter %q is not a list of which each is %s", m.name, formNames[m.value.form])
+			return dst, fmt.Sprintf("parameter %q has a value that is not %s", m.name, formNames[m.value.form])
 		}
 	}
 	return append(dst, ']'), ""
 }
 
-// unknown says which parameter is no member, if one is.
+// unknown describes the first parameter that is not a member; "" without one.
 func (b *binder) unknown(query url.Values, nearest func(string, []string) string) string {
 	for _, name := range slices.Sorted(maps.Keys(query)) {
 		if _, ok := b.member(name); !ok {
@@ -336,11 +335,11 @@ func (b *binder) unknown(query url.Values, nearest func(string, []string) string
 	return ""
 }
 
-// mostKnown is how many names are told to a caller who gave another one.
-const mostKnown = 20
+// maxKnown bounds how many known names an error lists.
+const maxKnown = 20
 
-// Instead returns what to say behind the name of something that is not known: the name that was probably meant, as nearest
-// finds it, or else those that there are.
+// Instead returns the end of an error about an unknown name: the name that was probably meant, according to nearest, or
+// else the known ones.
 func Instead(name string, known []string, nearest func(word string, known []string) string) string {
 	if n := nearest(name, known); n != "" {
 		return " (did you mean " + n + "?)"
@@ -348,8 +347,8 @@ func Instead(name string, known []string, nearest func(word string, known []stri
 	switch {
 	case len(known) == 0:
 		return ", there are none"
-	case len(known) > mostKnown:
-		return ", known are " + strings.Join(known[:mostKnown], ", ") + " and more"
+	case len(known) > maxKnown:
+		return ", known are " + strings.Join(known[:maxKnown], ", ") + " and more"
 	}
 	return ", known are " + strings.Join(known, ", ")
 }

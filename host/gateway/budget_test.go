@@ -38,7 +38,7 @@ func until(t *testing.T, ok func() bool, state func() string) {
 	}
 }
 
-func isOverloaded(r response) bool {
+func isOverloaded(r answered) bool {
 	return r.StatusCode == 503 && r.problem.Reason == "overloaded" && r.problem.Code == "UNAVAILABLE" && r.Header.Get("Retry-After") == "1" &&
 		r.problem.RetryAfterMS > 0
 }
@@ -70,7 +70,7 @@ func TestOneWayCallsCountUntilTheirHandlersReturn(t *testing.T) {
 			}}, budget)
 			end := sync.OnceFunc(func() { close(leave) })
 			t.Cleanup(end)
-			one := func(c *http.Client, oneWay string) response {
+			one := func(c *http.Client, oneWay string) answered {
 				req, _ := http.NewRequestWithContext(t.Context(), "POST", "http://"+addr+"/Arith/"+map[string]string{"1": "Hook", "": "Mul"}[oneWay], strings.NewReader(`{"a":1}`))
 				if oneWay != "" {
 					req.Header.Set("Easymicro-Oneway", oneWay)

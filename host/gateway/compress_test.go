@@ -106,11 +106,16 @@ func TestRepliesAreCompressedForThoseWhoAcceptIt(t *testing.T) {
 // A compressed answer that waits for its caller does not keep the plain one in memory.
 func TestAReplyThatIsSentCompressedIsNotKept(t *testing.T) {
 	for accept, kept := range map[string]bool{"gzip": false, "zstd": false, "br": true} {
-		x := &exchange{w: discard{http.Header{}}, r: &http.Request{Header: http.Header{"Accept-Encoding": {accept}}}}
-		x.res.Payload = bytes.Repeat([]byte("text "), 100_000)
-		out := x.compress(x.res.Payload)
-		if (x.res.Payload != nil) != kept || !kept && cap(out) > 130_000 {
-			t.Errorf("%s: %d bytes are kept beside %d of %d", accept, cap(x.res.Payload), len(out), cap(out))
+		limits := wire.Limits{}.WithDefaults()
+		s := response{request: &request{stream: stream{
+			w: discard{http.Header{}}, r: &http.Request{Header: http.Header{"Accept-Encoding": {accept}}}, limits: &limits,
+		}}}
+		res := wire.Frame{Payload: bytes.Repeat([]byte("text "), 100_000)}
+		if out, _ := compress(http.Header{}, []string{accept}, false, res.Payload); cap(out) > 130_000 {
+			t.Errorf("%s: %d bytes of %d", accept, len(out), cap(out))
+		}
+		if e := s.succeed(&res); e != nil || (res.Payload != nil) != kept {
+			t.Errorf("%s: %d bytes are kept, %v", accept, cap(res.Payload), e)
 		}
 	}
 }

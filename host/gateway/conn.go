@@ -14,39 +14,36 @@ import (
 )
 
 const (
-	// lastLook is how long an idle connection whose time is up is looked at once more: a request may be on its way.
+	// lastLook is how long an expired idle connection is read once more: a request may be on its way.
 	lastLook = time.Millisecond
-	// writeLook is how often a write that waits for the peer notes what the peer has taken.
+	// writeLook is how often a write that waits for the peer checks what the peer has taken.
 	writeLook = 500 * time.Millisecond
-	// tlsRecord is how much TLS writes at once: the least that can be seen to be taken.
+	// tlsRecord is how much TLS writes at once, the smallest progress that can be seen.
 	tlsRecord = 16 << 10
 )
 
-// conn is a connection of a Server. It sees all that its peer sends before net/http does.
+// conn is a connection of a Server. It sees all bytes of its peer before net/http does.
 type conn struct {
 	net.Conn
-	server   *Server
-	loopback bool // of the listener: only this machine can have connected
-	opened   time.Time
-	share    *wire.Share
-
-	idleTimeout time.Duration
+	connOptions
+	opened time.Time
+	share  *wire.Share
 
 	messages  framing                // of HTTP/1
-	frames    atomic.Pointer[frames] // of HTTP/2; nil: it is not that
+	frames    atomic.Pointer[frames] // of HTTP/2; nil: HTTP/1
 	requested atomic.Bool            // a request has begun
 	idle      atomic.Bool            // between two requests
 	idleSince atomic.Int64           // in nanoseconds since 1970
 	resting   atomic.Bool            // it has just become idle
-	calls     atomic.Int64           // that hold places of the budget
-	proven    atomic.Bool            // a call of it has ended
-	entering  atomic.Bool            // a request waits for the place of a call
-	leaving   atomic.Bool            // net/http is to read that the peer makes no more requests
-	ahead     []byte                 // what it reads; belongs to the reader
-	told      bool                   // the same: it has begun to read that
-	woken     bool                   // the same: after it was told
+	calls     atomic.Int64           // in flight, in the budget
+	proven    atomic.Bool            // one of its calls has ended
+	entering  atomic.Bool            // a request waits for the budget
+	leaving   atomic.Bool            // net/http is to read a GOAWAY
+	ahead     []byte                 // the rest of that; belongs to the reader
+	told      bool                   // the GOAWAY has begun; belongs to the reader
+	woken     bool                   // its reader was woken after that; belongs to the reader
 
-	fragile bool         // a write that times out breaks the connection, as it does with TLS
+	fragile bool         // a write that times out breaks the connection, as with TLS
 	writeBy atomic.Int64 // in nanoseconds since 1970; 0 for no deadline
 	waiting atomic.Int64 // bytes of answers
 	taken   atomic.Int64 // of them, by the peer
@@ -57,11 +54,27 @@ type conn struct {
 	closed  chan struct{}
 }
 
-func newConn(nc net.Conn, s *Server, loopback bool) *conn {
-	c := &conn{Conn: nc, server: s, loopback: loopback, opened: time.Now(), closed: make(chan struct{})}
-	c.idleTimeout = time.Duration(s.idleTimeout.Load())
+// connOptions are what a connection has from its Server.
+type connOptions struct {
+	owner        connOwner
+	transfers    *transfers
+	loopback     bool // only this machine can connect to the listener
+	idleTimeout  time.Duration
+	writeTimeout time.Duration
+}
+
+// connOwner keeps the connections that speak HTTP/2.
+type connOwner interface {
+	follow(c *conn) // c speaks HTTP/2
+	forget(c *conn) // c was closed
+}
+
+var _ wire.Holder = (*conn)(nil)
+
+func newConn(nc net.Conn, b *wire.Budget, o connOptions) *conn {
+	c := &conn{Conn: nc, connOptions: o, opened: time.Now(), closed: make(chan struct{})}
 	_, c.fragile = nc.(interface{ Handshake() error }) // *tls.Conn
-	c.share = s.budget.NewShare(c)
+	c.share = b.NewShare(c)
 	return c
 }
 
@@ -71,17 +84,17 @@ func withConn(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, connKey{}, c)
 }
 
-// connOf is the connection of a request; nil when it did not come through a Server.
+// connOf returns the connection of a request; nil if it did not come through a Server.
 func connOf(ctx context.Context) *conn {
 	c, _ := ctx.Value(connKey{}).(*conn)
 	return c
 }
 
-// idleFor returns how long a connection has been idle that is so now.
+// idleFor returns how long a connection that is idle has been so.
 func (c *conn) idleFor(now time.Time) time.Duration { return now.Sub(time.Unix(0, c.idleSince.Load())) }
 
-// SetReadDeadline sets a deadline of net/http. Without an idle timeout, which would be the same for all connections, it has
-// none for one of HTTP/1 that becomes idle.
+// SetReadDeadline sets a deadline of net/http, and the idle timeout, which net/http could only have for all connections
+// alike, when a connection of HTTP/1 becomes idle.
 func (c *conn) SetReadDeadline(t time.Time) error {
 	if c.resting.Swap(false) && t.IsZero() && c.frames.Load() == nil {
 		t = time.Now().Add(c.idleTimeout)
@@ -103,12 +116,12 @@ func (c *conn) Read(b []byte) (int, error) {
 		f := newFrames()
 		f.watch(b[n-behind : n])
 		c.frames.Store(f)
-		c.server.follow(c)
+		c.owner.follow(c)
 	}
 	return n, err
 }
 
-// readFrames reads what a peer of HTTP/2 sends, as fast as that may come.
+// readFrames reads what a peer of HTTP/2 sends, no faster than its allowance.
 func (c *conn) readFrames(f *frames, b []byte) (int, error) {
 	if len(c.ahead) > 0 || c.goAway(f) {
 		return c.readAhead(b)
@@ -118,7 +131,7 @@ func (c *conn) readFrames(f *frames, b []byte) (int, error) {
 		if c.goAway(f) {
 			return c.readAhead(b)
 		}
-		if c.told && !c.woken { // by leave, which was late: net/http knows
+		if c.told && !c.woken { // leave came late: net/http has the GOAWAY
 			c.woken = true
 			_ = c.Conn.SetReadDeadline(time.Time{})
 			n, err = c.Conn.Read(b)
@@ -136,8 +149,8 @@ func (c *conn) readAhead(b []byte) (int, error) {
 	return n, nil
 }
 
-// goAway has net/http read, between two frames, that the peer makes no more requests: it says so in its turn, finishes
-// what has begun, and closes. It reports whether that is to be read now.
+// goAway makes net/http read, between two frames, a GOAWAY of the peer: net/http answers with its own, finishes what has
+// begun, and closes. It reports whether that is to be read now.
 func (c *conn) goAway(f *frames) bool {
 	if !c.leaving.Load() || c.told || !f.between() {
 		return false
@@ -154,7 +167,7 @@ func (c *conn) leave() {
 	}
 }
 
-// pause holds the reader up until the peer may send its next frame.
+// pause delays the reader until the peer may send its next frame.
 func (c *conn) pause(d time.Duration, f *frames) {
 	for ; d > 0; d = f.allowance.take(0) {
 		timer := time.NewTimer(d)
@@ -167,7 +180,7 @@ func (c *conn) pause(d time.Duration, f *frames) {
 	}
 }
 
-// SetWriteDeadline sets when the peer is given up, unless it takes a byte before.
+// SetWriteDeadline sets when a write fails, unless the peer takes a byte before.
 func (c *conn) SetWriteDeadline(t time.Time) error {
 	if t.IsZero() {
 		c.writeBy.Store(0)
@@ -177,7 +190,7 @@ func (c *conn) SetWriteDeadline(t time.Time) error {
 	return c.Conn.SetWriteDeadline(c.nextLook(t))
 }
 
-// nextLook is when to see what of a write the peer has taken.
+// nextLook returns when to check how much of a write the peer has taken.
 func (c *conn) nextLook(by time.Time) time.Time {
 	if look := time.Now().Add(writeLook); !c.fragile && look.Before(by) {
 		return look
@@ -185,7 +198,7 @@ func (c *conn) nextLook(by time.Time) time.Time {
 	return by
 }
 
-// Write writes to the peer. A deadline that passes while the peer takes bytes, however slowly, begins anew.
+// Write writes to the peer. A deadline that passes while the peer takes bytes, however slowly, starts again.
 func (c *conn) Write(b []byte) (n int, err error) {
 	step := len(b)
 	if c.fragile {
@@ -207,8 +220,8 @@ func (c *conn) Write(b []byte) (n int, err error) {
 	return n, err
 }
 
-// took notes what of the bytes that the peer has just taken is of answers. What net/http sends for frames that are no
-// requests is not, or a peer could look as if it took its answers by sending PING.
+// took counts the bytes of answers among those the peer has just taken. What net/http sends for other frames does not
+// count, or a peer could appear to take its answers by sending PING.
 func (c *conn) took(b []byte, second bool) {
 	n := len(b)
 	if second {
@@ -217,7 +230,7 @@ func (c *conn) took(b []byte, second bool) {
 	c.taken.Add(int64(n))
 }
 
-// mayGoOn reports whether a write of which the peer has just taken n bytes has more time, and sets its next deadline.
+// mayGoOn reports whether a write whose last n bytes the peer has just taken has more time, and sets its next deadline.
 func (c *conn) mayGoOn(n int) bool {
 	set := c.writeBy.Load()
 	if set == 0 {
@@ -225,7 +238,7 @@ func (c *conn) mayGoOn(n int) bool {
 	}
 	now, by := time.Now(), time.Unix(0, set)
 	if n > 0 {
-		if later := now.Add(c.server.limits.WriteTimeout); later.After(by) && c.writeBy.CompareAndSwap(set, later.UnixNano()) {
+		if later := now.Add(c.writeTimeout); later.After(by) && c.writeBy.CompareAndSwap(set, later.UnixNano()) {
 			by = later
 		}
 	}
@@ -236,7 +249,7 @@ func (c *conn) mayGoOn(n int) bool {
 	return true
 }
 
-// Untaken returns what the peer has not taken and has taken of the answers. It and CutSlow make conn a wire.Holder.
+// Untaken returns how much of the answers the peer has not taken and has taken. It is part of wire.Holder, like CutSlow.
 func (c *conn) Untaken() (waiting, taken int64) { return c.waiting.Load(), c.taken.Load() }
 
 // silent reports whether the peer has taken nothing of its answers for the write timeout. It needs the server's mutex.
@@ -245,15 +258,15 @@ func (c *conn) silent(now time.Time) bool {
 	if waiting == 0 || taken != c.seen {
 		c.seen, c.seenAt = taken, now
 	}
-	return now.Sub(c.seenAt) > c.server.limits.WriteTimeout
+	return now.Sub(c.seenAt) > c.writeTimeout
 }
 
 // CutSlow closes the connection of a peer that takes no answers.
 func (c *conn) CutSlow() { _ = c.Conn.Close() }
 
-// soon waits a moment for the place of a call. One request of a connection does, and none of a new one: a flood would be
-// held here.
-func (c *conn) soon(try func() bool) bool {
+// retry repeats try for a moment, until it succeeds. Only one request of a connection does so, and none of a new
+// connection: a flood would pile up here.
+func (c *conn) retry(try func() bool) bool {
 	if !c.proven.Load() || !c.entering.CompareAndSwap(false, true) {
 		return false
 	}
@@ -261,12 +274,12 @@ func (c *conn) soon(try func() bool) bool {
 	return wire.RetryBriefly(try)
 }
 
-// Close closes the connection. What is in flight on it gives back by itself what it has of the budget.
+// Close closes the connection. Its calls in flight give back what they hold of the budget by themselves.
 func (c *conn) Close() error {
 	c.closing.Do(func() {
 		close(c.closed)
 		c.share.Close()
-		c.server.forget(c)
+		c.owner.forget(c)
 	})
 	return c.Conn.Close()
 }
@@ -280,15 +293,78 @@ func (c *conn) CloseWrite() error {
 	return half.CloseWrite()
 }
 
-// endsAfter reports whether a connection of HTTP/1 must end behind the answer to r: its framing is such that a proxy in
-// front may see another request in it (RFC 9112, 6.1).
+// endsAfter reports whether a connection of HTTP/1 must end after the answer to r: its framing is such that a proxy in front
+// may see another request in it (RFC 9112, 6.1).
 func endsAfter(r *http.Request) bool {
 	if r.ProtoMajor != 1 {
 		return false
 	}
 	c := connOf(r.Context())
 	if c == nil {
-		return len(r.TransferEncoding) > 0 // net/http does not tell which of those have a length too
+		return len(r.TransferEncoding) > 0 // net/http does not say which of those have a length too
 	}
 	return c.messages.unclear.Load() || r.ProtoMinor == 0 && c.messages.encoded.Load()
+}
+
+// stallAfter is how long a body may make no progress while memory is short.
+const stallAfter = time.Second
+
+// transfer is a body that is being read, or an answer of HTTP/2 that is being written.
+type transfer struct {
+	conn    *conn
+	w       http.ResponseWriter
+	answer  bool
+	at      atomic.Int64 // when a body made progress last, in nanoseconds since 1970
+	stalled bool         // it was ended; guarded by the mutex of transfers until leave
+}
+
+// end makes the read or write that waits for the peer return.
+func (t *transfer) end() {
+	past := time.Unix(1, 0)
+	t.stalled = true
+	if c := http.NewResponseController(t.w); t.answer {
+		_ = c.SetWriteDeadline(past)
+	} else {
+		_ = c.SetReadDeadline(past)
+	}
+}
+
+// transfers are the reads and writes of a Server that wait for their peers. It ends those whose peers do nothing.
+type transfers struct {
+	mu   sync.Mutex
+	open map[*transfer]struct{}
+}
+
+func (s *transfers) begin(t *transfer) {
+	t.at.Store(time.Now().UnixNano())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open == nil {
+		s.open = make(map[*transfer]struct{})
+	}
+	s.open[t] = struct{}{}
+}
+
+// leave removes t, and reports whether it was ended.
+func (s *transfers) leave(t *transfer) (stalled bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.open, t)
+	stalled = t.stalled
+	t.stalled = false
+	return stalled
+}
+
+// sweep ends the answers to silent peers and, while memory is short, the bodies that make no progress.
+func (s *transfers) sweep(now time.Time, b *wire.Budget, silent map[*conn]bool) {
+	short := b.Short()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for t := range s.open {
+		switch {
+		case t.stalled:
+		case t.answer && silent[t.conn], !t.answer && short && now.Sub(time.Unix(0, t.at.Load())) >= stallAfter:
+			t.end()
+		}
+	}
 }

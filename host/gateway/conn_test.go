@@ -20,7 +20,7 @@ import (
 func over(t *testing.T, s *Server) (*conn, net.Conn) {
 	t.Helper()
 	near, far := net.Pipe()
-	c := newConn(near, s, true)
+	c := s.newConn(near, true)
 	t.Cleanup(func() {
 		_ = c.Close()
 		_ = far.Close()
@@ -84,7 +84,7 @@ func TestASlowLineWithTLSIsNoSilentOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := net.Pipe()
 		s := NewServer(ServerOptions{})
-		c := newConn(&breakable{Conn: near}, s, true)
+		c := s.newConn(&breakable{Conn: near}, true)
 		var reader sync.WaitGroup
 		defer reader.Wait()
 		reader.Go(func() {
@@ -147,7 +147,7 @@ func TestAnIdleConnectionIsLookedAtOnceMore(t *testing.T) {
 func TestAnIdleConnectionThatNobodyUsesIsClosedInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, _ := over(t, NewServer(ServerOptions{}))
-		c.server.state(c, http.StateIdle)
+		c.owner.(*Server).state(c, http.StateIdle)
 		_ = c.SetReadDeadline(time.Now().Add(time.Second))
 		begin := time.Now()
 		if _, err := c.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(begin) != time.Second+lastLook {

@@ -10,20 +10,19 @@ import (
 	"strings"
 
 	"github.com/easymicro/easymicro/wire"
-	"github.com/easymicro/easymicro/wire/code"
 )
 
-// media is a content type of requests, and what is answered in.
+// media is a content type of requests, and that of their answers.
 type media struct {
 	codec wire.Codec
-	reply []string // the value of the Content-Type header; shared, never written to
+	reply []string // value of the Content-Type header; shared, never written to
 }
 
 const jsonType = "application/json"
 
 var jsonMedia = media{wire.JSON, []string{jsonType}}
 
-// mediaTypes are all content types that name a codec. What `curl -d` calls its data is JSON here.
+// mediaTypes are all content types that name a codec. The one that `curl -d` sends by default means JSON here.
 var mediaTypes = func() map[string]media {
 	all := map[string]media{jsonType: jsonMedia, "application/x-www-form-urlencoded": jsonMedia}
 	for c, types := range map[wire.Codec][]string{
@@ -39,34 +38,10 @@ var mediaTypes = func() map[string]media {
 	return all
 }()
 
-// replyTypes are the content types of codecs that were not named by one.
+// replyTypes are the content types of answers whose request did not name its codec by one.
 var replyTypes = map[wire.Codec][]string{
 	wire.Raw: {"application/octet-stream"}, wire.JSON: jsonMedia.reply, wire.Protobuf: {"application/protobuf"},
 	wire.Msgpack: {"application/msgpack"}, wire.Thrift: {"application/thrift"},
-}
-
-// readCodec finds the codec of the request, which is also the response's.
-func (x *exchange) readCodec() *code.Error {
-	if named, e := x.readSerializeType(); named {
-		x.contentType = replyTypes[x.codec]
-		return e
-	}
-	types := x.r.Header["Content-Type"]
-	if len(types) == 0 || x.query {
-		x.codec, x.contentType = wire.JSON, jsonMedia.reply
-		return nil
-	}
-	m, ok := mediaTypes[types[0]]
-	if !ok {
-		m, ok = parseMedia(types[0])
-	}
-	if !ok || len(types) > 1 {
-		x.w.Header().Set("Accept-Post", strings.Join(knownTypes(), ", "))
-		return x.refuse(code.InvalidArgument, code.ReasonUnknownCodec,
-			"the content type names no codec, use one of "+strings.Join(knownTypes(), ", "))
-	}
-	x.codec, x.contentType = m.codec, m.reply
-	return nil
 }
 
 func parseMedia(contentType string) (media, bool) {
@@ -86,46 +61,40 @@ func parseMedia(contentType string) (media, bool) {
 
 func knownTypes() []string { return slices.Sorted(maps.Keys(mediaTypes)) }
 
-// minCompressed is the length from which on a reply is compressed: what fits into a packet gains nothing.
+// minCompressed is the length from which a reply is compressed: one that fits into a packet gains nothing.
 const minCompressed = 1 << 10
 
-// keptPlain is how much memory of a reply is used again that is sent compressed.
-const keptPlain = 4 << 10
-
-// compress returns the body as the caller accepts it, and says so in the headers. A reply is there to its end before it is
-// sent, so that it is compressed in memory: a caller that takes it slowly holds no compressor, and the length is known.
+// compress returns the body in the encoding that the caller prefers, and sets the headers that say so; ok is false if it is
+// sent as it is. A reply is complete before it is sent, so it is compressed in memory: a caller that reads it slowly holds
+// no compressor, and the length is known.
 //
-// An observer of the length alone (BREACH) needs replies that hold a secret beside what the attacker has put into a
+// The length alone helps an observer (BREACH) only if a reply holds a secret beside text that the attacker chose, in a
 // request that a browser makes with its user's credentials: no credential here is one that browsers send by themselves.
-func (x *exchange) compress(body []byte) []byte {
+func compress(h http.Header, accept []string, raw bool, body []byte) (_ []byte, ok bool) {
 	if len(body) < minCompressed {
-		return body
+		return nil, false
 	}
-	h := x.w.Header()
 	h.Add("Vary", "Accept-Encoding")
-	name, c := acceptedEncoding(x.r.Header["Accept-Encoding"])
-	if c == wire.NoCompression || x.codec == wire.Raw && isCompressed(body) {
-		return body
+	name, c := acceptedEncoding(accept)
+	if c == wire.NoCompression || raw && isCompressed(body) {
+		return nil, false
 	}
 	out, err := wire.AppendCompressed(make([]byte, 0, len(body)/4), c, body)
 	if err != nil || len(out) >= len(body) {
-		return body
+		return nil, false
 	}
 	h.Set("Content-Encoding", name)
-	if cap(x.res.Payload) > keptPlain {
-		x.res.Payload = nil // the answer may wait for long, and is charged as it is sent
-	}
-	return out
+	return out, true
 }
 
-// acceptedEncoding is the compression that the values of Accept-Encoding prefer, zstd among equals that are named (RFC 9110,
-// 12.5.3). What only "*" allows is gzip, which all who write that can read.
+// acceptedEncoding returns the compression that Accept-Encoding prefers, zstd among equals that are named (RFC 9110,
+// 12.5.3), and gzip if only "*" allows one, since every client that sends it supports gzip.
 func acceptedEncoding(accept []string) (string, wire.Compression) {
 	if len(accept) == 0 {
 		return "", wire.NoCompression
 	}
-	const unsaid = -1
-	zstd, gzip, identity, other := float64(unsaid), float64(unsaid), 0.0, float64(unsaid)
+	const unset = -1
+	zstd, gzip, identity, other := float64(unset), float64(unset), 0.0, float64(unset)
 	for element := range strings.SplitSeq(strings.Join(accept, ","), ",") {
 		coding, params, _ := strings.Cut(element, ";")
 		switch strings.ToLower(strings.TrimSpace(coding)) {
@@ -139,10 +108,10 @@ func acceptedEncoding(accept []string) (string, wire.Compression) {
 			other = quality(params)
 		}
 	}
-	if gzip == unsaid {
+	if gzip == unset {
 		gzip = other
 	}
-	if zstd == unsaid && gzip <= 0 {
+	if zstd == unset && gzip <= 0 {
 		zstd = other
 	}
 	switch {
@@ -154,7 +123,7 @@ func acceptedEncoding(accept []string) (string, wire.Compression) {
 	return "", wire.NoCompression
 }
 
-// quality is the weight among the parameters of an element; one that cannot be read is none.
+// quality returns the weight among the parameters of an element; a malformed one counts as zero.
 func quality(params string) float64 {
 	name, value, ok := strings.Cut(params, "=")
 	if !ok {
@@ -167,7 +136,7 @@ func quality(params string) float64 {
 	return q
 }
 
-// isCompressed reports whether bytes that a handler made are of a kind that does not get shorter.
+// isCompressed reports whether bytes of a handler are of a kind that does not get shorter.
 func isCompressed(body []byte) bool {
 	switch kind := http.DetectContentType(body); {
 	case bytes.HasPrefix(body, []byte{0x28, 0xb5, 0x2f, 0xfd}): // zstd

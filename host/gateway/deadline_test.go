@@ -28,7 +28,7 @@ func TestHeadersSayHowLongACallerWaits(t *testing.T) {
 		{"Grpc-Timeout: 250m", 250 * time.Millisecond},
 		{"Grpc-Timeout: 1500u", 2 * time.Millisecond}, // no part of a caller's time is lost
 		{"Grpc-Timeout: 1n", time.Millisecond},
-		{"Grpc-Timeout: 99999999H", longestTimeout},
+		{"Grpc-Timeout: 99999999H", maxTimeout},
 		{"Connect-Timeout-Ms: 800", 800 * time.Millisecond},
 		{"Connect-Timeout-Ms: 9999999999", 9999999999 * time.Millisecond},
 		{"X-Request-Timeout: 800ms", 800 * time.Millisecond},

@@ -2,8 +2,10 @@ package gateway
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"runtime/debug"
+	"strconv"
 	"sync"
 	"time"
 
@@ -11,28 +13,15 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// exchange is one HTTP request on its way to a call and back.
+// exchange is one HTTP request, its call and its answer.
 type exchange struct {
-	g *Gateway
-	w http.ResponseWriter
-	r *http.Request
+	request
+	g      *Gateway
+	called bool    // the handler was reached
+	trace  string  // the traceparent that the handler has set in the request
+	handed holding // to a handler that may outlive the request
 
-	family      *family // nil for plain requests
-	service     string  // as the caller spells it, or exact where that is known
-	method      string
-	codec       wire.Codec
-	contentType []string // of a result
-	oneWay      bool
-	status      int       // of an error, where its code does not tell; 0 otherwise
-	called      bool      // the handler was reached
-	trace       string    // the traceparent that the handler has put into the request
-	query       bool      // the argument is that of the query
-	deadline    time.Time // when the caller gives up; zero: it does not say
-	holding     holding
-	handed      holding // to a handler that may outlive the request
-	transfer    transfer
-
-	// The memory of the frames is used again, but only when the handler has let go of it.
+	// The memory of the frames is used again, but only once the handler has returned.
 	req, res wire.Frame
 	running  bool
 }
@@ -44,14 +33,15 @@ var exchanges = sync.Pool{New: func() any { return new(exchange) }}
 
 func newExchange(g *Gateway, w http.ResponseWriter, r *http.Request) *exchange {
 	x := exchanges.Get().(*exchange)
-	x.g, x.w, x.r = g, w, r
+	x.g, x.host, x.router = g, g.host, g.router
+	x.w, x.r, x.limits = w, r, &g.limits
 	if c := connOf(r.Context()); c != nil {
 		x.holding = holding{conn: c, growth: wire.NewGrowth(c.share)}
 	}
 	return x
 }
 
-// release gives x back, unless a handler that outlives its request still has its frames.
+// release gives x back, unless a handler that outlives its request still uses its frames.
 func (x *exchange) release() {
 	x.holding.leave()
 	if x.running {
@@ -63,6 +53,65 @@ func (x *exchange) release() {
 	exchanges.Put(x)
 }
 
+// serve answers the request, or returns the error to answer with.
+func (x *exchange) serve() *code.Error {
+	switch {
+	case !x.g.peers.reaches(x.r):
+		return x.misdirected()
+	case !x.g.origins.admit(x.w, x.r):
+		return x.foreign()
+	case x.r.Method == http.MethodOptions:
+		if e := x.preflight(x.g.origins); e != nil {
+			return e
+		}
+		return x.succeedEmpty(http.StatusNoContent)
+	}
+	if e := x.readDeadline(); e != nil {
+		return e
+	}
+	bind, e := x.route()
+	if e != nil {
+		return e
+	}
+	if e := x.readFamily(); e != nil {
+		return e
+	}
+	if x.family != nil && x.family.flag(x.r.Header, famHeartbeat) {
+		return x.succeedEmpty(http.StatusOK)
+	}
+	if e := x.enter(); e != nil {
+		return e
+	}
+	if e := x.readCodec(); e != nil {
+		return e
+	}
+	if e := x.g.metadata.read(&x.request, &x.req.Metadata); e != nil {
+		return e
+	}
+	a := argument{request: &x.request, rejectUnknown: x.g.rejectUnknown, payload: x.req.Payload[:0]}
+	e = a.read(bind)
+	if x.req.Payload = a.payload; e != nil {
+		return e
+	}
+	return x.call()
+}
+
+// slotRetryAfter is when a connection that has too many calls in flight may have room for another.
+const slotRetryAfter = 100 * time.Millisecond
+
+// enter counts the call against the limits.
+func (x *exchange) enter() *code.Error {
+	switch x.holding.enter(x.limits.MaxInFlight) {
+	case shortOnHost:
+		return x.overloaded()
+	case shortOnConnection:
+		what := fmt.Sprintf("the connection has reached the limit of %d calls in flight", x.limits.MaxInFlight)
+		e := code.Refuse(code.Unavailable, code.ReasonOverloaded, what, "", x.host, slotRetryAfter)
+		return e.WithAdvice("listeners[].limits.maxInFlightPerConnection allows more")
+	}
+	return nil
+}
+
 // outcome is why the HTTP request need not wait any longer.
 type outcome struct {
 	err  error
@@ -72,8 +121,8 @@ type outcome struct {
 type outcomeKind byte
 
 const (
-	returned outcomeKind = iota // the handler did
-	early                       // the deadline passed before that
+	returned outcomeKind = iota // the handler has
+	early                       // the deadline passed first
 	admitted                    // no rule refused a one-way call
 )
 
@@ -82,12 +131,12 @@ type admittedKey struct{}
 // Admitted tells the gateway that no rule refused a one-way call, so that its caller need not wait for the handler. ctx
 // is the one that the Handler was given. Without it the caller is answered when the handler returns.
 func Admitted(ctx context.Context) {
-	if tell, ok := ctx.Value(admittedKey{}).(func()); ok {
-		tell()
+	if report, ok := ctx.Value(admittedKey{}).(func()); ok {
+		report()
 	}
 }
 
-// call runs the call and answers with what comes of it.
+// call runs the call and answers with its outcome.
 func (x *exchange) call() *code.Error {
 	room := x.oneWay || x.holding.begin(x.r.Context(), x.deadline, x.service, x.method, len(x.req.Payload))
 	if x.late() {
@@ -96,30 +145,32 @@ func (x *exchange) call() *code.Error {
 	if !room {
 		return x.overloaded()
 	}
-	x.setTimeout()
+	if !x.deadline.IsZero() { // in whole milliseconds, rounded up
+		left := (time.Until(x.deadline) + time.Millisecond - 1) / time.Millisecond
+		x.req.Metadata.Set(wire.MetaTimeout, strconv.FormatInt(max(1, int64(left)), 10))
+	}
 	x.req.Service, x.req.Method, x.req.Codec, x.req.OneWay = x.service, x.method, x.codec, x.oneWay
 	x.res.Type, x.res.Codec = wire.Response, x.codec
 	x.called, x.running = true, true
 	x.g.running.Add(1)
 	if !x.oneWay && x.g.remote(x.service) {
-		return x.callHere()
+		return x.callInline()
 	}
-	return x.callBeside()
+	return x.callAsync()
 }
 
-// callHere waits for the handler itself: what it does for a service of another host ends with the call.
-func (x *exchange) callHere() *code.Error {
+// callInline runs the handler of a service of another host, which returns when the request ends.
+func (x *exchange) callInline() *code.Error {
 	defer x.g.running.Done()
 	o := x.handle(wire.NewCall(x.r.Context(), x.callOptions()))
 	x.holding.reply.Learn(len(x.res.Payload), o.err)
-	x.holding.leave() // the call has ended, however long its caller takes the answer
-	return x.told(o)
+	x.holding.leave() // the call has ended, however slowly its caller takes the answer
+	return x.answer(o)
 }
 
-// callBeside has the handler run on a goroutine of its own, since it may go on after its caller was answered at the
-// deadline.
-func (x *exchange) callBeside() *code.Error {
-	outcomes := make(chan outcome, 3) // one of each kind: nobody who tells ever waits
+// callAsync runs the handler on a goroutine of its own, since it may outlive the answer to its caller.
+func (x *exchange) callAsync() *code.Error {
+	outcomes := make(chan outcome, 3) // one of each kind: senders never block
 	ctx := x.r.Context()
 	gone := ctx.Done()
 	if x.oneWay {
@@ -135,15 +186,15 @@ func (x *exchange) callBeside() *code.Error {
 
 	select {
 	case o := <-outcomes:
-		return x.told(o)
+		return x.answer(o)
 	case <-gone:
-		return x.refuse(code.Cancelled, code.ReasonCancelled, "the caller went away")
+		return x.cancelled()
 	}
 }
 
 func (x *exchange) callOptions() wire.CallOptions {
 	o := wire.CallOptions{
-		Transport: "http", Peer: x.g.peer(x.r), Host: x.g.host, MaxDecodedBytes: x.g.limits.MaxDecompressedBytes,
+		Transport: "http", Peer: x.g.peers.address(x.r), Host: x.host, MaxDecodedBytes: x.limits.MaxDecompressedBytes,
 	}
 	if conn := x.holding.conn; conn != nil {
 		o.Share = conn.share
@@ -151,24 +202,9 @@ func (x *exchange) callOptions() wire.CallOptions {
 	return o
 }
 
-// told answers with the outcome.
-func (x *exchange) told(o outcome) *code.Error {
-	x.running = o.kind != returned
-	if !x.running && cap(x.req.Payload) > keptPayload {
-		x.req.Payload = nil // it is not charged any longer
-	}
-	if o.err != nil {
-		x.trace = x.req.Metadata.Get("traceparent")
-	}
-	return x.answer(o)
-}
-
-// handlerPanicked is all that callers are told of a panic, in the words that hosts have for it over any transport.
-const handlerPanicked = "the handler panicked"
-
-// run tells the outcome of the call, also when its handler ends the goroutine.
+// run sends the outcome of the call, even if its handler ends the goroutine.
 func (x *exchange) run(c *wire.Call, outcomes chan<- outcome) {
-	g := x.g // x may be used again as soon as the outcome is told
+	g := x.g // x may be used again as soon as the outcome is sent
 	defer g.running.Done()
 	var o outcome
 	done := false
@@ -184,7 +220,7 @@ func (x *exchange) run(c *wire.Call, outcomes chan<- outcome) {
 	done = true
 }
 
-// handle calls the handler and tells what came of it, also of a panic.
+// handle calls the handler and returns its outcome; a panic becomes an error.
 func (x *exchange) handle(c *wire.Call) (o outcome) {
 	defer c.End()
 	defer func() {
@@ -196,30 +232,48 @@ func (x *exchange) handle(c *wire.Call) (o outcome) {
 }
 
 func (x *exchange) panicked(v any) error {
-	g, req := x.g, &x.req
-	g.logger.Error("panic in a call", "service", req.Service, "method", req.Method, "panic", code.PanicText(v), "stack", string(debug.Stack()))
+	x.g.logger.Error("panic in a call", "service", x.req.Service, "method", x.req.Method, "panic", code.PanicText(v), "stack", string(debug.Stack()))
 	what := handlerPanicked
-	if g.exposeInternal {
+	if x.g.exposeInternal {
 		what += ": " + code.PanicText(v)
 	}
-	return code.Refuse(code.Internal, code.ReasonPanic, what, "", g.host, 0)
+	return x.refuse(code.Internal, code.ReasonPanic, what)
 }
 
-// answer writes the outcome of the call, or tells the error to write.
+// answer answers with the outcome of the call, or returns the error to answer with.
 func (x *exchange) answer(o outcome) *code.Error {
-	if !x.oneWay {
-		if o.err != nil {
-			return code.From(o.err)
-		}
-		return x.succeed()
+	x.running = o.kind != returned
+	if !x.running && cap(x.req.Payload) > keptPayload {
+		x.req.Payload = nil // it is not charged any longer
 	}
-	// What the handler of a one-way call makes of it is nobody's business; a refusal is.
-	if e := code.From(o.err); e != nil && e.Own() && code.NotRun(e.Reason) {
+	e := code.From(o.err)
+	if e != nil {
+		x.trace = x.req.Metadata.Get("traceparent")
+	}
+	switch {
+	case x.oneWay && (e == nil || !e.Own() || !code.NotRun(e.Reason)): // only a refusal matters to the caller
+		return x.succeedEmpty(http.StatusAccepted)
+	case e != nil:
 		return e
 	}
-	if x.family != nil {
-		x.echoFamily()
+	s := x.response()
+	return s.succeed(&x.res)
+}
+
+func (x *exchange) response() response {
+	return response{request: &x.request, exposeInternal: x.g.exposeInternal, trace: x.trace}
+}
+
+func (x *exchange) succeedEmpty(status int) *code.Error {
+	s := x.response()
+	if s.family != nil && status != http.StatusNoContent {
+		s.echoFamily()
 	}
-	x.succeedEmpty(http.StatusAccepted)
+	s.succeedEmpty(status)
 	return nil
+}
+
+func (x *exchange) fail(e *code.Error) {
+	s := x.response()
+	s.fail(e)
 }

@@ -280,7 +280,7 @@ func (p *pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)
 func halfRead(s *Server) (n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for c := range s.second {
+	for c := range s.http2Conns {
 		if c.frames.Load().began.Load() != 0 {
 			n++
 		}
@@ -393,7 +393,7 @@ func TestFloodsOfHTTP2AreTheirOwnMatter(t *testing.T) {
 func framesRead(s *Server, since time.Time) (counts []int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for c := range s.second {
+	for c := range s.http2Conns {
 		if c.opened.After(since) {
 			counts = append(counts, c.Conn.(*countingConn).count.Load())
 		}

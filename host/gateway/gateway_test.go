@@ -145,28 +145,28 @@ func TestErrorsAreProblemsWithTheStatusOfTheTable(t *testing.T) {
 		err    error
 		status int
 		header string
-		want   problem
+		want   problemDetails
 	}{
 		{
 			refuse(code.ResourceExhausted, "rate_limited", 1200*time.Millisecond), 429, "Retry-After: 2",
-			problem{Code: "RESOURCE_EXHAUSTED", Reason: "rate_limited", Rule: "r@r7", Host: host, RetryAfterMS: 1200},
+			problemDetails{Code: "RESOURCE_EXHAUSTED", Reason: "rate_limited", Rule: "r@r7", Host: host, RetryAfterMS: 1200},
 		},
-		{refuse(code.Unavailable, "overloaded", 0), 503, "Retry-After: 1", problem{Code: "UNAVAILABLE", Reason: "overloaded", Rule: "r@r7", Host: host}},
+		{refuse(code.Unavailable, "overloaded", 0), 503, "Retry-After: 1", problemDetails{Code: "UNAVAILABLE", Reason: "overloaded", Rule: "r@r7", Host: host}},
 		{
 			refuse(code.Unavailable, "breaker_open", time.Nanosecond), 503, "Retry-After: 1",
-			problem{Code: "UNAVAILABLE", Reason: "breaker_open", Rule: "r@r7", Host: host, RetryAfterMS: 1},
+			problemDetails{Code: "UNAVAILABLE", Reason: "breaker_open", Rule: "r@r7", Host: host, RetryAfterMS: 1},
 		},
-		{refuse(code.Unavailable, "no_endpoint", 0), 502, "", problem{Code: "UNAVAILABLE", Reason: "no_endpoint", Rule: "r@r7", Host: host}},
-		{refuse(code.PermissionDenied, "denied", 0), 403, "", problem{Code: "PERMISSION_DENIED", Reason: "denied", Rule: "r@r7", Host: host}},
+		{refuse(code.Unavailable, "no_endpoint", 0), 502, "", problemDetails{Code: "UNAVAILABLE", Reason: "no_endpoint", Rule: "r@r7", Host: host}},
+		{refuse(code.PermissionDenied, "denied", 0), 403, "", problemDetails{Code: "PERMISSION_DENIED", Reason: "denied", Rule: "r@r7", Host: host}},
 		{
 			refuse(code.Unauthenticated, "unauthenticated", 0), 401, "Www-Authenticate: Bearer",
-			problem{Code: "UNAUTHENTICATED", Reason: "unauthenticated", Rule: "r@r7", Host: host},
+			problemDetails{Code: "UNAUTHENTICATED", Reason: "unauthenticated", Rule: "r@r7", Host: host},
 		},
-		{refuse(code.DeadlineExceeded, "timeout", 0), 504, "", problem{Code: "DEADLINE_EXCEEDED", Reason: "timeout", Rule: "r@r7", Host: host}},
-		{code.Errorf(code.NotFound, "order 7").WithReason("no_such_order"), 404, "", problem{Code: "NOT_FOUND", Reason: "no_such_order"}},
-		{code.Errorf(code.FailedPrecondition, "x").WithReason("too_large"), 400, "", problem{Code: "FAILED_PRECONDITION", Reason: "too_large"}},
-		{code.Errorf(code.Unavailable, "x").WithReason("draining"), 503, "", problem{Code: "UNAVAILABLE", Reason: "draining"}},
-		{errors.New("plain"), 500, "", problem{Code: "UNKNOWN"}},
+		{refuse(code.DeadlineExceeded, "timeout", 0), 504, "", problemDetails{Code: "DEADLINE_EXCEEDED", Reason: "timeout", Rule: "r@r7", Host: host}},
+		{code.Errorf(code.NotFound, "order 7").WithReason("no_such_order"), 404, "", problemDetails{Code: "NOT_FOUND", Reason: "no_such_order"}},
+		{code.Errorf(code.FailedPrecondition, "x").WithReason("too_large"), 400, "", problemDetails{Code: "FAILED_PRECONDITION", Reason: "too_large"}},
+		{code.Errorf(code.Unavailable, "x").WithReason("draining"), 503, "", problemDetails{Code: "UNAVAILABLE", Reason: "draining"}},
+		{errors.New("plain"), 500, "", problemDetails{Code: "UNKNOWN"}},
 	} {
 		give = tc.err
 		r := do(t, "POST", url, "{}", "Traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")

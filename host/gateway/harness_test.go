@@ -158,14 +158,14 @@ func startOn(t testing.TB, ln net.Listener, b *backend, o Options, budget *wire.
 	return srv, ln.Addr().String()
 }
 
-type response struct {
+type answered struct {
 	*http.Response
 	body    string
-	problem problem
+	problem problemDetails
 }
 
 // do sends a request; header holds "Key: value" lines.
-func do(t testing.TB, method, url, body string, header ...string) response {
+func do(t testing.TB, method, url, body string, header ...string) answered {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
 	if err != nil {
@@ -185,13 +185,13 @@ func do(t testing.TB, method, url, body string, header ...string) response {
 }
 
 // read reads an answer to its end.
-func read(t testing.TB, res *http.Response) response {
+func read(t testing.TB, res *http.Response) answered {
 	t.Helper()
 	data, err := io.ReadAll(res.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := response{Response: res, body: string(data)}
+	r := answered{Response: res, body: string(data)}
 	if res.Header.Get("Content-Type") == "application/problem+json" && len(data) > 0 {
 		if err := json.Unmarshal(data, &r.problem); err != nil {
 			t.Fatalf("problem %s: %v", data, err)

@@ -14,7 +14,7 @@ func TestJSONOverHTTPEndsItsLineOnce(t *testing.T) {
 		return nil
 	}}
 	url := "http://" + serve(t, b, Options{}) + "/Arith/"
-	long := `"` + strings.Repeat("x", longReply) + `"`
+	long := `"` + strings.Repeat("x", maxUnsized) + `"`
 	for _, tc := range []struct{ name, method, body, header, want string }{
 		{"a reply", "Hook", "{}", "", "{}\n"},
 		{"one with a line end of its own", "Hook", "{}\n", "", "{}\n"},

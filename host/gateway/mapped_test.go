@@ -69,9 +69,9 @@ func TestHeadersThatSayWhoCallsOrHowCannotBeMapped(t *testing.T) {
 		{"x-forwarded-for", "X-A", "reserved"},
 		{"easymicro-meta", "X-A", "reserved"},
 		{"Traceparent", "X-A", "taken by traceparent"},
-		{"a", "", "no name of an HTTP header"},
-		{"a", "X A", "no name of an HTTP header"},
-		{"a", "X-A: b", "no name of an HTTP header"},
+		{"a", "", "not a valid name of an HTTP header"},
+		{"a", "X A", "not a valid name of an HTTP header"},
+		{"a", "X-A: b", "not a valid name of an HTTP header"},
 		{"a", "connection", "the header Connection is about the connection"},
 		{"a", "te", "about the connection"},
 		{"a", "Transfer-Encoding", "about the connection"},
@@ -83,7 +83,7 @@ func TestHeadersThatSayWhoCallsOrHowCannotBeMapped(t *testing.T) {
 		{"a", "Easymicro-Meta", "reserved"},
 		{"a", "X-RPCX-Meta", "reserved"},
 		{"a", "X-Em-Caller", "reserved"},
-		{"a", "traceparent", "becomes the metadata traceparent already"},
+		{"a", "traceparent", "already becomes the metadata traceparent"},
 	} {
 		problems := CheckMetadata(map[string]string{tc.name: tc.header})
 		if tc.want == "" && len(problems) > 0 || tc.want != "" && (len(problems) != 1 || !strings.Contains(problems[0].Message, tc.want)) {

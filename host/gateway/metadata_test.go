@@ -104,8 +104,8 @@ func TestThePeerIsTheLastUntrustedHop(t *testing.T) {
 		{behind, "[2001:db8::7], fd00::1", "2001:db8::7"},
 		{behind, "[2001:db8::7%eth0]:80", "2001:db8::7"},
 		{behind, "198.51.100.1\nX-Forwarded-For: 203.0.113.9\nX-Forwarded-For: 10.1.2.3, 10.1.2.4", "203.0.113.9"},
-		{behind, "203.0.113.9" + strings.Repeat(",10.1.2.3", mostHops), "10.1.2.3"},
-		{behind, "203.0.113.9" + strings.Repeat(",10.1.2.3", mostHops-1), "203.0.113.9"},
+		{behind, "203.0.113.9" + strings.Repeat(",10.1.2.3", maxHops), "10.1.2.3"},
+		{behind, "203.0.113.9" + strings.Repeat(",10.1.2.3", maxHops-1), "203.0.113.9"},
 	} {
 		do(t, "POST", tc.url, "{}", strings.Split("X-Forwarded-For: "+tc.forwarded, "\n")...)
 		if _, c := b.lastCall(); c.Peer().String() != tc.want || c.Transport() != "http" {

@@ -106,7 +106,7 @@ func TestARouteMayNotTakeThePathOfAMethodOfAnotherHost(t *testing.T) {
 		Remote: func(service string) bool { return service == "Away" },
 		Routes: []Route{{Path: "/Away/Find", Service: "Away", Method: "Make"}},
 	})
-	if err == nil || !strings.Contains(err.Error(), "POST /Away/Find is the path of Away.Find itself") {
+	if err == nil || !strings.Contains(err.Error(), "POST /Away/Find is the built-in path of Away.Find") {
 		t.Errorf("%v", err)
 	}
 }

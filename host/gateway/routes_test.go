@@ -18,7 +18,7 @@ func TestGetIsForTheMethodsThatAllowIt(t *testing.T) {
 	}{
 		{"GET", "/Arith/Mul?a=73&b=1500", "", 200, line, ""},
 		{"GET", "/arith/mul?A=73&B=1500", "", 200, line, ""},
-		{"GET", "/Arith/Mul?a=x", "", 400, `parameter \"a\" is not a whole number`, ""},
+		{"GET", "/Arith/Mul?a=x", "", 400, `parameter \"a\" is not an integer`, ""},
 		{"GET", "/Arith/Mul?a=73&x=1&b=1500", "", 200, line, ""},
 		{"GET", "/Arith/Mul?a=1;b=2", "", 400, "query string", ""},
 		{"GET", "/Arith/Div?a=1", "", 405, "GET is not allowed here, use POST", "POST"},
@@ -55,13 +55,13 @@ func TestRoutesGiveMethodsPathsOfTheirOwn(t *testing.T) {
 		{"GET", "/v1/mul", "", 405, "use POST"},
 		{"GET", "/v1/mul/73/by/1500", "", 200, line},
 		{"GET", "/v1/mul/73/by/1500?a=1", "", 400, "more than once"},
-		{"GET", "/v1/mul/x/by/1500", "", 400, "whole number"},
+		{"GET", "/v1/mul/x/by/1500", "", 400, "an integer"},
 		{"PUT", "/v1/mul/73/by/1500", "", 200, line},
 		{"PUT", "/v1/mul/73/by/1500", "{ }", 200, line},
 		{"PUT", "/v1/mul/73/by/1500", `{"c":1}`, 200, line},
 		{"PUT", "/v1/mul/73/by/1500", `{"a":1}`, 400, "bad_payload"},
 		{"PUT", "/v1/mul/73/by/1500", `{"A":1}`, 400, "bad_payload"},
-		{"PUT", "/v1/mul/73/by/1500", `[1]`, 400, "no JSON object"},
+		{"PUT", "/v1/mul/73/by/1500", `[1]`, 400, "not a JSON object"},
 		{"PATCH", "/v1/mul/73/by/1500", "{}", 405, "use GET or HEAD or PUT"},
 		{"PUT", "/Arith/Div", `{"a":73,"b":1500}`, 200, line},
 		{"POST", "/Arith/Div", `{"a":6,"b":3}`, 200, `{"c":2}`},
@@ -137,7 +137,7 @@ func TestRoutesThatTakeOneAnothersRequestsAreProblems(t *testing.T) {
 		{
 			"equal",
 			[]Route{{Path: "/v1/mul", Service: "Arith", Method: "Mul"}, {Path: "/v1/mul", Service: "Arith", Method: "Div"}},
-			`gateway.routes[1].path: "POST /v1/mul" is in conflict with routes[0] ("POST /v1/mul")`,
+			`gateway.routes[1].path: "POST /v1/mul" conflicts with routes[0] ("POST /v1/mul")`,
 		},
 		{
 			"overlapping",
@@ -146,12 +146,12 @@ func TestRoutesThatTakeOneAnothersRequestsAreProblems(t *testing.T) {
 				{Path: "/g/{a}/x", Service: "Arith", Method: "Mul"},
 				{Path: "/g/x/{b}", Service: "Arith", Method: "Mul"},
 			},
-			`gateway.routes[2].path: "POST /g/x/{b}" is in conflict with routes[1] ("POST /g/{a}/x")`,
+			`gateway.routes[2].path: "POST /g/x/{b}" conflicts with routes[1] ("POST /g/{a}/x")`,
 		},
-		{"twice the method", []Route{{Path: "/v1", Methods: []string{"PUT", "PUT"}, Service: "Arith", Method: "Mul"}}, "gateway.routes[0].methods[1]: PUT is there twice"},
-		{"the path of another", []Route{{Path: "/Arith/Mul", Service: "Arith", Method: "Div"}}, "gateway.routes[0].path: POST /Arith/Mul is the path of Arith.Mul itself and cannot lead to Arith.Div"},
-		{"escaped", []Route{{Path: "/Maths/m%75l", Service: "Arith", Method: "Div"}}, "is the path of Arith.Mul itself"},
-		{"by GET", []Route{{Path: "/arith/mul", Methods: []string{"GET"}, Service: "Arith", Method: "Div"}}, "GET /arith/mul is the path of Arith.Mul itself"},
+		{"twice the method", []Route{{Path: "/v1", Methods: []string{"PUT", "PUT"}, Service: "Arith", Method: "Mul"}}, "gateway.routes[0].methods[1]: PUT is listed twice"},
+		{"the path of another", []Route{{Path: "/Arith/Mul", Service: "Arith", Method: "Div"}}, "gateway.routes[0].path: POST /Arith/Mul is the built-in path of Arith.Mul and cannot lead to Arith.Div"},
+		{"escaped", []Route{{Path: "/Maths/m%75l", Service: "Arith", Method: "Div"}}, "is the built-in path of Arith.Mul"},
+		{"by GET", []Route{{Path: "/arith/mul", Methods: []string{"GET"}, Service: "Arith", Method: "Div"}}, "GET /arith/mul is the built-in path of Arith.Mul"},
 		{"by PUT, which it has not", []Route{{Path: "/Arith/Mul", Methods: []string{"PUT"}, Service: "Arith", Method: "Div"}}, ""},
 		{"its own", []Route{{Path: "/Arith/Mul", Service: "Maths", Method: "Mul"}}, ""},
 	} {
@@ -192,14 +192,14 @@ func TestWrongOptionsAreAllNamedWithTheirPaths(t *testing.T) {
 	for _, want := range []string{
 		"gateway.get[0]: ", "gateway.get[1]: no method Arith.Nope",
 		"gateway.routes[0]: no method Arith.Nope", "gateway.routes[1].path: ", "gateway.routes[2].methods[0]: ",
-		"gateway.routes[3].methods[0]: GET needs Arith.Div in gateway.get", "gateway.routes[4].path: {x} is no member",
+		"gateway.routes[3].methods[0]: GET needs Arith.Div in gateway.get", "gateway.routes[4].path: {x} is not a member",
 		"gateway.routes[6].path: ", "gateway.routes[8].path: ", "gateway.routes[9].path: ", "gateway.cors.allowOrigins[0]: ",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("missing %q in\n%v", want, err)
 		}
 	}
-	if n := len(err.(Problems)); n != 11 { //nolint:errorlint // New promises the type
+	if n := len(err.(OptionErrors)); n != 11 { //nolint:errorlint // New promises the type
 		t.Errorf("%d problems:\n%v", n, err)
 	}
 	if strings.Contains(err.Error(), ".go:") {

@@ -15,30 +15,30 @@ import (
 const (
 	headerTimeout  = 5 * time.Second
 	maxHeaderBytes = 32 << 10
-	firstRequest   = 10 * time.Second // of a connection of HTTP/2
+	firstRequest   = 10 * time.Second // on a connection of HTTP/2
 	sweepEvery     = time.Second
 
-	http2Streams      = 250      // at most, on one connection
-	http2FrameBytes   = 16 << 10 // net/http makes room for a frame when its header has come
+	http2Streams      = 250      // on one connection
+	http2FrameBytes   = 16 << 10 // net/http allocates a frame when its header has arrived
 	http2StreamBuffer = 256 << 10
 	http2ConnBuffer   = 1 << 20
 	http2PingAfter    = 30 * time.Second // without a frame
 )
 
-// ServerOptions are settings of a Server. Only Handler is required.
+// ServerOptions configure a Server. Only Handler is required.
 type ServerOptions struct {
 	Handler http.Handler
 	Limits  wire.Limits  // zero fields mean the defaults
-	Budget  *wire.Budget // of the whole host; nil: one of its own with the defaults
-	Logger  *slog.Logger // for what net/http says, at debug level; nil discards
-	Opened  func()       // is told of each connection; may be nil
-	Closed  func()       // is told of the end of each; may be nil
+	Budget  *wire.Budget // of the whole host; nil for one of its own with the defaults
+	Logger  *slog.Logger // for messages of net/http, at debug level; nil discards
+	Opened  func()       // called for each connection; may be nil
+	Closed  func()       // called at the end of each; may be nil
 }
 
-// Server is an HTTP server with every bound that a hostile peer needs: headers of 32 KiB within 5 s, idle connections for
-// the limits' IdleTimeout, connections of HTTP/2 without a request for 10 s, and floods of HTTP/2's frames at a bounded
-// rate. HTTP/1.1, HTTP/2 with TLS and h2c are on. Bodies and answers are bounded by the Gateway itself, since only it
-// knows when a call runs and is not to be cut.
+// Server is an HTTP server that hostile peers cannot exhaust: it limits headers to 32 KiB within 5 s, idle connections to
+// the limits' IdleTimeout, connections of HTTP/2 without a request to 10 s, and the rate of HTTP/2's frames. It serves
+// HTTP/1.1, HTTP/2 over TLS and h2c. Bodies and answers are limited by the Gateway, since only it knows when a call runs
+// and must not be cut.
 type Server struct {
 	http   http.Server
 	budget *wire.Budget
@@ -50,11 +50,11 @@ type Server struct {
 	idleTimeout atomic.Int64
 	transfers   transfers
 
-	mu     sync.Mutex
-	second map[*conn]struct{} // that speak HTTP/2
+	mu         sync.Mutex
+	http2Conns map[*conn]struct{}
 }
 
-// NewServer makes a Server.
+// NewServer returns a Server.
 func NewServer(o ServerOptions) *Server {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -63,7 +63,7 @@ func NewServer(o ServerOptions) *Server {
 		o.Budget = wire.NewBudget(0, 0)
 	}
 	nothing := func() {}
-	s := &Server{budget: o.Budget, limits: o.Limits.WithDefaults(), next: o.Handler, opened: nothing, closed: nothing, second: make(map[*conn]struct{})}
+	s := &Server{budget: o.Budget, limits: o.Limits.WithDefaults(), next: o.Handler, opened: nothing, closed: nothing, http2Conns: make(map[*conn]struct{})}
 	if o.Opened != nil {
 		s.opened = o.Opened
 	}
@@ -95,7 +95,7 @@ func NewServer(o ServerOptions) *Server {
 	return s
 }
 
-// SetIdleTimeout changes how long the connections that come from now on may be idle.
+// SetIdleTimeout changes how long new connections may be idle.
 func (s *Server) SetIdleTimeout(d time.Duration) { s.idleTimeout.Store(int64(d)) }
 
 // Serve serves the connections of ln, which it closes, until Shutdown or Close; then it returns http.ErrServerClosed. The
@@ -110,14 +110,13 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	return s.http.Serve(&listener{ln, s, isLoopback(ln.Addr())})
 }
 
-// Shutdown stops accepting, lets the requests that have come be answered, and returns when the last connection is closed
-// or ctx ends.
+// Shutdown stops accepting and returns when all requests are answered and the last connection is closed, or when ctx ends.
 func (s *Server) Shutdown(ctx context.Context) error { return s.http.Shutdown(ctx) }
 
 // Close closes all connections.
 func (s *Server) Close() error { return s.http.Close() }
 
-// serve serves one request. One of HTTP/2 that is answered is worth frames to its connection.
+// serve serves one request. An answered one of HTTP/2 earns its connection frames.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	c := connOf(r.Context())
 	c.requested.Store(true)
@@ -130,7 +129,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 func (s *Server) state(rwc net.Conn, state http.ConnState) {
 	c, ok := rwc.(*conn)
 	if !ok {
-		return // never: Serve makes them
+		return // never: listener wraps them
 	}
 	if state == http.StateIdle {
 		c.idleSince.Store(time.Now().UnixNano())
@@ -146,7 +145,7 @@ func (s *Server) state(rwc net.Conn, state http.ConnState) {
 	}
 }
 
-// sweepUntil looks after bodies that do not come, and the connections of HTTP/2, on which net/http has no deadlines.
+// sweepUntil ends stalled bodies, and connections of HTTP/2, on which net/http sets no deadlines.
 func (s *Server) sweepUntil(ctx context.Context) {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
@@ -160,16 +159,16 @@ func (s *Server) sweepUntil(ctx context.Context) {
 	}
 }
 
-func (s *Server) sweep(now time.Time) { s.transfers.sweep(now, s.budget, s.sweepSecond(now)) }
+func (s *Server) sweep(now time.Time) { s.transfers.sweep(now, s.budget, s.sweepHTTP2(now)) }
 
-// sweepSecond ends connections of HTTP/2 that are overdue, and returns those of which the peer takes no answers.
-func (s *Server) sweepSecond(now time.Time) (silent map[*conn]bool) {
+// sweepHTTP2 ends connections of HTTP/2 that are overdue, and returns those whose peer takes no answers.
+func (s *Server) sweepHTTP2(now time.Time) (silent map[*conn]bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for c := range s.second {
+	for c := range s.http2Conns {
 		switch {
 		case c.frames.Load().stalled(now, s.limits.BodyTimeout):
-			_ = c.Conn.Close() // its reader tells net/http
+			_ = c.Conn.Close() // net/http sees it when it reads
 		case !c.requested.Load() && now.Sub(c.opened) > firstRequest, c.idle.Load() && c.idleFor(now) > c.idleTimeout:
 			c.leave()
 		case c.silent(now):
@@ -182,19 +181,26 @@ func (s *Server) sweepSecond(now time.Time) (silent map[*conn]bool) {
 	return silent
 }
 
+func (s *Server) newConn(nc net.Conn, loopback bool) *conn {
+	return newConn(nc, s.budget, connOptions{
+		owner: s, transfers: &s.transfers, loopback: loopback,
+		idleTimeout: time.Duration(s.idleTimeout.Load()), writeTimeout: s.limits.WriteTimeout,
+	})
+}
+
 func (s *Server) follow(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.second[c] = struct{}{}
+	s.http2Conns[c] = struct{}{}
 }
 
 func (s *Server) forget(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.second, c)
+	delete(s.http2Conns, c)
 }
 
-// listener gives the server connections that it can look after.
+// listener wraps the connections of a Server.
 type listener struct {
 	net.Listener
 	server   *Server
@@ -206,73 +212,10 @@ func (l *listener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newConn(c, l.server, l.loopback), nil
+	return l.server.newConn(c, l.loopback), nil
 }
 
 func isLoopback(a net.Addr) bool {
 	tcp, ok := a.(*net.TCPAddr)
 	return ok && tcp.IP.IsLoopback()
-}
-
-// stallAfter is how long a body may make no progress when memory is short.
-const stallAfter = time.Second
-
-// transfer is a body on its way in, or an answer of HTTP/2 on its way out.
-type transfer struct {
-	conn    *conn
-	w       http.ResponseWriter
-	answer  bool
-	at      atomic.Int64 // of a body: when the last of it came, in nanoseconds since 1970
-	stalled bool         // it was ended; guarded by the mutex of transfers until it has left
-}
-
-// end has what waits for the peer return.
-func (t *transfer) end() {
-	past := time.Unix(1, 0)
-	t.stalled = true
-	if c := http.NewResponseController(t.w); t.answer {
-		_ = c.SetWriteDeadline(past)
-	} else {
-		_ = c.SetReadDeadline(past)
-	}
-}
-
-// transfers are what the requests of a Server wait for. Those of peers that do nothing for them are ended.
-type transfers struct {
-	mu   sync.Mutex
-	open map[*transfer]struct{}
-}
-
-func (s *transfers) begin(t *transfer) {
-	t.at.Store(time.Now().UnixNano())
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.open == nil {
-		s.open = make(map[*transfer]struct{})
-	}
-	s.open[t] = struct{}{}
-}
-
-// leave forgets t, and reports whether it was ended.
-func (s *transfers) leave(t *transfer) (stalled bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.open, t)
-	stalled = t.stalled
-	t.stalled = false
-	return stalled
-}
-
-// sweep ends the answers of silent connections and, when memory is short, the bodies that do not come.
-func (s *transfers) sweep(now time.Time, b *wire.Budget, silent map[*conn]bool) {
-	short := b.Short()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for t := range s.open {
-		switch {
-		case t.stalled:
-		case t.answer && silent[t.conn], !t.answer && short && now.Sub(time.Unix(0, t.at.Load())) >= stallAfter:
-			t.end()
-		}
-	}
 }

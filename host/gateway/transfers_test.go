@@ -301,7 +301,7 @@ func TestAPeerThatTakesADownloadSlowlyMayCallBesideIt(t *testing.T) {
 func takenBy(s *Server) (sum int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for c := range s.second {
+	for c := range s.http2Conns {
 		_, taken := c.Untaken()
 		sum += taken
 	}
