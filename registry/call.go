@@ -154,3 +154,14 @@ func ReplyOf(ctx context.Context) *Pairs {
 	}
 	return new(Pairs)
 }
+
+// interrupted is caught for the method of a call. It calls Goexit of the Call in ctx.
+func interrupted(ctx context.Context, recovered any) error {
+	e := caught(recovered)
+	if recovered == nil {
+		if c := CallFrom(ctx); c != nil && c.Goexit != nil {
+			c.Goexit(e)
+		}
+	}
+	return e
+}

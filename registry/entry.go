@@ -75,7 +75,7 @@ func (e *Entry) Open(ctx context.Context, decode func(into any) error, env Env) 
 	if err != nil {
 		return nil, fmt.Errorf("%s: options: %w", e.Name, err)
 	}
-	own := &entryEnv{entry: e, host: env}
+	own := &entryEnv{name: e.Name, uses: e.Uses, host: env}
 	build := func(ctx context.Context) (*Service, error) { return e.open(ctx, o, own) }
 	s, err := within(ctx, build, closeLate)
 	if err != nil {

@@ -30,8 +30,9 @@ type Client interface {
 // entryEnv is the Env that an open function gets: the host's, limited to what the handler declared. Without a host it logs
 // nothing and has no clients.
 type entryEnv struct {
-	entry *Entry
-	host  Env
+	name string // of the handler
+	uses []string
+	host Env
 
 	mu  sync.Mutex
 	err error // about the first client that was asked for and is not declared
@@ -46,13 +47,13 @@ func (e *entryEnv) Log() *slog.Logger {
 
 func (e *entryEnv) Service() string {
 	if e.host == nil {
-		return e.entry.Name
+		return e.name
 	}
 	return e.host.Service()
 }
 
 func (e *entryEnv) Client(name string) Client {
-	if !slices.Contains(e.entry.Uses, name) {
+	if !slices.Contains(e.uses, name) {
 		err := fmt.Errorf("client %q is not declared: add registry.Uses(%q)", name, name)
 		e.mu.Lock()
 		defer e.mu.Unlock()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"github.com/easymicro/easymicro/registry"
 	"github.com/easymicro/easymicro/wire/code"
@@ -28,7 +29,7 @@ type Reply struct {
 	Text string `json:"text"`
 }
 
-// Get is served, since it has the shape.
+// Get has the shape of a method that is served.
 func (s *Orders) Get(ctx context.Context, a *Args, r *Reply) error {
 	if a.ID > int(s.max.Load()) {
 		return code.Errorf(code.NotFound, "order %d", a.ID).WithReason("no_such_order")
@@ -38,7 +39,7 @@ func (s *Orders) Get(ctx context.Context, a *Args, r *Reply) error {
 	return nil
 }
 
-// Reconfigure takes options that were edited while the service runs. Its shape does not fit a method that is served.
+// Reconfigure takes options that were edited while the service runs. Its shape is not that of a method that is served.
 func (s *Orders) Reconfigure(_ context.Context, o Options) error {
 	s.max.Store(int64(o.Max))
 	return nil
@@ -50,7 +51,7 @@ func open(_ context.Context, o Options, env registry.Env) (*registry.Service, er
 	return registry.Receiver(s).OnOptions(s.Reconfigure), nil
 }
 
-// A service author writes the handler and registers it; the host does the rest of what stands here.
+// A service author writes the handler and registers it; the host does the rest.
 func Example() {
 	handlers := registry.New() // in a real package: func init() { registry.Register("orders", …) }
 	registry.Register("orders", Options{Max: 100}, open,
@@ -97,4 +98,45 @@ func ExampleUnary() {
 	// Output:
 	// Hello hello 1 <nil>
 	// Bye bye 1 <nil>
+}
+
+// GreeterOptions are what a manifest can set, under the names greeting and every.
+type GreeterOptions struct {
+	Greeting string        `doc:"First word of a greeting." enum:"hello,good morning"`
+	Every    time.Duration `doc:"Pause between two greetings." min:"0s" max:"1h"`
+}
+
+// Options have defaults, which the manifest overrides. A real package calls Register in an init function, and a host opens
+// the handler.
+func ExampleRegister() {
+	openGreeter := func(_ context.Context, o GreeterOptions, env registry.Env) (*registry.Service, error) {
+		type none struct{}
+		greet := func(ctx context.Context, _ *none) (*string, error) {
+			text := fmt.Sprintf("%s, %s", o.Greeting, registry.Caller(ctx))
+			return &text, nil
+		}
+		env.Log().Info("greeter open", "every", o.Every)
+		return registry.Unary("Greet", greet).OnClose(func() error { fmt.Println("closed"); return nil }), nil
+	}
+	handlers := registry.New()
+	registry.Register("greeter", GreeterOptions{Greeting: "hello", Every: time.Second}, openGreeter, registry.In(handlers))
+
+	ctx := context.Background()
+	entry, _ := handlers.Lookup("greeter")
+	service, err := entry.Open(ctx, func(into any) error { // the host decodes the manifest
+		into.(*GreeterOptions).Greeting = "good morning"
+		return nil
+	}, nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	greet := service.Methods()[0]
+	reply, err := greet.Call(registry.WithCall(ctx, &registry.Call{Caller: "Ann"}), greet.NewArgs(), nil)
+	fmt.Println(*reply.(*string), err)
+	fmt.Println(service.Close(ctx))
+	// Output:
+	// good morning, Ann <nil>
+	// closed
+	// <nil>
 }

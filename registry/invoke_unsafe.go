@@ -18,7 +18,7 @@ import (
 // collector follows. Arguments of a call through a func value always escape, so none points into a stack that moves.
 // Method.Call has checked that args and reply have the types that fn takes. FuzzInvokers holds all of this against
 // compileReflect, which other compilers and the build tag purego use.
-func compile(fn, recv reflect.Value) invoker {
+func compile(fn, recv reflect.Value) func(ctx context.Context, args, reply any) error {
 	variable := reflect.New(fn.Type())
 	variable.Elem().Set(fn)
 	call := *(*func(recv unsafe.Pointer, ctx context.Context, args, reply unsafe.Pointer) error)(variable.UnsafePointer())

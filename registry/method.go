@@ -72,19 +72,6 @@ func sortMethods(methods []*Method) error {
 
 func mismatch(got any, want reflect.Type) error { return fmt.Errorf("got a %T, want a *%v", got, want) }
 
-// Unary serves a typed function as the method name. A nil result without an error is sent as the zero Res. And combines
-// the services of several functions.
-func Unary[Req, Res any](name string, fn func(context.Context, *Req) (*Res, error)) *Service {
-	s := &Service{methods: []*Method{unaryMethod(name, fn)}}
-	if err := checkMethodName(name); err != nil {
-		s.err = err
-	}
-	if fn == nil {
-		s.err = fmt.Errorf("method %q: the function is nil", name)
-	}
-	return s
-}
-
 func unaryMethod[Req, Res any](name string, fn func(context.Context, *Req) (*Res, error)) *Method {
 	m := &Method{
 		Name:     name,

@@ -50,17 +50,6 @@ func panicPlace() string {
 	}
 }
 
-// interrupted is caught for the method of a call. It calls Goexit of the Call in ctx.
-func interrupted(ctx context.Context, recovered any) error {
-	e := caught(recovered)
-	if recovered == nil {
-		if c := CallFrom(ctx); c != nil && c.Goexit != nil {
-			c.Goexit(e)
-		}
-	}
-	return e
-}
-
 // within runs a handler's code in a goroutine and waits for it until ctx ends. A panic, a Goexit and a hang become errors.
 // A result that is too late is passed to late, in that goroutine.
 func within[T any](ctx context.Context, fn func(context.Context) (T, error), late func(context.Context, T)) (T, error) {

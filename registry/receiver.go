@@ -2,50 +2,12 @@ package registry
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"reflect"
 	"slices"
 	"strings"
 	"sync"
 )
-
-// Receiver serves the methods of v that are of the net/rpc shape
-//
-//	func (v *T) Name(ctx context.Context, args *Args, reply *Reply) error
-//
-// where Args and Reply are any type that a codec can fill: a struct, a slice, a map; *[]byte takes raw payloads. Only the
-// method's name must be exported. Methods promoted from embedded types count. Other exported methods are skipped; see
-// Service.Skipped.
-//
-// The reply is encoded after the method has returned. Nothing that it leads to may be written after that: a map that is
-// written during encoding ends the process. A reply that contains itself, or is nested deeper than 1,000 values (JSON:
-// 10,000), fails its call with INTERNAL and the reason bad_reply, unless its type encodes itself.
-//
-// v should be a pointer. Any other value is copied and served through a pointer to the copy, so that methods of *T count,
-// too. A nil v, and a v without a method that fits, is an error at Open.
-func Receiver(v any) *Service {
-	recv := reflect.ValueOf(v)
-	switch {
-	case v == nil:
-		return &Service{err: errors.New("receiver is nil")}
-	case recv.Kind() == reflect.Pointer && recv.IsNil():
-		return &Service{err: fmt.Errorf("receiver is a nil %T", v)}
-	case recv.Kind() != reflect.Pointer:
-		boxed := reflect.New(recv.Type())
-		boxed.Elem().Set(recv)
-		recv = boxed
-	}
-	methods, skipped := methodsOf(recv.Type())
-	if len(methods) == 0 {
-		return &Service{err: noMethods(reflect.TypeOf(v), skipped)}
-	}
-	for _, m := range methods {
-		method, _ := recv.Type().MethodByName(m.Name)
-		m.call = bind(m, compile(method.Func, recv))
-	}
-	return &Service{methods: methods, skipped: skipped}
-}
 
 // bind returns the call of m through an invoker of its method. It checks the types on which the invoker relies.
 func bind(m *Method, invoke invoker) func(ctx context.Context, args, reply any) (any, error) {
@@ -65,7 +27,7 @@ func bind(m *Method, invoke invoker) func(ctx context.Context, args, reply any) 
 }
 
 // invoker calls one method of one receiver. args and reply have the pointer types that the method takes.
-type invoker func(ctx context.Context, args, reply any) error
+type invoker = func(ctx context.Context, args, reply any) error
 
 // reflectArgs are the arguments of one call by reflection.
 type reflectArgs struct {

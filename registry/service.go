@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"sync"
 )
 
@@ -22,6 +23,56 @@ type Service struct {
 	closing  sync.Once
 	closed   chan struct{}
 	closeErr error
+}
+
+// Receiver serves the methods of v that are of the net/rpc shape
+//
+//	func (v *T) Name(ctx context.Context, args *Args, reply *Reply) error
+//
+// where Args and Reply are any type that a codec can fill: a struct, a slice, a map; *[]byte takes raw payloads. Only the
+// method's name must be exported. Methods promoted from embedded types count. Other exported methods are skipped; see
+// Service.Skipped.
+//
+// The reply is encoded after the method has returned. Nothing that it leads to may be written after that: a map that is
+// written during encoding ends the process. A reply that contains itself, or is nested deeper than 1,000 values (JSON:
+// 10,000), fails its call with INTERNAL and the reason bad_reply, unless its type encodes itself.
+//
+// v should be a pointer. Any other value is copied and served through a pointer to the copy, so that methods of *T count,
+// too. A nil v, and a v without a method that fits, is an error at Open.
+func Receiver(v any) *Service {
+	recv := reflect.ValueOf(v)
+	switch {
+	case v == nil:
+		return &Service{err: errors.New("receiver is nil")}
+	case recv.Kind() == reflect.Pointer && recv.IsNil():
+		return &Service{err: fmt.Errorf("receiver is a nil %T", v)}
+	case recv.Kind() != reflect.Pointer:
+		boxed := reflect.New(recv.Type())
+		boxed.Elem().Set(recv)
+		recv = boxed
+	}
+	methods, skipped := methodsOf(recv.Type())
+	if len(methods) == 0 {
+		return &Service{err: noMethods(reflect.TypeOf(v), skipped)}
+	}
+	for _, m := range methods {
+		method, _ := recv.Type().MethodByName(m.Name)
+		m.call = bind(m, compile(method.Func, recv))
+	}
+	return &Service{methods: methods, skipped: skipped}
+}
+
+// Unary serves a typed function as the method name. A nil result without an error is sent as the zero Res. And combines
+// the services of several functions.
+func Unary[Req, Res any](name string, fn func(context.Context, *Req) (*Res, error)) *Service {
+	s := &Service{methods: []*Method{unaryMethod(name, fn)}}
+	if err := checkMethodName(name); err != nil {
+		s.err = err
+	}
+	if fn == nil {
+		s.err = fmt.Errorf("method %q: the function is nil", name)
+	}
+	return s
 }
 
 // And adds the methods and hooks of others to s, and returns s. Two methods of one name are an error at Open.

@@ -16,24 +16,24 @@ import (
 	"github.com/easymicro/easymicro/wire/client"
 )
 
-// DNSOptions say how names are looked up. All have a useful zero value.
+// DNSOptions configure lookups. Every field has a useful zero value.
 type DNSOptions struct {
-	Resolver *net.Resolver // nil: that of the system
+	Resolver *net.Resolver // nil: the system's
 	Every    time.Duration // between two lookups, ± 20 %; 0: 5 s
 	Timeout  time.Duration // of a lookup; 0: 3 s
 	Logger   *slog.Logger  // nil discards
 }
 
-// Names are the endpoints that DNS knows under a name. It is looked up again and again.
+// Names resolves every service to the endpoints that DNS has for a name, which is looked up at intervals.
 type Names struct {
 	o          DNSOptions
 	host, port string // of host:port
 	srv        string // else the name of the SRV records
 }
 
-// DNS makes Names. host:port has an endpoint for each address of the host (A and AAAA). srv://name,
-// _service._proto.name and any name without a port have those of its SRV records, with their weights: the ones of the
-// lowest priority.
+// DNS returns Names. host:port has an endpoint for each address of the host (A and AAAA). srv://name,
+// _service._proto.name and other names without a port have those SRV records that share the lowest priority, with their
+// weights.
 func DNS(name string, o DNSOptions) (*Names, error) {
 	if o.Resolver == nil {
 		o.Resolver = net.DefaultResolver
@@ -51,26 +51,25 @@ func DNS(name string, o DNSOptions) (*Names, error) {
 	rest, srv := strings.CutPrefix(name, "srv://")
 	switch {
 	case rest == "" || strings.ContainsAny(rest, "/ \t\n@?#"):
-		return nil, fmt.Errorf("dns: %q is no name: host:port, srv://name or _service._proto.name", name)
+		return nil, fmt.Errorf("dns: %q is not a name: use host:port, srv://name or _service._proto.name", name)
 	case !srv && strings.Contains(rest, ":"):
 		host, port, err := net.SplitHostPort(rest)
 		if p, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil || p == 0 || host == "" {
-			return nil, fmt.Errorf("dns: %q is no host:port with a port from 1 to 65535", name)
+			return nil, fmt.Errorf("dns: %q is not host:port with a port from 1 to 65535", name)
 		}
 		n.host, n.port = host, port
 	case strings.Contains(rest, ":"):
-		return nil, fmt.Errorf("dns: %q: SRV records say the port themselves", name)
+		return nil, fmt.Errorf("dns: %q has a port: SRV records have their own", name)
 	default:
 		n.srv = rest
 	}
 	return n, nil
 }
 
-// Watch implements client.Resolver: every service has the endpoints of the name. While a lookup fails, a name that is gone
-// included, the last list holds. A lookup that is under way when ctx ends is given up; the resolver of the system may
-// take some seconds more to see that.
+// Watch implements client.Resolver. While lookups fail, also because the name no longer exists, the last list stays in use.
+// When ctx ends, a lookup in progress is canceled; the system's resolver may take some seconds to notice.
 func (n *Names) Watch(ctx context.Context, _ string, update func([]client.Endpoint, error)) error {
-	var told []client.Endpoint
+	var last []client.Endpoint
 	first, failure := true, ""
 	again := time.NewTimer(0)
 	defer again.Stop()
@@ -84,12 +83,12 @@ func (n *Names) Watch(ctx context.Context, _ string, update func([]client.Endpoi
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case err == nil && (first || failure != "" || !slices.EqualFunc(told, list, equal)):
+		case err == nil && (first || failure != "" || !slices.EqualFunc(last, list, equal)):
 			update(list, nil)
-			told, first, failure = list, false, ""
+			last, first, failure = list, false, ""
 		case err != nil && err.Error() != failure:
 			failure = err.Error()
-			n.o.Logger.Warn("dns lookup failed: the endpoints known last stay", "error", err)
+			n.o.Logger.Warn("dns lookup failed; using last known endpoints", "error", err)
 			update(nil, err)
 		}
 		again.Reset(n.o.Every - n.o.Every/5 + rand.N(2*n.o.Every/5+1))
@@ -130,7 +129,7 @@ func (n *Names) lookupSRV(ctx context.Context) ([]client.Endpoint, error) {
 	var list []client.Endpoint
 	for _, r := range records {
 		target := strings.TrimSuffix(r.Target, ".")
-		if r.Priority != lowest || target == "" { // the root alone says that there is no such service
+		if r.Priority != lowest || target == "" { // the root means that there is no such service
 			continue
 		}
 		list = append(list, client.Endpoint{
@@ -140,7 +139,7 @@ func (n *Names) lookupSRV(ctx context.Context) ([]client.Endpoint, error) {
 	return sorted(list), nil
 }
 
-// sorted is a list in a fixed order, each address once: servers turn theirs round and round.
+// sorted returns a list in a fixed order, each address once: servers rotate their answers.
 func sorted(list []client.Endpoint) []client.Endpoint {
 	slices.SortFunc(list, func(a, b client.Endpoint) int {
 		return cmp.Or(strings.Compare(a.Address, b.Address), b.Weight-a.Weight)

@@ -15,20 +15,20 @@ import (
 	"github.com/easymicro/easymicro/wire/client"
 )
 
-// FileOptions say how a file is read. All have a useful zero value.
+// FileOptions configure the reading of a file. Every field has a useful zero value.
 type FileOptions struct {
-	Timing func() watch.Timing              // of noticing changes; nil: the defaults
+	Timing func() watch.Timing              // of the watch; nil: the defaults
 	Logger *slog.Logger                     // nil discards
-	Env    func(name string) (string, bool) // looks up ${VAR}; nil is the environment
+	Env    func(name string) (string, bool) // looks up ${VAR}; nil: the environment
 }
 
-// Nodes are the endpoints of a file, which is watched.
+// Nodes resolves every service to the endpoints in a file, which is watched.
 type Nodes struct {
 	path string
 	o    FileOptions
 }
 
-// File makes Nodes of the file at path. Nothing is read before it is watched.
+// File returns Nodes of the file at path, which is not read before Watch.
 func File(path string, o FileOptions) *Nodes {
 	if o.Env == nil {
 		o.Env = os.LookupEnv
@@ -36,11 +36,11 @@ func File(path string, o FileOptions) *Nodes {
 	return &Nodes{path: path, o: o}
 }
 
-// rereadAfter is when a bad file is read once more: somebody may be writing it.
+// rereadAfter is the time after which an invalid file is read again: it may be being written.
 const rereadAfter = 250 * time.Millisecond
 
-// Watch implements client.Resolver: every service has the endpoints of the file. While the file is bad or gone the last
-// list holds; the error has all problems with their places.
+// Watch implements client.Resolver. While the file is invalid or missing, the last list stays in use; the error has all
+// problems with their positions.
 func (n *Nodes) Watch(ctx context.Context, _ string, update func([]client.Endpoint, error)) error {
 	f := &following{nodes: n, update: update}
 	list, known, err := f.load(ctx)
@@ -60,14 +60,14 @@ func (n *Nodes) Watch(ctx context.Context, _ string, update func([]client.Endpoi
 	})
 }
 
-// following is one watch over the file.
+// following is one watch of the file.
 type following struct {
 	nodes  *Nodes
 	update func([]client.Endpoint, error)
 	gate   files.Gate
 }
 
-// pass hands on what was loaded.
+// pass passes on what was loaded.
 func (f *following) pass(ctx context.Context, list []client.Endpoint, err error) {
 	switch {
 	case ctx.Err() != nil:
@@ -81,7 +81,7 @@ func (f *following) pass(ctx context.Context, list []client.Endpoint, err error)
 // notRead is the hash of a file that could not be read.
 const notRead = "not read"
 
-// load reads and decodes the file. It returns the hash of what it read as well.
+// load reads and decodes the file, and returns the hash of what it read.
 func (f *following) load(ctx context.Context) (list []client.Endpoint, hash string, err error) {
 	path := f.nodes.path
 	data, err := f.read(ctx)
@@ -92,7 +92,7 @@ func (f *following) load(ctx context.Context) (list []client.Endpoint, hash stri
 	return endpointsOf(decoded), sum(data), problems.Err()
 }
 
-// endpointsOf is what was decoded, which has been checked.
+// endpointsOf converts endpoints whose addresses were checked by the decoder.
 func endpointsOf(list []config.Endpoint) []client.Endpoint {
 	all := make([]client.Endpoint, 0, len(list))
 	for _, e := range list {
@@ -121,7 +121,7 @@ func sum(data []byte) string {
 	return hex.EncodeToString(h[:])
 }
 
-// dirs are the folders of the file and of all links on the way to it.
+// dirs returns the directories of the file and of all links on the way to it.
 func (n *Nodes) dirs() []string {
 	dirs := files.Links(n.path)
 	for i, link := range dirs {

@@ -16,7 +16,7 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// closeTimeout is what an instance gets to close at the end of its test.
+// closeTimeout bounds the closing of an instance at the end of its test.
 const closeTimeout = 10 * time.Second
 
 // Handler is an open instance of a handler.
@@ -27,9 +27,9 @@ type Handler struct {
 	name string
 }
 
-// Open opens the handler that is registered under a name, and closes it when the test ends. It ends the test when the
-// handler is unknown or does not open, and fails it when the handler does not close. Without options the handler gets
-// its defaults; its log is the test's.
+// Open opens the handler registered under a name, and closes it when the test ends. It ends the test if the handler is not
+// registered or does not open, and fails it if the handler does not close. Without Options the handler gets its defaults.
+// It logs to the test.
 func Open(tb testing.TB, name string, opts ...Option) *Handler {
 	tb.Helper()
 	s := settings{registry: registry.Default(), clients: map[string]registry.Client{}}
@@ -38,7 +38,7 @@ func Open(tb testing.TB, name string, opts ...Option) *Handler {
 	}
 	entry, ok := s.registry.Lookup(name)
 	if !ok {
-		tb.Fatalf("no handler %q is registered: is its package imported?", name)
+		tb.Fatalf("handler %q is not registered: is its package imported?", name)
 	}
 	service, err := entry.Open(tb.Context(), s.decode, &env{tb: tb, name: name, clients: s.clients})
 	if err != nil {
@@ -55,17 +55,17 @@ func Open(tb testing.TB, name string, opts ...Option) *Handler {
 }
 
 // Reconfigure gives the running instance other options, of the type that the handler was registered with. handled is
-// false when the instance has no OnOptions.
+// false if the instance has no OnOptions.
 func (h *Handler) Reconfigure(ctx context.Context, options any) (handled bool, err error) {
 	return h.Service.Reconfigure(ctx, assign(options))
 }
 
-// Call calls a method of the handler. args is a value of the method's argument or a pointer to one; Res is its reply. It
-// ends the test when there is no such method or its types are others; all that the method does is returned, a panic as a
-// *registry.PanicError with its stack in the test's log.
+// Call calls a method of the handler. args is a value of the method's argument type, or a pointer to one; Res is the type
+// of its reply. Call ends the test if there is no such method or it has other types. Errors of the method are returned, a
+// panic as a *registry.PanicError; the test's log has its stack.
 //
-// Metadata and a caller go into ctx with registry.WithCall, and reply metadata comes out of its Call; without, the caller
-// is "anonymous".
+// To set metadata and a caller, and to read reply metadata, pass a context made by registry.WithCall. Without one, the
+// caller is "anonymous".
 func Call[Res any](ctx context.Context, h *Handler, method string, args any) (*Res, error) {
 	h.tb.Helper()
 	m := h.method(method)
@@ -100,7 +100,7 @@ func (h *Handler) method(name string) *registry.Method {
 		}
 		names[i] = m.Name
 	}
-	h.tb.Fatalf("%s has no method %q, but %s", h.name, name, strings.Join(names, ", "))
+	h.tb.Fatalf("%s has no method %q; it has %s", h.name, name, strings.Join(names, ", "))
 	return nil
 }
 
@@ -128,19 +128,18 @@ type settings struct {
 	clients  map[string]registry.Client
 }
 
-// Options opens the handler with these options, a value of the type that it was registered with, in place of its
-// defaults.
+// Options replaces the handler's default options by o, a value of the type that it was registered with.
 func Options(o any) Option { return func(s *settings) { s.decode = assign(o) } }
 
-// Client gives the handler a fake for one of the clients that it uses.
+// Client gives the handler c as the client of a name that it declares with registry.Uses.
 func Client(name string, c registry.Client) Option {
 	return func(s *settings) { s.clients[name] = c }
 }
 
-// In looks the handler up in r instead of registry.Default.
+// In looks the handler up in r instead of registry.Default().
 func In(r *registry.Registry) Option { return func(s *settings) { s.registry = r } }
 
-// ClientFunc is a fake client made of a function. It fills reply, a pointer, or returns an error.
+// ClientFunc is a fake client. It fills in reply, a pointer, or returns an error.
 type ClientFunc func(ctx context.Context, method string, args, reply any) error
 
 // Call calls f.
@@ -148,12 +147,12 @@ func (f ClientFunc) Call(ctx context.Context, method string, args, reply any) er
 	return f(ctx, method, args, reply)
 }
 
-// assign is a decoder that knows its result already.
+// assign returns a decoder that assigns o.
 func assign(o any) func(into any) error {
 	return func(into any) error {
 		from, to := reflect.ValueOf(o), reflect.ValueOf(into).Elem()
 		if !from.IsValid() || from.Type() != to.Type() {
-			return fmt.Errorf("the test gives a %T, the handler takes a %v", o, to.Type())
+			return fmt.Errorf("the test passes a %T, the handler takes a %v", o, to.Type())
 		}
 		to.Set(from)
 		return nil

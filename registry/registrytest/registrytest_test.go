@@ -101,7 +101,7 @@ func TestOptionsReplaceTheDefaultsAndCanChange(t *testing.T) {
 	if got, err := registrytest.Call[receipt](t.Context(), h, "Buy", order{7}); err != nil || got.Text != "nr. 7 for anonymous: 5" {
 		t.Errorf("%+v, %v", got, err)
 	}
-	const want = "the test gives a int, the handler takes a registrytest_test.options"
+	const want = "the test passes a int, the handler takes a registrytest_test.options"
 	if _, err := h.Reconfigure(t.Context(), 3); err == nil || !strings.Contains(err.Error(), want) {
 		t.Error(err)
 	}
@@ -163,13 +163,13 @@ func TestAMistakeOfTheTestEndsIt(t *testing.T) {
 		do   func(*recorder)
 		want string
 	}{
-		{func(tb *recorder) { registrytest.Open(tb, "shoe", in) }, `no handler "shoe" is registered: is its package imported?`},
+		{func(tb *recorder) { registrytest.Open(tb, "shoe", in) }, `handler "shoe" is not registered: is its package imported?`},
 		{func(tb *recorder) { registrytest.Open(tb, "shop", in, registrytest.Options(options{})) }, "shop: open: out of paper"},
 		{
 			func(tb *recorder) { registrytest.Open(tb, "shop", in, registrytest.Options(&options{})) },
-			"shop: options: the test gives a *registrytest_test.options, the handler takes a registrytest_test.options",
+			"shop: options: the test passes a *registrytest_test.options, the handler takes a registrytest_test.options",
 		},
-		{call("Sell", order{}), `shop has no method "Sell", but Break, Buy`},
+		{call("Sell", order{}), `shop has no method "Sell"; it has Break, Buy`},
 		{call("Buy", 3), "shop.Buy takes registrytest_test.order, not int"},
 		{call("Buy", nil), "shop.Buy takes registrytest_test.order, not <nil>"},
 		{func(tb *recorder) {
