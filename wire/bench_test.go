@@ -30,7 +30,7 @@ func BenchmarkAppendFrame(b *testing.B) {
 func BenchmarkParseFrame(b *testing.B) {
 	f := benchFrame()
 	buf := AppendFrame(nil, &f)
-	lim := defaultLimits()
+	lim := Limits{}.WithDefaults()
 	b.SetBytes(int64(len(buf)))
 	b.ReportAllocs()
 	for b.Loop() {

@@ -161,7 +161,4 @@ func (e *UnknownMemberError) Error() string { return "unknown member " + quotedP
 func (e *UnknownMemberError) Name() string { return jsontext.Pointer(e.Path).LastToken() }
 
 // quotedPath returns a path in a payload, bounded and safe to log.
-func quotedPath(path string) string {
-	const most = 64
-	return strconv.QuoteToASCII(code.Clip(path, most))
-}
+func quotedPath(path string) string { return strconv.QuoteToASCII(code.Clip(path, 64)) }

@@ -43,7 +43,7 @@ func decodeJSON(data []byte, v any, p *plan, more ...json.Options) error {
 		return errEmpty
 	}
 	how := jsonFast
-	if p.every {
+	if p.allErrors {
 		how = jsonStrict
 	}
 	err := json.Unmarshal(data, v, append(more[:len(more):len(more)], how)...)
@@ -56,8 +56,8 @@ func decodeJSON(data []byte, v any, p *plan, more ...json.Options) error {
 	return jsonProblem(err)
 }
 
-// jsonEvery reports whether a struct has tags that encoding/json ignores, but jsonFast rejects.
-func jsonEvery(t reflect.Type) bool {
+// jsonNeedsAllErrors reports whether a struct has tags that encoding/json ignores, but jsonFast rejects.
+func jsonNeedsAllErrors(t reflect.Type) bool {
 	return json.Unmarshal([]byte("{}"), reflect.New(t).Interface(), jsonFast) != nil
 }
 

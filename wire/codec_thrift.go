@@ -106,10 +106,10 @@ func decodeThrift(data []byte, v any) error {
 // thriftDialect is the dialect of generated code, which allocates lists and maps at their announced lengths. The fields of
 // structs without tags are taken to be numbered in order.
 var (
-	thriftDialect = &dialect{least: 1, fields: thriftFields}
+	thriftDialect = &dialect{minBytes: 1, fields: thriftFields}
 	thriftPlans   = &typeCache[*plan]{build: func(t reflect.Type) *plan {
 		p, _ := thriftDialect.plan(t)
-		p.always = true // generated code has no limit of depth
+		p.walkAlways = true // generated code has no limit of depth
 		return p
 	}}
 )

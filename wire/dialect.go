@@ -11,12 +11,12 @@ import (
 
 // dialect is how the codecs that decode by reflection differ.
 type dialect struct {
-	least  int            // minimum bytes of a value in the payload, with its separator
-	twice  bool           // values of lists and maps are allocated separately, and copied
-	grows  bool           // the length of a list or a map is unknown before its end
-	names  bool           // names that a struct does not have are remembered
-	own    []reflect.Type // interfaces of the types that decode themselves
-	fields func(s *shaper, r *shape, t reflect.Type)
+	minBytes int            // minimum bytes of a value in the payload, with its separator
+	copies   bool           // values of lists and maps are allocated separately, and copied
+	grows    bool           // the length of a list or a map is unknown before its end
+	names    bool           // names that a struct does not have are remembered
+	own      []reflect.Type // interfaces of the types that decode themselves
+	fields   func(s *shaper, r *shape, t reflect.Type)
 }
 
 // plan returns the plan of a type, which is a pointer, and the structs in it.
@@ -26,15 +26,15 @@ func (d *dialect) plan(t reflect.Type) (p *plan, structs map[reflect.Type]*shape
 	if t != nil && t.Kind() == reflect.Pointer {
 		p.root = s.of(t.Elem())
 	}
-	p.worst = d.worst(p.root)
+	p.maxPerByte = d.maxPerByte(p.root)
 	return p, s.made
 }
 
-// worst returns the maximum that a byte of a payload makes the decoder allocate: each value takes some bytes, and costs its
-// place in its container and what is allocated for itself.
-func (d *dialect) worst(root *shape) (perByte int) {
+// maxPerByte returns the maximum that a byte of a payload makes the decoder allocate: each value takes some bytes, and costs
+// its place in its container and what is allocated for itself.
+func (d *dialect) maxPerByte(root *shape) (perByte int) {
 	seen := map[*shape]bool{}
-	most, perText := 0, textFactor
+	maximum, perText := 0, textFactor
 	var visit func(s *shape, place int)
 	visit = func(s *shape, place int) {
 		for i := 0; s != nil && s.kind == asPointer && i < maxPointers; i++ {
@@ -44,7 +44,7 @@ func (d *dialect) worst(root *shape) (perByte int) {
 		if s == nil {
 			return
 		}
-		most = max(most, place+d.fixed(s))
+		maximum = max(maximum, place+d.fixed(s))
 		if seen[s] {
 			return
 		}
@@ -61,7 +61,7 @@ func (d *dialect) worst(root *shape) (perByte int) {
 			visit(s.key, 0)
 			visit(s.elem, perEntry)
 		case asDynamic:
-			most = max(most, max(perElement, perEntry)+d.fixed(s))
+			maximum = max(maximum, max(perElement, perEntry)+d.fixed(s))
 		case asRecord:
 			members := slices.AppendSeq(slices.Collect(maps.Values(s.members)), maps.Values(s.ids))
 			for _, m := range append(append(members, s.ordered...), s.rest) {
@@ -72,14 +72,14 @@ func (d *dialect) worst(root *shape) (perByte int) {
 	}
 	visit(root, 0)
 	if d.names {
-		most = max(most, d.least*nameBytes/leastName)
+		maximum = max(maximum, d.minBytes*nameBytes/minName)
 	}
-	return perText + (most+d.least-1)/d.least
+	return perText + (maximum+d.minBytes-1)/d.minBytes
 }
 
 // listCost returns the cost of a list of n elements without what these allocate themselves.
 func (d *dialect) listCost(n, size int) int {
-	if d.twice {
+	if d.copies {
 		return 2 * rounded(n*size)
 	}
 	return rounded(n * size)
@@ -94,7 +94,7 @@ func (d *dialect) entrySizes(key, elem int) (slot, aside int) {
 		} else {
 			slot += size
 		}
-		if d.twice {
+		if d.copies {
 			aside += rounded(size)
 		}
 	}
@@ -151,19 +151,19 @@ func (d *dialect) fixed(s *shape) int {
 
 // plan is what is known about decoding a type with a codec.
 type plan struct {
-	root      *shape
-	worst     int  // maximum that a byte of a payload makes the decoder allocate
-	worstJSON int  // the same for protobuf messages over HTTP
-	always    bool // even short payloads are walked
-	every     bool // the JSON decoder has to collect errors, see jsonEvery
+	root           *shape
+	maxPerByte     int  // maximum that a byte of a payload makes the decoder allocate
+	maxPerByteJSON int  // the same for protobuf messages over HTTP
+	walkAlways     bool // even short payloads are walked
+	allErrors      bool // the JSON decoder has to collect errors, see jsonNeedsAllErrors
 }
 
 // perByte returns the maximum that a byte of a payload makes the decoder allocate.
 func (p *plan) perByte(c Codec) int {
-	if c == JSON && p.worstJSON > 0 {
-		return p.worstJSON
+	if c == JSON && p.maxPerByteJSON > 0 {
+		return p.maxPerByteJSON
 	}
-	return p.worst
+	return p.maxPerByte
 }
 
 // shaper makes the shapes of a type and of all types reachable from it.

@@ -230,7 +230,7 @@ func jsonFields(s *shaper, r *shape, t reflect.Type) {
 		}
 		r.members[m.name] = inner
 		folded := foldedName([]byte(m.name))
-		r.alike = r.alike || r.folded[folded] != ""
+		r.caseClash = r.caseClash || r.folded[folded] != ""
 		r.folded[folded] = m.name
 		r.names = append(r.names, m.name)
 	}
@@ -249,6 +249,6 @@ func boxedBy(t reflect.Type) int {
 	return 0
 }
 
-var jsonDialect = &dialect{least: 2, grows: true, names: true, fields: jsonFields, own: []reflect.Type{
+var jsonDialect = &dialect{minBytes: 2, grows: true, names: true, fields: jsonFields, own: []reflect.Type{
 	reflect.TypeFor[json.Unmarshaler](), reflect.TypeFor[json.UnmarshalerFrom](), reflect.TypeFor[encoding.TextUnmarshaler](),
 }}

@@ -8,26 +8,24 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 )
 
-var (
-	jsonPlans = &typeCache[*plan]{build: func(t reflect.Type) *plan {
-		p, structs := jsonDialect.plan(t)
-		for t, s := range structs {
-			p.every = p.every || s.kind == asRecord && (s.alike || jsonEvery(t))
-		}
-		return p
-	}}
-)
+var jsonPlans = &typeCache[*plan]{build: func(t reflect.Type) *plan {
+	p, structs := jsonDialect.plan(t)
+	for t, s := range structs {
+		p.allErrors = p.allErrors || s.kind == asRecord && (s.caseClash || jsonNeedsAllErrors(t))
+	}
+	return p
+}}
 
 // jsonWalk adds up what decoding a payload allocates. It reads at least as far as the decoder does.
 type jsonWalk struct {
 	bill
-	data  []byte
-	at    int
-	proto bool // the target is a message, where each value costs something, even null
-	every bool // errors are collected: so does each mismatched value
-	spare int  // saving in total if long lists are allocated at their lengths
-	long  []longList
-	exact bool // they are to be allocated so
+	data      []byte
+	at        int
+	proto     bool // the target is a message, where each value costs something, even null
+	allErrors bool // errors are collected: so does each mismatched value
+	spare     int  // saving in total if long lists are allocated at their lengths
+	long      []longList
+	exact     bool // they are to be allocated so
 }
 
 // longList is a list in the target that can be allocated at its length.
@@ -49,7 +47,7 @@ func (w *jsonWalk) value(s *shape, v reflect.Value, depth int) bool {
 	if w.proto {
 		w.total += tokenBytes
 	}
-	if w.every && !fitsKind(c, s) {
+	if w.allErrors && !fitsKind(c, s) {
 		w.total += errorBytes
 	}
 	if (c != 'n' || w.proto) && s != nil && s.kind == asPointer {

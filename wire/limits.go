@@ -19,35 +19,21 @@ type Limits struct {
 
 const responseMetadataFactor = 8
 
-// defaultLimits returns what zero fields mean.
-func defaultLimits() Limits {
-	return Limits{
-		MaxMessageBytes:      4 << 20,
-		MaxDecompressedBytes: 16 << 20,
-		MaxMetadataPairs:     64,
-		MaxMetadataBytes:     8 << 10,
-		MaxNameBytes:         256,
-		MaxInFlight:          1000,
-		FirstByteTimeout:     2 * time.Minute,
-		BodyTimeout:          30 * time.Second,
-		IdleTimeout:          2 * time.Minute,
-		WriteTimeout:         10 * time.Second,
-	}
-}
+// defaultMaxDecompressedBytes also bounds what decoding may allocate by default.
+const defaultMaxDecompressedBytes = 16 << 20
 
 // WithDefaults returns l with the defaults in place of zero and negative fields.
 func (l Limits) WithDefaults() Limits {
-	d := defaultLimits()
-	orDefault(&l.MaxMessageBytes, d.MaxMessageBytes)
-	orDefault(&l.MaxDecompressedBytes, d.MaxDecompressedBytes)
-	orDefault(&l.MaxMetadataPairs, d.MaxMetadataPairs)
-	orDefault(&l.MaxMetadataBytes, d.MaxMetadataBytes)
-	orDefault(&l.MaxNameBytes, d.MaxNameBytes)
-	orDefault(&l.MaxInFlight, d.MaxInFlight)
-	orDefault(&l.FirstByteTimeout, d.FirstByteTimeout)
-	orDefault(&l.BodyTimeout, d.BodyTimeout)
-	orDefault(&l.IdleTimeout, d.IdleTimeout)
-	orDefault(&l.WriteTimeout, d.WriteTimeout)
+	orDefault(&l.MaxMessageBytes, 4<<20)
+	orDefault(&l.MaxDecompressedBytes, defaultMaxDecompressedBytes)
+	orDefault(&l.MaxMetadataPairs, 64)
+	orDefault(&l.MaxMetadataBytes, 8<<10)
+	orDefault(&l.MaxNameBytes, 256)
+	orDefault(&l.MaxInFlight, 1000)
+	orDefault(&l.FirstByteTimeout, 2*time.Minute)
+	orDefault(&l.BodyTimeout, 30*time.Second)
+	orDefault(&l.IdleTimeout, 2*time.Minute)
+	orDefault(&l.WriteTimeout, 10*time.Second)
 	return l
 }
 

@@ -11,14 +11,14 @@ import (
 )
 
 var (
-	msgpackDialect = &dialect{least: 1, twice: true, fields: msgpackFields, own: []reflect.Type{
+	msgpackDialect = &dialect{minBytes: 1, copies: true, fields: msgpackFields, own: []reflect.Type{
 		reflect.TypeFor[msgpack.CustomDecoder](), reflect.TypeFor[msgpack.Unmarshaler](),
 		reflect.TypeFor[encoding.BinaryUnmarshaler](), reflect.TypeFor[encoding.TextUnmarshaler](),
 	}}
 	msgpackPlans = &typeCache[*plan]{build: func(t reflect.Type) *plan {
 		p, shapes := msgpackDialect.plan(t)
 		for _, s := range shapes {
-			p.always = p.always || s.kind == asDict || s.kind == asOwn && !s.time
+			p.walkAlways = p.walkAlways || s.kind == asDict || s.kind == asOwn && !s.time
 		}
 		return p
 	}}

@@ -91,8 +91,8 @@ func parseBody(body []byte, f *Frame, lim *Limits, k *interner) (payload []byte,
 	if len(meta) == 0 {
 		return payload, nil
 	}
-	if most := lim.metadataBytes(f.Type); len(meta) > most {
-		return nil, overLimit(metadataTooLarge, "metadata of %d bytes exceeds the %d allowed", len(meta), most)
+	if limit := lim.metadataBytes(f.Type); len(meta) > limit {
+		return nil, overLimit(metadataTooLarge, "metadata of %d bytes exceeds the %d allowed", len(meta), limit)
 	}
 	f.Metadata, bad = appendMetadata(f.Metadata[:0], k.metadata(meta), lim.MaxMetadataPairs)
 	if bad != nil {
@@ -161,7 +161,7 @@ func (k *interner) metadata(b []byte) string {
 func appendMetadata(dst Metadata, block string, maxPairs int) (Metadata, *FrameError) {
 	for n := 0; len(block) > 0; n++ {
 		if n == maxPairs {
-			return dst, tooManyPairs(maxPairs)
+			return dst, overLimit(metadataTooLarge, "metadata has more than %d pairs", maxPairs)
 		}
 		key, rest, ok := cutString(block)
 		if !ok {
@@ -232,8 +232,4 @@ func overLimit(reason, format string, args ...any) *FrameError {
 		Answer: code.Refuse(code.ResourceExhausted, code.ReasonTooLarge, detail, "", "", 0),
 		detail: detail,
 	}
-}
-
-func tooManyPairs(most int) *FrameError {
-	return overLimit(metadataTooLarge, "metadata has more than %d pairs", most)
 }

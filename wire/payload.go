@@ -165,7 +165,7 @@ func (d *Decoding) limit() int {
 	case d.MaxBytes < 0:
 		return math.MaxInt
 	case d.MaxBytes == 0:
-		return defaultLimits().MaxDecompressedBytes
+		return defaultMaxDecompressedBytes
 	}
 	return d.MaxBytes
 }
@@ -184,13 +184,13 @@ func (d *Decoding) allow(c Codec, http bool, data []byte, v any) (p *plan, plain
 		return nil, data, nil
 	}
 	worst := p.perByte(c) * len(data)
-	if !p.always && worst <= minCharge || d.Account == nil && worst <= minWalk && !p.always {
+	if !p.walkAlways && worst <= minCharge || d.Account == nil && worst <= minWalk && !p.walkAlways {
 		return p, data, nil
 	}
 	b := bill{max: d.allowance(len(data))}
 	switch c {
 	case JSON:
-		w := jsonWalk{bill: b, data: data, every: p.every, proto: p.worstJSON > 0}
+		w := jsonWalk{bill: b, data: data, allErrors: p.allErrors, proto: p.maxPerByteJSON > 0}
 		w.value(p.root, reflect.Indirect(reflect.ValueOf(v)), 0)
 		if !w.fits() {
 			return nil, nil, d.tooCostly(len(data))

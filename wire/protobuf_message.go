@@ -21,7 +21,7 @@ type knownMessage struct {
 const anyName protoreflect.FullName = "google.protobuf.Any"
 
 var (
-	protobufDialect = &dialect{least: 2, grows: true}
+	protobufDialect = &dialect{minBytes: 2, grows: true}
 	knownMessages   typeCache[*knownMessage] // by descriptor
 )
 
@@ -32,8 +32,8 @@ func knownOf(m protoreflect.Message) *knownMessage {
 	}
 	s := messageShaper{made: map[protoreflect.FullName]*shape{}}
 	p := &plan{root: s.message(m.New())}
-	p.worst = max(unknownFactor, protobufDialect.worst(p.root))
-	p.worstJSON = jsonDialect.worst(p.root) + tokenBytes
+	p.maxPerByte = max(unknownFactor, protobufDialect.maxPerByte(p.root))
+	p.maxPerByteJSON = jsonDialect.maxPerByte(p.root) + tokenBytes
 	known := &knownMessage{md, p, leadsBack(md, map[protoreflect.FullName]bool{}), s.made[anyName] != nil}
 	if reflect.TypeOf(md).Kind() == reflect.Pointer {
 		knownMessages.store(md, known)

@@ -8,10 +8,10 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
-	"reflect"
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
 )
 
 func TestReaderGivesTheSameFramesHoweverTheBytesArrive(t *testing.T) {
@@ -275,7 +275,12 @@ func TestTheKeeperIsBoundedAndNeverMixesNamesUp(t *testing.T) {
 }
 
 func TestLimitsThatAreNotSetAreTheDefaults(t *testing.T) {
-	if got := (Limits{}).WithDefaults(); !reflect.DeepEqual(got, defaultLimits()) {
+	want := Limits{
+		MaxMessageBytes: 4 << 20, MaxDecompressedBytes: 16 << 20, MaxMetadataPairs: 64, MaxMetadataBytes: 8 << 10,
+		MaxNameBytes: 256, MaxInFlight: 1000, FirstByteTimeout: 2 * time.Minute, BodyTimeout: 30 * time.Second,
+		IdleTimeout: 2 * time.Minute, WriteTimeout: 10 * time.Second,
+	}
+	if got := (Limits{}).WithDefaults(); got != want {
 		t.Errorf("got %+v", got)
 	}
 	if got := (Limits{MaxMessageBytes: 7}).WithDefaults(); got.MaxMessageBytes != 7 {

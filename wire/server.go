@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/easymicro/easymicro/wire/internal/accept"
 )
 
 // acceptLogEvery is the minimum time between two log lines about a listener that does not accept.
@@ -94,43 +96,21 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 }
 
 func (s *Server) accept(ln net.Listener, g *connGroup) error {
-	var pause time.Duration
 	var logged time.Time
-	for {
-		c, err := ln.Accept()
-		switch {
-		case err == nil:
-			pause = 0
-			s.start(g, c)
-		case s.isDraining():
-			return ErrServerClosed
-		case g.ctx.Err() != nil:
-			return g.ctx.Err()
-		case errors.Is(err, net.ErrClosed):
-			return err
-		default:
-			// Out of descriptors, or the peer closed before it was accepted: neither ends a server.
-			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
-			if now := time.Now(); logged.IsZero() || now.Sub(logged) >= acceptLogEvery {
-				s.env.log.Warn("accept failed", "error", err)
-				logged = now
-			}
-			if !sleep(g.ctx, pause) {
-				return g.ctx.Err()
-			}
+	err := accept.Loop(g.ctx, ln, func(c net.Conn) { s.start(g, c) }, func(err error) bool {
+		if s.isDraining() {
+			return false
 		}
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
+		if now := time.Now(); logged.IsZero() || now.Sub(logged) >= acceptLogEvery {
+			s.env.log.Warn("accept failed", "error", err)
+			logged = now
+		}
 		return true
-	case <-ctx.Done():
-		return false
+	})
+	if s.isDraining() {
+		return ErrServerClosed
 	}
+	return err
 }
 
 // start serves c in goroutines of its own.
@@ -155,7 +135,7 @@ func (s *Server) open(g *connGroup, c net.Conn) *serverConn {
 	sc := newServerConn(g, c, s.limits)
 	s.conns[sc] = struct{}{}
 	if s.draining {
-		sc.wait.drain()
+		sc.deadlines.drain()
 	}
 	return sc
 }
@@ -218,7 +198,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		_ = ln.Close()
 	}
 	for sc := range s.conns {
-		sc.wait.drain()
+		sc.deadlines.drain()
 	}
 	s.mu.Unlock()
 

@@ -40,15 +40,15 @@ type connGroup struct {
 
 // serverConn is one connection of a server. One goroutine reads it; workers run its calls and write the answers.
 type serverConn struct {
-	group  *connGroup
-	conn   net.Conn
-	lim    Limits
-	share  Share
-	in     *Reader // nil while the connection is asleep
-	budget readBudget
-	wait   readDeadlines
-	out    responder
-	calls  serverCalls
+	group     *connGroup
+	conn      net.Conn
+	lim       Limits
+	share     Share
+	in        *Reader // nil while the connection is asleep
+	budget    readBudget
+	deadlines readDeadlines
+	out       responder
+	calls     serverCalls
 
 	reported atomic.Bool // why the connection ends has been counted
 }
@@ -59,10 +59,12 @@ func newServerConn(g *connGroup, conn net.Conn, lim Limits) *serverConn {
 	c.budget = readBudget{Growth: NewGrowth(&c.share), host: g.env.host}
 	c.out.env, c.out.onError = g.env, c.lose
 	c.out.out.init(conn, &c.lim)
-	c.calls.ctx, c.calls.pool, c.calls.share, c.calls.out, c.calls.budget = g.ctx, g.pool, &c.share, &c.out, &c.budget
-	c.calls.from = origin{"rpcx", addrOf(conn.RemoteAddr()), g.env.host, &c.share, lim.MaxDecompressedBytes}
+	c.calls = serverCalls{
+		ctx: g.ctx, pool: g.pool, share: &c.share, out: &c.out, budget: &c.budget,
+		from: origin{"rpcx", addrOf(conn.RemoteAddr()), g.env.host, &c.share, lim.MaxDecompressedBytes},
+	}
 	c.calls.init(lim.MaxInFlight)
-	c.wait.init(conn, &c.lim, c)
+	c.deadlines.init(conn, &c.lim, c)
 	return c
 }
 
@@ -75,8 +77,8 @@ func addrOf(a net.Addr) netip.Addr {
 
 // serve reads the connection until it ends or falls asleep. Then another goroutine goes on.
 func (c *serverConn) serve() {
-	c.in = NewReader(&c.wait, c.lim)
-	c.in.OnBody, c.in.ration = c.wait.body, &c.budget
+	c.in = NewReader(&c.deadlines, c.lim)
+	c.in.OnBody, c.in.ration = c.deadlines.body, &c.budget
 	err := c.read()
 	c.in.Release()
 	c.in = nil
@@ -93,7 +95,7 @@ func (c *serverConn) serve() {
 // sleep waits for the next byte without a Reader, in a goroutine that never needs more than the smallest stack: that makes
 // an idle connection cheap.
 func (c *serverConn) sleep() {
-	c.wait.sleep()
+	c.deadlines.sleep()
 	go c.serve()
 }
 
@@ -109,13 +111,13 @@ func (c *serverConn) read() error {
 		t := tasks.Get().(*task) // not before a frame begins: idle connections hold none
 		err := c.in.Read(&t.req)
 		t.held, t.ticket = c.in.handOver(), c.budget.handOver()
-		c.wait.frameRead()
+		c.deadlines.frameRead()
 		if err == nil {
 			c.take(t)
 		} else if err := c.overLimit(t, err); err != nil {
 			return err
 		}
-		if c.wait.announcing.Load() {
+		if c.deadlines.announcing.Load() {
 			c.announceDrain()
 		}
 	}
@@ -132,7 +134,7 @@ func (c *serverConn) waitUncongested() error {
 		}
 		select {
 		case <-c.calls.resumed:
-		case <-c.wait.interrupted:
+		case <-c.deadlines.interrupted:
 			c.announceDrain()
 		}
 	}
@@ -150,7 +152,7 @@ func (c *serverConn) take(t *task) {
 	case t.req.OneWay && t.req.Service == CancelPath:
 		c.calls.cancel(t.req.Seq)
 	default:
-		t.arrived = c.wait.lastRead
+		t.arrived = c.deadlines.lastRead
 		c.calls.dispatch(t)
 		return
 	}
@@ -174,7 +176,7 @@ func (c *serverConn) overLimit(t *task, err error) error {
 // announceDrain is called by the reader. Everything it has read is accepted.
 func (c *serverConn) announceDrain() {
 	c.sendDrain("")
-	c.wait.announced(time.Now())
+	c.deadlines.announced(time.Now())
 }
 
 func (c *serverConn) sendDrain(method string) {
@@ -267,7 +269,8 @@ func (c *serverConn) linger(frames bool) {
 		t := tasks.Get().(*task)
 		frames = in.Read(&t.req) == nil
 		t.held, t.ticket = in.handOver(), c.budget.handOver()
-		if frames && t.req.OneWay && t.req.Type == Request && !t.req.Heartbeat && !c.knowsDrain() {
+		peer, _ := c.calls.peerInfo()
+		if frames && t.req.OneWay && t.req.Type == Request && !t.req.Heartbeat && !peer.ours {
 			t.arrived = time.Now()
 			c.calls.dispatch(t)
 		} else {
@@ -275,11 +278,6 @@ func (c *serverConn) linger(frames bool) {
 		}
 	}
 	_, _ = io.Copy(io.Discard, c.conn)
-}
-
-func (c *serverConn) knowsDrain() bool {
-	peer, _ := c.calls.peerInfo()
-	return peer.ours
 }
 
 // fail closes the connection for the reason err.
@@ -301,7 +299,7 @@ func (c *serverConn) lose(err error) {
 	c.out.lost.Store(true)
 	c.calls.end(false)
 	c.out.out.close()
-	c.wait.set(time.Now().Add(lingerWait))
+	c.deadlines.set(time.Now().Add(lingerWait))
 }
 
 // report counts and logs why the connection ends when the peer is at fault. Only the first reason counts.

@@ -33,14 +33,14 @@ type shape struct {
 	key   *shape
 	elem  *shape // of pointers, lists, arrays, maps
 
-	members map[string]*shape // of records, by the name in the payload
-	folded  map[string]string // those names by their folded spelling, if JSON ignores case
-	direct  map[string]int    // indexes of the fields that are lists, by name
-	names   []string          // of the members in JSON, in the order of the fields
-	alike   bool              // some names differ in case only
-	ids     map[int32]*shape  // of records, by number
-	ordered []*shape          // of records that are encoded as lists of values
-	rest    *shape            // of records: the shape of all other members
+	members   map[string]*shape // of records, by the name in the payload
+	folded    map[string]string // those names by their folded spelling, if JSON ignores case
+	direct    map[string]int    // indexes of the fields that are lists, by name
+	names     []string          // of the members in JSON, in the order of the fields
+	caseClash bool              // some names differ in case only
+	ids       map[int32]*shape  // of records, by number
+	ordered   []*shape          // of records that are encoded as lists of values
+	rest      *shape            // of records: the shape of all other members
 
 	lists int            // of protobuf messages: how many fields are lists
 	slot  int            // of such a list: its number
@@ -101,7 +101,7 @@ const (
 	ownBytes   = 64  // at first, of the copy for a type that decodes itself,
 	ownFactor  = 7   // which grows as bytes are appended to it
 	nameBytes  = 160 // to remember a name, so that a duplicate is found;
-	leastName  = 7   // minimum length of a member whose name is remembered: names differ
+	minName    = 7   // minimum length of a member whose name is remembered: names differ
 	mapBytes   = 48  // of an empty map
 	tokenBytes = 64  // of a value that is decoded into a message
 	errorBytes = 200 // of the error for a mismatched value, when errors are collected

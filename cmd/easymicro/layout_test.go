@@ -18,11 +18,12 @@ type row struct {
 // layout is the table of the architecture: a change here is a change of it. Lower layers stand first, and a package
 // imports none that stands below it. A path that ends in /* is for every package under it that has no row of its own.
 var layout = map[string]row{
-	"wire/code":     {},
-	"wire/wildcard": {},
+	"wire/code":            {},
+	"wire/wildcard":        {},
+	"wire/internal/accept": {},
 
 	"wire": {
-		ours: []string{"wire/code"},
+		ours: []string{"wire/code", "wire/internal/accept"},
 		others: []string{
 			"github.com/go-json-experiment/json", "google.golang.org/protobuf", "github.com/apache/thrift",
 			"github.com/vmihailenco/msgpack/v5", "github.com/tinylib/msgp", "github.com/klauspost/compress",
@@ -35,7 +36,7 @@ var layout = map[string]row{
 	},
 	"registry": {ours: []string{"wire/code"}},
 
-	"wire/mux": {},
+	"wire/mux": {ours: []string{"wire/internal/accept"}},
 	"wire/client": {
 		ours: []string{"wire", "wire/code", "wire/wildcard"}, others: []string{"github.com/cespare/xxhash/v2"},
 		tests: []string{"samples/serialize/*"}, // one set of protobuf and thrift types

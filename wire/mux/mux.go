@@ -10,6 +10,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/easymicro/easymicro/wire/internal/accept"
 )
 
 // Options are settings of a Mux. The zero value is useful.
@@ -46,7 +48,7 @@ const (
 	defaultFirstByteTimeout = 2 * time.Minute
 
 	maxSilentShare = 10          // one in so many connections may be silent for the whole timeout,
-	evictAfter = time.Second // others for this long
+	evictAfter     = time.Second // others for this long
 )
 
 // Mux accepts connections and hands each to the listener of its protocol.
@@ -56,12 +58,12 @@ type Mux struct {
 	done  chan struct{} // closed when Serve ends
 	peers sync.WaitGroup
 
-	mu     sync.Mutex
-	routes []*route
-	silent list.List // of *conn that have sent nothing yet, oldest first
+	mu      sync.Mutex
+	routes  []*route
+	silent  list.List // of *conn that have sent nothing yet, oldest first
 	hurried list.List // of those moved out of silent, which have little time left
-	open   int
-	closed bool
+	open    int
+	closed  bool
 }
 
 // New returns a Mux of ln, which it owns from now on.
@@ -101,7 +103,7 @@ func (m *Mux) SetLimits(firstByte time.Duration, maxConnections int) {
 func (m *Mux) Serve(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { _ = m.ln.Close() })
 	defer stop()
-	err := m.accept(ctx)
+	err := accept.Loop(ctx, m.ln, m.take, func(error) bool { return true })
 	_ = m.ln.Close()
 	m.shut()
 	m.peers.Wait()
@@ -117,39 +119,6 @@ func (m *Mux) shut() {
 		for e := l.Front(); e != nil; e = e.Next() {
 			_ = connOf(e).accepted.Close()
 		}
-	}
-}
-
-func (m *Mux) accept(ctx context.Context) error {
-	var pause time.Duration
-	for {
-		c, err := m.ln.Accept()
-		switch {
-		case err == nil:
-			pause = 0
-			m.take(c)
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case errors.Is(err, net.ErrClosed):
-			return err
-		default:
-			// Out of descriptors, or the peer closed before it was accepted: neither lasts.
-			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
-			if !sleep(ctx, pause) {
-				return ctx.Err()
-			}
-		}
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }
 

@@ -1,0 +1,40 @@
+// Package accept accepts connections in spite of passing failures.
+package accept
+
+import (
+	"context"
+	"errors"
+	"net"
+	"time"
+)
+
+const (
+	minPause = 5 * time.Millisecond
+	maxPause = time.Second
+)
+
+// Loop calls serve with each connection of ln until ctx ends, whose error it returns, or ln is closed. Other failures, such
+// as a lack of descriptors or a peer that closed first, do not last: it tries again after 5 ms to 1 s, unless retry returns
+// false for the error.
+func Loop(ctx context.Context, ln net.Listener, serve func(net.Conn), retry func(error) bool) error {
+	var pause time.Duration
+	for {
+		c, err := ln.Accept()
+		switch {
+		case err == nil:
+			pause = 0
+			serve(c)
+			continue
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.Is(err, net.ErrClosed) || !retry(err):
+			return err
+		}
+		pause = min(max(2*pause, minPause), maxPause)
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
