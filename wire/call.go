@@ -21,12 +21,12 @@ type Call struct {
 	charged  int64
 	answerer answerer
 	deadline time.Time // the earliest ExpireAt; zero for none
-	late     func() *code.Error
+	onExpire func() *code.Error
 	timer    *callTimer
 	done     chan struct{} // made by the first Done
 	err      error
 	answered bool
-	early    chan struct{} // closed when expire has answered; nil before
+	expiring chan struct{} // closed when expire has answered; nil before
 	returned bool          // Handle has returned: nothing is charged any more
 	after    map[*afterFunc]struct{}
 }
@@ -42,12 +42,12 @@ type origin struct {
 
 // answerer answers a call whose deadline passes before its handler returned.
 type answerer interface {
-	answerEarly(*code.Error)
+	answerExpired(*code.Error)
 }
 
 type answerFunc func(*code.Error)
 
-func (f answerFunc) answerEarly(e *code.Error) { f(e) }
+func (f answerFunc) answerExpired(e *code.Error) { f(e) }
 
 type afterFunc struct{ run func() }
 
@@ -225,7 +225,7 @@ func (c *Call) cancel(err error) {
 func (c *Call) end(err error) {
 	if c.timer != nil {
 		c.timer.release()
-		c.timer, c.late = nil, nil
+		c.timer, c.onExpire = nil, nil
 	}
 	if c.answered {
 		c.answerer = nil
@@ -243,18 +243,18 @@ func (c *Call) end(err error) {
 	c.after = nil
 }
 
-// ExpireAt ends the call at t. If it has not been answered by then, the error that late returns is sent at once, the
+// ExpireAt ends the call at t. If it has not been answered by then, the error that expired returns is sent at once, the
 // context ends with context.DeadlineExceeded, and what the handler returns later is dropped. The handler's frames and its
 // place among the calls in flight stay taken until Handle returns. The earliest of several calls wins. A t in the past acts
 // at once.
-func (c *Call) ExpireAt(t time.Time, late func() *code.Error) {
+func (c *Call) ExpireAt(t time.Time, expired func() *code.Error) {
 	left := time.Until(t)
 	c.mu.Lock()
 	if c.err != nil || c.answered || !c.deadline.IsZero() && !t.Before(c.deadline) {
 		c.mu.Unlock()
 		return
 	}
-	c.deadline, c.late = t, late
+	c.deadline, c.onExpire = t, expired
 	if left <= 0 {
 		c.mu.Unlock()
 		c.expire()
@@ -267,33 +267,33 @@ func (c *Call) ExpireAt(t time.Time, late func() *code.Error) {
 	c.timer.arm(c, left)
 }
 
-// expire answers with late and ends the call.
+// expire answers the call and ends it.
 func (c *Call) expire() {
 	c.mu.Lock()
 	if c.err != nil || c.answered {
 		c.mu.Unlock()
 		return
 	}
-	early := make(chan struct{})
-	c.answered, c.early = true, early
-	answerer, late := c.answerer, c.late
+	settled := make(chan struct{})
+	c.answered, c.expiring = true, settled
+	answerer, expired := c.answerer, c.onExpire
 	c.mu.Unlock()
-	defer close(early)
+	defer close(settled)
 	if answerer != nil {
-		answerer.answerEarly(late())
+		answerer.answerExpired(expired())
 	} else {
-		_ = late() // it settles what the guard of the handler holds
+		_ = expired() // it settles what the guard of the handler holds
 	}
 	c.cancel(context.DeadlineExceeded)
 }
 
-// awaitEarly waits until a call that expires has been answered.
-func (c *Call) awaitEarly() {
+// awaitExpiry waits until a call that expires has been answered.
+func (c *Call) awaitExpiry() {
 	c.mu.Lock()
-	early := c.early
+	settled := c.expiring
 	c.mu.Unlock()
-	if early != nil {
-		<-early
+	if settled != nil {
+		<-settled
 	}
 }
 

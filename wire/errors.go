@@ -123,17 +123,17 @@ type foreign struct {
 	code              code.Code
 	reason            string
 	public            string // what anybody may read of it; "" for all
-	early             bool   // the server returns it before it calls the handler
+	beforeCall        bool   // the server returns it before it calls the handler
 }
 
 // foreignTexts lists texts of the servers of rpcx and the easymicro of 2019, and of clients in their handlers.
 var foreignTexts = []foreign{
-	{whole: "request reached rate limit", code: code.ResourceExhausted, early: true}, // rpcx's plugins
-	{whole: "invalid token", code: code.Unauthenticated, early: true},                // the AuthFunc of rpcx's examples
-	{begin: "can not find codec for ", code: code.InvalidArgument, early: true},
-	{begin: "reflect: call of reflect.Value.SetBytes on ", end: " Value", code: code.InvalidArgument, early: true}, // raw bytes for a struct
-	{end: " is not a proto.Unmarshaler", code: code.InvalidArgument, early: true},
-	{end: " is not a proto.Unmarshaler  or pb.Message", code: code.InvalidArgument, early: true},
+	{whole: "request reached rate limit", code: code.ResourceExhausted, beforeCall: true}, // rpcx's plugins
+	{whole: "invalid token", code: code.Unauthenticated, beforeCall: true},                // the AuthFunc of rpcx's examples
+	{begin: "can not find codec for ", code: code.InvalidArgument, beforeCall: true},
+	{begin: "reflect: call of reflect.Value.SetBytes on ", end: " Value", code: code.InvalidArgument, beforeCall: true}, // raw bytes for a struct
+	{end: " is not a proto.Unmarshaler", code: code.InvalidArgument, beforeCall: true},
+	{end: " is not a proto.Unmarshaler  or pb.Message", code: code.InvalidArgument, beforeCall: true},
 	{end: " is not a proto.Marshaler", code: code.Internal, reason: code.ReasonBadReply},
 	{end: " is not a proto.Marshaler or pb.Message", code: code.Internal, reason: code.ReasonBadReply},
 	{begin: "[service internal error]: ", code: code.Internal, reason: code.ReasonPanic, public: "the handler panicked"}, // with its arguments and stack
@@ -173,7 +173,7 @@ func translate(e *code.Error, called *Frame, ran bool) {
 		}
 	}
 	for i := range foreignTexts {
-		if t := &foreignTexts[i]; t.is(e.Message) && (!t.early || !ran) {
+		if t := &foreignTexts[i]; t.is(e.Message) && (!t.beforeCall || !ran) {
 			e.Code, e.Reason = t.code, t.reason
 			_ = e.InPublic(t.public)
 			return

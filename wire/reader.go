@@ -17,15 +17,15 @@ type Reader struct {
 	src    io.Reader
 	lim    Limits
 	names  interner
-	ration ration // nil without a budget
+	grower grower // nil without a budget
 	held   int    // bytes for the frame that is being read, or was read last
 
-	buf      []byte // small or *big
-	big      *bigBuffer
-	pos, end int  // of the unread bytes in buf
-	told     bool // OnBody has been called for this frame
-	begun    bool // bytes of this frame have been taken from buf
-	small    [smallBytes]byte
+	buf        []byte // small or *big
+	big        *bigBuffer
+	pos, end   int  // of the unread bytes in buf
+	bodyCalled bool // OnBody has been called for this frame
+	begun      bool // bytes of this frame have been taken from buf
+	small      [smallBytes]byte
 }
 
 const (
@@ -34,8 +34,8 @@ const (
 	firstStep  = 4 << 10 // memory for a long body at first, which then doubles with what has arrived
 )
 
-// ration grants the memory that a Reader needs beyond its small buffer.
-type ration interface {
+// grower grants the memory that a Reader needs beyond its small buffer.
+type grower interface {
 	tryGrow(n int) bool
 	grow(n int) *FrameError // may wait a moment; nil, or why the frame is refused
 	shrink(n int)
@@ -73,7 +73,7 @@ func (r *Reader) holds() bool { return r.held > 0 || r.big != nil }
 
 func (r *Reader) giveBack() {
 	if r.held > 0 {
-		r.ration.shrink(r.held)
+		r.grower.shrink(r.held)
 		r.held = 0
 	}
 }
@@ -84,7 +84,7 @@ func (r *Reader) giveBack() {
 // next Read goes on with the next frame.
 func (r *Reader) Read(f *Frame) error {
 	f.Reset()
-	r.told, r.begun = false, false
+	r.bodyCalled, r.begun = false, false
 	if err := r.fill(HeaderBytes); err != nil {
 		return err
 	}
@@ -161,10 +161,10 @@ func (r *Reader) readLong(f *Frame, total int) error {
 
 // hold takes n more bytes for the frame that is being read.
 func (r *Reader) hold(n int) *FrameError {
-	if r.ration == nil {
+	if r.grower == nil {
 		return nil
 	}
-	if bad := r.ration.grow(n); bad != nil {
+	if bad := r.grower.grow(n); bad != nil {
 		return bad
 	}
 	r.held += n
@@ -231,7 +231,7 @@ func (r *Reader) more() error {
 
 // enlarge switches to a big buffer, if there is memory for it.
 func (r *Reader) enlarge() bool {
-	if r.ration != nil && !r.ration.tryGrow(bigBytes) {
+	if r.grower != nil && !r.grower.tryGrow(bigBytes) {
 		return false
 	}
 	r.big = bigBuffers.Get().(*bigBuffer)
@@ -249,8 +249,8 @@ func (r *Reader) shrink() {
 	if r.big != nil {
 		bigBuffers.Put(r.big)
 		r.big = nil
-		if r.ration != nil {
-			r.ration.shrink(bigBytes)
+		if r.grower != nil {
+			r.grower.shrink(bigBytes)
 		}
 	}
 }
@@ -258,8 +258,8 @@ func (r *Reader) shrink() {
 // read reads at least one byte into b, or fails.
 func (r *Reader) read(b []byte) (int, error) {
 	within := r.begun || r.Buffered() > 0
-	if within && !r.told && r.OnBody != nil {
-		r.told = true
+	if within && !r.bodyCalled && r.OnBody != nil {
+		r.bodyCalled = true
 		r.OnBody()
 	}
 	for range maxEmptyReads {
@@ -281,6 +281,6 @@ const maxEmptyReads = 100
 
 // wait waits for the first byte of a frame. Its errors are those of Read.
 func (r *Reader) wait() error {
-	r.told, r.begun = false, false
+	r.bodyCalled, r.begun = false, false
 	return r.fill(1)
 }

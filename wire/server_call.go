@@ -224,7 +224,7 @@ func (c *serverCall) crashed(t *task, value any) error {
 func (c *serverCall) settle(t *task, err error) {
 	switch unanswered := c.finish(); {
 	case !unanswered:
-		c.awaitEarly()
+		c.awaitExpiry()
 	case !c.oneWay && c.out.answerable():
 		c.answer(t, err)
 	}
@@ -264,8 +264,8 @@ func (c *serverCall) answer(t *task, err error) {
 	}
 }
 
-// answerEarly sends the error of a call whose deadline has passed.
-func (c *serverCall) answerEarly(e *code.Error) {
+// answerExpired sends the error of a call whose deadline has passed.
+func (c *serverCall) answerExpired(e *code.Error) {
 	if c.oneWay {
 		return
 	}

@@ -78,7 +78,7 @@ func addrOf(a net.Addr) netip.Addr {
 // serve reads the connection until it ends or falls asleep. Then another goroutine goes on.
 func (c *serverConn) serve() {
 	c.in = NewReader(&c.deadlines, c.lim)
-	c.in.OnBody, c.in.ration = c.deadlines.body, &c.budget
+	c.in.OnBody, c.in.grower = c.deadlines.body, &c.budget
 	err := c.read()
 	c.in.Release()
 	c.in = nil
@@ -263,7 +263,7 @@ func (c *serverConn) linger(frames bool) {
 	}
 	_ = c.conn.SetReadDeadline(time.Now().Add(lingerWait))
 	in := NewReader(c.conn, c.lim)
-	in.ration = &c.budget
+	in.grower = &c.budget
 	defer in.Release()
 	for frames {
 		t := tasks.Get().(*task)
