@@ -118,7 +118,7 @@ func (a *attacked) watch(ctx context.Context) {
 	}
 }
 
-// slowOrEcho answers Echo at once, and Slow when its caller is gone, or after some time.
+// slowOrEcho answers Echo at once, and Slow when its caller has disconnected, or after some time.
 func slowOrEcho(ctx context.Context, req, res *wire.Frame) error {
 	if req.Method == "Slow" {
 		select {

@@ -181,7 +181,7 @@ func TestABudgetRefusesWithOverloaded(t *testing.T) {
 	}
 }
 
-// slowTaker is a connection whose peer takes little.
+// slowTaker is a connection whose peer reads little.
 type slowTaker struct {
 	name           string
 	waiting, taken int64
@@ -336,7 +336,7 @@ func TestNoConnectionIsCutWhileOnlyGreedyOnesAreRefused(t *testing.T) {
 	})
 }
 
-// askedTaker counts how often it is asked what waits.
+// askedTaker counts the calls of Untaken.
 type askedTaker struct{ n *int }
 
 func (a askedTaker) Untaken() (waiting, taken int64) { *a.n++; return 1, 0 }

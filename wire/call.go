@@ -193,7 +193,7 @@ func (c *Call) AfterFunc(f func()) (stop func() bool) {
 	}
 }
 
-// End is called when Handle has returned: timers stop, the context ends and what was charged is given back.
+// End is called when Handle has returned: it stops timers, ends the context and returns what was charged.
 func (c *Call) End() { c.finish() }
 
 // finish ends the call and reports whether it was still to be answered.

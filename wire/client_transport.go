@@ -76,7 +76,7 @@ func (t *clientTransport) take(f *Frame) {
 	}
 }
 
-// settle gives the caller its response. The caller's frame and f are exchanged, so that nothing is copied.
+// settle hands the response to its caller. The caller's frame and f are exchanged, so that nothing is copied.
 func (t *clientTransport) settle(f *Frame, err error) {
 	if f.Type != Response {
 		return

@@ -76,7 +76,7 @@ func (m *gogoArgs) Unmarshal(b []byte) error {
 	return nil
 }
 
-// customArgs is what gogo/protobuf makes with its own field types, of which no other module knows.
+// customArgs has field types of gogo/protobuf that no other module knows.
 type customArgs struct {
 	Inner gogoArgs `protobuf:"bytes,1,opt,name=inner" json:"inner"`
 }

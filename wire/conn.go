@@ -251,7 +251,7 @@ func peerExpired(ctx context.Context) bool {
 	return ok && time.Until(deadline) < time.Millisecond
 }
 
-// Ping sends a heartbeat, and returns when the peer has sent a frame, be it an earlier one. It fails with
+// Ping sends a heartbeat, and returns when the peer has sent a frame, possibly before. It fails with
 // UNAVAILABLE/no_endpoint when the connection or ctx ends without one, as with a peer that is not an rpcx server. Peers of
 // ours learn from it that we are one, and introduce themselves: after a Ping, calls need not carry metadata for that.
 func (c *Conn) Ping(ctx context.Context) error {

@@ -40,7 +40,7 @@ func TestAnswersFindTheirCallersInAnyOrder(t *testing.T) {
 	}
 	reqs := []*wire.Frame{p.Receive(), p.Receive(), p.Receive()}
 	p.Send(&wire.Frame{Type: wire.Response, Seq: 1000}, &wire.Frame{Type: wire.Response, Heartbeat: true, Seq: wire.HeartbeatSeq},
-		&wire.Frame{Type: wire.Request, Seq: reqs[0].Seq}) // nobody waits for these
+		&wire.Frame{Type: wire.Request, Seq: reqs[0].Seq}) // without a caller
 	for i := len(reqs) - 1; i >= 0; i-- {
 		answer(p, reqs[i], "for "+reqs[i].Method)
 	}
@@ -251,7 +251,7 @@ func TestDialWithoutAListenerIsNoEndpoint(t *testing.T) {
 	wantError(t, err, code.Unavailable, code.ReasonNoEndpoint)
 }
 
-// A peer that knows no codes says in its own words that it ran out of time. It was told whole milliseconds.
+// A peer without codes reports a timeout in its own words. Its deadline was in whole milliseconds.
 func TestAnErrorAfterThePeersDeadlineIsATimeout(t *testing.T) {
 	for _, test := range []struct {
 		name   string

@@ -16,7 +16,7 @@ import (
 	"github.com/easymicro/easymicro/wire/wiretest"
 )
 
-// ours is a call of a peer that shows a key of ours.
+// ours is a call of a peer that sends a key of ours.
 func ours(seq uint64) *wire.Frame {
 	return wiretest.With(wiretest.Request(seq, "Test", "Echo", wire.Raw, nil), wire.MetaAcceptCompression, "none")
 }
@@ -168,7 +168,7 @@ func TestServeDoesNotWaitForHandlersThatIgnoreTheirEnd(t *testing.T) {
 	})
 }
 
-// dialOurs connects a client that the server tells of a drain.
+// dialOurs connects a client that receives the drain frame.
 func dialOurs(t *testing.T, address string) *wire.Conn {
 	t.Helper()
 	c, err := wire.Dial(t.Context(), "tcp", address, wire.ConnOptions{AcceptCompression: []wire.Compression{wire.Zstd}})
@@ -201,7 +201,7 @@ func TestDrainLosesNoCallUnderLoad(t *testing.T) {
 					want := strconv.Itoa(i) + "/" + strconv.Itoa(n)
 					got, err := call(t.Context(), c, "Echo", want)
 					if err != nil && c.Draining() {
-						// A caller that was held up for 100 ms comes too late; what it sent was never read.
+						// A caller that was delayed for 100 ms is too late; what it sent was never read.
 						if _, lost := ran.Load(want); !lost {
 							continue
 						}

@@ -92,7 +92,7 @@ func TestOneWayCallsRunAfterTheirPeerDisconnectedWithUnsentAnswers(t *testing.T)
 	}
 }
 
-// dead is a connection that nothing can be written to, whose reader is held up by what comes of it.
+// dead is a connection that cannot be written to, whose reader is delayed.
 type dead struct {
 	net.Conn
 	held  time.Duration

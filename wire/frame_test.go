@@ -16,7 +16,7 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// hexFile reads bytes in hex; the rest of a line behind # is a comment. want is what stands in a comment "want …".
+// hexFile reads bytes in hex; the rest of a line behind # is a comment. want is the text of a comment "want …".
 func hexFile(t testing.TB, path string) (b []byte, want string) {
 	t.Helper()
 	f, err := os.Open(path)

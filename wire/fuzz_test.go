@@ -61,7 +61,7 @@ func addFrames(f *testing.F) {
 
 var fuzzLimits = Limits{MaxMessageBytes: 1 << 20, MaxNameBytes: 50}
 
-// FuzzFrame: every byte string gives frames or a typed error, the same from a slice and from a connection, and a frame
+// FuzzFrame: every byte string is frames or a typed error, the same from a slice and from a connection, and a frame
 // that parses is encoded to one that parses to the same.
 func FuzzFrame(f *testing.F) {
 	addFrames(f)
@@ -110,7 +110,7 @@ func sameFault(a, b *FrameError) bool {
 	return a.Reason == b.Reason && a.Fatal == b.Fatal && (a.Answer == nil) == (b.Answer == nil)
 }
 
-// FuzzMetadata: every block gives pairs or a typed error, and what was read is written back.
+// FuzzMetadata: every block is pairs or a typed error, and what was read is written back.
 func FuzzMetadata(f *testing.F) {
 	for _, b := range goldenFrames(f) {
 		frame, _, err := ParseFrame(b, Limits{})
@@ -153,7 +153,7 @@ func FuzzGzip(f *testing.F) { fuzzCompression(f, Gzip) }
 
 func FuzzZstd(f *testing.F) { fuzzCompression(f, Zstd) }
 
-// fuzzCompression: every byte string gives at most the limit or a coded error, and is itself compressed and back.
+// fuzzCompression: every byte string decompresses to at most the limit or fails with a code, and is itself compressed and back.
 func fuzzCompression(f *testing.F, c Compression) {
 	for _, src := range [][]byte{nil, []byte("text"), bytes.Repeat([]byte("easymicro "), 400), noise(300), make([]byte, 200_000)} {
 		b, err := AppendCompressed(nil, c, src)
@@ -191,7 +191,7 @@ func checkCoded(t *testing.T, err error) {
 	}
 }
 
-// fuzzCodec: every payload gives values or a coded error; what was read is written and read again without a change.
+// fuzzCodec: every payload is values or a coded error; what was read is written and read again without a change.
 func fuzzCodec(f *testing.F, c Codec, values ...func() any) {
 	for _, b := range goldenFrames(f) {
 		if frame, _, err := ParseFrame(b, Limits{}); err == nil && frame.Compression == NoCompression {

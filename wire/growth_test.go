@@ -90,7 +90,7 @@ func TestCallsBeyondThoseThatMayRunArePartlyParkedAndHeartbeatsAnsweredAllTheWhi
 	})
 }
 
-// A stock client gives a connection up when its heartbeat is not answered for some time, with all calls on it.
+// A stock client closes a connection, with all calls on it, when its heartbeat is not answered for some time.
 func TestLongCallsOfAStockClientOutliveItsHeartbeats(t *testing.T) {
 	const calls, beat, patience = 1200, time.Second, 3 * time.Second
 	synctest.Test(t, func(t *testing.T) {

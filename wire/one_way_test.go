@@ -14,13 +14,13 @@ import (
 	"github.com/easymicro/easymicro/wire/wiretest"
 )
 
-// givenBack is what a connection gives back.
+// givenBack is what OnUnread was called with.
 type givenBack struct {
 	frames    []*wire.Frame
 	forgotten int
 }
 
-// keeping returns a connection that gives back what its peer never ran.
+// keeping returns a connection with OnUnread.
 func keeping(t testing.TB) (*wire.Conn, *wiretest.Peer, <-chan givenBack) {
 	t.Helper()
 	back := make(chan givenBack, 1)
@@ -35,7 +35,7 @@ func tell(ctx context.Context, t testing.TB, c *wire.Conn, method string, payloa
 	}
 }
 
-// echoes answers a heartbeat as ours do whose last call that began has a sequence.
+// echoes answers a heartbeat as ours do, with the sequence of the last call that began.
 func echoes(p *wiretest.Peer, begun uint64) {
 	f := p.Receive()
 	f.Type = wire.Response
@@ -169,7 +169,7 @@ func TestUnreadCallsKeepTheRestOfTheirDeadline(t *testing.T) {
 	})
 }
 
-// A connection keeps what is queued, and as much that is on its way: 32 MiB. Of what is beyond it tells the number.
+// A connection keeps what is queued, and as much on its way: 32 MiB. Of the rest it reports the number.
 func TestOneWayCallsThatAreTooManyToKeepAreCounted(t *testing.T) {
 	const calls, each, most = 40, 1 << 20, 32 << 20
 	c, p, back := keeping(t)

@@ -18,7 +18,7 @@ func drains(method string, last uint64) *wire.Frame {
 	return &wire.Frame{OneWay: true, Service: wire.DrainPath, Method: method, Seq: last}
 }
 
-// several makes n calls at once and gives the requests as they came, and the channel of their errors by sequence.
+// several makes n calls at once and returns the requests as they arrived, and the channel of their errors by sequence.
 func several(t *testing.T, c *wire.Conn, p *wiretest.Peer, n int) (reqs []*wire.Frame, errs []chan error) {
 	t.Helper()
 	byName := map[string]chan error{}

@@ -298,7 +298,7 @@ type segment struct {
 
 var segmentPool = sync.Pool{New: func() any { return &segment{b: make([]byte, 0, 4<<10)} }}
 
-// free gives s back for reuse.
+// free returns s to its pool.
 func (s *segment) free() {
 	if cap(s.b) <= segmentBytes {
 		s.b, s.next = s.b[:0], nil

@@ -25,7 +25,7 @@ var (
 
 // readOwner is what readDeadlines ask when a deadline has passed.
 type readOwner interface {
-	// announceDrain tells the peer that the server drains.
+	// announceDrain announces to the peer that the server drains.
 	announceDrain()
 	// unwritable reports whether the connection cannot be written to any more.
 	unwritable() bool
@@ -47,11 +47,11 @@ type readDeadlines struct {
 	lastLost    time.Time // lastRead at the previous check after the connection became unwritable
 	inBody      bool
 	bodyEnd     time.Time // the body must be complete then
-	announcedAt time.Time // when the peer was told of the drain
+	announcedAt time.Time // when the drain was announced
 	ahead       []byte    // read while asleep
 	first       [HeaderBytes]byte
 
-	announcing  atomic.Bool // the peer has yet to be told of the drain
+	announcing  atomic.Bool // the drain has yet to be announced
 	interrupted chan struct{}
 
 	mu       sync.Mutex

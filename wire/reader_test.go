@@ -155,7 +155,7 @@ func TestOnBodyIsCalledOnceForAFrameThatMustBeWaitedFor(t *testing.T) {
 	}
 }
 
-// parts gives one part a read.
+// parts returns one part for each Read.
 type parts struct{ left [][]byte }
 
 func (p *parts) Read(b []byte) (int, error) {
@@ -242,7 +242,7 @@ func TestFramesThatLookAlikeCostNoAllocation(t *testing.T) {
 	}
 }
 
-// repeat gives b again and again.
+// repeat returns b again and again.
 type repeat struct {
 	b   []byte
 	pos int

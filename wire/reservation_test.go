@@ -15,7 +15,7 @@ import (
 
 const longAnswer = 1 << 20
 
-// longWinded is a server of 16 MiB that gives long answers, and counts them.
+// longWinded is a server with 16 MiB that makes long answers, and counts them.
 func longWinded(t *testing.T, made *atomic.Int64) *rig {
 	t.Helper()
 	return newRigWith(t, wire.ServerOptions{Budget: wire.NewBudget(0, 16<<20), Handler: wire.HandlerFunc(
@@ -181,7 +181,7 @@ func TestCallsWaitForRoomNoLongerThanTheirContextLasts(t *testing.T) {
 	})
 }
 
-// answering is a rig whose method Get gives a long answer: an error if it is asked to fail, once released is closed if to wait.
+// answering is a rig whose method Get returns a long answer, or an error if asked to fail; if asked to wait, once released is closed.
 func answering(t *testing.T, budget *wire.Budget, size int, released chan struct{}) *rig {
 	t.Helper()
 	return newRigWith(t, wire.ServerOptions{Budget: budget, Handler: wire.HandlerFunc(func(_ context.Context, req, res *wire.Frame) error {

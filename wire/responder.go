@@ -98,7 +98,7 @@ type cutLog struct {
 	log *slog.Logger
 
 	mu   sync.Mutex
-	last map[string]loggedCut // by reason, of which there are few
+	last map[string]loggedCut // by reason, which are few
 }
 
 type loggedCut struct {

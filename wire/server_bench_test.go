@@ -10,7 +10,7 @@ import (
 )
 
 // BenchmarkServerLoopback is whole calls over loopback TCP, client and server in one process: an op is a call, and its
-// allocations are those of both sides.
+// Allocations include both sides.
 func BenchmarkServerLoopback(b *testing.B) {
 	for _, bc := range []struct {
 		name           string

@@ -68,7 +68,7 @@ func (t *task) charge(s *Share) bool {
 	return true
 }
 
-// uncharge gives the place of a call back. The bytes stay charged until t is released.
+// uncharge returns the place of a call. The bytes stay charged until t is released.
 func (t *task) uncharge(s *Share) {
 	s.giveUnrunCall()
 	t.counted = false
@@ -113,7 +113,7 @@ func (t *task) compress() {
 	t.res.Compression = with
 }
 
-// release gives back what t holds, and t itself.
+// release returns what t holds to the budget, and t to its pool.
 func (t *task) release(s *Share) {
 	t.answer.Release()
 	if t.held > 0 {
@@ -131,7 +131,7 @@ func (t *task) release(s *Share) {
 	t.recycle()
 }
 
-// recycle gives t back for reuse, without what is large.
+// recycle returns t to its pool, without large memory.
 func (t *task) recycle() {
 	t.req.Reset()
 	t.res.Reset()

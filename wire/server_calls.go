@@ -158,7 +158,7 @@ func (c *serverCalls) mayBegin() bool {
 	return false
 }
 
-// lookLater has the next call looked at again in a moment, since nothing signals that other connections have given bytes
+// lookLater checks the next call again in a moment, since nothing signals that other connections have given bytes
 // back. It needs c.mu.
 func (c *serverCalls) lookLater() {
 	if c.lookPending {

@@ -20,7 +20,7 @@ func inUse() int64 {
 	return int64(m.HeapAlloc + m.StackInuse)
 }
 
-// connections opens n sockets to a listener of address, and tells what one costs, the near side included. It gives them
+// connections opens n sockets to a listener of address, and returns what one costs, the near side included. It gives them
 // some time to come down to enough.
 func connections(t *testing.T, n int, address string, enough int64, use func(net.Conn)) int64 {
 	t.Helper()
@@ -36,7 +36,7 @@ func connections(t *testing.T, n int, address string, enough int64, use func(net
 		use(c)
 	}
 	least := inUse() - before
-	for range 50 { // what is idle gives its memory back after a while
+	for range 50 { // idle connections free their memory after a while
 		if least <= int64(n)*enough {
 			break
 		}

@@ -18,7 +18,7 @@ var shortLimits = wire.Limits{
 	WriteTimeout: 10 * time.Second,
 }
 
-// untilClosed reads until the connection is closed, and tells after how long.
+// untilClosed reads until the connection is closed, and returns after how long.
 func untilClosed(t *testing.T, r io.Reader) time.Duration {
 	t.Helper()
 	begin := time.Now()
@@ -137,7 +137,7 @@ func TestAnswersThatThePeerDoesNotReadWaitAndItIsCutInTime(t *testing.T) {
 		begun.Add(40)
 		r := newRig(t, func(_ context.Context, _, res *wire.Frame) error {
 			begun.Done()
-			begun.Wait() // all are on their way before the first answer shows that nobody reads
+			begun.Wait() // all are on their way before the first answer shows that the peer does not read
 			res.Payload = append(res.Payload, make([]byte, 1<<20)...)
 			return nil
 		}, shortLimits)

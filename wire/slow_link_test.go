@@ -14,7 +14,7 @@ import (
 	"github.com/easymicro/easymicro/wire/wiretest"
 )
 
-// throttled is a link to far over which at most so many bytes go an interval, in each direction.
+// throttled is a link to far with a limit of bytes an interval in each direction.
 func throttled(t testing.TB, far net.Conn, bytes int, interval time.Duration) net.Conn {
 	t.Helper()
 	near, middle := wiretest.Pipe()

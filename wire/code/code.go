@@ -83,7 +83,7 @@ func Parse(name string) (Code, bool) {
 	return Unknown, false
 }
 
-// Reasons of the host's own errors. A reason tells a machine why a call failed, and so whether it was run.
+// Reasons of the host's own errors. A reason says why a call failed, and so whether it was run.
 const (
 	ReasonUnknownMethod   = "unknown_method"
 	ReasonBadPayload      = "bad_payload"

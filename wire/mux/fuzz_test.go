@@ -23,7 +23,7 @@ func (c *memory) Close() error {
 	return nil
 }
 
-// FuzzSniff: whatever a peer sends first, it comes to exactly one listener, intact, or is closed.
+// FuzzSniff: whatever a peer sends first, its connection is accepted by exactly one listener, intact, or closed.
 func FuzzSniff(f *testing.F) {
 	for _, seed := range []string{"", "\x08\x00", "GET / HTTP/1.1\r\n\r\n", "PRI * HTTP/2.0", "\x16\x03\x01", "\x00", "\xff\x08", "PROXY TCP4 ", "PROX", "PUT / HTTP/1.1", proxyV2, proxyV2[:11]} {
 		f.Add([]byte(seed))

@@ -122,7 +122,7 @@ func TestConnectionsGoToTheListenerOfTheirFirstByteWithAllBytes(t *testing.T) {
 	}
 }
 
-// What may become a PROXY header and does not is nobody's business.
+// A beginning of a PROXY header that is not one is passed on.
 func TestTheBeginningOfAProxyHeaderIsNoneYet(t *testing.T) {
 	r := start(t, mux.Options{})
 	for _, sent := range []string{"P", "PROXY"} {
@@ -406,7 +406,7 @@ func TestSilentConnectionsMakeRoomForOthersAtTheMaximum(t *testing.T) {
 	}
 }
 
-// late is a connection that lets somebody else go on between reading and giving what it read.
+// late is a connection that lets another goroutine run between reading and returning what it read.
 type late struct {
 	net.Conn
 	read, onward chan struct{}
