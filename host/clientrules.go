@@ -26,7 +26,7 @@ func (r clientRules) Do(ctx context.Context, call client.OutgoingCall) (slot int
 	if outer := registry.CallFrom(ctx); outer != nil {
 		within = outer.RuleDeadline
 	}
-	slot, would, err := g.policies.Upstreams().DoWithin(ctx, call, within)
+	slot, would, err := g.policies.ClientRules().DoWithin(ctx, call, within)
 	for _, w := range would {
 		r.host.shadowedOut(ctx, g, call, w)
 	}

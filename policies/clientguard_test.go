@@ -150,14 +150,14 @@ func TestTheRulesOfASetAreNotReplacedByHand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Upstreams().Replace(nil); err == nil {
+	if err := s.ClientRules().Replace(nil); err == nil {
 		t.Error("they are")
 	}
-	if (*Snapshot)(nil).Upstreams() != nil {
+	if (*Snapshot)(nil).ClientRules() != nil {
 		t.Error("a nil Snapshot has rules")
 	}
-	if (*Upstreams)(nil).Pool() != nil {
-		t.Error("nil Upstreams have a pool")
+	if (*ClientRules)(nil).Pool() != nil {
+		t.Error("nil ClientRules have a pool")
 	}
 }
 

@@ -22,7 +22,7 @@ func Compile(rules []config.Rule, targets []Target, prev *Snapshot, o Options) (
 		s.allowed = compileGlobs(o.Allowed)
 	}
 	s.nothing = &Guard{snapshot: s}
-	s.upstreams = new(Upstreams)
+	s.upstreams = new(ClientRules)
 	s.upstreams.current.Store(s)
 	if prev != nil {
 		// Were it never called, its own changes would still be waiting.

@@ -14,7 +14,7 @@ import (
 )
 
 func TestACallWithoutARuleIsOneAttempt(t *testing.T) {
-	for name, guard := range map[string]*Upstreams{
+	for name, guard := range map[string]*ClientRules{
 		"no set": nil, "no rule": must(ClientGuard(nil)),
 		"a rule for others":  must(ClientGuard([]config.Rule{toBilling("r", to("orders"), timeout(time.Second))})),
 		"a rule that is off": must(ClientGuard([]config.Rule{toBilling("r", timeout(time.Second), mode(config.Off))})),
@@ -34,7 +34,7 @@ func TestACallWithoutARuleIsOneAttempt(t *testing.T) {
 	}
 }
 
-func must(u *Upstreams, err error) *Upstreams {
+func must(u *ClientRules, err error) *ClientRules {
 	if err != nil {
 		panic(err)
 	}
@@ -50,7 +50,7 @@ func TestRulesForCallsThatComeInAndThatGoOutAreKeptApart(t *testing.T) {
 	}
 	call := &outCall{upstream: "billing", service: "Billing", method: "Get", attempt: func(context.Context, int, client.EndpointFilter) error { return nil }}
 	for i := range 2 {
-		_, err := s.Upstreams().Do(t.Context(), call)
+		_, err := s.ClientRules().Do(t.Context(), call)
 		if wantRule := []string{"", "out@r0"}[i]; ruleOf(err) != wantRule {
 			t.Errorf("outgoing call %d: %v", i, err)
 		}

@@ -31,7 +31,7 @@ type Snapshot struct {
 	inbound   index // of the rules about calls that come in
 	outbound  index // of those about calls that go out
 	pool      *client.Pool
-	upstreams *Upstreams
+	upstreams *ClientRules
 	resolved  growing[Target, *Guard]  // of services that are not this host's
 	calling   growing[calling, *Guard] // of upstreams
 	compiling sync.Mutex               // held while one of these is made, or forgotten
@@ -344,8 +344,8 @@ func (s *Snapshot) Unmatched() config.Problems {
 	return problems
 }
 
-// Upstreams are the client-side rules of the snapshot.
-func (s *Snapshot) Upstreams() *Upstreams {
+// ClientRules are the client-side rules of the snapshot.
+func (s *Snapshot) ClientRules() *ClientRules {
 	if s == nil {
 		return nil
 	}

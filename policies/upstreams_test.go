@@ -75,12 +75,12 @@ func (l lookup) set(addresses ...string) {
 
 // teller is a client that says who serves what.
 type teller struct {
-	guard   *Upstreams
+	guard   *ClientRules
 	mu      sync.Mutex
 	lookups map[[2]string]lookup
 }
 
-func newTeller(t testing.TB, guard *Upstreams) *teller {
+func newTeller(t testing.TB, guard *ClientRules) *teller {
 	c := &teller{guard: guard, lookups: make(map[[2]string]lookup)}
 	t.Cleanup(func() {
 		for _, l := range c.lookups {

@@ -11,13 +11,13 @@ import (
 	"github.com/easymicro/easymicro/wire/client"
 )
 
-// Upstreams is the client-side rules of a set, those that match upstreams, as a client.Guard. A nil Upstreams lets every
+// ClientRules is the client-side rules of a set, those that match upstreams, as a client.Guard. A nil ClientRules lets every
 // call pass.
 //
 // A call has its timeout first, which counts from Do and holds for all of its attempts, then rateLimit and concurrency, then retry and
 // hedge around the attempts; each attempt asks the breakers of scope method and upstream, and for each endpoint that
 // the client is about to use outlierDetection and the breakers of scope endpoint.
-type Upstreams struct {
+type ClientRules struct {
 	current atomic.Pointer[Snapshot]
 
 	mu   sync.Mutex // held by Replace
@@ -28,7 +28,7 @@ type Upstreams struct {
 
 // Do carries out a call under the rules; see client.Guard. A refusal is a *code.Error that names the rule. Without
 // a rule about the call it is one Attempt.
-func (u *Upstreams) Do(ctx context.Context, call client.OutgoingCall) (slot int, err error) {
+func (u *ClientRules) Do(ctx context.Context, call client.OutgoingCall) (slot int, err error) {
 	slot, _, err = u.DoWithin(ctx, call, time.Time{})
 	return slot, err
 }
@@ -36,7 +36,7 @@ func (u *Upstreams) Do(ctx context.Context, call client.OutgoingCall) (slot int,
 // DoWithin is Do for a call that is made within another one, whose deadline was set by a rule of this host, unless that
 // is zero. When it is also the deadline of ctx, rules see in it one of ours, not one of the caller's. It tells as well which
 // rules would have refused the call.
-func (u *Upstreams) DoWithin(ctx context.Context, call client.OutgoingCall, deadline time.Time) (slot int, would []ShadowRefusal, err error) {
+func (u *ClientRules) DoWithin(ctx context.Context, call client.OutgoingCall, deadline time.Time) (slot int, would []ShadowRefusal, err error) {
 	var s *Snapshot
 	if u != nil {
 		s = u.current.Load()
@@ -65,7 +65,7 @@ func (u *Upstreams) DoWithin(ctx context.Context, call client.OutgoingCall, dead
 }
 
 // Pool returns the pool whose endpoints the rules keep state of; see client.Guard.
-func (u *Upstreams) Pool() *client.Pool {
+func (u *ClientRules) Pool() *client.Pool {
 	if u != nil {
 		if s := u.current.Load(); s != nil {
 			return s.pool
@@ -77,8 +77,8 @@ func (u *Upstreams) Pool() *client.Pool {
 // ClientGuard compiles rules for a client without a manifest. Every service that it calls is an upstream of its name,
 // unless the client has another name for it. The documented defaults stand for what is zero; the rules given are not
 // changed. The error is config.Problems: they have no positions, but name rule and field.
-func ClientGuard(rules []config.Rule) (*Upstreams, error) {
-	u := &Upstreams{own: true}
+func ClientGuard(rules []config.Rule) (*ClientRules, error) {
+	u := &ClientRules{own: true}
 	if err := u.Replace(rules); err != nil {
 		return nil, err
 	}
@@ -87,7 +87,7 @@ func ClientGuard(rules []config.Rule) (*Upstreams, error) {
 
 // Replace puts other rules into force, and keeps what those of the same name have learned. Calls that run go on under
 // the old ones. With an error, which is config.Problems, the old stay. The rules of a set cannot be replaced.
-func (u *Upstreams) Replace(rules []config.Rule) error {
+func (u *ClientRules) Replace(rules []config.Rule) error {
 	if u == nil || !u.own {
 		return errors.New("policies: these rules are those of a set, and change with it")
 	}
@@ -117,16 +117,16 @@ func (u *Upstreams) Replace(rules []config.Rule) error {
 
 // OnTransition has tell told of every change of a breaker's state, of every endpoint that is ejected or comes back, and of
 // rate limits of which all keys are in use; see Options. The last one set counts; nil is nobody.
-func (u *Upstreams) OnTransition(tell func(Transition)) { u.told.Store(&tell) }
+func (u *ClientRules) OnTransition(tell func(Transition)) { u.told.Store(&tell) }
 
-func (u *Upstreams) transition(t Transition) {
+func (u *ClientRules) transition(t Transition) {
 	if tell := u.told.Load(); tell != nil && *tell != nil {
 		(*tell)(t)
 	}
 }
 
-// Snapshot returns the rules in force, for their state and what they decided. It is nil for a nil Upstreams.
-func (u *Upstreams) Snapshot() *Snapshot {
+// Snapshot returns the rules in force, for their state and what they decided. It is nil for a nil ClientRules.
+func (u *ClientRules) Snapshot() *Snapshot {
 	if u == nil {
 		return nil
 	}
