@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/policies/limit"
 	"github.com/easymicro/easymicro/wire/code"
 )
 
@@ -19,7 +20,7 @@ type attempt struct {
 	outcome  outcome // of a hedged call
 	panicked error
 
-	admissions admissions // to breakers of scope method and upstream
+	admissions limit.Admissions // to breakers of scope method and upstream
 	level      level
 	redialled  bool      // it is the trial of a breaker, and had the client connect at once
 	perTry     time.Time // the end of perTryTimeout, if that is what ends the attempt
@@ -58,7 +59,7 @@ func (a *attempt) run(ctx context.Context) outcome {
 			return outcome{err: refusal, own: true}
 		}
 	}
-	a.admissions.start(a.trialTime)
+	a.admissions.Start(a.trialTime)
 	sending := ctx
 	if f.retry != nil {
 		if d := f.retry.rule.retry.perTry; d > 0 && d < f.left() {
@@ -73,7 +74,7 @@ func (a *attempt) run(ctx context.Context) outcome {
 	if o.own {
 		return o
 	}
-	a.admissions.settle(o.err, a.callersDeadline(o.err), true)
+	a.admissions.Settle(o.err, a.callersDeadline(o.err), true)
 	if !a.perTry.IsZero() && code.Of(o.err) == code.DeadlineExceeded && ctx.Err() == nil && atEnd(a.perTry) {
 		r := f.retry.rule
 		o.perTry = true
@@ -91,11 +92,11 @@ func (a *attempt) enter() error {
 		if j.entry == nil || j.breaker == nil {
 			continue
 		}
-		admission, left, ok := j.breaker.allow()
+		admission, left, ok := j.breaker.Allow()
 		switch {
 		case ok:
-			j.counts.allow.Add(1)
-			a.admissions.admit(slot, admission)
+			j.counts.Allow.Add(1)
+			a.admissions.Add(slot, admission)
 		case f.shadows(j):
 			return j.entry.rule.breakerOpen(left)
 		}
@@ -157,14 +158,14 @@ func (a *attempt) nobody(err error) bool {
 
 // abandon gives back what is held still.
 func (a *attempt) abandon() {
-	a.admissions.settle(errExcluded, false, true)
+	a.admissions.Settle(limit.ErrExcluded, false, true)
 	f := a.flight
 	f.mu.Lock()
 	holds := a.holds
 	a.holds, a.address = nil, ""
 	f.mu.Unlock()
 	for i := range holds {
-		a.settle(&holds[i], errExcluded)
+		a.settle(&holds[i], limit.ErrExcluded)
 	}
 }
 
@@ -174,7 +175,7 @@ func (a *attempt) trialTime() (d time.Duration, outcome error) {
 	d, outcome = f.clock.trialTime()
 	if f.retry != nil {
 		if perTry := f.retry.rule.retry.perTry; perTry > 0 && (d == 0 || perTry < d) {
-			d, outcome = perTry, errTrialHangs
+			d, outcome = perTry, limit.ErrProbeTimeout
 		}
 	}
 	if d > 0 {
@@ -216,8 +217,8 @@ func (a *attempt) redials(err error) bool {
 	switch {
 	case j.entry == nil || !j.carriesOut:
 	case j.breakers != nil:
-		a.redialled = a.flight.call.Redial(a.slot, func(address string) bool { return j.breakers.of(address).tries() })
-	case a.admissions.list[0].trial != nil:
+		a.redialled = a.flight.call.Redial(a.slot, func(address string) bool { return j.breakers.Of(address).WouldProbe() })
+	case a.admissions.Probing():
 		a.redialled = a.flight.call.Redial(a.slot, nil)
 	}
 	return a.redialled
@@ -226,8 +227,8 @@ func (a *attempt) redials(err error) bool {
 // hold is an endpoint in use.
 type hold struct {
 	address    string
-	admissions admissions
-	outliers   [2]*outlier
+	admissions limit.Admissions
+	outliers   [2]*limit.Outlier
 }
 
 // Admit is part of client.EndpointFilter.
@@ -237,11 +238,11 @@ func (a *attempt) Admit(address string) bool {
 	}
 	h := hold{address: address}
 	if !a.askOutliers(&h) || !a.askBreakers(&h) {
-		h.admissions.settle(errExcluded, false, true)
+		h.admissions.Settle(limit.ErrExcluded, false, true)
 		a.release(address)
 		return false
 	}
-	h.admissions.start(a.trialTime)
+	h.admissions.Start(a.trialTime)
 	a.met = append(a.met, address)
 	f := a.flight
 	f.mu.Lock()
@@ -281,14 +282,14 @@ func (a *attempt) askOutliers(h *hold) bool {
 		if j.entry == nil {
 			continue
 		}
-		e := j.outliers.endpoints.of(h.address)
+		e := j.outliers.Endpoints.Of(h.address)
 		h.outliers[i] = e
 		switch {
-		case j.outliers.admits(e):
-			j.counts.allow.Add(1)
+		case j.outliers.Admit(e):
+			j.counts.Allow.Add(1)
 		case a.level == anyone && j.carriesOut:
-			j.counts.allow.Add(1) // nothing else is left
-		case j.counts.refused(j.carriesOut):
+			j.counts.Allow.Add(1) // nothing else is left
+		case j.counts.Refuse(j.carriesOut):
 			a.ejected = true
 			return false
 		}
@@ -302,14 +303,14 @@ func (a *attempt) askBreakers(h *hold) bool {
 		if j.entry == nil || j.breakers == nil {
 			continue
 		}
-		b := j.breakers.of(h.address)
-		admission, left, ok := b.allow()
-		b.herald.deliver()
+		b := j.breakers.Of(h.address)
+		admission, left, ok := b.Allow()
+		b.Notify()
 		switch {
 		case ok:
-			j.counts.allow.Add(1)
-			h.admissions.admit(slot, admission)
-		case j.counts.refused(j.carriesOut):
+			j.counts.Allow.Add(1)
+			h.admissions.Add(slot, admission)
+		case j.counts.Refuse(j.carriesOut):
 			if a.open == nil || left < a.left {
 				a.open, a.left = j.entry, left
 			}
@@ -339,17 +340,17 @@ func (a *attempt) Settle(address string, err error) {
 
 func (a *attempt) settle(h *hold, err error) {
 	callers := a.callersDeadline(err)
-	h.admissions.settle(err, callers, true)
+	h.admissions.Settle(err, callers, true)
 	for i, e := range h.outliers {
 		if e == nil {
 			continue
 		}
 		outcome := err
-		if err != errExcluded { //nolint:errorlint // our own sentinel, never wrapped
-			outcome = usualFailures.outcome(err, 0, callers)
+		if err != limit.ErrExcluded { //nolint:errorlint // our own sentinel, never wrapped
+			outcome = limit.Verdict(err, limit.DefaultFailOn, callers)
 		}
 		j := a.flight.outliers[i]
-		j.outliers.report(e, j.rule.outlier, outcome)
+		j.outliers.Report(e, j.rule.outlier, outcome)
 	}
 }
 
@@ -360,11 +361,11 @@ func (a *attempt) unreached(err error) {
 	for _, address := range f.snapshot.pool.Endpoints(f.call.Upstream(), f.call.Service()) {
 		h := hold{address: address}
 		if !a.askOutliers(&h) || !a.askBreakers(&h) {
-			h.admissions.settle(errExcluded, false, true)
+			h.admissions.Settle(limit.ErrExcluded, false, true)
 			continue
 		}
 		a.met = append(a.met, address)
-		h.admissions.start(a.trialTime)
+		h.admissions.Start(a.trialTime)
 		a.settle(&h, err)
 	}
 	a.usedUp, a.ejected = false, false // nobody is left to be less choosy about

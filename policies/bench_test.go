@@ -46,7 +46,7 @@ func BenchmarkGuardOthers(b *testing.B) {
 }
 
 func benchmarkGuard(b *testing.B, rules []config.Rule) {
-	s, err := Compile(rules, targets, nil, Options{})
+	s, err := compile(rules, targets, nil, Options{})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -68,7 +68,7 @@ func benchmarkGuard(b *testing.B, rules []config.Rule) {
 func BenchmarkGuardParallel(b *testing.B) {
 	rules := []config.Rule{newRuleOn("rule", "Arith", rate(1e8, 1e9), concurrency(1000, 0, 0), timeout(5*time.Second),
 		circuit(config.CircuitBreaker{FailureRate: 0.5}))}
-	s, err := Compile(rules, targets, nil, Options{})
+	s, err := compile(rules, targets, nil, Options{})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -90,6 +90,7 @@ func BenchmarkGuardParallel(b *testing.B) {
 
 func BenchmarkCompile10000(b *testing.B) {
 	rules, targets := tenThousand()
+	rules = completed(rules)
 	b.ReportAllocs()
 	var s *Snapshot
 	for b.Loop() {

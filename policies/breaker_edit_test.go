@@ -135,10 +135,11 @@ func TestBreakerGoesWithItsMethod(t *testing.T) {
 	rules := []config.Rule{newRuleOn("arith", "Arith", circuit(tripsAt(1)))}
 	c := newChain(t, rules...)
 	c.calls(1, errDown)
-	without, err := Compile(rules, []Target{div}, c.now, Options{})
+	without, err := compile(rules, []Target{div}, c.now, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
+	without.Activate()
 	for s := range without.Breakers() {
 		if s.Target != div.String() {
 			t.Errorf("%+v", s)

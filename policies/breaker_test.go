@@ -202,7 +202,7 @@ func TestTransitionsMayBeAskedAbout(t *testing.T) {
 		var s *Snapshot
 		var seen []string
 		rules := []config.Rule{newRuleOn("arith", "Arith", circuit(tripsAt(1)))}
-		s, err := Compile(rules, targets, nil, Options{OnTransition: func(tr Transition) {
+		s, err := compile(rules, targets, nil, Options{OnTransition: func(tr Transition) {
 			seen = append(seen, tr.From+">"+tr.To+" "+s.State("arith", config.KindCircuitBreaker, mul, ""))
 			_ = s.Guard(mul).Enter(context.Background(), &Call{}, new(Ticket))
 		}})

@@ -153,7 +153,7 @@ func TestEditsUnderLoadGrantNoMoreThanTheLimit(t *testing.T) {
 		return []config.Rule{newRuleOn("r", "Arith", rate(perSecond, burst+int64(i%3)), concurrency(callers+i%2, 0, 0))}
 	}
 	var current atomic.Pointer[Snapshot]
-	first, err := Compile(limit(0), targets, nil, Options{})
+	first, err := compile(limit(0), targets, nil, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,7 +174,7 @@ func TestEditsUnderLoadGrantNoMoreThanTheLimit(t *testing.T) {
 		})
 	}
 	for i := range edits {
-		next, err := Compile(limit(i), targets, current.Load(), Options{Revision: i})
+		next, err := compile(limit(i), targets, current.Load(), Options{Revision: i})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -200,7 +200,7 @@ func TestSnapshotThatIsNotPutInForceLeavesNoTrace(t *testing.T) {
 		}
 		before := show()
 		other := newRuleOn("r", "*", rate(2, 20), concurrency(6, 0, 0), circuit(tripsAt(1)))
-		rejected, err := Compile([]config.Rule{other}, append(targets, bill), c.now, Options{})
+		rejected, err := compile([]config.Rule{other}, append(targets, bill), c.now, Options{})
 		if err != nil {
 			t.Fatal(err)
 		}

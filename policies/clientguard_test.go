@@ -167,9 +167,9 @@ func TestWhatCompileFindsAreProblemsToo(t *testing.T) {
 		toBilling("calls", circuit(config.CircuitBreaker{ConsecutiveFailures: 1, FailOn: []string{"NOPE"}})),
 		toBilling("twice", timeout(time.Second)), toBilling("twice", timeout(time.Second)),
 	}
-	_, err := Compile(rules, nil, nil, Options{})
+	_, err := Compile(completed(rules), nil, nil, Options{})
 	problems, ok := err.(config.Problems) //nolint:errorlint // as promised, not wrapped
-	if want := "rules[calls]: circuitBreaker.failOn: unknown code \"NOPE\"\nrules[twice]: the name is taken"; !ok || problems.Error() != want {
+	if want := "rules[calls]: rule calls: circuitBreaker.failOn: unknown code \"NOPE\"\nrules[twice]: rule twice: the name is taken"; !ok || problems.Error() != want {
 		t.Errorf("%T: %v", err, err)
 	}
 }

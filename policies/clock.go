@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/policies/limit"
 	"github.com/easymicro/easymicro/wire/code"
 )
 
@@ -47,11 +48,11 @@ func (k *clock) left() time.Duration {
 func (k *clock) trialTime() (d time.Duration, outcome error) {
 	switch {
 	case k.deadline.IsZero():
-		return 0, errTrialHangs
+		return 0, limit.ErrProbeTimeout
 	case k.byCaller():
-		return max(k.left(), 1), errExcluded
+		return max(k.left(), 1), limit.ErrExcluded
 	}
-	return max(k.left(), 1), errTrialHangs
+	return max(k.left(), 1), limit.ErrProbeTimeout
 }
 
 // byCaller tells that the deadline is the caller's own, and no rule of this host set it.
@@ -78,10 +79,10 @@ func (k *clock) countSoft() (would []ShadowRefusal) {
 			continue
 		}
 		if time.Since(k.arrived) > e.rule.timeout {
-			e.counts.shadow.Add(1)
+			e.counts.Shadow.Add(1)
 			would = append(would, e.shadow(config.KindTimeout, code.DeadlineExceeded, code.ReasonTimeout))
 		} else {
-			e.counts.allow.Add(1)
+			e.counts.Allow.Add(1)
 		}
 	}
 	return would

@@ -14,7 +14,7 @@ import (
 // error is config.Problems: that too many rules match one method, or what validation should have found.
 func Compile(rules []config.Rule, targets []Target, prev *Snapshot, o Options) (*Snapshot, error) {
 	s := &Snapshot{
-		revision: o.Revision, host: o.Host, transitions: new(hub), aliases: o.Aliases,
+		revision: o.Revision, host: o.Host, sink: new(sink), aliases: o.Aliases,
 		byName: make(map[string]*rule, len(rules)), guards: make(map[Target]*Guard, len(targets)),
 		remote: o.Remote, upstreamNames: o.Upstreams, pool: o.Pool,
 	}
@@ -27,7 +27,7 @@ func Compile(rules []config.Rule, targets []Target, prev *Snapshot, o Options) (
 	if prev != nil {
 		// Were it never called, its own changes would still be waiting.
 		prev.Activate()
-		s.transitions, s.pool, s.orders = prev.transitions, cmp.Or(s.pool, prev.pool), prev.orders
+		s.sink, s.pool, s.orders = prev.sink, cmp.Or(s.pool, prev.pool), prev.orders
 	}
 	s.pool = cmp.Or(s.pool, new(client.Pool))
 	if err := addRules(s, rules); err != nil {
@@ -43,12 +43,12 @@ func Compile(rules []config.Rule, targets []Target, prev *Snapshot, o Options) (
 		s.changes = append(s.changes, r.inherit(old[r], s)...)
 	}
 	if o.OnTransition != nil {
-		s.changes = append(s.changes, func() { s.transitions.tell.Store(&o.OnTransition) })
+		s.changes = append(s.changes, func() { s.sink.tell.Store(&o.OnTransition) })
 	}
 	now := time.Now()
 	for i, t := range targets {
 		if s.guards[t] == nil { // not named twice
-			s.guards[t] = newGuard(s, subject{target: t}, matching[i], now)
+			s.guards[t] = newGuard(s, subject{target: t, counted: t}, matching[i], now)
 		}
 	}
 	return s, nil

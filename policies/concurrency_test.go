@@ -113,17 +113,6 @@ func TestQueueEndsByItsTimeoutTheDeadlineAndTheContext(t *testing.T) {
 	}
 }
 
-func TestPlaceGrantedToACallThatGaveUpGoesOn(t *testing.T) {
-	p := newPlaces(1, 2, 1)
-	p.takeAnyway()
-	w := p.enqueue()
-	p.free() // grants w
-	p.leave(w)
-	if n, _ := p.counts(); n != 0 {
-		t.Errorf("%d in flight", n)
-	}
-}
-
 func TestCallsInFlightAreCarriedOver(t *testing.T) {
 	c := newChain(t, newRuleOn("r", "Arith", concurrency(3, 0, 0)))
 	var running []*Ticket
@@ -193,9 +182,9 @@ func TestEveryConcurrencyRuleMustAgree(t *testing.T) {
 		}
 	}
 	ticket.Done(nil)
-	for _, r := range c.now.rules {
-		if n, _ := r.places.counts(); n != 0 {
-			t.Errorf("%s: %d in flight", r.name, n)
+	for _, r := range rules {
+		if n, _ := inFlight(c.now, r.Name); n != 0 {
+			t.Errorf("%s: %d in flight", r.Name, n)
 		}
 	}
 }

@@ -108,7 +108,7 @@ func TestClientSideRulesHaveExceptions(t *testing.T) {
 			{Upstream: config.Patterns{"billing"}}, {Method: config.Patterns{"Get*"}, Caller: config.Patterns{"ops"}},
 		}}, Timeout: new(config.Duration(time.Second))},
 	}
-	s, err := Compile(rules, nil, nil, Options{Upstreams: []string{"billing", "orders"}})
+	s, err := compile(rules, nil, nil, Options{Upstreams: []string{"billing", "orders"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -234,7 +234,7 @@ func TestRulesMatchWhatTheirWordsSay(t *testing.T) {
 			rules[i] = config.Rule{Name: fmt.Sprint("r", i), Match: drawnMatch(t, "S")}
 			nobody(&rules[i])
 		}
-		s, err := Compile(rules, all, nil, Options{})
+		s, err := compile(rules, all, nil, Options{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -130,13 +130,13 @@ func listed(patterns []string) string {
 }
 
 func losing(r *rule, kind config.Kind, why string) LosingRule {
-	return LosingRule{Rule: r.name, Mode: r.mode(), Position: r.config.Position(string(kind)).String(), Reason: why}
+	return LosingRule{Rule: r.name, Mode: r.mode, Position: r.config.Position(string(kind)).String(), Reason: why}
 }
 
 func applied(r *rule, kind config.Kind, of *subject, c *Call) AppliedRule {
 	return AppliedRule{
-		Rule: r.name, Mode: r.mode(), EnforceShare: r.shareText(), Enforced: r.carriesOut(c),
+		Rule: r.name, Mode: r.mode, EnforceShare: r.shareText(), Enforced: r.carriesOut(c),
 		Position: r.config.Position(string(kind)).String(), Setting: settingOf(r, kind), State: stateFor(r, kind, of, c.Caller),
-		Decisions: decisionsOf(r, kind, of),
+		Decisions: r.store.decisions(r, kind, of.counted),
 	}
 }

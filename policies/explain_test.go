@@ -144,7 +144,7 @@ func TestManyRulesCompileInTime(t *testing.T) {
 	best := time.Hour
 	for range 5 { // the machine may be busy with others
 		start := time.Now()
-		s, err := Compile(rules, targets, last, Options{})
+		s, err := compile(rules, targets, last, Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -170,7 +170,7 @@ func TestLongListsOfCallersCompileInTime(t *testing.T) {
 	for tries := 0; best > 10*time.Second && tries < 5; tries++ { // the machine may be busy with others
 		start := time.Now()
 		var err error
-		if s, err = Compile(rules, targets, nil, Options{}); err != nil {
+		if s, err = compile(rules, targets, nil, Options{}); err != nil {
 			t.Fatal(err)
 		}
 		best = min(best, time.Since(start))
@@ -196,14 +196,14 @@ func TestTheRulesThatMatchOneMethodAreBounded(t *testing.T) {
 		rules = append(rules, newRuleOn(fmt.Sprint("rule-", i), "Arith", caller("c*"), rate(1, 1)))
 	}
 	rules = append(rules, newRuleOn("other", "Orders", rate(1, 1)), newRuleOn("off", "Arith", rate(1, 1), mode(config.Off)))
-	if _, err := Compile(rules, targets, nil, Options{}); err != nil {
+	if _, err := compile(rules, targets, nil, Options{}); err != nil {
 		t.Fatal(err)
 	}
 	for want, one := range map[string]config.Rule{
 		"101 rules hold for calls to Arith/Mul: at most 100 may": newRuleOn("wide", "*", method("M*"), rate(1, 1)),
 		"101 rules hold for calls of c to Arith/Mul":             newRuleOn("one", "Arith", method("Mul"), caller("c"), rate(1, 1)),
 	} {
-		_, err := Compile(append(rules, one), targets, nil, Options{})
+		_, err := compile(append(rules, one), targets, nil, Options{})
 		var problems config.Problems
 		if !errors.As(err, &problems) || len(problems) != 1 || !strings.Contains(problems[0].Message, want) ||
 			!strings.Contains(problems[0].Path, one.Name) {

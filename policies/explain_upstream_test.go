@@ -125,7 +125,7 @@ func TestAtMostAHundredRulesMatchTheCallsOfAnUpstream(t *testing.T) {
 		rules = append(rules, toBilling("r"+strconv.Itoa(i), caller("c"+strconv.Itoa(i)+"-*"), rate(1, 1)))
 	}
 	for n, want := range map[int]bool{mostMet: false, mostMet + 1: true} {
-		_, err := Compile(rules[:n], nil, nil, Options{Upstreams: []string{"billing", "orders"}})
+		_, err := compile(rules[:n], nil, nil, Options{Upstreams: []string{"billing", "orders"}})
 		if (err != nil) != want || want && !strings.Contains(err.Error(), "101 rules hold for calls to upstream billing: at most 100 may") {
 			t.Errorf("%d rules: %v", n, err)
 		}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/policies/limit"
 	"github.com/easymicro/easymicro/wire/client"
 	"github.com/easymicro/easymicro/wire/code"
 )
@@ -23,7 +24,7 @@ type flight struct {
 	softRetry, softHedge [2]*entry
 	breakers, outliers   [2]judge // that is enforced, and that is in shadow
 	reservation          reservation
-	held                 held
+	held                 limit.Permits
 	idempotent           bool
 	watches              bool // wants to know about endpoints
 	sent                 int  // attempts
@@ -39,7 +40,7 @@ type flight struct {
 func (f *flight) tellBreakers() {
 	for _, j := range f.breakers {
 		if j.entry != nil && j.breaker != nil {
-			j.breaker.herald.deliver()
+			j.breaker.Notify()
 		}
 	}
 }
@@ -64,7 +65,7 @@ func (f *flight) fly(ctx context.Context, g *Guard, within time.Time) (slot int,
 		return 0, f.overdue(f.snapshot.host)
 	}
 	f.choose(p, now)
-	defer f.held.free()
+	defer f.held.Release()
 	if err := f.admit(ctx, p, now); err != nil {
 		return 0, err
 	}
@@ -132,11 +133,11 @@ func (f *flight) choose(p *plan, now time.Time) {
 func (f *flight) budget(now time.Time) {
 	for _, e := range [...]*entry{f.retry, f.softRetry[0], f.softRetry[1]} {
 		if e != nil {
-			e.budget.call(now)
+			e.budget.Call(now)
 		}
 	}
 	if f.hedge != nil && f.retry == nil {
-		f.hedge.budget.call(now)
+		f.hedge.budget.Call(now)
 	}
 }
 
@@ -170,7 +171,7 @@ func (f *flight) run(ctx context.Context) (slot int, err error) {
 		if !again || pause > 0 && sleep(ctx, pause) != nil {
 			return slot, o.err
 		}
-		f.retry.counts.allow.Add(1)
+		f.retry.counts.Allow.Add(1)
 	}
 }
 
@@ -220,17 +221,17 @@ func (f *flight) timed(err error) error {
 		return err
 	}
 	if f.byRule && err != nil && code.Of(err) == code.DeadlineExceeded && atEnd(f.deadline) {
-		f.timeout.counts.reject.Add(1)
+		f.timeout.counts.Reject.Add(1)
 		return f.overdue(f.snapshot.host)
 	}
-	f.timeout.counts.allow.Add(1)
+	f.timeout.counts.Allow.Add(1)
 	return err
 }
 
 // shadows counts a breaker's decision against an attempt, and reports whether it is carried out. A call that would have
 // been refused at several attempts, some of them at the same time, was so once.
 func (f *flight) shadows(j *judge) bool {
-	if j.counts.refused(j.carriesOut) {
+	if j.counts.Refuse(j.carriesOut) {
 		return true
 	}
 	would := j.shadow(config.KindCircuitBreaker, code.Unavailable, code.ReasonBreakerOpen)
@@ -301,7 +302,7 @@ func (f *flight) hedged(ctx context.Context) (slot int, o outcome) {
 				return slot, o
 			}
 			if !last.own && more(true) {
-				f.hedge.counts.allow.Add(1)
+				f.hedge.counts.Allow.Add(1)
 				start()
 				timer.Reset(r.delay)
 			}
@@ -310,7 +311,7 @@ func (f *flight) hedged(ctx context.Context) (slot int, o outcome) {
 			}
 		case <-timer.C:
 			if more(false) {
-				f.hedge.counts.allow.Add(1)
+				f.hedge.counts.Allow.Add(1)
 				start()
 				timer.Reset(r.delay)
 			}
@@ -321,10 +322,10 @@ func (f *flight) hedged(ctx context.Context) (slot int, o outcome) {
 // spendHedge takes an attempt out of the budget of the retry rule. Without one, those that are made since another has
 // failed are out of a budget of the hedge's own: they are retries, which would double the load of a dead upstream.
 func (f *flight) spendHedge(failed bool) bool {
-	if f.retry != nil || !failed || f.hedge.budget.spend(usualBudget) {
+	if f.retry != nil || !failed || f.hedge.budget.Spend(limit.DefaultRetryRate) {
 		return f.retry == nil || f.spend()
 	}
-	f.hedge.counts.reject.Add(1)
+	f.hedge.counts.Reject.Add(1)
 	return false
 }
 
@@ -360,7 +361,7 @@ func (f *flight) softHedgeClock() time.Time {
 func (f *flight) countSoftHedge(sent time.Time) {
 	for _, e := range f.softHedge {
 		if e != nil && f.idempotent && f.sent == 1 && time.Since(sent) >= e.rule.hedge.delay {
-			e.counts.shadow.Add(1)
+			e.counts.Shadow.Add(1)
 		}
 	}
 }
@@ -368,8 +369,8 @@ func (f *flight) countSoftHedge(sent time.Time) {
 // again decides about another attempt, and how long to rest before it.
 func (f *flight) again(o *outcome) (pause time.Duration, ok bool) {
 	for _, e := range f.softRetry {
-		if e != nil && f.sent == 1 && e.rule.retry.wants(o, f.idempotent) && e.budget.spend(e.rule.retry.share) {
-			e.counts.shadow.Add(1)
+		if e != nil && f.sent == 1 && e.rule.retry.wants(o, f.idempotent) && e.budget.Spend(e.rule.retry.share) {
+			e.counts.Shadow.Add(1)
 		}
 	}
 	if f.retry == nil {
@@ -392,9 +393,9 @@ func (f *flight) again(o *outcome) (pause time.Duration, ok bool) {
 
 // spend takes an attempt beyond the first out of the budget of the retry rule, if there is one.
 func (f *flight) spend() bool {
-	if f.retry == nil || f.retry.budget.spend(f.retry.rule.retry.share) {
+	if f.retry == nil || f.retry.budget.Spend(f.retry.rule.retry.share) {
 		return true
 	}
-	f.retry.counts.reject.Add(1)
+	f.retry.counts.Reject.Add(1)
 	return false
 }

@@ -44,7 +44,7 @@ func must(u *ClientRules, err error) *ClientRules {
 func TestRulesForCallsThatComeInAndThatGoOutAreKeptApart(t *testing.T) {
 	everything := newRuleOn("in", "*", rate(1, 1))
 	out := toBilling("out", to("*"), rate(1, 1))
-	s, err := Compile([]config.Rule{everything, out}, []Target{mul, {Service: "Billing", Method: "Get"}}, nil, Options{})
+	s, err := compile([]config.Rule{everything, out}, []Target{mul, {Service: "Billing", Method: "Get"}}, nil, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

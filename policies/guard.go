@@ -65,7 +65,7 @@ func (g *Guard) ask(ctx context.Context, p *plan, c *Call, t *Ticket) error {
 	if err := g.admit(ctx, p, c, t, now); err != nil {
 		return err
 	}
-	t.admissions.start(t.trialTime)
+	t.admissions.Start(t.trialTime)
 	return nil
 }
 
@@ -75,7 +75,7 @@ func (g *Guard) askAccess(p *plan, c *Call, now time.Time) error {
 			continue
 		}
 		if e.access.allows(c.Caller) {
-			e.counts.allow.Add(1)
+			e.counts.Allow.Add(1)
 			continue
 		}
 		if e.refused(c, e.rule.carriesOut(c), config.KindAccess, code.PermissionDenied, code.ReasonDenied) {
@@ -117,11 +117,11 @@ func (g *Guard) askBreaker(p *plan, c *Call, t *Ticket, now time.Time) error {
 		if e == nil {
 			continue
 		}
-		a, left, ok := e.breaker.allow()
+		a, left, ok := e.breaker.Allow()
 		switch {
 		case ok:
-			e.counts.allow.Add(1)
-			t.admissions.admit(slot, a)
+			e.counts.Allow.Add(1)
+			t.admissions.Add(slot, a)
 		case e.refused(c, e.rule.carriesOut(c), config.KindCircuitBreaker, code.Unavailable, code.ReasonBreakerOpen):
 			return e.rule.breakerOpen(left)
 		}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/policies/limit"
 	"github.com/easymicro/easymicro/wire/code"
 )
 
@@ -156,13 +157,13 @@ func TestHedgesCountAgainstTheBudgetOfRetries(t *testing.T) {
 		c.Budget = 0.01
 		b := newBilling(t, toBilling("calls", hedge(hedgeDelay, "Get"), retry(c)))
 		b.answer = func(ctx context.Context, _ string, _ int) error { return sleep(ctx, 2*hedgeDelay) }
-		for range 2 * budgetFloor {
+		for range 2 * limit.MinRetries {
 			if err := b.call(t.Context(), idempotent); err != nil {
 				t.Fatal(err)
 			}
 		}
 		hedged, again := b.decisions("calls", config.KindHedge), b.decisions("calls", config.KindRetry)
-		if hedged.Allow != budgetFloor || again.Reject != budgetFloor || again.Allow != 0 {
+		if hedged.Allow != limit.MinRetries || again.Reject != limit.MinRetries || again.Allow != 0 {
 			t.Errorf("hedge %+v, retry %+v", hedged, again)
 		}
 	})
@@ -236,7 +237,7 @@ func TestHedgesOfADeadUpstreamAreBounded(t *testing.T) {
 		for range calls {
 			_ = b.call(t.Context(), idempotent)
 		}
-		if most := calls + calls/5 + budgetFloor; len(b.sent) > most || len(b.sent) < calls+budgetFloor {
+		if most := calls + calls/5 + limit.MinRetries; len(b.sent) > most || len(b.sent) < calls+limit.MinRetries {
 			t.Errorf("%d attempts for %d calls, want at most %d", len(b.sent), calls, most)
 		}
 	})

@@ -8,8 +8,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"pgregory.net/rapid"
-
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/wire/code"
 )
@@ -202,39 +200,6 @@ func TestAVictimIsNotRefilledByOthersNorTheyByRotating(t *testing.T) {
 	})
 }
 
-// A model that keeps all buckets for ever says what each key is due.
-func TestForgettingChangesNoDecision(t *testing.T) {
-	rapid.Check(t, func(rt *rapid.T) {
-		synctest.Test(t, func(t *testing.T) {
-			perSecond, burst := rapid.Float64Range(0.5, 50).Draw(rt, "rate"), rapid.Int64Range(1, 5).Draw(rt, "burst")
-			c := newChain(t, newRuleOn("r", "Arith", keyedRate("caller", 8, perSecond, burst)))
-			model := map[string]*bucket{}
-			for range rapid.IntRange(1, 200).Draw(rt, "calls") {
-				time.Sleep(time.Duration(rapid.IntRange(0, 1500).Draw(rt, "ms")) * time.Millisecond)
-				who := fmt.Sprint("c", rapid.IntRange(0, 12).Draw(rt, "caller"))
-				l := c.now.byName["r"].limiter
-				before := l.stats().Overflow
-				got := c.call(mul, from(who), nil) == nil
-				if l.stats().Overflow != before {
-					continue // decided by the bucket that is shared
-				}
-				b := model[who]
-				if b == nil {
-					b = newBucket(l.limits.rate, time.Now())
-					model[who] = b
-				}
-				want := b.at(time.Now()).level() >= 1
-				if want {
-					b.take()
-				}
-				if got != want {
-					rt.Fatalf("%s allowed: %v", who, got)
-				}
-			}
-		})
-	})
-}
-
 func TestKeysAreBoundedByDefault(t *testing.T) {
 	c := newChain(t, newRuleOn("r", "Arith", keyedRate("caller", 0, 0.001, 1)))
 	for i := range 10_100 {
@@ -314,22 +279,6 @@ func TestARefusedCallWithoutTheKeyTakesNoKey(t *testing.T) {
 			t.Errorf("%+v", s)
 		}
 	}
-}
-
-func TestATokenThatIsGivenBackMakesRoomForAnotherKey(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		rule := newRuleOn("r", "Arith", keyedRate("caller", 1, 1, 1))
-		rule.RateLimit.Per = config.Duration(time.Hour)
-		c := newChain(t, rule)
-		l := c.now.byName["r"].limiter
-		_ = c.call(mul, from("a"), nil)
-		_ = c.call(mul, from("b"), nil)
-		l.giveBack(l.buckets[string(l.rule.key.appendTo(nil, &Call{Caller: "a"}))])
-		_ = c.call(mul, from("c"), nil)
-		if n := l.stats(); n.Overflow != 1 {
-			t.Errorf("%+v: only b had to share", n)
-		}
-	})
 }
 
 // Whatever the metadata of a call does, no lock is held meanwhile.

@@ -24,7 +24,7 @@ func shown(s *Snapshot) (breakers, endpoints, methods int) {
 
 // Whatever is called, and wherever it is served: what is kept about it has a bound.
 func TestNamesWithoutEndGrowNoStateOfAClient(t *testing.T) {
-	const n = mostLate + mostLate/2
+	const n = maxFound + maxFound/2
 	guard, err := ClientGuard([]config.Rule{toBilling("calls", to("*"), timeout(time.Second), retry(quick(2)), hedge(time.Second, "*"),
 		circuit(config.CircuitBreaker{ConsecutiveFailures: 3}), outlying(config.OutlierDetection{}))})
 	if err != nil {
@@ -48,7 +48,7 @@ func TestNamesWithoutEndGrowNoStateOfAClient(t *testing.T) {
 			}
 			clients.tell(call.upstream, call.service, end)
 		}
-		if breakers, endpoints, methods := shown(guard.Snapshot()); breakers+endpoints > 0 || methods != mostLate+1 {
+		if breakers, endpoints, methods := shown(guard.Snapshot()); breakers+endpoints > 0 || methods != maxFound+1 {
 			t.Errorf("%d breakers, %d endpoints, %d methods", breakers, endpoints, methods)
 		}
 	}

@@ -23,9 +23,9 @@ func TestBreakersOfUpstreamsThatAreMadeUpAreBounded(t *testing.T) {
 	for _, scope := range []string{config.ScopeMethod, config.ScopeUpstream} {
 		b := newBilling(t, toBilling("calls", to("*"), scoped(scope)))
 		b.answer = func(context.Context, string, int) error { return nil }
-		b.callUpstreams(mostLate + mostLate/2)
+		b.callUpstreams(maxFound + maxFound/2)
 		all := slices.Collect(b.guard.Snapshot().Breakers())
-		if len(all) > mostLate+1 {
+		if len(all) > maxFound+1 {
 			t.Errorf("scope %s: %d breakers", scope, len(all))
 		}
 		if !slices.ContainsFunc(all, func(s BreakerStats) bool { return s.Target == Other && s.Upstream == Other }) {
@@ -38,7 +38,7 @@ func TestBreakersOfUpstreamsThatAreMadeUpAreBounded(t *testing.T) {
 func TestMethodsWithoutEndOfOneUpstreamShareNoBreakerWithAnother(t *testing.T) {
 	b := newBilling(t, toBilling("calls", to("billing", "orders"), scoped(config.ScopeMethod)))
 	b.answer = always(nil)
-	for i := range mostLate {
+	for i := range maxFound {
 		_ = b.call(t.Context(), callOf(fmt.Sprint("M", i)))
 	}
 	b.answer = always(errDown)

@@ -16,7 +16,7 @@ func TestAnUpstreamThatIsGoneLeavesNoState(t *testing.T) {
 	b := newBilling(t, toBilling("calls", to("*"), scoped(""), retry(quick(2)), outlying(thirty)),
 		toBilling("methods", to("*"), mode(config.Shadow), scoped(config.ScopeMethod)),
 		toBilling("upstreams", to("*"), service("*"), mode(config.Shadow), scoped(config.ScopeUpstream)))
-	const rounds = mostLate + 2
+	const rounds = maxFound + 2
 	for i := range rounds {
 		name := fmt.Sprint("up", i)
 		b.tell(name, name, []string{"a:1"})
@@ -94,7 +94,7 @@ func TestAnUpstreamThatComesBackStartsAfreshAndEditsKeepIt(t *testing.T) {
 // What an upstream beyond the bound has in common with others goes address by address.
 func TestEndpointsThatAreGoneAreDroppedFromWhatUpstreamsShare(t *testing.T) {
 	b := newBilling(t, toBilling("calls", to("*"), scoped(""), outlying(thirty)))
-	b.callUpstreams(mostLate)
+	b.callUpstreams(maxFound)
 	b.serve("x:1")
 	last := func(c *outCall) { c.upstream, c.service = "last", "last" }
 	shared := func() string {

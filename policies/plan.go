@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/policies/limit"
 	"github.com/easymicro/easymicro/wire/code"
 )
 
@@ -26,19 +27,19 @@ type winners struct {
 type entry struct {
 	rule    *rule
 	rank    rank
-	counts  *counts
+	counts  *limit.Counter
 	callers []glob         // empty: all
 	peers   []netip.Prefix // empty: all
 	except  []*exception   // that are about the method
 	earlier *entry         // of the same rule, with narrower conditions
 
 	access  *accessList
-	breaker *breaker // not of scope endpoint
+	breaker *limit.Breaker // not of scope endpoint
 
 	// Of client-side rules, for the upstream that is called:
-	breakers *byAddress[*breaker] // of scope endpoint
-	outliers *outliers
-	budget   *budget
+	breakers *limit.PerEndpoint[*limit.Breaker] // of scope endpoint
+	outliers *limit.Outliers
+	budget   *limit.Budget
 }
 
 // applies tells whether the entry is about a call, and no narrower entry of its rule is.
@@ -93,7 +94,7 @@ func (p *plan) tellBreakers() {
 	for _, list := range [...][]*entry{p.breaker, p.shadow.breaker} {
 		for _, e := range list {
 			if e.breaker != nil {
-				e.breaker.herald.deliver()
+				e.breaker.Notify()
 			}
 		}
 	}
@@ -101,7 +102,7 @@ func (p *plan) tellBreakers() {
 
 // refused counts a decision of an entry against a call, and reports whether it is carried out.
 func (e *entry) refused(c *Call, carriedOut bool, kind config.Kind, refusal code.Code, reason string) bool {
-	if e.counts.refused(carriedOut) {
+	if e.counts.Refuse(carriedOut) {
 		return true
 	}
 	c.shadowed = append(c.shadowed, e.shadow(kind, refusal, reason))

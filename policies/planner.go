@@ -129,7 +129,7 @@ func (p *planner) step(c candidate, callers []glob, peers []netip.Prefix) *step 
 	r, s, of := c.rule, &step{candidate: c}, &p.subject
 	except := r.exceptionsOf(of.target, of.upstream)
 	entryOf := func(kind config.Kind) *entry {
-		return &entry{rule: r, rank: c.rank, counts: r.countsOf(kind, of), callers: callers, peers: peers, except: except}
+		return &entry{rule: r, rank: c.rank, counts: r.store.counter(r, kind, of.counted), callers: callers, peers: peers, except: except}
 	}
 	if r.config.RateLimit != nil {
 		s.rateLimit = entryOf(config.KindRateLimit)
@@ -139,7 +139,11 @@ func (p *planner) step(c candidate, callers []glob, peers []netip.Prefix) *step 
 	}
 	if r.config.CircuitBreaker != nil {
 		s.breaker = entryOf(config.KindCircuitBreaker)
-		r.breaksBy(s.breaker, of)
+		if r.scope == config.ScopeEndpoint {
+			s.breaker.breakers = r.store.endpointBreakers(r, of.upstream)
+		} else {
+			s.breaker.breaker = r.store.breaker(r, of.upstream, of.counted)
+		}
 	}
 	if r.config.Concurrency != nil {
 		s.concurrency = entryOf(config.KindConcurrency)
@@ -160,15 +164,15 @@ func (p *planner) clientSide(s *step, entryOf func(config.Kind) *entry) {
 	r, upstream := s.rule, p.subject.upstream
 	if r.retry != nil {
 		s.retry = entryOf(config.KindRetry)
-		s.retry.budget = r.late.budgetOf(upstream)
+		s.retry.budget = r.store.budget(upstream)
 	}
 	if r.hedge != nil && matchesAny(r.hedge.methods, p.subject.target.Method) {
 		s.hedge = entryOf(config.KindHedge)
-		s.hedge.budget = r.late.budgetOf(upstream)
+		s.hedge.budget = r.store.budget(upstream)
 	}
 	if r.outlier != nil {
 		s.outlier = entryOf(config.KindOutlierDetection)
-		s.outlier.outliers = r.late.outliersOf(upstream)
+		s.outlier.outliers = r.store.outliersOf(upstream)
 	}
 }
 
@@ -207,8 +211,8 @@ func (p *planner) assemble(some []*step) *plan {
 		push(&one.hedge, s.hedge)
 		push(&one.outlier, s.outlier)
 	}
-	slices.SortStableFunc(made.rateLimit, func(a, b *entry) int { return cmp.Compare(a.rule.limiter.order, b.rule.limiter.order) })
-	slices.SortStableFunc(made.concurrency, func(a, b *entry) int { return cmp.Compare(a.rule.places.order, b.rule.places.order) })
+	slices.SortStableFunc(made.rateLimit, func(a, b *entry) int { return cmp.Compare(a.rule.limiterOrder, b.rule.limiterOrder) })
+	slices.SortStableFunc(made.concurrency, func(a, b *entry) int { return cmp.Compare(a.rule.semaphoreOrder, b.rule.semaphoreOrder) })
 	return made
 }
 

@@ -1,7 +1,6 @@
 package policies
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"reflect"
@@ -84,9 +83,8 @@ func looserRate(a, b *config.Rule) bool {
 		return false // who has waited may owe more than a burst
 	}
 	n, ok := bucketsFor(a, &s, &w)
-	perSecond := func(l *config.RateLimit) float64 { return float64(l.Rate) / cmp.Or(l.Per.Std(), time.Second).Seconds() }
-	burst := func(l *config.RateLimit) float64 { return cmp.Or(float64(l.Burst), max(float64(int64(l.Rate)), 1)) }
-	if !ok || perSecond(&s) < n*perSecond(&w) || burst(&s) < n*burst(&w) {
+	perSecond := func(l *config.RateLimit) float64 { return float64(l.Rate) / l.Per.Std().Seconds() }
+	if !ok || perSecond(&s) < n*perSecond(&w) || float64(s.Burst) < n*float64(w.Burst) {
 		return false
 	}
 	for _, l := range []*config.RateLimit{&s, &w} { // all else has to be equal
@@ -102,7 +100,7 @@ func bucketsFor(a *config.Rule, s, w *config.RateLimit) (n float64, ok bool) {
 	case len(theirs) == 0:
 		return 1, s.OnMissingKey != config.OnMissingKeyRefuse // calls without the key
 	case slices.Equal(ours, theirs):
-		return 1, cmp.Or(s.MaxKeys, 10_000) >= cmp.Or(w.MaxKeys, 10_000)
+		return 1, s.MaxKeys >= w.MaxKeys
 	case len(ours) > 0:
 		return 0, false
 	}

@@ -62,7 +62,7 @@ func TestAnExceptionThatAWiderRuleForbidsIsTold(t *testing.T) {
 		{"a copy", newRuleOn("s", "Arith", rate(5, 5)), newRuleOn("w", "Arith", rate(5, 5)), "rateLimit of rule s is a copy of that of rule w: remove one of them"},
 		{"a copy that waits", newRuleOn("s", "Arith", waiting(5, 5, time.Second)), newRuleOn("w", "Arith", waiting(5, 5, time.Second)), "is a copy"},
 	} {
-		found := ValidatePointless([]config.Rule{test.w, test.s})
+		found := ValidatePointless(completed([]config.Rule{test.w, test.s}))
 		got := ""
 		for _, p := range found {
 			if got += p.Message; !p.Warning {
@@ -81,7 +81,7 @@ func TestWhatTheWarningSaysToWriteMendsIt(t *testing.T) {
 		newRuleOn("a", "*", caller("gold", "partner-*", "auth0|x"), rate(100, 100)),
 		newRuleOn("b", "Arith", method("Mul"), peer("10.0.0.0/8", "fd00::/8"), rate(5, 5)),
 	} {
-		p := ValidatePointless([]config.Rule{wide, narrow})
+		p := ValidatePointless(completed([]config.Rule{wide, narrow}))
 		if len(p) != 1 {
 			t.Fatalf("%v", p)
 		}
@@ -93,7 +93,7 @@ func TestWhatTheWarningSaysToWriteMendsIt(t *testing.T) {
 		}
 		mended := wide
 		mended.Match.Except = decoded[0].Match.Except
-		if p := ValidatePointless([]config.Rule{mended, narrow}); len(p) > 0 {
+		if p := ValidatePointless(completed([]config.Rule{mended, narrow})); len(p) > 0 {
 			t.Errorf("%s: %v", text, p)
 		}
 	}
@@ -114,7 +114,7 @@ func TestARuleThatExceptsAllItsCallsIsTold(t *testing.T) {
 		{method("M*"), except(config.Exception{Method: config.Patterns{"Mul"}}), false},
 	} {
 		r := newRuleOn("r", "Arith", timeout(time.Second), test.match, test.except)
-		if p := ValidatePointless([]config.Rule{r}); len(p) > 0 != test.told {
+		if p := ValidatePointless(completed([]config.Rule{r})); len(p) > 0 != test.told {
 			t.Errorf("%+v: %v", r.Match, p)
 		}
 	}
@@ -219,7 +219,7 @@ func TestRulesThatAreToldToBePointlessAre(t *testing.T) {
 			drawnLimit(t, &rules[i])
 		}
 		random := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 1))
-		for _, p := range ValidatePointless(rules) {
+		for _, p := range ValidatePointless(completed(rules)) {
 			told++
 			without := slices.DeleteFunc(slices.Clone(rules), func(r config.Rule) bool {
 				return slices.ContainsFunc([]string{" never matters", " is a copy", " does nothing"}, func(is string) bool {
@@ -263,7 +263,7 @@ func TestPointlessRulesOfLargeSetsAreLookedForInTime(t *testing.T) {
 		rules[i] = newRuleOn(fmt.Sprint("r", i), "*", caller(fmt.Sprintf("c%d-*", i)), rate(float64(i+1), int64(i+1)))
 	}
 	begun := time.Now()
-	if p := ValidatePointless(rules); len(p) > 0 {
+	if p := ValidatePointless(completed(rules)); len(p) > 0 {
 		t.Errorf("%v", p)
 	}
 	if took := time.Since(begun); took > 10*time.Second {

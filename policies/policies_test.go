@@ -85,6 +85,17 @@ func access(allow, deny []config.AccessEntry) func(*config.Rule) {
 
 func refusesKeyless(r *config.Rule) { r.RateLimit.OnMissingKey = config.OnMissingKeyRefuse }
 
+// completed are rules of a test with the documented defaults.
+func completed(rules []config.Rule) []config.Rule {
+	rules, _ = config.CompleteRules(rules)
+	return rules
+}
+
+// compile compiles rules of a test.
+func compile(rules []config.Rule, targets []Target, prev *Snapshot, o Options) (*Snapshot, error) {
+	return Compile(completed(rules), targets, prev, o)
+}
+
 // chain compiles one set of rules after the other, as edits do.
 type chain struct {
 	t        *testing.T
@@ -110,7 +121,7 @@ func newChain(t *testing.T, rules ...config.Rule) *chain {
 func (c *chain) edit(rules ...config.Rule) *chain {
 	c.t.Helper()
 	c.revision++
-	next, err := Compile(rules, targets, c.now, Options{
+	next, err := compile(rules, targets, c.now, Options{
 		Host: "orders-7", Revision: c.revision,
 		OnTransition: func(t Transition) {
 			c.mu.Lock()

@@ -1,11 +1,9 @@
 package policies
 
 import (
-	"fmt"
 	"testing"
 	"testing/synctest"
 
-	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/wire/code"
 )
 
@@ -34,26 +32,4 @@ func TestClientsThatCallAnUpstreamByOneNameHaveOneStateOfIt(t *testing.T) {
 			t.Errorf("after all have gone: %v", err)
 		}
 	})
-}
-
-// While an upstream is down each of its calls fails, and each asks whether one more endpoint may be left out.
-func TestAFailureWhenNoMoreMayBeEjectedCostsLittle(t *testing.T) {
-	b := newBilling(t, toBilling("calls", outlying(config.OutlierDetection{ConsecutiveFailures: 1})))
-	addresses := make([]string, 100)
-	for i := range addresses {
-		addresses[i] = fmt.Sprint("a:", i)
-	}
-	b.serve(addresses...)
-	r := b.guard.Snapshot().byName["calls"]
-	o := r.late.outliersOf("billing")
-	for _, a := range addresses {
-		o.report(o.endpoints.of(a), r.outlier, errDown)
-	}
-	last := o.endpoints.of(addresses[99])
-	if last.until.Load() != 0 {
-		t.Fatal("it is ejected")
-	}
-	if n := testing.AllocsPerRun(100, func() { o.report(last, r.outlier, errDown) }); n != 0 {
-		t.Errorf("%v allocations", n)
-	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/policies/limit"
 	"github.com/easymicro/easymicro/wire/code"
 )
 
@@ -54,7 +55,7 @@ func (c *claims[T]) at(i int) *T {
 type limitClaim struct {
 	entry    *entry
 	key      int // where its key ends, behind that of the claim before
-	bucket   *keyBucket
+	bucket   *limit.Bucket
 	wait     time.Duration // until there is a token
 	enforced bool          // else what it decides only counts
 	keyless  bool          // refused for want of the metadata of the key
@@ -66,8 +67,8 @@ type limitClaim struct {
 type placeClaim struct {
 	entry    *entry
 	enforced bool
-	state    room
-	waiter   *waiter
+	state    limit.Room
+	waiter   *limit.Waiter
 }
 
 // begin forgets the call before.
@@ -100,7 +101,7 @@ func (v *reservation) open(host string, p *plan, c *Call, k *clock, now time.Tim
 	begin := 0
 	for i := range v.limits.n {
 		l := v.limits.at(i)
-		l.entry.rule.limiter.mu.Lock()
+		l.entry.rule.limiter.Lock()
 		l.decide(keys[begin:l.key], k, at)
 		begin = l.key
 		switch {
@@ -118,11 +119,11 @@ func (l *limitClaim) decide(key []byte, k *clock, now time.Time) {
 	r := l.entry.rule
 	if len(key) == 0 && r.refuseKeyless {
 		l.keyless = true
-		r.limiter.missing++
+		r.limiter.Miss()
 		return
 	}
-	l.bucket = r.limiter.bucket(key, now)
-	l.wait = l.bucket.at(now).until(1)
+	l.bucket = r.limiter.Bucket(key, now)
+	l.wait = l.bucket.Wait(now)
 	maxWait := time.Duration(0)
 	if l.enforced && l.wait > 0 && r.maxWait > 0 {
 		maxWait = min(r.maxWait, k.left())
@@ -175,11 +176,11 @@ func (v *reservation) line(p *plan, c *Call, now time.Time) {
 		if !e.applies(c, now) {
 			continue
 		}
-		places := e.rule.places
-		places.mu.Lock()
-		claim := placeClaim{entry: e, enforced: e.rule.carriesOut(c), state: places.room()}
+		semaphore := e.rule.semaphore
+		semaphore.Lock()
+		claim := placeClaim{entry: e, enforced: e.rule.carriesOut(c), state: semaphore.Room()}
 		v.places.add(claim)
-		if claim.enforced && claim.state == roomNone && (v.crowded == nil || compareRanks(e.rank, v.crowded.rank) < 0) {
+		if claim.enforced && claim.state == limit.RoomNone && (v.crowded == nil || compareRanks(e.rank, v.crowded.rank) < 0) {
 			v.crowded = e
 		}
 	}
@@ -196,7 +197,7 @@ func (v *reservation) cancel(c *Call, shut *shutBreaker) error {
 		switch {
 		case v.waited:
 		case l.enforced && !l.granted:
-			l.entry.counts.reject.Add(1)
+			l.entry.counts.Reject.Add(1)
 		case !l.enforced && v.limited.entry != nil && v.crowded == nil && shut == nil:
 			l.charge(c)
 		}
@@ -206,19 +207,19 @@ func (v *reservation) cancel(c *Call, shut *shutBreaker) error {
 	case v.limited.entry != nil:
 		return v.limited.refuse(c)
 	case shut != nil:
-		shut.entry.counts.reject.Add(1)
+		shut.entry.counts.Reject.Add(1)
 		return shut.entry.rule.breakerOpen(shut.left)
 	}
 	for i := range v.places.n {
-		if p := v.places.at(i); p.enforced && p.state == roomNone {
-			p.entry.counts.reject.Add(1)
+		if p := v.places.at(i); p.enforced && p.state == limit.RoomNone {
+			p.entry.counts.Reject.Add(1)
 		}
 	}
 	return noPlace(v.crowded.rule, false)
 }
 
 // commit takes what was decided, keeps the places in h, and lets the locks go.
-func (v *reservation) commit(call *Call, h *held) {
+func (v *reservation) commit(call *Call, h *limit.Permits) {
 	for i := range v.limits.n {
 		if !v.waited {
 			v.limits.at(i).charge(call)
@@ -226,29 +227,29 @@ func (v *reservation) commit(call *Call, h *held) {
 	}
 	for i := range v.places.n {
 		c := v.places.at(i)
-		places := c.entry.rule.places
+		semaphore := c.entry.rule.semaphore
 		switch {
 		case !c.enforced:
-			if places.takeAnyway() {
+			if semaphore.Force() {
 				c.entry.refused(call, false, config.KindConcurrency, code.Unavailable, code.ReasonOverloaded)
 			} else {
-				c.entry.counts.allow.Add(1)
+				c.entry.counts.Allow.Add(1)
 			}
-		case c.state == roomFree:
-			places.inFlight++
-			c.entry.counts.allow.Add(1)
+		case c.state == limit.RoomFree:
+			semaphore.Acquire()
+			c.entry.counts.Allow.Add(1)
 		default:
-			c.waiter, v.queued = places.enqueue(), true
+			c.waiter, v.queued = semaphore.Enqueue(), true
 			continue
 		}
-		h.occupy(places)
+		h.Add(semaphore)
 	}
 	v.unlock()
 }
 
 // await waits in the queues of the concurrency limits that had no place free: in all of them at a time, so that it is of
 // no importance which comes first.
-func (v *reservation) await(ctx context.Context, k *clock, h *held) (err error) {
+func (v *reservation) await(ctx context.Context, k *clock, h *limit.Permits) (err error) {
 	if !v.queued {
 		return nil
 	}
@@ -264,24 +265,24 @@ func (v *reservation) await(ctx context.Context, k *clock, h *held) (err error) 
 	for _, c := range waiting {
 		r := c.entry.rule
 		if err != nil {
-			r.places.leave(c.waiter)
+			r.semaphore.Leave(c.waiter)
 			continue
 		}
-		switch r.places.wait(ctx, c.waiter, min(r.queueTimeout-time.Since(started), k.left())) {
-		case placeTaken:
-			c.entry.counts.wait.Add(1)
-			h.occupy(r.places)
-		case placeWaitedTooLong:
+		switch r.semaphore.Wait(ctx, c.waiter, min(r.queueTimeout-time.Since(started), k.left())) {
+		case limit.Acquired:
+			c.entry.counts.Wait.Add(1)
+			h.Add(r.semaphore)
+		case limit.WaitTimedOut:
 			if k.left() > 0 {
-				c.entry.counts.reject.Add(1)
+				c.entry.counts.Reject.Add(1)
 				err = noPlace(r, true)
 				break
 			}
 			if k.byRule {
-				k.timeout.counts.reject.Add(1)
+				k.timeout.counts.Reject.Add(1)
 			}
 			err = k.overdue(v.host)
-		case placeCallEnded:
+		case limit.CallEnded:
 			err = r.ended(ctx, "queued behind a concurrency limit of "+strconv.Itoa(r.maximum))
 		}
 	}
@@ -295,7 +296,7 @@ func (v *reservation) refund() {
 	}
 	for i := range v.limits.n {
 		if l := v.limits.at(i); l.taken {
-			l.entry.rule.limiter.giveBack(l.bucket)
+			l.entry.rule.limiter.GiveBack(l.bucket)
 		}
 	}
 }
@@ -303,16 +304,16 @@ func (v *reservation) refund() {
 // unlock lets go of all locks, and tells what the limiters have to say.
 func (v *reservation) unlock() {
 	for i := range v.places.n {
-		v.places.at(i).entry.rule.places.mu.Unlock()
+		v.places.at(i).entry.rule.semaphore.Unlock()
 	}
 	if v.waited {
 		return
 	}
 	for i := range v.limits.n {
-		v.limits.at(i).entry.rule.limiter.mu.Unlock()
+		v.limits.at(i).entry.rule.limiter.Unlock()
 	}
 	for i := range v.limits.n {
-		v.limits.at(i).entry.rule.limiter.herald.deliver()
+		v.limits.at(i).entry.rule.limiter.Notify()
 	}
 }
 
@@ -327,12 +328,12 @@ func (l *limitClaim) charge(c *Call) {
 		l.entry.refused(c, false, config.KindRateLimit, code.ResourceExhausted, code.ReasonRateLimited)
 		return
 	}
-	l.bucket.take()
+	l.bucket.Take()
 	l.taken = true
 	if l.wait > 0 {
-		n.wait.Add(1)
+		n.Wait.Add(1)
 	} else {
-		n.allow.Add(1)
+		n.Allow.Add(1)
 	}
 }
 
@@ -367,7 +368,7 @@ func shutBy(e *entry, carriesOut bool) *shutBreaker {
 	if e == nil || e.breaker == nil || !carriesOut {
 		return nil
 	}
-	if left, shut := e.breaker.shut(); shut {
+	if left, shut := e.breaker.Blocked(); shut {
 		return &shutBreaker{e, left}
 	}
 	return nil

@@ -92,7 +92,7 @@ func TestTheSnapshotBeforeMayStillMeetNewMethods(t *testing.T) {
 func TestBeyondTheBoundRulesStillHoldAndMethodsShareOneTarget(t *testing.T) {
 	deny := access(nil, []config.AccessEntry{{Caller: config.Patterns{"mallory"}, Methods: config.Patterns{"Get"}}})
 	c := newChain(t, newRuleOn("deny", "Billing", deny), newRuleOn("limit", "*", rate(1e6, 1e6)))
-	for i := range mostLate + 50 {
+	for i := range maxFound + 50 {
 		if err := c.resolve(Target{Service: "Billing", Method: fmt.Sprint("Junk", i)}, Call{}, nil); err != nil {
 			t.Fatal(err)
 		}
@@ -112,7 +112,7 @@ func TestBeyondTheBoundRulesStillHoldAndMethodsShareOneTarget(t *testing.T) {
 			}
 		}
 	})
-	if len(labels) != mostLate+1+len(targets) || others != 51 {
+	if len(labels) != maxFound+1+len(targets) || others != 51 {
 		t.Errorf("%d methods, %d calls of %s", len(labels), others, Other)
 	}
 }
@@ -120,7 +120,7 @@ func TestBeyondTheBoundRulesStillHoldAndMethodsShareOneTarget(t *testing.T) {
 func TestBreakersBeyondTheBoundAreOne(t *testing.T) {
 	b := newBilling(t, toBilling("calls", to("*"), scoped(config.ScopeMethod)), toBilling("all", to("*"), mode(config.Shadow), scoped("")))
 	b.answer = always(nil)
-	for i := range mostLate + 200 {
+	for i := range maxFound + 200 {
 		_ = b.call(t.Context(), func(c *outCall) { c.upstream, c.service = fmt.Sprint("up", i), fmt.Sprint("up", i) })
 	}
 	labels := map[string]bool{}
@@ -131,7 +131,7 @@ func TestBreakersBeyondTheBoundAreOne(t *testing.T) {
 			labels[key] = true
 		}
 	}
-	if n := len(labels); n > 4*mostLate+10 {
+	if n := len(labels); n > 4*maxFound+10 {
 		t.Errorf("%d breakers", n)
 	}
 }
@@ -176,7 +176,7 @@ func TestRulesForRemoteServicesAreNotIdle(t *testing.T) {
 		"no gateway": {nil, "[exact glob denied alias]"},
 		"a gateway":  {func(service string) bool { return service == "Billing" }, "[denied alias]"},
 	} {
-		s, err := Compile(rules, targets, nil, Options{Remote: test.remote, Aliases: map[string]string{"Sums": "Arith"}})
+		s, err := compile(rules, targets, nil, Options{Remote: test.remote, Aliases: map[string]string{"Sums": "Arith"}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -196,7 +196,7 @@ func TestRulesForRemoteServicesAreNotIdle(t *testing.T) {
 
 func TestExplainKnowsRemoteServices(t *testing.T) {
 	rules := []config.Rule{newRuleOn("calls", "Bill*", timeout(time.Second), rate(5, 5))}
-	s, err := Compile(rules, targets, nil, Options{Remote: func(service string) bool { return service == "Billing" }})
+	s, err := compile(rules, targets, nil, Options{Remote: func(service string) bool { return service == "Billing" }})
 	if err != nil {
 		t.Fatal(err)
 	}

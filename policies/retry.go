@@ -1,12 +1,12 @@
 package policies
 
 import (
-	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/policies/limit"
 	"github.com/easymicro/easymicro/wire/code"
 )
 
@@ -23,17 +23,14 @@ type retryRule struct {
 
 func newRetryRule(c *config.Retry) (*retryRule, error) {
 	r := &retryRule{
-		maxAttempts: cmp.Or(c.MaxAttempts, 3), perTry: c.PerTryTimeout.Std(),
-		shortest: cmp.Or(c.InitialBackoff.Std(), 20*time.Millisecond),
-		longest:  cmp.Or(c.MaxBackoff.Std(), 500*time.Millisecond),
-		failMode: cmp.Or(c.FailMode, config.Failover), share: cmp.Or(float64(c.Budget), usualBudget),
+		maxAttempts: c.MaxAttempts, perTry: c.PerTryTimeout.Std(),
+		shortest: c.InitialBackoff.Std(),
+		longest:  c.MaxBackoff.Std(),
+		failMode: c.FailMode, share: float64(c.Budget),
 		names: c.RetryOn,
 	}
 	if r.perTry < 0 || r.shortest < 0 || r.longest < 0 {
 		return nil, fmt.Errorf("retry: negative perTryTimeout, initialBackoff or maxBackoff")
-	}
-	if len(r.names) == 0 {
-		r.names = []string{code.Unavailable.String()}
 	}
 	for _, name := range r.names {
 		on, ok := code.Parse(name)
@@ -76,7 +73,7 @@ func (r *retryRule) setting() string {
 		text += ", each for " + config.Duration(r.perTry).String()
 	}
 	return text + fmt.Sprintf(", pauses up to %s, then up to %s, budget %s of the calls (%d retries per %s are always allowed)",
-		config.Duration(r.shortest), config.Duration(r.longest), config.Share(r.share), budgetFloor, config.Duration(budgetWindow))
+		config.Duration(r.shortest), config.Duration(r.longest), config.Share(r.share), limit.MinRetries, config.Duration(limit.BudgetWindow))
 }
 
 // hedgeRule is what a rule says about calls that are slow.
@@ -89,7 +86,7 @@ type hedgeRule struct {
 
 func newHedgeRule(c *config.Hedge) *hedgeRule {
 	return &hedgeRule{
-		delay: max(c.Delay.Std(), 1), maxAttempts: cmp.Or(c.MaxAttempts, 2),
+		delay: max(c.Delay.Std(), 1), maxAttempts: c.MaxAttempts,
 		methods: compileGlobs(c.Methods), names: c.Methods,
 	}
 }
@@ -98,3 +95,15 @@ func (r *hedgeRule) setting() string {
 	return fmt.Sprintf("another attempt each %s without an answer, up to %d, for %s",
 		config.Duration(r.delay), r.maxAttempts, listed(r.names))
 }
+
+// SpentError is the error of the last attempt of a call that was not retried since the budget of its rule is spent.
+type SpentError struct {
+	Rule string // as name@r42
+	err  error
+}
+
+// Error returns the error of the attempt.
+func (s *SpentError) Error() string { return s.err.Error() }
+
+// Unwrap returns the error of the attempt.
+func (s *SpentError) Unwrap() error { return s.err }

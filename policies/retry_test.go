@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/policies/limit"
 	"github.com/easymicro/easymicro/wire/code"
 )
 
@@ -140,7 +141,7 @@ func TestPausesGrowAndAreDrawnEvenly(t *testing.T) {
 				sums[i] += pause
 			}
 			b.went()
-			time.Sleep(budgetWindow)
+			time.Sleep(limit.BudgetWindow)
 		}
 		for i, milliseconds := range []int{50, 100, 200, 200, 200} {
 			want := time.Duration(milliseconds) * time.Millisecond
@@ -301,8 +302,8 @@ func TestRetriesNeverExceedTheBudget(t *testing.T) {
 				}
 				calls += burst
 				retries := len(b.sent) - calls
-				windows := float64(time.Since(began)/(budgetWindow-budgetWindow/windowBuckets)) + 1
-				if bound := share*float64(calls) + budgetFloor*windows; float64(retries) > bound {
+				windows := float64(time.Since(began)/(limit.BudgetWindow-limit.BudgetWindow/10)) + 1
+				if bound := share*float64(calls) + limit.MinRetries*windows; float64(retries) > bound {
 					problem = "too many retries"
 					return
 				}
@@ -325,7 +326,7 @@ func TestAQuietClientMayRetryAndABudgetIsCounted(t *testing.T) {
 		if d := b.decisions("calls", config.KindRetry); d != (Decisions{Allow: 30, Reject: 70}) {
 			t.Errorf("%+v", d)
 		}
-		time.Sleep(2 * budgetWindow)
+		time.Sleep(2 * limit.BudgetWindow)
 		if _ = b.call(t.Context()); b.decisions("calls", config.KindRetry).Allow != 31 {
 			t.Error("what is long past counts still")
 		}

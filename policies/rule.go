@@ -2,6 +2,7 @@ package policies
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"math"
 	"net/netip"
@@ -12,17 +13,20 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/policies/limit"
+	"github.com/easymicro/easymicro/wire/code"
 )
 
-// rule is a rule of one snapshot. What it points to by limiter, places, breakers and counts is state, which snapshots
-// have in common.
+// rule is a rule of one snapshot. Its limiter, its semaphore and its store are state, which it shares with the rules of its
+// name in other snapshots.
 type rule struct {
 	config *config.Rule
 	name   string
+	mode   config.Mode
 	origin
 	enforced bool
 	off      bool
-	share    float64 // of the callers for whom refusals are carried out
+	share    float64 // of the callers for whom it is enforced
 	expires  time.Time
 
 	services, methods []glob
@@ -30,37 +34,39 @@ type rule struct {
 	callers           patternSet
 	peers             []netip.Prefix
 	except            []*exception
-	targets           []Target // that it matches
+	targets           []Target // methods of this host that it matches
 	access            map[string]*accessList
 
-	limiter       *limiter
-	key           limitKey
-	refuseKeyless bool // calls without the metadata of the key
-	limits        limits
-	maxWait       time.Duration // 0: reject at once
-	places        *places
-	maximum       int
-	queue         int
-	queueTimeout  time.Duration
-	breakerRule   *breakerRule
-	scope         string // of breakers
-	breakers      map[Target]*breaker
-	timeout       time.Duration
-	retry         *retryRule
-	hedge         *hedgeRule
-	outlier       *outlierRule
-	counts        map[countsKey]*counts
-	late          *late // what else there is, once it is called
+	limiter        *limit.Limiter
+	limiterOrder   uint64 // in which calls lock limiters
+	key            limitKey
+	refuseKeyless  bool // calls without the metadata of the key
+	limits         limit.RateLimits
+	maxWait        time.Duration // 0: reject at once
+	semaphore      *limit.Semaphore
+	semaphoreOrder uint64 // in which calls lock semaphores
+	maximum        int
+	queue          int
+	queueTimeout   time.Duration
+	breaker        *limit.BreakerSettings
+	scope          string // of breakers
+	timeout        time.Duration
+	retry          *retryRule
+	hedge          *hedgeRule
+	outlier        *limit.OutlierSettings
+	store          *store
+	added          methods // state for the store, until the snapshot comes into force
 }
 
 func newRule(c *config.Rule, revision int, host string) (*rule, error) {
 	r := &rule{
-		config: c, name: c.Name, origin: origin{label: c.Name + "@r" + strconv.Itoa(revision), host: host},
-		enforced: c.Mode == config.Enforce || c.Mode == "", off: c.Mode == config.Off,
+		config: c, name: c.Name, mode: c.Mode, origin: origin{label: c.Name + "@r" + strconv.Itoa(revision), host: host},
+		enforced: c.Mode != config.Shadow && c.Mode != config.Off, off: c.Mode == config.Off,
 		share: 1, expires: c.Expires,
 		services: compileGlobs(c.Match.Service), methods: compileGlobs(c.Match.Method), callers: newPatternSet(c.Match.Caller),
 		upstreams: compileGlobs(c.Match.Upstream),
 		access:    make(map[string]*accessList),
+		scope:     config.ScopeMethod,
 	}
 	if c.EnforceShare != nil {
 		r.share = float64(*c.EnforceShare)
@@ -76,18 +82,16 @@ func newRule(c *config.Rule, revision int, host string) (*rule, error) {
 		return nil, err
 	}
 	if k := c.Concurrency; k != nil {
-		r.maximum, r.queue = max(k.Max, 1), max(k.Queue, 0)
-		r.queueTimeout = cmp.Or(k.QueueTimeout.Std(), time.Second)
+		r.maximum, r.queue, r.queueTimeout = max(k.Max, 1), max(k.Queue, 0), k.QueueTimeout.Std()
 	}
 	if c.CircuitBreaker != nil {
-		if r.breakerRule, err = newBreakerRule(c.Name, c.Mode, c.CircuitBreaker); err != nil {
+		if r.breaker, err = newBreakerSettings(c.CircuitBreaker); err != nil {
 			return nil, err
 		}
 	}
 	if c.Timeout != nil {
 		r.timeout = c.Timeout.Std()
 	}
-	r.scope = config.ScopeMethod
 	if r.clientSide() {
 		if err := r.setClientSide(c); err != nil {
 			return nil, err
@@ -96,7 +100,7 @@ func newRule(c *config.Rule, revision int, host string) (*rule, error) {
 	return r, nil
 }
 
-// setClientSide is for what only calls that go out have.
+// setClientSide compiles the kinds that only calls to upstreams have.
 func (r *rule) setClientSide(c *config.Rule) (err error) {
 	if c.CircuitBreaker != nil {
 		r.scope = cmp.Or(c.CircuitBreaker.Scope, config.ScopeEndpoint)
@@ -109,10 +113,38 @@ func (r *rule) setClientSide(c *config.Rule) (err error) {
 	if c.Hedge != nil {
 		r.hedge = newHedgeRule(c.Hedge)
 	}
-	if c.OutlierDetection != nil {
-		r.outlier = newOutlierRule(c.OutlierDetection)
+	if o := c.OutlierDetection; o != nil {
+		r.outlier = &limit.OutlierSettings{
+			Failures: int32(o.ConsecutiveFailures), Interval: o.Interval.Std(), BaseEjection: o.BaseEjectionTime.Std(),
+			MaxEjection: o.MaxEjectionTime.Std(), MaxEjectPercent: o.MaxEjectionPercent,
+		}
+		if r.outlier.Interval <= 0 || r.outlier.BaseEjection <= 0 {
+			return errors.New("outlierDetection: interval or baseEjectionTime is not positive")
+		}
 	}
 	return nil
+}
+
+func newBreakerSettings(c *config.CircuitBreaker) (*limit.BreakerSettings, error) {
+	s := &limit.BreakerSettings{
+		Window: c.Window.Std(), OpenTimeout: c.OpenTimeout.Std(), HalfOpenRequests: c.HalfOpenRequests, MinRequests: c.MinRequests,
+		FailureRate: float64(c.FailureRate), ConsecutiveFailures: c.ConsecutiveFailures,
+		SlowCallDuration: c.SlowCallDuration.Std(), SlowCallRate: float64(c.SlowCallRate),
+	}
+	if s.Window <= 0 || s.OpenTimeout <= 0 || s.HalfOpenRequests <= 0 {
+		return nil, errors.New("circuitBreaker: window, openTimeout or halfOpenRequests is not positive")
+	}
+	if s.SlowCallDuration <= 0 {
+		s.SlowCallRate = 0
+	}
+	for _, name := range c.FailOn {
+		failure, ok := code.Parse(name)
+		if !ok {
+			return nil, fmt.Errorf("circuitBreaker.failOn: unknown code %q", name)
+		}
+		s.FailOn |= 1 << failure
+	}
+	return s, nil
 }
 
 // clientSide tells that the rule is about calls that go out.
@@ -136,24 +168,20 @@ func (r *rule) setRateLimit(c *config.RateLimit) error {
 	if c == nil {
 		return nil
 	}
-	rate, per := float64(c.Rate), cmp.Or(c.Per.Std(), time.Second)
+	rate, per, burst := float64(c.Rate), c.Per.Std(), c.Burst
 	// The library panics on what is out of bounds. A little more than the bounds is let pass: 1 for each 24h is not
 	// exactly one a day.
 	a := rate / per.Seconds()
-	if !(rate > 0) || per < 0 || math.IsInf(rate, 0) || a < leastRate*0.999 || a > mostRate*1.001 {
+	if !(rate > 0) || per <= 0 || math.IsInf(rate, 0) || a < leastRate*0.999 || a > mostRate*1.001 {
 		return fmt.Errorf("rateLimit.rate: %v for each %v is not from 1 a day to 10^8 a second", c.Rate, c.Per)
-	}
-	burst := c.Burst
-	if burst == 0 {
-		burst = max(int64(rate), 1)
 	}
 	if burst < 1 || burst > 1e9 {
 		return fmt.Errorf("rateLimit.burst: %d is not from 1 to 10^9", burst)
 	}
 	r.key, r.refuseKeyless = newLimitKey(c.Key), c.OnMissingKey == config.OnMissingKeyRefuse
-	r.limits = limits{rate: newBucketRate(rate, per, burst), maxKeys: cmp.Or(c.MaxKeys, 10_000)}
+	r.limits = limit.RateLimits{Rate: limit.NewRate(rate, per, burst), MaxKeys: c.MaxKeys}
 	if c.OnExceed == config.OnExceedWait {
-		r.maxWait = cmp.Or(c.MaxWait.Std(), 100*time.Millisecond)
+		r.maxWait = c.MaxWait.Std()
 	}
 	return nil
 }
@@ -194,7 +222,7 @@ func (r *rule) accessFor(method string) *accessList {
 	l := r.access[method]
 	if l == nil {
 		l = &accessList{allow: callersOf(a.Allow, method), deny: callersOf(a.Deny, method), onlyAllowed: len(a.Allow) > 0}
-		if len(r.access) < mostLate {
+		if len(r.access) < maxFound {
 			r.access[method] = l
 		}
 	}
@@ -202,94 +230,40 @@ func (r *rule) accessFor(method string) *accessList {
 }
 
 // inherit gives r the state of old (nil: none), kind by kind, or a new one. Rules that are off or in shadow have state,
-// too. It returns what has to happen to that state when the snapshot comes into force.
+// too. It returns the changes to that state for when the snapshot comes into force.
 func (r *rule) inherit(old *rule, s *Snapshot) (changes []func()) {
 	if old == nil || old.clientSide() != r.clientSide() {
-		old = new(rule) // calls that go out have nothing to do with those that come in
+		old = new(rule) // calls that come in share no state with calls to upstreams
 	}
-	changes = append(changes, r.inheritLimiter(old, s)...)
-	changes = append(changes, r.inheritPlaces(old, s)...)
-	changes = append(changes, r.inheritBreakers(old, s.transitions)...)
-	changes = append(changes, r.inheritLate(old, s)...)
-	r.inheritCounts(old)
-	return changes
-}
-
-func (r *rule) inheritLimiter(old *rule, s *Snapshot) []func() {
+	if old.store == nil {
+		r.store = newStore(r, s)
+		r.added = r.store.prepare(r)
+		r.store.add(&r.added)
+	} else {
+		r.store = old.store
+		r.added = r.store.prepare(r)
+		changes = append(changes, func() { r.store.adopt(r) })
+	}
 	switch {
-	case r.limits.isZero():
-		return nil
-	case old.limiter == nil || !slices.Equal(old.key, r.key):
-		// Other keys have nothing to do with the old ones.
-		r.limiter = newLimiter(r, s.nextOrder(), s.transitions)
-		return nil
+	case r.limits.IsZero():
+	case old.limiter == nil || !slices.Equal(old.key, r.key): // another key: unrelated buckets
+		r.limiterOrder = s.nextOrder()
+		r.limiter = limit.NewLimiter(r.limits, len(r.key) > 0, r.store.notify(config.KindRateLimit, "", func(limit.Event) string { return "" }))
+	default:
+		r.limiter, r.limiterOrder = old.limiter, old.limiterOrder
+		changes = append(changes, func() { r.limiter.SetLimits(r.limits) })
 	}
-	r.limiter = old.limiter
-	return []func(){func() { r.limiter.adopt(r) }}
-}
-
-func (r *rule) inheritPlaces(old *rule, s *Snapshot) []func() {
-	if r.config.Concurrency == nil {
-		return nil
-	}
-	if old.places == nil {
-		r.places = newPlaces(r.maximum, r.queue, s.nextOrder())
-		return nil
-	}
-	r.places = old.places
-	if old.maximum == r.maximum && old.queue == r.queue {
-		return nil
-	}
-	return []func(){func() { r.places.adopt(r.maximum, r.queue) }}
-}
-
-func (r *rule) inheritBreakers(old *rule, h *hub) []func() {
-	if r.breakerRule == nil {
-		return nil
-	}
-	if old.breakerRule != nil && *old.breakerRule == *r.breakerRule {
-		r.breakerRule = old.breakerRule
-	}
-	var changes []func()
-	r.breakers = make(map[Target]*breaker, len(r.targets))
-	for _, t := range r.targets {
-		b := old.breakers[t]
-		if b == nil {
-			r.breakers[t] = newBreaker(t.String(), r.breakerRule, h)
-			continue
-		}
-		r.breakers[t] = b
-		if old.breakerRule != r.breakerRule {
-			changes = append(changes, func() { b.adopt(r.breakerRule) })
+	switch {
+	case r.config.Concurrency == nil:
+	case old.semaphore == nil:
+		r.semaphore, r.semaphoreOrder = limit.NewSemaphore(r.maximum, r.queue), s.nextOrder()
+	default:
+		r.semaphore, r.semaphoreOrder = old.semaphore, old.semaphoreOrder
+		if old.maximum != r.maximum || old.queue != r.queue {
+			changes = append(changes, func() { r.semaphore.SetLimits(r.maximum, r.queue) })
 		}
 	}
 	return changes
-}
-
-// inheritLate takes over what grew while calls came. What of it a later snapshot has no use for is dropped once that is
-// in force.
-func (r *rule) inheritLate(old *rule, s *Snapshot) []func() {
-	if old.late == nil {
-		r.late = newLate(r, s)
-		return nil
-	}
-	r.late = old.late
-	return []func(){func() { r.late.adopt(r) }}
-}
-
-func (r *rule) inheritCounts(old *rule) {
-	kinds := r.config.Kinds()
-	r.counts = make(map[countsKey]*counts, len(kinds)*len(r.targets))
-	for _, kind := range kinds {
-		for _, t := range r.targets {
-			key := countsKey{kind, t}
-			n := old.counts[key]
-			if n == nil {
-				n = new(counts)
-			}
-			r.counts[key] = n
-		}
-	}
 }
 
 // leavesOut reports whether no call of a method is left to the rule.
@@ -305,26 +279,6 @@ func (r *rule) exceptionsOf(t Target, upstream string) (list []*exception) {
 		}
 	}
 	return list
-}
-
-// countsOf are the rule's for a method.
-func (r *rule) countsOf(kind config.Kind, of *subject) *counts {
-	if of.late {
-		return r.late.countsOf(kind, of.counted)
-	}
-	return r.counts[countsKey{kind, of.target}]
-}
-
-// breaksBy gives an entry its breaker, or the breakers of the endpoints.
-func (r *rule) breaksBy(e *entry, of *subject) {
-	switch {
-	case r.scope == config.ScopeEndpoint:
-		e.breakers = r.late.endpointsOf(r, of.upstream)
-	case of.late:
-		e.breaker = r.late.breakerOf(r, of.upstream, of.counted)
-	default:
-		e.breaker = r.breakers[of.target]
-	}
 }
 
 // carriesOut tells whether a refusal of the rule is carried out for a call: always or never by its mode, and by the
@@ -351,8 +305,6 @@ func shareOf(rule string, c *Call) float64 {
 	}
 	return float64(d.Sum64()>>11) / (math.MaxUint64 >> 11)
 }
-
-func (r *rule) mode() config.Mode { return cmp.Or(r.config.Mode, config.Enforce) }
 
 func (r *rule) shareText() string {
 	if r.config.EnforceShare == nil {

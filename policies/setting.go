@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/policies/limit"
 )
 
 // settingOf says in short what a rule demands.
@@ -16,9 +17,9 @@ func settingOf(r *rule, kind config.Kind) string {
 		return rateLimitSetting(r)
 	case config.KindCircuitBreaker:
 		if r.clientSide() {
-			return "each " + r.scope + " " + r.breakerRule.setting()
+			return "each " + r.scope + " " + breakerSetting(r.breaker)
 		}
-		return r.breakerRule.setting()
+		return breakerSetting(r.breaker)
 	case config.KindConcurrency:
 		if r.queue == 0 {
 			return fmt.Sprintf("max %d", r.maximum)
@@ -31,7 +32,7 @@ func settingOf(r *rule, kind config.Kind) string {
 	case config.KindHedge:
 		return r.hedge.setting()
 	case config.KindOutlierDetection:
-		return r.outlier.setting()
+		return outlierSetting(r.outlier)
 	}
 	return ""
 }
@@ -59,11 +60,7 @@ func accessSetting(a *config.Access) string {
 
 func rateLimitSetting(r *rule) string {
 	c := r.config.RateLimit
-	per := c.Per.String()
-	if c.Per == 0 {
-		per = "1s"
-	}
-	text := fmt.Sprintf("%s per %s, burst %d", c.Rate, per, r.limits.rate.burst)
+	text := fmt.Sprintf("%s per %s, burst %d", c.Rate, c.Per, r.limits.Rate.Burst)
 	if len(c.Key) > 0 {
 		text += " for each " + strings.Join(c.Key, " and ")
 	}
@@ -71,4 +68,25 @@ func rateLimitSetting(r *rule) string {
 		text += ", waits up to " + config.Duration(r.maxWait).String()
 	}
 	return text
+}
+
+func breakerSetting(s *limit.BreakerSettings) string {
+	var when []string
+	if s.FailureRate > 0 {
+		when = append(when, fmt.Sprintf("%s of at least %d calls within %s fail",
+			config.Share(s.FailureRate), s.MinRequests, config.Duration(s.Window)))
+	}
+	if s.ConsecutiveFailures > 0 {
+		when = append(when, fmt.Sprintf("%d in a row fail", s.ConsecutiveFailures))
+	}
+	if s.SlowCallRate > 0 {
+		when = append(when, fmt.Sprintf("%s of at least %d calls within %s take %s",
+			config.Share(s.SlowCallRate), s.MinRequests, config.Duration(s.Window), config.Duration(s.SlowCallDuration)))
+	}
+	return fmt.Sprintf("opens for %s when %s", config.Duration(s.OpenTimeout), strings.Join(when, " or "))
+}
+
+func outlierSetting(s *limit.OutlierSettings) string {
+	return fmt.Sprintf("an endpoint with %d failures in a row is left out for %s, then longer up to %s; at most %d%% of them",
+		s.Failures, config.Duration(s.BaseEjection), config.Duration(s.MaxEjection), s.MaxEjectPercent)
 }

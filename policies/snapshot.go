@@ -22,7 +22,7 @@ type Snapshot struct {
 	guards        map[Target]*Guard
 	nothing       *Guard            // of what is no target
 	aliases       map[string]string // to the name of the service
-	transitions   *hub
+	sink          *sink
 	orders        uint64 // given to limiters and semaphores of this snapshot and those before it
 	remote        func(service string) bool
 	upstreamNames []string // nil: any
@@ -32,10 +32,10 @@ type Snapshot struct {
 	outbound  index // of those about calls that go out
 	pool      *client.Pool
 	upstreams *ClientRules
-	resolved  growing[Target, *Guard]  // of services that are not this host's
-	calling   growing[calling, *Guard] // of upstreams
-	compiling sync.Mutex               // held while one of these is made, or forgotten
-	flights   sync.Pool                // of *flight, empty ones
+	resolved  readMostlyMap[Target, *Guard]  // of services that are not this host's
+	calling   readMostlyMap[calling, *Guard] // of upstreams
+	compiling sync.Mutex                     // held while one of these is made, or forgotten
+	flights   sync.Pool                      // of *flight, empty ones
 
 	active     atomic.Bool
 	activating sync.Once
@@ -83,8 +83,7 @@ func (s *Snapshot) Revision() int { return s.revision }
 type subject struct {
 	target   Target // by which rules match
 	upstream string // of calls that go out
-	late     bool   // Compile did not know it
-	counted  Target // late: by which it is counted
+	counted  Target // by which it is counted: target, or Other for all beyond the bound
 }
 
 // calling is a method of an upstream.
@@ -112,13 +111,13 @@ func (s *Snapshot) Resolve(t Target) *Guard {
 	}
 	// What a peer sent must not be kept alive by its name.
 	t = Target{Service: strings.Clone(t.Service), Method: strings.Clone(t.Method)}
-	of := subject{target: t, late: true, counted: t}
-	if s.resolved.full(mostLate) {
+	of := subject{target: t, counted: t}
+	if s.resolved.full(maxFound) {
 		of.counted = Target{Method: Other}
 	}
 	s.compiling.Lock()
 	defer s.compiling.Unlock()
-	return s.resolved.add(t, s.compileLate(of, &s.inbound), mostLate)
+	return s.resolved.add(t, s.compileLate(of, &s.inbound), maxFound)
 }
 
 // guardOf is the guard of a method of an upstream.
@@ -128,13 +127,13 @@ func (s *Snapshot) guardOf(upstream, service, method string) *Guard {
 		return g
 	}
 	key = calling{upstream: strings.Clone(upstream), target: Target{Service: strings.Clone(service), Method: strings.Clone(method)}}
-	of := subject{target: key.target, upstream: key.upstream, late: true, counted: key.target}
-	if s.calling.full(mostLate) {
+	of := subject{target: key.target, upstream: key.upstream, counted: key.target}
+	if s.calling.full(maxFound) {
 		of.counted = Target{Method: Other}
 	}
 	s.compiling.Lock() // until it is in: what forget drops must not be in a guard that comes after
 	defer s.compiling.Unlock()
-	return s.calling.add(key, s.compileLate(of, &s.outbound), mostLate)
+	return s.calling.add(key, s.compileLate(of, &s.outbound), maxFound)
 }
 
 // compileLate is called with compiling held.
@@ -158,9 +157,8 @@ func (s *Snapshot) Explain(t Target, caller string, peer netip.Addr) Explanation
 		return x
 	}
 	matching := s.Guard(t).matching
-	of := subject{target: t}
+	of := subject{target: t, counted: t}
 	if s.guards[t] == nil && s.remote != nil && s.remote(t.Service) {
-		of.late, of.counted = true, t
 		matching = s.inbound.match(t, "")
 	}
 	explain(s, &x, serverKinds, withLeftOut(s, matching, &of), &of, c)
@@ -176,7 +174,7 @@ func (s *Snapshot) ExplainUpstream(upstream, service, method, caller string) Exp
 		return x
 	}
 	t := Target{Service: service, Method: method}
-	of := subject{target: t, upstream: upstream, late: true, counted: t}
+	of := subject{target: t, upstream: upstream, counted: t}
 	explain(s, &x, clientKinds, withLeftOut(s, s.outbound.match(t, upstream), &of), &of, c)
 	return x
 }
@@ -203,15 +201,15 @@ func (s *Snapshot) Rules() []RuleState {
 	now := time.Now()
 	for _, r := range s.rules {
 		state := RuleState{
-			Name: r.name, Description: r.config.Description, Mode: r.mode(), EnforceShare: r.shareText(),
-			Position: r.config.Position("").String(), Expires: r.expires, Expired: r.expired(now), Targets: matchedTargets(r), Kinds: []KindState{},
+			Name: r.name, Description: r.config.Description, Mode: r.mode, EnforceShare: r.shareText(),
+			Position: r.config.Position("").String(), Expires: r.expires, Expired: r.expired(now), Targets: len(r.store.targets(r)), Kinds: []KindState{},
 		}
 		for _, kind := range r.config.Kinds() {
 			k := KindState{
 				Kind: kind, Position: r.config.Position(string(kind)).String(), Setting: settingOf(r, kind), State: overallState(r, kind),
 			}
-			for _, d := range decidedBy(r, kind) {
-				k.Decisions.add(d)
+			for _, t := range r.store.targets(r) {
+				k.Decisions.add(r.store.decisions(r, kind, t))
 			}
 			state.Kinds = append(state.Kinds, k)
 		}
@@ -227,8 +225,7 @@ func (s *Snapshot) State(rule string, kind config.Kind, t Target, caller string)
 		return ""
 	}
 	r := s.byName[rule]
-	_, known := r.counts[countsKey{kind, t}]
-	return stateFor(r, kind, &subject{target: t, late: !known, counted: t}, cmp.Or(caller, Anonymous))
+	return stateFor(r, kind, &subject{target: t, counted: t}, cmp.Or(caller, Anonymous))
 }
 
 // Limiters are the rate limiters of all rules that are not off.
@@ -238,9 +235,7 @@ func (s *Snapshot) Limiters() iter.Seq[LimiterStats] {
 			if r.limiter == nil {
 				continue
 			}
-			stats := r.limiter.stats()
-			stats.Rule, stats.Mode = r.name, r.mode()
-			if !yield(stats) {
+			if !yield(limiterStats(r)) {
 				return
 			}
 		}
@@ -252,16 +247,11 @@ func (s *Snapshot) Limiters() iter.Seq[LimiterStats] {
 func (s *Snapshot) Breakers() iter.Seq[BreakerStats] {
 	return func(yield func(BreakerStats) bool) {
 		for _, r := range liveRules(s) {
-			if r.breakerRule == nil {
+			if r.breaker == nil {
 				continue
 			}
-			for _, t := range r.targets {
-				if b := r.breakers[t]; b != nil && !yield(b.stats()) {
-					return
-				}
-			}
-			for _, b := range lateBreakers(r) {
-				if !yield(b.stats()) {
+			for _, b := range r.store.breakersOf(r, nil) {
+				if !yield(breakerStats(r, b)) {
 					return
 				}
 			}
@@ -276,7 +266,7 @@ func (s *Snapshot) Outliers() iter.Seq[OutlierStats] {
 			if r.outlier == nil {
 				continue
 			}
-			for _, o := range r.late.outlierStats("") {
+			for _, o := range r.store.outlierStats("") {
 				if !yield(o) {
 					return
 				}
@@ -298,8 +288,8 @@ func (s *Snapshot) Decisions(yield func(rule string, kind config.Kind, method, d
 	}
 	for _, r := range s.rules {
 		for _, kind := range r.config.Kinds() {
-			for t, d := range decidedBy(r, kind) {
-				method := t.String()
+			for _, t := range r.store.targets(r) {
+				d, method := r.store.decisions(r, kind, t), t.String()
 				yield(r.name, kind, method, "allow", d.Allow)
 				yield(r.name, kind, method, "reject", d.Reject)
 				yield(r.name, kind, method, "wait", d.Wait)
@@ -356,7 +346,7 @@ func (s *Snapshot) ClientRules() *ClientRules {
 func (s *Snapshot) endpointsChanged(c client.Change) {
 	for _, r := range s.rules {
 		if r.clientSide() {
-			r.late.keep(c)
+			r.store.keep(c)
 		}
 	}
 	if c.Over {
@@ -370,7 +360,7 @@ func (s *Snapshot) forget(upstream string) {
 	defer s.compiling.Unlock()
 	for _, r := range s.rules {
 		if r.clientSide() {
-			r.late.forget(upstream)
+			r.store.forget(upstream)
 		}
 	}
 	s.calling.drop(func(c calling) bool { return c.upstream == upstream })

@@ -2,39 +2,13 @@ package policies
 
 import (
 	"fmt"
-	"iter"
-	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/policies/limit"
 )
-
-// lateBreakers are those of what Compile does not know. Those that are left from when it did not are not among them.
-func lateBreakers(r *rule) []*breaker {
-	late := r.late.breakersOf(nil)
-	if len(late) == 0 {
-		return nil
-	}
-	known := make(map[string]bool, len(r.targets))
-	for _, t := range r.targets {
-		known[t.String()] = true
-	}
-	return slices.DeleteFunc(late, func(b *breaker) bool { return b.upstream == "" && known[b.target] })
-}
-
-// matchedTargets is the number of methods that the rule matches, as far as they are known.
-func matchedTargets(r *rule) int {
-	known := make(map[Target]bool, len(r.targets))
-	for _, t := range r.targets {
-		known[t] = true
-	}
-	for _, t := range r.late.seen() {
-		known[t] = true
-	}
-	return len(known)
-}
 
 func liveRules(s *Snapshot) []*rule {
 	if s == nil {
@@ -50,30 +24,6 @@ func liveRules(s *Snapshot) []*rule {
 	return live
 }
 
-// decidedBy are the decisions by method.
-func decidedBy(r *rule, kind config.Kind) iter.Seq2[Target, Decisions] {
-	return func(yield func(Target, Decisions) bool) {
-		for _, t := range r.targets {
-			if !yield(t, r.counts[countsKey{kind, t}].decisions()) {
-				return
-			}
-		}
-		for _, t := range r.late.seen() {
-			if r.counts[countsKey{kind, t}] == nil && !yield(t, r.late.decisions(kind, t)) {
-				return
-			}
-		}
-	}
-}
-
-// decisionsOf are those about one method.
-func decisionsOf(r *rule, kind config.Kind, of *subject) Decisions {
-	if of.late {
-		return r.late.decisions(kind, of.counted)
-	}
-	return r.counts[countsKey{kind, of.target}].decisions()
-}
-
 // stateFor is that of one kind for a call.
 func stateFor(r *rule, kind config.Kind, of *subject, caller string) string {
 	switch {
@@ -82,15 +32,13 @@ func stateFor(r *rule, kind config.Kind, of *subject, caller string) string {
 			return overallState(r, kind)
 		}
 		key := r.key.appendTo(nil, &Call{Caller: caller, target: of.target})
-		return fmt.Sprintf("%d of %d tokens", r.limiter.level(key), r.limits.rate.burst)
-	case kind == config.KindCircuitBreaker && of.late:
+		return fmt.Sprintf("%d of %d tokens", r.limiter.Level(key), r.limits.Rate.Burst)
+	case kind == config.KindCircuitBreaker && r.breaker != nil:
 		return breakersFor(r, of)
-	case kind == config.KindCircuitBreaker && r.breakers[of.target] != nil:
-		return r.breakers[of.target].state()
 	case kind == config.KindOutlierDetection && r.outlier != nil:
-		return endpointsInShort(r.late.outlierStats(of.upstream))
+		return endpointsInShort(r.store.outlierStats(of.upstream))
 	case kind == config.KindRetry && r.retry != nil:
-		return retriesInShort(r.late.retries(of.upstream))
+		return retriesInShort(r.store.retries(of.upstream))
 	}
 	return overallState(r, kind)
 }
@@ -99,51 +47,51 @@ func stateFor(r *rule, kind config.Kind, of *subject, caller string) string {
 func overallState(r *rule, kind config.Kind) string {
 	switch {
 	case kind == config.KindRateLimit && r.limiter != nil:
-		n := r.limiter.stats()
+		n := r.limiter.Stats()
 		if n.Keyed {
-			return n.keysInShort(r.limits.maxKeys)
+			return keysInShort(&n, r.limits.MaxKeys)
 		}
-		return fmt.Sprintf("%v of %d tokens", n.Tokens, r.limits.rate.burst)
-	case kind == config.KindConcurrency && r.places != nil:
-		inFlight, waiting := r.places.counts()
+		return fmt.Sprintf("%v of %d tokens", n.Tokens, r.limits.Rate.Burst)
+	case kind == config.KindConcurrency && r.semaphore != nil:
+		inFlight, waiting := r.semaphore.Counts()
 		return fmt.Sprintf("%d of %d in flight, %d of %d queued", inFlight, r.maximum, waiting, r.queue)
-	case kind == config.KindCircuitBreaker && r.breakerRule != nil:
-		return breakersInShort(slices.AppendSeq(lateBreakers(r), maps.Values(r.breakers)))
+	case kind == config.KindCircuitBreaker && r.breaker != nil:
+		return breakersInShort(r.store.breakersOf(r, nil))
 	case kind == config.KindOutlierDetection && r.outlier != nil:
-		return endpointsInShort(r.late.outlierStats(""))
+		return endpointsInShort(r.store.outlierStats(""))
 	case kind == config.KindRetry && r.retry != nil:
-		return retriesInShort(r.late.retries(""))
+		return retriesInShort(r.store.retries(""))
 	}
 	return ""
 }
 
-// mostInWords is how many breakers or endpoints are told one by one.
-const mostInWords = 8
+// maxListed is how many breakers or endpoints are listed one by one.
+const maxListed = 8
 
 // breakersFor is the state of the breakers that calls of a method meet.
 func breakersFor(r *rule, of *subject) string {
-	breakers := r.late.breakersOf(func(upstream, target string) bool {
-		return upstream == of.upstream && (target == "" || target == of.counted.String())
+	breakers := r.store.breakersOf(r, func(upstream string, t Target) bool {
+		return upstream == of.upstream && (t == Target{} || t == of.counted)
 	})
 	switch {
 	case len(breakers) == 0:
 		return "not called yet"
 	case r.scope != config.ScopeEndpoint:
-		return breakers[0].state()
+		return breakerText(breakers[0])
 	}
 	var words []string
 	for _, b := range breakers {
-		words = append(words, b.target+" "+b.state())
+		words = append(words, b.Name()+" "+breakerText(b))
 	}
 	return fewWords(words)
 }
 
 // breakersInShort names those that are not closed.
-func breakersInShort(breakers []*breaker) string {
+func breakersInShort(breakers []namedBreaker) string {
 	var open []string
 	for _, b := range breakers {
-		if n := b.stats(); n.State != phaseNames[phaseClosed] {
-			open = append(open, n.Target+" "+strings.ReplaceAll(n.State, "_", "-"))
+		if n := b.Stats(); n.State != limit.StateClosed {
+			open = append(open, b.Name()+" "+strings.ReplaceAll(n.State, "_", "-"))
 		}
 	}
 	if len(open) == 0 {
@@ -168,12 +116,36 @@ func endpointsInShort(endpoints []OutlierStats) string {
 }
 
 func retriesInShort(calls, retries int) string {
-	return fmt.Sprintf("%d of %d calls sent again within %s", retries, calls, config.Duration(budgetWindow))
+	return fmt.Sprintf("%d of %d calls sent again within %s", retries, calls, config.Duration(limit.BudgetWindow))
 }
 
 func fewWords(words []string) string {
-	if more := len(words) - mostInWords; more > 0 {
-		words = append(words[:mostInWords], fmt.Sprintf("%d more", more))
+	if more := len(words) - maxListed; more > 0 {
+		words = append(words[:maxListed], fmt.Sprintf("%d more", more))
 	}
 	return strings.Join(words, "; ")
+}
+
+// breakerText describes the state of a breaker.
+func breakerText(b namedBreaker) string {
+	switch s := b.Stats(); s.State {
+	case limit.StateOpen:
+		return fmt.Sprintf("open since %s, tries again in %s: %s", s.Since.UTC().Format(time.RFC3339), roundUp(s.OpenFor), s.Cause)
+	case limit.StateHalfOpen:
+		return "half-open, opened by: " + s.Cause
+	default:
+		return fmt.Sprintf("closed, %d of %d calls failed", s.Failures, s.Calls)
+	}
+}
+
+// keysInShort shows how many keys have a bucket, and how many calls had none of their own.
+func keysInShort(n *limit.LimiterStats, maximum int) string {
+	text := fmt.Sprintf("%d of %d keys", n.Keys, maximum)
+	if n.Overflow > 0 {
+		text += fmt.Sprintf(", calls beyond them that shared a bucket: %d", n.Overflow)
+	}
+	if n.MissingKey > 0 {
+		text += fmt.Sprintf(", calls without the key: %d", n.MissingKey)
+	}
+	return text
 }

@@ -11,22 +11,22 @@ import (
 func TestWhatWasCalledLateAndIsThenCompiledStandsOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rules := []config.Rule{newRuleOn("calls", "Billing", scoped(""))}
-		compile := func(prev *Snapshot, targets ...Target) *Snapshot {
-			s, err := Compile(rules, targets, prev, Options{})
+		compiled := func(prev *Snapshot, targets ...Target) *Snapshot {
+			s, err := compile(rules, targets, prev, Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
 			s.Activate()
 			return s
 		}
-		c := &chain{t: t, now: compile(nil, mul)}
+		c := &chain{t: t, now: compiled(nil, mul)}
 		for range 3 {
 			_ = c.resolve(bill, Call{}, errDown)
 		}
 		if r := c.now.Rules()[0]; r.Targets != 1 || r.Kinds[0].State != "Billing/Get open" {
 			t.Errorf("called late: %+v", r)
 		}
-		c.now = compile(c.now, mul, bill)
+		c.now = compiled(c.now, mul, bill)
 		if r := c.now.Rules()[0]; r.Targets != 1 || r.Kinds[0].State != "closed" {
 			t.Errorf("compiled: %+v", r)
 		}

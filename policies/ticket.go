@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/easymicro/easymicro/policies/limit"
 	"github.com/easymicro/easymicro/wire/code"
 )
 
@@ -19,13 +20,13 @@ type Ticket struct {
 type holding struct {
 	guard *Guard
 	clock
-	admissions admissions
-	held       held
+	admissions limit.Admissions
+	held       limit.Permits
 
 	settled atomic.Bool // the outcome is known, from Late or Done
 	over    atomic.Bool // nothing is held any more
 
-	overtimes [2]*overtime // of a call that was late; set before late
+	overtimes [2]*limit.Overtime // of a call that was late; set before late
 	late      atomic.Bool
 	shadowed  []ShadowRefusal
 }
@@ -54,9 +55,9 @@ func (t *Ticket) Late() *code.Error {
 		return err
 	}
 	if t.byRule {
-		t.timeout.counts.reject.Add(1)
+		t.timeout.counts.Reject.Add(1)
 	}
-	t.overtimes = t.admissions.late(err, t.callers(err))
+	t.overtimes = t.admissions.Late(err, t.callers(err))
 	t.late.Store(true)
 	if t.over.Load() { // it has returned meanwhile, and perhaps not seen them
 		t.returned()
@@ -71,7 +72,7 @@ func (t *Ticket) returned() {
 	}
 	for _, o := range t.overtimes {
 		if o != nil {
-			o.returned()
+			o.Returned()
 		}
 	}
 }
@@ -83,14 +84,14 @@ func (t *Ticket) Done(err error) {
 	if t.guard.empty() || t.over.Swap(true) {
 		return
 	}
-	t.held.free()
+	t.held.Release()
 	t.shadowed = t.countSoft()
 	if t.settled.Swap(true) {
 		t.returned()
 		return
 	}
 	if t.timeout != nil {
-		t.timeout.counts.allow.Add(1)
+		t.timeout.counts.Allow.Add(1)
 	}
 	t.settle(err)
 }
@@ -98,14 +99,14 @@ func (t *Ticket) Done(err error) {
 // abandon gives back what a call holds that a later rule refused.
 func (t *Ticket) abandon() {
 	t.over.Store(true)
-	t.held.free()
+	t.held.Release()
 	if !t.settled.Swap(true) {
-		t.settle(errExcluded)
+		t.settle(limit.ErrExcluded)
 	}
 }
 
 // settle reports the outcome to the breakers.
-func (t *Ticket) settle(err error) { t.admissions.settle(err, t.callers(err), false) }
+func (t *Ticket) settle(err error) { t.admissions.Settle(err, t.callers(err), false) }
 
 // callers reports whether an error may come from the deadline that the caller set.
 func (t *Ticket) callers(err error) bool { return !t.byRule && t.pastDeadline(err) }

@@ -1,10 +1,10 @@
 package policies
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/policies/limit"
 )
 
 // The types of this file are what people see of rules. Marshalled, they are what the admin API and the commands show:
@@ -97,22 +97,15 @@ type LimiterStats struct {
 	MissingKey uint64      `json:"missing_key"` // keyed: calls without the metadata of the key
 }
 
-// keysInShort says how many keys have a bucket, and which calls had none of their own.
-func (n *LimiterStats) keysInShort(most int) string {
-	text := fmt.Sprintf("%d of %d keys", n.Keys, most)
-	if n.Overflow > 0 {
-		text += fmt.Sprintf(", calls beyond them that shared a bucket: %d", n.Overflow)
-	}
-	if n.MissingKey > 0 {
-		text += fmt.Sprintf(", calls without the key: %d", n.MissingKey)
-	}
-	return text
+func limiterStats(r *rule) LimiterStats {
+	s := r.limiter.Stats()
+	return LimiterStats{r.name, r.mode, s.Keyed, s.Tokens, s.Burst, s.Keys, s.Overflow, s.MissingKey}
 }
 
 // The states of a rate limiter that a Transition can report.
 const (
-	LimiterKeyed    = "keyed"    // each key has a bucket of its own
-	LimiterOverflow = "overflow" // new keys share one
+	LimiterKeyed    = limit.StateKeyed    // each key has a bucket of its own
+	LimiterOverflow = limit.StateOverflow // new keys share one
 )
 
 // BreakerStats is the state of one circuit breaker.
@@ -128,6 +121,11 @@ type BreakerStats struct {
 	Transitions map[string]uint64 `json:"transitions,omitempty"` // by resulting state
 }
 
+func breakerStats(r *rule, b namedBreaker) BreakerStats {
+	s := b.Stats()
+	return BreakerStats{r.name, r.mode, b.upstream, b.Name(), s.State, s.Since, s.OpenFor, s.Cause, s.Transitions}
+}
+
 // OutlierStats is the state of one endpoint under outlier detection.
 type OutlierStats struct {
 	Rule       string
@@ -140,4 +138,10 @@ type OutlierStats struct {
 	EjectedFor time.Duration // remaining time
 	Cause      string        // of the last ejection
 	Ejections  uint64
+}
+
+func outlierStats(r *rule, upstream string, s limit.OutlierStats) OutlierStats {
+	return OutlierStats{
+		r.name, r.targetText(upstream, s.Address), upstream, s.Address, r.enforced, s.Ejected, s.Since, s.EjectedFor, s.Cause, s.Ejections,
+	}
 }

@@ -51,11 +51,13 @@ var layout = map[string]row{
 	},
 	"config/watch":          {others: []string{"github.com/fsnotify/fsnotify"}},
 	"registry/registrytest": {ours: []string{"registry", "wire/code"}},
+	"policies/limit": {
+		ours:   []string{"wire/code"},
+		others: []string{"github.com/sony/gobreaker/v2", "github.com/juju/ratelimit"},
+	},
 	"policies": {
-		ours: []string{"config", "wire/client", "wire/code", "wire/wildcard"},
-		others: []string{
-			"github.com/sony/gobreaker/v2", "github.com/juju/ratelimit", "github.com/cespare/xxhash/v2",
-		},
+		ours:   []string{"config", "policies/limit", "wire/client", "wire/code", "wire/wildcard"},
+		others: []string{"github.com/cespare/xxhash/v2"},
 	},
 	"schema": {
 		ours:   []string{"config", "registry", "wire/code"},

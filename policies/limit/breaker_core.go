@@ -1,60 +1,53 @@
-package policies
+package limit
 
 import (
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/sony/gobreaker/v2"
-
-	"github.com/easymicro/easymicro/config"
-	"github.com/easymicro/easymicro/wire/code"
 )
 
-// windowBuckets are the parts of a breaker's window; one part at a time is forgotten.
-const windowBuckets = 10
-
-// breakerCore is a gobreaker and what its callbacks need. They all run inside its lock, which guards these fields; they
-// must not call it back.
+// breakerCore is a gobreaker with the state of its callbacks. They run inside its lock, which guards these fields, and
+// must not call it.
 type breakerCore struct {
-	breaker     *breaker
+	breaker     *Breaker
 	gobreaker   *gobreaker.TwoStepCircuitBreaker[struct{}]
 	consecutive int     // gobreaker's own count of failures in a row decays with the window
 	last        error   // the last failure
 	cause       string  // why it opens
-	slow        *window // of the rules with slowCallRate
+	slow        *window // with SlowCallRate
 	tripping    bool
 }
 
-func newBreakerCore(b *breaker, r *breakerRule) *breakerCore {
+func newBreakerCore(b *Breaker, r *BreakerSettings) *breakerCore {
 	c := &breakerCore{breaker: b}
 	c.gobreaker = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
-		MaxRequests: uint32(r.halfOpenRequests),
+		MaxRequests: uint32(r.HalfOpenRequests),
 		// An interval of zero would never forget, and without buckets all would be forgotten at once.
-		Interval:     r.window,
-		BucketPeriod: max(r.window/windowBuckets, 1),
-		// The breaker around it keeps the open time; see there.
+		Interval:     r.Window,
+		BucketPeriod: max(r.Window/windowBuckets, 1),
+		// Breaker keeps the open time.
 		Timeout:       1,
 		ReadyToTrip:   c.readyToTrip,
 		OnStateChange: c.onStateChange,
 		IsSuccessful:  c.isSuccessful,
-		IsExcluded:    func(err error) bool { return err == errExcluded }, //nolint:errorlint // our own sentinel, never wrapped
+		IsExcluded:    func(err error) bool { return err == ErrExcluded }, //nolint:errorlint // our own sentinel, never wrapped
 	})
 	return c
 }
 
-// trip opens a new core before anybody else sees it.
+// trip opens a new core before it is shared.
 func (c *breakerCore) trip() {
 	c.tripping = true
 	if done, err := c.gobreaker.Allow(); err == nil {
-		done(errTrialHangs)
+		done(ErrProbeTimeout)
 	}
 	c.tripping, c.consecutive, c.last = false, 0, nil
 }
 
 func (c *breakerCore) isSuccessful(err error) bool {
-	r := c.breaker.rule.Load()
+	r := c.breaker.settings.Load()
 	if err == errRanSlow { //nolint:errorlint // our own sentinel, never wrapped
 		if c.slow != nil {
 			c.slow.addSlow(time.Now())
@@ -70,38 +63,38 @@ func (c *breakerCore) isSuccessful(err error) bool {
 	} else {
 		c.consecutive = 0
 	}
-	if r.slowCallRate > 0 {
+	if r.SlowCallRate > 0 {
 		if c.slow == nil {
-			c.slow = newWindow(r.window)
+			c.slow = newWindow(r.Window)
 		}
 		c.slow.add(time.Now(), failed, slow)
 	}
 	return err == nil
 }
 
-// readyToTrip decides when a closed breaker opens, and keeps why: when the state has changed the counts are gone.
+// readyToTrip decides when a closed breaker opens, and keeps the cause: the counts are reset with the state.
 func (c *breakerCore) readyToTrip(n gobreaker.Counts) bool {
 	if c.tripping {
 		return true
 	}
-	r := c.breaker.rule.Load()
+	r := c.breaker.settings.Load()
 	// Requests would include the calls in flight.
 	total, failed, slow := int(n.TotalSuccesses+n.TotalFailures), int(n.TotalFailures), 0
-	if r.slowCallRate > 0 && c.slow != nil {
-		// Slow calls went to gobreaker as failures, and are told apart here.
+	if r.SlowCallRate > 0 && c.slow != nil {
+		// gobreaker got slow calls as failures; the window tells them apart.
 		total, failed, slow = c.slow.sum(time.Now())
 	}
 	switch {
-	case r.consecutiveFailures > 0 && c.consecutive >= r.consecutiveFailures:
+	case r.ConsecutiveFailures > 0 && c.consecutive >= r.ConsecutiveFailures:
 		c.cause = fmt.Sprintf("%d failures in a row, the last: %s", c.consecutive, describe(c.last))
-	case total < r.minRequests:
+	case total < r.MinRequests:
 		return false
-	case r.failureRate > 0 && float64(failed) >= r.failureRate*float64(total):
+	case r.FailureRate > 0 && float64(failed) >= r.FailureRate*float64(total):
 		c.cause = fmt.Sprintf("%d of %d calls failed within %s, the last: %s",
-			failed, total, config.Duration(r.window), describe(c.last))
-	case r.slowCallRate > 0 && float64(slow) >= r.slowCallRate*float64(total):
+			failed, total, short(r.Window), describe(c.last))
+	case r.SlowCallRate > 0 && float64(slow) >= r.SlowCallRate*float64(total):
 		c.cause = fmt.Sprintf("%d of %d calls took %s or longer within %s",
-			slow, total, config.Duration(r.slowCallDuration), config.Duration(r.window))
+			slow, total, short(r.SlowCallDuration), short(r.Window))
 	default:
 		return false
 	}
@@ -119,20 +112,7 @@ func (c *breakerCore) onStateChange(_ string, from, to gobreaker.State) {
 	case gobreaker.StateClosed:
 		c.breaker.changed(c, phaseClosed, "")
 	case gobreaker.StateHalfOpen:
-		// When that happens is decided by the breaker around it.
+		// Breaker decides when.
 	}
 	c.last = nil
-}
-
-// describe is an error for a log line: the code and a bounded text.
-func describe(err error) string {
-	if err == nil {
-		return "a slow call"
-	}
-	e := code.From(err)
-	text := code.Clip(strings.TrimPrefix(e.Message, e.Code.String()+": "), 200) // refusals begin with it
-	if e.Code == code.Unknown {
-		return text
-	}
-	return e.Code.String() + ": " + text
 }

@@ -1,4 +1,4 @@
-package policies
+package limit
 
 import (
 	"math"
@@ -13,41 +13,41 @@ type tokens interface {
 	Take(count int64) time.Duration
 }
 
-// bucketRate is how a bucket fills: quantum tokens each interval, at most burst of them.
-type bucketRate struct {
-	burst    int64
+// Rate is how a bucket fills: quantum tokens each interval, at most Burst of them.
+type Rate struct {
+	Burst    int64
 	quantum  int64
 	interval time.Duration
 }
 
-// lump is the longest time that a bucket saves up several tokens for, to hit rates that are no whole nanoseconds a token.
-const lump = 10 * time.Microsecond
+// maxRefillInterval bounds how long several tokens are saved up, to meet rates that are not whole nanoseconds a token.
+const maxRefillInterval = 10 * time.Microsecond
 
-// newBucketRate finds the quantum and the interval by itself: ratelimit.NewBucketWithRate is content with 1 % too much,
-// and panics where nothing fits. The interval is rounded up, so that a bucket never grants more than its rate.
-func newBucketRate(rate float64, per time.Duration, burst int64) bucketRate {
+// NewRate returns a rate of tokens per a duration. ratelimit.NewBucketWithRate accepts 1 % too much, and panics where
+// nothing fits; the interval here is rounded up, so that a bucket never grants more than its rate.
+func NewRate(rate float64, per time.Duration, burst int64) Rate {
 	each := float64(per) / rate // nanoseconds for a token
 	quantum := int64(1)
-	if each < float64(lump) {
-		quantum = min(int64(float64(lump)/each), burst)
+	if each < float64(maxRefillInterval) {
+		quantum = min(int64(float64(maxRefillInterval)/each), burst)
 	}
 	interval := math.Ceil(each*float64(quantum) - 1e-6)
-	return bucketRate{
-		burst:    burst,
+	return Rate{
+		Burst:    burst,
 		quantum:  max(quantum, 1),
 		interval: time.Duration(min(max(interval, 1), math.MaxInt64/4)),
 	}
 }
 
-// bucket is one token bucket of ratelimit. It is the clock of its library bucket: all that is asked on behalf of one call
-// is answered for the same moment, and the ticks can be moved. Its limiter guards it.
+// bucket is a token bucket of ratelimit, and the clock of it: every question of one call is answered for the same moment,
+// and the ticks can be moved. The lock of its limiter guards it.
 //
-// The library is asked once a tick: within a tick its tokens only go down, and it cannot take tokens back.
+// The library is asked once a tick: within a tick its tokens only decrease, and it cannot take tokens back.
 type bucket struct {
 	tokens    tokens
-	rate      bucketRate
+	rate      Rate
 	began     time.Time     // when tick 0 began
-	idle      time.Duration // that its ticks do not count: a full bucket does not tick
+	idle      time.Duration // not counted by ticks: a full bucket does not tick
 	elapsed   time.Duration // since began, without idle, at the latest call
 	tick      int64         // of elapsed
 	available int64         // in the library's bucket at that tick
@@ -55,19 +55,19 @@ type bucket struct {
 }
 
 // newBucket makes a full bucket.
-func newBucket(rate bucketRate, now time.Time) *bucket {
+func newBucket(rate Rate, now time.Time) *bucket {
 	b := new(bucket)
 	b.fill(rate, now)
 	return b
 }
 
-// fill makes it a full one with a rate, whose tick 0 began at began.
-func (b *bucket) fill(rate bucketRate, began time.Time) {
-	*b = bucket{rate: rate, began: began, available: rate.burst}
-	b.tokens = ratelimit.NewBucketWithQuantumAndClock(rate.interval, rate.burst, rate.quantum, b)
+// fill makes b full, with a rate, and tick 0 at began.
+func (b *bucket) fill(rate Rate, began time.Time) {
+	*b = bucket{rate: rate, began: began, available: rate.Burst}
+	b.tokens = ratelimit.NewBucketWithQuantumAndClock(rate.interval, rate.Burst, rate.quantum, b)
 }
 
-// Now is the time of ratelimit.Clock.
+// Now is part of ratelimit.Clock.
 func (b *bucket) Now() time.Time { return b.began.Add(b.elapsed) }
 
 // Sleep is part of ratelimit.Clock; only calls of the library that are not used here would sleep.
@@ -96,11 +96,11 @@ func (b *bucket) at(now time.Time) *bucket {
 
 // level returns the number of tokens, negative while calls wait for them.
 func (b *bucket) level() int64 {
-	b.taken = max(b.taken, b.available-b.rate.burst)
+	b.taken = max(b.taken, b.available-b.rate.Burst)
 	return b.available - b.taken
 }
 
-// until returns how long it takes until there are n tokens if none is taken: zero when they are there.
+// until returns how long it takes to have n tokens if none is taken: zero when they are there.
 func (b *bucket) until(n int64) time.Duration {
 	missing := n - b.level()
 	if missing <= 0 {
@@ -113,10 +113,10 @@ func (b *bucket) until(n int64) time.Duration {
 	return time.Duration(ticks)*b.rate.interval - b.elapsed
 }
 
-// take takes a token, and goes into debt when there is none. A full bucket begins to fill only now: a tick that began
-// while it was full would bring its next token too early.
+// take takes a token, into debt when there is none. A full bucket starts to fill only now: a tick that began while it was
+// full would bring its next token too early.
 func (b *bucket) take() {
-	if b.level() == b.rate.burst {
+	if b.level() == b.rate.Burst {
 		started := b.elapsed % b.rate.interval
 		b.idle += started
 		b.elapsed -= started
@@ -126,20 +126,20 @@ func (b *bucket) take() {
 
 // giveBack undoes a take.
 func (b *bucket) giveBack() {
-	if b.level() < b.rate.burst {
+	if b.level() < b.rate.Burst {
 		b.taken--
 	}
 }
 
-// follow changes to another rate and goes on from the level, debt included and never above the new burst. The started
-// tick counts too: else a slow limit that is edited often would never get a token.
-func (b *bucket) follow(rate bucketRate) {
+// setRate changes the rate and keeps the level, debt included, up to the new burst. The started tick counts too: a slow
+// limit that is edited often would never get a token otherwise.
+func (b *bucket) setRate(rate Rate) {
 	level, started := b.level(), 0.0
-	if level < b.rate.burst {
+	if level < b.rate.Burst {
 		started = float64(b.elapsed%b.rate.interval) / float64(b.rate.interval)
 	}
 	now, elapsed := b.now(), time.Duration(started*float64(rate.interval))
 	b.fill(rate, now.Add(-elapsed))
 	b.elapsed = elapsed
-	b.taken = max(rate.burst-level, 0)
+	b.taken = max(rate.Burst-level, 0)
 }

@@ -1,0 +1,174 @@
+package limit
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/easymicro/easymicro/wire/code"
+)
+
+// Admission is the permission of a breaker to make a call, which is settled once.
+type Admission struct {
+	breaker *Breaker
+	done    func(error)
+	probe   *probe // through a half-open breaker
+}
+
+// settle reports the outcome of the call: nil, errSlow, ErrExcluded or the failure.
+func (a *Admission) settle(outcome error) {
+	if a.probe != nil && !a.probe.end() {
+		return
+	}
+	a.done(outcome)
+	a.breaker.Notify()
+}
+
+// Admissions are those of one call: by the enforced breaker, and by the one in shadow. The zero Admissions is empty.
+type Admissions struct {
+	list    [2]Admission
+	timed   bool // a breaker counts slow calls
+	started time.Time
+}
+
+// Add keeps an admission.
+func (s *Admissions) Add(slot int, a Admission) {
+	s.list[slot] = a
+	if a.breaker.settings.Load().SlowCallRate > 0 {
+		s.timed = true
+	}
+}
+
+// Probing reports whether the enforced breaker lets the call through as a probe.
+func (s *Admissions) Probing() bool { return s.list[0].probe != nil }
+
+// Late reports that the call passed its deadline with err. For a breaker that counts slow calls, a call that is not slow
+// yet stays open: its Overtime ends once it is slow or returns.
+func (s *Admissions) Late(err error, callerTimedOut bool) (open [2]*Overtime) {
+	if !s.timed || s.started.IsZero() {
+		s.Settle(err, callerTimedOut, false)
+		return open
+	}
+	for i := range s.list {
+		a := &s.list[i]
+		if a.done == nil {
+			continue
+		}
+		if r := a.breaker.settings.Load(); r.SlowCallRate > 0 && !r.slow(time.Since(s.started)) {
+			open[i] = newOvertime(*a, s.started, r, Verdict(err, r.FailOn, callerTimedOut))
+			a.done = nil
+		}
+	}
+	s.Settle(err, callerTimedOut, false)
+	return open
+}
+
+// Start marks the begin of the call, after all queues. For a probe, timing returns how long it may take from now on (0:
+// OpenTimeout) and the outcome of one that takes longer.
+func (s *Admissions) Start(timing func() (time.Duration, error)) {
+	if s.timed {
+		s.started = time.Now()
+	}
+	for i := range s.list {
+		if a := &s.list[i]; a.done != nil && a.probe != nil {
+			a.limit(timing())
+		}
+	}
+}
+
+// Settle reports the outcome to the breakers, once. callerTimedOut reports that the caller's own deadline passed; outgoing
+// that this is an upstream call: a probe that never got a connection counts as a failure, whatever the breaker counts and
+// whatever deadline passed, since it found nothing healthy.
+func (s *Admissions) Settle(err error, callerTimedOut, outgoing bool) {
+	var took time.Duration
+	if s.timed && !s.started.IsZero() {
+		took = time.Since(s.started)
+	}
+	for i := range s.list {
+		a := &s.list[i]
+		if a.done == nil {
+			continue
+		}
+		outcome := err
+		switch {
+		case err == ErrExcluded: //nolint:errorlint // our own sentinel, never wrapped
+		case err != nil && outgoing && a.probe != nil && code.From(err).Unreached():
+		default:
+			outcome = a.breaker.settings.Load().outcome(err, took, callerTimedOut)
+		}
+		a.settle(outcome)
+		a.done = nil
+	}
+}
+
+// probe is a call through a half-open breaker. One that never ends would block the breaker, so it has a time limit.
+type probe struct {
+	over  atomic.Bool
+	timer *time.Timer
+}
+
+// end reports true to the first caller.
+func (t *probe) end() bool {
+	if t.over.Swap(true) {
+		return false
+	}
+	if t.timer != nil {
+		t.timer.Stop()
+	}
+	return true
+}
+
+// limit ends a probe that takes longer than d, with an outcome. Where slow calls count, one that would be excluded runs on
+// until it is slow.
+func (a *Admission) limit(d time.Duration, outcome error) {
+	done, b, t := a.done, a.breaker, a.probe
+	if r := b.settings.Load(); r.SlowCallRate > 0 && outcome == ErrExcluded { //nolint:errorlint // our own sentinel, never wrapped
+		d, outcome = max(d, r.SlowCallDuration), errSlow
+	}
+	if d <= 0 {
+		d = b.settings.Load().OpenTimeout
+	}
+	t.timer = time.AfterFunc(d, func() {
+		if !t.over.Swap(true) {
+			done(outcome)
+			b.Notify()
+		}
+	})
+}
+
+// Overtime is the time that a handler runs after its call was answered at the deadline: to the breaker the call is slow
+// once it has taken that long, whether or not the handler has returned.
+type Overtime struct {
+	admission Admission
+	started   time.Time
+	settings  *BreakerSettings
+	verdict   error // unless it is slow; a failure was reported at once
+	timer     *time.Timer
+	over      atomic.Bool
+}
+
+func newOvertime(a Admission, started time.Time, r *BreakerSettings, verdict error) *Overtime {
+	o := &Overtime{admission: a, started: started, settings: r, verdict: verdict}
+	if isFailure(verdict) {
+		a.settle(verdict)
+	}
+	o.timer = time.AfterFunc(r.SlowCallDuration-time.Since(started), func() { o.end(true) })
+	return o
+}
+
+// Returned ends the overtime when the handler returns.
+func (o *Overtime) Returned() {
+	o.timer.Stop()
+	o.end(o.settings.slow(time.Since(o.started)))
+}
+
+func (o *Overtime) end(slow bool) {
+	switch {
+	case o.over.Swap(true):
+	case !isFailure(o.verdict) && slow:
+		o.admission.settle(errSlow)
+	case !isFailure(o.verdict):
+		o.admission.settle(o.verdict)
+	case slow:
+		o.admission.breaker.ranSlow()
+	}
+}

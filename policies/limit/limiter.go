@@ -1,0 +1,215 @@
+package limit
+
+import (
+	"container/heap"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// RateLimits are the bounds of a limiter.
+type RateLimits struct {
+	Rate    Rate
+	MaxKeys int
+}
+
+// Limiter is a rate limiter with one bucket, or one for each key. A bucket is forgotten only when it is full again and no
+// different from a new one: otherwise callers could refill their buckets by inventing keys. Keys beyond MaxKeys share a
+// bucket.
+//
+// A call that needs several limiters locks all of them, in one order, before it decides.
+type Limiter struct {
+	notifier
+
+	sync.Mutex
+	limits  RateLimits
+	shared  *Bucket
+	buckets map[string]*Bucket // by key; nil: the limit has no key
+	full    byFull
+	told    time.Time // when it was last reported that keys share a bucket
+
+	overflow uint64 // calls whose key had no bucket of its own
+	missing  uint64 // calls without the key
+}
+
+// Bucket is the bucket of a key. The lock of its limiter guards it.
+type Bucket struct {
+	*bucket
+	key   string
+	full  time.Time // when it will be full, or earlier: calls since then delay it
+	index int       // in the heap; -1: not in it
+}
+
+// The states of a limiter that events report.
+const (
+	StateKeyed    = "keyed"    // each key has a bucket of its own
+	StateOverflow = "overflow" // new keys share one
+)
+
+// NewLimiter returns a limiter with full buckets.
+func NewLimiter(limits RateLimits, keyed bool, notify func(Event)) *Limiter {
+	l := &Limiter{notifier: notifier{notify: notify}, limits: limits, shared: &Bucket{bucket: newBucket(limits.Rate, time.Now()), index: -1}}
+	if keyed {
+		l.buckets = make(map[string]*Bucket)
+	}
+	return l
+}
+
+// Wait returns how long after now the bucket has a token. The caller holds the lock of the limiter.
+func (b *Bucket) Wait(now time.Time) time.Duration { return b.at(now).until(1) }
+
+// Take takes a token, into debt when there is none. The caller holds the lock of the limiter.
+func (b *Bucket) Take() { b.take() }
+
+// Miss counts a call that was refused for lack of the key. The caller holds the lock.
+func (l *Limiter) Miss() { l.missing++ }
+
+// Bucket returns the bucket of a key; calls without it share the bucket of the empty key. The caller holds the lock.
+func (l *Limiter) Bucket(key []byte, now time.Time) *Bucket {
+	if l.buckets == nil {
+		return l.shared
+	}
+	if len(key) == 0 {
+		l.missing++
+	}
+	if b, ok := l.buckets[string(key)]; ok {
+		return b
+	}
+	if len(l.buckets) >= l.limits.MaxKeys && !l.forget(now) {
+		l.overflowed(now)
+		return l.shared
+	}
+	b := &Bucket{bucket: newBucket(l.limits.Rate, now), key: string(key), full: now}
+	l.buckets[b.key] = b
+	heap.Push(&l.full, b)
+	return b
+}
+
+// forget drops a full bucket, and reports whether there was one. While there are too many, after SetLimits, it drops all
+// that are full.
+func (l *Limiter) forget(now time.Time) bool {
+	for len(l.buckets) >= l.limits.MaxKeys {
+		first := l.full[0]
+		if first.full.After(now) {
+			return false // none is full: all others will be later, or at the same time
+		}
+		if wait := first.at(now).until(l.limits.Rate.Burst); wait > 0 {
+			first.full = first.now().Add(wait)
+			heap.Fix(&l.full, 0)
+			continue
+		}
+		heap.Pop(&l.full)
+		delete(l.buckets, first.key)
+	}
+	return true
+}
+
+// overflowInterval is how seldom it is reported that keys share a bucket.
+const overflowInterval = time.Minute
+
+func (l *Limiter) overflowed(now time.Time) {
+	l.overflow++
+	if !l.told.IsZero() && now.Sub(l.told) < overflowInterval {
+		return
+	}
+	l.told = now
+	l.add(Event{
+		From: StateKeyed, To: StateOverflow, At: now,
+		Cause: fmt.Sprintf("all %d keys (maxKeys) have calls to make up for: new keys share one bucket", l.limits.MaxKeys),
+	})
+}
+
+// GiveBack undoes a Take from a bucket of the limiter.
+func (l *Limiter) GiveBack(b *Bucket) {
+	l.Lock()
+	defer l.Unlock()
+	now := time.Now()
+	b.at(now).giveBack()
+	if b.index >= 0 {
+		b.full = now // or later, but sooner than it was
+		heap.Fix(&l.full, b.index)
+	}
+}
+
+// SetLimits changes the limits; what was taken stays taken.
+func (l *Limiter) SetLimits(limits RateLimits) {
+	l.Lock()
+	defer l.Unlock()
+	changed := l.limits.Rate != limits.Rate
+	l.limits = limits
+	if !changed {
+		return
+	}
+	// All at once: a bucket left for later would go on filling at the old rate.
+	now := time.Now()
+	l.shared.at(now).setRate(limits.Rate)
+	for _, b := range l.full {
+		b.at(now).setRate(limits.Rate)
+		b.full = now
+	}
+}
+
+// LimiterStats is the state of a limiter.
+type LimiterStats struct {
+	Keyed      bool
+	Tokens     float64 // not keyed: left in the bucket; negative while calls wait
+	Burst      int64
+	Keys       int    // keyed: buckets kept
+	Overflow   uint64 // keyed: calls that shared a bucket because all keys were in use
+	MissingKey uint64 // keyed: calls without the key
+}
+
+// Stats returns the state of the limiter.
+func (l *Limiter) Stats() LimiterStats {
+	l.Lock()
+	defer l.Unlock()
+	if l.buckets == nil {
+		return LimiterStats{Tokens: float64(l.shared.at(time.Now()).level()), Burst: l.limits.Rate.Burst}
+	}
+	return LimiterStats{
+		Keyed: true, Keys: len(l.buckets), Overflow: l.overflow, MissingKey: l.missing, Burst: l.limits.Rate.Burst,
+	}
+}
+
+// Level returns the number of tokens for a key.
+func (l *Limiter) Level(key []byte) int64 {
+	l.Lock()
+	defer l.Unlock()
+	now := time.Now()
+	switch b, ok := l.buckets[string(key)]; {
+	case ok:
+		return b.at(now).level()
+	case l.buckets == nil || len(l.buckets) >= l.limits.MaxKeys && !l.forget(now):
+		return l.shared.at(now).level()
+	}
+	return l.limits.Rate.Burst
+}
+
+// byFull is a heap of the buckets, the one that will be full first on top.
+type byFull []*Bucket
+
+func (h byFull) Len() int           { return len(h) }
+func (h byFull) Less(i, j int) bool { return h[i].full.Before(h[j].full) }
+
+func (h byFull) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].index, h[j].index = i, j
+}
+
+func (h *byFull) Push(x any) {
+	b := x.(*Bucket) //nolint:forcetypeassert // container/heap gives back what it was given
+	b.index = len(*h)
+	*h = append(*h, b)
+}
+
+func (h *byFull) Pop() any {
+	last := len(*h) - 1
+	b := (*h)[last]
+	(*h)[last] = nil
+	*h = (*h)[:last]
+	b.index = -1
+	return b
+}
+
+// IsZero reports whether there is no limit.
+func (l RateLimits) IsZero() bool { return l.Rate.Burst == 0 }

@@ -1,0 +1,93 @@
+package limit
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// take takes a token of a key, if there is one.
+func take(l *Limiter, key string) bool {
+	l.Lock()
+	defer l.Unlock()
+	b, now := l.Bucket([]byte(key), time.Now()), time.Now()
+	if b.Wait(now) > 0 {
+		return false
+	}
+	b.Take()
+	return true
+}
+
+func TestRatesAreNeverExceededAndHardlyMissed(t *testing.T) {
+	for _, r := range []struct {
+		rate float64
+		per  time.Duration
+	}{
+		{1, 24 * time.Hour},
+		{0.5, 12 * time.Hour},
+		{1, time.Second},
+		{0.3, time.Second},
+		{7, time.Millisecond},
+		{3333, time.Second},
+		{1, 10 * time.Nanosecond},
+		{1e8, time.Second},
+		{99999999, time.Second},
+		{7e7, time.Second},
+	} {
+		for _, burst := range []int64{1, 2, 1000, 1e9} {
+			b := NewRate(r.rate, r.per, burst)
+			asked, got := r.rate/r.per.Seconds(), float64(b.quantum)/b.interval.Seconds()
+			if got > asked*1.000001 || burst >= 1000 && got < asked*0.999 {
+				t.Errorf("%v per %v, burst %d: %v a second instead of %v", r.rate, r.per, burst, got, asked)
+			}
+		}
+	}
+}
+
+// A model that keeps all buckets for ever knows what each key is due.
+func TestForgettingChangesNoDecision(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		synctest.Test(t, func(*testing.T) {
+			rate := NewRate(rapid.Float64Range(0.5, 50).Draw(rt, "rate"), time.Second, rapid.Int64Range(1, 5).Draw(rt, "burst"))
+			l := NewLimiter(RateLimits{Rate: rate, MaxKeys: 8}, true, func(Event) {})
+			model := map[string]*bucket{}
+			for range rapid.IntRange(1, 200).Draw(rt, "calls") {
+				time.Sleep(time.Duration(rapid.IntRange(0, 1500).Draw(rt, "ms")) * time.Millisecond)
+				key := fmt.Sprint("c", rapid.IntRange(0, 12).Draw(rt, "caller"))
+				before := l.Stats().Overflow
+				got := take(l, key)
+				if l.Stats().Overflow != before {
+					continue // decided by the shared bucket
+				}
+				b := model[key]
+				if b == nil {
+					b = newBucket(rate, time.Now())
+					model[key] = b
+				}
+				want := b.at(time.Now()).level() >= 1
+				if want {
+					b.take()
+				}
+				if got != want {
+					rt.Fatalf("%s allowed: %v", key, got)
+				}
+			}
+		})
+	})
+}
+
+func TestATokenThatIsGivenBackMakesRoomForAnotherKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := NewLimiter(RateLimits{Rate: NewRate(1, time.Hour, 1), MaxKeys: 1}, true, func(Event) {})
+		take(l, "a")
+		take(l, "b")
+		l.GiveBack(l.buckets["a"])
+		take(l, "c")
+		if n := l.Stats(); n.Overflow != 1 {
+			t.Errorf("%+v: only b had to share", n)
+		}
+	})
+}
