@@ -81,7 +81,7 @@ func (s *slot) send(ctx context.Context, m *member, l *link) (spared bool, err e
 	err = l.Do(ctx, &s.req, &s.res)
 	l.give()
 	if len(s.res.Payload) >= longMessage {
-		s.call.service.repliedAtLength(s.call.req.Method)
+		s.call.service.longReplies.add(s.now(), s.call.req.Method)
 	}
 	s.answered = err == nil || s.res.Status != wire.StatusNormal
 	if !s.answered {
@@ -177,20 +177,23 @@ func (s *slot) allows(m *member) bool {
 	case ready:
 		return true
 	case idle, connecting:
-		return s.round == lastChoice || !m.node.tardy.Load()
+		return s.round == lastChoice || !m.node.slowDial.Load()
 	case reconnecting:
 		return s.round == lastChoice
-	case backoff, draining:
+	case backingOff, draining:
 	}
 	return false
 }
 
 // long reports whether the call is a long message, or its answer probably is.
 func (s *slot) long() bool {
-	return len(s.call.req.Payload) >= longMessage || s.call.service.repliesAtLength(s.call.req.Method)
+	return len(s.call.req.Payload) >= longMessage || s.call.service.longReplies.of(&s.call.c.core, s.call.req.Method)
 }
 
 func (s *slot) now() int64 { return s.call.c.now() }
+
+// key makes a slot the filter of consistentHash.
+func (s *slot) key() (uint64, bool) { return s.call.hash, s.call.hashed }
 
 // next is an endpoint with a connection to send on.
 func (s *slot) next(ctx context.Context) (*member, *link, error) {
@@ -268,7 +271,7 @@ func (s *slot) unreachable(ctx context.Context, m *member, err error) error {
 			return ended(ctx.Err(), late, s.where(m)).InPublic(fmt.Sprintf(late, s.what()))
 		}
 		return err
-	case errors.Is(err, errTardy) && s.round == firstChoice:
+	case errors.Is(err, errSlowDial) && s.round == firstChoice:
 		s.settle(m, failed(code.Cancelled, code.ReasonCancelled, "%s: %w", s.where(m), err)) // not its failure, as yet
 		return nil
 	case errors.Is(err, errUnlisted): // it may be back on the next list

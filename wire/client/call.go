@@ -2,12 +2,8 @@ package client
 
 import (
 	"context"
-	"reflect"
-	"strconv"
 	"sync"
 	"sync/atomic"
-
-	"github.com/cespare/xxhash/v2"
 
 	"github.com/easymicro/easymicro/wire"
 	"github.com/easymicro/easymicro/wire/code"
@@ -17,7 +13,7 @@ import (
 // call is one call, as the Guard sees it. It is used again for other calls when its attempts have ended.
 type call struct {
 	callOptions
-	c       *Client
+	c       *catalog
 	service *service
 	req     *wire.Frame // as the caller gave it
 	own     wire.Frame  // memory of req, for arguments that are encoded here
@@ -27,8 +23,7 @@ type call struct {
 	headers bool        // the names of its metadata are those of HTTP headers
 	whole   bool        // the caller wants of an error's response what the error says, too
 	caller  string
-	hash    uint64
-	hashed  bool
+	hashKey
 
 	out    atomic.Int64 // attempts
 	first  slot
@@ -42,6 +37,14 @@ var calls = sync.Pool{New: func() any {
 	cl.first.call = cl
 	return cl
 }}
+
+// newCall returns a call that is not counted.
+func newCall(c *catalog) *call {
+	cl := calls.Get().(*call)
+	cl.c = c
+	cl.codec, cl.compression = c.codec, c.o.Compression
+	return cl
+}
 
 // end gives the call back, unless a Guard has left attempts behind that still use it.
 func (cl *call) end() {
@@ -59,7 +62,7 @@ func (cl *call) end() {
 	clear(meta)
 	cl.callOptions = callOptions{metadata: meta[:0]}
 	cl.c, cl.service, cl.req, cl.more = nil, nil, nil, nil
-	cl.packs, cl.counted, cl.whole, cl.headers, cl.caller, cl.hash, cl.hashed = false, false, false, false, "", 0, false
+	cl.packs, cl.counted, cl.whole, cl.headers, cl.caller, cl.hashKey = false, false, false, false, "", hashKey{}
 	calls.Put(cl)
 }
 
@@ -122,7 +125,7 @@ func (cl *call) Redial(slot int, who func(address string) bool) (soon bool) {
 	}
 	for _, m := range cl.service.list.Load().members {
 		if who == nil || who(m.ep.Address) {
-			soon = m.node.hurry() || soon
+			soon = m.node.redialNow() || soon
 		}
 	}
 	return soon
@@ -244,101 +247,25 @@ func (cl *call) respond(ctx context.Context, res *wire.Frame) error {
 
 // hashArgument finds the key of a call that is encoded here.
 func (cl *call) hashArgument(args any) {
-	if cl.c.hashOn == "" || cl.hashMetadata() {
-		return
-	}
-	v := reflect.ValueOf(args)
-	for v.Kind() == reflect.Pointer || v.Kind() == reflect.Interface {
-		v = v.Elem()
-	}
-	switch v.Kind() {
-	case reflect.Struct:
-		index, ok := cl.c.fieldOf(v.Type())
-		if !ok {
-			return
-		}
-		if field, err := v.FieldByIndexErr(index); err == nil {
-			cl.hashValue(field)
-		}
-	case reflect.Map:
-		for each := v.MapRange(); each.Next(); {
-			if k := each.Key(); k.Kind() == reflect.String && plainName(k.String()) == cl.c.hashOn {
-				cl.hashValue(each.Value())
-				return
-			}
-		}
-	case reflect.Invalid: // nil
-	default:
-		cl.c.fieldOf(v.Type())
+	if !cl.hashMetadata() {
+		cl.c.hasher.argument(args, &cl.hashKey)
 	}
 }
 
 // hashPayload finds the key of a call that comes encoded. Only JSON is looked into.
 func (cl *call) hashPayload() {
-	if cl.hashed || cl.c.hashOn == "" || cl.hashMetadata() {
-		return
-	}
-	if cl.req.Codec == wire.JSON && cl.req.Compression == wire.NoCompression {
-		cl.hashText(jsonMember(cl.req.Payload, cl.c.hashOn))
+	if !cl.hashed && !cl.hashMetadata() && cl.req.Codec == wire.JSON && cl.req.Compression == wire.NoCompression {
+		cl.setText(jsonMember(cl.req.Payload, cl.c.hasher.on))
 	}
 }
 
-// hashMetadata finds the key in the metadata. It tells whether that is where to look.
+// hashMetadata finds the key in the metadata. It is false when the key may be elsewhere.
 func (cl *call) hashMetadata() bool {
-	if !cl.c.hashMeta {
-		return false
+	h := &cl.c.hasher
+	if h.metadata {
+		cl.setText(cl.Get(h.on))
 	}
-	cl.hashText(cl.Get(cl.c.hashOn))
-	return true
-}
-
-// hashText makes text the key. An empty one is none: it would send all calls that have none to one endpoint.
-func (cl *call) hashText(text string) {
-	if text != "" {
-		cl.hash, cl.hashed = hashOf(text), true
-	}
-}
-
-// hashValue makes a value the key: as it is in JSON, so that the field of an argument and the member of a payload that was
-// made of it are one key.
-func (cl *call) hashValue(v reflect.Value) {
-	for v.Kind() == reflect.Pointer || v.Kind() == reflect.Interface {
-		v = v.Elem()
-	}
-	var b [32]byte
-	text := b[:0]
-	switch {
-	case !v.IsValid() || !v.CanInterface():
-		return
-	case sayOtherwise(v):
-		cl.hashJSON(v)
-		return
-	case v.Kind() == reflect.String:
-		cl.hashText(v.String())
-		return
-	case v.CanInt():
-		text = strconv.AppendInt(text, v.Int(), 10)
-	case v.CanUint():
-		text = strconv.AppendUint(text, v.Uint(), 10)
-	case v.Kind() == reflect.Bool:
-		text = strconv.AppendBool(text, v.Bool())
-	default:
-		cl.hashJSON(v)
-		return
-	}
-	cl.hash, cl.hashed = xxhash.Sum64(text), true
-}
-
-// hashJSON makes the JSON of a value the key.
-func (cl *call) hashJSON(v reflect.Value) {
-	if v.CanAddr() {
-		v = v.Addr() // or methods of the pointer are left out
-	}
-	text, err := wire.Append(wire.JSON, nil, v.Interface())
-	if err != nil {
-		return // it cannot be told from others
-	}
-	cl.hashText(jsonKey(text))
+	return h.metadata || h.on == ""
 }
 
 // callContext carries a call through what Options.Wrap has put around.

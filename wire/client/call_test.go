@@ -112,7 +112,7 @@ func TestCodecAndCompressionAreThoseOfTheCall(t *testing.T) {
 }
 
 func TestCompressedRequestsAreSmallOnTheWire(t *testing.T) {
-	cl := &call{c: newClient(t, Options{Resolver: newNames(), Compression: wire.Gzip})}
+	cl := &call{c: &newClient(t, Options{Resolver: newNames(), Compression: wire.Gzip}).catalog}
 	cl.first.call, cl.codec, cl.compression = cl, wire.Raw, wire.Gzip
 	for _, tc := range []struct {
 		size int

@@ -4,7 +4,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/easymicro/easymicro/wire/code"
@@ -18,8 +18,20 @@ const (
 	evictLooks  = 8
 )
 
+// catalog holds the services that are called, and the nodes that serve them.
+type catalog struct {
+	core
+
+	mu       sync.RWMutex // before node.mu
+	closed   bool
+	sweeping bool
+	services map[string]*service
+	unknown  map[*service]struct{} // those without endpoints
+	nodes    map[netAddress]*node
+}
+
 // sweepAll forgets services that are not called any more, for as long as there are any.
-func (c *Client) sweepAll() {
+func (c *catalog) sweepAll() {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
 	for left := true; left; {
@@ -34,12 +46,12 @@ func (c *Client) sweepAll() {
 			if s.kept || len(s.list.Load().members) > 0 {
 				kept = serviceKept
 			}
-			if !s.usedWithin(kept) {
+			if !s.within(c.now(), kept) {
 				c.drop(s)
 			}
 		}
 		for at, n := range c.nodes {
-			if len(*n.users.Load()) == 0 && n.settleUsers() {
+			if len(n.users.all()) == 0 && n.settle() {
 				delete(c.nodes, at)
 			}
 		}
@@ -51,7 +63,7 @@ func (c *Client) sweepAll() {
 
 // evict forgets a service that nobody serves, if there is one: whoever invents names must not keep others from being
 // looked up, nor make that slow. Of a few, taken at random, it is the one that was not called for longest. It needs c.mu.
-func (c *Client) evict() bool {
+func (c *catalog) evict() bool {
 	var found *service
 	looks := evictLooks
 	for s := range c.unknown {
@@ -71,42 +83,41 @@ func (c *Client) evict() bool {
 }
 
 // drop needs c.mu.
-func (c *Client) drop(s *service) {
+func (c *catalog) drop(s *service) {
 	s.gone = true
 	c.over.Go(s.lookup.Close)
 	delete(c.services, s.name)
 	delete(c.unknown, s)
-	s.depart(s.list.Load().members, nil)
+	c.depart(s, s.list.Load().members, nil)
 }
 
 // member makes an endpoint one of a list; old is the same endpoint in the list before. It needs c.mu.
-func (c *Client) member(e Endpoint, old *member, index int) *member {
+func (c *catalog) member(e Endpoint, old *member, index int) *member {
 	m := &member{ep: e, index: index, weight: e.weight(), hash: hashOf(e.Address)}
 	if old != nil {
 		m.node, m.load = old.node, old.load
 	} else {
-		m.node, m.load = c.node(e.place()), new(load)
+		m.node, m.load = c.node(e.netAddress()), new(load)
 	}
 	return m
 }
 
-// node is the node of a place. It needs c.mu.
-func (c *Client) node(at place) *node {
+// node returns the node at an address. It needs c.mu.
+func (c *catalog) node(at netAddress) *node {
 	n := c.nodes[at]
 	if n == nil {
-		n = &node{c: c, place: at, links: make([]atomic.Pointer[link], c.o.PoolSize+1), kick: make(chan struct{}, 1)}
-		n.users.Store(new([]user))
+		n = newNode(&c.core, at)
 		c.nodes[at] = n
 	}
 	return n
 }
 
 // service is the service of that name; the first call of it starts to watch it.
-func (c *Client) service(name string) (*service, error) {
+func (c *catalog) service(name string) (*service, error) {
 	c.mu.RLock()
 	s := c.services[name]
 	if s != nil {
-		s.touch() // under the lock, so that it is not forgotten now
+		s.touch(c.now()) // under the lock, so that it is not forgotten now
 	}
 	c.mu.RUnlock()
 	if s == nil {
@@ -115,7 +126,7 @@ func (c *Client) service(name string) (*service, error) {
 	return s, nil
 }
 
-func (c *Client) newService(name string) (*service, error) {
+func (c *catalog) newService(name string) (*service, error) {
 	s, err := c.addService(name, false)
 	if err != nil {
 		return nil, err
@@ -124,23 +135,24 @@ func (c *Client) newService(name string) (*service, error) {
 	return s, nil
 }
 
-func (c *Client) addService(name string, kept bool) (*service, error) {
+func (c *catalog) addService(name string, kept bool) (*service, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
 		return nil, closedError()
 	}
 	if s := c.services[name]; s != nil {
-		s.touch()
+		s.touch(c.now())
 		return s, nil
 	}
 	if len(c.services) >= maxServices && !c.evict() {
 		return nil, failed(code.Unavailable, code.ReasonOverloaded,
 			"%s cannot be looked up: %d services are in use already", name, maxServices)
 	}
-	s := &service{c: c, name: strings.Clone(name), lower: strings.ToLower(name), kept: kept}
+	s := &service{c: &c.core, name: strings.Clone(name), lower: strings.ToLower(name), kept: kept}
 	s.lookup = c.o.Pool.newSubscription(Lookup{
-		Resolver: c.o.Resolver, Service: s.name, Upstream: c.o.Upstream, Group: c.o.Group, Logger: c.log, Update: s.update,
+		Resolver: c.o.Resolver, Service: s.name, Upstream: c.o.Upstream, Group: c.o.Group, Logger: c.log,
+		Update: func(list []Endpoint, others int, err error) { c.update(s, list, others, err) },
 	})
 	s.first = s.lookup.first
 	s.used.Store(c.now())
@@ -156,7 +168,7 @@ func (c *Client) addService(name string, kept bool) (*service, error) {
 
 // TakeOver looks up what before does, which is still open: the rules of both go on with what they know of the endpoints.
 // What is not called then is given up in time.
-func (c *Client) TakeOver(before *Client) {
+func (c *catalog) TakeOver(before *Client) {
 	before.mu.RLock()
 	names := slices.Collect(maps.Keys(before.services))
 	before.mu.RUnlock()
@@ -165,4 +177,86 @@ func (c *Client) TakeOver(before *Client) {
 			s.lookup.join()
 		}
 	}
+}
+
+// update takes a list, or why there is none, from the pool.
+func (c *catalog) update(s *service, endpoints []Endpoint, others int, err error) {
+	old := s.list.Load()
+	if err != nil {
+		failed := *old
+		failed.err = err
+		s.list.Store(&failed)
+		return
+	}
+	next := &list{known: true, others: others}
+	byAddress := make(map[netAddress]*member, len(old.members))
+	for _, m := range old.members {
+		byAddress[m.node.netAddress] = m
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s.gone || c.closed {
+		return
+	}
+	seen := make(map[netAddress]bool, len(endpoints))
+	for _, e := range endpoints {
+		if at := e.netAddress(); !seen[at] {
+			seen[at] = true
+			next.members = append(next.members, c.member(e, byAddress[at], len(next.members)))
+		}
+	}
+	next.bal = newBalancer(c.o.Policy, next.members, old.bal)
+	c.join(s, next.members)
+	s.list.Store(next) // who finds that an endpoint has left sees the list without it
+	c.depart(s, old.members, next.members)
+	if old.known { // the first list is no news of who was listed for others
+		for _, m := range next.members {
+			m.node.redialNow()
+		}
+	}
+	if len(next.members) > 0 {
+		delete(c.unknown, s)
+	} else {
+		c.unknown[s] = struct{}{}
+	}
+}
+
+// join adds s to the users of the nodes of a list. It needs c.mu.
+func (c *catalog) join(s *service, list []*member) {
+	for _, m := range list {
+		m.node.list(user{&s.usage, m.ep.Check})
+	}
+}
+
+// depart removes s from the users of the nodes of before that are not in now. It needs c.mu.
+func (c *catalog) depart(s *service, before, now []*member) {
+	stays := make(map[*node]bool, len(now))
+	for _, m := range now {
+		stays[m.node] = true
+	}
+	for _, m := range before {
+		if stays[m.node] {
+			continue
+		}
+		m.node.users.remove(&s.usage)
+		if m.node.settle() {
+			delete(c.nodes, m.node.netAddress)
+		}
+	}
+}
+
+// Status are the endpoints of the services that are called, by name.
+func (c *catalog) Status() []ServiceStatus {
+	c.mu.RLock()
+	services := make([]*service, 0, len(c.services))
+	for _, s := range c.services {
+		services = append(services, s)
+	}
+	c.mu.RUnlock()
+	slices.SortFunc(services, func(a, b *service) int { return strings.Compare(a.name, b.name) })
+	all := make([]ServiceStatus, len(services))
+	for i, s := range services {
+		all[i] = s.status()
+	}
+	return all
 }

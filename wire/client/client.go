@@ -18,12 +18,9 @@ package client
 import (
 	"context"
 	"errors"
-	"log/slog"
-	"net"
+	"reflect"
 	"strconv"
-	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/easymicro/easymicro/wire"
@@ -34,42 +31,7 @@ import (
 var ErrClosed = errors.New("the client is closed")
 
 // Client calls services. Any number of goroutines may use it at once.
-type Client struct {
-	o       Options
-	codec   wire.Codec
-	handler wire.Handler // the client within Options.Wrap; nil without
-	log     *slog.Logger
-	began   time.Time
-
-	hashOn   string       // a metadata key, or the plain name of a field
-	hashMeta bool         // which of them
-	fields   sync.Map     // of reflect.Type: the []int of the field that hashOn names
-	lacking  atomic.Int64 // types that have no such field
-
-	dial func(ctx context.Context, network, address string) (net.Conn, error)
-
-	calls atomic.Int64  // that are out or wait
-	shut  atomic.Bool   // no more calls are taken
-	quiet chan struct{} // closed when the last call has ended, once shut
-	hush  sync.Once
-	done  chan struct{} // closed by Close
-	over  sync.WaitGroup
-
-	closing  context.Context //nolint:containedctx // its end cuts connections short that wait for their peers to be closed
-	cutShort context.CancelFunc
-
-	mu       sync.RWMutex // before node.mu
-	closed   bool
-	sweeping bool
-	services map[string]*service
-	unknown  map[*service]struct{} // those that nobody serves
-	nodes    map[place]*node
-
-	spawning sync.Mutex    // after all others
-	spawned  bool          // all that will be
-	errands  int           // that are being run
-	errand   chan struct{} // closed when there is none; made by those who wait for that
-}
+type Client struct{ catalog }
 
 // New makes a client, which whoever made it closes. It opens no connection before the first call. The error says which
 // option is wrong.
@@ -78,19 +40,17 @@ func New(o Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{
-		o: o, codec: codec, log: o.Logger, began: time.Now(),
-		quiet: make(chan struct{}), done: make(chan struct{}),
-		services: make(map[string]*service), unknown: make(map[*service]struct{}), nodes: make(map[place]*node),
-	}
+	c := new(Client)
+	c.o, c.codec, c.log, c.began = o, codec, o.Logger, time.Now()
+	c.drained, c.done = make(chan struct{}), make(chan struct{})
+	c.services, c.unknown, c.nodes = make(map[string]*service), make(map[*service]struct{}), make(map[netAddress]*node)
 	c.closing, c.cutShort = context.WithCancel(context.Background())
-	c.dial = c.connect
+	c.dial = dialer(o.TLS)
+	c.resend = func(unread []*wire.Frame, forgotten int) { resendUnread(&c.catalog, unread, forgotten) }
 	if o.Policy == ConsistentHash {
-		where, name, _ := strings.Cut(o.HashOn, ".")
-		if c.hashMeta = where == hashMetadata; !c.hashMeta {
-			name = plainName(name)
-		}
-		c.hashOn = name
+		c.hasher.init(o.HashOn, func(t reflect.Type) {
+			c.log.Warn("the argument has no such field for consistentHash: its calls go by p2c", "type", t.String(), "hash_on", o.HashOn)
+		})
 	}
 	if o.Wrap != nil {
 		c.handler = o.Wrap(wire.HandlerFunc(c.inner))
@@ -101,52 +61,6 @@ func New(o Options) (*Client, error) {
 	return c, nil
 }
 
-// spawn runs f in a goroutine that Close waits for. It tells false when the client is closed.
-func (c *Client) spawn(f func()) bool {
-	c.spawning.Lock()
-	defer c.spawning.Unlock()
-	if c.spawned {
-		return false
-	}
-	c.over.Go(f)
-	return true
-}
-
-// spawnErrand runs f as spawn does; Close ends no connection before it is done.
-func (c *Client) spawnErrand(f func()) bool {
-	c.spawning.Lock()
-	defer c.spawning.Unlock()
-	if c.spawned {
-		return false
-	}
-	c.errands++
-	c.over.Go(func() {
-		defer c.errandDone()
-		f()
-	})
-	return true
-}
-
-func (c *Client) errandDone() {
-	c.spawning.Lock()
-	defer c.spawning.Unlock()
-	c.errands--
-	if c.errands == 0 && c.errand != nil {
-		close(c.errand)
-		c.errand = nil
-	}
-}
-
-// noErrand is closed when there is no errand; nil when there is none.
-func (c *Client) noErrand() <-chan struct{} {
-	c.spawning.Lock()
-	defer c.spawning.Unlock()
-	if c.errands > 0 && c.errand == nil {
-		c.errand = make(chan struct{})
-	}
-	return c.errand
-}
-
 // handOver returns when all one-way requests on their way have been read, or sent elsewhere, or ctx has ended.
 func (c *Client) handOver(ctx context.Context) {
 	for {
@@ -155,7 +69,7 @@ func (c *Client) handOver(ctx context.Context) {
 			flushed.Go(func() { _ = l.Flush(ctx) })
 		}
 		flushed.Wait()
-		idle := c.noErrand()
+		idle := c.errandsDone()
 		if idle == nil {
 			return
 		}
@@ -184,10 +98,10 @@ func (c *Client) links() (all []*link) {
 func (c *Client) Shutdown(ctx context.Context) error {
 	c.shut.Store(true)
 	if c.calls.Load() == 0 {
-		c.hush.Do(func() { close(c.quiet) })
+		c.drain.Do(func() { close(c.drained) })
 	}
 	select {
-	case <-c.quiet:
+	case <-c.drained:
 	case <-c.done:
 	case <-ctx.Done():
 	}
@@ -227,9 +141,7 @@ func (c *Client) end(ctx context.Context) {
 		nodes = append(nodes, n)
 	}
 	c.mu.Unlock()
-	c.spawning.Lock()
-	c.spawned = true
-	c.spawning.Unlock()
+	c.stop()
 	var ends sync.WaitGroup
 	for _, n := range nodes {
 		for _, l := range n.close() {
@@ -334,24 +246,9 @@ func (c *Client) begin() (*call, error) {
 		return nil, code.Remote(code.Refuse(code.Unavailable, code.ReasonOverloaded,
 			most+": the client's MaxPending are "+strconv.Itoa(c.o.MaxPending), "", "", 0)).InPublic(most)
 	}
-	cl := c.fresh()
+	cl := newCall(&c.catalog)
 	cl.counted = true
 	return cl, nil
-}
-
-// fresh is a call that is not counted.
-func (c *Client) fresh() *call {
-	cl := calls.Get().(*call)
-	cl.c = c
-	cl.codec, cl.compression = c.codec, c.o.Compression
-	return cl
-}
-
-// leave counts a call out.
-func (c *Client) leave() {
-	if c.calls.Add(-1) == 0 && c.shut.Load() {
-		c.hush.Do(func() { close(c.quiet) })
-	}
 }
 
 // Handle sends a request whose payload is encoded already, with the codec, compression and metadata that the frame has,
@@ -377,14 +274,14 @@ func (c *Client) Handle(ctx context.Context, req, res *wire.Frame) error {
 // inner is the client within Options.Wrap. The call was counted when it came to Wrap, which may hand on another frame.
 func (c *Client) inner(ctx context.Context, req, res *wire.Frame) error {
 	outer, _ := ctx.Value(callKey{}).(*call)
-	if outer != nil && outer.c == c && outer.req == req {
+	if outer != nil && outer.c == &c.catalog && outer.req == req {
 		return outer.respond(ctx, res)
 	}
-	cl := c.fresh()
+	cl := newCall(&c.catalog)
 	defer cl.end()
 	cl.req = req
-	if outer != nil && outer.c == c {
-		cl.idempotent, cl.hash, cl.hashed, cl.whole = outer.idempotent, outer.hash, outer.hashed, outer.whole
+	if outer != nil && outer.c == &c.catalog {
+		cl.idempotent, cl.hashKey, cl.whole = outer.idempotent, outer.hashKey, outer.whole
 		cl.packs, cl.compression = outer.packs, outer.compression
 	}
 	cl.hashPayload()

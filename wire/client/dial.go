@@ -11,6 +11,9 @@ import (
 	"net/netip"
 	"strings"
 	"syscall"
+	"time"
+
+	"github.com/easymicro/easymicro/wire"
 )
 
 // checkKey is the key of contexts that have the check of a node.
@@ -37,29 +40,57 @@ func remoteOf(nc net.Conn) netip.Addr {
 	return netip.Addr{}
 }
 
-// connect connects to an endpoint; with TLS the handshake is a part of it.
-func (c *Client) connect(ctx context.Context, network, address string) (net.Conn, error) {
-	d := net.Dialer{ControlContext: control}
-	nc, err := d.DialContext(ctx, network, address)
-	if err != nil || c.o.TLS == nil {
-		return nc, err
-	}
-	conf := c.o.TLS
-	if conf.ServerName == "" && network != "unix" {
-		host, _, err := net.SplitHostPort(address)
-		if err != nil {
-			_ = nc.Close()
-			return nil, err
+// dialer returns a function that connects to an endpoint; with TLS the handshake is a part of it.
+func dialer(conf *tls.Config) func(ctx context.Context, network, address string) (net.Conn, error) {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		d := net.Dialer{ControlContext: control}
+		nc, err := d.DialContext(ctx, network, address)
+		if err != nil || conf == nil {
+			return nc, err
 		}
-		conf = conf.Clone()
-		conf.ServerName = host
+		conf := conf
+		if conf.ServerName == "" && network != "unix" {
+			host, _, err := net.SplitHostPort(address)
+			if err != nil {
+				_ = nc.Close()
+				return nil, err
+			}
+			conf = conf.Clone()
+			conf.ServerName = host
+		}
+		tc := tls.Client(nc, conf)
+		if err := tc.HandshakeContext(ctx); err != nil {
+			_ = nc.Close()
+			return nil, handshakeFailed(err)
+		}
+		return tc, nil
 	}
-	tc := tls.Client(nc, conf)
-	if err := tc.HandshakeContext(ctx); err != nil {
-		_ = nc.Close()
-		return nil, handshakeFailed(err)
+}
+
+// dialLink connects, and makes sure that the peer serves calls before any is sent there. check refuses addresses.
+func dialLink(ctx context.Context, c *core, at netAddress, check func(netip.Addr) error, onChange func()) (*link, error) {
+	nc, err := c.dial(context.WithValue(ctx, checkKey{}, check), at.network, at.address)
+	if err != nil {
+		return nil, err
 	}
-	return tc, nil
+	o := wire.ConnOptions{
+		Limits: c.o.Limits, KeepaliveInterval: c.o.KeepaliveInterval, KeepaliveTimeout: c.o.KeepaliveTimeout, OnChange: onChange,
+	}
+	if !c.o.LowerCase { // which the original's servers want, that say nothing of the kind
+		o.OnUnread = c.resend
+	}
+	if c.o.Compression == wire.Zstd {
+		o.AcceptCompression = []wire.Compression{wire.Zstd}
+	}
+	l := &link{Conn: wire.NewConn(nc, o), born: time.Now(), remote: remoteOf(nc), within: c.closing}
+	if c.o.KeepaliveInterval < 0 {
+		return l, nil // peers that answer no heartbeats are called all the same
+	}
+	if err := l.Ping(ctx); err != nil {
+		l.end()
+		return nil, err
+	}
+	return l, nil
 }
 
 // handshakeFailed is the error of a handshake, with what to look at where that is known.

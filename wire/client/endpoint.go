@@ -36,14 +36,14 @@ type Source struct {
 	LogErrors bool   // Resolver does not log itself that the last list stays in use
 }
 
-// place identifies an endpoint to the client: its connections are shared by all services that are there.
-type place struct{ network, address string }
+// netAddress identifies a node: its connections are shared by all services that are there.
+type netAddress struct{ network, address string }
 
-func (e *Endpoint) place() place {
+func (e *Endpoint) netAddress() netAddress {
 	if e.Network == "" {
-		return place{"tcp", e.Address}
+		return netAddress{"tcp", e.Address}
 	}
-	return place{e.Network, e.Address}
+	return netAddress{e.Network, e.Address}
 }
 
 const (

@@ -104,10 +104,10 @@ func counted(c *Client) func() []time.Time {
 	dial := c.dial
 	c.dial = func(ctx context.Context, network, address string) (net.Conn, error) {
 		c.mu.RLock()
-		n := c.nodes[place{network, address}]
+		n := c.nodes[netAddress{network, address}]
 		c.mu.RUnlock()
 		n.mu.Lock()
-		begun := n.dials[1]
+		begun := n.backoff.dials[1]
 		n.mu.Unlock()
 		mu.Lock()
 		dials = append(dials, begun)

@@ -7,6 +7,11 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/cespare/xxhash/v2"
+	"github.com/easymicro/easymicro/wire"
 )
 
 // What Options.HashOn begins with.
@@ -18,12 +23,61 @@ const (
 // maxHashWarnings is for how many types the log says that they have not what HashOn names: types can be made up.
 const maxHashWarnings = 100
 
-// key makes a slot the filter of consistentHash.
-func (s *slot) key() (uint64, bool) { return s.call.hash, s.call.hashed }
+// hasher finds the keys that consistentHash goes by.
+type hasher struct {
+	on       string       // a metadata key, or the plain name of a field; empty: nothing
+	metadata bool         // which of them
+	fields   sync.Map     // of reflect.Type: the []int of the field that on names
+	lacking  atomic.Int64 // types that have no such field
+	warn     func(reflect.Type)
+}
 
-// fieldOf is the field of a type of argument that consistentHash goes by. What was found is kept.
-func (c *Client) fieldOf(t reflect.Type) (index []int, ok bool) {
-	if known, ok := c.fields.Load(t); ok {
+// init takes Options.HashOn. warn is called for types of arguments that have no such field.
+func (h *hasher) init(on string, warn func(reflect.Type)) {
+	where, name, _ := strings.Cut(on, ".")
+	h.warn, h.metadata = warn, where == hashMetadata
+	if h.on = name; !h.metadata {
+		h.on = plainName(name)
+	}
+}
+
+// hashKey is the key of a call, if it has one.
+type hashKey struct {
+	hash   uint64
+	hashed bool
+}
+
+// argument finds the key of an argument.
+func (h *hasher) argument(args any, k *hashKey) {
+	v := reflect.ValueOf(args)
+	for v.Kind() == reflect.Pointer || v.Kind() == reflect.Interface {
+		v = v.Elem()
+	}
+	switch v.Kind() {
+	case reflect.Struct:
+		index, ok := h.field(v.Type())
+		if !ok {
+			return
+		}
+		if field, err := v.FieldByIndexErr(index); err == nil {
+			k.setValue(field)
+		}
+	case reflect.Map:
+		for each := v.MapRange(); each.Next(); {
+			if name := each.Key(); name.Kind() == reflect.String && plainName(name.String()) == h.on {
+				k.setValue(each.Value())
+				return
+			}
+		}
+	case reflect.Invalid: // nil
+	default:
+		h.field(v.Type())
+	}
+}
+
+// field returns the field of a type of argument that has the key. What was found is kept.
+func (h *hasher) field(t reflect.Type) (index []int, ok bool) {
+	if known, ok := h.fields.Load(t); ok {
 		index, _ = known.([]int)
 		return index, index != nil
 	}
@@ -33,19 +87,68 @@ func (c *Client) fieldOf(t reflect.Type) (index []int, ok bool) {
 	}
 	for _, f := range fields {
 		tag, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-		if f.IsExported() && (plainName(f.Name) == c.hashOn || tag != "" && plainName(tag) == c.hashOn) {
+		if f.IsExported() && (plainName(f.Name) == h.on || tag != "" && plainName(tag) == h.on) {
 			index = f.Index
 			break
 		}
 	}
-	if _, known := c.fields.LoadOrStore(t, index); !known && index == nil && c.lacking.Add(1) <= maxHashWarnings {
-		c.log.Warn("the argument has no such field for consistentHash: its calls go by p2c", "type", t.String(), "hash_on", c.o.HashOn)
+	if _, known := h.fields.LoadOrStore(t, index); !known && index == nil && h.lacking.Add(1) <= maxHashWarnings {
+		h.warn(t)
 	}
 	return index, index != nil
 }
 
 // plainName is a name as all its spellings have it: user_id, userId and UserID are one.
 func plainName(name string) string { return strings.ToLower(strings.ReplaceAll(name, "_", "")) }
+
+// setText makes text the key. An empty one is none: it would send all calls that have none to one endpoint.
+func (k *hashKey) setText(text string) {
+	if text != "" {
+		k.hash, k.hashed = hashOf(text), true
+	}
+}
+
+// setValue makes a value the key: as it is in JSON, so that the field of an argument and the member of a payload that was
+// made of it are one key.
+func (k *hashKey) setValue(v reflect.Value) {
+	for v.Kind() == reflect.Pointer || v.Kind() == reflect.Interface {
+		v = v.Elem()
+	}
+	var b [32]byte
+	text := b[:0]
+	switch {
+	case !v.IsValid() || !v.CanInterface():
+		return
+	case sayOtherwise(v):
+		k.setJSON(v)
+		return
+	case v.Kind() == reflect.String:
+		k.setText(v.String())
+		return
+	case v.CanInt():
+		text = strconv.AppendInt(text, v.Int(), 10)
+	case v.CanUint():
+		text = strconv.AppendUint(text, v.Uint(), 10)
+	case v.Kind() == reflect.Bool:
+		text = strconv.AppendBool(text, v.Bool())
+	default:
+		k.setJSON(v)
+		return
+	}
+	k.hash, k.hashed = xxhash.Sum64(text), true
+}
+
+// setJSON makes the JSON of a value the key.
+func (k *hashKey) setJSON(v reflect.Value) {
+	if v.CanAddr() {
+		v = v.Addr() // or methods of the pointer are left out
+	}
+	text, err := wire.Append(wire.JSON, nil, v.Interface())
+	if err != nil {
+		return // it cannot be told from others
+	}
+	k.setText(jsonKey(text))
+}
 
 var (
 	jsonMarshaler = reflect.TypeFor[json.Marshaler]()

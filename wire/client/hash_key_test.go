@@ -70,7 +70,7 @@ func TestHashKeyIsTheSameHoweverItComes(t *testing.T) {
 				}
 			}
 			for range 2 { // found, and remembered
-				cl := &call{c: c, req: &wire.Frame{Metadata: wire.Metadata{{"user", "m"}}}}
+				cl := &call{c: &c.catalog, req: &wire.Frame{Metadata: wire.Metadata{{"user", "m"}}}}
 				cl.hashArgument(tc.args)
 				check("argument", cl)
 			}
@@ -78,7 +78,7 @@ func TestHashKeyIsTheSameHoweverItComes(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			cl := &call{c: c, req: &wire.Frame{Codec: wire.JSON, Payload: payload, Metadata: wire.Metadata{{"user", "m"}}}}
+			cl := &call{c: &c.catalog, req: &wire.Frame{Codec: wire.JSON, Payload: payload, Metadata: wire.Metadata{{"user", "m"}}}}
 			cl.hashPayload()
 			check("JSON", cl)
 		})
@@ -101,7 +101,7 @@ func TestHashKeyIsTheSameHoweverItsJSONIsWritten(t *testing.T) {
 		`{"ID": [ 1, "<" ]}`:                   `[1,"\u003c"]`,
 		`{"x":{"ID":1},"id":{"b":1,"a":null}}`: `{"a":null,"b":1}`,
 	} {
-		cl := &call{c: c, req: &wire.Frame{Codec: wire.JSON, Payload: []byte(payload)}}
+		cl := &call{c: &c.catalog, req: &wire.Frame{Codec: wire.JSON, Payload: []byte(payload)}}
 		if cl.hashPayload(); !cl.hashed || cl.hash != hashOf(want) {
 			t.Errorf("%s: hashed %v, not of %q", payload, cl.hashed, want)
 		}
@@ -111,7 +111,7 @@ func TestHashKeyIsTheSameHoweverItsJSONIsWritten(t *testing.T) {
 func TestPayloadsThatAreNoObjectHaveNoKey(t *testing.T) {
 	c := newClient(t, Options{Resolver: newNames(), Policy: ConsistentHash, HashOn: "argument.ID"})
 	for _, payload := range []string{"", "[", "[1]", "{", `{"ID"`, `{"ID":`, `{"ID":[1}`, `{"ID":""}`, `{"ID":null}`, `{"x":}`, "\xff"} {
-		cl := &call{c: c, req: &wire.Frame{Codec: wire.JSON, Payload: []byte(payload)}}
+		cl := &call{c: &c.catalog, req: &wire.Frame{Codec: wire.JSON, Payload: []byte(payload)}}
 		if cl.hashPayload(); cl.hashed {
 			t.Errorf("%q has a key", payload)
 		}

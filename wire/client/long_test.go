@@ -107,8 +107,8 @@ func TestCallsWithLongRepliesUseTheConnectionForLongMessages(t *testing.T) {
 		go func() { done <- c.Call(t.Context(), "Arith", "Mul", []byte(nil), nil) }()
 		synctest.Wait()
 		for _, node := range c.nodes {
-			for i := range node.links {
-				if l := node.links[i].Load(); l == nil || l.calls.Load() != 1 {
+			for i := range node.links.inUse {
+				if l := node.links.inUse[i].Load(); l == nil || l.calls.Load() != 1 {
 					t.Errorf("connection %d has not one of the two calls", i)
 				}
 			}
@@ -118,8 +118,8 @@ func TestCallsWithLongRepliesUseTheConnectionForLongMessages(t *testing.T) {
 			t.Log(err) // mul takes no raw argument
 		}
 		<-done
-		time.Sleep(2 * inUse)
-		if s := c.services["Arith"]; s != nil && s.repliesAtLength("Get") {
+		time.Sleep(2 * recently)
+		if s := c.services["Arith"]; s != nil && s.longReplies.of(s.c, "Get") {
 			t.Error("it is remembered for ever")
 		}
 		_ = c.Close()
@@ -133,7 +133,7 @@ func TestMethodsWithLongRepliesAreKnownInAnySpellingAndForgottenInTime(t *testin
 		if err != nil {
 			t.Fatal(err)
 		}
-		const name, spellings = "downloadReport", 2 * mostLengthy
+		const name, spellings = "downloadReport", 2 * maxLongReplies
 		for i := range spellings {
 			b := []byte(name)
 			for at := range 11 {
@@ -141,30 +141,30 @@ func TestMethodsWithLongRepliesAreKnownInAnySpellingAndForgottenInTime(t *testin
 					b[at] ^= 'a' ^ 'A'
 				}
 			}
-			s.repliedAtLength(string(b))
+			s.longReplies.add(s.c.now(), string(b))
 		}
-		s.repliedAtLength("Größe")
+		s.longReplies.add(s.c.now(), "Größe")
 		for _, method := range []string{"DOWNLOADreport", name, "GRÖßE"} {
-			if !s.repliesAtLength(method) {
+			if !s.longReplies.of(s.c, method) {
 				t.Errorf("%s is not known", method)
 			}
 		}
 		for i := range spellings {
-			s.repliedAtLength(fmt.Sprint("m", i))
+			s.longReplies.add(s.c.now(), fmt.Sprint("m", i))
 		}
-		if s.repliesAtLength(fmt.Sprint("m", spellings-1)) {
+		if s.longReplies.of(s.c, fmt.Sprint("m", spellings-1)) {
 			t.Error("any number is kept")
 		}
-		time.Sleep(inUse / 2)
-		s.repliedAtLength(name)
-		time.Sleep(inUse/2 + time.Second)
-		s.repliedAtLength("Late")
+		time.Sleep(recently / 2)
+		s.longReplies.add(s.c.now(), name)
+		time.Sleep(recently/2 + time.Second)
+		s.longReplies.add(s.c.now(), "Late")
 		for method, want := range map[string]bool{"late": true, name: true, "m0": false, "GRÖßE": false} {
-			if s.repliesAtLength(method) != want {
+			if s.longReplies.of(s.c, method) != want {
 				t.Errorf("%s: %t", method, !want)
 			}
 		}
-		if got := testing.AllocsPerRun(100, func() { s.repliesAtLength("DownloadReport") }); got > 0 {
+		if got := testing.AllocsPerRun(100, func() { s.longReplies.of(s.c, "DownloadReport") }); got > 0 {
 			t.Errorf("%v allocations", got)
 		}
 		_ = c.Close()

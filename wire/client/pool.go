@@ -2,9 +2,10 @@ package client
 
 import (
 	"cmp"
-	"fmt"
+	"context"
 	"log/slog"
 	"maps"
+	"reflect"
 	"slices"
 	"sync"
 )
@@ -203,36 +204,24 @@ func (p *Pool) announce(u *upstream, about subject) {
 	}
 }
 
-// Lookup says what a Subscription looks up.
-type Lookup struct {
-	Resolver Resolver
-	Service  string
-	Upstream string       // how rules and the log name it; empty: Service
-	Group    string       // only endpoints whose metadata has this group; empty: all
-	Logger   *slog.Logger // told when Resolver stops to watch; nil discards
-
-	// Update, if any, is called as that of Resolver.Watch, with the endpoints that are in the group and the number of
-	// those that are not. It does not use the Subscription.
-	Update func(endpoints []Endpoint, others int, err error)
-}
-
-// Subscription keeps a service looked up.
-type Subscription struct {
-	Lookup
-	pool   *Pool
-	named  bool
-	source Source
-	first  chan struct{} // closed when the resolver has said something and the rules know it, or by Close
-	once   sync.Once
-
-	// Under Pool.mu:
-	feed      *feed
-	closed    bool
-	addresses []string
-	heard     bool // by the resolver: found and err are what it said
-	found     int  // endpoints, of all groups
-	used      int
-	err       error
+// feed returns the feed of s, with one user more. It needs p.mu.
+func (p *Pool) feed(s *Subscription) *feed {
+	key := feedKey{s.source.Resolver, s.Service}
+	f := &feed{key: key, shared: reflect.ValueOf(key.resolver).Comparable(), log: s.Logger, done: make(chan struct{}), users: 1}
+	if f.shared {
+		if running := p.feeds[key]; running != nil {
+			running.users++
+			return running
+		}
+		if p.feeds == nil {
+			p.feeds = make(map[feedKey]*feed)
+		}
+		p.feeds[key] = f
+	}
+	var ctx context.Context
+	ctx, f.stop = context.WithCancel(context.Background())
+	go f.run(ctx)
+	return f
 }
 
 // Subscribe looks a service up until the Subscription is closed. Until Resolver has given a list, rules go on with what
@@ -253,111 +242,4 @@ func (p *Pool) newSubscription(l Lookup) *Subscription {
 	s.Upstream = cmp.Or(l.Upstream, l.Service)
 	s.Logger = cmp.Or(l.Logger, slog.New(slog.DiscardHandler))
 	return s
-}
-
-func (s *Subscription) subject() subject { return subject{s.named, s.Service} }
-
-func (s *Subscription) ready() { s.once.Do(func() { close(s.first) }) }
-
-// join begins to look the service up.
-func (s *Subscription) join() {
-	p := s.pool
-	p.mu.Lock()
-	if s.closed || s.feed != nil {
-		p.mu.Unlock()
-		return
-	}
-	s.feed = p.feed(s)
-	p.add(s)
-	p.mu.Unlock()
-	s.feed.add(s)
-}
-
-// Close ends the lookup, and returns when nothing that it has started runs. An upstream without subscriptions is unknown to
-// rules, and starts afresh with the next one.
-func (s *Subscription) Close() {
-	p := s.pool
-	p.mu.Lock()
-	f := s.feed
-	if s.closed || f == nil {
-		s.closed = true
-		p.mu.Unlock()
-		s.ready()
-		return
-	}
-	s.closed = true
-	f.users--
-	last := f.users == 0
-	if last {
-		f.stop()
-		if f.shared {
-			delete(p.feeds, f.key)
-		}
-	}
-	p.remove(s)
-	p.mu.Unlock()
-	s.ready()
-	f.remove(s)
-	if last {
-		<-f.done
-	}
-}
-
-// take takes a list, or why there is none. logs is false when that is no news for the log.
-func (s *Subscription) take(list []Endpoint, err error, logs bool) {
-	var used []Endpoint
-	if err == nil {
-		used = s.choose(list)
-	}
-	if s.Update != nil {
-		s.Update(used, len(list)-len(used), err)
-	}
-	p := s.pool
-	p.mu.Lock()
-	if !s.closed {
-		s.know(list, used, err, logs)
-	}
-	p.mu.Unlock()
-	s.ready()
-}
-
-// know needs p.mu.
-func (s *Subscription) know(list, used []Endpoint, err error, logs bool) {
-	p := s.pool
-	u := p.upstream(s.Upstream)
-	if err == nil {
-		s.found, s.used = len(list), len(used)
-		s.addresses = make([]string, len(used))
-		for i, e := range used {
-			s.addresses[i] = e.Address
-		}
-		p.update(s.Upstream, u)
-	}
-	if logs {
-		s.heard, s.err = true, err
-		p.announce(u, s.subject())
-	}
-}
-
-// choose returns the endpoints that are in the group.
-func (s *Subscription) choose(list []Endpoint) []Endpoint {
-	if s.Group == "" {
-		return list
-	}
-	return slices.DeleteFunc(slices.Clone(list), func(e Endpoint) bool { return e.Metadata[metaGroup] != s.Group })
-}
-
-// condition returns the state of the endpoints, and why. It needs p.mu.
-func (s *Subscription) condition() (c condition, why string) {
-	switch {
-	case s.used == 0 && s.err != nil:
-		return unserved, s.err.Error()
-	case s.used == 0 && s.found > 0:
-		return unserved, fmt.Sprintf("none of %d found is in group %s", s.found, s.Group)
-	case s.used == 0:
-		return unserved, "nobody serves it, as far as " + cmp.Or(s.source.Name, "the resolver") + " tells"
-	case s.err != nil && s.source.LogErrors:
-		return stale, s.err.Error()
-	}
-	return supplied, ""
 }

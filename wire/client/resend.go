@@ -17,7 +17,7 @@ const (
 
 // again is one-way requests that are to be sent elsewhere: their callers were told that they are on their way.
 type again struct {
-	c     *Client
+	c     *catalog
 	left  []unsent
 	lost  int
 	why   error
@@ -30,9 +30,9 @@ type unsent struct {
 	until time.Time
 }
 
-// sendAgain sends one-way requests elsewhere that a peer has not run and will not. Of some it is known only how many there
+// resendUnread sends one-way requests elsewhere that a peer has not run and will not. Of some it is known only how many there
 // were.
-func (c *Client) sendAgain(unread []*wire.Frame, forgotten int) {
+func resendUnread(c *catalog, unread []*wire.Frame, forgotten int) {
 	a := &again{c: c}
 	if forgotten > 0 {
 		a.lose(forgotten, "", errForgotten)
@@ -86,7 +86,7 @@ func (a *again) round() (hint time.Duration) {
 	for _, f := range a.left {
 		err := away[f.Service]
 		if err == nil || !time.Now().Before(f.until) {
-			err = a.c.sendOnceMore(f, err)
+			err = a.sendOnce(f, err)
 		}
 		switch {
 		case err == nil:
@@ -107,18 +107,18 @@ func goesElsewhere(err error) bool {
 	return !errors.Is(err, ErrClosed) && (reason == code.ReasonNoEndpoint || reason == code.ReasonDraining)
 }
 
-// sendOnceMore sends f, or returns why that was not possible before when its time is over.
-func (c *Client) sendOnceMore(f unsent, before error) error {
+// sendOnce sends f, or returns why that was not possible before when its time is over.
+func (a *again) sendOnce(f unsent, before error) error {
 	ctx, cancel := context.WithDeadline(context.Background(), f.until)
 	defer cancel()
 	if ctx.Err() != nil {
 		return errors.Join(ended(ctx.Err(), "%s.%s was not sent", f.Service, f.Method), before)
 	}
-	s, err := c.service(f.Service)
+	s, err := a.c.service(f.Service)
 	if err != nil {
 		return err
 	}
-	cl := c.fresh()
+	cl := newCall(a.c)
 	defer cl.end()
 	cl.req, cl.service = f.Frame, s
 	return cl.Attempt(ctx, 0, nil)

@@ -72,12 +72,12 @@ func newWeighted(members []*member, old balancer) *weighted {
 	}
 	prev.mu.Lock()
 	defer prev.mu.Unlock()
-	had := make(map[place]int64, len(prev.members))
+	had := make(map[netAddress]int64, len(prev.members))
 	for _, m := range prev.members {
-		had[m.ep.place()] = prev.has[m.index]
+		had[m.ep.netAddress()] = prev.has[m.index]
 	}
 	for _, m := range members {
-		w.has[m.index] = had[m.ep.place()]
+		w.has[m.index] = had[m.ep.netAddress()]
 	}
 	return w
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"math/rand/v2"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -15,70 +13,18 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// service is a service that was called: who serves it is watched until it has not been called for long.
+// service is a service that was called: its endpoints are looked up until it has not been called for long.
 type service struct {
-	c      *Client
+	c      *core
 	name   string
 	lower  string // the name as the original easymicro sends it
 	lookup *Subscription
 	first  <-chan struct{} // that of lookup
-	used   atomic.Int64    // when it was called last, see Client.now
 	list   atomic.Pointer[list]
-	gone   bool // under Client.mu: it is watched no longer
-	kept   bool // under Client.mu: a client before this one has called it
-
-	lengthyOnes sync.Mutex                               // of those who change the map below
-	lengthy     atomic.Pointer[map[string]*atomic.Int64] // methods whose replies are long messages, in lower case: when there was the last one
-}
-
-const mostLengthy = 1000
-
-// repliesAtLength reports whether a method has answered with long messages of late.
-func (s *service) repliesAtLength(method string) bool {
-	all := s.lengthy.Load()
-	if all == nil {
-		return false
-	}
-	var room [64]byte
-	last := (*all)[string(appendLower(room[:0], method))]
-	return last != nil && s.c.now()-last.Load() <= int64(inUse)
-}
-
-// repliedAtLength notes that a method has answered with a long message.
-func (s *service) repliedAtLength(method string) {
-	name, now := strings.ToLower(method), s.c.now()
-	if all := s.lengthy.Load(); all != nil && (*all)[name] != nil {
-		(*all)[name].Store(now)
-		return
-	}
-	s.lengthyOnes.Lock()
-	defer s.lengthyOnes.Unlock()
-	late := map[string]*atomic.Int64{}
-	if all := s.lengthy.Load(); all != nil {
-		maps.Copy(late, *all)
-	}
-	maps.DeleteFunc(late, func(_ string, last *atomic.Int64) bool { return now-last.Load() > int64(inUse) })
-	if len(late) < mostLengthy {
-		last := new(atomic.Int64)
-		last.Store(now)
-		late[strings.Clone(name)] = last
-	}
-	s.lengthy.Store(&late)
-}
-
-// appendLower appends s in lower case, as servers take it in any.
-func appendLower(dst []byte, s string) []byte {
-	for i := range len(s) {
-		c := s[i]
-		switch {
-		case c >= utf8.RuneSelf:
-			return append(dst[:len(dst)-i], strings.ToLower(s)...)
-		case 'A' <= c && c <= 'Z':
-			c += 'a' - 'A'
-		}
-		dst = append(dst, c)
-	}
-	return dst
+	gone   bool // under catalog.mu: it is looked up no longer
+	kept   bool // under catalog.mu: a client before this one has called it
+	usage
+	longReplies longReplies
 }
 
 // list is who serves a service. It is swapped as a whole.
@@ -89,18 +35,6 @@ type list struct {
 	members []*member
 	bal     balancer
 }
-
-// now is the time since the client was made: cheap to keep in an atomic.
-func (c *Client) now() int64 { return int64(time.Since(c.began)) }
-
-// touch writes rarely: all callers read the same line.
-func (s *service) touch() {
-	if now := s.c.now(); now-s.used.Load() > int64(time.Second) {
-		s.used.Store(now)
-	}
-}
-
-func (s *service) usedWithin(d time.Duration) bool { return s.c.now()-s.used.Load() <= int64(d) }
 
 var errNoAnswer = errors.New("the resolver has not answered")
 
@@ -156,61 +90,6 @@ func (s *service) unknown(l *list) error {
 
 func (s *service) unknownInPublic() string { return "no endpoint of " + s.name + " is known" }
 
-// update takes a list, or why there is none, from the pool.
-func (s *service) update(endpoints []Endpoint, others int, err error) {
-	old := s.list.Load()
-	if err != nil {
-		failed := *old
-		failed.err = err
-		s.list.Store(&failed)
-		return
-	}
-	next := &list{known: true, others: others}
-	byPlace := make(map[place]*member, len(old.members))
-	for _, m := range old.members {
-		byPlace[m.node.place] = m
-	}
-	s.c.mu.Lock()
-	defer s.c.mu.Unlock()
-	if s.gone || s.c.closed {
-		return
-	}
-	seen := make(map[place]bool, len(endpoints))
-	for _, e := range endpoints {
-		if at := e.place(); !seen[at] {
-			seen[at] = true
-			next.members = append(next.members, s.c.member(e, byPlace[at], len(next.members)))
-		}
-	}
-	next.bal = newBalancer(s.c.o.Policy, next.members, old.bal)
-	s.join(next.members)
-	s.list.Store(next) // who finds that an endpoint has left sees the list without it
-	s.depart(old.members, next.members)
-	if old.known { // the first list is no news of who was listed for others
-		for _, m := range next.members {
-			m.node.hurry()
-		}
-	}
-	if len(next.members) > 0 {
-		delete(s.c.unknown, s)
-	} else {
-		s.c.unknown[s] = struct{}{}
-	}
-}
-
-// upstream is how rules name what is called.
-func (c *Client) upstream(service string) string {
-	if c.o.Upstream != "" {
-		return c.o.Upstream
-	}
-	return service
-}
-
-// jittered is d, 20 % more or less: clients that lost the same thing at the same time do not come back as one.
-func jittered(d time.Duration) time.Duration {
-	return time.Duration(float64(d) * (0.8 + 0.4*rand.Float64()))
-}
-
 // ServiceStatus is what a client knows of a service.
 type ServiceStatus struct {
 	Service   string
@@ -225,22 +104,6 @@ type EndpointStatus struct {
 	InFlight int
 	Latency  time.Duration // smoothed; 0 when unknown, and while calls fail
 	Err      string        // why it is not connected
-}
-
-// Status are the endpoints of the services that are called, by name.
-func (c *Client) Status() []ServiceStatus {
-	c.mu.RLock()
-	services := make([]*service, 0, len(c.services))
-	for _, s := range c.services {
-		services = append(services, s)
-	}
-	c.mu.RUnlock()
-	slices.SortFunc(services, func(a, b *service) int { return strings.Compare(a.name, b.name) })
-	all := make([]ServiceStatus, len(services))
-	for i, s := range services {
-		all[i] = s.status()
-	}
-	return all
 }
 
 func (s *service) status() ServiceStatus {
@@ -262,26 +125,58 @@ func (s *service) status() ServiceStatus {
 	return all
 }
 
-// join says that s is at the nodes of list. It needs c.mu.
-func (s *service) join(list []*member) {
-	for _, m := range list {
-		m.node.addUser(user{s, m.ep.Check})
-	}
+// longReplies are the methods whose replies are long messages, in lower case, and when there was the last one.
+type longReplies struct {
+	writing sync.Mutex
+	last    atomic.Pointer[map[string]*atomic.Int64]
 }
 
-// depart says that s is no longer at the nodes of before, but at those of now. It needs c.mu.
-func (s *service) depart(before, now []*member) {
-	stays := make(map[*node]bool, len(now))
-	for _, m := range now {
-		stays[m.node] = true
+const maxLongReplies = 1000
+
+// of reports whether a method has answered with long messages recently.
+func (r *longReplies) of(c *core, method string) bool {
+	all := r.last.Load()
+	if all == nil {
+		return false
 	}
-	for _, m := range before {
-		if stays[m.node] {
-			continue
-		}
-		m.node.removeUser(s)
-		if m.node.settleUsers() {
-			delete(s.c.nodes, m.node.place)
-		}
+	var room [64]byte
+	last := (*all)[string(appendLower(room[:0], method))]
+	return last != nil && c.now()-last.Load() <= int64(recently)
+}
+
+// add notes that a method has answered with a long message.
+func (r *longReplies) add(now int64, method string) {
+	name := strings.ToLower(method)
+	if all := r.last.Load(); all != nil && (*all)[name] != nil {
+		(*all)[name].Store(now)
+		return
 	}
+	r.writing.Lock()
+	defer r.writing.Unlock()
+	next := map[string]*atomic.Int64{}
+	if all := r.last.Load(); all != nil {
+		maps.Copy(next, *all)
+	}
+	maps.DeleteFunc(next, func(_ string, last *atomic.Int64) bool { return now-last.Load() > int64(recently) })
+	if len(next) < maxLongReplies {
+		last := new(atomic.Int64)
+		last.Store(now)
+		next[strings.Clone(name)] = last
+	}
+	r.last.Store(&next)
+}
+
+// appendLower appends s in lower case, as servers take it in any.
+func appendLower(dst []byte, s string) []byte {
+	for i := range len(s) {
+		c := s[i]
+		switch {
+		case c >= utf8.RuneSelf:
+			return append(dst[:len(dst)-i], strings.ToLower(s)...)
+		case 'A' <= c && c <= 'Z':
+			c += 'a' - 'A'
+		}
+		dst = append(dst, c)
+	}
+	return dst
 }

@@ -275,7 +275,7 @@ func TestPoolIsSpreadOverItsConnectionsAndFilledAgain(t *testing.T) {
 		if d := len(n.dialled("a")); d != 4 {
 			t.Fatalf("%d connections", d)
 		}
-		node := c.nodes[place{"tcp", "a"}]
+		node := c.nodes[netAddress{"tcp", "a"}]
 		seen := map[*link]int{}
 		for range 40 {
 			l := node.link(false)

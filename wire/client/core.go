@@ -1,0 +1,132 @@
+package client
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/easymicro/easymicro/wire"
+)
+
+// core is what all parts of a client use.
+type core struct {
+	o       Options
+	codec   wire.Codec
+	handler wire.Handler // the client within Options.Wrap; nil without
+	log     *slog.Logger
+	began   time.Time
+	hasher  hasher
+	dial    func(ctx context.Context, network, address string) (net.Conn, error)
+	resend  func(unread []*wire.Frame, forgotten int) // sends one-way requests elsewhere
+
+	calls   atomic.Int64  // in flight or waiting
+	shut    atomic.Bool   // no more calls are taken
+	drained chan struct{} // closed when the last call has ended, once shut
+	drain   sync.Once
+
+	done     chan struct{}   // closed by Close
+	closing  context.Context //nolint:containedctx // its end cuts connections short that wait for their peers to be closed
+	cutShort context.CancelFunc
+	tasks
+}
+
+// now returns the time since the client was made, which is cheap to keep in an atomic.
+func (c *core) now() int64 { return int64(time.Since(c.began)) }
+
+// upstream returns the name that rules have for a service.
+func (c *core) upstream(service string) string {
+	if c.o.Upstream != "" {
+		return c.o.Upstream
+	}
+	return service
+}
+
+// leave counts a call out.
+func (c *core) leave() {
+	if c.calls.Add(-1) == 0 && c.shut.Load() {
+		c.drain.Do(func() { close(c.drained) })
+	}
+}
+
+// tasks are the goroutines of a client.
+type tasks struct {
+	over sync.WaitGroup
+
+	spawning sync.Mutex // after all others
+	spawned  bool       // all that will be
+	errands  int        // that are being run
+	noErrand signal
+}
+
+// spawn runs f in a goroutine that Close waits for. It reports whether the client is still open.
+func (t *tasks) spawn(f func()) bool {
+	t.spawning.Lock()
+	defer t.spawning.Unlock()
+	if t.spawned {
+		return false
+	}
+	t.over.Go(f)
+	return true
+}
+
+// spawnErrand runs f as spawn does; Close ends no connection before it is done.
+func (t *tasks) spawnErrand(f func()) bool {
+	t.spawning.Lock()
+	defer t.spawning.Unlock()
+	if t.spawned {
+		return false
+	}
+	t.errands++
+	t.over.Go(func() {
+		defer t.errandDone()
+		f()
+	})
+	return true
+}
+
+func (t *tasks) errandDone() {
+	t.spawning.Lock()
+	defer t.spawning.Unlock()
+	t.errands--
+	if t.errands == 0 {
+		t.noErrand.send()
+	}
+}
+
+// errandsDone returns a channel that is closed when no errand is left, nil when there is none.
+func (t *tasks) errandsDone() <-chan struct{} {
+	t.spawning.Lock()
+	defer t.spawning.Unlock()
+	if t.errands == 0 {
+		return nil
+	}
+	return t.noErrand.wait()
+}
+
+// stop has no more goroutines started.
+func (t *tasks) stop() {
+	t.spawning.Lock()
+	defer t.spawning.Unlock()
+	t.spawned = true
+}
+
+// signal wakes goroutines. It is used under a lock.
+type signal struct{ sent chan struct{} }
+
+// wait returns a channel that is closed by the next send.
+func (s *signal) wait() <-chan struct{} {
+	if s.sent == nil {
+		s.sent = make(chan struct{})
+	}
+	return s.sent
+}
+
+func (s *signal) send() {
+	if s.sent != nil {
+		close(s.sent)
+		s.sent = nil
+	}
+}
