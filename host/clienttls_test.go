@@ -141,7 +141,7 @@ upstreams:
 	answers("host-2")
 
 	for _, tc := range []struct{ file, text, want string }{
-		{"ca.pem", newAuthority(t).pem, "is the CA that signed the server's certificate in the caFile of tls?"},
+		{"ca.pem", newAuthority(t).pem, "add the CA that signed the server's certificate to caFile of tls"},
 		{"ca.pem", ca.pem, ""},
 	} {
 		h.Write(tc.file, tc.text)
@@ -160,7 +160,7 @@ upstreams:
 	h.Revision()
 	eventually(t, "the error speaks of the name", func() bool {
 		_, err := mul(t, h, 6, 7)
-		return err != nil && strings.Contains(err.Error(), "say in the serverName of tls which name the server's certificate has")
+		return err != nil && strings.Contains(err.Error(), "set serverName of tls to a name in the server's certificate")
 	})
 }
 

@@ -21,7 +21,7 @@ func TestAnUpstreamWithoutEndpointsIsToldOnce(t *testing.T) {
 	}{
 		{"a file that is not there", "{file: nodes.yaml}", "{file: nodez.yaml}", "", "nodez.yaml: cannot be read: no such file"},
 		{"a group that nobody is in", "group: blue", "group: green", "", "none of 1 found is in group green"},
-		{"an empty list", "", "", "endpoints: []\n", "nobody serves it, as far as file nodes.yaml tells"},
+		{"an empty list", "", "", "endpoints: []\n", "nothing serves it, according to file nodes.yaml"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var log logBuffer

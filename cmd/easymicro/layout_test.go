@@ -39,7 +39,10 @@ var layout = map[string]row{
 	"wire/mux": {ours: []string{"wire/internal/accept"}},
 	"wire/client": {
 		ours: []string{"wire", "wire/code", "wire/wildcard"}, others: []string{"github.com/cespare/xxhash/v2"},
-		tests: []string{"samples/serialize/*"}, // one set of protobuf and thrift types
+		tests: []string{
+			"samples/serialize/*",                  // one set of protobuf and thrift types
+			"config", "host/discovery", "policies", // examples
+		},
 	},
 	"wire/wiretest": {ours: []string{"wire", "wire/code"}},
 	"config/files":  {},

@@ -87,7 +87,7 @@ func TestTLSTowardsAPlainServerIsSaid(t *testing.T) {
 			})
 			c := newClient(t, Options{Resolver: serving(address), TLS: &tls.Config{}, ConnectTimeout: 10 * time.Second})
 			e := wantError(t, six(t.Context(), c), code.Unavailable, code.ReasonNoEndpoint)
-			if want := "is the server's port one for TLS?"; !strings.Contains(e.Message, want) {
+			if want := "does the server's port use TLS?"; !strings.Contains(e.Message, want) {
 				t.Errorf("%q does not say %q", e.Message, want)
 			}
 		})

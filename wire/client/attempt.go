@@ -12,38 +12,38 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// slot is what one attempt at a time works with.
+// slot holds the state of one attempt at a time.
 type slot struct {
 	call      *call
 	req       wire.Frame
-	meta      wire.Metadata // memory of req
+	meta      wire.Metadata // backs req.Metadata
 	res       wire.Frame
-	answered  bool // by the last endpoint that was called; one-way calls count as answered when they are sent
+	answered  bool // by the last endpoint called; a one-way call counts as answered once it is sent
 	endpoints EndpointFilter
 
-	list    *list
-	round   round
-	left    []uint64 // bits of the members that are left out
-	tried   []*node  // the same, for when the list changes
-	spared  []*node  // whose connection ended before the call was read: they get one more try
-	refused int      // how many the rules have left out
-	err     error    // of the last one that could not be used
+	list     *list
+	phase    phase
+	excluded []uint64 // bits of the members of list that may not be used
+	met      []*node  // nodes that may not be used on any list
+	spared   []*node  // nodes that get a second try: their connection ended before they read the call
+	refused  int      // by the rules
+	err      error    // of the last endpoint that could not be used
 }
 
 func (s *slot) reset() {
 	if s.req.Metadata != nil {
-		s.meta = s.req.Metadata // which may have grown
+		s.meta = s.req.Metadata // it may have grown
 	}
 	clear(s.meta)
 	s.req, s.meta = wire.Frame{}, s.meta[:0]
 	s.res.Reset()
-	clear(s.tried)
+	clear(s.met)
 	clear(s.spared)
-	s.tried, s.spared, s.left = s.tried[:0], s.spared[:0], s.left[:0]
-	s.answered, s.endpoints, s.list, s.round, s.refused, s.err = false, nil, nil, firstChoice, 0, nil
+	s.met, s.spared, s.excluded = s.met[:0], s.spared[:0], s.excluded[:0]
+	s.answered, s.endpoints, s.list, s.phase, s.refused, s.err = false, nil, nil, connectedOnly, 0, nil
 }
 
-// attempt sends the call to an endpoint. It goes on to others for as long as it provably was not run.
+// attempt sends the call to an endpoint, and to further ones while it was provably not run.
 func (s *slot) attempt(ctx context.Context, endpoints EndpointFilter) error {
 	s.reset()
 	s.endpoints = endpoints
@@ -51,7 +51,7 @@ func (s *slot) attempt(ctx context.Context, endpoints EndpointFilter) error {
 	if err != nil {
 		return err
 	}
-	s.over(l)
+	s.start(l)
 	for {
 		m, link, err := s.next(ctx)
 		if err != nil {
@@ -63,17 +63,17 @@ func (s *slot) attempt(ctx context.Context, endpoints EndpointFilter) error {
 		}
 		s.err = err
 		if !spared {
-			s.leaveOut(m)
+			s.exclude(m)
 		}
 	}
 }
 
-// send sends the call to m. It may be sent there again when m is spared.
+// send sends the call to m. When spared, m may be tried again.
 func (s *slot) send(ctx context.Context, m *member, l *link) (spared bool, err error) {
 	s.prepare()
 	if err := s.pack(l); err != nil {
 		l.give()
-		s.settle(m, failed(code.Cancelled, code.ReasonCancelled, "%w", err)) // not its failure
+		s.settle(m, failed(code.Cancelled, code.ReasonCancelled, "%w", err)) // not a failure of m
 		return false, err
 	}
 	began := s.now()
@@ -93,14 +93,14 @@ func (s *slot) send(ctx context.Context, m *member, l *link) (spared bool, err e
 	}
 	verdict := err
 	if spared = s.spare(m, err); spared {
-		verdict = failed(code.Cancelled, code.ReasonCancelled, "%w", err) // not its failure
+		verdict = failed(code.Cancelled, code.ReasonCancelled, "%w", err) // not a failure of m
 	}
 	m.end(began, s.now(), verdict, !s.req.OneWay)
 	s.settle(m, verdict)
 	return spared, err
 }
 
-// spare reports whether m gets the call once more: that its connection ended before it had read it is no failure of m.
+// spare reports whether m gets the call once more: its connection ended before it read the call.
 func (s *slot) spare(m *member, err error) bool {
 	if s.answered || !s.movable(err) || slices.Contains(s.spared, m.node) {
 		return false
@@ -109,7 +109,7 @@ func (s *slot) spare(m *member, err error) bool {
 	return true
 }
 
-// prepare makes the request of this attempt. Its payload is that of the call, which nobody changes.
+// prepare makes the request of the attempt. It shares the payload of the call.
 func (s *slot) prepare() {
 	from := s.call.req
 	s.meta = append(s.meta[:0], from.Metadata...)
@@ -121,7 +121,7 @@ func (s *slot) prepare() {
 	s.res.Status = wire.StatusNormal
 }
 
-// movable tells whether another endpoint is tried at once: nothing was sent, or the peer drains and has not run it.
+// movable reports whether the call may go to another endpoint at once: it was not sent, or a draining peer did not run it.
 func (s *slot) movable(err error) bool {
 	if err == nil {
 		return false
@@ -134,24 +134,24 @@ func (s *slot) where(m *member) string { return s.what() + " at " + m.ep.Address
 
 func (s *slot) what() string { return s.call.req.Service + "." + s.call.req.Method }
 
-// round says which nodes may be picked.
-type round int
+// phase limits which nodes may be chosen.
+type phase int
 
 const (
-	firstChoice round = iota // that are connected, or may well be in a moment
-	lastChoice               // that may be connected soon
-	nobody
+	connectedOnly phase = iota // connected, or probably in a moment
+	connectable                // also those that may be connected soon
+	exhausted
 )
 
-// patience is how long a call waits for an endpoint's first connection while there are other endpoints.
-const patience = 100 * time.Millisecond
+// firstLinkWait is the time a call waits for the first connection of an endpoint when there are others.
+const firstLinkWait = 100 * time.Millisecond
 
-// over begins to pick from l.
-func (s *slot) over(l *list) {
-	s.list, s.round = l, firstChoice
-	s.left = append(s.left[:0], make([]uint64, (len(l.members)+63)/64)...)
+// start makes l the list to choose from.
+func (s *slot) start(l *list) {
+	s.list, s.phase = l, connectedOnly
+	s.excluded = append(s.excluded[:0], make([]uint64, (len(l.members)+63)/64)...)
 	for _, m := range l.members {
-		for _, n := range s.tried {
+		for _, n := range s.met {
 			if m.node == n {
 				s.skip(m)
 			}
@@ -159,61 +159,61 @@ func (s *slot) over(l *list) {
 	}
 }
 
-// leaveOut leaves m out of this list and of those to come.
-func (s *slot) leaveOut(m *member) {
+// exclude rules m out, also on later lists.
+func (s *slot) exclude(m *member) {
 	s.skip(m)
-	s.tried = append(s.tried, m.node)
+	s.met = append(s.met, m.node)
 }
 
-// skip leaves m out of this list.
-func (s *slot) skip(m *member) { s.left[m.index/64] |= 1 << (m.index % 64) }
+// skip rules m out on this list.
+func (s *slot) skip(m *member) { s.excluded[m.index/64] |= 1 << (m.index % 64) }
 
-// allows makes a slot the filter of its balancer.
+// allows is part of filter.
 func (s *slot) allows(m *member) bool {
-	if s.left[m.index/64]&(1<<(m.index%64)) != 0 {
+	if s.excluded[m.index/64]&(1<<(m.index%64)) != 0 {
 		return false
 	}
 	switch state(m.node.state.Load()) {
 	case ready:
 		return true
 	case idle, connecting:
-		return s.round == lastChoice || !m.node.slowDial.Load()
+		return s.phase == connectable || !m.node.slowDial.Load()
 	case reconnecting:
-		return s.round == lastChoice
+		return s.phase == connectable
 	case backingOff, draining:
 	}
 	return false
 }
 
-// long reports whether the call is a long message, or its answer probably is.
+// long reports whether the request is a long message, or the reply probably is.
 func (s *slot) long() bool {
 	return len(s.call.req.Payload) >= longMessage || s.call.service.longReplies.of(&s.call.c.core, s.call.req.Method)
 }
 
 func (s *slot) now() int64 { return s.call.c.now() }
 
-// key makes a slot the filter of consistentHash.
+// key is part of filter.
 func (s *slot) key() (uint64, bool) { return s.call.hash, s.call.hashed }
 
-// next is an endpoint with a connection to send on.
+// next returns an endpoint, with a link reserved for the call.
 func (s *slot) next(ctx context.Context) (*member, *link, error) {
 	begin := time.Time{}
 	for {
 		m := s.list.bal.pick(s)
 		if m == nil {
-			s.round++
-			if s.round < nobody {
+			s.phase++
+			if s.phase < exhausted {
 				continue
 			}
 			if l := s.call.service.list.Load(); l != s.list && len(l.members) > 0 {
-				s.over(l)
+				s.start(l)
 				continue
 			}
 			return nil, nil, s.noEndpoint()
 		}
 		if s.endpoints != nil && !s.endpoints.Admit(m.ep.Address) {
 			s.refused++
-			s.leaveOut(m)
+			s.exclude(m)
 			continue
 		}
 		l := m.node.link(s.long())
@@ -238,26 +238,26 @@ func (s *slot) next(ctx context.Context) (*member, *link, error) {
 	}
 }
 
-// await waits for the connection of m: not for long, as long as there is another choice.
+// await waits for a connection to m, only briefly when there are other endpoints.
 func (s *slot) await(ctx context.Context, m *member, begin time.Time) (*link, error) {
 	wait := s.call.c.o.ConnectTimeout - time.Since(begin)
-	if s.round == firstChoice && len(s.list.members) > 1 {
-		wait = min(wait, patience)
+	if s.phase == connectedOnly && len(s.list.members) > 1 {
+		wait = min(wait, firstLinkWait)
 	}
 	late := time.NewTimer(wait)
 	defer late.Stop()
 	return m.node.await(ctx, s.long(), late.C)
 }
 
-// forbidden settles an endpoint that the service may not call. It does not count as a failure: other services may call it.
+// forbidden settles an endpoint that this service may not call. Other services may, so it is no failure of m.
 func (s *slot) forbidden(m *member, err error) {
 	s.answered = false
 	s.err = unreached("%s cannot be reached: %w", s.where(m), err).InPublic(s.what() + " cannot be reached")
 	s.settle(m, failed(code.Cancelled, code.ReasonCancelled, "%s: %w", s.where(m), err))
-	s.leaveOut(m)
+	s.exclude(m)
 }
 
-// unreachable settles an endpoint that could not be reached. It returns an error when others need not be tried.
+// unreachable settles an endpoint without a connection. It returns an error when the attempt is over.
 func (s *slot) unreachable(ctx context.Context, m *member, err error) error {
 	s.answered = false
 	switch {
@@ -267,29 +267,29 @@ func (s *slot) unreachable(ctx context.Context, m *member, err error) error {
 		const late = "%s is not connected yet"
 		err = unconnected(ctx.Err(), late, s.where(m)).InPublic(fmt.Sprintf(late, s.what()))
 		s.settle(m, err)
-		if s.connected() { // to others, who would have answered
+		if s.connected() { // to others, which could have answered
 			return ended(ctx.Err(), late, s.where(m)).InPublic(fmt.Sprintf(late, s.what()))
 		}
 		return err
-	case errors.Is(err, errSlowDial) && s.round == firstChoice:
-		s.settle(m, failed(code.Cancelled, code.ReasonCancelled, "%s: %w", s.where(m), err)) // not its failure, as yet
+	case errors.Is(err, errSlowDial) && s.phase == connectedOnly:
+		s.settle(m, failed(code.Cancelled, code.ReasonCancelled, "%s: %w", s.where(m), err)) // not a failure of m yet
 		return nil
-	case errors.Is(err, errUnlisted): // it may be back on the next list
+	case errors.Is(err, errUnlisted): // the next list may have it
 		s.err = unreached("%s cannot be reached: %w", s.where(m), err).InPublic(s.what() + " cannot be reached")
-		s.settle(m, failed(code.Cancelled, code.ReasonCancelled, "%s: %w", s.where(m), err)) // nor is this
+		s.settle(m, failed(code.Cancelled, code.ReasonCancelled, "%s: %w", s.where(m), err)) // not a failure of m
 		s.skip(m)
 		return nil
 	default:
 		s.err = unreached("%s cannot be reached: %w", s.where(m), err).InPublic(s.what() + " cannot be reached")
 		s.settle(m, s.err)
-		s.leaveOut(m)
+		s.exclude(m)
 		return nil
 	}
 	s.settle(m, err)
 	return err
 }
 
-// connected tells that there is somebody to send calls to.
+// connected reports whether any endpoint is connected.
 func (s *slot) connected() bool {
 	return slices.ContainsFunc(s.list.members, func(m *member) bool { return state(m.node.state.Load()) == ready })
 }
@@ -300,7 +300,7 @@ func (s *slot) settle(m *member, err error) {
 	}
 }
 
-// noEndpoint is the error of an attempt for which no endpoint is left.
+// noEndpoint returns the error of an attempt that has no endpoint left.
 func (s *slot) noEndpoint() error {
 	if s.err != nil && code.From(s.err).Reason == code.ReasonDraining {
 		return s.err
@@ -315,7 +315,7 @@ func (s *slot) noEndpoint() error {
 	for _, m := range s.list.members {
 		in, err := m.node.absence()
 		if err != nil && (why == nil || in < soonest) {
-			why, soonest = of(m, err), in
+			why, soonest = withAddress(m, err), in
 		}
 	}
 	var e *code.Error
@@ -334,16 +334,16 @@ func (s *slot) noEndpoint() error {
 	return e.InPublic("no endpoint of " + name + " can be reached")
 }
 
-// of says of which endpoint err is, unless it says so itself, as those of package net do.
-func of(m *member, err error) error {
+// withAddress adds the endpoint to err, unless the text has it, as errors of package net do.
+func withAddress(m *member, err error) error {
 	if strings.Contains(err.Error(), m.ep.Address) {
 		return err
 	}
 	return fmt.Errorf("%s: %w", m.ep.Address, err)
 }
 
-// into gives the response away; what res had of memory is used again. Of an error only what a handler has added is
-// given to those who make a response of their own of it, and the status, which tells that the peer has answered.
+// into moves the response to res, and keeps the memory of res. With withoutError it leaves out the metadata that belongs to
+// the error, for callers that encode the error themselves. The status shows that the peer answered.
 func (s *slot) into(res *wire.Frame, withoutError bool) {
 	res.Status, res.Codec = s.res.Status, s.res.Codec
 	res.Payload, s.res.Payload = s.res.Payload, res.Payload
@@ -358,13 +358,13 @@ func (s *slot) into(res *wire.Frame, withoutError bool) {
 	}
 }
 
-// ofError tells whether a key of metadata is a part of an error.
+// ofError reports whether a metadata key belongs to an error.
 func ofError(key string) bool {
 	return key == wire.MetaError || key == wire.MetaErrorEasymicro || strings.HasPrefix(key, "x-em-")
 }
 
-// pack compresses the payload of an attempt as the call wants it, with what the peer is known to take: stock peers end
-// the connection on zstd.
+// pack compresses the payload as the call wants it. It uses zstd only for peers that are known to accept it, since stock
+// peers close the connection on it.
 func (s *slot) pack(l *link) error {
 	cl := s.call
 	with := cl.compression

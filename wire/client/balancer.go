@@ -5,33 +5,33 @@ import (
 	"slices"
 )
 
-// Policy is how an endpoint is chosen.
+// Policy is a way to choose an endpoint.
 type Policy string
 
-// The policies. RoundRobin and Random treat all endpoints alike; the others go by their weights, too.
+// The policies. RoundRobin and Random ignore the weights of endpoints.
 const (
 	RoundRobin         Policy = "roundRobin"         // each in turn
-	WeightedRoundRobin Policy = "weightedRoundRobin" // each in turn, as often as its weight says
+	WeightedRoundRobin Policy = "weightedRoundRobin" // each in turn, in proportion to its weight
 	Random             Policy = "random"             // any
-	LeastRequest       Policy = "leastRequest"       // the one with the fewest calls of this client out, divided by its weight
-	P2C                Policy = "p2c"                // of two at random the one with less latency × calls out ÷ weight: the heavy first
-	ConsistentHash     Policy = "consistentHash"     // the same for the same key, see Options.HashOn; keys in proportion to weights
+	LeastRequest       Policy = "leastRequest"       // the fewest calls of this client in flight for its weight
+	P2C                Policy = "p2c"                // of two at random, the lower latency × calls in flight ÷ weight
+	ConsistentHash     Policy = "consistentHash"     // the same endpoint for the same key, see Options.HashOn
 )
 
-// balancer chooses among the members that it was made of. It is used by many at once and never blocks.
+// balancer chooses among the members it was made of. It is safe for concurrent use and never blocks.
 type balancer interface {
-	// pick is one of the members that f allows, nil when it allows none.
+	// pick returns a member that f allows, nil when there is none.
 	pick(f filter) *member
 }
 
-// filter says which members may be chosen for an attempt.
+// filter limits which members an attempt may use.
 type filter interface {
 	allows(m *member) bool
-	now() int64                 // see Client.now
-	key() (key uint64, ok bool) // what consistentHash goes by
+	now() int64                 // see core.now
+	key() (key uint64, ok bool) // for consistentHash
 }
 
-// newBalancer makes the balancer of a list; old is that of the list before.
+// newBalancer returns the balancer of a list of members; old is the one it replaces, nil for the first.
 func newBalancer(p Policy, members []*member, old balancer) balancer {
 	switch p {
 	case RoundRobin:
@@ -49,10 +49,10 @@ func newBalancer(p Policy, members []*member, old balancer) balancer {
 	return newP2C(members)
 }
 
-// random gives everyone the same chance.
+// random chooses with equal chances.
 type random []*member
 
-const guesses = 3 // before all members are looked at
+const guesses = 3 // tries before all members are looked at
 
 func (r random) pick(f filter) *member {
 	if len(r) == 0 {
@@ -66,7 +66,7 @@ func (r random) pick(f filter) *member {
 	return r.among(f)
 }
 
-// among looks at everyone.
+// among looks at all members.
 func (r random) among(f filter) *member {
 	var found *member
 	n := 0
@@ -82,13 +82,13 @@ func (r random) among(f filter) *member {
 	return found
 }
 
-// leastRequest chooses the one with the fewest calls out for its weight, and if there are several one of them at random,
-// with chances as their weights are: all get calls in proportion to their weights, whether they have much to do or little.
+// leastRequest chooses the member with the fewest calls in flight for its weight. It breaks ties at random in proportion
+// to the weights, so that calls are distributed by weight under low load, too.
 type leastRequest []*member
 
 func (l leastRequest) pick(f filter) *member {
 	var best *member
-	var least, ties int64 // the calls that best has out, and the weights of those that are as good
+	var least, ties int64 // the calls of best in flight, and the summed weights of the members that tie with it
 	for _, m := range l {
 		n := m.inFlight.Load()
 		if best != nil && n*best.weight > least*m.weight || !f.allows(m) {
@@ -106,13 +106,13 @@ func (l leastRequest) pick(f filter) *member {
 	return best
 }
 
-// p2c draws two endpoints, with chances as their weights are, and chooses the one where a call would end sooner: by its
-// smoothed latency, times the calls that are out, divided by its weight. So one of twice the weight is preferred until it
-// is twice as slow, or has twice as many calls out; the light help when the heavy are busy. One that was never called is
-// taken to be as quick as the other, so that it gets its share, and no more than that, until its first answer.
+// p2c is power of two choices: it draws two members in proportion to their weights, and chooses the one with the lower
+// smoothed latency × calls in flight ÷ weight. A member of twice the weight is preferred until it is twice as slow or has
+// twice as many calls in flight. One that was never called counts as fast as the other, which gives it its share, and
+// no more, until its first answer.
 type p2c struct {
 	members []*member
-	sums    []int64 // of the weights up to each member, itself included
+	sums    []int64 // of the weights up to and including each member
 }
 
 func newP2C(members []*member) p2c {
@@ -151,7 +151,7 @@ func (p p2c) pick(f filter) *member {
 	return a
 }
 
-// two are different ones that f allows; b is nil when there is but one.
+// two returns two different members that f allows; b is nil when there is only one.
 func (p p2c) two(f filter) (a, b *member) {
 	for range guesses {
 		if a, b := p.draw(); f.allows(a) && f.allows(b) {
@@ -180,18 +180,18 @@ func (p p2c) two(f filter) (a, b *member) {
 	return a, b
 }
 
-// draw draws two different ones.
+// draw returns two different members.
 func (p p2c) draw() (a, b *member) {
 	all := p.sums[len(p.sums)-1]
 	a = p.at(rand.Int64N(all))
-	x := rand.Int64N(all - a.weight) // with a left out
+	x := rand.Int64N(all - a.weight) // skips the part of a
 	if x >= p.sums[a.index]-a.weight {
 		x += a.weight
 	}
 	return a, p.at(x)
 }
 
-// at is the member whose part of the sum of weights has x.
+// at returns the member whose part of the sum of weights contains x.
 func (p p2c) at(x int64) *member {
 	i, _ := slices.BinarySearch(p.sums, x+1)
 	return p.members[i]

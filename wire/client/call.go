@@ -10,18 +10,18 @@ import (
 	"github.com/easymicro/easymicro/wire/wildcard"
 )
 
-// call is one call, as the Guard sees it. It is used again for other calls when its attempts have ended.
+// call is one call, as the Guard sees it. Calls are pooled.
 type call struct {
 	callOptions
 	c       *catalog
 	service *service
-	req     *wire.Frame // as the caller gave it
-	own     wire.Frame  // memory of req, for arguments that are encoded here
-	wrapped wire.Frame  // the response, when Options.Wrap is to see it
-	packs   bool        // the payload is to be compressed as the options say
-	counted bool        // in Client.calls
-	headers bool        // the names of its metadata are those of HTTP headers
-	whole   bool        // the caller wants of an error's response what the error says, too
+	req     *wire.Frame // the caller's
+	own     wire.Frame  // backs req when the arguments are encoded here
+	wrapped wire.Frame  // the response within Options.Wrap
+	packs   bool        // the payload is compressed as the options have it
+	counted bool        // in core.calls
+	headers bool        // its metadata has the names of HTTP headers
+	whole   bool        // the metadata of an error response is returned with the error's own
 	caller  string
 	hashKey
 
@@ -29,7 +29,7 @@ type call struct {
 	first  slot
 	packed packed
 	mu     sync.Mutex
-	more   []*slot // of attempts at the same time
+	more   []*slot // of concurrent attempts
 }
 
 var calls = sync.Pool{New: func() any {
@@ -38,7 +38,7 @@ var calls = sync.Pool{New: func() any {
 	return cl
 }}
 
-// newCall returns a call that is not counted.
+// newCall returns a call that does not count towards Options.MaxPending.
 func newCall(c *catalog) *call {
 	cl := calls.Get().(*call)
 	cl.c = c
@@ -46,7 +46,7 @@ func newCall(c *catalog) *call {
 	return cl
 }
 
-// end gives the call back, unless a Guard has left attempts behind that still use it.
+// end returns the call to the pool, unless attempts of a Guard still use it.
 func (cl *call) end() {
 	if cl.counted {
 		cl.c.leave()
@@ -66,14 +66,14 @@ func (cl *call) end() {
 	calls.Put(cl)
 }
 
-// Upstream and the methods below are what the Guard asks.
+// Upstream and the methods below implement OutgoingCall.
 func (cl *call) Upstream() string { return cl.c.upstream(cl.req.Service) }
 
 func (cl *call) Service() string { return cl.req.Service }
 func (cl *call) Method() string  { return cl.req.Method }
 func (cl *call) Caller() string  { return cl.caller }
 
-// Get returns metadata of the request. Names are those of headers when it came over HTTP.
+// Get returns metadata of the request, regardless of case when it came over HTTP.
 func (cl *call) Get(key string) string {
 	if cl.headers {
 		return cl.req.Metadata.GetFold(key)
@@ -85,7 +85,7 @@ func (cl *call) Idempotent() bool {
 	return cl.idempotent || wildcard.MatchAny(cl.c.o.Idempotent, cl.req.Method)
 }
 
-// run carries out the call under the rules. Its response is in the slot that is returned; nil when there is none.
+// run carries out the call under the rules. It returns the slot with the response, nil when there is none.
 func (cl *call) run(ctx context.Context) (*slot, error) {
 	c := cl.c
 	if ctx.Err() != nil {
@@ -106,25 +106,25 @@ func (cl *call) run(ctx context.Context) (*slot, error) {
 	n, err := c.o.Guard.Do(ctx, cl)
 	won := cl.slotIfAny(n)
 	if err == nil && (won == nil || !won.answered) {
-		return nil, failed(code.Internal, "", "the guard of %s has no attempt that went well, and says that all went well", s.name)
+		return nil, failed(code.Internal, "", "the guard of %s reports success without a successful attempt", s.name)
 	}
 	return won, err
 }
 
-// Attempt sends the call once, see OutgoingCall.
+// Attempt implements OutgoingCall.
 func (cl *call) Attempt(ctx context.Context, slot int, endpoints EndpointFilter) error {
 	cl.out.Add(1)
 	defer cl.out.Add(-1)
 	return cl.slot(slot).attempt(ctx, endpoints)
 }
 
-// Redial brings the next dials of the endpoints forward, see OutgoingCall.
-func (cl *call) Redial(slot int, who func(address string) bool) (soon bool) {
-	if s := cl.slotIfAny(slot); s == nil || len(s.tried) > s.refused {
+// Redial implements OutgoingCall.
+func (cl *call) Redial(slot int, which func(address string) bool) (soon bool) {
+	if s := cl.slotIfAny(slot); s == nil || len(s.met) > s.refused {
 		return false
 	}
 	for _, m := range cl.service.list.Load().members {
-		if who == nil || who(m.ep.Address) {
+		if which == nil || which(m.ep.Address) {
 			soon = m.node.redialNow() || soon
 		}
 	}
@@ -143,7 +143,7 @@ func (cl *call) slot(n int) *slot {
 	return cl.more[n-1]
 }
 
-// slotIfAny is the slot of an attempt that was made.
+// slotIfAny returns the slot of an attempt that was made, nil if it was not.
 func (cl *call) slotIfAny(n int) *slot {
 	if n == 0 {
 		return &cl.first
@@ -173,11 +173,11 @@ func (cl *call) encode(service, method string, args any) error {
 	return nil
 }
 
-// finish sends the call and decodes its reply.
+// finish sends the call and decodes the reply.
 func (cl *call) finish(ctx context.Context, reply any) error {
 	res, err := cl.carryOut(ctx)
 	if e := code.From(err); e != nil && e.Own() {
-		err = code.Remote(e) // by a rule of the guard's: to who called the handler that passes it on, it is none of his
+		err = code.Remote(e) // of this client's rules: the caller of a handler that returns it has other rules
 	}
 	if cl.req.OneWay {
 		return err
@@ -191,7 +191,7 @@ func (cl *call) finish(ctx context.Context, reply any) error {
 		return err
 	case err != nil:
 		if res != nil && len(res.Payload) > 0 {
-			_ = d.Decode(res.Codec, res.Payload, reply) // the error is what counts
+			_ = d.Decode(res.Codec, res.Payload, reply) // the error of the call matters more
 		}
 		return err
 	}
@@ -201,7 +201,7 @@ func (cl *call) finish(ctx context.Context, reply any) error {
 	return nil
 }
 
-// carryOut sends the call through what Options.Wrap has put around. The response is nil when there is none.
+// carryOut sends the call through Options.Wrap. The response is nil when there is none.
 func (cl *call) carryOut(ctx context.Context) (*wire.Frame, error) {
 	if cl.c.handler != nil {
 		cl.whole = true
@@ -218,24 +218,24 @@ func (cl *call) carryOut(ctx context.Context) (*wire.Frame, error) {
 	return &won.res, err
 }
 
-// Pending is a call that Go has made. Reply and Err are the caller's to read when the Pending has come over Done.
+// Pending is a call made by Go. Reply and Err may be read once the Pending was received from Done.
 type Pending struct {
 	Service string
 	Method  string
-	Reply   any           // what Go was given, filled when the call has ended well
-	Err     error         // of the call, when it has ended
-	Done    chan *Pending // gets the Pending when the call has ended
+	Reply   any           // as given to Go; filled when the call succeeds
+	Err     error         // of the call
+	Done    chan *Pending // receives the Pending when the call has ended
 }
 
 func (p *Pending) end(err error) {
 	p.Err = err
 	select {
 	case p.Done <- p:
-	default: // as net/rpc has it: a client does not block for a program that does not read
+	default: // like net/rpc, do not block for a program that does not receive
 	}
 }
 
-// respond carries the call out and gives the response away.
+// respond carries out the call and moves the response to res.
 func (cl *call) respond(ctx context.Context, res *wire.Frame) error {
 	res.Status = wire.StatusNormal
 	won, err := cl.run(ctx)
@@ -245,21 +245,21 @@ func (cl *call) respond(ctx context.Context, res *wire.Frame) error {
 	return err
 }
 
-// hashArgument finds the key of a call that is encoded here.
+// hashArgument sets the key of a call whose arguments are encoded here.
 func (cl *call) hashArgument(args any) {
 	if !cl.hashMetadata() {
 		cl.c.hasher.argument(args, &cl.hashKey)
 	}
 }
 
-// hashPayload finds the key of a call that comes encoded. Only JSON is looked into.
+// hashPayload sets the key of a call that comes encoded, if that is JSON.
 func (cl *call) hashPayload() {
 	if !cl.hashed && !cl.hashMetadata() && cl.req.Codec == wire.JSON && cl.req.Compression == wire.NoCompression {
 		cl.setText(jsonMember(cl.req.Payload, cl.c.hasher.on))
 	}
 }
 
-// hashMetadata finds the key in the metadata. It is false when the key may be elsewhere.
+// hashMetadata sets the key from the metadata. It reports whether the key can be nowhere else.
 func (cl *call) hashMetadata() bool {
 	h := &cl.c.hasher
 	if h.metadata {
@@ -268,15 +268,15 @@ func (cl *call) hashMetadata() bool {
 	return h.metadata || h.on == ""
 }
 
-// callContext carries a call through what Options.Wrap has put around.
+// callContext carries a call through Options.Wrap.
 type callContext struct {
-	context.Context //nolint:containedctx // it is one, with a value more
+	context.Context //nolint:containedctx // it extends one
 	call            *call
 }
 
 type callKey struct{}
 
-// Value is the call for callKey, and else that of the parent.
+// Value returns the call for callKey, and else the parent's value.
 func (c *callContext) Value(key any) any {
 	if _, ok := key.(callKey); ok {
 		return c.call
@@ -284,5 +284,49 @@ func (c *callContext) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// AfterFunc spares contexts that are derived from c a goroutine when the parent is not one of package context.
+// AfterFunc saves contexts derived from c a goroutine when the parent is not from package context.
 func (c *callContext) AfterFunc(f func()) (stop func() bool) { return context.AfterFunc(c.Context, f) }
+
+// keepPacked is the largest buffer for compressed payloads that is kept in the pool of calls.
+const keepPacked = 64 << 10
+
+// packed is the payload of a call in every compression its attempts need: which one a peer accepts is a property of the
+// connection.
+type packed struct {
+	mu    sync.Mutex
+	forms [wire.Zstd + 1]form
+}
+
+type form struct {
+	made  bool
+	bytes []byte // shorter than the plain payload, or empty
+}
+
+// as returns plain compressed with c, or plain itself if that is not longer. The result must not be changed.
+func (p *packed) as(c wire.Compression, plain []byte) ([]byte, wire.Compression, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	f := &p.forms[min(c, wire.Zstd)]
+	if !f.made {
+		small, err := wire.AppendCompressed(f.bytes[:0], c, plain)
+		if err != nil {
+			return nil, 0, err
+		}
+		if f.made, f.bytes = true, small; len(small) >= len(plain) {
+			f.bytes = small[:0]
+		}
+	}
+	if len(f.bytes) == 0 {
+		return plain, wire.NoCompression, nil
+	}
+	return f.bytes, c, nil
+}
+
+func (p *packed) reset() {
+	for i := range p.forms {
+		f := &p.forms[i]
+		if f.made, f.bytes = false, f.bytes[:0]; cap(f.bytes) > keepPacked {
+			f.bytes = nil
+		}
+	}
+}

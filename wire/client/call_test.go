@@ -201,7 +201,7 @@ func TestCallsAboveMaxPendingAreRefusedAtOnce(t *testing.T) {
 		<-running
 	}
 	e := wantError(t, six(t.Context(), c), code.Unavailable, code.ReasonOverloaded)
-	if e.Own() || !strings.Contains(e.Message, "MaxPending are 2") {
+	if e.Own() || !strings.Contains(e.Message, "MaxPending is 2") {
 		t.Errorf("got %v", e)
 	}
 	close(release)

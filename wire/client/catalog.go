@@ -11,18 +11,18 @@ import (
 )
 
 const (
-	maxServices = 4096             // further ones take the place of those that nobody serves
-	unknownKept = 10 * time.Second // a service that nobody serves is forgotten when it was not called for so long
-	serviceKept = 10 * time.Minute // any other service
+	maxServices = 4096             // further ones replace those without endpoints
+	unknownKept = 10 * time.Second // a service without endpoints is forgotten when it was not called for this time
+	serviceKept = 10 * time.Minute // and any other service
 	sweepEvery  = 5 * time.Second
 	evictLooks  = 8
 )
 
-// catalog holds the services that are called, and the nodes that serve them.
+// catalog holds the services that a client calls, and the nodes that serve them.
 type catalog struct {
 	core
 
-	mu       sync.RWMutex // before node.mu
+	mu       sync.RWMutex // locked before node.mu
 	closed   bool
 	sweeping bool
 	services map[string]*service
@@ -30,7 +30,7 @@ type catalog struct {
 	nodes    map[netAddress]*node
 }
 
-// sweepAll forgets services that are not called any more, for as long as there are any.
+// sweepAll forgets services that are no longer called, until none is left.
 func (c *catalog) sweepAll() {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
@@ -61,8 +61,8 @@ func (c *catalog) sweepAll() {
 	}
 }
 
-// evict forgets a service that nobody serves, if there is one: whoever invents names must not keep others from being
-// looked up, nor make that slow. Of a few, taken at random, it is the one that was not called for longest. It needs c.mu.
+// evict forgets a service without endpoints, if there is one: invented names must neither keep real ones from being looked
+// up nor make that slow. Of a few at random it takes the one not called for longest. It needs c.mu.
 func (c *catalog) evict() bool {
 	var found *service
 	looks := evictLooks
@@ -91,7 +91,7 @@ func (c *catalog) drop(s *service) {
 	c.depart(s, s.list.Load().members, nil)
 }
 
-// member makes an endpoint one of a list; old is the same endpoint in the list before. It needs c.mu.
+// member returns e as a member of a list; old is e in the previous list, nil if it is new. It needs c.mu.
 func (c *catalog) member(e Endpoint, old *member, index int) *member {
 	m := &member{ep: e, index: index, weight: e.weight(), hash: hashOf(e.Address)}
 	if old != nil {
@@ -112,12 +112,12 @@ func (c *catalog) node(at netAddress) *node {
 	return n
 }
 
-// service is the service of that name; the first call of it starts to watch it.
+// service returns the service of that name, which its first call looks up.
 func (c *catalog) service(name string) (*service, error) {
 	c.mu.RLock()
 	s := c.services[name]
 	if s != nil {
-		s.touch(c.now()) // under the lock, so that it is not forgotten now
+		s.touch(c.now()) // under the lock, so that it is not forgotten meanwhile
 	}
 	c.mu.RUnlock()
 	if s == nil {
@@ -147,7 +147,7 @@ func (c *catalog) addService(name string, kept bool) (*service, error) {
 	}
 	if len(c.services) >= maxServices && !c.evict() {
 		return nil, failed(code.Unavailable, code.ReasonOverloaded,
-			"%s cannot be looked up: %d services are in use already", name, maxServices)
+			"%s cannot be looked up: %d services are in use", name, maxServices)
 	}
 	s := &service{c: &c.core, name: strings.Clone(name), lower: strings.ToLower(name), kept: kept}
 	s.lookup = c.o.Pool.newSubscription(Lookup{
@@ -166,8 +166,8 @@ func (c *catalog) addService(name string, kept bool) (*service, error) {
 	return s, nil
 }
 
-// TakeOver looks up what before does, which is still open: the rules of both go on with what they know of the endpoints.
-// What is not called then is given up in time.
+// TakeOver looks up all services that before has called. Call it when c replaces before, while that is still open: rules
+// of both then keep what they know of endpoints. Services that c does not call within 10 minutes are dropped.
 func (c *catalog) TakeOver(before *Client) {
 	before.mu.RLock()
 	names := slices.Collect(maps.Keys(before.services))
@@ -179,7 +179,7 @@ func (c *catalog) TakeOver(before *Client) {
 	}
 }
 
-// update takes a list, or why there is none, from the pool.
+// update installs a list from the pool, or the error that keeps it from a newer one.
 func (c *catalog) update(s *service, endpoints []Endpoint, others int, err error) {
 	old := s.list.Load()
 	if err != nil {
@@ -207,9 +207,9 @@ func (c *catalog) update(s *service, endpoints []Endpoint, others int, err error
 	}
 	next.bal = newBalancer(c.o.Policy, next.members, old.bal)
 	c.join(s, next.members)
-	s.list.Store(next) // who finds that an endpoint has left sees the list without it
+	s.list.Store(next) // before depart: a call that finds an endpoint unlisted looks for a new list
 	c.depart(s, old.members, next.members)
-	if old.known { // the first list is no news of who was listed for others
+	if old.known { // the first list of s says nothing new about nodes that other services list
 		for _, m := range next.members {
 			m.node.redialNow()
 		}
@@ -245,7 +245,7 @@ func (c *catalog) depart(s *service, before, now []*member) {
 	}
 }
 
-// Status are the endpoints of the services that are called, by name.
+// Status returns the services that are called and their endpoints, ordered by name.
 func (c *catalog) Status() []ServiceStatus {
 	c.mu.RLock()
 	services := make([]*service, 0, len(c.services))

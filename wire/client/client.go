@@ -1,5 +1,5 @@
-// Package client calls services by name: it resolves the name to endpoints, balances over them, asks the rules, and
-// sends.
+// Package client calls services by name: it resolves the name to endpoints, balances between them, applies rules and sends
+// the call.
 //
 //	endpoints, err := discovery.Static("tcp://10.0.0.5:8972")
 //	…
@@ -8,11 +8,13 @@
 //	defer c.Close()
 //	reply, err := client.Call[Reply](ctx, c, "Arith", "Mul", &Args{A: 6, B: 7})
 //
-// A call is sent once. It goes to another endpoint only when it provably was not run: nobody could be reached, or the
-// peer is draining and never read it. All else (deadlines, retries, hedges, breakers) is for the rules of the Guard.
+// A call is sent once. It moves to another endpoint only when it was provably not run: no connection could be made, or the
+// peer is draining and never read it. Deadlines, retries, hedging and circuit breakers are up to the rules of a Guard.
 //
-// All errors are *code.Error of package wire/code, whose reason tells whether the call was run, and an error that a
-// peer answered has the peer's text.
+// A Pool holds the endpoints. A client has one of its own, unless Options name one that it shares with others.
+//
+// All errors are *code.Error of package wire/code. The reason says whether the call may have run; an error that a peer
+// answered has the peer's text.
 package client
 
 import (
@@ -27,14 +29,14 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// ErrClosed is within the error of calls on a client that was closed or is shutting down.
+// ErrClosed is wrapped by the errors of calls on a client that is closed or shutting down.
 var ErrClosed = errors.New("the client is closed")
 
-// Client calls services. Any number of goroutines may use it at once.
+// Client calls services. It is safe for concurrent use.
 type Client struct{ catalog }
 
-// New makes a client, which whoever made it closes. It opens no connection before the first call. The error says which
-// option is wrong.
+// New returns a client, which the caller must close. It opens no connection before the first call. The error names the
+// option that is wrong.
 func New(o Options) (*Client, error) {
 	codec, err := o.complete()
 	if err != nil {
@@ -61,11 +63,11 @@ func New(o Options) (*Client, error) {
 	return c, nil
 }
 
-// handOver returns when all one-way requests on their way have been read, or sent elsewhere, or ctx has ended.
+// handOver returns when peers have read all one-way requests, or these were sent elsewhere, or when ctx ends.
 func (c *Client) handOver(ctx context.Context) {
 	for {
 		var flushed sync.WaitGroup
-		for _, l := range c.links() {
+		for _, l := range c.allLinks() {
 			flushed.Go(func() { _ = l.Flush(ctx) })
 		}
 		flushed.Wait()
@@ -83,8 +85,8 @@ func (c *Client) handOver(ctx context.Context) {
 	}
 }
 
-// links are all connections.
-func (c *Client) links() (all []*link) {
+// allLinks returns all connections.
+func (c *Client) allLinks() (all []*link) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	for _, n := range c.nodes {
@@ -93,8 +95,8 @@ func (c *Client) links() (all []*link) {
 	return all
 }
 
-// Shutdown takes no more calls, waits until those that are out have ended and one-way ones on their way have been read, and
-// closes the client. When ctx ends first it closes the client all the same, and returns the error of ctx.
+// Shutdown refuses new calls, waits until those in flight have ended and one-way requests were read, and closes the
+// client. When ctx ends first, it closes the client anyway and returns the error of ctx.
 func (c *Client) Shutdown(ctx context.Context) error {
 	c.shut.Store(true)
 	if c.calls.Load() == 0 {
@@ -111,9 +113,9 @@ func (c *Client) Shutdown(ctx context.Context) error {
 	return err
 }
 
-// Close ends all connections, once the one-way requests that are on their way have been read, or 10 s have passed. Calls
-// that are out fail. When it returns nothing that the client started is running, except
-// calls that the caller's Guard or Wrap hold up. It may be called again, and its error is always nil.
+// Close closes all connections, once peers have read the one-way requests sent to them, within 10 s. Calls in flight fail.
+// When it returns nothing that the client started runs any more, except calls held up by the caller's Guard or Wrap. It
+// may be called again; its error is always nil.
 func (c *Client) Close() error {
 	c.shut.Store(true)
 	ctx, cancel := context.WithTimeout(context.Background(), againWithin)
@@ -123,7 +125,7 @@ func (c *Client) Close() error {
 	return nil
 }
 
-// end closes the connections, and cuts those short that have not ended when ctx does.
+// end closes the connections, without waiting for peers any longer when ctx ends.
 func (c *Client) end(ctx context.Context) {
 	stop := context.AfterFunc(ctx, c.cutShort)
 	defer stop()
@@ -155,13 +157,18 @@ func (c *Client) end(ctx context.Context) {
 	}
 }
 
-// Call calls a method and waits for its answer, which is decoded into reply, a pointer to a zero value; nil drops it. A
-// reply that comes next to an error is decoded, too, as far as that is possible.
-// args may be used again when it returns, and reply is no longer written to. The deadline of ctx travels with the call;
-// the end of ctx ends the wait with DEADLINE_EXCEEDED/timeout or CANCELLED/cancelled, and the call is perhaps run all the
-// same. When no endpoint is known or can be reached the error is UNAVAILABLE/no_endpoint, when a connection breaks with
-// the call out UNAVAILABLE/connection_lost, above Options.MaxPending UNAVAILABLE/overloaded, when args cannot be encoded
-// INVALID_ARGUMENT/bad_payload, and INTERNAL/bad_reply when the reply is over a limit or cannot be decoded.
+// Call calls a method, waits for the answer and decodes it into reply, a pointer to a zero value; a nil reply discards it.
+// A payload that comes with an error is decoded as far as possible. Once Call returns, args may be used again and reply is
+// no longer written to.
+//
+// The deadline of ctx is sent with the call. When ctx ends, Call returns DEADLINE_EXCEEDED/timeout or CANCELLED/cancelled;
+// the call may run all the same. The other errors of a client are
+//
+//   - UNAVAILABLE/no_endpoint: no endpoint is known or can be reached
+//   - UNAVAILABLE/connection_lost: the connection broke while the call was in flight
+//   - UNAVAILABLE/overloaded: Options.MaxPending calls are pending
+//   - INVALID_ARGUMENT/bad_payload: args cannot be encoded
+//   - INTERNAL/bad_reply: the reply exceeds a limit or cannot be decoded
 func (c *Client) Call(ctx context.Context, service, method string, args, reply any, o ...CallOption) error {
 	cl, err := c.newCall(service, method, args, o)
 	if err != nil {
@@ -171,7 +178,7 @@ func (c *Client) Call(ctx context.Context, service, method string, args, reply a
 	return cl.finish(ctx, reply)
 }
 
-// Call is Client.Call with a reply of its own.
+// Call is like Client.Call and returns the reply.
 func Call[Reply any](ctx context.Context, c *Client, service, method string, args any, o ...CallOption) (*Reply, error) {
 	reply := new(Reply)
 	if err := c.Call(ctx, service, method, args, reply, o...); err != nil {
@@ -180,8 +187,7 @@ func Call[Reply any](ctx context.Context, c *Client, service, method string, arg
 	return reply, nil
 }
 
-// Notify calls a method that gives no answer, and returns when the request is on its way: whether it arrives, and what
-// became of it, is never told.
+// Notify sends a one-way call, and returns when it is queued. Whether it arrives, and how it ends, is not reported.
 func (c *Client) Notify(ctx context.Context, service, method string, args any, o ...CallOption) error {
 	cl, err := c.newCall(service, method, args, o)
 	if err != nil {
@@ -192,7 +198,7 @@ func (c *Client) Notify(ctx context.Context, service, method string, args any, o
 	return cl.finish(ctx, nil)
 }
 
-// newCall makes a call of arguments.
+// newCall returns a call with encoded arguments.
 func (c *Client) newCall(service, method string, args any, o []CallOption) (*call, error) {
 	cl, err := c.begin()
 	if err != nil {
@@ -208,9 +214,9 @@ func (c *Client) newCall(service, method string, args any, o []CallOption) (*cal
 	return cl, nil
 }
 
-// Go is Call without waiting: the Pending comes over done when the call has ended. A nil done makes a channel for it. One
-// that is given must have room for all calls that it is given for; a Pending for which there is none is dropped. args may
-// be used again at once.
+// Go is like Call without waiting: the Pending is sent to done when the call has ended. If done is nil, Go makes a channel;
+// otherwise done must have capacity for all its calls, and a Pending that finds it full is dropped. args may be used again
+// at once.
 func (c *Client) Go(ctx context.Context, service, method string, args, reply any, done chan *Pending, o ...CallOption) *Pending {
 	if done == nil {
 		done = make(chan *Pending, 1)
@@ -233,7 +239,7 @@ func (c *Client) Go(ctx context.Context, service, method string, args, reply any
 	return p
 }
 
-// begin makes a call, if there may be one more.
+// begin returns a call that counts towards Options.MaxPending.
 func (c *Client) begin() (*call, error) {
 	n := c.calls.Add(1)
 	switch {
@@ -242,19 +248,19 @@ func (c *Client) begin() (*call, error) {
 		return nil, closedError()
 	case n > int64(c.o.MaxPending):
 		c.leave()
-		const most = "too many calls are out already"
+		const full = "too many calls are in flight"
 		return nil, code.Remote(code.Refuse(code.Unavailable, code.ReasonOverloaded,
-			most+": the client's MaxPending are "+strconv.Itoa(c.o.MaxPending), "", "", 0)).InPublic(most)
+			full+": the client's MaxPending is "+strconv.Itoa(c.o.MaxPending), "", "", 0)).InPublic(full)
 	}
 	cl := newCall(&c.catalog)
 	cl.counted = true
 	return cl, nil
 }
 
-// Handle sends a request whose payload is encoded already, with the codec, compression and metadata that the frame has,
-// and puts the payload, the codec and the metadata of the response into res. The payload of res is decompressed. It makes
-// a client a wire.Handler. When the response is an error its metadata is in res, too, without what the error itself says,
-// and its status, which tells that the peer answered. req and res may be used again when it returns.
+// Handle implements wire.Handler: it sends an encoded request with the codec, compression and metadata of req, and puts
+// payload, codec and metadata of the response into res, decompressed. Of an error response res gets the status, which
+// shows that the peer answered, and the metadata that does not belong to the error. Both frames may be used again when it
+// returns.
 func (c *Client) Handle(ctx context.Context, req, res *wire.Frame) error {
 	cl, err := c.begin()
 	if err != nil {
@@ -271,7 +277,7 @@ func (c *Client) Handle(ctx context.Context, req, res *wire.Frame) error {
 	return cl.respond(ctx, res)
 }
 
-// inner is the client within Options.Wrap. The call was counted when it came to Wrap, which may hand on another frame.
+// inner is the handler within Options.Wrap, which has counted the call and may pass on another frame.
 func (c *Client) inner(ctx context.Context, req, res *wire.Frame) error {
 	outer, _ := ctx.Value(callKey{}).(*call)
 	if outer != nil && outer.c == &c.catalog && outer.req == req {

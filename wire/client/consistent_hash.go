@@ -6,9 +6,10 @@ import (
 	"github.com/cespare/xxhash/v2"
 )
 
-// consistentHash sends calls with the same key to the same endpoint, by weighted rendezvous: everyone has a score for
-// the key, and the highest wins. When an endpoint goes only its keys move, and a new one gets its share of each other's.
-// One that has overload times as many calls out as its share is passed over. Calls without a key go by p2c.
+// consistentHash sends calls with the same key to the same endpoint, by weighted rendezvous hashing: every member has a
+// score for the key, and the highest wins. When a member is removed only its keys move; a new one takes its share from
+// every other. A member with more than overload times its share of calls in flight is passed over. Calls without a key are
+// balanced by p2c.
 type consistentHash struct {
 	members []*member
 	keyless p2c
@@ -39,7 +40,7 @@ func (c consistentHash) pick(f filter) *member {
 			best, high = m, s
 		}
 	}
-	// The second best, and so on. That is rare: it needs a key, or few, that have much of all calls.
+	// The second best and so on, which is rare: a few keys must have much of all calls.
 	for next := best; next != nil; next, high = c.below(f, key, high) {
 		if next.inFlight.Load() < bound(next, out+1, weights) {
 			return next
@@ -53,7 +54,7 @@ func bound(m *member, out, weights int64) int64 {
 	return max(int64(math.Ceil(overload*float64(out)*float64(m.weight)/float64(weights))), neverTooMany)
 }
 
-// below is the allowed member with the highest score under max.
+// below returns the allowed member with the highest score under max.
 func (c consistentHash) below(f filter, key uint64, max float64) (best *member, high float64) {
 	for _, m := range c.members {
 		if s := score(m, key); s < max && (best == nil || s > high) && f.allows(m) {
@@ -63,14 +64,14 @@ func (c consistentHash) below(f filter, key uint64, max float64) (best *member, 
 	return best, high
 }
 
-// score grows with the weight so that the chance to win is proportional to it.
+// score makes the chance to win proportional to the weight.
 func score(m *member, key uint64) float64 {
 	h := mix(key ^ m.hash)
 	u := (float64(h>>11) + 0.5) / (1 << 53) // within (0, 1)
 	return float64(m.weight) / -math.Log(u)
 }
 
-// mix makes every bit of h depend on every other: the last step of MurmurHash3.
+// mix makes every bit of h depend on every other, like the last step of MurmurHash3.
 func mix(h uint64) uint64 {
 	h ^= h >> 33
 	h *= 0xff51afd7ed558ccd

@@ -11,7 +11,7 @@ import (
 	"github.com/easymicro/easymicro/wire"
 )
 
-// core is what all parts of a client use.
+// core is the part of a client that all others use.
 type core struct {
 	o       Options
 	codec   wire.Codec
@@ -28,7 +28,7 @@ type core struct {
 	drain   sync.Once
 
 	done     chan struct{}   // closed by Close
-	closing  context.Context //nolint:containedctx // its end cuts connections short that wait for their peers to be closed
+	closing  context.Context //nolint:containedctx // its end stops waiting for peers when connections are closed
 	cutShort context.CancelFunc
 	tasks
 }
@@ -44,7 +44,7 @@ func (c *core) upstream(service string) string {
 	return service
 }
 
-// leave counts a call out.
+// leave ends the count of a call.
 func (c *core) leave() {
 	if c.calls.Add(-1) == 0 && c.shut.Load() {
 		c.drain.Do(func() { close(c.drained) })
@@ -55,13 +55,13 @@ func (c *core) leave() {
 type tasks struct {
 	over sync.WaitGroup
 
-	spawning sync.Mutex // after all others
-	spawned  bool       // all that will be
-	errands  int        // that are being run
+	spawning sync.Mutex // locked after all others
+	spawned  bool       // no more are started
+	errands  int        // running
 	noErrand signal
 }
 
-// spawn runs f in a goroutine that Close waits for. It reports whether the client is still open.
+// spawn runs f in a goroutine that Close waits for. It is false, and f does not run, once the client is closed.
 func (t *tasks) spawn(f func()) bool {
 	t.spawning.Lock()
 	defer t.spawning.Unlock()
@@ -72,7 +72,7 @@ func (t *tasks) spawn(f func()) bool {
 	return true
 }
 
-// spawnErrand runs f as spawn does; Close ends no connection before it is done.
+// spawnErrand is like spawn; Close closes no connection before f is done.
 func (t *tasks) spawnErrand(f func()) bool {
 	t.spawning.Lock()
 	defer t.spawning.Unlock()
@@ -106,14 +106,14 @@ func (t *tasks) errandsDone() <-chan struct{} {
 	return t.noErrand.wait()
 }
 
-// stop has no more goroutines started.
+// stop prevents further goroutines.
 func (t *tasks) stop() {
 	t.spawning.Lock()
 	defer t.spawning.Unlock()
 	t.spawned = true
 }
 
-// signal wakes goroutines. It is used under a lock.
+// signal wakes goroutines that wait for it. Its methods need a lock.
 type signal struct{ sent chan struct{} }
 
 // wait returns a channel that is closed by the next send.

@@ -16,10 +16,10 @@ import (
 	"github.com/easymicro/easymicro/wire"
 )
 
-// checkKey is the key of contexts that have the check of a node.
+// checkKey is the context key of the check of a node.
 type checkKey struct{}
 
-// control refuses addresses, as names were resolved to them.
+// control refuses addresses that the check does, after name resolution.
 func control(ctx context.Context, network, address string, _ syscall.RawConn) error {
 	check, _ := ctx.Value(checkKey{}).(func(netip.Addr) error)
 	if check == nil || strings.HasPrefix(network, "unix") {
@@ -32,7 +32,7 @@ func control(ctx context.Context, network, address string, _ syscall.RawConn) er
 	return check(to.Addr().Unmap())
 }
 
-// remoteOf returns the IP address of a peer; the zero one when it has none.
+// remoteOf returns the IP address of a peer, the zero Addr when it has none.
 func remoteOf(nc net.Conn) netip.Addr {
 	if to, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
 		return to.AddrPort().Addr().Unmap()
@@ -40,7 +40,7 @@ func remoteOf(nc net.Conn) netip.Addr {
 	return netip.Addr{}
 }
 
-// dialer returns a function that connects to an endpoint; with TLS the handshake is a part of it.
+// dialer returns a function that connects to an endpoint, and with conf completes the TLS handshake.
 func dialer(conf *tls.Config) func(ctx context.Context, network, address string) (net.Conn, error) {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		d := net.Dialer{ControlContext: control}
@@ -67,7 +67,8 @@ func dialer(conf *tls.Config) func(ctx context.Context, network, address string)
 	}
 }
 
-// dialLink connects, and makes sure that the peer serves calls before any is sent there. check refuses addresses.
+// dialLink connects to an address that check permits, and pings it: before a call is sent, the peer must have shown that it
+// speaks the protocol.
 func dialLink(ctx context.Context, c *core, at netAddress, check func(netip.Addr) error, onChange func()) (*link, error) {
 	nc, err := c.dial(context.WithValue(ctx, checkKey{}, check), at.network, at.address)
 	if err != nil {
@@ -76,7 +77,7 @@ func dialLink(ctx context.Context, c *core, at netAddress, check func(netip.Addr
 	o := wire.ConnOptions{
 		Limits: c.o.Limits, KeepaliveInterval: c.o.KeepaliveInterval, KeepaliveTimeout: c.o.KeepaliveTimeout, OnChange: onChange,
 	}
-	if !c.o.LowerCase { // which the original's servers want, that say nothing of the kind
+	if !c.o.LowerCase { // for peers of 2019, which do not drain
 		o.OnUnread = c.resend
 	}
 	if c.o.Compression == wire.Zstd {
@@ -84,7 +85,7 @@ func dialLink(ctx context.Context, c *core, at netAddress, check func(netip.Addr
 	}
 	l := &link{Conn: wire.NewConn(nc, o), born: time.Now(), remote: remoteOf(nc), within: c.closing}
 	if c.o.KeepaliveInterval < 0 {
-		return l, nil // peers that answer no heartbeats are called all the same
+		return l, nil // the peer may not answer heartbeats
 	}
 	if err := l.Ping(ctx); err != nil {
 		l.end()
@@ -93,7 +94,7 @@ func dialLink(ctx context.Context, c *core, at netAddress, check func(netip.Addr
 	return l, nil
 }
 
-// handshakeFailed is the error of a handshake, with what to look at where that is known.
+// handshakeFailed adds to the error of a handshake what to check, where that is known.
 func handshakeFailed(err error) error {
 	var (
 		signer x509.UnknownAuthorityError
@@ -103,13 +104,13 @@ func handshakeFailed(err error) error {
 	)
 	switch {
 	case errors.As(err, &signer):
-		return fmt.Errorf("%w: is the CA that signed the server's certificate in the caFile of tls?", err)
+		return fmt.Errorf("%w: add the CA that signed the server's certificate to caFile of tls", err)
 	case errors.As(err, &name):
-		return fmt.Errorf("%w: say in the serverName of tls which name the server's certificate has", err)
+		return fmt.Errorf("%w: set serverName of tls to a name in the server's certificate", err)
 	case errors.As(err, &cert) && cert.Reason == x509.Expired:
-		return fmt.Errorf("%w: renew the server's certificate, or set the clock", err)
+		return fmt.Errorf("%w: renew the server's certificate, or correct the clock", err)
 	case errors.As(err, &plain), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET):
-		return fmt.Errorf("%w: is the server's port one for TLS?", err)
+		return fmt.Errorf("%w: does the server's port use TLS?", err)
 	}
 	return err
 }

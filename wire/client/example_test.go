@@ -4,9 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"time"
 
+	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/host/discovery"
+	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/wire"
 	"github.com/easymicro/easymicro/wire/client"
 	"github.com/easymicro/easymicro/wire/code"
@@ -69,6 +73,84 @@ func Example() {
 	// Mul &{2} <nil>
 	// Mul &{2} <nil>
 	// INVALID_ARGUMENT division_by_zero 1 cannot be divided by 0
+}
+
+// A client with a fixed list of endpoints.
+func ExampleNew() {
+	address, stop := serveArith()
+	defer stop()
+
+	endpoints, err := discovery.Static("tcp://" + address)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	c, err := client.New(client.Options{Resolver: endpoints, Policy: client.RoundRobin})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer c.Close()
+	reply, err := client.Call[mulReply](context.Background(), c, "Arith", "Mul", &mulArgs{6, 7})
+	fmt.Println(reply.C, err)
+	// Output: 42 <nil>
+}
+
+// A client whose calls are under rules.
+func ExampleGuard() {
+	address, stop := serveArith()
+	defer stop()
+
+	rules, err := policies.ClientGuard([]config.Rule{{
+		Name:      "calls",
+		Match:     config.Match{Upstream: config.Patterns{"Arith"}},
+		Timeout:   new(config.Duration(time.Second)),
+		RateLimit: &config.RateLimit{Rate: 1, Per: config.Duration(time.Hour)},
+	}})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	c, err := client.New(client.Options{Resolver: fixed(address), Guard: rules})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer c.Close()
+	for range 2 {
+		reply, err := client.Call[mulReply](context.Background(), c, "Arith", "Mul", &mulArgs{6, 7})
+		if err != nil {
+			fmt.Println(code.Of(err))
+			continue
+		}
+		fmt.Println(reply.C)
+	}
+	// Output:
+	// 42
+	// RESOURCE_EXHAUSTED
+}
+
+// Two clients that watch their endpoints once.
+func ExamplePool() {
+	address, stop := serveArith()
+	defer stop()
+
+	pool := client.NewPool(slog.Default()) // logs when endpoints are lost
+	for _, codec := range []string{"json", "msgpack"} {
+		c, err := client.New(client.Options{Pool: pool, Resolver: fixed(address), Upstream: "arithmetic", Codec: codec})
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		defer c.Close()
+		reply, err := client.Call[mulReply](context.Background(), c, "Arith", "Mul", &mulArgs{6, 7})
+		fmt.Println(reply.C, err)
+	}
+	fmt.Println(pool.Size("arithmetic"), "endpoint")
+	// Output:
+	// 42 <nil>
+	// 42 <nil>
+	// 1 endpoint
 }
 
 func serveArith() (address string, stop func()) {

@@ -14,25 +14,25 @@ import (
 	"github.com/easymicro/easymicro/wire"
 )
 
-// What Options.HashOn begins with.
+// The beginnings of Options.HashOn.
 const (
 	hashMetadata = "metadata"
 	hashArgument = "argument"
 )
 
-// maxHashWarnings is for how many types the log says that they have not what HashOn names: types can be made up.
+// maxHashWarnings is the number of argument types without the field that are logged: programs can make up types.
 const maxHashWarnings = 100
 
-// hasher finds the keys that consistentHash goes by.
+// hasher finds the keys of calls for consistentHash.
 type hasher struct {
-	on       string       // a metadata key, or the plain name of a field; empty: nothing
-	metadata bool         // which of them
+	on       string       // a metadata key, or the plain name of a field; empty: calls have no keys
+	metadata bool         // on is a metadata key
 	fields   sync.Map     // of reflect.Type: the []int of the field that on names
-	lacking  atomic.Int64 // types that have no such field
+	lacking  atomic.Int64 // types without the field
 	warn     func(reflect.Type)
 }
 
-// init takes Options.HashOn. warn is called for types of arguments that have no such field.
+// init parses Options.HashOn. warn is called for argument types that lack the field.
 func (h *hasher) init(on string, warn func(reflect.Type)) {
 	where, name, _ := strings.Cut(on, ".")
 	h.warn, h.metadata = warn, where == hashMetadata
@@ -47,7 +47,7 @@ type hashKey struct {
 	hashed bool
 }
 
-// argument finds the key of an argument.
+// argument sets k to the key of an argument.
 func (h *hasher) argument(args any, k *hashKey) {
 	v := reflect.ValueOf(args)
 	for v.Kind() == reflect.Pointer || v.Kind() == reflect.Interface {
@@ -75,7 +75,7 @@ func (h *hasher) argument(args any, k *hashKey) {
 	}
 }
 
-// field returns the field of a type of argument that has the key. What was found is kept.
+// field returns the index of the field with the key, and remembers it.
 func (h *hasher) field(t reflect.Type) (index []int, ok bool) {
 	if known, ok := h.fields.Load(t); ok {
 		index, _ = known.([]int)
@@ -98,18 +98,18 @@ func (h *hasher) field(t reflect.Type) (index []int, ok bool) {
 	return index, index != nil
 }
 
-// plainName is a name as all its spellings have it: user_id, userId and UserID are one.
+// plainName returns what all spellings of a name have in common: user_id, userId and UserID are the same.
 func plainName(name string) string { return strings.ToLower(strings.ReplaceAll(name, "_", "")) }
 
-// setText makes text the key. An empty one is none: it would send all calls that have none to one endpoint.
+// setText makes text the key, unless it is empty: all calls without a value would go to one endpoint.
 func (k *hashKey) setText(text string) {
 	if text != "" {
 		k.hash, k.hashed = hashOf(text), true
 	}
 }
 
-// setValue makes a value the key: as it is in JSON, so that the field of an argument and the member of a payload that was
-// made of it are one key.
+// setValue makes the JSON form of a value the key, so that a field of an argument and the member of a payload encoded from
+// it are the same key.
 func (k *hashKey) setValue(v reflect.Value) {
 	for v.Kind() == reflect.Pointer || v.Kind() == reflect.Interface {
 		v = v.Elem()
@@ -119,7 +119,7 @@ func (k *hashKey) setValue(v reflect.Value) {
 	switch {
 	case !v.IsValid() || !v.CanInterface():
 		return
-	case sayOtherwise(v):
+	case marshalsItself(v):
 		k.setJSON(v)
 		return
 	case v.Kind() == reflect.String:
@@ -138,14 +138,14 @@ func (k *hashKey) setValue(v reflect.Value) {
 	k.hash, k.hashed = xxhash.Sum64(text), true
 }
 
-// setJSON makes the JSON of a value the key.
+// setJSON makes the encoded value the key.
 func (k *hashKey) setJSON(v reflect.Value) {
 	if v.CanAddr() {
-		v = v.Addr() // or methods of the pointer are left out
+		v = v.Addr() // for the methods of the pointer
 	}
 	text, err := wire.Append(wire.JSON, nil, v.Interface())
 	if err != nil {
-		return // it cannot be told from others
+		return // it has no JSON form
 	}
 	k.setText(jsonKey(text))
 }
@@ -155,18 +155,19 @@ var (
 	textMarshaler = reflect.TypeFor[encoding.TextMarshaler]()
 )
 
-// sayOtherwise tells that a value is something else in JSON than its kind is.
-func sayOtherwise(v reflect.Value) bool {
+// marshalsItself reports whether a value has a JSON form other than that of its kind.
+func marshalsItself(v reflect.Value) bool {
 	t := v.Type()
 	if t.PkgPath() == "" { // it has no methods
 		return false
 	}
-	says := func(t reflect.Type) bool { return t.Implements(jsonMarshaler) || t.Implements(textMarshaler) }
-	return says(t) || v.CanAddr() && says(reflect.PointerTo(t))
+	does := func(t reflect.Type) bool { return t.Implements(jsonMarshaler) || t.Implements(textMarshaler) }
+	return does(t) || v.CanAddr() && does(reflect.PointerTo(t))
 }
 
-// jsonKey is what makes one key of JSON, however it is written: a text without its quotes, a number as encoding/json
-// writes it, and of arrays and objects, whose numbers stay as they are, the names in order. That of null is empty.
+// jsonKey normalizes JSON, so that all ways to write a value are the same key: strings lose their quotes, numbers are as
+// encoding/json writes them, objects have their names in order. null is empty. Numbers in arrays and objects stay as they
+// are.
 func jsonKey(text []byte) string {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()
@@ -189,7 +190,7 @@ func jsonKey(text []byte) string {
 	return string(plain)
 }
 
-// plainNumber is a number as encoding/json writes it: an integer in digits, others as short as may be.
+// plainNumber returns a number as encoding/json writes it: integers in digits, others in the shortest form.
 func plainNumber(text string) string {
 	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
 		return strconv.FormatInt(n, 10) // -0 is 0
@@ -211,7 +212,7 @@ func plainNumber(text string) string {
 	return string(plain)
 }
 
-// jsonMember is the key that a member at the top of a JSON object is.
+// jsonMember returns the key in a member of a JSON object.
 func jsonMember(payload []byte, name string) string {
 	d := json.NewDecoder(bytes.NewReader(payload))
 	if t, err := d.Token(); err != nil || t != json.Delim('{') {

@@ -15,18 +15,18 @@ type link struct {
 	born     time.Time
 	remote   netip.Addr
 	calls    atomic.Int64
-	left     atomic.Bool  // it is out of use: the peer drains
-	unlisted *atomic.Bool // so are all links of the node
-	closing  atomic.Bool  // nothing may use it any more
+	left     atomic.Bool  // it is out of use: the peer drains or it has ended
+	unlisted *atomic.Bool // the node's: no service lists it
+	closing  atomic.Bool  // it takes no more calls
 
-	within context.Context //nolint:containedctx // of the client: its end cuts closing short
-	free   func(*link)     // called when a link that is out of use has no calls any more
+	within context.Context //nolint:containedctx // core.closing
+	free   func(*link)     // called after the last call of a link that is out of use
 }
 
-// closeWait is how long a link that is out of use may take to end.
+// closeWait is the time that closing a link may take.
 const closeWait = 30 * time.Second
 
-// take counts a call in, unless the link takes no more.
+// take reserves the link for a call. It is false when the link takes no more calls.
 func (l *link) take() bool {
 	l.calls.Add(1)
 	if l.closing.Load() || l.Draining() || l.hasEnded() {
@@ -36,7 +36,7 @@ func (l *link) take() bool {
 	return true
 }
 
-// give counts a call out. The last one of a link that is out of use closes it.
+// give returns the link after a call. The last call of a link that is out of use frees it.
 func (l *link) give() {
 	if l.calls.Add(-1) == 0 && l.unused() {
 		l.free(l)
@@ -46,7 +46,7 @@ func (l *link) give() {
 // unused reports whether the link is out of use and has no calls.
 func (l *link) unused() bool { return l.calls.Load() == 0 && (l.left.Load() || l.unlisted.Load()) }
 
-// end closes the link as Close does, and sooner where the client has to end.
+// end closes the link gracefully, within closeWait and until core.closing ends.
 func (l *link) end() {
 	ctx, cancel := context.WithTimeout(l.within, closeWait)
 	defer cancel()
@@ -62,21 +62,21 @@ func (l *link) hasEnded() bool {
 	}
 }
 
-// links are the connections to a node. Long messages have one of their own, made when there are some, so that small calls
-// do not wait behind them: a frame is sent whole.
+// links are the connections to a node. Long messages have a connection of their own, made on demand: frames are sent whole,
+// and short calls must not wait behind long ones.
 type links struct {
 	inUse    []atomic.Pointer[link] // the last one is for long messages
 	turn     atomic.Uint64
-	lastLong atomic.Int64       // when there was the last long message, see core.now; 0: never
+	lastLong atomic.Int64       // the last long message, see core.now; 0: never
 	leaving  map[*link]struct{} // out of use, but with calls in flight; under node.mu
 }
 
 const (
-	longMessage = 256 << 10   // a payload that keeps a connection busy long enough for small calls to notice
-	recently    = time.Minute // a node is kept connected while a service on it was called within so long
+	longMessage = 256 << 10   // a payload of this size delays other calls noticeably
+	recently    = time.Minute // a node stays connected while one of its services was called within this time
 )
 
-// take returns a connection that takes a call, nil when there is none. The caller gives it back.
+// take returns a link reserved for a call, nil when there is none. The caller gives it back.
 func (l *links) take() *link {
 	pool := len(l.inUse) - 1
 	first := 0
@@ -91,7 +91,7 @@ func (l *links) take() *link {
 	return l.takeLong()
 }
 
-// takeLong is take for a long message.
+// takeLong is like take, for a long message.
 func (l *links) takeLong() *link {
 	if c := l.inUse[len(l.inUse)-1].Load(); c != nil && c.take() {
 		return c
@@ -99,7 +99,7 @@ func (l *links) takeLong() *link {
 	return nil
 }
 
-// wantLong notes a long message, and reports whether it is the first one for a second.
+// wantLong records a long message, and reports whether it is the first one within a second.
 func (l *links) wantLong(now int64) bool {
 	now = max(now, 1)
 	last := l.lastLong.Swap(now)
@@ -112,8 +112,8 @@ func (l *links) hasLong(now int64) bool {
 	return last != 0 && now-last <= int64(recently)
 }
 
-// missing returns the place of a connection that should be made, negative when there is none, and whether there are any.
-// It needs node.mu.
+// missing returns the index of a link to be made, negative when there is none, and whether any link is left. It needs
+// node.mu.
 func (l *links) missing(now int64) (slot int, some bool) {
 	slot, some = -1, len(l.leaving) > 0
 	for i := range l.inUse {
@@ -127,7 +127,7 @@ func (l *links) missing(now int64) (slot int, some bool) {
 	return slot, some
 }
 
-// leave keeps a link that is out of use until its calls have ended. It needs node.mu.
+// leave takes a link out of use until its calls have ended. It needs node.mu.
 func (l *links) leave(c *link) {
 	if l.leaving == nil {
 		l.leaving = make(map[*link]struct{})
@@ -143,7 +143,7 @@ func (l *links) remove(c *link) {
 	}
 }
 
-// connected reports whether there are connections in use.
+// connected reports whether a link is in use.
 func (l *links) connected() bool {
 	for i := range l.inUse {
 		if l.inUse[i].Load() != nil {

@@ -7,7 +7,7 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// member is an endpoint as one of a service's list. What is learned of it is carried over to the next list.
+// member is an endpoint in the list of a service. The next list takes over its load.
 type member struct {
 	ep     Endpoint
 	index  int // in the list
@@ -17,15 +17,15 @@ type member struct {
 	*load
 }
 
-// load is what the calls of a service to an endpoint have shown.
+// load is what calls of a service to an endpoint have measured.
 type load struct {
 	inFlight atomic.Int64
 	latency  atomic.Int64 // smoothed; 0 when unknown
-	updated  atomic.Int64 // when, see Client.now
-	blamed   atomic.Bool  // the latency is that of failed calls, which count as slow
+	updated  atomic.Int64 // see core.now
+	blamed   atomic.Bool  // the latency includes the penalty of failed calls
 }
 
-// permits returns why the endpoint is not called on a connection, which may have been made for another service.
+// permits returns an error if the endpoint must not be called on l, which may have been made for another service.
 func (m *member) permits(l *link) error {
 	if m.ep.Check == nil || !l.remote.IsValid() {
 		return nil
@@ -34,17 +34,17 @@ func (m *member) permits(l *link) error {
 }
 
 const (
-	smoothTime   = time.Second            // samples that are so far apart count fully
-	smoothLeast  = 8                      // one sample counts for at least the 8th part
-	fadeTime     = 2 * time.Second        // what is known of an endpoint counts half after so long without a call
-	failureCosts = 500 * time.Millisecond // a failed call counts as one that took so long, at least
+	smoothTime   = time.Second            // samples this far apart count fully
+	smoothLeast  = 8                      // a sample counts for at least 1/8
+	fadeTime     = 2 * time.Second        // the latency counts half after this time without a call
+	failureCosts = 500 * time.Millisecond // a failed call counts as at least this slow
 )
 
-// begin counts a call in.
+// begin counts a call in flight.
 func (l *load) begin() { l.inFlight.Add(1) }
 
-// end counts it out, and learns from how long it took, if it was answered. Calls that failed count as slow, however
-// quick they were.
+// end ends the count of a call, and updates the latency if it was answered. Failed calls count as slow, however fast they
+// failed.
 func (l *load) end(began, now int64, err error, answered bool) {
 	l.inFlight.Add(-1)
 	if !answered && err == nil {
@@ -57,7 +57,7 @@ func (l *load) end(began, now int64, err error, answered bool) {
 		l.blamed.Store(true)
 	case code.Cancelled:
 		if took < l.latency.Load() {
-			return // nothing can be told from it
+			return // it might have taken longer
 		}
 	default:
 	}
@@ -76,7 +76,7 @@ func (l *load) end(began, now int64, err error, answered bool) {
 	}
 }
 
-// shown is the latency for people, who take it for what it says: none while it is that of failures.
+// shown returns the latency for display: 0 while it includes the penalty of failed calls.
 func (l *load) shown() time.Duration {
 	if l.blamed.Load() {
 		return 0
@@ -84,8 +84,7 @@ func (l *load) shown() time.Duration {
 	return time.Duration(l.latency.Load())
 }
 
-// cost is the latency that a caller would see now, roughly. What was learned fades, so that an endpoint that was slow is
-// tried again.
+// cost returns the expected latency of a call. It fades with time, so that an endpoint that was slow is tried again.
 func (l *load) cost(now int64) int64 {
 	age := (now - l.updated.Load()) / int64(fadeTime)
 	return l.latency.Load() >> min(max(age, 0), 62)

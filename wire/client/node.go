@@ -8,16 +8,16 @@ import (
 	"time"
 )
 
-// state is how a node can be reached.
+// state is the connectivity of a node.
 type state int32
 
 const (
-	idle         state = iota // nothing wanted it yet, or not for long: a call may have it dialled
+	idle         state = iota // no call wanted it yet or recently: the next one dials it
 	connecting                // for the first time: calls may wait for it
-	reconnecting              // it was lost, or has drained, after a good time, or is listed anew: calls may wait for it if there is nothing better
+	reconnecting              // a good connection was lost or drained, or the node was listed again: calls wait for it if nothing else is connected
 	ready
-	backingOff // it could not be reached: it is dialled again when its time has come
-	draining   // it asked to be left, and could not be reached again yet
+	backingOff // it could not be reached: it is dialled again after a delay
+	draining   // it asked to be left, and was not reached again yet
 )
 
 var stateNames = [...]string{
@@ -26,8 +26,8 @@ var stateNames = [...]string{
 
 func (s state) String() string { return stateNames[s] }
 
-// node is an address with its connections. It is shared by the services that are there. One goroutine, dialLoop, makes
-// the connections; it runs while there are any or some are wanted.
+// node is an address with its connections, shared by all services there. One goroutine, dialLoop, makes the connections; it
+// runs while there are any or some are wanted.
 type node struct {
 	c *core
 	netAddress
@@ -35,7 +35,7 @@ type node struct {
 	users    users       // written under catalog.mu
 	unlisted atomic.Bool // no service lists it
 	state    atomic.Int32
-	slowDial atomic.Bool // its first dial takes long: others are preferred
+	slowDial atomic.Bool // the first dial takes long: other nodes are preferred
 	links    links
 	kick     chan struct{} // wakes dialLoop
 
@@ -44,23 +44,23 @@ type node struct {
 	closed   bool
 	cancel   context.CancelFunc // of the dial in progress
 	demanded bool               // a call waits for a connection
-	drained  bool               // the last connection was given up because the peer drains
-	paced    bool               // it ended well, but soon: the next one waits for backoff.soonest
+	drained  bool               // the last connection was left because the peer drains
+	paced    bool               // it ended in order, but soon: the next one waits for backoff.soonest
 	backoff  backoff
 	err      error  // why there is no connection
 	changed  signal // of the state
 }
 
 const (
-	goodLife = time.Second // a connection that lived so long was a good one: the next is dialled at once
+	goodLife = time.Second // a connection that lived this long is replaced at once
 	noHurry  = time.Minute
 )
 
 var (
-	errUnlisted = errors.New("it has left the list of endpoints")
+	errUnlisted = errors.New("it is no longer listed")
 	errSlowDial = errors.New("it is not connected yet")
-	errAsked    = errors.New("it drains: it has asked to call elsewhere")
-	errIdle     = errors.New("it has closed the connection, on which there was no call")
+	errAsked    = errors.New("it is draining")
+	errIdle     = errors.New("it closed the idle connection")
 )
 
 func newNode(c *core, at netAddress) *node {
@@ -69,8 +69,8 @@ func newNode(c *core, at netAddress) *node {
 	}
 }
 
-// link returns a connection that takes a call, nil when there is none. A long message does not wait for the connection
-// that is made for such.
+// link returns a link reserved for a call, nil when there is none. A long message does not wait for the link that is made
+// for it.
 func (n *node) link(long bool) *link {
 	if long {
 		if l := n.links.takeLong(); l != nil {
@@ -83,7 +83,7 @@ func (n *node) link(long bool) *link {
 	return n.links.take()
 }
 
-// await waits for a connection, for as long as late allows. It fails at once when the node is being left alone.
+// await is like link, and waits for a connection until late. It fails at once while the node is backing off.
 func (n *node) await(ctx context.Context, long bool, late <-chan time.Time) (*link, error) {
 	for {
 		if l := n.link(long); l != nil {
@@ -109,8 +109,8 @@ func (n *node) await(ctx context.Context, long bool, late <-chan time.Time) (*li
 	}
 }
 
-// demand sees to it that the node is being connected, unless its time has not come. There is nothing to wait for when it
-// was connected meanwhile.
+// demand has the node connected, and returns a channel that is closed when its state changes: nil if it is connected
+// already. The error says why it is not dialled now.
 func (n *node) demand() (changed <-chan struct{}, err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -135,8 +135,8 @@ func (n *node) demand() (changed <-chan struct{}, err error) {
 	return n.changed.wait(), nil
 }
 
-// redialNow brings the next dial forward: there is reason to ask again, such as that the resolver has just listed the
-// node. Calls wait for that dial if there is nothing better. It is false when there is a connection.
+// redialNow dials without waiting for the backoff, because a resolver has listed the node again, say. Calls wait for that
+// dial if nothing else is connected. It is false when there is a connection.
 func (n *node) redialNow() bool {
 	if state(n.state.Load()) == ready {
 		return false
@@ -153,21 +153,21 @@ func (n *node) redialNow() bool {
 	return true
 }
 
-// absence returns why there is no connection, and in how long the next attempt to make one is due.
+// absence returns why there is no connection, and the time until the next dial.
 func (n *node) absence() (in time.Duration, err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return max(time.Until(n.backoff.soonest), 0), n.err
 }
 
-// list adds a service that lists the node.
+// list adds a service to the users.
 func (n *node) list(u user) {
 	n.users.add(u)
 	n.unlisted.Store(false)
 }
 
-// settle gives the connections up when no service lists the node any more, but not those with calls in flight: the node
-// may be listed again. Calls that wait for one are told. It reports whether nothing is left.
+// settle closes the idle connections of a node that no service lists any more, and wakes calls that wait for one. It reports
+// whether nothing is left. Those with calls in flight stay: the node may be listed again.
 func (n *node) settle() (empty bool) {
 	if len(n.users.all()) > 0 {
 		return false
@@ -183,10 +183,10 @@ func (n *node) settle() (empty bool) {
 	}
 	n.changed.send()
 	n.wake()
-	return empty && !n.dialling && n.backoff.rested() // it may be listed again at once
+	return empty && !n.dialling && n.backoff.rested() // else keep its backoff, it may be listed again
 }
 
-// dialLoop makes the connections that are missing, for as long as there are any or some are wanted.
+// dialLoop makes missing connections, while there are any or some are wanted.
 func (n *node) dialLoop() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -209,7 +209,8 @@ func (n *node) dialLoop() {
 	}
 }
 
-// plan returns the link to be made now, or how long there is nothing to do. more is false when dialLoop ends.
+// plan returns the index of the link to make, or a negative one and the time to wait. more is false when dialLoop is to
+// end.
 func (n *node) plan() (slot int, wait time.Duration, more bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -234,7 +235,7 @@ func (n *node) plan() (slot int, wait time.Duration, more bool) {
 	return missing, 0, true
 }
 
-// connect makes one connection.
+// connect makes a connection.
 func (n *node) connect(slot int) {
 	ctx, cancel := context.WithTimeout(context.Background(), n.c.o.ConnectTimeout)
 	defer cancel()
@@ -270,7 +271,7 @@ func (n *node) connect(slot int) {
 	n.mu.Unlock()
 }
 
-// onChange is called by connections that drain or have ended.
+// onChange is called when a connection drains or has ended.
 func (n *node) onChange() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -278,7 +279,7 @@ func (n *node) onChange() {
 	n.wake()
 }
 
-// sweep takes the links that drain or have ended out of use. It needs n.mu.
+// sweep takes links that drain or have ended out of use. It needs n.mu.
 func (n *node) sweep() {
 	for i := range n.links.inUse {
 		if l := n.links.inUse[i].Load(); l != nil && (l.hasEnded() || l.Draining()) {
@@ -301,8 +302,8 @@ func (n *node) sweep() {
 	}
 }
 
-// lost needs n.mu. A connection that the peer has ended in good order, with a drain frame or between two calls, is no
-// failure: the peer may be back at once.
+// lost handles the end of a link. One that the peer ended in order, by a drain frame or while idle, is no failure. It needs
+// n.mu.
 func (n *node) lost(l *link) {
 	l.left.Store(true)
 	clean, long := l.Draining() || l.EndedIdle(), time.Since(l.born) >= goodLife
@@ -325,23 +326,23 @@ func (n *node) lost(l *link) {
 	}
 }
 
-// retire takes a link without calls out of use. It is false for one that has some. It needs n.mu.
+// retire closes a link without calls, and is false for one that has some. It needs n.mu.
 func (n *node) retire(l *link) bool {
 	if n.closed || l.closing.Swap(true) {
 		return true
 	}
 	if l.calls.Load() > 0 && !l.hasEnded() {
-		l.closing.Store(false) // a call that was turned away meanwhile comes to release
+		l.closing.Store(false) // a call that take refused meanwhile will release it
 		return false
 	}
 	n.links.remove(l)
 	if !n.c.spawnErrand(l.end) {
-		n.links.leave(l) // the client is being closed, and will come here
+		n.links.leave(l) // the client is being closed, and ends it
 	}
 	return true
 }
 
-// release closes a link that is out of use when its last call has ended.
+// release closes a link that is out of use after its last call.
 func (n *node) release(l *link) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -370,11 +371,11 @@ func (n *node) set(s state) {
 func (n *node) wake() {
 	select {
 	case n.kick <- struct{}{}:
-	default: // it has been woken and has not looked yet
+	default: // woken already
 	}
 }
 
-// close ends the node. What it returns is still to be closed.
+// close ends the node and returns the links to be closed.
 func (n *node) close() []*link {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -385,7 +386,7 @@ func (n *node) close() []*link {
 	return n.links.all()
 }
 
-// all returns the connections.
+// all returns the links.
 func (n *node) all() []*link {
 	n.mu.Lock()
 	defer n.mu.Unlock()

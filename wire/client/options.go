@@ -13,44 +13,43 @@ import (
 	"github.com/easymicro/easymicro/wire"
 )
 
-// Options are what a program tells a client. Resolver is required, all else has a useful zero value. They are not changed
-// once given to New, and what they hold is used by many goroutines at once.
+// Options configure a client. Resolver is required; all other fields have a useful zero value. They must not be changed
+// after New, and what they refer to must be safe for concurrent use.
 type Options struct {
 	Resolver Resolver
-	Pool     *Pool  // nil: that of Guard, or else one of the client's own
+	Pool     *Pool  // holds the endpoints; nil: the pool of Guard, or else a new one
 	Guard    Guard  // nil: no rules
-	Upstream string // how rules and metrics name what is called; empty: the name of the service
+	Upstream string // the name of the called service in rules and metrics; empty: its own
 	Group    string // only endpoints whose metadata has this group
 
-	Policy Policy // how an endpoint is chosen; empty: p2c
-	// HashOn is what consistentHash hashes: metadata.NAME or argument.FIELD, a field or key at the top of the argument,
-	// in any spelling (user_id is UserID). A value counts as it is in JSON. Of frames given to Handle only JSON is looked
-	// into: they go where typed arguments go if no tag leaves the field out or gives it a name that HashOn does not mean.
-	// Calls whose value is null, empty or missing go by p2c; a type of argument that has no such field is warned of in
-	// the log, once.
+	Policy Policy // of load balancing; empty: p2c
+	// HashOn is the value that consistentHash hashes, in its JSON form: metadata.NAME or argument.FIELD. FIELD is a field or
+	// key at the top level of the argument, in any spelling (user_id is UserID). Frames given to Handle are looked into only
+	// if they are JSON; they hash like typed arguments, unless a tag omits the field or renames it beyond recognition. Calls
+	// whose value is null, empty or missing are balanced by p2c; an argument type without the field is logged once.
 	HashOn string
 
 	Codec         string           // raw, json, protobuf, msgpack or thrift; empty: msgpack
-	Compression   wire.Compression // of payloads of at least CompressAbove bytes; gzip where zstd is not known to be taken
+	Compression   wire.Compression // of payloads from CompressAbove bytes; gzip for peers not known to accept zstd
 	CompressAbove int              // 0: 1 KiB
-	LowerCase     bool             // send names in lower case, as the original easymicro does
-	Idempotent    []string         // methods that may be sent twice; * stands for any text
+	LowerCase     bool             // send names in lower case, for hosts of easymicro 2019
+	Idempotent    []string         // methods that may be sent twice; * matches any text
 
 	ConnectTimeout    time.Duration // for a connection, and for the first list of a service; 0: 1 s
-	KeepaliveInterval time.Duration // without a byte from the peer, until it is asked for one; 0: 10 s; negative: it never is, not even before the first call
-	KeepaliveTimeout  time.Duration // for that byte, until the connection is dead; 0: 3 s
-	PoolSize          int           // connections to an endpoint, besides one for calls with requests or replies of 256 KiB and more; 0: 1
-	MaxPending        int           // calls that are out or wait, over all; 0: 10,000
+	KeepaliveInterval time.Duration // silence of the peer before a heartbeat; 0: 10 s; negative: no heartbeats, not even before the first call
+	KeepaliveTimeout  time.Duration // for the answer to a heartbeat; 0: 3 s
+	PoolSize          int           // connections to an endpoint, in addition to one for requests or replies from 256 KiB; 0: 1
+	MaxPending        int           // calls in flight or waiting; 0: 10,000
 	Limits            wire.Limits   // of responses
-	TLS               *tls.Config   // nil: plain; without a ServerName it is the host of the endpoint's address
+	TLS               *tls.Config   // nil: no TLS; an empty ServerName is the host of the endpoint's address
 
-	// Caller tells rules who calls, by the context of the call; nil: nobody in particular.
+	// Caller returns the caller in rules, from the context of a call; nil: empty.
 	Caller func(context.Context) string
-	// Wrap is put around every call, outside of the rules: for spans and metrics. What it makes may hand on another frame
-	// than it was given, or hand one on again; the context must be the one that it was given, or derived from it. The
-	// status of the response tells whether the peer answered an error.
+	// Wrap is middleware around every call, outside of the rules, for spans and metrics. The handler it returns may pass on
+	// another frame than it was given, or one frame several times; it must pass on the context it was given, or one derived
+	// from it. The status of the response shows whether the peer answered an error.
 	Wrap func(wire.Handler) wire.Handler
-	// OnAttempt is told of every time a call was sent, and to where. It must not block.
+	// OnAttempt is called after every attempt that was sent. It must not block.
 	OnAttempt func(ctx context.Context, endpoint string, err error)
 
 	Logger *slog.Logger // nil discards
@@ -62,7 +61,7 @@ const (
 	defaultMaxPending     = 10_000
 )
 
-// complete checks o and puts the defaults in.
+// complete checks o and sets defaults.
 func (o *Options) complete() (wire.Codec, error) {
 	if o.Resolver == nil {
 		return 0, errors.New("client: Options.Resolver is required: it finds the endpoints of services")
@@ -70,7 +69,7 @@ func (o *Options) complete() (wire.Codec, error) {
 	if o.Guard != nil {
 		guards := o.Guard.Pool()
 		if o.Pool != nil && guards != nil && o.Pool != guards {
-			return 0, errors.New("client: Options.Pool is not the pool of Options.Guard, which would not learn of its endpoints: leave it out")
+			return 0, errors.New("client: Options.Pool is not the pool of Options.Guard, whose rules would not know the endpoints: leave it out")
 		}
 		o.Pool = cmp.Or(o.Pool, guards)
 	}
@@ -88,7 +87,7 @@ func (o *Options) complete() (wire.Codec, error) {
 	}
 	codec, ok := wire.ParseCodec(o.Codec)
 	if !ok {
-		return 0, fmt.Errorf("client: the Options.Codec %q is none of raw, json, protobuf, msgpack and thrift", o.Codec)
+		return 0, fmt.Errorf("client: Options.Codec %q is not one of raw, json, protobuf, msgpack and thrift", o.Codec)
 	}
 	orDefault(&o.CompressAbove, defaultCompressAbove)
 	orDefault(&o.ConnectTimeout, defaultConnectTimeout)
@@ -110,30 +109,30 @@ func (o *Options) check() error {
 	switch o.Policy {
 	case "", RoundRobin, WeightedRoundRobin, Random, LeastRequest, P2C, ConsistentHash:
 	default:
-		return fmt.Errorf("the Options.Policy %q is none of %s, %s, %s, %s, %s and %s", o.Policy,
+		return fmt.Errorf("Options.Policy %q is not one of %s, %s, %s, %s, %s and %s", o.Policy,
 			RoundRobin, WeightedRoundRobin, Random, LeastRequest, P2C, ConsistentHash)
 	}
 	if o.Policy == ConsistentHash || o.HashOn != "" {
 		where, name, _ := strings.Cut(o.HashOn, ".")
 		if name == "" || where != hashMetadata && where != hashArgument {
-			return fmt.Errorf("the Options.HashOn %q is neither metadata.NAME nor argument.FIELD", o.HashOn)
+			return fmt.Errorf("Options.HashOn %q is neither metadata.NAME nor argument.FIELD", o.HashOn)
 		}
 	}
 	if o.Compression > wire.Zstd {
-		return fmt.Errorf("the Options.Compression is an unknown %s", o.Compression)
+		return fmt.Errorf("Options.Compression is an unknown %s", o.Compression)
 	}
 	for name, n := range map[string]int64{
 		"CompressAbove": int64(o.CompressAbove), "ConnectTimeout": int64(o.ConnectTimeout),
 		"PoolSize": int64(o.PoolSize), "MaxPending": int64(o.MaxPending),
 	} {
 		if n < 0 {
-			return fmt.Errorf("a negative Options.%s", name)
+			return fmt.Errorf("Options.%s is negative", name)
 		}
 	}
 	return nil
 }
 
-// CallOption is a setting of one call. It may be used for others, too; a ReplyMetadata not at the same time.
+// CallOption is an option of a call. It may be reused; a ReplyMetadata not concurrently.
 type CallOption func(*callOptions)
 
 type callOptions struct {
@@ -144,32 +143,31 @@ type callOptions struct {
 	idempotent    bool
 }
 
-// Metadata sends a pair of metadata along, in place of an earlier one with the key.
+// Metadata sets a metadata pair of the request.
 func Metadata(key, value string) CallOption {
 	return func(o *callOptions) { o.metadata.Set(key, value) }
 }
 
-// ReplyMetadata puts the metadata of the response into m, in place of what m had, also when the response is an error.
-// It stays as it was when there is no response.
+// ReplyMetadata replaces *m with the metadata of the response, which may be an error. Without a response *m is unchanged.
 func ReplyMetadata(m *wire.Metadata) CallOption {
 	return func(o *callOptions) { o.replyMetadata = m }
 }
 
-// Codec encodes the argument in another way than Options.Codec.
+// Codec overrides Options.Codec.
 func Codec(c wire.Codec) CallOption {
 	return func(o *callOptions) { o.codec = c }
 }
 
-// Compression compresses the argument in another way than Options.Compression, when it is long enough to.
+// Compression overrides Options.Compression.
 func Compression(c wire.Compression) CallOption {
 	return func(o *callOptions) { o.compression = c }
 }
 
-// Token says who calls: it is what hosts with `auth` ask for.
+// Token identifies the caller to hosts with `auth`.
 func Token(token string) CallOption { return Metadata(wire.MetaAuth, token) }
 
-// Idempotent says that the call may be sent twice, as for a method in Options.Idempotent: the rules may repeat it even if
-// it was perhaps run.
+// Idempotent marks the call as one that may be sent twice, like a method in Options.Idempotent: rules may repeat it even if
+// it may have run.
 func Idempotent() CallOption {
 	return func(o *callOptions) { o.idempotent = true }
 }

@@ -10,45 +10,44 @@ import (
 	"sync"
 )
 
-// Pool holds the endpoints of the services that clients call. It watches a service once for all clients with the same
-// Resolver, keeps the last list while there is no newer one, and is where rules read which endpoints an upstream has.
-// Clients that share a Pool need not share anything else. The zero Pool is ready for use; any number of goroutines may use
-// it at once.
+// Pool holds the endpoints of services, for clients and their rules. It watches a service once for all clients with the
+// same Resolver, and keeps the last list while there is no newer one. The zero Pool is ready to use. A Pool is safe for
+// concurrent use.
 type Pool struct {
-	log   *slog.Logger // nil: losses are not logged
-	views sync.Map     // of the names of upstreams: the *view of each
+	log   *slog.Logger // nil: nothing is logged
+	views sync.Map     // the *view of each upstream, by name
 
-	mu        sync.Mutex // held while OnChange's function runs; after feed.mu
+	mu        sync.Mutex // held while onChange runs; locked after feed.mu
 	feeds     map[feedKey]*feed
 	upstreams map[string]*upstream
 	onChange  func(Change)
 }
 
-// NewPool returns a Pool that logs when an upstream loses its last endpoint and when it has endpoints again.
+// NewPool returns a Pool that logs when an upstream loses its last endpoint, and when it regains one.
 func NewPool(log *slog.Logger) *Pool { return &Pool{log: log} }
 
-// Change is a change of the endpoints of an upstream, by their addresses.
+// Change is a change in the endpoints of an upstream, given by address.
 type Change struct {
 	Upstream string
-	Known    map[string]bool // all endpoints of its services
-	Gone     map[string]bool // endpoints that are no longer among them
-	Over     bool            // no client looks the upstream up any more
+	Known    map[string]bool // the endpoints of all its services
+	Gone     map[string]bool // endpoints that were removed
+	Over     bool            // no subscription is left
 }
 
-// OnChange sets the function that is called with every change, one at a time, in place of the one before. It may read
-// the Pool but not subscribe to it.
+// OnChange sets the function that is called with every change, one call at a time, and replaces the previous one. f may
+// read the Pool but not subscribe to it.
 func (p *Pool) OnChange(f func(Change)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.onChange = f
 }
 
-// Endpoints returns the addresses that serve a service of an upstream, in order. They must not be changed.
+// Endpoints returns the sorted addresses that serve a service of an upstream. The caller must not change them.
 func (p *Pool) Endpoints(upstream, service string) []string {
 	return p.view(upstream).services[service]
 }
 
-// Size returns the number of endpoints of an upstream, over all of its services.
+// Size returns the number of endpoints of an upstream, over all its services.
 func (p *Pool) Size(upstream string) int { return len(p.view(upstream).known) }
 
 func (p *Pool) view(upstream string) *view {
@@ -58,7 +57,7 @@ func (p *Pool) view(upstream string) *view {
 	return new(view)
 }
 
-// view is what is known of an upstream. It is replaced, never changed.
+// view is an immutable view of an upstream.
 type view struct {
 	services map[string][]string
 	known    map[string]bool
@@ -77,20 +76,20 @@ func newView(subs []*Subscription) *view {
 	return v
 }
 
-// upstream is what a Pool keeps under the name that rules and the log have for what is called.
+// upstream is the state of an upstream, by the name it has in rules and the log.
 type upstream struct {
-	clients int // open ones that call it by this name
+	clients int // open clients of this name
 	subs    []*Subscription
 	logged  map[subject]condition
 }
 
-// subject is what a line of the log is about.
+// subject is the subject of a log line.
 type subject struct {
 	named   bool // the upstream has a name of its own
 	service string
 }
 
-// condition is the state of a service's endpoints, as the log words it.
+// condition is the state of the endpoints of a service, as the text of a log line.
 type condition string
 
 const (
@@ -99,7 +98,7 @@ const (
 	unserved condition = "an upstream has no endpoints: all calls fail"
 )
 
-// open keeps what was logged of an upstream until close, even while none of its services is looked up.
+// open keeps the logged state of an upstream until close, even while it has no subscriptions.
 func (p *Pool) open(name string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -127,7 +126,7 @@ func (p *Pool) upstream(name string) *upstream {
 	return u
 }
 
-// tidy drops what nothing refers to any more. It needs p.mu.
+// tidy drops state that nothing refers to any more. It needs p.mu.
 func (p *Pool) tidy(name string, u *upstream) {
 	maps.DeleteFunc(u.logged, func(about subject, _ condition) bool {
 		return (!about.named || u.clients == 0) &&
@@ -138,7 +137,7 @@ func (p *Pool) tidy(name string, u *upstream) {
 	}
 }
 
-// add lets s stand for what is known already, until it has a list of its own. It needs p.mu.
+// add adds s, with the addresses known so far until it has a list of its own. It needs p.mu.
 func (p *Pool) add(s *Subscription) {
 	u := p.upstream(s.Upstream)
 	s.addresses = p.Endpoints(s.Upstream, s.Service)
@@ -154,7 +153,7 @@ func (p *Pool) remove(s *Subscription) {
 	p.tidy(s.Upstream, u)
 }
 
-// update puts a change into the view and tells the rules. It needs p.mu.
+// update replaces the view of an upstream and reports the change. It needs p.mu.
 func (p *Pool) update(name string, u *upstream) {
 	before, now := p.view(name), newView(u.subs)
 	change := Change{Upstream: name, Known: now.known, Gone: make(map[string]bool), Over: len(u.subs) == 0}
@@ -173,7 +172,7 @@ func (p *Pool) update(name string, u *upstream) {
 	}
 }
 
-// announce logs what is news about a service, as its newest subscription has it. It needs p.mu.
+// announce logs a new condition of a service, as its newest subscription sees it. It needs p.mu.
 func (p *Pool) announce(u *upstream, about subject) {
 	var s *Subscription
 	for _, o := range u.subs {
@@ -204,7 +203,7 @@ func (p *Pool) announce(u *upstream, about subject) {
 	}
 }
 
-// feed returns the feed of s, with one user more. It needs p.mu.
+// feed returns the feed of s and counts a user. It needs p.mu.
 func (p *Pool) feed(s *Subscription) *feed {
 	key := feedKey{s.source.Resolver, s.Service}
 	f := &feed{key: key, shared: reflect.ValueOf(key.resolver).Comparable(), log: s.Logger, done: make(chan struct{}), users: 1}
@@ -224,15 +223,15 @@ func (p *Pool) feed(s *Subscription) *feed {
 	return f
 }
 
-// Subscribe looks a service up until the Subscription is closed. Until Resolver has given a list, rules go on with what
-// other subscriptions of the same upstream and service have.
+// Subscribe looks a service up until the Subscription is closed. Until the Resolver has given a list, Endpoints has those
+// of earlier subscriptions of the same upstream and service.
 func (p *Pool) Subscribe(l Lookup) *Subscription {
 	s := p.newSubscription(l)
 	s.join()
 	return s
 }
 
-// newSubscription returns one that has not begun.
+// newSubscription returns a Subscription that has not joined.
 func (p *Pool) newSubscription(l Lookup) *Subscription {
 	s := &Subscription{Lookup: l, pool: p, named: l.Upstream != "", first: make(chan struct{})}
 	var ok bool

@@ -177,7 +177,7 @@ func TestAPoolLogsThatEndpointsAreLostAndReturn(t *testing.T) {
 		{now, blue, nil, `level=INFO msg="an upstream has endpoints again"` + about + `"dns b" endpoints=1`},
 		{old, nil, nil, ""},  // it finishes its last calls
 		{now, nil, away, ""}, // it logs that itself
-		{now, []Endpoint{}, nil, `level=WARN msg="` + string(unserved) + `"` + about + `"dns b" why="nobody serves it, as far as dns b tells"`},
+		{now, []Endpoint{}, nil, `level=WARN msg="` + string(unserved) + `"` + about + `"dns b" why="nothing serves it, according to dns b"`},
 	} {
 		out.Reset()
 		step.by.give(step.list, step.err)

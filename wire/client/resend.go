@@ -10,28 +10,28 @@ import (
 )
 
 const (
-	againWithin = 10 * time.Second // how long one-way requests that a peer has not run are sent again
+	againWithin = 10 * time.Second // the time for sending a one-way request to another peer
 	againSoon   = 50 * time.Millisecond
 	againLate   = time.Second
 )
 
-// again is one-way requests that are to be sent elsewhere: their callers were told that they are on their way.
+// again are one-way requests to be sent to other peers: their callers were told that they are sent.
 type again struct {
 	c     *catalog
 	left  []unsent
 	lost  int
 	why   error
-	where string // a method of those that are lost
+	where string // a method of a lost request
 }
 
-// unsent is one of them.
+// unsent is one of these requests.
 type unsent struct {
 	*wire.Frame
 	until time.Time
 }
 
-// resendUnread sends one-way requests elsewhere that a peer has not run and will not. Of some it is known only how many there
-// were.
+// resendUnread sends one-way requests that a peer will not run to other peers. forgotten is the number of requests that were
+// not kept.
 func resendUnread(c *catalog, unread []*wire.Frame, forgotten int) {
 	a := &again{c: c}
 	if forgotten > 0 {
@@ -45,7 +45,7 @@ func resendUnread(c *catalog, unread []*wire.Frame, forgotten int) {
 		}
 		a.left = append(a.left, unsent{f, until})
 	}
-	c.calls.Add(1) // for Shutdown and Close, which wait
+	c.calls.Add(1) // Shutdown and Close wait for it
 	started := c.spawnErrand(func() {
 		defer c.leave()
 		a.send()
@@ -58,9 +58,9 @@ func resendUnread(c *catalog, unread []*wire.Frame, forgotten int) {
 	}
 }
 
-var errForgotten = errors.New("too much was sent one-way without a sign that it was run")
+var errForgotten = errors.New("too many one-way calls were unconfirmed")
 
-// send sends what can be sent, until nothing is left.
+// send sends requests until none is left.
 func (a *again) send() {
 	for pause := againSoon; ; pause = min(2*pause, againLate) {
 		hint := a.round()
@@ -78,8 +78,8 @@ func (a *again) send() {
 	}
 }
 
-// round tries each once. Those of a service that cannot be reached wait for the next round. It returns when an endpoint
-// may be there, as far as is known.
+// round tries each request once, but for services that have failed in this round. It returns the expected time until an
+// endpoint can be reached.
 func (a *again) round() (hint time.Duration) {
 	away := map[string]error{}
 	left := a.left[:0]
@@ -101,13 +101,13 @@ func (a *again) round() (hint time.Duration) {
 	return hint
 }
 
-// goesElsewhere reports whether what failed with err was provably not run, and may be in a moment.
+// goesElsewhere reports whether a request that failed with err was provably not run, and can be sent again.
 func goesElsewhere(err error) bool {
 	reason := code.From(err).Reason
 	return !errors.Is(err, ErrClosed) && (reason == code.ReasonNoEndpoint || reason == code.ReasonDraining)
 }
 
-// sendOnce sends f, or returns why that was not possible before when its time is over.
+// sendOnce sends f. When the time of f is over it returns an error that wraps before, the last one.
 func (a *again) sendOnce(f unsent, before error) error {
 	ctx, cancel := context.WithDeadline(context.Background(), f.until)
 	defer cancel()
@@ -141,7 +141,7 @@ func (a *again) giveUp(why error) {
 
 func (a *again) report() {
 	if a.lost > 0 {
-		a.c.log.Warn("one-way calls are lost: the peer ended the connection before it ran them, and they could not be sent elsewhere",
+		a.c.log.Warn("one-way calls were lost: the peer closed the connection before it ran them, and no other could be reached",
 			"calls", a.lost, "method", a.where, "error", a.why)
 	}
 }

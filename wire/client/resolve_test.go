@@ -26,7 +26,7 @@ func TestEmptyListAndErrorsOfTheResolverAreToldAtOnce(t *testing.T) {
 				t.Errorf("after %v: %q, want %q", time.Since(begin), e.Message, text)
 			}
 		}
-		want("no endpoint of Arith is known: nobody serves it")
+		want("no endpoint of Arith is known: nothing serves it")
 		names.set("Arith", Endpoint{Address: "a", Metadata: map[string]string{"group": "green"}})
 		synctest.Wait()
 		want(`no endpoint of Arith has the group "blue" (1 have another)`)

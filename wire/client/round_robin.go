@@ -6,8 +6,8 @@ import (
 	"sync/atomic"
 )
 
-// roundRobin gives each its turn. The turn of one that is not allowed goes to the others in turn, and not to its
-// neighbour alone.
+// roundRobin chooses members in turn. The turns of a member that is not allowed are shared by all others, rather than
+// going to its neighbour.
 type roundRobin struct {
 	members []*member
 	*turns
@@ -20,7 +20,7 @@ func newRoundRobin(members []*member, old balancer) *roundRobin {
 		return &roundRobin{members, old.turns}
 	}
 	t := new(turns)
-	t.next.Store(rand.Uint64N(1 << 32)) // many clients do not all begin with the same endpoint
+	t.next.Store(rand.Uint64N(1 << 32)) // so that clients do not all begin with the same endpoint
 	return &roundRobin{members, t}
 }
 
@@ -52,11 +52,11 @@ func (r *roundRobin) pick(f filter) *member {
 		}
 		skip--
 	}
-	return last // somebody became unusable meanwhile
+	return last // a member became unusable meanwhile
 }
 
-// weighted is smooth weighted round robin, as nginx has it: in each round everyone gains its weight, and the one that
-// has most is chosen and pays the weights of all. Turns are spread evenly, never in runs.
+// weighted is smooth weighted round robin, as in nginx: with every choice each member gains its weight, and the one that
+// has most is chosen and loses the sum of the weights. The turns of a member are spread evenly.
 type weighted struct {
 	members []*member
 

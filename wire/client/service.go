@@ -13,24 +13,24 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// service is a service that was called: its endpoints are looked up until it has not been called for long.
+// service is a service that was called. It is looked up until it was not called for some time.
 type service struct {
 	c      *core
 	name   string
-	lower  string // the name as the original easymicro sends it
+	lower  string // the name for Options.LowerCase
 	lookup *Subscription
-	first  <-chan struct{} // that of lookup
+	first  <-chan struct{} // lookup.first
 	list   atomic.Pointer[list]
-	gone   bool // under catalog.mu: it is looked up no longer
-	kept   bool // under catalog.mu: a client before this one has called it
+	gone   bool // under catalog.mu: dropped
+	kept   bool // under catalog.mu: added by TakeOver
 	usage
 	longReplies longReplies
 }
 
-// list is who serves a service. It is swapped as a whole.
+// list is an immutable list of the endpoints of a service.
 type list struct {
-	known   bool  // there was a list at all
-	err     error // why nothing newer is known
+	known   bool  // the resolver has given a list
+	err     error // why there is no newer one
 	others  int   // endpoints of other groups
 	members []*member
 	bal     balancer
@@ -38,7 +38,7 @@ type list struct {
 
 var errNoAnswer = errors.New("the resolver has not answered")
 
-// resolved is who serves the service; the first callers wait for that.
+// resolved returns the list, for which the first callers wait. It is never empty.
 func (s *service) resolved(ctx context.Context) (*list, error) {
 	select {
 	case <-s.first:
@@ -70,7 +70,7 @@ func (s *service) wait(ctx context.Context) error {
 	}
 }
 
-// unknown is the error of calls of a service that has no endpoint.
+// unknown returns the error of calls to a service without endpoints.
 func (s *service) unknown(l *list) error {
 	switch {
 	case l.others > 0:
@@ -81,19 +81,19 @@ func (s *service) unknown(l *list) error {
 	case !l.known && s.c.shut.Load():
 		return closedError()
 	case !l.known: // see evict
-		return failed(code.Unavailable, code.ReasonOverloaded, "%s was given up before the resolver answered: more than %d services are called",
+		return failed(code.Unavailable, code.ReasonOverloaded, "%s was dropped before the resolver answered: more than %d services are in use",
 			s.name, maxServices)
 	}
-	return unreached("no endpoint of %s is known: nobody serves it, as far as the resolver knows", s.name).
+	return unreached("no endpoint of %s is known: nothing serves it, according to the resolver", s.name).
 		InPublic(s.unknownInPublic())
 }
 
 func (s *service) unknownInPublic() string { return "no endpoint of " + s.name + " is known" }
 
-// ServiceStatus is what a client knows of a service.
+// ServiceStatus is the state of a service.
 type ServiceStatus struct {
 	Service   string
-	Err       string // why nothing newer is known
+	Err       string // why the list may be out of date
 	Endpoints []EndpointStatus
 }
 
@@ -102,8 +102,8 @@ type EndpointStatus struct {
 	Endpoint
 	State    string // idle, connecting, ready, backoff or draining
 	InFlight int
-	Latency  time.Duration // smoothed; 0 when unknown, and while calls fail
-	Err      string        // why it is not connected
+	Latency  time.Duration // smoothed; 0 when unknown and while calls fail
+	Err      string        // why there is no connection
 }
 
 func (s *service) status() ServiceStatus {
@@ -125,7 +125,7 @@ func (s *service) status() ServiceStatus {
 	return all
 }
 
-// longReplies are the methods whose replies are long messages, in lower case, and when there was the last one.
+// longReplies remembers the methods whose replies are long messages, in lower case, with the time of the last one.
 type longReplies struct {
 	writing sync.Mutex
 	last    atomic.Pointer[map[string]*atomic.Int64]
@@ -133,7 +133,7 @@ type longReplies struct {
 
 const maxLongReplies = 1000
 
-// of reports whether a method has answered with long messages recently.
+// of reports whether a method had long replies recently.
 func (r *longReplies) of(c *core, method string) bool {
 	all := r.last.Load()
 	if all == nil {
@@ -144,7 +144,7 @@ func (r *longReplies) of(c *core, method string) bool {
 	return last != nil && c.now()-last.Load() <= int64(recently)
 }
 
-// add notes that a method has answered with a long message.
+// add records a long reply.
 func (r *longReplies) add(now int64, method string) {
 	name := strings.ToLower(method)
 	if all := r.last.Load(); all != nil && (*all)[name] != nil {
@@ -166,7 +166,7 @@ func (r *longReplies) add(now int64, method string) {
 	r.last.Store(&next)
 }
 
-// appendLower appends s in lower case, as servers take it in any.
+// appendLower appends s in lower case: servers ignore the case of methods.
 func appendLower(dst []byte, s string) []byte {
 	for i := range len(s) {
 		c := s[i]

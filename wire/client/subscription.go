@@ -11,19 +11,19 @@ import (
 	"time"
 )
 
-// feed is one watch of a service, for all subscriptions with the same resolver.
+// feed is a watch of a service, for all subscriptions with the same Resolver.
 type feed struct {
 	key    feedKey
-	shared bool // in Pool.feeds: resolvers that cannot be compared are watched for each subscription
+	shared bool // it is in Pool.feeds; a Resolver that is not comparable has a feed for each subscription
 	log    *slog.Logger
 	stop   context.CancelFunc
 	done   chan struct{} // closed when the watch has ended
 	users  int           // under Pool.mu
 
-	mu   sync.Mutex // held while subscriptions are told; before Pool.mu
+	mu   sync.Mutex // held while subscriptions are told; locked before Pool.mu
 	subs []*Subscription
 	list []Endpoint
-	has  bool  // list was given
+	has  bool  // a list was given
 	err  error // why nothing newer is known
 }
 
@@ -33,13 +33,13 @@ type feedKey struct {
 	service  string
 }
 
-// A Watch that returns is called again, at first after rewatchFirst.
+// A Watch that returns is repeated, with a delay from rewatchFirst to rewatchCap.
 const (
 	rewatchFirst = 500 * time.Millisecond
 	rewatchCap   = 5 * time.Second
 )
 
-var errWatchEnded = errors.New("the resolver has stopped to watch")
+var errWatchEnded = errors.New("the resolver stopped watching")
 
 // run watches until ctx ends.
 func (f *feed) run(ctx context.Context) {
@@ -54,7 +54,7 @@ func (f *feed) run(ctx context.Context) {
 			err = errWatchEnded
 		}
 		f.set(nil, err, false)
-		f.log.Warn("the endpoints of a service are watched no longer; trying again", "service", f.key.service, "error", err)
+		f.log.Warn("watching the endpoints of a service has failed, retrying", "service", f.key.service, "error", err)
 		if time.Since(begin) > rewatchCap {
 			pause = rewatchFirst
 		}
@@ -66,7 +66,7 @@ func (f *feed) run(ctx context.Context) {
 	}
 }
 
-// set takes a list, or why there is none, from the resolver.
+// set passes on a list, or the error that keeps the Resolver from a newer one.
 func (f *feed) set(list []Endpoint, err error, logs bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -79,7 +79,7 @@ func (f *feed) set(list []Endpoint, err error, logs bool) {
 	}
 }
 
-// add tells s what is known, and from now on what is new.
+// add gives s the last list and error, and all later ones.
 func (f *feed) add(s *Subscription) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -98,33 +98,33 @@ func (f *feed) remove(s *Subscription) {
 	f.subs = slices.DeleteFunc(f.subs, func(o *Subscription) bool { return o == s })
 }
 
-// Lookup says what a Subscription looks up.
+// Lookup describes a Subscription.
 type Lookup struct {
 	Resolver Resolver
 	Service  string
-	Upstream string       // how rules and the log name it; empty: Service
+	Upstream string       // its name in rules and the log; empty: Service
 	Group    string       // only endpoints whose metadata has this group; empty: all
-	Logger   *slog.Logger // told when Resolver stops to watch; nil discards
+	Logger   *slog.Logger // for a Watch that returns; nil discards
 
-	// Update, if any, is called as that of Resolver.Watch, with the endpoints that are in the group and the number of
-	// those that are not. It does not use the Subscription.
+	// Update, if not nil, is called like that of Resolver.Watch, with the endpoints in Group and the number of others. It
+	// must not use the Subscription.
 	Update func(endpoints []Endpoint, others int, err error)
 }
 
-// Subscription keeps a service looked up.
+// Subscription keeps a service looked up in a Pool.
 type Subscription struct {
 	Lookup
 	pool   *Pool
 	named  bool
 	source Source
-	first  chan struct{} // closed when the resolver has said something and the rules know it, or by Close
+	first  chan struct{} // closed after the first list or error, when the rules know it, and by Close
 	once   sync.Once
 
 	// Under Pool.mu:
 	feed      *feed
 	closed    bool
 	addresses []string
-	heard     bool // by the resolver: found and err are what it said
+	heard     bool // found, used and err are from the Resolver
 	found     int  // endpoints, of all groups
 	used      int
 	err       error
@@ -134,7 +134,7 @@ func (s *Subscription) subject() subject { return subject{s.named, s.Service} }
 
 func (s *Subscription) ready() { s.once.Do(func() { close(s.first) }) }
 
-// join begins to look the service up.
+// join starts the lookup.
 func (s *Subscription) join() {
 	p := s.pool
 	p.mu.Lock()
@@ -148,8 +148,8 @@ func (s *Subscription) join() {
 	s.feed.add(s)
 }
 
-// Close ends the lookup, and returns when nothing that it has started runs. An upstream without subscriptions is unknown to
-// rules, and starts afresh with the next one.
+// Close ends the lookup, and waits for the goroutine of a watch that is no longer needed. Rules forget an upstream that has
+// no subscriptions left.
 func (s *Subscription) Close() {
 	p := s.pool
 	p.mu.Lock()
@@ -178,7 +178,7 @@ func (s *Subscription) Close() {
 	}
 }
 
-// take takes a list, or why there is none. logs is false when that is no news for the log.
+// take receives a list, or the error that keeps the Resolver from a newer one. logs is false if the log has it already.
 func (s *Subscription) take(list []Endpoint, err error, logs bool) {
 	var used []Endpoint
 	if err == nil {
@@ -214,7 +214,7 @@ func (s *Subscription) know(list, used []Endpoint, err error, logs bool) {
 	}
 }
 
-// choose returns the endpoints that are in the group.
+// choose returns the endpoints in the group.
 func (s *Subscription) choose(list []Endpoint) []Endpoint {
 	if s.Group == "" {
 		return list
@@ -222,7 +222,7 @@ func (s *Subscription) choose(list []Endpoint) []Endpoint {
 	return slices.DeleteFunc(slices.Clone(list), func(e Endpoint) bool { return e.Metadata[metaGroup] != s.Group })
 }
 
-// condition returns the state of the endpoints, and why. It needs p.mu.
+// condition returns the state of the endpoints, and the reason. It needs Pool.mu.
 func (s *Subscription) condition() (c condition, why string) {
 	switch {
 	case s.used == 0 && s.err != nil:
@@ -230,7 +230,7 @@ func (s *Subscription) condition() (c condition, why string) {
 	case s.used == 0 && s.found > 0:
 		return unserved, fmt.Sprintf("none of %d found is in group %s", s.found, s.Group)
 	case s.used == 0:
-		return unserved, "nobody serves it, as far as " + cmp.Or(s.source.Name, "the resolver") + " tells"
+		return unserved, "nothing serves it, according to " + cmp.Or(s.source.Name, "the resolver")
 	case s.err != nil && s.source.LogErrors:
 		return stale, s.err.Error()
 	}

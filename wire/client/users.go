@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// usage is when a service was called last, see core.now.
+// usage is the time of the last call of a service, see core.now.
 type usage struct{ used atomic.Int64 }
 
-// touch writes rarely: all callers read the same line.
+// touch writes at most once a second: all callers share the cache line.
 func (u *usage) touch(now int64) {
 	if now-u.used.Load() > int64(time.Second) {
 		u.used.Store(now)
@@ -19,16 +19,16 @@ func (u *usage) touch(now int64) {
 
 func (u *usage) within(now int64, d time.Duration) bool { return now-u.used.Load() <= int64(d) }
 
-// user is a service that lists a node, and what it asks of the node's address.
+// user is a service that lists a node, with the check of its endpoint.
 type user struct {
 	*usage
-	check func(netip.Addr) error // nil takes all
+	check func(netip.Addr) error // nil permits all addresses
 }
 
-// users are the services that list a node: few, and rarely changed, so each change makes a new list.
+// users are the services that list a node. They are few and rarely change, so every change makes a new list.
 type users struct {
 	list   atomic.Pointer[[]user]
-	latest atomic.Pointer[user] // one of them before the last change
+	latest atomic.Pointer[user] // the first of those before the last removal
 }
 
 func (l *users) all() []user {
@@ -60,8 +60,8 @@ func (l *users) calledWithin(now int64, d time.Duration) bool {
 	return slices.ContainsFunc(l.all(), func(u user) bool { return u.within(now, d) })
 }
 
-// check returns why an address is not dialled: none of the services takes it. A dial that has outlived them goes by the
-// last one.
+// check returns an error if no service permits the address. Without services it asks the last one, for dials still in
+// progress.
 func (l *users) check(ip netip.Addr) (err error) {
 	list := l.all()
 	if latest := l.latest.Load(); len(list) == 0 && latest != nil {
