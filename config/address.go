@@ -39,7 +39,7 @@ func (a Address) Split() (network, address string, err error) {
 		s = strings.TrimPrefix(s, "tcp://")
 	case strings.Contains(s, "://"):
 		scheme, _, _ := strings.Cut(s, "://")
-		return "", "", fmt.Errorf("%s:// is no address: %s", scheme, addressForms)
+		return "", "", fmt.Errorf("%s:// is not an address: %s", scheme, addressForms)
 	}
 	if s == "" {
 		return "", "", errors.New("is empty: " + addressForms)
@@ -49,18 +49,26 @@ func (a Address) Split() (network, address string, err error) {
 	}
 	if !strings.Contains(s, ":") {
 		if _, err := strconv.Atoi(s); err == nil {
-			return "", "", fmt.Errorf("%s has no colon: :%s or 127.0.0.1:%s?", s, s, s)
+			return "", "", errors.New(portAlone(s))
 		}
 		return "", "", fmt.Errorf("%q has no port: %s", s, addressForms)
 	}
 	_, port, err := net.SplitHostPort(s)
 	if err != nil {
-		return "", "", fmt.Errorf("%q is no host:port (an IPv6 host stands in brackets: [::1]:8972)", s)
+		return "", "", fmt.Errorf("%q is not host:port (an IPv6 host is written in brackets: [::1]:8972)", s)
 	}
 	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
 		return "", "", fmt.Errorf("port %q is not a number from 0 to 65535", port)
 	}
 	return "tcp", s, nil
+}
+
+// portAlone says how to write an address that is a port only.
+func portAlone(text string) string {
+	if n, err := strconv.ParseUint(text, 10, 16); err != nil || n == 0 {
+		return fmt.Sprintf("%s is not an address: write a host and a port, such as \"127.0.0.1:8972\"", clip(text))
+	}
+	return fmt.Sprintf("%s has no host: write \"127.0.0.1:%[1]s\", or \":%[1]s\" for every address of this machine", text)
 }
 
 // Loopback tells that only this machine reaches the address.
@@ -123,18 +131,18 @@ func (a Address) valid() bool {
 func dialable(address string) error {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
-		return fmt.Errorf("%q is no host:port", clip(address))
+		return fmt.Errorf("%q is not host:port", clip(address))
 	}
 	n, err := strconv.Atoi(port)
 	switch {
 	case err != nil || n < 0 || n > 65535:
 		return fmt.Errorf("port %q is not a number from 1 to 65535", clip(port))
 	case sameHost(host) == "*":
-		return fmt.Errorf("%s names no host: it is every address of a machine", clip(address))
+		return fmt.Errorf("%s has no host: every address of a machine cannot be called", clip(address))
 	case n == 0:
-		return fmt.Errorf("%s has no port that can be called", clip(address))
+		return fmt.Errorf("%s has a port that cannot be called", clip(address))
 	case strings.ContainsAny(host, " \t/@?#"):
-		return fmt.Errorf("%q is no name of a host", clip(host))
+		return fmt.Errorf("%q is not a host name", clip(host))
 	}
 	return nil
 }

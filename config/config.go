@@ -130,7 +130,7 @@ func (e Expiry) Effect() string {
 	case e.Opens():
 		return "calls that it refused get through"
 	}
-	return "it takes no part"
+	return "it has no effect"
 }
 
 // soon is a warning that a rule or a token has not long to go.

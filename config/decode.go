@@ -12,7 +12,7 @@ import (
 func DecodeManifest(file string, data []byte, env func(string) (string, bool)) (*Manifest, Problems) {
 	m := new(Manifest)
 	d := newDecoder(file, env)
-	d.file(data, reflect.ValueOf(m).Elem(), "empty: a manifest names at least its services", false)
+	d.file(data, reflect.ValueOf(m).Elem(), "empty: a manifest lists at least its services", false)
 	m.at = d.finish()
 	m.complete()
 	return m, d.problems.Sort()
@@ -118,7 +118,7 @@ func (f *EndpointsFile) check(at places) Problems {
 		place := at.position(path)
 		key, wrong := e.Address.callable()
 		if first, taken := seen.taken(key, place); wrong == "" && taken {
-			wrong = fmt.Sprintf("%s stands in line %d already", e.Address, first.Line)
+			wrong = fmt.Sprintf("%s is listed in line %d already", e.Address, first.Line)
 		}
 		if wrong != "" && e.Address != "" {
 			problems = append(problems, Problem{File: at.file, Line: place.Line, Column: place.Column, Path: path, Message: wrong})
@@ -197,9 +197,9 @@ func kubernetesObject(root *yaml.Node) string {
 		}
 	}
 	if kind == "ConfigMap" || kind == "Secret" {
-		return fmt.Sprintf("is a Kubernetes object (%s): mount it, and name the files that it is mounted as; here stands what is under its data", kind)
+		return fmt.Sprintf("is a Kubernetes object (%s): mount it and name the mounted files; a file itself has only what is under its data", kind)
 	}
-	return fmt.Sprintf("is a Kubernetes object (%s), which is not understood: easymicro schema shows the fields of its own files", clip(kind))
+	return fmt.Sprintf("is a Kubernetes object (%s), not a file of easymicro: easymicro schema shows the fields of these", clip(kind))
 }
 
 // CompleteRules is for rules that a program makes: it returns a copy in which the documented defaults stand where rules

@@ -75,7 +75,7 @@ func (d *decoder) open(data []byte, into reflect.Type, empty string, blank bool)
 func (d *decoder) alias(n *yaml.Node, path string, decode func(target *yaml.Node)) {
 	a := d.aliased
 	if slices.Contains(a.stack, n.Alias) {
-		d.problem(n, path, fmt.Sprintf("*%s stands inside of itself", n.Value), "")
+		d.problem(n, path, fmt.Sprintf("*%s refers to itself", n.Value), "")
 		return
 	}
 	if n.Alias == nil || a.spent {
@@ -84,12 +84,12 @@ func (d *decoder) alias(n *yaml.Node, path string, decode func(target *yaml.Node
 	a.enter(n.Alias)
 	decode(n.Alias)
 	if a.leave() {
-		d.problem(n, path, fmt.Sprintf("aliases stand for more than %d values", maxAliasValues), "")
+		d.problem(n, path, fmt.Sprintf("aliases expand to more than %d values", maxAliasValues), "")
 	}
 }
 
-// placed is what keeps its own places.
-type placed interface{ setPlaces(path string, at places) }
+// positioned is what keeps its own places.
+type positioned interface{ setPlaces(path string, at places) }
 
 // mapping decodes n into the struct v: defaults first, then what is written, then what is missing.
 func (d *decoder) mapping(n *yaml.Node, v reflect.Value, path string) {
@@ -149,7 +149,7 @@ func (d *decoder) options(n *yaml.Node, v reflect.Value, path string) {
 // scalar decodes one word and checks it against the tags.
 func (d *decoder) scalar(n *yaml.Node, v reflect.Value, f *field, path string) {
 	if n.Kind != yaml.ScalarNode {
-		d.problem(n, path, fmt.Sprintf("must be %s, not %s", article(v.Type()), d.suggest.describe(n)), "")
+		d.problem(n, path, fmt.Sprintf("must be %s, not %s", typeName(v.Type()), d.suggest.describe(n)), "")
 		return
 	}
 	tag := n.ShortTag()
@@ -175,7 +175,7 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, f *field, path string) {
 	if !d.aliased.count() || d.full() {
 		return
 	}
-	if p, ok := v.Addr().Interface().(placed); ok {
+	if p, ok := v.Addr().Interface().(positioned); ok {
 		d.scoped(n, v, path, p)
 		return
 	}
@@ -183,7 +183,7 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, f *field, path string) {
 		d.problem(n, path, w, "")
 		return
 	}
-	if d.vars.unset[n] || !d.sound(n, v.Type(), path) {
+	if d.vars.unset[n] || !d.isPlain(n, v.Type(), path) {
 		return
 	}
 	switch t := v.Type(); {
@@ -219,32 +219,32 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, f *field, path string) {
 }
 
 // scoped decodes what keeps its own places: paths inside it start anew.
-func (d *decoder) scoped(n *yaml.Node, v reflect.Value, path string, p placed) {
+func (d *decoder) scoped(n *yaml.Node, v reflect.Value, path string, p positioned) {
 	scope, at := d.scope, d.at
 	d.scope, d.at = join(scope, path), places{file: d.name}
 	d.place(n, "")
-	if d.sound(n, v.Type(), "") && d.kind(n, yaml.MappingNode, "", v.Type(), &field{}) {
+	if d.isPlain(n, v.Type(), "") && d.kind(n, yaml.MappingNode, "", v.Type(), &field{}) {
 		d.mapping(n, v, "")
 	}
 	p.setPlaces(d.scope, d.finish())
 	d.scope, d.at = scope, at
 }
 
-// sound refuses what is wrong whatever the type: no value, and tags of other languages.
-func (d *decoder) sound(n *yaml.Node, t reflect.Type, path string) bool {
+// isPlain refuses what is wrong whatever the type: no value, and tags of other languages.
+func (d *decoder) isPlain(n *yaml.Node, t reflect.Type, path string) bool {
 	switch tag := n.ShortTag(); {
 	case tag == "!!null" && d.vars.expanded[n] != "":
-		what := ", and no " + strings.TrimPrefix(article(t), "a ")
+		what := ": expected " + typeName(t)
 		if t == patternsType || t.Kind() == reflect.String {
-			what = ": for empty text write it in quotes"
+			what = ": for an empty string write it in quotes"
 		}
 		d.problem(n, path, d.vars.expanded[n]+" is empty"+what, "")
 	case tag == "!!null":
-		d.problem(n, path, "has no value: write "+article(t)+", or leave the key out", "")
+		d.problem(n, path, "has no value: write "+typeName(t)+", or leave the key out", "")
 	case n.Style&yaml.TaggedStyle != 0 && !slices.Contains(coreTags, tag):
-		message := fmt.Sprintf("the tag %s is not understood", tag)
+		message := fmt.Sprintf("the tag %s is not supported", tag)
 		if t == patternsType || t.Kind() == reflect.String {
-			message += ": text that begins with ! must be quoted; what a rule leaves out stands in match.except"
+			message += ": a string that begins with ! must be quoted; exceptions of a rule go into match.except"
 		}
 		d.problem(n, path, message, "")
 	default:
@@ -264,7 +264,7 @@ func (d *decoder) kind(n *yaml.Node, want yaml.Kind, path string, t reflect.Type
 		d.problem(n, path, "must be a mapping with the key "+key+", not "+d.suggest.describe(n), "")
 		return false
 	}
-	d.problem(n, path, fmt.Sprintf("must be %s, not %s", article(t), d.suggest.describe(n)), d.suggest.wrapped(n, t, f))
+	d.problem(n, path, fmt.Sprintf("must be %s, not %s", typeName(t), d.suggest.describe(n)), d.suggest.wrapped(n, t, f))
 	return false
 }
 
@@ -296,7 +296,7 @@ func (d *decoder) list(n *yaml.Node, v reflect.Value, f *field, path string) {
 }
 
 func (d *decoder) keepsPlaces(t reflect.Type) bool {
-	_, ok := reflect.New(t).Interface().(placed)
+	_, ok := reflect.New(t).Interface().(positioned)
 	return ok
 }
 
@@ -351,19 +351,19 @@ func (d *decoder) pairs(n *yaml.Node, path string, each func(key, value *yaml.No
 			return
 		}
 		if key.Kind == yaml.AliasNode && key.Alias != nil {
-			d.problem(key, path, "an alias may not be a key", "")
+			d.problem(key, path, "an alias cannot be a key", "")
 			continue
 		}
 		if key.Kind != yaml.ScalarNode {
-			d.problem(key, path, "a key must be a word, not "+d.suggest.describe(key), "")
+			d.problem(key, path, "a key must be a plain value, not "+d.suggest.describe(key), "")
 			continue
 		}
 		if key.ShortTag() == "!!merge" {
-			d.problem(key, path, "merge keys (<<) are not understood: write the fields out", "")
+			d.problem(key, path, "merge keys (<<) are not supported: write the fields out", "")
 			continue
 		}
 		if first, twice := seen[key.Value]; twice {
-			d.problem(key, join(path, key.Value), fmt.Sprintf("the key stands here twice, first in line %d", first.Line), "")
+			d.problem(key, join(path, key.Value), fmt.Sprintf("duplicate key, first in line %d", first.Line), "")
 			continue
 		}
 		seen[key.Value] = key

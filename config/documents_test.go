@@ -21,7 +21,7 @@ func decodes(text string) map[string]string {
 
 func TestADocumentWithoutContentHoldsNothingAndAFileWithoutDocumentIsInvalid(t *testing.T) {
 	const (
-		noManifest = "f:1:1: empty: a manifest names at least its services"
+		noManifest = "f:1:1: empty: a manifest lists at least its services"
 		noRules    = "f:1:1: empty: to have no rules write `rules: []`"
 		noTokens   = "f:1:1: empty: to have no tokens write `[]`"
 	)
@@ -53,7 +53,7 @@ func TestEmptyDocumentsBesideOneWithContentAreNothing(t *testing.T) {
 		t.Errorf("the timeout stands in %s, want f:4", got)
 	}
 	_, problems := config.DecodeRules("f", []byte("---\n---\n"+rule+"---\n# a\n---\n"+rule), nil)
-	if want := "f:6:1: a second document begins here: a file holds one, without --- between"; problems.Error() != want {
+	if want := "f:6:1: a second document begins here: a file has only one"; problems.Error() != want {
 		t.Errorf("got %v, want %s", problems, want)
 	}
 	before := time.Now()
@@ -67,11 +67,11 @@ func TestOnlyTheTopLevelHasExtensions(t *testing.T) {
 	for text, want := range map[string]string{
 		"rules: [{name: a, x-team: b, match: {service: A}, timeout: 1s}]\n": "rules[0].x-team: unknown key",
 		"rules: [{name: a, match: {service: A, x-y: 1}, timeout: 1s}]\n":    "rules[0].match.x-y: unknown key",
-		"x-a: 1\nx-a: 2\nrules: []\n":                                       "x-a: the key stands here twice, first in line 1",
+		"x-a: 1\nx-a: 2\nrules: []\n":                                       "x-a: duplicate key, first in line 1",
 		"x-a: 1\n":                                                          "rules: is required",
 		"x_a: 1\nrules: []\n":                                               "x_a: unknown key",
 		"X-a: 1\nrules: []\n":                                               "X-a: unknown key",
-		"x-a: &a [*a]\nrules: *a\n":                                         "*a stands inside of itself",
+		"x-a: &a [*a]\nrules: *a\n":                                         "*a refers to itself",
 		"x-a: &a {nam: b}\nrules: [*a]\n":                                   "rules[0].nam: unknown key (did you mean name?)",
 		"x-a: &a [" + strings.Repeat("1, ", 900) + "1]\nx-b: &b [" + strings.Repeat("*a, ", 900) + "*a]\nrules: *b\n": "rules",
 	} {

@@ -89,9 +89,9 @@ func (v *variables) expandText(s string) (text string, wrong []string) {
 		value, set := v.env(name)
 		switch {
 		case !variableName.MatchString(name):
-			wrong = append(wrong, fmt.Sprintf("${%s} is no variable: letters, digits and _; write $${ for a literal ${", inside))
+			wrong = append(wrong, fmt.Sprintf("${%s} is not a variable name: use letters, digits and _, or write $${ for a literal ${", inside))
 		case strings.Contains(fallback, "${"):
-			wrong = append(wrong, fmt.Sprintf("the default of ${%s} holds another ${: variables are expanded once", name))
+			wrong = append(wrong, fmt.Sprintf("the default of ${%s} contains another ${: variables are expanded once", name))
 		case hasFallback && value == "":
 			b.WriteString(fallback)
 		case !set:

@@ -27,12 +27,12 @@ func TestWhatExpiresSoonIsAWarning(t *testing.T) {
 		{access, 6 * day, ", within 7 days: then calls that it refused get through"},
 		{"rateLimit: {rate: 1, burst: 1}", time.Hour, "then calls that it refused get through"},
 		{"concurrency: {max: 1, queue: 0}", time.Hour, "then calls that it refused get through"},
-		{timeout, 6 * day, "then it takes no part"},
-		{"mode: shadow, " + access, 6 * day, "then it takes no part"},
+		{timeout, 6 * day, "then it has no effect"},
+		{"mode: shadow, " + access, 6 * day, "then it has no effect"},
 		{access, 8 * day, ""},
 		{"mode: off, " + access, day, ""},
-		{access, -time.Hour, "and takes no part: calls that it refused get through"},
-		{timeout, -time.Hour, "and takes no part"},
+		{access, -time.Hour, "and has no effect: calls that it refused get through"},
+		{timeout, -time.Hour, "and has no effect"},
 	} {
 		at := time.Now().Add(tc.in).UTC().Truncate(time.Second)
 		rules, problems := DecodeRules("p.yaml", []byte("rules: [{name: r, match: {service: A}, expires: "+at.Format(time.RFC3339)+", "+tc.rule+"}]\n"), nil)

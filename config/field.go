@@ -242,8 +242,8 @@ func show(v reflect.Value) string {
 	}
 }
 
-// article is a type in words, with its article.
-func article(t reflect.Type) string {
+// typeName is a type in words, with its article.
+func typeName(t reflect.Type) string {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
@@ -253,7 +253,7 @@ func article(t reflect.Type) string {
 	case t == bytesType:
 		return "a size like 4MiB"
 	case t == shareType:
-		return "a share like 50%"
+		return "a ratio like 50%"
 	case t == timeType:
 		return "a time like 2026-12-31T00:00:00Z"
 	case t == patternsType || t == keyType:
@@ -280,7 +280,7 @@ func article(t reflect.Type) string {
 	case reflect.Interface:
 		return "a value"
 	default:
-		return "a whole number"
+		return "an integer"
 	}
 }
 

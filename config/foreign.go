@@ -106,6 +106,18 @@ var foreignWords = map[string]string{
 	"weighted": "weightedRoundRobin", "endpoints": "endpoint", "instance": "endpoint", "host": "endpoint", "cluster": "upstream",
 }
 
+// foreignHint explains a key of another system that no key of ours stands for alone.
+func foreignHint(t reflect.Type, word string) string {
+	switch {
+	case (t == reflect.TypeFor[Match]() || t == reflect.TypeFor[Exception]()) &&
+		slices.Contains([]string{"host", "hosts", "path", "prefix", "uri", "url", "headers", "header"}, word):
+		return "unknown key: a rule matches by service, method, caller, peer or upstream, not by what HTTP requests have"
+	case t == reflect.TypeFor[Rule]() && slices.Contains([]string{"maxrequests", "maxconns", "maxconnections"}, word):
+		return "unknown key: rateLimit bounds the calls in a time, concurrency those at the same time"
+	}
+	return ""
+}
+
 // foreignCode is the code, or the list of codes, that a status of HTTP, a number of gRPC or a word of Envoy stands for.
 func foreignCode(text string) string {
 	if n, err := strconv.Atoi(text); err == nil && n > 0 && n < len(code.All()) {
@@ -248,15 +260,15 @@ var foreign = map[reflect.Type]string{
 		match.upstream: upstream upstreams cluster backend
 		name: id rule`,
 	reflect.TypeFor[Match](): `
-		service: services svc host
-		method: methods path route rpc
+		service: services svc
+		method: methods route rpc
 		caller: callers client clients user users principal source identity
 		upstream: upstreams cluster backend destination
 		except: not exclude excludes excluding unless without but notmatch
 		peer: peers ip ips cidr address remoteaddr sourceip`,
 	reflect.TypeFor[Exception](): `
-		service: services svc host
-		method: methods path route rpc
+		service: services svc
+		method: methods route rpc
 		caller: callers client clients user users principal source identity
 		upstream: upstreams cluster backend destination
 		peer: peers ip ips cidr address remoteaddr sourceip`,
@@ -315,4 +327,19 @@ var foreign = map[reflect.Type]string{
 		methods: verb verbs httpmethod
 		method: rpc function
 		service: upstream backend`,
+}
+
+var units = regexp.MustCompile(`(?i)(?:^|[a-z])(?:_?(ms|millis|milliseconds|msec)|(?:_|-)?(s|sec|secs|seconds))$`)
+
+// unitIn is the unit that a key has in its name: timeoutMs.
+func unitIn(key string) string {
+	m := units.FindStringSubmatch(key)
+	switch {
+	case m == nil:
+		return ""
+	case m[1] != "":
+		return "ms"
+	default:
+		return "s"
+	}
 }

@@ -66,7 +66,7 @@ func (c gatewayChecker) knownService(path, name string, known []string) *Problem
 	if c.set.Manifest.Gateway.Remote.Allows(name) {
 		return nil
 	}
-	p := c.manifest(path, "there is no service %s in this manifest", clip(name))
+	p := c.manifest(path, "this manifest has no service %s", clip(name))
 	p.Suggestion = Suggest(name, known)
 	return p
 }

@@ -76,9 +76,10 @@ func end(data []byte, at int, n *yaml.Node) int {
 	return -1
 }
 
-var hintForms = struct{ offers, fields *regexp.Regexp }{
+var hintForms = struct{ offers, fields, write *regexp.Regexp }{
 	offers: regexp.MustCompile(`: (\S+(?:, \S+)*) or (\S+)\?$`),
 	fields: regexp.MustCompile(`: (rate: \S+, per: \S+)$`),
+	write:  regexp.MustCompile(`: write ("\S+"), or ("\S+") for`),
 }
 
 // hints are the texts that a problem offers to put into its place.
@@ -88,6 +89,9 @@ func hints(p *config.Problem) (list []string) {
 	}
 	if m := hintForms.offers.FindStringSubmatch(p.Message); m != nil {
 		list = append(append(list, strings.Split(m[1], ", ")...), m[2])
+	}
+	if m := hintForms.write.FindStringSubmatch(p.Message); m != nil {
+		list = append(list, m[1], m[2])
 	}
 	if m := hintForms.fields.FindStringSubmatch(p.Message); m != nil {
 		list = append(list, m[1])

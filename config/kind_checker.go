@@ -36,7 +36,7 @@ func (c kindChecker) retriesNothing(r *Rule) {
 
 func (c kindChecker) check(r *Rule) {
 	if len(r.Kinds()) == 0 {
-		c.rule(r, "", "the rule says nothing: it needs %s", kindsOfSide(r))
+		c.rule(r, "", "the rule has no effect: add %s", kindsOfSide(r))
 	}
 	if r.RateLimit != nil {
 		c.rateLimit(r)
@@ -66,7 +66,7 @@ func (c kindChecker) rateLimit(r *Rule) {
 	if l.Rate > 0 && l.Per > 0 {
 		perSecond := float64(l.Rate) / l.Per.Std().Seconds()
 		if perSecond < minPerSecond*(1-rateTolerance) || perSecond > maxPerSecond*(1+rateTolerance) {
-			c.rule(r, "rateLimit.rate", "%s per %s is out of bounds: from 1 a day to 10^8 a second", l.Rate, l.Per)
+			c.rule(r, "rateLimit.rate", "%s per %s is out of range: from 1 a day to 10^8 a second", l.Rate, l.Per)
 		} else {
 			c.burst(r)
 		}
@@ -87,9 +87,9 @@ func (c kindChecker) limitKey(r *Rule) {
 		path, kind := keyPath(key, i), keyKind(part)
 		switch {
 		case slices.ContainsFunc(key[:i], func(other string) bool { return keyKind(other) == kind }):
-			c.rule(r, path, "%s is in the list twice", kind)
+			c.rule(r, path, "%s is listed twice", kind)
 		case kind == KeyPeer && r.ClientSide():
-			c.rule(r, path, "peer is for calls that come in: with match.upstream there is no peer; say caller, method or metadata.NAME")
+			c.rule(r, path, "peer is for incoming calls: with match.upstream there is no peer; use caller, method or metadata.NAME")
 		}
 	}
 	if r.at.written("rateLimit.onMissingKey") && !slices.ContainsFunc(key, func(part string) bool { return strings.HasPrefix(part, KeyMetadata) }) {
@@ -126,7 +126,7 @@ func (c kindChecker) burst(r *Rule) {
 	quota := (l.Per.Std() >= quotaTime || fills >= quotaTime.Seconds()) && !c.idle(r)
 	if !quota {
 		if lumps {
-			c.rule(r, "rateLimit.per", "without burst all calls of one %s may come at once: say burst", l.Per).Warning = true
+			c.rule(r, "rateLimit.per", "without burst all calls of one %s may come at once: set burst", l.Per).Warning = true
 		}
 		return
 	}
@@ -142,10 +142,10 @@ func (c kindChecker) burst(r *Rule) {
 	path := "rateLimit.per"
 	switch {
 	case lumps:
-		more += "; without burst all calls of one " + l.Per.String() + " may come at once: say a burst that is less"
+		more += "; without burst all calls of one " + l.Per.String() + " may come at once: set a smaller burst"
 	case l.Burst > 1:
 		path = "rateLimit.burst"
-		more += "; a smaller burst makes that less"
+		more += "; a smaller burst reduces that"
 	}
 	c.rule(r, path, "%s", more).Warning = true
 }
@@ -163,7 +163,7 @@ func (c kindChecker) concurrency(r *Rule) {
 func (c kindChecker) access(r *Rule) {
 	a := r.Access
 	if a.Allow == nil && a.Deny == nil {
-		c.rule(r, "access", "says nothing: it needs allow or deny")
+		c.rule(r, "access", "has no effect: add allow or deny")
 	}
 	if a.Allow != nil && len(a.Allow) == 0 {
 		c.rule(r, "access.allow", "is empty: to refuse everyone write deny: [{caller: \"*\"}]")
@@ -186,7 +186,7 @@ func (c kindChecker) breaker(r *Rule) {
 		c.rule(r, "circuitBreaker", "never opens: it needs failureRate, consecutiveFailures or slowCallRate")
 	}
 	if b.SlowCallRate > 0 && b.SlowCallDuration == 0 {
-		c.rule(r, "circuitBreaker.slowCallRate", "needs slowCallDuration, from which on a call is slow")
+		c.rule(r, "circuitBreaker.slowCallRate", "needs slowCallDuration")
 	}
 	if b.SlowCallDuration > 0 && b.SlowCallRate == 0 {
 		c.rule(r, "circuitBreaker.slowCallDuration", "has no effect without slowCallRate").Warning = true

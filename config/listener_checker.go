@@ -160,7 +160,7 @@ func (c listenerChecker) metrics() {
 	case strings.ContainsAny(at, "%?#"):
 		c.manifest(field, "must be a plain path without %%, ? and #, not %q", clip(at))
 	case path.Clean(bare) != bare:
-		c.manifest(field, "%q is never asked for", clip(at)).Suggestion = path.Clean(bare)
+		c.manifest(field, "%q cannot be requested", clip(at)).Suggestion = path.Clean(bare)
 	}
 }
 

@@ -80,7 +80,7 @@ func (l Losses) Warnings() Problems {
 		warn(one.rule.Position(""), "the enforced rule %s %s", one.rule.Name, one.how)
 	}
 	if more := len(l.lost) - most; more > 0 {
-		warn(Position{}, "%d more of %d enforced rules are gone or refuse less", more, l.enforced)
+		warn(Position{}, "%d more of %d enforced rules were removed or refuse less", more, l.enforced)
 	}
 	return warnings
 }
@@ -129,12 +129,12 @@ func successors(old, next []Rule) map[*Rule]*Rule {
 func weakened(old, next *Rule) string {
 	a, b := old.Access, next.Access
 	if b == nil {
-		return "has no access any more"
+		return "no longer has access"
 	}
 	allowed := listed(a.Allow)
 	switch {
 	case len(a.Allow) > 0 && len(b.Allow) == 0:
-		return "has no access.allow any more"
+		return "no longer has access.allow"
 	case slices.ContainsFunc(b.Allow, func(e AccessEntry) bool { return len(e.Methods) == 0 && allowed.limits(e.Caller) }):
 		return "allows all methods where it allowed some (access.allow)"
 	case !listed(b.Deny).cover(a.Deny):

@@ -61,24 +61,24 @@ func (c *matchChecker) calledService(r *Rule) {
 func (c *matchChecker) exceptions(r *Rule) {
 	m := &r.Match
 	if m.Except != nil && len(m.Except) == 0 {
-		c.rule(r, "match.except", "is an empty list, which leaves nothing out: leave the key out")
+		c.rule(r, "match.except", "is an empty list, which excludes nothing: leave the key out")
 	}
 	anonymous := len(c.set.Manifest.Auth.Identify) == 0
 	for i := range m.Except {
 		e, path := &m.Except[i], r.exceptPath(i)
 		switch {
 		case e.IsZero():
-			c.rule(r, path, "is empty, which leaves nothing out: leave the key out")
+			c.rule(r, path, "is empty, which excludes nothing: leave the key out")
 		case len(e.Upstream) > 0 && !r.ClientSide():
-			c.rule(r, path+".upstream", "is for calls that go out: say which ones by match: {upstream: …}")
+			c.rule(r, path+".upstream", "is for outgoing calls: select them with match: {upstream: …}")
 		case len(e.Peer) > 0 && r.ClientSide():
-			c.rule(r, path+".peer", "is for calls that come in: with match.upstream there is no peer")
+			c.rule(r, path+".peer", "is for incoming calls: with match.upstream there is no peer")
 		case len(e.Method) > 0 && len(e.Service)+len(e.Upstream)+len(m.Service)+len(m.Upstream) == 0:
-			c.rule(r, path+".method", "needs a service or an upstream beside it")
+			c.rule(r, path+".method", "needs service or upstream")
 		case anonymous && !anonymousMatches(e.Caller):
-			c.rule(r, path+".caller", "leaves no call out: without auth.identify every caller is anonymous").Warning = true
+			c.rule(r, path+".caller", "excludes no call: without auth.identify every caller is anonymous").Warning = true
 		case anonymous && len(e.Service)+len(e.Method)+len(e.Peer)+len(e.Upstream) == 0:
-			c.rule(r, path+".caller", "leaves every call out: without auth.identify every caller is anonymous").Warning = true
+			c.rule(r, path+".caller", "excludes every call: without auth.identify every caller is anonymous").Warning = true
 		}
 	}
 }
@@ -118,9 +118,9 @@ func (c *matchChecker) callerPatterns(r *Rule, path string, list Patterns, inste
 			} else {
 				rest = inQuotes(rest)
 			}
-			c.rule(r, at, "%q: in a pattern only * is special, and no token has that name; to leave callers out "+instead, clip(p), rest)
+			c.rule(r, at, "%q: the only wildcard is *, and no token has that name; to exclude callers "+instead, clip(p), rest)
 		case strings.ContainsAny(p, notInPatterns):
-			c.rule(r, at, "%q: in a pattern only * is special, and no token has that name; write several in a list", clip(p)).
+			c.rule(r, at, "%q: the only wildcard is *, and no token has that name; write several patterns as a list", clip(p)).
 				Suggestion = insideOf(at, listFor(p, ","))
 		case known.complete:
 			problem := c.rule(r, at, "no token is for a caller %s: it matches no call", clip(p))
@@ -268,14 +268,14 @@ func (c *matchChecker) match(r *Rule) {
 	c.callers(r)
 	if r.Match.IsZero() {
 		if len(r.Match.Except) > 0 {
-			c.rule(r, "match", "says only what is left out: the whole host is said as service: \"*\"")
+			c.rule(r, "match", "has only exceptions: to match every service write service: \"*\"")
 		} else if r.at.written("match") {
-			c.rule(r, "match", "is empty: the whole host is said as service: \"*\"")
+			c.rule(r, "match", "is empty: to match every service write service: \"*\"")
 		}
 		return
 	}
 	if len(r.Match.Method) > 0 && len(r.Match.Service)+len(r.Match.Upstream) == 0 {
-		c.rule(r, "match.method", "needs a service or an upstream beside it")
+		c.rule(r, "match.method", "needs service or upstream")
 	}
 	c.calledService(r)
 	if len(c.set.Manifest.Auth.Identify) == 0 && !anonymousMatches(r.Match.Caller) {

@@ -62,11 +62,11 @@ func TestWrongOptionsHaveTheirPlaceAndNeverTheirValue(t *testing.T) {
 	problems := raw.Decode(&o)
 	want := []string{
 		"m.yaml:5:7: services[0].options.precison: unknown key (did you mean precision?)",
-		"m.yaml:6:17: services[0].options.maxItems: must be a whole number",
+		"m.yaml:6:17: services[0].options.maxItems: must be an integer",
 		"m.yaml:7:13: services[0].options.wait: must be a duration like 500ms",
 		"m.yaml:8:13: services[0].options.mode: must be one of fast, slow",
 		"m.yaml:9:15: services[0].options.names[0]: must be text",
-		"m.yaml:10:22: services[0].options.inner.depth: must be a whole number from 1 to 9",
+		"m.yaml:10:22: services[0].options.inner.depth: must be an integer from 1 to 9",
 		"m.yaml:11:7: services[0].options.hidden: unknown key; known are any, inner, labels, maxItems, mode, names, precision, ratio, wait",
 		"m.yaml:12:14: services[0].options.ratio: must be a number",
 	}
@@ -100,8 +100,8 @@ func TestBoundsHoldForElementsAndPointers(t *testing.T) {
 	}
 	problems := rawOptions(t, "ports: [1, 10]\nshares: {a: 10}\nwait: 5ms").Decode(&o)
 	want := []string{
-		"m.yaml:5:18: services[0].options.ports[1]: must be a whole number from 1 to 9",
-		"m.yaml:6:19: services[0].options.shares.a: must be a whole number at most 9",
+		"m.yaml:5:18: services[0].options.ports[1]: must be an integer from 1 to 9",
+		"m.yaml:6:19: services[0].options.shares.a: must be an integer at most 9",
 		"m.yaml:7:13: services[0].options.wait: must be at least 1s, not 5ms",
 	}
 	if diff := cmp.Diff(want, strings.Split(problems.Error(), "\n")); diff != "" {
@@ -111,9 +111,9 @@ func TestBoundsHoldForElementsAndPointers(t *testing.T) {
 
 func TestDurationsAmongOptionsAreToldAsThoseOfRules(t *testing.T) {
 	for text, want := range map[string]string{
-		"takes: 5": "takes: 5 has no unit: 5ms or 5s?", "takes: 0": "", "takes: -1s": "", "free: -1s": "free: must not be negative, as -1s is",
+		"takes: 5": "takes: 5 has no unit: 5ms or 5s?", "takes: 0": "", "takes: -1s": "", "free: -1s": "free: must not be negative, got -1s",
 		"takes: 5 sec": "takes: must be a duration like 500ms or 1m30s, not \"5 sec\" (did you mean 5s?)",
-		"bound: -1s":   "bound: must not be negative, as -1s is", "bound: 5ms": "bound: must be at least 1s, not 5ms", "below: -2s": "below: must be at least -1s, not -2s", "below: -1s": "",
+		"bound: -1s":   "bound: must not be negative, got -1s", "bound: 5ms": "bound: must be at least 1s, not 5ms", "below: -2s": "below: must be at least -1s, not -2s", "below: -1s": "",
 		"takes: canary": "takes: must be a duration like 500ms", "takes: 4canary": "takes: must be a duration like 500ms", "takes: 4711471147114711": "takes: must be a duration like 500ms",
 	} {
 		var o struct {

@@ -54,7 +54,7 @@ func parse(data []byte) (root *yaml.Node, blank bool, problem *Problem) {
 		case isBlank(&doc):
 			blank = true
 		case root != nil:
-			return nil, false, &Problem{Line: doc.Line, Column: doc.Column, Message: "a second document begins here: a file holds one, without --- between"}
+			return nil, false, &Problem{Line: doc.Line, Column: doc.Column, Message: "a second document begins here: a file has only one"}
 		default:
 			root = doc.Content[0]
 		}
@@ -95,7 +95,7 @@ func (depthLimit) CheckAlias(int, int) error { return nil }
 // checkText refuses what is no text, or text made to cost time and memory.
 func checkText(data []byte) *Problem {
 	if len(data) > MaxFileBytes {
-		return &Problem{Line: 1, Column: 1, Message: fmt.Sprintf("has %d bytes: a file may have 1 MiB at most", len(data))}
+		return &Problem{Line: 1, Column: 1, Message: fmt.Sprintf("has %d bytes: the limit is 1 MiB", len(data))}
 	}
 	if bytes.HasPrefix(data, []byte("\xff\xfe")) || bytes.HasPrefix(data, []byte("\xfe\xff")) {
 		return &Problem{Line: 1, Column: 1, Message: "is UTF-16: save it as UTF-8"}
@@ -105,15 +105,15 @@ func checkText(data []byte) *Problem {
 		r, size := utf8.DecodeRune(data)
 		switch {
 		case r == utf8.RuneError && size == 1:
-			return &Problem{Line: line, Column: column, Message: fmt.Sprintf("byte 0x%02x is no UTF-8: save the file as UTF-8", data[0])}
+			return &Problem{Line: line, Column: column, Message: fmt.Sprintf("byte 0x%02x is not valid UTF-8: save the file as UTF-8", data[0])}
 		case r == '\n':
 			line, column = line+1, 0
 		case r < ' ' && r != '\t' && r != '\r', r == 0x7f:
-			return &Problem{Line: line, Column: column, Message: fmt.Sprintf("control character 0x%02x: this is no text file", r)}
+			return &Problem{Line: line, Column: column, Message: fmt.Sprintf("control character 0x%02x: this is not a text file", r)}
 		}
 		if size == 1 && !flow.add(data[0]) {
 			return &Problem{Line: line, Column: max(column, 1), Message: fmt.Sprintf(
-				"more than %d brackets and commas in one { } or [ ]: write its entries as a list, each behind a -", maxFlowMarks)}
+				"more than %d brackets and commas in one { } or [ ]: write its entries as a list, each after a -", maxFlowMarks)}
 		}
 		data = data[size:]
 		column++
@@ -221,11 +221,11 @@ func syntaxProblem(data []byte, err error) *Problem {
 	case has("exceeded max depth"):
 		words = fmt.Sprintf("nested more than %d levels deep", maxDepth)
 	case bytes.HasPrefix(data, []byte("%")) && !bytes.Contains(data, []byte("\n---")):
-		at.Line, at.Column, words = 1, 1, "behind %YAML a line --- must follow"
+		at.Line, at.Column, words = 1, 1, "a line --- must follow %YAML"
 	case flowVariable(data, e):
-		words = "an unquoted ${…} cannot stand inside of { } or [ ], where { begins a mapping: quote it, or write one key a line"
+		words = "an unquoted ${…} is not possible inside { } or [ ], where { begins a mapping: quote it, or write one key per line"
 	case flowText(data, e):
-		words = "text with { or [ in it cannot stand unquoted inside of { } or [ ]: quote it, as \"/v1/{x}\""
+		words = "a string that contains { or [ must be quoted inside { } or [ ], as in \"/v1/{x}\""
 	case has("',' or ']'"):
 		at, words = opened(e), fmt.Sprintf("this [ is not closed, or a comma is missing, before line %d", e.Mark.Line)
 	case has("',' or '}'"):
@@ -235,30 +235,30 @@ func syntaxProblem(data []byte, err error) *Problem {
 	case has("cannot start any token"):
 		words = cannotStart(charAt(data, at.Line, at.Column))
 	case has("mapping values are not allowed"):
-		words = "a colon too much: quote text that contains \": \", or compare the indentation with the line above"
+		words = "unexpected colon: quote a string that contains \": \", or compare the indentation with the line above"
 	case has("'-' indicator") || has("expected key") || has("document start"):
-		words = "this does not fit what is above: compare the indentation"
+		words = "unexpected indentation: compare it with the lines above"
 	case has("alphabetic or numeric character"):
 		words = cannotStart(charAt(data, opened(e).Line, opened(e).Column))
 		at = opened(e)
 	case has("unknown anchor"):
-		words = "refers to an anchor that is not above it; text that begins with * must be quoted"
+		words = "unknown anchor; a string that begins with * must be quoted"
 	case has("expected ':'"):
-		at, words = opened(e), "this line has no \": \" that makes it a key and a value"
+		at, words = opened(e), "this line has no \": \" between a key and a value"
 	case has("unknown escape"):
 		words = "unknown escape: write \\\\ for a backslash, or use single quotes"
 	case has("block sequence entries"):
-		words = "a list entry may not begin here: put it on a line of its own"
+		words = "a list item cannot begin here: put it on a line of its own"
 	case has("incompatible YAML"):
-		words = "%YAML: only YAML 1.1 and 1.2 are understood; leave the line out"
+		words = "%YAML: only YAML 1.1 and 1.2 are supported; leave the line out"
 	case has("unknown directive") || has("before directive"):
-		at.Column, words = 1, "a line that begins with % is a directive of YAML, and only %YAML above the first --- is understood"
+		at.Column, words = 1, "a line that begins with % is a YAML directive, and only %YAML before the first --- is supported"
 	case has("expected node content") && atEnd(data, at.Line):
-		words = "the file ends here, and what was begun above is not closed"
+		words = "unexpected end of file: something above is not closed"
 	case has("expected node content"):
 		words = fmt.Sprintf("a value is missing before %q", charAt(data, at.Line, at.Column))
 	default:
-		words = "no valid YAML: " + e.Message
+		words = "invalid YAML: " + e.Message
 	}
 	return &Problem{Line: max(at.Line, 1), Column: max(at.Column, 1), Message: words}
 }
@@ -273,9 +273,9 @@ func opened(e *yaml.LoadError) yaml.Mark {
 
 func cannotStart(c rune) string {
 	if c == '\t' {
-		return "a tab: YAML is indented with spaces"
+		return "a tab: indent YAML with spaces"
 	}
-	return fmt.Sprintf("text that begins with %c must be quoted", c)
+	return fmt.Sprintf("a string that begins with %c must be quoted", c)
 }
 
 // charAt is the character at a place of data, or a blank beyond the end.

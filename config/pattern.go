@@ -15,10 +15,10 @@ var patterns = map[string]func(text string) (normal, message, suggestion string)
 	"name":     matching(`^[A-Za-z0-9._-]{1,64}$`, "must be 1 to 64 letters, digits, dots, dashes and underscores"),
 	"handler":  matching(`^[A-Za-z0-9._/-]{1,128}$`, "must be the name of a handler, such as samples.arith"),
 	"hostname": matching(`^[A-Za-z0-9._-]{1,253}$`, "must be 1 to 253 letters, digits, dots, dashes and underscores"),
-	"service":  matching(`^[^\s/*\x00-\x1f]{1,255}$`, "must be 1 to 255 characters without blanks, / and *"),
-	"method":   matching(`^[^\s/*\x00-\x1f]{1,255}$`, "must be 1 to 255 characters without blanks, / and *"),
-	"caller":   matching(`^[^\s*\x00-\x1f]{1,255}$`, "must be 1 to 255 characters without blanks and *"),
-	"path":     matching(`^/[^\s{}]*$`, "must begin with / and have no blanks"),
+	"service":  matching(`^[^\s/*\x00-\x1f]{1,255}$`, "must be 1 to 255 characters without whitespace, / and *"),
+	"method":   matching(`^[^\s/*\x00-\x1f]{1,255}$`, "must be 1 to 255 characters without whitespace, / and *"),
+	"caller":   matching(`^[^\s*\x00-\x1f]{1,255}$`, "must be 1 to 255 characters without whitespace and *"),
+	"path":     matching(`^/[^\s{}]*$`, "must begin with / and have no whitespace"),
 	"key":      limitKey,
 	"hashOn":   matching(`^(metadata|argument)\.[^\s]{1,128}$`, "must be metadata.NAME or argument.FIELD"),
 	"glob":     glob,
@@ -68,13 +68,13 @@ func noGlob(text string) (message, separator string) {
 	case text == "":
 		return "is empty, which matches nothing: leave the key out to match all", ""
 	case len(text) > 255 || strings.ContainsAny(text, " \t\r\n/"):
-		return fmt.Sprintf("must be at most 255 characters without blanks and /, not %q", clip(text)), ""
+		return fmt.Sprintf("must be at most 255 characters without whitespace and /, not %q", clip(text)), ""
 	case strings.HasPrefix(text, "^") || strings.HasSuffix(text, "$") || strings.ContainsAny(text, "|()"):
-		return fmt.Sprintf("%q is a regular expression: here only * stands for any text; write several in a list", clip(text)), "|"
+		return fmt.Sprintf("%q is a regular expression: the only wildcard is *; write several patterns as a list", clip(text)), "|"
 	case strings.HasPrefix(text, "!"):
-		return fmt.Sprintf("%q: in a pattern only * is special; what a rule leaves out stands in match.except", clip(text)), ""
+		return fmt.Sprintf("%q: the only wildcard is *; exceptions go into match.except", clip(text)), ""
 	case strings.ContainsAny(text, notInPatterns):
-		return fmt.Sprintf("%q: in a pattern only * is special; write several in a list", clip(text)), ","
+		return fmt.Sprintf("%q: the only wildcard is *; write several patterns as a list", clip(text)), ","
 	}
 	return "", ""
 }
@@ -86,7 +86,7 @@ func callerGlob(text string) (normal, message, suggestion string) {
 	case text == "":
 		return text, "is empty, which matches nothing: leave the key out to match all", ""
 	case len(text) > 255 || strings.ContainsAny(text, " \t\r\n"):
-		return text, fmt.Sprintf("must be at most 255 characters without blanks, not %q", clip(text)), ""
+		return text, fmt.Sprintf("must be at most 255 characters without whitespace, not %q", clip(text)), ""
 	}
 	return text, "", ""
 }
@@ -128,7 +128,7 @@ func cidr(text string) (normal, message, suggestion string) {
 		return text, fmt.Sprintf("must be a network like 10.0.0.0/8 or an address, not %q", clip(text)), ""
 	}
 	if masked := prefix.Masked(); masked != prefix {
-		return text, fmt.Sprintf("%s has bits behind its prefix", text), masked.String()
+		return text, fmt.Sprintf("%s has bits set after its prefix", text), masked.String()
 	}
 	return prefix.String(), "", ""
 }
@@ -166,12 +166,12 @@ func codeName(text string) (normal, message, suggestion string) {
 			names = append(names, c.String())
 		}
 	}
-	message = fmt.Sprintf("%q is no code of a failure", clip(text))
+	message = fmt.Sprintf("%q is not an error code", clip(text))
 	if suggestion = foreignCode(text); suggestion == "" {
 		suggestion = Suggest(text, names)
 	}
 	if suggestion == "" {
-		message += "; those that count are " + strings.Join(names, ", ")
+		message += "; known are " + strings.Join(names, ", ")
 	}
 	return text, message, suggestion
 }

@@ -170,7 +170,7 @@ func (r *Rule) disarmed(now time.Time) string {
 	case r.Expired(now):
 		return "has expired"
 	case r.Mode != Enforce && r.Mode != "":
-		return "is enforced no more (mode: " + string(r.Mode) + ")"
+		return "is no longer enforced (mode: " + string(r.Mode) + ")"
 	}
 	return ""
 }

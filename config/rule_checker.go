@@ -50,16 +50,16 @@ func (c ruleChecker) was(r *Rule, byName, byWas *names) {
 		return
 	}
 	if at, exists := byName.first[r.Was]; exists {
-		c.rule(r, "was", "%s is still there, in %s: was is for a name that is gone", r.Was, at)
+		c.rule(r, "was", "%s still exists, in %s: was is for a former name", r.Was, at)
 	}
 	if first, taken := byWas.taken(r.Was, r.Position("was")); taken {
-		c.rule(r, "was", "two rules were %s, this one and that in %s", r.Was, first)
+		c.rule(r, "was", "two rules have was: %s, this one and the one in %s", r.Was, first)
 	}
 }
 
 func (c ruleChecker) modes(r *Rule) {
 	if r.EnforceShare != nil && r.Mode == Shadow {
-		c.rule(r, "enforceShare", "goes with mode: enforce, not with shadow, which enforces nothing")
+		c.rule(r, "enforceShare", "has no effect with mode: shadow, which enforces nothing")
 	}
 	c.expires(r)
 }
@@ -74,7 +74,7 @@ func (c ruleChecker) expires(r *Rule) {
 	case soon && r.Mode != Off:
 		c.rule(r, "expires", "the rule %s", message).Warning = true
 	case r.Expired(c.now):
-		message = "the rule expired on " + r.Expires.Format(time.RFC3339) + " and takes no part"
+		message = "the rule expired on " + r.Expires.Format(time.RFC3339) + " and has no effect"
 		if e.Opens() {
 			message += ": " + e.Effect()
 		}
@@ -85,9 +85,9 @@ func (c ruleChecker) expires(r *Rule) {
 // side finds what belongs on the other side: a rule with match.upstream is about calls that go out, any other about calls
 // that come in.
 func (c ruleChecker) side(r *Rule) {
-	wrong, hint := Kind.ClientOnly, "is for calls that go out: say which ones by match: {upstream: …}"
+	wrong, hint := Kind.ClientOnly, "is for outgoing calls: select them with match: {upstream: …}"
 	if r.ClientSide() {
-		wrong, hint = Kind.ServerOnly, "is for calls that come in: put it into a rule without match.upstream; a rule with it may have "+kindsOfSide(r)
+		wrong, hint = Kind.ServerOnly, "is for incoming calls: put it into a rule without match.upstream; a rule with it may have "+kindsOfSide(r)
 	}
 	for _, k := range r.Kinds() {
 		if wrong(k) {
@@ -95,12 +95,12 @@ func (c ruleChecker) side(r *Rule) {
 		}
 	}
 	if b := r.CircuitBreaker; b != nil && !r.ClientSide() && (b.Scope == ScopeEndpoint || b.Scope == ScopeUpstream) {
-		c.rule(r, "circuitBreaker.scope", "%s is for calls that go out: say which ones by match: {upstream: …}, or leave scope out", b.Scope)
+		c.rule(r, "circuitBreaker.scope", "%s is for outgoing calls: select them with match: {upstream: …}, or leave scope out", b.Scope)
 	}
 	if !r.ClientSide() {
 		return
 	}
 	if len(r.Match.Peer) > 0 {
-		c.rule(r, "match.peer", "is for calls that come in: with upstream there is no peer, and the rule would match nothing")
+		c.rule(r, "match.peer", "is for incoming calls: with upstream there is no peer, and the rule would match nothing")
 	}
 }

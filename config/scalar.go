@@ -61,7 +61,7 @@ func setScalar(v reflect.Value, tag, text string) (message, suggestion string) {
 		}
 		return "", ""
 	case t == addressType && tag == "!!int":
-		return fmt.Sprintf("%s has no colon: \":%s\" or \"127.0.0.1:%s\"?", text, text, text), ""
+		return portAlone(text), ""
 	case t.Kind() == reflect.Bool:
 		return setParsed(tag, text, parseBool, v.SetBool)
 	case t.Kind() == reflect.String:
@@ -115,9 +115,9 @@ func parseBool(tag, text string) (value bool, message, suggestion string) {
 func parseString(tag, text string) (value, message, suggestion string) {
 	switch tag {
 	case "!!int", "!!float":
-		return "", fmt.Sprintf("must be text, and %s is a number: ", clip(text)) + inQuotesInstead, ""
+		return "", fmt.Sprintf("must be a string, not the number %s: ", clip(text)) + inQuotesInstead, ""
 	case "!!bool":
-		return "", fmt.Sprintf("must be text, and %s is a truth value: ", clip(text)) + inQuotesInstead, ""
+		return "", fmt.Sprintf("must be a string, not the boolean %s: ", clip(text)) + inQuotesInstead, ""
 	}
 	return text, "", ""
 }
@@ -125,14 +125,14 @@ func parseString(tag, text string) (value, message, suggestion string) {
 func parseInt(tag, text string) (value int64, message, suggestion string) {
 	f, message, suggestion := parseFloat(tag, text)
 	if message != "" {
-		return 0, strings.Replace(message, "a number", "a whole number", 1), suggestion
+		return 0, strings.Replace(message, "a number", "an integer", 1), suggestion
 	}
 	if i, err := strconv.ParseInt(strings.ReplaceAll(text, "_", ""), 10, 64); err == nil {
 		return i, "", ""
 	}
 	switch {
 	case f != math.Trunc(f) || math.IsInf(f, 0) || math.IsNaN(f):
-		return 0, fmt.Sprintf("must be a whole number, not %s", clip(text)), ""
+		return 0, fmt.Sprintf("must be an integer, not %s", clip(text)), ""
 	case math.Abs(f) > 1<<53:
 		return 0, fmt.Sprintf("%s is too large", clip(text)), ""
 	}
@@ -142,7 +142,7 @@ func parseInt(tag, text string) (value int64, message, suggestion string) {
 func parseFloat(tag, text string) (value float64, message, suggestion string) {
 	digits := strings.ReplaceAll(text, "_", "")
 	if i, err := strconv.ParseInt(digits, 0, 64); err == nil && strings.ContainsAny(digits, "xXoObB") {
-		return 0, fmt.Sprintf("must be a plain number, not %s, which is in another base", quoted(tag, text)), strconv.FormatInt(i, 10)
+		return 0, fmt.Sprintf("must be a decimal number, not %s", quoted(tag, text)), strconv.FormatInt(i, 10)
 	}
 	if tag != "!!int" && tag != "!!float" {
 		message = fmt.Sprintf("must be a number, not %s", quoted(tag, text))
@@ -154,7 +154,7 @@ func parseFloat(tag, text string) (value float64, message, suggestion string) {
 		case err == nil:
 			return 0, message + ": " + withoutQuotes, ""
 		case errors.Is(err, strconv.ErrRange):
-			return 0, fmt.Sprintf("%s is out of bounds", clip(text)), ""
+			return 0, fmt.Sprintf("%s is out of range", clip(text)), ""
 		}
 		return 0, message, withSuffix(text)
 	}
@@ -167,7 +167,7 @@ func parseFloat(tag, text string) (value float64, message, suggestion string) {
 	}
 	f, err := strconv.ParseFloat(digits, 64)
 	if err != nil || math.IsInf(f, 0) {
-		return 0, fmt.Sprintf("%s is out of bounds", clip(text)), ""
+		return 0, fmt.Sprintf("%s is out of range", clip(text)), ""
 	}
 	return f, "", ""
 }

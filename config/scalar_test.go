@@ -135,10 +135,10 @@ func TestWhatAnnouncesItselfAsYAMLOfEitherVersionIsRead(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]string{
-		"%YAML 1.3\n---\nrules: []": "%YAML: only YAML 1.1 and 1.2 are understood; leave the line out",
-		"%YAML 1.2\nrules: []":      "behind %YAML a line --- must follow",
-		"%FOO\n---\nrules: []":      "a line that begins with % is a directive of YAML, and only %YAML above the first --- is understood",
-		"rules: []\n%YAML 1.2\n":    "a line that begins with % is a directive of YAML, and only %YAML above the first --- is understood",
+		"%YAML 1.3\n---\nrules: []": "%YAML: only YAML 1.1 and 1.2 are supported; leave the line out",
+		"%YAML 1.2\nrules: []":      "a line --- must follow %YAML",
+		"%FOO\n---\nrules: []":      "a line that begins with % is a YAML directive, and only %YAML before the first --- is supported",
+		"rules: []\n%YAML 1.2\n":    "a line that begins with % is a YAML directive, and only %YAML before the first --- is supported",
 	} {
 		if _, problems := config.DecodeRules("p.yaml", []byte(text), nil); len(problems) != 1 || problems[0].Message != want {
 			t.Errorf("%q: %v", text, problems)

@@ -109,7 +109,7 @@ func parseDuration(tag, text string) (value time.Duration, message, suggestion s
 	return value, message, suggestion
 }
 
-const negative = "must not be negative, as %s is"
+const negative = "must not be negative, got %s"
 
 // parseSigned takes -1s too: among the options of handlers only bounds keep durations from being negative.
 func parseSigned(_, text string) (value time.Duration, message, suggestion string) {
@@ -170,7 +170,7 @@ func parseBytes(_, text string) (value int64, message, suggestion string) {
 		case err != nil || size > math.MaxInt64/2:
 			return 0, fmt.Sprintf("%s is too large", clip(text)), ""
 		case size < 0:
-			return 0, fmt.Sprintf("must not be negative, as %s is", clip(text)), ""
+			return 0, fmt.Sprintf("must not be negative, got %s", clip(text)), ""
 		default:
 			return int64(size), "", ""
 		}
@@ -186,7 +186,7 @@ func parseBytes(_, text string) (value int64, message, suggestion string) {
 
 // parseShare takes 50% and fractions up to 1.
 func parseShare(tag, text string) (value float64, message, suggestion string) {
-	const form = "must be a share like 50% or 0.5, not "
+	const form = "must be a ratio like 50% or 0.5, not "
 	if number, ok := strings.CutSuffix(text, "%"); ok {
 		f, err := strconv.ParseFloat(number, 64)
 		if err != nil {
@@ -207,7 +207,7 @@ func parseShare(tag, text string) (value float64, message, suggestion string) {
 	case message != "":
 		return 0, form + quoted(tag, text), suggestion
 	case f > 1 && f <= 100:
-		return 0, fmt.Sprintf("%s is no share: %s%% or %s?", clip(text), clip(text), strconv.FormatFloat(round(f/100), 'f', -1, 64)), ""
+		return 0, fmt.Sprintf("%s is not a ratio: %s%% or %s?", clip(text), clip(text), strconv.FormatFloat(round(f/100), 'f', -1, 64)), ""
 	case f < 0 || f > 1:
 		return 0, fmt.Sprintf("must be from 0%% to 100%%, not %s", clip(text)), ""
 	}
@@ -247,7 +247,7 @@ func parseRate(tag, text string) (value float64, message, suggestion string) {
 	}
 	f, message, suggestion := parseFloat(tag, text)
 	if message == "" && f <= 0 {
-		return 0, fmt.Sprintf("must be above 0, not %s; to refuse everyone use access", clip(text)), ""
+		return 0, fmt.Sprintf("must be greater than 0, got %s; to refuse everyone use access", clip(text)), ""
 	}
 	return f, message, suggestion
 }

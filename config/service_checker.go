@@ -20,7 +20,7 @@ func (c serviceChecker) auth() {
 	a := &c.set.Manifest.Auth
 	for i, way := range a.Identify {
 		if slices.Index(a.Identify, way) < i {
-			c.manifest(fmt.Sprintf("auth.identify[%d]", i), "%s stands here twice", way)
+			c.manifest(fmt.Sprintf("auth.identify[%d]", i), "%s is listed twice", way)
 		}
 	}
 	usesTokens := slices.Contains(a.Identify, "token")
@@ -75,7 +75,7 @@ const (
 func (c serviceChecker) published(path string, s *Service) {
 	m := c.set.Manifest
 	if s.Publish != nil && *s.Publish && !m.Registers() {
-		c.manifest(path+".publish", "there is nowhere to publish it: no discovery.etcd has register")
+		c.manifest(path+".publish", "cannot be published: no discovery.etcd has register")
 	}
 	if len(s.Metadata) > maxMetadataPairs {
 		c.manifest(path+".metadata", "has %d pairs: at most %d are published", len(s.Metadata), maxMetadataPairs)
@@ -84,11 +84,11 @@ func (c serviceChecker) published(path string, s *Service) {
 		value, at := s.Metadata[key], path+".metadata."+key
 		switch {
 		case key == "" || strings.ContainsAny(key, " \t") || !printable(key, maxMetadataKey):
-			c.manifest(path+".metadata", "the key %q must be 1 to %d printable characters without blanks", clip(key), maxMetadataKey)
+			c.manifest(path+".metadata", "the key %q must be 1 to %d printable characters without whitespace", clip(key), maxMetadataKey)
 		case !printable(value, maxMetadataValue):
 			c.manifest(at, "must be at most %d printable characters", maxMetadataValue)
 		case key == "weight" && !isWeight(value):
-			c.manifest(at, "must be a whole number from 1 to %d, not %q", maxWeight, clip(value))
+			c.manifest(at, "must be an integer from 1 to %d, not %q", maxWeight, clip(value))
 		}
 	}
 }
@@ -106,9 +106,9 @@ func (c serviceChecker) uses(path string, s *Service) {
 		switch {
 		case slices.Contains(known, upstream):
 		case len(known) == 0:
-			c.manifest(at, "there are no upstreams in this manifest")
+			c.manifest(at, "this manifest has no upstreams")
 		default:
-			c.manifest(at, "there is no upstream %s", clip(upstream)).Suggestion = Suggest(upstream, known)
+			c.manifest(at, "this manifest has no upstream %s", clip(upstream)).Suggestion = Suggest(upstream, known)
 		}
 	}
 }

@@ -32,7 +32,7 @@ func (s *suggester) explain(n *yaml.Node, t reflect.Type, f *field, message, sug
 		message = bare + "only an unquoted variable becomes one, on a line of its own"
 	}
 	if s.quiet && !isTelling(t, n.Value) {
-		message, suggestion = "must be "+article(t)+bounds(f), ""
+		message, suggestion = "must be "+typeName(t)+bounds(f), ""
 		if len(f.enum) > 0 {
 			message = "must be one of " + strings.Join(f.enum, ", ")
 		}
@@ -64,6 +64,9 @@ func (s *suggester) foreignPair(t reflect.Type, key, value *yaml.Node) (ours, pa
 func (s *suggester) key(key, value, around *yaml.Node, block *structType, t reflect.Type) (ours, message, suggestion string) {
 	message = "unknown key"
 	secret := t == reflect.TypeFor[Token]()
+	if hint := foreignHint(t, fold(key.Value)); hint != "" {
+		return "", hint, ""
+	}
 	ours, suggestion = s.foreignPair(t, key, value)
 	if ours == "" {
 		ours = s.meant(key.Value, block, t)
@@ -85,15 +88,6 @@ func (s *suggester) key(key, value, around *yaml.Node, block *structType, t refl
 		}
 	}
 	return ours, message, suggestion
-}
-
-func hasKey(n *yaml.Node, key string) bool {
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		if n.Content[i].Value == key {
-			return true
-		}
-	}
-	return false
 }
 
 // meant is the key that was probably meant: the same word spelt otherwise, the word of another system, a misspelling,
@@ -245,21 +239,6 @@ func (s *suggester) keyAndValue(ours string, key, value *yaml.Node, f *field, se
 	return ours
 }
 
-var units = regexp.MustCompile(`(?i)(?:^|[a-z])(?:_?(ms|millis|milliseconds|msec)|(?:_|-)?(s|sec|secs|seconds))$`)
-
-// unitIn is the unit that a key has in its name: timeoutMs.
-func unitIn(key string) string {
-	m := units.FindStringSubmatch(key)
-	switch {
-	case m == nil:
-		return ""
-	case m[1] != "":
-		return "ms"
-	default:
-		return "s"
-	}
-}
-
 // nested is the suggestion for a key that belongs inside of a block, if that holds: rateLimit: {burst: 5}.
 func (s *suggester) nested(f *field, outer, inner string, value *yaml.Node) string {
 	text := s.flowText(value)
@@ -360,6 +339,8 @@ func (s *suggester) wrapped(n *yaml.Node, t reflect.Type, f *field) string {
 		text = blockOf(n, t)
 	case n.Kind == yaml.MappingNode && list && isScalar(t.Elem()):
 		text = namesIn(n)
+	case n.Kind == yaml.MappingNode && n.Style&yaml.FlowStyle != 0 && list && !s.trial:
+		text = s.namedIn(n)
 	case n.Kind == yaml.SequenceNode && t == reflect.TypeFor[Access]():
 		if text = s.flowText(n); !strings.HasPrefix(text, "[{") && text != "" {
 			text = "[{caller: " + text + "}]"
@@ -372,6 +353,20 @@ func (s *suggester) wrapped(n *yaml.Node, t reflect.Type, f *field) string {
 		return ""
 	}
 	return text
+}
+
+// namedIn is the list that {a: {…}, b: {…}} was meant for: of blocks with names.
+func (s *suggester) namedIn(n *yaml.Node) string {
+	var list []string
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		name, inside := s.flowText(n.Content[i]), s.flowText(n.Content[i+1])
+		rest, ok := strings.CutPrefix(inside, "{")
+		if name == "" || !ok || rest == "}" {
+			return ""
+		}
+		list = append(list, "{name: "+name+", "+rest)
+	}
+	return "[" + strings.Join(list, ", ") + "]"
 }
 
 // splitList is the list that a word, or several with commas between, stand for.

@@ -65,14 +65,14 @@ func (t Traces) OTLP() (OTLP, error) {
 	}
 	o, known := otlpSchemes[strings.ToLower(scheme)]
 	if !known {
-		return OTLP{}, fmt.Errorf("%s:// is no way to send traces: %s", clip(scheme), otlpForms)
+		return OTLP{}, fmt.Errorf("%s:// is not a way to send traces: %s", clip(scheme), otlpForms)
 	}
 	u, err := url.Parse("x://" + rest)
 	switch {
 	case err != nil || u.Hostname() == "":
-		return OTLP{}, fmt.Errorf("%q is no address of a collector: %s", clip(withoutUser(text)), otlpForms)
+		return OTLP{}, fmt.Errorf("%q is not the address of a collector: %s", clip(withoutUser(text)), otlpForms)
 	case u.User != nil:
-		return OTLP{}, errors.New("holds a user: secrets do not stand in a manifest; the variable OTEL_EXPORTER_OTLP_HEADERS takes them")
+		return OTLP{}, errors.New("contains credentials: set the variable OTEL_EXPORTER_OTLP_HEADERS instead")
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
 		return OTLP{}, errors.New("must end with the path, without ? and #")
 	case o.GRPC && strings.Trim(u.Path, "/") != "":
@@ -102,7 +102,7 @@ func (t Traces) OTLP() (OTLP, error) {
 func bareOTLP(text string) (OTLP, error) {
 	host, port, err := net.SplitHostPort(text)
 	if err != nil || host == "" || strings.ContainsAny(text, "/?#@ ") {
-		return OTLP{}, fmt.Errorf("%q is no address of a collector: %s", clip(withoutUser(text)), otlpForms)
+		return OTLP{}, fmt.Errorf("%q is not the address of a collector: %s", clip(withoutUser(text)), otlpForms)
 	}
 	switch port {
 	case otlpGRPCPort:
@@ -113,7 +113,7 @@ func bareOTLP(text string) (OTLP, error) {
 	if err := portNumber(port); err != nil {
 		return OTLP{}, err
 	}
-	return OTLP{}, fmt.Errorf("port %s does not tell the protocol: grpc://%s or http://%s?", port, text, text)
+	return OTLP{}, fmt.Errorf("port %s does not imply a protocol: grpc://%s or http://%s?", port, text, text)
 }
 
 func portNumber(port string) error {

@@ -142,11 +142,11 @@ func (p *timingChecker) slowCalls(r *Rule, whole, try longest) {
 	switch {
 	case r.CircuitBreaker.SlowCallRate == 0 || d == 0:
 	case try.within(d):
-		p.rule(r, path, "no call takes %s, so that none is slow: each attempt has %s; make it %s, say", d, try.in(r), try.part(2)).Warning = true
+		p.rule(r, path, "no call takes %s, so none is slow: each attempt has %s; set it to %s, for example", d, try.in(r), try.part(2)).Warning = true
 	case whole.within(d) && r.ClientSide():
-		p.rule(r, path, "no call takes %s, so that none is slow: %s; make it %s, say", d, whole.has(r), whole.part(2)).Warning = true
+		p.rule(r, path, "no call takes %s, so none is slow: %s; set it to %s, for example", d, whole.has(r), whole.part(2)).Warning = true
 	case whole.within(d):
-		p.rule(r, path, "no call that ends in its time, %s, takes %s: only a handler that runs on past it is slow; make it %s, say",
+		p.rule(r, path, "no call that ends in its time, %s, takes %s: only a handler that runs on past it is slow; set it to %s, for example",
 			whole.in(r), d, whole.part(2)).Warning = true
 	}
 }
@@ -208,12 +208,12 @@ func (p *timingChecker) ofRetry(r *Rule, whole longest) {
 	case whole.within(t.PerTryTimeout):
 		p.rule(r, "retry.perTryTimeout", "%s has no effect: %s", t.PerTryTimeout, whole.has(r)).Warning = true
 	case n < t.MaxAttempts:
-		p.rule(r, "retry.perTryTimeout", "%s is so long that attempt %d of %d is never made if those before it time out: %s; make it %s, say",
+		p.rule(r, "retry.perTryTimeout", "%s is so long that attempt %d of %d is never made if those before it time out: %s; set it to %s, for example",
 			t.PerTryTimeout, n+1, t.MaxAttempts, whole.has(r), whole.part(t.MaxAttempts)).Warning = true
 	}
 	if whole.within(t.InitialBackoff) && t.InitialBackoff <= t.MaxBackoff {
 		p.rule(r, "retry.initialBackoff", "%s leaves retries no time: %s, and of the pauses, drawn evenly from 0 up to it, at most %.0f %% are shorter; "+
-			"make it %s, say",
+			"set it to %s, for example",
 			t.InitialBackoff, whole.has(r), 100*float64(whole.Duration)/float64(t.InitialBackoff), whole.part(10)).Warning = true
 	}
 }
@@ -229,7 +229,7 @@ func (p *timingChecker) ofHedge(r *Rule, whole, try longest) {
 	case try.within(h.Delay):
 		p.rule(r, "hedge.delay", "%s has no effect: each attempt has %s, and another one is made when it ends", h.Delay, try.in(r)).Warning = true
 	case whole.of != nil && n < h.MaxAttempts:
-		p.rule(r, "hedge.delay", "%s is so long that attempt %d of %d is never made if those before it hang: %s; make it %s, say",
+		p.rule(r, "hedge.delay", "%s is so long that attempt %d of %d is never made if those before it hang: %s; set it to %s, for example",
 			h.Delay, n+1, h.MaxAttempts, whole.has(r), whole.part(h.MaxAttempts)).Warning = true
 	}
 }
@@ -240,10 +240,10 @@ func (p *timingChecker) ofWaits(r *Rule, whole longest) {
 		return
 	}
 	if l := r.RateLimit; l != nil && l.OnExceed == OnExceedWait && l.MaxWait > whole.Duration && r.at.written("rateLimit.maxWait") {
-		p.rule(r, "rateLimit.maxWait", "%s is never waited: %s", l.MaxWait, whole.has(r)).Warning = true
+		p.rule(r, "rateLimit.maxWait", "%s is never reached: %s", l.MaxWait, whole.has(r)).Warning = true
 	}
 	if q := r.Concurrency; q != nil && q.Queue > 0 && q.QueueTimeout > whole.Duration && r.at.written("concurrency.queueTimeout") {
-		p.rule(r, "concurrency.queueTimeout", "%s is never waited: %s", q.QueueTimeout, whole.has(r)).Warning = true
+		p.rule(r, "concurrency.queueTimeout", "%s is never reached: %s", q.QueueTimeout, whole.has(r)).Warning = true
 	}
 }
 
@@ -259,14 +259,14 @@ func (p *timingChecker) ofOutliers(r *Rule) {
 		if n == 0 || min(n*o.MaxEjectionPercent/100, n-1) > 0 {
 			continue
 		}
-		path, what := "outlierDetection", fmt.Sprintf("of %d endpoints at most %d %% may be left out (maxEjectionPercent), which is none", n, o.MaxEjectionPercent)
+		path, what := "outlierDetection", fmt.Sprintf("of %d endpoints at most %d %% may be ejected (maxEjectionPercent), which is none", n, o.MaxEjectionPercent)
 		if r.at.written(path + ".maxEjectionPercent") {
 			path += ".maxEjectionPercent"
 		}
 		if n == 1 {
-			what = "there is one endpoint, and one always stays"
+			what = "it has one endpoint, and one always stays"
 		}
-		p.rule(r, path, "leaves out no endpoint of %s: %s (%s)", u.Name, what, p.set.Manifest.Position(places[i]+".resolve.endpoints")).Warning = true
+		p.rule(r, path, "ejects no endpoint of %s: %s (%s)", u.Name, what, p.set.Manifest.Position(places[i]+".resolve.endpoints")).Warning = true
 	}
 }
 
@@ -357,7 +357,7 @@ func (p *timingChecker) window(r *Rule, whole, try longest) {
 		return
 	}
 	p.rule(r, "circuitBreaker.window", "%s is too short for the %s (%s in %s): %s that times out is forgotten before it counts; "+
-		"make window %s, say", b.Window, of, bound.Duration, where(bound.of, bound.path), one, 2*bound.Duration).Warning = true
+		"set window to %s, for example", b.Window, of, bound.Duration, where(bound.of, bound.path), one, 2*bound.Duration).Warning = true
 }
 
 // subjects are the services that a rule is about, or the upstreams of a client-side one, told apart from services.

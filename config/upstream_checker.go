@@ -34,9 +34,9 @@ func (c upstreamChecker) discovery() {
 		c.pair(path+".tls", e.TLS)
 		switch {
 		case e.UsernameFile != "" && e.PasswordFile == "":
-			c.manifest(path+".usernameFile", "needs passwordFile beside it")
+			c.manifest(path+".usernameFile", "needs passwordFile")
 		case e.UsernameFile == "" && e.PasswordFile != "":
-			c.manifest(path+".passwordFile", "needs usernameFile beside it")
+			c.manifest(path+".passwordFile", "needs usernameFile")
 		}
 		c.register(path+".register", e)
 	}
@@ -45,7 +45,7 @@ func (c upstreamChecker) discovery() {
 // members checks the URLs of a cluster: all with TLS or none.
 func (c upstreamChecker) members(path string, e *Etcd) {
 	if len(e.Endpoints) == 0 && c.set.Manifest.Written(path+".endpoints") {
-		c.manifest(path+".endpoints", "is empty: the URL of at least one member")
+		c.manifest(path+".endpoints", "is empty: list the URL of at least one member")
 	}
 	var seen names
 	for i, text := range e.Endpoints {
@@ -53,19 +53,19 @@ func (c upstreamChecker) members(path string, e *Etcd) {
 		u, err := url.Parse(text)
 		switch {
 		case err != nil || !strings.Contains(text, "://"):
-			p := c.manifest(at, "%q is no URL", clip(text))
+			p := c.manifest(at, "%q is not a valid URL", clip(text))
 			if Address(text).valid() {
 				p.Suggestion = "http://" + text
 			}
 			continue
 		case u.Scheme != "http" && u.Scheme != "https":
-			c.manifest(at, "%s:// is not how etcd is reached: http:// or https://", clip(u.Scheme))
+			c.manifest(at, "%s:// is not supported: use http:// or https://", clip(u.Scheme))
 			continue
 		case u.User != nil:
-			c.manifest(at, "has a user in it: usernameFile and passwordFile are for that")
+			c.manifest(at, "contains credentials: use usernameFile and passwordFile")
 			continue
 		case u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "":
-			c.manifest(at, "has more than host and port; the keys begin with prefix")
+			c.manifest(at, "must be host and port only; where the keys begin is set by prefix")
 			continue
 		}
 		host := u.Host
@@ -77,10 +77,10 @@ func (c upstreamChecker) members(path string, e *Etcd) {
 			continue
 		}
 		if u.Scheme == "http" && e.TLS != nil {
-			c.manifest(at, "goes without TLS, though tls is given").Suggestion = "https://" + u.Host
+			c.manifest(at, "does not use TLS, though tls is set").Suggestion = "https://" + u.Host
 		}
 		if first, taken := seen.taken(host, c.set.Manifest.Position(at)); taken {
-			c.manifest(at, "%s stands in %s already", text, first)
+			c.manifest(at, "%s is listed in %s already", text, first)
 		}
 	}
 }
@@ -91,9 +91,9 @@ func (c upstreamChecker) prefix(path, prefix string) {
 	switch {
 	case prefix == "":
 	case len(prefix) > maxPrefix || strings.ContainsAny(prefix, " \t") || !printable(prefix, maxPrefix):
-		c.manifest(path, "must be at most %d printable characters without blanks", maxPrefix)
+		c.manifest(path, "must be at most %d printable characters without whitespace", maxPrefix)
 	case !strings.HasSuffix(prefix, "/"):
-		c.manifest(path, "must end in /, so that it is no part of another name").Suggestion = prefix + "/"
+		c.manifest(path, "must end in /, or it may match a part of another name").Suggestion = prefix + "/"
 	}
 }
 
@@ -103,7 +103,7 @@ func (c upstreamChecker) layouts(path string, layouts []string) {
 	}
 	for i, layout := range layouts {
 		if slices.Index(layouts, layout) < i {
-			c.manifest(fmt.Sprintf("%s[%d]", path, i), "%s stands here twice", layout)
+			c.manifest(fmt.Sprintf("%s[%d]", path, i), "%s is listed twice", layout)
 		}
 	}
 }
@@ -123,7 +123,7 @@ func (c upstreamChecker) register(path string, e *Etcd) {
 	}
 	l := c.set.Manifest.PublishedListener()
 	if l == nil {
-		c.manifest(path, "there is no listener for rpcx over TCP to publish: add one, or say advertise: host:port")
+		c.manifest(path, "no listener serves rpcx over TCP: add one, or set advertise: host:port")
 		return
 	}
 	network, address, err := l.Address.Split()
@@ -132,9 +132,9 @@ func (c upstreamChecker) register(path string, e *Etcd) {
 	}
 	switch host, _, _ := net.SplitHostPort(address); {
 	case sameHost(host) == "*":
-		c.manifest(path, "advertise is required: listener %s is at every address of the machine (%s)", l.Name, l.Address)
+		c.manifest(path, "advertise is required: listener %s listens on every address of the machine (%s)", l.Name, l.Address)
 	case l.Address.Loopback() && !c.localCluster(e):
-		c.manifest(path, "listener %s is at %s, which other machines cannot reach: say advertise", l.Name, l.Address).Warning = true
+		c.manifest(path, "listener %s is on %s, which other machines cannot reach: set advertise", l.Name, l.Address).Warning = true
 	}
 }
 
@@ -177,12 +177,12 @@ func (c upstreamChecker) resolve(path string, r *Resolve) {
 	switch len(given) {
 	case 0:
 		if c.set.Manifest.Written(path) {
-			c.manifest(path, "says nowhere to look: one of etcd, endpoints, dns and file")
+			c.manifest(path, "has no effect: set one of etcd, endpoints, dns and file")
 		}
 		return
 	case 1:
 	default:
-		c.manifest(path, "says %s: only one of them can hold", strings.Join(given, " and "))
+		c.manifest(path, "sets %s: only one of them is allowed", strings.Join(given, " and "))
 		return
 	}
 	switch given[0] {
@@ -194,7 +194,7 @@ func (c upstreamChecker) resolve(path string, r *Resolve) {
 		c.dns(path+".dns", r.DNS)
 	case "file":
 		if r.File == "" {
-			c.manifest(path+".file", "is empty: the path of a file with a list of endpoints")
+			c.manifest(path+".file", "is empty: set the path of a file with a list of endpoints")
 		}
 	}
 }
@@ -208,7 +208,7 @@ func (c upstreamChecker) endpoints(path string, list []Address) {
 		at := fmt.Sprintf("%s[%d]", path, i)
 		key, wrong := a.callable()
 		if first, taken := seen.taken(key, c.set.Manifest.Position(at)); wrong == "" && taken {
-			wrong = fmt.Sprintf("%s stands in %s already", a, first)
+			wrong = fmt.Sprintf("%s is listed in %s already", a, first)
 		}
 		if wrong != "" {
 			c.manifest(at, "%s", wrong)
@@ -225,7 +225,7 @@ var (
 func (c upstreamChecker) dns(path, name string) {
 	if rest, ok := strings.CutPrefix(name, "srv://"); ok || strings.HasPrefix(name, "_") {
 		if !ok && !srvName.MatchString(name) || !hostName.MatchString(rest) {
-			c.manifest(path, "%q is no name of SRV records: _rpcx._tcp.billing.internal, or srv://billing.internal", clip(name))
+			c.manifest(path, "%q is not the name of SRV records: _rpcx._tcp.billing.internal, or srv://billing.internal", clip(name))
 		}
 		return
 	}
@@ -237,7 +237,7 @@ func (c upstreamChecker) dns(path, name string) {
 func (c upstreamChecker) balancer(path string, b *LoadBalancer) {
 	switch hashes := b.Policy == "consistentHash"; {
 	case hashes && b.HashOn == "" && !c.set.Manifest.Written(path+".hashOn"):
-		c.manifest(path+".policy", "consistentHash needs hashOn beside it: metadata.NAME or argument.FIELD")
+		c.manifest(path+".policy", "consistentHash needs hashOn: metadata.NAME or argument.FIELD")
 	case !hashes && b.HashOn != "":
 		c.manifest(path+".hashOn", "is for policy: consistentHash, not for %s", b.Policy)
 	}
@@ -248,8 +248,8 @@ func (c upstreamChecker) pair(path string, t *ClientTLS) {
 	switch {
 	case t == nil:
 	case t.CertFile == "" && t.KeyFile != "":
-		c.manifest(path+".keyFile", "needs certFile beside it")
+		c.manifest(path+".keyFile", "needs certFile")
 	case t.CertFile != "" && t.KeyFile == "":
-		c.manifest(path+".certFile", "needs keyFile beside it")
+		c.manifest(path+".certFile", "needs keyFile")
 	}
 }

@@ -126,7 +126,7 @@ func (c fileChecker) tokens() {
 	for i, t := range c.set.Tokens {
 		path := fmt.Sprintf("[%d]", i)
 		if first, taken := seen.taken(strings.ToLower(t.SHA256), t.position); taken {
-			c.add(t.position, path, "the same token stands in "+first.String()+" too")
+			c.add(t.position, path, "the same token is in "+first.String()+" too")
 		}
 		if !t.Expires.IsZero() && t.Expires.Before(c.now) {
 			c.add(t.position, path, t.String()+" expired on "+t.Expires.Format(time.RFC3339)).Warning = true
@@ -160,10 +160,10 @@ func (c *report) knownCluster(path, name string) {
 		return
 	}
 	if len(known) == 0 {
-		c.manifest(path, "there is no discovery.etcd in this manifest")
+		c.manifest(path, "this manifest has no discovery.etcd")
 		return
 	}
-	c.manifest(path, "there is no %s in discovery.etcd", clip(name)).Suggestion = Suggest(name, known)
+	c.manifest(path, "discovery.etcd has no entry named %s", clip(name)).Suggestion = Suggest(name, known)
 }
 
 func (c fileChecker) globs(path string, globs []string) {
@@ -173,9 +173,9 @@ func (c fileChecker) globs(path string, globs []string) {
 		case glob == "":
 			c.manifest(at, "is empty")
 		case err != nil:
-			c.manifest(at, "%q is no file pattern: a [ is not closed", clip(glob))
+			c.manifest(at, "%q is not a valid glob: a [ is not closed", clip(glob))
 		case strings.Contains(glob, "**"):
-			c.manifest(at, "** is not understood: * matches inside of one folder; name the folders one by one")
+			c.manifest(at, "** is not supported: * matches within one directory; list the directories one by one")
 		}
 	}
 }

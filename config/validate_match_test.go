@@ -37,8 +37,8 @@ func TestCallersForWhomThereIsNoTokenAreTold(t *testing.T) {
 		{"match: {service: Arith}, access: {deny: [{caller: [bob, alcie]}]}", "access.deny[0].caller[1]: no token is for a caller alcie: it matches no call (did you mean alice?)"},
 		{"match: {service: Arith, caller: [alice, anonymous, b*, spiffe://td/x]}" + patience, ""},
 		{`match: {service: Arith, caller: ["*", "*e"]}, access: {allow: [{caller: "!odd,name"}]}`, ""},
-		{`match: {service: Arith, caller: "!odd"}` + patience, `match.caller: "!odd": in a pattern only * is special, and no token has that name; ` +
-			"to leave callers out write match: {except: {caller: odd}}"},
+		{`match: {service: Arith, caller: "!odd"}` + patience, `match.caller: "!odd": the only wildcard is *, and no token has that name; ` +
+			"to exclude callers write match: {except: {caller: odd}}"},
 	} {
 		problems := withTokens(t, "token", test.rule, "alice", "bob", "spiffe://td/x", "!odd,name")
 		got := strings.ReplaceAll(strings.TrimPrefix(problems.Error(), "p.yaml:2:"), "rules[0].", "")
@@ -74,8 +74,8 @@ func TestCallersThatOthersNameAreNotDoubted(t *testing.T) {
 
 func TestWithoutIdentityExceptionsForCallersAreTold(t *testing.T) {
 	for rule, want := range map[string]string{
-		"{caller: ops}":                    "leaves no call out: without auth.identify every caller is anonymous",
-		`{caller: "*"}`:                    "leaves every call out: without auth.identify every caller is anonymous",
+		"{caller: ops}":                    "excludes no call: without auth.identify every caller is anonymous",
+		`{caller: "*"}`:                    "excludes every call: without auth.identify every caller is anonymous",
 		"{caller: anonymous, method: Mul}": "",
 	} {
 		got := ""

@@ -10,7 +10,7 @@ func TestThePathOfTheMetricsIsNotThatOfAnythingElse(t *testing.T) {
 		"/metrics": "", "/prometheus/metrics/": "", "/livezz": "", "/apis": "", "/x/api": "",
 		"/livez": "is reserved", "/readyz/": "is reserved", "/healthz": "is reserved", "/api/v1/status": "is reserved", "/api": "is reserved",
 		"/debug/pprof": "is reserved", "/": "is reserved", "//": "is reserved", "/x/../livez": "is reserved",
-		"/%6civez": "must be a plain path", "/a?b": "must be a plain path", "/a//b": "is never asked for (did you mean /a/b?)",
+		"/%6civez": "must be a plain path", "/a?b": "must be a plain path", "/a//b": "cannot be requested (did you mean /a/b?)",
 	} {
 		_, problems := decodeSet("manifest-m.yaml", []byte("services: [{name: Arith, handler: samples.arith}]\ntelemetry: {metrics: {path: \""+path+"\"}}\n"))
 		switch {

@@ -26,18 +26,18 @@ func TestAnOTLPEndpointTellsTheProtocolAndTheAddress(t *testing.T) {
 
 func TestAnOTLPEndpointThatCannotBeReachedIsRefused(t *testing.T) {
 	for text, want := range map[string]string{
-		"c:4000":                 "port 4000 does not tell the protocol: grpc://c:4000 or http://c:4000?",
-		"c":                      `"c" is no address of a collector`,
-		":4317":                  "is no address of a collector",
-		"http://":                "is no address of a collector",
-		"http://:4318":           "is no address of a collector",
+		"c:4000":                 "port 4000 does not imply a protocol: grpc://c:4000 or http://c:4000?",
+		"c":                      `"c" is not the address of a collector`,
+		":4317":                  "is not the address of a collector",
+		"http://":                "is not the address of a collector",
+		"http://:4318":           "is not the address of a collector",
 		"http://c:99999":         `port "99999" is not a number`,
 		"c:x":                    `port "x" is not a number`,
-		"udp://c:4317":           "udp:// is no way to send traces",
+		"udp://c:4317":           "udp:// is not a way to send traces",
 		"grpc://c:4317/v1":       "grpc:// takes no path; with one it is http://",
 		"http://c:4318?x=1":      "without ? and #",
-		"http://u:secret@c:4318": "secrets do not stand in a manifest",
-		"u:secret@c:4318/x":      "is no address of a collector",
+		"http://u:secret@c:4318": "contains credentials",
+		"u:secret@c:4318/x":      "is not the address of a collector",
 	} {
 		_, err := (Traces{OTLPEndpoint: text}).OTLP()
 		if err == nil || !strings.Contains(err.Error(), want) {

@@ -143,3 +143,12 @@ func insideOf(path, suggestion string) string {
 	}
 	return suggestion
 }
+
+func hasKey(n *yaml.Node, key string) bool {
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == key {
+			return true
+		}
+	}
+	return false
+}

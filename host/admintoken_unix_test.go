@@ -44,7 +44,7 @@ var spoiltTokens = map[string]string{
 	"empty":  "admin.token is empty",
 	"pipe":   "admin.token is a pipe, not a file",
 	"device": "admin.token is a device, not a file",
-	"huge":   "admin.token has 2147483648 bytes: it may have 64 KiB at most",
+	"huge":   "admin.token has 2147483648 bytes: the limit is 64 KiB",
 }
 
 func TestTheOperatorsTokenIsReadWithTheSetAndNotByRequests(t *testing.T) {

@@ -122,7 +122,7 @@ func TestWhatIsNoReadableFileIsRejectedAndTheNextGoodWriteApplies(t *testing.T) 
 		make func(t *testing.T, path string)
 		want string
 	}{
-		{"a folder", func(t *testing.T, path string) { must(t, os.Mkdir(path, 0o755)) }, "folder"},
+		{"a folder", func(t *testing.T, path string) { must(t, os.Mkdir(path, 0o755)) }, "directory"},
 		{"a file of 100 MB", func(t *testing.T, path string) {
 			must(t, os.WriteFile(path, []byte("rules: []\n"), 0o600))
 			must(t, os.Truncate(path, 100<<20))

@@ -98,7 +98,7 @@ func TestReadmesNameWhatIsThere(t *testing.T) {
 				continue
 			}
 			if _, err := os.Stat(strings.TrimSuffix(file, ".")); err != nil {
-				t.Errorf("%s/README.md names %s, which is not there", name, word)
+				t.Errorf("%s/README.md names %s, which does not exist", name, word)
 			}
 		}
 	}

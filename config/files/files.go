@@ -89,7 +89,7 @@ func (e *KindError) Error() string {
 	kind := "something else"
 	switch {
 	case e.Mode.IsDir():
-		kind = "a folder"
+		kind = "a directory"
 	case e.Mode&fs.ModeNamedPipe != 0:
 		kind = "a pipe"
 	case e.Mode&fs.ModeSocket != 0:
@@ -106,9 +106,9 @@ type TooLargeError struct{ Size, Most int64 }
 // Error ends a sentence that begins with the path.
 func (e *TooLargeError) Error() string {
 	if e.Size == 0 {
-		return "is too large: it may have " + size(e.Most) + " at most"
+		return "is too large: the limit is " + size(e.Most)
 	}
-	return fmt.Sprintf("has %d bytes: it may have %s at most", e.Size, size(e.Most))
+	return fmt.Sprintf("has %d bytes: the limit is %s", e.Size, size(e.Most))
 }
 
 func size(n int64) string {
@@ -168,7 +168,7 @@ func ReadInput(ctx context.Context, name string, r io.Reader, most int64) ([]byt
 }
 
 // errSilent is the error of a writer that took too long.
-var errSilent = errors.New("its writer has not ended in time")
+var errSilent = errors.New("its writer did not finish in time")
 
 // await runs read, and waits no longer than ctx.
 func await(ctx context.Context, read func() ([]byte, error)) ([]byte, error) {

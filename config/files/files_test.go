@@ -57,11 +57,11 @@ func TestReadRefusesWhatIsTooLargeOrNotThere(t *testing.T) {
 	link(t, "nowhere", at("dangling"))
 	sparse(t, at("sparse"), 2<<30)
 	for name, want := range map[string]string{
-		"five":     "has 5 bytes: it may have 4 bytes at most",
-		"sparse":   "has 2147483648 bytes: it may have 4 bytes at most",
+		"five":     "has 5 bytes: the limit is 4 bytes",
+		"sparse":   "has 2147483648 bytes: the limit is 4 bytes",
 		"dangling": "cannot be read: no such file or directory",
 		"gone":     "cannot be read: no such file or directory",
-		".":        "is a folder, not a file",
+		".":        "is a directory, not a file",
 	} {
 		data, err := files.Read(at(name), 4)
 		if err == nil || data != nil || files.Reason(err) != want {
@@ -94,7 +94,7 @@ func TestALargeFileCostsNothing(t *testing.T) {
 
 func TestBoundsAreSaidInTheirUnit(t *testing.T) {
 	for most, want := range map[int64]string{5000: "5000 bytes", 64 << 10: "64 KiB", 1 << 20: "1 MiB"} {
-		if text := (&files.TooLargeError{Most: most}).Error(); text != "is too large: it may have "+want+" at most" {
+		if text := (&files.TooLargeError{Most: most}).Error(); text != "is too large: the limit is "+want {
 			t.Errorf("%d: %s", most, text)
 		}
 	}

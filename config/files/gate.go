@@ -33,7 +33,7 @@ type touch struct {
 }
 
 func (t *touch) overdue() error {
-	return &fs.PathError{Op: "read", Path: t.path, Err: fmt.Errorf("no answer within %s: is its file system away?", patience)}
+	return &fs.PathError{Op: "read", Path: t.path, Err: fmt.Errorf("no answer within %s: is its file system unreachable?", patience)}
 }
 
 func (r *reading) at(path string) { r.now.Store(&touch{path: path, since: time.Now()}) }

@@ -21,7 +21,7 @@ func TestAReadThatDoesNotComeBackIsToldAndNotBegunAgain(t *testing.T) {
 			<-away
 			return "a", nil
 		}
-		const want = "read /mnt/a.yaml: no answer within 10s: is its file system away?"
+		const want = "read /mnt/a.yaml: no answer within 10s: is its file system unreachable?"
 		begin := time.Now()
 		for range 3 {
 			if got, err := files.Through(t.Context(), &gate, read); err == nil || err.Error() != want || got != "" {
@@ -92,7 +92,7 @@ func TestAReadThatIsLeftEarlyClosesTheGateWhenItIsOverdue(t *testing.T) {
 			t.Errorf("nothing is overdue: %v", err)
 		}
 		time.Sleep(10 * time.Second)
-		if err := pass(); err == nil || err.Error() != "read /mnt/a.yaml: no answer within 10s: is its file system away?" {
+		if err := pass(); err == nil || err.Error() != "read /mnt/a.yaml: no answer within 10s: is its file system unreachable?" {
 			t.Errorf("after 11s: %v", err)
 		}
 		close(away)

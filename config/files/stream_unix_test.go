@@ -42,7 +42,7 @@ func TestAPipeWithoutAWriterIsGivenUp(t *testing.T) {
 	}
 	for _, patience := range []time.Duration{0, 10 * time.Millisecond} { // at whatever step that is
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
-		if _, err := files.ReadStream(ctx, path, 6); err == nil || err.Error() != "read "+path+": its writer has not ended in time" {
+		if _, err := files.ReadStream(ctx, path, 6); err == nil || err.Error() != "read "+path+": its writer did not finish in time" {
 			t.Error(err)
 		}
 		cancel()
@@ -63,11 +63,11 @@ func TestStreamsAreBounded(t *testing.T) {
 	write(t, "five", "12345")
 	sparse(t, "sparse", 2<<30)
 	for path, want := range map[string]string{
-		"five":      "has 5 bytes: it may have 4 bytes at most",
-		"sparse":    "has 2147483648 bytes: it may have 4 bytes at most",
-		"/dev/zero": "is too large: it may have 4 bytes at most",
+		"five":      "has 5 bytes: the limit is 4 bytes",
+		"sparse":    "has 2147483648 bytes: the limit is 4 bytes",
+		"/dev/zero": "is too large: the limit is 4 bytes",
 		"gone":      "cannot be read: no such file or directory",
-		".":         "is a folder, not a file",
+		".":         "is a directory, not a file",
 	} {
 		if data, err := files.ReadStream(t.Context(), path, 4); err == nil || data != nil || files.Reason(err) != want {
 			t.Errorf("%s: %q %v, want %s", path, data, err, want)
@@ -78,7 +78,7 @@ func TestStreamsAreBounded(t *testing.T) {
 	}
 	endless := io.MultiReader(strings.NewReader("1234"), neverEnds{})
 	if _, err := files.ReadFrom("standard input", endless, 4); err == nil ||
-		err.Error() != "read standard input: is too large: it may have 4 bytes at most" {
+		err.Error() != "read standard input: is too large: the limit is 4 bytes" {
 		t.Error(err)
 	}
 }

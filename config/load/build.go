@@ -83,7 +83,7 @@ func (b builder) lost(m *matches, policies []file) config.Problems {
 	problems := append(m.troubles(), m.unread()...)
 	if !b.decoded.Policies.AllowEmpty {
 		for _, p := range m.missing() {
-			p.Message += "; with policies.allowEmpty: true that is fine"
+			p.Message += "; policies.allowEmpty: true allows that"
 			problems = append(problems, p)
 		}
 	}
@@ -115,7 +115,7 @@ func (b builder) fallback(problems *config.Problems, lost config.Problems) *conf
 	for i := range b.policies {
 		set.Desired = append(set.Desired, b.policies[i].shown())
 	}
-	p := problemAt(b.decoded, "policies.fallback", "stands in for policy files that are wrong: mend "+strings.Join(problems.Errors().Files(), ", "))
+	p := problemAt(b.decoded, "policies.fallback", "in use because of invalid files: fix "+strings.Join(problems.Errors().Files(), ", "))
 	p.Warning = true
 	set.Warnings = append(append(set.Warnings, p), found...)
 	return set
@@ -146,7 +146,7 @@ func (b builder) fallbackWarnings() config.Problems {
 	_, found := b.withFallback()
 	warnings := found.Warnings()
 	if wrong := found.Errors(); len(wrong) > 0 {
-		p := problemAt(b.decoded, "policies.fallback", "could not stand in: "+wrong[0].String())
+		p := problemAt(b.decoded, "policies.fallback", "could not be used: "+wrong[0].String())
 		if more := len(wrong) - 1; more > 0 {
 			p.Message += fmt.Sprintf(" (and %d more)", more)
 		}

@@ -115,7 +115,7 @@ func TestProblemsOfAllFilesComeAtOnce(t *testing.T) {
 		"p/a.yaml:4:14: rules[0].timeout: 800 has no unit: 800ms or 800s?",
 		"p/b.yaml:5:11: rules[1].name: the name same is taken by the rule in p/b.yaml:2",
 		"p/c.yaml:1:1: empty: to have no rules write `rules: []`",
-		"p/d.yaml:2:1: the file ends here, and what was begun above is not closed",
+		"p/d.yaml:2:1: unexpected end of file: something above is not closed",
 		"tokens.yaml:1:25: [0].sha256: must be the SHA-256 of the token in 64 hexadecimal digits; this has 13 characters",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -166,7 +166,7 @@ func TestPatternsThatMatchNothing(t *testing.T) {
 		want     string // part of the problem; none: it loads
 	}{
 		"one at start":              {two, map[string]string{"a/x.yaml": rule("x")}, false, "easymicro.yaml:5:7: policies.files[1]: matches no file"},
-		"a wrong pattern":           {smallest + "policies: {files: [\"a/**/*.yaml\"]}\n", nil, false, "policies.files[0]: ** is not understood"},
+		"a wrong pattern":           {smallest + "policies: {files: [\"a/**/*.yaml\"]}\n", nil, false, "policies.files[0]: ** is not supported"},
 		"one later":                 {two, map[string]string{"a/x.yaml": rule("x")}, true, "easymicro.yaml:5:7: policies.files[1]: matches no file"},
 		"one with allowEmpty":       {two + "  allowEmpty: true\n", map[string]string{"a/x.yaml": rule("x")}, true, ""},
 		"all with allowEmpty":       {two + "  allowEmpty: true\n", nil, false, ""},
@@ -200,7 +200,7 @@ func TestAFileThatIsNamedAsDroppingsAreIsAnError(t *testing.T) {
 			path := files(t, map[string]string{
 				"easymicro.yaml": smallest + fmt.Sprintf("policies: {files: [%q], allowEmpty: %v}\n", name, allowEmpty), name: rule("a"),
 			})
-			want := "policies.files[0]: " + name + " is no policy file: its name begins with . or # or ends in ~"
+			want := "policies.files[0]: " + name + " is not a policy file: its name begins with . or # or ends in ~"
 			if got := problems(t, path, load.Options{}); len(got) != 1 || !strings.HasSuffix(got[0], want) {
 				t.Errorf("got %q, want %s", got, want)
 			}
@@ -221,7 +221,7 @@ func TestTheFallbackStandsInForBadPolicyFilesAtStartOnly(t *testing.T) {
 	if diff := cmp.Diff([]string{"baked"}, ruleNames(set)); diff != "" {
 		t.Error(diff)
 	}
-	if len(set.Desired) != 2 || set.Desired[1].Path != "p/a.yaml" || !strings.HasSuffix(set.Warnings[0].Message, "mend p/a.yaml") {
+	if len(set.Desired) != 2 || set.Desired[1].Path != "p/a.yaml" || !strings.HasSuffix(set.Warnings[0].Message, "fix p/a.yaml") {
 		t.Errorf("desired %v, %v", set.Desired, set.Warnings)
 	}
 	if hash, err := hashOf(path, load.Options{}); err != nil || hash != set.Hash {
@@ -303,7 +303,7 @@ func TestFlagsStandOverVariablesOverTheFileOverDefaults(t *testing.T) {
 	t.Setenv("EASYMICRO_LOG_FORMAT", "xml")
 	want := []string{
 		"--admin-listen: admin.address: 0.0.0.0:1 can be reached from other machines: that needs admin.tokenFile",
-		"--listen: listeners[0].address: 8972 has no colon: :8972 or 127.0.0.1:8972?",
+		"--listen: listeners[0].address: 8972 has no host: write \"127.0.0.1:8972\", or \":8972\" for every address of this machine",
 		"--log-level: telemetry.logs.level: \"inof\" is not one of debug, info, warn, error (did you mean info?)",
 		"EASYMICRO_LOG_FORMAT: telemetry.logs.format: \"xml\" is not one of auto, text, json",
 	}
@@ -573,8 +573,8 @@ func TestAFileThatOnlyItsSuffixKeepsFromMatchingIsWarnedOf(t *testing.T) {
 
 func TestAFallbackThatCouldNotStandInIsToldBeforeItHasTo(t *testing.T) {
 	for name, c := range map[string]struct{ baked, want string }{
-		"it is wrong":       {"rules:\n  - nam: a\n", "could not stand in: baked/a.yaml:2:5: rules[0].match: is required (and 1 more)"},
-		"it is not there":   {"", "could not stand in: easymicro.yaml:2:42: policies.fallback[0]: matches no file"},
+		"it is wrong":       {"rules:\n  - nam: a\n", "could not be used: baked/a.yaml:2:5: rules[0].match: is required (and 1 more)"},
+		"it is not there":   {"", "could not be used: easymicro.yaml:2:42: policies.fallback[0]: matches no file"},
 		"it is good enough": {rule("baked"), ""},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -17,7 +17,7 @@ func TestAFileOfEndpointsThatIsNotThereIsWarnedOf(t *testing.T) {
 	const upstream = "services: [{name: Arith, handler: samples.arith, uses: {stock: stock}}]\n" +
 		"upstreams: [{name: stock, service: Stock, resolve: {file: nodes.yaml}}]\n"
 	path := files(t, map[string]string{"easymicro.yaml": upstream})
-	want := "easymicro.yaml:2:59: upstreams[0].resolve.file: nodes.yaml is not there: nothing can be called until it is"
+	want := "easymicro.yaml:2:59: upstreams[0].resolve.file: nodes.yaml does not exist: nothing can be called until it does"
 	if got := mustLoad(t, path, load.Options{}).Warnings.Error(); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
@@ -44,13 +44,13 @@ func TestAFileOfEndpointsThatCannotBeUsedIsAProblemOfTheSet(t *testing.T) {
 				t.Helper()
 				write(t, dir+"/cur/nodes.yaml", "endpoints:\n  - {address: \":1\"}\n")
 			},
-			"cur/nodes.yaml:2:15: endpoints[0].address: :1 names no host",
+			"cur/nodes.yaml:2:15: endpoints[0].address: :1 has no host",
 		},
 		"an unset variable": {func(t *testing.T, dir string) {
 			t.Helper()
 			write(t, dir+"/cur/nodes.yaml", "endpoints: [\"${NO}:1\"]\n")
 		}, "cur/nodes.yaml:1:13: endpoints[0]"},
-		"a folder": {func(t *testing.T, dir string) { t.Helper(); write(t, dir+"/cur/nodes.yaml/x", "") }, field + "is a folder, not a file"},
+		"a folder": {func(t *testing.T, dir string) { t.Helper(); write(t, dir+"/cur/nodes.yaml/x", "") }, field + "is a directory, not a file"},
 		"empty":    {func(t *testing.T, dir string) { t.Helper(); write(t, dir+"/cur/nodes.yaml", "") }, "cur/nodes.yaml:1:1: empty"},
 		"too large": {func(t *testing.T, dir string) {
 			t.Helper()

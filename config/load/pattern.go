@@ -94,7 +94,7 @@ func (e *expansion) literal(path string) {
 		if isPolicyFile(path) {
 			e.files = append(e.files, path)
 		} else {
-			e.trouble = append(e.trouble, trouble{path, "is no policy file: its name begins with . or # or ends in ~"})
+			e.trouble = append(e.trouble, trouble{path, "is not a policy file: its name begins with . or # or ends in ~"})
 		}
 		return
 	}
@@ -117,7 +117,7 @@ func (e *expansion) isDir(path string, named bool) bool {
 	case err == nil && info.IsDir():
 		return true
 	case err == nil && named:
-		e.trouble = append(e.trouble, trouble{path, "is a file, not a folder"})
+		e.trouble = append(e.trouble, trouble{path, "is a file, not a directory"})
 	case err != nil && (named || isPolicyFile(path)): // editors lock files with links that lead nowhere
 		e.wrong(path, err)
 	}
@@ -132,9 +132,9 @@ func (e *expansion) wrong(path string, err error) {
 		if noLink != nil {
 			return
 		}
-		why = "cannot be read: it is a link to " + target + ", which is not there"
+		why = "cannot be read: it is a link to " + target + ", which does not exist"
 		if len(files.Links(path)) > 2 {
-			why = "cannot be read: it is a link to " + target + ", which leads nowhere"
+			why = "cannot be read: it is a link to " + target + ", which is a dangling link"
 		}
 	}
 	e.trouble = append(e.trouble, trouble{path, why})

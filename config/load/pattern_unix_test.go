@@ -33,11 +33,11 @@ func TestWhatCannotBeLookedIntoIsAProblemInTheSameWordsAlways(t *testing.T) {
 	}{
 		"the base is a link that leads nowhere": {
 			"cur/*.yaml", func(t *testing.T, dir string) { t.Helper(); link(t, "new", filepath.Join(dir, "cur")) },
-			"policies.files[1]: cur cannot be read: it is a link to new, which is not there",
+			"policies.files[1]: cur cannot be read: it is a link to new, which does not exist",
 		},
 		"the base is below a link that leads nowhere": {
 			"cur/a/b/*.yaml", func(t *testing.T, dir string) { t.Helper(); link(t, "new", filepath.Join(dir, "cur")) },
-			"policies.files[1]: cur cannot be read: it is a link to new, which is not there",
+			"policies.files[1]: cur cannot be read: it is a link to new, which does not exist",
 		},
 		"the base is a link to a link that leads nowhere": {
 			"cur/*.yaml", func(t *testing.T, dir string) {
@@ -45,7 +45,7 @@ func TestWhatCannotBeLookedIntoIsAProblemInTheSameWordsAlways(t *testing.T) {
 				link(t, "stage", filepath.Join(dir, "cur"))
 				link(t, "gone", filepath.Join(dir, "stage"))
 			},
-			"policies.files[1]: cur cannot be read: it is a link to stage, which leads nowhere",
+			"policies.files[1]: cur cannot be read: it is a link to stage, which is a dangling link",
 		},
 		"the base links to itself": {
 			"cur/*.yaml", func(t *testing.T, dir string) { t.Helper(); link(t, "cur", filepath.Join(dir, "cur")) },
@@ -53,7 +53,7 @@ func TestWhatCannotBeLookedIntoIsAProblemInTheSameWordsAlways(t *testing.T) {
 		},
 		"the base is a file": {
 			"cur/*.yaml", func(t *testing.T, dir string) { t.Helper(); write(t, filepath.Join(dir, "cur"), "") },
-			"policies.files[1]: cur is a file, not a folder",
+			"policies.files[1]: cur is a file, not a directory",
 		},
 		"a folder that a wildcard matches is a link that leads nowhere": {
 			"teams/*/p.yaml", func(t *testing.T, dir string) {
@@ -61,15 +61,15 @@ func TestWhatCannotBeLookedIntoIsAProblemInTheSameWordsAlways(t *testing.T) {
 				write(t, filepath.Join(dir, "teams/a/p.yaml"), rule("a"))
 				link(t, "gone", filepath.Join(dir, "teams/b"))
 			},
-			"policies.files[1]: teams/b cannot be read: it is a link to gone, which is not there",
+			"policies.files[1]: teams/b cannot be read: it is a link to gone, which does not exist",
 		},
 		"the folder of a file that is named is a link that leads nowhere": {
 			"cur/p.yaml", func(t *testing.T, dir string) { t.Helper(); link(t, "new", filepath.Join(dir, "cur")) },
-			"policies.files[1]: cur cannot be read: it is a link to new, which is not there",
+			"policies.files[1]: cur cannot be read: it is a link to new, which does not exist",
 		},
 		"the folder of a file that is named is a file": {
 			"cur/p.yaml", func(t *testing.T, dir string) { t.Helper(); write(t, filepath.Join(dir, "cur"), "") },
-			"policies.files[1]: cur is a file, not a folder",
+			"policies.files[1]: cur is a file, not a directory",
 		},
 		"a file that is named is a link that leads nowhere": {
 			"p.yaml", func(t *testing.T, dir string) { t.Helper(); link(t, "new", filepath.Join(dir, "p.yaml")) },
@@ -81,7 +81,7 @@ func TestWhatCannotBeLookedIntoIsAProblemInTheSameWordsAlways(t *testing.T) {
 		},
 		"a file that is named is a folder": {
 			"p.yaml", func(t *testing.T, dir string) { t.Helper(); write(t, filepath.Join(dir, "p.yaml/x"), "") },
-			"policies.files[1]: p.yaml is a folder, not a file",
+			"policies.files[1]: p.yaml is a directory, not a file",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -60,7 +60,7 @@ func Read(path string, o Options) (*Reading, error) {
 			r.moving = true
 			r.problems = append(r.problems, config.Problem{
 				File: r.manifest.display, Line: 1, Column: 1,
-				Message: "files of this set are replaced faster than they can be read: it is read again when they stay",
+				Message: "the files of this set are replaced faster than they can be read; they are read again once they settle",
 			})
 		}
 		r.hash = r.sum()
@@ -115,7 +115,7 @@ func (r *Reading) readEndpoints() {
 		field := fmt.Sprintf("upstreams[%d].resolve.file", i)
 		r.at(r.abs(path))
 		if isAbsent(r.abs(path)) { // it is followed, and may be created later
-			p := problemAt(r.decoded, field, path+" is not there: nothing can be called until it is")
+			p := problemAt(r.decoded, field, path+" does not exist: nothing can be called until it does")
 			p.Warning = true
 			r.endpoints = append(r.endpoints, p)
 			continue

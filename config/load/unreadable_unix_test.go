@@ -25,9 +25,9 @@ func TestFilesThatCannotBeReadAreProblems(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
-		"easymicro.yaml:2:30: policies.files[1]: gone.yaml cannot be read: no such file or directory; with policies.allowEmpty: true that is fine",
-		"p/big.yaml:1:1: has 2000000 bytes: it may have 1 MiB at most",
-		"p/dir.yaml:1:1: is a folder, not a file",
+		"easymicro.yaml:2:30: policies.files[1]: gone.yaml cannot be read: no such file or directory; policies.allowEmpty: true allows that",
+		"p/big.yaml:1:1: has 2000000 bytes: the limit is 1 MiB",
+		"p/dir.yaml:1:1: is a directory, not a file",
 		"p/link.yaml:1:1: cannot be read: no such file or directory",
 		"p/pipe.yaml:1:1: is a pipe, not a file",
 	}

@@ -41,7 +41,7 @@ func TestFilesThatDoNotAnswerAreToldAndFollowedAgain(t *testing.T) {
 		a := startAway(t)
 		time.Sleep(defaultPoll + patience)
 		synctest.Wait()
-		if s := a.State(); !s.Polling || s.Problem != "no answer from the files within 15s: is their file system away?" {
+		if s := a.State(); !s.Polling || s.Problem != "no answer from the files within 15s: is their file system unreachable?" {
 			t.Errorf("%+v", s)
 		}
 		a.answer <- "b"

@@ -251,7 +251,7 @@ func (w *Watcher) touch() (back func()) {
 	told := make(chan struct{})
 	timer := time.AfterFunc(patience, func() {
 		defer close(told)
-		w.tell(fmt.Sprintf("no answer from the files within %s: is their file system away?", patience))
+		w.tell(fmt.Sprintf("no answer from the files within %s: is their file system unreachable?", patience))
 	})
 	return func() {
 		w.touching.Store(false)

@@ -1,4 +1,4 @@
-// Package wildcard matches names against patterns, in which * stands for any text and every other character for itself.
+// Package wildcard matches names against patterns, in which * matches any text and every other character for itself.
 package wildcard
 
 import "strings"

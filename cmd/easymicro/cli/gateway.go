@@ -173,7 +173,7 @@ func gatewayError(err error) error {
 		for _, f := range gatewayFlags {
 			if strings.HasPrefix(p.Path, f.path) {
 				*p = config.Problem{File: f.flag, Message: p.Message, Suggestion: p.Suggestion, Warning: p.Warning}
-				p.Message, _, _ = strings.Cut(p.Message, "; with policies.allowEmpty")
+				p.Message, _, _ = strings.Cut(p.Message, "; policies.allowEmpty")
 				break
 			}
 		}

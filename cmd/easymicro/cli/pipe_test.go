@@ -138,7 +138,7 @@ func TestAJournalHasAFallbackOnce(t *testing.T) {
 		save(t, dir+"/baked.yaml", "rules: [{name: b, match: {service: Desk}, timeout: 1s}]")
 		all, wait := journal(t, dir, flags...)
 		wait("must be a duration")
-		for _, what := range []string{"mend", "must be a duration"} {
+		for _, what := range []string{"fix", "must be a duration"} {
 			if got := strings.Count(all.String(), what); got != 1 {
 				t.Errorf("%v: %q stands there %d times in\n%s", flags, what, got, all)
 			}
