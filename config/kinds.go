@@ -3,14 +3,14 @@ package config
 // Access says who may call. A call that a deny entry matches is refused; with allow, one that no allow entry matches
 // is refused too.
 type Access struct {
-	Allow []AccessEntry `yaml:"allow" doc:"Who may call; everybody else is refused."`
-	Deny  []AccessEntry `yaml:"deny" doc:"Who may not call; asked before allow."`
+	Allow []AccessEntry `yaml:"allow" doc:"Callers that may call; all others are refused."`
+	Deny  []AccessEntry `yaml:"deny" doc:"Callers that may not call; evaluated before allow."`
 }
 
 // AccessEntry matches calls by caller and method.
 type AccessEntry struct {
 	Caller  Patterns `yaml:"caller" required:"true" pattern:"callerGlob" doc:"The verified caller, or anonymous; a value, a glob or a list."`
-	Methods Patterns `yaml:"methods" pattern:"glob" doc:"Methods it is about. Default: all."`
+	Methods Patterns `yaml:"methods" pattern:"glob" doc:"Methods that it applies to. Default: all."`
 }
 
 // RateLimit is a token bucket: rate tokens for each per, at most burst of them saved up.
@@ -52,15 +52,15 @@ const (
 // Concurrency bounds the calls in flight, also those to an upstream: a call has one place, whatever its attempts.
 type Concurrency struct {
 	Max          int       `yaml:"max" min:"1" max:"1000000" doc:"Calls in flight; required."`
-	Queue        int       `yaml:"queue" default:"0" min:"0" max:"1000000" doc:"Calls that may wait for a place, first in, first out. 0: none waits."`
-	QueueTimeout Duration  `yaml:"queueTimeout" default:"1s" min:"1ms" max:"1h" doc:"How long a call may wait for a place."`
-	Adaptive     *Adaptive `yaml:"adaptive" later:"true" doc:"Find the bound by itself, instead of max."`
+	Queue        int       `yaml:"queue" default:"0" min:"0" max:"1000000" doc:"Calls that may wait, first in, first out. 0: none waits."`
+	QueueTimeout Duration  `yaml:"queueTimeout" default:"1s" min:"1ms" max:"1h" doc:"How long a call may wait."`
+	Adaptive     *Adaptive `yaml:"adaptive" later:"true" doc:"Adjust the limit automatically, instead of max."`
 }
 
 // Adaptive is the range of a bound that finds itself.
 type Adaptive struct {
-	Min int `yaml:"min" default:"10" min:"1" max:"1000000" doc:"The least bound."`
-	Max int `yaml:"max" default:"2000" min:"1" max:"1000000" doc:"The largest bound."`
+	Min int `yaml:"min" default:"10" min:"1" max:"1000000" doc:"Minimum limit."`
+	Max int `yaml:"max" default:"2000" min:"1" max:"1000000" doc:"Maximum limit."`
 }
 
 // Shed refuses a growing share of the calls when the machine is busy.
@@ -72,12 +72,12 @@ type Shed struct {
 type CircuitBreaker struct {
 	Window              Duration `yaml:"window" default:"10s" min:"100ms" max:"1h" doc:"Time over which outcomes count."`
 	MinRequests         int      `yaml:"minRequests" default:"20" min:"1" max:"1000000000" doc:"Calls in the window below which the rates do not count."`
-	FailureRate         Share    `yaml:"failureRate" min:"0.0001" max:"1" doc:"Share of failures at which it opens. Default: does not count."`
+	FailureRate         Share    `yaml:"failureRate" min:"0.0001" max:"1" doc:"Ratio of failures at which it opens. Default: does not count."`
 	ConsecutiveFailures int      `yaml:"consecutiveFailures" min:"1" max:"1000000000" doc:"Failures in a row at which it opens. Default: do not count."`
 	SlowCallDuration    Duration `yaml:"slowCallDuration" min:"1ms" max:"24h" doc:"A call that takes this long or longer is slow, whether its handler, a timeout or its caller ends it."`
-	SlowCallRate        Share    `yaml:"slowCallRate" min:"0.0001" max:"1" doc:"Share of slow calls at which it opens; needs slowCallDuration. Default: does not count."`
-	OpenTimeout         Duration `yaml:"openTimeout" default:"5s" min:"1ms" max:"24h" doc:"How long it stays open before it tries again."`
-	HalfOpenRequests    int      `yaml:"halfOpenRequests" default:"3" min:"1" max:"1000000" doc:"Calls let through to try again; all must succeed."`
+	SlowCallRate        Share    `yaml:"slowCallRate" min:"0.0001" max:"1" doc:"Ratio of slow calls at which it opens; needs slowCallDuration. Default: does not count."`
+	OpenTimeout         Duration `yaml:"openTimeout" default:"5s" min:"1ms" max:"24h" doc:"How long it stays open before it probes."`
+	HalfOpenRequests    int      `yaml:"halfOpenRequests" default:"3" min:"1" max:"1000000" doc:"Probe calls when half-open; all must succeed."`
 	Scope               string   `yaml:"scope" enum:"method,endpoint,upstream" doc:"What has a breaker of its own; endpoint and upstream need match.upstream. Default: method on a server, endpoint on a client."`
 	FailOn              []string `yaml:"failOn" default:"UNAVAILABLE,DEADLINE_EXCEEDED,INTERNAL" pattern:"code" doc:"Codes that are failures. Never one: a cancelled call, a refusal by a rule, a deadline that the caller set shorter than the rules of this host do."`
 }
@@ -97,7 +97,7 @@ type Retry struct {
 	MaxBackoff     Duration `yaml:"maxBackoff" default:"500ms" min:"1ms" max:"1h" doc:"The longest pause before any attempt, unless the peer asks for a longer one."`
 	RetryOn        []string `yaml:"retryOn" default:"UNAVAILABLE" pattern:"code" doc:"Codes that are tried again."`
 	FailMode       string   `yaml:"failMode" default:"failover" enum:"failover,failtry,failfast" doc:"failover: at another endpoint while there is one; failtry: at the same one; failfast: not at all."`
-	Budget         Share    `yaml:"budget" default:"20%" min:"0.01" max:"1" doc:"Share of the calls of the last 10s that may be retries, hedges included; 10 in 10s are always allowed."`
+	Budget         Share    `yaml:"budget" default:"20%" min:"0.01" max:"1" doc:"Ratio of the calls of the last 10s that may be retries, hedges included; 10 in 10s are always allowed."`
 }
 
 // What a retry does after a failure.
@@ -109,15 +109,15 @@ const (
 
 // Hedge sends slow calls a second time, and takes the answer that comes first.
 type Hedge struct {
-	Delay       Duration `yaml:"delay" required:"true" min:"1ms" max:"1h" doc:"From it on a call is slow."`
+	Delay       Duration `yaml:"delay" required:"true" min:"1ms" max:"1h" doc:"Time after which a second attempt is sent."`
 	MaxAttempts int      `yaml:"maxAttempts" default:"2" min:"2" max:"10" doc:"Attempts, the first included."`
-	Methods     Patterns `yaml:"methods" required:"true" pattern:"glob" doc:"Methods it is about; only idempotent calls are sent twice."`
+	Methods     Patterns `yaml:"methods" required:"true" pattern:"glob" doc:"Methods that it applies to; only idempotent calls are sent twice."`
 }
 
 // OutlierDetection leaves out endpoints that fail, under Envoy's names.
 type OutlierDetection struct {
 	ConsecutiveFailures int      `yaml:"consecutiveFailures" default:"5" min:"1" max:"1000000000" doc:"Failures in a row at which an endpoint is ejected."`
-	Interval            Duration `yaml:"interval" default:"10s" min:"1ms" max:"24h" doc:"For each such time in use an endpoint is forgiven one ejection, and the next is shorter."`
+	Interval            Duration `yaml:"interval" default:"10s" min:"1ms" max:"24h" doc:"Each interval in use without an ejection takes one ejection off the count, so that the next is shorter."`
 	BaseEjectionTime    Duration `yaml:"baseEjectionTime" default:"30s" min:"1ms" max:"24h" doc:"How long the first ejection is; the second is twice as long, and so on."`
 	MaxEjectionTime     Duration `yaml:"maxEjectionTime" default:"5m" min:"1ms" max:"24h" doc:"How long an ejection is at most."`
 	MaxEjectionPercent  int      `yaml:"maxEjectionPercent" default:"50" min:"1" max:"100" doc:"Percentage of the endpoints that may be ejected at a time; one always stays."`

@@ -13,11 +13,11 @@ import (
 type Listener struct {
 	Name      string   `yaml:"name" required:"true" pattern:"name" doc:"Name of the listener, unique."`
 	Address   Address  `yaml:"address" required:"true" doc:"tcp://host:port, unix://path, host:port or :port."`
-	Protocols []string `yaml:"protocols" default:"rpcx,http" enum:"rpcx,http" doc:"What is spoken; told apart by the first byte."`
+	Protocols []string `yaml:"protocols" default:"rpcx,http" enum:"rpcx,http" doc:"Protocols; the first byte of a connection selects one."`
 	TLS       *TLS     `yaml:"tls" later:"put a proxy that terminates TLS in front of the listener" doc:"Certificates of the listener."`
-	Limits    Limits   `yaml:"limits" reload:"live" doc:"What a peer may take. A change is for the connections that come from then on."`
+	Limits    Limits   `yaml:"limits" reload:"live" doc:"Limits for each peer. A change applies to new connections."`
 
-	ProxyProtocol *ProxyProtocol `yaml:"proxyProtocol" reload:"live" doc:"PROXY headers of balancers in TCP mode. Default: none, and peers that send one are turned away. A change is for the connections that come from then on."`
+	ProxyProtocol *ProxyProtocol `yaml:"proxyProtocol" reload:"live" doc:"PROXY headers of balancers in TCP mode. Default: none, and connections with one are rejected. A change applies to new connections."`
 }
 
 // ProxyProtocol says who connects on behalf of others.
@@ -48,10 +48,10 @@ type Limits struct {
 
 // Auth says how the caller of a call is known.
 type Auth struct {
-	Identify       []string `yaml:"identify" enum:"mtls,jwt,token" laterEnum:"mtls,jwt" doc:"Ways to know the caller; the first that answers. Default: none, every caller is anonymous."`
-	MTLS           *MTLS    `yaml:"mtls" later:"callers can be identified by token" doc:"Callers known by their certificate."`
-	JWT            *JWT     `yaml:"jwt" later:"callers can be identified by token" doc:"Callers known by a signed token."`
-	Tokens         *Tokens  `yaml:"tokens" doc:"Callers known by a token of a list."`
+	Identify       []string `yaml:"identify" enum:"mtls,jwt,token" laterEnum:"mtls,jwt" doc:"Ways to identify the caller, in order; the first that succeeds. Default: none, every caller is anonymous."`
+	MTLS           *MTLS    `yaml:"mtls" later:"callers can be identified by token" doc:"Callers identified by their certificate."`
+	JWT            *JWT     `yaml:"jwt" later:"callers can be identified by token" doc:"Callers identified by a signed token."`
+	Tokens         *Tokens  `yaml:"tokens" doc:"Callers identified by a token from a list."`
 	TrustedProxies []string `yaml:"trustedProxies" pattern:"proxy" doc:"Networks (10.0.0.0/8) whose X-Forwarded-For counts for peer, and unix for peers that connect to a unix listener."`
 }
 
@@ -78,9 +78,9 @@ type Tokens struct {
 
 // Token makes one caller known. The token itself is not here, only its hash.
 type Token struct {
-	Caller  string    `yaml:"caller" json:"caller" required:"true" pattern:"caller" reload:"live" doc:"Caller that the token stands for."`
+	Caller  string    `yaml:"caller" json:"caller" required:"true" pattern:"caller" reload:"live" doc:"Caller that the token identifies."`
 	SHA256  string    `yaml:"sha256" json:"-" required:"true" pattern:"sha256" reload:"live" doc:"SHA-256 of the token, 64 hexadecimal digits (lower case once decoded)."`
-	Expires time.Time `yaml:"expires" json:"expires,omitzero" reload:"live" doc:"When it stops being valid; told seven days before, and when it happens. Default: never."`
+	Expires time.Time `yaml:"expires" json:"expires,omitzero" reload:"live" doc:"When it expires; there is a warning seven days before, and when it does. Default: never."`
 
 	position Position
 }
@@ -108,7 +108,7 @@ type Gateway struct {
 	Routes []Route       `yaml:"routes" doc:"Paths of their own for methods."`
 	Get    []string      `yaml:"get" doc:"Methods (Service.Method) that may be called by GET. Default: none."`
 	Remote *Remote       `yaml:"remote" doc:"Routes to services that discovery knows. Default: none."`
-	Errors GatewayErrors `yaml:"errors" doc:"What errors tell."`
+	Errors GatewayErrors `yaml:"errors" doc:"What errors reveal."`
 	CORS   CORS          `yaml:"cors" doc:"Which web pages of other origins may call."`
 
 	Metadata map[string]string `yaml:"metadata" doc:"HTTP headers that become metadata of a call: metadata name: header, as x-tenant: X-Tenant. Rules may then key on metadata.x-tenant. Names that say who calls and headers of the connection are refused. Default: none; Traceparent, Tracestate and Baggage always do."`

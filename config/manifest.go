@@ -9,17 +9,17 @@ import (
 // Manifest says what a host is: easymicro.yaml.
 type Manifest struct {
 	Version   int        `yaml:"version" default:"1" min:"1" max:"1" reload:"live" doc:"Version of this format."`
-	Host      Host       `yaml:"host" reload:"live" doc:"Who this host is and how it ends."`
-	Listeners []Listener `yaml:"listeners" reload:"rolling" doc:"Where it listens. Default: one listener, main, on 127.0.0.1:8972 for rpcx and http."`
-	Auth      Auth       `yaml:"auth" reload:"live" doc:"Who a caller is; rules match on it. Without it every caller is anonymous."`
-	Services  []Service  `yaml:"services" reload:"rolling" doc:"What is served."`
+	Host      Host       `yaml:"host" reload:"live" doc:"Identity of the host, and how it shuts down."`
+	Listeners []Listener `yaml:"listeners" reload:"rolling" doc:"Addresses for calls. Default: one listener, main, on 127.0.0.1:8972 for rpcx and http."`
+	Auth      Auth       `yaml:"auth" reload:"live" doc:"How callers are identified; rules match on it. Without it every caller is anonymous."`
+	Services  []Service  `yaml:"services" reload:"rolling" doc:"Services of this host."`
 	Upstreams []Upstream `yaml:"upstreams" reload:"live" doc:"Services that the handlers call."`
 	Discovery *Discovery `yaml:"discovery" reload:"live" doc:"How services are published and found."`
 	Gateway   Gateway    `yaml:"gateway" reload:"live" doc:"How HTTP callers reach methods, besides the built-in POST /{service}/{method}."`
 	Telemetry Telemetry  `yaml:"telemetry" reload:"live" doc:"Logs, metrics and traces."`
-	Admin     Admin      `yaml:"admin" reload:"restart" doc:"The listener of the operators: status, reload, metrics."`
+	Admin     Admin      `yaml:"admin" reload:"restart" doc:"The listener for operators: status, reload, metrics."`
 	Health    Health     `yaml:"health" reload:"rolling" doc:"A listener for kubelets and scrapers: /livez, /readyz and /metrics only, without token."`
-	Policies  Policies   `yaml:"policies" reload:"live" doc:"The rules for calls and where they stand."`
+	Policies  Policies   `yaml:"policies" reload:"live" doc:"The rules for calls, and their files."`
 
 	at      places
 	sources map[string]string // flag or variable, by the path of what it overrides
@@ -60,7 +60,7 @@ type Shutdown struct {
 
 // State says where a host keeps what outlives it.
 type State struct {
-	Dir     string `yaml:"dir" required:"true" reload:"restart" doc:"Folder of the state."`
+	Dir     string `yaml:"dir" required:"true" reload:"restart" doc:"Directory of the state."`
 	History int    `yaml:"history" default:"50" min:"1" max:"10000" doc:"How many revisions are kept."`
 }
 

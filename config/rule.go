@@ -10,18 +10,18 @@ import (
 type Rule struct {
 	Name         string    `yaml:"name" required:"true" pattern:"name" doc:"Name of the rule, unique over the set: its identity across edits, in metrics and in refusals."`
 	Was          string    `yaml:"was" pattern:"name" doc:"Former name: the state of that rule is carried over."`
-	Description  string    `yaml:"description" doc:"What it is for."`
-	Match        Match     `yaml:"match" required:"true" doc:"The calls it is about; not empty."`
-	Mode         Mode      `yaml:"mode" default:"enforce" enum:"enforce,shadow,off" doc:"enforce, shadow (decides and counts, refuses nothing) or off."`
-	EnforceShare *Share    `yaml:"enforceShare" min:"0" max:"1" doc:"Share of the callers for whom refusals are carried out; counted as shadow for the others. 0: for none. Default: all."`
-	Expires      time.Time `yaml:"expires" doc:"When the rule stops taking part, as 2026-12-31T00:00:00Z; told seven days before, and when it happens. Default: never."`
+	Description  string    `yaml:"description" doc:"Purpose of the rule."`
+	Match        Match     `yaml:"match" required:"true" doc:"Calls that the rule applies to; not empty."`
+	Mode         Mode      `yaml:"mode" default:"enforce" enum:"enforce,shadow,off" doc:"enforce, shadow (dry run: evaluated and counted, never enforced) or off."`
+	EnforceShare *Share    `yaml:"enforceShare" min:"0" max:"1" doc:"Ratio of the callers for which the rule is enforced; for the others it is in shadow mode. 0: for none. Default: all."`
+	Expires      time.Time `yaml:"expires" doc:"When the rule expires, such as 2026-12-31T00:00:00Z; there is a warning seven days before, and when it does. Default: never."`
 	AutoRollback string    `yaml:"autoRollback" enum:"off" doc:"off: refusals by this rule are never a reason to roll back."`
 
 	Access           *Access           `yaml:"access" doc:"Who may call."`
 	Shed             *Shed             `yaml:"shed" later:"true" doc:"Refuse a growing share of calls when the machine is busy."`
-	RateLimit        *RateLimit        `yaml:"rateLimit" doc:"How many calls a time: a token bucket, refilled evenly at rate/per."`
-	CircuitBreaker   *CircuitBreaker   `yaml:"circuitBreaker" doc:"Stop calling what fails, for a while."`
-	Concurrency      *Concurrency      `yaml:"concurrency" doc:"How many calls at a time."`
+	RateLimit        *RateLimit        `yaml:"rateLimit" doc:"Calls per time: a token bucket, refilled evenly at rate/per."`
+	CircuitBreaker   *CircuitBreaker   `yaml:"circuitBreaker" doc:"Stop calls to a failing method or endpoint for a while."`
+	Concurrency      *Concurrency      `yaml:"concurrency" doc:"Calls at the same time."`
 	Timeout          *Duration         `yaml:"timeout" min:"1ms" max:"24h" doc:"How long a call may take; never longer than the caller's own deadline."`
 	Retry            *Retry            `yaml:"retry" doc:"Send failed calls again; needs match.upstream."`
 	Hedge            *Hedge            `yaml:"hedge" doc:"Send slow calls a second time; needs match.upstream."`
@@ -95,21 +95,21 @@ func (r *Rule) Kinds() []Kind {
 
 // Policies are the rules for calls and where they stand.
 type Policies struct {
-	Rules        []Rule        `yaml:"rules" doc:"Rules that stand in the manifest itself."`
-	Files        []string      `yaml:"files" doc:"Policy files; globs. Names that begin with . or # or end in ~ are no policy files; a pattern that matches nothing is an error."`
-	AllowEmpty   bool          `yaml:"allowEmpty" default:"false" doc:"Accept patterns that match no file. A folder that cannot be read, and a link that leads nowhere, are errors even then."`
+	Rules        []Rule        `yaml:"rules" doc:"Rules in the manifest itself."`
+	Files        []string      `yaml:"files" doc:"Policy files; globs. Names that begin with . or # or end in ~ are not policy files; a pattern that matches nothing is an error."`
+	AllowEmpty   bool          `yaml:"allowEmpty" default:"false" doc:"Accept patterns that match no file. A directory that cannot be read and a dangling link are errors even then."`
 	Fallback     []string      `yaml:"fallback" doc:"Policy files that are tried at start when the others are bad; globs."`
 	Watch        Watch         `yaml:"watch" doc:"How changes of the files are noticed."`
 	Etcd         *PolicyEtcd   `yaml:"etcd" later:"true" doc:"Rules from etcd."`
 	OnBadStart   string        `yaml:"onBadStart" default:"fail" enum:"fail,lastGood" laterEnum:"lastGood" doc:"What to do when the files are bad at start."`
-	AutoRollback *AutoRollback `yaml:"autoRollback" scalar:"off" later:"true" doc:"Go back by itself when a change refuses what went through before. Default: off."`
+	AutoRollback *AutoRollback `yaml:"autoRollback" scalar:"off" later:"true" doc:"Roll back automatically when a change refuses calls that were let through before. Default: off."`
 }
 
 // Watch says how changes of the files are noticed.
 type Watch struct {
 	Debounce Duration `yaml:"debounce" default:"100ms" min:"1ms" max:"1m" doc:"Quiet time after an event."`
-	MaxDelay Duration `yaml:"maxDelay" default:"1s" min:"1ms" max:"5m" doc:"The longest that a stream of events holds a change back."`
-	Poll     Duration `yaml:"poll" default:"5s" min:"100ms" max:"24h" doc:"How often the content is compared, whatever the events say."`
+	MaxDelay Duration `yaml:"maxDelay" default:"1s" min:"1ms" max:"5m" doc:"Maximum time that further events can delay a change."`
+	Poll     Duration `yaml:"poll" default:"5s" min:"100ms" max:"24h" doc:"How often the content is compared, whether or not there were events."`
 }
 
 // PolicyEtcd says where rules stand in etcd.
@@ -120,9 +120,9 @@ type PolicyEtcd struct {
 
 // AutoRollback says when a change is undone by itself.
 type AutoRollback struct {
-	Window         Duration `yaml:"window" default:"10s" min:"1s" doc:"How long a change is looked at."`
-	MaxNewRefusals Share    `yaml:"maxNewRefusals" default:"50%" min:"0" doc:"Share of newly refused calls above which it is undone. 0: one is too many."`
-	MinRequests    int      `yaml:"minRequests" default:"100" min:"1" doc:"Calls that must have been seen."`
+	Window         Duration `yaml:"window" default:"10s" min:"1s" doc:"How long a change is observed."`
+	MaxNewRefusals Share    `yaml:"maxNewRefusals" default:"50%" min:"0" doc:"Ratio of newly refused calls above which it is rolled back. 0: one is enough."`
+	MinRequests    int      `yaml:"minRequests" default:"100" min:"1" doc:"Minimum number of calls."`
 }
 
 // PolicyFile is the content of a policy file.

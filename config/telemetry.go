@@ -18,7 +18,7 @@ type Telemetry struct {
 
 // Logs says what is logged and how.
 type Logs struct {
-	Level  string `yaml:"level" default:"info" enum:"debug,info,warn,error" doc:"The least level that is logged."`
+	Level  string `yaml:"level" default:"info" enum:"debug,info,warn,error" doc:"Minimum level that is logged."`
 	Format string `yaml:"format" default:"auto" enum:"auto,text,json" doc:"auto: text on a terminal, JSON elsewhere."`
 }
 

@@ -32,8 +32,8 @@ type LoadBalancer struct {
 // Connection says how an endpoint is connected to.
 type Connection struct {
 	ConnectTimeout    Duration `yaml:"connectTimeout" default:"1s" min:"1ms" max:"1h" doc:"How long connecting may take."`
-	KeepaliveInterval Duration `yaml:"keepaliveInterval" default:"10s" min:"100ms" max:"1h" doc:"How often a silent connection is asked."`
-	KeepaliveTimeout  Duration `yaml:"keepaliveTimeout" default:"3s" min:"10ms" max:"1h" doc:"How long the answer may take."`
+	KeepaliveInterval Duration `yaml:"keepaliveInterval" default:"10s" min:"100ms" max:"1h" doc:"Interval between keepalive pings on an idle connection."`
+	KeepaliveTimeout  Duration `yaml:"keepaliveTimeout" default:"3s" min:"10ms" max:"1h" doc:"How long the answer to a ping may take."`
 	PoolSize          int      `yaml:"poolSize" default:"1" min:"1" max:"1000" doc:"Connections to one endpoint. Calls of 256 KiB and more, and those of methods with replies as long, have one more of their own, so that small calls do not wait behind them."`
 }
 
@@ -50,13 +50,13 @@ type Discovery struct {
 
 // Etcd is one etcd cluster.
 type Etcd struct {
-	Name      string     `yaml:"name" required:"true" pattern:"name" doc:"Name that others refer to."`
+	Name      string     `yaml:"name" required:"true" pattern:"name" doc:"Name that upstreams and gateways refer to."`
 	Endpoints []string   `yaml:"endpoints" required:"true" doc:"URLs of the members: http://host:port, or https."`
 	Prefix    string     `yaml:"prefix" doc:"Prefix of the keys. Default: services/; rpcx/ for the rpcx layout."`
-	Layouts   []string   `yaml:"layouts" default:"easymicro" enum:"easymicro,rpcx" doc:"How the keys are laid out."`
-	Register  *Register  `yaml:"register" doc:"How this host publishes itself. Default: not at all."`
-	Required  bool       `yaml:"required" default:"false" doc:"true: the host does not start without an answer of etcd. false: it serves, and joins when etcd comes."`
-	Staleness Staleness  `yaml:"staleness" doc:"What counts when etcd is away."`
+	Layouts   []string   `yaml:"layouts" default:"easymicro" enum:"easymicro,rpcx" doc:"Layouts of the keys."`
+	Register  *Register  `yaml:"register" doc:"How this host registers. Default: it does not."`
+	Required  bool       `yaml:"required" default:"false" doc:"true: the host does not start without an answer of etcd. false: it serves, and registers once etcd is reachable."`
+	Staleness Staleness  `yaml:"staleness" doc:"Which endpoints are used while etcd is unreachable."`
 	TLS       *ClientTLS `yaml:"tls" doc:"Certificates towards etcd."`
 
 	AllowEndpoints []string `yaml:"allowEndpoints" enum:"loopback,linkLocal,unix" doc:"Kinds of addresses that are believed from etcd though they lead to this machine or its surroundings: whoever may write a key could otherwise have the host call them. loopback is also believed where the key is of this host, or etcd itself is on loopback. Default: none."`
@@ -68,12 +68,12 @@ type Etcd struct {
 // Register says how a host publishes itself.
 type Register struct {
 	Advertise string   `yaml:"advertise" doc:"host:port that others reach it at. Default: the address of the first rpcx listener; required when that is every address of the machine."`
-	LeaseTTL  Duration `yaml:"leaseTTL" default:"10s" min:"1s" max:"1h" doc:"How long it stays listed after it died."`
+	LeaseTTL  Duration `yaml:"leaseTTL" default:"10s" min:"1s" max:"1h" doc:"How long it stays registered after it died."`
 }
 
 // Staleness says what counts when etcd is away.
 type Staleness struct {
-	KeepLastKnown     bool `yaml:"keepLastKnown" default:"true" doc:"Go on with the endpoints known last while etcd is away."`
+	KeepLastKnown     bool `yaml:"keepLastKnown" default:"true" doc:"Keep the last known endpoints while etcd is unreachable."`
 	MinHealthyPercent int  `yaml:"minHealthyPercent" default:"50" min:"0" max:"100" doc:"When fewer than this share of the endpoints remain, those that vanished of late are used on for a while. 0: they never are."`
 }
 
