@@ -29,7 +29,7 @@ func (*Arith) Mul(_ context.Context, args *Args, reply *Reply) error {
 	return nil
 }
 
-// Div divides, and cuts towards zero.
+// Div divides and truncates toward zero.
 func (*Arith) Div(_ context.Context, args *Args, reply *Reply) error {
 	if args.B == 0 {
 		return errors.New("divide by zero")

@@ -1,4 +1,4 @@
-// Package circuitbreaker is a handler that can be made to fail.
+// Package circuitbreaker has a handler that can be made to fail.
 package circuitbreaker
 
 import (
@@ -22,23 +22,23 @@ type Item struct {
 	Name string `json:"name"`
 }
 
-// Level is how much of it there is.
+// Level is how many are left.
 type Level struct {
 	Left int64 `json:"left"`
 }
 
-// Warehouse is the state of what the stock is asked from.
+// Warehouse is the state of the warehouse.
 type Warehouse struct {
 	Down bool `json:"down"`
 }
 
-// Stock asks a warehouse that may be down.
+// Stock depends on a warehouse that may be down.
 type Stock struct {
 	down  atomic.Bool
 	asked atomic.Int64
 }
 
-// Reserve takes one. It fails while the warehouse is down, with a code that a breaker counts.
+// Reserve takes one. While the warehouse is down it fails with a code that breakers count.
 func (s *Stock) Reserve(_ context.Context, _ *Item, level *Level) error {
 	asked := s.asked.Add(1)
 	if s.down.Load() {
@@ -48,7 +48,7 @@ func (s *Stock) Reserve(_ context.Context, _ *Item, level *Level) error {
 	return nil
 }
 
-// Warehouse takes the warehouse down, or up again.
+// Warehouse takes the warehouse down, or brings it up again.
 func (s *Stock) Warehouse(_ context.Context, want, now *Warehouse) error {
 	s.down.Store(want.Down)
 	*now = *want

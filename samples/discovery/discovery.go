@@ -1,4 +1,4 @@
-// Package discovery is a handler that says which host it runs in.
+// Package discovery has a handler that returns the name of its host.
 package discovery
 
 import (
@@ -10,8 +10,8 @@ import (
 
 // Options of the handler.
 type Options struct {
-	Host  string        `yaml:"host" doc:"What it calls its host." required:"true"`
-	Takes time.Duration `yaml:"takes" doc:"How long an answer takes." min:"0s"`
+	Host  string        `yaml:"host" doc:"Name of the host in the answers." required:"true"`
+	Takes time.Duration `yaml:"takes" doc:"Time that an answer takes." min:"0s"`
 }
 
 func init() {
@@ -23,21 +23,21 @@ func open(_ context.Context, o Options, _ registry.Env) (*registry.Service, erro
 	return registry.Receiver(&Echo{o}), nil
 }
 
-// Text is what is said.
+// Text is the argument.
 type Text struct {
 	Text string `json:"text"`
 }
 
-// Answer is what comes back, and from which host.
+// Answer has the text and the host that sent it back.
 type Answer struct {
 	Text string `json:"text"`
 	Host string `json:"host"`
 }
 
-// Echo says what it was told.
+// Echo returns what it is sent.
 type Echo struct{ options Options }
 
-// Say takes a moment, so that there are always calls in flight when a host ends.
+// Say takes a moment, so that calls are in flight when a host stops.
 func (e *Echo) Say(ctx context.Context, text *Text, answer *Answer) error {
 	select {
 	case <-time.After(e.options.Takes):

@@ -1,4 +1,4 @@
-// Package error is a handler that fails in each of the ways a handler can.
+// Package error has a handler that fails in every way in which a handler can.
 package error
 
 import (
@@ -12,7 +12,7 @@ import (
 
 func init() { registry.Plain(new(Orders)) }
 
-// Ref names an order.
+// Ref identifies an order.
 type Ref struct {
 	ID string `json:"id"`
 }
@@ -25,12 +25,12 @@ type Order struct {
 
 // Orders knows one order: number 1.
 type Orders struct {
-	shipped map[string]int // which nobody makes: that is what Ship panics of
+	shipped map[string]int // never made, so that Ship panics
 }
 
 var errLedgerClosed = errors.New("the ledger is closed")
 
-// Get fails with a code, which callers and HTTP understand, and a reason of its own, which a program can branch on.
+// Get fails with a code, which determines the HTTP status, and a reason of its own, on which callers can branch.
 func (*Orders) Get(_ context.Context, ref *Ref, order *Order) error {
 	switch ref.ID {
 	case "":
@@ -47,7 +47,7 @@ func (*Orders) Pay(_ context.Context, ref *Ref, _ *Order) error {
 	return fmt.Errorf("pay for order %s: %w", ref.ID, errLedgerClosed)
 }
 
-// Ship panics. Its caller gets one INTERNAL answer without the text, the log gets the stack, and nobody else notices.
+// Ship panics. Its caller gets INTERNAL without the text, the log has the stack, and other calls are not affected.
 func (o *Orders) Ship(_ context.Context, ref *Ref, _ *Order) error {
 	o.shipped[ref.ID]++
 	return nil

@@ -1,5 +1,4 @@
-// Command etcd runs an etcd of one member for the samples, and for whoever has none at hand. It is no etcd for production:
-// it does not wait for the disk.
+// Command etcd runs a single-member etcd for the samples. It is not meant for production: it does not wait for the disk.
 package main
 
 import (
@@ -34,13 +33,13 @@ func main() {
 func run(ctx context.Context, args []string, out, help io.Writer) error {
 	flags := flag.NewFlagSet("etcd", flag.ContinueOnError)
 	flags.SetOutput(help)
-	listen := flags.String("listen", "127.0.0.1:2379", "`host:port` to serve at")
-	data := flags.String("data", "", "`folder` to keep what is stored (default: a temporary one that is removed at the end)")
+	listen := flags.String("listen", "127.0.0.1:2379", "`host:port` to serve on")
+	data := flags.String("data", "", "`directory` for the data (default: a temporary one, removed at the end)")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	if flags.NArg() > 0 {
-		return fmt.Errorf("what is %q? there are only flags: -listen and -data", flags.Arg(0))
+		return fmt.Errorf("unexpected argument %q: there are only the flags -listen and -data", flags.Arg(0))
 	}
 	if *data == "" {
 		dir, err := os.MkdirTemp("", "easymicro-etcd-")
@@ -57,7 +56,7 @@ func run(ctx context.Context, args []string, out, help io.Writer) error {
 	return serve(ctx, cfg, out)
 }
 
-const patience = 30 * time.Second
+const startTimeout = 30 * time.Second
 
 func serve(ctx context.Context, cfg *embed.Config, out io.Writer) error {
 	e, err := embed.StartEtcd(cfg)
@@ -69,8 +68,8 @@ func serve(ctx context.Context, cfg *embed.Config, out io.Writer) error {
 	case <-e.Server.ReadyNotify():
 	case err := <-e.Err():
 		return err
-	case <-time.After(patience):
-		return errors.New("it did not get ready")
+	case <-time.After(startTimeout):
+		return fmt.Errorf("not ready after %v", startTimeout)
 	case <-ctx.Done():
 		return nil
 	}
@@ -84,17 +83,17 @@ func serve(ctx context.Context, cfg *embed.Config, out io.Writer) error {
 	}
 }
 
-// config is that of a member that is alone: nobody speaks to its peer address.
+// config returns the configuration of a cluster of one: its peer address is not used.
 func config(ctx context.Context, listen, data string) (*embed.Config, error) {
 	if _, _, err := net.SplitHostPort(listen); err != nil {
 		return nil, fmt.Errorf("-listen %s: %w", listen, err)
 	}
 	var listening net.ListenConfig
-	ln, err := listening.Listen(ctx, "tcp", listen) // etcd says less when the port is taken
+	ln, err := listening.Listen(ctx, "tcp", listen) // etcd's own error says less when the port is taken
 	if err != nil {
-		return nil, fmt.Errorf("-listen: %w: is there an etcd already? it may well be used instead", err)
+		return nil, fmt.Errorf("-listen: %w: if another etcd is running there, use that", err)
 	}
-	listen = ln.Addr().String() // a port 0 has become a real one
+	listen = ln.Addr().String() // with the port that was chosen for 0
 	peer, err := listening.Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, errors.Join(err, ln.Close())
@@ -109,7 +108,7 @@ func config(ctx context.Context, listen, data string) (*embed.Config, error) {
 	cfg.InitialCluster = cfg.InitialClusterFromName(cfg.Name)
 	cfg.UnsafeNoFsync = true
 	logs := zap.NewProductionConfig()
-	logs.Level = zap.NewAtomicLevelAt(zapcore.FatalLevel) // what it says of its end is no error
+	logs.Level = zap.NewAtomicLevelAt(zapcore.FatalLevel) // it logs errors when it is stopped
 	logger, err := logs.Build()
 	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(logger)
 	return cfg, errors.Join(err, ln.Close(), peer.Close())

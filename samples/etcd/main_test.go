@@ -44,7 +44,7 @@ func do(t *testing.T, url string, f func(context.Context, *clientv3.Client) erro
 		t.Fatal(err)
 	}
 	defer cl.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
 	defer cancel()
 	if err := f(ctx, cl); err != nil {
 		t.Fatal(err)
@@ -88,7 +88,7 @@ func TestATakenPortSaysWhatToDo(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	err := run(ctx, []string{"-listen", strings.TrimPrefix(url, "http://")}, io.Discard, io.Discard)
-	if err == nil || !strings.Contains(err.Error(), "is there an etcd already?") {
+	if err == nil || !strings.Contains(err.Error(), "if another etcd is running there") {
 		t.Errorf("%v", err)
 	}
 }

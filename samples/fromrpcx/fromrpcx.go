@@ -1,4 +1,4 @@
-// Package fromrpcx is a service that was an rpcx server's: its methods and types are as they were there.
+// Package fromrpcx has a service that was moved from an rpcx server, with its methods and types unchanged.
 package fromrpcx
 
 import (
@@ -10,27 +10,27 @@ import (
 
 func init() { registry.Plain(new(Arith)) }
 
-// Args are two numbers. Without tags JSON and msgpack have the names of the fields, as they have them at rpcx.
+// Args are two numbers. Without tags JSON and msgpack use the names of the fields, as rpcx does.
 type Args struct {
 	A int
 	B int
 }
 
-// Reply is what comes out.
+// Reply is the result.
 type Reply struct {
 	C int
 }
 
-// Arith is the service of rpcx's own examples.
+// Arith is the service of the rpcx examples.
 type Arith struct{}
 
-// Mul is A times B.
+// Mul multiplies.
 func (*Arith) Mul(_ context.Context, args *Args, reply *Reply) error {
 	reply.C = args.A * args.B
 	return nil
 }
 
-// Div is A by B. Clients that compare the text of its error go on to.
+// Div divides. The text of its error is unchanged, too, for clients that compare it.
 func (*Arith) Div(_ context.Context, args *Args, reply *Reply) error {
 	if args.B == 0 {
 		return errors.New("divide by zero")
@@ -39,7 +39,7 @@ func (*Arith) Div(_ context.Context, args *Args, reply *Reply) error {
 	return nil
 }
 
-// Meta reads a pair of the request's metadata and sets one of the reply's: where rpcx has maps in the context, under
+// Meta reads a pair of the request's metadata and sets one of the reply's. rpcx has maps for them in the context, under
 // share.ReqMetaDataKey and share.ResMetaDataKey.
 func (*Arith) Meta(ctx context.Context, _ *Args, reply *Reply) error {
 	if registry.Metadata(ctx).Get("testmd") != "" {

@@ -1,4 +1,4 @@
-// Package metadata is a handler that reads what came along with a call, and sends something back along with its answer.
+// Package metadata has a handler that reads the metadata of a request and sets that of the reply.
 package metadata
 
 import (
@@ -10,12 +10,12 @@ import (
 
 func init() { registry.Plain(new(Greeter)) }
 
-// Who is to be greeted.
+// Who names the person to greet.
 type Who struct {
 	Name string `json:"name"`
 }
 
-// Greeting is what is said.
+// Greeting is the reply.
 type Greeting struct {
 	Text string `json:"text"`
 }
@@ -25,7 +25,7 @@ type Greeter struct{}
 
 var words = map[string]string{"": "Hello", "en": "Hello", "fr": "Bonjour", "it": "Ciao"}
 
-// Greet reads the pair lang of the request, and sets the pairs lang and caller of the answer.
+// Greet reads the pair lang of the request, and sets the pairs lang and greeted of the reply.
 func (*Greeter) Greet(ctx context.Context, who *Who, greeting *Greeting) error {
 	lang := registry.Metadata(ctx).Get("lang")
 	word, ok := words[lang]

@@ -1,4 +1,4 @@
-// Package timeout is a handler that takes its time, with and without regard to its deadline.
+// Package timeout has a slow handler, with a method that heeds its deadline and one that does not.
 package timeout
 
 import (
@@ -11,7 +11,7 @@ import (
 
 // Options of the handler.
 type Options struct {
-	Takes time.Duration `yaml:"takes" doc:"How long a report takes." min:"0s"`
+	Takes time.Duration `yaml:"takes" doc:"Time that a report takes." min:"0s"`
 }
 
 func init() {
@@ -22,10 +22,10 @@ func open(_ context.Context, o Options, _ registry.Env) (*registry.Service, erro
 	return registry.Receiver(&Reports{takes: o.Takes}), nil
 }
 
-// None is no argument.
+// None is an empty argument.
 type None struct{}
 
-// Count is how many reports there are.
+// Count counts the reports.
 type Count struct {
 	Running  int `json:"running"`
 	Finished int `json:"finished"`
@@ -38,10 +38,10 @@ type Reports struct {
 
 	mu    sync.Mutex
 	count Count
-	idle  chan struct{} // closed when none is being made any more; nil while none is
+	idle  chan struct{} // closed when the last running one ends; nil while none runs
 }
 
-// Make looks at nothing but its work: its caller is answered at the deadline, and it goes on to the end.
+// Make ignores its deadline: the caller is answered then, while the work goes on to its end.
 func (r *Reports) Make(_ context.Context, _ *None, reply *Count) error {
 	r.begin()
 	defer r.end()
@@ -51,7 +51,7 @@ func (r *Reports) Make(_ context.Context, _ *None, reply *Count) error {
 	return nil
 }
 
-// Try stops as soon as nobody waits for its answer any more, as handlers should.
+// Try stops when its context ends, as handlers should.
 func (r *Reports) Try(ctx context.Context, _ *None, reply *Count) error {
 	r.begin()
 	defer r.end()
@@ -66,13 +66,13 @@ func (r *Reports) Try(ctx context.Context, _ *None, reply *Count) error {
 	return nil
 }
 
-// Count tells how many reports are being made, and what became of the others.
+// Count returns the number of reports that run, that finished and that were given up.
 func (r *Reports) Count(_ context.Context, _ *None, reply *Count) error {
 	*reply = r.now()
 	return nil
 }
 
-// Wait answers when no report is being made.
+// Wait returns when no report is running.
 func (r *Reports) Wait(_ context.Context, _ *None, reply *Count) error {
 	if idle := r.running(); idle != nil {
 		<-idle

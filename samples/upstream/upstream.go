@@ -1,4 +1,4 @@
-// Package upstream is a shop that asks its stock, which is a service of another host.
+// Package upstream has a shop that calls its stock, a service of another host.
 package upstream
 
 import (
@@ -26,12 +26,12 @@ func openStock(context.Context, struct{}, registry.Env) (*registry.Service, erro
 	return registry.Receiver(s), nil
 }
 
-// Item is a thing that is sold.
+// Item is a product.
 type Item struct {
 	Name string `json:"name"`
 }
 
-// Level is how much of it there is.
+// Level is how many are in stock.
 type Level struct {
 	Left int64 `json:"left"`
 }
@@ -39,7 +39,7 @@ type Level struct {
 // Shop sells what is in stock.
 type Shop struct{ stock registry.Client }
 
-// Look says how much is left. The question may be asked twice.
+// Look returns how many are left. It is safe to retry.
 func (s *Shop) Look(ctx context.Context, item *Item, level *Level) error {
 	if err := s.stock.Call(ctx, "Left", item, level); err != nil {
 		return fmt.Errorf("nobody knows what is left: %w", err)
@@ -47,7 +47,7 @@ func (s *Shop) Look(ctx context.Context, item *Item, level *Level) error {
 	return nil
 }
 
-// Buy takes one. To take it twice would be wrong.
+// Buy takes one. It is not safe to retry: it might take two.
 func (s *Shop) Buy(ctx context.Context, item *Item, level *Level) error {
 	if err := s.stock.Call(ctx, "Take", item, level); err != nil {
 		return fmt.Errorf("nothing was sold: %w", err)
@@ -55,17 +55,17 @@ func (s *Shop) Buy(ctx context.Context, item *Item, level *Level) error {
 	return nil
 }
 
-// Mood is how many of the calls to a stock fail: one in so many, all with 1, none with 0.
+// Mood sets how many calls to a stock fail: one in FailOneIn, none if it is 0.
 type Mood struct {
 	FailOneIn int64 `json:"fail_one_in"`
 }
 
-// Stock counts what is there.
+// Stock counts the items.
 type Stock struct {
 	left, asked, failOneIn atomic.Int64
 }
 
-// Left tells what is left.
+// Left returns how many are left.
 func (s *Stock) Left(_ context.Context, _ *Item, level *Level) error {
 	if err := s.fail(); err != nil {
 		return err
@@ -74,7 +74,7 @@ func (s *Stock) Left(_ context.Context, _ *Item, level *Level) error {
 	return nil
 }
 
-// Take takes one away.
+// Take removes one.
 func (s *Stock) Take(_ context.Context, _ *Item, level *Level) error {
 	if err := s.fail(); err != nil {
 		return err
@@ -83,7 +83,7 @@ func (s *Stock) Take(_ context.Context, _ *Item, level *Level) error {
 	return nil
 }
 
-// Behave changes how many of the calls fail from now on.
+// Behave changes how many calls fail.
 func (s *Stock) Behave(_ context.Context, want, now *Mood) error {
 	s.failOneIn.Store(want.FailOneIn)
 	*now = *want

@@ -1,4 +1,4 @@
-// Command caller calls the two hosts of the sample from many goroutines, and says once a second what came of it.
+// Command caller calls the two hosts of the sample from many goroutines and prints the results every second.
 package main
 
 import (
@@ -20,9 +20,9 @@ import (
 )
 
 func main() {
-	url := flag.String("etcd", "http://127.0.0.1:2379", "`URL` of the etcd that knows the hosts")
+	url := flag.String("etcd", "http://127.0.0.1:2379", "`URL` of the etcd in which the hosts are registered")
 	callers := flag.Int("n", 16, "goroutines that call")
-	retry := flag.Bool("retry", false, "send calls that failed again, to the other host")
+	retry := flag.Bool("retry", false, "retry failed calls on the other host")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -46,7 +46,7 @@ func run(ctx context.Context, hosts client.Resolver, callers int, retry bool, ou
 		if err != nil {
 			return err
 		}
-		o.Guard, o.Idempotent = rules, []string{"Say"} // saying a thing twice does no harm
+		o.Guard, o.Idempotent = rules, []string{"Say"} // safe to retry
 	}
 	c, err := client.New(o)
 	if err != nil {
@@ -69,7 +69,7 @@ func run(ctx context.Context, hosts client.Resolver, callers int, retry bool, ou
 	}
 }
 
-// call calls until ctx ends. Whoever gets an error takes a breath before going on.
+// call calls until ctx ends, with a short pause after an error.
 func call(ctx context.Context, c *client.Client, t *tally) {
 	for ctx.Err() == nil {
 		start := time.Now()

@@ -12,7 +12,7 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// tally is what came of the calls of a second.
+// tally counts the results of the calls of a second.
 type tally struct {
 	mu      sync.Mutex
 	hosts   map[string]int // calls that were answered
@@ -35,7 +35,7 @@ func (t *tally) add(answer *discovery.Answer, err error, took time.Duration) {
 	t.errors[strings.TrimSpace(e.Code.String()+" "+e.Reason)]++
 }
 
-// flush is the line of the second, and begins the next one.
+// flush returns the line of the second and begins the next one.
 func (t *tally) flush() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -1,4 +1,4 @@
-// Package th holds the thrift structs of the serialize sample, as a thrift compiler would make them of
+// Package th holds the thrift structs of the serialize sample, as a thrift compiler would generate them from
 //
 //	struct Args  { 1: i32 A, 2: i32 B }
 //	struct Reply { 1: i32 C }
@@ -42,7 +42,7 @@ func (r *Reply) Write(ctx context.Context, p thrift.TProtocol) error {
 	return writeStruct(ctx, p, "Reply", field{1, "C", r.C})
 }
 
-// readStruct reads a struct of i32 fields. Fields that it does not know, and those of another type, are skipped.
+// readStruct reads a struct of i32 fields. Unknown fields, and those of another type, are skipped.
 func readStruct(ctx context.Context, p thrift.TProtocol, name string, fields map[int16]*int32) error {
 	if _, err := p.ReadStructBegin(ctx); err != nil {
 		return thrift.PrependError(fmt.Sprintf("%s read error: ", name), err)
