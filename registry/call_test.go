@@ -56,7 +56,7 @@ func TestACallIsTheContextItIsIn(t *testing.T) {
 	}
 }
 
-// foreign is a context that package context does not know, as the one of a server is; it can tell of its end itself.
+// foreign is a context that package context does not know, such as a server's, with an AfterFunc of its own.
 type foreign struct {
 	context.Context
 	asked int

@@ -59,7 +59,7 @@ type touchy struct{ p *int }
 
 func (t touchy) MarshalJSON() ([]byte, error) { return json.Marshal(*t.p) }
 
-// dashed is made here because linters take such a tag for a slip.
+// dashed is made here because linters reject such a tag.
 var dashed = reflect.StructOf([]reflect.StructField{{Name: "Dash", Type: reflect.TypeFor[int](), Tag: `json:"-,"`}})
 
 func TestAnExampleShowsWhatJSONTakes(t *testing.T) {

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// entry registers an open function and returns what a host finds.
+// entry registers an open function and returns its Entry.
 func entry(open func(context.Context, limits, Env) (*Service, error), opts ...Option) *Entry {
 	r := New()
 	Register("orders", limits{Max: 7, Tags: []string{"a"}}, open, append(opts, In(r))...)

@@ -20,7 +20,7 @@ var (
 	_ client.Resolver = (*Names)(nil)
 )
 
-// answer is one thing that a watch told.
+// answer is one update of a watch.
 type answer struct {
 	list []client.Endpoint
 	err  error
@@ -37,7 +37,7 @@ func (a answer) String() string {
 	return strings.Join(words, " ")
 }
 
-// told watches until the test ends, and gives what it is told.
+// told watches until the test ends and passes on the updates.
 func told(t *testing.T, r client.Resolver) <-chan answer {
 	t.Helper()
 	ch := make(chan answer, 100)

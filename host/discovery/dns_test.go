@@ -42,7 +42,7 @@ func (s *nameServer) set(change func()) {
 	change()
 }
 
-// options ask this server, often.
+// options make lookups use this server, often.
 func (s *nameServer) options() DNSOptions {
 	return DNSOptions{Every: 10 * time.Millisecond, Timeout: 1500 * time.Millisecond, Resolver: &net.Resolver{
 		PreferGo: true,
@@ -57,7 +57,7 @@ func (s *nameServer) options() DNSOptions {
 	}}
 }
 
-// impatient gives up a question soon: the resolver goes on with it for 5 s after nobody wants to know any longer.
+// impatient times out soon: the resolver goes on for 5 s after its context has ended.
 type impatient struct{ *net.UDPConn }
 
 func (c impatient) SetDeadline(time.Time) error {
@@ -82,7 +82,7 @@ const (
 	serverFailure, nameError = 2, 3
 )
 
-// answer is the message of RFC 1035 that answers the one question of query.
+// answer returns the message, as in RFC 1035, that answers the one question of query.
 func (s *nameServer) answer(query []byte) []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -26,12 +26,12 @@ func write(t *testing.T, path, content string) {
 	must(t, os.WriteFile(path, []byte(content), 0o600))
 }
 
-// fast notices by events alone, at once.
+// fast notices changes by events alone, at once.
 func fast() FileOptions {
 	return FileOptions{Timing: func() watch.Timing { return watch.Timing{Debounce: 20 * time.Millisecond, Poll: time.Hour} }}
 }
 
-// polled notices without events.
+// polled notices changes without events.
 func polled() FileOptions {
 	return FileOptions{Timing: func() watch.Timing { return watch.Timing{Debounce: 5 * time.Millisecond, Poll: 20 * time.Millisecond} }}
 }
@@ -94,7 +94,7 @@ func TestEveryWayOfSavingAFileIsNoticed(t *testing.T) {
 	}
 }
 
-// A mounted ConfigMap is a link to a link to a folder; the middle one is turned.
+// A mounted ConfigMap is a link to a link to a directory; the middle one is replaced.
 func TestASwappedConfigMapIsNoticed(t *testing.T) {
 	dir := t.TempDir()
 	for _, v := range []string{"1", "2"} {

@@ -13,7 +13,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// found makes a table of keys, in both layouts.
+// found returns a cache with these keys, in both layouts.
 func found(t *testing.T, keys map[string]string) *cache {
 	t.Helper()
 	layouts, err := newLayouts([]string{"easymicro", "rpcx"}, "")

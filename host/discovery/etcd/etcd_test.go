@@ -10,8 +10,7 @@ import (
 	"github.com/easymicro/easymicro/wire/client"
 )
 
-// A host that was killed and started again has the key that it had: only its revision tells. Clients dial it at once
-// when they hear of it.
+// A host that was killed and restarted has the same key with a new revision. Clients dial it at once when they see that.
 func TestEndpointsThatAreRegisteredAgainAreToldAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, err := New(Options{Endpoints: []string{"http://a:1"}})
@@ -73,7 +72,7 @@ func TestEndpointsThatAreRegisteredAgainAreToldAgain(t *testing.T) {
 	})
 }
 
-// Two layouts have one endpoint, whose keys are put one after the other.
+// An endpoint of two layouts has two keys, which are put one after the other.
 func TestTheRevisionOfAnEndpointIsThatOfItsLastKey(t *testing.T) {
 	a, b := node{revision: 7, layouts: []string{"rpcx"}}, node{revision: 3, layouts: []string{"easymicro"}}
 	a.Address, b.Address = "a:1", "a:1"
@@ -82,7 +81,7 @@ func TestTheRevisionOfAnEndpointIsThatOfItsLastKey(t *testing.T) {
 	}
 }
 
-// A client asks by the name that it watches: in another case, or of hosts that publish names in lower case only.
+// A client looks up the name that it watches, perhaps in another case, or one that hosts publish in lower case only.
 func TestWhatIsStaleIsFoundAsWatchFindsIt(t *testing.T) {
 	for name, c := range map[string]struct{ value, lookup string }{
 		"by its exact name":    {`{"Service":"Arith"}`, "Arith"},

@@ -9,10 +9,9 @@ import (
 	"testing"
 )
 
-// A module inside of this one has what nobody is to download who imports us: `go test ./...` does not see it, so that it
-// is done here, wherever in the tree it is. This package stands right behind host in the order in which packages are
-// tested: the two that take longest run side by side, and short ones are told of before. The benchmarks compare us with
-// others, whose code not every machine can get.
+// Nested modules have dependencies that importers of this one must not get. `go test ./...` does not see them, so that
+// they are tested here, wherever they are. This package is tested right after host, so that the two that take longest
+// run side by side. The benchmarks compare us with others, whose code not every machine can download.
 const (
 	root     = "../../.."
 	ownTests = "samples/benchmark"
@@ -38,7 +37,7 @@ func TestNestedModules(t *testing.T) {
 	}
 }
 
-// goIn runs go in a module; what it prints is shown when it fails, which it does too when a dependency cannot be had.
+// goIn runs go in a module. Its output is shown if it fails, also because a dependency cannot be downloaded.
 func goIn(t *testing.T, dir string, args ...string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "go", args...)
@@ -51,7 +50,7 @@ func goIn(t *testing.T, dir string, args ...string) {
 	t.Logf("go %s\n%s", strings.Join(args, " "), out)
 }
 
-// nestedModules are the folders below the root that have a go.mod, but for ownTests.
+// nestedModules returns the directories below the root that have a go.mod, without ownTests.
 func nestedModules(t *testing.T) []string {
 	t.Helper()
 	var found []string

@@ -12,7 +12,7 @@ import (
 
 var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// lists are nodes of these addresses, under one exact name.
+// nodes returns nodes with these addresses, under one exact name.
 func nodes(addresses ...string) map[identity]node {
 	live := map[identity]node{}
 	for _, a := range addresses {
@@ -24,7 +24,7 @@ func nodes(addresses ...string) map[identity]node {
 
 func anyName(node) bool { return true }
 
-// shown is a list in words: stale ones in brackets.
+// shown returns the addresses of a list, stale ones in parentheses.
 func shown(list []callable) string {
 	words := make([]string, len(list))
 	for i, k := range list {
@@ -125,7 +125,7 @@ func TestWhatIsTakenOutOnPurposeIsNotKept(t *testing.T) {
 	}
 }
 
-// A wipe while hosts serve: they come back one by one, and nobody ever sees fewer than half.
+// All keys are deleted while hosts serve: they return one by one, and callers never see fewer than half.
 func TestAWipedListNeverFallsBelowTheShare(t *testing.T) {
 	const hosts = 20
 	var all []string

@@ -184,7 +184,7 @@ func TestWhatMayStayAtAKeyOfThisHost(t *testing.T) {
 	}
 }
 
-// follow returns what reads the keys of the first layout.
+// follow returns a follower of the first layout.
 func follow(c *Cluster) *follower {
 	return &follower{conn: c.conn, layout: c.layouts[0], cache: c.cache, trust: c.trust, log: c.log}
 }

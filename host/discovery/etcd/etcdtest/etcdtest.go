@@ -1,5 +1,5 @@
-// Package etcdtest runs a real etcd for tests, and does to it what happens to one: it is stopped, restarted with nothing
-// in it, compacted, wiped, cut off.
+// Package etcdtest runs a real etcd for tests, and can stop it, restart it with an empty data directory, compact it, wipe it
+// and cut it off.
 package etcdtest
 
 import (
@@ -21,13 +21,13 @@ import (
 // Option changes how an etcd is started.
 type Option func(*Server)
 
-// Config changes the configuration of etcd itself.
+// Config changes the configuration of etcd.
 func Config(change func(*embed.Config)) Option {
 	return func(s *Server) { s.options = append(s.options, change) }
 }
 
-// Server is an etcd on a loopback port that stays the same over restarts. Its methods are called by one goroutine; they
-// end the test when they fail.
+// Server is an etcd on a loopback port that does not change on restarts. Its methods must be called from one goroutine;
+// they end the test if they fail.
 type Server struct {
 	t       testing.TB
 	front   *Proxied // so that Stop breaks connections at once, and does not say farewell as etcd does
@@ -45,7 +45,7 @@ type Server struct {
 
 const patience = 30 * time.Second
 
-// Start starts an etcd. It ends with the test.
+// Start starts an etcd, which is stopped when the test ends.
 func Start(t testing.TB, options ...Option) *Server {
 	t.Helper()
 	s := &Server{t: t, address: wiretest.Address(t), peer: wiretest.Address(t), dir: t.TempDir(), scheme: "http"}
@@ -58,13 +58,13 @@ func Start(t testing.TB, options ...Option) *Server {
 	return s
 }
 
-// URL is where it serves.
+// URL returns its URL.
 func (s *Server) URL() string { return s.scheme + "://" + s.Address() }
 
-// Address is the host:port of URL.
+// Address returns the host:port of URL.
 func (s *Server) Address() string { return s.front.Address() }
 
-// Stop ends it, as if it had been killed: leases and connections break. Stopping it twice does nothing.
+// Stop ends it as if it had been killed: connections break. Stopping it twice does nothing.
 func (s *Server) Stop() {
 	if s.etcd == nil {
 		return
@@ -74,8 +74,8 @@ func (s *Server) Stop() {
 	s.etcd = nil
 }
 
-// Restart stops it and starts it again on the same address, with what it knew, or with an empty data folder: then it
-// has the same cluster id and counts revisions from 1, as an operator's etcd would.
+// Restart stops it and starts it again on the same address, with its data or with an empty data directory: then it has
+// the same cluster ID and counts revisions from 1, as an operator's etcd would.
 func (s *Server) Restart(empty bool) {
 	s.t.Helper()
 	s.Stop()
@@ -121,7 +121,7 @@ func (s *Server) config() clientv3.Config {
 	}
 }
 
-// Client is a client of it that is closed with the test.
+// Client returns a client that is closed when the test ends.
 func (s *Server) Client() *clientv3.Client {
 	s.t.Helper()
 	cl, err := clientv3.New(s.config())
@@ -147,7 +147,7 @@ func (s *Server) do(what string, f func(context.Context, *clientv3.Client) error
 	}
 }
 
-// Put writes a key that belongs to nobody.
+// Put writes a key without a lease.
 func (s *Server) Put(key, value string) {
 	s.t.Helper()
 	s.do("put "+key, func(ctx context.Context, cl *clientv3.Client) error {
@@ -174,7 +174,7 @@ func (s *Server) Wipe() {
 	})
 }
 
-// Keys are all keys with their values.
+// Keys returns all keys with their values.
 func (s *Server) Keys() map[string]string {
 	s.t.Helper()
 	keys := map[string]string{}
@@ -191,7 +191,7 @@ func (s *Server) Keys() map[string]string {
 	return keys
 }
 
-// Compact forgets all that was before now.
+// Compact removes the history up to now.
 func (s *Server) Compact() {
 	s.t.Helper()
 	s.do("compact", func(ctx context.Context, cl *clientv3.Client) error {
@@ -207,7 +207,7 @@ func (s *Server) Compact() {
 	})
 }
 
-// RevokeLeases ends every lease.
+// RevokeLeases revokes every lease.
 func (s *Server) RevokeLeases() {
 	s.t.Helper()
 	s.do("revoke", func(ctx context.Context, cl *clientv3.Client) error {
@@ -224,7 +224,7 @@ func (s *Server) RevokeLeases() {
 	})
 }
 
-// EnableAuth makes it ask for a user and a password. The user may do everything.
+// EnableAuth makes it require a user and a password. The user may do everything.
 func (s *Server) EnableAuth(user, password string) {
 	s.t.Helper()
 	s.do("enable authentication", func(ctx context.Context, cl *clientv3.Client) error {

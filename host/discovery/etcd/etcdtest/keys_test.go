@@ -8,7 +8,7 @@ import (
 	"github.com/easymicro/easymicro/host/discovery/etcd/etcdtest"
 )
 
-// What the original easymicro and rpcx-etcd find in etcd is this, byte for byte.
+// The original easymicro and rpcx-etcd find these keys and values, byte for byte.
 func TestBothLayoutsArePublishedByteForByte(t *testing.T) {
 	s := etcdtest.Start(t)
 	c := cluster(t, etcd.Options{Endpoints: []string{s.URL()}, Layouts: []string{"easymicro", "rpcx"}})

@@ -33,7 +33,7 @@ func TestCommandsWaitForAllLayouts(t *testing.T) {
 	}
 }
 
-// Who may read the keys of one layout only is told what is missing.
+// A client that may read the keys of one layout only gets an error that names the other.
 func TestCommandsSayWhichLayoutTheyLack(t *testing.T) {
 	t.Parallel()
 	s := etcdtest.Start(t)

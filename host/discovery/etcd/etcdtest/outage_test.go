@@ -10,10 +10,10 @@ import (
 	"github.com/easymicro/easymicro/host/discovery/etcd/etcdtest"
 )
 
-// backAfter is how long after the return of etcd a host may be unknown.
+// backAfter bounds the time from the return of etcd until a host is registered.
 const backAfter = 5 * time.Second
 
-// outage is how long etcd is away: longer than a lease lives.
+// outage is how long etcd is unreachable: longer than a lease lives.
 func outage(t *testing.T) time.Duration {
 	t.Helper()
 	switch os.Getenv("TEST_EASYMICRO_LONG") {
@@ -26,7 +26,7 @@ func outage(t *testing.T) time.Duration {
 	}
 }
 
-// fleet is hosts that publish Arith and one that looks for it.
+// fleet has hosts that publish Arith and one that watches it.
 type fleet struct {
 	hosts  []*etcd.Cluster
 	keys   []string
@@ -35,7 +35,7 @@ type fleet struct {
 	events *registrations
 }
 
-// registrations are what OnRegistered told.
+// registrations records the calls of OnRegistered.
 type registrations struct {
 	mu  sync.Mutex
 	ups []bool
@@ -79,7 +79,7 @@ func deploy(t *testing.T, url string, ttl time.Duration) *fleet {
 	return f
 }
 
-// back says that all hosts are in etcd again, in time.
+// back waits until all hosts are in etcd again, in time.
 func (f *fleet) back(t *testing.T, s *etcdtest.Server) {
 	t.Helper()
 	within(t, backAfter, "coming back", func() bool {

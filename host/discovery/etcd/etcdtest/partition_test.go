@@ -9,11 +9,11 @@ import (
 	"github.com/easymicro/easymicro/host/discovery/etcd/etcdtest"
 )
 
-// noticedAfter is how long a silence may last before the status says so: 3.3 s until somebody asks, 2 s for the answer, half
-// a second so that not all hosts read at once, and 3 s for the list that is tried in vain.
+// noticedAfter bounds the time until the status shows a silence: 3.3 s to the next health check, 2 s for its answer, half a
+// second so that not all hosts read at once, and 3 s for a list that fails.
 const noticedAfter = 10 * time.Second
 
-// lonely is a host with a way to etcd of its own, and one beside it that sees both.
+// lonely starts a host with a way to etcd of its own, and another beside it.
 func lonely(t *testing.T, ttl time.Duration) (s *etcdtest.Server, p *etcdtest.Proxied, host *etcd.Cluster, seen *watched) {
 	t.Helper()
 	s = etcdtest.Start(t)
@@ -32,7 +32,7 @@ func lonely(t *testing.T, ttl time.Duration) (s *etcdtest.Server, p *etcdtest.Pr
 	return s, p, host, seen
 }
 
-// there waits until the host is in etcd again, and hears of others.
+// there waits until the host is in etcd again, and sees others.
 func there(t *testing.T, s *etcdtest.Server, host *etcd.Cluster, seen *watched) {
 	t.Helper()
 	within(t, backAfter, "coming back", func() bool {
@@ -43,7 +43,7 @@ func there(t *testing.T, s *etcdtest.Server, host *etcd.Cluster, seen *watched) 
 	within(t, backAfter, "hearing of others", func() bool { return len(seen.addresses()) == 3 })
 }
 
-// takesLong is of a test that waits for what lasts, such as a silence, which has to be real.
+// takesLong marks a test that waits in real time.
 func takesLong(t *testing.T) {
 	t.Helper()
 	if testing.Short() {
@@ -52,7 +52,7 @@ func takesLong(t *testing.T) {
 	t.Parallel()
 }
 
-// A network that swallows everything breaks no connection: that nothing is heard has to be noticed.
+// A network that loses everything closes no connection: the silence has to be noticed.
 func TestASilentPartitionIsNoticedAndOvercome(t *testing.T) {
 	takesLong(t)
 	for name, part := range map[string]func(*etcdtest.Proxied){"bytes are late": (*etcdtest.Proxied).Mute, "bytes are lost": (*etcdtest.Proxied).Swallow} {
@@ -73,7 +73,7 @@ func TestASilentPartitionIsNoticedAndOvercome(t *testing.T) {
 	}
 }
 
-// Nobody knows at which moment of an attempt to connect the network heals.
+// The network may heal at any moment of an attempt to connect.
 func TestAPartitionOfAnyLengthIsOverInTime(t *testing.T) {
 	takesLong(t)
 	for _, lost := range []bool{false, true} {
@@ -107,9 +107,8 @@ func TestAShortSilenceCostsNoLease(t *testing.T) {
 	}
 }
 
-// etcd sends clients away that ping too often, or without having a call out. How many connections they took does not tell:
-// gRPC pings half as often from then on, so that the second time is minutes later, and a machine that is busy may cost
-// a connection, too.
+// etcd ends the connections of clients that ping too often, or without a call in progress. The number of connections does
+// not show that: gRPC pings half as often from then on, and a busy machine may cost a connection, too.
 func TestEtcdPutsUpWithHowOftenItIsAsked(t *testing.T) {
 	takesLong(t)
 	s := etcdtest.Start(t)

@@ -11,7 +11,7 @@ import (
 	"github.com/easymicro/easymicro/wire/wiretest"
 )
 
-// Proxied is a TCP proxy that can be cut. Its methods may be called at once.
+// Proxied is a TCP proxy that can be cut. It is safe for concurrent use.
 type Proxied struct {
 	t       testing.TB
 	target  string
@@ -38,10 +38,10 @@ func Proxy(t testing.TB, target string) *Proxied {
 	return p
 }
 
-// URL is where it listens.
+// URL returns the URL on which it listens.
 func (p *Proxied) URL() string { return "http://" + p.address }
 
-// Address is the host:port of URL.
+// Address returns the host:port of URL.
 func (p *Proxied) Address() string { return p.address }
 
 // Cut breaks all connections and refuses new ones.
@@ -57,21 +57,21 @@ func (p *Proxied) Cut() {
 	}
 }
 
-// Mute lets connections live and no byte through, as a network does that lost its way.
+// Mute keeps connections open and holds all bytes back until Heal.
 func (p *Proxied) Mute() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.silent = make(chan struct{})
 }
 
-// Swallow is Mute, and what was sent meanwhile is lost: connections that lost something stay silent after Heal.
+// Swallow is like Mute, but the bytes are lost: connections that lost some stay silent after Heal.
 func (p *Proxied) Swallow() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.silent, p.lossy = make(chan struct{}), true
 }
 
-// SentAway is how often the target, without TLS, ended a connection since the client pinged too often.
+// SentAway returns how often the target, without TLS, ended a connection because the client pinged too often.
 func (p *Proxied) SentAway() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -166,7 +166,7 @@ func (p *Proxied) keep(conns ...net.Conn) bool {
 	return p.ln != nil
 }
 
-// held gives no byte away while the proxy is muted.
+// held holds bytes back while the proxy is muted.
 type held struct {
 	io.Reader
 	p *Proxied
@@ -181,10 +181,10 @@ func (h *held) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// tooOften is in the last frame of gRPC to a client that pings too often.
+// tooOften is in the GOAWAY frame to a client that pings too often.
 const tooOften = "too_many_pings"
 
-// complaints are counted in what a target says.
+// complaints counts these frames in what a target sends.
 type complaints struct {
 	io.Reader
 	p    *Proxied
