@@ -100,10 +100,17 @@ type shape struct {
 func shapeOf[A, R any]() shape {
 	return shape{reflect.TypeFor[A](), reflect.TypeFor[R](), func(p *tape) []any {
 		return []any{
-			&onPointer[A, R]{tape: p}, onPointer[A, R]{tape: p}, onValue[A, R]{tape: p}, &onValue[A, R]{tape: p},
-			onWord[A, R]{p}, &onWord[A, R]{p}, onFunc[A, R](func() *tape { return p }), onMap[A, R]{"tape": p},
-			&promotes[A, R]{onPointer: onPointer[A, R]{tape: p}}, promotesPointer[A, R]{onPointer: &onPointer[A, R]{tape: p}},
-			&promotesInterface[A, R]{doing: onWord[A, R]{p}}, promotesTwice[A, R]{promotes[A, R]{onPointer: onPointer[A, R]{tape: p}}},
+			&onPointer[A, R]{tape: p},
+			onPointer[A, R]{tape: p},
+			onValue[A, R]{tape: p},
+			&onValue[A, R]{tape: p},
+			onWord[A, R]{p},
+			&onWord[A, R]{p}, onFunc[A, R](func() *tape { return p }),
+			onMap[A, R]{"tape": p},
+			&promotes[A, R]{onPointer: onPointer[A, R]{tape: p}},
+			promotesPointer[A, R]{onPointer: &onPointer[A, R]{tape: p}},
+			&promotesInterface[A, R]{doing: onWord[A, R]{p}},
+			promotesTwice[A, R]{promotes[A, R]{onPointer: onPointer[A, R]{tape: p}}},
 		}
 	}}
 }

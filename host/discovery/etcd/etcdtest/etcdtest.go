@@ -30,7 +30,7 @@ func Config(change func(*embed.Config)) Option {
 // they end the test if they fail.
 type Server struct {
 	t       testing.TB
-	front   *Proxied // so that Stop breaks connections at once, and does not say farewell as etcd does
+	front   *Proxied // so that Stop breaks connections at once, without the GOAWAY that etcd sends
 	address string   // behind it
 	peer    string
 	dir     string

@@ -13,7 +13,7 @@ import (
 
 var bothLayouts = []string{"easymicro", "rpcx"}
 
-// A list that collapses is kept for half a minute, but not when those that went said so.
+// A list that collapses is kept for half a minute, but not if its hosts wrote tombstones.
 func TestWhatIsWithdrawnIsForgottenAtOnce(t *testing.T) {
 	t.Parallel()
 	for name, layouts := range map[string][]string{"easymicro": {"easymicro"}, "rpcx": {"rpcx"}, "both": bothLayouts} {
@@ -67,8 +67,8 @@ func TestWhatDiesIsKeptForAWhile(t *testing.T) {
 	w.want(addresses[0])
 }
 
-// Clients of rpcx know an inactive node; the original easymicro reads its three fields and leaves the others alone.
-func TestFarewellsAreReadByTheClientsOfOthers(t *testing.T) {
+// Clients of rpcx avoid an inactive node; the original easymicro reads its three fields and ignores the others.
+func TestTombstonesAreUnderstoodByOtherClients(t *testing.T) {
 	t.Parallel()
 	s := etcdtest.Start(t)
 	heard := s.Client().Watch(t.Context(), "", clientv3.WithPrefix(), clientv3.WithFilterDelete(), clientv3.WithCreatedNotify())
@@ -101,7 +101,7 @@ func TestFarewellsAreReadByTheClientsOfOthers(t *testing.T) {
 
 // The one who has the key now is not told off by the one who had it before, and a host that gives up one layout goes on
 // in the other.
-func TestAFarewellIsThatOfItsOwnKeyAlone(t *testing.T) {
+func TestATombstoneConcernsItsOwnKeyAlone(t *testing.T) {
 	t.Parallel()
 	s := etcdtest.Start(t)
 	caller := cluster(t, etcd.Options{Endpoints: []string{s.URL()}, Layouts: bothLayouts})
@@ -130,8 +130,8 @@ func TestAFarewellIsThatOfItsOwnKeyAlone(t *testing.T) {
 	}
 }
 
-// What happened while a caller was cut off is told to it afterwards, in order: also that a host said farewell.
-func TestAFarewellIsHeardLater(t *testing.T) {
+// A caller that was cut off sees afterwards what happened meanwhile, in order, tombstones included.
+func TestATombstoneIsSeenAfterAnOutage(t *testing.T) {
 	t.Parallel()
 	s := etcdtest.Start(t)
 	p := etcdtest.Proxy(t, s.Address())
