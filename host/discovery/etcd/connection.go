@@ -117,8 +117,7 @@ func (c *connection) call(ctx context.Context, f func(context.Context, *clientv3
 	return nil
 }
 
-// explain replaces "context deadline exceeded", which is all that the client says about an etcd that it cannot reach, by
-// the reason.
+// explain replaces "context deadline exceeded", the client's only error for an unreachable etcd, with the reason.
 func (c *connection) explain(ctx context.Context, cl *clientv3.Client, err error) error {
 	if ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) {
 		return err
@@ -260,8 +259,8 @@ func (c *connection) notifyReconnects() {
 	}
 }
 
-// checkHealth asks the members for their health, which is cheap for etcd, and closes connections on which no answer
-// comes: what waits on them would wait until the lease has expired.
+// checkHealth sends health checks, which are cheap for etcd, to the members and closes connections without an answer:
+// calls on them would wait until the lease has expired.
 func (c *connection) checkHealth(ctx context.Context, conn *grpc.ClientConn) {
 	next := time.NewTimer(jitter(checkInterval))
 	defer next.Stop()
@@ -314,7 +313,7 @@ func dialMember(ctx context.Context, address string) (net.Conn, error) {
 	return memberConn{conn}, nil
 }
 
-// debugCore logs what the client of etcd has to say, which is a line for every attempt of every call, at debug level.
+// debugCore passes on the client's log, a line for every attempt of every call, at debug level.
 type debugCore struct{ log *slog.Logger }
 
 func (c debugCore) Enabled(zapcore.Level) bool {

@@ -73,7 +73,7 @@ func (f *follower) run(ctx context.Context) {
 }
 
 // list reads all keys and returns where to watch on. That is from, where the last watch ended, if the history is the same
-// and keys are gone since: only the events say whether a tombstone came first. Until then unsure is true and the keys
+// and keys are gone since: only the events show whether a tombstone came first. Until then unsure is true and the keys
 // stay in the cache.
 func (f *follower) list(ctx context.Context, from position) (at position, unsure bool, err error) {
 	select {
@@ -130,7 +130,7 @@ var (
 	errOtherHistory = errors.New("the cluster has another history")
 )
 
-// watch applies changes until it may have missed one, which is what the error says, and returns how far it came.
+// watch applies changes until it may have missed one. It returns how far it came and the reason.
 func (f *follower) watch(ctx context.Context, at position, unsure bool) (position, error) {
 	cl, err := f.conn.connect(ctx)
 	if err != nil {

@@ -46,7 +46,7 @@ func (n node) identity() identity {
 
 const maxWeight = 1_000_000
 
-// describe sets what metadata says about the endpoint.
+// describe sets the metadata and what it determines.
 func (n *node) describe(metadata map[string]string) {
 	if len(metadata) == 0 {
 		return

@@ -264,7 +264,7 @@ func (s *leaseSession) attachedKeys(ctx context.Context) (map[string]bool, error
 // maxOps is how many keys are written at once; etcd refuses more than 128.
 const maxOps = 64
 
-// write puts what is new or changed under the lease, whoever had the key before, and removes keys that are no longer
+// write puts what is new or changed under the lease, even if another has the key, and removes keys that are no longer
 // wanted. Under a new lease it puts the others, too, but not over what an operator wrote meanwhile.
 func (s *leaseSession) write(ctx context.Context, want []wanted) error {
 	before, keys := s.reg.written(), map[string]entry{}
@@ -298,7 +298,7 @@ func (s *leaseSession) write(ctx context.Context, want []wanted) error {
 	return nil
 }
 
-// remove deletes those keys of before that are not in keys. It writes tombstones first: whoever sees them does not wait
+// remove deletes those keys of before that are not in keys. It writes tombstones first, so that callers do not wait
 // for the endpoints to return.
 func (s *leaseSession) remove(ctx context.Context, before, keys map[string]entry) error {
 	gone, known := map[string]entry{}, maps.Clone(keys)
