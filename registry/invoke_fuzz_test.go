@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand"
+	"math/rand" //nolint:depguard // testing/quick takes it
 	"reflect"
 	"testing"
 	"testing/quick"
@@ -20,10 +20,10 @@ type tape struct {
 
 var errTape = errors.New("from the handler")
 
-// typedNil is an error that is a nil pointer.
-type typedNil struct{}
+// nilError is an error that is a nil pointer.
+type nilError struct{}
 
-func (*typedNil) Error() string { return "typed nil" }
+func (*nilError) Error() string { return "typed nil" }
 
 func (p *tape) play(ctx context.Context, args, reply any) error {
 	p.ctx, p.args = ctx, reflect.ValueOf(args).Elem().Interface()
@@ -34,10 +34,10 @@ func (p *tape) play(ctx context.Context, args, reply any) error {
 	case 2:
 		panic(args)
 	case 3:
-		return (*typedNil)(nil)
+		return (*nilError)(nil)
 	case 4:
 		var none map[string]int
-		none[""] = 1 // a runtime error
+		none[""] = 1 //nolint:govet // the panic is the point
 	}
 	return nil
 }
@@ -45,14 +45,14 @@ func (p *tape) play(ctx context.Context, args, reply any) error {
 // Receivers, with arguments and replies of any type.
 
 type onPointer[A, R any] struct {
-	before [3]string
+	Before [3]string
 	*tape
 }
 
 func (s *onPointer[A, R]) Do(ctx context.Context, a *A, r *R) error { return s.play(ctx, a, r) }
 
 type onValue[A, R any] struct {
-	before [100]int
+	Before [100]int
 	*tape
 }
 
@@ -71,12 +71,12 @@ type onMap[A, R any] map[string]*tape
 func (s onMap[A, R]) Do(ctx context.Context, a *A, r *R) error { return s["tape"].play(ctx, a, r) }
 
 type promotes[A, R any] struct {
-	before int
+	Before int
 	onPointer[A, R]
 }
 
 type promotesPointer[A, R any] struct {
-	before string
+	Before string
 	*onPointer[A, R]
 }
 
@@ -85,7 +85,7 @@ type doing[A, R any] interface {
 }
 
 type promotesInterface[A, R any] struct {
-	before string
+	Before string
 	doing[A, R]
 }
 
@@ -145,7 +145,7 @@ type outcome struct {
 	Args, SawContext bool // panicked with the arguments; saw the context
 }
 
-func outcomeOf(invoke invoker, p *tape, ctx context.Context, args, reply any) (o outcome) {
+func outcomeOf(ctx context.Context, invoke invoker, p *tape, args, reply any) (o outcome) {
 	defer func() {
 		r := recover()
 		if o.Args = r == args; r != nil && !o.Args {
@@ -189,7 +189,7 @@ func FuzzInvokers(f *testing.F) {
 				t.Fatalf("%v has no method", recv.Type())
 			}
 			ctx := WithCall(t.Context(), &Call{})
-			outcomes[i] = outcomeOf(compile(method.Func, recv), p, ctx, args.Interface(), reflect.New(s.reply).Interface())
+			outcomes[i] = outcomeOf(ctx, compile(method.Func, recv), p, args.Interface(), reflect.New(s.reply).Interface())
 			if o, want := outcomes[i], args.Elem().Interface(); !reflect.DeepEqual(o.Saw, want) || !o.SawContext {
 				t.Errorf("%v: saw %v, want %v; its context: %v", recv.Type(), o.Saw, want, o.SawContext)
 			}

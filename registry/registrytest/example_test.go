@@ -22,7 +22,7 @@ func (exampleT) Cleanup(func())           {}
 func ExampleOpen() {
 	var t exampleT // in a test, its *testing.T
 
-	billing := registrytest.ClientFunc(func(_ context.Context, method string, _, reply any) error {
+	billing := registrytest.ClientFunc(func(_ context.Context, _ string, _, reply any) error {
 		*reply.(*int) = 12
 		return nil
 	})
