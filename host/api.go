@@ -2,6 +2,8 @@ package host
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -15,8 +17,6 @@ import (
 // api is the host as its admin listener shows it.
 type api struct{ h *Host }
 
-func (h *Host) api() api { return api{h} }
-
 // Metrics answers scrapes.
 func (a api) Metrics() http.Handler { return a.h.metrics.Handler() }
 
@@ -27,7 +27,7 @@ func (a api) Checks(ctx context.Context) []admin.Check {
 	checks := []admin.Check{
 		{Name: "listeners", OK: h.listeners.IsOpen()},
 		{Name: "policies", OK: true, Detail: "r" + itoa(g.revision)},
-		{Name: "not draining", OK: !h.draining.Load()},
+		{Name: "not draining", OK: !h.changes.draining.Load()},
 	}
 	for i, err := range g.ready(ctx) {
 		c := admin.Check{Name: "service " + g.services[i].config.Name, OK: err == nil}
@@ -47,79 +47,11 @@ func (a api) Rules(context.Context) ([]policies.RuleState, error) {
 // Explain says what applies to a call.
 func (a api) Explain(_ context.Context, q admin.ExplainQuery) (*admin.Explanation, error) {
 	g := a.h.current.Load()
-	x, err := g.explain(q)
+	x, err := explain(g, q)
 	if err == nil {
-		x.StandIn = a.h.standIn(g.set, a.h.history.latest())
+		x.StandIn = standIn(g.set, a.h.changes.history.latest())
 	}
 	return x, err
-}
-
-func (g *generation) explain(q admin.ExplainQuery) (*admin.Explanation, error) {
-	if q.Upstream != "" {
-		return g.explainUpstream(q.Upstream, q.Method, q.Caller)
-	}
-	m, ok := g.lookup(q.Service, q.Method)
-	if !ok && g.upstream(q.Service) != nil {
-		return g.explainUpstream(q.Service, q.Method, q.Caller)
-	}
-	if !ok {
-		return nil, g.notFound(q.Service, q.Method)
-	}
-	caller := q.Caller
-	if caller == "" {
-		caller = anonymous
-	}
-	x := g.policies.Explain(m.target, caller, q.Peer)
-	if m.remote != nil { // what came in goes out, under the rules of calls to the upstream of that name
-		out := g.policies.ExplainUpstream(m.target.Service, m.target.Service, m.target.Method, caller)
-		x.Kinds = append(x.Kinds, out.Kinds...)
-	}
-	return &admin.Explanation{Explanation: x}, nil
-}
-
-// notFound names the service or method that is not served.
-func (g *generation) notFound(service, method string) *admin.Error {
-	s, ok := g.byName.find(service)
-	if !ok {
-		return g.noService(service)
-	}
-	var methods []string
-	for _, m := range s.methods {
-		methods = append(methods, m.name)
-	}
-	return admin.Errorf(admin.CodeNotFound, "service %s has no method %q%s", s.config.Name, method, whySkipped(s.instance.service.Skipped(), method)).
-		WithHelp("it has: %s%s", strings.Join(methods, ", "), didYouMean(method, methods))
-}
-
-func (g *generation) noService(name string) *admin.Error {
-	upstreams := g.set.Manifest.UpstreamNames()
-	help := "served: " + strings.Join(g.serviceNames(), ", ")
-	if len(upstreams) > 0 {
-		help += "; upstreams: " + strings.Join(upstreams, ", ")
-	}
-	known := append(g.callable(), upstreams...)
-	meant := didYouMean(name, known)
-	if s := config.Suggest(name, known); slices.Contains(upstreams, s) {
-		meant = "; did you mean " + s + "? it is an upstream"
-	}
-	return admin.Errorf(admin.CodeNotFound, "no service %q is served here", name).WithHelp("%s", help+meant)
-}
-
-func didYouMean(word string, known []string) string {
-	if s := config.Suggest(word, known); s != "" {
-		return "; did you mean " + s + "?"
-	}
-	return ""
-}
-
-func (g *generation) serviceNames() []string {
-	names := make([]string, 0, len(g.services))
-	for _, s := range g.services {
-		names = append(names, s.config.Name)
-	}
-	others := g.remote.all()
-	slices.Sort(others)
-	return append(names, others...)
 }
 
 // ExplainRule is a rule as it was in a revision, and what became of it.
@@ -128,7 +60,7 @@ func (a api) ExplainRule(_ context.Context, name string, revision int) (*admin.R
 	if revision == 0 {
 		revision = g.revision
 	}
-	r, ok := a.h.history.applied(revision)
+	r, ok := a.h.changes.history.applied(revision)
 	if !ok {
 		return nil, admin.Errorf(admin.CodeNotFound, "revision %d is not known", revision).
 			WithHelp("this host remembers the last revisions since its start, %d at most and fewer large ones; easymicro status shows the running one", revisionsKept)
@@ -155,7 +87,7 @@ func (a api) ExplainRule(_ context.Context, name string, revision int) (*admin.R
 // fate is what became of a rule after a revision.
 func (a api) fate(set *config.Set, name string, current, revision int) string {
 	for n := revision + 1; n <= current; n++ {
-		r, ok := a.h.history.applied(n)
+		r, ok := a.h.changes.history.applied(n)
 		if !ok {
 			continue
 		}
@@ -191,7 +123,7 @@ func ruleNames(set *config.Set) []string {
 // Revisions are the attempts that are remembered.
 func (a api) Revisions(context.Context) ([]admin.Revision, error) {
 	var list []admin.Revision
-	for _, r := range a.h.history.all() {
+	for _, r := range a.h.changes.history.all() {
 		list = append(list, revisionView(r))
 	}
 	return list, nil
@@ -199,7 +131,7 @@ func (a api) Revisions(context.Context) ([]admin.Revision, error) {
 
 // Revision is one of them.
 func (a api) Revision(_ context.Context, number int) (*admin.Revision, error) {
-	r, ok := a.h.history.applied(number)
+	r, ok := a.h.changes.history.applied(number)
 	if !ok {
 		return nil, admin.Errorf(admin.CodeNotFound, "revision %d is not known", number)
 	}
@@ -210,7 +142,7 @@ func (a api) Revision(_ context.Context, number int) (*admin.Revision, error) {
 // Refusals are the last ones, the newest first.
 func (a api) Refusals(_ context.Context, q admin.RefusalQuery) ([]admin.Refusal, error) {
 	list := []admin.Refusal{}
-	for _, r := range a.h.refusals.list(q.Caller, q.Since) {
+	for _, r := range a.h.calls.recorder.refusals.list(q.Caller, q.Since) {
 		list = append(list, refusalView(r))
 	}
 	return list, nil
@@ -221,7 +153,7 @@ func (a api) Reload(ctx context.Context, q admin.ReloadRequest) (*admin.Revision
 	// A reload that has begun is finished even if who asked for it hangs up.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
-	r, err := a.h.reload(ctx, change{source: SourceAdmin, who: q.Who, force: q.Force})
+	r, err := a.h.reloads.reload(ctx, change{source: SourceAdmin, who: q.Who, force: q.Force})
 	if err == nil {
 		v := revisionView(r)
 		return &v, nil
@@ -236,3 +168,99 @@ func (a api) Reload(ctx context.Context, q admin.ReloadRequest) (*admin.Revision
 }
 
 var _ admin.Host = api{}
+
+// Services are what a caller needs to know of each service.
+func (a api) Services(ctx context.Context) ([]admin.Service, error) {
+	list := []admin.Service{}
+	g := a.h.current.Load()
+	for i, unready := range g.ready(ctx) {
+		s := g.services[i]
+		v := admin.Service{
+			Name: s.config.Name, Aliases: s.config.Aliases, Handler: s.config.Handler, Package: s.instance.entry.Package,
+			Ready: unready == nil,
+		}
+		for _, m := range s.methods {
+			v.Methods = append(v.Methods, a.methodView(g, m))
+		}
+		for _, skipped := range s.instance.service.Skipped() {
+			v.Skipped = append(v.Skipped, admin.Skipped{Name: skipped.Name, Why: skipped.Why})
+		}
+		list = append(list, v)
+	}
+	return list, nil
+}
+
+func (a api) methodView(g *generation, m *method) admin.Method {
+	v := admin.Method{
+		Name: m.name, Args: admin.ShapeOf(m.invoke.Args), Reply: admin.ShapeOf(m.invoke.Reply),
+		InFlight: int(m.rpcx.InFlight() + m.http.InFlight()),
+		Routes:   []admin.Route{{Methods: []string{"POST"}, Path: "/" + m.fullName()}},
+	}
+	if slices.Contains(g.set.Manifest.Gateway.Get, m.target.Service+"."+m.name) {
+		v.Routes[0].Methods = append(v.Routes[0].Methods, "GET")
+	}
+	for _, r := range g.set.Manifest.Gateway.Routes {
+		if found, ok := g.find(r.Service, r.Method); ok && found == m {
+			v.Routes = append(v.Routes, admin.Route{Methods: r.Methods, Path: r.Path})
+		}
+	}
+	entry := m.service.instance.entry
+	body, err := json.Marshal(entry.Example(m.invoke))
+	if err != nil {
+		return v
+	}
+	v.Example = admin.Example{
+		Body:    body,
+		Chosen:  entry.HasExample(m.name),
+		Command: fmt.Sprintf("easymicro call %s.%s '%s'", m.target.Service, m.name, body),
+	}
+	if at := a.h.HTTPAddress(); at != "" {
+		v.Example.Curl = fmt.Sprintf("curl -d '%s' http://%s/%s", body, at, m.fullName())
+	}
+	return v
+}
+
+// Status is the state of the host: what its files say, what runs, and what the last attempt came to.
+func (a api) Status(ctx context.Context) (*admin.Status, error) {
+	h := a.h
+	g := h.current.Load()
+	last := h.changes.history.latest()
+	applied, _ := h.changes.history.applied(g.revision)
+	checks := a.Checks(ctx)
+	s := &admin.Status{
+		Host: h.name, Version: h.version, StartedAt: h.started, UptimeSeconds: time.Since(h.started).Seconds(),
+		Ready: true, Draining: h.changes.draining.Load(), Checks: checks,
+		Policies: admin.Policies{
+			Desired: admin.Desired{Hash: last.Hash, Files: filePaths(desired(g.set))},
+			Running: admin.Running{
+				Revision: g.revision, Hash: g.set.Hash, AppliedAt: applied.At, Source: applied.Source, Rules: len(g.set.Rules),
+				Changes: changeViews(applied.Changes),
+			},
+			LastAttempt: admin.Attempt{
+				At: last.At, Source: last.Source, Result: last.Result, Revision: last.Number, Hash: last.Hash,
+				Error: last.Error, Problems: last.Problems, Changes: changeViews(last.Changes),
+			},
+			InSync:  h.changes.inSync(last),
+			StandIn: standIn(g.set, last),
+		},
+		Watch:          h.reloads.watchView(),
+		PendingRestart: pendingViews(g.pending),
+		Listeners:      h.listeners.Status(g.set.Manifest),
+		NotAccepting:   h.listeners.NotAccepting(),
+		Budget:         budgetView(h.budget),
+		Services:       []admin.ServiceStatus{},
+		Breakers:       slices.Collect(g.policies.Breakers()),
+		Limiters:       slices.Collect(g.policies.Limiters()),
+		Upstreams:      upstreamViews(g),
+		Discovery:      clusterViews(g),
+		Warnings:       applied.Warnings,
+	}
+	s.Expiring, s.ExpiringMore = expiryViews(g.set, time.Now())
+	for _, c := range checks {
+		s.Ready = s.Ready && c.OK
+	}
+	for i, err := range g.ready(ctx) {
+		s.Services = append(s.Services, serviceStatus(g.services[i], err))
+	}
+	return s, nil
+}

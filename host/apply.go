@@ -4,52 +4,84 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host/listen"
 	"github.com/easymicro/easymicro/host/telemetry"
-	"github.com/easymicro/easymicro/policies"
+	"github.com/easymicro/easymicro/registry"
 )
 
 // ErrDraining is what attempts to change a host that is draining return.
 var ErrDraining = errors.New("the host is draining")
 
-// Apply puts next into force, all of it or nothing. The error is config.Problems when next does not fit this host; what
-// runs is then untouched. Either way the attempt is recorded, and returned. On a host that is draining nothing is, and
-// the error is ErrDraining.
-func (h *Host) Apply(ctx context.Context, next *config.Set) (Revision, error) {
-	return h.apply(ctx, next, change{source: SourceApply})
+// A part is a piece of a host that changes with the set. plan opens and checks what next needs and puts it into next;
+// prev is nil at the start. With an error, a step that it returns is abandoned.
+type part interface {
+	plan(ctx context.Context, prev, next *generation) (step, error)
 }
 
-func (h *Host) apply(ctx context.Context, next *config.Set, c change) (Revision, error) {
-	h.applying.Lock()
-	defer h.applying.Unlock()
+// A step is what one part does for one change. Until commit, nothing that calls meet changes.
+type step interface {
+	// prepare does what can still fail, before the first commit.
+	prepare(ctx context.Context) error
+	commit()
+	abandon()
+	// retire ends what the change has replaced or, once abandoned, what was opened for it, and returns when that has ended.
+	// before is closed when the part that uses this one has retired.
+	retire(before <-chan struct{})
+}
+
+// noStep is embedded by steps that have nothing to do for some of the calls.
+type noStep struct{}
+
+func (noStep) prepare(context.Context) error { return nil }
+func (noStep) commit()                       {}
+func (noStep) abandon()                      {}
+func (noStep) retire(<-chan struct{})        {}
+
+// changes makes one generation after the other.
+type changes struct {
+	*core
+	registry *registry.Registry
+	parts    []part      // a part uses those before it
+	first    *config.Set // what restart-class settings were started with
+	onChange func(Revision)
+	history  history
+
+	draining atomic.Bool
+	changing context.Context //nolint:containedctx // its end gives up the change that is being made, and those to come
+	settled  context.CancelFunc
+	applying sync.Mutex // held while a generation is made
+}
+
+// apply puts next into force, all of it or nothing.
+func (c *changes) apply(ctx context.Context, next *config.Set, from change) (Revision, error) {
+	c.applying.Lock()
+	defer c.applying.Unlock()
 	ctx, interrupt := context.WithCancel(ctx)
 	defer interrupt()
-	stop := context.AfterFunc(h.changing, interrupt)
+	stop := context.AfterFunc(c.changing, interrupt)
 	defer stop()
-	if h.draining.Load() {
+	if c.draining.Load() {
 		return Revision{}, ErrDraining
 	}
 	begin := time.Now()
-	prev := h.current.Load()
-	p := &plan{host: h, prev: prev, set: next}
-	g, err := p.build(ctx)
-	if err == nil {
-		err = p.commit(ctx, g)
-	}
+	prev := c.current.Load()
+	g, err := c.replace(ctx, prev, next)
 	if err != nil {
-		p.abandon()
-		if h.draining.Load() {
+		if c.draining.Load() {
 			return Revision{}, ErrDraining
 		}
-		r := h.rejected(next.Hash, next.Files, c, err)
-		h.record(r)
+		r := c.rejected(next.Hash, next.Files, from, err)
+		c.record(r)
 		return r, err
 	}
 	r := Revision{
-		Number: g.revision, Hash: next.Hash, At: begin, Source: c.source, Who: c.who, Why: c.why, Result: ResultApplied,
+		Number: g.revision, Hash: next.Hash, At: begin, Source: from.source, Who: from.who, Why: from.why, Result: ResultApplied,
 		Took: time.Since(begin), Rules: len(next.Rules), Files: next.Files, set: next,
 		Warnings: g.warnings.Few(),
 	}
@@ -57,118 +89,97 @@ func (h *Host) apply(ctx context.Context, next *config.Set, c change) (Revision,
 		r.Changes = config.Diff(prev.set, next).Few()
 		r.Warnings = append(config.Lost(prev.set, next).Warnings().Few(), r.Warnings...)
 	}
-	h.record(r)
+	c.record(r)
 	return r, nil
 }
 
-// plan is one attempt to make a generation. Until commit it changes nothing that calls meet.
-type plan struct {
-	host   *Host
-	prev   *generation
-	set    *config.Set
-	opened []*instance          // new ones, to be closed when the plan is abandoned
-	taken  map[string]*instance // of the previous generation, by service, still to be placed
-	tuned  []*tuning            // instances that take changed options
-	link   *link                // to other hosts, opened for this plan
-
-	openedUpstreams []*upstream
-	openedClusters  []*cluster
-	listeners       *listen.Plan
-}
-
-// build opens and compiles everything.
-func (p *plan) build(ctx context.Context) (*generation, error) {
-	problems := newCheck(p.set, p.host.registry).problems.Sort()
-	if err := problems.Err(); err != nil {
-		return nil, err
-	}
-	g := &generation{revision: 1, set: p.set, warnings: problems.Warnings(), identity: newIdentity(p.set, p.host.name)}
-	var before *policies.Snapshot
-	if p.prev != nil {
-		g.revision = p.prev.revision + 1
-		before = p.prev.policies
-		g.pending = config.Diff(p.host.first, p.set).Pending()
-	}
-	if err := p.openClusters(g); err != nil {
-		return nil, err
-	}
-	if err := p.openUpstreams(g); err != nil {
-		return nil, err
-	}
-	if err := p.openServices(ctx, g); err != nil {
-		return nil, err
-	}
-	var err error
-	o := compileOptions(p.set, p.host.name)
-	o.Revision, o.OnTransition, o.Pool = g.revision, p.host.ruleChanged, p.host.endpoints
-	g.policies, err = policies.Compile(p.set.Rules, g.targets(), before, o)
+// replace makes the generation of a set and puts it into force. With an error, what was opened for it is closed.
+func (c *changes) replace(ctx context.Context, prev *generation, set *config.Set) (*generation, error) {
+	g, err := c.newGeneration(prev, set)
 	if err != nil {
 		return nil, err
 	}
-	g.warnings = append(g.warnings, g.policies.Unmatched()...).Sort()
-	g.bind(p.host.metrics)
-	if err := p.openRemote(ctx, g); err != nil {
-		return nil, err
-	}
-	if err := p.host.newGateways(g); err != nil {
-		return nil, err
-	}
-	if err := p.host.newOperators(g); err != nil {
-		return nil, err
-	}
-	p.listeners, err = p.host.listeners.Plan(ctx, p.set)
-	return g, err
-}
-
-// commit moves the pointer. What can still fail comes first: handlers that take changed options while they run.
-func (p *plan) commit(ctx context.Context, g *generation) error {
-	if err := p.tune(ctx); err != nil {
-		return err
-	}
-	h := p.host
-	h.current.Store(g)
-	g.policies.Activate()
-	h.expiries.follow(p.set)
-	p.succeed()
-	p.bind(g)
-	h.limit(p.set.Manifest.Host.Limits)
-	p.listeners.Commit(h.life)
-	if h.logLevel != nil {
-		logs := p.set.Manifest.Telemetry.Logs
-		if err := h.logLevel.Set(logs.Level, logs.Format); err != nil {
-			h.log.Warn("the log cannot be changed", "error", err)
+	var steps []step
+	for _, p := range c.parts {
+		s, err := p.plan(ctx, prev, g)
+		if s != nil {
+			steps = append(steps, s)
+		}
+		if err != nil {
+			c.abandon(steps)
+			return nil, err
 		}
 	}
-	if h.listeners.IsOpen() {
-		h.publish()
+	for _, s := range steps {
+		if err := s.prepare(ctx); err != nil {
+			c.abandon(steps)
+			return nil, err
+		}
 	}
-	h.trace(p.set.Manifest)
-	p.retire(g)
-	return nil
+	c.current.Store(g)
+	g.policies.Activate() // the limits of state that is shared with calls of the generation before
+	for _, s := range steps {
+		s.commit()
+	}
+	c.retire(steps)
+	return g, nil
 }
 
-// abandon takes back what a failed plan has opened.
-func (p *plan) abandon() {
-	if p.listeners != nil {
-		p.listeners.Abandon()
+// newGeneration checks a set and returns a generation of it that has no parts yet.
+func (c *changes) newGeneration(prev *generation, set *config.Set) (*generation, error) {
+	problems := newCheck(set, c.registry).problems.Sort()
+	if err := problems.Err(); err != nil {
+		return nil, err
 	}
-	p.host.retiring.Go(func() {
-		p.host.discardAll(p.opened, p.openedUpstreams)
-		if p.link != nil {
-			p.host.leave(p.link)
-		}
-		for _, c := range p.openedClusters {
-			p.host.closeCluster(c)
-		}
-	})
+	g := &generation{revision: 1, set: set, warnings: problems.Warnings(), identity: newIdentity(set, c.name)}
+	if prev != nil {
+		g.revision = prev.revision + 1
+		g.pending = config.Diff(c.first, set).Pending()
+	}
+	return g, nil
 }
 
-// rejected is an attempt that changed nothing.
-func (h *Host) rejected(hash string, files []config.File, c change, err error) Revision {
+func (c *changes) abandon(steps []step) {
+	for _, s := range slices.Backward(steps) {
+		s.abandon()
+	}
+	c.retire(steps)
+}
+
+// retire has the steps end what is out of use, those that use others before these.
+func (c *changes) retire(steps []step) {
+	before := make(chan struct{})
+	close(before)
+	for _, s := range slices.Backward(steps) {
+		user, done := before, make(chan struct{})
+		c.retiring.Go(func() {
+			defer close(done)
+			s.retire(user)
+		})
+		before = done
+	}
+}
+
+// locked calls f while no generation is being made.
+func (c *changes) locked(f func(g *generation)) {
+	c.applying.Lock()
+	defer c.applying.Unlock()
+	f(c.current.Load())
+}
+
+// stop ends all changing. A change that is being made is given up.
+func (c *changes) stop() {
+	c.draining.Store(true)
+	c.settled()
+	c.locked(func(*generation) {}) // waits for it
+}
+
+// rejected returns an attempt that changed nothing.
+func (c *changes) rejected(hash string, files []config.File, from change, err error) Revision {
 	r := Revision{
-		Hash: hash, At: time.Now(), Source: c.source, Who: c.who, Why: c.why, Result: ResultRejected, Files: files,
+		Hash: hash, At: time.Now(), Source: from.source, Who: from.who, Why: from.why, Result: ResultRejected, Files: files,
 	}
-	if g := h.current.Load(); g != nil {
+	if g := c.current.Load(); g != nil {
 		r.Number = g.revision
 	}
 	if !errors.As(err, &r.Problems) {
@@ -178,17 +189,23 @@ func (h *Host) rejected(hash string, files []config.File, c change, err error) R
 	return r
 }
 
-// record remembers an attempt, logs it and tells who wants to know.
-func (h *Host) record(r Revision) {
-	h.history.add(r)
-	h.metrics.Reloaded(telemetry.Reload{Result: r.Result, Revision: r.Number, InSync: h.inSync(r), At: r.At})
-	h.logRevision(r)
-	if h.onChange != nil {
-		h.onChange(r)
+// record keeps, logs and reports an attempt.
+func (c *changes) record(r Revision) {
+	c.history.add(r)
+	c.metrics.Reloaded(telemetry.Reload{Result: r.Result, Revision: r.Number, InSync: c.inSync(r), At: r.At})
+	c.logRevision(r)
+	if c.onChange != nil {
+		c.onChange(r)
 	}
 }
 
-func (h *Host) logRevision(r Revision) {
+// inSync reports whether, after the last attempt, what runs is what the files say.
+func (c *changes) inSync(last Revision) bool {
+	g := c.current.Load()
+	return g != nil && last.Result != ResultRejected && g.set.StandIn == ""
+}
+
+func (c *changes) logRevision(r Revision) {
 	attrs := []slog.Attr{slog.Int("revision", r.Number), slog.String("source", r.Source)}
 	if r.Who != "" {
 		attrs = append(attrs, slog.String("who", r.Who))
@@ -199,7 +216,7 @@ func (h *Host) logRevision(r Revision) {
 		msg = "reload found nothing changed"
 	case ResultRejected:
 		if r.Source == SourceStart {
-			return // nothing runs yet; whoever starts the host is told
+			return // nothing runs yet; Open returns the error
 		}
 		level, msg = slog.LevelError, "reload rejected, the running set stays"
 		if r.Error != "" {
@@ -217,14 +234,14 @@ func (h *Host) logRevision(r Revision) {
 			msg = "set applied"
 		}
 	}
-	h.log.LogAttrs(context.Background(), level, msg, attrs...)
+	c.log.LogAttrs(context.Background(), level, msg, attrs...)
 	for _, w := range r.Warnings {
-		h.warn(w)
+		c.warn(w)
 	}
 }
 
 // warn logs a warning, with its place in a file as attributes.
-func (h *Host) warn(w config.Problem) {
+func (c *changes) warn(w config.Problem) {
 	var attrs []slog.Attr
 	if w.File != "" {
 		attrs = append(attrs, slog.String("file", w.File))
@@ -233,7 +250,7 @@ func (h *Host) warn(w config.Problem) {
 		attrs = append(attrs, slog.Int("line", w.Line), slog.Int("column", w.Column))
 	}
 	w.File = ""
-	h.log.LogAttrs(context.Background(), slog.LevelWarn, w.String(), attrs...)
+	c.log.LogAttrs(context.Background(), slog.LevelWarn, w.String(), attrs...)
 }
 
 func problemLines(p config.Problems) []string {
@@ -243,3 +260,24 @@ func problemLines(p config.Problems) []string {
 	}
 	return lines
 }
+
+// listenersPart is the part of the listeners.
+type listenersPart struct {
+	*core
+	listeners *listen.Listeners
+}
+
+type listenersStep struct {
+	noStep
+	of   *core
+	plan *listen.Plan
+}
+
+func (p listenersPart) plan(ctx context.Context, _, next *generation) (step, error) {
+	plan, err := p.listeners.Plan(ctx, next.set)
+	return listenersStep{of: p.core, plan: plan}, err
+}
+
+func (s listenersStep) commit()                { s.plan.Commit(s.of.life) }
+func (s listenersStep) abandon()               { s.plan.Abandon() }
+func (s listenersStep) retire(<-chan struct{}) { s.plan.Retire(s.of.life) }

@@ -4,85 +4,84 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"slices"
+	"net"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host/discovery/etcd"
 )
 
-// A cluster is an entry of discovery.etcd at work. Generations that do not change it share it; it is closed when a newer
-// one has taken its place and nobody looks for endpoints in it any more.
-type cluster struct {
-	users // who looks for endpoints in it
-	name  string
-	made  recipe[config.Etcd]
-	etcd  *etcd.Cluster
-	left  atomic.Pointer[known] // by the cluster before it; nil once it has answered
-
-	registered      atomic.Bool
-	registeredOnce  atomic.Bool
-	registeredSince atomic.Pointer[time.Time]
-	leaving         atomic.Bool // withdrawing is no loss
-
-	lookOut   sync.Once // for twins
-	stopWatch context.CancelFunc
-	watching  sync.WaitGroup
-	twin      atomic.Pointer[string] // where another live host of this name is
+// clusters is the part that publishes the services of the host, and finds those of others, by clusters of etcd.
+type clusters struct {
+	*core
+	addr      func(listener string) net.Addr // where a listener is bound
+	listening func() bool                    // there is something to publish
 }
 
-func (c *cluster) madeOf() recipe[config.Etcd] { return c.made }
-
-func clusterMadeOf(set *config.Set, e config.Etcd) recipe[config.Etcd] {
-	m := recipe[config.Etcd]{config: e, files: fingerprint(set, append(tlsFiles(e.TLS), e.UsernameFile, e.PasswordFile)...)}
-	if e.Register != nil { // where it is advertised is said with each publishing
-		r := *e.Register
-		r.Advertise = ""
-		m.config.Register = &r
-	}
-	m.config.Required = false // asked for at the start alone
-	return m
+// clustersStep opens the clusters that a change adds.
+type clustersStep struct {
+	noStep
+	of         *clusters
+	prev, next *generation
+	opened     []*cluster
+	abandoned  bool
 }
 
-// openClusters gives the generation its clusters: the running ones that nothing changed, and new ones.
-func (p *plan) openClusters(g *generation) error {
-	g.clusters = make(map[string]*cluster)
-	if p.set.Manifest.Discovery == nil {
-		return nil
+func (d *clusters) plan(_ context.Context, prev, next *generation) (step, error) {
+	next.clusters = make(map[string]*cluster)
+	s := &clustersStep{of: d, prev: prev, next: next}
+	if next.set.Manifest.Discovery == nil {
+		return s, nil
 	}
-	for i, e := range p.set.Manifest.Discovery.Etcd {
-		made, running := clusterMadeOf(p.set, e), p.prev.cluster(e.Name)
-		c, opened, err := renew(g, running, made, func() (*cluster, error) {
-			return p.host.openCluster(p.set, fmt.Sprintf("discovery.etcd[%d]", i), e, made)
+	for i, e := range next.set.Manifest.Discovery.Etcd {
+		made, running := clusterMadeOf(next.set, e), prev.cluster(e.Name)
+		c, opened, err := renew(next, running, made, func() (*cluster, error) {
+			return d.openCluster(next.set, fmt.Sprintf("discovery.etcd[%d]", i), e, made)
 		})
 		if err != nil {
-			return err
+			return s, err
 		}
 		if opened {
 			c.inherit(running)
-			p.openedClusters = append(p.openedClusters, c)
+			s.opened = append(s.opened, c)
 		}
-		g.clusters[e.Name] = c
+		next.clusters[e.Name] = c
 	}
-	return nil
+	return s, nil
 }
 
-// cluster is that of a name. No generation has none.
-func (g *generation) cluster(name string) *cluster {
-	if g == nil {
-		return nil
+func (s *clustersStep) abandon() { s.abandoned = true }
+
+// retire closes the clusters that next does not have. It does not wait for their users before it withdraws.
+func (s *clustersStep) retire(<-chan struct{}) {
+	var retiring sync.WaitGroup
+	defer retiring.Wait()
+	if s.abandoned {
+		for _, c := range s.opened {
+			retiring.Go(func() {
+				s.of.drained(&c.users)
+				s.of.closeCluster(c)
+			})
+		}
+		return
 	}
-	return g.clusters[name]
+	if s.prev == nil {
+		return
+	}
+	for name, c := range s.prev.clusters {
+		if s.next.clusters[name] != c {
+			retiring.Go(func() { s.of.discardCluster(c, s.next.clusters[name]) })
+		}
+	}
 }
 
-func (h *Host) openCluster(set *config.Set, path string, e config.Etcd, made recipe[config.Etcd]) (*cluster, error) {
+func (d *clusters) openCluster(set *config.Set, path string, e config.Etcd, made recipe[config.Etcd]) (*cluster, error) {
 	c := &cluster{users: newUsers(), name: e.Name, made: made}
 	o := etcd.Options{
-		Name: e.Name, Endpoints: e.Endpoints, Prefix: e.Prefix, Layouts: e.Layouts, Logger: h.sampler.Logger(),
-		Host: h.name, AllowEndpoints: e.AllowEndpoints, DropUnknown: !e.Staleness.KeepLastKnown, MinHealthy: e.Staleness.MinHealthyPercent,
-		OnRegistered: func(up bool, err error) { h.registrationChanged(c, up, err) },
+		Name: e.Name, Endpoints: e.Endpoints, Prefix: e.Prefix, Layouts: e.Layouts, Logger: d.sampler.Logger(),
+		Host: d.name, AllowEndpoints: e.AllowEndpoints, DropUnknown: !e.Staleness.KeepLastKnown, MinHealthy: e.Staleness.MinHealthyPercent,
+		OnRegistered: func(up bool, err error) { d.registrationChanged(c, up, err) },
 	}
 	if o.MinHealthy == 0 {
 		o.MinHealthy = -1 // none
@@ -110,16 +109,16 @@ func (h *Host) openCluster(set *config.Set, path string, e config.Etcd, made rec
 const answerWait = 10 * time.Second
 
 // requireClusters asks those without which the host is not to start. The error is config.Problems.
-func (h *Host) requireClusters(ctx context.Context) error {
-	g := h.current.Load()
-	d := g.set.Manifest.Discovery
-	if d == nil {
+func (d *clusters) requireClusters(ctx context.Context) error {
+	g := d.current.Load()
+	found := g.set.Manifest.Discovery
+	if found == nil {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, answerWait)
 	defer cancel()
 	var problems config.Problems
-	for i, e := range d.Etcd {
+	for i, e := range found.Etcd {
 		if !e.Required {
 			continue
 		}
@@ -131,77 +130,194 @@ func (h *Host) requireClusters(ctx context.Context) error {
 	return problems.Err()
 }
 
-// answers waits for an answer until ctx ends; the error then says why there is none.
-func (c *cluster) answers(ctx context.Context) error {
-	const again = 250 * time.Millisecond
-	var why error
-	for {
-		err := c.etcd.Ping(ctx)
-		if err == nil {
-			return nil
-		}
-		if why == nil || ctx.Err() == nil { // that the time is over says less
-			why = err
-		}
-		pause(ctx, again)
-		if ctx.Err() != nil {
-			return why
-		}
-	}
-}
-
-// retireClusters closes those that next does not have.
-func (h *Host) retireClusters(prev, next *generation) {
-	if prev == nil {
-		return
-	}
-	for name, c := range prev.clusters {
-		if next.clusters[name] != c {
-			h.retiring.Go(func() { h.discardCluster(c, next.clusters[name]) })
-		}
-	}
-}
-
 // discardCluster takes a cluster out of use. What it published goes when its successor has published the same.
-func (h *Host) discardCluster(c, successor *cluster) {
+func (d *clusters) discardCluster(c, successor *cluster) {
 	if successor != nil {
-		succeeding, cancel := context.WithTimeout(h.life, answerWait)
+		succeeding, cancel := context.WithTimeout(d.life, answerWait)
 		defer cancel()
 		for succeeding.Err() == nil && successor.registering() {
 			pause(succeeding, 50*time.Millisecond)
 		}
 	}
 	c.leaving.Store(true)
-	withdrawing, cancel := context.WithTimeout(h.life, withdrawWait)
+	withdrawing, cancel := context.WithTimeout(d.life, withdrawWait)
 	defer cancel()
-	if err := c.etcd.Withdraw(withdrawing); err != nil && h.life.Err() == nil {
-		h.log.Warn("what was published goes with its lease", "etcd", c.name, "error", err)
+	if err := c.etcd.Withdraw(withdrawing); err != nil && d.life.Err() == nil {
+		d.log.Warn("what was published goes with its lease", "etcd", c.name, "error", err)
 	}
-	h.outlast(&c.users)
-	h.closeCluster(c)
+	d.drained(&c.users)
+	d.closeCluster(c)
 }
 
-// registering tells that something is to be published, and not all of it is.
-func (c *cluster) registering() bool {
-	s := c.etcd.Status()
-	return !s.Registered && len(s.Instances) > 0
+// close closes the clusters of a host that ends.
+func (d *clusters) close(g *generation) {
+	var closing sync.WaitGroup
+	for _, c := range g.clusters {
+		closing.Go(func() { d.closeCluster(c) })
+	}
+	closing.Wait()
 }
 
-func (h *Host) closeCluster(c *cluster) {
+func (d *clusters) closeCluster(c *cluster) {
 	if c.stopWatch != nil {
 		c.stopWatch()
 	}
 	c.watching.Wait()
 	if err := c.etcd.Close(); err != nil {
-		h.log.Warn("the connection to etcd was not closed cleanly", "etcd", c.name, "error", err)
+		d.log.Warn("the connection to etcd was not closed cleanly", "etcd", c.name, "error", err)
 	}
 }
 
-// inNameOrder is the clusters of a generation.
-func (g *generation) inNameOrder() []*cluster {
-	list := make([]*cluster, 0, len(g.clusters))
-	for _, name := range slices.Sorted(maps.Keys(g.clusters)) {
-		list = append(list, g.clusters[name])
+const (
+	// withdrawWait bounds how long a host that ends waits for etcd to forget it.
+	withdrawWait = 2 * time.Second
+	// publishedDrainDelay is the default of drainDelay for a host that others find by discovery.
+	publishedDrainDelay = 5 * time.Second
+)
+
+// publish has every cluster that this host registers with publish what the generation in force says. It returns at once:
+// a cluster that is away gets it when it comes back.
+func (d *clusters) publish() {
+	g := d.current.Load()
+	for _, c := range g.inNameOrder() {
+		if c.made.config.Register != nil {
+			c.publish(d, d.instances(g, c.name))
+		}
+	}
+}
+
+// instances are the services of a generation as a cluster publishes them, aliases included.
+func (d *clusters) instances(g *generation, clusterName string) []etcd.Instance {
+	address := d.advertised(g.set.Manifest, clusterName)
+	if address == "" {
+		return nil
+	}
+	var list []etcd.Instance
+	for _, s := range g.services {
+		if !g.set.Manifest.IsPublished(s.config) {
+			continue
+		}
+		for _, name := range append([]string{s.config.Name}, s.config.Aliases...) {
+			list = append(list, etcd.Instance{
+				Service: name, Network: "tcp", Address: address, Metadata: maps.Clone(s.config.Metadata), Host: d.name, Version: d.version,
+			})
+		}
 	}
 	return list
+}
+
+// advertised is where others reach this host.
+func (d *clusters) advertised(m *config.Manifest, clusterName string) string {
+	for i := range m.Discovery.Etcd {
+		if e := &m.Discovery.Etcd[i]; e.Name == clusterName && e.Register != nil && e.Register.Advertise != "" {
+			return e.Register.Advertise
+		}
+	}
+	l := m.PublishedListener()
+	if l == nil {
+		return ""
+	}
+	if addr := d.addr(l.Name); addr != nil {
+		return addr.String() // with the port that the system chose
+	}
+	return ""
+}
+
+// publishes tells whether others find this host by discovery.
+func (d *clusters) publishes() bool {
+	g := d.current.Load()
+	for _, s := range g.services {
+		if g.set.Manifest.IsPublished(s.config) {
+			return true
+		}
+	}
+	return false
+}
+
+// withdraw takes back what is published everywhere, so that callers go elsewhere while the host still serves.
+func (d *clusters) withdraw() {
+	ctx, cancel := context.WithTimeout(d.life, withdrawWait)
+	defer cancel()
+	var all sync.WaitGroup
+	for _, c := range d.current.Load().inNameOrder() {
+		if c.made.config.Register == nil {
+			continue
+		}
+		all.Go(func() {
+			c.leaving.Store(true)
+			before := c.etcd.Status()
+			switch err := c.etcd.Withdraw(ctx); {
+			case err != nil && !c.registeredOnce.Load():
+				d.log.Warn("perhaps not withdrawn: callers may find this host until its lease ends", "etcd", c.name, "error", err)
+			case err != nil:
+				d.log.Warn("not withdrawn: callers find this host until its lease ends", "etcd", c.name, "error", err)
+			case before.Registered:
+				d.log.Info("withdrawn", "etcd", c.name, "instances", len(before.Instances))
+			}
+		})
+	}
+	all.Wait()
+}
+
+// registrationChanged logs how it stands with what is published.
+func (d *clusters) registrationChanged(c *cluster, up bool, err error) {
+	if c.leaving.Load() {
+		return
+	}
+	switch was := c.registered.Swap(up); {
+	case up && !was:
+		now := time.Now()
+		c.registeredSince.Store(&now)
+		word := "registered"
+		if c.registeredOnce.Swap(true) {
+			word = "registered again"
+		}
+		s := c.etcd.Status()
+		d.log.Info(word, "etcd", c.name, "instances", len(s.Instances), "lease", s.Lease)
+	case !up && was:
+		d.log.Warn("lease lost", "etcd", c.name, "error", err)
+	case !up:
+		d.log.Warn("not registered yet", "etcd", c.name, "error", err)
+	}
+}
+
+// followTwins believes in a twin that outlives a lease: before that it may be this host's own past.
+func (d *clusters) followTwins(ctx context.Context, c *cluster) {
+	tick := time.NewTicker(c.made.config.Register.LeaseTTL.Std() + time.Second)
+	defer tick.Stop()
+	var before string
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		at := c.twinNow(d.name)
+		switch {
+		case at == "":
+			c.twin.Store(nil)
+		case at == before && c.twin.Load() == nil:
+			c.twin.Store(&at)
+			d.log.Warn("another live host has the name of this one: give each its own host.name", "host", d.name, "at", at, "etcd", c.name)
+		}
+		before = at
+	}
+}
+
+// publisher is the part that publishes what a generation serves, once its listeners are bound.
+type publisher struct{ clusters *clusters }
+
+type publishStep struct {
+	noStep
+	of *clusters
+}
+
+func (p publisher) plan(context.Context, *generation, *generation) (step, error) {
+	return publishStep{of: p.clusters}, nil
+}
+
+func (s publishStep) commit() {
+	if s.of.listening() {
+		s.of.publish()
+	}
 }

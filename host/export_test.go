@@ -14,13 +14,13 @@ type Directory = directory
 // LeadTo has a gateway.remote find its services in d, from now on and until the next reload. No call may run.
 func LeadTo(h *Host, d Directory) error {
 	g := h.current.Load()
-	l, err := h.openLink(g.remote.link.cluster, d, func() {})
+	l, err := h.remotes.openLink(g.remote.link.cluster, d, func() {})
 	if err != nil {
 		return err
 	}
 	old := g.remote.link
 	g.remote = newRemote(g, l)
-	h.retiring.Go(func() { h.leave(old) })
+	h.retiring.Go(func() { h.remotes.leave(old) })
 	l.await(context.Background())
 	return nil
 }
@@ -29,7 +29,7 @@ func LeadTo(h *Host, d Directory) error {
 func Upstream(h *Host, name string) *client.Client { return h.current.Load().upstream(name).client }
 
 // LookAgainAfter is how long a host that does not run yet waits before it looks again at an edit that takes much away.
-func LookAgainAfter(h *Host, d time.Duration) { h.lookAgain = d }
+func LookAgainAfter(h *Host, d time.Duration) { h.reloads.lookAgain = d }
 
 // LoadRead is Load of what Hash has read.
 func LoadRead(ctx context.Context, f *Files, hash string) (*config.Set, error) {

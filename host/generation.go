@@ -1,7 +1,15 @@
 package host
 
 import (
+	"context"
+	"errors"
+	"maps"
 	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host/gateway"
@@ -9,6 +17,7 @@ import (
 	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/registry"
 	"github.com/easymicro/easymicro/wire"
+	"github.com/easymicro/easymicro/wire/client"
 )
 
 // A generation is all that decides about calls: services, rules, identities, HTTP routes. It is immutable; a change
@@ -151,3 +160,186 @@ func (g *generation) bindingsOf(s *config.Service) map[string]*upstream {
 	}
 	return to
 }
+
+func (g *generation) serviceNames() []string {
+	names := make([]string, 0, len(g.services))
+	for _, s := range g.services {
+		names = append(names, s.config.Name)
+	}
+	others := g.remote.all()
+	slices.Sort(others)
+	return append(names, others...)
+}
+
+// cluster is that of a name. No generation has none.
+func (g *generation) cluster(name string) *cluster {
+	if g == nil {
+		return nil
+	}
+	return g.clusters[name]
+}
+
+// inNameOrder is the clusters of a generation.
+func (g *generation) inNameOrder() []*cluster {
+	list := make([]*cluster, 0, len(g.clusters))
+	for _, name := range slices.Sorted(maps.Keys(g.clusters)) {
+		list = append(list, g.clusters[name])
+	}
+	return list
+}
+
+// ready asks all services at once; an error in place of one says why it is not.
+func (g *generation) ready(ctx context.Context) []error {
+	answers := make([]error, len(g.services))
+	var all sync.WaitGroup
+	for i, s := range g.services {
+		all.Go(func() { answers[i] = s.instance.ready.ask(ctx, s.instance.service) })
+	}
+	all.Wait()
+	return answers
+}
+
+// lookup is find, and what this host does not serve itself is looked for on others.
+func (g *generation) lookup(serviceName, methodName string) (*method, bool) {
+	if s, ok := g.byName.find(serviceName); ok {
+		return s.byName.find(methodName)
+	}
+	s, ok := g.remote.service(serviceName)
+	if !ok || methodName == "" {
+		return nil, false
+	}
+	return s.method(methodName), true
+}
+
+// spelled is the name to call the method by: the known one, since servers of other kinds take no other. A name that Go
+// cannot export is none that such a server has; one of our hosts, which take any spelling, has answered to it.
+func (m *method) spelled(asked string) string {
+	if m.rpcx == m.remote.rpcx || !exported(m.name) && exported(asked) {
+		return asked // not known, or better known to the caller
+	}
+	return m.name
+}
+
+func exported(name string) bool {
+	first, _ := utf8.DecodeRuneInString(name)
+	return unicode.IsUpper(first)
+}
+
+// way is the link of a generation; nil when it has none.
+func (g *generation) way() *link {
+	if g == nil || g.remote == nil {
+		return nil
+	}
+	return g.remote.link
+}
+
+// passedTo is what the gateway's client knows of the services of other hosts that were called, as many as are shown.
+func (g *generation) passedTo() []client.ServiceStatus {
+	if g.remote == nil {
+		return nil
+	}
+	list := g.remote.link.client.Status()
+	return list[:min(len(list), shownServices)]
+}
+
+// keepsOld makes warnings of an error.
+func (g *generation) keepsOld(err error) {
+	var problems config.Problems
+	if !errors.As(err, &problems) {
+		problems = config.Problems{{Message: err.Error()}}
+	}
+	for _, p := range problems {
+		p.Warning = true
+		p.Message += ": what was in the files before stays in use"
+		g.warnings = append(g.warnings, p)
+	}
+}
+
+// without is the methods that next does not have.
+func (g *generation) without(next *generation) []*method {
+	if g == nil {
+		return nil
+	}
+	var gone []*method
+	for _, s := range g.services {
+		for _, m := range s.methods {
+			if !next.serves(m.full) {
+				gone = append(gone, m)
+			}
+		}
+	}
+	return gone
+}
+
+// serves tells whether a method, as Service/Method, belongs to the generation under just that name.
+func (g *generation) serves(fullName string) bool {
+	if l := g.way(); l != nil && l.labels.labelled(fullName) {
+		return true
+	}
+	i := strings.LastIndexByte(fullName, '/')
+	s, ok := g.byName.exact[fullName[:i]]
+	if !ok || s.config.Name != fullName[:i] {
+		return false
+	}
+	_, ok = s.byName.exact[fullName[i+1:]]
+	return ok
+}
+
+// callable lists the services that may be called, by any of their names.
+func (g *generation) callable() []string { return append(g.byName.all(), g.remote.all()...) }
+
+// upstream is that of a name. No generation has none.
+func (g *generation) upstream(name string) *upstream {
+	if g == nil {
+		return nil
+	}
+	return g.upstreams[name]
+}
+
+// upstreamsWithout is those that next does not have.
+func (g *generation) upstreamsWithout(next *generation) []*upstream {
+	if g == nil {
+		return nil
+	}
+	var gone []*upstream
+	for name, u := range g.upstreams {
+		if next.upstreams[name] != u {
+			gone = append(gone, u)
+		}
+	}
+	return gone
+}
+
+// names finds things by their exact name and, failing that, by the only name that differs in case alone: the original
+// framework's clients lower-case what they send.
+type names[T any] struct {
+	exact  map[string]T
+	folded map[string][]T
+}
+
+func newNames[T any](capacity int) names[T] {
+	return names[T]{exact: make(map[string]T, capacity), folded: make(map[string][]T, capacity)}
+}
+
+func (n names[T]) add(name string, v T) {
+	n.exact[name] = v
+	lower := strings.ToLower(name)
+	n.folded[lower] = append(n.folded[lower], v)
+}
+
+func (n names[T]) find(name string) (T, bool) {
+	if v, ok := n.exact[name]; ok {
+		return v, true
+	}
+	var none T
+	if len(n.exact) == 0 {
+		return none, false // without the cost of folding the name
+	}
+	if alike := n.folded[strings.ToLower(name)]; len(alike) == 1 {
+		return alike[0], true
+	}
+	return none, false
+}
+
+// all are the names in one order, so that one word has one suggestion.
+func (n names[T]) all() []string { return slices.Sorted(maps.Keys(n.exact)) }

@@ -6,18 +6,19 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"runtime"
+	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/easymicro/easymicro/config"
-	"github.com/easymicro/easymicro/config/watch"
+	"github.com/easymicro/easymicro/host/admin"
 	"github.com/easymicro/easymicro/host/listen"
 	"github.com/easymicro/easymicro/host/telemetry"
 	"github.com/easymicro/easymicro/registry"
@@ -52,94 +53,94 @@ type Options struct {
 
 // Host is a running or ready to run host. Its methods may be called concurrently.
 type Host struct {
-	name     string
-	version  string
-	registry *registry.Registry
-	log      *slog.Logger
-	logLevel *telemetry.LogControl
-	source   Source
-	metrics  *telemetry.Metrics
-	sampler  *telemetry.LogSampler
-	budget   *wire.Budget // of all listeners
+	*core
+	started time.Time
+	onReady func(*Host)
+	failed  chan error // what keeps the host from going on
+	ended   sync.Once
 
+	calls     *calls
+	services  *services
+	upstreams *upstreams
+	remotes   *remotes
+	clusters  *clusters
+	rules     *rules
 	listeners *listen.Listeners
-	tracing   *telemetry.Tracing
-	started   time.Time
-	onReady   func(*Host)
-	onChange  func(Revision)
-
-	current  atomic.Pointer[generation] // the only thing in a host that changes what calls meet
-	draining atomic.Bool
-	refusals refusals
-	hints    hints
-	expiries expiries
-	history  history
-	watcher  *watch.Watcher // nil without a source
-	first    *config.Set    // what restart-class settings were started with
-
-	life     context.Context //nolint:containedctx // its end cancels the calls that are left, of whatever generation
-	cut      context.CancelFunc
-	changing context.Context //nolint:containedctx // its end gives up the change that is being made, and those to come
-	settled  context.CancelFunc
-	ended    sync.Once
-	retiring sync.WaitGroup // instances and listeners that finish their last calls
-
-	endpoints *client.Pool // of upstreams, for the clients and the rules of all generations
-	reloading sync.Mutex   // what is read from the source is applied before it is read again
-	lookAgain time.Duration
-
-	// What follows is written under applying, which holds back all but one change at a time, and read without.
-	applying sync.Mutex
-	failed   chan error // what keeps the host from going on
+	changes   *changes
+	reloads   *reloads
 }
 
 // Open builds everything that set asks for and listens on nothing yet. The error is config.Problems when the set does
 // not fit this binary.
 func Open(ctx context.Context, set *config.Set, o Options) (*Host, error) {
-	h := &Host{
-		name:     hostName(set),
-		version:  o.Version,
-		registry: o.Registry,
-		log:      o.Logger,
-		logLevel: o.Log,
-		source:   o.Source,
-		started:  time.Now(),
-		onReady:  o.OnReady,
-		onChange: o.OnRevision,
-		first:    set,
-		failed:   make(chan error, 1),
-
-		lookAgain: lookAgain,
-		budget:    wire.NewBudget(0, 0),
-	}
-	h.life, h.cut = context.WithCancel(context.WithoutCancel(ctx))
-	h.changing, h.settled = context.WithCancel(h.life)
-	if h.registry == nil {
-		h.registry = registry.Default()
-	}
-	if h.log == nil {
-		h.log = slog.New(slog.DiscardHandler)
-	}
-	h.endpoints = client.NewPool(h.log)
-	h.metrics = telemetry.New(telemetry.Options{Build: telemetry.Build{Version: o.Version, GoVersion: runtime.Version()}})
-	h.metrics.SetSource(h.emit)
-	h.sampler = telemetry.NewLogSampler(h.log, 0)
-	h.listeners = listen.New(listen.Options{
-		Host: h.name, Log: h.log, Sampler: h.sampler, Metrics: h.metrics, Budget: h.budget,
-		Calls: h, Gateway: h.gateway, Failed: h.fail,
-		Admin:  func() http.Handler { return h.current.Load().admin },
-		Health: func() http.Handler { return h.current.Load().health },
-	})
-	h.expiries.tell = h.expires
-	h.tracing = telemetry.NewTracing(telemetry.TracingOptions{
-		Host: h.name, Version: o.Version, Metrics: h.metrics, Log: h.log, Sampler: h.sampler,
-	})
-	h.watcher = h.newWatcher()
-	if _, err := h.apply(ctx, set, change{source: SourceStart}); err != nil {
+	h := newHost(ctx, set, o)
+	if _, err := h.changes.apply(ctx, set, change{source: SourceStart}); err != nil {
 		h.Close()
 		return nil, err
 	}
 	return h, nil
+}
+
+// newHost returns a host without a generation.
+func newHost(ctx context.Context, set *config.Set, o Options) *Host {
+	c := &core{name: hostName(set), version: o.Version, log: cmp.Or(o.Logger, slog.New(slog.DiscardHandler)), budget: wire.NewBudget(0, 0)}
+	c.life, c.cut = context.WithCancel(context.WithoutCancel(ctx))
+	c.metrics = telemetry.New(telemetry.Options{Build: telemetry.Build{Version: o.Version, GoVersion: runtime.Version()}})
+	c.metrics.SetSource(func(e *telemetry.Emitter) {
+		if g := c.current.Load(); g != nil {
+			emit(g, c.budget, e)
+		}
+	})
+	c.sampler = telemetry.NewLogSampler(c.log, 0)
+	c.tracing = telemetry.NewTracing(telemetry.TracingOptions{
+		Host: c.name, Version: o.Version, Metrics: c.metrics, Log: c.log, Sampler: c.sampler,
+	})
+	h := &Host{core: c, started: time.Now(), onReady: o.OnReady, failed: make(chan error, 1)}
+	h.changes = &changes{core: c, registry: o.Registry, first: set, onChange: o.OnRevision}
+	if o.Registry == nil {
+		h.changes.registry = registry.Default()
+	}
+	h.changes.changing, h.changes.settled = context.WithCancel(c.life)
+	h.reloads = newReloads(h.changes, o.Source)
+	recorder := &recorder{core: c}
+	h.calls = &calls{core: c, recorder: recorder}
+	gateways := &gateways{core: c, calls: h.calls, api: api{h}, pprof: set.Manifest.Admin.PProf}
+	h.listeners = listen.New(listen.Options{
+		Host: c.name, Log: c.log, Sampler: c.sampler, Metrics: c.metrics, Budget: c.budget,
+		Calls: h.calls, Gateway: gateways.gateway, Failed: h.fail,
+		Admin:  func() http.Handler { return c.current.Load().admin },
+		Health: func() http.Handler { return c.current.Load().health },
+	})
+	outgoing := clientRules{core: c, pool: client.NewPool(c.log), recorder: recorder}
+	h.clusters = &clusters{core: c, addr: h.listeners.Addr, listening: h.listeners.IsOpen}
+	h.upstreams = &upstreams{core: c, rules: outgoing, watch: h.reloads.watchTiming, apply: h.changes}
+	h.services = &services{core: c, registry: h.changes.registry, apply: h.changes}
+	h.rules = &rules{core: c, pool: outgoing.pool}
+	h.rules.expiries.tell = h.rules.expires
+	h.remotes = &remotes{core: c, rules: outgoing, apply: h.changes}
+	h.changes.parts = []part{
+		h.clusters, h.upstreams, h.services, h.rules, h.remotes, gateways, listenersPart{c, h.listeners},
+		&settings{core: c, logLevel: o.Log}, publisher{h.clusters},
+	}
+	return h
+}
+
+// Handle serves one call under the generation in force when it arrives, as the listeners do.
+func (h *Host) Handle(ctx context.Context, req, res *wire.Frame) error {
+	return h.calls.Handle(ctx, req, res)
+}
+
+// Apply puts next into force, all of it or nothing. The error is config.Problems when next does not fit this host; what
+// runs is then untouched. Either way the attempt is recorded, and returned. On a host that is draining nothing is, and
+// the error is ErrDraining.
+func (h *Host) Apply(ctx context.Context, next *config.Set) (Revision, error) {
+	return h.changes.apply(ctx, next, change{source: SourceApply})
+}
+
+// Reload reads the set again and puts it into force. source is one of the Source constants; who is shown in the
+// history. The error says why nothing changed; a set that did not change is no error.
+func (h *Host) Reload(ctx context.Context, source, who string) (Revision, error) {
+	return h.reloads.reload(ctx, change{source: source, who: who})
 }
 
 // Name is the host's name.
@@ -188,4 +189,195 @@ func hostName(set *config.Set) string {
 		return name
 	}
 	return "localhost"
+}
+
+// lastMoment is what closing may take after the end of the grace period.
+const lastMoment = 500 * time.Millisecond
+
+// healthDrainDelay is the default of drainDelay for a host that a load balancer watches.
+const healthDrainDelay = 5 * time.Second
+
+// Run listens, serves and follows the files until ctx ends, then drains: not ready, wait drainDelay, stop accepting,
+// finish calls up to gracePeriod, cancel the rest, close handlers in reverse order. It returns the error that kept it
+// from listening or from going on, or nil. A host runs once.
+func (h *Host) Run(ctx context.Context) error {
+	if err := h.listen(ctx); err != nil {
+		h.Close()
+		return err
+	}
+	watching, stopWatching := context.WithCancel(ctx)
+	defer stopWatching()
+	var watched sync.WaitGroup
+	watched.Go(func() { h.reloads.follow(watching) })
+	h.log.Info("listening", "host", h.name, "listeners", h.Listening(), "admin", h.AdminURL())
+	if h.onReady != nil {
+		h.onReady(h)
+	}
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-h.failed:
+		h.log.Error("the host cannot go on", "error", err)
+	}
+	begin := time.Now()
+	h.changes.stop()
+	stopWatching()
+	h.drain(begin)
+	watched.Wait()
+	return err
+}
+
+// listen opens every address and starts to serve.
+func (h *Host) listen(ctx context.Context) error {
+	if err := h.clusters.requireClusters(ctx); err != nil {
+		return err
+	}
+	h.changes.applying.Lock()
+	defer h.changes.applying.Unlock()
+	if l := h.current.Load().way(); l != nil {
+		l.await(ctx)
+	}
+	if err := h.listeners.Open(ctx, h.life, h.Set()); err != nil {
+		return err
+	}
+	h.clusters.publish()
+	return nil
+}
+
+// drain ends the serving as wire.md's peers expect it.
+func (h *Host) drain(begin time.Time) {
+	delay, grace := h.drainDelay(), h.gracePeriod()
+	until := begin.Add(grace)
+	h.log.Info("draining", "drain_delay", delay, "grace_period", grace, "in_flight", h.InFlight())
+	deadline, cancel := context.WithDeadline(h.life, until)
+	defer cancel()
+	h.clusters.withdraw()
+	pause(deadline, delay)
+	h.listeners.Drain(deadline)
+	abandoned := h.finish(deadline, until)
+	level := slog.LevelInfo
+	if abandoned > 0 {
+		level = slog.LevelWarn
+	}
+	h.log.Log(context.Background(), level, "stopped", "took", time.Since(begin).Round(time.Millisecond), "abandoned_calls", abandoned)
+}
+
+func (h *Host) drainDelay() time.Duration {
+	m := h.Set().Manifest
+	switch {
+	case m.Host.Shutdown.DrainDelay != nil:
+		return m.Host.Shutdown.DrainDelay.Std()
+	case h.clusters.publishes():
+		return publishedDrainDelay
+	case m.Health.Address != "":
+		return healthDrainDelay
+	}
+	return 0
+}
+
+func (h *Host) gracePeriod() time.Duration { return h.Set().Manifest.Host.Shutdown.GracePeriod.Std() }
+
+// InFlight returns the number of calls that run: those of services, and those that a gateway passes on.
+func (h *Host) InFlight() int {
+	n := 0
+	for _, s := range h.current.Load().services {
+		n += s.instance.inFlight()
+	}
+	if l := h.current.Load().way(); l != nil {
+		n += l.inFlight()
+	}
+	return n
+}
+
+// Close releases a host that was opened and never run.
+func (h *Host) Close() {
+	h.changes.stop()
+	now, cancel := context.WithCancel(context.Background())
+	cancel()
+	h.finish(now, time.Now().Add(closeTimeout))
+}
+
+// finish waits for the last calls until ctx ends, cancels those that are left, and closes the handlers in reverse
+// order, by a moment after until. It returns how many calls were left.
+func (h *Host) finish(ctx context.Context, until time.Time) (abandoned int) {
+	h.ended.Do(func() {
+		var services []*service
+		if g := h.current.Load(); g != nil {
+			services = slices.Clone(g.services)
+		}
+		slices.Reverse(services)
+		for _, s := range services {
+			s.instance.retire()
+		}
+		for _, s := range services {
+			s.instance.wait(ctx)
+			abandoned += s.instance.inFlight()
+		}
+		abandoned += h.remotes.lastPassed(ctx)
+		h.cut()
+		closing, cancel := context.WithDeadline(context.Background(), until.Add(lastMoment))
+		defer cancel()
+		for _, s := range services {
+			h.services.close(closing, s.instance)
+		}
+		if l := h.current.Load().way(); l != nil {
+			l.shut(closing)
+		}
+		if g := h.current.Load(); g != nil {
+			h.upstreams.close(closing, g)
+			h.clusters.close(g)
+		}
+		h.listeners.Close(closing)
+		retired := make(chan struct{})
+		go func() {
+			defer close(retired)
+			h.retiring.Wait()
+			h.listeners.Wait()
+		}()
+		select {
+		case <-retired:
+		case <-closing.Done():
+		}
+		h.tracing.Shutdown(closing)
+		h.rules.expiries.close()
+		h.sampler.Close()
+	})
+	return abandoned
+}
+
+// Services are what a caller needs to know of each service.
+func (h *Host) Services() []admin.Service {
+	list, _ := api{h}.Services(context.Background())
+	return list
+}
+
+// HTTPAddress is where the first listener is bound that speaks HTTP over TCP; empty when there is none.
+func (h *Host) HTTPAddress() string {
+	for _, l := range h.current.Load().set.Manifest.Listeners {
+		if !slices.Contains(l.Protocols, transportHTTP) {
+			continue
+		}
+		if addr := h.Addr(l.Name); addr != nil && addr.Network() == "tcp" {
+			return addr.String()
+		}
+	}
+	return ""
+}
+
+// Remote is what the gateway of a host leads to on other hosts.
+type Remote struct {
+	Etcd     string   // the discovery that knows the services
+	Services []string // those that it knows now and that may be reached, sorted
+	Err      error    // why nothing newer is known
+}
+
+// Remote is what the gateway leads to on other hosts; nil when it leads to none.
+func (h *Host) Remote() *Remote {
+	r := h.current.Load().remote
+	if r == nil {
+		return nil
+	}
+	names := r.all()
+	slices.Sort(names)
+	return &Remote{Etcd: r.config.Etcd, Services: names, Err: r.link.found.Load().err}
 }

@@ -71,3 +71,8 @@ func bearer(auth string) string {
 	}
 	return auth
 }
+
+type headerNames wire.Metadata
+
+// Get returns the value of a name: that of its exact spelling, or else of another one.
+func (m *headerNames) Get(name string) string { return wire.Metadata(*m).GetFold(name) }

@@ -2,9 +2,10 @@ package host
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"log/slog"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -14,9 +15,6 @@ import (
 	"github.com/easymicro/easymicro/wire/client"
 	"github.com/easymicro/easymicro/wire/code"
 )
-
-// openTimeout bounds how long a handler may take to open or to take changed options.
-const openTimeout = 10 * time.Second
 
 // An instance is an open handler. Generations that do not change it share it; it is closed after its last call when a
 // newer one has taken its place.
@@ -28,18 +26,6 @@ type instance struct {
 	options config.RawOptions
 	clients *bindings
 	users
-}
-
-func (h *Host) openInstance(ctx context.Context, cfg *config.Service, entry *registry.Entry, to map[string]*upstream) (*instance, error) {
-	ctx, cancel := context.WithTimeout(ctx, openTimeout)
-	defer cancel()
-	bound := new(bindings)
-	bound.move(to)
-	service, err := entry.Open(ctx, optionsDecoder(cfg.Options), &env{log: h.log, service: cfg.Name, bindings: bound})
-	if err != nil {
-		return nil, fmt.Errorf("service %s: %w", cfg.Name, err)
-	}
-	return &instance{name: cfg.Name, entry: entry, service: service, options: cfg.Options, clients: bound, users: newUsers()}, nil
 }
 
 // optionsDecoder is nil for options that are not written, so that the handler's defaults hold.
@@ -132,3 +118,50 @@ func (e *env) Log() *slog.Logger { return e.log.With("service", e.service) }
 func (e *env) Service() string { return e.service }
 
 func (e *env) Client(name string) registry.Client { return boundClient{e.bindings, name} }
+
+const (
+	readyFor  = time.Second     // an answer of a handler counts that long
+	readyWait = 2 * time.Second // a handler that has not answered by then is not ready
+)
+
+var errNoAnswer = errors.New("the handler does not say whether it is ready")
+
+// readiness is what a handler said last of its being ready. It is asked once at a time, however many want to know.
+type readiness struct {
+	mu     sync.Mutex
+	asked  chan struct{} // closed when the answer has come; nil before the first
+	expiry time.Time     // of the answer; zero until it has come
+	err    error
+}
+
+// ask is nil when the service is ready.
+func (r *readiness) ask(ctx context.Context, s *registry.Service) error {
+	r.mu.Lock()
+	answered := r.asked
+	if answered == nil || !r.expiry.IsZero() && time.Now().After(r.expiry) {
+		answered = make(chan struct{})
+		r.asked, r.expiry = answered, time.Time{}
+		go r.answer(context.WithoutCancel(ctx), s, answered)
+	}
+	r.mu.Unlock()
+	wait, cancel := context.WithTimeout(ctx, readyWait)
+	defer cancel()
+	select {
+	case <-answered:
+	case <-wait.Done():
+		return errNoAnswer
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.err
+}
+
+func (r *readiness) answer(ctx context.Context, s *registry.Service, answered chan struct{}) {
+	ctx, cancel := context.WithTimeout(ctx, readyWait)
+	defer cancel()
+	err := s.Ready(ctx)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.err, r.expiry = err, time.Now().Add(readyFor)
+	close(answered)
+}

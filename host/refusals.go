@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/wire/code"
 )
@@ -84,28 +85,42 @@ type refusalGroup struct{ rule, caller string }
 
 func (k *refusalKey) group() refusalGroup { return refusalGroup{k.rule, k.caller} }
 
-// add remembers a refusal. describe fills in what is costly to find out; it is called for a new place only.
+// add remembers a refusal. describe fills in what is costly to find out; it is called for a new place only, and without
+// the mutex.
 func (r *refusals) add(now time.Time, key refusalKey, describe func(*refusal)) {
 	key.clip()
+	e := r.place(now, key)
+	if e == nil {
+		return
+	}
+	about := refusal{refusalKey: e.refusalKey}
+	describe(&about)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e.kind, e.position = about.kind, about.position
+	if !e.various {
+		e.state, e.trace = about.state, about.trace
+	}
+}
+
+// place counts a refusal, and returns its new place if it does not share one.
+func (r *refusals) place(now time.Time, key refusalKey) *refusal {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.merge(now, key) {
-		return
+		return nil
 	}
 	if r.crowded(now, key.group()) {
 		if key = key.summed(); r.merge(now, key) {
-			return
+			return nil
 		}
 	}
 	if r.n == refusalsKept {
 		r.evict()
 	}
 	e := &refusal{at: now, count: 1, refusalKey: key.kept()}
-	describe(e)
-	if key.various {
-		e.state, e.trace = "", ""
-	}
 	r.insert(e)
+	return e
 }
 
 func (r *refusals) merge(now time.Time, key refusalKey) bool {
@@ -195,4 +210,14 @@ func (r *refusals) list(caller string, since time.Time) []refusal {
 	}
 	slices.SortStableFunc(out, func(a, b refusal) int { return b.at.Compare(a.at) })
 	return out
+}
+
+// shadowedBy fills in where the rule stands, and returns its name.
+func (r *refusal) shadowedBy(g *generation, kind config.Kind) string {
+	name, _, _ := strings.Cut(r.rule, "@")
+	r.kind = string(kind)
+	if rule := findRule(g.set, name); rule != nil {
+		r.position = rule.Position(string(kind)).String()
+	}
+	return name
 }

@@ -16,6 +16,12 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
+// recorder remembers and logs the calls that rules turned away or ended, or would have.
+type recorder struct {
+	*core
+	refusals refusals
+}
+
 // kindOf is the kind of rule behind a refusal.
 var kindOf = map[string]config.Kind{
 	code.ReasonRateLimited: config.KindRateLimit,
@@ -68,7 +74,7 @@ func keyOf(s *policies.Snapshot, rule, reason string, t policies.Target, c *poli
 }
 
 // refused remembers a call that the host itself turned away or ended.
-func (h *Host) refused(s *serving, e *code.Error) {
+func (c *recorder) refused(s *serving, e *code.Error) {
 	if !e.Own() {
 		return
 	}
@@ -76,7 +82,7 @@ func (h *Host) refused(s *serving, e *code.Error) {
 		rule: e.Rule, reason: e.Reason, code: e.Code, caller: s.Caller, target: s.method.target, peer: s.wire.Peer().Unmap(), key: s.limitedBy,
 	}
 	trace := s.trace.ID()
-	h.refusals.add(time.Now(), key, func(r *refusal) {
+	c.refusals.add(time.Now(), key, func(r *refusal) {
 		if rule, kind := ruleBehind(s.generation.set, e.Rule, e.Reason); rule != nil {
 			r.kind = string(kind)
 			r.position = rule.Position(string(kind)).String()
@@ -84,12 +90,12 @@ func (h *Host) refused(s *serving, e *code.Error) {
 		}
 		r.trace = trace
 	})
-	h.tellRefused("call refused", &key, s.method.subject(), e, trace)
+	c.logRefusal("call refused", &key, s.method.subject(), e, trace)
 }
 
-// tellRefused logs a refusal. What differs from call to call is in the first line of a flood alone, and so is the method
+// logRefusal logs a refusal. What differs from call to call is in the first line of a flood alone, and so is the method
 // that was called where subject does not name it: at a gateway, callers may make up names.
-func (h *Host) tellRefused(msg string, key *refusalKey, subject string, e *code.Error, trace string) {
+func (c *recorder) logRefusal(msg string, key *refusalKey, subject string, e *code.Error, trace string) {
 	called := key.target.String()
 	kind := telemetry.LogKey{
 		Subject: telemetry.LogAttrs{{"upstream", key.upstream}, {"method", subject}, {"rule", key.rule}, {"reason", key.reason}},
@@ -99,7 +105,7 @@ func (h *Host) tellRefused(msg string, key *refusalKey, subject string, e *code.
 		kind.Source[2] = [2]string{"method", code.Clip(called, longestName)}
 		called = ""
 	}
-	h.sampler.Log(slog.LevelWarn, msg, kind, func() []slog.Attr {
+	c.sampler.Log(slog.LevelWarn, msg, kind, func() []slog.Attr {
 		var attrs []slog.Attr
 		if called != subject {
 			attrs = append(attrs, slog.String("called", code.Clip(called, longestName)))
@@ -116,7 +122,7 @@ func (h *Host) tellRefused(msg string, key *refusalKey, subject string, e *code.
 }
 
 // refusedOut remembers a call to an upstream that a client-side rule turned away or ended, or did not have sent again.
-func (h *Host) refusedOut(ctx context.Context, g *generation, call client.OutgoingCall, err error) {
+func (c *recorder) refusedOut(ctx context.Context, g *generation, call client.OutgoingCall, err error) {
 	e := code.From(err)
 	rule, reason := e.Rule, e.Reason
 	var spent *policies.SpentError
@@ -133,18 +139,18 @@ func (h *Host) refusedOut(ctx context.Context, g *generation, call client.Outgoi
 		rule: rule, reason: reason, code: e.Code, caller: caller, upstream: call.Upstream(), target: target,
 		key: keyOf(g.policies, rule, reason, target, &policies.Call{Caller: caller, Metadata: call}),
 	}
-	h.refusals.add(time.Now(), key, func(r *refusal) {
+	c.refusals.add(time.Now(), key, func(r *refusal) {
 		r.trace = trace
 		if found, kind := ruleBehind(g.set, rule, reason); found != nil {
 			r.kind, r.position = string(kind), found.Position(string(kind)).String()
-			r.state = g.stateOut(found.Name, kind, &key)
+			r.state = stateOut(g, found.Name, kind, &key)
 		}
 	})
-	h.tellRefused("call to an upstream refused", &key, "", e, trace)
+	c.logRefusal("call to an upstream refused", &key, "", e, trace)
 }
 
 // stateOut is the state of a kind of a client-side rule, as calls like those of key meet it.
-func (g *generation) stateOut(rule string, kind config.Kind, key *refusalKey) string {
+func stateOut(g *generation, rule string, kind config.Kind, key *refusalKey) string {
 	for _, k := range g.policies.ExplainUpstream(key.upstream, key.target.Service, key.target.Method, key.caller).Kinds {
 		for _, r := range k.Applies {
 			if k.Kind == kind && r.Rule == rule {
@@ -153,4 +159,36 @@ func (g *generation) stateOut(rule string, kind config.Kind, key *refusalKey) st
 		}
 	}
 	return ""
+}
+
+// shadowed remembers what rules would have done to a call that they let pass. It is asked once the rules have let go of
+// it, while its metadata is there.
+func (c *recorder) shadowed(s *serving, would []policies.ShadowRefusal) {
+	for _, w := range would {
+		key := refusalKey{
+			shadow: true, rule: w.Rule, reason: w.Reason, code: w.Code, caller: s.Caller, target: s.method.target, peer: s.wire.Peer().Unmap(),
+		}
+		if w.Kind == config.KindRateLimit {
+			key.key = keyOf(s.generation.policies, w.Rule, w.Reason, s.method.target, &s.policy)
+		}
+		trace := s.trace.ID()
+		c.refusals.add(time.Now(), key, func(r *refusal) {
+			name := r.shadowedBy(s.generation, w.Kind)
+			r.trace, r.state = trace, s.generation.policies.State(name, w.Kind, s.method.target, s.Caller)
+		})
+	}
+}
+
+// shadowedOut is shadowed for a call to an upstream.
+func (c *recorder) shadowedOut(ctx context.Context, g *generation, call client.OutgoingCall, w policies.ShadowRefusal) {
+	caller, trace := cmp.Or(call.Caller(), anonymous), telemetry.TraceID(ctx)
+	target := policies.Target{Service: call.Service(), Method: call.Method()}
+	key := refusalKey{shadow: true, rule: w.Rule, reason: w.Reason, code: w.Code, caller: caller, upstream: call.Upstream(), target: target}
+	if w.Kind == config.KindRateLimit {
+		key.key = keyOf(g.policies, w.Rule, w.Reason, target, &policies.Call{Caller: caller, Metadata: call})
+	}
+	c.refusals.add(time.Now(), key, func(r *refusal) {
+		name := r.shadowedBy(g, w.Kind)
+		r.trace, r.state = trace, stateOut(g, name, w.Kind, &key)
+	})
 }

@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/config/load"
+	"github.com/easymicro/easymicro/config/watch"
+	"github.com/easymicro/easymicro/host/admin"
 )
 
 // ErrNoSource is what Reload returns on a host that was given no Source.
@@ -17,68 +21,72 @@ var ErrNoSource = errors.New("this host has no files to reload from")
 // may be writing it.
 const lookAgain = time.Second
 
-// Reload reads the set again and puts it into force. source is one of the Source constants; who is shown in the
-// history. The error says why nothing changed; a set that did not change is no error.
-func (h *Host) Reload(ctx context.Context, source, who string) (Revision, error) {
-	return h.reload(ctx, change{source: source, who: who})
+// reloads reads the source of a host anew, when its files change or somebody asks.
+type reloads struct {
+	*changes
+	source    Source         // nil: there is nothing to reload
+	watcher   *watch.Watcher // nil without a source
+	reloading sync.Mutex     // what is read from the source is applied before it is read again
+	lookAgain time.Duration
 }
 
-func (h *Host) reload(ctx context.Context, c change) (Revision, error) {
+// reload reads the set again and puts it into force; one that takes much out of force, once it stays the same.
+func (l *reloads) reload(ctx context.Context, c change) (Revision, error) {
 	for {
-		r, doubtful, err := h.look(ctx, c)
+		r, doubtful, err := l.look(ctx, c)
 		if doubtful == "" {
 			return r, err
 		}
 		c.seen = doubtful
-		switch err := h.await(ctx, h.lookAgain); {
+		switch err := l.await(ctx, l.lookAgain); {
 		case errors.Is(err, ErrDraining):
 			return Revision{}, err
 		case err != nil:
-			return Revision{}, fmt.Errorf("not applied: rules would go out of force, and the files did not stay the same for %s: %w", h.lookAgain, err)
+			return Revision{}, fmt.Errorf("not applied: rules would go out of force, and the files did not stay the same for %s: %w", l.lookAgain, err)
 		}
 	}
 }
 
 // look reads the set once and puts it into force. A set that takes much out of force is applied only if its content was
 // seen a while before; otherwise look returns its hash, and the caller looks again later. Nobody is held up meanwhile.
-func (h *Host) look(ctx context.Context, c change) (r Revision, doubtful string, err error) {
-	if h.source == nil {
+func (l *reloads) look(ctx context.Context, c change) (r Revision, doubtful string, err error) {
+	if l.source == nil {
 		return Revision{}, "", ErrNoSource
 	}
-	h.reloading.Lock()
-	defer h.reloading.Unlock()
-	set, err := h.load(ctx, c.read)
-	running := h.Set()
+	l.reloading.Lock()
+	defer l.reloading.Unlock()
+	set, err := l.load(ctx, c.read)
+	running := l.current.Load().set
 	switch {
-	case h.draining.Load():
+	case l.draining.Load():
 		return Revision{}, "", ErrDraining
 	case err != nil && ctx.Err() != nil: // it was given up, which says nothing about the files
 		return Revision{}, "", ctx.Err()
 	case err != nil:
-		r, err = h.refuse(c, err)
+		r, err = l.refuse(c, err)
 		return r, "", err
 	case set.Hash == running.Hash && !c.force:
-		return h.unchanged(set, c), "", nil
+		return l.unchanged(set, c), "", nil
 	}
 	if lost := config.Lost(running, set); set.Hash != c.seen && lost.Doubtful() {
-		h.log.Info("an edit takes rules out of force: it is applied if it is still the same in "+h.lookAgain.String(),
+		l.log.Info("an edit takes rules out of force: it is applied if it is still the same in "+l.lookAgain.String(),
 			"source", c.source, "lost", problemLines(lost.Warnings().Few()))
 		return Revision{}, set.Hash, nil
 	}
-	r, err = h.apply(ctx, set, c)
+	r, err = l.apply(ctx, set, c)
 	return r, "", err
 }
 
 // load reads the set again, or builds it from what was just read for its hash.
-func (h *Host) load(ctx context.Context, read string) (*config.Set, error) {
-	if f, ok := h.source.(*Files); ok && read != "" {
+func (l *reloads) load(ctx context.Context, read string) (*config.Set, error) {
+	if f, ok := l.source.(*Files); ok && read != "" {
 		return f.loadRead(ctx, read)
 	}
-	return h.source.Load(ctx)
+	return l.source.Load(ctx)
 }
 
 // await waits for d. It returns early, with an error, when ctx ends or the host drains.
-func (h *Host) await(ctx context.Context, d time.Duration) error {
+func (l *reloads) await(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
@@ -86,42 +94,147 @@ func (h *Host) await(ctx context.Context, d time.Duration) error {
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-h.changing.Done():
+	case <-l.changing.Done():
 		return ErrDraining
 	}
 }
 
 // refuse records files that could not be read or decoded. The same bad content, seen again, is not news. What could not be
 // read is read again at the next poll, since its content may be that of an edit.
-func (h *Host) refuse(c change, err error) (Revision, error) {
+func (l *reloads) refuse(c change, err error) (Revision, error) {
 	var wrong config.Problems
-	if h.watcher != nil && !errors.As(err, &wrong) {
-		h.watcher.Retry()
+	if l.watcher != nil && !errors.As(err, &wrong) {
+		l.watcher.Retry()
 	}
 	var hash string
 	if files := new(load.Error); errors.As(err, &files) {
 		hash = files.Hash
 	} else {
-		hash, _ = h.source.Hash()
+		hash, _ = l.source.Hash()
 	}
-	r := h.rejected(hash, nil, c, err)
-	if last := h.history.latest(); c.source == SourceFile && last.Result == ResultRejected && last.Hash == hash &&
+	r := l.rejected(hash, nil, c, err)
+	if last := l.history.latest(); c.source == SourceFile && last.Result == ResultRejected && last.Hash == hash &&
 		last.Error == r.Error && last.Problems.Error() == r.Problems.Error() {
 		return last, err
 	}
-	h.record(r)
+	l.record(r)
 	return r, err
 }
 
 // unchanged is the outcome of reading what already runs. It is worth a word when somebody asked, and after a rejected
 // attempt: files and host agree again.
-func (h *Host) unchanged(set *config.Set, c change) Revision {
+func (l *reloads) unchanged(set *config.Set, c change) Revision {
 	r := Revision{
-		Number: h.current.Load().revision, Hash: set.Hash, At: time.Now(), Source: c.source, Who: c.who,
+		Number: l.current.Load().revision, Hash: set.Hash, At: time.Now(), Source: c.source, Who: c.who,
 		Result: ResultUnchanged, Rules: len(set.Rules), Files: set.Files, set: set,
 	}
-	if c.source != SourceFile || h.history.latest().Result == ResultRejected {
-		h.record(r)
+	if c.source != SourceFile || l.history.latest().Result == ResultRejected {
+		l.record(r)
 	}
 	return r
+}
+
+// follow applies what changes in the files, until ctx ends.
+func (l *reloads) follow(ctx context.Context) {
+	if l.watcher == nil {
+		<-ctx.Done()
+		return
+	}
+	var again secondLook
+	defer again.forget()
+	err := l.watcher.Watch(ctx, func(hash string) {
+		again.forget() // what is there now has taken its place
+		c := change{source: SourceFile, read: hash}
+		if _, c.seen, _ = l.look(ctx, c); c.seen != "" { // all else is recorded, logged and shown there
+			again.begin(ctx, l, c)
+		}
+	})
+	if err != nil {
+		l.log.Error("the files are no longer followed; easymicro reload still reads them", "error", err)
+	}
+}
+
+// secondLook is the wait for one, which holds no other edit up.
+type secondLook struct {
+	end   context.CancelFunc
+	waits sync.WaitGroup
+}
+
+func (s *secondLook) begin(ctx context.Context, l *reloads, c change) {
+	waiting, end := context.WithCancel(ctx)
+	s.end = end
+	c.read = "" // the second look reads the files again
+	s.waits.Go(func() {
+		for c.seen != "" && l.await(waiting, l.lookAgain) == nil {
+			_, c.seen, _ = l.look(ctx, c)
+		}
+	})
+}
+
+// forget ends the wait. A change that is being made already is made.
+func (s *secondLook) forget() {
+	if s.end != nil {
+		s.end()
+	}
+	s.waits.Wait()
+}
+
+// newReloads returns the reloads of a host, whose watcher follows the source.
+func newReloads(c *changes, source Source) *reloads {
+	l := &reloads{changes: c, source: source, lookAgain: lookAgain}
+	if source == nil {
+		return l
+	}
+	told := make(map[config.Problem]bool)
+	dirs := func() []string { // asked at each poll
+		for _, w := range l.mounted() {
+			if !told[w] && !slices.Contains(l.current.Load().set.Warnings, w) {
+				l.warn(w)
+			}
+			told[w] = true
+		}
+		return l.source.Dirs()
+	}
+	l.watcher = watch.New(watch.Options{
+		Dirs: dirs, Hash: l.source.Hash, Known: l.first.Hash, Timing: l.watchTiming, Logger: l.log,
+	})
+	return l
+}
+
+// mounted returns warnings about files that changes do not reach, of a source that knows of mounts.
+func (l *reloads) mounted() config.Problems {
+	if s, ok := l.source.(interface{ Mounted() config.Problems }); ok {
+		return s.Mounted()
+	}
+	return nil
+}
+
+func (l *reloads) watchTiming() watch.Timing {
+	set := l.first // as long as handlers are being opened
+	if g := l.current.Load(); g != nil {
+		set = g.set
+	}
+	w := set.Manifest.Policies.Watch
+	return watch.Timing{Debounce: w.Debounce.Std(), MaxDelay: w.MaxDelay.Std(), Poll: w.Poll.Std()}
+}
+
+// watchView is how well the files are followed.
+func (l *reloads) watchView() admin.Watch {
+	if l.watcher == nil {
+		return admin.Watch{Mode: "off", Healthy: true}
+	}
+	v := admin.Watch{Mode: "events", Healthy: true, Directories: l.source.Dirs(), Mounted: l.mounted()}
+	if s := l.watcher.State(); s.Polling {
+		v.Mode, v.Healthy, v.Error = "poll", false, s.Problem
+	}
+	return v
+}
+
+// change says where an attempt came from.
+type change struct {
+	source   string
+	who, why string
+	force    bool
+	read     string // hash of the content that the watcher has just read
+	seen     string // hash of a content that was seen before and is applied if it is still there
 }

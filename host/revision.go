@@ -43,12 +43,6 @@ type Revision struct {
 	set      *config.Set
 }
 
-// inSync tells whether, after the last attempt, what runs is what the files say.
-func (h *Host) inSync(last Revision) bool {
-	g := h.current.Load()
-	return g != nil && last.Result != ResultRejected && g.set.StandIn == ""
-}
-
 const (
 	revisionsKept = 50
 	historyBytes  = 8 << 20   // of texts, which are shown
@@ -138,13 +132,4 @@ func (h *history) latest() Revision {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.last
-}
-
-// change says where an attempt came from.
-type change struct {
-	source   string
-	who, why string
-	force    bool
-	read     string // hash of the content that the watcher has just read
-	seen     string // hash of a content that was seen before and is applied if it is still there
 }

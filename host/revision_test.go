@@ -75,7 +75,7 @@ func TestRulesForServicesOfOtherHostsAreFewWarnings(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer h.Close()
-	list := h.history.all()
+	list := h.changes.history.all()
 	text := log.String()
 	if len(list) != 1 || len(list[0].Warnings) > 25 || strings.Count(text, "level=WARN") > 25 {
 		t.Errorf("%d revisions, %d lines of warnings", len(list), strings.Count(text, "level=WARN"))

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -19,77 +20,10 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// Handle serves one call under the generation in force when it arrives. It is the wire.Handler of every listener and
-// of the gateway.
-func (h *Host) Handle(ctx context.Context, req, res *wire.Frame) error {
-	call := wire.CallFrom(ctx)
-	if call == nil {
-		call = wire.NewCall(ctx, wire.CallOptions{Transport: transportRPCX})
-		defer call.End()
-	}
-	g, m, err := h.enter(req)
-	if err != nil {
-		h.notServed(call, req, err)
-		return err
-	}
-	s := &serving{host: h, generation: g, method: m, wire: call, metrics: m.metrics(call.Transport())}
-	return s.run(req, res)
-}
-
-// enter finds the method and holds its instance. An instance that is being retired belongs to an old generation, so
-// the new one is looked up.
-func (h *Host) enter(req *wire.Frame) (*generation, *method, *code.Error) {
-	for {
-		g := h.current.Load()
-		m, ok := g.lookup(req.Service, req.Method)
-		if !ok {
-			return nil, nil, h.unknown(g, req.Service, req.Method)
-		}
-		if m.users.acquire() {
-			return g, m, nil
-		}
-		if h.current.Load() == g {
-			return nil, nil, code.Refuse(code.Unavailable, code.ReasonDraining, "the host is closing", "", h.name, 0)
-		}
-	}
-}
-
-// mostSuggested is among how many names the one is looked for that was probably meant.
-const mostSuggested = 1000
-
-// unknown is the answer to a call of what is not served.
-func (h *Host) unknown(g *generation, service, method string) *code.Error {
-	what, word, known := "unknown service "+quoteName(service), service, g.callable
-	if s, ok := g.byName.find(service); ok {
-		what, word, known = "unknown method "+quoteName(service+"."+method), method, s.byName.all
-	} else if err := g.remote.unheard(h.name, service); err != nil {
-		return err
-	}
-	if suggestion := h.meant(word, known); suggestion != "" {
-		what += " (did you mean " + suggestion + "?)"
-	}
-	return code.Refuse(code.Unimplemented, code.ReasonUnknownMethod, what, "", h.name, 0)
-}
-
-// callable lists the services that may be called, by any of their names.
-func (g *generation) callable() []string { return append(g.byName.all(), g.remote.all()...) }
-
-// meant is the name that was probably meant. Names are compared at most ten times a second, and with no more than
-// mostSuggested.
-func (h *Host) meant(word string, known func() []string) string {
-	if !h.hints.take() {
-		return ""
-	}
-	if names := known(); len(names) <= mostSuggested {
-		return config.Suggest(word, names)
-	}
-	return ""
-}
-
 // serving is one call on its way. It is also the context that the handler gets.
 type serving struct {
 	registry.Call
-	host       *Host
+	calls      *calls
 	generation *generation
 	method     *method
 	wire       *wire.Call
@@ -105,9 +39,9 @@ type serving struct {
 func (s *serving) run(req, res *wire.Frame) error {
 	s.metrics.Begin()
 	defer s.leave()
-	if s.host.tracing.Concerns(req) {
+	if s.calls.tracing.Concerns(req) {
 		s.trace = new(telemetry.Trace)
-		s.host.tracing.Begin(s.trace, s.method.operation, s.wire, req)
+		s.calls.tracing.Begin(s.trace, s.method.operation, s.wire, req)
 	}
 	err := s.admit(req)
 	if err != nil {
@@ -127,7 +61,7 @@ func (s *serving) leave() {
 		s.ticket.Done(err)
 		s.answered(err, false)
 	}
-	s.host.shadowed(s, s.ticket.Shadowed())
+	s.calls.recorder.shadowed(s, s.ticket.Shadowed())
 	s.metrics.End()
 	s.method.users.release()
 }
@@ -142,13 +76,13 @@ func (s *serving) admit(req *wire.Frame) error {
 	deadline, given := wire.CallerDeadline(s.wire.Arrived(), req.Metadata)
 	if given && !time.Now().Before(deadline) {
 		const what = "the deadline of the caller had passed when the call was to begin"
-		return code.Refuse(code.DeadlineExceeded, code.ReasonExpired, what, "", s.host.name, 0)
+		return code.Refuse(code.DeadlineExceeded, code.ReasonExpired, what, "", s.calls.name, 0)
 	}
 	s.policy = policies.Call{
 		Caller: caller, Peer: s.wire.Peer(), Metadata: s.metadata(req), Arrived: s.wire.Arrived(), Deadline: deadline,
 	}
 	err = s.method.guard.Enter(s.wire, &s.policy, &s.ticket)
-	s.host.shadowed(s, s.policy.Shadowed())
+	s.calls.recorder.shadowed(s, s.policy.Shadowed())
 	if err != nil {
 		e := code.From(err)
 		s.limitedBy = keyOf(s.generation.policies, e.Rule, e.Reason, s.method.target, &s.policy)
@@ -171,11 +105,6 @@ func (s *serving) metadata(req *wire.Frame) interface{ Get(string) string } {
 	}
 	return &req.Metadata
 }
-
-type headerNames wire.Metadata
-
-// Get returns the value of a name: that of its exact spelling, or else of another one.
-func (m *headerNames) Get(name string) string { return wire.Metadata(*m).GetFold(name) }
 
 // expired is the answer at the deadline, while the handler still runs.
 func (s *serving) expired() *code.Error {
@@ -204,10 +133,10 @@ func (s *serving) invoke(req, res *wire.Frame) error {
 	if res.Payload, err = s.encode(req.Codec, res.Payload[:0], reply); err != nil {
 		res.Payload = res.Payload[:0]
 		kind := telemetry.LogKey{Subject: telemetry.LogAttrs{{"method", s.method.fullName()}, {"codec", req.Codec.String()}}}
-		s.host.sampler.Log(slog.LevelError, "the reply of a handler cannot be encoded", kind, func() []slog.Attr {
+		s.calls.sampler.Log(slog.LevelError, "the reply of a handler cannot be encoded", kind, func() []slog.Attr {
 			return []slog.Attr{slog.Any("error", err)}
 		})
-		e := code.Refuse(code.Internal, code.ReasonBadReply, "the reply cannot be encoded as "+req.Codec.String(), "", s.host.name, 0)
+		e := code.Refuse(code.Internal, code.ReasonBadReply, "the reply cannot be encoded as "+req.Codec.String(), "", s.calls.name, 0)
 		s.ticket.Done(e)
 		return e
 	}
@@ -245,7 +174,7 @@ func (s *serving) context(req *wire.Frame) (context.Context, context.CancelFunc)
 		return within, func() {}
 	}
 	ctx, cancel := context.WithCancel(within)
-	stop := context.AfterFunc(s.host.life, cancel)
+	stop := context.AfterFunc(s.calls.life, cancel)
 	return ctx, func() {
 		stop()
 		cancel()
@@ -267,7 +196,7 @@ func (s *serving) decode(req *wire.Frame, args any) error {
 	}
 	err := d.DecodeKnown(req.Payload, args)
 	if unknown := new(wire.UnknownMemberError); errors.As(err, &unknown) {
-		what := unknown.Error() + gateway.Instead(unknown.Name(), unknown.Known, s.host.hints.nearest)
+		what := unknown.Error() + gateway.Instead(unknown.Name(), unknown.Known, s.calls.hints.nearest)
 		return code.Refuse(code.InvalidArgument, code.ReasonBadPayload, what, "", "", 0)
 	}
 	return err
@@ -280,7 +209,7 @@ func (s *serving) undecoded(err error, n int) *code.Error {
 	if d := s.wire.Decoding(); e.Reason == code.ReasonTooLarge && d.AtLimit(n) {
 		e = e.WithAdvice("listeners[].limits.maxDecompressedBytes allows more")
 	}
-	e = e.On(s.host.name)
+	e = e.On(s.calls.name)
 	s.keptBack(e)
 	return e
 }
@@ -319,8 +248,8 @@ func (s *serving) ended(e *code.Error) error {
 	if e.Code == code.DeadlineExceeded {
 		reason = code.ReasonTimeout
 	}
-	own := code.Refuse(e.Code, reason, e.Message, "", s.host.name, 0)
-	return own.InPublic(code.Refuse(e.Code, reason, e.Detail(), "", s.host.name, 0).Message)
+	own := code.Refuse(e.Code, reason, e.Message, "", s.calls.name, 0)
+	return own.InPublic(code.Refuse(e.Code, reason, e.Detail(), "", s.calls.name, 0).Message)
 }
 
 // keptBack logs an error of which the caller is told less than the operators may know.
@@ -329,7 +258,7 @@ func (s *serving) keptBack(e *code.Error) {
 		return
 	}
 	kind := telemetry.LogKey{Subject: telemetry.LogAttrs{{"method", s.method.subject()}, {"code", e.Code.String()}}}
-	s.host.sampler.Log(slog.LevelWarn, "call failed", kind, func() []slog.Attr { return append(s.who(), slog.Any("error", e)) })
+	s.calls.sampler.Log(slog.LevelWarn, "call failed", kind, func() []slog.Attr { return append(s.who(), slog.Any("error", e)) })
 }
 
 // who has the attributes of a line about one call that say where it comes from.
@@ -347,14 +276,14 @@ func (s *serving) who() []slog.Attr {
 func (s *serving) panicked(p *registry.PanicError) *code.Error {
 	name := s.method.fullName()
 	kind := telemetry.LogKey{Subject: telemetry.LogAttrs{{"method", name}}}
-	s.host.sampler.Log(slog.LevelError, "a handler panicked", kind, func() []slog.Attr {
+	s.calls.sampler.Log(slog.LevelError, "a handler panicked", kind, func() []slog.Attr {
 		return append(s.who(), slog.String("panic", p.Error()), slog.String("stack", string(p.Stack)))
 	})
 	what := "the handler panicked"
 	if s.generation.set.Manifest.Gateway.Errors.ExposeInternal {
 		what += ": " + p.Error()
 	}
-	return code.Refuse(code.Internal, code.ReasonPanic, what, "", s.host.name, 0)
+	return code.Refuse(code.Internal, code.ReasonPanic, what, "", s.calls.name, 0)
 }
 
 // answered counts the outcome of a call, once.
@@ -371,7 +300,7 @@ func (s *serving) answered(err error, refused bool) {
 	s.metrics.Done(c, took)
 	s.trace.End(e, s.Caller)
 	if e != nil && refused {
-		s.host.refused(s, e)
+		s.calls.recorder.refused(s, e)
 	}
 	if s.method.service != nil && s.method.service.config.AccessLog {
 		s.logAccess(c, e, took)
@@ -389,5 +318,80 @@ func (s *serving) logAccess(c code.Code, e *code.Error, took time.Duration) {
 	if e != nil && e.Rule != "" {
 		attrs = append(attrs, slog.String("rule", e.Rule))
 	}
-	s.host.log.LogAttrs(context.Background(), slog.LevelInfo, "call", attrs...)
+	s.calls.log.LogAttrs(context.Background(), slog.LevelInfo, "call", attrs...)
+}
+
+// passOn sends the call to a host that serves it, as it is: nothing of its payload is decoded on the way there or back.
+func (s *serving) passOn(req, res *wire.Frame) error {
+	out := *req
+	out.Service, out.Method, out.Compression = s.method.target.Service, s.method.spelled(req.Method), wire.NoCompression
+	if _, ok := out.Metadata.Lookup(wire.MetaAcceptCompression); ok {
+		out.Metadata = passedMetadata(req.Metadata)
+	}
+	s.Service, s.Method = s.method.target.Service, s.method.target.Method
+	ctx, cancel := s.context(req)
+	defer cancel()
+	err := s.method.remote.remote.link.client.Handle(registry.WithCall(ctx, &s.Call), &out, res)
+	if err == nil {
+		s.ticket.Done(nil)
+		s.learn()
+		return nil
+	}
+	return s.notPassed(res, err)
+}
+
+// learn tells the service that the method is one of its own.
+func (s *serving) learn() {
+	if m := s.method; m.rpcx == m.remote.rpcx {
+		m.remote.learn(m)
+	}
+}
+
+// notPassed is what an error of a call to another host is for the caller. The other host's own refusals stay what they
+// are, rule and host included: that host is the one that was called.
+func (s *serving) notPassed(res *wire.Frame, err error) error {
+	e := code.From(err)
+	answered := res.Status == wire.StatusError
+	res.Status = wire.StatusNormal
+	switch {
+	case e.Own(): // by a rule of this host's about the upstream, which has told of it, or because the caller's time is over
+		s.ticket.Done(err)
+		s.answered(e, e.Rule == "")
+		return e
+	case s.late(e):
+		e = s.ticket.Late()
+		s.ticket.Done(err)
+		s.answered(e, true)
+		return e
+	case answered && e.Host == "" && e.Code == code.Unimplemented && e.Reason == code.ReasonUnknownMethod: // a host of another kind
+		s.ticket.Done(err)
+		return &code.Error{Code: e.Code, Reason: e.Reason, Message: e.Message, Host: s.calls.name}
+	case answered && e.Host == "":
+		s.ticket.Done(err)
+		return e
+	case answered:
+		s.ticket.Done(err)
+		own := &code.Error{
+			Code: e.Code, Reason: e.Reason, Message: e.Message, Rule: e.Rule, RetryAfter: e.RetryAfter, Host: e.Host,
+		}
+		return own.InPublic(e.Public())
+	}
+	what := strings.TrimPrefix(e.Message, e.Code.String()+": ")
+	public := code.Refuse(e.Code, e.Reason, e.Detail(), "", s.calls.name, 0).Message
+	own := code.Refuse(e.Code, e.Reason, what, "", s.calls.name, 0).InPublic(public)
+	own.RetryAfter = e.RetryAfter // the client's words tell it already
+	e = own
+	s.ticket.Done(err)
+	s.answered(e, true)
+	return e
+}
+
+// justBefore is how much earlier than this host another one may take the same deadline for passed: it is told it in whole
+// milliseconds.
+const justBefore = 2 * time.Millisecond
+
+// late tells that an error is that of this host's own deadline, be it that the other host has noticed it first.
+func (s *serving) late(e *code.Error) bool {
+	at, ok := s.ticket.Deadline()
+	return ok && e.Code == code.DeadlineExceeded && e.Reason == code.ReasonTimeout && e.Rule == "" && time.Until(at) < justBefore
 }

@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
+	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/registry"
 )
 
 // tuning is an instance that takes changed options while it runs.
@@ -15,74 +18,91 @@ type tuning struct {
 	next     config.RawOptions
 }
 
-// openServices binds every service of the set to an instance: the running one when nothing about it changed or it can
-// take changed options, and a new one otherwise.
-func (p *plan) openServices(ctx context.Context, g *generation) error {
-	p.taken = make(map[string]*instance)
-	if p.prev != nil {
-		for _, s := range p.prev.services {
-			p.taken[s.config.Name] = s.instance
-		}
-	}
-	c := &checker{set: p.set}
-	for i := range p.set.Manifest.Services {
-		cfg := &p.set.Manifest.Services[i]
-		path := fmt.Sprintf("services[%d]", i)
-		inst, err := p.instance(ctx, g, path, cfg)
-		if err != nil {
-			return p.set.ProblemAt(path, err.Error())
-		}
-		s := newService(cfg, inst)
-		problems := c.opened(path, cfg, inst)
-		if problems.Err() != nil {
-			return problems
-		}
-		g.warnings = append(g.warnings, problems.Warnings()...)
-		g.services = append(g.services, s)
-	}
-	return nil
+// services is the part with the open handlers.
+type services struct {
+	*core
+	registry *registry.Registry
+	apply    *changes
 }
 
-func (p *plan) instance(ctx context.Context, g *generation, path string, cfg *config.Service) (*instance, error) {
-	entry, ok := p.host.registry.Lookup(cfg.Handler)
+// servicesStep opens the instances that a change adds.
+type servicesStep struct {
+	noStep
+	of         *services
+	prev, next *generation
+	taken      map[string]*instance // of prev, by service, that next does not have
+	opened     []*instance
+	tuned      []*tuning
+	abandoned  bool
+}
+
+// plan binds every service of the set to an instance: the running one when nothing about it changed or it can take
+// changed options, and a new one otherwise.
+func (p *services) plan(ctx context.Context, prev, next *generation) (step, error) {
+	s := &servicesStep{of: p, prev: prev, next: next, taken: make(map[string]*instance)}
+	if prev != nil {
+		for _, running := range prev.services {
+			s.taken[running.config.Name] = running.instance
+		}
+	}
+	c := &checker{set: next.set}
+	for i := range next.set.Manifest.Services {
+		cfg := &next.set.Manifest.Services[i]
+		path := fmt.Sprintf("services[%d]", i)
+		inst, err := s.instance(ctx, path, cfg)
+		if err != nil {
+			return s, next.set.ProblemAt(path, err.Error())
+		}
+		problems := c.opened(path, cfg, inst)
+		if problems.Err() != nil {
+			return s, problems
+		}
+		next.warnings = append(next.warnings, problems.Warnings()...)
+		next.services = append(next.services, newService(cfg, inst))
+	}
+	return s, nil
+}
+
+func (s *servicesStep) instance(ctx context.Context, path string, cfg *config.Service) (*instance, error) {
+	entry, ok := s.of.registry.Lookup(cfg.Handler)
 	if !ok {
 		return nil, fmt.Errorf("no handler %q is compiled in", cfg.Handler)
 	}
-	running := p.taken[cfg.Name]
+	running := s.taken[cfg.Name]
 	if running != nil && running.entry == entry {
 		if running.options.Equal(cfg.Options) {
-			delete(p.taken, cfg.Name)
+			delete(s.taken, cfg.Name)
 			return running, nil
 		}
 		if running.service.Reconfigurable() {
-			delete(p.taken, cfg.Name)
-			p.tuned = append(p.tuned, &tuning{instance: running, path: path, next: cfg.Options})
+			delete(s.taken, cfg.Name)
+			s.tuned = append(s.tuned, &tuning{instance: running, path: path, next: cfg.Options})
 			return running, nil
 		}
 	}
-	inst, err := p.host.openInstance(ctx, cfg, entry, g.bindingsOf(cfg))
+	inst, err := s.of.openInstance(ctx, cfg, entry, s.next.bindingsOf(cfg))
 	if err != nil {
 		return nil, err
 	}
-	p.opened = append(p.opened, inst)
+	s.opened = append(s.opened, inst)
 	return inst, nil
 }
 
-// tune gives running instances their changed options. When one refuses, those before it get their old ones back.
-func (p *plan) tune(ctx context.Context) error {
+// prepare gives running instances their changed options. When one refuses, those before it get their old ones back.
+func (s *servicesStep) prepare(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
-	for i, t := range p.tuned {
+	for i, t := range s.tuned {
 		if _, err := t.instance.service.Reconfigure(ctx, optionsDecoder(t.next)); err != nil {
-			for _, back := range p.tuned[:i] {
+			for _, back := range s.tuned[:i] {
 				if _, err := back.instance.service.Reconfigure(ctx, optionsDecoder(back.instance.options)); err != nil {
-					p.host.log.Error("a handler does not take its former options back", "service", back.instance.name, "error", err)
+					s.of.log.Error("a handler does not take its former options back", "service", back.instance.name, "error", err)
 				}
 			}
-			return t.problems(p.set, err)
+			return t.problems(s.next.set, err)
 		}
 	}
-	for _, t := range p.tuned {
+	for _, t := range s.tuned {
 		t.instance.options = t.next
 	}
 	return nil
@@ -95,4 +115,84 @@ func (t *tuning) problems(set *config.Set, err error) error {
 		return problems
 	}
 	return set.ProblemAt(t.path+".options", "the handler does not take the changed options: "+err.Error())
+}
+
+// commit moves the clients of the instances to what the generation says.
+func (s *servicesStep) commit() {
+	for _, bound := range s.next.services {
+		bound.instance.clients.move(s.next.bindingsOf(bound.config))
+	}
+}
+
+func (s *servicesStep) abandon() { s.abandoned = true }
+
+// retire closes each instance after its last call, and then drops the metrics of methods that are gone, so that their last
+// calls still count.
+func (s *servicesStep) retire(<-chan struct{}) {
+	var retiring sync.WaitGroup
+	defer retiring.Wait()
+	if s.abandoned {
+		for _, inst := range s.opened {
+			retiring.Go(func() { s.of.discard(inst) })
+		}
+		return
+	}
+	for _, inst := range s.taken {
+		retiring.Go(func() { s.of.discard(inst) })
+	}
+	if gone := s.prev.without(s.next); len(gone) > 0 {
+		s.of.retiring.Go(func() { // the upstreams of the instances do not wait for it
+			if s.of.lastCalls(gone) {
+				s.of.apply.locked(func(g *generation) { s.of.metrics.Retain(g.serves) })
+			}
+		})
+	}
+}
+
+// lastCalls waits until no call of the methods is left; false when the host ends before.
+func (p *services) lastCalls(gone []*method) bool {
+	const interval = 20 * time.Millisecond
+	for _, m := range gone {
+		for m.rpcx.InFlight()+m.http.InFlight() > 0 {
+			pause(p.life, interval)
+			if p.life.Err() != nil {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+const (
+	// openTimeout bounds how long a handler may take to open or to take changed options.
+	openTimeout = 10 * time.Second
+	// closeTimeout bounds how long a handler may take to close.
+	closeTimeout = 5 * time.Second
+)
+
+func (p *services) openInstance(ctx context.Context, cfg *config.Service, entry *registry.Entry, to map[string]*upstream) (*instance, error) {
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	bound := new(bindings)
+	bound.move(to)
+	service, err := entry.Open(ctx, optionsDecoder(cfg.Options), &env{log: p.log, service: cfg.Name, bindings: bound})
+	if err != nil {
+		return nil, fmt.Errorf("service %s: %w", cfg.Name, err)
+	}
+	return &instance{name: cfg.Name, entry: entry, service: service, options: cfg.Options, clients: bound, users: newUsers()}, nil
+}
+
+// discard closes an instance that is out of service, after its last call. Unlike clients, which end with the host, its
+// handler has its time to close even then.
+func (p *services) discard(inst *instance) {
+	p.drained(&inst.users)
+	closing, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	p.close(closing, inst)
+}
+
+func (p *services) close(ctx context.Context, inst *instance) {
+	if err := inst.service.Close(ctx); err != nil {
+		p.log.Warn("a handler was not closed cleanly", "service", inst.name, "error", err)
+	}
 }

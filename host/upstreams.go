@@ -4,13 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"sync"
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/config/watch"
 	"github.com/easymicro/easymicro/host/discovery"
 	"github.com/easymicro/easymicro/host/telemetry"
-	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/registry"
 	"github.com/easymicro/easymicro/wire"
 	"github.com/easymicro/easymicro/wire/client"
@@ -27,51 +28,88 @@ type upstream struct {
 
 func (u *upstream) madeOf() recipe[config.Upstream] { return u.made }
 
-// openUpstreams gives the generation its upstreams: the running ones that nothing changed, and new ones. No connection
-// is opened before the first call.
-func (p *plan) openUpstreams(g *generation) error {
-	g.upstreams = make(map[string]*upstream, len(p.set.Manifest.Upstreams))
-	for i, cfg := range p.set.Manifest.Upstreams {
-		made := recipe[config.Upstream]{config: cfg, files: fingerprint(p.set, tlsFiles(cfg.TLS)...)}
+// upstreams is the part with the clients that handlers call by.
+type upstreams struct {
+	*core
+	rules clientRules
+	watch func() watch.Timing // of files with endpoints
+	apply *changes
+}
+
+// upstreamsStep opens the upstreams that a change adds.
+type upstreamsStep struct {
+	noStep
+	of     *upstreams
+	prev   *generation
+	gone   []*upstream // or those that were opened, once abandoned
+	opened []*upstream
+	next   *generation
+}
+
+// plan opens no connection: the first call does.
+func (p *upstreams) plan(_ context.Context, prev, next *generation) (step, error) {
+	next.upstreams = make(map[string]*upstream, len(next.set.Manifest.Upstreams))
+	s := &upstreamsStep{of: p, prev: prev, next: next}
+	for i, cfg := range next.set.Manifest.Upstreams {
+		made := recipe[config.Upstream]{config: cfg, files: fingerprint(next.set, tlsFiles(cfg.TLS)...)}
 		var found *cluster
 		if cfg.Resolve.Etcd != "" {
-			found = g.clusters[cfg.Resolve.Etcd]
+			found = next.clusters[cfg.Resolve.Etcd]
 		}
-		running := p.prev.upstream(cfg.Name)
+		running := prev.upstream(cfg.Name)
 		if running != nil && running.cluster != found {
 			running = nil // it looks for its endpoints elsewhere
 		}
-		u, opened, err := renew(g, running, made, func() (*upstream, error) {
-			return p.host.openUpstream(p.set, fmt.Sprintf("upstreams[%d]", i), made, found)
+		u, opened, err := renew(next, running, made, func() (*upstream, error) {
+			return p.openUpstream(next.set, fmt.Sprintf("upstreams[%d]", i), made, found)
 		})
 		if err != nil {
-			return err
+			return s, err
 		}
 		if opened {
-			p.openedUpstreams = append(p.openedUpstreams, u)
+			s.opened = append(s.opened, u)
 		}
-		g.upstreams[cfg.Name] = u
+		next.upstreams[cfg.Name] = u
 	}
-	return nil
+	s.gone = prev.upstreamsWithout(next)
+	return s, nil
 }
 
-// upstream is that of a name. No generation has none.
-func (g *generation) upstream(name string) *upstream {
-	if g == nil {
-		return nil
+// commit has new clients look up what those before them do, before these are closed.
+func (s *upstreamsStep) commit() {
+	for _, u := range s.opened {
+		if old := s.prev.upstream(u.made.config.Name); old != nil && old.made.config.Service == u.made.config.Service {
+			u.client.TakeOver(old.client)
+		}
 	}
-	return g.upstreams[name]
 }
 
-func (h *Host) openUpstream(set *config.Set, path string, made recipe[config.Upstream], found *cluster) (*upstream, error) {
+func (s *upstreamsStep) abandon() { s.gone = s.opened }
+
+// retire closes upstreams after the instances whose last calls may need them.
+func (s *upstreamsStep) retire(before <-chan struct{}) {
+	<-before
+	var closing sync.WaitGroup
+	for _, u := range s.gone {
+		closing.Go(func() { s.of.discard(u) })
+	}
+	closing.Wait()
+	if len(s.gone) > 0 { // none of them is in the generation that has their metrics now
+		s.of.apply.locked(func(g *generation) {
+			s.of.metrics.RetainUpstreams(func(name string) bool { return name == "" || g.upstream(name) != nil })
+		})
+	}
+}
+
+func (p *upstreams) openUpstream(set *config.Set, path string, made recipe[config.Upstream], found *cluster) (*upstream, error) {
 	cfg := made.config
 	o := client.Options{
-		Guard: clientRules{h}, Upstream: cfg.Name, Group: cfg.Group,
+		Guard: p.rules, Upstream: cfg.Name, Group: cfg.Group,
 		Policy: client.Policy(cfg.LoadBalancer.Policy), HashOn: cfg.LoadBalancer.HashOn,
 		Codec: cfg.Codec, LowerCase: cfg.Compat == "easymicro2019", Idempotent: cfg.Idempotent,
 		ConnectTimeout: cfg.Connection.ConnectTimeout.Std(), KeepaliveInterval: cfg.Connection.KeepaliveInterval.Std(),
 		KeepaliveTimeout: cfg.Connection.KeepaliveTimeout.Std(), PoolSize: cfg.Connection.PoolSize,
-		Caller: registry.Caller, Wrap: h.wrapClient(cfg.Name), OnAttempt: telemetry.Attempt, Logger: h.sampler.Logger().With("upstream", cfg.Name),
+		Caller: registry.Caller, Wrap: p.tracing.Wrap(p.metrics.Upstream(cfg.Name)), OnAttempt: telemetry.Attempt, Logger: p.sampler.Logger().With("upstream", cfg.Name),
 	}
 	if c := cfg.Compression; c != nil {
 		o.Compression = compressions[c.Type]
@@ -81,7 +119,7 @@ func (h *Host) openUpstream(set *config.Set, path string, made recipe[config.Ups
 	if o.TLS, err = clientTLS(set, path+".tls", cfg.TLS); err != nil {
 		return nil, err
 	}
-	looks, err := h.resolver(set, &cfg.Resolve, found)
+	looks, err := p.resolver(set, &cfg.Resolve, found)
 	if err != nil {
 		return nil, set.ProblemAt(path+".resolve", err.Error())
 	}
@@ -101,84 +139,30 @@ var compressions = map[string]wire.Compression{"gzip": wire.Gzip, "zstd": wire.Z
 // upstreamTimeout bounds how long an upstream that was taken out of service waits for what is on the wire.
 const upstreamTimeout = 30 * time.Second
 
-// upstreamsWithout is those that next does not have.
-func (g *generation) upstreamsWithout(next *generation) []*upstream {
-	if g == nil {
-		return nil
-	}
-	var gone []*upstream
-	for name, u := range g.upstreams {
-		if next.upstreams[name] != u {
-			gone = append(gone, u)
-		}
-	}
-	return gone
-}
-
-// discardAll closes instances that are out of service, and then the upstreams that their last calls may have needed.
-func (h *Host) discardAll(instances []*instance, upstreams []*upstream) {
-	var closing sync.WaitGroup
-	for _, inst := range instances {
-		closing.Go(func() { h.discard(inst) })
-	}
-	closing.Wait()
-	for _, u := range upstreams {
-		closing.Go(func() { h.discardUpstream(u) })
-	}
-	closing.Wait()
-	if len(upstreams) > 0 {
-		h.forgetUpstreams()
-	}
-}
-
-// forgetUpstreams drops the metrics of upstreams that are gone. No generation is being made meanwhile, which could have
-// them again.
-func (h *Host) forgetUpstreams() {
-	h.applying.Lock()
-	defer h.applying.Unlock()
-	g := h.current.Load()
-	h.metrics.RetainUpstreams(func(name string) bool { return name == "" || g.upstream(name) != nil })
-}
-
-// closeOutgoing closes the upstreams and the clusters of a host that ends, whose handlers are closed.
-func (h *Host) closeOutgoing(ctx context.Context) {
-	g := h.current.Load()
-	if g == nil {
-		return
-	}
+// close closes the upstreams of a host that ends.
+func (p *upstreams) close(ctx context.Context, g *generation) {
 	var closing sync.WaitGroup
 	for _, u := range g.upstreams {
 		closing.Go(func() {
 			u.retire()
-			h.closeUpstream(ctx, u)
+			p.closeUpstream(ctx, u)
 		})
 	}
 	closing.Wait()
-	for _, c := range g.clusters {
-		closing.Go(func() { h.closeCluster(c) })
-	}
-	closing.Wait()
 }
 
-// bind moves the clients of the instances to what the generation says.
-func (p *plan) bind(g *generation) {
-	for _, s := range g.services {
-		s.instance.clients.move(g.bindingsOf(s.config))
-	}
-}
-
-// discardUpstream closes an upstream that is out of service, after its last call.
-func (h *Host) discardUpstream(u *upstream) {
-	h.outlast(&u.users)
-	closing, cancel := context.WithTimeout(h.life, upstreamTimeout)
+// discard closes an upstream that is out of service, after its last call.
+func (p *upstreams) discard(u *upstream) {
+	p.drained(&u.users)
+	closing, cancel := context.WithTimeout(p.life, upstreamTimeout)
 	defer cancel()
-	h.closeUpstream(closing, u)
+	p.closeUpstream(closing, u)
 }
 
-func (h *Host) closeUpstream(ctx context.Context, u *upstream) {
+func (p *upstreams) closeUpstream(ctx context.Context, u *upstream) {
 	err := u.client.Shutdown(ctx)
 	if err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
-		h.log.Warn("an upstream was not closed cleanly", "upstream", u.made.config.Name, "error", err)
+		p.log.Warn("an upstream was not closed cleanly", "upstream", u.made.config.Name, "error", err)
 	}
 	_ = u.client.Close()
 	if u.cluster != nil {
@@ -186,28 +170,16 @@ func (h *Host) closeUpstream(ctx context.Context, u *upstream) {
 	}
 }
 
-// compileOptions are what the rules need to know of a set.
-func compileOptions(set *config.Set, host string) policies.Options {
-	o := policies.Options{
-		Host: host, Aliases: aliases(set.Manifest), Upstreams: set.Manifest.UpstreamNames(), Remote: remoteServices(set.Manifest),
-	}
-	if o.Remote != nil {
-		o.Upstreams = nil // every service that discovery knows is one
-		o.Allowed = append(set.Manifest.UpstreamNames(), set.Manifest.Gateway.Remote.Services...)
-	}
-	return o
-}
-
 // resolver is where the endpoints of an upstream are found.
-func (h *Host) resolver(set *config.Set, r *config.Resolve, found *cluster) (client.Resolver, error) {
-	log := h.log.With("resolve", where(r))
+func (p *upstreams) resolver(set *config.Set, r *config.Resolve, found *cluster) (client.Resolver, error) {
+	log := p.log.With("resolve", where(r))
 	switch {
 	case found != nil:
 		return found, nil
 	case r.DNS != "":
 		return discovery.DNS(r.DNS, discovery.DNSOptions{Logger: log})
 	case r.File != "":
-		return discovery.File(set.Path(r.File), discovery.FileOptions{Timing: h.watchTiming, Logger: log, Env: set.Env}), nil
+		return discovery.File(set.Path(r.File), discovery.FileOptions{Timing: p.watch, Logger: log, Env: set.Env}), nil
 	}
 	addresses := make([]string, len(r.Endpoints))
 	for i, a := range r.Endpoints {
@@ -217,4 +189,67 @@ func (h *Host) resolver(set *config.Set, r *config.Resolve, found *cluster) (cli
 		}
 	}
 	return discovery.Static(addresses...)
+}
+
+// clientRules are the client-side rules in force: clients live longer than generations, and generations than clients.
+type clientRules struct {
+	*core
+	pool     *client.Pool // of upstreams, for the clients and the rules of all generations
+	recorder *recorder
+}
+
+var _ client.Guard = clientRules{}
+
+// Pool is part of client.Guard.
+func (r clientRules) Pool() *client.Pool { return r.pool }
+
+// Do carries out a call under the rules in force when it begins.
+func (r clientRules) Do(ctx context.Context, call client.OutgoingCall) (slot int, err error) {
+	g := r.current.Load()
+	if g == nil {
+		return 0, call.Attempt(ctx, 0, nil) // a handler that is being opened calls: no rule is in force yet
+	}
+	var within time.Time
+	if outer := registry.CallFrom(ctx); outer != nil {
+		within = outer.RuleDeadline
+	}
+	slot, would, err := g.policies.ClientRules().DoWithin(ctx, call, within)
+	for _, w := range would {
+		r.recorder.shadowedOut(ctx, g, call, w)
+	}
+	if err != nil {
+		r.recorder.refusedOut(ctx, g, call, err)
+	}
+	return slot, err
+}
+
+// recipe is what something of the manifest is made of: it is replaced when this changes.
+type recipe[C any] struct {
+	config C
+	files  string // fingerprint of those that config names
+}
+
+// renewable is what generations share until what it was made of changes.
+type renewable[C any] interface {
+	comparable
+	madeOf() recipe[C]
+}
+
+// renew returns the running one if nothing changed, and otherwise one that open makes. When the only error is
+// that a certificate and its key do not match, the running one stays, with a warning: such files are replaced one by one.
+// The zero T is none.
+func renew[T renewable[C], C any](g *generation, running T, next recipe[C], open func() (T, error)) (now T, opened bool, err error) {
+	var none T
+	if running != none && reflect.DeepEqual(running.madeOf(), next) {
+		return running, false, nil
+	}
+	now, err = open()
+	switch {
+	case err == nil:
+		return now, true, nil
+	case running != none && errors.As(err, new(*mismatchError)) && reflect.DeepEqual(running.madeOf().config, next.config):
+		g.keepsOld(err)
+		return running, false, nil
+	}
+	return none, false, err
 }

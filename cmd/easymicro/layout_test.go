@@ -131,7 +131,9 @@ var layout = map[string]row{
 	},
 	"samples/*": {
 		ours:  []string{"registry", "wire/code", "samples/*"},
-		tests: []string{"wire", "config", "config/load", "host", "host/admin", "cmd/easymicro/cli", "samples", "go.yaml.in/yaml/v4"},
+		tests: []string{
+			"wire", "config", "config/load", "policies", "host", "host/admin", "cmd/easymicro/cli", "samples", "go.yaml.in/yaml/v4",
+		},
 	},
 	"samples/fromrpcx": {
 		ours: []string{"registry", "wire/code", "samples/*"},

@@ -114,8 +114,9 @@ func (p *Plan) Commit(life context.Context) {
 	p.oldHealth = l.health.Swap(next)
 }
 
-// Abandon closes what was opened for the plan.
+// Abandon closes what was opened for the plan; there is nothing to retire then.
 func (p *Plan) Abandon() {
+	p.gone = nil
 	for _, s := range p.bound {
 		_ = s.close()
 	}

@@ -1,24 +1,30 @@
 package host
 
 import (
+	"context"
 	"errors"
-	"log/slog"
 	"net/http"
-	"strconv"
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host/admin"
 	"github.com/easymicro/easymicro/host/gateway"
 	"github.com/easymicro/easymicro/host/listen"
-	"github.com/easymicro/easymicro/host/telemetry"
 	"github.com/easymicro/easymicro/wire"
 	"github.com/easymicro/easymicro/wire/code"
 )
 
+// gateways is the part with the HTTP handlers of a generation.
+type gateways struct {
+	*core
+	calls *calls
+	api   admin.Host
+	pprof bool // as the host was started with
+}
+
 // gateway returns the gateway of a listener in the generation in force. A listener that is draining because the set no
 // longer has it gets that of another: they differ in their limits alone.
-func (h *Host) gateway(listener string) http.Handler {
-	gateways := h.current.Load().gateways
+func (p *gateways) gateway(listener string) http.Handler {
+	gateways := p.current.Load().gateways
 	gw, ok := gateways[listener]
 	if !ok {
 		for _, gw = range gateways {
@@ -28,22 +34,33 @@ func (h *Host) gateway(listener string) http.Handler {
 	return gw
 }
 
-// newGateways makes the gateways of a generation, one for each listener.
-func (h *Host) newGateways(g *generation) error {
-	g.gateways = make(map[string]*gateway.Gateway)
-	for _, l := range g.set.Manifest.Listeners {
-		gw, err := h.newGateway(g, listen.Limits(l.Limits))
+// plan makes the gateways of a generation, one for each listener, and its handlers for operators. What only a start
+// changes stays.
+func (p *gateways) plan(_ context.Context, _, next *generation) (step, error) {
+	next.gateways = make(map[string]*gateway.Gateway)
+	for _, l := range next.set.Manifest.Listeners {
+		gw, err := p.newGateway(next, listen.Limits(l.Limits))
 		if err != nil {
-			return err
+			return nil, err
 		}
-		g.gateways[l.Name] = gw
+		next.gateways[l.Name] = gw
 	}
-	return nil
+	token, err := AdminToken(next.set)
+	if err != nil {
+		return nil, err
+	}
+	o := admin.Options{
+		Logger: p.log, MetricsPath: next.set.Manifest.Telemetry.Metrics.Path, Pprof: p.pprof,
+		Token: token,
+	}
+	next.admin = admin.Handler(p.api, o)
+	next.health = admin.HealthHandler(p.api, o)
+	return nil, nil
 }
 
-func (h *Host) newGateway(g *generation, limits wire.Limits) (*gateway.Gateway, error) {
+func (p *gateways) newGateway(g *generation, limits wire.Limits) (*gateway.Gateway, error) {
 	o := gatewayOptions(g.set.Manifest)
-	o.Handler, o.Limits, o.Host, o.Logger, o.Refused = h, limits, h.name, h.sampler.Logger(), h.noCall
+	o.Handler, o.Limits, o.Host, o.Logger, o.Refused = p.calls, limits, p.name, p.sampler.Logger(), p.calls.noCall
 	o.Resolve = func(service, method string) (gateway.Target, bool) {
 		found, ok := g.lookup(service, method)
 		if !ok {
@@ -56,8 +73,8 @@ func (h *Host) newGateway(g *generation, limits wire.Limits) (*gateway.Gateway, 
 		return t, true
 	}
 	o.Remote = remoteServices(g.set.Manifest)
-	o.Unknown = func(service, method string) *code.Error { return h.unknown(g, service, method) }
-	o.Nearest = h.hints.nearest
+	o.Unknown = func(service, method string) *code.Error { return p.calls.unknown(g, service, method) }
+	o.Nearest = p.calls.hints.nearest
 	gw, err := gateway.New(o)
 	return gw, gatewayError(g.set, err)
 }
@@ -92,47 +109,6 @@ func gatewayError(set *config.Set, err error) error {
 		problems = append(problems, set.ProblemAt(p.Path, p.Message)...)
 	}
 	return problems
-}
-
-// noCall counts a request that never became a call, and logs what its caller is not told.
-func (h *Host) noCall(service, method string, e *code.Error) {
-	h.metrics.WireError(e.Reason)
-	if !e.KeepsBack() {
-		return
-	}
-	kind := telemetry.LogKey{Subject: telemetry.LogAttrs{{"reason", e.Reason}}}
-	h.sampler.Log(slog.LevelWarn, "request refused", kind, func() []slog.Attr {
-		attrs := []slog.Attr{slog.Any("error", e)}
-		if service != "" && method != "" {
-			attrs = append(attrs, slog.String("method", quoteName(service+"."+method)))
-		}
-		return attrs
-	})
-}
-
-// quoteName shows a name that came from a peer: bounded, and without what could break a line of a log.
-func quoteName(name string) string {
-	name = code.Clip(name, 64)
-	quoted := strconv.Quote(name)
-	if plain := quoted[1 : len(quoted)-1]; plain == name && name != "" {
-		return plain
-	}
-	return quoted
-}
-
-// newOperators makes the handlers for operators of a generation. What only a start changes stays.
-func (h *Host) newOperators(g *generation) error {
-	token, err := AdminToken(g.set)
-	if err != nil {
-		return err
-	}
-	o := admin.Options{
-		Logger: h.log, MetricsPath: g.set.Manifest.Telemetry.Metrics.Path, Pprof: h.first.Manifest.Admin.PProf,
-		Token: token,
-	}
-	g.admin = admin.Handler(h.api(), o)
-	g.health = admin.HealthHandler(h.api(), o)
-	return nil
 }
 
 // AdminToken is the bearer token of the operators as it stood in its file when the set was read; empty without one.

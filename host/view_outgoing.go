@@ -4,13 +4,11 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host/admin"
 	"github.com/easymicro/easymicro/host/discovery/etcd"
-	"github.com/easymicro/easymicro/host/telemetry"
 	"github.com/easymicro/easymicro/wire/client"
 )
 
@@ -61,24 +59,6 @@ func where(r *config.Resolve) string {
 		return "file " + r.File
 	}
 	return "endpoints"
-}
-
-// lost are the endpoints of a service that are gone from discovery and used on for a while.
-func (c *cluster) lost(service string) map[string]bool {
-	if c == nil {
-		return nil
-	}
-	lost := make(map[string]bool)
-	for _, address := range c.etcd.Stale(service) {
-		lost[address] = true
-	}
-	if left := c.left.Load(); left != nil {
-		list, _ := left.services.find(service)
-		for _, e := range list {
-			lost[e.Address] = true
-		}
-	}
-	return lost
 }
 
 // place is an endpoint of an upstream.
@@ -153,52 +133,12 @@ func discoveredView(name string, found []etcd.EndpointState) admin.Discovered {
 	return v
 }
 
-// explainUpstream says which client-side rules decide about a call to an upstream. To a gateway every service of other
-// hosts is one of its name.
-func (g *generation) explainUpstream(name, method, caller string) (*admin.Explanation, error) {
-	if u := g.upstream(name); u != nil {
-		return &admin.Explanation{Explanation: g.policies.ExplainUpstream(name, u.made.config.Service, method, caller)}, nil
-	}
-	if _, ok := g.remote.service(name); ok {
-		return &admin.Explanation{Explanation: g.policies.ExplainUpstream(name, name, method, caller)}, nil
-	}
-	known := append(g.set.Manifest.UpstreamNames(), g.remote.all()...)
-	return nil, admin.Errorf(admin.CodeNotFound, "there is no upstream %q here", name).
-		WithHelp("upstreams: %s%s", strings.Join(known, ", "), didYouMean(name, known))
-}
-
-// emitDiscovery gives what the upstreams and the clusters are worth to a scrape. Only services of the manifest
-// are labels, and those of other hosts that a status shows.
-func (h *Host) emitDiscovery(g *generation, e *telemetry.Emitter) {
-	counts := make(map[string]map[string]int)
-	out := ejections(g)
-	count := func(name string, s *client.ServiceStatus, lost map[string]bool) {
-		if counts[s.Service] == nil {
-			counts[s.Service] = map[string]int{"ready": 0} // an alert needs the zero
-		}
-		for _, endpoint := range s.Endpoints {
-			counts[s.Service][endpointView(endpoint, lost, out[place{name, endpoint.Address}]).State]++
-		}
-	}
-	for name, u := range g.upstreams {
-		for _, s := range u.client.Status() {
-			count(name, &s, u.cluster.lost(s.Service))
-		}
-	}
+// remoteViews are those services as upstreams: the rules of calls to them take them for such.
+func remoteViews(g *generation, out map[place]string) []admin.Upstream {
+	var list []admin.Upstream
 	for _, s := range g.passedTo() {
-		count(s.Service, &s, g.cluster(g.remote.config.Etcd).lost(s.Service))
+		lost := g.cluster(g.remote.config.Etcd).lost(s.Service)
+		list = append(list, upstreamView(s.Service, "etcd "+g.remote.config.Etcd, &s, lost, out))
 	}
-	for service, states := range counts {
-		for state, n := range states {
-			e.DiscoveryEndpoints(service, state, n)
-		}
-	}
-	if g.set.Manifest.Registers() {
-		up := true
-		for _, c := range g.clusters {
-			s := c.etcd.Status()
-			up = up && (c.made.config.Register == nil || s.Registered || len(s.Instances) == 0 && !c.leaving.Load())
-		}
-		e.RegistrationUp(up)
-	}
+	return list
 }

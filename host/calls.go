@@ -1,0 +1,152 @@
+package host
+
+import (
+	"context"
+	"log/slog"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/host/telemetry"
+	"github.com/easymicro/easymicro/wire"
+	"github.com/easymicro/easymicro/wire/code"
+)
+
+// calls serves the calls of all listeners and gateways.
+type calls struct {
+	*core
+	recorder *recorder
+	hints    hints
+}
+
+// Handle serves one call under the generation in force when it arrives. It is the wire.Handler of every listener and
+// of the gateway.
+func (c *calls) Handle(ctx context.Context, req, res *wire.Frame) error {
+	call := wire.CallFrom(ctx)
+	if call == nil {
+		call = wire.NewCall(ctx, wire.CallOptions{Transport: transportRPCX})
+		defer call.End()
+	}
+	g, m, err := c.enter(req)
+	if err != nil {
+		c.notServed(call, req, err)
+		return err
+	}
+	s := &serving{calls: c, generation: g, method: m, wire: call, metrics: m.metrics(call.Transport())}
+	return s.run(req, res)
+}
+
+// enter finds the method and holds its instance. An instance that is being retired belongs to an old generation, so
+// the new one is looked up.
+func (c *calls) enter(req *wire.Frame) (*generation, *method, *code.Error) {
+	for {
+		g := c.current.Load()
+		m, ok := g.lookup(req.Service, req.Method)
+		if !ok {
+			return nil, nil, c.unknown(g, req.Service, req.Method)
+		}
+		if m.users.acquire() {
+			return g, m, nil
+		}
+		if c.current.Load() == g {
+			return nil, nil, code.Refuse(code.Unavailable, code.ReasonDraining, "the host is closing", "", c.name, 0)
+		}
+	}
+}
+
+// mostSuggested is among how many names the one is looked for that was probably meant.
+const mostSuggested = 1000
+
+// unknown is the answer to a call of what is not served.
+func (c *calls) unknown(g *generation, service, method string) *code.Error {
+	what, word, known := "unknown service "+quoteName(service), service, g.callable
+	if s, ok := g.byName.find(service); ok {
+		what, word, known = "unknown method "+quoteName(service+"."+method), method, s.byName.all
+	} else if err := g.remote.unheard(c.name, service); err != nil {
+		return err
+	}
+	if suggestion := c.meant(word, known); suggestion != "" {
+		what += " (did you mean " + suggestion + "?)"
+	}
+	return code.Refuse(code.Unimplemented, code.ReasonUnknownMethod, what, "", c.name, 0)
+}
+
+// meant is the name that was probably meant. Names are compared at most ten times a second, and with no more than
+// mostSuggested.
+func (c *calls) meant(word string, known func() []string) string {
+	if !c.hints.take() {
+		return ""
+	}
+	if names := known(); len(names) <= mostSuggested {
+		return config.Suggest(word, names)
+	}
+	return ""
+}
+
+// noCall counts a request that never became a call, and logs what its caller is not told.
+func (c *calls) noCall(service, method string, e *code.Error) {
+	c.metrics.WireError(e.Reason)
+	if !e.KeepsBack() {
+		return
+	}
+	kind := telemetry.LogKey{Subject: telemetry.LogAttrs{{"reason", e.Reason}}}
+	c.sampler.Log(slog.LevelWarn, "request refused", kind, func() []slog.Attr {
+		attrs := []slog.Attr{slog.Any("error", e)}
+		if service != "" && method != "" {
+			attrs = append(attrs, slog.String("method", quoteName(service+"."+method)))
+		}
+		return attrs
+	})
+}
+
+// quoteName shows a name that came from a peer: bounded, and without what could break a line of a log.
+func quoteName(name string) string {
+	name = code.Clip(name, 64)
+	quoted := strconv.Quote(name)
+	if plain := quoted[1 : len(quoted)-1]; plain == name && name != "" {
+		return plain
+	}
+	return quoted
+}
+
+// notServed counts and traces a call that reached no method.
+func (c *calls) notServed(call *wire.Call, req *wire.Frame, e *code.Error) {
+	c.metrics.Other(call.Transport()).Done(e.Code, time.Since(call.Arrived()))
+	var t telemetry.Trace
+	c.tracing.Begin(&t, nil, call, req)
+	t.End(e, "")
+}
+
+const (
+	hintEvery = 100 * time.Millisecond // how often the name that was probably meant is looked for, for callers,
+	hintBurst = 20                     // and how often in a row
+)
+
+// hints bounds how often a name is compared with all that there are, for callers who invent names. It may be shared.
+type hints struct {
+	full atomic.Int64 // when nothing of the burst is missing again, in nanoseconds
+}
+
+// take reports whether one more name may be looked for.
+func (h *hints) take() bool {
+	now := time.Now().UnixNano()
+	for {
+		full := h.full.Load()
+		next := max(full, now) + int64(hintEvery)
+		if next > now+hintBurst*int64(hintEvery) {
+			return false
+		}
+		if h.full.CompareAndSwap(full, next) {
+			return true
+		}
+	}
+}
+
+// nearest is config.Suggest, for as long as there may be more.
+func (h *hints) nearest(word string, known []string) string {
+	if !h.take() {
+		return ""
+	}
+	return config.Suggest(word, known)
+}

@@ -1,0 +1,199 @@
+package host
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/host/discovery/etcd"
+	"github.com/easymicro/easymicro/wire/client"
+)
+
+// lost are the endpoints of a service that are gone from discovery and used on for a while.
+func (c *cluster) lost(service string) map[string]bool {
+	if c == nil {
+		return nil
+	}
+	lost := make(map[string]bool)
+	for _, address := range c.etcd.Stale(service) {
+		lost[address] = true
+	}
+	if left := c.left.Load(); left != nil {
+		list, _ := left.services.find(service)
+		for _, e := range list {
+			lost[e.Address] = true
+		}
+	}
+	return lost
+}
+
+// A cluster is an entry of discovery.etcd at work. Generations that do not change it share it; it is closed when a newer
+// one has taken its place and nobody looks for endpoints in it any more.
+type cluster struct {
+	users // who looks for endpoints in it
+	name  string
+	made  recipe[config.Etcd]
+	etcd  *etcd.Cluster
+	left  atomic.Pointer[known] // by the cluster before it; nil once it has answered
+
+	registered      atomic.Bool
+	registeredOnce  atomic.Bool
+	registeredSince atomic.Pointer[time.Time]
+	leaving         atomic.Bool // withdrawing is no loss
+
+	lookOut   sync.Once // for twins
+	stopWatch context.CancelFunc
+	watching  sync.WaitGroup
+	twin      atomic.Pointer[string] // where another live host of this name is
+}
+
+func (c *cluster) madeOf() recipe[config.Etcd] { return c.made }
+
+func clusterMadeOf(set *config.Set, e config.Etcd) recipe[config.Etcd] {
+	m := recipe[config.Etcd]{config: e, files: fingerprint(set, append(tlsFiles(e.TLS), e.UsernameFile, e.PasswordFile)...)}
+	if e.Register != nil { // where it is advertised is said with each publishing
+		r := *e.Register
+		r.Advertise = ""
+		m.config.Register = &r
+	}
+	m.config.Required = false // asked for at the start alone
+	return m
+}
+
+// answers waits for an answer until ctx ends; the error then says why there is none.
+func (c *cluster) answers(ctx context.Context) error {
+	const again = 250 * time.Millisecond
+	var why error
+	for {
+		err := c.etcd.Ping(ctx)
+		if err == nil {
+			return nil
+		}
+		if why == nil || ctx.Err() == nil { // that the time is over says less
+			why = err
+		}
+		pause(ctx, again)
+		if ctx.Err() != nil {
+			return why
+		}
+	}
+}
+
+// registering tells that something is to be published, and not all of it is.
+func (c *cluster) registering() bool {
+	s := c.etcd.Status()
+	return !s.Registered && len(s.Instances) > 0
+}
+
+// known is what a cluster knew when an edit put another in its place.
+type known struct{ services names[[]client.Endpoint] }
+
+// knows is what the cluster knows, or what it was left by the one before it when it has not answered yet; nil: nothing.
+func (c *cluster) knows() *known {
+	if left := c.left.Load(); left != nil {
+		return left
+	}
+	found := c.etcd.Status().Services
+	if len(found) == 0 {
+		return nil
+	}
+	k := &known{newNames[[]client.Endpoint](len(found))}
+	for name, states := range found {
+		k.services.add(name, endpointsOf(states))
+	}
+	return k
+}
+
+func endpointsOf(states []etcd.EndpointState) []client.Endpoint {
+	list := make([]client.Endpoint, len(states))
+	for i := range states {
+		list[i] = states[i].Endpoint
+	}
+	return list
+}
+
+// inherit has the cluster go on with what the one before it knows, until it has an answer of its own: an edit that names
+// the wrong address must not take away what works.
+func (c *cluster) inherit(before *cluster) {
+	if before != nil && c.made.config.Staleness.KeepLastKnown {
+		c.left.Store(before.knows())
+	}
+}
+
+// Watch is that of client.Resolver.
+func (c *cluster) Watch(ctx context.Context, service string, update func([]client.Endpoint, error)) error {
+	if left := c.left.Load(); left != nil {
+		if list, ok := left.services.find(service); ok {
+			update(list, nil)
+		}
+	}
+	return c.etcd.Watch(ctx, service, func(list []client.Endpoint, err error) {
+		if err == nil && len(c.Missing()) == 0 {
+			c.left.Store(nil)
+		}
+		update(list, err)
+	})
+}
+
+// WatchServices is that of directory.
+func (c *cluster) WatchServices(ctx context.Context, update func([]string, error)) error {
+	if left := c.left.Load(); left != nil {
+		update(left.services.all(), nil)
+	}
+	return c.etcd.WatchServices(ctx, func(services []string, err error) {
+		left := c.left.Load()
+		switch {
+		case err == nil && len(c.Missing()) == 0:
+			c.left.Store(nil)
+		case err == nil && left != nil: // what is missing may still be there
+			services = append(slices.Clip(services), left.services.all()...)
+			slices.Sort(services)
+			services = slices.Compact(services)
+		}
+		update(services, err)
+	})
+}
+
+// Missing is that of directory.
+func (c *cluster) Missing() []string { return c.etcd.Missing() }
+
+func (c *cluster) publish(d *clusters, list []etcd.Instance) {
+	before := c.etcd.Status().Instances
+	c.etcd.Publish(list)
+	if len(list) == 0 && len(before) > 0 {
+		c.registered.Store(false) // so that the next time is news
+		d.log.Info("nothing is left to publish: withdrawn", "etcd", c.name, "instances", len(before))
+	}
+	if len(list) > 0 {
+		c.lookOut.Do(func() { c.watchTwins(d) })
+	}
+}
+
+// watchTwins looks out, until the cluster is closed, for another live host of this host's name. What such hosts share by
+// their name (metrics, overrides, status of a fleet) is of one or the other by chance.
+func (c *cluster) watchTwins(d *clusters) {
+	ctx, cancel := context.WithCancel(d.life)
+	c.stopWatch = cancel
+	c.watching.Go(func() { d.followTwins(ctx, c) })
+}
+
+// twinNow is where another live host of that name is, as far as the cluster knows: of several, the first by address.
+func (c *cluster) twinNow(host string) string {
+	s := c.etcd.Status()
+	own := make(map[string]bool, len(s.Instances))
+	for _, i := range s.Instances {
+		own[i.Address] = true
+	}
+	var first string
+	for _, endpoints := range s.Services {
+		for _, e := range endpoints {
+			if e.Host == host && e.State == etcd.StateLive && !own[e.Address] && len(own) > 0 && (first == "" || e.Address < first) {
+				first = e.Address
+			}
+		}
+	}
+	return first
+}

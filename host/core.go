@@ -1,0 +1,98 @@
+package host
+
+import (
+	"context"
+	"log/slog"
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/easymicro/easymicro/host/telemetry"
+	"github.com/easymicro/easymicro/wire"
+)
+
+// retireTimeout bounds how long what was taken out of service waits for its last call.
+const retireTimeout = 5 * time.Minute
+
+// core is what all parts of a host share.
+type core struct {
+	name, version string
+	log           *slog.Logger
+	sampler       *telemetry.LogSampler // for lines that callers can cause in any number
+	metrics       *telemetry.Metrics
+	tracing       *telemetry.Tracing
+	budget        *wire.Budget // of all listeners
+
+	current  atomic.Pointer[generation] // the only thing in a host that changes what calls meet
+	life     context.Context            //nolint:containedctx // its end cancels the calls that are left, of whatever generation
+	cut      context.CancelFunc
+	retiring sync.WaitGroup // what finishes its last calls
+}
+
+// drained retires a count and waits for its last call, but no longer than retireTimeout, nor than the host lives.
+func (c *core) drained(u *users) {
+	u.retire()
+	ctx, cancel := context.WithTimeout(c.life, retireTimeout)
+	defer cancel()
+	u.wait(ctx)
+}
+
+// pause waits, but no longer than ctx.
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// retired is what a count of calls is lowered by once no new call may enter.
+const retired = math.MinInt64 / 2
+
+// users are the calls that are inside of what a change may take out of service.
+type users struct {
+	calls   atomic.Int64
+	last    sync.Once
+	drained chan struct{}
+}
+
+func newUsers() users { return users{drained: make(chan struct{})} }
+
+// acquire lets a call in; false when it is being retired and a newer generation has its successor.
+func (u *users) acquire() bool {
+	if u.calls.Add(1) > 0 {
+		return true
+	}
+	u.release()
+	return false
+}
+
+func (u *users) release() { u.count(-1) }
+
+// retire lets no more calls in.
+func (u *users) retire() { u.count(retired) }
+
+func (u *users) count(n int64) {
+	if u.calls.Add(n) == retired {
+		// A call that was turned away may be counted after the last one has gone.
+		u.last.Do(func() { close(u.drained) })
+	}
+}
+
+// wait returns after the last call of what is retired, or when ctx ends.
+func (u *users) wait(ctx context.Context) {
+	select {
+	case <-u.drained:
+	case <-ctx.Done():
+	}
+}
+
+func (u *users) inFlight() int {
+	n := u.calls.Load()
+	if n < 0 {
+		n -= retired
+	}
+	return int(n)
+}

@@ -1,0 +1,222 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/easymicro/easymicro/host/telemetry"
+	"github.com/easymicro/easymicro/registry"
+	"github.com/easymicro/easymicro/wire/client"
+)
+
+// mostPassed is how many calls may be on their way to other hosts at once. Rules bound them; this keeps a host alive that
+// has none.
+const mostPassed = 100_000
+
+// remotes is the part of the services of other hosts, to which a gateway passes calls on.
+type remotes struct {
+	*core
+	rules clientRules
+	apply *changes
+}
+
+// remotesStep opens a link when a change needs another one.
+type remotesStep struct {
+	noStep
+	of     *remotes
+	prev   *generation
+	opened *link
+	gone   *link
+}
+
+func (p *remotes) plan(ctx context.Context, prev, next *generation) (step, error) {
+	s := &remotesStep{of: p, prev: prev, gone: prev.way()}
+	cfg := next.set.Manifest.Gateway.Remote
+	if cfg == nil {
+		return s, nil
+	}
+	c := next.cluster(cfg.Etcd)
+	if c == nil {
+		return nil, next.set.ProblemAt("gateway.remote.etcd", "there is no "+cfg.Etcd+" in discovery.etcd")
+	}
+	l := prev.way()
+	if l == nil || l.directory != directory(c) {
+		var err error
+		if l, err = p.openLink(cfg.Etcd, c, c.release); err != nil {
+			return nil, err
+		}
+		c.acquire()
+		s.opened = l
+		if prev != nil { // calls go on meanwhile, and are not to meet a link that knows nothing yet
+			l.await(ctx)
+		}
+	} else {
+		s.gone = nil
+	}
+	next.remote = newRemote(next, l)
+	return s, nil
+}
+
+// commit has a new client look up what the one before it does, before that is closed.
+func (s *remotesStep) commit() {
+	if old := s.prev.way(); s.opened != nil && old != nil {
+		s.opened.client.TakeOver(old.client)
+	}
+}
+
+func (s *remotesStep) abandon() { s.gone = s.opened }
+
+func (s *remotesStep) retire(<-chan struct{}) {
+	if s.gone != nil {
+		s.of.leave(s.gone)
+		s.of.forget()
+	}
+}
+
+// forget drops the metrics of methods that are no longer served.
+func (p *remotes) forget() {
+	p.apply.locked(func(g *generation) { p.metrics.Retain(g.serves) })
+}
+
+// leave ends a link that no generation has any more, after its last call.
+func (p *remotes) leave(l *link) {
+	p.drained(&l.users)
+	closing, cancel := context.WithTimeout(p.life, closeTimeout)
+	defer cancel()
+	l.shut(closing)
+}
+
+// lastPassed waits for the last calls to other hosts, of a host that ends, and returns how many were left.
+func (p *remotes) lastPassed(ctx context.Context) int {
+	l := p.current.Load().way()
+	if l == nil {
+		return 0
+	}
+	l.retire()
+	l.wait(ctx)
+	return l.inFlight()
+}
+
+// openLink makes the link over a directory; done is called when it no longer needs that.
+func (p *remotes) openLink(name string, d directory, done func()) (*link, error) {
+	c, err := client.New(client.Options{
+		Resolver: client.Source{Resolver: d, Name: "etcd " + name}, Guard: remoteRules{p.rules}, Caller: registry.Caller,
+		Logger: p.sampler.Logger(), MaxPending: mostPassed, Wrap: p.tracing.Wrap(p.metrics.Upstream("")), OnAttempt: telemetry.Attempt,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return newLink(name, d, c, p, done), nil
+}
+
+// remoteRules are the client-side rules for the calls that a gateway passes on.
+type remoteRules struct{ clientRules }
+
+// Do asks the rules about the method by the name that they have for it, see spelling.
+func (r remoteRules) Do(ctx context.Context, call client.OutgoingCall) (slot int, err error) {
+	if c := registry.CallFrom(ctx); c != nil && c.Method != call.Method() {
+		call = respelled{call, c.Method}
+	}
+	return r.clientRules.Do(ctx, call)
+}
+
+// respelled is a call whose method rules know by another spelling.
+type respelled struct {
+	client.OutgoingCall
+	method string
+}
+
+func (c respelled) Method() string { return c.method }
+
+// firstList is how long a host that starts waits to hear what services there are.
+const firstList = time.Second
+
+// directory is where the services of other hosts are found.
+type directory interface {
+	client.Resolver
+	// WatchServices tells update the names of all services that have endpoints, as Watch tells endpoints.
+	WatchServices(ctx context.Context, update func([]string, error)) error
+	// Missing returns the parts of it of which nothing was told yet.
+	Missing() []string
+}
+
+// link is the way to the services of other hosts: what discovery tells of them, and the one client that calls them all.
+// It outlives the generations that have the same discovery.
+type link struct {
+	users
+	cluster   string
+	directory directory
+	client    *client.Client
+	labels    remoteLabels
+	forget    func() // drops the metrics of methods that are gone
+	log       *slog.Logger
+	done      func() // with the directory
+
+	found   atomic.Pointer[foundServices]
+	told    chan struct{} // closed by the first list or error
+	unwatch context.CancelFunc
+	watched sync.WaitGroup
+}
+
+// foundServices is what discovery told last.
+type foundServices struct {
+	names []string
+	heard bool  // the names are what there was once, at least
+	err   error // why nothing newer is known
+}
+
+func newLink(cluster string, d directory, c *client.Client, p *remotes, done func()) *link {
+	l := &link{
+		users: newUsers(), cluster: cluster, directory: d, client: c, log: p.log, done: done,
+		labels: remoteLabels{metrics: p.metrics, has: make(map[string]bool)}, forget: p.forget, told: make(chan struct{}),
+	}
+	l.found.Store(new(foundServices))
+	var ctx context.Context
+	ctx, l.unwatch = context.WithCancel(context.Background())
+	l.watched.Go(func() { l.watch(ctx) })
+	return l
+}
+
+func (l *link) watch(ctx context.Context) {
+	var first sync.Once
+	err := l.directory.WatchServices(ctx, func(names []string, err error) {
+		next, dropped := *l.found.Load(), false
+		if next.err = err; err == nil {
+			next.names, next.heard = names, true
+			dropped = l.labels.keep(names) // before any of the new ones asks for room
+		}
+		l.found.Store(&next)
+		first.Do(func() { close(l.told) })
+		if dropped {
+			l.forget()
+		}
+	})
+	if ctx.Err() == nil {
+		l.log.Error("the services of other hosts are no longer followed", "etcd", l.cluster, "error", err)
+	}
+}
+
+// await returns when discovery has told something, but does not wait for long.
+func (l *link) await(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, firstList)
+	defer cancel()
+	select {
+	case <-l.told:
+	case <-ctx.Done():
+	}
+}
+
+// shut ends the link, whose last call has ended or is abandoned.
+func (l *link) shut(ctx context.Context) {
+	l.unwatch()
+	if err := l.client.Shutdown(ctx); err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
+		l.log.Warn("the connections to other hosts were not closed cleanly", "etcd", l.cluster, "error", err)
+	}
+	_ = l.client.Close()
+	l.watched.Wait()
+	l.done()
+}

@@ -1,0 +1,268 @@
+package host
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/host/telemetry"
+	"github.com/easymicro/easymicro/policies"
+	"github.com/easymicro/easymicro/wire"
+	"github.com/easymicro/easymicro/wire/client"
+)
+
+// rules is the part that compiles the rules of a set, and logs what becomes of them.
+type rules struct {
+	*core
+	pool     *client.Pool
+	expiries expiries
+}
+
+// rulesStep follows what expires of a set.
+type rulesStep struct {
+	noStep
+	of  *rules
+	set *config.Set
+}
+
+func (p *rules) plan(_ context.Context, prev, next *generation) (step, error) {
+	var before *policies.Snapshot
+	if prev != nil {
+		before = prev.policies
+	}
+	o := compileOptions(next.set, p.name)
+	o.Revision, o.OnTransition, o.Pool = next.revision, p.changed, p.pool
+	var err error
+	if next.policies, err = policies.Compile(next.set.Rules, next.targets(), before, o); err != nil {
+		return nil, err
+	}
+	next.warnings = append(next.warnings, next.policies.Unmatched()...).Sort()
+	next.bind(p.metrics)
+	return &rulesStep{of: p, set: next.set}, nil
+}
+
+func (s *rulesStep) commit() { s.of.expiries.follow(s.set) }
+
+// compileOptions are what the rules need to know of a set.
+func compileOptions(set *config.Set, host string) policies.Options {
+	o := policies.Options{
+		Host: host, Aliases: aliases(set.Manifest), Upstreams: set.Manifest.UpstreamNames(), Remote: remoteServices(set.Manifest),
+	}
+	if o.Remote != nil {
+		o.Upstreams = nil // every service that discovery knows is one
+		o.Allowed = append(set.Manifest.UpstreamNames(), set.Manifest.Gateway.Remote.Services...)
+	}
+	return o
+}
+
+// changed logs a transition of a breaker, of an endpoint, or of a rate limit that runs out of keys. It is called on
+// the goroutine of a call.
+func (p *rules) changed(t policies.Transition) {
+	if t.Kind == config.KindRateLimit {
+		p.ranOutOfKeys(t)
+		return
+	}
+	level, what, is := slog.LevelInfo, "breaker", " "
+	if t.Kind == config.KindOutlierDetection {
+		what = "endpoint"
+	}
+	switch {
+	case t.Mode == config.Shadow:
+		is = " would be " // who looks for "breaker open" must not find it
+	case t.To == "open" || t.To == "ejected":
+		level = slog.LevelWarn
+	}
+	what += is + strings.ReplaceAll(t.To, "_", "-")
+	attrs := []any{"rule", t.Rule}
+	if t.Mode == config.Shadow {
+		attrs = append(attrs, "mode", string(t.Mode))
+	}
+	if t.Upstream == "" {
+		attrs = append(attrs, "method", t.Target)
+	} else {
+		attrs = append(attrs, "upstream", t.Upstream, "target", t.Target)
+	}
+	attrs = append(attrs, "from", t.From)
+	if t.Cause != "" {
+		attrs = append(attrs, "cause", t.Cause)
+	}
+	p.log.Log(context.Background(), level, what, attrs...)
+}
+
+// ranOutOfKeys logs that calls with different keys share a bucket. In shadow that is nobody's trouble.
+func (p *rules) ranOutOfKeys(t policies.Transition) {
+	level, attrs := slog.LevelWarn, []any{"rule", t.Rule}
+	if t.Mode == config.Shadow {
+		level, attrs = slog.LevelInfo, append(attrs, "mode", string(t.Mode))
+	}
+	p.log.Log(context.Background(), level, "rate limit out of keys", append(attrs, "cause", t.Cause)...)
+}
+
+// expires logs that a rule or a token has expired, or soon will.
+func (p *rules) expires(e config.Expiry, over bool) {
+	level, what := slog.LevelWarn, "rule"
+	attrs := []slog.Attr{slog.Any("kinds", e.Kinds), slog.String("mode", string(e.Mode))}
+	if e.Rule == "" {
+		what, attrs = "token", []slog.Attr{slog.String("caller", e.Caller)}
+	}
+	msg := "a " + what + " expires soon"
+	if over {
+		msg = "a " + what + " has expired"
+		if e.Rule != "" && !e.Opens() {
+			level = slog.LevelInfo
+		}
+	}
+	attrs = append(attrs, slog.String("effect", e.Effect()), slog.Time("expires", e.At))
+	if e.Position.File != "" {
+		attrs = append(attrs, slog.Int("line", e.Position.Line))
+	}
+	// Tokens of one file are often issued, and expire, by the thousand.
+	kind := telemetry.LogKey{Subject: telemetry.LogAttrs{{"rule", e.Rule}, {"file", e.Position.File}}}
+	p.sampler.Log(level, msg, kind, func() []slog.Attr { return attrs })
+}
+
+// longestTimer is how long is waited at most before the clock is looked at again: it may be set meanwhile.
+const longestTimer = time.Hour
+
+// expiries tell when rules and tokens expire, and some days before. One timer waits for whatever comes next. What is past
+// when a set is applied is told by its warnings.
+type expiries struct {
+	tell func(e config.Expiry, over bool)
+
+	mu     sync.Mutex
+	list   []config.Expiry // of the set in force, the soonest first
+	until  time.Time       // what came before is told
+	timer  *time.Timer
+	closed bool
+}
+
+// follow waits for what expires of a set.
+func (x *expiries) follow(set *config.Set) {
+	x.advance(func() { x.list = set.Expiries() })
+}
+
+// advance tells what came since the last time, of the set that was in force.
+func (x *expiries) advance(then func()) {
+	now := time.Now()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.closed {
+		return
+	}
+	for _, e := range x.list {
+		if came := func(t time.Time) bool { return t.After(x.until) && !t.After(now) }; came(e.At) {
+			x.tell(e, true)
+		} else if came(e.At.Add(-config.ExpiresSoon)) {
+			x.tell(e, false)
+		}
+	}
+	x.until = now
+	then()
+	x.arm(now)
+}
+
+func (x *expiries) arm(now time.Time) {
+	if x.timer != nil {
+		x.timer.Stop()
+	}
+	var next time.Time
+	for _, e := range x.list {
+		for _, at := range [...]time.Time{e.At.Add(-config.ExpiresSoon), e.At} {
+			if at.After(now) && (next.IsZero() || at.Before(next)) {
+				next = at
+			}
+		}
+	}
+	if !next.IsZero() {
+		x.timer = time.AfterFunc(min(next.Sub(now), longestTimer), func() { x.advance(func() {}) })
+	}
+}
+
+func (x *expiries) close() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.closed = true
+	if x.timer != nil {
+		x.timer.Stop()
+	}
+}
+
+// emit gives the numbers of the rules to a scrape.
+func emit(g *generation, budget *wire.Budget, e *telemetry.Emitter) {
+	now := time.Now()
+	for i := range g.set.Rules {
+		r := &g.set.Rules[i]
+		status := "active"
+		if r.Expired(now) {
+			status = "expired"
+		}
+		e.RuleInfo(r.Name, string(cmp.Or(r.Mode, config.Enforce)), status)
+	}
+	g.policies.Decisions(func(rule string, kind config.Kind, method, decision string, n uint64) {
+		e.Decisions(rule, string(kind), method, decision, n)
+	})
+	for l := range g.policies.Limiters() {
+		if l.Keyed {
+			e.LimiterKeys(l.Rule, string(l.Mode), l.Keys)
+			e.LimiterOverflow(l.Rule, l.Overflow)
+			e.LimiterMissingKey(l.Rule, l.MissingKey)
+		} else {
+			e.LimiterTokens(l.Rule, string(l.Mode), l.Tokens)
+		}
+	}
+	for b := range g.policies.Breakers() {
+		e.BreakerState(b.Rule, string(b.Mode), b.Target, b.State)
+		for to, n := range b.Transitions {
+			e.BreakerTransitions(b.Rule, string(b.Mode), b.Target, to, n)
+		}
+	}
+	emitBudget(budget, e)
+	emitDiscovery(g, e)
+}
+
+func emitBudget(b *wire.Budget, e *telemetry.Emitter) {
+	u := b.Usage()
+	e.Budget(telemetry.Budget{
+		InFlight: u.InFlight, MaxInFlight: u.MaxInFlight, Bytes: u.BufferedBytes, MaxBytes: u.MaxBufferedBytes, Refused: u.Refused,
+	})
+}
+
+// emitDiscovery gives what the upstreams and the clusters are worth to a scrape. Only services of the manifest
+// are labels, and those of other hosts that a status shows.
+func emitDiscovery(g *generation, e *telemetry.Emitter) {
+	counts := make(map[string]map[string]int)
+	out := ejections(g)
+	count := func(name string, s *client.ServiceStatus, lost map[string]bool) {
+		if counts[s.Service] == nil {
+			counts[s.Service] = map[string]int{"ready": 0} // an alert needs the zero
+		}
+		for _, endpoint := range s.Endpoints {
+			counts[s.Service][endpointView(endpoint, lost, out[place{name, endpoint.Address}]).State]++
+		}
+	}
+	for name, u := range g.upstreams {
+		for _, s := range u.client.Status() {
+			count(name, &s, u.cluster.lost(s.Service))
+		}
+	}
+	for _, s := range g.passedTo() {
+		count(s.Service, &s, g.cluster(g.remote.config.Etcd).lost(s.Service))
+	}
+	for service, states := range counts {
+		for state, n := range states {
+			e.DiscoveryEndpoints(service, state, n)
+		}
+	}
+	if g.set.Manifest.Registers() {
+		up := true
+		for _, c := range g.clusters {
+			s := c.etcd.Status()
+			up = up && (c.made.config.Register == nil || s.Registered || len(s.Instances) == 0 && !c.leaving.Load())
+		}
+		e.RegistrationUp(up)
+	}
+}

@@ -1,0 +1,56 @@
+package host
+
+import (
+	"context"
+
+	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/host/machine"
+	"github.com/easymicro/easymicro/host/telemetry"
+)
+
+// settings is the part that gives the log, the traces and the budget what the manifest says of them.
+type settings struct {
+	*core
+	logLevel *telemetry.LogControl // nil: the log does not follow the manifest
+}
+
+type settingsStep struct {
+	noStep
+	of *settings
+	m  *config.Manifest
+}
+
+func (p *settings) plan(_ context.Context, _, next *generation) (step, error) {
+	return &settingsStep{of: p, m: next.set.Manifest}, nil
+}
+
+func (s *settingsStep) commit() {
+	s.of.limit(s.m.Host.Limits)
+	if logs := s.m.Telemetry.Logs; s.of.logLevel != nil {
+		if err := s.of.logLevel.Set(logs.Level, logs.Format); err != nil {
+			s.of.log.Warn("the log cannot be changed", "error", err)
+		}
+	}
+	s.of.trace(s.m)
+}
+
+// limit sets the limits of the budget. Unless the manifest has one, that of memory is a quarter of what there is.
+func (p *settings) limit(l config.HostLimits) {
+	bytes := int64(l.MaxBufferedBytes)
+	if bytes == 0 {
+		bytes = machine.Memory() / 4
+	}
+	p.budget.SetLimits(l.MaxInFlight, bytes)
+}
+
+// trace sets where spans are sent from now on.
+func (p *settings) trace(m *config.Manifest) {
+	to, err := m.Telemetry.Traces.OTLP() // checked already
+	if err == nil {
+		err = p.tracing.Set(telemetry.Collector{GRPC: to.GRPC, TLS: to.TLS, Address: to.Address, Path: to.Path},
+			float64(m.Telemetry.Traces.SampleRatio))
+	}
+	if err != nil {
+		p.log.Warn("the tracing cannot be changed", "error", err)
+	}
+}
