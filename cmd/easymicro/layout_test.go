@@ -130,7 +130,7 @@ var layout = map[string]row{
 		tests: []string{"config", "config/load", "host", "cmd/easymicro/cli"},
 	},
 	"samples/*": {
-		ours:  []string{"registry", "wire/code", "samples/*"},
+		ours: []string{"registry", "wire/code", "samples/*"},
 		tests: []string{
 			"wire", "config", "config/load", "policies", "host", "host/admin", "cmd/easymicro/cli", "samples", "go.yaml.in/yaml/v4",
 		},
