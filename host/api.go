@@ -80,12 +80,12 @@ func (a api) ExplainRule(_ context.Context, name string, revision int) (*admin.R
 			x.Rule = s
 		}
 	}
-	x.Status = a.fate(r.set, name, g.revision, revision)
+	x.Status = a.ruleStatus(r.set, name, g.revision, revision)
 	return x, nil
 }
 
 // fate is what became of a rule after a revision.
-func (a api) fate(set *config.Set, name string, current, revision int) string {
+func (a api) ruleStatus(set *config.Set, name string, current, revision int) string {
 	for n := revision + 1; n <= current; n++ {
 		r, ok := a.h.changes.history.applied(n)
 		if !ok {

@@ -46,7 +46,7 @@ func (c *calls) enter(req *wire.Frame) (*generation, *method, *code.Error) {
 		if !ok {
 			return nil, nil, c.unknown(g, req.Service, req.Method)
 		}
-		if m.users.acquire() {
+		if m.calls.acquire() {
 			return g, m, nil
 		}
 		if c.current.Load() == g {
@@ -55,8 +55,8 @@ func (c *calls) enter(req *wire.Frame) (*generation, *method, *code.Error) {
 	}
 }
 
-// mostSuggested is among how many names the one is looked for that was probably meant.
-const mostSuggested = 1000
+// maxSuggested is among how many names the one is looked for that was probably meant.
+const maxSuggested = 1000
 
 // unknown is the answer to a call of what is not served.
 func (c *calls) unknown(g *generation, service, method string) *code.Error {
@@ -73,12 +73,12 @@ func (c *calls) unknown(g *generation, service, method string) *code.Error {
 }
 
 // meant is the name that was probably meant. Names are compared at most ten times a second, and with no more than
-// mostSuggested.
+// maxSuggested.
 func (c *calls) meant(word string, known func() []string) string {
 	if !c.hints.take() {
 		return ""
 	}
-	if names := known(); len(names) <= mostSuggested {
+	if names := known(); len(names) <= maxSuggested {
 		return config.Suggest(word, names)
 	}
 	return ""

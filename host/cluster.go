@@ -21,7 +21,7 @@ func (c *cluster) lost(service string) map[string]bool {
 	for _, address := range c.etcd.Stale(service) {
 		lost[address] = true
 	}
-	if left := c.left.Load(); left != nil {
+	if left := c.lastKnown.Load(); left != nil {
 		list, _ := left.services.find(service)
 		for _, e := range list {
 			lost[e.Address] = true
@@ -33,27 +33,27 @@ func (c *cluster) lost(service string) map[string]bool {
 // A cluster is an entry of discovery.etcd at work. Generations that do not change it share it; it is closed when a newer
 // one has taken its place and nobody looks for endpoints in it any more.
 type cluster struct {
-	users // who looks for endpoints in it
-	name  string
-	made  recipe[config.Etcd]
-	etcd  *etcd.Cluster
-	left  atomic.Pointer[known] // by the cluster before it; nil once it has answered
+	refCount  // who looks for endpoints in it
+	name      string
+	spec      spec[config.Etcd]
+	etcd      *etcd.Cluster
+	lastKnown atomic.Pointer[lastKnown] // by the cluster before it; nil once it has answered
 
 	registered      atomic.Bool
 	registeredOnce  atomic.Bool
 	registeredSince atomic.Pointer[time.Time]
 	leaving         atomic.Bool // withdrawing is no loss
 
-	lookOut   sync.Once // for twins
+	watchOnce sync.Once // for twins
 	stopWatch context.CancelFunc
 	watching  sync.WaitGroup
-	twin      atomic.Pointer[string] // where another live host of this name is
+	duplicate atomic.Pointer[string] // where another live host of this name is
 }
 
-func (c *cluster) madeOf() recipe[config.Etcd] { return c.made }
+func (c *cluster) currentSpec() spec[config.Etcd] { return c.spec }
 
-func clusterMadeOf(set *config.Set, e config.Etcd) recipe[config.Etcd] {
-	m := recipe[config.Etcd]{config: e, files: fingerprint(set, append(tlsFiles(e.TLS), e.UsernameFile, e.PasswordFile)...)}
+func clusterSpec(set *config.Set, e config.Etcd) spec[config.Etcd] {
+	m := spec[config.Etcd]{config: e, files: fingerprint(set, append(tlsFiles(e.TLS), e.UsernameFile, e.PasswordFile)...)}
 	if e.Register != nil { // where it is advertised is said with each publishing
 		r := *e.Register
 		r.Advertise = ""
@@ -89,18 +89,18 @@ func (c *cluster) registering() bool {
 }
 
 // known is what a cluster knew when an edit put another in its place.
-type known struct{ services names[[]client.Endpoint] }
+type lastKnown struct{ services names[[]client.Endpoint] }
 
 // knows is what the cluster knows, or what it was left by the one before it when it has not answered yet; nil: nothing.
-func (c *cluster) knows() *known {
-	if left := c.left.Load(); left != nil {
+func (c *cluster) known() *lastKnown {
+	if left := c.lastKnown.Load(); left != nil {
 		return left
 	}
 	found := c.etcd.Status().Services
 	if len(found) == 0 {
 		return nil
 	}
-	k := &known{newNames[[]client.Endpoint](len(found))}
+	k := &lastKnown{newNames[[]client.Endpoint](len(found))}
 	for name, states := range found {
 		k.services.add(name, endpointsOf(states))
 	}
@@ -118,21 +118,21 @@ func endpointsOf(states []etcd.EndpointState) []client.Endpoint {
 // inherit has the cluster go on with what the one before it knows, until it has an answer of its own: an edit that names
 // the wrong address must not take away what works.
 func (c *cluster) inherit(before *cluster) {
-	if before != nil && c.made.config.Staleness.KeepLastKnown {
-		c.left.Store(before.knows())
+	if before != nil && c.spec.config.Staleness.KeepLastKnown {
+		c.lastKnown.Store(before.known())
 	}
 }
 
 // Watch is that of client.Resolver.
 func (c *cluster) Watch(ctx context.Context, service string, update func([]client.Endpoint, error)) error {
-	if left := c.left.Load(); left != nil {
+	if left := c.lastKnown.Load(); left != nil {
 		if list, ok := left.services.find(service); ok {
 			update(list, nil)
 		}
 	}
 	return c.etcd.Watch(ctx, service, func(list []client.Endpoint, err error) {
 		if err == nil && len(c.Missing()) == 0 {
-			c.left.Store(nil)
+			c.lastKnown.Store(nil)
 		}
 		update(list, err)
 	})
@@ -140,14 +140,14 @@ func (c *cluster) Watch(ctx context.Context, service string, update func([]clien
 
 // WatchServices is that of directory.
 func (c *cluster) WatchServices(ctx context.Context, update func([]string, error)) error {
-	if left := c.left.Load(); left != nil {
+	if left := c.lastKnown.Load(); left != nil {
 		update(left.services.all(), nil)
 	}
 	return c.etcd.WatchServices(ctx, func(services []string, err error) {
-		left := c.left.Load()
+		left := c.lastKnown.Load()
 		switch {
 		case err == nil && len(c.Missing()) == 0:
-			c.left.Store(nil)
+			c.lastKnown.Store(nil)
 		case err == nil && left != nil: // what is missing may still be there
 			services = append(slices.Clip(services), left.services.all()...)
 			slices.Sort(services)
@@ -168,20 +168,20 @@ func (c *cluster) publish(d *clusters, list []etcd.Instance) {
 		d.log.Info("nothing is left to publish: withdrawn", "etcd", c.name, "instances", len(before))
 	}
 	if len(list) > 0 {
-		c.lookOut.Do(func() { c.watchTwins(d) })
+		c.watchOnce.Do(func() { c.watchDuplicates(d) })
 	}
 }
 
-// watchTwins looks out, until the cluster is closed, for another live host of this host's name. What such hosts share by
+// watchDuplicates looks out, until the cluster is closed, for another live host of this host's name. What such hosts share by
 // their name (metrics, overrides, status of a fleet) is of one or the other by chance.
-func (c *cluster) watchTwins(d *clusters) {
+func (c *cluster) watchDuplicates(d *clusters) {
 	ctx, cancel := context.WithCancel(d.life)
 	c.stopWatch = cancel
-	c.watching.Go(func() { d.followTwins(ctx, c) })
+	c.watching.Go(func() { d.followDuplicates(ctx, c) })
 }
 
-// twinNow is where another live host of that name is, as far as the cluster knows: of several, the first by address.
-func (c *cluster) twinNow(host string) string {
+// duplicateNow is where another live host of that name is, as far as the cluster knows: of several, the first by address.
+func (c *cluster) duplicateNow(host string) string {
 	s := c.etcd.Status()
 	own := make(map[string]bool, len(s.Instances))
 	for _, i := range s.Instances {

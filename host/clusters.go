@@ -35,8 +35,8 @@ func (d *clusters) plan(_ context.Context, prev, next *generation) (step, error)
 		return s, nil
 	}
 	for i, e := range next.set.Manifest.Discovery.Etcd {
-		made, running := clusterMadeOf(next.set, e), prev.cluster(e.Name)
-		c, opened, err := renew(next, running, made, func() (*cluster, error) {
+		made, running := clusterSpec(next.set, e), prev.cluster(e.Name)
+		c, opened, err := reuseOrOpen(next, running, made, func() (*cluster, error) {
 			return d.openCluster(next.set, fmt.Sprintf("discovery.etcd[%d]", i), e, made)
 		})
 		if err != nil {
@@ -60,7 +60,7 @@ func (s *clustersStep) retire(<-chan struct{}) {
 	if s.abandoned {
 		for _, c := range s.opened {
 			retiring.Go(func() {
-				s.of.drained(&c.users)
+				s.of.drained(&c.refCount)
 				s.of.closeCluster(c)
 			})
 		}
@@ -76,8 +76,8 @@ func (s *clustersStep) retire(<-chan struct{}) {
 	}
 }
 
-func (d *clusters) openCluster(set *config.Set, path string, e config.Etcd, made recipe[config.Etcd]) (*cluster, error) {
-	c := &cluster{users: newUsers(), name: e.Name, made: made}
+func (d *clusters) openCluster(set *config.Set, path string, e config.Etcd, made spec[config.Etcd]) (*cluster, error) {
+	c := &cluster{refCount: newRefCount(), name: e.Name, spec: made}
 	o := etcd.Options{
 		Name: e.Name, Endpoints: e.Endpoints, Prefix: e.Prefix, Layouts: e.Layouts, Logger: d.sampler.Logger(),
 		Host: d.name, AllowEndpoints: e.AllowEndpoints, DropUnknown: !e.Staleness.KeepLastKnown, MinHealthy: e.Staleness.MinHealthyPercent,
@@ -145,7 +145,7 @@ func (d *clusters) discardCluster(c, successor *cluster) {
 	if err := c.etcd.Withdraw(withdrawing); err != nil && d.life.Err() == nil {
 		d.log.Warn("what was published goes with its lease", "etcd", c.name, "error", err)
 	}
-	d.drained(&c.users)
+	d.drained(&c.refCount)
 	d.closeCluster(c)
 }
 
@@ -180,7 +180,7 @@ const (
 func (d *clusters) publish() {
 	g := d.current.Load()
 	for _, c := range g.inNameOrder() {
-		if c.made.config.Register != nil {
+		if c.spec.config.Register != nil {
 			c.publish(d, d.instances(g, c.name))
 		}
 	}
@@ -240,7 +240,7 @@ func (d *clusters) withdraw() {
 	defer cancel()
 	var all sync.WaitGroup
 	for _, c := range d.current.Load().inNameOrder() {
-		if c.made.config.Register == nil {
+		if c.spec.config.Register == nil {
 			continue
 		}
 		all.Go(func() {
@@ -281,9 +281,9 @@ func (d *clusters) registrationChanged(c *cluster, up bool, err error) {
 	}
 }
 
-// followTwins believes in a twin that outlives a lease: before that it may be this host's own past.
-func (d *clusters) followTwins(ctx context.Context, c *cluster) {
-	tick := time.NewTicker(c.made.config.Register.LeaseTTL.Std() + time.Second)
+// followDuplicates believes in a twin that outlives a lease: before that it may be this host's own past.
+func (d *clusters) followDuplicates(ctx context.Context, c *cluster) {
+	tick := time.NewTicker(c.spec.config.Register.LeaseTTL.Std() + time.Second)
 	defer tick.Stop()
 	var before string
 	for {
@@ -292,12 +292,12 @@ func (d *clusters) followTwins(ctx context.Context, c *cluster) {
 			return
 		case <-tick.C:
 		}
-		at := c.twinNow(d.name)
+		at := c.duplicateNow(d.name)
 		switch {
 		case at == "":
-			c.twin.Store(nil)
-		case at == before && c.twin.Load() == nil:
-			c.twin.Store(&at)
+			c.duplicate.Store(nil)
+		case at == before && c.duplicate.Load() == nil:
+			c.duplicate.Store(&at)
 			d.log.Warn("another live host has the name of this one: give each its own host.name", "host", d.name, "at", at, "etcd", c.name)
 		}
 		before = at

@@ -31,7 +31,7 @@ type core struct {
 }
 
 // drained retires a count and waits for its last call, but no longer than retireTimeout, nor than the host lives.
-func (c *core) drained(u *users) {
+func (c *core) drained(u *refCount) {
 	u.retire()
 	ctx, cancel := context.WithTimeout(c.life, retireTimeout)
 	defer cancel()
@@ -51,17 +51,17 @@ func pause(ctx context.Context, d time.Duration) {
 // retired is what a count of calls is lowered by once no new call may enter.
 const retired = math.MinInt64 / 2
 
-// users are the calls that are inside of what a change may take out of service.
-type users struct {
+// refCount counts the calls that are inside of what a change may take out of service.
+type refCount struct {
 	calls   atomic.Int64
 	last    sync.Once
 	drained chan struct{}
 }
 
-func newUsers() users { return users{drained: make(chan struct{})} }
+func newRefCount() refCount { return refCount{drained: make(chan struct{})} }
 
 // acquire lets a call in; false when it is being retired and a newer generation has its successor.
-func (u *users) acquire() bool {
+func (u *refCount) acquire() bool {
 	if u.calls.Add(1) > 0 {
 		return true
 	}
@@ -69,12 +69,12 @@ func (u *users) acquire() bool {
 	return false
 }
 
-func (u *users) release() { u.count(-1) }
+func (u *refCount) release() { u.count(-1) }
 
 // retire lets no more calls in.
-func (u *users) retire() { u.count(retired) }
+func (u *refCount) retire() { u.count(retired) }
 
-func (u *users) count(n int64) {
+func (u *refCount) count(n int64) {
 	if u.calls.Add(n) == retired {
 		// A call that was turned away may be counted after the last one has gone.
 		u.last.Do(func() { close(u.drained) })
@@ -82,14 +82,14 @@ func (u *users) count(n int64) {
 }
 
 // wait returns after the last call of what is retired, or when ctx ends.
-func (u *users) wait(ctx context.Context) {
+func (u *refCount) wait(ctx context.Context) {
 	select {
 	case <-u.drained:
 	case <-ctx.Done():
 	}
 }
 
-func (u *users) inFlight() int {
+func (u *refCount) inFlight() int {
 	n := u.calls.Load()
 	if n < 0 {
 		n -= retired

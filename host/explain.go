@@ -70,7 +70,7 @@ func didYouMean(word string, known []string) string {
 // hosts is one of its name.
 func explainUpstream(g *generation, name, method, caller string) (*admin.Explanation, error) {
 	if u := g.upstream(name); u != nil {
-		return &admin.Explanation{Explanation: g.policies.ExplainUpstream(name, u.made.config.Service, method, caller)}, nil
+		return &admin.Explanation{Explanation: g.policies.ExplainUpstream(name, u.spec.config.Service, method, caller)}, nil
 	}
 	if _, ok := g.remote.service(name); ok {
 		return &admin.Explanation{Explanation: g.policies.ExplainUpstream(name, name, method, caller)}, nil

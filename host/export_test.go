@@ -14,11 +14,11 @@ type Directory = directory
 // LeadTo has a gateway.remote find its services in d, from now on and until the next reload. No call may run.
 func LeadTo(h *Host, d Directory) error {
 	g := h.current.Load()
-	l, err := h.remotes.openLink(g.remote.link.cluster, d, func() {})
+	l, err := h.remotes.openClient(g.remote.client.cluster, d, func() {})
 	if err != nil {
 		return err
 	}
-	old := g.remote.link
+	old := g.remote.client
 	g.remote = newRemote(g, l)
 	h.retiring.Go(func() { h.remotes.leave(old) })
 	l.await(context.Background())

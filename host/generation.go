@@ -54,7 +54,7 @@ type method struct {
 	service   *service       // nil for one of another host
 	remote    *remoteService // nil for one of this host
 	name      string
-	users     *users
+	calls     *refCount
 	run       func(s *serving, req, res *wire.Frame) error
 	invoke    *registry.Method // nil for one of another host
 	target    policies.Target
@@ -97,7 +97,7 @@ func newService(cfg *config.Service, inst *instance) *service {
 			continue
 		}
 		bound := &method{service: s, name: m.Name, invoke: m, target: policies.Target{Service: cfg.Name, Method: m.Name}}
-		bound.users, bound.run = &inst.users, (*serving).invoke
+		bound.calls, bound.run = &inst.refCount, (*serving).invoke
 		bound.full = bound.target.String()
 		bound.operation = telemetry.NewOperation(cfg.Name, bound.full)
 		s.methods = append(s.methods, bound)
@@ -226,11 +226,11 @@ func exported(name string) bool {
 }
 
 // way is the link of a generation; nil when it has none.
-func (g *generation) way() *link {
+func (g *generation) remoteClient() *remoteClient {
 	if g == nil || g.remote == nil {
 		return nil
 	}
-	return g.remote.link
+	return g.remote.client
 }
 
 // passedTo is what the gateway's client knows of the services of other hosts that were called, as many as are shown.
@@ -238,12 +238,12 @@ func (g *generation) passedTo() []client.ServiceStatus {
 	if g.remote == nil {
 		return nil
 	}
-	list := g.remote.link.client.Status()
+	list := g.remote.client.client.Status()
 	return list[:min(len(list), shownServices)]
 }
 
-// keepsOld makes warnings of an error.
-func (g *generation) keepsOld(err error) {
+// warnReused makes warnings of an error.
+func (g *generation) warnReused(err error) {
 	var problems config.Problems
 	if !errors.As(err, &problems) {
 		problems = config.Problems{{Message: err.Error()}}
@@ -273,7 +273,7 @@ func (g *generation) without(next *generation) []*method {
 
 // serves tells whether a method, as Service/Method, belongs to the generation under just that name.
 func (g *generation) serves(fullName string) bool {
-	if l := g.way(); l != nil && l.labels.labelled(fullName) {
+	if l := g.remoteClient(); l != nil && l.labels.labelled(fullName) {
 		return true
 	}
 	i := strings.LastIndexByte(fullName, '/')

@@ -234,7 +234,7 @@ func (h *Host) listen(ctx context.Context) error {
 	}
 	h.changes.applying.Lock()
 	defer h.changes.applying.Unlock()
-	if l := h.current.Load().way(); l != nil {
+	if l := h.current.Load().remoteClient(); l != nil {
 		l.await(ctx)
 	}
 	if err := h.listeners.Open(ctx, h.life, h.Set()); err != nil {
@@ -283,7 +283,7 @@ func (h *Host) InFlight() int {
 	for _, s := range h.current.Load().services {
 		n += s.instance.inFlight()
 	}
-	if l := h.current.Load().way(); l != nil {
+	if l := h.current.Load().remoteClient(); l != nil {
 		n += l.inFlight()
 	}
 	return n
@@ -313,14 +313,14 @@ func (h *Host) finish(ctx context.Context, until time.Time) (abandoned int) {
 			s.instance.wait(ctx)
 			abandoned += s.instance.inFlight()
 		}
-		abandoned += h.remotes.lastPassed(ctx)
+		abandoned += h.remotes.drain(ctx)
 		h.cut()
 		closing, cancel := context.WithDeadline(context.Background(), until.Add(lastMoment))
 		defer cancel()
 		for _, s := range services {
 			h.services.close(closing, s.instance)
 		}
-		if l := h.current.Load().way(); l != nil {
+		if l := h.current.Load().remoteClient(); l != nil {
 			l.shut(closing)
 		}
 		if g := h.current.Load(); g != nil {
@@ -379,5 +379,5 @@ func (h *Host) Remote() *Remote {
 	}
 	names := r.all()
 	slices.Sort(names)
-	return &Remote{Etcd: r.config.Etcd, Services: names, Err: r.link.found.Load().err}
+	return &Remote{Etcd: r.config.Etcd, Services: names, Err: r.client.found.Load().err}
 }

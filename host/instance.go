@@ -25,7 +25,7 @@ type instance struct {
 	ready   readiness
 	options config.RawOptions
 	clients *bindings
-	users
+	refCount
 }
 
 // optionsDecoder is nil for options that are not written, so that the handler's defaults hold.
@@ -58,7 +58,7 @@ func (c boundClient) Call(ctx context.Context, method string, args, reply any) e
 	}
 	defer u.release()
 	var answered wire.Metadata
-	err = u.client.Call(ctx, u.made.config.Service, method, args, reply, metadataOptions(ctx, &answered)...)
+	err = u.client.Call(ctx, u.spec.config.Service, method, args, reply, metadataOptions(ctx, &answered)...)
 	for into := registry.ReplyOf(ctx); len(answered) > 0; answered = answered[1:] {
 		if key := answered[0][0]; travels(key) {
 			into.Set(key, answered[0][1])

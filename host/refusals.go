@@ -42,8 +42,8 @@ type refusalKey struct {
 	various              bool   // upstream, target, peer and key differ, and are left out
 }
 
-// longestName is how much of a name of a peer's choice is kept.
-const longestName = 128
+// maxNameBytes is how much of a name of a peer's choice is kept.
+const maxNameBytes = 128
 
 // names are those that peers may make up, and parts of what they sent.
 func (k *refusalKey) names() [4]*string {
@@ -52,7 +52,7 @@ func (k *refusalKey) names() [4]*string {
 
 func (k *refusalKey) clip() {
 	for _, s := range k.names() {
-		*s = code.Clip(*s, longestName)
+		*s = code.Clip(*s, maxNameBytes)
 	}
 }
 

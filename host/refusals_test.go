@@ -132,7 +132,7 @@ func TestLongNamesOfARefusalAreCutBetweenCharacters(t *testing.T) {
 	r.add(someDay, key, func(*refusal) {})
 	e := r.list("", time.Time{})[0]
 	for _, name := range []string{e.caller, e.target.Method} {
-		if len(name) > longestName || !utf8.ValidString(name) || strings.HasSuffix(name, "\uFFFD…") {
+		if len(name) > maxNameBytes || !utf8.ValidString(name) || strings.HasSuffix(name, "\uFFFD…") {
 			t.Errorf("%q", name)
 		}
 	}

@@ -102,13 +102,13 @@ func (c *recorder) logRefusal(msg string, key *refusalKey, subject string, e *co
 		Source:  telemetry.LogAttrs{{"caller", key.caller}, {"key", key.key}},
 	}
 	if subject == "" {
-		kind.Source[2] = [2]string{"method", code.Clip(called, longestName)}
+		kind.Source[2] = [2]string{"method", code.Clip(called, maxNameBytes)}
 		called = ""
 	}
 	c.sampler.Log(slog.LevelWarn, msg, kind, func() []slog.Attr {
 		var attrs []slog.Attr
 		if called != subject {
-			attrs = append(attrs, slog.String("called", code.Clip(called, longestName)))
+			attrs = append(attrs, slog.String("called", code.Clip(called, maxNameBytes)))
 		}
 		if key.peer.IsValid() {
 			attrs = append(attrs, slog.String("peer", key.peer.String()))

@@ -16,7 +16,7 @@ import (
 // allows. Nothing else about them is known here, so that a method is whatever a caller asks for.
 type remote struct {
 	config   *config.Remote
-	link     *link
+	client   *remoteClient
 	rules    *policies.Snapshot
 	spelling spelling
 	names    atomic.Pointer[remoteNames]
@@ -29,8 +29,8 @@ type remoteNames struct {
 	services names[*remoteService]
 }
 
-func newRemote(g *generation, l *link) *remote {
-	r := &remote{config: g.set.Manifest.Gateway.Remote, link: l, rules: g.policies, spelling: newSpelling(g.set.Rules)}
+func newRemote(g *generation, l *remoteClient) *remote {
+	r := &remote{config: g.set.Manifest.Gateway.Remote, client: l, rules: g.policies, spelling: newSpelling(g.set.Rules)}
 	r.names.Store(&remoteNames{})
 	return r
 }
@@ -53,7 +53,7 @@ func (r *remote) all() []string {
 
 // current are the services as discovery told them last.
 func (r *remote) current() names[*remoteService] {
-	found := r.link.found.Load()
+	found := r.client.found.Load()
 	if known := r.names.Load(); known.of == found {
 		return known.services
 	}
@@ -84,11 +84,11 @@ func (r *remote) unheard(host, service string) *code.Error {
 	if r == nil || !r.config.AllowsSpelling(service) {
 		return nil
 	}
-	found := r.link.found.Load()
-	if found.heard && len(r.link.directory.Missing()) == 0 {
+	found := r.client.found.Load()
+	if found.heard && len(r.client.directory.Missing()) == 0 {
 		return nil
 	}
-	what := "etcd " + r.link.cluster + " has not told its services yet"
+	what := "etcd " + r.client.cluster + " has not told its services yet"
 	public := code.Refuse(code.Unavailable, code.ReasonNoEndpoint, what, "", host, 0)
 	if found.err != nil {
 		what += " (" + found.err.Error() + ")"
@@ -129,7 +129,7 @@ type remoteService struct {
 
 func newRemoteService(r *remote, name string) *remoteService {
 	s := &remoteService{remote: r, name: name}
-	s.rpcx, s.http, _ = r.link.labels.metricsOf(name, otherMethods)
+	s.rpcx, s.http, _ = r.client.labels.metricsOf(name, otherMethods)
 	none := newNames[*method](0)
 	s.answered.Store(&none)
 	return s
@@ -138,7 +138,7 @@ func newRemoteService(r *remote, name string) *remoteService {
 // counts tells whether the metrics of the service are still the ones to count in: it may have been away for so long that
 // they were dropped, or there may be room for them now.
 func (s *remoteService) counts() bool {
-	rpcx, _, _ := s.remote.link.labels.metricsOf(s.name, otherMethods)
+	rpcx, _, _ := s.remote.client.labels.metricsOf(s.name, otherMethods)
 	return rpcx == s.rpcx
 }
 
@@ -150,7 +150,7 @@ func (s *remoteService) method(name string) *method {
 	}
 	t := policies.Target{Service: s.name, Method: s.remote.spelling.of(name)}
 	return &method{
-		name: name, users: &s.remote.link.users, run: (*serving).passOn, target: t, full: t.String(),
+		name: name, calls: &s.remote.client.refCount, run: (*serving).forward, target: t, full: t.String(),
 		guard: s.remote.rules.Resolve(t), rpcx: s.rpcx, http: s.http, remote: s, operation: telemetry.RemoteOperation(t.String()),
 	}
 }
@@ -168,7 +168,7 @@ func (s *remoteService) learn(m *method) {
 	learned.name = strings.Clone(m.name) // what a peer sent must not be kept alive by its name
 	learned.target.Method = strings.Clone(m.target.Method)
 	var ok bool
-	if learned.rpcx, learned.http, ok = s.remote.link.labels.metricsOf(s.name, learned.target.Method); !ok {
+	if learned.rpcx, learned.http, ok = s.remote.client.labels.metricsOf(s.name, learned.target.Method); !ok {
 		return
 	}
 	next := newNames[*method](len(known.exact) + 1)
@@ -179,8 +179,8 @@ func (s *remoteService) learn(m *method) {
 	s.answered.Store(&next)
 }
 
-// mostRemoteLabels is how many methods of other hosts have metrics of their own.
-const mostRemoteLabels = 1000
+// maxRemoteLabels is how many methods of other hosts have metrics of their own.
+const maxRemoteLabels = 1000
 
 // remoteLabels are the methods of other hosts that have metrics of their own.
 type remoteLabels struct {
@@ -202,7 +202,7 @@ func (l *remoteLabels) metricsOf(service, method string) (rpcx, http *telemetry.
 func (l *remoteLabels) add(full string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.has[full] && len(l.has) >= mostRemoteLabels {
+	if !l.has[full] && len(l.has) >= maxRemoteLabels {
 		return false
 	}
 	l.has[full] = true
@@ -221,7 +221,7 @@ func (l *remoteLabels) labelled(full string) bool {
 func (l *remoteLabels) keep(services []string) (dropped bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.has)+len(services) <= mostRemoteLabels/2 {
+	if len(l.has)+len(services) <= maxRemoteLabels/2 {
 		return false
 	}
 	stay := make(map[string]bool, len(services))
@@ -313,8 +313,8 @@ func respell(name, glob string) string {
 	return b.String()
 }
 
-// passedMetadata is the caller's without what it says about its own connection.
-func passedMetadata(m wire.Metadata) wire.Metadata {
+// forwardedMetadata is the caller's without what it says about its own connection.
+func forwardedMetadata(m wire.Metadata) wire.Metadata {
 	var passed wire.Metadata
 	for _, pair := range m {
 		if pair[0] != wire.MetaAcceptCompression {

@@ -13,9 +13,9 @@ import (
 	"github.com/easymicro/easymicro/wire/client"
 )
 
-// mostPassed is how many calls may be on their way to other hosts at once. Rules bound them; this keeps a host alive that
+// maxForwarded is how many calls may be on their way to other hosts at once. Rules bound them; this keeps a host alive that
 // has none.
-const mostPassed = 100_000
+const maxForwarded = 100_000
 
 // remotes is the part of the services of other hosts, to which a gateway passes calls on.
 type remotes struct {
@@ -29,12 +29,12 @@ type remotesStep struct {
 	noStep
 	of     *remotes
 	prev   *generation
-	opened *link
-	gone   *link
+	opened *remoteClient
+	gone   *remoteClient
 }
 
 func (p *remotes) plan(ctx context.Context, prev, next *generation) (step, error) {
-	s := &remotesStep{of: p, prev: prev, gone: prev.way()}
+	s := &remotesStep{of: p, prev: prev, gone: prev.remoteClient()}
 	cfg := next.set.Manifest.Gateway.Remote
 	if cfg == nil {
 		return s, nil
@@ -43,10 +43,10 @@ func (p *remotes) plan(ctx context.Context, prev, next *generation) (step, error
 	if c == nil {
 		return nil, next.set.ProblemAt("gateway.remote.etcd", "there is no "+cfg.Etcd+" in discovery.etcd")
 	}
-	l := prev.way()
+	l := prev.remoteClient()
 	if l == nil || l.directory != directory(c) {
 		var err error
-		if l, err = p.openLink(cfg.Etcd, c, c.release); err != nil {
+		if l, err = p.openClient(cfg.Etcd, c, c.release); err != nil {
 			return nil, err
 		}
 		c.acquire()
@@ -63,7 +63,7 @@ func (p *remotes) plan(ctx context.Context, prev, next *generation) (step, error
 
 // commit has a new client look up what the one before it does, before that is closed.
 func (s *remotesStep) commit() {
-	if old := s.prev.way(); s.opened != nil && old != nil {
+	if old := s.prev.remoteClient(); s.opened != nil && old != nil {
 		s.opened.client.TakeOver(old.client)
 	}
 }
@@ -83,16 +83,16 @@ func (p *remotes) forget() {
 }
 
 // leave ends a link that no generation has any more, after its last call.
-func (p *remotes) leave(l *link) {
-	p.drained(&l.users)
+func (p *remotes) leave(l *remoteClient) {
+	p.drained(&l.refCount)
 	closing, cancel := context.WithTimeout(p.life, closeTimeout)
 	defer cancel()
 	l.shut(closing)
 }
 
 // lastPassed waits for the last calls to other hosts, of a host that ends, and returns how many were left.
-func (p *remotes) lastPassed(ctx context.Context) int {
-	l := p.current.Load().way()
+func (p *remotes) drain(ctx context.Context) int {
+	l := p.current.Load().remoteClient()
 	if l == nil {
 		return 0
 	}
@@ -101,16 +101,16 @@ func (p *remotes) lastPassed(ctx context.Context) int {
 	return l.inFlight()
 }
 
-// openLink makes the link over a directory; done is called when it no longer needs that.
-func (p *remotes) openLink(name string, d directory, done func()) (*link, error) {
+// openClient makes the link over a directory; done is called when it no longer needs that.
+func (p *remotes) openClient(name string, d directory, done func()) (*remoteClient, error) {
 	c, err := client.New(client.Options{
 		Resolver: client.Source{Resolver: d, Name: "etcd " + name}, Guard: remoteRules{p.rules}, Caller: registry.Caller,
-		Logger: p.sampler.Logger(), MaxPending: mostPassed, Wrap: p.tracing.Wrap(p.metrics.Upstream("")), OnAttempt: telemetry.Attempt,
+		Logger: p.sampler.Logger(), MaxPending: maxForwarded, Wrap: p.tracing.Wrap(p.metrics.Upstream("")), OnAttempt: telemetry.Attempt,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return newLink(name, d, c, p, done), nil
+	return newRemoteClient(name, d, c, p, done), nil
 }
 
 // remoteRules are the client-side rules for the calls that a gateway passes on.
@@ -146,8 +146,8 @@ type directory interface {
 
 // link is the way to the services of other hosts: what discovery tells of them, and the one client that calls them all.
 // It outlives the generations that have the same discovery.
-type link struct {
-	users
+type remoteClient struct {
+	refCount
 	cluster   string
 	directory directory
 	client    *client.Client
@@ -169,9 +169,9 @@ type foundServices struct {
 	err   error // why nothing newer is known
 }
 
-func newLink(cluster string, d directory, c *client.Client, p *remotes, done func()) *link {
-	l := &link{
-		users: newUsers(), cluster: cluster, directory: d, client: c, log: p.log, done: done,
+func newRemoteClient(cluster string, d directory, c *client.Client, p *remotes, done func()) *remoteClient {
+	l := &remoteClient{
+		refCount: newRefCount(), cluster: cluster, directory: d, client: c, log: p.log, done: done,
 		labels: remoteLabels{metrics: p.metrics, has: make(map[string]bool)}, forget: p.forget, told: make(chan struct{}),
 	}
 	l.found.Store(new(foundServices))
@@ -181,7 +181,7 @@ func newLink(cluster string, d directory, c *client.Client, p *remotes, done fun
 	return l
 }
 
-func (l *link) watch(ctx context.Context) {
+func (l *remoteClient) watch(ctx context.Context) {
 	var first sync.Once
 	err := l.directory.WatchServices(ctx, func(names []string, err error) {
 		next, dropped := *l.found.Load(), false
@@ -201,7 +201,7 @@ func (l *link) watch(ctx context.Context) {
 }
 
 // await returns when discovery has told something, but does not wait for long.
-func (l *link) await(ctx context.Context) {
+func (l *remoteClient) await(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, firstList)
 	defer cancel()
 	select {
@@ -211,7 +211,7 @@ func (l *link) await(ctx context.Context) {
 }
 
 // shut ends the link, whose last call has ended or is abandoned.
-func (l *link) shut(ctx context.Context) {
+func (l *remoteClient) shut(ctx context.Context) {
 	l.unwatch()
 	if err := l.client.Shutdown(ctx); err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
 		l.log.Warn("the connections to other hosts were not closed cleanly", "etcd", l.cluster, "error", err)

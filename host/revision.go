@@ -52,10 +52,10 @@ const (
 
 // history remembers the last attempts.
 type history struct {
-	mu   sync.Mutex
-	list []Revision // the oldest first
-	last Revision   // the last attempt, unchanged ones included
-	made Revision   // the last that was applied, which stays however many are rejected
+	mu          sync.Mutex
+	list        []Revision // the oldest first
+	last        Revision   // the last attempt, unchanged ones included
+	lastApplied Revision   // the last that was applied, which stays however many are rejected
 }
 
 func (h *history) add(r Revision) {
@@ -66,7 +66,7 @@ func (h *history) add(r Revision) {
 	case ResultUnchanged:
 		return
 	case ResultApplied:
-		h.made = r
+		h.lastApplied = r
 	}
 	h.list = append(h.list, r)
 	h.list = slices.Delete(h.list, 0, tooOld(h.list))
@@ -117,8 +117,8 @@ func (h *history) all() []Revision {
 func (h *history) applied(number int) (Revision, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.made.Number == number && number > 0 {
-		return h.made, true
+	if h.lastApplied.Number == number && number > 0 {
+		return h.lastApplied, true
 	}
 	for _, r := range h.list {
 		if r.Number == number && r.Result == ResultApplied {

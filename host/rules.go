@@ -125,8 +125,8 @@ func (p *rules) expires(e config.Expiry, over bool) {
 	p.sampler.Log(level, msg, kind, func() []slog.Attr { return attrs })
 }
 
-// longestTimer is how long is waited at most before the clock is looked at again: it may be set meanwhile.
-const longestTimer = time.Hour
+// maxTimer is how long is waited at most before the clock is looked at again: it may be set meanwhile.
+const maxTimer = time.Hour
 
 // expiries tell when rules and tokens expire, and some days before. One timer waits for whatever comes next. What is past
 // when a set is applied is told by its warnings.
@@ -178,7 +178,7 @@ func (x *expiries) arm(now time.Time) {
 		}
 	}
 	if !next.IsZero() {
-		x.timer = time.AfterFunc(min(next.Sub(now), longestTimer), func() { x.advance(func() {}) })
+		x.timer = time.AfterFunc(min(next.Sub(now), maxTimer), func() { x.advance(func() {}) })
 	}
 }
 
@@ -261,7 +261,7 @@ func emitDiscovery(g *generation, e *telemetry.Emitter) {
 		up := true
 		for _, c := range g.clusters {
 			s := c.etcd.Status()
-			up = up && (c.made.config.Register == nil || s.Registered || len(s.Instances) == 0 && !c.leaving.Load())
+			up = up && (c.spec.config.Register == nil || s.Registered || len(s.Instances) == 0 && !c.leaving.Load())
 		}
 		e.RegistrationUp(up)
 	}

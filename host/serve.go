@@ -63,7 +63,7 @@ func (s *serving) leave() {
 	}
 	s.calls.recorder.shadowed(s, s.ticket.Shadowed())
 	s.metrics.End()
-	s.method.users.release()
+	s.method.calls.release()
 }
 
 // admit asks who calls and what the rules say.
@@ -321,23 +321,23 @@ func (s *serving) logAccess(c code.Code, e *code.Error, took time.Duration) {
 	s.calls.log.LogAttrs(context.Background(), slog.LevelInfo, "call", attrs...)
 }
 
-// passOn sends the call to a host that serves it, as it is: nothing of its payload is decoded on the way there or back.
-func (s *serving) passOn(req, res *wire.Frame) error {
+// forward sends the call to a host that serves it, as it is: nothing of its payload is decoded on the way there or back.
+func (s *serving) forward(req, res *wire.Frame) error {
 	out := *req
 	out.Service, out.Method, out.Compression = s.method.target.Service, s.method.spelled(req.Method), wire.NoCompression
 	if _, ok := out.Metadata.Lookup(wire.MetaAcceptCompression); ok {
-		out.Metadata = passedMetadata(req.Metadata)
+		out.Metadata = forwardedMetadata(req.Metadata)
 	}
 	s.Service, s.Method = s.method.target.Service, s.method.target.Method
 	ctx, cancel := s.context(req)
 	defer cancel()
-	err := s.method.remote.remote.link.client.Handle(registry.WithCall(ctx, &s.Call), &out, res)
+	err := s.method.remote.remote.client.client.Handle(registry.WithCall(ctx, &s.Call), &out, res)
 	if err == nil {
 		s.ticket.Done(nil)
 		s.learn()
 		return nil
 	}
-	return s.notPassed(res, err)
+	return s.forwardError(res, err)
 }
 
 // learn tells the service that the method is one of its own.
@@ -347,9 +347,9 @@ func (s *serving) learn() {
 	}
 }
 
-// notPassed is what an error of a call to another host is for the caller. The other host's own refusals stay what they
+// forwardError is what an error of a call to another host is for the caller. The other host's own refusals stay what they
 // are, rule and host included: that host is the one that was called.
-func (s *serving) notPassed(res *wire.Frame, err error) error {
+func (s *serving) forwardError(res *wire.Frame, err error) error {
 	e := code.From(err)
 	answered := res.Status == wire.StatusError
 	res.Status = wire.StatusNormal

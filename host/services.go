@@ -179,13 +179,13 @@ func (p *services) openInstance(ctx context.Context, cfg *config.Service, entry 
 	if err != nil {
 		return nil, fmt.Errorf("service %s: %w", cfg.Name, err)
 	}
-	return &instance{name: cfg.Name, entry: entry, service: service, options: cfg.Options, clients: bound, users: newUsers()}, nil
+	return &instance{name: cfg.Name, entry: entry, service: service, options: cfg.Options, clients: bound, refCount: newRefCount()}, nil
 }
 
 // discard closes an instance that is out of service, after its last call. Unlike clients, which end with the host, its
 // handler has its time to close even then.
 func (p *services) discard(inst *instance) {
-	p.drained(&inst.users)
+	p.drained(&inst.refCount)
 	closing, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
 	p.close(closing, inst)

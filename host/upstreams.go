@@ -20,13 +20,13 @@ import (
 // An upstream is one of the manifest at work: the client that handlers call it by. Generations that do not change it
 // share it, with its connections; it is closed after its last call when a newer one has taken its place.
 type upstream struct {
-	users   // calls
-	made    recipe[config.Upstream]
-	cluster *cluster // where its endpoints are found; nil when that is elsewhere
-	client  *client.Client
+	refCount // calls
+	spec     spec[config.Upstream]
+	cluster  *cluster // where its endpoints are found; nil when that is elsewhere
+	client   *client.Client
 }
 
-func (u *upstream) madeOf() recipe[config.Upstream] { return u.made }
+func (u *upstream) currentSpec() spec[config.Upstream] { return u.spec }
 
 // upstreams is the part with the clients that handlers call by.
 type upstreams struct {
@@ -51,7 +51,7 @@ func (p *upstreams) plan(_ context.Context, prev, next *generation) (step, error
 	next.upstreams = make(map[string]*upstream, len(next.set.Manifest.Upstreams))
 	s := &upstreamsStep{of: p, prev: prev, next: next}
 	for i, cfg := range next.set.Manifest.Upstreams {
-		made := recipe[config.Upstream]{config: cfg, files: fingerprint(next.set, tlsFiles(cfg.TLS)...)}
+		made := spec[config.Upstream]{config: cfg, files: fingerprint(next.set, tlsFiles(cfg.TLS)...)}
 		var found *cluster
 		if cfg.Resolve.Etcd != "" {
 			found = next.clusters[cfg.Resolve.Etcd]
@@ -60,7 +60,7 @@ func (p *upstreams) plan(_ context.Context, prev, next *generation) (step, error
 		if running != nil && running.cluster != found {
 			running = nil // it looks for its endpoints elsewhere
 		}
-		u, opened, err := renew(next, running, made, func() (*upstream, error) {
+		u, opened, err := reuseOrOpen(next, running, made, func() (*upstream, error) {
 			return p.openUpstream(next.set, fmt.Sprintf("upstreams[%d]", i), made, found)
 		})
 		if err != nil {
@@ -78,7 +78,7 @@ func (p *upstreams) plan(_ context.Context, prev, next *generation) (step, error
 // commit has new clients look up what those before them do, before these are closed.
 func (s *upstreamsStep) commit() {
 	for _, u := range s.opened {
-		if old := s.prev.upstream(u.made.config.Name); old != nil && old.made.config.Service == u.made.config.Service {
+		if old := s.prev.upstream(u.spec.config.Name); old != nil && old.spec.config.Service == u.spec.config.Service {
 			u.client.TakeOver(old.client)
 		}
 	}
@@ -101,7 +101,7 @@ func (s *upstreamsStep) retire(before <-chan struct{}) {
 	}
 }
 
-func (p *upstreams) openUpstream(set *config.Set, path string, made recipe[config.Upstream], found *cluster) (*upstream, error) {
+func (p *upstreams) openUpstream(set *config.Set, path string, made spec[config.Upstream], found *cluster) (*upstream, error) {
 	cfg := made.config
 	o := client.Options{
 		Guard: p.rules, Upstream: cfg.Name, Group: cfg.Group,
@@ -131,7 +131,7 @@ func (p *upstreams) openUpstream(set *config.Set, path string, made recipe[confi
 	if found != nil {
 		found.acquire()
 	}
-	return &upstream{users: newUsers(), made: made, cluster: found, client: c}, nil
+	return &upstream{refCount: newRefCount(), spec: made, cluster: found, client: c}, nil
 }
 
 var compressions = map[string]wire.Compression{"gzip": wire.Gzip, "zstd": wire.Zstd}
@@ -153,7 +153,7 @@ func (p *upstreams) close(ctx context.Context, g *generation) {
 
 // discard closes an upstream that is out of service, after its last call.
 func (p *upstreams) discard(u *upstream) {
-	p.drained(&u.users)
+	p.drained(&u.refCount)
 	closing, cancel := context.WithTimeout(p.life, upstreamTimeout)
 	defer cancel()
 	p.closeUpstream(closing, u)
@@ -162,7 +162,7 @@ func (p *upstreams) discard(u *upstream) {
 func (p *upstreams) closeUpstream(ctx context.Context, u *upstream) {
 	err := u.client.Shutdown(ctx)
 	if err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
-		p.log.Warn("an upstream was not closed cleanly", "upstream", u.made.config.Name, "error", err)
+		p.log.Warn("an upstream was not closed cleanly", "upstream", u.spec.config.Name, "error", err)
 	}
 	_ = u.client.Close()
 	if u.cluster != nil {
@@ -223,32 +223,32 @@ func (r clientRules) Do(ctx context.Context, call client.OutgoingCall) (slot int
 	return slot, err
 }
 
-// recipe is what something of the manifest is made of: it is replaced when this changes.
-type recipe[C any] struct {
+// spec is what something of the manifest is made of. A change of it means a replacement.
+type spec[C any] struct {
 	config C
 	files  string // fingerprint of those that config names
 }
 
-// renewable is what generations share until what it was made of changes.
-type renewable[C any] interface {
+// reusable is what generations share until what it was made of changes.
+type reusable[C any] interface {
 	comparable
-	madeOf() recipe[C]
+	currentSpec() spec[C]
 }
 
 // renew returns the running one if nothing changed, and otherwise one that open makes. When the only error is
 // that a certificate and its key do not match, the running one stays, with a warning: such files are replaced one by one.
 // The zero T is none.
-func renew[T renewable[C], C any](g *generation, running T, next recipe[C], open func() (T, error)) (now T, opened bool, err error) {
+func reuseOrOpen[T reusable[C], C any](g *generation, running T, next spec[C], open func() (T, error)) (now T, opened bool, err error) {
 	var none T
-	if running != none && reflect.DeepEqual(running.madeOf(), next) {
+	if running != none && reflect.DeepEqual(running.currentSpec(), next) {
 		return running, false, nil
 	}
 	now, err = open()
 	switch {
 	case err == nil:
 		return now, true, nil
-	case running != none && errors.As(err, new(*mismatchError)) && reflect.DeepEqual(running.madeOf().config, next.config):
-		g.keepsOld(err)
+	case running != none && errors.As(err, new(*mismatchError)) && reflect.DeepEqual(running.currentSpec().config, next.config):
+		g.warnReused(err)
 		return running, false, nil
 	}
 	return none, false, err

@@ -102,12 +102,12 @@ func clusterView(c *cluster) admin.Discovery {
 	s := c.etcd.Status()
 	v := admin.Discovery{
 		Name: c.name, Connected: s.Connected, Since: s.Since, Error: s.Err, Lease: s.Lease,
-		Registers: c.made.config.Register != nil, Registered: s.Registered, Instances: []admin.Instance{}, Services: []admin.Discovered{},
+		Registers: c.spec.config.Register != nil, Registered: s.Registered, Instances: []admin.Instance{}, Services: []admin.Discovered{},
 	}
 	if since := c.registeredSince.Load(); since != nil && s.Registered {
 		v.RegisteredSince = *since
 	}
-	if twin := c.twin.Load(); twin != nil {
+	if twin := c.duplicate.Load(); twin != nil {
 		v.Twin = *twin
 	}
 	for _, i := range s.Instances {
