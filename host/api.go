@@ -14,13 +14,13 @@ import (
 	"github.com/easymicro/easymicro/policies"
 )
 
-// api is the host as its admin listener shows it.
+// api implements admin.Host.
 type api struct{ h *Host }
 
-// Metrics answers scrapes.
+// Metrics returns the handler of scrapes.
 func (a api) Metrics() http.Handler { return a.h.metrics.Handler() }
 
-// Checks are the conditions of readiness.
+// Checks returns the conditions of readiness.
 func (a api) Checks(ctx context.Context) []admin.Check {
 	h := a.h
 	g := h.current.Load()
@@ -39,12 +39,12 @@ func (a api) Checks(ctx context.Context) []admin.Check {
 	return checks
 }
 
-// Rules are the rules in force, each with its state.
+// Rules returns the rules in force, each with its state.
 func (a api) Rules(context.Context) ([]policies.RuleState, error) {
 	return a.h.current.Load().policies.Rules(), nil
 }
 
-// Explain says what applies to a call.
+// Explain returns the rules that apply to a call.
 func (a api) Explain(_ context.Context, q admin.ExplainQuery) (*admin.Explanation, error) {
 	g := a.h.current.Load()
 	x, err := explain(g, q)
@@ -54,7 +54,7 @@ func (a api) Explain(_ context.Context, q admin.ExplainQuery) (*admin.Explanatio
 	return x, err
 }
 
-// ExplainRule is a rule as it was in a revision, and what became of it.
+// ExplainRule returns a rule as it was in a revision, and what has changed since.
 func (a api) ExplainRule(_ context.Context, name string, revision int) (*admin.RuleExplanation, error) {
 	g := a.h.current.Load()
 	if revision == 0 {
@@ -84,7 +84,7 @@ func (a api) ExplainRule(_ context.Context, name string, revision int) (*admin.R
 	return x, nil
 }
 
-// fate is what became of a rule after a revision.
+// ruleStatus returns what happened to a rule after a revision.
 func (a api) ruleStatus(set *config.Set, name string, current, revision int) string {
 	for n := revision + 1; n <= current; n++ {
 		r, ok := a.h.changes.history.applied(n)
@@ -120,7 +120,7 @@ func ruleNames(set *config.Set) []string {
 	return names
 }
 
-// Revisions are the attempts that are remembered.
+// Revisions returns the attempts that are remembered.
 func (a api) Revisions(context.Context) ([]admin.Revision, error) {
 	var list []admin.Revision
 	for _, r := range a.h.changes.history.all() {
@@ -129,7 +129,7 @@ func (a api) Revisions(context.Context) ([]admin.Revision, error) {
 	return list, nil
 }
 
-// Revision is one of them.
+// Revision returns one of them.
 func (a api) Revision(_ context.Context, number int) (*admin.Revision, error) {
 	r, ok := a.h.changes.history.applied(number)
 	if !ok {
@@ -139,7 +139,7 @@ func (a api) Revision(_ context.Context, number int) (*admin.Revision, error) {
 	return &v, nil
 }
 
-// Refusals are the last ones, the newest first.
+// Refusals returns the last refusals, the newest first.
 func (a api) Refusals(_ context.Context, q admin.RefusalQuery) ([]admin.Refusal, error) {
 	list := []admin.Refusal{}
 	for _, r := range a.h.calls.recorder.refusals.list(q.Caller, q.Since) {
@@ -150,7 +150,7 @@ func (a api) Refusals(_ context.Context, q admin.RefusalQuery) ([]admin.Refusal,
 
 // Reload reads the files again.
 func (a api) Reload(ctx context.Context, q admin.ReloadRequest) (*admin.Revision, error) {
-	// A reload that has begun is finished even if who asked for it hangs up.
+	// A reload that has begun is finished even if its client disconnects.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
 	r, err := a.h.reloads.reload(ctx, change{source: SourceAdmin, who: q.Who, force: q.Force})
@@ -169,7 +169,7 @@ func (a api) Reload(ctx context.Context, q admin.ReloadRequest) (*admin.Revision
 
 var _ admin.Host = api{}
 
-// Services are what a caller needs to know of each service.
+// Services returns what a caller needs to know of each service.
 func (a api) Services(ctx context.Context) ([]admin.Service, error) {
 	list := []admin.Service{}
 	g := a.h.current.Load()
@@ -220,7 +220,7 @@ func (a api) methodView(g *generation, m *method) admin.Method {
 	return v
 }
 
-// Status is the state of the host: what its files say, what runs, and what the last attempt came to.
+// Status returns the state of the host: what its files say, what runs, and the result of the last attempt.
 func (a api) Status(ctx context.Context) (*admin.Status, error) {
 	h := a.h
 	g := h.current.Load()

@@ -15,7 +15,7 @@ import (
 	"github.com/easymicro/easymicro/registry"
 )
 
-// ErrDraining is what attempts to change a host that is draining return.
+// ErrDraining is the error of attempts to change a host that is draining.
 var ErrDraining = errors.New("the host is draining")
 
 // A part is a piece of a host that changes with the set. plan opens and checks what next needs and puts it into next;
@@ -43,7 +43,7 @@ func (noStep) commit()                       {}
 func (noStep) abandon()                      {}
 func (noStep) retire(<-chan struct{})        {}
 
-// changes makes one generation after the other.
+// changes replaces the generation of a host.
 type changes struct {
 	*core
 	registry *registry.Registry
@@ -261,7 +261,7 @@ func problemLines(p config.Problems) []string {
 	return lines
 }
 
-// listenersPart is the part of the listeners.
+// listenersPart is host/listen as a part.
 type listenersPart struct {
 	*core
 	listeners *listen.Listeners

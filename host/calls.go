@@ -37,8 +37,7 @@ func (c *calls) Handle(ctx context.Context, req, res *wire.Frame) error {
 	return s.run(req, res)
 }
 
-// enter finds the method and holds its instance. An instance that is being retired belongs to an old generation, so
-// the new one is looked up.
+// enter finds the method and acquires what serves it. If that is being retired, a newer generation has its successor.
 func (c *calls) enter(req *wire.Frame) (*generation, *method, *code.Error) {
 	for {
 		g := c.current.Load()
@@ -55,10 +54,10 @@ func (c *calls) enter(req *wire.Frame) (*generation, *method, *code.Error) {
 	}
 }
 
-// maxSuggested is among how many names the one is looked for that was probably meant.
+// maxSuggested is the number of names beyond which no suggestion is looked for.
 const maxSuggested = 1000
 
-// unknown is the answer to a call of what is not served.
+// unknown returns the error of a call to a service or method that is not served.
 func (c *calls) unknown(g *generation, service, method string) *code.Error {
 	what, word, known := "unknown service "+quoteName(service), service, g.callable
 	if s, ok := g.byName.find(service); ok {
@@ -72,8 +71,7 @@ func (c *calls) unknown(g *generation, service, method string) *code.Error {
 	return code.Refuse(code.Unimplemented, code.ReasonUnknownMethod, what, "", c.name, 0)
 }
 
-// meant is the name that was probably meant. Names are compared at most ten times a second, and with no more than
-// maxSuggested.
+// meant returns the name that was probably meant, if the budget for suggestions is not used up.
 func (c *calls) meant(word string, known func() []string) string {
 	if !c.hints.take() {
 		return ""
@@ -84,7 +82,7 @@ func (c *calls) meant(word string, known func() []string) string {
 	return ""
 }
 
-// noCall counts a request that never became a call, and logs what its caller is not told.
+// noCall counts a request that never became a call, and logs what its error keeps from the caller.
 func (c *calls) noCall(service, method string, e *code.Error) {
 	c.metrics.WireError(e.Reason)
 	if !e.KeepsBack() {
@@ -100,7 +98,7 @@ func (c *calls) noCall(service, method string, e *code.Error) {
 	})
 }
 
-// quoteName shows a name that came from a peer: bounded, and without what could break a line of a log.
+// quoteName returns a name from a peer for use in texts: bounded, and without characters that break a line of a log.
 func quoteName(name string) string {
 	name = code.Clip(name, 64)
 	quoted := strconv.Quote(name)
@@ -123,7 +121,7 @@ const (
 	hintBurst = 20                     // and how often in a row
 )
 
-// hints bounds how often a name is compared with all that there are, for callers who invent names. It may be shared.
+// hints bounds how often names are compared for suggestions, since callers may invent names. It may be shared.
 type hints struct {
 	full atomic.Int64 // when nothing of the burst is missing again, in nanoseconds
 }
@@ -143,7 +141,7 @@ func (h *hints) take() bool {
 	}
 }
 
-// nearest is config.Suggest, for as long as there may be more.
+// nearest is config.Suggest within that bound.
 func (h *hints) nearest(word string, known []string) string {
 	if !h.take() {
 		return ""

@@ -14,8 +14,8 @@ import (
 	"github.com/easymicro/easymicro/wire"
 )
 
-// Check tells what is wrong with set for a host with the handlers of reg, opening nothing: the checks of the set
-// itself unless it is checked already, and whether its services, methods and options exist. Warnings are among the problems.
+// Check returns the problems of a set for a host with the handlers of reg, without opening anything: those of the set
+// itself unless it is checked already, and of its services, methods and options. Warnings are among them.
 func Check(set *config.Set, reg *registry.Registry) config.Problems {
 	c := newCheck(set, reg)
 	c.outgoing()
@@ -23,7 +23,7 @@ func Check(set *config.Set, reg *registry.Registry) config.Problems {
 	return c.problems.Sort()
 }
 
-// newCheck checks all but that the rules compile, which whoever applies them will see.
+// newCheck runs every check except compiling the rules, which apply does anyway.
 func newCheck(set *config.Set, reg *registry.Registry) *checker {
 	c := &checker{set: set, registry: reg, targets: make(map[policies.Target]gateway.Target)}
 	c.problems = append(c.problems, set.Warnings...)
@@ -131,7 +131,7 @@ func (c *checker) exposed(path string, cfg *config.Service, names []string, skip
 	}
 }
 
-// whySkipped says why a method is not served that the handler has; it is empty for others.
+// whySkipped returns why a method of the handler is not served; empty for others.
 func whySkipped(skipped []registry.Skipped, method string) string {
 	if i := slices.IndexFunc(skipped, func(s registry.Skipped) bool { return s.Name == method }); i >= 0 {
 		return " that can be served (" + skipped[i].Why + ")"
@@ -139,8 +139,7 @@ func whySkipped(skipped []registry.Skipped, method string) string {
 	return ""
 }
 
-// missed warns of methods that are not served and look as if they were meant to be. Whoever lists the methods to expose
-// has decided.
+// missed warns of methods that look as if they were meant to be served, unless methods.expose lists those that are.
 func (c *checker) missed(path string, cfg *config.Service, entry *registry.Entry, served []*registry.Method, skipped []registry.Skipped) {
 	if len(cfg.Methods.Expose) > 0 || slices.Contains(c.warned, cfg.Handler) {
 		return
@@ -160,7 +159,7 @@ func (c *checker) missed(path string, cfg *config.Service, entry *registry.Entry
 	}
 }
 
-// compile compiles the rules against the methods that are known, for those that match nothing.
+// compile compiles the rules for the methods that are known, to find rules that match nothing.
 func (c *checker) compile() {
 	if c.unknown || c.problems.Err() != nil {
 		return
@@ -178,7 +177,7 @@ func (c *checker) compile() {
 	c.problems = append(c.problems, snapshot.Unmatched()...)
 }
 
-// gateway checks that what is reachable over HTTP exists.
+// gateway checks that the targets of HTTP routes exist.
 func (c *checker) gateway() {
 	for i, r := range c.set.Manifest.Gateway.Routes {
 		path := fmt.Sprintf("gateway.routes[%d]", i)
@@ -243,7 +242,7 @@ func (c *checker) target(servicePath, methodPath, service, method string) {
 	c.add(servicePath, config.Suggest(service, services), "no service %q in services", service)
 }
 
-// aliases are the other names of the services, each with the name that rules go by.
+// aliases returns the other names of the services, each with the name that rules use.
 func aliases(m *config.Manifest) map[string]string {
 	names := make(map[string]string)
 	for i := range m.Services {
@@ -254,7 +253,7 @@ func aliases(m *config.Manifest) map[string]string {
 	return names
 }
 
-// opened checks what is known of the methods of some handlers only once they are open.
+// opened checks the methods of handlers that are known only once they are open.
 func (c *checker) opened(path string, cfg *config.Service, inst *instance) config.Problems {
 	c.problems = nil
 	served, skipped := inst.service.Methods(), inst.service.Skipped()
@@ -271,7 +270,7 @@ func (c *checker) opened(path string, cfg *config.Service, inst *instance) confi
 	return c.problems
 }
 
-// splitMethod takes Service.Method apart; service names may have dots, method names have none.
+// splitMethod splits Service.Method; names of services may have dots.
 func splitMethod(name string) (service, method string) {
 	i := strings.LastIndexByte(name, '.')
 	if i < 0 {
@@ -280,7 +279,7 @@ func splitMethod(name string) (service, method string) {
 	return name[:i], name[i+1:]
 }
 
-// uses checks that a handler gets the clients that it asks for, and no others.
+// uses checks that a handler gets the clients that it uses, and no others.
 func (c *checker) uses(path string, cfg *config.Service, entry *registry.Entry) {
 	for _, client := range slices.Sorted(maps.Keys(cfg.Uses)) {
 		if slices.Contains(entry.Uses, client) {
@@ -300,7 +299,7 @@ func (c *checker) uses(path string, cfg *config.Service, entry *registry.Entry) 
 	}
 }
 
-// outgoing checks what is made of files: certificates, the operators' token, and the names that clusters are told.
+// outgoing checks what is read from files: certificates, the admin token, and credentials of clusters.
 func (c *checker) outgoing() {
 	m := c.set.Manifest
 	_, err := AdminToken(c.set)
@@ -323,7 +322,7 @@ func (c *checker) outgoing() {
 	}
 }
 
-// wrong adds the problems that an error is.
+// wrong adds the problems of an error.
 func (c *checker) wrong(err error) {
 	var problems config.Problems
 	if errors.As(err, &problems) {

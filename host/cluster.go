@@ -12,7 +12,7 @@ import (
 	"github.com/easymicro/easymicro/wire/client"
 )
 
-// lost are the endpoints of a service that are gone from discovery and used on for a while.
+// lost returns the endpoints of a service that discovery no longer has and that stay in use for a while.
 func (c *cluster) lost(service string) map[string]bool {
 	if c == nil {
 		return nil
@@ -30,8 +30,8 @@ func (c *cluster) lost(service string) map[string]bool {
 	return lost
 }
 
-// A cluster is an entry of discovery.etcd at work. Generations that do not change it share it; it is closed when a newer
-// one has taken its place and nobody looks for endpoints in it any more.
+// A cluster is the connection to a cluster of discovery.etcd. Generations share it until its spec changes; it is
+// closed when no upstream resolves by it any more.
 type cluster struct {
 	refCount  // who looks for endpoints in it
 	name      string
@@ -63,7 +63,7 @@ func clusterSpec(set *config.Set, e config.Etcd) spec[config.Etcd] {
 	return m
 }
 
-// answers waits for an answer until ctx ends; the error then says why there is none.
+// answers waits until etcd answers. When ctx ends first, the error says why it did not.
 func (c *cluster) answers(ctx context.Context) error {
 	const again = 250 * time.Millisecond
 	var why error
@@ -82,16 +82,16 @@ func (c *cluster) answers(ctx context.Context) error {
 	}
 }
 
-// registering tells that something is to be published, and not all of it is.
+// registering reports whether some of what is published is not registered yet.
 func (c *cluster) registering() bool {
 	s := c.etcd.Status()
 	return !s.Registered && len(s.Instances) > 0
 }
 
-// known is what a cluster knew when an edit put another in its place.
+// lastKnown is what a cluster knew when an edit replaced it.
 type lastKnown struct{ services names[[]client.Endpoint] }
 
-// knows is what the cluster knows, or what it was left by the one before it when it has not answered yet; nil: nothing.
+// known returns what the cluster knows or, before its first answer, what the one before it knew; nil if nothing.
 func (c *cluster) known() *lastKnown {
 	if left := c.lastKnown.Load(); left != nil {
 		return left
@@ -115,15 +115,15 @@ func endpointsOf(states []etcd.EndpointState) []client.Endpoint {
 	return list
 }
 
-// inherit has the cluster go on with what the one before it knows, until it has an answer of its own: an edit that names
-// the wrong address must not take away what works.
+// inherit uses what the replaced cluster knows until this one has an answer: an edit with a wrong address must not
+// take away endpoints that work.
 func (c *cluster) inherit(before *cluster) {
 	if before != nil && c.spec.config.Staleness.KeepLastKnown {
 		c.lastKnown.Store(before.known())
 	}
 }
 
-// Watch is that of client.Resolver.
+// Watch implements client.Resolver.
 func (c *cluster) Watch(ctx context.Context, service string, update func([]client.Endpoint, error)) error {
 	if left := c.lastKnown.Load(); left != nil {
 		if list, ok := left.services.find(service); ok {
@@ -138,7 +138,7 @@ func (c *cluster) Watch(ctx context.Context, service string, update func([]clien
 	})
 }
 
-// WatchServices is that of directory.
+// WatchServices implements directory.
 func (c *cluster) WatchServices(ctx context.Context, update func([]string, error)) error {
 	if left := c.lastKnown.Load(); left != nil {
 		update(left.services.all(), nil)
@@ -157,7 +157,7 @@ func (c *cluster) WatchServices(ctx context.Context, update func([]string, error
 	})
 }
 
-// Missing is that of directory.
+// Missing implements directory.
 func (c *cluster) Missing() []string { return c.etcd.Missing() }
 
 func (c *cluster) publish(d *clusters, list []etcd.Instance) {
@@ -172,15 +172,15 @@ func (c *cluster) publish(d *clusters, list []etcd.Instance) {
 	}
 }
 
-// watchDuplicates looks out, until the cluster is closed, for another live host of this host's name. What such hosts share by
-// their name (metrics, overrides, status of a fleet) is of one or the other by chance.
+// watchDuplicates looks for another live host with the name of this one until the cluster is closed. What is kept by
+// the name of a host (metrics, status) would mix both.
 func (c *cluster) watchDuplicates(d *clusters) {
 	ctx, cancel := context.WithCancel(d.life)
 	c.stopWatch = cancel
 	c.watching.Go(func() { d.followDuplicates(ctx, c) })
 }
 
-// duplicateNow is where another live host of that name is, as far as the cluster knows: of several, the first by address.
+// duplicateNow returns the address of another live host of that name, the lowest of several.
 func (c *cluster) duplicateNow(host string) string {
 	s := c.etcd.Status()
 	own := make(map[string]bool, len(s.Instances))

@@ -12,7 +12,7 @@ import (
 	"github.com/easymicro/easymicro/host/discovery/etcd"
 )
 
-// clusters is the part that publishes the services of the host, and finds those of others, by clusters of etcd.
+// clusters is the part that publishes the services of the host in etcd and finds those of others.
 type clusters struct {
 	*core
 	addr      func(listener string) net.Addr // where a listener is bound
@@ -53,7 +53,7 @@ func (d *clusters) plan(_ context.Context, prev, next *generation) (step, error)
 
 func (s *clustersStep) abandon() { s.abandoned = true }
 
-// retire closes the clusters that next does not have. It does not wait for their users before it withdraws.
+// retire closes the clusters that next does not have. They withdraw before their users are done.
 func (s *clustersStep) retire(<-chan struct{}) {
 	var retiring sync.WaitGroup
 	defer retiring.Wait()
@@ -105,10 +105,10 @@ func (d *clusters) openCluster(set *config.Set, path string, e config.Etcd, made
 	return c, nil
 }
 
-// answerWait is how long a cluster that is required has to answer when the host starts.
+// answerWait bounds how long a required cluster may take to answer at the start.
 const answerWait = 10 * time.Second
 
-// requireClusters asks those without which the host is not to start. The error is config.Problems.
+// requireClusters waits for the clusters without which the host must not start. The error is config.Problems.
 func (d *clusters) requireClusters(ctx context.Context) error {
 	g := d.current.Load()
 	found := g.set.Manifest.Discovery
@@ -130,7 +130,7 @@ func (d *clusters) requireClusters(ctx context.Context) error {
 	return problems.Err()
 }
 
-// discardCluster takes a cluster out of use. What it published goes when its successor has published the same.
+// discardCluster withdraws and closes a cluster, after its successor has published the same services.
 func (d *clusters) discardCluster(c, successor *cluster) {
 	if successor != nil {
 		succeeding, cancel := context.WithTimeout(d.life, answerWait)
@@ -169,14 +169,14 @@ func (d *clusters) closeCluster(c *cluster) {
 }
 
 const (
-	// withdrawWait bounds how long a host that ends waits for etcd to forget it.
+	// withdrawWait bounds how long withdrawing may take.
 	withdrawWait = 2 * time.Second
-	// publishedDrainDelay is the default of drainDelay for a host that others find by discovery.
+	// publishedDrainDelay is the default of drainDelay for a host that is published.
 	publishedDrainDelay = 5 * time.Second
 )
 
-// publish has every cluster that this host registers with publish what the generation in force says. It returns at once:
-// a cluster that is away gets it when it comes back.
+// publish publishes the services of the generation in force in each cluster that this host registers with. It does
+// not wait: a cluster that is down gets them when it is back.
 func (d *clusters) publish() {
 	g := d.current.Load()
 	for _, c := range g.inNameOrder() {
@@ -186,7 +186,7 @@ func (d *clusters) publish() {
 	}
 }
 
-// instances are the services of a generation as a cluster publishes them, aliases included.
+// instances returns the services of a generation as a cluster publishes them, aliases included.
 func (d *clusters) instances(g *generation, clusterName string) []etcd.Instance {
 	address := d.advertised(g.set.Manifest, clusterName)
 	if address == "" {
@@ -206,7 +206,7 @@ func (d *clusters) instances(g *generation, clusterName string) []etcd.Instance 
 	return list
 }
 
-// advertised is where others reach this host.
+// advertised returns the address that is published; empty if there is none.
 func (d *clusters) advertised(m *config.Manifest, clusterName string) string {
 	for i := range m.Discovery.Etcd {
 		if e := &m.Discovery.Etcd[i]; e.Name == clusterName && e.Register != nil && e.Register.Advertise != "" {
@@ -223,7 +223,7 @@ func (d *clusters) advertised(m *config.Manifest, clusterName string) string {
 	return ""
 }
 
-// publishes tells whether others find this host by discovery.
+// publishes reports whether the host is published anywhere.
 func (d *clusters) publishes() bool {
 	g := d.current.Load()
 	for _, s := range g.services {
@@ -234,7 +234,7 @@ func (d *clusters) publishes() bool {
 	return false
 }
 
-// withdraw takes back what is published everywhere, so that callers go elsewhere while the host still serves.
+// withdraw removes what is published everywhere, so that callers stop using this host while it still serves.
 func (d *clusters) withdraw() {
 	ctx, cancel := context.WithTimeout(d.life, withdrawWait)
 	defer cancel()
@@ -259,7 +259,7 @@ func (d *clusters) withdraw() {
 	all.Wait()
 }
 
-// registrationChanged logs how it stands with what is published.
+// registrationChanged logs whether the services are registered.
 func (d *clusters) registrationChanged(c *cluster, up bool, err error) {
 	if c.leaving.Load() {
 		return
@@ -281,7 +281,7 @@ func (d *clusters) registrationChanged(c *cluster, up bool, err error) {
 	}
 }
 
-// followDuplicates believes in a twin that outlives a lease: before that it may be this host's own past.
+// followDuplicates reports a duplicate that outlives a lease; a younger one may be an earlier run of this host.
 func (d *clusters) followDuplicates(ctx context.Context, c *cluster) {
 	tick := time.NewTicker(c.spec.config.Register.LeaseTTL.Std() + time.Second)
 	defer tick.Stop()
@@ -304,7 +304,7 @@ func (d *clusters) followDuplicates(ctx context.Context, c *cluster) {
 	}
 }
 
-// publisher is the part that publishes what a generation serves, once its listeners are bound.
+// publisher is the part that publishes a generation once its listeners are bound.
 type publisher struct{ clusters *clusters }
 
 type publishStep struct {

@@ -12,7 +12,7 @@ import (
 	"github.com/easymicro/easymicro/wire"
 )
 
-// retireTimeout bounds how long what was taken out of service waits for its last call.
+// retireTimeout bounds how long something out of service waits for its last call.
 const retireTimeout = 5 * time.Minute
 
 // core is what all parts of a host share.
@@ -30,7 +30,7 @@ type core struct {
 	retiring sync.WaitGroup // what finishes its last calls
 }
 
-// drained retires a count and waits for its last call, but no longer than retireTimeout, nor than the host lives.
+// drained retires a count and waits until it is zero, retireTimeout has passed or the host ends.
 func (c *core) drained(u *refCount) {
 	u.retire()
 	ctx, cancel := context.WithTimeout(c.life, retireTimeout)
@@ -38,7 +38,7 @@ func (c *core) drained(u *refCount) {
 	u.wait(ctx)
 }
 
-// pause waits, but no longer than ctx.
+// pause waits for d or the end of ctx.
 func pause(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -48,10 +48,10 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// retired is what a count of calls is lowered by once no new call may enter.
+// retired is added to the count once no call may enter any more.
 const retired = math.MinInt64 / 2
 
-// refCount counts the calls that are inside of what a change may take out of service.
+// refCount counts the calls inside something that a change may take out of service.
 type refCount struct {
 	calls   atomic.Int64
 	last    sync.Once
@@ -60,7 +60,7 @@ type refCount struct {
 
 func newRefCount() refCount { return refCount{drained: make(chan struct{})} }
 
-// acquire lets a call in; false when it is being retired and a newer generation has its successor.
+// acquire lets a call in. It returns false once the count is retired; a newer generation then has the successor.
 func (u *refCount) acquire() bool {
 	if u.calls.Add(1) > 0 {
 		return true
@@ -76,12 +76,12 @@ func (u *refCount) retire() { u.count(retired) }
 
 func (u *refCount) count(n int64) {
 	if u.calls.Add(n) == retired {
-		// A call that was turned away may be counted after the last one has gone.
+		// A call that is turned away may be counted after the last one has left.
 		u.last.Do(func() { close(u.drained) })
 	}
 }
 
-// wait returns after the last call of what is retired, or when ctx ends.
+// wait returns when the last call of a retired count has left, or ctx ends.
 func (u *refCount) wait(ctx context.Context) {
 	select {
 	case <-u.drained:

@@ -11,7 +11,7 @@ import (
 	"github.com/easymicro/easymicro/config/files"
 )
 
-// content is what the file of a field had when the set was read. The error is config.Problems.
+// content returns the file of a field as it was when the set was read. The error is config.Problems.
 func content(set *config.Set, field, path string) ([]byte, error) {
 	if data, ok := set.Contents[path]; ok {
 		return data, nil
@@ -23,7 +23,7 @@ func content(set *config.Set, field, path string) ([]byte, error) {
 	return data, nil
 }
 
-// secret is the text of the file of a field.
+// secret returns the trimmed text of the file of a field.
 func secret(set *config.Set, field, path string) (string, error) {
 	if path == "" {
 		return "", nil
@@ -39,7 +39,7 @@ func secret(set *config.Set, field, path string) (string, error) {
 	return text, nil
 }
 
-// fingerprint tells contents apart, without keeping them.
+// fingerprint returns a hash of files.
 func fingerprint(set *config.Set, paths ...string) string {
 	h := sha256.New()
 	for _, path := range paths {
@@ -59,8 +59,7 @@ func tlsFiles(t *config.ClientTLS) []string {
 	return []string{t.CAFile, t.CertFile, t.KeyFile}
 }
 
-// clientTLS makes the TLS of a calling side of the files at path in the manifest. The error is config.Problems. None of
-// what is said repeats a file.
+// clientTLS returns the TLS configuration of a client. The error is config.Problems and quotes nothing of the files.
 func clientTLS(set *config.Set, path string, t *config.ClientTLS) (*tls.Config, error) {
 	if t == nil {
 		return nil, nil

@@ -31,7 +31,7 @@ func explain(g *generation, q admin.ExplainQuery) (*admin.Explanation, error) {
 	return &admin.Explanation{Explanation: x}, nil
 }
 
-// notFound names the service or method that is not served.
+// notFound returns the error for a service or method that is not served.
 func notFound(g *generation, service, method string) *admin.Error {
 	s, ok := g.byName.find(service)
 	if !ok {
@@ -66,8 +66,8 @@ func didYouMean(word string, known []string) string {
 	return ""
 }
 
-// explainUpstream says which client-side rules decide about a call to an upstream. To a gateway every service of other
-// hosts is one of its name.
+// explainUpstream returns the client-side rules for a call to an upstream. To a gateway, every service of other hosts
+// is one.
 func explainUpstream(g *generation, name, method, caller string) (*admin.Explanation, error) {
 	if u := g.upstream(name); u != nil {
 		return &admin.Explanation{Explanation: g.policies.ExplainUpstream(name, u.spec.config.Service, method, caller)}, nil

@@ -13,7 +13,7 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// gateways is the part with the HTTP handlers of a generation.
+// gateways is the part of the HTTP handlers of a generation.
 type gateways struct {
 	*core
 	calls *calls
@@ -34,8 +34,7 @@ func (p *gateways) gateway(listener string) http.Handler {
 	return gw
 }
 
-// plan makes the gateways of a generation, one for each listener, and its handlers for operators. What only a start
-// changes stays.
+// plan makes the gateways of a generation, one for each listener, and its admin and health handlers.
 func (p *gateways) plan(_ context.Context, _, next *generation) (step, error) {
 	next.gateways = make(map[string]*gateway.Gateway)
 	for _, l := range next.set.Manifest.Listeners {
@@ -79,7 +78,7 @@ func (p *gateways) newGateway(g *generation, limits wire.Limits) (*gateway.Gatew
 	return gw, gatewayError(g.set, err)
 }
 
-// gatewayOptions are those that the manifest gives.
+// gatewayOptions returns the options that the manifest sets.
 func gatewayOptions(m *config.Manifest) gateway.Options {
 	trusted := listen.ParsePeers(m.Auth.TrustedProxies)
 	o := gateway.Options{
@@ -98,7 +97,7 @@ func gatewayOptions(m *config.Manifest) gateway.Options {
 	return o
 }
 
-// gatewayError gives what a gateway says of its options their places in the manifest.
+// gatewayError returns the problems of a gateway with their positions in the manifest.
 func gatewayError(set *config.Set, err error) error {
 	var wrong gateway.OptionErrors
 	if !errors.As(err, &wrong) {
@@ -111,7 +110,8 @@ func gatewayError(set *config.Set, err error) error {
 	return problems
 }
 
-// AdminToken is the bearer token of the operators as it stood in its file when the set was read; empty without one.
+// AdminToken returns the bearer token for the admin listener, from its file as it was when the set was read; empty
+// without one.
 func AdminToken(set *config.Set) (string, error) {
 	return secret(set, "admin.tokenFile", set.Manifest.Admin.TokenFile)
 }

@@ -20,8 +20,8 @@ import (
 	"github.com/easymicro/easymicro/wire/client"
 )
 
-// A generation is all that decides about calls: services, rules, identities, HTTP routes. It is immutable; a change
-// makes a new one.
+// A generation is everything that decides about calls: services, rules, identities, HTTP routes. It is immutable; a
+// change makes a new one.
 type generation struct {
 	revision int
 	set      *config.Set
@@ -48,8 +48,8 @@ type service struct {
 	byName   names[*method]
 }
 
-// method is an exposed method with all that its calls need, resolved when the generation was made; or one of another
-// host, whose calls are passed on.
+// method is what calls of one method need, resolved when the generation was made. It is an exposed method of this
+// host, or one of another host to which calls are forwarded.
 type method struct {
 	service   *service       // nil for one of another host
 	remote    *remoteService // nil for one of this host
@@ -67,7 +67,8 @@ type method struct {
 
 func (m *method) fullName() string { return m.full }
 
-// subject is the name under which its lines in the log are summarised: callers may make up names of methods of other hosts.
+// subject returns the name under which log lines about the method are sampled. Callers may make up names of methods
+// of other hosts.
 func (m *method) subject() string {
 	if m.remote != nil && m.rpcx == m.remote.rpcx { // it has not answered
 		return m.target.Service + "/" + otherMethods
@@ -117,7 +118,7 @@ func exposes(cfg *config.Service) func(method string) bool {
 	return func(method string) bool { return set[method] }
 }
 
-// find is the method that serves a name on the wire.
+// find returns the method of this host that a name on the wire means.
 func (g *generation) find(serviceName, methodName string) (*method, bool) {
 	s, ok := g.byName.find(serviceName)
 	if !ok {
@@ -152,7 +153,7 @@ func (g *generation) bind(metrics *telemetry.Metrics) {
 	}
 }
 
-// bindingsOf are what the manifest gives a service.
+// bindingsOf returns the upstreams of a service by the names that its handler has for them.
 func (g *generation) bindingsOf(s *config.Service) map[string]*upstream {
 	to := make(map[string]*upstream, len(s.Uses))
 	for name, u := range s.Uses {
@@ -171,7 +172,7 @@ func (g *generation) serviceNames() []string {
 	return append(names, others...)
 }
 
-// cluster is that of a name. No generation has none.
+// cluster returns the cluster of a name; a nil generation has none.
 func (g *generation) cluster(name string) *cluster {
 	if g == nil {
 		return nil
@@ -179,7 +180,7 @@ func (g *generation) cluster(name string) *cluster {
 	return g.clusters[name]
 }
 
-// inNameOrder is the clusters of a generation.
+// inNameOrder returns the clusters by name.
 func (g *generation) inNameOrder() []*cluster {
 	list := make([]*cluster, 0, len(g.clusters))
 	for _, name := range slices.Sorted(maps.Keys(g.clusters)) {
@@ -188,7 +189,7 @@ func (g *generation) inNameOrder() []*cluster {
 	return list
 }
 
-// ready asks all services at once; an error in place of one says why it is not.
+// ready asks all services at once whether they are ready, and returns an error for each that is not.
 func (g *generation) ready(ctx context.Context) []error {
 	answers := make([]error, len(g.services))
 	var all sync.WaitGroup
@@ -199,7 +200,7 @@ func (g *generation) ready(ctx context.Context) []error {
 	return answers
 }
 
-// lookup is find, and what this host does not serve itself is looked for on others.
+// lookup returns the method that a name on the wire means, of this host or else of another one.
 func (g *generation) lookup(serviceName, methodName string) (*method, bool) {
 	if s, ok := g.byName.find(serviceName); ok {
 		return s.byName.find(methodName)
@@ -211,8 +212,8 @@ func (g *generation) lookup(serviceName, methodName string) (*method, bool) {
 	return s.method(methodName), true
 }
 
-// spelled is the name to call the method by: the known one, since servers of other kinds take no other. A name that Go
-// cannot export is none that such a server has; one of our hosts, which take any spelling, has answered to it.
+// spelled returns the name to call the method by. Servers of other kinds take the known spelling alone. They have no
+// names that Go does not export, so such a name was learned from an easymicro host, which takes any spelling.
 func (m *method) spelled(asked string) string {
 	if m.rpcx == m.remote.rpcx || !exported(m.name) && exported(asked) {
 		return asked // not known, or better known to the caller
@@ -225,7 +226,7 @@ func exported(name string) bool {
 	return unicode.IsUpper(first)
 }
 
-// way is the link of a generation; nil when it has none.
+// remoteClient returns the client for other hosts; nil when there is none.
 func (g *generation) remoteClient() *remoteClient {
 	if g == nil || g.remote == nil {
 		return nil
@@ -233,7 +234,7 @@ func (g *generation) remoteClient() *remoteClient {
 	return g.remote.client
 }
 
-// passedTo is what the gateway's client knows of the services of other hosts that were called, as many as are shown.
+// passedTo returns the services of other hosts that were called, up to the number that status shows.
 func (g *generation) passedTo() []client.ServiceStatus {
 	if g.remote == nil {
 		return nil
@@ -242,7 +243,7 @@ func (g *generation) passedTo() []client.ServiceStatus {
 	return list[:min(len(list), shownServices)]
 }
 
-// warnReused makes warnings of an error.
+// warnReused turns an error into warnings that the old content of the files stays in use.
 func (g *generation) warnReused(err error) {
 	var problems config.Problems
 	if !errors.As(err, &problems) {
@@ -255,7 +256,7 @@ func (g *generation) warnReused(err error) {
 	}
 }
 
-// without is the methods that next does not have.
+// without returns the methods that next does not have.
 func (g *generation) without(next *generation) []*method {
 	if g == nil {
 		return nil
@@ -271,7 +272,7 @@ func (g *generation) without(next *generation) []*method {
 	return gone
 }
 
-// serves tells whether a method, as Service/Method, belongs to the generation under just that name.
+// serves reports whether Service/Method is a method of the generation, in that very spelling.
 func (g *generation) serves(fullName string) bool {
 	if l := g.remoteClient(); l != nil && l.labels.labelled(fullName) {
 		return true
@@ -285,10 +286,10 @@ func (g *generation) serves(fullName string) bool {
 	return ok
 }
 
-// callable lists the services that may be called, by any of their names.
+// callable returns the services that may be called, by all of their names.
 func (g *generation) callable() []string { return append(g.byName.all(), g.remote.all()...) }
 
-// upstream is that of a name. No generation has none.
+// upstream returns the upstream of a name; a nil generation has none.
 func (g *generation) upstream(name string) *upstream {
 	if g == nil {
 		return nil
@@ -296,7 +297,7 @@ func (g *generation) upstream(name string) *upstream {
 	return g.upstreams[name]
 }
 
-// upstreamsWithout is those that next does not have.
+// upstreamsWithout returns the upstreams that next does not have.
 func (g *generation) upstreamsWithout(next *generation) []*upstream {
 	if g == nil {
 		return nil
@@ -310,8 +311,8 @@ func (g *generation) upstreamsWithout(next *generation) []*upstream {
 	return gone
 }
 
-// names finds things by their exact name and, failing that, by the only name that differs in case alone: the original
-// framework's clients lower-case what they send.
+// names is a map by name that, failing an exact match, finds the only name that differs in case alone: clients of the
+// 2019 framework send names in lower case.
 type names[T any] struct {
 	exact  map[string]T
 	folded map[string][]T
@@ -341,5 +342,5 @@ func (n names[T]) find(name string) (T, bool) {
 	return none, false
 }
 
-// all are the names in one order, so that one word has one suggestion.
+// all returns the names, sorted.
 func (n names[T]) all() []string { return slices.Sorted(maps.Keys(n.exact)) }

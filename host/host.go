@@ -26,18 +26,18 @@ import (
 	"github.com/easymicro/easymicro/wire/client"
 )
 
-// Source reads the set of a host anew, whenever a change was noticed or somebody asks.
+// Source reads the set of a host again, when a change was noticed or on request.
 type Source interface {
 	// Load reads and decodes the whole set. The error is config.Problems when the files are wrong.
 	Load(ctx context.Context) (*config.Set, error)
-	// Hash is the content hash that the set would have, without decoding it.
+	// Hash returns the content hash that the set would have, without decoding it.
 	Hash() (string, error)
-	// Dirs are the directories in which a change of the set shows.
+	// Dirs returns the directories to watch for changes of the set.
 	Dirs() []string
 }
 
-// Options are what a program tells a host. The zero value is a host with the compiled-in handlers, that logs nothing
-// and never reloads.
+// Options configure a host. The zero value is a host with the compiled-in handlers that logs nothing and never
+// reloads.
 type Options struct {
 	Registry *registry.Registry    // nil: registry.Default()
 	Logger   *slog.Logger          // nil discards
@@ -130,20 +130,20 @@ func (h *Host) Handle(ctx context.Context, req, res *wire.Frame) error {
 	return h.calls.Handle(ctx, req, res)
 }
 
-// Apply puts next into force, all of it or nothing. The error is config.Problems when next does not fit this host; what
-// runs is then untouched. Either way the attempt is recorded, and returned. On a host that is draining nothing is, and
-// the error is ErrDraining.
+// Apply replaces what runs by next, or changes nothing. The error is config.Problems when next does not fit this
+// host. Either way the attempt is recorded and returned. A host that is draining records nothing and returns
+// ErrDraining.
 func (h *Host) Apply(ctx context.Context, next *config.Set) (Revision, error) {
 	return h.changes.apply(ctx, next, change{source: SourceApply})
 }
 
-// Reload reads the set again and puts it into force. source is one of the Source constants; who is shown in the
-// history. The error says why nothing changed; a set that did not change is no error.
+// Reload reads the set again and applies it. source is one of the Source constants; who is shown in the history. The
+// error says why nothing changed; an unchanged set is no error.
 func (h *Host) Reload(ctx context.Context, source, who string) (Revision, error) {
 	return h.reloads.reload(ctx, change{source: source, who: who})
 }
 
-// Name is the host's name.
+// Name returns the name of the host.
 func (h *Host) Name() string { return h.name }
 
 // Addr returns where the listener of a name is bound, and nil when it is not.
@@ -178,7 +178,7 @@ func (h *Host) fail(err error) {
 	}
 }
 
-// Set is the set in force.
+// Set returns the set in force.
 func (h *Host) Set() *config.Set { return h.current.Load().set }
 
 func hostName(set *config.Set) string {
@@ -191,10 +191,10 @@ func hostName(set *config.Set) string {
 	return "localhost"
 }
 
-// lastMoment is what closing may take after the end of the grace period.
+// lastMoment is how long closing may take after the end of the grace period.
 const lastMoment = 500 * time.Millisecond
 
-// healthDrainDelay is the default of drainDelay for a host that a load balancer watches.
+// healthDrainDelay is the default of drainDelay for a host with a health listener.
 const healthDrainDelay = 5 * time.Second
 
 // Run listens, serves and follows the files until ctx ends, then drains: not ready, wait drainDelay, stop accepting,
@@ -227,7 +227,7 @@ func (h *Host) Run(ctx context.Context) error {
 	return err
 }
 
-// listen opens every address and starts to serve.
+// listen binds every address and starts to serve.
 func (h *Host) listen(ctx context.Context) error {
 	if err := h.clusters.requireClusters(ctx); err != nil {
 		return err
@@ -244,7 +244,7 @@ func (h *Host) listen(ctx context.Context) error {
 	return nil
 }
 
-// drain ends the serving as wire.md's peers expect it.
+// drain withdraws the host, finishes its calls and closes it.
 func (h *Host) drain(begin time.Time) {
 	delay, grace := h.drainDelay(), h.gracePeriod()
 	until := begin.Add(grace)
@@ -277,7 +277,7 @@ func (h *Host) drainDelay() time.Duration {
 
 func (h *Host) gracePeriod() time.Duration { return h.Set().Manifest.Host.Shutdown.GracePeriod.Std() }
 
-// InFlight returns the number of calls that run: those of services, and those that a gateway passes on.
+// InFlight returns the number of calls that run: those of services, and those that are forwarded.
 func (h *Host) InFlight() int {
 	n := 0
 	for _, s := range h.current.Load().services {
@@ -345,13 +345,13 @@ func (h *Host) finish(ctx context.Context, until time.Time) (abandoned int) {
 	return abandoned
 }
 
-// Services are what a caller needs to know of each service.
+// Services returns what a caller needs to know of each service.
 func (h *Host) Services() []admin.Service {
 	list, _ := api{h}.Services(context.Background())
 	return list
 }
 
-// HTTPAddress is where the first listener is bound that speaks HTTP over TCP; empty when there is none.
+// HTTPAddress returns where the first listener for HTTP over TCP is bound; empty when there is none.
 func (h *Host) HTTPAddress() string {
 	for _, l := range h.current.Load().set.Manifest.Listeners {
 		if !slices.Contains(l.Protocols, transportHTTP) {
@@ -364,14 +364,14 @@ func (h *Host) HTTPAddress() string {
 	return ""
 }
 
-// Remote is what the gateway of a host leads to on other hosts.
+// Remote is the services of other hosts that the gateway of a host leads to.
 type Remote struct {
 	Etcd     string   // the discovery that knows the services
 	Services []string // those that it knows now and that may be reached, sorted
 	Err      error    // why nothing newer is known
 }
 
-// Remote is what the gateway leads to on other hosts; nil when it leads to none.
+// Remote returns the services of other hosts that the gateway leads to; nil when it leads to none.
 func (h *Host) Remote() *Remote {
 	r := h.current.Load().remote
 	if r == nil {

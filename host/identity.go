@@ -15,7 +15,7 @@ import (
 // anonymous is the caller of a call that shows no identity.
 const anonymous = "anonymous"
 
-// identity tells who calls. Tokens are known by their hash alone.
+// identity identifies callers. Tokens are kept as hashes only.
 type identity struct {
 	host   string
 	on     bool
@@ -37,7 +37,7 @@ func newIdentity(set *config.Set, host string) identity {
 	return id
 }
 
-// caller is who sent the request. A token that is not known is refused rather than treated as none.
+// caller returns the caller of a request. An unknown token is refused rather than ignored.
 func (id *identity) caller(m wire.Metadata) (string, error) {
 	if !id.on {
 		return anonymous, nil
@@ -61,10 +61,10 @@ func (id *identity) caller(m wire.Metadata) (string, error) {
 	return t.Caller, nil
 }
 
-// otherSchemes are the ways of HTTP callers that a host does not know.
+// otherSchemes are the authentication schemes of HTTP that a host does not support.
 var otherSchemes = map[string]bool{"basic": true, "digest": true, "negotiate": true, "apikey": true}
 
-// bearer takes the scheme off: rpcx clients send "bearer TOKEN" as well as the bare token.
+// bearer strips the scheme: rpcx clients send "bearer TOKEN" as well as the bare token.
 func bearer(auth string) string {
 	if scheme, token, ok := strings.Cut(auth, " "); ok && strings.EqualFold(scheme, "bearer") {
 		return strings.TrimSpace(token)
@@ -74,5 +74,5 @@ func bearer(auth string) string {
 
 type headerNames wire.Metadata
 
-// Get returns the value of a name: that of its exact spelling, or else of another one.
+// Get returns the value of a name, preferably in that very spelling.
 func (m *headerNames) Get(name string) string { return wire.Metadata(*m).GetFold(name) }

@@ -16,8 +16,8 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// An instance is an open handler. Generations that do not change it share it; it is closed after its last call when a
-// newer one has taken its place.
+// An instance is an open handler. Generations share it until its configuration changes; it is closed after its last
+// call.
 type instance struct {
 	name    string // of the service it was opened for
 	entry   *registry.Entry
@@ -28,7 +28,7 @@ type instance struct {
 	refCount
 }
 
-// optionsDecoder is nil for options that are not written, so that the handler's defaults hold.
+// optionsDecoder returns the decoder of options; nil if none are set, so that the handler keeps its defaults.
 func optionsDecoder(o config.RawOptions) func(any) error {
 	if o.IsZero() {
 		return nil
@@ -36,21 +36,21 @@ func optionsDecoder(o config.RawOptions) func(any) error {
 	return func(into any) error { return o.Decode(into).Err() }
 }
 
-// bindings are the upstreams that the clients of one instance lead to, by the handler's names for them. An instance keeps
-// its clients for its life; a change of the manifest moves what they lead to.
+// bindings are the upstreams of the clients of one instance, by the names that its handler has for them. The clients
+// live as long as the instance; a change of the manifest replaces their upstreams.
 type bindings struct {
 	to atomic.Pointer[map[string]*upstream]
 }
 
 func (b *bindings) move(to map[string]*upstream) { b.to.Store(&to) }
 
-// boundClient is one of them.
+// boundClient is a client of a handler.
 type boundClient struct {
 	bindings *bindings
 	name     string
 }
 
-// Call calls the upstream that the manifest binds the client to when the call begins.
+// Call calls the upstream that the client is bound to when the call begins.
 func (c boundClient) Call(ctx context.Context, method string, args, reply any) error {
 	u, err := c.enter()
 	if err != nil {
@@ -67,7 +67,7 @@ func (c boundClient) Call(ctx context.Context, method string, args, reply any) e
 	return err
 }
 
-// metadataOptions are the metadata that a handler gave its call.
+// metadataOptions returns the call options for the metadata that a handler set.
 func metadataOptions(ctx context.Context, answered *wire.Metadata) []client.CallOption {
 	pairs := registry.OutgoingMetadata(ctx)
 	o := make([]client.CallOption, 0, len(pairs)+1)
@@ -79,12 +79,12 @@ func metadataOptions(ctx context.Context, answered *wire.Metadata) []client.Call
 	return append(o, client.ReplyMetadata(answered))
 }
 
-// travels tells whether metadata is of handlers: names of the protocol are the client's own.
+// travels reports whether handlers may set a metadata key: names of the protocol are reserved.
 func travels(key string) bool {
 	return key == wire.MetaAuth || !strings.HasPrefix(key, "__") && !strings.HasPrefix(key, "x-em-") && key != wire.MetaErrorEasymicro
 }
 
-// enter finds the upstream and holds it. One that is being retired has a successor, which is looked up.
+// enter acquires the upstream. If that is being retired, the bindings have its successor.
 func (c boundClient) enter() (*upstream, error) {
 	for {
 		to := c.bindings.to.Load()
@@ -101,12 +101,13 @@ func (c boundClient) enter() (*upstream, error) {
 	}
 }
 
-// unavailable is the error of a call that goes nowhere. It speaks of the upstream, not of the call that is served.
+// unavailable returns the error of a call without an upstream. It is about the upstream, not about the call that is
+// served.
 func (c boundClient) unavailable(format string) *code.Error {
 	return code.Remote(code.Errorf(code.Unavailable, format, c.name).WithReason(code.ReasonNoEndpoint))
 }
 
-// env is what an instance gets from its host.
+// env is the registry.Env of an instance.
 type env struct {
 	log      *slog.Logger
 	service  string
@@ -126,7 +127,7 @@ const (
 
 var errNoAnswer = errors.New("the handler does not say whether it is ready")
 
-// readiness is what a handler said last of its being ready. It is asked once at a time, however many want to know.
+// readiness caches whether a handler is ready. The handler is asked once at a time, however many callers wait.
 type readiness struct {
 	mu     sync.Mutex
 	asked  chan struct{} // closed when the answer has come; nil before the first
@@ -134,7 +135,7 @@ type readiness struct {
 	err    error
 }
 
-// ask is nil when the service is ready.
+// ask returns nil when the service is ready.
 func (r *readiness) ask(ctx context.Context, s *registry.Service) error {
 	r.mu.Lock()
 	answered := r.asked

@@ -19,7 +19,8 @@ const (
 	refusalsApart  = 8                 // so many that differ are told apart within that time, for each rule and caller
 )
 
-// refusal is one remembered refusal, or several alike within a second. What is not in its key is that of the first.
+// refusal is a remembered refusal, or several alike within a second. Fields outside of the key are those of the
+// first.
 type refusal struct {
 	at    time.Time
 	count int
@@ -30,7 +31,7 @@ type refusal struct {
 	trace    string
 }
 
-// refusalKey is what refusals alike have in common.
+// refusalKey is what makes refusals alike.
 type refusalKey struct {
 	rule, reason, caller string // the rule as name@r42
 	code                 code.Code
@@ -42,10 +43,10 @@ type refusalKey struct {
 	various              bool   // upstream, target, peer and key differ, and are left out
 }
 
-// maxNameBytes is how much of a name of a peer's choice is kept.
+// maxNameBytes bounds the names from peers that are kept.
 const maxNameBytes = 128
 
-// names are those that peers may make up, and parts of what they sent.
+// names returns the fields that peers may invent, and that refer to memory of their requests.
 func (k *refusalKey) names() [4]*string {
 	return [...]*string{&k.caller, &k.upstream, &k.target.Service, &k.target.Method}
 }
@@ -56,7 +57,7 @@ func (k *refusalKey) clip() {
 	}
 }
 
-// kept is a key that may be kept.
+// kept returns a copy of the key that may be kept.
 func (k refusalKey) kept() refusalKey {
 	for _, s := range k.names() {
 		*s = strings.Clone(*s)
@@ -65,14 +66,14 @@ func (k refusalKey) kept() refusalKey {
 	return k
 }
 
-// summed is the key of those beyond the ones that are told apart.
+// summed returns the key for refusals beyond those that are told apart.
 func (k refusalKey) summed() refusalKey {
 	return refusalKey{shadow: k.shadow, rule: k.rule, reason: k.reason, caller: k.caller, code: k.code, various: true}
 }
 
-// refusals are the last ones. Neither a flood of one refusal nor one of many that differ pushes out those by other
-// rules and of other callers: within a second alike ones share a place, and few others get one; when all places are
-// taken, the groups with the most give up their oldest.
+// refusals are the last ones. A flood, of one refusal or of many that differ, does not evict those by other rules or
+// of other callers: within a second, refusals that are alike share an entry and few others get one, and when all
+// entries are used, the groups with most lose their oldest.
 type refusals struct {
 	mu     sync.Mutex
 	groups map[refusalGroup][]*refusal // the oldest first
@@ -80,16 +81,16 @@ type refusals struct {
 	last   map[refusalKey]*refusal
 }
 
-// refusalGroup is whose refusals compete for places.
+// refusalGroup is the refusals that compete for entries.
 type refusalGroup struct{ rule, caller string }
 
 func (k *refusalKey) group() refusalGroup { return refusalGroup{k.rule, k.caller} }
 
-// add remembers a refusal. describe fills in what is costly to find out; it is called for a new place only, and without
+// add remembers a refusal. describe fills in what is costly to find out; it is called for new entries only, without
 // the mutex.
 func (r *refusals) add(now time.Time, key refusalKey, describe func(*refusal)) {
 	key.clip()
-	e := r.place(now, key)
+	e := r.entry(now, key)
 	if e == nil {
 		return
 	}
@@ -103,8 +104,8 @@ func (r *refusals) add(now time.Time, key refusalKey, describe func(*refusal)) {
 	}
 }
 
-// place counts a refusal, and returns its new place if it does not share one.
-func (r *refusals) place(now time.Time, key refusalKey) *refusal {
+// entry counts a refusal, and returns its new entry if it does not share one.
+func (r *refusals) entry(now time.Time, key refusalKey) *refusal {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.merge(now, key) {
@@ -132,7 +133,7 @@ func (r *refusals) merge(now time.Time, key refusalKey) bool {
 	return true
 }
 
-// crowded reports whether the group has used up its places for now.
+// crowded reports whether the group has used up its entries for now.
 func (r *refusals) crowded(now time.Time, g refusalGroup) bool {
 	list := r.groups[g]
 	return len(list) >= refusalsApart && now.Sub(list[len(list)-refusalsApart].at) < refusalsMerged
@@ -148,8 +149,8 @@ func (r *refusals) insert(e *refusal) {
 	r.n++
 }
 
-// evict makes room for several, as each walk through all groups costs more than a refused call: the groups that have most
-// give up their oldest, and of those with as many the ones with the oldest.
+// evict frees several entries, since a walk through all groups costs more than a refused call. The groups with most
+// lose their oldest, and among equals those with the oldest.
 func (r *refusals) evict() {
 	var sized [refusalsKept + 1]int // groups, by how much they have
 	for _, list := range r.groups {
@@ -178,7 +179,7 @@ func (r *refusals) evict() {
 	}
 }
 
-// forget forgets the n oldest of a group.
+// forget removes the n oldest of a group.
 func (r *refusals) forget(g refusalGroup, n int) {
 	if n == 0 {
 		return
@@ -196,7 +197,7 @@ func (r *refusals) forget(g refusalGroup, n int) {
 	r.n -= n
 }
 
-// list is what is remembered since a time, the newest first; an empty caller means every caller.
+// list returns what is remembered since a time, the newest first. An empty caller matches all.
 func (r *refusals) list(caller string, since time.Time) []refusal {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -212,7 +213,7 @@ func (r *refusals) list(caller string, since time.Time) []refusal {
 	return out
 }
 
-// shadowedBy fills in where the rule stands, and returns its name.
+// shadowedBy sets the kind and position of the rule, and returns its name.
 func (r *refusal) shadowedBy(g *generation, kind config.Kind) string {
 	name, _, _ := strings.Cut(r.rule, "@")
 	r.kind = string(kind)

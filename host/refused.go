@@ -16,13 +16,13 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// recorder remembers and logs the calls that rules turned away or ended, or would have.
+// recorder keeps and logs the calls that rules refused or ended, or would have in shadow.
 type recorder struct {
 	*core
 	refusals refusals
 }
 
-// kindOf is the kind of rule behind a refusal.
+// kindOf is the kind of rule behind a reason.
 var kindOf = map[string]config.Kind{
 	code.ReasonRateLimited: config.KindRateLimit,
 	code.ReasonMissingKey:  config.KindRateLimit,
@@ -33,14 +33,14 @@ var kindOf = map[string]config.Kind{
 	reasonRetryBudget:      config.KindRetry,
 }
 
-// endsCalls are the kinds beside timeout that may end a call for its time: while it waits, or a single attempt.
+// endsCalls are the kinds besides timeout that may end a call for its time: while it waits, or a single attempt.
 var endsCalls = []config.Kind{config.KindRateLimit, config.KindConcurrency, config.KindRetry}
 
-// reasonRetryBudget is why a call failed that was worth another attempt. It is never sent: the caller is told why the
-// last attempt failed.
+// reasonRetryBudget is the reason of a call that was not retried for want of budget. It is never sent: the caller
+// gets the reason of the last attempt.
 const reasonRetryBudget = "retry_budget"
 
-// ruleBehind is the rule of a refusal, and which kind of it has refused; nil when there is none.
+// ruleBehind returns the rule of a refusal and the kind of it that refused; nil if there is none.
 func ruleBehind(set *config.Set, label, reason string) (*config.Rule, config.Kind) {
 	kind, ok := kindOf[reason]
 	if !ok {
@@ -61,8 +61,8 @@ func ruleBehind(set *config.Set, label, reason string) (*config.Rule, config.Kin
 	return rule, kind
 }
 
-// keyOf is the key of the rate limit behind a refusal, as it is shown; empty when something else refused. It needs the
-// metadata of the call, so it is not for calls that are answered while they run.
+// keyOf returns the key of the rate limit behind a refusal for display; empty if something else refused. It reads the
+// metadata of the call, so it must not be used for calls that are answered while they run.
 func keyOf(s *policies.Snapshot, rule, reason string, t policies.Target, c *policies.Call) string {
 	switch kindOf[reason] {
 	case config.KindRateLimit, config.KindTimeout, "": // the call may have ended while it waited for its token
@@ -73,7 +73,7 @@ func keyOf(s *policies.Snapshot, rule, reason string, t policies.Target, c *poli
 	}
 }
 
-// refused remembers a call that the host itself turned away or ended.
+// refused records a call that the host itself refused or ended.
 func (c *recorder) refused(s *serving, e *code.Error) {
 	if !e.Own() {
 		return
@@ -93,8 +93,8 @@ func (c *recorder) refused(s *serving, e *code.Error) {
 	c.logRefusal("call refused", &key, s.method.subject(), e, trace)
 }
 
-// logRefusal logs a refusal. What differs from call to call is in the first line of a flood alone, and so is the method
-// that was called where subject does not name it: at a gateway, callers may make up names.
+// logRefusal logs a refusal. What differs from call to call is in the first line of a flood alone, and so is the
+// method unless subject names it, since callers of a gateway may invent names.
 func (c *recorder) logRefusal(msg string, key *refusalKey, subject string, e *code.Error, trace string) {
 	called := key.target.String()
 	kind := telemetry.LogKey{
@@ -121,7 +121,7 @@ func (c *recorder) logRefusal(msg string, key *refusalKey, subject string, e *co
 	})
 }
 
-// refusedOut remembers a call to an upstream that a client-side rule turned away or ended, or did not have sent again.
+// refusedOut records an upstream call that a client-side rule refused, ended or declined to retry.
 func (c *recorder) refusedOut(ctx context.Context, g *generation, call client.OutgoingCall, err error) {
 	e := code.From(err)
 	rule, reason := e.Rule, e.Reason
@@ -149,7 +149,7 @@ func (c *recorder) refusedOut(ctx context.Context, g *generation, call client.Ou
 	c.logRefusal("call to an upstream refused", &key, "", e, trace)
 }
 
-// stateOut is the state of a kind of a client-side rule, as calls like those of key meet it.
+// stateOut returns the state of one kind of a client-side rule for calls like those of key.
 func stateOut(g *generation, rule string, kind config.Kind, key *refusalKey) string {
 	for _, k := range g.policies.ExplainUpstream(key.upstream, key.target.Service, key.target.Method, key.caller).Kinds {
 		for _, r := range k.Applies {
@@ -161,8 +161,8 @@ func stateOut(g *generation, rule string, kind config.Kind, key *refusalKey) str
 	return ""
 }
 
-// shadowed remembers what rules would have done to a call that they let pass. It is asked once the rules have let go of
-// it, while its metadata is there.
+// shadowed records what rules in shadow would have done to a call. Call it once the rules are done with the call,
+// while its metadata is valid.
 func (c *recorder) shadowed(s *serving, would []policies.ShadowRefusal) {
 	for _, w := range would {
 		key := refusalKey{
@@ -179,7 +179,7 @@ func (c *recorder) shadowed(s *serving, would []policies.ShadowRefusal) {
 	}
 }
 
-// shadowedOut is shadowed for a call to an upstream.
+// shadowedOut is shadowed for an upstream call.
 func (c *recorder) shadowedOut(ctx context.Context, g *generation, call client.OutgoingCall, w policies.ShadowRefusal) {
 	caller, trace := cmp.Or(call.Caller(), anonymous), telemetry.TraceID(ctx)
 	target := policies.Target{Service: call.Service(), Method: call.Method()}

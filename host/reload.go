@@ -14,14 +14,13 @@ import (
 	"github.com/easymicro/easymicro/host/admin"
 )
 
-// ErrNoSource is what Reload returns on a host that was given no Source.
+// ErrNoSource is the error of Reload on a host without a Source.
 var ErrNoSource = errors.New("this host has no files to reload from")
 
-// lookAgain is how long a set that takes much out of force at once has to stay as it is before it is applied: somebody
-// may be writing it.
+// lookAgain is how long a set that removes much must stay the same before it is applied: it may be half written.
 const lookAgain = time.Second
 
-// reloads reads the source of a host anew, when its files change or somebody asks.
+// reloads reads the source of a host again when its files change or on request.
 type reloads struct {
 	*changes
 	source    Source         // nil: there is nothing to reload
@@ -30,7 +29,7 @@ type reloads struct {
 	lookAgain time.Duration
 }
 
-// reload reads the set again and puts it into force; one that takes much out of force, once it stays the same.
+// reload reads the set again and applies it; one that removes much, once it stays the same.
 func (l *reloads) reload(ctx context.Context, c change) (Revision, error) {
 	for {
 		r, doubtful, err := l.look(ctx, c)
@@ -47,8 +46,8 @@ func (l *reloads) reload(ctx context.Context, c change) (Revision, error) {
 	}
 }
 
-// look reads the set once and puts it into force. A set that takes much out of force is applied only if its content was
-// seen a while before; otherwise look returns its hash, and the caller looks again later. Nobody is held up meanwhile.
+// look reads the set once and applies it. A set that removes much is applied only if its content was seen a while
+// before; otherwise look returns its hash, and the caller looks again later.
 func (l *reloads) look(ctx context.Context, c change) (r Revision, doubtful string, err error) {
 	if l.source == nil {
 		return Revision{}, "", ErrNoSource
@@ -99,8 +98,8 @@ func (l *reloads) await(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// refuse records files that could not be read or decoded. The same bad content, seen again, is not news. What could not be
-// read is read again at the next poll, since its content may be that of an edit.
+// refuse records files that could not be read or decoded, unless the same content was rejected before. What could not
+// be read is read again at the next poll.
 func (l *reloads) refuse(c change, err error) (Revision, error) {
 	var wrong config.Problems
 	if l.watcher != nil && !errors.As(err, &wrong) {
@@ -121,8 +120,8 @@ func (l *reloads) refuse(c change, err error) (Revision, error) {
 	return r, err
 }
 
-// unchanged is the outcome of reading what already runs. It is worth a word when somebody asked, and after a rejected
-// attempt: files and host agree again.
+// unchanged returns the outcome of reading the set that runs. It is recorded if it was requested, or follows a
+// rejected attempt: files and host agree again.
 func (l *reloads) unchanged(set *config.Set, c change) Revision {
 	r := Revision{
 		Number: l.current.Load().revision, Hash: set.Hash, At: time.Now(), Source: c.source, Who: c.who,
@@ -154,7 +153,7 @@ func (l *reloads) follow(ctx context.Context) {
 	}
 }
 
-// secondLook is the wait for one, which holds no other edit up.
+// secondLook waits to look again, without blocking other edits.
 type secondLook struct {
 	end   context.CancelFunc
 	waits sync.WaitGroup
@@ -171,7 +170,7 @@ func (s *secondLook) begin(ctx context.Context, l *reloads, c change) {
 	})
 }
 
-// forget ends the wait. A change that is being made already is made.
+// forget ends the wait. A change that is being applied is finished.
 func (s *secondLook) forget() {
 	if s.end != nil {
 		s.end()
@@ -201,7 +200,7 @@ func newReloads(c *changes, source Source) *reloads {
 	return l
 }
 
-// mounted returns warnings about files that changes do not reach, of a source that knows of mounts.
+// mounted returns warnings about files whose changes are not seen because of how they are mounted.
 func (l *reloads) mounted() config.Problems {
 	if s, ok := l.source.(interface{ Mounted() config.Problems }); ok {
 		return s.Mounted()
@@ -218,7 +217,7 @@ func (l *reloads) watchTiming() watch.Timing {
 	return watch.Timing{Debounce: w.Debounce.Std(), MaxDelay: w.MaxDelay.Std(), Poll: w.Poll.Std()}
 }
 
-// watchView is how well the files are followed.
+// watchView returns how the files are watched.
 func (l *reloads) watchView() admin.Watch {
 	if l.watcher == nil {
 		return admin.Watch{Mode: "off", Healthy: true}
@@ -230,7 +229,7 @@ func (l *reloads) watchView() admin.Watch {
 	return v
 }
 
-// change says where an attempt came from.
+// change is the origin of an attempt.
 type change struct {
 	source   string
 	who, why string

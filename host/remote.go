@@ -12,8 +12,8 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// remote is what a generation's gateway leads to on other hosts: the services that discovery knows and the manifest
-// allows. Nothing else about them is known here, so that a method is whatever a caller asks for.
+// remote is the services of other hosts that the gateway of a generation leads to: those that discovery knows and the
+// manifest allows. Their methods are not known, so any name may be one.
 type remote struct {
 	config   *config.Remote
 	client   *remoteClient
@@ -23,7 +23,7 @@ type remote struct {
 	making   sync.Mutex // of names
 }
 
-// remoteNames are the services of one list that discovery gave.
+// remoteNames is the services of one update of the directory.
 type remoteNames struct {
 	of       *foundServices
 	services names[*remoteService]
@@ -35,7 +35,7 @@ func newRemote(g *generation, l *remoteClient) *remote {
 	return r
 }
 
-// service is the one that a name on the wire means. A nil remote has none.
+// service returns the service that a name on the wire means. A nil remote has none.
 func (r *remote) service(name string) (*remoteService, bool) {
 	if r == nil {
 		return nil, false
@@ -43,7 +43,7 @@ func (r *remote) service(name string) (*remoteService, bool) {
 	return r.current().find(name)
 }
 
-// all are the names that may be told.
+// all returns the names of the services.
 func (r *remote) all() []string {
 	if r == nil {
 		return nil
@@ -51,7 +51,7 @@ func (r *remote) all() []string {
 	return r.current().all()
 }
 
-// current are the services as discovery told them last.
+// current returns the services of the last update.
 func (r *remote) current() names[*remoteService] {
 	found := r.client.found.Load()
 	if known := r.names.Load(); known.of == found {
@@ -78,8 +78,8 @@ func (r *remote) current() names[*remoteService] {
 	return next.services
 }
 
-// unheard is the answer to a call of what is not known while discovery has not told all there is: a service that the manifest
-// allows may well be there.
+// unheard returns the error of a call to an unknown service while the directory is incomplete: if the manifest allows
+// the service, it may exist.
 func (r *remote) unheard(host, service string) *code.Error {
 	if r == nil || !r.config.AllowsSpelling(service) {
 		return nil
@@ -96,8 +96,8 @@ func (r *remote) unheard(host, service string) *code.Error {
 	return code.Refuse(code.Unavailable, code.ReasonNoEndpoint, what, "", host, 0).InPublic(public.Message)
 }
 
-// remoteServices tells which services are those of other hosts, be they there at the moment or not: all that the
-// manifest lets callers reach and does not serve itself, in whatever case. It is nil when the gateway leads to none.
+// remoteServices returns a function that reports whether a service is one of other hosts: any that the manifest
+// allows and does not serve itself, in whatever case. It is nil when the gateway leads to none.
 func remoteServices(m *config.Manifest) func(service string) bool {
 	if m.Gateway.Remote == nil {
 		return nil
@@ -114,10 +114,10 @@ func remoteServices(m *config.Manifest) func(service string) bool {
 	return func(service string) bool { return !own[strings.ToLower(service)] && m.Gateway.Remote.Allows(service) }
 }
 
-// otherMethods stands for the methods of a service that are not known to be some, as OpenTelemetry has it.
+// otherMethods is the method label for methods that are not known to exist, as in OpenTelemetry.
 const otherMethods = "_OTHER"
 
-// remoteService is a service of other hosts, with those of its methods that have answered.
+// remoteService is a service of other hosts, with the methods that have answered.
 type remoteService struct {
 	remote     *remote
 	name       string
@@ -135,15 +135,15 @@ func newRemoteService(r *remote, name string) *remoteService {
 	return s
 }
 
-// counts tells whether the metrics of the service are still the ones to count in: it may have been away for so long that
-// they were dropped, or there may be room for them now.
+// counts reports whether the metrics of the service are still current: they may have been dropped, or there may be
+// room for them now.
 func (s *remoteService) counts() bool {
 	rpcx, _, _ := s.remote.client.labels.metricsOf(s.name, otherMethods)
 	return rpcx == s.rpcx
 }
 
-// method is the one of a name. It is made for the call, unless it has answered: then its metrics are its own, and so
-// are the spellings of its name that a host takes for the same.
+// method returns the method of a name. One that has answered has its own metrics and takes all spellings of its name;
+// any other is made for the call.
 func (s *remoteService) method(name string) *method {
 	if m, ok := s.answered.Load().find(name); ok {
 		return m
@@ -155,8 +155,8 @@ func (s *remoteService) method(name string) *method {
 	}
 }
 
-// learn keeps a method that has answered without an error, as long as there is room for its metrics: a caller must not
-// make up names without end.
+// learn keeps a method that has answered without an error, as long as there is room for its metrics: callers must not
+// fill memory with invented names.
 func (s *remoteService) learn(m *method) {
 	s.learning.Lock()
 	defer s.learning.Unlock()
@@ -179,10 +179,10 @@ func (s *remoteService) learn(m *method) {
 	s.answered.Store(&next)
 }
 
-// maxRemoteLabels is how many methods of other hosts have metrics of their own.
+// maxRemoteLabels bounds the methods of other hosts that have their own metrics.
 const maxRemoteLabels = 1000
 
-// remoteLabels are the methods of other hosts that have metrics of their own.
+// remoteLabels are the methods of other hosts that have their own metrics.
 type remoteLabels struct {
 	metrics *telemetry.Metrics
 
@@ -190,12 +190,13 @@ type remoteLabels struct {
 	has map[string]bool // by Service/Method
 }
 
-// metricsOf are those of a method over rpcx and HTTP; those of no method in particular when there is no room for more.
+// metricsOf returns the metrics of a method over rpcx and HTTP; once there is no room, those of no method in
+// particular.
 func (l *remoteLabels) metricsOf(service, method string) (rpcx, http *telemetry.MethodMetrics, own bool) {
 	if !l.add(service + "/" + method) {
 		return l.metrics.Other(transportRPCX), l.metrics.Other(transportHTTP), false
 	}
-	// Not under the lock: the metrics ask under theirs which methods to keep.
+	// Not under the lock: the metrics call labelled under theirs.
 	return l.metrics.Method(service, method, transportRPCX), l.metrics.Method(service, method, transportHTTP), true
 }
 
@@ -209,15 +210,15 @@ func (l *remoteLabels) add(full string) bool {
 	return true
 }
 
-// labelled tells whether a method, as Service/Method, has metrics of its own.
+// labelled reports whether Service/Method has its own metrics.
 func (l *remoteLabels) labelled(full string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.has[full]
 }
 
-// keep drops the methods of other services than these once room becomes scarce, and tells whether there were any. Until
-// then a service that is away for a while goes on counting where it was.
+// keep drops the methods of services that are not listed once room becomes scarce, and reports whether there were
+// any. Until then, a service that is down for a while keeps its metrics.
 func (l *remoteLabels) keep(services []string) (dropped bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -237,8 +238,8 @@ func (l *remoteLabels) keep(services []string) (dropped bool) {
 	return dropped
 }
 
-// spelling gives a method of another host the name that the rules have for it. That host takes any spelling of the name
-// that differs in case alone, so that a caller must not get around a rule by one.
+// spelling finds the spelling of a remote method that the rules use. The other host ignores case, and another
+// spelling must not bypass a rule.
 type spelling struct {
 	exact map[string]string // by name in lower case
 	globs []string
@@ -277,7 +278,7 @@ func (s *spelling) add(patterns []string) {
 	}
 }
 
-// of is the name that rules are asked about.
+// of returns the name that rules are asked about.
 func (s *spelling) of(method string) string {
 	if name, ok := s.exact[strings.ToLower(method)]; ok {
 		return name
@@ -288,7 +289,7 @@ func (s *spelling) of(method string) string {
 	return method
 }
 
-// respell writes the parts of a name that a pattern spells out as the pattern does, when the two match but for case.
+// respell returns a name with its parts spelled as in a pattern, if the two match but for case.
 func respell(name, glob string) string {
 	parts := strings.Split(glob, "*")
 	lower, first, last := strings.ToLower(name), parts[0], parts[len(parts)-1]
@@ -313,7 +314,7 @@ func respell(name, glob string) string {
 	return b.String()
 }
 
-// forwardedMetadata is the caller's without what it says about its own connection.
+// forwardedMetadata returns metadata without what describes the connection of the caller.
 func forwardedMetadata(m wire.Metadata) wire.Metadata {
 	var passed wire.Metadata
 	for _, pair := range m {

@@ -13,18 +13,17 @@ import (
 	"github.com/easymicro/easymicro/wire/client"
 )
 
-// maxForwarded is how many calls may be on their way to other hosts at once. Rules bound them; this keeps a host alive that
-// has none.
+// maxForwarded bounds the calls in flight to other hosts, for a host without rules that do.
 const maxForwarded = 100_000
 
-// remotes is the part of the services of other hosts, to which a gateway passes calls on.
+// remotes is the part that forwards calls to services of other hosts.
 type remotes struct {
 	*core
 	rules clientRules
 	apply *changes
 }
 
-// remotesStep opens a link when a change needs another one.
+// remotesStep opens a remoteClient when the discovery behind it changed.
 type remotesStep struct {
 	noStep
 	of     *remotes
@@ -61,7 +60,7 @@ func (p *remotes) plan(ctx context.Context, prev, next *generation) (step, error
 	return s, nil
 }
 
-// commit has a new client look up what the one before it does, before that is closed.
+// commit has a new client watch the services of the one before it, before that is closed.
 func (s *remotesStep) commit() {
 	if old := s.prev.remoteClient(); s.opened != nil && old != nil {
 		s.opened.client.TakeOver(old.client)
@@ -82,7 +81,7 @@ func (p *remotes) forget() {
 	p.apply.locked(func(g *generation) { p.metrics.Retain(g.serves) })
 }
 
-// leave ends a link that no generation has any more, after its last call.
+// leave closes a client after its last call.
 func (p *remotes) leave(l *remoteClient) {
 	p.drained(&l.refCount)
 	closing, cancel := context.WithTimeout(p.life, closeTimeout)
@@ -90,7 +89,7 @@ func (p *remotes) leave(l *remoteClient) {
 	l.shut(closing)
 }
 
-// lastPassed waits for the last calls to other hosts, of a host that ends, and returns how many were left.
+// drain waits for the last calls to other hosts of a host that ends, and returns how many are left.
 func (p *remotes) drain(ctx context.Context) int {
 	l := p.current.Load().remoteClient()
 	if l == nil {
@@ -101,7 +100,7 @@ func (p *remotes) drain(ctx context.Context) int {
 	return l.inFlight()
 }
 
-// openClient makes the link over a directory; done is called when it no longer needs that.
+// openClient returns a client for the services of a directory; done is called when the directory is no longer needed.
 func (p *remotes) openClient(name string, d directory, done func()) (*remoteClient, error) {
 	c, err := client.New(client.Options{
 		Resolver: client.Source{Resolver: d, Name: "etcd " + name}, Guard: remoteRules{p.rules}, Caller: registry.Caller,
@@ -113,10 +112,10 @@ func (p *remotes) openClient(name string, d directory, done func()) (*remoteClie
 	return newRemoteClient(name, d, c, p, done), nil
 }
 
-// remoteRules are the client-side rules for the calls that a gateway passes on.
+// remoteRules are the client-side rules for forwarded calls.
 type remoteRules struct{ clientRules }
 
-// Do asks the rules about the method by the name that they have for it, see spelling.
+// Do applies the rules to the spelling of the method that they know, see spelling.
 func (r remoteRules) Do(ctx context.Context, call client.OutgoingCall) (slot int, err error) {
 	if c := registry.CallFrom(ctx); c != nil && c.Method != call.Method() {
 		call = respelled{call, c.Method}
@@ -124,7 +123,7 @@ func (r remoteRules) Do(ctx context.Context, call client.OutgoingCall) (slot int
 	return r.clientRules.Do(ctx, call)
 }
 
-// respelled is a call whose method rules know by another spelling.
+// respelled is a call with the spelling of its method that rules know.
 type respelled struct {
 	client.OutgoingCall
 	method string
@@ -132,20 +131,20 @@ type respelled struct {
 
 func (c respelled) Method() string { return c.method }
 
-// firstList is how long a host that starts waits to hear what services there are.
+// firstList bounds how long a starting host waits for the list of services.
 const firstList = time.Second
 
-// directory is where the services of other hosts are found.
+// directory finds the services of other hosts.
 type directory interface {
 	client.Resolver
-	// WatchServices tells update the names of all services that have endpoints, as Watch tells endpoints.
+	// WatchServices calls update with the names of all services that have endpoints, as Watch does with endpoints.
 	WatchServices(ctx context.Context, update func([]string, error)) error
-	// Missing returns the parts of it of which nothing was told yet.
+	// Missing returns the parts of the directory that have not been read yet.
 	Missing() []string
 }
 
-// link is the way to the services of other hosts: what discovery tells of them, and the one client that calls them all.
-// It outlives the generations that have the same discovery.
+// remoteClient calls the services of other hosts that a directory knows. Generations share it until their discovery
+// changes.
 type remoteClient struct {
 	refCount
 	cluster   string
@@ -162,7 +161,7 @@ type remoteClient struct {
 	watched sync.WaitGroup
 }
 
-// foundServices is what discovery told last.
+// foundServices is the last update of the directory.
 type foundServices struct {
 	names []string
 	heard bool  // the names are what there was once, at least
@@ -200,7 +199,7 @@ func (l *remoteClient) watch(ctx context.Context) {
 	}
 }
 
-// await returns when discovery has told something, but does not wait for long.
+// await waits for the first update, or until firstList has passed.
 func (l *remoteClient) await(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, firstList)
 	defer cancel()
@@ -210,7 +209,7 @@ func (l *remoteClient) await(ctx context.Context) {
 	}
 }
 
-// shut ends the link, whose last call has ended or is abandoned.
+// shut closes the client, whose last call has ended or is abandoned.
 func (l *remoteClient) shut(ctx context.Context) {
 	l.unwatch()
 	if err := l.client.Shutdown(ctx); err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {

@@ -24,7 +24,7 @@ const (
 	ResultUnchanged = "unchanged"
 )
 
-// Revision is one attempt to change what runs, and what came of it. A rejected one has the number of the revision that
+// Revision is one attempt to change what runs, and its result. A rejected one has the number of the revision that
 // stays in force.
 type Revision struct {
 	Number   int
@@ -50,7 +50,7 @@ const (
 	historyRules  = 128 << 20 // for rules, which are kept to be explained
 )
 
-// history remembers the last attempts.
+// history keeps the last attempts.
 type history struct {
 	mu          sync.Mutex
 	list        []Revision // the oldest first
@@ -72,7 +72,7 @@ func (h *history) add(r Revision) {
 	h.list = slices.Delete(h.list, 0, tooOld(h.list))
 }
 
-// tooOld is how many revisions, the oldest, are too many or too large to be remembered. The last always is.
+// tooOld returns how many of the oldest revisions exceed the bounds. The last one is always kept.
 func tooOld(list []Revision) int {
 	texts, rules := 0, 0
 	for i := len(list) - 1; i >= 0; i-- {
@@ -85,7 +85,7 @@ func tooOld(list []Revision) int {
 	return 0
 }
 
-// textBytes is about how much of the host's memory the texts of a revision take.
+// textBytes estimates the memory of the texts of a revision.
 func (r *Revision) textBytes() int {
 	const each = 100 // for numbers, and the names of members
 	n := each + len(r.Why) + len(r.Who) + len(r.Error)
@@ -104,7 +104,7 @@ func (r *Revision) textBytes() int {
 	return n
 }
 
-// all lists the attempts, the newest first.
+// all returns the attempts, the newest first.
 func (h *history) all() []Revision {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -113,7 +113,7 @@ func (h *history) all() []Revision {
 	return list
 }
 
-// applied is the attempt that made a revision.
+// applied returns the attempt that made a revision.
 func (h *history) applied(number int) (Revision, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -15,14 +15,14 @@ import (
 	"github.com/easymicro/easymicro/wire/client"
 )
 
-// rules is the part that compiles the rules of a set, and logs what becomes of them.
+// rules is the part that compiles the rules of a set and logs their transitions.
 type rules struct {
 	*core
 	pool     *client.Pool
 	expiries expiries
 }
 
-// rulesStep follows what expires of a set.
+// rulesStep watches what expires in a set.
 type rulesStep struct {
 	noStep
 	of  *rules
@@ -47,7 +47,7 @@ func (p *rules) plan(_ context.Context, prev, next *generation) (step, error) {
 
 func (s *rulesStep) commit() { s.of.expiries.follow(s.set) }
 
-// compileOptions are what the rules need to know of a set.
+// compileOptions returns what the rules need to know of a set.
 func compileOptions(set *config.Set, host string) policies.Options {
 	o := policies.Options{
 		Host: host, Aliases: aliases(set.Manifest), Upstreams: set.Manifest.UpstreamNames(), Remote: remoteServices(set.Manifest),
@@ -59,8 +59,8 @@ func compileOptions(set *config.Set, host string) policies.Options {
 	return o
 }
 
-// changed logs a transition of a breaker, of an endpoint, or of a rate limit that runs out of keys. It is called on
-// the goroutine of a call.
+// changed logs a transition of a breaker, of an endpoint, or of a rate limit that runs out of keys. It runs on the
+// goroutine of a call.
 func (p *rules) changed(t policies.Transition) {
 	if t.Kind == config.KindRateLimit {
 		p.ranOutOfKeys(t)
@@ -93,7 +93,7 @@ func (p *rules) changed(t policies.Transition) {
 	p.log.Log(context.Background(), level, what, attrs...)
 }
 
-// ranOutOfKeys logs that calls with different keys share a bucket. In shadow that is nobody's trouble.
+// ranOutOfKeys logs that calls with different keys share a bucket.
 func (p *rules) ranOutOfKeys(t policies.Transition) {
 	level, attrs := slog.LevelWarn, []any{"rule", t.Rule}
 	if t.Mode == config.Shadow {
@@ -102,7 +102,7 @@ func (p *rules) ranOutOfKeys(t policies.Transition) {
 	p.log.Log(context.Background(), level, "rate limit out of keys", append(attrs, "cause", t.Cause)...)
 }
 
-// expires logs that a rule or a token has expired, or soon will.
+// expires logs that a rule or a token has expired, or will soon.
 func (p *rules) expires(e config.Expiry, over bool) {
 	level, what := slog.LevelWarn, "rule"
 	attrs := []slog.Attr{slog.Any("kinds", e.Kinds), slog.String("mode", string(e.Mode))}
@@ -125,11 +125,11 @@ func (p *rules) expires(e config.Expiry, over bool) {
 	p.sampler.Log(level, msg, kind, func() []slog.Attr { return attrs })
 }
 
-// maxTimer is how long is waited at most before the clock is looked at again: it may be set meanwhile.
+// maxTimer bounds a wait before the clock is read again: it may be set meanwhile.
 const maxTimer = time.Hour
 
-// expiries tell when rules and tokens expire, and some days before. One timer waits for whatever comes next. What is past
-// when a set is applied is told by its warnings.
+// expiries report when rules and tokens expire, and some days before. One timer waits for the next. What is past when
+// a set is applied is among its warnings.
 type expiries struct {
 	tell func(e config.Expiry, over bool)
 
@@ -140,12 +140,12 @@ type expiries struct {
 	closed bool
 }
 
-// follow waits for what expires of a set.
+// follow waits for what expires in a set.
 func (x *expiries) follow(set *config.Set) {
 	x.advance(func() { x.list = set.Expiries() })
 }
 
-// advance tells what came since the last time, of the set that was in force.
+// advance reports what has come since the last time.
 func (x *expiries) advance(then func()) {
 	now := time.Now()
 	x.mu.Lock()
@@ -191,7 +191,7 @@ func (x *expiries) close() {
 	}
 }
 
-// emit gives the numbers of the rules to a scrape.
+// emit adds the numbers of rules, budget and discovery to a scrape.
 func emit(g *generation, budget *wire.Budget, e *telemetry.Emitter) {
 	now := time.Now()
 	for i := range g.set.Rules {
@@ -231,8 +231,8 @@ func emitBudget(b *wire.Budget, e *telemetry.Emitter) {
 	})
 }
 
-// emitDiscovery gives what the upstreams and the clusters are worth to a scrape. Only services of the manifest
-// are labels, and those of other hosts that a status shows.
+// emitDiscovery adds the endpoints and the registration to a scrape. Labels are services of the manifest, and those
+// of other hosts that status shows.
 func emitDiscovery(g *generation, e *telemetry.Emitter) {
 	counts := make(map[string]map[string]int)
 	out := ejections(g)

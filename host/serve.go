@@ -20,7 +20,7 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// serving is one call on its way. It is also the context that the handler gets.
+// serving is one call. It is also the context that the handler gets.
 type serving struct {
 	registry.Call
 	calls      *calls
@@ -54,7 +54,7 @@ func (s *serving) run(req, res *wire.Frame) error {
 	return err
 }
 
-// leave lets go of what the call holds, also when its handler ended the goroutine; the server answers it then.
+// leave releases what the call holds, also when its handler ended the goroutine; the server answers it then.
 func (s *serving) leave() {
 	if !s.returned {
 		err := s.panicked(&registry.PanicError{Stack: debug.Stack()})
@@ -66,7 +66,7 @@ func (s *serving) leave() {
 	s.method.calls.release()
 }
 
-// admit asks who calls and what the rules say.
+// admit identifies the caller and applies the rules.
 func (s *serving) admit(req *wire.Frame) error {
 	caller, err := s.generation.identity.caller(req.Metadata)
 	if err != nil {
@@ -98,7 +98,7 @@ func (s *serving) admit(req *wire.Frame) error {
 	return nil
 }
 
-// metadata is that of the request as rules see it. Names are those of headers over HTTP, where case does not matter.
+// metadata returns the metadata as rules see it: over HTTP, names of headers are not case-sensitive.
 func (s *serving) metadata(req *wire.Frame) interface{ Get(string) string } {
 	if s.wire.Transport() == transportHTTP {
 		return (*headerNames)(&req.Metadata)
@@ -106,7 +106,7 @@ func (s *serving) metadata(req *wire.Frame) interface{ Get(string) string } {
 	return &req.Metadata
 }
 
-// expired is the answer at the deadline, while the handler still runs.
+// expired returns the answer at the deadline, while the handler still runs.
 func (s *serving) expired() *code.Error {
 	err := s.ticket.Late()
 	s.answered(err, true)
@@ -144,8 +144,8 @@ func (s *serving) invoke(req, res *wire.Frame) error {
 	return nil
 }
 
-// wants reports whether a reply beside err is of use to the caller. Over HTTP there is the error alone. A handler that heeds
-// the end of its context leaves goroutines behind, which may still write to the reply: nobody may look at it then.
+// wants reports whether the caller can use a reply beside err. HTTP has no place for it. After the end of its
+// context, a handler may have goroutines that still write to the reply.
 func (s *serving) wants(req *wire.Frame, err error) bool {
 	if req.OneWay || s.wire.Transport() == transportHTTP || s.wire.Err() != nil {
 		return false
@@ -154,7 +154,7 @@ func (s *serving) wants(req *wire.Frame, err error) bool {
 	return c != code.DeadlineExceeded && c != code.Cancelled
 }
 
-// replyBeside encodes a reply that the handler has filled before it failed. Stock peers send both, and read both.
+// replyBeside encodes a reply that the handler filled before it failed. Stock rpcx peers send and read both.
 func (s *serving) replyBeside(req, res *wire.Frame, reply any) {
 	v := reflect.ValueOf(reply)
 	if v.Kind() != reflect.Pointer || v.IsNil() || v.Elem().IsZero() {
@@ -166,8 +166,8 @@ func (s *serving) replyBeside(req, res *wire.Frame, reply any) {
 	}
 }
 
-// context is what the handler's context is made of: the call's own, which ends with its connection. A one-way call over
-// HTTP has outlived that, so it ends with the host.
+// context returns the parent of the handler's context: that of the call, which ends with its connection, or for a
+// one-way call over HTTP one that ends with the host.
 func (s *serving) context(req *wire.Frame) (context.Context, context.CancelFunc) {
 	within := s.trace.Context(s.wire)
 	if !req.OneWay || s.wire.Transport() != transportHTTP {
@@ -181,7 +181,7 @@ func (s *serving) context(req *wire.Frame) (context.Context, context.CancelFunc)
 	}
 }
 
-// JSON has two forms: over HTTP protobuf messages are protojson.
+// protojson reports whether JSON means protojson for protobuf messages, as over HTTP.
 func (s *serving) protojson(c wire.Codec) bool {
 	return c == wire.JSON && s.wire.Transport() == transportHTTP
 }
@@ -202,7 +202,7 @@ func (s *serving) decode(req *wire.Frame, args any) error {
 	return err
 }
 
-// undecoded is the answer to an argument of n bytes that cannot be decoded, or would take too much memory.
+// undecoded returns the error for an argument of n bytes that cannot be decoded or would take too much memory.
 func (s *serving) undecoded(err error, n int) *code.Error {
 	s.ticket.Done(err)
 	e := code.From(err)
@@ -221,8 +221,8 @@ func (s *serving) encode(c wire.Codec, dst []byte, reply any) ([]byte, error) {
 	return wire.Append(c, dst, reply)
 }
 
-// handlerError is what a handler's error is for its caller. The guard is told the error itself: what a peer of the
-// handler said of its own refusal, which the caller must not see, tells a breaker that the peer is well.
+// handlerError returns what the caller sees of a handler's error. The guard gets the error itself: a refusal by a
+// peer of the handler is hidden from the caller, but shows a breaker that the peer is up.
 func (s *serving) handlerError(err error) error {
 	var p *registry.PanicError
 	if errors.As(err, &p) {
@@ -239,7 +239,7 @@ func (s *serving) handlerError(err error) error {
 	return e
 }
 
-// ended gives an error that comes from the end of the call's own context the reason that says so.
+// ended returns an error caused by the end of the call's context with the reason for it.
 func (s *serving) ended(e *code.Error) error {
 	if s.wire.Err() == nil || e.Reason != "" && e.Reason != code.ReasonTimeout && e.Reason != code.ReasonCancelled {
 		return e
@@ -252,7 +252,7 @@ func (s *serving) ended(e *code.Error) error {
 	return own.InPublic(code.Refuse(e.Code, reason, e.Detail(), "", s.calls.name, 0).Message)
 }
 
-// keptBack logs an error of which the caller is told less than the operators may know.
+// keptBack logs an error that has details the caller must not see.
 func (s *serving) keptBack(e *code.Error) {
 	if !e.KeepsBack() {
 		return
@@ -261,7 +261,7 @@ func (s *serving) keptBack(e *code.Error) {
 	s.calls.sampler.Log(slog.LevelWarn, "call failed", kind, func() []slog.Attr { return append(s.who(), slog.Any("error", e)) })
 }
 
-// who has the attributes of a line about one call that say where it comes from.
+// who returns the log attributes that say where a call comes from.
 func (s *serving) who() []slog.Attr {
 	attrs := []slog.Attr{slog.String("caller", s.Caller)}
 	if peer := s.wire.Peer(); peer.IsValid() { // callers over unix sockets have none
@@ -321,7 +321,7 @@ func (s *serving) logAccess(c code.Code, e *code.Error, took time.Duration) {
 	s.calls.log.LogAttrs(context.Background(), slog.LevelInfo, "call", attrs...)
 }
 
-// forward sends the call to a host that serves it, as it is: nothing of its payload is decoded on the way there or back.
+// forward sends the call to a host that serves it. The payload is not decoded in either direction.
 func (s *serving) forward(req, res *wire.Frame) error {
 	out := *req
 	out.Service, out.Method, out.Compression = s.method.target.Service, s.method.spelled(req.Method), wire.NoCompression
@@ -340,15 +340,15 @@ func (s *serving) forward(req, res *wire.Frame) error {
 	return s.forwardError(res, err)
 }
 
-// learn tells the service that the method is one of its own.
+// learn reports a method that has answered to its service.
 func (s *serving) learn() {
 	if m := s.method; m.rpcx == m.remote.rpcx {
 		m.remote.learn(m)
 	}
 }
 
-// forwardError is what an error of a call to another host is for the caller. The other host's own refusals stay what they
-// are, rule and host included: that host is the one that was called.
+// forwardError returns what the caller sees of an error of a forwarded call. Refusals by the other host keep their
+// rule and host, since that host was called.
 func (s *serving) forwardError(res *wire.Frame, err error) error {
 	e := code.From(err)
 	answered := res.Status == wire.StatusError
@@ -386,11 +386,11 @@ func (s *serving) forwardError(res *wire.Frame, err error) error {
 	return e
 }
 
-// justBefore is how much earlier than this host another one may take the same deadline for passed: it is told it in whole
+// justBefore is how much earlier than this host another one may see the same deadline pass: it is sent in whole
 // milliseconds.
 const justBefore = 2 * time.Millisecond
 
-// late tells that an error is that of this host's own deadline, be it that the other host has noticed it first.
+// late reports whether an error is about the deadline of this host, even if the other host noticed it first.
 func (s *serving) late(e *code.Error) bool {
 	at, ok := s.ticket.Deadline()
 	return ok && e.Code == code.DeadlineExceeded && e.Reason == code.ReasonTimeout && e.Rule == "" && time.Until(at) < justBefore

@@ -18,7 +18,7 @@ type tuning struct {
 	next     config.RawOptions
 }
 
-// services is the part with the open handlers.
+// services is the part of the open handlers.
 type services struct {
 	*core
 	registry *registry.Registry
@@ -36,8 +36,8 @@ type servicesStep struct {
 	abandoned  bool
 }
 
-// plan binds every service of the set to an instance: the running one when nothing about it changed or it can take
-// changed options, and a new one otherwise.
+// plan binds every service to an instance: the running one if nothing changed or it can take changed options, or else
+// a new one.
 func (p *services) plan(ctx context.Context, prev, next *generation) (step, error) {
 	s := &servicesStep{of: p, prev: prev, next: next, taken: make(map[string]*instance)}
 	if prev != nil {
@@ -88,7 +88,7 @@ func (s *servicesStep) instance(ctx context.Context, path string, cfg *config.Se
 	return inst, nil
 }
 
-// prepare gives running instances their changed options. When one refuses, those before it get their old ones back.
+// prepare gives running instances their changed options. If one refuses, those before it get their old ones back.
 func (s *servicesStep) prepare(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
@@ -108,7 +108,7 @@ func (s *servicesStep) prepare(ctx context.Context) error {
 	return nil
 }
 
-// problems are why an instance does not take its changed options.
+// problems returns why an instance does not take its changed options.
 func (t *tuning) problems(set *config.Set, err error) error {
 	var problems config.Problems
 	if errors.As(err, &problems) {
@@ -117,7 +117,7 @@ func (t *tuning) problems(set *config.Set, err error) error {
 	return set.ProblemAt(t.path+".options", "the handler does not take the changed options: "+err.Error())
 }
 
-// commit moves the clients of the instances to what the generation says.
+// commit binds the clients of the instances to the upstreams of the generation.
 func (s *servicesStep) commit() {
 	for _, bound := range s.next.services {
 		bound.instance.clients.move(s.next.bindingsOf(bound.config))
@@ -126,8 +126,8 @@ func (s *servicesStep) commit() {
 
 func (s *servicesStep) abandon() { s.abandoned = true }
 
-// retire closes each instance after its last call, and then drops the metrics of methods that are gone, so that their last
-// calls still count.
+// retire closes each instance after its last call, and drops the metrics of removed methods after their last calls
+// have counted.
 func (s *servicesStep) retire(<-chan struct{}) {
 	var retiring sync.WaitGroup
 	defer retiring.Wait()
@@ -149,7 +149,7 @@ func (s *servicesStep) retire(<-chan struct{}) {
 	}
 }
 
-// lastCalls waits until no call of the methods is left; false when the host ends before.
+// lastCalls waits until no call of the methods is left. It returns false when the host ends first.
 func (p *services) lastCalls(gone []*method) bool {
 	const interval = 20 * time.Millisecond
 	for _, m := range gone {
@@ -182,8 +182,7 @@ func (p *services) openInstance(ctx context.Context, cfg *config.Service, entry 
 	return &instance{name: cfg.Name, entry: entry, service: service, options: cfg.Options, clients: bound, refCount: newRefCount()}, nil
 }
 
-// discard closes an instance that is out of service, after its last call. Unlike clients, which end with the host, its
-// handler has its time to close even then.
+// discard closes an instance after its last call. Its handler gets its time to close even if the host ends.
 func (p *services) discard(inst *instance) {
 	p.drained(&inst.refCount)
 	closing, cancel := context.WithTimeout(context.Background(), closeTimeout)

@@ -8,7 +8,7 @@ import (
 	"github.com/easymicro/easymicro/host/telemetry"
 )
 
-// settings is the part that gives the log, the traces and the budget what the manifest says of them.
+// settings is the part that applies the settings of logs, traces and the budget.
 type settings struct {
 	*core
 	logLevel *telemetry.LogControl // nil: the log does not follow the manifest
@@ -34,7 +34,7 @@ func (s *settingsStep) commit() {
 	s.of.trace(s.m)
 }
 
-// limit sets the limits of the budget. Unless the manifest has one, that of memory is a quarter of what there is.
+// limit sets the limits of the budget. By default, that of memory is a quarter of what the process may use.
 func (p *settings) limit(l config.HostLimits) {
 	bytes := int64(l.MaxBufferedBytes)
 	if bytes == 0 {

@@ -17,8 +17,8 @@ import (
 	"github.com/easymicro/easymicro/wire/client"
 )
 
-// An upstream is one of the manifest at work: the client that handlers call it by. Generations that do not change it
-// share it, with its connections; it is closed after its last call when a newer one has taken its place.
+// An upstream is a client for an upstream of the manifest. Generations share it, with its connections, until its spec
+// changes; it is closed after its last call.
 type upstream struct {
 	refCount // calls
 	spec     spec[config.Upstream]
@@ -28,7 +28,7 @@ type upstream struct {
 
 func (u *upstream) currentSpec() spec[config.Upstream] { return u.spec }
 
-// upstreams is the part with the clients that handlers call by.
+// upstreams is the part of the clients that handlers call by.
 type upstreams struct {
 	*core
 	rules clientRules
@@ -46,7 +46,7 @@ type upstreamsStep struct {
 	next   *generation
 }
 
-// plan opens no connection: the first call does.
+// plan opens no connection; the first call does.
 func (p *upstreams) plan(_ context.Context, prev, next *generation) (step, error) {
 	next.upstreams = make(map[string]*upstream, len(next.set.Manifest.Upstreams))
 	s := &upstreamsStep{of: p, prev: prev, next: next}
@@ -75,7 +75,7 @@ func (p *upstreams) plan(_ context.Context, prev, next *generation) (step, error
 	return s, nil
 }
 
-// commit has new clients look up what those before them do, before these are closed.
+// commit has new clients watch the services of those before them, before these are closed.
 func (s *upstreamsStep) commit() {
 	for _, u := range s.opened {
 		if old := s.prev.upstream(u.spec.config.Name); old != nil && old.spec.config.Service == u.spec.config.Service {
@@ -86,7 +86,7 @@ func (s *upstreamsStep) commit() {
 
 func (s *upstreamsStep) abandon() { s.gone = s.opened }
 
-// retire closes upstreams after the instances whose last calls may need them.
+// retire closes upstreams once the instances that may use them have retired.
 func (s *upstreamsStep) retire(before <-chan struct{}) {
 	<-before
 	var closing sync.WaitGroup
@@ -136,7 +136,7 @@ func (p *upstreams) openUpstream(set *config.Set, path string, made spec[config.
 
 var compressions = map[string]wire.Compression{"gzip": wire.Gzip, "zstd": wire.Zstd}
 
-// upstreamTimeout bounds how long an upstream that was taken out of service waits for what is on the wire.
+// upstreamTimeout bounds how long a discarded upstream waits for what is on the wire.
 const upstreamTimeout = 30 * time.Second
 
 // close closes the upstreams of a host that ends.
@@ -151,7 +151,7 @@ func (p *upstreams) close(ctx context.Context, g *generation) {
 	closing.Wait()
 }
 
-// discard closes an upstream that is out of service, after its last call.
+// discard closes an upstream after its last call.
 func (p *upstreams) discard(u *upstream) {
 	p.drained(&u.refCount)
 	closing, cancel := context.WithTimeout(p.life, upstreamTimeout)
@@ -170,7 +170,7 @@ func (p *upstreams) closeUpstream(ctx context.Context, u *upstream) {
 	}
 }
 
-// resolver is where the endpoints of an upstream are found.
+// resolver returns what finds the endpoints of an upstream.
 func (p *upstreams) resolver(set *config.Set, r *config.Resolve, found *cluster) (client.Resolver, error) {
 	log := p.log.With("resolve", where(r))
 	switch {
@@ -191,7 +191,7 @@ func (p *upstreams) resolver(set *config.Set, r *config.Resolve, found *cluster)
 	return discovery.Static(addresses...)
 }
 
-// clientRules are the client-side rules in force: clients live longer than generations, and generations than clients.
+// clientRules applies the client-side rules in force. It outlives generations.
 type clientRules struct {
 	*core
 	pool     *client.Pool // of upstreams, for the clients and the rules of all generations
@@ -200,10 +200,10 @@ type clientRules struct {
 
 var _ client.Guard = clientRules{}
 
-// Pool is part of client.Guard.
+// Pool implements client.Guard.
 func (r clientRules) Pool() *client.Pool { return r.pool }
 
-// Do carries out a call under the rules in force when it begins.
+// Do runs a call under the rules in force when it begins.
 func (r clientRules) Do(ctx context.Context, call client.OutgoingCall) (slot int, err error) {
 	g := r.current.Load()
 	if g == nil {
@@ -223,21 +223,21 @@ func (r clientRules) Do(ctx context.Context, call client.OutgoingCall) (slot int
 	return slot, err
 }
 
-// spec is what something of the manifest is made of. A change of it means a replacement.
+// spec is the configuration of something that generations share. When it changes, a new one is opened.
 type spec[C any] struct {
 	config C
 	files  string // fingerprint of those that config names
 }
 
-// reusable is what generations share until what it was made of changes.
+// reusable is what generations share until its spec changes.
 type reusable[C any] interface {
 	comparable
 	currentSpec() spec[C]
 }
 
-// renew returns the running one if nothing changed, and otherwise one that open makes. When the only error is
-// that a certificate and its key do not match, the running one stays, with a warning: such files are replaced one by one.
-// The zero T is none.
+// reuseOrOpen returns the running T if its spec is unchanged, or else the one that open returns. If the only error is
+// that a certificate and its key do not match, the running T stays, with a warning: such files are replaced one by
+// one. The zero T means none.
 func reuseOrOpen[T reusable[C], C any](g *generation, running T, next spec[C], open func() (T, error)) (now T, opened bool, err error) {
 	var none T
 	if running != none && reflect.DeepEqual(running.currentSpec(), next) {

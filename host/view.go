@@ -54,10 +54,10 @@ func pastRule(r *config.Rule) (policies.RuleState, error) {
 	return v, nil
 }
 
-// shownExpiries is how much of what expires is in status: tokens are often issued by the thousand.
+// shownExpiries bounds the expiries in status: tokens are often issued by the thousand.
 const shownExpiries = 200
 
-// expiryViews are what has expired, or soon will, and how much more there is.
+// expiryViews returns what has expired or will soon, and how many are left out.
 func expiryViews(set *config.Set, now time.Time) (list []admin.Expiry, more int) {
 	list = []admin.Expiry{}
 	for _, e := range set.Expiries() {
@@ -90,7 +90,7 @@ func budgetView(b *wire.Budget) admin.Budget {
 
 func itoa(n int) string { return strconv.Itoa(n) }
 
-// desired are the files that are to be in force.
+// desired returns the files that should be in force.
 func desired(set *config.Set) []config.File {
 	if set.StandIn != "" {
 		return set.Desired
@@ -98,7 +98,7 @@ func desired(set *config.Set) []config.File {
 	return set.Files
 }
 
-// standIn returns what runs in place of files that are wrong, and which these are after the last attempt.
+// standIn returns what runs in place of files that are wrong, and which files those are after the last attempt.
 func standIn(set *config.Set, last Revision) *admin.StandIn {
 	if set.StandIn == "" {
 		return nil

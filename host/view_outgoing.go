@@ -12,16 +12,16 @@ import (
 	"github.com/easymicro/easymicro/wire/client"
 )
 
-// How much of what discovery knows a status shows.
+// Bounds of what status shows of discovery.
 const (
 	shownServices  = 200
 	shownEndpoints = 100
 )
 
-// ejected is the state of an endpoint that a rule leaves out, as etcd.StateStale is that of one that discovery has lost.
+// ejected is the state of an endpoint that a rule ejected, as etcd.StateStale is that of one that discovery lost.
 const ejected = "ejected"
 
-// upstreamViews are the upstreams in the order of the manifest.
+// upstreamViews returns the upstreams in the order of the manifest.
 func upstreamViews(g *generation) []admin.Upstream {
 	list := []admin.Upstream{}
 	out := ejections(g)
@@ -37,7 +37,7 @@ func upstreamViews(g *generation) []admin.Upstream {
 	return append(list, remoteViews(g, out)...)
 }
 
-// upstreamView is what a client knows of one service.
+// upstreamView returns what a client knows of one service.
 func upstreamView(name, found string, s *client.ServiceStatus, lost map[string]bool, out map[place]string) admin.Upstream {
 	v := admin.Upstream{
 		Name: name, Service: s.Service, Resolve: found, Called: true, Error: s.Err, Endpoints: []admin.Endpoint{},
@@ -64,7 +64,7 @@ func where(r *config.Resolve) string {
 // place is an endpoint of an upstream.
 type place struct{ upstream, address string }
 
-// ejections are the endpoints that rules leave out, and why.
+// ejections returns the endpoints that rules ejected, and why.
 func ejections(g *generation) map[place]string {
 	out := make(map[place]string)
 	for o := range g.policies.Outliers() {
@@ -86,7 +86,7 @@ func endpointView(e client.EndpointStatus, lost map[string]bool, out string) adm
 	return v
 }
 
-// clusterViews are the clusters in the order of the manifest.
+// clusterViews returns the clusters in the order of the manifest.
 func clusterViews(g *generation) []admin.Discovery {
 	list := []admin.Discovery{}
 	if g.set.Manifest.Discovery == nil {
@@ -133,7 +133,7 @@ func discoveredView(name string, found []etcd.EndpointState) admin.Discovered {
 	return v
 }
 
-// remoteViews are those services as upstreams: the rules of calls to them take them for such.
+// remoteViews returns the services of other hosts as upstreams, as rules see them.
 func remoteViews(g *generation, out map[place]string) []admin.Upstream {
 	var list []admin.Upstream
 	for _, s := range g.passedTo() {
