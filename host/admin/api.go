@@ -22,7 +22,7 @@ type api struct {
 	log  *slog.Logger
 }
 
-// route is one path of the API. serve gives the answer as a value that is told as JSON, or handle writes it itself.
+// route is one path of the API. serve returns the answer, to be written as JSON; handle writes it itself.
 type route struct {
 	method string // GET, which takes HEAD too, or POST
 	path   string
@@ -37,7 +37,7 @@ func (a *api) mount(mux *http.ServeMux, routes []route) {
 	}
 }
 
-// notFound names the paths that there are.
+// notFound answers with the paths that exist.
 func (a *api) notFound(routes []route) http.Handler {
 	paths := make([]string, 0, len(routes))
 	for _, rt := range routes {
@@ -83,10 +83,10 @@ func (a *api) endpoint(rt route) http.Handler {
 	})
 }
 
-// withStatus is an answer that is told with another status than 200.
+// withStatus is an answer with another status than 200.
 type withStatus interface{ httpStatus() int }
 
-// fail tells an error. What is not an *Error may hold anything, so its text stays inside.
+// fail writes an error. One that is not an *Error may contain anything, so its text is only logged.
 func (a *api) fail(w http.ResponseWriter, r *http.Request, err error) {
 	var e *Error
 	switch {
@@ -125,7 +125,7 @@ func (a *api) write(w http.ResponseWriter, r *http.Request, status int, contentT
 	_, _ = w.Write(body.Bytes()) // the client may be gone
 }
 
-// recovered turns a panic into one failed request, told without its text.
+// recovered turns a panic into a failed request without its text.
 func (a *api) recovered(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
@@ -143,7 +143,7 @@ func (a *api) recovered(next http.Handler) http.Handler {
 	})
 }
 
-// checksTimeout ends the checks before a prober, which would not hear which of them hang, gives up.
+// checksTimeout bounds the checks, so that probers learn which of them hang before they give up.
 const checksTimeout = 3 * time.Second
 
 func (a *api) healthRoutes() []route {
@@ -176,7 +176,7 @@ func (a *api) routes() []route {
 	}
 }
 
-// ready names the checks that fail and keeps their details, which may tell of the inside, for the status.
+// ready returns the checks that fail, without their details, which status has.
 func (a *api) ready(r *http.Request, p params) (any, error) {
 	verbose, err := p.flag("verbose")
 	if err != nil {
@@ -214,7 +214,7 @@ func (a *api) status(r *http.Request, _ params) (any, error) {
 	return &out, nil
 }
 
-// fill makes an absent list an empty one, so that it is [] and not null.
+// fill makes a nil list an empty one, which is [] in JSON.
 func fill[S ~[]T, T any](list *S) {
 	if *list == nil {
 		*list = S{}
@@ -344,7 +344,7 @@ func (a *api) reload(r *http.Request, p params) (any, error) {
 	return rev, nil
 }
 
-// who is the address of the client, for the record.
+// who returns the address of the client.
 func who(r *http.Request) string {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {

@@ -17,44 +17,44 @@ import (
 )
 
 const (
-	// DefaultAddress is where a host's admin listener is when nothing else is said.
+	// DefaultAddress is the default of admin.address.
 	DefaultAddress = "127.0.0.1:8970"
 
 	clientTimeout  = 30 * time.Second
 	maxAnswerBytes = 64 << 20
 )
 
-// Client asks the admin API of a host. Its methods fail with an *UnreachableError when no host answered, and with an *Error
-// when one answered with an error. The zero value asks at DefaultAddress. It may be shared.
+// Client calls the admin API of a host. Its methods fail with an *UnreachableError when no host answers, and with an
+// *Error when one answers with an error. The zero value uses DefaultAddress. It may be shared.
 type Client struct {
 	Address string // host:port, tcp://host:port, http://, https://, or unix:///path
 	Token   string
 	Timeout time.Duration // of one request; default 30s
 }
 
-// UnreachableError is the error of a request that no host answered.
+// UnreachableError is the error of a request without an answer.
 type UnreachableError struct {
 	Address string
 	Err     error
 }
 
-// Error says where nobody answered, and why.
+// Error returns the address and the cause.
 func (e *UnreachableError) Error() string {
 	return fmt.Sprintf("cannot reach the host's admin listener at %s: %v", e.Address, e.Err)
 }
 
-// Unwrap is the cause.
+// Unwrap returns the cause.
 func (e *UnreachableError) Unwrap() error { return e.Err }
 
-// CodeUnexpected is the code of an *Error that the client makes of an answer that no easymicro host gives.
+// CodeUnexpected is the code of the *Error for an answer that is not one of an easymicro host.
 const CodeUnexpected = "unexpected_answer"
 
-// Status is the state of the host.
+// Status returns the state of the host.
 func (c *Client) Status(ctx context.Context) (*Status, error) {
 	return get[Status](ctx, c, "/api/v1/status", nil)
 }
 
-// Services are the services of the host, with their methods.
+// Services returns the services of the host, with their methods.
 func (c *Client) Services(ctx context.Context) ([]Service, error) {
 	list, err := get[serviceList](ctx, c, "/api/v1/services", nil)
 	if err != nil {
@@ -63,7 +63,7 @@ func (c *Client) Services(ctx context.Context) ([]Service, error) {
 	return list.Services, nil
 }
 
-// Rules are the rules in force.
+// Rules returns the rules in force.
 func (c *Client) Rules(ctx context.Context) ([]policies.RuleState, error) {
 	list, err := get[ruleList](ctx, c, "/api/v1/rules", nil)
 	if err != nil {
@@ -72,7 +72,7 @@ func (c *Client) Rules(ctx context.Context) ([]policies.RuleState, error) {
 	return list.Rules, nil
 }
 
-// Explain says what applies to a call.
+// Explain returns the rules that apply to a call.
 func (c *Client) Explain(ctx context.Context, q ExplainQuery) (*Explanation, error) {
 	v := url.Values{"method": {q.Method}}
 	if q.Upstream != "" {
@@ -89,7 +89,7 @@ func (c *Client) Explain(ctx context.Context, q ExplainQuery) (*Explanation, err
 	return get[Explanation](ctx, c, "/api/v1/explain", v)
 }
 
-// ExplainRule shows a rule as it was in a revision; 0 is the one in force.
+// ExplainRule returns a rule as it was in a revision; 0 is the one in force.
 func (c *Client) ExplainRule(ctx context.Context, name string, revision int) (*RuleExplanation, error) {
 	v := url.Values{"rule": {name}}
 	if revision != 0 {
@@ -98,7 +98,7 @@ func (c *Client) ExplainRule(ctx context.Context, name string, revision int) (*R
 	return get[RuleExplanation](ctx, c, "/api/v1/explain", v)
 }
 
-// Revisions are the revisions that the host remembers, the newest first.
+// Revisions returns the revisions that the host remembers, the newest first.
 func (c *Client) Revisions(ctx context.Context) ([]Revision, error) {
 	list, err := get[revisionList](ctx, c, "/api/v1/revisions", nil)
 	if err != nil {
@@ -107,12 +107,12 @@ func (c *Client) Revisions(ctx context.Context) ([]Revision, error) {
 	return list.Revisions, nil
 }
 
-// Revision is one revision.
+// Revision returns one revision.
 func (c *Client) Revision(ctx context.Context, number int) (*Revision, error) {
 	return get[Revision](ctx, c, "/api/v1/revisions/"+strconv.Itoa(number), nil)
 }
 
-// Refusals are the last refusals, the newest first.
+// Refusals returns the last refusals, the newest first.
 func (c *Client) Refusals(ctx context.Context, q RefusalQuery) ([]Refusal, error) {
 	v := url.Values{}
 	if q.Caller != "" {
@@ -128,7 +128,8 @@ func (c *Client) Refusals(ctx context.Context, q RefusalQuery) ([]Refusal, error
 	return list.Refusals, nil
 }
 
-// Reload makes the host read its files. Files with problems are an *Error with CodeRejected and the problems.
+// Reload makes the host read its files. The error for files with problems is an *Error with CodeRejected and the
+// problems.
 func (c *Client) Reload(ctx context.Context, force bool) (*Revision, error) {
 	v := url.Values{}
 	if force {
@@ -138,7 +139,7 @@ func (c *Client) Reload(ctx context.Context, force bool) (*Revision, error) {
 	return &rev, c.ask(ctx, http.MethodPost, "/api/v1/reload", v, &rev)
 }
 
-// Ready asks whether the host is ready, with all checks.
+// Ready returns whether the host is ready, with all checks.
 func (c *Client) Ready(ctx context.Context) (*Readiness, error) {
 	return get[Readiness](ctx, c, "/readyz", url.Values{"verbose": {"true"}})
 }
@@ -203,7 +204,7 @@ func decode(t target, res *http.Response, body []byte, answer any) error {
 	}
 }
 
-// cause is err without the address and method that http puts before it, since UnreachableError says it.
+// cause returns err without the method and URL that net/http puts before it; UnreachableError has the address.
 func cause(err error) error {
 	if u, ok := err.(*url.Error); ok { //nolint:errorlint // Do gives nothing else, and only the outermost is dropped
 		return u.Err
@@ -211,7 +212,7 @@ func cause(err error) error {
 	return err
 }
 
-// target is where and how to ask.
+// target is the parsed address of a host.
 type target struct {
 	base, shown string
 	socket      string
@@ -243,7 +244,8 @@ func parseTarget(address string) (target, error) {
 	return target{}, fmt.Errorf("%s:// is not a way to a host: want host:port, http://, https:// or unix://", scheme)
 }
 
-// client follows no redirect and no proxy, which might take the token elsewhere, and keeps no connection.
+// client returns an HTTP client without redirects and proxies, which might leak the token, and without kept
+// connections.
 func (t target) client() *http.Client {
 	tr := &http.Transport{DisableKeepAlives: true}
 	if t.socket != "" {

@@ -30,7 +30,7 @@ var codeStatus = map[string]int{
 	CodeInternal:         http.StatusInternalServerError,
 }
 
-// Error is an answer that is an error, as application/problem+json (RFC 9457).
+// Error is an error of the API, as application/problem+json (RFC 9457).
 type Error struct {
 	Type     string          `json:"type"`
 	Title    string          `json:"title"`
@@ -41,7 +41,7 @@ type Error struct {
 	Problems config.Problems `json:"problems,omitempty"`
 }
 
-// Errorf makes an error; the code decides the HTTP status.
+// Errorf returns an error; the code decides the HTTP status.
 func Errorf(code, format string, args ...any) *Error {
 	status, ok := codeStatus[code]
 	if !ok {
@@ -64,7 +64,7 @@ func (e *Error) WithProblems(p config.Problems) *Error {
 	return e
 }
 
-// Error is the detail and what to do.
+// Error returns the detail and the help.
 func (e *Error) Error() string {
 	if e.Help == "" {
 		return e.Detail

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// Options is what Handler is told.
+// Options configure Handler and HealthHandler.
 type Options struct {
 	Token       string       // the bearer token of the operators; empty: none is needed, on this machine
 	Logger      *slog.Logger // what went wrong inside; nil is silent
@@ -21,8 +21,8 @@ type Options struct {
 	Pprof       bool         // whether /debug/pprof/ is there
 }
 
-// Handler answers the admin API. /livez, /readyz and /healthz need no token; all else does when there is one. Without
-// one it answers only on loopback addresses and unix sockets.
+// Handler returns the handler of the admin API. /livez, /readyz and /healthz need no token; all else does if there is
+// one. Without one, it answers on loopback addresses and unix sockets only.
 func Handler(h Host, o Options) http.Handler {
 	a := &api{host: h, log: o.Logger}
 	health, guarded := a.healthRoutes(), append(a.routes(), a.metricsRoute(o.MetricsPath))
@@ -38,7 +38,8 @@ func Handler(h Host, o Options) http.Handler {
 	return protect(a.recovered(outer))
 }
 
-// HealthHandler answers /livez, /readyz, /healthz and the metrics, and needs no token: for kubelets and scrapers.
+// HealthHandler returns the handler of /livez, /readyz, /healthz and the metrics, for probes and scrapers. It needs
+// no token.
 func HealthHandler(h Host, o Options) http.Handler {
 	a := &api{host: h, log: o.Logger}
 	routes := append(a.healthRoutes(), a.metricsRoute(o.MetricsPath))
@@ -56,7 +57,7 @@ func mountPprof(mux *http.ServeMux) {
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 }
 
-// metricsPath is the path asked for, or the default when it would collide with another or is no path.
+// metricsPath returns the path asked for, or the default if it collides with another or is not a path.
 func metricsPath(path string) string {
 	fixed := path == "/livez" || path == "/readyz" || path == "/healthz"
 	if fixed || !strings.HasPrefix(path, "/") || path == "/" || strings.ContainsAny(path, "{} ") ||
@@ -66,8 +67,8 @@ func metricsPath(path string) string {
 	return path
 }
 
-// protect is what every request goes through: headers that keep browsers from making more of an answer than it is, a
-// Host header that names this machine on loopback, and no changes from other sites.
+// protect sets headers that keep browsers from interpreting answers, and refuses Host headers that do not name this
+// machine on loopback, and changes from other sites.
 func protect(next http.Handler) http.Handler {
 	cross := http.NewCrossOriginProtection()
 	cross.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -83,7 +84,7 @@ func protect(next http.Handler) http.Handler {
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("X-Frame-Options", "DENY")
 		if onLoopback(r) && !NamesThisMachine(r.Host) {
-			// A name that an attacker's DNS turned to 127.0.0.1 makes a browser send his page's requests here.
+			// DNS rebinding: a name that resolves to 127.0.0.1 makes a browser send requests of a foreign page here.
 			refuse(w, r, Errorf(CodeForbidden, "the Host header does not name this machine").
 				WithHelp("use localhost or the IP address"))
 			return
@@ -94,7 +95,7 @@ func protect(next http.Handler) http.Handler {
 
 func refuse(w http.ResponseWriter, r *http.Request, e *Error) { (&api{}).fail(w, r, e) }
 
-// requireToken lets those in who have the token; without one, those on this machine.
+// requireToken refuses requests without the token or, if there is none, from other machines.
 func requireToken(token string, next http.Handler) http.Handler {
 	want := sha256.Sum256([]byte(token))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -112,7 +113,7 @@ func requireToken(token string, next http.Handler) http.Handler {
 	})
 }
 
-// carries compares hashes, so that the time tells nothing of the token, nor of its length.
+// carries reports whether a request has the token. It compares hashes, in constant time.
 func carries(r *http.Request, want [sha256.Size]byte) bool {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	got := sha256.Sum256([]byte(strings.TrimSpace(token)))
@@ -134,9 +135,9 @@ func onUnix(r *http.Request) bool {
 	return ok
 }
 
-// NamesThisMachine reports whether a Host header names this machine, or one of the others. It takes any IP address, since
-// a page of another site cannot have one as its name without being there, and no name at all, since every browser sends
-// one. Case, a port and a final dot make no difference.
+// NamesThisMachine reports whether a Host header names this machine, or is one of others. Any IP address does, since
+// a foreign page cannot have one as its name, and so does no name at all, since browsers always send one. Case, a
+// port and a final dot are ignored.
 func NamesThisMachine(hostport string, others ...string) bool {
 	host := hostport
 	if h, _, err := net.SplitHostPort(hostport); err == nil {
@@ -152,8 +153,8 @@ func NamesThisMachine(hostport string, others ...string) bool {
 	return slices.ContainsFunc(others, func(name string) bool { return strings.EqualFold(strings.TrimSuffix(name, "."), host) })
 }
 
-// NewServer is an HTTP server with the limits that an admin or health listener needs. What clients do wrong goes to
-// the log at debug level; a nil log is silent.
+// NewServer returns an HTTP server with the limits of an admin or health listener. Errors of clients are logged at
+// debug level; a nil log discards them.
 func NewServer(h http.Handler, log *slog.Logger) *http.Server {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)

@@ -40,7 +40,7 @@ func badValue(name, value, want string) error {
 	return Errorf(CodeBadRequest, "%s: cannot read %q", name, value).WithHelp("want %s", want)
 }
 
-// flag is true for ?name, ?name=true and ?name=1.
+// flag reports whether ?name, ?name=true or ?name=1 is given.
 func (p params) flag(name string) (bool, error) {
 	v, ok := p[name]
 	if !ok || v == "" {
@@ -81,7 +81,7 @@ func (p params) peer(name string) (netip.Addr, error) {
 	return a.Unmap(), nil
 }
 
-// since reads a point in time, or how long ago it was.
+// since parses a point in time, or how long ago it was.
 func (p params) since(name string, now time.Time) (time.Time, error) {
 	v := p[name]
 	if v == "" {
@@ -96,8 +96,8 @@ func (p params) since(name string, now time.Time) (time.Time, error) {
 	return time.Time{}, badValue(name, v, "how long ago, such as 10m, or a time, such as 2026-01-02T15:04:05Z")
 }
 
-// SplitMethod splits the name of a method as people give it: Arith.Mul, or Arith/Mul as logs, metrics, spans and paths
-// have it. The names of services may have dots and slashes, those of methods have neither.
+// SplitMethod splits the name of a method as people write it: Arith.Mul, or Arith/Mul as in logs, metrics, spans and
+// paths. Names of services may have dots and slashes, those of methods have neither.
 func SplitMethod(name string) (service, method string, ok bool) {
 	name = strings.TrimPrefix(name, "/")
 	i := strings.LastIndexAny(name, "./")
@@ -107,7 +107,7 @@ func SplitMethod(name string) (service, method string, ok bool) {
 	return name[:i], name[i+1:], true
 }
 
-// shown is text of a client, cut to what an error may repeat.
+// shown returns text of a client for use in an error, quoted and cut.
 func shown(s string) string {
 	return strconv.Quote(code.Clip(s, 64))
 }

@@ -22,7 +22,7 @@ type RuleExplanation struct {
 	Status    string             `json:"status,omitempty"` // in force, changed since r44, removed in r45
 }
 
-// Revision is one attempt to change what runs, and what came of it.
+// Revision is one attempt to change what runs, and its result.
 type Revision struct {
 	Revision int             `json:"revision"`
 	Hash     string          `json:"hash"`
@@ -51,10 +51,9 @@ type Change struct {
 	Text     string `json:"text"`               // all of it in one line
 }
 
-// Refusal is one call that the host refused or ended, or several alike within a second: one that came in, or one that it
-// made itself to an upstream. Time, state and trace are those of the first of several. When a caller has more
-// different refusals in a second than are kept apart, the rest are one Refusal with Various set; it has no upstream,
-// service, method, peer or key.
+// Refusal is one call that the host refused or ended, or several alike within a second: an incoming one, or one to an
+// upstream. Time, state and trace are those of the first. When a caller has more different refusals in a second than
+// are kept apart, the rest are one Refusal with Various set, without upstream, service, method, peer and key.
 type Refusal struct {
 	At       time.Time `json:"at"`
 	Count    int       `json:"count"`

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Service is a service with all that a caller needs to know.
+// Service is what a caller needs to know of a service.
 type Service struct {
 	Name    string    `json:"name"`
 	Aliases []string  `json:"aliases,omitempty"`
@@ -37,7 +37,7 @@ type Example struct {
 	Curl    string          `json:"curl,omitempty"`
 }
 
-// Route is a way to a method over HTTP.
+// Route is how a method is called over HTTP.
 type Route struct {
 	Methods []string `json:"methods"`
 	Path    string   `json:"path"`
@@ -49,10 +49,10 @@ type Skipped struct {
 	Why  string `json:"why"`
 }
 
-// maxDepth ends types that contain themselves.
+// maxDepth bounds types that contain themselves.
 const maxDepth = 6
 
-// Shape is what a value looks like in JSON.
+// Shape is the JSON form of a Go type.
 type Shape struct {
 	Type   string  `json:"type"`             // object, array, map, string, number, integer, boolean, bytes, time, any
 	Go     string  `json:"go,omitempty"`     // the Go type, such as samples.Args
@@ -73,7 +73,7 @@ var (
 	marshalerType = reflect.TypeFor[json.Marshaler]()
 )
 
-// ShapeOf is the shape of a Go type; a nil type is any.
+// ShapeOf returns the shape of a Go type; a nil type is any.
 func ShapeOf(t reflect.Type) Shape { return shapeOf(t, 0) }
 
 func shapeOf(t reflect.Type, depth int) Shape {
@@ -168,7 +168,7 @@ func embedded(t reflect.Type, depth int) []Field {
 	return fieldsOf(t, depth+1)
 }
 
-// protoName is the name that protojson gives to a field of a generated message, whose json tag says otherwise.
+// protoName returns the name that protojson gives to a field of a generated message, whose json tag differs.
 func protoName(tag string) string {
 	var name string
 	for part := range strings.SplitSeq(tag, ",") {

@@ -8,8 +8,8 @@ import (
 	"github.com/easymicro/easymicro/policies"
 )
 
-// Status is the state of a host: what its files say, what runs, and what the last attempt to bring one to the other
-// came to.
+// Status is the state of a host: what its files say, what runs, and the result of the last attempt to apply the
+// files.
 type Status struct {
 	Host           string                  `json:"host"`
 	Version        string                  `json:"version"`
@@ -47,7 +47,7 @@ type Expiry struct {
 	Position string    `json:"position,omitempty"` // file:line
 }
 
-// Policies has the three parts of the state of a set.
+// Policies is the state of the set.
 type Policies struct {
 	Desired     Desired  `json:"desired"`
 	Running     Running  `json:"running"`
@@ -79,7 +79,7 @@ type Running struct {
 	Changes   []Change  `json:"changes,omitempty"` // of the edit that put it in force
 }
 
-// Attempt is the last try to apply a set.
+// Attempt is the last attempt to apply a set.
 type Attempt struct {
 	At       time.Time       `json:"at,omitzero"`
 	Source   string          `json:"source,omitempty"`
@@ -110,8 +110,8 @@ type Pending struct {
 	Position string `json:"position,omitempty"` // file:line
 }
 
-// AcceptTrouble is why a listener does not accept connections, or did not within the last seconds. With too_many_connections
-// it accepts all, and closes others for them.
+// AcceptTrouble is why a listener does not accept connections, or did not within the last seconds. With
+// too_many_connections it accepts all, and closes others for them.
 type AcceptTrouble struct {
 	Listener string    `json:"listener"` // admin and health too
 	Reason   string    `json:"reason"`   // no_descriptors, too_many_connections, accept_failed
@@ -119,7 +119,7 @@ type AcceptTrouble struct {
 	Count    uint64    `json:"count"` // of connections not accepted or closed, since then
 }
 
-// Budget is what all callers together hold of the limits of the host (host.limits).
+// Budget is the usage of the limits of the host by all callers together (host.limits).
 type Budget struct {
 	InFlight         int64  `json:"in_flight"`
 	MaxInFlight      int64  `json:"max_in_flight"`
@@ -137,7 +137,7 @@ type Listener struct {
 	Local       bool     `json:"local"` // reachable from this machine only
 }
 
-// ServiceStatus is one service in short; Service has its methods.
+// ServiceStatus is the state of one service; Service has its methods.
 type ServiceStatus struct {
 	Name     string   `json:"name"`
 	Handler  string   `json:"handler"`
@@ -148,8 +148,8 @@ type ServiceStatus struct {
 	InFlight int      `json:"in_flight"`
 }
 
-// Check is one condition of readiness. Detail may tell of the inside of a host: it is shown in the status, and not by
-// /readyz, which needs no token.
+// Check is one condition of readiness. Detail may expose internals: status shows it, and /readyz, which needs no
+// token, does not.
 type Check struct {
 	Name   string `json:"name"`
 	OK     bool   `json:"ok"`
@@ -173,7 +173,7 @@ type Upstream struct {
 	More      int        `json:"more,omitempty"` // endpoints that are not shown
 }
 
-// Endpoint is one place where a service is served.
+// Endpoint is an address at which a service is served.
 type Endpoint struct {
 	Address        string  `json:"address"`
 	State          string  `json:"state"` // ready, idle, connecting, backoff, draining; stale when discovery has lost it; ejected while a rule leaves it out; live when nothing is known but that it is there
@@ -183,7 +183,7 @@ type Endpoint struct {
 	Error          string  `json:"error,omitempty"` // why it is not connected, or left out
 }
 
-// Discovery is how it stands with a cluster where services are published and found.
+// Discovery is the state of a cluster in which services are published and found.
 type Discovery struct {
 	Name            string       `json:"name"`
 	Connected       bool         `json:"connected"`
@@ -201,14 +201,14 @@ type Discovery struct {
 	LeftOutMore     int          `json:"left_out_more,omitempty"`
 }
 
-// LeftOut is an endpoint that was found and is not called, as its address is of a kind that allowEndpoints does not have.
+// LeftOut is an endpoint that is not used, since allowEndpoints does not have its kind of address.
 type LeftOut struct {
 	Service string `json:"service"`
 	Address string `json:"address"`
 	Kind    string `json:"kind"` // loopback, linkLocal, unix
 }
 
-// Instance is a service of the host as it is published.
+// Instance is a service of the host as published.
 type Instance struct {
 	Service  string            `json:"service"`
 	Address  string            `json:"address"`
