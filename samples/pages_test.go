@@ -43,7 +43,7 @@ func TestPagesShowWhatCommandsPrint(t *testing.T) {
 		{name: "serialize", commands: 6},
 		{name: "keepalive", commands: 3},
 		{name: "gateway", commands: 8},
-		{name: "timeout", commands: 3, edits: []edit{{"easymicro.yaml", "takes: 1s", "takes: 4s"}}, until: "`Make` went on"},
+		{name: "timeout", commands: 3, edits: []edit{{"easymicro.yaml", "takes: 1s", "takes: 4s"}}, until: "`Make` ran to its end"},
 		{name: "ratelimit", commands: 4, edits: []edit{{"policies.yaml", "per: 10s", "per: 1000s"}}},
 		{name: "circuitbreaker", commands: 4, edits: []edit{{"policies.yaml", "10s", "1000s"}, {"policies.yaml", "5s", "500s"}}},
 		{name: "metrics", commands: 2, edits: []edit{{"policies.yaml", "rate: 1, burst: 5", "rate: 1, per: 10m, burst: 5"}}},
