@@ -9,14 +9,14 @@ import (
 	"testing"
 )
 
-// A row says what one package may import: packages of this module by their path in it, others by module or package path.
-// Tests may import that too, and what `tests` adds; the standard library and testLibraries are free for every test.
+// A row lists what a package may import: packages of this module by their path in it, others by module or package path.
+// Tests may import that too, and what tests adds; the standard library and testLibraries are free for every test.
 type row struct {
 	ours, others, tests []string
 }
 
-// layout is the table of the architecture: a change here is a change of it. Lower layers stand first, and a package
-// imports none that stands below it. A path that ends in /* is for every package under it that has no row of its own.
+// layout is the table of the architecture: a change here is a change of it. Lower layers are listed first, and a package
+// imports none that is listed after it. A path that ends in /* is for every package under it without a row of its own.
 var layout = map[string]row{
 	"wire/code":            {},
 	"wire/wildcard":        {},
@@ -168,15 +168,15 @@ var layout = map[string]row{
 	},
 }
 
-// testPackages are made for tests, and no other code may import them.
+// testPackages may be imported by tests only.
 var testPackages = []string{"wire/wiretest", "registry/registrytest", "host/hosttest", "host/telemetry/otlptest"}
 
-// testLibraries may be used by every test and by testPackages, and by nothing else.
+// testLibraries may be imported by tests and testPackages only.
 var testLibraries = []string{
 	"go.uber.org/goleak", "github.com/google/go-cmp", "pgregory.net/rapid", "github.com/rogpeppe/go-internal/testscript",
 }
 
-// light packages are what programs import that are no hosts: they bring none of the heavy ones along.
+// light packages are for programs that are not hosts: they must not depend on heavy ones.
 var (
 	light = []string{"registry", "config", "wire/client", "wire"}
 	heavy = []string{
@@ -185,10 +185,10 @@ var (
 	}
 )
 
-// Folders at the top; what begins with a dot and what .gitignore names are no part of the tree.
+// Top-level folders, without those that start with a dot or are in .gitignore.
 var topLevel = []string{"cmd", "host", "config", "wire", "policies", "registry", "samples", "schema", "THIRD_PARTY"}
 
-func TestEveryPackageStandsInTheTable(t *testing.T) {
+func TestEveryPackageIsInTheTable(t *testing.T) {
 	for _, p := range packages(t) {
 		if _, ok := rowOf(p.Path); !ok {
 			t.Errorf("package %s has no row in layout_test.go: move its code into a package of the table, "+
@@ -285,8 +285,8 @@ func rowOf(p string) (row, bool) {
 	return row{}, false
 }
 
-// declared tells whether an import is allowed: ours are named one by one, or many by a path that ends in /*;
-// a path of others stands for all below it.
+// declared reports whether an import is allowed: our packages by their path, or by a prefix that ends in /*; those of others by
+// a path that includes all packages below it.
 func declared(imported string, allowed []string) bool {
 	return slices.ContainsFunc(allowed, func(a string) bool {
 		above, many := strings.CutSuffix(a, "*")

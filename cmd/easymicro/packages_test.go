@@ -21,14 +21,14 @@ const (
 	root   = "../.."
 )
 
-// A pkg is a package of this module. Paths of ours are relative to the module, and the standard library is left out.
+// A pkg is a package of this module. Paths of our packages are relative to the module; the standard library is left out.
 type pkg struct {
 	Path, Name, Dir            string
 	Files                      []string // absolute, without tests
 	Imports, TestImports, Deps []string
 }
 
-// listed is what `go list -json` prints of a package, as far as it is used here.
+// listed is a part of what go list -json prints for a package.
 type listed struct {
 	ImportPath, Name, Dir, ForTest     string
 	Standard                           bool
@@ -38,7 +38,7 @@ type listed struct {
 	Deps                               []string
 }
 
-// platforms are asked one by one, because a file for another system may import what ours do not.
+// platforms are listed one by one: a file for another system may have other imports.
 var platforms = []string{"linux", "darwin", "windows"}
 
 var listAll = sync.OnceValues(func() (map[string][]listed, error) {
@@ -64,7 +64,7 @@ var listAll = sync.OnceValues(func() (map[string][]listed, error) {
 	return all, nil
 })
 
-// list is what every platform builds, dependencies included.
+// list returns the packages that each platform builds, including dependencies.
 func list(t *testing.T) map[string][]listed {
 	t.Helper()
 	if testing.Short() {
@@ -77,7 +77,7 @@ func list(t *testing.T) map[string][]listed {
 	return all
 }
 
-// packages are those of this module, with the imports of all platforms together.
+// packages returns the packages of this module, with the imports on all platforms.
 func packages(t *testing.T) []*pkg {
 	t.Helper()
 	all := list(t)
@@ -124,7 +124,7 @@ func (p *pkg) add(l listed, standard map[string]bool) {
 	}
 }
 
-// ignoredFolders are those at the top that .gitignore names: what is built, not what is kept.
+// ignoredFolders returns the top-level folders in .gitignore.
 func ignoredFolders(t *testing.T) []string {
 	t.Helper()
 	f, err := os.Open(filepath.Join(root, ".gitignore"))

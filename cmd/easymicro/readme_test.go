@@ -20,12 +20,12 @@ import (
 
 const (
 	ownModule  = "example.com/shop"
-	ownGoLines = 30               // what the README may take to show a handler and its host
-	ownTimeout = 60 * time.Second // of anything that is started here, once it is built
+	ownGoLines = 30               // of Go that the README may use for a handler and its host
+	ownTimeout = 60 * time.Second // for each program, once it is built
 )
 
-// The code of the README's "Your own handlers", as it stands there: it is built into a host of its own, run and called.
-func TestTheReadmesOwnHandlersRun(t *testing.T) {
+// The code in "Your own handlers" of the README is built into a host, run and called.
+func TestReadmeHandlersRun(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds a program: nothing here races")
 	}
@@ -72,7 +72,7 @@ func readmeSection(t *testing.T, title string) string {
 
 var fileBlock = regexp.MustCompile("(?ms)^```(go|yaml)\n(?://|#) (\\S+)\n(.*?)^```$")
 
-// writeFiles writes the blocks that name a file in their first line, and counts the lines of Go.
+// writeFiles writes the blocks whose first line names a file, and counts the lines of Go.
 func writeFiles(t *testing.T, dir, section string) (goLines int) {
 	t.Helper()
 	for _, block := range fileBlock.FindAllStringSubmatch(section, -1) {
@@ -94,8 +94,7 @@ func writeFiles(t *testing.T, dir, section string) (goLines int) {
 	return goLines
 }
 
-// writeModule writes what `go mod tidy` would, for this working copy and without a network: our requirements are those
-// of whoever requires us.
+// writeModule writes what go mod tidy would, for this working copy and without a network.
 func writeModule(t *testing.T, dir string) {
 	t.Helper()
 	abs, err := filepath.Abs(root)
@@ -137,7 +136,7 @@ func build(t *testing.T, dir string) (program string) {
 
 var httpAddress = regexp.MustCompile(`http://[0-9.:]+/`)
 
-// serve runs the host on ports of the system's choice until the test ends, and returns the address that it prints.
+// serve runs the host on free ports until the test ends, and returns the address that it prints.
 func serve(t *testing.T, dir, program string) (url string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), ownTimeout)
@@ -177,7 +176,7 @@ type curlCall struct{ path, body, want string }
 
 var curlLine = regexp.MustCompile(`(?m)^\$ curl -d '([^']*)' http://127\.0\.0\.1:8972(/\S+)\n(.*)$`)
 
-// curlCalls are the calls of the section with what the README says they print.
+// curlCalls returns the calls of the section with the output that the README shows.
 func curlCalls(section string) (calls []curlCall) {
 	for _, m := range curlLine.FindAllStringSubmatch(section, -1) {
 		calls = append(calls, curlCall{body: m[1], path: m[2], want: m[3]})

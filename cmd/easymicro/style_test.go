@@ -17,10 +17,10 @@ const (
 	maxFunctionLines = 80
 )
 
-// Names that say nothing of what is inside, so that everything ends up there.
+// Names that do not describe the content, so that anything ends up there.
 var emptyNames = []string{"util", "utils", "common", "helper", "helpers", "misc", "shared", "base", "lib", "types"}
 
-func TestPackageNamesSayWhatIsInside(t *testing.T) {
+func TestPackageNamesAreSpecific(t *testing.T) {
 	for _, p := range packages(t) {
 		for _, part := range strings.Split(p.Path, "/") {
 			if slices.Contains(emptyNames, part) {
@@ -113,7 +113,7 @@ type file struct {
 	generated bool
 }
 
-// lines counts those from one position to another, both included.
+// lines counts the lines from one position to another, inclusive.
 func (f file) lines(from, to token.Pos) int {
 	first, last := f.fset.Position(from), f.fset.Position(to)
 	if last.Column == 1 && last.Line > first.Line {

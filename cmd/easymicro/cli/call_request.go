@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/easymicro/easymicro/wire"
@@ -99,7 +100,11 @@ func (r *request) failed(address string, err error) error {
 	case !errors.As(err, &e):
 		return noAnswer(address, err.Error())
 	case e.Host == "" && (e.Reason == code.ReasonConnectionLost || e.Reason == code.ReasonNoEndpoint):
-		return noAnswer(address, e.Message)
+		hint := ""
+		if strings.Contains(e.Message, "bad_magic") {
+			hint = ": is --address right? For an HTTP server use --http"
+		}
+		return noAnswer(address, e.Message+hint)
 	case errors.Is(err, context.DeadlineExceeded): // our own deadline: an error from a peer has no cause
 		e = code.Errorf(code.DeadlineExceeded, "no answer from %s within %s", address, r.timeout).WithReason(code.ReasonTimeout)
 	}

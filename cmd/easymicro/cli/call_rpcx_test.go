@@ -49,8 +49,8 @@ func TestNumbersWithoutAFractionAreIntegers(t *testing.T) {
 	}
 }
 
-// A caller without the types sends what one with the types sends.
-func TestCallWithoutTypesIsTheSameMsgpack(t *testing.T) {
+// Without the types, call sends the same bytes as with them.
+func TestCallWithoutTypesSendsTheSameMsgpack(t *testing.T) {
 	c := converter{codec: wire.Msgpack}
 	payload, err := c.encode([]byte(`{"A":6,"B":7}`))
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// typing is a shell on a terminal, and what is typed into it.
+// typing is a shell on a terminal, with its input.
 type typing struct {
 	t     *testing.T
 	keys  *os.File
@@ -18,7 +18,7 @@ type typing struct {
 	ended chan struct{}
 }
 
-// bash is one that begins in dir and has read no files of this machine, with the completion of easymicro.
+// bash starts a shell in dir without startup files, with the completion of easymicro.
 func bash(t *testing.T, dir string) *typing {
 	t.Helper()
 	path, err := exec.LookPath("bash")
@@ -58,7 +58,7 @@ func (b *typing) watch(screen *os.File) {
 	}
 }
 
-// typed types and waits for what the shell makes of it.
+// typed types text and waits for the completion.
 func (b *typing) typed(keys, want string) {
 	b.t.Helper()
 	if _, err := b.keys.WriteString(keys); err != nil {
@@ -69,8 +69,8 @@ func (b *typing) typed(keys, want string) {
 	}
 }
 
-// Bash completes with nothing but what easymicro prints: words with @ : and = in them and files too.
-func TestBashCompletesWithoutItsPackage(t *testing.T) {
+// The script alone completes in bash: words with @ : and =, and files too.
+func TestBashCompletesWithoutBashCompletion(t *testing.T) {
 	dir := writeSet(t, "rules: [{name: desk-mul, match: {service: Desk}, timeout: 1s}]")
 	save(t, filepath.Join(dir, "other.txt"), "")
 	save(t, filepath.Join(dir, "my rules.yaml"), "")

@@ -12,7 +12,7 @@ import (
 	"github.com/easymicro/easymicro/host/admin"
 )
 
-// router is a host without services that has found some.
+// router is a host without services that has found some by discovery.
 type router struct {
 	admin.Host
 	found []string
@@ -30,7 +30,7 @@ func (r router) Status(context.Context) (*admin.Status, error) {
 
 func (router) Metrics() http.Handler { return http.NotFoundHandler() }
 
-// gatewayAdmin is the address of the admin listener of a gateway that has found these services.
+// gatewayAdmin returns the admin address of a gateway that has found these services.
 func gatewayAdmin(t *testing.T, found ...string) (address string) {
 	t.Helper()
 	server := httptest.NewServer(admin.Handler(router{found: found}, admin.Options{}))
@@ -38,7 +38,7 @@ func gatewayAdmin(t *testing.T, found ...string) (address string) {
 	return strings.TrimPrefix(server.URL, "http://")
 }
 
-func TestAGatewaySaysWhereTheServicesAreThatItLeadsTo(t *testing.T) {
+func TestCommandsPointToServicesBehindAGateway(t *testing.T) {
 	full, empty, dotted := gatewayAdmin(t, "Stock", "Arith"), gatewayAdmin(t), gatewayAdmin(t, "shop.v1.Till")
 	for _, test := range []struct {
 		args []string

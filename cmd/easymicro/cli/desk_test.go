@@ -9,28 +9,28 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// Args are two operands.
+// Args holds two operands.
 type Args struct {
 	A int `json:"a"`
 	B int `json:"b"`
 }
 
-// Reply is a result.
+// Reply holds a result.
 type Reply struct {
 	C int `json:"c"`
 }
 
-// Pause is how long to take, in milliseconds.
+// Pause is a duration in milliseconds.
 type Pause struct {
 	MS int `json:"ms"`
 }
 
-// Options are those of the shop.
+// Options of the shop.
 type Options struct {
 	Currency string `yaml:"currency"`
 }
 
-// Desk is what the scripts call.
+// Desk is the service that the scripts call.
 type Desk struct{ staying chan struct{} }
 
 func newDesk() *Desk { return &Desk{staying: make(chan struct{}, 16)} }
@@ -54,7 +54,7 @@ func (*Desk) Div(_ context.Context, args *Args, reply *Reply) error {
 	return nil
 }
 
-// Wait takes its time.
+// Wait waits for the pause or its context.
 func (*Desk) Wait(ctx context.Context, args *Pause, _ *Reply) error {
 	select {
 	case <-time.After(time.Duration(args.MS) * time.Millisecond):
@@ -63,36 +63,36 @@ func (*Desk) Wait(ctx context.Context, args *Pause, _ *Reply) error {
 	return ctx.Err()
 }
 
-// Stay does not notice that nobody waits any more.
+// Stay ignores its context.
 func (d *Desk) Stay(_ context.Context, args *Pause, _ *Reply) error {
 	d.staying <- struct{}{}
 	<-time.After(time.Duration(args.MS) * time.Millisecond)
 	return nil
 }
 
-// Meet returns once somebody stays.
+// Meet returns once a call of Stay runs.
 func (d *Desk) Meet(context.Context, *Pause, *Reply) error {
 	<-d.staying
 	return nil
 }
 
-// Down fails as a thing that is not there.
+// Down fails with UNAVAILABLE.
 func (*Desk) Down(context.Context, *Pause, *Reply) error {
 	return code.Errorf(code.Unavailable, "the till is \x1b[2Jclosed")
 }
 
-// Echo answers what it gets.
+// Echo returns its argument.
 func (*Desk) Echo(_ context.Context, args, reply *[]byte) error {
 	*reply = append([]byte(nil), *args...)
 	return nil
 }
 
-// Who says who called and with what metadata.
+// Who returns the caller and its metadata.
 func (*Desk) Who(ctx context.Context, _ *Pause, reply *map[string]string) error {
 	*reply = map[string]string{"caller": registry.Caller(ctx), "tenant": registry.Metadata(ctx).Get("tenant")}
 	registry.ReplyMetadata(ctx).Set("shelf", "7")
 	return nil
 }
 
-// Unserved has another shape.
+// Unserved has a signature that is not served.
 func (*Desk) Unserved() string { return "" }

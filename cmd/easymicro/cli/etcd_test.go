@@ -8,7 +8,7 @@ import (
 	"github.com/easymicro/easymicro/wire/client"
 )
 
-func TestEndpointsInEtcdAreListedWithTheirVersionsIfTheyHaveSome(t *testing.T) {
+func TestEndpointsAreListedWithVersionsIfThereAreSome(t *testing.T) {
 	at := func(address, version string) etcd.EndpointState {
 		return etcd.EndpointState{
 			Endpoint: client.Endpoint{Address: address, Metadata: map[string]string{"zone": "a"}},
@@ -39,7 +39,7 @@ func TestEndpointsInEtcdAreListedWithTheirVersionsIfTheyHaveSome(t *testing.T) {
 	}
 }
 
-func TestAServiceInEtcdIsFoundByItsNameOrThatOfAMethod(t *testing.T) {
+func TestServiceIsFoundByItsNameOrThatOfAMethod(t *testing.T) {
 	for name, want := range map[string]string{
 		"Arith": "Arith", "arith": "Arith", "Arith.Mul": "Arith", "shop.v1.till": "shop.v1.Till", "shop.v1.Till/Sell": "shop.v1.Till",
 		"Arit":          "service Arit not found in etcd (did you mean Arith?)",

@@ -12,7 +12,7 @@ import (
 	"github.com/easymicro/easymicro/wire/wiretest"
 )
 
-// gateway runs one whose etcd is away until its screen says where it is, and returns the address of its admin listener.
+// gateway runs a gateway without a reachable etcd until its screen shows its addresses, and returns that of its admin listener.
 func gateway(t *testing.T, flags ...string) (admin, log string) {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
@@ -35,8 +35,8 @@ func gateway(t *testing.T, flags ...string) (admin, log string) {
 	return at[1], logged.String()
 }
 
-// A host beside the gateway has the default admin address.
-func TestAGatewayTakesAFreeAdminPortWhenTheDefaultIsTaken(t *testing.T) {
+// Another host uses the default admin address.
+func TestGatewayUsesAFreeAdminPortIfTheDefaultIsInUse(t *testing.T) {
 	const byDefault, says = "127.0.0.1:8970", "admin address 127.0.0.1:8970 is in use: using a free port (choose one with --admin-listen)"
 	if ln, err := net.Listen("tcp", byDefault); err == nil { // else somebody else has it, which is as good
 		defer ln.Close()
@@ -54,8 +54,8 @@ func TestAGatewayTakesAFreeAdminPortWhenTheDefaultIsTaken(t *testing.T) {
 	}
 }
 
-// The flag says what gateway.metadata does, and is what problems name.
-func TestAGatewayMakesMetadataOfTheHeadersThatAFlagNames(t *testing.T) {
+// The flag sets gateway.metadata, and problems name the flag.
+func TestGatewayFlagMapsHeadersToMetadata(t *testing.T) {
 	admin := wiretest.Address(t)
 	if at, _ := gateway(t, "--admin-listen", admin, "--metadata", "x-tenant=X-Tenant", "--metadata", "region=X-Region"); at != admin {
 		t.Errorf("admin at %s", at)

@@ -14,7 +14,7 @@ import (
 	"github.com/easymicro/easymicro/registry"
 )
 
-// commandsOf are all commands, the root among them.
+// commandsOf returns all commands, including the root.
 func commandsOf(t *testing.T) []*cobra.Command {
 	t.Helper()
 	root := newRoot(&app{registry: registry.New()})
@@ -29,7 +29,7 @@ func commandsOf(t *testing.T) []*cobra.Command {
 	return all
 }
 
-func TestEveryCommandIsShownWithAnExample(t *testing.T) {
+func TestEveryCommandHasAnExample(t *testing.T) {
 	for _, cmd := range commandsOf(t) {
 		name := cmd.CommandPath()
 		if cmd.Hidden || cmd.Deprecated != "" || cmd.HasParent() && cmd.GroupID == "" {
@@ -44,7 +44,7 @@ func TestEveryCommandIsShownWithAnExample(t *testing.T) {
 	}
 }
 
-// Flags that an example shows are flags of the command.
+// Flags in examples exist.
 func TestExamplesUseFlagsThatExist(t *testing.T) {
 	flag := regexp.MustCompile(`(?:^|\s)--([a-z-]+)`)
 	for _, cmd := range commandsOf(t) {
@@ -86,7 +86,7 @@ func TestHelpOfEveryCommand(t *testing.T) {
 	}
 }
 
-// The variable of a flag is one that is known, so that nobody is warned of it.
+// The variables of flags are known, so that they cause no warning.
 func TestVariablesOfFlagsAreKnown(t *testing.T) {
 	known := load.Variables()
 	for _, cmd := range commandsOf(t) {

@@ -17,11 +17,11 @@ import (
 
 const patience = 15 * time.Second
 
-// stream collects what a process writes, and wakes who waits for it.
+// stream collects the output of a process, and wakes those that wait for it.
 type stream struct {
 	mu    sync.Mutex
 	text  string
-	read  int // what was waited for already
+	read  int // end of the previous match
 	grown chan struct{}
 }
 
@@ -36,7 +36,7 @@ func (s *stream) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// await waits for a text behind what was found before, and returns its groups; nil when it does not come.
+// await waits for a match after the previous one, and returns its groups, or nil after a timeout.
 func (s *stream) await(re *regexp.Regexp, ended <-chan struct{}) []string {
 	late := time.After(patience)
 	for over := false; ; {
@@ -67,7 +67,7 @@ func (s *stream) String() string {
 	return s.text
 }
 
-// hosting is the host of one script.
+// hosting is the host of a script.
 type hosting struct {
 	cmd         *exec.Cmd
 	screen, log *stream
@@ -76,7 +76,7 @@ type hosting struct {
 }
 
 var (
-	hosts   = map[string]*hosting{} // by the folder of their script
+	hosts   = map[string]*hosting{} // by the directory of their script
 	hostsMu sync.Mutex
 )
 
@@ -85,13 +85,13 @@ func hostOf(ts *testscript.TestScript) *hosting {
 	defer hostsMu.Unlock()
 	h := hosts[ts.Getenv("WORK")]
 	if h == nil {
-		ts.Fatalf("serve comes first")
+		ts.Fatalf("serve must run first")
 	}
 	return h
 }
 
-// serve starts a host on ports of its own, or another command that runs one, and waits until it serves. With the variable
-// IGNORED it begins with SIGINT ignored, as a background job of a script does.
+// serve starts a host, or another command that runs one, on free ports, and waits until it serves. With the variable IGNORED
+// it starts with SIGINT ignored, like a background job of a script.
 func serve(ts *testscript.TestScript, _ bool, args []string) {
 	path, err := exec.LookPath("easymicro")
 	ts.Check(err)
@@ -172,7 +172,7 @@ func send(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(hostOf(ts).cmd.Process.Signal(byName[args[0]]))
 }
 
-// ended waits for the end of the host; -1 is an end by a signal.
+// ended waits for the host to end; -1 means by a signal.
 func ended(ts *testscript.TestScript, _ bool, args []string) {
 	h := hostOf(ts)
 	select {

@@ -31,6 +31,9 @@ type localManifest struct {
 
 // readManifest reads the manifest of --config. It returns nil if none was named and the default one does not exist.
 func readManifest(a *app) (*localManifest, error) {
+	if err := notDirectory(a.manifest); err != nil {
+		return nil, err
+	}
 	data, err := readFile(a.manifest, config.MaxFileBytes)
 	if errors.Is(err, fs.ErrNotExist) && !a.named {
 		return nil, nil //nolint:nilnil // no manifest is not an error
@@ -57,6 +60,18 @@ func noManifest(a *app, err error) error {
 		return failed("manifest %s not found", a.manifest)
 	}
 	return failed("no %s in this directory: name your manifest with -c FILE or EASYMICRO_CONFIG", a.manifest)
+}
+
+// notDirectory returns an error if path is a directory, with the manifest in it if there is one.
+func notDirectory(path string) error {
+	if info, err := os.Stat(path); err != nil || !info.IsDir() {
+		return nil //nolint:nilerr // reading it reports other errors
+	}
+	inside := filepath.Join(path, defaultManifest)
+	if _, err := os.Stat(inside); err != nil {
+		return failed("%s is a directory, not a file", path)
+	}
+	return failed("%s is a directory (did you mean %s?)", path, inside)
 }
 
 // usable returns an error if a block of the manifest is invalid. instead names the flag that replaces the block.

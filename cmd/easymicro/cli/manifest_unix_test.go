@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// What is no file, or an endless one, is told at once by every command that is to read it.
-func TestCommandsAreHeldUpByNoFile(t *testing.T) {
+// Commands report pipes, devices and huge files at once instead of reading them.
+func TestIrregularFilesDoNotBlockCommands(t *testing.T) {
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }
 	if err := syscall.Mkfifo(at("pipe"), 0o600); err != nil {
@@ -71,8 +71,8 @@ func TestCommandsAreHeldUpByNoFile(t *testing.T) {
 	}
 }
 
-// A shell makes a pipe of <(…).
-func TestATokenMayComeFromAPipe(t *testing.T) {
+// A shell passes a pipe for <(…).
+func TestTokenFileMayBeAPipe(t *testing.T) {
 	path, err := exec.LookPath("easymicro")
 	if err != nil {
 		t.Fatal(err)

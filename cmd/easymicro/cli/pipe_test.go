@@ -14,8 +14,8 @@ import (
 	"testing"
 )
 
-// A reader of the screen that goes away, as in `easymicro serve | head -3`, takes no host down.
-func TestAScreenThatNobodyReadsIsNoEnd(t *testing.T) {
+// A host survives the end of the reader of its screen, as in `easymicro serve | head -3`.
+func TestClosedScreenDoesNotEndTheHost(t *testing.T) {
 	dir := writeSet(t, "rules: [{name: a, match: {service: Desk}, timeout: 1s}]")
 	path, err := exec.LookPath("easymicro")
 	if err != nil {
@@ -58,7 +58,7 @@ func TestAScreenThatNobodyReadsIsNoEnd(t *testing.T) {
 	}
 }
 
-// journal runs a host whose output goes where that of a service goes: both streams to one place that is no terminal.
+// journal runs a host with both streams in one place that is not a terminal, like a service.
 func journal(t *testing.T, dir string, flags ...string) (all *stream, wait func(re string)) {
 	t.Helper()
 	path, err := exec.LookPath("easymicro")
@@ -96,8 +96,8 @@ func journal(t *testing.T, dir string, flags ...string) (all *stream, wait func(
 	}
 }
 
-// A journal that has both streams has each edit once: from the log, or from the screen where that was asked for.
-func TestAJournalHasEachEditOnce(t *testing.T) {
+// A journal with both streams has each edit once: from the log, or from the screen if that is on.
+func TestJournalHasEachEditOnce(t *testing.T) {
 	for _, tt := range []struct {
 		flags                             []string
 		start, applied, rejected, nothing string
@@ -130,8 +130,8 @@ func TestAJournalHasEachEditOnce(t *testing.T) {
 	}
 }
 
-// So it has a fallback that stands in at the start.
-func TestAJournalHasAFallbackOnce(t *testing.T) {
+// The same holds for a fallback that is used at the start.
+func TestJournalHasAFallbackOnce(t *testing.T) {
 	for _, flags := range [][]string{nil, {"--screen", "on"}} {
 		dir := writeSet(t, "rules: [{name: a, match: {service: Desk}, timeout: 1x}]")
 		save(t, dir+"/easymicro.yaml", strings.Replace(hosted, "[p.yaml]", "[p.yaml], fallback: [baked.yaml]", 1))
@@ -146,14 +146,14 @@ func TestAJournalHasAFallbackOnce(t *testing.T) {
 	}
 }
 
-// The form that a variable wants of other commands does not bring the screen along.
-func TestTheVariableOfTheOutputLeavesAJournalToTheLog(t *testing.T) {
+// The variable may be meant for other commands.
+func TestOutputVariableDoesNotTurnTheScreenOn(t *testing.T) {
 	t.Setenv("EASYMICRO_OUTPUT", "json")
 	_, wait := journal(t, writeSet(t, "rules: [{name: a, match: {service: Desk}, timeout: 1s}]"))
 	wait(`"msg":"serving"`) // which the screen would say
 }
 
-// replace saves as editors do that never leave half a file.
+// replace saves by renaming, like editors that never leave a partial file.
 func replace(t *testing.T, path, text string) {
 	t.Helper()
 	save(t, path+".new", text)

@@ -10,16 +10,16 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// Scripts run the binary as its users do. Besides what every script has there are
+// Scripts run the binary like its users. Besides the commands of testscript there are
 //
-//	exits CODE args…    easymicro with these arguments; stdout and stderr look at what it said
-//	serve args…         a host in the background, also serve gateway args…; $ADDR and EASYMICRO_ADMIN say where it is
-//	screen REGEXP       waits until the screen of the host says it, below what was found before
-//	log REGEXP          the same of its log
+//	exits CODE args…    easymicro with these arguments; stdout and stderr check its output
+//	serve args…         a host in the background, also serve gateway args…; sets $ADDR and $EASYMICRO_ADMIN
+//	screen REGEXP       waits for a match on the screen of the host, after the previous match
+//	log REGEXP          waits for a match in its log
 //	send SIGNAL         sends the host a signal: TERM, INT or HUP
-//	ended CODE          waits until the host has ended
-//	absent TEXT         fails when the screen says it anywhere
-//	once TEXT           fails when the screen does not say it once
+//	ended CODE          waits for the host to end
+//	absent TEXT         fails if the text is on the screen
+//	once TEXT           fails unless the text is on the screen exactly once
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",

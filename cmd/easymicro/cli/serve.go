@@ -88,6 +88,9 @@ func (h *hosting) serve(cmd *cobra.Command, from load.Options, notes ...string) 
 	defer signals.stop()
 	ctx, cancel := signals.drain(cmd.Context())
 	defer cancel()
+	if err := notDirectory(h.manifest); err != nil {
+		return err
+	}
 	set, files, err := host.LoadFiles(h.manifest, from)
 	if errors.Is(err, fs.ErrNotExist) {
 		return noManifest(h.app, err)

@@ -17,7 +17,7 @@ func said(show func(*printer)) string {
 	return out.String()
 }
 
-func TestStatusSaysWhatIsWrongWithoutNegatingTwice(t *testing.T) {
+func TestStatusShowsFailedChecksWithoutDoubleNegation(t *testing.T) {
 	s := &admin.Status{Host: "h", Draining: true, Checks: []admin.Check{
 		{Name: "not draining"}, {Name: "service Desk", Detail: "no till"}, {Name: "listeners", OK: true},
 	}}
@@ -29,7 +29,7 @@ func TestStatusSaysWhatIsWrongWithoutNegatingTwice(t *testing.T) {
 	}
 }
 
-func TestStatusSaysWhatAListenerDidToConnections(t *testing.T) {
+func TestStatusShowsRejectedConnections(t *testing.T) {
 	since := time.Now().Add(-90 * time.Second)
 	got := said(func(p *printer) {
 		(&statusText{p}).show(&admin.Status{Host: "h", NotAccepting: []admin.AcceptTrouble{
@@ -47,8 +47,8 @@ func TestStatusSaysWhatAListenerDidToConnections(t *testing.T) {
 	}
 }
 
-// What was rejected was rejected for its errors, not for the warnings beside them.
-func TestARejectionShowsErrorsOnly(t *testing.T) {
+// Errors cause a rejection, warnings do not.
+func TestRejectionShowsErrorsOnly(t *testing.T) {
 	problems := config.Problems{{Message: "is wrong"}, {Message: "is odd", Warning: true}}
 	got := said(func(p *printer) {
 		(&statusText{p}).policiesText(&admin.Policies{LastAttempt: admin.Attempt{Result: "rejected", Problems: problems}})
@@ -59,7 +59,7 @@ func TestARejectionShowsErrorsOnly(t *testing.T) {
 	}
 }
 
-func TestARefusalOfNobodyHasADash(t *testing.T) {
+func TestRefusalWithoutCallerHasADash(t *testing.T) {
 	got := said(func(p *printer) {
 		refusalsText(p, []admin.Refusal{{At: time.Now(), Count: 1, Service: "Desk", Method: "Mul", Peer: "10.0.0.7", Reason: "rate_limited"}})
 	})
@@ -115,7 +115,7 @@ warning: discovery gone: etcd gone: not reachable at http://127.0.0.1:1: connect
 	}
 }
 
-func TestRefusalsTellOfUpstreamsWhereThereAreSome(t *testing.T) {
+func TestRefusalsNameUpstreamsIfThereAreSome(t *testing.T) {
 	in := admin.Refusal{At: time.Now(), Count: 1, Service: "Desk", Method: "Mul", Caller: "web", Reason: "rate_limited"}
 	out := in
 	out.Upstream, out.Service, out.Reason = "billing", "Billing", "breaker_open"
@@ -130,7 +130,7 @@ func TestRefusalsTellOfUpstreamsWhereThereAreSome(t *testing.T) {
 	}
 }
 
-func TestWhatShadowRulesSayIsMarked(t *testing.T) {
+func TestShadowRulesAreMarked(t *testing.T) {
 	refused := admin.Refusal{At: time.Now(), Count: 1, Service: "Desk", Method: "Mul", Caller: "web", Reason: "denied", Rule: "r@r1"}
 	would := refused
 	would.Shadow, would.Rule = true, "s@r1"
@@ -149,7 +149,7 @@ func TestWhatShadowRulesSayIsMarked(t *testing.T) {
 	}
 }
 
-func TestBreakersTellWhatTheyAreOf(t *testing.T) {
+func TestBreakersNameTheirTarget(t *testing.T) {
 	inbound := policies.BreakerStats{Rule: "mul", Target: "Arith/Mul", State: "closed"}
 	got := said(func(p *printer) {
 		(&statusTables{p}).breakers([]policies.BreakerStats{

@@ -12,7 +12,7 @@ import (
 	"unsafe"
 )
 
-// openTerminal gives both ends of a pseudo-terminal.
+// openTerminal returns both ends of a pseudo-terminal.
 func openTerminal(t *testing.T) (ours, theirs *os.File) {
 	t.Helper()
 	ours, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
@@ -34,13 +34,13 @@ func openTerminal(t *testing.T) (ours, theirs *os.File) {
 	return ours, theirs
 }
 
-// onTerminal runs easymicro with its output on a terminal, and gives what is to be seen there.
+// onTerminal runs easymicro with its output on a terminal, and returns what the terminal shows.
 func onTerminal(t *testing.T, env []string, args ...string) (*exec.Cmd, *stream, chan struct{}) {
 	t.Helper()
 	return onTerminalOf(t, 0, env, args...)
 }
 
-// onTerminalOf has the terminal that many columns; 0 leaves it without a size.
+// onTerminalOf does the same with a number of columns; 0 leaves the terminal without a size.
 func onTerminalOf(t *testing.T, columns uint16, env []string, args ...string) (*exec.Cmd, *stream, chan struct{}) {
 	t.Helper()
 	path, err := exec.LookPath("easymicro")
@@ -79,8 +79,8 @@ func onTerminalOf(t *testing.T, columns uint16, env []string, args ...string) (*
 	return cmd, seen, ended
 }
 
-// On one terminal the screen and the log do not say the same thing twice.
-func TestATerminalShowsEachEditOnce(t *testing.T) {
+// On one terminal the screen and the log do not repeat each other.
+func TestTerminalShowsEachEditOnce(t *testing.T) {
 	dir := writeSet(t, "rules: [{name: a, match: {service: Desk}, timeout: 1s}]")
 	cmd, seen, ended := onTerminal(t, nil, "serve", "-c", dir+"/easymicro.yaml", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0")
 	wait := func(re string) {
@@ -109,8 +109,8 @@ func TestATerminalShowsEachEditOnce(t *testing.T) {
 	}
 }
 
-// Without the screen the log says it all, on a terminal too.
-func TestATerminalWithoutTheScreenHasTheLog(t *testing.T) {
+// Without the screen the log has everything, on a terminal too.
+func TestTerminalWithoutScreenHasTheLog(t *testing.T) {
 	dir := writeSet(t, "rules: [{name: a, match: {service: Desk}, timeout: 1s}]")
 	_, seen, ended := onTerminal(t, []string{"EASYMICRO_SCREEN=off"},
 		"serve", "-c", dir+"/easymicro.yaml", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0")
@@ -128,7 +128,7 @@ func TestATerminalWithoutTheScreenHasTheLog(t *testing.T) {
 	}
 }
 
-func TestColoursAreForTerminalsThatWantThem(t *testing.T) {
+func TestColoursOnlyOnTerminalsThatAllowThem(t *testing.T) {
 	for _, tt := range []struct {
 		env, flag string
 		coloured  bool
@@ -147,7 +147,7 @@ func TestColoursAreForTerminalsThatWantThem(t *testing.T) {
 	}
 }
 
-// Help fits the terminal, and what it shows of commands can be pasted as it stands.
+// Help fits the terminal, and its commands can be pasted.
 func TestHelpIsAsWideAsTheTerminal(t *testing.T) {
 	const narrow, tiny = 60, 40
 	longest := func(text string) (most int) {

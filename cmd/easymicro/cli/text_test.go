@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-func TestTextFromOthersMovesNoCursor(t *testing.T) {
+func TestControlCharactersAreEscaped(t *testing.T) {
 	for _, tt := range []struct{ in, want string }{
 		{"plain → текст 文\nnext", "plain → текст 文\nnext"},
 		{"\x1b[31mred\x1b[0m", "\x1b[31mred\x1b[0m"},
@@ -21,7 +21,7 @@ func TestTextFromOthersMovesNoCursor(t *testing.T) {
 	}
 }
 
-func TestCellsStandBelowEachOther(t *testing.T) {
+func TestCellsAreAligned(t *testing.T) {
 	got := aligned([][]string{
 		{"NAME", "STATE", "LAST"},
 		{"\x1b[1marith\x1b[0m", "文字", "x"},
@@ -41,7 +41,7 @@ func TestCellsStandBelowEachOther(t *testing.T) {
 	}
 }
 
-func TestTimesAreToldInTwoUnits(t *testing.T) {
+func TestSpansHaveTwoUnits(t *testing.T) {
 	for d, want := range map[time.Duration]string{
 		-time.Second: "0s", 0: "0s", 59 * time.Second: "59s", 61 * time.Second: "1m01s", time.Hour: "1h00m",
 		25*time.Hour + 3*time.Minute: "1d01h",

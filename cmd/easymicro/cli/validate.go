@@ -53,7 +53,7 @@ func (c *validateCommand) run(cmd *cobra.Command, files []string) error {
 	var all []checked
 	for _, file := range files {
 		found, err := c.check(cmd.Context(), file)
-		if errors.Is(err, fs.ErrNotExist) && file == c.manifest {
+		if errors.Is(err, fs.ErrNotExist) {
 			return noManifest(c.app, err)
 		}
 		if err != nil {
@@ -92,9 +92,15 @@ type checked struct {
 
 // check returns the problems that serve would find in a manifest, or those of another file on its own.
 func (c *validateCommand) check(ctx context.Context, file string) (checked, error) {
+	if err := notDirectory(file); err != nil {
+		return checked{}, err
+	}
 	data, err := readFile(file, config.MaxFileBytes)
+	if errors.Is(err, fs.ErrNotExist) && file == c.manifest {
+		return checked{}, err
+	}
 	if err != nil {
-		return checked{}, fmt.Errorf("%s: %w", file, plainCause(err))
+		return checked{file: file, problems: config.Problems{{File: file, Message: files.Reason(err)}}}, nil
 	}
 	top := config.OutlineOf(data)
 	if file != c.manifest && top.Blank {
@@ -164,15 +170,6 @@ func (c *validateCommand) text(found checked) {
 		text += " (" + found.what + ")"
 	}
 	c.line("%s: %s", found.file, text)
-}
-
-// plainCause removes the path from an error of a file: the caller names it.
-func plainCause(err error) error {
-	var path *fs.PathError
-	if errors.As(err, &path) {
-		return path.Err
-	}
-	return err
 }
 
 type fileKind int

@@ -6,7 +6,7 @@ import (
 	"github.com/easymicro/easymicro/config"
 )
 
-func TestAnnotationsKeepWhatCouldEndThem(t *testing.T) {
+func TestAnnotationsEscapeDelimiters(t *testing.T) {
 	for _, tt := range []struct {
 		p    config.Problem
 		want string

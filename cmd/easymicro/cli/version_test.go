@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestVersionOfTheModuleOrOfItsCommit(t *testing.T) {
+func TestVersionIsOfTheModuleOrTheCommit(t *testing.T) {
 	commit := []debug.BuildSetting{{Key: "vcs.revision", Value: "0123456789abcdef"}, {Key: "vcs.modified", Value: "true"}}
 	for _, tt := range []struct {
 		name, want string

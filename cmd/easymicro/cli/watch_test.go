@@ -13,8 +13,8 @@ import (
 	"github.com/easymicro/easymicro/cmd/easymicro/cli"
 )
 
-// status --watch outlives a host that is away for a while, and ends with its context.
-func TestWatchAsksAgainWhenTheHostIsAway(t *testing.T) {
+// status --watch survives a temporarily unreachable host, and ends with its context.
+func TestWatchRetriesAnUnreachableHost(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var asked atomic.Int32
