@@ -165,7 +165,7 @@ func TestLeastRequestAndP2CPreferThoseWithFewerCallsOut(t *testing.T) {
 func TestLeastRequestAndP2CLoadTheHeavyMore(t *testing.T) {
 	list := members(nil, 4, 1, 1)
 	b := newBalancer(LeastRequest, list, nil)
-	wantShares(t, picks(b, none(), 20_000), 0.02, map[string]float64{"a": 4, "b": 1, "c": 1}) // nobody has a call out
+	wantShares(t, picks(b, none(), 20_000), 0.02, map[string]float64{"a": 4, "b": 1, "c": 1}) // no calls in flight
 	for _, p := range []Policy{LeastRequest, P2C} {
 		list := members(nil, 4, 1, 1)
 		b := newBalancer(p, list, nil)

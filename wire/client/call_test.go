@@ -176,7 +176,7 @@ func TestGoTellsOverTheChannel(t *testing.T) {
 		t.Errorf("got %v", p.Err)
 	}
 	full := make(chan *Pending)
-	c.Go(t.Context(), "Arith", "Mul", args, new(Reply), full) // is dropped, and blocks nobody
+	c.Go(t.Context(), "Arith", "Mul", args, new(Reply), full) // is dropped, and does not block
 	_ = c.Close()
 	if p := <-c.Go(t.Context(), "Arith", "Mul", args, nil, nil).Done; !errors.Is(p.Err, ErrClosed) {
 		t.Errorf("got %v", p.Err)

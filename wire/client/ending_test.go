@@ -151,7 +151,7 @@ func (n *network) parking(address string) (drain, stop func()) {
 	return func() { _ = srv.Shutdown(context.Background()) }, stop
 }
 
-// The peer does not say that one-way calls were read when it has vanished, and not that they run when it drains.
+// A peer that vanishes does not confirm that one-way calls were read; one that drains does not confirm that they run.
 func TestAClientEndsInTimeWithOneWayCallsThatAreNotKnownToRun(t *testing.T) {
 	const grace = time.Second
 	for name, tc := range map[string]struct {

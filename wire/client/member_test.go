@@ -7,7 +7,7 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// Failed calls count as slow when an endpoint is chosen. People are not told so: the endpoint is quick to fail.
+// Failed calls count as slow for load balancing, but not in the latency that is shown.
 func TestTheLatencyThatIsShownIsNotThatOfFailures(t *testing.T) {
 	var l load
 	now := int64(time.Hour)

@@ -97,8 +97,8 @@ func TestClientsWithOneResolverAndPoolWatchAServiceOnce(t *testing.T) {
 	}
 }
 
-// A client that takes the place of another one looks up what it did; until it has an answer nothing is gone.
-func TestWhatIsKnownOfAnUpstreamOutlivesTheClientThatIsReplaced(t *testing.T) {
+// A client that replaces another looks up the same services; nothing is gone before it has a list.
+func TestTakeOverKeepsWhatIsKnownOfAnUpstream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var p Pool
 		var changes []string
@@ -146,7 +146,7 @@ func TestWhatIsKnownOfAnUpstreamOutlivesTheClientThatIsReplaced(t *testing.T) {
 	})
 }
 
-func TestAPoolLogsThatEndpointsAreLostAndReturn(t *testing.T) {
+func TestPoolLogsLossAndReturnOfEndpoints(t *testing.T) {
 	var out bytes.Buffer
 	p := NewPool(slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 		if a.Key == slog.TimeKey {
@@ -175,7 +175,7 @@ func TestAPoolLogsThatEndpointsAreLostAndReturn(t *testing.T) {
 		{old, nil, away, ""},
 		{now, nil, nil, ""},
 		{now, blue, nil, `level=INFO msg="an upstream has endpoints again"` + about + `"dns b" endpoints=1`},
-		{old, nil, nil, ""},  // it finishes its last calls
+		{old, nil, nil, ""},  // it is replaced
 		{now, nil, away, ""}, // it logs that itself
 		{now, []Endpoint{}, nil, `level=WARN msg="` + string(unserved) + `"` + about + `"dns b" why="nothing serves it, according to dns b"`},
 	} {
@@ -188,19 +188,19 @@ func TestAPoolLogsThatEndpointsAreLostAndReturn(t *testing.T) {
 	out.Reset()
 	before.Close()
 	after.Close()
-	again := p.Subscribe(Lookup{Resolver: old, Upstream: "till", Service: "Till"}) // known still: a client of the upstream is open
+	again := p.Subscribe(Lookup{Resolver: old, Upstream: "till", Service: "Till"}) // a client of the upstream is open still
 	defer again.Close()
 	old.give(nil, nil)
 	if out.Len() > 0 {
-		t.Errorf("told twice: %s", &out)
+		t.Errorf("logged twice: %s", &out)
 	}
 	old.list("a:1")
 	if !strings.Contains(out.String(), "endpoints again") {
-		t.Errorf("its return is not told: %s", &out)
+		t.Errorf("its return is not logged: %s", &out)
 	}
 }
 
-func TestResolversThatCannotBeComparedAreWatchedForEachClient(t *testing.T) {
+func TestResolversThatAreNotComparableAreWatchedForEachClient(t *testing.T) {
 	var p Pool
 	var mu sync.Mutex
 	n := 0
@@ -223,7 +223,7 @@ func TestResolversThatCannotBeComparedAreWatchedForEachClient(t *testing.T) {
 	}
 }
 
-func TestTheRulesOfAGuardKnowThePoolOfItsClients(t *testing.T) {
+func TestClientsUseThePoolOfTheirGuard(t *testing.T) {
 	g := new(scripted)
 	if c := newClient(t, Options{Resolver: newNames(), Guard: g}); c.o.Pool != &g.pool {
 		t.Error("the client has another pool")
@@ -233,8 +233,8 @@ func TestTheRulesOfAGuardKnowThePoolOfItsClients(t *testing.T) {
 	}
 }
 
-// Subscriptions come and go, and lists change, while rules read.
-func TestAPoolIsSharedByMany(t *testing.T) {
+// Subscriptions open and close, and lists change, while rules read.
+func TestPoolIsSafeForConcurrentUse(t *testing.T) {
 	var p Pool
 	p.OnChange(func(c Change) { _ = p.Size(c.Upstream) })
 	r := newNames()

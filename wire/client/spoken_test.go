@@ -112,7 +112,7 @@ func ending(t *testing.T, n *network, address string, each ...func(p *wiretest.P
 				return
 			}
 			p := wiretest.NewPeer(t, c)
-			if f, err := p.TryReceive(); err == nil { // the heartbeat of one who wants to know who is there
+			if f, err := p.TryReceive(); err == nil { // the heartbeat before the first call
 				f.Type = wire.Response
 				_, _ = c.Write(wire.AppendFrame(nil, wiretest.With(f, wire.MetaHost, "h")))
 				do(p)

@@ -16,7 +16,7 @@ import (
 	"github.com/easymicro/easymicro/wire/wiretest"
 )
 
-// network is a network in memory, for tests on synctest's time. An address that nobody serves refuses; one that is
+// network is a network in memory, for tests on synctest's time. An address that is not served refuses; one that is
 // silent takes no connection and says nothing.
 type network struct {
 	t testing.TB
@@ -113,7 +113,7 @@ func TestReconnectsForEverWithCappedAndJitteredBackOff(t *testing.T) {
 		}
 		time.Sleep(5 * time.Second)
 		stop()
-		for range 600 { // somebody calls all the time
+		for range 600 { // calls all the time
 			time.Sleep(100 * time.Millisecond)
 			if err := six(t.Context(), c); err == nil {
 				t.Fatal("nobody serves")
@@ -238,7 +238,7 @@ func TestLoneBlackHoledEndpointFailsCallsAfterConnectTimeout(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		time.Sleep(time.Minute + 10*time.Second) // nobody calls: it is idle
+		time.Sleep(time.Minute + 10*time.Second) // no calls: it is idle
 		wantError(t, six(ctx, c), code.DeadlineExceeded, code.ReasonTimeout)
 		_ = c.Close()
 	})

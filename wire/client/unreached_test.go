@@ -13,7 +13,7 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// Rules may take it for a failure of who was called that there was no connection in time, and nothing else.
+// Rules may count only a missing connection in time as a failure of the endpoint.
 func TestOnlyCallsThatReachedNobodyInTheirTimeAreMarked(t *testing.T) {
 	late := func(ctx context.Context) (context.Context, context.CancelFunc) {
 		return context.WithTimeout(ctx, 50*time.Millisecond)
@@ -78,7 +78,7 @@ func TestAnAddressThatAnEndpointMayNotHaveIsNotDialled(t *testing.T) {
 	eventually(t, "it may be called", func() bool { return six(t.Context(), c) == nil })
 }
 
-// Services share the connections to an address. Each is asked itself whether it may be called there, whoever listed it last.
+// Services share the connections to an address. Each has its own check, regardless of which one listed it last.
 func TestAnAddressThatOneServiceMayNotHaveIsCalledForAnother(t *testing.T) {
 	for _, order := range [][]string{{"Mine", "Other"}, {"Other", "Mine"}, {"Free", "Other", "Mine"}, {"Other", "Free"}} {
 		t.Run(strings.Join(order, ", "), func(t *testing.T) {
