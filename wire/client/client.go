@@ -46,7 +46,7 @@ func New(o Options) (*Client, error) {
 	c.o, c.codec, c.log, c.began = o, codec, o.Logger, time.Now()
 	c.drained, c.done = make(chan struct{}), make(chan struct{})
 	c.services, c.unknown, c.nodes = make(map[string]*service), make(map[*service]struct{}), make(map[netAddress]*node)
-	c.closing, c.cutShort = context.WithCancel(context.Background())
+	c.closing, c.cutShort = context.WithCancel(context.Background()) //nolint:gosec // end calls it
 	c.dial = dialer(o.TLS)
 	c.resend = func(unread []*wire.Frame, forgotten int) { resendUnread(&c.catalog, unread, forgotten) }
 	if o.Policy == ConsistentHash {

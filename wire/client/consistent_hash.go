@@ -54,10 +54,10 @@ func bound(m *member, out, weights int64) int64 {
 	return max(int64(math.Ceil(overload*float64(out)*float64(m.weight)/float64(weights))), neverTooMany)
 }
 
-// below returns the allowed member with the highest score under max.
-func (c consistentHash) below(f filter, key uint64, max float64) (best *member, high float64) {
+// below returns the allowed member with the highest score under bound.
+func (c consistentHash) below(f filter, key uint64, bound float64) (best *member, high float64) {
 	for _, m := range c.members {
-		if s := score(m, key); s < max && (best == nil || s > high) && f.allows(m) {
+		if s := score(m, key); s < bound && (best == nil || s > high) && f.allows(m) {
 			best, high = m, s
 		}
 	}

@@ -51,8 +51,9 @@ func (p *Pool) Endpoints(upstream, service string) []string {
 func (p *Pool) Size(upstream string) int { return len(p.view(upstream).known) }
 
 func (p *Pool) view(upstream string) *view {
-	if v, ok := p.views.Load(upstream); ok {
-		return v.(*view)
+	v, _ := p.views.Load(upstream)
+	if v, ok := v.(*view); ok {
+		return v
 	}
 	return new(view)
 }
