@@ -14,7 +14,7 @@ import (
 	"github.com/easymicro/easymicro/wire"
 )
 
-// The two differ in nothing but the gateway: same server, same payload, same JSON library.
+// The benchmarks differ only in the gateway: same server, same payload, same JSON library.
 
 func BenchmarkGateway(b *testing.B) {
 	back := &backend{}
@@ -97,7 +97,7 @@ func benchmark(b *testing.B, h http.Handler) {
 	})
 }
 
-// BenchmarkServeHTTP is what the gateway itself costs, without sockets.
+// BenchmarkServeHTTP measures the gateway itself, without sockets.
 func BenchmarkServeHTTP(b *testing.B) {
 	back := &backend{}
 	g, err := New(Options{Handler: wire.HandlerFunc(func(_ context.Context, _, res *wire.Frame) error {

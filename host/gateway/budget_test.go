@@ -24,7 +24,7 @@ func settled(t *testing.T, b *wire.Budget) {
 	until(t, func() bool { u := b.Usage(); return u.InFlight == 0 && u.BufferedBytes == 0 }, func() string { return fmt.Sprintf("%+v", b.Usage()) })
 }
 
-// until waits for what no event tells.
+// until polls for a condition without an event.
 func until(t *testing.T, ok func() bool, state func() string) {
 	t.Helper()
 	tick := time.NewTicker(time.Millisecond)
@@ -43,7 +43,7 @@ func isOverloaded(r answered) bool {
 		r.problem.RetryAfterMS > 0
 }
 
-// Its caller is answered at once, so that nothing but the budget keeps it from making as many as it likes.
+// Callers of one-way calls are answered at once, so that only the budget limits how many run.
 func TestOneWayCallsCountUntilTheirHandlersReturn(t *testing.T) {
 	for _, tc := range []struct {
 		name     string
@@ -155,7 +155,7 @@ func TestStreamsOfHTTP2AreCalls(t *testing.T) {
 	settled(t, budget)
 }
 
-// upload begins a request with a body of which half comes, on a connection of its own.
+// upload sends half of a request's body, on a connection of its own.
 func upload(t *testing.T, addr, body string) (net.Conn, func()) {
 	t.Helper()
 	conn, err := net.Dial("tcp", addr)
@@ -181,7 +181,7 @@ func statusOf(t *testing.T, conn net.Conn) int {
 	return res.StatusCode
 }
 
-// When there is no room for all bodies the oldest is still read, so that they do not block each other.
+// Without room for all bodies the oldest is still read, so that they do not block each other.
 func TestBodiesCountAsTheyCome(t *testing.T) {
 	const most = 256 << 10
 	budget := wire.NewBudget(0, most)
@@ -257,7 +257,7 @@ func TestRequestsWaitAMomentForRoom(t *testing.T) {
 	}
 }
 
-// takePlaces takes all places of calls but one, which is kept.
+// takePlaces takes all calls of the budget but one.
 func takePlaces(b *wire.Budget, shares []*wire.Share) {
 	for _, s := range []*wire.Share{shares[0], shares[0], shares[1]} {
 		if !s.TakeCall() {
@@ -275,7 +275,7 @@ func takeBytes(b *wire.Budget, shares []*wire.Share) { shares[0].Hold(b.Usage().
 
 func giveBytes(b *wire.Budget, shares []*wire.Share) { shares[0].Give(b.Usage().MaxBufferedBytes) }
 
-// Peers that ask for much and read nothing are cut when their answers are what the host's memory has gone to.
+// Peers that request much and read nothing are cut when their answers use up the host's memory.
 func TestAnswersThatNobodyTakesMakeRoomForOthers(t *testing.T) {
 	const most = 16 << 20
 	reply := `"` + strings.Repeat("x", 4<<20) + `"`
@@ -313,7 +313,7 @@ func TestAnswersThatNobodyTakesMakeRoomForOthers(t *testing.T) {
 	settled(t, budget)
 }
 
-// Bodies that come byte by byte hold their own connections up, and for BodyTimeout only.
+// Bodies that arrive byte by byte block only their own connections, and only for BodyTimeout.
 func TestSlowBodiesAreTheirOwnMatter(t *testing.T) {
 	budget := wire.NewBudget(0, 8<<20)
 	addr := serveWithin(t, &backend{}, Options{Limits: wire.Limits{BodyTimeout: 300 * time.Millisecond}}, budget)

@@ -103,7 +103,7 @@ func TestRepliesAreCompressedForThoseWhoAcceptIt(t *testing.T) {
 	}
 }
 
-// A compressed answer that waits for its caller does not keep the plain one in memory.
+// A compressed answer that waits for its caller does not keep the uncompressed one in memory.
 func TestAReplyThatIsSentCompressedIsNotKept(t *testing.T) {
 	for accept, kept := range map[string]bool{"gzip": false, "zstd": false, "br": true} {
 		limits := wire.Limits{}.WithDefaults()

@@ -16,7 +16,7 @@ import (
 	"github.com/easymicro/easymicro/wire"
 )
 
-// over is a connection of a server, and its peer's end.
+// over returns a connection of a server, and its peer's end.
 func over(t *testing.T, s *Server) (*conn, net.Conn) {
 	t.Helper()
 	near, far := net.Pipe()
@@ -28,7 +28,7 @@ func over(t *testing.T, s *Server) (*conn, net.Conn) {
 	return c, far
 }
 
-// A slow line is no silent one.
+// A slow peer is not silent.
 func TestAPeerIsSilentWhenItTakesNoByteForTheWriteTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := NewServer(ServerOptions{})
@@ -63,7 +63,7 @@ func TestAPeerIsSilentWhenItTakesNoByteForTheWriteTimeout(t *testing.T) {
 	})
 }
 
-// breakable is a connection as those of TLS are: it is of no more use after a write that timed out.
+// breakable is a connection that, like one of TLS, is unusable after a write that timed out.
 type breakable struct {
 	net.Conn
 	broken bool
@@ -80,7 +80,7 @@ func (b *breakable) Write(p []byte) (int, error) {
 	return n, err
 }
 
-func TestASlowLineWithTLSIsNoSilentOne(t *testing.T) {
+func TestASlowPeerWithTLSIsNotSilent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := net.Pipe()
 		s := NewServer(ServerOptions{})
@@ -102,8 +102,8 @@ func TestASlowLineWithTLSIsNoSilentOne(t *testing.T) {
 	})
 }
 
-// leave may be late to wake the reader, who has begun to say goodbye by itself.
-func TestAConnectionThatIsToldToGoIsReadOn(t *testing.T) {
+// leave may wake the reader after it has begun the GOAWAY by itself.
+func TestAConnectionIsReadAfterItsGoAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, far := over(t, NewServer(ServerOptions{}))
 		f := newFrames()
@@ -122,7 +122,7 @@ func TestAConnectionThatIsToldToGoIsReadOn(t *testing.T) {
 	})
 }
 
-// A request that is on its way when the idle time is up is read all the same.
+// A request that is on its way when the idle timeout ends is still read.
 func TestAnIdleConnectionIsLookedAtOnceMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, idle := range []bool{true, false} {
@@ -156,7 +156,7 @@ func TestAnIdleConnectionThatNobodyUsesIsClosedInTime(t *testing.T) {
 	})
 }
 
-// Connections keep the idle timeout that they came with.
+// Connections keep the idle timeout with which they were opened.
 func TestTheIdleTimeoutIsLive(t *testing.T) {
 	for _, proto := range []int{1, 2} {
 		synctest.Test(t, func(t *testing.T) {
@@ -204,7 +204,7 @@ func TestTheIdleTimeoutIsLive(t *testing.T) {
 	}
 }
 
-// watchedConn says when its peer has closed it.
+// watchedConn reports when its peer has closed it.
 type watchedConn struct {
 	net.Conn
 	once   sync.Once

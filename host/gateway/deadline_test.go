@@ -26,7 +26,7 @@ func TestHeadersSayHowLongACallerWaits(t *testing.T) {
 		{"Grpc-Timeout: 3M", 3 * time.Minute},
 		{"Grpc-Timeout: 4S", 4 * time.Second},
 		{"Grpc-Timeout: 250m", 250 * time.Millisecond},
-		{"Grpc-Timeout: 1500u", 2 * time.Millisecond}, // no part of a caller's time is lost
+		{"Grpc-Timeout: 1500u", 2 * time.Millisecond}, // rounded up
 		{"Grpc-Timeout: 1n", time.Millisecond},
 		{"Grpc-Timeout: 99999999H", maxTimeout},
 		{"Connect-Timeout-Ms: 800", 800 * time.Millisecond},
@@ -104,7 +104,7 @@ func TestTheCallersTimeRunsWhileItsBodyComes(t *testing.T) {
 	}
 }
 
-// written is a response writer that keeps what it is given.
+// written is a response writer that records what is written.
 type written struct {
 	discard
 	code int

@@ -15,7 +15,7 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// waitFor fails the test when c does not deliver.
+// waitFor fails the test if c does not deliver.
 func waitFor[T any](t *testing.T, c <-chan T, what string) (v T) {
 	t.Helper()
 	select {

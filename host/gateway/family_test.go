@@ -11,7 +11,7 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// The gateway of rpcx takes POST, PUT and GET alike.
+// The gateway of rpcx accepts POST, PUT and GET alike.
 func TestCallsWithAFamilysHeadersComeByPUTAndGETToo(t *testing.T) {
 	b := &backend{}
 	url := "http://" + serve(t, b, Options{Get: []string{"Arith.Mul"}})

@@ -34,10 +34,10 @@ func frame(kind, flags byte, stream uint32, payload ...byte) []byte {
 	return append(binary.BigEndian.AppendUint32(b, stream), payload...)
 }
 
-// hello is what a client of HTTP/2 begins with.
+// hello is the beginning of a connection of HTTP/2.
 func hello() []byte { return append([]byte(preface2), frame(frameSettings, 0, 0)...) }
 
-// get asks for a stream that ends with its headers: GET /Arith/Hook, without Huffman coding.
+// get returns the headers of a stream without a body: GET /Arith/Hook, without Huffman coding.
 func get(stream uint32) []byte {
 	block := []byte{0x82, 0x86, 0x04, 11}
 	block = append(block, "/Arith/Hook"...)
@@ -84,7 +84,7 @@ func TestOnlyBytesOfAnswersCountHoweverTheyAreWritten(t *testing.T) {
 	}
 }
 
-// Of a frame that came slowly nothing is left when a block of headers begins.
+// The time that a slow frame took does not count against the header block after it.
 func TestHeadersHaveATimeOfTheirOwn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFrames()
@@ -130,7 +130,7 @@ func TestFramesThatServeNobodyAreReadSlowly(t *testing.T) {
 	})
 }
 
-// What moved bytes are worth adds up, however few come at a time.
+// Transferred bytes add up, however few there are at a time.
 func TestUploadsInSmallFramesAreNotReadSlowly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var a allowance
@@ -150,7 +150,7 @@ func TestUploadsInSmallFramesAreNotReadSlowly(t *testing.T) {
 	})
 }
 
-// second is a connection that speaks HTTP/2, and reads all that comes.
+// second returns a connection that speaks HTTP/2 and reads everything it receives.
 func second(t *testing.T, addr string) net.Conn {
 	t.Helper()
 	conn, err := net.Dial("tcp", addr)
@@ -164,7 +164,7 @@ func second(t *testing.T, addr string) net.Conn {
 	return conn
 }
 
-// goodbye returns the last stream that a server's GOAWAY names, or why none came.
+// goodbye returns the last stream that a server's GOAWAY names, or an error.
 func goodbye(r io.Reader) (uint32, error) {
 	for header := make([]byte, frameHeaderBytes); ; {
 		if _, err := io.ReadFull(r, header); err != nil {
@@ -224,7 +224,7 @@ func TestAConnectionOfHTTP2WithoutARequestIsToldToGo(t *testing.T) {
 	})
 }
 
-// pipeTo serves a gateway in memory, and is connected to it. To be used in a bubble.
+// pipeTo returns a connection to a gateway in memory, for use in a bubble.
 func pipeTo(t *testing.T, b *backend, o Options, budget *wire.Budget) (peer net.Conn, end func()) {
 	t.Helper()
 	o.Handler, o.Resolve, o.Host = b, b.resolve, host
@@ -276,7 +276,7 @@ func (p *pipes) Close() error {
 
 func (p *pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)} }
 
-// halfRead returns on how many connections of HTTP/2 a frame has come in part.
+// halfRead returns how many connections of HTTP/2 have an incomplete frame.
 func halfRead(s *Server) (n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -288,7 +288,7 @@ func halfRead(s *Server) (n int) {
 	return n
 }
 
-// 9 bytes that announce a frame are not worth a MiB.
+// The 9 bytes of a frame header allocate no MiB.
 func TestTheHeaderOfAFrameCostsLittle(t *testing.T) {
 	const peers = 200
 	srv, addr := start(t, &backend{}, Options{}, nil)
@@ -318,7 +318,7 @@ func TestTheHeaderOfAFrameCostsLittle(t *testing.T) {
 	}
 }
 
-// Floods of HTTP/2 are read slowly, or end their own connection: others do not notice.
+// Floods of HTTP/2 frames are read slowly or end their own connection, and do not affect others.
 func TestFloodsOfHTTP2AreTheirOwnMatter(t *testing.T) {
 	b := &backend{hook: func(ctx context.Context, _, _ *wire.Frame) error {
 		<-ctx.Done()
@@ -374,7 +374,7 @@ func TestFloodsOfHTTP2AreTheirOwnMatter(t *testing.T) {
 					t.Fatalf("a caller beside: %d %s", r.StatusCode, r.body)
 				}
 			}
-			// What a flood moves earns it a little more.
+			// The bytes of a flood earn it a little more.
 			most := int64(frameBurst+framesPerSecond*time.Since(begin).Seconds())*5/4 + 100
 			for _, read := range framesRead(srv, begin) {
 				if read > most {
@@ -389,7 +389,7 @@ func TestFloodsOfHTTP2AreTheirOwnMatter(t *testing.T) {
 	settled(t, budget)
 }
 
-// framesRead returns how many frames were read of each connection of HTTP/2 that has been opened since then.
+// framesRead returns how many frames were read on each connection of HTTP/2 opened since then.
 func framesRead(s *Server, since time.Time) (counts []int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -401,7 +401,7 @@ func framesRead(s *Server, since time.Time) (counts []int64) {
 	return counts
 }
 
-// countingListener counts the frames that are read of each connection, as if all of them spoke HTTP/2.
+// countingListener counts the frames read on each connection, as if all of them spoke HTTP/2.
 type countingListener struct{ net.Listener }
 
 func (l countingListener) Accept() (net.Conn, error) {

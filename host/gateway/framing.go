@@ -7,18 +7,18 @@ import (
 	"time"
 )
 
-// framing follows the messages of HTTP/1 on a connection, for what net/http does not tell: which requests have both a
-// length and a transfer encoding. It takes the framing that net/http takes, and does not follow what that refuses.
+// framing follows the messages of HTTP/1 on a connection, to see what net/http does not report: requests with both a length
+// and a transfer encoding. It accepts the framing that net/http accepts, and stops where net/http refuses a message.
 type framing struct {
-	unclear atomic.Bool // a request had both, or the messages cannot be followed; stays so
-	encoded atomic.Bool // a request had a transfer encoding; stays so
+	unclear atomic.Bool // a request had both, or the messages cannot be followed; never reset
+	encoded atomic.Bool // a request had a transfer encoding; never reset
 
-	// What follows belongs to the reader.
+	// The rest belongs to the reader.
 	at      part
 	left    int64 // of a body or a chunk
 	line    [48]byte
-	n       int  // of line that is filled
-	long    bool // the line has more than that
+	n       int  // bytes of line
+	long    bool // the line is longer than that
 	length  int64
 	chunked bool
 }
@@ -34,16 +34,16 @@ const (
 	chunk
 	chunkEnd
 	trailer
-	unknown // not followed any more
+	unknown // no longer followed
 )
 
 const (
 	noLength = -1
-	preface2 = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" // what HTTP/2 begins with
+	preface2 = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" // the connection preface of HTTP/2
 )
 
-// watch follows the next bytes of the peer. It returns how many of them are behind the beginning of HTTP/2, which is no
-// message of HTTP/1; second reports whether there was one.
+// watch follows the next bytes of the peer. When they switch to HTTP/2, second is true, and behind is the number of bytes
+// after the first line of its preface.
 func (f *framing) watch(b []byte) (behind int, second bool) {
 	for len(b) > 0 && f.at != unknown {
 		if f.at == body || f.at == chunk {
@@ -74,18 +74,18 @@ func (f *framing) watch(b []byte) (behind int, second bool) {
 	return 0, false
 }
 
-// keep adds to the line as much as has room.
+// keep adds to the line as much as fits.
 func (f *framing) keep(b []byte) {
 	n := copy(f.line[f.n:], b)
 	f.n += n
 	f.long = f.long || n < len(b) && (n != len(b)-1 || b[n] != '\r')
 }
 
-// take goes on behind a whole line, of which it is given the beginning.
+// take moves on after a whole line, given its beginning.
 func (f *framing) take(line []byte) {
 	switch f.at {
 	case requestLine:
-		if len(line) > 0 { // net/http overlooks empty lines between requests
+		if len(line) > 0 { // net/http skips empty lines between requests
 			f.at, f.length, f.chunked = headerLine, noLength, false
 		}
 	case headerLine:
@@ -101,11 +101,11 @@ func (f *framing) take(line []byte) {
 		if len(line) == 0 {
 			f.at = requestLine
 		}
-	case body, chunk, unknown: // are not made of lines
+	case body, chunk, unknown: // do not consist of lines
 	}
 }
 
-// header takes a line of a message's head.
+// header reads a header line.
 func (f *framing) header(line []byte) {
 	if len(line) == 0 {
 		f.begin()
@@ -113,7 +113,7 @@ func (f *framing) header(line []byte) {
 	}
 	name, value, ok := bytes.Cut(line, []byte{':'})
 	if line[0] == ' ' || line[0] == '\t' || !ok && !f.long {
-		f.lose() // a value that goes on, or no header
+		f.lose() // a folded value, or not a header
 		return
 	}
 	switch value = bytes.Trim(value, " \t"); {
@@ -133,7 +133,7 @@ func (f *framing) header(line []byte) {
 	}
 }
 
-// begin goes on behind a head.
+// begin moves on after the headers.
 func (f *framing) begin() {
 	switch {
 	case f.chunked:
@@ -148,7 +148,7 @@ func (f *framing) begin() {
 	}
 }
 
-// size takes the line before a chunk.
+// size reads the line before a chunk.
 func (f *framing) size(line []byte) {
 	digits := len(line) - len(bytes.TrimLeft(line, "0123456789abcdefABCDEF"))
 	n, err := strconv.ParseUint(string(line[:digits]), 16, 63)
@@ -162,7 +162,7 @@ func (f *framing) size(line []byte) {
 	}
 }
 
-// lose stops following: what is not understood here may be understood otherwise elsewhere.
+// lose stops following: another implementation may parse this differently.
 func (f *framing) lose() {
 	f.at = unknown
 	f.unclear.Store(true)
@@ -178,18 +178,18 @@ const (
 	frameHeaderBytes = 9
 )
 
-// frameGoAway is the frame by which a peer says that it makes no more requests. net/http answers it with its own, finishes
-// what it has begun, and closes.
+// frameGoAway announces that a peer makes no more requests. net/http answers with its own, finishes what it has begun, and
+// closes.
 var frameGoAway = []byte{0, 0, 8, 0x7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
-// cursor finds the frames of HTTP/2 in bytes that come in pieces.
+// cursor finds the frames of HTTP/2 in a stream of bytes.
 type cursor struct {
 	left   int // of a payload
 	header [frameHeaderBytes]byte
-	n      int // of header that is filled
+	n      int // bytes of header
 }
 
-// next goes on to the end of a payload or of a header, and reports whether that is the header of a frame that begins.
+// next skips to the end of a payload or a header, and reports whether that completes the header of a frame.
 func (c *cursor) next(b []byte) (rest []byte, begins bool) {
 	if c.left > 0 {
 		n := min(len(b), c.left)
@@ -205,13 +205,13 @@ func (c *cursor) next(b []byte) (rest []byte, begins bool) {
 	return b[n:], true
 }
 
-// answers finds the answers in the frames that a server sends.
+// answers finds answers among the frames that a server sends.
 type answers struct {
 	cursor
-	within bool // the payload is of an answer
+	within bool // the payload belongs to an answer
 }
 
-// watch follows the next bytes of the server, and returns how many of them are of answers.
+// watch follows the next bytes of the server, and returns how many belong to answers.
 func (a *answers) watch(b []byte) (n int) {
 	for len(b) > 0 {
 		rest, begins := a.next(b)
@@ -231,17 +231,17 @@ func (a *answers) watch(b []byte) (n int) {
 type frames struct {
 	allowance allowance
 
-	// began is when the frame or the block of headers began that is not there to its end, in nanoseconds since 1970, of
-	// which the lowest bit is set for headers; 0 between two frames.
+	// began is when the incomplete frame or header block began, in nanoseconds since 1970, with the lowest bit set for
+	// headers; 0 between two frames.
 	began atomic.Int64
 
-	// What follows belongs to the reader.
+	// The rest belongs to the reader.
 	cursor
-	headers bool // the frame that began last is one of headers
-	block   bool // of headers, has begun and not ended
+	headers bool // the last frame is one of headers
+	block   bool // a header block has begun and not ended
 }
 
-// newFrames follows what is behind the first line of the preface.
+// newFrames starts after the first line of the preface.
 func newFrames() *frames {
 	f := new(frames)
 	f.left = len(preface2) - len("PRI * HTTP/2.0\r\n")
@@ -269,7 +269,7 @@ func (f *frames) begin() {
 	}
 }
 
-// mark notes since when something is not there to its end.
+// mark records since when a frame or header block is incomplete.
 func (f *frames) mark() {
 	began := f.began.Load()
 	switch {
@@ -284,11 +284,10 @@ func (f *frames) mark() {
 	f.began.Store(began)
 }
 
-// between reports whether what has come ends with a frame, and not within a block of headers.
+// between reports whether the bytes so far end with a frame, outside of a header block.
 func (f *frames) between() bool { return f.left == 0 && f.n == 0 && !f.block }
 
-// stalled reports whether the rest of what has begun is overdue: of headers after headerTimeout, of other frames after
-// bodyTimeout.
+// stalled reports whether the rest of a frame is overdue: after headerTimeout for headers, and bodyTimeout for others.
 func (f *frames) stalled(now time.Time, bodyTimeout time.Duration) bool {
 	began := f.began.Load()
 	if began&1 != 0 {
@@ -299,27 +298,27 @@ func (f *frames) stalled(now time.Time, bodyTimeout time.Duration) bool {
 
 const (
 	frameBurst      = 1000 // frames that a peer may send at once
-	framesPerSecond = 200  // and what it gets back of them with time;
-	framesPerAnswer = 16   // besides, what an answered request
-	bytesPerFrame   = 512  // and what moved bytes are worth
+	framesPerSecond = 200  // refill
+	framesPerAnswer = 16   // refill for an answered request
+	bytesPerFrame   = 512  // transferred bytes that refill one frame
 )
 
-// allowance bounds the frames of a peer: answered requests and moved bytes earn it as many frames as they need, and a flood
-// of PING, SETTINGS or RST_STREAM is read slowly, at no one else's cost.
+// allowance is a token bucket for the frames of a peer. Answered requests and transferred bytes earn as many frames as they
+// need, while a flood of PING, SETTINGS or RST_STREAM is read slowly.
 type allowance struct {
-	earned atomic.Int64 // bytes of what is to be added
+	earned atomic.Int64 // in bytes, not added yet
 
-	// What follows belongs to the reader.
+	// The rest belongs to the reader.
 	left int64
 	at   time.Time
 }
 
 func (a *allowance) start() { a.left, a.at = frameBurst, time.Now() }
 
-// earn adds what moved bytes are worth.
+// earn adds the frames for transferred bytes.
 func (a *allowance) earn(bytes int) { a.earned.Add(int64(bytes)) }
 
-// take takes n frames, and returns how long the peer has to wait for the next.
+// take takes n frames, and returns how long the peer has to wait before the next.
 func (a *allowance) take(n int) time.Duration {
 	if a.left -= int64(n); a.left > 0 {
 		return 0

@@ -65,7 +65,7 @@ func TestChunkedRequestsShareAConnection(t *testing.T) {
 	}
 }
 
-// A proxy in front may take the framing that this server does not.
+// A proxy in front may accept the framing that this server does not.
 func TestAConnectionEndsBehindARequestWithTwoFramings(t *testing.T) {
 	const both = "7\r\n{\"a\":1}\r\n0\r\n\r\n"
 	for name, request := range map[string]string{

@@ -12,7 +12,7 @@ import (
 	"github.com/easymicro/easymicro/wire"
 )
 
-// FuzzQuery: whatever the parameters, the object is JSON of the argument's type, or there is a reason why not.
+// FuzzQuery checks that any parameters become JSON of the argument's type, or an error.
 func FuzzQuery(f *testing.F) {
 	for _, s := range []string{"a=1&u=2", "list=1&list=2", "sub={}", "any=[", "name=%22%00", "big=1", "raw=nul", "A=1&a=2"} {
 		f.Add(s)
@@ -33,7 +33,7 @@ func FuzzQuery(f *testing.F) {
 	})
 }
 
-// FuzzHeaders: no header makes the gateway panic, put reserved metadata into a call, or break out of its line.
+// FuzzHeaders checks that no header makes the gateway panic, sets reserved metadata, or breaks out of its line.
 func FuzzHeaders(f *testing.F) {
 	f.Add("Easymicro-Meta", "a=1&__AUTH=x", "/Arith/Mul", "text/plain")
 	f.Add("X-RPCX-ServiceMethod", "Mul", "/Arith", "application/json; charset=utf-8")

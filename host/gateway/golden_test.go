@@ -40,7 +40,7 @@ func recordings(t *testing.T) []recorded {
 	return all
 }
 
-// ourStatus is where wire.md gives another status than the recorded one.
+// ourStatus are the statuses that differ from the recorded ones.
 var ourStatus = map[string]int{"http-unknown-method": 404}
 
 func TestRecordedRequestsAreServedWithTheHeadersOfTheirFamily(t *testing.T) {

@@ -31,12 +31,12 @@ type reply struct {
 	C int `json:"c" msgpack:"C"`
 }
 
-// backend is a handler with what the recordings call for. It keeps the last call it got.
+// backend is a handler for the recorded requests. It keeps the last call.
 type backend struct {
 	mu   sync.Mutex
 	last wire.Frame
 	call *wire.Call
-	hook func(ctx context.Context, req, res *wire.Frame) error // for methods it does not have
+	hook func(ctx context.Context, req, res *wire.Frame) error // of the method Hook
 
 	aliases []string // of Arith
 }
@@ -102,7 +102,7 @@ func (b *backend) lastCall() (wire.Frame, *wire.Call) {
 	return b.last, b.call
 }
 
-// serve puts a gateway on loopback and returns its address. Everything has ended when the test has.
+// serve starts a gateway on loopback until the test ends, and returns its address.
 func serve(t testing.TB, b *backend, o Options) string {
 	t.Helper()
 	return serveWithin(t, b, o, nil)
@@ -115,7 +115,7 @@ func serveWithin(t testing.TB, b *backend, o Options, budget *wire.Budget) strin
 	return addr
 }
 
-// start is serveWithin, and returns the server too.
+// start is serveWithin that also returns the server.
 func start(t testing.TB, b *backend, o Options, budget *wire.Budget) (*Server, string) {
 	t.Helper()
 	return startOn(t, listen(t), b, o, budget)

@@ -44,7 +44,7 @@ func raw(t *testing.T, addr, request string) (statuses []int) {
 	}
 }
 
-// What follows a request must be a request of its own or nothing: hidden is the call that must never be run.
+// Bytes after a request are another request or nothing; hidden is a call that must never run.
 func TestNoRequestHidesInAnother(t *testing.T) {
 	const hidden = "POST /Arith/Div HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 13\r\n\r\n{\"a\":6,\"b\":3}"
 	const head = "POST /Arith/Mul HTTP/1.1\r\nHost: x\r\n"
@@ -102,7 +102,7 @@ func TestHeadersAreBounded(t *testing.T) {
 	}
 }
 
-func TestHopByHopHeadersReachNobody(t *testing.T) {
+func TestHopByHopHeadersDoNotReachHandlers(t *testing.T) {
 	b := &backend{}
 	addr := serve(t, b, Options{})
 	raw(t, addr, "POST /Arith/Mul HTTP/1.1\r\nHost: x\r\nConnection: Traceparent, Authorization, close\r\nKeep-Alive: 5\r\nTE: trailers\r\n"+
@@ -177,7 +177,7 @@ func TestACallerThatNeverReadsIsCutOff(t *testing.T) {
 	}
 }
 
-// steps is a caller that notes how much it is given within each write deadline.
+// steps is a caller that records how much is written within each write deadline.
 type steps struct {
 	discard
 	within []int

@@ -86,7 +86,7 @@ func TestARefusedPageIsToldWhatWouldLetItCall(t *testing.T) {
 	}
 }
 
-// What a caller is not told of a refusal is what operators can do about it.
+// Advice for operators does not reach callers.
 func TestOperatorsAreToldWhatCallersAreNot(t *testing.T) {
 	var said []string
 	url := "http://" + serve(t, &backend{}, Options{

@@ -95,7 +95,7 @@ func TestQueryParametersGetTheTypesOfTheArgument(t *testing.T) {
 	}
 }
 
-// message looks like what protoc-gen-go makes.
+// message looks like the output of protoc-gen-go.
 type message struct {
 	FieldOne int32   `protobuf:"varint,1,opt,name=field_one,json=fieldOne,proto3" json:"field_one,omitempty"`
 	Kind     kind    `protobuf:"varint,2,opt,name=kind,proto3,enum=Kind" json:"kind,omitempty"`

@@ -12,8 +12,8 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// elsewhere is a gateway to a service Away of another host, which is there or not, and whose handler answers with what it
-// was sent.
+// elsewhere returns a gateway to a service Away of another host, which may be unavailable, and whose handler answers with its
+// argument.
 func elsewhere(t *testing.T, there *atomic.Bool) *httptest.Server {
 	t.Helper()
 	g, err := New(Options{

@@ -29,7 +29,7 @@ func overHTTP2(peer net.Conn) *http.Transport {
 	return tr
 }
 
-// A body that stops holds memory: for BodyTimeout, or for a second when others need it.
+// A stalled body holds memory for BodyTimeout, or for a second while others need it.
 func TestBodiesWithoutProgressEndWhenMemoryIsShort(t *testing.T) {
 	const most = 1 << 20
 	half := `{"a":1,"x":"` + strings.Repeat("x", 30<<10)
@@ -91,7 +91,7 @@ func TestBodiesWithoutProgressEndWhenMemoryIsShort(t *testing.T) {
 	}
 }
 
-// throttled is a connection to far, of which bytes are read at a steady rate. It is to be waited for.
+// throttled returns a connection to far that is read at a steady rate, and a function that waits for its end.
 func throttled(far net.Conn, bytes int, interval time.Duration) (near net.Conn, done *sync.WaitGroup) {
 	near, middle := net.Pipe()
 	done = new(sync.WaitGroup)
@@ -116,7 +116,7 @@ func throttled(far net.Conn, bytes int, interval time.Duration) (near net.Conn, 
 	return near, done
 }
 
-// On a slow line each of many answers of a connection takes long, though its peer takes bytes all the time.
+// On a slow line each of many answers of a connection takes long, although its peer takes bytes all the time.
 func TestManyAnswersOverASlowLineAllArrive(t *testing.T) {
 	const calls = 50
 	reply := `"` + strings.Repeat("x", 40<<10) + `"`
@@ -152,7 +152,7 @@ func TestManyAnswersOverASlowLineAllArrive(t *testing.T) {
 	})
 }
 
-// A peer that takes nothing of its answers is given up in time, whatever else it sends; what is in flight beside stays.
+// A peer that takes none of its answers is cut off in time, whatever else it sends; its other calls go on.
 func TestAnswersOfHTTP2ThatNobodyTakesEndInTime(t *testing.T) {
 	b := &backend{hook: func(_ context.Context, _, res *wire.Frame) error {
 		res.Payload = append(res.Payload, `"`+strings.Repeat("x", 200<<10)+`"`...)
@@ -204,7 +204,7 @@ func TestAnswersOfHTTP2ThatNobodyTakesEndInTime(t *testing.T) {
 	})
 }
 
-// What waits for its caller is charged as the memory that it takes, and the call it belongs to has ended.
+// An answer that waits for its caller is charged by the memory that it uses, and its call has ended.
 func TestAnAnswerThatWaitsHoldsWhatItTakesAndNoPlace(t *testing.T) {
 	const size = 1 << 20
 	noise := make([]byte, size/2)
@@ -297,7 +297,7 @@ func TestAPeerThatTakesADownloadSlowlyMayCallBesideIt(t *testing.T) {
 	})
 }
 
-// takenBy returns what was taken of the answers on all connections of HTTP/2.
+// takenBy returns how many bytes of answers were taken on all connections of HTTP/2.
 func takenBy(s *Server) (sum int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -308,13 +308,13 @@ func takenBy(s *Server) (sum int64) {
 	return sum
 }
 
-// call2 is a POST of HTTP/2 with a body.
+// call2 returns a POST of HTTP/2 with a body.
 func call2(stream uint32, path string) []byte {
 	block := append([]byte{0x83, 0x86, 0x04, byte(len(path))}, path...)
 	return append(frame(frameHeaders, flagEndHeaders, stream, append(block, 0x01, 1, 'x')...), frame(0, 1, stream, []byte(`{"a":1}`)...)...)
 }
 
-// readStreams reads frames to the end, and notes the type of the one that ends a stream.
+// readStreams reads all frames, and records the type of the one that ends a stream.
 func readStreams(r io.Reader, ended map[uint32]byte) {
 	for header := make([]byte, frameHeaderBytes); ; {
 		if _, err := io.ReadFull(r, header); err != nil {

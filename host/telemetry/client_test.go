@@ -13,7 +13,7 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// peer is the far end of a client: it keeps the requests that come.
+// peer is the remote end of a client, and keeps the requests it receives.
 type peer struct {
 	err  error
 	got  []wire.Metadata

@@ -10,14 +10,16 @@ import (
 
 // Metrics that exist during a scrape only.
 var (
-	ruleDesc       = desc("easymicro_rule_info", "Mode and status of a rule. Always 1.", "rule", "mode", "status")
-	decisionsDesc  = desc("easymicro_rule_decisions_total", "Rule decisions (allow, reject, wait, shadow_reject), by rule, kind and method.", "rule", "kind", "method", "decision")
+	ruleDesc      = desc("easymicro_rule_info", "Mode and status of a rule. Always 1.", "rule", "mode", "status")
+	decisionsDesc = desc("easymicro_rule_decisions_total",
+		"Rule decisions (allow, reject, wait, shadow_reject), by rule, kind and method.", "rule", "kind", "method", "decision")
 	tokensDesc     = desc("easymicro_limiter_tokens", "Tokens left in the bucket of a rule without a key. Negative while calls are queued.", "rule", "mode")
 	keysDesc       = desc("easymicro_limiter_keys", "Keys with a bucket of their own, by rule.", "rule", "mode")
 	overflowDesc   = desc("easymicro_limiter_overflow_total", "Calls that shared a bucket because maxKeys was reached, by rule.", "rule")
 	missingKeyDesc = desc("easymicro_limiter_missing_key_total", "Calls without the metadata that the rule's key is taken from, by rule.", "rule")
 
-	breakerDesc     = desc("easymicro_breaker_state", "Circuit breaker state: 1 for the current state (closed, half_open, open), 0 for the others.", "rule", "mode", "target", "state")
+	breakerDesc = desc("easymicro_breaker_state",
+		"Circuit breaker state: 1 for the current state (closed, half_open, open), 0 for the others.", "rule", "mode", "target", "state")
 	transitionsDesc = desc("easymicro_breaker_transitions_total", "Circuit breaker state transitions, by resulting state.", "rule", "mode", "target", "to")
 
 	budgetBytesDesc   = desc("easymicro_budget_bytes", "Bytes of host.limits.maxBufferedBytes, by state (used, free).", "state")
@@ -25,7 +27,8 @@ var (
 	budgetLimitDesc   = desc("easymicro_budget_in_flight_limit", "Value of host.limits.maxInFlight.")
 	budgetRefusedDesc = desc("easymicro_budget_refused_total", "Calls refused because a limit of host.limits was reached.")
 
-	endpointsDesc  = desc("easymicro_discovery_endpoints", "Endpoints of called services, by service and state (ready, idle, connecting, backoff, draining, stale, ejected).", "service", "state")
+	endpointsDesc = desc("easymicro_discovery_endpoints",
+		"Endpoints of called services, by service and state (ready, idle, connecting, backoff, draining, stale, ejected).", "service", "state")
 	registeredDesc = desc("easymicro_registration_up", "Whether every published service of this host is registered with every discovery.")
 )
 

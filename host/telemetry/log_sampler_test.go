@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// said is each line of a text log without its time.
+// said returns the lines of a text log without their times.
 func said(b *buffer) []string {
 	var lines []string
 	for line := range strings.Lines(drain(b)) {
@@ -33,7 +33,7 @@ func newSampler(t *testing.T, o LogOptions) (*LogSampler, *buffer) {
 	return NewLogSampler(log, 0), b
 }
 
-// refusedBy is the kind of refusals of a caller; the empty one is any.
+// refusedBy returns the key for refusals of a caller, or of any.
 func refusedBy(caller string) LogKey {
 	return LogKey{Subject: LogAttrs{{"method", "Arith/Mul"}, {"rule", "arith-mul@r4"}}, Source: LogAttrs{{"caller", caller}}}
 }
@@ -72,7 +72,7 @@ func TestAFloodIsOneLineAtOnceAndOnePerInterval(t *testing.T) {
 	})
 }
 
-func TestKindsOfLinesDoNotHideOneAnother(t *testing.T) {
+func TestKeysDoNotHideOneAnother(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, b := newSampler(t, LogOptions{})
 		panics := LogKey{Subject: LogAttrs{{"method", "Arith/Mul"}}}
@@ -93,8 +93,8 @@ func TestKindsOfLinesDoNotHideOneAnother(t *testing.T) {
 	})
 }
 
-// A caller who makes up keys gets a few lines, and the summary of the others names none of them.
-func TestSourcesBeyondAFewAreSummedUpWithoutTheirNames(t *testing.T) {
+// A caller that makes up values gets a few lines; the count of the others names none of them.
+func TestSourcesBeyondTheLimitShareALine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, b := newSampler(t, LogOptions{})
 		for i := range 1000 {
@@ -112,7 +112,7 @@ func TestSourcesBeyondAFewAreSummedUpWithoutTheirNames(t *testing.T) {
 	})
 }
 
-func TestManyKindsAreBounded(t *testing.T) {
+func TestManyKeysAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, b := newSampler(t, LogOptions{})
 		for i := range 2560 {
@@ -151,7 +151,7 @@ func TestAFloodAllocatesNothing(t *testing.T) {
 	}
 }
 
-func TestFloodsOfThePartsOfAHostAreSummarised(t *testing.T) {
+func TestWarningsOfTheHostsPartsAreSampled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, b := newSampler(t, LogOptions{})
 		defer s.Close()
@@ -186,7 +186,7 @@ func TestFloodsOfThePartsOfAHostAreSummarised(t *testing.T) {
 	})
 }
 
-func TestAttributesInAGroupMakeNoKind(t *testing.T) {
+func TestAttributesInAGroupAreNotPartOfTheKey(t *testing.T) {
 	s, b := newSampler(t, LogOptions{})
 	log := s.Logger().WithGroup("call")
 	log.Warn("m", "method", "A")

@@ -34,7 +34,7 @@ func newLog(t *testing.T, o LogOptions) (*slog.Logger, *LogControl, *buffer) {
 	return log, control, &b
 }
 
-// drain is what was logged since, and empties it.
+// drain returns and removes the contents of the buffer.
 func drain(b *buffer) string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -116,7 +116,7 @@ func TestAWrongLevelOrFormatChangesNothing(t *testing.T) {
 	}
 }
 
-// text is a value of a type that the handlers print by one of its methods.
+// text is a value that the handlers print by one of its methods.
 type text string
 
 func (t text) MarshalText() ([]byte, error) { return []byte(t), nil }
@@ -151,7 +151,7 @@ func TestTextOfAPeerIsNeverALineNorACommandForTheTerminal(t *testing.T) {
 	}
 }
 
-// assertHarmless wants one line without control characters but for the colours, which end in m and hold digits.
+// assertHarmless checks for a single line without control characters other than colour sequences.
 func assertHarmless(t *testing.T, o LogOptions, line string) {
 	t.Helper()
 	body, ok := strings.CutSuffix(line, "\n")
@@ -204,7 +204,7 @@ func TestACanarySecretAppearsInNoLine(t *testing.T) {
 	}
 }
 
-// halves takes writes and knows when two overlap.
+// halves detects overlapping writes.
 type halves struct {
 	mu    sync.Mutex
 	lines []string

@@ -10,7 +10,7 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// series counts the lines of a scrape that are ours.
+// series counts our own lines of a scrape.
 func series(t *testing.T, m *Metrics) int {
 	t.Helper()
 	n := 0
@@ -51,7 +51,7 @@ func TestAMillionNamesFromPeersMakeNoSeries(t *testing.T) {
 	}
 }
 
-// letter makes a name that looks like a reason of the program.
+// letter returns a name that looks like a reason of the program.
 func letter(r rune) rune {
 	if r >= '0' && r <= '9' {
 		return 'a' + r - '0'

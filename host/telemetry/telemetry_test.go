@@ -21,7 +21,7 @@ var update = flag.Bool("update", false, "write testdata anew")
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// busy is a host's metrics with a value in each.
+// busy returns the metrics of a host with a value in each.
 func busy(t *testing.T) *Metrics {
 	t.Helper()
 	m := New(Options{Build: Build{Version: "v1.2.3", Revision: "abc", GoVersion: "go1.26"}})
@@ -47,7 +47,7 @@ func busy(t *testing.T) *Metrics {
 	return m
 }
 
-// scrape is the text of /metrics as a scraper gets it, over HTTP.
+// scrape returns the text of /metrics over HTTP.
 func scrape(t *testing.T, m *Metrics) string {
 	t.Helper()
 	srv := httptest.NewServer(m.Handler())
@@ -71,7 +71,7 @@ func wantLine(t *testing.T, text, line string) {
 	}
 }
 
-// ours leaves out what the Go and process collectors say.
+// ours filters out the Go and process collectors.
 func ours(text string) string {
 	var b strings.Builder
 	for line := range strings.Lines(text) {

@@ -67,7 +67,7 @@ func (x *traced) set(url string, ratio float64) {
 	}
 }
 
-// end flushes.
+// end flushes the spans.
 func (x *traced) end() {
 	if !x.ended {
 		x.ended = true
@@ -85,7 +85,7 @@ func collectorAt(url string) Collector {
 
 var mul = NewOperation("Arith", "Arith/Mul")
 
-// serve is one served call: its context as the handler sees it is given to inside.
+// serve serves one call, and passes the handler's context to inside.
 func (x *traced) serve(op *Operation, req *wire.Frame, e *code.Error, inside func(ctx context.Context)) *Trace {
 	call := wire.NewCall(context.Background(), wire.CallOptions{Transport: "rpcx", Peer: netip.MustParseAddr("192.0.2.7")})
 	defer call.End()
@@ -272,7 +272,7 @@ func TestWhatIsNotRecordedIsVisibleAsAParentAllTheSame(t *testing.T) {
 	})
 }
 
-// CallOf is the wire's call of a context.
+// CallOf returns the wire's call of a context.
 func CallOf(ctx context.Context) *wire.Call { return wire.CallFrom(ctx) }
 
 func TestAContextWithATraceEndsLikeItsParent(t *testing.T) {
@@ -401,7 +401,7 @@ func TestNewIDsAreWhatTheRatioWasAskedAbout(t *testing.T) {
 	}
 }
 
-// served is what a host keeps for each call: a Trace in it costs no allocation of its own.
+// served is what a host keeps for each call, with the Trace in the same allocation.
 type served struct {
 	trace Trace
 	call  *wire.Call

@@ -1,4 +1,4 @@
-// Package otlptest is a collector of traces for tests, over OTLP/gRPC and OTLP/HTTP.
+// Package otlptest provides trace collectors for tests, over OTLP/gRPC and OTLP/HTTP.
 package otlptest
 
 import (
@@ -22,10 +22,10 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// patience is how long spans may take to arrive before the test fails.
-const patience = 20 * time.Second
+// arrivalTimeout is how long spans may take to arrive before the test fails.
+const arrivalTimeout = 20 * time.Second
 
-// Span is a span as the collector got it. IDs are in hexadecimal digits.
+// Span is a span as received. IDs are in hexadecimal digits.
 type Span struct {
 	Trace, ID, Parent string
 	Service           string // of its resource
@@ -39,7 +39,7 @@ type Span struct {
 	Start, End        time.Time
 }
 
-// Find is the first span of that name and kind, or an empty one.
+// Find returns the first span of that name and kind, or an empty one.
 func Find(spans []Span, name, kind string) Span {
 	for _, s := range spans {
 		if s.Name == name && s.Kind == kind {
@@ -55,19 +55,19 @@ type Event struct {
 	Attributes map[string]string
 }
 
-// Collector takes spans and keeps them.
+// Collector receives spans and keeps them.
 type Collector struct {
 	URL string // for telemetry.traces.otlpEndpoint
 
-	// Hold keeps the answers of the collector back while it is true.
+	// Hold delays the answers of the collector while it is true.
 	Hold atomic.Bool
-	// Refuse has it answer that it takes nothing.
+	// Refuse makes it reject all spans.
 	Refuse atomic.Bool
 
 	t       testing.TB
 	mu      sync.Mutex
 	spans   []Span
-	changed chan struct{} // closed and made anew when spans come
+	changed chan struct{} // closed and replaced when spans arrive
 	batches int
 	ended   chan struct{}
 
@@ -78,7 +78,7 @@ func newCollector(t testing.TB) *Collector {
 	return &Collector{t: t, changed: make(chan struct{}), ended: make(chan struct{})}
 }
 
-// HTTP starts a collector that speaks OTLP/HTTP. It ends with the test.
+// HTTP starts a collector for OTLP/HTTP. It ends with the test.
 func HTTP(t testing.TB) *Collector {
 	c := newCollector(t)
 	srv := httptest.NewServer(http.HandlerFunc(c.serveHTTP))
@@ -90,7 +90,7 @@ func HTTP(t testing.TB) *Collector {
 	return c
 }
 
-// GRPC starts a collector that speaks OTLP/gRPC. It ends with the test.
+// GRPC starts a collector for OTLP/gRPC. It ends with the test.
 func GRPC(t testing.TB) *Collector {
 	c := newCollector(t)
 	ln, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // of a test
@@ -112,7 +112,7 @@ func GRPC(t testing.TB) *Collector {
 	return c
 }
 
-// Start is HTTP or GRPC by the name of the protocol.
+// Start starts a collector for a protocol, grpc or http.
 func Start(t testing.TB, protocol string) *Collector {
 	if protocol == "grpc" {
 		return GRPC(t)
@@ -120,7 +120,7 @@ func Start(t testing.TB, protocol string) *Collector {
 	return HTTP(t)
 }
 
-// Export takes spans over gRPC.
+// Export receives spans over gRPC.
 func (c *Collector) Export(ctx context.Context, req *collector.ExportTraceServiceRequest) (*collector.ExportTraceServiceResponse, error) {
 	if !c.take(ctx.Done(), req) {
 		return nil, status.Error(codes.InvalidArgument, "not today")
@@ -203,23 +203,23 @@ func attributes(list []*common.KeyValue) map[string]string {
 	return m
 }
 
-// Spans are those that have come.
+// Spans returns the spans received so far.
 func (c *Collector) Spans() []Span {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return append([]Span(nil), c.spans...)
 }
 
-// Wait returns the spans that have come when there are n at least.
+// Wait returns the spans once there are at least n.
 func (c *Collector) Wait(n int) []Span {
 	c.t.Helper()
 	return c.WaitFor(fmt.Sprintf("%d spans", n), func(spans []Span) bool { return len(spans) >= n })
 }
 
-// WaitFor returns the spans that have come when ok says that they are all.
+// WaitFor returns the spans once ok returns true for them.
 func (c *Collector) WaitFor(what string, ok func([]Span) bool) []Span {
 	c.t.Helper()
-	deadline := time.After(patience)
+	deadline := time.After(arrivalTimeout)
 	for {
 		c.mu.Lock()
 		spans, changed := append([]Span(nil), c.spans...), c.changed
@@ -230,15 +230,15 @@ func (c *Collector) WaitFor(what string, ok func([]Span) bool) []Span {
 		select {
 		case <-changed:
 		case <-deadline:
-			c.t.Fatalf("the collector waits for %s in vain, and has %+v", what, spans)
+			c.t.Fatalf("the collector got no %s, but %+v", what, spans)
 		}
 	}
 }
 
-// Asked returns when a batch has come to the collector's door, taken or not.
+// Asked returns once a batch has arrived, accepted or not.
 func (c *Collector) Asked() {
 	c.t.Helper()
-	deadline := time.After(patience)
+	deadline := time.After(arrivalTimeout)
 	for {
 		c.mu.Lock()
 		batches, changed := c.batches, c.changed
@@ -249,7 +249,7 @@ func (c *Collector) Asked() {
 		select {
 		case <-changed:
 		case <-deadline:
-			c.t.Fatal("no batch comes to the collector")
+			c.t.Fatal("no batch arrived at the collector")
 		}
 	}
 }
