@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strings"
 
 	"github.com/easymicro/easymicro/wire"
 	"github.com/easymicro/easymicro/wire/code"
@@ -36,10 +37,22 @@ func (a *argument) read(b *bound) *code.Error {
 		}
 		a.payload = append(a.payload, "{}"...)
 	}
+	if a.isForm() {
+		return a.bad("the body is not JSON: form fields are not supported")
+	}
 	if wildcards {
 		return a.bindPath(b)
 	}
 	return nil
+}
+
+// isForm reports whether a body that is taken for JSON has form fields, as `curl -d a=1` sends them.
+func (a *argument) isForm() bool {
+	if a.codec != wire.JSON || !strings.HasPrefix(a.r.Header.Get("Content-Type"), formType) {
+		return false
+	}
+	name, _, ok := bytes.Cut(a.payload, []byte{'='})
+	return ok && !bytes.ContainsAny(name, "{}[]\" \t\r\n")
 }
 
 var gzipMagic = []byte{0x1f, 0x8b}

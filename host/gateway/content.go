@@ -18,13 +18,16 @@ type media struct {
 	reply []string // value of the Content-Type header; shared, never written to
 }
 
-const jsonType = "application/json"
+const (
+	jsonType = "application/json"
+	formType = "application/x-www-form-urlencoded"
+)
 
 var jsonMedia = media{wire.JSON, []string{jsonType}}
 
 // mediaTypes are all content types that name a codec. The one that `curl -d` sends by default means JSON here.
 var mediaTypes = func() map[string]media {
-	all := map[string]media{jsonType: jsonMedia, "application/x-www-form-urlencoded": jsonMedia}
+	all := map[string]media{jsonType: jsonMedia, formType: jsonMedia}
 	for c, types := range map[wire.Codec][]string{
 		wire.Raw:      {"application/octet-stream"},
 		wire.Protobuf: {"application/protobuf", "application/x-protobuf", "application/vnd.google.protobuf"},

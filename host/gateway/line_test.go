@@ -36,3 +36,18 @@ func TestJSONOverHTTPEndsItsLineOnce(t *testing.T) {
 		}
 	}
 }
+
+func TestFormFieldsAreNamedAsSuch(t *testing.T) {
+	url := "http://" + serve(t, &backend{}, Options{}) + "/Arith/Mul"
+	const form = "Content-Type: application/x-www-form-urlencoded"
+	for _, body := range []string{"a=6&b=7", "a=%7B"} {
+		if r := do(t, "POST", url, body, form); r.StatusCode != 400 || r.problem.Detail != "the body is not JSON: form fields are not supported" {
+			t.Errorf("%s: %d %s", body, r.StatusCode, r.body)
+		}
+	}
+	for _, body := range []string{`{"a":6,"b":7}`, ` {"a":6,"b":7}`, `{"a":6,"b":7,"c":"x=y"}`} {
+		if r := do(t, "POST", url, body, form); r.StatusCode != 200 || r.body != "{\"c\":42}\n" {
+			t.Errorf("%s: %d %s", body, r.StatusCode, r.body)
+		}
+	}
+}
