@@ -20,7 +20,7 @@ import (
 	"github.com/easymicro/easymicro/samples/circuitbreaker"
 )
 
-// exported is what a host exports: by name, the labels of every series.
+// exported are the labels of every exported series, by name.
 type exported map[string][]map[string]string
 
 var (
@@ -58,10 +58,10 @@ func (e exported) values(metric, label string) (values []string, ok bool) {
 	return values, ok
 }
 
-// scraped are the names and labels that Prometheus itself adds.
+// scraped are the names and labels that Prometheus adds.
 var scraped = map[string]bool{"up": true, "instance": true, "job": true}
 
-// wrong tells what an expression asks for that is not exported.
+// wrong returns what an expression selects that is not exported.
 func (e exported) wrong(expr string) []string {
 	var wrong []string
 	found := selectors(expr)
@@ -100,7 +100,7 @@ func (e exported) wrong(expr string) []string {
 	return wrong
 }
 
-// calling is what a host has that calls others and publishes itself, which it cannot here: nobody listens at port 1.
+// calling is the part of a manifest with an upstream and an etcd; nothing listens on port 1.
 const calling = `
   - {name: Shop, handler: upstream.shop, uses: {stock: other}}
 upstreams: [{name: other, service: Stock, resolve: {endpoints: [%q, "127.0.0.1:1"]}}]
@@ -109,8 +109,8 @@ host: {shutdown: {drainDelay: 0s}}
 policies:
 `
 
-// busy is a host that has seen all that it counts: calls, refusals, a breaker that opened, a bad frame, a bad edit, calls
-// to others.
+// busy returns the metrics of a host after calls, refusals, an open breaker, a bad frame, a bad edit and calls to an
+// upstream.
 func busy(t *testing.T) exported {
 	t.Helper()
 	other := hosttest.Start(t, "services: [{name: Stock, handler: upstream.stock}]", hosttest.Options{})
@@ -139,7 +139,7 @@ func busy(t *testing.T) exported {
 	return parse(t, scrape(t, h))
 }
 
-// garbage sends a frame that is too short to be one, and waits for the host to hang up.
+// garbage sends a malformed frame, and waits until the host closes the connection.
 func garbage(t *testing.T, address string) {
 	t.Helper()
 	conn, err := net.Dial("tcp", address)
@@ -241,7 +241,7 @@ func TestAlertsReadWhatIsExported(t *testing.T) {
 	}
 }
 
-// A rule in shadow refuses nobody: its state is no reason to wake somebody up.
+// A rule in shadow mode refuses no call: its state must not page anyone.
 func TestAlertsLeaveRulesInShadowOut(t *testing.T) {
 	e, seen := busy(t), 0
 	for _, group := range alerts(t).Groups {
@@ -291,7 +291,7 @@ func TestTheDashboardReadsWhatIsExported(t *testing.T) {
 	}
 }
 
-// Whatever a host exports of its own is worth a look: each metric is in the alerts or on the dashboard.
+// Every metric of our own is used by an alert or the dashboard.
 func TestEveryMetricOfOursIsUsed(t *testing.T) {
 	used := map[string]bool{}
 	for _, group := range alerts(t).Groups {

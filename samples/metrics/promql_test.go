@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// selector is one metric that an expression reads, and the labels that it asks for.
+// selector is a metric that an expression reads, with its label matchers.
 type selector struct {
 	metric   string
 	matchers []matcher
@@ -18,12 +18,12 @@ type matcher struct{ label, op, value string }
 
 var (
 	promToken = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|\[[^\]]*\]|[a-zA-Z_:][a-zA-Z0-9_:]*|[0-9][0-9a-zA-Z.]*|=~|!~|!=|==|[^\s]`)
-	// Words that stand where a metric could. Functions and aggregations are known by what follows.
+	// Words in the position of a metric. Functions and aggregations are recognised by the parenthesis that follows.
 	promWords   = []string{"and", "or", "unless", "bool", "offset", "start", "end", "inf", "nan", "on", "ignoring", "group_left", "group_right", "by", "without"}
 	promGrouped = []string{"by", "without", "on", "ignoring", "group_left", "group_right"}
 )
 
-// selectors are the metrics that a PromQL expression reads. It knows as much of the language as naming them needs.
+// selectors returns the metrics that a PromQL expression reads. It parses only as much of the language as that needs.
 func selectors(expr string) []selector {
 	tokens := promToken.FindAllString(expr, -1)
 	var found []selector

@@ -1,4 +1,4 @@
-// Package tracing is a café whose orders go through two services on two hosts, so that there is something to see in a trace.
+// Package tracing has the handlers of a café, whose orders involve two services on two hosts.
 package tracing
 
 import (
@@ -22,7 +22,7 @@ type Drink struct {
 	Name string `json:"name"`
 }
 
-// Cup is what comes of it.
+// Cup is what is served.
 type Cup struct {
 	Holds string `json:"holds"`
 }
@@ -30,8 +30,8 @@ type Cup struct {
 // Cafe takes orders.
 type Cafe struct{ kitchen registry.Client }
 
-// Order has the kitchen brew coffee, and froth milk for a cappuccino. The context that it passes on is all that it takes
-// for these calls to be part of the trace.
+// Order calls the kitchen to brew coffee, and to froth milk for a cappuccino. Passing ctx on makes these calls part of the
+// trace.
 func (c *Cafe) Order(ctx context.Context, drink *Drink, cup *Cup) error {
 	if err := c.kitchen.Call(ctx, "Brew", drink, cup); err != nil {
 		return err
@@ -47,7 +47,7 @@ func (c *Cafe) Order(ctx context.Context, drink *Drink, cup *Cup) error {
 	return nil
 }
 
-// Kitchen does the work.
+// Kitchen makes drinks.
 type Kitchen struct{}
 
 // Brew makes coffee.

@@ -11,7 +11,7 @@ import (
 	"github.com/easymicro/easymicro/host/telemetry/otlptest"
 )
 
-// cafe runs both hosts of the sample, from a copy that sends its spans to c.
+// cafe runs a copy of the sample's hosts that sends its spans to c.
 func cafe(t *testing.T, c *otlptest.Collector) (front *hosttest.Host) {
 	t.Helper()
 	dir := t.TempDir()

@@ -18,7 +18,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// forest is the traces that are still growing.
+// forest holds the traces that still grow.
 type forest struct {
 	out   io.Writer
 	quiet time.Duration
@@ -55,7 +55,7 @@ func (f *forest) add(resource []*common.KeyValue, s *trace.Span) {
 	t.spans = append(t.spans, span{s, text(resource, "service.name"), text(resource, "service.instance.id")})
 }
 
-// done prints a trace and forgets it.
+// done prints a trace and removes it.
 func (f *forest) done(id string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -66,7 +66,7 @@ func (f *forest) done(id string) {
 	}
 }
 
-// close prints what is left.
+// close prints the remaining traces.
 func (f *forest) close() {
 	f.mu.Lock()
 	var ids []string
@@ -87,7 +87,7 @@ func (t *tree) print(out io.Writer, id string) {
 	}
 	fmt.Fprintf(out, "\ntrace %s\n", id)
 	for _, s := range t.spans {
-		if !known[string(s.GetParentSpanId())] { // the first, or one whose parent is elsewhere
+		if !known[string(s.GetParentSpanId())] { // a root, or one whose parent was not received
 			t.branch(out, s, 0)
 		}
 	}
@@ -139,7 +139,7 @@ func text(attributes []*common.KeyValue, key string) string {
 	return ""
 }
 
-// ServeHTTP takes a batch of spans, as https://opentelemetry.io/docs/specs/otlp/ has it: a protobuf message by POST.
+// ServeHTTP receives a batch of spans, a protobuf message by POST (https://opentelemetry.io/docs/specs/otlp/).
 func (f *forest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	var batch collector.ExportTraceServiceRequest

@@ -1,5 +1,5 @@
-// Command collector takes the spans of programs over OTLP/HTTP and prints each trace as a tree. It is for looking at the
-// sample: it forgets everything at once.
+// Command collector receives spans over OTLP/HTTP and prints each trace as a tree. It is a demonstration: it stores
+// nothing.
 package main
 
 import (
@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// quiet is how long a trace has to get no more spans before it is printed: every host sends what it has once a second.
+// quiet is how long a trace must get no spans before it is printed. Hosts send their spans every second.
 const quiet = 2500 * time.Millisecond
 
 const maxBody = 16 << 20
