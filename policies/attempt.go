@@ -59,7 +59,7 @@ func (a *attempt) run(ctx context.Context) outcome {
 			return outcome{err: refusal, own: true}
 		}
 	}
-	a.admissions.Start(a.trialTime)
+	a.admissions.Start(a.probeTime)
 	sending := ctx
 	if f.retry != nil {
 		if d := f.retry.rule.retry.perTry; d > 0 && d < f.left() {
@@ -170,16 +170,16 @@ func (a *attempt) abandon() {
 }
 
 // trialTime is how long a trial through a breaker may take, and what comes of one that takes longer.
-func (a *attempt) trialTime() (d time.Duration, outcome error) {
+func (a *attempt) probeTime() (d time.Duration, outcome error) {
 	f := a.flight
-	d, outcome = f.clock.trialTime()
+	d, outcome = f.clock.probeTime()
 	if f.retry != nil {
 		if perTry := f.retry.rule.retry.perTry; perTry > 0 && (d == 0 || perTry < d) {
 			d, outcome = perTry, limit.ErrProbeTimeout
 		}
 	}
 	if d > 0 {
-		d += trialGrace
+		d += probeGrace
 	}
 	return d, outcome
 }
@@ -204,8 +204,8 @@ func (a *attempt) land(ctx context.Context, landed chan<- *attempt) {
 	a.outcome = a.run(ctx)
 }
 
-// trialGrace is how much longer than its time the trial of an attempt may take: its own end says more about it.
-const trialGrace = 20 * time.Millisecond
+// probeGrace is how much longer than its time the trial of an attempt may take: its own end says more about it.
+const probeGrace = 20 * time.Millisecond
 
 // redials has a client that waits for its time to connect do so at once, if the attempt is the trial of a breaker: it
 // would fail although the upstream is back, and tell nothing. It does so once.
@@ -242,7 +242,7 @@ func (a *attempt) Admit(address string) bool {
 		a.release(address)
 		return false
 	}
-	h.admissions.Start(a.trialTime)
+	h.admissions.Start(a.probeTime)
 	a.met = append(a.met, address)
 	f := a.flight
 	f.mu.Lock()
@@ -365,7 +365,7 @@ func (a *attempt) unreached(err error) {
 			continue
 		}
 		a.met = append(a.met, address)
-		h.admissions.Start(a.trialTime)
+		h.admissions.Start(a.probeTime)
 		a.settle(&h, err)
 	}
 	a.usedUp, a.ejected = false, false // nobody is left to be less choosy about

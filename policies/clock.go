@@ -9,21 +9,21 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// clock is the time that a call has.
+// clock keeps the deadline of a call.
 type clock struct {
 	deadline time.Time
 	arrived  time.Time
-	timeout  *entry    // the timeout that is carried out
-	soft     [2]*entry // timeouts that only count
+	timeout  *entry    // the enforced timeout
+	soft     [2]*entry // timeouts in shadow
 	byRule   bool      // the deadline is the timeout's, not the caller's own
-	within   bool      // it is one that this host's rules gave to the call within which this one is made
+	within   bool      // a rule of this host set it for the call within which this one is made
 }
 
 // start sets the deadline and finds the timeouts that count.
 func (k *clock) start(p *plan, c *Call, now time.Time) {
 	k.arrived = c.Arrived
 	if e := winner(p.timeout, c, now); e != nil {
-		if e.rule.carriesOut(c) {
+		if e.rule.enforcedFor(c) {
 			k.timeout = e
 			if d := c.Arrived.Add(e.rule.timeout); k.deadline.IsZero() || d.Before(k.deadline) {
 				k.deadline, k.byRule = d, true
@@ -43,9 +43,9 @@ func (k *clock) left() time.Duration {
 	return max(time.Until(k.deadline), 0)
 }
 
-// trialTime is how long a trial through a breaker may take: at least a little, and 0 when there is no deadline. One that
-// takes longer has failed, or comes to nothing when the caller set so short a time.
-func (k *clock) trialTime() (d time.Duration, outcome error) {
+// probeTime returns how long a probe through a breaker may take, 0 without a deadline, and the outcome of one that takes
+// longer: a failure, or none if the caller set the deadline.
+func (k *clock) probeTime() (d time.Duration, outcome error) {
 	switch {
 	case k.deadline.IsZero():
 		return 0, limit.ErrProbeTimeout
@@ -55,15 +55,15 @@ func (k *clock) trialTime() (d time.Duration, outcome error) {
 	return max(k.left(), 1), limit.ErrProbeTimeout
 }
 
-// byCaller tells that the deadline is the caller's own, and no rule of this host set it.
+// byCaller reports whether the caller set the deadline, and no rule of this host.
 func (k *clock) byCaller() bool { return !k.byRule && !k.within && !k.deadline.IsZero() }
 
-// pastDeadline tells whether an error may come from the deadline.
+// pastDeadline reports whether an error may come from the deadline.
 func (k *clock) pastDeadline(err error) bool {
 	return err != nil && !k.deadline.IsZero() && !time.Now().Before(k.deadline)
 }
 
-// overdue is the refusal to give at the deadline.
+// overdue returns the error of a call at its deadline.
 func (k *clock) overdue(host string) *code.Error {
 	if !k.byRule {
 		return code.Refuse(code.DeadlineExceeded, code.ReasonTimeout, "deadline of the caller passed", "", host, 0)
@@ -72,7 +72,7 @@ func (k *clock) overdue(host string) *code.Error {
 	return r.refuse(code.DeadlineExceeded, code.ReasonTimeout, "timed out after "+config.Duration(r.timeout).String(), 0)
 }
 
-// countSoft counts the calls that a timeout would have ended that is not carried out.
+// countSoft counts the calls that a timeout in shadow would have ended.
 func (k *clock) countSoft() (would []ShadowRefusal) {
 	for _, e := range k.soft {
 		if e == nil {

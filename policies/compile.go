@@ -8,10 +8,11 @@ import (
 	"github.com/easymicro/easymicro/wire/client"
 )
 
-// Compile makes the snapshot of rules for a host that serves targets. prev is the one in force, nil at start: what its
-// rules have learned is carried over to rules of the same name. prev goes on unchanged until the new snapshot is
-// activated, so that one that is not put in force leaves no trace. The rules belong to the snapshot from then on. The
-// error is config.Problems: that too many rules match one method, or what validation should have found.
+// Compile compiles rules for a host that serves targets. The rules are complete, as config loads them or
+// config.CompleteRules returns them, and belong to the snapshot from then on. prev is the snapshot in force, nil at start:
+// rules keep the state of rules of the same name. prev is unchanged until the new snapshot is activated; one that is never
+// activated leaves no trace. The error is config.Problems: too many rules for one method, or mistakes that validation should
+// have found.
 func Compile(rules []config.Rule, targets []Target, prev *Snapshot, o Options) (*Snapshot, error) {
 	s := &Snapshot{
 		revision: o.Revision, host: o.Host, sink: new(sink), aliases: o.Aliases,

@@ -135,7 +135,7 @@ func losing(r *rule, kind config.Kind, why string) LosingRule {
 
 func applied(r *rule, kind config.Kind, of *subject, c *Call) AppliedRule {
 	return AppliedRule{
-		Rule: r.name, Mode: r.mode, EnforceShare: r.shareText(), Enforced: r.carriesOut(c),
+		Rule: r.name, Mode: r.mode, EnforceShare: r.shareText(), Enforced: r.enforcedFor(c),
 		Position: r.config.Position(string(kind)).String(), Setting: settingOf(r, kind), State: stateFor(r, kind, of, c.Caller),
 		Decisions: r.store.decisions(r, kind, of.counted),
 	}

@@ -8,21 +8,21 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// Guard is the compiled rules of one method. It may be shared; a nil Guard lets every call pass.
+// Guard is the compiled rules of one method. It is safe for concurrent use; a nil Guard lets every call pass.
 type Guard struct {
 	snapshot *Snapshot
 	target   Target
 	exact    map[string]*plan // for the callers that a rule names
 	others   *plan            // for all others; nil: no rules
-	matching []candidate      // all rules about the method, with those that are off or expired
+	matching []candidate      // all rules for the method, also those that are off or expired
 }
 
-// empty tells that no rule asks anything about the method's calls.
+// empty reports whether no rule applies to any call of the method.
 func (g *Guard) empty() bool { return g == nil || g.others == nil }
 
-// Enter asks the rules in order, waiting where they say so, and fills t. A wait ends at the call's deadline and when
-// ctx does. A refusal is a *code.Error that names the rule; then nothing is held, and t needs no Done. A call that is
-// refused before it waited has taken no token either. What c leaves open (caller, arrival) is filled in.
+// Enter evaluates the rules in order, waits where they queue the call, and fills t. A wait ends at the call's deadline and
+// with ctx. A refusal is a *code.Error that names the rule; nothing is held then, and t needs no Done. A call refused before
+// it waited has taken no token either. A caller and an arrival that c leaves unset are filled in.
 func (g *Guard) Enter(ctx context.Context, c *Call, t *Ticket) error {
 	t.holding = holding{guard: g, clock: clock{deadline: c.Deadline}}
 	if g.empty() {
@@ -42,7 +42,7 @@ func (g *Guard) Enter(ctx context.Context, c *Call, t *Ticket) error {
 	return nil
 }
 
-// plan is the one for a caller.
+// plan returns the plan for a caller.
 func (g *Guard) plan(caller string) *plan {
 	if named, ok := g.exact[caller]; ok {
 		return named
@@ -65,7 +65,7 @@ func (g *Guard) ask(ctx context.Context, p *plan, c *Call, t *Ticket) error {
 	if err := g.admit(ctx, p, c, t, now); err != nil {
 		return err
 	}
-	t.admissions.Start(t.trialTime)
+	t.admissions.Start(t.probeTime)
 	return nil
 }
 
@@ -78,14 +78,14 @@ func (g *Guard) askAccess(p *plan, c *Call, now time.Time) error {
 			e.counts.Allow.Add(1)
 			continue
 		}
-		if e.refused(c, e.rule.carriesOut(c), config.KindAccess, code.PermissionDenied, code.ReasonDenied) {
+		if e.refused(c, e.rule.enforcedFor(c), config.KindAccess, code.PermissionDenied, code.ReasonDenied) {
 			return e.rule.refuse(code.PermissionDenied, code.ReasonDenied, c.Caller+" denied", 0)
 		}
 	}
 	return nil
 }
 
-// admit asks the limits and the breaker together: whichever refuses the call, it takes nothing of the others.
+// admit evaluates the limits and the breaker together: a call that one refuses takes nothing from the others.
 func (g *Guard) admit(ctx context.Context, p *plan, c *Call, t *Ticket, now time.Time) error {
 	v := &t.reservation
 	v.open(g.snapshot.host, p, c, &t.clock, now)
@@ -122,7 +122,7 @@ func (g *Guard) askBreaker(p *plan, c *Call, t *Ticket, now time.Time) error {
 		case ok:
 			e.counts.Allow.Add(1)
 			t.admissions.Add(slot, a)
-		case e.refused(c, e.rule.carriesOut(c), config.KindCircuitBreaker, code.Unavailable, code.ReasonBreakerOpen):
+		case e.refused(c, e.rule.enforcedFor(c), config.KindCircuitBreaker, code.Unavailable, code.ReasonBreakerOpen):
 			return e.rule.breakerOpen(left)
 		}
 	}

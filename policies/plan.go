@@ -10,27 +10,27 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// plan is what is asked for the calls of one method: those of a caller that a rule names exactly, or those of all others.
+// plan lists what is evaluated for the calls of one method by a caller that a rule names exactly, or by all other callers.
 type plan struct {
-	access, rateLimit, concurrency []*entry // every one that applies is asked; limits in the order of their locks
-	winners                                 // of what is enforced
-	shadow                         winners  // of what only counts
+	access, rateLimit, concurrency []*entry // every one that applies is evaluated; limits in the order of their locks
+	winners                                 // of enforced rules
+	shadow                         winners  // of rules in shadow
 	timed                          bool     // an entry expires
 }
 
-// winners are the kinds of which the first entry that applies wins.
+// winners are the kinds of which only the first entry that applies counts.
 type winners struct {
 	breaker, timeout, retry, hedge, outlier []*entry
 }
 
-// entry is one kind of a rule in a plan, with what of its match is left to be decided for each call.
+// entry is one kind of a rule in a plan, with the conditions that are checked for each call.
 type entry struct {
 	rule    *rule
 	rank    rank
 	counts  *limit.Counter
 	callers []glob         // empty: all
 	peers   []netip.Prefix // empty: all
-	except  []*exception   // that are about the method
+	except  []*exception   // for the method
 	earlier *entry         // of the same rule, with narrower conditions
 
 	access  *accessList
@@ -42,7 +42,7 @@ type entry struct {
 	budget   *limit.Budget
 }
 
-// applies tells whether the entry is about a call, and no narrower entry of its rule is.
+// applies reports whether the entry matches a call, and no narrower entry of its rule does.
 func (e *entry) applies(c *Call, now time.Time) bool {
 	if !e.matches(c, now) {
 		return false
@@ -72,7 +72,7 @@ func winner(list []*entry, c *Call, now time.Time) *entry {
 	return nil
 }
 
-// now is the time if anything in the plan or the call asks for it.
+// now returns the time if the plan or the call needs it.
 func (p *plan) now(c *Call) time.Time {
 	if p.timed || len(p.timeout) > 0 || !c.Deadline.IsZero() || c.Arrived.IsZero() {
 		return time.Now()
@@ -80,16 +80,16 @@ func (p *plan) now(c *Call) time.Time {
 	return time.Time{}
 }
 
-// shut is the enforced breaker that would refuse a call now.
+// shut returns the enforced breaker that would refuse a call now, or nil.
 func (p *plan) shut(c *Call, now time.Time) *shutBreaker {
 	if len(p.breaker) == 0 {
 		return nil
 	}
 	e := winner(p.breaker, c, now)
-	return shutBy(e, e != nil && e.rule.carriesOut(c))
+	return shutBy(e, e != nil && e.rule.enforcedFor(c))
 }
 
-// tellBreakers delivers what the breakers have to say, once no lock is held.
+// tellBreakers delivers the events of the breakers, once no lock is held.
 func (p *plan) tellBreakers() {
 	for _, list := range [...][]*entry{p.breaker, p.shadow.breaker} {
 		for _, e := range list {
@@ -100,7 +100,7 @@ func (p *plan) tellBreakers() {
 	}
 }
 
-// refused counts a decision of an entry against a call, and reports whether it is carried out.
+// refused counts a decision of an entry against a call, and reports whether it is enforced.
 func (e *entry) refused(c *Call, carriedOut bool, kind config.Kind, refusal code.Code, reason string) bool {
 	if e.counts.Refuse(carriedOut) {
 		return true
@@ -113,19 +113,19 @@ func (e *entry) shadow(kind config.Kind, refusal code.Code, reason string) Shado
 	return ShadowRefusal{Rule: e.rule.label, Kind: kind, Code: refusal, Reason: reason}
 }
 
-// judge is an entry that decides on attempts, and whether that is carried out.
+// judge is an entry that decides on attempts, and whether it is enforced.
 type judge struct {
 	*entry
 	carriesOut bool
 }
 
-// shut is the breaker of the judge if it refuses calls now, whatever their endpoint.
+// shut returns the breaker of the judge if it refuses calls now, whatever their endpoint.
 func (j *judge) shut() *shutBreaker { return shutBy(j.entry, j.carriesOut) }
 
-// chosen are the entry that wins and is carried out, and those that only count.
+// chosen returns the entry that is enforced, and those in shadow.
 func chosen(enforced, shadow []*entry, c *Call, now time.Time) (carried *entry, soft [2]*entry) {
 	if len(enforced) > 0 {
-		if e := winner(enforced, c, now); e != nil && e.rule.carriesOut(c) {
+		if e := winner(enforced, c, now); e != nil && e.rule.enforcedFor(c) {
 			carried = e
 		} else {
 			soft[0] = e
@@ -140,7 +140,7 @@ func chosen(enforced, shadow []*entry, c *Call, now time.Time) (carried *entry, 
 func judges(enforced, shadow []*entry, c *Call, now time.Time) (both [2]judge) {
 	if len(enforced) > 0 {
 		if e := winner(enforced, c, now); e != nil {
-			both[0] = judge{e, e.rule.carriesOut(c)}
+			both[0] = judge{e, e.rule.enforcedFor(c)}
 		}
 	}
 	if len(shadow) > 0 {

@@ -16,7 +16,8 @@ type candidate struct {
 	rank rank
 }
 
-// compareCandidates orders the narrowest first, and equals by name: the same on every host, wherever the rules stand.
+// compareCandidates orders the narrowest first, and equally narrow ones by name: the same on every host, whatever the order of
+// the files.
 func compareCandidates(a, b candidate) int {
 	if n := compareRanks(a.rank, b.rank); n != 0 {
 		return n
@@ -36,8 +37,8 @@ func compareSteps(a, b *step) int { return compareCandidates(a.candidate, b.cand
 // since a set may name very many callers.
 type planner struct {
 	subject  subject
-	anybody  []*step          // of the rules that are about all callers, in order
-	named    []candidate      // the rules that are about some
+	anybody  []*step          // of the rules for all callers, in order
+	named    []candidate      // the rules for some callers
 	exactly  map[string][]int // of these, by a caller that they name
 	globs    []int            // of these, those with globs
 	resolved map[candidate][]*step
@@ -65,7 +66,7 @@ func newPlanner(of subject, all []candidate) *planner {
 	return p
 }
 
-// exact is the plan for the calls of one caller.
+// exact returns the plan for the calls of one caller.
 func (p *planner) exact(caller string) *plan {
 	var some []*step
 	var key []byte
@@ -94,7 +95,7 @@ func (p *planner) exact(caller string) *plan {
 	return made
 }
 
-// others is the plan for the calls of all callers that no rule names exactly.
+// others returns the plan for all callers that no rule names exactly.
 func (p *planner) others() *plan {
 	var some []*step
 	for _, c := range p.named {
@@ -110,7 +111,7 @@ func (p *planner) others() *plan {
 	return p.assemble(some)
 }
 
-// steps are those of a rule for some callers: one for each narrowness of the rule's networks.
+// steps returns those of a rule for some callers: one for each narrowness of the rule's networks.
 func (p *planner) steps(c candidate, callers []glob) []*step {
 	if len(c.rule.peers) == 0 {
 		return []*step{p.step(c, callers, nil)}
@@ -159,7 +160,7 @@ func (p *planner) step(c candidate, callers []glob, peers []netip.Prefix) *step 
 	return s
 }
 
-// clientSide adds what only calls that go out have.
+// clientSide adds the kinds that only calls to upstreams have.
 func (p *planner) clientSide(s *step, entryOf func(config.Kind) *entry) {
 	r, upstream := s.rule, p.subject.upstream
 	if r.retry != nil {
@@ -176,7 +177,7 @@ func (p *planner) clientSide(s *step, entryOf func(config.Kind) *entry) {
 	}
 }
 
-// linkEarlier keeps a rule that matches a call in several ways from being asked several times.
+// linkEarlier keeps a rule that matches a call in several ways from being evaluated several times.
 func linkEarlier(ofOneRule []*step) {
 	for i := 1; i < len(ofOneRule); i++ {
 		s, before := ofOneRule[i], ofOneRule[i-1]

@@ -12,9 +12,9 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// reservation decides on the tokens and places of one call, all of them together. From open to commit or cancel it holds
-// the locks of what the call needs, so that calls are decided as if one came after the other: a call that is refused has
-// taken nothing, not even for a moment. What a rule in shadow decides never refuses a call.
+// reservation decides on all tokens and permits of one call together. From open to commit or cancel it holds the locks of
+// the limits, so that calls are decided one after the other: a refused call takes nothing, not even for a moment. A rule in
+// shadow never refuses a call.
 type reservation struct {
 	host string
 
@@ -25,10 +25,10 @@ type reservation struct {
 	crowded *entry     // likewise
 	delay   time.Duration
 	waited  bool // for tokens: those are spent
-	queued  bool // for places
+	queued  bool // for permits
 }
 
-// claims is a list that needs no memory of its own while it is short.
+// claims is a list that allocates only when it is long.
 type claims[T any] struct {
 	few  [4]T
 	more []T
@@ -57,9 +57,9 @@ type limitClaim struct {
 	key      int // where its key ends, behind that of the claim before
 	bucket   *limit.Bucket
 	wait     time.Duration // until there is a token
-	enforced bool          // else what it decides only counts
-	keyless  bool          // refused for want of the metadata of the key
-	granted  bool          // it agrees
+	enforced bool          // or in shadow
+	keyless  bool          // refused for lack of the metadata of the key
+	granted  bool          // the limit allows the call
 	taken    bool
 }
 
@@ -71,7 +71,7 @@ type placeClaim struct {
 	waiter   *limit.Waiter
 }
 
-// begin forgets the call before.
+// begin resets v for another call.
 func (v *reservation) begin(host string) {
 	v.host = host
 	v.limits.n, v.limits.more = 0, nil
@@ -86,16 +86,16 @@ func (v *reservation) open(host string, p *plan, c *Call, k *clock, now time.Tim
 	if len(p.rateLimit) == 0 {
 		return
 	}
-	at := now // what all buckets of the call go by
+	at := now // the same for all buckets of the call
 	if at.IsZero() {
 		at = time.Now()
 	}
 	var few [128]byte
 	keys := few[:0]
-	for _, e := range p.rateLimit { // all that is asked of the call itself comes before the locks
+	for _, e := range p.rateLimit { // methods of the call run before anything is locked
 		if e.applies(c, now) {
 			keys = e.rule.key.appendTo(keys, c)
-			v.limits.add(limitClaim{entry: e, key: len(keys), enforced: e.rule.carriesOut(c)})
+			v.limits.add(limitClaim{entry: e, key: len(keys), enforced: e.rule.enforcedFor(c)})
 		}
 	}
 	begin := 0
@@ -114,7 +114,7 @@ func (v *reservation) open(host string, p *plan, c *Call, k *clock, now time.Tim
 	}
 }
 
-// decide asks the limit, which is locked.
+// decide evaluates the limit, which is locked.
 func (l *limitClaim) decide(key []byte, k *clock, now time.Time) {
 	r := l.entry.rule
 	if len(key) == 0 && r.refuseKeyless {
@@ -131,8 +131,8 @@ func (l *limitClaim) decide(key []byte, k *clock, now time.Time) {
 	l.granted = l.wait <= maxWait
 }
 
-// before reports whether l is the better reason for a refusal: what cannot be mended by waiting, then the longest wait,
-// since a call that comes sooner is refused again, then the narrowest rule.
+// before reports whether l is the better reason for a refusal: a missing key, then the longest wait, since an earlier retry
+// is refused again, then the narrowest rule.
 func (l *limitClaim) before(o *limitClaim) bool {
 	switch {
 	case o.entry == nil:
@@ -145,11 +145,11 @@ func (l *limitClaim) before(o *limitClaim) bool {
 	return compareRanks(l.entry.rank, o.entry.rank) < 0
 }
 
-// mustWait reports whether the call has to wait for a token before more is asked.
+// mustWait reports whether the call has to wait for a token before the other kinds are evaluated.
 func (v *reservation) mustWait() bool { return v.limited.entry == nil && v.delay > 0 }
 
-// wait waits for the tokens, which are spent from then on, whatever becomes of the call. It lets the locks go. A breaker
-// that will not let the call pass even then refuses it before.
+// wait takes the tokens, for good, releases the locks and waits. A breaker that stays open for longer refuses the call
+// before.
 func (v *reservation) wait(ctx context.Context, c *Call, shut *shutBreaker) error {
 	if shut != nil && shut.left > v.delay {
 		return v.cancel(c, shut)
@@ -170,7 +170,7 @@ func (v *reservation) wait(ctx context.Context, c *Call, shut *shutBreaker) erro
 	return nil
 }
 
-// line locks the concurrency limits and looks for a place in each.
+// line locks the concurrency limits and looks for a permit of each.
 func (v *reservation) line(p *plan, c *Call, now time.Time) {
 	for _, e := range p.concurrency {
 		if !e.applies(c, now) {
@@ -178,7 +178,7 @@ func (v *reservation) line(p *plan, c *Call, now time.Time) {
 		}
 		semaphore := e.rule.semaphore
 		semaphore.Lock()
-		claim := placeClaim{entry: e, enforced: e.rule.carriesOut(c), state: semaphore.Room()}
+		claim := placeClaim{entry: e, enforced: e.rule.enforcedFor(c), state: semaphore.Room()}
 		v.places.add(claim)
 		if claim.enforced && claim.state == limit.RoomNone && (v.crowded == nil || compareRanks(e.rank, v.crowded.rank) < 0) {
 			v.crowded = e
@@ -189,8 +189,8 @@ func (v *reservation) line(p *plan, c *Call, now time.Time) {
 // refused reports whether a limit refuses the call.
 func (v *reservation) refused() bool { return v.limited.entry != nil || v.crowded != nil }
 
-// cancel lets everything go and returns the refusal. shut is the breaker that refuses the call, if one does. Limits that
-// only count are charged for what no other kind of rule refuses.
+// cancel releases the locks and returns the refusal. shut is the breaker that refuses the call, if one does. Limits in
+// shadow are charged for a call that no other kind of rule refuses.
 func (v *reservation) cancel(c *Call, shut *shutBreaker) error {
 	for i := range v.limits.n {
 		l := v.limits.at(i)
@@ -218,7 +218,7 @@ func (v *reservation) cancel(c *Call, shut *shutBreaker) error {
 	return noPlace(v.crowded.rule, false)
 }
 
-// commit takes what was decided, keeps the places in h, and lets the locks go.
+// commit takes the tokens and permits, keeps the permits in h, and releases the locks.
 func (v *reservation) commit(call *Call, h *limit.Permits) {
 	for i := range v.limits.n {
 		if !v.waited {
@@ -247,14 +247,14 @@ func (v *reservation) commit(call *Call, h *limit.Permits) {
 	v.unlock()
 }
 
-// await waits in the queues of the concurrency limits that had no place free: in all of them at a time, so that it is of
-// no importance which comes first.
+// await waits in the queues of the concurrency limits without a free permit: in all at the same time, so that their order
+// does not matter.
 func (v *reservation) await(ctx context.Context, k *clock, h *limit.Permits) (err error) {
 	if !v.queued {
 		return nil
 	}
 	started := time.Now()
-	// The most impatient first, so that none is waited for longer than its rule says.
+	// Shortest timeout first, so that no wait exceeds the one of its rule.
 	waiting := make([]placeClaim, 0, 4)
 	for i := range v.places.n {
 		if c := v.places.at(i); c.waiter != nil {
@@ -289,7 +289,7 @@ func (v *reservation) await(ctx context.Context, k *clock, h *limit.Permits) (er
 	return err
 }
 
-// refund gives the tokens back of a call that was refused after all, before it waited and before anything was sent.
+// refund returns the tokens of a call that was refused after all, before it waited and before anything was sent.
 func (v *reservation) refund() {
 	if v.waited || v.queued {
 		return
@@ -301,7 +301,7 @@ func (v *reservation) refund() {
 	}
 }
 
-// unlock lets go of all locks, and tells what the limiters have to say.
+// unlock releases all locks, and delivers the events of the limiters.
 func (v *reservation) unlock() {
 	for i := range v.places.n {
 		v.places.at(i).entry.rule.semaphore.Unlock()
@@ -317,7 +317,7 @@ func (v *reservation) unlock() {
 	}
 }
 
-// charge takes the token, if the limit agrees, and counts what it decided.
+// charge takes the token if the limit allows the call, and counts the decision.
 func (l *limitClaim) charge(c *Call) {
 	n := l.entry.counts
 	switch {
@@ -337,7 +337,7 @@ func (l *limitClaim) charge(c *Call) {
 	}
 }
 
-// refuse is the refusal of a rate limit.
+// refuse returns the error of a rate limit.
 func (l *limitClaim) refuse(c *Call) error {
 	if l.keyless {
 		return l.entry.rule.refuse(code.InvalidArgument, code.ReasonMissingKey, l.entry.rule.key.missing(c)+" is required", 0)
@@ -345,7 +345,7 @@ func (l *limitClaim) refuse(c *Call) error {
 	return l.entry.rule.refuse(code.ResourceExhausted, code.ReasonRateLimited, "rate limited", l.wait)
 }
 
-// noPlace is the refusal of a concurrency limit. When to come again is a guess: once the queue has moved.
+// noPlace returns the error of a concurrency limit. Its retry delay is a guess: once the queue has moved.
 func noPlace(r *rule, waited bool) error {
 	what := "concurrency limit of " + strconv.Itoa(r.maximum) + " reached"
 	switch {

@@ -147,10 +147,10 @@ func newBreakerSettings(c *config.CircuitBreaker) (*limit.BreakerSettings, error
 	return s, nil
 }
 
-// clientSide tells that the rule is about calls that go out.
+// clientSide reports whether the rule is for calls to upstreams.
 func (r *rule) clientSide() bool { return len(r.upstreams) > 0 }
 
-// targetText is how people know what belongs to one of the rule's upstreams: by its own name if there is one upstream.
+// targetText names a target of an upstream: by itself if the rule is for one upstream, otherwise after the upstream.
 func (r *rule) targetText(upstream, name string) string {
 	if len(r.upstreams) == 1 && r.upstreams[0].exact {
 		return name
@@ -169,8 +169,7 @@ func (r *rule) setRateLimit(c *config.RateLimit) error {
 		return nil
 	}
 	rate, per, burst := float64(c.Rate), c.Per.Std(), c.Burst
-	// The library panics on what is out of bounds. A little more than the bounds is let pass: 1 for each 24h is not
-	// exactly one a day.
+	// The library panics out of bounds. They are a little wider here: 1 per 24h is not exactly one a day.
 	a := rate / per.Seconds()
 	if !(rate > 0) || per <= 0 || math.IsInf(rate, 0) || a < leastRate*0.999 || a > mostRate*1.001 {
 		return fmt.Errorf("rateLimit.rate: %v for each %v is not from 1 a day to 10^8 a second", c.Rate, c.Per)
@@ -186,7 +185,7 @@ func (r *rule) setRateLimit(c *config.RateLimit) error {
 	return nil
 }
 
-// matchesTarget is how narrowly the rule matches a method, of an upstream for client-side rules, if it does.
+// matchesTarget returns how narrowly the rule matches a method, of an upstream for client-side rules, if it does.
 func (r *rule) matchesTarget(t Target, upstream string) (rank, bool) {
 	at, ok := r.names(t, upstream)
 	return at, ok && !r.leavesOut(t, upstream)
@@ -211,8 +210,8 @@ func (r *rule) names(t Target, upstream string) (rank, bool) {
 
 func (r *rule) expired(now time.Time) bool { return !r.expires.IsZero() && !now.Before(r.expires) }
 
-// accessFor is the rule's list for a method: the same for all of them as long as no entry names any, since a list may
-// be long and the methods many.
+// accessFor returns the access list for a method: one for all methods if no entry names any, since lists may be long and
+// methods many.
 func (r *rule) accessFor(method string) *accessList {
 	a := r.config.Access
 	namesMethods := func(e config.AccessEntry) bool { return len(e.Methods) > 0 }
@@ -266,12 +265,12 @@ func (r *rule) inherit(old *rule, s *Snapshot) (changes []func()) {
 	return changes
 }
 
-// leavesOut reports whether no call of a method is left to the rule.
+// leavesOut reports whether exceptions leave no call of a method to the rule.
 func (r *rule) leavesOut(t Target, upstream string) bool {
 	return slices.ContainsFunc(r.except, func(x *exception) bool { return x.ofAll() && x.matchesTarget(t, upstream) })
 }
 
-// exceptionsOf are those that leave out some of the calls of a method.
+// exceptionsOf returns the exceptions for some of the calls of a method.
 func (r *rule) exceptionsOf(t Target, upstream string) (list []*exception) {
 	for _, x := range r.except {
 		if x.matchesTarget(t, upstream) {
@@ -281,17 +280,16 @@ func (r *rule) exceptionsOf(t Target, upstream string) (list []*exception) {
 	return list
 }
 
-// carriesOut tells whether a refusal of the rule is carried out for a call: always or never by its mode, and by the
-// caller (the peer of anonymous ones) when only a share of them is refused. The rule's name is hashed too, so that it
-// is not the same callers that bear the trial of every rule.
-func (r *rule) carriesOut(c *Call) bool {
+// enforcedFor reports whether the rule is enforced for a call: by its mode, and with enforceShare by the caller, or the peer
+// of anonymous callers. The hash includes the name of the rule, so that rules affect different callers.
+func (r *rule) enforcedFor(c *Call) bool {
 	if r.share >= 1 || !r.enforced {
 		return r.enforced
 	}
 	return shareOf(r.name, c) < r.share
 }
 
-// shareOf puts a call at a place from 0 to 1.
+// shareOf maps a call to a number from 0 to 1.
 func shareOf(rule string, c *Call) float64 {
 	var d xxhash.Digest
 	d.Reset()
@@ -320,10 +318,10 @@ func (r *rule) warning(field, message string) config.Problem {
 	}
 }
 
-// accessList is an access rule for one method.
+// accessList is the access rule of one method.
 type accessList struct {
 	allow, deny patternSet
-	onlyAllowed bool // there is an allow list, even if none of it is about this method
+	onlyAllowed bool // the rule has an allow list, even if without entries for this method
 }
 
 func (l *accessList) allows(caller string) bool {
@@ -333,7 +331,7 @@ func (l *accessList) allows(caller string) bool {
 	return !l.onlyAllowed || l.allow.match(caller)
 }
 
-// callersOf are the callers of the entries that are about a method.
+// callersOf returns the callers of the entries for a method.
 func callersOf(entries []config.AccessEntry, method string) patternSet {
 	var who []string
 	for _, e := range entries {

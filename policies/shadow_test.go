@@ -111,12 +111,12 @@ func TestEnforceShareIsAnotherOneForEachRuleAndGoesByPeerForAnonymous(t *testing
 	same, peers := 0, make(map[bool]int)
 	for i := range 1000 {
 		c := from(fmt.Sprint("caller-", i))
-		if a.carriesOut(&c) == b.carriesOut(&c) {
+		if a.enforcedFor(&c) == b.enforcedFor(&c) {
 			same++
 		}
 		p := at(fmt.Sprintf("10.0.%d.%d", i/256, i%256))
 		p.Caller = Anonymous
-		peers[a.carriesOut(&p)]++
+		peers[a.enforcedFor(&p)]++
 	}
 	if same < 400 || same > 600 {
 		t.Errorf("%d of 1000 callers fare alike under two rules", same)

@@ -13,14 +13,14 @@ import (
 	"github.com/easymicro/easymicro/wire/client"
 )
 
-// Snapshot is a compiled set of rules. It is not changed once made and may be shared; the state of its rules lives on.
+// Snapshot is a compiled set of rules. It is immutable and safe for concurrent use; the state of its rules outlives it.
 type Snapshot struct {
 	revision      int
 	host          string
 	rules         []*rule
 	byName        map[string]*rule
 	guards        map[Target]*Guard
-	nothing       *Guard            // of what is no target
+	nothing       *Guard            // for methods without rules
 	aliases       map[string]string // to the name of the service
 	sink          *sink
 	orders        uint64 // given to limiters and semaphores of this snapshot and those before it
@@ -42,9 +42,9 @@ type Snapshot struct {
 	changes    []func()
 }
 
-// Activate puts the limits that the snapshot changes into force: they are those of the state that it shares with the
-// snapshots before it, so calls that still run under those are held to them, too. Call it right after the swap; else
-// the first call that enters one of the guards does it.
+// Activate applies the limits of the snapshot to the state that it shares with the snapshots before it, so that they hold
+// for calls that still run under those, too. Call it right after the swap; otherwise the first call that enters one of the
+// guards does.
 func (s *Snapshot) Activate() {
 	if s == nil || s.active.Load() {
 		return
@@ -59,13 +59,13 @@ func (s *Snapshot) Activate() {
 	})
 }
 
-// nextOrder is the place of a new limiter or semaphore in the one order in which calls lock them.
+// nextOrder returns the position of a new limiter or semaphore in the order in which calls lock them.
 func (s *Snapshot) nextOrder() uint64 {
 	s.orders++
 	return s.orders
 }
 
-// Guard is that of one method. It is never nil, but for a nil Snapshot.
+// Guard returns the guard of a method: never nil, except for a nil Snapshot.
 func (s *Snapshot) Guard(t Target) *Guard {
 	if s == nil {
 		return nil
@@ -76,13 +76,13 @@ func (s *Snapshot) Guard(t Target) *Guard {
 	return s.nothing
 }
 
-// Revision is the one it was compiled for.
+// Revision returns the revision that the snapshot was compiled for.
 func (s *Snapshot) Revision() int { return s.revision }
 
-// subject is what a guard is made for.
+// subject is the method that a guard is compiled for.
 type subject struct {
 	target   Target // by which rules match
-	upstream string // of calls that go out
+	upstream string // of calls to an upstream
 	counted  Target // by which it is counted: target, or Other for all beyond the bound
 }
 
@@ -92,10 +92,9 @@ type calling struct {
 	target   Target
 }
 
-// Resolve is the Guard of a method, of this host or of a service that is reached through it: that of the latter is
-// compiled when it is first asked for, and kept. Beyond 10,000 methods the others are compiled for each call, and share
-// breakers and counters under the name Other; the rules that hold for them are their own all the same. It is never nil,
-// but for a nil Snapshot.
+// Resolve returns the guard of a method of this host, or of a service that is reached through it: the latter is compiled on
+// first use, and kept. Beyond 10,000 methods guards are compiled for each call, with their own rules, but share breakers and
+// counters under the name Other. It is never nil, except for a nil Snapshot.
 func (s *Snapshot) Resolve(t Target) *Guard {
 	if s == nil {
 		return nil
@@ -109,7 +108,7 @@ func (s *Snapshot) Resolve(t Target) *Guard {
 	if g, ok := s.resolved.find(t); ok {
 		return g
 	}
-	// What a peer sent must not be kept alive by its name.
+	// The name must not keep the message of a peer alive.
 	t = Target{Service: strings.Clone(t.Service), Method: strings.Clone(t.Method)}
 	of := subject{target: t, counted: t}
 	if s.resolved.full(maxFound) {
@@ -120,7 +119,7 @@ func (s *Snapshot) Resolve(t Target) *Guard {
 	return s.resolved.add(t, s.compileLate(of, &s.inbound), maxFound)
 }
 
-// guardOf is the guard of a method of an upstream.
+// guardOf returns the guard of a method of an upstream.
 func (s *Snapshot) guardOf(upstream, service, method string) *Guard {
 	key := calling{upstream: upstream, target: Target{Service: service, Method: method}}
 	if g, ok := s.calling.find(key); ok {
@@ -131,7 +130,7 @@ func (s *Snapshot) guardOf(upstream, service, method string) *Guard {
 	if s.calling.full(maxFound) {
 		of.counted = Target{Method: Other}
 	}
-	s.compiling.Lock() // until it is in: what forget drops must not be in a guard that comes after
+	s.compiling.Lock() // until it is added: a later guard must not hold what forget drops
 	defer s.compiling.Unlock()
 	return s.calling.add(key, s.compileLate(of, &s.outbound), maxFound)
 }
@@ -145,8 +144,8 @@ func (s *Snapshot) compileLate(of subject, rules *index) *Guard {
 	return newGuard(s, of, matching, time.Now())
 }
 
-// Explain says which rules decide about a call of caller (empty: anonymous) from peer (zero: unknown), in the order
-// asked, and which rules about the method do not, and why.
+// Explain shows which rules apply to a call of caller (empty: anonymous) from peer (zero: unknown), in evaluation order, and
+// why other rules for the method do not.
 func (s *Snapshot) Explain(t Target, caller string, peer netip.Addr) Explanation {
 	c := &Call{Caller: cmp.Or(caller, Anonymous), Peer: peer.Unmap()}
 	x := Explanation{Service: t.Service, Method: t.Method, Caller: c.Caller, Kinds: []KindExplanation{}}
@@ -165,8 +164,8 @@ func (s *Snapshot) Explain(t Target, caller string, peer netip.Addr) Explanation
 	return x
 }
 
-// ExplainUpstream says which client-side rules decide about a call of caller (empty: anonymous) to a method of an
-// upstream, in the order in which a client asks, and which do not, and why.
+// ExplainUpstream shows which client-side rules apply to a call of caller (empty: anonymous) to a method of an upstream, in
+// evaluation order, and why others do not.
 func (s *Snapshot) ExplainUpstream(upstream, service, method, caller string) Explanation {
 	c := &Call{Caller: cmp.Or(caller, Anonymous)}
 	x := Explanation{Upstream: upstream, Service: service, Method: method, Caller: c.Caller, Kinds: []KindExplanation{}}
@@ -180,8 +179,8 @@ func (s *Snapshot) ExplainUpstream(upstream, service, method, caller string) Exp
 }
 
 // KeyText returns the key under which the rate limit of a rule counts a call of a method, for people:
-// "caller=web, metadata.tenant=acme". It is empty for a rule without a key. Two keys have one text only if they are the
-// same. Of a value that may be a secret, or is long, or is no text, a mark is shown that tells it from others.
+// "caller=web, metadata.tenant=acme". It is empty for a rule without a key. Different keys have different texts.
+// A value that is long or not printable is shortened, and one that may be a secret is hidden; a hash tells them apart.
 func (s *Snapshot) KeyText(rule string, t Target, c *Call) string {
 	if s == nil || s.byName[rule] == nil {
 		return ""
@@ -192,7 +191,7 @@ func (s *Snapshot) KeyText(rule string, t Target, c *Call) string {
 	return ""
 }
 
-// Rules are all rules, in the order of the set, each with its state.
+// Rules returns all rules with their state, in the order of the set.
 func (s *Snapshot) Rules() []RuleState {
 	states := []RuleState{}
 	if s == nil {
@@ -218,8 +217,7 @@ func (s *Snapshot) Rules() []RuleState {
 	return states
 }
 
-// State is the live state of one kind of a rule, for people: "0 of 1000 tokens", "open since …". It is empty for what
-// has none.
+// State describes the state of one kind of a rule: "0 of 1000 tokens", "open since …". It is empty for kinds without state.
 func (s *Snapshot) State(rule string, kind config.Kind, t Target, caller string) string {
 	if s == nil || s.byName[rule] == nil {
 		return ""
@@ -228,7 +226,7 @@ func (s *Snapshot) State(rule string, kind config.Kind, t Target, caller string)
 	return stateFor(r, kind, &subject{target: t, counted: t}, cmp.Or(caller, Anonymous))
 }
 
-// Limiters are the rate limiters of all rules that are not off.
+// Limiters returns the rate limiters of all rules that are not off.
 func (s *Snapshot) Limiters() iter.Seq[LimiterStats] {
 	return func(yield func(LimiterStats) bool) {
 		for _, r := range liveRules(s) {
@@ -242,8 +240,8 @@ func (s *Snapshot) Limiters() iter.Seq[LimiterStats] {
 	}
 }
 
-// Breakers are the circuit breakers of all rules that are not off. The target is Service/Method, the address of an
-// endpoint or the name of an upstream, by the scope; the upstream stands before it if the rule is about several.
+// Breakers returns the circuit breakers of all rules that are not off. Depending on the scope, the target is Service/Method,
+// the address of an endpoint or the name of an upstream, after the name of the upstream if the rule is for several.
 func (s *Snapshot) Breakers() iter.Seq[BreakerStats] {
 	return func(yield func(BreakerStats) bool) {
 		for _, r := range liveRules(s) {
@@ -259,7 +257,7 @@ func (s *Snapshot) Breakers() iter.Seq[BreakerStats] {
 	}
 }
 
-// Outliers are the endpoints under outlier detection of all rules that are not off.
+// Outliers returns the endpoints under outlier detection of all rules that are not off.
 func (s *Snapshot) Outliers() iter.Seq[OutlierStats] {
 	return func(yield func(OutlierStats) bool) {
 		for _, r := range liveRules(s) {
@@ -275,13 +273,13 @@ func (s *Snapshot) Outliers() iter.Seq[OutlierStats] {
 	}
 }
 
-// Decisions yields how often each rule decided what about which method: allow, reject, wait or shadow_reject. The
-// counters survive edits. Methods of upstreams, and of services that are reached through this host, stand among them
-// once they were called; beyond 10,000 they are _OTHER.
+// Decisions yields the counters of each rule and method: allow, reject, wait and shadow_reject. They survive edits. Methods
+// of upstreams, and of services that are reached through this host, are included once called; beyond 10,000 they are
+// _OTHER.
 //
-// Of calls that go out, circuitBreaker of scope endpoint and outlierDetection count endpoints that were used (allow) and
-// passed over (reject); retry and hedge count attempts beyond the first that were sent (allow) and that the budget
-// forbade (reject). shadow_reject is what they would have done.
+// For calls to upstreams, circuitBreaker of scope endpoint and outlierDetection count endpoints that were used (allow) and
+// skipped (reject); retry and hedge count further attempts that were sent (allow) and that the budget prevented (reject).
+// shadow_reject counts what they would have rejected.
 func (s *Snapshot) Decisions(yield func(rule string, kind config.Kind, method, decision string, n uint64)) {
 	if s == nil {
 		return
@@ -299,7 +297,7 @@ func (s *Snapshot) Decisions(yield func(rule string, kind config.Kind, method, d
 	}
 }
 
-// Unmatched are warnings about rules that match no target, or no upstream, with what was probably meant.
+// Unmatched returns warnings about rules that match no target, or no upstream, with the name that was probably meant.
 func (s *Snapshot) Unmatched() config.Problems {
 	if s == nil {
 		return nil
@@ -334,7 +332,7 @@ func (s *Snapshot) Unmatched() config.Problems {
 	return problems
 }
 
-// ClientRules are the client-side rules of the snapshot.
+// ClientRules returns the client-side rules of the snapshot.
 func (s *Snapshot) ClientRules() *ClientRules {
 	if s == nil {
 		return nil

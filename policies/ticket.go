@@ -8,15 +8,14 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// Ticket is what a call holds from Enter to Done. The zero Ticket is ready for Enter; it stands in the caller's frame,
-// must not be copied after Enter, and may be used again after Done.
+// Ticket is what a call holds from Enter to Done. The zero Ticket is ready for Enter; it must not be
+// copied after Enter, and may be reused after Done.
 type Ticket struct {
 	reservation reservation
 	holding
 }
 
-// holding is what Enter begins anew for each call. The reservation is not, since to clear its claims costs as much as a
-// limit.
+// holding is the part of a Ticket that Enter resets. Resetting the reservation would cost as much as a limit.
 type holding struct {
 	guard *Guard
 	clock
@@ -24,17 +23,17 @@ type holding struct {
 	held       limit.Permits
 
 	settled atomic.Bool // the outcome is known, from Late or Done
-	over    atomic.Bool // nothing is held any more
+	over    atomic.Bool // nothing is held
 
 	overtimes [2]*limit.Overtime // of a call that was late; set before late
 	late      atomic.Bool
 	shadowed  []ShadowRefusal
 }
 
-// Deadline is when the call has to be answered: the earlier of the rules' timeout and the caller's own deadline.
+// Deadline returns when the call must be answered: the earlier of the rules' timeout and the caller's own deadline.
 func (t *Ticket) Deadline() (time.Time, bool) { return t.deadline, !t.deadline.IsZero() }
 
-// RuleDeadline is Deadline if a rule of this host has set it, and zero if the caller did.
+// RuleDeadline returns Deadline if a rule of this host set it, and zero if the caller did.
 func (t *Ticket) RuleDeadline() time.Time {
 	if !t.byRule {
 		return time.Time{}
@@ -42,9 +41,9 @@ func (t *Ticket) RuleDeadline() time.Time {
 	return t.deadline
 }
 
-// Late is the answer to give at the deadline. It settles the breaker, but for whether the call is slow, which shows when
-// it has been running for so long, or at Done; places in flight stay taken until Done. It may be
-// called while the handler runs and from another goroutine, but not after Done has returned and t is used again.
+// Late returns the error to answer with at the deadline. It settles the breaker, except for whether the call is slow, which
+// is known once it has run that long, or at Done; the call stays in flight until Done. Late may be called while the handler
+// runs and from another goroutine, but not once t is reused.
 func (t *Ticket) Late() *code.Error {
 	host := ""
 	if t.guard != nil {
@@ -59,7 +58,7 @@ func (t *Ticket) Late() *code.Error {
 	}
 	t.overtimes = t.admissions.Late(err, t.callers(err))
 	t.late.Store(true)
-	if t.over.Load() { // it has returned meanwhile, and perhaps not seen them
+	if t.over.Load() { // the handler returned meanwhile, perhaps before they were set
 		t.returned()
 	}
 	return err
@@ -77,9 +76,9 @@ func (t *Ticket) returned() {
 	}
 }
 
-// Done tells that the handler has returned, and what: nil, its error before code.Edge takes out of it what a peer of the
-// handler said (a breaker does not count a peer's refusals), or INTERNAL for a panic. It frees the places in flight and
-// settles the breaker if Late has not. Further calls do nothing.
+// Done reports that the handler has returned err: nil, its error before code.Edge removes the part of a remote peer (a
+// breaker does not count a peer's refusals), or INTERNAL for a panic. It ends the call for concurrency limits, and settles
+// the breaker if Late has not. Further calls do nothing.
 func (t *Ticket) Done(err error) {
 	if t.guard.empty() || t.over.Swap(true) {
 		return
@@ -96,7 +95,7 @@ func (t *Ticket) Done(err error) {
 	t.settle(err)
 }
 
-// abandon gives back what a call holds that a later rule refused.
+// abandon returns what is held for a call that a later rule refused.
 func (t *Ticket) abandon() {
 	t.over.Store(true)
 	t.held.Release()
@@ -111,5 +110,5 @@ func (t *Ticket) settle(err error) { t.admissions.Settle(err, t.callers(err), fa
 // callers reports whether an error may come from the deadline that the caller set.
 func (t *Ticket) callers(err error) bool { return !t.byRule && t.pastDeadline(err) }
 
-// Shadowed returns by which timeouts the call would have been ended, once Done has returned.
+// Shadowed returns the timeouts in shadow that would have ended the call, once Done has returned.
 func (t *Ticket) Shadowed() []ShadowRefusal { return t.shadowed }
