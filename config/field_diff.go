@@ -9,6 +9,16 @@ import (
 	"time"
 )
 
+// fieldDiffer collects the changes of fields, by what their tags say.
+type fieldDiffer struct {
+	types   structTypes
+	changes Changes
+	subject string
+	at      func(path string) Position
+}
+
+func (d *fieldDiffer) add(c Change) { d.changes = append(d.changes, c) }
+
 // changed reports one field of the subject.
 func (d *fieldDiffer) changed(path, old, next string, class Class) {
 	text := fmt.Sprintf("%s %s → %s", path, orAbsent(path, old), orAbsent(path, next))
@@ -28,16 +38,6 @@ func orAbsent(path, s string) string {
 	}
 	return "none"
 }
-
-// fieldDiffer collects the changes of fields, by what their tags say.
-type fieldDiffer struct {
-	types   structTypes
-	changes Changes
-	subject string
-	at      func(path string) Position
-}
-
-func (d *fieldDiffer) add(c Change) { d.changes = append(d.changes, c) }
 
 // structs compares two structs of one type, field by field.
 func (d *fieldDiffer) structs(path string, old, next reflect.Value, class Class) {
@@ -111,7 +111,10 @@ func (d *fieldDiffer) block(path string, old, next reflect.Value, class Class) {
 	switch {
 	case old.IsNil() && next.IsNil():
 	case old.IsNil():
-		d.add(Change{Subject: d.subject, Path: path, New: written(d.types, next), Text: fmt.Sprintf("%s added %s", path, written(d.types, next)), Class: class, Position: d.at(path)})
+		added := written(d.types, next)
+		d.add(Change{
+			Subject: d.subject, Path: path, New: added, Text: fmt.Sprintf("%s added %s", path, added), Class: class, Position: d.at(path),
+		})
 	default:
 		d.add(Change{Subject: d.subject, Path: path, Old: written(d.types, old), Text: path + " removed", Class: class, Position: d.at(path)})
 	}

@@ -8,14 +8,6 @@ import (
 	"github.com/easymicro/easymicro/wire/wildcard"
 )
 
-// cover reports whether one of the exceptions takes out all that another does.
-func (e Exceptions) cover(one Exception) bool {
-	return slices.ContainsFunc(e, func(o Exception) bool {
-		return coversPatterns(o.Service, one.Service) && coversPatterns(o.Method, one.Method) && coversPatterns(o.Caller, one.Caller) &&
-			coversPeers(o.Peer, one.Peer) && coversPatterns(o.Upstream, one.Upstream)
-	})
-}
-
 // Match says which calls a rule is about: all of its fields must match, a field that is not given always does.
 type Match struct {
 	Service  Patterns   `yaml:"service" pattern:"glob" doc:"Name of the service."`
@@ -33,6 +25,14 @@ func (m Match) IsZero() bool {
 
 // Exceptions is one exception or a list of them; each takes calls out.
 type Exceptions []Exception
+
+// cover reports whether one of the exceptions takes out all that another does.
+func (e Exceptions) cover(one Exception) bool {
+	return slices.ContainsFunc(e, func(o Exception) bool {
+		return coversPatterns(o.Service, one.Service) && coversPatterns(o.Method, one.Method) && coversPatterns(o.Caller, one.Caller) &&
+			coversPeers(o.Peer, one.Peer) && coversPatterns(o.Upstream, one.Upstream)
+	})
+}
 
 // Exception says which calls a match leaves out: all of its fields must match, a field that is not given always does.
 type Exception struct {

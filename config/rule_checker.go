@@ -26,7 +26,7 @@ func (c ruleChecker) check() {
 			c.rule(r, "name", "the name %s is taken by %s", r.Name, theRuleIn(first))
 		}
 	}
-	match, kinds := newMatchChecker(c.report), kindChecker{c.report}
+	match, kinds := newMatchChecker(c.report), kindChecker(c)
 	for i := range rules {
 		r := &rules[i]
 		c.was(r, &byName, &byWas)

@@ -82,7 +82,7 @@ func TestMethodsOfAlmostTheRightShapeAreWarnedOf(t *testing.T) {
 		h := hosttest.Start(t, manifest, hosttest.Options{Registry: clerks()})
 		var said []string
 		for _, w := range warningsOf(t, h) {
-			said = append(said, config.Problem(w).String())
+			said = append(said, w.String())
 		}
 		want := []string{
 			"easymicro.yaml:2:27: services[0].handler: handler " + handler + " does not serve its method Add: third parameter is host_test.reply, want a pointer",

@@ -12,24 +12,6 @@ import (
 	"github.com/easymicro/easymicro/wire/client"
 )
 
-// lost returns the endpoints of a service that discovery no longer has and that stay in use for a while.
-func (c *cluster) lost(service string) map[string]bool {
-	if c == nil {
-		return nil
-	}
-	lost := make(map[string]bool)
-	for _, address := range c.etcd.Stale(service) {
-		lost[address] = true
-	}
-	if left := c.lastKnown.Load(); left != nil {
-		list, _ := left.services.find(service)
-		for _, e := range list {
-			lost[e.Address] = true
-		}
-	}
-	return lost
-}
-
 // A cluster is the connection to a cluster of discovery.etcd. Generations share it until its spec changes; it is
 // closed when no upstream resolves by it any more.
 type cluster struct {
@@ -196,4 +178,22 @@ func (c *cluster) duplicateNow(host string) string {
 		}
 	}
 	return first
+}
+
+// lost returns the endpoints of a service that discovery no longer has and that stay in use for a while.
+func (c *cluster) lost(service string) map[string]bool {
+	if c == nil {
+		return nil
+	}
+	lost := make(map[string]bool)
+	for _, address := range c.etcd.Stale(service) {
+		lost[address] = true
+	}
+	if left := c.lastKnown.Load(); left != nil {
+		list, _ := left.services.find(service)
+		for _, e := range list {
+			lost[e.Address] = true
+		}
+	}
+	return lost
 }

@@ -119,8 +119,10 @@ func newHost(ctx context.Context, set *config.Set, o Options) *Host {
 	h.rules.expiries.tell = h.rules.expires
 	h.remotes = &remotes{core: c, rules: outgoing, apply: h.changes}
 	h.changes.parts = []part{
-		h.clusters, h.upstreams, h.services, h.rules, h.remotes, gateways, listenersPart{c, h.listeners},
-		&settings{core: c, logLevel: o.Log}, publisher{h.clusters},
+		h.clusters, h.upstreams, h.services, h.rules, h.remotes, gateways,
+		listenersPart{c, h.listeners},
+		&settings{core: c, logLevel: o.Log},
+		publisher{h.clusters},
 	}
 	return h
 }

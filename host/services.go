@@ -27,7 +27,6 @@ type services struct {
 
 // servicesStep opens the instances that a change adds.
 type servicesStep struct {
-	noStep
 	of         *services
 	prev, next *generation
 	taken      map[string]*instance // of prev, by service, that next does not have

@@ -109,7 +109,8 @@ func (p *upstreams) openUpstream(set *config.Set, path string, made spec[config.
 		Codec: cfg.Codec, LowerCase: cfg.Compat == "easymicro2019", Idempotent: cfg.Idempotent,
 		ConnectTimeout: cfg.Connection.ConnectTimeout.Std(), KeepaliveInterval: cfg.Connection.KeepaliveInterval.Std(),
 		KeepaliveTimeout: cfg.Connection.KeepaliveTimeout.Std(), PoolSize: cfg.Connection.PoolSize,
-		Caller: registry.Caller, Wrap: p.tracing.Wrap(p.metrics.Upstream(cfg.Name)), OnAttempt: telemetry.Attempt, Logger: p.sampler.Logger().With("upstream", cfg.Name),
+		Caller: registry.Caller, Wrap: p.tracing.Wrap(p.metrics.Upstream(cfg.Name)), OnAttempt: telemetry.Attempt,
+		Logger: p.sampler.Logger().With("upstream", cfg.Name),
 	}
 	if c := cfg.Compression; c != nil {
 		o.Compression = compressions[c.Type]

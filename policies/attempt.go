@@ -370,3 +370,10 @@ func (a *attempt) unreached(err error) {
 	}
 	a.usedUp, a.ejected = false, false // nobody is left to be less choosy about
 }
+
+// outcome is what came of an attempt.
+type outcome struct {
+	err    error
+	own    bool // our own rules refused it: nothing was sent
+	perTry bool // it ran out of perTryTimeout
+}

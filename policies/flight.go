@@ -45,13 +45,6 @@ func (f *flight) tellBreakers() {
 	}
 }
 
-// outcome is what came of an attempt.
-type outcome struct {
-	err    error
-	own    bool // our own rules refused it: nothing was sent
-	perTry bool // it ran out of perTryTimeout
-}
-
 // fly carries out the call; within is as DoWithin has it.
 func (f *flight) fly(ctx context.Context, g *Guard, within time.Time) (slot int, err error) {
 	c, now := &f.asked, time.Now()

@@ -363,3 +363,8 @@ func (s *Snapshot) forget(upstream string) {
 	}
 	s.calling.drop(func(c calling) bool { return c.upstream == upstream })
 }
+
+// sink is where transitions go: the host's function of the last snapshot activated.
+type sink struct {
+	tell atomic.Pointer[func(Transition)]
+}

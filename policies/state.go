@@ -149,3 +149,9 @@ func keysInShort(n *limit.LimiterStats, maximum int) string {
 	}
 	return text
 }
+
+// namedBreaker is a breaker with its upstream.
+type namedBreaker struct {
+	*limit.Breaker
+	upstream string
+}

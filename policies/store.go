@@ -24,7 +24,7 @@ type store struct {
 
 	mu sync.Mutex
 	methods
-	found     []Target // with counters, in order of addition; without those of owner.targets
+	found     []Target // with counters, in order of addition, without those of owner.targets
 	isFound   map[Target]bool
 	endpoints map[string]*limit.PerEndpoint[*limit.Breaker] // by upstream
 	outliers  map[string]*limit.Outliers
@@ -45,11 +45,6 @@ type counterKey struct {
 type breakerKey struct {
 	scope, upstream string
 	target          Target
-}
-
-// sink is where transitions go: the host's function of the last snapshot activated.
-type sink struct {
-	tell atomic.Pointer[func(Transition)]
 }
 
 // newStore returns the store of a rule without a predecessor.
@@ -73,8 +68,8 @@ func (st *store) notify(kind config.Kind, upstream string, target func(limit.Eve
 	}
 }
 
-// prepare returns the state of the methods of r that the store does not have. A method that was found by calls, and is now
-// of this host, starts afresh. The store is left as it is: r may never come into force.
+// prepare returns the state of the methods of r that the store lacks. A method that calls found, and that is now of this
+// host, starts afresh. The store does not change: r may never come into force.
 func (st *store) prepare(r *rule) methods {
 	m := methods{counters: make(map[counterKey]*limit.Counter), breakers: make(map[breakerKey]*limit.Breaker)}
 	before := make(map[Target]bool)
@@ -203,10 +198,8 @@ func (st *store) counter(r *rule, kind config.Kind, t Target) *limit.Counter {
 
 // lookup returns the counter of a kind for a method, or nil.
 func (st *store) lookup(r *rule, kind config.Kind, t Target) *limit.Counter {
-	if n := r.added.counters[counterKey{kind, t}]; n != nil {
-		return n
-	}
-	return st.counters[counterKey{kind, t}]
+	key := counterKey{kind, t}
+	return cmp.Or(r.added.counters[key], st.counters[key])
 }
 
 // settings returns those of the rule in force, or of r, a replaced rule under which calls still run.
@@ -342,12 +335,6 @@ func (st *store) decisions(r *rule, kind config.Kind, t Target) Decisions {
 		return Decisions{}
 	}
 	return Decisions{Allow: n.Allow.Load(), Reject: n.Reject.Load(), Wait: n.Wait.Load(), ShadowReject: n.Shadow.Load()}
-}
-
-// namedBreaker is a breaker with its upstream.
-type namedBreaker struct {
-	*limit.Breaker
-	upstream string
 }
 
 // breakersOf returns the breakers that of selects, or all if it is nil, ordered by what they are for.

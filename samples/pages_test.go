@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asEasymicro) != "" {
 		cli.Main()
 	}
-	os.Exit(m.Run())
+	m.Run()
 }
 
 // The commands of a page print what the page shows, up to the first edit of a file: times, durations and the name of the

@@ -39,7 +39,8 @@ var patterns = map[string]string{
 // definitions are the scalars with a syntax of their own.
 var definitions = map[string]func() *jsonschema.Schema{
 	"duration": func() *jsonschema.Schema {
-		s := textOrNumber(`^(0|([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+$`, &jsonschema.Schema{Const: 0}, "a duration with its unit, such as 500ms or 1m30s")
+		s := textOrNumber(`^(0|([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+$`, &jsonschema.Schema{Const: 0},
+			"a duration with its unit, such as 500ms or 1m30s")
 		s.Examples = []any{"500ms", "30s", "1m30s"}
 		return s
 	},

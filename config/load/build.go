@@ -56,7 +56,8 @@ func (b builder) build(policies []file) (*config.Set, config.Problems) {
 		set.Tokens, problems = tokens, append(problems, found...)
 	}
 	problems = append(append(problems, b.contents(set)...), b.endpoints...)
-	return set, set.Check(problems)
+	err := set.Check(problems)
+	return set, err
 }
 
 // contents puts the named files into the set. A file that cannot be read is a problem of the field that names it. These

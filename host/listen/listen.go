@@ -74,7 +74,8 @@ func (l *Listeners) Plan(ctx context.Context, set *config.Set) (*Plan, error) {
 	if !l.open.Load() {
 		return p, nil
 	}
-	return p, p.bind(ctx)
+	err := p.bind(ctx)
+	return p, err
 }
 
 // IsOpen reports whether the addresses are bound.

@@ -18,7 +18,7 @@ type RateLimits struct {
 // bucket.
 //
 // A call that needs several limiters locks all of them, in one order, before it decides.
-type Limiter struct {
+type Limiter struct { //nolint:gocritic // callers lock several before they decide
 	notifier
 
 	sync.Mutex

@@ -9,7 +9,7 @@ import (
 // Semaphore bounds the calls in flight; further calls wait in a bounded queue, first in, first out.
 //
 // A call that needs several semaphores locks all of them, in one order, before it decides.
-type Semaphore struct {
+type Semaphore struct { //nolint:gocritic // callers lock several before they decide
 	sync.Mutex
 
 	max      int

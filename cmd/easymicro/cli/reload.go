@@ -64,7 +64,7 @@ func (c *reloadCommand) text(r *admin.Revision) {
 		c.line("%s", appliedText(&c.printer, r.Revision, took, changesOf(r.Changes)))
 	}
 	for _, w := range r.Warnings {
-		c.line("%s", warningText(&c.printer, config.Problem(w)))
+		c.line("%s", warningText(&c.printer, w))
 	}
 }
 

@@ -130,7 +130,7 @@ func (t *statusText) show(s *admin.Status) {
 	}
 	for _, w := range warnings {
 		if !shownElsewhere(s, w) {
-			t.line("%s", warningText(t.printer, config.Problem(w)))
+			t.line("%s", warningText(t.printer, w))
 		}
 	}
 	tables.expiring(s.Expiring, s.ExpiringMore)
