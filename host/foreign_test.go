@@ -42,7 +42,7 @@ func TestWhereACallWentIsNotSaidToCallersOfAGateway(t *testing.T) {
 	t.Parallel()
 	for want, payload := range map[string][]byte{
 		"Arith.Mul: the response: not valid gzip":       []byte("not gzip"),
-		"Arith.Mul: the response: payload of more than": gzipped(t, make([]byte, 17<<20)),
+		"Arith.Mul: the response: the payload exceeds the limit of": gzipped(t, make([]byte, 17<<20)),
 	} {
 		address := wiretest.Meet(t, func(c net.Conn) {
 			in := wire.NewReader(c, wire.Limits{})

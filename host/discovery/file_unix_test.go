@@ -15,7 +15,7 @@ func TestWhatIsNoFileIsToldAndHoldsNothingUp(t *testing.T) {
 		"is a pipe, not a file":      func(t *testing.T, path string) { t.Helper(); must(t, syscall.Mkfifo(path, 0o600)) },
 		"is a directory, not a file": func(t *testing.T, path string) { t.Helper(); must(t, os.Mkdir(path, 0o700)) },
 		"is a device, not a file":    func(t *testing.T, path string) { t.Helper(); must(t, os.Symlink("/dev/zero", path)) },
-		"has 2147483648 bytes: it may have 1 MiB at most": func(t *testing.T, path string) {
+		"has 2147483648 bytes: the limit is 1 MiB": func(t *testing.T, path string) {
 			t.Helper()
 			write(t, path, "")
 			must(t, os.Truncate(path, 2<<30))
