@@ -41,7 +41,7 @@ func startStock(t *testing.T, text string) (address string, calls chan *wire.Fra
 func TestWhereACallWentIsNotSaidToCallersOfAGateway(t *testing.T) {
 	t.Parallel()
 	for want, payload := range map[string][]byte{
-		"Arith.Mul: the response: not valid gzip":       []byte("not gzip"),
+		"Arith.Mul: the response: not valid gzip":                   []byte("not gzip"),
 		"Arith.Mul: the response: the payload exceeds the limit of": gzipped(t, make([]byte, 17<<20)),
 	} {
 		address := wiretest.Meet(t, func(c net.Conn) {
