@@ -1,5 +1,5 @@
-// Command easymicro is the host with the handlers of the samples. A host with handlers of your own is this file with
-// another import.
+// Command easymicro is the host with the handlers of the samples. A host with your own handlers is this file with other
+// imports.
 package main
 
 import (

@@ -13,14 +13,14 @@ import (
 	"github.com/easymicro/easymicro/registry"
 )
 
-// Defaults of a host, used where neither a flag nor a manifest sets them.
+// Defaults for what neither a flag nor the manifest sets.
 const (
 	defaultManifest                = "easymicro.yaml"
 	defaultAdmin                   = "127.0.0.1:8970"
 	defaultListen   config.Address = "127.0.0.1:8972"
 )
 
-// app is what the commands share: the streams, the handlers compiled in, and the flags that every command has.
+// app is shared by the commands: the streams, the compiled-in handlers and the global flags.
 type app struct {
 	printer
 	in       io.Reader
@@ -45,7 +45,7 @@ func (a *app) globalFlags(root *cobra.Command) {
 	_ = root.RegisterFlagCompletionFunc("admin", cobra.NoFileCompletions)
 }
 
-// environment sets globals from EASYMICRO_*. Flags are parsed later and override them.
+// environment sets the globals from EASYMICRO_*. Flags, parsed later, override them.
 func (a *app) environment(root *cobra.Command) error {
 	a.noColor = os.Getenv("NO_COLOR") != ""
 	for _, name := range []string{"config", "admin", "output", "no-color"} {
@@ -75,7 +75,7 @@ func (a *app) checkGlobals(cmd *cobra.Command) error {
 	return nil
 }
 
-// formats returns the output formats that a command has.
+// formats returns the output formats of a command.
 func formats(cmd *cobra.Command) []string {
 	if cmd.Name() == "validate" {
 		return []string{formatText, formatJSON, formatGitHub}

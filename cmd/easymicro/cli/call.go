@@ -79,7 +79,7 @@ func (c *callCommand) run(cmd *cobra.Command, args []string) error {
 	return (&rpcxCall{&c.request}).run(ctx)
 }
 
-// parse makes the call from arguments and flags.
+// parse fills in the request from the arguments and flags.
 func (c *callCommand) parse(ctx context.Context, args []string) (err error) {
 	if c.service, c.method, err = methodArg(args[0]); err != nil {
 		return err

@@ -19,7 +19,7 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// maxReply bounds a reply over HTTP.
+// maxReply limits the size of a reply over HTTP.
 const maxReply = 64 << 20
 
 // httpCall makes the call over HTTP.

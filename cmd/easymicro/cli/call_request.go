@@ -26,7 +26,7 @@ type request struct {
 	resolver        *etcdFlags // of --etcd; nil without
 }
 
-// show prints a reply: JSON with a final line feed, raw bytes as they are.
+// show prints a reply: JSON with a trailing newline, raw bytes unchanged.
 func (r *request) show(out []byte) error {
 	if r.codec != wire.Raw && len(out) > 0 && out[len(out)-1] != '\n' {
 		out = append(out, '\n')
@@ -92,8 +92,8 @@ func (r *request) explain(o outcome) {
 	}
 }
 
-// failed adds the exit code to an error of the service or of the way to it. A service that misses the deadline and one
-// that reports so itself look the same.
+// failed adds the exit code to an error from the service or the network. A deadline that passes here looks like one that
+// the service reports.
 func (r *request) failed(address string, err error) error {
 	var e *code.Error
 	switch {
@@ -115,7 +115,7 @@ func unreachable(address string, err error) error {
 	return &exitError{code: ExitUnreachable, err: fmt.Errorf("cannot connect to %s: %w", address, err)}
 }
 
-// noAnswer is the error of a connection that was made and lost.
+// noAnswer returns the error for a connection that was lost before the reply.
 func noAnswer(address, why string) error {
 	return &exitError{code: ExitUnreachable, err: fmt.Errorf("no answer from %s: %s", address, why)}
 }

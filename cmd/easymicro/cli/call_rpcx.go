@@ -131,8 +131,8 @@ type converter struct {
 	method *registry.Method // nil if its types are not in this binary
 }
 
-// newConverter finds the types of the method in this binary, by the handler that the manifest, else the running host, gives
-// the service.
+// newConverter looks up the types of the method in this binary. The manifest, or else the running host, names the handler
+// of the service.
 func newConverter(ctx context.Context, call *request) (*converter, error) {
 	c := &converter{codec: call.codec}
 	if c.codec == wire.JSON || c.codec == wire.Raw {
@@ -210,10 +210,10 @@ func (c *converter) decode(payload []byte) ([]byte, error) {
 	return wire.AppendHTTP(nil, value)
 }
 
-// unbounded has no limit: the payloads are the user's own, and replies to them.
+// unbounded has no size limit: payloads and replies are the user's own.
 func unbounded() *wire.Decoding { return &wire.Decoding{MaxBytes: -1} }
 
-// value returns a pointer to decode into: of the type of the method, or to any.
+// value returns a pointer to decode into: to the method's type, or to any if it is unknown.
 func (c *converter) value(of func(*registry.Method) any) any {
 	if c.method == nil {
 		return new(any)
@@ -221,8 +221,8 @@ func (c *converter) value(of func(*registry.Method) any) any {
 	return of(c.method)
 }
 
-// withIntegers decodes valid JSON without a type. Numbers without a fraction become integers, since other codecs distinguish
-// integers from floats.
+// withIntegers decodes valid JSON into any. Numbers without a fraction become integers, since other codecs distinguish them
+// from floats.
 func withIntegers(body []byte) (any, error) {
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.UseNumber()
@@ -253,7 +253,7 @@ func integersIn(v any) (_ any, err error) {
 	return v, nil
 }
 
-// numberOf returns an integer for a number without a fraction, also with an exponent: 1e3 is 1000.
+// numberOf returns an integer for a number without a fraction, even one with an exponent: 1e3 is 1000.
 func numberOf(text string) (any, error) {
 	if strings.Contains(text, ".") {
 		return strconv.ParseFloat(text, 64)

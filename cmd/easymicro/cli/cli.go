@@ -34,7 +34,7 @@ func Run(ctx context.Context, args []string, streams IO) int {
 	return report(&a.printer, err)
 }
 
-// newRoot returns the command easymicro with all others below it.
+// newRoot returns the root command with all its subcommands.
 func newRoot(a *app) *cobra.Command {
 	showVersion := false
 	version := &versionCommand{app: a}

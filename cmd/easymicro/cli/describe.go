@@ -140,7 +140,7 @@ func pick(services []admin.Service, name string) (*admin.Service, error) {
 	return nil, &exitError{code: ExitAnswered, err: fmt.Errorf("the host does not serve %s%s", name, didYouMean(meant, known))}
 }
 
-// servedElsewhere adds to the error about a service that the host does not serve where the service is.
+// servedElsewhere extends the error for a service that the host does not serve: it names where discovery has found it.
 func servedElsewhere(discovered []admin.Discovered, name string, err error) error {
 	service, _, ok := admin.SplitMethod(name)
 	if !ok {
@@ -160,7 +160,7 @@ func servedElsewhere(discovered []admin.Discovered, name string, err error) erro
 	return err
 }
 
-// pickService finds the service of a name, which may be that of a method, and may contain dots.
+// pickService returns the service that name, a service or SERVICE.METHOD, refers to. Service names may contain dots.
 func pickService(names []string, name string) (string, error) {
 	found, err := pickName(names, name)
 	service, _, ok := admin.SplitMethod(name)

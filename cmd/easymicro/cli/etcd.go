@@ -165,7 +165,7 @@ func (f *etcdFlags) tls(ctx context.Context) (*tls.Config, error) {
 	return c, nil
 }
 
-// servicesIn returns the names of all services in etcd. With an error it returns those that are known.
+// servicesIn returns the names of all services in etcd, and on an error those found so far.
 func servicesIn(ctx context.Context, c *etcd.Cluster) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, etcdTimeout)
 	defer cancel()
@@ -190,7 +190,7 @@ type etcdEndpoint struct {
 	Metadata map[string]string `json:"metadata,omitempty"`
 }
 
-// pickName finds a service by its name, or by the only name that differs in case alone.
+// pickName returns the service with this name, or else the only one whose name differs just in case.
 func pickName(names []string, name string) (string, error) {
 	if slices.Contains(names, name) {
 		return name, nil
@@ -207,7 +207,7 @@ func pickName(names []string, name string) (string, error) {
 	return "", &exitError{code: ExitAnswered, err: fmt.Errorf("service %s not found in etcd%s", name, didYouMean(name, names))}
 }
 
-// endpointRows returns a table of endpoints. It has a column of versions if one has a version other than devel.
+// endpointRows returns a table of endpoints, with a version column unless every version is devel.
 func endpointRows(services []etcdService) [][]string {
 	versions := slices.ContainsFunc(services, func(s etcdService) bool {
 		return slices.ContainsFunc(s.Endpoints, func(e etcdEndpoint) bool { return e.Version != "" && e.Version != "devel" })
@@ -231,7 +231,7 @@ func endpointRows(services []etcdService) [][]string {
 	return rows
 }
 
-// services returns all services in etcd with their endpoints. With an error it returns those that are known.
+// services returns all services in etcd with their endpoints, and on an error those found so far.
 func (f *etcdFlags) services(ctx context.Context) ([]etcdService, error) {
 	c, err := f.open(ctx)
 	if err != nil {

@@ -77,7 +77,7 @@ func report(p *printer, err error) int {
 	return v.ExitCode
 }
 
-// add copies the details of an error that a service or a host answered with.
+// add copies the details of an error returned by a service or a host.
 func (v *errorView) add(err error) {
 	var called *code.Error
 	if errors.As(err, &called) && v.ExitCode == ExitAnswered {
@@ -90,7 +90,7 @@ func (v *errorView) add(err error) {
 	}
 }
 
-// text returns the message with the code of a service and the advice of a host.
+// text returns the message with the service's code and the host's hint.
 func (v *errorView) text() string {
 	text := v.Message
 	if _, ok := code.Parse(v.Code); ok && !strings.HasPrefix(text, v.Code) {
@@ -102,7 +102,7 @@ func (v *errorView) text() string {
 	return text
 }
 
-// loadError adds the exit code to problems of a manifest that was to be served. Other errors are returned as they are.
+// loadError adds the exit code to problems in the manifest to serve. Other errors are returned unchanged.
 func loadError(manifest string, err error) error {
 	var problems config.Problems
 	if !errors.As(err, &problems) {

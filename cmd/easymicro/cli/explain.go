@@ -90,7 +90,7 @@ func (c *explainCommand) query(method string) (q admin.ExplainQuery, err error) 
 	return q, nil
 }
 
-// explainRule shows a rule as of a revision, or as it is now.
+// explainRule shows a rule of a given revision, or its current version.
 func (c *explainCommand) explainRule(ctx context.Context, arg string) error {
 	name, rev, past := strings.Cut(arg, "@")
 	number, err := strconv.Atoi(strings.TrimPrefix(rev, "r"))
@@ -207,7 +207,7 @@ func decisions(d policies.Decisions) string {
 	return strings.Join(parts, ", ")
 }
 
-// ruleText shows a rule as of a revision.
+// ruleText shows a rule of a given revision.
 func (c *explainCommand) ruleText(x *admin.RuleExplanation) {
 	status := x.Status
 	if status != "in force" {

@@ -20,7 +20,7 @@ import (
 // gatewayListen is the default listen address of a gateway.
 const gatewayListen = "127.0.0.1:8887"
 
-// gatewayCommand runs a host without services that routes HTTP to those in etcd.
+// gatewayCommand runs a host that has no services of its own and routes HTTP to those in etcd.
 type gatewayCommand struct {
 	hosting
 	etcd               etcdFlags
@@ -98,7 +98,7 @@ func adminTaken(cmd *cobra.Command) bool {
 	return false
 }
 
-// manifest returns the manifest for the flags.
+// manifest builds the manifest from the flags.
 func (c *gatewayCommand) manifest() map[string]any {
 	f := &c.etcd
 	cluster := map[string]any{"name": "main", "endpoints": f.urls}
@@ -138,7 +138,7 @@ func (c *gatewayCommand) manifest() map[string]any {
 	return m
 }
 
-// gatewayFlags are the flags of a gateway by the path of their value in the manifest.
+// gatewayFlags maps paths in the manifest to the flags that set them.
 var gatewayFlags = []struct{ path, flag string }{
 	{"listeners[0].address", "--listen"},
 	{"admin.address", "--admin-listen"},
@@ -158,7 +158,7 @@ var gatewayFlags = []struct{ path, flag string }{
 	{"discovery.etcd[0].tls.keyFile", "--etcd-key-file"},
 }
 
-// gatewayError names flags instead of the manifest made from them, which users do not see.
+// gatewayError rewrites problems in the generated manifest, which users never see, to name flags.
 func gatewayError(err error) error {
 	var exit *exitError
 	if !errors.As(err, &exit) || len(exit.problems) == 0 {

@@ -94,7 +94,7 @@ func (h *helpPage) heading(title string) {
 	}
 }
 
-// wrapped writes paragraphs; hang precedes all lines of one but its first.
+// wrapped writes paragraphs; hang indents every line of a paragraph but its first.
 func (h *helpPage) wrapped(text, hang string) {
 	columns := h.columns()
 	if columns == 0 {
@@ -172,8 +172,8 @@ func (h *helpPage) flags(title string, flags *pflag.FlagSet) {
 	}
 }
 
-// wrap joins words with spaces into lines of at most that many columns, longer words apart. A line that continues ends in
-// more, and the next one starts with hang. With 0 columns it returns one line.
+// wrap joins words into lines of at most columns, unless a word is longer. A line that continues ends in more, and the next
+// one starts with hang. With columns 0 it returns one line.
 func wrap(words []string, columns int, hang, more string) []string {
 	if columns == 0 {
 		return []string{strings.Join(words, " ")}

@@ -92,7 +92,7 @@ func alsoAs(s *admin.Service, method string) string {
 	return strings.Join(names, ", ")
 }
 
-// noServices explains a host without services: a gateway has found those of other hosts.
+// noServices returns the text for a host without services, which may be a gateway to the services of others.
 func noServices(discovered []admin.Discovered) string {
 	const shown = 20
 	var names []string

@@ -74,7 +74,7 @@ func notDirectory(path string) error {
 	return failed("%s is a directory (did you mean %s?)", path, inside)
 }
 
-// usable returns an error if a block of the manifest is invalid. instead names the flag that replaces the block.
+// usable returns an error if a block of the manifest is invalid. instead is the flag to use in place of the block.
 func (m *localManifest) usable(block, instead string) error {
 	var found config.Problems
 	for _, p := range m.problems.Errors() {
@@ -195,10 +195,10 @@ func readFile(path string, maxBytes int64) ([]byte, error) {
 	return new(files.Gate).Read(context.Background(), path, maxBytes)
 }
 
-// pipeTimeout bounds the wait for the writer of a pipe that a flag names, such as a program that asks for a passphrase.
+// pipeTimeout bounds the wait for the writer of a pipe given to a flag, such as a program that asks for a passphrase.
 const pipeTimeout = time.Minute
 
-// readFlag reads the file of a flag, which may be a pipe from a program that keeps secrets.
+// readFlag reads the file of a flag, which may be a pipe from a secret manager.
 func readFlag(ctx context.Context, flag, path string, maxBytes int64) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, pipeTimeout)
 	defer cancel()
@@ -225,8 +225,8 @@ func readSecret(ctx context.Context, flag, path string) (string, error) {
 	return text, nil
 }
 
-// unknownVariables warns about variables that look like misspelt ones of easymicro. Commands that load the files of a host
-// warn by themselves, since they know which variables these use; a completing shell has nowhere to show a warning.
+// unknownVariables warns about environment variables that look like misspelt EASYMICRO_* ones. Commands that load the files
+// of a host warn by themselves, since they know which variables the files use; completion cannot show a warning.
 func unknownVariables(a *app, cmd *cobra.Command) {
 	if slices.Contains([]string{"serve", "gateway", "validate", cobra.ShellCompRequestCmd, cobra.ShellCompNoDescRequestCmd}, cmd.Name()) {
 		return

@@ -78,7 +78,7 @@ func (p *printer) section(rows [][]string) {
 	}
 }
 
-// clear starts a new picture: in place on a terminal, after a blank line elsewhere.
+// clear starts a new frame: in place on a terminal, after a blank line elsewhere.
 func (p *printer) clear() {
 	switch {
 	case terminal(p.out):
@@ -100,7 +100,7 @@ const (
 	yellow paint = "33"
 )
 
-// paint colours text if stdout is a terminal that may show colours.
+// paint colours text if stdout is a terminal and colours are enabled.
 func (p *printer) paint(with paint, text string) string {
 	if with == plain || text == "" || !p.colored(p.out) {
 		return text
@@ -112,7 +112,7 @@ func (p *printer) colored(w any) bool {
 	return !p.noColor && terminal(w) && os.Getenv("TERM") != "dumb"
 }
 
-// columns returns how wide help may be: the width of the terminal, or 0 if the text fits as it is.
+// columns returns the width for help: that of the terminal, or 0 if the text fits unwrapped.
 func (p *printer) columns() int {
 	const natural = 130 // columns that the texts are written for
 	f, ok := p.out.(*os.File)
@@ -163,7 +163,7 @@ func aligned(rows [][]string) []string {
 // oneLine escapes a cell for a table.
 func oneLine(cell string) string { return strings.ReplaceAll(clean(cell), "\n", `\n`) }
 
-// withoutEmpty removes those of the named columns that are empty in every row.
+// withoutEmpty removes the named columns that are empty in every row.
 func withoutEmpty(rows [][]string, titles ...string) [][]string {
 	for _, title := range titles {
 		at := slices.Index(rows[0], title)

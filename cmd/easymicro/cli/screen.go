@@ -27,7 +27,7 @@ type screen struct {
 	warned  config.Problems // of the running revision; shown already, once the host has started
 }
 
-// ready shows what the host serves once it does.
+// ready shows what the host serves, once it is ready.
 func (s *screen) ready(h *host.Host) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -55,7 +55,7 @@ func (s *screen) ready(h *host.Host) {
 	s.showWarnings(slices.DeleteFunc(slices.Clone(s.warned), func(w config.Problem) bool { return w.Path == "policies.fallback" }))
 }
 
-// logged writes to the log what the screen would have shown at the start.
+// logged logs what the screen would have shown at startup.
 func (s *screen) logged(h *host.Host, log *slog.Logger) {
 	services := []string{}
 	for _, v := range h.Services() {
@@ -142,7 +142,7 @@ func serviceLine(v *admin.Service) string {
 	return fmt.Sprintf("%s (%s)", v.Name, strings.Join(names, ", "))
 }
 
-// try returns an example call, of the first method that has one.
+// try returns an example call of the first method that has one.
 func (s *screen) try(h *host.Host) string {
 	for _, v := range h.Services() {
 		for i := range v.Methods {
@@ -301,7 +301,7 @@ func (s *screen) revisionJSON(r host.Revision) {
 func (s *screen) event(v any) {
 	e := json.NewEncoder(s.out)
 	e.SetEscapeHTML(false)
-	_ = e.Encode(v) // a screen that cannot be written must not end the host
+	_ = e.Encode(v) // a broken stdout must not end the host
 }
 
 // remoteLine describes the services of other hosts that the gateway routes to, or returns "" without a gateway.

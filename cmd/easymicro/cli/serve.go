@@ -52,7 +52,7 @@ const (
 	screenOff  = "off"
 )
 
-// hosting is what commands that run a host share.
+// hosting is shared by the commands that run a host.
 type hosting struct{ *app }
 
 // addFlags adds the flags of a host with their defaults; overManifest is set if they override values of a manifest.
@@ -154,7 +154,7 @@ func (h *hosting) showsScreen(cmd *cobra.Command) (bool, error) {
 	return false, usageError("%s: %q is not one of %s%s", from, mode, strings.Join(modes, ", "), didYouMean(mode, modes))
 }
 
-// sameOutput reports whether two streams go to the same place, as on a terminal or with 2>&1.
+// sameOutput reports whether two streams are the same file, as on a terminal or with 2>&1.
 func sameOutput(a, b any) bool {
 	if terminal(a) && terminal(b) {
 		return true
@@ -172,12 +172,12 @@ func sameOutput(a, b any) bool {
 	return err == nil && os.SameFile(x, y)
 }
 
-// onScreen are the messages of the log that the screen shows in its own words.
+// onScreen lists the log messages that the screen shows in its own words.
 var onScreen = []string{
 	"set applied", "reload applied", "reload rejected, the running set stays", "reload found nothing changed", "listening",
 }
 
-// sharedLog omits messages that the screen shows in the same place. Warnings about files have the same words on both; they
+// sharedLog drops messages that the screen already shows on the same output. Warnings about files read alike on both and
 // are left to the log.
 type sharedLog struct{ slog.Handler }
 
@@ -194,7 +194,7 @@ func (l sharedLog) WithAttrs(attrs []slog.Attr) slog.Handler {
 
 func (l sharedLog) WithGroup(name string) slog.Handler { return sharedLog{l.Handler.WithGroup(name)} }
 
-// suggestFlags adds to addresses that a host cannot listen on the flags that change them.
+// suggestFlags adds, to problems with listen addresses, the flags that change them.
 func suggestFlags(err error) error {
 	flags := map[string]string{"admin.address": "--admin-listen", "listeners[0].address": "--listen"}
 	var problems config.Problems
@@ -211,8 +211,8 @@ func suggestFlags(err error) error {
 	return problems
 }
 
-// wrongFlags changes the exit code of an error that is only about values of flags. A flag is not wrong because an address is
-// in use or a file is missing.
+// wrongFlags turns an error that is only about flag values into a usage error. An address in use or a missing file does not
+// make a flag wrong.
 func wrongFlags(err error) error {
 	var exit *exitError
 	if !errors.As(err, &exit) || len(exit.problems) == 0 {

@@ -20,8 +20,8 @@ type signals struct {
 	atOnce               atomic.Pointer[func()] // called before an end without a drain
 }
 
-// newSignals starts to receive signals. SIGPIPE is received so that a closed pipe behind the screen makes writes fail instead
-// of ending the host.
+// newSignals starts receiving signals, SIGPIPE among them so that a closed pipe fails the screen's writes and does not kill
+// the host.
 func newSignals() *signals {
 	s := &signals{
 		ending: make(chan os.Signal, 1), hangup: make(chan os.Signal, 1), pipe: make(chan os.Signal, 1), done: make(chan struct{}),
@@ -51,12 +51,12 @@ func (s *signals) drain(parent context.Context) (context.Context, context.Cancel
 	return ctx, cancel
 }
 
-// endTimeout bounds how long a process that ends at once may take to log that, and then to die from the signal.
+// endTimeout bounds how long an immediate exit may take to write its log line, and then to die from the signal.
 const endTimeout = 500 * time.Millisecond
 
-// end ends the process by the signal, as if it were not handled. If the process survives, it exits with the code that a shell
-// reports for the signal: signals ignored at the start of the process, such as SIGINT in background jobs of a script, are
-// ignored again, and some systems cannot send them.
+// end kills the process with the signal, as if it were not handled. If the process survives, it exits with the code that a
+// shell reports for the signal: a signal ignored at startup, such as SIGINT in a script's background jobs, is ignored
+// again, and some systems cannot send signals.
 func (s *signals) end(by os.Signal) {
 	if hook := s.atOnce.Load(); hook != nil {
 		done := make(chan struct{})

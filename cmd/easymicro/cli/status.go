@@ -191,7 +191,7 @@ func (t *statusText) policiesText(p *admin.Policies) {
 	t.changesText(&p.Running)
 }
 
-// changesText shows what the edit behind the running revision changed.
+// changesText shows what the running revision changed.
 func (t *statusText) changesText(r *admin.Running) {
 	const shown = 10
 	lines := changesOf(r.Changes).Lines()
@@ -207,7 +207,7 @@ func (t *statusText) changesText(r *admin.Running) {
 	}
 }
 
-// shownElsewhere reports whether the current state of a warning from the reload is shown as well.
+// shownElsewhere reports whether another part of the status shows the current state of a reload warning.
 func shownElsewhere(s *admin.Status, w config.Problem) bool {
 	return s.Policies.StandIn != nil && w.Path == "policies.fallback" || len(s.Expiring) > 0 && strings.HasSuffix(w.Path, ".expires")
 }

@@ -83,7 +83,7 @@ func (t *statusTables) connectionText(d *admin.Discovery) string {
 	return t.paint(red, "unreachable") + lasting(d.Since) + ": " + inCell(strings.TrimPrefix(d.Error, "etcd "+d.Name+": "))
 }
 
-// inCell abbreviates a reason for a table; the whole of it is shown below.
+// inCell abbreviates a reason for a table; the full text is shown below it.
 func inCell(reason string) string {
 	short, cut := strings.CutSuffix(code.Clip(reason, 42), "…")
 	if !cut {
@@ -123,7 +123,7 @@ func publishedText(list []admin.Instance) string {
 	return strings.Join(names, ", ") + " at " + list[0].Address
 }
 
-// foundText counts what discovery has found; list --etcd names it.
+// foundText counts what discovery has found; list --etcd shows it.
 func foundText(d *admin.Discovery) string {
 	endpoints, stale := 0, 0
 	for _, s := range d.Services {
@@ -197,7 +197,7 @@ func (t *statusTables) budget(b *admin.Budget) {
 	})
 }
 
-// roughly formats a size whose magnitude matters.
+// roughly formats a size rounded to its unit.
 func roughly(n int64) string {
 	for unit := int64(1 << 30); unit > 1; unit >>= 10 {
 		if n >= 10*unit || n%unit == 0 {
@@ -241,7 +241,7 @@ func (t *statusTables) breakers(list []policies.BreakerStats) {
 	t.section(withoutEmpty(rows, "UPSTREAM", "MODE"))
 }
 
-// modeWhere returns a mode for a table in which some rules are in shadow; in others it is left out.
+// modeWhere returns mode for a table that has rules in shadow mode, and "" for others.
 func modeWhere(shadow bool, mode string) string {
 	if !shadow {
 		mode = ""
@@ -249,8 +249,7 @@ func modeWhere(shadow bool, mode string) string {
 	return orDash(mode)
 }
 
-// breakerTarget names the target of a breaker: a method, an endpoint, or an upstream as a whole. The upstream has its own
-// column.
+// breakerTarget names the target of a breaker: a method, an endpoint, or a whole upstream, which has its own column.
 func breakerTarget(b *policies.BreakerStats) string {
 	target := b.Target
 	if b.Upstream != "" {
@@ -278,7 +277,7 @@ func (t *statusTables) limiters(list []policies.LimiterStats) {
 	t.section(withoutEmpty(rows, "MODE"))
 }
 
-// keysOf counts the keys of a limiter and the calls without a bucket of their own.
+// keysOf counts the keys of a limiter and the calls that have no bucket of their own.
 func keysOf(l *policies.LimiterStats) string {
 	text := fmt.Sprint(l.Keys)
 	if l.Overflow > 0 {

@@ -15,8 +15,7 @@ import (
 // painted matches the only escape sequences that a text may contain: those of printer.paint.
 var painted = regexp.MustCompile("\x1b\\[[0-9;]{0,8}m")
 
-// clean escapes what a terminal would execute. Names, causes and messages come from peers, which must not be able to move
-// the cursor of the reader.
+// clean escapes control characters. Peers choose names, causes and messages, and must not control the user's terminal.
 func clean(s string) string {
 	if strings.IndexFunc(s, isControl) < 0 {
 		return s
@@ -41,7 +40,7 @@ func clean(s string) string {
 	return b.String()
 }
 
-// isControl reports whether a terminal executes r, line feeds apart.
+// isControl reports whether a terminal interprets r; line feeds do not count.
 func isControl(r rune) bool {
 	return r != '\n' && (unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r))
 }
@@ -132,7 +131,7 @@ func orDash(s string) string {
 	return s
 }
 
-// count formats a number of things: "no rules", "1 rule", "2 rules".
+// count formats a count: "no rules", "1 rule", "2 rules".
 func count(n int, thing string) string {
 	switch {
 	case n == 1:

@@ -37,7 +37,7 @@ func methodArg(arg string) (service, method string, err error) {
 	return service, method, nil
 }
 
-// unknownCommand rejects arguments of the root: they name no command.
+// unknownCommand rejects arguments of the root command: they do not name a command.
 func unknownCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
@@ -55,7 +55,7 @@ func commandNames(root *cobra.Command) []string {
 	return append(names, "help")
 }
 
-// didYouMean suggests the known word that is most similar, if one is.
+// didYouMean suggests the most similar known word, if any.
 func didYouMean(word string, known []string) string {
 	if s := config.Suggest(word, known); s != "" {
 		return " (did you mean " + s + "?)"
@@ -101,7 +101,7 @@ func flagHint(cmd *cobra.Command, name string) string {
 	return ""
 }
 
-// positional returns the arguments that are neither flags of the root nor values of these.
+// positional returns the arguments that are neither root flags nor their values.
 func positional(root *cobra.Command, args []string) []string {
 	flags := pflag.NewFlagSet(root.Name(), pflag.ContinueOnError)
 	flags.AddFlagSet(root.PersistentFlags())

@@ -90,7 +90,7 @@ type checked struct {
 	problems   config.Problems
 }
 
-// check returns the problems that serve would find in a manifest, or those of another file on its own.
+// check returns the problems that serve would find in a manifest, or those of any other file checked on its own.
 func (c *validateCommand) check(ctx context.Context, file string) (checked, error) {
 	if err := notDirectory(file); err != nil {
 		return checked{}, err
@@ -181,7 +181,7 @@ const (
 	endpointFile
 )
 
-// kindOf recognizes a file by its top level. An unrecognized one is checked as a manifest.
+// kindOf recognizes a file by its top-level keys. An unrecognized one is checked as a manifest.
 func kindOf(top config.Outline) fileKind {
 	switch {
 	case top.Rules:
@@ -198,7 +198,7 @@ func kindOf(top config.Outline) fileKind {
 	return manifestFile
 }
 
-// anyHost is the manifest for checking a file on its own. It causes no problem in the file, and its callers may have names.
+// anyHost is the manifest used to check a file on its own. It allows rules to name callers.
 const anyHost = "services: []\nauth: {identify: [token], tokens: {file: tokens.yaml}}\n"
 
 // checkPolicies returns the problems of a policy file, whatever its host.
@@ -235,8 +235,8 @@ func checkAlone(file string, set *config.Set) config.Problems {
 	return found
 }
 
-// fromHere returns the path of a file that a manifest names, relative to the current directory if it is below. Names of flags
-// and variables are returned as they are.
+// fromHere returns the path of a file named in a manifest, relative to the current directory if below it. Names of flags
+// and variables are returned unchanged.
 func fromHere(manifest, file string) string {
 	if file == "" || strings.HasPrefix(file, "-") || strings.HasPrefix(file, "EASYMICRO_") || file == manifest {
 		return relative(file)

@@ -70,7 +70,7 @@ type versionView struct {
 	Platform string `json:"platform"`
 }
 
-// licenses is what a distributor of the binary has to include: the licence and notice of easymicro and of what it links.
+// licenses holds what distributors of the binary must include: the licences and notices of easymicro and its dependencies.
 //
 //go:embed licenses/licenses.txt
 var licenses string
