@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Call is what a handler can learn about the call that it serves, through the functions that take its context. The host
-// makes one for each call.
+// Call describes the call being served. Handlers read it with the functions that take their context; the host makes one for
+// each call.
 type Call struct {
 	Service, Method string // as the manifest and the handler name them
 	Caller          string // name of the caller; "anonymous" without an identity
@@ -27,14 +27,14 @@ type Call struct {
 
 type callKey struct{}
 
-// WithCall returns ctx with c in it. The returned context is c itself, so that c serves one call only.
+// WithCall returns ctx with c in it. The returned context is c itself, so c must not be used for another call.
 func WithCall(ctx context.Context, c *Call) context.Context {
 	c.parent = ctx
 	return c
 }
 
-// Metadata returns the metadata of the request that is being served. It belongs to the host: do not change it, and copy
-// what outlives the call.
+// Metadata returns the metadata of the request being served. It belongs to the host: do not change it, and copy what
+// outlives the call.
 func Metadata(ctx context.Context) Pairs {
 	if c := CallFrom(ctx); c != nil {
 		return c.Metadata
@@ -42,8 +42,8 @@ func Metadata(ctx context.Context) Pairs {
 	return nil
 }
 
-// ReplyMetadata returns the metadata of the response, to be added to: ReplyMetadata(ctx).Set("etag", tag). It is valid
-// until the method returns. It is never nil; outside of a call it is discarded.
+// ReplyMetadata returns the metadata of the response, as in ReplyMetadata(ctx).Set("etag", tag). It is valid until the
+// method returns. It is never nil; outside of a call it is discarded.
 func ReplyMetadata(ctx context.Context) *Pairs {
 	if c := CallFrom(ctx); c != nil {
 		return &c.Reply
@@ -51,7 +51,7 @@ func ReplyMetadata(ctx context.Context) *Pairs {
 	return new(Pairs)
 }
 
-// Caller returns the name that the host's auth settings give to the peer, "anonymous" if none, and "" outside of a call.
+// Caller returns the name that the host's auth settings assign to the peer, "anonymous" if none, and "" outside of a call.
 func Caller(ctx context.Context) string {
 	if c := CallFrom(ctx); c != nil {
 		return c.Caller
@@ -89,8 +89,8 @@ func (c *Call) Value(key any) any {
 // goroutine if the parent is not one of package context.
 func (c *Call) AfterFunc(f func()) (stop func() bool) { return context.AfterFunc(c.parent, f) }
 
-// Pairs is metadata: keys and values in the order of the wire. Keys are case-sensitive; if one repeats, the last counts,
-// as it does for rpcx. The zero value is empty and ready to use. It is not safe for concurrent use.
+// Pairs is metadata: keys and values in wire order. Keys are case-sensitive; if one repeats, the last value counts, as in
+// rpcx. The zero value is empty and ready to use. Pairs is not safe for concurrent use.
 type Pairs [][2]string //nolint:recvcheck // it is a slice: only Set needs the variable
 
 // Get returns the value of key, and "" without one.
@@ -125,9 +125,9 @@ type (
 	replyOfKey  struct{}
 )
 
-// WithOutgoing returns a context for calls to upstreams that adds key and value to their metadata. Nothing of the call that
-// is being served is passed on by itself, except its deadline and its trace. Names of the protocol, which begin with __
-// or x-em-, are not sent, except __AUTH, the token by which an upstream knows this host.
+// WithOutgoing returns a context that adds key and value to the metadata of calls to upstreams. Of the call being served,
+// only the deadline and the trace are passed on by themselves. Keys of the protocol, which begin with __ or x-em-, are not
+// sent, except __AUTH, the token that identifies this host to an upstream.
 func WithOutgoing(ctx context.Context, key, value string) context.Context {
 	pairs := slices.Clone(OutgoingMetadata(ctx))
 	pairs.Set(key, value)
@@ -140,14 +140,14 @@ func OutgoingMetadata(ctx context.Context) Pairs {
 	return pairs
 }
 
-// WithReplyOf returns a context for one call to an upstream. The reply metadata is put into p before the call returns, also
-// when it fails.
+// WithReplyOf returns a context for one call to an upstream. The reply metadata is stored in p before the call returns,
+// even if the call fails.
 func WithReplyOf(ctx context.Context, p *Pairs) context.Context {
 	return context.WithValue(ctx, replyOfKey{}, p)
 }
 
-// ReplyOf returns where a client, or a fake in a test, puts the reply metadata of a call: ReplyOf(ctx).Set("etag", tag). It
-// is never nil; without WithReplyOf it is discarded.
+// ReplyOf returns where a client, or a fake in a test, stores the reply metadata of a call, as in ReplyOf(ctx).Set("etag",
+// tag). It is never nil; without WithReplyOf it is discarded.
 func ReplyOf(ctx context.Context) *Pairs {
 	if p, ok := ctx.Value(replyOfKey{}).(*Pairs); ok && p != nil {
 		return p
@@ -155,7 +155,7 @@ func ReplyOf(ctx context.Context) *Pairs {
 	return new(Pairs)
 }
 
-// interrupted is caught for the method of a call. It calls Goexit of the Call in ctx.
+// interrupted is like caught, for methods: it also calls Goexit of the Call in ctx.
 func interrupted(ctx context.Context, recovered any) error {
 	e := caught(recovered)
 	if recovered == nil {

@@ -13,7 +13,7 @@ import (
 	"strings"
 )
 
-// Entry is a registered handler. It does not change after registration.
+// Entry is a registered handler. It is immutable after registration.
 type Entry struct {
 	Name     string
 	Options  reflect.Type // the struct of the options; nil if there are none
@@ -30,7 +30,7 @@ type Entry struct {
 	examples  map[string]any // by method
 }
 
-// setOptions keeps a copy of what the pointer leads to.
+// setOptions keeps a deep copy of what defaults points to.
 func (e *Entry) setOptions(defaults reflect.Value) {
 	t := defaults.Type().Elem()
 	if t.Kind() != reflect.Struct {
@@ -67,9 +67,9 @@ func (e *Entry) DecodeOptions(decode func(into any) error) (any, error) {
 	return o, nil
 }
 
-// Open makes an instance with the options that decode fills into a copy of the defaults; a nil decode leaves them. env
-// may be nil if the handler asks nothing of it. Errors begin with the handler's name; the stack of a panic is logged.
-// When ctx ends first, Open returns at once, and an instance that is made too late is closed.
+// Open makes an instance with the options that decode fills into a copy of the defaults; a nil decode leaves them. env may
+// be nil if the handler does not use it. Errors begin with the handler's name; the stack of a panic is logged. If ctx ends
+// first, Open returns at once, and an instance that is made too late is closed.
 func (e *Entry) Open(ctx context.Context, decode func(into any) error, env Env) (*Service, error) {
 	o, err := e.DecodeOptions(decode)
 	if err != nil {
@@ -95,7 +95,7 @@ func closeLate(ctx context.Context, s *Service) {
 	}
 }
 
-// located logs the stack of a panic and adds its place to the error.
+// located logs the stack of a panic and adds its position to the error.
 func located(err error, log *slog.Logger) error {
 	var p *PanicError
 	if !errors.As(err, &p) {
@@ -108,7 +108,7 @@ func located(err error, log *slog.Logger) error {
 	return fmt.Errorf("%w at %s", err, p.Place)
 }
 
-// accept checks an opened instance against what was declared, and readies it for use.
+// accept checks an opened instance against what was declared and prepares it for use.
 func (e *Entry) accept(s *Service, env *entryEnv) error {
 	if s == nil {
 		return errors.New("returned neither a service nor an error")
@@ -154,7 +154,7 @@ func (e *Entry) bindOptions(s *Service, log *slog.Logger) error {
 }
 
 // Missed returns the skipped methods that were probably meant to be served: those whose first parameter is a context,
-// without those that are served by other means or have a shape that OnReady or OnOptions takes.
+// unless they are served by other means or fit OnReady or OnOptions.
 func (e *Entry) Missed(served []*Method, skipped []Skipped) []Skipped {
 	has := make(map[string]bool)
 	for _, s := range skipped {
@@ -177,7 +177,7 @@ func (e *Entry) Missed(served []*Method, skipped []Skipped) []Skipped {
 	return missed
 }
 
-// isHook reports whether open may pass a method to OnReady or OnOptions.
+// isHook reports whether open may have passed a method to OnReady or OnOptions.
 func (e *Entry) isHook(s Skipped) bool {
 	if e.onOptions == nil || !s.fails(1) { // Plain values have no hooks
 		return false
@@ -185,7 +185,7 @@ func (e *Entry) isHook(s Skipped) bool {
 	return len(s.in) == 1 || len(s.in) == 2 && s.in[1] == e.Options
 }
 
-// setExamples takes the arguments given by Example, if they fit the known methods.
+// setExamples sets the arguments given by Example, if they fit the known methods.
 func (e *Entry) setExamples(examples map[string]any) error {
 	for name, args := range examples {
 		i := slices.IndexFunc(e.Methods, func(m *Method) bool { return m.Name == name })
@@ -215,8 +215,8 @@ func (e *Entry) putExamplesFirst(methods []*Method) {
 	})
 }
 
-// Example returns an argument for a first call of a method of the handler: the one that the option Example gave, or else
-// one made from its type.
+// Example returns an argument for a first call of a method: the one given by the option Example, or else one made from its
+// type.
 func (e *Entry) Example(m *Method) any {
 	if args, ok := e.examples[m.Name]; ok {
 		return args
@@ -255,7 +255,7 @@ func compareMethods(declared, served []*Method) error {
 	return nil
 }
 
-// place is where a handler was registered.
+// place is the position at which a handler was registered.
 type place struct {
 	pkg  string
 	file string
@@ -264,7 +264,7 @@ type place struct {
 
 func (p place) String() string { return fmt.Sprintf("%s (%s:%d)", p.pkg, p.file, p.line) }
 
-// callerPlace returns the place that called the caller's skip-th caller.
+// callerPlace returns the position that called the caller's skip-th caller.
 func callerPlace(skip int) place {
 	pcs := make([]uintptr, 1)
 	runtime.Callers(skip+2, pcs)
@@ -272,8 +272,8 @@ func callerPlace(skip int) place {
 	return place{pkg: packageOf(frame.Function), file: path.Base(frame.File), line: frame.Line}
 }
 
-// packageOf cuts the package out of a function such as github.com/x/orders.init.0. Dots in the last element of its path
-// are escaped.
+// packageOf returns the package of a function such as github.com/x/orders.init.0. Dots in the last element of the path are
+// escaped.
 func packageOf(function string) string {
 	slash := strings.LastIndexByte(function, '/') + 1
 	pkg, _, _ := strings.Cut(function[slash:], ".")

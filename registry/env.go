@@ -16,14 +16,14 @@ type Env interface {
 	Log() *slog.Logger
 	// Service returns the name that the manifest gives to the instance.
 	Service() string
-	// Client returns the client of a name that the handler declared with Uses. It is never nil and may be shared.
+	// Client returns the client for a name declared with Uses. It is never nil and may be shared.
 	Client(name string) Client
 }
 
 // Client calls the methods of one upstream service.
 type Client interface {
-	// Call sends args, a pointer or a value, and decodes the response into reply, a pointer. The error of a peer is a
-	// *code.Error. The deadline of ctx is sent along; WithOutgoing and WithReplyOf are for metadata.
+	// Call sends args, a pointer or a value, and decodes the response into reply, a pointer. An error from the peer is a
+	// *code.Error. The deadline of ctx is sent along; for metadata see WithOutgoing and WithReplyOf.
 	Call(ctx context.Context, method string, args, reply any) error
 }
 
@@ -35,7 +35,7 @@ type entryEnv struct {
 	host Env
 
 	mu  sync.Mutex
-	err error // about the first client that was asked for and is not declared
+	err error // for the first undeclared client that was requested
 }
 
 func (e *entryEnv) Log() *slog.Logger {

@@ -10,9 +10,8 @@ import (
 
 const maxExampleDepth = 12
 
-// example returns a value to encode as JSON that shows the shape of t: all names in their order, none omitted because it is
-// empty, and one element in each list and map. A type within itself, and what is nested too deep, is null. path has the
-// types around t.
+// example returns a value whose JSON shows the shape of t: all names in order, none omitted because it is empty, and one
+// element in each list and map. Recursive types and types nested too deep are null. path has the types around t.
 func example(t reflect.Type, path []reflect.Type) any {
 	if v, ok := marshaled(t); ok {
 		return v
@@ -75,7 +74,7 @@ func exampleMap(t reflect.Type, path []reflect.Type) any {
 	return object{{key, value}}
 }
 
-// marshaled returns the zero value of a type that encodes itself, such as time.Time, and null if it cannot encode that.
+// marshaled returns the zero value of a type that encodes itself, such as time.Time, or null if that fails.
 func marshaled(t reflect.Type) (v any, ok bool) {
 	zero := reflect.New(t).Interface()
 	switch zero.(type) {
@@ -156,7 +155,7 @@ func (f jsonField) example(path []reflect.Type) any {
 }
 
 // jsonFields returns the fields of a struct and of the structs embedded in it, by the rules of encoding/json: of several
-// fields with one name the least deep counts, or else the only one with a tag, or else none.
+// fields with one name the shallowest counts, or else the only tagged one, or else none.
 func jsonFields(t reflect.Type) []jsonField {
 	all := collectFields(t, nil, nil)
 	best := map[string]jsonField{}

@@ -34,7 +34,7 @@ func (m *Method) NewReply() any { return m.newReply() }
 func (m *Method) Example() any { return example(m.Args, nil) }
 
 // Call runs the method and returns the reply to encode, a pointer of the type of NewReply. With an error, the reply is what
-// the handler had filled in by then, or nil.
+// the handler has filled in so far, or nil.
 //
 // args is a pointer of the type of NewArgs. reply is nil, or a pointer of the type of NewReply that a receiver's method
 // may fill in and return. Both belong to the method until Call returns.
@@ -98,7 +98,7 @@ func unaryMethod[Req, Res any](name string, fn func(context.Context, *Req) (*Res
 	return m
 }
 
-// methodName allows no dot: Arith.Mul would have two readings.
+// methodName allows no dot: Arith.Mul would be ambiguous.
 var methodName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
 func checkMethodName(name string) error {

@@ -12,10 +12,10 @@ import (
 	"time"
 )
 
-// maxDepth is deeper than any plain data: what is deeper contains itself.
+// maxDepth is deeper than any plain data: anything deeper contains itself.
 const maxDepth = 100
 
-// clone returns a pointer to a deep copy of what the pointer v leads to. Unexported fields are copied shallowly.
+// clone returns a pointer to a deep copy of what v points to. Unexported fields are copied shallowly.
 func clone(v reflect.Value) reflect.Value {
 	c := reflect.New(v.Type().Elem())
 	c.Elem().Set(v.Elem())
@@ -23,8 +23,8 @@ func clone(v reflect.Value) reflect.Value {
 	return c
 }
 
-// unshare replaces each slice, map and pointer in v by a copy. What cannot be set is in an unexported field, which no decoder
-// reaches.
+// unshare replaces each slice, map and pointer in v by a copy. Values that cannot be set are in unexported fields, which no
+// decoder reaches.
 func unshare(v reflect.Value, depth int) {
 	if depth == 0 {
 		panic("registry: defaults of options contain themselves, want plain data")
@@ -131,7 +131,7 @@ func checkFields(t reflect.Type, above []reflect.Type) error {
 	return nil
 }
 
-// elementType returns the type to which the tags of a field of type t apply: what a pointer, a list or a map leads to.
+// elementType returns the type to which the tags of a field of type t apply: the element of a pointer, list or map.
 func elementType(t reflect.Type) (reflect.Type, error) {
 	for !unmarshals(t) {
 		switch t.Kind() {

@@ -11,7 +11,7 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// PanicError is the error of a handler's code that panicked or called runtime.Goexit.
+// PanicError reports that a handler's code panicked or called runtime.Goexit.
 type PanicError struct {
 	Value any    // what was passed to panic; nil for runtime.Goexit
 	Place string // file:line of the code that panicked, such as orders.go:12; empty if it is not known
@@ -32,7 +32,7 @@ func caught(recovered any) *PanicError {
 	return &PanicError{Value: recovered, Place: panicPlace(), Stack: debug.Stack()}
 }
 
-// panicPlace returns the place of the innermost panic, or call of runtime.Goexit, of the goroutine.
+// panicPlace returns the position of the goroutine's innermost panic or call of runtime.Goexit.
 func panicPlace() string {
 	pcs := make([]uintptr, 64)
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(1, pcs)])
@@ -50,8 +50,8 @@ func panicPlace() string {
 	}
 }
 
-// within runs a handler's code in a goroutine and waits for it until ctx ends. A panic, a Goexit and a hang become errors.
-// A result that is too late is passed to late, in that goroutine.
+// within runs a handler's code in a goroutine and waits for it until ctx ends. A panic, a Goexit and a timeout become
+// errors. A late result is passed to late, in that goroutine.
 func within[T any](ctx context.Context, fn func(context.Context) (T, error), late func(context.Context, T)) (T, error) {
 	type result struct {
 		value T

@@ -121,7 +121,7 @@ func skip(name, why string, t reflect.Type, receivers int) Skipped {
 	return s
 }
 
-// fails reports whether there are n results, of which the last is an error.
+// fails reports whether the method has n results, the last an error.
 func (s Skipped) fails(n int) bool { return len(s.out) == n && s.out[n-1] == errorType }
 
 // unary reports whether the method has the shape that Unary takes.

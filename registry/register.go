@@ -8,26 +8,25 @@ import (
 	"strings"
 )
 
-// Register adds a handler under a name of 1 to 64 of A-Z a-z 0-9 . _ -
+// Register adds a handler under a name of 1 to 64 characters from A-Z a-z 0-9 . _ -
 //
 // O is the struct of the handler's options. For each instance the options in the manifest are decoded into a copy of
-// defaults; keys that no field has are rejected. A field is set by its name in lower camel case, maxItems for MaxItems,
-// or by the name in its yaml tag; it is left out by yaml:"-". Other tags:
+// defaults; unknown keys are rejected. The key of a field is its name in lower camel case, maxItems for MaxItems, or the
+// name in its yaml tag; yaml:"-" excludes it. Other tags:
 //
 //	doc:"text"        describes the field, in the JSON Schema and in editors
 //	min:"1" max:"9"   bound a number or a duration ("1ms", "1h"), or those in a list
 //	enum:"EUR,USD"    lists the values of a string
 //	required:"true"   rejects a manifest that does not set the field
 //
-// Defaults are plain data: values, slices, maps and pointers to such. What is in unexported fields is shared by all
-// instances.
+// Defaults are plain data: values, slices, maps and pointers to these. Unexported fields are shared by all instances.
 //
-// open builds an instance. Its context ends when the host has the instance or gives up on it; what an instance starts
-// runs until OnClose. open returns a Service made by Receiver or Unary. An error, a panic or a nil Service is reported
-// under the handler's name and leaves the host as it was.
+// open builds an instance. Its context ends when open has returned or the host gives up on it; what an instance starts runs
+// until OnClose. open returns a Service made by Receiver or Unary. An error, a panic or a nil Service is reported under the
+// handler's name and leaves the host as it was.
 //
-// Register is called from init functions. It panics on a mistake in the program: a bad or taken name, options that are not
-// a struct that YAML can fill, a tag that cannot be parsed, a Methods type without a method that fits.
+// Call Register from an init function. It panics on a mistake in the program: a bad or taken name, options that are not a
+// struct that YAML can fill, a tag that cannot be parsed, a Methods type without a suitable method.
 func Register[O any](name string, defaults O, open func(ctx context.Context, o O, env Env) (*Service, error), opts ...Option) {
 	e := &Entry{Name: name, place: callerPlace(1)}
 	if open == nil {
@@ -39,10 +38,11 @@ func Register[O any](name string, defaults O, open func(ctx context.Context, o O
 	register(e, opts)
 }
 
-// Plain adds a value without options, whose methods are served as by Receiver. It is named after its package and type,
-// samples.arith for a *samples.Arith, unless As gives another name. All instances share the value.
+// Plain adds a value as a handler without options; its methods are served like those of Receiver. The handler is named
+// after the value's package and type, samples.arith for a *samples.Arith, unless As gives another name. All instances share
+// the value.
 //
-// Plain panics on a mistake in the program: a bad or taken name, a nil value, no method that fits.
+// Plain panics on a mistake in the program: a bad or taken name, a nil value, no suitable method.
 func Plain(v any, opts ...Option) {
 	s := Receiver(v)
 	if s.err != nil {
@@ -82,7 +82,7 @@ func register(e *Entry, opts []Option) {
 	r.registry.add(e)
 }
 
-// Option adds to what Register and Plain know about a handler.
+// Option configures a registration by Register or Plain.
 type Option func(*registration)
 
 type registration struct {
@@ -128,8 +128,8 @@ func UnaryMethod[Req, Res any](name string) Option {
 	}
 }
 
-// Example gives a method an argument that makes a good first call, which tools show in place of one made from its type.
-// args is of the method's argument type, or a pointer to it; the method must be known at registration.
+// Example sets the argument that tools show for a first call of a method, in place of one made from its type. args is of
+// the method's argument type, or a pointer to it; the method must be known at registration.
 func Example(method string, args any) Option {
 	return func(r *registration) {
 		if r.examples == nil {

@@ -8,8 +8,8 @@ import (
 	"sync"
 )
 
-// Service is an open instance of a handler: its methods and its hooks. An open function builds it; once it is returned it
-// may be shared between goroutines.
+// Service is an open instance of a handler: its methods and hooks. An open function builds it; once returned, it may be
+// shared between goroutines.
 type Service struct {
 	methods []*Method
 	skipped []Skipped
@@ -25,20 +25,20 @@ type Service struct {
 	closeErr error
 }
 
-// Receiver serves the methods of v that are of the net/rpc shape
+// Receiver serves the methods of v that have the shape of net/rpc
 //
 //	func (v *T) Name(ctx context.Context, args *Args, reply *Reply) error
 //
-// where Args and Reply are any type that a codec can fill: a struct, a slice, a map; *[]byte takes raw payloads. Only the
+// where Args and Reply are any types that a codec can fill: structs, slices, maps; *[]byte takes raw payloads. Only the
 // method's name must be exported. Methods promoted from embedded types count. Other exported methods are skipped; see
 // Service.Skipped.
 //
-// The reply is encoded after the method has returned. Nothing that it leads to may be written after that: a map that is
-// written during encoding ends the process. A reply that contains itself, or is nested deeper than 1,000 values (JSON:
-// 10,000), fails its call with INTERNAL and the reason bad_reply, unless its type encodes itself.
+// The reply is encoded after the method has returned. Nothing reachable from it may be written after that: a concurrent map
+// write crashes the process. A reply that contains itself, or is nested deeper than 1,000 values (JSON: 10,000), fails its
+// call with INTERNAL and the reason bad_reply, unless its type encodes itself.
 //
 // v should be a pointer. Any other value is copied and served through a pointer to the copy, so that methods of *T count,
-// too. A nil v, and a v without a method that fits, is an error at Open.
+// too. A nil v, or one without a suitable method, is an error at Open.
 func Receiver(v any) *Service {
 	recv := reflect.ValueOf(v)
 	switch {
@@ -62,8 +62,8 @@ func Receiver(v any) *Service {
 	return &Service{methods: methods, skipped: skipped}
 }
 
-// Unary serves a typed function as the method name. A nil result without an error is sent as the zero Res. And combines
-// the services of several functions.
+// Unary serves a typed function as the method called name. A nil result without an error is sent as the zero Res. And
+// combines the services of several functions.
 func Unary[Req, Res any](name string, fn func(context.Context, *Req) (*Res, error)) *Service {
 	s := &Service{methods: []*Method{unaryMethod(name, fn)}}
 	if err := checkMethodName(name); err != nil {
@@ -75,7 +75,7 @@ func Unary[Req, Res any](name string, fn func(context.Context, *Req) (*Res, erro
 	return s
 }
 
-// And adds the methods and hooks of others to s, and returns s. Two methods of one name are an error at Open.
+// And adds the methods and hooks of others to s, and returns s. Two methods with the same name are an error at Open.
 func (s *Service) And(others ...*Service) *Service {
 	for _, o := range others {
 		if o == nil {
@@ -94,7 +94,7 @@ func (s *Service) And(others ...*Service) *Service {
 	return s
 }
 
-// OnClose adds a function that runs once, when the last call of the instance has ended. The last added runs first.
+// OnClose adds a function that runs once, after the last call of the instance has ended. The last added runs first.
 func (s *Service) OnClose(fn func() error) *Service {
 	if fn == nil {
 		s.fail(errors.New("OnClose was given nil"))
@@ -104,8 +104,8 @@ func (s *Service) OnClose(fn func() error) *Service {
 	return s
 }
 
-// OnReady adds a function that returns nil if the instance can do its work, or else the reason. The host calls it often and
-// from several goroutines.
+// OnReady adds a function that returns nil if the instance can do its work, or else the reason why not. The host calls it
+// often and from several goroutines.
 func (s *Service) OnReady(fn func(context.Context) error) *Service {
 	if fn == nil {
 		s.fail(errors.New("OnReady was given nil"))
@@ -115,9 +115,9 @@ func (s *Service) OnReady(fn func(context.Context) error) *Service {
 	return s
 }
 
-// OnOptions sets the function that takes changed options while the instance runs: a func(context.Context, O) error with
-// the O of Register; any other is an error at Open. Calls go on while it runs. An error means that nothing has changed.
-// Without OnOptions, changed options open a second instance, which replaces the first.
+// OnOptions sets the function that applies changed options to the running instance: a func(context.Context, O) error with
+// the O of Register; any other type is an error at Open. Calls run concurrently with it. An error means that nothing has
+// changed. Without OnOptions, changed options open a new instance, which replaces the old one.
 func (s *Service) OnOptions(fn any) *Service {
 	if s.onOptions != nil {
 		s.fail(errors.New("OnOptions is set twice"))
@@ -138,8 +138,8 @@ func (s *Service) fail(err error) {
 	}
 }
 
-// Close runs the functions that OnClose added, once for any number of calls. It returns their errors, or that of ctx if it
-// ends first; the functions run to their end in any case.
+// Close runs the functions added by OnClose, once however often it is called. It returns their errors, or the error of ctx
+// if that ends first; the functions run to completion in any case.
 func (s *Service) Close(ctx context.Context) error {
 	if len(s.closers) == 0 {
 		return nil
@@ -165,7 +165,7 @@ func (s *Service) close(ctx context.Context) {
 	s.closeErr = errors.Join(errs...)
 }
 
-// Ready runs the functions that OnReady added and returns the first error.
+// Ready runs the functions added by OnReady and returns the first error.
 func (s *Service) Ready(ctx context.Context) error {
 	for _, probe := range s.probes {
 		if err := guarded(ctx, probe); err != nil {
@@ -175,11 +175,11 @@ func (s *Service) Ready(ctx context.Context) error {
 	return nil
 }
 
-// Reconfigurable reports whether the instance takes changed options while it runs, by OnOptions.
+// Reconfigurable reports whether the instance has an OnOptions function.
 func (s *Service) Reconfigurable() bool { return s.configure != nil }
 
-// Reconfigure gives the instance the options that decode fills into a copy of the defaults; nil leaves the defaults.
-// handled is false if the instance has no OnOptions and must be replaced. After an error it goes on as it was.
+// Reconfigure applies the options that decode fills into a copy of the defaults; a nil decode leaves the defaults. handled
+// is false if the instance has no OnOptions and must be replaced. After an error the instance is unchanged.
 func (s *Service) Reconfigure(ctx context.Context, decode func(into any) error) (handled bool, err error) {
 	if s.configure == nil {
 		return false, nil

@@ -54,7 +54,7 @@ func Open(tb testing.TB, name string, opts ...Option) *Handler {
 	return &Handler{Service: service, tb: tb, name: name}
 }
 
-// Reconfigure gives the running instance other options, of the type that the handler was registered with. handled is
+// Reconfigure applies other options, of the type that the handler was registered with, to the running instance. handled is
 // false if the instance has no OnOptions.
 func (h *Handler) Reconfigure(ctx context.Context, options any) (handled bool, err error) {
 	return h.Service.Reconfigure(ctx, assign(options))
@@ -119,7 +119,7 @@ func (h *Handler) argument(m *registry.Method, args any) any {
 	return nil
 }
 
-// Option changes what Open does.
+// Option configures Open.
 type Option func(*settings)
 
 type settings struct {
@@ -128,10 +128,10 @@ type settings struct {
 	clients  map[string]registry.Client
 }
 
-// Options replaces the handler's default options by o, a value of the type that it was registered with.
+// Options replaces the handler's default options with o, a value of the type that it was registered with.
 func Options(o any) Option { return func(s *settings) { s.decode = assign(o) } }
 
-// Client gives the handler c as the client of a name that it declares with registry.Uses.
+// Client sets c as the handler's client for a name declared with registry.Uses.
 func Client(name string, c registry.Client) Option {
 	return func(s *settings) { s.clients[name] = c }
 }
