@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// origins keeps pages of other origins from making their visitors' browsers call. It does not concern other clients.
+// origins rejects calls that browsers make for pages of other origins. It does not affect other clients.
 type origins struct {
 	protection *http.CrossOriginProtection
 	allowed    []string
@@ -30,7 +30,7 @@ func newOrigins(allow []string, errs *OptionErrors) *origins {
 	return o
 }
 
-// admit reports whether a request may be served, and sets the headers that let an allowed page read the answer.
+// admit reports whether a request may be served, and sets the headers that let an allowed page read the response.
 func (o *origins) admit(w http.ResponseWriter, r *http.Request) bool {
 	if len(o.allowed) > 0 {
 		h := w.Header()
@@ -45,15 +45,15 @@ func (o *origins) admit(w http.ResponseWriter, r *http.Request) bool {
 
 func (o *origins) allows(origin string) bool { return o.all || slices.Contains(o.allowed, origin) }
 
-// peers determines from where a request came, and whether it is meant for this host.
+// peers determines the origin of a request and whether it is meant for this host.
 type peers struct {
 	proxies   []netip.Prefix
 	trustUnix bool
 	answersTo func(host string) bool
 }
 
-// reaches reports whether a request is meant for this host. A peer on another machine came through a balancer, which named
-// it in a PROXY header.
+// reaches reports whether a request is meant for this host. A peer on another machine came through a load balancer, which
+// named it in a PROXY header.
 func (p *peers) reaches(r *http.Request) bool {
 	c := connOf(r.Context())
 	if p.answersTo == nil || c == nil || !c.loopback || p.answersTo(r.Host) {
@@ -67,7 +67,7 @@ func (p *peers) reaches(r *http.Request) bool {
 const maxHops = 64
 
 // address returns the address that rules see: the direct peer's or, if that is a trusted proxy, the last one in
-// X-Forwarded-For that is not a trusted proxy. An element that cannot be parsed ends the search with the one before.
+// X-Forwarded-For that is not. At an element that cannot be parsed the search ends, with the last address it saw.
 func (p *peers) address(r *http.Request) netip.Addr {
 	direct := parseHop(r.RemoteAddr)
 	if !p.trusted(direct) && (!p.trustUnix || !overUnix(r)) {
@@ -83,7 +83,7 @@ func (p *peers) address(r *http.Request) netip.Addr {
 			hop := parseHop(text)
 			hops++
 			if !hop.IsValid() || hops > maxHops {
-				return client // no trusted proxy has written what precedes it
+				return client // what precedes it was not written by a trusted proxy
 			}
 			if client = hop; !p.trusted(hop) {
 				return client
@@ -102,7 +102,7 @@ func (p *peers) trusted(a netip.Addr) bool {
 	return false
 }
 
-// cutLastHop takes the last element off a list.
+// cutLastHop splits the last element off a list.
 func cutLastHop(list string) (before, last string, more bool) {
 	i := strings.LastIndexByte(list, ',')
 	if i < 0 {
@@ -117,7 +117,7 @@ func overUnix(r *http.Request) bool {
 	return local != nil && local.Network() == "unix" && !parseHop(r.RemoteAddr).IsValid()
 }
 
-// parseHop parses an address with or without a port; the zero Addr if it is not one, as for unix sockets.
+// parseHop parses an address with or without a port. It returns the zero Addr for anything else, such as a unix socket.
 func parseHop(s string) netip.Addr {
 	if ap, err := netip.ParseAddrPort(s); err == nil {
 		return ap.Addr().Unmap().WithZone("")

@@ -23,7 +23,7 @@ type argument struct {
 func (a *argument) read(b *bound) *code.Error {
 	if a.query {
 		if a.r.ProtoMajor == 2 && a.r.ContentLength != 0 {
-			_ = a.r.Body.Close() // is not read: net/http need not buffer it
+			_ = a.r.Body.Close() // unread: net/http need not buffer it
 		}
 		return a.bindQuery(b)
 	}
@@ -46,7 +46,7 @@ func (a *argument) read(b *bound) *code.Error {
 	return nil
 }
 
-// isForm reports whether a body that is taken for JSON has form fields, as `curl -d a=1` sends them.
+// isForm reports whether a body treated as JSON holds form fields, as `curl -d a=1` sends them.
 func (a *argument) isForm() bool {
 	if a.codec != wire.JSON || !strings.HasPrefix(a.r.Header.Get("Content-Type"), formType) {
 		return false
@@ -93,7 +93,7 @@ func (a *argument) readBody() *code.Error {
 	return a.bad("the body is not gzip")
 }
 
-// tooLong names the limit that a body exceeds, and to operators its field in a manifest.
+// tooLong returns the error for a body over a limit. The advice to operators names the field of the manifest.
 func (a *argument) tooLong(what string, limit int, field string) *code.Error {
 	size := fmt.Sprintf("%d bytes", limit)
 	switch {
@@ -123,7 +123,7 @@ func (a *argument) unreadable(err error) *code.Error {
 	return a.bad("the body cannot be read")
 }
 
-// bindQuery makes the payload of a call by GET.
+// bindQuery builds the payload of a GET call.
 func (a *argument) bindQuery(b *bound) *code.Error {
 	query, err := url.ParseQuery(a.r.URL.RawQuery)
 	if err != nil {
@@ -145,8 +145,8 @@ func (a *argument) bindQuery(b *bound) *code.Error {
 	return nil
 }
 
-// bindPath adds the path's wildcards to the members of the body. The codec rejects a body that has one of them too, since
-// it takes no name twice.
+// bindPath adds the path's wildcards to the members of the body. If the body has one too, the codec rejects it as a
+// duplicate name.
 func (a *argument) bindPath(b *bound) *code.Error {
 	if a.codec != wire.JSON {
 		return a.refuse(code.InvalidArgument, code.ReasonUnknownCodec, "this path takes JSON only")

@@ -17,12 +17,12 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// binder turns names and texts into JSON for the argument of a method, whose members it found by reflection.
+// binder converts parameters to the JSON argument of a method, whose members it found by reflection.
 type binder struct {
 	members map[string]*member // by exact name
-	folded  map[string]*member // by name in lower case, for the spellings that the JSON codec would take
+	folded  map[string]*member // by lower-case name, for the spellings that the JSON codec would accept
 	known   []string           // the exact names in the order of the fields
-	any     *member            // of every name, for maps
+	any     *member            // for any name, of maps
 }
 
 // textBinder is for arguments whose type is not known: every member is a string.
@@ -169,7 +169,7 @@ func newMember(name string, t reflect.Type) *member {
 	return m
 }
 
-// form is how a text is written as a JSON value.
+// form determines how text is written as a JSON value.
 type form byte
 
 const (
@@ -271,7 +271,8 @@ func appendString(dst []byte, s string) []byte {
 	return append(dst, quoted...)
 }
 
-// object appends the parameters that are members as a JSON object. what describes a mistake in them, without their values.
+// object appends a JSON object with the parameters that are members. what describes a mistake in them, without their
+// values.
 func (b *binder) object(dst []byte, query url.Values) (_ []byte, what string) {
 	given := make(map[string][]string, len(query))
 	var found []*member
@@ -339,7 +340,7 @@ func (b *binder) unknown(query url.Values, nearest func(string, []string) string
 const maxKnown = 20
 
 // Instead returns the end of an error about an unknown name: the name that was probably meant, according to nearest, or
-// else the known ones.
+// else the known names.
 func Instead(name string, known []string, nearest func(word string, known []string) string) string {
 	if n := nearest(name, known); n != "" {
 		return " (did you mean " + n + "?)"

@@ -14,11 +14,11 @@ import (
 )
 
 const (
-	// lastLook is how long an expired idle connection is read once more: a request may be on its way.
+	// lastLook is how long an expired idle connection is still read: a request may be on its way.
 	lastLook = time.Millisecond
-	// writeLook is how often a write that waits for the peer checks what the peer has taken.
+	// writeLook is how often a blocked write checks how much the peer has taken.
 	writeLook = 500 * time.Millisecond
-	// tlsRecord is how much TLS writes at once, the smallest progress that can be seen.
+	// tlsRecord is how much TLS writes at once, the smallest observable progress.
 	tlsRecord = 16 << 10
 )
 
@@ -38,23 +38,23 @@ type conn struct {
 	calls     atomic.Int64           // in flight, in the budget
 	proven    atomic.Bool            // one of its calls has ended
 	entering  atomic.Bool            // a request waits for the budget
-	leaving   atomic.Bool            // net/http is to read a GOAWAY
-	ahead     []byte                 // the rest of that; belongs to the reader
-	told      bool                   // the GOAWAY has begun; belongs to the reader
-	woken     bool                   // its reader was woken after that; belongs to the reader
+	leaving   atomic.Bool            // net/http has to read a GOAWAY
+	ahead     []byte                 // unread rest of the GOAWAY; used by the reader only
+	told      bool                   // net/http has begun to read the GOAWAY; used by the reader only
+	woken     bool                   // the reader was woken after that; used by the reader only
 
 	fragile bool         // a write that times out breaks the connection, as with TLS
 	writeBy atomic.Int64 // in nanoseconds since 1970; 0 for no deadline
 	waiting atomic.Int64 // bytes of answers
 	taken   atomic.Int64 // of them, by the peer
-	answers answers      // of HTTP/2; belongs to the writer
+	answers answers      // of HTTP/2; used by the writer only
 	seen    int64        // of taken; guarded by the server's mutex
 	seenAt  time.Time    // the same
 	closing sync.Once
 	closed  chan struct{}
 }
 
-// connOptions are what a connection has from its Server.
+// connOptions are the settings that a Server gives its connections.
 type connOptions struct {
 	owner        connOwner
 	transfers    *transfers
@@ -63,7 +63,7 @@ type connOptions struct {
 	writeTimeout time.Duration
 }
 
-// connOwner keeps the connections that speak HTTP/2.
+// connOwner tracks the connections that speak HTTP/2.
 type connOwner interface {
 	follow(c *conn) // c speaks HTTP/2
 	forget(c *conn) // c was closed
@@ -90,11 +90,11 @@ func connOf(ctx context.Context) *conn {
 	return c
 }
 
-// idleFor returns how long a connection that is idle has been so.
+// idleFor returns how long an idle connection has been idle.
 func (c *conn) idleFor(now time.Time) time.Duration { return now.Sub(time.Unix(0, c.idleSince.Load())) }
 
-// SetReadDeadline sets a deadline of net/http, and the idle timeout, which net/http could only have for all connections
-// alike, when a connection of HTTP/1 becomes idle.
+// SetReadDeadline sets a deadline of net/http, or, when an HTTP/1 connection becomes idle, its own idle timeout: net/http
+// has only one for all connections.
 func (c *conn) SetReadDeadline(t time.Time) error {
 	if c.resting.Swap(false) && t.IsZero() && c.frames.Load() == nil {
 		t = time.Now().Add(c.idleTimeout)
@@ -102,7 +102,7 @@ func (c *conn) SetReadDeadline(t time.Time) error {
 	return c.Conn.SetReadDeadline(t)
 }
 
-// Read reads what the peer sends.
+// Read reads from the peer.
 func (c *conn) Read(b []byte) (int, error) {
 	if f := c.frames.Load(); f != nil {
 		return c.readFrames(f, b)
@@ -121,7 +121,7 @@ func (c *conn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// readFrames reads what a peer of HTTP/2 sends, no faster than its allowance.
+// readFrames reads from an HTTP/2 peer, no faster than its allowance.
 func (c *conn) readFrames(f *frames, b []byte) (int, error) {
 	if len(c.ahead) > 0 || c.goAway(f) {
 		return c.readAhead(b)
@@ -149,8 +149,8 @@ func (c *conn) readAhead(b []byte) (int, error) {
 	return n, nil
 }
 
-// goAway makes net/http read, between two frames, a GOAWAY of the peer: net/http answers with its own, finishes what has
-// begun, and closes. It reports whether that is to be read now.
+// goAway injects a GOAWAY between two frames, as if the peer had sent it: net/http replies with its own, finishes the open
+// streams, and closes. It reports whether the GOAWAY is to be read now.
 func (c *conn) goAway(f *frames) bool {
 	if !c.leaving.Load() || c.told || !f.between() {
 		return false
@@ -160,7 +160,7 @@ func (c *conn) goAway(f *frames) bool {
 	return true
 }
 
-// leave ends a connection of HTTP/2 as soon as nothing is in flight on it.
+// leave closes an HTTP/2 connection once nothing is in flight on it.
 func (c *conn) leave() {
 	if !c.leaving.Swap(true) {
 		_ = c.Conn.SetReadDeadline(time.Unix(1, 0)) // wakes the reader
@@ -198,7 +198,7 @@ func (c *conn) nextLook(by time.Time) time.Time {
 	return by
 }
 
-// Write writes to the peer. A deadline that passes while the peer takes bytes, however slowly, starts again.
+// Write writes to the peer. The deadline starts again as long as the peer takes bytes, however slowly.
 func (c *conn) Write(b []byte) (n int, err error) {
 	step := len(b)
 	if c.fragile {
@@ -220,8 +220,8 @@ func (c *conn) Write(b []byte) (n int, err error) {
 	return n, err
 }
 
-// took counts the bytes of answers among those the peer has just taken. What net/http sends for other frames does not
-// count, or a peer could appear to take its answers by sending PING.
+// took counts the bytes of responses among those the peer has just taken. Other frames do not count, or a peer could appear
+// to read its responses by sending PING.
 func (c *conn) took(b []byte, second bool) {
 	n := len(b)
 	if second {
@@ -230,7 +230,7 @@ func (c *conn) took(b []byte, second bool) {
 	c.taken.Add(int64(n))
 }
 
-// mayGoOn reports whether a write whose last n bytes the peer has just taken has more time, and sets its next deadline.
+// mayGoOn reports whether a write, of which the peer has just taken n bytes, may continue, and sets its next deadline.
 func (c *conn) mayGoOn(n int) bool {
 	set := c.writeBy.Load()
 	if set == 0 {
@@ -249,10 +249,12 @@ func (c *conn) mayGoOn(n int) bool {
 	return true
 }
 
-// Untaken returns how much of the answers the peer has not taken and has taken. It is part of wire.Holder, like CutSlow.
+// Untaken returns how many bytes of responses the peer has not taken yet, and how many it has. It is part of wire.Holder,
+// like CutSlow.
 func (c *conn) Untaken() (waiting, taken int64) { return c.waiting.Load(), c.taken.Load() }
 
-// silent reports whether the peer has taken nothing of its answers for the write timeout. It needs the server's mutex.
+// silent reports whether the peer has taken nothing of its responses for the write timeout. The caller holds the server's
+// mutex.
 func (c *conn) silent(now time.Time) bool {
 	waiting, taken := c.Untaken()
 	if waiting == 0 || taken != c.seen {
@@ -261,11 +263,11 @@ func (c *conn) silent(now time.Time) bool {
 	return now.Sub(c.seenAt) > c.writeTimeout
 }
 
-// CutSlow closes the connection of a peer that takes no answers.
+// CutSlow closes the connection of a peer that does not read its responses.
 func (c *conn) CutSlow() { _ = c.Conn.Close() }
 
-// retry repeats try for a moment, until it succeeds. Only one request of a connection does so, and none of a new
-// connection: a flood would pile up here.
+// retry repeats try for a moment, until it succeeds. Only one request of a connection may do so, and none of a new
+// connection, or a flood would pile up here.
 func (c *conn) retry(try func() bool) bool {
 	if !c.proven.Load() || !c.entering.CompareAndSwap(false, true) {
 		return false
@@ -274,7 +276,7 @@ func (c *conn) retry(try func() bool) bool {
 	return wire.RetryBriefly(try)
 }
 
-// Close closes the connection. Its calls in flight give back what they hold of the budget by themselves.
+// Close closes the connection. Calls in flight release their share of the budget by themselves.
 func (c *conn) Close() error {
 	c.closing.Do(func() {
 		close(c.closed)
@@ -284,7 +286,7 @@ func (c *conn) Close() error {
 	return c.Conn.Close()
 }
 
-// CloseWrite closes the sending side, when the connection has sides.
+// CloseWrite closes the sending side, if the connection supports that.
 func (c *conn) CloseWrite() error {
 	half, ok := c.Conn.(interface{ CloseWrite() error })
 	if !ok {
@@ -293,23 +295,23 @@ func (c *conn) CloseWrite() error {
 	return half.CloseWrite()
 }
 
-// endsAfter reports whether a connection of HTTP/1 must end after the answer to r: its framing is such that a proxy in front
-// may see another request in it (RFC 9112, 6.1).
+// endsAfter reports whether an HTTP/1 connection must end after the response to r, because a proxy in front may see another
+// request in its framing (RFC 9112, 6.1).
 func endsAfter(r *http.Request) bool {
 	if r.ProtoMajor != 1 {
 		return false
 	}
 	c := connOf(r.Context())
 	if c == nil {
-		return len(r.TransferEncoding) > 0 // net/http does not say which of those have a length too
+		return len(r.TransferEncoding) > 0 // net/http does not report which of these have a length too
 	}
 	return c.messages.unclear.Load() || r.ProtoMinor == 0 && c.messages.encoded.Load()
 }
 
-// stallAfter is how long a body may make no progress while memory is short.
+// stallAfter is how long a body may stall while memory is short.
 const stallAfter = time.Second
 
-// transfer is a body that is being read, or an answer of HTTP/2 that is being written.
+// transfer is a body being read, or an HTTP/2 response being written.
 type transfer struct {
 	conn    *conn
 	w       http.ResponseWriter
@@ -318,7 +320,7 @@ type transfer struct {
 	stalled bool         // it was ended; guarded by the mutex of transfers until leave
 }
 
-// end makes the read or write that waits for the peer return.
+// end unblocks the read or write.
 func (t *transfer) end() {
 	past := time.Unix(1, 0)
 	t.stalled = true
@@ -329,7 +331,7 @@ func (t *transfer) end() {
 	}
 }
 
-// transfers are the reads and writes of a Server that wait for their peers. It ends those whose peers do nothing.
+// transfers holds the reads and writes of a Server that wait for their peers, and ends those whose peers are silent.
 type transfers struct {
 	mu   sync.Mutex
 	open map[*transfer]struct{}
@@ -355,7 +357,7 @@ func (s *transfers) leave(t *transfer) (stalled bool) {
 	return stalled
 }
 
-// sweep ends the answers to silent peers and, while memory is short, the bodies that make no progress.
+// sweep ends the responses to silent peers and, while memory is short, the bodies that make no progress.
 func (s *transfers) sweep(now time.Time, b *wire.Budget, silent map[*conn]bool) {
 	short := b.Short()
 	s.mu.Lock()

@@ -12,7 +12,7 @@ import (
 	"github.com/easymicro/easymicro/wire"
 )
 
-// media is a content type of requests, and that of their answers.
+// media describes a content type of requests: its codec and the content type of the responses.
 type media struct {
 	codec wire.Codec
 	reply []string // value of the Content-Type header; shared, never written to
@@ -41,7 +41,7 @@ var mediaTypes = func() map[string]media {
 	return all
 }()
 
-// replyTypes are the content types of answers whose request did not name its codec by one.
+// replyTypes are the content types of responses to requests that did not name their codec by content type.
 var replyTypes = map[wire.Codec][]string{
 	wire.Raw: {"application/octet-stream"}, wire.JSON: jsonMedia.reply, wire.Protobuf: {"application/protobuf"},
 	wire.Msgpack: {"application/msgpack"}, wire.Thrift: {"application/thrift"},
@@ -64,15 +64,16 @@ func parseMedia(contentType string) (media, bool) {
 
 func knownTypes() []string { return slices.Sorted(maps.Keys(mediaTypes)) }
 
-// minCompressed is the length from which a reply is compressed: one that fits into a packet gains nothing.
+// minCompressed is the length from which a reply is compressed: one that fits into a packet does not gain from it.
 const minCompressed = 1 << 10
 
-// compress returns the body in the encoding that the caller prefers, and sets the headers that say so; ok is false if it is
-// sent as it is. A reply is complete before it is sent, so it is compressed in memory: a caller that reads it slowly holds
+// compress returns the body in the encoding that the caller prefers, and sets its headers; ok is false if the body is sent
+// uncompressed. A reply is complete before it is sent, so it is compressed in memory: a caller that reads it slowly holds
 // no compressor, and the length is known.
 //
-// The length alone helps an observer (BREACH) only if a reply holds a secret beside text that the attacker chose, in a
-// request that a browser makes with its user's credentials: no credential here is one that browsers send by themselves.
+// Compression leaks secrets through the length (BREACH) only if a browser sends requests, with its user's credentials,
+// whose replies hold a secret beside text chosen by the attacker. Browsers send none of the credentials used here by
+// themselves.
 func compress(h http.Header, accept []string, raw bool, body []byte) (_ []byte, ok bool) {
 	if len(body) < minCompressed {
 		return nil, false
@@ -90,8 +91,8 @@ func compress(h http.Header, accept []string, raw bool, body []byte) (_ []byte, 
 	return out, true
 }
 
-// acceptedEncoding returns the compression that Accept-Encoding prefers, zstd among equals that are named (RFC 9110,
-// 12.5.3), and gzip if only "*" allows one, since every client that sends it supports gzip.
+// acceptedEncoding returns the compression that Accept-Encoding prefers (RFC 9110, 12.5.3). Among equals it is zstd, and if
+// only "*" allows one it is gzip, which every client that sends "*" supports.
 func acceptedEncoding(accept []string) (string, wire.Compression) {
 	if len(accept) == 0 {
 		return "", wire.NoCompression
@@ -126,7 +127,7 @@ func acceptedEncoding(accept []string) (string, wire.Compression) {
 	return "", wire.NoCompression
 }
 
-// quality returns the weight among the parameters of an element; a malformed one counts as zero.
+// quality returns the weight in the parameters of an element; a malformed weight counts as zero.
 func quality(params string) float64 {
 	name, value, ok := strings.Cut(params, "=")
 	if !ok {
@@ -139,7 +140,7 @@ func quality(params string) float64 {
 	return q
 }
 
-// isCompressed reports whether bytes of a handler are of a kind that does not get shorter.
+// isCompressed reports whether a handler's bytes are in a format that is already compressed.
 func isCompressed(body []byte) bool {
 	switch kind := http.DetectContentType(body); {
 	case bytes.HasPrefix(body, []byte{0x28, 0xb5, 0x2f, 0xfd}): // zstd

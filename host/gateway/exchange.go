@@ -13,7 +13,7 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// exchange is one HTTP request, its call and its answer.
+// exchange is one HTTP request, its call and its response.
 type exchange struct {
 	request
 	g      *Gateway
@@ -21,12 +21,12 @@ type exchange struct {
 	trace  string  // the traceparent that the handler has set in the request
 	handed holding // to a handler that may outlive the request
 
-	// The memory of the frames is used again, but only once the handler has returned.
+	// The memory of the frames is reused, but only once the handler has returned.
 	req, res wire.Frame
 	running  bool
 }
 
-// keptPayload is how much memory of a frame is used again.
+// keptPayload bounds how much memory of a frame is reused.
 const keptPayload = 64 << 10
 
 var exchanges = sync.Pool{New: func() any { return new(exchange) }}
@@ -41,7 +41,7 @@ func newExchange(g *Gateway, w http.ResponseWriter, r *http.Request) *exchange {
 	return x
 }
 
-// release gives x back, unless a handler that outlives its request still uses its frames.
+// release returns x to the pool, unless a handler that outlives its request still uses the frames.
 func (x *exchange) release() {
 	x.holding.leave()
 	if x.running {
@@ -53,7 +53,7 @@ func (x *exchange) release() {
 	exchanges.Put(x)
 }
 
-// serve answers the request, or returns the error to answer with.
+// serve answers the request, or returns the error to respond with.
 func (x *exchange) serve() *code.Error {
 	switch {
 	case !x.g.peers.reaches(x.r):
@@ -96,7 +96,7 @@ func (x *exchange) serve() *code.Error {
 	return x.call()
 }
 
-// slotRetryAfter is when a connection that has too many calls in flight may have room for another.
+// slotRetryAfter is the Retry-After for a connection with too many calls in flight.
 const slotRetryAfter = 100 * time.Millisecond
 
 // enter counts the call against the limits.
@@ -113,7 +113,7 @@ func (x *exchange) enter() *code.Error {
 	return nil
 }
 
-// outcome is why the HTTP request need not wait any longer.
+// outcome is the reason why the HTTP request need not wait any longer.
 type outcome struct {
 	err  error
 	kind outcomeKind
@@ -129,15 +129,16 @@ const (
 
 type admittedKey struct{}
 
-// Admitted tells the gateway that no rule refused a one-way call, so that its caller need not wait for the handler. ctx
-// is the one that the Handler was given. Without it the caller is answered when the handler returns.
+// Admitted reports to the gateway that no rule refused a one-way call, so that its caller need not wait for the handler.
+// ctx is the context that the Handler was given. If Admitted is not called, the caller is answered when the handler
+// returns.
 func Admitted(ctx context.Context) {
 	if report, ok := ctx.Value(admittedKey{}).(func()); ok {
 		report()
 	}
 }
 
-// call runs the call and answers with its outcome.
+// call runs the call and responds with its outcome.
 func (x *exchange) call() *code.Error {
 	room := x.oneWay || x.holding.begin(x.r.Context(), x.deadline, x.service, x.method, len(x.req.Payload))
 	if x.late() {
@@ -160,16 +161,16 @@ func (x *exchange) call() *code.Error {
 	return x.callAsync()
 }
 
-// callInline runs the handler of a service of another host, which returns when the request ends.
+// callInline runs the handler for a service of another host. That handler returns when the request ends.
 func (x *exchange) callInline() *code.Error {
 	defer x.g.running.Done()
 	o := x.handle(wire.NewCall(x.r.Context(), x.callOptions()))
 	x.holding.reply.Learn(len(x.res.Payload), o.err)
-	x.holding.leave() // the call has ended, however slowly its caller takes the answer
+	x.holding.leave() // the call has ended, however slowly its caller reads the response
 	return x.answer(o)
 }
 
-// callAsync runs the handler on a goroutine of its own, since it may outlive the answer to its caller.
+// callAsync runs the handler on its own goroutine, since it may outlive the response to its caller.
 func (x *exchange) callAsync() *code.Error {
 	outcomes := make(chan outcome, 3) // one of each kind: senders never block
 	ctx := x.r.Context()
@@ -205,7 +206,7 @@ func (x *exchange) callOptions() wire.CallOptions {
 
 // run sends the outcome of the call, even if its handler ends the goroutine.
 func (x *exchange) run(c *wire.Call, outcomes chan<- outcome) {
-	g := x.g // x may be used again as soon as the outcome is sent
+	g := x.g // x may be reused as soon as the outcome is sent
 	defer g.running.Done()
 	var o outcome
 	done := false
@@ -241,11 +242,11 @@ func (x *exchange) panicked(v any) error {
 	return x.refuse(code.Internal, code.ReasonPanic, what)
 }
 
-// answer answers with the outcome of the call, or returns the error to answer with.
+// answer responds with the outcome of the call, or returns the error to respond with.
 func (x *exchange) answer(o outcome) *code.Error {
 	x.running = o.kind != returned
 	if !x.running && cap(x.req.Payload) > keptPayload {
-		x.req.Payload = nil // it is not charged any longer
+		x.req.Payload = nil // no longer charged to the budget
 	}
 	e := code.From(o.err)
 	if e != nil {

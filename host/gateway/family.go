@@ -29,7 +29,7 @@ const (
 type family struct {
 	prefix string
 	keys   map[string]string
-	empty  []string // headers that answers have even without a value, as its gateways do
+	empty  []string // headers that responses have even without a value, as from its gateways
 }
 
 func newFamily(prefix string, empty ...string) *family {
@@ -48,7 +48,7 @@ var (
 	rpcxFamily      = newFamily("X-Rpcx-", famVersion, famMeta)
 )
 
-// familyOf returns the family of which a request has any header; nil for plain requests.
+// familyOf returns the family of which a request has a header; nil for plain requests.
 func familyOf(h http.Header) *family {
 	var found *family
 	for k := range h {
@@ -69,7 +69,7 @@ func (f *family) get(h http.Header, key string) string {
 	return ""
 }
 
-// set sets a header of an answer, unless it is empty and not expected to be there.
+// set sets a header of a response, unless it is empty and clients do not expect it.
 func (f *family) set(h http.Header, key, value string) {
 	if value != "" || slices.Contains(f.empty, key) {
 		h[f.keys[key]] = []string{value}

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// framing follows the messages of HTTP/1 on a connection, to see what net/http does not report: requests with both a length
-// and a transfer encoding. It accepts the framing that net/http accepts, and stops where net/http refuses a message.
+// framing parses the HTTP/1 messages on a connection, to detect what net/http does not report: requests with both a length
+// and a transfer encoding. It accepts the framing that net/http accepts, and stops where net/http rejects a message.
 type framing struct {
 	unclear atomic.Bool // a request had both, or the messages cannot be followed; never reset
 	encoded atomic.Bool // a request had a transfer encoding; never reset
@@ -42,7 +42,7 @@ const (
 	preface2 = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" // the connection preface of HTTP/2
 )
 
-// watch follows the next bytes of the peer. When they switch to HTTP/2, second is true, and behind is the number of bytes
+// watch parses the next bytes of the peer. When they switch to HTTP/2, second is true, and behind is the number of bytes
 // after the first line of its preface.
 func (f *framing) watch(b []byte) (behind int, second bool) {
 	for len(b) > 0 && f.at != unknown {
@@ -74,7 +74,7 @@ func (f *framing) watch(b []byte) (behind int, second bool) {
 	return 0, false
 }
 
-// keep adds to the line as much as fits.
+// keep appends to the line as much as fits.
 func (f *framing) keep(b []byte) {
 	n := copy(f.line[f.n:], b)
 	f.n += n
@@ -162,7 +162,7 @@ func (f *framing) size(line []byte) {
 	}
 }
 
-// lose stops following: another implementation may parse this differently.
+// lose gives up: another implementation may parse this differently.
 func (f *framing) lose() {
 	f.at = unknown
 	f.unclear.Store(true)
@@ -178,7 +178,7 @@ const (
 	frameHeaderBytes = 9
 )
 
-// frameGoAway announces that a peer makes no more requests. net/http answers with its own, finishes what it has begun, and
+// frameGoAway announces that a peer makes no more requests. net/http replies with its own, finishes the open streams, and
 // closes.
 var frameGoAway = []byte{0, 0, 8, 0x7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
@@ -205,13 +205,13 @@ func (c *cursor) next(b []byte) (rest []byte, begins bool) {
 	return b[n:], true
 }
 
-// answers finds answers among the frames that a server sends.
+// answers finds responses among the frames that a server sends.
 type answers struct {
 	cursor
-	within bool // the payload belongs to an answer
+	within bool // the payload belongs to a response
 }
 
-// watch follows the next bytes of the server, and returns how many belong to answers.
+// watch parses the next bytes of the server, and returns how many belong to responses.
 func (a *answers) watch(b []byte) (n int) {
 	for len(b) > 0 {
 		rest, begins := a.next(b)
@@ -227,7 +227,7 @@ func (a *answers) watch(b []byte) (n int) {
 	return n
 }
 
-// frames follows the frames of HTTP/2 that a peer sends.
+// frames parses the HTTP/2 frames that a peer sends.
 type frames struct {
 	allowance allowance
 
@@ -249,7 +249,7 @@ func newFrames() *frames {
 	return f
 }
 
-// watch follows the next bytes of the peer, and returns how many frames have begun in them.
+// watch parses the next bytes of the peer, and returns how many frames begin in them.
 func (f *frames) watch(b []byte) (count int) {
 	for len(b) > 0 {
 		var begins bool
@@ -269,7 +269,7 @@ func (f *frames) begin() {
 	}
 }
 
-// mark records since when a frame or header block is incomplete.
+// mark records when an incomplete frame or header block began.
 func (f *frames) mark() {
 	began := f.began.Load()
 	switch {
@@ -318,7 +318,7 @@ func (a *allowance) start() { a.left, a.at = frameBurst, time.Now() }
 // earn adds the frames for transferred bytes.
 func (a *allowance) earn(bytes int) { a.earned.Add(int64(bytes)) }
 
-// take takes n frames, and returns how long the peer has to wait before the next.
+// take consumes n frames, and returns how long the peer has to wait before the next.
 func (a *allowance) take(n int) time.Duration {
 	if a.left -= int64(n); a.left > 0 {
 		return 0

@@ -1,4 +1,4 @@
-// Package gateway lets HTTP callers reach methods.
+// Package gateway serves calls over HTTP and JSON.
 package gateway
 
 import (
@@ -17,45 +17,44 @@ import (
 type Options struct {
 	// Handler runs the calls. It gets the names as the caller spelled them (exact ones from Routes and Get), the codec that
 	// the request named and a payload that is not compressed. It should use the HTTP forms of the JSON codec for calls whose
-	// transport is "http". A traceparent that it sets in the request's metadata before anything else is that of the call:
-	// error answers name its trace.
+	// transport is "http". If it starts by setting a traceparent in the request's metadata, error responses name that trace.
 	Handler wire.Handler
-	// Resolve returns the method of a name as the Handler does: exactly, or by a unique match that ignores case. Its Target
-	// has the main names even if an alias was asked for: Routes and Get are compared by them, and both need it.
+	// Resolve returns the method of a name as the Handler does: exactly, or by a unique match that ignores case. The Target
+	// has the main names even for an alias: Routes and Get are compared by them. Both need Resolve.
 	Resolve func(service, method string) (Target, bool)
-	// Remote reports whether a service is served by other hosts, which may come and go: Resolve finds it while it is
-	// available. Routes and Get name methods of such services exactly as they are called. Their argument is not known, so
-	// that query and path parameters become strings. The Handler returns from their calls as soon as the context ends: no
-	// goroutine is started for them. May be nil.
+	// Remote reports whether a service is served by other hosts; Resolve finds it only while one is available. Routes and Get
+	// name methods of such services exactly as they are called. Their argument types are unknown, so query and path parameters
+	// become strings. The Handler must return from their calls as soon as the context ends: no goroutine is started for them.
+	// May be nil.
 	Remote func(service string) bool
-	// Unknown returns the Handler's error for names that Resolve does not find. The gateway needs it where it does not call
-	// the Handler, as for GET. Nil means an error that names the method.
+	// Unknown returns the Handler's error for names that Resolve does not find, for where the Handler is not called, as for
+	// GET. Nil means an error that names the method.
 	Unknown func(service, method string) *code.Error
 	// Nearest returns the known word that was probably meant; "" for none. May be nil.
 	Nearest func(word string, known []string) string
 
-	// Metadata are the HTTP headers that become metadata of a call, by the metadata's name. A name in a Meta header that
-	// differs from one of these only by case is the same. A header and a Meta header that give it different values are
-	// refused: a proxy in front may have set the one without seeing the other.
+	// Metadata maps names of metadata to the HTTP headers that they are taken from. A name in a Meta header that differs from
+	// one of these only in case is the same. Different values in the two are refused: a proxy in front may have set the header
+	// without seeing the other.
 	Metadata map[string]string
 
 	Routes         []Route        // besides POST /{service}/{method}
 	Get            []string       // methods that may be called by GET, as "Arith.Mul"
 	AllowOrigins   []string       // browser origins that may call, as "https://app.example"; "*" for all
-	ExposeInternal bool           // include the value of a handler's panic in the answer
+	ExposeInternal bool           // include the value of a handler's panic in the response
 	RejectUnknown  bool           // refuse query parameters that the argument does not have, instead of ignoring them
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For gives the peer's address
 	TrustUnix      bool           // trust the X-Forwarded-For of every peer of a unix socket
 	Limits         wire.Limits    // zero fields mean the defaults
-	// AnswersTo reports whether a Host header names this machine. It is asked where only this machine can connect, but not
-	// about trusted proxies: an attacker whose DNS name resolves to 127.0.0.1 makes browsers send a page's requests here.
+	// AnswersTo reports whether a Host header names this machine. It is called for listeners that only this machine can reach,
+	// except for trusted proxies: an attacker whose DNS name resolves to 127.0.0.1 makes browsers send a page's requests here.
 	// Nil accepts all.
 	AnswersTo func(host string) bool
 	Host      string // the name in refusals
 
 	Logger *slog.Logger // for panics that reach the gateway; nil discards them
-	// Refused is called for each request that never became a call, with the names that it asked for, if any. Callers get
-	// the Public text of e; its Message may say more. May be nil.
+	// Refused is called for each request that never became a call, with the names requested, if any. Callers get the Public
+	// text of e; its Message may contain more. May be nil.
 	Refused func(service, method string, e *code.Error)
 }
 
@@ -115,8 +114,8 @@ func New(o Options) (*Gateway, error) {
 	return g, nil
 }
 
-// Wait returns when no call is running any more. Calls can outlive their HTTP request: one-way calls, and calls that
-// were answered at their deadline. Use it after the HTTP server was shut down.
+// Wait returns when no call is running any more. One-way calls, and calls answered at their deadline, can outlive their
+// HTTP request. Use it after the HTTP server has shut down.
 func (g *Gateway) Wait() { g.running.Wait() }
 
 // ServeHTTP serves one request.

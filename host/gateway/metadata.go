@@ -11,8 +11,8 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// metadataHeaders are the HTTP headers that become metadata, sorted by name: always those of W3C, and besides them the
-// configured ones. The family's Meta header becomes metadata too, and Authorization the token.
+// metadataHeaders are the HTTP headers that become metadata, sorted by name: the configured ones and those of W3C Trace
+// Context. The family's Meta header becomes metadata too, and Authorization the token.
 type metadataHeaders []metadataHeader
 
 type metadataHeader struct {
@@ -23,13 +23,13 @@ type metadataHeader struct {
 // forwarded are the headers that always become metadata, of the same name.
 var forwarded = metadataHeaders{{"traceparent", "Traceparent"}, {"tracestate", "Tracestate"}, {"baggage", "Baggage"}}
 
-// identityKeys are keys that may be trusted as the caller's identity elsewhere, as plain folds them.
+// identityKeys are keys, folded by plain, that other systems may trust as the caller's identity.
 var identityKeys = map[string]bool{
 	"authorization": true, "proxy_authorization": true, "cookie": true, "caller": true, "identity": true,
 	"forwarded": true, "x_real_ip": true,
 }
 
-// reserved reports whether a metadata key is ours, or could be taken for one of ours.
+// reserved reports whether a metadata key is reserved, or could be mistaken for a reserved one.
 func reserved(key string) bool {
 	k := plain(key)
 	return strings.HasPrefix(k, "__") || strings.HasPrefix(k, "x_em_") || strings.HasPrefix(k, "x_forwarded_") ||
@@ -58,7 +58,7 @@ func CheckMetadata(headers map[string]string) OptionErrors {
 	return errs
 }
 
-// messageHeaders are about the connection or the message, or read by the gateway itself.
+// messageHeaders describe the connection or the message, or are read by the gateway itself.
 var messageHeaders = map[string]bool{
 	"Connection": true, "Keep-Alive": true, "Proxy-Connection": true, "Te": true, "Trailer": true, "Transfer-Encoding": true,
 	"Upgrade": true, "Host": true, "Content-Length": true, "Content-Type": true, "Content-Encoding": true, "Expect": true,
@@ -105,7 +105,7 @@ func isToken(s string) bool {
 	})
 }
 
-// read fills the frame's metadata: first the caller's own without reserved keys, then ours.
+// read fills the frame's metadata: first the caller's own without reserved keys, then the gateway's.
 func (hs metadataHeaders) read(q *request, m *wire.Metadata) *code.Error {
 	if q.family != nil {
 		for _, query := range q.r.Header[q.family.keys[famMeta]] {
@@ -187,8 +187,7 @@ func (hs metadataHeaders) appendQuery(m *wire.Metadata, query string, maxPairs i
 	return true
 }
 
-// canonical returns the spelling of a name in a Meta header: that of the metadata that a header becomes, if there is one,
-// since names of HTTP ignore case.
+// canonical returns the configured spelling of a name in a Meta header, if there is one, since HTTP names ignore case.
 func (hs metadataHeaders) canonical(name string) string {
 	for _, list := range [...]metadataHeaders{forwarded, hs} {
 		for _, p := range list {
@@ -200,8 +199,8 @@ func (hs metadataHeaders) canonical(name string) string {
 	return name
 }
 
-// token returns a bearer token, or the whole Authorization header, as the gateways of the families pass it on. A token
-// that is not one of this host's is then refused, not ignored.
+// token returns a bearer token, or else the whole Authorization header, as the gateways of the families do. An unknown
+// token is then refused, not ignored.
 func token(authorization string) string {
 	scheme, rest, ok := strings.Cut(authorization, " ")
 	if ok && strings.EqualFold(scheme, "Bearer") {

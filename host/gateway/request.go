@@ -14,7 +14,7 @@ import (
 // reasonMethodNotAllowed is the reason of a 405: the method exists, but not under this HTTP method.
 const reasonMethodNotAllowed = "method_not_allowed"
 
-// request is an HTTP request, and what its line and headers say about the call.
+// request is an HTTP request, with the properties of the call from its line and headers.
 type request struct {
 	stream
 	host   string // in refusals
@@ -27,7 +27,7 @@ type request struct {
 	contentType []string // of a result
 	oneWay      bool
 	query       bool      // the argument is in the query
-	deadline    time.Time // when the caller gives up; zero: it does not say
+	deadline    time.Time // when the caller gives up; zero: not given
 	status      int       // of an error, where its code does not determine it; 0 otherwise
 }
 
@@ -54,7 +54,7 @@ func (q *request) cancelled() *code.Error {
 	return q.refuse(code.Cancelled, code.ReasonCancelled, "the caller closed the request")
 }
 
-// timeouts are the headers with a caller's timeout, as gRPC, Connect and proxies define them.
+// timeouts are the headers for a caller's timeout, as gRPC, Connect and proxies define them.
 var timeouts = []struct {
 	header string
 	parse  func(string) (time.Duration, bool)
@@ -68,7 +68,7 @@ var timeouts = []struct {
 // maxTimeout is far in the future, and can be added to a time.
 const maxTimeout = 10 * 365 * 24 * time.Hour
 
-// readDeadline reads when the caller gives up: the shortest of several timeouts counts.
+// readDeadline reads the caller's deadline: the shortest of several timeouts counts.
 func (q *request) readDeadline() *code.Error {
 	shortest, given := maxTimeout, false
 	for i := range timeouts {
@@ -126,15 +126,15 @@ func parseRequestTimeout(s string) (time.Duration, bool) {
 	return d, err == nil
 }
 
-// parseDigits parses a number of at most maxLen digits. A negative one is a deadline that has passed, which no protocol
-// forbids its clients to compute.
+// parseDigits parses a number of at most maxLen digits. A negative one is a deadline that has passed, which clients may
+// well compute.
 func parseDigits(s string, maxLen int) (int64, bool) {
 	n, err := strconv.ParseInt(s, 10, 64)
 	plain := strings.TrimPrefix(s, "-")
 	return n, err == nil && len(plain) <= maxLen && !strings.HasPrefix(s, "+")
 }
 
-// route reads which method is called, and returns how its argument is bound if not from the body alone.
+// route determines the method, and returns how its argument is bound if not from the body alone.
 func (q *request) route() (*bound, *code.Error) {
 	q.family = familyOf(q.r.Header)
 	get := q.r.Method == http.MethodGet || q.r.Method == http.MethodHead
@@ -188,7 +188,7 @@ func (q *request) readNames() *code.Error {
 	return q.checkNames()
 }
 
-// checkNames refuses headers that name another method than the path: filters in front of this host look at the path.
+// checkNames refuses headers that name another method than the path: filters in front of this host check the path.
 func (q *request) checkNames() *code.Error {
 	if q.family == nil {
 		return nil
@@ -205,7 +205,7 @@ func (q *request) checkNames() *code.Error {
 	return nil
 }
 
-// offered returns what the path has, whatever the request's HTTP method.
+// offered returns the methods that the path offers, for any HTTP method.
 func (q *request) offered() offer {
 	service, method, ok := cutPath(q.r.URL)
 	switch {
@@ -217,7 +217,7 @@ func (q *request) offered() offer {
 	return q.router.offered(q.r, service, method, q.family != nil)
 }
 
-// notAllowed refuses an HTTP method that the path does not have, or a path that leads nowhere.
+// notAllowed refuses an HTTP method that the path does not offer, or an unknown path.
 func (q *request) notAllowed() *code.Error {
 	o := q.offered()
 	if len(o.methods) == 0 {
@@ -237,7 +237,7 @@ func (q *request) notAllowed() *code.Error {
 	return e
 }
 
-// unknownPath refuses a path that leads nowhere, in the words of the handler where it has names.
+// unknownPath refuses an unknown path, with the Handler's error if it contains names.
 func (q *request) unknownPath() *code.Error {
 	if q.service == "" || q.method == "" {
 		return q.refuse(code.Unimplemented, code.ReasonUnknownMethod, "no such path: calls are POST /{service}/{method}")
@@ -313,8 +313,8 @@ func (q *request) compressed() (bool, *code.Error) {
 	return false, q.refuse(code.InvalidArgument, code.ReasonUnknownCodec, "unsupported content encoding, use gzip or none")
 }
 
-// preflight answers OPTIONS, which browsers send before a call from another origin. It returns an error of its own for a
-// path that leads nowhere or an origin that may not call.
+// preflight answers OPTIONS, which browsers send before a call from another origin. It returns an error for an unknown path
+// or an origin that is not allowed.
 func (q *request) preflight(o *origins) *code.Error {
 	methods := q.offered().methods
 	if service, method, ok := cutPath(q.r.URL); ok && len(methods) == 0 {
@@ -342,7 +342,7 @@ func (q *request) preflight(o *origins) *code.Error {
 	return nil
 }
 
-// foreign refuses the call of a page that may not call.
+// foreign refuses the call of a page whose origin is not allowed.
 func (q *request) foreign() *code.Error {
 	what, advice := "web pages of other sites may not call", "to allow one, add its origin to gateway.cors.allowOrigins"
 	switch origin := q.r.Header.Get("Origin"); origin {
@@ -356,7 +356,7 @@ func (q *request) foreign() *code.Error {
 	return q.refuse(code.PermissionDenied, code.ReasonDenied, what).WithAdvice(advice)
 }
 
-// misdirected refuses a request for another machine.
+// misdirected refuses a request meant for another machine.
 func (q *request) misdirected() *code.Error {
 	name := code.Clip(headerText(q.r.Host), 100)
 	return q.refuse(code.PermissionDenied, code.ReasonDenied, "the Host header does not name this machine, use localhost or the IP address").

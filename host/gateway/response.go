@@ -10,17 +10,17 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// response writes the answer to a request: the reply of its call, or an error.
+// response writes the response to a request: the reply of its call, or an error.
 type response struct {
 	*request
 	exposeInternal bool
 	trace          string // the traceparent that the handler has set in the request
 }
 
-// keptPlain is how much memory of a reply that is sent compressed is used again.
+// keptPlain bounds how much memory of a reply that is sent compressed is reused.
 const keptPlain = 4 << 10
 
-// maxUnsized is the length up to which net/http sets the Content-Length of a reply by itself.
+// maxUnsized is the length up to which net/http sets Content-Length by itself.
 const maxUnsized = 2 << 10
 
 // succeed writes the reply of a call, unless its metadata is too large for headers.
@@ -73,7 +73,7 @@ func endLine(body []byte) []byte {
 	return append(body, '\n')
 }
 
-// echoFamily sets the family's headers that every answer has. They repeat those of the request, as its gateways do.
+// echoFamily sets the family's headers that every response has. They repeat those of the request, as from its gateways.
 func (s *response) echoFamily() {
 	f, in, out := s.family, s.r.Header, s.w.Header()
 	f.set(out, famVersion, headerText(f.get(in, famVersion)))
@@ -127,10 +127,10 @@ func (s *response) fail(e *code.Error) {
 	s.write(body)
 }
 
-// handlerPanicked is what callers see of a panic, in the words that hosts use over any transport.
+// handlerPanicked is the text of a panic for callers, the same over any transport.
 const handlerPanicked = "the handler panicked"
 
-// show removes from an error what callers must not see. The host's own texts are written for callers.
+// show removes from an error what callers must not see. The host's own texts are meant for callers.
 func (s *response) show(e *code.Error) *code.Error {
 	if e.Code != code.Internal || e.Reason != code.ReasonPanic || e.Own() {
 		return e
@@ -142,10 +142,10 @@ func (s *response) show(e *code.Error) *code.Error {
 	return s.refuse(code.Internal, code.ReasonPanic, handlerPanicked)
 }
 
-// transient are the reasons of the host's own refusals that pass with time.
+// transient holds the reasons of the host's own refusals for which a retry may succeed.
 var transient = map[string]bool{code.ReasonRateLimited: true, code.ReasonOverloaded: true, code.ReasonBreakerOpen: true}
 
-// errorHeaders sets what an HTTP client understands without reading the body.
+// errorHeaders sets the headers that an HTTP client understands without reading the body.
 func (s *response) errorHeaders(e *code.Error) {
 	h := s.w.Header()
 	if s.family != nil {
@@ -173,7 +173,7 @@ func (s *response) errorHeaders(e *code.Error) {
 // wholeSeconds rounds d up to seconds, and to at least one.
 func wholeSeconds(d time.Duration) int64 { return max(1, int64((d+time.Second-1)/time.Second)) }
 
-// traceID returns the trace that the call was recorded in, or else its caller's.
+// traceID returns the trace in which the call was recorded, or else its caller's.
 func (s *response) traceID() string {
 	if id := traceID(s.trace); id != "" {
 		return id

@@ -35,11 +35,11 @@ func (e *OptionErrors) add(path, format string, args ...any) {
 	*e = append(*e, OptionError{Path: path, Message: fmt.Sprintf(format, args...)})
 }
 
-// Route gives a method a path of its own.
+// Route maps a path to a method.
 type Route struct {
-	// Path is a pattern of net/http without method and host. A wildcard such as {id} is a member of the argument. It must
-	// not be the built-in path of another method; a pattern with wildcards that matches built-in paths too, such as
-	// /Arith/{a}, takes precedence over them.
+	// Path is a pattern of net/http without method and host. A wildcard such as {id} is a member of the argument. It must not
+	// be the built-in path of another method; a pattern with wildcards that also matches built-in paths, such as /Arith/{a},
+	// takes precedence over them.
 	Path    string
 	Methods []string // default POST; GET needs the method in Options.Get
 	Service string
@@ -74,8 +74,8 @@ type router struct {
 	get      map[names]*binder
 }
 
-// bound is the method of a route or of a GET, and how its argument is bound. It is an http.Handler only for ServeMux,
-// which sets the request's path values on the way to it.
+// bound is the method of a route or a GET, and the binding of its argument. It is an http.Handler only for ServeMux, which
+// sets the request's path values before it calls it.
 type bound struct {
 	target    names
 	wildcards []string
@@ -110,7 +110,7 @@ func (rt *router) addGet(methods []string, errs *OptionErrors) {
 	}
 }
 
-// named returns a method that the options name. A method of other hosts need not be available yet.
+// named returns a method named in the options. A method of other hosts need not be available yet.
 func (rt *router) named(service, method string) (Target, bool) {
 	if rt.remote(service) {
 		return Target{Service: service, Method: method}, true
@@ -118,7 +118,7 @@ func (rt *router) named(service, method string) (Target, bool) {
 	return rt.resolve(service, method)
 }
 
-// newBinder returns the binder for the argument of a method that the options name.
+// newBinder returns the binder for the argument of a method named in the options.
 func (rt *router) newBinder(t Target) (*binder, error) {
 	if t.Args == nil && rt.remote(t.Service) {
 		return textBinder, nil
@@ -215,7 +215,7 @@ func (rt *router) addRoute(r Route, b *bound, path string, errs *OptionErrors) {
 	}
 }
 
-// builtInOf returns the method whose built-in path a route has: readers take POST /Arith/Mul for Arith.Mul.
+// builtInOf returns the method whose built-in path a route uses: POST /Arith/Mul must not mean anything but Arith.Mul.
 func (rt *router) builtInOf(httpMethod, path string) (names, bool) {
 	plain, err := url.PathUnescape(path)
 	if err != nil {
@@ -234,7 +234,7 @@ func (rt *router) builtInOf(httpMethod, path string) (names, bool) {
 	return n, httpMethod == http.MethodPost || httpMethod == http.MethodGet && get
 }
 
-// register gives a path to a method. ServeMux panics on a bad or conflicting pattern: that becomes an OptionError.
+// register adds the path of a method. ServeMux panics on a bad or conflicting pattern: that becomes an OptionError.
 func (rt *router) register(method, path string, b *bound, at string, errs *OptionErrors) {
 	pattern := method + " " + path
 	err := handle(rt.routes, pattern, b)
@@ -296,10 +296,10 @@ func (rt *router) byGet(service, method string) *bound {
 	return nil
 }
 
-// offer is what a path has for the various HTTP methods.
+// offer lists what a path offers by HTTP method.
 type offer struct {
 	methods []string // of HTTP, sorted
-	targets []names  // where they lead
+	targets []names  // of the calls
 	builtIn names    // the method whose built-in path it is; zero if it is none
 }
 
@@ -312,8 +312,8 @@ func (o *offer) add(httpMethod string, target names) {
 	}
 }
 
-// offered returns what the path of a request has, whatever the request's HTTP method. service and method are the names of
-// the built-in path, if it is one; with headers of a family, every HTTP method of that family leads to them.
+// offered returns what the path of a request offers, for any HTTP method. service and method are the names of the built-in
+// path, if it is one; with headers of a family, every HTTP method of that family calls them.
 func (rt *router) offered(r *http.Request, service, method string, family bool) offer {
 	var o offer
 	for _, m := range routable {

@@ -36,9 +36,9 @@ type ServerOptions struct {
 }
 
 // Server is an HTTP server that hostile peers cannot exhaust: it limits headers to 32 KiB within 5 s, idle connections to
-// the limits' IdleTimeout, connections of HTTP/2 without a request to 10 s, and the rate of HTTP/2's frames. It serves
-// HTTP/1.1, HTTP/2 over TLS and h2c. Bodies and answers are limited by the Gateway, since only it knows when a call runs
-// and must not be cut.
+// the limits' IdleTimeout, HTTP/2 connections without a request to 10 s, and the rate of HTTP/2 frames. It serves HTTP/1.1,
+// HTTP/2 over TLS and h2c. Bodies and responses are limited by the Gateway, since only it knows when a call runs and must
+// not be cut off.
 type Server struct {
 	http   http.Server
 	budget *wire.Budget
@@ -95,11 +95,11 @@ func NewServer(o ServerOptions) *Server {
 	return s
 }
 
-// SetIdleTimeout changes how long new connections may be idle.
+// SetIdleTimeout sets the idle timeout of new connections.
 func (s *Server) SetIdleTimeout(d time.Duration) { s.idleTimeout.Store(int64(d)) }
 
 // Serve serves the connections of ln, which it closes, until Shutdown or Close; then it returns http.ErrServerClosed. The
-// end of ctx ends the requests. A Server serves once.
+// end of ctx cancels the requests. Serve may be called only once.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	s.http.BaseContext = func(net.Listener) context.Context { return ctx }
 	sweeping, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -116,7 +116,7 @@ func (s *Server) Shutdown(ctx context.Context) error { return s.http.Shutdown(ct
 // Close closes all connections.
 func (s *Server) Close() error { return s.http.Close() }
 
-// serve serves one request. An answered one of HTTP/2 earns its connection frames.
+// serve serves one request. Over HTTP/2, an answered request earns its connection frames.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	c := connOf(r.Context())
 	c.requested.Store(true)
@@ -145,7 +145,7 @@ func (s *Server) state(rwc net.Conn, state http.ConnState) {
 	}
 }
 
-// sweepUntil ends stalled bodies, and connections of HTTP/2, on which net/http sets no deadlines.
+// sweepUntil ends stalled bodies and overdue HTTP/2 connections, on which net/http sets no deadlines, until ctx ends.
 func (s *Server) sweepUntil(ctx context.Context) {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
@@ -161,7 +161,7 @@ func (s *Server) sweepUntil(ctx context.Context) {
 
 func (s *Server) sweep(now time.Time) { s.transfers.sweep(now, s.budget, s.sweepHTTP2(now)) }
 
-// sweepHTTP2 ends connections of HTTP/2 that are overdue, and returns those whose peer takes no answers.
+// sweepHTTP2 closes overdue HTTP/2 connections, and returns those whose peers do not read their responses.
 func (s *Server) sweepHTTP2(now time.Time) (silent map[*conn]bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -12,7 +12,7 @@ import (
 	"github.com/easymicro/easymicro/wire"
 )
 
-// stream reads the body of a request and writes its answer, each in time and within the host's budget.
+// stream reads the body of a request and writes its response, within time limits and the host's budget.
 type stream struct {
 	w        http.ResponseWriter
 	r        *http.Request
@@ -21,10 +21,10 @@ type stream struct {
 	transfer transfer
 }
 
-// readBy limits the time for reading the body, also for net/http when the gateway leaves it unread. The limit ends only
-// when a body was read to its end.
+// readBy limits the time for reading the body, also for net/http if the gateway leaves it unread. The limit applies until
+// the body is read to its end.
 func (s *stream) readBy(t time.Time) {
-	_ = http.NewResponseController(s.w).SetReadDeadline(t) // not supported by the recorder of tests
+	_ = http.NewResponseController(s.w).SetReadDeadline(t) // not supported by httptest.ResponseRecorder
 }
 
 var (
@@ -33,7 +33,7 @@ var (
 	errStalled = errors.New("the body made no progress while memory was short")
 )
 
-// firstRead is how much memory a body gets before any of its bytes have arrived.
+// firstRead is how much memory a body gets before its first byte.
 const firstRead = 4 << 10
 
 // readAll reads the whole body into buf. Memory is committed as bytes arrive.
@@ -92,17 +92,17 @@ func (s *stream) readOn(buf []byte, limit int) (_ []byte, err error) {
 	return buf, err
 }
 
-// An answer is written in steps, each within the write timeout. Over HTTP/1 the timeout starts again with every byte that
-// the caller takes, see conn.Write. Over HTTP/2 the answers of a connection are sent side by side: a step has far more
-// time as long as the peer takes bytes of any, and the Server ends answers that wait for a silent peer.
+// A response is written in steps, each within the write timeout. Over HTTP/1 the timeout starts again with every byte that
+// the caller takes, see conn.Write. Over HTTP/2 the responses of a connection share it: a step has far more time as long as
+// the peer takes bytes of any of them, and the Server ends responses that wait for a silent peer.
 const (
 	writeStep       = 256 << 10
 	writeStepHTTP2  = 16 << 10
 	writeSlackHTTP2 = 10 // times the timeout
 )
 
-// write writes a body in steps, so that a caller on a slow line receives a long one too. An error of the connection is
-// not returned: there is nobody left to report it to.
+// write writes a body in steps, so that a caller on a slow line can receive a long one. Errors of the connection are not
+// returned: the caller is gone.
 func (s *stream) write(body []byte) {
 	held := cap(body) // all of it, until the last byte is taken
 	s.holding.answer(held)
@@ -128,19 +128,19 @@ func (s *stream) write(body []byte) {
 	}
 }
 
-// writeBy cuts off a caller that does not read its answer.
+// writeBy cuts off a caller that does not read its response.
 func (s *stream) writeBy(timeout time.Duration) {
 	_ = http.NewResponseController(s.w).SetWriteDeadline(time.Now().Add(timeout))
 }
 
-// holding is what a request holds of the host's budget, in the share of its connection. The zero value, of a request that
-// did not come through a Server, holds nothing and is never refused.
+// holding is a request's part of the host's budget, in the share of its connection. The zero value, for a request that did
+// not come through a Server, holds nothing and is never refused.
 type holding struct {
 	conn   *conn
 	call   bool
 	bytes  int64
 	growth wire.Growth      // of bytes
-	reply  wire.Reservation // the estimate for its answer; zero for one-way calls
+	reply  wire.Reservation // the estimate for its response; zero for one-way calls
 }
 
 // shortage is the limit that leaves no room for a call.
@@ -169,8 +169,7 @@ func (h *holding) enter(maxCalls int) shortage {
 	return noShortage
 }
 
-// begin waits until there is room for the answer of a method, and reports whether there was before ctx or the deadline, if
-// any, ended.
+// begin waits for room for the response of a method. It reports false if ctx ends or the deadline, if any, passes first.
 func (h *holding) begin(ctx context.Context, deadline time.Time, service, method string, argument int) bool {
 	if h.conn == nil {
 		return true
@@ -187,14 +186,14 @@ func (h *holding) begin(ctx context.Context, deadline time.Time, service, method
 	return h.reply.Wait(ctx)
 }
 
-// handOver gives what is held to a handler that may outlive the request.
+// handOver moves what is held to a handler that may outlive the request.
 func (h *holding) handOver() holding {
 	all := *h
 	*h = holding{conn: h.conn}
 	return all
 }
 
-// take takes n bytes for a body, and reports whether they were free within a moment. The oldest body always gets them.
+// take reserves n bytes for a body, and reports whether they were free within a moment. The oldest body always gets them.
 func (h *holding) take(n int) bool {
 	if h.conn != nil && !h.growth.Take(int64(n)) && !wire.RetryBriefly(func() bool { return h.growth.Take(int64(n)) }) {
 		return false
@@ -203,7 +202,7 @@ func (h *holding) take(n int) bool {
 	return true
 }
 
-// claim takes n bytes for what is made from a body.
+// claim reserves n bytes for what is made from a body.
 func (h *holding) claim(n int) bool {
 	if h.conn != nil && !h.conn.share.TakeBytes(int64(n)) && !wire.RetryBriefly(func() bool { return h.conn.share.TakeBytes(int64(n)) }) {
 		return false
@@ -219,7 +218,7 @@ func (h *holding) hasRead() {
 	}
 }
 
-// answer takes the bytes of an answer, which waits for the peer until taken is called.
+// answer charges n bytes for a response, until taken is called for them.
 func (h *holding) answer(n int) {
 	if h.conn != nil {
 		h.conn.waiting.Add(int64(n))
@@ -227,7 +226,7 @@ func (h *holding) answer(n int) {
 	}
 }
 
-// taken gives back bytes of an answer.
+// taken releases bytes of a response.
 func (h *holding) taken(n int) {
 	if h.conn != nil {
 		h.conn.waiting.Add(-int64(n))
@@ -235,7 +234,7 @@ func (h *holding) taken(n int) {
 	}
 }
 
-// leave gives back all that the request still holds.
+// leave releases all that the request still holds.
 func (h *holding) leave() {
 	h.reply.Release()
 	if h.conn != nil && h.bytes > 0 {
