@@ -24,7 +24,7 @@ import (
 type List struct{ endpoints []client.Endpoint }
 
 // Static returns a List of addresses as in manifests: tcp://host:port, unix://path or host:port. The error is about the
-// first that is not valid.
+// first invalid one.
 func Static(addresses ...string) (*List, error) {
 	l := &List{endpoints: make([]client.Endpoint, 0, len(addresses))}
 	had := map[string]bool{}
@@ -49,7 +49,7 @@ func (l *List) Watch(ctx context.Context, _ string, update func([]client.Endpoin
 	return nil
 }
 
-// parseAddress returns the endpoint at an address. Unlike one to listen on, it must have a host and a port.
+// parseAddress parses an address to call. Unlike one to listen on, it must have a host and a port.
 func parseAddress(text string) (client.Endpoint, error) {
 	network, address, err := config.Address(text).Split()
 	if err != nil {

@@ -24,16 +24,15 @@ type DNSOptions struct {
 	Logger   *slog.Logger  // nil discards
 }
 
-// Names resolves every service to the endpoints that DNS has for a name, which is looked up at intervals.
+// Names resolves every service to the endpoints that DNS returns for a name, which is looked up at intervals.
 type Names struct {
 	o          DNSOptions
 	host, port string // of host:port
 	srv        string // else the name of the SRV records
 }
 
-// DNS returns Names. host:port has an endpoint for each address of the host (A and AAAA). srv://name,
-// _service._proto.name and other names without a port have those SRV records that share the lowest priority, with their
-// weights.
+// DNS returns Names for a name. host:port has an endpoint for each address of the host (A and AAAA). srv://name,
+// _service._proto.name and other names without a port have the SRV records of the lowest priority, with their weights.
 func DNS(name string, o DNSOptions) (*Names, error) {
 	if o.Resolver == nil {
 		o.Resolver = net.DefaultResolver
@@ -66,7 +65,7 @@ func DNS(name string, o DNSOptions) (*Names, error) {
 	return n, nil
 }
 
-// Watch implements client.Resolver. While lookups fail, also because the name no longer exists, the last list stays in use.
+// Watch implements client.Resolver. While lookups fail, even because the name no longer exists, the last list stays in use.
 // When ctx ends, a lookup in progress is canceled; the system's resolver may take some seconds to notice.
 func (n *Names) Watch(ctx context.Context, _ string, update func([]client.Endpoint, error)) error {
 	var last []client.Endpoint
@@ -129,7 +128,7 @@ func (n *Names) lookupSRV(ctx context.Context) ([]client.Endpoint, error) {
 	var list []client.Endpoint
 	for _, r := range records {
 		target := strings.TrimSuffix(r.Target, ".")
-		if r.Priority != lowest || target == "" { // the root means that there is no such service
+		if r.Priority != lowest || target == "" { // a target of "." means that there is no such service
 			continue
 		}
 		list = append(list, client.Endpoint{
@@ -139,7 +138,7 @@ func (n *Names) lookupSRV(ctx context.Context) ([]client.Endpoint, error) {
 	return sorted(list), nil
 }
 
-// sorted returns a list in a fixed order, each address once: servers rotate their answers.
+// sorted returns the list in a fixed order, each address once: servers rotate their answers.
 func sorted(list []client.Endpoint) []client.Endpoint {
 	slices.SortFunc(list, func(a, b client.Endpoint) int {
 		return cmp.Or(strings.Compare(a.Address, b.Address), b.Weight-a.Weight)

@@ -15,20 +15,20 @@ import (
 	"github.com/easymicro/easymicro/wire/client"
 )
 
-// FileOptions configure the reading of a file. Every field has a useful zero value.
+// FileOptions configure File. Every field has a useful zero value.
 type FileOptions struct {
 	Timing func() watch.Timing              // of the watch; nil: the defaults
 	Logger *slog.Logger                     // nil discards
 	Env    func(name string) (string, bool) // looks up ${VAR}; nil: the environment
 }
 
-// Nodes resolves every service to the endpoints in a file, which is watched.
+// Nodes resolves every service to the endpoints in a watched file.
 type Nodes struct {
 	path string
 	o    FileOptions
 }
 
-// File returns Nodes of the file at path, which is not read before Watch.
+// File returns Nodes for the file at path, which is not read before Watch.
 func File(path string, o FileOptions) *Nodes {
 	if o.Env == nil {
 		o.Env = os.LookupEnv
@@ -36,10 +36,10 @@ func File(path string, o FileOptions) *Nodes {
 	return &Nodes{path: path, o: o}
 }
 
-// rereadAfter is the time after which an invalid file is read again: it may be being written.
+// rereadAfter is the time after which an invalid file is read again: it may have been read half-written.
 const rereadAfter = 250 * time.Millisecond
 
-// Watch implements client.Resolver. While the file is invalid or missing, the last list stays in use; the error has all
+// Watch implements client.Resolver. While the file is invalid or missing, the last list stays in use; the error lists all
 // problems with their positions.
 func (n *Nodes) Watch(ctx context.Context, _ string, update func([]client.Endpoint, error)) error {
 	f := &following{nodes: n, update: update}

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// backoff waits longer from attempt to attempt, up to a maximum, and by a random part less, so that the hosts of a fleet
-// do not all retry at once.
+// backoff waits longer after each attempt, up to a maximum, less a random part, so that the hosts of a fleet do not all
+// retry at once.
 type backoff struct{ next time.Duration }
 
 const (
@@ -15,7 +15,7 @@ const (
 	maxBackoff = time.Second
 )
 
-// wait returns when the time is over, wake is notified or ctx ends.
+// wait returns when the time has passed, wake is notified or ctx ends.
 func (b *backoff) wait(ctx context.Context, wake <-chan struct{}) {
 	d := max(b.next, minBackoff)
 	b.next = min(2*d, maxBackoff)
@@ -30,7 +30,7 @@ func (b *backoff) wait(ctx context.Context, wake <-chan struct{}) {
 
 func (b *backoff) reset() { b.next = 0 }
 
-// maxSpread is how far apart the hosts of a fleet act that all noticed something at once.
+// maxSpread is the period over which the hosts of a fleet spread their reactions to the same event.
 const maxSpread = 500 * time.Millisecond
 
 // spread waits for a random part of maxSpread.
@@ -46,7 +46,7 @@ func spread(ctx context.Context) {
 // jitter returns d ± 10 %.
 func jitter(d time.Duration) time.Duration { return d - d/10 + rand.N(d/5) }
 
-// notify puts a message into a channel with a buffer of one, unless there is one already.
+// notify sends to a channel with a buffer of one, unless the buffer is full.
 func notify(ch chan struct{}) {
 	select {
 	case ch <- struct{}{}:

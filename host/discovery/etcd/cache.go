@@ -11,8 +11,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// cache has what was found in etcd: the keys of every layout, and the services that they make up. It is safe for
-// concurrent use.
+// cache holds what was found in etcd: the keys of every layout, and the services made from them. It is safe for concurrent
+// use.
 type cache struct {
 	percent int
 	hold    time.Duration
@@ -22,14 +22,14 @@ type cache struct {
 	mu          sync.Mutex
 	layouts     []layoutKeys
 	services    map[string]*serviceEndpoints // by name in lower case
-	watchers    map[chan struct{}]string     // the service that each watches, in lower case; "" for all
+	watchers    map[chan struct{}]string     // the service watched, in lower case; "" for all
 	unreachable time.Time                    // since when some layout is not up to date; zero when all are
 	health      health
 }
 
 // layoutKeys are the keys of one layout.
 type layoutKeys struct {
-	keys   map[string]node // all, also those that are not endpoints: these have no service
+	keys   map[string]node // all keys; those that are not endpoints have no service
 	listed bool
 	err    error // why they are not up to date
 }
@@ -41,7 +41,7 @@ type health struct {
 	since     time.Time
 }
 
-// LeftOut is an endpoint that was found and is not accepted.
+// LeftOut is an endpoint that was found but not accepted.
 type LeftOut struct {
 	Service, Address string
 	Kind             string // loopback, linkLocal or unix
@@ -86,7 +86,7 @@ func (c *cache) replace(now time.Time, layout int, keys map[string]node) {
 	c.update(now, changed, first || recovered)
 }
 
-// edit changes single keys of a layout; a nil node is a deleted key.
+// edit changes individual keys of a layout; a nil node is a deleted key.
 func (c *cache) edit(now time.Time, layout int, keys map[string]*node) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -115,7 +115,7 @@ func (c *cache) fail(now time.Time, layout int, err error) {
 	c.update(now, nil, true)
 }
 
-// addMissing adds to keys those that the cache has of a layout and keys has not, and reports whether there were any.
+// addMissing adds to keys those of a layout that only the cache has, and reports whether there were any.
 func (c *cache) addMissing(layout int, keys map[string]node) (some bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -131,7 +131,7 @@ func (c *cache) upToDate() bool {
 	return !slices.ContainsFunc(c.layouts, func(l layoutKeys) bool { return l.err != nil })
 }
 
-// update rebuilds the services with these names and wakes their watchers, or all.
+// update rebuilds the services with these names, and wakes their watchers or, if all is set, every watcher.
 func (c *cache) update(now time.Time, names map[string]bool, all bool) {
 	delete(names, "") // of keys that are not endpoints
 	c.rebuild(now, names)
@@ -142,7 +142,7 @@ func (c *cache) update(now time.Time, names map[string]bool, all bool) {
 	}
 }
 
-// rebuild makes services of the keys of all layouts.
+// rebuild rebuilds services from the keys of all layouts.
 func (c *cache) rebuild(now time.Time, names map[string]bool) {
 	if len(names) == 0 {
 		return
@@ -184,7 +184,7 @@ func (c *cache) rebuild(now time.Time, names map[string]bool) {
 	}
 }
 
-// clock returns the time by which lost endpoints are dropped. It does not advance while etcd is unreachable.
+// clock returns the time used to expire lost endpoints. It does not advance while etcd is unreachable.
 func (c *cache) clock(now time.Time) time.Time {
 	if c.unreachable.IsZero() {
 		return now
@@ -201,7 +201,7 @@ type view struct {
 	expires  time.Time // when list changes by itself; zero for never
 }
 
-// lookup returns what may be called as service.
+// lookup returns the endpoints that may be called as service.
 func (c *cache) lookup(now time.Time, service string) view {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -218,7 +218,7 @@ type service struct {
 	list []callable
 }
 
-// all returns the services that have endpoints, by name, and the view of all of them.
+// all returns the services that have endpoints, by name, and a view of the whole.
 func (c *cache) all(now time.Time) ([]service, view) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -280,8 +280,8 @@ func (c *cache) finish(v view) view {
 	return v
 }
 
-// subscribe returns a channel that is notified when what lookup returns for a name in lower case, or all for "", may have
-// changed. cancel ends that.
+// subscribe returns a channel that is notified when the result of lookup for a name in lower case, or of all for "", may
+// have changed. cancel ends the subscription.
 func (c *cache) subscribe(name string) (wake chan struct{}, cancel func()) {
 	wake = make(chan struct{}, 1)
 	c.mu.Lock()
@@ -359,7 +359,7 @@ func (c *cache) isLeftOut(layout int, key string) bool {
 	return c.layouts[layout].keys[key].kind != ""
 }
 
-// has reports whether the wanted keys of a layout are there, each as own has it or with what node.tolerates.
+// has reports whether the wanted keys of a layout are in the cache, each with the node in own or one that it tolerates.
 func (c *cache) has(layout int, want []wanted, own map[string]node, lease clientv3.LeaseID) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

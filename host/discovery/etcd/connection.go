@@ -26,8 +26,8 @@ const (
 	callTimeout  = 3 * time.Second // of one call, connecting included
 	loginTimeout = 5 * time.Second // of a call with a password, which costs etcd more
 
-	// A silent member is noticed within checkInterval + checkTimeout. gRPC's own keepalive, which sends no pings more often
-	// than every minKeepalive, takes longer than that; it is the second net.
+	// A silent member is noticed within checkInterval + checkTimeout. gRPC's own keepalive, with pings at least minKeepalive
+	// apart, takes longer; it is the fallback.
 	checkInterval = 3 * time.Second // ± 10 %
 	checkTimeout  = 2 * time.Second
 	minKeepalive  = 10 * time.Second
@@ -35,18 +35,17 @@ const (
 
 var errClosed = errors.New("the connection to etcd was closed")
 
-// connection has the client of a cluster, which it makes when it is first needed, and the goroutines that run until
-// close.
+// connection holds the client of a cluster, made on first use, and the goroutines that run until close.
 type connection struct {
 	o   *Options
 	log *slog.Logger
 
-	dialing chan struct{} // a semaphore: its holder makes the client
+	dialing chan struct{} // a semaphore for making the client
 	closed  chan struct{}
 	running sync.WaitGroup
 
 	mu         sync.Mutex
-	client     *clientv3.Client // nil until it is needed
+	client     *clientv3.Client // nil until first used
 	cancels    []context.CancelFunc
 	reconnects []chan struct{}
 }
@@ -55,7 +54,7 @@ func newConnection(o *Options, log *slog.Logger) *connection {
 	return &connection{o: o, log: log, dialing: make(chan struct{}, 1), closed: make(chan struct{})}
 }
 
-// close ends everything that spawn started, and returns when it has ended.
+// close stops all goroutines started by spawn and waits for them.
 func (c *connection) close() error {
 	c.mu.Lock()
 	if !isClosed(c.closed) {
@@ -94,7 +93,7 @@ func (c *connection) spawn(f func(context.Context)) {
 	c.running.Go(func() { defer cancel(); f(ctx) })
 }
 
-// onReconnect returns a channel that is notified when the connection is lost and when it is back.
+// onReconnect returns a channel that is notified when the connection is lost and when it is re-established.
 func (c *connection) onReconnect() chan struct{} {
 	wake := make(chan struct{}, 1)
 	c.mu.Lock()
@@ -103,7 +102,7 @@ func (c *connection) onReconnect() chan struct{} {
 	return wake
 }
 
-// call makes one call with a deadline: without one it would wait for as long as etcd is unreachable.
+// call makes one call with a deadline: without one it would block for as long as etcd is unreachable.
 func (c *connection) call(ctx context.Context, f func(context.Context, *clientv3.Client) error) error {
 	cl, err := c.connect(ctx)
 	if err != nil {
@@ -131,7 +130,7 @@ func (c *connection) explain(ctx context.Context, cl *clientv3.Client, err error
 	return fmt.Errorf("no answer from %s within %v: %w", c.o.members(), callTimeout, err)
 }
 
-// withTLSHint adds what to check to an error of gRPC that looks like a mismatch of http and https.
+// withTLSHint adds a hint to a gRPC error that looks like a mismatch of http and https.
 func withTLSHint(text string) string {
 	has := func(s string) bool { return strings.Contains(text, s) }
 	broke := has("EOF") || has("connection reset") || has("broken pipe")
@@ -144,7 +143,7 @@ func withTLSHint(text string) string {
 	return text
 }
 
-// connect returns the client. Making it needs no etcd, except to log in with a password.
+// connect returns the client. Making it does not contact etcd, except to log in with a password.
 func (c *connection) connect(ctx context.Context) (*clientv3.Client, error) {
 	select {
 	case c.dialing <- struct{}{}:
@@ -180,7 +179,7 @@ func (c *connection) connect(ctx context.Context) (*clientv3.Client, error) {
 	return cl, nil
 }
 
-// dial makes a client. ctx ends only the making of it.
+// dial makes a client. ctx applies only until dial returns.
 func (c *connection) dial(ctx context.Context) (*clientv3.Client, error) {
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	undo := context.AfterFunc(ctx, end)
@@ -203,8 +202,8 @@ func (c *connection) dial(ctx context.Context) (*clientv3.Client, error) {
 	return nil, fmt.Errorf("connect to %s: %w", c.o.members(), err)
 }
 
-// config changes defaults of the client that do not suit a host: it waits up to 120 s between two attempts to connect,
-// does not notice a silent peer, and logs to stderr.
+// config replaces defaults of the client that do not suit a host: it waits up to 120 s between attempts to connect, does
+// not notice a silent peer, and logs to stderr.
 func (c *connection) config() clientv3.Config {
 	return clientv3.Config{
 		Endpoints:            c.o.Endpoints,
@@ -225,17 +224,17 @@ func (c *connection) config() clientv3.Config {
 	}
 }
 
-// monitor notifies reconnects when the connection is lost and when it is back: the address may lead to another cluster now,
-// where a watch from an old revision would wait in silence.
+// monitor notifies reconnects when the connection is lost and when it is re-established: the address may belong to another
+// cluster by then, where a watch from an old revision would hang.
 func (c *connection) monitor(ctx context.Context, conn *grpc.ClientConn) {
 	was, failed := connectivity.Idle, false
 	for {
 		is := conn.GetState()
 		switch {
-		case was == connectivity.Ready: // even if it is ready again: it is another connection
+		case was == connectivity.Ready: // even if it is ready again: it is a new connection
 			c.notifyReconnects()
 			failed = is != connectivity.Ready
-		case is == connectivity.Ready && failed: // the very first connection is no change
+		case is == connectivity.Ready && failed: // the first connection is not a reconnect
 			c.notifyReconnects()
 			failed = false
 		case is == connectivity.TransientFailure:
@@ -259,8 +258,8 @@ func (c *connection) notifyReconnects() {
 	}
 }
 
-// checkHealth sends health checks, which are cheap for etcd, to the members and closes connections without an answer:
-// calls on them would wait until the lease has expired.
+// checkHealth sends health checks, which are cheap for etcd, to the members and closes connections that do not answer:
+// calls on them would block until the lease has expired.
 func (c *connection) checkHealth(ctx context.Context, conn *grpc.ClientConn) {
 	next := time.NewTimer(jitter(checkInterval))
 	defer next.Stop()
@@ -272,7 +271,7 @@ func (c *connection) checkHealth(ctx context.Context, conn *grpc.ClientConn) {
 			next.Reset(jitter(checkInterval))
 		}
 		var all sync.WaitGroup
-		for range c.o.Endpoints { // gRPC sends calls to one member after the other
+		for range c.o.Endpoints { // gRPC calls the members round robin
 			all.Go(func() { c.probe(ctx, healthpb.NewHealthClient(conn)) })
 		}
 		all.Wait()
@@ -289,8 +288,8 @@ func (c *connection) probe(ctx context.Context, health healthpb.HealthClient) {
 	}
 }
 
-// memberConn is a connection to a member. Of the connection that a call used, gRPC reports only the addresses: so its
-// local address leads back to it.
+// memberConn is a connection to a member. gRPC reports only the addresses of the connection that a call used, so the local
+// address refers to the connection.
 type memberConn struct{ net.Conn }
 
 type memberAddr struct {
@@ -313,7 +312,7 @@ func dialMember(ctx context.Context, address string) (net.Conn, error) {
 	return memberConn{conn}, nil
 }
 
-// debugCore passes on the client's log, a line for every attempt of every call, at debug level.
+// debugCore logs the client's messages, one for every attempt of every call, at debug level.
 type debugCore struct{ log *slog.Logger }
 
 func (c debugCore) Enabled(zapcore.Level) bool {

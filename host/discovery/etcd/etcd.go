@@ -1,6 +1,6 @@
-// Package etcd publishes services in etcd and finds those of others, in the key layouts of easymicro and rpcx.
+// Package etcd publishes services in etcd and discovers those of other hosts, in the key layouts of easymicro and rpcx.
 //
-// Endpoints that were found stay in use while etcd is unreachable. What is published is published again when etcd is back,
+// Endpoints that were found stay in use while etcd is unreachable. Services are published again once etcd is reachable,
 // whatever happened to it: a restart, an empty data directory, a compaction, a partition, a revoked lease.
 package etcd
 
@@ -18,8 +18,8 @@ import (
 	"github.com/easymicro/easymicro/wire/client"
 )
 
-// Cluster is an etcd cluster. It finds services, as a client.Resolver, and publishes those of this host. It is safe for
-// concurrent use.
+// Cluster is a client of an etcd cluster. It discovers services, as a client.Resolver, and publishes those of this host. It
+// is safe for concurrent use.
 type Cluster struct {
 	o            Options
 	layouts      layouts
@@ -31,10 +31,10 @@ type Cluster struct {
 	following    sync.Once
 }
 
-// minHold is the shortest time for which a lost endpoint may stay in use.
+// minHold is the minimum time for which a lost endpoint stays in use.
 const minHold = 30 * time.Second
 
-// New returns a Cluster. It opens nothing before it is used, and etcd need not be reachable.
+// New returns a Cluster. It connects on first use; etcd need not be reachable.
 func New(o Options) (*Cluster, error) {
 	if err := o.checkEndpoints(); err != nil {
 		return nil, fmt.Errorf("%s: %w", o.label(), err)
@@ -53,7 +53,7 @@ func New(o Options) (*Cluster, error) {
 	return c, nil
 }
 
-// Ping asks the cluster for an answer. The error has the reason why there is none.
+// Ping sends a request to the cluster, and returns the reason if there is no answer.
 func (c *Cluster) Ping(ctx context.Context) error {
 	err := c.conn.call(ctx, func(ctx context.Context, cl *clientv3.Client) error {
 		_, err := cl.Get(ctx, c.layouts[0].prefix(), clientv3.WithPrefix(), clientv3.WithCountOnly())
@@ -65,10 +65,10 @@ func (c *Cluster) Ping(ctx context.Context) error {
 	return nil
 }
 
-// Close ends all work of the cluster and waits for it. What is published expires with its lease.
+// Close stops all work of the cluster and waits for it. Published keys expire with their lease.
 func (c *Cluster) Close() error { return c.conn.close() }
 
-// follow starts to follow the keys of all layouts, once.
+// follow starts following the keys of all layouts, once.
 func (c *Cluster) follow() {
 	c.following.Do(func() {
 		for i, l := range c.layouts {
@@ -82,7 +82,7 @@ func (c *Cluster) follow() {
 }
 
 // Publish replaces what this host publishes and keeps it published until Withdraw, whatever happens to etcd. It returns at
-// once; OnRegistered and Status show when it is done. The list must not be changed afterwards.
+// once; OnRegistered and Status report when it is done. The caller must not change list afterwards.
 func (c *Cluster) Publish(list []Instance) {
 	if isClosed(c.conn.closed) {
 		return
@@ -94,7 +94,7 @@ func (c *Cluster) Publish(list []Instance) {
 	notify(c.registration.wake)
 }
 
-// Withdraw removes what was published. It returns when that is gone from etcd, or with the error of ctx.
+// Withdraw removes what was published. It returns when that is deleted from etcd, or with the error of ctx.
 func (c *Cluster) Withdraw(ctx context.Context) error {
 	c.Publish(nil)
 	select {
@@ -107,8 +107,8 @@ func (c *Cluster) Withdraw(ctx context.Context) error {
 	}
 }
 
-// Watch implements client.Resolver; all watches share one watch of etcd. A name is looked up as it is, and if it does not
-// exist, regardless of case, provided that only one service matches.
+// Watch implements client.Resolver; all watches share one watch of etcd. If no service has exactly this name, it matches
+// regardless of case, provided that only one service does.
 func (c *Cluster) Watch(ctx context.Context, service string, update func([]client.Endpoint, error)) error {
 	var last []callable
 	same := func(a, b callable) bool { return a.sameEndpoint(b.node) }
@@ -121,7 +121,7 @@ func (c *Cluster) Watch(ctx context.Context, service string, update func([]clien
 }
 
 // WatchServices calls update with the names of all services that have endpoints, as Watch does with endpoints. The first
-// list may have only those of some layouts; another follows when Missing has become empty.
+// list may be of some layouts only; another follows when Missing is empty.
 func (c *Cluster) WatchServices(ctx context.Context, update func([]string, error)) error {
 	var last, found []string
 	complete := false
@@ -140,8 +140,8 @@ func (c *Cluster) WatchServices(ctx context.Context, update func([]string, error
 	})
 }
 
-// Listed returns nil when the keys of every layout have been listed once, or when ctx ends, with what is missing and why.
-// Until then Watch and WatchServices report what was found in some layouts.
+// Listed returns nil once the keys of every layout have been listed, or, when ctx ends, an error with what is missing and
+// why. Until then Watch and WatchServices may report the endpoints of some layouts only.
 func (c *Cluster) Listed(ctx context.Context) error {
 	waiting, done := context.WithCancel(ctx)
 	defer done()
@@ -166,8 +166,8 @@ func (c *Cluster) Missing() []string {
 	return names
 }
 
-// watch passes on what look returns, whenever it may have changed, until ctx ends. first is true when it must be passed on
-// even if it is unchanged: at the beginning, and after an error.
+// watch passes the result of look to found whenever it may have changed, until ctx ends. first is true if it must be passed
+// on even if unchanged: at the beginning, and after an error.
 func (c *Cluster) watch(ctx context.Context, name string, found func(v view, first bool), failed func(error), look func(time.Time) view) error {
 	wake, unsubscribe := c.cache.subscribe(name)
 	defer unsubscribe()
@@ -212,7 +212,7 @@ func endpoints(list []callable) []client.Endpoint {
 	return found
 }
 
-// Stale returns the addresses, of those that Watch reports for a service, that are stale.
+// Stale returns the stale ones of the addresses that Watch reports for a service.
 func (c *Cluster) Stale(service string) []string {
 	var stale []string
 	for _, n := range c.cache.lookup(time.Now(), service).list {
@@ -229,16 +229,16 @@ type Status struct {
 	Err        string    // why it is not connected
 	Lease      string    // hexadecimal; empty: none
 	Registered bool      // all instances are published under the lease
-	Since      time.Time // since when Connected is what it is; zero before the first answer
+	Since      time.Time // of the last change of Connected; zero before the first answer
 	Instances  []Instance
 	Services   map[string][]EndpointState // what was found, by service
-	LeftOut    []LeftOut                  // what was found and is not accepted
+	LeftOut    []LeftOut                  // found but not accepted
 }
 
 // States of found endpoints.
 const (
 	StateLive  = "live"
-	StateStale = "stale" // gone from etcd and kept for a while
+	StateStale = "stale" // no longer in etcd, kept for a while
 )
 
 // EndpointState is a found endpoint.
@@ -250,7 +250,7 @@ type EndpointState struct {
 	State   string   // StateLive or StateStale
 }
 
-// Status returns what is known of the cluster.
+// Status returns the state of the cluster.
 func (c *Cluster) Status() Status {
 	h := c.cache.currentHealth()
 	s := Status{Connected: h.connected, Since: h.since, LeftOut: c.cache.leftOut()}

@@ -13,12 +13,12 @@ import (
 )
 
 const (
-	listInterval = time.Minute      // ± 10 %; a full list mends what a watch may miss
-	doubtTimeout = 10 * time.Second // after which keys that are not in the list are gone even though no event says so
+	listInterval = time.Minute      // ± 10 %; a full list repairs what a watch may miss
+	doubtTimeout = 10 * time.Second // after which keys missing from the list are dropped without an event
 )
 
-// follower keeps the cache in step with the keys of one layout. It lists them, watches from the revision of the list, and
-// begins again whenever the watch may have missed something.
+// follower keeps the cache in sync with the keys of one layout. It lists them, watches from the revision of the list, and
+// starts over whenever the watch may have missed something.
 type follower struct {
 	conn      *connection
 	layout    layout
@@ -30,7 +30,7 @@ type follower struct {
 	reconnect chan struct{}
 }
 
-// position is a place in the history of a cluster.
+// position is a point in the history of a cluster.
 type position struct {
 	cluster  uint64
 	revision int64
@@ -39,7 +39,7 @@ type position struct {
 func (f *follower) run(ctx context.Context) {
 	var b backoff
 	var at position
-	var doubt time.Time // since when the cache has keys that no list has
+	var doubt time.Time // when the cache first had keys missing from the list
 	for ctx.Err() == nil {
 		now, unsure, err := f.list(ctx, at)
 		if err == nil {
@@ -59,7 +59,7 @@ func (f *follower) run(ctx context.Context) {
 				b.reset()
 				spread(ctx)
 			} else {
-				b.wait(ctx, f.reconnect) // a watch that fails at once must not make us list all the time
+				b.wait(ctx, f.reconnect) // a watch that fails at once must not cause a loop of lists
 			}
 			continue
 		}
@@ -72,9 +72,9 @@ func (f *follower) run(ctx context.Context) {
 	}
 }
 
-// list reads all keys and returns where to watch on. That is from, where the last watch ended, if the history is the same
-// and keys are gone since: only the events show whether a tombstone came first. Until then unsure is true and the keys
-// stay in the cache.
+// list reads all keys and returns the position to watch from. If keys have disappeared and the history is the same, that is
+// from, where the last watch ended: only the events show whether there was a tombstone. unsure is then true, and the keys
+// stay in the cache until the events arrive.
 func (f *follower) list(ctx context.Context, from position) (at position, unsure bool, err error) {
 	select {
 	case <-f.reconnect: // the list is newer
@@ -101,8 +101,8 @@ func (f *follower) list(ctx context.Context, from position) (at position, unsure
 	return at, unsure, nil
 }
 
-// parse returns the node of a key, which has no service if the key is not that of an endpoint, or of one that is not
-// accepted.
+// parse returns the node of a key. If the key does not describe an endpoint, the node has no service; if the endpoint is
+// not accepted, it has a kind.
 func (f *follower) parse(kv *mvccpb.KeyValue) node {
 	key := string(kv.Key)
 	n, ok := f.layout.parse(key, kv.Value)
@@ -122,7 +122,7 @@ func (f *follower) parse(kv *mvccpb.KeyValue) node {
 	return node{Endpoint: n.Endpoint, service: n.service, kind: kind}
 }
 
-// Why a watch ends.
+// Reasons for the end of a watch.
 var (
 	errListAgain    = errors.New("time for a full list")
 	errReconnect    = errors.New("the connection was lost or is back")
@@ -130,7 +130,7 @@ var (
 	errOtherHistory = errors.New("the cluster has another history")
 )
 
-// watch applies changes until it may have missed one. It returns how far it came and the reason.
+// watch applies changes until it may have missed one. It returns its position and the reason.
 func (f *follower) watch(ctx context.Context, at position, unsure bool) (position, error) {
 	cl, err := f.conn.connect(ctx)
 	if err != nil {
@@ -171,8 +171,8 @@ func (f *follower) watch(ctx context.Context, at position, unsure bool) (positio
 	}
 }
 
-// historyLost reports whether a watch that ended with err cannot go on where it was. Other errors, such as a cluster
-// without a leader, leave the history in place.
+// historyLost reports whether a watch that ended with err cannot be resumed. Other errors, such as a cluster without a
+// leader, leave the history in place.
 func historyLost(err error) bool {
 	for _, lost := range []error{errListAgain, errOtherHistory, rpctypes.ErrCompacted, rpctypes.ErrFutureRev} {
 		if errors.Is(err, lost) {

@@ -12,7 +12,7 @@ import (
 type Instance struct {
 	Service  string // exact name; an alias is an instance of its own
 	Network  string // empty: tcp
-	Address  string // host:port under which others reach it
+	Address  string // host:port at which others reach it
 	Metadata map[string]string
 	Host     string
 	Version  string
@@ -28,15 +28,15 @@ func (i Instance) network() string {
 // layout maps services to keys and values.
 type layout interface {
 	name() string
-	// prefix returns what the keys of all services begin with.
+	// prefix returns the common prefix of the keys of all services.
 	prefix() string
 	// entries returns the keys that publish an instance.
 	entries(Instance) []entry
-	// parse reads a key. It is not ok when the key is not that of an endpoint.
+	// parse parses a key and its value. ok is false if the key does not describe an endpoint.
 	parse(key string, value []byte) (n node, ok bool)
 }
 
-// entry is a key and its value. A marker says that there are keys below it; it is written only if it is missing, and
+// entry is a key and its value. A marker is a key that announces others below it; it is written only if missing, and
 // nothing depends on it.
 type entry struct {
 	key, value string
@@ -44,7 +44,7 @@ type entry struct {
 	marker     bool
 }
 
-// wanted is a key that this host wants in etcd.
+// wanted is a key that this host wants to have in etcd.
 type wanted struct {
 	entry
 	layout int
@@ -91,7 +91,7 @@ func directory(prefix, def string) string {
 	return def
 }
 
-// wanted returns the keys of instances. Two names that differ only in case may share a key: the first gets it.
+// wanted returns the keys of instances. Names that differ only in case may share a key: the first one gets it.
 func (l layouts) wanted(list []Instance) []wanted {
 	var want []wanted
 	had := map[string]bool{}
@@ -122,7 +122,7 @@ func (l layouts) parse(want []wanted) map[string]node {
 // maxValueBytes bounds the values that are parsed.
 const maxValueBytes = 64 << 10
 
-// easymicroLayout has one key an endpoint, <prefix><service in lower case>/<host:port>, whose value is JSON.
+// easymicroLayout has one key per endpoint, <prefix><service in lower case>/<host:port>, whose value is JSON.
 type easymicroLayout struct{ under string }
 
 // published is the value. The original easymicro writes and reads the first three fields, with its encoding/json.
@@ -187,7 +187,7 @@ func (l easymicroLayout) parse(key string, value []byte) (node, bool) {
 	return n, true
 }
 
-// parsePublished reads as much of a value as it can: other programs write values, too.
+// parsePublished parses as much of a value as it can: other programs write values, too.
 func parsePublished(value []byte) published {
 	var v published
 	if len(value) == 0 || len(value) > maxValueBytes {
@@ -241,15 +241,15 @@ func parseScalars(raw json.RawMessage) map[string]string {
 	return m
 }
 
-// rpcxLayout has one key an endpoint, <base>/<Service>/<network>@<host:port>, whose value is the metadata as a URL query,
+// rpcxLayout has one key per endpoint, <base>/<Service>/<network>@<host:port>, whose value is the metadata as a URL query,
 // and markers at the levels above.
 type rpcxLayout struct{ base string }
 
 const (
 	// rootMarker is the value that rpcx writes at the base.
 	rootMarker = "rpcx_path"
-	// leavingKey distinguishes a key that is about to be deleted from one that an operator took out of service. Clients
-	// of rpcx avoid endpoints in the inactive state.
+	// leavingKey distinguishes a key about to be deleted from one that an operator took out of service. Clients of rpcx avoid
+	// endpoints with state=inactive.
 	leavingKey = "x-em-leaving"
 )
 
@@ -286,7 +286,7 @@ func (l rpcxLayout) parse(key string, value []byte) (node, bool) {
 	}
 	n := node{Endpoint: e, service: path[:slash], lower: strings.ToLower(path[:slash]), exact: true, layouts: []string{layoutRPCX}}
 	if len(value) <= maxValueBytes {
-		query, _ := url.ParseQuery(string(value)) // it has what could be parsed
+		query, _ := url.ParseQuery(string(value)) // on an error it has what could be parsed
 		metadata := make(map[string]string, len(query))
 		for name := range query {
 			metadata[name] = query.Get(name)

@@ -14,7 +14,7 @@ import (
 	"github.com/easymicro/easymicro/wire/client"
 )
 
-// node is an endpoint as a key and its value describe it.
+// node is an endpoint as described by a key and its value.
 type node struct {
 	client.Endpoint
 	service  string
@@ -28,10 +28,10 @@ type node struct {
 
 	kind     string // of an address that is not accepted: such a node is not an endpoint
 	lease    int64  // of its key; 0: none
-	revision int64  // of its last key; it grows when the endpoint is registered again
+	revision int64  // of its key; it grows when the endpoint is registered again
 }
 
-// identity is the same for two nodes, of whatever layout, that are one endpoint of one service.
+// identity is equal for nodes, of any layout, that are the same endpoint of the same service.
 type identity struct {
 	service string // empty when only its lower case is known
 	address string
@@ -46,7 +46,7 @@ func (n node) identity() identity {
 
 const maxWeight = 1_000_000
 
-// describe sets the metadata and what it determines.
+// describe sets the metadata and the fields derived from it.
 func (n *node) describe(metadata map[string]string) {
 	if len(metadata) == 0 {
 		return
@@ -58,7 +58,7 @@ func (n *node) describe(metadata map[string]string) {
 	n.inactive = metadata["state"] == "inactive"
 }
 
-// merge returns n together with what an earlier layout has about the endpoint, which takes precedence.
+// merge returns n merged with the same endpoint in an earlier layout, which takes precedence.
 func (n node) merge(earlier node) node {
 	if earlier.Address == "" {
 		return n
@@ -83,8 +83,8 @@ func (n node) equal(other node) bool {
 		n.inactive == other.inactive && n.leaving == other.leaving && n.sameEndpoint(other)
 }
 
-// sameEndpoint reports whether clients would notice no difference. A new revision is one: the host may have restarted,
-// and clients may have given up on it.
+// sameEndpoint reports whether there is no difference for clients. A new revision is one: the host may have restarted, and
+// clients may be in back-off.
 func (n node) sameEndpoint(other node) bool {
 	return n.revision == other.revision && n.sameAddress(other) && n.Weight == other.Weight && maps.Equal(n.Metadata, other.Metadata)
 }
@@ -94,8 +94,8 @@ func (n node) sameAddress(other node) bool {
 }
 
 // tolerates reports whether found may stay at the key at which this host wants n: n itself under our lease, an operator's
-// change that takes the endpoint out of service, or the registration of a host that has the address now. Hosts give
-// their name where the layout has a place for it.
+// change that takes the endpoint out of service, or the registration of another host that has the address now. Hosts
+// include their name if the layout has a field for it.
 func (n node) tolerates(found node, lease clientv3.LeaseID) bool {
 	n.revision = found.revision
 	held := clientv3.LeaseID(found.lease)
@@ -112,7 +112,7 @@ func (n node) tolerates(found node, lease clientv3.LeaseID) bool {
 
 const maxAddressBytes = 512
 
-// parseAddress returns the endpoint at an address, if it can be called.
+// parseAddress returns the endpoint for an address, if it can be called.
 func parseAddress(network, address string) (client.Endpoint, bool) {
 	if len(address) > maxAddressBytes || strings.ContainsFunc(address, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
 		return client.Endpoint{}, false
@@ -126,16 +126,16 @@ func parseAddress(network, address string) (client.Endpoint, bool) {
 		return client.Endpoint{Network: "tcp", Address: address}, true
 	case "unix":
 		return client.Endpoint{Network: network, Address: address}, address != ""
-	default: // quic, kcp, http: rpcx speaks them, we do not
+	default: // quic, kcp, http: supported by rpcx only
 		return client.Endpoint{}, false
 	}
 }
 
-// serviceEndpoints are the live endpoints of a service and those that were lost recently. When many are lost at once, the
-// keys were probably lost and not the hosts: the lost endpoints stay in use, as stale ones, while the live ones are
-// less than a share of both, each until its time is over.
+// serviceEndpoints holds the live endpoints of a service and those lost recently. If many are lost at once, the keys were
+// probably lost and not the hosts: lost endpoints stay in use, as stale, while the live ones are less than percent of both,
+// each for hold at most.
 type serviceEndpoints struct {
-	percent      int           // share of live endpoints from which the lost ones are no longer used
+	percent      int           // of live endpoints from which the lost ones are no longer used
 	hold         time.Duration // for which a lost endpoint is kept
 	live         map[identity]node
 	recentlyGone map[identity]goneNode
@@ -154,7 +154,7 @@ type callable struct {
 
 // set replaces the live nodes. Those in withdrawn were removed on purpose and are not kept.
 func (s *serviceEndpoints) set(now time.Time, live map[identity]node, withdrawn map[identity]bool) {
-	there := make(map[string]bool, len(live)) // by address alone: a host may begin to publish its exact name
+	there := make(map[string]bool, len(live)) // by address only: a host may begin to publish its exact name
 	for id := range live {
 		there[id.address] = true
 	}
@@ -169,14 +169,14 @@ func (s *serviceEndpoints) set(now time.Time, live map[identity]node, withdrawn 
 	s.live = live
 }
 
-// restartHold begins the hold of all lost nodes again: none could come back while etcd was unreachable.
+// restartHold restarts the hold of all lost nodes: none could return while etcd was unreachable.
 func (s *serviceEndpoints) restartHold(now time.Time) {
 	for id, g := range s.recentlyGone {
 		s.recentlyGone[id] = goneNode{g.node, now}
 	}
 }
 
-// list returns the nodes that match and may be called, sorted by address, and when the list changes by itself; zero for
+// list returns the matching nodes that may be called, sorted by address, and when the list changes by itself; zero for
 // never.
 func (s *serviceEndpoints) list(now time.Time, matches func(node) bool) (list []callable, expires time.Time) {
 	for _, n := range s.live {

@@ -26,8 +26,8 @@ type Options struct {
 	MinHealthy  int           // percentage of a list that must remain for a loss to count at once; negative: 0; 0: 50
 	Host        string        // name of this host, whose own loopback addresses are accepted
 	Logger      *slog.Logger  // nil discards
-	// AllowEndpoints has the kinds of addresses on this machine or its network that are accepted from etcd: loopback,
-	// linkLocal, unix. Loopback is also accepted if etcd itself is on loopback, or the key belongs to this host.
+	// AllowEndpoints lists the kinds of local addresses that are accepted from etcd: loopback, linkLocal, unix. Loopback is
+	// also accepted if etcd itself is on loopback, or the key belongs to this host.
 	AllowEndpoints []string
 
 	OnRegistered func(up bool, err error) // called when the registration is lost and regained; must not block
@@ -50,7 +50,7 @@ func (o *Options) setDefaults() {
 	}
 }
 
-// label returns the prefix of the cluster's errors.
+// label returns the prefix for errors of the cluster.
 func (o *Options) label() string {
 	if o.Name == "" {
 		return "etcd"
@@ -58,11 +58,11 @@ func (o *Options) label() string {
 	return "etcd " + o.Name
 }
 
-// members returns the endpoints as errors show them.
+// members returns the endpoints for error messages.
 func (o *Options) members() string { return strings.Join(o.Endpoints, ", ") }
 
-// checkEndpoints rejects what the client of etcd would misread. Errors show only the scheme and the host of an endpoint:
-// the rest may contain a password.
+// checkEndpoints rejects endpoints that the etcd client would misinterpret. Errors show only the scheme and the host: the
+// rest may contain a password.
 func (o *Options) checkEndpoints() error {
 	if len(o.Endpoints) == 0 {
 		return errors.New("no endpoints: set the URL of at least one member")
@@ -89,7 +89,7 @@ func (o *Options) checkEndpoints() error {
 	return nil
 }
 
-// withoutUser cuts the credentials off text that is not a URL.
+// withoutUser removes the credentials from text that is not a URL.
 func withoutUser(text string) string {
 	if i := strings.LastIndexByte(text, '@'); i >= 0 {
 		return "…" + text[i:]

@@ -21,7 +21,7 @@ type publisher struct {
 	log  *slog.Logger
 }
 
-// run publishes under one lease after the other while there is something to publish.
+// run publishes under one lease after another while there is something to publish.
 func (p *publisher) run(ctx context.Context) {
 	var b backoff
 	for ctx.Err() == nil {
@@ -62,7 +62,7 @@ func (p *publisher) publish(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	lessor := clientv3.NewLease(cl) // for this lease alone: after an error a lessor keeps nothing alive
+	lessor := clientv3.NewLease(cl) // for this lease only: after an error a lessor keeps nothing alive
 	defer func() { _ = lessor.Close() }()
 	alive, err := lessor.KeepAlive(ctx, grant.ID)
 	if err != nil {
@@ -76,8 +76,8 @@ func (p *publisher) publish(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// revoke ends a lease that seemed lost, if etcd still has it, and with it the keys that are no longer wanted. The others
-// belong to the new lease by now.
+// revoke revokes a lease that seemed lost, if etcd still has it, and so deletes the keys that are no longer wanted. The
+// others belong to the new lease by now.
 func (p *publisher) revoke(ctx context.Context, lease clientv3.LeaseID) {
 	if lease == 0 {
 		return
@@ -88,7 +88,8 @@ func (p *publisher) revoke(ctx context.Context, lease clientv3.LeaseID) {
 	})
 }
 
-// withdraw writes tombstones over all keys and revokes their lease. It tries until that is done or the lease has expired.
+// withdraw overwrites all keys with tombstones and revokes their lease. It retries until that is done or the lease has
+// expired.
 func (p *publisher) withdraw(ctx context.Context) {
 	lease, keys := p.reg.endLease()
 	if lease == 0 {
@@ -97,7 +98,7 @@ func (p *publisher) withdraw(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, p.conn.o.LeaseTTL+time.Second)
 	defer cancel()
 	var edited []clientv3.Op
-	for key := range keys { // what an operator has edited belongs to no lease
+	for key := range keys { // a key edited by an operator belongs to no lease
 		edited = append(edited, deletion(key, clientv3.NoLease))
 	}
 	var b backoff
@@ -132,19 +133,18 @@ type leaseSession struct {
 	log     *slog.Logger
 	id      clientv3.LeaseID
 	alive   <-chan *clientv3.LeaseKeepAliveResponse // closed when the lease is lost
-	version int                                     // of what was written
+	version int                                     // of the keys that were written
 }
 
 var errLeaseLost = errors.New("the lease was lost")
 
-// isLeaseLost reports whether etcd does not know the lease.
+// isLeaseLost reports whether err means that etcd does not have the lease.
 func isLeaseLost(err error) bool {
 	var coded interface{ Code() codes.Code }
 	return errors.Is(err, errLeaseLost) || errors.As(err, &coded) && coded.Code() == codes.NotFound
 }
 
-// run brings etcd up to date whenever there is a reason, until the lease is lost. synced is called when it is up to date
-// for the first time.
+// run keeps etcd up to date until the lease is lost. It calls synced the first time that etcd is up to date.
 func (s *leaseSession) run(ctx context.Context, synced func()) error {
 	look := time.NewTimer(jitter(listInterval))
 	defer look.Stop()
@@ -208,8 +208,7 @@ func (s *leaseSession) wait(ctx context.Context, look *time.Timer) error {
 	}
 }
 
-// reconcile writes what is not written yet, or else restores keys that are missing. pending is true if there was
-// something to write.
+// reconcile writes what is not written yet, or else restores missing keys. pending is true if there was something to write.
 func (s *leaseSession) reconcile(ctx context.Context) (pending bool, err error) {
 	want, version, missing := s.reg.pending()
 	defer func() {
@@ -264,8 +263,8 @@ func (s *leaseSession) attachedKeys(ctx context.Context) (map[string]bool, error
 // maxOps is how many keys are written at once; etcd refuses more than 128.
 const maxOps = 64
 
-// write puts what is new or changed under the lease, even if another has the key, and removes keys that are no longer
-// wanted. Under a new lease it puts the others, too, but not over what an operator wrote meanwhile.
+// write writes new and changed keys under the lease, even those held by another, and removes keys that are no longer
+// wanted. Under a new lease it writes the others, too, except those that an operator has edited meanwhile.
 func (s *leaseSession) write(ctx context.Context, want []wanted) error {
 	before, keys := s.reg.written(), map[string]entry{}
 	var puts []clientv3.Op
@@ -298,8 +297,8 @@ func (s *leaseSession) write(ctx context.Context, want []wanted) error {
 	return nil
 }
 
-// remove deletes those keys of before that are not in keys. It writes tombstones first, so that callers do not wait
-// for the endpoints to return.
+// remove deletes the keys of before that are not in keys. It writes tombstones first, so that callers do not keep the
+// endpoints for a while.
 func (s *leaseSession) remove(ctx context.Context, before, keys map[string]entry) error {
 	gone, known := map[string]entry{}, maps.Clone(keys)
 	var deletions []clientv3.Op
@@ -318,7 +317,7 @@ func (s *leaseSession) remove(ctx context.Context, before, keys map[string]entry
 	return s.commitAll(ctx, deletions)
 }
 
-// mark writes a marker that does not exist.
+// mark writes a marker unless it exists.
 func (s *leaseSession) mark(ctx context.Context, w wanted) error {
 	if !w.marker {
 		return nil
@@ -327,7 +326,7 @@ func (s *leaseSession) mark(ctx context.Context, w wanted) error {
 	return s.commit(ctx, absent, []clientv3.Op{clientv3.OpPut(w.key, w.value, clientv3.WithLease(s.id))})
 }
 
-// restore puts a key that is missing, or that another program has overwritten.
+// restore writes a key that is missing, or that another program has overwritten.
 func (s *leaseSession) restore(ctx context.Context, w wanted) error {
 	var found *clientv3.GetResponse
 	if err := s.call(ctx, func(ctx context.Context, cl *clientv3.Client) (revision int64, err error) {
@@ -351,7 +350,7 @@ func (s *leaseSession) restore(ctx context.Context, w wanted) error {
 	return s.commit(ctx, unchanged, []clientv3.Op{clientv3.OpPut(w.key, w.value, clientv3.WithLease(s.id))})
 }
 
-// tolerates reports whether kv may stay at a key that is wanted. Any value will do for a marker.
+// tolerates reports whether kv may stay at a wanted key. A marker may have any value.
 func (s *leaseSession) tolerates(w wanted, kv *mvccpb.KeyValue) bool {
 	if w.marker {
 		return true
@@ -372,7 +371,7 @@ func (s *leaseSession) commitAll(ctx context.Context, ops []clientv3.Op) error {
 	return nil
 }
 
-// commit does then if all of when holds, and otherwise what follows.
+// commit runs a transaction: then if all of when hold, otherwise the rest.
 func (s *leaseSession) commit(ctx context.Context, when []clientv3.Cmp, then []clientv3.Op, otherwise ...clientv3.Op) error {
 	return s.call(ctx, func(ctx context.Context, cl *clientv3.Client) (revision int64, err error) {
 		r, err := cl.Txn(ctx).If(when...).Then(then...).Else(otherwise...).Commit()
@@ -383,7 +382,7 @@ func (s *leaseSession) commit(ctx context.Context, when []clientv3.Cmp, then []c
 	})
 }
 
-// call makes a call and records the revision at which the keys were there.
+// call makes a call and records the revision at which the keys existed.
 func (s *leaseSession) call(ctx context.Context, f func(context.Context, *clientv3.Client) (revision int64, err error)) error {
 	return s.conn.call(ctx, func(ctx context.Context, cl *clientv3.Client) error {
 		revision, err := f(ctx, cl)

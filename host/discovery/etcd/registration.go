@@ -10,7 +10,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// registration is what this host wants in etcd and what it has written there. It is safe for concurrent use.
+// registration holds the desired and the written keys of this host. It is safe for concurrent use.
 type registration struct {
 	o       *Options
 	layouts layouts
@@ -22,16 +22,16 @@ type registration struct {
 	started    bool
 	list       []Instance
 	want       []wanted
-	own        map[string]node // what the keys of want describe; not changed in place
+	own        map[string]node // described by the keys of want; not changed in place
 	version    int             // of want
-	idle       chan struct{}   // closed while nothing is published and nothing is to be
+	idle       chan struct{}   // closed while nothing is or should be published
 	end        context.CancelFunc
 	lease      clientv3.LeaseID // the last one granted; 0: none
-	alive      bool             // the lease, as far as is known
+	alive      bool             // whether the lease is, as far as is known
 	keys       map[string]entry // written under the lease, without markers; not changed in place
 	registered bool
-	reported   bool  // whether it is registered, since the last withdrawal
-	revision   int64 // at which all keys were there
+	reported   bool  // as registered, since the last withdrawal
+	revision   int64 // at which all keys existed
 	missing    bool  // a key was deleted or overwritten by another program
 }
 
@@ -41,7 +41,7 @@ func newRegistration(o *Options, layouts layouts, cache *cache, log *slog.Logger
 	return &registration{o: o, layouts: layouts, cache: cache, log: log, wake: wake, idle: idle}
 }
 
-// set replaces what is to be published. start is true once, for the first list that has something to publish.
+// set replaces the list to publish. start is true once, for the first list that is not empty.
 func (r *registration) set(list []Instance) (start bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -61,14 +61,14 @@ func (r *registration) set(list []Instance) (start bool) {
 	return start
 }
 
-// withdrawn returns a channel that is closed when nothing is published any longer.
+// withdrawn returns a channel that is closed when nothing is published any more.
 func (r *registration) withdrawn() <-chan struct{} {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.idle
 }
 
-// beginSession sets what ends the session if everything is withdrawn, and reports whether there is something to publish.
+// beginSession sets end, which is called when everything is withdrawn, and reports whether there is something to publish.
 func (r *registration) beginSession(end context.CancelFunc) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -117,7 +117,7 @@ func (r *registration) loseLease() {
 	r.alive = false
 }
 
-// endLease forgets the lease and the keys written under it, and returns them.
+// endLease clears the lease and the keys written under it, and returns them.
 func (r *registration) endLease() (lease clientv3.LeaseID, keys map[string]entry) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -126,7 +126,7 @@ func (r *registration) endLease() (lease clientv3.LeaseID, keys map[string]entry
 	return lease, keys
 }
 
-// pending returns what is to be in etcd, and whether some of it was missing there.
+// pending returns the keys to have in etcd, and whether any was missing there.
 func (r *registration) pending() (want []wanted, version int, missing bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -155,7 +155,7 @@ func (r *registration) setWritten(keys map[string]entry) {
 	r.keys = keys
 }
 
-// seenAt records a revision at which the keys were there.
+// seenAt records a revision at which the keys existed.
 func (r *registration) seenAt(revision int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -170,7 +170,7 @@ func (r *registration) owns(key string, n node) bool {
 	return ok && n.sameAddress(own)
 }
 
-// check looks for keys of this host that another program has deleted or overwritten. revision is that of the cache.
+// check looks for keys of this host that another program has deleted or overwritten. revision is the cache's.
 func (r *registration) check(layout int, revision int64) {
 	r.mu.Lock()
 	if !r.registered || revision < r.revision || r.missing {
@@ -184,7 +184,7 @@ func (r *registration) check(layout int, revision int64) {
 	}
 }
 
-// report announces that the registration is complete, or was lost, if that has changed.
+// report logs and announces that the registration is complete, or was lost, if that has changed.
 func (r *registration) report(up bool, err error) {
 	r.mu.Lock()
 	changed := !r.reported || r.registered != up
@@ -202,7 +202,7 @@ func (r *registration) report(up bool, err error) {
 	}
 }
 
-// state returns the lease in hexadecimal, "" for none, whether everything is published under it, and what is to be.
+// state returns the lease in hexadecimal ("" for none), whether everything is published under it, and the list to publish.
 func (r *registration) state() (lease string, registered bool, list []Instance) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -212,15 +212,15 @@ func (r *registration) state() (lease string, registered bool, list []Instance) 
 	return lease, r.registered, r.list
 }
 
-// edited holds for a key that exists and belongs to no lease.
+// edited returns the condition that a key exists and belongs to no lease.
 func edited(key string) []clientv3.Cmp {
 	return []clientv3.Cmp{
 		clientv3.Compare(clientv3.CreateRevision(key), ">", 0), clientv3.Compare(clientv3.LeaseValue(key), "=", clientv3.NoLease),
 	}
 }
 
-// tombstones put the tombstones of those keys that belong to the lease. The deletion needs a transaction of its own: only
-// the last change of a transaction is seen.
+// tombstones returns operations that write the tombstones of the keys that belong to the lease. Deleting them takes another
+// transaction: watches see only the last change of one.
 func tombstones(keys map[string]entry, lease clientv3.LeaseID) []clientv3.Op {
 	ops := make([]clientv3.Op, 0, len(keys))
 	for key, e := range keys {
@@ -229,7 +229,7 @@ func tombstones(keys map[string]entry, lease clientv3.LeaseID) []clientv3.Op {
 	return ops
 }
 
-// deletion deletes a key if it belongs to the lease.
+// deletion returns an operation that deletes a key if it belongs to the lease.
 func deletion(key string, lease clientv3.LeaseID) clientv3.Op {
 	return clientv3.OpTxn(heldBy(key, lease), []clientv3.Op{clientv3.OpDelete(key)}, nil)
 }

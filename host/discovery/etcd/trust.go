@@ -22,7 +22,7 @@ const (
 	KindUnix      = "unix"
 )
 
-// trust decides which of the endpoints in etcd may be called.
+// trust determines which endpoints in etcd may be called.
 type trust struct {
 	allow     []string // kinds
 	host      string   // name of this host
@@ -42,14 +42,13 @@ func (t *trust) accepts(key string, n node) (kind string, ok bool) {
 	return kind, kind == "" || t.allows(kind, key, n)
 }
 
-// allows reports whether the endpoint of a key may have an address of a kind.
+// allows reports whether the endpoint of a key may have an address of this kind.
 func (t *trust) allows(kind, key string, n node) bool {
 	return slices.Contains(t.allow, kind) || t.owns(key, n) ||
 		kind == KindLoopback && (t.etcdLocal || t.host != "" && n.host == t.host)
 }
 
-// checked returns the endpoint of n. If its address is a name, the addresses to which it resolves are checked each time
-// it is dialled.
+// checked returns the endpoint of n. If its address is a name, the addresses that it resolves to are checked at each dial.
 func (t *trust) checked(key string, n node) client.Endpoint {
 	e := n.Endpoint
 	host, _, err := net.SplitHostPort(e.Address)
@@ -84,7 +83,7 @@ func (t *trust) isNew(rejection string) bool {
 	return true
 }
 
-// addressKind returns the kind of an address that has to be allowed, and "" for all others.
+// addressKind returns the kind of an address that must be allowed explicitly, and "" for all others.
 func addressKind(network, address string) string {
 	if network == "unix" {
 		return KindUnix

@@ -1,5 +1,5 @@
-// Package etcdtest runs a real etcd for tests, and can stop it, restart it with an empty data directory, compact it, wipe it
-// and cut it off.
+// Package etcdtest runs a real etcd for tests, and can stop it, restart it with an empty data directory, compact it, wipe
+// it and cut its connections.
 package etcdtest
 
 import (
@@ -18,7 +18,7 @@ import (
 	"github.com/easymicro/easymicro/wire/wiretest"
 )
 
-// Option changes how an etcd is started.
+// Option configures Start.
 type Option func(*Server)
 
 // Config changes the configuration of etcd.
@@ -26,15 +26,15 @@ func Config(change func(*embed.Config)) Option {
 	return func(s *Server) { s.options = append(s.options, change) }
 }
 
-// Server is an etcd on a loopback port that does not change on restarts. Its methods must be called from one goroutine;
+// Server is an etcd on a loopback port that stays the same across restarts. Its methods must be called from one goroutine;
 // they end the test if they fail.
 type Server struct {
 	t       testing.TB
-	front   *Proxied // so that Stop breaks connections at once, without the GOAWAY that etcd sends
+	front   *Proxied // lets Stop break connections at once, without etcd's GOAWAY
 	address string   // behind it
 	peer    string
 	dir     string
-	life    int // data folders that were used up
+	life    int // number of data directories used so far
 	options []func(*embed.Config)
 	scheme  string
 	tls     *tls.Config // of clients
@@ -58,13 +58,13 @@ func Start(t testing.TB, options ...Option) *Server {
 	return s
 }
 
-// URL returns its URL.
+// URL returns the URL of the server.
 func (s *Server) URL() string { return s.scheme + "://" + s.Address() }
 
 // Address returns the host:port of URL.
 func (s *Server) Address() string { return s.front.Address() }
 
-// Stop ends it as if it had been killed: connections break. Stopping it twice does nothing.
+// Stop ends etcd as if it had been killed: connections break. A second Stop does nothing.
 func (s *Server) Stop() {
 	if s.etcd == nil {
 		return
@@ -74,7 +74,7 @@ func (s *Server) Stop() {
 	s.etcd = nil
 }
 
-// Restart stops it and starts it again on the same address, with its data or with an empty data directory: then it has
+// Restart stops etcd and starts it again on the same address, with its data or with an empty data directory: then it has
 // the same cluster ID and counts revisions from 1, as an operator's etcd would.
 func (s *Server) Restart(empty bool) {
 	s.t.Helper()
@@ -95,7 +95,7 @@ func (s *Server) start() {
 	cfg.InitialCluster = cfg.InitialClusterFromName(cfg.Name)
 	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.NewNop())
 	cfg.UnsafeNoFsync = true
-	cfg.BcryptCost = 4 // the least
+	cfg.BcryptCost = 4 // the minimum
 	cfg.TickMs, cfg.ElectionMs = 20, 200
 	for _, o := range s.options {
 		o(cfg)
@@ -132,7 +132,7 @@ func (s *Server) Client() *clientv3.Client {
 	return cl
 }
 
-// do calls f with a client of its own and a deadline.
+// do calls f with a new client and a deadline.
 func (s *Server) do(what string, f func(context.Context, *clientv3.Client) error) {
 	s.t.Helper()
 	cl, err := clientv3.New(s.config())
@@ -191,11 +191,11 @@ func (s *Server) Keys() map[string]string {
 	return keys
 }
 
-// Compact removes the history up to now.
+// Compact removes the history so far.
 func (s *Server) Compact() {
 	s.t.Helper()
 	s.do("compact", func(ctx context.Context, cl *clientv3.Client) error {
-		if _, err := cl.Put(ctx, "compact", "now"); err != nil { // there is always something to forget
+		if _, err := cl.Put(ctx, "compact", "now"); err != nil { // makes sure that there is a revision to compact
 			return err
 		}
 		r, err := cl.Delete(ctx, "compact")
@@ -224,7 +224,7 @@ func (s *Server) RevokeLeases() {
 	})
 }
 
-// EnableAuth makes it require a user and a password. The user may do everything.
+// EnableAuth makes etcd require a user and a password. The user gets the root role.
 func (s *Server) EnableAuth(user, password string) {
 	s.t.Helper()
 	s.do("enable authentication", func(ctx context.Context, cl *clientv3.Client) error {

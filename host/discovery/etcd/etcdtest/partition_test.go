@@ -124,7 +124,7 @@ func TestEtcdPutsUpWithHowOftenItIsAsked(t *testing.T) {
 	}
 	time.Sleep(time.Minute) // a ping every 10 s, of which etcd puts up with three
 	for i, p := range ways {
-		if n := p.SentAway(); n > 0 {
+		if n := p.TooManyPings(); n > 0 {
 			t.Errorf("use %d was sent away %d times", i, n)
 		}
 	}

@@ -11,21 +11,21 @@ import (
 	"github.com/easymicro/easymicro/wire/wiretest"
 )
 
-// Proxied is a TCP proxy that can be cut. It is safe for concurrent use.
+// Proxied is a TCP proxy whose connections can be cut. It is safe for concurrent use.
 type Proxied struct {
 	t       testing.TB
 	target  string
 	address string
 	all     sync.WaitGroup
 
-	mu       sync.Mutex
-	ln       net.Listener    // nil while nobody listens
-	silent   chan struct{}   // closed while nothing holds bytes back
-	lossy    bool            // what is held back now is never let go
-	dead     []chan struct{} // what connections wait for that lost something
-	conns    map[net.Conn]bool
-	sentAway int
-	closed   bool
+	mu           sync.Mutex
+	ln           net.Listener    // nil while not listening
+	silent       chan struct{}   // closed while bytes are passed on
+	lossy        bool            // bytes held back now are dropped
+	dead         []chan struct{} // one for each connection that lost bytes; closed at the end
+	conns        map[net.Conn]bool
+	tooManyPings int
+	closed       bool
 }
 
 // Proxy listens on loopback and passes all bytes to target and back, until the test ends.
@@ -38,7 +38,7 @@ func Proxy(t testing.TB, target string) *Proxied {
 	return p
 }
 
-// URL returns the URL on which it listens.
+// URL returns the URL of the proxy.
 func (p *Proxied) URL() string { return "http://" + p.address }
 
 // Address returns the host:port of URL.
@@ -57,28 +57,28 @@ func (p *Proxied) Cut() {
 	}
 }
 
-// Mute keeps connections open and holds all bytes back until Heal.
+// Mute keeps connections open but holds back all bytes until Heal.
 func (p *Proxied) Mute() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.silent = make(chan struct{})
 }
 
-// Swallow is like Mute, but the bytes are lost: connections that lost some stay silent after Heal.
+// Swallow is like Mute, but the bytes are dropped: connections that lost some stay silent after Heal.
 func (p *Proxied) Swallow() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.silent, p.lossy = make(chan struct{}), true
 }
 
-// SentAway returns how often the target, without TLS, ended a connection because the client pinged too often.
-func (p *Proxied) SentAway() int {
+// TooManyPings returns how often the target, without TLS, closed a connection because the client pinged too often.
+func (p *Proxied) TooManyPings() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.sentAway
+	return p.tooManyPings
 }
 
-// Heal ends a Cut, a Mute and a Swallow.
+// Heal undoes Cut, Mute and Swallow.
 func (p *Proxied) Heal() {
 	p.t.Helper()
 	p.mu.Lock()
@@ -97,7 +97,7 @@ func (p *Proxied) Heal() {
 	}
 	ln, err := net.Listen("tcp", p.address) //nolint:noctx // it is closed with the test
 	for end := time.Now().Add(20 * time.Second); err != nil && time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		ln, err = net.Listen("tcp", p.address) //nolint:noctx // somebody's connection has got the port meanwhile
+		ln, err = net.Listen("tcp", p.address) //nolint:noctx // another connection took the port meanwhile
 	}
 	if err != nil {
 		p.t.Errorf("listen at the old address again: %v", err)
@@ -145,7 +145,7 @@ func (p *Proxied) pass(in net.Conn) {
 		_ = out.Close()
 	}
 	both.Go(func() { copyAll(out, in) })
-	both.Go(func() { copyAll(in, &complaints{Reader: out, p: p}) })
+	both.Go(func() { copyAll(in, &pingCounter{Reader: out, p: p}) })
 	both.Wait()
 	p.mu.Lock()
 	delete(p.conns, in)
@@ -181,24 +181,24 @@ func (h *held) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// tooOften is in the GOAWAY frame to a client that pings too often.
+// tooOften is the debug data of the GOAWAY frame sent to a client that pings too often.
 const tooOften = "too_many_pings"
 
-// complaints counts these frames in what a target sends.
-type complaints struct {
+// pingCounter counts these frames in the output of a target.
+type pingCounter struct {
 	io.Reader
 	p    *Proxied
-	tail []byte // which may be the beginning of one
+	tail []byte // which may be the beginning of tooOften
 }
 
-func (c *complaints) Read(b []byte) (int, error) {
+func (c *pingCounter) Read(b []byte) (int, error) {
 	n, err := c.Reader.Read(b)
-	said := append(c.tail, b[:n]...) //nolint:gocritic // the end of it is the next tail
-	if found := bytes.Count(said, []byte(tooOften)); found > 0 {
+	seen := append(c.tail, b[:n]...) //nolint:gocritic // its end is the next tail
+	if found := bytes.Count(seen, []byte(tooOften)); found > 0 {
 		c.p.mu.Lock()
-		c.p.sentAway += found
+		c.p.tooManyPings += found
 		c.p.mu.Unlock()
 	}
-	c.tail = append(c.tail[:0], said[max(0, len(said)-len(tooOften)+1):]...)
+	c.tail = append(c.tail[:0], seen[max(0, len(seen)-len(tooOften)+1):]...)
 	return n, err
 }

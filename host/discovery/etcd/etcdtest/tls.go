@@ -18,8 +18,7 @@ import (
 	"go.etcd.io/etcd/server/v3/embed"
 )
 
-// TLS makes a certificate: the option serves it and asks clients for the same one; the configuration is what a client
-// needs.
+// TLS makes a certificate. With the option, etcd serves it and requires it of clients; the configuration is for clients.
 func TLS(t testing.TB) (Option, *tls.Config) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
