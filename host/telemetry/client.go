@@ -37,8 +37,8 @@ func (c *tracedClient) Handle(ctx context.Context, req, res *wire.Frame) error {
 	return err
 }
 
-// begin writes the trace of ctx into the metadata of req, and starts a span if the call is recorded; otherwise the result
-// is nil.
+// begin writes the trace of ctx into the metadata of req, and starts a span if the call is recorded; otherwise it returns
+// nil.
 func (c *tracedClient) begin(ctx context.Context, req *wire.Frame) *clientSpan {
 	p := c.pipeline.Load()
 	parent := trace.SpanFromContext(ctx)
@@ -51,7 +51,7 @@ func (c *tracedClient) begin(ctx context.Context, req *wire.Frame) *clientSpan {
 		if p == nil {
 			return nil
 		}
-		root := p.root() // no call is the cause of this one
+		root := p.root() // not made on behalf of another call
 		if !root.flags.IsSampled() {
 			inject(root.String(), "", &req.Metadata)
 			return nil
@@ -65,19 +65,19 @@ func (c *tracedClient) begin(ctx context.Context, req *wire.Frame) *clientSpan {
 	return p.startClient(ctx, ctx, c.metrics.upstream, req)
 }
 
-// Attempt records in the span of a call that it was sent to an endpoint, and the outcome. It is meant for the OnAttempt of
-// a client's options.
+// Attempt records an attempt, with its endpoint and outcome, in the span of its call. It is meant for a client's OnAttempt
+// option.
 func Attempt(ctx context.Context, endpoint string, err error) {
 	c, ok := ctx.Value(clientKey{}).(*clientSpan)
 	if !ok {
 		return
 	}
 	at := endpointAttributes(make([]attribute.KeyValue, 0, 3), endpoint)
-	c.span.SetAttributes(at...) // the last of several attempts stays
+	c.span.SetAttributes(at...) // the last attempt overwrites earlier ones
 	c.span.AddEvent(eventAttempt, trace.WithAttributes(append(at, outcome(code.From(err))...)...))
 }
 
-// clientSpan is the context of a call that is sent.
+// clientSpan is the context of an outgoing call.
 type clientSpan struct {
 	context.Context //nolint:containedctx // this type is a context
 	op              *Operation
@@ -94,7 +94,7 @@ func (c *clientSpan) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// AfterFunc saves contexts that are derived from c a goroutine.
+// AfterFunc saves a goroutine for each context derived from c.
 func (c *clientSpan) AfterFunc(f func()) (stop func() bool) { return context.AfterFunc(c.Context, f) }
 
 func (c *clientSpan) end(e *code.Error) {

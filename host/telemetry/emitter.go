@@ -36,8 +36,8 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc(name, help, labels, nil)
 }
 
-// Emitter takes the numbers of a source during one scrape; it must not be kept. Labels are names of the manifest, the
-// policy files and the registry; mode is enforce or shadow. Of two numbers with equal labels the first one counts.
+// Emitter collects the values of a source during one scrape; it must not be kept. Labels are names from the manifest, the
+// policy files and the registry; mode is enforce or shadow. Of two values with equal labels the first counts.
 type Emitter struct {
 	out  chan<- prometheus.Metric
 	seen map[string]bool
@@ -46,7 +46,7 @@ type Emitter struct {
 // RuleInfo emits the mode (enforce, shadow, off) and the status (active, expired) of a rule.
 func (e *Emitter) RuleInfo(rule, mode, status string) { e.gauge(ruleDesc, 1, rule, mode, status) }
 
-// Decisions emits how often a rule made a decision for a method.
+// Decisions emits the number of times a rule made a decision for a method.
 func (e *Emitter) Decisions(rule, kind, method, decision string, n uint64) {
 	e.counter(decisionsDesc, n, rule, kind, method, decision)
 }
@@ -59,10 +59,10 @@ func (e *Emitter) LimiterTokens(rule, mode string, tokens float64) {
 // LimiterKeys emits the number of keys of a rule.
 func (e *Emitter) LimiterKeys(rule, mode string, n int) { e.gauge(keysDesc, float64(n), rule, mode) }
 
-// LimiterOverflow emits how many calls shared a bucket because all keys of a rule were in use.
+// LimiterOverflow emits the number of calls that shared a bucket because all keys of a rule were in use.
 func (e *Emitter) LimiterOverflow(rule string, n uint64) { e.counter(overflowDesc, n, rule) }
 
-// LimiterMissingKey emits how many calls lacked the metadata that the key of a rule is taken from.
+// LimiterMissingKey emits the number of calls without the metadata that a rule's key is taken from.
 func (e *Emitter) LimiterMissingKey(rule string, n uint64) { e.counter(missingKeyDesc, n, rule) }
 
 // BreakerState emits the state of a breaker: closed, open or half_open, for which half-open and halfOpen are accepted.
@@ -73,7 +73,7 @@ func (e *Emitter) BreakerState(rule, mode, target, state string) {
 	}
 }
 
-// BreakerTransitions emits how often a breaker changed to a state.
+// BreakerTransitions emits the number of a breaker's transitions to a state.
 func (e *Emitter) BreakerTransitions(rule, mode, target, to string, n uint64) {
 	e.counter(transitionsDesc, n, rule, mode, target, breakerState(to))
 }
@@ -86,14 +86,14 @@ func breakerState(s string) string {
 	return "half_open"
 }
 
-// Budget is how much of a host's limits is in use.
+// Budget is the usage of a host's limits.
 type Budget struct {
 	InFlight, MaxInFlight int64 // calls
 	Bytes, MaxBytes       int64
 	Refused               uint64 // calls
 }
 
-// Budget emits how much of the host's limits is in use.
+// Budget emits the usage of the host's limits.
 func (e *Emitter) Budget(b Budget) {
 	e.gauge(budgetBytesDesc, float64(b.Bytes), "used")
 	e.gauge(budgetBytesDesc, float64(max(b.MaxBytes-b.Bytes, 0)), "free")
@@ -102,12 +102,12 @@ func (e *Emitter) Budget(b Budget) {
 	e.counter(budgetRefusedDesc, b.Refused)
 }
 
-// DiscoveryEndpoints emits how many endpoints of a service are in a state.
+// DiscoveryEndpoints emits the number of a service's endpoints in a state.
 func (e *Emitter) DiscoveryEndpoints(service, state string, n int) {
 	e.gauge(endpointsDesc, float64(n), service, state)
 }
 
-// RegistrationUp emits whether every service that is to be published is.
+// RegistrationUp emits whether every service to publish is registered.
 func (e *Emitter) RegistrationUp(up bool) { e.gauge(registeredDesc, boolValue(up)) }
 
 func (e *Emitter) gauge(d *prometheus.Desc, v float64, labels ...string) {
@@ -131,7 +131,7 @@ func (e *Emitter) emit(d *prometheus.Desc, t prometheus.ValueType, v float64, la
 	e.out <- prometheus.MustNewConstMetric(d, t, v, labels...)
 }
 
-// sourceCollector collects what a source emits.
+// sourceCollector collects the metrics that a source emits.
 type sourceCollector struct {
 	source atomic.Pointer[func(*Emitter)]
 }

@@ -14,7 +14,7 @@ import (
 type LogOptions struct {
 	Level    string // debug, info (the default), warn, error
 	Format   string // auto (the default): text on a terminal and JSON elsewhere; text; json
-	Terminal bool   // whether the writer is a terminal
+	Terminal bool   // the writer is a terminal
 	NoColor  bool   // --no-color, or NO_COLOR is set and not empty
 }
 
@@ -27,13 +27,13 @@ type LogControl struct {
 	format   atomic.Pointer[format]
 }
 
-// format is a way to write lines. Derived loggers see by its address that they are out of date.
+// format is an output format. Derived loggers compare its address to detect that they are out of date.
 type format struct {
 	name    string
 	handler slog.Handler
 }
 
-// NewLogger returns the log of a host and the control that changes it while it runs. Each line is one Write to w, and
+// NewLogger returns the logger of a host and the control that changes it at run time. Each line is one Write to w, and
 // writes do not overlap.
 func NewLogger(w io.Writer, o LogOptions) (*slog.Logger, *LogControl, error) {
 	c := &LogControl{w: &lockedWriter{w: w}, terminal: o.Terminal, noColor: o.NoColor}
@@ -43,7 +43,7 @@ func NewLogger(w io.Writer, o LogOptions) (*slog.Logger, *LogControl, error) {
 	return slog.New(&liveHandler{control: c}), c, nil
 }
 
-// Set changes level and format, including those of loggers that were derived earlier. It changes nothing if it fails.
+// Set changes the level and format, also of loggers derived earlier. If it fails, it changes nothing.
 func (c *LogControl) Set(level, name string) error {
 	l, err := ParseLevel(level)
 	if err != nil {
@@ -94,7 +94,7 @@ func ParseLevel(s string) (slog.Level, error) {
 	return 0, fmt.Errorf("log level %q: want debug, info, warn or error", s)
 }
 
-// liveHandler passes records to the current format's handler, with the attributes and groups that were added to the logger.
+// liveHandler passes records to the handler of the current format, with the logger's attributes and groups.
 type liveHandler struct {
 	control *LogControl
 	steps   []func(slog.Handler) slog.Handler

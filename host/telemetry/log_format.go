@@ -15,7 +15,7 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// lockedWriter keeps lines apart while two handlers write to one place, as happens when the format changes.
+// lockedWriter serializes the lines of two handlers, as needed while the format changes.
 type lockedWriter struct {
 	mu sync.Mutex
 	w  io.Writer
@@ -42,11 +42,11 @@ func newTextHandler(w io.Writer, level slog.Leveler, noColor bool) slog.Handler 
 	})
 }
 
-// escapes replaces ESC, and the four characters \x1b, which tint turns into an ESC: text of a peer could otherwise move the
+// escapes replaces ESC, and the four characters \x1b, which tint turns into an ESC: a peer's text could otherwise move the
 // cursor or repaint a line.
 var escapes = strings.NewReplacer("\x1b", "\u241b", `\x1b`, `\x1B`)
 
-// harmless returns v as text without terminal escapes; tint quotes all else that is not printable.
+// harmless returns v as text without terminal escapes; tint quotes everything else that is not printable.
 func harmless(v slog.Value) slog.Value {
 	switch v.Kind() {
 	case slog.KindString:
@@ -74,7 +74,7 @@ func harmlessAny(v slog.Value) slog.Value {
 	return slog.StringValue(escapes.Replace(s))
 }
 
-// safely runs a method of a value that may be a nil pointer in an interface.
+// safely calls a method of a value that may be a nil pointer in an interface.
 func safely(f func() string) (s string) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -106,8 +106,8 @@ func jsonAttr(groups []string, a slog.Attr) slog.Attr {
 	return a
 }
 
-// escapingWriter writes as JSON escapes the characters that slog leaves in strings and that a terminal would obey: DEL, the
-// C1 controls and the marks that change the direction of text. JSON has them in strings only.
+// escapingWriter escapes, as in JSON, characters that a terminal interprets and that slog leaves unescaped: DEL, C1
+// controls and bidirectional marks. In JSON they occur only in strings.
 type escapingWriter struct{ w io.Writer }
 
 func (e escapingWriter) Write(line []byte) (int, error) {
@@ -136,7 +136,7 @@ func isControl(r rune) bool {
 // redacted replaces a secret.
 const redacted = "[redacted]"
 
-// secretKeys are attributes whose values are never logged. They are compared in lower case, with - as _.
+// secretKeys are attributes whose values are never logged, in lower case and with _ for -.
 var secretKeys = map[string]bool{
 	"authorization": true, "proxy_authorization": true, "__auth": true, "token": true, "bearer": true, "password": true,
 	"passwd": true, "secret": true, "client_secret": true, "api_key": true, "apikey": true, "access_key": true,

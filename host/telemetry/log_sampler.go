@@ -15,16 +15,16 @@ const (
 	maxSources     = 4  // of one subject
 )
 
-// suppressedKey is the attribute with the number of lines that a line replaces.
+// suppressedKey is the attribute with the number of lines that a line stands for.
 const suppressedKey = "suppressed"
 
-// LogAttrs are attributes that similar lines share, as keys and values; those without a value are left out.
+// LogAttrs are attributes shared by similar lines, as keys and values; those without a value are left out.
 type LogAttrs [4][2]string
 
-// LogKey tells lines with the same message apart.
+// LogKey distinguishes lines with the same message.
 type LogKey struct {
 	Subject LogAttrs // from the program, the manifest and the policy files
-	Source  LogAttrs // from callers and peers, who may choose any number of values
+	Source  LogAttrs // from callers and peers, which can make up any number of values
 }
 
 func (k LogKey) attrs() []slog.Attr {
@@ -51,8 +51,8 @@ func (k *LogKey) add(a slog.Attr) {
 	}
 }
 
-// LogSampler keeps floods out of the log: it writes the first line of a key at once, and for those that follow one line
-// per interval, with the same message and attributes and their number as "suppressed". Keys beyond a bound share a line
+// LogSampler limits repeated log lines: it writes the first line of a key at once, and then one line per interval with the
+// same message and attributes, and with the number of lines left out as "suppressed". Keys beyond a bound share a line
 // without the attributes in which they differ. It is safe for concurrent use.
 type LogSampler struct {
 	log      *slog.Logger
@@ -82,7 +82,7 @@ func (k sampleKey) subject() sampleKey {
 	return k
 }
 
-// clone returns a key that may be kept: its values may be parts of larger messages of peers.
+// clone copies a key for keeping: its values may be parts of larger messages.
 func (k sampleKey) clone() sampleKey {
 	for _, list := range [...]*LogAttrs{&k.Subject, &k.Source} {
 		for i := range list {
@@ -92,7 +92,7 @@ func (k sampleKey) clone() sampleKey {
 	return k
 }
 
-// NewLogSampler returns a LogSampler for a log; an interval of zero is ten seconds.
+// NewLogSampler returns a LogSampler that writes to log; an interval of zero means ten seconds.
 func NewLogSampler(log *slog.Logger, interval time.Duration) *LogSampler {
 	if interval <= 0 {
 		interval = sampleInterval
@@ -102,8 +102,8 @@ func NewLogSampler(log *slog.Logger, interval time.Duration) *LogSampler {
 	}
 }
 
-// Log writes a line with the attributes of key and more, or counts it if a line of that key was written recently. more
-// returns the attributes that only this line has. It is called only when the line is written, and may be nil.
+// Log writes a line with the attributes of key and more, or counts it if a line with that key was written recently. more
+// returns attributes that are not part of the key. It is called only if the line is written, and may be nil.
 func (s *LogSampler) Log(level slog.Level, msg string, key LogKey, more func() []slog.Attr) {
 	if !s.log.Enabled(context.Background(), level) || !s.first(level, sampleKey{msg, key}, 1) {
 		return
@@ -115,7 +115,7 @@ func (s *LogSampler) Log(level slog.Level, msg string, key LogKey, more func() [
 	s.log.LogAttrs(context.Background(), level, msg, attrs...)
 }
 
-// first reports whether to write a line, and otherwise counts it as that many.
+// first reports whether to write a line, and otherwise counts it as lines lines.
 func (s *LogSampler) first(level slog.Level, k sampleKey, lines int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -135,7 +135,7 @@ func (s *LogSampler) first(level slog.Level, k sampleKey, lines int) bool {
 	return true
 }
 
-// bounded returns the key to count a new key under: itself, while there are few.
+// bounded returns the key under which to count a new key: itself, while there are few.
 func (s *LogSampler) bounded(k sampleKey) sampleKey {
 	switch n := s.sources[k.subject()]; {
 	case n == 0 && s.subjects[k.msg] >= maxSubjects:
@@ -194,7 +194,7 @@ func (s *LogSampler) write(k sampleKey, level slog.Level, suppressed int) {
 	s.log.LogAttrs(context.Background(), level, k.msg, attrs...)
 }
 
-// Close writes the counts that are pending; later lines are written one by one.
+// Close writes the pending counts; later lines are written unsampled.
 func (s *LogSampler) Close() {
 	s.mu.Lock()
 	pending := s.samples
@@ -208,16 +208,16 @@ func (s *LogSampler) Close() {
 	}
 }
 
-// subjectKeys are the attributes by which the lines of a host's parts are told apart: their values are known to the
-// program and the manifest, and never chosen by a peer.
+// subjectKeys are the attributes that distinguish the lines of a host's components: their values are from the program and
+// the manifest, never chosen by a peer.
 var subjectKeys = []string{"service", "method", "upstream", "resolve", "listener", "reason"}
 
-// Logger returns a log for parts that write lines for each call and connection: it samples their warnings and errors.
+// Logger returns a logger for components that log for each call and connection: it samples warnings and errors.
 func (s *LogSampler) Logger() *slog.Logger {
 	return slog.New(&samplingHandler{sampler: s, next: s.log.Handler()})
 }
 
-// samplingHandler is the handler of a sampled log.
+// samplingHandler is the handler of a sampled logger.
 type samplingHandler struct {
 	sampler *LogSampler
 	next    slog.Handler
@@ -237,7 +237,7 @@ func (h *samplingHandler) Handle(ctx context.Context, r slog.Record) error {
 		if !h.grouped {
 			r.Attrs(func(a slog.Attr) bool {
 				key.add(a)
-				if a.Key == suppressedKey && a.Value.Kind() == slog.KindInt64 { // the part samples on its own
+				if a.Key == suppressedKey && a.Value.Kind() == slog.KindInt64 { // the component does its own sampling
 					lines = int(a.Value.Int64())
 				}
 				return true

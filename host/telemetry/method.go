@@ -10,8 +10,8 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// MethodMetrics counts and times the calls of one method over one transport. It is safe for concurrent use, and its
-// methods allocate nothing once a status code was seen.
+// MethodMetrics counts and times the calls of one method over one transport. It is safe for concurrent use, and its methods
+// do not allocate after the first call with a status code.
 type MethodMetrics struct {
 	series   callSeries
 	inflight atomic.Int64
@@ -20,7 +20,7 @@ type MethodMetrics struct {
 // Begin counts a call as in flight, until End.
 func (m *MethodMetrics) Begin() { m.inflight.Add(1) }
 
-// End is the counterpart of Begin: the handler has returned.
+// End ends what Begin began: the handler has returned.
 func (m *MethodMetrics) End() { m.inflight.Add(-1) }
 
 // InFlight returns the number of calls between Begin and End.
@@ -38,7 +38,7 @@ type serverMetrics struct {
 
 	mu      sync.Mutex
 	methods map[methodKey]*MethodMetrics
-	leaving []*MethodMetrics // dropped, with calls still in flight
+	leaving []*MethodMetrics // dropped with calls still in flight
 }
 
 func newServerMetrics() *serverMetrics {
@@ -57,8 +57,8 @@ func (m *serverMetrics) newMethod(key methodKey) *MethodMetrics {
 	return &MethodMetrics{series: callSeries{durations: m.durations, method: key.method, by: key.transport}}
 }
 
-// Method returns the handle of a registered method; equal arguments give the same handle until Retain drops it. Call it
-// when a generation is compiled, with names of the manifest only: a name chosen by a peer must not become a label.
+// Method returns the metrics of a registered method; equal arguments return the same metrics until Retain drops them. Call
+// it when a generation is compiled, with names from the manifest only: a name chosen by a peer must not become a label.
 func (m *serverMetrics) Method(service, method, transport string) *MethodMetrics {
 	key := methodKey{service + "/" + method, transportLabel(transport)}
 	m.mu.Lock()
@@ -71,14 +71,13 @@ func (m *serverMetrics) Method(service, method, transport string) *MethodMetrics
 	return mm
 }
 
-// Other returns the handle that counts calls of methods that are not registered, as _OTHER.
+// Other returns the metrics of all methods that are not registered, counted as _OTHER.
 func (m *serverMetrics) Other(transport string) *MethodMetrics {
 	return m.others[transportLabel(transport)]
 }
 
-// Retain drops the series of each method, given as Service/Method, for which keep returns false, so that a service that
-// was removed does not stay in the metrics. The other counters go on. Call it once the calls of the old generation have
-// ended; later ones are not counted.
+// Retain drops the series of each method, given as Service/Method, for which keep returns false, such as those of a removed
+// service. Call it once the calls of the old generation have ended; later ones are not counted.
 func (m *serverMetrics) Retain(keep func(name string) bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

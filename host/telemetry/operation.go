@@ -12,8 +12,8 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// Names of OpenTelemetry's conventions for RPC spans. They are our own constants because those of the library change from
-// version to version; schemaURL names the version.
+// Attribute names of OpenTelemetry's conventions for RPC spans, in the version of schemaURL. The constants of the library
+// change from version to version.
 const (
 	schemaURL = "https://opentelemetry.io/schemas/1.45.0"
 
@@ -34,7 +34,7 @@ const (
 	attrHostName       = attribute.Key("host.name")
 )
 
-// Names of our own.
+// Attribute names of easymicro.
 const (
 	attrRule     = attribute.Key("easymicro.rule")
 	attrReason   = attribute.Key("easymicro.reason")
@@ -45,9 +45,9 @@ const (
 	eventAttempt = "attempt"
 )
 
-// Operation is what the spans of a method have in common. It is made once for each method of a generation.
+// Operation holds what the spans of a method have in common. It is made once for each method of a generation.
 type Operation struct {
-	service string // of the manifest, which the spans belong to; empty: the host itself
+	service string // in the manifest, to which the spans belong; empty: the host itself
 	name    string // Service/Method
 	hearsay bool   // only a caller has named the method so far
 }
@@ -73,7 +73,7 @@ func (o *Operation) spanName() string {
 	return clip(service) + "/" + otherMethod
 }
 
-// attributes appends the attributes of a call's span; asked is the name that the caller used, if it is not known.
+// attributes appends the attributes of a call's span; asked is the name that the caller used, if it is unknown.
 func (o *Operation) attributes(dst []attribute.KeyValue, asked string) []attribute.KeyValue {
 	if o.hearsay {
 		asked = o.name
@@ -93,7 +93,7 @@ func (o *Operation) settle(span trace.Span, e *code.Error) {
 	}
 }
 
-// exists reports whether the outcome of a call proves that its method exists.
+// exists reports whether the outcome of a call shows that its method exists.
 func exists(e *code.Error) bool {
 	if e == nil {
 		return true
@@ -107,10 +107,10 @@ func exists(e *code.Error) bool {
 
 const attributeBytes = 256
 
-// clip shortens texts of peers and handlers and makes them valid UTF-8, as OTLP requires.
+// clip shortens texts from peers and handlers and makes them valid UTF-8, as OTLP requires.
 func clip(s string) string { return code.Clip(s, attributeBytes) }
 
-// outcome returns the attributes for how a call ended.
+// outcome returns the attributes for the outcome of a call.
 func outcome(e *code.Error) []attribute.KeyValue {
 	if e == nil {
 		return []attribute.KeyValue{attrStatusCode.String(code.OK.String())}
@@ -126,8 +126,8 @@ func outcome(e *code.Error) []attribute.KeyValue {
 	return attrs
 }
 
-// serverFault reports whether a code makes a server's span an error; the others are the caller's fault. The list is the
-// one of OpenTelemetry's conventions for gRPC.
+// serverFault reports whether a code makes a server span an error; the others are the caller's fault. The list is from
+// OpenTelemetry's conventions for gRPC.
 func serverFault(c code.Code) bool {
 	switch c {
 	case code.Unknown, code.DeadlineExceeded, code.Unimplemented, code.Internal, code.Unavailable, code.DataLoss:

@@ -28,16 +28,16 @@ type pipeline struct {
 	tracers  sync.Map      // trace.Tracer by service: each is a resource of its own
 }
 
-// setRatio sets the ratio of new traces that are recorded.
+// setRatio sets the fraction of new traces that are recorded.
 func (p *pipeline) setRatio(ratio float64) {
 	p.bound.Store(uint64(math.Min(math.Max(ratio, 0), 1) * (1 << 63)))
 }
 
-// samples decides by the lower half of a trace's ID, like OpenTelemetry's TraceIDRatioBased, so that every process decides
+// samples decides by the lower half of the trace ID, like OpenTelemetry's TraceIDRatioBased, so that all processes decide
 // alike about a trace.
 func (p *pipeline) samples(low uint64) bool { return low>>1 < p.bound.Load() }
 
-// ShouldSample decides for spans that handlers start: they follow their parent, new traces follow the ratio.
+// ShouldSample decides for spans started by handlers: they follow their parent; new traces are sampled by ratio.
 func (p *pipeline) ShouldSample(s sdk.SamplingParameters) sdk.SamplingResult {
 	parent := trace.SpanContextFromContext(s.ParentContext)
 	sampled := parent.IsSampled()
@@ -54,8 +54,8 @@ func (p *pipeline) ShouldSample(s sdk.SamplingParameters) sdk.SamplingResult {
 // Description names the sampler.
 func (p *pipeline) Description() string { return "ParentBased{TraceIDRatioBased}" }
 
-// tracer returns the tracer of a service. In a collector its spans appear under the service's name, as those of the same
-// service on other hosts do; without a service they appear under the host's.
+// tracer returns the tracer of a service. Its spans have the service's name, or without a service the host's, as their
+// resource's service.name.
 func (p *pipeline) tracer(service string) trace.Tracer {
 	if t, ok := p.tracers.Load(service); ok {
 		return t.(trace.Tracer) //nolint:forcetypeassert // nothing else is stored
@@ -73,7 +73,7 @@ func (p *pipeline) tracer(service string) trace.Tracer {
 	return t.(trace.Tracer) //nolint:forcetypeassert // nothing else is stored
 }
 
-// startServer starts the span of a call that is served.
+// startServer starts the span of an incoming call.
 func (p *pipeline) startServer(tr *Trace, call *wire.Call, req *wire.Frame) {
 	op, asked := tr.op, ""
 	if op == nil {
@@ -86,7 +86,7 @@ func (p *pipeline) startServer(tr *Trace, call *wire.Call, req *wire.Frame) {
 		trace.WithSpanKind(trace.SpanKindServer), trace.WithTimestamp(call.Arrived()), trace.WithAttributes(attrs...))
 }
 
-// startClient starts the span of a call that is sent, under the parent of start.
+// startClient starts the span of an outgoing call, under the parent in start.
 func (p *pipeline) startClient(ctx, start context.Context, upstream string, req *wire.Frame) *clientSpan {
 	op := &Operation{name: clip(req.Service + "/" + req.Method)}
 	if upstream == "" { // forwarded for a caller
@@ -108,14 +108,14 @@ func (p *pipeline) root() spanRef {
 	high, low := rand.Uint64(), rand.Uint64()
 	binary.BigEndian.PutUint64(r.trace[:8], high|1) // zero is not valid
 	binary.BigEndian.PutUint64(r.trace[8:], low)
-	binary.BigEndian.PutUint64(r.span[:], (high^low)|1) // is recorded nowhere
+	binary.BigEndian.PutUint64(r.span[:], (high^low)|1) // recorded nowhere
 	if p.samples(low) {
 		r.flags = trace.FlagsSampled
 	}
 	return r
 }
 
-// ids gives a new trace the ID by which it was sampled.
+// ids gives a new trace the ID for which it was sampled.
 type ids struct{}
 
 func (ids) NewIDs(ctx context.Context) (id trace.TraceID, span trace.SpanID) {

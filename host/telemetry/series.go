@@ -20,7 +20,7 @@ const (
 	statusCodes = int(code.Unauthenticated) + 1
 )
 
-// buckets are the boundaries that OpenTelemetry recommends, and two below a millisecond.
+// buckets are the boundaries that OpenTelemetry recommends, plus two below a millisecond.
 var buckets = []float64{.0001, .0005, .005, .01, .025, .05, .075, .1, .25, .5, .75, 1, 2.5, 5, 7.5, 10}
 
 // newDurations returns a histogram of calls; by is the name of its last label.
@@ -29,7 +29,7 @@ func newDurations(name, help, by string) *prometheus.HistogramVec {
 		[]string{"rpc_system_name", "rpc_method", "rpc_status_code", by})
 }
 
-// callSeries are the durations of the calls of one method, with one series for each status code.
+// callSeries holds the durations of the calls of one method, with one series per status code.
 type callSeries struct {
 	durations  *prometheus.HistogramVec
 	method, by string // labels
@@ -65,14 +65,14 @@ func (s *callSeries) observer(c code.Code) prometheus.Observer {
 	return o
 }
 
-// drop keeps late calls from bringing back the series of a method that is gone.
+// drop keeps late calls from recreating the series of a removed method.
 func (s *callSeries) drop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.dropped = true
 }
 
-// label makes any text valid as a label value: a value that is not UTF-8 would fail the whole scrape.
+// label makes any text a valid label value: one that is not UTF-8 would fail the whole scrape.
 func label(s string) string { return code.Clip(s, labelBytes) }
 
 var transports = []string{"rpcx", "http", "local", otherLabel}

@@ -89,21 +89,21 @@ type spanQueue struct {
 	collector Collector
 	metrics   *spanMetrics
 	log       *slog.Logger
-	sampler   *LogSampler // of log; nil: it says nothing of spans that are lost
+	sampler   *LogSampler // of log; nil: lost spans are not logged
 
 	queued  atomic.Int64 // spans
 	full    atomic.Int64 // spans dropped for want of space since the last warning
 	open    atomic.Int64 // spans that were started and not ended
 	retired atomic.Bool
 	closed  atomic.Bool
-	idle    chan struct{} // closed when it is retired and no span is open
+	idle    chan struct{} // closed once it is retired and no span is open
 	once    sync.Once
 
 	life context.Context //nolint:containedctx // its end cancels the export in progress
 	cut  context.CancelFunc
 }
 
-// newSpanQueue returns a queue for a collector, which it does not contact yet. The end of life drops what is left.
+// newSpanQueue returns a queue for a collector, without contacting it. When life ends, the remaining spans are dropped.
 func newSpanQueue(life context.Context, c Collector, o *TracingOptions, m *spanMetrics) (*spanQueue, error) {
 	exporter, err := newExporter(c)
 	if err != nil {
@@ -162,7 +162,7 @@ func (q *spanQueue) retire(ending <-chan struct{}) {
 	}
 }
 
-// close delivers the queued spans as far as the time allows, and leaves nothing running.
+// close delivers the queued spans as far as time allows, and leaves nothing running.
 func (q *spanQueue) close(within time.Duration) {
 	timer := time.AfterFunc(within, q.cut)
 	defer timer.Stop()

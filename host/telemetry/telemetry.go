@@ -1,5 +1,5 @@
-// Package telemetry counts, times and traces what a host does, and writes its log: Prometheus metrics whose handles are
-// resolved once per generation, OpenTelemetry spans, and slog handlers for terminals and for machines.
+// Package telemetry provides the metrics, traces and logs of a host: Prometheus metrics resolved once per generation,
+// OpenTelemetry spans, and slog handlers for terminals and for machines.
 package telemetry
 
 import (
@@ -53,7 +53,7 @@ func New(o Options) *Metrics {
 	return m
 }
 
-// Handler serves scrapes. A source that fails only costs its own metrics; concurrent scrapes are limited.
+// Handler serves scrapes. If a source fails, only its metrics are missing. Concurrent scrapes are limited.
 func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
 		ErrorHandling:       promhttp.ContinueOnError,
@@ -62,11 +62,11 @@ func (m *Metrics) Handler() http.Handler {
 	})
 }
 
-// SetSource sets the function that each scrape asks for the numbers of rules, limiters and breakers. It replaces the
-// previous one; nil removes it. Scrapes that overlap call it concurrently.
+// SetSource sets the function that each scrape calls for the values of rules, limiters and breakers. It replaces the
+// previous one; nil removes it. Overlapping scrapes call it concurrently.
 func (m *Metrics) SetSource(source func(*Emitter)) { m.source.set(source) }
 
-// connectionMetrics count connections, and what was rejected on them before it became a call.
+// connectionMetrics counts connections, and what was rejected on them before it became a call.
 type connectionMetrics struct {
 	connections              *prometheus.GaugeVec
 	wireErrors, acceptErrors *prometheus.CounterVec
@@ -88,8 +88,8 @@ func newConnectionMetrics() *connectionMetrics {
 	}
 }
 
-// WireError counts a connection or a frame that was rejected before it became a call. Reasons are words of the program,
-// such as bad_magic; anything else, and any beyond the first 64, is counted as "other".
+// WireError counts a connection or a frame that was rejected before it became a call. Reasons are constants such as
+// bad_magic; anything else, and any reason beyond the first 64, is counted as "other".
 func (m *connectionMetrics) WireError(reason string) { m.wireError(reason).Inc() }
 
 const maxReasons = 64
@@ -108,7 +108,7 @@ func (m *connectionMetrics) wireError(reason string) prometheus.Counter {
 	return c
 }
 
-// isReason reports whether s looks like a reason of the program rather than text made up by a peer.
+// isReason reports whether s looks like a constant rather than text made up by a peer.
 func isReason(s string) bool {
 	if s == "" || len(s) > 40 {
 		return false
@@ -121,8 +121,8 @@ func isReason(s string) bool {
 	return true
 }
 
-// AcceptError counts a connection that a listener did not accept. Listeners have the names of the manifest, or are admin
-// and health; reasons are words of the program.
+// AcceptError counts a connection that a listener did not accept. Listeners are named as in the manifest, or admin and
+// health; reasons are constants.
 func (m *connectionMetrics) AcceptError(listener, reason string) {
 	m.acceptErrors.WithLabelValues(label(listener), label(reason)).Inc()
 }
@@ -136,8 +136,8 @@ func (g Gauge) Inc() { g.g.Inc() }
 // Dec subtracts one.
 func (g Gauge) Dec() { g.g.Dec() }
 
-// Connections returns the gauge of a listener's open connections that speak a protocol: rpcx, http or tls; any other is
-// counted as "other".
+// Connections returns the gauge of a listener's open connections by protocol: rpcx, http or tls; any other is counted as
+// "other".
 func (m *connectionMetrics) Connections(listener, protocol string) Gauge {
 	return Gauge{m.connections.WithLabelValues(label(listener), oneOf(protocol, []string{"rpcx", "http", "tls"}))}
 }
@@ -149,7 +149,7 @@ func (m *connectionMetrics) DropListener(listener string) {
 	m.acceptErrors.DeletePartialMatch(of)
 }
 
-// configMetrics show the configuration in force and the outcome of reloads.
+// configMetrics shows the running configuration and the results of reloads.
 type configMetrics struct {
 	revision, inSync, successful, lastSuccess prometheus.Gauge
 	reloads                                   *prometheus.CounterVec
@@ -172,12 +172,12 @@ func newConfigMetrics() *configMetrics {
 // Reload is the outcome of one attempt to apply a set.
 type Reload struct {
 	Result   string // applied, rejected, rolledBack, held, unchanged
-	Revision int    // the revision in force afterwards
+	Revision int    // the running revision afterwards
 	InSync   bool   // whether it matches the files
 	At       time.Time
 }
 
-// Reloaded counts an attempt to apply a set and shows its outcome.
+// Reloaded counts an attempt to apply a set and records its result.
 func (m *configMetrics) Reloaded(r Reload) {
 	m.reloads.WithLabelValues(oneOf(r.Result, []string{"applied", "rejected", "rolledBack", "held", "unchanged"})).Inc()
 	m.revision.Set(float64(r.Revision))
@@ -188,7 +188,7 @@ func (m *configMetrics) Reloaded(r Reload) {
 	}
 }
 
-// SetInSync shows whether the running configuration matches the files, between two attempts.
+// SetInSync sets whether the running configuration matches the files, between two attempts.
 func (m *configMetrics) SetInSync(inSync bool) { m.inSync.Set(boolValue(inSync)) }
 
 func newGauge(name, help string, labels prometheus.Labels) prometheus.Gauge {

@@ -12,13 +12,13 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// Trace is the position of a served call in its trace; Tracing.Begin fills it. A nil or zero Trace is valid, and is that of
-// a call without a trace, see Tracing.Concerns. It must not be copied once it was begun.
+// Trace is the position of an incoming call in its trace; Tracing.Begin fills it in. A nil or zero Trace is valid and means
+// a call without a trace, see Tracing.Concerns. It must not be copied after Begin.
 type Trace struct {
-	context context.Context //nolint:containedctx // a Trace with something to carry is a context, see Context
+	context context.Context //nolint:containedctx // a Trace can be a context, see Context
 
 	op     *Operation
-	ref    spanRef    // the caller's span, or a stand-in for one that is not recorded; invalid: there is nothing to carry
+	ref    spanRef    // the caller's span, or an unrecorded one; invalid: nothing to propagate
 	remote bool       // ref is the caller's
 	given  string     // the traceparent as received
 	state  string     // the tracestate as received
@@ -38,7 +38,7 @@ func (t *Trace) ID() string {
 func (t *Trace) Recorded() bool { return t != nil && t.span != nil }
 
 // Context returns parent with the trace in it, for OpenTelemetry (trace.SpanFromContext) and for the clients of Wrap. It
-// does not allocate: the result is t itself, or parent when there is nothing to carry.
+// does not allocate: the result is t itself, or parent if there is nothing to propagate.
 func (t *Trace) Context(parent context.Context) context.Context {
 	if t == nil || !t.ref.valid() {
 		return parent
@@ -80,7 +80,7 @@ func (t *Trace) receive(m wire.Metadata) {
 	}
 }
 
-// inject writes what was received, or the stand-in of a call that is not recorded.
+// inject writes the trace that was received, or the unrecorded one.
 func (t *Trace) inject(m *wire.Metadata) {
 	given := t.given
 	if given == "" {
@@ -97,7 +97,7 @@ func (t *Trace) spanContext() trace.SpanContext {
 	return trace.NewSpanContext(c)
 }
 
-// start returns the context to start a span in: under the caller's, or as the first of a trace whose ID is chosen.
+// start returns the context in which to start a span: under the caller's, or as the root of a trace with a given ID.
 func (t *Trace) start() context.Context {
 	if t.remote {
 		return trace.ContextWithRemoteSpanContext(context.Background(), t.spanContext())
@@ -107,12 +107,12 @@ func (t *Trace) start() context.Context {
 
 type rootKey struct{}
 
-// withRoot returns a context for the first span of a trace.
+// withRoot returns a context for the root span of a trace.
 func withRoot(id trace.TraceID) context.Context {
 	return context.WithValue(context.Background(), rootKey{}, id)
 }
 
-// passedSpan is the span of a call that is not recorded, whose span context is made when asked for.
+// passedSpan is the span of a call that is not recorded. Its span context is made on demand.
 type passedSpan struct {
 	noop.Span
 	of *Trace
@@ -127,7 +127,7 @@ var spanKey = func() any {
 	return p.key
 }()
 
-// keyProbe is a context that remembers the key it was asked for.
+// keyProbe is a context that records the key passed to Value.
 type keyProbe struct {
 	context.Context //nolint:containedctx // this type is a context
 	key             any
@@ -170,7 +170,7 @@ func (c *traceContext) Err() error { return c.context.Err() }
 // AfterFunc saves contexts that are derived from c a goroutine.
 func (c *traceContext) AfterFunc(f func()) (stop func() bool) { return context.AfterFunc(c.context, f) }
 
-// TraceID returns the trace that ctx belongs to, in hexadecimal digits; "" without one, and when it is not recorded.
+// TraceID returns the ID of the trace that ctx belongs to, in hexadecimal; "" without one, or if it is not recorded.
 func TraceID(ctx context.Context) string {
 	if t, ok := ctx.Value(traceKey{}).(*Trace); ok {
 		return t.ID()

@@ -17,7 +17,7 @@ const (
 
 const (
 	traceparentBytes = 55  // 00-TRACE-SPAN-FLAGS
-	tracestateBytes  = 512 // the length that the specification asks everyone to propagate
+	tracestateBytes  = 512 // the minimum length that the specification asks implementations to propagate
 	knownFlags       = trace.FlagsSampled | trace.FlagsRandom
 )
 
@@ -28,7 +28,7 @@ type spanRef struct {
 	flags trace.TraceFlags
 }
 
-// parseTraceparent reads a traceparent of any version as far as version 00 defines it. A malformed one counts as none.
+// parseTraceparent parses the version 00 fields of a traceparent of any version. A malformed one counts as none.
 func parseTraceparent(s string) (r spanRef, ok bool) {
 	if len(s) < traceparentBytes || s[2] != '-' || s[35] != '-' || s[52] != '-' {
 		return spanRef{}, false
@@ -74,7 +74,7 @@ func appendHex(dst, src []byte) []byte {
 	return dst
 }
 
-// unhex reads lower-case digits, the only ones that the specification allows.
+// unhex decodes lower-case digits, the only ones that the specification allows.
 func unhex(dst []byte, s string) bool {
 	bad := byte(0)
 	for i := range dst {
@@ -85,7 +85,7 @@ func unhex(dst []byte, s string) bool {
 	return bad < 16
 }
 
-// nibbles are the values of the hexadecimal digits; all other bytes have a value over 15.
+// nibbles holds the values of the hexadecimal digits; all other bytes have a value over 15.
 var nibbles = func() (all [256]byte) {
 	for i := range all {
 		all[i] = 0xff
@@ -96,7 +96,7 @@ var nibbles = func() (all [256]byte) {
 	return all
 }()
 
-// validTracestate returns a tracestate that may be propagated unread; "" if it is not a list of printable key=value pairs.
+// validTracestate returns state if it may be propagated unparsed, and "" if it is not a list of printable key=value pairs.
 func validTracestate(state string) string {
 	if len(state) > tracestateBytes || strings.IndexByte(state, '=') <= 0 {
 		return ""
@@ -109,8 +109,8 @@ func validTracestate(state string) string {
 	return state
 }
 
-// inject writes a traceparent and its tracestate. Pairs that m has already may belong to a request that is forwarded and
-// read concurrently: they are replaced in a copy.
+// inject writes a traceparent and its tracestate. Existing pairs of m may belong to a forwarded request that is read
+// concurrently, so they are replaced in a copy.
 func inject(traceparent, tracestate string, m *wire.Metadata) {
 	if replaces(*m, metaTraceparent, traceparent) || replaces(*m, metaTracestate, tracestate) {
 		*m = slices.Clone(*m)

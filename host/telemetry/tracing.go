@@ -17,16 +17,16 @@ import (
 type TracingOptions struct {
 	Host    string // the host's name
 	Version string
-	Metrics *Metrics     // counts spans that are exported and dropped
+	Metrics *Metrics     // counts exported and dropped spans
 	Log     *slog.Logger // nil discards
 	Sampler *LogSampler  // of Log; for warnings that repeat while a collector is unreachable
 }
 
-// flushTimeout is how long the last spans for a collector may take.
+// flushTimeout bounds the delivery of the last spans to a collector.
 const flushTimeout = 2 * time.Second
 
-// Tracing makes the spans of one host. It starts switched off; Set switches it on and off and changes the collector while
-// calls run, and Shutdown ends it. All methods but Set and Shutdown may be called concurrently.
+// Tracing makes the spans of one host. It is off at first; Set turns it on and off and changes the collector while calls
+// run, and Shutdown ends it. All methods but Set and Shutdown may be called concurrently.
 type Tracing struct {
 	options  TracingOptions
 	metrics  *spanMetrics
@@ -39,7 +39,7 @@ type Tracing struct {
 	retiring sync.WaitGroup // queues that were switched off
 }
 
-// NewTracing returns the tracing of a host, switched off.
+// NewTracing returns the tracing of a host, turned off.
 func NewTracing(o TracingOptions) *Tracing {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -61,9 +61,9 @@ func NewTracing(o TracingOptions) *Tracing {
 	return t
 }
 
-// Set changes the collector, and the ratio of the calls without a trace that are recorded. A changed ratio takes effect at
-// once; the previous collector gets the remaining spans in the background. Set contacts no collector, and changes nothing
-// if it fails.
+// Set changes the collector, and the fraction of calls without a trace that are recorded. A changed ratio takes effect at
+// once; the previous collector gets its remaining spans in the background. Set does not contact a collector, and changes
+// nothing if it fails.
 func (t *Tracing) Set(c Collector, ratio float64) error {
 	if p := t.current.Load(); p != nil && p.queue.collector == c {
 		p.setRatio(ratio)
@@ -94,8 +94,8 @@ func (t *Tracing) swap(next *pipeline) {
 	})
 }
 
-// Shutdown switches tracing off and returns when nothing of it runs any more. The remaining spans have until ctx ends, but
-// at most two seconds, to reach their collector.
+// Shutdown turns tracing off and returns when all of its goroutines have ended. The remaining spans have until ctx ends,
+// but at most two seconds, to reach their collector.
 func (t *Tracing) Shutdown(ctx context.Context) {
 	close(t.ending)
 	t.swap(nil)
@@ -105,8 +105,8 @@ func (t *Tracing) Shutdown(ctx context.Context) {
 	t.cut()
 }
 
-// Concerns reports whether a call needs a Trace: it brings one, or may be given one here. Most calls of a host without
-// tracing do not, and save its memory.
+// Concerns reports whether a call needs a Trace: it has one, or may start one here. With tracing off most calls do not,
+// which saves the memory.
 func (t *Tracing) Concerns(req *wire.Frame) bool {
 	if t.current.Load() != nil {
 		return true
@@ -115,8 +115,8 @@ func (t *Tracing) Concerns(req *wire.Frame) bool {
 	return ok
 }
 
-// Begin fills tr with the trace of a call, and starts the call's span if it is to be recorded. op is nil for an unknown
-// method. A call that is not recorded propagates the trace it brought, or one that nobody records.
+// Begin fills tr with the trace of a call, and starts the call's span if it is recorded. op is nil for an unknown method. A
+// call that is not recorded propagates the trace it has, or an unsampled one.
 func (t *Tracing) Begin(tr *Trace, op *Operation, call *wire.Call, req *wire.Frame) {
 	tr.receive(req.Metadata)
 	p := t.current.Load()
@@ -135,11 +135,11 @@ func (t *Tracing) Begin(tr *Trace, op *Operation, call *wire.Call, req *wire.Fra
 	}
 	p.startServer(tr, call, req)
 	own := refOf(tr.span.SpanContext())
-	req.Metadata.Set(metaTraceparent, own.String()) // for handlers that copy metadata by hand
+	req.Metadata.Set(metaTraceparent, own.String()) // for handlers that copy metadata themselves
 }
 
-// Wrap returns a wrapper that gives every call it sends a span and the trace of its context, and counts it in m. It is
-// meant for the Wrap of a client's options: outside of the rules, so that a call is one span however often it is sent;
+// Wrap returns a wrapper that starts a span for every outgoing call, propagates the trace of its context, and counts it in
+// m. It is meant for a client's Wrap option, outside the rules, so that a call is one span however often it is sent;
 // Attempt records the attempts.
 func (t *Tracing) Wrap(m *UpstreamMetrics) func(wire.Handler) wire.Handler {
 	return func(next wire.Handler) wire.Handler {

@@ -12,10 +12,10 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// maxClientMethods is how many methods of an upstream have series of their own; later ones are counted as _OTHER.
+// maxClientMethods bounds the methods of an upstream that have their own series; later ones are counted as _OTHER.
 const maxClientMethods = 1000
 
-// clientMetrics count and time the calls to upstreams.
+// clientMetrics counts and times the calls to upstreams.
 type clientMetrics struct {
 	durations *prometheus.HistogramVec
 
@@ -30,9 +30,9 @@ func newClientMetrics() *clientMetrics {
 	}
 }
 
-// Upstream returns the metrics of the calls to an upstream of the manifest; equal names give the same until
-// RetainUpstreams drops it. An empty name is for calls that a gateway forwards: each counts for the service that it
-// names, and a method gets series of its own only once a peer has shown that it exists.
+// Upstream returns the metrics of the calls to an upstream of the manifest; equal names return the same metrics until
+// RetainUpstreams drops them. The empty name is for calls forwarded by a gateway: each is counted under its service, and a
+// method gets its own series only once a peer has shown that it exists.
 func (m *clientMetrics) Upstream(name string) *UpstreamMetrics {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -64,18 +64,18 @@ func (m *clientMetrics) RetainUpstreams(keep func(name string) bool) {
 // safe for concurrent use.
 type UpstreamMetrics struct {
 	durations *prometheus.HistogramVec
-	upstream  string // empty: the service of each call, whose names come from peers
+	upstream  string // empty: the service of each call, as named by callers
 
 	exact atomic.Pointer[map[written]*callSeries] // by the names as written; replaced, never changed
 
 	mu      sync.Mutex
-	folded  map[string]*callSeries // by one spelling
+	folded  map[string]*callSeries // by folded spelling
 	dropped bool
 }
 
 type written struct{ service, method string }
 
-// done counts a call that has ended; e is nil for a success.
+// done counts a finished call; e is nil for a success.
 func (u *UpstreamMetrics) done(service, method string, e *code.Error, d time.Duration) {
 	c := code.OK
 	if e != nil {
@@ -88,7 +88,7 @@ func (u *UpstreamMetrics) done(service, method string, e *code.Error, d time.Dur
 	s.observe(c, d)
 }
 
-// learn returns the series of a method that was not called before in this spelling.
+// learn returns the series of a method called for the first time in this spelling.
 func (u *UpstreamMetrics) learn(w written, e *code.Error) *callSeries {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -114,7 +114,7 @@ func (u *UpstreamMetrics) learn(w written, e *code.Error) *callSeries {
 	return s
 }
 
-// rest needs u.mu.
+// rest returns the series of all methods without their own. The caller holds u.mu.
 func (u *UpstreamMetrics) rest() *callSeries {
 	upstream := u.upstream
 	if upstream == "" {
@@ -123,7 +123,7 @@ func (u *UpstreamMetrics) rest() *callSeries {
 	return u.fold("", otherMethod, upstream)
 }
 
-// fold needs u.mu.
+// fold returns the series of a folded name, and makes it if needed. The caller holds u.mu.
 func (u *UpstreamMetrics) fold(key, name, upstream string) *callSeries {
 	s, ok := u.folded[key]
 	if !ok {
@@ -133,7 +133,7 @@ func (u *UpstreamMetrics) fold(key, name, upstream string) *callSeries {
 	return s
 }
 
-// drop returns the names under which u has counted, and stops counting.
+// drop stops counting and returns the names under which u has counted.
 func (u *UpstreamMetrics) drop() map[string]bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()

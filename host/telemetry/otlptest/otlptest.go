@@ -25,7 +25,7 @@ import (
 // arrivalTimeout is how long spans may take to arrive before the test fails.
 const arrivalTimeout = 20 * time.Second
 
-// Span is a span as received. IDs are in hexadecimal digits.
+// Span is a span as received, with IDs in hexadecimal.
 type Span struct {
 	Trace, ID, Parent string
 	Service           string // of its resource
@@ -39,7 +39,7 @@ type Span struct {
 	Start, End        time.Time
 }
 
-// Find returns the first span of that name and kind, or an empty one.
+// Find returns the first span with this name and kind, or an empty one.
 func Find(spans []Span, name, kind string) Span {
 	for _, s := range spans {
 		if s.Name == name && s.Kind == kind {
@@ -59,9 +59,9 @@ type Event struct {
 type Collector struct {
 	URL string // for telemetry.traces.otlpEndpoint
 
-	// Hold delays the answers of the collector while it is true.
+	// Hold delays the collector's responses while true.
 	Hold atomic.Bool
-	// Refuse makes it reject all spans.
+	// Refuse makes the collector reject all spans.
 	Refuse atomic.Bool
 
 	t       testing.TB
@@ -78,7 +78,7 @@ func newCollector(t testing.TB) *Collector {
 	return &Collector{t: t, changed: make(chan struct{}), ended: make(chan struct{})}
 }
 
-// HTTP starts a collector for OTLP/HTTP. It ends with the test.
+// HTTP starts a collector for OTLP/HTTP, which stops when the test ends.
 func HTTP(t testing.TB) *Collector {
 	c := newCollector(t)
 	srv := httptest.NewServer(http.HandlerFunc(c.serveHTTP))
@@ -90,7 +90,7 @@ func HTTP(t testing.TB) *Collector {
 	return c
 }
 
-// GRPC starts a collector for OTLP/gRPC. It ends with the test.
+// GRPC starts a collector for OTLP/gRPC, which stops when the test ends.
 func GRPC(t testing.TB) *Collector {
 	c := newCollector(t)
 	ln, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // of a test
@@ -123,7 +123,7 @@ func Start(t testing.TB, protocol string) *Collector {
 // Export receives spans over gRPC.
 func (c *Collector) Export(ctx context.Context, req *collector.ExportTraceServiceRequest) (*collector.ExportTraceServiceResponse, error) {
 	if !c.take(ctx.Done(), req) {
-		return nil, status.Error(codes.InvalidArgument, "not today")
+		return nil, status.Error(codes.InvalidArgument, "refused by the test")
 	}
 	return &collector.ExportTraceServiceResponse{}, nil
 }
@@ -135,7 +135,7 @@ func (c *Collector) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		err = proto.Unmarshal(body, &req)
 	}
 	if err != nil || r.URL.Path != "/v1/traces" || !c.take(r.Context().Done(), &req) {
-		http.Error(w, "not today", http.StatusBadRequest)
+		http.Error(w, "refused by the test", http.StatusBadRequest)
 		return
 	}
 	w.Header().Set("Content-Type", "application/x-protobuf")
