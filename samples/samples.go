@@ -1,4 +1,4 @@
-// Package samples registers the handlers that the samples in its folders run.
+// Package samples registers the handlers of the samples in its subdirectories.
 package samples
 
 import (

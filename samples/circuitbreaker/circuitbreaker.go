@@ -1,4 +1,4 @@
-// Package circuitbreaker has a handler that can be made to fail.
+// Package circuitbreaker provides a handler that can be made to fail.
 package circuitbreaker
 
 import (
@@ -17,12 +17,12 @@ func open(context.Context, struct{}, registry.Env) (*registry.Service, error) {
 	return registry.Receiver(new(Stock)), nil
 }
 
-// Item names what is in stock.
+// Item names a product.
 type Item struct {
 	Name string `json:"name"`
 }
 
-// Level is how many are left.
+// Level is the number of items left.
 type Level struct {
 	Left int64 `json:"left"`
 }
@@ -38,7 +38,7 @@ type Stock struct {
 	asked atomic.Int64
 }
 
-// Reserve takes one. While the warehouse is down it fails with a code that breakers count.
+// Reserve removes one item. While the warehouse is down it fails with a code that breakers count.
 func (s *Stock) Reserve(_ context.Context, _ *Item, level *Level) error {
 	asked := s.asked.Add(1)
 	if s.down.Load() {

@@ -1,4 +1,4 @@
-// Command client calls a service that it finds in etcd, under rules of its own, until it is stopped.
+// Command client calls a service found in etcd, under its own rules, until it is stopped.
 package main
 
 import (

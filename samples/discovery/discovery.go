@@ -1,4 +1,4 @@
-// Package discovery has a handler that returns the name of its host.
+// Package discovery provides a handler that returns the name of its host.
 package discovery
 
 import (
@@ -28,16 +28,16 @@ type Text struct {
 	Text string `json:"text"`
 }
 
-// Answer has the text and the host that sent it back.
+// Answer holds the text and the host that returned it.
 type Answer struct {
 	Text string `json:"text"`
 	Host string `json:"host"`
 }
 
-// Echo returns what it is sent.
+// Echo returns its argument.
 type Echo struct{ options Options }
 
-// Say takes a moment, so that calls are in flight when a host stops.
+// Say takes a moment, so that there are calls in flight when a host stops.
 func (e *Echo) Say(ctx context.Context, text *Text, answer *Answer) error {
 	select {
 	case <-time.After(e.options.Takes):

@@ -1,4 +1,4 @@
-// Package error has a handler that fails in every way in which a handler can.
+// Package error provides a handler that fails in every way a handler can.
 package error
 
 import (
@@ -23,14 +23,14 @@ type Order struct {
 	Item string `json:"item"`
 }
 
-// Orders knows one order: number 1.
+// Orders has one order: number 1.
 type Orders struct {
 	shipped map[string]int // never made, so that Ship panics
 }
 
 var errLedgerClosed = errors.New("the ledger is closed")
 
-// Get fails with a code, which determines the HTTP status, and a reason of its own, on which callers can branch.
+// Get fails with a code, which determines the HTTP status, and a reason on which callers can branch.
 func (*Orders) Get(_ context.Context, ref *Ref, order *Order) error {
 	switch ref.ID {
 	case "":
@@ -42,7 +42,7 @@ func (*Orders) Get(_ context.Context, ref *Ref, order *Order) error {
 	return code.Errorf(code.NotFound, "no order %s", ref.ID).WithReason("no_such_order")
 }
 
-// Pay fails with a plain error: its text reaches the caller, its code is UNKNOWN.
+// Pay fails with a plain error: the caller gets its text and the code UNKNOWN.
 func (*Orders) Pay(_ context.Context, ref *Ref, _ *Order) error {
 	return fmt.Errorf("pay for order %s: %w", ref.ID, errLedgerClosed)
 }

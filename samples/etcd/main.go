@@ -1,4 +1,4 @@
-// Command etcd runs a single-member etcd for the samples. It is not meant for production: it does not wait for the disk.
+// Command etcd runs a single-member etcd for the samples. It is not meant for production: it does not sync to disk.
 package main
 
 import (
@@ -89,11 +89,11 @@ func config(ctx context.Context, listen, data string) (*embed.Config, error) {
 		return nil, fmt.Errorf("-listen %s: %w", listen, err)
 	}
 	var listening net.ListenConfig
-	ln, err := listening.Listen(ctx, "tcp", listen) // etcd's own error says less when the port is taken
+	ln, err := listening.Listen(ctx, "tcp", listen) // gives a better error than etcd if the port is taken
 	if err != nil {
 		return nil, fmt.Errorf("-listen: %w: if another etcd is running there, use that", err)
 	}
-	listen = ln.Addr().String() // with the port that was chosen for 0
+	listen = ln.Addr().String() // with the port chosen for 0
 	peer, err := listening.Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, errors.Join(err, ln.Close())

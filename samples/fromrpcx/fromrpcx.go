@@ -1,4 +1,4 @@
-// Package fromrpcx has a service that was moved from an rpcx server, with its methods and types unchanged.
+// Package fromrpcx provides a service moved from an rpcx server, with its methods and types unchanged.
 package fromrpcx
 
 import (
@@ -30,7 +30,7 @@ func (*Arith) Mul(_ context.Context, args *Args, reply *Reply) error {
 	return nil
 }
 
-// Div divides. The text of its error is unchanged, too, for clients that compare it.
+// Div divides. The text of its error is unchanged as well, for clients that compare it.
 func (*Arith) Div(_ context.Context, args *Args, reply *Reply) error {
 	if args.B == 0 {
 		return errors.New("divide by zero")
@@ -39,7 +39,7 @@ func (*Arith) Div(_ context.Context, args *Args, reply *Reply) error {
 	return nil
 }
 
-// Meta reads a pair of the request's metadata and sets one of the reply's. rpcx has maps for them in the context, under
+// Meta reads a pair of the request's metadata and sets one of the reply's. In rpcx these are maps in the context, under
 // share.ReqMetaDataKey and share.ResMetaDataKey.
 func (*Arith) Meta(ctx context.Context, _ *Args, reply *Reply) error {
 	if registry.Metadata(ctx).Get("testmd") != "" {

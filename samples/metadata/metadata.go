@@ -1,4 +1,4 @@
-// Package metadata has a handler that reads the metadata of a request and sets that of the reply.
+// Package metadata provides a handler that reads request metadata and sets reply metadata.
 package metadata
 
 import (
@@ -20,12 +20,12 @@ type Greeting struct {
 	Text string `json:"text"`
 }
 
-// Greeter greets in the language that the caller asks for in its metadata.
+// Greeter greets in the language given in the metadata.
 type Greeter struct{}
 
 var words = map[string]string{"": "Hello", "en": "Hello", "fr": "Bonjour", "it": "Ciao"}
 
-// Greet reads the pair lang of the request, and sets the pairs lang and greeted of the reply.
+// Greet reads lang from the request metadata, and sets lang and greeted in the reply metadata.
 func (*Greeter) Greet(ctx context.Context, who *Who, greeting *Greeting) error {
 	lang := registry.Metadata(ctx).Get("lang")
 	word, ok := words[lang]

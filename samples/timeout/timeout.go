@@ -1,4 +1,4 @@
-// Package timeout has a slow handler, with a method that heeds its deadline and one that does not.
+// Package timeout provides a slow handler, with a method that respects its deadline and one that does not.
 package timeout
 
 import (
@@ -38,10 +38,10 @@ type Reports struct {
 
 	mu    sync.Mutex
 	count Count
-	idle  chan struct{} // closed when the last running one ends; nil while none runs
+	idle  chan struct{} // closed when the last running report ends; nil while none runs
 }
 
-// Make ignores its deadline: the caller is answered then, while the work goes on to its end.
+// Make ignores its deadline: the caller is answered at the deadline, while the work continues.
 func (r *Reports) Make(_ context.Context, _ *None, reply *Count) error {
 	r.begin()
 	defer r.end()
@@ -51,7 +51,7 @@ func (r *Reports) Make(_ context.Context, _ *None, reply *Count) error {
 	return nil
 }
 
-// Try stops when its context ends, as handlers should.
+// Try stops when its context ends, as a handler should.
 func (r *Reports) Try(ctx context.Context, _ *None, reply *Count) error {
 	r.begin()
 	defer r.end()
@@ -66,7 +66,7 @@ func (r *Reports) Try(ctx context.Context, _ *None, reply *Count) error {
 	return nil
 }
 
-// Count returns the number of reports that run, that finished and that were given up.
+// Count returns the numbers of running, finished and abandoned reports.
 func (r *Reports) Count(_ context.Context, _ *None, reply *Count) error {
 	*reply = r.now()
 	return nil

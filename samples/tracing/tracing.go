@@ -1,4 +1,4 @@
-// Package tracing has the handlers of a café, whose orders involve two services on two hosts.
+// Package tracing provides the handlers of a café, whose orders involve two services on two hosts.
 package tracing
 
 import (
@@ -17,12 +17,12 @@ func openCafe(_ context.Context, _ struct{}, env registry.Env) (*registry.Servic
 	return registry.Receiver(&Cafe{kitchen: env.Client("kitchen")}), nil
 }
 
-// Drink is what is ordered.
+// Drink is an order.
 type Drink struct {
 	Name string `json:"name"`
 }
 
-// Cup is what is served.
+// Cup is a served drink.
 type Cup struct {
 	Holds string `json:"holds"`
 }
@@ -30,7 +30,7 @@ type Cup struct {
 // Cafe takes orders.
 type Cafe struct{ kitchen registry.Client }
 
-// Order calls the kitchen to brew coffee, and to froth milk for a cappuccino. Passing ctx on makes these calls part of the
+// Order calls the kitchen to brew coffee and, for a cappuccino, to froth milk. Passing ctx on makes these calls part of the
 // trace.
 func (c *Cafe) Order(ctx context.Context, drink *Drink, cup *Cup) error {
 	if err := c.kitchen.Call(ctx, "Brew", drink, cup); err != nil {

@@ -1,4 +1,4 @@
-// Package upstream has a shop that calls its stock, a service of another host.
+// Package upstream provides a shop that calls its stock, a service of another host.
 package upstream
 
 import (
@@ -31,7 +31,7 @@ type Item struct {
 	Name string `json:"name"`
 }
 
-// Level is how many are in stock.
+// Level is the number of items in stock.
 type Level struct {
 	Left int64 `json:"left"`
 }
@@ -39,15 +39,15 @@ type Level struct {
 // Shop sells what is in stock.
 type Shop struct{ stock registry.Client }
 
-// Look returns how many are left. It is safe to retry.
+// Look returns the number left. It is safe to retry.
 func (s *Shop) Look(ctx context.Context, item *Item, level *Level) error {
 	if err := s.stock.Call(ctx, "Left", item, level); err != nil {
-		return fmt.Errorf("nobody knows what is left: %w", err)
+		return fmt.Errorf("cannot look up the stock: %w", err)
 	}
 	return nil
 }
 
-// Buy takes one. It is not safe to retry: it might take two.
+// Buy removes one. It is not safe to retry: it might remove two.
 func (s *Shop) Buy(ctx context.Context, item *Item, level *Level) error {
 	if err := s.stock.Call(ctx, "Take", item, level); err != nil {
 		return fmt.Errorf("nothing was sold: %w", err)
@@ -55,7 +55,7 @@ func (s *Shop) Buy(ctx context.Context, item *Item, level *Level) error {
 	return nil
 }
 
-// Mood sets how many calls to a stock fail: one in FailOneIn, none if it is 0.
+// Mood sets the rate of failing calls to a stock: one in FailOneIn, none if it is 0.
 type Mood struct {
 	FailOneIn int64 `json:"fail_one_in"`
 }
@@ -65,7 +65,7 @@ type Stock struct {
 	left, asked, failOneIn atomic.Int64
 }
 
-// Left returns how many are left.
+// Left returns the number left.
 func (s *Stock) Left(_ context.Context, _ *Item, level *Level) error {
 	if err := s.fail(); err != nil {
 		return err
@@ -83,7 +83,7 @@ func (s *Stock) Take(_ context.Context, _ *Item, level *Level) error {
 	return nil
 }
 
-// Behave changes how many calls fail.
+// Behave changes the rate of failing calls.
 func (s *Stock) Behave(_ context.Context, want, now *Mood) error {
 	s.failOneIn.Store(want.FailOneIn)
 	*now = *want

@@ -36,7 +36,7 @@ func main() {
 	}
 }
 
-// run calls until ctx ends.
+// run makes calls until ctx ends.
 func run(ctx context.Context, hosts client.Resolver, callers int, retry bool, out io.Writer) error {
 	o := client.Options{Resolver: hosts}
 	if retry {
@@ -69,7 +69,7 @@ func run(ctx context.Context, hosts client.Resolver, callers int, retry bool, ou
 	}
 }
 
-// call calls until ctx ends, with a short pause after an error.
+// call makes calls until ctx ends, with a short pause after an error.
 func call(ctx context.Context, c *client.Client, t *tally) {
 	for ctx.Err() == nil {
 		start := time.Now()

@@ -12,10 +12,10 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// tally counts the results of the calls of a second.
+// tally counts the results of one second of calls.
 type tally struct {
 	mu      sync.Mutex
-	hosts   map[string]int // calls that were answered
+	hosts   map[string]int // answered calls
 	errors  map[string]int // by code and reason
 	slowest time.Duration
 }
@@ -35,7 +35,7 @@ func (t *tally) add(answer *discovery.Answer, err error, took time.Duration) {
 	t.errors[strings.TrimSpace(e.Code.String()+" "+e.Reason)]++
 }
 
-// flush returns the line of the second and begins the next one.
+// flush returns the line of the current second and starts the next.
 func (t *tally) flush() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()

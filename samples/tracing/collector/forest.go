@@ -18,7 +18,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// forest holds the traces that still grow.
+// forest holds the traces that are still receiving spans.
 type forest struct {
 	out   io.Writer
 	quiet time.Duration
@@ -30,7 +30,7 @@ type forest struct {
 // tree is one trace.
 type tree struct {
 	spans []span
-	timer *time.Timer // prints it when it has stopped growing
+	timer *time.Timer // prints the trace once no more spans arrive
 }
 
 type span struct {

@@ -15,13 +15,13 @@ import (
 	"time"
 )
 
-// quiet is how long a trace must get no spans before it is printed. Hosts send their spans every second.
+// quiet is how long a trace must receive no spans before it is printed. Hosts send their spans every second.
 const quiet = 2500 * time.Millisecond
 
 const maxBody = 16 << 20
 
 func main() {
-	listen := flag.String("listen", "127.0.0.1:4318", "`host:port` to take spans at")
+	listen := flag.String("listen", "127.0.0.1:4318", "`host:port` to listen on")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -31,13 +31,13 @@ func main() {
 	}
 }
 
-// run collects until ctx ends.
+// run collects spans until ctx ends.
 func run(ctx context.Context, listen string, out io.Writer) error {
 	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", listen)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "taking spans at http://%s\n", ln.Addr())
+	fmt.Fprintf(out, "receiving spans at http://%s\n", ln.Addr())
 	traces := newForest(out, quiet)
 	defer traces.close()
 	srv := &http.Server{Handler: traces, ReadHeaderTimeout: time.Second}

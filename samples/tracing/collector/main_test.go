@@ -66,7 +66,7 @@ func start(t *testing.T) (*screen, string) {
 			t.Error(err)
 		}
 	})
-	return s, s.wait(t, regexp.MustCompile(`taking spans at (http://\S+)`))[1]
+	return s, s.wait(t, regexp.MustCompile(`receiving spans at (http://\S+)`))[1]
 }
 
 func TestATraceIsPrintedAsATree(t *testing.T) {
