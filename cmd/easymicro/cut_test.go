@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// Ways to shorten a text by hand, which may split a character or hide that text is missing.
+// Ways to truncate text by hand, which may split a character or hide the truncation.
 var cutsByHand = []*regexp.Regexp{
 	regexp.MustCompile(`\[:[^\]]*\]\)?\)? ?\+ "…"`), // s[:n] + "…"
 	regexp.MustCompile(`%\.\d+[sqx]`),               // Sprintf("%.64q", s)

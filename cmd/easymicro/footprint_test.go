@@ -31,8 +31,8 @@ const allKinds = `rules:
     timeout: 5s
 `
 
-// TestFootprint prints how many functions and files one warm operation of a host runs through. It compares the counters
-// of two runs, the second of which does the operation more often.
+// TestFootprint prints how many functions and files one warm operation of a host executes. It compares the coverage
+// counters of two runs, the second of which repeats the operation.
 func TestFootprint(t *testing.T) {
 	if os.Getenv("TEST_EASYMICRO_LONG") == "" || testing.Short() {
 		t.Skip("a measurement: set TEST_EASYMICRO_LONG")
@@ -89,7 +89,7 @@ upstreams: [{name: stock, service: Stock, resolve: {endpoints: ["`+stock+`"]}}]`
 	}
 }
 
-// A footprint is hosts whose code is counted.
+// A footprint counts the code that hosts execute.
 type footprint struct {
 	binary, dir string
 	hosts       []*exec.Cmd
@@ -121,7 +121,7 @@ func (f *footprint) serve(t *testing.T, manifest, policies string) string {
 	return address
 }
 
-// wait reads the log of the host that was started last up to a line with text.
+// wait reads the log of the last host started, up to a line with text.
 func (f *footprint) wait(t *testing.T, text string) {
 	t.Helper()
 	for f.log.Scan() {
@@ -148,10 +148,10 @@ func (f *footprint) edit(t *testing.T, policies string) {
 	f.wait(t, `"reload applied"`)
 }
 
-// stop ends the hosts and returns how often each block of their code ran.
+// stop ends the hosts and returns the execution count of each block.
 func (f *footprint) stop(t *testing.T) map[string]int {
 	t.Helper()
-	time.Sleep(time.Second) // for what an operation does behind its answer
+	time.Sleep(time.Second) // for what an operation does after its response
 	for _, cmd := range slices.Backward(f.hosts) {
 		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 			t.Fatal(err)
@@ -177,7 +177,7 @@ func (f *footprint) stop(t *testing.T) map[string]int {
 	return counts
 }
 
-// passed counts the functions that blocks belong to. Samples are left out.
+// passed counts the functions that the blocks belong to, without samples.
 func passed(t *testing.T, blocks map[string]int) (functions, files, packages int) {
 	t.Helper()
 	lines := map[string][]int{} // by file

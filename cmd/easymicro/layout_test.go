@@ -9,14 +9,14 @@ import (
 	"testing"
 )
 
-// A row lists what a package may import: packages of this module by their path in it, others by module or package path.
-// Tests may import that too, and what tests adds; the standard library and testLibraries are free for every test.
+// A row lists what a package may import: packages of this module by their path in it, others by module or package path. Its
+// tests may import that, the packages in tests, the standard library and testLibraries.
 type row struct {
 	ours, others, tests []string
 }
 
-// layout is the table of the architecture: a change here is a change of it. Lower layers are listed first, and a package
-// imports none that is listed after it. A path that ends in /* is for every package under it without a row of its own.
+// layout is the table of the architecture: changing it changes the architecture. Lower layers come first, and a package
+// imports none that is listed after it. A path that ends in /* stands for every package below it without its own row.
 var layout = map[string]row{
 	"wire/code":            {},
 	"wire/wildcard":        {},
@@ -72,7 +72,7 @@ var layout = map[string]row{
 		ours: []string{"wire", "wire/code"},
 		others: []string{
 			"github.com/prometheus/client_golang", "github.com/lmittmann/tint", "golang.org/x/term", "go.opentelemetry.io/otel",
-			"google.golang.org/grpc", // how soon a collector that came back is found again
+			"google.golang.org/grpc", // how soon a restarted collector is found again
 		},
 	},
 	"host/telemetry/otlptest": {
@@ -126,7 +126,7 @@ var layout = map[string]row{
 	},
 
 	"samples": {
-		ours:  []string{"registry", "wire/code", "samples/*"}, // whoever imports it has the handlers of all folders
+		ours:  []string{"registry", "wire/code", "samples/*"}, // importing it registers the handlers of all samples
 		tests: []string{"config", "config/load", "host", "cmd/easymicro/cli"},
 	},
 	"samples/*": {
@@ -168,10 +168,10 @@ var layout = map[string]row{
 	},
 }
 
-// testPackages may be imported by tests only.
+// testPackages may be imported only by tests.
 var testPackages = []string{"wire/wiretest", "registry/registrytest", "host/hosttest", "host/telemetry/otlptest"}
 
-// testLibraries may be imported by tests and testPackages only.
+// testLibraries may be imported only by tests and testPackages.
 var testLibraries = []string{
 	"go.uber.org/goleak", "github.com/google/go-cmp", "pgregory.net/rapid", "github.com/rogpeppe/go-internal/testscript",
 }
@@ -228,7 +228,7 @@ func TestTheTableHasNoCycle(t *testing.T) {
 		}
 		for _, imported := range layout[p].ours {
 			if imported == p && strings.HasSuffix(p, "/*") {
-				continue // siblings; the compiler sees to it that they form no cycle
+				continue // siblings; the compiler rejects cycles
 			}
 			if _, ok := layout[imported]; !ok {
 				t.Errorf("the row of %s names %s, which has no row", p, imported)
@@ -285,8 +285,8 @@ func rowOf(p string) (row, bool) {
 	return row{}, false
 }
 
-// declared reports whether an import is allowed: our packages by their path, or by a prefix that ends in /*; those of others by
-// a path that includes all packages below it.
+// declared reports whether an import is allowed. Packages of this module are listed by path, or by a prefix that ends in
+// /*; the path of others includes all packages below it.
 func declared(imported string, allowed []string) bool {
 	return slices.ContainsFunc(allowed, func(a string) bool {
 		above, many := strings.CutSuffix(a, "*")

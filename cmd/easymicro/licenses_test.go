@@ -19,7 +19,7 @@ const (
 	lesserGPL   = "github.com/juju/ratelimit"
 )
 
-// linkedModules returns the modules whose packages a binary may contain on any platform, with the directories of these.
+// linkedModules returns the modules, with their directories, whose packages a binary may contain on any platform.
 func linkedModules(t *testing.T) map[string][]string {
 	t.Helper()
 	linked := map[string][]string{}
@@ -50,7 +50,7 @@ func TestNoticeNamesEveryLinkedModule(t *testing.T) {
 	}
 }
 
-// The licences that the binary prints are those in the source of the modules.
+// The licences that the binary prints are those in the modules' sources.
 func TestLicensesOfLinkedModulesArePrinted(t *testing.T) {
 	want := licenses(t)
 	path := filepath.Join(licensesDir, "licenses.txt")
@@ -71,7 +71,7 @@ func TestLicensesOfLinkedModulesArePrinted(t *testing.T) {
 	}
 }
 
-// licenses returns what a distributor of a binary has to include: our licence and notice, and those of all linked modules.
+// licenses returns what a distributor of a binary must include: our licence and notice, and those of all linked modules.
 // Modules with the same text share it.
 func licenses(t *testing.T) string {
 	t.Helper()
@@ -147,7 +147,7 @@ func readText(t *testing.T, path string) string {
 	return strings.TrimLeft(strings.TrimRight(text, " \t\r\n\f"), "\n") + "\n"
 }
 
-// What go version -m lists in a binary is what the binary prints licences of.
+// The binary prints the licences of the modules that go version -m lists for it.
 func TestTheBinaryPrintsTheLicensesOfItsModules(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds a program: nothing here races")

@@ -28,7 +28,7 @@ type pkg struct {
 	Imports, TestImports, Deps []string
 }
 
-// listed is a part of what go list -json prints for a package.
+// listed is the part used here of what go list -json prints for a package.
 type listed struct {
 	ImportPath, Name, Dir, ForTest     string
 	Standard                           bool
@@ -107,7 +107,7 @@ func (p *pkg) add(l listed, standard map[string]bool) {
 	relative := func(to *[]string, imports ...[]string) {
 		for _, path := range slices.Concat(imports...) {
 			if isStandard, seen := standard[path]; isStandard || !seen && !strings.Contains(path, ".") {
-				continue // what only tests import is not among the dependencies; only module paths have a dot
+				continue // dependencies of tests are not listed; only module paths have a dot
 			}
 			*to = append(*to, strings.TrimPrefix(path, module+"/"))
 		}

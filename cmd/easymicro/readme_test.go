@@ -21,7 +21,7 @@ import (
 
 const (
 	ownModule  = "example.com/shop"
-	ownGoLines = 30               // of Go that the README may use for a handler and its host
+	ownGoLines = 30               // of Go allowed in the README for a handler and its host
 	ownTimeout = 60 * time.Second // for each program, once it is built
 )
 
@@ -115,7 +115,7 @@ func writeFiles(t *testing.T, dir, section string) (goLines int) {
 	return goLines
 }
 
-// writeModule writes what go mod tidy would, for this working copy and without a network.
+// writeModule writes the go.mod that go mod tidy would, for this working copy and without a network.
 func writeModule(t *testing.T, dir string) {
 	t.Helper()
 	abs, err := filepath.Abs(root)
@@ -179,7 +179,7 @@ func serve(t *testing.T, dir, program string) (url string) {
 	t.Cleanup(func() {
 		cancel()
 		_, _ = io.Copy(io.Discard, screen)
-		_ = cmd.Wait() // the error is that of the cancellation
+		_ = cmd.Wait() // killed by the cancellation
 		if code := cmd.ProcessState.ExitCode(); code != 0 && runtime.GOOS != "windows" {
 			t.Errorf("the host ended with %d\n%s", code, log.String())
 		}

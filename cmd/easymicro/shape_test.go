@@ -21,7 +21,7 @@ import (
 	"text/tabwriter"
 )
 
-// Types whose methods may stand in several files, as package.Type, with the reason.
+// Types whose methods may be in several files, as package.Type, with the reason.
 var inSeveralFiles = map[string]string{}
 
 // notYet are the packages whose types are still spread over files.
@@ -44,7 +44,7 @@ func TestATypeAndItsMethodsStandInOneFile(t *testing.T) {
 	}
 }
 
-// typeFiles returns the files in which each type that has methods, and these, are declared.
+// typeFiles returns the files in which each type with methods is declared, and its methods.
 func typeFiles(files []file) map[string][]string {
 	homes := map[string][]string{}
 	add := func(name, file string) {
@@ -85,8 +85,8 @@ func receiver(e ast.Expr) string {
 	return e.(*ast.Ident).Name
 }
 
-// TestShape prints, with -v, what each package is made of: files, lines, types with methods, those of them that stand in
-// several files, references from one file to another, and how many of these point back.
+// TestShape prints, with -v, the shape of each package: files, lines, types with methods, those spread over several files,
+// references between files, and how many of these point back.
 func TestShape(t *testing.T) {
 	if !testing.Verbose() {
 		t.Skip("prints a table, with -v")
@@ -157,8 +157,8 @@ func measure(t *testing.T, p *pkg, exports map[string]string) shape {
 	return s
 }
 
-// against counts the arrows that point back in an order of the files that keeps them few: files that nothing refers to
-// come first, files that refer to nothing last, and between them those with the most references out for those in.
+// against counts the references that point back in an order of the files that keeps them few: files that nothing refers to
+// are first, files that refer to nothing last, and the others are sorted by outgoing minus incoming references.
 func against(arrows map[[2]string]bool) int {
 	left := map[string]bool{}
 	for a := range arrows {
@@ -204,7 +204,7 @@ func against(arrows map[[2]string]bool) int {
 	return back
 }
 
-// exported returns the files with the export data of all packages that this module is made of, by import path.
+// exported returns the export data files of all packages of this module and its dependencies, by import path.
 func exported(t *testing.T) map[string]string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "go", "list", "-export", "-deps", "-json=ImportPath,Export", "./...")

@@ -17,7 +17,7 @@ const (
 	maxFunctionLines = 80
 )
 
-// Names that do not describe the content, so that anything ends up there.
+// Names that do not describe the content and so attract anything.
 var emptyNames = []string{"util", "utils", "common", "helper", "helpers", "misc", "shared", "base", "lib", "types"}
 
 func TestPackageNamesAreSpecific(t *testing.T) {
@@ -117,7 +117,7 @@ type file struct {
 func (f file) lines(from, to token.Pos) int {
 	first, last := f.fset.Position(from), f.fset.Position(to)
 	if last.Column == 1 && last.Line > first.Line {
-		return last.Line - first.Line // the end stands behind the last newline
+		return last.Line - first.Line // the end is after the last newline
 	}
 	return last.Line - first.Line + 1
 }

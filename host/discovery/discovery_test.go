@@ -37,8 +37,8 @@ func (a answer) String() string {
 	return strings.Join(words, " ")
 }
 
-// told watches until the test ends and passes on the updates.
-func told(t *testing.T, r client.Resolver) <-chan answer {
+// updates watches until the test ends and returns a channel of updates.
+func updates(t *testing.T, r client.Resolver) <-chan answer {
 	t.Helper()
 	ch := make(chan answer, 100)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -66,7 +66,7 @@ func next(t *testing.T, ch <-chan answer) answer {
 func want(t *testing.T, ch <-chan answer, text string) {
 	t.Helper()
 	if got := next(t, ch); got.String() != text {
-		t.Fatalf("told %q, want %q", got, text)
+		t.Fatalf("got %q, want %q", got, text)
 	}
 }
 
@@ -75,11 +75,11 @@ func TestStaticTellsItsListOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ch := told(t, l)
+	ch := updates(t, l)
 	want(t, ch, "tcp@10.0.0.5:8972 tcp@billing:8972 unix@/run/billing.sock tcp@[::1]:8972")
 	select {
 	case a := <-ch:
-		t.Errorf("told %v as well", a)
+		t.Errorf("unexpected update %v", a)
 	default:
 	}
 }

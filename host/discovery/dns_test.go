@@ -14,15 +14,15 @@ import (
 	"github.com/easymicro/easymicro/wire/client"
 )
 
-// nameServer answers DNS questions over UDP.
+// nameServer answers DNS queries over UDP.
 type nameServer struct {
 	conn net.PacketConn
 
 	mu        sync.Mutex
 	addresses map[string][]string // by host
 	services  map[string][]net.SRV
-	broken    bool // it fails every question
-	silent    bool // it answers none
+	broken    bool // every query fails
+	silent    bool // queries are not answered
 }
 
 func newNameServer(t *testing.T) *nameServer {
@@ -42,7 +42,7 @@ func (s *nameServer) set(change func()) {
 	change()
 }
 
-// options make lookups use this server, often.
+// options returns options for frequent lookups at this server.
 func (s *nameServer) options() DNSOptions {
 	return DNSOptions{Every: 10 * time.Millisecond, Timeout: 1500 * time.Millisecond, Resolver: &net.Resolver{
 		PreferGo: true,
@@ -57,7 +57,7 @@ func (s *nameServer) options() DNSOptions {
 	}}
 }
 
-// impatient times out soon: the resolver goes on for 5 s after its context has ended.
+// impatient times out soon: the resolver continues for 5 s after its context has ended.
 type impatient struct{ *net.UDPConn }
 
 func (c impatient) SetDeadline(time.Time) error {
@@ -82,7 +82,7 @@ const (
 	serverFailure, nameError = 2, 3
 )
 
-// answer returns the message, as in RFC 1035, that answers the one question of query.
+// answer returns the response (RFC 1035) to a query with one question.
 func (s *nameServer) answer(query []byte) []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -154,9 +154,9 @@ func names(t *testing.T, name string, o DNSOptions) client.Resolver {
 func TestAHostHasAnEndpointForEachAddressAndIsLookedUpAgain(t *testing.T) {
 	s := newNameServer(t)
 	s.set(func() { s.addresses["billing.test"] = []string{"10.0.0.2", "10.0.0.1", "fd00::1"} })
-	ch := told(t, names(t, "billing.test:8972", s.options()))
+	ch := updates(t, names(t, "billing.test:8972", s.options()))
 	want(t, ch, "tcp@10.0.0.1:8972 tcp@10.0.0.2:8972 tcp@[fd00::1]:8972")
-	s.set(func() { s.addresses["billing.test"] = []string{"10.0.0.1", "10.0.0.2", "fd00::1"} }) // turned round: no news
+	s.set(func() { s.addresses["billing.test"] = []string{"10.0.0.1", "10.0.0.2", "fd00::1"} }) // another order is not an update
 	s.set(func() { s.addresses["billing.test"] = []string{"10.0.0.3"} })
 	want(t, ch, "tcp@10.0.0.3:8972")
 }
@@ -172,7 +172,7 @@ func TestSRVHasPortsWeightsAndTheLowestPriority(t *testing.T) {
 			}
 			s.services["_rpcx._tcp.billing.test"], s.services["plain.test"] = records, records
 		})
-		ch := told(t, names(t, name, s.options()))
+		ch := updates(t, names(t, name, s.options()))
 		a := next(t, ch)
 		if a.String() != "tcp@a.test:8972 tcp@b.test:8973" || a.list[0].Weight != 70 || a.list[1].Weight != 1 {
 			t.Errorf("%s: %+v", name, a)
@@ -181,7 +181,7 @@ func TestSRVHasPortsWeightsAndTheLowestPriority(t *testing.T) {
 			s.services["_rpcx._tcp.billing.test"] = []net.SRV{{Target: ".", Priority: 1}}
 			s.services["plain.test"] = s.services["_rpcx._tcp.billing.test"]
 		})
-		want(t, ch, "") // RFC 2782: the service is decidedly not there
+		want(t, ch, "") // RFC 2782: "." means that the service does not exist
 	}
 }
 
@@ -195,19 +195,19 @@ func TestALookupThatFailsKeepsTheList(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newNameServer(t)
 			s.set(func() { s.addresses["billing.test"] = []string{"10.0.0.1"} })
-			ch := told(t, names(t, "billing.test:8972", s.options()))
+			ch := updates(t, names(t, "billing.test:8972", s.options()))
 			want(t, ch, "tcp@10.0.0.1:8972")
 			s.set(func() { fail(s) })
 			if a := next(t, ch); a.err == nil || a.list != nil || !strings.HasPrefix(a.err.Error(), "dns billing.test: ") {
-				t.Fatalf("told %v", a)
+				t.Fatalf("unexpected update %v", a)
 			}
 			s.set(func() {
 				s.broken, s.silent = false, false
 				s.addresses["billing.test"] = []string{"10.0.0.1"}
 			})
-			for a := next(t, ch); a.err != nil || a.String() != "tcp@10.0.0.1:8972"; a = next(t, ch) { // the error is taken back
+			for a := next(t, ch); a.err != nil || a.String() != "tcp@10.0.0.1:8972"; a = next(t, ch) { // the error is resolved
 				if a.err == nil {
-					t.Fatalf("told %v", a)
+					t.Fatalf("unexpected update %v", a)
 				}
 			}
 		})

@@ -40,7 +40,7 @@ func ExampleStatic() {
 	// tcp 10.0.0.6:8972 0 map[]
 }
 
-// The file is watched: an edit is in effect within a second. While it is invalid, the last list stays in use.
+// The file is watched: an edit takes effect within a second. While it is invalid, the last list stays in use.
 func ExampleFile() {
 	dir, err := os.MkdirTemp("", "discovery")
 	if err != nil {

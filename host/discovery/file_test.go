@@ -26,12 +26,12 @@ func write(t *testing.T, path, content string) {
 	must(t, os.WriteFile(path, []byte(content), 0o600))
 }
 
-// fast notices changes by events alone, at once.
+// fast detects changes by events only, at once.
 func fast() FileOptions {
 	return FileOptions{Timing: func() watch.Timing { return watch.Timing{Debounce: 20 * time.Millisecond, Poll: time.Hour} }}
 }
 
-// polled notices changes without events.
+// polled detects changes without events.
 func polled() FileOptions {
 	return FileOptions{Timing: func() watch.Timing { return watch.Timing{Debounce: 5 * time.Millisecond, Poll: 20 * time.Millisecond} }}
 }
@@ -83,7 +83,7 @@ func TestEveryWayOfSavingAFileIsNoticed(t *testing.T) {
 			t.Run(name+" by "+way, func(t *testing.T) {
 				path := filepath.Join(t.TempDir(), "nodes.yaml")
 				write(t, path, nodesOf("a:1"))
-				ch := told(t, File(path, options))
+				ch := updates(t, File(path, options))
 				want(t, ch, "tcp@a:1")
 				save(t, path, nodesOf("a:1", "b:2"))
 				want(t, ch, "tcp@a:1 tcp@b:2")
@@ -103,7 +103,7 @@ func TestASwappedConfigMapIsNoticed(t *testing.T) {
 	}
 	must(t, os.Symlink("..v1", filepath.Join(dir, "..data")))
 	must(t, os.Symlink(filepath.Join("..data", "nodes.yaml"), filepath.Join(dir, "nodes.yaml")))
-	ch := told(t, File(filepath.Join(dir, "nodes.yaml"), fast()))
+	ch := updates(t, File(filepath.Join(dir, "nodes.yaml"), fast()))
 	want(t, ch, "tcp@a:1")
 	must(t, os.Symlink("..v2", filepath.Join(dir, "..tmp")))
 	must(t, os.Rename(filepath.Join(dir, "..tmp"), filepath.Join(dir, "..data")))
@@ -115,10 +115,10 @@ func TestAGoodFileIsReadOnce(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "nodes.yaml")
 	write(t, path, nodesOf("a:1"))
 	o := fast()
-	o.Env = func(string) (string, bool) { // the next writer comes when this one is read
+	o.Env = func(string) (string, bool) { // the next write happens while this one is read
 		return "b", os.Truncate(path, 0) == nil
 	}
-	ch := told(t, File(path, o))
+	ch := updates(t, File(path, o))
 	want(t, ch, "tcp@a:1")
 	write(t, path+".new", nodesOf("${HOST}:2"))
 	must(t, os.Rename(path+".new", path))
@@ -127,7 +127,7 @@ func TestAGoodFileIsReadOnce(t *testing.T) {
 
 func TestABadFileKeepsTheListAndSaysWhy(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "nodes.yaml")
-	ch := told(t, File(path, fast()))
+	ch := updates(t, File(path, fast()))
 	if a := next(t, ch); a.err == nil || !strings.Contains(a.String(), path+": cannot be read: no such file") {
 		t.Fatalf("no file: %v", a)
 	}
@@ -150,5 +150,5 @@ func TestABadFileKeepsTheListAndSaysWhy(t *testing.T) {
 		t.Fatalf("the file is gone: %v", a)
 	}
 	write(t, path, "endpoints: []\n")
-	want(t, ch, "") // this one is meant
+	want(t, ch, "") // this empty list is intended
 }

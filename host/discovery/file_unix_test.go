@@ -25,7 +25,7 @@ func TestWhatIsNoFileIsToldAndHoldsNothingUp(t *testing.T) {
 			t.Run(strings.Split(want, ":")[0]+" by "+way, func(t *testing.T) {
 				path := filepath.Join(t.TempDir(), "nodes.yaml")
 				put(t, path)
-				ch := told(t, File(path, options)) // its end is waited for
+				ch := updates(t, File(path, options)) // the test waits for its end
 				if a := next(t, ch); a.err == nil || a.err.Error() != path+": "+want {
 					t.Fatalf("at the start: %v, want %s", a, want)
 				}
@@ -33,21 +33,21 @@ func TestWhatIsNoFileIsToldAndHoldsNothingUp(t *testing.T) {
 				write(t, path, nodesOf("a:1"))
 				for a := next(t, ch); a.String() != "tcp@a:1"; a = next(t, ch) {
 					if a.err == nil {
-						t.Fatalf("told %v", a)
+						t.Fatalf("unexpected update %v", a)
 					}
 				}
 				must(t, os.Remove(path))
 				put(t, path)
 				for a := next(t, ch); !strings.Contains(a.String(), want); a = next(t, ch) {
 					if a.err == nil {
-						t.Fatalf("told %v", a)
+						t.Fatalf("unexpected update %v", a)
 					}
 				}
 				must(t, os.Remove(path))
 				write(t, path, nodesOf("b:2"))
 				for a := next(t, ch); a.String() != "tcp@b:2"; a = next(t, ch) {
 					if a.err == nil {
-						t.Fatalf("told %v", a)
+						t.Fatalf("unexpected update %v", a)
 					}
 				}
 			})

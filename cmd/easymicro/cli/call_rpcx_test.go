@@ -49,7 +49,7 @@ func TestNumbersWithoutAFractionAreIntegers(t *testing.T) {
 	}
 }
 
-// Without the types, call sends the same bytes as with them.
+// Without the method's types, call sends the same bytes as with them.
 func TestCallWithoutTypesSendsTheSameMsgpack(t *testing.T) {
 	c := converter{codec: wire.Msgpack}
 	payload, err := c.encode([]byte(`{"A":6,"B":7}`))

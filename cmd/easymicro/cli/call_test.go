@@ -38,7 +38,7 @@ func peer(t *testing.T, treat func(net.Conn)) (address string) {
 	return ln.Addr().String()
 }
 
-// Whatever server is at the other end, call ends in time, with a message and an exit code.
+// Whatever the server does, call ends in time, with a message and an exit code.
 func TestCallOfOtherServers(t *testing.T) {
 	silent := func(c net.Conn) { _, _ = io.Copy(io.Discard, c) }
 	hangUp := func(c net.Conn) { _, _ = c.Read(make([]byte, 1)) }
@@ -80,7 +80,7 @@ func TestCallOfOtherServers(t *testing.T) {
 	}
 }
 
-// silent is an input without data that reports when it is read.
+// silent is an input without data that reports reads.
 type silent struct {
 	read func()
 	over chan struct{}

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// typing is a shell on a terminal, with its input.
+// typing is a shell on a terminal and its input.
 type typing struct {
 	t     *testing.T
 	keys  *os.File

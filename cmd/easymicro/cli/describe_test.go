@@ -12,7 +12,7 @@ import (
 	"github.com/easymicro/easymicro/host/admin"
 )
 
-// router is a host without services that has found some by discovery.
+// router is a host without services that has discovered some.
 type router struct {
 	admin.Host
 	found []string
@@ -30,7 +30,7 @@ func (r router) Status(context.Context) (*admin.Status, error) {
 
 func (router) Metrics() http.Handler { return http.NotFoundHandler() }
 
-// gatewayAdmin returns the admin address of a gateway that has found these services.
+// gatewayAdmin returns the admin address of a gateway that has discovered these services.
 func gatewayAdmin(t *testing.T, found ...string) (address string) {
 	t.Helper()
 	server := httptest.NewServer(admin.Handler(router{found: found}, admin.Options{}))

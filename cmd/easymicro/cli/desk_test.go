@@ -63,14 +63,14 @@ func (*Desk) Wait(ctx context.Context, args *Pause, _ *Reply) error {
 	return ctx.Err()
 }
 
-// Stay ignores its context.
+// Stay sleeps and ignores its context.
 func (d *Desk) Stay(_ context.Context, args *Pause, _ *Reply) error {
 	d.staying <- struct{}{}
 	<-time.After(time.Duration(args.MS) * time.Millisecond)
 	return nil
 }
 
-// Meet returns once a call of Stay runs.
+// Meet returns once a call of Stay is running.
 func (d *Desk) Meet(context.Context, *Pause, *Reply) error {
 	<-d.staying
 	return nil

@@ -12,7 +12,7 @@ import (
 	"github.com/easymicro/easymicro/wire/wiretest"
 )
 
-// gateway runs a gateway without a reachable etcd until its screen shows its addresses, and returns that of its admin listener.
+// gateway starts a gateway without a reachable etcd, waits for its screen, and returns its admin address.
 func gateway(t *testing.T, flags ...string) (admin, log string) {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
@@ -38,7 +38,7 @@ func gateway(t *testing.T, flags ...string) (admin, log string) {
 // Another host uses the default admin address.
 func TestGatewayUsesAFreeAdminPortIfTheDefaultIsInUse(t *testing.T) {
 	const byDefault, says = "127.0.0.1:8970", "admin address 127.0.0.1:8970 is in use: using a free port (choose one with --admin-listen)"
-	if ln, err := net.Listen("tcp", byDefault); err == nil { // else somebody else has it, which is as good
+	if ln, err := net.Listen("tcp", byDefault); err == nil { // otherwise the address is in use already, which will do
 		defer ln.Close()
 	}
 	if admin, log := gateway(t); admin == byDefault || !strings.Contains(log, says) {

@@ -17,7 +17,7 @@ import (
 
 const patience = 15 * time.Second
 
-// stream collects the output of a process, and wakes those that wait for it.
+// stream collects the output of a process and wakes waiters.
 type stream struct {
 	mu    sync.Mutex
 	text  string
@@ -90,8 +90,8 @@ func hostOf(ts *testscript.TestScript) *hosting {
 	return h
 }
 
-// serve starts a host, or another command that runs one, on free ports, and waits until it serves. With the variable IGNORED
-// it starts with SIGINT ignored, like a background job of a script.
+// serve starts a host, or another command that runs one, on free ports, and waits until it is ready. With the variable
+// IGNORED it starts with SIGINT ignored, like a background job of a script.
 func serve(ts *testscript.TestScript, _ bool, args []string) {
 	path, err := exec.LookPath("easymicro")
 	ts.Check(err)

@@ -58,7 +58,7 @@ func TestClosedScreenDoesNotEndTheHost(t *testing.T) {
 	}
 }
 
-// journal runs a host with both streams in one place that is not a terminal, like a service.
+// journal runs a host with stdout and stderr in one file that is not a terminal, like a service.
 func journal(t *testing.T, dir string, flags ...string) (all *stream, wait func(re string)) {
 	t.Helper()
 	path, err := exec.LookPath("easymicro")
@@ -96,7 +96,7 @@ func journal(t *testing.T, dir string, flags ...string) (all *stream, wait func(
 	}
 }
 
-// A journal with both streams has each edit once: from the log, or from the screen if that is on.
+// A journal of both streams has each edit once: from the log, or from the screen if that is on.
 func TestJournalHasEachEditOnce(t *testing.T) {
 	for _, tt := range []struct {
 		flags                             []string
@@ -150,7 +150,7 @@ func TestJournalHasAFallbackOnce(t *testing.T) {
 func TestOutputVariableDoesNotTurnTheScreenOn(t *testing.T) {
 	t.Setenv("EASYMICRO_OUTPUT", "json")
 	_, wait := journal(t, writeSet(t, "rules: [{name: a, match: {service: Desk}, timeout: 1s}]"))
-	wait(`"msg":"serving"`) // which the screen would say
+	wait(`"msg":"serving"`) // otherwise shown by the screen
 }
 
 // replace saves by renaming, like editors that never leave a partial file.

@@ -40,7 +40,7 @@ func onTerminal(t *testing.T, env []string, args ...string) (*exec.Cmd, *stream,
 	return onTerminalOf(t, 0, env, args...)
 }
 
-// onTerminalOf does the same with a number of columns; 0 leaves the terminal without a size.
+// onTerminalOf is onTerminal with a number of columns; 0 leaves the size unset.
 func onTerminalOf(t *testing.T, columns uint16, env []string, args ...string) (*exec.Cmd, *stream, chan struct{}) {
 	t.Helper()
 	path, err := exec.LookPath("easymicro")
@@ -109,7 +109,7 @@ func TestTerminalShowsEachEditOnce(t *testing.T) {
 	}
 }
 
-// Without the screen the log has everything, on a terminal too.
+// Without the screen the log has everything, even on a terminal.
 func TestTerminalWithoutScreenHasTheLog(t *testing.T) {
 	dir := writeSet(t, "rules: [{name: a, match: {service: Desk}, timeout: 1s}]")
 	_, seen, ended := onTerminal(t, []string{"EASYMICRO_SCREEN=off"},

@@ -119,7 +119,7 @@ func TestAKeyThatLeavesIsNotWaitedFor(t *testing.T) {
 	for name, tc := range map[string]struct {
 		marked map[string]string
 		want   string // before anything is deleted
-		after  string // when all marked keys are
+		after  string // once all marked keys are deleted
 	}{
 		"in both layouts": {map[string]string{
 			"services/arith/a:1": `{"Service":"Arith","Leaving":true}`, "rpcx/Arith/tcp@a:1": "state=inactive&x-em-leaving=1",
@@ -155,7 +155,7 @@ func TestAnErrorEmptiesNothing(t *testing.T) {
 	c := found(t, map[string]string{"services/arith/a:1": "", "services/arith/b:1": ""})
 	c.edit(start, 0, map[string]*node{"services/arith/a:1": nil, "services/arith/b:1": nil})
 	c.fail(start.Add(time.Second), 0, errors.New("away"))
-	v := c.lookup(start.Add(time.Hour), "arith") // time stands still
+	v := c.lookup(start.Add(time.Hour), "arith") // the clock does not advance
 	if shown(v.list) != "(a:1) (b:1)" || v.err == nil || !v.expires.IsZero() {
 		t.Errorf("%+v", v)
 	}

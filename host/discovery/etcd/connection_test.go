@@ -13,7 +13,7 @@ import (
 )
 
 func TestAMismatchOfTLSIsSaid(t *testing.T) {
-	closing := wiretest.Meet(t, func(nc net.Conn) { _, _ = nc.Read(make([]byte, 1)) }) // as etcd without TLS ends a handshake
+	closing := wiretest.Meet(t, func(nc net.Conn) { _, _ = nc.Read(make([]byte, 1)) }) // ends a handshake like an etcd without TLS
 	plain := httptest.NewServer(http.NotFoundHandler())
 	secured := httptest.NewUnstartedServer(http.NotFoundHandler())
 	secured.EnableHTTP2 = true
@@ -21,10 +21,10 @@ func TestAMismatchOfTLSIsSaid(t *testing.T) {
 	secured.StartTLS()
 	t.Cleanup(func() { plain.Close(); secured.Close() })
 	for name, tc := range map[string]struct{ url, want string }{
-		"https where nobody speaks it":  {"https://" + closing, "is it https?"},
-		"https where HTTP is spoken":    {"https://" + plain.Listener.Addr().String(), "is it https?"},
-		"a certificate of an unknown":   {secured.URL, "certificate"},
-		"http where only TLS is spoken": {"http://" + secured.Listener.Addr().String(), "is it http?"},
+		"https without TLS":           {"https://" + closing, "is it https?"},
+		"https to an HTTP server":     {"https://" + plain.Listener.Addr().String(), "is it https?"},
+		"a certificate of an unknown": {secured.URL, "certificate"},
+		"http to a TLS server":        {"http://" + secured.Listener.Addr().String(), "is it http?"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel() // each takes as long as a call may

@@ -17,7 +17,7 @@ func TestEndpointsThatAreRegisteredAgainAreToldAgain(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.following.Do(func() {}) // nobody reads an etcd
+		c.following.Do(func() {}) // there is no etcd to follow
 		put := func(revision int64) map[string]node {
 			n, ok := c.layouts[0].parse("services/arith/a:1", []byte(`{"Service":"Arith"}`))
 			if !ok {
@@ -72,7 +72,7 @@ func TestEndpointsThatAreRegisteredAgainAreToldAgain(t *testing.T) {
 	})
 }
 
-// An endpoint of two layouts has two keys, which are put one after the other.
+// An endpoint in two layouts has two keys, written one after the other.
 func TestTheRevisionOfAnEndpointIsThatOfItsLastKey(t *testing.T) {
 	a, b := node{revision: 7, layouts: []string{"rpcx"}}, node{revision: 3, layouts: []string{"easymicro"}}
 	a.Address, b.Address = "a:1", "a:1"
@@ -81,7 +81,7 @@ func TestTheRevisionOfAnEndpointIsThatOfItsLastKey(t *testing.T) {
 	}
 }
 
-// A client looks up the name that it watches, perhaps in another case, or one that hosts publish in lower case only.
+// A client looks up the watched name, perhaps in another case, or one that hosts publish in lower case only.
 func TestWhatIsStaleIsFoundAsWatchFindsIt(t *testing.T) {
 	for name, c := range map[string]struct{ value, lookup string }{
 		"by its exact name":    {`{"Service":"Arith"}`, "Arith"},

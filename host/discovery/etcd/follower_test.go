@@ -10,8 +10,8 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// A watch that resumes sees the tombstones written meanwhile. One whose history is lost must begin anew, or it would ask
-// forever for what no longer exists.
+// A watch that resumes sees the tombstones written meanwhile. One whose history is lost must start over, or it would ask
+// forever for revisions that no longer exist.
 func TestAWatchGoesOnWhereItWasUnlessItsPastIsLost(t *testing.T) {
 	compacted, ahead := clientv3.WatchResponse{CompactRevision: 7}, clientv3.WatchResponse{Canceled: true}
 	for name, tc := range map[string]struct {

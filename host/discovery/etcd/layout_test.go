@@ -21,7 +21,7 @@ func TestKeysAndValuesAreByteForByteThoseOfTheLayout(t *testing.T) {
 		instance       Instance
 		want           map[string]string
 	}{
-		// The original marshals a struct of Name, Addr and Network; it ignores what it does not know.
+		// The original marshals a struct of Name, Addr and Network, and ignores unknown fields.
 		"easymicro": {"easymicro", "", arith, map[string]string{
 			"services/arith/10.0.0.7:8972": `{"Name":"arith","Addr":"10.0.0.7:8972","Network":"tcp","Service":"Arith",` +
 				`"Metadata":{"group":"blue","weight":"10"},"Host":"h1","Version":"v1"}`,
@@ -81,7 +81,7 @@ func TestKeysOfOthersAreReadAsFarAsTheyCanBe(t *testing.T) {
 	tcp := func(address string) client.Endpoint { return client.Endpoint{Network: "tcp", Address: address} }
 	for name, c := range map[string]struct {
 		layout, key, value string
-		want               client.Endpoint // none: the key is that of no endpoint
+		want               client.Endpoint // none: the key is not an endpoint
 		service            string
 	}{
 		"the original":                   {"easymicro", "services/arith/a:1", `{"Name":"arith","Addr":"a:1","Network":"tcp"}`, tcp("a:1"), "arith"},
@@ -131,7 +131,7 @@ func TestMetadataSaysWeightAndState(t *testing.T) {
 		"weight=-1":                 {0, false},
 		"weight=many":               {0, false},
 		"weight=99999999":           {maxWeight, false},
-		"state=inactive&weight=2":   {2, true}, // how rpcx takes a node out
+		"state=inactive&weight=2":   {2, true}, // how rpcx takes a node out of service
 		"state=active":              {0, false},
 		"weight=3&weight=4&broken%": {3, false},
 	} {

@@ -9,9 +9,9 @@ import (
 	"testing"
 )
 
-// Nested modules have dependencies that importers of this one must not get. `go test ./...` does not see them, so that
-// they are tested here, wherever they are. This package is tested right after host, so that the two that take longest
-// run side by side. The benchmarks compare us with others, whose code not every machine can download.
+// Nested modules have dependencies that importers of this one must not get. `go test ./...` does not see them, so this test
+// runs theirs. This package is tested right after host, so that the two slowest run in parallel. The benchmarks are left
+// out: not every machine can download the projects that they compare.
 const (
 	root     = "../../.."
 	ownTests = "samples/benchmark"
@@ -72,7 +72,7 @@ func nestedModules(t *testing.T) []string {
 				found = append(found, dir)
 			}
 		}
-		_, err = os.Stat(path) // go remembers results by what a test looked at itself: its commands look at all of it
+		_, err = os.Stat(path) // the test cache tracks the files that the test itself opens, not those of its commands
 		return err
 	})
 	if err != nil {

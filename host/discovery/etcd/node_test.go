@@ -52,8 +52,8 @@ func TestALossIsBelievedWhenEnoughRemain(t *testing.T) {
 		{50, "a b c d", "a", "a (b) (c) (d)"},
 		{50, "a b c d", "", "(a) (b) (c) (d)"},
 		{50, "a", "", "(a)"},
-		{50, "a b", "c", "(a) (b) c"}, // new ones do not make up for two thirds that are gone
-		{50, "a b", "c d", "c d"},     // but all of them replaced is a deployment
+		{50, "a b", "c", "(a) (b) c"}, // new ones do not replace two lost thirds
+		{50, "a b", "c d", "c d"},     // but replacing all is a deployment
 		{0, "a b c d", "", ""},
 		{100, "a b c d", "a b c", "a b c (d)"},
 		{1, "a b c d", "a", "a"},
@@ -125,7 +125,7 @@ func TestWhatIsTakenOutOnPurposeIsNotKept(t *testing.T) {
 	}
 }
 
-// All keys are deleted while hosts serve: they return one by one, and callers never see fewer than half.
+// All keys are deleted while hosts run: they return one by one, and callers never see fewer than half.
 func TestAWipedListNeverFallsBelowTheShare(t *testing.T) {
 	const hosts = 20
 	var all []string

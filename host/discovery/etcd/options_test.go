@@ -10,7 +10,7 @@ func TestEndpointsThatTheManifestRefusesAreRefused(t *testing.T) {
 	for _, tc := range []struct {
 		url  string
 		tls  bool
-		want string // none: it is taken
+		want string // none: accepted
 	}{
 		{url: "http://127.0.0.1:2379"},
 		{url: "https://etcd.internal:2379/"},

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// A missing key is looked at again after a failure, even if nothing changes in etcd until then.
+// A missing key is checked again after a failure, even if nothing has changed in etcd.
 func TestAKeyThatCouldNotBePutRightIsNotForgotten(t *testing.T) {
 	for name, version := range map[string]int{"a round that fails": 1, "a change that has to be written first": 0} {
 		cl, err := New(Options{Endpoints: []string{"http://10.0.0.1:2379"}})

@@ -30,7 +30,7 @@ func TestAddressesOfThisMachineAreBelievedWhereTheyAreAllowed(t *testing.T) {
 		for name, kind := range kinds {
 			key := "rpcx/Arith/" + name
 			if strings.HasPrefix(name, "unix@/") {
-				continue // paths are no keys of this layout: below
+				continue // this layout has no keys for paths: see below
 			}
 			n := f.parse(&mvccpb.KeyValue{Key: []byte(key)})
 			if believed := n.lower != ""; believed != (kind == "" || kind == allow) || !believed && n.kind != kind {
@@ -65,7 +65,7 @@ func TestLoopbackIsBelievedOfThisHostAndOfEtcdOnThisMachine(t *testing.T) {
 		}
 		f := follow(cl)
 		key := "services/arith/127.0.0.1:1"
-		for range 3 { // as often as it is listed
+		for range 3 { // listed each time
 			n := f.parse(&mvccpb.KeyValue{Key: []byte(key), Value: []byte(c.value)})
 			if n.lower != "" != c.believed {
 				t.Errorf("%s of %s: %+v", c.value, c.etcd, n)
@@ -102,7 +102,7 @@ func TestWhatNamesStandForIsBelievedWhereItIsAllowed(t *testing.T) {
 			t.Fatal(err)
 		}
 		f := follow(cl)
-		for range 3 { // as often as it is listed and dialled
+		for range 3 { // each time it is listed and dialled
 			n := f.parse(&mvccpb.KeyValue{Key: []byte(key)})
 			if err := n.Check(netip.MustParseAddr(c.ip)); (err == nil) != c.believed {
 				t.Errorf("%+v: %v", c, err)

@@ -17,7 +17,7 @@ import (
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	_ = flag.Set("test.parallel", parallel) // they wait most of the time
+	_ = flag.Set("test.parallel", parallel) // the tests mostly wait
 	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("gopkg.in/natefinch/lumberjack%2ev2.(*Logger).millRun"))
 }
 
@@ -41,13 +41,13 @@ func cluster(t *testing.T, o etcd.Options) *etcd.Cluster {
 	return c
 }
 
-// watched is what a watch told last.
+// watched holds the last update of a watch.
 type watched struct {
 	t       *testing.T
 	mu      sync.Mutex
 	list    []client.Endpoint
 	updates int
-	lost    []string // lists that were shorter than steady
+	lost    []string // lists shorter than steady
 	steady  int
 	err     error
 	changed chan struct{}
@@ -94,15 +94,15 @@ func (w *watched) addresses() []string {
 	return list
 }
 
-// want waits until exactly these addresses are known, in whatever order.
+// want waits until exactly these addresses are known, in any order.
 func (w *watched) want(addresses ...string) {
 	w.t.Helper()
-	addresses = slices.Sorted(slices.Values(addresses)) // as lists are
+	addresses = slices.Sorted(slices.Values(addresses)) // like the lists
 	eventually(w.t, w.changed, func() bool { return slices.Equal(w.addresses(), addresses) }, func() any { return w.addresses() })
 }
 
-// keeps says that from now on the list never loses more than half, until the test ends: those that are gone count as
-// long as fewer live.
+// keeps checks, until the test ends, that the list never loses more than half: lost endpoints count as long as fewer are
+// live.
 func (w *watched) keeps() {
 	w.mu.Lock()
 	w.steady = (len(w.list) + 1) / 2
@@ -122,7 +122,7 @@ func (w *watched) failed() error {
 	return w.err
 }
 
-// eventually waits for ok, looking whenever there is news and now and then without.
+// eventually waits for ok, checking after every update and at intervals.
 func eventually(t *testing.T, news <-chan struct{}, ok func() bool, got func() any) {
 	t.Helper()
 	deadline := time.After(patience)
@@ -138,7 +138,7 @@ func eventually(t *testing.T, news <-chan struct{}, ok func() bool, got func() a
 	}
 }
 
-// within says that ok comes true in time, from now on.
+// within checks that ok becomes true in time.
 func within(t *testing.T, limit time.Duration, what string, ok func() bool) {
 	t.Helper()
 	start := time.Now()

@@ -92,7 +92,7 @@ func TestServicesAppearAndVanish(t *testing.T) {
 	want()
 }
 
-// An operator of rpcx takes a node out by writing to its key, which takes it out of our lease.
+// An operator of rpcx takes a node out of service by writing its key, which detaches the key from our lease.
 func TestWhatAnOperatorWroteIsNotOverwritten(t *testing.T) {
 	t.Parallel()
 	s := etcdtest.Start(t)
@@ -104,7 +104,7 @@ func TestWhatAnOperatorWroteIsNotOverwritten(t *testing.T) {
 	key := "rpcx/Arith/tcp@" + addresses[0]
 	s.Put(key, "state=inactive")
 	w.want(addresses[1])
-	for what, happen := range map[string]func(){ // each makes it look after its keys
+	for what, happen := range map[string]func(){ // each makes it check its keys
 		"key deleted":         func() { s.Delete("rpcx/Arith/tcp@" + addresses[1]) },
 		"lease revoked":       func() { s.RevokeLeases() },
 		"published once more": func() { c.Publish(both); s.Delete("rpcx/Arith/tcp@" + addresses[1]) },
@@ -124,7 +124,7 @@ func TestWhatAnOperatorWroteIsNotOverwritten(t *testing.T) {
 	}
 }
 
-// Whoever writes over a key of a host makes callers go astray, and the key outlive the host.
+// A key of a host that another program overwrites misdirects callers and outlives the host.
 func TestWhatSomebodyElseWroteOverIsPutRight(t *testing.T) {
 	t.Parallel()
 	s := etcdtest.Start(t)
@@ -173,7 +173,7 @@ func TestTheLastOneOfTwoWithOneAddressWins(t *testing.T) {
 	if got := fmt.Sprintf("%x", lease()); got != later.Status().Lease {
 		t.Errorf("lease %s, want %s", got, later.Status().Lease)
 	}
-	if err := earlier.Withdraw(t.Context()); err != nil { // as at a hand-over to a new process
+	if err := earlier.Withdraw(t.Context()); err != nil { // as in a handover to a new process
 		t.Fatal(err)
 	}
 	if got := fmt.Sprintf("%x", lease()); got != later.Status().Lease {
@@ -193,13 +193,13 @@ func TestAListThatCollapsesIsKept(t *testing.T) {
 	c := cluster(t, etcd.Options{Endpoints: []string{s.URL()}})
 	w := watch(t, c, "Arith")
 	w.want(all...)
-	s.Delete("services/arith/" + all[9]) // one of ten may well have died
+	s.Delete("services/arith/" + all[9]) // one of ten may well be dead
 	w.want(all[:9]...)
 	s.Wipe()
 	s.Put("services/arith/10.0.0.99:8972", "")
 	all = append(all, "10.0.0.99:8972")
 	slices.Sort(all)
-	w.want(all...) // as long as few live, all that were there lately count
+	w.want(all...) // while few are live, recently lost ones count
 	stale := 0
 	for _, e := range c.Status().Services["arith"] {
 		if e.State == etcd.StateStale {
@@ -278,14 +278,14 @@ func TestCloseLeavesNothingRunning(t *testing.T) {
 			t.Errorf("a watch of what is closed: %v", err)
 		}
 		eventually(t, nil, func() bool { return running() == "" }, func() any { return running() })
-		c.Publish([]etcd.Instance{instance("Arith", addresses[0])}) // does nothing
+		c.Publish([]etcd.Instance{instance("Arith", addresses[0])}) // has no effect
 		if err := c.Withdraw(t.Context()); err == nil {
 			t.Error("what is closed said that it withdrew")
 		}
 	}
 }
 
-// running is the stack of a goroutine that is ours or that of a client of etcd.
+// running matches the stack of a goroutine of ours or of the etcd client.
 func running() string {
 	buffer := make([]byte, 1<<20)
 	for _, stack := range strings.Split(string(buffer[:runtime.Stack(buffer, true)]), "\n\n") {

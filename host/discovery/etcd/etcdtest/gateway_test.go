@@ -30,7 +30,7 @@ type (
 	}
 )
 
-// maths is the handler of the hosts. It counts its calls, and says which host it runs on.
+// maths is the handler of the hosts. It counts its calls and returns the name of its host.
 type maths struct {
 	on      string
 	calls   atomic.Int64
@@ -60,7 +60,7 @@ func (m *maths) Wait(ctx context.Context, _ *factors, r *product) error {
 	return nil
 }
 
-// published starts a host that publishes services in the etcd at url.
+// published starts a host that publishes its services in the etcd at url.
 func published(t testing.TB, url, name string, services ...string) (*hosttest.Host, *maths) {
 	t.Helper()
 	m := &maths{on: name, entered: make(chan struct{}, 1000), release: make(chan struct{})}
@@ -78,7 +78,7 @@ services: [%s]
 	return h, m
 }
 
-// leading starts a gateway over the etcd at url, that believes at once what etcd says if healthy is 0.
+// leading starts a gateway for the etcd at url. With healthy 0 it drops lost endpoints at once.
 func leading(t testing.TB, url, services string, healthy int, more string) *hosttest.Host {
 	t.Helper()
 	return hosttest.Start(t, fmt.Sprintf(`
@@ -88,7 +88,7 @@ gateway: {remote: {etcd: main, services: %s}}
 %s`, url, healthy, services, more), hosttest.Options{Log: io.Discard})
 }
 
-// soon asks until the answer is yes.
+// soon polls until ok returns true.
 func soon(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); !ok(); time.Sleep(5 * time.Millisecond) {
@@ -113,7 +113,7 @@ func TestAGatewayFollowsWhatHostsPublish(t *testing.T) {
 		r, _ := gw.Post("/Arith/Mul", `{}`)
 		return r.StatusCode == http.StatusNotFound
 	})
-	own := etcdtest.Proxy(t, server.Address()) // the second host's way to etcd
+	own := etcdtest.Proxy(t, server.Address()) // the second host's connection to etcd
 	published(t, server.URL(), "h1", "Arith", "Secret")
 	published(t, own.URL(), "h2", "Orders")
 	soon(t, "Arith appears", answers(gw, "/Arith/Mul"))
@@ -130,7 +130,7 @@ func TestAGatewayFollowsWhatHostsPublish(t *testing.T) {
 			t.Errorf("%s: %d %s", path, r.StatusCode, body)
 		}
 	}
-	own.Cut() // as if it had been killed: nobody withdraws, the lease ends
+	own.Cut() // as if it had been killed: it does not withdraw, and the lease expires
 	soon(t, "Orders vanishes with its lease", func() bool {
 		r, _ := gw.Post("/Orders/Mul", `{}`)
 		return r.StatusCode == 404
@@ -160,7 +160,7 @@ func TestAGatewayServesOnWhileEtcdIsAway(t *testing.T) {
 	soon(t, "Arith is there again", answers(gw, "/Arith/Mul"))
 }
 
-// callers call through the gateway until done is closed, and return how many calls there were and what went wrong.
+// callers call through the gateway until done is closed, and return the number of calls and the failures.
 func callers(gw *hosttest.Host, n int, path string, done <-chan struct{}) (calls int64, failures []string) {
 	transport := &http.Transport{MaxIdleConnsPerHost: n}
 	defer transport.CloseIdleConnections()
@@ -188,7 +188,7 @@ func callers(gw *hosttest.Host, n int, path string, done <-chan struct{}) (calls
 	return count.Load(), failures
 }
 
-// post is empty for a good answer.
+// post returns what is wrong with a response; "" if nothing.
 func post(transport *http.Transport, url string) string {
 	req, err := http.NewRequest(http.MethodPost, url, strings.NewReader(`{"a":6,"b":7}`))
 	if err != nil {
@@ -209,7 +209,7 @@ func post(transport *http.Transport, url string) string {
 	return ""
 }
 
-// Not parallel: it takes the whole machine, and others watch the clock.
+// Not parallel: it loads the whole machine, and other tests depend on timing.
 func TestAHostDrainsBehindAGatewayWithoutALostCall(t *testing.T) {
 	server := etcdtest.Start(t)
 	h1, _ := published(t, server.URL(), "h1", "Arith")
@@ -236,9 +236,9 @@ func TestAHostDrainsBehindAGatewayWithoutALostCall(t *testing.T) {
 	t.Logf("%d calls", calls)
 }
 
-// Not parallel, either. No call may ever be lost. The gateway prefers who answers sooner, so that they share the calls
-// evenly as long as they are equally quick: on a machine that is short of time one of them may seem slow for a while, and
-// then another gateway, which knows nothing of that, is to find them equal.
+// Not parallel either. No call may be lost. The gateway prefers endpoints with low latency, so hosts that are equally fast
+// share the calls evenly. On a busy machine one of them may seem slow for a while; then another gateway, without that
+// history, must find them equal.
 func TestAThousandCallersThroughOneGatewayToThreeHosts(t *testing.T) {
 	server := etcdtest.Start(t)
 	var hosts [3]*maths
@@ -267,7 +267,7 @@ func even(calls [3]int64) bool {
 	return true
 }
 
-// thousandCallers calls through a gateway from a thousand goroutines, and returns how many calls came to each host.
+// thousandCallers calls through a gateway from a thousand goroutines, and returns the number of calls to each host.
 func thousandCallers(t *testing.T, gw *hosttest.Host, hosts *[3]*maths) (got [3]int64) {
 	t.Helper()
 	var before [3]int64

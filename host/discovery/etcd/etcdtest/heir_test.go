@@ -7,8 +7,8 @@ import (
 	"github.com/easymicro/easymicro/host/discovery/etcd/etcdtest"
 )
 
-// An edit that names the wrong address of etcd does not take away what was found: calls go on, to the hosts known last,
-// until the etcd that it names has answered.
+// An edit to a wrong etcd address does not lose what was found: calls continue, to the last known hosts, until the new etcd
+// has answered.
 func TestAnEditToADeadEtcdTakesNothingAway(t *testing.T) {
 	server := etcdtest.Start(t)
 	published(t, server.URL(), "a", "Arith")
@@ -17,7 +17,7 @@ func TestAnEditToADeadEtcdTakesNothingAway(t *testing.T) {
 	caller := calling(t, server.URL())
 	s := callSteadily(t, caller)
 	const nowhere = "http://127.0.0.1:1"
-	for range 2 { // the second time from what was inherited
+	for range 2 { // the second time with endpoints that were themselves taken over
 		gw.Edit("easymicro.yaml", server.URL(), nowhere)
 		caller.Edit("easymicro.yaml", server.URL(), nowhere)
 		if r := gw.Revision(); r.Error != "" || len(r.Problems) > 0 {

@@ -22,14 +22,14 @@ import (
 	"github.com/easymicro/easymicro/wire"
 )
 
-// errand is a handler whose work other hosts do.
+// errand is a handler that calls other hosts.
 type errand struct{ arith registry.Client }
 
 func (e *errand) Run(ctx context.Context, a *factors, r *product) error {
 	return e.arith.Call(ctx, "Where", a, r)
 }
 
-// calling starts a host that calls Arith where the etcd at url says it is.
+// calling starts a host that finds Arith in the etcd at url and calls it.
 func calling(t testing.TB, url string) *hosttest.Host {
 	t.Helper()
 	reg := registry.New()
@@ -44,7 +44,7 @@ discovery: {etcd: [{name: main, endpoints: [%q]}]}
 `, url), hosttest.Options{Registry: reg, Log: io.Discard})
 }
 
-// steady calls without a pause, and remembers what went wrong and who answered.
+// steady makes calls without a pause, and records the failures and the hosts that answered.
 type steady struct {
 	calls atomic.Int64
 	stop  context.CancelFunc
@@ -65,7 +65,7 @@ func callSteadily(t testing.TB, h *hosttest.Host) *steady {
 		s.done.Go(func() {
 			for ctx.Err() == nil {
 				s.call(c)
-				time.Sleep(time.Millisecond) // the cores are for the hosts and etcd
+				time.Sleep(time.Millisecond) // leave the cores to the hosts and etcd
 			}
 		})
 	}
@@ -85,7 +85,7 @@ func (s *steady) call(c *wire.Conn) {
 	}
 }
 
-// answering are the hosts that answered since it was asked last.
+// answering returns the hosts that have answered since its last call.
 func (s *steady) answering() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -98,7 +98,7 @@ func (s *steady) answering() []string {
 	return names
 }
 
-// end stops calling. Not one call may have failed.
+// end stops the calls. None may have failed.
 func (s *steady) end(t testing.TB) {
 	t.Helper()
 	s.stop()
@@ -108,7 +108,7 @@ func (s *steady) end(t testing.TB) {
 	}
 }
 
-// registeredWithin waits until all hosts are known to etcd again, and says how long that took.
+// registeredWithin waits until all hosts are in etcd again, and logs how long that took.
 func registeredWithin(t testing.TB, d time.Duration, server *etcdtest.Server, hosts ...*hosttest.Host) {
 	t.Helper()
 	began := time.Now()
@@ -124,7 +124,7 @@ func registeredWithin(t testing.TB, d time.Duration, server *etcdtest.Server, ho
 func TestHostsServeEachOtherWhateverHappensToEtcd(t *testing.T) {
 	t.Parallel()
 	server := etcdtest.Start(t)
-	own := etcdtest.Proxy(t, server.Address()) // the first host's way to etcd
+	own := etcdtest.Proxy(t, server.Address()) // the first host's connection to etcd
 	h1, _ := published(t, own.URL(), "h1", "Arith")
 	h2, _ := published(t, server.URL(), "h2", "Arith")
 	caller := calling(t, server.URL())
@@ -141,7 +141,7 @@ func TestHostsServeEachOtherWhateverHappensToEtcd(t *testing.T) {
 	both("at first")
 
 	server.Stop()
-	time.Sleep(outage(t)) // what is proven is what happens meanwhile
+	time.Sleep(outage(t)) // the test is about what happens meanwhile
 	both("while etcd is away")
 	server.Restart(true)
 	registeredWithin(t, backAfter, server, h1, h2)
@@ -156,7 +156,7 @@ func TestHostsServeEachOtherWhateverHappensToEtcd(t *testing.T) {
 	own.Mute()
 	time.Sleep(outage(t))
 	own.Heal()
-	registeredWithin(t, 15*time.Second, server, h1, h2) // a muted connection is found by its keepalive
+	registeredWithin(t, 15*time.Second, server, h1, h2) // keepalive detects a muted connection
 	both("after one host was cut off")
 
 	server.Wipe()

@@ -8,7 +8,7 @@ import (
 	"github.com/easymicro/easymicro/host/discovery/etcd/etcdtest"
 )
 
-// The original easymicro and rpcx-etcd find these keys and values, byte for byte.
+// The original easymicro and rpcx-etcd expect exactly these keys and values.
 func TestBothLayoutsArePublishedByteForByte(t *testing.T) {
 	s := etcdtest.Start(t)
 	c := cluster(t, etcd.Options{Endpoints: []string{s.URL()}, Layouts: []string{"easymicro", "rpcx"}})

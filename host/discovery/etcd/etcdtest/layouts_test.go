@@ -11,7 +11,7 @@ import (
 	"github.com/easymicro/easymicro/host/discovery/etcd/etcdtest"
 )
 
-// The keys of each layout are listed on their own, and either may come first.
+// The keys of the layouts are listed separately, in any order.
 func TestCommandsWaitForAllLayouts(t *testing.T) {
 	t.Parallel()
 	s := etcdtest.Start(t)
@@ -33,7 +33,7 @@ func TestCommandsWaitForAllLayouts(t *testing.T) {
 	}
 }
 
-// A client that may read the keys of one layout only gets an error that names the other.
+// A client that may read the keys of only one layout gets an error that names the other.
 func TestCommandsSayWhichLayoutTheyLack(t *testing.T) {
 	t.Parallel()
 	s := etcdtest.Start(t)

@@ -16,15 +16,15 @@ import (
 
 const fromRPCX = "../../../../samples/fromrpcx"
 
-// migrated runs the sample fromrpcx as it is, at an etcd and a port of the test's.
+// migrated runs the sample fromrpcx unchanged, but with the test's etcd and port.
 func migrated(t *testing.T, url string) *hosttest.Host {
 	t.Helper()
 	return hosttest.StartCopy(t, fromRPCX, hosttest.Options{}, "http://127.0.0.1:2379", url, `advertise: "127.0.0.1:8972", `, "",
 		"files: [policies.yaml]\n", "files: [policies.yaml]\nhost: {shutdown: {drainDelay: 0s}}\n")
 }
 
-// A server of rpcx that has moved is where its clients look for it, and answers what they send; so are clients that have
-// moved as well, and those of the original. When it ends it is taken out at once.
+// Clients of rpcx, moved clients and clients of the original all find an rpcx server that has moved, and get their answers.
+// When it ends it is removed at once.
 func TestAServerThatHasMovedIsFoundByAllClients(t *testing.T) {
 	s := etcdtest.Start(t)
 	h := migrated(t, s.URL())

@@ -13,7 +13,7 @@ import (
 // backAfter bounds the time from the return of etcd until a host is registered.
 const backAfter = 5 * time.Second
 
-// outage is how long etcd is unreachable: longer than a lease lives.
+// outage is how long etcd is unreachable: longer than the TTL of a lease.
 func outage(t *testing.T) time.Duration {
 	t.Helper()
 	switch os.Getenv("TEST_EASYMICRO_LONG") {
@@ -26,7 +26,7 @@ func outage(t *testing.T) time.Duration {
 	}
 }
 
-// fleet has hosts that publish Arith and one that watches it.
+// fleet holds hosts that publish Arith and one that watches it.
 type fleet struct {
 	hosts  []*etcd.Cluster
 	keys   []string
@@ -97,7 +97,7 @@ func (f *fleet) back(t *testing.T, s *etcdtest.Server) {
 	f.seen.want(addresses...)
 	eventually(t, nil, func() bool { return f.seen.failed() == nil }, func() any { return f.seen.failed() })
 	s.Put("services/arith/10.0.0.9:1", "")
-	f.seen.want(append(append([]string(nil), addresses...), "10.0.0.9:1")...) // it still hears of what is new
+	f.seen.want(append(append([]string(nil), addresses...), "10.0.0.9:1")...) // it still gets updates
 }
 
 func TestHostsComeBackWhateverHappensToEtcd(t *testing.T) {
@@ -154,7 +154,7 @@ func TestNothingThatIsKnownIsLostWhileEtcdIsAway(t *testing.T) {
 	s.Stop()
 	eventually(t, nil, func() bool { return !f.caller.Status().Connected && !f.hosts[0].Status().Registered },
 		func() any { return f.caller.Status() })
-	late := watch(t, f.caller, "Arith") // who asks now gets what is known
+	late := watch(t, f.caller, "Arith") // a new watch gets the known endpoints
 	late.want(addresses...)
 	eventually(t, late.changed, func() bool { return late.failed() != nil }, func() any { return nil })
 	t.Log(late.failed())

@@ -9,11 +9,11 @@ import (
 	"github.com/easymicro/easymicro/host/discovery/etcd/etcdtest"
 )
 
-// noticedAfter bounds the time until the status shows a silence: 3.3 s to the next health check, 2 s for its answer, half a
-// second so that not all hosts read at once, and 3 s for a list that fails.
+// noticedAfter bounds the time until the status shows a partition: 3.3 s to the next health check, 2 s for its answer, half
+// a second of spread, and 3 s for a list that fails.
 const noticedAfter = 10 * time.Second
 
-// lonely starts a host with a way to etcd of its own, and another beside it.
+// lonely starts a host with its own proxy to etcd, and another one without.
 func lonely(t *testing.T, ttl time.Duration) (s *etcdtest.Server, p *etcdtest.Proxied, host *etcd.Cluster, seen *watched) {
 	t.Helper()
 	s = etcdtest.Start(t)
@@ -32,7 +32,7 @@ func lonely(t *testing.T, ttl time.Duration) (s *etcdtest.Server, p *etcdtest.Pr
 	return s, p, host, seen
 }
 
-// there waits until the host is in etcd again, and sees others.
+// there waits until the host is in etcd again and sees others.
 func there(t *testing.T, s *etcdtest.Server, host *etcd.Cluster, seen *watched) {
 	t.Helper()
 	within(t, backAfter, "coming back", func() bool {
@@ -52,7 +52,7 @@ func takesLong(t *testing.T) {
 	t.Parallel()
 }
 
-// A network that loses everything closes no connection: the silence has to be noticed.
+// A network that drops everything does not close connections: the silence must be detected.
 func TestASilentPartitionIsNoticedAndOvercome(t *testing.T) {
 	takesLong(t)
 	for name, part := range map[string]func(*etcdtest.Proxied){"bytes are late": (*etcdtest.Proxied).Mute, "bytes are lost": (*etcdtest.Proxied).Swallow} {
@@ -73,7 +73,7 @@ func TestASilentPartitionIsNoticedAndOvercome(t *testing.T) {
 	}
 }
 
-// The network may heal at any moment of an attempt to connect.
+// The network may recover at any point of an attempt to connect.
 func TestAPartitionOfAnyLengthIsOverInTime(t *testing.T) {
 	takesLong(t)
 	for _, lost := range []bool{false, true} {
@@ -107,8 +107,8 @@ func TestAShortSilenceCostsNoLease(t *testing.T) {
 	}
 }
 
-// etcd ends the connections of clients that ping too often, or without a call in progress. The number of connections does
-// not show that: gRPC pings half as often from then on, and a busy machine may cost a connection, too.
+// etcd closes the connections of clients that ping too often, or without a call in progress. The number of connections does
+// not show that: gRPC pings half as often from then on, and a busy machine may lose a connection, too.
 func TestEtcdPutsUpWithHowOftenItIsAsked(t *testing.T) {
 	takesLong(t)
 	s := etcdtest.Start(t)
@@ -122,7 +122,7 @@ func TestEtcdPutsUpWithHowOftenItIsAsked(t *testing.T) {
 		use(cluster(t, etcd.Options{Endpoints: []string{p.URL()}}))
 		ways = append(ways, p)
 	}
-	time.Sleep(time.Minute) // a ping every 10 s, of which etcd puts up with three
+	time.Sleep(time.Minute) // a ping every 10 s, of which etcd tolerates three
 	for i, p := range ways {
 		if n := p.TooManyPings(); n > 0 {
 			t.Errorf("use %d was sent away %d times", i, n)

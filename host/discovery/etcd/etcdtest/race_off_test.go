@@ -3,8 +3,8 @@
 package etcdtest_test
 
 const (
-	slack      = 3    // how much longer than by themselves things may take while other packages are tested, too
-	parallel   = "16" // how many tests wait at once
+	slack      = 3    // factor for timeouts while other packages are tested, too
+	parallel   = "16" // tests that run at once
 	callsEach  = 20   // of a thousand callers
-	evenWithin = 0.25 // what a host may have more or fewer calls than its share
+	evenWithin = 0.25 // deviation from an even share of calls
 )

@@ -10,8 +10,8 @@ import (
 	"github.com/easymicro/easymicro/host/discovery/etcd/etcdtest"
 )
 
-// The plugin EtcdV3RegisterPlugin of rpcx writes markers, then its node, and its node again at every interval, with what
-// it has counted. Its base path may begin with a slash.
+// The rpcx plugin EtcdV3RegisterPlugin writes markers, then its node, and rewrites the node at every interval with its
+// counters. The base path may begin with a slash.
 func TestServersOfRpcxAreFoundByTheKeysThatTheirPluginWrites(t *testing.T) {
 	for base, prefix := range map[string]string{"rpcx": "", "/rpcx_test": "/rpcx_test", "shop/rpcx": "shop/rpcx/"} {
 		t.Run(base, func(t *testing.T) {
@@ -22,7 +22,7 @@ func TestServersOfRpcxAreFoundByTheKeysThatTheirPluginWrites(t *testing.T) {
 			s.Put(base+"/Arith", "Arith")
 			s.Put(base+"/Arith/tcp@10.0.0.7:8972", "group=blue&weight=10")
 			s.Put(base+"/Arith/tcp@10.0.0.8:8972", "")
-			s.Put(base+"/Arith/quic@10.0.0.9:8972", "")           // spoken by rpcx alone
+			s.Put(base+"/Arith/quic@10.0.0.9:8972", "")           // supported by rpcx only
 			s.Put(base+"/Arithmetic/tcp@10.0.0.10:8972", "")      // another service
 			s.Put("services/echo/10.0.0.11:8972", "no one knows") // another service of the other layout
 			w.want("10.0.0.7:8972", "10.0.0.8:8972")
@@ -60,7 +60,7 @@ func (w *watched) group(address string) string {
 	return ""
 }
 
-// A client of rpcx lists whatever begins with base and service, and keeps what stands below: the network and address as
+// A client of rpcx lists the keys that begin with base and service, and keeps the rest of each: the network and address as
 // key, the metadata as value.
 func TestClientsOfRpcxFindWhatHostsPublish(t *testing.T) {
 	s := etcdtest.Start(t)
@@ -81,8 +81,8 @@ func TestClientsOfRpcxFindWhatHostsPublish(t *testing.T) {
 	}
 }
 
-// A client of the original lists what begins with services/, the name in lower case and a slash. It panics over a value
-// that is no JSON object, dials tcp only, and takes a name that is not in lower case for another node each time.
+// A client of the original lists the keys that begin with services/, the name in lower case and a slash. It panics on a
+// value that is not a JSON object, dials only tcp, and treats a name that is not in lower case as a new node each time.
 func TestClientsOfTheOriginalFindWhatHostsPublish(t *testing.T) {
 	s := etcdtest.Start(t)
 	c := cluster(t, etcd.Options{Endpoints: []string{s.URL()}, Layouts: []string{"easymicro", "rpcx"}})
@@ -90,7 +90,7 @@ func TestClientsOfTheOriginalFindWhatHostsPublish(t *testing.T) {
 		{Service: "Arith", Address: "10.0.0.7:8972", Host: "orders-1", Version: "v1", Metadata: map[string]string{"name": "x", "addr": "y"}},
 	})
 	registered(t, c)
-	type serviceInfo struct{ Name, Addr, Network string } // as it has it
+	type serviceInfo struct{ Name, Addr, Network string } // of the original
 	var found []serviceInfo
 	for key, value := range s.Keys() {
 		if !strings.HasPrefix(key, "services/arith/") {
@@ -110,12 +110,12 @@ func TestClientsOfTheOriginalFindWhatHostsPublish(t *testing.T) {
 func TestServersOfTheOriginalAreFound(t *testing.T) {
 	s := etcdtest.Start(t)
 	c := cluster(t, etcd.Options{Endpoints: []string{s.URL()}})
-	w := watch(t, c, "Arith") // its keys say arith
+	w := watch(t, c, "Arith") // the keys have arith
 	s.Put("services/arith/10.0.0.7:8972", `{"Name":"arith","Addr":"10.0.0.7:8972","Network":"tcp"}`)
 	w.want("10.0.0.7:8972")
 }
 
-// While both are there, a host that publishes under both layouts is one endpoint.
+// A host that publishes under both layouts is one endpoint.
 func TestAnAddressUnderBothLayoutsIsOneEndpoint(t *testing.T) {
 	s := etcdtest.Start(t)
 	c := cluster(t, etcd.Options{Endpoints: []string{s.URL()}, Layouts: []string{"easymicro", "rpcx"}})

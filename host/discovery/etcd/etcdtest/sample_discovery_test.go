@@ -30,7 +30,7 @@ const (
 	keepalive     = 13 * time.Second // interval and timeout, by default
 )
 
-// built is the program of the repository.
+// built is the binary built from the repository.
 func built(t *testing.T) string {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "easymicro")
@@ -42,7 +42,7 @@ func built(t *testing.T) string {
 	return program
 }
 
-// sampleHost is a host of samples/discovery, a process of its own with its manifest as it stands there but for the etcd.
+// sampleHost is a host of samples/discovery in its own process, with its manifest unchanged but for the etcd.
 type sampleHost struct {
 	t                          *testing.T
 	program, manifest, address string
@@ -81,7 +81,7 @@ func newSampleHost(t *testing.T, program, manifest, etcdAddress string) *sampleH
 	return h
 }
 
-// start runs it at the same address each time.
+// start runs the host, at the same address each time.
 func (h *sampleHost) start() {
 	h.t.Helper()
 	cmd := exec.Command(h.program, "serve", "-c", h.manifest, "--listen", h.address, "--admin-listen", "127.0.0.1:0")
@@ -92,7 +92,7 @@ func (h *sampleHost) start() {
 	h.cmd = cmd
 }
 
-// end ends it by a signal, and returns when it has ended.
+// end sends the host a signal and waits for its end.
 func (h *sampleHost) end(by os.Signal) {
 	h.t.Helper()
 	if err := h.cmd.Process.Signal(by); err != nil {
@@ -105,13 +105,13 @@ func (h *sampleHost) end(by os.Signal) {
 	}
 }
 
-// sampleLoad is calls without a pause, from sampleCallers callers.
+// sampleLoad makes calls without a pause from sampleCallers goroutines.
 type sampleLoad struct {
 	client *client.Client
 	mu     sync.Mutex
 	on     map[string]int // calls by host that answered
 	lost   []string
-	last   time.Time // when a call was lost
+	last   time.Time // when a call was last lost
 }
 
 func callSample(t *testing.T, o client.Options) *sampleLoad {
@@ -152,14 +152,14 @@ func (l *sampleLoad) call() {
 	l.lost = append(l.lost, fmt.Sprintf("%s: %v (%s)", l.last.Format("04:05.000"), err, code.From(err).Reason))
 }
 
-// forget begins the count of who answers anew.
+// forget resets the counts by host.
 func (l *sampleLoad) forget() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	clear(l.on)
 }
 
-// answered tells whether all these hosts have, since it was told to forget.
+// answered reports whether all these hosts have answered since forget.
 func (l *sampleLoad) answered(hosts ...string) func() bool {
 	return func() bool {
 		l.mu.Lock()
@@ -173,7 +173,7 @@ func (l *sampleLoad) answered(hosts ...string) func() bool {
 	}
 }
 
-// losses are the calls that were lost since it was asked last, and when the last one was.
+// losses returns the number of calls lost since its last call, and when the last one was.
 func (l *sampleLoad) losses() ([]string, time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -182,7 +182,7 @@ func (l *sampleLoad) losses() ([]string, time.Time) {
 	return lost, l.last
 }
 
-// What the page of samples/discovery promises.
+// Tests the claims of samples/discovery/README.md.
 func TestTheSampleDiscoveryKeepsItsPromises(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("no such signals")
@@ -206,7 +206,7 @@ func TestTheSampleDiscoveryKeepsItsPromises(t *testing.T) {
 	failover := callSample(t, client.Options{Resolver: hosts, Guard: guard, Idempotent: []string{"Say"}})
 	both := func(names ...string) {
 		t.Helper()
-		plain.forget() // what a host answered before it ended
+		plain.forget() // from before the host ended
 		failover.forget()
 		soon(t, fmt.Sprint(names, " answer all"), plain.answered(names...))
 		soon(t, fmt.Sprint(names, " answer all who fail over"), failover.answered(names...))

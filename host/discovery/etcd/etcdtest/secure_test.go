@@ -13,7 +13,7 @@ import (
 
 func TestUserAndPassword(t *testing.T) {
 	t.Parallel()
-	s := etcdtest.Start(t, etcdtest.Config(func(cfg *embed.Config) { cfg.AuthTokenTTL = 1 })) // s; they expire all the time
+	s := etcdtest.Start(t, etcdtest.Config(func(cfg *embed.Config) { cfg.AuthTokenTTL = 1 })) // seconds, so that tokens expire all the time
 	s.EnableAuth("orders", "secret")
 	c := cluster(t, etcd.Options{Endpoints: []string{s.URL()}, Username: "orders", Password: "secret", LeaseTTL: 2 * time.Second})
 	c.Publish([]etcd.Instance{instance("Arith", addresses[0])})
@@ -21,11 +21,11 @@ func TestUserAndPassword(t *testing.T) {
 	w.want(addresses[0])
 	w.keeps()
 
-	time.Sleep(3 * time.Second) // nothing is done with the token meanwhile
+	time.Sleep(3 * time.Second) // the token is not used meanwhile
 	c.Publish([]etcd.Instance{instance("Arith", addresses[0]), instance("Arith", addresses[1])})
 	w.want(addresses[0], addresses[1])
 
-	s.Restart(false) // it forgets all tokens
+	s.Restart(false) // all tokens are lost
 	within(t, backAfter, "coming back", func() bool { return c.Ping(t.Context()) == nil })
 	s.Put("services/arith/10.0.0.3:8972", "")
 	w.want(addresses...)
@@ -66,6 +66,6 @@ func TestTLSWithClientCertificate(t *testing.T) {
 	var err error
 	eventually(t, nil, func() bool {
 		err = stranger.Ping(t.Context())
-		return err != nil && strings.Contains(err.Error(), "certificate") // and not only that it took too long
+		return err != nil && strings.Contains(err.Error(), "certificate") // and not a timeout
 	}, func() any { return err })
 }

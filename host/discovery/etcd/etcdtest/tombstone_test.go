@@ -13,7 +13,7 @@ import (
 
 var bothLayouts = []string{"easymicro", "rpcx"}
 
-// A list that collapses is kept for half a minute, but not if its hosts wrote tombstones.
+// A list that collapses is kept for half a minute, unless its hosts wrote tombstones.
 func TestWhatIsWithdrawnIsForgottenAtOnce(t *testing.T) {
 	t.Parallel()
 	for name, layouts := range map[string][]string{"easymicro": {"easymicro"}, "rpcx": {"rpcx"}, "both": bothLayouts} {
@@ -27,7 +27,7 @@ func TestWhatIsWithdrawnIsForgottenAtOnce(t *testing.T) {
 			arith.want(addresses[0])
 			echo.want(addresses[0])
 
-			host.Publish([]etcd.Instance{instance("Echo", addresses[0])}) // one service less
+			host.Publish([]etcd.Instance{instance("Echo", addresses[0])}) // one service fewer
 			within(t, backAfter, "forgetting a service", func() bool { return len(arith.addresses()) == 0 })
 			echo.want(addresses[0])
 			host.Publish([]etcd.Instance{instance("Echo", addresses[1])}) // at another address
@@ -67,7 +67,7 @@ func TestWhatDiesIsKeptForAWhile(t *testing.T) {
 	w.want(addresses[0])
 }
 
-// Clients of rpcx avoid an inactive node; the original easymicro reads its three fields and ignores the others.
+// Clients of rpcx avoid an inactive node; the original easymicro reads three fields and ignores the others.
 func TestTombstonesAreUnderstoodByOtherClients(t *testing.T) {
 	t.Parallel()
 	s := etcdtest.Start(t)
@@ -84,7 +84,7 @@ func TestTombstonesAreUnderstoodByOtherClients(t *testing.T) {
 	last, want := map[string]string{}, map[string]string{
 		"services/arith/10.0.0.1:8972": `{"Name":"arith","Addr":"10.0.0.1:8972","Network":"tcp","Service":"Arith","Metadata":{"group":"blue"},"Version":"v1","Leaving":true}`,
 		"rpcx/Arith/tcp@10.0.0.1:8972": "group=blue&state=inactive&x-em-leaving=1",
-		"rpcx":                         "rpcx_path", // markers say nothing
+		"rpcx":                         "rpcx_path", // markers are not endpoints
 		"rpcx/Arith":                   "Arith",
 	}
 	eventually(t, nil, func() bool {
@@ -99,8 +99,8 @@ func TestTombstonesAreUnderstoodByOtherClients(t *testing.T) {
 	}, func() any { return last })
 }
 
-// The one who has the key now is not told off by the one who had it before, and a host that gives up one layout goes on
-// in the other.
+// The previous owner of a key does not write a tombstone over its new owner's, and a host that gives up one layout stays in
+// the other.
 func TestATombstoneConcernsItsOwnKeyAlone(t *testing.T) {
 	t.Parallel()
 	s := etcdtest.Start(t)
@@ -130,7 +130,7 @@ func TestATombstoneConcernsItsOwnKeyAlone(t *testing.T) {
 	}
 }
 
-// A caller that was cut off sees afterwards what happened meanwhile, in order, tombstones included.
+// A caller that was disconnected gets the missed changes afterwards, in order and with tombstones.
 func TestATombstoneIsSeenAfterAnOutage(t *testing.T) {
 	t.Parallel()
 	s := etcdtest.Start(t)
@@ -148,7 +148,7 @@ func TestATombstoneIsSeenAfterAnOutage(t *testing.T) {
 	if err := host.Withdraw(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	s.Delete("services/echo/" + addresses[1]) // says nothing
+	s.Delete("services/echo/" + addresses[1]) // without a tombstone
 	p.Heal()
 	within(t, backAfter, "hearing of it", func() bool { return len(arith.addresses()) == 0 && arith.failed() == nil })
 	echo.want(addresses[1])
@@ -157,7 +157,7 @@ func TestATombstoneIsSeenAfterAnOutage(t *testing.T) {
 	}
 }
 
-// Publishing again what is being withdrawn brings it back, whatever was written of it meanwhile.
+// Publishing what is being withdrawn restores it, whatever has been written meanwhile.
 func TestWhatIsPublishedAgainComesBack(t *testing.T) {
 	t.Parallel()
 	s := etcdtest.Start(t)
