@@ -23,7 +23,7 @@ func TestAHandlerReadsItsCallFromAnyContextBelow(t *testing.T) {
 	}
 }
 
-func TestOutsideOfACallThereIsNothingToRead(t *testing.T) {
+func TestOutsideOfACallEverythingIsEmpty(t *testing.T) {
 	ctx := t.Context()
 	if Caller(ctx) != "" || Metadata(ctx) != nil || CallFrom(ctx) != nil {
 		t.Errorf("caller %q, metadata %v", Caller(ctx), Metadata(ctx))
@@ -36,7 +36,7 @@ func TestOutsideOfACallThereIsNothingToRead(t *testing.T) {
 
 type parentKey struct{}
 
-func TestACallIsTheContextItIsIn(t *testing.T) {
+func TestACallIsItsOwnContext(t *testing.T) {
 	deadline := time.Now().Add(time.Hour)
 	parent, cancel := context.WithDeadline(context.WithValue(t.Context(), parentKey{}, "kept"), deadline)
 	ctx := WithCall(parent, &Call{})
@@ -96,7 +96,7 @@ func TestAddingACallToAContextAllocatesNothing(t *testing.T) {
 	}
 }
 
-func TestPairsKeepTheirOrderAndTheLastCounts(t *testing.T) {
+func TestPairsKeepTheirOrderAndTheLastValueCounts(t *testing.T) {
 	p := Pairs{{"a", "1"}, {"b", "2"}, {"a", "3"}}
 	if p.Get("a") != "3" || p.Get("A") != "" {
 		t.Errorf("a is %q, A is %q", p.Get("a"), p.Get("A"))

@@ -62,7 +62,7 @@ func (t touchy) MarshalJSON() ([]byte, error) { return json.Marshal(*t.p) }
 // dashed is made here because linters reject such a tag.
 var dashed = reflect.StructOf([]reflect.StructField{{Name: "Dash", Type: reflect.TypeFor[int](), Tag: `json:"-,"`}})
 
-func TestAnExampleShowsWhatJSONTakes(t *testing.T) {
+func TestAnExampleShowsTheShapeInJSON(t *testing.T) {
 	for _, tt := range []struct {
 		v    any
 		want string
@@ -128,7 +128,7 @@ func TestAnExampleDecodesIntoItsType(t *testing.T) {
 	}
 }
 
-func TestAnExampleHasNamesThatEncodingHas(t *testing.T) {
+func TestAnExampleHasTheNamesOfEncodingJSON(t *testing.T) {
 	for _, v := range []any{arithArgs{}, clash{}, tagged{}, either{}, everything{}} {
 		encoded, _ := json.Marshal(v)
 		shown, _ := json.Marshal(example(reflect.TypeOf(v), nil))
@@ -152,7 +152,7 @@ func TestAnExampleHasNamesThatEncodingHas(t *testing.T) {
 
 type deep []*[]*[]*[]*[]*[]*[]*[]*[]*deep
 
-func TestAnExampleOfATypeWithoutEndEnds(t *testing.T) {
+func TestAnExampleOfARecursiveTypeEnds(t *testing.T) {
 	if _, err := json.Marshal(example(reflect.TypeFor[deep](), nil)); err != nil {
 		t.Error(err)
 	}
@@ -176,7 +176,7 @@ func (shown) Double(context.Context, *shownArgs, *shownArgs) error { return nil 
 
 func (shown) Half(context.Context, *shownArgs, *shownArgs) error { return nil }
 
-func TestAnExampleIsThatOfItsMethodAlone(t *testing.T) {
+func TestAnExampleBelongsToOneMethod(t *testing.T) {
 	r := New()
 	Plain(shown{}, In(r), As("shown"), Example("Double", shownArgs{N: 21}))
 	e, _ := r.Lookup("shown")
@@ -191,7 +191,7 @@ func TestAnExampleIsThatOfItsMethodAlone(t *testing.T) {
 	}
 }
 
-func TestAnExampleThatDoesNotFitIsAMistakeInTheProgram(t *testing.T) {
+func TestAnExampleOfTheWrongTypePanics(t *testing.T) {
 	for want, o := range map[string]Option{
 		"no such method": Example("Triple", shownArgs{}),
 		"want a *":       Example("Double", 21),

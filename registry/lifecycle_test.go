@@ -37,7 +37,7 @@ func TestCloseRunsOnceTheLastAddedFirst(t *testing.T) {
 	}
 }
 
-func TestACloseThatHangsIsNotWaitedForBeyondItsContext(t *testing.T) {
+func TestAHangingCloseEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		done := false
 		s := Receiver(api{}).OnClose(func() error { time.Sleep(time.Minute); done = true; return nil })

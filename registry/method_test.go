@@ -43,7 +43,7 @@ func method(t *testing.T, s *Service, name string) *Method {
 	return nil
 }
 
-func TestAPanicIsAnErrorWithTheStackOfItsPlace(t *testing.T) {
+func TestAPanicIsAnErrorWithItsStack(t *testing.T) {
 	typed := Unary("Typed", func(context.Context, *pair) (*sum, error) { panic("out of paper") })
 	service := Receiver(moody{}).And(typed)
 	for name, want := range map[string]string{
@@ -68,7 +68,7 @@ func TestAPanicIsAnErrorWithTheStackOfItsPlace(t *testing.T) {
 	}
 }
 
-func TestGoexitEndsTheGoroutineAndTellsTheCall(t *testing.T) {
+func TestGoexitEndsTheGoroutineAndNotifiesTheCall(t *testing.T) {
 	m := method(t, Receiver(moody{}), "Exit")
 	told, returned, ended := make(chan *PanicError, 1), false, make(chan struct{})
 	go func() {
@@ -89,7 +89,7 @@ func TestGoexitEndsTheGoroutineAndTellsTheCall(t *testing.T) {
 	}
 }
 
-func TestGoexitWithoutAnyoneToTellStillEndsQuietly(t *testing.T) {
+func TestGoexitWithoutACallIsHarmless(t *testing.T) {
 	m := method(t, Receiver(moody{}), "Exit")
 	ended := make(chan struct{})
 	go func() {
@@ -118,7 +118,7 @@ func TestArgumentsOfAnotherTypeNeverReachTheMethod(t *testing.T) {
 	}
 }
 
-func TestAReplyIsMadeUnlessItIsGiven(t *testing.T) {
+func TestAReplyIsMadeUnlessGiven(t *testing.T) {
 	m := method(t, Receiver(&adder{bias: 1}), "Add")
 	got, err := m.Call(t.Context(), &pair{1, 2}, nil)
 	if err != nil || got.(*sum).C != 4 {

@@ -65,7 +65,7 @@ func exits(context.Context, limits, Env) (*Service, error) {
 
 var errNoPaper = errors.New("out of paper")
 
-func TestWhatOpenReturnsIsCheckedUnderTheHandlersName(t *testing.T) {
+func TestErrorsOfOpenNameTheHandler(t *testing.T) {
 	returns := func(s *Service) func(context.Context, limits, Env) (*Service, error) {
 		return func(context.Context, limits, Env) (*Service, error) { return s, nil }
 	}
@@ -126,7 +126,7 @@ func TestWhatOpenReturnsIsCheckedUnderTheHandlersName(t *testing.T) {
 	}
 }
 
-func TestTheErrorOfDecodingIsTheHostsToRead(t *testing.T) {
+func TestADecodingErrorIsReturnedUnchanged(t *testing.T) {
 	_, err := entry(openAdder).Open(t.Context(), func(any) error { return errNoPaper }, nil)
 	if !errors.Is(err, errNoPaper) || err.Error() != "orders: options: out of paper" {
 		t.Error(err)
@@ -143,7 +143,7 @@ func TestAnInstanceThatIsNotAcceptedIsClosed(t *testing.T) {
 	}
 }
 
-func TestAnOpenThatHangsIsGivenUpAndClosedWhenItComes(t *testing.T) {
+func TestALateInstanceIsClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		closed := false
 		e := entry(func(context.Context, limits, Env) (*Service, error) {
@@ -201,7 +201,7 @@ func TestAHandlerGetsTheClientsThatItDeclares(t *testing.T) {
 	}
 }
 
-func TestWithoutAnEnvironmentAHandlerOpensAllTheSame(t *testing.T) {
+func TestAHandlerOpensWithoutAnEnvironment(t *testing.T) {
 	e := entry(func(_ context.Context, _ limits, env Env) (*Service, error) {
 		env.Log().Info("opening", "service", env.Service())
 		err := env.Client("billing").Call(t.Context(), "Pay", nil, nil)

@@ -6,7 +6,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestOutgoingMetadataAddsUpAndTheContextAboveKeepsItsOwn(t *testing.T) {
+func TestOutgoingMetadataIsInheritedByContexts(t *testing.T) {
 	above := WithOutgoing(t.Context(), "tenant", "a")
 	below := WithOutgoing(WithOutgoing(above, "user", "u"), "tenant", "b")
 	if diff := cmp.Diff(Pairs{{"tenant", "a"}}, OutgoingMetadata(above)); diff != "" {
@@ -17,14 +17,14 @@ func TestOutgoingMetadataAddsUpAndTheContextAboveKeepsItsOwn(t *testing.T) {
 	}
 }
 
-func TestWhatComesInDoesNotGoOutByItself(t *testing.T) {
+func TestIncomingMetadataIsNotForwarded(t *testing.T) {
 	ctx := WithCall(t.Context(), &Call{Metadata: Pairs{{"v", "1"}}})
 	if got := OutgoingMetadata(ctx); got != nil {
 		t.Errorf("%v goes on", got)
 	}
 }
 
-func TestReplyMetadataOfAnUpstreamReachesWhoAskedForIt(t *testing.T) {
+func TestReplyMetadataOfAnUpstreamReachesItsCaller(t *testing.T) {
 	var got Pairs
 	ReplyOf(WithReplyOf(t.Context(), &got)).Set("etag", "x")
 	ReplyOf(t.Context()).Set("etag", "nobody asked")

@@ -31,7 +31,7 @@ func (misfits) OtherResult(context.Context, *pair, *sum) int         { return 0 
 func (misfits) Many(context.Context, pair, sum)                      {}
 func (misfits) unexported(context.Context, *pair, *sum) error        { return nil }
 
-func TestMethodsThatDoNotFitAreSkippedWithTheReason(t *testing.T) {
+func TestUnsuitableMethodsAreSkippedWithAReason(t *testing.T) {
 	_ = misfits.unexported
 	s := Receiver(misfits{})
 	if s.err != nil {
@@ -81,7 +81,7 @@ func (hooked) SameTypes(context.Context, *[]int) (*[]int, error)   { return nil,
 func (hooked) Forgotten(context.Context, *pair) (*[]string, error) { return nil, nil }
 func (hooked) Close() error                                        { return nil }
 
-func TestMethodsThatBeginWithAContextWereMeantToBeServed(t *testing.T) {
+func TestMethodsThatTakeAContextWereMeantToBeServed(t *testing.T) {
 	r := New()
 	Register("hooks", limits{}, openAdder, In(r))
 	Plain(hooked{}, In(r), As("plain"))
@@ -111,7 +111,7 @@ func TestMethodsThatBeginWithAContextWereMeantToBeServed(t *testing.T) {
 	}
 }
 
-func TestAReceiverWithoutAMethodThatFitsSaysWhy(t *testing.T) {
+func TestAReceiverWithoutASuitableMethodIsExplained(t *testing.T) {
 	for _, tt := range []struct {
 		v    any
 		want string

@@ -89,7 +89,7 @@ func (inner) Close() error { return nil }
 
 type recursive struct{ Next *recursive }
 
-func TestAMistakeInTheProgramPanicsAtRegistration(t *testing.T) {
+func TestMistakesInTheProgramPanicAtRegistration(t *testing.T) {
 	loop := recursive{}
 	loop.Next = &loop
 	in := func(r *Registry) []Option { return []Option{In(r)} }
@@ -137,7 +137,7 @@ func TestAMistakeInTheProgramPanicsAtRegistration(t *testing.T) {
 	}
 }
 
-func TestADuplicateNamesBothPlaces(t *testing.T) {
+func TestADuplicateNamesBothPositions(t *testing.T) {
 	r := New()
 	Register("twice", limits{}, openAdder, In(r))
 	got := mustPanic(t, func() { Plain(&adder{}, In(r), As("twice")) })
@@ -147,7 +147,7 @@ func TestADuplicateNamesBothPlaces(t *testing.T) {
 	}
 }
 
-func TestThePackageOfAFunctionIsCutFromItsName(t *testing.T) {
+func TestThePackageOfAFunction(t *testing.T) {
 	for function, want := range map[string]string{
 		"github.com/x/orders.init.0":         "github.com/x/orders",
 		"main.main":                          "main",

@@ -82,7 +82,7 @@ func TestEditorsKnowEveryFileBySchema(t *testing.T) {
 	}
 }
 
-func TestReadmesNameWhatIsThere(t *testing.T) {
+func TestReadmesNameExistingFiles(t *testing.T) {
 	for _, name := range folders(t) {
 		text, err := os.ReadFile(filepath.Join(name, "README.md"))
 		if err != nil {
@@ -110,7 +110,7 @@ var (
 )
 
 // With --help a command checks its name and its flags, and does nothing.
-func TestReadmesTypeCommandsThatThereAre(t *testing.T) {
+func TestReadmesUseExistingCommands(t *testing.T) {
 	for _, name := range folders(t) {
 		text, err := os.ReadFile(filepath.Join(name, "README.md"))
 		if err != nil {

@@ -16,7 +16,7 @@ var cutsByHand = []*regexp.Regexp{
 	regexp.MustCompile(`strings\.ToValidUTF8`),
 }
 
-func TestTextsAreCutByOneFunction(t *testing.T) {
+func TestTextsAreTruncatedByOneFunction(t *testing.T) {
 	const theOne = "wire/code/clip.go"
 	err := filepath.WalkDir(root, func(file string, d fs.DirEntry, err error) error {
 		name, _ := filepath.Rel(root, file)

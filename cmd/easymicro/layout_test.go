@@ -241,7 +241,7 @@ func TestTheTableHasNoCycle(t *testing.T) {
 	}
 }
 
-func TestLightPackagesBringNothingHeavy(t *testing.T) {
+func TestLightPackagesHaveNoHeavyDependencies(t *testing.T) {
 	for _, p := range packages(t) {
 		if !slices.Contains(light, p.Path) {
 			continue

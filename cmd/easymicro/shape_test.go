@@ -29,7 +29,7 @@ var notYet = []string{
 	"cmd/easymicro/cli",
 }
 
-func TestATypeAndItsMethodsStandInOneFile(t *testing.T) {
+func TestATypeAndItsMethodsAreInOneFile(t *testing.T) {
 	for _, p := range packages(t) {
 		if slices.Contains(notYet, p.Path) {
 			continue

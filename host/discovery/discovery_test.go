@@ -58,7 +58,7 @@ func next(t *testing.T, ch <-chan answer) answer {
 	case a := <-ch:
 		return a
 	case <-time.After(20 * time.Second):
-		t.Fatal("it tells nothing")
+		t.Fatal("no update")
 		return answer{}
 	}
 }
@@ -70,7 +70,7 @@ func want(t *testing.T, ch <-chan answer, text string) {
 	}
 }
 
-func TestStaticTellsItsListOnce(t *testing.T) {
+func TestStaticReportsItsListOnce(t *testing.T) {
 	l, err := Static("tcp://10.0.0.5:8972", "billing:8972", "unix:///run/billing.sock", "[::1]:8972")
 	if err != nil {
 		t.Fatal(err)

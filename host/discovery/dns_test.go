@@ -161,7 +161,7 @@ func TestAHostHasAnEndpointForEachAddressAndIsLookedUpAgain(t *testing.T) {
 	want(t, ch, "tcp@10.0.0.3:8972")
 }
 
-func TestSRVHasPortsWeightsAndTheLowestPriority(t *testing.T) {
+func TestSRVUsesPortsWeightsAndTheLowestPriority(t *testing.T) {
 	for _, name := range []string{"_rpcx._tcp.billing.test", "srv://_rpcx._tcp.billing.test", "plain.test", "srv://plain.test"} {
 		s := newNameServer(t)
 		s.set(func() {
@@ -214,7 +214,7 @@ func TestALookupThatFailsKeepsTheList(t *testing.T) {
 	}
 }
 
-func TestNamesThatAreNoneAreRefused(t *testing.T) {
+func TestInvalidNamesAreRefused(t *testing.T) {
 	for _, name := range []string{"", "srv://", "billing:", ":8972", "billing:http", "billing:0", "billing:65536", "srv://billing:8972", "http://billing", "a b"} {
 		if _, err := DNS(name, DNSOptions{}); err == nil {
 			t.Errorf("%q was taken", name)

@@ -44,7 +44,7 @@ func nodesOf(addresses ...string) string {
 	return text
 }
 
-func TestAFileSaysAddressWeightAndMetadata(t *testing.T) {
+func TestAFileSetsAddressWeightAndMetadata(t *testing.T) {
 	list, problems := config.DecodeEndpoints("nodes.yaml", []byte(`# a comment
 endpoints:
   - address: "tcp://10.0.0.5:8972"
@@ -125,7 +125,7 @@ func TestAGoodFileIsReadOnce(t *testing.T) {
 	want(t, ch, "tcp@b:2")
 }
 
-func TestABadFileKeepsTheListAndSaysWhy(t *testing.T) {
+func TestABadFileKeepsTheListAndReportsWhy(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "nodes.yaml")
 	ch := updates(t, File(path, fast()))
 	if a := next(t, ch); a.err == nil || !strings.Contains(a.String(), path+": cannot be read: no such file") {

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-func TestWhatIsNoFileIsToldAndHoldsNothingUp(t *testing.T) {
+func TestIrregularFilesAreReportedAndDoNotBlock(t *testing.T) {
 	for want, put := range map[string]func(t *testing.T, path string){
 		"is a pipe, not a file":      func(t *testing.T, path string) { t.Helper(); must(t, syscall.Mkfifo(path, 0o600)) },
 		"is a directory, not a file": func(t *testing.T, path string) { t.Helper(); must(t, os.Mkdir(path, 0o700)) },

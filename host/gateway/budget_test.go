@@ -18,14 +18,14 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// settled waits until nothing of the budget is in use.
-func settled(t *testing.T, b *wire.Budget) {
+// waitReleased waits until nothing of the budget is in use.
+func waitReleased(t *testing.T, b *wire.Budget) {
 	t.Helper()
-	until(t, func() bool { u := b.Usage(); return u.InFlight == 0 && u.BufferedBytes == 0 }, func() string { return fmt.Sprintf("%+v", b.Usage()) })
+	waitUntil(t, func() bool { u := b.Usage(); return u.InFlight == 0 && u.BufferedBytes == 0 }, func() string { return fmt.Sprintf("%+v", b.Usage()) })
 }
 
-// until polls for a condition without an event.
-func until(t *testing.T, ok func() bool, state func() string) {
+// waitUntil polls for a condition without an event.
+func waitUntil(t *testing.T, ok func() bool, state func() string) {
 	t.Helper()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
@@ -106,7 +106,7 @@ func TestOneWayCallsCountUntilTheirHandlersReturn(t *testing.T) {
 				t.Errorf("another caller: %d %s", r.StatusCode, r.body)
 			}
 			end()
-			settled(t, budget)
+			waitReleased(t, budget)
 			if r := one(flood, ""); r.StatusCode != 200 {
 				t.Errorf("afterwards: %d %s", r.StatusCode, r.body)
 			}
@@ -138,7 +138,7 @@ func TestStreamsOfHTTP2AreCalls(t *testing.T) {
 			}
 		})
 	}
-	until(t, func() bool { return budget.Usage().InFlight == 10 }, func() string { return fmt.Sprintf("%+v", budget.Usage()) })
+	waitUntil(t, func() bool { return budget.Usage().InFlight == 10 }, func() string { return fmt.Sprintf("%+v", budget.Usage()) })
 	res, err := c.Post("http://"+addr+"/Arith/Mul", "", strings.NewReader("{}"))
 	if err != nil {
 		t.Fatal(err)
@@ -152,7 +152,7 @@ func TestStreamsOfHTTP2AreCalls(t *testing.T) {
 	}
 	close(leave)
 	calls.Wait()
-	settled(t, budget)
+	waitReleased(t, budget)
 }
 
 // upload sends half of a request's body, on a connection of its own.
@@ -182,7 +182,7 @@ func statusOf(t *testing.T, conn net.Conn) int {
 }
 
 // Without room for all bodies the oldest is still read, so that they do not block each other.
-func TestBodiesCountAsTheyCome(t *testing.T) {
+func TestBodiesAreChargedAsTheyArrive(t *testing.T) {
 	const most = 256 << 10
 	budget := wire.NewBudget(0, most)
 	addr := serveWithin(t, &backend{}, Options{}, budget)
@@ -190,7 +190,7 @@ func TestBodiesCountAsTheyCome(t *testing.T) {
 	others.Hold(1 << 10)
 	body := `{"a":1,"x":"` + strings.Repeat("x", 300<<10) + `"}`
 	oldest, rest := upload(t, addr, body+strings.Repeat(" ", 400<<10))
-	until(t, func() bool { return budget.Usage().BufferedBytes > most }, func() string { return fmt.Sprintf("%+v", budget.Usage()) })
+	waitUntil(t, func() bool { return budget.Usage().BufferedBytes > most }, func() string { return fmt.Sprintf("%+v", budget.Usage()) })
 	if r := do(t, "POST", "http://"+addr+"/Arith/Mul", body); !isOverloaded(r) {
 		t.Errorf("a long body: %d %s", r.StatusCode, r.body)
 	}
@@ -209,11 +209,11 @@ func TestBodiesCountAsTheyCome(t *testing.T) {
 		t.Errorf("a short one: %d %s", r.StatusCode, r.body)
 	}
 	others.Give(1 << 10)
-	settled(t, budget)
+	waitReleased(t, budget)
 }
 
 // Requests may wait a moment for room, but not the first one of a connection.
-func TestRequestsWaitAMomentForRoom(t *testing.T) {
+func TestRequestsWaitBrieflyForTheBudget(t *testing.T) {
 	const most = 1 << 20
 	zipped, err := wire.AppendCompressed(nil, wire.Gzip, []byte(`{"a":1,"x":"`+strings.Repeat("x", 100<<10)+`"}`))
 	if err != nil {
@@ -225,8 +225,8 @@ func TestRequestsWaitAMomentForRoom(t *testing.T) {
 		take, give   func(b *wire.Budget, s []*wire.Share)
 		want         int
 	}{
-		"a call":               {body: "{}", proven: true, take: takePlaces, give: givePlaces, want: 200},
-		"a first call":         {body: "{}", take: takePlaces, give: givePlaces, want: 503},
+		"a call":               {body: "{}", proven: true, take: takeCalls, give: givePlaces, want: 200},
+		"a first call":         {body: "{}", take: takeCalls, give: givePlaces, want: 503},
 		"what is decompressed": {body: string(zipped), header: "Content-Encoding: gzip\r\n", take: takeBytes, give: giveBytes, want: 200},
 	} {
 		synctest.Test(t, func(t *testing.T) {
@@ -257,8 +257,8 @@ func TestRequestsWaitAMomentForRoom(t *testing.T) {
 	}
 }
 
-// takePlaces takes all calls of the budget but one.
-func takePlaces(b *wire.Budget, shares []*wire.Share) {
+// takeCalls takes all calls of the budget but one.
+func takeCalls(b *wire.Budget, shares []*wire.Share) {
 	for _, s := range []*wire.Share{shares[0], shares[0], shares[1]} {
 		if !s.TakeCall() {
 			panic(fmt.Sprintf("%+v", b.Usage()))
@@ -276,7 +276,7 @@ func takeBytes(b *wire.Budget, shares []*wire.Share) { shares[0].Hold(b.Usage().
 func giveBytes(b *wire.Budget, shares []*wire.Share) { shares[0].Give(b.Usage().MaxBufferedBytes) }
 
 // Peers that request much and read nothing are cut when their answers use up the host's memory.
-func TestAnswersThatNobodyTakesMakeRoomForOthers(t *testing.T) {
+func TestUnreadResponsesAreCutForOthers(t *testing.T) {
 	const most = 16 << 20
 	reply := `"` + strings.Repeat("x", 4<<20) + `"`
 	b := &backend{hook: func(_ context.Context, _, res *wire.Frame) error {
@@ -300,7 +300,7 @@ func TestAnswersThatNobodyTakesMakeRoomForOthers(t *testing.T) {
 		}
 		silent = append(silent, conn)
 	}
-	until(t, func() bool {
+	waitUntil(t, func() bool {
 		r := do(t, "POST", "http://"+addr+"/Arith/Mul", `{"a":1,"x":"`+strings.Repeat("x", 64<<10)+`"}`)
 		if r.StatusCode != 200 && !isOverloaded(r) {
 			t.Fatalf("%d %s", r.StatusCode, r.body)
@@ -310,11 +310,11 @@ func TestAnswersThatNobodyTakesMakeRoomForOthers(t *testing.T) {
 	for _, conn := range silent {
 		conn.Close()
 	}
-	settled(t, budget)
+	waitReleased(t, budget)
 }
 
 // Bodies that arrive byte by byte block only their own connections, and only for BodyTimeout.
-func TestSlowBodiesAreTheirOwnMatter(t *testing.T) {
+func TestSlowBodiesDoNotBlockOtherConnections(t *testing.T) {
 	budget := wire.NewBudget(0, 8<<20)
 	addr := serveWithin(t, &backend{}, Options{Limits: wire.Limits{BodyTimeout: 300 * time.Millisecond}}, budget)
 	var slow sync.WaitGroup
@@ -342,5 +342,5 @@ func TestSlowBodiesAreTheirOwnMatter(t *testing.T) {
 		}
 	}
 	slow.Wait() // all have been closed
-	settled(t, budget)
+	waitReleased(t, budget)
 }

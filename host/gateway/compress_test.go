@@ -12,7 +12,7 @@ import (
 	"github.com/easymicro/easymicro/wire"
 )
 
-func TestTheCompressionThatACallerPrefersIsTaken(t *testing.T) {
+func TestThePreferredCompressionIsUsed(t *testing.T) {
 	for accept, want := range map[string]string{
 		"":                            "",
 		"gzip":                        "gzip",
@@ -54,7 +54,7 @@ func TestTheCompressionThatACallerPrefersIsTaken(t *testing.T) {
 	}
 }
 
-func TestRepliesAreCompressedForThoseWhoAcceptIt(t *testing.T) {
+func TestRepliesAreCompressedIfAccepted(t *testing.T) {
 	noise := make([]byte, 4<<10)
 	_, _ = rand.Read(noise)
 	b := &backend{hook: func(_ context.Context, req, res *wire.Frame) error {
@@ -104,7 +104,7 @@ func TestRepliesAreCompressedForThoseWhoAcceptIt(t *testing.T) {
 }
 
 // A compressed answer that waits for its caller does not keep the uncompressed one in memory.
-func TestAReplyThatIsSentCompressedIsNotKept(t *testing.T) {
+func TestTheUncompressedReplyIsReleased(t *testing.T) {
 	for accept, kept := range map[string]bool{"gzip": false, "zstd": false, "br": true} {
 		limits := wire.Limits{}.WithDefaults()
 		s := response{request: &request{stream: stream{

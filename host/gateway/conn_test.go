@@ -16,8 +16,8 @@ import (
 	"github.com/easymicro/easymicro/wire"
 )
 
-// over returns a connection of a server, and its peer's end.
-func over(t *testing.T, s *Server) (*conn, net.Conn) {
+// newTestConn returns a connection of a server, and its peer's end.
+func newTestConn(t *testing.T, s *Server) (*conn, net.Conn) {
 	t.Helper()
 	near, far := net.Pipe()
 	c := s.newConn(near, true)
@@ -29,10 +29,10 @@ func over(t *testing.T, s *Server) (*conn, net.Conn) {
 }
 
 // A slow peer is not silent.
-func TestAPeerIsSilentWhenItTakesNoByteForTheWriteTimeout(t *testing.T) {
+func TestAPeerIsSilentWhenItTakesNoByteWithinTheWriteTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := NewServer(ServerOptions{})
-		c, far := over(t, s)
+		c, far := newTestConn(t, s)
 		begin := time.Now()
 		var reader sync.WaitGroup
 		defer reader.Wait()
@@ -105,7 +105,7 @@ func TestASlowPeerWithTLSIsNotSilent(t *testing.T) {
 // leave may wake the reader after it has begun the GOAWAY by itself.
 func TestAConnectionIsReadAfterItsGoAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, far := over(t, NewServer(ServerOptions{}))
+		c, far := newTestConn(t, NewServer(ServerOptions{}))
 		f := newFrames()
 		f.watch([]byte(preface2)[len("PRI * HTTP/2.0\r\n"):])
 		c.frames.Store(f)
@@ -123,10 +123,10 @@ func TestAConnectionIsReadAfterItsGoAway(t *testing.T) {
 }
 
 // A request that is on its way when the idle timeout ends is still read.
-func TestAnIdleConnectionIsLookedAtOnceMore(t *testing.T) {
+func TestAnExpiredIdleConnectionIsReadOnceMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, idle := range []bool{true, false} {
-			c, far := over(t, NewServer(ServerOptions{}))
+			c, far := newTestConn(t, NewServer(ServerOptions{}))
 			c.idle.Store(idle)
 			_ = c.SetReadDeadline(time.Now().Add(time.Second))
 			var late sync.WaitGroup
@@ -144,9 +144,9 @@ func TestAnIdleConnectionIsLookedAtOnceMore(t *testing.T) {
 	})
 }
 
-func TestAnIdleConnectionThatNobodyUsesIsClosedInTime(t *testing.T) {
+func TestAnIdleConnectionIsClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, _ := over(t, NewServer(ServerOptions{}))
+		c, _ := newTestConn(t, NewServer(ServerOptions{}))
 		c.owner.(*Server).state(c, http.StateIdle)
 		_ = c.SetReadDeadline(time.Now().Add(time.Second))
 		begin := time.Now()

@@ -15,7 +15,7 @@ import (
 	"github.com/easymicro/easymicro/wire"
 )
 
-func TestHeadersSayHowLongACallerWaits(t *testing.T) {
+func TestHeadersSetTheCallersDeadline(t *testing.T) {
 	const bad = -1
 	for _, tc := range []struct {
 		headers string
@@ -70,7 +70,7 @@ func TestHeadersSayHowLongACallerWaits(t *testing.T) {
 	}
 }
 
-func TestATimeThatIsOverRunsNothing(t *testing.T) {
+func TestAnExpiredDeadlineRunsNothing(t *testing.T) {
 	for _, header := range []string{
 		"Grpc-Timeout: 0S", "Grpc-Timeout: -1S", "Connect-Timeout-Ms: 0", "Connect-Timeout-Ms: -5", "X-Request-Timeout: 0", "X-Request-Timeout: 0s",
 		"X-Request-Timeout: -800ms", "Grpc-Timeout: -99999999H", "Grpc-Timeout: -9999999M",
@@ -83,7 +83,7 @@ func TestATimeThatIsOverRunsNothing(t *testing.T) {
 	}
 }
 
-func TestTheCallersTimeRunsWhileItsBodyComes(t *testing.T) {
+func TestTheDeadlineCountsWhileTheBodyArrives(t *testing.T) {
 	b := &backend{}
 	conn, err := net.Dial("tcp", serve(t, b, Options{}))
 	if err != nil {

@@ -30,7 +30,7 @@ func late() *code.Error {
 	return code.Refuse(code.DeadlineExceeded, code.ReasonTimeout, "timeout", "slow@r3", host, 0)
 }
 
-func TestTheAnswerGoesOutAtTheDeadlineWhileTheHandlerRuns(t *testing.T) {
+func TestTheCallerIsAnsweredAtTheDeadlineWhileTheHandlerRuns(t *testing.T) {
 	leave, payload := make(chan struct{}), make(chan string, 1)
 	b := &backend{hook: func(ctx context.Context, req, _ *wire.Frame) error {
 		wire.CallFrom(ctx).ExpireAt(time.Now().Add(time.Millisecond), late)
@@ -54,7 +54,7 @@ func TestTheAnswerGoesOutAtTheDeadlineWhileTheHandlerRuns(t *testing.T) {
 	}
 }
 
-func TestTheEarlyAnswerEndsTheStreamOfHTTP2Too(t *testing.T) {
+func TestAnEarlyResponseEndsTheHTTP2Stream(t *testing.T) {
 	leave := make(chan struct{})
 	defer close(leave)
 	b := &backend{hook: func(ctx context.Context, _, _ *wire.Frame) error {
@@ -83,7 +83,7 @@ func h2c(t *testing.T) *http.Client {
 	return &http.Client{Transport: tr, Timeout: 10 * time.Second}
 }
 
-func TestACallerWhoLeavesCancelsItsCall(t *testing.T) {
+func TestADisconnectCancelsTheCall(t *testing.T) {
 	started, ended := make(chan struct{}), make(chan error, 1)
 	b := &backend{hook: func(ctx context.Context, _, _ *wire.Frame) error {
 		close(started)
@@ -137,7 +137,7 @@ func TestOneWayIsAcceptedAfterTheRules(t *testing.T) {
 	}
 }
 
-func TestOneWayWithoutAdmittedIsAcceptedWhateverTheHandlerSays(t *testing.T) {
+func TestOneWayWithoutAdmittedIsAcceptedWhateverTheHandlerReturns(t *testing.T) {
 	url := "http://" + serve(t, &backend{}, Options{})
 	for path, want := range map[string]int{"/Arith/Mul": 202, "/Arith/Div": 202, "/Arith/Nope": 404} {
 		if r := do(t, "POST", url+path, `{"a":1}`, "X-RPCX-Oneway: 1"); r.StatusCode != want {
@@ -146,7 +146,7 @@ func TestOneWayWithoutAdmittedIsAcceptedWhateverTheHandlerSays(t *testing.T) {
 	}
 }
 
-func TestABodyThatDoesNotComeIsGivenUp(t *testing.T) {
+func TestABodyThatNeverArrivesTimesOut(t *testing.T) {
 	addr := serve(t, &backend{}, Options{Limits: wire.Limits{BodyTimeout: 20 * time.Millisecond}})
 	for _, path := range []string{"/Arith/Mul", "/nothing/here/at-all"} {
 		conn, err := net.Dial("tcp", addr)

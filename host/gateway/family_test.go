@@ -12,7 +12,7 @@ import (
 )
 
 // The gateway of rpcx accepts POST, PUT and GET alike.
-func TestCallsWithAFamilysHeadersComeByPUTAndGETToo(t *testing.T) {
+func TestFamilyHeadersAllowPUTAndGET(t *testing.T) {
 	b := &backend{}
 	url := "http://" + serve(t, b, Options{Get: []string{"Arith.Mul"}})
 	const body = `{"a":73,"b":1500}`
@@ -50,7 +50,7 @@ func TestCallsWithAFamilysHeadersComeByPUTAndGETToo(t *testing.T) {
 	}
 }
 
-func TestMetadataOfAReplysHeaderIsBounded(t *testing.T) {
+func TestReplyMetadataIsBounded(t *testing.T) {
 	size := 0
 	b := &backend{hook: func(_ context.Context, _, res *wire.Frame) error {
 		res.Metadata.Set("big", strings.Repeat("x", size))
@@ -119,26 +119,26 @@ func TestEveryRefusalHasItsStatusAndRetryAfter(t *testing.T) {
 	}
 }
 
-func TestListenersOnLoopbackAnswerToTheirNames(t *testing.T) {
+func TestLoopbackListenersCheckTheHostHeader(t *testing.T) {
 	names := func(host string) bool { return host == "mine" }
 	request := func(host string, header string) string {
 		return "POST /Arith/Mul HTTP/1.1\r\nHost: " + host + "\r\nConnection: close\r\nContent-Length: 7\r\n" + header + "\r\n{\"a\":1}"
 	}
 	b := &backend{}
 	addr := serve(t, b, Options{AnswersTo: names})
-	if got := raw(t, addr, request("mine", "")); len(got) != 1 || got[0] != http.StatusOK {
+	if got := sendRaw(t, addr, request("mine", "")); len(got) != 1 || got[0] != http.StatusOK {
 		t.Errorf("its own name: %v", got)
 	}
 	b.last = wire.Frame{}
 	for _, header := range []string{"", "X-Forwarded-For: 203.0.113.9\r\n", "Origin: http://evil.example\r\n", "X-RPCX-Version: 1\r\n"} {
-		if got := raw(t, addr, request("evil.example", header)); len(got) != 1 || got[0] != http.StatusForbidden {
+		if got := sendRaw(t, addr, request("evil.example", header)); len(got) != 1 || got[0] != http.StatusForbidden {
 			t.Errorf("another: %v", got)
 		}
 	}
 	if f, _ := b.lastCall(); f.Service != "" {
 		t.Error("it was run")
 	}
-	if got := raw(t, serve(t, b, Options{AnswersTo: names, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}), request("shop.example", "")); len(got) != 1 || got[0] != http.StatusOK {
+	if got := sendRaw(t, serve(t, b, Options{AnswersTo: names, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}), request("shop.example", "")); len(got) != 1 || got[0] != http.StatusOK {
 		t.Errorf("a trusted proxy: %v", got)
 	}
 }

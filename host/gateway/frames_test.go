@@ -34,8 +34,8 @@ func frame(kind, flags byte, stream uint32, payload ...byte) []byte {
 	return append(binary.BigEndian.AppendUint32(b, stream), payload...)
 }
 
-// hello is the beginning of a connection of HTTP/2.
-func hello() []byte { return append([]byte(preface2), frame(frameSettings, 0, 0)...) }
+// clientPreface returns the preface of an HTTP/2 connection.
+func clientPreface() []byte { return append([]byte(preface2), frame(frameSettings, 0, 0)...) }
 
 // get returns the headers of a stream without a body: GET /Arith/Hook, without Huffman coding.
 func get(stream uint32) []byte {
@@ -45,8 +45,8 @@ func get(stream uint32) []byte {
 	return frame(frameHeaders, flagEndHeaders|1, stream, block...)
 }
 
-func TestFramesAreFollowedHoweverTheirBytesCome(t *testing.T) {
-	all := slicesOf(hello()[len("PRI * HTTP/2.0\r\n"):], get(1), frame(0, 0, 1, make([]byte, 3000)...), frame(frameHeaders, 0, 3, 1, 2),
+func TestFramesAreParsedHoweverTheirBytesArrive(t *testing.T) {
+	all := slicesOf(clientPreface()[len("PRI * HTTP/2.0\r\n"):], get(1), frame(0, 0, 1, make([]byte, 3000)...), frame(frameHeaders, 0, 3, 1, 2),
 		frame(frameContinuation, flagEndHeaders, 3, 1), frame(framePing, 0, 0, make([]byte, 8)...))
 	for _, size := range []int{1, 2, 9, 100, len(all)} {
 		f, count := newFrames(), 0
@@ -60,14 +60,14 @@ func TestFramesAreFollowedHoweverTheirBytesCome(t *testing.T) {
 		}
 	}
 	f := newFrames()
-	f.watch(all[:len(hello())-len("PRI * HTTP/2.0\r\n")])
+	f.watch(all[:len(clientPreface())-len("PRI * HTTP/2.0\r\n")])
 	f.watch(frame(frameHeaders, 0, 1, 1, 2))
 	if f.between() || f.began.Load() == 0 {
 		t.Error("a block of headers that goes on is taken for ended")
 	}
 }
 
-func TestOnlyBytesOfAnswersCountHoweverTheyAreWritten(t *testing.T) {
+func TestOnlyBytesOfResponsesCount(t *testing.T) {
 	all := slicesOf(frame(frameSettings, 0, 0, make([]byte, 6)...), frame(frameHeaders, 0, 1, make([]byte, 20)...),
 		frame(frameContinuation, flagEndHeaders, 1, make([]byte, 30)...), frame(framePing, 1, 0, make([]byte, 8)...),
 		frame(frameData, 0, 1, make([]byte, 3000)...), frame(frameUpdate, 0, 1, make([]byte, 4)...), frame(frameData, 1, 1),
@@ -85,7 +85,7 @@ func TestOnlyBytesOfAnswersCountHoweverTheyAreWritten(t *testing.T) {
 }
 
 // The time that a slow frame took does not count against the header block after it.
-func TestHeadersHaveATimeOfTheirOwn(t *testing.T) {
+func TestHeaderBlocksHaveTheirOwnTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFrames()
 		f.watch([]byte(preface2)[len("PRI * HTTP/2.0\r\n"):])
@@ -109,7 +109,7 @@ func TestHeadersHaveATimeOfTheirOwn(t *testing.T) {
 
 func slicesOf(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
 
-func TestFramesThatServeNobodyAreReadSlowly(t *testing.T) {
+func TestUselessFramesAreReadSlowly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var a allowance
 		a.start()
@@ -150,22 +150,22 @@ func TestUploadsInSmallFramesAreNotReadSlowly(t *testing.T) {
 	})
 }
 
-// second returns a connection that speaks HTTP/2 and reads everything it receives.
-func second(t *testing.T, addr string) net.Conn {
+// dialHTTP2 returns a connection that speaks HTTP/2 and reads everything it receives.
+func dialHTTP2(t *testing.T, addr string) net.Conn {
 	t.Helper()
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	if _, err := conn.Write(hello()); err != nil {
+	if _, err := conn.Write(clientPreface()); err != nil {
 		t.Fatal(err)
 	}
 	return conn
 }
 
-// goodbye returns the last stream that a server's GOAWAY names, or an error.
-func goodbye(r io.Reader) (uint32, error) {
+// readGoAway returns the last stream ID of a server's GOAWAY, or an error.
+func readGoAway(r io.Reader) (uint32, error) {
 	for header := make([]byte, frameHeaderBytes); ; {
 		if _, err := io.ReadFull(r, header); err != nil {
 			return 0, err
@@ -183,7 +183,7 @@ func goodbye(r io.Reader) (uint32, error) {
 	}
 }
 
-func TestAConnectionOfHTTP2WithoutARequestIsToldToGo(t *testing.T) {
+func TestAnHTTP2ConnectionWithoutARequestGetsAGoAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &backend{}
 		g, err := New(Options{Handler: b, Resolve: b.resolve})
@@ -198,17 +198,17 @@ func TestAConnectionOfHTTP2WithoutARequestIsToldToGo(t *testing.T) {
 			sent string
 			told bool
 		}{
-			"a preface":       {string(hello()), true},
-			"half a frame":    {string(hello()) + "\x00\x40", false},
-			"the size of one": {string(hello()) + "\x00\x40\x00\x00\x00\x00\x00\x00\x01", false},
-			"half of a block": {string(hello()) + string(frame(frameHeaders, 0, 1, 0x82)), false},
-			"pings":           {string(hello()) + strings.Repeat(string(frame(framePing, 0, 0, make([]byte, 8)...)), 5), true},
+			"a preface":       {string(clientPreface()), true},
+			"half a frame":    {string(clientPreface()) + "\x00\x40", false},
+			"the size of one": {string(clientPreface()) + "\x00\x40\x00\x00\x00\x00\x00\x00\x01", false},
+			"half of a block": {string(clientPreface()) + string(frame(frameHeaders, 0, 1, 0x82)), false},
+			"pings":           {string(clientPreface()) + strings.Repeat(string(frame(framePing, 0, 0, make([]byte, 8)...)), 5), true},
 		} {
 			peer := ln.dial()
 			begin := time.Now()
 			var wrote sync.WaitGroup
 			wrote.Go(func() { _, _ = peer.Write([]byte(tc.sent)) })
-			if last, err := goodbye(peer); (err == nil) != tc.told || last != 0 {
+			if last, err := readGoAway(peer); (err == nil) != tc.told || last != 0 {
 				t.Errorf("%s: stream %d, %v", name, last, err)
 			}
 			_, _ = io.Copy(io.Discard, peer)
@@ -289,7 +289,7 @@ func halfRead(s *Server) (n int) {
 }
 
 // The 9 bytes of a frame header allocate no MiB.
-func TestTheHeaderOfAFrameCostsLittle(t *testing.T) {
+func TestAFrameHeaderAllocatesLittle(t *testing.T) {
 	const peers = 200
 	srv, addr := start(t, &backend{}, Options{}, nil)
 	heap := func() int64 {
@@ -300,7 +300,7 @@ func TestTheHeaderOfAFrameCostsLittle(t *testing.T) {
 	}
 	conns := make([]net.Conn, peers)
 	for i := range conns {
-		conns[i] = second(t, addr)
+		conns[i] = dialHTTP2(t, addr)
 		_, _ = io.ReadFull(conns[i], make([]byte, frameHeaderBytes))
 	}
 	before := heap()
@@ -309,7 +309,7 @@ func TestTheHeaderOfAFrameCostsLittle(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	until(t, func() bool { return halfRead(srv) == peers }, func() string { return fmt.Sprintf("%d headers were read", halfRead(srv)) })
+	waitUntil(t, func() bool { return halfRead(srv) == peers }, func() string { return fmt.Sprintf("%d headers were read", halfRead(srv)) })
 	if r := do(t, "POST", "http://"+addr+"/Arith/Mul", `{"a":1}`); r.StatusCode != 200 {
 		t.Errorf("status %d", r.StatusCode)
 	}
@@ -319,7 +319,7 @@ func TestTheHeaderOfAFrameCostsLittle(t *testing.T) {
 }
 
 // Floods of HTTP/2 frames are read slowly or end their own connection, and do not affect others.
-func TestFloodsOfHTTP2AreTheirOwnMatter(t *testing.T) {
+func TestHTTP2FloodsDoNotAffectOthers(t *testing.T) {
 	b := &backend{hook: func(ctx context.Context, _, _ *wire.Frame) error {
 		<-ctx.Done()
 		return ctx.Err()
@@ -352,7 +352,7 @@ func TestFloodsOfHTTP2AreTheirOwnMatter(t *testing.T) {
 			begin := time.Now()
 			var sent [10]int
 			for i := range sent {
-				conn := second(t, addr)
+				conn := dialHTTP2(t, addr)
 				context.AfterFunc(ctx, func() { _ = conn.Close() })
 				floods.Go(func() { _, _ = io.Copy(io.Discard, conn) })
 				floods.Go(func() {
@@ -386,7 +386,7 @@ func TestFloodsOfHTTP2AreTheirOwnMatter(t *testing.T) {
 			t.Logf("%d calls beside floods of %v frames", calls, sent)
 		})
 	}
-	settled(t, budget)
+	waitReleased(t, budget)
 }
 
 // framesRead returns how many frames were read on each connection of HTTP/2 opened since then.

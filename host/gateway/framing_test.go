@@ -17,9 +17,9 @@ const (
 	sized   = head + "Content-Length: 7\r\n\r\n{\"a\":1}"
 )
 
-// talk sends the requests one after the other on one connection, and returns how many were answered by 200 before the
+// sendInTurn sends the requests one after the other on one connection, and returns how many were answered by 200 before the
 // server closed it.
-func talk(t *testing.T, addr string, requests ...string) (answered int) {
+func sendInTurn(t *testing.T, addr string, requests ...string) (answered int) {
 	t.Helper()
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
@@ -57,16 +57,16 @@ func TestChunkedRequestsShareAConnection(t *testing.T) {
 				"007;a=b\r\n{\"a\":1}\r\n000\r\nX: 1\r\nContent-Length: 5\r\n\r\n")
 		}
 	}
-	if n := talk(t, addr, mixed...); n != len(mixed) {
+	if n := sendInTurn(t, addr, mixed...); n != len(mixed) {
 		t.Errorf("closed after %d of %d requests", n, len(mixed))
 	}
-	if statuses := raw(t, addr, strings.Repeat(chunked+sized, 20)+head+"Connection: close\r\nContent-Length: 7\r\n\r\n{\"a\":1}"); len(statuses) != 41 {
+	if statuses := sendRaw(t, addr, strings.Repeat(chunked+sized, 20)+head+"Connection: close\r\nContent-Length: 7\r\n\r\n{\"a\":1}"); len(statuses) != 41 {
 		t.Errorf("%d answers to 41 pipelined requests", len(statuses))
 	}
 }
 
 // A proxy in front may accept the framing that this server does not.
-func TestAConnectionEndsBehindARequestWithTwoFramings(t *testing.T) {
+func TestARequestWithTwoFramingsEndsTheConnection(t *testing.T) {
 	const both = "7\r\n{\"a\":1}\r\n0\r\n\r\n"
 	for name, request := range map[string]string{
 		"length first":         head + "Content-Length: 17\r\nTransfer-Encoding: chunked\r\n\r\n" + both,
@@ -81,12 +81,12 @@ func TestAConnectionEndsBehindARequestWithTwoFramings(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			addr := serve(t, &backend{}, Options{})
-			if n := talk(t, addr, chunked, sized, chunked, request, sized); n != 4 {
+			if n := sendInTurn(t, addr, chunked, sized, chunked, request, sized); n != 4 {
 				t.Errorf("%d requests were answered, want 4 of 5", n)
 			}
 			b := &backend{}
 			hidden := "POST /Arith/Div HTTP/1.1\r\nHost: x\r\nContent-Length: 13\r\n\r\n{\"a\":6,\"b\":3}"
-			raw(t, serve(t, b, Options{}), request+hidden)
+			sendRaw(t, serve(t, b, Options{}), request+hidden)
 			if f, _ := b.lastCall(); f.Method == "Div" {
 				t.Error("what came with it was run")
 			}
@@ -94,19 +94,19 @@ func TestAConnectionEndsBehindARequestWithTwoFramings(t *testing.T) {
 	}
 }
 
-func TestAConnectionOfHTTP10EndsBehindATransferEncoding(t *testing.T) {
+func TestATransferEncodingEndsAnHTTP10Connection(t *testing.T) {
 	addr := serve(t, &backend{}, Options{})
 	old := "POST /Arith/Mul HTTP/1.0\r\nHost: x\r\nConnection: keep-alive\r\n"
 	length := old + "Content-Length: 7\r\n\r\n{\"a\":1}"
-	if n := talk(t, addr, length, length, length); n != 3 {
+	if n := sendInTurn(t, addr, length, length, length); n != 3 {
 		t.Errorf("%d plain requests were answered", n)
 	}
-	if n := talk(t, addr, length, old+"Transfer-Encoding: chunked\r\nContent-Length: 7\r\n\r\n{\"a\":1}", length); n != 2 {
+	if n := sendInTurn(t, addr, length, old+"Transfer-Encoding: chunked\r\nContent-Length: 7\r\n\r\n{\"a\":1}", length); n != 2 {
 		t.Errorf("%d requests were answered, want 2 of 3", n)
 	}
 }
 
-func TestFramingIsFollowedHoweverItsBytesCome(t *testing.T) {
+func TestFramingIsParsedHoweverItsBytesArrive(t *testing.T) {
 	for name, tc := range map[string]struct {
 		bytes            string
 		unclear, encoded bool
@@ -138,7 +138,7 @@ func TestFramingIsFollowedHoweverItsBytesCome(t *testing.T) {
 	}
 }
 
-func TestFramingCostsNoMemory(t *testing.T) {
+func TestFramingAllocatesNothing(t *testing.T) {
 	f := new(framing)
 	b := []byte(fmt.Sprintf("%sX: %s\r\n\r\n%s", head, strings.Repeat("x", 200), chunked))
 	if n := testing.AllocsPerRun(100, func() { f.watch(b) }); n > 0 {

@@ -111,7 +111,7 @@ func TestBadBodiesGetAClearAnswer(t *testing.T) {
 	}
 }
 
-func TestATooLongBodyIsToldTheLimit(t *testing.T) {
+func TestATooLongBodyGetsTheLimit(t *testing.T) {
 	unlimited := "http://" + serve(t, &backend{}, Options{}) + "/Arith/Mul"
 	if r := do(t, "POST", unlimited, strings.Repeat(" ", 4<<20+1)); r.StatusCode != 413 || !strings.Contains(r.body, "the body is longer than 4 MiB\"") {
 		t.Errorf("the default: %d %s", r.StatusCode, r.body)
@@ -220,7 +220,7 @@ func TestPanicsAreHiddenUnlessTheyAreExposed(t *testing.T) {
 	}
 }
 
-func TestTheHostsOwnWordsOfAPanicArePassedOn(t *testing.T) {
+func TestTheHostsTextForAPanicIsKept(t *testing.T) {
 	b := &backend{hook: func(context.Context, *wire.Frame, *wire.Frame) error {
 		return code.Refuse(code.Internal, code.ReasonPanic, "the host's words", "", host, 0)
 	}}
@@ -256,7 +256,7 @@ func TestRequestsThatNeverBecomeCallsAreCounted(t *testing.T) {
 	}
 }
 
-func TestAProblemNamesTheTraceThatTheHandlerHasBegun(t *testing.T) {
+func TestAProblemNamesTheTraceThatTheHandlerStarted(t *testing.T) {
 	const id = "4bf92f3577b34da6a3ce929d0e0e4736"
 	b := &backend{hook: func(_ context.Context, req, _ *wire.Frame) error {
 		req.Metadata.Set("traceparent", "00-"+id+"-00f067aa0ba902b7-01")

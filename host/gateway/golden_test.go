@@ -135,7 +135,7 @@ func TestFamilyHeadersNameTheMethodAndCodec(t *testing.T) {
 	}
 }
 
-func TestHeadersThatSayNothingAreLeftOut(t *testing.T) {
+func TestEmptyHeadersAreLeftOut(t *testing.T) {
 	url := "http://" + serve(t, &backend{}, Options{})
 	for _, tc := range []struct {
 		path, header string

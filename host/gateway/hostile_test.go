@@ -17,8 +17,8 @@ import (
 	"github.com/easymicro/easymicro/wire"
 )
 
-// raw sends bytes as they are, and returns the statuses of all answers until the server closes.
-func raw(t *testing.T, addr, request string) (statuses []int) {
+// sendRaw sends bytes as they are, and returns the statuses of all answers until the server closes.
+func sendRaw(t *testing.T, addr, request string) (statuses []int) {
 	t.Helper()
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
@@ -68,7 +68,7 @@ func TestNoRequestHidesInAnother(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := &backend{}
-			statuses := raw(t, serve(t, b, Options{}), request+hidden)
+			statuses := sendRaw(t, serve(t, b, Options{}), request+hidden)
 			if f, _ := b.lastCall(); f.Method == "Div" {
 				t.Errorf("the hidden call was run; answers %v", statuses)
 			}
@@ -84,20 +84,20 @@ func TestPipelinedRequestsAreAnsweredInOrder(t *testing.T) {
 	one := "POST /Arith/Mul HTTP/1.1\r\nHost: x\r\nContent-Length: 7\r\n\r\n{\"a\":1}"
 	end := "POST /Arith/Mul HTTP/1.1\r\nHost: x\r\nContent-Length: 7\r\nConnection: close\r\n\r\n{\"a\":1}"
 	two := "POST /Arith/Nope HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"
-	if got := raw(t, addr, one+two+end); len(got) != 3 || got[0] != 200 || got[1] != 404 || got[2] != 200 {
+	if got := sendRaw(t, addr, one+two+end); len(got) != 3 || got[0] != 200 || got[1] != 404 || got[2] != 200 {
 		t.Errorf("answers %v", got)
 	}
 }
 
 func TestHeadersAreBounded(t *testing.T) {
 	addr := serve(t, &backend{}, Options{})
-	if got := raw(t, addr, "POST /Arith/Mul HTTP/1.1\r\nHost: x\r\nX: "+strings.Repeat("x", 40<<10)); len(got) != 1 || got[0] != 431 {
+	if got := sendRaw(t, addr, "POST /Arith/Mul HTTP/1.1\r\nHost: x\r\nX: "+strings.Repeat("x", 40<<10)); len(got) != 1 || got[0] != 431 {
 		t.Errorf("answers %v", got)
 	}
-	if got := raw(t, addr, "POST /Arith/Mul HTTP/1.1\r\nHost: x\r\nX: "+strings.Repeat("x", 24<<10)+"\r\nConnection: close\r\nContent-Length: 7\r\n\r\n{\"a\":1}"); len(got) != 1 || got[0] != 200 {
+	if got := sendRaw(t, addr, "POST /Arith/Mul HTTP/1.1\r\nHost: x\r\nX: "+strings.Repeat("x", 24<<10)+"\r\nConnection: close\r\nContent-Length: 7\r\n\r\n{\"a\":1}"); len(got) != 1 || got[0] != 200 {
 		t.Errorf("answers %v", got)
 	}
-	if got := raw(t, addr, "POST /Arith/Mul?"+strings.Repeat("x", 40<<10)+" HTTP/1.1\r\n\r\n"); len(got) > 1 || len(got) == 1 && got[0] < 400 {
+	if got := sendRaw(t, addr, "POST /Arith/Mul?"+strings.Repeat("x", 40<<10)+" HTTP/1.1\r\n\r\n"); len(got) > 1 || len(got) == 1 && got[0] < 400 {
 		t.Errorf("a long path: answers %v", got)
 	}
 }
@@ -105,7 +105,7 @@ func TestHeadersAreBounded(t *testing.T) {
 func TestHopByHopHeadersDoNotReachHandlers(t *testing.T) {
 	b := &backend{}
 	addr := serve(t, b, Options{})
-	raw(t, addr, "POST /Arith/Mul HTTP/1.1\r\nHost: x\r\nConnection: Traceparent, Authorization, close\r\nKeep-Alive: 5\r\nTE: trailers\r\n"+
+	sendRaw(t, addr, "POST /Arith/Mul HTTP/1.1\r\nHost: x\r\nConnection: Traceparent, Authorization, close\r\nKeep-Alive: 5\r\nTE: trailers\r\n"+
 		"Proxy-Authorization: Bearer t\r\nUpgrade: h2c\r\nTransfer-Encoding: chunked\r\nTrailer: Easymicro-Meta\r\n\r\n2\r\n{}\r\n0\r\nEasymicro-Meta: a=1\r\n\r\n")
 	f, call := b.lastCall()
 	if call == nil || len(f.Metadata) != 0 {
@@ -113,7 +113,7 @@ func TestHopByHopHeadersDoNotReachHandlers(t *testing.T) {
 	}
 }
 
-func TestAClaimedLengthCostsNothingUntilItsBytesCome(t *testing.T) {
+func TestAContentLengthAllocatesNothingUntilBytesArrive(t *testing.T) {
 	r, err := http.NewRequestWithContext(t.Context(), "POST", "/Arith/Mul", bytes.NewReader([]byte(`{"a":1}`)))
 	if err != nil {
 		t.Fatal(err)
@@ -193,7 +193,7 @@ func (s *steps) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-func TestALongReplyNeedNotBeTakenWithinOneWriteTimeout(t *testing.T) {
+func TestALongReplyMayTakeLongerThanTheWriteTimeout(t *testing.T) {
 	const long = 1<<20 + 1
 	b := &backend{hook: func(_ context.Context, _, res *wire.Frame) error {
 		res.Payload = append(res.Payload, make([]byte, long)...)

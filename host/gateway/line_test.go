@@ -8,7 +8,7 @@ import (
 	"github.com/easymicro/easymicro/wire"
 )
 
-func TestJSONOverHTTPEndsItsLineOnce(t *testing.T) {
+func TestJSONRepliesEndWithOneNewline(t *testing.T) {
 	b := &backend{hook: func(_ context.Context, req, res *wire.Frame) error {
 		res.Payload = append(res.Payload, req.Payload...)
 		return nil
@@ -37,7 +37,7 @@ func TestJSONOverHTTPEndsItsLineOnce(t *testing.T) {
 	}
 }
 
-func TestFormFieldsAreNamedAsSuch(t *testing.T) {
+func TestFormFieldsAreRejectedAsSuch(t *testing.T) {
 	url := "http://" + serve(t, &backend{}, Options{}) + "/Arith/Mul"
 	const form = "Content-Type: application/x-www-form-urlencoded"
 	for _, body := range []string{"a=6&b=7", "a=%7B"} {

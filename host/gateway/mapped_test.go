@@ -55,7 +55,7 @@ func TestMappedHeadersBecomeMetadata(t *testing.T) {
 	}
 }
 
-func TestHeadersThatSayWhoCallsOrHowCannotBeMapped(t *testing.T) {
+func TestIdentityAndProtocolHeadersCannotBeMapped(t *testing.T) {
 	for _, tc := range []struct{ name, header, want string }{
 		{"x-tenant", "X-Tenant", ""},
 		{"user", "User-Agent", ""},

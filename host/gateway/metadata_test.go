@@ -11,7 +11,7 @@ import (
 	"github.com/easymicro/easymicro/wire"
 )
 
-func TestHeadersBecomeTheMetadataThatIsDocumented(t *testing.T) {
+func TestHeadersBecomeTheDocumentedMetadata(t *testing.T) {
 	b := &backend{}
 	url := "http://" + serve(t, b, Options{}) + "/Arith/Mul"
 	const trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -68,7 +68,7 @@ func TestMetadataIsBounded(t *testing.T) {
 	}
 }
 
-func TestReplyMetadataIsAHeaderWithoutWhatIsOurs(t *testing.T) {
+func TestReplyMetadataIsAHeaderWithoutReservedKeys(t *testing.T) {
 	url := "http://" + serve(t, &backend{}, Options{}) + "/Arith/Meta"
 	if r := do(t, "POST", url, "{}"); r.Header.Get("Easymicro-Meta") != "server=hi+this+is+server+md" {
 		t.Errorf("plain: %v", r.Header)

@@ -38,7 +38,7 @@ func TestPagesOfOtherOriginsCannotCall(t *testing.T) {
 	}
 }
 
-func TestPreflightsAreAnsweredForListedOrigins(t *testing.T) {
+func TestPreflightsAreAllowedForListedOrigins(t *testing.T) {
 	url := "http://" + serve(t, &backend{}, Options{AllowOrigins: []string{"https://app.example"}}) + "/Arith/Mul"
 	ask := []string{"Access-Control-Request-Method: POST", "Access-Control-Request-Headers: content-type,easymicro-meta"}
 	r := do(t, "OPTIONS", url, "", append(ask, "Origin: https://app.example")...)
@@ -55,7 +55,7 @@ func TestPreflightsAreAnsweredForListedOrigins(t *testing.T) {
 	}
 }
 
-func TestOptionsListsWhatThePathHas(t *testing.T) {
+func TestOptionsListsTheMethodsOfThePath(t *testing.T) {
 	url := "http://" + serve(t, &backend{}, Options{AllowOrigins: []string{"https://app.example"}, Get: []string{"Arith.Mul"}, Routes: []Route{
 		{Path: "/v1/mul", Methods: []string{"PUT"}, Service: "Arith", Method: "Mul"},
 	}})
@@ -73,7 +73,7 @@ func TestOptionsListsWhatThePathHas(t *testing.T) {
 	}
 }
 
-func TestARefusedPageIsToldWhatWouldLetItCall(t *testing.T) {
+func TestARefusedPageGetsAdvice(t *testing.T) {
 	url := "http://" + serve(t, &backend{}, Options{}) + "/Arith/Mul"
 	for header, want := range map[string]string{
 		"Origin: https://evil.example": "web pages of https://evil.example may not call",
@@ -87,7 +87,7 @@ func TestARefusedPageIsToldWhatWouldLetItCall(t *testing.T) {
 }
 
 // Advice for operators does not reach callers.
-func TestOperatorsAreToldWhatCallersAreNot(t *testing.T) {
+func TestAdviceIsForOperatorsOnly(t *testing.T) {
 	var said []string
 	url := "http://" + serve(t, &backend{}, Options{
 		Limits:  wire.Limits{MaxMessageBytes: 1000},

@@ -110,7 +110,7 @@ type nested struct{}
 
 func (*nested) ProtoReflect() {}
 
-func TestQueryParametersOfMessagesHaveBothTheirNames(t *testing.T) {
+func TestQueryParametersOfMessagesMayUseEitherName(t *testing.T) {
 	b, err := newBinder(reflect.TypeFor[message]())
 	if err != nil {
 		t.Fatal(err)

@@ -12,9 +12,9 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// elsewhere returns a gateway to a service Away of another host, which may be unavailable, and whose handler answers with its
+// remoteGateway returns a gateway to a service Away of another host, which may be unavailable, and whose handler answers with its
 // argument.
-func elsewhere(t *testing.T, there *atomic.Bool) *httptest.Server {
+func remoteGateway(t *testing.T, there *atomic.Bool) *httptest.Server {
 	t.Helper()
 	g, err := New(Options{
 		Handler: wire.HandlerFunc(func(_ context.Context, req, res *wire.Frame) error {
@@ -46,10 +46,10 @@ func elsewhere(t *testing.T, there *atomic.Bool) *httptest.Server {
 	return srv
 }
 
-func TestWhatAMethodOfAnotherHostIsSentPassesUndecoded(t *testing.T) {
+func TestArgumentsForOtherHostsPassUndecoded(t *testing.T) {
 	var there atomic.Bool
 	there.Store(true)
-	url := elsewhere(t, &there).URL
+	url := remoteGateway(t, &there).URL
 	for _, tc := range []struct{ method, path, contentType, body, want, spelled string }{
 		{"POST", "/Away/find", "application/json", `{"a":1,"a":2} not JSON at all`, `{"a":1,"a":2} not JSON at all`, "Away.find json"},
 		{"POST", "/away/Find", "application/msgpack", "\x81\xa1", "\x81\xa1", "away.Find msgpack"},
@@ -84,9 +84,9 @@ func TestWhatAMethodOfAnotherHostIsSentPassesUndecoded(t *testing.T) {
 	}
 }
 
-func TestRoutesToAServiceThatIsNotThereYetAreFoundWhenItComes(t *testing.T) {
+func TestRoutesToARemoteServiceWorkOnceItIsFound(t *testing.T) {
 	var there atomic.Bool
-	url := elsewhere(t, &there).URL
+	url := remoteGateway(t, &there).URL
 	for range 2 {
 		want := 404
 		if there.Load() {
@@ -101,7 +101,7 @@ func TestRoutesToAServiceThatIsNotThereYetAreFoundWhenItComes(t *testing.T) {
 	}
 }
 
-func TestARouteMayNotTakeThePathOfAMethodOfAnotherHost(t *testing.T) {
+func TestARouteMayNotTakeThePathOfARemoteMethod(t *testing.T) {
 	_, err := New(Options{
 		Remote: func(service string) bool { return service == "Away" },
 		Routes: []Route{{Path: "/Away/Find", Service: "Away", Method: "Make"}},

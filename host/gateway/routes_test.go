@@ -40,7 +40,7 @@ func TestGetIsForTheMethodsThatAllowIt(t *testing.T) {
 	}
 }
 
-func TestRoutesGiveMethodsPathsOfTheirOwn(t *testing.T) {
+func TestRoutesMapPathsToMethods(t *testing.T) {
 	url := "http://" + serve(t, &backend{}, Options{Get: []string{"Arith.Mul"}, Routes: []Route{
 		{Path: "/v1/mul", Service: "Arith", Method: "Mul"},
 		{Path: "/v1/mul/{a}/by/{b}", Methods: []string{"GET", "PUT"}, Service: "Arith", Method: "Mul"},
@@ -93,7 +93,7 @@ func TestARouteAndGetMayNameAMethodByDifferentAliases(t *testing.T) {
 	}
 }
 
-func TestA405SpeaksOfTheMethodBehindARouteAndNotOfItsPath(t *testing.T) {
+func TestA405NamesTheMethodOfTheRoute(t *testing.T) {
 	url := "http://" + serve(t, &backend{}, Options{Routes: []Route{
 		{Path: "/v1/mul", Service: "Arith", Method: "Mul"},
 		{Path: "/v1/both", Service: "Arith", Method: "Mul"},
@@ -111,7 +111,7 @@ func TestA405SpeaksOfTheMethodBehindARouteAndNotOfItsPath(t *testing.T) {
 	}
 }
 
-func TestUnknownNamesAreToldAsTheHandlerTellsThem(t *testing.T) {
+func TestUnknownNamesGetTheHandlersError(t *testing.T) {
 	unknown := func(service, method string) *code.Error {
 		return code.Refuse(code.Unimplemented, code.ReasonUnknownMethod, "no service "+service+" for "+method, "", host, 0)
 	}
@@ -127,7 +127,7 @@ func TestUnknownNamesAreToldAsTheHandlerTellsThem(t *testing.T) {
 	}
 }
 
-func TestRoutesThatTakeOneAnothersRequestsAreProblems(t *testing.T) {
+func TestConflictingRoutesAreProblems(t *testing.T) {
 	b := &backend{aliases: []string{"Maths"}}
 	for _, tc := range []struct {
 		name   string
@@ -172,7 +172,7 @@ func TestHeadersCannotTurnARouteIntoAnother(t *testing.T) {
 	}
 }
 
-func TestWrongOptionsAreAllNamedWithTheirPaths(t *testing.T) {
+func TestAllInvalidOptionsAreReportedWithTheirPaths(t *testing.T) {
 	b := &backend{}
 	_, err := New(Options{Handler: b, Resolve: b.resolve, Get: []string{"Arith", "Arith.Nope", "Arith.Mul"}, Routes: []Route{
 		{Path: "/a", Service: "Arith", Method: "Nope"},

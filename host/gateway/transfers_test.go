@@ -30,7 +30,7 @@ func overHTTP2(peer net.Conn) *http.Transport {
 }
 
 // A stalled body holds memory for BodyTimeout, or for a second while others need it.
-func TestBodiesWithoutProgressEndWhenMemoryIsShort(t *testing.T) {
+func TestStalledBodiesEndWhenMemoryIsShort(t *testing.T) {
 	const most = 1 << 20
 	half := `{"a":1,"x":"` + strings.Repeat("x", 30<<10)
 	for _, proto := range []int{1, 2} {
@@ -117,7 +117,7 @@ func throttled(far net.Conn, bytes int, interval time.Duration) (near net.Conn, 
 }
 
 // On a slow line each of many answers of a connection takes long, although its peer takes bytes all the time.
-func TestManyAnswersOverASlowLineAllArrive(t *testing.T) {
+func TestManyResponsesOverASlowLineAllArrive(t *testing.T) {
 	const calls = 50
 	reply := `"` + strings.Repeat("x", 40<<10) + `"`
 	b := &backend{hook: func(_ context.Context, _, res *wire.Frame) error {
@@ -153,7 +153,7 @@ func TestManyAnswersOverASlowLineAllArrive(t *testing.T) {
 }
 
 // A peer that takes none of its answers is cut off in time, whatever else it sends; its other calls go on.
-func TestAnswersOfHTTP2ThatNobodyTakesEndInTime(t *testing.T) {
+func TestUnreadHTTP2ResponsesEndInTime(t *testing.T) {
 	b := &backend{hook: func(_ context.Context, _, res *wire.Frame) error {
 		res.Payload = append(res.Payload, `"`+strings.Repeat("x", 200<<10)+`"`...)
 		return nil
@@ -178,7 +178,7 @@ func TestAnswersOfHTTP2ThatNobodyTakesEndInTime(t *testing.T) {
 				}
 			}
 		}()
-		_, _ = peer.Write(append(hello(), get(1)...))
+		_, _ = peer.Write(append(clientPreface(), get(1)...))
 		stop := make(chan struct{})
 		var pings sync.WaitGroup
 		pings.Go(func() {
@@ -205,7 +205,7 @@ func TestAnswersOfHTTP2ThatNobodyTakesEndInTime(t *testing.T) {
 }
 
 // An answer that waits for its caller is charged by the memory that it uses, and its call has ended.
-func TestAnAnswerThatWaitsHoldsWhatItTakesAndNoPlace(t *testing.T) {
+func TestAWaitingResponseHoldsItsMemoryAndNoCall(t *testing.T) {
 	const size = 1 << 20
 	noise := make([]byte, size/2)
 	_, _ = rand.Read(noise)
@@ -244,7 +244,7 @@ func TestAnAnswerThatWaitsHoldsWhatItTakesAndNoPlace(t *testing.T) {
 }
 
 // Small answers beside a slow download cost a peer nothing, however many frames it needs to ask for them.
-func TestAPeerThatTakesADownloadSlowlyMayCallBesideIt(t *testing.T) {
+func TestASlowDownloadDoesNotBlockSmallCalls(t *testing.T) {
 	const (
 		window   = 16 << 10
 		opened   = 1 << 10 // of it in a second
@@ -267,13 +267,13 @@ func TestAPeerThatTakesADownloadSlowlyMayCallBesideIt(t *testing.T) {
 		ended := make(map[uint32]byte) // streams, by the type of the frame that ended them
 		reading.Go(func() { readStreams(peer, ended) })
 		settings := frame(frameSettings, 0, 0, 0, 4, 0, 0, window>>8, 0)
-		_, _ = peer.Write(slicesOf([]byte(preface2), settings, frame(frameUpdate, 0, 0, 0x3f, 0, 0, 0), call2(1, "/Arith/Hook")))
+		_, _ = peer.Write(slicesOf([]byte(preface2), settings, frame(frameUpdate, 0, 0, 0x3f, 0, 0, 0), http2Post(1, "/Arith/Hook")))
 		stream, last := uint32(1), int64(0)
 		for i := range 2 * seconds {
 			var calls []byte
 			for range perSlice {
 				stream += 2
-				calls = append(calls, call2(stream, "/Arith/Mul")...)
+				calls = append(calls, http2Post(stream, "/Arith/Mul")...)
 			}
 			_, _ = peer.Write(append(calls, frame(frameUpdate, 0, 1, 0, 0, opened/2>>8, 0)...))
 			time.Sleep(time.Second / 2)
@@ -308,8 +308,8 @@ func takenBy(s *Server) (sum int64) {
 	return sum
 }
 
-// call2 returns a POST of HTTP/2 with a body.
-func call2(stream uint32, path string) []byte {
+// http2Post returns the frames of a POST with a body.
+func http2Post(stream uint32, path string) []byte {
 	block := append([]byte{0x83, 0x86, 0x04, byte(len(path))}, path...)
 	return append(frame(frameHeaders, flagEndHeaders, stream, append(block, 0x01, 1, 'x')...), frame(0, 1, stream, []byte(`{"a":1}`)...)...)
 }

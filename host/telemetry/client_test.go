@@ -33,7 +33,7 @@ func (p *peer) last() string {
 	return strings.TrimSpace(m.Get("traceparent") + " " + m.Get("tracestate"))
 }
 
-func TestACallThatGoesOutIsPartOfTheTraceOfItsCaller(t *testing.T) {
+func TestAnOutgoingCallIsPartOfTheCallersTrace(t *testing.T) {
 	c := otlptest.HTTP(t)
 	x := newTraced(t, c.URL, 0)
 	far := &peer{err: code.Remote(code.Refuse(code.ResourceExhausted, code.ReasonRateLimited, "full", "quota@r2", "billing-3", 0))}
@@ -73,7 +73,7 @@ func TestACallThatGoesOutIsPartOfTheTraceOfItsCaller(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotRecordedIsCarriedOn(t *testing.T) {
+func TestAnUnrecordedTraceIsPropagated(t *testing.T) {
 	off := newTraced(t, "", 0)
 	on := newTraced(t, otlptest.HTTP(t).URL, 0)
 	for _, tc := range []struct {
@@ -99,7 +99,7 @@ func TestWhatIsNotRecordedIsCarriedOn(t *testing.T) {
 	}
 }
 
-func TestNobodyFurtherDownRecordsWhatTheFirstHostDoesNot(t *testing.T) {
+func TestDownstreamHostsFollowTheFirstSamplingDecision(t *testing.T) {
 	x := newTraced(t, otlptest.HTTP(t).URL, 0)
 	far := new(peer)
 	out := x.Wrap(x.metrics.Upstream("u"))(far)
@@ -121,7 +121,7 @@ func TestNobodyFurtherDownRecordsWhatTheFirstHostDoesNot(t *testing.T) {
 	}
 }
 
-func TestACallThatNoCallHasCausedBeginsATrace(t *testing.T) {
+func TestARootCallBeginsATrace(t *testing.T) {
 	c := otlptest.HTTP(t)
 	x := newTraced(t, c.URL, 1)
 	far := new(peer)
@@ -132,7 +132,7 @@ func TestACallThatNoCallHasCausedBeginsATrace(t *testing.T) {
 	}
 }
 
-func TestASpanOfTheHandlerStandsBetween(t *testing.T) {
+func TestAHandlersSpanIsTheParentOfItsCalls(t *testing.T) {
 	c := otlptest.HTTP(t)
 	x := newTraced(t, c.URL, 1)
 	out := x.Wrap(x.metrics.Upstream("u"))(new(peer))
@@ -151,7 +151,7 @@ func TestASpanOfTheHandlerStandsBetween(t *testing.T) {
 	}
 }
 
-func TestThePairsOfARequestThatIsPassedOnAreNotWrittenTo(t *testing.T) {
+func TestThePairsOfAForwardedRequestAreNotModified(t *testing.T) {
 	x := newTraced(t, otlptest.HTTP(t).URL, 1)
 	far := new(peer)
 	in := request("a", "b", "traceparent", sampledOne, "tracestate", "v=1")
@@ -203,7 +203,7 @@ func TestCallsToUpstreamsAreCountedAndTimed(t *testing.T) {
 	}
 }
 
-func TestNamesThatCallersOfAGatewayMakeUpMakeNoSeries(t *testing.T) {
+func TestNamesMadeUpByGatewayCallersCreateNoSeries(t *testing.T) {
 	x := newTraced(t, "", 0)
 	u := x.metrics.Upstream("")
 	call := func(service, method string, err error) {

@@ -13,7 +13,7 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-func TestTheSourceIsAskedAtAScrapeAndOnlyThen(t *testing.T) {
+func TestTheSourceIsCalledOnlyByScrapes(t *testing.T) {
 	m := New(Options{})
 	var asked atomic.Int32
 	m.SetSource(func(*Emitter) { asked.Add(1) })
@@ -45,13 +45,13 @@ func TestASourceThatEmitsTwiceCountsOnce(t *testing.T) {
 	wantLine(t, text, `easymicro_breaker_state{mode="enforce",rule="a",state="open",target="x"} 1`)
 }
 
-func TestASourceThatPanicsCostsItsOwnMetricsOnly(t *testing.T) {
+func TestAPanickingSourceCostsOnlyItsOwnMetrics(t *testing.T) {
 	m := busy(t)
 	m.SetSource(func(*Emitter) { panic("out of order") })
 	wantLine(t, scrape(t, m), "easymicro_config_revision 7")
 }
 
-func TestScrapersThatHangNeverHoldUpACall(t *testing.T) {
+func TestHangingScrapersDoNotBlockCalls(t *testing.T) {
 	m := New(Options{})
 	entered, release := make(chan struct{}, 8), make(chan struct{})
 	m.SetSource(func(*Emitter) {

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// said returns the lines of a text log without their times.
-func said(b *buffer) []string {
+// loggedLines returns the lines of a text log without their times.
+func loggedLines(b *buffer) []string {
 	var lines []string
 	for line := range strings.Lines(drain(b)) {
 		_, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
@@ -21,7 +21,7 @@ func said(b *buffer) []string {
 
 func wantLines(t *testing.T, b *buffer, want ...string) {
 	t.Helper()
-	if got := said(b); fmt.Sprint(got) != fmt.Sprint(want) {
+	if got := loggedLines(b); fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("said %q, want %q", got, want)
 	}
 }
@@ -100,7 +100,7 @@ func TestSourcesBeyondTheLimitShareALine(t *testing.T) {
 		for i := range 1000 {
 			s.Log(slog.LevelWarn, "call refused", refusedBy(fmt.Sprint("web-", i)), nil)
 		}
-		if n := len(said(b)); n != maxSources+1 {
+		if n := len(loggedLines(b)); n != maxSources+1 {
 			t.Errorf("%d lines at once", n)
 		}
 		time.Sleep(11 * time.Second)
@@ -118,7 +118,7 @@ func TestManyKeysAreBounded(t *testing.T) {
 		for i := range 2560 {
 			s.Log(slog.LevelWarn, "m", LogKey{Subject: LogAttrs{{"method", fmt.Sprint(i)}}}, nil)
 		}
-		if n := len(said(b)); n != maxSubjects+1 {
+		if n := len(loggedLines(b)); n != maxSubjects+1 {
 			t.Errorf("%d lines", n)
 		}
 		time.Sleep(11 * time.Second)
@@ -133,7 +133,7 @@ func TestManyKeysAreBounded(t *testing.T) {
 	})
 }
 
-func TestALineBelowTheLevelCostsNothing(t *testing.T) {
+func TestALineBelowTheLevelAllocatesNothing(t *testing.T) {
 	s, b := newSampler(t, LogOptions{Level: "error"})
 	s.Log(slog.LevelWarn, "m", refused, func() []slog.Attr { panic("asked for attributes") })
 	wantLines(t, b)
@@ -151,7 +151,7 @@ func TestAFloodAllocatesNothing(t *testing.T) {
 	}
 }
 
-func TestWarningsOfTheHostsPartsAreSampled(t *testing.T) {
+func TestWarningsOfComponentsAreSampled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, b := newSampler(t, LogOptions{})
 		defer s.Close()
@@ -163,7 +163,7 @@ func TestWarningsOfTheHostsPartsAreSampled(t *testing.T) {
 		}
 		log.Warn("connection cut", "reason", "bad_magic", "peer", "a")
 		log.Warn("connection cut", "reason", "bad_magic", "suppressed", 99)
-		lines := said(b)
+		lines := loggedLines(b)
 		if len(lines) != 2+1000+1 || lines[0] != "ERR handler crashed upstream=till service=Arith method=Mul stack=0" {
 			t.Errorf("%d lines, the first: %s", len(lines), lines[0])
 		}
@@ -174,7 +174,7 @@ func TestWarningsOfTheHostsPartsAreSampled(t *testing.T) {
 			"ERR handler crashed upstream=till service=Arith method=Div suppressed=999 within=10s": true,
 			"WRN connection cut upstream=till reason=bad_magic suppressed=99 within=10s":           true,
 		}
-		lines = said(b)
+		lines = loggedLines(b)
 		for _, line := range lines {
 			if !want[line] {
 				t.Errorf("said %s", line)

@@ -72,7 +72,7 @@ func TestAutoIsTextOnATerminalAndJSONElsewhere(t *testing.T) {
 	}
 }
 
-func TestLevelAndFormatChangeInDerivedLoggersToo(t *testing.T) {
+func TestLevelAndFormatChangeInDerivedLoggers(t *testing.T) {
 	log, control, b := newLog(t, LogOptions{Format: "json"})
 	derived := log.With("service", "Arith").WithGroup("call").With("method", "Mul")
 	derived.Debug("quiet")
@@ -125,7 +125,7 @@ type pointerError struct{ text string }
 
 func (e *pointerError) Error() string { return e.text }
 
-func TestTextOfAPeerIsNeverALineNorACommandForTheTerminal(t *testing.T) {
+func TestPeerTextCannotForgeLinesOrControlTheTerminal(t *testing.T) {
 	hostile := []string{
 		"x\nlevel=ERROR msg=forged",
 		"x\r\n{\"level\":\"ERROR\",\"msg\":\"forged\"}",
@@ -176,7 +176,7 @@ func isColour(s string) bool {
 	return end > 1 && s[1] == '[' && strings.Trim(s[2:end], "0123456789;") == ""
 }
 
-func TestANilErrorInAnAttributeIsLoggedAndNotAPanic(t *testing.T) {
+func TestANilErrorInAnAttributeIsLoggedWithoutAPanic(t *testing.T) {
 	log, _, b := newLog(t, LogOptions{Format: "text"})
 	log.Info("m", "error", (*pointerError)(nil), "none", nil)
 	if got := drain(b); !strings.Contains(got, "PANIC") || !strings.HasSuffix(got, "\n") {

@@ -21,7 +21,7 @@ func TestACallAllocatesNothing(t *testing.T) {
 	}
 }
 
-func TestOneMethodHasOneHandle(t *testing.T) {
+func TestAMethodIsResolvedOnce(t *testing.T) {
 	m := New(Options{})
 	first := m.Method("Arith", "Mul", "rpcx")
 	if first != m.Method("Arith", "Mul", "rpcx") {
@@ -35,7 +35,7 @@ func TestOneMethodHasOneHandle(t *testing.T) {
 	}
 }
 
-func TestADroppedMethodLeavesAndTheOthersCountOn(t *testing.T) {
+func TestADroppedMethodDisappearsAndOthersKeepCounting(t *testing.T) {
 	m := New(Options{})
 	stays, goes := m.Method("Arith", "Mul", "rpcx"), m.Method("Old", "Get", "rpcx")
 	stays.Done(code.OK, time.Millisecond)
@@ -71,7 +71,7 @@ func TestADroppedMethodLeavesAndTheOthersCountOn(t *testing.T) {
 	wantLine(t, scrape(t, m), `rpc_server_call_duration_seconds_count{rpc_method="Old/Get",rpc_status_code="OK",rpc_system_name="rpcx",transport="rpcx"} 1`)
 }
 
-func TestHandlesMayBeSharedWhileMethodsComeAndGo(t *testing.T) {
+func TestMethodsMayBeDroppedConcurrently(t *testing.T) {
 	m := New(Options{})
 	var wg sync.WaitGroup
 	for range 4 {

@@ -23,7 +23,7 @@ func series(t *testing.T, m *Metrics) int {
 }
 
 // A peer may call any name over any transport, send any first byte and fail in any way.
-func TestAMillionNamesFromPeersMakeNoSeries(t *testing.T) {
+func TestAMillionNamesFromPeersCreateNoSeries(t *testing.T) {
 	m := busy(t)
 	routes := map[string]*MethodMetrics{"Arith/Mul": m.Method("Arith", "Mul", "rpcx")}
 	flood := func(n int) {

@@ -154,7 +154,7 @@ func TestScrapeShowsTheValues(t *testing.T) {
 	}
 }
 
-func TestReloadsShowWhereTheyLeftTheHost(t *testing.T) {
+func TestReloadsShowTheRunningRevision(t *testing.T) {
 	m := busy(t)
 	m.Reloaded(Reload{Result: "rejected", Revision: 7, At: time.Unix(1800000000, 0)})
 	text := scrape(t, m)

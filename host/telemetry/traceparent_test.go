@@ -50,7 +50,7 @@ func TestAMalformedTraceparentIsNone(t *testing.T) {
 	}
 }
 
-func TestATracestateIsPassedOnOnlyIfItLooksLikeOne(t *testing.T) {
+func TestOnlyAValidTracestateIsPropagated(t *testing.T) {
 	for text, want := range map[string]bool{
 		"a=1": true, "a=1,b@c=2": true, "": false, "a": false, "=1": false, "a=1\n": false, "a=\x7f": false, "a=é": false,
 		"a=" + strings.Repeat("1", 510): true, "a=" + strings.Repeat("1", 511): false,

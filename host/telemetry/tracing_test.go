@@ -106,7 +106,7 @@ func request(metadata ...string) *wire.Frame {
 	return req
 }
 
-func TestASpanSaysWhatWasCalledByWhomAndWhatCameOfIt(t *testing.T) {
+func TestASpanHasMethodCallerAndOutcome(t *testing.T) {
 	for _, protocol := range []string{"grpc", "http"} {
 		t.Run(protocol, func(t *testing.T) {
 			c := otlptest.Start(t, protocol)
@@ -139,7 +139,7 @@ func expectAll(t *testing.T, got, want map[string]string) {
 	}
 }
 
-func TestTheServersSpanIsAnErrorOnlyWhenTheServerIsToBlame(t *testing.T) {
+func TestAServerSpanIsAnErrorOnlyForServerFaults(t *testing.T) {
 	c := otlptest.HTTP(t)
 	x := newTraced(t, c.URL, 1)
 	blamed := map[code.Code]bool{
@@ -197,7 +197,7 @@ func TestTheCallersDecisionIsFollowedWhateverTheRatio(t *testing.T) {
 	}
 }
 
-func TestTheRatioIsThatOfOpenTelemetry(t *testing.T) {
+func TestTheRatioAgreesWithOpenTelemetry(t *testing.T) {
 	const n = 20_000
 	for _, ratio := range []float64{0, 0.05, 0.5, 1} {
 		var p pipeline
@@ -248,7 +248,7 @@ func TestHandlersSeeTheSpanOfTheirCall(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotRecordedIsVisibleAsAParentAllTheSame(t *testing.T) {
+func TestAnUnrecordedCallIsStillAParent(t *testing.T) {
 	off := newTraced(t, "", 0)
 	on := newTraced(t, otlptest.HTTP(t).URL, 0)
 	for name, x := range map[string]*traced{"off": off, "on": on} {
@@ -308,7 +308,7 @@ func TestAnotherCollectorTakesOverWhileCallsRun(t *testing.T) {
 	}
 }
 
-func TestACollectorThatIsAwayCostsSpansAndNothingElse(t *testing.T) {
+func TestAnUnreachableCollectorCostsOnlySpans(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -335,7 +335,7 @@ func TestACollectorThatIsAwayCostsSpansAndNothingElse(t *testing.T) {
 	}
 }
 
-func TestACollectorThatDoesNotAnswerFillsTheSpoolAndNoMore(t *testing.T) {
+func TestASlowCollectorFillsOnlyTheQueue(t *testing.T) {
 	for _, protocol := range []string{"http", "grpc"} {
 		t.Run(protocol, func(t *testing.T) {
 			c := otlptest.Start(t, protocol)
@@ -363,7 +363,7 @@ func TestACollectorThatDoesNotAnswerFillsTheSpoolAndNoMore(t *testing.T) {
 	}
 }
 
-func TestACollectorThatHangsDoesNotHoldUpTheEnd(t *testing.T) {
+func TestAHangingCollectorDoesNotDelayShutdown(t *testing.T) {
 	for _, protocol := range []string{"http", "grpc"} {
 		t.Run(protocol, func(t *testing.T) {
 			c := otlptest.Start(t, protocol)
@@ -383,7 +383,7 @@ func TestACollectorThatHangsDoesNotHoldUpTheEnd(t *testing.T) {
 	}
 }
 
-func TestNewIDsAreWhatTheRatioWasAskedAbout(t *testing.T) {
+func TestNewTracesHaveTheSampledID(t *testing.T) {
 	c := otlptest.HTTP(t)
 	x := newTraced(t, c.URL, 0.5)
 	want := map[string]bool{}

@@ -81,7 +81,7 @@ func TestAHandlerIsCalledWithItsDefaultsAndAFakeClient(t *testing.T) {
 	}
 }
 
-func TestTheCallOfATestIsTheOneThatTheHandlerSees(t *testing.T) {
+func TestTheHandlerSeesTheCallOfTheTest(t *testing.T) {
 	h := registrytest.Open(t, "shop", registrytest.In(shops()), price(5))
 	call := &registry.Call{Metadata: registry.Pairs{{"v", "1"}}}
 	got, err := registrytest.Call[receipt](registry.WithCall(t.Context(), call), h, "Buy", order{7})
@@ -118,7 +118,7 @@ func TestAnInstanceIsClosedWhenItsTestEnds(t *testing.T) {
 	}
 }
 
-func TestAClientThatTheTestForgotSaysSo(t *testing.T) {
+func TestAMissingClientIsExplained(t *testing.T) {
 	h := registrytest.Open(t, "shop", registrytest.In(shops()))
 	_, err := registrytest.Call[receipt](t.Context(), h, "Buy", order{7})
 	if err == nil || err.Error() != `the test has no client "billing": add registrytest.Client` {

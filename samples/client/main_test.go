@@ -82,7 +82,7 @@ func (l lines) wait(t *testing.T, text string) {
 	}
 }
 
-func TestItKeepsToItsRulesAndComesBackAfterItsHostDied(t *testing.T) {
+func TestItFollowsItsRulesAndReconnects(t *testing.T) {
 	address := wiretest.Address(t)
 	h := start(t, address)
 	hosts, err := discovery.Static(address)

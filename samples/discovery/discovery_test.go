@@ -95,7 +95,7 @@ func (c *calls) rises(t *testing.T, what string, count *atomic.Int64) {
 }
 
 // The endpoints of a file, in place of etcd's: hosts come and go under load, and no call is lost.
-func TestHostsAreTakenOutOneByOneWithoutALostCall(t *testing.T) {
+func TestHostsAreRemovedOneByOneWithoutALostCall(t *testing.T) {
 	one, two := start(t, "easymicro.yaml"), start(t, "second.yaml")
 	nodes := filepath.Join(t.TempDir(), "nodes.yaml")
 	write := func(addresses ...string) {

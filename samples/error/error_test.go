@@ -58,7 +58,7 @@ func TestAPlainErrorReachesThePeerVerbatim(t *testing.T) {
 	}
 }
 
-func TestAPanicIsLoggedWithItsStackAndTheHostGoesOn(t *testing.T) {
+func TestAPanicIsLoggedAndTheHostKeepsRunning(t *testing.T) {
 	var log buffer
 	h := hosttest.StartCopy(t, ".", hosttest.Options{Log: &log})
 	_, body := h.Post("/Orders/Ship", `{"id":"1"}`)

@@ -51,7 +51,7 @@ func do(t *testing.T, url string, f func(context.Context, *clientv3.Client) erro
 	}
 }
 
-func TestItServesAndKeepsWhatIsInDataOnly(t *testing.T) {
+func TestDataIsKeptOnlyInTheDataDirectory(t *testing.T) {
 	tmp := t.TempDir()
 	t.Setenv("TMPDIR", tmp)
 	data := t.TempDir()
@@ -82,7 +82,7 @@ func TestItServesAndKeepsWhatIsInDataOnly(t *testing.T) {
 	}
 }
 
-func TestATakenPortSaysWhatToDo(t *testing.T) {
+func TestATakenPortIsExplained(t *testing.T) {
 	url, stop := start(t, "-listen", "127.0.0.1:0")
 	defer func() { _ = stop() }()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

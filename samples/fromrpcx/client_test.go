@@ -111,7 +111,7 @@ func TestErrorsKeepTheirTextAtClientsThatHaveMoved(t *testing.T) {
 }
 
 // What the page shows is what runs above, and its manifest is one.
-func TestThePageShowsWhatIsTrue(t *testing.T) {
+func TestTheReadmeIsCorrect(t *testing.T) {
 	page, err := os.ReadFile("README.md")
 	if err != nil {
 		t.Fatal(err)

@@ -52,7 +52,7 @@ func TestEveryWayToAMethod(t *testing.T) {
 	}
 }
 
-func TestErrorsAreProblemsThatSayWhatToDo(t *testing.T) {
+func TestErrorsAreProblemsWithAdvice(t *testing.T) {
 	h := hosttest.StartCopy(t, ".", hosttest.Options{})
 	for _, tt := range []struct {
 		name, method, path, body string
@@ -121,7 +121,7 @@ func TestPagesOfOtherOriginsAreRefused(t *testing.T) {
 	}
 }
 
-func TestBrowsersAskFirst(t *testing.T) {
+func TestPreflightsAreAnswered(t *testing.T) {
 	h := hosttest.StartCopy(t, ".", hosttest.Options{})
 	ask := []string{"Access-Control-Request-Method", "POST", "Access-Control-Request-Headers", "content-type"}
 	if res, _ := do(t, h, "OPTIONS", "/v1/mul", "", append(ask, "Origin", "https://shop.example")...); res.StatusCode != http.StatusNoContent ||

@@ -23,7 +23,7 @@ func TestTheManifestOfTheGatewayIsWithoutProblemsToo(t *testing.T) {
 }
 
 // What the gateway does with an etcd is tested where there is one, in host/discovery/etcd/etcdtest. Without one it says so.
-func TestTheGatewayServesWithoutEtcdAndSaysWhatIsMissing(t *testing.T) {
+func TestTheGatewayServesWithoutEtcdAndReportsIt(t *testing.T) {
 	text, err := os.ReadFile("gateway.yaml")
 	if err != nil {
 		t.Fatal(err)

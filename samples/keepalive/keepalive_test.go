@@ -68,7 +68,7 @@ func TestHeartbeatsKeepAnIdleConnection(t *testing.T) {
 	}
 }
 
-func TestADeadPeerIsNoticed(t *testing.T) {
+func TestADeadPeerIsDetected(t *testing.T) {
 	t.Parallel()
 	h := hosttest.StartCopy(t, ".", hosttest.Options{})
 	network := newNetwork(t, h.Address)

@@ -62,7 +62,7 @@ func TestMetadataTravelsBothWaysOverHTTP(t *testing.T) {
 	}
 }
 
-func TestIdentityInMetadataIsNotBelieved(t *testing.T) {
+func TestIdentityInMetadataIsIgnored(t *testing.T) {
 	h := hosttest.StartCopy(t, ".", hosttest.Options{})
 	res, _ := h.Post("/Greeter/Greet", `{"name":"Ada"}`, "Easymicro-Meta", "caller=root&x-em-caller=root&__caller=root&lang=it")
 	if back := res.Header.Get("Easymicro-Meta"); !strings.Contains(back, "greeted=anonymous") || !strings.Contains(back, "lang=it") {

@@ -292,7 +292,7 @@ func TestTheDashboardReadsWhatIsExported(t *testing.T) {
 }
 
 // Every metric of our own is used by an alert or the dashboard.
-func TestEveryMetricOfOursIsUsed(t *testing.T) {
+func TestEveryMetricIsUsed(t *testing.T) {
 	used := map[string]bool{}
 	for _, group := range alerts(t).Groups {
 		for _, rule := range group.Rules {

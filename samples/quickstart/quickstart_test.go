@@ -46,7 +46,7 @@ func TestCurlCallsAMethod(t *testing.T) {
 	}
 }
 
-func TestTheHeadersOfTheFirstEasymicroComeBack(t *testing.T) {
+func TestTheHeadersOfTheOriginalAreReturned(t *testing.T) {
 	res, _ := start(t).Post("/Arith/Mul", body, "Easymicro-Version", "1.1", "Easymicro-SerializeType", "1", "Easymicro-Messageid", "7")
 	for key, want := range map[string]string{
 		"Easymicro-Version": "1.1", "Easymicro-Serializetype": "1", "Easymicro-Messageid": "7",
@@ -68,7 +68,7 @@ func TestTheSamePortSpeaksRpcx(t *testing.T) {
 	}
 }
 
-func TestTheCommandsReachIt(t *testing.T) {
+func TestCommandsReachTheHost(t *testing.T) {
 	h := start(t)
 	for _, tt := range []struct {
 		args []string
@@ -88,7 +88,7 @@ func TestTheCommandsReachIt(t *testing.T) {
 	}
 }
 
-func TestASavedLimitBitesAtTheNextCall(t *testing.T) {
+func TestASavedLimitAppliesToTheNextCall(t *testing.T) {
 	h := start(t)
 	h.Edit("policies.yaml", "rate: 500, per: 1s, burst: 1000", "rate: 1, per: 1s, burst: 1")
 	r := h.Revision()

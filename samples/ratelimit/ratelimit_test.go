@@ -58,7 +58,7 @@ func TestEachCallerHasABucketOfItsOwn(t *testing.T) {
 	}
 }
 
-func TestAnUnknownTokenIsNobody(t *testing.T) {
+func TestAnUnknownTokenIsUnauthenticated(t *testing.T) {
 	h := hosttest.StartCopy(t, ".", hosttest.Options{})
 	if e := mul(t, h.Dial(), "guess"); e == nil || e.Code != code.Unauthenticated {
 		t.Errorf("over rpcx: %+v", e)
@@ -70,7 +70,7 @@ func TestAnUnknownTokenIsNobody(t *testing.T) {
 
 // One token each 100 ms, and a wait of at most 250 ms: of ten at once some are served one after the other, the rest is
 // refused at once. Tokens come at the ticks of the bucket, so that the first one may come up to a tick early.
-func TestCallsWaitForTheirTurnWithinTheirPatience(t *testing.T) {
+func TestCallsAreQueuedUpToMaxWait(t *testing.T) {
 	c := hosttest.StartCopy(t, ".", hosttest.Options{}).Dial()
 	const calls, pace = 10, 100 * time.Millisecond
 	var (
@@ -105,7 +105,7 @@ func TestCallsWaitForTheirTurnWithinTheirPatience(t *testing.T) {
 	}
 }
 
-func TestAShadowRuleCountsAndRefusesNothing(t *testing.T) {
+func TestAShadowRuleOnlyCounts(t *testing.T) {
 	h := hosttest.StartCopy(t, ".", hosttest.Options{})
 	c := h.Dial()
 	for range 3 {
@@ -128,7 +128,7 @@ func TestAShadowRuleCountsAndRefusesNothing(t *testing.T) {
 	}
 }
 
-func TestASavedRateHelpsAtOnce(t *testing.T) {
+func TestASavedRateAppliesAtOnce(t *testing.T) {
 	h := hosttest.StartCopy(t, ".", hosttest.Options{})
 	c := h.Dial()
 	spend(t, c, alice, 3)

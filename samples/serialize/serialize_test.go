@@ -124,7 +124,7 @@ func TestPayloadsMayBeCompressed(t *testing.T) {
 	}
 }
 
-func TestACodecThatTheTypesDoNotKnowIsRefused(t *testing.T) {
+func TestAnUnsupportedCodecIsRefused(t *testing.T) {
 	c := hosttest.StartCopy(t, ".", hosttest.Options{}).Dial()
 	for _, tt := range []struct {
 		method string

@@ -41,7 +41,7 @@ func call(t *testing.T, c *wire.Conn, method string) (timeout.Count, error) {
 	return got, err
 }
 
-func TestTheAnswerGoesOutAtTheDeadlineAndTheHandlerGoesOn(t *testing.T) {
+func TestTheCallerIsAnsweredAtTheDeadline(t *testing.T) {
 	c := start(t, long).Dial()
 	begin := time.Now()
 	_, err := call(t, c, "Make")
@@ -61,7 +61,7 @@ func TestTheAnswerGoesOutAtTheDeadlineAndTheHandlerGoesOn(t *testing.T) {
 	}
 }
 
-func TestAHandlerThatLooksAtItsContextStopsAtTheDeadline(t *testing.T) {
+func TestAHandlerThatChecksItsContextStops(t *testing.T) {
 	c := start(t, never).Dial()
 	if _, err := call(t, c, "Try"); code.Of(err) != code.DeadlineExceeded {
 		t.Fatal(err)

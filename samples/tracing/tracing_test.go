@@ -55,7 +55,7 @@ func TestAnOrderIsOneTraceOverBothHosts(t *testing.T) {
 	}
 }
 
-func TestARefusalStandsInTheTraceAndInTheProblem(t *testing.T) {
+func TestARefusalIsInTheTraceAndTheProblem(t *testing.T) {
 	c := otlptest.HTTP(t)
 	h := cafe(t, c)
 	h.Post("/Cafe/Order", `{"name":"cappuccino"}`)
@@ -68,7 +68,7 @@ func TestARefusalStandsInTheTraceAndInTheProblem(t *testing.T) {
 	}
 }
 
-func TestTheKitchenRecordsNothingOfItsOwn(t *testing.T) {
+func TestTheKitchenSamplesNothingItself(t *testing.T) {
 	c := otlptest.HTTP(t)
 	h := cafe(t, c)
 	h.Edit("easymicro.yaml", "sampleRatio: 100%", "sampleRatio: 0%")

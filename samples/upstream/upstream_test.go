@@ -123,7 +123,7 @@ func (s *sample) state(rule string) string {
 	return ""
 }
 
-func TestWhatIsIdempotentIsSentAgain(t *testing.T) {
+func TestIdempotentCallsAreRetried(t *testing.T) {
 	s := start(t)
 	s.behave(3)
 	for range 12 {
@@ -182,7 +182,7 @@ func TestTheBreakerOpensAndCloses(t *testing.T) {
 	}
 }
 
-func TestTheShadowRuleCountsAndRefusesNothing(t *testing.T) {
+func TestTheShadowRuleOnlyCounts(t *testing.T) {
 	s := start(t)
 	s.behave(3)
 	s.looks(12)
@@ -194,7 +194,7 @@ func TestTheShadowRuleCountsAndRefusesNothing(t *testing.T) {
 	}
 }
 
-func TestAnEditOfTheRetryRuleHoldsForTheNextCall(t *testing.T) {
+func TestAnEditOfTheRetryRuleAppliesToTheNextCall(t *testing.T) {
 	s := start(t)
 	s.behave(2)
 	s.looks(6)
@@ -214,7 +214,7 @@ func TestAnEditOfTheRetryRuleHoldsForTheNextCall(t *testing.T) {
 }
 
 // The stock comes back elsewhere: the upstream is edited while the shop runs.
-func TestAnUpstreamThatIsGoneIsToldInTimeAndMayMove(t *testing.T) {
+func TestALostUpstreamIsReportedAndMayMove(t *testing.T) {
 	s := start(t)
 	if _, e := s.shop("Look"); e != nil {
 		t.Fatal(e)

@@ -39,7 +39,7 @@ func TestEndpointsAreListedWithVersionsIfThereAreSome(t *testing.T) {
 	}
 }
 
-func TestServiceIsFoundByItsNameOrThatOfAMethod(t *testing.T) {
+func TestServiceIsFoundByItsNameOrAMethods(t *testing.T) {
 	for name, want := range map[string]string{
 		"Arith": "Arith", "arith": "Arith", "Arith.Mul": "Arith", "shop.v1.till": "shop.v1.Till", "shop.v1.Till/Sell": "shop.v1.Till",
 		"Arit":          "service Arit not found in etcd (did you mean Arith?)",

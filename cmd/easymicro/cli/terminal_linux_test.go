@@ -148,7 +148,7 @@ func TestColoursOnlyOnTerminalsThatAllowThem(t *testing.T) {
 }
 
 // Help fits the terminal, and its commands can be pasted.
-func TestHelpIsAsWideAsTheTerminal(t *testing.T) {
+func TestHelpFitsTheTerminal(t *testing.T) {
 	const narrow, tiny = 60, 40
 	longest := func(text string) (most int) {
 		for line := range strings.Lines(text) {

@@ -33,7 +33,7 @@ func found(t *testing.T, keys map[string]string) *cache {
 	return c
 }
 
-func TestNamesAreLookedUpExactlyAndThenWithoutRegardToCase(t *testing.T) {
+func TestNamesMatchExactlyOrElseIgnoringCase(t *testing.T) {
 	ours := func(service string) string { return `{"Service":"` + service + `"}` }
 	for name, c := range map[string]struct {
 		keys   map[string]string
@@ -97,7 +97,7 @@ func TestADeletionIsKnownByItsKey(t *testing.T) {
 	}
 }
 
-func TestNamesOfWhatIsGoneAreInNobodysWay(t *testing.T) {
+func TestNamesOfLostEndpointsDoNotShadowLiveOnes(t *testing.T) {
 	c := found(t, map[string]string{"rpcx/Arith/tcp@a:1": "", "rpcx/Echo/tcp@a:1": ""})
 	renamed, _ := rpcxLayout{"rpcx"}.parse("rpcx/ARITH/tcp@a:2", nil)
 	c.edit(start, 1, map[string]*node{"rpcx/Arith/tcp@a:1": nil, "rpcx/ARITH/tcp@a:2": &renamed, "rpcx/Echo/tcp@a:1": nil})
@@ -115,7 +115,7 @@ func TestNamesOfWhatIsGoneAreInNobodysWay(t *testing.T) {
 	}
 }
 
-func TestAKeyThatLeavesIsNotWaitedFor(t *testing.T) {
+func TestALeavingEndpointIsNotKept(t *testing.T) {
 	for name, tc := range map[string]struct {
 		marked map[string]string
 		want   string // before anything is deleted

@@ -12,7 +12,7 @@ import (
 	"github.com/easymicro/easymicro/wire/wiretest"
 )
 
-func TestAMismatchOfTLSIsSaid(t *testing.T) {
+func TestAMismatchOfTLSIsExplained(t *testing.T) {
 	closing := wiretest.Meet(t, func(nc net.Conn) { _, _ = nc.Read(make([]byte, 1)) }) // ends a handshake like an etcd without TLS
 	plain := httptest.NewServer(http.NotFoundHandler())
 	secured := httptest.NewUnstartedServer(http.NotFoundHandler())

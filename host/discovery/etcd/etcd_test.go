@@ -11,7 +11,7 @@ import (
 )
 
 // A host that was killed and restarted has the same key with a new revision. Clients dial it at once when they see that.
-func TestEndpointsThatAreRegisteredAgainAreToldAgain(t *testing.T) {
+func TestEndpointsThatAreRegisteredAgainAreReportedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, err := New(Options{Endpoints: []string{"http://a:1"}})
 		if err != nil {
@@ -73,7 +73,7 @@ func TestEndpointsThatAreRegisteredAgainAreToldAgain(t *testing.T) {
 }
 
 // An endpoint in two layouts has two keys, written one after the other.
-func TestTheRevisionOfAnEndpointIsThatOfItsLastKey(t *testing.T) {
+func TestAnEndpointHasTheRevisionOfItsLastKey(t *testing.T) {
 	a, b := node{revision: 7, layouts: []string{"rpcx"}}, node{revision: 3, layouts: []string{"easymicro"}}
 	a.Address, b.Address = "a:1", "a:1"
 	if one, two := a.merge(b).revision, b.merge(a).revision; one != 7 || two != 7 {
@@ -82,7 +82,7 @@ func TestTheRevisionOfAnEndpointIsThatOfItsLastKey(t *testing.T) {
 }
 
 // A client looks up the watched name, perhaps in another case, or one that hosts publish in lower case only.
-func TestWhatIsStaleIsFoundAsWatchFindsIt(t *testing.T) {
+func TestStaleMatchesNamesLikeWatch(t *testing.T) {
 	for name, c := range map[string]struct{ value, lookup string }{
 		"by its exact name":    {`{"Service":"Arith"}`, "Arith"},
 		"in another case":      {`{"Service":"Arith"}`, "aRITH"},

@@ -12,7 +12,7 @@ import (
 
 // A watch that resumes sees the tombstones written meanwhile. One whose history is lost must start over, or it would ask
 // forever for revisions that no longer exist.
-func TestAWatchGoesOnWhereItWasUnlessItsPastIsLost(t *testing.T) {
+func TestAWatchResumesUnlessItsHistoryIsLost(t *testing.T) {
 	compacted, ahead := clientv3.WatchResponse{CompactRevision: 7}, clientv3.WatchResponse{Canceled: true}
 	for name, tc := range map[string]struct {
 		err  error

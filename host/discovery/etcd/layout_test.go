@@ -77,7 +77,7 @@ func TestWhatIsPublishedIsRead(t *testing.T) {
 	}
 }
 
-func TestKeysOfOthersAreReadAsFarAsTheyCanBe(t *testing.T) {
+func TestKeysOfOtherProgramsAreParsedAsFarAsPossible(t *testing.T) {
 	tcp := func(address string) client.Endpoint { return client.Endpoint{Network: "tcp", Address: address} }
 	for name, c := range map[string]struct {
 		layout, key, value string
@@ -122,7 +122,7 @@ func TestKeysOfOthersAreReadAsFarAsTheyCanBe(t *testing.T) {
 	}
 }
 
-func TestMetadataSaysWeightAndState(t *testing.T) {
+func TestMetadataSetsWeightAndState(t *testing.T) {
 	for value, want := range map[string]struct {
 		weight int
 		out    bool
@@ -146,7 +146,7 @@ func TestMetadataSaysWeightAndState(t *testing.T) {
 	}
 }
 
-func TestOptionsThatCannotBeAreRefused(t *testing.T) {
+func TestInvalidOptionsAreRefused(t *testing.T) {
 	for want, o := range map[string]Options{
 		"no endpoints":         {Name: "main"},
 		`unknown layout "etc"`: {Name: "main", Endpoints: []string{"http://x"}, Layouts: []string{"etc"}},

@@ -40,7 +40,7 @@ func newServiceEndpoints(percent int) *serviceEndpoints {
 	return &serviceEndpoints{percent: percent, hold: 30 * time.Second, recentlyGone: map[identity]goneNode{}}
 }
 
-func TestALossIsBelievedWhenEnoughRemain(t *testing.T) {
+func TestALossCountsWhenEnoughEndpointsRemain(t *testing.T) {
 	for _, c := range []struct {
 		percent       int
 		before, after string
@@ -69,7 +69,7 @@ func TestALossIsBelievedWhenEnoughRemain(t *testing.T) {
 	}
 }
 
-func TestWhatIsGoneIsForgottenWhenItsTimeIsOver(t *testing.T) {
+func TestALostEndpointExpires(t *testing.T) {
 	m := newServiceEndpoints(50)
 	m.set(start, nodes("a", "b", "c"), nil)
 	m.set(start.Add(time.Second), nodes("c"), nil)
@@ -87,7 +87,7 @@ func TestWhatIsGoneIsForgottenWhenItsTimeIsOver(t *testing.T) {
 	}
 }
 
-func TestTheTimeBeginsAnewWhenEtcdIsBack(t *testing.T) {
+func TestTheHoldRestartsWhenEtcdIsBack(t *testing.T) {
 	m := newServiceEndpoints(50)
 	m.set(start, nodes("a"), nil)
 	m.set(start, nodes(), nil)
@@ -97,7 +97,7 @@ func TestTheTimeBeginsAnewWhenEtcdIsBack(t *testing.T) {
 	}
 }
 
-func TestWhoComesBackLives(t *testing.T) {
+func TestAReturningEndpointIsLive(t *testing.T) {
 	m := newServiceEndpoints(50)
 	m.set(start, nodes("a", "b"), nil)
 	m.set(start, nodes(), nil)
@@ -111,7 +111,7 @@ func TestWhoComesBackLives(t *testing.T) {
 	}
 }
 
-func TestWhatIsTakenOutOnPurposeIsNotKept(t *testing.T) {
+func TestAWithdrawnEndpointIsNotKept(t *testing.T) {
 	m := newServiceEndpoints(50)
 	live := nodes("a", "b")
 	m.set(start, live, nil)

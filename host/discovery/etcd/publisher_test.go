@@ -6,7 +6,7 @@ import (
 )
 
 // A missing key is checked again after a failure, even if nothing has changed in etcd.
-func TestAKeyThatCouldNotBePutRightIsNotForgotten(t *testing.T) {
+func TestAFailedRestoreIsRetried(t *testing.T) {
 	for name, version := range map[string]int{"a round that fails": 1, "a change that has to be written first": 0} {
 		cl, err := New(Options{Endpoints: []string{"http://10.0.0.1:2379"}})
 		if err != nil {

@@ -10,7 +10,7 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 )
 
-func TestAddressesOfThisMachineAreBelievedWhereTheyAreAllowed(t *testing.T) {
+func TestLocalAddressesNeedToBeAllowed(t *testing.T) {
 	kinds := map[string]string{
 		"tcp@10.0.0.7:1": "", "tcp@billing.internal:1": "", "tcp@[2001:db8::1]:1": "", "tcp@7.example:1": "",
 		"tcp@127.0.0.1:1": "loopback", "tcp@127.8.8.8:1": "loopback", "tcp@[::1]:1": "loopback", "tcp@[::ffff:127.0.0.1]:1": "loopback",
@@ -46,7 +46,7 @@ func TestAddressesOfThisMachineAreBelievedWhereTheyAreAllowed(t *testing.T) {
 	}
 }
 
-func TestLoopbackIsBelievedOfThisHostAndOfEtcdOnThisMachine(t *testing.T) {
+func TestLoopbackIsAcceptedFromThisHostAndALocalEtcd(t *testing.T) {
 	const mine, other = `{"Addr":"127.0.0.1:1","Host":"h1"}`, `{"Addr":"127.0.0.1:1","Host":"h2"}`
 	for _, c := range []struct {
 		etcd, value string
@@ -80,7 +80,7 @@ func TestLoopbackIsBelievedOfThisHostAndOfEtcdOnThisMachine(t *testing.T) {
 	}
 }
 
-func TestWhatNamesStandForIsBelievedWhereItIsAllowed(t *testing.T) {
+func TestResolvedAddressesNeedToBeAllowed(t *testing.T) {
 	const key, other = "services/arith/billing.internal:1", "services/arith/billing.internal:2"
 	for _, c := range []struct {
 		allow, ip string
@@ -125,7 +125,7 @@ func TestWhatNamesStandForIsBelievedWhereItIsAllowed(t *testing.T) {
 	}
 }
 
-func TestAKeyOfThisHostIsBelievedOfItsOwnAddressOnly(t *testing.T) {
+func TestAKeyOfThisHostIsAcceptedForItsOwnAddressOnly(t *testing.T) {
 	const key = "services/arith/127.0.0.1:1"
 	for value, believed := range map[string]bool{
 		`{"Addr":"127.0.0.1:1"}`:                          true,

@@ -29,7 +29,7 @@ func (p *page) Write(b []byte) (int, error) {
 	return p.Buffer.Write(b)
 }
 
-func TestItTellsWhoAnswersAndEnds(t *testing.T) {
+func TestItCountsAnswersByHostAndEnds(t *testing.T) {
 	start := func(name string) string {
 		return hosttest.Start(t, "services: [{name: Echo, handler: discovery.echo, options: {host: "+name+"}}]", hosttest.Options{}).Address
 	}

@@ -52,7 +52,7 @@ func TestUnknownFieldsAreSkipped(t *testing.T) {
 	}
 }
 
-func TestACutStructIsAnError(t *testing.T) {
+func TestATruncatedStructIsAnError(t *testing.T) {
 	whole, err := hex.DecodeString("08000100000049080002000005dc00")
 	if err != nil {
 		t.Fatal(err)

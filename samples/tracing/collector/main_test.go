@@ -83,7 +83,7 @@ policies: {rules: [{name: few, match: {service: Arith}, rateLimit: {rate: 1, per
 	s.wait(t, regexp.MustCompile(`(?m)^Arith/Mul .* RESOURCE_EXHAUSTED by few@r1$`))
 }
 
-func TestWhatIsNoBatchOfSpansIsRefused(t *testing.T) {
+func TestMalformedBatchesAreRefused(t *testing.T) {
 	_, url := start(t)
 	for _, path := range []string{"/v1/traces", "/"} {
 		res, err := http.Post(url+path, "application/x-protobuf", strings.NewReader("no spans"))

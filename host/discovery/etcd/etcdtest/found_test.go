@@ -17,7 +17,7 @@ import (
 	"github.com/easymicro/easymicro/wire/client"
 )
 
-func TestWhatOthersPublishIsFoundHoweverItIsWritten(t *testing.T) {
+func TestKeysOfOtherProgramsAreFound(t *testing.T) {
 	t.Parallel()
 	s := etcdtest.Start(t)
 	for key, value := range map[string]string{
@@ -53,7 +53,7 @@ func TestWhatOthersPublishIsFoundHoweverItIsWritten(t *testing.T) {
 	}
 }
 
-func TestServicesAppearAndVanish(t *testing.T) {
+func TestServicesAppearAndDisappear(t *testing.T) {
 	t.Parallel()
 	s := etcdtest.Start(t)
 	c := cluster(t, etcd.Options{Endpoints: []string{s.URL()}, MinHealthy: -1})
@@ -125,7 +125,7 @@ func TestWhatAnOperatorWroteIsNotOverwritten(t *testing.T) {
 }
 
 // A key of a host that another program overwrites misdirects callers and outlives the host.
-func TestWhatSomebodyElseWroteOverIsPutRight(t *testing.T) {
+func TestAnOverwrittenKeyIsRestored(t *testing.T) {
 	t.Parallel()
 	s := etcdtest.Start(t)
 	c := cluster(t, etcd.Options{Endpoints: []string{s.URL()}, Layouts: []string{"easymicro", "rpcx"}})
@@ -154,7 +154,7 @@ func TestWhatSomebodyElseWroteOverIsPutRight(t *testing.T) {
 	}
 }
 
-func TestTheLastOneOfTwoWithOneAddressWins(t *testing.T) {
+func TestOfTwoHostsWithOneAddressTheLastOneWins(t *testing.T) {
 	t.Parallel()
 	s := etcdtest.Start(t)
 	key := "services/arith/" + addresses[0]
@@ -181,7 +181,7 @@ func TestTheLastOneOfTwoWithOneAddressWins(t *testing.T) {
 	}
 }
 
-func TestAListThatCollapsesIsKept(t *testing.T) {
+func TestACollapsingListIsKept(t *testing.T) {
 	t.Parallel()
 	s := etcdtest.Start(t)
 	var all []string

@@ -142,7 +142,7 @@ func TestAGatewayFollowsWhatHostsPublish(t *testing.T) {
 	soon(t, "Orders is back", answers(gw, "/Orders/Mul"))
 }
 
-func TestAGatewayServesOnWhileEtcdIsAway(t *testing.T) {
+func TestAGatewayKeepsServingWhileEtcdIsUnreachable(t *testing.T) {
 	t.Parallel()
 	server := etcdtest.Start(t)
 	published(t, server.URL(), "h1", "Arith")

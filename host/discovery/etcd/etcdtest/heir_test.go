@@ -9,7 +9,7 @@ import (
 
 // An edit to a wrong etcd address does not lose what was found: calls continue, to the last known hosts, until the new etcd
 // has answered.
-func TestAnEditToADeadEtcdTakesNothingAway(t *testing.T) {
+func TestAnEditToADeadEtcdKeepsTheEndpoints(t *testing.T) {
 	server := etcdtest.Start(t)
 	published(t, server.URL(), "a", "Arith")
 	gw := leading(t, server.URL(), "['*']", 50, "")

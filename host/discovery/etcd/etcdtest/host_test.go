@@ -220,7 +220,7 @@ func TestWhatIsPublishedFollowsTheManifest(t *testing.T) {
 	is("nothing is published without register")
 }
 
-func TestTheStatusTellsOfDiscovery(t *testing.T) {
+func TestTheStatusShowsDiscovery(t *testing.T) {
 	t.Parallel()
 	server := etcdtest.Start(t)
 	h, _ := published(t, server.URL(), "h1", "Arith")
@@ -286,7 +286,7 @@ func write(t testing.TB, path, text string) {
 	}
 }
 
-func TestTwoLiveHostsOfOneNameAreTold(t *testing.T) {
+func TestTwoLiveHostsWithOneNameAreReported(t *testing.T) {
 	t.Parallel()
 	server := etcdtest.Start(t)
 	h1, _ := published(t, server.URL(), "same", "Arith")

@@ -100,7 +100,7 @@ func (f *fleet) back(t *testing.T, s *etcdtest.Server) {
 	f.seen.want(append(append([]string(nil), addresses...), "10.0.0.9:1")...) // it still gets updates
 }
 
-func TestHostsComeBackWhateverHappensToEtcd(t *testing.T) {
+func TestHostsRegisterAgainWhateverHappensToEtcd(t *testing.T) {
 	for name, happen := range map[string]func(t *testing.T, s *etcdtest.Server, p *etcdtest.Proxied){
 		"killed for longer than a lease and restarted empty": func(t *testing.T, s *etcdtest.Server, _ *etcdtest.Proxied) {
 			s.Stop()
@@ -147,7 +147,7 @@ func TestHostsComeBackWhateverHappensToEtcd(t *testing.T) {
 	}
 }
 
-func TestNothingThatIsKnownIsLostWhileEtcdIsAway(t *testing.T) {
+func TestEndpointsAreKeptWhileEtcdIsUnreachable(t *testing.T) {
 	t.Parallel()
 	s := etcdtest.Start(t)
 	f := deploy(t, s.URL(), 2*time.Second)
@@ -163,7 +163,7 @@ func TestNothingThatIsKnownIsLostWhileEtcdIsAway(t *testing.T) {
 	}
 }
 
-func TestDropUnknownForgetsWhileEtcdIsAway(t *testing.T) {
+func TestDropUnknownDropsEndpointsWhileEtcdIsUnreachable(t *testing.T) {
 	t.Parallel()
 	s := etcdtest.Start(t)
 	s.Put("services/arith/10.0.0.1:8972", "")
@@ -176,7 +176,7 @@ func TestDropUnknownForgetsWhileEtcdIsAway(t *testing.T) {
 	w.want("10.0.0.1:8972")
 }
 
-func TestADeadEtcdKeepsNobodyWaiting(t *testing.T) {
+func TestADeadEtcdDoesNotBlock(t *testing.T) {
 	t.Parallel()
 	s := etcdtest.Start(t)
 	s.Stop()

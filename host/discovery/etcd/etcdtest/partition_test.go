@@ -53,7 +53,7 @@ func takesLong(t *testing.T) {
 }
 
 // A network that drops everything does not close connections: the silence must be detected.
-func TestASilentPartitionIsNoticedAndOvercome(t *testing.T) {
+func TestASilentPartitionIsDetectedAndSurvived(t *testing.T) {
 	takesLong(t)
 	for name, part := range map[string]func(*etcdtest.Proxied){"bytes are late": (*etcdtest.Proxied).Mute, "bytes are lost": (*etcdtest.Proxied).Swallow} {
 		t.Run(name, func(t *testing.T) {
@@ -74,7 +74,7 @@ func TestASilentPartitionIsNoticedAndOvercome(t *testing.T) {
 }
 
 // The network may recover at any point of an attempt to connect.
-func TestAPartitionOfAnyLengthIsOverInTime(t *testing.T) {
+func TestAHostRecoversFromAPartitionOfAnyLength(t *testing.T) {
 	takesLong(t)
 	for _, lost := range []bool{false, true} {
 		for _, length := range []time.Duration{3 * time.Second, 4500 * time.Millisecond, 6 * time.Second, 9 * time.Second, outage(t)} {
@@ -109,7 +109,7 @@ func TestAShortSilenceCostsNoLease(t *testing.T) {
 
 // etcd closes the connections of clients that ping too often, or without a call in progress. The number of connections does
 // not show that: gRPC pings half as often from then on, and a busy machine may lose a connection, too.
-func TestEtcdPutsUpWithHowOftenItIsAsked(t *testing.T) {
+func TestEtcdToleratesTheRateOfPings(t *testing.T) {
 	takesLong(t)
 	s := etcdtest.Start(t)
 	var ways []*etcdtest.Proxied

@@ -37,7 +37,7 @@ func TestUserAndPassword(t *testing.T) {
 	}
 }
 
-func TestAuthenticationThatIsDownAtStartIsJoinedLater(t *testing.T) {
+func TestAHostStartsWithoutEtcdAndAuthenticatesLater(t *testing.T) {
 	t.Parallel()
 	s := etcdtest.Start(t)
 	s.EnableAuth("orders", "secret")

@@ -14,7 +14,7 @@ import (
 var bothLayouts = []string{"easymicro", "rpcx"}
 
 // A list that collapses is kept for half a minute, unless its hosts wrote tombstones.
-func TestWhatIsWithdrawnIsForgottenAtOnce(t *testing.T) {
+func TestAWithdrawnEndpointIsDroppedAtOnce(t *testing.T) {
 	t.Parallel()
 	for name, layouts := range map[string][]string{"easymicro": {"easymicro"}, "rpcx": {"rpcx"}, "both": bothLayouts} {
 		t.Run(name, func(t *testing.T) {
@@ -48,7 +48,7 @@ func TestWhatIsWithdrawnIsForgottenAtOnce(t *testing.T) {
 	}
 }
 
-func TestWhatDiesIsKeptForAWhile(t *testing.T) {
+func TestADeadHostsEndpointIsKeptForAWhile(t *testing.T) {
 	t.Parallel()
 	s := etcdtest.Start(t)
 	host := cluster(t, etcd.Options{Endpoints: []string{s.URL()}, Layouts: bothLayouts})
@@ -101,7 +101,7 @@ func TestTombstonesAreUnderstoodByOtherClients(t *testing.T) {
 
 // The previous owner of a key does not write a tombstone over its new owner's, and a host that gives up one layout stays in
 // the other.
-func TestATombstoneConcernsItsOwnKeyAlone(t *testing.T) {
+func TestATombstoneAffectsOnlyItsOwnKey(t *testing.T) {
 	t.Parallel()
 	s := etcdtest.Start(t)
 	caller := cluster(t, etcd.Options{Endpoints: []string{s.URL()}, Layouts: bothLayouts})
@@ -158,7 +158,7 @@ func TestATombstoneIsSeenAfterAnOutage(t *testing.T) {
 }
 
 // Publishing what is being withdrawn restores it, whatever has been written meanwhile.
-func TestWhatIsPublishedAgainComesBack(t *testing.T) {
+func TestAServicePublishedAgainReturns(t *testing.T) {
 	t.Parallel()
 	s := etcdtest.Start(t)
 	p := etcdtest.Proxy(t, s.Address())
