@@ -31,7 +31,7 @@ func BenchmarkMethodCall(b *testing.B) {
 			_, _ = typed.Call(ctx, args, nil)
 		}
 	})
-	b.Run("reflect", func(b *testing.B) { // what the receiver's call would cost by reflection
+	b.Run("reflect", func(b *testing.B) { // the cost of the receiver's call by reflection
 		b.ReportAllocs()
 		v := reflect.ValueOf(&doubler{})
 		m, _ := v.Type().MethodByName("Double")

@@ -56,7 +56,7 @@ func TestACallIsItsOwnContext(t *testing.T) {
 	}
 }
 
-// foreign is a context that package context does not know, such as a server's, with an AfterFunc of its own.
+// foreign is a context unknown to package context, such as a server's, with its own AfterFunc.
 type foreign struct {
 	context.Context
 	asked int

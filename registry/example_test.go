@@ -10,7 +10,7 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// Options are what a manifest can set for the handler.
+// Options can be set in the manifest.
 type Options struct {
 	Max int `yaml:"max"`
 }
@@ -39,7 +39,7 @@ func (s *Orders) Get(ctx context.Context, a *Args, r *Reply) error {
 	return nil
 }
 
-// Reconfigure takes options that were edited while the service runs. Its shape is not that of a method that is served.
+// Reconfigure applies options that were edited while the service runs. It does not have the shape of a served method.
 func (s *Orders) Reconfigure(_ context.Context, o Options) error {
 	s.max.Store(int64(o.Max))
 	return nil
@@ -100,7 +100,7 @@ func ExampleUnary() {
 	// Bye bye 1 <nil>
 }
 
-// GreeterOptions are what a manifest can set, under the names greeting and every.
+// GreeterOptions can be set in the manifest, as greeting and every.
 type GreeterOptions struct {
 	Greeting string        `doc:"First word of a greeting." enum:"hello,good morning"`
 	Every    time.Duration `doc:"Pause between two greetings." min:"0s" max:"1h"`

@@ -10,7 +10,7 @@ import (
 	"testing/quick"
 )
 
-// tape is what a method of a shape does and sees.
+// tape scripts and records a call of a method.
 type tape struct {
 	act  byte
 	fill func(reply any)
@@ -91,7 +91,7 @@ type promotesInterface[A, R any] struct {
 
 type promotesTwice[A, R any] struct{ promotes[A, R] }
 
-// shape makes receivers of all kinds whose method takes an A and an R.
+// shape makes receivers of all kinds with a method that takes an A and an R.
 type shape struct {
 	args, reply reflect.Type
 	receivers   func(*tape) []any

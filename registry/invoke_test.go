@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// Receivers of every kind. Each Do replies with what it saw of its receiver, its context and its argument.
+// Receivers of every kind. Each Do replies with its view of the receiver, the context and the argument.
 
 type seen struct{ Receiver, Context, Argument string }
 

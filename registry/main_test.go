@@ -9,7 +9,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// line matches the line of a place.
+// line matches the line number of a position.
 var line = regexp.MustCompile(`:\d+$`)
 
 // mustPanic returns what do panicked with, as text.

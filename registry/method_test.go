@@ -85,7 +85,7 @@ func TestGoexitEndsTheGoroutineAndNotifiesTheCall(t *testing.T) {
 	}
 	e := <-told
 	if e.Value != nil || e.Error() != "runtime.Goexit called" || !bytes.Contains(e.Stack, []byte("moody.Exit")) {
-		t.Errorf("told %v\n%s", e, e.Stack)
+		t.Errorf("reported %v\n%s", e, e.Stack)
 	}
 }
 

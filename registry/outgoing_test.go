@@ -20,7 +20,7 @@ func TestOutgoingMetadataIsInheritedByContexts(t *testing.T) {
 func TestIncomingMetadataIsNotForwarded(t *testing.T) {
 	ctx := WithCall(t.Context(), &Call{Metadata: Pairs{{"v", "1"}}})
 	if got := OutgoingMetadata(ctx); got != nil {
-		t.Errorf("%v goes on", got)
+		t.Errorf("%v keeps running", got)
 	}
 }
 

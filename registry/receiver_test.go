@@ -70,7 +70,7 @@ func TestUnsuitableMethodsAreSkippedWithAReason(t *testing.T) {
 	}
 }
 
-// hooked has methods that are served by Unary or passed to OnReady and OnOptions, and others that are missed.
+// hooked has methods served by Unary or passed to OnReady and OnOptions, and others that are missed.
 type hooked struct{ misfits }
 
 func (hooked) Ping(context.Context) error                          { return nil }

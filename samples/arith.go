@@ -20,7 +20,7 @@ type Reply struct {
 	C int `json:"c"`
 }
 
-// Arith is the arithmetic service of the rpcx examples, registered as samples.arith.
+// Arith is the arithmetic service of the rpcx examples, with the handler name samples.arith.
 type Arith struct{}
 
 // Mul multiplies.

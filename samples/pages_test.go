@@ -25,8 +25,8 @@ func TestMain(m *testing.M) {
 	m.Run()
 }
 
-// The commands of a page print what the page shows, up to the first edit of a file: times, durations and the name of the
-// machine apart. Pages that need etcd, a collector or a second terminal are not among them.
+// The commands of a README print what it shows, up to the first edit of a file, except for times, durations and the host
+// name. READMEs that need etcd, a collector or a second terminal are left out.
 func TestPagesShowWhatCommandsPrint(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs commands: nothing here races")
@@ -47,7 +47,7 @@ func TestPagesShowWhatCommandsPrint(t *testing.T) {
 		{name: "ratelimit", commands: 4, edits: []edit{{"policies.yaml", "per: 10s", "per: 1000s"}}},
 		{name: "circuitbreaker", commands: 4, edits: []edit{{"policies.yaml", "10s", "1000s"}, {"policies.yaml", "5s", "500s"}}},
 		{name: "metrics", commands: 2, edits: []edit{{"policies.yaml", "rate: 1, burst: 5", "rate: 1, per: 10m, burst: 5"}}},
-		{name: "upstream", commands: 5, until: "`explain` takes"}, // it counts by the second
+		{name: "upstream", commands: 5, until: "`explain` takes"}, // it counts per second
 	} {
 		t.Run(p.name, func(t *testing.T) {
 			h, stock := p.start(t)
@@ -63,7 +63,7 @@ func TestPagesShowWhatCommandsPrint(t *testing.T) {
 	}
 }
 
-// page is the page of a sample.
+// page is the README of a sample.
 type page struct {
 	name     string
 	commands int    // that it has at least
@@ -73,7 +73,7 @@ type page struct {
 
 type edit struct{ file, from, to string }
 
-// start runs the host of the page, and the stock that the sample upstream calls.
+// start runs the host of the sample, and the stock that the sample upstream calls.
 func (p *page) start(t *testing.T) (h *hosttest.Host, stock string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -98,7 +98,7 @@ func (p *page) start(t *testing.T) (h *hosttest.Host, stock string) {
 	return hosttest.StartFile(t, filepath.Join(dir, "easymicro.yaml"), hosttest.Options{}), stock
 }
 
-// command is a command of a page with what it prints.
+// command is a command of a page with its output.
 type command struct{ line, want string }
 
 var edited = regexp.MustCompile(`\band save\b`)
@@ -134,7 +134,7 @@ func (p *page) blocks(t *testing.T) (blocks [][]command) {
 	return blocks
 }
 
-// run runs the commands of a block in one shell, and compares what each prints.
+// run runs the commands of a block in one shell and compares the output of each.
 func (p *page) run(t *testing.T, h *hosttest.Host, stock string, block []command) {
 	t.Helper()
 	self, err := os.Executable()
@@ -158,7 +158,7 @@ func (p *page) run(t *testing.T, h *hosttest.Host, stock string, block []command
 	cmd := exec.CommandContext(t.Context(), "bash", "-c", strings.NewReplacer(there...).Replace(script))
 	cmd.Dir = h.Dir
 	cmd.Env = append(os.Environ(), "EASYMICRO_LISTEN="+h.Address, "EASYMICRO_ADMIN_LISTEN="+h.AdminAddr().String())
-	out, _ := cmd.CombinedOutput() // a page shows failing commands too
+	out, _ := cmd.CombinedOutput() // pages show failing commands too
 	printed := bytes.Split(out, []byte(mark))
 	slices.Reverse(addresses)
 	back := strings.NewReplacer(addresses...)
@@ -172,7 +172,7 @@ func (p *page) run(t *testing.T, h *hosttest.Host, stock string, block []command
 	}
 }
 
-// varying is what differs from run to run.
+// varying matches what differs from run to run.
 var varying = []struct {
 	re *regexp.Regexp
 	by string

@@ -16,7 +16,7 @@ import (
 	"github.com/easymicro/easymicro/registry"
 )
 
-// folders are the samples; a folder with a go.mod is a module of its own, with tests of its own.
+// folders returns the directories of the samples; one with a go.mod is a separate module with its own tests.
 func folders(t *testing.T) []string {
 	t.Helper()
 	entries, err := os.ReadDir(".")
@@ -61,7 +61,7 @@ func TestEveryManifestIsWithoutProblems(t *testing.T) {
 			t.Errorf("%s:\n%v", name, err)
 			continue
 		}
-		for _, p := range host.Check(set, registry.Default()) { // warnings as well
+		for _, p := range host.Check(set, registry.Default()) { // warnings count, too
 			t.Errorf("%s: %s", name, p)
 		}
 	}
@@ -109,7 +109,7 @@ var (
 	shellWord   = regexp.MustCompile(`'[^']*'|[^\s']+`)
 )
 
-// With --help a command checks its name and its flags, and does nothing.
+// With --help a command checks its name and flags, and does nothing else.
 func TestReadmesUseExistingCommands(t *testing.T) {
 	for _, name := range folders(t) {
 		text, err := os.ReadFile(filepath.Join(name, "README.md"))

@@ -24,7 +24,7 @@ func TestPackageNamesAreSpecific(t *testing.T) {
 	for _, p := range packages(t) {
 		for _, part := range strings.Split(p.Path, "/") {
 			if slices.Contains(emptyNames, part) {
-				t.Errorf("package %s: %q says nothing; name it after the one thing it does", p.Path, part)
+				t.Errorf("package %s: %q is not a specific name; name it after the one thing it does", p.Path, part)
 			}
 		}
 	}

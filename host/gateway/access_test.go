@@ -101,10 +101,10 @@ func TestAdviceIsForOperatorsOnly(t *testing.T) {
 		said = nil
 		r := do(t, tc.method, url, tc.body, tc.header)
 		if r.problem.Detail != tc.public {
-			t.Errorf("the caller is told %q", r.problem.Detail)
+			t.Errorf("the caller gets %q", r.problem.Detail)
 		}
 		if len(said) != 1 || !strings.Contains(said[0], tc.public) || !strings.Contains(said[0], tc.private) {
-			t.Errorf("operators are told %q", said)
+			t.Errorf("operators get %q", said)
 		}
 	}
 }

@@ -43,7 +43,7 @@ func isOverloaded(r answered) bool {
 		r.problem.RetryAfterMS > 0
 }
 
-// Callers of one-way calls are answered at once, so that only the budget limits how many run.
+// Callers of one-way calls are answered at once, so only the budget limits how many run.
 func TestOneWayCallsCountUntilTheirHandlersReturn(t *testing.T) {
 	for _, tc := range []struct {
 		name     string
@@ -155,7 +155,7 @@ func TestStreamsOfHTTP2AreCalls(t *testing.T) {
 	waitReleased(t, budget)
 }
 
-// upload sends half of a request's body, on a connection of its own.
+// upload sends half of a request's body on a new connection.
 func upload(t *testing.T, addr, body string) (net.Conn, func()) {
 	t.Helper()
 	conn, err := net.Dial("tcp", addr)
@@ -181,12 +181,12 @@ func statusOf(t *testing.T, conn net.Conn) int {
 	return res.StatusCode
 }
 
-// Without room for all bodies the oldest is still read, so that they do not block each other.
+// If not all bodies fit, the oldest is still read, so that they do not block each other.
 func TestBodiesAreChargedAsTheyArrive(t *testing.T) {
 	const most = 256 << 10
 	budget := wire.NewBudget(0, most)
 	addr := serveWithin(t, &backend{}, Options{}, budget)
-	others := budget.NewShare(nil) // a lone call may have all of the budget
+	others := budget.NewShare(nil) // a single call may use the whole budget
 	others.Hold(1 << 10)
 	body := `{"a":1,"x":"` + strings.Repeat("x", 300<<10) + `"}`
 	oldest, rest := upload(t, addr, body+strings.Repeat(" ", 400<<10))
@@ -212,7 +212,7 @@ func TestBodiesAreChargedAsTheyArrive(t *testing.T) {
 	waitReleased(t, budget)
 }
 
-// Requests may wait a moment for room, but not the first one of a connection.
+// Requests may wait briefly for the budget, except the first one of a connection.
 func TestRequestsWaitBrieflyForTheBudget(t *testing.T) {
 	const most = 1 << 20
 	zipped, err := wire.AppendCompressed(nil, wire.Gzip, []byte(`{"a":1,"x":"`+strings.Repeat("x", 100<<10)+`"}`))
@@ -275,7 +275,7 @@ func takeBytes(b *wire.Budget, shares []*wire.Share) { shares[0].Hold(b.Usage().
 
 func giveBytes(b *wire.Budget, shares []*wire.Share) { shares[0].Give(b.Usage().MaxBufferedBytes) }
 
-// Peers that request much and read nothing are cut when their answers use up the host's memory.
+// Peers that request much and read nothing are cut off when their responses use up the host's memory.
 func TestUnreadResponsesAreCutForOthers(t *testing.T) {
 	const most = 16 << 20
 	reply := `"` + strings.Repeat("x", 4<<20) + `"`

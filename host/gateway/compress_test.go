@@ -103,7 +103,7 @@ func TestRepliesAreCompressedIfAccepted(t *testing.T) {
 	}
 }
 
-// A compressed answer that waits for its caller does not keep the uncompressed one in memory.
+// A compressed response that waits for its caller does not keep the uncompressed one in memory.
 func TestTheUncompressedReplyIsReleased(t *testing.T) {
 	for accept, kept := range map[string]bool{"gzip": false, "zstd": false, "br": true} {
 		limits := wire.Limits{}.WithDefaults()

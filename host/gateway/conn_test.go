@@ -16,7 +16,7 @@ import (
 	"github.com/easymicro/easymicro/wire"
 )
 
-// newTestConn returns a connection of a server, and its peer's end.
+// newTestConn returns a connection of a server, and the peer's end of it.
 func newTestConn(t *testing.T, s *Server) (*conn, net.Conn) {
 	t.Helper()
 	near, far := net.Pipe()
@@ -63,7 +63,7 @@ func TestAPeerIsSilentWhenItTakesNoByteWithinTheWriteTimeout(t *testing.T) {
 	})
 }
 
-// breakable is a connection that, like one of TLS, is unusable after a write that timed out.
+// breakable is a connection that, like a TLS one, is unusable after a write has timed out.
 type breakable struct {
 	net.Conn
 	broken bool
@@ -102,7 +102,7 @@ func TestASlowPeerWithTLSIsNotSilent(t *testing.T) {
 	})
 }
 
-// leave may wake the reader after it has begun the GOAWAY by itself.
+// leave may wake the reader after it has begun the GOAWAY on its own.
 func TestAConnectionIsReadAfterItsGoAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, far := newTestConn(t, NewServer(ServerOptions{}))
@@ -122,7 +122,7 @@ func TestAConnectionIsReadAfterItsGoAway(t *testing.T) {
 	})
 }
 
-// A request that is on its way when the idle timeout ends is still read.
+// A request in transit when the idle timeout ends is still read.
 func TestAnExpiredIdleConnectionIsReadOnceMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, idle := range []bool{true, false} {
@@ -156,7 +156,7 @@ func TestAnIdleConnectionIsClosed(t *testing.T) {
 	})
 }
 
-// Connections keep the idle timeout with which they were opened.
+// Connections keep the idle timeout that they were opened with.
 func TestTheIdleTimeoutIsLive(t *testing.T) {
 	for _, proto := range []int{1, 2} {
 		synctest.Test(t, func(t *testing.T) {

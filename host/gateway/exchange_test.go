@@ -43,7 +43,7 @@ func TestTheCallerIsAnsweredAtTheDeadlineWhileTheHandlerRuns(t *testing.T) {
 	if r.StatusCode != 504 || r.problem.Reason != "timeout" || r.problem.Rule != "slow@r3" {
 		t.Fatalf("%d %s", r.StatusCode, r.body)
 	}
-	for range 50 { // others come and go, but the memory of the running call is not used again
+	for range 50 { // other calls start and end, but the memory of the running one is not reused
 		if r := do(t, "POST", url+"/Arith/Mul", `{"a":73,"b":1500}`); r.body != line {
 			t.Fatalf("the next call: %d %s", r.StatusCode, r.body)
 		}

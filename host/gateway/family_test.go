@@ -69,7 +69,7 @@ func TestReplyMetadataIsBounded(t *testing.T) {
 	}
 }
 
-// The table of codes: each pair has a status, and Retry-After where trying again helps.
+// Each pair of code and reason has a status, and Retry-After if a retry may help.
 func TestEveryRefusalHasItsStatusAndRetryAfter(t *testing.T) {
 	var refused *code.Error
 	b := &backend{hook: func(context.Context, *wire.Frame, *wire.Frame) error { return refused }}

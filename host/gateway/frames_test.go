@@ -20,7 +20,7 @@ import (
 	"github.com/easymicro/easymicro/wire"
 )
 
-// Types of frames that only tests send.
+// Frame types that only tests send.
 const (
 	frameRST      = 0x3
 	frameSettings = 0x4
@@ -63,7 +63,7 @@ func TestFramesAreParsedHoweverTheirBytesArrive(t *testing.T) {
 	f.watch(all[:len(clientPreface())-len("PRI * HTTP/2.0\r\n")])
 	f.watch(frame(frameHeaders, 0, 1, 1, 2))
 	if f.between() || f.began.Load() == 0 {
-		t.Error("a block of headers that goes on is taken for ended")
+		t.Error("an incomplete header block is taken for complete")
 	}
 }
 
@@ -84,7 +84,7 @@ func TestOnlyBytesOfResponsesCount(t *testing.T) {
 	}
 }
 
-// The time that a slow frame took does not count against the header block after it.
+// The time of a slow frame does not count against the header block after it.
 func TestHeaderBlocksHaveTheirOwnTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFrames()
@@ -121,7 +121,7 @@ func TestUselessFramesAreReadSlowly(t *testing.T) {
 		if most := frameBurst + 10*framesPerSecond; n < most-1 || n > most+1 {
 			t.Errorf("%d frames in 10 s, want %d", n, most)
 		}
-		for range 100_000 { // as many as their answers need
+		for range 100_000 { // as many as the responses need
 			a.earn(framesPerAnswer * bytesPerFrame)
 			if d := a.take(framesPerAnswer - 1); d > time.Second/framesPerSecond {
 				t.Fatalf("a peer whose requests are answered waits %s", d)
@@ -130,7 +130,7 @@ func TestUselessFramesAreReadSlowly(t *testing.T) {
 	})
 }
 
-// Transferred bytes add up, however few there are at a time.
+// Transferred bytes add up, however few at a time.
 func TestUploadsInSmallFramesAreNotReadSlowly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var a allowance
@@ -224,7 +224,7 @@ func TestAnHTTP2ConnectionWithoutARequestGetsAGoAway(t *testing.T) {
 	})
 }
 
-// pipeTo returns a connection to a gateway in memory, for use in a bubble.
+// pipeTo returns an in-memory connection to a gateway, for use in a bubble.
 func pipeTo(t *testing.T, b *backend, o Options, budget *wire.Budget) (peer net.Conn, end func()) {
 	t.Helper()
 	o.Handler, o.Resolve, o.Host = b, b.resolve, host
@@ -245,7 +245,7 @@ func pipeTo(t *testing.T, b *backend, o Options, budget *wire.Budget) (peer net.
 	}
 }
 
-// pipes is a listener in memory.
+// pipes is an in-memory listener.
 type pipes struct {
 	conns  chan net.Conn
 	closed chan struct{}
@@ -276,7 +276,7 @@ func (p *pipes) Close() error {
 
 func (p *pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)} }
 
-// halfRead returns how many connections of HTTP/2 have an incomplete frame.
+// halfRead returns the number of HTTP/2 connections with an incomplete frame.
 func halfRead(s *Server) (n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -288,7 +288,7 @@ func halfRead(s *Server) (n int) {
 	return n
 }
 
-// The 9 bytes of a frame header allocate no MiB.
+// The 9 bytes of a frame header must not allocate a MiB.
 func TestAFrameHeaderAllocatesLittle(t *testing.T) {
 	const peers = 200
 	srv, addr := start(t, &backend{}, Options{}, nil)
@@ -389,7 +389,7 @@ func TestHTTP2FloodsDoNotAffectOthers(t *testing.T) {
 	waitReleased(t, budget)
 }
 
-// framesRead returns how many frames were read on each connection of HTTP/2 opened since then.
+// framesRead returns the number of frames read on each HTTP/2 connection opened since then.
 func framesRead(s *Server, since time.Time) (counts []int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

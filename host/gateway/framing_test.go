@@ -17,8 +17,8 @@ const (
 	sized   = head + "Content-Length: 7\r\n\r\n{\"a\":1}"
 )
 
-// sendInTurn sends the requests one after the other on one connection, and returns how many were answered by 200 before the
-// server closed it.
+// sendInTurn sends the requests one after the other on one connection, and returns how many got a 200 before the server
+// closed it.
 func sendInTurn(t *testing.T, addr string, requests ...string) (answered int) {
 	t.Helper()
 	conn, err := net.Dial("tcp", addr)

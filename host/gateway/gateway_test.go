@@ -17,7 +17,7 @@ import (
 
 const (
 	product = `{"c":109500}`
-	line    = product + "\n" // as HTTP callers get it
+	line    = product + "\n" // as sent over HTTP
 )
 
 func TestPlainPostCallsTheMethodOfItsPath(t *testing.T) {

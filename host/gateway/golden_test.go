@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// recorded is a request to the HTTP gateway of a stock peer, and its answer.
+// recorded is a request to the HTTP gateway of a stock peer, with the response.
 type recorded struct {
 	Name            string
 	Method, Path    string
@@ -40,7 +40,7 @@ func recordings(t *testing.T) []recorded {
 	return all
 }
 
-// ourStatus are the statuses that differ from the recorded ones.
+// ourStatus holds the statuses that differ from the recorded ones.
 var ourStatus = map[string]int{"http-unknown-method": 404}
 
 func TestRecordedRequestsAreServedWithTheHeadersOfTheirFamily(t *testing.T) {
@@ -82,7 +82,7 @@ func replay(t *testing.T, url string, r recorded, family string) {
 			continue
 		}
 		values := got.Header.Values(family + name)
-		if v == "" && family == "Easymicro-" { // nobody was recorded who expects those
+		if v == "" && family == "Easymicro-" { // no recording has these
 			if len(values) != 0 {
 				t.Errorf("header %s%s: %q", family, name, values)
 			}
@@ -139,7 +139,7 @@ func TestEmptyHeadersAreLeftOut(t *testing.T) {
 	url := "http://" + serve(t, &backend{}, Options{})
 	for _, tc := range []struct {
 		path, header string
-		empty        []string // what the recordings have without a value
+		empty        []string // headers without a value in the recordings
 	}{
 		{"/Arith/Mul", "Easymicro-SerializeType: 1", nil},
 		{"/Arith/Mul", "X-RPCX-SerializeType: 1", []string{"X-Rpcx-Meta", "X-Rpcx-Version"}},

@@ -31,7 +31,7 @@ type reply struct {
 	C int `json:"c" msgpack:"C"`
 }
 
-// backend is a handler for the recorded requests. It keeps the last call.
+// backend is a handler for the recorded requests. It records the last call.
 type backend struct {
 	mu   sync.Mutex
 	last wire.Frame
@@ -108,14 +108,14 @@ func serve(t testing.TB, b *backend, o Options) string {
 	return serveWithin(t, b, o, nil)
 }
 
-// serveWithin is serve with a budget.
+// serveWithin is like serve, with a budget.
 func serveWithin(t testing.TB, b *backend, o Options, budget *wire.Budget) string {
 	t.Helper()
 	_, addr := start(t, b, o, budget)
 	return addr
 }
 
-// start is serveWithin that also returns the server.
+// start is like serveWithin, and also returns the server.
 func start(t testing.TB, b *backend, o Options, budget *wire.Budget) (*Server, string) {
 	t.Helper()
 	return startOn(t, listen(t), b, o, budget)
@@ -130,7 +130,7 @@ func listen(t testing.TB) net.Listener {
 	return ln
 }
 
-// startOn is start for a listener, which it closes.
+// startOn is like start, on a listener, which it closes.
 func startOn(t testing.TB, ln net.Listener, b *backend, o Options, budget *wire.Budget) (*Server, string) {
 	t.Helper()
 	o.Handler, o.Resolve, o.Host = b, b.resolve, host
@@ -184,7 +184,7 @@ func do(t testing.TB, method, url, body string, header ...string) answered {
 	return read(t, res)
 }
 
-// read reads an answer to its end.
+// read reads a response to its end.
 func read(t testing.TB, res *http.Response) answered {
 	t.Helper()
 	data, err := io.ReadAll(res.Body)

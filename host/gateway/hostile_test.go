@@ -17,7 +17,7 @@ import (
 	"github.com/easymicro/easymicro/wire"
 )
 
-// sendRaw sends bytes as they are, and returns the statuses of all answers until the server closes.
+// sendRaw sends bytes unchanged, and returns the statuses of all responses until the server closes the connection.
 func sendRaw(t *testing.T, addr, request string) (statuses []int) {
 	t.Helper()
 	conn, err := net.Dial("tcp", addr)
@@ -44,7 +44,7 @@ func sendRaw(t *testing.T, addr, request string) (statuses []int) {
 	}
 }
 
-// Bytes after a request are another request or nothing; hidden is a call that must never run.
+// Bytes after a request are another request or nothing; the hidden call must never run.
 func TestNoRequestHidesInAnother(t *testing.T) {
 	const hidden = "POST /Arith/Div HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 13\r\n\r\n{\"a\":6,\"b\":3}"
 	const head = "POST /Arith/Mul HTTP/1.1\r\nHost: x\r\n"
@@ -177,7 +177,7 @@ func TestACallerThatNeverReadsIsCutOff(t *testing.T) {
 	}
 }
 
-// steps is a caller that records how much is written within each write deadline.
+// steps is a response writer that records how much is written within each write deadline.
 type steps struct {
 	discard
 	within []int

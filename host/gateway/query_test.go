@@ -11,7 +11,7 @@ import (
 
 type inner struct {
 	Page int `json:"page"`
-	A    int `json:"a"` // the outer one wins
+	A    int `json:"a"` // the outer field takes precedence
 }
 
 type query struct {

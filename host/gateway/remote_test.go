@@ -12,8 +12,8 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// remoteGateway returns a gateway to a service Away of another host, which may be unavailable, and whose handler answers with its
-// argument.
+// remoteGateway returns a gateway to the service Away of another host, which is available while there is set. The handler
+// returns its argument.
 func remoteGateway(t *testing.T, there *atomic.Bool) *httptest.Server {
 	t.Helper()
 	g, err := New(Options{

@@ -41,7 +41,7 @@ func TestStalledBodiesEndWhenMemoryIsShort(t *testing.T) {
 			from, to     time.Duration
 		}{
 			{"short", true, false, 503, stallAfter, stallAfter + 2*sweepEvery},
-			{"short, but it comes", true, true, 200, 10 * time.Second, 12 * time.Second},
+			{"short, but it arrives", true, true, 200, 10 * time.Second, 12 * time.Second},
 			{"enough", false, false, 408, 30 * time.Second, 33 * time.Second},
 		} {
 			synctest.Test(t, func(t *testing.T) {
@@ -91,7 +91,7 @@ func TestStalledBodiesEndWhenMemoryIsShort(t *testing.T) {
 	}
 }
 
-// throttled returns a connection to far that is read at a steady rate, and a function that waits for its end.
+// throttled returns a connection to far that is read at a constant rate, and a function that waits for its end.
 func throttled(far net.Conn, bytes int, interval time.Duration) (near net.Conn, done *sync.WaitGroup) {
 	near, middle := net.Pipe()
 	done = new(sync.WaitGroup)
@@ -116,7 +116,7 @@ func throttled(far net.Conn, bytes int, interval time.Duration) (near net.Conn, 
 	return near, done
 }
 
-// On a slow line each of many answers of a connection takes long, although its peer takes bytes all the time.
+// On a slow line each of a connection's many responses takes long, although the peer reads all the time.
 func TestManyResponsesOverASlowLineAllArrive(t *testing.T) {
 	const calls = 50
 	reply := `"` + strings.Repeat("x", 40<<10) + `"`
@@ -152,7 +152,7 @@ func TestManyResponsesOverASlowLineAllArrive(t *testing.T) {
 	})
 }
 
-// A peer that takes none of its answers is cut off in time, whatever else it sends; its other calls go on.
+// The responses of a peer that reads none of them end in time, whatever else it sends; its other calls continue.
 func TestUnreadHTTP2ResponsesEndInTime(t *testing.T) {
 	b := &backend{hook: func(_ context.Context, _, res *wire.Frame) error {
 		res.Payload = append(res.Payload, `"`+strings.Repeat("x", 200<<10)+`"`...)
@@ -164,7 +164,7 @@ func TestUnreadHTTP2ResponsesEndInTime(t *testing.T) {
 		defer end()
 		begin := time.Now()
 		resets := make(chan time.Duration, 10)
-		go func() { // sees the frames, but opens no window
+		go func() { // reads frames, but sends no WINDOW_UPDATE
 			header := make([]byte, frameHeaderBytes)
 			for {
 				if _, err := io.ReadFull(peer, header); err != nil {
@@ -204,7 +204,7 @@ func TestUnreadHTTP2ResponsesEndInTime(t *testing.T) {
 	})
 }
 
-// An answer that waits for its caller is charged by the memory that it uses, and its call has ended.
+// A response that waits for its caller is charged for the memory it uses, but not as a call.
 func TestAWaitingResponseHoldsItsMemoryAndNoCall(t *testing.T) {
 	const size = 1 << 20
 	noise := make([]byte, size/2)
@@ -222,7 +222,7 @@ func TestAWaitingResponseHoldsItsMemoryAndNoCall(t *testing.T) {
 				defer end()
 				body := `{"a":1,"x":"` + strings.Repeat("x", size) + `"}`
 				fmt.Fprintf(peer, "POST /Arith/Hook HTTP/1.1\r\nHost: x\r\nAccept-Encoding: %s\r\nContent-Length: %d\r\n\r\n%s", accept, len(body), body)
-				synctest.Wait() // the first byte of the answer waits to be taken
+				synctest.Wait() // the first byte of the response waits for the peer
 				u := budget.Usage()
 				most, least := int64(size+size/2), int64(size)
 				if accept == "gzip" {
@@ -243,7 +243,7 @@ func TestAWaitingResponseHoldsItsMemoryAndNoCall(t *testing.T) {
 	}
 }
 
-// Small answers beside a slow download cost a peer nothing, however many frames it needs to ask for them.
+// Small calls beside a slow download do not use up a peer's allowance, however many frames they take.
 func TestASlowDownloadDoesNotBlockSmallCalls(t *testing.T) {
 	const (
 		window   = 16 << 10
@@ -297,7 +297,7 @@ func TestASlowDownloadDoesNotBlockSmallCalls(t *testing.T) {
 	})
 }
 
-// takenBy returns how many bytes of answers were taken on all connections of HTTP/2.
+// takenBy returns how many bytes of responses were taken on all HTTP/2 connections.
 func takenBy(s *Server) (sum int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

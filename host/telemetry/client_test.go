@@ -13,7 +13,7 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// peer is the remote end of a client, and keeps the requests it receives.
+// peer is the remote end of a client. It records the requests it receives.
 type peer struct {
 	err  error
 	got  []wire.Metadata
@@ -47,7 +47,7 @@ func TestAnOutgoingCallIsPartOfTheCallersTrace(t *testing.T) {
 	out := x.Wrap(x.metrics.Upstream("billing"))(far)
 	x.serve(mul, request("traceparent", sampledOne, "tracestate", "v=1"), nil, func(ctx context.Context) {
 		_ = out.Handle(ctx, &wire.Frame{Service: "Billing", Method: "Get"}, new(wire.Frame))
-		Attempt(ctx, "10.9.9.9:1", nil) // of no client: the server's span has no attempts
+		Attempt(ctx, "10.9.9.9:1", nil) // without a client: the server's span has no attempts
 	})
 	x.end()
 	spans := c.Wait(2)
@@ -195,7 +195,7 @@ func TestCallsToUpstreamsAreCountedAndTimed(t *testing.T) {
 	call(u, "Billing", "Get", nil)
 	call(u, "Billing", "New", nil)
 	if text := scrape(t, x.metrics); strings.Contains(text, "billing") {
-		t.Error("the series of an upstream that is gone stay")
+		t.Error("the series of a removed upstream remain")
 	}
 	call(x.metrics.Upstream("billing"), "Billing", "Get", nil)
 	if text := scrape(t, x.metrics); !strings.Contains(text, `upstream="billing"} 1`) {
@@ -222,7 +222,7 @@ func TestNamesMadeUpByGatewayCallersCreateNoSeries(t *testing.T) {
 		`_count{rpc_method="_OTHER",rpc_status_code="UNIMPLEMENTED",rpc_system_name="rpcx",upstream="_OTHER"} 8`: 1,
 	} {
 		if got := strings.Count(text, want); got != n {
-			t.Errorf("%s stands there %d times, not %d", want, got, n)
+			t.Errorf("%s occurs %d times, not %d", want, got, n)
 		}
 	}
 }

@@ -28,7 +28,7 @@ func TestTheSourceIsCalledOnlyByScrapes(t *testing.T) {
 	m.SetSource(nil)
 	scrape(t, m)
 	if asked.Load() != 1 {
-		t.Error("asked after it was taken away")
+		t.Error("called after it was removed")
 	}
 }
 

@@ -33,7 +33,7 @@ func newSampler(t *testing.T, o LogOptions) (*LogSampler, *buffer) {
 	return NewLogSampler(log, 0), b
 }
 
-// refusedBy returns the key for refusals of a caller, or of any.
+// refusedBy returns the log key for refusals by a rule, of a caller or of any.
 func refusedBy(caller string) LogKey {
 	return LogKey{Subject: LogAttrs{{"method", "Arith/Mul"}, {"rule", "arith-mul@r4"}}, Source: LogAttrs{{"caller", caller}}}
 }
@@ -67,7 +67,7 @@ func TestAFloodIsOneLineAtOnceAndOnePerInterval(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
 		wantLines(t, b)
-		flood(1) // after a quiet interval the next one is the first again
+		flood(1) // after a quiet interval the next line is a first one again
 		wantLines(t, b, "WRN call refused method=Arith/Mul rule=arith-mul@r4 caller=web-1 peer=0")
 	})
 }
@@ -93,7 +93,7 @@ func TestKeysDoNotHideOneAnother(t *testing.T) {
 	})
 }
 
-// A caller that makes up values gets a few lines; the count of the others names none of them.
+// A caller that makes up values gets a few lines; the others are counted without their values.
 func TestSourcesBeyondTheLimitShareALine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, b := newSampler(t, LogOptions{})

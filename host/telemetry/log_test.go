@@ -116,7 +116,7 @@ func TestAWrongLevelOrFormatChangesNothing(t *testing.T) {
 	}
 }
 
-// text is a value that the handlers print by one of its methods.
+// text is a value that handlers print with one of its methods.
 type text string
 
 func (t text) MarshalText() ([]byte, error) { return []byte(t), nil }

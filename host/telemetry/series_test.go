@@ -10,7 +10,7 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// series counts our own lines of a scrape.
+// series counts the lines of easymicro's metrics in a scrape.
 func series(t *testing.T, m *Metrics) int {
 	t.Helper()
 	n := 0

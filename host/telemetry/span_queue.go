@@ -92,7 +92,7 @@ type spanQueue struct {
 	sampler   *LogSampler // of log; nil: lost spans are not logged
 
 	queued  atomic.Int64 // spans
-	full    atomic.Int64 // spans dropped for want of space since the last warning
+	full    atomic.Int64 // spans dropped because it was full since the last warning
 	open    atomic.Int64 // spans that were started and not ended
 	retired atomic.Bool
 	closed  atomic.Bool

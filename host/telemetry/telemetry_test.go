@@ -71,7 +71,7 @@ func wantLine(t *testing.T, text, line string) {
 	}
 }
 
-// ours filters out the Go and process collectors.
+// ours removes the Go and process metrics.
 func ours(text string) string {
 	var b strings.Builder
 	for line := range strings.Lines(text) {

@@ -21,7 +21,7 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// traced is the tracing of a test's host.
+// traced is the tracing of a host under test.
 type traced struct {
 	*Tracing
 	metrics *Metrics
@@ -85,7 +85,7 @@ func collectorAt(url string) Collector {
 
 var mul = NewOperation("Arith", "Arith/Mul")
 
-// serve serves one call, and passes the handler's context to inside.
+// serve serves one call and passes the handler's context to inside.
 func (x *traced) serve(op *Operation, req *wire.Frame, e *code.Error, inside func(ctx context.Context)) *Trace {
 	call := wire.NewCall(context.Background(), wire.CallOptions{Transport: "rpcx", Peer: netip.MustParseAddr("192.0.2.7")})
 	defer call.End()
@@ -272,7 +272,7 @@ func TestAnUnrecordedCallIsStillAParent(t *testing.T) {
 	})
 }
 
-// CallOf returns the wire's call of a context.
+// CallOf returns the wire.Call in a context.
 func CallOf(ctx context.Context) *wire.Call { return wire.CallFrom(ctx) }
 
 func TestAContextWithATraceEndsLikeItsParent(t *testing.T) {
@@ -302,7 +302,7 @@ func TestAnotherCollectorTakesOverWhileCallsRun(t *testing.T) {
 	if s := second.Wait(1); len(s) != 1 || s[0].Name != "after" || old[0].Name != "before" || old[1].Name != "across" {
 		t.Errorf("%+v and %+v", old, s)
 	}
-	x.end() // a collector has a span before its answer is counted
+	x.end() // the collector has a span before its response is counted
 	if text := scrape(t, x.metrics); !strings.Contains(text, "easymicro_trace_spans_exported_total 3") {
 		t.Error(text)
 	}
@@ -323,7 +323,7 @@ func TestAnUnreachableCollectorCostsOnlySpans(t *testing.T) {
 			begin := time.Now()
 			x.end()
 			if took := time.Since(begin); took > flushTimeout+5*time.Second {
-				t.Errorf("the end took %v", took)
+				t.Errorf("shutdown took %v", took)
 			}
 			if text := scrape(t, x.metrics); !strings.Contains(text, `easymicro_trace_spans_dropped_total{reason="export"} 10`) {
 				t.Error(text)
@@ -377,7 +377,7 @@ func TestAHangingCollectorDoesNotDelayShutdown(t *testing.T) {
 			x.ended = true
 			x.Shutdown(ctx)
 			if took := time.Since(begin); took > flushTimeout {
-				t.Errorf("the end took %v", took)
+				t.Errorf("shutdown took %v", took)
 			}
 		})
 	}
@@ -401,7 +401,7 @@ func TestNewTracesHaveTheSampledID(t *testing.T) {
 	}
 }
 
-// served is what a host keeps for each call, with the Trace in the same allocation.
+// served is a host's state for each call, with the Trace in the same allocation.
 type served struct {
 	trace Trace
 	call  *wire.Call
@@ -452,7 +452,7 @@ func TestCallsThatAreNotRecordedAllocateNothing(t *testing.T) {
 			to.Metadata = to.Metadata[:0]
 			_ = out.Handle(sink, to, nil)
 		}); n != 0 || to.Metadata.Get("traceparent") == "" {
-			t.Errorf("%s: a call that goes out makes %v allocations and sends %v", tc.name, n, to.Metadata)
+			t.Errorf("%s: an outgoing call makes %v allocations and sends %v", tc.name, n, to.Metadata)
 		}
 	}
 }

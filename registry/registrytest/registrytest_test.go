@@ -126,7 +126,7 @@ func TestAMissingClientIsExplained(t *testing.T) {
 	}
 }
 
-// recorder is the test of a handler that goes wrong. It embeds a test for what is not recorded.
+// recorder is a testing.TB that records failures. It embeds another for everything else.
 type recorder struct {
 	testing.TB
 	failed string

@@ -14,7 +14,7 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// sample is the host of the sample, with an openTimeout that a test can wait for.
+// sample is the host of the sample, with an openTimeout short enough for a test.
 type sample struct {
 	*hosttest.Host
 	*testing.T
@@ -45,7 +45,7 @@ func (s *sample) warehouse(down bool) {
 	}
 }
 
-// open lets five calls fail.
+// open makes five calls fail.
 func (s *sample) open() {
 	s.Helper()
 	s.warehouse(true)
@@ -56,7 +56,7 @@ func (s *sample) open() {
 	}
 }
 
-// refused is the refusal of the open breaker.
+// refused returns the refusal of the open breaker.
 func (s *sample) refused() *code.Error {
 	s.Helper()
 	e := s.reserve()
@@ -90,7 +90,7 @@ func TestItOpensProbesAndCloses(t *testing.T) {
 		t.Errorf("status does not say why and since when: %+v", b)
 	}
 	s.warehouse(false)
-	<-time.After(e.RetryAfter) // as the refusal asks
+	<-time.After(e.RetryAfter) // as the refusal suggests
 	if e := s.reserve(); e != nil {
 		t.Fatalf("the first probe: %v", e)
 	}

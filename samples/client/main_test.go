@@ -38,7 +38,7 @@ func TestItIsShort(t *testing.T) {
 	}
 }
 
-// The host serves while there is no etcd.
+// The host serves without an etcd.
 func TestItsHostNeedsNoEtcdToServe(t *testing.T) {
 	manifest := strings.Replace(read(t, "easymicro.yaml"), "127.0.0.1:2379", "127.0.0.1:1", 1)
 	h := hosttest.Start(t, manifest+"host: {shutdown: {drainDelay: 0s}}\n", hosttest.Options{})
@@ -47,7 +47,7 @@ func TestItsHostNeedsNoEtcdToServe(t *testing.T) {
 	}
 }
 
-// start runs the services of the sample at an address that stays the same over restarts, and publishes them nowhere.
+// start runs the services of the sample, unpublished, at an address that stays the same across restarts.
 func start(t *testing.T, address string) *hosttest.Host {
 	t.Helper()
 	services, _, ok := strings.Cut(read(t, "easymicro.yaml"), "discovery:")
@@ -59,7 +59,7 @@ listeners: [{name: any, address: "127.0.0.1:0"}, {name: fixed, address: "`+addre
 `, hosttest.Options{})
 }
 
-// lines are what the program prints.
+// lines collects the output of the program.
 type lines chan string
 
 func (l lines) Write(p []byte) (int, error) {
@@ -97,7 +97,7 @@ func TestItFollowsItsRulesAndReconnects(t *testing.T) {
 	go func() { defer close(ended); greet(ctx, hosts) }()
 	defer func() { cancel(); <-ended }()
 
-	const answer = "Ciao, Ada [[lang it] [greeted anonymous]] <nil>" // its metadata went there, and that of the host came back
+	const answer = "Ciao, Ada [[lang it] [greeted anonymous]] <nil>" // with metadata in both directions
 	printed.wait(t, answer)
 	began := time.Now()
 	for range 3 {

@@ -22,8 +22,8 @@ import (
 
 const patience = 20 * time.Second
 
-// start runs a host of the sample, which finds no etcd: it serves all the same. What happens with an etcd is tested where
-// there is one, in host/discovery/etcd/etcdtest.
+// start runs a host of the sample without an etcd: it keeps serving. Behaviour with an etcd is tested in
+// host/discovery/etcd/etcdtest.
 func start(t *testing.T, manifest string) *hosttest.Host {
 	t.Helper()
 	text, err := os.ReadFile(manifest)
@@ -49,7 +49,7 @@ func TestTheSecondManifestIsWithoutProblemsToo(t *testing.T) {
 	}
 }
 
-// calls are what callers got, until they are stopped.
+// calls collects the results of callers until they are stopped.
 type calls struct {
 	first, second, failed atomic.Int64
 	lastError             atomic.Value
@@ -82,7 +82,7 @@ func begin(t *testing.T, c *client.Client, callers int) *calls {
 
 func (c *calls) end() { c.stop(); c.all.Wait() }
 
-// rises waits until a count has grown.
+// rises waits until a count has increased.
 func (c *calls) rises(t *testing.T, what string, count *atomic.Int64) {
 	t.Helper()
 	deadline := time.Now().Add(patience)
@@ -94,7 +94,7 @@ func (c *calls) rises(t *testing.T, what string, count *atomic.Int64) {
 	}
 }
 
-// The endpoints of a file, in place of etcd's: hosts come and go under load, and no call is lost.
+// With endpoints from a file instead of etcd: hosts are added and removed under load, and no call is lost.
 func TestHostsAreRemovedOneByOneWithoutALostCall(t *testing.T) {
 	one, two := start(t, "easymicro.yaml"), start(t, "second.yaml")
 	nodes := filepath.Join(t.TempDir(), "nodes.yaml")

@@ -12,7 +12,7 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// outcomes are the ways in which a handler ends a call, and what its caller gets.
+// outcomes are the ways in which a handler ends a call, with what the caller gets.
 var outcomes = []struct {
 	name, method, id string
 	status           int

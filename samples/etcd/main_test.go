@@ -13,7 +13,7 @@ import (
 	"go.uber.org/zap"
 )
 
-// start runs the command until stop, and returns the URL that it prints.
+// start runs the command until stop is called, and returns the URL that it prints.
 func start(t *testing.T, args ...string) (url string, stop func() error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())

@@ -50,7 +50,7 @@ func TestThePagesClientCallsAServerThatHasMoved(t *testing.T) {
 	}
 }
 
-// A server that has not moved is played by its recording.
+// A recording plays the server that has not moved.
 func TestThePagesClientCallsAServerThatHasNotMoved(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -110,7 +110,7 @@ func TestErrorsKeepTheirTextAtClientsThatHaveMoved(t *testing.T) {
 	}
 }
 
-// What the page shows is what runs above, and its manifest is one.
+// The README shows the code that runs above, and a valid manifest.
 func TestTheReadmeIsCorrect(t *testing.T) {
 	page, err := os.ReadFile("README.md")
 	if err != nil {
@@ -140,7 +140,7 @@ func TestTheReadmeIsCorrect(t *testing.T) {
 				continue
 			}
 			for _, p := range host.Check(set, registry.Default()) {
-				if !p.Warning { // that it serves nothing, and that nobody uses the upstream
+				if !p.Warning { // it has no services, and the upstream is unused
 					t.Errorf("%s", p)
 				}
 			}

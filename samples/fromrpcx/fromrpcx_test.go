@@ -16,7 +16,7 @@ import (
 
 const patience = 20 * time.Second
 
-// start runs the sample as it stands here, but never with the etcd of whoever runs the test: it serves without.
+// start runs the sample unchanged, but never with an etcd of the machine: it serves without.
 func start(t *testing.T) *hosttest.Host {
 	t.Helper()
 	manifest, err := os.ReadFile("easymicro.yaml")
@@ -44,16 +44,16 @@ func dial(t *testing.T, address string) *wiretest.Peer {
 	return wiretest.NewPeer(t, c)
 }
 
-// The recorded clients find the service that they called at their own servers: same names, same values, same texts.
+// The recorded clients find the service that they called at their own servers: the same names, values and texts.
 func TestRecordedClientsAreServedAsBefore(t *testing.T) {
 	h := start(t)
 	served := 0
 	for _, c := range wiretest.Golden(t, "../../wire/testdata/golden") {
 		switch first := c.Frames[0].Frame; {
 		case !first.Heartbeat && !strings.EqualFold(first.Service, "Arith"):
-			continue // another service of theirs
+			continue // another service of the recording
 		case c.Name == "auth-bad":
-			continue // this host asks nobody for a token
+			continue // this host does not require a token
 		}
 		served++
 		t.Run(c.Name, func(t *testing.T) { replay(t, dial(t, h.Address), c) })
@@ -75,7 +75,7 @@ func replay(t *testing.T, p *wiretest.Peer, c wiretest.Conversation) {
 			t.Fatal(err)
 		}
 	}
-	if c.Name == "em-error" { // their server answers no failed call, ours must
+	if c.Name == "em-error" { // the original server does not answer failed calls, ours must
 		f := c.Frames[0].Frame
 		f.Type, f.Status = wire.Response, wire.StatusError
 		waiting[f.Seq] = f
@@ -84,7 +84,7 @@ func replay(t *testing.T, p *wiretest.Peer, c wiretest.Conversation) {
 		got := p.Receive()
 		want, ok := waiting[got.Seq]
 		if !ok {
-			t.Fatalf("nobody waits for %+v", got)
+			t.Fatalf("no test waits for %+v", got)
 		}
 		delete(waiting, got.Seq)
 		if err := wiretest.InKind(got, &want); err != nil {
@@ -101,7 +101,7 @@ func replay(t *testing.T, p *wiretest.Peer, c wiretest.Conversation) {
 			t.Errorf("got %+v, want %+v", got, want)
 		}
 	}
-	p.Send(wiretest.Heartbeat(math.MaxInt64)) // shows that nothing else came
+	p.Send(wiretest.Heartbeat(math.MaxInt64)) // shows that nothing else was sent
 	if f := p.Receive(); f.Seq != math.MaxInt64 {
 		t.Errorf("left over: %+v", f)
 	}

@@ -91,7 +91,7 @@ func TestAOneWayCallIsAnsweredAfterTheRules(t *testing.T) {
 	h := hosttest.StartCopy(t, ".", hosttest.Options{})
 	for range 3 {
 		if res, text := do(t, h, "POST", "/Arith/Div", `{"a":1,"b":0}`, "Easymicro-Oneway", "1"); res.StatusCode != http.StatusAccepted || text != "" {
-			t.Fatalf("%s %q, want 202 and nothing: what the handler says is not awaited", res.Status, text)
+			t.Fatalf("%s %q, want 202 and no body: the reply is not awaited", res.Status, text)
 		}
 	}
 	if res, text := do(t, h, "POST", "/Arith/Div", `{"a":1,"b":1}`, "Easymicro-Oneway", "1"); res.StatusCode != http.StatusTooManyRequests {

@@ -22,7 +22,7 @@ func TestTheManifestOfTheGatewayIsWithoutProblemsToo(t *testing.T) {
 	}
 }
 
-// What the gateway does with an etcd is tested where there is one, in host/discovery/etcd/etcdtest. Without one it says so.
+// With an etcd the gateway is tested in host/discovery/etcd/etcdtest. Without one it reports that.
 func TestTheGatewayServesWithoutEtcdAndReportsIt(t *testing.T) {
 	text, err := os.ReadFile("gateway.yaml")
 	if err != nil {

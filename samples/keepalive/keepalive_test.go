@@ -13,7 +13,7 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// A busy machine may stand still for a second, which is no sign of death.
+// A busy machine may stall for a second; a peer must not count as dead then.
 const (
 	interval = 100 * time.Millisecond
 	timeout  = 2 * time.Second
@@ -40,7 +40,7 @@ func mul(t *testing.T, c *wire.Conn) error {
 	return err
 }
 
-// Both connections are idle for as long: the host closes the silent one, and that is how the test knows.
+// Both connections are idle for the same time: the host closes the silent one, which ends the test.
 func TestHeartbeatsKeepAnIdleConnection(t *testing.T) {
 	t.Parallel()
 	h := hosttest.StartCopy(t, ".", hosttest.Options{})
@@ -58,7 +58,7 @@ func TestHeartbeatsKeepAnIdleConnection(t *testing.T) {
 	select {
 	case <-silent.Done():
 	case <-time.After(patience):
-		t.Fatal("the host keeps a connection that says nothing")
+		t.Fatal("the host keeps a silent connection")
 	}
 	if err := mul(t, kept); err != nil {
 		t.Errorf("the connection with heartbeats: %v", err)
@@ -78,7 +78,7 @@ func TestADeadPeerIsDetected(t *testing.T) {
 	}
 	network.cut()
 	start := time.Now()
-	e := code.From(mul(t, c)) // its answer never comes
+	e := code.From(mul(t, c)) // the answer never arrives
 	if e == nil || e.Code != code.Unavailable || e.Reason != code.ReasonConnectionLost {
 		t.Errorf("%+v", e)
 	}
@@ -88,7 +88,7 @@ func TestADeadPeerIsDetected(t *testing.T) {
 	<-c.Done()
 }
 
-// network passes bytes on until it is cut: then it swallows them, and no side is told.
+// network passes bytes on until it is cut: then it drops them without closing connections.
 type network struct {
 	net.Listener
 	to   string

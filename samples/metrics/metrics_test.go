@@ -20,7 +20,7 @@ import (
 	"github.com/easymicro/easymicro/samples/circuitbreaker"
 )
 
-// exported are the labels of every exported series, by name.
+// exported holds the labels of every exported series, by name.
 type exported map[string][]map[string]string
 
 var (
@@ -58,10 +58,10 @@ func (e exported) values(metric, label string) (values []string, ok bool) {
 	return values, ok
 }
 
-// scraped are the names and labels that Prometheus adds.
+// scraped holds the names and labels that Prometheus adds.
 var scraped = map[string]bool{"up": true, "instance": true, "job": true}
 
-// wrong returns what an expression selects that is not exported.
+// wrong returns the selectors of an expression that match nothing exported.
 func (e exported) wrong(expr string) []string {
 	var wrong []string
 	found := selectors(expr)
@@ -100,7 +100,7 @@ func (e exported) wrong(expr string) []string {
 	return wrong
 }
 
-// calling is the part of a manifest with an upstream and an etcd; nothing listens on port 1.
+// calling is a part of a manifest with an upstream and an etcd; nothing listens on port 1.
 const calling = `
   - {name: Shop, handler: upstream.shop, uses: {stock: other}}
 upstreams: [{name: other, service: Stock, resolve: {endpoints: [%q, "127.0.0.1:1"]}}]
@@ -109,7 +109,7 @@ host: {shutdown: {drainDelay: 0s}}
 policies:
 `
 
-// busy returns the metrics of a host after calls, refusals, an open breaker, a bad frame, a bad edit and calls to an
+// busy returns the metrics of a host after calls, refusals, an open breaker, a bad frame, an invalid edit and calls to an
 // upstream.
 func busy(t *testing.T) exported {
 	t.Helper()
@@ -125,7 +125,7 @@ func busy(t *testing.T) exported {
 	c := h.Dial()
 	for range 20 {
 		var product samples.Reply
-		_ = hosttest.CallJSON(t.Context(), c, "Arith", "Mul", samples.Args{A: 6, B: 7}, &product) // in part refused
+		_ = hosttest.CallJSON(t.Context(), c, "Arith", "Mul", samples.Args{A: 6, B: 7}, &product) // some are refused
 	}
 	h.Post("/Arith/Mul", `{"a":6,"b":7}`)
 	h.Post("/Stock/Warehouse", `{"down":true}`)
@@ -241,7 +241,7 @@ func TestAlertsReadWhatIsExported(t *testing.T) {
 	}
 }
 
-// A rule in shadow mode refuses no call: its state must not page anyone.
+// A rule in shadow mode refuses no call: its state must not cause an alert.
 func TestAlertsLeaveRulesInShadowOut(t *testing.T) {
 	e, seen := busy(t), 0
 	for _, group := range alerts(t).Groups {
@@ -249,7 +249,7 @@ func TestAlertsLeaveRulesInShadowOut(t *testing.T) {
 			enforced := func(s selector) bool { return slices.Contains(s.matchers, matcher{"mode", "=", "enforce"}) }
 			for _, s := range selectors(rule.Expr) {
 				_, ok := e.values(s.metric, "mode")
-				joined := strings.HasPrefix(s.metric, "easymicro_limiter_") // some of these have no mode of their own
+				joined := strings.HasPrefix(s.metric, "easymicro_limiter_") // some of these have no mode label
 				if !ok && !joined {
 					continue
 				}
@@ -291,7 +291,7 @@ func TestTheDashboardReadsWhatIsExported(t *testing.T) {
 	}
 }
 
-// Every metric of our own is used by an alert or the dashboard.
+// Every metric of easymicro is used by an alert or the dashboard.
 func TestEveryMetricIsUsed(t *testing.T) {
 	used := map[string]bool{}
 	for _, group := range alerts(t).Groups {

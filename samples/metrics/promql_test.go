@@ -23,7 +23,7 @@ var (
 	promGrouped = []string{"by", "without", "on", "ignoring", "group_left", "group_right"}
 )
 
-// selectors returns the metrics that a PromQL expression reads. It parses only as much of the language as that needs.
+// selectors returns the metrics that a PromQL expression reads. It parses only as much of the language as it needs.
 func selectors(expr string) []selector {
 	tokens := promToken.FindAllString(expr, -1)
 	var found []selector

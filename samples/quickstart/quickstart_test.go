@@ -25,7 +25,7 @@ func start(t *testing.T) *hosttest.Host {
 
 func TestCurlCallsAMethod(t *testing.T) {
 	h := start(t)
-	form := []string{"Content-Type", "application/x-www-form-urlencoded"} // what curl -d says
+	form := []string{"Content-Type", "application/x-www-form-urlencoded"} // sent by curl -d
 	family := append([]string{"Easymicro-Version", "1.1", "Easymicro-SerializeType", "1", "Easymicro-Messageid", "1"}, form...)
 	for _, tt := range []struct {
 		name, path string
@@ -100,7 +100,7 @@ func TestASavedLimitAppliesToTheNextCall(t *testing.T) {
 	if res.StatusCode != http.StatusOK {
 		t.Fatalf("the one token is refused: %s %s", res.Status, text)
 	}
-	for tries := 0; res.StatusCode == http.StatusOK && tries < 100; tries++ { // another token comes each second
+	for tries := 0; res.StatusCode == http.StatusOK && tries < 100; tries++ { // a new token arrives every second
 		res, text = h.Post("/Arith/Mul", body)
 	}
 	var problem struct{ Code, Reason, Rule string }

@@ -28,7 +28,7 @@ func mul(t *testing.T, c *wire.Conn, token string) *code.Error {
 	return code.From(c.Do(t.Context(), &req, new(wire.Frame)))
 }
 
-// spend takes what the bucket of a caller has, and returns the refusal that follows.
+// spend empties the bucket of a caller and returns the refusal that follows.
 func spend(t *testing.T, c *wire.Conn, token string, burst int) *code.Error {
 	t.Helper()
 	for i := range burst {
@@ -68,8 +68,8 @@ func TestAnUnknownTokenIsUnauthenticated(t *testing.T) {
 	}
 }
 
-// One token each 100 ms, and a wait of at most 250 ms: of ten at once some are served one after the other, the rest is
-// refused at once. Tokens come at the ticks of the bucket, so that the first one may come up to a tick early.
+// One token per 100 ms, and a wait of at most 250 ms: of ten concurrent calls some are served in turn, and the rest are
+// refused at once. Tokens arrive at the ticks of the bucket, so the first may arrive up to a tick early.
 func TestCallsAreQueuedUpToMaxWait(t *testing.T) {
 	c := hosttest.StartCopy(t, ".", hosttest.Options{}).Dial()
 	const calls, pace = 10, 100 * time.Millisecond
@@ -101,7 +101,7 @@ func TestCallsAreQueuedUpToMaxWait(t *testing.T) {
 		t.Errorf("%d served (at most %d), %d refused in %s", served, most, refused, took)
 	}
 	if least := time.Duration(served-2) * pace; took < least {
-		t.Errorf("%d served in %s: nobody waited", served, took)
+		t.Errorf("%d served in %s: none was queued", served, took)
 	}
 }
 
@@ -137,7 +137,7 @@ func TestASavedRateAppliesAtOnce(t *testing.T) {
 	if r := h.Revision(); r.Changes.String() != change {
 		t.Fatalf("%s: %s %v, want %s", r.Result, r.Changes, r.Problems, change)
 	}
-	for deadline := time.Now().Add(10 * time.Second); ; { // the bucket is as empty as it was, and fills a hundred times faster
+	for deadline := time.Now().Add(10 * time.Second); ; { // the bucket is still empty, and fills a hundred times faster
 		if e := mul(t, c, alice); e == nil {
 			return
 		} else if time.Now().After(deadline) || e.RetryAfter > 10*time.Millisecond {

@@ -17,7 +17,7 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// calls are one for each codec, and those that share a method.
+// calls has a call for each pair of method and codec.
 var calls = []struct {
 	name, method string
 	codec        wire.Codec
@@ -42,7 +42,7 @@ func encode(t *testing.T, c wire.Codec, v any) []byte {
 	return payload
 }
 
-// check decodes an answer into a value of the type of want.
+// check decodes a reply into the type of want and compares it.
 func check(t *testing.T, c wire.Codec, payload []byte, want any) {
 	t.Helper()
 	typ := reflect.TypeOf(want)

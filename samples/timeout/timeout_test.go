@@ -16,13 +16,13 @@ import (
 
 const deadline = 200 * time.Millisecond // policies.yaml
 
-// A busy machine may stand still for seconds: what must not end before its deadline takes much longer than that.
+// A busy machine may stall for seconds: what must not end before its deadline takes much longer.
 const (
-	long  = "3s" // of what is awaited
-	never = "1h" // of what is given up
+	long  = "3s" // of reports that a test awaits
+	never = "1h" // of reports that are abandoned
 )
 
-// start runs the sample with reports that take so long.
+// start runs the sample with reports that take this long.
 func start(t *testing.T, takes string) *hosttest.Host {
 	t.Helper()
 	t.Parallel()
@@ -82,7 +82,7 @@ func TestOverHTTPItIs504(t *testing.T) {
 	}
 }
 
-// A caller that waits less than the rule allows says so with its request. No rule has a part in that.
+// A caller may send a shorter timeout than the rule's. No rule is named then.
 func TestTheCallersOwnDeadlineCounts(t *testing.T) {
 	c := start(t, never).Dial()
 	req := wire.Frame{

@@ -11,7 +11,7 @@ import (
 	"github.com/easymicro/easymicro/host/telemetry/otlptest"
 )
 
-// cafe runs a copy of the sample's hosts that sends its spans to c.
+// cafe runs the hosts of the sample with their spans sent to c.
 func cafe(t *testing.T, c *otlptest.Collector) (front *hosttest.Host) {
 	t.Helper()
 	dir := t.TempDir()

@@ -19,7 +19,7 @@ import (
 
 const patience = 20 * time.Second
 
-// sample is the two hosts of the sample.
+// sample holds the two hosts of the sample.
 type sample struct {
 	*hosttest.Host // the shop
 	*testing.T
@@ -27,7 +27,7 @@ type sample struct {
 	conn  *wire.Conn
 }
 
-// start runs them with what replacements make of the shop's rules.
+// start runs both hosts, with replacements applied to the shop's rules.
 func start(t *testing.T, replacements ...string) *sample {
 	t.Helper()
 	t.Parallel()
@@ -39,7 +39,7 @@ func start(t *testing.T, replacements ...string) *sample {
 	return &sample{Host: shop, T: t, stock: stock, conn: shop.Dial()}
 }
 
-// edit copies a file with other texts in it.
+// edit copies a file with replacements.
 func edit(t *testing.T, dir, name string, replacements ...string) {
 	t.Helper()
 	text, err := os.ReadFile(name)
@@ -57,7 +57,7 @@ func edit(t *testing.T, dir, name string, replacements ...string) {
 	}
 }
 
-// looks calls so often, and none of the calls may fail.
+// looks makes a number of calls, none of which may fail.
 func (s *sample) looks(times int) {
 	s.Helper()
 	for range times {
@@ -73,7 +73,7 @@ func (s *sample) shop(method string) (left int64, e *code.Error) {
 	return level.Left, code.From(err)
 }
 
-// behave has one in n calls to the stock fail.
+// behave makes one in n calls to the stock fail.
 func (s *sample) behave(n int64) {
 	s.Helper()
 	var now upstream.Mood
@@ -82,7 +82,7 @@ func (s *sample) behave(n int64) {
 	}
 }
 
-// decisions is a count of the shop's metrics.
+// decisions returns a counter of the shop's metrics.
 func (s *sample) decisions(rule, kind, method, decision string) int {
 	s.Helper()
 	res, err := http.Get(s.AdminURL() + "/metrics")
@@ -213,7 +213,7 @@ func TestAnEditOfTheRetryRuleAppliesToTheNextCall(t *testing.T) {
 	}
 }
 
-// The stock comes back elsewhere: the upstream is edited while the shop runs.
+// The stock restarts at another address: the upstream is edited while the shop runs.
 func TestALostUpstreamIsReportedAndMayMove(t *testing.T) {
 	s := start(t)
 	if _, e := s.shop("Look"); e != nil {

@@ -126,7 +126,7 @@ func TestCallOverHTTPShowsErrorsOfOtherGateways(t *testing.T) {
 			t.Errorf("%q: exits with %d: %s", answer, exit, &errs)
 		}
 		if head := <-asked; !strings.Contains(head, "X-Request-Timeout: 3s\r\n") {
-			t.Errorf("the gateway is not told how long call waits: %q", head)
+			t.Errorf("the gateway does not get the timeout of call: %q", head)
 		}
 	}
 }

@@ -55,7 +55,7 @@ func TestCommandsPointToServicesBehindAGateway(t *testing.T) {
 		var out, err bytes.Buffer
 		code := cli.Run(t.Context(), test.args, cli.IO{In: strings.NewReader(""), Out: &out, Err: &err})
 		if got := out.String() + err.String(); code != test.code || !strings.Contains(got, test.want) {
-			t.Errorf("%v: exits with %d, says\n%swant %s", test.args, code, got, test.want)
+			t.Errorf("%v: exits with %d, prints\n%swant %s", test.args, code, got, test.want)
 		}
 	}
 }

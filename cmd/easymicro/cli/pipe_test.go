@@ -49,7 +49,7 @@ func TestClosedScreenDoesNotEndTheHost(t *testing.T) {
 	}
 	res, err := http.Get(admin + "/livez")
 	if err != nil {
-		t.Fatalf("the host is gone: %v\n%s", err, log)
+		t.Fatalf("the host has ended: %v\n%s", err, log)
 	}
 	_ = res.Body.Close()
 	_ = cmd.Process.Signal(syscall.SIGTERM)
@@ -124,7 +124,7 @@ func TestJournalHasEachEditOnce(t *testing.T) {
 		wait(tt.nothing)
 		for what, want := range map[string]int{"timeout 1s → 2s": 1, "did you mean timeout": 1, "did you mean Desk": 1, "curl -d ": 1, "nothing changed": 1} {
 			if got := strings.Count(all.String(), what); got != want {
-				t.Errorf("%v: %q stands there %d times, want %d in\n%s", tt.flags, what, got, want, all)
+				t.Errorf("%v: %q occurs %d times, want %d in\n%s", tt.flags, what, got, want, all)
 			}
 		}
 	}
@@ -140,7 +140,7 @@ func TestJournalHasAFallbackOnce(t *testing.T) {
 		wait("must be a duration")
 		for _, what := range []string{"fix", "must be a duration"} {
 			if got := strings.Count(all.String(), what); got != 1 {
-				t.Errorf("%v: %q stands there %d times in\n%s", flags, what, got, all)
+				t.Errorf("%v: %q occurs %d times in\n%s", flags, what, got, all)
 			}
 		}
 	}

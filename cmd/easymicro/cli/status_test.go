@@ -190,6 +190,6 @@ func TestStatusShowsWhatExpires(t *testing.T) {
 		}
 	}
 	if strings.Contains(got, "some day") {
-		t.Errorf("told twice:\n%s", got)
+		t.Errorf("reported twice:\n%s", got)
 	}
 }

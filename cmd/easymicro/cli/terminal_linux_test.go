@@ -101,7 +101,7 @@ func TestTerminalShowsEachEditOnce(t *testing.T) {
 	text := seen.String()
 	for what, want := range map[string]int{"timeout 1s → 2s": 1, "did you mean timeout": 1, "did you mean Desk": 1, "listening": 0, "applied": 1} {
 		if got := strings.Count(text, what); got != want {
-			t.Errorf("%q stands there %d times, want %d", what, got, want)
+			t.Errorf("%q occurs %d times, want %d", what, got, want)
 		}
 	}
 	if t.Failed() {

@@ -47,6 +47,6 @@ func TestWatchRetriesAnUnreachableHost(t *testing.T) {
 		t.Errorf("shown %d times, asked %d times:\n%s", n, asked.Load(), &out)
 	}
 	if !strings.Contains(errs.String(), "cannot reach") {
-		t.Errorf("does not tell that the host is away: %s", &errs)
+		t.Errorf("does not report the unreachable host: %s", &errs)
 	}
 }

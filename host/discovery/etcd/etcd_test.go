@@ -56,7 +56,7 @@ func TestEndpointsThatAreRegisteredAgainAreReportedAgain(t *testing.T) {
 			step.do()
 			synctest.Wait()
 			if got := len(told); got != step.want {
-				t.Errorf("%s: told %d times, want %d", step.name, got, step.want)
+				t.Errorf("%s: reported %d times, want %d", step.name, got, step.want)
 			}
 			for len(told) > 0 {
 				if list := <-told; len(list) != 1 || list[0].Address != "a:1" {

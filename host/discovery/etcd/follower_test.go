@@ -19,7 +19,7 @@ func TestAWatchResumesUnlessItsHistoryIsLost(t *testing.T) {
 		lost bool
 	}{
 		"there was no leader":     {rpctypes.Error(rpctypes.ErrGRPCNoLeader), false},
-		"a member was away":       {rpctypes.Error(status.Error(codes.Unavailable, "transport is closing")), false},
+		"a member was unreachable":       {rpctypes.Error(status.Error(codes.Unavailable, "transport is closing")), false},
 		"the connection was lost": {errReconnect, false},
 		"the watch ended":         {errWatchEnded, false},
 		"the token has run out":   {rpctypes.ErrInvalidAuthToken, false},

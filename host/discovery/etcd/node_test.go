@@ -107,7 +107,7 @@ func TestAReturningEndpointIsLive(t *testing.T) {
 	}
 	m.set(start, nodes("a", "b"), nil)
 	if list, _ := m.list(start, anyName); shown(list) != "a b" || len(m.recentlyGone) > 0 {
-		t.Errorf("%q, gone %v", shown(list), m.recentlyGone)
+		t.Errorf("%q, expired %v", shown(list), m.recentlyGone)
 	}
 }
 

@@ -40,7 +40,7 @@ func TestEndpointsThatTheManifestRefusesAreRefused(t *testing.T) {
 		case err == nil || tc.want == "" || !strings.Contains(err.Error(), tc.want):
 			t.Errorf("%q: %v, want %q", tc.url, err, tc.want)
 		case strings.Contains(err.Error(), "s3cret"):
-			t.Errorf("%q: %v tells the password", tc.url, err)
+			t.Errorf("%q: %v contains the password", tc.url, err)
 		case !strings.HasPrefix(err.Error(), "etcd: "):
 			t.Errorf("%q: %q begins with a name that is not there", tc.url, err)
 		}

@@ -18,7 +18,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var line = regexp.MustCompile(`^\d\d:\d\d:\d\d   first \d+, second \d+   slowest \d+ms   errors: none$`)
 
-// page ends the run when it has a line.
+// page ends the run once it has a line.
 type page struct {
 	bytes.Buffer
 	turn context.CancelFunc

@@ -40,7 +40,7 @@ func TestUnknownFieldsAreSkipped(t *testing.T) {
 	ctx := context.Background()
 	write(p.WriteFieldBegin(ctx, "Note", thrift.STRING, 9))
 	write(p.WriteString(ctx, "new"))
-	write(p.WriteFieldBegin(ctx, "A", thrift.I64, 1)) // of another type than ours
+	write(p.WriteFieldBegin(ctx, "A", thrift.I64, 1)) // of an unexpected type
 	write(p.WriteI64(ctx, 5))
 	write(p.WriteFieldBegin(ctx, "B", thrift.I32, 2))
 	write(p.WriteI32(ctx, 7))

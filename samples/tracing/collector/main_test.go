@@ -19,7 +19,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// screen is what the collector writes.
+// screen collects the output of the collector.
 type screen struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -53,7 +53,7 @@ func (s *screen) wait(t *testing.T, want *regexp.Regexp) []string {
 	}
 }
 
-// start runs a collector on a port of the system's choice.
+// start runs a collector on a free port.
 func start(t *testing.T) (*screen, string) {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())

@@ -146,7 +146,7 @@ edit   ` + rules + `, save, and watch this screen
 		status, _ := curl(`{}`)
 		return status == http.StatusForbidden
 	})
-	soon(t, "the screen says so", func() bool { return strings.Contains(shown.String(), "r2 applied") })
+	soon(t, "the screen shows it", func() bool { return strings.Contains(shown.String(), "r2 applied") })
 }
 
 func save(t *testing.T, path, text string) {

@@ -109,7 +109,7 @@ func TestAGatewayFollowsWhatHostsPublish(t *testing.T) {
 	t.Parallel()
 	server := etcdtest.Start(t)
 	gw := leading(t, server.URL(), `[Arith, "Or*"]`, 0, "")
-	soon(t, "what is not there is not found, once etcd has said so", func() bool {
+	soon(t, "what does not exist is not found, once etcd has answered", func() bool {
 		r, _ := gw.Post("/Arith/Mul", `{}`)
 		return r.StatusCode == http.StatusNotFound
 	})
@@ -136,7 +136,7 @@ func TestAGatewayFollowsWhatHostsPublish(t *testing.T) {
 		return r.StatusCode == 404
 	})
 	if r, body := gw.Post("/Arith/Mul", `{"a":1,"b":1}`); r.StatusCode != http.StatusOK {
-		t.Errorf("Arith is gone, too: %d %s", r.StatusCode, body)
+		t.Errorf("Arith has disappeared, too: %d %s", r.StatusCode, body)
 	}
 	own.Heal()
 	soon(t, "Orders is back", answers(gw, "/Orders/Mul"))
@@ -224,7 +224,7 @@ func TestAHostDrainsBehindAGatewayWithoutALostCall(t *testing.T) {
 	soon(t, "the second host is called", func() bool { return m2.calls.Load() > 100 })
 	h1.Stop() // as SIGTERM does
 	after := m2.calls.Load()
-	soon(t, "the second host goes on", func() bool { return m2.calls.Load() > after+100 })
+	soon(t, "the second host keeps serving", func() bool { return m2.calls.Load() > after+100 })
 	h3, m3 := published(t, server.URL(), "h3", "Arith")
 	soon(t, "a third host is called", func() bool { return m3.calls.Load() > 100 })
 	h3.Stop()
@@ -356,7 +356,7 @@ func TestTheSampleOfTheStandaloneGateway(t *testing.T) {
 		}
 	}
 	maths.Stop()
-	soon(t, "Arith is gone", func() bool {
+	soon(t, "Arith has disappeared", func() bool {
 		r, _ := gw.Post("/Arith/Mul", `{}`)
 		return r.StatusCode == http.StatusBadGateway || r.StatusCode == http.StatusNotFound
 	})

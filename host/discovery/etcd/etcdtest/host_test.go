@@ -177,7 +177,7 @@ func TestAHostThatEndsIsWithdrawnFirstAndLosesNoCall(t *testing.T) {
 		next, _ := published(t, server.URL(), fmt.Sprint("n", i), "Arith")
 		registeredWithin(t, patience, server, next)
 		h1.Drain()
-		soon(t, "the key of the host that drains goes", func() bool { return server.Keys()["services/arith/"+h1.Address] == "" })
+		soon(t, "the draining host's key is deleted", func() bool { return server.Keys()["services/arith/"+h1.Address] == "" })
 		h1.Stop()
 		h1, h2 = h2, next
 	}
@@ -266,7 +266,7 @@ func TestAHostThatRequiresEtcdDoesNotStartWithoutIt(t *testing.T) {
 	}
 	err := open(true).Run(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "easymicro.yaml:8:") || !strings.Contains(err.Error(), server.URL()) {
-		t.Errorf("%v: it does not say which etcd is away, and where that stands", err)
+		t.Errorf("%v: does not name the unreachable etcd and its position", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	h := open(false)

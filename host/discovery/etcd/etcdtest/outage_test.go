@@ -187,7 +187,7 @@ func TestADeadEtcdDoesNotBlock(t *testing.T) {
 	eventually(t, w.changed, func() bool { return w.failed() != nil && len(events.list()) > 0 }, func() any { return w.failed() })
 	t.Log(w.failed())
 	if ups := events.list(); len(ups) != 1 || ups[0] {
-		t.Errorf("OnRegistered told %v, want one false", ups)
+		t.Errorf("OnRegistered got %v, want one false", ups)
 	}
 	s.Restart(false)
 	within(t, backAfter, "joining", func() bool { return c.Status().Registered })

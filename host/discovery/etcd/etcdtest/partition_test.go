@@ -65,7 +65,7 @@ func TestASilentPartitionIsDetectedAndSurvived(t *testing.T) {
 				return !now.Registered && !now.Connected && seen.failed() != nil
 			})
 			if told := seen.failed().Error(); !strings.Contains(told, p.URL()) {
-				t.Errorf("the error does not say who is silent: %s", told)
+				t.Errorf("the error does not name the silent member: %s", told)
 			}
 			p.Heal()
 			there(t, s, host, seen)
@@ -125,7 +125,7 @@ func TestEtcdToleratesTheRateOfPings(t *testing.T) {
 	time.Sleep(time.Minute) // a ping every 10 s, of which etcd tolerates three
 	for i, p := range ways {
 		if n := p.TooManyPings(); n > 0 {
-			t.Errorf("use %d was sent away %d times", i, n)
+			t.Errorf("use %d: %d connections closed for too many pings", i, n)
 		}
 	}
 }

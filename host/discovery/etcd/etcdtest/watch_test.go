@@ -280,7 +280,7 @@ func TestCloseLeavesNothingRunning(t *testing.T) {
 		eventually(t, nil, func() bool { return running() == "" }, func() any { return running() })
 		c.Publish([]etcd.Instance{instance("Arith", addresses[0])}) // has no effect
 		if err := c.Withdraw(t.Context()); err == nil {
-			t.Error("what is closed said that it withdrew")
+			t.Error("Withdraw succeeded after Close")
 		}
 	}
 }
