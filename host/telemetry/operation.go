@@ -47,9 +47,9 @@ const (
 
 // Operation holds what the spans of a method have in common. It is made once for each method of a generation.
 type Operation struct {
-	service string // in the manifest, to which the spans belong; empty: the host itself
-	name    string // Service/Method
-	hearsay bool   // only a caller has named the method so far
+	service    string // in the manifest, to which the spans belong; empty: the host itself
+	name       string // Service/Method
+	unverified bool   // only a caller has named the method so far
 }
 
 // NewOperation returns the operation of a method, given as Service/Method, of a service of the manifest.
@@ -59,14 +59,14 @@ func NewOperation(service, fullName string) *Operation {
 
 // RemoteOperation returns the operation of a method that another host may serve. The service must exist; until a call has
 // shown that the method does, its name is an attribute of the span only.
-func RemoteOperation(fullName string) *Operation { return &Operation{name: fullName, hearsay: true} }
+func RemoteOperation(fullName string) *Operation { return &Operation{name: fullName, unverified: true} }
 
 // unknown is the operation of all methods that are not registered.
 var unknown = &Operation{name: otherMethod}
 
 // spanName returns the name that a span starts with.
 func (o *Operation) spanName() string {
-	if !o.hearsay {
+	if !o.unverified {
 		return o.name
 	}
 	service, _, _ := strings.Cut(o.name, "/")
@@ -75,7 +75,7 @@ func (o *Operation) spanName() string {
 
 // attributes appends the attributes of a call's span; asked is the name that the caller used, if it is unknown.
 func (o *Operation) attributes(dst []attribute.KeyValue, asked string) []attribute.KeyValue {
-	if o.hearsay {
+	if o.unverified {
 		asked = o.name
 	}
 	dst = append(dst, attrSystem.String(systemName), attrMethod.String(o.spanName()))
@@ -87,7 +87,7 @@ func (o *Operation) attributes(dst []attribute.KeyValue, asked string) []attribu
 
 // settle renames a span once the outcome of its call has shown that the method exists.
 func (o *Operation) settle(span trace.Span, e *code.Error) {
-	if o != nil && o.hearsay && exists(e) {
+	if o != nil && o.unverified && exists(e) {
 		span.SetName(clip(o.name))
 		span.SetAttributes(attrMethod.String(clip(o.name)))
 	}

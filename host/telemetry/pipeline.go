@@ -90,7 +90,7 @@ func (p *pipeline) startServer(tr *Trace, call *wire.Call, req *wire.Frame) {
 func (p *pipeline) startClient(ctx, start context.Context, upstream string, req *wire.Frame) *clientSpan {
 	op := &Operation{name: clip(req.Service + "/" + req.Method)}
 	if upstream == "" { // forwarded for a caller
-		upstream, op.hearsay = req.Service, true
+		upstream, op.unverified = req.Service, true
 	}
 	if t, ok := ctx.Value(traceKey{}).(*Trace); ok && t.op != nil {
 		op.service = t.op.service

@@ -18,16 +18,16 @@ func TestAWatchResumesUnlessItsHistoryIsLost(t *testing.T) {
 		err  error
 		lost bool
 	}{
-		"there was no leader":     {rpctypes.Error(rpctypes.ErrGRPCNoLeader), false},
-		"a member was unreachable":       {rpctypes.Error(status.Error(codes.Unavailable, "transport is closing")), false},
-		"the connection was lost": {errReconnect, false},
-		"the watch ended":         {errWatchEnded, false},
-		"the token has run out":   {rpctypes.ErrInvalidAuthToken, false},
-		"compacted":               {compacted.Err(), true},
-		"a revision to come":      {ahead.Err(), true},
-		"the same by a wrapper":   {fmt.Errorf("watch: %w", rpctypes.ErrFutureRev), true},
-		"another past":            {errOtherHistory, true},
-		"time for a full list":    {errListAgain, true},
+		"there was no leader":      {rpctypes.Error(rpctypes.ErrGRPCNoLeader), false},
+		"a member was unreachable": {rpctypes.Error(status.Error(codes.Unavailable, "transport is closing")), false},
+		"the connection was lost":  {errReconnect, false},
+		"the watch ended":          {errWatchEnded, false},
+		"the token has run out":    {rpctypes.ErrInvalidAuthToken, false},
+		"compacted":                {compacted.Err(), true},
+		"a revision to come":       {ahead.Err(), true},
+		"the same by a wrapper":    {fmt.Errorf("watch: %w", rpctypes.ErrFutureRev), true},
+		"another past":             {errOtherHistory, true},
+		"time for a full list":     {errListAgain, true},
 	} {
 		if tc.err == nil || historyLost(tc.err) != tc.lost {
 			t.Errorf("%s (%v): the past is lost: %v, want %v", name, tc.err, !tc.lost, tc.lost)
