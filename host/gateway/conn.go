@@ -14,10 +14,10 @@ import (
 )
 
 const (
-	// lastLook is how long an expired idle connection is still read: a request may be on its way.
-	lastLook = time.Millisecond
-	// writeLook is how often a blocked write checks how much the peer has taken.
-	writeLook = 500 * time.Millisecond
+	// idleGrace is how long an expired idle connection is still read: a request may be on its way.
+	idleGrace = time.Millisecond
+	// writeCheckInterval is how often a blocked write checks how much the peer has taken.
+	writeCheckInterval = 500 * time.Millisecond
 	// tlsRecord is how much TLS writes at once, the smallest observable progress.
 	tlsRecord = 16 << 10
 )
@@ -29,19 +29,19 @@ type conn struct {
 	opened time.Time
 	share  *wire.Share
 
-	messages  framing                // of HTTP/1
-	frames    atomic.Pointer[frames] // of HTTP/2; nil: HTTP/1
-	requested atomic.Bool            // a request has begun
-	idle      atomic.Bool            // between two requests
-	idleSince atomic.Int64           // in nanoseconds since 1970
-	resting   atomic.Bool            // it has just become idle
-	calls     atomic.Int64           // in flight, in the budget
-	proven    atomic.Bool            // one of its calls has ended
-	entering  atomic.Bool            // a request waits for the budget
-	leaving   atomic.Bool            // net/http has to read a GOAWAY
-	ahead     []byte                 // unread rest of the GOAWAY; used by the reader only
-	told      bool                   // net/http has begun to read the GOAWAY; used by the reader only
-	woken     bool                   // the reader was woken after that; used by the reader only
+	messages     framing                // of HTTP/1
+	frames       atomic.Pointer[frames] // of HTTP/2; nil: HTTP/1
+	requested    atomic.Bool            // a request has begun
+	idle         atomic.Bool            // between two requests
+	idleSince    atomic.Int64           // in nanoseconds since 1970
+	becameIdle   atomic.Bool            // it has just become idle
+	calls        atomic.Int64           // in flight, in the budget
+	hasAnswered  atomic.Bool            // one of its calls has ended
+	waitsForRoom atomic.Bool            // a request waits for the budget
+	goingAway    atomic.Bool            // net/http has to read a GOAWAY
+	injected     []byte                 // unread rest of the GOAWAY; used by the reader only
+	goAwayRead   bool                   // net/http has begun to read the GOAWAY; used by the reader only
+	woken        bool                   // the reader was woken after that; used by the reader only
 
 	fragile bool         // a write that times out breaks the connection, as with TLS
 	writeBy atomic.Int64 // in nanoseconds since 1970; 0 for no deadline
@@ -65,8 +65,8 @@ type connOptions struct {
 
 // connOwner tracks the connections that speak HTTP/2.
 type connOwner interface {
-	follow(c *conn) // c speaks HTTP/2
-	forget(c *conn) // c was closed
+	track(c *conn)   // c speaks HTTP/2
+	untrack(c *conn) // c was closed
 }
 
 var _ wire.Holder = (*conn)(nil)
@@ -96,7 +96,7 @@ func (c *conn) idleFor(now time.Time) time.Duration { return now.Sub(time.Unix(0
 // SetReadDeadline sets a deadline of net/http, or, when an HTTP/1 connection becomes idle, its own idle timeout: net/http
 // has only one for all connections.
 func (c *conn) SetReadDeadline(t time.Time) error {
-	if c.resting.Swap(false) && t.IsZero() && c.frames.Load() == nil {
+	if c.becameIdle.Swap(false) && t.IsZero() && c.frames.Load() == nil {
 		t = time.Now().Add(c.idleTimeout)
 	}
 	return c.Conn.SetReadDeadline(t)
@@ -109,29 +109,29 @@ func (c *conn) Read(b []byte) (int, error) {
 	}
 	n, err := c.Conn.Read(b)
 	if n == 0 && c.idle.Load() && errors.Is(err, os.ErrDeadlineExceeded) {
-		_ = c.Conn.SetReadDeadline(time.Now().Add(lastLook))
+		_ = c.Conn.SetReadDeadline(time.Now().Add(idleGrace))
 		n, err = c.Conn.Read(b)
 	}
 	if behind, second := c.messages.watch(b[:n]); second {
 		f := newFrames()
 		f.watch(b[n-behind : n])
 		c.frames.Store(f)
-		c.owner.follow(c)
+		c.owner.track(c)
 	}
 	return n, err
 }
 
 // readFrames reads from an HTTP/2 peer, no faster than its allowance.
 func (c *conn) readFrames(f *frames, b []byte) (int, error) {
-	if len(c.ahead) > 0 || c.goAway(f) {
-		return c.readAhead(b)
+	if len(c.injected) > 0 || c.goAway(f) {
+		return c.readInjected(b)
 	}
 	n, err := c.Conn.Read(b)
 	if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) {
 		if c.goAway(f) {
-			return c.readAhead(b)
+			return c.readInjected(b)
 		}
-		if c.told && !c.woken { // leave came late: net/http has the GOAWAY
+		if c.goAwayRead && !c.woken { // drain came late: net/http has the GOAWAY
 			c.woken = true
 			_ = c.Conn.SetReadDeadline(time.Time{})
 			n, err = c.Conn.Read(b)
@@ -143,26 +143,26 @@ func (c *conn) readFrames(f *frames, b []byte) (int, error) {
 	return n, err
 }
 
-func (c *conn) readAhead(b []byte) (int, error) {
-	n := copy(b, c.ahead)
-	c.ahead = c.ahead[n:]
+func (c *conn) readInjected(b []byte) (int, error) {
+	n := copy(b, c.injected)
+	c.injected = c.injected[n:]
 	return n, nil
 }
 
 // goAway injects a GOAWAY between two frames, as if the peer had sent it: net/http replies with its own, finishes the open
 // streams, and closes. It reports whether the GOAWAY is to be read now.
 func (c *conn) goAway(f *frames) bool {
-	if !c.leaving.Load() || c.told || !f.between() {
+	if !c.goingAway.Load() || c.goAwayRead || !f.between() {
 		return false
 	}
-	c.told, c.ahead = true, frameGoAway
+	c.goAwayRead, c.injected = true, frameGoAway
 	_ = c.Conn.SetReadDeadline(time.Time{})
 	return true
 }
 
-// leave closes an HTTP/2 connection once nothing is in flight on it.
-func (c *conn) leave() {
-	if !c.leaving.Swap(true) {
+// drain closes an HTTP/2 connection once nothing is in flight on it.
+func (c *conn) drain() {
+	if !c.goingAway.Swap(true) {
 		_ = c.Conn.SetReadDeadline(time.Unix(1, 0)) // wakes the reader
 	}
 }
@@ -187,12 +187,12 @@ func (c *conn) SetWriteDeadline(t time.Time) error {
 		return c.Conn.SetWriteDeadline(t)
 	}
 	c.writeBy.Store(t.UnixNano())
-	return c.Conn.SetWriteDeadline(c.nextLook(t))
+	return c.Conn.SetWriteDeadline(c.nextWriteCheck(t))
 }
 
-// nextLook returns when to check how much of a write the peer has taken.
-func (c *conn) nextLook(by time.Time) time.Time {
-	if look := time.Now().Add(writeLook); !c.fragile && look.Before(by) {
+// nextWriteCheck returns when to check how much of a write the peer has taken.
+func (c *conn) nextWriteCheck(by time.Time) time.Time {
+	if look := time.Now().Add(writeCheckInterval); !c.fragile && look.Before(by) {
 		return look
 	}
 	return by
@@ -210,7 +210,7 @@ func (c *conn) Write(b []byte) (n int, err error) {
 		m, err = c.Conn.Write(b[n:min(len(b), n+step)])
 		c.took(b[n:n+m], second != nil)
 		n += m
-		if n == len(b) || err != nil && (c.fragile || !errors.Is(err, os.ErrDeadlineExceeded)) || !c.mayGoOn(m) {
+		if n == len(b) || err != nil && (c.fragile || !errors.Is(err, os.ErrDeadlineExceeded)) || !c.mayContinue(m) {
 			break
 		}
 	}
@@ -230,8 +230,8 @@ func (c *conn) took(b []byte, second bool) {
 	c.taken.Add(int64(n))
 }
 
-// mayGoOn reports whether a write, of which the peer has just taken n bytes, may continue, and sets its next deadline.
-func (c *conn) mayGoOn(n int) bool {
+// mayContinue reports whether a write, of which the peer has just taken n bytes, may continue, and sets its next deadline.
+func (c *conn) mayContinue(n int) bool {
 	set := c.writeBy.Load()
 	if set == 0 {
 		return true
@@ -245,7 +245,7 @@ func (c *conn) mayGoOn(n int) bool {
 	if !now.Before(by) {
 		return false
 	}
-	_ = c.Conn.SetWriteDeadline(c.nextLook(by))
+	_ = c.Conn.SetWriteDeadline(c.nextWriteCheck(by))
 	return true
 }
 
@@ -269,10 +269,10 @@ func (c *conn) CutSlow() { _ = c.Conn.Close() }
 // retry repeats try for a moment, until it succeeds. Only one request of a connection may do so, and none of a new
 // connection, or a flood would pile up here.
 func (c *conn) retry(try func() bool) bool {
-	if !c.proven.Load() || !c.entering.CompareAndSwap(false, true) {
+	if !c.hasAnswered.Load() || !c.waitsForRoom.CompareAndSwap(false, true) {
 		return false
 	}
-	defer c.entering.Store(false)
+	defer c.waitsForRoom.Store(false)
 	return wire.RetryBriefly(try)
 }
 
@@ -281,7 +281,7 @@ func (c *conn) Close() error {
 	c.closing.Do(func() {
 		close(c.closed)
 		c.share.Close()
-		c.owner.forget(c)
+		c.owner.untrack(c)
 	})
 	return c.Conn.Close()
 }

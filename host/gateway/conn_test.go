@@ -102,19 +102,19 @@ func TestASlowPeerWithTLSIsNotSilent(t *testing.T) {
 	})
 }
 
-// leave may wake the reader after it has begun the GOAWAY on its own.
+// drain may wake the reader after it has begun the GOAWAY on its own.
 func TestAConnectionIsReadAfterItsGoAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, far := newTestConn(t, NewServer(ServerOptions{}))
 		f := newFrames()
 		f.watch([]byte(preface2)[len("PRI * HTTP/2.0\r\n"):])
 		c.frames.Store(f)
-		c.leaving.Store(true)
+		c.goingAway.Store(true)
 		b := make([]byte, 100)
 		if n, err := c.Read(b); n != len(frameGoAway) || err != nil {
 			t.Fatalf("%d bytes, %v", n, err)
 		}
-		_ = c.SetReadDeadline(time.Unix(1, 0)) // what leave does last
+		_ = c.SetReadDeadline(time.Unix(1, 0)) // what drain does last
 		go func() { _, _ = far.Write(frame(framePing, 0, 0, make([]byte, 8)...)) }()
 		if n, err := c.Read(b); n != 17 || err != nil {
 			t.Errorf("%d bytes, %v", n, err)
@@ -131,7 +131,7 @@ func TestAnExpiredIdleConnectionIsReadOnceMore(t *testing.T) {
 			_ = c.SetReadDeadline(time.Now().Add(time.Second))
 			var late sync.WaitGroup
 			late.Go(func() {
-				time.Sleep(time.Second + lastLook/2)
+				time.Sleep(time.Second + idleGrace/2)
 				_, _ = far.Write([]byte("P"))
 			})
 			n, err := c.Read(make([]byte, 10))
@@ -150,7 +150,7 @@ func TestAnIdleConnectionIsClosed(t *testing.T) {
 		c.owner.(*Server).state(c, http.StateIdle)
 		_ = c.SetReadDeadline(time.Now().Add(time.Second))
 		begin := time.Now()
-		if _, err := c.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(begin) != time.Second+lastLook {
+		if _, err := c.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(begin) != time.Second+idleGrace {
 			t.Errorf("%v after %s", err, time.Since(begin))
 		}
 	})

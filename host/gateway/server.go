@@ -133,7 +133,7 @@ func (s *Server) state(rwc net.Conn, state http.ConnState) {
 	}
 	if state == http.StateIdle {
 		c.idleSince.Store(time.Now().UnixNano())
-		c.resting.Store(true)
+		c.becameIdle.Store(true)
 	}
 	c.idle.Store(state == http.StateIdle)
 	switch state {
@@ -170,7 +170,7 @@ func (s *Server) sweepHTTP2(now time.Time) (silent map[*conn]bool) {
 		case c.frames.Load().stalled(now, s.limits.BodyTimeout):
 			_ = c.Conn.Close() // net/http sees it when it reads
 		case !c.requested.Load() && now.Sub(c.opened) > firstRequest, c.idle.Load() && c.idleFor(now) > c.idleTimeout:
-			c.leave()
+			c.drain()
 		case c.silent(now):
 			if silent == nil {
 				silent = make(map[*conn]bool)
@@ -188,13 +188,13 @@ func (s *Server) newConn(nc net.Conn, loopback bool) *conn {
 	})
 }
 
-func (s *Server) follow(c *conn) {
+func (s *Server) track(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.http2Conns[c] = struct{}{}
 }
 
-func (s *Server) forget(c *conn) {
+func (s *Server) untrack(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.http2Conns, c)

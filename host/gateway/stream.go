@@ -241,8 +241,8 @@ func (h *holding) leave() {
 		h.conn.share.Give(h.bytes)
 	}
 	if h.call {
-		if !h.conn.proven.Load() {
-			h.conn.proven.Store(true)
+		if !h.conn.hasAnswered.Load() {
+			h.conn.hasAnswered.Store(true)
 		}
 		h.conn.calls.Add(-1)
 		h.conn.share.GiveCall()
