@@ -53,7 +53,7 @@ func (c *rpcxCall) run(ctx context.Context) error {
 	}
 	out, err := types.decode(res.Payload)
 	if err != nil {
-		return fmt.Errorf("the reply is not %s of its type: %w", c.codec, err)
+		return fmt.Errorf("cannot decode the reply as %s: %w", c.codec, err)
 	}
 	return c.show(out)
 }

@@ -54,7 +54,7 @@ func (f *follower) run(ctx context.Context) {
 			if overdue := !doubt.IsZero() && time.Since(doubt) > doubtTimeout; overdue || historyLost(err) {
 				at = position{}
 			}
-			f.log.Debug("list again", "prefix", f.layout.prefix(), "because", err)
+			f.log.Debug("listing the keys again", "prefix", f.layout.prefix(), "reason", err)
 			if time.Since(began) > maxBackoff {
 				b.reset()
 				spread(ctx)
@@ -125,7 +125,7 @@ func (f *follower) parse(kv *mvccpb.KeyValue) node {
 // Reasons for the end of a watch.
 var (
 	errListAgain    = errors.New("time for a full list")
-	errReconnect    = errors.New("the connection was lost or is back")
+	errReconnect    = errors.New("the connection was lost or re-established")
 	errWatchEnded   = errors.New("the watch ended")
 	errOtherHistory = errors.New("the cluster has another history")
 )
