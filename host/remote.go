@@ -88,7 +88,7 @@ func (r *remote) unheard(host, service string) *code.Error {
 	if found.heard && len(r.client.directory.Missing()) == 0 {
 		return nil
 	}
-	what := "etcd " + r.client.cluster + " has not told its services yet"
+	what := "etcd " + r.client.cluster + " has not listed its services yet"
 	public := code.Refuse(code.Unavailable, code.ReasonNoEndpoint, what, "", host, 0)
 	if found.err != nil {
 		what += " (" + found.err.Error() + ")"

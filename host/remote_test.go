@@ -320,7 +320,7 @@ func TestUnknownServicesAreNotDeniedBeforeDiscoveryHasSpoken(t *testing.T) {
 	t.Parallel()
 	h := hosttest.Start(t, "discovery: {etcd: [{name: main, endpoints: ['http://127.0.0.1:1']}]}\n"+toAll, hosttest.Options{})
 	r, body := h.Post("/Arith/Mul", `{}`)
-	if p := problemOf(t, r, body); p.Status != 502 || p.Reason != "no_endpoint" || p.Detail != "etcd main has not told its services yet" {
+	if p := problemOf(t, r, body); p.Status != 502 || p.Reason != "no_endpoint" || p.Detail != "etcd main has not listed its services yet" {
 		t.Errorf("%s", body)
 	}
 	if res, err := http.Get("http://" + h.AdminAddr().String() + "/readyz"); err != nil || res.StatusCode != 200 {

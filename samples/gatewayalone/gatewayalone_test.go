@@ -35,7 +35,7 @@ func TestTheGatewayServesWithoutEtcdAndReportsIt(t *testing.T) {
 	manifest := strings.Replace(string(text), "127.0.0.1:2379", "127.0.0.1:1", 1)
 	gw := hosttest.Start(t, manifest, hosttest.Options{Files: map[string]string{"policies.yaml": string(rules)}})
 	for _, path := range []string{"/Arith/Mul", "/v1/mul"} {
-		if r, body := gw.Post(path, `{"a":6,"b":7}`); r.StatusCode != 502 || !strings.Contains(body, "etcd main has not told its services yet") {
+		if r, body := gw.Post(path, `{"a":6,"b":7}`); r.StatusCode != 502 || !strings.Contains(body, "etcd main has not listed its services yet") {
 			t.Errorf("%s: %d %s", path, r.StatusCode, body)
 		}
 	}
