@@ -14,7 +14,7 @@ type Call struct {
 	Metadata        Pairs  // of the request
 	Reply           Pairs  // of the response; belongs to the handler while its method runs
 
-	// RuleDeadline is the deadline of the call if a rule of the host has set it; zero if there is none, or the caller's.
+	// RuleDeadline is the deadline of the call if a rule of the host has set it, and zero otherwise.
 	RuleDeadline time.Time
 
 	// Goexit, if set, is called when the handler ends its goroutine by runtime.Goexit. It runs in that goroutine, below its

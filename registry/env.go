@@ -10,11 +10,11 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// Env is what a host gives to an instance of a handler.
+// Env is the environment of a handler's instance, provided by the host.
 type Env interface {
 	// Log returns the host's logger, with the name of the service.
 	Log() *slog.Logger
-	// Service returns the name that the manifest gives to the instance.
+	// Service returns the name of the instance in the manifest.
 	Service() string
 	// Client returns the client for a name declared with Uses. It is never nil and may be shared.
 	Client(name string) Client

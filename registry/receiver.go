@@ -134,8 +134,8 @@ func (s Skipped) servedAs(m *Method) bool {
 	return s.unary() && m.Args == s.in[1].Elem() && m.Reply == s.out[0].Elem()
 }
 
-// signature returns the types of a method (context.Context, *Args, *Reply) error, behind the given number of receivers. why
-// is the reason if the method does not have this shape.
+// signature returns the argument and reply types of a method (context.Context, *Args, *Reply) error, after the given number
+// of receivers. why is the reason if the method does not have this shape.
 func signature(t reflect.Type, receivers int) (args, reply reflect.Type, why string) {
 	const want = "want context.Context, *Args, *Reply"
 	n := t.NumIn() - receivers

@@ -225,8 +225,8 @@ func TestRequestsWaitBrieflyForTheBudget(t *testing.T) {
 		take, give   func(b *wire.Budget, s []*wire.Share)
 		want         int
 	}{
-		"a call":               {body: "{}", proven: true, take: takeCalls, give: givePlaces, want: 200},
-		"a first call":         {body: "{}", take: takeCalls, give: givePlaces, want: 503},
+		"a call":               {body: "{}", proven: true, take: takeCalls, give: giveCalls, want: 200},
+		"a first call":         {body: "{}", take: takeCalls, give: giveCalls, want: 503},
 		"what is decompressed": {body: string(zipped), header: "Content-Encoding: gzip\r\n", take: takeBytes, give: giveBytes, want: 200},
 	} {
 		synctest.Test(t, func(t *testing.T) {
@@ -266,7 +266,7 @@ func takeCalls(b *wire.Budget, shares []*wire.Share) {
 	}
 }
 
-func givePlaces(_ *wire.Budget, shares []*wire.Share) {
+func giveCalls(_ *wire.Budget, shares []*wire.Share) {
 	shares[0].GiveCall()
 	shares[0].GiveCall()
 }

@@ -45,7 +45,7 @@ type conn struct {
 
 	fragile bool         // a write that times out breaks the connection, as with TLS
 	writeBy atomic.Int64 // in nanoseconds since 1970; 0 for no deadline
-	waiting atomic.Int64 // bytes of answers
+	waiting atomic.Int64 // bytes of responses
 	taken   atomic.Int64 // of them, by the peer
 	answers answers      // of HTTP/2; used by the writer only
 	seen    int64        // of taken; guarded by the server's mutex

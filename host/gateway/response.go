@@ -49,7 +49,7 @@ func (s *response) succeed(res *wire.Frame) *code.Error {
 	if compressed, ok := compress(h, s.r.Header["Accept-Encoding"], s.codec == wire.Raw, body); ok {
 		body = compressed
 		if cap(res.Payload) > keptPlain {
-			res.Payload = nil // the answer may wait for long, and is charged as it is sent
+			res.Payload = nil // the response may wait for long, and is charged as it is sent
 		}
 	}
 	if len(body) > maxUnsized {
@@ -59,7 +59,7 @@ func (s *response) succeed(res *wire.Frame) *code.Error {
 	return nil
 }
 
-// succeedEmpty answers without a body.
+// succeedEmpty responds without a body.
 func (s *response) succeedEmpty(status int) {
 	s.writeBy(s.limits.WriteTimeout)
 	s.w.WriteHeader(status)
@@ -99,7 +99,7 @@ type problemDetails struct {
 	TraceID      string `json:"trace_id,omitempty"`
 }
 
-// fail answers with an error.
+// fail responds with an error.
 func (s *response) fail(e *code.Error) {
 	e = s.show(e)
 	if s.status == 0 {

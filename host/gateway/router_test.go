@@ -203,6 +203,6 @@ func TestAllInvalidOptionsAreReportedWithTheirPaths(t *testing.T) {
 		t.Errorf("%d problems:\n%v", n, err)
 	}
 	if strings.Contains(err.Error(), ".go:") {
-		t.Errorf("names places of this program:\n%v", err)
+		t.Errorf("names positions in this program:\n%v", err)
 	}
 }

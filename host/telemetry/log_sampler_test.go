@@ -22,7 +22,7 @@ func loggedLines(b *buffer) []string {
 func wantLines(t *testing.T, b *buffer, want ...string) {
 	t.Helper()
 	if got := loggedLines(b); fmt.Sprint(got) != fmt.Sprint(want) {
-		t.Errorf("said %q, want %q", got, want)
+		t.Errorf("logged %q, want %q", got, want)
 	}
 }
 
@@ -177,7 +177,7 @@ func TestWarningsOfComponentsAreSampled(t *testing.T) {
 		lines = loggedLines(b)
 		for _, line := range lines {
 			if !want[line] {
-				t.Errorf("said %s", line)
+				t.Errorf("logged %s", line)
 			}
 		}
 		if len(lines) != len(want) {

@@ -66,7 +66,7 @@ func fixed(words ...string) completer {
 	return cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)
 }
 
-// namer returns the words for an argument, from a host; separator goes between service and method.
+// namer returns the words for an argument, from a host; separator is put between service and method.
 type namer = func(ctx context.Context, c *admin.Client, separator string) []string
 
 // separator returns the separator of service and method in a word: a dot, unless the word has a slash.

@@ -76,7 +76,7 @@ func appliedText(p *printer, revision int, took time.Duration, changes config.Ch
 	}
 	unit := time.Millisecond
 	if took < unit {
-		unit = 10 * time.Microsecond // or a small edit would take 0s
+		unit = 10 * time.Microsecond // so that a small edit does not show 0s
 	}
 	return fmt.Sprintf("%s in %s: %s", p.paint(green, fmt.Sprintf("r%d applied", revision)), took.Round(unit), what)
 }

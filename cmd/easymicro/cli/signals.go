@@ -17,7 +17,7 @@ type signals struct {
 	ending, hangup, pipe chan os.Signal
 	done                 chan struct{}
 	waits                sync.WaitGroup
-	atOnce               atomic.Pointer[func()] // called before an end without a drain
+	atOnce               atomic.Pointer[func()] // called before ending without a drain
 }
 
 // newSignals starts receiving signals, SIGPIPE among them so that a closed pipe fails the screen's writes and does not kill

@@ -154,7 +154,7 @@ func TestALeavingEndpointIsNotKept(t *testing.T) {
 func TestAnErrorEmptiesNothing(t *testing.T) {
 	c := found(t, map[string]string{"services/arith/a:1": "", "services/arith/b:1": ""})
 	c.edit(start, 0, map[string]*node{"services/arith/a:1": nil, "services/arith/b:1": nil})
-	c.fail(start.Add(time.Second), 0, errors.New("away"))
+	c.fail(start.Add(time.Second), 0, errors.New("unreachable"))
 	v := c.lookup(start.Add(time.Hour), "arith") // the clock does not advance
 	if shown(v.list) != "(a:1) (b:1)" || v.err == nil || !v.expires.IsZero() {
 		t.Errorf("%+v", v)
@@ -218,7 +218,7 @@ func TestOnlyWatchersOfWhatChangedAreWoken(t *testing.T) {
 	if got := names(); got != nil {
 		t.Errorf("a list that brings nothing new woke %q", got)
 	}
-	c.fail(start, 0, errors.New("away"))
+	c.fail(start, 0, errors.New("unreachable"))
 	if got := names(); len(got) != 3 {
 		t.Errorf("a failure woke %q", got)
 	}

@@ -142,7 +142,7 @@ func TestHostsServeEachOtherWhateverHappensToEtcd(t *testing.T) {
 
 	server.Stop()
 	time.Sleep(outage(t)) // the test is about what happens meanwhile
-	both("while etcd is away")
+	both("while etcd is unreachable")
 	server.Restart(true)
 	registeredWithin(t, backAfter, server, h1, h2)
 	both("after etcd came back empty")

@@ -75,7 +75,7 @@ func newSampleHost(t *testing.T, program, manifest, etcdAddress string) *sampleH
 			_ = h.cmd.Wait()
 		}
 		if t.Failed() {
-			t.Logf("%s said:\n%s", manifest, h.said.String())
+			t.Logf("%s printed:\n%s", manifest, h.said.String())
 		}
 	})
 	return h
@@ -243,7 +243,7 @@ func TestTheSampleDiscoveryKeepsItsPromises(t *testing.T) {
 
 	for name, h := range map[string]*sampleHost{"first": first, "second": second} {
 		h.end(syscall.SIGTERM)
-		noneLost(name + " was told to end")
+		noneLost(name + " was stopped")
 		h.start()
 		both("first", "second")
 		noneLost(name + " was started again")
