@@ -70,10 +70,10 @@ func TestAPanicIsAnErrorWithItsStack(t *testing.T) {
 
 func TestGoexitEndsTheGoroutineAndNotifiesTheCall(t *testing.T) {
 	m := method(t, Receiver(moody{}), "Exit")
-	told, returned, ended := make(chan *PanicError, 1), false, make(chan struct{})
+	notified, returned, ended := make(chan *PanicError, 1), false, make(chan struct{})
 	go func() {
 		defer close(ended)
-		call := &Call{Goexit: func(e *PanicError) { told <- e }}
+		call := &Call{Goexit: func(e *PanicError) { notified <- e }}
 		ctx, cancel := context.WithCancel(WithCall(context.Background(), call))
 		defer cancel()
 		_, _ = m.Call(ctx, &pair{}, nil)
@@ -83,7 +83,7 @@ func TestGoexitEndsTheGoroutineAndNotifiesTheCall(t *testing.T) {
 	if returned {
 		t.Error("Call returned: Goexit was stopped")
 	}
-	e := <-told
+	e := <-notified
 	if e.Value != nil || e.Error() != "runtime.Goexit called" || !bytes.Contains(e.Stack, []byte("moody.Exit")) {
 		t.Errorf("reported %v\n%s", e, e.Stack)
 	}

@@ -128,9 +128,9 @@ func TestReadmesUseExistingCommands(t *testing.T) {
 				for _, word := range shellWord.FindAllString(m[1], -1) {
 					args = append(args, strings.Trim(word, "'"))
 				}
-				var said bytes.Buffer
-				if exit := cli.Run(t.Context(), append(args, "--help"), cli.IO{In: strings.NewReader(""), Out: io.Discard, Err: &said}); exit != cli.ExitOK {
-					t.Errorf("%s/README.md: easymicro %s: %s", name, m[1], said.String())
+				var stderr bytes.Buffer
+				if exit := cli.Run(t.Context(), append(args, "--help"), cli.IO{In: strings.NewReader(""), Out: io.Discard, Err: &stderr}); exit != cli.ExitOK {
+					t.Errorf("%s/README.md: easymicro %s: %s", name, m[1], stderr.String())
 				}
 			}
 		}

@@ -88,23 +88,23 @@ func TestARefusedPageGetsAdvice(t *testing.T) {
 
 // Advice for operators does not reach callers.
 func TestAdviceIsForOperatorsOnly(t *testing.T) {
-	var said []string
+	var messages []string
 	url := "http://" + serve(t, &backend{}, Options{
 		Limits:  wire.Limits{MaxMessageBytes: 1000},
-		Refused: func(service, method string, e *code.Error) { said = append(said, service+"."+method+" "+e.Message) },
+		Refused: func(service, method string, e *code.Error) { messages = append(messages, service+"."+method+" "+e.Message) },
 	}) + "/Arith/Mul"
 	for _, tc := range []struct{ method, body, header, public, private string }{
 		{"POST", "{}", "Origin: https://evil.example", "web pages of https://evil.example may not call", "gateway.cors.allowOrigins"},
 		{"GET", "", "", "GET is not allowed here, use POST", `add "Arith.Mul" to gateway.get`},
 		{"POST", strings.Repeat(" ", 1001), "", "the body is longer than 1000 bytes", "limits.maxMessageBytes"},
 	} {
-		said = nil
+		messages = nil
 		r := do(t, tc.method, url, tc.body, tc.header)
 		if r.problem.Detail != tc.public {
 			t.Errorf("the caller gets %q", r.problem.Detail)
 		}
-		if len(said) != 1 || !strings.Contains(said[0], tc.public) || !strings.Contains(said[0], tc.private) {
-			t.Errorf("operators get %q", said)
+		if len(messages) != 1 || !strings.Contains(messages[0], tc.public) || !strings.Contains(messages[0], tc.private) {
+			t.Errorf("operators get %q", messages)
 		}
 	}
 }

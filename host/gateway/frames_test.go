@@ -196,7 +196,7 @@ func TestAnHTTP2ConnectionWithoutARequestGetsAGoAway(t *testing.T) {
 		served.Go(func() { _ = s.Serve(context.Background(), ln) })
 		for name, tc := range map[string]struct {
 			sent string
-			told bool
+			want bool
 		}{
 			"a preface":       {string(clientPreface()), true},
 			"half a frame":    {string(clientPreface()) + "\x00\x40", false},
@@ -208,7 +208,7 @@ func TestAnHTTP2ConnectionWithoutARequestGetsAGoAway(t *testing.T) {
 			begin := time.Now()
 			var wrote sync.WaitGroup
 			wrote.Go(func() { _, _ = peer.Write([]byte(tc.sent)) })
-			if last, err := readGoAway(peer); (err == nil) != tc.told || last != 0 {
+			if last, err := readGoAway(peer); (err == nil) != tc.want || last != 0 {
 				t.Errorf("%s: stream %d, %v", name, last, err)
 			}
 			_, _ = io.Copy(io.Discard, peer)

@@ -134,9 +134,9 @@ func TestCallOverHTTPShowsErrorsOfOtherGateways(t *testing.T) {
 // The peer must advertise zstd first.
 func TestCallSendsZstdOnlyToPeersThatAdvertiseIt(t *testing.T) {
 	for name, tc := range map[string]struct {
-		says wire.Metadata
-		want wire.Compression
-		note bool
+		advertised wire.Metadata
+		want       wire.Compression
+		note       bool
 	}{
 		"one of ours":  {wire.Metadata{{wire.MetaHost, "h"}, {wire.MetaAcceptCompression, "gzip,zstd"}}, wire.Zstd, false},
 		"a stock peer": {nil, wire.Gzip, true},
@@ -147,7 +147,7 @@ func TestCallSendsZstdOnlyToPeersThatAdvertiseIt(t *testing.T) {
 				in := wire.NewReader(c, wire.Limits{})
 				for f := new(wire.Frame); in.Read(f) == nil; {
 					if f.Type = wire.Response; f.Heartbeat {
-						f.Metadata = append(f.Metadata[:0], tc.says...)
+						f.Metadata = append(f.Metadata[:0], tc.advertised...)
 					} else {
 						sent <- f.Compression
 						f.Metadata = nil

@@ -37,19 +37,19 @@ func gateway(t *testing.T, flags ...string) (admin, log string) {
 
 // Another host uses the default admin address.
 func TestGatewayUsesAFreeAdminPortIfTheDefaultIsInUse(t *testing.T) {
-	const byDefault, says = "127.0.0.1:8970", "admin address 127.0.0.1:8970 is in use: using a free port (choose one with --admin-listen)"
+	const byDefault, note = "127.0.0.1:8970", "admin address 127.0.0.1:8970 is in use: using a free port (choose one with --admin-listen)"
 	if ln, err := net.Listen("tcp", byDefault); err == nil { // otherwise the address is in use already, which will do
 		defer ln.Close()
 	}
-	if admin, log := gateway(t); admin == byDefault || !strings.Contains(log, says) {
+	if admin, log := gateway(t); admin == byDefault || !strings.Contains(log, note) {
 		t.Errorf("admin at %s\n%s", admin, log)
 	}
 	want := wiretest.Address(t)
-	if admin, log := gateway(t, "--admin-listen", want); admin != want || strings.Contains(log, says) {
+	if admin, log := gateway(t, "--admin-listen", want); admin != want || strings.Contains(log, note) {
 		t.Errorf("admin at %s, want %s\n%s", admin, want, log)
 	}
 	t.Setenv("EASYMICRO_ADMIN_LISTEN", want)
-	if admin, log := gateway(t); admin != want || strings.Contains(log, says) {
+	if admin, log := gateway(t); admin != want || strings.Contains(log, note) {
 		t.Errorf("by a variable: admin at %s, want %s\n%s", admin, want, log)
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/easymicro/easymicro/policies"
 )
 
-func said(show func(*printer)) string {
+func shown(show func(*printer)) string {
 	var out bytes.Buffer
 	show(&printer{out: &out, err: &out, noColor: true})
 	return out.String()
@@ -21,7 +21,7 @@ func TestStatusShowsFailedChecksWithoutDoubleNegation(t *testing.T) {
 	s := &admin.Status{Host: "h", Draining: true, Checks: []admin.Check{
 		{Name: "not draining"}, {Name: "service Desk", Detail: "no till"}, {Name: "listeners", OK: true},
 	}}
-	got := said(func(p *printer) { (&statusText{p}).show(s) })
+	got := shown(func(p *printer) { (&statusText{p}).show(s) })
 	for _, want := range []string{"\n  not ready: draining\n", "\n  not ready: service Desk no till\n"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, got)
@@ -31,7 +31,7 @@ func TestStatusShowsFailedChecksWithoutDoubleNegation(t *testing.T) {
 
 func TestStatusShowsRejectedConnections(t *testing.T) {
 	since := time.Now().Add(-90 * time.Second)
-	got := said(func(p *printer) {
+	got := shown(func(p *printer) {
 		(&statusText{p}).show(&admin.Status{Host: "h", NotAccepting: []admin.AcceptTrouble{
 			{Listener: "admin", Reason: "too_many_connections", Since: since, Count: 5},
 			{Listener: "main", Reason: "no_descriptors", Since: since, Count: 1},
@@ -50,7 +50,7 @@ func TestStatusShowsRejectedConnections(t *testing.T) {
 // Errors cause a rejection, warnings do not.
 func TestRejectionShowsErrorsOnly(t *testing.T) {
 	problems := config.Problems{{Message: "is wrong"}, {Message: "is odd", Warning: true}}
-	got := said(func(p *printer) {
+	got := shown(func(p *printer) {
 		(&statusText{p}).policiesText(&admin.Policies{LastAttempt: admin.Attempt{Result: "rejected", Problems: problems}})
 		report(p, reloadError(&hostClient{}, &admin.Error{Code: admin.CodeRejected, Problems: problems}))
 	})
@@ -60,7 +60,7 @@ func TestRejectionShowsErrorsOnly(t *testing.T) {
 }
 
 func TestRefusalWithoutCallerHasADash(t *testing.T) {
-	got := said(func(p *printer) {
+	got := shown(func(p *printer) {
 		refusalsText(p, []admin.Refusal{{At: time.Now(), Count: 1, Service: "Desk", Method: "Mul", Peer: "10.0.0.7", Reason: "rate_limited"}})
 	})
 	if !strings.Contains(got, "Desk.Mul   - 10.0.0.7   rate_limited") {
@@ -70,7 +70,7 @@ func TestRefusalWithoutCallerHasADash(t *testing.T) {
 
 func TestStatusShowsUpstreamsAndDiscovery(t *testing.T) {
 	long := time.Now().Add(-90 * time.Second)
-	got := said(func(p *printer) {
+	got := shown(func(p *printer) {
 		(&statusTables{p}).upstreams([]admin.Upstream{
 			{Name: "billing", Service: "Billing", Resolve: "etcd main", Called: true, Error: "etcd is unreachable", More: 3, Endpoints: []admin.Endpoint{
 				{Address: "10.0.0.5:8972", State: "ready", InFlight: 2, LatencySeconds: 0.0015},
@@ -119,13 +119,13 @@ func TestRefusalsNameUpstreamsIfThereAreSome(t *testing.T) {
 	in := admin.Refusal{At: time.Now(), Count: 1, Service: "Desk", Method: "Mul", Caller: "web", Reason: "rate_limited"}
 	out := in
 	out.Upstream, out.Service, out.Reason = "billing", "Billing", "breaker_open"
-	got := said(func(p *printer) { refusalsText(p, []admin.Refusal{in, out}) })
+	got := shown(func(p *printer) { refusalsText(p, []admin.Refusal{in, out}) })
 	for _, want := range []string{"COUNT   UPSTREAM   METHOD ", "1       -          Desk.Mul ", "1       billing    Billing.Mul "} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, got)
 		}
 	}
-	if got := said(func(p *printer) { refusalsText(p, []admin.Refusal{in}) }); strings.Contains(got, "UPSTREAM") || !strings.Contains(got, "1       Desk.Mul") {
+	if got := shown(func(p *printer) { refusalsText(p, []admin.Refusal{in}) }); strings.Contains(got, "UPSTREAM") || !strings.Contains(got, "1       Desk.Mul") {
 		t.Error(got)
 	}
 }
@@ -134,13 +134,13 @@ func TestShadowRulesAreMarked(t *testing.T) {
 	refused := admin.Refusal{At: time.Now(), Count: 1, Service: "Desk", Method: "Mul", Caller: "web", Reason: "denied", Rule: "r@r1"}
 	would := refused
 	would.Shadow, would.Rule = true, "s@r1"
-	got := said(func(p *printer) { refusalsText(p, []admin.Refusal{refused, would}) })
+	got := shown(func(p *printer) { refusalsText(p, []admin.Refusal{refused, would}) })
 	for _, want := range []string{"REASON   MODE     RULE ", "denied   -        r@r1 ", "denied   shadow   s@r1 "} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, got)
 		}
 	}
-	got = said(func(p *printer) {
+	got = shown(func(p *printer) {
 		(&statusTables{p}).breakers([]policies.BreakerStats{{Rule: "r", Mode: "shadow", Target: "Arith/Mul", State: "open"}})
 		(&statusTables{p}).limiters([]policies.LimiterStats{{Rule: "r", Mode: "shadow", Tokens: 0.5, Burst: 1}})
 	})
@@ -151,7 +151,7 @@ func TestShadowRulesAreMarked(t *testing.T) {
 
 func TestBreakersNameTheirTarget(t *testing.T) {
 	inbound := policies.BreakerStats{Rule: "mul", Target: "Arith/Mul", State: "closed"}
-	got := said(func(p *printer) {
+	got := shown(func(p *printer) {
 		(&statusTables{p}).breakers([]policies.BreakerStats{
 			inbound,
 			{Rule: "out", Upstream: "billing", Target: "10.0.0.5:8972", State: "open"},
@@ -167,7 +167,7 @@ func TestBreakersNameTheirTarget(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, got)
 		}
 	}
-	if got := said(func(p *printer) { (&statusTables{p}).breakers([]policies.BreakerStats{inbound}) }); strings.Contains(got, "UPSTREAM") {
+	if got := shown(func(p *printer) { (&statusTables{p}).breakers([]policies.BreakerStats{inbound}) }); strings.Contains(got, "UPSTREAM") {
 		t.Error(got)
 	}
 }
@@ -180,7 +180,7 @@ func TestStatusShowsWhatExpires(t *testing.T) {
 		},
 		Warnings: config.Problems{{Path: "rules[0].expires", Message: "the rule expires on some day"}},
 	}
-	got := said(func(p *printer) { (&statusText{p}).show(s) })
+	got := shown(func(p *printer) { (&statusText{p}).show(s) })
 	for _, want := range []string{
 		"EXPIRED 3h01m ago   door (access)   enforce   calls that it refused get through   p.yaml:2\n",
 		"in 2d02h            token of web    -         its caller is refused               t.yaml:1\n",

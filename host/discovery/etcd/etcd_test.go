@@ -32,11 +32,11 @@ func TestEndpointsThatAreRegisteredAgainAreReportedAgain(t *testing.T) {
 		}
 		list := func(keys map[string]node) { c.cache.replace(time.Now(), 0, keys) }
 		list(put(1))
-		told := make(chan []client.Endpoint, 10)
+		lists := make(chan []client.Endpoint, 10)
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		go func() {
-			_ = c.Watch(ctx, "Arith", func(list []client.Endpoint, _ error) { told <- list })
+			_ = c.Watch(ctx, "Arith", func(list []client.Endpoint, _ error) { lists <- list })
 		}()
 		for _, step := range []struct {
 			name string
@@ -55,11 +55,11 @@ func TestEndpointsThatAreRegisteredAgainAreReportedAgain(t *testing.T) {
 		} {
 			step.do()
 			synctest.Wait()
-			if got := len(told); got != step.want {
+			if got := len(lists); got != step.want {
 				t.Errorf("%s: reported %d times, want %d", step.name, got, step.want)
 			}
-			for len(told) > 0 {
-				if list := <-told; len(list) != 1 || list[0].Address != "a:1" {
+			for len(lists) > 0 {
+				if list := <-lists; len(list) != 1 || list[0].Address != "a:1" {
 					t.Errorf("%s: %v", step.name, list)
 				}
 			}

@@ -64,8 +64,8 @@ func TestASilentPartitionIsDetectedAndSurvived(t *testing.T) {
 				now := host.Status()
 				return !now.Registered && !now.Connected && seen.failed() != nil
 			})
-			if told := seen.failed().Error(); !strings.Contains(told, p.URL()) {
-				t.Errorf("the error does not name the silent member: %s", told)
+			if text := seen.failed().Error(); !strings.Contains(text, p.URL()) {
+				t.Errorf("the error does not name the silent member: %s", text)
 			}
 			p.Heal()
 			there(t, s, host, seen)

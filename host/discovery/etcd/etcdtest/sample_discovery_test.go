@@ -47,7 +47,7 @@ type sampleHost struct {
 	t                          *testing.T
 	program, manifest, address string
 	cmd                        *exec.Cmd
-	said                       bytes.Buffer
+	output                     bytes.Buffer
 }
 
 func newSampleHost(t *testing.T, program, manifest, etcdAddress string) *sampleHost {
@@ -75,7 +75,7 @@ func newSampleHost(t *testing.T, program, manifest, etcdAddress string) *sampleH
 			_ = h.cmd.Wait()
 		}
 		if t.Failed() {
-			t.Logf("%s printed:\n%s", manifest, h.said.String())
+			t.Logf("%s printed:\n%s", manifest, h.output.String())
 		}
 	})
 	return h
@@ -85,7 +85,7 @@ func newSampleHost(t *testing.T, program, manifest, etcdAddress string) *sampleH
 func (h *sampleHost) start() {
 	h.t.Helper()
 	cmd := exec.Command(h.program, "serve", "-c", h.manifest, "--listen", h.address, "--admin-listen", "127.0.0.1:0")
-	cmd.Stdout, cmd.Stderr = &h.said, &h.said
+	cmd.Stdout, cmd.Stderr = &h.output, &h.output
 	if err := cmd.Start(); err != nil {
 		h.t.Fatal(err)
 	}

@@ -59,7 +59,7 @@ func TestServicesAppearAndDisappear(t *testing.T) {
 	c := cluster(t, etcd.Options{Endpoints: []string{s.URL()}, MinHealthy: -1})
 	var mu sync.Mutex
 	var names []string
-	told := make(chan struct{}, 1)
+	news := make(chan struct{}, 1)
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() {
@@ -71,7 +71,7 @@ func TestServicesAppearAndDisappear(t *testing.T) {
 			}
 			names = list
 			select {
-			case told <- struct{}{}:
+			case news <- struct{}{}:
 			default:
 			}
 		})
@@ -79,7 +79,7 @@ func TestServicesAppearAndDisappear(t *testing.T) {
 	defer func() { cancel(); running.Wait() }()
 	want := func(list ...string) {
 		t.Helper()
-		eventually(t, told, func() bool { mu.Lock(); defer mu.Unlock(); return slices.Equal(names, list) }, func() any { return names })
+		eventually(t, news, func() bool { mu.Lock(); defer mu.Unlock(); return slices.Equal(names, list) }, func() any { return names })
 	}
 	host := cluster(t, etcd.Options{Endpoints: []string{s.URL()}})
 	host.Publish([]etcd.Instance{instance("Arith", addresses[0]), instance("Echo", addresses[0])})
