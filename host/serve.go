@@ -39,7 +39,7 @@ type serving struct {
 func (s *serving) run(req, res *wire.Frame) error {
 	s.metrics.Begin()
 	defer s.leave()
-	if s.calls.tracing.Concerns(req) {
+	if s.calls.tracing.NeedsTrace(req) {
 		s.trace = new(telemetry.Trace)
 		s.calls.tracing.Begin(s.trace, s.method.operation, s.wire, req)
 	}

@@ -20,31 +20,31 @@ import (
 	"github.com/easymicro/easymicro/wire/client"
 )
 
-// List resolves every service to endpoints that never change.
-type List struct{ endpoints []client.Endpoint }
+// StaticResolver resolves every service to endpoints that never change.
+type StaticResolver struct{ endpoints []client.Endpoint }
 
-// Static returns a List of addresses as in manifests: tcp://host:port, unix://path or host:port. The error is about the
+// Static returns a resolver for addresses as in manifests: tcp://host:port, unix://path or host:port. The error is about the
 // first invalid one.
-func Static(addresses ...string) (*List, error) {
-	l := &List{endpoints: make([]client.Endpoint, 0, len(addresses))}
-	had := map[string]bool{}
+func Static(addresses ...string) (*StaticResolver, error) {
+	r := &StaticResolver{endpoints: make([]client.Endpoint, 0, len(addresses))}
+	seen := map[string]bool{}
 	for i, text := range addresses {
 		e, err := parseAddress(text)
-		if err == nil && had[e.Address] {
+		if err == nil && seen[e.Address] {
 			err = fmt.Errorf("%s is listed twice", text)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("endpoint %d: %w", i+1, err)
 		}
-		had[e.Address] = true
-		l.endpoints = append(l.endpoints, e)
+		seen[e.Address] = true
+		r.endpoints = append(r.endpoints, e)
 	}
-	return l, nil
+	return r, nil
 }
 
 // Watch implements client.Resolver.
-func (l *List) Watch(ctx context.Context, _ string, update func([]client.Endpoint, error)) error {
-	update(l.endpoints, nil)
+func (r *StaticResolver) Watch(ctx context.Context, _ string, update func([]client.Endpoint, error)) error {
+	update(r.endpoints, nil)
 	<-ctx.Done()
 	return nil
 }

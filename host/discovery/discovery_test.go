@@ -15,9 +15,9 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var (
-	_ client.Resolver = (*List)(nil)
-	_ client.Resolver = (*Nodes)(nil)
-	_ client.Resolver = (*Names)(nil)
+	_ client.Resolver = (*StaticResolver)(nil)
+	_ client.Resolver = (*FileResolver)(nil)
+	_ client.Resolver = (*DNSResolver)(nil)
 )
 
 // answer is one update of a watch.

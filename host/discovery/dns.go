@@ -24,16 +24,16 @@ type DNSOptions struct {
 	Logger   *slog.Logger  // nil discards
 }
 
-// Names resolves every service to the endpoints that DNS returns for a name, which is looked up at intervals.
-type Names struct {
+// DNSResolver resolves every service to the endpoints that DNS returns for a name, which is looked up at intervals.
+type DNSResolver struct {
 	o          DNSOptions
 	host, port string // of host:port
 	srv        string // else the name of the SRV records
 }
 
-// DNS returns Names for a name. host:port has an endpoint for each address of the host (A and AAAA). srv://name,
+// DNS returns a resolver for a name. host:port has an endpoint for each address of the host (A and AAAA). srv://name,
 // _service._proto.name and other names without a port have the SRV records of the lowest priority, with their weights.
-func DNS(name string, o DNSOptions) (*Names, error) {
+func DNS(name string, o DNSOptions) (*DNSResolver, error) {
 	if o.Resolver == nil {
 		o.Resolver = net.DefaultResolver
 	}
@@ -46,7 +46,7 @@ func DNS(name string, o DNSOptions) (*Names, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	n := &Names{o: o}
+	n := &DNSResolver{o: o}
 	rest, srv := strings.CutPrefix(name, "srv://")
 	switch {
 	case rest == "" || strings.ContainsAny(rest, "/ \t\n@?#"):
@@ -67,7 +67,7 @@ func DNS(name string, o DNSOptions) (*Names, error) {
 
 // Watch implements client.Resolver. While lookups fail, even because the name no longer exists, the last list stays in use.
 // When ctx ends, a lookup in progress is canceled; the system's resolver may take some seconds to notice.
-func (n *Names) Watch(ctx context.Context, _ string, update func([]client.Endpoint, error)) error {
+func (n *DNSResolver) Watch(ctx context.Context, _ string, update func([]client.Endpoint, error)) error {
 	var last []client.Endpoint
 	first, failure := true, ""
 	again := time.NewTimer(0)
@@ -96,7 +96,7 @@ func (n *Names) Watch(ctx context.Context, _ string, update func([]client.Endpoi
 
 func equal(a, b client.Endpoint) bool { return a.Address == b.Address && a.Weight == b.Weight }
 
-func (n *Names) lookup(ctx context.Context) ([]client.Endpoint, error) {
+func (n *DNSResolver) lookup(ctx context.Context) ([]client.Endpoint, error) {
 	ctx, cancel := context.WithTimeout(ctx, n.o.Timeout)
 	defer cancel()
 	if n.srv != "" {
@@ -116,7 +116,7 @@ func (n *Names) lookup(ctx context.Context) ([]client.Endpoint, error) {
 	return sorted(list), nil
 }
 
-func (n *Names) lookupSRV(ctx context.Context) ([]client.Endpoint, error) {
+func (n *DNSResolver) lookupSRV(ctx context.Context) ([]client.Endpoint, error) {
 	_, records, err := n.o.Resolver.LookupSRV(ctx, "", "", n.srv)
 	if err == nil && len(records) == 0 {
 		err = errors.New("no SRV records")

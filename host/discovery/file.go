@@ -22,18 +22,18 @@ type FileOptions struct {
 	Env    func(name string) (string, bool) // looks up ${VAR}; nil: the environment
 }
 
-// Nodes resolves every service to the endpoints in a watched file.
-type Nodes struct {
+// FileResolver resolves every service to the endpoints in a watched file.
+type FileResolver struct {
 	path string
 	o    FileOptions
 }
 
-// File returns Nodes for the file at path, which is not read before Watch.
-func File(path string, o FileOptions) *Nodes {
+// File returns a resolver for the file at path, which is not read before Watch.
+func File(path string, o FileOptions) *FileResolver {
 	if o.Env == nil {
 		o.Env = os.LookupEnv
 	}
-	return &Nodes{path: path, o: o}
+	return &FileResolver{path: path, o: o}
 }
 
 // rereadAfter is the time after which an invalid file is read again: it may have been read half-written.
@@ -41,8 +41,8 @@ const rereadAfter = 250 * time.Millisecond
 
 // Watch implements client.Resolver. While the file is invalid or missing, the last list stays in use; the error lists all
 // problems with their positions.
-func (n *Nodes) Watch(ctx context.Context, _ string, update func([]client.Endpoint, error)) error {
-	f := &following{nodes: n, update: update}
+func (n *FileResolver) Watch(ctx context.Context, _ string, update func([]client.Endpoint, error)) error {
+	f := &fileWatch{resolver: n, update: update}
 	list, known, err := f.load(ctx)
 	f.pass(ctx, list, err)
 	w := watch.New(watch.Options{Dirs: n.dirs, Hash: f.hash, Known: known, Timing: n.o.Timing, Logger: n.o.Logger})
@@ -60,15 +60,15 @@ func (n *Nodes) Watch(ctx context.Context, _ string, update func([]client.Endpoi
 	})
 }
 
-// following is one watch of the file.
-type following struct {
-	nodes  *Nodes
-	update func([]client.Endpoint, error)
-	gate   files.Gate
+// fileWatch is one watch of the file.
+type fileWatch struct {
+	resolver *FileResolver
+	update   func([]client.Endpoint, error)
+	gate     files.Gate
 }
 
 // pass passes on what was loaded.
-func (f *following) pass(ctx context.Context, list []client.Endpoint, err error) {
+func (f *fileWatch) pass(ctx context.Context, list []client.Endpoint, err error) {
 	switch {
 	case ctx.Err() != nil:
 	case err != nil:
@@ -82,13 +82,13 @@ func (f *following) pass(ctx context.Context, list []client.Endpoint, err error)
 const notRead = "not read"
 
 // load reads and decodes the file, and returns the hash of what it read.
-func (f *following) load(ctx context.Context) (list []client.Endpoint, hash string, err error) {
-	path := f.nodes.path
+func (f *fileWatch) load(ctx context.Context) (list []client.Endpoint, hash string, err error) {
+	path := f.resolver.path
 	data, err := f.read(ctx)
 	if err != nil {
 		return nil, notRead, config.Problem{File: path, Message: files.Reason(err)}
 	}
-	decoded, problems := config.DecodeEndpoints(path, data, f.nodes.o.Env)
+	decoded, problems := config.DecodeEndpoints(path, data, f.resolver.o.Env)
 	return endpointsOf(decoded), sum(data), problems.Err()
 }
 
@@ -104,11 +104,11 @@ func endpointsOf(list []config.Endpoint) []client.Endpoint {
 	return all
 }
 
-func (f *following) read(ctx context.Context) ([]byte, error) {
-	return f.gate.Read(ctx, f.nodes.path, config.MaxFileBytes)
+func (f *fileWatch) read(ctx context.Context) ([]byte, error) {
+	return f.gate.Read(ctx, f.resolver.path, config.MaxFileBytes)
 }
 
-func (f *following) hash() (string, error) {
+func (f *fileWatch) hash() (string, error) {
 	data, err := f.read(context.Background())
 	if err != nil {
 		return "", err
@@ -122,7 +122,7 @@ func sum(data []byte) string {
 }
 
 // dirs returns the directories of the file and of all links on the way to it.
-func (n *Nodes) dirs() []string {
+func (n *FileResolver) dirs() []string {
 	dirs := files.Links(n.path)
 	for i, link := range dirs {
 		dirs[i] = filepath.Dir(link)

@@ -13,7 +13,7 @@ import (
 )
 
 // Trace is the position of an incoming call in its trace; Tracing.Begin fills it in. A nil or zero Trace is valid and means
-// a call without a trace, see Tracing.Concerns. It must not be copied after Begin.
+// a call without a trace, see Tracing.NeedsTrace. It must not be copied after Begin.
 type Trace struct {
 	context context.Context //nolint:containedctx // a Trace can be a context, see Context
 

@@ -105,9 +105,9 @@ func (t *Tracing) Shutdown(ctx context.Context) {
 	t.cut()
 }
 
-// Concerns reports whether a call needs a Trace: it has one, or may start one here. With tracing off most calls do not,
+// NeedsTrace reports whether a call needs a Trace: it has one, or may start one here. With tracing off most calls do not,
 // which saves the memory.
-func (t *Tracing) Concerns(req *wire.Frame) bool {
+func (t *Tracing) NeedsTrace(req *wire.Frame) bool {
 	if t.current.Load() != nil {
 		return true
 	}
