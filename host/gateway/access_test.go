@@ -90,8 +90,10 @@ func TestARefusedPageGetsAdvice(t *testing.T) {
 func TestAdviceIsForOperatorsOnly(t *testing.T) {
 	var messages []string
 	url := "http://" + serve(t, &backend{}, Options{
-		Limits:  wire.Limits{MaxMessageBytes: 1000},
-		Refused: func(service, method string, e *code.Error) { messages = append(messages, service+"."+method+" "+e.Message) },
+		Limits: wire.Limits{MaxMessageBytes: 1000},
+		Refused: func(service, method string, e *code.Error) {
+			messages = append(messages, service+"."+method+" "+e.Message)
+		},
 	}) + "/Arith/Mul"
 	for _, tc := range []struct{ method, body, header, public, private string }{
 		{"POST", "{}", "Origin: https://evil.example", "web pages of https://evil.example may not call", "gateway.cors.allowOrigins"},
