@@ -11,8 +11,8 @@ const (
 	answerSlots = 1024
 )
 
-// answerSizes estimates the length of an answer from recent ones of the method to arguments of similar length, since it has
-// to be reserved before the call runs. Methods may share a slot. Until there has been a long answer nothing is looked up.
+// answerSizes estimates the length of an answer from the method's recent answers to arguments of similar length, because
+// memory is reserved before the call runs. Methods may share a slot. Nothing is looked up before the first long answer.
 type answerSizes struct {
 	seed  uint64
 	any   atomic.Bool
@@ -29,7 +29,7 @@ func (a *answerSizes) of(service, method string, argument int) *atomic.Int64 {
 	return a.slot(service, method, argument)
 }
 
-// slot hashes names without regard to letter case, as methods are found.
+// slot ignores the case of names, as the lookup of methods does.
 func (a *answerSizes) slot(service, method string, argument int) *atomic.Int64 {
 	const prime = 1099511628211 // FNV-1a
 	h := a.seed

@@ -6,37 +6,38 @@ import (
 )
 
 const (
-	// segmentBytes is how long a segment of the outbox grows. The memory of longer ones is not used again.
+	// segmentBytes is the maximum length of a segment that is reused.
 	segmentBytes = 256 << 10
 
-	// smallFrame is the longest frame that does not wait in line. The limit for such frames is an eighth higher.
+	// smallFrame is the length up to which a frame does not wait behind others. Such frames may exceed the limit by an
+	// eighth.
 	smallFrame = 1 << 10
 )
 
-// backlog bounds what is queued for a peer. It needs the lock of its outbox.
+// backlog limits what is queued for a peer. The outbox's mu guards it.
 type backlog struct {
 	max    int64 // bytes
 	size   int64 // bytes queued, being written, and granted to turns
-	closed bool  // nothing will be queued any longer
+	closed bool  // nothing more is queued
 	line   []*turn
 
 	// share is charged for what is queued, and relaxed is called when congested has ended; nil in a Conn.
 	share   *Share
 	relaxed func()
 
-	// These may be read without the lock.
+	// May be read without the lock.
 	waiting   atomic.Bool // something is queued
-	congested atomic.Bool // half of max is queued, or the connection's share of the budget: make no more answers now
+	congested atomic.Bool // half of max, or the connection's share of the budget, is queued: no more calls should begin
 }
 
-// turn is a place in the line for room.
+// turn is a frame that waits for room.
 type turn struct {
 	n     int64
-	ready chan struct{} // closed when n bytes are granted, or there will be no room
+	ready chan struct{} // closed when n bytes are granted, or the backlog is closed
 }
 
-// fits reports whether n more bytes may be queued now. A frame that would be alone always fits, and a small one, such as a
-// heartbeat, overtakes long ones.
+// fits reports whether n more bytes may be queued now. The only frame always fits, and a small one, such as a heartbeat, may
+// overtake those that wait.
 func (b *backlog) fits(n int64) bool {
 	if n <= smallFrame && b.size+n <= b.max+b.max/8 {
 		return true
@@ -68,14 +69,14 @@ func (b *backlog) isCongested() bool {
 	return b.size >= b.max/2 || b.share != nil && b.size > segmentBytes && b.share.exhausted()
 }
 
-// queueUp joins the line: first come, first served, so that a long frame is not starved by short ones.
+// queueUp waits in FIFO order, so that short frames do not starve a long one.
 func (b *backlog) queueUp(n int64) *turn {
 	t := &turn{n: n, ready: make(chan struct{})}
 	b.line = append(b.line, t)
 	return t
 }
 
-// admit grants room to the first of the line, as far as there is some.
+// admit grants room in the order of the line, as far as there is room.
 func (b *backlog) admit() {
 	for len(b.line) > 0 && (b.closed || b.hasRoom(b.line[0].n)) {
 		t := b.line[0]
@@ -85,7 +86,7 @@ func (b *backlog) admit() {
 	}
 }
 
-// leave gives up the room that was granted to t, or its place in the line.
+// leave releases the room granted to t, or removes t from the line.
 func (b *backlog) leave(t *turn) {
 	if i := slices.Index(b.line, t); i >= 0 {
 		b.line = slices.Delete(b.line, i, i+1)

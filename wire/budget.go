@@ -18,10 +18,10 @@ const (
 const (
 	budgetRetryAfter = 100 * time.Millisecond // advised to callers that a budget refuses
 
-	reserveDivisor = 16          // of a budget this fraction is a reserve for connections that hold little
-	smallServed    = 64 << 10    // "little" in bytes for a connection on which a call has ended,
-	smallNew       = 4 << 10     // and for a new one, when others have used up the budget
-	greedyFor      = time.Second // for so long a refused connection gets no more than little of the reserve
+	reserveDivisor = 16          // 1/16 of a budget is reserved for connections that hold little
+	smallServed    = 64 << 10    // bytes: "little" for a connection on which a call has ended
+	smallNew       = 4 << 10     // and for a new one when others have used up the budget
+	greedyFor      = time.Second // time after a refusal in which a connection gets only little of the reserve
 
 	retryLimit = 100 * time.Millisecond
 	retryStep  = 10 * time.Millisecond
@@ -29,8 +29,8 @@ const (
 	cacheLine = 64
 )
 
-// RetryBriefly calls try every 10 ms until it returns true, for at most 100 ms, and reports whether it did. It is for
-// amounts that a Budget is short of for a moment.
+// RetryBriefly calls try every 10 ms, for at most 100 ms, until it returns true, and reports whether it did. Use it when a
+// Budget may be short for a moment only.
 func RetryBriefly(try func() bool) bool { return retryFor(retryLimit, try) }
 
 func retryFor(limit time.Duration, try func() bool) bool {
@@ -43,13 +43,13 @@ func retryFor(limit time.Duration, try func() bool) bool {
 	return false
 }
 
-// Budget bounds what all connections of a host hold together, whatever their protocol: calls that have been read and have
-// not ended, and bytes that were read, decoded or encoded for them. Servers and gateways may share one. Each connection has
-// a Share, which gets one more call, or byte, only while it holds less than is free. So n connections that take all they
-// can get hold 1/(n+1) of the budget each, and the next one finds as much. A sixteenth is reserved for connections that
-// hold little. A Budget may be used by several goroutines at once.
+// Budget limits what all connections of a host hold together, whatever their protocol: calls that have been read and have
+// not ended, and the bytes that were read, decoded or encoded for them. Servers and gateways may share one. Each connection
+// has a Share, which is granted another call or byte only while it holds less than is free: n connections that take all they
+// can hold 1/(n+1) of the budget each, and as much is left for the next one. A sixteenth is reserved for connections that
+// hold little. A Budget is safe for concurrent use.
 type Budget struct {
-	// Every call of every connection writes to the first two and reads the limits: these have cache lines of their own.
+	// Every call writes the first two fields and reads the limits, so each has a cache line of its own.
 	calls atomic.Int64
 	_     [cacheLine - 8]byte
 	bytes atomic.Int64
@@ -59,7 +59,7 @@ type Budget struct {
 	epoch              time.Time
 	_                  [cacheLine - 40]byte
 
-	overdraft atomic.Int64 // bytes beyond maxBytes, taken by connections that hold little
+	overdraft atomic.Int64 // bytes beyond maxBytes, held by connections that hold little
 	refused   atomic.Uint64
 	partial   atomic.Int64 // Reservations that hold less than the answers of their methods need
 
@@ -68,14 +68,14 @@ type Budget struct {
 	relief  relief
 }
 
-// BudgetUsage is what is in use of a Budget.
+// BudgetUsage is the usage of a Budget.
 type BudgetUsage struct {
 	InFlight, MaxInFlight           int64 // calls
 	BufferedBytes, MaxBufferedBytes int64
-	Refused                         uint64 // calls, since the Budget was made
+	Refused                         uint64 // calls since the Budget was created
 }
 
-// NewBudget returns a Budget. Values that are not positive mean the defaults.
+// NewBudget returns a Budget. A limit that is not positive means its default.
 func NewBudget(maxInFlight int, maxBufferedBytes int64) *Budget {
 	b := &Budget{epoch: time.Now()}
 	b.SetLimits(maxInFlight, maxBufferedBytes)
@@ -83,8 +83,8 @@ func NewBudget(maxInFlight int, maxBufferedBytes int64) *Budget {
 	return b
 }
 
-// SetLimits changes the limits at once. What is held beyond them is not taken back. Values that are not positive mean the
-// defaults.
+// SetLimits changes the limits at once. What is already held beyond them stays held. A limit that is not positive means its
+// default.
 func (b *Budget) SetLimits(maxInFlight int, maxBufferedBytes int64) {
 	orDefault(&maxInFlight, DefaultMaxInFlight)
 	if maxBufferedBytes <= 0 {
@@ -94,7 +94,7 @@ func (b *Budget) SetLimits(maxInFlight int, maxBufferedBytes int64) {
 	b.maxBytes.Store(maxBufferedBytes)
 }
 
-// Usage returns what is in use.
+// Usage returns the current usage.
 func (b *Budget) Usage() BudgetUsage {
 	return BudgetUsage{
 		InFlight: b.calls.Load(), MaxInFlight: b.maxCalls.Load(),
@@ -111,14 +111,14 @@ func (b *Budget) Refuse(host string) *code.Error {
 	return e.WithAdvice("host.limits (maxInFlight, maxBufferedBytes) allows more")
 }
 
-// Short reports whether three quarters of the bytes are in use: memory that a peer holds up is then to be freed soon.
+// Short reports whether three quarters of the bytes are in use, so that memory held by stalled peers should be freed.
 func (b *Budget) Short() bool { return b.excess() >= 0 }
 
-// excess returns by how much the bytes in use exceed three quarters of the limit.
+// excess returns the bytes in use minus three quarters of the limit.
 func (b *Budget) excess() int64 { return b.bytes.Load() - b.maxBytes.Load()/4*3 }
 
-// relieve cuts connections whose peers take nothing, if the Budget is short of bytes. If it is not, the caller was refused
-// for what its own connection holds.
+// relieve closes connections whose peers read nothing, if the Budget is short of bytes. If it is not, the caller was refused
+// because of what its own connection holds.
 func (b *Budget) relieve() {
 	if b.Short() {
 		b.relief.run(b.epoch, b.excess())
@@ -131,11 +131,11 @@ func (b *Budget) relieveIfFull() {
 	}
 }
 
-// growthQueue orders half-read messages that are short of bytes, oldest first.
+// growthQueue orders half-read messages that wait for bytes, oldest first.
 type growthQueue struct {
 	mu      sync.Mutex
 	tickets []uint64
-	last    uint64 // ticket that was given
+	last    uint64 // last ticket issued
 }
 
 func (q *growthQueue) join() (ticket uint64) {
@@ -160,31 +160,31 @@ func (q *growthQueue) leave(ticket uint64) {
 	}
 }
 
-// Share is what one connection holds of a Budget. It may be used by several goroutines at once.
+// Share is one connection's part of a Budget. It is safe for concurrent use.
 type Share struct {
 	budget       *Budget
 	progress     *holderProgress // nil without a Holder
 	calls, bytes atomic.Int64
 	overdraft    atomic.Int64 // bytes
 	served       atomic.Bool  // a call has ended on the connection
-	refusedAt    atomic.Int64 // time of the last refusal in nanoseconds since the budget's epoch; 0 for never
+	refusedAt    atomic.Int64 // last refusal, in nanoseconds since the budget's epoch; 0: never
 
 	answers reservations
 }
 
-// reservations is what the Reservations of a connection have in common.
+// reservations is the state that the Reservations of a connection share.
 type reservations struct {
 	longest atomic.Int64  // estimate for all answers of the connection; 0 when they are short
-	active  atomic.Int64  // answers under way
-	line    chan struct{} // semaphore of the Reservation that waits; nil for a server's connection, which looks under its own lock
+	active  atomic.Int64  // answers in progress
+	line    chan struct{} // held by the Reservation that waits; nil for a server's connection, which checks under its own lock
 
-	// For the holder of line.
+	// Guarded by line.
 	stuckSince time.Time
 	lookedAt   time.Time
 }
 
-// NewShare returns the Share of a connection, which Close ends. Without a holder the connection is never cut for its
-// answers.
+// NewShare returns the Share of a connection. The caller must Close it. With a nil holder the connection is never closed to
+// free the memory of its answers.
 func (b *Budget) NewShare(holder Holder) *Share {
 	s := new(Share)
 	s.open(b, holder)
@@ -199,7 +199,7 @@ func (s *Share) open(b *Budget, holder Holder) {
 	}
 }
 
-// Close is called when the connection is closed. Calls that have not ended give back what they hold.
+// Close must be called when the connection is closed. Calls that have not ended still release what they hold.
 func (s *Share) Close() {
 	if s.progress != nil {
 		s.budget.relief.forget(s.progress)
@@ -214,18 +214,18 @@ func (s *Share) queued() (bytes int64) {
 	return bytes
 }
 
-// Budget returns the Budget that s is a share of.
+// Budget returns the Budget of s.
 func (s *Share) Budget() *Budget { return s.budget }
 
 // Held returns how many calls and bytes the connection holds.
 func (s *Share) Held() (calls, bytes int64) { return s.calls.Load(), s.bytes.Load() }
 
-// TakeCall adds a call, and reports whether there was room for it. GiveCall removes it.
+// TakeCall adds a call if the Budget allows it, and reports whether it did. GiveCall removes it.
 func (s *Share) TakeCall() bool {
 	return s.take(&s.calls, &s.budget.calls, 1, s.budget.maxCalls.Load(), 1)
 }
 
-// GiveCall removes a call that was run.
+// GiveCall removes a call that has run.
 func (s *Share) GiveCall() {
 	if !s.served.Load() {
 		s.served.Store(true)
@@ -238,7 +238,7 @@ func (s *Share) giveUnrunCall() {
 	s.budget.calls.Add(-1)
 }
 
-// TakeBytes takes n bytes, and reports whether they were there. Give gives them back.
+// TakeBytes takes n bytes if the Budget allows it, and reports whether it did. Give returns them.
 func (s *Share) TakeBytes(n int64) bool {
 	if s.take(&s.bytes, &s.budget.bytes, n, s.budget.maxBytes.Load(), smallServed) || s.overdraw(n) {
 		return true
@@ -247,7 +247,7 @@ func (s *Share) TakeBytes(n int64) bool {
 	return false
 }
 
-// overdraw takes n bytes beyond the limit for a connection that holds little: others may have used up the budget with
+// overdraw takes n bytes beyond the limit for a connection that holds little, since others may have used up the budget with
 // answers, which cannot be refused. All overdrafts together are at most a sixteenth of the budget.
 func (s *Share) overdraw(n int64) bool {
 	small := int64(smallServed)
@@ -270,8 +270,8 @@ func (s *Share) overdraw(n int64) bool {
 	}
 }
 
-// repay reduces the overdraft to what is still held, or to nothing when the budget has room again. Other bytes of the
-// connection are given back first.
+// repay reduces the overdraft to what is still held, or to 0 once the budget has room again. Other bytes of the connection
+// are returned first.
 func (s *Share) repay() {
 	for {
 		overdraft, keep := s.overdraft.Load(), int64(0)
@@ -288,14 +288,14 @@ func (s *Share) repay() {
 	}
 }
 
-// Hold takes n bytes that cannot be refused any more, such as those of an answer. Give gives them back. It may cut other
-// connections, and so calls methods of their Holders.
+// Hold takes n bytes that can no longer be refused, such as those of an answer. Give returns them. Hold may close other
+// connections by calling their Holders.
 func (s *Share) Hold(n int64) {
 	s.add(n)
 	s.budget.relieveIfFull()
 }
 
-// Give gives n bytes back.
+// Give returns n bytes.
 func (s *Share) Give(n int64) { s.add(-n) }
 
 func (s *Share) add(n int64) {
@@ -306,16 +306,16 @@ func (s *Share) add(n int64) {
 	}
 }
 
-// exhausted reports whether the connection holds at least as many bytes as are free, and so gets no more.
+// exhausted reports whether the connection holds at least as many bytes as are free, so that it is granted no more.
 func (s *Share) exhausted() bool {
 	held := s.bytes.Load()
 	return held > 0 && held >= s.budget.maxBytes.Load()-s.budget.bytes.Load()
 }
 
-// take adds n to held and to total, which must not exceed limit, if as much stays free as is held then. Two amounts are
-// exempt, since nothing could ever satisfy them: any while total is 0, and up to the limit for the only call of the only
-// connection. The last sixteenth is the reserve: only connections that were not refused of late get it, and new ones up to
-// small. Otherwise many new connections that take a little each would leave nothing to others.
+// take adds n to held and to total if total stays within limit and at least as much as is then held stays free. Two cases
+// are exempt, since they could never be granted otherwise: any n while total is 0, and up to limit for the only call of the
+// only connection. The last sixteenth is the reserve: only connections that were not refused recently get it, new ones only
+// up to small. Otherwise many new connections that take a little each would leave nothing for others.
 func (s *Share) take(held, total *atomic.Int64, n, limit, small int64) bool {
 	if s.tryTake(held, total, n, limit, small) {
 		return true
@@ -324,7 +324,7 @@ func (s *Share) take(held, total *atomic.Int64, n, limit, small int64) bool {
 	return false
 }
 
-// tryTake is take for retries: a failure does not count as a refusal.
+// tryTake is like take, but a failure does not count as a refusal. It is for retries.
 func (s *Share) tryTake(held, total *atomic.Int64, n, limit, small int64) bool {
 	for {
 		all := total.Load()
@@ -333,14 +333,14 @@ func (s *Share) tryTake(held, total *atomic.Int64, n, limit, small int64) bool {
 			!s.isOnlyCall(held, all, mine, limit) {
 			return false
 		}
-		if total.CompareAndSwap(all, all+n) { // not added first and taken back: other connections would be refused meanwhile
+		if total.CompareAndSwap(all, all+n) { // adding first and undoing it would get other connections refused meanwhile
 			held.Add(n)
 			return true
 		}
 	}
 }
 
-// isOnlyCall reports whether bytes are taken for the only call of the connection while no other connection holds any.
+// isOnlyCall reports whether the bytes are for the connection's only call while no other connection holds any.
 func (s *Share) isOnlyCall(held *atomic.Int64, all, mine, limit int64) bool {
 	return held == &s.bytes && held.Load() == all && mine <= limit && s.calls.Load() == 1
 }

@@ -9,29 +9,30 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// Call is the context of a call that is being served. It implements context.Context and ends at its deadline, when the peer
-// disconnects, when the server is cut and when the call has been handled. It may be kept after Handle returned.
+// Call is the context of a call that is being served. It implements context.Context, and is done at its deadline, when the
+// peer disconnects or cancels, when the server closes the connection, and after the call has been handled. It may be kept
+// after Handle has returned.
 type Call struct {
 	from    *origin
 	arrived time.Time
-	values  context.Context //nolint:containedctx // a context has a parent: for its values and its deadline; its end is followed by detach
-	detach  func() bool     // stops following values; nil if it is not followed
+	values  context.Context //nolint:containedctx // the parent, for its values and its deadline
+	detach  func() bool     // stops waiting for the end of values; nil if nothing waits
 
 	mu       sync.Mutex
 	charged  int64
 	answerer answerer
-	deadline time.Time // the earliest ExpireAt; zero for none
+	deadline time.Time // the earliest ExpireAt; zero: none
 	onExpire func() *code.Error
 	timer    *callTimer
 	done     chan struct{} // made by the first Done
 	err      error
 	answered bool
-	expiring chan struct{} // closed when expire has answered; nil before
-	returned bool          // Handle has returned: nothing is charged any more
+	expiring chan struct{} // closed when expire has answered; nil if it was not called
+	returned bool          // Handle has returned: nothing more is charged
 	after    map[*afterFunc]struct{}
 }
 
-// origin is what the calls over one connection have in common.
+// origin is what all calls over a connection share.
 type origin struct {
 	transport  string
 	peer       netip.Addr
@@ -40,7 +41,7 @@ type origin struct {
 	maxDecoded int
 }
 
-// answerer answers a call whose deadline passes before its handler returned.
+// answerer answers a call whose deadline passes before its handler has returned.
 type answerer interface {
 	answerExpired(*code.Error)
 }
@@ -51,20 +52,20 @@ func (f answerFunc) answerExpired(e *code.Error) { f(e) }
 
 type afterFunc struct{ run func() }
 
-// CallOptions describe where a call came from.
+// CallOptions describe the origin of a call.
 type CallOptions struct {
 	Transport string     // "rpcx", "http"
 	Peer      netip.Addr // address of the peer
-	Host      string     // name of the host in the errors of Charge
+	Host      string     // name of this host, for the errors of Charge
 	Share     *Share     // charged by Charge; may be nil
-	// MaxDecodedBytes bounds what decoding the argument may allocate, see Decoding.
+	// MaxDecodedBytes limits what decoding the argument may allocate; see Decoding.MaxBytes.
 	MaxDecodedBytes int
-	// Answer is called once, from a goroutine of its own, when the deadline passes before Handle returned. May be nil.
+	// Answer is called once, in a goroutine of its own, when the deadline passes before End. May be nil.
 	Answer func(*code.Error)
 }
 
-// NewCall returns the context of a call that did not come through a Server, such as one of the gateway, of a test or within
-// the process. It ends with parent. The caller must call End.
+// NewCall returns the context of a call that did not arrive through a Server, such as one from the gateway, from a test or
+// from the same process. It is done when parent is. The caller must call End.
 func NewCall(parent context.Context, o CallOptions) *Call {
 	own := &struct {
 		Call
@@ -83,7 +84,7 @@ func NewCall(parent context.Context, o CallOptions) *Call {
 
 type callKey struct{}
 
-// CallFrom returns the call that ctx is, or is derived from; nil if there is none.
+// CallFrom returns the Call that ctx is or is derived from, or nil.
 func CallFrom(ctx context.Context) *Call {
 	if c, ok := ctx.(*Call); ok {
 		return c
@@ -92,26 +93,26 @@ func CallFrom(ctx context.Context) *Call {
 	return c
 }
 
-// Transport returns what the call came over: "rpcx" or "http".
+// Transport returns "rpcx" or "http".
 func (c *Call) Transport() string { return c.from.transport }
 
-// Peer returns the address the call came from; the zero Addr if there is none.
+// Peer returns the address of the peer; the zero Addr if it has none.
 func (c *Call) Peer() netip.Addr { return c.from.peer }
 
-// Decoding returns how to decode the argument of the call: within the limits of its listener, and charged to the call.
+// Decoding returns the Decoding for the argument of the call, with the limit of its listener and charged to the call.
 func (c *Call) Decoding() Decoding { return Decoding{MaxBytes: c.from.maxDecoded, Account: c} }
 
-// Arrived returns when the call's last byte was read.
+// Arrived returns the time when the last byte of the call was read.
 func (c *Call) Arrived() time.Time { return c.arrived }
 
-// Charge takes bytes from the host's budget, until End, for what is made of the call. It fails with UNAVAILABLE/overloaded
-// when they are not there. Calls without a Share are not charged.
+// Charge takes bytes from the host's budget until End, for memory that the call uses. It fails with UNAVAILABLE/overloaded
+// when the budget has too few. Calls without a Share are not charged.
 func (c *Call) Charge(bytes int) error {
 	share := c.from.share
 	if share == nil {
 		return nil
 	}
-	if !share.TakeBytes(int64(bytes)) { // without the lock: it may cut connections, even this one
+	if !share.TakeBytes(int64(bytes)) { // without the lock: it may close connections, even this one
 		return share.budget.Refuse(c.from.host)
 	}
 	c.mu.Lock()
@@ -124,7 +125,7 @@ func (c *Call) Charge(bytes int) error {
 	return nil
 }
 
-// Deadline returns the earliest ExpireAt, or an earlier deadline of the parent.
+// Deadline returns the earliest of the times given to ExpireAt and the parent's deadline.
 func (c *Call) Deadline() (time.Time, bool) {
 	c.mu.Lock()
 	d := c.deadline
@@ -135,14 +136,14 @@ func (c *Call) Deadline() (time.Time, bool) {
 	return d, !d.IsZero()
 }
 
-// closed is the done channel of calls that ended before the first Done.
+// closed is returned by Done after a call has ended without an earlier Done.
 var closed = func() chan struct{} {
 	c := make(chan struct{})
 	close(c)
 	return c
 }()
 
-// Done returns a channel that is closed when the call ends.
+// Done implements context.Context.
 func (c *Call) Done() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -155,14 +156,14 @@ func (c *Call) Done() <-chan struct{} {
 	return c.done
 }
 
-// Err returns nil until the call ended, then context.DeadlineExceeded or context.Canceled.
+// Err implements context.Context.
 func (c *Call) Err() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.err
 }
 
-// Value returns the value of the parent.
+// Value implements context.Context.
 func (c *Call) Value(key any) any {
 	if _, ok := key.(callKey); ok {
 		return c
@@ -171,7 +172,7 @@ func (c *Call) Value(key any) any {
 }
 
 // AfterFunc arranges to call f in its own goroutine when the call ends. Package context uses it, so that contexts derived
-// from a call cost no goroutine.
+// from a call need no goroutine.
 func (c *Call) AfterFunc(f func()) (stop func() bool) {
 	a := &afterFunc{run: f}
 	c.mu.Lock()
@@ -193,10 +194,10 @@ func (c *Call) AfterFunc(f func()) (stop func() bool) {
 	}
 }
 
-// End is called when Handle has returned: it stops timers, ends the context and returns what was charged.
+// End must be called when the call has been handled. It stops timers, ends the context and releases what was charged.
 func (c *Call) End() { c.finish() }
 
-// finish ends the call and reports whether it was still to be answered.
+// finish ends the call and reports whether it had not been answered.
 func (c *Call) finish() (answer bool) {
 	c.mu.Lock()
 	answer = !c.answered
@@ -221,7 +222,7 @@ func (c *Call) cancel(err error) {
 	c.end(err)
 }
 
-// end needs c.mu. The first end counts.
+// end needs c.mu. Only the first error counts.
 func (c *Call) end(err error) {
 	if c.timer != nil {
 		c.timer.release()
@@ -244,9 +245,9 @@ func (c *Call) end(err error) {
 }
 
 // ExpireAt ends the call at t. If it has not been answered by then, the error that expired returns is sent at once, the
-// context ends with context.DeadlineExceeded, and what the handler returns later is dropped. The handler's frames and its
-// place among the calls in flight stay taken until Handle returns. The earliest of several calls wins. A t in the past acts
-// at once.
+// context ends with context.DeadlineExceeded, and what the handler returns later is dropped. The call still counts as in
+// flight, and its frames stay with the handler, until Handle returns. Of several times the earliest counts. A t in the past
+// takes effect at once.
 func (c *Call) ExpireAt(t time.Time, expired func() *code.Error) {
 	left := time.Until(t)
 	c.mu.Lock()
@@ -282,12 +283,12 @@ func (c *Call) expire() {
 	if answerer != nil {
 		answerer.answerExpired(expired())
 	} else {
-		_ = expired() // it settles what the guard of the handler holds
+		_ = expired() // called for its side effects: guards release what they hold
 	}
 	c.cancel(context.DeadlineExceeded)
 }
 
-// awaitExpiry waits until a call that expires has been answered.
+// awaitExpiry waits until a call that is expiring has been answered.
 func (c *Call) awaitExpiry() {
 	c.mu.Lock()
 	settled := c.expiring
@@ -297,8 +298,8 @@ func (c *Call) awaitExpiry() {
 	}
 }
 
-// callTimer is the timer of the deadline of a call. The next call of the same worker uses it again, unless it fired: then
-// it may still be on its way into its call.
+// callTimer is the timer for a call's deadline. The next call of the same worker reuses it, unless it could not be stopped:
+// then its function may still be running.
 type callTimer struct {
 	timer *time.Timer
 	call  *Call
@@ -336,14 +337,14 @@ func (t *callTimer) release() {
 	t.call = nil
 }
 
-// Handler runs one call: it fills res (payload and metadata, but not sequence, service or method) or returns an error,
-// which becomes the answer. req and res belong to the server and are valid until Handle returns; copy what is kept longer.
-// ctx is the *Call. Handlers are called concurrently.
+// Handler handles calls. Handle sets payload and metadata of res, but not sequence, service or method, or returns an error,
+// which is sent as the answer. req and res are valid until Handle returns; copy what is kept longer. A Server passes the
+// *Call as ctx. Handle is called concurrently.
 type Handler interface {
 	Handle(ctx context.Context, req, res *Frame) error
 }
 
-// HandlerFunc is a function as a Handler.
+// HandlerFunc is an adapter to use a function as a Handler.
 type HandlerFunc func(ctx context.Context, req, res *Frame) error
 
 // Handle calls f.

@@ -16,7 +16,7 @@ import (
 type clientTransport struct {
 	conn     net.Conn
 	lim      Limits
-	hello    Metadata // of heartbeats: a key of ours, so that our servers say more when they answer
+	hello    Metadata // metadata of heartbeats: a key of ours, which makes our servers introduce themselves
 	asks     bool     // heartbeats are sent
 	server   serverInfo
 	out      outbox
@@ -28,8 +28,8 @@ type clientTransport struct {
 
 	mu        sync.Mutex
 	err       error // why the connection ended
-	endedIdle bool  // the server closed it in good order between two calls
-	refused   error // of calls that will never be read; set when the server has said which was the last
+	endedIdle bool  // the server closed it cleanly between calls
+	refused   error // error of calls that the server will not read; set once it has announced the last one
 	pending   pendingCalls
 	oneWays   oneWays
 }
@@ -55,7 +55,7 @@ func (t *clientTransport) read(alive keepalive) {
 	}
 }
 
-// take handles one frame. Responses without a caller are ignored.
+// take handles one frame. Responses that no call waits for are ignored.
 func (t *clientTransport) take(f *Frame) {
 	t.server.learn(f)
 	switch {
@@ -76,7 +76,7 @@ func (t *clientTransport) take(f *Frame) {
 	}
 }
 
-// settle hands the response to its caller. The caller's frame and f are exchanged, so that nothing is copied.
+// settle passes a response to its caller. It swaps the caller's frame and f, so that nothing is copied.
 func (t *clientTransport) settle(f *Frame, err error) {
 	if f.Type != Response {
 		return
@@ -85,7 +85,7 @@ func (t *clientTransport) settle(f *Frame, err error) {
 	if f.Seq < t.pending.seq {
 		t.oneWays.read(f.Seq)
 		if kept := &t.oneWays.kept; !kept.empty() && (f.Status == StatusNormal || !code.NotRun(f.Metadata.Get(MetaReason))) {
-			kept.run(f.Seq) // requests begin to run in their order
+			kept.run(f.Seq) // requests begin to run in order
 		}
 	}
 	a := t.pending.remove(f.Seq)
@@ -98,8 +98,8 @@ func (t *clientTransport) settle(f *Frame, err error) {
 	a.got <- struct{}{}
 }
 
-// refuseBehind fails the calls behind the last one that the server has read, and hands over the one-way requests. It reads
-// no more.
+// refuseBehind fails the calls after the last one that the server has read, and passes the one-way requests to onUnread. The
+// server reads no more.
 func (t *clientTransport) refuseBehind(last uint64) {
 	t.mu.Lock()
 	if t.refused != nil {
@@ -109,7 +109,7 @@ func (t *clientTransport) refuseBehind(last uint64) {
 	t.refused = failed(code.Unavailable, code.ReasonDraining, "the peer is draining and has not read the call")
 	t.pending.failBehind(last, t.refused)
 	unread, dropped := t.oneWays.kept.behind(last)
-	t.oneWays.unread = true // until they are handed over
+	t.oneWays.unread = true // until onUnread has returned
 	t.mu.Unlock()
 	if t.onUnread != nil && len(unread)+dropped > 0 {
 		t.onUnread(unread, dropped)
@@ -120,7 +120,7 @@ func (t *clientTransport) refuseBehind(last uint64) {
 	t.mu.Unlock()
 }
 
-// fail ends the connection and fails the calls in flight. Only the first reason counts.
+// fail ends the connection and fails the calls in flight. Only the first error counts.
 func (t *clientTransport) fail(err error) {
 	t.mu.Lock()
 	if t.err != nil {
@@ -136,24 +136,24 @@ func (t *clientTransport) fail(err error) {
 	t.onChange()
 }
 
-// reason returns why the connection has ended; nil before that.
+// reason returns the error that ended the connection, or nil.
 func (t *clientTransport) reason() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.err
 }
 
-// queued is a request in the outbox, or what it waits for: its turn there, or room among the calls in flight.
+// queued is a request in the outbox, or what it waits for: its turn there, or for fewer calls in flight.
 type queued struct {
 	*answer
 	alone, flush bool
-	ask          bool // the server is to say how far it has got
+	ask          bool // it is time to ask the server which requests have begun
 	turn         *turn
 	room         <-chan struct{}
 }
 
-// enqueue gives the request its sequence and queues it. It waits while too much is queued or too many calls are in flight.
-// Sequences are in the order of the wire, so that the last one that a server has read covers all before it.
+// enqueue assigns the request its sequence and queues it. It waits while too much is queued or too many calls are in flight.
+// Sequences are in the order of the wire, so that the last one a server has read covers all before it.
 func (t *clientTransport) enqueue(ctx context.Context, req, res *Frame) (queued, error) {
 	var k keptRequest
 	if req.OneWay && t.keeps() {
@@ -179,8 +179,8 @@ func (t *clientTransport) enqueue(ctx context.Context, req, res *Frame) (queued,
 	}
 }
 
-// tryEnqueue queues the request if it may be queued now. granted is its room, if it has waited for some, and k the copy to
-// keep of a one-way request.
+// tryEnqueue queues the request if it may be queued now. granted is its turn if it has waited for room, and k the copy of a
+// one-way request.
 func (t *clientTransport) tryEnqueue(req, res *Frame, granted *turn, k keptRequest) (q queued, err error) {
 	o := &t.out
 	o.mu.Lock()
@@ -214,8 +214,8 @@ func (t *clientTransport) tryEnqueue(req, res *Frame, granted *turn, k keptReque
 	return q, nil
 }
 
-// addOneWay gives a one-way request its sequence, and keeps it. It reports whether it is time to ask the server how far it
-// has got. It needs t.mu.
+// addOneWay assigns a one-way request its sequence and keeps a copy. It reports whether it is time to ask the server which
+// requests have begun. It needs t.mu.
 func (t *clientTransport) addOneWay(req *Frame, k keptRequest) (ask bool) {
 	req.Seq = t.pending.nextSeq()
 	o := &t.oneWays
@@ -227,18 +227,17 @@ func (t *clientTransport) addOneWay(req *Frame, k keptRequest) (ask bool) {
 	return t.asks && o.kept.bytes >= askBytes && o.asked == o.answered
 }
 
-// keeps reports whether one-way requests are kept until the server is known to have begun them.
+// keeps reports whether copies of one-way requests are kept until the server is known to have begun them.
 func (t *clientTransport) keeps() bool { return t.onUnread != nil && !t.server.stock() }
 
-// handedOver reports whether the server has said which requests it does not run, so that one-way requests are sent
-// elsewhere.
+// handedOver reports whether the server has announced its last request, so that later one-way requests are sent elsewhere.
 func (t *clientTransport) handedOver() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.refused != nil && t.keeps()
 }
 
-// sendError returns the error of a request that was not queued. A connection that takes no more has ended.
+// sendError returns the error of a request that was not queued. An error of the outbox ends the connection.
 func (t *clientTransport) sendError(err error) error {
 	var coded *code.Error
 	if err == nil || errors.As(err, &coded) {
@@ -248,8 +247,8 @@ func (t *clientTransport) sendError(err error) error {
 	return gone(t.reason())
 }
 
-// abandon gives up a call whose context ended, and reports false when its response is already there. A server of ours is
-// told of it, unless the deadline has passed, which it knows.
+// abandon gives up a call whose context has ended, and reports false if the response has already arrived. It cancels the
+// call at a server of ours, unless the deadline has passed, which the server knows.
 func (t *clientTransport) abandon(seq uint64, a *answer, why error) bool {
 	t.mu.Lock()
 	waiting := t.pending.remove(seq) != nil
@@ -269,7 +268,7 @@ func (t *clientTransport) reuse(a *answer) {
 	t.mu.Unlock()
 }
 
-// ask sends a heartbeat. Stock servers are sent no key of ours.
+// ask sends a heartbeat, to stock servers without a key of ours.
 func (t *clientTransport) ask() {
 	if t.server.stock() {
 		t.askWith(nil)
@@ -285,7 +284,7 @@ func (t *clientTransport) askWith(m Metadata) {
 	t.send(&Frame{Type: Request, Heartbeat: true, Seq: HeartbeatSeq, Metadata: m})
 }
 
-// send queues a small frame of the connection's own, without waiting, and has it written.
+// send queues a small control frame without waiting, and has it written.
 func (t *clientTransport) send(f *Frame) {
 	t.out.mu.Lock()
 	flush := t.out.put(f)
@@ -295,8 +294,8 @@ func (t *clientTransport) send(f *Frame) {
 	}
 }
 
-// flush has what is queued written. Within direct, the longest that the caller may be held up, it writes itself what the
-// server takes at once, which is fastest. The rest is left to the flusher, so that no caller is held up beyond its context.
+// flush has the queue written. It first writes for at most direct itself, which is fastest, and leaves the rest to the
+// flusher, so that no caller is blocked beyond its context.
 func (t *clientTransport) flush(direct time.Duration) error {
 	if direct > 0 && !t.out.fragile {
 		if left, err := t.out.flushOnce(direct); !left || err != nil {
@@ -305,12 +304,12 @@ func (t *clientTransport) flush(direct time.Duration) error {
 	}
 	select {
 	case t.flushes <- struct{}{}:
-	default: // woken already
+	default: // already woken
 	}
 	return nil
 }
 
-// flushAll writes what callers have left to the flusher, until the connection ends.
+// flushAll is the flusher: it writes what callers have left, until the connection ends.
 func (t *clientTransport) flushAll() {
 	for {
 		select {

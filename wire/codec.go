@@ -12,7 +12,7 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// Codec is the encoding of a payload. A frame may carry any value up to 15; those without a name are answered with
+// Codec is the encoding of a payload. A frame may have any value up to 15; requests with an unnamed one are refused with
 // unknown_codec.
 type Codec byte
 
@@ -27,25 +27,25 @@ const (
 
 var codecNames = [...]string{Raw: "raw", JSON: "json", Protobuf: "protobuf", Msgpack: "msgpack", Thrift: "thrift"}
 
-// String returns the name of the codec in manifests, flags and metrics.
+// String returns the name that manifests, flags and metrics use.
 func (c Codec) String() string { return nameOf(codecNames[:], byte(c), "codec") }
 
-// ParseCodec returns the codec of a name.
+// ParseCodec returns the codec with the given name.
 func ParseCodec(name string) (Codec, bool) {
 	c, ok := numberOf(codecNames[:], name)
 	return Codec(c), ok
 }
 
-// maxDepth bounds the nesting of payloads, since a stack that overflows ends the process.
+// maxDepth limits the nesting of payloads, since a stack overflow ends the process.
 const maxDepth = 1000
 
-// unknownCodec is the error for an unknown codec or compression.
+// unknownCodec returns the error for an unknown codec or compression.
 func unknownCodec(what fmt.Stringer) *code.Error {
 	return code.Refuse(code.InvalidArgument, code.ReasonUnknownCodec, "unknown "+what.String(), "", "", 0)
 }
 
-// misfit returns the error for a payload that cannot be decoded. Its text, which peers read, is in terms of the payload;
-// the Go type is in its cause, for operators.
+// misfit returns the error for a payload that cannot be decoded. Its text describes the payload, for peers; its cause names
+// the Go type, for operators.
 func misfit(codec string, err error) *code.Error {
 	if coded := new(code.Error); errors.As(err, &coded) {
 		return coded
@@ -74,7 +74,7 @@ func (r *roomLeft) take(n int) error {
 	return nil
 }
 
-// sink appends to a slice, until that is too long for a frame.
+// sink is a writer that appends to a slice and fails when it gets too long for a frame.
 type sink struct {
 	roomLeft
 	b []byte
@@ -100,7 +100,7 @@ func (s *sink) WriteByte(c byte) error {
 
 var sinks = sync.Pool{New: func() any { return new(sink) }}
 
-// appendWith calls encode with a writer that appends to dst.
+// appendWith returns dst with what encode writes appended.
 func appendWith(dst []byte, encode func(w *sink) error) ([]byte, error) {
 	s := sinks.Get().(*sink)
 	*s = sink{b: dst, roomLeft: maxPayload}
@@ -146,19 +146,19 @@ func numberOf(names []string, name string) (byte, bool) {
 
 const maxJSONDepth = 10_000 // the limit of the decoder
 
-const maxPayload = 1 << 30 // of what is sent: lengths fit into 32 bits, and into the ints of small machines
+const maxPayload = 1 << 30 // bytes sent: lengths fit into 32 bits, also where int has no more
 
 // UnknownMemberError reports a member of a JSON payload that its object does not have.
 type UnknownMemberError struct {
 	Path  string   // JSON pointer, such as /items/0/colour
-	Known []string // the members that the object has
+	Known []string // the members the object can have
 }
 
-// Error names the member.
+// Error implements error.
 func (e *UnknownMemberError) Error() string { return "unknown member " + quotedPath(e.Path) }
 
-// Name returns the name of the member.
+// Name returns the last element of Path.
 func (e *UnknownMemberError) Name() string { return jsontext.Pointer(e.Path).LastToken() }
 
-// quotedPath returns a path in a payload, bounded and safe to log.
+// quotedPath returns a path from a payload, shortened and quoted so that it is safe to log.
 func quotedPath(path string) string { return strconv.QuoteToASCII(code.Clip(path, 64)) }

@@ -19,14 +19,12 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// The JSON of encoding/json, as stock peers have it, but strict where two lenient readers of a payload may see different
-// values.
+// JSON as encoding/json has it, which stock peers use, but strict where lenient parsers could disagree about a value.
 var (
 	jsonStrict = json.JoinOptions(jsonv1.DefaultOptionsV1(),
 		jsontext.AllowDuplicateNames(false), jsontext.AllowInvalidUTF8(false))
 
-	// jsonFast skips the first of encoding/json's two passes, which only keeps the target untouched when the syntax is
-	// wrong further on.
+	// jsonFast skips the first of encoding/json's two passes, which only leaves the target unchanged on a syntax error.
 	jsonFast = json.JoinOptions(jsonStrict, jsonv1.ReportErrorsWithLegacySemantics(false))
 )
 
@@ -37,7 +35,7 @@ func appendJSON(dst []byte, v any) ([]byte, error) {
 	return appendWith(dst, func(w *sink) error { return json.MarshalWrite(w, v, jsonStrict) })
 }
 
-// decodeJSON decodes as encoding/json does, or with both of its passes if the plan says so.
+// decodeJSON decodes in one pass, or in two if the plan requires it.
 func decodeJSON(data []byte, v any, p *plan, more ...json.Options) error {
 	if len(data) == 0 {
 		return errEmpty
@@ -56,12 +54,12 @@ func decodeJSON(data []byte, v any, p *plan, more ...json.Options) error {
 	return jsonProblem(err)
 }
 
-// jsonNeedsAllErrors reports whether a struct has tags that encoding/json ignores, but jsonFast rejects.
+// jsonNeedsAllErrors reports whether a struct has tags that encoding/json ignores and jsonFast rejects.
 func jsonNeedsAllErrors(t reflect.Type) bool {
 	return json.Unmarshal([]byte("{}"), reflect.New(t).Interface(), jsonFast) != nil
 }
 
-// jsonProblem says where and what an error is. The texts of the library are dropped, since they quote values.
+// jsonProblem describes an error and its position without the library's text, which quotes values.
 func jsonProblem(err error) error {
 	syn, sem, old := new(jsontext.SyntacticError), new(json.SemanticError), new(jsonv1.UnmarshalTypeError)
 	switch {
@@ -79,7 +77,7 @@ func jsonProblem(err error) error {
 	return errors.New("does not match the type")
 }
 
-// unfit says what was expected instead of a value.
+// unfit describes what was expected instead of a value.
 func unfit(got jsontext.Kind, t reflect.Type, cause error, place string) string {
 	wanted, name := wantedFor(t), kindName(got)
 	switch {
@@ -95,7 +93,7 @@ func unfit(got jsontext.Kind, t reflect.Type, cause error, place string) string 
 	return "expected " + wanted + ", got " + withArticle(name) + place
 }
 
-// unfitOld is unfit for an error of encoding/json, which has the kind of the value in words.
+// unfitOld is unfit for an error of encoding/json, which names the kind of the value in words.
 func unfitOld(err *jsonv1.UnmarshalTypeError) string {
 	got, number, _ := strings.Cut(err.Value, " ")
 	kinds := map[string]jsontext.Kind{"null": 'n', "bool": 't', "string": '"', "number": '0', "object": '{', "array": '['}
@@ -114,7 +112,7 @@ var (
 	textUnmarshaler = reflect.TypeFor[encoding.TextUnmarshaler]()
 )
 
-// wantedFor returns what a type accepts, in terms of JSON; "" for a type that decides itself.
+// wantedFor returns what a type accepts, in terms of JSON; "" for a type that decodes itself.
 func wantedFor(t reflect.Type) string {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -207,7 +205,7 @@ func kindName(k jsontext.Kind) string {
 	return "value"
 }
 
-// protojsonProblem keeps only the position of an error, in the form (line 1:7), since the rest quotes values.
+// protojsonProblem keeps only the position of an error, since the rest quotes values.
 func protojsonProblem(err error) error {
 	_, rest, ok := strings.Cut(err.Error(), "(line ")
 	place, _, closed := strings.Cut(rest, ")")

@@ -39,8 +39,8 @@ func appendMsgpack(dst []byte, v any) ([]byte, error) {
 	})
 }
 
-// decodeMsgpack walks data first: the decoder trusts lengths and has no limit of depth, so that a payload of five bytes
-// could end the process.
+// decodeMsgpack checks data first: the decoder trusts lengths and has no depth limit, so a payload of five bytes could end
+// the process.
 func decodeMsgpack(data []byte, v any) error {
 	if len(data) > maxDepth && msgpackTooDeep(data) {
 		return errTooDeep
@@ -55,7 +55,7 @@ func decodeMsgpack(data []byte, v any) error {
 	d := msgpackDecoders.Get().(*msgpackDecoder)
 	d.src.Reset(data)
 	d.dec.Reset(&d.src)
-	d.dec.DisableAllocLimit(true) // lengths have been checked by the walk
+	d.dec.DisableAllocLimit(true) // the walk has checked the lengths
 	err = d.dec.Decode(v)
 	d.src.Reset(nil)
 	// The decoder keeps a buffer as long as the longest string; one that may be large is not pooled.
@@ -83,7 +83,8 @@ func msgpackIsExtension(head byte) bool {
 	return head >= 0xc7 && head <= 0xc9 || head >= 0xd4 && head <= 0xd8
 }
 
-// msgpackText returns the bytes of a complete string or binary; for other values it returns what cannot be a name.
+// msgpackText returns the bytes of a complete string or binary; other values are returned as they are, which matches no
+// name.
 func msgpackText(value []byte) []byte {
 	switch b := value[0]; {
 	case b >= 0xa0 && b <= 0xbf:
@@ -124,7 +125,7 @@ func msgpackTimeOf(extension, body []byte) (t msgpackTime, ok bool) {
 	default:
 		return t, false
 	}
-	return t, t.id == 0xff || t.id == 13 // of the specification, and of Node.js
+	return t, t.id == 0xff || t.id == 13 // the specification's, and that of Node.js
 }
 
 // withLongTimes returns data with the given times in the encoding of twelve bytes.
@@ -142,8 +143,8 @@ func withLongTimes(data []byte, times []msgpackTime) []byte {
 	return append(out, data[at:]...)
 }
 
-// msgpackTooDeep reports whether data nests containers beyond maxDepth. It does not recurse, and stops where data is
-// malformed, which other code reports. Payloads up to maxDepth bytes need no check.
+// msgpackTooDeep reports whether data nests containers beyond maxDepth. It does not recurse, and stops at malformed data,
+// which the decoder reports. Payloads up to maxDepth bytes need no check.
 func msgpackTooDeep(data []byte) bool {
 	var open [maxDepth]uint64 // values missing in each open container
 	depth := 0
@@ -172,8 +173,8 @@ func msgpackTooDeep(data []byte) bool {
 	return false
 }
 
-// msgpackValue returns the length of the first value without the values in it, and how many these are. A length of 0 means
-// that data ends within.
+// msgpackValue returns the length of the first value without the values in it, and their number. A length of 0 means that
+// data is truncated.
 func msgpackValue(data []byte) (skip, values uint64) {
 	switch b := data[0]; {
 	case b <= 0x7f, b >= 0xe0, b >= 0xc0 && b <= 0xc3: // small integers, nil, booleans

@@ -13,7 +13,7 @@ import (
 	"google.golang.org/protobuf/protoadapt"
 )
 
-// Messages of vtprotobuf and gogo/protobuf have methods of their own. They are recognized by shape, without those modules.
+// Messages of vtprotobuf and gogo/protobuf are recognized by their methods, without importing those modules.
 type (
 	vtAppender interface {
 		SizeVT() int
@@ -26,7 +26,7 @@ type (
 	gogoUnmarshaler interface{ Unmarshal(b []byte) error }
 )
 
-// vtMaxBytes is the longest payload that is left to UnmarshalVT, which has no limit of depth, when there is an alternative.
+// vtMaxBytes is the length up to which UnmarshalVT, which has no depth limit, decodes a message that has an alternative.
 const vtMaxBytes = 64 << 10
 
 var (
@@ -80,7 +80,7 @@ func appendMarshaled(dst []byte, v any, marshal func() ([]byte, error)) ([]byte,
 	return append(dst, b...), err
 }
 
-// decodeProtobuf uses the type's own methods, which have no limit of depth, unless the protobuf module can do better.
+// decodeProtobuf prefers the type's own methods. They have no depth limit, so the depth is checked first.
 func decodeProtobuf(data []byte, v any) error {
 	if gogo, ok := v.(gogoUnmarshaler); ok {
 		if tooDeepFor(v, data) {
@@ -114,8 +114,8 @@ func badProto(err error) error {
 	return nil
 }
 
-// protoMessage returns the message that v is. v may be generated for golang/protobuf before 1.4 or by gogo/protobuf, if the
-// protobuf module supports its fields.
+// protoMessage returns v as a message. Types generated for golang/protobuf before 1.4 or by gogo/protobuf are messages if
+// the protobuf module supports their fields.
 func protoMessage(v any) (proto.Message, bool) {
 	switch m := v.(type) {
 	case proto.Message:
@@ -130,8 +130,8 @@ func protoMessage(v any) (proto.Message, bool) {
 
 var oldMessages sync.Map // of bool, by type
 
-// oldMessage reports whether the protobuf module can use a type as a message. It would ignore, or panic for, what
-// gogo/protobuf has beyond messages behind pointers, scalars, and lists and maps of them.
+// oldMessage reports whether the protobuf module can use a type as a message. Beyond pointers to messages, scalars, and
+// lists and maps of these, it ignores what gogo/protobuf generates, or panics.
 func oldMessage(t reflect.Type) bool {
 	known, found := oldMessages.Load(t)
 	if !found {
@@ -175,7 +175,7 @@ func plainField(t reflect.Type, seen map[reflect.Type]bool) bool {
 	}
 }
 
-// WhyNotProtobuf returns why a method cannot be called with protobuf although its types look as if it were meant to; ""
+// WhyNotProtobuf returns why a method cannot be called with protobuf although its types suggest that it should; ""
 // otherwise.
 func WhyNotProtobuf(args, reply reflect.Type) string {
 	servable := func(t reflect.Type) bool {
@@ -199,8 +199,8 @@ func WhyNotProtobuf(args, reply reflect.Type) string {
 	return ""
 }
 
-// nesting has the fields of a message that may contain messages, by number, from the tags of its Go type. Without tags it
-// is unknown, and any field with a length may be a message.
+// nesting has the fields of a message that may contain messages, by number, as its Go type's tags define them. Without tags
+// any length-delimited field may be a message.
 type nesting struct {
 	fields map[protowire.Number]*nesting
 }
@@ -267,7 +267,7 @@ func (n *nesting) addField(number protowire.Number, t reflect.Type, made map[ref
 	}
 }
 
-// addOneof adds the fields of the oneofs of a struct, which are structs of their own.
+// addOneof adds the fields of a struct's oneofs, whose wrappers are structs.
 func (n *nesting) addOneof(t reflect.Type, made map[reflect.Type]*nesting) bool {
 	m, ok := reflect.New(t).Interface().(interface{ XXX_OneofWrappers() []any })
 	if !ok {
@@ -281,7 +281,7 @@ func (n *nesting) addOneof(t reflect.Type, made map[reflect.Type]*nesting) bool 
 	return true
 }
 
-// isText reports whether t is, or lists, strings, bytes or numbers.
+// isText reports whether t is a string, bytes or a number, or a list of these.
 func isText(t reflect.Type) bool {
 	switch t.Kind() {
 	case reflect.Pointer, reflect.Slice:
@@ -302,8 +302,8 @@ func (n *nesting) in(number protowire.Number) (inner *nesting, messages bool) {
 	return inner, messages
 }
 
-// protobufTooDeep reports whether data nests messages, or groups, beyond maxDepth. Malformed data is left to the decoder,
-// which reads no further either.
+// protobufTooDeep reports whether data nests messages or groups beyond maxDepth. It stops at malformed data, as the decoder
+// does.
 func protobufTooDeep(data []byte, depth int, n *nesting) bool {
 	if depth == maxDepth {
 		return true

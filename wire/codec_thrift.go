@@ -20,7 +20,7 @@ var (
 	errThriftRest = errors.New("trailing bytes after the struct")
 )
 
-// thriftBuffer fails beyond what fits into a frame.
+// thriftBuffer is a memory buffer that fails when it gets too long for a frame.
 type thriftBuffer struct {
 	roomLeft
 	thrift.TMemoryBuffer
@@ -86,8 +86,8 @@ func appendThrift(dst []byte, v any) ([]byte, error) {
 	return p.buf.Bytes(), err
 }
 
-// decodeThrift decodes data that has been walked, since generated code has no limit of depth. The limits of sizes are the
-// length of data.
+// decodeThrift decodes data that has been walked, since generated code has no depth limit. Sizes are limited to the length
+// of data.
 func decodeThrift(data []byte, v any) error {
 	s, ok := v.(thrift.TStruct)
 	if !ok {
@@ -103,13 +103,13 @@ func decodeThrift(data []byte, v any) error {
 	return nil
 }
 
-// thriftDialect is the dialect of generated code, which allocates lists and maps at their announced lengths. The fields of
-// structs without tags are taken to be numbered in order.
+// thriftDialect is for generated code, which allocates lists and maps at their announced lengths. Fields without tags are
+// assumed to be numbered in order.
 var (
 	thriftDialect = &dialect{minBytes: 1, fields: thriftFields}
 	thriftPlans   = &typeCache[*plan]{build: func(t reflect.Type) *plan {
 		p, _ := thriftDialect.plan(t)
-		p.walkAlways = true // generated code has no limit of depth
+		p.walkAlways = true // generated code has no depth limit
 		return p
 	}}
 )
@@ -131,15 +131,15 @@ func thriftFields(s *shaper, r *shape, t reflect.Type) {
 	}
 }
 
-// thriftWalk is a position in a payload. Its methods report whether they found what they are named for, and decoding is
-// within the bound.
+// thriftWalk checks a payload and adds up what decoding it allocates. Its methods read the element they are named after, and
+// report whether it is valid and the total within the limit.
 type thriftWalk struct {
 	bill
 	rest []byte
 	deep bool
 }
 
-// whole walks a payload, and returns what is wrong with it.
+// whole walks a payload and returns an error if it is invalid.
 func (w *thriftWalk) whole(root *shape) error {
 	switch sound := len(w.rest) <= math.MaxInt32 && w.structure(root, 0); {
 	case w.deep:
@@ -205,7 +205,7 @@ func (w *thriftWalk) value(t thrift.TType, s *shape, depth int) bool {
 	return false
 }
 
-// thriftTextCost returns the cost of a text, even a skipped one: a buffer that grows, and a copy.
+// thriftTextCost returns the cost of a text, even one that is skipped: a growing buffer and a copy.
 func thriftTextCost(n int) int {
 	if n < 64 {
 		return rounded(n)

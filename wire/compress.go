@@ -17,7 +17,7 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// Compression is the compression of a payload. A frame may carry any value up to 7.
+// Compression is the compression of a payload. A frame may have any value up to 7.
 type Compression byte
 
 // Compressions. Zstd is only sent to peers that accept it with MetaAcceptCompression.
@@ -29,16 +29,17 @@ const (
 
 var compressionNames = [...]string{NoCompression: "none", Gzip: "gzip", Zstd: "zstd"}
 
-// String returns the name of the compression in metadata and flags.
+// String returns the name that metadata and flags use.
 func (c Compression) String() string { return nameOf(compressionNames[:], byte(c), "compression") }
 
-// ParseCompression returns the compression of a name.
+// ParseCompression returns the compression with the given name.
 func ParseCompression(name string) (Compression, bool) {
 	c, ok := numberOf(compressionNames[:], name)
 	return Compression(c), ok
 }
 
-// AppendCompressed compresses src with c and appends it to dst. An unknown c is INVALID_ARGUMENT with unknown_codec.
+// AppendCompressed compresses src with c and appends it to dst. It fails with INVALID_ARGUMENT/unknown_codec for an unknown
+// c.
 func AppendCompressed(dst []byte, c Compression, src []byte) ([]byte, error) {
 	switch c {
 	case NoCompression:
@@ -51,9 +52,9 @@ func AppendCompressed(dst []byte, c Compression, src []byte) ([]byte, error) {
 	return dst, unknownCodec(c)
 }
 
-// Decompress decompresses src with c and appends at most limit bytes to dst. Memory grows with the output, never with what
-// src claims. An empty src decompresses to nothing. Errors are INVALID_ARGUMENT with bad_payload or unknown_codec, or
-// RESOURCE_EXHAUSTED with too_large.
+// Decompress decompresses src with c and appends at most limit bytes to dst. Memory grows with the output, not with what src
+// claims. An empty src decompresses to nothing. Errors are INVALID_ARGUMENT/bad_payload, INVALID_ARGUMENT/unknown_codec and
+// RESOURCE_EXHAUSTED/too_large.
 func Decompress(dst []byte, c Compression, src []byte, limit int) ([]byte, error) {
 	switch {
 	case c > Zstd:
@@ -70,7 +71,7 @@ func Decompress(dst []byte, c Compression, src []byte, limit int) ([]byte, error
 	return append(dst, src...), nil
 }
 
-// DecompressedSize returns the maximum length of what Decompress makes of src.
+// DecompressedSize returns the maximum length of src once decompressed, at most limit.
 func DecompressedSize(c Compression, src []byte, limit int) int {
 	var n uint64
 	switch c {
@@ -106,7 +107,7 @@ func appendGzip(dst, src []byte) ([]byte, error) {
 	})
 }
 
-// gunzip is a decompressor with its source, which is an io.ByteReader so that gzip does not read ahead.
+// gunzip is a decompressor with its source. The source is an io.ByteReader, so that gzip does not read ahead.
 type gunzip struct {
 	gzip.Reader
 	src bytes.Reader
@@ -130,7 +131,7 @@ func appendGunzipped(dst, src []byte, limit int) ([]byte, error) {
 		return dst, tooMuch(limit)
 	}
 
-	start, end := len(dst), len(dst)+int(claimed)+1 // one more than claimed, to notice an excess
+	start, end := len(dst), len(dst)+int(claimed)+1 // one more than claimed, to detect an excess
 	out := slices.Grow(dst, int(min(claimed+1, gzipFirstRatio*uint64(len(src)))))
 	for {
 		if len(out) == cap(out) {
@@ -151,7 +152,7 @@ func appendGunzipped(dst, src []byte, limit int) ([]byte, error) {
 	}
 }
 
-// gzipClaim returns the decompressed length that the trailer of src claims.
+// gzipClaim returns the decompressed length according to the trailer of src.
 func gzipClaim(src []byte) uint64 {
 	if len(src) < 4 {
 		return 0
@@ -160,14 +161,14 @@ func gzipClaim(src []byte) uint64 {
 }
 
 const (
-	gzipMaxRatio   = 1032    // maximum ratio of gzip
+	gzipMaxRatio   = 1032    // the format's maximum
 	gzipFirstRatio = 16      // memory is allocated at once for the claim, up to this ratio,
 	gzipStep       = 4 << 10 // and then in steps that double
 )
 
-const zstdWindow = 512 << 10 // of what we send, and the memory of an encoder
+const zstdWindow = 512 << 10 // bounds the memory of our encoder and of the peer's decoder
 
-// One encoder and one decoder serve all calls: each is a pool with a worker for each processor, without goroutines.
+// One encoder and one decoder serve all calls: each is a pool with a worker per processor, without goroutines.
 var (
 	zstdEncoder = sync.OnceValue(func() *zstd.Encoder {
 		e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(zstdWindow), zstd.WithLowerEncoderMem(true))
@@ -185,8 +186,8 @@ var (
 	})
 )
 
-// appendUnzstd decompresses one frame. The decoder would allocate what the frame claims, or a window. So the blocks are
-// counted first, and memory grows in steps up to what they can hold.
+// appendUnzstd decompresses one frame. The decoder would allocate what the frame claims, or a window, so the blocks are
+// counted first and memory grows in steps up to what they can hold.
 func appendUnzstd(dst, src []byte, limit int) ([]byte, error) {
 	maximum, ok := zstdBound(src)
 	if !ok {
@@ -202,14 +203,14 @@ func appendUnzstd(dst, src []byte, limit int) ([]byte, error) {
 		case errors.Is(err, zstd.ErrDecoderSizeExceeded) && room < bound:
 			continue
 		case maximum > uint64(limit):
-			return dst, tooMuch(limit) // or malformed beyond the limit, which makes no difference
+			return dst, tooMuch(limit) // or malformed beyond the limit
 		}
 		return dst, badPayload("not valid zstd")
 	}
 }
 
-// zstdBound returns the maximum that src can hold: what its header says, unless its blocks hold less. ok is false when src
-// is not exactly one frame.
+// zstdBound returns the maximum length of src once decompressed, from its header and its blocks. ok is false unless src is
+// exactly one frame.
 func zstdBound(src []byte) (maximum uint64, ok bool) {
 	var h zstd.Header
 	if h.Decode(src) != nil || h.Skippable || h.HeaderSize > len(src) {
@@ -229,8 +230,8 @@ func zstdBound(src []byte) (maximum uint64, ok bool) {
 }
 
 const (
-	zstdStep       = 64 << 10 // memory is allocated at once for this much, or this multiple of the input,
-	zstdFirstRatio = 16       // and then for more times as much, with which the frame is decompressed again
+	zstdStep       = 64 << 10 // memory allocated at first: this much, or this multiple of the input;
+	zstdFirstRatio = 16       // then the frame is decompressed again with this many times as much
 	zstdGrowth     = 4
 
 	zstdSumBytes = 4
@@ -239,7 +240,7 @@ const (
 	zstdRaw, zstdRLE, zstdCompressed = 0, 1, 2
 )
 
-// zstdBlocks returns the maximum that the blocks at the beginning of src can hold, and what follows them.
+// zstdBlocks returns the maximum decompressed length of the blocks at the beginning of src, and what follows them.
 func zstdBlocks(src []byte) (maximum uint64, rest []byte, ok bool) {
 	for {
 		if len(src) < 3 {
