@@ -13,23 +13,23 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// ConnOptions are settings of a calling connection. The zero value is useful.
+// ConnOptions configure a Conn. The zero value is ready to use.
 type ConnOptions struct {
-	// Limits: MaxMessageBytes, MaxDecompressedBytes, and the limits of metadata and names bound responses; MaxInFlight
-	// bounds the calls that wait for one, and further calls are queued. Zero fields mean the defaults.
+	// Limits apply to responses: MaxMessageBytes, MaxDecompressedBytes, and the limits of metadata and names. Calls beyond
+	// MaxInFlight wait. Zero fields mean the defaults.
 	Limits Limits
-	// KeepaliveInterval is the silence of the peer after which a heartbeat is sent: 10 s if 0, never if negative. The
-	// connection ends after KeepaliveTimeout more of silence: 3 s if 0.
+	// KeepaliveInterval is the silence of the peer after which a heartbeat is sent; 0 means 10 s, a negative value no
+	// heartbeats. The connection ends after KeepaliveTimeout of further silence; 0 means 3 s.
 	KeepaliveInterval time.Duration
 	KeepaliveTimeout  time.Duration
-	// AcceptCompression lists what responses may be compressed with, besides gzip for requests that are.
+	// AcceptCompression lists the compressions accepted in responses. Responses to gzip requests may use gzip in any case.
 	AcceptCompression []Compression
-	// OnChange is called when the peer starts to drain and when the connection has ended: see Draining and Done. It may be
-	// called while NewConn still runs, and must not block.
+	// OnChange is called when the peer starts to drain and when the connection has ended; see Draining and Done. It may be
+	// called before NewConn returns, and must not block.
 	OnChange func()
-	// OnUnread is called with the one-way requests that a draining peer says it will not run, so that they can be sent
-	// elsewhere, and with the number of those that were not kept because too much was sent. Their __ServerTimeout is what
-	// is left of the deadline. OnUnread owns the frames, and must not block.
+	// OnUnread is called with the one-way requests that a draining peer will not run, so that they can be sent elsewhere,
+	// and with the number of those that were not kept because there were too many. Their __ServerTimeout is the time left.
+	// OnUnread owns the frames, and must not block.
 	OnUnread func(unread []*Frame, dropped int)
 }
 
@@ -37,28 +37,29 @@ const (
 	defaultKeepaliveInterval = 10 * time.Second
 	defaultKeepaliveTimeout  = 3 * time.Second
 
-	// closeWait is how long Close waits for what is queued to be written.
+	// closeWait is the timeout of Close.
 	closeWait = 30 * time.Second
 
-	// flushEvery is the time between two heartbeats by which Flush asks a draining peer, which closes silent connections.
+	// flushEvery is the interval at which Flush sends heartbeats to a draining peer, which closes silent connections.
 	flushEvery = 250 * time.Millisecond
 
-	// directBytes is the longest request that a caller writes itself: an idle connection takes so much without blocking.
+	// directBytes is the length up to which a caller writes a request itself: an idle connection accepts it without
+	// blocking.
 	directBytes = 16 << 10
 )
 
-// ErrConnClosed is wrapped by the error of calls on a connection that was closed with Close.
+// ErrConnClosed is wrapped by the errors of calls on a closed Conn.
 var ErrConnClosed = errors.New("the connection was closed")
 
-// Conn is a calling connection. Any number of goroutines may call at once: their calls share the connection, and each waits
-// for its own response only.
+// Conn is the client side of a connection. It is safe for concurrent use: calls are multiplexed, and each waits for its own
+// response only.
 type Conn struct {
 	t      clientTransport
 	accept string // value of x-em-accept-compression
 	over   sync.WaitGroup
 }
 
-// Dial connects and returns a Conn.
+// Dial connects to an address and returns a Conn.
 func Dial(ctx context.Context, network, address string, o ConnOptions) (*Conn, error) {
 	var d net.Dialer
 	c, err := d.DialContext(ctx, network, address)
@@ -68,7 +69,7 @@ func Dial(ctx context.Context, network, address string, o ConnOptions) (*Conn, e
 	return NewConn(c, o), nil
 }
 
-// NewConn returns a Conn over nc, which it owns from now on.
+// NewConn returns a Conn over nc, and takes ownership of nc.
 func NewConn(nc net.Conn, o ConnOptions) *Conn {
 	orDefault(&o.KeepaliveTimeout, defaultKeepaliveTimeout)
 	if o.KeepaliveInterval == 0 {
@@ -86,7 +87,7 @@ func NewConn(nc net.Conn, o ConnOptions) *Conn {
 	t.server.spoken = make(chan struct{})
 	t.pending = pendingCalls{max: t.lim.MaxInFlight, bySeq: make(map[uint64]*answer)}
 	t.out.init(nc, &t.lim)
-	t.oneWays.kept.max = 2 * t.out.backlog.max // what is queued, and as much on its way
+	t.oneWays.kept.max = 2 * t.out.backlog.max // what is queued, and as much in transit
 	c.over.Go(func() {
 		t.read(keepalive{conn: nc, interval: o.KeepaliveInterval, timeout: o.KeepaliveTimeout, out: &t.out, ask: t.ask})
 	})
@@ -97,28 +98,29 @@ func NewConn(nc net.Conn, o ConnOptions) *Conn {
 // Done returns a channel that is closed when the connection has ended.
 func (c *Conn) Done() <-chan struct{} { return c.t.done }
 
-// Err returns why the connection has ended; nil before that.
+// Err returns the error that ended the connection, or nil.
 func (c *Conn) Err() error { return c.t.reason() }
 
-// EndedIdle reports whether the peer has closed the connection in good order, while no call was in flight.
+// EndedIdle reports whether the peer closed the connection cleanly while no call was in flight.
 func (c *Conn) EndedIdle() bool {
 	c.t.mu.Lock()
 	defer c.t.mu.Unlock()
 	return c.t.endedIdle
 }
 
-// Draining reports whether the peer has asked to call elsewhere. Calls in flight are still answered.
+// Draining reports whether the peer has announced that it drains. Calls in flight are still answered, but new ones should
+// use another connection.
 func (c *Conn) Draining() bool { return c.t.draining.Load() }
 
-// Takes reports whether the peer is known to decompress z. Stock peers know gzip; zstd is announced with the first response.
+// Takes reports whether the peer is known to accept z. All peers accept gzip; those that accept zstd announce it with their
+// first response.
 func (c *Conn) Takes(z Compression) bool { return z <= Gzip || z == Zstd && c.t.server.zstd.Load() }
 
-// Do sends req and waits for its response, which it puts into res; what res held is lost. It sets req's sequence and,
-// when ctx has a deadline, its __ServerTimeout. It returns the peer's error (then res is its response all the same),
-// UNAVAILABLE/connection_lost when the connection breaks, UNAVAILABLE/no_endpoint when it was broken before anything was
-// sent, DEADLINE_EXCEEDED/timeout and CANCELLED/cancelled when ctx ends, and INTERNAL/bad_reply when the response is over
-// a limit or cannot be decompressed; all are *code.Error. A one-way call returns when it is written, or queued behind
-// others. The payload of res is decompressed. res may be nil when the response does not matter.
+// Do sends req, waits for the response and stores it in res, decompressed; res may be nil to discard it. It sets req's
+// sequence and, if ctx has a deadline, its __ServerTimeout. A one-way call returns when it is written, or queued behind
+// others. All errors are *code.Error: the peer's error (res then has its response), UNAVAILABLE/connection_lost when the
+// connection breaks, UNAVAILABLE/no_endpoint when it was broken before anything was sent, DEADLINE_EXCEEDED/timeout and
+// CANCELLED/cancelled when ctx ends, and INTERNAL/bad_reply when the response exceeds a limit or cannot be decompressed.
 func (c *Conn) Do(ctx context.Context, req, res *Frame) error {
 	if ctx.Err() != nil {
 		return ended(ctx.Err())
@@ -155,7 +157,7 @@ func (c *Conn) Do(ctx context.Context, req, res *Frame) error {
 	return c.await(ctx, q.answer, req, res)
 }
 
-// prepare makes req a request that a peer understands. direct is how long its caller may be held up by a write.
+// prepare sets the header and metadata of req. direct is how long the caller may block in a write.
 func (c *Conn) prepare(ctx context.Context, req *Frame) (direct time.Duration, err error) {
 	if len(req.Payload) > maxPayload {
 		return 0, failed(code.ResourceExhausted, code.ReasonTooLarge, "a request of %d bytes does not fit into a frame", len(req.Payload))
@@ -180,7 +182,7 @@ func (c *Conn) prepare(ctx context.Context, req *Frame) (direct time.Duration, e
 	return min(left, directWait), nil
 }
 
-// recompress compresses the payload with gzip when the peer is not known to decompress what it is compressed with.
+// recompress switches the payload to gzip unless the peer is known to accept its compression.
 func (c *Conn) recompress(req *Frame) error {
 	if c.Takes(req.Compression) || req.Compression > Zstd {
 		return nil
@@ -191,8 +193,8 @@ func (c *Conn) recompress(req *Frame) error {
 	return req.Compress(Gzip)
 }
 
-// introduce queues req with a key of ours until the peer has answered: then it has introduced itself, if it is one of ours.
-// The key is removed from req afterwards, since the frame may be used again.
+// introduce queues req, with a key of ours until the peer has answered: a server of ours introduces itself in its first
+// answer. The key is removed from req afterwards, since the caller may reuse the frame.
 func (c *Conn) introduce(ctx context.Context, req, res *Frame) (queued, error) {
 	if c.t.server.answered.Load() || acceptsAny(req.Metadata) {
 		return c.t.enqueue(ctx, req, res)
@@ -202,7 +204,7 @@ func (c *Conn) introduce(ctx context.Context, req, res *Frame) (queued, error) {
 	return c.t.enqueue(ctx, req, res)
 }
 
-// acceptsAny reports whether the caller has set what it accepts.
+// acceptsAny reports whether the metadata lists accepted compressions.
 func acceptsAny(m Metadata) bool {
 	return slices.ContainsFunc(m, func(p [2]string) bool { return p[0] == MetaAcceptCompression })
 }
@@ -225,13 +227,13 @@ func (c *Conn) await(ctx context.Context, a *answer, req, res *Frame) error {
 	return c.open(ctx, req, res)
 }
 
-// open decompresses the response and returns its error. An error without a code that arrives when the peer's deadline has
-// passed means that.
+// open decompresses the response and returns its error. An error without a code that arrives after the peer's deadline is
+// taken for a timeout.
 func (c *Conn) open(ctx context.Context, req, res *Frame) error {
 	limit := c.t.lim.MaxDecompressedBytes
 	if e := errorOf(res, req); e != nil {
 		if res.Decompress(limit) != nil {
-			res.Payload = res.Payload[:0] // the error is what counts
+			res.Payload = res.Payload[:0] // the error matters more
 		}
 		if lacksCode(res) && peerExpired(ctx) {
 			e.Code, e.Reason = code.DeadlineExceeded, code.ReasonTimeout
@@ -244,16 +246,16 @@ func (c *Conn) open(ctx context.Context, req, res *Frame) error {
 	return nil
 }
 
-// peerExpired reports whether the deadline that the peer was sent has passed. It is in whole milliseconds, and so up to one
-// before that of ctx. The peer counts them from the arrival of the call, so that its clock does not matter.
+// peerExpired reports whether the deadline that was sent to the peer has passed. In whole milliseconds, it is up to one
+// before that of ctx.
 func peerExpired(ctx context.Context) bool {
 	deadline, ok := ctx.Deadline()
 	return ok && time.Until(deadline) < time.Millisecond
 }
 
-// Ping sends a heartbeat, and returns when the peer has sent a frame, possibly before. It fails with
-// UNAVAILABLE/no_endpoint when the connection or ctx ends without one, as with a peer that is not an rpcx server. Peers of
-// ours learn from it that we are one, and introduce themselves: after a Ping, calls need not carry metadata for that.
+// Ping sends a heartbeat and waits for the first frame from the peer, which may have arrived earlier. It fails with
+// UNAVAILABLE/no_endpoint when the connection or ctx ends without one, as with a peer that is not an rpcx server. A server
+// of ours introduces itself in the answer, so later calls need no metadata for that.
 func (c *Conn) Ping(ctx context.Context) error {
 	c.t.askWith(c.t.hello)
 	select {
@@ -266,7 +268,7 @@ func (c *Conn) Ping(ctx context.Context) error {
 	}
 }
 
-// Close shuts the connection down within 30 s, see Shutdown. Its error is always nil.
+// Close is Shutdown with a timeout of 30 s. It always returns nil.
 func (c *Conn) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeWait)
 	defer cancel()
@@ -274,8 +276,8 @@ func (c *Conn) Close() error {
 	return nil
 }
 
-// Shutdown ends the connection, once what is queued has been written and the peer has read the one-way requests, see Flush,
-// or ctx has ended. Calls that wait for a response fail. It returns the error of Flush.
+// Shutdown waits until the peer has read the one-way requests, see Flush, and the queue has been written, or ctx ends. Then
+// it closes the connection. Calls that wait for a response fail. It returns the error of Flush.
 func (c *Conn) Shutdown(ctx context.Context) error {
 	err := c.Flush(ctx)
 	c.t.out.settle(ctx)
@@ -284,10 +286,9 @@ func (c *Conn) Shutdown(ctx context.Context) error {
 	return err
 }
 
-// Flush returns when the peer has read all one-way requests that were sent. A draining peer must have begun to run them, or
-// have said that it will not, see ConnOptions.OnUnread. It returns the error of ctx when that ends first, and the reason
-// when the connection ends. A connection without heartbeats cannot ask: Flush ends its sending side and waits a quarter of a
-// second.
+// Flush waits until the peer has read all one-way requests that were sent. A draining peer must have begun to run them, or
+// have announced that it will not; see ConnOptions.OnUnread. Flush returns the error of ctx if that ends first, and that of
+// the connection if it ends. Without heartbeats it cannot ask the peer: it closes the sending side and waits 250 ms.
 func (c *Conn) Flush(ctx context.Context) error {
 	t := &c.t
 	for first := true; ; first = false {
@@ -311,7 +312,7 @@ func (c *Conn) Flush(ctx context.Context) error {
 	}
 }
 
-// probe sends a heartbeat and waits for the answer, which proves that the one-way requests up to last were read.
+// probe sends a heartbeat and waits for the answer, which confirms that the one-way requests up to last were read.
 func (c *Conn) probe(ctx context.Context, last uint64) error {
 	t := &c.t
 	t.askWith(t.hello)
@@ -331,7 +332,7 @@ func (c *Conn) probe(ctx context.Context, last uint64) error {
 	return nil
 }
 
-// flushUnasked ends the sending side and waits for the peer to do the same.
+// flushUnasked closes the sending side and gives the peer time to close the connection.
 func (c *Conn) flushUnasked(ctx context.Context) error {
 	c.t.out.settle(ctx)
 	if half, ok := c.t.conn.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
@@ -340,14 +341,14 @@ func (c *Conn) flushUnasked(ctx context.Context) error {
 	return nil
 }
 
-// pause waits for d, unless the connection or ctx ends first.
+// pause waits for d. It returns an error if the connection or ctx ends first.
 func (c *Conn) pause(ctx context.Context, d time.Duration) error {
 	over, cancel := context.WithTimeout(context.Background(), d)
 	defer cancel()
 	return c.wait(ctx, over.Done())
 }
 
-// wait waits for event, unless the connection or ctx ends first.
+// wait waits for event. It returns an error if the connection or ctx ends first.
 func (c *Conn) wait(ctx context.Context, event <-chan struct{}) error {
 	select {
 	case <-event:

@@ -9,17 +9,17 @@ import (
 	"time"
 )
 
-// dialect is how the codecs that decode by reflection differ.
+// dialect describes how a codec's decoder allocates.
 type dialect struct {
-	minBytes int            // minimum bytes of a value in the payload, with its separator
+	minBytes int            // minimum length of a value in the payload, with its separator
 	copies   bool           // values of lists and maps are allocated separately, and copied
-	grows    bool           // the length of a list or a map is unknown before its end
-	names    bool           // names that a struct does not have are remembered
+	grows    bool           // lists and maps do not announce their lengths
+	names    bool           // names that a struct lacks are remembered
 	own      []reflect.Type // interfaces of the types that decode themselves
 	fields   func(s *shaper, r *shape, t reflect.Type)
 }
 
-// plan returns the plan of a type, which is a pointer, and the structs in it.
+// plan returns the plan of a pointer type, and the structs in it.
 func (d *dialect) plan(t reflect.Type) (p *plan, structs map[reflect.Type]*shape) {
 	s := shaper{own: d.own, fields: d.fields, made: map[reflect.Type]*shape{}}
 	p = &plan{root: new(shape)}
@@ -30,8 +30,8 @@ func (d *dialect) plan(t reflect.Type) (p *plan, structs map[reflect.Type]*shape
 	return p, s.made
 }
 
-// maxPerByte returns the maximum that a byte of a payload makes the decoder allocate: each value takes some bytes, and costs
-// its place in its container and what is allocated for itself.
+// maxPerByte returns the maximum that the decoder allocates for each byte of a payload: a value takes at least minBytes, and
+// costs its place in its container and its own allocations.
 func (d *dialect) maxPerByte(root *shape) (perByte int) {
 	seen := map[*shape]bool{}
 	maximum, perText := 0, textFactor
@@ -77,7 +77,7 @@ func (d *dialect) maxPerByte(root *shape) (perByte int) {
 	return perText + (maximum+d.minBytes-1)/d.minBytes
 }
 
-// listCost returns the cost of a list of n elements without what these allocate themselves.
+// listCost returns the cost of a list of n elements, without their own allocations.
 func (d *dialect) listCost(n, size int) int {
 	if d.copies {
 		return 2 * rounded(n*size)
@@ -85,7 +85,7 @@ func (d *dialect) listCost(n, size int) int {
 	return rounded(n * size)
 }
 
-// entrySizes returns what an entry takes in the map itself, and outside.
+// entrySizes returns the size of an entry within the map, and of what it allocates outside.
 func (d *dialect) entrySizes(key, elem int) (slot, aside int) {
 	slot = 1
 	for _, size := range [...]int{key, elem} {
@@ -101,7 +101,7 @@ func (d *dialect) entrySizes(key, elem int) (slot, aside int) {
 	return slot, aside
 }
 
-// dictCost returns the cost of a map of n entries without mapBytes and what the entries allocate themselves.
+// dictCost returns the cost of a map of n entries, without mapBytes and the entries' own allocations.
 func (d *dialect) dictCost(n, key, elem int) int {
 	slot, aside := d.entrySizes(key, elem)
 	room := 0
@@ -130,7 +130,7 @@ func (d *dialect) perEntry(s *shape) int {
 	return d.dictCost(1, s.key.size, s.elem.size)
 }
 
-// fixed returns the cost of a value without its place, its elements and the bytes of its texts.
+// fixed returns the cost of a value without its place in a container, its elements and the bytes of its texts.
 func (d *dialect) fixed(s *shape) int {
 	switch s.kind {
 	case asText:
@@ -152,13 +152,13 @@ func (d *dialect) fixed(s *shape) int {
 // plan is what is known about decoding a type with a codec.
 type plan struct {
 	root           *shape
-	maxPerByte     int  // maximum that a byte of a payload makes the decoder allocate
+	maxPerByte     int  // maximum allocated for each byte of a payload
 	maxPerByteJSON int  // the same for protobuf messages over HTTP
 	walkAlways     bool // even short payloads are walked
 	allErrors      bool // the JSON decoder has to collect errors, see jsonNeedsAllErrors
 }
 
-// perByte returns the maximum that a byte of a payload makes the decoder allocate.
+// perByte returns the maximum that the decoder allocates for each byte of a payload.
 func (p *plan) perByte(c Codec) int {
 	if c == JSON && p.maxPerByteJSON > 0 {
 		return p.maxPerByteJSON
@@ -223,15 +223,14 @@ func structBehind(t reflect.Type) reflect.Type {
 
 var timeType = reflect.TypeFor[time.Time]()
 
-// typeCache caches what is known about types, or about other pointers that are never freed. Reading takes no lock and
-// hashes only an address.
+// typeCache caches values by type, or by another pointer. Reading takes no lock and hashes only an address.
 type typeCache[V any] struct {
 	build func(reflect.Type) V
 	known atomic.Pointer[map[uintptr]V]
 	mu    sync.Mutex // for writing known
 }
 
-// maxKnown bounds a cache, and what is copied for a new entry: programs can make types, or descriptors, for each call.
+// maxKnown limits the entries of a cache: programs can make types, or descriptors, for each call.
 const maxKnown = 1 << 12
 
 func (c *typeCache[V]) of(t reflect.Type) V {
@@ -250,7 +249,7 @@ func (c *typeCache[V]) load(key any) (v V, ok bool) {
 	return v, ok
 }
 
-// store adds v, which must keep the key from being collected, unless that is a type.
+// store adds v. Unless the key is a type, v must keep it from being garbage collected.
 func (c *typeCache[V]) store(key any, v V) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -264,7 +263,7 @@ func (c *typeCache[V]) store(key any, v V) {
 	c.known.Store(&next)
 }
 
-// addressOf returns 0 for what is not a pointer.
+// addressOf returns 0 for a value that is not a pointer.
 func addressOf(key any) uintptr {
 	if v := reflect.ValueOf(key); v.Kind() == reflect.Pointer {
 		return v.Pointer()

@@ -18,25 +18,25 @@ var (
 )
 
 const (
-	maxHops   = 8       // pointers, interfaces and lists on the way to one value, times the depth
-	maxValues = 1 << 22 // of one payload, if they are counted
+	maxHops   = 8       // pointers, interfaces and lists on the path to a value, per level of depth
+	maxValues = 1 << 22 // of one payload
 )
 
 // An encoder follows pointers recursively, and a stack that overflows ends the process. So values that can contain
 // themselves are walked first.
 
-// encodable is what the codecs that encode by reflection know about types.
+// encodable checks values before a codec encodes them by reflection.
 type encodable struct {
 	depth     int            // maximum nesting of containers
-	generated bool           // structs are encoded by their own methods: these are the only containers, apart from the wrappers of oneofs
+	generated bool           // structs have generated methods: only structs count as containers, without the wrappers of oneofs
 	own       []reflect.Type // interfaces of the types that encode themselves
 	known     typeCache[*traits]
 }
 
 // traits is what is known about a type.
 type traits struct {
-	leaf      bool // nothing in its values is encoded by reflection
-	recursive bool // its values can contain values of the type, or anything, in an interface
+	leaf      bool // its values contain nothing that is encoded by reflection
+	recursive bool // its values can contain values of the type, or an interface
 	key, elem *traits
 	fields    []fieldTraits // those that are recursive
 }
@@ -52,7 +52,7 @@ var (
 	msgpackEncodable = newEncodable(maxDepth, false,
 		reflect.TypeFor[msgpack.CustomEncoder](), reflect.TypeFor[msgpack.Marshaler](),
 		reflect.TypeFor[encoding.BinaryMarshaler](), reflect.TypeFor[encoding.TextMarshaler]())
-	codedEncodable = newEncodable(maxDepth, true) // of types with generated methods
+	codedEncodable = newEncodable(maxDepth, true) // for types with generated methods
 )
 
 func newEncodable(depth int, generated bool, own ...reflect.Type) *encodable {
@@ -61,7 +61,7 @@ func newEncodable(depth int, generated bool, own ...reflect.Type) *encodable {
 	return e
 }
 
-// check fails when encoding v would not terminate, or would exceed a frame.
+// check returns an error if encoding v would not terminate or would exceed a frame.
 func (e *encodable) check(v any) error {
 	t := reflect.TypeOf(v)
 	if t == nil {
@@ -103,7 +103,7 @@ func (e *encodable) traits(t reflect.Type, made map[reflect.Type]*traits) *trait
 	return r
 }
 
-// leadsBack reports whether t can contain an interface or itself. open is true for types on the way.
+// leadsBack reports whether t can contain an interface or itself. open is true for the types on the path to t.
 func (e *encodable) leadsBack(t reflect.Type, open map[reflect.Type]bool) bool {
 	if onTheWay, seen := open[t]; seen {
 		return onTheWay
@@ -131,7 +131,7 @@ func (e *encodable) leadsBack(t reflect.Type, open map[reflect.Type]bool) bool {
 	return false
 }
 
-// leaf reports whether nothing in a value of t is encoded by reflection.
+// leaf reports whether values of t contain nothing that is encoded by reflection.
 func (e *encodable) leaf(t reflect.Type) bool {
 	switch t.Kind() {
 	case reflect.Pointer, reflect.Slice, reflect.Array, reflect.Map, reflect.Struct:
@@ -149,7 +149,7 @@ type valueWalk struct {
 	values, bytes int
 }
 
-// value walks v, which is within depth containers, behind hops pointers, interfaces and lists.
+// value walks v, which is nested in depth containers and behind hops pointers, interfaces and lists.
 func (w *valueWalk) value(v reflect.Value, t *traits, depth, hops int) error {
 	wrapped := false
 	for v.Kind() == reflect.Pointer || v.Kind() == reflect.Interface {
@@ -230,7 +230,7 @@ func (w *valueWalk) inside(v reflect.Value, t *traits, depth, hops int) error {
 // maxAnys is the maximum nesting of google.protobuf.Any over HTTP, where each is decoded to be encoded as JSON.
 const maxAnys = 16
 
-// checkMessage is check for a protobuf message, in binary or as JSON.
+// checkMessage is like encodable.check, for a protobuf message in binary or as JSON.
 func checkMessage(m proto.Message, asJSON bool) error {
 	r := m.ProtoReflect()
 	if known := knownOf(r); !known.recursive && (!asJSON || !known.anys) {
@@ -276,8 +276,7 @@ func (w *messageWalk) message(m protoreflect.Message, depth, anys int) (err erro
 	return err
 }
 
-// inside walks the message in a google.protobuf.Any, if its nesting can be unbounded. What cannot be decoded is left to the
-// encoder.
+// inside walks the message in a google.protobuf.Any, if its nesting can be unbounded. Errors are left to the encoder.
 func (w *messageWalk) inside(m protoreflect.Message, depth, anys int) error {
 	fields := m.Descriptor().Fields()
 	found, err := protoregistry.GlobalTypes.FindMessageByURL(m.Get(fields.ByNumber(1)).String())

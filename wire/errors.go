@@ -11,17 +11,17 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// maxErrorText keeps the text of an error, which is sent twice, within a client's default limit for metadata.
+// maxErrorText limits the text of an error. Sent twice, it stays within a client's default limit for metadata.
 const maxErrorText = 24 << 10
 
-// maxPublicText bounds the public text that is sent beside it.
+// maxPublicText limits the public text of an error.
 const maxPublicText = 4 << 10
 
-// maxRetryAfter bounds how long a peer can make a client wait.
+// maxRetryAfter limits how long a peer can make a client wait.
 const maxRetryAfter = 24 * time.Hour
 
-// SetError makes f the answer of a failed call: the status, the text under the keys of both protocol families, and the rest
-// of e under ours. Other metadata stays, the payload is removed. Texts above 24 KiB are cut.
+// SetError makes f the response of a failed call: it sets the status, the text under the keys of rpcx and of easymicro 2019,
+// and the other fields of e under our keys. It keeps other metadata and removes the payload. Texts are cut at 24 KiB.
 func SetError(f *Frame, e *code.Error) {
 	f.Status, f.Compression, f.Payload = StatusError, NoCompression, f.Payload[:0]
 	text := errorText(e)
@@ -34,7 +34,7 @@ func SetError(f *Frame, e *code.Error) {
 	setIfAny(m, MetaHost, e.Host)
 	public := e.Public()
 	if e.Reason == "" && e.Host == "" {
-		public = e.Detail() // readers take the text for the handler's own
+		public = e.Detail() // readers take it for a handler's text
 	}
 	if public != e.Message {
 		m.Set(MetaPublic, code.Clip(public, maxPublicText))
@@ -49,13 +49,13 @@ func SetError(f *Frame, e *code.Error) {
 	}
 }
 
-// errorText is never empty: a stock client takes a response without text for a success.
+// errorText never returns "": a stock client takes a response without text for a success.
 func errorText(e *code.Error) string {
 	switch {
 	case e.Message == "":
 		return e.Code.String()
 	case len(e.Message) <= maxErrorText:
-		return e.Message // verbatim, whatever its bytes
+		return e.Message // verbatim, even if it is not UTF-8
 	}
 	return code.Clip(e.Message, maxErrorText)
 }
@@ -68,12 +68,12 @@ func setIfAny(m *Metadata, key, value string) {
 	m.Set(key, value)
 }
 
-// ErrorOf returns the error that a response carries, or nil. It reads the text under either family's key. Without a code it
-// derives one from the text, as rpcx has it; an unknown text or code is UNKNOWN. The error is marked as a peer's, see
-// code.Edge.
+// ErrorOf returns the error in a response, or nil. It reads the text of rpcx or of easymicro 2019. If the response has no
+// code, a text that is known from stock peers determines it; otherwise the code is UNKNOWN. The error is marked as remote,
+// see code.Edge.
 func ErrorOf(f *Frame) *code.Error { return errorOf(f, f) }
 
-// errorOf is ErrorOf for the response to called.
+// errorOf is like ErrorOf, for the response to the request called.
 func errorOf(f, called *Frame) *code.Error {
 	if f.Status == StatusNormal {
 		return nil
@@ -102,7 +102,7 @@ func errorOf(f, called *Frame) *code.Error {
 	return e
 }
 
-// lacksCode reports whether the peer sends its errors as text only.
+// lacksCode reports whether an error response has a text only.
 func lacksCode(f *Frame) bool {
 	_, codes := f.Metadata.Lookup(MetaCode)
 	return !codes
@@ -116,17 +116,17 @@ func retryAfter(ms string) time.Duration {
 	return time.Duration(min(n, uint64(maxRetryAfter.Milliseconds()))) * time.Millisecond
 }
 
-// foreign is a text, or its beginning and end, that stands for a code when the peer sends none. Only the texts in finders
-// prove that the call was not run: a handler may return an error of its own client.
+// foreign maps a text, or its prefix and suffix, to a code when the peer sends none. Only the texts in finders prove that
+// the call was not run: a handler may return an error of its own client.
 type foreign struct {
 	whole, begin, end string
 	code              code.Code
 	reason            string
-	public            string // what anybody may read of it; "" for all
+	public            string // public text; "": all of it
 	beforeCall        bool   // the server returns it before it calls the handler
 }
 
-// foreignTexts lists texts of the servers of rpcx and the easymicro of 2019, and of clients in their handlers.
+// foreignTexts lists the error texts of servers of rpcx and easymicro 2019, and of clients that their handlers use.
 var foreignTexts = []foreign{
 	{whole: "request reached rate limit", code: code.ResourceExhausted, beforeCall: true}, // rpcx's plugins
 	{whole: "invalid token", code: code.Unauthenticated, beforeCall: true},                // the AuthFunc of rpcx's examples
@@ -153,15 +153,15 @@ var foreignTexts = []foreign{
 	{whole: "request timeout", code: code.DeadlineExceeded},
 }
 
-// finders lists the beginnings of the texts of servers that do not have a service or method, whose name follows.
+// finders are the prefixes of a stock server's error for an unknown service or method. The name follows.
 var finders = []string{
 	"rpcx: can't find service ", "rpcx: can't find method ",
 	"easymicro: can't find service ", "easymicro: can't find method ",
 	"rpc: can't find service ", "rpc: can't find method ", // net/rpc
 }
 
-// translate sets the code that the text of a peer without codes means. called is the request; ran reports that a reply was
-// sent along, which only a handler makes.
+// translate sets the code for the text of a peer that sends no codes. called is the request; ran reports that the response
+// has a payload, which only a handler can make.
 func translate(e *code.Error, called *Frame, ran bool) {
 	for _, begin := range finders {
 		if name, ok := strings.CutPrefix(e.Message, begin); ok {
@@ -181,8 +181,7 @@ func translate(e *code.Error, called *Frame, ran bool) {
 	}
 }
 
-// calledAs reports whether the name that a server cannot find was called. Another name is that of a call which its handler
-// made.
+// calledAs reports whether f called the name that a server cannot find. If not, a call made by its handler did.
 func calledAs(name string, f *Frame) bool {
 	return name != "" && (name == f.Service || name == f.Method || name == f.Service+"."+f.Method || name == " for func raw function")
 }
@@ -198,22 +197,22 @@ func (t *foreign) is(text string) bool {
 	switch {
 	case t.begin != "" || rest == "":
 		return true
-	case t.end[0] == ' ': // behind the name of a type
+	case t.end[0] == ' ': // after the name of a type
 		return !strings.Contains(rest, " ")
 	}
-	return strings.HasSuffix(rest, ": ") // of an error that wraps it
+	return strings.HasSuffix(rest, ": ") // wrapped by another error
 }
 
-// failed returns an error of a calling connection, marked as a peer's, see code.Edge: when a handler returns it, its reason
-// says nothing about the handler's own call.
+// failed returns an error of a Conn. It is marked as remote, see code.Edge: if a handler returns it, the reason must not be
+// taken for that of the handler's own call.
 func failed(c code.Code, reason, format string, args ...any) *code.Error {
 	return code.Remote(code.Errorf(c, format, args...).WithReason(reason))
 }
 
-// connectionLost is the public text of a lost connection: the rest names addresses.
+// connectionLost is the public text of a lost connection. The full text has addresses.
 const connectionLost = "connection lost"
 
-// mute is the error of a peer that has sent no frame, for the reason err. It does not repeat what was sent instead.
+// mute returns the error of a connection that ended with err before the first frame. It does not quote what was received.
 func mute(err error) *code.Error {
 	var bad *FrameError
 	why := "not an rpcx server"
@@ -230,26 +229,26 @@ func mute(err error) *code.Error {
 	return failed(code.Unavailable, code.ReasonNoEndpoint, "%s", why)
 }
 
-// harmless returns why a connection ended, without what the peer sent.
+// harmless returns err without anything that the peer sent.
 func harmless(err error) error {
 	var bad *FrameError
 	if errors.As(err, &bad) {
-		return errors.New("the peer sent something that is not a frame: " + bad.Reason) //nolint:err113 // for people
+		return errors.New("the peer sent something that is not a frame: " + bad.Reason) //nolint:err113 // nothing branches on it
 	}
 	return err
 }
 
-// lost is the error of calls in flight when the connection ended.
+// lost returns the error of calls in flight when the connection ended.
 func lost(err error) *code.Error {
 	return failed(code.Unavailable, code.ReasonConnectionLost, "%s: %w", connectionLost, harmless(err)).InPublic(connectionLost)
 }
 
-// gone is the error of calls after the connection ended.
+// gone returns the error of calls after the connection ended.
 func gone(err error) *code.Error {
 	return failed(code.Unavailable, code.ReasonNoEndpoint, "%s: %w", connectionLost, harmless(err)).InPublic(connectionLost)
 }
 
-// ended is the error of calls whose context ended.
+// ended returns the error of a call whose context ended.
 func ended(err error) *code.Error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return failed(code.DeadlineExceeded, code.ReasonTimeout, "no answer in time: %w", err)
@@ -257,8 +256,8 @@ func ended(err error) *code.Error {
 	return failed(code.Cancelled, code.ReasonCancelled, "call cancelled: %w", err)
 }
 
-// badReply is the error of calls whose response is over a limit or cannot be decoded. They were run, which the reason of
-// err itself would deny.
+// badReply returns the error of a call whose response exceeds a limit or cannot be decoded. The reason of err would wrongly
+// mean that the call was not run.
 func badReply(err error) *code.Error {
 	return failed(code.Internal, code.ReasonBadReply, "the response: %w", err)
 }

@@ -7,17 +7,17 @@ import (
 )
 
 const (
-	maxParked      = 1000 // calls of a connection that are read though MaxInFlight of them are running,
+	maxParked      = 1000 // calls of a connection queued beyond MaxInFlight
 	maxParkedBytes = 1 << 20
 )
 
-// flight holds the calls of a connection that have been read and have not ended, in the order of their arrival: first those
-// that run, then those that are queued. It needs the lock of its serverCalls.
+// flight holds the calls of a connection that have been read and have not ended, in order of arrival: the running ones, then
+// the queued ones. The mu of its serverCalls guards it.
 type flight struct {
 	max         int // calls that may run at a time
 	first, last *task
 	waiting     *task            // the first queued call
-	bySeq       map[uint64]*task // two-way calls, once one has been looked up
+	bySeq       map[uint64]*task // two-way calls; made by the first find
 	n           int
 	oneWay      int
 	running     int
@@ -31,10 +31,10 @@ func (f *flight) fits(t *task) bool {
 	return f.n < f.max || f.parked < maxParked && f.parkedBytes+parkedSize(t) <= maxParkedBytes
 }
 
-// parkedSize returns what t takes of maxParkedBytes while it is parked.
+// parkedSize returns the bytes of t that count towards maxParkedBytes.
 func parkedSize(t *task) int64 { return int64(len(t.req.Payload) + t.req.Metadata.size()) }
 
-// refusal returns the error of a call that does not fit.
+// refusal returns the error for a call that does not fit.
 func (f *flight) refusal(host string) *code.Error {
 	what := fmt.Sprintf("the connection has %d calls in flight, and may not queue more", f.n)
 	e := code.Refuse(code.Unavailable, code.ReasonOverloaded, what, "", host, budgetRetryAfter)
@@ -68,7 +68,7 @@ func (f *flight) add(t *task) {
 // canRun reports whether a queued call may begin.
 func (f *flight) canRun() bool { return f.waiting != nil && f.running < f.max }
 
-// next takes the call that begins next, if any.
+// next starts the next queued call and returns it; nil if none may begin.
 func (f *flight) next() *task {
 	if !f.canRun() {
 		return nil
@@ -88,7 +88,7 @@ func (f *flight) unpark(t *task) {
 	}
 }
 
-// done removes a call that ran.
+// done removes a call that has run.
 func (f *flight) done(t *task) {
 	f.running--
 	f.remove(t)
@@ -117,7 +117,7 @@ func (f *flight) remove(t *task) {
 	}
 }
 
-// drop removes the queued calls and returns them. One-way calls stay unless all is set.
+// drop removes and returns the queued calls, one-way calls only if all is set.
 func (f *flight) drop(all bool) (dropped []*task) {
 	t := f.waiting
 	f.waiting = nil
@@ -136,7 +136,8 @@ func (f *flight) drop(all bool) (dropped []*task) {
 	return dropped
 }
 
-// find returns the two-way call with a sequence, or nil. It is indexed, since a peer may cancel as often as it likes.
+// find returns the two-way call with a sequence, or nil. It uses an index, since a peer may send any number of
+// cancellations.
 func (f *flight) find(seq uint64) *task {
 	if f.bySeq == nil && f.n > f.oneWay {
 		f.bySeq = make(map[uint64]*task, f.n-f.oneWay)

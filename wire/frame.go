@@ -10,7 +10,7 @@ const HeaderBytes = 16
 // Magic is the first byte of every frame.
 const Magic = 0x08
 
-// MessageType is the kind of a frame.
+// MessageType distinguishes requests and responses.
 type MessageType byte
 
 // Message types.
@@ -19,7 +19,7 @@ const (
 	Response MessageType = 1
 )
 
-// Status is the outcome that a response carries. Values 2 and 3 are not in use.
+// Status is the outcome of a call, in a response. Values 2 and 3 are not used.
 type Status byte
 
 // Statuses.
@@ -28,8 +28,8 @@ const (
 	StatusError  Status = 1
 )
 
-// Frame is one message. It owns the memory of Metadata and Payload and may be used again: fill them with append, and copy
-// what outlives the frame. Strings may be kept.
+// Frame is one message. It may be reused, and with it the memory of Metadata and Payload: fill them with append, and copy
+// what you keep. Strings may be kept.
 type Frame struct {
 	Type        MessageType
 	Heartbeat   bool
@@ -41,13 +41,13 @@ type Frame struct {
 	Service     string
 	Method      string
 	Metadata    Metadata
-	Payload     []byte // as on the wire: compressed with Compression
+	Payload     []byte // compressed with Compression
 }
 
-// keepPayload is the largest payload memory that a frame keeps for its next use.
+// keepPayload is the capacity up to which a frame keeps its payload memory for reuse.
 const keepPayload = 64 << 10
 
-// Reset empties f and keeps its memory for the next use, unless it is large.
+// Reset clears f. It keeps the memory for reuse, unless it is large.
 func (f *Frame) Reset() {
 	clear(f.Metadata)
 	meta, payload := f.Metadata[:0], f.Payload[:0]
@@ -62,7 +62,7 @@ func (f *Frame) size() int64 {
 	return int64(HeaderBytes + 4*4 + len(f.Service) + len(f.Method) + f.Metadata.size() + len(f.Payload))
 }
 
-// AppendFrame appends the bytes of f to dst. Blocks of 4 GiB and more do not fit into a frame.
+// AppendFrame appends the encoding of f to dst. All of f must be shorter than 4 GiB.
 func AppendFrame(dst []byte, f *Frame) []byte {
 	meta := f.Metadata.size()
 	total := 4*4 + len(f.Service) + len(f.Method) + meta + len(f.Payload)
@@ -110,7 +110,7 @@ func (f *Frame) Compress(c Compression) error {
 	return nil
 }
 
-// Decompress decompresses the payload to at most limit bytes. Its errors are those of the function Decompress.
+// Decompress decompresses the payload to at most limit bytes. It returns the errors of the function Decompress.
 func (f *Frame) Decompress(limit int) error {
 	if f.Compression == NoCompression {
 		return nil

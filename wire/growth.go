@@ -6,18 +6,18 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// Growth takes the bytes of one message as they are read. When the Budget is short of bytes, the oldest half-read message
-// gets them all the same and no other does, so that not all are stuck halfway. A Growth belongs to one goroutine.
+// Growth takes the bytes of one message from a Budget as they are read. When the Budget is exhausted, the oldest half-read
+// message, and no other, may exceed it, so that not all get stuck halfway. A Growth is not safe for concurrent use.
 type Growth struct {
 	share  *Share
-	ticket uint64 // in the budget's growthQueue; 0 while it is not in it
-	beyond bool   // it got bytes beyond the limit, as the first of the queue
+	ticket uint64 // in the budget's growthQueue; 0: not queued
+	beyond bool   // it has exceeded the limit, as the first of the queue
 }
 
-// NewGrowth returns the Growth of a message that comes over the connection of s.
+// NewGrowth returns the Growth of a message that is read from the connection of s.
 func NewGrowth(s *Share) Growth { return Growth{share: s} }
 
-// Take takes n bytes from the Share, and reports whether it could. They are given back to the Share.
+// Take takes n bytes from the Share, and reports whether it could. Return them with Share.Give.
 func (g *Growth) Take(n int64) bool {
 	if g.share.TakeBytes(n) {
 		return true
@@ -34,14 +34,14 @@ func (g *Growth) Take(n int64) bool {
 	return true
 }
 
-// Read is called when the message has been read, or will not be.
+// Read must be called when the message has been read, or reading it has failed.
 func (g *Growth) Read() {
 	if !g.beyond {
 		g.Done()
 	}
 }
 
-// Done is called when the bytes have been given back.
+// Done must be called when the bytes have been returned.
 func (g *Growth) Done() {
 	if g.ticket != 0 {
 		g.share.budget.growths.leave(g.ticket)
@@ -50,20 +50,19 @@ func (g *Growth) Done() {
 }
 
 const (
-	maxReadWait = retryLimit // that the reader of a connection waits for bytes, in each readWindow
+	maxReadWait = retryLimit // total time that a reader waits for bytes in each readWindow
 	readWindow  = time.Second
 )
 
-// readBudget is what the reader of a connection takes from the Budget, and how long it may wait for that. It belongs to the
-// reader.
+// readBudget takes bytes from the Budget for the reader of a connection, and limits how long the reader waits for them.
 type readBudget struct {
 	Growth     // of the frame that is being read
 	host       string
-	waited     time.Duration // since windowFrom
+	waited     time.Duration // since windowFrom began
 	windowFrom time.Time
 }
 
-// retry calls try until it returns true, but waits for at most a tenth of the time: heartbeats queue behind the reader.
+// retry calls try until it returns true. It waits for at most a tenth of the time, since heartbeats queue behind the reader.
 func (r *readBudget) retry(try func() bool) bool {
 	begin := time.Now()
 	if begin.Sub(r.windowFrom) >= readWindow {
@@ -88,7 +87,8 @@ func (r *readBudget) tryGrow(n int) bool { return r.share.TakeBytes(int64(n)) }
 
 func (r *readBudget) shrink(n int) { r.share.Give(int64(n)) }
 
-// handOver ends the reading of a frame. It returns the ticket that is to be kept as long as the bytes of the frame, if any.
+// handOver is called when a frame has been read. The ticket it returns, unless 0, leaves the queue with the bytes of the
+// frame.
 func (r *readBudget) handOver() (ticket uint64) {
 	if r.beyond {
 		ticket, r.ticket, r.beyond = r.ticket, 0, false

@@ -14,13 +14,13 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// unknownMember returns the UnknownMemberError for an error of the decoder, or nil if it is about something else.
+// unknownMember returns err as an UnknownMemberError, or nil if it is another error.
 func unknownMember(err error, data []byte, root *shape) error {
 	sem := new(json.SemanticError)
 	if errors.Is(err, json.ErrUnknownName) && errors.As(err, &sem) && sem.GoType != nil {
 		return &UnknownMemberError{Path: string(sem.JSONPointer), Known: memberNames(sem.GoType)}
 	}
-	// Where all errors are collected it is that of encoding/json, without its position.
+	// With allErrors the error is that of encoding/json, without a position.
 	if !strings.HasPrefix(err.Error(), "json: unknown field ") {
 		return nil
 	}
@@ -44,7 +44,7 @@ func memberNames(t reflect.Type) []string {
 	return names
 }
 
-// unknownField looks for a name that a message does not have. Invalid JSON is left to the decoder.
+// unknownField returns an UnknownMemberError if data has a name that the message lacks. It ignores invalid JSON.
 func unknownField(data []byte, md protoreflect.MessageDescriptor) error {
 	var unknown *UnknownMemberError
 	if err := newFieldWalk(data).message(md); errors.As(err, &unknown) {
@@ -53,12 +53,12 @@ func unknownField(data []byte, md protoreflect.MessageDescriptor) error {
 	return nil
 }
 
-// ownJSON lists the messages whose JSON may be an object with other members than their fields.
+// ownJSON lists the messages whose JSON object may have members that are not fields.
 var ownJSON = map[protoreflect.FullName]bool{
 	"google.protobuf.Any": true, "google.protobuf.Struct": true, "google.protobuf.Value": true,
 }
 
-// fieldWalk reads JSON without remembering the names in it.
+// fieldWalk looks for unknown members. Its decoder does not detect duplicate names, which costs memory.
 type fieldWalk struct{ *jsontext.Decoder }
 
 func newFieldWalk(data []byte) fieldWalk {
@@ -120,7 +120,7 @@ func (w fieldWalk) field(fd protoreflect.FieldDescriptor) error {
 	return w.message(fd.Message())
 }
 
-// elements calls each for every element of an array, to walk it.
+// elements calls each for every element of an array. each must walk it.
 func (w fieldWalk) elements(each func() error) error {
 	if _, err := w.ReadToken(); err != nil {
 		return err
@@ -134,7 +134,7 @@ func (w fieldWalk) elements(each func() error) error {
 	return err
 }
 
-// members calls each after every name of an object, to walk its value.
+// members calls each for every member of an object. each must walk the value.
 func (w fieldWalk) members(each func(name string) error) error {
 	if _, err := w.ReadToken(); err != nil {
 		return err
@@ -165,14 +165,14 @@ type jsonMember struct {
 	name   string
 	typ    reflect.Type
 	index  []int // of the field
-	boxed  int   // bytes of the embedded pointers on the way to it
+	boxed  int   // bytes of the embedded pointers on the path to it
 	tagged bool
 	twice  bool // ambiguous, and so ignored
 }
 
-// jsonMembers returns the members of a struct and of the structs embedded in it, in the order of the fields, and the type
-// of the field that takes all others, if any. Of members with the same name the least nested one counts, then the one with
-// a tag, and otherwise none.
+// jsonMembers returns the members of a struct and of the structs embedded in it, in the order of the fields, and the type of
+// the field for all other members, if any. Of members with the same name the least nested one counts, then the one with a
+// tag, otherwise none.
 func jsonMembers(t reflect.Type) (members []jsonMember, rest reflect.Type) {
 	type embedded struct {
 		in    reflect.Type
@@ -241,7 +241,7 @@ func jsonFields(s *shaper, r *shape, t reflect.Type) {
 	}
 }
 
-// boxedBy returns the bytes that an embedded pointer points to, which are allocated with its first member.
+// boxedBy returns the size of what an embedded pointer points to, which is allocated with its first member.
 func boxedBy(t reflect.Type) int {
 	if t.Kind() == reflect.Pointer {
 		return rounded(int(t.Elem().Size()))

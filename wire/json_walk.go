@@ -16,16 +16,16 @@ var jsonPlans = &typeCache[*plan]{build: func(t reflect.Type) *plan {
 	return p
 }}
 
-// jsonWalk adds up what decoding a payload allocates. It reads at least as far as the decoder does.
+// jsonWalk adds up what decoding a payload allocates. It walks at least as far as the decoder does.
 type jsonWalk struct {
 	bill
 	data      []byte
 	at        int
-	proto     bool // the target is a message, where each value costs something, even null
-	allErrors bool // errors are collected: so does each mismatched value
-	spare     int  // saving in total if long lists are allocated at their lengths
+	proto     bool // the target is a message: every value costs something, even null
+	allErrors bool // errors are collected: every mismatched value costs something
+	spare     int  // bytes saved if long lists are allocated at their lengths
 	long      []longList
-	exact     bool // they are to be allocated so
+	exact     bool // allocate them so
 }
 
 // longList is a list in the target that can be allocated at its length.
@@ -37,7 +37,7 @@ type longList struct {
 // minLong is the minimum length of a long list.
 const minLong = 1 << 10
 
-// value walks one value, and reports whether there is more to walk. v is where it is decoded, except within lists and maps.
+// value walks one value, and reports whether to go on. v is its target, except within lists and maps.
 func (w *jsonWalk) value(s *shape, v reflect.Value, depth int) bool {
 	w.blanks()
 	if w.at >= len(w.data) || depth > maxJSONDepth {
@@ -86,13 +86,13 @@ func (w *jsonWalk) value(s *shape, v reflect.Value, depth int) bool {
 	return sound && w.pay(0)
 }
 
-// pay is add, less the saving by long lists.
+// pay is like add, minus what long lists save.
 func (w *jsonWalk) pay(n int) (enough bool) {
 	w.total += n
 	return w.total-w.spare <= w.max
 }
 
-// fitsKind reports whether a value that begins with c may be one of s.
+// fitsKind reports whether a value that begins with c can be decoded as s.
 func fitsKind(c byte, s *shape) bool {
 	s = s.behind(new(bill))
 	if s == nil || c == 'n' || s.kind == asDynamic {
@@ -167,7 +167,7 @@ func (w *jsonWalk) text() (text []byte, escaped, ok bool) {
 	return nil, escaped, false
 }
 
-// next walks what is between values, and reports whether another one follows.
+// next walks a separator or the end of a container, and reports whether another value follows.
 func (w *jsonWalk) next(end byte) (more, sound bool) {
 	w.blanks()
 	if w.at >= len(w.data) {
@@ -215,7 +215,7 @@ func (w *jsonWalk) array(s *shape, v reflect.Value, depth int) bool {
 	}
 }
 
-// elementsOf returns the shape of the elements of an array, and the size of each in a list.
+// elementsOf returns the shape of the elements of an array, and the size of each in the target.
 func (w *jsonWalk) elementsOf(s *shape) (elem *shape, size int) {
 	if s == nil {
 		return nil, 0
@@ -285,7 +285,7 @@ func (w *jsonWalk) object(s *shape, v reflect.Value, depth int) bool {
 	}
 }
 
-// member returns the member of a record for a name as in the payload, and its place in v.
+// member returns the member of a record with a name from the payload, and its field in v.
 func (w *jsonWalk) member(s *shape, name []byte, escaped bool, v reflect.Value) (m *shape, into reflect.Value) {
 	if escaped {
 		quoted := append(append([]byte{'"'}, name...), '"')
@@ -304,7 +304,7 @@ func (w *jsonWalk) member(s *shape, name []byte, escaped bool, v reflect.Value) 
 	return m, into
 }
 
-// fits reports whether decoding is within the bound, if need be with long lists allocated at their lengths.
+// fits reports whether decoding stays within the limit, if necessary with long lists allocated at their lengths.
 func (w *jsonWalk) fits() bool {
 	if w.over() {
 		w.exact = true
@@ -313,7 +313,7 @@ func (w *jsonWalk) fits() bool {
 	return !w.over()
 }
 
-// fill allocates the long lists at their lengths, if need be.
+// fill allocates the long lists at their lengths, if necessary.
 func (w *jsonWalk) fill() {
 	if !w.exact {
 		return
@@ -324,12 +324,12 @@ func (w *jsonWalk) fill() {
 }
 
 const (
-	anyFactor = 4   // times its length is the cost of an object for a google.protobuf.Any: it is searched for the type first,
-	anyBytes  = 512 // and its decoded value is encoded
+	anyFactor = 4   // cost of an object for a google.protobuf.Any, per byte: it is first searched for the type,
+	anyBytes  = 512 // cost per object: its decoded value is encoded
 )
 
-// inAny returns the shape of a google.protobuf.Any at this position; nil if its type is unknown. Nested ones are searched
-// repeatedly, so each counts with its length.
+// inAny returns the shape of the google.protobuf.Any at this position; nil if its type is unknown. Nested ones are searched
+// repeatedly, so the length of each counts.
 func (w *jsonWalk) inAny() *shape {
 	url, n := typeInAny(w.data[w.at:])
 	w.total += anyBytes + anyFactor*n
@@ -348,7 +348,7 @@ func (w *jsonWalk) inAny() *shape {
 	return inner
 }
 
-// ownValue lists the messages that are in a member of the object of an Any, instead of their members.
+// ownValue lists the messages that an Any encodes as the member "value", instead of merging their members.
 var ownValue = map[protoreflect.FullName]bool{
 	"google.protobuf.Any": true, "google.protobuf.Timestamp": true, "google.protobuf.Duration": true,
 	"google.protobuf.BoolValue": true, "google.protobuf.Int32Value": true, "google.protobuf.Int64Value": true,
@@ -358,7 +358,7 @@ var ownValue = map[protoreflect.FullName]bool{
 	"google.protobuf.FieldMask": true, "google.protobuf.Empty": true,
 }
 
-// typeInAny returns the member @type of the object at the beginning of data, and the length of the object.
+// typeInAny returns the member @type of the JSON object at the beginning of data, and the length of the object.
 func typeInAny(data []byte) (url string, n int) {
 	w := newFieldWalk(data)
 	err := w.members(func(name string) error {

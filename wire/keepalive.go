@@ -8,8 +8,8 @@ import (
 
 var errSilent = errors.New("the peer does not answer heartbeats")
 
-// keepalive reads a calling connection. When nothing arrives for the interval it sends a heartbeat, and when nothing arrives
-// for the timeout after that it fails. Deadlines are checked when they have passed, so that a busy connection sets none.
+// keepalive is the reader of a Conn. It sends a heartbeat after an interval of silence, and fails after a further timeout of
+// silence. Deadlines are only moved once they have passed, so that a busy connection sets none.
 type keepalive struct {
 	conn     net.Conn
 	interval time.Duration
@@ -18,9 +18,9 @@ type keepalive struct {
 	ask      func() // sends a heartbeat
 
 	last  time.Time // when the last byte arrived
-	asked time.Time // when a heartbeat was sent after that; zero if none was
-	taken int64     // how much the peer had taken by then
-	busy  bool      // something was queued then, so that the heartbeat may be behind it
+	asked time.Time // when a heartbeat was sent after that; zero: none
+	taken int64     // outbox.taken at that time
+	busy  bool      // something was queued at that time, so the heartbeat may wait behind it
 }
 
 func (k *keepalive) init() {
@@ -46,8 +46,8 @@ func (k *keepalive) Read(b []byte) (int, error) {
 	}
 }
 
-// heard is called when something has arrived. A deadline set by the timeout is replaced, else the next heartbeat would be
-// late by it.
+// heard is called when something has arrived. It replaces a deadline set for the timeout, which would delay the next
+// heartbeat.
 func (k *keepalive) heard() {
 	k.last = time.Now()
 	if !k.asked.IsZero() {
@@ -56,8 +56,8 @@ func (k *keepalive) heard() {
 	}
 }
 
-// overdue is called when a deadline has passed. The timeout counts from the heartbeat, which may have been sent late, as
-// after a pause of the process. It restarts when the peer has taken something of what was queued before the heartbeat.
+// overdue is called when a deadline has passed. The timeout counts from the heartbeat, which may be late after a pause of
+// the process, and restarts while what was queued before the heartbeat is being written.
 func (k *keepalive) overdue(now time.Time) error {
 	if next := k.last.Add(k.interval); now.Before(next) {
 		return k.conn.SetReadDeadline(next)

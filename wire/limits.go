@@ -2,24 +2,24 @@ package wire
 
 import "time"
 
-// Limits bounds what a peer can make this side hold or wait for. Zero fields mean the defaults.
+// Limits limits what a peer can make this side hold or wait for. Zero fields mean the defaults.
 type Limits struct {
 	MaxMessageBytes      int // of a frame without its header
 	MaxDecompressedBytes int // of one payload
 	MaxMetadataPairs     int
-	MaxMetadataBytes     int // of a request; a response may have eight times as much, since it carries its error twice
+	MaxMetadataBytes     int // of a request; a response may have eight times as much, since it has its error twice
 	MaxNameBytes         int // of the name of a service or a method
-	MaxInFlight          int // calls of one connection that run; up to 1,000 more are queued
+	MaxInFlight          int // running calls of one connection; up to 1,000 more are queued
 
 	FirstByteTimeout time.Duration // from accept to the first byte
 	BodyTimeout      time.Duration // from the first wait within a frame to its end
-	IdleTimeout      time.Duration // without a frame begun or a call in flight
-	WriteTimeout     time.Duration // without progress of the peer in reading what is sent to it
+	IdleTimeout      time.Duration // without a new frame or a call in flight
+	WriteTimeout     time.Duration // without progress in writing
 }
 
 const responseMetadataFactor = 8
 
-// defaultMaxDecompressedBytes also bounds what decoding may allocate by default.
+// defaultMaxDecompressedBytes is also the default of Decoding.MaxBytes.
 const defaultMaxDecompressedBytes = 16 << 20
 
 // WithDefaults returns l with the defaults in place of zero and negative fields.

@@ -9,14 +9,14 @@ import (
 	"time"
 )
 
-// Keys of metadata that have a meaning. The package comment describes those of ours.
+// Metadata keys with a meaning in the protocol. The package comment describes ours.
 const (
 	MetaError          = "__rpcx_error__"    // text of an error, for rpcx clients
 	MetaErrorEasymicro = "easymicro_error__" // the same, for clients of the easymicro of 2019
 	MetaAuth           = "__AUTH"            // token of the caller
-	MetaTimeout        = "__ServerTimeout"   // milliseconds left until the caller's deadline
+	MetaTimeout        = "__ServerTimeout"   // milliseconds until the caller's deadline
 
-	metaPrefix            = "x-em-"                   // of all our keys
+	metaPrefix            = "x-em-"                   // prefix of our keys
 	MetaCode              = "x-em-code"               // name of the code of an error
 	MetaReason            = "x-em-reason"             // its reason
 	MetaRule              = "x-em-rule"               // rule that refused the call, as name@r42
@@ -27,8 +27,8 @@ const (
 	MetaBegun             = "x-em-begun"              // sequence of the last request that began to run
 )
 
-// DrainPath is the reserved service path of the one-way request that announces a drain. Its sequence is that of the last
-// accepted request. A second one, with the method "last", is sent right before the connection ends: requests behind its
+// DrainPath is the reserved service path of the one-way request that announces a drain, with the sequence of the last
+// accepted request. A second one, with the method "last", is sent right before the connection ends: requests after its
 // sequence were not read, and may be sent elsewhere.
 const (
 	DrainPath = "x-em-drain"
@@ -38,20 +38,20 @@ const (
 // CancelPath is the reserved service path of the one-way request that cancels the call with its sequence.
 const CancelPath = "x-em-cancel"
 
-// HeartbeatSeq is the sequence of heartbeats that expect no answer: a server sends such a response when its peer has closed
-// its sending side, to find out whether it still reads.
+// HeartbeatSeq is the sequence of heartbeats of a Conn, and of the response that a server sends unasked to find out whether
+// a peer that has closed its sending side still reads.
 const HeartbeatSeq = math.MaxUint64
 
-// Metadata is the ordered list of key and value pairs of a frame. Keys are case-sensitive and unique.
+// Metadata is the list of key-value pairs of a frame. Keys are case-sensitive and unique.
 type Metadata [][2]string
 
-// Get returns the value of key; "" when it is absent.
+// Get returns the value of key, or "".
 func (m Metadata) Get(key string) string {
 	v, _ := m.Lookup(key)
 	return v
 }
 
-// Lookup returns the value of key, and whether it is present.
+// Lookup returns the value of key, and reports whether it is present.
 func (m Metadata) Lookup(key string) (string, bool) {
 	for i := range m {
 		if m[i][0] == key {
@@ -61,8 +61,7 @@ func (m Metadata) Lookup(key string) (string, bool) {
 	return "", false
 }
 
-// GetFold returns the value of a key in its exact spelling, or else in one that differs in case, as the names of HTTP
-// headers may; "" when there is neither.
+// GetFold is like Get, but falls back to a key that differs only in case, as HTTP header names may.
 func (m Metadata) GetFold(key string) string {
 	if v, ok := m.Lookup(key); ok {
 		return v
@@ -91,7 +90,7 @@ func (m *Metadata) Del(key string) {
 	*m = slices.DeleteFunc(*m, func(p [2]string) bool { return p[0] == key })
 }
 
-// size returns the length of the pairs on the wire.
+// size returns the encoded length.
 func (m Metadata) size() int {
 	n := 0
 	for i := range m {
@@ -100,8 +99,8 @@ func (m Metadata) size() int {
 	return n
 }
 
-// CallerDeadline returns the deadline that the caller sent: the milliseconds of __ServerTimeout, counted from the arrival.
-// Zero and negative values mean the arrival itself; values that are not numbers are ignored.
+// CallerDeadline returns the caller's deadline: arrived plus the milliseconds in __ServerTimeout. A value that is not
+// positive means arrived itself; one that is not a number is ignored.
 func CallerDeadline(arrived time.Time, m Metadata) (time.Time, bool) {
 	v, ok := m.Lookup(MetaTimeout)
 	if !ok {

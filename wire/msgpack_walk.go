@@ -24,8 +24,8 @@ var (
 	}}
 )
 
-// msgpackFields adds the fields of a struct as the decoder knows them. An embedded struct may both be a member and have
-// members.
+// msgpackFields adds the fields of a struct as the decoder sees them. An embedded struct can be a member itself, besides
+// having its members inlined.
 func msgpackFields(s *shaper, r *shape, t reflect.Type) {
 	for f := range t.Fields() {
 		tag, options, _ := strings.Cut(f.Tag.Get("msgpack"), ",")
@@ -48,7 +48,7 @@ func msgpackFields(s *shaper, r *shape, t reflect.Type) {
 	}
 }
 
-// msgpackInline adds the members of an embedded struct to those of r. The first of them allocates what a pointer points to.
+// msgpackInline adds the members of an embedded struct to those of r. If it is behind a pointer, the first one allocates it.
 func msgpackInline(r, inner *shape, t reflect.Type) {
 	wrap := func(m *shape) *shape {
 		if t.Kind() != reflect.Pointer {
@@ -69,13 +69,13 @@ type msgpackWalk struct {
 	bill
 	rest   []byte
 	buffer int  // of the decoder, for texts
-	keys   int  // open keys of maps
+	keys   int  // map keys being walked
 	own    bool // within a value of a type that decodes itself
 	times  []msgpackTime
 	unfit  bool // see misleads
 }
 
-// value walks the first of the remaining values, and reports whether it is sound and within the bound.
+// value walks the next value, and reports whether it is valid and the total within the limit.
 func (w *msgpackWalk) value(s *shape, depth int) bool {
 	if len(w.rest) == 0 {
 		return false
@@ -120,8 +120,8 @@ func (w *msgpackWalk) value(s *shape, depth int) bool {
 	return sound
 }
 
-// misleads reports whether the decoder would read the inside of an extension as a map that does not exist, or make a key of
-// a value that cannot be one, which panics.
+// misleads reports whether the decoder would mistake the content of an extension for a map, or use a value as a map key that
+// cannot be one, which panics.
 func (w *msgpackWalk) misleads(s *shape, value []byte, depth int) bool {
 	head := value[0]
 	switch extension := msgpackIsExtension(head); {
@@ -135,8 +135,8 @@ func (w *msgpackWalk) misleads(s *shape, value []byte, depth int) bool {
 	return s != nil && s.kind == asDict
 }
 
-// misread reports whether a type that decodes itself could read an extension as a map that does not exist. Some times look
-// like that as well: they are recorded, to be encoded differently.
+// misread reports whether a type that decodes itself could mistake the content of an extension for a map. Times that look
+// like one are recorded instead, and re-encoded.
 func (w *msgpackWalk) misread(extension []byte, depth int) bool {
 	body := msgpackBody(extension)
 	if len(body) == 0 || !msgpackIsMap(body[0]) {
@@ -179,7 +179,7 @@ func (w *msgpackWalk) itself(s *shape, head byte, length int, container bool) in
 	}
 }
 
-// read returns the growth of the decoder's buffer for a text.
+// read returns what the decoder's buffer grows by for a text.
 func (w *msgpackWalk) read(n int) int {
 	if n <= w.buffer {
 		return 0

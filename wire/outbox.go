@@ -11,9 +11,9 @@ import (
 )
 
 const (
-	eagerBytes     = 32 << 10 // with so much queued, a yielding goroutine is not waited for
+	eagerBytes     = 32 << 10 // with this much queued, a frame is flushed without waiting for a yielding goroutine
 	tlsRecordBytes = 16 << 10
-	directWait     = 20 * time.Millisecond // that a caller may be held up by its own write
+	directWait     = 20 * time.Millisecond // time that a caller may block in its own write
 )
 
 var (
@@ -27,20 +27,20 @@ func timedOut(err error) bool {
 }
 
 // outbox is the sending side of a connection. Frames are appended to segments. The goroutine that appends to an idle outbox
-// writes them, together with what others append meanwhile, so that many frames go into one write and a lone frame is not
-// handed over. An idle outbox holds no memory.
+// writes them, together with what others append meanwhile: many frames share a write, and a single one needs no other
+// goroutine. An idle outbox holds no memory.
 type outbox struct {
 	conn    net.Conn
-	timeout time.Duration // without progress, until a write fails
+	timeout time.Duration // time without progress after which a write fails
 	fragile bool          // a write that times out breaks the connection, as with TLS
-	taken   atomic.Int64  // bytes that the peer has taken
+	taken   atomic.Int64  // bytes written
 
 	mu       sync.Mutex
 	phase    outPhase
 	queue    segments
 	backlog  backlog
 	err      error
-	deadline time.Time     // set on conn; belongs to the flusher
+	deadline time.Time     // as set on conn; belongs to the flusher
 	progress chan struct{} // closed when something was written or failed; made by a waiter
 }
 
@@ -74,7 +74,7 @@ func (o *outbox) append(f *Frame) (flush bool, err error) {
 	return flush, o.err
 }
 
-// leave gives up a turn, if t is not nil.
+// leave releases t, unless it is nil.
 func (o *outbox) leave(t *turn) {
 	if t != nil {
 		o.mu.Lock()
@@ -83,7 +83,7 @@ func (o *outbox) leave(t *turn) {
 	}
 }
 
-// put queues f without regard to room. It reports whether the caller has to flush. It needs o.mu.
+// put queues f even without room. It reports whether the caller has to flush. It needs o.mu.
 func (o *outbox) put(f *Frame) (flush bool) {
 	if o.err != nil {
 		return false
@@ -99,7 +99,7 @@ func (o *outbox) put(f *Frame) (flush bool) {
 	return false
 }
 
-// untaken returns how many bytes are queued for the peer, and how many it has taken.
+// untaken returns the number of bytes queued, and of those written so far.
 func (o *outbox) untaken() (waiting, taken int64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -123,7 +123,7 @@ func (o *outbox) advance() {
 	}
 }
 
-// fail keeps the first error. It needs o.mu.
+// fail makes all further appends fail with the first error. It needs o.mu.
 func (o *outbox) fail(err error) {
 	if o.err == nil {
 		o.err, o.backlog.closed = err, true
@@ -131,8 +131,7 @@ func (o *outbox) fail(err error) {
 	o.advance()
 }
 
-// flush writes what is queued until nothing is. With yield other goroutines may append first, which pays when they are about
-// to.
+// flush writes until nothing is queued. With yield it lets other goroutines append first, which pays when they are about to.
 func (o *outbox) flush(yield bool) error {
 	if yield {
 		runtime.Gosched()
@@ -149,8 +148,8 @@ func (o *outbox) flush(yield bool) error {
 	return o.err
 }
 
-// flushOnce is flush for callers that must be held up neither by the peer, for longer than limit, nor by what others have to
-// send. It reports whether something is left to flush.
+// flushOnce writes at most one segment, for at most limit, so that neither the peer nor other senders delay the caller
+// further. It reports whether something is left to flush.
 func (o *outbox) flushOnce(limit time.Duration) (left bool, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -168,8 +167,8 @@ func (o *outbox) flushOnce(limit time.Duration) (left bool, err error) {
 	return false, o.err
 }
 
-// writeQueued writes the first segment. With a limit it writes what the peer takes within that and queues the rest again;
-// without one it fails when the peer takes nothing for the timeout. It needs o.mu, and unlocks it for the write.
+// writeQueued writes the first segment. With a limit it requeues what could not be written within it; without one it fails
+// after the timeout without progress. It needs o.mu, and unlocks it for the write.
 func (o *outbox) writeQueued(limit time.Duration) {
 	o.phase = outWriting
 	s := o.queue.take()
@@ -204,8 +203,8 @@ func (o *outbox) finish() {
 	o.advance()
 }
 
-// write writes b. It fails with errSlowReader when the peer takes no byte for the timeout; one that takes a few is slow, but
-// alive. With TLS progress shows only by whole records.
+// write writes b. It fails with errSlowReader when nothing could be written for the timeout. With TLS only whole records
+// count as progress.
 func (o *outbox) write(b []byte) (n int, err error) {
 	step, look := segmentBytes, o.timeout/20
 	if o.fragile {
@@ -232,7 +231,7 @@ func (o *outbox) write(b []byte) (n int, err error) {
 	}
 }
 
-// offer writes what of b the peer takes within limit.
+// offer writes as much of b as it can within limit.
 func (o *outbox) offer(b []byte, limit time.Duration) (n int, err error) {
 	if err := o.allow(time.Now(), limit); err != nil {
 		return 0, err
@@ -245,8 +244,8 @@ func (o *outbox) offer(b []byte, limit time.Duration) (n int, err error) {
 	return n, err
 }
 
-// allow gives the next write about d, and with TLS at least d. Setting a new deadline for each would cost as much as a small
-// call.
+// allow sets the write deadline to about d, with TLS at least d, unless the current one will do: a new deadline for each
+// write would cost as much as a small call.
 func (o *outbox) allow(now time.Time, d time.Duration) error {
 	minimum := d / 4
 	if o.fragile {
@@ -259,14 +258,14 @@ func (o *outbox) allow(now time.Time, d time.Duration) error {
 	return o.conn.SetWriteDeadline(o.deadline)
 }
 
-// close makes all appends fail, also those that wait for room.
+// close makes all appends fail, including those that wait for room.
 func (o *outbox) close() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.fail(errWriteClosed)
 }
 
-// settle waits until what is queued has been written or cannot be, or ctx has ended.
+// settle waits until the queue has been written or has failed, or ctx ends.
 func (o *outbox) settle(ctx context.Context) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -283,14 +282,14 @@ func (o *outbox) settle(ctx context.Context) {
 	}
 }
 
-// idle reports whether all that was queued has been handed to the connection.
+// idle reports whether everything queued has been written.
 func (o *outbox) idle() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.phase == outIdle && o.queue.first == nil
 }
 
-// segment holds bytes to be written. A frame is never split over two.
+// segment holds whole frames to be written.
 type segment struct {
 	b    []byte
 	next *segment
@@ -309,8 +308,8 @@ func (s *segment) free() {
 // segments is a queue of segments.
 type segments struct{ first, last *segment }
 
-// append appends a frame, and returns its length. A long one gets a segment of its own, so that nothing long is copied when
-// the memory grows, and what was written is freed soon.
+// append appends a frame and returns its length. A long one starts a new segment, so that little is copied when memory
+// grows, and written memory is freed soon.
 func (q *segments) append(f *Frame) int64 {
 	s := q.last
 	if s == nil || len(s.b)+len(f.Payload) > segmentBytes {
@@ -337,7 +336,7 @@ func (q *segments) take() *segment {
 	return s
 }
 
-// putBack queues s again in front, without its first n bytes.
+// putBack requeues s at the front, without its first n bytes.
 func (q *segments) putBack(s *segment, n int) {
 	s.b = append(s.b[:0], s.b[n:]...)
 	if s.next = q.first; s.next == nil {
@@ -346,7 +345,7 @@ func (q *segments) putBack(s *segment, n int) {
 	q.first = s
 }
 
-// drop removes all segments, and returns how many bytes they had.
+// drop removes all segments, and returns their length.
 func (q *segments) drop() (n int64) {
 	for s := q.first; s != nil; s = s.next {
 		n += int64(len(s.b))

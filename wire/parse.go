@@ -8,9 +8,9 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// ParseFrame reads the frame at the beginning of b, which is not changed: the payload is a part of it, and rest what
-// follows the frame. It fails with io.ErrUnexpectedEOF when b ends within the frame, or with a *FrameError; if that can be
-// answered, f has what was read. Any version byte is accepted, as stock peers do.
+// ParseFrame parses the frame at the beginning of b, and returns what follows it as rest. The payload aliases b. It fails
+// with io.ErrUnexpectedEOF if b ends within the frame, or with a *FrameError; if that is not fatal, f has the fields of the
+// header. Any version byte is accepted, as stock peers do.
 func ParseFrame(b []byte, lim Limits) (f Frame, rest []byte, err error) {
 	lim = lim.WithDefaults()
 	if len(b) > 0 && b[0] != Magic {
@@ -40,7 +40,7 @@ func ParseFrame(b []byte, lim Limits) (f Frame, rest []byte, err error) {
 	return f, rest, nil
 }
 
-// parseHeader reads the first HeaderBytes of b into f and returns the length of what follows.
+// parseHeader parses the first HeaderBytes of b into f and returns the length of the body.
 func parseHeader(b []byte, f *Frame) (uint32, *FrameError) {
 	_ = b[HeaderBytes-1]
 	if b[0] != Magic {
@@ -72,7 +72,7 @@ func checkTotal(total uint32, lim *Limits) *FrameError {
 	return overLimit(tooLarge, "message of %d bytes exceeds the %d allowed", total, lim.MaxMessageBytes)
 }
 
-// parseBody reads the four blocks of body into f, except the payload, which it returns as a part of body.
+// parseBody parses the blocks of body into f, except the payload, which it returns as a slice of body.
 func parseBody(body []byte, f *Frame, lim *Limits, k *interner) (payload []byte, bad *FrameError) {
 	service, rest, ok1 := cutBlock(body)
 	method, rest, ok2 := cutBlock(rest)
@@ -115,10 +115,10 @@ func cutBlock(b []byte) (block, rest []byte, ok bool) {
 }
 
 // interner reuses the strings that a connection repeats, so that a frame like an earlier one costs no allocation. Its size
-// is bounded whatever a peer sends. A nil interner keeps nothing.
+// is bounded. A nil interner keeps nothing.
 type interner struct {
 	names []string
-	next  int    // name to be replaced when names is full
+	next  int    // index of the name to replace when names is full
 	meta  string // the last metadata block
 }
 
@@ -156,8 +156,8 @@ func (k *interner) metadata(b []byte) string {
 	return k.meta
 }
 
-// appendMetadata appends the pairs of a metadata block to dst. Their strings are parts of block, the one allocation that
-// metadata costs. The last value of a repeated key counts, as for stock peers, which put the pairs into a map.
+// appendMetadata appends the pairs of a metadata block to dst. Their strings are substrings of block, so that metadata costs
+// one allocation. The last value of a repeated key counts, as in stock peers.
 func appendMetadata(dst Metadata, block string, maxPairs int) (Metadata, *FrameError) {
 	for n := 0; len(block) > 0; n++ {
 		if n == maxPairs {
@@ -188,15 +188,14 @@ func cutString(b string) (s, rest string, ok bool) {
 	return b[4 : 4+n], b[4+n:], true
 }
 
-// FrameError describes a bad frame.
+// FrameError reports a frame that is malformed or exceeds a limit.
 //
-// A malformed frame is fatal and cannot be answered, since the start of the next one is unknown. A sound frame over a limit
-// (names, metadata, length) can be answered: its sequence, type, codec and flags have been read, the rest was skipped, and
-// reading can go on.
+// A malformed frame is fatal and cannot be answered, since the start of the next one is unknown. A valid frame that exceeds
+// a limit can be answered: its header has been read and the rest skipped, and the next frame can be read.
 type FrameError struct {
-	Reason string      // from a small fixed set: a label of metrics
-	Answer *code.Error // error for the caller; nil when it cannot be answered
-	Fatal  bool        // the connection cannot be read on
+	Reason string      // one of a small fixed set, for metric labels
+	Answer *code.Error // error for the caller; nil if the frame cannot be answered
+	Fatal  bool        // no further frame can be read
 
 	detail string
 }
@@ -213,7 +212,7 @@ const (
 
 func (e *FrameError) Error() string { return "bad frame: " + e.detail }
 
-// Unwrap returns the answer, so that code.From returns its code.
+// Unwrap returns Answer, so that code.From finds it.
 func (e *FrameError) Unwrap() error {
 	if e.Answer == nil {
 		return nil

@@ -12,8 +12,8 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// Append encodes v with codec c and appends it to dst. On failure it returns dst unchanged and an INTERNAL error, or
-// INVALID_ARGUMENT with unknown_codec.
+// Append encodes v with codec c and appends it to dst. On failure it returns dst unchanged, and INTERNAL or, for an unknown
+// c, INVALID_ARGUMENT/unknown_codec.
 func Append(c Codec, dst []byte, v any) ([]byte, error) {
 	var out []byte
 	var err error
@@ -37,8 +37,7 @@ func Append(c Codec, dst []byte, v any) ([]byte, error) {
 	return out, nil
 }
 
-// AppendHTTP appends v to dst as the JSON that HTTP callers see: protojson for protobuf messages, otherwise that of Append.
-// Its errors are those of Append.
+// AppendHTTP is like Append with JSON, but encodes protobuf messages as protojson. It is for HTTP callers.
 func AppendHTTP(dst []byte, v any) ([]byte, error) {
 	m, ok := protoMessage(v)
 	if !ok {
@@ -54,48 +53,47 @@ func AppendHTTP(dst []byte, v any) ([]byte, error) {
 	return out, nil
 }
 
-// Decode decodes data into the pointer v, which must point to a zero value, and keeps no part of data. Errors are
-// INVALID_ARGUMENT with bad_payload or unknown_codec, and RESOURCE_EXHAUSTED with too_large when decoding would take too
-// much memory, see Decoding. Their text names the position and the kind of the mistake, but no value of the payload, so
-// that it can be logged.
+// Decode decodes data into v, a pointer to a zero value, and keeps no part of data. Errors are INVALID_ARGUMENT/bad_payload,
+// INVALID_ARGUMENT/unknown_codec and, when decoding would take too much memory, RESOURCE_EXHAUSTED/too_large; see Decoding.
+// Their texts give the position and kind of a mistake, but no value of the payload, so that they can be logged.
 func Decode(c Codec, data []byte, v any) error {
 	return new(Decoding).Decode(c, data, v)
 }
 
-// DecodeHTTP decodes what AppendHTTP encodes into the pointer v. Unknown names are ignored. Its errors are those of Decode.
+// DecodeHTTP is like Decode, for what AppendHTTP encodes. Unknown names are ignored.
 func DecodeHTTP(data []byte, v any) error {
 	return new(Decoding).DecodeHTTP(data, v)
 }
 
-// DecodeKnown decodes like DecodeHTTP, but fails with an UnknownMemberError in the chain of the error for a member that v
-// does not have. Types that decode themselves, maps, and the inside of a google.protobuf.Any have no unknown members.
+// DecodeKnown is like DecodeHTTP, but rejects a member that v does not have: its error wraps an UnknownMemberError. Types
+// that decode themselves, maps, and the content of a google.protobuf.Any have no unknown members.
 func DecodeKnown(data []byte, v any) error {
 	return new(Decoding).DecodeKnown(data, v)
 }
 
 const (
-	allowedFactor = 16      // times its length may decoding a payload allocate,
-	allowedAlways = 4 << 20 // and this much whatever the length
+	allowedFactor = 16      // decoding a payload may allocate this many times its length,
+	allowedAlways = 4 << 20 // and this much in any case
 
-	minWalk   = 64 << 10 // bytes: if decoding cannot allocate more, the payload is not walked first
-	minCharge = 4 << 10  // bytes: less is not charged to an account
+	minWalk   = 64 << 10 // bytes: if decoding cannot allocate more, the payload is not walked
+	minCharge = 4 << 10  // bytes: less is not charged
 )
 
-// Account is charged for what decoding allocates. It returns an error when that is too much for now.
+// Account is charged for what decoding allocates. Charge returns an error if that is too much.
 type Account interface {
 	Charge(bytes int) error
 }
 
-// Decoding bounds the decoding of payloads. The zero value is what the function Decode uses.
+// Decoding limits what decoding allocates. The function Decode uses the zero value.
 type Decoding struct {
-	// MaxBytes bounds what decoding one payload may allocate: 16 MiB if 0, unbounded if negative. A second bound is 16
-	// times the length of the payload, or 4 MiB if that is more. What types allocate that decode themselves is not bounded.
+	// MaxBytes limits what decoding one payload may allocate; 0 means 16 MiB, a negative value no limit. Another limit is
+	// the larger of 4 MiB and 16 times the length of the payload. What types that decode themselves allocate is not limited.
 	MaxBytes int
-	// Account, if any, is charged before anything is allocated, even when the payload turns out to be invalid.
+	// Account, if not nil, is charged before anything is allocated, even if the payload turns out to be invalid.
 	Account Account
 }
 
-// Decode is the function Decode within the bounds of d.
+// Decode is like the function Decode, within the limits of d.
 func (d *Decoding) Decode(c Codec, data []byte, v any) error {
 	p, data, err := d.allow(c, false, data, v)
 	if err != nil {
@@ -178,7 +176,7 @@ func (d *Decoding) allowance(n int) int {
 	return min(max(allowedFactor*n, allowedAlways), d.limit())
 }
 
-// allow fails when decoding data into v may allocate too much. It returns what to decode instead of data.
+// allow returns an error if decoding data into v may allocate too much. plain is what to decode instead of data.
 func (d *Decoding) allow(c Codec, http bool, data []byte, v any) (p *plan, plain []byte, err error) {
 	if p = planOf(c, http, v); p == nil {
 		return nil, data, nil
@@ -236,7 +234,7 @@ func (d *Decoding) charge(cost int) error {
 	return d.Account.Charge(cost)
 }
 
-// tooCostly names the bound that is exceeded.
+// tooCostly returns the error for the limit that is exceeded.
 func (d *Decoding) tooCostly(n int) *code.Error {
 	what := "decoding the payload would take more than the %d bytes of memory allowed"
 	if !d.AtLimit(n) {
@@ -245,7 +243,7 @@ func (d *Decoding) tooCostly(n int) *code.Error {
 	return code.Errorf(code.ResourceExhausted, what, d.allowance(n)).WithReason(code.ReasonTooLarge)
 }
 
-// planOf returns nil when the payload need not be walked, as with raw payloads.
+// planOf returns nil for payloads that need not be walked, such as raw ones.
 func planOf(c Codec, http bool, v any) *plan {
 	switch c {
 	case JSON:
@@ -260,7 +258,7 @@ func planOf(c Codec, http bool, v any) *plan {
 	case Protobuf:
 		m, ok := protoMessage(v)
 		if !ok {
-			return nil // what other types allocate in their own methods is unknown
+			return nil // what the methods of other types allocate is unknown
 		}
 		return knownOf(m.ProtoReflect()).plan
 	case Thrift:

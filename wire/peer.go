@@ -7,18 +7,18 @@ import (
 	"sync/atomic"
 )
 
-// serverInfo is what a Conn has learned about its server from the frames it sent. Nothing is assumed: stock servers end the
-// connection when they are sent what they do not know.
+// serverInfo is what a Conn has learned about its server from received frames. Nothing is assumed: stock servers close the
+// connection on anything they do not know.
 type serverInfo struct {
 	spoken     chan struct{} // closed when a frame has arrived
 	heard      bool          // spoken is closed; belongs to the reader
 	introduced bool          // the server has introduced itself; belongs to the reader
-	answered   atomic.Bool   // a response has arrived: one of our servers has introduced itself with the first
-	ours       atomic.Bool   // the server has sent a key of ours, and so knows our extensions
-	zstd       atomic.Bool   // it decompresses zstd
+	answered   atomic.Bool   // a response has arrived; a server of ours has introduced itself in the first
+	ours       atomic.Bool   // the server has sent a key of ours, so it knows our extensions
+	zstd       atomic.Bool   // it accepts zstd
 }
 
-// learn is called by the reader for each frame. It closes spoken last, so that a waiter finds what the frame said.
+// learn is called by the reader for each frame. It closes spoken last, so that waiters see what was learned.
 func (i *serverInfo) learn(f *Frame) {
 	if !i.introduced {
 		if f.Type == Response && !i.answered.Load() {
@@ -35,7 +35,7 @@ func (i *serverInfo) learn(f *Frame) {
 	}
 }
 
-// learnFeatures reads the introduction, which need not be in the first frame with a key of ours.
+// learnFeatures parses the introduction, which need not be in the first frame with a key of ours.
 func (i *serverInfo) learnFeatures(f *Frame) {
 	_, named := f.Metadata.Lookup(MetaHost)
 	list, accepting := f.Metadata.Lookup(MetaAcceptCompression)
@@ -44,8 +44,8 @@ func (i *serverInfo) learnFeatures(f *Frame) {
 	}
 }
 
-// sentByOurs reports whether f comes from a server that knows our keys. In a response only the host's name shows that, or
-// the code of an error: stock servers echo the other keys.
+// sentByOurs reports whether f shows that the server knows our keys. In a response only the host's name or the code of an
+// error does: stock servers echo the other keys.
 func sentByOurs(f *Frame) bool {
 	if f.Type == Request {
 		return f.Service == DrainPath
@@ -67,7 +67,7 @@ type clientInfo struct {
 	notLegacy bool   // it is not a client of the easymicro of 2019
 }
 
-// accept learns from a request that is accepted or refused. It reports whether this is the first with a key of ours.
+// accept learns from a request that is accepted or refused, and reports whether it is the first with a key of ours.
 func (i *clientInfo) accept(req *Frame) (introduces bool) {
 	i.last = req.Seq
 	if !i.ours && hasKeyOfOurs(req.Metadata) {
@@ -79,18 +79,18 @@ func (i *clientInfo) accept(req *Frame) (introduces bool) {
 	return introduces
 }
 
-// maybeLegacy reports whether the client may be the easymicro of 2019, which must be sent nothing unasked: it crashes on a
-// heartbeat, and takes any frame with the sequence of a call in flight, such as that of a drain, for the answer. It counts
-// from 1, where ours and those of rpcx count from 0, and sends names in lower case only.
+// maybeLegacy reports whether the client may be easymicro 2019, which must be sent nothing unasked: it crashes on a
+// heartbeat, and takes any frame with the sequence of a call in flight, such as a drain announcement, for the answer. Its
+// sequences begin with 1, those of ours and of rpcx with 0, and its names are in lower case.
 func (i *clientInfo) maybeLegacy() bool { return i.last != HeartbeatSeq && !i.notLegacy }
 
-// drainFrame returns the frame that announces a drain. ok is false for clients that may not know it.
+// drainFrame returns the frame that announces a drain. ok reports whether the client is known to understand it.
 func (i *clientInfo) drainFrame(method string) (f *Frame, ok bool) {
 	return &Frame{Type: Request, OneWay: true, Service: DrainPath, Method: method, Seq: i.last}, i.ours
 }
 
-// answerHeartbeat adds to the response to a heartbeat with a key of ours which host answers, what it decompresses, and which
-// request was the last to begin.
+// answerHeartbeat completes the response to a heartbeat with a key of ours: it adds the introduction and the last request
+// that began to run.
 func (i *clientInfo) answerHeartbeat(f *Frame, host string) {
 	f.Metadata.Del(MetaHost) // the client's, if any
 	introduce(&f.Metadata, host)
@@ -102,11 +102,11 @@ func (i *clientInfo) answerHeartbeat(f *Frame, host string) {
 	}
 }
 
-// understood is what requests may be compressed with, as the value of MetaAcceptCompression.
+// understood is our value of MetaAcceptCompression.
 const understood = "gzip,zstd"
 
-// introduction is sent once, with the first response after a client has sent a key of ours: the name of the host, and what
-// it decompresses. Other clients are sent neither.
+// introduction adds the host's name and the accepted compressions to the first response after a client has sent a key of
+// ours. Other clients receive neither.
 type introduction struct{ state atomic.Int32 }
 
 const (
@@ -116,14 +116,14 @@ const (
 
 func (i *introduction) want() { i.state.CompareAndSwap(0, introWanted) }
 
-// addTo adds the introduction to the response to a call, once.
+// addTo adds the introduction to f, once, if f is the response to a call.
 func (i *introduction) addTo(f *Frame, host string) {
 	if i.state.Load() == introWanted && f.Type == Response && !f.Heartbeat && i.state.CompareAndSwap(introWanted, introGiven) {
 		introduce(&f.Metadata, host)
 	}
 }
 
-// introduce sets the keys of an introduction. The name of the host is set even when it is empty.
+// introduce sets the keys of an introduction. The name of the host is set even if it is empty.
 func introduce(m *Metadata, host string) {
 	if _, ok := m.Lookup(MetaHost); !ok {
 		m.Set(MetaHost, host)

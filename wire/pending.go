@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// answer is what a caller waits for.
+// answer is the response, or the error, that a caller waits for.
 type answer struct {
 	res *Frame
 	err error
-	got chan struct{} // one token an answer
+	got chan struct{} // has a token when it has arrived
 }
 
 func (a *answer) fail(err error) {
@@ -18,16 +18,16 @@ func (a *answer) fail(err error) {
 	a.got <- struct{}{}
 }
 
-// pendingCalls holds the calls of a Conn that wait for a response. It needs the lock of its clientTransport.
+// pendingCalls holds the calls of a Conn that wait for a response. The mu of its clientTransport guards it.
 type pendingCalls struct {
 	max   int
 	seq   uint64 // of the next request
 	bySeq map[uint64]*answer
 	free  []*answer
-	room  chan struct{} // closed when a call may be added; made by a waiter
+	room  chan struct{} // closed when a call ends; made by a waiter
 }
 
-// nextSeq returns the sequence of the next request. It skips that of unasked heartbeats.
+// nextSeq returns the sequence of the next request. It skips HeartbeatSeq.
 func (p *pendingCalls) nextSeq() uint64 {
 	if p.seq == HeartbeatSeq {
 		p.seq = 0
@@ -37,7 +37,7 @@ func (p *pendingCalls) nextSeq() uint64 {
 	return seq
 }
 
-// add gives the call a sequence. When there are too many it returns a channel that is closed when there may be room.
+// add assigns a sequence to the call. If there are too many calls it returns a channel that is closed when one ends.
 func (p *pendingCalls) add(req, res *Frame) (a *answer, room <-chan struct{}) {
 	if len(p.bySeq) >= p.max {
 		if p.room == nil {
@@ -56,7 +56,7 @@ func (p *pendingCalls) add(req, res *Frame) (a *answer, room <-chan struct{}) {
 	return a, nil
 }
 
-// remove returns nil when no call with the sequence waits any more.
+// remove removes the call with a sequence and returns its answer; nil if no such call waits.
 func (p *pendingCalls) remove(seq uint64) *answer {
 	a := p.bySeq[seq]
 	if a != nil {
@@ -73,7 +73,7 @@ func (p *pendingCalls) makeRoom() {
 	}
 }
 
-// failBehind fails the calls behind the sequence last; all of them when it is HeartbeatSeq.
+// failBehind fails the calls after the sequence last, or all of them if last is HeartbeatSeq.
 func (p *pendingCalls) failBehind(last uint64, err error) {
 	for seq, a := range p.bySeq {
 		if last == HeartbeatSeq || seq > last {
@@ -90,16 +90,16 @@ func (p *pendingCalls) reuse(a *answer) {
 }
 
 const (
-	keptChunk = 64 << 10 // memory of kept requests; longer ones have their own
-	askBytes  = 1 << 20  // of kept requests, after which the server is asked how far it has got
+	keptChunk = 64 << 10 // memory that short kept requests share
+	askBytes  = 1 << 20  // kept requests beyond this make the Conn ask the server which have begun
 )
 
-// oneWays tracks the one-way requests that were sent on a Conn. It needs the lock of its clientTransport.
+// oneWays tracks the one-way requests sent on a Conn. The mu of its clientTransport guards it.
 type oneWays struct {
 	kept unrunRequests
 
 	asked, answered uint64 // heartbeats
-	unread          bool   // it is not known that the last one was read
+	unread          bool   // the last one is not known to have been read
 	last            uint64 // its sequence
 	news            chan struct{}
 }
@@ -112,11 +112,10 @@ func (o *oneWays) read(seq uint64) {
 	o.unread = o.unread && o.last > seq
 }
 
-// owed reports whether the fate of a request is unknown: whether it was read or, once the server drains, whether it will
-// be run.
+// owed reports whether a request is unconfirmed: not known to have been read or, once the server drains, to run.
 func (o *oneWays) owed(draining bool) bool { return o.unread || draining && !o.kept.empty() }
 
-// heartbeat records the answer to a heartbeat, and which request the server says was the last to begin, if it does.
+// heartbeat records the answer to a heartbeat, and the last request that began to run, if the server reports it.
 func (o *oneWays) heartbeat(m Metadata) {
 	if o.answered == o.asked {
 		return
@@ -128,7 +127,7 @@ func (o *oneWays) heartbeat(m Metadata) {
 	o.notify()
 }
 
-// changes returns a channel that is closed with the next answer to a heartbeat, or when requests turn out to be read.
+// changes returns a channel that is closed by the next answer to a heartbeat, or when requests are known to have been read.
 func (o *oneWays) changes() <-chan struct{} {
 	if o.news == nil {
 		o.news = make(chan struct{})
@@ -143,10 +142,9 @@ func (o *oneWays) notify() {
 	}
 }
 
-// unrunRequests keeps one-way requests that the server may not have begun to run. When it says that it will not, they are
-// sent elsewhere.
+// unrunRequests keeps the one-way requests that the server may not have begun to run, so that they can be sent elsewhere.
 type unrunRequests struct {
-	max     int64 // bytes, beyond which the oldest are dropped
+	max     int64 // bytes; beyond that the oldest are dropped
 	list    []keptRequest
 	begin   int // of list
 	bytes   int64
@@ -164,7 +162,7 @@ type keptRequest struct {
 	frame []byte
 }
 
-// keepable returns f as it is kept, without its sequence. A long one is copied here, since add is called under locks.
+// keepable returns the copy of f to keep, without its sequence. A short f is copied later by add, which holds locks.
 func keepable(f *Frame) (k keptRequest) {
 	if f.size() > keptChunk/4 {
 		k.frame = AppendFrame(make([]byte, 0, f.size()), f)
@@ -173,7 +171,7 @@ func keepable(f *Frame) (k keptRequest) {
 	return k
 }
 
-// add keeps f, of which keepable made k.
+// add keeps f. k is the result of keepable.
 func (u *unrunRequests) add(f *Frame, k keptRequest) {
 	if k.seq = f.Seq; k.frame != nil {
 		binary.BigEndian.PutUint64(k.frame[4:], f.Seq)
@@ -194,7 +192,7 @@ func (u *unrunRequests) add(f *Frame, k keptRequest) {
 	u.list = append(u.list, k)
 }
 
-// small appends f to a chunk that small requests share.
+// small copies f to a chunk that small requests share.
 func (u *unrunRequests) small(f *Frame) []byte {
 	begin := len(u.chunk)
 	if int64(cap(u.chunk)-begin) < f.size() {
@@ -212,7 +210,7 @@ func (u *unrunRequests) skip() {
 	u.begin++
 }
 
-// run removes the requests up to the sequence last, which have begun to run.
+// run removes the requests up to the sequence last, once they have begun to run.
 func (u *unrunRequests) run(last uint64) {
 	for u.begin < len(u.list) && u.list[u.begin].seq <= last {
 		u.skip()
@@ -227,8 +225,8 @@ func (u *unrunRequests) run(last uint64) {
 
 func (u *unrunRequests) empty() bool { return u.begin == len(u.list) }
 
-// behind returns the requests behind the sequence last, and how many more there were; all of them when it is HeartbeatSeq.
-// Their deadlines are shortened to what is left.
+// behind returns the requests after the sequence last, or all of them if last is HeartbeatSeq, and the number of those that
+// were dropped. __ServerTimeout is set to the time left.
 func (u *unrunRequests) behind(last uint64) (all []*Frame, dropped int) {
 	if last != HeartbeatSeq {
 		u.run(last)
