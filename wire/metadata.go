@@ -22,7 +22,7 @@ const (
 	MetaRule              = "x-em-rule"               // rule that refused the call, as name@r42
 	MetaRetryAfter        = "x-em-retry-after-ms"     // milliseconds after which a retry may succeed
 	MetaHost              = "x-em-host"               // host that refused the call, or that introduces itself
-	MetaPublic            = "x-em-public"             // what HTTP callers may read of the text, if that is less
+	MetaPublic            = "x-em-public"             // public text of an error, for HTTP callers, if it differs
 	MetaAcceptCompression = "x-em-accept-compression" // compressions that the sender accepts, comma separated
 	MetaBegun             = "x-em-begun"              // sequence of the last request that began to run
 )

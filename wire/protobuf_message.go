@@ -15,7 +15,7 @@ type knownMessage struct {
 	descriptor protoreflect.MessageDescriptor
 	plan       *plan
 	recursive  bool // it can contain itself
-	anys       bool // it can contain a google.protobuf.Any, and so anything
+	anys       bool // it can contain a google.protobuf.Any
 }
 
 const anyName protoreflect.FullName = "google.protobuf.Any"
@@ -41,7 +41,8 @@ func knownOf(m protoreflect.Message) *knownMessage {
 	return known
 }
 
-// leadsBack reports whether md can contain itself. open is true for messages on the way. Extensions can be anything.
+// leadsBack reports whether md can contain itself. open is true for the messages on the path to md. Extensions may be any
+// message.
 func leadsBack(md protoreflect.MessageDescriptor, open map[protoreflect.FullName]bool) bool {
 	if onTheWay, seen := open[md.FullName()]; seen {
 		return onTheWay
@@ -60,7 +61,7 @@ func leadsBack(md protoreflect.MessageDescriptor, open map[protoreflect.FullName
 	return md.ExtensionRanges().Len() > 0
 }
 
-// messageShaper makes the shapes of messages.
+// messageShaper builds the shapes of messages.
 type messageShaper struct {
 	made map[protoreflect.FullName]*shape
 }
@@ -102,7 +103,7 @@ func messageSize(m protoreflect.Message) int {
 	return valueBytes
 }
 
-// extensions adds the registered extensions of a message.
+// extensions adds the registered extensions of a message to its shape.
 func (s *messageShaper) extensions(r *shape, md protoreflect.MessageDescriptor) {
 	if md.ExtensionRanges().Len() == 0 {
 		return
@@ -116,7 +117,7 @@ func (s *messageShaper) extensions(r *shape, md protoreflect.MessageDescriptor) 
 	})
 }
 
-// add adds a field to a message.
+// add adds a field to the shape of a message.
 func (s *messageShaper) add(r, f *shape, number protoreflect.FieldNumber) {
 	if f.kind == asList {
 		f.slot = r.lists
@@ -125,8 +126,8 @@ func (s *messageShaper) add(r, f *shape, number protoreflect.FieldNumber) {
 	r.ids[int32(number)] = f
 }
 
-// field returns the shape of a field, given its zero value. Messages, optional numbers and members of oneofs are behind a
-// pointer.
+// field returns the shape of a field, whose zero value is zero. Messages, optional scalars and members of oneofs are behind
+// a pointer.
 func (s *messageShaper) field(fd protoreflect.FieldDescriptor, zero protoreflect.Value) *shape {
 	switch {
 	case fd.IsMap():
@@ -142,7 +143,7 @@ func (s *messageShaper) field(fd protoreflect.FieldDescriptor, zero protoreflect
 	return f
 }
 
-// wireType returns how a value of a field is encoded, if it is not packed.
+// wireType returns the wire type of a field that is not packed.
 func wireType(fd protoreflect.FieldDescriptor) protowire.Type {
 	switch fd.Kind() {
 	case protoreflect.StringKind, protoreflect.BytesKind, protoreflect.MessageKind:
@@ -177,19 +178,19 @@ func (s *messageShaper) single(fd protoreflect.FieldDescriptor, v protoreflect.V
 	}
 }
 
-// unknownFactor times its length is allocated for an unknown field, which is appended to those before.
+// unknownFactor is the cost of an unknown field, per byte: it is appended to the previous ones.
 const unknownFactor = 7
 
-// protobufWalk adds up what decoding a message allocates. It reads at least as far as the decoder does.
+// protobufWalk adds up what decoding a message allocates. It walks at least as far as the decoder does.
 type protobufWalk struct {
 	bill
-	lists []listRoom // of the open messages
+	lists []listRoom // of the messages being walked
 }
 
-// listRoom is the length and the capacity of a growing list.
+// listRoom is the length and capacity of a growing list.
 type listRoom struct{ n, room int }
 
-// more adds n elements of a size, and returns the cost.
+// more adds n elements and returns the cost.
 func (l *listRoom) more(n, size int) int {
 	l.n += n
 	if l.n <= l.room {
@@ -199,7 +200,7 @@ func (l *listRoom) more(n, size int) int {
 	return rounded(l.room * size)
 }
 
-// exactly adds n packed numbers, and returns the cost: the decoder reallocates the list for them, whatever its capacity.
+// exactly adds n packed numbers and returns the cost: the decoder reallocates the list for them in any case.
 func (l *listRoom) exactly(n, size int) int {
 	if n == 0 {
 		return 0
@@ -209,7 +210,7 @@ func (l *listRoom) exactly(n, size int) int {
 	return rounded(l.room * size)
 }
 
-// message walks the fields of a message, or of a group up to its end, and returns what follows.
+// message walks the fields of a message, or of a group to its end, and returns the rest.
 func (w *protobufWalk) message(s *shape, b []byte, group protowire.Number, depth int) ([]byte, bool) {
 	if depth == maxDepth {
 		return nil, false
@@ -258,7 +259,7 @@ func (w *protobufWalk) field(f *shape, kind protowire.Type, value []byte, first,
 		data, _ := protowire.ConsumeBytes(value)
 		return w.add(w.lists[first+f.slot].exactly(packed(data, f.elem.size), f.elem.size))
 	case f == nil || f.wire != kind:
-		return w.add(unknownFactor*len(value) + 16) // a value of another wire type is kept like an unknown field
+		return w.add(unknownFactor*len(value) + 16) // a value of the wrong wire type is kept as an unknown field
 	case kind != protowire.BytesType:
 		w.place(f, first).behind(&w.bill)
 		return true
@@ -273,7 +274,7 @@ func (w *protobufWalk) field(f *shape, kind protowire.Type, value []byte, first,
 	return w.value(w.place(f, first), data, depth)
 }
 
-// packed returns the maximum number of numbers in a packed field.
+// packed returns the maximum count of numbers in a packed field.
 func packed(data []byte, size int) int {
 	ends := 0
 	for _, b := range data {
@@ -284,7 +285,7 @@ func packed(data []byte, size int) int {
 	return max(ends, len(data)/size)
 }
 
-// value walks a value with a length.
+// value walks a length-delimited value.
 func (w *protobufWalk) value(s *shape, data []byte, depth int) bool {
 	s = s.behind(&w.bill)
 	switch s.kind {
@@ -298,11 +299,11 @@ func (w *protobufWalk) value(s *shape, data []byte, depth int) bool {
 	}
 }
 
-// entry walks an entry of a map: a message of a key and a value.
+// entry walks a map entry, which is a message with a key and a value.
 func (w *protobufWalk) entry(f *shape, b []byte, depth int) bool {
 	w.total += 10 * (f.key.size + f.elem.size + mapBytes)
 	if f.elem.kind == asPointer {
-		w.total += f.elem.boxed // allocated before it is known to exist
+		w.total += f.elem.boxed // allocated even if there is no value
 	}
 	for len(b) > 0 {
 		number, kind, n := protowire.ConsumeTag(b)

@@ -10,9 +10,9 @@ import (
 
 const (
 	drainQuiet = 100 * time.Millisecond // silence after which a draining server closes a connection
-	sleepAfter = 2 * time.Second        // silence after which a connection frees its memory
-	stallAfter = time.Second            // a body that makes no progress for so long is cut when memory is short
-	lingerWait = 250 * time.Millisecond // for what a peer has sent before it learned that the connection ends
+	sleepAfter = 2 * time.Second        // silence after which a connection frees its buffers
+	stallAfter = time.Second            // when memory is short, time without progress after which the connection is closed
+	lingerWait = 250 * time.Millisecond // time to read what a peer sent before it noticed the end
 )
 
 var (
@@ -23,35 +23,36 @@ var (
 	errAsleep    = errors.New("asleep")
 )
 
-// readOwner is what readDeadlines ask when a deadline has passed.
+// readOwner is the connection, which readDeadlines consult when a deadline has passed.
 type readOwner interface {
-	// announceDrain announces to the peer that the server drains.
+	// announceDrain sends the drain frame to the peer.
 	announceDrain()
-	// unwritable reports whether the connection cannot be written to any more.
+	// unwritable reports whether the connection can no longer be written to.
 	unwritable() bool
-	// quietFrom returns since when nothing has happened: t, the end of the last call, or now while there is work.
+	// quietFrom returns the start of the current silence: the later of t and the end of the last call, or now while there is
+	// work.
 	quietFrom(t, now time.Time) time.Time
-	// readHolds reports whether a half-read frame holds memory that others need.
+	// readHolds reports whether a half-read frame holds memory while the budget is short.
 	readHolds() bool
 }
 
-// readDeadlines reads a connection and enforces the deadlines of its peer. They are checked when they have passed, so that
-// a busy connection sets none.
+// readDeadlines reads a connection and enforces the deadlines of its peer. A deadline is only moved once it has passed, so
+// that a busy connection sets none.
 type readDeadlines struct {
 	conn  net.Conn
 	lim   *Limits
 	owner readOwner
 
-	// These belong to the reader.
+	// Used by the reader only.
 	lastRead    time.Time
 	lastLost    time.Time // lastRead at the previous check after the connection became unwritable
 	inBody      bool
-	bodyEnd     time.Time // the body must be complete then
+	bodyEnd     time.Time // deadline of the body
 	announcedAt time.Time // when the drain was announced
 	ahead       []byte    // read while asleep
 	first       [HeaderBytes]byte
 
-	announcing  atomic.Bool // the drain has yet to be announced
+	announcing  atomic.Bool // the reader is to announce the drain
 	interrupted chan struct{}
 
 	mu       sync.Mutex
@@ -65,7 +66,7 @@ func (d *readDeadlines) init(conn net.Conn, lim *Limits, owner readOwner) {
 	d.set(time.Now().Add(lim.FirstByteTimeout))
 }
 
-// Read reads what is there. The frames in it count as read at that time.
+// Read implements io.Reader. lastRead is the time of arrival of what it returns.
 func (d *readDeadlines) Read(b []byte) (int, error) {
 	if len(d.ahead) > 0 {
 		n := copy(b, d.ahead)
@@ -93,13 +94,13 @@ func (d *readDeadlines) Read(b []byte) (int, error) {
 	}
 }
 
-// sleep waits for the next byte.
+// sleep waits for the next byte, without a buffer.
 func (d *readDeadlines) sleep() {
 	n, _ := d.conn.Read(d.first[:]) // an error is returned again by the next Read
 	d.ahead = d.first[:n]
 }
 
-// set sets the read deadline, once the reader is not interrupted.
+// set sets the read deadline, now or, while the reader is interrupted, in announced.
 func (d *readDeadlines) set(t time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -109,7 +110,7 @@ func (d *readDeadlines) set(t time.Time) {
 	}
 }
 
-// body is called when the rest of a frame must be waited for.
+// body is called when the rest of a frame has not arrived yet.
 func (d *readDeadlines) body() {
 	now := time.Now()
 	d.inBody, d.bodyEnd = true, now.Add(d.lim.BodyTimeout)
@@ -124,7 +125,7 @@ func (d *readDeadlines) frameRead() {
 	}
 }
 
-// drain interrupts the reader to have it announce the drain.
+// drain interrupts the reader, which then announces the drain.
 func (d *readDeadlines) drain() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -153,7 +154,7 @@ func (d *readDeadlines) announced(now time.Time) {
 	_ = d.conn.SetReadDeadline(d.until)
 }
 
-// maxQuiet is the silence that ends the connection.
+// maxQuiet returns the silence after which the connection ends.
 func (d *readDeadlines) maxQuiet() time.Duration {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -163,10 +164,10 @@ func (d *readDeadlines) maxQuiet() time.Duration {
 	return d.lim.IdleTimeout
 }
 
-// nextCheck is the silence after which the connection is checked.
+// nextCheck returns the silence after which the connection is checked.
 func (d *readDeadlines) nextCheck() time.Duration { return min(d.maxQuiet(), sleepAfter) }
 
-// overdue returns why the connection has to end, or sets the next deadline.
+// overdue returns an error if the connection must end, or sets the next deadline.
 func (d *readDeadlines) overdue(now time.Time) error {
 	if d.announcing.Load() {
 		d.owner.announceDrain()
@@ -205,8 +206,8 @@ func (d *readDeadlines) overdue(now time.Time) error {
 	return nil
 }
 
-// overdueUnwritable ends the connection when nothing has arrived since the previous check. What the peer sent earlier may
-// still be there, since the reader may have been held up.
+// overdueUnwritable ends the connection if nothing has arrived since the previous check. Until then there may still be
+// unread bytes.
 func (d *readDeadlines) overdueUnwritable(now time.Time) error {
 	if d.lastLost.Equal(d.lastRead) {
 		return errWriteClosed
@@ -216,7 +217,7 @@ func (d *readDeadlines) overdueUnwritable(now time.Time) error {
 	return nil
 }
 
-// stalls reports whether a frame that makes no progress holds memory that others need.
+// stalls reports whether a frame makes no progress while it holds memory that others need.
 func (d *readDeadlines) stalls(now time.Time) bool {
 	return now.Sub(d.lastRead) >= stallAfter && d.owner.readHolds()
 }

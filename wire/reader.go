@@ -6,19 +6,19 @@ import (
 	"sync"
 )
 
-// Reader reads the frames of one connection. Its buffer is small while it waits for a frame to begin, and a larger one from
-// a pool while the peer sends more than that at once. Memory grows only with the bytes that have arrived, whatever a header
-// claims. A Reader is not for concurrent use.
+// Reader reads the frames of a connection. While it waits for a frame its buffer is small; for more data it takes a larger
+// one from a pool. Memory grows with the bytes that have arrived, not with what a header claims. A Reader is not safe for
+// concurrent use.
 type Reader struct {
-	// OnBody, if set, is called once a frame, when its first bytes have been read and the rest must be waited for. It is
-	// the place to set the read deadline of a frame; the deadline for the start of the next one is set before Read.
+	// OnBody, if not nil, is called at most once for each frame, when its first bytes have arrived but not the rest. Use it
+	// to set the read deadline for the rest; set the one for the start of a frame before Read.
 	OnBody func()
 
 	src    io.Reader
 	lim    Limits
 	names  interner
 	grower grower // nil without a budget
-	held   int    // bytes for the frame that is being read, or was read last
+	held   int    // bytes taken for the current or the last frame
 
 	buf        []byte // small or *big
 	big        *bigBuffer
@@ -31,13 +31,13 @@ type Reader struct {
 const (
 	smallBytes = 1 << 10
 	bigBytes   = 32 << 10
-	firstStep  = 4 << 10 // memory for a long body at first, which then doubles with what has arrived
+	firstStep  = 4 << 10 // initial memory for a long body; it doubles as bytes arrive
 )
 
-// grower grants the memory that a Reader needs beyond its small buffer.
+// grower grants memory beyond a Reader's small buffer.
 type grower interface {
 	tryGrow(n int) bool
-	grow(n int) *FrameError // may wait a moment; nil, or why the frame is refused
+	grow(n int) *FrameError // may wait a moment; an error refuses the frame
 	shrink(n int)
 }
 
@@ -45,30 +45,30 @@ type bigBuffer [bigBytes]byte
 
 var bigBuffers = sync.Pool{New: func() any { return new(bigBuffer) }}
 
-// NewReader returns a Reader of src.
+// NewReader returns a Reader that reads from src. Call Release when done.
 func NewReader(src io.Reader, lim Limits) *Reader {
 	r := &Reader{src: src, lim: lim.WithDefaults()}
 	r.buf = r.small[:]
 	return r
 }
 
-// Buffered returns the number of bytes that were read from the connection but not yet as frames.
+// Buffered returns the number of bytes in the buffer.
 func (r *Reader) Buffered() int { return r.end - r.pos }
 
-// Release frees the buffer and what is in it, when the connection is done.
+// Release frees the buffer. The Reader must not be used afterwards.
 func (r *Reader) Release() {
 	r.shrink()
 	r.giveBack()
 }
 
-// handOver returns what is held for the frame that was read last, for the caller to give back.
+// handOver returns the bytes held for the last frame, which the caller must return to the budget.
 func (r *Reader) handOver() (held int64) {
 	held = int64(r.held)
 	r.held = 0
 	return held
 }
 
-// holds reports whether the frame that is being read holds memory beyond the small buffer.
+// holds reports whether the current frame holds memory beyond the small buffer.
 func (r *Reader) holds() bool { return r.held > 0 || r.big != nil }
 
 func (r *Reader) giveBack() {
@@ -78,10 +78,9 @@ func (r *Reader) giveBack() {
 	}
 }
 
-// Read reads the next frame into f, which it resets first. The payload is copied into f's own memory and stays valid when
-// the reader reads on. Read returns io.EOF at the end between two frames, io.ErrUnexpectedEOF within one, the errors of the
-// connection as they are, and a *FrameError for a bad frame. If that is not fatal, f has the header of the frame, and the
-// next Read goes on with the next frame.
+// Read resets f and reads the next frame into it. The payload does not alias the buffer. Read returns io.EOF at the end of
+// input between frames and io.ErrUnexpectedEOF within one, the errors of the connection unchanged, and a *FrameError for a
+// bad frame. After one that is not fatal, f has the fields of the header, and the next Read returns the next frame.
 func (r *Reader) Read(f *Frame) error {
 	f.Reset()
 	r.bodyCalled, r.begun = false, false
@@ -119,10 +118,10 @@ func (r *Reader) Read(f *Frame) error {
 	return nil
 }
 
-// errNoBuffer is returned when there is no memory for a buffer that would hold the frame.
+// errNoBuffer means that the budget has no memory for a big buffer.
 var errNoBuffer = errors.New("no memory for a buffer")
 
-// readLong reads a body that does not fit into the buffer directly into the frame's memory.
+// readLong reads a body that does not fit into the buffer directly into the memory of f.
 func (r *Reader) readLong(f *Frame, total int) error {
 	r.take(HeaderBytes)
 	n := min(total, max(r.Buffered(), cap(f.Payload)))
@@ -143,7 +142,7 @@ func (r *Reader) readLong(f *Frame, total int) error {
 			if bad := r.hold(more); bad != nil {
 				return r.skip(int64(total-len(body)), bad)
 			}
-			body = append(make([]byte, 0, len(body)+more), body...) // as much as is held, not rounded up as by append
+			body = append(make([]byte, 0, len(body)+more), body...) // append would round up to more than is held
 		}
 		n, err := r.read(body[len(body):min(cap(body), total)])
 		body = body[:len(body)+n]
@@ -159,7 +158,7 @@ func (r *Reader) readLong(f *Frame, total int) error {
 	return nil
 }
 
-// hold takes n more bytes for the frame that is being read.
+// hold takes n more bytes of the budget for the current frame.
 func (r *Reader) hold(n int) *FrameError {
 	if r.grower == nil {
 		return nil
@@ -171,7 +170,7 @@ func (r *Reader) hold(n int) *FrameError {
 	return nil
 }
 
-// skip reads past the rest of a sound frame that is refused, without storing it.
+// skip discards the rest of a valid frame that is refused, and returns bad.
 func (r *Reader) skip(total int64, bad *FrameError) error {
 	r.giveBack()
 	for {
@@ -210,8 +209,8 @@ func (r *Reader) fill(n int) error {
 	return nil
 }
 
-// more reads once into the buffer. A full small buffer is replaced by a big one until all of it has been read. Without
-// memory for that the small one has to do, as long as it can.
+// more reads once into the buffer. It replaces a full small buffer by a big one, if there is memory for it, until all of
+// that has been consumed.
 func (r *Reader) more() error {
 	switch {
 	case r.pos == r.end:
@@ -229,7 +228,7 @@ func (r *Reader) more() error {
 	return err
 }
 
-// enlarge switches to a big buffer, if there is memory for it.
+// enlarge switches to a big buffer, and reports whether there was memory for it.
 func (r *Reader) enlarge() bool {
 	if r.grower != nil && !r.grower.tryGrow(bigBytes) {
 		return false
@@ -279,7 +278,7 @@ func (r *Reader) read(b []byte) (int, error) {
 
 const maxEmptyReads = 100
 
-// wait waits for the first byte of a frame. Its errors are those of Read.
+// wait waits for the first byte of a frame. It returns the errors of Read.
 func (r *Reader) wait() error {
 	r.bodyCalled, r.begun = false, false
 	return r.fill(1)

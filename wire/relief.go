@@ -9,19 +9,19 @@ import (
 )
 
 const (
-	reliefEvery   = 50 * time.Millisecond // at most this often are peers checked
-	reliefSilence = time.Second           // a peer that has taken nothing for so long may be cut to free memory
+	reliefEvery   = 50 * time.Millisecond // minimum time between two checks
+	reliefSilence = time.Second           // a peer that has read nothing for this long may be disconnected to free memory
 )
 
-// Holder is a connection that can hold answers which its peer has not taken.
+// Holder is a connection whose queued answers hold memory while its peer does not read them.
 type Holder interface {
-	// Untaken returns how many bytes are queued for the peer, and how many it has taken since the connection was opened.
+	// Untaken returns the number of bytes queued for the peer, and of those written since the connection was opened.
 	Untaken() (waiting, taken int64)
-	// CutSlow closes the connection because the host is short of memory and the peer takes nothing. It must not block.
+	// CutSlow closes the connection, to free memory. It must not block.
 	CutSlow()
 }
 
-// relief cuts connections whose peers take no answers, to free the memory that these use.
+// relief closes connections whose peers do not read answers, to free the memory of these.
 type relief struct {
 	next atomic.Int64 // earliest time of the next check, in nanoseconds since the Budget's epoch
 
@@ -29,11 +29,11 @@ type relief struct {
 	holders map[*holderProgress]struct{}
 }
 
-// holderProgress is what the last check saw of a Holder.
+// holderProgress is the state of a Holder at the last check.
 type holderProgress struct {
 	Holder
 	taken int64
-	since time.Time // when taken was first seen; zero while nothing is queued
+	since time.Time // when taken last changed; zero while nothing is queued
 }
 
 func (r *relief) watch(h Holder) *holderProgress {
@@ -53,8 +53,8 @@ func (r *relief) forget(p *holderProgress) {
 	delete(r.holders, p)
 }
 
-// run frees excess bytes, unless it ran a moment ago. The first connection to go is the one with the most byte seconds:
-// queued bytes times the silence of its peer.
+// run frees excess bytes, unless it ran within reliefEvery. It closes the connections with the most byte seconds first:
+// queued bytes times the time without progress.
 func (r *relief) run(epoch time.Time, excess int64) {
 	now := time.Now()
 	elapsed, next := int64(now.Sub(epoch)), r.next.Load()
@@ -72,14 +72,14 @@ func (r *relief) run(epoch time.Time, excess int64) {
 	}
 }
 
-// slowPeer is a connection whose peer has taken nothing for some time.
+// slowPeer is a connection whose peer has read nothing for reliefSilence.
 type slowPeer struct {
 	Holder
 	waiting int64
 	cost    float64 // byte seconds
 }
 
-// silent checks all connections and returns those whose peers have taken nothing for reliefSilence.
+// silent checks all connections and returns those whose peers have read nothing for reliefSilence.
 func (r *relief) silent(now time.Time) []slowPeer {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -7,30 +7,31 @@ import (
 )
 
 const (
-	answerCopies = 4 // held at a time for an answer over HTTP/2: the value, its encoding, and the buffers it grows through
+	answerCopies = 4 // copies of an answer over HTTP/2 at a time: the value, its encoding, and the buffers this grows through
 	maxPartial   = 8
 
-	// A connection waits so long for bytes for its next answer; longer while another answer is under way, since that ends.
+	// How long a connection waits for bytes for its next answer: longer while another one is in progress, which will free
+	// some.
 	maxAnswerWait     = time.Second
 	maxAnswerWaitBusy = 10 * time.Second
-	lookGap           = 100 * time.Millisecond // between two looks: a longer gap means that nothing was waiting
+	lookGap           = 100 * time.Millisecond // a longer time between two checks means that nothing was waiting
 )
 
-// Reservation takes as many bytes as the answer of a call will probably need from a Budget before the call runs, since an
-// answer cannot be refused once it exists. The zero value reserves nothing. It belongs to one goroutine at a time.
+// Reservation takes the bytes that the answer of a call will probably need from a Budget before the call runs, since an
+// answer cannot be refused once it exists. The zero value reserves nothing. A Reservation is not safe for concurrent use.
 type Reservation struct {
 	share           *Share
 	size            *atomic.Int64 // estimate for the method; nil while no method has long answers
 	service, method string
 	argument        int
 
-	copies  int64 // of the answer that are reserved
+	copies  int64 // of the answer to reserve for
 	held    int64
-	active  bool // it counts as an answer under way
+	active  bool // it counts as an answer in progress
 	partial bool // it holds less than the estimate
 }
 
-// NewReservation returns the Reservation of a call that came over the connection of s with an argument of that length.
+// NewReservation returns the Reservation of a call on the connection of s. argument is the length of the call's argument.
 func NewReservation(s *Share, service, method string, argument int) Reservation {
 	return newReservation(s, service, method, argument, answerCopies)
 }
@@ -40,12 +41,12 @@ func newReservation(s *Share, service, method string, argument int, copies int64
 	return Reservation{share: s, size: size, service: service, method: method, argument: argument, copies: copies}
 }
 
-// Try takes the bytes, and reports whether they were there. It does not overtake a Reservation that waits.
+// Try takes the bytes without waiting, and reports whether it could. It does not overtake a Reservation that waits.
 func (r *Reservation) Try() bool {
 	return r.expected() == 0 || len(r.share.answers.line) == 0 && r.take(false)
 }
 
-// Wait returns when the call may run. It reports false when there was no room for too long, or ctx has ended.
+// Wait takes the bytes, and reports whether it could before a timeout or the end of ctx.
 func (r *Reservation) Wait(ctx context.Context) bool {
 	s := r.share
 	select {
@@ -69,8 +70,8 @@ func (r *Reservation) Wait(ctx context.Context) bool {
 	}
 }
 
-// look reports whether the first waiting call of the connection may run now, and whether the wait has been too long. While
-// bytes are queued for the peer, or an answer is under way, room is expected.
+// look reports whether the first waiting call of the connection may run now, and whether it has waited too long. While bytes
+// are queued for the peer, or an answer is in progress, it may wait longer, since these will free some.
 func (r *Reservation) look(queued bool) (begins, over bool) {
 	if r.expected() == 0 || r.active {
 		return true, false
@@ -91,7 +92,7 @@ func (r *Reservation) look(queued bool) (begins, over bool) {
 	return false, now.Sub(line.stuckSince) >= limit
 }
 
-// expected returns how long the answer will probably be; 0 when it is not long.
+// expected returns the estimated length of the answer; 0 if it is not long.
 func (r *Reservation) expected() int64 {
 	if r.size == nil {
 		return 0
@@ -99,8 +100,8 @@ func (r *Reservation) expected() int64 {
 	return r.size.Load()
 }
 
-// take takes the bytes once, and reports whether they were there. The only answer of a connection may do with fewer; several
-// at a time may not, since each may need more than that.
+// take takes the bytes unless they are held already, and reports whether they are. The only answer of a connection may get
+// fewer; several at a time may not, since each may need more.
 func (r *Reservation) take(only bool) bool {
 	n := r.expected()
 	if r.active || n == 0 {
@@ -121,8 +122,8 @@ func (r *Reservation) takeBytes(n int64) bool {
 	return n == 0 || s.tryTake(&s.bytes, &s.budget.bytes, n, s.budget.maxBytes.Load(), smallServed)
 }
 
-// takePart takes less than the estimate for the method: the estimate for the connection, or what is free except the reserve.
-// A connection that holds everything in use may exceed the budget.
+// takePart takes less than the method's estimate: the connection's estimate, or what is free without the reserve. A
+// connection that holds everything in use may exceed the budget.
 func (r *Reservation) takePart(n int64) bool {
 	s := r.share
 	b := s.budget
@@ -148,7 +149,7 @@ func (r *Reservation) takePart(n int64) bool {
 	return true
 }
 
-// Learn records the length of the answer for the estimates, unless the call failed.
+// Learn updates the estimates with the length of the answer, unless the call failed.
 func (r *Reservation) Learn(bytes int, err error) {
 	if r.share != nil && err == nil {
 		r.share.budget.answers.learn(r.size, r.service, r.method, r.argument, int64(bytes))
@@ -156,7 +157,7 @@ func (r *Reservation) Learn(bytes int, err error) {
 	}
 }
 
-// Release gives the bytes back, when the answer is counted by itself or there will be none.
+// Release returns the bytes. Call it when the answer itself is counted, or when there will be none.
 func (r *Reservation) Release() {
 	if !r.active {
 		return

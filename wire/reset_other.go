@@ -4,5 +4,5 @@ package wire
 
 import "net"
 
-// onReset does nothing: the reset shows when an answer is written.
+// onReset does nothing: writing an answer detects the reset.
 func onReset(net.Conn, func()) (stop func()) { return func() {} }

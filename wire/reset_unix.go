@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// onReset calls f when the peer resets a connection that has been read to its end, when reading no longer shows it. stop
-// ends that, and returns when f is not running.
+// onReset calls f when the peer resets a connection that has been read to its end, which reading no longer detects. stop
+// prevents that, or waits for f to return.
 func onReset(c net.Conn, f func()) (stop func()) {
 	nothing := func() {}
 	s, ok := c.(syscall.Conn)

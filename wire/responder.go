@@ -10,7 +10,7 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// serverEnv is what the connections and calls of a Server need of it.
+// serverEnv is the part of a Server that its connections and calls use.
 type serverEnv struct {
 	handler  Handler
 	log      *slog.Logger
@@ -31,7 +31,7 @@ type responder struct {
 	closing  atomic.Bool  // it is being closed
 }
 
-// answerable reports whether an answer may still reach the peer.
+// answerable reports whether answers may still reach the peer.
 func (r *responder) answerable() bool { return !r.lost.Load() && !r.closing.Load() }
 
 // send queues f and writes what is queued.
@@ -41,7 +41,7 @@ func (r *responder) send(f *Frame) {
 	}
 }
 
-// post queues f, once there is room for it, and reports whether the caller has to flush.
+// post waits for room and queues f. It reports whether the caller has to flush.
 func (r *responder) post(f *Frame) (flush bool) {
 	r.intro.addTo(f, r.env.host)
 	flush, err := r.out.append(f)
@@ -52,7 +52,7 @@ func (r *responder) post(f *Frame) (flush bool) {
 	return flush
 }
 
-// postNow queues f unless it would have to wait for the peer. It reports whether the caller has to flush.
+// postNow queues f unless the outbox is congested. It reports whether the caller has to flush.
 func (r *responder) postNow(f *Frame) (flush bool) {
 	if r.out.backlog.congested.Load() {
 		return false
@@ -61,14 +61,14 @@ func (r *responder) postNow(f *Frame) (flush bool) {
 	return flush
 }
 
-// flush writes what is queued. If more calls are in flight, others may queue their answers first.
+// flush writes what is queued. If more calls are in flight, it lets others queue their answers first.
 func (r *responder) flush() {
 	if err := r.out.flush(r.inFlight.Load() > 1); err != nil {
 		r.onError(err)
 	}
 }
 
-// refuse answers a request that is not run, if it wants an answer.
+// refuse answers a request that is not run, unless it is one-way.
 func (r *responder) refuse(req *Frame, e *code.Error) {
 	if !req.OneWay {
 		r.send(refusal(req, e))
@@ -82,18 +82,17 @@ func refusal(req *Frame, e *code.Error) *Frame {
 	return f
 }
 
-// Observer observes connections. It is called from their goroutines and must not block.
+// Observer observes connections, for metrics. Its methods are called concurrently and must not block.
 type Observer interface {
 	ConnOpened()
 	ConnClosed()
-	WireError(reason string) // a frame was refused or a connection cut for it; reason is one of a bounded set
+	WireError(reason string) // a frame was refused or a connection cut; reason is one of a bounded set
 }
 
-// cutEvery is the minimum time between two log lines about connections that were cut for the same reason, so that hostile
-// peers cannot flood the log.
+// cutEvery is the minimum time between two log lines for the same reason, so that hostile peers cannot flood the log.
 const cutEvery = time.Second
 
-// cutLog logs connections that were cut for what their peers did. A metric counts them all.
+// cutLog logs connections that were cut because of their peers. Metrics count them all.
 type cutLog struct {
 	log *slog.Logger
 
@@ -114,11 +113,11 @@ func (l *cutLog) add(peer net.Addr, reason string, err error) {
 	const msg = "connection cut"
 	l.log.Warn(msg, "peer", peer.String(), "reason", reason, "error", err.Error()) // first: a log sampler keeps it
 	if suppressed > 0 {
-		l.log.Warn(msg, "reason", reason, "suppressed", suppressed) // perhaps of as many peers
+		l.log.Warn(msg, "reason", reason, "suppressed", suppressed) // of any peers
 	}
 }
 
-// count reports whether to log a line, and how many others were suppressed before it.
+// count reports whether to log, and how many were suppressed before.
 func (l *cutLog) count(reason string, now time.Time) (suppressed int, log bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

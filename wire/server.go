@@ -12,20 +12,20 @@ import (
 	"github.com/easymicro/easymicro/wire/internal/accept"
 )
 
-// acceptLogEvery is the minimum time between two log lines about a listener that does not accept.
+// acceptLogEvery is the minimum time between two log lines about failures to accept.
 const acceptLogEvery = 10 * time.Second
 
-// ServerOptions are settings of a Server. Only Handler must be set.
+// ServerOptions configure a Server. Handler is required.
 type ServerOptions struct {
 	Handler  Handler
 	Limits   Limits       // zero fields mean the defaults
 	Logger   *slog.Logger // nil discards
 	Observer Observer     // may be nil
-	Budget   *Budget      // may be shared with other servers; nil means one of its own with the defaults
-	Host     string       // the name that is sent to peers; may be empty
+	Budget   *Budget      // may be shared with other servers; nil means a new one with the defaults
+	Host     string       // name of the host, for peers; may be empty
 }
 
-// Server answers calls that arrive in frames. It may serve several listeners at once.
+// Server serves rpcx calls. It may serve several listeners at once.
 type Server struct {
 	env  serverEnv
 	pool workers
@@ -36,10 +36,10 @@ type Server struct {
 	conns     map[*serverConn]struct{}
 	draining  bool
 	closed    bool
-	changed   chan struct{} // closed and made anew when conns shrinks
+	changed   chan struct{} // closed and replaced when conns shrinks
 }
 
-// NewServer returns a Server that serves nothing yet.
+// NewServer returns a Server. Call Serve to start it.
 func NewServer(o ServerOptions) *Server {
 	s := &Server{
 		env:       serverEnv{handler: o.Handler, log: o.Logger, observer: o.Observer, budget: o.Budget, host: o.Host},
@@ -61,17 +61,17 @@ func NewServer(o ServerOptions) *Server {
 	return s
 }
 
-// SetLimits changes the limits of the connections that are accepted from now on; open ones keep theirs.
+// SetLimits changes the limits for new connections; open ones keep theirs.
 func (s *Server) SetLimits(l Limits) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.limits = l.WithDefaults()
 }
 
-// Serve accepts connections and answers their calls until ln fails, Shutdown is called (then it returns ErrServerClosed) or
-// ctx ends. The end of ctx, and a failure of ln, cut the connections of this listener: their calls are cancelled. When
-// Serve returns, ln and its connections are closed and nothing it started is running, except handlers that ignore the end
-// of their context for longer than a second.
+// Serve accepts connections on ln and serves their calls until ln fails, ctx ends, or Shutdown is called; then it returns
+// ErrServerClosed. When ln fails or ctx ends, it closes the connections of ln and cancels their calls. When Serve returns,
+// ln and its connections are closed and its goroutines have ended, except handlers that ignore the end of their context for
+// more than a second.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	defer ln.Close()
 	if !s.listen(ln) {
@@ -113,7 +113,7 @@ func (s *Server) accept(ln net.Listener, g *connGroup) error {
 	return err
 }
 
-// start serves c in goroutines of its own.
+// start serves c in a new goroutine.
 func (s *Server) start(g *connGroup, c net.Conn) {
 	sc := s.open(g, c)
 	if sc == nil {
@@ -125,7 +125,7 @@ func (s *Server) start(g *connGroup, c net.Conn) {
 	go sc.serve()
 }
 
-// open adds a connection, or returns nil when the server is closed.
+// open adds a connection, or returns nil if the server is closed.
 func (s *Server) open(g *connGroup, c net.Conn) *serverConn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -171,7 +171,7 @@ func (s *Server) isDraining() bool {
 	return s.draining
 }
 
-// cut closes the connections of g, or all of them when g is nil.
+// cut closes the connections of g, or all if g is nil.
 func (s *Server) cut(g *connGroup) {
 	s.mu.Lock()
 	var cut []*serverConn
@@ -187,10 +187,10 @@ func (s *Server) cut(g *connGroup) {
 }
 
 // Shutdown drains the server: it closes the listeners, announces the drain on every connection with the last accepted
-// sequence, and serves the calls that are on their way. A connection is closed when nothing is in flight on it and nothing
-// arrived or ended on it for 100 ms. Only clients that have sent a key of ours (x-em-…) are told: others take the frame for
-// a message, or crash on it. When ctx ends, what is left is cut and the error of ctx is returned. The calls to Serve return
-// when their connections are closed.
+// sequence, and serves the calls that still arrive. A connection is closed after 100 ms without a call in flight or a new
+// frame. The drain is only announced to clients that have sent a key of ours (x-em-…), since others may crash on the frame.
+// When ctx ends, Shutdown closes the remaining connections and returns the error of ctx. Serve returns when its connections
+// are closed.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	s.draining = true
@@ -223,7 +223,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 }
 
-// sendGoAway tells all clients which call was the last that is accepted, and gives them goAwayGrace to read that.
+// sendGoAway sends all clients the sequence of the last accepted call, and gives them goAwayGrace to read it.
 func (s *Server) sendGoAway() {
 	s.mu.Lock()
 	var sent sync.WaitGroup

@@ -11,36 +11,36 @@ import (
 
 const (
 	minCompress = 1 << 10 // shorter payloads are not compressed
-	minHold     = 1 << 10 // shorter answers are not counted while they wait for room in the outbox
+	minHold     = 1 << 10 // shorter answers are not charged while they wait for room in the outbox
 )
 
-// task is a request on its way through a server: read, queued, run, answered. Tasks and their frames are used again.
+// task is a request in a server, from reading to answering it. Tasks and their frames are pooled.
 type task struct {
 	req, res Frame
-	plain    []byte // memory for a decompressed request, or a compressed response
+	plain    []byte // memory for the decompressed request or the compressed response
 	arrived  time.Time
-	used     Compression // of the request as it was sent
-	held     int64       // bytes of the budget
-	ticket   uint64      // in the budget's growthQueue, when bytes beyond the limit were taken; else 0
-	counted  bool        // it holds the place of a call in the budget
+	used     Compression // original compression of the request
+	held     int64       // bytes charged to the budget
+	ticket   uint64      // in the budget's growthQueue, if its bytes exceed the limit; else 0
+	counted  bool        // it counts as a call in the budget
 	call     *serverCall // nil until it runs
 
-	// What the connection may look at while the handler has the frames.
+	// The connection may use these while the handler has the frames.
 	answer     Reservation
 	seq        uint64
 	oneWay     bool
 	parked     bool
-	cancelled  bool  // before it ran
-	refused    bool  // there is no room for its answer
-	prev, next *task // in flight on the connection
+	cancelled  bool  // before it began
+	refused    bool  // the budget has no room for its answer
+	prev, next *task // in flight
 }
 
 var tasks = sync.Pool{New: func() any { return new(task) }}
 
-// size returns the memory that t holds, as far as its peer can choose that.
+// size returns the memory of t that its peer determines.
 func (t *task) size() int64 { return int64(cap(t.req.Payload) + t.req.Metadata.size()) }
 
-// shrink frees memory that was kept for longer requests, and returns what t holds then.
+// shrink frees memory kept from longer requests, and returns the new size.
 func (t *task) shrink() int64 {
 	if cap(t.req.Payload) > 2*len(t.req.Payload) {
 		t.req.Payload = append([]byte(nil), t.req.Payload...)
@@ -48,14 +48,14 @@ func (t *task) shrink() int64 {
 	return t.size()
 }
 
-// charge takes from the budget what t holds, and reports whether there was room.
+// charge takes a call and the size of t from the budget, and reports whether it could.
 func (t *task) charge(s *Share) bool {
 	if !s.TakeCall() {
 		return false
 	}
 	t.counted = true
 	if s.budget.Short() {
-		t.shrink() // its memory may come from a longer request of another connection
+		t.shrink() // pooled memory may be larger than t needs
 	}
 	more := t.size() - t.held
 	if more > 0 && !s.TakeBytes(more) {
@@ -68,19 +68,19 @@ func (t *task) charge(s *Share) bool {
 	return true
 }
 
-// uncharge returns the place of a call. The bytes stay charged until t is released.
+// uncharge returns the call to the budget. The bytes stay charged until t is released.
 func (t *task) uncharge(s *Share) {
 	s.giveUnrunCall()
 	t.counted = false
 }
 
-// pointless reports whether the caller has stopped waiting for the answer.
+// pointless reports whether the caller no longer waits for the answer.
 func (t *task) pointless() bool {
 	deadline, ok := CallerDeadline(t.arrived, t.req.Metadata)
 	return t.cancelled || ok && !time.Now().Before(deadline)
 }
 
-// shrinkAnswer frees the memory of an answer that has been queued, unless it is small enough to be used again.
+// shrinkAnswer frees the memory of an answer that has been queued, unless it is small enough to be reused.
 func (t *task) shrinkAnswer() {
 	if cap(t.res.Payload) > keepPayload {
 		t.res.Payload = nil
@@ -90,7 +90,7 @@ func (t *task) shrinkAnswer() {
 	}
 }
 
-// compress compresses the reply if the peer accepts that and it makes the reply shorter.
+// compress compresses the reply if the peer accepts it and the reply gets shorter.
 func (t *task) compress() {
 	if len(t.res.Payload) < minCompress {
 		return
@@ -113,7 +113,7 @@ func (t *task) compress() {
 	t.res.Compression = with
 }
 
-// release returns what t holds to the budget, and t to its pool.
+// release returns to the budget what t holds, and t to its pool.
 func (t *task) release(s *Share) {
 	t.answer.Release()
 	if t.held > 0 {
@@ -131,7 +131,7 @@ func (t *task) release(s *Share) {
 	t.recycle()
 }
 
-// recycle returns t to its pool, without large memory.
+// recycle returns t to its pool, without large buffers.
 func (t *task) recycle() {
 	t.req.Reset()
 	t.res.Reset()
@@ -143,7 +143,7 @@ func (t *task) recycle() {
 	tasks.Put(t)
 }
 
-// serverCall is the context of a call that a worker runs, with all that an answer needs while the handler has the frames.
+// serverCall is the Call of a task, with what an early answer needs while the handler has the frames.
 type serverCall struct {
 	Call
 	out             *responder
@@ -167,7 +167,7 @@ func newServerCall(ctx context.Context, from *origin, out *responder, t *task, t
 	return call
 }
 
-// handle runs the handler.
+// handle calls the handler, unless the call is refused.
 func (c *serverCall) handle(t *task) error {
 	env := c.out.env
 	if t.cancelled {
@@ -199,7 +199,7 @@ func (c *serverCall) decompress(t *task) error {
 		env.observer.WireError(code.From(err).Reason)
 		return err
 	}
-	if spare := n - int64(cap(plain)); spare > 0 { // blocks of zstd rarely hold what they could
+	if spare := n - int64(cap(plain)); spare > 0 { // n is an upper bound
 		share.Give(spare)
 		t.held -= spare
 	}
@@ -208,7 +208,7 @@ func (c *serverCall) decompress(t *task) error {
 	return nil
 }
 
-// crashed returns the error of a handler that panicked, or ended its goroutine, for which recover returns nil.
+// crashed returns the error of a handler that panicked with value, or that ended its goroutine if value is nil.
 func (c *serverCall) crashed(t *task, value any) error {
 	what := "the handler ended its goroutine"
 	if value != nil {
@@ -220,7 +220,7 @@ func (c *serverCall) crashed(t *task, value any) error {
 	return code.Refuse(code.Internal, code.ReasonPanic, "the handler crashed", "", "", 0)
 }
 
-// settle ends the call and answers it, unless it has been answered early or the answer cannot reach the peer.
+// settle ends the call, and answers it unless it has been answered early or the answer cannot reach the peer.
 func (c *serverCall) settle(t *task, err error) {
 	switch unanswered := c.finish(); {
 	case !unanswered:
@@ -230,7 +230,7 @@ func (c *serverCall) settle(t *task, err error) {
 	}
 }
 
-// answer sends the response. A reply beside an error is sent as well, as rpcx does.
+// answer sends the response. With an error it also sends the reply, as rpcx does.
 func (c *serverCall) answer(t *task, err error) {
 	res, share := &t.res, c.from.share
 	res.Type, res.Seq, res.Service, res.Method = Response, c.seq, c.service, c.method
@@ -252,7 +252,7 @@ func (c *serverCall) answer(t *task, err error) {
 	t.answer.Release()
 	n := int64(len(res.Payload))
 	if n > minHold {
-		share.Hold(n) // it may have to wait for room in the outbox
+		share.Hold(n) // it may wait for room in the outbox
 	}
 	flush := c.out.post(res)
 	if n > minHold {
@@ -272,7 +272,7 @@ func (c *serverCall) answerExpired(e *code.Error) {
 	f := Frame{Type: Response, Seq: c.seq, Service: c.service, Method: c.method, Codec: c.codec}
 	SetError(&f, e)
 	flush := c.out.post(&f)
-	// Before the write: a peer that does not read must not keep the handler from learning of the deadline.
+	// Before the write, since a peer that does not read must not delay the end of the handler's context.
 	c.cancel(context.DeadlineExceeded)
 	if flush {
 		c.out.flush()

@@ -8,30 +8,30 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// cutWait is how long a closing connection waits for handlers to notice that their calls are cancelled.
+// cutWait is how long a closing connection waits for handlers to return after their calls were cancelled.
 const cutWait = time.Second
 
-// serverCalls admits the calls of one connection, has workers run them, and ends them with the connection.
+// serverCalls admits the calls of a connection, has workers run them, and cancels them when the connection ends.
 type serverCalls struct {
 	ctx    context.Context //nolint:containedctx // the parent of the calls, as of a net/http server
 	pool   *workers
 	from   origin
 	share  *Share
 	out    *responder
-	budget *readBudget // belongs to the reader
+	budget *readBudget // used by the reader only
 
 	mu          sync.Mutex
 	peer        clientInfo
 	flight      flight
-	rejecting   bool          // no more calls are accepted
-	unheard     bool          // no answer reaches the peer: only one-way calls begin
-	ended       bool          // no more calls begin
-	searching   int           // workers between two calls
-	lookPending bool          // a timer for the next look at the budget runs
-	quietSince  time.Time     // when the last call in flight ended
-	stopped     bool          // the reader waits for the peer to take answers
-	resumed     chan struct{} // wakes it
-	changed     chan struct{} // closed when a call ends, or all are to; made by a waiter
+	rejecting   bool          // no calls are accepted
+	unheard     bool          // answers cannot reach the peer: only one-way calls begin
+	ended       bool          // no calls begin
+	searching   int           // workers about to look for a call
+	lookPending bool          // the timer of lookLater runs
+	quietSince  time.Time     // when the last call ended
+	stopped     bool          // the reader waits for the peer to read answers
+	resumed     chan struct{} // wakes the reader
+	changed     chan struct{} // closed when a call ends, or the connection; made by a waiter
 }
 
 func (c *serverCalls) init(maxInFlight int) {
@@ -41,7 +41,7 @@ func (c *serverCalls) init(maxInFlight int) {
 	c.out.out.backlog.share, c.out.out.backlog.relaxed = c.share, c.proceed
 }
 
-// dispatch queues t, or refuses it when there is no room. It is called by the reader.
+// dispatch queues t, or refuses it if there is no room. The reader calls it.
 func (c *serverCalls) dispatch(t *task) {
 	t.seq, t.oneWay = t.req.Seq, t.req.OneWay
 	if !t.oneWay {
@@ -59,15 +59,14 @@ func (c *serverCalls) dispatch(t *task) {
 		why = c.flight.refusal(env.host)
 	}
 	c.mu.Unlock()
-	if why == nil { // the connection has room, the host has none
+	if why == nil { // only the host has no room
 		why = env.budget.Refuse(env.host)
 	}
 	c.out.refuse(&t.req, why)
 	t.release(c.share)
 }
 
-// enterSoon waits a moment for room in the budget. A new connection does not, so that a flood of connections does not keep
-// its readers waiting.
+// enterSoon retries enter for a moment, but not for a new connection: a flood of these must not keep many readers waiting.
 func (c *serverCalls) enterSoon(t *task) bool {
 	if !c.share.served.Load() && c.fits(t) {
 		return false
@@ -82,7 +81,7 @@ func (c *serverCalls) fits(t *task) bool {
 	return c.flight.fits(t)
 }
 
-// enter adds t to the calls in flight, or releases it when no more are accepted. It reports false when there is no room.
+// enter adds t to the calls in flight, or releases it if no more are accepted. It returns false if there is no room.
 func (c *serverCalls) enter(t *task) bool {
 	if !t.charge(c.share) {
 		return false
@@ -109,15 +108,15 @@ func (c *serverCalls) enter(t *task) bool {
 	return true
 }
 
-// accept learns from a request. It needs c.mu.
+// accept records a request. It needs c.mu.
 func (c *serverCalls) accept(req *Frame) {
 	if c.peer.accept(req) {
 		c.out.intro.want()
 	}
 }
 
-// work runs queued calls until there are none. While a call may begin, some worker is searching: one that is about to run a
-// call, which may block, wakes another first. The caller has counted this worker as searching.
+// work runs queued calls until none may begin. While one may, some worker is searching: before a worker runs a call, which
+// may block, it wakes another. The caller has counted this worker as searching.
 func (c *serverCalls) work(w *worker) {
 	for {
 		c.mu.Lock()
@@ -138,8 +137,8 @@ func (c *serverCalls) work(w *worker) {
 	}
 }
 
-// mayBegin reports whether a call may begin now. None does while the peer takes no answers, and one whose answer will be
-// long waits until there is room for it. It needs c.mu.
+// mayBegin reports whether a call may begin now. None may while the peer does not read answers, and one with a long answer
+// waits for room in the budget. It needs c.mu.
 func (c *serverCalls) mayBegin() bool {
 	if !c.flight.canRun() || c.unheard {
 		return c.flight.canRun()
@@ -158,8 +157,8 @@ func (c *serverCalls) mayBegin() bool {
 	return false
 }
 
-// lookLater checks the next call again in a moment, since nothing signals that other connections have given bytes
-// back. It needs c.mu.
+// lookLater checks the next call again after retryStep: no signal shows that other connections have returned bytes. It needs
+// c.mu.
 func (c *serverCalls) lookLater() {
 	if c.lookPending {
 		return
@@ -174,7 +173,7 @@ func (c *serverCalls) lookLater() {
 	})
 }
 
-// wantsWorker reports whether the caller has to wake a worker, and counts that as searching. It needs c.mu.
+// wantsWorker reports whether the caller must wake a worker, and counts that worker as searching. It needs c.mu.
 func (c *serverCalls) wantsWorker() bool {
 	if c.searching > 0 || !c.mayBegin() {
 		return false
@@ -183,7 +182,7 @@ func (c *serverCalls) wantsWorker() bool {
 	return true
 }
 
-// proceed has the reader and a worker go on, after the peer has taken answers or bytes were given back.
+// proceed wakes the reader and a worker, after the peer has read answers or bytes were returned.
 func (c *serverCalls) proceed() {
 	c.mu.Lock()
 	c.resume()
@@ -194,7 +193,7 @@ func (c *serverCalls) proceed() {
 	}
 }
 
-// run runs the handler and answers. The deferred part runs even when the handler panics or ends its goroutine.
+// run calls the handler and sends the answer, even if the handler panics or ends its goroutine.
 func (c *serverCalls) run(t *task, w *worker) {
 	call := t.call
 	var err error
@@ -211,13 +210,13 @@ func (c *serverCalls) run(t *task, w *worker) {
 		}
 		c.done(t, ending)
 	}()
-	if e := code.From(call.handle(t)); e != nil { // here, since the methods of an error are the handler's code, too
+	if e := code.From(call.handle(t)); e != nil { // within the deferred recover: methods of an error may panic, too
 		err = e
 	}
 	returned = true
 }
 
-// done removes t from the calls in flight. Its worker searches for another call, unless its goroutine is ending.
+// done removes t from the calls in flight, and counts its worker as searching unless its goroutine is ending.
 func (c *serverCalls) done(t *task, ending bool) {
 	c.mu.Lock()
 	c.flight.done(t)
@@ -253,8 +252,8 @@ func (c *serverCalls) cancel(seq uint64) {
 	}
 }
 
-// end drops the calls that have not begun and cancels the others. One-way calls go on unless all is set: they need no
-// answer.
+// end drops the calls that have not begun and cancels the others. It keeps one-way calls, which need no answer, unless all
+// is set.
 func (c *serverCalls) end(all bool) {
 	c.mu.Lock()
 	if c.unheard && (c.ended || !all) {
@@ -281,8 +280,8 @@ func (c *serverCalls) end(all bool) {
 	}
 }
 
-// reject accepts no more calls and drops those that have not begun. unread reports whether the peer may
-// send calls elsewhere.
+// reject accepts no more calls and drops those that have not begun. unread reports whether the peer may have to send calls
+// elsewhere.
 func (c *serverCalls) reject() (dropped []*task, unread bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -297,8 +296,8 @@ func (c *serverCalls) reject() (dropped []*task, unread bool) {
 	return dropped, unread
 }
 
-// stopReader reports whether the reader has to wait until resumed, because the peer takes no answers. What an unreachable
-// peer has left behind is read.
+// stopReader reports whether the reader must wait for resumed because the peer does not read answers. It need not when the
+// peer is unreachable.
 func (c *serverCalls) stopReader() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -312,12 +311,12 @@ func (c *serverCalls) resume() {
 		c.stopped = false
 		select {
 		case c.resumed <- struct{}{}:
-		default: // woken already
+		default: // already woken
 		}
 	}
 }
 
-// wait waits until is reports true; it is called with c.mu held whenever a call has ended.
+// wait waits until is returns true, or timeout. It calls is with c.mu held, whenever a call has ended.
 func (c *serverCalls) wait(timeout <-chan time.Time, is func() bool) {
 	for {
 		c.mu.Lock()
@@ -346,12 +345,12 @@ func (c *serverCalls) notify() {
 	}
 }
 
-// waitAnswered waits until the calls that were read have been answered, or the connection is broken.
+// waitAnswered waits until all calls have been answered, or the connection is broken.
 func (c *serverCalls) waitAnswered() {
 	c.wait(nil, func() bool { return c.flight.n == 0 || c.unheard })
 }
 
-// waitEnd waits until no calls are in flight, but not for handlers that ignore the end of their context.
+// waitEnd waits until no call is in flight, for cancelled ones at most cutWait.
 func (c *serverCalls) waitEnd() {
 	c.wait(nil, func() bool { return c.flight.n == 0 || c.ended || c.flight.oneWay == 0 })
 	enough := time.NewTimer(cutWait)
@@ -370,7 +369,7 @@ func (c *serverCalls) quietFrom(t, now time.Time) time.Time {
 	return latest(t, since)
 }
 
-// peerInfo returns a copy of what is known of the client, and whether calls are in flight.
+// peerInfo returns a copy of the client's info, and whether calls are in flight.
 func (c *serverCalls) peerInfo() (peer clientInfo, busy bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -381,7 +380,7 @@ func (c *serverCalls) peerInfo() (peer clientInfo, busy bool) {
 func (c *serverCalls) answerHeartbeat(f *Frame) {
 	f.Type = Response
 	if !hasKeyOfOurs(f.Metadata) {
-		return // stock clients get it back as it came
+		return // echoed to stock clients
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -13,7 +13,7 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// Reasons for which a server cuts a connection, besides those of bad frames. They are labels of metrics.
+// Reasons for which a server cuts a connection, besides those of a FrameError. They are metric labels.
 const (
 	cutFirstByte  = "first_byte_timeout"
 	cutBody       = "body_timeout"
@@ -21,7 +21,7 @@ const (
 	cutTruncated  = "truncated"
 )
 
-// goAwayGrace is how long clients have to read which calls were not accepted, before a drain ends by cutting them.
+// goAwayGrace is how long clients have to read the last drain frame before the connection is closed.
 const goAwayGrace = 50 * time.Millisecond
 
 // ErrServerClosed is returned by Serve after Shutdown.
@@ -29,16 +29,16 @@ var ErrServerClosed = errors.New("wire: server closed")
 
 var errReset = errors.New("the peer has reset the connection")
 
-// connGroup is the connections of one call of Serve.
+// connGroup is the connections of one listener.
 type connGroup struct {
-	ctx    context.Context //nolint:containedctx // the parent of the calls that come over its connections
+	ctx    context.Context //nolint:containedctx // the parent of the calls
 	env    *serverEnv
 	pool   *workers
 	open   sync.WaitGroup
 	forget func(*serverConn) // called when a connection has ended
 }
 
-// serverConn is one connection of a server. One goroutine reads it; workers run its calls and write the answers.
+// serverConn is a connection of a Server. One goroutine reads it; workers run the calls and write the answers.
 type serverConn struct {
 	group     *connGroup
 	conn      net.Conn
@@ -50,7 +50,7 @@ type serverConn struct {
 	out       responder
 	calls     serverCalls
 
-	reported atomic.Bool // why the connection ends has been counted
+	reported atomic.Bool // the reason for the end has been counted
 }
 
 func newServerConn(g *connGroup, conn net.Conn, lim Limits) *serverConn {
@@ -75,7 +75,7 @@ func addrOf(a net.Addr) netip.Addr {
 	return netip.Addr{}
 }
 
-// serve reads the connection until it ends or falls asleep. Then another goroutine goes on.
+// serve reads the connection until it ends or is idle; then sleep takes over.
 func (c *serverConn) serve() {
 	c.in = NewReader(&c.deadlines, c.lim)
 	c.in.OnBody, c.in.grower = c.deadlines.body, &c.budget
@@ -92,8 +92,7 @@ func (c *serverConn) serve() {
 	c.group.open.Done()
 }
 
-// sleep waits for the next byte without a Reader, in a goroutine that never needs more than the smallest stack: that makes
-// an idle connection cheap.
+// sleep waits for the next byte without a Reader, in a goroutine with a minimal stack, which makes an idle connection cheap.
 func (c *serverConn) sleep() {
 	c.deadlines.sleep()
 	go c.serve()
@@ -108,7 +107,7 @@ func (c *serverConn) read() error {
 		if err := c.in.wait(); err != nil {
 			return err
 		}
-		t := tasks.Get().(*task) // not before a frame begins: idle connections hold none
+		t := tasks.Get().(*task) // only now, so that idle connections hold none
 		err := c.in.Read(&t.req)
 		t.held, t.ticket = c.in.handOver(), c.budget.handOver()
 		c.deadlines.frameRead()
@@ -123,7 +122,7 @@ func (c *serverConn) read() error {
 	}
 }
 
-// waitUncongested blocks while the peer takes no answers.
+// waitUncongested blocks while the peer does not read answers.
 func (c *serverConn) waitUncongested() error {
 	for {
 		if c.out.closing.Load() {
@@ -140,7 +139,7 @@ func (c *serverConn) waitUncongested() error {
 	}
 }
 
-// take handles a sound frame. Responses are ignored.
+// take handles a valid frame. Responses are ignored.
 func (c *serverConn) take(t *task) {
 	switch {
 	case t.req.Type != Request:
@@ -159,7 +158,7 @@ func (c *serverConn) take(t *task) {
 	t.release(&c.share)
 }
 
-// overLimit answers a request that is sound, but over a limit. It returns all other errors, which end the connection.
+// overLimit answers a valid request that exceeds a limit. It returns all other errors, which end the connection.
 func (c *serverConn) overLimit(t *task, err error) error {
 	defer t.release(&c.share)
 	var bad *FrameError
@@ -173,7 +172,7 @@ func (c *serverConn) overLimit(t *task, err error) error {
 	return nil
 }
 
-// announceDrain is called by the reader. Everything it has read is accepted.
+// announceDrain is called by the reader, so everything it has read is accepted.
 func (c *serverConn) announceDrain() {
 	c.sendDrain("")
 	c.deadlines.announced(time.Now())
@@ -186,9 +185,9 @@ func (c *serverConn) sendDrain(method string) {
 	}
 }
 
-// sendGoAway accepts no more calls, drops those that have not begun, and tells the client which call was the last. What
-// still arrives is read and dropped: unread bytes would reset the connection, and the client might never read the frame. It
-// reports whether there are calls that the client may send elsewhere.
+// sendGoAway rejects further calls, drops those that have not begun, and sends the client the sequence of the last one. The
+// reader continues and discards: unread bytes would reset the connection, and the client might lose the frame. It reports
+// whether the client may have calls to send elsewhere.
 func (c *serverConn) sendGoAway() (unread bool) {
 	dropped, unread := c.calls.reject()
 	peer, _ := c.calls.peerInfo()
@@ -208,8 +207,8 @@ func (c *serverConn) sendGoAway() (unread bool) {
 	return unread
 }
 
-// finish closes the connection and returns when its calls have ended, or have ignored their end for too long. Calls that
-// were read whole are run and answered, unless the connection is broken.
+// finish closes the connection and waits for its calls, for cancelled ones at most cutWait. Unless the connection is broken,
+// it first lets the calls that were read run, and answers them.
 func (c *serverConn) finish(err error) {
 	switch {
 	case errors.Is(err, errDrained), errors.Is(err, errIdle):
@@ -226,16 +225,16 @@ func (c *serverConn) finish(err error) {
 	c.calls.waitEnd()
 }
 
-// atEnd reports whether err is the end of what the peer sends.
+// atEnd reports whether err is the end of input.
 func atEnd(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) }
 
-// writable reports whether the connection can still be written to after an error of reading it.
+// writable reports whether the connection can still be written to after a read error.
 func writable(err error) bool {
 	var bad *FrameError
 	return errors.As(err, &bad) || errors.Is(err, errBody)
 }
 
-// serveOut returns when the calls that were read have been answered, or the connection is broken.
+// serveOut waits until the calls that were read have been answered, or the connection is broken.
 func (c *serverConn) serveOut() {
 	peer, busy := c.calls.peerInfo()
 	if !busy && c.out.out.idle() {
@@ -245,17 +244,17 @@ func (c *serverConn) serveOut() {
 	stop := onReset(c.conn, func() { c.fail(errReset) })
 	defer stop()
 	if !peer.maybeLegacy() {
-		// A peer that has only closed its sending side ignores it; one that no longer exists answers with a reset.
+		// A probe: a peer that has only closed its sending side ignores it, one that is gone answers with a reset.
 		c.out.send(&Frame{Type: Response, Heartbeat: true, Seq: HeartbeatSeq})
 	}
 	c.calls.waitAnswered()
-	enough, cancel := context.WithTimeout(context.Background(), 10*c.lim.WriteTimeout) // a peer that takes nothing is cut sooner
+	enough, cancel := context.WithTimeout(context.Background(), 10*c.lim.WriteTimeout) // a peer that reads nothing is cut sooner
 	defer cancel()
 	c.out.out.settle(enough)
 }
 
-// linger closes the sending side and reads what may still arrive, so that the last answers are not lost to a reset. With
-// frames it runs the one-way calls of peers that do not know the drain frame, since these send them nowhere else.
+// linger closes the sending side and reads what still arrives, so that a reset does not destroy the last answers. With
+// frames it runs the one-way calls of peers that do not know the drain frame, since they would be lost.
 func (c *serverConn) linger(frames bool) {
 	half, ok := c.conn.(interface{ CloseWrite() error })
 	if !ok || half.CloseWrite() != nil {
@@ -280,7 +279,7 @@ func (c *serverConn) linger(frames bool) {
 	_, _ = io.Copy(io.Discard, c.conn)
 }
 
-// fail closes the connection for the reason err.
+// fail closes the connection because of err.
 func (c *serverConn) fail(err error) {
 	c.report(err)
 	c.out.closing.Store(true)
@@ -289,8 +288,7 @@ func (c *serverConn) fail(err error) {
 	_ = c.conn.Close()
 }
 
-// lose gives up a connection that cannot be written to. What its peer had sent before is still read, since there may be
-// one-way calls in it.
+// lose handles a write error. The reader continues for a while, since the peer may have sent one-way calls.
 func (c *serverConn) lose(err error) {
 	if errors.Is(err, errSlowReader) || c.out.closing.Load() {
 		c.fail(err)
@@ -302,7 +300,7 @@ func (c *serverConn) lose(err error) {
 	c.deadlines.set(time.Now().Add(lingerWait))
 }
 
-// report counts and logs why the connection ends when the peer is at fault. Only the first reason counts.
+// report counts and logs err if the peer is at fault. Only the first call counts.
 func (c *serverConn) report(err error) {
 	if !c.reported.CompareAndSwap(false, true) {
 		return
@@ -313,7 +311,7 @@ func (c *serverConn) report(err error) {
 	}
 }
 
-// cutReason returns why a connection was cut; "" when the peer is not at fault.
+// cutReason returns the metric label for err; "" if the peer is not at fault.
 func cutReason(err error) string {
 	var bad *FrameError
 	switch {
@@ -331,13 +329,12 @@ func cutReason(err error) string {
 	return ""
 }
 
-// Untaken returns what is queued for the peer, and what it has taken. It and CutSlow make serverConn a Holder.
+// Untaken and CutSlow implement Holder.
 func (c *serverConn) Untaken() (waiting, taken int64) { return c.out.out.untaken() }
 
-// CutSlow closes the connection.
 func (c *serverConn) CutSlow() { c.fail(errSlowReader) }
 
-// The methods below make serverConn the readOwner of its readDeadlines.
+// The following methods implement readOwner, with announceDrain.
 
 func (c *serverConn) unwritable() bool { return c.out.lost.Load() }
 

@@ -15,15 +15,15 @@ const (
 	asBytes                    // bytes
 	asText                     // a string: bytes that the decoder has to copy
 	asOwn                      // a type that decodes itself: the decoder copies its part of the payload for it
-	asPointer                  // an allocation with elem in it
+	asPointer                  // a pointer to elem, which is allocated
 	asList                     // a slice
 	asArray                    // an array, part of its container
 	asDict                     // a map
 	asRecord                   // a struct
-	asDynamic                  // an interface: whatever is in the payload
+	asDynamic                  // an interface: any value
 )
 
-// shape is what the decoder of a codec allocates for values of a Go type.
+// shape describes what a decoder allocates for values of a Go type.
 type shape struct {
 	kind  shapeKind
 	time  bool // it is a time.Time
@@ -45,12 +45,12 @@ type shape struct {
 	lists int            // of protobuf messages: how many fields are lists
 	slot  int            // of such a list: its number
 	wire  protowire.Type // of fields of protobuf messages: how a value is encoded
-	extra int            // of such fields: cost of a value besides its place
+	extra int            // of such fields: additional cost of a value
 }
 
 var stringShape = &shape{kind: asText, size: 16}
 
-// behind follows pointers to the decoded value, and adds what is allocated on the way.
+// behind follows pointers to the value, and adds what they allocate to b.
 func (s *shape) behind(b *bill) *shape {
 	for i := 0; s != nil && s.kind == asPointer && i < maxPointers; i++ {
 		b.total += s.boxed
@@ -59,14 +59,14 @@ func (s *shape) behind(b *bill) *shape {
 	return s
 }
 
-// addMember adds a member of a record. Of two with the same name the one that may cost more is kept.
+// addMember adds a member of a record. Of two with the same name it keeps the more costly kind.
 func (s *shape) addMember(name string, member *shape) {
 	if old := s.members[name]; old == nil || old.kind < member.kind {
 		s.members[name] = member
 	}
 }
 
-// member returns a member by its name. If it is a list in a field of the struct itself, field is its index, otherwise -1.
+// member returns the member with a name. If it is a list in a field of the struct itself, field is its index, otherwise -1.
 func (s *shape) member(name []byte) (m *shape, field int) {
 	exact := string(name)
 	if m = s.members[exact]; m == nil && s.folded != nil {
@@ -81,7 +81,7 @@ func (s *shape) member(name []byte) (m *shape, field int) {
 	return m, -1
 }
 
-// bill adds up what decoding allocates, up to a maximum.
+// bill adds up what decoding allocates. Decoding stops when the total exceeds max.
 type bill struct {
 	total, max int
 }
@@ -94,13 +94,13 @@ func (b *bill) add(n int) (enough bool) {
 func (b *bill) over() bool { return b.total > b.max }
 
 const (
-	maxPointers = 8 // of a pointer to a pointer
+	maxPointers = 8 // levels of pointers to pointers
 
-	textFactor = 3   // a text is copied to a buffer that grows to its length, and from there
+	textFactor = 3   // a text is copied to a growing buffer, and from there
 	boxBytes   = 32  // of a text, a list or a number in an interface
-	ownBytes   = 64  // at first, of the copy for a type that decodes itself,
+	ownBytes   = 64  // initial copy for a type that decodes itself,
 	ownFactor  = 7   // which grows as bytes are appended to it
-	nameBytes  = 160 // to remember a name, so that a duplicate is found;
+	nameBytes  = 160 // to remember a name, for detecting duplicates;
 	minName    = 7   // minimum length of a member whose name is remembered: names differ
 	mapBytes   = 48  // of an empty map
 	tokenBytes = 64  // of a value that is decoded into a message
@@ -109,7 +109,7 @@ const (
 	maxInSlot  = 128 // of a key or a value; larger ones are allocated separately
 )
 
-// rounded returns at least what the allocator takes for n bytes.
+// rounded returns an upper bound of what the allocator uses for n bytes.
 func rounded(n int) int {
 	const page = 8 << 10
 	switch {
@@ -134,7 +134,7 @@ func grown(room int) int {
 	return room + (room+3*256)/4
 }
 
-// fits returns how many entries a map holds before it grows.
+// fits returns the number of entries a map holds before it grows.
 func fits(room int) int {
 	if room <= groupSlots {
 		return room
@@ -145,7 +145,7 @@ func fits(room int) int {
 // tableCost returns the cost of the capacity of a map. Large maps have several tables, which grow separately.
 func tableCost(room, slot int) int { return rounded(room*slot) * 5 / 4 }
 
-// foldedName returns the same string for names that differ in case only.
+// foldedName returns the same string for names that differ only in case.
 func foldedName(name []byte) string {
 	folded := make([]byte, 0, 32)
 	for i := 0; i < len(name); {

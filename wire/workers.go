@@ -5,22 +5,22 @@ import (
 	"time"
 )
 
-// sweepEvery is how long a worker is idle, at least, before it retires.
+// sweepEvery is the minimum time that a worker is idle before it ends.
 const sweepEvery = 5 * time.Second
 
-// workers are the goroutines that run a server's calls. All connections share them, so that an idle connection has none,
-// and they live long, since most of the cost of a new goroutine is the growth of its stack. There are as many as are needed
-// at a time: one that blocks is replaced by the next.
+// workers is a pool of goroutines that run a server's calls. All connections share it, so an idle connection has none.
+// Workers are reused because growing the stack is most of the cost of a goroutine. Their number is not limited: a new one
+// starts when none is idle.
 type workers struct {
 	mu    sync.Mutex
-	users int // calls of Serve; without any, idle workers retire
+	users int // running calls of Serve
 	idle  []*worker
-	low   int // fewest idle workers since the last sweep
+	low   int // minimum number of idle workers since the last sweep
 	sweep *time.Timer
 }
 
 type worker struct {
-	work  chan *serverCalls // closed to retire
+	work  chan *serverCalls // closed to end the worker
 	gone  chan struct{}
 	timer *callTimer
 }
@@ -31,7 +31,7 @@ func (p *workers) use() {
 	p.users++
 }
 
-// leave retires the idle workers of the last user, and waits for their end.
+// leave ends the idle workers when the last user leaves, and waits for them.
 func (p *workers) leave() {
 	p.mu.Lock()
 	p.users--
@@ -52,7 +52,7 @@ func (p *workers) leave() {
 	}
 }
 
-// wake has a worker run the calls of c.
+// wake has an idle or new worker run calls of c.
 func (p *workers) wake(c *serverCalls) {
 	p.mu.Lock()
 	n := len(p.idle)
@@ -62,7 +62,7 @@ func (p *workers) wake(c *serverCalls) {
 		go p.run(w, c)
 		return
 	}
-	w := p.idle[n-1] // the one with the warmest stack
+	w := p.idle[n-1] // the most recently used
 	p.idle[n-1] = nil
 	p.idle = p.idle[:n-1]
 	p.low = min(p.low, n-1)

@@ -5,8 +5,8 @@ import (
 	"unicode/utf8"
 )
 
-// Clip returns s as valid UTF-8 of at most limit bytes, for texts that a peer, a handler or a file controls. A longer text
-// ends in "…", which counts, and is never cut within a character. Invalid bytes become U+FFFD.
+// Clip returns s as valid UTF-8 of at most limit bytes. A longer text is cut between characters and ends in "…", which
+// counts. Invalid bytes become U+FFFD. Use it for untrusted texts.
 func Clip(s string, limit int) string {
 	if len(s) <= limit && utf8.ValidString(s) {
 		return s
@@ -23,7 +23,7 @@ func Clip(s string, limit int) string {
 	return s[:boundary(s, limit-len(more))] + more
 }
 
-// boundary returns the end of the last character that is completely within the first limit bytes of s.
+// boundary returns the end of the last character that lies within the first limit bytes of s.
 func boundary(s string, limit int) int {
 	limit = max(limit, 0)
 	if limit >= len(s) {

@@ -1,15 +1,15 @@
-// Package code names the outcomes of a call: the canonical codes, the reasons that tell a machine why, and the one error
-// type that carries both over the wire.
+// Package code defines the outcomes of calls: gRPC's canonical codes, machine-readable reasons, and the error type with both
+// that is sent over the wire.
 //
-// A handler returns Errorf(code, …), with WithReason if callers should tell cases apart, and reads the errors of its own
-// calls with From or Of. The functions in host.go are for the host.
+// A handler returns Errorf(code, …), with WithReason if callers must distinguish cases, and inspects the errors of its own
+// calls with From or Of. Refuse, Remote, Unreached, Edge and PanicText are for hosts.
 package code
 
 import (
 	"fmt"
 )
 
-// Code is a canonical status code, with the number and the name that gRPC gives it.
+// Code is a canonical status code, with the number and name it has in gRPC.
 type Code uint8
 
 // Canonical codes.
@@ -70,7 +70,7 @@ func (c Code) String() string {
 	return fmt.Sprintf("CODE_%d", uint8(c))
 }
 
-// Parse returns the code of a canonical name. It accepts the American spelling CANCELED.
+// Parse returns the code with a canonical name. It also accepts the spelling CANCELED.
 func Parse(name string) (Code, bool) {
 	if name == "CANCELED" {
 		return Cancelled, true
@@ -83,7 +83,7 @@ func Parse(name string) (Code, bool) {
 	return Unknown, false
 }
 
-// Reasons of the host's own errors. A reason says why a call failed, and so whether it was run.
+// Reasons of the host's own errors. NotRun lists those that prove that the call was not run.
 const (
 	ReasonUnknownMethod   = "unknown_method"
 	ReasonBadPayload      = "bad_payload"
@@ -98,11 +98,11 @@ const (
 	ReasonDraining        = "draining"
 	ReasonNoEndpoint      = "no_endpoint"
 	ReasonConnectionLost  = "connection_lost"
-	ReasonExpired         = "expired" // the deadline passed before the call began
+	ReasonExpired         = "expired" // the deadline had passed before the call began
 	ReasonTimeout         = "timeout"
 	ReasonCancelled       = "cancelled"
 	ReasonPanic           = "panic"
-	ReasonBadReply        = "bad_reply" // the call was run, but its reply cannot be sent or read
+	ReasonBadReply        = "bad_reply" // the call was run, but its reply could not be sent or read
 )
 
 var notRun = map[string]bool{
@@ -111,5 +111,5 @@ var notRun = map[string]bool{
 	ReasonBreakerOpen: true, ReasonDraining: true, ReasonNoEndpoint: true, ReasonExpired: true,
 }
 
-// NotRun reports whether a reason proves that the handler never saw the call, so that it is safe to retry.
+// NotRun reports whether a reason proves that the handler was not called, so that a retry is safe.
 func NotRun(reason string) bool { return notRun[reason] }

@@ -11,24 +11,24 @@ import (
 	"time"
 )
 
-// Error is the outcome of a failed call, as it is sent over the wire. Rule, RetryAfter and Host are optional.
+// Error is the outcome of a failed call, as sent over the wire. All fields but Code are optional.
 type Error struct {
 	Code       Code
-	Reason     string        // for machines; one of the Reason constants or the handler's own
-	Message    string        // for people; sent to other hosts verbatim, and to HTTP callers as Detail
+	Reason     string        // machine-readable: a Reason constant or a handler's own
+	Message    string        // human-readable: other hosts receive it, HTTP callers receive Detail
 	Rule       string        // rule that refused the call, as name@r42
 	RetryAfter time.Duration // time after which a retry may succeed
 	Host       string        // host that refused the call
 
 	cause     error
-	public    string // what anybody may read of Message; "" for all of it
-	detail    string // Detail, where it cannot be derived from public
+	public    string // public part of Message; "": all of it
+	detail    string // Detail, if it cannot be derived from public
 	remote    bool
 	refusal   bool
 	unreached bool
 }
 
-// Errorf returns an error with a code. It wraps the operand of a %w verb.
+// Errorf returns an error with a code and a formatted message. Like fmt.Errorf, it wraps the operand of %w.
 func Errorf(c Code, format string, args ...any) *Error {
 	wrapped := fmt.Errorf(format, args...)
 	e := &Error{Code: c, Message: wrapped.Error(), cause: errors.Unwrap(wrapped)}
@@ -45,33 +45,32 @@ func (e *Error) WithReason(reason string) *Error {
 // Error returns the message, without the code.
 func (e *Error) Error() string { return e.Message }
 
-// InPublic sets the text that anybody may read and returns e. Message may then contain what is for operators and other
-// hosts: addresses, and advice about the manifest.
+// InPublic sets the text for untrusted callers and returns e. Message may then contain addresses and advice for operators.
 func (e *Error) InPublic(text string) *Error {
 	e.public, e.detail = text, ""
 	return e
 }
 
-// InPublicOf is InPublic with prefix and the public text of inner.
+// InPublicOf is like InPublic, with prefix followed by the public text of inner.
 func (e *Error) InPublicOf(prefix string, inner *Error) *Error {
 	e.public, e.detail = prefix+inner.Public(), prefix+inner.Detail()
 	return e
 }
 
-// WithAdvice appends advice for operators to Message, leaves Public as it is, and returns e.
+// WithAdvice appends advice for operators to Message, but not to Public, and returns e.
 func (e *Error) WithAdvice(advice string) *Error {
 	e.public = e.Public()
 	e.Message += "; " + advice
 	return e
 }
 
-// WithCause sets what Unwrap returns and returns e. What Message does not say of the cause is only logged.
+// WithCause sets the error that Unwrap returns, and returns e. The cause is logged, but not sent.
 func (e *Error) WithCause(cause error) *Error {
 	e.cause = cause
 	return e
 }
 
-// KeepsBack reports whether the log has more to say about e than Public.
+// KeepsBack reports whether e has details for the log that Public omits.
 func (e *Error) KeepsBack() bool {
 	return e.Public() != e.Message || e.hasCause()
 }
@@ -80,8 +79,8 @@ func (e *Error) hasCause() bool {
 	return e.cause != nil && !strings.Contains(e.Message, e.cause.Error())
 }
 
-// Public returns the text that anybody may read: Message, unless InPublic has set another. In errors that wrap e it
-// replaces e's Message.
+// Public returns the text for untrusted callers: the one set by InPublic, or else Message. In errors that wrap e it replaces
+// Message.
 func (e *Error) Public() string {
 	if e.public != "" {
 		return e.public
@@ -89,15 +88,14 @@ func (e *Error) Public() string {
 	return e.Message
 }
 
-// Detail returns Public without the code and the host that Refuse puts around it, for callers that get both in fields of
-// their own.
+// Detail returns Public without the code and host that Refuse adds, for callers that receive these separately.
 func (e *Error) Detail() string {
 	if e.detail != "" {
 		return e.detail
 	}
 	text := e.Public()
 	if !e.refusal && e.Host == "" && (!e.remote || e.Reason == "") {
-		return text // a handler's own words
+		return text // a handler's text
 	}
 	text = strings.TrimPrefix(text, e.Code.String()+": ")
 	if e.Host == "" {
@@ -117,7 +115,7 @@ func cutLast(s, sep string) (before, after string, found bool) {
 	return s[:i], s[i+len(sep):], true
 }
 
-// inherit takes over the public texts of the errors that err wraps.
+// inherit derives the public texts from those of the errors that err wraps.
 func (e *Error) inherit(err error) {
 	public, detail := err.Error(), err.Error()
 	for inner := range wrapped(err) {
@@ -134,13 +132,13 @@ func (e *Error) inherit(err error) {
 	}
 }
 
-// wrapped yields the outermost *Errors in the tree of err.
+// wrapped yields the outermost *Error of each branch in the tree of err.
 func wrapped(err error) iter.Seq[*Error] {
 	return func(yield func(*Error) bool) { walk(err, yield) }
 }
 
 func walk(err error, yield func(*Error) bool) bool {
-	switch x := err.(type) { //nolint:errorlint // this walks the tree itself
+	switch x := err.(type) { //nolint:errorlint // walk visits the tree itself
 	case *Error:
 		return yield(x)
 	case interface{ Unwrap() error }:
@@ -155,10 +153,10 @@ func walk(err error, yield func(*Error) bool) bool {
 	return true
 }
 
-// Unwrap returns the operand of %w in Errorf, or the cause of WithCause.
+// Unwrap returns the cause: the operand of %w in Errorf, or that of WithCause.
 func (e *Error) Unwrap() error { return e.cause }
 
-// LogValue returns the fields that are set.
+// LogValue implements slog.LogValuer. It returns the fields that are set.
 func (e *Error) LogValue() slog.Value {
 	attrs := []slog.Attr{slog.String("code", e.Code.String()), slog.String("message", e.Message)}
 	if e.Reason != "" {
@@ -173,11 +171,10 @@ func (e *Error) LogValue() slog.Value {
 	return slog.GroupValue(attrs...)
 }
 
-// Own reports whether e is the host's own outcome, made by Refuse or completed by On, and neither a handler's error nor
-// read from a peer.
+// Own reports whether e is the host's own error, made by Refuse or On, rather than a handler's or a peer's.
 func (e *Error) Own() bool { return !e.remote && (e.refusal || e.Host != "") }
 
-// On returns a copy of e that names the host, for refusals by parts that do not know it.
+// On returns a copy of e that names the host, for errors made without knowing it.
 func (e *Error) On(host string) *Error {
 	own := *e
 	own.Message += " on " + host
@@ -188,16 +185,16 @@ func (e *Error) On(host string) *Error {
 	return &own
 }
 
-// Unreached reports whether e is marked as never sent. The mark is not sent to peers.
+// Unreached reports whether the call was never sent. This is not sent to peers.
 func (e *Error) Unreached() bool { return e.unreached }
 
-// From returns err as an *Error: nil for nil, the one in its chain with err's own text, the codes of the errors of package
-// context, and otherwise UNKNOWN.
+// From returns err as an *Error, or nil if err is nil. An *Error that err wraps gets the text of err; context errors become
+// DEADLINE_EXCEEDED or CANCELLED, all others UNKNOWN.
 func From(err error) *Error {
 	if err == nil {
 		return nil
 	}
-	if e, ok := err.(*Error); ok { //nolint:errorlint // the common case needs no copy
+	if e, ok := err.(*Error); ok { //nolint:errorlint // a wrapped one needs a copy
 		return e
 	}
 	var e *Error
@@ -223,7 +220,7 @@ func Of(err error) Code {
 	return From(err).Code
 }
 
-// StatusClientClosedRequest is what proxies log when the client has disconnected; net/http has no name for it.
+// StatusClientClosedRequest is the status that proxies log when the client has disconnected. It is not in net/http.
 const StatusClientClosedRequest = 499
 
 var httpStatus = map[Code]int{
@@ -255,8 +252,8 @@ var reasonStatus = map[string]int{
 	ReasonBadReply:       http.StatusBadGateway,
 }
 
-// HTTPStatus returns the HTTP status of an error. For the host's own errors the reason decides where it is more precise
-// than the code; otherwise the mapping is that of grpc-gateway. The reason of a handler's error never picks a status.
+// HTTPStatus returns the HTTP status for e. It maps codes like grpc-gateway, but for the host's own errors some reasons have
+// a more precise status. The reason of a handler's error has no effect.
 func (e *Error) HTTPStatus() int {
 	if e.Own() {
 		if s, ok := reasonStatus[e.Reason]; ok {

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Refuse returns the error of a refusal by the host itself. For peers that read nothing else the message says everything:
-// "RESOURCE_EXHAUSTED: rate limited by partner-quota@r42 on orders-7, retry in 140ms".
+// Refuse returns the host's own error for a call that it refuses. The message includes everything, for peers that read
+// nothing else: "RESOURCE_EXHAUSTED: rate limited by partner-quota@r42 on orders-7, retry in 140ms".
 func Refuse(c Code, reason, what, rule, host string, retryAfter time.Duration) *Error {
 	msg := c.String() + ": " + what
 	if rule != "" {
@@ -22,21 +22,20 @@ func Refuse(c Code, reason, what, rule, host string, retryAfter time.Duration) *
 	return &Error{Code: c, Reason: reason, Message: msg, Rule: rule, RetryAfter: retryAfter, Host: host, refusal: true}
 }
 
-// Remote marks e as read from a peer, and returns it. See Edge.
+// Remote marks e as received from a peer, and returns it. See Edge.
 func Remote(e *Error) *Error {
 	e.remote = true
 	return e
 }
 
-// Unreached marks e as the error of a call that was never sent, since there was no endpoint or no connection, and returns
-// it.
+// Unreached marks e as the error of a call that was never sent, for lack of an endpoint or a connection, and returns it.
 func Unreached(e *Error) *Error {
 	e.unreached = true
 	return e
 }
 
-// Edge is From for a handler's error that leaves its host: it drops the reason, rule, retry-after and host of an error that
-// the handler got from a peer, which callers would take for ours.
+// Edge is like From, for a handler's error that is sent to the caller. It drops the reason, rule, retry-after and host of an
+// error that the handler received from a peer, since the caller would attribute them to this host.
 func Edge(err error) *Error {
 	e := From(err)
 	if e == nil || !e.remote {
@@ -47,8 +46,8 @@ func Edge(err error) *Error {
 
 const maxPanicText = 4 << 10
 
-// PanicText returns the text of a value that was passed to panic, at most 4 KiB of it, for errors, Stringers and basic
-// kinds. For others it returns the type, since printing a value that contains itself ends the process.
+// PanicText returns the text of a recovered value, cut at 4 KiB, if it is an error, a Stringer or of a basic kind. For
+// others it returns the type, since printing a value that contains itself would end the process.
 func PanicText(v any) (text string) {
 	defer func() {
 		if recover() != nil {

@@ -1,4 +1,4 @@
-// Package mux splits one listener among several protocols, by the first byte that a peer sends.
+// Package mux shares one listener among several protocols, which it detects by the first byte that a client sends.
 package mux
 
 import (
@@ -14,44 +14,44 @@ import (
 	"github.com/easymicro/easymicro/wire/internal/accept"
 )
 
-// Options are settings of a Mux. The zero value is useful.
+// Options configure a Mux. The zero value is ready to use.
 type Options struct {
-	// FirstByteTimeout is how long a peer may be silent before its connection is closed; 0 means 2 min.
+	// FirstByteTimeout is the time in which the first byte must arrive; 0 means 2 min.
 	FirstByteTimeout time.Duration
-	// MaxConnections limits the open connections; more are closed at once. 0 means no limit. When more than a tenth of that
-	// many are silent, those silent for longest are closed: after a second, or at once to make room.
+	// MaxConnections limits the open connections; 0 means no limit. Further ones are closed at once. When more than a tenth
+	// of MaxConnections have sent nothing, the oldest of these are closed after a second, or at once to make room.
 	MaxConnections int
-	// OnReject is called with the peer and a Reject reason for each connection that is closed before it is accepted. It may
-	// be called concurrently and must not block. May be nil.
+	// OnReject, if not nil, is called for each connection that is closed before a listener has accepted it, with a Reject
+	// reason. It may be called concurrently and must not block.
 	OnReject func(peer net.Addr, reason string)
-	// Open, if set, is called with each connection, in a goroutine of its own and before anything is read; it returns the
-	// connection to use. FirstByteTimeout, as the read deadline, covers what it reads. An error closes the connection:
-	// OnReject is called for a RejectError or a timeout, but not for others.
+	// Open, if not nil, is called with each connection before anything is read, in a goroutine of its own, and returns the
+	// connection to use. FirstByteTimeout includes what it reads. An error closes the connection; OnReject is called if it
+	// is a RejectError or a timeout.
 	Open func(net.Conn) (net.Conn, error)
 }
 
-// RejectError is an error of Options.Open that rejects a connection for a reason of its own.
+// RejectError is returned by Options.Open to reject a connection with a reason of its own.
 type RejectError struct{ Reason string }
 
-func (e *RejectError) Error() string { return "connection turned away: " + e.Reason }
+func (e *RejectError) Error() string { return "connection rejected: " + e.Reason }
 
-// Reasons for which a connection is rejected.
+// Reasons passed to Options.OnReject.
 const (
 	RejectTooMany  = "too_many_connections"
 	RejectSilent   = "first_byte_timeout"
 	RejectUnknown  = "unknown_protocol"
 	RejectNoServer = "no_server"    // the listener of its protocol is closed
-	RejectProxy    = "proxy_header" // an unexpected PROXY header: only Open reads those
+	RejectProxy    = "proxy_header" // a PROXY header that Open has not consumed
 )
 
 const (
 	defaultFirstByteTimeout = 2 * time.Minute
 
-	maxSilentShare = 10          // one in so many connections may be silent for the whole timeout,
-	evictAfter     = time.Second // others for this long
+	maxSilentShare = 10          // 1/10 of the connections may be silent for the whole timeout,
+	evictAfter     = time.Second // others only this long
 )
 
-// Mux accepts connections and hands each to the listener of its protocol.
+// Mux accepts connections and passes each to the listener for its protocol.
 type Mux struct {
 	ln    net.Listener
 	o     Options
@@ -60,13 +60,13 @@ type Mux struct {
 
 	mu      sync.Mutex
 	routes  []*route
-	silent  list.List // of *conn that have sent nothing yet, oldest first
-	hurried list.List // of those moved out of silent, which have little time left
+	silent  list.List // *conns that have sent nothing yet, oldest first
+	hurried list.List // *conns moved from silent, with the deadline of evictAfter
 	open    int
 	closed  bool
 }
 
-// New returns a Mux of ln, which it owns from now on.
+// New returns a Mux for ln, and takes ownership of ln.
 func New(ln net.Listener, o Options) *Mux {
 	if o.FirstByteTimeout <= 0 {
 		o.FirstByteTimeout = defaultFirstByteTimeout
@@ -77,8 +77,8 @@ func New(ln net.Listener, o Options) *Mux {
 	return &Mux{ln: ln, o: o, done: make(chan struct{})}
 }
 
-// Match returns the listener of the connections whose first byte accept accepts. The first Match to do so gets the
-// connection. Match must not be called after Serve.
+// Match returns a listener for the connections whose first byte accept reports true for. If several match, the first one
+// gets the connection. Match must not be called after Serve.
 func (m *Mux) Match(accept func(first byte) bool) net.Listener {
 	r := &route{mux: m, accept: accept, conns: make(chan net.Conn), closed: make(chan struct{})}
 	m.mu.Lock()
@@ -87,7 +87,7 @@ func (m *Mux) Match(accept func(first byte) bool) net.Listener {
 	return r
 }
 
-// SetLimits changes FirstByteTimeout and MaxConnections for the connections that are accepted from now on.
+// SetLimits changes FirstByteTimeout and MaxConnections for new connections.
 func (m *Mux) SetLimits(firstByte time.Duration, maxConnections int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -97,9 +97,9 @@ func (m *Mux) SetLimits(firstByte time.Duration, maxConnections int) {
 	m.o.FirstByteTimeout, m.o.MaxConnections = firstByte, maxConnections
 }
 
-// Serve accepts connections until ctx ends, and returns its error, or until the listener fails. When it returns, the
-// listener, its virtual listeners and the connections that were not accepted are closed, and nothing it started is running.
-// Accepted connections belong to their users.
+// Serve accepts connections until ctx ends or the listener fails, and returns the error. When it returns, the listener, the
+// listeners of Match and the connections that these have not accepted are closed, and its goroutines have ended. Accepted
+// connections stay open.
 func (m *Mux) Serve(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { _ = m.ln.Close() })
 	defer stop()
@@ -122,7 +122,7 @@ func (m *Mux) shut() {
 	}
 }
 
-// take counts a connection and has its first byte read.
+// take counts a connection and starts reading its first byte.
 func (m *Mux) take(c net.Conn) {
 	now := time.Now()
 	m.mu.Lock()
@@ -134,7 +134,7 @@ func (m *Mux) take(c net.Conn) {
 	m.open++
 	mc := &conn{Conn: c, accepted: c, mux: m, since: now, counted: true}
 	mc.join(&m.silent)
-	_ = c.SetReadDeadline(now.Add(m.o.FirstByteTimeout)) // when it fails the first Read does
+	_ = c.SetReadDeadline(now.Add(m.o.FirstByteTimeout)) // if it fails, so does the first Read
 	if m.tooSilent() {
 		oldest := connOf(m.silent.Front())
 		oldest.leave()
@@ -145,12 +145,12 @@ func (m *Mux) take(c net.Conn) {
 	m.peers.Go(func() { m.sniff(mc) })
 }
 
-// tooSilent reports whether too many connections have not sent a byte yet. It needs m.mu.
+// tooSilent reports whether too many connections have sent nothing yet. It needs m.mu.
 func (m *Mux) tooSilent() bool {
 	return m.o.MaxConnections > 0 && m.silent.Len() > max(m.o.MaxConnections/maxSilentShare, 1)
 }
 
-// makeRoom closes the connection that has been silent for longest, if too many are. It needs m.mu.
+// makeRoom closes the oldest silent connection if there are too many, and reports whether it did. It needs m.mu.
 func (m *Mux) makeRoom() bool {
 	oldest := m.hurried.Front()
 	if oldest == nil && m.tooSilent() {
@@ -172,7 +172,7 @@ func (m *Mux) reject(c net.Conn, reason string) {
 	m.o.OnReject(c.RemoteAddr(), reason)
 }
 
-// sniff reads the first byte and hands the connection over.
+// sniff reads the first byte and passes the connection on.
 func (m *Mux) sniff(c *conn) {
 	err := c.begin(m.o.Open)
 	m.mu.Lock()
@@ -219,7 +219,7 @@ func (m *Mux) hand(c *conn, first byte) {
 	}
 }
 
-// find returns the route of a first byte; nil if there is none.
+// find returns the first route that matches a first byte, or nil.
 func (m *Mux) find(first byte) *route {
 	m.mu.Lock()
 	routes := m.routes
@@ -246,7 +246,7 @@ func (m *Mux) uncount(c *conn) {
 	}
 }
 
-// route is the virtual listener of one protocol.
+// route is the listener for one protocol.
 type route struct {
 	mux    *Mux
 	accept func(byte) bool
@@ -255,7 +255,7 @@ type route struct {
 	closed chan struct{}
 }
 
-// Accept waits for a connection of the protocol. It fails with net.ErrClosed when the route or its Mux is closed.
+// Accept implements net.Listener. It fails with net.ErrClosed when the route or its Mux is closed.
 func (r *route) Accept() (net.Conn, error) {
 	select {
 	case <-r.closed:
@@ -286,29 +286,28 @@ func (r *route) Close() error {
 // Addr returns the address of the shared listener.
 func (r *route) Addr() net.Addr { return r.mux.ln.Addr() }
 
-// The beginnings of PROXY headers of version 1 and 2, which load balancers in TCP mode put before the bytes of their
-// clients.
+// Prefixes of PROXY protocol headers, versions 1 and 2, which load balancers in TCP mode send first.
 const (
 	proxyV1 = "PROXY "
 	proxyV2 = "\r\n\r\n\x00\r\nQUIT\n"
 )
 
-// conn is a connection whose first bytes were read ahead. The first Read returns them alone.
+// conn is a connection whose first bytes have been read. The first Read returns only these.
 type conn struct {
 	net.Conn
-	accepted net.Conn // as it was accepted
+	accepted net.Conn // before Open
 	mux      *Mux
 	since    time.Time
-	list     *list.List // of the Mux, under its lock; nil when in none
+	list     *list.List // silent or hurried, or nil; under mux.mu
 	place    *list.Element
-	counted  bool // in open of the Mux, under its lock
-	evicted  bool // to make room; under the same lock
+	counted  bool // in mux.open; under mux.mu
+	evicted  bool // closed to make room; under mux.mu
 	head     [len(proxyV2)]byte
-	n        int // of head that are filled
-	left     int // of those that are not yet returned; belongs to the reader
+	n        int // bytes in head
+	left     int // bytes of these not yet returned by Read
 }
 
-// begin opens the connection and reads its first byte, and more while it may be a PROXY header, until the read deadline.
+// begin opens the connection and reads the first byte, and more while it may be a PROXY header.
 func (c *conn) begin(open func(net.Conn) (net.Conn, error)) error {
 	if open != nil {
 		opened, err := open(c.Conn)
@@ -336,10 +335,10 @@ func connOf(e *list.Element) *conn {
 	return e.Value.(*conn) //nolint:forcetypeassert // join adds nothing else
 }
 
-// join appends c to a list of its Mux. It needs the lock of the Mux.
+// join appends c to a list of its Mux. It needs mux.mu.
 func (c *conn) join(l *list.List) { c.list, c.place = l, l.PushBack(c) }
 
-// leave removes c from its list. It needs the lock of the Mux.
+// leave removes c from its list. It needs mux.mu.
 func (c *conn) leave() {
 	if c.list != nil {
 		c.list.Remove(c.place)
@@ -351,7 +350,7 @@ func (c *conn) hasProxyHeader() bool {
 	return bytes.HasPrefix(c.head[:c.n], []byte(proxyV1)) || bytes.HasPrefix(c.head[:c.n], []byte(proxyV2))
 }
 
-// mayBeProxyHeader reports whether head may be the beginning of a PROXY header.
+// mayBeProxyHeader reports whether head is an incomplete prefix of a PROXY header.
 func (c *conn) mayBeProxyHeader() bool {
 	head := string(c.head[:c.n])
 	for _, begin := range [...]string{proxyV1, proxyV2} {
@@ -378,7 +377,7 @@ func (c *conn) Close() error {
 	return err
 }
 
-// SyscallConn returns the accepted socket, whatever Open has wrapped it in, for checks of its state.
+// SyscallConn returns the accepted socket, even if Open has wrapped it.
 func (c *conn) SyscallConn() (syscall.RawConn, error) {
 	s, ok := c.accepted.(syscall.Conn)
 	if !ok {
@@ -387,7 +386,7 @@ func (c *conn) SyscallConn() (syscall.RawConn, error) {
 	return s.SyscallConn()
 }
 
-// CloseWrite closes the sending side, if the connection has one.
+// CloseWrite closes the sending side. It fails if the connection has no CloseWrite.
 func (c *conn) CloseWrite() error {
 	half, ok := c.Conn.(interface{ CloseWrite() error })
 	if !ok {

@@ -8,12 +8,11 @@ import (
 	"testing"
 )
 
-// drawn has the addresses that Address has returned in this process, since no listener need be on them yet.
+// drawn has the addresses that Address has returned, on which nothing may listen yet.
 var drawn sync.Map
 
-// Address returns a loopback address without a listener, never the same twice in a process. Its port is outside the
-// system's ephemeral range if ip_local_port_range begins above 30000, as it does by default, so that a test can listen
-// there again.
+// Address returns a loopback address without a listener, never the same twice in a process. Its port is below the default
+// ephemeral range, so that a test can close a listener there and listen again.
 func Address(t testing.TB) string {
 	t.Helper()
 	const least, most = 10_000, 30_000

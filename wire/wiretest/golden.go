@@ -13,7 +13,7 @@ import (
 	"github.com/easymicro/easymicro/wire"
 )
 
-// Conversation is a recorded exchange between a stock client and its own server.
+// Conversation is a recorded exchange between a stock client and a stock server.
 type Conversation struct {
 	Name   string
 	Peer   string
@@ -28,7 +28,7 @@ type Recorded struct {
 	Frame wire.Frame
 }
 
-// Golden reads the conversations of a folder: every line of its files rpcx.jsonl and easymicro2019.jsonl.
+// Golden reads the conversations in the files rpcx.jsonl and easymicro2019.jsonl of a folder, one a line.
 func Golden(t testing.TB, folder string) []Conversation {
 	t.Helper()
 	var all []Conversation
@@ -38,7 +38,7 @@ func Golden(t testing.TB, folder string) []Conversation {
 	return all
 }
 
-// Recording returns the conversation of that name in a folder.
+// Recording returns the conversation with the given name in a folder.
 func Recording(t testing.TB, folder, name string) Conversation {
 	t.Helper()
 	for _, c := range Golden(t, folder) {
@@ -97,8 +97,8 @@ func recorded(t testing.TB, name, from, text string) Recorded {
 	return Recorded{From: from, Bytes: b, Frame: f}
 }
 
-// InKind compares an answer with the recorded one, in everything but the payload, as the README of the recordings defines
-// it. The answer to a failed call needs a text under both families' keys; its wording is free.
+// InKind returns an error if an answer differs from the recorded one in anything but the payload. The answer to a failed
+// call may have any text, but must have it under the keys of both rpcx and easymicro 2019.
 func InKind(got, want *wire.Frame) error {
 	if got.Type != want.Type || got.Heartbeat != want.Heartbeat || got.OneWay != want.OneWay || got.Codec != want.Codec ||
 		got.Service != want.Service || got.Method != want.Method || got.Status != want.Status {

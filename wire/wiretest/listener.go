@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// Listener is a net.Listener whose connections are in memory.
+// Listener is an in-memory net.Listener.
 type Listener struct {
 	accepts chan net.Conn
 	closed  chan struct{}
@@ -17,7 +17,7 @@ type Listener struct {
 	port int
 }
 
-// Listen returns a Listener. Under synctest, call it inside the bubble.
+// Listen returns a Listener. With synctest, call it inside the bubble.
 func Listen() *Listener {
 	return &Listener{accepts: make(chan net.Conn), closed: make(chan struct{}), port: 40_000}
 }
@@ -38,10 +38,10 @@ func (l *Listener) Close() error {
 	return nil
 }
 
-// Addr returns a loopback address without a listener.
+// Addr returns a fake loopback address.
 func (l *Listener) Addr() net.Addr { return addr(1) }
 
-// Dial connects to the listener, and returns when it has accepted.
+// Dial connects to the listener. It returns when Accept has returned the other end.
 func (l *Listener) Dial(ctx context.Context) (net.Conn, error) {
 	l.mu.Lock()
 	l.port++
@@ -58,8 +58,8 @@ func (l *Listener) Dial(ctx context.Context) (net.Conn, error) {
 	}
 }
 
-// Meet listens on a free port until the test ends, and returns its address. It calls meet with each connection, one after
-// the other, and then closes it.
+// Meet listens on a free TCP port until the test ends, and returns its address. It calls meet with one connection after the
+// other, and closes each afterwards.
 func Meet(t testing.TB, meet func(net.Conn)) string {
 	t.Helper()
 	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")

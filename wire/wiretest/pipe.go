@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// pipeBytes is how much a connection in memory buffers for a peer that does not read, as a socket would.
+// pipeBytes is the buffer size of each direction.
 const pipeBytes = 64 << 10
 
-// Pipe returns the ends of a connection in memory, with a buffer in each direction, deadlines and CloseWrite.
+// Pipe returns the ends of an in-memory connection. Unlike net.Pipe it is buffered, as a socket is, and has CloseWrite.
 func Pipe() (a, b net.Conn) { return pipe(addr(1), addr(2)) }
 
 func pipe(la, ra net.Addr) (a, b *pipeConn) {
@@ -37,7 +37,7 @@ func (c *pipeConn) Close() error {
 	return nil
 }
 
-// CloseWrite ends the sending direction; the peer reads io.EOF after what was written.
+// CloseWrite closes the sending direction: the peer reads io.EOF after what was written.
 func (c *pipeConn) CloseWrite() error {
 	c.w.closeWrite(io.ErrClosedPipe)
 	return nil
@@ -58,7 +58,7 @@ func (c *pipeConn) SetWriteDeadline(t time.Time) error {
 	return nil
 }
 
-// stream is one direction.
+// stream is one direction of a connection.
 type stream struct {
 	mu       sync.Mutex
 	changed  *sync.Cond

@@ -1,5 +1,5 @@
-// Package wiretest helps to test the wire: a network in memory that works with synctest's time, builders of frames, and the
-// recorded conversations with stock peers.
+// Package wiretest has helpers for tests of the wire: an in-memory network that works with synctest, constructors of frames,
+// and recorded conversations of stock peers.
 package wiretest
 
 import (
@@ -16,7 +16,7 @@ func Request(seq uint64, service, method string, c wire.Codec, payload []byte) *
 	return &wire.Frame{Seq: seq, Service: service, Method: method, Codec: c, Payload: payload}
 }
 
-// OneWay returns a request without a response.
+// OneWay returns a one-way request.
 func OneWay(seq uint64, service, method string, c wire.Codec, payload []byte) *wire.Frame {
 	f := Request(seq, service, method, c, payload)
 	f.OneWay = true
@@ -26,13 +26,13 @@ func OneWay(seq uint64, service, method string, c wire.Codec, payload []byte) *w
 // Heartbeat returns a heartbeat request.
 func Heartbeat(seq uint64) *wire.Frame { return &wire.Frame{Heartbeat: true, Seq: seq} }
 
-// With adds a pair of metadata to f and returns it.
+// With sets a metadata pair of f and returns f.
 func With(f *wire.Frame, key, value string) *wire.Frame {
 	f.Metadata.Set(key, value)
 	return f
 }
 
-// Bytes returns the frames as bytes.
+// Bytes returns the encoding of the frames.
 func Bytes(frames ...*wire.Frame) []byte {
 	var b []byte
 	for _, f := range frames {
@@ -41,21 +41,21 @@ func Bytes(frames ...*wire.Frame) []byte {
 	return b
 }
 
-// Peer is the far side of a connection, frame by frame. A step that fails ends the test.
+// Peer is one end of a connection that sends and receives single frames. A failure ends the test.
 type Peer struct {
 	t testing.TB
 	Conn
 	in *wire.Reader
 }
 
-// Conn is what a Peer needs of a connection.
+// Conn is the part of a net.Conn that a Peer uses.
 type Conn interface {
 	Read([]byte) (int, error)
 	Write([]byte) (int, error)
 	Close() error
 }
 
-// NewPeer returns a Peer on c, which is closed when the test ends.
+// NewPeer returns a Peer on c, which it closes when the test ends.
 func NewPeer(t testing.TB, c Conn) *Peer {
 	t.Helper()
 	t.Cleanup(func() { _ = c.Close() })
@@ -70,8 +70,7 @@ func (p *Peer) Send(frames ...*wire.Frame) {
 	}
 }
 
-// Greet answers the heartbeat by which a client checks for a server before it calls, as stock servers do: by sending it
-// back.
+// Greet receives the heartbeat that a client sends before its first call, and echoes it as stock servers do.
 func (p *Peer) Greet() {
 	p.t.Helper()
 	f := p.Receive()
@@ -92,14 +91,14 @@ func (p *Peer) Receive() *wire.Frame {
 	return f
 }
 
-// TryReceive reads one frame, or returns why there is none.
+// TryReceive is like Receive, but returns the error.
 func (p *Peer) TryReceive() (*wire.Frame, error) {
 	f := new(wire.Frame)
 	err := p.in.Read(f)
 	return f, err
 }
 
-// Within waits until is returns true, and ends the test at the limit. It is for events outside of the test.
+// Within waits until is returns true, and fails the test after limit. Use it for events that cannot be waited for otherwise.
 func Within(t testing.TB, limit time.Duration, what string, is func() bool) {
 	t.Helper()
 	tick := time.NewTicker(time.Millisecond)
@@ -114,7 +113,7 @@ func Within(t testing.TB, limit time.Duration, what string, is func() bool) {
 	}
 }
 
-// WantError ends the test unless err has that code and reason, and returns it.
+// WantError fails the test unless err has the given code and reason, and returns it.
 func WantError(t testing.TB, err error, c code.Code, reason string) *code.Error {
 	t.Helper()
 	var e *code.Error

@@ -1,4 +1,4 @@
-// Package accept accepts connections in spite of passing failures.
+// Package accept is an accept loop that survives temporary failures.
 package accept
 
 import (
@@ -13,9 +13,8 @@ const (
 	maxPause = time.Second
 )
 
-// Loop calls serve with each connection of ln until ctx ends, whose error it returns, or ln is closed. Other failures, such
-// as a lack of descriptors or a peer that closed first, do not last: it tries again after 5 ms to 1 s, unless retry returns
-// false for the error.
+// Loop calls serve with each connection of ln until ctx ends, whose error it returns, or ln is closed. After other errors,
+// such as a lack of file descriptors, it tries again in 5 ms to 1 s, unless retry returns false.
 func Loop(ctx context.Context, ln net.Listener, serve func(net.Conn), retry func(error) bool) error {
 	var pause time.Duration
 	for {
