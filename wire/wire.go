@@ -7,7 +7,8 @@
 //
 //	x-em-accept-compression  compressions that the sender accepts: gzip, zstd or none, comma-separated
 //	x-em-host                name of the host, in its introduction and its refusals
-//	x-em-begun               in the answer to a heartbeat: the sequence of the last request that began to run, so that a // Conn knows which one-way requests to send elsewhere when the server drains
+//	x-em-begun               in the answer to a heartbeat: the sequence of the last request that began to run; a Conn
+//	                         knows from it which one-way requests to send elsewhere when the server drains
 //	x-em-code, x-em-reason   code and reason of an error
 //	x-em-rule                the rule that refused the call, as name@r42
 //	x-em-retry-after-ms      when a retry may succeed

@@ -18,15 +18,15 @@ type slot struct {
 	req       wire.Frame
 	meta      wire.Metadata // backs req.Metadata
 	res       wire.Frame
-	answered  bool // by the last endpoint called; a one-way call counts as answered once it is sent
+	answered  bool // by the last endpoint; a one-way call counts as answered once it is sent
 	endpoints EndpointFilter
 
 	list     *list
 	phase    phase
-	excluded []uint64 // bits of the members of list that may not be used
+	excluded []uint64 // bitmap of the members of list that may not be used
 	met      []*node  // nodes that may not be used on any list
-	spared   []*node  // nodes that get a second try: their connection ended before they read the call
-	refused  int      // by the rules
+	spared   []*node  // nodes that got a second try: their connection ended before they read the call
+	refused  int      // endpoints refused by the rules
 	err      error    // of the last endpoint that could not be used
 }
 
@@ -43,7 +43,7 @@ func (s *slot) reset() {
 	s.answered, s.endpoints, s.list, s.phase, s.refused, s.err = false, nil, nil, connectedOnly, 0, nil
 }
 
-// attempt sends the call to an endpoint, and to further ones while it was provably not run.
+// attempt sends the call to one endpoint after the other while it was provably not run.
 func (s *slot) attempt(ctx context.Context, endpoints EndpointFilter) error {
 	s.reset()
 	s.endpoints = endpoints
@@ -68,7 +68,7 @@ func (s *slot) attempt(ctx context.Context, endpoints EndpointFilter) error {
 	}
 }
 
-// send sends the call to m. When spared, m may be tried again.
+// send sends the call to m. spared reports whether m may be tried again.
 func (s *slot) send(ctx context.Context, m *member, l *link) (spared bool, err error) {
 	s.prepare()
 	if err := s.pack(l); err != nil {
@@ -100,7 +100,7 @@ func (s *slot) send(ctx context.Context, m *member, l *link) (spared bool, err e
 	return spared, err
 }
 
-// spare reports whether m gets the call once more: its connection ended before it read the call.
+// spare reports whether to send the call to m once more, because the connection ended before m read it.
 func (s *slot) spare(m *member, err error) bool {
 	if s.answered || !s.movable(err) || slices.Contains(s.spared, m.node) {
 		return false
@@ -109,7 +109,7 @@ func (s *slot) spare(m *member, err error) bool {
 	return true
 }
 
-// prepare makes the request of the attempt. It shares the payload of the call.
+// prepare sets the request of the attempt. It shares the payload with the call.
 func (s *slot) prepare() {
 	from := s.call.req
 	s.meta = append(s.meta[:0], from.Metadata...)
@@ -121,7 +121,8 @@ func (s *slot) prepare() {
 	s.res.Status = wire.StatusNormal
 }
 
-// movable reports whether the call may go to another endpoint at once: it was not sent, or a draining peer did not run it.
+// movable reports whether the call may be sent to another endpoint at once: it was not sent, or a draining peer did not run
+// it.
 func (s *slot) movable(err error) bool {
 	if err == nil {
 		return false
@@ -134,19 +135,19 @@ func (s *slot) where(m *member) string { return s.what() + " at " + m.ep.Address
 
 func (s *slot) what() string { return s.call.req.Service + "." + s.call.req.Method }
 
-// phase limits which nodes may be chosen.
+// phase limits which nodes an attempt may choose.
 type phase int
 
 const (
-	connectedOnly phase = iota // connected, or probably in a moment
-	connectable                // also those that may be connected soon
+	connectedOnly phase = iota // connected, or probably so in a moment
+	connectable                // also those being reconnected, or whose first dial is slow
 	exhausted
 )
 
-// firstLinkWait is the time a call waits for the first connection of an endpoint when there are others.
+// firstLinkWait is how long a call waits for an endpoint's first connection if there are other endpoints.
 const firstLinkWait = 100 * time.Millisecond
 
-// start makes l the list to choose from.
+// start sets the list to choose from.
 func (s *slot) start(l *list) {
 	s.list, s.phase = l, connectedOnly
 	s.excluded = append(s.excluded[:0], make([]uint64, (len(l.members)+63)/64)...)
@@ -159,16 +160,16 @@ func (s *slot) start(l *list) {
 	}
 }
 
-// exclude rules m out, also on later lists.
+// exclude excludes m on this list and on later ones.
 func (s *slot) exclude(m *member) {
 	s.skip(m)
 	s.met = append(s.met, m.node)
 }
 
-// skip rules m out on this list.
+// skip excludes m on this list.
 func (s *slot) skip(m *member) { s.excluded[m.index/64] |= 1 << (m.index % 64) }
 
-// allows is part of filter.
+// allows implements filter.
 func (s *slot) allows(m *member) bool {
 	if s.excluded[m.index/64]&(1<<(m.index%64)) != 0 {
 		return false
@@ -192,10 +193,10 @@ func (s *slot) long() bool {
 
 func (s *slot) now() int64 { return s.call.c.now() }
 
-// key is part of filter.
+// key implements filter.
 func (s *slot) key() (uint64, bool) { return s.call.hash, s.call.hashed }
 
-// next returns an endpoint, with a link reserved for the call.
+// next returns an endpoint and a link reserved for the call.
 func (s *slot) next(ctx context.Context) (*member, *link, error) {
 	begin := time.Time{}
 	for {
@@ -238,7 +239,7 @@ func (s *slot) next(ctx context.Context) (*member, *link, error) {
 	}
 }
 
-// await waits for a connection to m, only briefly when there are other endpoints.
+// await waits for a connection to m, only briefly if there are other endpoints.
 func (s *slot) await(ctx context.Context, m *member, begin time.Time) (*link, error) {
 	wait := s.call.c.o.ConnectTimeout - time.Since(begin)
 	if s.phase == connectedOnly && len(s.list.members) > 1 {
@@ -249,7 +250,8 @@ func (s *slot) await(ctx context.Context, m *member, begin time.Time) (*link, er
 	return m.node.await(ctx, s.long(), late.C)
 }
 
-// forbidden settles an endpoint that this service may not call. Other services may, so it is no failure of m.
+// forbidden settles an endpoint whose Check refuses the connection. This is not a failure of m, which other services may
+// call.
 func (s *slot) forbidden(m *member, err error) {
 	s.answered = false
 	s.err = unreached("%s cannot be reached: %w", s.where(m), err).InPublic(s.what() + " cannot be reached")
@@ -257,7 +259,7 @@ func (s *slot) forbidden(m *member, err error) {
 	s.exclude(m)
 }
 
-// unreachable settles an endpoint without a connection. It returns an error when the attempt is over.
+// unreachable settles an endpoint without a connection. It returns an error if the attempt is over.
 func (s *slot) unreachable(ctx context.Context, m *member, err error) error {
 	s.answered = false
 	switch {
@@ -267,14 +269,14 @@ func (s *slot) unreachable(ctx context.Context, m *member, err error) error {
 		const late = "%s is not connected yet"
 		err = unconnected(ctx.Err(), late, s.where(m)).InPublic(fmt.Sprintf(late, s.what()))
 		s.settle(m, err)
-		if s.connected() { // to others, which could have answered
+		if s.connected() { // another endpoint could have answered
 			return ended(ctx.Err(), late, s.where(m)).InPublic(fmt.Sprintf(late, s.what()))
 		}
 		return err
 	case errors.Is(err, errSlowDial) && s.phase == connectedOnly:
 		s.settle(m, failed(code.Cancelled, code.ReasonCancelled, "%s: %w", s.where(m), err)) // not a failure of m yet
 		return nil
-	case errors.Is(err, errUnlisted): // the next list may have it
+	case errors.Is(err, errUnlisted): // a newer list may have it
 		s.err = unreached("%s cannot be reached: %w", s.where(m), err).InPublic(s.what() + " cannot be reached")
 		s.settle(m, failed(code.Cancelled, code.ReasonCancelled, "%s: %w", s.where(m), err)) // not a failure of m
 		s.skip(m)
@@ -300,7 +302,7 @@ func (s *slot) settle(m *member, err error) {
 	}
 }
 
-// noEndpoint returns the error of an attempt that has no endpoint left.
+// noEndpoint returns the error of an attempt without further endpoints.
 func (s *slot) noEndpoint() error {
 	if s.err != nil && code.From(s.err).Reason == code.ReasonDraining {
 		return s.err
@@ -334,7 +336,7 @@ func (s *slot) noEndpoint() error {
 	return e.InPublic("no endpoint of " + name + " can be reached")
 }
 
-// withAddress adds the endpoint to err, unless the text has it, as errors of package net do.
+// withAddress adds the address to err, unless its text has it already, as errors of package net do.
 func withAddress(m *member, err error) error {
 	if strings.Contains(err.Error(), m.ep.Address) {
 		return err
@@ -342,8 +344,8 @@ func withAddress(m *member, err error) error {
 	return fmt.Errorf("%s: %w", m.ep.Address, err)
 }
 
-// into moves the response to res, and keeps the memory of res. With withoutError it leaves out the metadata that belongs to
-// the error, for callers that encode the error themselves. The status shows that the peer answered.
+// into moves the response to res and keeps the memory of res for reuse. With withoutError it omits the metadata of the
+// error, for callers that encode the error themselves. The status then shows that the peer answered.
 func (s *slot) into(res *wire.Frame, withoutError bool) {
 	res.Status, res.Codec = s.res.Status, s.res.Codec
 	res.Payload, s.res.Payload = s.res.Payload, res.Payload
@@ -358,13 +360,13 @@ func (s *slot) into(res *wire.Frame, withoutError bool) {
 	}
 }
 
-// ofError reports whether a metadata key belongs to an error.
+// ofError reports whether a metadata key is part of an error.
 func ofError(key string) bool {
 	return key == wire.MetaError || key == wire.MetaErrorEasymicro || strings.HasPrefix(key, "x-em-")
 }
 
-// pack compresses the payload as the call wants it. It uses zstd only for peers that are known to accept it, since stock
-// peers close the connection on it.
+// pack compresses the payload if the call's options require it. It uses zstd only for peers known to accept it: stock peers
+// would close the connection.
 func (s *slot) pack(l *link) error {
 	cl := s.call
 	with := cl.compression

@@ -5,22 +5,22 @@ import (
 	"slices"
 )
 
-// Policy is a way to choose an endpoint.
+// Policy is a load balancing policy.
 type Policy string
 
-// The policies. RoundRobin and Random ignore the weights of endpoints.
+// The policies. RoundRobin and Random ignore weights.
 const (
 	RoundRobin         Policy = "roundRobin"         // each in turn
 	WeightedRoundRobin Policy = "weightedRoundRobin" // each in turn, in proportion to its weight
 	Random             Policy = "random"             // any
-	LeastRequest       Policy = "leastRequest"       // the fewest calls of this client in flight for its weight
+	LeastRequest       Policy = "leastRequest"       // the fewest calls of this client in flight, relative to weight
 	P2C                Policy = "p2c"                // of two at random, the lower latency × calls in flight ÷ weight
 	ConsistentHash     Policy = "consistentHash"     // the same endpoint for the same key, see Options.HashOn
 )
 
-// balancer chooses among the members it was made of. It is safe for concurrent use and never blocks.
+// balancer chooses one of the members of a list. It is safe for concurrent use and does not block.
 type balancer interface {
-	// pick returns a member that f allows, nil when there is none.
+	// pick returns a member that f allows, or nil.
 	pick(f filter) *member
 }
 
@@ -31,7 +31,7 @@ type filter interface {
 	key() (key uint64, ok bool) // for consistentHash
 }
 
-// newBalancer returns the balancer of a list of members; old is the one it replaces, nil for the first.
+// newBalancer returns a balancer of members. It takes over the state of old, which may be nil.
 func newBalancer(p Policy, members []*member, old balancer) balancer {
 	switch p {
 	case RoundRobin:
@@ -49,10 +49,10 @@ func newBalancer(p Policy, members []*member, old balancer) balancer {
 	return newP2C(members)
 }
 
-// random chooses with equal chances.
+// random chooses members with equal probability.
 type random []*member
 
-const guesses = 3 // tries before all members are looked at
+const guesses = 3 // attempts before all members are checked
 
 func (r random) pick(f filter) *member {
 	if len(r) == 0 {
@@ -66,7 +66,7 @@ func (r random) pick(f filter) *member {
 	return r.among(f)
 }
 
-// among looks at all members.
+// among chooses one of all members that f allows.
 func (r random) among(f filter) *member {
 	var found *member
 	n := 0
@@ -82,13 +82,13 @@ func (r random) among(f filter) *member {
 	return found
 }
 
-// leastRequest chooses the member with the fewest calls in flight for its weight. It breaks ties at random in proportion
-// to the weights, so that calls are distributed by weight under low load, too.
+// leastRequest chooses the member with the fewest calls in flight relative to its weight. It breaks ties at random, in
+// proportion to the weights, so that calls are distributed by weight under low load, too.
 type leastRequest []*member
 
 func (l leastRequest) pick(f filter) *member {
 	var best *member
-	var least, ties int64 // the calls of best in flight, and the summed weights of the members that tie with it
+	var least, ties int64 // calls of best in flight; sum of the weights of the members that tie with it
 	for _, m := range l {
 		n := m.inFlight.Load()
 		if best != nil && n*best.weight > least*m.weight || !f.allows(m) {
@@ -108,8 +108,8 @@ func (l leastRequest) pick(f filter) *member {
 
 // p2c is power of two choices: it draws two members in proportion to their weights, and chooses the one with the lower
 // smoothed latency × calls in flight ÷ weight. A member of twice the weight is preferred until it is twice as slow or has
-// twice as many calls in flight. One that was never called counts as fast as the other, which gives it its share, and
-// no more, until its first answer.
+// twice as many calls in flight. A member without a latency counts as fast as the other, so that it gets its share, and no
+// more, until its first answer.
 type p2c struct {
 	members []*member
 	sums    []int64 // of the weights up to and including each member
@@ -151,7 +151,7 @@ func (p p2c) pick(f filter) *member {
 	return a
 }
 
-// two returns two different members that f allows; b is nil when there is only one.
+// two returns two different members that f allows; b is nil if there is only one.
 func (p p2c) two(f filter) (a, b *member) {
 	for range guesses {
 		if a, b := p.draw(); f.allows(a) && f.allows(b) {
@@ -180,11 +180,11 @@ func (p p2c) two(f filter) (a, b *member) {
 	return a, b
 }
 
-// draw returns two different members.
+// draw returns two different members, at random by weight.
 func (p p2c) draw() (a, b *member) {
 	all := p.sums[len(p.sums)-1]
 	a = p.at(rand.Int64N(all))
-	x := rand.Int64N(all - a.weight) // skips the part of a
+	x := rand.Int64N(all - a.weight) // without the part of a
 	if x >= p.sums[a.index]-a.weight {
 		x += a.weight
 	}

@@ -10,18 +10,18 @@ import (
 	"github.com/easymicro/easymicro/wire/wildcard"
 )
 
-// call is one call, as the Guard sees it. Calls are pooled.
+// call is one call of a client. It implements OutgoingCall. Calls are pooled.
 type call struct {
 	callOptions
 	c       *catalog
 	service *service
 	req     *wire.Frame // the caller's
 	own     wire.Frame  // backs req when the arguments are encoded here
-	wrapped wire.Frame  // the response within Options.Wrap
-	packs   bool        // the payload is compressed as the options have it
+	wrapped wire.Frame  // the response, with Options.Wrap
+	packs   bool        // the payload may be compressed as the options say
 	counted bool        // in core.calls
-	headers bool        // its metadata has the names of HTTP headers
-	whole   bool        // the metadata of an error response is returned with the error's own
+	headers bool        // its metadata keys are names of HTTP headers
+	whole   bool        // the metadata of an error response includes that of the error
 	caller  string
 	hashKey
 
@@ -29,7 +29,7 @@ type call struct {
 	first  slot
 	packed packed
 	mu     sync.Mutex
-	more   []*slot // of concurrent attempts
+	more   []*slot // for concurrent attempts
 }
 
 var calls = sync.Pool{New: func() any {
@@ -38,7 +38,7 @@ var calls = sync.Pool{New: func() any {
 	return cl
 }}
 
-// newCall returns a call that does not count towards Options.MaxPending.
+// newCall returns a call that is not counted in core.calls.
 func newCall(c *catalog) *call {
 	cl := calls.Get().(*call)
 	cl.c = c
@@ -46,7 +46,7 @@ func newCall(c *catalog) *call {
 	return cl
 }
 
-// end returns the call to the pool, unless attempts of a Guard still use it.
+// end returns the call to the pool, unless attempts still use it.
 func (cl *call) end() {
 	if cl.counted {
 		cl.c.leave()
@@ -73,7 +73,7 @@ func (cl *call) Service() string { return cl.req.Service }
 func (cl *call) Method() string  { return cl.req.Method }
 func (cl *call) Caller() string  { return cl.caller }
 
-// Get returns metadata of the request, regardless of case when it came over HTTP.
+// Get returns a metadata value of the request, ignoring case if the keys are HTTP headers.
 func (cl *call) Get(key string) string {
 	if cl.headers {
 		return cl.req.Metadata.GetFold(key)
@@ -85,7 +85,7 @@ func (cl *call) Idempotent() bool {
 	return cl.idempotent || wildcard.MatchAny(cl.c.o.Idempotent, cl.req.Method)
 }
 
-// run carries out the call under the rules. It returns the slot with the response, nil when there is none.
+// run sends the call through the guard. It returns the slot with the response, nil if there is none.
 func (cl *call) run(ctx context.Context) (*slot, error) {
 	c := cl.c
 	if ctx.Err() != nil {
@@ -143,7 +143,7 @@ func (cl *call) slot(n int) *slot {
 	return cl.more[n-1]
 }
 
-// slotIfAny returns the slot of an attempt that was made, nil if it was not.
+// slotIfAny is like slot, but returns nil if the slot was never used.
 func (cl *call) slotIfAny(n int) *slot {
 	if n == 0 {
 		return &cl.first
@@ -177,7 +177,7 @@ func (cl *call) encode(service, method string, args any) error {
 func (cl *call) finish(ctx context.Context, reply any) error {
 	res, err := cl.carryOut(ctx)
 	if e := code.From(err); e != nil && e.Own() {
-		err = code.Remote(e) // of this client's rules: the caller of a handler that returns it has other rules
+		err = code.Remote(e) // the rules are this client's: a handler that returns err must not pass them off as its host's
 	}
 	if cl.req.OneWay {
 		return err
@@ -191,7 +191,7 @@ func (cl *call) finish(ctx context.Context, reply any) error {
 		return err
 	case err != nil:
 		if res != nil && len(res.Payload) > 0 {
-			_ = d.Decode(res.Codec, res.Payload, reply) // the error of the call matters more
+			_ = d.Decode(res.Codec, res.Payload, reply) // the error matters more
 		}
 		return err
 	}
@@ -201,7 +201,7 @@ func (cl *call) finish(ctx context.Context, reply any) error {
 	return nil
 }
 
-// carryOut sends the call through Options.Wrap. The response is nil when there is none.
+// carryOut sends the call through Options.Wrap. The response is nil if there is none.
 func (cl *call) carryOut(ctx context.Context) (*wire.Frame, error) {
 	if cl.c.handler != nil {
 		cl.whole = true
@@ -218,11 +218,11 @@ func (cl *call) carryOut(ctx context.Context) (*wire.Frame, error) {
 	return &won.res, err
 }
 
-// Pending is a call made by Go. Reply and Err may be read once the Pending was received from Done.
+// Pending is a call made by Go. Reply and Err may be read after the Pending has been received from Done.
 type Pending struct {
 	Service string
 	Method  string
-	Reply   any           // as given to Go; filled when the call succeeds
+	Reply   any           // as given to Go
 	Err     error         // of the call
 	Done    chan *Pending // receives the Pending when the call has ended
 }
@@ -231,11 +231,11 @@ func (p *Pending) end(err error) {
 	p.Err = err
 	select {
 	case p.Done <- p:
-	default: // like net/rpc, do not block for a program that does not receive
+	default: // like net/rpc, do not block if the channel is full
 	}
 }
 
-// respond carries out the call and moves the response to res.
+// respond runs the call and moves the response to res.
 func (cl *call) respond(ctx context.Context, res *wire.Frame) error {
 	res.Status = wire.StatusNormal
 	won, err := cl.run(ctx)
@@ -245,21 +245,21 @@ func (cl *call) respond(ctx context.Context, res *wire.Frame) error {
 	return err
 }
 
-// hashArgument sets the key of a call whose arguments are encoded here.
+// hashArgument sets the key of a call from its metadata or argument.
 func (cl *call) hashArgument(args any) {
 	if !cl.hashMetadata() {
 		cl.c.hasher.argument(args, &cl.hashKey)
 	}
 }
 
-// hashPayload sets the key of a call that comes encoded, if that is JSON.
+// hashPayload sets the key of a call from its metadata or, if it is JSON, its payload.
 func (cl *call) hashPayload() {
 	if !cl.hashed && !cl.hashMetadata() && cl.req.Codec == wire.JSON && cl.req.Compression == wire.NoCompression {
 		cl.setText(jsonMember(cl.req.Payload, cl.c.hasher.on))
 	}
 }
 
-// hashMetadata sets the key from the metadata. It reports whether the key can be nowhere else.
+// hashMetadata sets the key from the metadata, and reports whether the argument need not be examined.
 func (cl *call) hashMetadata() bool {
 	h := &cl.c.hasher
 	if h.metadata {
@@ -268,15 +268,15 @@ func (cl *call) hashMetadata() bool {
 	return h.metadata || h.on == ""
 }
 
-// callContext carries a call through Options.Wrap.
+// callContext passes a call through Options.Wrap.
 type callContext struct {
-	context.Context //nolint:containedctx // it extends one
+	context.Context //nolint:containedctx // it is one
 	call            *call
 }
 
 type callKey struct{}
 
-// Value returns the call for callKey, and else the parent's value.
+// Value implements context.Context.
 func (c *callContext) Value(key any) any {
 	if _, ok := key.(callKey); ok {
 		return c.call
@@ -284,14 +284,13 @@ func (c *callContext) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// AfterFunc saves contexts derived from c a goroutine when the parent is not from package context.
+// AfterFunc saves contexts derived from c a goroutine if the parent has an AfterFunc.
 func (c *callContext) AfterFunc(f func()) (stop func() bool) { return context.AfterFunc(c.Context, f) }
 
-// keepPacked is the largest buffer for compressed payloads that is kept in the pool of calls.
+// keepPacked is the capacity up to which buffers for compressed payloads stay in the pool.
 const keepPacked = 64 << 10
 
-// packed is the payload of a call in every compression its attempts need: which one a peer accepts is a property of the
-// connection.
+// packed caches the payload in every compression that attempts have needed, since different peers accept different ones.
 type packed struct {
 	mu    sync.Mutex
 	forms [wire.Zstd + 1]form
@@ -299,10 +298,10 @@ type packed struct {
 
 type form struct {
 	made  bool
-	bytes []byte // shorter than the plain payload, or empty
+	bytes []byte // empty if not shorter than the plain payload
 }
 
-// as returns plain compressed with c, or plain itself if that is not longer. The result must not be changed.
+// as returns plain compressed with c, or plain itself if that is not longer. The caller must not change the result.
 func (p *packed) as(c wire.Compression, plain []byte) ([]byte, wire.Compression, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -11,14 +11,14 @@ import (
 )
 
 const (
-	maxServices = 4096             // further ones replace those without endpoints
-	unknownKept = 10 * time.Second // a service without endpoints is forgotten when it was not called for this time
-	serviceKept = 10 * time.Minute // and any other service
+	maxServices = 4096             // beyond that, new ones replace those without endpoints
+	unknownKept = 10 * time.Second // a service without endpoints is dropped after this time without a call
+	serviceKept = 10 * time.Minute // any other service
 	sweepEvery  = 5 * time.Second
 	evictLooks  = 8
 )
 
-// catalog holds the services that a client calls, and the nodes that serve them.
+// catalog holds the services that a client calls and the nodes that serve them.
 type catalog struct {
 	core
 
@@ -30,7 +30,7 @@ type catalog struct {
 	nodes    map[netAddress]*node
 }
 
-// sweepAll forgets services that are no longer called, until none is left.
+// sweepAll drops services that are no longer called. It returns when none is left.
 func (c *catalog) sweepAll() {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
@@ -61,8 +61,8 @@ func (c *catalog) sweepAll() {
 	}
 }
 
-// evict forgets a service without endpoints, if there is one: invented names must neither keep real ones from being looked
-// up nor make that slow. Of a few at random it takes the one not called for longest. It needs c.mu.
+// evict drops a service without endpoints, so that calls of made-up names do not keep real ones from being looked up. Of a
+// few chosen at random it drops the least recently used. It reports whether it dropped one. It needs c.mu.
 func (c *catalog) evict() bool {
 	var found *service
 	looks := evictLooks
@@ -91,7 +91,7 @@ func (c *catalog) drop(s *service) {
 	c.depart(s, s.list.Load().members, nil)
 }
 
-// member returns e as a member of a list; old is e in the previous list, nil if it is new. It needs c.mu.
+// member returns a member for e. old is the member for it in the previous list, or nil. It needs c.mu.
 func (c *catalog) member(e Endpoint, old *member, index int) *member {
 	m := &member{ep: e, index: index, weight: e.weight(), hash: hashOf(e.Address)}
 	if old != nil {
@@ -102,7 +102,7 @@ func (c *catalog) member(e Endpoint, old *member, index int) *member {
 	return m
 }
 
-// node returns the node at an address. It needs c.mu.
+// node returns the node at an address, new if necessary. It needs c.mu.
 func (c *catalog) node(at netAddress) *node {
 	n := c.nodes[at]
 	if n == nil {
@@ -112,12 +112,12 @@ func (c *catalog) node(at netAddress) *node {
 	return n
 }
 
-// service returns the service of that name, which its first call looks up.
+// service returns the service with a name. The first call starts to look it up.
 func (c *catalog) service(name string) (*service, error) {
 	c.mu.RLock()
 	s := c.services[name]
 	if s != nil {
-		s.touch(c.now()) // under the lock, so that it is not forgotten meanwhile
+		s.touch(c.now()) // under the lock, so that it is not dropped meanwhile
 	}
 	c.mu.RUnlock()
 	if s == nil {
@@ -166,8 +166,8 @@ func (c *catalog) addService(name string, kept bool) (*service, error) {
 	return s, nil
 }
 
-// TakeOver looks up all services that before has called. Call it when c replaces before, while that is still open: rules
-// of both then keep what they know of endpoints. Services that c does not call within 10 minutes are dropped.
+// TakeOver looks up all services that before has called. Call it when c replaces before, while before is still open: the
+// rules then keep their state of the endpoints. Services that c does not call within 10 minutes are dropped.
 func (c *catalog) TakeOver(before *Client) {
 	before.mu.RLock()
 	names := slices.Collect(maps.Keys(before.services))
@@ -179,7 +179,7 @@ func (c *catalog) TakeOver(before *Client) {
 	}
 }
 
-// update installs a list from the pool, or the error that keeps it from a newer one.
+// update sets the endpoints of a service, or the error of looking them up.
 func (c *catalog) update(s *service, endpoints []Endpoint, others int, err error) {
 	old := s.list.Load()
 	if err != nil {
@@ -207,9 +207,9 @@ func (c *catalog) update(s *service, endpoints []Endpoint, others int, err error
 	}
 	next.bal = newBalancer(c.o.Policy, next.members, old.bal)
 	c.join(s, next.members)
-	s.list.Store(next) // before depart: a call that finds an endpoint unlisted looks for a new list
+	s.list.Store(next) // before depart: a call that finds its endpoint unlisted loads the new list
 	c.depart(s, old.members, next.members)
-	if old.known { // the first list of s says nothing new about nodes that other services list
+	if old.known { // the first list is no news about nodes that other services list
 		for _, m := range next.members {
 			m.node.redialNow()
 		}
@@ -228,7 +228,7 @@ func (c *catalog) join(s *service, list []*member) {
 	}
 }
 
-// depart removes s from the users of the nodes of before that are not in now. It needs c.mu.
+// depart removes s from the users of the nodes that are in before but not in now. It needs c.mu.
 func (c *catalog) depart(s *service, before, now []*member) {
 	stays := make(map[*node]bool, len(now))
 	for _, m := range now {
@@ -245,7 +245,7 @@ func (c *catalog) depart(s *service, before, now []*member) {
 	}
 }
 
-// Status returns the services that are called and their endpoints, ordered by name.
+// Status returns the state of all services, sorted by name.
 func (c *catalog) Status() []ServiceStatus {
 	c.mu.RLock()
 	services := make([]*service, 0, len(c.services))

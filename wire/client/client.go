@@ -1,5 +1,4 @@
-// Package client calls services by name: it resolves the name to endpoints, balances between them, applies rules and sends
-// the call.
+// Package client calls services by name. It resolves names to endpoints, balances load between them, and applies rules.
 //
 //	endpoints, err := discovery.Static("tcp://10.0.0.5:8972")
 //	…
@@ -8,13 +7,13 @@
 //	defer c.Close()
 //	reply, err := client.Call[Reply](ctx, c, "Arith", "Mul", &Args{A: 6, B: 7})
 //
-// A call is sent once. It moves to another endpoint only when it was provably not run: no connection could be made, or the
-// peer is draining and never read it. Deadlines, retries, hedging and circuit breakers are up to the rules of a Guard.
+// A call is sent once. It is sent to another endpoint only if it was provably not run: there was no connection, or the peer
+// is draining and did not read it. The rules of a Guard add deadlines, retries, hedging and circuit breakers.
 //
-// A Pool holds the endpoints. A client has one of its own, unless Options name one that it shares with others.
+// A Pool holds the endpoints. Clients may share one; otherwise each has its own.
 //
-// All errors are *code.Error of package wire/code. The reason says whether the call may have run; an error that a peer
-// answered has the peer's text.
+// All errors of calls are *code.Error of package wire/code. The reason shows whether the call may have run; an error that a
+// peer returned has the peer's text.
 package client
 
 import (
@@ -35,8 +34,8 @@ var ErrClosed = errors.New("the client is closed")
 // Client calls services. It is safe for concurrent use.
 type Client struct{ catalog }
 
-// New returns a client, which the caller must close. It opens no connection before the first call. The error names the
-// option that is wrong.
+// New returns a client, which the caller must close. It opens no connection before the first call. It fails if an option is
+// invalid.
 func New(o Options) (*Client, error) {
 	codec, err := o.complete()
 	if err != nil {
@@ -63,7 +62,7 @@ func New(o Options) (*Client, error) {
 	return c, nil
 }
 
-// handOver returns when peers have read all one-way requests, or these were sent elsewhere, or when ctx ends.
+// handOver waits until peers have read all one-way requests, including those sent elsewhere, or ctx ends.
 func (c *Client) handOver(ctx context.Context) {
 	for {
 		var flushed sync.WaitGroup
@@ -95,8 +94,8 @@ func (c *Client) allLinks() (all []*link) {
 	return all
 }
 
-// Shutdown refuses new calls, waits until those in flight have ended and one-way requests were read, and closes the
-// client. When ctx ends first, it closes the client anyway and returns the error of ctx.
+// Shutdown refuses new calls, waits until those in flight have ended and peers have read the one-way requests, and closes
+// the client. If ctx ends first, it closes the client anyway and returns the error of ctx.
 func (c *Client) Shutdown(ctx context.Context) error {
 	c.shut.Store(true)
 	if c.calls.Load() == 0 {
@@ -113,9 +112,9 @@ func (c *Client) Shutdown(ctx context.Context) error {
 	return err
 }
 
-// Close closes all connections, once peers have read the one-way requests sent to them, within 10 s. Calls in flight fail.
-// When it returns nothing that the client started runs any more, except calls held up by the caller's Guard or Wrap. It
-// may be called again; its error is always nil.
+// Close waits up to 10 s until peers have read the one-way requests, and closes all connections. Calls in flight fail. When
+// it returns, the client's goroutines have ended, except calls that block in a Guard or Wrap. Close may be called again. It
+// always returns nil.
 func (c *Client) Close() error {
 	c.shut.Store(true)
 	ctx, cancel := context.WithTimeout(context.Background(), againWithin)
@@ -125,7 +124,7 @@ func (c *Client) Close() error {
 	return nil
 }
 
-// end closes the connections, without waiting for peers any longer when ctx ends.
+// end closes the client. It waits for peers until ctx ends.
 func (c *Client) end(ctx context.Context) {
 	stop := context.AfterFunc(ctx, c.cutShort)
 	defer stop()
@@ -157,12 +156,12 @@ func (c *Client) end(ctx context.Context) {
 	}
 }
 
-// Call calls a method, waits for the answer and decodes it into reply, a pointer to a zero value; a nil reply discards it.
-// A payload that comes with an error is decoded as far as possible. Once Call returns, args may be used again and reply is
-// no longer written to.
+// Call calls a method, waits for the response and decodes it into reply, a pointer to a zero value, or nil to discard it. If
+// an error response has a payload, Call tries to decode that too. After Call returns, args may be reused and reply is no
+// longer written to.
 //
-// The deadline of ctx is sent with the call. When ctx ends, Call returns DEADLINE_EXCEEDED/timeout or CANCELLED/cancelled;
-// the call may run all the same. The other errors of a client are
+// The deadline of ctx is sent with the call. When ctx ends, Call returns DEADLINE_EXCEEDED/timeout or CANCELLED/cancelled,
+// but the call may still run. The other errors of a client are
 //
 //   - UNAVAILABLE/no_endpoint: no endpoint is known or can be reached
 //   - UNAVAILABLE/connection_lost: the connection broke while the call was in flight
@@ -178,7 +177,7 @@ func (c *Client) Call(ctx context.Context, service, method string, args, reply a
 	return cl.finish(ctx, reply)
 }
 
-// Call is like Client.Call and returns the reply.
+// Call is like Client.Call, but returns the reply.
 func Call[Reply any](ctx context.Context, c *Client, service, method string, args any, o ...CallOption) (*Reply, error) {
 	reply := new(Reply)
 	if err := c.Call(ctx, service, method, args, reply, o...); err != nil {
@@ -187,7 +186,7 @@ func Call[Reply any](ctx context.Context, c *Client, service, method string, arg
 	return reply, nil
 }
 
-// Notify sends a one-way call, and returns when it is queued. Whether it arrives, and how it ends, is not reported.
+// Notify sends a one-way call and returns when it is queued. It does not report whether the call arrives or succeeds.
 func (c *Client) Notify(ctx context.Context, service, method string, args any, o ...CallOption) error {
 	cl, err := c.newCall(service, method, args, o)
 	if err != nil {
@@ -198,7 +197,7 @@ func (c *Client) Notify(ctx context.Context, service, method string, args any, o
 	return cl.finish(ctx, nil)
 }
 
-// newCall returns a call with encoded arguments.
+// newCall returns a call with the encoded argument.
 func (c *Client) newCall(service, method string, args any, o []CallOption) (*call, error) {
 	cl, err := c.begin()
 	if err != nil {
@@ -214,9 +213,9 @@ func (c *Client) newCall(service, method string, args any, o []CallOption) (*cal
 	return cl, nil
 }
 
-// Go is like Call without waiting: the Pending is sent to done when the call has ended. If done is nil, Go makes a channel;
-// otherwise done must have capacity for all its calls, and a Pending that finds it full is dropped. args may be used again
-// at once.
+// Go is like Call, but does not wait: it sends the returned Pending to done when the call has ended. If done is nil, Go
+// allocates a channel; otherwise it must have capacity for all its calls, since Go drops a Pending that does not fit. args
+// may be reused when Go returns.
 func (c *Client) Go(ctx context.Context, service, method string, args, reply any, done chan *Pending, o ...CallOption) *Pending {
 	if done == nil {
 		done = make(chan *Pending, 1)
@@ -239,7 +238,7 @@ func (c *Client) Go(ctx context.Context, service, method string, args, reply any
 	return p
 }
 
-// begin returns a call that counts towards Options.MaxPending.
+// begin returns a call that is counted in core.calls, which Options.MaxPending limits.
 func (c *Client) begin() (*call, error) {
 	n := c.calls.Add(1)
 	switch {
@@ -257,10 +256,9 @@ func (c *Client) begin() (*call, error) {
 	return cl, nil
 }
 
-// Handle implements wire.Handler: it sends an encoded request with the codec, compression and metadata of req, and puts
-// payload, codec and metadata of the response into res, decompressed. Of an error response res gets the status, which
-// shows that the peer answered, and the metadata that does not belong to the error. Both frames may be used again when it
-// returns.
+// Handle implements wire.Handler. It sends req as it is encoded, and stores codec, metadata and decompressed payload of the
+// response in res. For an error response res also has the status, which shows that the peer answered, but not the metadata
+// of the error. Both frames may be reused when Handle returns.
 func (c *Client) Handle(ctx context.Context, req, res *wire.Frame) error {
 	cl, err := c.begin()
 	if err != nil {
@@ -277,7 +275,7 @@ func (c *Client) Handle(ctx context.Context, req, res *wire.Frame) error {
 	return cl.respond(ctx, res)
 }
 
-// inner is the handler within Options.Wrap, which has counted the call and may pass on another frame.
+// inner is the handler passed to Options.Wrap. The call has been counted; req need not be the caller's frame.
 func (c *Client) inner(ctx context.Context, req, res *wire.Frame) error {
 	outer, _ := ctx.Value(callKey{}).(*call)
 	if outer != nil && outer.c == &c.catalog && outer.req == req {

@@ -6,9 +6,9 @@ import (
 	"github.com/cespare/xxhash/v2"
 )
 
-// consistentHash sends calls with the same key to the same endpoint, by weighted rendezvous hashing: every member has a
-// score for the key, and the highest wins. When a member is removed only its keys move; a new one takes its share from
-// every other. A member with more than overload times its share of calls in flight is passed over. Calls without a key are
+// consistentHash sends calls with the same key to the same endpoint, by weighted rendezvous hashing: the member with the
+// highest score for the key is chosen. When a member is removed only its keys move; a new one takes its share from all
+// others. A member with more than overload times its share of the calls in flight is skipped. Calls without a key are
 // balanced by p2c.
 type consistentHash struct {
 	members []*member
@@ -40,7 +40,7 @@ func (c consistentHash) pick(f filter) *member {
 			best, high = m, s
 		}
 	}
-	// The second best and so on, which is rare: a few keys must have much of all calls.
+	// Rarely more than one iteration: only if a few keys have a large part of all calls.
 	for next := best; next != nil; next, high = c.below(f, key, high) {
 		if next.inFlight.Load() < bound(next, out+1, weights) {
 			return next
@@ -49,12 +49,12 @@ func (c consistentHash) pick(f filter) *member {
 	return best
 }
 
-// bound returns how many calls m may have in flight when out are in flight in all.
+// bound returns how many calls m may have in flight if out are in flight in total.
 func bound(m *member, out, weights int64) int64 {
 	return max(int64(math.Ceil(overload*float64(out)*float64(m.weight)/float64(weights))), neverTooMany)
 }
 
-// below returns the allowed member with the highest score under bound.
+// below returns the allowed member with the highest score below bound.
 func (c consistentHash) below(f filter, key uint64, bound float64) (best *member, high float64) {
 	for _, m := range c.members {
 		if s := score(m, key); s < bound && (best == nil || s > high) && f.allows(m) {
@@ -64,14 +64,14 @@ func (c consistentHash) below(f filter, key uint64, bound float64) (best *member
 	return best, high
 }
 
-// score makes the chance to win proportional to the weight.
+// score returns the score of m for a key. The probability of the highest score is proportional to the weight.
 func score(m *member, key uint64) float64 {
 	h := mix(key ^ m.hash)
 	u := (float64(h>>11) + 0.5) / (1 << 53) // within (0, 1)
 	return float64(m.weight) / -math.Log(u)
 }
 
-// mix makes every bit of h depend on every other, like the last step of MurmurHash3.
+// mix is the finalizer of MurmurHash3.
 func mix(h uint64) uint64 {
 	h ^= h >> 33
 	h *= 0xff51afd7ed558ccd

@@ -11,32 +11,32 @@ import (
 	"github.com/easymicro/easymicro/wire"
 )
 
-// core is the part of a client that all others use.
+// core is the part of a client that all other parts use.
 type core struct {
 	o       Options
 	codec   wire.Codec
-	handler wire.Handler // the client within Options.Wrap; nil without
+	handler wire.Handler // the result of Options.Wrap, or nil
 	log     *slog.Logger
 	began   time.Time
 	hasher  hasher
 	dial    func(ctx context.Context, network, address string) (net.Conn, error)
 	resend  func(unread []*wire.Frame, forgotten int) // sends one-way requests elsewhere
 
-	calls   atomic.Int64  // in flight or waiting
-	shut    atomic.Bool   // no more calls are taken
-	drained chan struct{} // closed when the last call has ended, once shut
+	calls   atomic.Int64  // in flight or waiting to be sent
+	shut    atomic.Bool   // new calls are refused
+	drained chan struct{} // closed when shut is set and no calls are left
 	drain   sync.Once
 
 	done     chan struct{}   // closed by Close
-	closing  context.Context //nolint:containedctx // its end stops waiting for peers when connections are closed
+	closing  context.Context //nolint:containedctx // when it ends, closing connections no longer waits for peers
 	cutShort context.CancelFunc
 	tasks
 }
 
-// now returns the time since the client was made, which is cheap to keep in an atomic.
+// now returns the nanoseconds since the client was created.
 func (c *core) now() int64 { return int64(time.Since(c.began)) }
 
-// upstream returns the name that rules have for a service.
+// upstream returns the name of a service in rules.
 func (c *core) upstream(service string) string {
 	if c.o.Upstream != "" {
 		return c.o.Upstream
@@ -44,7 +44,7 @@ func (c *core) upstream(service string) string {
 	return service
 }
 
-// leave ends the count of a call.
+// leave removes a call from the count.
 func (c *core) leave() {
 	if c.calls.Add(-1) == 0 && c.shut.Load() {
 		c.drain.Do(func() { close(c.drained) })
@@ -56,12 +56,12 @@ type tasks struct {
 	over sync.WaitGroup
 
 	spawning sync.Mutex // locked after all others
-	spawned  bool       // no more are started
+	spawned  bool       // stop was called
 	errands  int        // running
 	noErrand signal
 }
 
-// spawn runs f in a goroutine that Close waits for. It is false, and f does not run, once the client is closed.
+// spawn runs f in a goroutine that Close waits for. It returns false, without running f, once the client is closed.
 func (t *tasks) spawn(f func()) bool {
 	t.spawning.Lock()
 	defer t.spawning.Unlock()
@@ -72,7 +72,7 @@ func (t *tasks) spawn(f func()) bool {
 	return true
 }
 
-// spawnErrand is like spawn; Close closes no connection before f is done.
+// spawnErrand is like spawn, but Close keeps the connections open until f returns.
 func (t *tasks) spawnErrand(f func()) bool {
 	t.spawning.Lock()
 	defer t.spawning.Unlock()
@@ -96,7 +96,7 @@ func (t *tasks) errandDone() {
 	}
 }
 
-// errandsDone returns a channel that is closed when no errand is left, nil when there is none.
+// errandsDone returns a channel that is closed when no errand is left, nil if there is none.
 func (t *tasks) errandsDone() <-chan struct{} {
 	t.spawning.Lock()
 	defer t.spawning.Unlock()
@@ -106,14 +106,14 @@ func (t *tasks) errandsDone() <-chan struct{} {
 	return t.noErrand.wait()
 }
 
-// stop prevents further goroutines.
+// stop makes spawn and spawnErrand return false.
 func (t *tasks) stop() {
 	t.spawning.Lock()
 	defer t.spawning.Unlock()
 	t.spawned = true
 }
 
-// signal wakes goroutines that wait for it. Its methods need a lock.
+// signal wakes the goroutines that wait for it. Callers of its methods must hold a lock.
 type signal struct{ sent chan struct{} }
 
 // wait returns a channel that is closed by the next send.

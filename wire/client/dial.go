@@ -16,10 +16,10 @@ import (
 	"github.com/easymicro/easymicro/wire"
 )
 
-// checkKey is the context key of the check of a node.
+// checkKey is the context key for the check that control applies.
 type checkKey struct{}
 
-// control refuses addresses that the check does, after name resolution.
+// control applies the check to a resolved address before it is dialled.
 func control(ctx context.Context, network, address string, _ syscall.RawConn) error {
 	check, _ := ctx.Value(checkKey{}).(func(netip.Addr) error)
 	if check == nil || strings.HasPrefix(network, "unix") {
@@ -32,7 +32,7 @@ func control(ctx context.Context, network, address string, _ syscall.RawConn) er
 	return check(to.Addr().Unmap())
 }
 
-// remoteOf returns the IP address of a peer, the zero Addr when it has none.
+// remoteOf returns the IP address of the peer; the zero Addr if it has none.
 func remoteOf(nc net.Conn) netip.Addr {
 	if to, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
 		return to.AddrPort().Addr().Unmap()
@@ -40,7 +40,7 @@ func remoteOf(nc net.Conn) netip.Addr {
 	return netip.Addr{}
 }
 
-// dialer returns a function that connects to an endpoint, and with conf completes the TLS handshake.
+// dialer returns a function that connects to an endpoint and, if conf is not nil, performs the TLS handshake.
 func dialer(conf *tls.Config) func(ctx context.Context, network, address string) (net.Conn, error) {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		d := net.Dialer{ControlContext: control}
@@ -67,8 +67,7 @@ func dialer(conf *tls.Config) func(ctx context.Context, network, address string)
 	}
 }
 
-// dialLink connects to an address that check permits, and pings it: before a call is sent, the peer must have shown that it
-// speaks the protocol.
+// dialLink connects to an address that check permits, and pings the peer to verify that it speaks the protocol.
 func dialLink(ctx context.Context, c *core, at netAddress, check func(netip.Addr) error, onChange func()) (*link, error) {
 	nc, err := c.dial(context.WithValue(ctx, checkKey{}, check), at.network, at.address)
 	if err != nil {
@@ -77,7 +76,7 @@ func dialLink(ctx context.Context, c *core, at netAddress, check func(netip.Addr
 	o := wire.ConnOptions{
 		Limits: c.o.Limits, KeepaliveInterval: c.o.KeepaliveInterval, KeepaliveTimeout: c.o.KeepaliveTimeout, OnChange: onChange,
 	}
-	if !c.o.LowerCase { // for peers of 2019, which do not drain
+	if !c.o.LowerCase { // easymicro 2019 does not drain
 		o.OnUnread = c.resend
 	}
 	if c.o.Compression == wire.Zstd {
@@ -94,7 +93,7 @@ func dialLink(ctx context.Context, c *core, at netAddress, check func(netip.Addr
 	return l, nil
 }
 
-// handshakeFailed adds to the error of a handshake what to check, where that is known.
+// handshakeFailed adds advice to known handshake errors.
 func handshakeFailed(err error) error {
 	var (
 		signer x509.UnknownAuthorityError

@@ -7,13 +7,13 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// failed returns an error of the client, marked as a peer's, see code.Edge: if a handler returns it, the reason does not
-// apply to the call of its caller.
+// failed returns an error of the client. It is marked as remote, see code.Edge: if a handler returns it, the reason must not
+// be taken for that of the handler's own call.
 func failed(c code.Code, reason, format string, args ...any) *code.Error {
 	return code.Remote(code.Errorf(c, format, args...).WithReason(reason))
 }
 
-// badArgument returns the error of arguments that cannot be encoded.
+// badArgument returns the error of an argument that cannot be encoded.
 func badArgument(service, method string, err error) *code.Error {
 	c, reason := code.Of(err), code.From(err).Reason
 	if reason == "" {
@@ -23,7 +23,7 @@ func badArgument(service, method string, err error) *code.Error {
 		InPublic("the argument of " + service + "." + method + " cannot be encoded")
 }
 
-// ended returns the error of calls whose context ended before anything was sent.
+// ended returns the error of a call whose context ended before it was sent.
 func ended(err error, format string, args ...any) *code.Error {
 	c, reason := code.Cancelled, code.ReasonCancelled
 	if errors.Is(err, context.DeadlineExceeded) {
@@ -32,12 +32,13 @@ func ended(err error, format string, args ...any) *code.Error {
 	return failed(c, reason, format+": %w", append(args, err)...)
 }
 
-// unreached returns the error of calls for which there is no endpoint to send to.
+// unreached returns the error of a call for which there is no endpoint.
 func unreached(format string, args ...any) *code.Error {
 	return code.Unreached(failed(code.Unavailable, code.ReasonNoEndpoint, format, args...))
 }
 
-// unconnected is like ended, for calls that never had a connection. A cancellation is not held against the endpoint.
+// unconnected is like ended, for a call without a connection. Only a timeout counts as unreached, since a cancellation says
+// nothing about the endpoint.
 func unconnected(err error, format string, args ...any) *code.Error {
 	e := ended(err, format, args...)
 	if e.Code == code.DeadlineExceeded {
