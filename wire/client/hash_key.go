@@ -14,25 +14,25 @@ import (
 	"github.com/easymicro/easymicro/wire"
 )
 
-// The beginnings of Options.HashOn.
+// Prefixes of Options.HashOn.
 const (
 	hashMetadata = "metadata"
 	hashArgument = "argument"
 )
 
-// maxHashWarnings is the number of argument types without the field that are logged: programs can make up types.
+// maxHashWarnings limits the argument types without the field that are logged: programs can make types at run time.
 const maxHashWarnings = 100
 
-// hasher finds the keys of calls for consistentHash.
+// hasher determines the keys of calls for consistentHash.
 type hasher struct {
-	on       string       // a metadata key, or the plain name of a field; empty: calls have no keys
+	on       string       // a metadata key, or the plain name of a field; empty: no keys
 	metadata bool         // on is a metadata key
 	fields   sync.Map     // of reflect.Type: the []int of the field that on names
 	lacking  atomic.Int64 // types without the field
 	warn     func(reflect.Type)
 }
 
-// init parses Options.HashOn. warn is called for argument types that lack the field.
+// init parses Options.HashOn. warn is called for argument types without the field.
 func (h *hasher) init(on string, warn func(reflect.Type)) {
 	where, name, _ := strings.Cut(on, ".")
 	h.warn, h.metadata = warn, where == hashMetadata
@@ -75,7 +75,7 @@ func (h *hasher) argument(args any, k *hashKey) {
 	}
 }
 
-// field returns the index of the field with the key, and remembers it.
+// field returns the index of the key's field in t, and caches it.
 func (h *hasher) field(t reflect.Type) (index []int, ok bool) {
 	if known, ok := h.fields.Load(t); ok {
 		index, _ = known.([]int)
@@ -98,18 +98,17 @@ func (h *hasher) field(t reflect.Type) (index []int, ok bool) {
 	return index, index != nil
 }
 
-// plainName returns what all spellings of a name have in common: user_id, userId and UserID are the same.
+// plainName normalizes the spelling of a name: user_id, userId and UserID are the same.
 func plainName(name string) string { return strings.ToLower(strings.ReplaceAll(name, "_", "")) }
 
-// setText makes text the key, unless it is empty: all calls without a value would go to one endpoint.
+// setText makes text the key, unless it is empty: otherwise one endpoint would get all calls without a value.
 func (k *hashKey) setText(text string) {
 	if text != "" {
 		k.hash, k.hashed = hashOf(text), true
 	}
 }
 
-// setValue makes the JSON form of a value the key, so that a field of an argument and the member of a payload encoded from
-// it are the same key.
+// setValue makes the JSON form of a value the key, so that a field and the JSON member encoded from it have the same key.
 func (k *hashKey) setValue(v reflect.Value) {
 	for v.Kind() == reflect.Pointer || v.Kind() == reflect.Interface {
 		v = v.Elem()
@@ -155,7 +154,7 @@ var (
 	textMarshaler = reflect.TypeFor[encoding.TextMarshaler]()
 )
 
-// marshalsItself reports whether a value has a JSON form other than that of its kind.
+// marshalsItself reports whether the type of a value defines its JSON form.
 func marshalsItself(v reflect.Value) bool {
 	t := v.Type()
 	if t.PkgPath() == "" { // it has no methods
@@ -190,7 +189,7 @@ func jsonKey(text []byte) string {
 	return string(plain)
 }
 
-// plainNumber returns a number as encoding/json writes it: integers in digits, others in the shortest form.
+// plainNumber returns a number in the form of encoding/json: integers in digits, others in the shortest form.
 func plainNumber(text string) string {
 	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
 		return strconv.FormatInt(n, 10) // -0 is 0
@@ -212,7 +211,7 @@ func plainNumber(text string) string {
 	return string(plain)
 }
 
-// jsonMember returns the key in a member of a JSON object.
+// jsonMember returns the key from the member of a JSON object with a plain name, or "".
 func jsonMember(payload []byte, name string) string {
 	d := json.NewDecoder(bytes.NewReader(payload))
 	if t, err := d.Token(); err != nil || t != json.Delim('{') {

@@ -15,18 +15,18 @@ type link struct {
 	born     time.Time
 	remote   netip.Addr
 	calls    atomic.Int64
-	left     atomic.Bool  // it is out of use: the peer drains or it has ended
-	unlisted *atomic.Bool // the node's: no service lists it
-	closing  atomic.Bool  // it takes no more calls
+	left     atomic.Bool  // out of use: the peer drains, or the connection has ended
+	unlisted *atomic.Bool // node.unlisted
+	closing  atomic.Bool  // it accepts no more calls
 
 	within context.Context //nolint:containedctx // core.closing
-	free   func(*link)     // called after the last call of a link that is out of use
+	free   func(*link)     // called after the last call, once out of use
 }
 
-// closeWait is the time that closing a link may take.
+// closeWait is the timeout for closing a link.
 const closeWait = 30 * time.Second
 
-// take reserves the link for a call. It is false when the link takes no more calls.
+// take reserves the link for a call. It returns false if the link accepts no more calls.
 func (l *link) take() bool {
 	l.calls.Add(1)
 	if l.closing.Load() || l.Draining() || l.hasEnded() {
@@ -36,7 +36,7 @@ func (l *link) take() bool {
 	return true
 }
 
-// give returns the link after a call. The last call of a link that is out of use frees it.
+// give releases the link after a call. The last call frees a link that is out of use.
 func (l *link) give() {
 	if l.calls.Add(-1) == 0 && l.unused() {
 		l.free(l)
@@ -46,7 +46,7 @@ func (l *link) give() {
 // unused reports whether the link is out of use and has no calls.
 func (l *link) unused() bool { return l.calls.Load() == 0 && (l.left.Load() || l.unlisted.Load()) }
 
-// end closes the link gracefully, within closeWait and until core.closing ends.
+// end closes the link gracefully, until closeWait is over or core.closing ends.
 func (l *link) end() {
 	ctx, cancel := context.WithTimeout(l.within, closeWait)
 	defer cancel()
@@ -62,21 +62,21 @@ func (l *link) hasEnded() bool {
 	}
 }
 
-// links are the connections to a node. Long messages have a connection of their own, made on demand: frames are sent whole,
-// and short calls must not wait behind long ones.
+// links are the connections to a node. Long messages use a separate connection, made on demand, so that short calls do not
+// wait behind them: frames are sent whole.
 type links struct {
-	inUse    []atomic.Pointer[link] // the last one is for long messages
+	inUse    []atomic.Pointer[link] // the last element is for long messages
 	turn     atomic.Uint64
-	lastLong atomic.Int64       // the last long message, see core.now; 0: never
+	lastLong atomic.Int64       // time of the last long message, see core.now; 0: never
 	leaving  map[*link]struct{} // out of use, but with calls in flight; under node.mu
 }
 
 const (
-	longMessage = 256 << 10   // a payload of this size delays other calls noticeably
-	recently    = time.Minute // a node stays connected while one of its services was called within this time
+	longMessage = 256 << 10   // payloads from this length delay other calls noticeably
+	recently    = time.Minute // a node stays connected if one of its services was called within this time
 )
 
-// take returns a link reserved for a call, nil when there is none. The caller gives it back.
+// take returns a link reserved for a call, nil if there is none. The caller must call give.
 func (l *links) take() *link {
 	pool := len(l.inUse) - 1
 	first := 0
@@ -99,7 +99,7 @@ func (l *links) takeLong() *link {
 	return nil
 }
 
-// wantLong records a long message, and reports whether it is the first one within a second.
+// wantLong records a long message, and reports whether it is the first in a second.
 func (l *links) wantLong(now int64) bool {
 	now = max(now, 1)
 	last := l.lastLong.Swap(now)
@@ -112,8 +112,7 @@ func (l *links) hasLong(now int64) bool {
 	return last != 0 && now-last <= int64(recently)
 }
 
-// missing returns the index of a link to be made, negative when there is none, and whether any link is left. It needs
-// node.mu.
+// missing returns the index of a link to make, or -1, and whether there are any links. It needs node.mu.
 func (l *links) missing(now int64) (slot int, some bool) {
 	slot, some = -1, len(l.leaving) > 0
 	for i := range l.inUse {
@@ -127,7 +126,7 @@ func (l *links) missing(now int64) (slot int, some bool) {
 	return slot, some
 }
 
-// leave takes a link out of use until its calls have ended. It needs node.mu.
+// leave keeps a link that is out of use until its calls have ended. It needs node.mu.
 func (l *links) leave(c *link) {
 	if l.leaving == nil {
 		l.leaving = make(map[*link]struct{})

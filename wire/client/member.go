@@ -7,7 +7,7 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// member is an endpoint in the list of a service. The next list takes over its load.
+// member is an endpoint in the list of a service. A newer list keeps its load.
 type member struct {
 	ep     Endpoint
 	index  int // in the list
@@ -17,15 +17,15 @@ type member struct {
 	*load
 }
 
-// load is what calls of a service to an endpoint have measured.
+// load has measurements of a service's calls to an endpoint.
 type load struct {
 	inFlight atomic.Int64
-	latency  atomic.Int64 // smoothed; 0 when unknown
+	latency  atomic.Int64 // smoothed; 0: unknown
 	updated  atomic.Int64 // see core.now
 	blamed   atomic.Bool  // the latency includes the penalty of failed calls
 }
 
-// permits returns an error if the endpoint must not be called on l, which may have been made for another service.
+// permits returns an error if Check refuses l, which may have been made for another service.
 func (m *member) permits(l *link) error {
 	if m.ep.Check == nil || !l.remote.IsValid() {
 		return nil
@@ -34,17 +34,17 @@ func (m *member) permits(l *link) error {
 }
 
 const (
-	smoothTime   = time.Second            // samples this far apart count fully
-	smoothLeast  = 8                      // a sample counts for at least 1/8
-	fadeTime     = 2 * time.Second        // the latency counts half after this time without a call
+	smoothTime   = time.Second            // a sample this long after the previous one replaces it
+	smoothLeast  = 8                      // a sample has a weight of at least 1/8
+	fadeTime     = 2 * time.Second        // without calls, the latency is halved every time this passes
 	failureCosts = 500 * time.Millisecond // a failed call counts as at least this slow
 )
 
 // begin counts a call in flight.
 func (l *load) begin() { l.inFlight.Add(1) }
 
-// end ends the count of a call, and updates the latency if it was answered. Failed calls count as slow, however fast they
-// failed.
+// end removes a call in flight, and updates the latency if it was answered. Failed calls count as slow, even if they failed
+// fast.
 func (l *load) end(began, now int64, err error, answered bool) {
 	l.inFlight.Add(-1)
 	if !answered && err == nil {
@@ -76,7 +76,7 @@ func (l *load) end(began, now int64, err error, answered bool) {
 	}
 }
 
-// shown returns the latency for display: 0 while it includes the penalty of failed calls.
+// shown returns the latency for display: 0 while it includes a penalty for failed calls.
 func (l *load) shown() time.Duration {
 	if l.blamed.Load() {
 		return 0
@@ -84,7 +84,7 @@ func (l *load) shown() time.Duration {
 	return time.Duration(l.latency.Load())
 }
 
-// cost returns the expected latency of a call. It fades with time, so that an endpoint that was slow is tried again.
+// cost returns the expected latency of a call. It decays with time, so that an endpoint that was slow is tried again.
 func (l *load) cost(now int64) int64 {
 	age := (now - l.updated.Load()) / int64(fadeTime)
 	return l.latency.Load() >> min(max(age, 0), 62)

@@ -8,16 +8,16 @@ import (
 	"time"
 )
 
-// state is the connectivity of a node.
+// state is the connectivity state of a node.
 type state int32
 
 const (
-	idle         state = iota // no call wanted it yet or recently: the next one dials it
-	connecting                // for the first time: calls may wait for it
-	reconnecting              // a good connection was lost or drained, or the node was listed again: calls wait for it if nothing else is connected
+	idle         state = iota // not called yet, or not recently: the next call dials
+	connecting                // for the first time: calls may wait
+	reconnecting              // after a good connection was lost, or on redialNow: calls wait if no other node is connected
 	ready
-	backingOff // it could not be reached: it is dialled again after a delay
-	draining   // it asked to be left, and was not reached again yet
+	backingOff // it could not be reached, and is dialled again after a delay
+	draining   // it drains, and could not be reached again yet
 )
 
 var stateNames = [...]string{
@@ -26,8 +26,8 @@ var stateNames = [...]string{
 
 func (s state) String() string { return stateNames[s] }
 
-// node is an address with its connections, shared by all services there. One goroutine, dialLoop, makes the connections; it
-// runs while there are any or some are wanted.
+// node is an address with its connections, which all services at the address share. One goroutine, dialLoop, makes the
+// connections. It runs while there are any, or some are wanted.
 type node struct {
 	c *core
 	netAddress
@@ -35,7 +35,7 @@ type node struct {
 	users    users       // written under catalog.mu
 	unlisted atomic.Bool // no service lists it
 	state    atomic.Int32
-	slowDial atomic.Bool // the first dial takes long: other nodes are preferred
+	slowDial atomic.Bool // the first dial is slow: prefer other nodes
 	links    links
 	kick     chan struct{} // wakes dialLoop
 
@@ -44,15 +44,15 @@ type node struct {
 	closed   bool
 	cancel   context.CancelFunc // of the dial in progress
 	demanded bool               // a call waits for a connection
-	drained  bool               // the last connection was left because the peer drains
-	paced    bool               // it ended in order, but soon: the next one waits for backoff.soonest
+	drained  bool               // the last connection is out of use because the peer drains
+	paced    bool               // it ended cleanly but early: the next dial waits for backoff.soonest
 	backoff  backoff
 	err      error  // why there is no connection
 	changed  signal // of the state
 }
 
 const (
-	goodLife = time.Second // a connection that lived this long is replaced at once
+	goodLife = time.Second // a connection that lasted this long is replaced at once
 	noHurry  = time.Minute
 )
 
@@ -69,8 +69,8 @@ func newNode(c *core, at netAddress) *node {
 	}
 }
 
-// link returns a link reserved for a call, nil when there is none. A long message does not wait for the link that is made
-// for it.
+// link returns a link reserved for a call, nil if there is none. A long message uses any link until the one for long
+// messages is connected.
 func (n *node) link(long bool) *link {
 	if long {
 		if l := n.links.takeLong(); l != nil {
@@ -83,7 +83,7 @@ func (n *node) link(long bool) *link {
 	return n.links.take()
 }
 
-// await is like link, and waits for a connection until late. It fails at once while the node is backing off.
+// await is like link, but waits for a connection until late. It fails at once while the node is backing off.
 func (n *node) await(ctx context.Context, long bool, late <-chan time.Time) (*link, error) {
 	for {
 		if l := n.link(long); l != nil {
@@ -109,8 +109,8 @@ func (n *node) await(ctx context.Context, long bool, late <-chan time.Time) (*li
 	}
 }
 
-// demand has the node connected, and returns a channel that is closed when its state changes: nil if it is connected
-// already. The error says why it is not dialled now.
+// demand starts connecting the node, and returns a channel that is closed when its state changes, or nil if it is connected.
+// It returns an error if the node is not dialled now.
 func (n *node) demand() (changed <-chan struct{}, err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -135,8 +135,8 @@ func (n *node) demand() (changed <-chan struct{}, err error) {
 	return n.changed.wait(), nil
 }
 
-// redialNow dials without waiting for the backoff, because a resolver has listed the node again, say. Calls wait for that
-// dial if nothing else is connected. It is false when there is a connection.
+// redialNow dials without waiting for the backoff, for example because the resolver has listed the node again. Calls wait
+// for that dial if no other node is connected. It returns false if there is a connection.
 func (n *node) redialNow() bool {
 	if state(n.state.Load()) == ready {
 		return false
@@ -153,21 +153,21 @@ func (n *node) redialNow() bool {
 	return true
 }
 
-// absence returns why there is no connection, and the time until the next dial.
+// absence returns the time until the next dial, and the reason for the lack of a connection; nil if there is one.
 func (n *node) absence() (in time.Duration, err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return max(time.Until(n.backoff.soonest), 0), n.err
 }
 
-// list adds a service to the users.
+// list adds a service that lists the node.
 func (n *node) list(u user) {
 	n.users.add(u)
 	n.unlisted.Store(false)
 }
 
-// settle closes the idle connections of a node that no service lists any more, and wakes calls that wait for one. It reports
-// whether nothing is left. Those with calls in flight stay: the node may be listed again.
+// settle closes the idle connections of a node that no service lists any longer, and wakes the calls that wait for one.
+// Connections with calls in flight stay, since the node may be listed again. It reports whether the node can be dropped.
 func (n *node) settle() (empty bool) {
 	if len(n.users.all()) > 0 {
 		return false
@@ -183,10 +183,10 @@ func (n *node) settle() (empty bool) {
 	}
 	n.changed.send()
 	n.wake()
-	return empty && !n.dialling && n.backoff.rested() // else keep its backoff, it may be listed again
+	return empty && !n.dialling && n.backoff.rested() // keep the backoff of a node that may be listed again
 }
 
-// dialLoop makes missing connections, while there are any or some are wanted.
+// dialLoop makes missing connections. It returns when there are none and none is wanted.
 func (n *node) dialLoop() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -209,8 +209,7 @@ func (n *node) dialLoop() {
 	}
 }
 
-// plan returns the index of the link to make, or a negative one and the time to wait. more is false when dialLoop is to
-// end.
+// plan returns the index of the link to make, or -1 and the time to wait. more is false when dialLoop must return.
 func (n *node) plan() (slot int, wait time.Duration, more bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -235,7 +234,7 @@ func (n *node) plan() (slot int, wait time.Duration, more bool) {
 	return missing, 0, true
 }
 
-// connect makes a connection.
+// connect dials the link with an index.
 func (n *node) connect(slot int) {
 	ctx, cancel := context.WithTimeout(context.Background(), n.c.o.ConnectTimeout)
 	defer cancel()
@@ -271,7 +270,7 @@ func (n *node) connect(slot int) {
 	n.mu.Unlock()
 }
 
-// onChange is called when a connection drains or has ended.
+// onChange implements wire.ConnOptions.OnChange.
 func (n *node) onChange() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -279,7 +278,7 @@ func (n *node) onChange() {
 	n.wake()
 }
 
-// sweep takes links that drain or have ended out of use. It needs n.mu.
+// sweep takes draining and ended links out of use. It needs n.mu.
 func (n *node) sweep() {
 	for i := range n.links.inUse {
 		if l := n.links.inUse[i].Load(); l != nil && (l.hasEnded() || l.Draining()) {
@@ -302,8 +301,7 @@ func (n *node) sweep() {
 	}
 }
 
-// lost handles the end of a link. One that the peer ended in order, by a drain frame or while idle, is no failure. It needs
-// n.mu.
+// lost handles the end of a link. It is no failure if the peer drains or closed the idle link cleanly. It needs n.mu.
 func (n *node) lost(l *link) {
 	l.left.Store(true)
 	clean, long := l.Draining() || l.EndedIdle(), time.Since(l.born) >= goodLife
@@ -326,23 +324,23 @@ func (n *node) lost(l *link) {
 	}
 }
 
-// retire closes a link without calls, and is false for one that has some. It needs n.mu.
+// retire closes a link, and returns false if it has calls. It needs n.mu.
 func (n *node) retire(l *link) bool {
 	if n.closed || l.closing.Swap(true) {
 		return true
 	}
 	if l.calls.Load() > 0 && !l.hasEnded() {
-		l.closing.Store(false) // a call that take refused meanwhile will release it
+		l.closing.Store(false) // a call that take refused meanwhile releases it
 		return false
 	}
 	n.links.remove(l)
 	if !n.c.spawnErrand(l.end) {
-		n.links.leave(l) // the client is being closed, and ends it
+		n.links.leave(l) // the client is being closed and will end it
 	}
 	return true
 }
 
-// release closes a link that is out of use after its last call.
+// release closes a link that is out of use, after its last call.
 func (n *node) release(l *link) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -371,11 +369,11 @@ func (n *node) set(s state) {
 func (n *node) wake() {
 	select {
 	case n.kick <- struct{}{}:
-	default: // woken already
+	default: // already woken
 	}
 }
 
-// close ends the node and returns the links to be closed.
+// close closes the node and returns its links, which the caller must end.
 func (n *node) close() []*link {
 	n.mu.Lock()
 	defer n.mu.Unlock()

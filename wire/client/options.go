@@ -13,43 +13,44 @@ import (
 	"github.com/easymicro/easymicro/wire"
 )
 
-// Options configure a client. Resolver is required; all other fields have a useful zero value. They must not be changed
-// after New, and what they refer to must be safe for concurrent use.
+// Options configure a client. Only Resolver is required. Options must not be changed after New, and what they refer to must
+// be safe for concurrent use.
 type Options struct {
 	Resolver Resolver
-	Pool     *Pool  // holds the endpoints; nil: the pool of Guard, or else a new one
+	Pool     *Pool  // holds the endpoints; nil: Guard's, or a new one
 	Guard    Guard  // nil: no rules
-	Upstream string // the name of the called service in rules and metrics; empty: its own
-	Group    string // only endpoints whose metadata has this group
+	Upstream string // name of the called services in rules and metrics; empty: their own
+	Group    string // use only endpoints with this group in their metadata; empty: all
 
-	Policy Policy // of load balancing; empty: p2c
-	// HashOn is the value that consistentHash hashes, in its JSON form: metadata.NAME or argument.FIELD. FIELD is a field or
-	// key at the top level of the argument, in any spelling (user_id is UserID). Frames given to Handle are looked into only
-	// if they are JSON; they hash like typed arguments, unless a tag omits the field or renames it beyond recognition. Calls
-	// whose value is null, empty or missing are balanced by p2c; an argument type without the field is logged once.
+	Policy Policy // load balancing policy; empty: p2c
+	// HashOn is the source of the key for consistentHash: metadata.NAME or argument.FIELD. FIELD is a field or key at the
+	// top level of the argument, in any spelling (user_id is UserID). Its JSON form is hashed, so a JSON frame given to
+	// Handle has the same key as a typed argument, unless a tag omits or renames the field. Other frames have no argument
+	// key. Calls whose value is null, empty or missing are balanced by p2c; an argument type without the field is logged
+	// once.
 	HashOn string
 
 	Codec         string           // raw, json, protobuf, msgpack or thrift; empty: msgpack
-	Compression   wire.Compression // of payloads from CompressAbove bytes; gzip for peers not known to accept zstd
+	Compression   wire.Compression // of payloads from CompressAbove bytes; peers not known to accept zstd get gzip
 	CompressAbove int              // 0: 1 KiB
 	LowerCase     bool             // send names in lower case, for hosts of easymicro 2019
-	Idempotent    []string         // methods that may be sent twice; * matches any text
+	Idempotent    []string         // patterns of methods that may be sent twice; * matches any text
 
-	ConnectTimeout    time.Duration // for a connection, and for the first list of a service; 0: 1 s
-	KeepaliveInterval time.Duration // silence of the peer before a heartbeat; 0: 10 s; negative: no heartbeats, not even before the first call
+	ConnectTimeout    time.Duration // for connecting, and for the first list of a service; 0: 1 s
+	KeepaliveInterval time.Duration // silence before a heartbeat; 0: 10 s; negative: no heartbeats, not even before the first call
 	KeepaliveTimeout  time.Duration // for the answer to a heartbeat; 0: 3 s
-	PoolSize          int           // connections to an endpoint, in addition to one for requests or replies from 256 KiB; 0: 1
-	MaxPending        int           // calls in flight or waiting; 0: 10,000
-	Limits            wire.Limits   // of responses
-	TLS               *tls.Config   // nil: no TLS; an empty ServerName is the host of the endpoint's address
+	PoolSize          int           // connections to an endpoint, plus one for messages from 256 KiB; 0: 1
+	MaxPending        int           // calls in flight or waiting to be sent; 0: 10,000
+	Limits            wire.Limits   // limits of responses
+	TLS               *tls.Config   // nil: no TLS; an empty ServerName means the host of the endpoint's address
 
-	// Caller returns the caller in rules, from the context of a call; nil: empty.
+	// Caller returns the caller for rules from the context of a call. If nil, the caller is empty.
 	Caller func(context.Context) string
 	// Wrap is middleware around every call, outside of the rules, for spans and metrics. The handler it returns may pass on
-	// another frame than it was given, or one frame several times; it must pass on the context it was given, or one derived
-	// from it. The status of the response shows whether the peer answered an error.
+	// a different frame, or call the next handler several times; it must pass on its context or one derived from it. If
+	// there is an error, the status of the response shows whether the peer returned it.
 	Wrap func(wire.Handler) wire.Handler
-	// OnAttempt is called after every attempt that was sent. It must not block.
+	// OnAttempt, if not nil, is called after every attempt that was sent. It must not block.
 	OnAttempt func(ctx context.Context, endpoint string, err error)
 
 	Logger *slog.Logger // nil discards
@@ -61,7 +62,7 @@ const (
 	defaultMaxPending     = 10_000
 )
 
-// complete checks o and sets defaults.
+// complete validates o and sets defaults.
 func (o *Options) complete() (wire.Codec, error) {
 	if o.Resolver == nil {
 		return 0, errors.New("client: Options.Resolver is required: it finds the endpoints of services")
@@ -132,7 +133,7 @@ func (o *Options) check() error {
 	return nil
 }
 
-// CallOption is an option of a call. It may be reused; a ReplyMetadata not concurrently.
+// CallOption is an option of a call. It may be reused, a ReplyMetadata not concurrently.
 type CallOption func(*callOptions)
 
 type callOptions struct {
@@ -148,7 +149,7 @@ func Metadata(key, value string) CallOption {
 	return func(o *callOptions) { o.metadata.Set(key, value) }
 }
 
-// ReplyMetadata replaces *m with the metadata of the response, which may be an error. Without a response *m is unchanged.
+// ReplyMetadata sets *m to the metadata of the response, also of an error response. Without a response *m is unchanged.
 func ReplyMetadata(m *wire.Metadata) CallOption {
 	return func(o *callOptions) { o.replyMetadata = m }
 }
@@ -163,11 +164,10 @@ func Compression(c wire.Compression) CallOption {
 	return func(o *callOptions) { o.compression = c }
 }
 
-// Token identifies the caller to hosts with `auth`.
+// Token sets the token that identifies the caller to hosts with `auth`.
 func Token(token string) CallOption { return Metadata(wire.MetaAuth, token) }
 
-// Idempotent marks the call as one that may be sent twice, like a method in Options.Idempotent: rules may repeat it even if
-// it may have run.
+// Idempotent marks the call as idempotent, like Options.Idempotent: rules may repeat it even if it may have run.
 func Idempotent() CallOption {
 	return func(o *callOptions) { o.idempotent = true }
 }

@@ -10,11 +10,10 @@ import (
 	"sync"
 )
 
-// Pool holds the endpoints of services, for clients and their rules. It watches a service once for all clients with the
-// same Resolver, and keeps the last list while there is no newer one. The zero Pool is ready to use. A Pool is safe for
-// concurrent use.
+// Pool holds the endpoints of services, for clients and their rules. It watches a service once for all clients with the same
+// Resolver, and keeps the last list when lookups fail. The zero Pool is ready to use. A Pool is safe for concurrent use.
 type Pool struct {
-	log   *slog.Logger // nil: nothing is logged
+	log   *slog.Logger // may be nil
 	views sync.Map     // the *view of each upstream, by name
 
 	mu        sync.Mutex // held while onChange runs; locked after feed.mu
@@ -23,31 +22,31 @@ type Pool struct {
 	onChange  func(Change)
 }
 
-// NewPool returns a Pool that logs when an upstream loses its last endpoint, and when it regains one.
+// NewPool returns a Pool that logs when an upstream loses its last endpoint and when it has endpoints again.
 func NewPool(log *slog.Logger) *Pool { return &Pool{log: log} }
 
-// Change is a change in the endpoints of an upstream, given by address.
+// Change is a change of the endpoints of an upstream. Endpoints are given by address.
 type Change struct {
 	Upstream string
 	Known    map[string]bool // the endpoints of all its services
-	Gone     map[string]bool // endpoints that were removed
+	Gone     map[string]bool // removed endpoints
 	Over     bool            // no subscription is left
 }
 
-// OnChange sets the function that is called with every change, one call at a time, and replaces the previous one. f may
-// read the Pool but not subscribe to it.
+// OnChange sets the function that is called for every change, replacing the previous one. Calls are not concurrent. f may
+// read the Pool, but must not call Subscribe.
 func (p *Pool) OnChange(f func(Change)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.onChange = f
 }
 
-// Endpoints returns the sorted addresses that serve a service of an upstream. The caller must not change them.
+// Endpoints returns the sorted addresses of a service of an upstream. The caller must not modify them.
 func (p *Pool) Endpoints(upstream, service string) []string {
 	return p.view(upstream).services[service]
 }
 
-// Size returns the number of endpoints of an upstream, over all its services.
+// Size returns the number of endpoints of an upstream, for all its services together.
 func (p *Pool) Size(upstream string) int { return len(p.view(upstream).known) }
 
 func (p *Pool) view(upstream string) *view {
@@ -58,7 +57,7 @@ func (p *Pool) view(upstream string) *view {
 	return new(view)
 }
 
-// view is an immutable view of an upstream.
+// view is an immutable snapshot of an upstream.
 type view struct {
 	services map[string][]string
 	known    map[string]bool
@@ -77,20 +76,20 @@ func newView(subs []*Subscription) *view {
 	return v
 }
 
-// upstream is the state of an upstream, by the name it has in rules and the log.
+// upstream is the state of an upstream.
 type upstream struct {
-	clients int // open clients of this name
+	clients int // open clients with this Options.Upstream
 	subs    []*Subscription
 	logged  map[subject]condition
 }
 
 // subject is the subject of a log line.
 type subject struct {
-	named   bool // the upstream has a name of its own
+	named   bool // Lookup.Upstream is set
 	service string
 }
 
-// condition is the state of the endpoints of a service, as the text of a log line.
+// condition is the state of a service's endpoints. Its text is the log message.
 type condition string
 
 const (
@@ -99,7 +98,7 @@ const (
 	unserved condition = "an upstream has no endpoints: all calls fail"
 )
 
-// open keeps the logged state of an upstream until close, even while it has no subscriptions.
+// open keeps the log state of an upstream until close, even without subscriptions.
 func (p *Pool) open(name string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -127,7 +126,7 @@ func (p *Pool) upstream(name string) *upstream {
 	return u
 }
 
-// tidy drops state that nothing refers to any more. It needs p.mu.
+// tidy drops state that is no longer referred to. It needs p.mu.
 func (p *Pool) tidy(name string, u *upstream) {
 	maps.DeleteFunc(u.logged, func(about subject, _ condition) bool {
 		return (!about.named || u.clients == 0) &&
@@ -138,7 +137,7 @@ func (p *Pool) tidy(name string, u *upstream) {
 	}
 }
 
-// add adds s, with the addresses known so far until it has a list of its own. It needs p.mu.
+// add adds s, with the known addresses until it has its own list. It needs p.mu.
 func (p *Pool) add(s *Subscription) {
 	u := p.upstream(s.Upstream)
 	s.addresses = p.Endpoints(s.Upstream, s.Service)
@@ -154,7 +153,7 @@ func (p *Pool) remove(s *Subscription) {
 	p.tidy(s.Upstream, u)
 }
 
-// update replaces the view of an upstream and reports the change. It needs p.mu.
+// update replaces the view of an upstream and calls onChange. It needs p.mu.
 func (p *Pool) update(name string, u *upstream) {
 	before, now := p.view(name), newView(u.subs)
 	change := Change{Upstream: name, Known: now.known, Gone: make(map[string]bool), Over: len(u.subs) == 0}
@@ -173,7 +172,7 @@ func (p *Pool) update(name string, u *upstream) {
 	}
 }
 
-// announce logs a new condition of a service, as its newest subscription sees it. It needs p.mu.
+// announce logs the condition of a service, according to its newest subscription, if it has changed. It needs p.mu.
 func (p *Pool) announce(u *upstream, about subject) {
 	var s *Subscription
 	for _, o := range u.subs {
@@ -204,7 +203,7 @@ func (p *Pool) announce(u *upstream, about subject) {
 	}
 }
 
-// feed returns the feed of s and counts a user. It needs p.mu.
+// feed returns the feed for s, new if necessary, and counts s as a user. It needs p.mu.
 func (p *Pool) feed(s *Subscription) *feed {
 	key := feedKey{s.source.Resolver, s.Service}
 	f := &feed{key: key, shared: reflect.ValueOf(key.resolver).Comparable(), log: s.Logger, done: make(chan struct{}), users: 1}
@@ -224,8 +223,8 @@ func (p *Pool) feed(s *Subscription) *feed {
 	return f
 }
 
-// Subscribe looks a service up until the Subscription is closed. Until the Resolver has given a list, Endpoints has those
-// of earlier subscriptions of the same upstream and service.
+// Subscribe looks up a service until the Subscription is closed. Until its Resolver has returned a list, Endpoints has those
+// of earlier subscriptions with the same upstream and service.
 func (p *Pool) Subscribe(l Lookup) *Subscription {
 	s := p.newSubscription(l)
 	s.join()

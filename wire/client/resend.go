@@ -10,18 +10,18 @@ import (
 )
 
 const (
-	againWithin = 10 * time.Second // the time for sending a one-way request to another peer
+	againWithin = 10 * time.Second // maximum time for sending a one-way request to another peer
 	againSoon   = 50 * time.Millisecond
 	againLate   = time.Second
 )
 
-// again are one-way requests to be sent to other peers: their callers were told that they are sent.
+// again has one-way requests that must be sent to other peers. Their calls have already returned.
 type again struct {
 	c     *catalog
 	left  []unsent
 	lost  int
 	why   error
-	where string // a method of a lost request
+	where string // method of a lost request
 }
 
 // unsent is one of these requests.
@@ -30,7 +30,7 @@ type unsent struct {
 	until time.Time
 }
 
-// resendUnread sends one-way requests that a peer will not run to other peers. forgotten is the number of requests that were
+// resendUnread sends one-way requests that a peer will not run to other peers. forgotten is the number of those that were
 // not kept.
 func resendUnread(c *catalog, unread []*wire.Frame, forgotten int) {
 	a := &again{c: c}
@@ -78,8 +78,8 @@ func (a *again) send() {
 	}
 }
 
-// round tries each request once, but for services that have failed in this round. It returns the expected time until an
-// endpoint can be reached.
+// round tries each request once, unless another one of its service has failed in this round. hint is the time until an
+// endpoint is dialled again.
 func (a *again) round() (hint time.Duration) {
 	away := map[string]error{}
 	left := a.left[:0]
@@ -101,13 +101,13 @@ func (a *again) round() (hint time.Duration) {
 	return hint
 }
 
-// goesElsewhere reports whether a request that failed with err was provably not run, and can be sent again.
+// goesElsewhere reports whether a request that failed with err was provably not run and can be sent again.
 func goesElsewhere(err error) bool {
 	reason := code.From(err).Reason
 	return !errors.Is(err, ErrClosed) && (reason == code.ReasonNoEndpoint || reason == code.ReasonDraining)
 }
 
-// sendOnce sends f. When the time of f is over it returns an error that wraps before, the last one.
+// sendOnce sends f once. After the deadline of f it returns an error that wraps before, the previous error.
 func (a *again) sendOnce(f unsent, before error) error {
 	ctx, cancel := context.WithDeadline(context.Background(), f.until)
 	defer cancel()

@@ -6,8 +6,8 @@ import (
 	"sync/atomic"
 )
 
-// roundRobin chooses members in turn. The turns of a member that is not allowed are shared by all others, rather than
-// going to its neighbour.
+// roundRobin chooses members in turn. The turns of a member that is not allowed are distributed over all others, not just to
+// the next one.
 type roundRobin struct {
 	members []*member
 	*turns
@@ -20,7 +20,7 @@ func newRoundRobin(members []*member, old balancer) *roundRobin {
 		return &roundRobin{members, old.turns}
 	}
 	t := new(turns)
-	t.next.Store(rand.Uint64N(1 << 32)) // so that clients do not all begin with the same endpoint
+	t.next.Store(rand.Uint64N(1 << 32)) // so that not all clients begin with the same endpoint
 	return &roundRobin{members, t}
 }
 
@@ -55,13 +55,13 @@ func (r *roundRobin) pick(f filter) *member {
 	return last // a member became unusable meanwhile
 }
 
-// weighted is smooth weighted round robin, as in nginx: with every choice each member gains its weight, and the one that
-// has most is chosen and loses the sum of the weights. The turns of a member are spread evenly.
+// weighted is smooth weighted round robin, as in nginx: for every choice each member's credit grows by its weight, and the
+// one with the most credit is chosen and loses the sum of the weights. This spreads the turns of a member evenly.
 type weighted struct {
 	members []*member
 
 	mu  sync.Mutex
-	has []int64 // by the members' index
+	has []int64 // credit, by member.index
 }
 
 func newWeighted(members []*member, old balancer) *weighted {

@@ -13,11 +13,11 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// service is a service that was called. It is looked up until it was not called for some time.
+// service is a service that is looked up because it was called recently.
 type service struct {
 	c      *core
 	name   string
-	lower  string // the name for Options.LowerCase
+	lower  string // name in lower case, for Options.LowerCase
 	lookup *Subscription
 	first  <-chan struct{} // lookup.first
 	list   atomic.Pointer[list]
@@ -29,16 +29,16 @@ type service struct {
 
 // list is an immutable list of the endpoints of a service.
 type list struct {
-	known   bool  // the resolver has given a list
-	err     error // why there is no newer one
-	others  int   // endpoints of other groups
+	known   bool  // the resolver has returned a list
+	err     error // of the last lookup, if it failed
+	others  int   // number of endpoints in other groups
 	members []*member
 	bal     balancer
 }
 
 var errNoAnswer = errors.New("the resolver has not answered")
 
-// resolved returns the list, for which the first callers wait. It is never empty.
+// resolved returns a list that is not empty. It waits for the first one.
 func (s *service) resolved(ctx context.Context) (*list, error) {
 	select {
 	case <-s.first:
@@ -70,7 +70,7 @@ func (s *service) wait(ctx context.Context) error {
 	}
 }
 
-// unknown returns the error of calls to a service without endpoints.
+// unknown returns the error of a call to a service without endpoints.
 func (s *service) unknown(l *list) error {
 	switch {
 	case l.others > 0:
@@ -93,7 +93,7 @@ func (s *service) unknownInPublic() string { return "no endpoint of " + s.name +
 // ServiceStatus is the state of a service.
 type ServiceStatus struct {
 	Service   string
-	Err       string // why the list may be out of date
+	Err       string // of the last lookup, if it failed: the endpoints may be out of date
 	Endpoints []EndpointStatus
 }
 
@@ -102,8 +102,8 @@ type EndpointStatus struct {
 	Endpoint
 	State    string // idle, connecting, ready, backoff or draining
 	InFlight int
-	Latency  time.Duration // smoothed; 0 when unknown and while calls fail
-	Err      string        // why there is no connection
+	Latency  time.Duration // smoothed; 0 if unknown or while calls fail
+	Err      string        // reason for the lack of a connection
 }
 
 func (s *service) status() ServiceStatus {
@@ -125,7 +125,7 @@ func (s *service) status() ServiceStatus {
 	return all
 }
 
-// longReplies remembers the methods whose replies are long messages, in lower case, with the time of the last one.
+// longReplies has the methods, in lower case, with replies that are long messages, and the time of the last one.
 type longReplies struct {
 	writing sync.Mutex
 	last    atomic.Pointer[map[string]*atomic.Int64]
@@ -133,7 +133,7 @@ type longReplies struct {
 
 const maxLongReplies = 1000
 
-// of reports whether a method had long replies recently.
+// of reports whether a method had a long reply recently.
 func (r *longReplies) of(c *core, method string) bool {
 	all := r.last.Load()
 	if all == nil {
@@ -144,7 +144,7 @@ func (r *longReplies) of(c *core, method string) bool {
 	return last != nil && c.now()-last.Load() <= int64(recently)
 }
 
-// add records a long reply.
+// add records a long reply of a method.
 func (r *longReplies) add(now int64, method string) {
 	name := strings.ToLower(method)
 	if all := r.last.Load(); all != nil && (*all)[name] != nil {
@@ -166,7 +166,7 @@ func (r *longReplies) add(now int64, method string) {
 	r.last.Store(&next)
 }
 
-// appendLower appends s in lower case: servers ignore the case of methods.
+// appendLower appends s in lower case.
 func appendLower(dst []byte, s string) []byte {
 	for i := range len(s) {
 		c := s[i]

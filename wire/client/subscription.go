@@ -11,20 +11,20 @@ import (
 	"time"
 )
 
-// feed is a watch of a service, for all subscriptions with the same Resolver.
+// feed watches a service for all subscriptions with the same Resolver.
 type feed struct {
 	key    feedKey
-	shared bool // it is in Pool.feeds; a Resolver that is not comparable has a feed for each subscription
+	shared bool // it is in Pool.feeds; a Resolver that is not comparable needs a feed for each subscription
 	log    *slog.Logger
 	stop   context.CancelFunc
 	done   chan struct{} // closed when the watch has ended
 	users  int           // under Pool.mu
 
-	mu   sync.Mutex // held while subscriptions are told; locked before Pool.mu
+	mu   sync.Mutex // held during updates of subscriptions; locked before Pool.mu
 	subs []*Subscription
 	list []Endpoint
-	has  bool  // a list was given
-	err  error // why nothing newer is known
+	has  bool  // list is set
+	err  error // of the last lookup, if it failed
 }
 
 // feedKey identifies a feed.
@@ -33,7 +33,7 @@ type feedKey struct {
 	service  string
 }
 
-// A Watch that returns is repeated, with a delay from rewatchFirst to rewatchCap.
+// Delays before a Watch that has returned is repeated.
 const (
 	rewatchFirst = 500 * time.Millisecond
 	rewatchCap   = 5 * time.Second
@@ -66,7 +66,7 @@ func (f *feed) run(ctx context.Context) {
 	}
 }
 
-// set passes on a list, or the error that keeps the Resolver from a newer one.
+// set passes a list or an error of the Resolver to the subscriptions.
 func (f *feed) set(list []Endpoint, err error, logs bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -79,7 +79,7 @@ func (f *feed) set(list []Endpoint, err error, logs bool) {
 	}
 }
 
-// add gives s the last list and error, and all later ones.
+// add passes s the last list and error, and all later ones.
 func (f *feed) add(s *Subscription) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -102,12 +102,12 @@ func (f *feed) remove(s *Subscription) {
 type Lookup struct {
 	Resolver Resolver
 	Service  string
-	Upstream string       // its name in rules and the log; empty: Service
-	Group    string       // only endpoints whose metadata has this group; empty: all
-	Logger   *slog.Logger // for a Watch that returns; nil discards
+	Upstream string       // name in rules and the log; empty: Service
+	Group    string       // use only endpoints with this group in their metadata; empty: all
+	Logger   *slog.Logger // for failures of Watch; nil discards
 
-	// Update, if not nil, is called like that of Resolver.Watch, with the endpoints in Group and the number of others. It
-	// must not use the Subscription.
+	// Update, if not nil, is called like the update of Resolver.Watch, with the endpoints in Group and the number of others.
+	// It must not use the Subscription.
 	Update func(endpoints []Endpoint, others int, err error)
 }
 
@@ -117,15 +117,15 @@ type Subscription struct {
 	pool   *Pool
 	named  bool
 	source Source
-	first  chan struct{} // closed after the first list or error, when the rules know it, and by Close
+	first  chan struct{} // closed by Close, or when Pool.onChange has returned for the first list or error
 	once   sync.Once
 
 	// Under Pool.mu:
 	feed      *feed
 	closed    bool
 	addresses []string
-	heard     bool // found, used and err are from the Resolver
-	found     int  // endpoints, of all groups
+	heard     bool // found, used and err are set
+	found     int  // number of endpoints in all groups
 	used      int
 	err       error
 }
@@ -148,8 +148,8 @@ func (s *Subscription) join() {
 	s.feed.add(s)
 }
 
-// Close ends the lookup, and waits for the goroutine of a watch that is no longer needed. Rules forget an upstream that has
-// no subscriptions left.
+// Close ends the lookup, and waits for the end of a watch that is no longer needed. Rules drop their state of an upstream
+// without subscriptions.
 func (s *Subscription) Close() {
 	p := s.pool
 	p.mu.Lock()
@@ -178,7 +178,7 @@ func (s *Subscription) Close() {
 	}
 }
 
-// take receives a list, or the error that keeps the Resolver from a newer one. logs is false if the log has it already.
+// take receives a list or an error of the Resolver. logs is false if the error has been logged.
 func (s *Subscription) take(list []Endpoint, err error, logs bool) {
 	var used []Endpoint
 	if err == nil {
@@ -222,7 +222,7 @@ func (s *Subscription) choose(list []Endpoint) []Endpoint {
 	return slices.DeleteFunc(slices.Clone(list), func(e Endpoint) bool { return e.Metadata[metaGroup] != s.Group })
 }
 
-// condition returns the state of the endpoints, and the reason. It needs Pool.mu.
+// condition returns the condition of the service and the reason for it. It needs Pool.mu.
 func (s *Subscription) condition() (c condition, why string) {
 	switch {
 	case s.used == 0 && s.err != nil:

@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// usage is the time of the last call of a service, see core.now.
+// usage has the time of the last call of a service, see core.now.
 type usage struct{ used atomic.Int64 }
 
-// touch writes at most once a second: all callers share the cache line.
+// touch records a call. It writes at most once a second, since all callers share the cache line.
 func (u *usage) touch(now int64) {
 	if now-u.used.Load() > int64(time.Second) {
 		u.used.Store(now)
@@ -25,10 +25,10 @@ type user struct {
 	check func(netip.Addr) error // nil permits all addresses
 }
 
-// users are the services that list a node. They are few and rarely change, so every change makes a new list.
+// users are the services that list a node. They rarely change, so every change makes a new list.
 type users struct {
 	list   atomic.Pointer[[]user]
-	latest atomic.Pointer[user] // the first of those before the last removal
+	latest atomic.Pointer[user] // a user from before the last removal
 }
 
 func (l *users) all() []user {
@@ -55,13 +55,12 @@ func (l *users) without(of *usage) []user {
 	return slices.DeleteFunc(slices.Clone(l.all()), func(u user) bool { return u.usage == of })
 }
 
-// calledWithin reports whether one of the services was called within d.
+// calledWithin reports whether any of the services was called within d.
 func (l *users) calledWithin(now int64, d time.Duration) bool {
 	return slices.ContainsFunc(l.all(), func(u user) bool { return u.within(now, d) })
 }
 
-// check returns an error if no service permits the address. Without services it asks the last one, for dials still in
-// progress.
+// check returns an error if no service permits the address. Without services it uses the latest one, for dials in progress.
 func (l *users) check(ip netip.Addr) (err error) {
 	list := l.all()
 	if latest := l.latest.Load(); len(list) == 0 && latest != nil {
