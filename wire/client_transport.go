@@ -70,7 +70,7 @@ func (t *clientTransport) take(f *Frame) {
 	case f.OneWay && f.Service == DrainPath:
 		t.draining.Store(true)
 		if f.Method == drainLast {
-			t.refuseBehind(f.Seq)
+			t.refuseAfter(f.Seq)
 		}
 		t.onChange()
 	}
@@ -100,15 +100,15 @@ func (t *clientTransport) settle(f *Frame, err error) {
 
 // refuseBehind fails the calls after the last one that the server has read, and passes the one-way requests to onUnread. The
 // server reads no more.
-func (t *clientTransport) refuseBehind(last uint64) {
+func (t *clientTransport) refuseAfter(last uint64) {
 	t.mu.Lock()
 	if t.refused != nil {
 		t.mu.Unlock()
 		return
 	}
 	t.refused = failed(code.Unavailable, code.ReasonDraining, "the peer is draining and has not read the call")
-	t.pending.failBehind(last, t.refused)
-	unread, dropped := t.oneWays.kept.behind(last)
+	t.pending.failAfter(last, t.refused)
+	unread, dropped := t.oneWays.kept.after(last)
 	t.oneWays.unread = true // until onUnread has returned
 	t.mu.Unlock()
 	if t.onUnread != nil && len(unread)+dropped > 0 {
@@ -128,7 +128,7 @@ func (t *clientTransport) fail(err error) {
 		return
 	}
 	t.err, t.endedIdle = err, err == io.EOF && len(t.pending.bySeq) == 0 //nolint:errorlint // as Reader returns it between two frames
-	t.pending.failBehind(HeartbeatSeq, lost(err))
+	t.pending.failAfter(HeartbeatSeq, connLost(err))
 	close(t.done)
 	t.mu.Unlock()
 	t.out.close()
@@ -149,7 +149,7 @@ type queued struct {
 	alone, flush bool
 	ask          bool // it is time to ask the server which requests have begun
 	turn         *turn
-	room         <-chan struct{}
+	freed        <-chan struct{}
 }
 
 // enqueue assigns the request its sequence and queues it. It waits while too much is queued or too many calls are in flight.
@@ -163,7 +163,7 @@ func (t *clientTransport) enqueue(ctx context.Context, req, res *Frame) (queued,
 	for {
 		q, err := t.tryEnqueue(req, res, granted, k)
 		granted = q.turn
-		wait := q.room
+		wait := q.freed
 		switch {
 		case granted != nil:
 			wait = granted.ready
@@ -198,14 +198,14 @@ func (t *clientTransport) tryEnqueue(req, res *Frame, granted *turn, k keptReque
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.err != nil {
-		return q, gone(t.err)
+		return q, connEnded(t.err)
 	}
 	if t.refused != nil {
 		return q, t.refused
 	}
 	if req.OneWay {
 		q.alone, q.ask = true, t.addOneWay(req, k)
-	} else if q.answer, q.room = t.pending.add(req, res); q.room != nil {
+	} else if q.answer, q.freed = t.pending.add(req, res); q.freed != nil {
 		return q, nil
 	} else {
 		q.alone = len(t.pending.bySeq) == 1
@@ -244,7 +244,7 @@ func (t *clientTransport) sendError(err error) error {
 		return err
 	}
 	t.fail(err)
-	return gone(t.reason())
+	return connEnded(t.reason())
 }
 
 // abandon gives up a call whose context has ended, and reports false if the response has already arrived. It cancels the

@@ -44,9 +44,9 @@ func unknownCodec(what fmt.Stringer) *code.Error {
 	return code.Refuse(code.InvalidArgument, code.ReasonUnknownCodec, "unknown "+what.String(), "", "", 0)
 }
 
-// misfit returns the error for a payload that cannot be decoded. Its text describes the payload, for peers; its cause names
+// invalidPayload returns the error for a payload that cannot be decoded. Its text describes the payload, for peers; its cause names
 // the Go type, for operators.
-func misfit(codec string, err error) *code.Error {
+func invalidPayload(codec string, err error) *code.Error {
 	if coded := new(code.Error); errors.As(err, &coded) {
 		return coded
 	}
@@ -64,11 +64,11 @@ func badPayload(what string) *code.Error {
 	return code.Refuse(code.InvalidArgument, code.ReasonBadPayload, what, "", "", 0)
 }
 
-// roomLeft counts the bytes that still fit into a frame.
-type roomLeft int
+// frameSpace counts the bytes that still fit into a frame.
+type frameSpace int
 
-func (r *roomLeft) take(n int) error {
-	if *r -= roomLeft(n); *r < 0 {
+func (r *frameSpace) take(n int) error {
+	if *r -= frameSpace(n); *r < 0 {
 		return errTooLong
 	}
 	return nil
@@ -76,7 +76,7 @@ func (r *roomLeft) take(n int) error {
 
 // sink is a writer that appends to a slice and fails when it gets too long for a frame.
 type sink struct {
-	roomLeft
+	frameSpace
 	b []byte
 }
 
@@ -103,7 +103,7 @@ var sinks = sync.Pool{New: func() any { return new(sink) }}
 // appendWith returns dst with what encode writes appended.
 func appendWith(dst []byte, encode func(w *sink) error) ([]byte, error) {
 	s := sinks.Get().(*sink)
-	*s = sink{b: dst, roomLeft: maxPayload}
+	*s = sink{b: dst, frameSpace: maxPayload}
 	err := encode(s)
 	out := s.b
 	*s = sink{}
@@ -122,8 +122,8 @@ type typeError struct {
 func (e *typeError) Error() string { return e.what }
 
 var (
-	errTooDeep = errors.New("nested too deeply")
-	errNoFit   = errors.New("does not match the type that the method takes")
+	errTooDeep  = errors.New("nested too deeply")
+	errMismatch = errors.New("does not match the type that the method takes")
 )
 
 var errTooLong = errors.New("too long for a frame")

@@ -70,15 +70,15 @@ func jsonProblem(err error) error {
 		if sem.GoType == nil {
 			return fmt.Errorf("invalid %s%s", kindName(sem.JSONKind), place)
 		}
-		return &typeError{what: unfit(sem.JSONKind, sem.GoType, sem.Err, place), goType: sem.GoType}
+		return &typeError{what: describeMismatch(sem.JSONKind, sem.GoType, sem.Err, place), goType: sem.GoType}
 	case errors.As(err, &old):
-		return &typeError{what: unfitOld(old), goType: old.Type}
+		return &typeError{what: describeMismatchV1(old), goType: old.Type}
 	}
 	return errors.New("does not match the type")
 }
 
 // unfit describes what was expected instead of a value.
-func unfit(got jsontext.Kind, t reflect.Type, cause error, place string) string {
+func describeMismatch(got jsontext.Kind, t reflect.Type, cause error, place string) string {
 	wanted, name := wantedFor(t), kindName(got)
 	switch {
 	case wanted == "" || wanted == "an object" && got == '{':
@@ -94,7 +94,7 @@ func unfit(got jsontext.Kind, t reflect.Type, cause error, place string) string 
 }
 
 // unfitOld is unfit for an error of encoding/json, which names the kind of the value in words.
-func unfitOld(err *jsonv1.UnmarshalTypeError) string {
+func describeMismatchV1(err *jsonv1.UnmarshalTypeError) string {
 	got, number, _ := strings.Cut(err.Value, " ")
 	kinds := map[string]jsontext.Kind{"null": 'n', "bool": 't', "string": '"', "number": '0', "object": '{', "array": '['}
 	var cause error
@@ -102,7 +102,7 @@ func unfitOld(err *jsonv1.UnmarshalTypeError) string {
 		cause = strconv.ErrRange // the text contains the number, which must not be repeated
 	}
 	path := jsontext.Pointer("/" + strings.ReplaceAll(err.Field, ".", "/"))
-	return unfit(kinds[got], err.Type, cause, fmt.Sprintf(" before byte %d%s", err.Offset, at(path)))
+	return describeMismatch(kinds[got], err.Type, cause, fmt.Sprintf(" before byte %d%s", err.Offset, at(path)))
 }
 
 const anInteger = "an integer"
@@ -217,11 +217,11 @@ func protojsonProblem(err error) error {
 
 func decodeProtojson(data []byte, m proto.Message, discard bool) error {
 	if len(data) == 0 {
-		return misfit(JSON.String(), errEmpty)
+		return invalidPayload(JSON.String(), errEmpty)
 	}
 	o := protojson.UnmarshalOptions{DiscardUnknown: discard, RecursionLimit: maxDepth}
 	if err := o.Unmarshal(data, m); err != nil {
-		return misfit(JSON.String(), protojsonProblem(err))
+		return invalidPayload(JSON.String(), protojsonProblem(err))
 	}
 	return nil
 }

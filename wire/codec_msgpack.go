@@ -63,7 +63,7 @@ func decodeMsgpack(data []byte, v any) error {
 		msgpackDecoders.Put(d)
 	}
 	if err != nil {
-		return errNoFit
+		return errMismatch
 	}
 	return nil
 }

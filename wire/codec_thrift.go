@@ -22,7 +22,7 @@ var (
 
 // thriftBuffer is a memory buffer that fails when it gets too long for a frame.
 type thriftBuffer struct {
-	roomLeft
+	frameSpace
 	thrift.TMemoryBuffer
 }
 
@@ -81,7 +81,7 @@ func appendThrift(dst []byte, v any) ([]byte, error) {
 	p := thriftProtocols.Get().(*thriftProtocol)
 	defer p.release()
 	p.buf = *bytes.NewBuffer(dst)
-	p.trans.roomLeft = maxPayload
+	p.trans.frameSpace = maxPayload
 	err := s.Write(context.Background(), p.proto)
 	return p.buf.Bytes(), err
 }
@@ -98,7 +98,7 @@ func decodeThrift(data []byte, v any) error {
 	p.conf.MaxMessageSize, p.conf.MaxFrameSize = int32(len(data)), int32(len(data))
 	p.buf = *bytes.NewBuffer(data)
 	if err := s.Read(context.Background(), p.proto); err != nil {
-		return errNoFit
+		return errMismatch
 	}
 	return nil
 }
@@ -134,7 +134,7 @@ func thriftFields(s *shaper, r *shape, t reflect.Type) {
 // thriftWalk checks a payload and adds up what decoding it allocates. Its methods read the element they are named after, and
 // report whether it is valid and the total within the limit.
 type thriftWalk struct {
-	bill
+	tally
 	rest []byte
 	deep bool
 }
@@ -181,7 +181,7 @@ func (w *thriftWalk) structure(s *shape, depth int) bool {
 }
 
 func (w *thriftWalk) value(t thrift.TType, s *shape, depth int) bool {
-	s = s.behind(&w.bill)
+	s = s.deref(&w.tally)
 	if n := thriftSize(t); n > 0 {
 		return w.bytes(n) && !w.over()
 	}

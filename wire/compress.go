@@ -194,13 +194,13 @@ func appendUnzstd(dst, src []byte, limit int) ([]byte, error) {
 		return dst, badPayload("not exactly one zstd frame")
 	}
 	bound := int(min(maximum, uint64(limit)))
-	for room := min(bound, max(zstdStep, zstdFirstRatio*len(src))); ; room = min(bound, zstdGrowth*room) {
-		dst = slices.Grow(dst, room)
-		out, err := zstdDecoder().DecodeAll(src, dst[len(dst):len(dst):len(dst)+room])
+	for size := min(bound, max(zstdStep, zstdFirstRatio*len(src))); ; size = min(bound, zstdGrowth*size) {
+		dst = slices.Grow(dst, size)
+		out, err := zstdDecoder().DecodeAll(src, dst[len(dst):len(dst):len(dst)+size])
 		switch {
 		case err == nil:
 			return append(dst, out...), nil // in place, as a rule
-		case errors.Is(err, zstd.ErrDecoderSizeExceeded) && room < bound:
+		case errors.Is(err, zstd.ErrDecoderSizeExceeded) && size < bound:
 			continue
 		case maximum > uint64(limit):
 			return dst, tooMuch(limit) // or malformed beyond the limit

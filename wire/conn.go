@@ -84,7 +84,7 @@ func NewConn(nc net.Conn, o ConnOptions) *Conn {
 	t.hello = Metadata{{MetaAcceptCompression, cmp.Or(c.accept, NoCompression.String())}}
 	t.onChange, t.onUnread = o.OnChange, o.OnUnread
 	t.flushes, t.done = make(chan struct{}, 1), make(chan struct{})
-	t.server.spoken = make(chan struct{})
+	t.server.firstFrame = make(chan struct{})
 	t.pending = pendingCalls{max: t.lim.MaxInFlight, bySeq: make(map[uint64]*answer)}
 	t.out.init(nc, &t.lim)
 	t.oneWays.kept.max = 2 * t.out.backlog.max // what is queued, and as much in transit
@@ -144,7 +144,7 @@ func (c *Conn) Do(ctx context.Context, req, res *Frame) error {
 		if err := t.flush(direct); err != nil {
 			t.fail(err)
 			if req.OneWay && !t.handedOver() {
-				return lost(err)
+				return connLost(err)
 			}
 		}
 	}
@@ -259,12 +259,12 @@ func peerExpired(ctx context.Context) bool {
 func (c *Conn) Ping(ctx context.Context) error {
 	c.t.askWith(c.t.hello)
 	select {
-	case <-c.t.server.spoken:
+	case <-c.t.server.firstFrame:
 		return nil
 	case <-c.Done():
-		return mute(c.Err())
+		return noFrameError(c.Err())
 	case <-ctx.Done():
-		return mute(ctx.Err())
+		return noFrameError(ctx.Err())
 	}
 }
 
@@ -294,10 +294,10 @@ func (c *Conn) Flush(ctx context.Context) error {
 	for first := true; ; first = false {
 		t.mu.Lock()
 		draining := t.draining.Load()
-		owed, last := t.oneWays.owed(draining), t.oneWays.last
+		unconfirmed, last := t.oneWays.unconfirmed(draining), t.oneWays.last
 		t.mu.Unlock()
 		switch {
-		case !owed:
+		case !unconfirmed:
 			return nil
 		case !t.asks:
 			return c.flushUnasked(ctx)
@@ -318,7 +318,7 @@ func (c *Conn) probe(ctx context.Context, last uint64) error {
 	t.askWith(t.hello)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for mine := t.oneWays.asked; t.oneWays.answered < mine && t.oneWays.owed(t.draining.Load()); {
+	for mine := t.oneWays.asked; t.oneWays.answered < mine && t.oneWays.unconfirmed(t.draining.Load()); {
 		changes := t.oneWays.changes()
 		t.mu.Unlock()
 		err := c.wait(ctx, changes)

@@ -104,11 +104,11 @@ func (d *dialect) entrySizes(key, elem int) (slot, aside int) {
 // dictCost returns the cost of a map of n entries, without mapBytes and the entries' own allocations.
 func (d *dialect) dictCost(n, key, elem int) int {
 	slot, aside := d.entrySizes(key, elem)
-	room := 0
-	for fits(room) < n {
-		room = max(groupSlots, 2*room)
+	capacity := 0
+	for fits(capacity) < n {
+		capacity = max(groupSlots, 2*capacity)
 	}
-	return tableCost(room, slot) + n*aside
+	return tableCost(capacity, slot) + n*aside
 }
 
 // perElement returns the maximum that an element adds to the cost of a list.

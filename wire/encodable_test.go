@@ -276,7 +276,7 @@ func TestTypesThatEncodeThemselvesAreLeftAlone(t *testing.T) {
 }
 
 func TestEncodedValuesFitIntoAFrame(t *testing.T) {
-	s := sink{roomLeft: 10}
+	s := sink{frameSpace: 10}
 	for range 2 {
 		if _, err := s.Write([]byte("12345")); err != nil {
 			t.Fatal(err)
@@ -285,7 +285,7 @@ func TestEncodedValuesFitIntoAFrame(t *testing.T) {
 	if s.WriteByte('6') == nil || len(s.b) != 10 {
 		t.Errorf("%d bytes", len(s.b))
 	}
-	b := thriftBuffer{roomLeft: 3}
+	b := thriftBuffer{frameSpace: 3}
 	b.Buffer = nil
 	if _, err := b.WriteString("1234"); err == nil {
 		t.Error("a thrift buffer takes more than it has room for")

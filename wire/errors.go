@@ -116,7 +116,7 @@ func retryAfter(ms string) time.Duration {
 	return time.Duration(min(n, uint64(maxRetryAfter.Milliseconds()))) * time.Millisecond
 }
 
-// foreign maps a text, or its prefix and suffix, to a code when the peer sends none. Only the texts in finders prove that
+// foreign maps a text, or its prefix and suffix, to a code when the peer sends none. Only the texts in notFoundPrefixes prove that
 // the call was not run: a handler may return an error of its own client.
 type foreign struct {
 	whole, begin, end string
@@ -153,8 +153,8 @@ var foreignTexts = []foreign{
 	{whole: "request timeout", code: code.DeadlineExceeded},
 }
 
-// finders are the prefixes of a stock server's error for an unknown service or method. The name follows.
-var finders = []string{
+// notFoundPrefixes are the prefixes of a stock server's error for an unknown service or method. The name follows.
+var notFoundPrefixes = []string{
 	"rpcx: can't find service ", "rpcx: can't find method ",
 	"easymicro: can't find service ", "easymicro: can't find method ",
 	"rpc: can't find service ", "rpc: can't find method ", // net/rpc
@@ -163,7 +163,7 @@ var finders = []string{
 // translate sets the code for the text of a peer that sends no codes. called is the request; ran reports that the response
 // has a payload, which only a handler can make.
 func translate(e *code.Error, called *Frame, ran bool) {
-	for _, begin := range finders {
+	for _, begin := range notFoundPrefixes {
 		if name, ok := strings.CutPrefix(e.Message, begin); ok {
 			e.Code = code.Unimplemented
 			if !ran && calledAs(name, called) {
@@ -212,8 +212,8 @@ func failed(c code.Code, reason, format string, args ...any) *code.Error {
 // connectionLost is the public text of a lost connection. The full text has addresses.
 const connectionLost = "connection lost"
 
-// mute returns the error of a connection that ended with err before the first frame. It does not quote what was received.
-func mute(err error) *code.Error {
+// noFrameError returns the error of a connection that ended with err before the first frame. It does not quote what was received.
+func noFrameError(err error) *code.Error {
 	var bad *FrameError
 	why := "not an rpcx server"
 	switch {
@@ -229,8 +229,8 @@ func mute(err error) *code.Error {
 	return failed(code.Unavailable, code.ReasonNoEndpoint, "%s", why)
 }
 
-// harmless returns err without anything that the peer sent.
-func harmless(err error) error {
+// withoutPeerText returns err without anything that the peer sent.
+func withoutPeerText(err error) error {
 	var bad *FrameError
 	if errors.As(err, &bad) {
 		return errors.New("the peer sent something that is not a frame: " + bad.Reason) //nolint:err113 // nothing branches on it
@@ -239,13 +239,13 @@ func harmless(err error) error {
 }
 
 // lost returns the error of calls in flight when the connection ended.
-func lost(err error) *code.Error {
-	return failed(code.Unavailable, code.ReasonConnectionLost, "%s: %w", connectionLost, harmless(err)).InPublic(connectionLost)
+func connLost(err error) *code.Error {
+	return failed(code.Unavailable, code.ReasonConnectionLost, "%s: %w", connectionLost, withoutPeerText(err)).InPublic(connectionLost)
 }
 
 // gone returns the error of calls after the connection ended.
-func gone(err error) *code.Error {
-	return failed(code.Unavailable, code.ReasonNoEndpoint, "%s: %w", connectionLost, harmless(err)).InPublic(connectionLost)
+func connEnded(err error) *code.Error {
+	return failed(code.Unavailable, code.ReasonNoEndpoint, "%s: %w", connectionLost, withoutPeerText(err)).InPublic(connectionLost)
 }
 
 // ended returns the error of a call whose context ended.

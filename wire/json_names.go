@@ -68,7 +68,7 @@ func newFieldWalk(data []byte) fieldWalk {
 // value walks one value of a shape.
 func (w fieldWalk) value(s *shape) error {
 	kind := w.PeekKind()
-	if s = s.behind(new(bill)); s == nil {
+	if s = s.deref(new(tally)); s == nil {
 		return w.SkipValue()
 	}
 	switch {

@@ -18,7 +18,7 @@ var jsonPlans = &typeCache[*plan]{build: func(t reflect.Type) *plan {
 
 // jsonWalk adds up what decoding a payload allocates. It walks at least as far as the decoder does.
 type jsonWalk struct {
-	bill
+	tally
 	data      []byte
 	at        int
 	proto     bool // the target is a message: every value costs something, even null
@@ -51,7 +51,7 @@ func (w *jsonWalk) value(s *shape, v reflect.Value, depth int) bool {
 		w.total += errorBytes
 	}
 	if (c != 'n' || w.proto) && s != nil && s.kind == asPointer {
-		s, v = s.behind(&w.bill), reflect.Value{}
+		s, v = s.deref(&w.tally), reflect.Value{}
 	}
 	if w.proto && s != nil && s.rest != nil {
 		if s = s.rest; s.any && c == '{' {
@@ -94,7 +94,7 @@ func (w *jsonWalk) pay(n int) (enough bool) {
 
 // fitsKind reports whether a value that begins with c can be decoded as s.
 func fitsKind(c byte, s *shape) bool {
-	s = s.behind(new(bill))
+	s = s.deref(new(tally))
 	if s == nil || c == 'n' || s.kind == asDynamic {
 		return true
 	}
@@ -243,7 +243,7 @@ func (w *jsonWalk) object(s *shape, v reflect.Value, depth int) bool {
 	if w.empty('}') {
 		return true
 	}
-	for n, room := 1, 0; ; n++ {
+	for n, capacity := 1, 0; ; n++ {
 		w.blanks()
 		if w.at >= len(w.data) || w.data[w.at] != '"' {
 			return false
@@ -263,9 +263,9 @@ func (w *jsonWalk) object(s *shape, v reflect.Value, depth int) bool {
 		case dict:
 			member = s.elem
 			slot, aside := jsonDialect.entrySizes(s.key.size, s.elem.size)
-			if n > fits(room) {
-				room = max(groupSlots, 2*room)
-				w.total += tableCost(room, slot)
+			if n > fits(capacity) {
+				capacity = max(groupSlots, 2*capacity)
+				w.total += tableCost(capacity, slot)
 			}
 			w.total += aside + jsonTextCost(stringShape, len(name), escaped)
 			if s.key.kind != asText {

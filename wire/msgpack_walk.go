@@ -66,13 +66,13 @@ func msgpackInline(r, inner *shape, t reflect.Type) {
 
 // msgpackWalk checks a payload and adds up what decoding it allocates.
 type msgpackWalk struct {
-	bill
-	rest   []byte
-	buffer int  // of the decoder, for texts
-	keys   int  // map keys being walked
-	own    bool // within a value of a type that decodes itself
-	times  []msgpackTime
-	unfit  bool // see misleads
+	tally
+	rest     []byte
+	buffer   int  // of the decoder, for texts
+	keys     int  // map keys being walked
+	own      bool // within a value of a type that decodes itself
+	times    []msgpackTime
+	mismatch bool // see misleads
 }
 
 // value walks the next value, and reports whether it is valid and the total within the limit.
@@ -91,8 +91,8 @@ func (w *msgpackWalk) value(s *shape, depth int) bool {
 		return true
 	}
 	before := len(w.rest)
-	s = s.behind(&w.bill)
-	if w.unfit = w.misleads(s, value, depth); w.unfit {
+	s = s.deref(&w.tally)
+	if w.mismatch = w.misleads(s, value, depth); w.mismatch {
 		return false
 	}
 	if !w.add(w.itself(s, head, int(skip), n > 0)) {
@@ -142,7 +142,7 @@ func (w *msgpackWalk) misread(extension []byte, depth int) bool {
 	if len(body) == 0 || !msgpackIsMap(body[0]) {
 		return false
 	}
-	inside := msgpackWalk{bill: bill{max: math.MaxInt}, rest: body, own: true}
+	inside := msgpackWalk{tally: tally{max: math.MaxInt}, rest: body, own: true}
 	if inside.value(nil, depth) && len(inside.rest) == 0 && len(inside.times) == 0 {
 		return false
 	}

@@ -114,7 +114,7 @@ func (d *Decoding) Decode(c Codec, data []byte, v any) error {
 		return unknownCodec(c)
 	}
 	if err != nil {
-		return misfit(c.String(), err)
+		return invalidPayload(c.String(), err)
 	}
 	return nil
 }
@@ -140,7 +140,7 @@ func (d *Decoding) DecodeKnown(data []byte, v any) error {
 	m, ok := protoMessage(v)
 	if !ok {
 		if err := decodeJSON(data, v, p, json.RejectUnknownMembers(true)); err != nil {
-			return misfit(JSON.String(), err)
+			return invalidPayload(JSON.String(), err)
 		}
 		return nil
 	}
@@ -148,7 +148,7 @@ func (d *Decoding) DecodeKnown(data []byte, v any) error {
 		return nil
 	}
 	if err := unknownField(data, m.ProtoReflect().Descriptor()); err != nil {
-		return misfit(JSON.String(), err)
+		return invalidPayload(JSON.String(), err)
 	}
 	proto.Reset(m)
 	return decodeProtojson(data, m, true) // something else is unknown, such as a value of an enumeration
@@ -185,10 +185,10 @@ func (d *Decoding) allow(c Codec, http bool, data []byte, v any) (p *plan, plain
 	if !p.walkAlways && worst <= minCharge || d.Account == nil && worst <= minWalk && !p.walkAlways {
 		return p, data, nil
 	}
-	b := bill{max: d.allowance(len(data))}
+	b := tally{max: d.allowance(len(data))}
 	switch c {
 	case JSON:
-		w := jsonWalk{bill: b, data: data, allErrors: p.allErrors, proto: p.maxPerByteJSON > 0}
+		w := jsonWalk{tally: b, data: data, allErrors: p.allErrors, proto: p.maxPerByteJSON > 0}
 		w.value(p.root, reflect.Indirect(reflect.ValueOf(v)), 0)
 		if !w.fits() {
 			return nil, nil, d.tooCostly(len(data))
@@ -199,24 +199,24 @@ func (d *Decoding) allow(c Codec, http bool, data []byte, v any) (p *plan, plain
 		w.fill()
 		return p, data, nil
 	case Msgpack:
-		w := msgpackWalk{bill: b, rest: data}
+		w := msgpackWalk{tally: b, rest: data}
 		w.value(p.root, 0)
-		if w.unfit {
-			return nil, nil, misfit(c.String(), errNoFit)
+		if w.mismatch {
+			return nil, nil, invalidPayload(c.String(), errMismatch)
 		}
-		if b = w.bill; len(w.times) > 0 {
+		if b = w.tally; len(w.times) > 0 {
 			plain = withLongTimes(data, w.times)
 		}
 	case Thrift:
-		w := thriftWalk{bill: b, rest: data}
+		w := thriftWalk{tally: b, rest: data}
 		if err := w.whole(p.root); err != nil && !w.over() {
-			return nil, nil, misfit(c.String(), err)
+			return nil, nil, invalidPayload(c.String(), err)
 		}
-		b = w.bill
+		b = w.tally
 	default:
-		w := protobufWalk{bill: b}
+		w := protobufWalk{tally: b}
 		w.message(p.root, data, 0, 0)
-		b = w.bill
+		b = w.tally
 	}
 	if b.over() {
 		return nil, nil, d.tooCostly(len(data))

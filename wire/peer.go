@@ -10,15 +10,15 @@ import (
 // serverInfo is what a Conn has learned about its server from received frames. Nothing is assumed: stock servers close the
 // connection on anything they do not know.
 type serverInfo struct {
-	spoken     chan struct{} // closed when a frame has arrived
-	heard      bool          // spoken is closed; belongs to the reader
+	firstFrame chan struct{} // closed when a frame has arrived
+	heard      bool          // firstFrame is closed; belongs to the reader
 	introduced bool          // the server has introduced itself; belongs to the reader
 	answered   atomic.Bool   // a response has arrived; a server of ours has introduced itself in the first
 	ours       atomic.Bool   // the server has sent a key of ours, so it knows our extensions
 	zstd       atomic.Bool   // it accepts zstd
 }
 
-// learn is called by the reader for each frame. It closes spoken last, so that waiters see what was learned.
+// learn is called by the reader for each frame. It closes firstFrame last, so that waiters see what was learned.
 func (i *serverInfo) learn(f *Frame) {
 	if !i.introduced {
 		if f.Type == Response && !i.answered.Load() {
@@ -31,7 +31,7 @@ func (i *serverInfo) learn(f *Frame) {
 	}
 	if !i.heard {
 		i.heard = true
-		close(i.spoken)
+		close(i.firstFrame)
 	}
 }
 

@@ -24,7 +24,7 @@ type pendingCalls struct {
 	seq   uint64 // of the next request
 	bySeq map[uint64]*answer
 	free  []*answer
-	room  chan struct{} // closed when a call ends; made by a waiter
+	freed chan struct{} // closed when a call ends; made by a waiter
 }
 
 // nextSeq returns the sequence of the next request. It skips HeartbeatSeq.
@@ -38,12 +38,12 @@ func (p *pendingCalls) nextSeq() uint64 {
 }
 
 // add assigns a sequence to the call. If there are too many calls it returns a channel that is closed when one ends.
-func (p *pendingCalls) add(req, res *Frame) (a *answer, room <-chan struct{}) {
+func (p *pendingCalls) add(req, res *Frame) (a *answer, freed <-chan struct{}) {
 	if len(p.bySeq) >= p.max {
-		if p.room == nil {
-			p.room = make(chan struct{})
+		if p.freed == nil {
+			p.freed = make(chan struct{})
 		}
-		return nil, p.room
+		return nil, p.freed
 	}
 	if n := len(p.free); n > 0 {
 		a, p.free = p.free[n-1], p.free[:n-1]
@@ -61,27 +61,27 @@ func (p *pendingCalls) remove(seq uint64) *answer {
 	a := p.bySeq[seq]
 	if a != nil {
 		delete(p.bySeq, seq)
-		p.makeRoom()
+		p.signalFreed()
 	}
 	return a
 }
 
-func (p *pendingCalls) makeRoom() {
-	if p.room != nil {
-		close(p.room)
-		p.room = nil
+func (p *pendingCalls) signalFreed() {
+	if p.freed != nil {
+		close(p.freed)
+		p.freed = nil
 	}
 }
 
-// failBehind fails the calls after the sequence last, or all of them if last is HeartbeatSeq.
-func (p *pendingCalls) failBehind(last uint64, err error) {
+// failAfter fails the calls after the sequence last, or all of them if last is HeartbeatSeq.
+func (p *pendingCalls) failAfter(last uint64, err error) {
 	for seq, a := range p.bySeq {
 		if last == HeartbeatSeq || seq > last {
 			delete(p.bySeq, seq)
 			a.fail(err)
 		}
 	}
-	p.makeRoom()
+	p.signalFreed()
 }
 
 func (p *pendingCalls) reuse(a *answer) {
@@ -101,7 +101,7 @@ type oneWays struct {
 	asked, answered uint64 // heartbeats
 	unread          bool   // the last one is not known to have been read
 	last            uint64 // its sequence
-	news            chan struct{}
+	changed         chan struct{}
 }
 
 // sent records a request.
@@ -112,8 +112,8 @@ func (o *oneWays) read(seq uint64) {
 	o.unread = o.unread && o.last > seq
 }
 
-// owed reports whether a request is unconfirmed: not known to have been read or, once the server drains, to run.
-func (o *oneWays) owed(draining bool) bool { return o.unread || draining && !o.kept.empty() }
+// unconfirmed reports whether a request is not known to have been read or, once the server drains, to run.
+func (o *oneWays) unconfirmed(draining bool) bool { return o.unread || draining && !o.kept.empty() }
 
 // heartbeat records the answer to a heartbeat, and the last request that began to run, if the server reports it.
 func (o *oneWays) heartbeat(m Metadata) {
@@ -129,16 +129,16 @@ func (o *oneWays) heartbeat(m Metadata) {
 
 // changes returns a channel that is closed by the next answer to a heartbeat, or when requests are known to have been read.
 func (o *oneWays) changes() <-chan struct{} {
-	if o.news == nil {
-		o.news = make(chan struct{})
+	if o.changed == nil {
+		o.changed = make(chan struct{})
 	}
-	return o.news
+	return o.changed
 }
 
 func (o *oneWays) notify() {
-	if o.news != nil {
-		close(o.news)
-		o.news = nil
+	if o.changed != nil {
+		close(o.changed)
+		o.changed = nil
 	}
 }
 
@@ -225,9 +225,9 @@ func (u *unrunRequests) run(last uint64) {
 
 func (u *unrunRequests) empty() bool { return u.begin == len(u.list) }
 
-// behind returns the requests after the sequence last, or all of them if last is HeartbeatSeq, and the number of those that
+// after returns the requests after the sequence last, or all of them if last is HeartbeatSeq, and the number of those that
 // were dropped. __ServerTimeout is set to the time left.
-func (u *unrunRequests) behind(last uint64) (all []*Frame, dropped int) {
+func (u *unrunRequests) after(last uint64) (all []*Frame, dropped int) {
 	if last != HeartbeatSeq {
 		u.run(last)
 	}

@@ -183,31 +183,31 @@ const unknownFactor = 7
 
 // protobufWalk adds up what decoding a message allocates. It walks at least as far as the decoder does.
 type protobufWalk struct {
-	bill
-	lists []listRoom // of the messages being walked
+	tally
+	lists []growingList // of the messages being walked
 }
 
 // listRoom is the length and capacity of a growing list.
-type listRoom struct{ n, room int }
+type growingList struct{ n, capacity int }
 
 // more adds n elements and returns the cost.
-func (l *listRoom) more(n, size int) int {
+func (l *growingList) more(n, size int) int {
 	l.n += n
-	if l.n <= l.room {
+	if l.n <= l.capacity {
 		return 0
 	}
-	l.room = max(l.n, grown(l.room))
-	return rounded(l.room * size)
+	l.capacity = max(l.n, grown(l.capacity))
+	return rounded(l.capacity * size)
 }
 
 // exactly adds n packed numbers and returns the cost: the decoder reallocates the list for them in any case.
-func (l *listRoom) exactly(n, size int) int {
+func (l *growingList) exactly(n, size int) int {
 	if n == 0 {
 		return 0
 	}
 	l.n += n
-	l.room = l.n
-	return rounded(l.room * size)
+	l.capacity = l.n
+	return rounded(l.capacity * size)
 }
 
 // message walks the fields of a message, or of a group to its end, and returns the rest.
@@ -216,7 +216,7 @@ func (w *protobufWalk) message(s *shape, b []byte, group protowire.Number, depth
 		return nil, false
 	}
 	first := len(w.lists)
-	w.lists = append(w.lists, make([]listRoom, s.lists)...)
+	w.lists = append(w.lists, make([]growingList, s.lists)...)
 	defer func() { w.lists = w.lists[:first] }()
 	for len(b) > 0 {
 		number, kind, n := protowire.ConsumeTag(b)
@@ -230,7 +230,7 @@ func (w *protobufWalk) message(s *shape, b []byte, group protowire.Number, depth
 		f := s.ids[int32(number)]
 		if kind == protowire.StartGroupType && f != nil && f.wire == kind {
 			var ok bool
-			if b, ok = w.message(w.place(f, first).behind(&w.bill), b, number, depth+1); !ok {
+			if b, ok = w.message(w.place(f, first).deref(&w.tally), b, number, depth+1); !ok {
 				return nil, false
 			}
 			continue
@@ -261,7 +261,7 @@ func (w *protobufWalk) field(f *shape, kind protowire.Type, value []byte, first,
 	case f == nil || f.wire != kind:
 		return w.add(unknownFactor*len(value) + 16) // a value of the wrong wire type is kept as an unknown field
 	case kind != protowire.BytesType:
-		w.place(f, first).behind(&w.bill)
+		w.place(f, first).deref(&w.tally)
 		return true
 	}
 	data, n := protowire.ConsumeBytes(value)
@@ -287,7 +287,7 @@ func packed(data []byte, size int) int {
 
 // value walks a length-delimited value.
 func (w *protobufWalk) value(s *shape, data []byte, depth int) bool {
-	s = s.behind(&w.bill)
+	s = s.deref(&w.tally)
 	switch s.kind {
 	case asText, asBytes:
 		return w.add(rounded(len(data)))

@@ -74,8 +74,8 @@ func (t *task) uncharge(s *Share) {
 	t.counted = false
 }
 
-// pointless reports whether the caller no longer waits for the answer.
-func (t *task) pointless() bool {
+// abandoned reports whether the caller no longer waits for the answer.
+func (t *task) abandoned() bool {
 	deadline, ok := CallerDeadline(t.arrived, t.req.Metadata)
 	return t.cancelled || ok && !time.Now().Before(deadline)
 }

@@ -20,18 +20,18 @@ type serverCalls struct {
 	out    *responder
 	budget *readBudget // used by the reader only
 
-	mu          sync.Mutex
-	peer        clientInfo
-	flight      flight
-	rejecting   bool          // no calls are accepted
-	unheard     bool          // answers cannot reach the peer: only one-way calls begin
-	ended       bool          // no calls begin
-	searching   int           // workers about to look for a call
-	lookPending bool          // the timer of lookLater runs
-	quietSince  time.Time     // when the last call ended
-	stopped     bool          // the reader waits for the peer to read answers
-	resumed     chan struct{} // wakes the reader
-	changed     chan struct{} // closed when a call ends, or the connection; made by a waiter
+	mu             sync.Mutex
+	peer           clientInfo
+	flight         flight
+	rejecting      bool          // no calls are accepted
+	unreachable    bool          // answers cannot reach the peer: only one-way calls begin
+	ended          bool          // no calls begin
+	searching      int           // workers about to look for a call
+	recheckPending bool          // the timer of recheckLater runs
+	quietSince     time.Time     // when the last call ended
+	stopped        bool          // the reader waits for the peer to read answers
+	resumed        chan struct{} // wakes the reader
+	changed        chan struct{} // closed when a call ends, or the connection; made by a waiter
 }
 
 func (c *serverCalls) init(maxInFlight int) {
@@ -87,7 +87,7 @@ func (c *serverCalls) enter(t *task) bool {
 		return false
 	}
 	c.mu.Lock()
-	if c.ended || c.rejecting || c.unheard && !t.oneWay {
+	if c.ended || c.rejecting || c.unreachable && !t.oneWay {
 		c.mu.Unlock()
 		t.release(c.share)
 		return true
@@ -140,7 +140,7 @@ func (c *serverCalls) work(w *worker) {
 // mayBegin reports whether a call may begin now. None may while the peer does not read answers, and one with a long answer
 // waits for room in the budget. It needs c.mu.
 func (c *serverCalls) mayBegin() bool {
-	if !c.flight.canRun() || c.unheard {
+	if !c.flight.canRun() || c.unreachable {
 		return c.flight.canRun()
 	}
 	backlog := &c.out.out.backlog
@@ -150,24 +150,24 @@ func (c *serverCalls) mayBegin() bool {
 	t := c.flight.waiting
 	begins, over := t.answer.look(backlog.waiting.Load())
 	t.refused = over
-	if begins || over || t.pointless() {
+	if begins || over || t.abandoned() {
 		return true
 	}
-	c.lookLater()
+	c.recheckLater()
 	return false
 }
 
-// lookLater checks the next call again after retryStep: no signal shows that other connections have returned bytes. It needs
+// recheckLater checks the next call again after retryStep: no signal shows that other connections have returned bytes. It needs
 // c.mu.
-func (c *serverCalls) lookLater() {
-	if c.lookPending {
+func (c *serverCalls) recheckLater() {
+	if c.recheckPending {
 		return
 	}
-	c.lookPending = true
+	c.recheckPending = true
 	time.AfterFunc(retryStep, func() {
 		c.share.budget.relieve()
 		c.mu.Lock()
-		c.lookPending = false
+		c.recheckPending = false
 		c.mu.Unlock()
 		c.proceed()
 	})
@@ -256,11 +256,11 @@ func (c *serverCalls) cancel(seq uint64) {
 // is set.
 func (c *serverCalls) end(all bool) {
 	c.mu.Lock()
-	if c.unheard && (c.ended || !all) {
+	if c.unreachable && (c.ended || !all) {
 		c.mu.Unlock()
 		return
 	}
-	c.unheard, c.ended = true, all
+	c.unreachable, c.ended = true, all
 	dropped := c.flight.drop(all)
 	c.out.inFlight.Store(int32(c.flight.n))
 	for t := c.flight.first; t != nil; t = t.next {
@@ -301,7 +301,7 @@ func (c *serverCalls) reject() (dropped []*task, unread bool) {
 func (c *serverCalls) stopReader() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.stopped = !c.rejecting && !c.unheard && c.out.out.backlog.congested.Load()
+	c.stopped = !c.rejecting && !c.unreachable && c.out.out.backlog.congested.Load()
 	return c.stopped
 }
 
@@ -347,7 +347,7 @@ func (c *serverCalls) notify() {
 
 // waitAnswered waits until all calls have been answered, or the connection is broken.
 func (c *serverCalls) waitAnswered() {
-	c.wait(nil, func() bool { return c.flight.n == 0 || c.unheard })
+	c.wait(nil, func() bool { return c.flight.n == 0 || c.unreachable })
 }
 
 // waitEnd waits until no call is in flight, for cancelled ones at most cutWait.

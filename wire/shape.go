@@ -51,7 +51,7 @@ type shape struct {
 var stringShape = &shape{kind: asText, size: 16}
 
 // behind follows pointers to the value, and adds what they allocate to b.
-func (s *shape) behind(b *bill) *shape {
+func (s *shape) deref(b *tally) *shape {
 	for i := 0; s != nil && s.kind == asPointer && i < maxPointers; i++ {
 		b.total += s.boxed
 		s = s.elem
@@ -81,17 +81,17 @@ func (s *shape) member(name []byte) (m *shape, field int) {
 	return m, -1
 }
 
-// bill adds up what decoding allocates. Decoding stops when the total exceeds max.
-type bill struct {
+// tally adds up what decoding allocates. Decoding stops when the total exceeds max.
+type tally struct {
 	total, max int
 }
 
-func (b *bill) add(n int) (enough bool) {
+func (b *tally) add(n int) (enough bool) {
 	b.total += n
 	return b.total <= b.max
 }
 
-func (b *bill) over() bool { return b.total > b.max }
+func (b *tally) over() bool { return b.total > b.max }
 
 const (
 	maxPointers = 8 // levels of pointers to pointers
@@ -124,26 +124,26 @@ func rounded(n int) int {
 }
 
 // grown returns the capacity after append to a full list.
-func grown(room int) int {
+func grown(capacity int) int {
 	switch {
-	case room == 0:
+	case capacity == 0:
 		return 1
-	case room < 256:
-		return 2 * room
+	case capacity < 256:
+		return 2 * capacity
 	}
-	return room + (room+3*256)/4
+	return capacity + (capacity+3*256)/4
 }
 
 // fits returns the number of entries a map holds before it grows.
-func fits(room int) int {
-	if room <= groupSlots {
-		return room
+func fits(capacity int) int {
+	if capacity <= groupSlots {
+		return capacity
 	}
-	return room * 7 / 8
+	return capacity * 7 / 8
 }
 
 // tableCost returns the cost of the capacity of a map. Large maps have several tables, which grow separately.
-func tableCost(room, slot int) int { return rounded(room*slot) * 5 / 4 }
+func tableCost(capacity, slot int) int { return rounded(capacity*slot) * 5 / 4 }
 
 // foldedName returns the same string for names that differ only in case.
 func foldedName(name []byte) string {

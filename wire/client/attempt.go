@@ -24,8 +24,8 @@ type slot struct {
 	list     *list
 	phase    phase
 	excluded []uint64 // bitmap of the members of list that may not be used
-	met      []*node  // nodes that may not be used on any list
-	spared   []*node  // nodes that got a second try: their connection ended before they read the call
+	tried    []*node  // nodes that may not be used on any list
+	retried  []*node  // nodes that got a second try: their connection ended before they read the call
 	refused  int      // endpoints refused by the rules
 	err      error    // of the last endpoint that could not be used
 }
@@ -37,9 +37,9 @@ func (s *slot) reset() {
 	clear(s.meta)
 	s.req, s.meta = wire.Frame{}, s.meta[:0]
 	s.res.Reset()
-	clear(s.met)
-	clear(s.spared)
-	s.met, s.spared, s.excluded = s.met[:0], s.spared[:0], s.excluded[:0]
+	clear(s.tried)
+	clear(s.retried)
+	s.tried, s.retried, s.excluded = s.tried[:0], s.retried[:0], s.excluded[:0]
 	s.answered, s.endpoints, s.list, s.phase, s.refused, s.err = false, nil, nil, connectedOnly, 0, nil
 }
 
@@ -57,19 +57,19 @@ func (s *slot) attempt(ctx context.Context, endpoints EndpointFilter) error {
 		if err != nil {
 			return err
 		}
-		spared, err := s.send(ctx, m, link)
+		again, err := s.send(ctx, m, link)
 		if !s.movable(err) {
 			return err
 		}
 		s.err = err
-		if !spared {
+		if !again {
 			s.exclude(m)
 		}
 	}
 }
 
-// send sends the call to m. spared reports whether m may be tried again.
-func (s *slot) send(ctx context.Context, m *member, l *link) (spared bool, err error) {
+// send sends the call to m. again reports whether m may be tried again.
+func (s *slot) send(ctx context.Context, m *member, l *link) (again bool, err error) {
 	s.prepare()
 	if err := s.pack(l); err != nil {
 		l.give()
@@ -92,20 +92,20 @@ func (s *slot) send(ctx context.Context, m *member, l *link) (spared bool, err e
 		tell(ctx, m.ep.Address, err)
 	}
 	verdict := err
-	if spared = s.spare(m, err); spared {
+	if again = s.mayRetry(m, err); again {
 		verdict = failed(code.Cancelled, code.ReasonCancelled, "%w", err) // not a failure of m
 	}
 	m.end(began, s.now(), verdict, !s.req.OneWay)
 	s.settle(m, verdict)
-	return spared, err
+	return again, err
 }
 
-// spare reports whether to send the call to m once more, because the connection ended before m read it.
-func (s *slot) spare(m *member, err error) bool {
-	if s.answered || !s.movable(err) || slices.Contains(s.spared, m.node) {
+// mayRetry reports whether to send the call to m once more, because the connection ended before m read it.
+func (s *slot) mayRetry(m *member, err error) bool {
+	if s.answered || !s.movable(err) || slices.Contains(s.retried, m.node) {
 		return false
 	}
-	s.spared = append(s.spared, m.node)
+	s.retried = append(s.retried, m.node)
 	return true
 }
 
@@ -152,7 +152,7 @@ func (s *slot) start(l *list) {
 	s.list, s.phase = l, connectedOnly
 	s.excluded = append(s.excluded[:0], make([]uint64, (len(l.members)+63)/64)...)
 	for _, m := range l.members {
-		for _, n := range s.met {
+		for _, n := range s.tried {
 			if m.node == n {
 				s.skip(m)
 			}
@@ -163,7 +163,7 @@ func (s *slot) start(l *list) {
 // exclude excludes m on this list and on later ones.
 func (s *slot) exclude(m *member) {
 	s.skip(m)
-	s.met = append(s.met, m.node)
+	s.tried = append(s.tried, m.node)
 }
 
 // skip excludes m on this list.
@@ -230,7 +230,7 @@ func (s *slot) next(ctx context.Context) (*member, *link, error) {
 				return m, l, nil
 			}
 			l.give()
-			s.forbidden(m, err)
+			s.denied(m, err)
 			continue
 		}
 		if err := s.unreachable(ctx, m, err); err != nil {
@@ -252,7 +252,7 @@ func (s *slot) await(ctx context.Context, m *member, begin time.Time) (*link, er
 
 // forbidden settles an endpoint whose Check refuses the connection. This is not a failure of m, which other services may
 // call.
-func (s *slot) forbidden(m *member, err error) {
+func (s *slot) denied(m *member, err error) {
 	s.answered = false
 	s.err = unreached("%s cannot be reached: %w", s.where(m), err).InPublic(s.what() + " cannot be reached")
 	s.settle(m, failed(code.Cancelled, code.ReasonCancelled, "%s: %w", s.where(m), err))
@@ -315,7 +315,7 @@ func (s *slot) noEndpoint() error {
 	var why error
 	var soonest time.Duration
 	for _, m := range s.list.members {
-		in, err := m.node.absence()
+		in, err := m.node.downReason()
 		if err != nil && (why == nil || in < soonest) {
 			why, soonest = withAddress(m, err), in
 		}

@@ -120,7 +120,7 @@ func (cl *call) Attempt(ctx context.Context, slot int, endpoints EndpointFilter)
 
 // Redial implements OutgoingCall.
 func (cl *call) Redial(slot int, which func(address string) bool) (soon bool) {
-	if s := cl.slotIfAny(slot); s == nil || len(s.met) > s.refused {
+	if s := cl.slotIfAny(slot); s == nil || len(s.tried) > s.refused {
 		return false
 	}
 	for _, m := range cl.service.list.Load().members {
@@ -175,7 +175,7 @@ func (cl *call) encode(service, method string, args any) error {
 
 // finish sends the call and decodes the reply.
 func (cl *call) finish(ctx context.Context, reply any) error {
-	res, err := cl.carryOut(ctx)
+	res, err := cl.roundTrip(ctx)
 	if e := code.From(err); e != nil && e.Own() {
 		err = code.Remote(e) // the rules are this client's: a handler that returns err must not pass them off as its host's
 	}
@@ -202,7 +202,7 @@ func (cl *call) finish(ctx context.Context, reply any) error {
 }
 
 // carryOut sends the call through Options.Wrap. The response is nil if there is none.
-func (cl *call) carryOut(ctx context.Context) (*wire.Frame, error) {
+func (cl *call) roundTrip(ctx context.Context) (*wire.Frame, error) {
 	if cl.c.handler != nil {
 		cl.whole = true
 		err := cl.c.handler.Handle(&callContext{ctx, cl}, cl.req, &cl.wrapped)

@@ -70,7 +70,7 @@ func (c *Client) handOver(ctx context.Context) {
 			flushed.Go(func() { _ = l.Flush(ctx) })
 		}
 		flushed.Wait()
-		idle := c.errandsDone()
+		idle := c.jobsDone()
 		if idle == nil {
 			return
 		}
@@ -117,7 +117,7 @@ func (c *Client) Shutdown(ctx context.Context) error {
 // always returns nil.
 func (c *Client) Close() error {
 	c.shut.Store(true)
-	ctx, cancel := context.WithTimeout(context.Background(), againWithin)
+	ctx, cancel := context.WithTimeout(context.Background(), resendTimeout)
 	defer cancel()
 	c.handOver(ctx)
 	c.end(ctx)

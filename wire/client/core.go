@@ -56,16 +56,16 @@ type tasks struct {
 	over sync.WaitGroup
 
 	spawning sync.Mutex // locked after all others
-	spawned  bool       // stop was called
-	errands  int        // running
-	noErrand signal
+	stopped  bool       // stop was called
+	jobs     int        // running
+	noJobs   signal
 }
 
 // spawn runs f in a goroutine that Close waits for. It returns false, without running f, once the client is closed.
 func (t *tasks) spawn(f func()) bool {
 	t.spawning.Lock()
 	defer t.spawning.Unlock()
-	if t.spawned {
+	if t.stopped {
 		return false
 	}
 	t.over.Go(f)
@@ -73,44 +73,44 @@ func (t *tasks) spawn(f func()) bool {
 }
 
 // spawnErrand is like spawn, but Close keeps the connections open until f returns.
-func (t *tasks) spawnErrand(f func()) bool {
+func (t *tasks) spawnJob(f func()) bool {
 	t.spawning.Lock()
 	defer t.spawning.Unlock()
-	if t.spawned {
+	if t.stopped {
 		return false
 	}
-	t.errands++
+	t.jobs++
 	t.over.Go(func() {
-		defer t.errandDone()
+		defer t.jobDone()
 		f()
 	})
 	return true
 }
 
-func (t *tasks) errandDone() {
+func (t *tasks) jobDone() {
 	t.spawning.Lock()
 	defer t.spawning.Unlock()
-	t.errands--
-	if t.errands == 0 {
-		t.noErrand.send()
+	t.jobs--
+	if t.jobs == 0 {
+		t.noJobs.send()
 	}
 }
 
-// errandsDone returns a channel that is closed when no errand is left, nil if there is none.
-func (t *tasks) errandsDone() <-chan struct{} {
+// jobsDone returns a channel that is closed when no job is left, nil if there is none.
+func (t *tasks) jobsDone() <-chan struct{} {
 	t.spawning.Lock()
 	defer t.spawning.Unlock()
-	if t.errands == 0 {
+	if t.jobs == 0 {
 		return nil
 	}
-	return t.noErrand.wait()
+	return t.noJobs.wait()
 }
 
 // stop makes spawn and spawnErrand return false.
 func (t *tasks) stop() {
 	t.spawning.Lock()
 	defer t.spawning.Unlock()
-	t.spawned = true
+	t.stopped = true
 }
 
 // signal wakes the goroutines that wait for it. Callers of its methods must hold a lock.

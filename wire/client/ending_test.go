@@ -166,7 +166,7 @@ func TestAClientEndsInTimeWithOneWayCallsThatAreNotKnownToRun(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for most, end := range map[time.Duration]func(*Client) error{
-				againWithin: (*Client).Close,
+				resendTimeout: (*Client).Close,
 				grace: func(c *Client) error {
 					ctx, cancel := context.WithTimeout(context.Background(), grace)
 					defer cancel()

@@ -19,10 +19,10 @@ type member struct {
 
 // load has measurements of a service's calls to an endpoint.
 type load struct {
-	inFlight atomic.Int64
-	latency  atomic.Int64 // smoothed; 0: unknown
-	updated  atomic.Int64 // see core.now
-	blamed   atomic.Bool  // the latency includes the penalty of failed calls
+	inFlight  atomic.Int64
+	latency   atomic.Int64 // smoothed; 0: unknown
+	updated   atomic.Int64 // see core.now
+	penalized atomic.Bool  // the latency includes the penalty of failed calls
 }
 
 // permits returns an error if Check refuses l, which may have been made for another service.
@@ -54,7 +54,7 @@ func (l *load) end(began, now int64, err error, answered bool) {
 	switch code.Of(err) {
 	case code.Unavailable, code.DeadlineExceeded, code.ResourceExhausted, code.Internal:
 		took = max(took, int64(failureCosts), 2*l.latency.Load())
-		l.blamed.Store(true)
+		l.penalized.Store(true)
 	case code.Cancelled:
 		if took < l.latency.Load() {
 			return // it might have taken longer
@@ -71,14 +71,14 @@ func (l *load) end(began, now int64, err error, answered bool) {
 	part = min(part, int64(smoothTime))
 	smooth := max(old+int64(float64(took-old)*float64(part)/float64(smoothTime)), 1)
 	l.latency.Store(smooth)
-	if err == nil && smooth <= 2*took && l.blamed.Load() {
-		l.blamed.Store(false)
+	if err == nil && smooth <= 2*took && l.penalized.Load() {
+		l.penalized.Store(false)
 	}
 }
 
 // shown returns the latency for display: 0 while it includes a penalty for failed calls.
 func (l *load) shown() time.Duration {
-	if l.blamed.Load() {
+	if l.penalized.Load() {
 		return 0
 	}
 	return time.Duration(l.latency.Load())

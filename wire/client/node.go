@@ -37,7 +37,7 @@ type node struct {
 	state    atomic.Int32
 	slowDial atomic.Bool // the first dial is slow: prefer other nodes
 	links    links
-	kick     chan struct{} // wakes dialLoop
+	wakeup   chan struct{} // wakes dialLoop
 
 	mu       sync.Mutex
 	dialling bool // dialLoop runs
@@ -52,20 +52,20 @@ type node struct {
 }
 
 const (
-	goodLife = time.Second // a connection that lasted this long is replaced at once
-	noHurry  = time.Minute
+	stableAfter = time.Second // a connection that lasted this long is replaced at once
+	idleWait    = time.Minute
 )
 
 var (
 	errUnlisted = errors.New("it is no longer listed")
 	errSlowDial = errors.New("it is not connected yet")
-	errAsked    = errors.New("it is draining")
+	errDraining = errors.New("it is draining")
 	errIdle     = errors.New("it closed the idle connection")
 )
 
 func newNode(c *core, at netAddress) *node {
 	return &node{
-		c: c, netAddress: at, kick: make(chan struct{}, 1), links: links{inUse: make([]atomic.Pointer[link], c.o.PoolSize+1)},
+		c: c, netAddress: at, wakeup: make(chan struct{}, 1), links: links{inUse: make([]atomic.Pointer[link], c.o.PoolSize+1)},
 	}
 }
 
@@ -143,7 +143,7 @@ func (n *node) redialNow() bool {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.backoff.hurry()
+	n.backoff.expedite()
 	switch state(n.state.Load()) {
 	case backingOff, draining:
 		n.set(reconnecting)
@@ -153,8 +153,8 @@ func (n *node) redialNow() bool {
 	return true
 }
 
-// absence returns the time until the next dial, and the reason for the lack of a connection; nil if there is one.
-func (n *node) absence() (in time.Duration, err error) {
+// downReason returns the time until the next dial, and the reason for the lack of a connection; nil if there is one.
+func (n *node) downReason() (in time.Duration, err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return max(time.Until(n.backoff.soonest), 0), n.err
@@ -202,7 +202,7 @@ func (n *node) dialLoop() {
 		timer.Reset(wait)
 		select {
 		case <-timer.C:
-		case <-n.kick:
+		case <-n.wakeup:
 		case <-n.c.done:
 			return
 		}
@@ -223,9 +223,9 @@ func (n *node) plan() (slot int, wait time.Duration, more bool) {
 			n.dialling = false
 			n.set(idle)
 		}
-		return -1, noHurry, some
+		return -1, idleWait, some
 	case missing < 0:
-		return -1, noHurry, true
+		return -1, idleWait, true
 	}
 	wait = time.Until(n.backoff.soonest)
 	if wait > 0 && (n.backoff.failures > 0 || n.paced || !n.demanded) {
@@ -254,7 +254,7 @@ func (n *node) connect(slot int) {
 		n.err = err
 		n.backoff.fail()
 		if !n.links.connected() {
-			n.set(n.away())
+			n.set(n.disconnected())
 		}
 	case n.closed || n.unlisted.Load():
 		n.mu.Unlock()
@@ -297,18 +297,18 @@ func (n *node) sweep() {
 	if n.backoff.failures == 0 {
 		n.set(reconnecting)
 	} else {
-		n.set(n.away())
+		n.set(n.disconnected())
 	}
 }
 
 // lost handles the end of a link. It is no failure if the peer drains or closed the idle link cleanly. It needs n.mu.
 func (n *node) lost(l *link) {
 	l.left.Store(true)
-	clean, long := l.Draining() || l.EndedIdle(), time.Since(l.born) >= goodLife
+	clean, long := l.Draining() || l.EndedIdle(), time.Since(l.born) >= stableAfter
 	n.drained, n.paced = !l.hasEnded(), clean && !long
 	switch {
 	case n.drained:
-		n.err = errAsked
+		n.err = errDraining
 	case clean:
 		n.err = errIdle
 	default:
@@ -334,7 +334,7 @@ func (n *node) retire(l *link) bool {
 		return false
 	}
 	n.links.remove(l)
-	if !n.c.spawnErrand(l.end) {
+	if !n.c.spawnJob(l.end) {
 		n.links.leave(l) // the client is being closed and will end it
 	}
 	return true
@@ -350,7 +350,7 @@ func (n *node) release(l *link) {
 	}
 }
 
-func (n *node) away() state {
+func (n *node) disconnected() state {
 	if n.drained {
 		return draining
 	}
@@ -368,7 +368,7 @@ func (n *node) set(s state) {
 
 func (n *node) wake() {
 	select {
-	case n.kick <- struct{}{}:
+	case n.wakeup <- struct{}{}:
 	default: // already woken
 	}
 }

@@ -110,7 +110,7 @@ func (p *Pool) close(name string) {
 	defer p.mu.Unlock()
 	u := p.upstream(name)
 	u.clients--
-	p.tidy(name, u)
+	p.prune(name, u)
 }
 
 // upstream needs p.mu.
@@ -126,8 +126,8 @@ func (p *Pool) upstream(name string) *upstream {
 	return u
 }
 
-// tidy drops state that is no longer referred to. It needs p.mu.
-func (p *Pool) tidy(name string, u *upstream) {
+// prune drops state that is no longer referred to. It needs p.mu.
+func (p *Pool) prune(name string, u *upstream) {
 	maps.DeleteFunc(u.logged, func(about subject, _ condition) bool {
 		return (!about.named || u.clients == 0) &&
 			!slices.ContainsFunc(u.subs, func(s *Subscription) bool { return s.subject() == about })
@@ -149,8 +149,8 @@ func (p *Pool) remove(s *Subscription) {
 	u := p.upstream(s.Upstream)
 	u.subs = slices.DeleteFunc(u.subs, func(o *Subscription) bool { return o == s })
 	p.update(s.Upstream, u)
-	p.announce(u, s.subject())
-	p.tidy(s.Upstream, u)
+	p.logCondition(u, s.subject())
+	p.prune(s.Upstream, u)
 }
 
 // update replaces the view of an upstream and calls onChange. It needs p.mu.
@@ -172,8 +172,8 @@ func (p *Pool) update(name string, u *upstream) {
 	}
 }
 
-// announce logs the condition of a service, according to its newest subscription, if it has changed. It needs p.mu.
-func (p *Pool) announce(u *upstream, about subject) {
+// logCondition logs the condition of a service, according to its newest subscription, if it has changed. It needs p.mu.
+func (p *Pool) logCondition(u *upstream, about subject) {
 	var s *Subscription
 	for _, o := range u.subs {
 		if o.heard && o.subject() == about {

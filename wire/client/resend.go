@@ -10,13 +10,13 @@ import (
 )
 
 const (
-	againWithin = 10 * time.Second // maximum time for sending a one-way request to another peer
-	againSoon   = 50 * time.Millisecond
-	againLate   = time.Second
+	resendTimeout  = 10 * time.Second // maximum time for sending a one-way request to another peer
+	minResendDelay = 50 * time.Millisecond
+	maxResendDelay = time.Second
 )
 
 // again has one-way requests that must be sent to other peers. Their calls have already returned.
-type again struct {
+type resender struct {
 	c     *catalog
 	left  []unsent
 	lost  int
@@ -33,20 +33,20 @@ type unsent struct {
 // resendUnread sends one-way requests that a peer will not run to other peers. forgotten is the number of those that were
 // not kept.
 func resendUnread(c *catalog, unread []*wire.Frame, forgotten int) {
-	a := &again{c: c}
+	a := &resender{c: c}
 	if forgotten > 0 {
 		a.lose(forgotten, "", errForgotten)
 	}
 	now := time.Now()
 	for _, f := range unread {
 		until, ok := wire.CallerDeadline(now, f.Metadata)
-		if latest := now.Add(againWithin); !ok || until.After(latest) {
+		if latest := now.Add(resendTimeout); !ok || until.After(latest) {
 			until = latest
 		}
 		a.left = append(a.left, unsent{f, until})
 	}
 	c.calls.Add(1) // Shutdown and Close wait for it
-	started := c.spawnErrand(func() {
+	started := c.spawnJob(func() {
 		defer c.leave()
 		a.send()
 		a.report()
@@ -61,13 +61,13 @@ func resendUnread(c *catalog, unread []*wire.Frame, forgotten int) {
 var errForgotten = errors.New("too many one-way calls were unconfirmed")
 
 // send sends requests until none is left.
-func (a *again) send() {
-	for pause := againSoon; ; pause = min(2*pause, againLate) {
+func (a *resender) send() {
+	for pause := minResendDelay; ; pause = min(2*pause, maxResendDelay) {
 		hint := a.round()
 		if len(a.left) == 0 {
 			return
 		}
-		timer := time.NewTimer(max(min(hint, againLate), pause))
+		timer := time.NewTimer(max(min(hint, maxResendDelay), pause))
 		select {
 		case <-timer.C:
 		case <-a.c.done:
@@ -80,11 +80,11 @@ func (a *again) send() {
 
 // round tries each request once, unless another one of its service has failed in this round. hint is the time until an
 // endpoint is dialled again.
-func (a *again) round() (hint time.Duration) {
-	away := map[string]error{}
+func (a *resender) round() (hint time.Duration) {
+	unavailable := map[string]error{}
 	left := a.left[:0]
 	for _, f := range a.left {
-		err := away[f.Service]
+		err := unavailable[f.Service]
 		if err == nil || !time.Now().Before(f.until) {
 			err = a.sendOnce(f, err)
 		}
@@ -93,7 +93,7 @@ func (a *again) round() (hint time.Duration) {
 		case !goesElsewhere(err) || !time.Now().Before(f.until):
 			a.lose(1, f.Service+"."+f.Method, err)
 		default:
-			left, away[f.Service], hint = append(left, f), err, max(hint, code.From(err).RetryAfter)
+			left, unavailable[f.Service], hint = append(left, f), err, max(hint, code.From(err).RetryAfter)
 		}
 	}
 	clear(a.left[len(left):])
@@ -108,7 +108,7 @@ func goesElsewhere(err error) bool {
 }
 
 // sendOnce sends f once. After the deadline of f it returns an error that wraps before, the previous error.
-func (a *again) sendOnce(f unsent, before error) error {
+func (a *resender) sendOnce(f unsent, before error) error {
 	ctx, cancel := context.WithDeadline(context.Background(), f.until)
 	defer cancel()
 	if ctx.Err() != nil {
@@ -124,7 +124,7 @@ func (a *again) sendOnce(f unsent, before error) error {
 	return cl.Attempt(ctx, 0, nil)
 }
 
-func (a *again) lose(n int, method string, why error) {
+func (a *resender) lose(n int, method string, why error) {
 	a.lost += n
 	a.why = why
 	if method != "" {
@@ -132,14 +132,14 @@ func (a *again) lose(n int, method string, why error) {
 	}
 }
 
-func (a *again) giveUp(why error) {
+func (a *resender) giveUp(why error) {
 	for _, f := range a.left {
 		a.lose(1, f.Service+"."+f.Method, why)
 	}
 	a.left = nil
 }
 
-func (a *again) report() {
+func (a *resender) report() {
 	if a.lost > 0 {
 		a.c.log.Warn("one-way calls were lost: the peer closed the connection before it ran them, and no other could be reached",
 			"calls", a.lost, "method", a.where, "error", a.why)

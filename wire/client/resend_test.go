@@ -93,7 +93,7 @@ func TestOneWayCallsThatWereNeverRunWaitForTheHostToComeBack(t *testing.T) {
 		time.Sleep(3 * time.Second)
 		ran, stop := p.count("a")
 		defer stop()
-		time.Sleep(againWithin)
+		time.Sleep(resendTimeout)
 		_ = p.c.Close()
 		if ran.Load() != parkedCalls || p.log.Len() > 0 {
 			t.Errorf("%d are run, %s", ran.Load(), p.log.String())

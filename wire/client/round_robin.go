@@ -60,12 +60,12 @@ func (r *roundRobin) pick(f filter) *member {
 type weighted struct {
 	members []*member
 
-	mu  sync.Mutex
-	has []int64 // credit, by member.index
+	mu     sync.Mutex
+	credit []int64 // credit, by member.index
 }
 
 func newWeighted(members []*member, old balancer) *weighted {
-	w := &weighted{members: members, has: make([]int64, len(members))}
+	w := &weighted{members: members, credit: make([]int64, len(members))}
 	prev, ok := old.(*weighted)
 	if !ok {
 		return w
@@ -74,10 +74,10 @@ func newWeighted(members []*member, old balancer) *weighted {
 	defer prev.mu.Unlock()
 	had := make(map[netAddress]int64, len(prev.members))
 	for _, m := range prev.members {
-		had[m.ep.netAddress()] = prev.has[m.index]
+		had[m.ep.netAddress()] = prev.credit[m.index]
 	}
 	for _, m := range members {
-		w.has[m.index] = had[m.ep.netAddress()]
+		w.credit[m.index] = had[m.ep.netAddress()]
 	}
 	return w
 }
@@ -92,13 +92,13 @@ func (w *weighted) pick(f filter) *member {
 			continue
 		}
 		all += m.weight
-		w.has[m.index] += m.weight
-		if best == nil || w.has[m.index] > w.has[best.index] {
+		w.credit[m.index] += m.weight
+		if best == nil || w.credit[m.index] > w.credit[best.index] {
 			best = m
 		}
 	}
 	if best != nil {
-		w.has[best.index] -= all
+		w.credit[best.index] -= all
 	}
 	return best
 }

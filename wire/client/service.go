@@ -117,7 +117,7 @@ func (s *service) status() ServiceStatus {
 			Endpoint: m.ep, State: state(m.node.state.Load()).String(),
 			InFlight: int(m.inFlight.Load()), Latency: m.shown(),
 		}
-		if _, err := m.node.absence(); err != nil {
+		if _, err := m.node.downReason(); err != nil {
 			e.Err = err.Error()
 		}
 		all.Endpoints = append(all.Endpoints, e)

@@ -20,11 +20,11 @@ type feed struct {
 	done   chan struct{} // closed when the watch has ended
 	users  int           // under Pool.mu
 
-	mu   sync.Mutex // held during updates of subscriptions; locked before Pool.mu
-	subs []*Subscription
-	list []Endpoint
-	has  bool  // list is set
-	err  error // of the last lookup, if it failed
+	mu      sync.Mutex // held during updates of subscriptions; locked before Pool.mu
+	subs    []*Subscription
+	list    []Endpoint
+	hasList bool  // list is set
+	err     error // of the last lookup, if it failed
 }
 
 // feedKey identifies a feed.
@@ -72,7 +72,7 @@ func (f *feed) set(list []Endpoint, err error, logs bool) {
 	defer f.mu.Unlock()
 	f.err = err
 	if err == nil {
-		f.has, f.list = true, list
+		f.hasList, f.list = true, list
 	}
 	for _, s := range f.subs {
 		s.take(list, err, logs)
@@ -84,7 +84,7 @@ func (f *feed) add(s *Subscription) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.subs = append(f.subs, s)
-	if f.has {
+	if f.hasList {
 		s.take(f.list, nil, true)
 	}
 	if f.err != nil {
@@ -190,14 +190,14 @@ func (s *Subscription) take(list []Endpoint, err error, logs bool) {
 	p := s.pool
 	p.mu.Lock()
 	if !s.closed {
-		s.know(list, used, err, logs)
+		s.record(list, used, err, logs)
 	}
 	p.mu.Unlock()
 	s.ready()
 }
 
 // know needs p.mu.
-func (s *Subscription) know(list, used []Endpoint, err error, logs bool) {
+func (s *Subscription) record(list, used []Endpoint, err error, logs bool) {
 	p := s.pool
 	u := p.upstream(s.Upstream)
 	if err == nil {
@@ -210,7 +210,7 @@ func (s *Subscription) know(list, used []Endpoint, err error, logs bool) {
 	}
 	if logs {
 		s.heard, s.err = true, err
-		p.announce(u, s.subject())
+		p.logCondition(u, s.subject())
 	}
 }
 

@@ -58,12 +58,12 @@ type Mux struct {
 	done  chan struct{} // closed when Serve ends
 	peers sync.WaitGroup
 
-	mu      sync.Mutex
-	routes  []*route
-	silent  list.List // *conns that have sent nothing yet, oldest first
-	hurried list.List // *conns moved from silent, with the deadline of evictAfter
-	open    int
-	closed  bool
+	mu       sync.Mutex
+	routes   []*route
+	silent   list.List // *conns that have sent nothing yet, oldest first
+	expiring list.List // *conns moved from silent, with the deadline of evictAfter
+	open     int
+	closed   bool
 }
 
 // New returns a Mux for ln, and takes ownership of ln.
@@ -115,7 +115,7 @@ func (m *Mux) shut() {
 	defer m.mu.Unlock()
 	m.closed = true
 	close(m.done)
-	for _, l := range []*list.List{&m.silent, &m.hurried} {
+	for _, l := range []*list.List{&m.silent, &m.expiring} {
 		for e := l.Front(); e != nil; e = e.Next() {
 			_ = connOf(e).accepted.Close()
 		}
@@ -138,7 +138,7 @@ func (m *Mux) take(c net.Conn) {
 	if m.tooSilent() {
 		oldest := connOf(m.silent.Front())
 		oldest.leave()
-		oldest.join(&m.hurried)
+		oldest.join(&m.expiring)
 		_ = oldest.accepted.SetReadDeadline(oldest.since.Add(evictAfter))
 	}
 	m.mu.Unlock()
@@ -152,7 +152,7 @@ func (m *Mux) tooSilent() bool {
 
 // makeRoom closes the oldest silent connection if there are too many, and reports whether it did. It needs m.mu.
 func (m *Mux) makeRoom() bool {
-	oldest := m.hurried.Front()
+	oldest := m.expiring.Front()
 	if oldest == nil && m.tooSilent() {
 		oldest = m.silent.Front()
 	}
@@ -196,11 +196,11 @@ func (m *Mux) sniff(c *conn) {
 	case err != nil:
 		_ = c.Close()
 	default:
-		m.hand(c, c.head[0])
+		m.passOn(c, c.head[0])
 	}
 }
 
-func (m *Mux) hand(c *conn, first byte) {
+func (m *Mux) passOn(c *conn, first byte) {
 	if c.hasProxyHeader() {
 		m.reject(c, RejectProxy)
 		return
@@ -232,7 +232,7 @@ func (m *Mux) find(first byte) *route {
 	return nil
 }
 
-func (m *Mux) left(c *conn) {
+func (m *Mux) connClosed(c *conn) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.uncount(c)
@@ -298,7 +298,7 @@ type conn struct {
 	accepted net.Conn // before Open
 	mux      *Mux
 	since    time.Time
-	list     *list.List // silent or hurried, or nil; under mux.mu
+	list     *list.List // silent or expiring, or nil; under mux.mu
 	place    *list.Element
 	counted  bool // in mux.open; under mux.mu
 	evicted  bool // closed to make room; under mux.mu
@@ -373,7 +373,7 @@ func (c *conn) Read(b []byte) (int, error) {
 // Close closes the connection and uncounts it.
 func (c *conn) Close() error {
 	err := c.Conn.Close()
-	c.mux.left(c)
+	c.mux.connClosed(c)
 	return err
 }
 
