@@ -98,7 +98,7 @@ func (t *clientTransport) settle(f *Frame, err error) {
 	a.got <- struct{}{}
 }
 
-// refuseBehind fails the calls after the last one that the server has read, and passes the one-way requests to onUnread. The
+// refuseAfter fails the calls after the last one that the server has read, and passes the one-way requests to onUnread. The
 // server reads no more.
 func (t *clientTransport) refuseAfter(last uint64) {
 	t.mu.Lock()

@@ -77,23 +77,21 @@ func jsonProblem(err error) error {
 	return errors.New("does not match the type")
 }
 
-// unfit describes what was expected instead of a value.
+// describeMismatch describes what was expected instead of a value.
 func describeMismatch(got jsontext.Kind, t reflect.Type, cause error, place string) string {
 	wanted, name := wantedFor(t), kindName(got)
 	switch {
-	case wanted == "" || wanted == "an object" && got == '{':
+	case wanted == "" || wanted == "an object" && got == '{' || wanted == withArticle(name) && cause != nil:
 		return "invalid " + name + place
 	case wanted == anInteger && got == '0' && cause != nil:
-		return "expected " + wanted + rangeOf(t) + ", got another number" + place
-	case wanted == withArticle(name) && cause != nil:
-		return "expected another " + name + place
+		return "expected " + wanted + rangeOf(t) + place
 	case wanted == withArticle(name) || wanted == anInteger && got == '0': // as a tag of the field says
 		return "expected " + wanted + " in a string, got " + withArticle(name) + place
 	}
 	return "expected " + wanted + ", got " + withArticle(name) + place
 }
 
-// unfitOld is unfit for an error of encoding/json, which names the kind of the value in words.
+// describeMismatchV1 is describeMismatch for an error of encoding/json, which names the kind of the value in words.
 func describeMismatchV1(err *jsonv1.UnmarshalTypeError) string {
 	got, number, _ := strings.Cut(err.Value, " ")
 	kinds := map[string]jsontext.Kind{"null": 'n', "bool": 't', "string": '"', "number": '0', "object": '{', "array": '['}

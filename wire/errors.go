@@ -238,12 +238,12 @@ func withoutPeerText(err error) error {
 	return err
 }
 
-// lost returns the error of calls in flight when the connection ended.
+// connLost returns the error of calls in flight when the connection ended.
 func connLost(err error) *code.Error {
 	return failed(code.Unavailable, code.ReasonConnectionLost, "%s: %w", connectionLost, withoutPeerText(err)).InPublic(connectionLost)
 }
 
-// gone returns the error of calls after the connection ended.
+// connEnded returns the error of calls after the connection ended.
 func connEnded(err error) *code.Error {
 	return failed(code.Unavailable, code.ReasonNoEndpoint, "%s: %w", connectionLost, withoutPeerText(err)).InPublic(connectionLost)
 }

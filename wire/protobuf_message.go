@@ -187,7 +187,7 @@ type protobufWalk struct {
 	lists []growingList // of the messages being walked
 }
 
-// listRoom is the length and capacity of a growing list.
+// growingList is the length and capacity of a growing list.
 type growingList struct{ n, capacity int }
 
 // more adds n elements and returns the cost.

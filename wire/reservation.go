@@ -8,9 +8,9 @@ import (
 
 const (
 	answerCopies = 4 // copies of an answer over HTTP/2 at a time: the value, its encoding, and the buffers this grows through
-	maxPartial   = 8
+	maxPartial   = 8 // Reservations of a Budget that may hold less than the estimate
 
-	// How long a connection waits for bytes for its next answer: longer while another one is in progress, which will free
+	// Maximum time that a connection waits for the bytes of its next answer, longer while another one is in progress, which will free
 	// some.
 	maxAnswerWait     = time.Second
 	maxAnswerWaitBusy = 10 * time.Second

@@ -50,7 +50,7 @@ type shape struct {
 
 var stringShape = &shape{kind: asText, size: 16}
 
-// behind follows pointers to the value, and adds what they allocate to b.
+// deref follows pointers to the value, and adds what they allocate to b.
 func (s *shape) deref(b *tally) *shape {
 	for i := 0; s != nil && s.kind == asPointer && i < maxPointers; i++ {
 		b.total += s.boxed

@@ -250,7 +250,7 @@ func (s *slot) await(ctx context.Context, m *member, begin time.Time) (*link, er
 	return m.node.await(ctx, s.long(), late.C)
 }
 
-// forbidden settles an endpoint whose Check refuses the connection. This is not a failure of m, which other services may
+// denied settles an endpoint whose Check refuses the connection. This is not a failure of m, which other services may
 // call.
 func (s *slot) denied(m *member, err error) {
 	s.answered = false
@@ -309,7 +309,7 @@ func (s *slot) noEndpoint() error {
 	}
 	name := s.call.req.Service
 	if s.refused >= len(s.list.members) {
-		return failed(code.Unavailable, code.ReasonNoEndpoint, "no endpoint of %s may be used: the rules leave out all %d", name, len(s.list.members)).
+		return failed(code.Unavailable, code.ReasonNoEndpoint, "no endpoint of %s may be used: the rules exclude all %d", name, len(s.list.members)).
 			InPublic("no endpoint of " + name + " may be used")
 	}
 	var why error

@@ -52,7 +52,7 @@ func (b *backoff) succeed(good bool) {
 	}
 }
 
-// hurry allows the next dial as soon as dialWindow does.
+// expedite allows the next dial as soon as dialWindow does.
 func (b *backoff) expedite() {
 	if soon := b.allowed(time.Now()); soon.Before(b.soonest) {
 		b.soonest = soon

@@ -201,7 +201,7 @@ func (cl *call) finish(ctx context.Context, reply any) error {
 	return nil
 }
 
-// carryOut sends the call through Options.Wrap. The response is nil if there is none.
+// roundTrip sends the call through Options.Wrap. The response is nil if there is none.
 func (cl *call) roundTrip(ctx context.Context) (*wire.Frame, error) {
 	if cl.c.handler != nil {
 		cl.whole = true

@@ -50,7 +50,7 @@ func New(o Options) (*Client, error) {
 	c.resend = func(unread []*wire.Frame, forgotten int) { resendUnread(&c.catalog, unread, forgotten) }
 	if o.Policy == ConsistentHash {
 		c.hasher.init(o.HashOn, func(t reflect.Type) {
-			c.log.Warn("the argument has no such field for consistentHash: its calls go by p2c", "type", t.String(), "hash_on", o.HashOn)
+			c.log.Warn("the argument type has no field for consistentHash: its calls are balanced by p2c", "type", t.String(), "hash_on", o.HashOn)
 		})
 	}
 	if o.Wrap != nil {

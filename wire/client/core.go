@@ -72,7 +72,7 @@ func (t *tasks) spawn(f func()) bool {
 	return true
 }
 
-// spawnErrand is like spawn, but Close keeps the connections open until f returns.
+// spawnJob is like spawn, but Close keeps the connections open until f returns.
 func (t *tasks) spawnJob(f func()) bool {
 	t.spawning.Lock()
 	defer t.spawning.Unlock()

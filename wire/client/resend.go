@@ -15,7 +15,7 @@ const (
 	maxResendDelay = time.Second
 )
 
-// again has one-way requests that must be sent to other peers. Their calls have already returned.
+// resender has one-way requests that must be sent to other peers. Their calls have already returned.
 type resender struct {
 	c     *catalog
 	left  []unsent

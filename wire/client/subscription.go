@@ -196,7 +196,7 @@ func (s *Subscription) take(list []Endpoint, err error, logs bool) {
 	s.ready()
 }
 
-// know needs p.mu.
+// record needs Pool.mu.
 func (s *Subscription) record(list, used []Endpoint, err error, logs bool) {
 	p := s.pool
 	u := p.upstream(s.Upstream)
