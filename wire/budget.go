@@ -209,7 +209,7 @@ func (s *Share) Close() {
 // queued returns how many bytes are queued for the peer.
 func (s *Share) queued() (bytes int64) {
 	if s.progress != nil {
-		bytes, _ = s.progress.Untaken()
+		bytes, _ = s.progress.Progress()
 	}
 	return bytes
 }
@@ -220,26 +220,26 @@ func (s *Share) Budget() *Budget { return s.budget }
 // Held returns how many calls and bytes the connection holds.
 func (s *Share) Held() (calls, bytes int64) { return s.calls.Load(), s.bytes.Load() }
 
-// TakeCall adds a call if the Budget allows it, and reports whether it did. GiveCall removes it.
-func (s *Share) TakeCall() bool {
+// AcquireCall adds a call if the Budget allows it, and reports whether it did. ReleaseCall removes it.
+func (s *Share) AcquireCall() bool {
 	return s.take(&s.calls, &s.budget.calls, 1, s.budget.maxCalls.Load(), 1)
 }
 
-// GiveCall removes a call that has run.
-func (s *Share) GiveCall() {
+// ReleaseCall removes a call that has run.
+func (s *Share) ReleaseCall() {
 	if !s.served.Load() {
 		s.served.Store(true)
 	}
-	s.giveUnrunCall()
+	s.releaseUnrunCall()
 }
 
-func (s *Share) giveUnrunCall() {
+func (s *Share) releaseUnrunCall() {
 	s.calls.Add(-1)
 	s.budget.calls.Add(-1)
 }
 
-// TakeBytes takes n bytes if the Budget allows it, and reports whether it did. Give returns them.
-func (s *Share) TakeBytes(n int64) bool {
+// AcquireBytes takes n bytes if the Budget allows it, and reports whether it did. ReleaseBytes returns them.
+func (s *Share) AcquireBytes(n int64) bool {
 	if s.take(&s.bytes, &s.budget.bytes, n, s.budget.maxBytes.Load(), smallServed) || s.overdraw(n) {
 		return true
 	}
@@ -288,15 +288,15 @@ func (s *Share) repay() {
 	}
 }
 
-// Hold takes n bytes that can no longer be refused, such as those of an answer. Give returns them. Hold may close other
-// connections by calling their Holders.
-func (s *Share) Hold(n int64) {
+// AddBytes takes n bytes that can no longer be refused, such as those of an answer. ReleaseBytes returns them. AddBytes may
+// close other connections by calling their Holders.
+func (s *Share) AddBytes(n int64) {
 	s.add(n)
 	s.budget.relieveIfFull()
 }
 
-// Give returns n bytes.
-func (s *Share) Give(n int64) { s.add(-n) }
+// ReleaseBytes returns n bytes.
+func (s *Share) ReleaseBytes(n int64) { s.add(-n) }
 
 func (s *Share) add(n int64) {
 	s.bytes.Add(n)

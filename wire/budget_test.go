@@ -16,7 +16,7 @@ func greedy(shares []*wire.Share, n int64) {
 	for got := true; got; {
 		got = false
 		for _, s := range shares {
-			got = n == 0 && s.TakeCall() || n > 0 && s.TakeBytes(n) || got
+			got = n == 0 && s.AcquireCall() || n > 0 && s.AcquireBytes(n) || got
 		}
 	}
 }
@@ -59,25 +59,25 @@ func TestManyGreedyConnectionsLeaveSomethingToThoseThatAskForLittle(t *testing.T
 	const most = 8000
 	b := wire.NewBudget(most, most<<10)
 	known := b.NewShare(nil)
-	if !known.TakeCall() {
+	if !known.AcquireCall() {
 		t.Fatal("the budget is empty")
 	}
-	known.GiveCall()
+	known.ReleaseCall()
 	for round := range 3 { // the connections of a round stay, and others come
 		all := sharesOf(b, 200)
 		greedy(all, 0)
 		greedy(all, 10<<10)
 		for i := range 30 {
-			if !known.TakeCall() || !known.TakeBytes(1000) {
+			if !known.AcquireCall() || !known.AcquireBytes(1000) {
 				t.Fatalf("round %d: a connection that asks for little gets %d calls", round, i)
 			}
 		}
 		for range 30 {
-			known.GiveCall()
-			known.Give(1000)
+			known.ReleaseCall()
+			known.ReleaseBytes(1000)
 		}
 		fresh := b.NewShare(nil)
-		if !fresh.TakeCall() || !fresh.TakeBytes(1000) {
+		if !fresh.AcquireCall() || !fresh.AcquireBytes(1000) {
 			t.Errorf("round %d: the first call of a new connection is refused", round)
 		}
 	}
@@ -92,16 +92,16 @@ func TestReturnedBytesAreFreeForOthers(t *testing.T) {
 	greedy([]*wire.Share{first}, 0)
 	held, _ := first.Held()
 	for range held {
-		first.GiveCall()
+		first.ReleaseCall()
 	}
 	greedy([]*wire.Share{second}, 0)
 	if got, _ := second.Held(); got != held || held != 5 {
 		t.Errorf("the first got %d, the second %d, want 5 each", held, got)
 	}
-	if !first.TakeBytes(300) || first.TakeBytes(300) {
+	if !first.AcquireBytes(300) || first.AcquireBytes(300) {
 		t.Error("300 bytes of 1000 fit once")
 	}
-	first.Give(300)
+	first.ReleaseBytes(300)
 	if u := b.Usage(); u.BufferedBytes != 0 {
 		t.Errorf("%d bytes are left", u.BufferedBytes)
 	}
@@ -110,17 +110,17 @@ func TestReturnedBytesAreFreeForOthers(t *testing.T) {
 func TestMoreThanTheBudgetIsTakenOnlyAlone(t *testing.T) {
 	b := wire.NewBudget(1, 1000)
 	first, second := b.NewShare(nil), b.NewShare(nil)
-	if !first.TakeBytes(5000) || !first.TakeCall() {
+	if !first.AcquireBytes(5000) || !first.AcquireCall() {
 		t.Error("nothing is held, and yet it is refused")
 	}
-	if second.TakeBytes(100) || second.TakeCall() {
+	if second.AcquireBytes(100) || second.AcquireCall() {
 		t.Error("there is nothing left")
 	}
-	if !second.TakeBytes(60) || second.TakeBytes(60) {
+	if !second.AcquireBytes(60) || second.AcquireBytes(60) {
 		t.Error("a last part, of one in sixteen, is for connections that hold little")
 	}
-	second.Give(60)
-	if !second.TakeBytes(60) {
+	second.ReleaseBytes(60)
+	if !second.AcquireBytes(60) {
 		t.Error("what is given back is not there for others")
 	}
 }
@@ -135,7 +135,7 @@ func TestLimitsOfABudgetChangeAtOnce(t *testing.T) {
 		t.Errorf("%d calls are taken, want 10", calls)
 	}
 	b.SetLimits(4, 1000)
-	if s.TakeCall() {
+	if s.AcquireCall() {
 		t.Error("a call is taken beyond the new limit")
 	}
 	b.SetLimits(0, -1)
@@ -152,14 +152,14 @@ func TestTakersAtTheSameTimeNeverExceedTheBudget(t *testing.T) {
 		s := b.NewShare(nil)
 		all.Go(func() {
 			for range 10_000 {
-				if s.TakeCall() {
+				if s.AcquireCall() {
 					if calls, _ := s.Held(); calls > most/2 {
 						t.Errorf("one share holds %d", calls)
 					}
-					s.GiveCall()
+					s.ReleaseCall()
 				}
-				if s.TakeBytes(3) {
-					s.Give(3)
+				if s.AcquireBytes(3) {
+					s.ReleaseBytes(3)
 				}
 			}
 		})
@@ -188,8 +188,8 @@ type slowTaker struct {
 	cut            *[]string
 }
 
-func (s *slowTaker) Untaken() (waiting, taken int64) { return s.waiting, s.taken }
-func (s *slowTaker) CutSlow()                        { *s.cut = append(*s.cut, s.name) }
+func (s *slowTaker) Progress() (waiting, taken int64) { return s.waiting, s.taken }
+func (s *slowTaker) Abort()                           { *s.cut = append(*s.cut, s.name) }
 
 func TestPeersThatTakeNothingAreCutWhenMemoryIsShort(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -197,7 +197,7 @@ func TestPeersThatTakeNothingAreCutWhenMemoryIsShort(t *testing.T) {
 		var cut []string
 		add := func(name string, waiting int64) *slowTaker {
 			peer := &slowTaker{name: name, waiting: waiting, cut: &cut}
-			b.NewShare(peer).Hold(waiting)
+			b.NewShare(peer).AddBytes(waiting)
 			return peer
 		}
 		add("little", 50)
@@ -206,7 +206,7 @@ func TestPeersThatTakeNothingAreCutWhenMemoryIsShort(t *testing.T) {
 		add("some", 180)
 		asks := b.NewShare(nil)
 		for range 15 {
-			if asks.TakeBytes(100) {
+			if asks.AcquireBytes(100) {
 				t.Fatal("there is nothing left")
 			}
 			steady.taken++
@@ -226,13 +226,13 @@ func TestPeersThatTakeNothingAreLeftAloneWhileMemoryIsThere(t *testing.T) {
 		b := wire.NewBudget(10, 1000)
 		var cut []string
 		peer := &slowTaker{name: "slow", waiting: 400, cut: &cut}
-		b.NewShare(peer).Hold(400)
+		b.NewShare(peer).AddBytes(400)
 		asks := b.NewShare(nil)
 		for range 100 {
-			if !asks.TakeBytes(100) {
+			if !asks.AcquireBytes(100) {
 				t.Fatal("there is enough")
 			}
-			asks.Give(100)
+			asks.ReleaseBytes(100)
 			time.Sleep(100 * time.Millisecond)
 		}
 		if len(cut) > 0 {
@@ -271,18 +271,18 @@ func TestTheOnlyCallOfAllMayHaveAllOfTheBytes(t *testing.T) {
 	const most = 1 << 20
 	b := wire.NewBudget(10, most)
 	s, other := b.NewShare(nil), b.NewShare(nil)
-	if !s.TakeCall() || !s.TakeBytes(100<<10) || !s.TakeBytes(most-100<<10) {
+	if !s.AcquireCall() || !s.AcquireBytes(100<<10) || !s.AcquireBytes(most-100<<10) {
 		t.Error("a lone call is refused what it could never have otherwise")
 	}
-	if s.TakeBytes(1 << 10) {
+	if s.AcquireBytes(1 << 10) {
 		t.Error("more than the budget is taken")
 	}
-	s.Give(most - 100<<10)
-	if !other.TakeBytes(10<<10) || s.TakeBytes(most-110<<10) {
+	s.ReleaseBytes(most - 100<<10)
+	if !other.AcquireBytes(10<<10) || s.AcquireBytes(most-110<<10) {
 		t.Error("while others hold something, one holds half")
 	}
-	other.Give(10 << 10)
-	if !s.TakeCall() || s.TakeBytes(most-100<<10) {
+	other.ReleaseBytes(10 << 10)
+	if !s.AcquireCall() || s.AcquireBytes(most-100<<10) {
 		t.Error("two calls of a connection hold half")
 	}
 }
@@ -292,30 +292,30 @@ func TestAnswersThatComeAndGoDoNotGiveBackWhatWasTakenBeyondTheBudget(t *testing
 	b := wire.NewBudget(0, most)
 	shares := sharesOf(b, 3)
 	for _, s := range shares {
-		s.TakeCall()
-		s.GiveCall()
+		s.AcquireCall()
+		s.ReleaseCall()
 	}
 	others := b.NewShare(nil)
-	others.Hold(2 * most)
+	others.AddBytes(2 * most)
 	first, second, third := shares[0], shares[1], shares[2]
-	if !first.TakeBytes(little) {
+	if !first.AcquireBytes(little) {
 		t.Fatal("a connection that holds little gets nothing")
 	}
 	for range 30 {
-		first.Hold(2 << 10)
-		first.Give(2 << 10)
+		first.AddBytes(2 << 10)
+		first.ReleaseBytes(2 << 10)
 	}
-	if second.TakeBytes(little) {
+	if second.AcquireBytes(little) {
 		t.Error("more than a sixteenth is taken beyond the budget")
 	}
-	first.Give(little)
-	if !second.TakeBytes(little) {
+	first.ReleaseBytes(little)
+	if !second.AcquireBytes(little) {
 		t.Error("what was given back is not there for others")
 	}
-	others.Give(2 * most) // now it is part of the budget
-	second.Give(1)
-	others.Hold(2 * most)
-	if !third.TakeBytes(little) {
+	others.ReleaseBytes(2 * most) // now it is part of the budget
+	second.ReleaseBytes(1)
+	others.AddBytes(2 * most)
+	if !third.AcquireBytes(little) {
 		t.Error("what is within the budget again counts as beyond it")
 	}
 }
@@ -324,10 +324,10 @@ func TestNoConnectionIsCutWhileOnlyGreedyOnesAreRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := wire.NewBudget(10, 1000)
 		asked := 0
-		b.NewShare(askedTaker{&asked}).Hold(300)
+		b.NewShare(askedTaker{&asked}).AddBytes(300)
 		greedy := b.NewShare(nil)
 		for range 50 {
-			greedy.TakeBytes(500)
+			greedy.AcquireBytes(500)
 			time.Sleep(100 * time.Millisecond)
 		}
 		if asked > 0 {
@@ -336,8 +336,8 @@ func TestNoConnectionIsCutWhileOnlyGreedyOnesAreRefused(t *testing.T) {
 	})
 }
 
-// askedTaker counts the calls of Untaken.
+// askedTaker counts the calls of Progress.
 type askedTaker struct{ n *int }
 
-func (a askedTaker) Untaken() (waiting, taken int64) { *a.n++; return 1, 0 }
-func (askedTaker) CutSlow()                          {}
+func (a askedTaker) Progress() (waiting, taken int64) { *a.n++; return 1, 0 }
+func (askedTaker) Abort()                             {}

@@ -112,13 +112,13 @@ func (c *Call) Charge(bytes int) error {
 	if share == nil {
 		return nil
 	}
-	if !share.TakeBytes(int64(bytes)) { // without the lock: it may close connections, even this one
+	if !share.AcquireBytes(int64(bytes)) { // without the lock: it may close connections, even this one
 		return share.budget.Refuse(c.from.host)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.returned {
-		share.Give(int64(bytes))
+		share.ReleaseBytes(int64(bytes))
 		return nil
 	}
 	c.charged += int64(bytes)
@@ -204,7 +204,7 @@ func (c *Call) finish() (answer bool) {
 	c.answered = true
 	c.end(context.Canceled)
 	if c.charged > 0 {
-		c.from.share.Give(c.charged)
+		c.from.share.ReleaseBytes(c.charged)
 		c.charged = 0
 	}
 	c.returned = true

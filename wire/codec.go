@@ -44,8 +44,8 @@ func unknownCodec(what fmt.Stringer) *code.Error {
 	return code.Refuse(code.InvalidArgument, code.ReasonUnknownCodec, "unknown "+what.String(), "", "", 0)
 }
 
-// invalidPayload returns the error for a payload that cannot be decoded. Its text describes the payload, for peers; its cause names
-// the Go type, for operators.
+// invalidPayload returns the error for a payload that cannot be decoded. Its text describes the payload, for peers; its
+// cause names the Go type, for operators.
 func invalidPayload(codec string, err error) *code.Error {
 	if coded := new(code.Error); errors.As(err, &coded) {
 		return coded

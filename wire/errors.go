@@ -116,8 +116,8 @@ func retryAfter(ms string) time.Duration {
 	return time.Duration(min(n, uint64(maxRetryAfter.Milliseconds()))) * time.Millisecond
 }
 
-// foreign maps a text, or its prefix and suffix, to a code when the peer sends none. Only the texts in notFoundPrefixes prove that
-// the call was not run: a handler may return an error of its own client.
+// foreign maps a text, or its prefix and suffix, to a code when the peer sends none. Only the texts in notFoundPrefixes
+// prove that the call was not run: a handler may return an error of its own client.
 type foreign struct {
 	whole, begin, end string
 	code              code.Code

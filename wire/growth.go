@@ -17,9 +17,9 @@ type Growth struct {
 // NewGrowth returns the Growth of a message that is read from the connection of s.
 func NewGrowth(s *Share) Growth { return Growth{share: s} }
 
-// Take takes n bytes from the Share, and reports whether it could. Return them with Share.Give.
-func (g *Growth) Take(n int64) bool {
-	if g.share.TakeBytes(n) {
+// Acquire takes n bytes from the Share, and reports whether it could. Return them with Share.ReleaseBytes.
+func (g *Growth) Acquire(n int64) bool {
+	if g.share.AcquireBytes(n) {
 		return true
 	}
 	b := g.share.budget
@@ -75,7 +75,7 @@ func (r *readBudget) retry(try func() bool) bool {
 
 // grow takes n bytes for the frame.
 func (r *readBudget) grow(n int) *FrameError {
-	take := func() bool { return r.Take(int64(n)) }
+	take := func() bool { return r.Acquire(int64(n)) }
 	if take() || r.retry(take) {
 		return nil
 	}
@@ -83,9 +83,9 @@ func (r *readBudget) grow(n int) *FrameError {
 	return &FrameError{Reason: code.ReasonOverloaded, Answer: r.share.budget.Refuse(r.host), detail: "no memory is left for it"}
 }
 
-func (r *readBudget) tryGrow(n int) bool { return r.share.TakeBytes(int64(n)) }
+func (r *readBudget) tryGrow(n int) bool { return r.share.AcquireBytes(int64(n)) }
 
-func (r *readBudget) shrink(n int) { r.share.Give(int64(n)) }
+func (r *readBudget) shrink(n int) { r.share.ReleaseBytes(int64(n)) }
 
 // handOver is called when a frame has been read. The ticket it returns, unless 0, leaves the queue with the bytes of the
 // frame.

@@ -308,14 +308,14 @@ func TestFramesOfWhichNothingComesAreCutAfterASecondOnlyWhenMemoryIsShort(t *tes
 		synctest.Test(t, func(t *testing.T) {
 			budget := wire.NewBudget(0, tc.budget)
 			others := budget.NewShare(nil)
-			others.Hold(tc.budget/4*3 - size)
+			others.AddBytes(tc.budget/4*3 - size)
 			r := newRigWith(t, wire.ServerOptions{Handler: wire.HandlerFunc(echo), Budget: budget, Limits: shortLimits})
 			c := r.dial(t)
 			if _, err := c.Write(half); err != nil {
 				t.Fatal(err)
 			}
 			if tc.budget > 1<<20 {
-				others.Give(tc.budget/4*3 - size)
+				others.ReleaseBytes(tc.budget/4*3 - size)
 			}
 			if took := untilClosed(t, c); took != tc.want {
 				t.Errorf("cut after %v, want %v", took, tc.want)
@@ -370,7 +370,7 @@ func TestFramesShortOfMemoryDelayHeartbeatsForATenthOfTheTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		budget := wire.NewBudget(0, most)
 		others := budget.NewShare(nil)
-		others.Hold(2 * most)
+		others.AddBytes(2 * most)
 		r := newRigWith(t, wire.ServerOptions{Handler: wire.HandlerFunc(echo), Budget: budget})
 		first := r.peer(t) // its half-read frame is the one that gets memory all the same
 		half := wiretest.Bytes(wiretest.Request(0, "Test", "Echo", wire.Raw, make([]byte, 512<<10)))
@@ -395,7 +395,7 @@ func TestFramesShortOfMemoryDelayHeartbeatsForATenthOfTheTime(t *testing.T) {
 			t.Errorf("the heartbeat behind them is answered after %v", took)
 		}
 		r.stop()
-		others.Give(2 * most)
+		others.ReleaseBytes(2 * most)
 	})
 }
 
@@ -403,7 +403,7 @@ func TestALengthThatGzipClaimsTakesNothingOfTheBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		budget := wire.NewBudget(0, 8<<20)
 		others := budget.NewShare(nil)
-		others.Hold(7 << 20)
+		others.AddBytes(7 << 20)
 		r := newRigWith(t, wire.ServerOptions{Handler: wire.HandlerFunc(echo), Budget: budget})
 		p := r.peer(t)
 		req := wiretest.Request(1, "Test", "Echo", wire.Raw, append(make([]byte, 20), 0, 0, 0xF0, 0)) // almost 16 MiB
@@ -411,7 +411,7 @@ func TestALengthThatGzipClaimsTakesNothingOfTheBudget(t *testing.T) {
 		p.Send(req)
 		wantError(t, wire.ErrorOf(p.Receive()), code.InvalidArgument, code.ReasonBadPayload)
 		r.stop()
-		others.Give(7 << 20)
+		others.ReleaseBytes(7 << 20)
 	})
 }
 

@@ -15,10 +15,10 @@ const (
 
 // Holder is a connection whose queued answers hold memory while its peer does not read them.
 type Holder interface {
-	// Untaken returns the number of bytes queued for the peer, and of those written since the connection was opened.
-	Untaken() (waiting, taken int64)
-	// CutSlow closes the connection, to free memory. It must not block.
-	CutSlow()
+	// Progress returns the number of bytes queued for the peer, and of those written since the connection was opened.
+	Progress() (queued, written int64)
+	// Abort closes the connection, to free memory. It must not block.
+	Abort()
 }
 
 // relief closes connections whose peers do not read answers, to free the memory of these.
@@ -68,7 +68,7 @@ func (r *relief) run(epoch time.Time, excess int64) {
 			return
 		}
 		excess -= s.waiting
-		s.CutSlow()
+		s.Abort()
 	}
 }
 
@@ -85,7 +85,7 @@ func (r *relief) silent(now time.Time) []slowPeer {
 	defer r.mu.Unlock()
 	var slow []slowPeer
 	for p := range r.holders {
-		waiting, taken := p.Untaken()
+		waiting, taken := p.Progress()
 		switch {
 		case waiting == 0:
 			p.since = time.Time{}

@@ -10,8 +10,8 @@ const (
 	answerCopies = 4 // copies of an answer over HTTP/2 at a time: the value, its encoding, and the buffers this grows through
 	maxPartial   = 8 // Reservations of a Budget that may hold less than the estimate
 
-	// Maximum time that a connection waits for the bytes of its next answer, longer while another one is in progress, which will free
-	// some.
+	// Maximum time that a connection waits for the bytes of its next answer, longer while another one is in progress, which
+	// will free some.
 	maxAnswerWait     = time.Second
 	maxAnswerWaitBusy = 10 * time.Second
 	lookGap           = 100 * time.Millisecond // a longer time between two checks means that nothing was waiting
@@ -163,7 +163,7 @@ func (r *Reservation) Release() {
 		return
 	}
 	r.share.answers.active.Add(-1)
-	r.share.Give(r.held)
+	r.share.ReleaseBytes(r.held)
 	if r.partial {
 		r.share.budget.partial.Add(-1)
 	}

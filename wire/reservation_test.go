@@ -97,13 +97,13 @@ func TestOnlyLongAnswersWaitForRoom(t *testing.T) {
 		others := budget.NewShare(nil)
 		go func() { _, _ = call(t.Context(), c, "Poll", "") }()
 		synctest.Wait()
-		others.Hold(9 << 20)
+		others.AddBytes(9 << 20)
 		if _, err := call(t.Context(), c, "Short", ""); err != nil {
 			t.Errorf("a short answer: %v", err)
 		}
 		go func() {
 			time.Sleep(50 * time.Millisecond)
-			others.Give(9 << 20)
+			others.ReleaseBytes(9 << 20)
 		}()
 		begin := time.Now()
 		if _, err := call(t.Context(), c, "Long", ""); err != nil || time.Since(begin) > 100*time.Millisecond {
@@ -142,7 +142,7 @@ func TestAnswersGetAsMuchRoomAsThereIs(t *testing.T) {
 		const most = 64 << 20
 		budget := wire.NewBudget(0, most)
 		other := budget.NewShare(nil)
-		other.Hold(1 << 20)
+		other.AddBytes(1 << 20)
 		for _, n := range []int{1 << 20, 9 << 20, 17 << 20, 40 << 20, 58 << 20} {
 			caller := budget.NewShare(nil)
 			first := wire.NewReservation(caller, "Test", "Get", n)
@@ -162,7 +162,7 @@ func TestAnswersGetAsMuchRoomAsThereIs(t *testing.T) {
 func TestCallsWaitForRoomNoLongerThanTheirContextLasts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		budget := wire.NewBudget(0, 8<<20)
-		budget.NewShare(nil).Hold(9 << 20)
+		budget.NewShare(nil).AddBytes(9 << 20)
 		caller := budget.NewShare(nil)
 		known := wire.NewReservation(caller, "Test", "Get", 0)
 		known.Learn(longAnswer, nil)
@@ -206,13 +206,13 @@ func TestCallsWaitLongerWhileAnswersBeforeThemAreTaken(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			budget := wire.NewBudget(0, 8<<20)
 			others := budget.NewShare(nil)
-			others.Hold(9 << 20)
+			others.AddBytes(9 << 20)
 			caller := budget.NewShare(&slowTaker{waiting: tt.waiting, cut: new([]string)})
 			known := wire.NewReservation(caller, "Test", "Get", 0)
 			known.Learn(longAnswer, nil)
 			go func() {
 				time.Sleep(3 * time.Second)
-				others.Give(9 << 20)
+				others.ReleaseBytes(9 << 20)
 			}()
 			a := wire.NewReservation(caller, "Test", "Get", 0)
 			if a.Try() || a.Wait(t.Context()) != tt.fits {
@@ -233,7 +233,7 @@ func TestAbandonedCallsDoNotDelayOthers(t *testing.T) {
 		}
 		go func() { _, _ = call(t.Context(), c, "Get", "wait") }()
 		synctest.Wait()
-		budget.NewShare(nil).Hold(5 << 20)
+		budget.NewShare(nil).AddBytes(5 << 20)
 		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 		defer cancel()
 		go func() { _, _ = call(ctx, c, "Get", "make") }()

@@ -50,7 +50,7 @@ func (t *task) shrink() int64 {
 
 // charge takes a call and the size of t from the budget, and reports whether it could.
 func (t *task) charge(s *Share) bool {
-	if !s.TakeCall() {
+	if !s.AcquireCall() {
 		return false
 	}
 	t.counted = true
@@ -58,8 +58,8 @@ func (t *task) charge(s *Share) bool {
 		t.shrink() // pooled memory may be larger than t needs
 	}
 	more := t.size() - t.held
-	if more > 0 && !s.TakeBytes(more) {
-		if more = t.shrink() - t.held; more > 0 && !s.TakeBytes(more) {
+	if more > 0 && !s.AcquireBytes(more) {
+		if more = t.shrink() - t.held; more > 0 && !s.AcquireBytes(more) {
 			t.uncharge(s)
 			return false
 		}
@@ -70,7 +70,7 @@ func (t *task) charge(s *Share) bool {
 
 // uncharge returns the call to the budget. The bytes stay charged until t is released.
 func (t *task) uncharge(s *Share) {
-	s.giveUnrunCall()
+	s.releaseUnrunCall()
 	t.counted = false
 }
 
@@ -117,16 +117,16 @@ func (t *task) compress() {
 func (t *task) release(s *Share) {
 	t.answer.Release()
 	if t.held > 0 {
-		s.Give(t.held)
+		s.ReleaseBytes(t.held)
 	}
 	if t.ticket != 0 {
 		s.budget.growths.leave(t.ticket)
 	}
 	switch {
 	case t.counted && t.call != nil && !t.refused:
-		s.GiveCall()
+		s.ReleaseCall()
 	case t.counted:
-		s.giveUnrunCall()
+		s.releaseUnrunCall()
 	}
 	t.recycle()
 }
@@ -190,7 +190,7 @@ func (c *serverCall) decompress(t *task) error {
 	env, share, limit := c.out.env, c.from.share, c.from.maxDecoded
 	used, packed := t.req.Compression, t.req.Payload
 	n := int64(DecompressedSize(used, packed, limit))
-	if !share.TakeBytes(n) && !RetryBriefly(func() bool { return share.TakeBytes(n) }) {
+	if !share.AcquireBytes(n) && !RetryBriefly(func() bool { return share.AcquireBytes(n) }) {
 		return env.budget.Refuse(env.host)
 	}
 	t.held += n
@@ -200,7 +200,7 @@ func (c *serverCall) decompress(t *task) error {
 		return err
 	}
 	if spare := n - int64(cap(plain)); spare > 0 { // n is an upper bound
-		share.Give(spare)
+		share.ReleaseBytes(spare)
 		t.held -= spare
 	}
 	t.plain, t.req.Payload = packed, plain
@@ -252,12 +252,12 @@ func (c *serverCall) answer(t *task, err error) {
 	t.answer.Release()
 	n := int64(len(res.Payload))
 	if n > minHold {
-		share.Hold(n) // it may wait for room in the outbox
+		share.AddBytes(n) // it may wait for room in the outbox
 	}
 	flush := c.out.post(res)
 	if n > minHold {
 		t.shrinkAnswer()
-		share.Give(n)
+		share.ReleaseBytes(n)
 	}
 	if flush {
 		c.out.flush()

@@ -329,10 +329,10 @@ func cutReason(err error) string {
 	return ""
 }
 
-// Untaken and CutSlow implement Holder.
-func (c *serverConn) Untaken() (waiting, taken int64) { return c.out.out.untaken() }
+// Progress and Abort implement Holder.
+func (c *serverConn) Progress() (waiting, taken int64) { return c.out.out.untaken() }
 
-func (c *serverConn) CutSlow() { c.fail(errSlowReader) }
+func (c *serverConn) Abort() { c.fail(errSlowReader) }
 
 // The following methods implement readOwner, with announceDrain.
 

@@ -187,7 +187,7 @@ func TestBodiesAreChargedAsTheyArrive(t *testing.T) {
 	budget := wire.NewBudget(0, most)
 	addr := serveWithin(t, &backend{}, Options{}, budget)
 	others := budget.NewShare(nil) // a single call may use the whole budget
-	others.Hold(1 << 10)
+	others.AddBytes(1 << 10)
 	body := `{"a":1,"x":"` + strings.Repeat("x", 300<<10) + `"}`
 	oldest, rest := upload(t, addr, body+strings.Repeat(" ", 400<<10))
 	waitUntil(t, func() bool { return budget.Usage().BufferedBytes > most }, func() string { return fmt.Sprintf("%+v", budget.Usage()) })
@@ -208,7 +208,7 @@ func TestBodiesAreChargedAsTheyArrive(t *testing.T) {
 	if r := do(t, "POST", "http://"+addr+"/Arith/Mul", body[:100]+`"}`); r.StatusCode != 200 {
 		t.Errorf("a short one: %d %s", r.StatusCode, r.body)
 	}
-	others.Give(1 << 10)
+	others.ReleaseBytes(1 << 10)
 	waitReleased(t, budget)
 }
 
@@ -260,20 +260,22 @@ func TestRequestsWaitBrieflyForTheBudget(t *testing.T) {
 // takeCalls takes all calls of the budget but one.
 func takeCalls(b *wire.Budget, shares []*wire.Share) {
 	for _, s := range []*wire.Share{shares[0], shares[0], shares[1]} {
-		if !s.TakeCall() {
+		if !s.AcquireCall() {
 			panic(fmt.Sprintf("%+v", b.Usage()))
 		}
 	}
 }
 
 func giveCalls(_ *wire.Budget, shares []*wire.Share) {
-	shares[0].GiveCall()
-	shares[0].GiveCall()
+	shares[0].ReleaseCall()
+	shares[0].ReleaseCall()
 }
 
-func takeBytes(b *wire.Budget, shares []*wire.Share) { shares[0].Hold(b.Usage().MaxBufferedBytes) }
+func takeBytes(b *wire.Budget, shares []*wire.Share) { shares[0].AddBytes(b.Usage().MaxBufferedBytes) }
 
-func giveBytes(b *wire.Budget, shares []*wire.Share) { shares[0].Give(b.Usage().MaxBufferedBytes) }
+func giveBytes(b *wire.Budget, shares []*wire.Share) {
+	shares[0].ReleaseBytes(b.Usage().MaxBufferedBytes)
+}
 
 // Peers that request much and read nothing are cut off when their responses use up the host's memory.
 func TestUnreadResponsesAreCutForOthers(t *testing.T) {

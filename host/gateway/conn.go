@@ -249,22 +249,21 @@ func (c *conn) mayContinue(n int) bool {
 	return true
 }
 
-// Untaken returns how many bytes of responses the peer has not taken yet, and how many it has. It is part of wire.Holder,
-// like CutSlow.
-func (c *conn) Untaken() (waiting, taken int64) { return c.waiting.Load(), c.taken.Load() }
+// Progress implements wire.Holder.
+func (c *conn) Progress() (waiting, taken int64) { return c.waiting.Load(), c.taken.Load() }
 
 // silent reports whether the peer has taken nothing of its responses for the write timeout. The caller holds the server's
 // mutex.
 func (c *conn) silent(now time.Time) bool {
-	waiting, taken := c.Untaken()
+	waiting, taken := c.Progress()
 	if waiting == 0 || taken != c.seen {
 		c.seen, c.seenAt = taken, now
 	}
 	return now.Sub(c.seenAt) > c.writeTimeout
 }
 
-// CutSlow closes the connection of a peer that does not read its responses.
-func (c *conn) CutSlow() { _ = c.Conn.Close() }
+// Abort implements wire.Holder.
+func (c *conn) Abort() { _ = c.Conn.Close() }
 
 // retry repeats try for a moment, until it succeeds. Only one request of a connection may do so, and none of a new
 // connection, or a flood would pile up here.

@@ -46,9 +46,9 @@ func TestAPeerIsSilentWhenItTakesNoByteWithinTheWriteTimeout(t *testing.T) {
 		_ = c.SetWriteDeadline(time.Now().Add(s.limits.WriteTimeout))
 		go func() { // while it is being written
 			for range 18 {
-				_, before := c.Untaken()
+				_, before := c.Progress()
 				time.Sleep(10 * time.Second)
-				if _, taken := c.Untaken(); taken == before {
+				if _, taken := c.Progress(); taken == before {
 					t.Errorf("nothing of what was taken is seen after %s", time.Since(begin))
 				}
 			}
@@ -57,7 +57,7 @@ func TestAPeerIsSilentWhenItTakesNoByteWithinTheWriteTimeout(t *testing.T) {
 		if took := time.Since(begin); n != 20 || !errors.Is(err, os.ErrDeadlineExceeded) || took < 189*time.Second || took > 200*time.Second {
 			t.Errorf("%d bytes in %s: %v", n, took, err)
 		}
-		if waiting, taken := c.Untaken(); waiting != 0 || taken != 20 {
+		if waiting, taken := c.Progress(); waiting != 0 || taken != 20 {
 			t.Errorf("waiting %d, taken %d", waiting, taken)
 		}
 	})

@@ -161,7 +161,7 @@ func (h *holding) enter(maxCalls int) shortage {
 		h.conn.calls.Add(-1)
 		return shortOnConnection
 	}
-	if !h.conn.share.TakeCall() && !h.conn.retry(h.conn.share.TakeCall) {
+	if !h.conn.share.AcquireCall() && !h.conn.retry(h.conn.share.AcquireCall) {
 		h.conn.calls.Add(-1)
 		return shortOnHost
 	}
@@ -195,7 +195,7 @@ func (h *holding) handOver() holding {
 
 // take reserves n bytes for a body, and reports whether they were free within a moment. The oldest body always gets them.
 func (h *holding) take(n int) bool {
-	if h.conn != nil && !h.growth.Take(int64(n)) && !wire.RetryBriefly(func() bool { return h.growth.Take(int64(n)) }) {
+	if h.conn != nil && !h.growth.Acquire(int64(n)) && !wire.RetryBriefly(func() bool { return h.growth.Acquire(int64(n)) }) {
 		return false
 	}
 	h.bytes += int64(n)
@@ -204,7 +204,7 @@ func (h *holding) take(n int) bool {
 
 // claim reserves n bytes for what is made from a body.
 func (h *holding) claim(n int) bool {
-	if h.conn != nil && !h.conn.share.TakeBytes(int64(n)) && !wire.RetryBriefly(func() bool { return h.conn.share.TakeBytes(int64(n)) }) {
+	if h.conn != nil && !h.conn.share.AcquireBytes(int64(n)) && !wire.RetryBriefly(func() bool { return h.conn.share.AcquireBytes(int64(n)) }) {
 		return false
 	}
 	h.bytes += int64(n)
@@ -222,7 +222,7 @@ func (h *holding) hasRead() {
 func (h *holding) answer(n int) {
 	if h.conn != nil {
 		h.conn.waiting.Add(int64(n))
-		h.conn.share.Hold(int64(n))
+		h.conn.share.AddBytes(int64(n))
 	}
 }
 
@@ -230,7 +230,7 @@ func (h *holding) answer(n int) {
 func (h *holding) taken(n int) {
 	if h.conn != nil {
 		h.conn.waiting.Add(-int64(n))
-		h.conn.share.Give(int64(n))
+		h.conn.share.ReleaseBytes(int64(n))
 	}
 }
 
@@ -238,14 +238,14 @@ func (h *holding) taken(n int) {
 func (h *holding) leave() {
 	h.reply.Release()
 	if h.conn != nil && h.bytes > 0 {
-		h.conn.share.Give(h.bytes)
+		h.conn.share.ReleaseBytes(h.bytes)
 	}
 	if h.call {
 		if !h.conn.hasAnswered.Load() {
 			h.conn.hasAnswered.Store(true)
 		}
 		h.conn.calls.Add(-1)
-		h.conn.share.GiveCall()
+		h.conn.share.ReleaseCall()
 	}
 	h.growth.Done()
 	*h = holding{conn: h.conn}

@@ -49,7 +49,7 @@ func TestStalledBodiesEndWhenMemoryIsShort(t *testing.T) {
 				peer, end := pipeTo(t, &backend{}, Options{}, budget)
 				defer end()
 				if tc.short {
-					budget.NewShare(nil).Hold(most / 8 * 7)
+					budget.NewShare(nil).AddBytes(most / 8 * 7)
 				}
 				body, in := io.Pipe()
 				var sent sync.WaitGroup
@@ -302,7 +302,7 @@ func takenBy(s *Server) (sum int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := range s.http2Conns {
-		_, taken := c.Untaken()
+		_, taken := c.Progress()
 		sum += taken
 	}
 	return sum
