@@ -139,12 +139,12 @@ func again(a *attacked, c net.Conn, b []byte) {
 	}
 }
 
-func TestFloodOfPipelinedCallsThatIsClosedAtOnceIsNotNoticedByOthers(t *testing.T) {
+func TestFloodOfPipelinedCallsThatDisconnectsAtOnceDoesNotAffectOthers(t *testing.T) {
 	flood := requests(500, "Slow", false)
 	attack(t, 50, func(_ *attacked, c net.Conn) { _, _ = c.Write(flood) })
 }
 
-func TestFloodOfOneWayCallsIsNotNoticedByOthers(t *testing.T) {
+func TestFloodOfOneWayCallsDoesNotAffectOthers(t *testing.T) {
 	flood := requests(500, "Slow", true)
 	attack(t, 20, func(a *attacked, c net.Conn) { again(a, c, flood) })
 }
@@ -157,7 +157,7 @@ func unread() (b []byte) {
 	return b
 }
 
-func TestPeersThatReadNothingAreNotNoticedByOthers(t *testing.T) {
+func TestPeersThatReadNothingDoNotAffectOthers(t *testing.T) {
 	asked := unread()
 	attack(t, 50, func(a *attacked, c net.Conn) { again(a, c, asked) })
 }
@@ -166,7 +166,7 @@ func halfFrame() []byte {
 	return wiretest.Bytes(wiretest.Request(0, "Test", "Echo", wire.Raw, make([]byte, 4<<20-100)))[:3<<20]
 }
 
-func TestHalfSentFramesAreNotNoticedByOthers(t *testing.T) {
+func TestHalfSentFramesDoNotAffectOthers(t *testing.T) {
 	half := halfFrame()
 	attack(t, 50, func(_ *attacked, c net.Conn) {
 		_, _ = c.Write(half)
@@ -174,7 +174,7 @@ func TestHalfSentFramesAreNotNoticedByOthers(t *testing.T) {
 	})
 }
 
-func TestLongCallsWithLongArgumentsAreNotNoticedByOthers(t *testing.T) {
+func TestLongCallsWithLongArgumentsDoNotAffectOthers(t *testing.T) {
 	var long []byte
 	for seq := range uint64(20) {
 		long = wire.AppendFrame(long, wiretest.Request(seq, "Test", "Slow", wire.Raw, make([]byte, 1<<20)))
@@ -185,7 +185,7 @@ func TestLongCallsWithLongArgumentsAreNotNoticedByOthers(t *testing.T) {
 	})
 }
 
-func TestCallsThatAreCancelledAtOnceAreNotNoticedByOthers(t *testing.T) {
+func TestCallsThatAreCancelledAtOnceDoNotAffectOthers(t *testing.T) {
 	var cancelled []byte
 	for seq := range uint64(500) {
 		cancelled = wire.AppendFrame(cancelled, wiretest.Request(seq, "Test", "Slow", wire.Raw, nil))
@@ -199,7 +199,7 @@ func TestCallsThatAreCancelledAtOnceAreNotNoticedByOthers(t *testing.T) {
 	})
 }
 
-func TestAttacksAtTheSameTimeAreNotNoticedByOthers(t *testing.T) {
+func TestConcurrentAttacksDoNotAffectOthers(t *testing.T) {
 	flood, asked, half := requests(500, "Slow", true), unread(), halfFrame()
 	var turn atomic.Int64
 	attack(t, 30, func(a *attacked, c net.Conn) {

@@ -29,7 +29,7 @@ type untyped struct{ all map[string]any }
 
 func (u *untyped) DecodeMsgpack(d *msgpack.Decoder) error { return d.Decode(&u.all) }
 
-func TestMsgpackExtensionsEndNoTypeThatDecodesItself(t *testing.T) {
+func TestMsgpackExtensionsDoNotCrashTypesThatDecodeThemselves(t *testing.T) {
 	const (
 		largest = "\xc7\x05\x00\xdf\xff\xff\xff\xff"
 		asTime  = "\xd7\xff\xdf\xff\xff\xff\x01\x01\x01\x01"
@@ -85,7 +85,7 @@ func TestTimesThatLookLikeMapsAreDecoded(t *testing.T) {
 	}
 }
 
-func TestMsgpackKeysThatAreNoneAreRefused(t *testing.T) {
+func TestInvalidMsgpackMapKeysAreRefused(t *testing.T) {
 	type inside struct{ X any }
 	for _, data := range []string{
 		"\x81\x90\xc0", "\x81\xc4\x00\xc0", "\x81\x80\xc0", "\x81\xd4\x05\x00\xc0", "\x81\x91\x01\xc0", "\x82\x01\xc0\x90\xc0",
@@ -114,7 +114,7 @@ func TestMsgpackKeysThatAreNoneAreRefused(t *testing.T) {
 	}
 }
 
-func TestTextIsNotTakenForNestedMessages(t *testing.T) {
+func TestTextIsNotMistakenForNestedMessages(t *testing.T) {
 	text := func(tag byte, s string) []byte { return protowire.AppendString([]byte{tag}, s) }
 	for _, s := range []string{"#", "3", "+", "k", "\x33"} {
 		long := strings.Repeat(s, 3000)
@@ -202,7 +202,7 @@ func (m *namedGogo) Unmarshal(b []byte) error {
 	return nil
 }
 
-func TestEndsOfGroupsWithoutBeginningAreMalformed(t *testing.T) {
+func TestUnmatchedEndGroupsAreMalformed(t *testing.T) {
 	defer debug.SetMaxStack(debug.SetMaxStack(16 << 20))
 	data := bytes.Repeat([]byte{0x0c}, 200_000)
 	data = append(data, nestedBytes(150_000)...)
@@ -230,7 +230,7 @@ func nestedBytes(n int) []byte {
 	return b
 }
 
-func TestMixedFieldsOfMessagesTakeNoMoreMemoryThanTheyMay(t *testing.T) {
+func TestMixedFieldsOfMessagesStayWithinTheMemoryLimit(t *testing.T) {
 	if underRace {
 		t.Skip("the race detector allocates too")
 	}
@@ -277,7 +277,7 @@ func anysInAnys(n int) *anypb.Any {
 	return a
 }
 
-func TestAnysInAnysAreBounded(t *testing.T) {
+func TestNestedAnysAreBounded(t *testing.T) {
 	long := strings.Repeat("a", 1<<20)
 	for name, data := range map[string][]byte{
 		"an unknown member in 300":  anysInJSON(300, `{"x":"`+long+`"}`),
@@ -332,7 +332,7 @@ func (m *shallowVT) MarshalToSizedBufferVT(b []byte) (int, error) { return len(b
 
 func (m *shallowVT) UnmarshalVT(b []byte) error { return new(recursing).Unmarshal(b) }
 
-func TestMethodsOfVtprotobufAreNotNestedWithoutEnd(t *testing.T) {
+func TestMethodsOfVtprotobufHaveADepthLimit(t *testing.T) {
 	if err := Decode(Protobuf, nestedBytes(maxDepth-1), new(shallowVT)); err != nil {
 		t.Error(err)
 	}
@@ -350,7 +350,7 @@ func TestMethodsOfVtprotobufAreNotNestedWithoutEnd(t *testing.T) {
 	}
 }
 
-func TestTooCostlyPayloadsNameTheBound(t *testing.T) {
+func TestTooCostlyPayloadsNameTheLimit(t *testing.T) {
 	data := msgpackItems("\x80", 100_000)
 	into := func() any { return new(struct{ Items []costly }) }
 	for _, tt := range []struct {

@@ -29,7 +29,7 @@ func sharesOf(b *wire.Budget, n int) []*wire.Share {
 	return all
 }
 
-func TestGreedyConnectionsAreLeftWithEqualSharesAndANewcomerFindsAsMuch(t *testing.T) {
+func TestGreedyConnectionsGetEqualSharesAndLeaveOneForTheNext(t *testing.T) {
 	const most = 12_000
 	for _, n := range []int{1, 2, 5, 7} {
 		b := wire.NewBudget(most, most*1000)
@@ -55,7 +55,7 @@ func TestGreedyConnectionsAreLeftWithEqualSharesAndANewcomerFindsAsMuch(t *testi
 	}
 }
 
-func TestManyGreedyConnectionsLeaveSomethingToThoseThatAskForLittle(t *testing.T) {
+func TestManyGreedyConnectionsLeaveTheReserveToSmallOnes(t *testing.T) {
 	const most = 8000
 	b := wire.NewBudget(most, most<<10)
 	known := b.NewShare(nil)
@@ -86,7 +86,7 @@ func TestManyGreedyConnectionsLeaveSomethingToThoseThatAskForLittle(t *testing.T
 	}
 }
 
-func TestReturnedBytesAreFreeForOthers(t *testing.T) {
+func TestReleasedBytesAreFreeForOthers(t *testing.T) {
 	b := wire.NewBudget(10, 1000)
 	first, second := b.NewShare(nil), b.NewShare(nil)
 	greedy([]*wire.Share{first}, 0)
@@ -107,7 +107,7 @@ func TestReturnedBytesAreFreeForOthers(t *testing.T) {
 	}
 }
 
-func TestMoreThanTheBudgetIsTakenOnlyAlone(t *testing.T) {
+func TestTheBudgetIsExceededOnlyWhenNothingElseIsHeld(t *testing.T) {
 	b := wire.NewBudget(1, 1000)
 	first, second := b.NewShare(nil), b.NewShare(nil)
 	if !first.AcquireBytes(5000) || !first.AcquireCall() {
@@ -144,7 +144,7 @@ func TestLimitsOfABudgetChangeAtOnce(t *testing.T) {
 	}
 }
 
-func TestTakersAtTheSameTimeNeverExceedTheBudget(t *testing.T) {
+func TestConcurrentSharesNeverExceedTheBudget(t *testing.T) {
 	const most = 1000
 	b := wire.NewBudget(most, most)
 	var all sync.WaitGroup
@@ -191,7 +191,7 @@ type slowTaker struct {
 func (s *slowTaker) Progress() (waiting, taken int64) { return s.waiting, s.taken }
 func (s *slowTaker) Abort()                           { *s.cut = append(*s.cut, s.name) }
 
-func TestPeersThatTakeNothingAreCutWhenMemoryIsShort(t *testing.T) {
+func TestPeersThatReadNothingAreCutWhenMemoryIsShort(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := wire.NewBudget(10, 1000)
 		var cut []string
@@ -221,7 +221,7 @@ func TestPeersThatTakeNothingAreCutWhenMemoryIsShort(t *testing.T) {
 	})
 }
 
-func TestPeersThatTakeNothingAreLeftAloneWhileMemoryIsThere(t *testing.T) {
+func TestPeersThatReadNothingAreKeptWhileThereIsMemory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := wire.NewBudget(10, 1000)
 		var cut []string
@@ -241,7 +241,7 @@ func TestPeersThatTakeNothingAreLeftAloneWhileMemoryIsThere(t *testing.T) {
 	})
 }
 
-func TestWhatACallIsChargedIsGivenBackAtItsEnd(t *testing.T) {
+func TestTheChargeOfACallIsReleasedAtItsEnd(t *testing.T) {
 	b := wire.NewBudget(10, 1000)
 	s := b.NewShare(nil)
 	c := wire.NewCall(t.Context(), wire.CallOptions{Share: s})
@@ -267,7 +267,7 @@ func TestWhatACallIsChargedIsGivenBackAtItsEnd(t *testing.T) {
 	}
 }
 
-func TestTheOnlyCallOfAllMayHaveAllOfTheBytes(t *testing.T) {
+func TestTheOnlyCallOfAHostMayUseTheWholeBudget(t *testing.T) {
 	const most = 1 << 20
 	b := wire.NewBudget(10, most)
 	s, other := b.NewShare(nil), b.NewShare(nil)
@@ -287,7 +287,7 @@ func TestTheOnlyCallOfAllMayHaveAllOfTheBytes(t *testing.T) {
 	}
 }
 
-func TestAnswersThatComeAndGoDoNotGiveBackWhatWasTakenBeyondTheBudget(t *testing.T) {
+func TestReleasedAnswersDoNotRepayAnOverdraftThatIsStillHeld(t *testing.T) {
 	const most, little = 1 << 20, 60 << 10
 	b := wire.NewBudget(0, most)
 	shares := sharesOf(b, 3)
@@ -320,7 +320,7 @@ func TestAnswersThatComeAndGoDoNotGiveBackWhatWasTakenBeyondTheBudget(t *testing
 	}
 }
 
-func TestNoConnectionIsCutWhileOnlyGreedyOnesAreRefused(t *testing.T) {
+func TestNoConnectionIsCheckedWhileOnlyGreedyOnesAreRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := wire.NewBudget(10, 1000)
 		asked := 0

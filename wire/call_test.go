@@ -93,7 +93,7 @@ func TestCallFollowsItsParent(t *testing.T) {
 	})
 }
 
-func TestContextsDerivedFromACallCostNoGoroutineAndEndWithIt(t *testing.T) {
+func TestContextsDerivedFromACallNeedNoGoroutineAndEndWithIt(t *testing.T) {
 	c := wire.NewCall(context.Background(), wire.CallOptions{})
 	before := runtime.NumGoroutine()
 	var derived []context.Context
@@ -137,7 +137,7 @@ func TestStoppedAfterFuncDoesNotRun(t *testing.T) {
 	}
 }
 
-func TestCallerDeadlineIsThatOfItsMetadata(t *testing.T) {
+func TestCallerDeadlineIsReadFromMetadata(t *testing.T) {
 	arrived := time.Unix(1000, 0)
 	for value, want := range map[string]time.Duration{
 		"1999": 1999 * time.Millisecond, "1": time.Millisecond,
@@ -190,7 +190,7 @@ func TestLateCallIsAnsweredAtOnceAndItsResultDropped(t *testing.T) {
 	})
 }
 
-func TestLateHandlerLearnsOfItsEndThoughItsPeerDoesNotRead(t *testing.T) {
+func TestExpiryEndsTheContextEvenIfThePeerDoesNotRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const network = 64 << 10 // what the pipe holds
 		var took time.Duration
@@ -218,7 +218,7 @@ func TestLateHandlerLearnsOfItsEndThoughItsPeerDoesNotRead(t *testing.T) {
 	})
 }
 
-func TestTimersAreUsedAgainOnlyWhenTheyNeverFired(t *testing.T) {
+func TestOnlyTimersThatHaveNotFiredAreReused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, func(ctx context.Context, req, res *wire.Frame) error {
 			c := wire.CallFrom(ctx)
@@ -246,7 +246,7 @@ func TestTimersAreUsedAgainOnlyWhenTheyNeverFired(t *testing.T) {
 	})
 }
 
-func TestCallsAreCancelledWhenTheirPeerGoes(t *testing.T) {
+func TestCallsAreCancelledWhenTheirPeerDisconnects(t *testing.T) {
 	begun, ended := make(chan struct{}), make(chan error)
 	r := newRig(t, func(ctx context.Context, _, _ *wire.Frame) error {
 		begun <- struct{}{}

@@ -10,7 +10,7 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-func TestCancelledCallsAreTakenBackFromPeersThatUnderstandThat(t *testing.T) {
+func TestCancellationsAreSentToPeersThatUnderstandThem(t *testing.T) {
 	ours := wire.Metadata{{wire.MetaHost, "orders-1"}}
 	for name, tc := range map[string]struct {
 		shown wire.Metadata // with the response to an earlier call

@@ -152,7 +152,7 @@ func TestMessagesOfOlderModulesAreJSONOverHTTP(t *testing.T) {
 	}
 }
 
-func TestTypesThatAreNotProtobufAreKnownBeforeTheFirstCall(t *testing.T) {
+func TestTypesThatAreNotProtobufAreReportedBeforeTheFirstCall(t *testing.T) {
 	for _, tt := range []struct {
 		args, reply any
 		why         string // "" for none
@@ -187,7 +187,7 @@ func (r *recursing) Unmarshal(b []byte) error {
 	return new(recursing).Unmarshal(inner)
 }
 
-func TestOwnMethodsOfMessagesAreNotNestedWithoutEnd(t *testing.T) {
+func TestUnmarshalMethodsHaveADepthLimit(t *testing.T) {
 	nested := func(n int) []byte {
 		var b []byte
 		for range n {

@@ -88,7 +88,7 @@ func TestJSONIsWrittenAsEncodingJSONDoes(t *testing.T) {
 	}
 }
 
-func TestStructTagsThatEncodingJSONOverlooksDoNoHarm(t *testing.T) {
+func TestStructTagsThatEncodingJSONIgnoresDoNoHarm(t *testing.T) {
 	var odd struct {
 		A int `json:"a,nosuchoption,"`
 		B int `json:"b"`
@@ -103,7 +103,7 @@ type level int8
 
 func (*level) UnmarshalText([]byte) error { return nil }
 
-func TestWhatTagsAskForIsSaid(t *testing.T) {
+func TestErrorsNameWhatTagsRequire(t *testing.T) {
 	type odd struct {
 		A int `json:"a,nosuchoption,"`
 		B struct {

@@ -173,7 +173,7 @@ func TestDecodeKeepsNoPartOfThePayload(t *testing.T) {
 	}
 }
 
-func TestAppendFailsWithoutATrace(t *testing.T) {
+func TestAppendLeavesDstUnchangedOnFailure(t *testing.T) {
 	for _, c := range []Codec{Raw, JSON, Protobuf, Msgpack, Thrift} {
 		out, err := Append(c, []byte("in front"), make(chan int))
 		if code.Of(err) != code.Internal {

@@ -15,7 +15,7 @@ import (
 
 var compressions = []Compression{NoCompression, Gzip, Zstd}
 
-func TestCompressionsGoBothWays(t *testing.T) {
+func TestCompressionsRoundTrip(t *testing.T) {
 	for _, c := range compressions {
 		for _, n := range []int{0, 1, 100, 4096, 100_000, 3_000_000} {
 			for name, src := range map[string][]byte{"zeros": make([]byte, n), "noise": noise(n)} {
@@ -42,7 +42,7 @@ func noise(n int) []byte {
 	return b
 }
 
-func TestWhatDecompressesToMoreThanTheLimitIsTooLarge(t *testing.T) {
+func TestPayloadsThatDecompressBeyondTheLimitAreTooLarge(t *testing.T) {
 	for _, c := range compressions {
 		for _, n := range []int{1, 1000, 100_000, 1 << 20} {
 			packed, err := AppendCompressed(nil, c, make([]byte, n))
@@ -76,7 +76,7 @@ func TestRecordedGzipOfStockPeersIsRead(t *testing.T) {
 	}
 }
 
-func TestNothingIsNothingWhateverItWasCompressedWith(t *testing.T) {
+func TestEmptyPayloadsDecompressToNothing(t *testing.T) {
 	for _, c := range compressions {
 		if out, err := Decompress([]byte("x"), c, nil, 0); err != nil || string(out) != "x" {
 			t.Errorf("%v: %q, %v", c, out, err)
@@ -159,7 +159,7 @@ func bomb(t testing.TB, c Compression, n int) []byte {
 	return out.Bytes()
 }
 
-func TestBombsTakeNoMoreMemoryThanTheLimitAllows(t *testing.T) {
+func TestBombsStayWithinTheMemoryLimit(t *testing.T) {
 	const limit = 1 << 20
 	for c, reason := range map[Compression]string{Gzip: code.ReasonBadPayload, Zstd: code.ReasonTooLarge} {
 		packed := bomb(t, c, 64<<20)
@@ -180,7 +180,7 @@ func TestBombsTakeNoMoreMemoryThanTheLimitAllows(t *testing.T) {
 	}
 }
 
-func TestAClaimOfASizeCostsNothing(t *testing.T) {
+func TestAClaimedSizeCostsNothing(t *testing.T) {
 	claims := map[Compression][]byte{
 		Gzip: append([]byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 0, 0}, 0, 0, 0, 1),
 		// a single segment of 16 MiB, and one block of one byte
@@ -196,7 +196,7 @@ func TestAClaimOfASizeCostsNothing(t *testing.T) {
 	}
 }
 
-func TestFramesAreCompressedOnlyWhenThatPays(t *testing.T) {
+func TestFramesAreCompressedOnlyIfThatMakesThemShorter(t *testing.T) {
 	f := Frame{Payload: noise(1000)}
 	if err := f.Compress(Gzip); err != nil || f.Compression != NoCompression || len(f.Payload) != 1000 {
 		t.Errorf("%v, %v, %d bytes", err, f.Compression, len(f.Payload))

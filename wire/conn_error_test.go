@@ -10,7 +10,7 @@ import (
 	"github.com/easymicro/easymicro/wire/wiretest"
 )
 
-func TestRepliesThatCannotBeTakenNeverSayThatTheCallWasNotRun(t *testing.T) {
+func TestReasonsOfBadRepliesDoNotClaimThatTheCallWasNotRun(t *testing.T) {
 	for _, tc := range []struct {
 		name string
 		res  wire.Frame
@@ -44,7 +44,7 @@ func TestRepliesThatCannotBeTakenNeverSayThatTheCallWasNotRun(t *testing.T) {
 	}
 }
 
-func TestAReplyFarOverTheLimitEndsItsCallAlone(t *testing.T) {
+func TestAReplyFarOverTheLimitFailsOnlyItsCall(t *testing.T) {
 	c, p := facing(t, wire.ConnOptions{})
 	reqs, errs := several(t, c, p, 21)
 	for i, req := range reqs[1:] {
@@ -61,7 +61,7 @@ func TestAReplyFarOverTheLimitEndsItsCallAlone(t *testing.T) {
 	}
 }
 
-func TestReasonsOfAClientDoNotTravelThroughAHandler(t *testing.T) {
+func TestReasonsOfAClientAreNotPassedOnByAHandler(t *testing.T) {
 	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
 	late, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))

@@ -28,7 +28,7 @@ func answer(p *wiretest.Peer, req *wire.Frame, payload string) {
 	p.Send(&wire.Frame{Type: wire.Response, Seq: req.Seq, Codec: req.Codec, Payload: []byte(payload)})
 }
 
-func TestAnswersFindTheirCallersInAnyOrder(t *testing.T) {
+func TestResponsesAreMatchedInAnyOrder(t *testing.T) {
 	c, p := facing(t, wire.ConnOptions{})
 	var all sync.WaitGroup
 	for _, name := range []string{"a", "b", "c"} {
@@ -66,7 +66,7 @@ func TestSequencesCountFromZero(t *testing.T) {
 	}
 }
 
-func TestDeadlineTravelsAsMillisecondsLeft(t *testing.T) {
+func TestDeadlineIsSentAsMillisecondsLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, p := facing(t, wire.ConnOptions{})
 		ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
@@ -90,7 +90,7 @@ func TestDeadlineTravelsAsMillisecondsLeft(t *testing.T) {
 	})
 }
 
-func TestCancelledCallReturnsAtOnceAndTheConnectionGoesOn(t *testing.T) {
+func TestCancelledCallReturnsAtOnceAndTheConnectionStaysOpen(t *testing.T) {
 	c, p := facing(t, wire.ConnOptions{})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
@@ -115,7 +115,7 @@ func TestCancelledCallReturnsAtOnceAndTheConnectionGoesOn(t *testing.T) {
 	}
 }
 
-func TestCallsThatAreOutFailAtOnceWhenTheConnectionBreaks(t *testing.T) {
+func TestCallsInFlightFailAtOnceWhenTheConnectionBreaks(t *testing.T) {
 	c, p := facing(t, wire.ConnOptions{})
 	var all sync.WaitGroup
 	for range 10 {
@@ -134,7 +134,7 @@ func TestCallsThatAreOutFailAtOnceWhenTheConnectionBreaks(t *testing.T) {
 	wantError(t, err, code.Unavailable, code.ReasonNoEndpoint)
 }
 
-func TestPeersErrorArrivesWithAllItsFields(t *testing.T) {
+func TestErrorOfThePeerHasAllItsFields(t *testing.T) {
 	c, p := facing(t, wire.ConnOptions{})
 	want := code.Refuse(code.ResourceExhausted, code.ReasonRateLimited, "rate limited", "quota@r42", "orders-7", 140*time.Millisecond)
 	done := make(chan error, 1)
@@ -152,7 +152,7 @@ func TestPeersErrorArrivesWithAllItsFields(t *testing.T) {
 	}
 }
 
-func TestCallerIsNotHeldByAPeerThatTakesNothing(t *testing.T) {
+func TestCallerIsNotBlockedByAPeerThatReadsNothing(t *testing.T) {
 	for _, oneWay := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			c, p := facing(t, wire.ConnOptions{})
@@ -204,7 +204,7 @@ func TestDrainFrameMarksTheConnectionAndCallsAreStillAnswered(t *testing.T) {
 	}
 }
 
-func TestCallsAboveTheMaximumInFlightWaitForAPlace(t *testing.T) {
+func TestCallsAboveMaxInFlightWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, p := facing(t, wire.ConnOptions{Limits: wire.Limits{MaxInFlight: 2}})
 		done := make(chan error, 3)
@@ -232,7 +232,7 @@ func TestCallsAboveTheMaximumInFlightWaitForAPlace(t *testing.T) {
 	})
 }
 
-func TestAcceptedCompressionIsAskedForAndUndone(t *testing.T) {
+func TestAcceptedCompressionIsAnnouncedAndDecompressed(t *testing.T) {
 	r := newRig(t, echo, wire.Limits{})
 	c := r.client(t, wire.ConnOptions{AcceptCompression: []wire.Compression{wire.Gzip, wire.Zstd}})
 	long := string(make([]byte, 100_000))

@@ -13,7 +13,7 @@ import (
 	"github.com/easymicro/easymicro/wire/wiretest"
 )
 
-func TestManyBadPeersAreFewLinesOfTheLog(t *testing.T) {
+func TestManyBadPeersCauseFewLogLines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
 		s := wire.NewServer(wire.ServerOptions{

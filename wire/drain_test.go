@@ -55,7 +55,7 @@ func TestDrainAnnouncesTheLastAcceptedSequence(t *testing.T) {
 	})
 }
 
-func TestIdleConnectionsWakeToCallsAndToTheDrain(t *testing.T) {
+func TestIdleConnectionsWakeForCallsAndForTheDrain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, echo, wire.Limits{})
 		p := r.peer(t)
@@ -76,7 +76,7 @@ func TestIdleConnectionsWakeToCallsAndToTheDrain(t *testing.T) {
 	})
 }
 
-func TestDrainServesWhatIsOnTheWireAndClosesAfterSilence(t *testing.T) {
+func TestDrainServesCallsInTransitAndClosesAfterSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, func(ctx context.Context, req, res *wire.Frame) error {
 			if req.Method == "Slow" {
@@ -121,7 +121,7 @@ func TestDrainServesWhatIsOnTheWireAndClosesAfterSilence(t *testing.T) {
 	})
 }
 
-func TestEndOfTheGracePeriodCutsWhatIsLeft(t *testing.T) {
+func TestEndOfTheGracePeriodClosesRemainingConnections(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cancelled := make(chan error, 1)
 		r := newRig(t, func(ctx context.Context, _, _ *wire.Frame) error {
@@ -150,7 +150,7 @@ func TestEndOfTheGracePeriodCutsWhatIsLeft(t *testing.T) {
 	})
 }
 
-func TestServeDoesNotWaitForHandlersThatIgnoreTheirEnd(t *testing.T) {
+func TestServeDoesNotWaitForHandlersThatIgnoreTheirContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, func(context.Context, *wire.Frame, *wire.Frame) error {
 			time.Sleep(time.Hour)

@@ -168,7 +168,7 @@ func longStrings() any {
 	return all
 }
 
-func TestWhatHasNoEndOrIsTooLongIsNotEncoded(t *testing.T) {
+func TestCyclicOrTooLongValuesAreNotEncoded(t *testing.T) {
 	// An encoder that followed a value to its end would need more stack than this.
 	defer debug.SetMaxStack(debug.SetMaxStack(64 << 20))
 	for name, of := range endlessValues() {
@@ -230,7 +230,7 @@ func (*gogoTreeKid) isKind() {}
 
 func (*gogoTree) Marshal() ([]byte, error) { return nil, nil }
 
-func TestDecodedValuesAreEncodedHoweverDeep(t *testing.T) {
+func TestDecodedValuesAreEncodedAtAnyDepth(t *testing.T) {
 	const n = maxDepth - 1
 	tree, list, oneof := new(thriftTree), new(gogoTree), new(gogoTree)
 	for range n {
@@ -267,7 +267,7 @@ type child struct{ Parent *parent }
 
 func (*parent) MarshalJSON() ([]byte, error) { return []byte("{}"), nil }
 
-func TestTypesThatEncodeThemselvesAreLeftAlone(t *testing.T) {
+func TestTypesThatEncodeThemselvesAreNotWalked(t *testing.T) {
 	p := &parent{Child: &child{}}
 	p.Child.Parent = p
 	if b, err := Append(JSON, nil, []any{p}); err != nil || string(b) != "[{}]" {

@@ -120,7 +120,7 @@ func (d *dead) Read(b []byte) (int, error) {
 
 func (d *dead) CloseWrite() error { return net.ErrClosed }
 
-func TestOneWayCallsThatWereReceivedRunHoweverLongTheirLostConnectionTakesToBeRead(t *testing.T) {
+func TestReceivedOneWayCallsRunEvenIfTheLostConnectionIsReadLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const calls = 100
 		var ran atomic.Int64
@@ -206,7 +206,7 @@ func TestPipelinedCallsBeforeAHalfCloseAreAllAnswered(t *testing.T) {
 	}
 }
 
-func TestAfterTheEndOfWhatAPeerSendsOneHeartbeatAsksWhetherItIsThere(t *testing.T) {
+func TestAHeartbeatProbesAPeerThatHasClosedItsSendingSide(t *testing.T) {
 	for name, tc := range map[string]struct {
 		request *wire.Frame
 		asked   bool
@@ -269,7 +269,7 @@ func TestTwoWayCallsOfADisconnectedPeerAreDroppedOrCancelled(t *testing.T) {
 	}
 }
 
-func TestOversizeArgumentEndsItsOwnCallOnly(t *testing.T) {
+func TestOversizeArgumentFailsOnlyItsCall(t *testing.T) {
 	release := make(chan struct{})
 	h, running := blocking(release)
 	address, _, seen := onTCP(t, h, wire.Limits{})
@@ -294,7 +294,7 @@ func TestOversizeArgumentEndsItsOwnCallOnly(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeSkippedInTimeEndsTheConnectionAfterTheAnswers(t *testing.T) {
+func TestABodyThatCannotBeSkippedInTimeEndsTheConnectionAfterTheAnswers(t *testing.T) {
 	broken := binary.BigEndian.AppendUint32([]byte{0x08, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9}, 1<<32-1)
 	for name, tc := range map[string]struct {
 		sent   []byte
@@ -332,7 +332,7 @@ func TestWhatCannotBeSkippedInTimeEndsTheConnectionAfterTheAnswers(t *testing.T)
 	}
 }
 
-func TestIdleCloseIsAnnouncedToPeersThatKnowIt(t *testing.T) {
+func TestIdleCloseIsAnnouncedToPeersThatUnderstandIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var ran atomic.Int64
 		r := newRig(t, func(ctx context.Context, req, res *wire.Frame) error {
@@ -364,7 +364,7 @@ func TestIdleCloseIsAnnouncedToPeersThatKnowIt(t *testing.T) {
 	})
 }
 
-func TestCancelFrameEndsTheContextOfItsCallAndKeepsItsPlace(t *testing.T) {
+func TestCancelFrameEndsTheContextOfACallThatStaysInFlight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ended := make(chan struct{})
 		release := make(chan struct{})
@@ -398,7 +398,7 @@ func TestCancelFrameEndsTheContextOfItsCallAndKeepsItsPlace(t *testing.T) {
 	})
 }
 
-func TestCallsThatHaveNotBegunAtTheEndOfTheGracePeriodAreSaidNotToHaveRun(t *testing.T) {
+func TestQueuedCallsAreReportedAsNotRunAtTheEndOfTheGracePeriod(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, func(ctx context.Context, _, _ *wire.Frame) error {
 			<-ctx.Done()

@@ -20,7 +20,7 @@ func overTheWire(t testing.TB, f *Frame) *Frame {
 	return &got
 }
 
-func TestErrorsTravelWithAllTheyKnow(t *testing.T) {
+func TestErrorsAreSentWithAllFields(t *testing.T) {
 	refusal := code.Refuse(code.ResourceExhausted, code.ReasonRateLimited, "rate limited", "partner-quota@r42", "orders-7", 140*time.Millisecond)
 	tests := []struct {
 		name string
@@ -55,7 +55,7 @@ func TestErrorsTravelWithAllTheyKnow(t *testing.T) {
 	}
 }
 
-func TestTheBareSentenceOfARefusalTravelsThroughAHandler(t *testing.T) {
+func TestDetailOfARefusalIsPassedOnByAHandler(t *testing.T) {
 	far := code.Remote(code.Refuse(code.ResourceExhausted, code.ReasonRateLimited, "rate limited", "quota@r42", "billing-3", 140*time.Millisecond))
 	for want, err := range map[string]error{
 		"rate limited by quota@r42, retry in 140ms":      far,
@@ -71,7 +71,7 @@ func TestTheBareSentenceOfARefusalTravelsThroughAHandler(t *testing.T) {
 	}
 }
 
-func TestErrorOfReadsEitherFamilyAndBelievesLittle(t *testing.T) {
+func TestErrorOfReadsBothProtocolFamiliesAndTrustsLittle(t *testing.T) {
 	tests := []struct {
 		name string
 		meta Metadata
@@ -98,7 +98,7 @@ func TestErrorOfReadsEitherFamilyAndBelievesLittle(t *testing.T) {
 	}
 }
 
-func TestARetryIsNeverSaidToBeDueTooEarly(t *testing.T) {
+func TestRetryAfterIsRoundedUp(t *testing.T) {
 	var f Frame
 	SetError(&f, &code.Error{Code: code.Unavailable, RetryAfter: 1500 * time.Microsecond})
 	if got := f.Metadata.Get(MetaRetryAfter); got != "2" {
@@ -116,7 +116,7 @@ func TestAnErrorReplacesAnEarlierOne(t *testing.T) {
 	}
 }
 
-func TestAnErrorsTextFitsIntoWhatAClientTakes(t *testing.T) {
+func TestAnErrorTextFitsTheMetadataLimitOfAClient(t *testing.T) {
 	f := Frame{Type: Response}
 	SetError(&f, &code.Error{Code: code.Internal, Message: strings.Repeat("ä", 1<<20)})
 	got := ErrorOf(overTheWire(t, &f))

@@ -6,7 +6,7 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-func TestTextsOfStockPeersMeanCodes(t *testing.T) {
+func TestTextsOfStockPeersMapToCodes(t *testing.T) {
 	for _, test := range []struct {
 		text   string
 		code   code.Code
@@ -66,7 +66,7 @@ func TestTextsOfStockPeersMeanCodes(t *testing.T) {
 }
 
 // rpcx sends the reply along when a handler fails: then the handler has run, whatever its error says.
-func TestATextBesideAReplyProvesNothing(t *testing.T) {
+func TestATextWithAReplyProvesNothing(t *testing.T) {
 	for text, want := range map[string]code.Code{
 		"rpcx: can't find service Arith": code.Unimplemented, "invalid token": code.Unknown, "request reached rate limit": code.Unknown,
 		"[service internal error]: boom, method: Mul": code.Internal,

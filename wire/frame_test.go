@@ -54,7 +54,7 @@ var goldenMeanings = map[string]Frame{
 	"unknown_compression.hex": {Compression: 7, Codec: JSON, Seq: 1, Service: "S", Method: "M", Payload: []byte{}},
 }
 
-func TestGoldenFramesMeanWhatTheirCommentsSay(t *testing.T) {
+func TestGoldenFramesMatchTheirComments(t *testing.T) {
 	for name, want := range goldenMeanings {
 		t.Run(name, func(t *testing.T) {
 			b, _ := hexFile(t, filepath.Join("testdata", "frames", name))
@@ -97,7 +97,7 @@ func TestMalformedFramesAreFatalForTheirReason(t *testing.T) {
 	}
 }
 
-func TestAnyVersionIsTakenAsStockPeersDo(t *testing.T) {
+func TestAnyVersionIsAcceptedAsByStockPeers(t *testing.T) {
 	f := Frame{Codec: JSON, Seq: 1, Service: "S", Method: "M"}
 	b := AppendFrame(nil, &f)
 	b[1] = 9
@@ -106,7 +106,7 @@ func TestAnyVersionIsTakenAsStockPeersDo(t *testing.T) {
 	}
 }
 
-func TestFramesBeyondALimitCanBeAnsweredAndReadPast(t *testing.T) {
+func TestFramesBeyondALimitCanBeAnsweredAndSkipped(t *testing.T) {
 	lim := Limits{MaxMessageBytes: 2000, MaxNameBytes: 10, MaxMetadataPairs: 3, MaxMetadataBytes: 100}
 	pairs := func(n int) (m Metadata) {
 		for i := range n {
@@ -175,7 +175,7 @@ func checkOverLimit(t *testing.T, f *Frame, err error, reason string) {
 	}
 }
 
-func TestTooLongFramesAreReadPastHoweverLong(t *testing.T) {
+func TestTooLongFramesAreSkippedAtAnyLength(t *testing.T) {
 	lim := Limits{MaxMessageBytes: 1000}
 	for _, length := range []int{1001, 4001, 1 << 20} {
 		b := AppendFrame(nil, &Frame{Seq: 99, Codec: Msgpack, OneWay: true, Payload: make([]byte, length-16)})
@@ -208,7 +208,7 @@ func TestResetKeepsMemoryUnlessItIsLarge(t *testing.T) {
 	}
 }
 
-func TestNamesOfCodecsAndCompressionsGoBothWays(t *testing.T) {
+func TestNamesOfCodecsAndCompressionsRoundTrip(t *testing.T) {
 	for c := Raw; c <= Thrift; c++ {
 		if got, ok := ParseCodec(c.String()); !ok || got != c {
 			t.Errorf("%v", c)

@@ -52,7 +52,7 @@ func answers(p *wiretest.Peer, n int) (good, overloaded, other int) {
 	return good, overloaded, other
 }
 
-func TestCallsBeyondThoseThatMayRunArePartlyParkedAndHeartbeatsAnsweredAllTheWhile(t *testing.T) {
+func TestCallsBeyondMaxInFlightAreParkedUpToALimitWhileHeartbeatsAreAnswered(t *testing.T) {
 	const most, parked, over = 3, 1000, 50
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
@@ -191,7 +191,7 @@ func TestOneWayCallsBeyondTheQueueAreDroppedWithoutAnAnswer(t *testing.T) {
 	})
 }
 
-func TestCallsBeyondTheBudgetAreRefusedAndThePlaceIsFreeAgainAfterwards(t *testing.T) {
+func TestCallsBeyondTheBudgetAreRefusedUntilOthersEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		h, running := blocking(release)
@@ -263,7 +263,7 @@ func TestDecompressedBytesCountInTheBudget(t *testing.T) {
 	}
 }
 
-func TestHalfReadFramesThatUseUpTheBudgetDoNotStickEachOther(t *testing.T) {
+func TestHalfReadFramesThatUseUpTheBudgetDoNotDeadlock(t *testing.T) {
 	const size = 512 << 10
 	synctest.Test(t, func(t *testing.T) {
 		budget := wire.NewBudget(0, 1<<20)
@@ -298,7 +298,7 @@ func TestHalfReadFramesThatUseUpTheBudgetDoNotStickEachOther(t *testing.T) {
 	})
 }
 
-func TestFramesOfWhichNothingComesAreCutAfterASecondOnlyWhenMemoryIsShort(t *testing.T) {
+func TestStalledFramesAreCutAfterASecondOnlyWhenMemoryIsShort(t *testing.T) {
 	const size = 512 << 10
 	half := wiretest.Bytes(wiretest.Request(1, "Test", "Echo", wire.Raw, make([]byte, 2*size)))[:size]
 	for _, tc := range []struct {
@@ -399,7 +399,7 @@ func TestFramesShortOfMemoryDelayHeartbeatsForATenthOfTheTime(t *testing.T) {
 	})
 }
 
-func TestALengthThatGzipClaimsTakesNothingOfTheBudget(t *testing.T) {
+func TestALengthThatGzipClaimsIsNotCharged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		budget := wire.NewBudget(0, 8<<20)
 		others := budget.NewShare(nil)
@@ -439,7 +439,7 @@ func TestParkedCallsAreBoundedInMetadata(t *testing.T) {
 	})
 }
 
-func TestAnswersOfAMethodAreReservedForOnceOneWasLong(t *testing.T) {
+func TestAnswersOfAMethodAreReservedAfterALongOne(t *testing.T) {
 	const most, size, callers = 8 << 20, 1 << 20, 100
 	synctest.Test(t, func(t *testing.T) {
 		budget := wire.NewBudget(0, most)
@@ -482,7 +482,7 @@ func TestAnswersOfAMethodAreReservedForOnceOneWasLong(t *testing.T) {
 	})
 }
 
-func TestALoneConnectionGetsAllItsLongAnswersWithinItsShare(t *testing.T) {
+func TestASingleConnectionGetsAllItsLongAnswersWithinItsShare(t *testing.T) {
 	const most, size, calls = 16 << 20, 1 << 20, 40
 	synctest.Test(t, func(t *testing.T) {
 		budget := wire.NewBudget(0, most)

@@ -13,7 +13,7 @@ import (
 	"github.com/easymicro/easymicro/wire/wiretest"
 )
 
-func TestHeartbeatsAreSentOnlyWhileNothingComes(t *testing.T) {
+func TestHeartbeatsAreSentOnlyDuringSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, p := facing(t, wire.ConnOptions{KeepaliveInterval: 10 * time.Second, KeepaliveTimeout: 3 * time.Second})
 		begin := time.Now()
@@ -39,7 +39,7 @@ func TestHeartbeatsAreSentOnlyWhileNothingComes(t *testing.T) {
 	})
 }
 
-func TestHeartbeatsKeepTheirPaceWhateverTheTimeout(t *testing.T) {
+func TestTheTimeoutDoesNotDelayHeartbeats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, p := facing(t, wire.ConnOptions{KeepaliveInterval: 200 * time.Millisecond, KeepaliveTimeout: 3 * time.Second})
 		begin := time.Now()
@@ -95,7 +95,7 @@ func TestBusyConnectionsSetNoDeadlineForEachRead(t *testing.T) {
 	})
 }
 
-func TestOwnPauseIsNotThePeersSilence(t *testing.T) {
+func TestAPauseOfTheProcessIsNotTakenForSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := wiretest.Pipe()
 		c := wire.NewConn(&watched{Conn: near, late: time.Hour}, wire.ConnOptions{}) // as when the process is stopped
@@ -114,7 +114,7 @@ func TestOwnPauseIsNotThePeersSilence(t *testing.T) {
 	})
 }
 
-func TestBlackHoledPeerIsFoundThoughItTakesNothing(t *testing.T) {
+func TestBlackHoledPeerIsDetectedEvenIfItReadsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, _ := facing(t, wire.ConnOptions{})
 		begin := time.Now()

@@ -14,7 +14,7 @@ import (
 
 // Clients of the original easymicro take whatever has the sequence of a call that is out for its answer, and crash on a
 // heartbeat that they did not ask for.
-func TestClientsOfTheOriginalGetNothingButTheirAnswers(t *testing.T) {
+func TestClientsOfEasymicro2019ReceiveOnlyTheirAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, func(ctx context.Context, req, res *wire.Frame) error {
 			time.Sleep(9 * time.Second)

@@ -44,7 +44,7 @@ func echoes(p *wiretest.Peer, begun uint64) {
 	p.Send(f)
 }
 
-func TestWhatWasSentOneWayAndNeverReadIsGivenBack(t *testing.T) {
+func TestUnreadOneWayCallsAreReturned(t *testing.T) {
 	c, p, back := keeping(t)
 	for _, method := range []string{"A", "B", "C"} {
 		req := wiretest.With(wiretest.OneWay(0, "Test", method, wire.JSON, []byte(method)), "k", "v")
@@ -113,7 +113,7 @@ func TestHeartbeatsProveThatOneWayCallsHaveBegun(t *testing.T) {
 	})
 }
 
-func TestParkedOneWayCallsAreGivenBackWhenTheGracePeriodEnds(t *testing.T) {
+func TestParkedOneWayCallsAreReturnedWhenTheGracePeriodEnds(t *testing.T) {
 	for name, limits := range map[string]wire.Limits{"many calls": {MaxInFlight: 2}, "one call": {MaxInFlight: 1}} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -274,7 +274,7 @@ func TestFlushEndsWithItsContextAndWithTheConnection(t *testing.T) {
 	})
 }
 
-func TestClosePeersWithoutHeartbeatsHaveAMomentToRead(t *testing.T) {
+func TestCloseWithoutHeartbeatsGivesPeersAMomentToRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, p := facing(t, wire.ConnOptions{KeepaliveInterval: -1})
 		tell(t.Context(), t, c, "A", nil)

@@ -71,7 +71,7 @@ func TestCallsThatThePeerNeverReadMayBeSentElsewhere(t *testing.T) {
 	wantError(t, <-errs[1], code.Unavailable, code.ReasonConnectionLost)
 }
 
-func TestCallsThatThePeerDidNotReadAreHandedBack(t *testing.T) {
+func TestUnreadCallsAreReturned(t *testing.T) {
 	c, p := facing(t, wire.ConnOptions{})
 	_, errs := several(t, c, p, 2)
 	p.Send(drains("last", wire.HeartbeatSeq))
@@ -81,7 +81,7 @@ func TestCallsThatThePeerDidNotReadAreHandedBack(t *testing.T) {
 }
 
 // What came behind the first frame may well have been accepted before the peer crashed.
-func TestOnlyTheLastWordProvesThatCallsWereNotRead(t *testing.T) {
+func TestOnlyTheLastDrainFrameProvesThatCallsWereNotRead(t *testing.T) {
 	c, p := facing(t, wire.ConnOptions{})
 	_, errs := several(t, c, p, 2)
 	p.Send(drains("", 0))

@@ -143,7 +143,7 @@ func longest() int {
 	return 3 << 19
 }
 
-func TestDecodingTakesNoMoreMemoryThanItMay(t *testing.T) {
+func TestDecodingStaysWithinTheMemoryLimit(t *testing.T) {
 	if underRace {
 		t.Skip("the race detector allocates too")
 	}
@@ -185,7 +185,7 @@ func TestDecodingTakesNoMoreMemoryThanItMay(t *testing.T) {
 	}
 }
 
-func TestMessagesTakeNoMoreMemoryThanTheyMay(t *testing.T) {
+func TestMessagesStayWithinTheMemoryLimit(t *testing.T) {
 	if underRace {
 		t.Skip("the race detector allocates too")
 	}
@@ -216,7 +216,7 @@ func TestMessagesTakeNoMoreMemoryThanTheyMay(t *testing.T) {
 	}
 }
 
-func TestMessagesInJSONTakeNoMoreMemoryThanTheyMay(t *testing.T) {
+func TestMessagesInJSONStayWithinTheMemoryLimit(t *testing.T) {
 	if underRace {
 		t.Skip("the race detector allocates too")
 	}
@@ -290,7 +290,7 @@ func thriftItems(n int) []byte {
 	return append(b, make([]byte, n+1)...)
 }
 
-func TestThriftTakesNoMoreMemoryThanItMay(t *testing.T) {
+func TestThriftStaysWithinTheMemoryLimit(t *testing.T) {
 	if underRace {
 		t.Skip("the race detector allocates too")
 	}
@@ -363,7 +363,7 @@ func (a *account) Charge(n int) error {
 	return a.err
 }
 
-func TestWhatDecodingTakesIsCharged(t *testing.T) {
+func TestDecodingIsCharged(t *testing.T) {
 	full := errors.New("full")
 	for _, tt := range []struct {
 		name  string
@@ -437,8 +437,8 @@ func TestOrdinaryMessagesOfOtherCodecsFit(t *testing.T) {
 	}
 }
 
-// TestOrdinaryPayloadsAreChargedWhatTheyTake has payloads for which the worst of their length would be many times as much.
-func TestOrdinaryPayloadsAreChargedWhatTheyTake(t *testing.T) {
+// TestOrdinaryPayloadsAreChargedWhatTheyAllocate has payloads for which the worst of their length would be many times as much.
+func TestOrdinaryPayloadsAreChargedWhatTheyAllocate(t *testing.T) {
 	type parts struct{ Items []CostlyPart }
 	of := func(v any) func() any { return func() any { return reflect.New(reflect.TypeOf(v).Elem()).Interface() } }
 	for _, tt := range []struct {
@@ -462,7 +462,7 @@ func TestOrdinaryPayloadsAreChargedWhatTheyTake(t *testing.T) {
 	}
 }
 
-func TestListsAreMadeOnlyWhenTheyAreCharged(t *testing.T) {
+func TestListsAreAllocatedOnlyWhenTheyAreCharged(t *testing.T) {
 	numbers := []byte(`{"Items":[` + strings.TrimSuffix(strings.Repeat("12345,", 700_000), ",") + "]}")
 	var list struct{ Items []int }
 	a := account{err: errors.New("full")}
@@ -544,7 +544,7 @@ func TestMaxBytesIsNeverExceeded(t *testing.T) {
 }
 
 // An extension in the place of a map is read as the head of one: these eight bytes would end the process.
-func TestMsgpackExtensionsAreNoMaps(t *testing.T) {
+func TestMsgpackExtensionsAreNotMistakenForMaps(t *testing.T) {
 	for _, data := range []string{"\xc7\x05\x00\xdf\xff\xff\xff\xff", "\xd7\x00\xdf\xff\xff\xff\xff\x00\x00\x00", "\xc9\x00\x00\x00\x05\x00\xdf\x7f\xff\xff\xff"} {
 		for _, v := range []any{
 			new(map[string]any), new(map[string]string), new(map[int]int), new(any), new(args), new(*map[string]any),

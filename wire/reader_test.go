@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-func TestReaderGivesTheSameFramesHoweverTheBytesArrive(t *testing.T) {
+func TestReaderReturnsTheSameFramesForAnyFragmentation(t *testing.T) {
 	want := framesOfManySizes()
 	var stream []byte
 	for i := range want {
@@ -93,7 +93,7 @@ func TestPayloadsStayValidWhileTheReaderReadsOn(t *testing.T) {
 	}
 }
 
-func TestEndsWithinAFrameAreUnexpected(t *testing.T) {
+func TestEOFWithinAFrameIsUnexpected(t *testing.T) {
 	for _, size := range []int{5, 100_000} {
 		b := AppendFrame(nil, &Frame{Service: "S", Payload: make([]byte, size)})
 		for _, n := range []int{1, HeaderBytes - 1, HeaderBytes, HeaderBytes + 1, len(b) - 1} {
@@ -105,7 +105,7 @@ func TestEndsWithinAFrameAreUnexpected(t *testing.T) {
 	}
 }
 
-func TestErrorsOfTheConnectionComeAsTheyAre(t *testing.T) {
+func TestErrorsOfTheConnectionAreReturnedUnchanged(t *testing.T) {
 	broken := errors.New("broken")
 	err := NewReader(iotest.ErrReader(broken), Limits{}).Read(new(Frame))
 	if err != broken { //nolint:errorlint // the bare value is promised
@@ -121,7 +121,7 @@ type never struct{}
 
 func (never) Read([]byte) (int, error) { return 0, nil }
 
-func TestOnBodyIsCalledOnceForAFrameThatMustBeWaitedFor(t *testing.T) {
+func TestOnBodyIsCalledOnceForAnIncompleteFrame(t *testing.T) {
 	small := AppendFrame(nil, &Frame{Payload: make([]byte, 100)})
 	long := AppendFrame(nil, &Frame{Payload: make([]byte, 100_000)})
 	tests := []struct {
@@ -169,7 +169,7 @@ func (p *parts) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-func TestMemoryFollowsTheBytesThatArrivedNotTheClaim(t *testing.T) {
+func TestMemoryGrowsWithTheBytesThatArrive(t *testing.T) {
 	for _, claim := range []uint32{20_000, 4 << 20, 1<<32 - 1} {
 		header := AppendFrame(nil, &Frame{Service: "S"})[:HeaderBytes]
 		binary.BigEndian.PutUint32(header[12:], claim)
@@ -257,7 +257,7 @@ func (r *repeat) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-func TestTheKeeperIsBoundedAndNeverMixesNamesUp(t *testing.T) {
+func TestTheInternerIsBoundedAndNeverConfusesNames(t *testing.T) {
 	var k interner
 	for i := range 10_000 {
 		name := fmt.Sprint("name", i%(keptNames+5))
@@ -274,7 +274,7 @@ func TestTheKeeperIsBoundedAndNeverMixesNamesUp(t *testing.T) {
 	}
 }
 
-func TestLimitsThatAreNotSetAreTheDefaults(t *testing.T) {
+func TestZeroLimitsMeanTheDefaults(t *testing.T) {
 	want := Limits{
 		MaxMessageBytes: 4 << 20, MaxDecompressedBytes: 16 << 20, MaxMetadataPairs: 64, MaxMetadataBytes: 8 << 10,
 		MaxNameBytes: 256, MaxInFlight: 1000, FirstByteTimeout: 2 * time.Minute, BodyTimeout: 30 * time.Second,

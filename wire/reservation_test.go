@@ -59,7 +59,7 @@ func TestLongAnswersAreNotMadeForAPeerThatDoesNotRead(t *testing.T) {
 	})
 }
 
-func TestLongAnswersAreAllMadeForAPeerThatReads(t *testing.T) {
+func TestAllLongAnswersAreMadeForAPeerThatReads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var made atomic.Int64
 		r := longWinded(t, &made)
@@ -198,7 +198,7 @@ func answering(t *testing.T, budget *wire.Budget, size int, released chan struct
 	})})
 }
 
-func TestCallsWaitLongerWhileAnswersBeforeThemAreTaken(t *testing.T) {
+func TestCallsWaitLongerWhileEarlierAnswersAreRead(t *testing.T) {
 	for _, tt := range []struct {
 		waiting int64 // for the peer
 		fits    bool

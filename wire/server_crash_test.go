@@ -15,7 +15,7 @@ type textless struct{ with any }
 
 func (e textless) Error() string { panic(e.with) }
 
-func TestNothingThatAHandlerGivesOrPanicsWithEndsTheProcess(t *testing.T) {
+func TestNoErrorOrPanicOfAHandlerEndsTheProcess(t *testing.T) {
 	endless := []any{nil}
 	endless[0] = endless
 	crash := func(with any) func() error { return func() error { panic(with) } }
@@ -56,7 +56,7 @@ func TestNothingThatAHandlerGivesOrPanicsWithEndsTheProcess(t *testing.T) {
 	}
 }
 
-func TestAnswerOfADeadlineIsSentThoughItsPeerHasSentAllAndTheHandlerReturnsMeanwhile(t *testing.T) {
+func TestTheAnswerOfAnExpiredCallIsSentEvenAfterAHalfClose(t *testing.T) {
 	returned := make(chan struct{})
 	r := newRig(t, func(ctx context.Context, _, _ *wire.Frame) error {
 		wire.CallFrom(ctx).ExpireAt(time.Now().Add(time.Millisecond), func() *code.Error {

@@ -81,7 +81,7 @@ func TestBadFramesCloseTheirConnectionOnlyWithAReason(t *testing.T) {
 	}
 }
 
-func TestRequestsOverALimitAreRefusedAndTheConnectionGoesOn(t *testing.T) {
+func TestRequestsOverALimitAreRefusedAndTheConnectionStaysOpen(t *testing.T) {
 	r := newRig(t, echo, wire.Limits{})
 	c := r.client(t, wire.ConnOptions{})
 	flood := wiretest.Request(0, "Test", "Echo", wire.Raw, nil)
@@ -106,7 +106,7 @@ func TestRequestsOverALimitAreRefusedAndTheConnectionGoesOn(t *testing.T) {
 	}
 }
 
-func TestCompressedRequestsThatCannotBeTakenAreAnswered(t *testing.T) {
+func TestInvalidCompressedRequestsAreAnswered(t *testing.T) {
 	bomb, err := wire.AppendCompressed(nil, wire.Gzip, make([]byte, 32<<20))
 	if err != nil {
 		t.Fatal(err)
@@ -138,7 +138,7 @@ func TestCompressedRequestsThatCannotBeTakenAreAnswered(t *testing.T) {
 	}
 }
 
-func TestResponsesAreCompressedAsThePeerUnderstandsAndWhenItPays(t *testing.T) {
+func TestResponsesAreCompressedIfThePeerAcceptsItAndTheyGetShorter(t *testing.T) {
 	long, short := bytes.Repeat([]byte("easymicro "), 400), []byte("short")
 	noise := make([]byte, 4000)
 	for i, x := 0, uint32(1); i < len(noise); i++ {
@@ -188,7 +188,7 @@ func TestResponsesAreCompressedAsThePeerUnderstandsAndWhenItPays(t *testing.T) {
 	}
 }
 
-func TestCrashedHandlerIsAnsweredAndTheServerGoesOn(t *testing.T) {
+func TestCrashedHandlerIsAnsweredAndTheServerKeepsRunning(t *testing.T) {
 	r := newRig(t, func(ctx context.Context, req, res *wire.Frame) error {
 		switch req.Method {
 		case "Panic":

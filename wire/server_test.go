@@ -18,7 +18,7 @@ import (
 	"github.com/easymicro/easymicro/wire/wiretest"
 )
 
-func TestNewLimitsHoldForNewConnectionsOnly(t *testing.T) {
+func TestNewLimitsApplyToNewConnectionsOnly(t *testing.T) {
 	r := newRig(t, echo, wire.Limits{})
 	old := r.client(t, wire.ConnOptions{})
 	if _, err := call(t.Context(), old, "Echo", "connected"); err != nil {
@@ -33,7 +33,7 @@ func TestNewLimitsHoldForNewConnectionsOnly(t *testing.T) {
 	wantError(t, err, code.ResourceExhausted, code.ReasonTooLarge)
 }
 
-func TestWorkersGrowWithBlockedCallsAndRetireAfterwards(t *testing.T) {
+func TestWorkersGrowWithBlockedCallsAndEndAfterwards(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		var blocked atomic.Int64
@@ -72,7 +72,7 @@ func workersRunning() int {
 	return bytes.Count(stacks[:runtime.Stack(stacks, true)], []byte("wire.(*workers).run("))
 }
 
-func TestHandlersErrorReachesThePeerVerbatimWithItsCode(t *testing.T) {
+func TestErrorOfAHandlerIsSentVerbatimWithItsCode(t *testing.T) {
 	r := newRig(t, func(_ context.Context, req, res *wire.Frame) error {
 		res.Metadata.Set("etag", "v1")
 		if req.Method == "Plain" {
@@ -97,7 +97,7 @@ func TestHandlersErrorReachesThePeerVerbatimWithItsCode(t *testing.T) {
 	}
 }
 
-func TestEndOfServesContextCutsItsConnectionsOnly(t *testing.T) {
+func TestEndOfTheContextOfServeClosesOnlyItsConnections(t *testing.T) {
 	s := wire.NewServer(wire.ServerOptions{Handler: wire.HandlerFunc(echo)})
 	dial := func(ctx context.Context) (*wire.Conn, chan error) {
 		ln, done := wiretest.Listen(), make(chan error, 1)
@@ -141,7 +141,7 @@ func (f *failing) Accept() (net.Conn, error) {
 }
 func (f *failing) Close() error { return nil }
 
-func TestAListenerThatFailsForLongIsFewLines(t *testing.T) {
+func TestAListenerThatKeepsFailingCausesFewLogLines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log strings.Builder
 		s := wire.NewServer(wire.ServerOptions{Logger: slog.New(slog.NewTextHandler(&log, nil))})

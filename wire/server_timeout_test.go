@@ -28,7 +28,7 @@ func untilClosed(t *testing.T, r io.Reader) time.Duration {
 	return time.Since(begin)
 }
 
-func TestPeersAreCutWhenTheyExceedTheirTime(t *testing.T) {
+func TestPeersAreCutAtTheirTimeouts(t *testing.T) {
 	whole := wiretest.Bytes(wiretest.Request(1, "Test", "Echo", wire.Raw, []byte("payload")))
 	for _, tc := range []struct {
 		name, sent, reason string
@@ -60,7 +60,7 @@ func TestPeersAreCutWhenTheyExceedTheirTime(t *testing.T) {
 	}
 }
 
-func TestDribbledFrameIsCutAtItsTimeThoughBytesKeepComing(t *testing.T) {
+func TestDribbledFrameIsCutAtBodyTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, echo, shortLimits)
 		c := r.dial(t)
@@ -102,7 +102,7 @@ func TestConnectionWithACallInFlightOrDataFlowingIsNotIdle(t *testing.T) {
 	})
 }
 
-func TestPeerThatDoesNotReadIsCutWhileOthersGoOn(t *testing.T) {
+func TestPeerThatDoesNotReadIsCutWithoutAffectingOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, func(_ context.Context, req, res *wire.Frame) error {
 			if req.Method == "Big" {
@@ -187,7 +187,7 @@ func TestNoAnswersAreMadeForAPeerThatDoesNotReadThem(t *testing.T) {
 	})
 }
 
-func TestFullConnectionIsNotTakenForDeadByItsClient(t *testing.T) {
+func TestAClientKeepsAFullConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		lim := shortLimits
 		lim.MaxInFlight = 1

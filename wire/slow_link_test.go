@@ -47,7 +47,7 @@ func mebibyte(_ context.Context, req, res *wire.Frame) error {
 	return nil
 }
 
-func TestPeersThatReadSteadilyAreNotTakenForSlowOnes(t *testing.T) {
+func TestPeersThatReadSteadilyAreNotCut(t *testing.T) {
 	for name, tc := range map[string]struct {
 		calls, argument int
 		method          string
@@ -84,7 +84,7 @@ func TestPeersThatReadSteadilyAreNotTakenForSlowOnes(t *testing.T) {
 	}
 }
 
-func TestPeersAreGivenUpOnlyWhenTheyTakeNoByteForTheTimeout(t *testing.T) {
+func TestPeersAreCutOnlyAfterATimeoutWithoutProgress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, mebibyte, wire.Limits{WriteTimeout: 10 * time.Second})
 		p := r.peer(t)
@@ -186,7 +186,7 @@ func TestCallsThatWaitForTheQueueEndWithTheConnection(t *testing.T) {
 	})
 }
 
-func TestALongFrameGetsItsTurnWhileShorterOnesKeepComing(t *testing.T) {
+func TestShortFramesDoNotStarveALongOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, mebibyte, wire.Limits{})
 		c := wire.NewConn(throttled(t, r.dial(t), 80<<10, 10*time.Millisecond), wire.ConnOptions{})

@@ -108,7 +108,7 @@ func TestSocketsThatAreReadAt8MBPerSecondLoseNoCall(t *testing.T) {
 	}
 }
 
-func TestASocketOfWhichNothingIsReadIsCutInTime(t *testing.T) {
+func TestAnUnreadSocketIsCutInTime(t *testing.T) {
 	t.Parallel()
 	budget := wire.NewBudget(0, 128<<20)
 	address, _, seen := onTCPWith(t, wire.ServerOptions{

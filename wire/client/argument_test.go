@@ -34,7 +34,7 @@ func TestArgumentThatCannotBeEncodedIsABadPayloadThatWasNotRun(t *testing.T) {
 	}
 }
 
-func TestFieldThatAnArgumentDoesNotHaveIsWarnedOfOncePerType(t *testing.T) {
+func TestAMissingHashFieldIsLoggedOncePerType(t *testing.T) {
 	type has struct{ User string }
 	type lacks struct{ ID int }
 	var log bytes.Buffer
@@ -60,7 +60,7 @@ func TestFieldThatAnArgumentDoesNotHaveIsWarnedOfOncePerType(t *testing.T) {
 	}
 }
 
-func TestTypesThatAreMadeUpDoNotFillTheLog(t *testing.T) {
+func TestTypesMadeAtRunTimeDoNotFillTheLog(t *testing.T) {
 	var log bytes.Buffer
 	c := newClient(t, Options{
 		Resolver: newNames(), Policy: ConsistentHash, HashOn: "argument.ID", Logger: slog.New(slog.NewTextHandler(&log, nil)),
@@ -74,7 +74,7 @@ func TestTypesThatAreMadeUpDoNotFillTheLog(t *testing.T) {
 	}
 }
 
-func TestTLSTowardsAPlainServerIsSaid(t *testing.T) {
+func TestTLSToAPlainServerIsExplained(t *testing.T) {
 	for name, answer := range map[string]string{"that hangs up": "", "that resets": "reset", "that answers": "HTTP/1.1 400 Bad Request\r\n\r\n"} {
 		t.Run(name, func(t *testing.T) {
 			address := wiretest.Meet(t, func(nc net.Conn) {
@@ -100,7 +100,7 @@ type loop struct {
 	Any  any
 }
 
-func TestArgumentsWithoutAnEndFailTheirOwnCallsOnly(t *testing.T) {
+func TestCyclicArgumentsFailOnlyTheirCalls(t *testing.T) {
 	ring := new(loop)
 	ring.Next = ring
 	m := map[string]any{}

@@ -75,7 +75,7 @@ func wantShares(t *testing.T, got map[string]int, off float64, weights map[strin
 	}
 }
 
-func TestEveryBalancerSpreadsEvenlyAndLeavesOutWhatItMust(t *testing.T) {
+func TestEveryBalancerIsEvenAndRespectsTheFilter(t *testing.T) {
 	even := func(names string) map[string]float64 {
 		w := map[string]float64{}
 		for _, r := range names {
@@ -132,7 +132,7 @@ func TestWeightedRoundRobinIsSmooth(t *testing.T) {
 	wantShares(t, picks(b, none(), 6_000), 0.001, map[string]float64{"a": 3, "b": 1, "c": 1, "d": 1})
 }
 
-func TestWeightIsTheEndpointsOwnOrPublished(t *testing.T) {
+func TestWeightIsThatOfTheEndpointOrPublished(t *testing.T) {
 	for want, e := range map[int64]Endpoint{
 		1:         {},
 		3:         {Weight: 3, Metadata: map[string]string{"weight": "9"}},
@@ -150,7 +150,7 @@ func TestWeightIsTheEndpointsOwnOrPublished(t *testing.T) {
 	}
 }
 
-func TestLeastRequestAndP2CPreferThoseWithFewerCallsOut(t *testing.T) {
+func TestLeastRequestAndP2CPreferFewerCallsInFlight(t *testing.T) {
 	list := members(nil, 1, 1, 1)
 	list[0].inFlight.Store(2)
 	list[1].inFlight.Store(1)
@@ -162,7 +162,7 @@ func TestLeastRequestAndP2CPreferThoseWithFewerCallsOut(t *testing.T) {
 	wantShares(t, got, 0.05, map[string]float64{"a": 1, "b": 2})
 }
 
-func TestLeastRequestAndP2CLoadTheHeavyMore(t *testing.T) {
+func TestLeastRequestAndP2CRespectWeights(t *testing.T) {
 	list := members(nil, 4, 1, 1)
 	b := newBalancer(LeastRequest, list, nil)
 	wantShares(t, picks(b, none(), 20_000), 0.02, map[string]float64{"a": 4, "b": 1, "c": 1}) // no calls in flight
@@ -180,7 +180,7 @@ func TestLeastRequestAndP2CLoadTheHeavyMore(t *testing.T) {
 	}
 }
 
-func TestP2CPrefersTheQuickAndTriesTheSlowAgain(t *testing.T) {
+func TestP2CPrefersFastEndpointsAndRetriesSlowOnes(t *testing.T) {
 	list := members(nil, 1, 1)
 	quick, slow := list[0], list[1]
 	learn := func(m *member, at, took time.Duration, err error) {
@@ -217,7 +217,7 @@ func TestP2CPrefersTheQuickAndTriesTheSlowAgain(t *testing.T) {
 	}
 }
 
-func TestP2CNeitherStarvesNorFloodsWhoIsNew(t *testing.T) {
+func TestP2CNeitherStarvesNorFloodsNewEndpoints(t *testing.T) {
 	list := members(nil, 1, 1, 1, 1)
 	for _, m := range list[:3] {
 		m.begin()
@@ -238,7 +238,7 @@ func withKey(i int, not ...string) *someone {
 	return f
 }
 
-func TestConsistentHashKeepsKeysAndMovesFew(t *testing.T) {
+func TestConsistentHashMovesFewKeys(t *testing.T) {
 	const keys = 20_000
 	list := members(nil, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1)
 	where := func(b balancer, not ...string) []string {
@@ -287,7 +287,7 @@ func TestConsistentHashKeepsKeysAndMovesFew(t *testing.T) {
 	}
 }
 
-func TestConsistentHashGivesTheHeavyMoreKeys(t *testing.T) {
+func TestConsistentHashRespectsWeights(t *testing.T) {
 	b := newBalancer(ConsistentHash, members(nil, 3, 1), nil)
 	got := map[string]int{}
 	for i := range 20_000 {
@@ -296,7 +296,7 @@ func TestConsistentHashGivesTheHeavyMoreKeys(t *testing.T) {
 	wantShares(t, got, 0.02, map[string]float64{"a": 3, "b": 1})
 }
 
-func TestConsistentHashPassesOverThoseWithTooManyCallsOut(t *testing.T) {
+func TestConsistentHashSkipsOverloadedEndpoints(t *testing.T) {
 	list := members(nil, 1, 1, 1, 1)
 	b := newBalancer(ConsistentHash, list, nil)
 	for range 400 { // of one key, and none ends

@@ -14,7 +14,7 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-func TestMetadataTravelsBothWaysAlsoWithErrors(t *testing.T) {
+func TestMetadataIsSentBothWaysAlsoWithErrors(t *testing.T) {
 	var seen atomic.Pointer[wire.Metadata]
 	s := newServer(t, func(ctx context.Context, req, res *wire.Frame) error {
 		m := append(wire.Metadata(nil), req.Metadata...)
@@ -151,7 +151,7 @@ func TestNotifyReturnsWithoutAnAnswer(t *testing.T) {
 	wantError(t, c.Notify(t.Context(), "Nobody", "Mul", &Args{1, 2}), code.Unavailable, code.ReasonNoEndpoint)
 }
 
-func TestGoTellsOverTheChannel(t *testing.T) {
+func TestGoReportsOverTheChannel(t *testing.T) {
 	s := newServer(t, mul)
 	c := newClient(t, Options{Resolver: serving(s.address)})
 	const n = 20
@@ -245,7 +245,7 @@ func TestHandlePassesFramesOn(t *testing.T) {
 	}
 }
 
-func TestNamesAreLowerCasedForTheOriginal(t *testing.T) {
+func TestNamesAreLowerCasedForEasymicro2019(t *testing.T) {
 	seen := make(chan string, 1)
 	s := newServer(t, func(ctx context.Context, req, res *wire.Frame) error {
 		seen <- req.Service + "." + req.Method
@@ -262,7 +262,7 @@ func TestNamesAreLowerCasedForTheOriginal(t *testing.T) {
 	}
 }
 
-func TestErrorsOfTheWaySayWhereAndThoseOfThePeerAreVerbatim(t *testing.T) {
+func TestConnectionErrorsNameTheEndpointAndPeerErrorsAreVerbatim(t *testing.T) {
 	s := newServer(t, func(ctx context.Context, req, _ *wire.Frame) error {
 		if req.Method == "Plain" {
 			return errors.New("Plain: as it is")

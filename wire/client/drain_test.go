@@ -13,7 +13,7 @@ import (
 	"github.com/easymicro/easymicro/wire/wiretest"
 )
 
-func TestHandOverOfTheOnlyEndpointLosesNoCall(t *testing.T) {
+func TestReplacingTheOnlyEndpointLosesNoCall(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *network) {
 		quick := func(ctx context.Context, req, res *wire.Frame) error {
 			time.Sleep(20 * time.Millisecond)

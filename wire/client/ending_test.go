@@ -62,7 +62,7 @@ func TestACancelledCallEndsAtTheServerToo(t *testing.T) {
 }
 
 // A server that ends idle connections as calls are on their way to it loses none of them.
-func TestCallsOnTheirWayToAnIdleConnectionThatEndsAreNotLost(t *testing.T) {
+func TestCallsInTransitOnAnIdleConnectionThatEndsAreNotLost(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *network) {
 		const idle, rounds = 20 * time.Second, 100
 		var told atomic.Int64
@@ -152,7 +152,7 @@ func (n *network) parking(address string) (drain, stop func()) {
 }
 
 // A peer that vanishes does not confirm that one-way calls were read; one that drains does not confirm that they run.
-func TestAClientEndsInTimeWithOneWayCallsThatAreNotKnownToRun(t *testing.T) {
+func TestAClientClosesInTimeWithUnconfirmedOneWayCalls(t *testing.T) {
 	const grace = time.Second
 	for name, tc := range map[string]struct {
 		keepalive                time.Duration

@@ -74,7 +74,7 @@ func ready2(c *Client) func() bool {
 	}
 }
 
-func TestOnlyCallsThatAreOutFailWhenAServerIsKilled(t *testing.T) {
+func TestOnlyCallsInFlightFailWhenAServerIsKilled(t *testing.T) {
 	for _, p := range []Policy{P2C, RoundRobin, LeastRequest} {
 		t.Run(string(p), func(t *testing.T) {
 			a, b := newServer(t, mul), newServer(t, mul)
@@ -166,7 +166,7 @@ func TestRestartedServerIsFoundWithinSecondsAndWithTwoDialsASecond(t *testing.T)
 	}
 }
 
-func TestManyClientsComeBackToARestartedServerInTimeAndOneByOne(t *testing.T) {
+func TestManyClientsReconnectToARestartedServerInTimeButNotAtOnce(t *testing.T) {
 	n := 60
 	if os.Getenv("TEST_EASYMICRO_LONG") != "" {
 		n = 1000
@@ -218,7 +218,7 @@ func TestRollingRestartUnderLoadLosesNoCall(t *testing.T) {
 	}
 }
 
-func TestAnswerThatItDrainsMovesTheCallToEachEndpointOnce(t *testing.T) {
+func TestADrainingAnswerMovesTheCallToEachEndpointOnce(t *testing.T) {
 	var refused atomic.Int64
 	refuses := func(context.Context, *wire.Frame, *wire.Frame) error {
 		refused.Add(1)
@@ -247,7 +247,7 @@ func TestAnswerThatItDrainsMovesTheCallToEachEndpointOnce(t *testing.T) {
 	}
 }
 
-func TestEndpointsThatLeaveEndTheirCallsAndThoseThatComeBackKeepTheirConnection(t *testing.T) {
+func TestRemovedEndpointsFinishTheirCallsAndKeepTheConnectionIfListedAgain(t *testing.T) {
 	running, release := make(chan struct{}, 1), make(chan struct{})
 	s := newServer(t, func(ctx context.Context, req, res *wire.Frame) error {
 		if req.Method == "Slow" {
@@ -298,7 +298,7 @@ func TestListsThatChangeUnderLoadLoseNoCall(t *testing.T) {
 	loseNoCallWhile(t, list, 100, 20, func(i int) []string { return []string{list[i%4], list[(i+1)%4]} })
 }
 
-func TestEndpointsThatTakeTurnsOnTheListLoseNoCall(t *testing.T) {
+func TestAlternatingListsLoseNoCall(t *testing.T) {
 	a, b := newServer(t, mul), newServer(t, mul)
 	loseNoCallWhile(t, []string{a.address}, 1000, 1, func(i int) []string { return []string{[]string{a.address, b.address}[i%2]} })
 }
@@ -340,7 +340,7 @@ func TestCloseUnderLoadFailsCallsAndLeavesNothing(t *testing.T) {
 	}
 }
 
-func TestShutdownWaitsForTheCallsThatAreOut(t *testing.T) {
+func TestShutdownWaitsForTheCallsInFlight(t *testing.T) {
 	running, release := make(chan struct{}, 2), make(chan struct{})
 	s := newServer(t, func(ctx context.Context, req, res *wire.Frame) error {
 		running <- struct{}{}

@@ -84,7 +84,7 @@ func TestGuardSeesTheCallAndTheEndpoints(t *testing.T) {
 	}
 }
 
-func TestManyStarsAmongTheIdempotentMethodsCostACallNothing(t *testing.T) {
+func TestManyStarsInIdempotentPatternsAreCheap(t *testing.T) {
 	asked := false
 	g := &scripted{do: func(_ context.Context, call OutgoingCall) (int, error) {
 		if asked = true; call.Idempotent() { // would take for ever if each star were tried at each place
@@ -171,7 +171,7 @@ func TestEveryAdmittedEndpointIsSettledOnce(t *testing.T) {
 	}
 }
 
-func TestEndpointsThatTheRulesLeaveOutAreAskedOnce(t *testing.T) {
+func TestEndpointsThatTheRulesExcludeAreAskedOnce(t *testing.T) {
 	a, b := newServer(t, mul), newServer(t, mul)
 	g := new(scripted)
 	var last *gate
@@ -198,7 +198,7 @@ func TestEndpointsThatTheRulesLeaveOutAreAskedOnce(t *testing.T) {
 }
 
 // A hedge that loses, and an attempt whose time is over, end at the server too, where their place is free again.
-func TestAttemptsThatAreGivenUpEndAtTheServer(t *testing.T) {
+func TestAbandonedAttemptsEndAtTheServer(t *testing.T) {
 	for name, tc := range map[string]struct {
 		giveUp func(context.Context) (context.Context, context.CancelFunc)
 		want   error
@@ -256,7 +256,7 @@ func TestAttemptsThatAreGivenUpEndAtTheServer(t *testing.T) {
 }
 
 // The names of metadata that came over HTTP are those of headers.
-func TestRulesAndHashesFindMetadataInAnySpellingOfHeaders(t *testing.T) {
+func TestRulesAndHashesFindMetadataInAnyCaseOfHeaders(t *testing.T) {
 	for transport, want := range map[string]string{"http": "acme", "rpcx": ""} {
 		s := newServer(t, mul)
 		g := &scripted{do: func(ctx context.Context, out OutgoingCall) (int, error) {

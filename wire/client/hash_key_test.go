@@ -21,7 +21,7 @@ func (s shade) MarshalText() ([]byte, error) { return []byte([]string{"red", "gr
 
 func (t *tint) MarshalJSON() ([]byte, error) { return fmt.Appendf(nil, `"tint %d"`, *t), nil }
 
-func TestHashKeyIsTheSameHoweverItComes(t *testing.T) {
+func TestHashKeyIsTheSameForEverySource(t *testing.T) {
 	type base struct{ ID int }
 	id := 7
 	for name, tc := range map[string]struct {
@@ -86,7 +86,7 @@ func TestHashKeyIsTheSameHoweverItComes(t *testing.T) {
 }
 
 // Stock peers and browsers write the same value in other ways.
-func TestHashKeyIsTheSameHoweverItsJSONIsWritten(t *testing.T) {
+func TestHashKeyIsTheSameForEveryFormOfJSON(t *testing.T) {
 	c := newClient(t, Options{Resolver: newNames(), Policy: ConsistentHash, HashOn: "argument.ID"})
 	for payload, want := range map[string]string{
 		`{"ID":1e6}`:                           "1000000",
@@ -149,7 +149,7 @@ func TestCallsWithOneKeyGoToOneServer(t *testing.T) {
 	}
 }
 
-func TestOptionsThatMakeNoSenseAreToldByName(t *testing.T) {
+func TestInvalidOptionsAreNamed(t *testing.T) {
 	for want, o := range map[string]Options{
 		"Options.Resolver":       {},
 		"Options.Policy":         {Resolver: newNames(), Policy: "best"},

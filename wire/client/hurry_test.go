@@ -23,7 +23,7 @@ func down(t *testing.T, n *network, names *names, guard Guard) *Client {
 	return c
 }
 
-func TestEndpointThatIsListedAnewIsDialledBeforeItsTime(t *testing.T) {
+func TestEndpointThatIsListedAgainIsDialledBeforeItsBackoff(t *testing.T) {
 	for name, absent := range map[string]bool{"it was listed": false, "it was not": true} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, n *network) {
@@ -51,7 +51,7 @@ func TestEndpointThatIsListedAnewIsDialledBeforeItsTime(t *testing.T) {
 }
 
 // Rules that want to know whether an upstream is back need not wait until the client looks.
-func TestRedialHasAnAttemptDialBeforeItsTime(t *testing.T) {
+func TestRedialDialsBeforeTheBackoff(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *network) {
 		redial, soon := false, false
 		c := down(t, n, serving("a"), &scripted{do: func(ctx context.Context, call OutgoingCall) (int, error) {
@@ -75,7 +75,7 @@ func TestRedialHasAnAttemptDialBeforeItsTime(t *testing.T) {
 	})
 }
 
-func TestListsThatComeAllTheTimeDialNobodyMoreThanTwiceASecond(t *testing.T) {
+func TestConstantUpdatesDialAnEndpointAtMostTwiceASecond(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *network) {
 		names := serving("a")
 		c := down(t, n, names, nil)
@@ -104,7 +104,7 @@ func TestListsThatComeAllTheTimeDialNobodyMoreThanTwiceASecond(t *testing.T) {
 	})
 }
 
-func TestEndpointThatDrainedIsDialledWhenItIsListedAnew(t *testing.T) {
+func TestEndpointThatDrainedIsDialledWhenItIsListedAgain(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *network) {
 		names := serving("a")
 		srv, stop := n.server("a", mul)

@@ -126,7 +126,7 @@ func TestCallsWithLongRepliesUseTheConnectionForLongMessages(t *testing.T) {
 	})
 }
 
-func TestMethodsWithLongRepliesAreKnownInAnySpellingAndForgottenInTime(t *testing.T) {
+func TestMethodsWithLongRepliesAreKnownInAnyCaseAndForgottenInTime(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *network) {
 		c := n.client(Options{Resolver: serving("a")})
 		s, err := c.service("Arith")

@@ -8,7 +8,7 @@ import (
 )
 
 // Failed calls count as slow for load balancing, but not in the latency that is shown.
-func TestTheLatencyThatIsShownIsNotThatOfFailures(t *testing.T) {
+func TestTheLatencyInStatusExcludesFailures(t *testing.T) {
 	var l load
 	now := int64(time.Hour)
 	call := func(err error) {

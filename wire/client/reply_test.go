@@ -12,7 +12,7 @@ import (
 
 func pass(h wire.Handler) wire.Handler { return h }
 
-func TestReplyMetadataStaysAsItWasWithoutAResponse(t *testing.T) {
+func TestReplyMetadataIsUnchangedWithoutAResponse(t *testing.T) {
 	drains := func(_ context.Context, _, res *wire.Frame) error {
 		res.Metadata.Set("etag", "drains")
 		return code.Refuse(code.Unavailable, code.ReasonDraining, "draining", "", "h1", 0)

@@ -83,7 +83,7 @@ func (p *parking) count(address string) (ran *atomic.Int64, stop func()) {
 	})
 }
 
-func TestOneWayCallsThatWereNeverRunWaitForTheHostToComeBack(t *testing.T) {
+func TestOneWayCallsThatWereNotRunWaitForTheHostToReturn(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *network) {
 		p := newParking(t, n)
 		defer p.c.Close()
@@ -101,7 +101,7 @@ func TestOneWayCallsThatWereNeverRunWaitForTheHostToComeBack(t *testing.T) {
 	})
 }
 
-func TestOneWayCallsWhoseTimeIsOverAreNotSentAgain(t *testing.T) {
+func TestExpiredOneWayCallsAreNotResent(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *network) {
 		p := newParking(t, n)
 		defer p.c.Close()
@@ -120,7 +120,7 @@ func TestOneWayCallsWhoseTimeIsOverAreNotSentAgain(t *testing.T) {
 	})
 }
 
-func TestAClientThatEndsWaitsForItsOneWayCalls(t *testing.T) {
+func TestAClosingClientWaitsForItsOneWayCalls(t *testing.T) {
 	for name, end := range map[string]func(*Client) error{
 		"Close": (*Client).Close,
 		"Shutdown": func(c *Client) error {
@@ -151,7 +151,7 @@ func TestAClientThatEndsWaitsForItsOneWayCalls(t *testing.T) {
 	}
 }
 
-func TestAClientThatIsClosedSaysWhichOneWayCallsAreLost(t *testing.T) {
+func TestAClosedClientLogsLostOneWayCalls(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *network) {
 		p := newParking(t, n)
 		p.notify(t, time.Hour)

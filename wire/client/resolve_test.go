@@ -14,7 +14,7 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-func TestEmptyListAndErrorsOfTheResolverAreToldAtOnce(t *testing.T) {
+func TestEmptyListsAndResolverErrorsFailCallsAtOnce(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *network) {
 		names := newNames()
 		c := n.client(Options{Resolver: names, Group: "blue"})
@@ -61,7 +61,7 @@ func (w watching) Watch(ctx context.Context, service string, update func([]Endpo
 	return w(ctx, service, update)
 }
 
-func TestFirstCallsWaitForTheListAndNotForLong(t *testing.T) {
+func TestFirstCallsWaitForTheListUpToConnectTimeout(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *network) {
 		defer n.serve("a", mul)()
 		answer := 500 * time.Millisecond
@@ -117,7 +117,7 @@ func TestWatchThatReturnsIsCalledAgain(t *testing.T) {
 	})
 }
 
-func TestCallsFollowTheListToAnEndpointThatHasComeBack(t *testing.T) {
+func TestCallsFollowTheListToAnEndpointThatIsBack(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *network) {
 		defer n.serve("a", mul)()
 		n.silence("b", true)
@@ -148,7 +148,7 @@ func TestCallsFollowTheListToAnEndpointThatHasComeBack(t *testing.T) {
 	})
 }
 
-func TestServicesAreForgottenWhenNobodyCallsThem(t *testing.T) {
+func TestServicesThatAreNotCalledAreDropped(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *network) {
 		defer n.serve("a", mul)()
 		names := serving("a")
@@ -183,7 +183,7 @@ func TestServicesAreForgottenWhenNobodyCallsThem(t *testing.T) {
 }
 
 // The bound is generous: it is that of a machine under load. To look at all services for each name takes far longer.
-func TestInventedNamesAreCheapToForget(t *testing.T) {
+func TestDroppingMadeUpNamesIsCheap(t *testing.T) {
 	c := newClient(t, Options{Resolver: watching(func(ctx context.Context, _ string, _ func([]Endpoint, error)) error {
 		<-ctx.Done()
 		return ctx.Err()

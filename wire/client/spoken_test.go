@@ -48,7 +48,7 @@ func imposter(t *testing.T, n *network, address string, says string, closes bool
 	}
 }
 
-func TestWhoIsNoServerOfCallsGetsNone(t *testing.T) {
+func TestCallsAreSentOnlyToServersThatSpeakTheProtocol(t *testing.T) {
 	for name, tc := range map[string]struct {
 		says   string
 		closes bool
@@ -184,7 +184,7 @@ func TestOneWayCallsThatAPeerHadNotReadWhenItEndedAreSentAgain(t *testing.T) {
 	})
 }
 
-func TestAPeerThatNeverReadsWhatItIsSentIsAskedTwice(t *testing.T) {
+func TestAPeerThatNeverReadsIsTriedTwice(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *network) {
 		refuse := func(p *wiretest.Peer) {
 			p.Receive()
@@ -199,7 +199,7 @@ func TestAPeerThatNeverReadsWhatItIsSentIsAskedTwice(t *testing.T) {
 }
 
 // A server that ends idle connections is well, however soon it does.
-func TestConnectionsThatEndBetweenTwoCallsAreNoFailure(t *testing.T) {
+func TestConnectionsThatEndBetweenCallsAreNoFailure(t *testing.T) {
 	for _, idle := range []time.Duration{600 * time.Millisecond, 5 * time.Second} {
 		inBubble(t, func(t *testing.T, n *network) {
 			ln := wiretest.Listen()

@@ -44,7 +44,7 @@ func recording(t *testing.T, name string) wiretest.Conversation {
 	return wiretest.Recording(t, "../testdata/golden", name)
 }
 
-func TestErrorsAreReadUnderEitherFamilysKey(t *testing.T) {
+func TestErrorsAreReadUnderTheKeysOfBothFamilies(t *testing.T) {
 	for _, key := range []string{wire.MetaError, wire.MetaErrorEasymicro} {
 		s := newStock(t, client.Options{})
 		done := s.six()
@@ -59,7 +59,7 @@ func TestErrorsAreReadUnderEitherFamilysKey(t *testing.T) {
 }
 
 // An rpcx server sends the reply along with the error, and its clients have both.
-func TestAReplyNextToAnErrorReachesTheCallerToo(t *testing.T) {
+func TestAReplyWithAnErrorIsDecoded(t *testing.T) {
 	for _, compressed := range []bool{false, true} {
 		s := newStock(t, client.Options{})
 		done := s.six()
@@ -78,7 +78,7 @@ func TestAReplyNextToAnErrorReachesTheCallerToo(t *testing.T) {
 }
 
 // What cannot be decoded next to an error does not hide it.
-func TestAPayloadNextToAnErrorThatIsNoReplyIsIgnored(t *testing.T) {
+func TestAnInvalidReplyWithAnErrorIsIgnored(t *testing.T) {
 	s := newStock(t, client.Options{})
 	done := s.six()
 	p := s.accept()
@@ -90,7 +90,7 @@ func TestAPayloadNextToAnErrorThatIsNoReplyIsIgnored(t *testing.T) {
 	}
 }
 
-func TestAnErrorWithoutATextIsAnErrorAllTheSame(t *testing.T) {
+func TestAnErrorWithoutATextIsStillAnError(t *testing.T) {
 	s := newStock(t, client.Options{})
 	done := s.six()
 	p := s.accept()
@@ -121,7 +121,7 @@ func (o *onCue) Err() error {
 }
 
 // The original's server never answers a failed call. The deadline ends the wait, and the connection serves the next call.
-func TestACallThatIsNeverAnsweredEndsWithItsDeadline(t *testing.T) {
+func TestACallThatIsNeverAnsweredEndsAtItsDeadline(t *testing.T) {
 	s := newStock(t, client.Options{LowerCase: true})
 	done := make(chan error, 1)
 	ctx := &onCue{Context: t.Context(), cue: make(chan struct{})}
@@ -159,7 +159,7 @@ func TestAnswersToOneWayCallsAreIgnored(t *testing.T) {
 }
 
 // The heartbeat of a stock server's answer has a sequence that one of our calls may have, too.
-func TestRecordedHeartbeatsAreNoAnswers(t *testing.T) {
+func TestRecordedHeartbeatsAreNotTakenForAnswers(t *testing.T) {
 	for _, name := range []string{"heartbeat", "em-heartbeat"} {
 		s := newStock(t, client.Options{})
 		done := s.six()
@@ -177,7 +177,7 @@ func TestRecordedHeartbeatsAreNoAnswers(t *testing.T) {
 }
 
 // A stock server sends a heartbeat back as it came, as a response; it has no other sign of life.
-func TestAConnectionLivesOnTheEchoOfItsHeartbeats(t *testing.T) {
+func TestEchoedHeartbeatsKeepAConnectionAlive(t *testing.T) {
 	s := newStock(t, client.Options{KeepaliveInterval: 200 * time.Millisecond, KeepaliveTimeout: 5 * time.Second})
 	done := s.six()
 	p := s.accept()
@@ -204,7 +204,7 @@ func TestCallsOfTheServerAreDropped(t *testing.T) {
 	wantSix(t, receive(t, done))
 }
 
-func TestMetadataThatServersAddReachesTheCaller(t *testing.T) {
+func TestMetadataThatServersAddIsReturned(t *testing.T) {
 	s := newStock(t, client.Options{})
 	var m wire.Metadata
 	done := s.six(client.ReplyMetadata(&m))
@@ -234,7 +234,7 @@ func TestOnlyLongArgumentsAreCompressed(t *testing.T) {
 }
 
 // A stock server that does not know a compression drops the connection, with all calls on it.
-func TestZstdIsSentOnlyToServersThatHaveShownThatTheyTakeIt(t *testing.T) {
+func TestZstdIsSentOnlyToServersKnownToAcceptIt(t *testing.T) {
 	for _, o := range [][]client.CallOption{nil, {client.Compression(wire.Zstd)}} {
 		for _, shows := range []bool{false, true} {
 			s := newStock(t, client.Options{Codec: "raw", Compression: wire.Zstd})
@@ -268,7 +268,7 @@ func TestZstdIsSentOnlyToServersThatHaveShownThatTheyTakeIt(t *testing.T) {
 }
 
 // Frames that are compressed already are no exception.
-func TestFramesWithZstdAreMadeKnownToStockServers(t *testing.T) {
+func TestFramesWithZstdAreRecompressedForStockServers(t *testing.T) {
 	s := newStock(t, client.Options{})
 	packed, err := wire.AppendCompressed(nil, wire.Zstd, make([]byte, 2000))
 	must(t, err)
@@ -289,7 +289,7 @@ func TestFramesWithZstdAreMadeKnownToStockServers(t *testing.T) {
 }
 
 // Stock servers know no other compression than gzip: they are not asked for another, unless the program says so.
-func TestNothingIsAskedForThatStockServersLack(t *testing.T) {
+func TestFeaturesThatStockServersLackAreNotRequested(t *testing.T) {
 	s := newStock(t, client.Options{})
 	done := s.six()
 	p := s.accept()

@@ -103,7 +103,7 @@ func inBubble(t *testing.T, test func(t *testing.T, n *network)) {
 	synctest.Test(t, func(t *testing.T) { test(t, newNetwork(t)) })
 }
 
-func TestReconnectsForEverWithCappedAndJitteredBackOff(t *testing.T) {
+func TestReconnectsForeverWithCappedAndJitteredBackoff(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *network) {
 		stop := n.serve("a", mul)
 		c := n.client(Options{Resolver: serving("a")})
@@ -144,7 +144,7 @@ func TestReconnectsForEverWithCappedAndJitteredBackOff(t *testing.T) {
 	})
 }
 
-func TestNobodyIsDialledForServicesThatAreNotCalled(t *testing.T) {
+func TestEndpointsOfServicesThatAreNotCalledAreNotDialled(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *network) {
 		stop := n.serve("a", mul)
 		c := n.client(Options{Resolver: serving("a")})
@@ -169,7 +169,7 @@ func TestNobodyIsDialledForServicesThatAreNotCalled(t *testing.T) {
 	})
 }
 
-func TestDialThatFailsIsToldWithItsReasonAndWhenTheNextIsDue(t *testing.T) {
+func TestAFailedDialIsReportedWithItsReasonAndTheNextAttempt(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *network) {
 		c := n.client(Options{Resolver: serving("a", "b")})
 		begin := time.Now()
@@ -195,7 +195,7 @@ func TestDialThatFailsIsToldWithItsReasonAndWhenTheNextIsDue(t *testing.T) {
 	})
 }
 
-func TestBlackHoledEndpointHoldsUpNobodyForLong(t *testing.T) {
+func TestBlackHoledEndpointDelaysCallsOnlyBriefly(t *testing.T) {
 	for _, p := range []Policy{P2C, RoundRobin, ConsistentHash} {
 		t.Run(string(p), func(t *testing.T) {
 			inBubble(t, func(t *testing.T, n *network) {
@@ -227,7 +227,7 @@ func TestBlackHoledEndpointHoldsUpNobodyForLong(t *testing.T) {
 	}
 }
 
-func TestLoneBlackHoledEndpointFailsCallsAfterConnectTimeout(t *testing.T) {
+func TestSingleBlackHoledEndpointFailsCallsAfterConnectTimeout(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *network) {
 		n.silence("a", true)
 		c := n.client(Options{Resolver: serving("a"), ConnectTimeout: 3 * time.Second})
@@ -244,7 +244,7 @@ func TestLoneBlackHoledEndpointFailsCallsAfterConnectTimeout(t *testing.T) {
 	})
 }
 
-func TestPeerThatFallsSilentIsFoundByKeepalive(t *testing.T) {
+func TestKeepaliveDetectsASilentPeer(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *network) {
 		ln := wiretest.Listen()
 		n.hosts["a"] = ln
@@ -264,7 +264,7 @@ func TestPeerThatFallsSilentIsFoundByKeepalive(t *testing.T) {
 	})
 }
 
-func TestPoolIsSpreadOverItsConnectionsAndFilledAgain(t *testing.T) {
+func TestCallsUseAllConnectionsOfThePoolAndLostOnesAreReplaced(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *network) {
 		defer n.serve("a", mul)()
 		c := n.client(Options{Resolver: serving("a"), PoolSize: 4})

@@ -57,7 +57,7 @@ func certified(t *testing.T, names ...string) (tls.Certificate, *x509.CertPool) 
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pool
 }
 
-func TestTLSAsksForTheHostOfTheAddressUnlessANameIsGiven(t *testing.T) {
+func TestTLSServerNameDefaultsToTheHostOfTheAddress(t *testing.T) {
 	cert, pool := certified(t, "localhost", "billing.internal")
 	asked := make(chan string, 10)
 	inner, err := net.Listen("tcp", "127.0.0.1:0")
@@ -96,7 +96,7 @@ func TestTLSAsksForTheHostOfTheAddressUnlessANameIsGiven(t *testing.T) {
 	}
 }
 
-func TestTLSHandshakeThatStallsIsPartOfTheDial(t *testing.T) {
+func TestStalledTLSHandshakesCountTowardsConnectTimeout(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

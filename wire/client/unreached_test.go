@@ -14,7 +14,7 @@ import (
 )
 
 // Rules may count only a missing connection in time as a failure of the endpoint.
-func TestOnlyCallsThatReachedNobodyInTheirTimeAreMarked(t *testing.T) {
+func TestOnlyCallsWithoutAConnectionInTimeAreMarkedUnreached(t *testing.T) {
 	late := func(ctx context.Context) (context.Context, context.CancelFunc) {
 		return context.WithTimeout(ctx, 50*time.Millisecond)
 	}
@@ -56,7 +56,7 @@ func TestOnlyCallsThatReachedNobodyInTheirTimeAreMarked(t *testing.T) {
 	}
 }
 
-func TestAnAddressThatAnEndpointMayNotHaveIsNotDialled(t *testing.T) {
+func TestAnAddressThatCheckRefusesIsNotDialled(t *testing.T) {
 	s := newServer(t, mul)
 	_, port, err := net.SplitHostPort(s.address)
 	if err != nil {
@@ -79,7 +79,7 @@ func TestAnAddressThatAnEndpointMayNotHaveIsNotDialled(t *testing.T) {
 }
 
 // Services share the connections to an address. Each has its own check, regardless of which one listed it last.
-func TestAnAddressThatOneServiceMayNotHaveIsCalledForAnother(t *testing.T) {
+func TestAnAddressRefusedForOneServiceIsCalledForAnother(t *testing.T) {
 	for _, order := range [][]string{{"Mine", "Other"}, {"Other", "Mine"}, {"Free", "Other", "Mine"}, {"Other", "Free"}} {
 		t.Run(strings.Join(order, ", "), func(t *testing.T) {
 			s := newServer(t, mul)

@@ -33,7 +33,7 @@ var ways = map[string]func(context.Context, *Client) error{
 	},
 }
 
-func TestWrapThatHandsOnAnotherFrameMakesOneCall(t *testing.T) {
+func TestWrapThatPassesOnAnotherFrameMakesOneCall(t *testing.T) {
 	s := newServer(t, mul)
 	for name, call := range ways {
 		t.Run(name, func(t *testing.T) {
@@ -50,7 +50,7 @@ func TestWrapThatHandsOnAnotherFrameMakesOneCall(t *testing.T) {
 	}
 }
 
-func TestCallsWithinWrapAreOutWhenTheClientShutsDown(t *testing.T) {
+func TestCallsWithinWrapCountAsInFlightDuringShutdown(t *testing.T) {
 	s := newServer(t, mul)
 	for name, call := range ways {
 		t.Run(name, func(t *testing.T) {
@@ -74,7 +74,7 @@ func TestCallsWithinWrapAreOutWhenTheClientShutsDown(t *testing.T) {
 	}
 }
 
-func TestContextsDerivedFromThatOfACallCostNoGoroutine(t *testing.T) {
+func TestContextsDerivedFromThatOfACallNeedNoGoroutine(t *testing.T) {
 	s := newServer(t, mul)
 	g := &scripted{do: func(ctx context.Context, call OutgoingCall) (int, error) {
 		_, cancel := context.WithTimeout(ctx, time.Minute)
@@ -100,7 +100,7 @@ func TestContextsDerivedFromThatOfACallCostNoGoroutine(t *testing.T) {
 	}
 }
 
-func TestWrapIsPutAroundEveryCallAndMayChangeTheFrame(t *testing.T) {
+func TestWrapWrapsEveryCallAndMayChangeTheFrame(t *testing.T) {
 	var seen []string
 	s := newServer(t, mul)
 	g := new(scripted)

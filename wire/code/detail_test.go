@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-func TestDetailIsTheBareSentenceOfARefusal(t *testing.T) {
+func TestDetailOmitsCodeAndHostOfARefusal(t *testing.T) {
 	refused := func() *Error {
 		return Refuse(ResourceExhausted, ReasonRateLimited, "rate limited", "quota@r42", "orders-7", 140*time.Millisecond)
 	}

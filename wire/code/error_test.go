@@ -16,7 +16,7 @@ func TestErrorTextIsTheMessageVerbatim(t *testing.T) {
 	}
 }
 
-func TestRefusalHasEverythingInOneString(t *testing.T) {
+func TestRefusalMessageIncludesEveryField(t *testing.T) {
 	for _, tc := range []struct {
 		rule, host string
 		after      time.Duration
@@ -60,7 +60,7 @@ func TestFromKeepsCodesThroughWrapping(t *testing.T) {
 	}
 }
 
-func TestEdgeStripsWhatAPeerSaidAboutItself(t *testing.T) {
+func TestEdgeDropsTheFieldsOfAPeer(t *testing.T) {
 	peer := Remote(Refuse(Unavailable, ReasonOverloaded, "full", "guard@r3", "h2", time.Second))
 	if peer.Own() {
 		t.Error("a peer's error is not our own")
@@ -95,7 +95,7 @@ func TestEveryCodeParsesFromItsName(t *testing.T) {
 	}
 }
 
-func TestOnlyReasonsBeforeTheHandlerProveThatItWasNotRun(t *testing.T) {
+func TestOnlyReasonsFromBeforeTheHandlerAreNotRun(t *testing.T) {
 	for _, r := range []string{ReasonConnectionLost, ReasonTimeout, ReasonCancelled, ReasonPanic, "", "business"} {
 		if NotRun(r) {
 			t.Errorf("%q does not prove it", r)

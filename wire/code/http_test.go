@@ -38,7 +38,7 @@ func TestHTTPStatusOfTheHostsOwnErrorsFollowsTheTable(t *testing.T) {
 	}
 }
 
-func TestHTTPStatusOfEveryCodeIsThatOfGRPCGateway(t *testing.T) {
+func TestHTTPStatusOfEveryCodeMatchesGRPCGateway(t *testing.T) {
 	want := map[Code]int{
 		OK: 200, Cancelled: 499, Unknown: 500, InvalidArgument: 400, DeadlineExceeded: 504, NotFound: 404,
 		AlreadyExists: 409, PermissionDenied: 403, ResourceExhausted: 429, FailedPrecondition: 400, Aborted: 409,
@@ -54,7 +54,7 @@ func TestHTTPStatusOfEveryCodeIsThatOfGRPCGateway(t *testing.T) {
 	}
 }
 
-func TestAHandlersReasonNeverPicksTheStatus(t *testing.T) {
+func TestTheReasonOfAHandlerDoesNotChangeTheStatus(t *testing.T) {
 	for reason := range reasonStatus {
 		e := Errorf(FailedPrecondition, "business").WithReason(reason)
 		if got := e.HTTPStatus(); got != http.StatusBadRequest {

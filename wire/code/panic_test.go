@@ -20,7 +20,7 @@ func (broken) Error() string {
 	panic(inner)
 }
 
-func TestTextOfWhatWasPanickedWith(t *testing.T) {
+func TestPanicText(t *testing.T) {
 	list, table := []any{nil}, map[string]any{}
 	list[0], table["self"] = list, table
 	for _, tc := range []struct {

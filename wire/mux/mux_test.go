@@ -123,7 +123,7 @@ func TestConnectionsGoToTheListenerOfTheirFirstByteWithAllBytes(t *testing.T) {
 }
 
 // A beginning of a PROXY header that is not one is passed on.
-func TestTheBeginningOfAProxyHeaderIsNoneYet(t *testing.T) {
+func TestAPrefixOfAProxyHeaderIsPassedOn(t *testing.T) {
 	r := start(t, mux.Options{})
 	for _, sent := range []string{"P", "PROXY"} {
 		near := r.dial(t, sent)
@@ -333,7 +333,7 @@ func (f *flaky) Accept() (net.Conn, error) {
 	return f.Listener.Accept()
 }
 
-func TestFailuresToAcceptAreTriedAgainAfterAPause(t *testing.T) {
+func TestAcceptIsRetriedAfterAPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ln := wiretest.Listen()
 		m := mux.New(&flaky{Listener: ln, left: 3}, mux.Options{})
@@ -357,7 +357,7 @@ func TestFailuresToAcceptAreTriedAgainAfterAPause(t *testing.T) {
 	})
 }
 
-func TestBeyondATenthOfAllTheLongestSilentAreClosedFirst(t *testing.T) {
+func TestBeyondATenthTheOldestSilentConnectionsAreClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := start(t, mux.Options{MaxConnections: 30})
 		begin := time.Now()
@@ -383,7 +383,7 @@ func TestBeyondATenthOfAllTheLongestSilentAreClosedFirst(t *testing.T) {
 	})
 }
 
-func TestSilentConnectionsMakeRoomForOthersAtTheMaximum(t *testing.T) {
+func TestSilentConnectionsAreEvictedAtTheMaximum(t *testing.T) {
 	for _, first := range []string{"", "P", "PROXY", "\r\n"} {
 		synctest.Test(t, func(t *testing.T) {
 			const most, dialled = 30, 300
@@ -445,7 +445,7 @@ func TestAConnectionWhoseFirstByteArrivesWhileItIsEvictedIsClosed(t *testing.T) 
 	})
 }
 
-func TestTheSocketIsThereWhateverOpenMadeOfIt(t *testing.T) {
+func TestSyscallConnReturnsTheSocketEvenIfOpenWrappedIt(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

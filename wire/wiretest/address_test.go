@@ -3,7 +3,7 @@ package wiretest
 import "testing"
 
 // Whoever asks for two addresses listens at neither of them yet.
-func TestNoAddressIsGivenTwice(t *testing.T) {
+func TestNoAddressIsReturnedTwice(t *testing.T) {
 	given := map[string]bool{}
 	for range 2000 { // of 20,000: some would be drawn twice
 		given[Address(t)] = true
