@@ -2,7 +2,7 @@ package wire
 
 import "runtime/metrics"
 
-// allocated is how many bytes f allocates, and whatever else allocates meanwhile.
+// allocated returns the bytes allocated while f runs.
 func allocated(f func()) uint64 {
 	before := heapAllocs()
 	f()

@@ -19,10 +19,10 @@ const (
 	attackCalls = 500      // of the budget
 	attackBytes = 16 << 20 // of the budget
 	attackOver  = 16 << 20 // beyond the budget: answers of calls that ran already, one message, and the reserve
-	attackHeap  = 96 << 20 // connections, what the attackers hold themselves, and what is made while the collector looks
+	attackHeap  = 96 << 20 // connections, the attackers' own memory, and what is allocated during a collection
 )
 
-// attackTime is how long an attack lasts: a moment, or as long as TEST_EASYMICRO_LONG is set for minutes.
+// attackTime returns the duration of an attack, which TEST_EASYMICRO_LONG extends to minutes.
 func attackTime() time.Duration {
 	if os.Getenv("TEST_EASYMICRO_LONG") != "" {
 		return 2 * time.Minute
@@ -30,7 +30,7 @@ func attackTime() time.Duration {
 	return 400 * time.Millisecond
 }
 
-// attacked is a server under attack, with healthy callers beside.
+// attacked is a server under attack that also has healthy callers.
 type attacked struct {
 	address string
 	budget  *wire.Budget
@@ -40,7 +40,7 @@ type attacked struct {
 	heap    atomic.Int64 // the most that was live
 }
 
-// attack has attackers at work for a while, each again and again, and checks what others notice of it.
+// attack runs strike repeatedly in concurrent attackers, and checks that healthy callers are not affected.
 func attack(t *testing.T, attackers int, strike func(a *attacked, c net.Conn)) {
 	if testing.Short() {
 		t.Skip("it keeps the processors busy for seconds")
@@ -89,7 +89,7 @@ func attack(t *testing.T, attackers int, strike func(a *attacked, c net.Conn)) {
 	})
 }
 
-// visit has one connection at work.
+// visit runs strike on one connection.
 func (a *attacked) visit(strike func(a *attacked, c net.Conn)) {
 	c, err := net.Dial("tcp", a.address)
 	if err != nil {
@@ -130,7 +130,7 @@ func slowOrEcho(ctx context.Context, req, res *wire.Frame) error {
 	return echo(ctx, req, res)
 }
 
-// again sends b until the attack is over, or the server has closed the connection.
+// again sends b until the attack is over or the server closes the connection.
 func again(a *attacked, c net.Conn, b []byte) {
 	for time.Now().Before(a.until) {
 		if _, err := c.Write(b); err != nil {
@@ -149,7 +149,7 @@ func TestFloodOfOneWayCallsDoesNotAffectOthers(t *testing.T) {
 	attack(t, 20, func(a *attacked, c net.Conn) { again(a, c, flood) })
 }
 
-// unread is echoes that their caller never reads.
+// unread returns calls whose answers the caller never reads.
 func unread() (b []byte) {
 	for seq := range uint64(100) {
 		b = wire.AppendFrame(b, wiretest.Request(seq, "Test", "Echo", wire.Raw, make([]byte, 64<<10)))

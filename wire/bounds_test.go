@@ -19,7 +19,7 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// mapped decodes itself with the help of the decoder, as most types with such a method do.
+// mapped decodes itself with the decoder, as most types with such a method do.
 type mapped struct{ texts map[string]string }
 
 func (m *mapped) DecodeMsgpack(d *msgpack.Decoder) error { return d.Decode(&m.texts) }
@@ -53,7 +53,7 @@ func TestMsgpackExtensionsDoNotCrashTypesThatDecodeThemselves(t *testing.T) {
 		}
 	}
 	if err := Decode(Msgpack, []byte("\x81\xa1k"+inList), new(untyped)); err == nil {
-		t.Error("an extension that nobody knows is decoded")
+		t.Error("an unknown extension is decoded")
 	}
 }
 
@@ -155,7 +155,7 @@ func TestTextIsNotMistakenForNestedMessages(t *testing.T) {
 	}
 }
 
-// namedGogo is a message with an Unmarshal that has no limit of depth.
+// namedGogo is a message whose Unmarshal has no depth limit.
 type namedGogo struct {
 	Name  string                `protobuf:"bytes,3,opt,name=name,proto3"`
 	Inner *namedGogo            `protobuf:"bytes,4,opt,name=inner,proto3"`
@@ -318,7 +318,7 @@ func TestNestedAnysAreBounded(t *testing.T) {
 	}
 }
 
-// shallowVT has the methods of vtprotobuf and is no message otherwise.
+// shallowVT has the methods of vtprotobuf but is not a proto.Message.
 type shallowVT struct{ Next *shallowVT }
 
 func (m *shallowVT) SizeVT() int {

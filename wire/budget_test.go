@@ -111,7 +111,7 @@ func TestTheBudgetIsExceededOnlyWhenNothingElseIsHeld(t *testing.T) {
 	b := wire.NewBudget(1, 1000)
 	first, second := b.NewShare(nil), b.NewShare(nil)
 	if !first.AcquireBytes(5000) || !first.AcquireCall() {
-		t.Error("nothing is held, and yet it is refused")
+		t.Error("refused although nothing is held")
 	}
 	if second.AcquireBytes(100) || second.AcquireCall() {
 		t.Error("there is nothing left")
@@ -181,7 +181,7 @@ func TestABudgetRefusesWithOverloaded(t *testing.T) {
 	}
 }
 
-// slowTaker is a connection whose peer reads little.
+// slowTaker is a Holder whose peer reads little.
 type slowTaker struct {
 	name           string
 	waiting, taken int64
@@ -263,7 +263,7 @@ func TestTheChargeOfACallIsReleasedAtItsEnd(t *testing.T) {
 	free := wire.NewCall(t.Context(), wire.CallOptions{})
 	defer free.End()
 	if err := free.Charge(1 << 40); err != nil {
-		t.Errorf("nobody counts, and yet: %v", err)
+		t.Errorf("a call without a Share: %v", err)
 	}
 }
 

@@ -172,7 +172,7 @@ func TestTypesThatAreNotProtobufAreReportedBeforeTheFirstCall(t *testing.T) {
 	}
 }
 
-// recursing has an Unmarshal without a limit of depth, as generated code has.
+// recursing has an Unmarshal without a depth limit, like generated code.
 type recursing struct{ gogoArgs }
 
 func (r *recursing) Unmarshal(b []byte) error {

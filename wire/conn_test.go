@@ -14,7 +14,7 @@ import (
 	"github.com/easymicro/easymicro/wire/wiretest"
 )
 
-// facing is a client connection and the peer it talks to, frame by frame.
+// facing returns a Conn and its peer.
 func facing(t testing.TB, o wire.ConnOptions) (*wire.Conn, *wiretest.Peer) {
 	t.Helper()
 	near, far := wiretest.Pipe()
@@ -251,7 +251,7 @@ func TestDialWithoutAListenerIsNoEndpoint(t *testing.T) {
 	wantError(t, err, code.Unavailable, code.ReasonNoEndpoint)
 }
 
-// A peer without codes reports a timeout in its own words. Its deadline was in whole milliseconds.
+// A peer without codes reports a timeout as text. Its deadline was in whole milliseconds.
 func TestAnErrorAfterThePeersDeadlineIsATimeout(t *testing.T) {
 	for _, test := range []struct {
 		name   string

@@ -20,7 +20,7 @@ type (
 	reply struct{ C int }
 )
 
-// stock does what the handlers behind the recordings do.
+// stock behaves like the handlers of the recordings.
 func stock(_ context.Context, req, res *wire.Frame) error {
 	if strings.HasSuffix(req.Metadata.Get(wire.MetaAuth), "bad") {
 		return code.Errorf(code.Unauthenticated, "invalid token")
@@ -117,7 +117,7 @@ func answeredInKind(t *testing.T, got *wire.Frame, waiting map[uint64]wire.Frame
 	t.Helper()
 	want, ok := waiting[got.Seq]
 	if !ok {
-		t.Fatalf("nobody waits for %+v", got)
+		t.Fatalf("unexpected answer %+v", got)
 	}
 	delete(waiting, got.Seq)
 	if err := wiretest.InKind(got, &want); err != nil {

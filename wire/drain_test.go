@@ -94,7 +94,7 @@ func TestDrainServesCallsInTransitAndClosesAfterSilence(t *testing.T) {
 			t.Errorf("got %+v", f)
 		}
 		time.Sleep(time.Second)
-		p.Send(wiretest.Request(2, "Test", "Echo", wire.Raw, nil)) // was on its way
+		p.Send(wiretest.Request(2, "Test", "Echo", wire.Raw, nil)) // in transit
 		if f := p.Receive(); f.Seq != 2 || f.Status != wire.StatusNormal {
 			t.Errorf("got %+v", f)
 		}

@@ -92,7 +92,7 @@ func TestOneWayCallsRunAfterTheirPeerDisconnectedWithUnsentAnswers(t *testing.T)
 	}
 }
 
-// dead is a connection that cannot be written to, whose reader is delayed.
+// dead is a connection that cannot be written to and whose reader is delayed.
 type dead struct {
 	net.Conn
 	held  time.Duration
@@ -152,7 +152,7 @@ func TestReceivedOneWayCallsRunEvenIfTheLostConnectionIsReadLate(t *testing.T) {
 	})
 }
 
-// only is a listener of one connection.
+// only is a listener for one connection.
 type only struct {
 	conn  net.Conn
 	ended <-chan struct{}

@@ -10,7 +10,7 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// overTheWire is f as a client reads it.
+// overTheWire returns f as a client reads it.
 func overTheWire(t testing.TB, f *Frame) *Frame {
 	t.Helper()
 	got, _, err := ParseFrame(AppendFrame(nil, f), Limits{})

@@ -37,7 +37,7 @@ func TestTextsOfStockPeersMapToCodes(t *testing.T) {
 		{"breaker open", code.Unavailable, ""},
 		{"request timeout", code.DeadlineExceeded, ""},
 
-		// What merely looks alike.
+		// Similar texts.
 		{"divide by zero", code.Unknown, ""},
 		{"I can't find service Arith", code.Unknown, ""},
 		{"Rpcx: can't find service Arith", code.Unknown, ""},
@@ -65,7 +65,7 @@ func TestTextsOfStockPeersMapToCodes(t *testing.T) {
 	}
 }
 
-// rpcx sends the reply along when a handler fails: then the handler has run, whatever its error says.
+// rpcx sends the reply with the error of a handler, which proves that the handler has run.
 func TestATextWithAReplyProvesNothing(t *testing.T) {
 	for text, want := range map[string]code.Code{
 		"rpcx: can't find service Arith": code.Unimplemented, "invalid token": code.Unknown, "request reached rate limit": code.Unknown,

@@ -19,8 +19,7 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// boundedAllocation fails when f allocates more than a peer's n bytes justify. What others allocate meanwhile may count,
-// so it is asked again before it is believed.
+// boundedAllocation fails if f allocates too much for n bytes from a peer. It retries, since other allocations count, too.
 func boundedAllocation(t *testing.T, n int, f func()) {
 	t.Helper()
 	allocationWithin(t, n, 16*n+64<<10, f)

@@ -13,7 +13,7 @@ import (
 	"github.com/easymicro/easymicro/wire/wiretest"
 )
 
-// blocking is a handler whose calls of the method Wait wait, and are counted.
+// blocking is a handler whose method Wait blocks. It counts running calls.
 func blocking(release <-chan struct{}) (h wire.HandlerFunc, running *atomic.Int64) {
 	running = new(atomic.Int64)
 	return func(_ context.Context, req, res *wire.Frame) error {
@@ -35,7 +35,7 @@ func packedZeros(t testing.TB, c wire.Compression, n int) []byte {
 	return b
 }
 
-// answers receives n frames and counts what they say.
+// answers receives n frames and counts their outcomes.
 func answers(p *wiretest.Peer, n int) (good, overloaded, other int) {
 	for range n {
 		f := p.Receive()
@@ -90,7 +90,7 @@ func TestCallsBeyondMaxInFlightAreParkedUpToALimitWhileHeartbeatsAreAnswered(t *
 	})
 }
 
-// A stock client closes a connection, with all calls on it, when its heartbeat is not answered for some time.
+// A stock client closes the connection when its heartbeat is not answered in time.
 func TestLongCallsOfAStockClientOutliveItsHeartbeats(t *testing.T) {
 	const calls, beat, patience = 1200, time.Second, 3 * time.Second
 	synctest.Test(t, func(t *testing.T) {

@@ -126,7 +126,7 @@ func TestBlackHoledPeerIsDetectedEvenIfItReadsNothing(t *testing.T) {
 	})
 }
 
-// The heartbeat waits behind a long request until right before the timeout, which counts from when it was taken.
+// The heartbeat waits behind a long request until right before the timeout, which restarts when the request is written.
 func TestAHeartbeatBehindALongRequestHasTheWholeTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := wiretest.Pipe()

@@ -12,8 +12,8 @@ import (
 	"github.com/easymicro/easymicro/wire/wiretest"
 )
 
-// Clients of the original easymicro take whatever has the sequence of a call that is out for its answer, and crash on a
-// heartbeat that they did not ask for.
+// Clients of easymicro 2019 take any frame with the sequence of a call in flight for its answer, and crash on an unexpected
+// heartbeat.
 func TestClientsOfEasymicro2019ReceiveOnlyTheirAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, func(ctx context.Context, req, res *wire.Frame) error {

@@ -8,8 +8,8 @@ import (
 	"github.com/easymicro/easymicro/wire"
 )
 
-// The msgpack decoder keeps a goroutine for each type of an embedded pointer. What zstd shares is made before a test can
-// make it in a bubble of synctest, which no other could use.
+// The msgpack decoder keeps a goroutine for each type of an embedded pointer. The shared zstd coders are created before any
+// test, since those created in a synctest bubble could not be used outside of it.
 func TestMain(m *testing.M) {
 	packed, err := wire.AppendCompressed(nil, wire.Zstd, []byte("text"))
 	if err != nil {

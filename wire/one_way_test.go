@@ -61,8 +61,7 @@ func TestUnreadOneWayCallsAreReturned(t *testing.T) {
 	}
 }
 
-// Of one-way calls it is only known that they run when one behind them has begun: those that were read may be dropped when
-// the peer's grace period ends.
+// One-way calls that were read may still be dropped when the peer's grace period ends, until they or later ones have begun.
 func TestOneWayCallsAreKeptUntilTheyHaveBegun(t *testing.T) {
 	ran := wiretest.With(&wire.Frame{Type: wire.Response}, wire.MetaHost, "h")
 	failed := wiretest.With(&wire.Frame{Type: wire.Response}, wire.MetaHost, "h")
@@ -169,7 +168,7 @@ func TestUnreadCallsKeepTheRestOfTheirDeadline(t *testing.T) {
 	})
 }
 
-// A connection keeps what is queued, and as much on its way: 32 MiB. Of the rest it reports the number.
+// A connection keeps what is queued and as much in transit: 32 MiB. It only counts the rest.
 func TestOneWayCallsThatAreTooManyToKeepAreCounted(t *testing.T) {
 	const calls, each, most = 40, 1 << 20, 32 << 20
 	c, p, back := keeping(t)
@@ -192,7 +191,7 @@ func TestOneWayCallsThatAreTooManyToKeepAreCounted(t *testing.T) {
 	}
 }
 
-// What the kernel has taken may be lost to a reset when the connection is closed: the peer says that it has read it.
+// Bytes that the kernel has accepted may be lost to a reset, so Close waits until the peer confirms that it has read them.
 func TestCloseWaitsUntilOneWayCallsAreRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, p := facing(t, wire.ConnOptions{})

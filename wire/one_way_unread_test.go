@@ -80,7 +80,7 @@ func TestUnreadCallsAreReturned(t *testing.T) {
 	}
 }
 
-// What came behind the first frame may well have been accepted before the peer crashed.
+// Frames after the first may have been accepted before the peer crashed.
 func TestOnlyTheLastDrainFrameProvesThatCallsWereNotRead(t *testing.T) {
 	c, p := facing(t, wire.ConnOptions{})
 	_, errs := several(t, c, p, 2)

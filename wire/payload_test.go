@@ -85,7 +85,7 @@ func jsonEntries(value string, n int) []byte {
 	return []byte(b.String())
 }
 
-// checkAllowance decodes data, and fails when that takes more memory than it may.
+// checkAllowance decodes data, and fails if that allocates more than allowed.
 func checkAllowance(t *testing.T, c Codec, data []byte, value func() any) {
 	t.Helper()
 	checkAllowed(t, data, func() error { return Decode(c, data, value()) })
@@ -543,7 +543,7 @@ func TestMaxBytesIsNeverExceeded(t *testing.T) {
 	}
 }
 
-// An extension in the place of a map is read as the head of one: these eight bytes would end the process.
+// The decoder would read an extension in place of a map as the map's header: these eight bytes would end the process.
 func TestMsgpackExtensionsAreNotMistakenForMaps(t *testing.T) {
 	for _, data := range []string{"\xc7\x05\x00\xdf\xff\xff\xff\xff", "\xd7\x00\xdf\xff\xff\xff\xff\x00\x00\x00", "\xc9\x00\x00\x00\x05\x00\xdf\x7f\xff\xff\xff"} {
 		for _, v := range []any{

@@ -20,8 +20,8 @@ func inUse() int64 {
 	return int64(m.HeapAlloc + m.StackInuse)
 }
 
-// connections opens n sockets to a listener of address, and returns what one costs, the near side included. It gives them
-// some time to come down to enough.
+// connections opens n sockets to address, and returns the memory of each, including the client side. It waits until that is
+// at most enough.
 func connections(t *testing.T, n int, address string, enough int64, use func(net.Conn)) int64 {
 	t.Helper()
 	conns := make([]net.Conn, 0, n)

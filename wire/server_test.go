@@ -65,8 +65,8 @@ func TestWorkersGrowWithBlockedCallsAndEndAfterwards(t *testing.T) {
 	})
 }
 
-// workersRunning counts the workers of all servers. It does not count goroutines of other kinds, which tests that came
-// before may have left behind for a moment.
+// workersRunning counts the workers of all servers, but not other goroutines, which earlier tests may have left for a
+// moment.
 func workersRunning() int {
 	stacks := make([]byte, 4<<20)
 	return bytes.Count(stacks[:runtime.Stack(stacks, true)], []byte("wire.(*workers).run("))

@@ -14,7 +14,7 @@ import (
 	"github.com/easymicro/easymicro/wire/wiretest"
 )
 
-// counting is an Observer that remembers.
+// counting is an Observer that records events.
 type counting struct {
 	mu      sync.Mutex
 	open    int
@@ -50,7 +50,7 @@ func (o *counting) count(reason string) int {
 	return o.reasons[reason]
 }
 
-// rig is a server on a network in memory.
+// rig is a server on an in-memory network.
 type rig struct {
 	*wire.Server
 	ln   *wiretest.Listener
@@ -101,7 +101,7 @@ func (r *rig) client(t testing.TB, o wire.ConnOptions) *wire.Conn {
 	return c
 }
 
-// onTCP is a server on a loopback socket.
+// onTCP starts a server on a loopback socket.
 func onTCP(t testing.TB, h wire.HandlerFunc, lim wire.Limits) (address string, s *wire.Server, seen *counting) {
 	t.Helper()
 	return onTCPWith(t, wire.ServerOptions{Handler: h, Limits: lim})
@@ -154,7 +154,7 @@ func wantError(t testing.TB, err error, c code.Code, reason string) {
 	wiretest.WantError(t, err, c, reason)
 }
 
-// eventually waits for something that an event outside of the test brings about.
+// eventually waits until a condition that the test cannot signal is true.
 func eventually(t testing.TB, what string, is func() bool) {
 	t.Helper()
 	wiretest.Within(t, 10*time.Second, what, is)

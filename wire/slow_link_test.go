@@ -39,7 +39,7 @@ func throttled(t testing.TB, far net.Conn, bytes int, interval time.Duration) ne
 	return near
 }
 
-// mebibyte answers calls of Get with 1 MiB, and others with nothing.
+// mebibyte answers Get with 1 MiB, and other methods with nothing.
 func mebibyte(_ context.Context, req, res *wire.Frame) error {
 	if req.Method == "Get" {
 		res.Payload = append(res.Payload, make([]byte, 1<<20)...)
@@ -110,7 +110,7 @@ func TestPeersAreCutOnlyAfterATimeoutWithoutProgress(t *testing.T) {
 	})
 }
 
-// stuck is a connection whose queue is full, to a peer that takes nothing yet.
+// stuck returns a connection with a full queue, whose peer does not read yet.
 func stuck(t *testing.T) (*wire.Conn, *wiretest.Peer) {
 	t.Helper()
 	c, p := facing(t, wire.ConnOptions{KeepaliveInterval: -1})

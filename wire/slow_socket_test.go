@@ -12,7 +12,7 @@ import (
 	"github.com/easymicro/easymicro/wire/wiretest"
 )
 
-// paced is a socket that is read at most at a rate.
+// paced is a socket whose reads are limited to a rate.
 type paced struct {
 	*net.TCPConn
 	rate float64 // bytes a second

@@ -7,8 +7,8 @@ import (
 	"github.com/easymicro/easymicro/wire"
 )
 
-// What raw calls cost is what the client and the connection cost, on both sides of the loopback: the server is in this
-// process, and the codec makes one for the reply.
+// Raw calls measure client and connection. Both sides count, since the server is in this process; the codec allocates once
+// for the reply.
 func TestCallsAllocateLittle(t *testing.T) {
 	if raceDetector {
 		t.Skip("the race detector allocates")

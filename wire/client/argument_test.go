@@ -94,7 +94,7 @@ func TestTLSToAPlainServerIsExplained(t *testing.T) {
 	}
 }
 
-// loop is a value that can lead back to itself.
+// loop is a value that can contain itself.
 type loop struct {
 	Next *loop
 	Any  any

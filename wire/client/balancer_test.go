@@ -29,7 +29,7 @@ func none(addresses ...string) *someone {
 	return s
 }
 
-// members are endpoints named a, b, …, with weights; their load is that of old where it had them.
+// members returns endpoints a, b, … with weights, and with the load they have in old.
 func members(old []*member, weights ...int64) []*member {
 	list := make([]*member, len(weights))
 	for i, w := range weights {
@@ -55,7 +55,7 @@ func picks(b balancer, f filter, n int) map[string]int {
 	return got
 }
 
-// wantShares says that the shares are as weights, to within off of the whole.
+// wantShares checks that the shares are proportional to the weights, within off.
 func wantShares(t *testing.T, got map[string]int, off float64, weights map[string]float64) {
 	t.Helper()
 	all, sum := 0.0, 0.0
@@ -266,7 +266,7 @@ func TestConsistentHashMovesFewKeys(t *testing.T) {
 		}
 		return n
 	}
-	// One goes, by the list or by the rules: its keys move, and no others.
+	// One is removed, by the list or by the rules: only its keys move.
 	for name, after := range map[string][]string{
 		"left the list":      where(newBalancer(ConsistentHash, members(nil, 1, 1, 1, 1, 1, 1, 1, 1, 1), nil)),
 		"must not be picked": where(newBalancer(ConsistentHash, list, nil), "j"),
@@ -275,7 +275,7 @@ func TestConsistentHashMovesFewKeys(t *testing.T) {
 			t.Errorf("%s: %d keys move, want the %d that it had", name, n, shares["j"])
 		}
 	}
-	// One comes: it takes its share, and nothing moves between the others.
+	// One is added: it gets its share, and nothing moves between the others.
 	after := where(newBalancer(ConsistentHash, members(nil, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1), nil))
 	if n := moved(after); n < keys/11*8/10 || n > keys/11*12/10 {
 		t.Errorf("%d keys move to the new one", n)

@@ -61,7 +61,7 @@ func TestACancelledCallEndsAtTheServerToo(t *testing.T) {
 	}
 }
 
-// A server that ends idle connections as calls are on their way to it loses none of them.
+// A server that closes idle connections while calls are in transit loses none of them.
 func TestCallsInTransitOnAnIdleConnectionThatEndsAreNotLost(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *network) {
 		const idle, rounds = 20 * time.Second, 100
@@ -130,7 +130,7 @@ func TestOneWayCallsBeforeACloseAreAllRun(t *testing.T) {
 	eventually(t, "all one-way calls are run", func() bool { return told.Load() == calls })
 }
 
-// vanishing serves an address with a peer that says nothing after its greeting.
+// vanishing serves an address with a peer that sends nothing after the first heartbeat.
 func (n *network) vanishing(address string, greets bool) (stop func()) {
 	ln := wiretest.Listen()
 	n.hosts[address] = ln

@@ -96,7 +96,7 @@ func ExampleNew() {
 	// Output: 42 <nil>
 }
 
-// A client whose calls are under rules.
+// A client with rules.
 func ExampleGuard() {
 	address, stop := serveArith()
 	defer stop()
@@ -130,7 +130,7 @@ func ExampleGuard() {
 	// RESOURCE_EXHAUSTED
 }
 
-// Two clients that watch their endpoints once.
+// Two clients that share a watch.
 func ExamplePool() {
 	address, stop := serveArith()
 	defer stop()

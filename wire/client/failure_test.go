@@ -13,7 +13,7 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// load is callers that call without a pause until they are stopped.
+// load is a set of callers that call continuously until stopped.
 type callers struct {
 	calls  atomic.Int64
 	failed atomic.Int64
@@ -97,7 +97,7 @@ func TestOnlyCallsInFlightFailWhenAServerIsKilled(t *testing.T) {
 	}
 }
 
-// counted has the client's dials counted, from when each was decided on: on a busy machine it may begin later.
+// counted counts the client's dials by the time of the decision: on a busy machine they may begin later.
 func counted(c *Client) func() []time.Time {
 	var mu sync.Mutex
 	var dials []time.Time
@@ -121,7 +121,7 @@ func counted(c *Client) func() []time.Time {
 	}
 }
 
-// wantSlow says that there were never more than two dials within a second.
+// wantSlow checks that there were at most two dials within a second.
 func wantSlow(t testing.TB, dials []time.Time) {
 	t.Helper()
 	for i := 2; i < len(dials); i++ {
@@ -303,8 +303,8 @@ func TestAlternatingListsLoseNoCall(t *testing.T) {
 	loseNoCallWhile(t, []string{a.address}, 1000, 1, func(i int) []string { return []string{[]string{a.address, b.address}[i%2]} })
 }
 
-// loseNoCallWhile calls without a pause while the list changes from the first to what next says, so many times, with some
-// calls after each change.
+// loseNoCallWhile calls continuously while the list changes from first to what next returns, several times, with some calls
+// after each change.
 func loseNoCallWhile(t *testing.T, first []string, changes int, calls int64, next func(i int) []string) {
 	t.Helper()
 	names := serving(first...)

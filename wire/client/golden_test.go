@@ -18,16 +18,16 @@ import (
 	"github.com/easymicro/easymicro/wire/wiretest"
 )
 
-// patience is how long anything may take before a test fails.
+// patience is the timeout of every step.
 const patience = 20 * time.Second
 
-// What the recorded services take and give.
+// Arguments and replies of the recorded services.
 type (
 	args  struct{ A, B int }
 	reply struct{ C int }
 )
 
-// stock is a stock server, as a test plays it, and a client of ours that calls it.
+// stock is a stock server, simulated by a test, and a client of ours that calls it.
 type stock struct {
 	*client.Client
 	t  *testing.T
@@ -66,7 +66,7 @@ func (s *stock) accept() *wiretest.Peer {
 	return p
 }
 
-// outcome is what became of a call.
+// outcome is the result of a call.
 type outcome struct {
 	reply    any
 	metadata wire.Metadata

@@ -15,7 +15,7 @@ import (
 	"github.com/easymicro/easymicro/wire/wiretest"
 )
 
-// Args and Reply are what the tests' services take and give.
+// Args and Reply are the argument and reply of the tests' services.
 type (
 	Args  struct{ A, B int }
 	Reply struct{ C int }
@@ -229,7 +229,7 @@ func wantError(t testing.TB, err error, c code.Code, reason string) *code.Error 
 	return e
 }
 
-// eventually waits for something that an event outside of the test brings about.
+// eventually waits until a condition that the test cannot signal is true.
 func eventually(t testing.TB, what string, is func() bool) {
 	t.Helper()
 	wiretest.Within(t, 20*time.Second, what, is)

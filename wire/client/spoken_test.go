@@ -15,7 +15,7 @@ import (
 	"github.com/easymicro/easymicro/wire/wiretest"
 )
 
-// imposter serves an address by something that is no server of calls, and returns what it was sent.
+// imposter serves an address with something that does not speak the protocol, and returns what it received.
 func imposter(t *testing.T, n *network, address string, says string, closes bool) (got func() []byte) {
 	t.Helper()
 	ln := wiretest.Listen()
@@ -97,7 +97,7 @@ func TestCallsAreSentOnlyToServersThatSpeakTheProtocol(t *testing.T) {
 	}
 }
 
-// ending is a server of one connection after the other: what each does is a function of its own.
+// ending serves one connection after the other, each with its own function.
 func ending(t *testing.T, n *network, address string, each ...func(p *wiretest.Peer)) (over <-chan struct{}) {
 	t.Helper()
 	ln := wiretest.Listen()
@@ -198,7 +198,7 @@ func TestAPeerThatNeverReadsIsTriedTwice(t *testing.T) {
 	})
 }
 
-// A server that ends idle connections is well, however soon it does.
+// A server that closes idle connections is healthy, however soon it does.
 func TestConnectionsThatEndBetweenCallsAreNoFailure(t *testing.T) {
 	for _, idle := range []time.Duration{600 * time.Millisecond, 5 * time.Second} {
 		inBubble(t, func(t *testing.T, n *network) {

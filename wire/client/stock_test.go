@@ -12,7 +12,7 @@ import (
 	"github.com/easymicro/easymicro/wire/wiretest"
 )
 
-// One test for each thing that is known of stock servers.
+// One test for each known property of stock servers.
 
 // six calls Arith.Mul with JSON in a goroutine of its own.
 func (s *stock) six(o ...client.CallOption) <-chan outcome {
@@ -120,7 +120,8 @@ func (o *onCue) Err() error {
 	}
 }
 
-// The original's server never answers a failed call. The deadline ends the wait, and the connection serves the next call.
+// A server of easymicro 2019 never answers a failed call. The deadline ends the wait, and the connection serves the next
+// call.
 func TestACallThatIsNeverAnsweredEndsAtItsDeadline(t *testing.T) {
 	s := newStock(t, client.Options{LowerCase: true})
 	done := make(chan error, 1)
@@ -142,7 +143,7 @@ func TestACallThatIsNeverAnsweredEndsAtItsDeadline(t *testing.T) {
 	wantSix(t, receive(t, next))
 }
 
-// The original's server answers one-way calls too.
+// A server of easymicro 2019 answers one-way calls, too.
 func TestAnswersToOneWayCallsAreIgnored(t *testing.T) {
 	s := newStock(t, client.Options{LowerCase: true})
 	sent := make(chan error, 1)
@@ -194,7 +195,7 @@ func TestEchoedHeartbeatsKeepAConnectionAlive(t *testing.T) {
 	wantSix(t, receive(t, done))
 }
 
-// An rpcx server may call its clients, one-way. Nobody here listens, whatever the sequence.
+// An rpcx server may send its clients one-way requests. They are ignored, whatever the sequence.
 func TestCallsOfTheServerAreDropped(t *testing.T) {
 	s := newStock(t, client.Options{})
 	done := s.six()
@@ -301,7 +302,7 @@ func TestFeaturesThatStockServersLackAreNotRequested(t *testing.T) {
 	wantSix(t, receive(t, done))
 }
 
-// The original's servers have all names in lower case and compare bytes. Rules and metrics have the name as it is.
+// Servers of easymicro 2019 have all names in lower case and compare bytes. Rules and metrics have the original name.
 func TestNamesAreInLowerCaseOnTheWireOnly(t *testing.T) {
 	var told []string
 	s := newStock(t, client.Options{LowerCase: true, Wrap: func(next wire.Handler) wire.Handler {

@@ -16,8 +16,8 @@ import (
 	"github.com/easymicro/easymicro/wire/wiretest"
 )
 
-// network is a network in memory, for tests on synctest's time. An address that is not served refuses; one that is
-// silent takes no connection and says nothing.
+// network is an in-memory network, for tests with synctest. An address that is not served refuses connections; a silent one
+// does not respond.
 type network struct {
 	t testing.TB
 
@@ -97,7 +97,7 @@ func (n *network) dialled(address string) []time.Time {
 	return slices.Clone(n.dials[address])
 }
 
-// inBubble runs a test on synctest's time. What it started must have ended with the client.
+// inBubble runs a test with synctest. Its goroutines must end with the client.
 func inBubble(t *testing.T, test func(t *testing.T, n *network)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) { test(t, newNetwork(t)) })

@@ -11,7 +11,7 @@ import (
 	"github.com/easymicro/easymicro/wire"
 )
 
-// another is a Wrap that hands on a frame of its own, and a context that ends with the one it has.
+// another is a Wrap that passes on a frame of its own and a derived context.
 func another(before func()) func(wire.Handler) wire.Handler {
 	return func(next wire.Handler) wire.Handler {
 		return wire.HandlerFunc(func(ctx context.Context, req, res *wire.Frame) error {
@@ -24,7 +24,7 @@ func another(before func()) func(wire.Handler) wire.Handler {
 
 type spanKey struct{}
 
-// ways are those to make a call.
+// ways are the ways to make a call.
 var ways = map[string]func(context.Context, *Client) error{
 	"Call": func(ctx context.Context, c *Client) error { return six(ctx, c) },
 	"Handle": func(ctx context.Context, c *Client) error {

@@ -20,7 +20,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// rejects remembers reasons.
+// rejects records reasons.
 type rejects struct {
 	mu sync.Mutex
 	n  map[string]int
@@ -122,7 +122,7 @@ func TestConnectionsGoToTheListenerOfTheirFirstByteWithAllBytes(t *testing.T) {
 	}
 }
 
-// A beginning of a PROXY header that is not one is passed on.
+// A connection that begins like a PROXY header but continues differently is passed on.
 func TestAPrefixOfAProxyHeaderIsPassedOn(t *testing.T) {
 	r := start(t, mux.Options{})
 	for _, sent := range []string{"P", "PROXY"} {
@@ -319,7 +319,7 @@ func TestClosedVirtualListenerEndsAcceptAndClosesItsConnections(t *testing.T) {
 	_ = accept(t, r.eight).Close()
 }
 
-// flaky fails to accept a few times before it works.
+// flaky is a listener whose first Accepts fail.
 type flaky struct {
 	net.Listener
 	left int
@@ -406,7 +406,7 @@ func TestSilentConnectionsAreEvictedAtTheMaximum(t *testing.T) {
 	}
 }
 
-// late is a connection that lets another goroutine run between reading and returning what it read.
+// late is a connection that yields between reading and returning what it has read.
 type late struct {
 	net.Conn
 	read, onward chan struct{}

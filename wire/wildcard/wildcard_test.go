@@ -42,7 +42,7 @@ func TestOnlyTheStarIsSpecial(t *testing.T) {
 	}
 }
 
-// naive matches by trying everything that a star may stand for.
+// naive matches by trying every text for every star.
 func naive(pattern, s string) bool {
 	switch {
 	case pattern == "":
@@ -98,8 +98,7 @@ func TestManyStarsTakeLinearTime(t *testing.T) {
 	}
 }
 
-// short are patterns of up to 3 signs, and all are the texts that tell two of them apart: up to 7 letters, of which x is
-// in no pattern.
+// short are all patterns of up to 3 characters. all are texts of up to 7 letters that distinguish them; x is in no pattern.
 func short() (*rapid.Generator[string], []string) {
 	var all []string
 	for n, last := 0, []string{""}; n <= 7; n++ {

@@ -9,7 +9,7 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// down is a client of a service whose only endpoint could not be reached for a while: it is dialled rarely.
+// down returns a client of a service whose only endpoint could not be reached for a while, so that it is dialled rarely.
 func down(t *testing.T, n *network, names *names, guard Guard) *Client {
 	t.Helper()
 	c := n.client(Options{Resolver: names, Guard: guard})
@@ -50,7 +50,7 @@ func TestEndpointThatIsListedAgainIsDialledBeforeItsBackoff(t *testing.T) {
 	}
 }
 
-// Rules that want to know whether an upstream is back need not wait until the client looks.
+// Rules that probe whether an upstream is back need not wait for the client's backoff.
 func TestRedialDialsBeforeTheBackoff(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *network) {
 		redial, soon := false, false
