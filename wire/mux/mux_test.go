@@ -399,7 +399,7 @@ func TestSilentConnectionsAreEvictedAtTheMaximum(t *testing.T) {
 			_ = accept(t, r.alpha).Close()
 			_ = near.Close()
 			if n := r.rejects.count(mux.RejectTooMany); n != 0 {
-				t.Errorf("%q: %d are turned away", first, n)
+				t.Errorf("%q: %d are rejected", first, n)
 			}
 			_ = r.stop()
 		})
