@@ -43,7 +43,9 @@ type File struct {
 
 // Validate finds what can be known to be wrong without the registry: names that stand twice, references to nothing,
 // fields that contradict each other, values that only make sense together.
-func (s *Set) Validate() Problems { return validate(s) }
+func (s *Set) Validate() Problems {
+	return validate(&report{m: s.Manifest, dir: s.Dir, rules: s.Rules, tokens: s.Tokens, now: time.Now()})
+}
 
 // Check adds what Validate finds to what is known to be wrong already, and returns all. If no error is among it, the
 // warnings become those of the set, and the set is Checked.
@@ -85,19 +87,6 @@ func (c Contents) GoString() string { return c.String() }
 // LogValue is String.
 func (c Contents) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
-// ExpiresSoon is how long before its end it is said that a rule or a token expires.
-const ExpiresSoon = 7 * 24 * time.Hour
-
-// Expiry is the end of a rule or a token that has one.
-type Expiry struct {
-	Rule     string // its name; empty for a token
-	Caller   string // of a token
-	Kinds    []Kind // of a rule
-	Mode     Mode
-	At       time.Time
-	Position Position
-}
-
 // Expiries returns the ends of rules that are not off and of tokens, the soonest first.
 func (s *Set) Expiries() []Expiry {
 	var list []Expiry
@@ -113,31 +102,4 @@ func (s *Set) Expiries() []Expiry {
 	}
 	slices.SortStableFunc(list, func(a, b Expiry) int { return a.At.Compare(b.At) })
 	return list
-}
-
-// Opens reports whether calls get through by the end that were refused before it.
-func (e Expiry) Opens() bool {
-	return e.Mode == Enforce && slices.ContainsFunc(e.Kinds, func(k Kind) bool {
-		return k == KindAccess || k == KindRateLimit || k == KindConcurrency || k == KindShed
-	})
-}
-
-// Effect says what the end means for calls.
-func (e Expiry) Effect() string {
-	switch {
-	case e.Rule == "":
-		return "its caller is refused"
-	case e.Opens():
-		return "calls that it refused get through"
-	}
-	return "it has no effect"
-}
-
-// soon is a warning that a rule or a token has not long to go.
-func (e Expiry) soon(now time.Time) (message string, ok bool) {
-	left := e.At.Sub(now)
-	if left <= 0 || left > ExpiresSoon {
-		return "", false
-	}
-	return fmt.Sprintf("expires on %s, within 7 days: then %s", e.At.Format(time.RFC3339), e.Effect()), true
 }

@@ -12,7 +12,7 @@ import (
 func DecodeManifest(file string, data []byte, env func(string) (string, bool)) (*Manifest, Problems) {
 	m := new(Manifest)
 	d := newDecoder(file, env)
-	d.file(data, reflect.ValueOf(m).Elem(), "empty: a manifest lists at least its services", false)
+	d.file(data, reflect.ValueOf(m).Elem(), fileKind{empty: "empty: a manifest lists at least its services", other: kubernetesObject})
 	m.at = d.finish()
 	m.complete()
 	return m, d.problems.Sort()
@@ -22,7 +22,7 @@ func DecodeManifest(file string, data []byte, env func(string) (string, bool)) (
 func DecodeRules(file string, data []byte, env func(string) (string, bool)) ([]Rule, Problems) {
 	var p PolicyFile
 	d := newDecoder(file, env)
-	d.file(data, reflect.ValueOf(&p).Elem(), "empty: to have no rules write `rules: []`", true)
+	d.file(data, reflect.ValueOf(&p).Elem(), fileKind{empty: "empty: to have no rules write `rules: []`", blank: true, other: notRules})
 	return p.Rules, d.problems.Sort()
 }
 
@@ -30,47 +30,19 @@ func DecodeRules(file string, data []byte, env func(string) (string, bool)) ([]R
 func DecodeTokens(file string, data []byte, env func(string) (string, bool)) ([]Token, Problems) {
 	var tokens []Token
 	d := newDecoder(file, env)
-	d.file(data, reflect.ValueOf(&tokens).Elem(), "empty: to have no tokens write `[]`", false)
+	d.file(data, reflect.ValueOf(&tokens).Elem(), fileKind{empty: "empty: to have no tokens write `[]`", other: notTokens})
 	return tokens, d.problems.Sort()
-}
-
-// Endpoint is an entry of a file named by resolve.file.
-type Endpoint struct {
-	Address  Address
-	Weight   int // 0 when none is written
-	Metadata map[string]string
-}
-
-// EndpointsFile is the content of a file named by resolve.file.
-type EndpointsFile struct {
-	Endpoints []listedEndpoint `yaml:"endpoints" required:"true" reload:"live" doc:"The endpoints. To have none write []."`
-}
-
-// listedEndpoint is an Endpoint as it is written; its address alone will do.
-type listedEndpoint struct {
-	Address  Address         `yaml:"address" required:"true" doc:"tcp://host:port, host:port or unix://path."`
-	Weight   int             `yaml:"weight" min:"1" max:"1000000" doc:"Share of the calls, where the load balancer weighs. Default: 1."`
-	Metadata map[string]word `yaml:"metadata" doc:"What upstreams[].group and load balancers look at; numbers need no quotes."`
-}
-
-// word is a scalar as it is written, whatever YAML takes it for.
-type word string
-
-// UnmarshalText takes any text.
-func (w *word) UnmarshalText(text []byte) error {
-	*w = word(text)
-	return nil
 }
 
 // DecodeEndpoints reads a file of endpoints. One without content is taken for an accident, and so are documents without.
 func DecodeEndpoints(file string, data []byte, env func(string) (string, bool)) ([]Endpoint, Problems) {
 	var f EndpointsFile
 	d := newDecoder(file, env)
-	if root := d.open(data, reflect.TypeFor[EndpointsFile](), "empty: to have no endpoints write `endpoints: []`", false); root != nil {
+	if root := d.open(data, fileKind{empty: "empty: to have no endpoints write `endpoints: []`", other: kubernetesObject}); root != nil {
 		spellOut(root)
 		d.value(root, reflect.ValueOf(&f).Elem(), &field{}, "")
 	}
-	problems := d.problems.With(f.check(d.finish()))
+	problems := d.problems.With(checkEndpoints(&f, d.finish()))
 	list := make([]Endpoint, 0, len(f.Endpoints))
 	for _, e := range f.Endpoints {
 		one := Endpoint{Address: e.Address, Weight: e.Weight}
@@ -109,8 +81,8 @@ func followed(n *yaml.Node) *yaml.Node {
 	return n
 }
 
-// check finds addresses that cannot be called, and those that stand there twice.
-func (f *EndpointsFile) check(at places) Problems {
+// checkEndpoints finds addresses that cannot be called or are listed twice.
+func checkEndpoints(f *EndpointsFile, at places) Problems {
 	var problems Problems
 	var seen names
 	for i, e := range f.Endpoints {
@@ -154,42 +126,52 @@ func OutlineOf(data []byte) Outline {
 	return o
 }
 
-// otherFile says what a file is instead of what it is taken for, or nothing: each of its keys would be told as unknown
-// otherwise.
-func otherFile(root *yaml.Node, wanted reflect.Type) string {
-	first := root
-	if root.Kind == yaml.SequenceNode && len(root.Content) > 0 {
-		first = root.Content[0]
-	}
-	if first.Kind != yaml.MappingNode {
-		return ""
-	}
-	isList := root.Kind == yaml.SequenceNode
-	isRules, isToken := isListOfRules(root), hasKey(first, "sha256")
-	switch policies, tokens := wanted == reflect.TypeFor[PolicyFile](), wanted == reflect.TypeFor[[]Token](); {
-	case !isList && hasKey(root, "apiVersion") && hasKey(root, "kind"):
-		return kubernetesObject(root)
-	case tokens && !isList && hasKey(root, "rules"):
-		return "is a policy file, which belongs under policies.files; a file of tokens is a list of {caller, sha256}"
-	case tokens && isRules:
-		return "is a list of rules: write rules: above it, and name the file under policies.files; a file of tokens is a list of {caller, sha256}"
-	case policies && isList && isToken && !isRules:
-		return "is a list of tokens, which belongs under auth.tokens.file; a policy file is a mapping with the key rules"
-	case policies && isRules:
+// notRules returns what a file is instead of a policy file, or "". Each of its keys would be an unknown one otherwise.
+func notRules(root *yaml.Node) string {
+	object := kubernetesObject(root)
+	switch {
+	case object != "":
+		return object
+	case isListOfRules(root):
 		return "must be a mapping with the key rules, not a list: write rules: above it"
-	case policies && !isList && hasKey(root, "services") && !hasKey(root, "rules"):
+	case isListWith(root, "sha256"):
+		return "is a list of tokens, which belongs under auth.tokens.file; a policy file is a mapping with the key rules"
+	case root.Kind == yaml.MappingNode && hasKey(root, "services") && !hasKey(root, "rules"):
 		return "is a manifest, not a policy file, which is a mapping with the key rules"
+	}
+	return ""
+}
+
+// notTokens is notRules for files of tokens.
+func notTokens(root *yaml.Node) string {
+	object := kubernetesObject(root)
+	switch {
+	case object != "":
+		return object
+	case isListOfRules(root):
+		return "is a list of rules: write rules: above it, and name the file under policies.files; a file of tokens is a list of {caller, sha256}"
+	case root.Kind == yaml.MappingNode && hasKey(root, "rules"):
+		return "is a policy file, which belongs under policies.files; a file of tokens is a list of {caller, sha256}"
 	}
 	return ""
 }
 
 // isListOfRules reports whether the first element of a list is a rule, by its keys.
 func isListOfRules(root *yaml.Node) bool {
-	return root.Kind == yaml.SequenceNode && len(root.Content) > 0 && hasKey(root.Content[0], "match") && !hasKey(root.Content[0], "sha256")
+	return isListWith(root, "match") && !isListWith(root, "sha256")
 }
 
-// kubernetesObject says what to take out of an object.
+// isListWith reports whether the first element of a list has a key.
+func isListWith(root *yaml.Node, key string) bool {
+	return root.Kind == yaml.SequenceNode && len(root.Content) > 0 &&
+		root.Content[0].Kind == yaml.MappingNode && hasKey(root.Content[0], key)
+}
+
+// kubernetesObject returns what to do with a file that is a Kubernetes object, or "".
 func kubernetesObject(root *yaml.Node) string {
+	if root.Kind != yaml.MappingNode || !hasKey(root, "apiVersion") || !hasKey(root, "kind") {
+		return ""
+	}
 	kind := ""
 	for i := 0; i+1 < len(root.Content); i += 2 {
 		if root.Content[i].Value == "kind" {

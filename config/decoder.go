@@ -39,30 +39,35 @@ func (d *decoder) try(n *yaml.Node, t reflect.Type, f *field) *Problem {
 	return &apart.problems[0]
 }
 
-// file decodes a whole file; empty is what is said about one without content. With blank, a file
-// of documents that have none holds nothing.
-func (d *decoder) file(data []byte, into reflect.Value, empty string, blank bool) {
-	if root := d.open(data, into.Type(), empty, blank); root != nil {
+// fileKind is what sets the kinds of files apart.
+type fileKind struct {
+	empty string                       // what is wrong with a file without content
+	blank bool                         // empty documents are content enough
+	other func(root *yaml.Node) string // what the file is instead, or ""
+}
+
+// file decodes a whole file.
+func (d *decoder) file(data []byte, into reflect.Value, kind fileKind) {
+	if root := d.open(data, kind); root != nil {
 		d.value(root, into, &field{}, "")
 	}
 }
 
 // open parses a whole file and expands its variables. It returns nil when there is nothing to decode.
-func (d *decoder) open(data []byte, into reflect.Type, empty string, blank bool) *yaml.Node {
-	root, isBlank, problem := parse(data)
-	if problem != nil {
+func (d *decoder) open(data []byte, kind fileKind) *yaml.Node {
+	root, blank, problem := parse(data)
+	switch {
+	case problem != nil:
 		problem.File = d.name
 		d.problems = append(d.problems, *problem)
 		return nil
-	}
-	if root == nil && isBlank && blank {
+	case root == nil && blank && kind.blank:
+		return nil
+	case root == nil || root.Kind == yaml.ScalarNode && root.ShortTag() == "!!null":
+		d.problems = append(d.problems, Problem{File: d.name, Line: 1, Column: 1, Message: kind.empty})
 		return nil
 	}
-	if root == nil || (root.Kind == yaml.ScalarNode && root.ShortTag() == "!!null") {
-		d.problems = append(d.problems, Problem{File: d.name, Line: 1, Column: 1, Message: empty})
-		return nil
-	}
-	if other := otherFile(root, into); other != "" {
+	if other := kind.other(root); other != "" {
 		d.problem(root, "", other, "")
 		return nil
 	}
@@ -373,24 +378,20 @@ func (d *decoder) pairs(n *yaml.Node, path string, each func(key, value *yaml.No
 
 // free decodes into an any, for handlers that want one.
 func (d *decoder) free(n *yaml.Node, v reflect.Value, path string) {
-	var target reflect.Value
-	switch n.Kind {
-	case yaml.MappingNode:
-		target = reflect.New(reflect.TypeFor[map[string]any]()).Elem()
-	case yaml.SequenceNode:
-		target = reflect.New(reflect.TypeFor[[]any]()).Elem()
-	default:
-		switch n.ShortTag() {
-		case "!!int":
-			target = reflect.New(reflect.TypeFor[int64]()).Elem()
-		case "!!float":
-			target = reflect.New(reflect.TypeFor[float64]()).Elem()
-		case "!!bool":
-			target = reflect.New(reflect.TypeFor[bool]()).Elem()
-		default:
-			target = reflect.New(reflect.TypeFor[string]()).Elem()
-		}
+	t := reflect.TypeFor[string]()
+	switch {
+	case n.Kind == yaml.MappingNode:
+		t = reflect.TypeFor[map[string]any]()
+	case n.Kind == yaml.SequenceNode:
+		t = reflect.TypeFor[[]any]()
+	case n.ShortTag() == "!!int":
+		t = reflect.TypeFor[int64]()
+	case n.ShortTag() == "!!float":
+		t = reflect.TypeFor[float64]()
+	case n.ShortTag() == "!!bool":
+		t = reflect.TypeFor[bool]()
 	}
+	target := reflect.New(t).Elem()
 	d.value(n, target, &field{}, path)
 	v.Set(target)
 }

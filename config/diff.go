@@ -9,85 +9,6 @@ import (
 	"strings"
 )
 
-// Change is one difference between two sets.
-type Change struct {
-	Subject  string   `json:"subject"`        // the rule, service or listener by name; or a block of the manifest
-	Path     string   `json:"path,omitempty"` // inside the subject; empty when the subject itself was added or removed
-	Old      string   `json:"old,omitempty"`
-	New      string   `json:"new,omitempty"`
-	Text     string   `json:"text"` // in words, without subject and place: rateLimit.rate 500 → 1
-	Class    Class    `json:"class"`
-	Position Position `json:"position,omitzero"` // in the new set; in the old one for what was removed
-}
-
-// Changes are the differences: of the manifest in its order, then of the rules in the order of the new set, then what
-// was removed.
-type Changes []Change
-
-// Class is the strongest class among the changes; Live when there are none.
-func (c Changes) Class() Class {
-	strongest := Live
-	for _, change := range c {
-		if change.Class.weight() > strongest.weight() {
-			strongest = change.Class
-		}
-	}
-	return strongest
-}
-
-// Pending are the changes that take effect with the next start only.
-func (c Changes) Pending() Changes {
-	var pending Changes
-	for _, change := range c {
-		if change.Class == Restart {
-			pending = append(pending, change)
-		}
-	}
-	return pending
-}
-
-// String is all lines in one.
-func (c Changes) String() string { return strings.Join(c.Lines(), "; ") }
-
-// Lines has one line for each subject: "arith-mul: rateLimit.rate 500 → 1, burst 1000 → 1 (policies.yaml:4)".
-func (c Changes) Lines() []string {
-	var lines []string
-	for i := 0; i < len(c); {
-		first, end := c[i], i+1
-		texts := []string{first.Text}
-		for ; end < len(c) && first.joins(c[end]); end++ {
-			texts = append(texts, withoutParent(c[end-1].Path, c[end]))
-		}
-		line := strings.Join(texts, ", ")
-		if first.Path != "" && first.Subject != "" {
-			line = first.Subject + ": " + line
-		}
-		if !first.Position.IsZero() {
-			line += " (" + first.Position.String() + ")"
-		}
-		lines = append(lines, line)
-		i = end
-	}
-	return lines
-}
-
-// joins tells that the changes stand in one line: of one subject, or else of one block of the manifest.
-func (c Change) joins(next Change) bool {
-	if c.Path == "" || next.Path == "" || c.Subject != next.Subject {
-		return false
-	}
-	block := func(path string) string { return strings.SplitN(path, ".", 2)[0] }
-	return c.Subject != "" || block(c.Path) == block(next.Path)
-}
-
-// withoutParent is the text of a change, without the block that the one before it named already.
-func withoutParent(before string, c Change) string {
-	if p := parent(c.Path); p != "" && p == parent(before) {
-		return strings.TrimPrefix(c.Text, p+".")
-	}
-	return c.Text
-}
-
 // Diff tells how the meaning of next differs from that of old: fields by value with their defaults, rules, services and
 // listeners by name. Order, comments and spelling do not count. Nothing that may be secret is shown.
 func Diff(old, next *Set) Changes {
@@ -313,36 +234,6 @@ func (d *setDiffer) tokens(old, next []Token) {
 			d.add(Change{Subject: "tokens", Text: t.String() + " removed", Class: Live, Position: t.position})
 		}
 	}
-}
-
-// Class says what a change of a field takes.
-type Class string
-
-// The classes, from the mildest to the strongest.
-const (
-	Live    Class = "live"    // from one call to the next
-	Rolling Class = "rolling" // services or listeners are opened and closed, no call is lost
-	Restart Class = "restart" // takes effect with the next start; until then it is pending
-)
-
-func (c Class) weight() int {
-	switch c {
-	case Restart:
-		return 2
-	case Rolling:
-		return 1
-	default:
-		return 0
-	}
-}
-
-// Few returns the changes, of many only the first ones and how many more there are.
-func (c Changes) Few() Changes {
-	if len(c) <= mostChanges+1 {
-		return c
-	}
-	more := Change{Text: fmt.Sprintf("and %d more changes", len(c)-mostChanges), Class: c[mostChanges:].Class()}
-	return append(c[:mostChanges:mostChanges], more)
 }
 
 // contents tells which files have something else in them now.

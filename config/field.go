@@ -1,7 +1,6 @@
 package config
 
 import (
-	"encoding"
 	"fmt"
 	"reflect"
 	"slices"
@@ -9,7 +8,6 @@ import (
 	"strings"
 	"time"
 	"unicode"
-	"unicode/utf8"
 )
 
 // field is what the tags of a struct field say.
@@ -137,16 +135,6 @@ func newField(sf reflect.StructField, name string, index []int) *field {
 		f.laterEnum = strings.Split(later, ",")
 	}
 	return f
-}
-
-// fold makes rate_limit, rate-limit and RateLimit one word.
-func fold(word string) string {
-	return strings.Map(func(r rune) rune {
-		if r == '_' || r == '-' || r == ' ' || r == utf8.RuneError {
-			return -1
-		}
-		return unicode.ToLower(r)
-	}, word)
 }
 
 // check compares a decoded scalar with what the tags of its field allow.
@@ -352,12 +340,25 @@ var (
 	patternsType   = reflect.TypeFor[Patterns]()
 	exceptionsType = reflect.TypeFor[Exceptions]()
 	keyType        = reflect.TypeFor[Key]()
-	durationType   = reflect.TypeFor[Duration]()
-	stdDuration    = reflect.TypeFor[time.Duration]()
-	bytesType      = reflect.TypeFor[Bytes]()
-	shareType      = reflect.TypeFor[Share]()
-	rateType       = reflect.TypeFor[Rate]()
-	addressType    = reflect.TypeFor[Address]()
-	timeType       = reflect.TypeFor[time.Time]()
-	textType       = reflect.TypeFor[encoding.TextUnmarshaler]()
+)
+
+// Class says what a change of a field takes.
+type Class string
+
+func (c Class) weight() int {
+	switch c {
+	case Restart:
+		return 2
+	case Rolling:
+		return 1
+	default:
+		return 0
+	}
+}
+
+// The classes, from the mildest to the strongest.
+const (
+	Live    Class = "live"    // from one call to the next
+	Rolling Class = "rolling" // services or listeners are opened and closed, no call is lost
+	Restart Class = "restart" // takes effect with the next start; until then it is pending
 )

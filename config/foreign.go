@@ -1,66 +1,11 @@
 package config
 
 import (
-	"fmt"
 	"reflect"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
-
-	"go.yaml.in/yaml/v4"
-
-	"github.com/easymicro/easymicro/wire/code"
 )
-
-func ratePair(word string, value *yaml.Node) (ours, pair string) {
-	tag := value.ShortTag()
-	isNumber := value.Kind == yaml.ScalarNode && (tag == "!!int" || tag == "!!float")
-	if unit := durationUnits[strings.TrimPrefix(word, "per")]; unit != "" && isNumber && len(word) > 2 {
-		return "rate", "rate: " + value.Value + ", per: 1" + unit
-	}
-	switch {
-	case (word == "day" || word == "perday") && isNumber:
-		return "rate", "rate: " + value.Value + ", per: 24h"
-	case word == "clientmaxrate" && isNumber:
-		return "rate", "rate: " + value.Value + ", key: caller"
-	case word == "sourcecriterion" && value.Kind == yaml.MappingNode:
-		for i := 0; i+1 < len(value.Content); i += 2 {
-			switch name := value.Content[i+1].Value; fold(value.Content[i].Value) {
-			case "ipstrategy":
-				return "key", "key: peer"
-			case "requestheadername":
-				return "key", "key: metadata." + strings.ToLower(name)
-			}
-		}
-	}
-	return "", ""
-}
-
-var (
-	inARow  = regexp.MustCompile(`(?i)consecutive_?(?:failures|errors)\s*(>=?)\s*([0-9]{1,8})$`)
-	ofAll   = regexp.MustCompile(`(?i)(?:Network|Response|Failure|Error)[A-Za-z]*Ratio(?:\([^)]*\))?\s*>=?\s*(0?\.[0-9]{1,4}|[0-9]{1,2}%)$`)
-	isWhole = regexp.MustCompile(`^[1-9][0-9]{0,8}$`)
-)
-
-func breakerPair(word string, value *yaml.Node) (ours, pair string) {
-	switch {
-	case word == "trip" || word == "expression" || word == "readytotrip":
-		if m := inARow.FindStringSubmatch(value.Value); m != nil {
-			n, _ := strconv.Atoi(m[2])
-			if m[1] == ">" {
-				n++
-			}
-			return "consecutiveFailures", fmt.Sprintf("consecutiveFailures: %d", max(n, 1))
-		}
-		if m := ofAll.FindStringSubmatch(value.Value); m != nil {
-			return "failureRate", "failureRate: " + m[1]
-		}
-	case word == "threshold" && isWhole.MatchString(value.Value):
-		return "consecutiveFailures", "consecutiveFailures: " + value.Value
-	}
-	return "", ""
-}
 
 // foreignValue is our word for that of another system, or "".
 func foreignValue(f *field, text string) string {
@@ -116,25 +61,6 @@ func foreignHint(t reflect.Type, word string) string {
 		return "unknown key: rateLimit bounds the calls in a time, concurrency those at the same time"
 	}
 	return ""
-}
-
-// foreignCode is the code, or the list of codes, that a status of HTTP, a number of gRPC or a word of Envoy stands for.
-func foreignCode(text string) string {
-	if n, err := strconv.Atoi(text); err == nil && n > 0 && n < len(code.All()) {
-		return code.Code(n).String()
-	}
-	return foreignCodes[fold(text)]
-}
-
-var foreignCodes = map[string]string{
-	"400": "INVALID_ARGUMENT", "401": "UNAUTHENTICATED", "403": "PERMISSION_DENIED", "404": "NOT_FOUND", "408": "DEADLINE_EXCEEDED",
-	"409": "ABORTED", "412": "FAILED_PRECONDITION", "429": "RESOURCE_EXHAUSTED", "500": "INTERNAL", "501": "UNIMPLEMENTED",
-	"502": "UNAVAILABLE", "503": "UNAVAILABLE", "504": "DEADLINE_EXCEEDED",
-	"5xx": "[UNAVAILABLE, DEADLINE_EXCEEDED, INTERNAL]", "gatewayerror": "[UNAVAILABLE, DEADLINE_EXCEEDED]",
-	"connectfailure": "UNAVAILABLE", "refusedstream": "UNAVAILABLE", "reset": "UNAVAILABLE", "resetbeforerequest": "UNAVAILABLE",
-	"retriable4xx": "ABORTED", "timeout": "DEADLINE_EXCEEDED", "deadlineexceeded": "DEADLINE_EXCEEDED", "error": "INTERNAL",
-	"resourceexhausted": "RESOURCE_EXHAUSTED", "ratelimited": "RESOURCE_EXHAUSTED", "envoyratelimited": "RESOURCE_EXHAUSTED",
-	"networkerror": "UNAVAILABLE", "unavailable": "UNAVAILABLE", "internal": "INTERNAL", "unknown": "UNKNOWN",
 }
 
 // foreignKey is our key for what other systems call otherwise; word is folded.

@@ -35,7 +35,7 @@ type endpoint struct {
 
 // addresses checks the addresses of the host, and that no two of them are one.
 func (c listenerChecker) addresses() {
-	m := c.set.Manifest
+	m := c.m
 	var all []endpoint
 	for i, l := range m.Listeners {
 		all = append(all, endpoint{path: fmt.Sprintf("listeners[%d].address", i), text: l.Address})
@@ -58,7 +58,7 @@ func (c listenerChecker) addresses() {
 
 // given is 0 for a field that has its default, else 1.
 func (c listenerChecker) given(path string) int {
-	m := c.set.Manifest
+	m := c.m
 	if m.Written(path) || m.sources[path] != "" {
 		return 1
 	}
@@ -69,7 +69,7 @@ func (c listenerChecker) given(path string) int {
 func (c listenerChecker) owner(e *endpoint, text Address) string {
 	where := "default"
 	if c.given(e.path) == 1 {
-		where = c.set.Manifest.Position(e.path).String()
+		where = c.m.Position(e.path).String()
 	}
 	if e.text != text {
 		return fmt.Sprintf("%s %s (%s)", e.path, e.text, where)
@@ -94,7 +94,7 @@ func (c listenerChecker) locate(e *endpoint) bool {
 	e.network = network
 	if network == "unix" {
 		if e.host = filepath.Clean(address); !filepath.IsAbs(address) {
-			e.host = filepath.Join(c.set.Dir, address)
+			e.host = filepath.Join(c.dir, address)
 		}
 		return true
 	}
@@ -114,7 +114,7 @@ func (e *endpoint) conflicts(other endpoint) bool {
 
 func (c listenerChecker) listeners() {
 	var byName names
-	m := c.set.Manifest
+	m := c.m
 	for i, l := range m.Listeners {
 		path := fmt.Sprintf("listeners[%d]", i)
 		if first, taken := byName.taken(l.Name, m.Position(path+".name")); taken {
@@ -139,7 +139,7 @@ func (c listenerChecker) listeners() {
 }
 
 func (c listenerChecker) operators() {
-	m := c.set.Manifest
+	m := c.m
 	if m.Admin.Address == "" || m.Admin.TokenFile != "" || m.Admin.Address.Loopback() {
 		return
 	}
@@ -151,7 +151,7 @@ func (c listenerChecker) operators() {
 // metrics checks that the path of the metrics is one that nothing else of the admin and health listeners has.
 func (c listenerChecker) metrics() {
 	const field = "telemetry.metrics.path"
-	at := c.set.Manifest.Telemetry.Metrics.Path
+	at := c.m.Telemetry.Metrics.Path
 	bare := strings.TrimSuffix(at, "/")
 	switch {
 	case !strings.HasPrefix(at, "/"): // reported already
@@ -174,7 +174,7 @@ func reservedPath(bare string) bool {
 }
 
 func (c listenerChecker) traces() {
-	t := c.set.Manifest.Telemetry.Traces
+	t := c.m.Telemetry.Traces
 	_, err := t.OTLP()
 	if err == nil {
 		return

@@ -187,3 +187,8 @@ func networkNarrowness(network string) int {
 }
 
 func isGlob(pattern string) bool { return !wildcard.IsExact(pattern) }
+
+// anonymousMatches tells whether patterns can match a caller that is not known.
+func anonymousMatches(patterns Patterns) bool {
+	return len(patterns) == 0 || wildcard.MatchAny(patterns, "anonymous")
+}

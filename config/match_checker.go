@@ -35,7 +35,7 @@ func (c *matchChecker) check(r *Rule) {
 // may be an upstream.
 func (c *matchChecker) calledService(r *Rule) {
 	upstreams, _ := c.called(r)
-	if len(upstreams) == 0 || len(r.Match.Service) == 0 || c.set.Manifest.Gateway.Remote != nil {
+	if len(upstreams) == 0 || len(r.Match.Service) == 0 || c.m.Gateway.Remote != nil {
 		return
 	}
 	var services []string
@@ -63,7 +63,7 @@ func (c *matchChecker) exceptions(r *Rule) {
 	if m.Except != nil && len(m.Except) == 0 {
 		c.rule(r, "match.except", "is an empty list, which excludes nothing: leave the key out")
 	}
-	anonymous := len(c.set.Manifest.Auth.Identify) == 0
+	anonymous := len(c.m.Auth.Identify) == 0
 	for i := range m.Except {
 		e, path := &m.Except[i], r.exceptPath(i)
 		switch {
@@ -138,9 +138,9 @@ type callerNames struct {
 }
 
 func (c *matchChecker) knownCallers() *callerNames {
-	k := &callerNames{complete: c.set.Tokens != nil && slices.Equal(c.set.Manifest.Auth.Identify, []string{"token"})}
+	k := &callerNames{complete: c.tokens != nil && slices.Equal(c.m.Auth.Identify, []string{"token"})}
 	k.sorted = append(k.sorted, "anonymous")
-	for _, t := range c.set.Tokens {
+	for _, t := range c.tokens {
 		k.sorted = append(k.sorted, t.Caller)
 	}
 	slices.Sort(k.sorted)
@@ -191,7 +191,7 @@ func (c *matchChecker) peer(r *Rule) {
 
 // withoutAddress is a listener whose callers have no address.
 func (c *matchChecker) withoutAddress() *Listener {
-	m := c.set.Manifest
+	m := c.m
 	if slices.Contains(m.Auth.TrustedProxies, UnixPeers) {
 		return nil
 	}
@@ -229,7 +229,7 @@ func keyParts(r *Rule) Key {
 
 // unmapped warns of metadata that plain HTTP callers have no way to give.
 func (c *matchChecker) unmapped(r *Rule) {
-	m := c.set.Manifest
+	m := c.m
 	if !slices.ContainsFunc(m.Listeners, func(l Listener) bool { return slices.Contains(l.Protocols, "http") }) {
 		return
 	}
@@ -278,12 +278,7 @@ func (c *matchChecker) match(r *Rule) {
 		c.rule(r, "match.method", "needs service or upstream")
 	}
 	c.calledService(r)
-	if len(c.set.Manifest.Auth.Identify) == 0 && !anonymousMatches(r.Match.Caller) {
+	if len(c.m.Auth.Identify) == 0 && !anonymousMatches(r.Match.Caller) {
 		c.rule(r, "match.caller", "matches no call: without auth.identify every caller is anonymous").Warning = true
 	}
-}
-
-// anonymousMatches tells whether patterns can match a caller that is not known.
-func anonymousMatches(patterns Patterns) bool {
-	return len(patterns) == 0 || wildcard.MatchAny(patterns, "anonymous")
 }

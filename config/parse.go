@@ -48,7 +48,7 @@ func parse(data []byte) (root *yaml.Node, blank bool, problem *Problem) {
 			}
 			return root, blank, nil
 		case err != nil:
-			return nil, false, syntaxProblem(text, err).without(text, data)
+			return nil, false, unshifted(syntaxProblem(text, err), len(text) > len(data))
 		case n > maxDocuments:
 			return nil, false, &Problem{Line: doc.Line, Column: doc.Column, Message: fmt.Sprintf("more than %d documents", maxDocuments)}
 		case isBlank(&doc):
@@ -261,6 +261,14 @@ func syntaxProblem(data []byte, err error) *Problem {
 		words = "invalid YAML: " + e.Message
 	}
 	return &Problem{Line: max(at.Line, 1), Column: max(at.Column, 1), Message: words}
+}
+
+// unshifted returns the problem with its column in the file, without the prefix that the parser was given.
+func unshifted(p *Problem, prefixed bool) *Problem {
+	if prefixed && p.Line == 1 {
+		p.Column = max(p.Column-len(flowPrefix), 1)
+	}
+	return p
 }
 
 // opened is where the thing began that went wrong.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/easymicro/easymicro/wire/code"
@@ -174,4 +175,23 @@ func codeName(text string) (normal, message, suggestion string) {
 		message += "; known are " + strings.Join(names, ", ")
 	}
 	return text, message, suggestion
+}
+
+// foreignCode is the code, or the list of codes, that a status of HTTP, a number of gRPC or a word of Envoy stands for.
+func foreignCode(text string) string {
+	if n, err := strconv.Atoi(text); err == nil && n > 0 && n < len(code.All()) {
+		return code.Code(n).String()
+	}
+	return foreignCodes[fold(text)]
+}
+
+var foreignCodes = map[string]string{
+	"400": "INVALID_ARGUMENT", "401": "UNAUTHENTICATED", "403": "PERMISSION_DENIED", "404": "NOT_FOUND", "408": "DEADLINE_EXCEEDED",
+	"409": "ABORTED", "412": "FAILED_PRECONDITION", "429": "RESOURCE_EXHAUSTED", "500": "INTERNAL", "501": "UNIMPLEMENTED",
+	"502": "UNAVAILABLE", "503": "UNAVAILABLE", "504": "DEADLINE_EXCEEDED",
+	"5xx": "[UNAVAILABLE, DEADLINE_EXCEEDED, INTERNAL]", "gatewayerror": "[UNAVAILABLE, DEADLINE_EXCEEDED]",
+	"connectfailure": "UNAVAILABLE", "refusedstream": "UNAVAILABLE", "reset": "UNAVAILABLE", "resetbeforerequest": "UNAVAILABLE",
+	"retriable4xx": "ABORTED", "timeout": "DEADLINE_EXCEEDED", "deadlineexceeded": "DEADLINE_EXCEEDED", "error": "INTERNAL",
+	"resourceexhausted": "RESOURCE_EXHAUSTED", "ratelimited": "RESOURCE_EXHAUSTED", "envoyratelimited": "RESOURCE_EXHAUSTED",
+	"networkerror": "UNAVAILABLE", "unavailable": "UNAVAILABLE", "internal": "INTERNAL", "unknown": "UNKNOWN",
 }

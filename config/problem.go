@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/easymicro/easymicro/wire/code"
 )
 
 // Problem is one thing that is wrong with the set, and where. A warning does not keep a set from being applied.
@@ -198,10 +200,8 @@ func parent(path string) string {
 	return path[:max(strings.LastIndexAny(path, ".["), 0)]
 }
 
-const (
-	mostAlike   = 20  // problems of one kind in a list that is short
-	mostChanges = 100 // changes in one
-)
+// maxAlike is how many problems of one kind a short list has.
+const maxAlike = 20
 
 // Few returns the problems, of those that are alike only the first ones and how many more there are. Alike are warnings, or
 // problems that are none, at the same place of different list elements.
@@ -221,12 +221,12 @@ func (p Problems) Few() Problems {
 		k := of(&p[i])
 		shown[k]++
 		switch {
-		case shown[k] <= mostAlike || count[k] == mostAlike+1:
+		case shown[k] <= maxAlike || count[k] == maxAlike+1:
 			few = append(few, p[i])
-		case shown[k] == mostAlike+1:
+		case shown[k] == maxAlike+1:
 			more := p[i]
 			more.Path, more.Suggestion = k.path, ""
-			more.Message = fmt.Sprintf("and %d more like these: easymicro validate lists all", count[k]-mostAlike)
+			more.Message = fmt.Sprintf("and %d more like these: easymicro validate lists all", count[k]-maxAlike)
 			few = append(few, more)
 		}
 	}
@@ -248,14 +248,6 @@ func withoutIndexes(path string) string {
 		}
 		b.WriteString("]")
 	}
-}
-
-// without is the problem in data, which stands in text behind the prefix.
-func (p *Problem) without(text, data []byte) *Problem {
-	if p.Line == 1 && len(text) > len(data) {
-		p.Column = max(p.Column-len(flowPrefix), 1)
-	}
-	return p
 }
 
 // recorder collects the problems of one file, and the places of its values.
@@ -324,3 +316,6 @@ func (r *recorder) intern(path string) string {
 func (r *recorder) place(n *yaml.Node, path string) {
 	r.at.list = append(r.at.list, place{path: r.intern(path), line: int32(n.Line), column: int32(n.Column)})
 }
+
+// clip is what a message repeats of a text that stands in a file.
+func clip(s string) string { return code.Clip(s, 64) }

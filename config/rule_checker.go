@@ -1,21 +1,20 @@
 package config
 
 import (
+	"fmt"
+	"slices"
+	"strings"
 	"time"
-)
 
-// checkRules checks each rule, and what rules say together.
-func checkRules(r *report) {
-	ruleChecker{r}.check()
-	checkTimings(r)
-}
+	"github.com/easymicro/easymicro/wire/code"
+)
 
 // ruleChecker checks what all rules have: a name, a match, a mode, a side, and kinds.
 type ruleChecker struct{ *report }
 
 func (c ruleChecker) check() {
 	var byName, byWas names
-	rules := c.set.Rules
+	rules := c.rules
 	if len(rules) > MaxRules {
 		r := &rules[MaxRules]
 		c.rule(r, "", "the set has %d rules: at most %d are allowed", len(rules), MaxRules)
@@ -104,3 +103,233 @@ func (c ruleChecker) side(r *Rule) {
 		c.rule(r, "match.peer", "is for incoming calls: with upstream there is no peer, and the rule would match nothing")
 	}
 }
+
+// Bounds of a rate limit.
+const (
+	minPerSecond  = 1.0 / (24 * 60 * 60)
+	maxPerSecond  = 1e8
+	usualRatePer  = time.Second
+	rateTolerance = 1e-9 // 1 per 24h is allowed, whatever floats make of it
+)
+
+// kindChecker checks the kinds of a rule, each in itself.
+type kindChecker struct{ *report }
+
+// retriesNothing finds upstreams none of whose methods may run twice. Calls may still be idempotent by what their handler
+// says, and what was provably not run is sent again in any case.
+func (c kindChecker) retriesNothing(r *Rule) {
+	upstreams, places := c.called(r)
+	for i, u := range upstreams {
+		if len(u.Idempotent) > 0 {
+			continue
+		}
+		c.rule(r, "retry", "no method is idempotent at upstream %s: only calls that were provably not run are sent again; list methods under idempotent (%s)",
+			u.Name, c.m.Position(places[i])).Warning = true
+	}
+}
+
+func (c kindChecker) check(r *Rule) {
+	if len(r.Kinds()) == 0 {
+		c.rule(r, "", "the rule has no effect: add %s", kindsOfSide(r))
+	}
+	if r.RateLimit != nil {
+		c.rateLimit(r)
+	}
+	if r.Concurrency != nil {
+		c.concurrency(r)
+	}
+	if r.Access != nil {
+		c.access(r)
+	}
+	if r.CircuitBreaker != nil {
+		c.breaker(r)
+	}
+	if r.Retry != nil {
+		c.retry(r)
+	}
+	if r.Hedge != nil {
+		c.hedge(r)
+	}
+	if r.OutlierDetection != nil {
+		c.outliers(r)
+	}
+}
+
+func (c kindChecker) rateLimit(r *Rule) {
+	l := r.RateLimit
+	if l.Rate > 0 && l.Per > 0 {
+		perSecond := float64(l.Rate) / l.Per.Std().Seconds()
+		if perSecond < minPerSecond*(1-rateTolerance) || perSecond > maxPerSecond*(1+rateTolerance) {
+			c.rule(r, "rateLimit.rate", "%s per %s is out of range: from 1 a day to 10^8 a second", l.Rate, l.Per)
+		} else {
+			c.burst(r)
+		}
+	}
+	if l.OnExceed != OnExceedWait && r.at.written("rateLimit.maxWait") {
+		c.rule(r, "rateLimit.maxWait", "has no effect without onExceed: wait").Warning = true
+	}
+	if len(l.Key) == 0 && r.at.written("rateLimit.maxKeys") {
+		c.rule(r, "rateLimit.maxKeys", "has no effect without key").Warning = true
+	}
+	c.limitKey(r)
+}
+
+// limitKey is about what the calls of a bucket have in common.
+func (c kindChecker) limitKey(r *Rule) {
+	key := r.RateLimit.Key
+	for i, part := range key {
+		path, kind := keyPath(key, i), keyKind(part)
+		switch {
+		case slices.ContainsFunc(key[:i], func(other string) bool { return keyKind(other) == kind }):
+			c.rule(r, path, "%s is listed twice", kind)
+		case kind == KeyPeer && r.ClientSide():
+			c.rule(r, path, "peer is for incoming calls: with match.upstream there is no peer; use caller, method or metadata.NAME")
+		}
+	}
+	if r.at.written("rateLimit.onMissingKey") && !slices.ContainsFunc(key, func(part string) bool { return strings.HasPrefix(part, KeyMetadata) }) {
+		c.rule(r, "rateLimit.onMissingKey", "has no effect: no part of the key is metadata.NAME").Warning = true
+	}
+}
+
+// quotaTime is from when on a limit is a quota: its bucket takes longer to fill than the next deployment may be away, so
+// that what restarts give is a part of what it lets through.
+const quotaTime = time.Hour
+
+// burst warns of what comes at once: all of a long time, when nobody chose a burst, and the burst of a quota after each
+// restart, which fills the bucket.
+func (c kindChecker) burst(r *Rule) {
+	l := r.RateLimit
+	lumps := l.Per.Std() > usualRatePer && r.at.written("rateLimit.per") && !r.at.written("rateLimit.burst") && l.Burst > 1
+	fills := float64(l.Burst) / float64(l.Rate) * l.Per.Std().Seconds()
+	quota := (l.Per.Std() >= quotaTime || fills >= quotaTime.Seconds()) && !c.idle(r)
+	if !quota {
+		if lumps {
+			c.rule(r, "rateLimit.per", "without burst all calls of one %s may come at once: set burst", l.Per).Warning = true
+		}
+		return
+	}
+	each := ""
+	if r.at.written("rateLimit.key") {
+		each = " for each key"
+	}
+	calls := "1 call"
+	if l.Burst > 1 {
+		calls = fmt.Sprintf("%d calls", l.Burst)
+	}
+	more := fmt.Sprintf("each restart of the host fills the bucket, and lets %s more than %s per %s through%s", calls, l.Rate, l.Per, each)
+	path := "rateLimit.per"
+	switch {
+	case lumps:
+		more += "; without burst all calls of one " + l.Per.String() + " may come at once: set a smaller burst"
+	case l.Burst > 1:
+		path = "rateLimit.burst"
+		more += "; a smaller burst reduces that"
+	}
+	c.rule(r, path, "%s", more).Warning = true
+}
+
+func (c kindChecker) concurrency(r *Rule) {
+	limit := r.Concurrency
+	if limit.Max == 0 && limit.Adaptive == nil && !r.at.written("concurrency.max") {
+		c.rule(r, "concurrency", "max is required")
+	}
+	if limit.Queue == 0 && r.at.written("concurrency.queueTimeout") {
+		c.rule(r, "concurrency.queueTimeout", "has no effect without queue").Warning = true
+	}
+}
+
+func (c kindChecker) access(r *Rule) {
+	a := r.Access
+	if a.Allow == nil && a.Deny == nil {
+		c.rule(r, "access", "has no effect: add allow or deny")
+	}
+	if a.Allow != nil && len(a.Allow) == 0 {
+		c.rule(r, "access.allow", "is empty: to refuse everyone write deny: [{caller: \"*\"}]")
+	}
+	if a.Deny != nil && len(a.Deny) == 0 {
+		c.rule(r, "access.deny", "is empty: leave the key out")
+	}
+	if len(a.Allow) == 0 || len(c.m.Auth.Identify) > 0 || r.Mode == Off {
+		return
+	}
+	if !slices.ContainsFunc(a.Allow, func(e AccessEntry) bool { return anonymousMatches(e.Caller) }) {
+		c.rule(r, "access.allow", "refuses every call: without auth.identify every caller is anonymous").Warning = true
+	}
+}
+
+func (c kindChecker) breaker(r *Rule) {
+	b := r.CircuitBreaker
+	if b.FailureRate == 0 && b.ConsecutiveFailures == 0 && b.SlowCallRate == 0 &&
+		!r.at.written("circuitBreaker.failureRate") && !r.at.written("circuitBreaker.slowCallRate") && !r.at.written("circuitBreaker.consecutiveFailures") {
+		c.rule(r, "circuitBreaker", "never opens: it needs failureRate, consecutiveFailures or slowCallRate")
+	}
+	if b.SlowCallRate > 0 && b.SlowCallDuration == 0 {
+		c.rule(r, "circuitBreaker.slowCallRate", "needs slowCallDuration")
+	}
+	if b.SlowCallDuration > 0 && b.SlowCallRate == 0 {
+		c.rule(r, "circuitBreaker.slowCallDuration", "has no effect without slowCallRate").Warning = true
+	}
+	if i := slices.Index(b.FailOn, code.Cancelled.String()); i >= 0 {
+		c.rule(r, fmt.Sprintf("circuitBreaker.failOn[%d]", i), "has no effect: a call that its caller cancelled is never a failure").Warning = true
+	}
+	if len(b.FailOn) == 0 {
+		c.rule(r, "circuitBreaker.failOn", "is empty: nothing would be a failure; leave the key out for the default")
+	}
+}
+
+func kindsOfSide(r *Rule) string {
+	if r.ClientSide() {
+		return "rateLimit, concurrency, timeout, retry, hedge, circuitBreaker or outlierDetection"
+	}
+	return "rateLimit, concurrency, access, timeout or circuitBreaker"
+}
+
+func (c kindChecker) retry(r *Rule) {
+	p := r.Retry
+	if p.InitialBackoff > p.MaxBackoff {
+		path := "retry.maxBackoff"
+		if !r.at.written(path) {
+			path = "retry.initialBackoff"
+		}
+		c.rule(r, path, "initialBackoff (%s) is longer than maxBackoff (%s)", p.InitialBackoff, p.MaxBackoff)
+	}
+	if len(p.RetryOn) == 0 {
+		c.rule(r, "retry.retryOn", "is empty: nothing would be sent again; leave the key out for the default")
+	}
+	if i := slices.Index(p.RetryOn, "CANCELLED"); i >= 0 {
+		c.rule(r, fmt.Sprintf("retry.retryOn[%d]", i), "has no effect: a call that its caller cancelled is never sent again").Warning = true
+	}
+	if p.FailMode != Failfast && r.Mode != Off {
+		c.retriesNothing(r)
+	}
+	if p.FailMode == Failfast && (r.at.written("retry.maxAttempts") || r.at.written("retry.retryOn")) {
+		c.rule(r, "retry.failMode", "failfast sends nothing again: the other fields have no effect").Warning = true
+	}
+}
+
+func (c kindChecker) hedge(r *Rule) {
+	h := r.Hedge
+	upstreams, places := c.called(r)
+	for i, u := range upstreams {
+		for j, m := range h.Methods {
+			if !mayOverlap(m, u.Idempotent) {
+				c.rule(r, fmt.Sprintf("hedge.methods[%d]", j), "%s is not idempotent at upstream %s, and is never sent twice: add it to idempotent (%s)",
+					m, u.Name, c.m.Position(places[i])).Warning = true
+			}
+		}
+	}
+}
+
+func (c kindChecker) outliers(r *Rule) {
+	o := r.OutlierDetection
+	if o.BaseEjectionTime > o.MaxEjectionTime {
+		path := "outlierDetection.maxEjectionTime"
+		if !r.at.written(path) {
+			path = "outlierDetection.baseEjectionTime"
+		}
+		c.rule(r, path, "baseEjectionTime (%s) is longer than maxEjectionTime (%s)", o.BaseEjectionTime, o.MaxEjectionTime)
+	}
+}
+
+// MaxRules is how many rules a set may have.
+const MaxRules = 20_000

@@ -2,6 +2,7 @@ package config
 
 import (
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -101,3 +102,13 @@ func strange(a, b string) int {
 }
 
 func abs(n int) int { return max(n, -n) }
+
+// fold makes rate_limit, rate-limit and RateLimit one word.
+func fold(word string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '_' || r == '-' || r == ' ' || r == utf8.RuneError {
+			return -1
+		}
+		return unicode.ToLower(r)
+	}, word)
+}

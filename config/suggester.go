@@ -208,11 +208,6 @@ func (s *suggester) quotes(message, suggestion string, n *yaml.Node, t reflect.T
 	return message, suggestion
 }
 
-const (
-	withoutQuotes   = "leave out the quotes"
-	inQuotesInstead = "write it in quotes"
-)
-
 // keyAndValue is the suggestion for a key that is meant otherwise: with its value if that has to change as well.
 func (s *suggester) keyAndValue(ours string, key, value *yaml.Node, f *field, secret bool) string {
 	if value.Kind != yaml.ScalarNode || s.quiet || secret || s.vars.expanded[value] != "" {

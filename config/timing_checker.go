@@ -30,10 +30,10 @@ func checkTimings(c *report) {
 		timeouts: enforced(c, func(r *Rule) bool { return r.Timeout != nil }),
 		retries:  enforced(c, func(r *Rule) bool { return r.Retry != nil }),
 		limits:   enforced(c, func(r *Rule) bool { return r.RateLimit != nil && len(r.RateLimit.Key) == 0 }),
-		attempts: mostAttempts(c.set.Rules),
+		attempts: mostAttempts(c.rules),
 	}
-	for i := range c.set.Rules {
-		r := &c.set.Rules[i]
+	for i := range c.rules {
+		r := &c.rules[i]
 		if c.idle(r) || len(subjects(r)) == 0 || !slices.ContainsFunc(r.Kinds(), hasTimes) {
 			continue
 		}
@@ -266,7 +266,7 @@ func (p *timingChecker) ofOutliers(r *Rule) {
 		if n == 1 {
 			what = "it has one endpoint, and one always stays"
 		}
-		p.rule(r, path, "ejects no endpoint of %s: %s (%s)", u.Name, what, p.set.Manifest.Position(places[i]+".resolve.endpoints")).Warning = true
+		p.rule(r, path, "ejects no endpoint of %s: %s (%s)", u.Name, what, p.m.Position(places[i]+".resolve.endpoints")).Warning = true
 	}
 }
 
@@ -303,8 +303,8 @@ type ruleIndex struct {
 
 func enforced(c *report, has func(*Rule) bool) ruleIndex {
 	index := ruleIndex{has: has, byName: map[string][]*Rule{}}
-	for i := range c.set.Rules {
-		r := &c.set.Rules[i]
+	for i := range c.rules {
+		r := &c.rules[i]
 		if !has(r) || c.idle(r) || !r.carriedOut() {
 			continue
 		}

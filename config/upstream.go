@@ -84,3 +84,31 @@ type ClientTLS struct {
 	KeyFile    string `yaml:"keyFile" doc:"PEM file of the own key."`
 	ServerName string `yaml:"serverName" pattern:"hostname" doc:"Name that the certificate must have. Default: the host of the address."`
 }
+
+// Endpoint is an entry of a file named by resolve.file.
+type Endpoint struct {
+	Address  Address
+	Weight   int // 0 when none is written
+	Metadata map[string]string
+}
+
+// EndpointsFile is the content of a file named by resolve.file.
+type EndpointsFile struct {
+	Endpoints []listedEndpoint `yaml:"endpoints" required:"true" reload:"live" doc:"The endpoints. To have none write []."`
+}
+
+// listedEndpoint is an Endpoint as it is written; its address alone will do.
+type listedEndpoint struct {
+	Address  Address         `yaml:"address" required:"true" doc:"tcp://host:port, host:port or unix://path."`
+	Weight   int             `yaml:"weight" min:"1" max:"1000000" doc:"Share of the calls, where the load balancer weighs. Default: 1."`
+	Metadata map[string]word `yaml:"metadata" doc:"What upstreams[].group and load balancers look at; numbers need no quotes."`
+}
+
+// word is a scalar as it is written, whatever YAML takes it for.
+type word string
+
+// UnmarshalText takes any text.
+func (w *word) UnmarshalText(text []byte) error {
+	*w = word(text)
+	return nil
+}

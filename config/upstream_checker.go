@@ -18,7 +18,7 @@ func (c upstreamChecker) check() {
 }
 
 func (c upstreamChecker) discovery() {
-	m := c.set.Manifest
+	m := c.m
 	if m.Discovery == nil {
 		return
 	}
@@ -44,7 +44,7 @@ func (c upstreamChecker) discovery() {
 
 // members checks the URLs of a cluster: all with TLS or none.
 func (c upstreamChecker) members(path string, e *Etcd) {
-	if len(e.Endpoints) == 0 && c.set.Manifest.Written(path+".endpoints") {
+	if len(e.Endpoints) == 0 && c.m.Written(path+".endpoints") {
 		c.manifest(path+".endpoints", "is empty: list the URL of at least one member")
 	}
 	var seen names
@@ -79,7 +79,7 @@ func (c upstreamChecker) members(path string, e *Etcd) {
 		if u.Scheme == "http" && e.TLS != nil {
 			c.manifest(at, "does not use TLS, though tls is set").Suggestion = "https://" + u.Host
 		}
-		if first, taken := seen.taken(host, c.set.Manifest.Position(at)); taken {
+		if first, taken := seen.taken(host, c.m.Position(at)); taken {
 			c.manifest(at, "%s is listed in %s already", text, first)
 		}
 	}
@@ -121,7 +121,7 @@ func (c upstreamChecker) register(path string, e *Etcd) {
 		}
 		return
 	}
-	l := c.set.Manifest.PublishedListener()
+	l := c.m.PublishedListener()
 	if l == nil {
 		c.manifest(path, "no listener serves rpcx over TCP: add one, or set advertise: host:port")
 		return
@@ -148,7 +148,7 @@ func (c upstreamChecker) localCluster(e *Etcd) bool {
 
 func (c upstreamChecker) upstreams() {
 	var byName names
-	m := c.set.Manifest
+	m := c.m
 	used, known := m.usedUpstreams()
 	for i := range m.Upstreams {
 		u, path := &m.Upstreams[i], fmt.Sprintf("upstreams[%d]", i)
@@ -170,13 +170,13 @@ func (c upstreamChecker) upstreams() {
 func (c upstreamChecker) resolve(path string, r *Resolve) {
 	var given []string
 	for _, way := range []string{"etcd", "endpoints", "dns", "file"} {
-		if c.set.Manifest.Written(path + "." + way) {
+		if c.m.Written(path + "." + way) {
 			given = append(given, way)
 		}
 	}
 	switch len(given) {
 	case 0:
-		if c.set.Manifest.Written(path) {
+		if c.m.Written(path) {
 			c.manifest(path, "has no effect: set one of etcd, endpoints, dns and file")
 		}
 		return
@@ -207,7 +207,7 @@ func (c upstreamChecker) endpoints(path string, list []Address) {
 	for i, a := range list {
 		at := fmt.Sprintf("%s[%d]", path, i)
 		key, wrong := a.callable()
-		if first, taken := seen.taken(key, c.set.Manifest.Position(at)); wrong == "" && taken {
+		if first, taken := seen.taken(key, c.m.Position(at)); wrong == "" && taken {
 			wrong = fmt.Sprintf("%s is listed in %s already", a, first)
 		}
 		if wrong != "" {
@@ -236,7 +236,7 @@ func (c upstreamChecker) dns(path, name string) {
 
 func (c upstreamChecker) balancer(path string, b *LoadBalancer) {
 	switch hashes := b.Policy == "consistentHash"; {
-	case hashes && b.HashOn == "" && !c.set.Manifest.Written(path+".hashOn"):
+	case hashes && b.HashOn == "" && !c.m.Written(path+".hashOn"):
 		c.manifest(path+".policy", "consistentHash needs hashOn: metadata.NAME or argument.FIELD")
 	case !hashes && b.HashOn != "":
 		c.manifest(path+".hashOn", "is for policy: consistentHash, not for %s", b.Policy)

@@ -1,0 +1,117 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// report collects the problems of one set: of errors and of warnings the first few hundred, so that neither hides the other.
+type report struct {
+	m        *Manifest
+	dir      string // its directory
+	rules    []Rule
+	tokens   []Token
+	now      time.Time
+	problems Problems
+	settled  int // of the problems, that are errors or warnings for good
+	errors   int
+	warnings int
+}
+
+func (c *report) sorted() Problems {
+	c.settle()
+	return c.problems.Sort()
+}
+
+// manifest reports a problem of the manifest, at the value of path.
+func (c *report) manifest(path, format string, args ...any) *Problem {
+	return c.add(c.m.Position(path), path, fmt.Sprintf(format, args...))
+}
+
+// rule reports a problem of a rule, at the value of a path inside it.
+func (c *report) rule(r *Rule, path, format string, args ...any) *Problem {
+	return c.add(r.Position(path), join(r.path, path), fmt.Sprintf(format, args...))
+}
+
+func (c *report) add(at Position, path, message string) *Problem {
+	c.settle()
+	c.problems = append(c.problems, Problem{File: at.File, Line: at.Line, Column: at.Column, Path: path, Message: message})
+	return &c.problems[len(c.problems)-1]
+}
+
+// settle counts the problem that was added last, which whoever added it may have made a warning since, and drops it when
+// there are many like it.
+func (c *report) settle() {
+	if c.settled == len(c.problems) {
+		return
+	}
+	last := &c.problems[c.settled]
+	count := &c.errors
+	if last.Warning {
+		count = &c.warnings
+	}
+	*count++
+	switch {
+	case *count > maxProblems+1:
+		c.problems = c.problems[:c.settled]
+		return
+	case *count > maxProblems && !last.Warning:
+		last.Path, last.Message, last.Suggestion = "", restNotShown, ""
+	}
+	c.settled++
+}
+
+// names finds what has the same name twice.
+type names struct{ first map[string]Position }
+
+// taken is where the name was used first, if it was; otherwise it is used now.
+func (n *names) taken(name string, at Position) (first Position, taken bool) {
+	if n.first == nil {
+		n.first = map[string]Position{}
+	}
+	if first, taken := n.first[name]; taken {
+		return first, true
+	}
+	n.first[name] = at
+	return Position{}, false
+}
+
+// called are the upstreams of the manifest that a client-side rule is about.
+func (c *report) called(r *Rule) (list []*Upstream, places []string) {
+	for i := range c.m.Upstreams {
+		u := &c.m.Upstreams[i]
+		if r.Match.Upstream.match(u.Name) && !r.Match.Except.ofUpstream(u.Name) {
+			list, places = append(list, u), append(places, fmt.Sprintf("upstreams[%d]", i))
+		}
+	}
+	return list, places
+}
+
+// knownCluster checks a reference to an entry of discovery.etcd.
+func (c *report) knownCluster(path, name string) {
+	var known []string
+	if d := c.m.Discovery; d != nil {
+		for i := range d.Etcd {
+			known = append(known, d.Etcd[i].Name)
+		}
+	}
+	if slices.Contains(known, name) {
+		return
+	}
+	if len(known) == 0 {
+		c.manifest(path, "this manifest has no discovery.etcd")
+		return
+	}
+	c.manifest(path, "discovery.etcd has no entry named %s", clip(name)).Suggestion = Suggest(name, known)
+}
+
+// printable tells that text is fit for logs and screens, and not longer than most bytes.
+func printable(text string, most int) bool {
+	return len(text) <= most && !strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) })
+}
+
+// idle reports whether a rule takes no part.
+func (c *report) idle(r *Rule) bool { return r.Mode == Off || r.Expired(c.now) }
