@@ -261,3 +261,6 @@ func fields(t reflect.Type) []reflect.StructField {
 	}
 	return all
 }
+
+// Where the schemas of the released binary are kept.
+const base = "https://github.com/easymicro/easymicro/schema/"

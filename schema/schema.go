@@ -12,9 +12,6 @@ import (
 	"github.com/easymicro/easymicro/registry"
 )
 
-// Where the schemas of the released binary are kept.
-const base = "https://github.com/easymicro/easymicro/schema/"
-
 // Manifest is the JSON Schema (2020-12) of a manifest for a binary with these handlers. Services are names that an
 // editor may suggest where a rule or a route names a service; others are accepted too.
 func Manifest(reg *registry.Registry, services ...string) ([]byte, error) {

@@ -2,57 +2,16 @@
 package load
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
-
-	"github.com/spf13/pflag"
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/config/files"
 )
-
-// Options configure Load and Read.
-type Options struct {
-	// Flags that were given override everything else: --listen, --name, --log-level, --log-format, --admin-listen. They
-	// survive reloads, because every load gets them. Flags missing from the set are ignored.
-	Flags *pflag.FlagSet
-	// Env looks up ${VAR} in the files; nil is the environment. EASYMICRO_* is always taken from the environment.
-	Env func(name string) (string, bool)
-	// Reload reports that a good set is running: the fallback is not tried.
-	Reload bool
-	// Manifest replaces the content of the manifest, for hosts that have none on disk. The path then only names it, and
-	// its directory is where relative paths start.
-	Manifest []byte
-	// At, if set, is called with each path before it is touched, so that a caller can name the file that does not answer.
-	At func(path string)
-	// RetryAfter is how long to wait before a set with errors is read a second time, for editors that write in place;
-	// zero reads once.
-	RetryAfter time.Duration
-	// Seen is a reading of the same path with the same options. Load builds the set from it, which it can be used for once,
-	// instead of reading the files a first time.
-	Seen *Reading
-
-	used map[string]bool // the variables that were looked up
-}
-
-func (o Options) complete() Options {
-	if o.Env == nil {
-		o.Env = os.LookupEnv
-	}
-	if o.At == nil {
-		o.At = func(string) {}
-	}
-	o.used = make(map[string]bool)
-	return o
-}
-
-// lookup is Env, and remembers the names.
-func (o Options) lookup(name string) (string, bool) {
-	o.used[name] = true
-	return o.Env(name)
-}
 
 // Load reads the manifest at path and all that belongs to it. The error is an *Error when the files, flags or variables
 // are wrong; any other error means that the manifest cannot be read at all.
@@ -157,4 +116,153 @@ func (d directories) add(dir string) {
 	if target, err := filepath.EvalSymlinks(dir); err == nil {
 		d[target] = true
 	}
+}
+
+// builder makes the set of a reading.
+type builder struct{ *Reading }
+
+// set returns the set, or the one with the fallback files if that may be used.
+func (b builder) set() (*config.Set, error) {
+	set, problems := b.build(b.policies)
+	lost := b.lost(b.matched, b.policies)
+	problems = problems.With(lost)
+	if problems.Err() == nil {
+		problems = append(problems, b.fallbackWarnings()...)
+		if !b.o.Reload || len(b.decoded.Policies.Fallback) == 0 { // else the fallback may use variables, and was not read
+			problems = append(problems, Unknown(b.o.used)...)
+		}
+		set.Warnings = problems.Warnings().Sort()
+		return set, nil
+	}
+	if fallback := b.fallback(&problems, lost); fallback != nil {
+		return fallback, nil
+	}
+	return nil, &Error{Problems: problems, Hash: b.hash}
+}
+
+// build decodes and checks the set with these policy files.
+func (b builder) build(policies []file) (*config.Set, config.Problems) {
+	problems := slices.Clone(b.problems)
+	if b.decoded == nil {
+		return nil, problems.Sort()
+	}
+	set := &config.Set{Manifest: b.decoded, Dir: b.dir, Hash: b.hash, Env: b.o.Env}
+	problems = append(problems, override(set.Manifest, b.o.Flags)...)
+	set.Files = append(set.Files, b.manifest.shown())
+	set.Rules = append(set.Rules, set.Manifest.Policies.Rules...)
+	for _, f := range policies {
+		set.Files = append(set.Files, f.shown())
+		if f.problem != nil {
+			continue
+		}
+		rules, found := config.DecodeRules(f.display, f.data, b.o.lookup)
+		set.Rules, problems = append(set.Rules, rules...), append(problems, found...)
+	}
+	if t := b.tokens; t != nil && t.problem != nil {
+		problems = append(problems, t.wrong(b.decoded))
+	} else if t != nil {
+		set.Files = append(set.Files, t.shown())
+		tokens, found := config.DecodeTokens(t.display, t.data, b.o.lookup)
+		set.Tokens, problems = tokens, append(problems, found...)
+	}
+	problems = append(append(problems, b.contents(set)...), b.endpoints...)
+	err := set.Check(problems)
+	return set, err
+}
+
+// contents puts the named files into the set. A file that cannot be read is a problem of the field that names it. These
+// files are not among those that status shows: the hash of a short password reveals the password.
+func (b builder) contents(set *config.Set) config.Problems {
+	var problems config.Problems
+	set.Contents = make(config.Contents, len(b.named))
+	for i := range b.named {
+		f := &b.named[i]
+		if f.problem != nil {
+			problems = append(problems, problemAt(b.decoded, f.Field, f.Path+" "+f.problem.Message))
+			continue
+		}
+		set.Contents[f.Path] = f.data
+	}
+	return problems
+}
+
+// lost returns the problems of policy files that cannot be found or read.
+func (b builder) lost(m *matches, policies []file) config.Problems {
+	if b.decoded == nil {
+		return nil
+	}
+	problems := append(m.troubles(), m.unread()...)
+	if !b.decoded.Policies.AllowEmpty {
+		for _, p := range m.missing() {
+			p.Message += "; policies.allowEmpty: true allows that"
+			problems = append(problems, p)
+		}
+	}
+	for i := range policies {
+		if policies[i].problem != nil {
+			problems = append(problems, policies[i].wrong(b.decoded))
+		}
+	}
+	return problems
+}
+
+// fallback returns the set with the fallback files if there are some, the manifest is good and its policy files are not.
+// Problems of the fallback itself are added to problems; lost are those of problems that are about policy files.
+func (b builder) fallback(problems *config.Problems, lost config.Problems) *config.Set {
+	if b.o.Reload || b.decoded == nil || len(b.decoded.Policies.Fallback) == 0 {
+		return nil
+	}
+	for _, p := range problems.Errors() {
+		if p.File == b.manifest.display && !slices.Contains(lost, p) {
+			return nil
+		}
+	}
+	set, found := b.withFallback()
+	if set == nil {
+		*problems = problems.With(found)
+		return nil
+	}
+	set.StandIn, set.Rejected, set.Desired = "fallback", *problems, []config.File{b.manifest.shown()}
+	for i := range b.policies {
+		set.Desired = append(set.Desired, b.policies[i].shown())
+	}
+	p := problemAt(b.decoded, "policies.fallback", "in use because of invalid files: fix "+strings.Join(problems.Errors().Files(), ", "))
+	p.Warning = true
+	set.Warnings = append(append(set.Warnings, p), found...)
+	return set
+}
+
+// withFallback returns the set with the fallback files and warnings about these, or nil and what is wrong with them.
+func (b builder) withFallback() (*config.Set, config.Problems) {
+	r := reader{dir: b.dir, at: b.at}
+	m := r.match(b.decoded, "policies.fallback", b.decoded.Policies.Fallback)
+	policies := r.readAll(m)
+	set, problems := b.build(policies)
+	problems = problems.With(b.lost(m, policies))
+	if len(policies) == 0 && problems.Err() == nil {
+		problems = m.missing()
+	}
+	if err := problems.Errors(); len(err) > 0 {
+		return nil, append(err, m.unread()...)
+	}
+	return set, m.unread()
+}
+
+// fallbackWarnings warns of a fallback that could not be used, or not in full, before it is needed. A start and a check
+// have them, an edit does not.
+func (b builder) fallbackWarnings() config.Problems {
+	if b.o.Reload || len(b.decoded.Policies.Fallback) == 0 {
+		return nil
+	}
+	_, found := b.withFallback()
+	warnings := found.Warnings()
+	if wrong := found.Errors(); len(wrong) > 0 {
+		p := problemAt(b.decoded, "policies.fallback", "could not be used: "+wrong[0].String())
+		if more := len(wrong) - 1; more > 0 {
+			p.Message += fmt.Sprintf(" (and %d more)", more)
+		}
+		p.Warning = true
+		warnings = append(warnings, p)
+	}
+	return warnings
 }

@@ -256,3 +256,8 @@ func (m *matches) unread() config.Problems {
 	}
 	return warnings
 }
+
+func problemAt(manifest *config.Manifest, path, message string) config.Problem {
+	at := manifest.Position(path)
+	return config.Problem{File: at.File, Line: at.Line, Column: at.Column, Path: path, Message: message}
+}

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/spf13/pflag"
+
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/config/files"
 )
@@ -288,11 +290,6 @@ func (f *file) wrong(manifest *config.Manifest) config.Problem {
 	return problemAt(manifest, f.field, f.display+" "+f.problem.Message)
 }
 
-func problemAt(manifest *config.Manifest, path, message string) config.Problem {
-	at := manifest.Position(path)
-	return config.Problem{File: at.File, Line: at.Line, Column: at.Column, Path: path, Message: message}
-}
-
 // isAbsent reports whether a file does not exist, and no dangling link on the way to it is why.
 func isAbsent(path string) bool {
 	if !isGone(path) {
@@ -305,4 +302,45 @@ func isAbsent(path string) bool {
 		}
 	}
 	return true
+}
+
+// Options configure Load and Read.
+type Options struct {
+	// Flags that were given override everything else: --listen, --name, --log-level, --log-format, --admin-listen. They
+	// survive reloads, because every load gets them. Flags missing from the set are ignored.
+	Flags *pflag.FlagSet
+	// Env looks up ${VAR} in the files; nil is the environment. EASYMICRO_* is always taken from the environment.
+	Env func(name string) (string, bool)
+	// Reload reports that a good set is running: the fallback is not tried.
+	Reload bool
+	// Manifest replaces the content of the manifest, for hosts that have none on disk. The path then only names it, and
+	// its directory is where relative paths start.
+	Manifest []byte
+	// At, if set, is called with each path before it is touched, so that a caller can name the file that does not answer.
+	At func(path string)
+	// RetryAfter is how long to wait before a set with errors is read a second time, for editors that write in place;
+	// zero reads once.
+	RetryAfter time.Duration
+	// Seen is a reading of the same path with the same options. Load builds the set from it, which it can be used for once,
+	// instead of reading the files a first time.
+	Seen *Reading
+
+	used map[string]bool // the variables that were looked up
+}
+
+func (o Options) complete() Options {
+	if o.Env == nil {
+		o.Env = os.LookupEnv
+	}
+	if o.At == nil {
+		o.At = func(string) {}
+	}
+	o.used = make(map[string]bool)
+	return o
+}
+
+// lookup is Env, and remembers the names.
+func (o Options) lookup(name string) (string, bool) {
+	o.used[name] = true
+	return o.Env(name)
 }
