@@ -26,9 +26,9 @@ type Set struct {
 	Env      func(name string) (string, bool) // looks up ${VAR} in files that are read later; nil is the environment
 	Warnings Problems
 
-	// StandIn says what stands in for the files that are wrong, Rejected what is wrong with them, and Desired which files
+	// Fallback says what stands in for the files that are wrong, Rejected what is wrong with them, and Desired which files
 	// the set would have had; empty when the set is what the files say.
-	StandIn  string
+	Fallback string
 	Rejected Problems
 	Desired  []File
 

@@ -49,7 +49,7 @@ func (a api) Explain(_ context.Context, q admin.ExplainQuery) (*admin.Explanatio
 	g := a.h.current.Load()
 	x, err := explain(g, q)
 	if err == nil {
-		x.StandIn = standIn(g.set, a.h.changes.history.latest())
+		x.Fallback = fallbackInUse(g.set, a.h.changes.history.latest())
 	}
 	return x, err
 }
@@ -240,8 +240,8 @@ func (a api) Status(ctx context.Context) (*admin.Status, error) {
 				At: last.At, Source: last.Source, Result: last.Result, Revision: last.Number, Hash: last.Hash,
 				Error: last.Error, Problems: last.Problems, Changes: changeViews(last.Changes),
 			},
-			InSync:  h.changes.inSync(last),
-			StandIn: standIn(g.set, last),
+			InSync:   h.changes.inSync(last),
+			Fallback: fallbackInUse(g.set, last),
 		},
 		Watch:          h.reloads.watchView(),
 		PendingRestart: pendingViews(g.pending),

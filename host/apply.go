@@ -202,7 +202,7 @@ func (c *changes) record(r Revision) {
 // inSync reports whether, after the last attempt, what runs is what the files say.
 func (c *changes) inSync(last Revision) bool {
 	g := c.current.Load()
-	return g != nil && last.Result != ResultRejected && g.set.StandIn == ""
+	return g != nil && last.Result != ResultRejected && g.set.Fallback == ""
 }
 
 func (c *changes) logRevision(r Revision) {

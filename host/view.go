@@ -92,22 +92,22 @@ func itoa(n int) string { return strconv.Itoa(n) }
 
 // desired returns the files that should be in force.
 func desired(set *config.Set) []config.File {
-	if set.StandIn != "" {
+	if set.Fallback != "" {
 		return set.Desired
 	}
 	return set.Files
 }
 
-// standIn returns what runs in place of files that are wrong, and which files those are after the last attempt.
-func standIn(set *config.Set, last Revision) *admin.StandIn {
-	if set.StandIn == "" {
+// fallbackInUse returns what runs in place of files that are wrong, and which files those are after the last attempt.
+func fallbackInUse(set *config.Set, last Revision) *admin.Fallback {
+	if set.Fallback == "" {
 		return nil
 	}
 	problems := set.Rejected.Errors()
 	if found := last.Problems.Errors(); last.Result == ResultRejected && len(found) > 0 {
 		problems = found
 	}
-	return &admin.StandIn{What: set.StandIn, Mend: problems.Files(), Problems: problems}
+	return &admin.Fallback{What: set.Fallback, Mend: problems.Files(), Problems: problems}
 }
 
 func serviceStatus(s *service, unready error) admin.ServiceStatus {

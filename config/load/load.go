@@ -222,7 +222,7 @@ func (b builder) fallback(problems *config.Problems, lost config.Problems) *conf
 		*problems = problems.With(found)
 		return nil
 	}
-	set.StandIn, set.Rejected, set.Desired = "fallback", *problems, []config.File{b.manifest.shown()}
+	set.Fallback, set.Rejected, set.Desired = "fallback", *problems, []config.File{b.manifest.shown()}
 	for i := range b.policies {
 		set.Desired = append(set.Desired, b.policies[i].shown())
 	}

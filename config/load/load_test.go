@@ -215,8 +215,8 @@ func TestTheFallbackStandsInForBadPolicyFilesAtStartOnly(t *testing.T) {
 	}
 	path := files(t, content)
 	set := mustLoad(t, path, load.Options{})
-	if set.StandIn != "fallback" || len(set.Rejected) == 0 || len(set.Warnings) == 0 {
-		t.Errorf("stand-in %q, rejected %v, warnings %v", set.StandIn, set.Rejected, set.Warnings)
+	if set.Fallback != "fallback" || len(set.Rejected) == 0 || len(set.Warnings) == 0 {
+		t.Errorf("fallback %q, rejected %v, warnings %v", set.Fallback, set.Rejected, set.Warnings)
 	}
 	if diff := cmp.Diff([]string{"baked"}, ruleNames(set)); diff != "" {
 		t.Error(diff)
@@ -225,7 +225,7 @@ func TestTheFallbackStandsInForBadPolicyFilesAtStartOnly(t *testing.T) {
 		t.Errorf("desired %v, %v", set.Desired, set.Warnings)
 	}
 	if hash, err := hashOf(path, load.Options{}); err != nil || hash != set.Hash {
-		t.Errorf("the hash is of the stand-in, not of the files: %v", err)
+		t.Errorf("the hash is of the fallback, not of the files: %v", err)
 	}
 	problems(t, path, load.Options{Reload: true})
 	write(t, path, content["easymicro.yaml"]+"hots: {}\n")
@@ -604,8 +604,8 @@ func TestAFileOfTheFallbackThatIsNotReadIsWarnedOf(t *testing.T) {
 	const want = "policies.fallback[0]: baked/20-lock.yml is not read: baked/*.yaml does not match it; name it 20-lock.yaml, or add a pattern for *.yml"
 	for _, stands := range []string{"", "fallback"} {
 		set := mustLoad(t, path, load.Options{})
-		if got := set.Warnings.Error(); set.StandIn != stands || strings.Count(got, want) != 1 {
-			t.Errorf("stand-in %q: %s", set.StandIn, got)
+		if got := set.Warnings.Error(); set.Fallback != stands || strings.Count(got, want) != 1 {
+			t.Errorf("fallback %q: %s", set.Fallback, got)
 		}
 		write(t, filepath.Join(filepath.Dir(path), "p.yaml"), "")
 	}

@@ -10,7 +10,7 @@ import (
 // Explanation shows which rules apply to a call of one method by one caller.
 type Explanation struct {
 	policies.Explanation
-	StandIn *StandIn `json:"stand_in,omitempty"`
+	Fallback *Fallback `json:"stand_in,omitempty"`
 }
 
 // RuleExplanation is a rule as it was in a revision.

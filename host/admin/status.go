@@ -49,15 +49,15 @@ type Expiry struct {
 
 // Policies is the state of the set.
 type Policies struct {
-	Desired     Desired  `json:"desired"`
-	Running     Running  `json:"running"`
-	LastAttempt Attempt  `json:"last_attempt"`
-	InSync      bool     `json:"in_sync"` // what runs is what the files say
-	StandIn     *StandIn `json:"stand_in,omitempty"`
+	Desired     Desired   `json:"desired"`
+	Running     Running   `json:"running"`
+	LastAttempt Attempt   `json:"last_attempt"`
+	InSync      bool      `json:"in_sync"` // what runs is what the files say
+	Fallback    *Fallback `json:"stand_in,omitempty"`
 }
 
-// StandIn is what runs in place of files that are wrong.
-type StandIn struct {
+// Fallback is what runs in place of files that are wrong.
+type Fallback struct {
 	What     string          `json:"what"` // fallback
 	Mend     []string        `json:"mend"` // the files that are wrong
 	Problems config.Problems `json:"problems"`

@@ -129,7 +129,7 @@ func (c *explainCommand) text(x *admin.Explanation) {
 		from += ", to upstream " + x.Upstream + " (service " + x.Service + ")"
 	}
 	c.line("%s called by %s%s, under r%d", c.paint(bold, name), c.paint(bold, x.Caller), from, x.Revision)
-	standInText(&c.printer, x.StandIn)
+	fallbackText(&c.printer, x.Fallback)
 	if applying == 0 {
 		c.line("%s", none)
 	}

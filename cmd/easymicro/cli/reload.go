@@ -85,8 +85,8 @@ func warningText(p *printer, w config.Problem) string {
 	return p.paint(yellow, "warning:") + " " + w.String()
 }
 
-// standInText names the files to fix while a fallback is in use.
-func standInText(p *printer, s *admin.StandIn) {
+// fallbackText names the files to fix while a fallback is in use.
+func fallbackText(p *printer, s *admin.Fallback) {
 	if s != nil {
 		p.line("%s the %s is in use because of invalid files: fix %s", p.paint(yellow, "warning:"), s.What, strings.Join(s.Mend, ", "))
 	}

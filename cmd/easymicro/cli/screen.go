@@ -43,13 +43,13 @@ func (s *screen) ready(h *host.Host) {
 	if file := s.editable(); file != gatewayManifest {
 		s.line("%s   %s, save, and watch this screen", s.paint(bold, "edit"), file)
 	}
-	if s.set.StandIn == "" {
+	if s.set.Fallback == "" {
 		s.showWarnings(s.warned)
 		return
 	}
 	rejected := s.set.Rejected.Errors()
 	if s.warnings {
-		standInText(s.printer, &admin.StandIn{What: s.set.StandIn, Mend: rejected.Files()})
+		fallbackText(s.printer, &admin.Fallback{What: s.set.Fallback, Mend: rejected.Files()})
 	}
 	s.problems(rejected)
 	s.showWarnings(slices.DeleteFunc(slices.Clone(s.warned), func(w config.Problem) bool { return w.Path == "policies.fallback" }))
@@ -72,13 +72,13 @@ func (s *screen) logged(h *host.Host, log *slog.Logger) {
 		attrs = append(attrs, "edit", file)
 	}
 	log.Info("serving", attrs...)
-	if s.set.StandIn != "" {
+	if s.set.Fallback != "" {
 		rejected := s.set.Rejected.Errors()
 		var problems []string
 		for _, p := range rejected {
 			problems = append(problems, p.String())
 		}
-		log.Warn("problems in the files replaced by the "+s.set.StandIn, "problems", problems)
+		log.Warn("problems in the files replaced by the "+s.set.Fallback, "problems", problems)
 	}
 }
 
@@ -163,7 +163,7 @@ func (s *screen) editable() string {
 		tokens = t.File
 	}
 	for _, f := range s.set.Files[1:] {
-		if f.Path != tokens && s.set.StandIn == "" {
+		if f.Path != tokens && s.set.Fallback == "" {
 			files = append(files, s.beside(f.Path))
 		}
 	}

@@ -180,10 +180,10 @@ func (t *statusText) policiesText(p *admin.Policies) {
 	for _, problem := range last.Problems.Errors() {
 		t.line("  %s", problem)
 	}
-	if p.StandIn != nil {
-		standInText(t.printer, p.StandIn)
+	if p.Fallback != nil {
+		fallbackText(t.printer, p.Fallback)
 		if len(last.Problems) == 0 {
-			for _, problem := range p.StandIn.Problems {
+			for _, problem := range p.Fallback.Problems {
 				t.line("  %s", problem)
 			}
 		}
@@ -209,7 +209,7 @@ func (t *statusText) changesText(r *admin.Running) {
 
 // shownElsewhere reports whether another part of the status shows the current state of a reload warning.
 func shownElsewhere(s *admin.Status, w config.Problem) bool {
-	return s.Policies.StandIn != nil && w.Path == "policies.fallback" || len(s.Expiring) > 0 && strings.HasSuffix(w.Path, ".expires")
+	return s.Policies.Fallback != nil && w.Path == "policies.fallback" || len(s.Expiring) > 0 && strings.HasSuffix(w.Path, ".expires")
 }
 
 // short abbreviates a hash.
