@@ -99,7 +99,7 @@ func (a Address) callable() (key, wrong string) {
 	}
 	switch {
 	case errors.Is(err, ErrAddressLater):
-		return "", string(a) + " is where one listens, not where one calls"
+		return "", string(a) + " is an address to listen on, not to call"
 	case err != nil:
 		return "", err.Error()
 	}
@@ -138,9 +138,9 @@ func dialable(address string) error {
 	case err != nil || n < 0 || n > 65535:
 		return fmt.Errorf("port %q is not a number from 1 to 65535", clip(port))
 	case sameHost(host) == "*":
-		return fmt.Errorf("%s has no host: every address of a machine cannot be called", clip(address))
+		return fmt.Errorf("%s has no host: an endpoint needs one", clip(address))
 	case n == 0:
-		return fmt.Errorf("%s has a port that cannot be called", clip(address))
+		return fmt.Errorf("%s cannot be called: its port is 0", clip(address))
 	case strings.ContainsAny(host, " \t/@?#"):
 		return fmt.Errorf("%q is not a host name", clip(host))
 	}

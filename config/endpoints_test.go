@@ -26,7 +26,7 @@ func TestWhatIsWrongInAFileOfEndpointsIsSaidWithItsPlace(t *testing.T) {
 		"endpoints:\n  - {address: a:1, weight: 0}\n":          "n.yaml:2:28: endpoints[0].weight: must be from 1 to 1000000, not 0",
 		"endpoints:\n  - {address: a:1, weight: 1.5}\n":        "n.yaml:2:28: endpoints[0].weight: must be an integer, not 1.5",
 		"endpoints:\n  - {address: a:1, metadata: [1]}\n":      "n.yaml:2:30: endpoints[0].metadata: must be a mapping, not a list",
-		"endpoints:\n  - {address: a:1, metadata: {a: [1]}}\n": "n.yaml:2:34: endpoints[0].metadata.a: must be text, not a list",
+		"endpoints:\n  - {address: a:1, metadata: {a: [1]}}\n": "n.yaml:2:34: endpoints[0].metadata.a: must be a string, not a list",
 		"endpoints:\n  - address: a:1\n  - address: a:1\n":     "n.yaml:3:14: endpoints[1].address: a:1 is listed in line 2 already",
 		"endpoints: []\nendpoints: []\n":                       "n.yaml:2:1: endpoints: duplicate key, first in line 1",
 		"endpoints: []\n---\nendpoints: []\n":                  "n.yaml:2:1: a second document",

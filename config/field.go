@@ -255,14 +255,14 @@ func typeName(t reflect.Type) string {
 	case reflect.Bool:
 		return "true or false"
 	case reflect.String:
-		return "text"
+		return "a string"
 	case reflect.Float32, reflect.Float64:
 		return "a number"
 	case reflect.Slice, reflect.Array:
 		return "a list"
 	case reflect.Struct, reflect.Map:
 		if reflect.PointerTo(t).Implements(textType) {
-			return "text"
+			return "a string"
 		}
 		return "a mapping"
 	case reflect.Interface:

@@ -41,9 +41,9 @@ type Limits struct {
 	MaxInFlightPerConnection int      `yaml:"maxInFlightPerConnection" default:"1000" min:"1" max:"1000000" doc:"Calls of one connection at a time."`
 	MaxMetadataBytes         Bytes    `yaml:"maxMetadataBytes" default:"8KiB" min:"1KiB" max:"1MiB" doc:"Size of the metadata of a call."`
 	MaxMetadataPairs         int      `yaml:"maxMetadataPairs" default:"64" min:"8" max:"10000" doc:"Pairs of metadata of a call."`
-	FirstByteTimeout         Duration `yaml:"firstByteTimeout" default:"2m" min:"1ms" max:"1h" doc:"How long a new connection may be silent. rpcx clients connect before they have something to say."`
+	FirstByteTimeout         Duration `yaml:"firstByteTimeout" default:"2m" min:"1ms" max:"1h" doc:"How long a new connection may be silent. rpcx clients connect before they send anything."`
 	IdleTimeout              Duration `yaml:"idleTimeout" default:"2m" min:"1ms" max:"24h" doc:"How long a connection without calls is kept."`
-	MaxConnectionAge         Duration `yaml:"maxConnectionAge" default:"0s" min:"0s" later:"true" doc:"How long a connection lives, ±10 %, closed when idle. 0s: for ever."`
+	MaxConnectionAge         Duration `yaml:"maxConnectionAge" default:"0s" min:"0s" later:"true" doc:"How long a connection lives, ±10 %, closed when idle. 0s: unlimited."`
 }
 
 // Auth says how the caller of a call is known.
@@ -105,17 +105,17 @@ func (t *Token) expiry() Expiry {
 
 // Gateway says how HTTP callers reach methods.
 type Gateway struct {
-	Routes []Route       `yaml:"routes" doc:"Paths of their own for methods."`
+	Routes []Route       `yaml:"routes" doc:"Custom paths for methods."`
 	Get    []string      `yaml:"get" doc:"Methods (Service.Method) that may be called by GET. Default: none."`
 	Remote *Remote       `yaml:"remote" doc:"Routes to services that discovery knows. Default: none."`
 	Errors GatewayErrors `yaml:"errors" doc:"What errors reveal."`
 	CORS   CORS          `yaml:"cors" doc:"Which web pages of other origins may call."`
 
-	Metadata map[string]string `yaml:"metadata" doc:"HTTP headers that become metadata of a call: metadata name: header, as x-tenant: X-Tenant. Rules may then key on metadata.x-tenant. Names that say who calls and headers of the connection are refused. Default: none; Traceparent, Tracestate and Baggage always do."`
+	Metadata map[string]string `yaml:"metadata" doc:"HTTP headers that become metadata of a call: metadata name: header, as x-tenant: X-Tenant. Rules may then key on metadata.x-tenant. Names that identify the caller and headers of the connection are refused. Default: none; Traceparent, Tracestate and Baggage always do."`
 
 	Hosts []string `yaml:"hosts" pattern:"hostname" doc:"Further names (orders.example, without port) in the Host header that listeners on loopback answer to, besides localhost and IP addresses; 403 for others: a page whose name an attacker's DNS turned to 127.0.0.1 would otherwise reach them through its visitors' browsers. Peers in auth.trustedProxies may send any, and a listener on other addresses, or on all, answers to any name, over loopback too. Default: none."`
 
-	UnknownFields string `yaml:"unknownFields" default:"ignore" enum:"ignore,reject" doc:"What becomes of members of JSON bodies, nested ones too, and of query parameters that the argument does not have. ignore: callers may be newer than hosts. reject: 400, with the name that was probably meant. Arguments that are maps, or decode themselves, have no unknown members; payloads for services of other hosts pass undecoded."`
+	UnknownFields string `yaml:"unknownFields" default:"ignore" enum:"ignore,reject" doc:"What to do with members of JSON bodies, nested ones too, and query parameters that the argument does not have. ignore: callers may be newer than hosts. reject: 400, with the name that was probably meant. Arguments that are maps, or decode themselves, have no unknown members; payloads for services of other hosts pass undecoded."`
 }
 
 // UnknownReject is the value of Gateway.UnknownFields that refuses what is not known.
@@ -123,7 +123,7 @@ const UnknownReject = "reject"
 
 // Route is an HTTP path of its own for one method.
 type Route struct {
-	Path    string   `yaml:"path" required:"true" doc:"Path, as net/http has patterns: /v1/mul, /v1/orders/{id}."`
+	Path    string   `yaml:"path" required:"true" doc:"Path, a pattern of net/http: /v1/mul, /v1/orders/{id}."`
 	Methods []string `yaml:"methods" default:"POST" enum:"GET,POST,PUT,PATCH,DELETE" doc:"HTTP methods."`
 	Service string   `yaml:"service" required:"true" doc:"Service that is called."`
 	Method  string   `yaml:"method" required:"true" doc:"Method that is called."`
@@ -147,7 +147,7 @@ type CORS struct {
 
 // Admin is the listener of the operators.
 type Admin struct {
-	Address   Address `yaml:"address" default:"127.0.0.1:8970" doc:"Where it listens; unix:// too. Off: an empty string. Beyond loopback it needs tokenFile."`
+	Address   Address `yaml:"address" default:"127.0.0.1:8970" doc:"Address of the listener; unix:// too. Empty: off. An address beyond loopback needs tokenFile."`
 	TokenFile string  `yaml:"tokenFile" reload:"live" doc:"File with the bearer token of the operators; read again when it changes."`
 	Console   bool    `yaml:"console" default:"false" reload:"live" later:"true" doc:"Serve the web console."`
 	PProf     bool    `yaml:"pprof" default:"false" doc:"Serve /debug/pprof."`
@@ -155,7 +155,7 @@ type Admin struct {
 
 // Health is the listener of kubelets and scrapers.
 type Health struct {
-	Address Address `yaml:"address" doc:"Where it listens. Default: off."`
+	Address Address `yaml:"address" doc:"Address of the listener. Default: off."`
 }
 
 // Allows tells whether services of that name may be reached on other hosts.

@@ -45,7 +45,7 @@ func Lost(old, next *Set) Losses {
 		l.enforced++
 		switch {
 		case heir == nil:
-			l.lost = append(l.lost, loss{r, "is gone", r.Access != nil})
+			l.lost = append(l.lost, loss{r, "was removed", r.Access != nil})
 		case r.Access == nil: // to try a limit without enforcing it is no accident
 		default:
 			how := heir.disarmed(now)

@@ -29,14 +29,14 @@ func TestWhatAnEditTakesOutOfForce(t *testing.T) {
 	}{
 		"nothing":                         {full, false, ""},
 		"another order":                   {slow + rate + web + lock, false, ""},
-		"a limit":                         {lock + web + slow, false, "the enforced rule rate is gone"},
-		"half of them, none for access":   {lock + web, false, "rate is gone"},
-		"access":                          {web + rate + slow, twice, "the enforced rule lock is gone"},
-		"more than half":                  {lock, twice, "slow is gone"},
-		"all":                             {"  []\n", twice, "lock is gone"},
+		"a limit":                         {lock + web + slow, false, "the enforced rule rate was removed"},
+		"half of them, none for access":   {lock + web, false, "rate was removed"},
+		"access":                          {web + rate + slow, twice, "the enforced rule lock was removed"},
+		"more than half":                  {lock, twice, "slow was removed"},
+		"all":                             {"  []\n", twice, "lock was removed"},
 		"access, renamed by was":          {swap("name: lock", "name: fence, was: lock"), false, ""},
 		"access, renamed by content":      {swap("name: lock", "name: fence, description: new"), false, ""},
-		"access, renamed and changed":     {swap("{name: lock, match: {service: A}", "{name: fence, match: {service: C}"), twice, "lock is gone"},
+		"access, renamed and changed":     {swap("{name: lock, match: {service: A}", "{name: fence, match: {service: C}"), twice, "lock was removed"},
 		"access, to shadow":               {swap("{name: lock,", "{name: lock, mode: shadow,"), twice, "lock is no longer enforced (mode: shadow)"},
 		"access, off":                     {swap("{name: lock,", "{name: lock, mode: off,"), twice, "lock is no longer enforced (mode: off)"},
 		"access, expired":                 {swap("{name: lock,", "{name: lock, expires: 2020-01-01T00:00:00Z,"), twice, "lock has expired"},
@@ -53,7 +53,7 @@ func TestWhatAnEditTakesOutOfForce(t *testing.T) {
 		"a match becomes wider":           {swap("[A, B]", `"*"`), false, ""},
 		"a limit to shadow":               {swap("{name: rate,", "{name: rate, mode: shadow,"), false, ""},
 		"two of one content, one of them": {full + "  - {name: r2, match: {service: A}, timeout: 1s, mode: shadow}\n", false, ""},
-		"a rename cannot stand for two":   {lock + web + "  - {name: new, match: {service: A}, timeout: 1s}\n", false, "rate is gone"},
+		"a rename cannot stand for two":   {lock + web + "  - {name: new, match: {service: A}, timeout: 1s}\n", false, "rate was removed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			lost := config.Lost(rulesOf(t, full), rulesOf(t, c.next))

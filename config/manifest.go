@@ -43,21 +43,21 @@ func (m *Manifest) Written(path string) bool { return m.at.written(path) }
 type Host struct {
 	Name     string            `yaml:"name" pattern:"hostname" reload:"restart" doc:"Name of the host, unique in the fleet. Default: the machine's host name."`
 	Labels   map[string]string `yaml:"labels" doc:"Free labels, shown in status."`
-	Limits   HostLimits        `yaml:"limits" doc:"What all callers together may take, whatever the listener and the protocol. Whoever floods the host gets a part of it, and the others find as much free."`
+	Limits   HostLimits        `yaml:"limits" doc:"Limits for all callers together, over all listeners and protocols. A caller that floods the host gets only a part; as much stays free for the others."`
 	Shutdown Shutdown          `yaml:"shutdown" doc:"How the host drains after SIGTERM."`
 	State    *State            `yaml:"state" later:"true" doc:"Where the last good set and the history are kept. Default: in memory only."`
 }
 
 // HostLimits bounds what a host takes in, over all its listeners.
 type HostLimits struct {
-	MaxInFlight      int   `yaml:"maxInFlight" default:"20000" min:"1" max:"10000000" doc:"Calls that were read and have not ended, HTTP/2 streams and one-way calls over HTTP among them. Calls beyond are refused as overloaded."`
-	MaxBufferedBytes Bytes `yaml:"maxBufferedBytes" min:"1MiB" max:"1TiB" doc:"Memory for frames that are half read, calls that are not answered, what their decoding allocates, and answers that their peers have not taken. Default: a quarter of the memory there is, which is what the control group allows, or else the machine has."`
+	MaxInFlight      int   `yaml:"maxInFlight" default:"20000" min:"1" max:"10000000" doc:"Calls in flight, HTTP/2 streams and one-way calls over HTTP included. Further calls are refused as overloaded."`
+	MaxBufferedBytes Bytes `yaml:"maxBufferedBytes" min:"1MiB" max:"1TiB" doc:"Memory for partly read frames, unanswered calls, what decoding them allocates, and answers that peers have not read. Default: a quarter of the memory of the control group, or of the machine."`
 }
 
 // Shutdown says how a host drains.
 type Shutdown struct {
-	DrainDelay  *Duration `yaml:"drainDelay" min:"0s" max:"1h" doc:"How long it goes on serving, not ready, before it stops accepting. Default: 0s; 5s when it publishes itself or has a health listener."`
-	GracePeriod Duration  `yaml:"gracePeriod" default:"30s" min:"0s" max:"24h" doc:"How long calls in flight may take, from the signal on; includes drainDelay. 0s: they are cut at once."`
+	DrainDelay  *Duration `yaml:"drainDelay" min:"0s" max:"1h" doc:"How long the host keeps serving, not ready, before it stops accepting. Default: 0s; 5s when it publishes itself or has a health listener."`
+	GracePeriod Duration  `yaml:"gracePeriod" default:"30s" min:"0s" max:"24h" doc:"How long calls in flight may take after the signal; includes drainDelay. 0s: they are cancelled at once."`
 }
 
 // State says where a host keeps what outlives it.
@@ -203,13 +203,13 @@ func (m *Manifest) UpstreamNames() []string {
 // Service is one service of a host.
 type Service struct {
 	Name      string            `yaml:"name" required:"true" pattern:"service" doc:"Name on the wire."`
-	Aliases   []string          `yaml:"aliases" pattern:"service" reload:"live" doc:"Other names it is served under; rules and metrics go by the main name."`
+	Aliases   []string          `yaml:"aliases" pattern:"service" reload:"live" doc:"Other names of the service; rules and metrics use the main name."`
 	Handler   string            `yaml:"handler" required:"true" pattern:"handler" doc:"Name of the handler in the registry of the binary."`
 	Methods   Methods           `yaml:"methods" reload:"live" doc:"Which methods are served."`
 	Options   RawOptions        `yaml:"options" reload:"live" doc:"Options of the handler, decoded strictly into its own type."`
 	Uses      map[string]string `yaml:"uses" reload:"live" doc:"Upstream for each client that the handler asks for."`
 	Publish   *bool             `yaml:"publish" reload:"live" doc:"Publish it, and its aliases, to discovery. Default: true when a discovery has register."`
-	Metadata  map[string]string `yaml:"metadata" reload:"live" doc:"Published to discovery with it: weight, group and what else its callers look at."`
+	Metadata  map[string]string `yaml:"metadata" reload:"live" doc:"Published to discovery with the service: weight, group and anything else its callers read."`
 	AccessLog bool              `yaml:"accessLog" default:"false" reload:"live" doc:"Log each call."`
 }
 

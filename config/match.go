@@ -15,7 +15,7 @@ type Match struct {
 	Caller   Patterns   `yaml:"caller" pattern:"callerGlob" doc:"The verified caller, or anonymous."`
 	Peer     Patterns   `yaml:"peer" pattern:"cidr" doc:"Networks of the peer, as 10.0.0.0/8."`
 	Upstream Patterns   `yaml:"upstream" pattern:"glob" doc:"Makes the rule client-side: the upstream that is called."`
-	Except   Exceptions `yaml:"except" doc:"Calls that are taken out again: those that all fields of it match. Several stand in a list. It does not make the rule more specific."`
+	Except   Exceptions `yaml:"except" doc:"Calls to exclude: those that match all of its fields. Several exceptions form a list. Exceptions do not make the rule more specific."`
 }
 
 // IsZero reports whether no field is given that names calls.

@@ -185,7 +185,7 @@ func (c *matchChecker) peer(r *Rule) {
 	if path == "rateLimit.key" {
 		what = "are one peer here"
 	}
-	c.rule(r, path, "callers of listener %s (%s) have no address and %s: with unix in auth.trustedProxies X-Forwarded-For says who they are",
+	c.rule(r, path, "callers of listener %s (%s) have no address and %s: with unix in auth.trustedProxies X-Forwarded-For identifies them",
 		c.noAddress.Name, c.noAddress.Address, what).Warning = true
 }
 
@@ -240,11 +240,11 @@ func (c *matchChecker) unmapped(r *Rule) {
 			continue
 		}
 		if j := slices.IndexFunc(mapped, func(other string) bool { return fold(other) == fold(name) }); j >= 0 {
-			p := c.rule(r, keyPath(keyParts(r), i), "HTTP callers lack %s: they give %s, and names of metadata are compared letter by letter", part, mapped[j])
+			p := c.rule(r, keyPath(keyParts(r), i), "HTTP callers cannot send %s: they send %s, and names of metadata are case-sensitive", part, mapped[j])
 			p.Warning, p.Suggestion = true, KeyMetadata+mapped[j]
 			continue
 		}
-		c.rule(r, "rateLimit.key", "HTTP callers lack %s unless a header of theirs becomes it: gateway.metadata: {%s: %s}",
+		c.rule(r, "rateLimit.key", "HTTP callers cannot send %s unless a header maps to it: gateway.metadata: {%s: %s}",
 			part, name, "X-"+headerCase(strings.TrimPrefix(strings.ToLower(name), "x-"))).Warning = true
 	}
 }

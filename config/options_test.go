@@ -65,7 +65,7 @@ func TestWrongOptionsHaveTheirPlaceAndNeverTheirValue(t *testing.T) {
 		"m.yaml:6:17: services[0].options.maxItems: must be an integer",
 		"m.yaml:7:13: services[0].options.wait: must be a duration like 500ms",
 		"m.yaml:8:13: services[0].options.mode: must be one of fast, slow",
-		"m.yaml:9:15: services[0].options.names[0]: must be text",
+		"m.yaml:9:15: services[0].options.names[0]: must be a string",
 		"m.yaml:10:22: services[0].options.inner.depth: must be an integer from 1 to 9",
 		"m.yaml:11:7: services[0].options.hidden: unknown key; known are any, inner, labels, maxItems, mode, names, precision, ratio, wait",
 		"m.yaml:12:14: services[0].options.ratio: must be a number",

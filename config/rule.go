@@ -19,7 +19,7 @@ type Rule struct {
 	Expires      time.Time `yaml:"expires" doc:"When the rule expires, such as 2026-12-31T00:00:00Z; there is a warning seven days before, and when it does. Default: never."`
 	AutoRollback string    `yaml:"autoRollback" enum:"off" doc:"off: refusals by this rule are never a reason to roll back."`
 
-	Access           *Access           `yaml:"access" doc:"Who may call."`
+	Access           *Access           `yaml:"access" doc:"Which callers may call."`
 	Shed             *Shed             `yaml:"shed" later:"true" doc:"Refuse a growing share of calls when the machine is busy."`
 	RateLimit        *RateLimit        `yaml:"rateLimit" doc:"Calls per time: a token bucket, refilled evenly at rate/per."`
 	CircuitBreaker   *CircuitBreaker   `yaml:"circuitBreaker" doc:"Stop calls to a failing method or endpoint for a while."`
@@ -205,7 +205,7 @@ type AccessEntry struct {
 type RateLimit struct {
 	Rate         Rate     `yaml:"rate" required:"true" doc:"Calls for each per; from 1 a day to 10^8 a second, fractions allowed."`
 	Per          Duration `yaml:"per" default:"1s" min:"1ns" max:"24h" doc:"Time that rate is for. Edits keep what is left in a bucket; a restart of the host fills it, so that a quota (per an hour or more) lets up to burst calls more through after each."`
-	Burst        int64    `yaml:"burst" min:"1" max:"1000000000" doc:"Calls that may come at once. Default: the tokens of one per, at least 1."`
+	Burst        int64    `yaml:"burst" min:"1" max:"1000000000" doc:"Calls that may arrive at once. Default: the tokens of one per, at least 1."`
 	Key          Key      `yaml:"key" pattern:"key" doc:"One bucket for each caller, peer, method or metadata.NAME, or for each combination of a list of them. peer is the address for IPv4 and the /64 for IPv6; peer/56 takes another length. Default: one bucket for all."`
 	MaxKeys      int      `yaml:"maxKeys" default:"10000" min:"1" max:"1000000" doc:"Buckets kept at a time. A bucket is forgotten once it is full again; while none is, new keys share one bucket."`
 	OnMissingKey string   `yaml:"onMissingKey" default:"share" enum:"share,refuse" doc:"Calls without the metadata of the key: share one bucket among all of them, or refuse them."`
@@ -267,7 +267,7 @@ type CircuitBreaker struct {
 	OpenTimeout         Duration `yaml:"openTimeout" default:"5s" min:"1ms" max:"24h" doc:"How long it stays open before it probes."`
 	HalfOpenRequests    int      `yaml:"halfOpenRequests" default:"3" min:"1" max:"1000000" doc:"Probe calls when half-open; all must succeed."`
 	Scope               string   `yaml:"scope" enum:"method,endpoint,upstream" doc:"What has a breaker of its own; endpoint and upstream need match.upstream. Default: method on a server, endpoint on a client."`
-	FailOn              []string `yaml:"failOn" default:"UNAVAILABLE,DEADLINE_EXCEEDED,INTERNAL" pattern:"code" doc:"Codes that are failures. Never one: a cancelled call, a refusal by a rule, a deadline that the caller set shorter than the rules of this host do."`
+	FailOn              []string `yaml:"failOn" default:"UNAVAILABLE,DEADLINE_EXCEEDED,INTERNAL" pattern:"code" doc:"Codes that count as failures. Cancelled calls, refusals by a rule, and deadlines that callers set shorter than the rules of this host never count."`
 }
 
 // What has a breaker of its own.
@@ -281,8 +281,8 @@ const (
 type Retry struct {
 	MaxAttempts    int      `yaml:"maxAttempts" default:"3" min:"2" max:"100" doc:"Attempts, the first included."`
 	PerTryTimeout  Duration `yaml:"perTryTimeout" min:"1ms" max:"24h" doc:"How long one attempt may take; one that takes longer perhaps ran, and is sent again if it is idempotent. Default: as long as the call."`
-	InitialBackoff Duration `yaml:"initialBackoff" default:"20ms" min:"1ms" max:"1h" doc:"The longest pause before the second attempt; it doubles with each attempt. The pause is drawn evenly from 0 up to it."`
-	MaxBackoff     Duration `yaml:"maxBackoff" default:"500ms" min:"1ms" max:"1h" doc:"The longest pause before any attempt, unless the peer asks for a longer one."`
+	InitialBackoff Duration `yaml:"initialBackoff" default:"20ms" min:"1ms" max:"1h" doc:"Maximum pause before the second attempt; it doubles with each attempt. The pause is random, from 0 up to the maximum."`
+	MaxBackoff     Duration `yaml:"maxBackoff" default:"500ms" min:"1ms" max:"1h" doc:"Maximum pause before any attempt, unless the peer asks for a longer one."`
 	RetryOn        []string `yaml:"retryOn" default:"UNAVAILABLE" pattern:"code" doc:"Codes that are tried again."`
 	FailMode       string   `yaml:"failMode" default:"failover" enum:"failover,failtry,failfast" doc:"failover: at another endpoint while there is one; failtry: at the same one; failfast: not at all."`
 	Budget         Share    `yaml:"budget" default:"20%" min:"0.01" max:"1" doc:"Ratio of the calls of the last 10s that may be retries, hedges included; 10 in 10s are always allowed."`
@@ -306,8 +306,8 @@ type Hedge struct {
 type OutlierDetection struct {
 	ConsecutiveFailures int      `yaml:"consecutiveFailures" default:"5" min:"1" max:"1000000000" doc:"Failures in a row at which an endpoint is ejected."`
 	Interval            Duration `yaml:"interval" default:"10s" min:"1ms" max:"24h" doc:"Each interval in use without an ejection takes one ejection off the count, so that the next is shorter."`
-	BaseEjectionTime    Duration `yaml:"baseEjectionTime" default:"30s" min:"1ms" max:"24h" doc:"How long the first ejection is; the second is twice as long, and so on."`
-	MaxEjectionTime     Duration `yaml:"maxEjectionTime" default:"5m" min:"1ms" max:"24h" doc:"How long an ejection is at most."`
+	BaseEjectionTime    Duration `yaml:"baseEjectionTime" default:"30s" min:"1ms" max:"24h" doc:"Length of the first ejection; the second is twice as long, and so on."`
+	MaxEjectionTime     Duration `yaml:"maxEjectionTime" default:"5m" min:"1ms" max:"24h" doc:"Maximum length of an ejection."`
 	MaxEjectionPercent  int      `yaml:"maxEjectionPercent" default:"50" min:"1" max:"100" doc:"Percentage of the endpoints that may be ejected at a time; one always stays."`
 }
 

@@ -204,7 +204,7 @@ func (c kindChecker) burst(r *Rule) {
 	quota := (l.Per.Std() >= quotaTime || fills >= quotaTime.Seconds()) && !c.idle(r)
 	if !quota {
 		if lumps {
-			c.rule(r, "rateLimit.per", "without burst all calls of one %s may come at once: set burst", l.Per).Warning = true
+			c.rule(r, "rateLimit.per", "without burst all calls of one %s may arrive at once: set burst", l.Per).Warning = true
 		}
 		return
 	}
@@ -220,7 +220,7 @@ func (c kindChecker) burst(r *Rule) {
 	path := "rateLimit.per"
 	switch {
 	case lumps:
-		more += "; without burst all calls of one " + l.Per.String() + " may come at once: set a smaller burst"
+		more += "; without burst all calls of one " + l.Per.String() + " may arrive at once: set a smaller burst"
 	case l.Burst > 1:
 		path = "rateLimit.burst"
 		more += "; a smaller burst reduces that"

@@ -83,7 +83,7 @@ func (s *suggester) key(key, value, around *yaml.Node, block *structType, t refl
 				suggestion = s.nested(block.byName[outer], outer, inner, value)
 			}
 			if suggestion == "" {
-				message = fmt.Sprintf("unknown key: %s stands inside of %s", inner, outer)
+				message = fmt.Sprintf("unknown key: %s belongs inside %s", inner, outer)
 			}
 		}
 	}

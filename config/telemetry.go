@@ -30,7 +30,7 @@ type Metrics struct {
 // Traces says where traces go.
 type Traces struct {
 	OTLPEndpoint string `yaml:"otlpEndpoint" doc:"Collector that takes OpenTelemetry traces: http://host:4318 (OTLP/HTTP; a path of its own may follow), grpc://host:4317 (OTLP/gRPC), https:// and grpcs:// with TLS. Default: none, no traces."`
-	SampleRatio  Share  `yaml:"sampleRatio" default:"0.05" doc:"Share of the calls that is traced, of those that come without a trace; the others follow their caller. 0: none of them."`
+	SampleRatio  Share  `yaml:"sampleRatio" default:"0.05" doc:"Ratio of the calls without a trace of their caller that are traced; calls with one follow it. 0: none."`
 }
 
 // OTLP is where traces go and how.

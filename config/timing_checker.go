@@ -146,7 +146,7 @@ func (p *timingChecker) slowCalls(r *Rule, whole, try longest) {
 	case whole.within(d) && r.ClientSide():
 		p.rule(r, path, "no call takes %s, so none is slow: %s; set it to %s, for example", d, whole.has(r), whole.part(2)).Warning = true
 	case whole.within(d):
-		p.rule(r, path, "no call that ends in its time, %s, takes %s: only a handler that runs on past it is slow; set it to %s, for example",
+		p.rule(r, path, "no call that ends within its time, %s, takes %s: only a handler that keeps running is slow; set it to %s, for example",
 			whole.in(r), d, whole.part(2)).Warning = true
 	}
 }
@@ -212,7 +212,7 @@ func (p *timingChecker) ofRetry(r *Rule, whole longest) {
 			t.PerTryTimeout, n+1, t.MaxAttempts, whole.has(r), whole.part(t.MaxAttempts)).Warning = true
 	}
 	if whole.within(t.InitialBackoff) && t.InitialBackoff <= t.MaxBackoff {
-		p.rule(r, "retry.initialBackoff", "%s leaves retries no time: %s, and of the pauses, drawn evenly from 0 up to it, at most %.0f %% are shorter; "+
+		p.rule(r, "retry.initialBackoff", "%s leaves retries no time: %s, and of the pauses, random from 0 up to it, at most %.0f %% are shorter; "+
 			"set it to %s, for example",
 			t.InitialBackoff, whole.has(r), 100*float64(whole.Duration)/float64(t.InitialBackoff), whole.part(10)).Warning = true
 	}

@@ -34,13 +34,13 @@ type Connection struct {
 	ConnectTimeout    Duration `yaml:"connectTimeout" default:"1s" min:"1ms" max:"1h" doc:"How long connecting may take."`
 	KeepaliveInterval Duration `yaml:"keepaliveInterval" default:"10s" min:"100ms" max:"1h" doc:"Interval between keepalive pings on an idle connection."`
 	KeepaliveTimeout  Duration `yaml:"keepaliveTimeout" default:"3s" min:"10ms" max:"1h" doc:"How long the answer to a ping may take."`
-	PoolSize          int      `yaml:"poolSize" default:"1" min:"1" max:"1000" doc:"Connections to one endpoint. Calls of 256 KiB and more, and those of methods with replies as long, have one more of their own, so that small calls do not wait behind them."`
+	PoolSize          int      `yaml:"poolSize" default:"1" min:"1" max:"1000" doc:"Connections to one endpoint. Calls of 256 KiB and more, and calls of methods with replies that long, use an additional one, so that small calls do not wait behind them."`
 }
 
 // Compression says how payloads are compressed.
 type Compression struct {
 	Type     string `yaml:"type" required:"true" enum:"gzip,zstd" doc:"Algorithm."`
-	MinBytes Bytes  `yaml:"minBytes" default:"1KiB" min:"0B" max:"1GiB" doc:"Payloads below it go as they are. 0B: none does."`
+	MinBytes Bytes  `yaml:"minBytes" default:"1KiB" min:"0B" max:"1GiB" doc:"Smaller payloads are not compressed. 0B: all are."`
 }
 
 // Discovery says how services are published and found.
@@ -55,11 +55,11 @@ type Etcd struct {
 	Prefix    string     `yaml:"prefix" doc:"Prefix of the keys. Default: services/; rpcx/ for the rpcx layout."`
 	Layouts   []string   `yaml:"layouts" default:"easymicro" enum:"easymicro,rpcx" doc:"Layouts of the keys."`
 	Register  *Register  `yaml:"register" doc:"How this host registers. Default: it does not."`
-	Required  bool       `yaml:"required" default:"false" doc:"true: the host does not start without an answer of etcd. false: it serves, and registers once etcd is reachable."`
+	Required  bool       `yaml:"required" default:"false" doc:"true: the host does not start unless etcd answers. false: it serves, and registers once etcd is reachable."`
 	Staleness Staleness  `yaml:"staleness" doc:"Which endpoints are used while etcd is unreachable."`
 	TLS       *ClientTLS `yaml:"tls" doc:"Certificates towards etcd."`
 
-	AllowEndpoints []string `yaml:"allowEndpoints" enum:"loopback,linkLocal,unix" doc:"Kinds of addresses that are believed from etcd though they lead to this machine or its surroundings: whoever may write a key could otherwise have the host call them. loopback is also believed where the key is of this host, or etcd itself is on loopback. Default: none."`
+	AllowEndpoints []string `yaml:"allowEndpoints" enum:"loopback,linkLocal,unix" doc:"Kinds of addresses that are accepted from etcd although they lead to this machine or its network: anything that can write a key could otherwise make the host call them. loopback is also accepted in keys of this host, and when etcd itself is on loopback. Default: none."`
 
 	UsernameFile string `yaml:"usernameFile" doc:"File with the user name; read again when it changes."`
 	PasswordFile string `yaml:"passwordFile" doc:"File with the password; read again when it changes."`
@@ -68,13 +68,13 @@ type Etcd struct {
 // Register says how a host publishes itself.
 type Register struct {
 	Advertise string   `yaml:"advertise" doc:"host:port that others reach it at. Default: the address of the first rpcx listener; required when that is every address of the machine."`
-	LeaseTTL  Duration `yaml:"leaseTTL" default:"10s" min:"1s" max:"1h" doc:"How long it stays registered after it died."`
+	LeaseTTL  Duration `yaml:"leaseTTL" default:"10s" min:"1s" max:"1h" doc:"How long the host stays registered after it died."`
 }
 
 // Staleness says what counts when etcd is away.
 type Staleness struct {
 	KeepLastKnown     bool `yaml:"keepLastKnown" default:"true" doc:"Keep the last known endpoints while etcd is unreachable."`
-	MinHealthyPercent int  `yaml:"minHealthyPercent" default:"50" min:"0" max:"100" doc:"When fewer than this share of the endpoints remain, those that vanished of late are used on for a while. 0: they never are."`
+	MinHealthyPercent int  `yaml:"minHealthyPercent" default:"50" min:"0" max:"100" doc:"When fewer than this percentage of the endpoints remain, recently removed ones are used for a while longer. 0: never."`
 }
 
 // ClientTLS is the certificates of a calling side.
@@ -100,8 +100,8 @@ type EndpointsFile struct {
 // listedEndpoint is an Endpoint as it is written; its address alone will do.
 type listedEndpoint struct {
 	Address  Address         `yaml:"address" required:"true" doc:"tcp://host:port, host:port or unix://path."`
-	Weight   int             `yaml:"weight" min:"1" max:"1000000" doc:"Share of the calls, where the load balancer weighs. Default: 1."`
-	Metadata map[string]word `yaml:"metadata" doc:"What upstreams[].group and load balancers look at; numbers need no quotes."`
+	Weight   int             `yaml:"weight" min:"1" max:"1000000" doc:"Relative share of the calls, for load balancers that use weights. Default: 1."`
+	Metadata map[string]word `yaml:"metadata" doc:"Read by upstreams[].group and load balancers; numbers need no quotes."`
 }
 
 // word is a scalar as it is written, whatever YAML takes it for.

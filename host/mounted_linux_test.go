@@ -89,7 +89,7 @@ func TestAFileThatIsAMountOfItsOwnIsTold(t *testing.T) {
 		}
 		return s, why
 	}
-	const alone, gone = "is a mount of its own", "source has been replaced or removed"
+	const alone, gone = "is mounted by itself", "source was replaced or removed"
 	s, why := status()
 	for _, name := range mounted {
 		if !strings.Contains(why[name], alone) || !logged(log.String(), name, alone) {

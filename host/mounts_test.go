@@ -11,7 +11,7 @@ import (
 // That it cannot be looked does not mean that nothing is mounted.
 func TestMountWarningsStayWhileTheFilesDoNotAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		before := config.Problem{File: "10.yaml", Message: "is a mount of its own", Warning: true}
+		before := config.Problem{File: "10.yaml", Message: "is mounted by itself", Warning: true}
 		f := &Files{gate: new(files.Gate), last: &config.Set{Manifest: new(config.Manifest)}, mounted: config.Problems{before}}
 		away := make(chan struct{})
 		_, err := files.Through(t.Context(), f.gate, func(func(string)) (struct{}, error) {

@@ -18,7 +18,7 @@ func Manifest(reg *registry.Registry, services ...string) ([]byte, error) {
 	b := &builder{handlers: reg.Entries(), services: services}
 	s := b.object(reflect.TypeFor[config.Manifest]())
 	s.Title = "easymicro manifest"
-	s.Description = "What an easymicro host is: easymicro.yaml."
+	s.Description = "Configuration of an easymicro host: easymicro.yaml."
 	return b.document(s, "easymicro.schema.json")
 }
 
@@ -27,6 +27,6 @@ func Policies(reg *registry.Registry, services ...string) ([]byte, error) {
 	b := &builder{handlers: reg.Entries(), services: services}
 	s := b.object(reflect.TypeFor[config.PolicyFile]())
 	s.Title = "easymicro policies"
-	s.Description = "Rules for the calls of an easymicro host; always live."
+	s.Description = "Rules for the calls of an easymicro host, hot-reloaded."
 	return b.document(s, "policies.schema.json")
 }

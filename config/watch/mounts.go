@@ -19,12 +19,12 @@ const deleted = "//deleted"
 
 // Why a mount keeps a change from being seen.
 const (
-	alone = "this file is a mount of its own, as a Kubernetes subPath is: what takes the place of the one behind it by rename " +
-		"is not seen here before a restart; mount the folder instead"
-	version = "this file is in a mount of one version of a Kubernetes volume, as a subPath is: the next version is not seen here before a restart; " +
+	alone = "this file is mounted by itself, as with a Kubernetes subPath: a file that replaces the source by rename " +
+		"is not seen until a restart; mount the directory instead"
+	version = "this file is in one version of a Kubernetes volume, mounted by subPath: the next version is not seen until a restart; " +
 		"mount the whole volume instead"
-	gone = "this file is in a mount whose source has been replaced or removed: what is written there now is not seen here before a restart; " +
-		"mount the folder above it instead"
+	gone = "this file is in a mount whose source was replaced or removed: changes of the source are not seen until a restart; " +
+		"mount the parent directory instead"
 )
 
 // Mounted tells of those paths that no change can reach, or not every change, because of how they are mounted, and why. Where
