@@ -1,9 +1,9 @@
-// Package config holds what a host is told: the types of the manifest, of the rules and of the tokens, how they are
-// decoded from YAML, what makes them valid, and how two sets of them differ.
+// Package config defines the manifest, rules and tokens of a host: it decodes them from YAML, validates them, and
+// compares two sets of them.
 //
-// The struct tags of the types are the single source: yaml is the key; default, min, max, enum and required say what
-// is accepted; reload is the class of a change (inherited by what lies inside); later marks what is parsed and, when
-// written, refused as not supported yet; doc is the sentence of the reference.
+// Struct tags are the single source: yaml is the key; default, min, max, enum and required define the accepted values;
+// reload is the class of a change, inherited by nested fields; later marks fields that are parsed and rejected as not
+// supported yet; doc is the text of the reference.
 package config
 
 import (
@@ -14,41 +14,41 @@ import (
 	"time"
 )
 
-// Set is the manifest and all that belongs to it, read, checked and applied as a whole. It is not changed once made.
+// Set is a manifest with everything that belongs to it, loaded, checked and applied as a unit. It is immutable.
 type Set struct {
 	Manifest *Manifest
-	Rules    []Rule // of the manifest, then of the files in name order
+	Rules    []Rule // those of the manifest first, then those of the files in name order
 	Tokens   []Token
-	Files    []File // all that was read, in name order
+	Files    []File // everything that was read, in name order
 	Hash     string // of paths and contents
 	Contents Contents
-	Dir      string                           // the manifest's folder: relative paths start there
-	Env      func(name string) (string, bool) // looks up ${VAR} in files that are read later; nil is the environment
+	Dir      string                           // the manifest's directory, the base of relative paths
+	Env      func(name string) (string, bool) // looks up ${VAR} in files read later; nil is the environment
 	Warnings Problems
 
-	// Fallback says what stands in for the files that are wrong, Rejected what is wrong with them, and Desired which files
-	// the set would have had; empty when the set is what the files say.
+	// Fallback names what replaces invalid files, Rejected holds their problems, and Desired the files that the set would
+	// have had. They are empty when the set is made of the files themselves.
 	Fallback string
 	Rejected Problems
 	Desired  []File
 
-	checked *Set // itself once it is
+	checked *Set // the set itself once it is checked
 }
 
 // File is one file of a set.
 type File struct {
-	Path string `json:"path"` // as shown: relative to the manifest's folder
+	Path string `json:"path"` // as shown: relative to the manifest's directory
 	Hash string `json:"hash"`
 }
 
-// Validate finds what can be known to be wrong without the registry: names that stand twice, references to nothing,
-// fields that contradict each other, values that only make sense together.
+// Validate finds every problem that shows without the registry: duplicate names, dangling references, and fields
+// that contradict or need each other.
 func (s *Set) Validate() Problems {
 	return validate(&report{m: s.Manifest, dir: s.Dir, rules: s.Rules, tokens: s.Tokens, now: time.Now()})
 }
 
-// Check adds what Validate finds to what is known to be wrong already, and returns all. If no error is among it, the
-// warnings become those of the set, and the set is Checked.
+// Check adds the problems that Validate finds to the known ones and returns all of them. If none is an error, the
+// set keeps the warnings and is Checked.
 func (s *Set) Check(known Problems) Problems {
 	problems := known.With(s.Validate())
 	if problems.Err() == nil {
@@ -57,16 +57,16 @@ func (s *Set) Check(known Problems) Problems {
 	return problems
 }
 
-// Checked reports whether Check found no error in this very set; a copy of it may be changed, and is not checked.
+// Checked reports whether Check found no error in this very set. A copy may be changed, so it is not checked.
 func (s *Set) Checked() bool { return s.checked == s }
 
-// ProblemAt returns what is wrong with one field of the manifest, with its position.
+// ProblemAt returns a problem of one field of the manifest, with its position.
 func (s *Set) ProblemAt(path, message string) Problems {
 	at := s.Manifest.Position(path)
 	return Problems{{File: at.File, Line: at.Line, Column: at.Column, Path: path, Message: message}}
 }
 
-// Path is a path of the manifest made independent of the current folder.
+// Path resolves a path of the manifest against the manifest's directory.
 func (s *Set) Path(path string) string {
 	if path == "" || filepath.IsAbs(path) {
 		return path
@@ -74,20 +74,20 @@ func (s *Set) Path(path string) string {
 	return filepath.Join(s.Dir, path)
 }
 
-// Contents is what the files have that the manifest names for certificates, keys and passwords, by their path as
-// written. They belong to the set: they are read together with it, and a change of one is a change of the set.
+// Contents holds the certificates, keys and passwords that the manifest names, by path as written. They are part of
+// the set: they are read with it, and a change of one changes the set.
 type Contents map[string][]byte
 
-// String tells how many files there are, never what is in them.
+// String returns the number of files, never their content.
 func (c Contents) String() string { return fmt.Sprintf("%d files", len(c)) }
 
-// GoString is String.
+// GoString returns String.
 func (c Contents) GoString() string { return c.String() }
 
-// LogValue is String.
+// LogValue returns String.
 func (c Contents) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
-// Expiries returns the ends of rules that are not off and of tokens, the soonest first.
+// Expiries returns when rules that are not off and tokens expire, the earliest first.
 func (s *Set) Expiries() []Expiry {
 	var list []Expiry
 	for i := range s.Rules {

@@ -7,8 +7,8 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// DecodeManifest reads a manifest. All problems are reported at once; the manifest may be used only when Err of them is
-// nil. file is what positions say, env looks up ${VAR} (nil: none is set).
+// DecodeManifest decodes a manifest and reports all problems at once; the manifest may be used only if their Err is
+// nil. file is the name in positions, env looks up ${VAR} (nil: none is set).
 func DecodeManifest(file string, data []byte, env func(string) (string, bool)) (*Manifest, Problems) {
 	m := new(Manifest)
 	d := newDecoder(file, env)
@@ -18,7 +18,7 @@ func DecodeManifest(file string, data []byte, env func(string) (string, bool)) (
 	return m, d.problems.Sort()
 }
 
-// DecodeRules reads a policy file.
+// DecodeRules decodes a policy file.
 func DecodeRules(file string, data []byte, env func(string) (string, bool)) ([]Rule, Problems) {
 	var p PolicyFile
 	d := newDecoder(file, env)
@@ -26,7 +26,8 @@ func DecodeRules(file string, data []byte, env func(string) (string, bool)) ([]R
 	return p.Rules, d.problems.Sort()
 }
 
-// DecodeTokens reads a file of tokens. One without content is taken for an accident, and so are documents without.
+// DecodeTokens decodes a token file. A file without content, or with empty documents only, is an error: it is
+// probably an accident.
 func DecodeTokens(file string, data []byte, env func(string) (string, bool)) ([]Token, Problems) {
 	var tokens []Token
 	d := newDecoder(file, env)
@@ -34,7 +35,8 @@ func DecodeTokens(file string, data []byte, env func(string) (string, bool)) ([]
 	return tokens, d.problems.Sort()
 }
 
-// DecodeEndpoints reads a file of endpoints. One without content is taken for an accident, and so are documents without.
+// DecodeEndpoints decodes an endpoints file. A file without content, or with empty documents only, is an error: it
+// is probably an accident.
 func DecodeEndpoints(file string, data []byte, env func(string) (string, bool)) ([]Endpoint, Problems) {
 	var f EndpointsFile
 	d := newDecoder(file, env)
@@ -57,7 +59,7 @@ func DecodeEndpoints(file string, data []byte, env func(string) (string, bool)) 
 	return list, problems.Sort()
 }
 
-// spellOut makes endpoints that are an address alone the mappings that they stand for.
+// spellOut turns endpoints written as a bare address into mappings.
 func spellOut(root *yaml.Node) {
 	for i := 0; i+1 < len(root.Content); i += 2 {
 		list := followed(root.Content[i+1])
@@ -73,7 +75,7 @@ func spellOut(root *yaml.Node) {
 	}
 }
 
-// followed is what an alias stands for, or the node itself.
+// followed returns the target of an alias, or the node itself.
 func followed(n *yaml.Node) *yaml.Node {
 	if n.Kind == yaml.AliasNode && n.Alias != nil {
 		return n.Alias
@@ -99,15 +101,15 @@ func checkEndpoints(f *EndpointsFile, at places) Problems {
 	return problems
 }
 
-// Outline is what stands at the top level of a file.
+// Outline is the top level of a file.
 type Outline struct {
-	Keys  []string // of a mapping, in the order of the file, without those that are ignored
-	List  bool     // it is a list
-	Rules bool     // of rules, which belongs under the key rules
-	Blank bool     // it has documents, and nothing in them
+	Keys  []string // keys of a mapping in file order, without extensions
+	List  bool     // the file is a list
+	Rules bool     // the list is one of rules, which belongs under the key rules
+	Blank bool     // the file has only empty documents
 }
 
-// OutlineOf reads the top level of a file. That of what is no YAML is empty.
+// OutlineOf returns the outline of a file; it is empty if the file is not YAML.
 func OutlineOf(data []byte) Outline {
 	root, blank, problem := parse(data)
 	if root == nil || problem != nil {
@@ -126,7 +128,7 @@ func OutlineOf(data []byte) Outline {
 	return o
 }
 
-// notRules returns what a file is instead of a policy file, or "". Each of its keys would be an unknown one otherwise.
+// notRules returns what a file is instead of a policy file, or "". Otherwise each of its keys would be reported.
 func notRules(root *yaml.Node) string {
 	object := kubernetesObject(root)
 	switch {
@@ -156,18 +158,18 @@ func notTokens(root *yaml.Node) string {
 	return ""
 }
 
-// isListOfRules reports whether the first element of a list is a rule, by its keys.
+// isListOfRules reports whether the first element of a list looks like a rule.
 func isListOfRules(root *yaml.Node) bool {
 	return isListWith(root, "match") && !isListWith(root, "sha256")
 }
 
-// isListWith reports whether the first element of a list has a key.
+// isListWith reports whether root is a list whose first element has a key.
 func isListWith(root *yaml.Node, key string) bool {
 	return root.Kind == yaml.SequenceNode && len(root.Content) > 0 &&
 		root.Content[0].Kind == yaml.MappingNode && hasKey(root.Content[0], key)
 }
 
-// kubernetesObject returns what to do with a file that is a Kubernetes object, or "".
+// kubernetesObject returns a message if the file is a Kubernetes object, or "".
 func kubernetesObject(root *yaml.Node) string {
 	if root.Kind != yaml.MappingNode || !hasKey(root, "apiVersion") || !hasKey(root, "kind") {
 		return ""
@@ -184,9 +186,9 @@ func kubernetesObject(root *yaml.Node) string {
 	return fmt.Sprintf("is a Kubernetes object (%s), not a file of easymicro: easymicro schema shows the fields of these", clip(kind))
 }
 
-// CompleteRules is for rules that a program makes: it returns a copy in which the documented defaults stand where rules
-// have the zero value, and all that is wrong with it. The rules given are not changed. There are no positions; paths
-// begin with the name of the rule: rules[billing-calls].retry.maxAttempts.
+// CompleteRules returns a copy of rules made by a program with the documented defaults in place of zero values, and
+// all problems. Problems have no positions; their paths begin with the name of the rule:
+// rules[billing-calls].retry.maxAttempts.
 func CompleteRules(rules []Rule) ([]Rule, Problems) {
 	c := &completer{types: structTypes{}}
 	completed := make([]Rule, len(rules))
@@ -204,15 +206,14 @@ func CompleteRules(rules []Rule) ([]Rule, Problems) {
 	return completed, c.problems.With(validateRules(completed))
 }
 
-// completer fills in the defaults of what a program made.
+// completer fills in the defaults of rules made by a program.
 type completer struct {
 	types    structTypes
 	scope    string // the rule
 	problems Problems
 }
 
-// complete fills in the defaults of a struct that a program made and checks what stands there. Pointers and lists
-// are replaced by copies.
+// complete fills in the defaults of a struct and checks its values. Pointers and lists are replaced by copies.
 func (c *completer) complete(v reflect.Value, path string) {
 	for _, f := range c.types.of(v.Type()).fields {
 		fv, at := v.FieldByIndex(f.index), join(path, f.name)
@@ -256,7 +257,7 @@ func (c *completer) completeValue(v reflect.Value, f *field, path string) {
 	}
 }
 
-// coded reports a problem of what a program made.
+// coded reports a problem of a rule made by a program.
 func (c *completer) coded(path, message, suggestion string) {
 	c.problems = append(c.problems, Problem{Path: join(c.scope, path), Message: message, Suggestion: suggestion})
 }

@@ -10,7 +10,7 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// decoder decodes the nodes of one file into typed values, strictly, and collects all that is wrong.
+// decoder strictly decodes the nodes of one file into typed values and collects all problems.
 type decoder struct {
 	*recorder
 	types   structTypes
@@ -18,8 +18,8 @@ type decoder struct {
 	suggest *suggester
 	aliased *aliasGuard
 
-	blockList bool // the value stands in a list with a line for each element
-	prefill   bool // absent fields keep what they have, instead of their default
+	blockList bool // the value is an element of a block list
+	prefill   bool // absent fields keep their value instead of their default
 }
 
 func newDecoder(file string, env func(string) (string, bool)) *decoder {
@@ -28,7 +28,7 @@ func newDecoder(file string, env func(string) (string, bool)) *decoder {
 	return d
 }
 
-// try decodes a value apart, and returns what is wrong with it.
+// try decodes a value on the side and returns its first problem.
 func (d *decoder) try(n *yaml.Node, t reflect.Type, f *field) *Problem {
 	apart := newDecoder("", d.vars.env)
 	apart.types, apart.suggest.types, apart.suggest.trial = d.types, d.types, true
@@ -39,11 +39,11 @@ func (d *decoder) try(n *yaml.Node, t reflect.Type, f *field) *Problem {
 	return &apart.problems[0]
 }
 
-// fileKind is what sets the kinds of files apart.
+// fileKind is what differs between the kinds of files.
 type fileKind struct {
-	empty string                       // what is wrong with a file without content
-	blank bool                         // empty documents are content enough
-	other func(root *yaml.Node) string // what the file is instead, or ""
+	empty string                       // message for a file without content
+	blank bool                         // empty documents are accepted
+	other func(root *yaml.Node) string // returns what the file is instead, or ""
 }
 
 // file decodes a whole file.
@@ -53,7 +53,7 @@ func (d *decoder) file(data []byte, into reflect.Value, kind fileKind) {
 	}
 }
 
-// open parses a whole file and expands its variables. It returns nil when there is nothing to decode.
+// open parses a whole file and expands its variables. It returns nil if there is nothing to decode.
 func (d *decoder) open(data []byte, kind fileKind) *yaml.Node {
 	root, blank, problem := parse(data)
 	switch {
@@ -76,7 +76,7 @@ func (d *decoder) open(data []byte, kind fileKind) *yaml.Node {
 	return root
 }
 
-// alias decodes what the alias n stands for.
+// alias decodes the target of the alias n.
 func (d *decoder) alias(n *yaml.Node, path string, decode func(target *yaml.Node)) {
 	a := d.aliased
 	if slices.Contains(a.stack, n.Alias) {
@@ -93,10 +93,10 @@ func (d *decoder) alias(n *yaml.Node, path string, decode func(target *yaml.Node
 	}
 }
 
-// positioned is what keeps its own places.
+// positioned is implemented by types that keep the positions of their own values.
 type positioned interface{ setPlaces(path string, at places) }
 
-// mapping decodes n into the struct v: defaults first, then what is written, then what is missing.
+// mapping decodes n into the struct v: first the defaults, then the written fields; then it checks for missing ones.
 func (d *decoder) mapping(n *yaml.Node, v reflect.Value, path string) {
 	s := d.types.of(v.Type())
 	if !d.prefill {
@@ -111,7 +111,7 @@ func (d *decoder) mapping(n *yaml.Node, v reflect.Value, path string) {
 		if !ok {
 			ours, message, suggestion := d.suggest.key(key, value, n, s, v.Type())
 			d.problem(key, join(path, clip(key.Value)), message, suggestion)
-			written[ours] = true // one mistake, one problem
+			written[ours] = true // a misspelt key is not missing too
 			return
 		}
 		written[f.name] = true
@@ -135,14 +135,14 @@ func (d *decoder) field(key, value *yaml.Node, v reflect.Value, f *field, path s
 	v.SetZero()
 }
 
-// options keeps the node for later, once it is known to be sound in itself.
+// options keeps the node for later, after checking that it is valid in itself.
 func (d *decoder) options(n *yaml.Node, v reflect.Value, path string) {
 	if !d.kind(n, yaml.MappingNode, path, v.Type(), &field{}) {
 		return
 	}
 	o := RawOptions{node: n, file: d.name, path: join(d.scope, path)}
 	look := o.decoder()
-	look.aliased, look.vars.unasked = d.aliased, d.vars.unasked // all bombs of a file are one
+	look.aliased, look.vars.unasked = d.aliased, d.vars.unasked // one bound for the whole file
 	var plain any
 	look.value(n, reflect.ValueOf(&plain).Elem(), &field{}, "")
 	for _, p := range look.problems {
@@ -151,7 +151,7 @@ func (d *decoder) options(n *yaml.Node, v reflect.Value, path string) {
 	v.Set(reflect.ValueOf(o))
 }
 
-// scalar decodes one word and checks it against the tags.
+// scalar decodes a scalar and checks it against the tags.
 func (d *decoder) scalar(n *yaml.Node, v reflect.Value, f *field, path string) {
 	if n.Kind != yaml.ScalarNode {
 		d.problem(n, path, fmt.Sprintf("must be %s, not %s", typeName(v.Type()), d.suggest.describe(n)), "")
@@ -159,7 +159,7 @@ func (d *decoder) scalar(n *yaml.Node, v reflect.Value, f *field, path string) {
 	}
 	tag := n.ShortTag()
 	if f.pattern == "code" && tag == "!!int" {
-		tag = "!!str" // 503, which has a name here
+		tag = "!!str" // 503 stands for a code
 	}
 	message, suggestion := setScalar(v, tag, n.Value)
 	if message == "" {
@@ -171,7 +171,7 @@ func (d *decoder) scalar(n *yaml.Node, v reflect.Value, f *field, path string) {
 	}
 }
 
-// value decodes n into v as f says. path is inside the scope of the decoder.
+// value decodes n into v under the tags of f. path is relative to the scope of the decoder.
 func (d *decoder) value(n *yaml.Node, v reflect.Value, f *field, path string) {
 	if n.Kind == yaml.AliasNode {
 		d.alias(n, path, func(target *yaml.Node) { d.value(target, v, f, path) })
@@ -223,7 +223,7 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, f *field, path string) {
 	}
 }
 
-// scoped decodes what keeps its own places: paths inside it start anew.
+// scoped decodes a value that keeps its own positions, with paths relative to it.
 func (d *decoder) scoped(n *yaml.Node, v reflect.Value, path string, p positioned) {
 	scope, at := d.scope, d.at
 	d.scope, d.at = join(scope, path), places{file: d.name}
@@ -235,7 +235,7 @@ func (d *decoder) scoped(n *yaml.Node, v reflect.Value, path string, p positione
 	d.scope, d.at = scope, at
 }
 
-// isPlain refuses what is wrong whatever the type: no value, and tags of other languages.
+// isPlain rejects what is wrong for any type: no value, and unknown tags.
 func (d *decoder) isPlain(n *yaml.Node, t reflect.Type, path string) bool {
 	switch tag := n.ShortTag(); {
 	case tag == "!!null" && d.vars.expanded[n] != "":
@@ -305,7 +305,7 @@ func (d *decoder) keepsPlaces(t reflect.Type) bool {
 	return ok
 }
 
-// patterns takes a value, which may be a glob, or a list of them.
+// patterns decodes one value or a list of them.
 func (d *decoder) patterns(n *yaml.Node, v reflect.Value, f *field, path string) {
 	if n.Kind == yaml.ScalarNode {
 		one := reflect.MakeSlice(v.Type(), 1, 1)
@@ -347,7 +347,7 @@ func (d *decoder) dictionary(n *yaml.Node, v reflect.Value, f *field, path strin
 	v.Set(out)
 }
 
-// pairs calls each for every pair of a mapping whose key is sound and stands there for the first time.
+// pairs calls each for every pair of a mapping with a valid and unique key.
 func (d *decoder) pairs(n *yaml.Node, path string, each func(key, value *yaml.Node)) {
 	seen := make(map[string]*yaml.Node, len(n.Content)/2)
 	for i := 0; i+1 < len(n.Content); i += 2 {
@@ -376,7 +376,7 @@ func (d *decoder) pairs(n *yaml.Node, path string, each func(key, value *yaml.No
 	}
 }
 
-// free decodes into an any, for handlers that want one.
+// free decodes into an any, for the options of handlers.
 func (d *decoder) free(n *yaml.Node, v reflect.Value, path string) {
 	t := reflect.TypeFor[string]()
 	switch {

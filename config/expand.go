@@ -10,13 +10,13 @@ import (
 
 var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-// variables replaces ${VAR} in the scalar values of a file.
+// variables expands ${VAR} in the scalar values of a file.
 type variables struct {
 	env      func(string) (string, bool)
-	root     *yaml.Node            // of the file; its x-… keys are for anchors
-	expanded map[*yaml.Node]string // what stood there before
-	unset    map[*yaml.Node]bool   // could not be expanded, which is reported already
-	unasked  map[*yaml.Node]string // what is wrong with the variables of such a key, if an alias asks for them
+	root     *yaml.Node            // of the file; its x-… keys hold anchors
+	expanded map[*yaml.Node]string // the text before the expansion
+	unset    map[*yaml.Node]bool   // failed to expand; already reported
+	unasked  map[*yaml.Node]string // problems inside x-… keys, reported only if an alias refers there
 }
 
 func newVariables(env func(string) (string, bool)) *variables {
@@ -26,14 +26,14 @@ func newVariables(env func(string) (string, bool)) *variables {
 	return &variables{env: env, expanded: map[*yaml.Node]string{}, unset: map[*yaml.Node]bool{}, unasked: map[*yaml.Node]string{}}
 }
 
-// expandAll expands a whole file, and reports what is wrong.
+// expandAll expands a whole file and reports the problems.
 func (v *variables) expandAll(root *yaml.Node, report *recorder) {
 	v.root = root
 	v.expand(root, nil, report)
 }
 
-// expand replaces ${VAR} and ${VAR:-default} in the scalar values below n, once: what a variable holds is not looked at
-// again. An unquoted scalar is typed by what it became.
+// expand replaces ${VAR} and ${VAR:-default} in the scalar values below n. Values are not expanded again; an
+// unquoted scalar gets the type of its expansion.
 func (v *variables) expand(n *yaml.Node, at *step, report *recorder) {
 	switch n.Kind {
 	case yaml.MappingNode:
@@ -102,12 +102,12 @@ func (v *variables) expandText(s string) (text string, wrong []string) {
 	}
 }
 
-// step is the way down to a value; its path is only made when there is something to say.
+// step is a position in the tree; its path is only built for problems.
 type step struct {
 	around *step
 	key    string
 	index  int
-	aside  bool // inside of an x-… key
+	aside  bool // inside an x-… key
 }
 
 func (s *step) path() string {
@@ -120,17 +120,17 @@ func (s *step) path() string {
 	return join(s.around.path(), s.key)
 }
 
-// isExtension reports whether a key of the top level is ignored: what stands in it is there for anchors.
+// isExtension reports whether a top-level key is ignored: it holds anchors.
 func isExtension(key string) bool { return strings.HasPrefix(key, "x-") }
 
-// aliasGuard bounds what aliases expand to: a few lines can stand for billions of values.
+// aliasGuard bounds the expansion of aliases: a few lines can expand to billions of values.
 type aliasGuard struct {
 	values int
 	stack  []*yaml.Node
 	spent  bool
 }
 
-// count counts one value; false when it is one too many.
+// count counts one value and reports whether the bound still holds.
 func (a *aliasGuard) count() bool {
 	if len(a.stack) > 0 {
 		a.values++
@@ -140,7 +140,7 @@ func (a *aliasGuard) count() bool {
 
 func (a *aliasGuard) enter(target *yaml.Node) { a.stack = append(a.stack, target) }
 
-// leave reports whether the bound was exceeded just now.
+// leave reports whether the bound has just been exceeded.
 func (a *aliasGuard) leave() (exceeded bool) {
 	a.stack = a.stack[:len(a.stack)-1]
 	exceeded = a.values > maxAliasValues && !a.spent

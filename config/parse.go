@@ -12,20 +12,20 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// What a file may be at most. A legal file is far below; a hostile one is refused before it costs time or memory.
+// Limits of a file. Legitimate files are far below; hostile ones are rejected before they cost time or memory.
 const (
 	MaxFileBytes   = 1 << 20
-	MaxSecretBytes = 64 << 10 // of a file with a token, a user or a password
+	MaxSecretBytes = 64 << 10 // file with a token, a user name or a password
 	maxDepth       = 64
-	maxAliasValues = 10_000 // values that come from aliases, counted each time
-	maxDocuments   = 1000   // all but one of them are empty
+	maxAliasValues = 10_000 // values expanded from aliases, counted each time
+	maxDocuments   = 1000   // of which one may have content
 )
 
-// newerYAML is a line that announces YAML 1.2, which the library reads and does not announce.
+// newerYAML matches the directive for YAML 1.2, which the library reads but does not accept.
 var newerYAML = regexp.MustCompile(`(?m)^%YAML 1\.2([ \t\r]|$)`)
 
-// parse returns the root node of the one document with content in data; nil without any. blank reports whether there
-// are documents all the same, as generators write them: --- with nothing behind it but comments.
+// parse returns the root node of the one document with content, or nil if there is none. blank reports whether the
+// file has empty documents, as generators write them.
 func parse(data []byte) (root *yaml.Node, blank bool, problem *Problem) {
 	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
 	if problem := checkText(data); problem != nil {
@@ -61,7 +61,7 @@ func parse(data []byte) (root *yaml.Node, blank bool, problem *Problem) {
 	}
 }
 
-// isBlank reports whether nothing is written in a document, not even null.
+// isBlank reports whether a document is empty; null is not.
 func isBlank(doc *yaml.Node) bool {
 	if len(doc.Content) == 0 {
 		return true
@@ -70,7 +70,7 @@ func isBlank(doc *yaml.Node) bool {
 	return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" && n.Value == "" && n.Style == 0 && n.Anchor == ""
 }
 
-// shiftFirstLine takes the prefix out of the places on the first line.
+// shiftFirstLine corrects the columns of the first line for the prefix.
 func shiftFirstLine(n *yaml.Node) {
 	if n.Line == 1 {
 		n.Column -= len(flowPrefix)
@@ -80,7 +80,7 @@ func shiftFirstLine(n *yaml.Node) {
 	}
 }
 
-// depthLimit bounds how deep a file is nested; aliases are bounded where they are followed.
+// depthLimit bounds the nesting of a file; aliases are bounded where they are followed.
 type depthLimit struct{}
 
 func (depthLimit) CheckDepth(depth int, _ *yaml.DepthContext) error {
@@ -92,7 +92,7 @@ func (depthLimit) CheckDepth(depth int, _ *yaml.DepthContext) error {
 
 func (depthLimit) CheckAlias(int, int) error { return nil }
 
-// checkText refuses what is no text, or text made to cost time and memory.
+// checkText rejects what is not text, and text made to cost time and memory.
 func checkText(data []byte) *Problem {
 	if len(data) > MaxFileBytes {
 		return &Problem{Line: 1, Column: 1, Message: fmt.Sprintf("has %d bytes: the limit is 1 MiB", len(data))}
@@ -121,9 +121,9 @@ func checkText(data []byte) *Problem {
 	return nil
 }
 
-// The YAML parser holds all tokens of a { } or [ ] that might turn out to be a key, some 500 bytes for each byte of the
-// file. So a file that is one { } or [ ], as JSON is, gets a prefix that says that it is none, and within the others
-// the brackets and commas are bounded before the parser sees them.
+// The YAML parser keeps all tokens of a { } or [ ] that may turn out to be a key, about 500 bytes for each byte of the
+// file. A file that is one { } or [ ], as JSON is, gets a prefix that rules this out; in all others brackets and commas
+// are bounded before they reach the parser.
 const (
 	flowPrefix   = "--- "
 	maxFlowMarks = 2000
@@ -131,19 +131,19 @@ const (
 
 func isFlow(data []byte) bool { return len(data) > 0 && (data[0] == '{' || data[0] == '[') }
 
-// flowCounter counts the brackets and commas of one entry. It knows YAML well enough not to be fooled by quotes and
-// comments inside of { } and [ ]; outside of them it begins anew with each entry.
+// flowCounter counts the brackets and commas of one entry. It knows enough YAML to skip quotes and comments inside {
+// } and [ ]; outside of them it starts over with each entry.
 type flowCounter struct {
-	entryDepth int // inside of which an entry begins: two for {"rules": [ … ]}
+	entryDepth int // depth at which entries begin: 2 for {"rules": [ … ]}
 	depth      int
 	marks      int
 	quote      byte
 	escaped    bool
 	comment    bool
 	before     byte
-	solid      byte // the last that is no blank
-	lineStart  bool // only blanks so far
-	dash       bool // a dash begins the line
+	solid      byte // the last byte that is not whitespace
+	lineStart  bool // only whitespace so far
+	dash       bool // the line begins with a dash
 }
 
 func newFlowCounter(data []byte) *flowCounter {
@@ -154,7 +154,7 @@ func newFlowCounter(data []byte) *flowCounter {
 	return c
 }
 
-// add counts one byte; false when it is a mark too many.
+// add counts one byte and reports whether the bound still holds.
 func (c *flowCounter) add(b byte) bool {
 	before, solid := c.before, c.solid
 	if c.before = b; b != ' ' && b != '\n' && b != '\t' && b != '\r' {
@@ -208,7 +208,7 @@ func (c *flowCounter) quoted(b byte) {
 
 func isMark(b byte) bool { return b == '{' || b == '}' || b == '[' || b == ']' || b == ',' }
 
-// syntaxProblem says what the YAML library found in words for somebody who did not read the YAML specification.
+// syntaxProblem translates an error of the YAML library for readers who do not know the YAML specification.
 func syntaxProblem(data []byte, err error) *Problem {
 	var e *yaml.LoadError
 	if !errors.As(err, &e) {
@@ -263,7 +263,7 @@ func syntaxProblem(data []byte, err error) *Problem {
 	return &Problem{Line: max(at.Line, 1), Column: max(at.Column, 1), Message: words}
 }
 
-// unshifted returns the problem with its column in the file, without the prefix that the parser was given.
+// unshifted corrects the column of a problem on the first line for the prefix.
 func unshifted(p *Problem, prefixed bool) *Problem {
 	if prefixed && p.Line == 1 {
 		p.Column = max(p.Column-len(flowPrefix), 1)
@@ -271,7 +271,7 @@ func unshifted(p *Problem, prefixed bool) *Problem {
 	return p
 }
 
-// opened is where the thing began that went wrong.
+// opened returns where the construct that failed begins.
 func opened(e *yaml.LoadError) yaml.Mark {
 	if e.ContextMark.Line > 0 {
 		return e.ContextMark
@@ -286,7 +286,7 @@ func cannotStart(c rune) string {
 	return fmt.Sprintf("a string that begins with %c must be quoted", c)
 }
 
-// charAt is the character at a place of data, or a blank beyond the end.
+// charAt returns the character at a position of data, or a space beyond its end.
 func charAt(data []byte, line, column int) rune {
 	for ; line > 1; line-- {
 		_, rest, found := bytes.Cut(data, []byte("\n"))
@@ -306,12 +306,12 @@ func charAt(data []byte, line, column int) rune {
 	return r
 }
 
-// atEnd tells that there is nothing in data from the line on.
+// atEnd reports whether data is empty from line on.
 func atEnd(data []byte, line int) bool {
 	return line > bytes.Count(data, []byte("\n")) && (bytes.HasSuffix(data, []byte("\n")) || line > bytes.Count(data, []byte("\n"))+1)
 }
 
-// flowVariable tells that the parser tripped over a ${ inside of { } or [ ], and makes that the place of the error.
+// flowVariable reports whether the parser failed at a ${ inside { } or [ ].
 func flowVariable(data []byte, e *yaml.LoadError) bool {
 	if !strings.Contains(e.Message, "',' or '") {
 		return false
@@ -319,8 +319,8 @@ func flowVariable(data []byte, e *yaml.LoadError) bool {
 	return charAt(data, e.Mark.Line, e.Mark.Column) == '{' && charAt(data, e.Mark.Line, e.Mark.Column-1) == '$'
 }
 
-// flowText tells that the parser tripped over a bracket in the middle of unquoted text inside of { } or [ ]. The text is
-// not shown: it may be a secret.
+// flowText reports whether the parser failed at a bracket in unquoted text inside { } or [ ]. The text may be a
+// secret, so it is not shown.
 func flowText(data []byte, e *yaml.LoadError) bool {
 	c, before := charAt(data, e.Mark.Line, e.Mark.Column), charAt(data, e.Mark.Line, e.Mark.Column-1)
 	return strings.Contains(e.Message, "',' or '") && (c == '{' || c == '[') &&

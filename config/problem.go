@@ -12,18 +12,18 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// Problem is one thing that is wrong with the set, and where. A warning does not keep a set from being applied.
+// Problem is an error or a warning about a set, with its position. Warnings do not keep a set from being applied.
 type Problem struct {
 	File       string `json:"file,omitempty"`
 	Line       int    `json:"line,omitempty"`
 	Column     int    `json:"column,omitempty"`
-	Path       string `json:"path,omitempty"`       // in the YAML: rules[0].rateLimit.rate
+	Path       string `json:"path,omitempty"`       // path in the YAML: rules[0].rateLimit.rate
 	Message    string `json:"message"`              // what is wrong
-	Suggestion string `json:"suggestion,omitempty"` // what was probably meant
+	Suggestion string `json:"suggestion,omitempty"` // the likely intent
 	Warning    bool   `json:"warning,omitempty"`
 }
 
-// String is file:line:col: path: message (did you mean x?), without what is unknown.
+// String returns file:line:col: path: message (did you mean x?), without the unknown parts.
 func (p Problem) String() string {
 	var b strings.Builder
 	if p.File != "" {
@@ -44,13 +44,13 @@ func (p Problem) String() string {
 	return b.String()
 }
 
-// Error is String, so that a single problem is an error too.
+// Error returns String, so that a single problem is an error.
 func (p Problem) Error() string { return p.String() }
 
-// Problems are all the things that are wrong, in the order of their places once sorted.
+// Problems is a list of problems. It is an error too.
 type Problems []Problem
 
-// Error has one problem a line.
+// Error returns one problem a line.
 func (p Problems) Error() string {
 	lines := make([]string, len(p))
 	for i := range p {
@@ -59,7 +59,7 @@ func (p Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// Files returns the files in which the problems are, each once.
+// Files returns the files that have problems, each once.
 func (p Problems) Files() []string {
 	var files []string
 	for i := range p {
@@ -70,7 +70,7 @@ func (p Problems) Files() []string {
 	return files
 }
 
-// Sort orders by file, line and column, and drops exact repetitions.
+// Sort sorts by file, line and column, and drops duplicates.
 func (p Problems) Sort() Problems {
 	slices.SortStableFunc(p, func(a, b Problem) int {
 		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column),
@@ -79,8 +79,8 @@ func (p Problems) Sort() Problems {
 	return slices.Compact(p)
 }
 
-// With adds what a later check found, but not what it found in a thing that is known to be wrong already. Where not all that
-// is wrong was reported, nobody knows which things are right: then it adds nothing.
+// With adds the problems of a later check, except those about things that already have errors. If p was cut off,
+// With adds nothing: nobody knows which things are right.
 func (p Problems) With(later Problems) Problems {
 	wrong := map[[2]string]bool{}
 	for _, known := range p.Errors() {
@@ -89,7 +89,7 @@ func (p Problems) With(later Problems) Problems {
 		}
 		wrong[[2]string{known.File, thing(known.Path)}] = true
 		if known.Suggestion != "" {
-			wrong[[2]string{known.File, known.Suggestion}] = true // a key that was meant is not missing
+			wrong[[2]string{known.File, known.Suggestion}] = true // a misspelt key is not missing
 		}
 	}
 	all := slices.Clone(p)
@@ -101,7 +101,7 @@ func (p Problems) With(later Problems) Problems {
 	return all.Sort()
 }
 
-// thing is the element of a list, or else the block, that a path is in: rules[3], policies.rules[0], admin.
+// thing returns the list element or else the block that contains path: rules[3], policies.rules[0], admin.
 func thing(path string) string {
 	if i := strings.IndexByte(path, ']'); i > 0 {
 		return path[:i+1]
@@ -110,10 +110,10 @@ func thing(path string) string {
 	return block
 }
 
-// Errors are the problems that keep a set from being applied.
+// Errors returns the problems that keep a set from being applied.
 func (p Problems) Errors() Problems { return p.filter(false) }
 
-// Warnings are the problems that do not.
+// Warnings returns the problems that do not keep a set from being applied.
 func (p Problems) Warnings() Problems { return p.filter(true) }
 
 func (p Problems) filter(warning bool) Problems {
@@ -126,7 +126,7 @@ func (p Problems) filter(warning bool) Problems {
 	return kept
 }
 
-// Err is the problems as an error: nil when none of them keeps a set from being applied.
+// Err returns the errors as one error, or nil if there are only warnings.
 func (p Problems) Err() error {
 	if errs := p.Errors(); len(errs) > 0 {
 		return errs
@@ -134,14 +134,14 @@ func (p Problems) Err() error {
 	return nil
 }
 
-// Position is a place in a file of the set. Line and Column start at 1; zero means unknown.
+// Position is a position in a file of the set. Line and Column start at 1; zero means unknown.
 type Position struct {
 	File   string `json:"file,omitempty"`
 	Line   int    `json:"line,omitempty"`
 	Column int    `json:"column,omitempty"`
 }
 
-// String is file:line, or the file alone when the line is unknown.
+// String returns file:line, or the file alone if the line is unknown.
 func (p Position) String() string {
 	if p.Line == 0 {
 		return p.File
@@ -149,16 +149,16 @@ func (p Position) String() string {
 	return p.File + ":" + strconv.Itoa(p.Line)
 }
 
-// IsZero tells that nothing is known.
+// IsZero reports whether nothing is known.
 func (p Position) IsZero() bool { return p == Position{} }
 
-// place is where the value at a path stands.
+// place is the position of a value, by its path.
 type place struct {
 	path         string
 	line, column int32
 }
 
-// places are the known places of one decoded thing, sorted by path once it is decoded.
+// places holds the positions of the values of one file or rule, sorted by path once decoded.
 type places struct {
 	file string
 	list []place
@@ -176,13 +176,13 @@ func (p *places) find(path string) (place, bool) {
 	return p.list[i], true
 }
 
-// written tells whether the value at path stands in the file.
+// written reports whether the value at path is in the file.
 func (p *places) written(path string) bool {
 	_, ok := p.find(path)
 	return ok
 }
 
-// position is where the value at path stands, or else the nearest thing around it that is known.
+// position returns where the value at path is, or else its nearest known parent.
 func (p *places) position(path string) Position {
 	for {
 		if at, ok := p.find(path); ok {
@@ -195,16 +195,16 @@ func (p *places) position(path string) Position {
 	}
 }
 
-// parent is the path around path: a.b[2] is in a.b, which is in a, which is in "".
+// parent returns the enclosing path: a.b for a.b[2], a for a.b, "" for a.
 func parent(path string) string {
 	return path[:max(strings.LastIndexAny(path, ".["), 0)]
 }
 
-// maxAlike is how many problems of one kind a short list has.
+// maxAlike is how many problems of one kind a short list keeps.
 const maxAlike = 20
 
-// Few returns the problems, of those that are alike only the first ones and how many more there are. Alike are warnings, or
-// problems that are none, at the same place of different list elements.
+// Few returns the problems, shortened: of problems that are alike it keeps the first ones and the number of others.
+// Problems are alike if they are of the same severity and at the same path but for list indexes.
 func (p Problems) Few() Problems {
 	type kind struct {
 		warning bool
@@ -233,7 +233,7 @@ func (p Problems) Few() Problems {
 	return few
 }
 
-// withoutIndexes is a path without the numbers of its list elements: rules[].match.
+// withoutIndexes returns a path without its list indexes: rules[].match.
 func withoutIndexes(path string) string {
 	var b strings.Builder
 	for {
@@ -250,14 +250,14 @@ func withoutIndexes(path string) string {
 	}
 }
 
-// recorder collects the problems of one file, and the places of its values.
+// recorder collects the problems of one file and the positions of its values.
 type recorder struct {
-	name     string // of the file
+	name     string // file name
 	problems Problems
 
-	scope string // path of what keeps its own places, around path
+	scope string // path of the value with positions of its own that is being decoded
 	at    places
-	paths map[string]string // one string for each path
+	paths map[string]string // interned
 }
 
 func newRecorder(file string) *recorder {
@@ -269,15 +269,15 @@ func (r *recorder) finish() places {
 	return r.at
 }
 
-// maxProblems is how many problems of a file are reported; whoever has more has another one.
+// maxProblems bounds the reported problems of a file.
 const maxProblems = 200
 
-// restNotShown is the message of the problem in place of those that are not reported.
+// restNotShown is the message that replaces further problems.
 const restNotShown = "more than 200 problems: the rest is not shown"
 
 func (r *recorder) full() bool { return len(r.problems) > maxProblems }
 
-// problem reports what is wrong with the value of n.
+// problem reports a problem of the value of n.
 func (r *recorder) problem(n *yaml.Node, path, message, suggestion string) {
 	switch {
 	case r.full():
@@ -290,7 +290,7 @@ func (r *recorder) problem(n *yaml.Node, path, message, suggestion string) {
 	})
 }
 
-// join puts two paths together.
+// join joins two paths.
 func join(a, b string) string {
 	switch {
 	case a == "":
@@ -304,7 +304,7 @@ func join(a, b string) string {
 	}
 }
 
-// intern makes one string of equal paths: thousands of rules have the same few.
+// intern returns one string for equal paths: thousands of rules have the same few.
 func (r *recorder) intern(path string) string {
 	if known, ok := r.paths[path]; ok {
 		return known
@@ -317,5 +317,5 @@ func (r *recorder) place(n *yaml.Node, path string) {
 	r.at.list = append(r.at.list, place{path: r.intern(path), line: int32(n.Line), column: int32(n.Column)})
 }
 
-// clip is what a message repeats of a text that stands in a file.
+// clip shortens text from a file for a message.
 func clip(s string) string { return code.Clip(s, 64) }

@@ -8,7 +8,8 @@ import (
 	"unicode"
 )
 
-// report collects the problems of one set: of errors and of warnings the first few hundred, so that neither hides the other.
+// report collects the problems of one set, and bounds errors and warnings separately so that neither hides the
+// other.
 type report struct {
 	m        *Manifest
 	dir      string // its directory
@@ -16,7 +17,7 @@ type report struct {
 	tokens   []Token
 	now      time.Time
 	problems Problems
-	settled  int // of the problems, that are errors or warnings for good
+	settled  int // problems whose Warning no longer changes
 	errors   int
 	warnings int
 }
@@ -26,12 +27,12 @@ func (c *report) sorted() Problems {
 	return c.problems.Sort()
 }
 
-// manifest reports a problem of the manifest, at the value of path.
+// manifest reports a problem of the manifest at path.
 func (c *report) manifest(path, format string, args ...any) *Problem {
 	return c.add(c.m.Position(path), path, fmt.Sprintf(format, args...))
 }
 
-// rule reports a problem of a rule, at the value of a path inside it.
+// rule reports a problem of a rule at a path inside the rule.
 func (c *report) rule(r *Rule, path, format string, args ...any) *Problem {
 	return c.add(r.Position(path), join(r.path, path), fmt.Sprintf(format, args...))
 }
@@ -42,8 +43,8 @@ func (c *report) add(at Position, path, message string) *Problem {
 	return &c.problems[len(c.problems)-1]
 }
 
-// settle counts the problem that was added last, which whoever added it may have made a warning since, and drops it when
-// there are many like it.
+// settle counts the last problem, which its checker may have made a warning since, and drops it when there are too
+// many.
 func (c *report) settle() {
 	if c.settled == len(c.problems) {
 		return
@@ -64,10 +65,10 @@ func (c *report) settle() {
 	c.settled++
 }
 
-// names finds what has the same name twice.
+// names finds duplicate names.
 type names struct{ first map[string]Position }
 
-// taken is where the name was used first, if it was; otherwise it is used now.
+// taken returns where the name was first used, or records this use.
 func (n *names) taken(name string, at Position) (first Position, taken bool) {
 	if n.first == nil {
 		n.first = map[string]Position{}
@@ -79,7 +80,7 @@ func (n *names) taken(name string, at Position) (first Position, taken bool) {
 	return Position{}, false
 }
 
-// called are the upstreams of the manifest that a client-side rule is about.
+// called returns the upstreams that a client-side rule applies to, with their paths.
 func (c *report) called(r *Rule) (list []*Upstream, places []string) {
 	for i := range c.m.Upstreams {
 		u := &c.m.Upstreams[i]
@@ -108,10 +109,10 @@ func (c *report) knownCluster(path, name string) {
 	c.manifest(path, "discovery.etcd has no entry named %s", clip(name)).Suggestion = Suggest(name, known)
 }
 
-// printable tells that text is fit for logs and screens, and not longer than most bytes.
-func printable(text string, most int) bool {
-	return len(text) <= most && !strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) })
+// printable reports whether text has at most limit bytes, all of them fit for logs and screens.
+func printable(text string, limit int) bool {
+	return len(text) <= limit && !strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) })
 }
 
-// idle reports whether a rule takes no part.
+// idle reports whether a rule is off or expired.
 func (c *report) idle(r *Rule) bool { return r.Mode == Off || r.Expired(c.now) }

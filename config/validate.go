@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// validate runs all checkers over the set that r is for.
+// validate runs all checkers over the set of r.
 func validate(r *report) Problems {
 	listenerChecker{r}.check()
 	serviceChecker{r}.check()
@@ -26,7 +26,7 @@ func validateRules(rules []Rule) Problems {
 	return r.sorted()
 }
 
-// fileChecker checks the names and the contents of the files that belong to a set.
+// fileChecker checks the policy files and the tokens of a set.
 type fileChecker struct{ *report }
 
 func (c fileChecker) check() {
@@ -76,7 +76,7 @@ func (c fileChecker) globs(path string, globs []string) {
 	}
 }
 
-// checkRules checks each rule, and what rules say together.
+// checkRules checks each rule, and how rules interact.
 func checkRules(r *report) {
 	ruleChecker{r}.check()
 	checkTimings(r)

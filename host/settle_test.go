@@ -100,10 +100,10 @@ func TestALossThatIsMendedBeforeTheSecondLookNeverApplies(t *testing.T) {
 	}{
 		{"back to what runs", []*config.Set{full, half, full}, host.ResultUnchanged, "full", time.Second, ""},
 		{"on to something else", []*config.Set{full, half, setOf(t, "other", threeRules)}, host.ResultApplied, "other", time.Second, ""},
-		{"it stays", []*config.Set{full, half, half}, host.ResultApplied, "half", time.Second, "two is gone"},
-		{"on to another loss", []*config.Set{full, half, setOf(t, "less", noRule), setOf(t, "less", noRule)}, host.ResultApplied, "less", 2 * time.Second, "one is gone"},
-		{"one of four, for access", []*config.Set{locked, open, open}, host.ResultApplied, "open", time.Second, "lock is gone"},
-		{"one of three, not for access", []*config.Set{full, setOf(t, "two", twoRules)}, host.ResultApplied, "two", 0, "three is gone"},
+		{"it stays", []*config.Set{full, half, half}, host.ResultApplied, "half", time.Second, "two was removed"},
+		{"on to another loss", []*config.Set{full, half, setOf(t, "less", noRule), setOf(t, "less", noRule)}, host.ResultApplied, "less", 2 * time.Second, "one was removed"},
+		{"one of four, for access", []*config.Set{locked, open, open}, host.ResultApplied, "open", time.Second, "lock was removed"},
+		{"one of three, not for access", []*config.Set{full, setOf(t, "two", twoRules)}, host.ResultApplied, "two", 0, "three was removed"},
 	} {
 		for _, source := range []string{host.SourceAdmin, host.SourceSignal} {
 			t.Run(tt.name+" by "+source, func(t *testing.T) {
@@ -136,7 +136,7 @@ func TestASetThatAProgramAppliesIsNotLookedAtAgain(t *testing.T) {
 		defer h.Close()
 		before := time.Now()
 		r, err := h.Apply(t.Context(), setOf(t, "open", threeRules))
-		if err != nil || r.Result != host.ResultApplied || time.Since(before) > 0 || !strings.Contains(r.Warnings.Error(), "lock is gone") {
+		if err != nil || r.Result != host.ResultApplied || time.Since(before) > 0 || !strings.Contains(r.Warnings.Error(), "lock was removed") {
 			t.Errorf("%s, %v after %v, warnings %v", r.Result, err, time.Since(before), r.Warnings)
 		}
 	})
