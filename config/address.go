@@ -12,18 +12,18 @@ import (
 // Address is tcp://host:port, unix://path, systemd:NAME, host:port or :port.
 type Address string
 
-// ErrAddressLater is the error of an address that is understood and not supported yet.
+// ErrAddressLater is returned for an address of a kind that is not supported yet.
 var ErrAddressLater = errors.New("systemd: addresses are not supported yet")
 
 const addressForms = "tcp://host:port, unix://path, host:port or :port"
 
-// isPath tells that text is how one writes the path of a file.
+// isPath reports whether text looks like the path of a file.
 func isPath(text string) bool {
 	return strings.HasPrefix(text, "/") || strings.HasPrefix(text, "./") || strings.HasPrefix(text, "../") || strings.HasSuffix(text, ".sock")
 }
 
-// Split is the address as net.Listen and net.Dial take it: tcp and host:port, or unix and a path (which is relative to
-// the manifest's folder unless it is absolute).
+// Split returns the arguments for net.Listen and net.Dial: tcp and host:port, or unix and a path, which is relative
+// to the manifest's directory unless it is absolute.
 func (a Address) Split() (network, address string, err error) {
 	s := string(a)
 	switch {
@@ -63,7 +63,7 @@ func (a Address) Split() (network, address string, err error) {
 	return "tcp", s, nil
 }
 
-// portAlone says how to write an address that is a port only.
+// portAlone returns how to write an address that is only a port.
 func portAlone(text string) string {
 	if n, err := strconv.ParseUint(text, 10, 16); err != nil || n == 0 {
 		return fmt.Sprintf("%s is not an address: write a host and a port, such as \"127.0.0.1:8972\"", clip(text))
@@ -71,7 +71,7 @@ func portAlone(text string) string {
 	return fmt.Sprintf("%s has no host: write \"127.0.0.1:%[1]s\", or \":%[1]s\" for every address of this machine", text)
 }
 
-// Loopback tells that only this machine reaches the address.
+// Loopback reports whether only this machine can reach the address.
 func (a Address) Loopback() bool {
 	network, address, err := a.Split()
 	if err != nil {
@@ -91,7 +91,7 @@ func (a Address) Loopback() bool {
 	return ip != nil && ip.IsLoopback()
 }
 
-// callable is what is wrong with an address as one of an endpoint, and what two that are the same have in common.
+// callable returns what is wrong with the address of an endpoint, and a key that equal endpoints share.
 func (a Address) callable() (key, wrong string) {
 	network, address, err := a.Split()
 	if err == nil && network == "tcp" {
@@ -106,7 +106,7 @@ func (a Address) callable() (key, wrong string) {
 	return network + " " + address, ""
 }
 
-// sameHost is one name for the spellings of a host that are known without asking anybody.
+// sameHost normalizes the spellings of a host that need no lookup.
 func sameHost(host string) string {
 	host = strings.ToLower(host)
 	if host == "localhost" {
@@ -127,7 +127,7 @@ func (a Address) valid() bool {
 	return err == nil
 }
 
-// dialable says what keeps others from reaching a host:port.
+// dialable returns an error if host:port cannot be dialled.
 func dialable(address string) error {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {

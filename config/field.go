@@ -10,7 +10,7 @@ import (
 	"unicode"
 )
 
-// field is what the tags of a struct field say.
+// field holds the tags of a struct field.
 type field struct {
 	name      string
 	index     []int
@@ -20,18 +20,18 @@ type field struct {
 	hasDef    bool
 	defVal    reflect.Value
 	min, max  string
-	least     float64 // min as a number
-	most      float64 // max as a number
+	low       float64 // min as a number
+	high      float64 // max as a number
 	enum      []string
 	laterEnum []string
 	pattern   string
-	scalar    string // a word that stands for the absent value
+	scalar    string // the word for an absent value
 	required  bool
-	later     string // if it is not supported yet: what to do instead, or "true"
+	later     string // if not supported yet: the alternative, or "true"
 	class     Class
 }
 
-// notSupported says that the field cannot be used yet, and what to do instead.
+// notSupported returns the message for a field that is not supported yet.
 func (f *field) notSupported() string {
 	if f.later == "true" {
 		return "not supported yet"
@@ -39,15 +39,15 @@ func (f *field) notSupported() string {
 	return "not supported yet: " + f.later
 }
 
-// structType is the fields of a struct, by key.
+// structType holds the fields of a struct by key.
 type structType struct {
 	fields []*field
 	byName map[string]*field
 	names  []string
 }
 
-// FieldName is the key of a struct field in YAML: its yaml tag, else its json tag, else its name with a small first
-// letter. ok is false for a field that has no key.
+// FieldName returns the YAML key of a struct field: its yaml tag, else its json tag, else its name in lower camel
+// case. It returns false for a field without a key.
 func FieldName(f reflect.StructField) (name string, ok bool) {
 	if !f.IsExported() {
 		return "", false
@@ -68,7 +68,7 @@ func FieldName(f reflect.StructField) (name string, ok bool) {
 	return lowerFirst(f.Name), true
 }
 
-// lowerFirst makes the first word small: MaxItems is maxItems, URL is url, HTTPPort is httpPort.
+// lowerFirst lowers the first word: MaxItems to maxItems, URL to url, HTTPPort to httpPort.
 func lowerFirst(s string) string {
 	runes := []rune(s)
 	for i, r := range runes {
@@ -80,7 +80,7 @@ func lowerFirst(s string) string {
 	return string(runes)
 }
 
-// structTypes are the types that were looked at already.
+// structTypes caches structs by type.
 type structTypes map[reflect.Type]*structType
 
 func (d structTypes) of(t reflect.Type) *structType {
@@ -91,7 +91,7 @@ func (d structTypes) of(t reflect.Type) *structType {
 	d[t] = s
 	s.add(t, nil)
 	for _, f := range s.fields {
-		f.least, f.most = bound(f.typ, f.min), bound(f.typ, f.max)
+		f.low, f.high = bound(f.typ, f.min), bound(f.typ, f.max)
 		if f.hasDef {
 			f.defVal = reflect.New(f.typ).Elem()
 			setText(f.defVal, f.def)
@@ -137,7 +137,7 @@ func newField(sf reflect.StructField, name string, index []int) *field {
 	return f
 }
 
-// check compares a decoded scalar with what the tags of its field allow.
+// check checks a decoded scalar against the tags of its field.
 func check(v reflect.Value, f *field) (message, suggestion string) {
 	if message := checkBounds(v, f); message != "" {
 		return message, ""
@@ -166,16 +166,16 @@ func checkBounds(v reflect.Value, f *field) string {
 	if !numeric || (f.min == "" && f.max == "") {
 		return ""
 	}
-	if (f.min == "" || value >= f.least) && (f.max == "" || value <= f.most) {
+	if (f.min == "" || value >= f.low) && (f.max == "" || value <= f.high) {
 		return ""
 	}
-	if v.Type() == stdDuration && value < 0 && f.min != "" && f.least >= 0 {
+	if v.Type() == stdDuration && value < 0 && f.min != "" && f.low >= 0 {
 		return fmt.Sprintf(negative, show(v))
 	}
 	return fmt.Sprintf("must be%s, not %s", bounds(f), show(v))
 }
 
-// bounds is " from 1 to 10", " at least 1", " at most 10" or nothing.
+// bounds returns " from 1 to 10", " at least 1", " at most 10" or "".
 func bounds(f *field) string {
 	switch {
 	case f.min != "" && f.max != "":
@@ -194,7 +194,7 @@ func bound(t reflect.Type, text string) float64 {
 		return 0
 	}
 	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice || t.Kind() == reflect.Map {
-		t = t.Elem() // the bounds of a list are those of its elements
+		t = t.Elem() // the bounds of a list apply to its elements
 	}
 	v := reflect.New(t).Elem()
 	setText(v, text)
@@ -215,7 +215,7 @@ func number(v reflect.Value) (value float64, ok bool) {
 	}
 }
 
-// show is a scalar as one writes it.
+// show returns a scalar as it is written.
 func show(v reflect.Value) string {
 	switch x := v.Interface().(type) {
 	case time.Time:
@@ -230,7 +230,7 @@ func show(v reflect.Value) string {
 	}
 }
 
-// typeName is a type in words, with its article.
+// typeName returns a type in words, with an article.
 func typeName(t reflect.Type) string {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -272,7 +272,7 @@ func typeName(t reflect.Type) string {
 	}
 }
 
-// isOff tells that a field of a later issue is written as what it is anyway.
+// isOff reports whether an unsupported field is set to its inert default.
 func isOff(v reflect.Value, f *field) bool {
 	if f.hasDef && v.Comparable() && v.Equal(f.defVal) {
 		return true
@@ -283,7 +283,7 @@ func isOff(v reflect.Value, f *field) bool {
 	return v.IsZero()
 }
 
-// defaults sets what the tags say, in v and in the structs inside it.
+// setDefaults sets the defaults of v and of the structs inside it.
 func (d structTypes) setDefaults(v reflect.Value) {
 	for _, f := range d.of(v.Type()).fields {
 		fv := v.FieldByIndex(f.index)
@@ -298,7 +298,7 @@ func (d structTypes) setDefaults(v reflect.Value) {
 	}
 }
 
-// below is the field at a path below v, and what its tags say.
+// below returns the field at a path below v, and its tags.
 func (d structTypes) below(v reflect.Value, path string) (reflect.Value, *field) {
 	var f *field
 	for part := range strings.SplitSeq(path, ".") {
@@ -322,7 +322,7 @@ func (d structTypes) below(v reflect.Value, path string) (reflect.Value, *field)
 	return v, f
 }
 
-// isScalar tells that values of t are written as one word.
+// isScalar reports whether values of t are written as a scalar.
 func isScalar(t reflect.Type) bool {
 	switch t.Kind() {
 	case reflect.Bool, reflect.String, reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
@@ -342,7 +342,7 @@ var (
 	keyType        = reflect.TypeFor[Key]()
 )
 
-// Class says what a change of a field takes.
+// Class is what a change of a field requires.
 type Class string
 
 func (c Class) weight() int {
@@ -356,9 +356,9 @@ func (c Class) weight() int {
 	}
 }
 
-// The classes, from the mildest to the strongest.
+// The classes, weakest first.
 const (
-	Live    Class = "live"    // from one call to the next
-	Rolling Class = "rolling" // services or listeners are opened and closed, no call is lost
-	Restart Class = "restart" // takes effect with the next start; until then it is pending
+	Live    Class = "live"    // between two calls
+	Rolling Class = "rolling" // services or listeners are opened and closed without losing a call
+	Restart Class = "restart" // pending until the next start
 )

@@ -9,7 +9,7 @@ import (
 	"github.com/easymicro/easymicro/wire/wildcard"
 )
 
-// Listener is one place where a host listens for calls.
+// Listener is an address where a host accepts calls.
 type Listener struct {
 	Name      string   `yaml:"name" required:"true" pattern:"name" doc:"Name of the listener, unique."`
 	Address   Address  `yaml:"address" required:"true" doc:"tcp://host:port, unix://path, host:port or :port."`
@@ -20,12 +20,12 @@ type Listener struct {
 	ProxyProtocol *ProxyProtocol `yaml:"proxyProtocol" reload:"live" doc:"PROXY headers of balancers in TCP mode. Default: none, and connections with one are rejected. A change applies to new connections."`
 }
 
-// ProxyProtocol says who connects on behalf of others.
+// ProxyProtocol lists the peers that connect on behalf of others.
 type ProxyProtocol struct {
 	From []string `yaml:"from" required:"true" pattern:"proxy" doc:"Networks (10.0.0.0/8) of balancers, and unix for peers that connect to a unix listener. From there a PROXY header, version 1 or 2, is required; from all others it is refused."`
 }
 
-// TLS is the certificates of a listener.
+// TLS configures the certificates of a listener.
 type TLS struct {
 	CertFile     string `yaml:"certFile" required:"true" doc:"PEM file of the certificate chain."`
 	KeyFile      string `yaml:"keyFile" required:"true" doc:"PEM file of the key."`
@@ -33,7 +33,7 @@ type TLS struct {
 	ClientAuth   string `yaml:"clientAuth" default:"none" enum:"none,request,require" doc:"Whether clients must show a certificate."`
 }
 
-// Limits bound what peers of a listener may take.
+// Limits bounds the peers of a listener.
 type Limits struct {
 	MaxConnections           int      `yaml:"maxConnections" default:"16384" min:"1" max:"1000000" doc:"Connections at a time."`
 	MaxMessageBytes          Bytes    `yaml:"maxMessageBytes" default:"4MiB" min:"1KiB" max:"1GiB" doc:"Size of a message on the wire."`
@@ -46,7 +46,7 @@ type Limits struct {
 	MaxConnectionAge         Duration `yaml:"maxConnectionAge" default:"0s" min:"0s" later:"true" doc:"How long a connection lives, ±10 %, closed when idle. 0s: unlimited."`
 }
 
-// Auth says how the caller of a call is known.
+// Auth configures how callers are identified.
 type Auth struct {
 	Identify       []string `yaml:"identify" enum:"mtls,jwt,token" laterEnum:"mtls,jwt" doc:"Ways to identify the caller, in order; the first that succeeds. Default: none, every caller is anonymous."`
 	MTLS           *MTLS    `yaml:"mtls" later:"callers can be identified by token" doc:"Callers identified by their certificate."`
@@ -55,15 +55,15 @@ type Auth struct {
 	TrustedProxies []string `yaml:"trustedProxies" pattern:"proxy" doc:"Networks (10.0.0.0/8) whose X-Forwarded-For counts for peer, and unix for peers that connect to a unix listener."`
 }
 
-// UnixPeers is the word among networks for peers that connect to a unix listener.
+// UnixPeers is the entry in a list of networks for peers of unix listeners.
 const UnixPeers = "unix"
 
-// MTLS takes the caller from the client certificate.
+// MTLS identifies callers by their client certificate.
 type MTLS struct {
 	CallerFrom string `yaml:"callerFrom" required:"true" enum:"san.uri,san.dns,cn" doc:"Part of the certificate that is the caller."`
 }
 
-// JWT takes the caller from a signed token.
+// JWT identifies callers by a signed token.
 type JWT struct {
 	JWKSFile    string `yaml:"jwksFile" required:"true" doc:"File of the keys."`
 	Issuer      string `yaml:"issuer" required:"true" doc:"Issuer that is required."`
@@ -71,12 +71,12 @@ type JWT struct {
 	CallerClaim string `yaml:"callerClaim" default:"sub" doc:"Claim that is the caller."`
 }
 
-// Tokens takes the caller from a list of tokens.
+// Tokens identifies callers by a list of tokens.
 type Tokens struct {
 	File string `yaml:"file" required:"true" doc:"File with a list of {caller, sha256, expires}; several may be valid for one caller."`
 }
 
-// Token makes one caller known. The token itself is not here, only its hash.
+// Token identifies a caller. It holds the hash of the token only.
 type Token struct {
 	Caller  string    `yaml:"caller" json:"caller" required:"true" pattern:"caller" reload:"live" doc:"Caller that the token identifies."`
 	SHA256  string    `yaml:"sha256" json:"-" required:"true" pattern:"sha256" reload:"live" doc:"SHA-256 of the token, 64 hexadecimal digits (lower case once decoded)."`
@@ -85,16 +85,16 @@ type Token struct {
 	position Position
 }
 
-// Position is where the token stands in its file.
+// Position returns where the token is in its file.
 func (t Token) Position() Position { return t.position }
 
-// String tells the caller, never the hash.
+// String returns the caller, never the hash.
 func (t Token) String() string { return "token of " + t.Caller }
 
-// GoString is String.
+// GoString returns String.
 func (t Token) GoString() string { return t.String() }
 
-// LogValue is String.
+// LogValue returns String.
 func (t Token) LogValue() slog.Value { return slog.StringValue(t.String()) }
 
 func (t *Token) setPlaces(_ string, at places) { t.position = at.position("") }
@@ -103,7 +103,7 @@ func (t *Token) expiry() Expiry {
 	return Expiry{Caller: t.Caller, At: t.Expires, Position: t.position}
 }
 
-// Gateway says how HTTP callers reach methods.
+// Gateway configures how HTTP callers reach methods.
 type Gateway struct {
 	Routes []Route       `yaml:"routes" doc:"Custom paths for methods."`
 	Get    []string      `yaml:"get" doc:"Methods (Service.Method) that may be called by GET. Default: none."`
@@ -118,10 +118,10 @@ type Gateway struct {
 	UnknownFields string `yaml:"unknownFields" default:"ignore" enum:"ignore,reject" doc:"What to do with members of JSON bodies, nested ones too, and query parameters that the argument does not have. ignore: callers may be newer than hosts. reject: 400, with the name that was probably meant. Arguments that are maps, or decode themselves, have no unknown members; payloads for services of other hosts pass undecoded."`
 }
 
-// UnknownReject is the value of Gateway.UnknownFields that refuses what is not known.
+// UnknownReject is the value of Gateway.UnknownFields that rejects unknown fields.
 const UnknownReject = "reject"
 
-// Route is an HTTP path of its own for one method.
+// Route is a custom HTTP path of a method.
 type Route struct {
 	Path    string   `yaml:"path" required:"true" doc:"Path, a pattern of net/http: /v1/mul, /v1/orders/{id}."`
 	Methods []string `yaml:"methods" default:"POST" enum:"GET,POST,PUT,PATCH,DELETE" doc:"HTTP methods."`
@@ -135,17 +135,17 @@ type Remote struct {
 	Services []string `yaml:"services" required:"true" pattern:"glob" doc:"Services that may be reached; globs."`
 }
 
-// GatewayErrors says what errors tell HTTP callers.
+// GatewayErrors configures what errors reveal to HTTP callers.
 type GatewayErrors struct {
 	ExposeInternal bool `yaml:"exposeInternal" default:"false" doc:"Show callers what a handler panicked with, over HTTP and rpcx. The text of ordinary errors always reaches them."`
 }
 
-// CORS says which web pages of other origins may call.
+// CORS lists the web origins that may call.
 type CORS struct {
 	AllowOrigins []string `yaml:"allowOrigins" doc:"Origins (https://app.example) that may call from a browser, or *. Default: none."`
 }
 
-// Admin is the listener of the operators.
+// Admin configures the listener for operators.
 type Admin struct {
 	Address   Address `yaml:"address" default:"127.0.0.1:8970" doc:"Address of the listener; unix:// too. Empty: off. An address beyond loopback needs tokenFile."`
 	TokenFile string  `yaml:"tokenFile" reload:"live" doc:"File with the bearer token of the operators; read again when it changes."`
@@ -153,18 +153,17 @@ type Admin struct {
 	PProf     bool    `yaml:"pprof" default:"false" doc:"Serve /debug/pprof."`
 }
 
-// Health is the listener of kubelets and scrapers.
+// Health configures the listener for kubelets and scrapers.
 type Health struct {
 	Address Address `yaml:"address" doc:"Address of the listener. Default: off."`
 }
 
-// Allows tells whether services of that name may be reached on other hosts.
+// Allows reports whether services of that name may be reached on other hosts.
 func (r *Remote) Allows(service string) bool {
 	return r != nil && wildcard.MatchAny(r.Services, service)
 }
 
-// AllowsSpelling reports whether a service may be reached on other hosts whose name differs from this one in case alone, if
-// at all.
+// AllowsSpelling reports whether a service of that name, in any case, may be reached on other hosts.
 func (r *Remote) AllowsSpelling(service string) bool {
 	return slices.ContainsFunc(r.Services, func(pattern string) bool {
 		return wildcard.Match(strings.ToLower(pattern), strings.ToLower(service))

@@ -8,7 +8,7 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// Manifest says what a host is: easymicro.yaml.
+// Manifest describes a host: easymicro.yaml.
 type Manifest struct {
 	Version   int        `yaml:"version" default:"1" min:"1" max:"1" reload:"live" doc:"Version of this format."`
 	Host      Host       `yaml:"host" reload:"live" doc:"Identity of the host, and how it shuts down."`
@@ -24,11 +24,11 @@ type Manifest struct {
 	Policies  Policies   `yaml:"policies" reload:"live" doc:"The rules for calls, and their files."`
 
 	at      places
-	sources map[string]string // flag or variable, by the path of what it overrides
+	sources map[string]string // overriding flags and variables, by path
 }
 
-// Position is where the value at path (services[0].handler) stands, or else the nearest known thing around it. What a
-// flag or a variable says has its name for a file.
+// Position returns where the value at path (services[0].handler) is, or else its nearest known parent. For a value
+// set by a flag or a variable the file is its name.
 func (m *Manifest) Position(path string) Position {
 	if source := m.sources[path]; source != "" {
 		return Position{File: source}
@@ -36,10 +36,10 @@ func (m *Manifest) Position(path string) Position {
 	return m.at.position(path)
 }
 
-// Written tells that the value at path stands in the file, rather than being a default.
+// Written reports whether the value at path is in the file, and not a default.
 func (m *Manifest) Written(path string) bool { return m.at.written(path) }
 
-// Host says who this host is and how it ends.
+// Host configures the identity of a host and how it shuts down.
 type Host struct {
 	Name     string            `yaml:"name" pattern:"hostname" reload:"restart" doc:"Name of the host, unique in the fleet. Default: the machine's host name."`
 	Labels   map[string]string `yaml:"labels" doc:"Free labels, shown in status."`
@@ -48,32 +48,32 @@ type Host struct {
 	State    *State            `yaml:"state" later:"true" doc:"Where the last good set and the history are kept. Default: in memory only."`
 }
 
-// HostLimits bounds what a host takes in, over all its listeners.
+// HostLimits bounds a host over all its listeners.
 type HostLimits struct {
 	MaxInFlight      int   `yaml:"maxInFlight" default:"20000" min:"1" max:"10000000" doc:"Calls in flight, HTTP/2 streams and one-way calls over HTTP included. Further calls are refused as overloaded."`
 	MaxBufferedBytes Bytes `yaml:"maxBufferedBytes" min:"1MiB" max:"1TiB" doc:"Memory for partly read frames, unanswered calls, what decoding them allocates, and answers that peers have not read. Default: a quarter of the memory of the control group, or of the machine."`
 }
 
-// Shutdown says how a host drains.
+// Shutdown configures how a host drains.
 type Shutdown struct {
 	DrainDelay  *Duration `yaml:"drainDelay" min:"0s" max:"1h" doc:"How long the host keeps serving, not ready, before it stops accepting. Default: 0s; 5s when it publishes itself or has a health listener."`
 	GracePeriod Duration  `yaml:"gracePeriod" default:"30s" min:"0s" max:"24h" doc:"How long calls in flight may take after the signal; includes drainDelay. 0s: they are cancelled at once."`
 }
 
-// State says where a host keeps what outlives it.
+// State configures where a host keeps its state.
 type State struct {
 	Dir     string `yaml:"dir" required:"true" reload:"restart" doc:"Directory of the state."`
 	History int    `yaml:"history" default:"50" min:"1" max:"10000" doc:"How many revisions are kept."`
 }
 
-// NamedFile is a file that a field of the manifest names.
+// NamedFile is a file named by a field of the manifest.
 type NamedFile struct {
 	Field string // upstreams[0].tls.keyFile
 	Path  string // as written
-	Most  int64  // bytes that it may have
+	Most  int64  // maximum size in bytes
 }
 
-// NamedFiles are the files whose Contents belong to the set, by the first field that names each.
+// NamedFiles returns the files of Contents, each with the first field that names it.
 func (m *Manifest) NamedFiles() []NamedFile {
 	var list []NamedFile
 	seen := map[string]bool{"": true}
@@ -106,7 +106,7 @@ func (m *Manifest) NamedFiles() []NamedFile {
 	return list
 }
 
-// complete fills in the defaults that no tag can say.
+// complete fills in the defaults that tags cannot express.
 func (m *Manifest) complete() {
 	if len(m.Listeners) > 0 {
 		return
@@ -116,8 +116,8 @@ func (m *Manifest) complete() {
 	m.Listeners = []Listener{main}
 }
 
-// Override sets one scalar of the manifest to what a flag or a variable says. source (--listen, EASYMICRO_LISTEN) is
-// what problems and positions name from then on.
+// Override sets a scalar of the manifest to the text of a flag or a variable. From then on problems and positions
+// name source (--listen, EASYMICRO_LISTEN).
 func (m *Manifest) Override(path, text, source string) Problems {
 	v, f := structTypes{}.below(reflect.ValueOf(m).Elem(), path)
 	if f == nil {
@@ -145,7 +145,7 @@ func (m *Manifest) Override(path, text, source string) Problems {
 	return nil
 }
 
-// serviceNames are the names that services are served under.
+// serviceNames returns the names and aliases of the services.
 func (m *Manifest) serviceNames() []string {
 	var all []string
 	for _, s := range m.Services {
@@ -154,7 +154,7 @@ func (m *Manifest) serviceNames() []string {
 	return all
 }
 
-// PublishedListener is the listener whose address is published when nothing else is said: the first for rpcx over TCP.
+// PublishedListener returns the listener whose address is published by default: the first for rpcx over TCP.
 func (m *Manifest) PublishedListener() *Listener {
 	for i := range m.Listeners {
 		l := &m.Listeners[i]
@@ -165,18 +165,18 @@ func (m *Manifest) PublishedListener() *Listener {
 	return nil
 }
 
-// Registers tells whether some discovery publishes this host.
+// Registers reports whether a discovery publishes this host.
 func (m *Manifest) Registers() bool {
 	return m.Discovery != nil && slices.ContainsFunc(m.Discovery.Etcd, func(e Etcd) bool { return e.Register != nil })
 }
 
-// IsPublished tells whether a service of the manifest is published.
+// IsPublished reports whether a service of the manifest is published.
 func (m *Manifest) IsPublished(s *Service) bool {
 	return m.Registers() && (s.Publish == nil || *s.Publish)
 }
 
-// usedUpstreams are the upstreams that services use. They are not known when a service uses one that is none: it may be
-// any, misspelt.
+// usedUpstreams returns the upstreams that services use. It returns false if a service uses an unknown one, which
+// may be a misspelling of any.
 func (m *Manifest) usedUpstreams() (used map[string]bool, known bool) {
 	used = map[string]bool{}
 	names := m.UpstreamNames()
@@ -191,7 +191,7 @@ func (m *Manifest) usedUpstreams() (used map[string]bool, known bool) {
 	return used, true
 }
 
-// UpstreamNames are the names of the upstreams.
+// UpstreamNames returns the names of the upstreams.
 func (m *Manifest) UpstreamNames() []string {
 	all := make([]string, 0, len(m.Upstreams))
 	for i := range m.Upstreams {
@@ -213,24 +213,24 @@ type Service struct {
 	AccessLog bool              `yaml:"accessLog" default:"false" reload:"live" doc:"Log each call."`
 }
 
-// Methods says which methods of a service are served.
+// Methods selects the methods of a service that are served.
 type Methods struct {
 	Expose []string `yaml:"expose" pattern:"method" doc:"Methods that are served. Default: all."`
 }
 
-// RawOptions are the options of a handler as they stand in the manifest, to be decoded when its type is known.
+// RawOptions holds the options of a handler until its type is known.
 type RawOptions struct {
 	node *yaml.Node
 	file string
 	path string
 }
 
-// IsZero tells that no options are written.
+// IsZero reports whether no options are written.
 func (o RawOptions) IsZero() bool { return o.node == nil }
 
-// Decode decodes the options strictly into what into points to: a struct with the handler's defaults, whose fields keep
-// their value where nothing is written. Keys are as FieldName has them; the tags min, max, enum and required count.
-// Problems never repeat a value, which may be a secret.
+// Decode strictly decodes the options into *into: a struct with the defaults of the handler, whose fields keep their
+// value if they are not written. Keys are those of FieldName; the tags min, max, enum and required apply. Problems
+// never contain a value, which may be a secret.
 func (o RawOptions) Decode(into any) Problems {
 	v := reflect.ValueOf(into)
 	if v.Kind() != reflect.Pointer || v.IsNil() {
@@ -250,7 +250,7 @@ func (o RawOptions) decoder() *decoder {
 	return d
 }
 
-// Position is where the options stand.
+// Position returns where the options are.
 func (o RawOptions) Position() Position {
 	if o.node == nil {
 		return Position{File: o.file}
@@ -258,10 +258,10 @@ func (o RawOptions) Position() Position {
 	return Position{File: o.file, Line: o.node.Line, Column: o.node.Column}
 }
 
-// Equal tells that both say the same, whatever their order and spelling.
+// Equal reports whether both are equal, whatever their order and spelling.
 func (o RawOptions) Equal(other RawOptions) bool { return reflect.DeepEqual(o.plain(), other.plain()) }
 
-// plain is the options as maps, lists and words.
+// plain returns the options as maps, lists and scalars.
 func (o RawOptions) plain() any {
 	if o.node == nil {
 		return nil

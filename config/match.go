@@ -8,7 +8,7 @@ import (
 	"github.com/easymicro/easymicro/wire/wildcard"
 )
 
-// Match says which calls a rule is about: all of its fields must match, a field that is not given always does.
+// Match selects calls: all of its fields must match; an absent field matches any call.
 type Match struct {
 	Service  Patterns   `yaml:"service" pattern:"glob" doc:"Name of the service."`
 	Method   Patterns   `yaml:"method" pattern:"glob" doc:"Name of the method; needs service or upstream."`
@@ -18,15 +18,15 @@ type Match struct {
 	Except   Exceptions `yaml:"except" doc:"Calls to exclude: those that match all of its fields. Several exceptions form a list. Exceptions do not make the rule more specific."`
 }
 
-// IsZero reports whether no field is given that names calls.
+// IsZero reports whether no field but Except is set.
 func (m Match) IsZero() bool {
 	return len(m.Service)+len(m.Method)+len(m.Caller)+len(m.Peer)+len(m.Upstream) == 0
 }
 
-// Exceptions is one exception or a list of them; each takes calls out.
+// Exceptions is a list of exceptions, each of which excludes calls. One alone may be written without a list.
 type Exceptions []Exception
 
-// cover reports whether one of the exceptions takes out all that another does.
+// cover reports whether one of the exceptions excludes all calls that another one does.
 func (e Exceptions) cover(one Exception) bool {
 	return slices.ContainsFunc(e, func(o Exception) bool {
 		return coversPatterns(o.Service, one.Service) && coversPatterns(o.Method, one.Method) && coversPatterns(o.Caller, one.Caller) &&
@@ -34,7 +34,7 @@ func (e Exceptions) cover(one Exception) bool {
 	})
 }
 
-// Exception says which calls a match leaves out: all of its fields must match, a field that is not given always does.
+// Exception excludes calls from a match: all of its fields must match; an absent field matches any call.
 type Exception struct {
 	Service  Patterns `yaml:"service" pattern:"glob" doc:"Name of the service."`
 	Method   Patterns `yaml:"method" pattern:"glob" doc:"Name of the method; needs service or upstream, here or in match."`
@@ -43,27 +43,27 @@ type Exception struct {
 	Upstream Patterns `yaml:"upstream" pattern:"glob" doc:"The upstream that is called; only beside match.upstream."`
 }
 
-// IsZero reports whether no field is given.
+// IsZero reports whether no field is set.
 func (e Exception) IsZero() bool {
 	return len(e.Service)+len(e.Method)+len(e.Caller)+len(e.Peer)+len(e.Upstream) == 0
 }
 
-// Patterns is a value, a glob (* is any text) or a list of them; one of them must match.
+// Patterns is a value, a glob (* is any text) or a list of them, one of which must match.
 type Patterns []string
 
-// ofUpstream reports whether all calls of an upstream are left out.
+// ofUpstream reports whether all calls of an upstream are excluded.
 func (e Exceptions) ofUpstream(name string) bool {
 	return slices.ContainsFunc(e, func(x Exception) bool {
 		return x.Upstream.match(name) && len(x.Service)+len(x.Method)+len(x.Caller) == 0
 	})
 }
 
-// match tells whether one of the globs matches the whole of text.
+// match reports whether one of the globs matches the whole of text.
 func (p Patterns) match(text string) bool {
 	return wildcard.MatchAny(p, text)
 }
 
-// overlap reports whether two matches may match a common call.
+// overlap reports whether two matches may have a call in common.
 func overlap(a, b *Match) bool {
 	if (len(a.Upstream) > 0) != (len(b.Upstream) > 0) {
 		return false
@@ -78,7 +78,7 @@ func overlap(a, b *Match) bool {
 	return true
 }
 
-// mayOverlap tells whether one of globs may match something that pattern matches.
+// mayOverlap reports whether one of globs may match a text that pattern matches.
 func mayOverlap(pattern string, globs []string) bool {
 	return slices.ContainsFunc(globs, func(g string) bool { return wildcard.Overlap(g, pattern) })
 }
@@ -90,7 +90,7 @@ func covers(wide, narrow *Match) bool {
 		coversPatterns(wide.Caller, narrow.Caller) && coversPeers(wide.Peer, narrow.Peer)
 }
 
-// coversPatterns reports whether wide matches every text that narrow matches; no patterns match all.
+// coversPatterns reports whether wide matches every text that narrow matches. No patterns match all.
 func coversPatterns(wide, narrow Patterns) bool {
 	if len(narrow) == 0 {
 		narrow = Patterns{"*"}
@@ -119,13 +119,13 @@ func allCovered(wide, narrow Patterns, covers func(w, n string) bool) bool {
 	return true
 }
 
-// rank is how narrow a match is for a call, field by field, in the order in which rules for one call are compared.
+// rank is the specificity of a match for a call, field by field in the order in which rules are compared.
 type rank [5]int
 
 func (a rank) compare(b rank) int { return slices.Compare(a[:], b[:]) }
 
-// ranks are the least and the greatest rank that m may have for a call that another match has too: of a list that element
-// counts which matched.
+// ranks returns the lowest and the highest rank that m may have for a call that other matches too. Of a list, the
+// element that matched counts.
 func ranks(m, other *Match) (least, most rank) {
 	overlap := func(a, b string) bool { return coversNetwork(a, b) || coversNetwork(b, a) }
 	for i, f := range [len(least)]struct {
@@ -145,9 +145,9 @@ func ranks(m, other *Match) (least, most rank) {
 		least[i] = exact
 		same := slices.Equal(f.patterns, f.others)
 		for j, o := range f.others {
-			narrowest, patterns := 0, f.patterns // as absent ones are
+			narrowest, patterns := 0, f.patterns // 0 as for absent ones
 			if same {
-				// Nothing that covers o is narrower than o.
+				// No pattern that covers o is narrower than o itself.
 				patterns = patterns[j : j+1]
 			}
 			for _, p := range patterns {
@@ -188,7 +188,7 @@ func networkNarrowness(network string) int {
 
 func isGlob(pattern string) bool { return !wildcard.IsExact(pattern) }
 
-// anonymousMatches tells whether patterns can match a caller that is not known.
+// anonymousMatches reports whether patterns can match an unknown caller.
 func anonymousMatches(patterns Patterns) bool {
 	return len(patterns) == 0 || wildcard.MatchAny(patterns, "anonymous")
 }

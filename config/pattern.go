@@ -10,8 +10,7 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// patterns are the forms of text that the pattern tag names: each returns the text in its normal form, or what is
-// wrong with it.
+// patterns are the checks that the pattern tag names. Each returns the text in its normal form, or what is wrong.
 var patterns = map[string]func(text string) (normal, message, suggestion string){
 	"name":     matching(`^[A-Za-z0-9._-]{1,64}$`, "must be 1 to 64 letters, digits, dots, dashes and underscores"),
 	"handler":  matching(`^[A-Za-z0-9._/-]{1,128}$`, "must be the name of a handler, such as samples.arith"),
@@ -63,7 +62,7 @@ func glob(text string) (normal, message, suggestion string) {
 	return text, message, suggestion
 }
 
-// noGlob says why text is no pattern, and what may separate several in it.
+// noGlob returns why text is not a pattern, and what may separate several patterns in it.
 func noGlob(text string) (message, separator string) {
 	switch {
 	case text == "":
@@ -80,8 +79,8 @@ func noGlob(text string) (message, separator string) {
 	return "", ""
 }
 
-// callerGlob takes names of all kinds, since those of callers are given by others. What is no pattern here and no name
-// either is found when the tokens are known.
+// callerGlob accepts names of all kinds, since names of callers are given by others. Bad patterns are found once the
+// tokens are known.
 func callerGlob(text string) (normal, message, suggestion string) {
 	switch {
 	case text == "":
@@ -97,7 +96,7 @@ const notInPatterns = "!,?{["
 
 var braces = regexp.MustCompile(`^([^{}]*)\{([^{}]*)\}([^{}]*)$`)
 
-// listFor is the list of patterns that text stands for in other systems: a,b and {a,b}-x, or a|b; and *x for ?x.
+// listFor returns the list of patterns that text means in other systems: a,b and {a,b}-x, or a|b; ?x becomes *x.
 func listFor(text, separator string) string {
 	head, tail := "", ""
 	if m := braces.FindStringSubmatch(text); m != nil {
@@ -134,7 +133,7 @@ func cidr(text string) (normal, message, suggestion string) {
 	return prefix.String(), "", ""
 }
 
-// proxy is a network, or the word for those that have no address.
+// proxy checks a network, or the word for peers without an address.
 func proxy(text string) (normal, message, suggestion string) {
 	if text == UnixPeers {
 		return text, "", ""
@@ -148,7 +147,7 @@ func proxy(text string) (normal, message, suggestion string) {
 
 var hex64 = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
-// sha256Hex never repeats the text: it may be the secret itself, put in the wrong place.
+// sha256Hex never repeats the text, which may be the secret itself.
 func sha256Hex(text string) (normal, message, suggestion string) {
 	normal = strings.ToLower(text)
 	if !hex64.MatchString(normal) {
@@ -163,7 +162,7 @@ func codeName(text string) (normal, message, suggestion string) {
 	}
 	var names []string
 	for _, c := range code.All() {
-		if c != code.OK && c != code.Cancelled { // what the caller cancelled is nobody's failure
+		if c != code.OK && c != code.Cancelled { // cancelled calls never count as failures
 			names = append(names, c.String())
 		}
 	}
@@ -177,7 +176,7 @@ func codeName(text string) (normal, message, suggestion string) {
 	return text, message, suggestion
 }
 
-// foreignCode is the code, or the list of codes, that a status of HTTP, a number of gRPC or a word of Envoy stands for.
+// foreignCode returns the code, or the list of codes, for an HTTP status, a gRPC number or a word of Envoy.
 func foreignCode(text string) string {
 	if n, err := strconv.Atoi(text); err == nil && n > 0 && n < len(code.All()) {
 		return code.Code(n).String()

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Rule says what holds for the calls that it matches. Its kinds are the pointers that are not nil.
+// Rule is a policy for the calls that it matches. Its kinds are the non-nil pointers.
 type Rule struct {
 	Name         string    `yaml:"name" required:"true" pattern:"name" doc:"Name of the rule, unique over the set: its identity across edits, in metrics and in refusals."`
 	Was          string    `yaml:"was" pattern:"name" doc:"Former name: the state of that rule is carried over."`
@@ -29,18 +29,18 @@ type Rule struct {
 	Hedge            *Hedge            `yaml:"hedge" doc:"Send slow calls a second time; needs match.upstream."`
 	OutlierDetection *OutlierDetection `yaml:"outlierDetection" doc:"Leave out endpoints that fail; needs match.upstream."`
 
-	path string // in its file: rules[3]
-	at   places // by path inside the rule
+	path string // rules[3], relative to its file
+	at   places // by path relative to the rule
 }
 
-// Position is where the value at path inside the rule (rateLimit.rate) stands, or else the nearest known thing around
-// it. The empty path is the rule itself.
+// Position returns where the value at a path inside the rule (rateLimit.rate) is, or else its nearest known parent.
+// The empty path is the rule itself.
 func (r *Rule) Position(path string) Position { return r.at.position(path) }
 
-// Path is where the rule stands inside its file, as problems say it: rules[3].
+// Path returns the path of the rule in its file, as problems show it: rules[3].
 func (r *Rule) Path() string { return r.path }
 
-// Mode says what a rule does with its decisions. The empty mode is Enforce.
+// Mode is how the decisions of a rule are used. The empty mode is Enforce.
 type Mode string
 
 // The modes.
@@ -50,13 +50,13 @@ const (
 	Off     Mode = "off"
 )
 
-// ClientSide tells that the rule is about calls that go out to upstreams, and not about those that come in.
+// ClientSide reports whether the rule applies to outgoing calls, and not to incoming ones.
 func (r *Rule) ClientSide() bool { return len(r.Match.Upstream) > 0 }
 
-// Kind is what a rule does.
+// Kind is a kind of policy.
 type Kind string
 
-// The kinds, in the order in which a server asks them, then those of clients.
+// The kinds, in the order in which a server evaluates them, then those of clients.
 const (
 	KindAccess           Kind = "access"
 	KindShed             Kind = "shed"
@@ -69,13 +69,13 @@ const (
 	KindOutlierDetection Kind = "outlierDetection"
 )
 
-// ServerOnly reports whether rules of the kind are for calls that come in, and not for those to upstreams.
+// ServerOnly reports whether the kind is for incoming calls only.
 func (k Kind) ServerOnly() bool { return k == KindAccess || k == KindShed }
 
-// ClientOnly reports whether rules of the kind are for calls to upstreams, and not for those that come in.
+// ClientOnly reports whether the kind is for calls to upstreams only.
 func (k Kind) ClientOnly() bool { return k == KindRetry || k == KindHedge || k == KindOutlierDetection }
 
-// Kinds are the kinds that the rule has, in the order in which a server asks them.
+// Kinds returns the kinds of the rule, in the order of evaluation.
 func (r *Rule) Kinds() []Kind {
 	var kinds []Kind
 	add := func(k Kind, has bool) {
@@ -95,7 +95,7 @@ func (r *Rule) Kinds() []Kind {
 	return kinds
 }
 
-// Policies are the rules for calls and where they stand.
+// Policies holds the rules and where further ones are loaded from.
 type Policies struct {
 	Rules        []Rule        `yaml:"rules" doc:"Rules in the manifest itself."`
 	Files        []string      `yaml:"files" doc:"Policy files; globs. Names that begin with . or # or end in ~ are not policy files; a pattern that matches nothing is an error."`
@@ -107,20 +107,20 @@ type Policies struct {
 	AutoRollback *AutoRollback `yaml:"autoRollback" scalar:"off" later:"true" doc:"Roll back automatically when a change refuses calls that were let through before. Default: off."`
 }
 
-// Watch says how changes of the files are noticed.
+// Watch configures how changes of files are noticed.
 type Watch struct {
 	Debounce Duration `yaml:"debounce" default:"100ms" min:"1ms" max:"1m" doc:"Quiet time after an event."`
 	MaxDelay Duration `yaml:"maxDelay" default:"1s" min:"1ms" max:"5m" doc:"Maximum time that further events can delay a change."`
 	Poll     Duration `yaml:"poll" default:"5s" min:"100ms" max:"24h" doc:"How often the content is compared, whether or not there were events."`
 }
 
-// PolicyEtcd says where rules stand in etcd.
+// PolicyEtcd configures rules in etcd.
 type PolicyEtcd struct {
 	Cluster string `yaml:"cluster" required:"true" doc:"Name of the etcd in discovery."`
 	Prefix  string `yaml:"prefix" required:"true" doc:"Prefix of the keys."`
 }
 
-// AutoRollback says when a change is undone by itself.
+// AutoRollback configures when a change is rolled back automatically.
 type AutoRollback struct {
 	Window         Duration `yaml:"window" default:"10s" min:"1s" doc:"How long a change is observed."`
 	MaxNewRefusals Share    `yaml:"maxNewRefusals" default:"50%" min:"0" doc:"Ratio of newly refused calls above which it is rolled back. 0: one is enough."`
@@ -152,21 +152,21 @@ func (r *Rule) expiry() Expiry {
 	return Expiry{Rule: r.Name, Kinds: r.Kinds(), Mode: mode, At: r.Expires, Position: r.Position("expires")}
 }
 
-// content is what a rule does, whatever it is called.
+// content returns the rule as text, without its names.
 func (r *Rule) content() string {
 	bare := *r
 	bare.Name, bare.Was, bare.Description, bare.path, bare.at = "", "", "", "", places{}
 	text, err := json.Marshal(bare) //nolint:musttag // it is only compared
 	if err != nil {
-		return r.Name // like none but itself
+		return r.Name // equal to itself only
 	}
 	return string(text)
 }
 
-// Expired reports whether the rule takes no part any more.
+// Expired reports whether the rule has expired.
 func (r *Rule) Expired(now time.Time) bool { return !r.Expires.IsZero() && !now.Before(r.Expires) }
 
-// disarmed is why a rule enforces nothing; empty when it does.
+// disarmed returns why the rule enforces nothing, or "".
 func (r *Rule) disarmed(now time.Time) string {
 	switch {
 	case r.Expired(now):
@@ -177,7 +177,7 @@ func (r *Rule) disarmed(now time.Time) string {
 	return ""
 }
 
-// exceptPath is where an exception stands inside the rule: one alone needs no list around it.
+// exceptPath returns the path of an exception. A single one may be written without a list.
 func (r *Rule) exceptPath(i int) string {
 	if len(r.Match.Except) == 1 && !r.at.written("match.except[0]") {
 		return "match.except"
@@ -185,11 +185,11 @@ func (r *Rule) exceptPath(i int) string {
 	return fmt.Sprintf("match.except[%d]", i)
 }
 
-// carriedOut reports whether a rule holds for all calls that it matches.
+// carriedOut reports whether the rule is enforced for all calls that it matches.
 func (r *Rule) carriedOut() bool { return r.Mode != Shadow && r.EnforceShare == nil }
 
-// Access says who may call. A call that a deny entry matches is refused; with allow, one that no allow entry matches
-// is refused too.
+// Access allows and denies callers. Calls that match a deny entry are refused; with allow, so are calls that match
+// no allow entry.
 type Access struct {
 	Allow []AccessEntry `yaml:"allow" doc:"Callers that may call; all others are refused."`
 	Deny  []AccessEntry `yaml:"deny" doc:"Callers that may not call; evaluated before allow."`
@@ -201,7 +201,7 @@ type AccessEntry struct {
 	Methods Patterns `yaml:"methods" pattern:"glob" doc:"Methods that it applies to. Default: all."`
 }
 
-// RateLimit is a token bucket: rate tokens for each per, at most burst of them saved up.
+// RateLimit is a token bucket that is refilled with rate tokens per period and holds at most burst of them.
 type RateLimit struct {
 	Rate         Rate     `yaml:"rate" required:"true" doc:"Calls for each per; from 1 a day to 10^8 a second, fractions allowed."`
 	Per          Duration `yaml:"per" default:"1s" min:"1ns" max:"24h" doc:"Time that rate is for. Edits keep what is left in a bucket; a restart of the host fills it, so that a quota (per an hour or more) lets up to burst calls more through after each."`
@@ -214,30 +214,30 @@ type RateLimit struct {
 	Scope        string   `yaml:"scope" default:"host" enum:"host,fleet" laterEnum:"fleet" doc:"fleet: divided by the live hosts of the service."`
 }
 
-// Key is what the calls of one bucket of a rate limit have in common: a value, or a list of them.
+// Key selects the bucket of a call: a value or a list of them.
 type Key []string
 
-// The values of a Key; peer may have a prefix length behind it, as peer/56.
+// The values of a Key. peer may have a prefix length, as in peer/56.
 const (
 	KeyCaller   = "caller"
 	KeyPeer     = "peer"
 	KeyMethod   = "method"
-	KeyMetadata = "metadata." // and a name
+	KeyMetadata = "metadata." // followed by a name
 )
 
-// What a rate limit does with a call without the metadata of its key.
+// How a rate limit treats calls without the metadata of its key.
 const (
 	OnMissingKeyShare  = "share"
 	OnMissingKeyRefuse = "refuse"
 )
 
-// What a rate limit does with a call above the rate.
+// How a rate limit treats calls above the rate.
 const (
 	OnExceedReject = "reject"
 	OnExceedWait   = "wait"
 )
 
-// Concurrency bounds the calls in flight, also those to an upstream: a call has one place, whatever its attempts.
+// Concurrency bounds the calls in flight, incoming or to an upstream. A call counts once, whatever its attempts.
 type Concurrency struct {
 	Max          int       `yaml:"max" min:"1" max:"1000000" doc:"Calls in flight; required."`
 	Queue        int       `yaml:"queue" default:"0" min:"0" max:"1000000" doc:"Calls that may wait, first in, first out. 0: none waits."`
@@ -245,18 +245,19 @@ type Concurrency struct {
 	Adaptive     *Adaptive `yaml:"adaptive" later:"true" doc:"Adjust the limit automatically, instead of max."`
 }
 
-// Adaptive is the range of a bound that finds itself.
+// Adaptive is the range of a limit that adjusts itself.
 type Adaptive struct {
 	Min int `yaml:"min" default:"10" min:"1" max:"1000000" doc:"Minimum limit."`
 	Max int `yaml:"max" default:"2000" min:"1" max:"1000000" doc:"Maximum limit."`
 }
 
-// Shed refuses a growing share of the calls when the machine is busy.
+// Shed refuses a growing ratio of calls when the machine is busy.
 type Shed struct {
 	CPUAbove Share `yaml:"cpuAbove" required:"true" min:"0.01" max:"1" doc:"Use of the processors above which calls are refused."`
 }
 
-// CircuitBreaker stops calls to what fails. At least one of failureRate, consecutiveFailures and slowCallRate is given.
+// CircuitBreaker stops calls to a failing target. At least one of failureRate, consecutiveFailures and slowCallRate
+// is set.
 type CircuitBreaker struct {
 	Window              Duration `yaml:"window" default:"10s" min:"100ms" max:"1h" doc:"Time over which outcomes count."`
 	MinRequests         int      `yaml:"minRequests" default:"20" min:"1" max:"1000000000" doc:"Calls in the window below which the rates do not count."`
@@ -270,14 +271,14 @@ type CircuitBreaker struct {
 	FailOn              []string `yaml:"failOn" default:"UNAVAILABLE,DEADLINE_EXCEEDED,INTERNAL" pattern:"code" doc:"Codes that count as failures. Cancelled calls, refusals by a rule, and deadlines that callers set shorter than the rules of this host never count."`
 }
 
-// What has a breaker of its own.
+// The scopes of a breaker.
 const (
 	ScopeMethod   = "method"
 	ScopeEndpoint = "endpoint"
 	ScopeUpstream = "upstream"
 )
 
-// Retry sends failed calls again: those that are idempotent, or were provably not run.
+// Retry sends failed calls again if they are idempotent or provably never ran.
 type Retry struct {
 	MaxAttempts    int      `yaml:"maxAttempts" default:"3" min:"2" max:"100" doc:"Attempts, the first included."`
 	PerTryTimeout  Duration `yaml:"perTryTimeout" min:"1ms" max:"24h" doc:"How long one attempt may take; one that takes longer perhaps ran, and is sent again if it is idempotent. Default: as long as the call."`
@@ -288,21 +289,21 @@ type Retry struct {
 	Budget         Share    `yaml:"budget" default:"20%" min:"0.01" max:"1" doc:"Ratio of the calls of the last 10s that may be retries, hedges included; 10 in 10s are always allowed."`
 }
 
-// What a retry does after a failure.
+// The fail modes of a retry.
 const (
 	Failover = "failover"
 	Failtry  = "failtry"
 	Failfast = "failfast"
 )
 
-// Hedge sends slow calls a second time, and takes the answer that comes first.
+// Hedge sends slow calls a second time and takes the first answer.
 type Hedge struct {
 	Delay       Duration `yaml:"delay" required:"true" min:"1ms" max:"1h" doc:"Time after which a second attempt is sent."`
 	MaxAttempts int      `yaml:"maxAttempts" default:"2" min:"2" max:"10" doc:"Attempts, the first included."`
 	Methods     Patterns `yaml:"methods" required:"true" pattern:"glob" doc:"Methods that it applies to; only idempotent calls are sent twice."`
 }
 
-// OutlierDetection leaves out endpoints that fail, under Envoy's names.
+// OutlierDetection ejects failing endpoints. Its fields have the names of Envoy.
 type OutlierDetection struct {
 	ConsecutiveFailures int      `yaml:"consecutiveFailures" default:"5" min:"1" max:"1000000000" doc:"Failures in a row at which an endpoint is ejected."`
 	Interval            Duration `yaml:"interval" default:"10s" min:"1ms" max:"24h" doc:"Each interval in use without an ejection takes one ejection off the count, so that the next is shorter."`
@@ -311,27 +312,27 @@ type OutlierDetection struct {
 	MaxEjectionPercent  int      `yaml:"maxEjectionPercent" default:"50" min:"1" max:"100" doc:"Percentage of the endpoints that may be ejected at a time; one always stays."`
 }
 
-// ExpiresSoon is how long before its end it is said that a rule or a token expires.
+// ExpiresSoon is how long before the expiry of a rule or a token warnings begin.
 const ExpiresSoon = 7 * 24 * time.Hour
 
-// Expiry is the end of a rule or a token that has one.
+// Expiry is when a rule or a token expires.
 type Expiry struct {
-	Rule     string // its name; empty for a token
-	Caller   string // of a token
-	Kinds    []Kind // of a rule
+	Rule     string // name of the rule; empty for a token
+	Caller   string // caller of the token
+	Kinds    []Kind // kinds of the rule
 	Mode     Mode
 	At       time.Time
 	Position Position
 }
 
-// Opens reports whether calls get through by the end that were refused before it.
+// Opens reports whether calls that were refused get through after the expiry.
 func (e Expiry) Opens() bool {
 	return e.Mode == Enforce && slices.ContainsFunc(e.Kinds, func(k Kind) bool {
 		return k == KindAccess || k == KindRateLimit || k == KindConcurrency || k == KindShed
 	})
 }
 
-// Effect says what the end means for calls.
+// Effect returns what the expiry means for calls.
 func (e Expiry) Effect() string {
 	switch {
 	case e.Rule == "":
@@ -342,7 +343,7 @@ func (e Expiry) Effect() string {
 	return "it has no effect"
 }
 
-// soon is a warning that a rule or a token has not long to go.
+// soon returns a warning if the expiry is near.
 func (e Expiry) soon(now time.Time) (message string, ok bool) {
 	left := e.At.Sub(now)
 	if left <= 0 || left > ExpiresSoon {
@@ -354,7 +355,7 @@ func (e Expiry) soon(now time.Time) (message string, ok bool) {
 // maxBurst bounds a token bucket.
 const maxBurst = 1_000_000_000
 
-// keyPath is where a part of a key stands inside the rule.
+// keyPath returns the path of a part of a key inside the rule.
 func keyPath(key Key, i int) string {
 	if len(key) == 1 {
 		return "rateLimit.key"
@@ -362,7 +363,7 @@ func keyPath(key Key, i int) string {
 	return fmt.Sprintf("rateLimit.key[%d]", i)
 }
 
-// keyKind is a part of a key without the length of peers' networks: names of metadata may have a slash.
+// keyKind returns a part of a key without the prefix length of peer. Names of metadata may contain a slash.
 func keyKind(part string) string {
 	if strings.HasPrefix(part, KeyPeer+"/") {
 		return KeyPeer

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// setText sets v from text as it stands in a tag or on a command line. Lists are separated by commas.
+// setText sets v from the text of a tag or a flag. Elements of a list are separated by commas.
 func setText(v reflect.Value, text string) (message string) {
 	if v.Kind() == reflect.Pointer {
 		v.Set(reflect.New(v.Type().Elem()))
@@ -30,7 +30,7 @@ func setText(v reflect.Value, text string) (message string) {
 	return message
 }
 
-// setScalar sets v to text, which YAML typed as tag, or says what is wrong with it.
+// setScalar sets v to text with the YAML type tag, or returns what is wrong.
 func setScalar(v reflect.Value, tag, text string) (message, suggestion string) {
 	switch t := v.Type(); {
 	case t == durationType || t == stdDuration:
@@ -84,7 +84,7 @@ func setInt(v reflect.Value, tag, text string) (message, suggestion string) {
 	return "", ""
 }
 
-// setParsed hands what parse makes of text to set.
+// setParsed parses text and passes the value to set.
 func setParsed[T any](tag, text string, parse func(tag, text string) (T, string, string), set func(T)) (message, suggestion string) {
 	value, message, suggestion := parse(tag, text)
 	if message == "" {

@@ -12,13 +12,13 @@ import (
 	"time"
 )
 
-// Duration is a time with its unit: 500ms, 1m30s.
+// Duration is a duration with its unit: 500ms, 1m30s.
 type Duration time.Duration
 
-// Std is the duration as the standard library has it.
+// Std returns the duration as a time.Duration.
 func (d Duration) Std() time.Duration { return time.Duration(d) }
 
-// String is the shortest form: 2m, not 2m0s.
+// String returns the shortest form: 2m, not 2m0s.
 func (d Duration) String() string {
 	s := time.Duration(d).String()
 	if strings.HasSuffix(s, "m0s") {
@@ -33,7 +33,7 @@ func (d Duration) String() string {
 // Bytes is a size with its unit: 4MiB, 64KB.
 type Bytes int64
 
-// String is the size in the largest binary unit that divides it.
+// String returns the size in the largest binary unit that divides it.
 func (b Bytes) String() string {
 	for _, u := range byteUnits {
 		if u.binary && b != 0 && int64(b)%u.size == 0 {
@@ -43,19 +43,19 @@ func (b Bytes) String() string {
 	return strconv.FormatInt(int64(b), 10) + "B"
 }
 
-// Share is a part of a whole, from 0 to 1: 50% or 0.5.
+// Share is a ratio from 0 to 1: 50% or 0.5.
 type Share float64
 
-// String is the share in per cent.
+// String returns the ratio as a percentage.
 func (s Share) String() string { return strconv.FormatFloat(round(float64(s)*100), 'f', -1, 64) + "%" }
 
 // Rate is a number of calls, fractions allowed.
 type Rate float64
 
-// String is the plain number.
+// String returns the plain number.
 func (r Rate) String() string { return strconv.FormatFloat(float64(r), 'f', -1, 64) }
 
-// round drops what only binary fractions make: 0.07*100 is 7.
+// round removes binary rounding errors: 0.07*100 is 7.
 func round(f float64) float64 {
 	r, err := strconv.ParseFloat(strconv.FormatFloat(f, 'g', 12, 64), 64)
 	if err != nil {
@@ -85,7 +85,7 @@ var byteUnits = []byteUnit{
 
 var numberAndUnit = regexp.MustCompile(`^([+-]?[0-9]+(?:\.[0-9]+)?)\s*([A-Za-zµ%]*)$`)
 
-// split is the number and the unit of text.
+// split returns the number and the unit of text.
 func split(text string) (number, unit string, ok bool) {
 	m := numberAndUnit.FindStringSubmatch(strings.TrimSpace(text))
 	if m == nil {
@@ -102,7 +102,7 @@ var durationUnits = map[string]string{
 	"ms": "ms", "s": "s", "m": "m", "h": "h", "us": "us", "ns": "ns",
 }
 
-// parseDuration takes 500ms, 1m30s and 0.
+// parseDuration parses 500ms, 1m30s and 0.
 func parseDuration(tag, text string) (value time.Duration, message, suggestion string) {
 	value, message, suggestion = parseSigned(tag, text)
 	if message == "" && value < 0 {
@@ -113,7 +113,7 @@ func parseDuration(tag, text string) (value time.Duration, message, suggestion s
 
 const negative = "must not be negative, got %s"
 
-// parseSigned takes -1s too: among the options of handlers only bounds keep durations from being negative.
+// parseSigned also accepts negative durations, which options of handlers may have.
 func parseSigned(_, text string) (value time.Duration, message, suggestion string) {
 	if value, err := time.ParseDuration(text); err == nil {
 		return value, "", ""
@@ -133,13 +133,13 @@ func parseSigned(_, text string) (value time.Duration, message, suggestion strin
 			suggestion = strconv.FormatFloat(days*24, 'f', -1, 64) + "h"
 		}
 	}
-	if suggestion == clip(text) { // a known unit, so it is the number
+	if suggestion == clip(text) { // the unit is known, so the number is wrong
 		return 0, fmt.Sprintf("%s is too long", clip(text)), ""
 	}
 	return 0, fmt.Sprintf("must be a duration like 500ms or 1m30s, not %q", clip(text)), suggestion
 }
 
-// oneOf is the duration that the name of a unit alone stands for.
+// oneOf returns the duration for the name of a unit alone.
 func oneOf(unit string) string {
 	unit = strings.ToLower(unit)
 	if unit == "day" || unit == "d" {
@@ -151,7 +151,7 @@ func oneOf(unit string) string {
 	return ""
 }
 
-// parseBytes takes 4MiB, 64KB, 100B and 0.
+// parseBytes parses 4MiB, 64KB, 100B and 0.
 func parseBytes(_, text string) (value int64, message, suggestion string) {
 	number, unit, ok := split(text)
 	if !ok {
@@ -186,7 +186,7 @@ func parseBytes(_, text string) (value int64, message, suggestion string) {
 	return 0, fmt.Sprintf("must be a size like 4MiB or 64KiB, not %q", clip(text)), suggestion
 }
 
-// parseShare takes 50% and fractions up to 1.
+// parseShare parses 50% and fractions up to 1.
 func parseShare(tag, text string) (value float64, message, suggestion string) {
 	const form = "must be a ratio like 50% or 0.5, not "
 	if number, ok := strings.CutSuffix(text, "%"); ok {
@@ -219,7 +219,7 @@ func parseShare(tag, text string) (value float64, message, suggestion string) {
 var rateForm = regexp.MustCompile(`(?i)^([0-9]+(?:\.[0-9]+)?)\s*((?-i:[kKM])\b)?\s*(r|req|reqs|requests|calls|hits|tokens)?` +
 	`\s*(?:/|per\s|ps$)\s*(?:([0-9]+)\s*)?([a-z]*)$`)
 
-// ratePer is the rate and the time of 5/s, 100/1m, 10r/s, 1000 requests per hour and 50rps.
+// ratePer returns the rate and the period of 5/s, 100/1m, 10r/s, 1000 requests per hour and 50rps.
 func ratePer(text string) (number, per string, ok bool) {
 	m := rateForm.FindStringSubmatch(strings.TrimSuffix(strings.Replace(strings.TrimSpace(text), "qps", "rps", 1), "."))
 	if m == nil {
@@ -239,10 +239,10 @@ func ratePer(text string) (number, per string, ok bool) {
 		per = "24h"
 	}
 	d, err := time.ParseDuration(per)
-	return number, per, err == nil && d > 0 && d <= 24*time.Hour // as per is bounded
+	return number, per, err == nil && d > 0 && d <= 24*time.Hour // the bound of per
 }
 
-// parseRate takes plain numbers; the time is a field of its own.
+// parseRate parses plain numbers; the period is a field of its own.
 func parseRate(tag, text string) (value float64, message, suggestion string) {
 	if number, per, ok := ratePer(text); ok && tag == "!!str" {
 		return 0, fmt.Sprintf("the time is a field of its own: rate: %s, per: %s", number, per), ""
@@ -345,7 +345,7 @@ func parseFloat(tag, text string) (value float64, message, suggestion string) {
 	return f, "", ""
 }
 
-// octal is for numbers that begin with a zero, which are octal for some readers.
+// octal rejects numbers with a leading zero, which some readers take for octal.
 func octal(text, decimal string) (value float64, message, suggestion string) {
 	n, err := strconv.ParseInt(decimal, 8, 64)
 	if err != nil || decimal == strconv.FormatInt(n, 10) {
@@ -354,7 +354,7 @@ func octal(text, decimal string) (value float64, message, suggestion string) {
 	return 0, fmt.Sprintf("%s may be octal: %s or %d?", clip(text), decimal, n), ""
 }
 
-// withSuffix is what 10k and 2M stand for, and 50% where a percentage is a number.
+// withSuffix expands 10k and 2M, and drops the % of a percentage.
 func withSuffix(text string) string {
 	if digits, ok := strings.CutSuffix(text, "%"); ok && plainTag(digits) == "!!int" {
 		return digits

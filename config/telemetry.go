@@ -9,36 +9,36 @@ import (
 	"strings"
 )
 
-// Telemetry is what a host tells about itself.
+// Telemetry configures logs, metrics and traces.
 type Telemetry struct {
 	Logs    Logs    `yaml:"logs" doc:"The log on stderr."`
 	Metrics Metrics `yaml:"metrics" doc:"Prometheus metrics on the admin and health listeners."`
 	Traces  Traces  `yaml:"traces" doc:"OpenTelemetry traces."`
 }
 
-// Logs says what is logged and how.
+// Logs configures the log.
 type Logs struct {
 	Level  string `yaml:"level" default:"info" enum:"debug,info,warn,error" doc:"Minimum level that is logged."`
 	Format string `yaml:"format" default:"auto" enum:"auto,text,json" doc:"auto: text on a terminal, JSON elsewhere."`
 }
 
-// Metrics says where the metrics are.
+// Metrics configures where metrics are served.
 type Metrics struct {
 	Path string `yaml:"path" default:"/metrics" pattern:"path" doc:"Path of the metrics."`
 }
 
-// Traces says where traces go.
+// Traces configures where traces are sent.
 type Traces struct {
 	OTLPEndpoint string `yaml:"otlpEndpoint" doc:"Collector that takes OpenTelemetry traces: http://host:4318 (OTLP/HTTP; a path of its own may follow), grpc://host:4317 (OTLP/gRPC), https:// and grpcs:// with TLS. Default: none, no traces."`
 	SampleRatio  Share  `yaml:"sampleRatio" default:"0.05" doc:"Ratio of the calls without a trace of their caller that are traced; calls with one follow it. 0: none."`
 }
 
-// OTLP is where traces go and how.
+// OTLP is a destination for traces.
 type OTLP struct {
 	GRPC    bool   // OTLP/gRPC; otherwise OTLP/HTTP
 	TLS     bool   // with the system's certificate authorities
 	Address string // host:port
-	Path    string // of OTLP/HTTP
+	Path    string // for OTLP/HTTP
 }
 
 const (
@@ -52,8 +52,8 @@ var otlpSchemes = map[string]OTLP{
 	"http": {}, "https": {TLS: true}, "grpc": {GRPC: true}, "grpcs": {GRPC: true, TLS: true},
 }
 
-// OTLP is what otlpEndpoint says: a URL, or host:port with one of the two ports that tell the protocol. The zero OTLP is
-// that of an empty one: traces are off.
+// OTLP parses otlpEndpoint: a URL, or host:port with one of the two registered ports. The zero OTLP means that
+// traces are off.
 func (t Traces) OTLP() (OTLP, error) {
 	text := t.OTLPEndpoint
 	if text == "" {
@@ -98,7 +98,7 @@ func (t Traces) OTLP() (OTLP, error) {
 	return o, nil
 }
 
-// bareOTLP reads host:port. Only the two registered ports tell the protocol.
+// bareOTLP parses host:port. Only the two registered ports imply a protocol.
 func bareOTLP(text string) (OTLP, error) {
 	host, port, err := net.SplitHostPort(text)
 	if err != nil || host == "" || strings.ContainsAny(text, "/?#@ ") {
@@ -123,7 +123,7 @@ func portNumber(port string) error {
 	return nil
 }
 
-// withoutUser keeps what stands in front of an @ out of messages: it may be a password.
+// withoutUser keeps text before an @ out of messages: it may be a password.
 func withoutUser(text string) string {
 	if at := strings.LastIndexByte(text, '@'); at >= 0 {
 		return "…" + text[at:]

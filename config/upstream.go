@@ -15,7 +15,7 @@ type Upstream struct {
 	TLS          *ClientTLS   `yaml:"tls" doc:"Certificates towards the endpoints."`
 }
 
-// Resolve says where endpoints are found: one of its fields.
+// Resolve configures where endpoints are found. One of its fields is set.
 type Resolve struct {
 	Etcd      string    `yaml:"etcd" doc:"Name of a discovery."`
 	Endpoints []Address `yaml:"endpoints" doc:"The endpoints themselves: tcp://host:port, host:port or unix://path."`
@@ -23,13 +23,13 @@ type Resolve struct {
 	File      string    `yaml:"file" doc:"YAML file with a list of endpoints; followed while the host runs."`
 }
 
-// LoadBalancer says how an endpoint is chosen.
+// LoadBalancer configures how an endpoint is picked.
 type LoadBalancer struct {
 	Policy string `yaml:"policy" default:"p2c" enum:"roundRobin,weightedRoundRobin,random,leastRequest,p2c,consistentHash" doc:"How an endpoint is chosen."`
 	HashOn string `yaml:"hashOn" pattern:"hashOn" doc:"What consistentHash hashes: metadata.NAME or argument.FIELD."`
 }
 
-// Connection says how an endpoint is connected to.
+// Connection configures the connections to endpoints.
 type Connection struct {
 	ConnectTimeout    Duration `yaml:"connectTimeout" default:"1s" min:"1ms" max:"1h" doc:"How long connecting may take."`
 	KeepaliveInterval Duration `yaml:"keepaliveInterval" default:"10s" min:"100ms" max:"1h" doc:"Interval between keepalive pings on an idle connection."`
@@ -37,13 +37,13 @@ type Connection struct {
 	PoolSize          int      `yaml:"poolSize" default:"1" min:"1" max:"1000" doc:"Connections to one endpoint. Calls of 256 KiB and more, and calls of methods with replies that long, use an additional one, so that small calls do not wait behind them."`
 }
 
-// Compression says how payloads are compressed.
+// Compression configures how payloads are compressed.
 type Compression struct {
 	Type     string `yaml:"type" required:"true" enum:"gzip,zstd" doc:"Algorithm."`
 	MinBytes Bytes  `yaml:"minBytes" default:"1KiB" min:"0B" max:"1GiB" doc:"Smaller payloads are not compressed. 0B: all are."`
 }
 
-// Discovery says how services are published and found.
+// Discovery configures how services are published and found.
 type Discovery struct {
 	Etcd []Etcd `yaml:"etcd" doc:"The etcd clusters."`
 }
@@ -65,19 +65,19 @@ type Etcd struct {
 	PasswordFile string `yaml:"passwordFile" doc:"File with the password; read again when it changes."`
 }
 
-// Register says how a host publishes itself.
+// Register configures how a host publishes itself.
 type Register struct {
 	Advertise string   `yaml:"advertise" doc:"host:port that others reach it at. Default: the address of the first rpcx listener; required when that is every address of the machine."`
 	LeaseTTL  Duration `yaml:"leaseTTL" default:"10s" min:"1s" max:"1h" doc:"How long the host stays registered after it died."`
 }
 
-// Staleness says what counts when etcd is away.
+// Staleness configures which endpoints are used while etcd is unreachable.
 type Staleness struct {
 	KeepLastKnown     bool `yaml:"keepLastKnown" default:"true" doc:"Keep the last known endpoints while etcd is unreachable."`
 	MinHealthyPercent int  `yaml:"minHealthyPercent" default:"50" min:"0" max:"100" doc:"When fewer than this percentage of the endpoints remain, recently removed ones are used for a while longer. 0: never."`
 }
 
-// ClientTLS is the certificates of a calling side.
+// ClientTLS configures the certificates of a client.
 type ClientTLS struct {
 	CAFile     string `yaml:"caFile" doc:"PEM file of the authorities. Default: those of the system."`
 	CertFile   string `yaml:"certFile" doc:"PEM file of the own certificate chain."`
@@ -88,7 +88,7 @@ type ClientTLS struct {
 // Endpoint is an entry of a file named by resolve.file.
 type Endpoint struct {
 	Address  Address
-	Weight   int // 0 when none is written
+	Weight   int // 0 if none is written
 	Metadata map[string]string
 }
 
@@ -97,17 +97,17 @@ type EndpointsFile struct {
 	Endpoints []listedEndpoint `yaml:"endpoints" required:"true" reload:"live" doc:"The endpoints. To have none write []."`
 }
 
-// listedEndpoint is an Endpoint as it is written; its address alone will do.
+// listedEndpoint is an Endpoint as written. A bare address is enough.
 type listedEndpoint struct {
 	Address  Address         `yaml:"address" required:"true" doc:"tcp://host:port, host:port or unix://path."`
 	Weight   int             `yaml:"weight" min:"1" max:"1000000" doc:"Relative share of the calls, for load balancers that use weights. Default: 1."`
 	Metadata map[string]word `yaml:"metadata" doc:"Read by upstreams[].group and load balancers; numbers need no quotes."`
 }
 
-// word is a scalar as it is written, whatever YAML takes it for.
+// word is a scalar as written, whatever its YAML type.
 type word string
 
-// UnmarshalText takes any text.
+// UnmarshalText accepts any text.
 func (w *word) UnmarshalText(text []byte) error {
 	*w = word(text)
 	return nil
