@@ -84,18 +84,18 @@ func followed(n *yaml.Node) *yaml.Node {
 }
 
 // checkEndpoints finds addresses that cannot be called or are listed twice.
-func checkEndpoints(f *EndpointsFile, at places) Problems {
+func checkEndpoints(f *EndpointsFile, at positions) Problems {
 	var problems Problems
 	var seen names
 	for i, e := range f.Endpoints {
 		path := fmt.Sprintf("endpoints[%d].address", i)
-		place := at.position(path)
+		position := at.position(path)
 		key, wrong := e.Address.callable()
-		if first, taken := seen.taken(key, place); wrong == "" && taken {
+		if first, taken := seen.taken(key, position); wrong == "" && taken {
 			wrong = fmt.Sprintf("%s is listed in line %d already", e.Address, first.Line)
 		}
 		if wrong != "" && e.Address != "" {
-			problems = append(problems, Problem{File: at.file, Line: place.Line, Column: place.Column, Path: path, Message: wrong})
+			problems = append(problems, Problem{File: at.file, Line: position.Line, Column: position.Column, Path: path, Message: wrong})
 		}
 	}
 	return problems
@@ -194,7 +194,7 @@ func CompleteRules(rules []Rule) ([]Rule, Problems) {
 	completed := make([]Rule, len(rules))
 	for i := range rules {
 		r := rules[i]
-		r.path, r.at = "rules["+r.Name+"]", places{}
+		r.path, r.at = "rules["+r.Name+"]", positions{}
 		if r.Name == "" {
 			r.path = fmt.Sprintf("rules[%d]", i)
 		}

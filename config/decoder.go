@@ -71,7 +71,7 @@ func (d *decoder) open(data []byte, kind fileKind) *yaml.Node {
 		d.problem(root, "", other, "")
 		return nil
 	}
-	d.place(root, "")
+	d.mark(root, "")
 	d.vars.expandAll(root, d.recorder)
 	return root
 }
@@ -94,7 +94,9 @@ func (d *decoder) alias(n *yaml.Node, path string, decode func(target *yaml.Node
 }
 
 // positioned is implemented by types that keep the positions of their own values.
-type positioned interface{ setPlaces(path string, at places) }
+type positioned interface {
+	setPositions(path string, at positions)
+}
 
 // mapping decodes n into the struct v: first the defaults, then the written fields; then it checks for missing ones.
 func (d *decoder) mapping(n *yaml.Node, v reflect.Value, path string) {
@@ -125,7 +127,7 @@ func (d *decoder) mapping(n *yaml.Node, v reflect.Value, path string) {
 }
 
 func (d *decoder) field(key, value *yaml.Node, v reflect.Value, f *field, path string) {
-	d.place(value, path)
+	d.mark(value, path)
 	before := len(d.problems)
 	d.value(value, v, f, path)
 	if f.later == "" || (len(d.problems) == before && isOff(v, f)) {
@@ -226,12 +228,12 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, f *field, path string) {
 // scoped decodes a value that keeps its own positions, with paths relative to it.
 func (d *decoder) scoped(n *yaml.Node, v reflect.Value, path string, p positioned) {
 	scope, at := d.scope, d.at
-	d.scope, d.at = join(scope, path), places{file: d.name}
-	d.place(n, "")
+	d.scope, d.at = join(scope, path), positions{file: d.name}
+	d.mark(n, "")
 	if d.isPlain(n, v.Type(), "") && d.kind(n, yaml.MappingNode, "", v.Type(), &field{}) {
 		d.mapping(n, v, "")
 	}
-	p.setPlaces(d.scope, d.finish())
+	p.setPositions(d.scope, d.finish())
 	d.scope, d.at = scope, at
 }
 
@@ -291,8 +293,8 @@ func (d *decoder) list(n *yaml.Node, v reflect.Value, f *field, path string) {
 	defer func() { d.blockList = around }()
 	for i, c := range n.Content {
 		at := path + "[" + strconv.Itoa(i) + "]"
-		if !d.keepsPlaces(v.Type().Elem()) {
-			d.place(c, at)
+		if !d.keepsPositions(v.Type().Elem()) {
+			d.mark(c, at)
 		}
 		d.blockList = n.Style&yaml.FlowStyle == 0
 		d.value(c, out.Index(i), f, at)
@@ -300,7 +302,7 @@ func (d *decoder) list(n *yaml.Node, v reflect.Value, f *field, path string) {
 	v.Set(out)
 }
 
-func (d *decoder) keepsPlaces(t reflect.Type) bool {
+func (d *decoder) keepsPositions(t reflect.Type) bool {
 	_, ok := reflect.New(t).Interface().(positioned)
 	return ok
 }
@@ -339,7 +341,7 @@ func (d *decoder) dictionary(n *yaml.Node, v reflect.Value, f *field, path strin
 	out := reflect.MakeMapWithSize(t, len(n.Content)/2)
 	d.pairs(n, path, func(key, value *yaml.Node) {
 		at := join(path, key.Value)
-		d.place(value, at)
+		d.mark(value, at)
 		element := reflect.New(t.Elem()).Elem()
 		d.value(value, element, f, at)
 		out.SetMapIndex(reflect.ValueOf(key.Value).Convert(t.Key()), element)

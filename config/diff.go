@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// Diff tells how the meaning of next differs from that of old: fields by value with their defaults, rules, services and
-// listeners by name. Order, comments and spelling do not count. Nothing that may be secret is shown.
+// Diff returns how next differs from old in meaning: fields by value, defaults included; rules, services and
+// listeners by name. Order, comments and spelling do not count. Possible secrets are never shown.
 func Diff(old, next *Set) Changes {
 	d := &setDiffer{fieldDiffer{types: structTypes{}}}
 	if old.Manifest != nil && next.Manifest != nil {
@@ -22,10 +22,10 @@ func Diff(old, next *Set) Changes {
 	return d.changes
 }
 
-// setDiffer compares two sets, thing by thing.
+// setDiffer compares two sets, subject by subject.
 type setDiffer struct{ fieldDiffer }
 
-// gateway compares the block of the gateway: the routes by path, all else by value.
+// gateway compares the gateway blocks: routes by path, everything else by value.
 func (d *setDiffer) gateway(old, next *Manifest, class Class) {
 	p, q := old.Gateway, next.Gateway
 	d.routes(old, next, class)
@@ -33,13 +33,13 @@ func (d *setDiffer) gateway(old, next *Manifest, class Class) {
 	d.values("gateway", reflect.ValueOf(p), reflect.ValueOf(q), class)
 }
 
-// routeKey tells routes apart: one path may have several, for HTTP methods of their own.
+// routeKey identifies a route: a path may have several, for different HTTP methods.
 func routeKey(r *Route) string {
 	methods := slices.Sorted(slices.Values(r.Methods))
 	return r.Path + " " + strings.Join(methods, ",")
 }
 
-// routes says which route came, went or changed.
+// routes reports routes that were added, removed or changed.
 func (d *setDiffer) routes(old, next *Manifest, class Class) {
 	const path = "gateway.routes"
 	name := func(r *Route) string { return "route " + oneLine(r.Path) }
@@ -70,7 +70,7 @@ func (d *setDiffer) routes(old, next *Manifest, class Class) {
 	d.subject, d.at = "", next.Position
 }
 
-// pairRoutes finds for each route of next the one that it was: of the same path and HTTP methods, or else of the same
+// pairRoutes maps each route of next to its predecessor: of the same path and HTTP methods, or else of the same
 // path.
 func pairRoutes(old, next []Route) map[int]int {
 	pairs, used := map[int]int{}, map[int]bool{}
@@ -94,7 +94,7 @@ func pairRoutes(old, next []Route) map[int]int {
 	return pairs
 }
 
-// manifest compares the blocks of two manifests; services and listeners by name.
+// manifest compares two manifests block by block, services and listeners by name.
 func (d *setDiffer) manifest(old, next *Manifest) {
 	byName := map[string]bool{"listeners": true, "services": true, "upstreams": true}
 	a, b := reflect.ValueOf(old).Elem(), reflect.ValueOf(next).Elem()
@@ -135,7 +135,7 @@ func (d *setDiffer) clusters(old, next *Manifest, class Class) {
 	d.named("discovery.etcd", "discovery", of(old), of(next), old, next, class)
 }
 
-// named compares two lists of the manifest whose elements have names; what is one of them.
+// named compares two lists of the manifest whose elements have names; what is the word for an element.
 func (d *setDiffer) named(path, what string, old, next reflect.Value, oldManifest, nextManifest *Manifest, class Class) {
 	name := func(v reflect.Value) string { return v.FieldByName("Name").String() }
 	before := map[string]int{}
@@ -163,7 +163,7 @@ func (d *setDiffer) named(path, what string, old, next reflect.Value, oldManifes
 	}
 }
 
-// rules compares rules by name; one with was is the rule that had that name.
+// rules compares rules by name, or by their former name (was).
 func (d *setDiffer) rules(old, next []Rule) {
 	before := make(map[string]*Rule, len(old))
 	for i := range old {
@@ -191,7 +191,7 @@ func (d *setDiffer) rules(old, next []Rule) {
 	}
 }
 
-// ruleWord says what adding or removing the rule means.
+// ruleWord returns the word for a rule by its mode.
 func ruleWord(r *Rule) string {
 	switch r.Mode {
 	case Shadow:
@@ -211,7 +211,7 @@ func ruleText(r *Rule) string {
 	return strings.Join(kinds, ", ")
 }
 
-// tokens compares tokens by caller; the hashes are compared and never shown.
+// tokens compares tokens by caller and hash; hashes are never shown.
 func (d *setDiffer) tokens(old, next []Token) {
 	key := func(t Token) string { return t.Caller + " " + t.SHA256 }
 	before := map[string]Token{}
@@ -236,7 +236,7 @@ func (d *setDiffer) tokens(old, next []Token) {
 	}
 }
 
-// contents tells which files have something else in them now.
+// contents reports named files with changed content.
 func (d *setDiffer) contents(old, next *Set) {
 	if old.Manifest == nil || next.Manifest == nil {
 		return

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// fieldDiffer collects the changes of fields, by what their tags say.
+// fieldDiffer collects the changes of fields.
 type fieldDiffer struct {
 	types   structTypes
 	changes Changes
@@ -19,7 +19,7 @@ type fieldDiffer struct {
 
 func (d *fieldDiffer) add(c Change) { d.changes = append(d.changes, c) }
 
-// changed reports one field of the subject.
+// changed reports a field of the subject.
 func (d *fieldDiffer) changed(path, old, next string, class Class) {
 	text := fmt.Sprintf("%s %s → %s", path, orAbsent(path, old), orAbsent(path, next))
 	if old == "" && next == "" {
@@ -28,7 +28,7 @@ func (d *fieldDiffer) changed(path, old, next string, class Class) {
 	d.add(Change{Subject: d.subject, Path: path, Old: old, New: next, Text: text, Class: class, Position: d.at(path)})
 }
 
-// orAbsent is the word for a field that is not given, which in a match is all but nothing.
+// orAbsent returns the word for an absent field, which in a match means any.
 func orAbsent(path, s string) string {
 	switch {
 	case s != "":
@@ -39,7 +39,7 @@ func orAbsent(path, s string) string {
 	return "none"
 }
 
-// structs compares two structs of one type, field by field.
+// structs compares two structs field by field.
 func (d *fieldDiffer) structs(path string, old, next reflect.Value, class Class) {
 	for _, f := range d.types.of(next.Type()).fields {
 		inside := class
@@ -87,7 +87,7 @@ func (d *fieldDiffer) whole(path string, old, next reflect.Value, class Class) {
 	}
 }
 
-// same tells without allocating that two values are equal, for the thousands that are.
+// same reports without allocating whether two values are equal, as thousands are.
 func same(a, b reflect.Value) bool {
 	if a.Kind() == reflect.Pointer && !a.IsNil() && !b.IsNil() {
 		a, b = a.Elem(), b.Elem()
@@ -106,7 +106,7 @@ func same(a, b reflect.Value) bool {
 	return a.Comparable() && a.Equal(b)
 }
 
-// block reports a block that came or went.
+// block reports a block that was added or removed.
 func (d *fieldDiffer) block(path string, old, next reflect.Value, class Class) {
 	switch {
 	case old.IsNil() && next.IsNil():
@@ -149,10 +149,10 @@ func (d *fieldDiffer) options(path string, old, next RawOptions, class Class) {
 	}
 }
 
-// secretWords are parts of the names of options whose value is never shown, be it a number.
+// secretWords are parts of option names whose values are never shown, not even numbers.
 var secretWords = []string{"pass", "pin", "secret", "token", "key", "auth", "cred", "code", "salt", "seed"}
 
-// harmless shows what cannot be a secret: truth values, and numbers and durations unless the name says otherwise.
+// harmless shows values that cannot be secrets: booleans, and numbers and durations unless the name suggests one.
 func harmless(name string, v any) string {
 	isSecret := func(word string) bool { return strings.Contains(strings.ToLower(name), word) }
 	switch v := v.(type) {
@@ -183,7 +183,7 @@ func sortedKeys(a, b reflect.Value) []reflect.Value {
 	return keys
 }
 
-// oneLine is text as it can stand in a line of a log.
+// oneLine returns text for one line of a log.
 func oneLine(s string) string {
 	if s = clip(s); strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) }) {
 		return strconv.Quote(s)
@@ -191,7 +191,7 @@ func oneLine(s string) string {
 	return s
 }
 
-// written is a value as one writes it in a line: 500ms, [a, b], {max: 5}. What is as the defaults have it is left out.
+// written returns a value on one line: 500ms, [a, b], {max: 5}. Defaults are left out.
 func written(types structTypes, v reflect.Value) string {
 	t := v.Type()
 	switch {
@@ -230,25 +230,25 @@ func written(types structTypes, v reflect.Value) string {
 	}
 }
 
-// Change is one difference between two sets.
+// Change is a difference between two sets.
 type Change struct {
 	Subject  string   `json:"subject"`        // the rule, service or listener by name; or a block of the manifest
 	Path     string   `json:"path,omitempty"` // inside the subject; empty when the subject itself was added or removed
 	Old      string   `json:"old,omitempty"`
 	New      string   `json:"new,omitempty"`
-	Text     string   `json:"text"` // in words, without subject and place: rateLimit.rate 500 → 1
+	Text     string   `json:"text"` // in words, without subject and position: rateLimit.rate 500 → 1
 	Class    Class    `json:"class"`
-	Position Position `json:"position,omitzero"` // in the new set; in the old one for what was removed
+	Position Position `json:"position,omitzero"` // in the new set, or in the old one if the subject was removed
 }
 
-// maxChanges is how many changes a short list has.
+// maxChanges is how many changes a short list keeps.
 const maxChanges = 100
 
-// Changes are the differences: of the manifest in its order, then of the rules in the order of the new set, then what
-// was removed.
+// Changes lists the changes of the manifest in its order, then those of the rules in the order of the new set, then
+// removals.
 type Changes []Change
 
-// Class is the strongest class among the changes; Live when there are none.
+// Class returns the strongest class among the changes; Live if there are none.
 func (c Changes) Class() Class {
 	strongest := Live
 	for _, change := range c {
@@ -259,7 +259,7 @@ func (c Changes) Class() Class {
 	return strongest
 }
 
-// Pending are the changes that take effect with the next start only.
+// Pending returns the changes that need a restart.
 func (c Changes) Pending() Changes {
 	var pending Changes
 	for _, change := range c {
@@ -270,10 +270,10 @@ func (c Changes) Pending() Changes {
 	return pending
 }
 
-// String is all lines in one.
+// String returns all lines as one.
 func (c Changes) String() string { return strings.Join(c.Lines(), "; ") }
 
-// Lines has one line for each subject: "arith-mul: rateLimit.rate 500 → 1, burst 1000 → 1 (policies.yaml:4)".
+// Lines returns one line for each subject: "arith-mul: rateLimit.rate 500 → 1, burst 1000 → 1 (policies.yaml:4)".
 func (c Changes) Lines() []string {
 	var lines []string
 	for i := 0; i < len(c); {
@@ -295,7 +295,7 @@ func (c Changes) Lines() []string {
 	return lines
 }
 
-// joins tells that the changes stand in one line: of one subject, or else of one block of the manifest.
+// joins reports whether two changes share a line: they have one subject, or else one block of the manifest.
 func (c Change) joins(next Change) bool {
 	if c.Path == "" || next.Path == "" || c.Subject != next.Subject {
 		return false
@@ -304,7 +304,7 @@ func (c Change) joins(next Change) bool {
 	return c.Subject != "" || block(c.Path) == block(next.Path)
 }
 
-// withoutParent is the text of a change, without the block that the one before it named already.
+// withoutParent returns the text of a change without the block that the previous change already names.
 func withoutParent(before string, c Change) string {
 	if p := parent(c.Path); p != "" && p == parent(before) {
 		return strings.TrimPrefix(c.Text, p+".")
@@ -312,7 +312,7 @@ func withoutParent(before string, c Change) string {
 	return c.Text
 }
 
-// Few returns the changes, of many only the first ones and how many more there are.
+// Few returns the changes, shortened if there are many.
 func (c Changes) Few() Changes {
 	if len(c) <= maxChanges+1 {
 		return c

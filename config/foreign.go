@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// foreignValue is our word for that of another system, or "".
+// foreignValue returns our word for one of another system, or "".
 func foreignValue(f *field, text string) string {
 	word := fold(text)
 	switch {
@@ -29,7 +29,7 @@ func foreignValue(f *field, text string) string {
 	return ""
 }
 
-// foreignKeys are what one bucket is for, in the words of nginx, Kong, KrakenD, Envoy and Traefik.
+// foreignKeys maps what selects a bucket in nginx, Kong, KrakenD, Envoy and Traefik to ours.
 var foreignKeys = map[string]string{
 	"ip": "peer", "clientip": "peer", "sourceip": "peer", "remoteaddr": "peer", "remoteaddress": "peer", "$binaryremoteaddr": "peer",
 	"address": "peer", "binaryremoteaddr": "peer", "$remoteaddr": "peer", "addr": "peer", "host": "peer",
@@ -38,7 +38,7 @@ var foreignKeys = map[string]string{
 	"path": "method", "route": "method", "service": "method", "endpoint": "method", "uri": "method",
 }
 
-// foreignWords are our words for one of another system; those of the field that it stands in count.
+// foreignWords maps words of other systems to ours; those in the enum of the field apply.
 var foreignWords = map[string]string{
 	"dryrun": "shadow", "monitor": "shadow", "audit": "shadow", "log": "shadow", "permissive": "shadow", "test": "shadow", "report": "shadow",
 	"on": "enforce", "true": "enforce", "enabled": "enforce", "block": "enforce reject", "active": "enforce", "strict": "enforce",
@@ -51,7 +51,7 @@ var foreignWords = map[string]string{
 	"weighted": "weightedRoundRobin", "endpoints": "endpoint", "instance": "endpoint", "host": "endpoint", "cluster": "upstream",
 }
 
-// foreignHint explains a key of another system that no key of ours stands for alone.
+// foreignHint explains a key of another system for which a single key of ours is not enough.
 func foreignHint(t reflect.Type, word string) string {
 	switch {
 	case (t == reflect.TypeFor[Match]() || t == reflect.TypeFor[Exception]()) &&
@@ -63,7 +63,7 @@ func foreignHint(t reflect.Type, word string) string {
 	return ""
 }
 
-// foreignKey is our key for what other systems call otherwise; word is folded.
+// foreignKey returns our key for one of another system; word is folded.
 func foreignKey(t reflect.Type, word string) string {
 	for line := range strings.Lines(foreign[t]) {
 		ours, theirs, ok := strings.Cut(strings.TrimSpace(line), ": ")
@@ -79,8 +79,8 @@ func foreignKey(t reflect.Type, word string) string {
 	return ""
 }
 
-// foreign has, for each type, our key and then the folded words of Envoy, Istio, nginx, resilience4j, Hystrix,
-// gobreaker, Kong and Kubernetes for it.
+// foreign lists, for each type, our key and the folded words for it in Envoy, Istio, nginx, resilience4j, Hystrix,
+// gobreaker, Kong and Kubernetes.
 var foreign = map[reflect.Type]string{
 	reflect.TypeFor[Manifest](): `
 		policies.rules: rules policy
@@ -257,7 +257,7 @@ var foreign = map[reflect.Type]string{
 
 var units = regexp.MustCompile(`(?i)(?:^|[a-z])(?:_?(ms|millis|milliseconds|msec)|(?:_|-)?(s|sec|secs|seconds))$`)
 
-// unitIn is the unit that a key has in its name: timeoutMs.
+// unitIn returns the unit in the name of a key: timeoutMs.
 func unitIn(key string) string {
 	m := units.FindStringSubmatch(key)
 	switch {

@@ -97,7 +97,7 @@ func (t Token) GoString() string { return t.String() }
 // LogValue returns String.
 func (t Token) LogValue() slog.Value { return slog.StringValue(t.String()) }
 
-func (t *Token) setPlaces(_ string, at places) { t.position = at.position("") }
+func (t *Token) setPositions(_ string, at positions) { t.position = at.position("") }
 
 func (t *Token) expiry() Expiry {
 	return Expiry{Caller: t.Caller, At: t.Expires, Position: t.position}

@@ -13,7 +13,7 @@ import (
 	"strings"
 )
 
-// listenerChecker checks where a host listens, for calls and for its operators, and what it tells about itself.
+// listenerChecker checks listeners, the admin and health addresses, and telemetry.
 type listenerChecker struct{ *report }
 
 func (c listenerChecker) check() {
@@ -24,16 +24,16 @@ func (c listenerChecker) check() {
 	c.operators()
 }
 
-// endpoint is an address of the host in a form that can be compared.
+// endpoint is an address of the host in a comparable form.
 type endpoint struct {
-	path    string // of the field
+	path    string // path of the field
 	text    Address
 	network string
-	host    string // or the path of a socket; * is every address of the machine
+	host    string // or the path of a socket; * for every address of the machine
 	port    int
 }
 
-// addresses checks the addresses of the host, and that no two of them are one.
+// addresses checks the addresses of the host for conflicts.
 func (c listenerChecker) addresses() {
 	m := c.m
 	var all []endpoint
@@ -41,7 +41,7 @@ func (c listenerChecker) addresses() {
 		all = append(all, endpoint{path: fmt.Sprintf("listeners[%d].address", i), text: l.Address})
 	}
 	all = append(all, endpoint{path: "admin.address", text: m.Admin.Address}, endpoint{path: "health.address", text: m.Health.Address})
-	// Defaults come first: who wrote an address is told, at its place, of the default that is in its way.
+	// Defaults first: a conflict with a default is reported at the address that is written.
 	slices.SortStableFunc(all, func(a, b endpoint) int { return cmp.Compare(c.given(a.path), c.given(b.path)) })
 	var taken []endpoint
 	for _, e := range all {
@@ -56,7 +56,7 @@ func (c listenerChecker) addresses() {
 	}
 }
 
-// given is 0 for a field that has its default, else 1.
+// given returns 0 for a default, 1 for a value that is set.
 func (c listenerChecker) given(path string) int {
 	m := c.m
 	if m.Written(path) || m.sources[path] != "" {
@@ -65,7 +65,7 @@ func (c listenerChecker) given(path string) int {
 	return 0
 }
 
-// owner names the field that has the address, where it stands, and what it says if that is not the same.
+// owner names the field that has the address, its position, and its text if that differs.
 func (c listenerChecker) owner(e *endpoint, text Address) string {
 	where := "default"
 	if c.given(e.path) == 1 {
@@ -77,7 +77,7 @@ func (c listenerChecker) owner(e *endpoint, text Address) string {
 	return fmt.Sprintf("%s (%s)", e.path, where)
 }
 
-// locate fills in where e is; false when that is nowhere or cannot be taken by anything else.
+// locate completes e. It returns false if e is off, invalid, or cannot conflict.
 func (c listenerChecker) locate(e *endpoint) bool {
 	if e.text == "" && !strings.HasPrefix(e.path, "listeners") {
 		return false // off
@@ -104,7 +104,7 @@ func (c listenerChecker) locate(e *endpoint) bool {
 	return e.port != 0
 }
 
-// conflicts tells that a host cannot listen on both.
+// conflicts reports whether a host cannot listen on both.
 func (e *endpoint) conflicts(other endpoint) bool {
 	if e.network != other.network || e.port != other.port {
 		return false
@@ -130,10 +130,10 @@ func (c listenerChecker) listeners() {
 			c.manifest(path+".limits.maxDecompressedBytes", "%s is below maxMessageBytes (%s)", l.Limits.MaxDecompressedBytes, l.Limits.MaxMessageBytes)
 		}
 		one := l.Limits.MaxMessageBytes + l.Limits.MaxDecompressedBytes
-		if most := m.Host.Limits.MaxBufferedBytes; most > 0 && most < 2*one {
+		if limit := m.Host.Limits.MaxBufferedBytes; limit > 0 && limit < 2*one {
 			c.manifest("host.limits.maxBufferedBytes", "%s is less than two of the largest calls of listener %s (maxMessageBytes and "+
 				"maxDecompressedBytes, %s): such calls are refused while others are served; write at least %s, or lower those",
-				most, l.Name, one, 2*one).Warning = true
+				limit, l.Name, one, 2*one).Warning = true
 		}
 	}
 }
@@ -148,7 +148,7 @@ func (c listenerChecker) operators() {
 	}
 }
 
-// metrics checks that the path of the metrics is one that nothing else of the admin and health listeners has.
+// metrics checks that the metrics path is free on the admin and health listeners.
 func (c listenerChecker) metrics() {
 	const field = "telemetry.metrics.path"
 	at := c.m.Telemetry.Metrics.Path

@@ -8,23 +8,23 @@ import (
 	"github.com/easymicro/easymicro/wire/wildcard"
 )
 
-// Losses is what a set takes out of force that is in force with the set before it.
+// Losses is what a new set no longer enforces.
 type Losses struct {
 	lost     []loss
-	rules    int // of the old set that have not expired
-	gone     int // of them, that the new set does not have
-	enforced int // of the old set
+	rules    int // rules of the old set that have not expired
+	removed  int // of them, without a successor
+	enforced int // enforced rules of the old set
 }
 
-// loss is an enforced rule that is gone, or one for access that refuses less now.
+// loss is an enforced rule that was removed, or an access rule that refuses less than before.
 type loss struct {
 	rule   *Rule
 	how    string
 	access bool
 }
 
-// Lost compares the rules of two sets. A rule of the old one is found in the next by its name, as the former name that a
-// rule says (was), or else by its content: it is not lost when it was renamed.
+// Lost compares the rules of two sets. A rule is found in the next set by its name, by its former name (was), or by
+// its content, so that renamed rules are not lost.
 func Lost(old, next *Set) Losses {
 	var l Losses
 	now := time.Now()
@@ -37,7 +37,7 @@ func Lost(old, next *Set) Losses {
 		l.rules++
 		heir := after[r]
 		if heir == nil {
-			l.gone++
+			l.removed++
 		}
 		if r.Mode != Enforce && r.Mode != "" {
 			continue
@@ -46,7 +46,7 @@ func Lost(old, next *Set) Losses {
 		switch {
 		case heir == nil:
 			l.lost = append(l.lost, loss{r, "was removed", r.Access != nil})
-		case r.Access == nil: // to try a limit without enforcing it is no accident
+		case r.Access == nil: // taking a limit out of force is deliberate
 		default:
 			how := heir.disarmed(now)
 			if how == "" {
@@ -60,32 +60,32 @@ func Lost(old, next *Set) Losses {
 	return l
 }
 
-// Doubtful reports whether the new set may be half of what somebody is writing: an enforced access rule is lost or
-// refuses less, or more than half of the rules are gone at once. That is decided by what protects callers and not by
-// what was meant: an access rule that is turned off on purpose is in force until the second look, too.
+// Doubtful reports whether the new set may be half written: an enforced access rule is lost or refuses less, or more
+// than half of the rules were removed at once. What counts is the protection, not the intent: an access rule that is
+// turned off on purpose stays in force until the second read, too.
 func (l Losses) Doubtful() bool {
-	return 2*l.gone > l.rules || slices.ContainsFunc(l.lost, func(one loss) bool { return one.access })
+	return 2*l.removed > l.rules || slices.ContainsFunc(l.lost, func(one loss) bool { return one.access })
 }
 
-// Warnings names what is lost; there are none when nothing is.
+// Warnings returns a warning for each loss.
 func (l Losses) Warnings() Problems {
-	const most = 10
+	const limit = 10
 	var warnings Problems
 	warn := func(at Position, format string, args ...any) {
 		warnings = append(warnings, Problem{
 			File: at.File, Line: at.Line, Column: at.Column, Message: fmt.Sprintf(format, args...), Warning: true,
 		})
 	}
-	for _, one := range l.lost[:min(most, len(l.lost))] {
+	for _, one := range l.lost[:min(limit, len(l.lost))] {
 		warn(one.rule.Position(""), "the enforced rule %s %s", one.rule.Name, one.how)
 	}
-	if more := len(l.lost) - most; more > 0 {
+	if more := len(l.lost) - limit; more > 0 {
 		warn(Position{}, "%d more of %d enforced rules were removed or refuse less", more, l.enforced)
 	}
 	return warnings
 }
 
-// successors finds what became of the rules of a set.
+// successors maps each rule to its successor in the next set.
 func successors(old, next []Rule) map[*Rule]*Rule {
 	names, former, known := map[string]*Rule{}, map[string]*Rule{}, map[string]bool{}
 	for i := range next {
@@ -124,8 +124,7 @@ func successors(old, next []Rule) map[*Rule]*Rule {
 	return after
 }
 
-// weakened is how next refuses less than the access rule that it takes the place of, as one does whose end is not written
-// yet; empty when it does not.
+// weakened returns how next refuses less than the access rule it replaces, or "". A rule that is half written does.
 func weakened(old, next *Rule) string {
 	a, b := old.Access, next.Access
 	if b == nil {
@@ -163,10 +162,10 @@ func weakened(old, next *Rule) string {
 	return ""
 }
 
-// accessList finds entries by the callers that they name.
+// accessList indexes access entries by their callers.
 type accessList struct {
 	entries map[string][]*AccessEntry
-	globs   []string // of the callers
+	globs   []string // the callers that are globs
 }
 
 func listed(list []AccessEntry) accessList {
@@ -182,8 +181,8 @@ func listed(list []AccessEntry) accessList {
 	return l
 }
 
-// methods returns those that entries have for all whom a pattern of callers matches, and whether there are such entries.
-// No methods are all methods.
+// methods returns the methods of the entries that match all callers of a pattern, and whether there are such
+// entries. No methods are all methods.
 func (l accessList) methods(caller string) (methods Patterns, ok bool) {
 	names := []string{caller}
 	for _, g := range l.globs {
@@ -202,7 +201,7 @@ func (l accessList) methods(caller string) (methods Patterns, ok bool) {
 	return methods, len(methods) > 0
 }
 
-// cover reports whether the list is for all calls that other entries are for.
+// cover reports whether the list matches all calls that the other entries match.
 func (l accessList) cover(others []AccessEntry) bool {
 	for i := range others {
 		for _, caller := range others[i].Caller {
@@ -214,7 +213,7 @@ func (l accessList) cover(others []AccessEntry) bool {
 	return true
 }
 
-// limits reports whether the list is for some methods, but not for all, of one of the callers.
+// limits reports whether the list matches some methods, but not all, of one of the callers.
 func (l accessList) limits(callers Patterns) bool {
 	return slices.ContainsFunc(callers, func(caller string) bool {
 		methods, _ := l.methods(caller)

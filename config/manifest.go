@@ -23,7 +23,7 @@ type Manifest struct {
 	Health    Health     `yaml:"health" reload:"rolling" doc:"A listener for kubelets and scrapers: /livez, /readyz and /metrics only, without token."`
 	Policies  Policies   `yaml:"policies" reload:"live" doc:"The rules for calls, and their files."`
 
-	at      places
+	at      positions
 	sources map[string]string // overriding flags and variables, by path
 }
 
@@ -70,17 +70,17 @@ type State struct {
 type NamedFile struct {
 	Field string // upstreams[0].tls.keyFile
 	Path  string // as written
-	Most  int64  // maximum size in bytes
+	Limit int64  // maximum size in bytes
 }
 
 // NamedFiles returns the files of Contents, each with the first field that names it.
 func (m *Manifest) NamedFiles() []NamedFile {
 	var list []NamedFile
 	seen := map[string]bool{"": true}
-	add := func(field, path string, most int64) {
+	add := func(field, path string, limit int64) {
 		if !seen[path] {
 			seen[path] = true
-			list = append(list, NamedFile{Field: field, Path: path, Most: most})
+			list = append(list, NamedFile{Field: field, Path: path, Limit: limit})
 		}
 	}
 	add("admin.tokenFile", m.Admin.TokenFile, MaxSecretBytes)

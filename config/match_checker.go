@@ -9,10 +9,10 @@ import (
 	"github.com/easymicro/easymicro/wire/wildcard"
 )
 
-// matchChecker checks which calls a rule is about.
+// matchChecker checks the match of a rule.
 type matchChecker struct {
 	*report
-	noAddress *Listener // one whose callers have no address
+	noAddress *Listener // a listener whose callers have no address
 	known     *callerNames
 }
 
@@ -31,8 +31,8 @@ func (c *matchChecker) check(r *Rule) {
 	}
 }
 
-// calledService finds a rule for another service than that which its upstreams call. Behind gateway.remote any service
-// may be an upstream.
+// calledService finds a rule for a service that its upstreams do not call. With gateway.remote any service may be an
+// upstream.
 func (c *matchChecker) calledService(r *Rule) {
 	upstreams, _ := c.called(r)
 	if len(upstreams) == 0 || len(r.Match.Service) == 0 || c.m.Gateway.Remote != nil {
@@ -40,7 +40,7 @@ func (c *matchChecker) calledService(r *Rule) {
 	}
 	var services []string
 	for _, u := range upstreams {
-		if u.Service == "" || r.Match.Service.match(u.Service) { // without one it is refused already
+		if u.Service == "" || r.Match.Service.match(u.Service) { // a missing one is reported already
 			return
 		}
 		if !slices.Contains(services, u.Service) {
@@ -57,7 +57,7 @@ func (c *matchChecker) calledService(r *Rule) {
 	}
 }
 
-// exceptions checks what a match leaves out.
+// exceptions checks the exceptions of a match.
 func (c *matchChecker) exceptions(r *Rule) {
 	m := &r.Match
 	if m.Except != nil && len(m.Except) == 0 {
@@ -83,7 +83,7 @@ func (c *matchChecker) exceptions(r *Rule) {
 	}
 }
 
-// callers checks the callers of a rule, wherever they stand.
+// callers checks all caller patterns of a rule.
 func (c *matchChecker) callers(r *Rule) {
 	c.callerPatterns(r, "match.caller", r.Match.Caller, "write match: {except: {caller: %s}}")
 	for i := range r.Match.Except {
@@ -100,7 +100,7 @@ func (c *matchChecker) callers(r *Rule) {
 	}
 }
 
-// callerPatterns checks a list of callers. !NAME is meant to leave a caller out, which is done by what instead says.
+// callerPatterns checks a list of callers. instead is how to write what !NAME is meant for.
 func (c *matchChecker) callerPatterns(r *Rule, path string, list Patterns, instead string) {
 	known := c.known
 	for i, p := range list {
@@ -129,10 +129,10 @@ func (c *matchChecker) callerPatterns(r *Rule, path string, list Patterns, inste
 	}
 }
 
-// callerNames are the callers that there can be.
+// callerNames holds the known callers.
 type callerNames struct {
 	sorted   []string
-	complete bool // there are no others
+	complete bool // no other caller can exist
 	asked    int
 	looked   int
 }
@@ -148,10 +148,10 @@ func (c *matchChecker) knownCallers() *callerNames {
 	return k
 }
 
-// has reports whether one of the callers is as the pattern says. What a large set asks for is bounded: beyond that none is
-// doubted.
+// has reports whether the pattern matches a known caller. The work for a large set is bounded; beyond the bound
+// every pattern passes.
 func (k *callerNames) has(pattern string) bool {
-	const most = 5_000_000
+	const limit = 5_000_000
 	prefix, _, glob := strings.Cut(pattern, "*")
 	i, exact := slices.BinarySearch(k.sorted, prefix)
 	if !glob {
@@ -159,23 +159,23 @@ func (k *callerNames) has(pattern string) bool {
 	}
 	for ; i < len(k.sorted) && strings.HasPrefix(k.sorted[i], prefix); i++ {
 		k.looked++
-		if k.looked > most || wildcard.Match(pattern, k.sorted[i]) {
+		if k.looked > limit || wildcard.Match(pattern, k.sorted[i]) {
 			return true
 		}
 	}
 	return false
 }
 
-// suggest is the caller that was probably meant. What a large set asks for is bounded.
+// suggest returns the caller that was probably meant. The work for a large set is bounded.
 func (k *callerNames) suggest(pattern string) string {
-	const most = 200_000 // names
-	if k.asked += len(k.sorted); k.asked > most {
+	const limit = 200_000 // names
+	if k.asked += len(k.sorted); k.asked > limit {
 		return ""
 	}
 	return Suggest(pattern, k.sorted)
 }
 
-// peer warns of a rule for which callers have no address.
+// peer warns of a rule that needs the address of callers where they have none.
 func (c *matchChecker) peer(r *Rule) {
 	path := usesPeer(r)
 	if path == "" || c.noAddress == nil {
@@ -189,7 +189,7 @@ func (c *matchChecker) peer(r *Rule) {
 		c.noAddress.Name, c.noAddress.Address, what).Warning = true
 }
 
-// withoutAddress is a listener whose callers have no address.
+// withoutAddress returns a listener whose callers have no address, or nil.
 func (c *matchChecker) withoutAddress() *Listener {
 	m := c.m
 	if slices.Contains(m.Auth.TrustedProxies, UnixPeers) {
@@ -205,7 +205,7 @@ func (c *matchChecker) withoutAddress() *Listener {
 	return nil
 }
 
-// usesPeer is the path in a rule that goes by the address of callers; "" if none does.
+// usesPeer returns the path in a rule that uses the address of callers, or "".
 func usesPeer(r *Rule) string {
 	if len(r.Match.Peer) > 0 {
 		return "match.peer"
@@ -219,7 +219,7 @@ func usesPeer(r *Rule) string {
 	return ""
 }
 
-// keyParts are what a rate limit keys on.
+// keyParts returns the key of a rate limit.
 func keyParts(r *Rule) Key {
 	if r.RateLimit == nil {
 		return nil
@@ -227,7 +227,7 @@ func keyParts(r *Rule) Key {
 	return r.RateLimit.Key
 }
 
-// unmapped warns of metadata that plain HTTP callers have no way to give.
+// unmapped warns of metadata that plain HTTP callers cannot send.
 func (c *matchChecker) unmapped(r *Rule) {
 	m := c.m
 	if !slices.ContainsFunc(m.Listeners, func(l Listener) bool { return slices.Contains(l.Protocols, "http") }) {
@@ -249,10 +249,10 @@ func (c *matchChecker) unmapped(r *Rule) {
 	}
 }
 
-// alwaysMapped are headers that are metadata without being named.
+// alwaysMapped are the headers that become metadata by default.
 var alwaysMapped = []string{"traceparent", "tracestate", "baggage"}
 
-// headerCase makes tenant-id Tenant-Id.
+// headerCase turns tenant-id into Tenant-Id.
 func headerCase(name string) string {
 	words := strings.Split(name, "-")
 	for i, w := range words {

@@ -152,38 +152,38 @@ func (p Position) String() string {
 // IsZero reports whether nothing is known.
 func (p Position) IsZero() bool { return p == Position{} }
 
-// place is the position of a value, by its path.
-type place struct {
+// valuePosition is the position of the value at a path.
+type valuePosition struct {
 	path         string
 	line, column int32
 }
 
-// places holds the positions of the values of one file or rule, sorted by path once decoded.
-type places struct {
+// positions holds the positions of the values of one file or rule, sorted by path once decoded.
+type positions struct {
 	file string
-	list []place
+	list []valuePosition
 }
 
-func (p *places) sort() {
-	slices.SortStableFunc(p.list, func(a, b place) int { return cmp.Compare(a.path, b.path) })
+func (p *positions) sort() {
+	slices.SortStableFunc(p.list, func(a, b valuePosition) int { return cmp.Compare(a.path, b.path) })
 }
 
-func (p *places) find(path string) (place, bool) {
-	i, ok := slices.BinarySearchFunc(p.list, path, func(a place, path string) int { return cmp.Compare(a.path, path) })
+func (p *positions) find(path string) (valuePosition, bool) {
+	i, ok := slices.BinarySearchFunc(p.list, path, func(a valuePosition, path string) int { return cmp.Compare(a.path, path) })
 	if !ok {
-		return place{}, false
+		return valuePosition{}, false
 	}
 	return p.list[i], true
 }
 
 // written reports whether the value at path is in the file.
-func (p *places) written(path string) bool {
+func (p *positions) written(path string) bool {
 	_, ok := p.find(path)
 	return ok
 }
 
 // position returns where the value at path is, or else its nearest known parent.
-func (p *places) position(path string) Position {
+func (p *positions) position(path string) Position {
 	for {
 		if at, ok := p.find(path); ok {
 			return Position{File: p.file, Line: int(at.line), Column: int(at.column)}
@@ -256,15 +256,15 @@ type recorder struct {
 	problems Problems
 
 	scope string // path of the value with positions of its own that is being decoded
-	at    places
+	at    positions
 	paths map[string]string // interned
 }
 
 func newRecorder(file string) *recorder {
-	return &recorder{name: file, at: places{file: file}, paths: map[string]string{}}
+	return &recorder{name: file, at: positions{file: file}, paths: map[string]string{}}
 }
 
-func (r *recorder) finish() places {
+func (r *recorder) finish() positions {
 	r.at.sort()
 	return r.at
 }
@@ -313,8 +313,8 @@ func (r *recorder) intern(path string) string {
 	return path
 }
 
-func (r *recorder) place(n *yaml.Node, path string) {
-	r.at.list = append(r.at.list, place{path: r.intern(path), line: int32(n.Line), column: int32(n.Column)})
+func (r *recorder) mark(n *yaml.Node, path string) {
+	r.at.list = append(r.at.list, valuePosition{path: r.intern(path), line: int32(n.Line), column: int32(n.Column)})
 }
 
 // clip shortens text from a file for a message.

@@ -81,14 +81,14 @@ func (n *names) taken(name string, at Position) (first Position, taken bool) {
 }
 
 // called returns the upstreams that a client-side rule applies to, with their paths.
-func (c *report) called(r *Rule) (list []*Upstream, places []string) {
+func (c *report) called(r *Rule) (list []*Upstream, paths []string) {
 	for i := range c.m.Upstreams {
 		u := &c.m.Upstreams[i]
 		if r.Match.Upstream.match(u.Name) && !r.Match.Except.ofUpstream(u.Name) {
-			list, places = append(list, u), append(places, fmt.Sprintf("upstreams[%d]", i))
+			list, paths = append(list, u), append(paths, fmt.Sprintf("upstreams[%d]", i))
 		}
 	}
-	return list, places
+	return list, paths
 }
 
 // knownCluster checks a reference to an entry of discovery.etcd.

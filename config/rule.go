@@ -29,8 +29,8 @@ type Rule struct {
 	Hedge            *Hedge            `yaml:"hedge" doc:"Send slow calls a second time; needs match.upstream."`
 	OutlierDetection *OutlierDetection `yaml:"outlierDetection" doc:"Leave out endpoints that fail; needs match.upstream."`
 
-	path string // rules[3], relative to its file
-	at   places // by path relative to the rule
+	path string    // rules[3], relative to its file
+	at   positions // by path relative to the rule
 }
 
 // Position returns where the value at a path inside the rule (rateLimit.rate) is, or else its nearest known parent.
@@ -132,7 +132,7 @@ type PolicyFile struct {
 	Rules []Rule `yaml:"rules" required:"true" reload:"live" doc:"The rules."`
 }
 
-func (r *Rule) setPlaces(path string, at places) {
+func (r *Rule) setPositions(path string, at positions) {
 	r.path, r.at = path, at
 	r.complete()
 }
@@ -155,7 +155,7 @@ func (r *Rule) expiry() Expiry {
 // content returns the rule as text, without its names.
 func (r *Rule) content() string {
 	bare := *r
-	bare.Name, bare.Was, bare.Description, bare.path, bare.at = "", "", "", "", places{}
+	bare.Name, bare.Was, bare.Description, bare.path, bare.at = "", "", "", "", positions{}
 	text, err := json.Marshal(bare) //nolint:musttag // it is only compared
 	if err != nil {
 		return r.Name // equal to itself only

@@ -9,7 +9,7 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// ruleChecker checks what all rules have: a name, a match, a mode, a side, and kinds.
+// ruleChecker checks what all rules have: name, match, mode, side and kinds.
 type ruleChecker struct{ *report }
 
 func (c ruleChecker) check() {
@@ -36,7 +36,7 @@ func (c ruleChecker) check() {
 	}
 }
 
-// theRuleIn is a rule by its place, which rules in code have not.
+// theRuleIn names a rule by its position. Rules of programs have none.
 func theRuleIn(at Position) string {
 	if at.IsZero() {
 		return "another rule"
@@ -81,8 +81,8 @@ func (c ruleChecker) expires(r *Rule) {
 	}
 }
 
-// side finds what belongs on the other side: a rule with match.upstream is about calls that go out, any other about calls
-// that come in.
+// side finds kinds and fields of the wrong side: rules with match.upstream are for outgoing calls, all others for
+// incoming ones.
 func (c ruleChecker) side(r *Rule) {
 	wrong, hint := Kind.ClientOnly, "is for outgoing calls: select them with match: {upstream: …}"
 	if r.ClientSide() {
@@ -108,23 +108,23 @@ func (c ruleChecker) side(r *Rule) {
 const (
 	minPerSecond  = 1.0 / (24 * 60 * 60)
 	maxPerSecond  = 1e8
-	usualRatePer  = time.Second
-	rateTolerance = 1e-9 // 1 per 24h is allowed, whatever floats make of it
+	defaultPer    = time.Second
+	rateTolerance = 1e-9 // so that rounding does not reject 1 per 24h
 )
 
-// kindChecker checks the kinds of a rule, each in itself.
+// kindChecker checks each kind of a rule by itself.
 type kindChecker struct{ *report }
 
-// retriesNothing finds upstreams none of whose methods may run twice. Calls may still be idempotent by what their handler
-// says, and what was provably not run is sent again in any case.
+// retriesNothing finds upstreams without idempotent methods. Calls may still be idempotent by their handler, and
+// calls that provably never ran are retried in any case.
 func (c kindChecker) retriesNothing(r *Rule) {
-	upstreams, places := c.called(r)
+	upstreams, paths := c.called(r)
 	for i, u := range upstreams {
 		if len(u.Idempotent) > 0 {
 			continue
 		}
 		c.rule(r, "retry", "no method is idempotent at upstream %s: only calls that were provably not run are sent again; list methods under idempotent (%s)",
-			u.Name, c.m.Position(places[i])).Warning = true
+			u.Name, c.m.Position(paths[i])).Warning = true
 	}
 }
 
@@ -174,7 +174,7 @@ func (c kindChecker) rateLimit(r *Rule) {
 	c.limitKey(r)
 }
 
-// limitKey is about what the calls of a bucket have in common.
+// limitKey checks the key of a rate limit.
 func (c kindChecker) limitKey(r *Rule) {
 	key := r.RateLimit.Key
 	for i, part := range key {
@@ -191,15 +191,15 @@ func (c kindChecker) limitKey(r *Rule) {
 	}
 }
 
-// quotaTime is from when on a limit is a quota: its bucket takes longer to fill than the next deployment may be away, so
-// that what restarts give is a part of what it lets through.
+// quotaTime is the time to fill a bucket from which on a limit is a quota: restarts then add a noticeable part to
+// it.
 const quotaTime = time.Hour
 
-// burst warns of what comes at once: all of a long time, when nobody chose a burst, and the burst of a quota after each
-// restart, which fills the bucket.
+// burst warns of large bursts: the tokens of a long period when no burst is set, and the full bucket of a quota
+// after each restart.
 func (c kindChecker) burst(r *Rule) {
 	l := r.RateLimit
-	lumps := l.Per.Std() > usualRatePer && r.at.written("rateLimit.per") && !r.at.written("rateLimit.burst") && l.Burst > 1
+	lumps := l.Per.Std() > defaultPer && r.at.written("rateLimit.per") && !r.at.written("rateLimit.burst") && l.Burst > 1
 	fills := float64(l.Burst) / float64(l.Rate) * l.Per.Std().Seconds()
 	quota := (l.Per.Std() >= quotaTime || fills >= quotaTime.Seconds()) && !c.idle(r)
 	if !quota {
@@ -309,12 +309,12 @@ func (c kindChecker) retry(r *Rule) {
 
 func (c kindChecker) hedge(r *Rule) {
 	h := r.Hedge
-	upstreams, places := c.called(r)
+	upstreams, paths := c.called(r)
 	for i, u := range upstreams {
 		for j, m := range h.Methods {
 			if !mayOverlap(m, u.Idempotent) {
 				c.rule(r, fmt.Sprintf("hedge.methods[%d]", j), "%s is not idempotent at upstream %s, and is never sent twice: add it to idempotent (%s)",
-					m, u.Name, c.m.Position(places[i])).Warning = true
+					m, u.Name, c.m.Position(paths[i])).Warning = true
 			}
 		}
 	}
@@ -331,5 +331,5 @@ func (c kindChecker) outliers(r *Rule) {
 	}
 }
 
-// MaxRules is how many rules a set may have.
+// MaxRules is the maximum number of rules in a set.
 const MaxRules = 20_000

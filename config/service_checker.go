@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// serviceChecker checks what is served, and to whom.
+// serviceChecker checks the services and the identification of callers.
 type serviceChecker struct{ *report }
 
 func (c serviceChecker) check() {
@@ -65,7 +65,7 @@ func (c serviceChecker) services() {
 	}
 }
 
-// Bounds of the metadata that a service is published with: it is read by every caller.
+// Bounds of published metadata, which every caller reads.
 const (
 	maxMetadataPairs = 32
 	maxMetadataKey   = 128
@@ -73,7 +73,7 @@ const (
 	maxWeight        = 1_000_000
 )
 
-// published checks what a service says of discovery.
+// published checks what a service publishes.
 func (c serviceChecker) published(path string, s *Service) {
 	m := c.m
 	if s.Publish != nil && *s.Publish && !m.Registers() {
@@ -115,7 +115,7 @@ func (c serviceChecker) uses(path string, s *Service) {
 	}
 }
 
-// gatewayChecker checks how HTTP callers reach methods.
+// gatewayChecker checks the gateway.
 type gatewayChecker struct{ *report }
 
 func (c gatewayChecker) check() {
@@ -179,7 +179,7 @@ func (c gatewayChecker) knownService(path, name string, known []string) *Problem
 	return p
 }
 
-// route tries the path of a route on a mux, which knows what is no pattern and which patterns conflict.
+// route registers a route with a mux, which knows invalid and conflicting patterns.
 func (c gatewayChecker) route(mux *http.ServeMux, path string, r Route) {
 	if !strings.HasPrefix(r.Path, "/") {
 		c.manifest(path+".path", "must begin with /, not %q", clip(r.Path))
@@ -206,7 +206,7 @@ func tryPattern(mux *http.ServeMux, pattern string) (why string) {
 	return ""
 }
 
-// routeReason drops what net/http says about source lines.
+// routeReason strips source lines from a message of net/http.
 func routeReason(said string) string {
 	if i := strings.Index(said, "conflicts with pattern"); i >= 0 {
 		other, _, _ := strings.Cut(said[i+len("conflicts with pattern"):], " (registered")

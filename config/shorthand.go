@@ -10,6 +10,7 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
+// ratePair returns our key, and our key with its value, for a key of another system's rate limit.
 func ratePair(word string, value *yaml.Node) (ours, pair string) {
 	tag := value.ShortTag()
 	isNumber := value.Kind == yaml.ScalarNode && (tag == "!!int" || tag == "!!float")
@@ -34,6 +35,7 @@ func ratePair(word string, value *yaml.Node) (ours, pair string) {
 	return "", ""
 }
 
+// breakerPair is ratePair for circuit breakers.
 func breakerPair(word string, value *yaml.Node) (ours, pair string) {
 	switch {
 	case word == "trip" || word == "expression" || word == "readytotrip":
@@ -53,7 +55,7 @@ func breakerPair(word string, value *yaml.Node) (ours, pair string) {
 	return "", ""
 }
 
-// blockKeys are the keys that a lone number, or a lone word, is probably for.
+// blockKeys are the keys that a lone number or word is probably for.
 var blockKeys = map[reflect.Type]struct{ number, word string }{
 	reflect.TypeFor[RateLimit]():      {number: "rate"},
 	reflect.TypeFor[Concurrency]():    {number: "max"},
@@ -65,13 +67,13 @@ var blockKeys = map[reflect.Type]struct{ number, word string }{
 	reflect.TypeFor[Compression]():    {word: "type"},
 }
 
-// blockOf is the word n written as the block that was probably meant, or "".
+// blockOf returns the scalar n as the block that was probably meant, or "".
 func blockOf(n *yaml.Node, t reflect.Type) string {
 	isNumber := n.ShortTag() == "!!int" || n.ShortTag() == "!!float"
 	keys := blockKeys[t]
 	switch {
 	case isNumber && (n.Value == "0" || strings.HasPrefix(n.Value, "-")):
-		return "" // would be wrong there, too
+		return "" // invalid there too
 	case t == reflect.TypeFor[Access]():
 		return accessOf(n.Value, isNumber)
 	case t == reflect.TypeFor[CircuitBreaker]() && (strings.HasSuffix(n.Value, "%") || strings.HasPrefix(n.Value, "0.")):
@@ -80,7 +82,7 @@ func blockOf(n *yaml.Node, t reflect.Type) string {
 		return rateOf(n.Value)
 	case t == reflect.TypeFor[Retry]() && isWhole.MatchString(n.Value):
 		retries, _ := strconv.Atoi(n.Value)
-		return fmt.Sprintf("{maxAttempts: %d}", retries+1) // the first is none of them
+		return fmt.Sprintf("{maxAttempts: %d}", retries+1) // the first attempt is not a retry
 	case n.ShortTag() == "!!float" && t != reflect.TypeFor[RateLimit]():
 		return ""
 	case isNumber && keys.number != "":
@@ -91,7 +93,7 @@ func blockOf(n *yaml.Node, t reflect.Type) string {
 	return ""
 }
 
-// accessOf is the access list that allow, deny or the name of a caller stand for.
+// accessOf returns the access lists for allow, deny or the name of a caller.
 func accessOf(word string, isNumber bool) string {
 	switch strings.ToLower(word) {
 	case "deny", "none", "denyall", "deny-all", "false":
@@ -105,7 +107,7 @@ func accessOf(word string, isNumber bool) string {
 	return "{allow: [{caller: " + plainOrQuoted(word) + "}]}"
 }
 
-// rateOf is the block for 5/s and 100/1m.
+// rateOf returns the block for 5/s and 100/1m.
 func rateOf(text string) string {
 	number, per, ok := ratePer(text)
 	if !ok {
@@ -114,7 +116,7 @@ func rateOf(text string) string {
 	return "{rate: " + number + ", per: " + per + "}"
 }
 
-// elementOf is the word n as it can stand in a list of t: text that YAML would take for something else is quoted.
+// elementOf returns the scalar n as an element of a list of t, quoted where YAML would take text for another type.
 func elementOf(n *yaml.Node, t reflect.Type) string {
 	if t.Kind() == reflect.String {
 		return asText(n.Value)

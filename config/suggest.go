@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// maxSuggested is the length of the longest word that others are compared with.
+// maxSuggested is the maximum length of a word that is compared.
 const maxSuggested = 64
 
 // Suggest returns the known word that was probably meant, or "".
@@ -20,8 +20,8 @@ func Suggest(word string, known []string) string {
 		if k == "" || k == word || len(k) > 2*maxSuggested {
 			continue
 		}
-		most := min(max(1, min(len(word), len(k))/3), fewest-1)
-		if d := edits(lower, strings.ToLower(k), most); d <= most {
+		limit := min(max(1, min(len(word), len(k))/3), fewest-1)
+		if d := edits(lower, strings.ToLower(k), limit); d <= limit {
 			best, fewest = k, d
 		}
 	}
@@ -39,17 +39,17 @@ func Suggest(word string, known []string) string {
 	return ""
 }
 
-// edits returns the number of letters that are wrong, or any number above most when it is above most; two neighbours in
-// the wrong order are one.
-func edits(a, b string, most int) int {
-	if most < 1 || abs(len(a)-len(b)) > len(b)/3+1 || strange(a, b) > most {
-		return most + 1
+// edits returns the number of wrong letters, or any number above limit if there are more. Two swapped neighbours
+// count once.
+func edits(a, b string, limit int) int {
+	if limit < 1 || abs(len(a)-len(b)) > len(b)/3+1 || strange(a, b) > limit {
+		return limit + 1
 	}
-	return alignment([]rune(a), []rune(b), most)
+	return alignment([]rune(a), []rune(b), limit)
 }
 
-// alignment is the distance of optimal string alignment, or any number above most when it is above most.
-func alignment(a, b []rune, most int) int {
+// alignment returns the optimal string alignment distance, or any number above limit if it is larger.
+func alignment(a, b []rune, limit int) int {
 	var rows [3][2*maxSuggested + 1]int
 	before, last, row := &rows[0], &rows[1], &rows[2]
 	for j := range len(b) + 1 {
@@ -70,8 +70,8 @@ func alignment(a, b []rune, most int) int {
 			row[j+1] = d
 			fewest = min(fewest, d)
 		}
-		if fewest > most && fewestBefore > most {
-			return most + 1
+		if fewest > limit && fewestBefore > limit {
+			return limit + 1
 		}
 		fewestBefore = fewest
 		before, last, row = last, row, before
@@ -79,7 +79,7 @@ func alignment(a, b []rune, most int) int {
 	return last[len(b)]
 }
 
-// strange returns how many letters of one word the other one lacks, wherever they stand. There are at least as many edits.
+// strange returns how many letters of one word the other lacks, wherever they are: a lower bound of the edits.
 func strange(a, b string) int {
 	var count [utf8.RuneSelf]int8
 	for i := range len(a) {
@@ -103,7 +103,7 @@ func strange(a, b string) int {
 
 func abs(n int) int { return max(n, -n) }
 
-// fold makes rate_limit, rate-limit and RateLimit one word.
+// fold makes rate_limit, rate-limit and RateLimit equal.
 func fold(word string) string {
 	return strings.Map(func(r rune) rune {
 		if r == '_' || r == '-' || r == ' ' || r == utf8.RuneError {

@@ -12,17 +12,17 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// suggester finds what was probably meant. What it suggests holds: written verbatim into its place, it is not reported at
-// the same place again. So each suggestion is decoded, as the value that it is for, before it is made.
+// suggester finds what was probably meant. Every suggestion is decoded in place of the value first, so that
+// following it never leads to another problem at the same place.
 type suggester struct {
 	types structTypes
 	vars  *variables
-	try   func(n *yaml.Node, t reflect.Type, f *field) *Problem // decodes a value apart
-	quiet bool                                                  // values are not echoed
-	trial bool                                                  // what is suggested is tried
+	try   func(n *yaml.Node, t reflect.Type, f *field) *Problem // decodes a value on the side
+	quiet bool                                                  // never repeat a value
+	trial bool                                                  // a suggestion is being decoded
 }
 
-// explain puts what is wrong with the word n into the words for its reader, with a suggestion that holds.
+// explain completes the message for the scalar n, and adds a suggestion that holds.
 func (s *suggester) explain(n *yaml.Node, t reflect.Type, f *field, message, suggestion, path string, blockList bool) (string, string) {
 	if message, suggestion = s.quotes(message, suggestion, n, t, f); suggestion == "" {
 		suggestion = foreignValue(f, n.Value)
@@ -40,8 +40,8 @@ func (s *suggester) explain(n *yaml.Node, t reflect.Type, f *field, message, sug
 	return message, suggestion
 }
 
-// foreignPair is what a key of another system says, where our key has another value: minute: 100 is rate: 100, per: 1m.
-// ours is our key.
+// foreignPair translates a key of another system together with its value: minute: 100 to rate: 100, per: 1m. ours is
+// our key.
 func (s *suggester) foreignPair(t reflect.Type, key, value *yaml.Node) (ours, pair string) {
 	word := fold(key.Value)
 	switch {
@@ -52,15 +52,15 @@ func (s *suggester) foreignPair(t reflect.Type, key, value *yaml.Node) (ours, pa
 		return breakerPair(word, value)
 	case t == reflect.TypeFor[Retry]() && slices.Contains([]string{"maxretries", "retries", "numretries", "maxretry", "retrycount"}, word):
 		if n, err := strconv.Atoi(value.Value); err == nil && n > 0 && n < 100 {
-			return "maxAttempts", fmt.Sprintf("maxAttempts: %d", n+1) // the first is none of them
+			return "maxAttempts", fmt.Sprintf("maxAttempts: %d", n+1) // the first attempt is not a retry
 		}
 	case t == reflect.TypeFor[Retry]() && word == "maxtokens":
-		return "budget", "budget: 20%" // tokens of a throttle are no share: the default
+		return "budget", "budget: 20%" // tokens of a throttle are not a ratio: suggest the default
 	}
 	return "", ""
 }
 
-// key returns what is wrong with a key that is unknown, and the one that was probably meant.
+// key returns the message for an unknown key, and the key that was probably meant.
 func (s *suggester) key(key, value, around *yaml.Node, block *structType, t reflect.Type) (ours, message, suggestion string) {
 	message = "unknown key"
 	secret := t == reflect.TypeFor[Token]()
@@ -90,8 +90,8 @@ func (s *suggester) key(key, value, around *yaml.Node, block *structType, t refl
 	return ours, message, suggestion
 }
 
-// meant is the key that was probably meant: the same word spelt otherwise, the word of another system, a misspelling,
-// or a key of one of the blocks inside.
+// meant returns the key that was probably meant: another spelling, the word of another system, a misspelling, or a
+// key of a nested block.
 func (s *suggester) meant(word string, block *structType, t reflect.Type) string {
 	folded := fold(word)
 	for _, name := range block.names {
@@ -125,15 +125,15 @@ func (s *suggester) meant(word string, block *structType, t reflect.Type) string
 	return inside
 }
 
-// tried is what a value would be told in the place of a field: no problem, if it holds.
+// tried returns the problem that a value would have as the value of a field, or nil.
 func (s *suggester) tried(n *yaml.Node, t reflect.Type, f *field) *Problem {
 	if s.trial {
-		return nil // what is tried makes suggestions too
+		return nil // a suggestion needs no suggestions
 	}
 	return s.try(n, t, f)
 }
 
-// told is tried for text as it would stand in the file.
+// told is tried for text in YAML.
 func (s *suggester) told(text string, t reflect.Type, f *field) *Problem {
 	n, _, problem := parse([]byte(text))
 	switch {
@@ -149,7 +149,7 @@ func (s *suggester) holds(text string, t reflect.Type, f *field) bool {
 	return s.told(text, t, f) == nil
 }
 
-// proven is a suggestion for a value at path if it holds: one value, or a list of several in its place.
+// proven returns a suggestion for the value at path if it holds: one value, or a list in its place.
 func (s *suggester) proven(suggestion string, t reflect.Type, f *field, path string, blockList bool) string {
 	if suggestion == "" || !strings.HasPrefix(suggestion, "[") {
 		if suggestion != "" && s.holds(suggestion, t, f) {
@@ -164,12 +164,12 @@ func (s *suggester) proven(suggestion string, t reflect.Type, f *field, path str
 	if inside == suggestion || !blockList {
 		return inside
 	}
-	return "" // each would need a line of its own
+	return "" // each element would need its own line
 }
 
 var alternatives = regexp.MustCompile(`^(.*[^:]): (\S+(?:, \S+)*) or (\S+)\?$`)
 
-// offered drops, of the values that a message offers, those that do not hold: 800 has no unit: 800ms or 800s?
+// offered drops the alternatives of a message that do not hold: 800 has no unit: 800ms or 800s?
 func (s *suggester) offered(message string, t reflect.Type, f *field) string {
 	m := alternatives.FindStringSubmatch(message)
 	if m == nil {
@@ -191,7 +191,7 @@ func (s *suggester) offered(message string, t reflect.Type, f *field) string {
 	}
 }
 
-// quotes looks through the words on quotes: of what is wrong with or without them, that is told which comes next.
+// quotes checks an advice about quotes: if following it leads to another problem, it returns that one.
 func (s *suggester) quotes(message, suggestion string, n *yaml.Node, t reflect.Type, f *field) (string, string) {
 	var other string
 	switch {
@@ -208,7 +208,7 @@ func (s *suggester) quotes(message, suggestion string, n *yaml.Node, t reflect.T
 	return message, suggestion
 }
 
-// keyAndValue is the suggestion for a key that is meant otherwise: with its value if that has to change as well.
+// keyAndValue returns the suggestion for a key, together with its value if that has to change too.
 func (s *suggester) keyAndValue(ours string, key, value *yaml.Node, f *field, secret bool) string {
 	if value.Kind != yaml.ScalarNode || s.quiet || secret || s.vars.expanded[value] != "" {
 		return ours
@@ -234,7 +234,7 @@ func (s *suggester) keyAndValue(ours string, key, value *yaml.Node, f *field, se
 	return ours
 }
 
-// nested is the suggestion for a key that belongs inside of a block, if that holds: rateLimit: {burst: 5}.
+// nested returns the suggestion for a key that belongs inside a block, if it holds: rateLimit: {burst: 5}.
 func (s *suggester) nested(f *field, outer, inner string, value *yaml.Node) string {
 	text := s.flowText(value)
 	if text == "" || s.quiet {
@@ -246,9 +246,9 @@ func (s *suggester) nested(f *field, outer, inner string, value *yaml.Node) stri
 	return ""
 }
 
-// flowText is a short value as it can stand in a { }, or "".
+// flowText returns a short value as it is written in { }, or "".
 func (s *suggester) flowText(n *yaml.Node) string {
-	const most = 80
+	const limit = 80
 	var parts []string
 	open, end := "[", "]"
 	switch {
@@ -278,14 +278,14 @@ func (s *suggester) flowText(n *yaml.Node) string {
 			parts = append(parts, text)
 		}
 	}
-	if text := open + strings.Join(parts, ", ") + end; len(text) <= most {
+	if text := open + strings.Join(parts, ", ") + end; len(text) <= limit {
 		return text
 	}
 	return ""
 }
 
-// isTelling tells that text is a number, with a unit or without, in the place of a duration: it may be shown, because no
-// secret looks like that.
+// isTelling reports whether text in place of a duration is a number, with or without a unit. Secrets do not look
+// like that, so it may be shown.
 func isTelling(t reflect.Type, text string) bool {
 	if t != durationType && t != stdDuration {
 		return false
@@ -297,7 +297,7 @@ func isTelling(t reflect.Type, text string) bool {
 	return ok && len(text) <= 12 && (unit == "" || durationUnits[strings.ToLower(unit)] != "")
 }
 
-// describe says in a few words what n is.
+// describe returns n in a few words.
 func (s *suggester) describe(n *yaml.Node) string {
 	switch n.Kind {
 	case yaml.MappingNode:
@@ -313,7 +313,7 @@ func (s *suggester) describe(n *yaml.Node) string {
 	return quoted(n.ShortTag(), n.Value)
 }
 
-// wrapped is a value written as the list or the block that is wanted, if that holds.
+// wrapped returns a value as the list or the block that is wanted, if that holds.
 func (s *suggester) wrapped(n *yaml.Node, t reflect.Type, f *field) string {
 	if s.quiet || s.trial && t.Kind() != reflect.Struct || s.vars.expanded[n] != "" || len(n.Value) > 60 {
 		return ""
@@ -350,7 +350,7 @@ func (s *suggester) wrapped(n *yaml.Node, t reflect.Type, f *field) string {
 	return text
 }
 
-// namedIn is the list that {a: {…}, b: {…}} was meant for: of blocks with names.
+// namedIn returns the list for {a: {…}, b: {…}}: blocks with names.
 func (s *suggester) namedIn(n *yaml.Node) string {
 	var list []string
 	for i := 0; i+1 < len(n.Content); i += 2 {
@@ -364,7 +364,7 @@ func (s *suggester) namedIn(n *yaml.Node) string {
 	return "[" + strings.Join(list, ", ") + "]"
 }
 
-// splitList is the list that a word, or several with commas between, stand for.
+// splitList returns the list for one word, or for several separated by commas.
 func (s *suggester) splitList(n *yaml.Node, element reflect.Type, f *field) string {
 	var list []string
 	for part := range strings.SplitSeq(n.Value, ",") {

@@ -9,19 +9,19 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// timingChecker finds settings that make each other idle, be it that they stand in two rules: the time that a call has, as the
-// rules give it, and what is to happen within that time.
+// timingChecker finds settings that disable each other, also across rules: the time that a call has, and what should
+// happen within it.
 type timingChecker struct {
 	*report
 	timeouts, retries, limits ruleIndex
-	attempts                  int // most that a rule makes of a call
+	attempts                  int // maximum attempts of a call under any rule
 	compared, patterns        int
 }
 
-// Bounds that keep sets with thousands of globs, and rules with thousands of patterns, cheap.
+// Bounds of the work for sets with thousands of globs and rules with thousands of patterns.
 const (
-	mostCompared = 200_000   // rules
-	mostPatterns = 2_000_000 // pairs of them
+	maxCompared = 200_000   // rules
+	maxPatterns = 2_000_000 // pairs of them
 )
 
 func checkTimings(c *report) {
@@ -30,7 +30,7 @@ func checkTimings(c *report) {
 		timeouts: enforced(c, func(r *Rule) bool { return r.Timeout != nil }),
 		retries:  enforced(c, func(r *Rule) bool { return r.Retry != nil }),
 		limits:   enforced(c, func(r *Rule) bool { return r.RateLimit != nil && len(r.RateLimit.Key) == 0 }),
-		attempts: mostAttempts(c.rules),
+		attempts: maxAttempts(c.rules),
 	}
 	for i := range c.rules {
 		r := &c.rules[i]
@@ -42,11 +42,11 @@ func checkTimings(c *report) {
 		if r.CircuitBreaker != nil {
 			limits = p.near(p.limits, r)
 		}
-		if p.compared > mostCompared {
+		if p.compared > maxCompared {
 			return
 		}
 		patterns := p.patterns + patternsBeside(r, timeouts) + patternsBeside(r, retries) + patternsBeside(r, limits)
-		if patterns > mostPatterns {
+		if patterns > maxPatterns {
 			continue
 		}
 		p.patterns = patterns
@@ -64,17 +64,17 @@ func checkTimings(c *report) {
 	}
 }
 
-// hasTimes reports whether rules of a kind have times that a call must have.
+// hasTimes reports whether a kind depends on the time that a call has.
 func hasTimes(k Kind) bool { return k != KindTimeout && k != KindAccess && k != KindShed }
 
-// longest is a time that calls of a rule do not exceed, and the rule that says it; without one there is none.
+// longest is an upper bound for the time of a call, and the rule that sets it; nil for none.
 type longest struct {
 	of *Rule
 	Duration
 	path string
 }
 
-// in is the time, and which field says it, at which place if that is in another rule than r.
+// in returns the time and the field that sets it, with a position if that is not in r.
 func (b longest) in(r *Rule) string {
 	field := b.path[strings.LastIndexByte(b.path, '.')+1:]
 	if b.of == r {
@@ -83,11 +83,11 @@ func (b longest) in(r *Rule) string {
 	return fmt.Sprintf("%s (%s in %s)", b.Duration, field, where(b.of, b.path))
 }
 
-// within reports whether there is a bound, and d does not lie within it.
+// within reports whether there is a bound that d reaches.
 func (b longest) within(d Duration) bool { return b.of != nil && d >= b.Duration }
 
-// longestOver is the longest time that a call which r matches may have: the usual one, of the narrowest rule over all of them,
-// or that of a narrower one for some. A rule without the time (0) lets calls take as long as they like.
+// longestOver returns the longest time that any call of r may have, and the usual one: that of the narrowest rule
+// over all of its calls. A rule without the time (0) sets no bound.
 func longestOver(r *Rule, near []*Rule, path string, length func(*Rule) Duration) (slowest, usual longest) {
 	widest := narrowestOver(r, near)
 	if widest == nil || length(widest) == 0 {
@@ -113,14 +113,14 @@ func longestOver(r *Rule, near []*Rule, path string, length func(*Rule) Duration
 	return slowest, usual
 }
 
-// near are the rules that may match calls of r.
+// near returns the rules that may match calls of r.
 func (p *timingChecker) near(index ruleIndex, r *Rule) []*Rule {
 	list := index.about(r)
 	p.compared += len(list)
 	return list
 }
 
-// patternsBeside is how many pairs of patterns are compared when r is compared with some rules.
+// patternsBeside returns how many pairs of patterns a comparison of r with some rules takes.
 func patternsBeside(r *Rule, list []*Rule) (n int) {
 	pairs := func(a, b Patterns) int {
 		if slices.Equal(a, b) {
@@ -151,7 +151,7 @@ func (p *timingChecker) slowCalls(r *Rule, whole, try longest) {
 	}
 }
 
-// fewCalls finds rates that never count, since a limit lets fewer calls through than the window must have seen.
+// fewCalls finds rates that never count because a limit lets too few calls through.
 func (p *timingChecker) fewCalls(r *Rule, limits []*Rule) {
 	b := r.CircuitBreaker
 	if b.FailureRate == 0 && b.SlowCallRate == 0 || b.MinRequests == 0 {
@@ -183,8 +183,8 @@ func (p *timingChecker) fewCalls(r *Rule, limits []*Rule) {
 	}
 }
 
-// mostAttempts is how often a rule may have a call sent at most.
-func mostAttempts(rules []Rule) int {
+// maxAttempts returns the maximum number of attempts of a call.
+func maxAttempts(rules []Rule) int {
 	most := 1
 	for i := range rules {
 		if t := rules[i].Retry; t != nil {
@@ -197,7 +197,7 @@ func mostAttempts(rules []Rule) int {
 	return most
 }
 
-// ofRetry finds attempts for which a call has no time. The rule that says it is given where it is another one.
+// ofRetry finds attempts for which a call has no time.
 func (p *timingChecker) ofRetry(r *Rule, whole longest) {
 	t := r.Retry
 	if t == nil || whole.of == nil || t.FailMode == Failfast {
@@ -247,13 +247,13 @@ func (p *timingChecker) ofWaits(r *Rule, whole longest) {
 	}
 }
 
-// ofOutliers finds shares of so few endpoints that they come to none.
+// ofOutliers finds percentages of so few endpoints that none may be ejected.
 func (p *timingChecker) ofOutliers(r *Rule) {
 	o := r.OutlierDetection
 	if o == nil || o.MaxEjectionPercent == 0 {
 		return
 	}
-	upstreams, places := p.called(r)
+	upstreams, paths := p.called(r)
 	for i, u := range upstreams {
 		n := len(u.Resolve.Endpoints)
 		if n == 0 || min(n*o.MaxEjectionPercent/100, n-1) > 0 {
@@ -266,14 +266,14 @@ func (p *timingChecker) ofOutliers(r *Rule) {
 		if n == 1 {
 			what = "it has one endpoint, and one always stays"
 		}
-		p.rule(r, path, "ejects no endpoint of %s: %s (%s)", u.Name, what, p.m.Position(places[i]+".resolve.endpoints")).Warning = true
+		p.rule(r, path, "ejects no endpoint of %s: %s (%s)", u.Name, what, p.m.Position(paths[i]+".resolve.endpoints")).Warning = true
 	}
 }
 
-// has says how long the whole call of a rule may take.
+// has returns how long a call of a rule may take.
 func (b longest) has(r *Rule) string { return "the whole call has " + b.in(r) }
 
-// fit is how many steps of d begin within a time.
+// fit returns how many steps of d begin within whole.
 func fit(whole, d Duration) int {
 	if d <= 0 {
 		return 0
@@ -281,12 +281,12 @@ func fit(whole, d Duration) int {
 	return int((whole + d - 1) / d)
 }
 
-// part is a whole number of milliseconds, at least one.
+// part returns an n-th of the time in whole milliseconds, at least one.
 func (b longest) part(n int) Duration {
 	return max((b.Duration / Duration(n)).truncated(), Duration(time.Millisecond))
 }
 
-// where is where a part of a rule stands, or its name.
+// where returns the position of a part of a rule, or the name of the rule.
 func where(r *Rule, path string) string {
 	if at := r.Position(path); !at.IsZero() {
 		return at.String()
@@ -294,11 +294,11 @@ func where(r *Rule, path string) string {
 	return "rule " + r.Name
 }
 
-// ruleIndex are rules that are carried out.
+// ruleIndex indexes enforced rules.
 type ruleIndex struct {
 	has    func(*Rule) bool
 	all    []*Rule            // in the order of the set
-	byName map[string][]*Rule // by the service, or else the upstream, that they name; under "" those that do not name them one by one
+	byName map[string][]*Rule // by service or upstream; "" for globs and rules without either
 }
 
 func enforced(c *report, has func(*Rule) bool) ruleIndex {
@@ -320,13 +320,13 @@ func enforced(c *report, has func(*Rule) bool) ruleIndex {
 	return index
 }
 
-// about are the rules that may match calls of r, and r, as if it were carried out.
+// about returns the rules that may match calls of r, and r itself, as if it were enforced.
 func (x ruleIndex) about(r *Rule) []*Rule {
 	names, list := subjects(r), slices.Clone(x.byName[""])
 	if slices.ContainsFunc(names, isGlob) {
 		names, list = nil, slices.Clone(x.all)
 	}
-	seen := map[*Rule]bool{} // since rules may have several names in common
+	seen := map[*Rule]bool{} // rules may share several names
 	for _, name := range names {
 		for _, t := range x.byName[name] {
 			if !seen[t] {
@@ -341,9 +341,8 @@ func (x ruleIndex) about(r *Rule) []*Rule {
 	return list
 }
 
-// window warns of breakers that never see a timeout: an outcome counts in the part of the window in which its call, or its
-// attempt, began, and is dropped when that part has been forgotten meanwhile. A part is a tenth of the window. Breakers that
-// count slow calls go by the end of a call.
+// window warns of breakers that never see a timeout: an outcome counts in the tenth of the window in which its call
+// or attempt began, and is dropped if that tenth has expired. Breakers that count slow calls use the end of a call.
 func (p *timingChecker) window(r *Rule, whole, try longest) {
 	b := r.CircuitBreaker
 	if b.FailureRate == 0 || b.SlowCallRate > 0 || !slices.Contains(b.FailOn, code.DeadlineExceeded.String()) {
@@ -360,7 +359,7 @@ func (p *timingChecker) window(r *Rule, whole, try longest) {
 		"set window to %s, for example", b.Window, of, bound.Duration, where(bound.of, bound.path), one, 2*bound.Duration).Warning = true
 }
 
-// subjects are the services that a rule is about, or the upstreams of a client-side one, told apart from services.
+// subjects returns the services of a rule, or its upstreams, which are told apart from services.
 func subjects(r *Rule) Patterns {
 	if !r.ClientSide() {
 		return r.Match.Service
@@ -372,7 +371,7 @@ func subjects(r *Rule) Patterns {
 	return named
 }
 
-// narrowestOver is the narrowest of the rules that match every call that r matches; r itself rather than one that ties.
+// narrowestOver returns the narrowest rule that matches every call of r, preferring r if it ties.
 func narrowestOver(r *Rule, list []*Rule) *Rule {
 	var best *Rule
 	var narrowest rank

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// upstreamChecker checks what a host calls, and the discovery that it is found by.
+// upstreamChecker checks upstreams and discovery.
 type upstreamChecker struct{ *report }
 
 func (c upstreamChecker) check() {
@@ -42,7 +42,7 @@ func (c upstreamChecker) discovery() {
 	}
 }
 
-// members checks the URLs of a cluster: all with TLS or none.
+// members checks the URLs of a cluster: either all use TLS or none does.
 func (c upstreamChecker) members(path string, e *Etcd) {
 	if len(e.Endpoints) == 0 && c.m.Written(path+".endpoints") {
 		c.manifest(path+".endpoints", "is empty: list the URL of at least one member")
@@ -70,7 +70,7 @@ func (c upstreamChecker) members(path string, e *Etcd) {
 		}
 		host := u.Host
 		if u.Port() == "" {
-			host += ":2379" // etcd's own
+			host += ":2379" // the default port of etcd
 		}
 		if err := dialable(host); err != nil {
 			c.manifest(at, "%s", err)
@@ -108,7 +108,7 @@ func (c upstreamChecker) layouts(path string, layouts []string) {
 	}
 }
 
-// register checks that what a host publishes can be reached.
+// register checks that the published address can be reached.
 func (c upstreamChecker) register(path string, e *Etcd) {
 	if e.Register == nil {
 		return
@@ -138,7 +138,7 @@ func (c upstreamChecker) register(path string, e *Etcd) {
 	}
 }
 
-// localCluster tells that a cluster is on this machine, as those of tests and samples are.
+// localCluster reports whether a cluster is on this machine, as in tests and samples.
 func (c upstreamChecker) localCluster(e *Etcd) bool {
 	return !slices.ContainsFunc(e.Endpoints, func(text string) bool {
 		_, at, _ := strings.Cut(text, "://")
@@ -166,7 +166,7 @@ func (c upstreamChecker) upstreams() {
 	}
 }
 
-// resolve checks that an upstream is looked for in one place, and that this can be one.
+// resolve checks that an upstream has exactly one valid way to resolve it.
 func (c upstreamChecker) resolve(path string, r *Resolve) {
 	var given []string
 	for _, way := range []string{"etcd", "endpoints", "dns", "file"} {
@@ -221,7 +221,7 @@ var (
 	srvName  = regexp.MustCompile(`^_[A-Za-z0-9-]{1,62}\._(tcp|udp)\.[A-Za-z0-9._-]{1,253}$`)
 )
 
-// dns takes host:port and the name of SRV records.
+// dns accepts host:port and names of SRV records.
 func (c upstreamChecker) dns(path, name string) {
 	if rest, ok := strings.CutPrefix(name, "srv://"); ok || strings.HasPrefix(name, "_") {
 		if !ok && !srvName.MatchString(name) || !hostName.MatchString(rest) {
@@ -243,7 +243,7 @@ func (c upstreamChecker) balancer(path string, b *LoadBalancer) {
 	}
 }
 
-// pair checks that a certificate comes with its key.
+// pair checks that a certificate and its key are set together.
 func (c upstreamChecker) pair(path string, t *ClientTLS) {
 	switch {
 	case t == nil:

@@ -8,7 +8,7 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// plainOrQuoted is a word as it can stand in a { } or a [ ].
+// plainOrQuoted returns a word as it is written in a { } or [ ].
 func plainOrQuoted(word string) string {
 	if strings.ContainsAny(word, "*{}[],:#&!|>'\"%@`") || strings.HasPrefix(word, "- ") || strings.HasPrefix(word, "? ") {
 		return inQuotes(word)
@@ -22,7 +22,8 @@ func inQuotes(word string) string { return `"` + escaped.Replace(word) + `"` }
 
 var floatForm = regexp.MustCompile(`^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$`)
 
-// plainTag is the YAML type of unquoted text that the YAML library has not seen: what a variable became, and defaults.
+// plainTag returns the YAML type of unquoted text that did not come from the YAML library: expanded variables and
+// defaults.
 func plainTag(text string) string {
 	switch text {
 	case "", "~", "null", "Null", "NULL":
@@ -44,7 +45,7 @@ func plainTag(text string) string {
 	return "!!str"
 }
 
-// asText is a word as it can stand in YAML for a text.
+// asText returns a word as a YAML string.
 func asText(word string) string {
 	if plainTag(word) != "!!str" {
 		return inQuotes(word)
@@ -52,7 +53,7 @@ func asText(word string) string {
 	return plainOrQuoted(word)
 }
 
-// namesIn is the list that {a, b} was meant for, which is a mapping of names to nothing.
+// namesIn returns the list for {a, b}, which YAML takes for a mapping of names to nothing.
 func namesIn(n *yaml.Node) string {
 	var names []string
 	for i := 0; i+1 < len(n.Content); i += 2 {
@@ -65,7 +66,7 @@ func namesIn(n *yaml.Node) string {
 	return "[" + strings.Join(names, ", ") + "]"
 }
 
-// insideOf is a suggestion as it can stand at path: within a list without brackets of its own.
+// insideOf returns a suggestion as it is written at path: without brackets inside a list.
 func insideOf(path, suggestion string) string {
 	if strings.HasSuffix(path, "]") && strings.HasPrefix(suggestion, "[") {
 		return strings.TrimSuffix(strings.TrimPrefix(suggestion, "["), "]")

@@ -12,12 +12,12 @@ import (
 
 // Read returns the content of the regular file at path, following links. It never waits for a writer, as a pipe would
 // have it do, and reads nothing of a file that has more than most bytes. Reason turns its errors into text.
-func Read(path string, most int64) ([]byte, error) {
+func Read(path string, limit int64) ([]byte, error) {
 	info, err := os.Stat(path) // to open a device may have effects already
 	if err != nil {
 		return nil, err
 	}
-	if err := check(path, info, most); err != nil {
+	if err := check(path, info, limit); err != nil {
 		return nil, err
 	}
 	f, err := os.OpenFile(path, os.O_RDONLY|nonblock, 0)
@@ -28,30 +28,30 @@ func Read(path string, most int64) ([]byte, error) {
 	if info, err = f.Stat(); err != nil {
 		return nil, err
 	}
-	if err := check(path, info, most); err != nil {
+	if err := check(path, info, limit); err != nil {
 		return nil, err
 	}
-	return ReadFrom(path, f, most)
+	return ReadFrom(path, f, limit)
 }
 
-func check(path string, info fs.FileInfo, most int64) error {
+func check(path string, info fs.FileInfo, limit int64) error {
 	if !info.Mode().IsRegular() {
 		return &fs.PathError{Op: "read", Path: path, Err: &KindError{Mode: info.Mode()}}
 	}
-	if info.Size() > most {
-		return &fs.PathError{Op: "read", Path: path, Err: &TooLargeError{Size: info.Size(), Most: most}}
+	if info.Size() > limit {
+		return &fs.PathError{Op: "read", Path: path, Err: &TooLargeError{Size: info.Size(), Limit: limit}}
 	}
 	return nil
 }
 
 // ReadFrom reads r, which errors call name, to its end. More than most bytes are an error.
-func ReadFrom(name string, r io.Reader, most int64) ([]byte, error) {
-	data, err := io.ReadAll(io.LimitReader(r, most+1)) // a file may grow, or not know its size
+func ReadFrom(name string, r io.Reader, limit int64) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(r, limit+1)) // a file may grow, or not know its size
 	if err != nil {
 		return nil, err
 	}
-	if int64(len(data)) > most {
-		return nil, &fs.PathError{Op: "read", Path: name, Err: &TooLargeError{Most: most}}
+	if int64(len(data)) > limit {
+		return nil, &fs.PathError{Op: "read", Path: name, Err: &TooLargeError{Limit: limit}}
 	}
 	return data, nil
 }
@@ -100,14 +100,14 @@ func (e *KindError) Error() string {
 }
 
 // TooLargeError is the error of a file beyond its bound. Size is 0 when it is not known.
-type TooLargeError struct{ Size, Most int64 }
+type TooLargeError struct{ Size, Limit int64 }
 
 // Error ends a sentence that begins with the path.
 func (e *TooLargeError) Error() string {
 	if e.Size == 0 {
-		return "is too large: the limit is " + size(e.Most)
+		return "is too large: the limit is " + size(e.Limit)
 	}
-	return fmt.Sprintf("has %d bytes: the limit is %s", e.Size, size(e.Most))
+	return fmt.Sprintf("has %d bytes: the limit is %s", e.Size, size(e.Limit))
 }
 
 func size(n int64) string {

@@ -94,7 +94,7 @@ func TestALargeFileCostsNothing(t *testing.T) {
 
 func TestBoundsAreSaidInTheirUnit(t *testing.T) {
 	for most, want := range map[int64]string{5000: "5000 bytes", 64 << 10: "64 KiB", 1 << 20: "1 MiB"} {
-		if text := (&files.TooLargeError{Most: most}).Error(); text != "is too large: the limit is "+want {
+		if text := (&files.TooLargeError{Limit: most}).Error(); text != "is too large: the limit is "+want {
 			t.Errorf("%d: %s", most, text)
 		}
 	}

@@ -73,10 +73,10 @@ func Through[T any](ctx context.Context, g *Gate, read func(at func(path string)
 }
 
 // Read reads a file as the function Read does, through the gate.
-func (g *Gate) Read(ctx context.Context, path string, most int64) ([]byte, error) {
+func (g *Gate) Read(ctx context.Context, path string, limit int64) ([]byte, error) {
 	return Through(ctx, g, func(at func(string)) ([]byte, error) {
 		at(path)
-		return Read(path, most)
+		return Read(path, limit)
 	})
 }
 
@@ -133,8 +133,8 @@ func (g *Gate) leave(r *reading) {
 
 // ReadStream is Read for a file that a person hands to a command. That may also be a pipe, which is what shells make of
 // <(…), or a device as terminals are: they are read until their writer ends, or ctx does.
-func ReadStream(ctx context.Context, path string, most int64) ([]byte, error) {
-	data, err := new(Gate).Read(ctx, path, most)
+func ReadStream(ctx context.Context, path string, limit int64) ([]byte, error) {
+	data, err := new(Gate).Read(ctx, path, limit)
 	var kind *KindError
 	if errors.As(err, &kind) && kind.Mode&(fs.ModeNamedPipe|fs.ModeCharDevice) != 0 {
 		data, err = await(ctx, func() ([]byte, error) {
@@ -143,7 +143,7 @@ func ReadStream(ctx context.Context, path string, most int64) ([]byte, error) {
 				return nil, err
 			}
 			defer f.Close()
-			return ReadFrom(path, f, most)
+			return ReadFrom(path, f, limit)
 		})
 	}
 	switch {
@@ -156,8 +156,8 @@ func ReadStream(ctx context.Context, path string, most int64) ([]byte, error) {
 }
 
 // ReadInput is ReadFrom that waits no longer than ctx.
-func ReadInput(ctx context.Context, name string, r io.Reader, most int64) ([]byte, error) {
-	return await(ctx, func() ([]byte, error) { return ReadFrom(name, r, most) })
+func ReadInput(ctx context.Context, name string, r io.Reader, limit int64) ([]byte, error) {
+	return await(ctx, func() ([]byte, error) { return ReadFrom(name, r, limit) })
 }
 
 // errSilent is the error of a writer that took too long.

@@ -98,7 +98,7 @@ func readOnce(path string, o Options) (*Reading, error) {
 		r.tokens = &tokens
 	}
 	for _, f := range r.decoded.NamedFiles() {
-		r.named = append(r.named, namedFile{f, r.read(r.abs(f.Path), f.Path, f.Most)})
+		r.named = append(r.named, namedFile{f, r.read(r.abs(f.Path), f.Path, f.Limit)})
 	}
 	r.readEndpoints()
 	return r, nil
