@@ -14,14 +14,14 @@ import (
 	"github.com/easymicro/easymicro/registry"
 )
 
-// builder makes the schema of one document.
+// builder builds the schema of one document.
 type builder struct {
 	handlers []*registry.Entry
 	services []string
 	used     jsonschema.Definitions // the definitions that the document refers to
 }
 
-// document completes the schema of a whole file.
+// document completes the schema of a file.
 func (b *builder) document(s *jsonschema.Schema, name string) ([]byte, error) {
 	s.Version = jsonschema.Version
 	s.PatternProperties = map[string]*jsonschema.Schema{"^x-": jsonschema.TrueSchema} // for anchors
@@ -34,7 +34,7 @@ func (b *builder) document(s *jsonschema.Schema, name string) ([]byte, error) {
 	return append(out, '\n'), nil
 }
 
-// object describes a struct: strictly, as config decodes it.
+// object describes a struct, strictly as config decodes it.
 func (b *builder) object(t reflect.Type) *jsonschema.Schema {
 	s := &jsonschema.Schema{
 		Type:                 "object",
@@ -55,7 +55,7 @@ func (b *builder) object(t reflect.Type) *jsonschema.Schema {
 	return s
 }
 
-// field describes one key with what its tags say.
+// field describes one key by its tags.
 func (b *builder) field(f reflect.StructField) *jsonschema.Schema {
 	if f.Tag.Get("later") != "" {
 		return later(f)
@@ -68,7 +68,7 @@ func (b *builder) field(f reflect.StructField) *jsonschema.Schema {
 	return s
 }
 
-// value describes a value by its type; the tags are those of the field around it.
+// value describes a value by its type and the tags of its field.
 func (b *builder) value(t reflect.Type, tag reflect.StructTag) *jsonschema.Schema {
 	switch t {
 	case reflect.TypeFor[config.Duration](), reflect.TypeFor[time.Duration]():
@@ -114,7 +114,7 @@ func (b *builder) value(t reflect.Type, tag reflect.StructTag) *jsonschema.Schem
 	case reflect.String:
 		return word(tag)
 	default:
-		return &jsonschema.Schema{} // an interface takes anything
+		return &jsonschema.Schema{} // any value
 	}
 }
 
@@ -127,7 +127,7 @@ func (b *builder) ref(name string) *jsonschema.Schema {
 	return &jsonschema.Schema{Ref: "#/$defs/" + name}
 }
 
-// shape adds what no single field can express.
+// shape adds constraints across fields.
 func (b *builder) shape(t reflect.Type, s *jsonschema.Schema) {
 	switch t {
 	case reflect.TypeFor[config.Rule]():
@@ -181,8 +181,7 @@ func (b *builder) suggestTargets(s *jsonschema.Schema) {
 	suggest(s, "method", slices.Compact(methods))
 }
 
-// byHandler makes a service depend on its handler: the handler is one that is compiled in, and the options and the
-// exposed methods are those of that one.
+// byHandler makes the options and the exposed methods of a service depend on its handler, one of those compiled in.
 func (b *builder) byHandler(s *jsonschema.Schema) {
 	if len(b.handlers) == 0 {
 		return
@@ -221,7 +220,7 @@ func (b *builder) service(e *registry.Entry) *jsonschema.Schema {
 	return s
 }
 
-// setDefaults shows the defaults that a handler was registered with; zero values are not shown.
+// setDefaults adds the registered defaults of a handler, but for zero values.
 func setDefaults(s *jsonschema.Schema, defaults reflect.Value) {
 	if defaults.Kind() == reflect.Pointer {
 		defaults = defaults.Elem()
@@ -262,5 +261,5 @@ func fields(t reflect.Type) []reflect.StructField {
 	return all
 }
 
-// Where the schemas of the released binary are kept.
+// base is the URL of the schemas of the released binary.
 const base = "https://github.com/easymicro/easymicro/schema/"

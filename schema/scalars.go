@@ -16,10 +16,10 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// variable matches what may be written in place of any scalar.
+// variable matches a variable, which is accepted in place of any scalar.
 const variable = `\$\{[A-Za-z_][A-Za-z0-9_]*(:-[^}]*)?\}`
 
-// patterns are regular expressions for the `pattern` tags of config, as near as one comes.
+// patterns are regular expressions that approximate the `pattern` tags of config.
 var patterns = map[string]string{
 	"name":       `^[A-Za-z0-9._-]{1,64}$`,
 	"handler":    `^[A-Za-z0-9._/-]{1,128}$`,
@@ -36,7 +36,7 @@ var patterns = map[string]string{
 	"proxy":      `^(unix|[0-9A-Fa-f.:]+(/[0-9]{1,3})?)$`,
 }
 
-// definitions are the scalars with a syntax of their own.
+// definitions are the scalars with their own syntax.
 var definitions = map[string]func() *jsonschema.Schema{
 	"duration": func() *jsonschema.Schema {
 		s := textOrNumber(`^(0|([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+$`, &jsonschema.Schema{Const: 0},
@@ -65,7 +65,7 @@ var definitions = map[string]func() *jsonschema.Schema{
 	},
 }
 
-// withMessage has yaml-language-server show a message in place of its own.
+// withMessage replaces the message of yaml-language-server.
 func withMessage(s *jsonschema.Schema, message string) *jsonschema.Schema {
 	if s.Extras == nil {
 		s.Extras = map[string]any{}
@@ -75,11 +75,11 @@ func withMessage(s *jsonschema.Schema, message string) *jsonschema.Schema {
 }
 
 func variableSchema() *jsonschema.Schema {
-	// The description tells the alternatives apart for yaml-language-server: it shows that of the field for a known word.
+	// With a description of its own, yaml-language-server still shows that of the field for a known word.
 	return &jsonschema.Schema{Type: "string", Pattern: variable, Description: "${VAR} or ${VAR:-default}, taken from the environment."}
 }
 
-// text describes a string of a form, or a variable. One pattern for both, where anyOf would do, lets an editor show the
+// text describes a string of a form, or a variable. With one pattern for both, unlike anyOf, editors show the
 // description of the field.
 func text(form, message string) *jsonschema.Schema {
 	s := &jsonschema.Schema{Type: "string"}
@@ -92,7 +92,7 @@ func text(form, message string) *jsonschema.Schema {
 	return s
 }
 
-// textOrNumber describes a string of a form, a variable, or a number as of.
+// textOrNumber describes a string of a form, a variable, or a number.
 func textOrNumber(form string, of *jsonschema.Schema, message string) *jsonschema.Schema {
 	return &jsonschema.Schema{
 		If:   &jsonschema.Schema{Type: "number"},
@@ -125,7 +125,7 @@ func number(kind string, tag reflect.StructTag) *jsonschema.Schema {
 	return s
 }
 
-// word describes a string: one of an enum, or of a pattern, or any.
+// word describes a string: of an enum, of a pattern, or any.
 func word(tag reflect.StructTag) *jsonschema.Schema {
 	if enum, ok := tag.Lookup("enum"); ok {
 		later := strings.Split(tag.Get("laterEnum"), ",")
@@ -135,7 +135,7 @@ func word(tag reflect.StructTag) *jsonschema.Schema {
 	if name != "code" {
 		return text(patterns[name], "")
 	}
-	codes := []string{"CANCELED"} // code.Parse takes both spellings
+	codes := []string{"CANCELED"} // code.Parse accepts both spellings
 	for _, c := range code.All() {
 		if c != code.OK {
 			codes = append(codes, c.String())
@@ -144,7 +144,8 @@ func word(tag reflect.StructTag) *jsonschema.Schema {
 	return oneOf(codes...)
 }
 
-// later describes a field that is not supported yet: it may say what holds anyway, and an editor does not offer it.
+// later describes a field that is not supported yet: only its inert default is accepted, and editors do not suggest
+// it.
 func later(f reflect.StructField) *jsonschema.Schema {
 	message := "not supported yet"
 	if way := f.Tag.Get("later"); way != "true" {
@@ -172,7 +173,7 @@ func later(f reflect.StructField) *jsonschema.Schema {
 	return s
 }
 
-// description returns the doc of a field with the bounds that only words can express.
+// description returns the doc of a field, with the bounds that the schema cannot express.
 func description(f reflect.StructField) string {
 	doc, t := f.Tag.Get("doc"), f.Type
 	if t.Kind() == reflect.Pointer {
@@ -193,7 +194,7 @@ func description(f reflect.StructField) string {
 	return strings.TrimSpace(doc)
 }
 
-// literal returns a default as YAML has it.
+// literal returns a default as a YAML value.
 func literal(t reflect.Type, text string) any {
 	switch t.Kind() {
 	case reflect.Slice:

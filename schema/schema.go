@@ -1,8 +1,8 @@
-// Package schema describes manifests and policy files as JSON Schema, so that an editor completes and checks them.
+// Package schema generates JSON Schemas of manifests and policy files, for completion and checks in editors.
 //
-// Everything comes from the types: keys, defaults, bounds and descriptions from those of config, handler names, their
-// methods and options from the registry. Editors are not offered what config rejects as not supported yet, and say so
-// where it is written. A schema knows the shape of a file, not its meaning: the rest is for `easymicro validate`.
+// Keys, defaults, bounds and descriptions come from the types of config; handlers with their methods and options from
+// the registry. Fields that are not supported yet are not suggested, and rejected with a message. A schema describes the
+// shape of a file, not its meaning: `easymicro validate` checks the rest.
 package schema
 
 import (
@@ -12,8 +12,8 @@ import (
 	"github.com/easymicro/easymicro/registry"
 )
 
-// Manifest is the JSON Schema (2020-12) of a manifest for a binary with these handlers. Services are names that an
-// editor may suggest where a rule or a route names a service; others are accepted too.
+// Manifest returns the JSON Schema (2020-12) of a manifest for a binary with these handlers. Editors suggest
+// services where a rule or a route names one; others are accepted too.
 func Manifest(reg *registry.Registry, services ...string) ([]byte, error) {
 	b := &builder{handlers: reg.Entries(), services: services}
 	s := b.object(reflect.TypeFor[config.Manifest]())
@@ -22,7 +22,7 @@ func Manifest(reg *registry.Registry, services ...string) ([]byte, error) {
 	return b.document(s, "easymicro.schema.json")
 }
 
-// Policies is the JSON Schema (2020-12) of a policy file for a binary with these handlers.
+// Policies returns the JSON Schema (2020-12) of a policy file for a binary with these handlers.
 func Policies(reg *registry.Registry, services ...string) ([]byte, error) {
 	b := &builder{handlers: reg.Entries(), services: services}
 	s := b.object(reflect.TypeFor[config.PolicyFile]())

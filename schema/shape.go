@@ -9,20 +9,20 @@ import (
 	"github.com/easymicro/easymicro/config"
 )
 
-// kinds are the kinds of rules that are supported.
+// kinds are the supported kinds of rules.
 var kinds = []config.Kind{
 	config.KindAccess, config.KindRateLimit, config.KindCircuitBreaker, config.KindConcurrency, config.KindTimeout,
 	config.KindRetry, config.KindHedge, config.KindOutlierDetection,
 }
 
-// ruleShape adds what holds between the fields of a rule: which of them belong to incoming calls and which to outgoing.
+// ruleShape adds the constraints across the fields of a rule, such as kinds for incoming or outgoing calls only.
 func ruleShape(s *jsonschema.Schema) {
 	var names []string
 	for _, k := range kinds {
 		names = append(names, string(k))
 	}
 	needsOne(s, "a rule", names...)
-	s.Not = having("mode", &jsonschema.Schema{Const: string(config.Shadow)}) // which enforces no share
+	s.Not = having("mode", &jsonschema.Schema{Const: string(config.Shadow)}) // shadow enforces nothing
 	s.Not.Required = []string{"mode", "enforceShare"}
 	s.If = having("match", &jsonschema.Schema{Type: "object", Required: []string{"upstream"}})
 	s.If.Required = []string{"match"}
@@ -38,12 +38,12 @@ func ruleShape(s *jsonschema.Schema) {
 	}
 }
 
-// never describes a key that may not be written.
+// never describes a key that must not be written.
 func never(message string) *jsonschema.Schema {
 	return withMessage(&jsonschema.Schema{Type: "null"}, message)
 }
 
-// needsOne requires one of some keys, and says so in one sentence.
+// needsOne requires one of some keys, with one message.
 func needsOne(s *jsonschema.Schema, what string, names ...string) {
 	last := len(names) - 1
 	s.AllOf = append(s.AllOf, &jsonschema.Schema{

@@ -10,8 +10,8 @@ import (
 	"path/filepath"
 )
 
-// Read returns the content of the regular file at path, following links. It never waits for a writer, as a pipe would
-// have it do, and reads nothing of a file that has more than most bytes. Reason turns its errors into text.
+// Read returns the content of the regular file at path, following links. It never waits for the writer of a pipe,
+// and rejects files of more than limit bytes unread. Reason turns its errors into text.
 func Read(path string, limit int64) ([]byte, error) {
 	info, err := os.Stat(path) // to open a device may have effects already
 	if err != nil {
@@ -44,7 +44,7 @@ func check(path string, info fs.FileInfo, limit int64) error {
 	return nil
 }
 
-// ReadFrom reads r, which errors call name, to its end. More than most bytes are an error.
+// ReadFrom reads r to its end; errors call it name. More than limit bytes are an error.
 func ReadFrom(name string, r io.Reader, limit int64) ([]byte, error) {
 	data, err := io.ReadAll(io.LimitReader(r, limit+1)) // a file may grow, or not know its size
 	if err != nil {
@@ -56,10 +56,10 @@ func ReadFrom(name string, r io.Reader, limit int64) ([]byte, error) {
 	return data, nil
 }
 
-// maxLinks is how many links are followed from one to the next.
+// maxLinks bounds a chain of links.
 const maxLinks = 16
 
-// Links returns path and, while that is a link, the path that it leads to: each of the links may be turned.
+// Links returns path and, while that is a link, its target: each of the links may be changed.
 func Links(path string) []string {
 	links := []string{path}
 	for range maxLinks {
@@ -80,10 +80,10 @@ func Links(path string) []string {
 	return links
 }
 
-// KindError is the error of what is no regular file.
+// KindError is the error for a file that is not regular.
 type KindError struct{ Mode fs.FileMode }
 
-// Error ends a sentence that begins with the path.
+// Error returns a phrase that follows the path.
 func (e *KindError) Error() string {
 	kind := "something else"
 	switch {
@@ -99,10 +99,10 @@ func (e *KindError) Error() string {
 	return "is " + kind + ", not a file"
 }
 
-// TooLargeError is the error of a file beyond its bound. Size is 0 when it is not known.
+// TooLargeError is the error for a file above its limit. Size is 0 if unknown.
 type TooLargeError struct{ Size, Limit int64 }
 
-// Error ends a sentence that begins with the path.
+// Error returns a phrase that follows the path.
 func (e *TooLargeError) Error() string {
 	if e.Size == 0 {
 		return "is too large: the limit is " + size(e.Limit)
@@ -121,7 +121,7 @@ func size(n int64) string {
 	}
 }
 
-// Reason is what is wrong with a file, as the end of a sentence that begins with its path.
+// Reason returns what is wrong with a file, as a phrase that follows its path.
 func Reason(err error) string {
 	var kind *KindError
 	var large *TooLargeError

@@ -13,23 +13,23 @@ import (
 	"time"
 )
 
-// patience is how long one file may hold up those who read it.
+// patience is how long one file access may take.
 const patience = 10 * time.Second
 
-// Gate lets reads through as long as none before them is overdue: on a network file system that is away each of them would
-// hold on to a thread. The zero value is open.
+// Gate admits reads while no earlier one is overdue: on a hanging network file system each would block a thread. The
+// zero value is open.
 type Gate struct {
 	mu   sync.Mutex
-	left map[*reading]bool // nobody waits for them any more
+	left map[*reading]bool // abandoned, still running
 }
 
-// reading is one read under way.
+// reading is a read in progress.
 type reading struct {
 	now  atomic.Pointer[touch]
 	done chan struct{}
 }
 
-// touch is the file that a read is at, and since when.
+// touch is the file that a read accesses, and since when.
 type touch struct {
 	path  string
 	since time.Time
@@ -41,8 +41,8 @@ func (t *touch) overdue() error {
 
 func (r *reading) at(path string) { r.now.Store(&touch{path: path, since: time.Now()}) }
 
-// Through runs read and returns its result. It returns early when ctx ends, or when a file does not answer for ten seconds:
-// then read goes on alone, and until that file has answered the gate is closed. read calls at before it touches a file. A
+// Through runs read and returns its result. It returns early if ctx ends, or if a file hangs for ten seconds: read
+// then continues alone, and the gate is closed until that file answers. read calls at before it accesses a file. A
 // panic in read is raised again in the caller.
 func Through[T any](ctx context.Context, g *Gate, read func(at func(path string)) (T, error)) (T, error) {
 	var none T
@@ -67,12 +67,12 @@ func Through[T any](ctx context.Context, g *Gate, read func(at func(path string)
 		return none, wait
 	}
 	if panicked != nil {
-		panic(panicked) //nolint:forbidigo // not a new one: it goes on where somebody may recover it
+		panic(panicked) //nolint:forbidigo // re-raised where it can be recovered
 	}
 	return value, err
 }
 
-// Read reads a file as the function Read does, through the gate.
+// Read calls the function Read through the gate.
 func (g *Gate) Read(ctx context.Context, path string, limit int64) ([]byte, error) {
 	return Through(ctx, g, func(at func(string)) ([]byte, error) {
 		at(path)
@@ -80,7 +80,7 @@ func (g *Gate) Read(ctx context.Context, path string, limit int64) ([]byte, erro
 	})
 }
 
-// closed is the error of a closed gate. A read that was left before it was overdue does not close it.
+// closed returns the error of a closed gate. A read that was abandoned early does not close it.
 func (g *Gate) closed() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -92,7 +92,7 @@ func (g *Gate) closed() error {
 	return nil
 }
 
-// await returns when the read is done or not to be waited for.
+// await waits until the read is done, ctx ends, or a file is overdue.
 func (g *Gate) await(ctx context.Context, r *reading) error {
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
@@ -115,7 +115,7 @@ func (g *Gate) await(ctx context.Context, r *reading) error {
 	}
 }
 
-// leave keeps an eye on a read that nobody waits for, until it has come back.
+// leave tracks an abandoned read until it ends.
 func (g *Gate) leave(r *reading) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -131,14 +131,14 @@ func (g *Gate) leave(r *reading) {
 	}()
 }
 
-// ReadStream is Read for a file that a person hands to a command. That may also be a pipe, which is what shells make of
-// <(…), or a device as terminals are: they are read until their writer ends, or ctx does.
+// ReadStream is Read for a file given to a command, which may also be a pipe, as shells make of <(…), or a terminal.
+// These are read until their writer ends or ctx does.
 func ReadStream(ctx context.Context, path string, limit int64) ([]byte, error) {
 	data, err := new(Gate).Read(ctx, path, limit)
 	var kind *KindError
 	if errors.As(err, &kind) && kind.Mode&(fs.ModeNamedPipe|fs.ModeCharDevice) != 0 {
 		data, err = await(ctx, func() ([]byte, error) {
-			f, err := os.Open(path) // waits for a writer
+			f, err := os.Open(path) // blocks until there is a writer
 			if err != nil {
 				return nil, err
 			}
@@ -155,15 +155,15 @@ func ReadStream(ctx context.Context, path string, limit int64) ([]byte, error) {
 	return data, err
 }
 
-// ReadInput is ReadFrom that waits no longer than ctx.
+// ReadInput is ReadFrom that ends with ctx.
 func ReadInput(ctx context.Context, name string, r io.Reader, limit int64) ([]byte, error) {
 	return await(ctx, func() ([]byte, error) { return ReadFrom(name, r, limit) })
 }
 
-// errSilent is the error of a writer that took too long.
+// errSilent is the error for a writer that took too long.
 var errSilent = errors.New("its writer did not finish in time")
 
-// await runs read, and waits no longer than ctx.
+// await runs read and waits for it until ctx ends.
 func await(ctx context.Context, read func() ([]byte, error)) ([]byte, error) {
 	type result struct {
 		data []byte

@@ -13,8 +13,8 @@ import (
 	"github.com/easymicro/easymicro/config/files"
 )
 
-// Load reads the manifest at path and all that belongs to it. The error is an *Error when the files, flags or variables
-// are wrong; any other error means that the manifest cannot be read at all.
+// Load reads the manifest at path and everything that belongs to it. The error is an *Error if files, flags or
+// variables are wrong; any other error means that the manifest cannot be read at all.
 func Load(path string, o Options) (*config.Set, error) {
 	set, hash, err := load(path, o)
 	if err == nil || o.RetryAfter <= 0 {
@@ -40,7 +40,7 @@ func load(path string, o Options) (set *config.Set, hash string, err error) {
 	return set, r.hash, err
 }
 
-// Error reports what is wrong with a set. It unwraps to config.Problems, warnings included.
+// Error holds the problems of a set. It unwraps to config.Problems, warnings included.
 type Error struct {
 	Problems config.Problems
 	Hash     string // of the content, as Reading.Hash returns it
@@ -52,8 +52,8 @@ func (e *Error) Error() string { return e.Problems.Error() }
 // Unwrap returns the problems.
 func (e *Error) Unwrap() error { return e.Problems }
 
-// Dirs returns the directories to watch for changes of the set: those of every file and pattern, and of the targets of
-// links on the way to them. For a directory that does not exist it is the nearest existing parent.
+// Dirs returns the directories to watch for changes of the set: those of all files and patterns, and of the targets
+// of links on the way to them. A missing directory is replaced by its nearest existing parent.
 func Dirs(set *config.Set) []string {
 	d := directories{}
 	for _, f := range set.Files {
@@ -118,17 +118,17 @@ func (d directories) add(dir string) {
 	}
 }
 
-// builder makes the set of a reading.
+// builder builds the set of a reading.
 type builder struct{ *Reading }
 
-// set returns the set, or the one with the fallback files if that may be used.
+// set returns the set, or the one with the fallback files if that is allowed.
 func (b builder) set() (*config.Set, error) {
 	set, problems := b.build(b.policies)
 	lost := b.lost(b.matched, b.policies)
 	problems = problems.With(lost)
 	if problems.Err() == nil {
 		problems = append(problems, b.fallbackWarnings()...)
-		if !b.o.Reload || len(b.decoded.Policies.Fallback) == 0 { // else the fallback may use variables, and was not read
+		if !b.o.Reload || len(b.decoded.Policies.Fallback) == 0 { // else an unread fallback may use the variables
 			problems = append(problems, Unknown(b.o.used)...)
 		}
 		set.Warnings = problems.Warnings().Sort()
@@ -170,8 +170,8 @@ func (b builder) build(policies []file) (*config.Set, config.Problems) {
 	return set, err
 }
 
-// contents puts the named files into the set. A file that cannot be read is a problem of the field that names it. These
-// files are not among those that status shows: the hash of a short password reveals the password.
+// contents adds the named files to the set. A file that cannot be read is a problem of the field that names it.
+// Status does not show these files: the hash of a short password reveals the password.
 func (b builder) contents(set *config.Set) config.Problems {
 	var problems config.Problems
 	set.Contents = make(config.Contents, len(b.named))
@@ -206,8 +206,8 @@ func (b builder) lost(m *matches, policies []file) config.Problems {
 	return problems
 }
 
-// fallback returns the set with the fallback files if there are some, the manifest is good and its policy files are not.
-// Problems of the fallback itself are added to problems; lost are those of problems that are about policy files.
+// fallback returns the set with the fallback files if the manifest is valid and its policy files are not. It adds
+// the problems of the fallback to problems; lost are the problems of policy files among them.
 func (b builder) fallback(problems *config.Problems, lost config.Problems) *config.Set {
 	if b.o.Reload || b.decoded == nil || len(b.decoded.Policies.Fallback) == 0 {
 		return nil
@@ -232,7 +232,7 @@ func (b builder) fallback(problems *config.Problems, lost config.Problems) *conf
 	return set
 }
 
-// withFallback returns the set with the fallback files and warnings about these, or nil and what is wrong with them.
+// withFallback returns the set with the fallback files and warnings about them, or nil and their problems.
 func (b builder) withFallback() (*config.Set, config.Problems) {
 	r := reader{dir: b.dir, at: b.at}
 	m := r.match(b.decoded, "policies.fallback", b.decoded.Policies.Fallback)
@@ -248,8 +248,7 @@ func (b builder) withFallback() (*config.Set, config.Problems) {
 	return set, m.unread()
 }
 
-// fallbackWarnings warns of a fallback that could not be used, or not in full, before it is needed. A start and a check
-// have them, an edit does not.
+// fallbackWarnings warns at start, and not on edits, of a fallback that could not be used in full.
 func (b builder) fallbackWarnings() config.Problems {
 	if b.o.Reload || len(b.decoded.Policies.Fallback) == 0 {
 		return nil

@@ -16,23 +16,22 @@ import (
 
 // expansion is what a pattern of the manifest matches on disk at one moment.
 type expansion struct {
-	files   []string  // that it matches, or that it names
-	dirs    []string  // in which its files are looked for; the nearest one there is when one is not there
-	similar []string  // files that only their suffix keeps from matching: .yml beside *.yaml
-	trouble []trouble // what keeps its answer from being a whole one
+	files   []string  // matched or named files
+	dirs    []string  // searched directories; the nearest parent of a missing one
+	similar []string  // files that differ from a match by suffix only: .yml beside *.yaml
+	trouble []trouble // why the expansion is incomplete
 }
 
-// trouble is a part of the way to the files of a pattern that cannot be followed.
+// trouble is a path that cannot be followed, and why.
 type trouble struct{ path, why string }
 
-// wild are the characters that make a part of a path a pattern. What has none of them is literal.
+// wild are the characters that make a part of a path a pattern; other parts are literal.
 const wild = "*?["
 
 func isPattern(path string) bool { return strings.ContainsAny(path, wild) }
 
-// expand finds the files of a pattern below dir. Only what the author of the manifest wrote is a pattern: the path of
-// dir is literal. A folder that is not there matches nothing; one that cannot be looked into is trouble, and so is a link
-// that leads nowhere, as one does that is about to be turned.
+// expand finds the files of a pattern below dir, whose own path is literal. A missing directory matches nothing; an
+// unreadable one and a dangling link are trouble.
 func expand(dir, pattern string) *expansion {
 	e := &expansion{}
 	if pattern == "" {
@@ -51,7 +50,7 @@ func expand(dir, pattern string) *expansion {
 	return e
 }
 
-// walk follows the parts of a pattern from dir on.
+// walk follows the parts of a pattern from dir.
 func (e *expansion) walk(dir string, parts []string) {
 	part, last := parts[0], len(parts) == 1
 	path := filepath.Join(dir, part)
@@ -88,7 +87,7 @@ func (e *expansion) walk(dir string, parts []string) {
 	}
 }
 
-// literal takes a file that is named. Whether it can be read is found out by reading it.
+// literal adds a named file. Reading it shows whether it can be read.
 func (e *expansion) literal(path string) {
 	if !isGone(path) {
 		if isPolicyFile(path) {
@@ -110,7 +109,7 @@ func isGone(path string) bool {
 	return errors.Is(err, fs.ErrNotExist)
 }
 
-// isDir reports whether the pattern goes on in path. What a wildcard matched need not be a folder, what is named has to.
+// isDir reports whether the pattern continues in path. A named path must be a directory, a matched one need not.
 func (e *expansion) isDir(path string, named bool) bool {
 	info, err := os.Stat(path)
 	switch {
@@ -118,13 +117,13 @@ func (e *expansion) isDir(path string, named bool) bool {
 		return true
 	case err == nil && named:
 		e.trouble = append(e.trouble, trouble{path, "is a file, not a directory"})
-	case err != nil && (named || isPolicyFile(path)): // editors lock files with links that lead nowhere
+	case err != nil && (named || isPolicyFile(path)): // editors lock files with dangling links
 		e.wrong(path, err)
 	}
 	return false
 }
 
-// wrong notes what keeps a folder from being looked into. One that is simply not there is no trouble.
+// wrong notes why a directory cannot be read. A missing one is no trouble.
 func (e *expansion) wrong(path string, err error) {
 	why := files.Reason(err)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -140,7 +139,7 @@ func (e *expansion) wrong(path string, err error) {
 	e.trouble = append(e.trouble, trouble{path, why})
 }
 
-// resemble notes files that only the spelling of their suffix keeps from matching.
+// resemble notes files that do not match only for the spelling of their suffix.
 func (e *expansion) resemble(part, path string, entry fs.DirEntry) {
 	if !isPolicyFile(path) || entry.IsDir() {
 		return
@@ -158,30 +157,29 @@ func isYAML(suffix string) bool {
 	return strings.EqualFold(suffix, ".yaml") || strings.EqualFold(suffix, ".yml")
 }
 
-// isPolicyFile leaves out what editors drop beside a file.
+// isPolicyFile reports whether a name is not one that editors leave beside a file.
 func isPolicyFile(name string) bool {
 	base := filepath.Base(name)
 	return !strings.HasPrefix(base, ".") && !strings.HasPrefix(base, "#") && !strings.HasSuffix(base, "~")
 }
 
-// matches is what the patterns of one field of the manifest match at one moment.
+// matches is what the patterns of a field match on disk at one moment.
 type matches struct {
 	dir        string
 	manifest   *config.Manifest
 	field      string // policies.files
 	patterns   []string
-	expansions []*expansion      // of each pattern
-	paths      map[string]string // to open a file, by the path that problems show
-	named      map[string]string // the field that names it, of files that a pattern without wildcards matches
+	expansions []*expansion      // one for each pattern
+	paths      map[string]string // path to open, by displayed path
+	named      map[string]string // field, by displayed path, for patterns without wildcards
 }
 
-// names returns the files as problems show them, in order.
+// names returns the displayed paths in order.
 func (m *matches) names() []string { return slices.Sorted(maps.Keys(m.paths)) }
 
 func (m *matches) at(i int) string { return fmt.Sprintf("%s[%d]", m.field, i) }
 
-// display returns how problems show a path that a pattern matches: relative to the directory of the manifest if the
-// pattern is.
+// display returns how problems show a matched path: relative to the manifest's directory if the pattern is relative.
 func (m *matches) display(pattern, path string) string {
 	if rel, err := filepath.Rel(m.dir, path); err == nil && !filepath.IsAbs(pattern) {
 		return filepath.ToSlash(rel)
@@ -189,7 +187,7 @@ func (m *matches) display(pattern, path string) string {
 	return path
 }
 
-// signature differs for any two findings, the contents of the files aside.
+// signature returns a text that changes with the matched files, not with their content.
 func (m *matches) signature() string {
 	var b strings.Builder
 	for _, display := range m.names() {
@@ -201,8 +199,8 @@ func (m *matches) signature() string {
 	return b.String()
 }
 
-// troubles returns the problems of patterns whose files cannot all be found. Nothing allows them: what cannot be read is
-// not empty.
+// troubles returns the problems of patterns that cannot be expanded in full. policies.allowEmpty does not allow
+// them: unreadable is not empty.
 func (m *matches) troubles() config.Problems {
 	var problems config.Problems
 	for i, e := range m.expansions {
@@ -234,7 +232,7 @@ func (m *matches) missing() config.Problems {
 	return problems
 }
 
-// unread returns warnings about files that an operator may believe to be read.
+// unread warns of files that an operator may believe to be read.
 func (m *matches) unread() config.Problems {
 	var warnings config.Problems
 	for i, e := range m.expansions {

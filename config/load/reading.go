@@ -20,13 +20,13 @@ import (
 // MaxSetBytes is the maximum size of all files of a set together.
 const MaxSetBytes = 16 << 20
 
-// A set that is swapped while it is read (a ConfigMap) is read again, this often and with this pause.
+// A set that is replaced while it is read, such as a ConfigMap, is read again after a pause.
 const (
 	readAttempts = 5
 	readPause    = 10 * time.Millisecond
 )
 
-// Reading holds the files of one set as they were at one moment.
+// Reading holds the files of one set at one moment.
 type Reading struct {
 	reader
 	o        Options
@@ -36,16 +36,16 @@ type Reading struct {
 	tokens   *file
 	named    []namedFile // certificates, keys, passwords
 
-	decoded   *config.Manifest // nil when the manifest cannot be read
+	decoded   *config.Manifest // nil if the manifest cannot be read
 	problems  config.Problems  // of the manifest
 	endpoints config.Problems  // of the files with endpoints
 	moving    bool             // the files were still being replaced at the last attempt
 	hash      string
 }
 
-// Read reads the manifest at path and the files that it names. If a link changes meanwhile, it starts over: a set is never
-// half old and half new. It returns an error only if there is no manifest; what else cannot be read is part of the
-// reading.
+// Read reads the manifest at path and the files that it names. If a link changes meanwhile it starts over, so that a
+// set is never half old and half new. The error is not nil only if there is no manifest; other failures are part of
+// the reading.
 func Read(path string, o Options) (*Reading, error) {
 	o = o.complete()
 	for attempt := 1; ; attempt++ {
@@ -104,8 +104,8 @@ func readOnce(path string, o Options) (*Reading, error) {
 	return r, nil
 }
 
-// readEndpoints reads the files of endpoints as a running host does. They are not part of the set, since they change
-// without an edit, but their problems are: an upstream with such a file cannot be called.
+// readEndpoints reads the endpoints files as a running host does. They change without an edit, so they are not part
+// of the set, but their problems are.
 func (r *Reading) readEndpoints() {
 	seen := map[string]bool{"": true}
 	for i := range r.decoded.Upstreams {
@@ -116,7 +116,7 @@ func (r *Reading) readEndpoints() {
 		seen[path] = true
 		field := fmt.Sprintf("upstreams[%d].resolve.file", i)
 		r.at(r.abs(path))
-		if isAbsent(r.abs(path)) { // it is followed, and may be created later
+		if isAbsent(r.abs(path)) { // it is watched, and may be created later
 			p := problemAt(r.decoded, field, path+" does not exist: nothing can be called until it does")
 			p.Warning = true
 			r.endpoints = append(r.endpoints, p)
@@ -133,7 +133,7 @@ func (r *Reading) readEndpoints() {
 	}
 }
 
-// settled reports whether the links and the patterns still lead where they led when the files were read.
+// settled reports whether links and patterns still lead where they did when the files were read.
 func (r *Reading) settled() bool {
 	all := slices.Clone(r.policies)
 	if r.manifest.path != "" {
@@ -154,8 +154,8 @@ func (r *Reading) settled() bool {
 	return r.decoded == nil || r.matched.signature() == r.match(r.decoded, r.matched.field, r.matched.patterns).signature()
 }
 
-// Hash returns the content hash of the whole set, which is the Hash of a set that Load makes of the same content. What
-// cannot be read counts too, so that the hash changes when it can be read again.
+// Hash returns the content hash of the set, equal to the Hash of a set that Load makes of the same content. Failures
+// count too, so that the hash changes when a file becomes readable.
 func (r *Reading) Hash() string { return r.hash }
 
 func (r *Reading) sum() string {
@@ -174,7 +174,7 @@ func (r *Reading) sum() string {
 		f.addTo(h)
 	}
 	if r.moving {
-		fmt.Fprint(h, "moving ") // the same content at rest is another one
+		fmt.Fprint(h, "moving ") // differs from the same content at rest
 	}
 	for _, p := range r.endpoints.Errors() { // fixing a file of endpoints is an edit, changing its list is not
 		fmt.Fprintf(h, "%q ", p.String())
@@ -182,7 +182,7 @@ func (r *Reading) sum() string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// reader reads the files of one set, bounded together.
+// reader reads the files of one set under a common size limit.
 type reader struct {
 	dir   string            // of the manifest
 	at    func(path string) // Options.At
@@ -250,23 +250,23 @@ func (r *reader) readAll(m *matches) []file {
 	return all
 }
 
-// file is one file as it was read, or why it could not be.
+// file is a file as read, or why it could not be read.
 type file struct {
 	path     string // to open it
 	display  string // as problems show it
 	resolved string // without links
-	field    string // of the manifest that names it; empty when a pattern with wildcards matched it
+	field    string // field of the manifest that names it; empty if a pattern matched it
 	data     []byte
 	problem  *config.Problem
 }
 
-// namedFile is a file of certificates or secrets, with the field of the manifest that names it.
+// namedFile is a file of certificates or secrets.
 type namedFile struct {
 	config.NamedFile
 	file
 }
 
-// addTo hashes path and content with their lengths, so that nothing can move from one to the other.
+// addTo hashes path and content with their lengths, so that no byte can move from one to the other.
 func (f *file) addTo(h hash.Hash) {
 	problem := ""
 	if f.problem != nil {
@@ -290,7 +290,7 @@ func (f *file) wrong(manifest *config.Manifest) config.Problem {
 	return problemAt(manifest, f.field, f.display+" "+f.problem.Message)
 }
 
-// isAbsent reports whether a file does not exist, and no dangling link on the way to it is why.
+// isAbsent reports whether a file does not exist, and not because of a dangling link.
 func isAbsent(path string) bool {
 	if !isGone(path) {
 		return false
@@ -304,10 +304,10 @@ func isAbsent(path string) bool {
 	return true
 }
 
-// Options configure Load and Read.
+// Options configures Load and Read.
 type Options struct {
-	// Flags that were given override everything else: --listen, --name, --log-level, --log-format, --admin-listen. They
-	// survive reloads, because every load gets them. Flags missing from the set are ignored.
+	// Flags that are set override everything else: --listen, --name, --log-level, --log-format, --admin-listen. Pass them
+	// to every load, so that they survive reloads.
 	Flags *pflag.FlagSet
 	// Env looks up ${VAR} in the files; nil is the environment. EASYMICRO_* is always taken from the environment.
 	Env func(name string) (string, bool)
@@ -316,13 +316,12 @@ type Options struct {
 	// Manifest replaces the content of the manifest, for hosts that have none on disk. The path then only names it, and
 	// its directory is where relative paths start.
 	Manifest []byte
-	// At, if set, is called with each path before it is touched, so that a caller can name the file that does not answer.
+	// At, if set, is called with each path before it is accessed, so that a caller can name a file that hangs.
 	At func(path string)
 	// RetryAfter is how long to wait before a set with errors is read a second time, for editors that write in place;
 	// zero reads once.
 	RetryAfter time.Duration
-	// Seen is a reading of the same path with the same options. Load builds the set from it, which it can be used for once,
-	// instead of reading the files a first time.
+	// Seen is a reading of the same path with the same options. Load uses it, once, instead of reading the files.
 	Seen *Reading
 
 	used map[string]bool // the variables that were looked up
@@ -339,7 +338,7 @@ func (o Options) complete() Options {
 	return o
 }
 
-// lookup is Env, and remembers the names.
+// lookup calls Env and records the name.
 func (o Options) lookup(name string) (string, bool) {
 	o.used[name] = true
 	return o.Env(name)

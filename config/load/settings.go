@@ -13,11 +13,11 @@ import (
 	"github.com/easymicro/easymicro/config"
 )
 
-// EnvPrefix begins the variables that stand over the manifest: EASYMICRO_LISTEN is --listen.
+// EnvPrefix is the prefix of the variables that override the manifest: EASYMICRO_LISTEN is --listen.
 const EnvPrefix = "EASYMICRO"
 
-// settings are the scalars of a host that flags and variables may say. Viper does these and nothing else: it would
-// lower-case the keys of the manifest and has no positions.
+// settings are the scalars of a host that flags and variables may set. Viper handles only these: it would lower-case
+// the keys of the manifest, and has no positions.
 type settings struct {
 	Listen      string `mapstructure:"listen"`
 	Name        string `mapstructure:"name"`
@@ -26,7 +26,7 @@ type settings struct {
 	AdminListen string `mapstructure:"admin-listen"`
 }
 
-// setting is one of them: its key, which is also its flag, and its place in the manifest.
+// setting is one of the settings: its key, which is also its flag, and its path in the manifest.
 type setting struct {
 	key, path string
 	value     func(*settings) *string
@@ -41,7 +41,7 @@ var all = []setting{
 	{"admin-listen", "admin.address", func(s *settings) *string { return &s.AdminListen }, func(m *config.Manifest) string { return string(m.Admin.Address) }},
 }
 
-// override puts flags over variables over the file over the defaults.
+// override applies flags over variables over the file over the defaults.
 func override(m *config.Manifest, flags *pflag.FlagSet) config.Problems {
 	s, err := resolve(m, flags)
 	if err != nil {
@@ -90,7 +90,7 @@ func lookup(flags *pflag.FlagSet, name string) *pflag.Flag {
 	return flags.Lookup(name)
 }
 
-// source is the flag or the variable that says the setting; empty when neither does.
+// source returns the flag or the variable that sets the setting, or "".
 func (one setting) source(flags *pflag.FlagSet) string {
 	if f := lookup(flags, one.key); f != nil && f.Changed {
 		return "--" + one.key
@@ -106,8 +106,8 @@ func Variable(flag string) string {
 	return EnvPrefix + "_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
 
-// Variables are the names of all variables that mean something to easymicro: those of the settings of a host, and those that
-// set other flags of its commands.
+// Variables returns the names of all variables that easymicro reads: those of the settings, and those of other flags
+// of its commands.
 func Variables() []string {
 	var names []string
 	for _, flag := range []string{"config", "admin", "output", "no-color", "screen"} {
@@ -119,15 +119,16 @@ func Variables() []string {
 	return names
 }
 
-// ofOrchestrator matches what Kubernetes and Docker set for a service that is named easymicro, or easymicro-something.
+// ofOrchestrator matches the variables that Kubernetes and Docker set for a service named easymicro or
+// easymicro-something.
 var ofOrchestrator = regexp.MustCompile(`_SERVICE_(HOST|PORT(_\w+)?)$|_PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?$`)
 
-// Unknown returns warnings of the variables in the environment that look as if they were easymicro's and mean nothing:
-// they begin with EASYMICRO_, are none of Variables, and used does not know them as variables of the files.
+// Unknown warns of variables in the environment that begin with EASYMICRO_ and that neither easymicro nor a file of
+// the host reads; used holds those of the files.
 func Unknown(used map[string]bool) config.Problems {
 	const prefix = EnvPrefix + "_"
 	known := Variables()
-	var ends []string // the prefix, which all have, would make any two alike
+	var ends []string // the common prefix would make any two similar
 	for _, k := range known {
 		ends = append(ends, strings.TrimPrefix(k, prefix))
 	}

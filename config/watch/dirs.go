@@ -9,21 +9,21 @@ import (
 	"github.com/fsnotify/fsnotify"
 )
 
-// dirs keeps the events of directories coming. Files are never watched: a watch on a file is deaf after the first save
-// by rename, and never sees a link being turned.
+// dirs watches directories. Files are never watched: such a watch ends with the first save by rename, and misses
+// changes of links.
 type dirs struct {
 	open    func() (*fsnotify.Watcher, error)
-	fs      *fsnotify.Watcher // nil without one
+	fs      *fsnotify.Watcher // nil if there is none
 	watched map[string]os.FileInfo
 	lost    string   // why there is no watcher
-	missing []string // what is wrong with single directories
+	missing []string // problems of single directories
 }
 
 func newDirs() *dirs {
 	return &dirs{open: fsnotify.NewWatcher, watched: make(map[string]os.FileInfo)}
 }
 
-// events is nil, and so blocks for ever, without a watcher.
+// events returns nil, which blocks forever, without a watcher.
 func (d *dirs) events() <-chan fsnotify.Event {
 	if d.fs == nil {
 		return nil
@@ -38,7 +38,7 @@ func (d *dirs) errors() <-chan error {
 	return d.fs.Errors
 }
 
-// lose gives the watcher up: after an overflow or an error nobody knows what it has missed. reopen gets a new one.
+// lose drops the watcher: after an overflow or an error it may have missed events. reopen creates a new one.
 func (d *dirs) lose(err error) {
 	d.close()
 	d.lost = fmt.Sprintf("file events: %v", err)
@@ -46,13 +46,13 @@ func (d *dirs) lose(err error) {
 
 func (d *dirs) close() {
 	if d.fs != nil {
-		_ = d.fs.Close() // it only ever fails by having been closed
+		_ = d.fs.Close() // fails only if already closed
 	}
 	d.fs = nil
 	clear(d.watched)
 }
 
-// problem is why events may be missing; empty if they are not.
+// problem returns why events may be missing, or "".
 func (d *dirs) problem() string {
 	if d.lost != "" {
 		return d.lost
@@ -63,7 +63,7 @@ func (d *dirs) problem() string {
 	return ""
 }
 
-// reopen gets a watcher when there is none.
+// reopen creates a watcher if there is none.
 func (d *dirs) reopen() {
 	if d.fs != nil {
 		return
@@ -76,8 +76,8 @@ func (d *dirs) reopen() {
 	d.fs, d.lost = fs, ""
 }
 
-// follow watches these directories and no others. changed reports whether one of them was not watched before, or vanished
-// while we looked: its last event is lost with it.
+// follow watches exactly these directories. changed reports whether one was not watched before, or vanished
+// meanwhile: its last event is lost.
 func (d *dirs) follow(paths []string) (changed bool) {
 	if d.fs == nil {
 		return false
@@ -104,7 +104,7 @@ func (d *dirs) follow(paths []string) (changed bool) {
 	return changed
 }
 
-// watch watches what the path names now, which is not always what it named before.
+// watch watches the directory at path, which may not be the one that was there before.
 func (d *dirs) watch(path string) (changed bool) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -117,7 +117,7 @@ func (d *dirs) watch(path string) (changed bool) {
 		d.forget(path)
 	}
 	for _, other := range d.watched {
-		if os.SameFile(other, info) { // fsnotify mixes two paths to one directory up
+		if os.SameFile(other, info) { // fsnotify confuses two paths to one directory
 			return false
 		}
 	}
@@ -137,8 +137,8 @@ func (d *dirs) forget(path string) (was bool) {
 	return was
 }
 
-// surroundings are the directories to watch for one: itself, or the nearest one above while it is not there, and those
-// that hold a link on the way to it.
+// surroundings returns the directories to watch for path: itself or its nearest existing parent, and those that hold
+// a link on the way to it.
 func surroundings(path string) []string {
 	abs, err := filepath.Abs(path)
 	if err != nil {
@@ -161,7 +161,7 @@ func surroundings(path string) []string {
 	}
 }
 
-// reason is err without the path that stands in front of it already.
+// reason returns err without the path.
 func reason(err error) error {
 	if pe, ok := err.(*os.PathError); ok { //nolint:errorlint // os.Stat and fsnotify return it bare
 		return pe.Err

@@ -10,14 +10,14 @@ import (
 
 // mount is a line of /proc/self/mountinfo.
 type mount struct {
-	root  string // what of its file system is mounted
-	point string // where
+	root  string // mounted path of the file system
+	point string // mount point
 }
 
-// deleted stands behind the root of a mount that is no longer to be found in its file system.
+// deleted ends the root of a mount that was removed from its file system.
 const deleted = "//deleted"
 
-// Why a mount keeps a change from being seen.
+// Why changes behind a mount are not seen.
 const (
 	alone = "this file is mounted by itself, as with a Kubernetes subPath: a file that replaces the source by rename " +
 		"is not seen until a restart; mount the directory instead"
@@ -27,8 +27,8 @@ const (
 		"mount the parent directory instead"
 )
 
-// Mounted tells of those paths that no change can reach, or not every change, because of how they are mounted, and why. Where
-// mounts cannot be told there are none.
+// Mounted returns the paths whose changes cannot all be seen because of how they are mounted, and why. It returns
+// none where mounts are not known.
 func Mounted(paths []string) map[string]string {
 	mounts := parseMounts(mountinfo())
 	why := make(map[string]string)
@@ -47,10 +47,10 @@ func Mounted(paths []string) map[string]string {
 	return why
 }
 
-// mountTable is what is mounted, in order: what is mounted last over a place is what is seen there.
+// mountTable lists the mounts in order; a later one hides earlier ones at the same point.
 type mountTable []mount
 
-// parseMounts reads mountinfo. It leaves out lines that it does not understand.
+// parseMounts parses mountinfo and skips lines that it does not understand.
 func parseMounts(info string) mountTable {
 	var table mountTable
 	for line := range strings.Lines(info) {
@@ -62,7 +62,7 @@ func parseMounts(info string) mountTable {
 	return table
 }
 
-// unescape puts characters into the place of their octal codes: \040 is a blank.
+// unescape replaces octal codes: \040 is a space.
 func unescape(text string) string {
 	var b strings.Builder
 	for i := 0; i < len(text); i++ {
@@ -78,7 +78,7 @@ func unescape(text string) string {
 	return b.String()
 }
 
-// mountinfo returns what this process sees mounted; nothing on other systems than Linux.
+// mountinfo returns the mounts of this process; "" on other systems than Linux.
 func mountinfo() string {
 	data, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
@@ -87,10 +87,10 @@ func mountinfo() string {
 	return string(data)
 }
 
-// versioned matches the root of a mount inside of one version of a volume that Kubernetes updates by turning a link.
+// versioned matches the root of a mount inside one version of a Kubernetes volume.
 var versioned = regexp.MustCompile(`/\.\.\d{4}_\d\d_\d\d_\d\d_\d\d_\d\d\.\d+(/|$)`)
 
-// why is empty when nothing keeps changes of a path, without links, from being seen.
+// why returns why changes of a resolved path are not seen, or "".
 func (t mountTable) why(path string) string {
 	var at *mount
 	for i := range t {

@@ -1,4 +1,4 @@
-// Package watch tells when the content of a set of files changed.
+// Package watch reports changes of the content of a set of files.
 package watch
 
 import (
@@ -11,25 +11,24 @@ import (
 	"time"
 )
 
-// Options say what is watched. Dirs and Hash are required.
+// Options configures a Watcher. Dirs and Hash are required.
 type Options struct {
-	// Dirs are the directories whose entries matter. It is asked again after each change and at each poll.
+	// Dirs returns the directories to watch. It is called again after each change and at each poll.
 	Dirs func() []string
-	// Hash is the hash of the whole content. What it cannot read is an error.
+	// Hash returns the hash of the whole content, or an error if it cannot be read.
 	Hash func() (string, error)
-	// Known is the hash of the content that is in use already. A content that differs from it at the start is a change.
-	// Empty: the content at the start is no change.
+	// Known is the hash of the content in use. If the content differs at the start, that is a change. Empty: it is not.
 	Known string
-	// Timing is asked before each wait, so that it may change. May be nil; zero fields mean the defaults.
+	// Timing is called before each wait. It may be nil; zero fields mean the defaults.
 	Timing func() Timing
-	Logger *slog.Logger // for changes of the state; nil discards them
+	Logger *slog.Logger // for changes of the state; nil discards
 }
 
-// Timing says how patient a watch is.
+// Timing configures the delays of a watch.
 type Timing struct {
-	Debounce time.Duration // of quiet behind an event, before the content is read; default 100 ms
-	MaxDelay time.Duration // to read it although there is no quiet; default 1 s
-	Poll     time.Duration // between two looks at the content, whatever the events say; default 5 s
+	Debounce time.Duration // quiet time after an event; default 100 ms
+	MaxDelay time.Duration // maximum delay by further events; default 1 s
+	Poll     time.Duration // interval between reads without events; default 5 s
 }
 
 const (
@@ -38,9 +37,9 @@ const (
 	defaultPoll     = 5 * time.Second
 )
 
-// State is how changes are noticed at the moment.
+// State is how changes are currently noticed.
 type State struct {
-	Polling bool      // events are missing or may be, so only the poll is to be relied on
+	Polling bool      // events may be missing, so that only polling is reliable
 	Problem string    // why; empty unless Polling
 	Since   time.Time // of this state
 }
@@ -53,17 +52,17 @@ type Watcher struct {
 	mu    sync.Mutex
 	state State
 
-	touching atomic.Bool // files, which may not answer
-	retry    atomic.Bool // the content told last was not read
+	touching atomic.Bool // accessing files, which may hang
+	retry    atomic.Bool // the last reported content could not be read
 
-	known     string    // the content told last
-	candidate string    // a content that was seen once and is to be seen again
-	unsure    bool      // no event told of the content: see it twice
-	burst     time.Time // the first event of those that were not looked at yet; zero when there are none
+	known     string    // the last reported content
+	candidate string    // content to confirm by a second read
+	unsure    bool      // the change came without an event: read it twice
+	burst     time.Time // first unhandled event; zero if none
 	quiet     *time.Timer
 }
 
-// New makes a watcher. It opens nothing before Watch.
+// New returns a watcher. It opens nothing before Watch.
 func New(o Options) *Watcher {
 	if o.Timing == nil {
 		o.Timing = func() Timing { return Timing{} }
@@ -74,18 +73,18 @@ func New(o Options) *Watcher {
 	return &Watcher{o: o, dir: newDirs()}
 }
 
-// State is how changes are noticed at the moment. It is safe for concurrent use with Watch.
+// State returns how changes are currently noticed. It may be called concurrently with Watch.
 func (w *Watcher) State() State {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.state
 }
 
-// Watch calls changed once for each content that settled, until ctx ends; then it returns nil. The hash is empty when
-// the content cannot be read: reading it again returns the error. changed is never called twice at a time, and may be told
-// of a content that has already been applied by other means. Watch may be called once.
+// Watch calls changed once for each settled content, until ctx ends; then it returns nil. The hash is empty if the
+// content cannot be read; reading it again returns the error. Calls of changed do not overlap, and may report a
+// content that was already applied by other means. Watch may be called once.
 //
-// Files that do not answer when ctx ends are not waited for: what holds them up is left alone.
+// Watch does not wait for files that hang when ctx ends.
 func (w *Watcher) Watch(ctx context.Context, changed func(hash string)) error {
 	if w.o.Dirs == nil || w.o.Hash == nil {
 		return errors.New("watch: nothing to watch")
@@ -112,11 +111,11 @@ func (w *Watcher) Watch(ctx context.Context, changed func(hash string)) error {
 	}
 }
 
-// Retry has the next poll call changed for the content that is there then, even if it was called for that before. It is
-// for a change that could not be read. It may be called from changed.
+// Retry makes the next poll call changed even if the content was reported before. It is for a change that could not
+// be read, and may be called from changed.
 func (w *Watcher) Retry() { w.retry.Store(true) }
 
-// farewell is how long a look at the files may go on when nobody wants to know any more.
+// farewell is how long Watch waits for a read after ctx ended.
 const farewell = time.Second
 
 func (w *Watcher) watch(ctx context.Context, changed func(hash string)) {
@@ -153,7 +152,7 @@ func (w *Watcher) watch(ctx context.Context, changed func(hash string)) {
 			w.arm()
 		case <-w.quiet.C:
 			w.look(ctx, changed)
-		case <-poll.C: // also the time to get over a lost watcher: not sooner, since it could be lost again at once
+		case <-poll.C: // a lost watcher is replaced here and not at once, since it could fail again at once
 			w.dir.reopen()
 			w.follow()
 			w.poll()
@@ -169,7 +168,7 @@ func (w *Watcher) lose(err error) {
 	w.show()
 }
 
-// arm starts the quiet time, or starts it again.
+// arm starts or restarts the quiet time.
 func (w *Watcher) arm() {
 	t, now := w.timing(), time.Now()
 	if w.burst.IsZero() {
@@ -178,7 +177,7 @@ func (w *Watcher) arm() {
 	w.quiet.Reset(max(0, min(t.Debounce, w.burst.Add(t.MaxDelay).Sub(now))))
 }
 
-// poll arms when the content is not the known one although no event said so.
+// poll arms if the content changed without an event.
 func (w *Watcher) poll() {
 	if !w.burst.IsZero() {
 		return
@@ -191,14 +190,13 @@ func (w *Watcher) poll() {
 	w.arm()
 }
 
-// look tells of the content behind a quiet time, if it is a new one.
+// look reports the content after a quiet time if it is new.
 func (w *Watcher) look(ctx context.Context, changed func(hash string)) {
 	w.follow()
 	content := w.content()
 	overdue := time.Since(w.burst) >= w.timing().MaxDelay
 	if content != w.known && !overdue && content != w.candidate && (w.unsure || unreadable(content)) {
-		// Nobody tells when a content that came without events is whole, and one that cannot be read may be about to be
-		// renamed into its place.
+		// A content that came without events may be incomplete, and an unreadable file may be about to be renamed into place.
 		w.candidate = content
 		w.arm()
 		return
@@ -217,7 +215,7 @@ func (w *Watcher) look(ctx context.Context, changed func(hash string)) {
 	}
 }
 
-// unreadableMark stands in front of the error of a content that cannot be read. No hash begins with it.
+// unreadableMark begins the pseudo-hash of unreadable content. No hash begins with it.
 const unreadableMark = "\x00"
 
 func unreadable(content string) bool { return content != "" && content[:1] == unreadableMark }
@@ -232,7 +230,7 @@ func (w *Watcher) content() string {
 	return hash
 }
 
-// follow watches the directories of now, and reports whether something may have happened there that no event tells.
+// follow watches the current directories and reports whether events may have been missed there.
 func (w *Watcher) follow() bool {
 	back := w.touch()
 	changed := w.dir.follow(w.o.Dirs())
@@ -241,11 +239,11 @@ func (w *Watcher) follow() bool {
 	return changed
 }
 
-// patience is how long a look at the files may take before it is told that they do not answer.
+// patience is how long a file access may take before the state reports it.
 const patience = 15 * time.Second
 
-// touch is called before files are touched, and what it returns afterwards. Between the two the state tells when they do
-// not answer.
+// touch marks the start of a file access, and the function it returns the end. In between the state reports files
+// that hang.
 func (w *Watcher) touch() (back func()) {
 	w.touching.Store(true)
 	told := make(chan struct{})
@@ -262,7 +260,7 @@ func (w *Watcher) touch() (back func()) {
 	}
 }
 
-// show makes the state visible.
+// show updates the state.
 func (w *Watcher) show() { w.tell(w.dir.problem()) }
 
 func (w *Watcher) tell(problem string) {

@@ -1,9 +1,9 @@
-// Package wildcard matches names against patterns in which * matches any text and other characters match themselves.
+// Package wildcard matches names against patterns, in which * matches any text and every other character for itself.
 package wildcard
 
 import "strings"
 
-// Match reports whether pattern matches all of s. It never backtracks.
+// Match reports whether pattern matches the whole of s. It takes time linear in the two.
 func Match(pattern, s string) bool {
 	part, rest, star := strings.Cut(pattern, "*")
 	if !star {
@@ -17,7 +17,7 @@ func Match(pattern, s string) bool {
 		if part, rest, star = strings.Cut(rest, "*"); !star {
 			return strings.HasSuffix(s, part)
 		}
-		// The first match leaves the most for the rest of the pattern, so no other need be tried.
+		// The first match leaves the most for the rest of the pattern, so that there is no backtracking.
 		i := strings.Index(s, part)
 		if i < 0 {
 			return false
@@ -26,7 +26,7 @@ func Match(pattern, s string) bool {
 	}
 }
 
-// MatchAny reports whether any of the patterns matches all of s.
+// MatchAny reports whether one of the patterns matches the whole of s.
 func MatchAny(patterns []string, s string) bool {
 	for _, p := range patterns {
 		if Match(p, s) {
@@ -38,11 +38,11 @@ func MatchAny(patterns []string, s string) bool {
 
 // Covers reports whether wide matches every text that narrow matches.
 func Covers(wide, narrow string) bool {
-	// Only a star of wide matches a star, so a star in narrow represents any text.
+	// Only a star of wide matches a star, so matching narrow as text is enough.
 	return Match(wide, narrow)
 }
 
-// Overlap reports whether some text matches both patterns.
+// Overlap reports whether there is a text that both patterns match.
 func Overlap(a, b string) bool {
 	i, j := strings.IndexByte(a, '*'), strings.IndexByte(b, '*')
 	switch {
@@ -51,16 +51,15 @@ func Overlap(a, b string) bool {
 	case j < 0:
 		return Match(a, b)
 	}
-	// Both have stars: only their fixed ends can conflict, since what is between the ends of one fits into a star of the
-	// other.
+	// If both have a star, only their fixed ends can conflict: everything between them fits the other's stars.
 	n := min(i, j)
 	x, y := a[strings.LastIndexByte(a, '*')+1:], b[strings.LastIndexByte(b, '*')+1:]
 	m := min(len(x), len(y))
 	return a[:n] == b[:n] && x[len(x)-m:] == y[len(y)-m:]
 }
 
-// Common returns a pattern for texts that match both patterns, which must overlap. whole reports whether it covers all of
-// them.
+// Common returns a pattern of texts that both patterns match, if they overlap. whole reports whether it matches all
+// of them.
 func Common(a, b string) (pattern string, whole bool) {
 	switch {
 	case Covers(a, b):
@@ -68,7 +67,7 @@ func Common(a, b string) (pattern string, whole bool) {
 	case Covers(b, a):
 		return a, true
 	}
-	// Both have stars. The middle of a could as well follow that of b, so this covers only some of the texts.
+	// Neither is exact. The middle of a comes first; the other order would be as good.
 	prefix, x, suffix := ends(a)
 	first, y, last := ends(b)
 	if len(first) > len(prefix) {
@@ -80,11 +79,11 @@ func Common(a, b string) (pattern string, whole bool) {
 	return prefix + x + y + suffix, false
 }
 
-// ends returns the fixed ends of a pattern with stars, and what is between them, including the outer stars.
+// ends returns the fixed ends of a pattern with stars, and what is between them, stars included.
 func ends(pattern string) (prefix, between, suffix string) {
 	i, j := strings.IndexByte(pattern, '*'), strings.LastIndexByte(pattern, '*')
 	return pattern[:i], pattern[i : j+1], pattern[j+1:]
 }
 
-// IsExact reports whether the pattern has no star, so that it only matches itself.
+// IsExact reports whether the pattern has no star.
 func IsExact(pattern string) bool { return strings.IndexByte(pattern, '*') < 0 }
