@@ -571,7 +571,7 @@ func TestAFileThatOnlyItsSuffixKeepsFromMatchingIsWarnedOf(t *testing.T) {
 	}
 }
 
-func TestAFallbackThatCouldNotStandInIsToldBeforeItHasTo(t *testing.T) {
+func TestAnUnusableFallbackIsReportedBeforeItIsNeeded(t *testing.T) {
 	for name, c := range map[string]struct{ baked, want string }{
 		"it is wrong":       {"rules:\n  - nam: a\n", "could not be used: baked/a.yaml:2:5: rules[0].match: is required (and 1 more)"},
 		"it is not there":   {"", "could not be used: easymicro.yaml:2:42: policies.fallback[0]: matches no file"},
@@ -602,9 +602,9 @@ func TestAFileOfTheFallbackThatIsNotReadIsWarnedOf(t *testing.T) {
 		"baked/10.yaml": rule("baked"), "baked/20-lock.yml": rule("lock"),
 	})
 	const want = "policies.fallback[0]: baked/20-lock.yml is not read: baked/*.yaml does not match it; name it 20-lock.yaml, or add a pattern for *.yml"
-	for _, stands := range []string{"", "fallback"} {
+	for _, inUse := range []string{"", "fallback"} {
 		set := mustLoad(t, path, load.Options{})
-		if got := set.Warnings.Error(); set.Fallback != stands || strings.Count(got, want) != 1 {
+		if got := set.Warnings.Error(); set.Fallback != inUse || strings.Count(got, want) != 1 {
 			t.Errorf("fallback %q: %s", set.Fallback, got)
 		}
 		write(t, filepath.Join(filepath.Dir(path), "p.yaml"), "")
