@@ -127,7 +127,7 @@ func (o *Options) check() error {
 		"PoolSize": int64(o.PoolSize), "MaxPending": int64(o.MaxPending),
 	} {
 		if n < 0 {
-			return fmt.Errorf("Options.%s is negative", name)
+			return fmt.Errorf("negative Options.%s", name)
 		}
 	}
 	return nil
