@@ -51,16 +51,15 @@ func (u *ClientRules) DoWithin(ctx context.Context, call client.OutgoingCall, de
 	if !s.active.Load() {
 		s.Activate()
 	}
-	f, _ := s.flights.Get().(*flight)
-	if f == nil {
-		f = new(flight)
+	c, _ := s.calls.Get().(*clientCall)
+	if c == nil {
+		c = new(clientCall)
 	}
-	f.snapshot, f.call = s, call
-	slot, err = f.fly(ctx, g, deadline)
-	// All attempts have ended, and whatever they held is settled.
-	would = f.asked.shadowed
-	*f = flight{}
-	s.flights.Put(f)
+	c.host, c.flight.Call, c.flight.Pool, c.flight.Deadline = s.host, call, s.pool, &c.deadline
+	slot, err = c.run(ctx, g, deadline)
+	would = c.call.shadowed
+	*c = clientCall{} // all attempts have ended
+	s.calls.Put(c)
 	return slot, would, err
 }
 

@@ -2,7 +2,8 @@ package policies
 
 import (
 	"cmp"
-	"time"
+	"fmt"
+	"slices"
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/wire/client"
@@ -15,16 +16,14 @@ import (
 // have found.
 func Compile(rules []config.Rule, targets []Target, prev *Snapshot, o Options) (*Snapshot, error) {
 	s := &Snapshot{
-		revision: o.Revision, host: o.Host, sink: new(sink), aliases: o.Aliases,
+		revision: o.Revision, host: o.Host, lineage: lineage{sink: new(sink), pool: o.Pool},
 		byName: make(map[string]*rule, len(rules)), guards: make(map[Target]*Guard, len(targets)),
-		remote: o.Remote, upstreamNames: o.Upstreams, pool: o.Pool,
+		neighbours: neighbours{aliases: o.Aliases, upstreams: o.Upstreams, remote: o.Remote},
 	}
 	if o.Allowed != nil {
-		s.allowed = compileGlobs(o.Allowed)
+		s.neighbours.allowed = compileGlobs(o.Allowed)
 	}
-	s.nothing = &Guard{snapshot: s}
-	s.upstreams = new(ClientRules)
-	s.upstreams.current.Store(s)
+	s.nothing = newGuard(&s.activation, s.host, &subject{}, nil)
 	if prev != nil {
 		// Were it never called, its own changes would still be waiting.
 		prev.Activate()
@@ -41,15 +40,15 @@ func Compile(rules []config.Rule, targets []Target, prev *Snapshot, o Options) (
 	}
 	old := predecessors(s.rules, prev)
 	for _, r := range s.rules {
-		s.changes = append(s.changes, r.inherit(old[r], s)...)
+		s.changes = append(s.changes, r.inherit(old[r], &s.lineage)...)
 	}
 	if o.OnTransition != nil {
-		s.changes = append(s.changes, func() { s.sink.tell.Store(&o.OnTransition) })
+		s.changes = append(s.changes, func() { s.sink.notify.Store(&o.OnTransition) })
 	}
-	now := time.Now()
+	s.changes = append(s.changes, func() { s.pool.OnChange(s.endpointsChanged) })
 	for i, t := range targets {
 		if s.guards[t] == nil { // not named twice
-			s.guards[t] = newGuard(s, subject{target: t, counted: t}, matching[i], now)
+			s.guards[t] = s.compile(&subject{target: t, counted: t}, matching[i])
 		}
 	}
 	return s, nil
@@ -68,13 +67,14 @@ func addRules(s *Snapshot, rules []config.Rule) error {
 	}
 	for i := range rules {
 		c := &rules[i]
-		r, err := newRule(c, s.revision, s.host)
+		compiled, err := newSpec(c, s.revision, s.host)
 		switch {
 		case err != nil:
 			wrong(c, err.Error())
 		case s.byName[c.Name] != nil:
 			wrong(c, "the name is taken")
 		default:
+			r := &rule{spec: *compiled}
 			s.rules = append(s.rules, r)
 			s.byName[c.Name] = r
 		}
@@ -97,33 +97,6 @@ func matchTargets(s *Snapshot, targets []Target) [][]candidate {
 		}
 	}
 	return matching
-}
-
-func newGuard(s *Snapshot, of subject, matching []candidate, now time.Time) *Guard {
-	g := &Guard{snapshot: s, target: of.target, matching: matching}
-	var live []candidate
-	for _, c := range matching {
-		if !c.rule.off && !c.rule.expired(now) {
-			live = append(live, c)
-		}
-	}
-	if len(live) == 0 {
-		return g
-	}
-	p := newPlanner(of, live)
-	g.others = p.others()
-	for _, c := range live {
-		for name := range c.rule.callers.exact {
-			if g.exact[name] != nil {
-				continue
-			}
-			if g.exact == nil {
-				g.exact = make(map[string]*plan)
-			}
-			g.exact[name] = p.exact(name)
-		}
-	}
-	return g
 }
 
 // predecessors finds the rule of prev that each rule goes on from: the one of its name, or the one that it was, unless
@@ -150,62 +123,83 @@ func predecessors(rules []*rule, prev *Snapshot) map[*rule]*rule {
 	return old
 }
 
-// index finds the rules about a method. Most rules name their service, or their upstream, and are found by it.
-type index struct {
-	named map[string][]*rule
-	wide  []*rule
-}
+// maxPerCall is how many rules one call can meet: each of them may be asked. Rules for different callers do not add up.
+const maxPerCall = 100
 
-// newIndexes are those of the rules about calls that come in, by service, and about calls that go out, by upstream.
-func newIndexes(rules []*rule) (inbound, outbound index) {
-	for _, r := range rules {
-		if r.clientSide() {
-			outbound.add(r, r.upstreams)
-		} else {
-			inbound.add(r, r.services)
+// tooMany names the first few methods whose calls can meet more rules, each at the first rule that is one too many.
+func tooMany(s *Snapshot, targets []Target, matching [][]candidate) (problems config.Problems) {
+	const most = 5
+	for i, t := range targets {
+		if len(matching[i]) <= maxPerCall || len(problems) == most {
+			continue
+		}
+		rules := make(map[*rule]bool, len(matching[i]))
+		for _, c := range matching[i] {
+			rules[c.rule] = true
+		}
+		if p, ok := met(s, func(r *rule) bool { return rules[r] }, "to "+t.String()); ok {
+			problems = append(problems, p)
 		}
 	}
-	return inbound, outbound
+	return problems
 }
 
-func (x *index) add(r *rule, by []glob) {
-	if !allExact(by) {
-		x.wide = append(x.wide, r)
-		return
-	}
-	if x.named == nil {
-		x.named = make(map[string][]*rule)
-	}
-	for _, g := range by {
-		if list := x.named[g.text]; len(list) == 0 || list[len(list)-1] != r {
-			x.named[g.text] = append(list, r)
+// tooManyCalled names the upstreams of which all calls can meet more rules.
+func tooManyCalled(s *Snapshot) (problems config.Problems) {
+	for _, name := range s.neighbours.upstreams {
+		p, ok := met(s, func(r *rule) bool {
+			return r.clientSide() && len(r.services)+len(r.methods) == 0 && matchesAny(r.upstreams, name)
+		}, "to upstream "+name)
+		if ok {
+			problems = append(problems, p)
 		}
 	}
+	return problems
 }
 
-func allExact(globs []glob) bool {
-	for _, g := range globs {
-		if !g.exact {
-			return false
+// met is the problem of those rules, if there are too many for one call.
+func met(s *Snapshot, of func(*rule) bool, which string) (p config.Problem, tooMany bool) {
+	var rules, anybody []*rule // anybody: those for callers that no rule names
+	named := make(map[string]int)
+	for _, r := range s.rules {
+		if r.off || !of(r) {
+			continue
+		}
+		rules = append(rules, r)
+		if len(r.callers.globs) > 0 || r.callers.empty() {
+			anybody = append(anybody, r)
+			continue
+		}
+		for caller := range r.callers.exact {
+			named[caller]++
 		}
 	}
-	return len(globs) > 0
+	if len(anybody) > maxPerCall {
+		return tooManyAt(anybody, "calls "+which), true
+	}
+	var crowded []string
+	for caller, n := range named {
+		if n+len(anybody) > maxPerCall {
+			crowded = append(crowded, caller)
+		}
+	}
+	slices.Sort(crowded)
+	for _, caller := range crowded {
+		meets := slices.DeleteFunc(slices.Clone(rules), func(r *rule) bool { return !r.callers.empty() && !r.callers.match(caller) })
+		if len(meets) > maxPerCall {
+			return tooManyAt(meets, "calls of "+caller+" "+which), true
+		}
+	}
+	return p, false
 }
 
-func (x *index) empty() bool { return len(x.named)+len(x.wide) == 0 }
-
-// match finds the rules about a method: of the upstream, for calls that go out.
-func (x *index) match(t Target, upstream string) (matching []candidate) {
-	name := t.Service
-	if upstream != "" {
-		name = upstream
+func tooManyAt(rules []*rule, which string) config.Problem {
+	first := rules[maxPerCall]
+	p := first.warning("match", fmt.Sprintf("%d rules hold for %s: at most %d may; match several callers with one rule, by a glob or a list",
+		len(rules), which, maxPerCall))
+	p.Warning = false
+	if first.config.Path() == "" { // it is not out of a file
+		p.Path = "rules[" + first.name + "].match"
 	}
-	for _, rules := range [][]*rule{x.named[name], x.wide} {
-		for _, r := range rules {
-			if at, ok := r.matchesTarget(t, upstream); ok {
-				matching = append(matching, candidate{r, at})
-			}
-		}
-	}
-	return matching
+	return p
 }

@@ -265,14 +265,14 @@ func TestTiesAreTheRulesThatShareACall(t *testing.T) {
 		a := config.Rule{Name: "a", Match: drawnMatch(t, "S"), Timeout: new(config.Duration(time.Second))}
 		b := config.Rule{Name: "b", Match: drawnMatch(t, "S"), Timeout: new(config.Duration(time.Second))}
 		tied := len(ValidateTies([]config.Rule{a, b})) > 0
-		ruleA, _ := newRule(&a, 1, "")
-		ruleB, _ := newRule(&b, 1, "")
+		specA, _ := newSpec(&a, 1, "")
+		specB, _ := newSpec(&b, 1, "")
 		shared := false // a call that both match equally narrowly
 		for _, method := range universeNames {
 			for _, caller := range universeNames {
 				for _, peer := range universePeers {
 					if naiveMatch(&a.Match, method, caller, peer) && naiveMatch(&b.Match, method, caller, peer) {
-						x, y := narrowed(ruleA, method, caller, peer), narrowed(ruleB, method, caller, peer)
+						x, y := narrowed(&rule{spec: *specA}, method, caller, peer), narrowed(&rule{spec: *specB}, method, caller, peer)
 						shared = shared || compareRanks(x, y) == 0
 					}
 				}

@@ -2,16 +2,16 @@ package policies
 
 import (
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/wire/wildcard"
 )
 
-// withLeftOut adds the rules that would match a method but for their exceptions.
-func withLeftOut(s *Snapshot, matching []candidate, of *subject) []candidate {
+// withExcepted adds the rules that would match a method but for their exceptions.
+func withExcepted(rules []*rule, matching []candidate, of *subject) []candidate {
 	matching = slices.Clone(matching)
-	for _, r := range s.rules {
+	for _, r := range rules {
 		if len(r.except) == 0 || r.clientSide() != (of.upstream != "") || !r.leavesOut(of.target, of.upstream) {
 			continue
 		}
@@ -22,8 +22,7 @@ func withLeftOut(s *Snapshot, matching []candidate, of *subject) []candidate {
 	return matching
 }
 
-func explain(s *Snapshot, x *Explanation, kinds []config.Kind, matching []candidate, of *subject, c *Call) {
-	x.Revision = s.revision
+func explain(x *Explanation, kinds []config.Kind, matching []candidate, of *subject, c *Call) {
 	for _, kind := range kinds {
 		k := explainKind(kind, matching, of, c)
 		if len(k.Applies)+len(k.Losers) > 0 {
@@ -41,8 +40,8 @@ func explainKind(kind config.Kind, matching []candidate, of *subject, c *Call) K
 			continue
 		}
 		why := narrow(&m, of, c, now)
-		if h := m.rule.hedge; why == "" && kind == config.KindHedge && !matchesAny(h.methods, of.target.Method) {
-			why = "methods " + listed(h.names) + " do not match " + of.target.Method
+		if h := m.rule.config.Hedge; why == "" && kind == config.KindHedge && !wildcard.MatchAny(h.Methods, of.target.Method) {
+			why = "methods " + listed(h.Methods) + " do not match " + of.target.Method
 		}
 		if why != "" {
 			k.Losers = append(k.Losers, losing(m.rule, kind, why))
@@ -120,15 +119,6 @@ func narrowPeer(m *candidate, c *Call) (why string) {
 	return ""
 }
 
-// listed shortens long lists.
-func listed(patterns []string) string {
-	const most = 5
-	if len(patterns) > most {
-		return strings.Join(patterns[:most], ", ") + ", …"
-	}
-	return strings.Join(patterns, ", ")
-}
-
 func losing(r *rule, kind config.Kind, why string) LosingRule {
 	return LosingRule{Rule: r.name, Mode: r.mode, Position: r.config.Position(string(kind)).String(), Reason: why}
 }
@@ -136,7 +126,7 @@ func losing(r *rule, kind config.Kind, why string) LosingRule {
 func applied(r *rule, kind config.Kind, of *subject, c *Call) AppliedRule {
 	return AppliedRule{
 		Rule: r.name, Mode: r.mode, EnforceShare: r.shareText(), Enforced: r.enforcedFor(c),
-		Position: r.config.Position(string(kind)).String(), Setting: settingOf(r, kind), State: stateFor(r, kind, of, c.Caller),
-		Decisions: r.store.decisions(r, kind, of.counted),
+		Position: r.config.Position(string(kind)).String(), Setting: settingOf(&r.spec, kind), State: r.stateFor(kind, of, c.Caller),
+		Decisions: r.store.decisions(&r.added, kind, of.counted),
 	}
 }

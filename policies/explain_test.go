@@ -192,7 +192,7 @@ func TestLongListsOfCallersCompileInTime(t *testing.T) {
 
 func TestTheRulesThatMatchOneMethodAreBounded(t *testing.T) {
 	var rules []config.Rule
-	for i := range mostMet {
+	for i := range maxPerCall {
 		rules = append(rules, newRuleOn(fmt.Sprint("rule-", i), "Arith", caller("c*"), rate(1, 1)))
 	}
 	rules = append(rules, newRuleOn("other", "Orders", rate(1, 1)), newRuleOn("off", "Arith", rate(1, 1), mode(config.Off)))

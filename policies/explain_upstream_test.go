@@ -121,10 +121,10 @@ func TestRulesForUnknownUpstreamsAreTold(t *testing.T) {
 
 func TestAtMostAHundredRulesMatchTheCallsOfAnUpstream(t *testing.T) {
 	var rules []config.Rule
-	for i := range mostMet + 1 {
+	for i := range maxPerCall + 1 {
 		rules = append(rules, toBilling("r"+strconv.Itoa(i), caller("c"+strconv.Itoa(i)+"-*"), rate(1, 1)))
 	}
-	for n, want := range map[int]bool{mostMet: false, mostMet + 1: true} {
+	for n, want := range map[int]bool{maxPerCall: false, maxPerCall + 1: true} {
 		_, err := compile(rules[:n], nil, nil, Options{Upstreams: []string{"billing", "orders"}})
 		if (err != nil) != want || want && !strings.Contains(err.Error(), "101 rules hold for calls to upstream billing: at most 100 may") {
 			t.Errorf("%d rules: %v", n, err)

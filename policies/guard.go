@@ -2,19 +2,52 @@ package policies
 
 import (
 	"context"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/policies/limit"
 	"github.com/easymicro/easymicro/wire/code"
 )
 
 // Guard is the compiled rules of one method. It is safe for concurrent use; a nil Guard lets every call pass.
 type Guard struct {
-	snapshot *Snapshot
-	target   Target
-	exact    map[string]*plan // for the callers that a rule names
-	others   *plan            // for all others; nil: no rules
-	matching []candidate      // all rules for the method, also those that are off or expired
+	activation *activation // of its snapshot
+	host       string
+	target     Target
+	exact      map[string]*plan // for the callers that a rule names
+	others     *plan            // for all others; nil: no rules
+	matching   []candidate      // all rules for the method, also those that are off or expired
+}
+
+// newGuard compiles the rules that match a method.
+func newGuard(a *activation, host string, of *subject, matching []candidate) *Guard {
+	g := &Guard{activation: a, host: host, target: of.target, matching: matching}
+	now := time.Now()
+	var live []candidate
+	for _, c := range matching {
+		if !c.rule.off && !c.rule.expired(now) {
+			live = append(live, c)
+		}
+	}
+	if len(live) == 0 {
+		return g
+	}
+	p := newPlanner(of, live)
+	g.others = p.others()
+	for _, c := range live {
+		for name := range c.rule.callers.exact {
+			if g.exact[name] != nil {
+				continue
+			}
+			if g.exact == nil {
+				g.exact = make(map[string]*plan)
+			}
+			g.exact[name] = p.exact(name)
+		}
+	}
+	return g
 }
 
 // empty reports whether no rule applies to any call of the method.
@@ -24,12 +57,17 @@ func (g *Guard) empty() bool { return g == nil || g.others == nil }
 // with ctx. A refusal is a *code.Error that names the rule; nothing is held then, and t needs no Done. A call refused before
 // it waited has taken no token either. A caller and an arrival that c leaves unset are filled in.
 func (g *Guard) Enter(ctx context.Context, c *Call, t *Ticket) error {
-	t.holding = holding{guard: g, clock: clock{deadline: c.Deadline}}
+	t.holding = holding{clock: clock{deadline: limit.Deadline{At: c.Deadline}}}
+	if g == nil {
+		return nil
+	}
+	t.host = g.host
 	if g.empty() {
 		return nil
 	}
-	if !g.snapshot.active.Load() {
-		g.snapshot.Activate()
+	t.ruled = true
+	if !g.activation.active.Load() {
+		g.activation.activate()
 	}
 	if c.Caller == "" {
 		c.Caller = Anonymous
@@ -59,13 +97,13 @@ func (g *Guard) ask(ctx context.Context, p *plan, c *Call, t *Ticket) error {
 	if err := g.askAccess(p, c, now); err != nil {
 		return err
 	}
-	if !t.deadline.IsZero() && !now.Before(t.deadline) {
+	if !t.deadline.At.IsZero() && !now.Before(t.deadline.At) {
 		return t.Late()
 	}
 	if err := g.admit(ctx, p, c, t, now); err != nil {
 		return err
 	}
-	t.admissions.Start(t.probeTime)
+	t.admissions.Start(t.deadline.ProbeTime)
 	return nil
 }
 
@@ -79,7 +117,7 @@ func (g *Guard) askAccess(p *plan, c *Call, now time.Time) error {
 			continue
 		}
 		if e.refused(c, e.rule.enforcedFor(c), config.KindAccess, code.PermissionDenied, code.ReasonDenied) {
-			return e.rule.refuse(code.PermissionDenied, code.ReasonDenied, c.Caller+" denied", 0)
+			return e.rule.Refuse(code.PermissionDenied, code.ReasonDenied, c.Caller+" denied", 0)
 		}
 	}
 	return nil
@@ -88,7 +126,7 @@ func (g *Guard) askAccess(p *plan, c *Call, now time.Time) error {
 // admit evaluates the limits and the breaker together: a call that one refuses takes nothing from the others.
 func (g *Guard) admit(ctx context.Context, p *plan, c *Call, t *Ticket, now time.Time) error {
 	v := &t.reservation
-	v.open(g.snapshot.host, p, c, &t.clock, now)
+	v.open(g.host, p, c, &t.clock, now)
 	if v.mustWait() {
 		if err := v.wait(ctx, c, p.shut(c, now)); err != nil {
 			return err
@@ -104,7 +142,7 @@ func (g *Guard) admit(ctx context.Context, p *plan, c *Call, t *Ticket, now time
 	} else {
 		v.commit(c, &t.held)
 	}
-	p.tellBreakers()
+	p.notifyBreakers()
 	if err != nil {
 		return err
 	}
@@ -123,19 +161,25 @@ func (g *Guard) askBreaker(p *plan, c *Call, t *Ticket, now time.Time) error {
 			e.counts.Allow.Add(1)
 			t.admissions.Add(slot, a)
 		case e.refused(c, e.rule.enforcedFor(c), config.KindCircuitBreaker, code.Unavailable, code.ReasonBreakerOpen):
-			return e.rule.breakerOpen(left)
+			return e.rule.RefuseOpen(left)
 		}
 	}
 	return nil
 }
 
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+// activation applies the changes of a snapshot to the state that it shares with those before it, once.
+type activation struct {
+	active  atomic.Bool
+	once    sync.Once
+	changes []func()
+}
+
+func (a *activation) activate() {
+	a.once.Do(func() {
+		for _, change := range a.changes {
+			change()
+		}
+		a.changes = nil
+		a.active.Store(true)
+	})
 }

@@ -24,7 +24,7 @@ func slowThen(first time.Duration, others error) func(context.Context, string, i
 		if n > 1 {
 			return others
 		}
-		if sleep(ctx, first) != nil {
+		if limit.Sleep(ctx, first) != nil {
 			return until(ctx)
 		}
 		return nil
@@ -99,7 +99,7 @@ func TestTheFirstAttemptMayStillWin(t *testing.T) {
 		b.answer = func(ctx context.Context, _ string, n int) error {
 			defer ended.Add(1)
 			if n == 1 {
-				return sleep(ctx, 2*hedgeDelay)
+				return limit.Sleep(ctx, 2*hedgeDelay)
 			}
 			return until(ctx)
 		}
@@ -156,7 +156,7 @@ func TestHedgesCountAgainstTheBudgetOfRetries(t *testing.T) {
 		c := quick(2)
 		c.Budget = 0.01
 		b := newBilling(t, toBilling("calls", hedge(hedgeDelay, "Get"), retry(c)))
-		b.answer = func(ctx context.Context, _ string, _ int) error { return sleep(ctx, 2*hedgeDelay) }
+		b.answer = func(ctx context.Context, _ string, _ int) error { return limit.Sleep(ctx, 2*hedgeDelay) }
 		for range 2 * limit.MinRetries {
 			if err := b.call(t.Context(), idempotent); err != nil {
 				t.Fatal(err)
@@ -252,7 +252,7 @@ func TestAHedgeInShadowDoesNotCountTheWaitForAToken(t *testing.T) {
 	}{{"quick", hedgeDelay / 2, 0}, {"slow", hedgeDelay, 2}} {
 		synctest.Test(t, func(t *testing.T) {
 			b := newBilling(t, toBilling("limit", waiting(1, 1, time.Minute)), toBilling("calls", hedge(hedgeDelay, "Get"), mode(config.Shadow)))
-			b.answer = func(ctx context.Context, _ string, _ int) error { return sleep(ctx, test.answer) }
+			b.answer = func(ctx context.Context, _ string, _ int) error { return limit.Sleep(ctx, test.answer) }
 			for range 2 {
 				if err := b.call(t.Context(), idempotent); err != nil {
 					t.Fatal(err)

@@ -88,7 +88,16 @@ func matchesAny(globs []glob, s string) bool {
 	return false
 }
 
-// overlap tells whether there is a text that both match.
+func allExact(globs []glob) bool {
+	for _, g := range globs {
+		if !g.exact {
+			return false
+		}
+	}
+	return len(globs) > 0
+}
+
+// overlap reports whether there is a text that both match.
 func (g *glob) overlap(o *glob) bool { return wildcard.Overlap(g.text, o.text) }
 
 // rank says how narrow the part of a rule is that matched: a value for each field, in the order in which they are
@@ -203,4 +212,13 @@ func oneWins(kind config.Kind) bool {
 		return false
 	}
 	return true
+}
+
+// listed shortens long lists.
+func listed(patterns []string) string {
+	const most = 5
+	if len(patterns) > most {
+		return strings.Join(patterns[:most], ", ") + ", …"
+	}
+	return strings.Join(patterns, ", ")
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/policies/limit"
+	"github.com/easymicro/easymicro/policies/outgoing"
 	"github.com/easymicro/easymicro/wire/code"
 )
 
@@ -37,9 +38,10 @@ type entry struct {
 	breaker *limit.Breaker // not of scope endpoint
 
 	// Of client-side rules, for the upstream that is called:
-	breakers *limit.PerEndpoint[*limit.Breaker] // of scope endpoint
-	outliers *limit.Outliers
-	budget   *limit.Budget
+	outgoing *outgoing.Breaker
+	outliers *outgoing.Outliers
+	retry    *outgoing.Retry
+	hedge    *outgoing.Hedge
 }
 
 // applies reports whether the entry matches a call, and no narrower entry of its rule does.
@@ -80,17 +82,20 @@ func (p *plan) now(c *Call) time.Time {
 	return time.Time{}
 }
 
-// shut returns the enforced breaker that would refuse a call now, or nil.
+// shut returns the enforced breaker if it would refuse a call now, or nil.
 func (p *plan) shut(c *Call, now time.Time) *shutBreaker {
 	if len(p.breaker) == 0 {
 		return nil
 	}
 	e := winner(p.breaker, c, now)
-	return shutBy(e, e != nil && e.rule.enforcedFor(c))
+	if e == nil || !e.rule.enforcedFor(c) {
+		return nil
+	}
+	return shutBy(e)
 }
 
-// tellBreakers delivers the events of the breakers, once no lock is held.
-func (p *plan) tellBreakers() {
+// notifyBreakers delivers the events of the breakers. The caller must hold no lock.
+func (p *plan) notifyBreakers() {
 	for _, list := range [...][]*entry{p.breaker, p.shadow.breaker} {
 		for _, e := range list {
 			if e.breaker != nil {
@@ -101,8 +106,8 @@ func (p *plan) tellBreakers() {
 }
 
 // refused counts a decision of an entry against a call, and reports whether it is enforced.
-func (e *entry) refused(c *Call, carriedOut bool, kind config.Kind, refusal code.Code, reason string) bool {
-	if e.counts.Refuse(carriedOut) {
+func (e *entry) refused(c *Call, enforced bool, kind config.Kind, refusal code.Code, reason string) bool {
+	if e.counts.Refuse(enforced) {
 		return true
 	}
 	c.shadowed = append(c.shadowed, e.shadow(kind, refusal, reason))
@@ -110,41 +115,90 @@ func (e *entry) refused(c *Call, carriedOut bool, kind config.Kind, refusal code
 }
 
 func (e *entry) shadow(kind config.Kind, refusal code.Code, reason string) ShadowRefusal {
-	return ShadowRefusal{Rule: e.rule.label, Kind: kind, Code: refusal, Reason: reason}
+	return ShadowRefusal{Rule: e.rule.Rule, Kind: kind, Code: refusal, Reason: reason}
 }
 
-// judge is an entry that decides on attempts, and whether it is enforced.
-type judge struct {
+// decider is an entry that decides on a call, if there is one, and whether it is enforced or in shadow.
+type decider struct {
 	*entry
-	carriesOut bool
+	enforced bool
 }
 
-// shut returns the breaker of the judge if it refuses calls now, whatever their endpoint.
-func (j *judge) shut() *shutBreaker { return shutBy(j.entry, j.carriesOut) }
-
-// chosen returns the entry that is enforced, and those in shadow.
-func chosen(enforced, shadow []*entry, c *Call, now time.Time) (carried *entry, soft [2]*entry) {
-	if len(enforced) > 0 {
-		if e := winner(enforced, c, now); e != nil && e.rule.enforcedFor(c) {
-			carried = e
-		} else {
-			soft[0] = e
-		}
-	}
-	if len(shadow) > 0 {
-		soft[1] = winner(shadow, c, now)
-	}
-	return carried, soft
-}
-
-func judges(enforced, shadow []*entry, c *Call, now time.Time) (both [2]judge) {
+// deciders returns the entry of the enforced rules that decides, and that of the rules in shadow.
+func deciders(enforced, shadow []*entry, c *Call, now time.Time) (both [2]decider) {
 	if len(enforced) > 0 {
 		if e := winner(enforced, c, now); e != nil {
-			both[0] = judge{e, e.rule.enforcedFor(c)}
+			both[0] = decider{e, e.rule.enforcedFor(c)}
 		}
 	}
 	if len(shadow) > 0 {
-		both[1] = judge{winner(shadow, c, now), false}
+		both[1].entry = winner(shadow, c, now)
 	}
 	return both
+}
+
+// shutBreaker is an enforced breaker that would refuse the call.
+type shutBreaker struct {
+	entry *entry
+	left  time.Duration // until it probes
+}
+
+// shutBy returns the breaker of an entry, which may be nil, if it refuses calls now, without asking it for an admission.
+func shutBy(e *entry) *shutBreaker {
+	if e == nil || e.breaker == nil {
+		return nil
+	}
+	if left, shut := e.breaker.Blocked(); shut {
+		return &shutBreaker{e, left}
+	}
+	return nil
+}
+
+// clock keeps the deadline of a call, and the timeouts that it comes from.
+type clock struct {
+	deadline limit.Deadline
+	arrived  time.Time
+	timeout  *entry    // the enforced timeout
+	shadow   [2]*entry // timeouts in shadow
+}
+
+// start sets the deadline and finds the timeouts that count.
+func (k *clock) start(p *plan, c *Call, now time.Time) {
+	k.arrived = c.Arrived
+	if e := winner(p.timeout, c, now); e != nil {
+		if e.rule.enforcedFor(c) {
+			k.timeout = e
+			if at := c.Arrived.Add(e.rule.timeout); k.deadline.At.IsZero() || at.Before(k.deadline.At) {
+				k.deadline.At, k.deadline.ByRule = at, true
+			}
+		} else {
+			k.shadow[0] = e
+		}
+	}
+	k.shadow[1] = winner(p.shadow.timeout, c, now)
+}
+
+// overdue returns the error of a call at its deadline.
+func (k *clock) overdue(host string) *code.Error {
+	if !k.deadline.ByRule {
+		return code.Refuse(code.DeadlineExceeded, code.ReasonTimeout, "deadline of the caller passed", "", host, 0)
+	}
+	r := k.timeout.rule
+	return r.Refuse(code.DeadlineExceeded, code.ReasonTimeout, "timed out after "+config.Duration(r.timeout).String(), 0)
+}
+
+// countShadow counts the decisions of the timeouts in shadow, and returns those that would have ended the call.
+func (k *clock) countShadow() (would []ShadowRefusal) {
+	for _, e := range k.shadow {
+		if e == nil {
+			continue
+		}
+		if time.Since(k.arrived) > e.rule.timeout {
+			e.counts.Shadow.Add(1)
+			would = append(would, e.shadow(config.KindTimeout, code.DeadlineExceeded, code.ReasonTimeout))
+		} else {
+			e.counts.Allow.Add(1)
+		}
+	}
+	return would
 }

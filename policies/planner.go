@@ -5,25 +5,12 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/policies/limit"
+	"github.com/easymicro/easymicro/policies/outgoing"
+	"github.com/easymicro/easymicro/wire/wildcard"
 )
-
-// candidate is a rule that matches a method.
-type candidate struct {
-	rule *rule
-	rank rank
-}
-
-// compareCandidates orders the narrowest first, and equally narrow ones by name: the same on every host, whatever the order of
-// the files.
-func compareCandidates(a, b candidate) int {
-	if n := compareRanks(a.rank, b.rank); n != 0 {
-		return n
-	}
-	return strings.Compare(a.rule.name, b.rule.name)
-}
 
 // step is a rule in a plan: for the callers and peers of one narrowness, its entries by kind.
 type step struct {
@@ -36,7 +23,7 @@ func compareSteps(a, b *step) int { return compareCandidates(a.candidate, b.cand
 // planner makes the plans of one method. Plans share their entries, and callers with the same entries share the plan,
 // since a set may name very many callers.
 type planner struct {
-	subject  subject
+	subject  *subject
 	anybody  []*step          // of the rules for all callers, in order
 	named    []candidate      // the rules for some callers
 	exactly  map[string][]int // of these, by a caller that they name
@@ -45,7 +32,7 @@ type planner struct {
 	plans    map[string]*plan
 }
 
-func newPlanner(of subject, all []candidate) *planner {
+func newPlanner(of *subject, all []candidate) *planner {
 	p := &planner{
 		subject: of, exactly: make(map[string][]int), resolved: make(map[candidate][]*step), plans: make(map[string]*plan),
 	}
@@ -127,10 +114,10 @@ func (p *planner) steps(c candidate, callers []glob) []*step {
 }
 
 func (p *planner) step(c candidate, callers []glob, peers []netip.Prefix) *step {
-	r, s, of := c.rule, &step{candidate: c}, &p.subject
+	r, s, of := c.rule, &step{candidate: c}, p.subject
 	except := r.exceptionsOf(of.target, of.upstream)
 	entryOf := func(kind config.Kind) *entry {
-		return &entry{rule: r, rank: c.rank, counts: r.store.counter(r, kind, of.counted), callers: callers, peers: peers, except: except}
+		return &entry{rule: r, rank: c.rank, counts: r.store.counter(&r.added, kind, of.counted), callers: callers, peers: peers, except: except}
 	}
 	if r.config.RateLimit != nil {
 		s.rateLimit = entryOf(config.KindRateLimit)
@@ -140,10 +127,14 @@ func (p *planner) step(c candidate, callers []glob, peers []netip.Prefix) *step 
 	}
 	if r.config.CircuitBreaker != nil {
 		s.breaker = entryOf(config.KindCircuitBreaker)
+		var endpoints *limit.PerEndpoint[*limit.Breaker]
 		if r.scope == config.ScopeEndpoint {
-			s.breaker.breakers = r.store.endpointBreakers(r, of.upstream)
+			endpoints = r.store.endpointBreakers(&r.spec, of.upstream)
 		} else {
-			s.breaker.breaker = r.store.breaker(r, of.upstream, of.counted)
+			s.breaker.breaker = r.store.breaker(&r.spec, &r.added, of.upstream, of.counted)
+		}
+		if r.clientSide() {
+			s.breaker.outgoing = &outgoing.Breaker{Origin: &r.Origin, Counts: s.breaker.counts, Shared: s.breaker.breaker, Endpoints: endpoints}
 		}
 	}
 	if r.config.Concurrency != nil {
@@ -165,15 +156,15 @@ func (p *planner) clientSide(s *step, entryOf func(config.Kind) *entry) {
 	r, upstream := s.rule, p.subject.upstream
 	if r.retry != nil {
 		s.retry = entryOf(config.KindRetry)
-		s.retry.budget = r.store.budget(upstream)
+		s.retry.retry = &outgoing.Retry{RetrySettings: r.retry, Origin: &r.Origin, Counts: s.retry.counts, Budget: r.store.budget(upstream)}
 	}
-	if r.hedge != nil && matchesAny(r.hedge.methods, p.subject.target.Method) {
+	if r.hedge != nil && wildcard.MatchAny(r.config.Hedge.Methods, p.subject.target.Method) {
 		s.hedge = entryOf(config.KindHedge)
-		s.hedge.budget = r.store.budget(upstream)
+		s.hedge.hedge = &outgoing.Hedge{HedgeSettings: r.hedge, Counts: s.hedge.counts, Budget: r.store.budget(upstream)}
 	}
 	if r.outlier != nil {
 		s.outlier = entryOf(config.KindOutlierDetection)
-		s.outlier.outliers = r.store.outliersOf(upstream)
+		s.outlier.outliers = &outgoing.Outliers{Counts: s.outlier.counts, Settings: r.outlier, State: r.store.outliersOf(upstream)}
 	}
 }
 

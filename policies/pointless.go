@@ -140,12 +140,12 @@ func pointless(a, b *config.Rule, kind config.Kind, same, copied bool) config.Pr
 
 // against is the setting of b against that of a, where it is short.
 func against(a, b *config.Rule, kind config.Kind) string {
-	ruleA, errA := newRule(a, 0, "")
-	ruleB, errB := newRule(b, 0, "")
+	specA, errA := newSpec(a, 0, "")
+	specB, errB := newSpec(b, 0, "")
 	if kind == config.KindAccess || errA != nil || errB != nil {
 		return ""
 	}
-	return " (" + settingOf(ruleB, kind) + ", against " + settingOf(ruleA, kind) + ")"
+	return " (" + settingOf(specB, kind) + ", against " + settingOf(specA, kind) + ")"
 }
 
 // narrowing are the fields in which a is narrower than b, as an exception has them.

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/policies/limit"
+	"github.com/easymicro/easymicro/policies/outgoing"
 	"github.com/easymicro/easymicro/wire/client"
 	"github.com/easymicro/easymicro/wire/code"
 )
@@ -23,7 +25,10 @@ type Target struct {
 }
 
 // Other is the target that methods share when there are too many of them.
-const Other = "_OTHER"
+const Other = limit.Other
+
+// maxFound is how many targets that Compile does not know have state of their own; the others share Other.
+const maxFound = 10_000
 
 // String is Service/Method.
 func (t Target) String() string {
@@ -31,6 +36,13 @@ func (t Target) String() string {
 		return t.Method
 	}
 	return t.Service + "/" + t.Method
+}
+
+// subject is the method that a guard is compiled for.
+type subject struct {
+	target   Target // by which rules match
+	upstream string // of calls to an upstream
+	counted  Target // by which it is counted: target, or Other for all beyond the bound
 }
 
 // Options are what Compile needs to know of the host.
@@ -75,6 +87,9 @@ type Transition struct {
 	Cause    string // with the error that tripped it
 	At       time.Time
 }
+
+// SpentError is the error of the last attempt of a call that was not retried because the budget of its rule is spent.
+type SpentError = outgoing.SpentError
 
 // Call is what rules look at.
 type Call struct {

@@ -126,7 +126,7 @@ func (l *limitClaim) decide(key []byte, k *clock, now time.Time) {
 	l.wait = l.bucket.Wait(now)
 	maxWait := time.Duration(0)
 	if l.enforced && l.wait > 0 && r.maxWait > 0 {
-		maxWait = min(r.maxWait, k.left())
+		maxWait = min(r.maxWait, k.deadline.Left())
 	}
 	l.granted = l.wait <= maxWait
 }
@@ -164,8 +164,8 @@ func (v *reservation) wait(ctx context.Context, c *Call, shut *shutBreaker) erro
 	}
 	v.unlock()
 	v.waited = true
-	if err := sleep(ctx, v.delay); err != nil {
-		return longest.rule.ended(ctx, "waiting for a token")
+	if err := limit.Sleep(ctx, v.delay); err != nil {
+		return longest.rule.RefuseEnded(ctx, "waiting for a token")
 	}
 	return nil
 }
@@ -208,7 +208,7 @@ func (v *reservation) cancel(c *Call, shut *shutBreaker) error {
 		return v.limited.refuse(c)
 	case shut != nil:
 		shut.entry.counts.Reject.Add(1)
-		return shut.entry.rule.breakerOpen(shut.left)
+		return shut.entry.rule.RefuseOpen(shut.left)
 	}
 	for i := range v.places.n {
 		if p := v.places.at(i); p.enforced && p.state == limit.RoomNone {
@@ -268,22 +268,22 @@ func (v *reservation) await(ctx context.Context, k *clock, h *limit.Permits) (er
 			r.semaphore.Leave(c.waiter)
 			continue
 		}
-		switch r.semaphore.Wait(ctx, c.waiter, min(r.queueTimeout-time.Since(started), k.left())) {
+		switch r.semaphore.Wait(ctx, c.waiter, min(r.queueTimeout-time.Since(started), k.deadline.Left())) {
 		case limit.Acquired:
 			c.entry.counts.Wait.Add(1)
 			h.Add(r.semaphore)
 		case limit.WaitTimedOut:
-			if k.left() > 0 {
+			if k.deadline.Left() > 0 {
 				c.entry.counts.Reject.Add(1)
 				err = noPlace(r, true)
 				break
 			}
-			if k.byRule {
+			if k.deadline.ByRule {
 				k.timeout.counts.Reject.Add(1)
 			}
 			err = k.overdue(v.host)
 		case limit.CallEnded:
-			err = r.ended(ctx, "queued behind a concurrency limit of "+strconv.Itoa(r.maximum))
+			err = r.RefuseEnded(ctx, "queued behind a concurrency limit of "+strconv.Itoa(r.maximum))
 		}
 	}
 	return err
@@ -340,9 +340,9 @@ func (l *limitClaim) charge(c *Call) {
 // refuse returns the error of a rate limit.
 func (l *limitClaim) refuse(c *Call) error {
 	if l.keyless {
-		return l.entry.rule.refuse(code.InvalidArgument, code.ReasonMissingKey, l.entry.rule.key.missing(c)+" is required", 0)
+		return l.entry.rule.Refuse(code.InvalidArgument, code.ReasonMissingKey, l.entry.rule.key.missing(c)+" is required", 0)
 	}
-	return l.entry.rule.refuse(code.ResourceExhausted, code.ReasonRateLimited, "rate limited", l.wait)
+	return l.entry.rule.Refuse(code.ResourceExhausted, code.ReasonRateLimited, "rate limited", l.wait)
 }
 
 // noPlace returns the error of a concurrency limit. Its retry delay is a guess: once the queue has moved.
@@ -354,22 +354,5 @@ func noPlace(r *rule, waited bool) error {
 	case r.queue > 0:
 		what += " (queue full)"
 	}
-	return r.refuse(code.Unavailable, code.ReasonOverloaded, what, 100*time.Millisecond)
-}
-
-// shutBreaker is an enforced breaker that would refuse the call.
-type shutBreaker struct {
-	entry *entry
-	left  time.Duration // until it tries again
-}
-
-// shutBy returns the breaker of an entry if it refuses calls now, without asking it for one.
-func shutBy(e *entry, carriesOut bool) *shutBreaker {
-	if e == nil || e.breaker == nil || !carriesOut {
-		return nil
-	}
-	if left, shut := e.breaker.Blocked(); shut {
-		return &shutBreaker{e, left}
-	}
-	return nil
+	return r.Refuse(code.Unavailable, code.ReasonOverloaded, what, 100*time.Millisecond)
 }

@@ -365,7 +365,7 @@ func TestACallNeverOutlivesItsDeadline(t *testing.T) {
 			b := newBilling(t, rule)
 			b.answer = func(ctx context.Context, _ string, n int) error {
 				s := steps[n%len(steps)]
-				if sleep(ctx, s.takes) != nil {
+				if limit.Sleep(ctx, s.takes) != nil {
 					return until(ctx)
 				}
 				return s.err

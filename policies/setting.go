@@ -8,8 +8,8 @@ import (
 	"github.com/easymicro/easymicro/policies/limit"
 )
 
-// settingOf says in short what a rule demands.
-func settingOf(r *rule, kind config.Kind) string {
+// settingOf summarizes a kind of a rule: "500 per 1s, burst 1000".
+func settingOf(r *spec, kind config.Kind) string {
 	switch kind { //nolint:exhaustive // the others are not supported yet
 	case config.KindAccess:
 		return accessSetting(r.config.Access)
@@ -28,9 +28,9 @@ func settingOf(r *rule, kind config.Kind) string {
 	case config.KindTimeout:
 		return config.Duration(r.timeout).String()
 	case config.KindRetry:
-		return r.retry.setting()
+		return retrySetting(r.config.Retry)
 	case config.KindHedge:
-		return r.hedge.setting()
+		return hedgeSetting(r.config.Hedge)
 	case config.KindOutlierDetection:
 		return outlierSetting(r.outlier)
 	}
@@ -58,7 +58,7 @@ func accessSetting(a *config.Access) string {
 	return strings.Join(parts, "; ")
 }
 
-func rateLimitSetting(r *rule) string {
+func rateLimitSetting(r *spec) string {
 	c := r.config.RateLimit
 	text := fmt.Sprintf("%s per %s, burst %d", c.Rate, c.Per, r.limits.Rate.Burst)
 	if len(c.Key) > 0 {
@@ -89,4 +89,17 @@ func breakerSetting(s *limit.BreakerSettings) string {
 func outlierSetting(s *limit.OutlierSettings) string {
 	return fmt.Sprintf("an endpoint with %d failures in a row is left out for %s, then longer up to %s; at most %d%% of them",
 		s.Failures, config.Duration(s.BaseEjection), config.Duration(s.MaxEjection), s.MaxEjectPercent)
+}
+
+func retrySetting(c *config.Retry) string {
+	text := fmt.Sprintf("up to %d attempts on %s, %s", c.MaxAttempts, listed(c.RetryOn), c.FailMode)
+	if c.PerTryTimeout > 0 {
+		text += ", each for " + c.PerTryTimeout.String()
+	}
+	return text + fmt.Sprintf(", pauses up to %s, then up to %s, budget %s of the calls (%d retries per %s are always allowed)",
+		c.InitialBackoff, c.MaxBackoff, c.Budget, limit.MinRetries, config.Duration(limit.BudgetWindow))
+}
+
+func hedgeSetting(c *config.Hedge) string {
+	return fmt.Sprintf("another attempt each %s without an answer, up to %d, for %s", c.Delay, c.MaxAttempts, listed(c.Methods))
 }

@@ -107,7 +107,7 @@ func TestEnforceShareRefusesThatShareOfTheCallers(t *testing.T) {
 }
 
 func TestEnforceShareIsAnotherOneForEachRuleAndGoesByPeerForAnonymous(t *testing.T) {
-	a, b := &rule{name: "a", enforced: true, share: 0.5}, &rule{name: "b", enforced: true, share: 0.5}
+	a, b := &spec{name: "a", enforced: true, share: 0.5}, &spec{name: "b", enforced: true, share: 0.5}
 	same, peers := 0, make(map[bool]int)
 	for i := range 1000 {
 		c := from(fmt.Sprint("caller-", i))

@@ -3,10 +3,11 @@ package policies
 import (
 	"cmp"
 	"iter"
+	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/easymicro/easymicro/config"
@@ -15,54 +16,34 @@ import (
 
 // Snapshot is a compiled set of rules. It is immutable and safe for concurrent use; the state of its rules outlives it.
 type Snapshot struct {
-	revision      int
-	host          string
-	rules         []*rule
-	byName        map[string]*rule
-	guards        map[Target]*Guard
-	nothing       *Guard            // for methods without rules
-	aliases       map[string]string // to the name of the service
-	sink          *sink
-	orders        uint64 // given to limiters and semaphores of this snapshot and those before it
-	remote        func(service string) bool
-	upstreamNames []string // nil: any
-	allowed       []glob   // services behind a gateway; nil: any
+	activation
+	lineage
 
-	inbound   index // of the rules about calls that come in
-	outbound  index // of those about calls that go out
-	pool      *client.Pool
-	upstreams *ClientRules
+	revision   int
+	host       string
+	rules      []*rule
+	byName     map[string]*rule
+	guards     map[Target]*Guard
+	nothing    *Guard // for methods without rules
+	neighbours neighbours
+	inbound    index // of the rules about calls that come in
+	outbound   index // of those about calls that go out
+
+	compiling sync.Mutex                     // held while a guard below is compiled or dropped
 	resolved  readMostlyMap[Target, *Guard]  // of services that are not this host's
-	calling   readMostlyMap[calling, *Guard] // of upstreams
-	compiling sync.Mutex                     // held while one of these is made, or forgotten
-	flights   sync.Pool                      // of *flight, empty ones
+	calling   readMostlyMap[calling, *Guard] // of methods of upstreams
 
-	active     atomic.Bool
-	activating sync.Once
-	changes    []func()
+	clientRules ClientRules
+	calls       sync.Pool // of empty *clientCall
 }
 
 // Activate applies the limits of the snapshot to the state that it shares with the snapshots before it, so that they hold
 // for calls that still run under those, too. Call it right after the swap; otherwise the first call that enters one of the
 // guards does.
 func (s *Snapshot) Activate() {
-	if s == nil || s.active.Load() {
-		return
+	if s != nil && !s.active.Load() {
+		s.activate()
 	}
-	s.activating.Do(func() {
-		for _, change := range s.changes {
-			change()
-		}
-		s.changes = nil
-		s.pool.OnChange(s.endpointsChanged)
-		s.active.Store(true)
-	})
-}
-
-// nextOrder returns the position of a new limiter or semaphore in the order in which calls lock them.
-func (s *Snapshot) nextOrder() uint64 {
-	s.orders++
-	return s.orders
 }
 
 // Guard returns the guard of a method: never nil, except for a nil Snapshot.
@@ -78,13 +59,6 @@ func (s *Snapshot) Guard(t Target) *Guard {
 
 // Revision returns the revision that the snapshot was compiled for.
 func (s *Snapshot) Revision() int { return s.revision }
-
-// subject is the method that a guard is compiled for.
-type subject struct {
-	target   Target // by which rules match
-	upstream string // of calls to an upstream
-	counted  Target // by which it is counted: target, or Other for all beyond the bound
-}
 
 // calling is a method of an upstream.
 type calling struct {
@@ -116,7 +90,7 @@ func (s *Snapshot) Resolve(t Target) *Guard {
 	}
 	s.compiling.Lock()
 	defer s.compiling.Unlock()
-	return s.resolved.add(t, s.compileLate(of, &s.inbound), maxFound)
+	return s.resolved.add(t, s.compile(&of, s.inbound.match(t, "")), maxFound)
 }
 
 // guardOf returns the guard of a method of an upstream.
@@ -132,16 +106,15 @@ func (s *Snapshot) guardOf(upstream, service, method string) *Guard {
 	}
 	s.compiling.Lock() // until it is added: a later guard must not hold what forget drops
 	defer s.compiling.Unlock()
-	return s.calling.add(key, s.compileLate(of, &s.outbound), maxFound)
+	return s.calling.add(key, s.compile(&of, s.outbound.match(of.target, of.upstream)), maxFound)
 }
 
-// compileLate is called with compiling held.
-func (s *Snapshot) compileLate(of subject, rules *index) *Guard {
-	matching := rules.match(of.target, of.upstream)
+// compile returns the guard of a method that rules match. Once the snapshot is shared, the caller holds compiling.
+func (s *Snapshot) compile(of *subject, matching []candidate) *Guard {
 	if len(matching) == 0 {
 		return s.nothing
 	}
-	return newGuard(s, of, matching, time.Now())
+	return newGuard(&s.activation, s.host, of, matching)
 }
 
 // Explain shows which rules apply to a call of caller (empty: anonymous) from peer (zero: unknown), in evaluation order, and
@@ -157,10 +130,11 @@ func (s *Snapshot) Explain(t Target, caller string, peer netip.Addr) Explanation
 	}
 	matching := s.Guard(t).matching
 	of := subject{target: t, counted: t}
-	if s.guards[t] == nil && s.remote != nil && s.remote(t.Service) {
+	if s.guards[t] == nil && s.neighbours.remote != nil && s.neighbours.remote(t.Service) {
 		matching = s.inbound.match(t, "")
 	}
-	explain(s, &x, serverKinds, withLeftOut(s, matching, &of), &of, c)
+	x.Revision = s.revision
+	explain(&x, serverKinds, withExcepted(s.rules, matching, &of), &of, c)
 	return x
 }
 
@@ -174,7 +148,8 @@ func (s *Snapshot) ExplainUpstream(upstream, service, method, caller string) Exp
 	}
 	t := Target{Service: service, Method: method}
 	of := subject{target: t, upstream: upstream, counted: t}
-	explain(s, &x, clientKinds, withLeftOut(s, s.outbound.match(t, upstream), &of), &of, c)
+	x.Revision = s.revision
+	explain(&x, clientKinds, withExcepted(s.rules, s.outbound.match(t, upstream), &of), &of, c)
 	return x
 }
 
@@ -201,14 +176,14 @@ func (s *Snapshot) Rules() []RuleState {
 	for _, r := range s.rules {
 		state := RuleState{
 			Name: r.name, Description: r.config.Description, Mode: r.mode, EnforceShare: r.shareText(),
-			Position: r.config.Position("").String(), Expires: r.expires, Expired: r.expired(now), Targets: len(r.store.targets(r)), Kinds: []KindState{},
+			Position: r.config.Position("").String(), Expires: r.expires, Expired: r.expired(now), Targets: len(r.store.targets(&r.spec, &r.added)), Kinds: []KindState{},
 		}
 		for _, kind := range r.config.Kinds() {
 			k := KindState{
-				Kind: kind, Position: r.config.Position(string(kind)).String(), Setting: settingOf(r, kind), State: overallState(r, kind),
+				Kind: kind, Position: r.config.Position(string(kind)).String(), Setting: settingOf(&r.spec, kind), State: r.state(kind),
 			}
-			for _, t := range r.store.targets(r) {
-				k.Decisions.add(r.store.decisions(r, kind, t))
+			for _, t := range r.store.targets(&r.spec, &r.added) {
+				k.Decisions.add(r.store.decisions(&r.added, kind, t))
 			}
 			state.Kinds = append(state.Kinds, k)
 		}
@@ -222,18 +197,32 @@ func (s *Snapshot) State(rule string, kind config.Kind, t Target, caller string)
 	if s == nil || s.byName[rule] == nil {
 		return ""
 	}
-	r := s.byName[rule]
-	return stateFor(r, kind, &subject{target: t, counted: t}, cmp.Or(caller, Anonymous))
+	return s.byName[rule].stateFor(kind, &subject{target: t, counted: t}, cmp.Or(caller, Anonymous))
+}
+
+// live returns the rules that are neither off nor expired.
+func (s *Snapshot) live() []*rule {
+	if s == nil {
+		return nil
+	}
+	now := time.Now()
+	var live []*rule
+	for _, r := range s.rules {
+		if !r.off && !r.expired(now) {
+			live = append(live, r)
+		}
+	}
+	return live
 }
 
 // Limiters returns the rate limiters of all rules that are not off.
 func (s *Snapshot) Limiters() iter.Seq[LimiterStats] {
 	return func(yield func(LimiterStats) bool) {
-		for _, r := range liveRules(s) {
+		for _, r := range s.live() {
 			if r.limiter == nil {
 				continue
 			}
-			if !yield(limiterStats(r)) {
+			if !yield(r.limiterStats()) {
 				return
 			}
 		}
@@ -244,12 +233,12 @@ func (s *Snapshot) Limiters() iter.Seq[LimiterStats] {
 // the address of an endpoint or the name of an upstream, after the name of the upstream if the rule is for several.
 func (s *Snapshot) Breakers() iter.Seq[BreakerStats] {
 	return func(yield func(BreakerStats) bool) {
-		for _, r := range liveRules(s) {
+		for _, r := range s.live() {
 			if r.breaker == nil {
 				continue
 			}
-			for _, b := range r.store.breakersOf(r, nil) {
-				if !yield(breakerStats(r, b)) {
+			for _, b := range r.store.breakersOf(&r.added, nil) {
+				if !yield(r.breakerStats(b)) {
 					return
 				}
 			}
@@ -260,7 +249,7 @@ func (s *Snapshot) Breakers() iter.Seq[BreakerStats] {
 // Outliers returns the endpoints under outlier detection of all rules that are not off.
 func (s *Snapshot) Outliers() iter.Seq[OutlierStats] {
 	return func(yield func(OutlierStats) bool) {
-		for _, r := range liveRules(s) {
+		for _, r := range s.live() {
 			if r.outlier == nil {
 				continue
 			}
@@ -286,8 +275,8 @@ func (s *Snapshot) Decisions(yield func(rule string, kind config.Kind, method, d
 	}
 	for _, r := range s.rules {
 		for _, kind := range r.config.Kinds() {
-			for _, t := range r.store.targets(r) {
-				d, method := r.store.decisions(r, kind, t), t.String()
+			for _, t := range r.store.targets(&r.spec, &r.added) {
+				d, method := r.store.decisions(&r.added, kind, t), t.String()
 				yield(r.name, kind, method, "allow", d.Allow)
 				yield(r.name, kind, method, "reject", d.Reject)
 				yield(r.name, kind, method, "wait", d.Wait)
@@ -302,34 +291,7 @@ func (s *Snapshot) Unmatched() config.Problems {
 	if s == nil {
 		return nil
 	}
-	known := make(map[string][]string) // methods by service
-	for t := range s.guards {
-		known[t.Service] = append(known[t.Service], t.Method)
-	}
-	var problems config.Problems
-	for _, r := range s.rules {
-		switch {
-		case r.clientSide():
-			if p, idle := noUpstream(s, r); idle {
-				problems = append(problems, p)
-			}
-		case len(r.targets) == 0 && !mayBeRemote(s, r):
-			if leftOut(s, r) {
-				problems = append(problems, r.warning("match.except", "leaves out every method of this host that the rule matches: rule "+r.name+" does nothing here"))
-				continue
-			}
-			p, isAlias := namesAlias(r, s.aliases)
-			if !isAlias {
-				suggest := len(problems) < mostSuggestions
-				p = unmatchedBy(r, known, suggest)
-				for i := 0; suggest && i < len(r.services) && p.Suggestion == ""; i++ {
-					p.Suggestion = config.Suggest(r.services[i].text, allowedNames(s))
-				}
-			}
-			problems = append(problems, p)
-		}
-	}
-	return problems
+	return s.neighbours.unmatched(s.rules, slices.Collect(maps.Keys(s.guards)))
 }
 
 // ClientRules returns the client-side rules of the snapshot.
@@ -337,7 +299,10 @@ func (s *Snapshot) ClientRules() *ClientRules {
 	if s == nil {
 		return nil
 	}
-	return s.upstreams
+	if s.clientRules.current.Load() == nil {
+		s.clientRules.current.Store(s)
+	}
+	return &s.clientRules
 }
 
 // endpointsChanged drops the state of endpoints that are gone.
@@ -362,9 +327,4 @@ func (s *Snapshot) forget(upstream string) {
 		}
 	}
 	s.calling.drop(func(c calling) bool { return c.upstream == upstream })
-}
-
-// sink is where transitions go: the host's function of the last snapshot activated.
-type sink struct {
-	tell atomic.Pointer[func(Transition)]
 }

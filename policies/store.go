@@ -12,15 +12,30 @@ import (
 	"github.com/easymicro/easymicro/wire/client"
 )
 
-// maxFound is how many targets that Compile does not know have state of their own; the others share Other.
-const maxFound = 10_000
+// lineage is what successive snapshots share.
+type lineage struct {
+	sink   *sink
+	pool   *client.Pool
+	orders uint64 // given to their limiters and semaphores
+}
+
+// nextOrder returns the position of a new limiter or semaphore in the order in which calls lock them.
+func (l *lineage) nextOrder() uint64 {
+	l.orders++
+	return l.orders
+}
+
+// sink is where transitions go: the host's function of the last snapshot activated.
+type sink struct {
+	notify atomic.Pointer[func(Transition)]
+}
 
 // store is the state of a rule, shared by the rules of its name in successive snapshots. Compile adds the methods of this
 // host; calls add methods of other services and upstreams, and endpoints.
 type store struct {
 	sink  *sink
 	pool  *client.Pool
-	owner atomic.Pointer[rule] // of the snapshot in force
+	owner atomic.Pointer[spec] // the rule of the snapshot in force
 
 	mu sync.Mutex
 	methods
@@ -48,8 +63,8 @@ type breakerKey struct {
 }
 
 // newStore returns the store of a rule without a predecessor.
-func newStore(r *rule, s *Snapshot) *store {
-	st := &store{sink: s.sink, pool: s.pool}
+func newStore(r *spec, l *lineage) *store {
+	st := &store{sink: l.sink, pool: l.pool}
 	st.owner.Store(r)
 	return st
 }
@@ -57,12 +72,12 @@ func newStore(r *rule, s *Snapshot) *store {
 // notify returns the function that reports the events of one breaker, of the endpoints of one upstream, or of a limiter.
 func (st *store) notify(kind config.Kind, upstream string, target func(limit.Event) string) func(limit.Event) {
 	return func(e limit.Event) {
-		tell := st.sink.tell.Load()
-		if tell == nil {
+		notify := st.sink.notify.Load()
+		if notify == nil {
 			return
 		}
 		r := st.owner.Load()
-		(*tell)(Transition{
+		(*notify)(Transition{
 			Rule: r.name, Mode: r.mode, Kind: kind, Target: target(e), Upstream: upstream, From: e.From, To: e.To, Cause: e.Cause, At: e.At,
 		})
 	}
@@ -70,7 +85,7 @@ func (st *store) notify(kind config.Kind, upstream string, target func(limit.Eve
 
 // prepare returns the state of the methods of r that the store lacks. A method that calls found, and that is now of this
 // host, starts afresh. The store does not change: r may never come into force.
-func (st *store) prepare(r *rule) methods {
+func (st *store) prepare(r *spec) methods {
 	m := methods{counters: make(map[counterKey]*limit.Counter), breakers: make(map[breakerKey]*limit.Breaker)}
 	before := make(map[Target]bool)
 	for _, t := range st.owner.Load().targets {
@@ -92,9 +107,9 @@ func (st *store) prepare(r *rule) methods {
 	return m
 }
 
-// adopt makes the store that of r, whose snapshot comes into force: what r has no use for is dropped, and breakers change
-// to its settings.
-func (st *store) adopt(r *rule) {
+// adopt hands the store, with the methods that prepare returned, to r, whose snapshot comes into force. State that r does not
+// need is dropped, and breakers change to its settings.
+func (st *store) adopt(r *spec, added *methods) {
 	before := st.owner.Swap(r)
 	st.mu.Lock()
 	kinds := r.config.Kinds()
@@ -122,7 +137,7 @@ func (st *store) adopt(r *rule) {
 	}
 	old := slices.Collect(maps.Values(st.breakers))
 	endpoints := slices.Collect(maps.Values(st.endpoints))
-	st.add(&r.added)
+	st.add(added)
 	st.mu.Unlock()
 	if before.breaker == r.breaker || before.breaker != nil && r.breaker != nil && *before.breaker == *r.breaker {
 		return
@@ -166,10 +181,10 @@ func grow[K comparable, V any](m *map[K]V, maximum int, key, other K, create fun
 }
 
 // counter returns the counter of a kind for a method; there is one, whatever the upstream is called.
-func (st *store) counter(r *rule, kind config.Kind, t Target) *limit.Counter {
+func (st *store) counter(added *methods, kind config.Kind, t Target) *limit.Counter {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	if n := st.lookup(r, kind, t); n != nil {
+	if n := st.lookup(added, kind, t); n != nil {
 		return n
 	}
 	if !st.isFound[t] {
@@ -197,13 +212,13 @@ func (st *store) counter(r *rule, kind config.Kind, t Target) *limit.Counter {
 }
 
 // lookup returns the counter of a kind for a method, or nil.
-func (st *store) lookup(r *rule, kind config.Kind, t Target) *limit.Counter {
+func (st *store) lookup(added *methods, kind config.Kind, t Target) *limit.Counter {
 	key := counterKey{kind, t}
-	return cmp.Or(r.added.counters[key], st.counters[key])
+	return cmp.Or(added.counters[key], st.counters[key])
 }
 
 // settings returns those of the rule in force, or of r, a replaced rule under which calls still run.
-func (st *store) settings(r *rule) *limit.BreakerSettings {
+func (st *store) settings(r *spec) *limit.BreakerSettings {
 	return cmp.Or(st.owner.Load().breaker, r.breaker)
 }
 
@@ -214,7 +229,7 @@ func (st *store) newBreaker(settings *limit.BreakerSettings, upstream, name stri
 
 // breaker returns the breaker of a method or of an upstream. Methods beyond the bound share one: for each upstream if the
 // rule names its upstreams, otherwise for all of them, since the number of names is unlimited.
-func (st *store) breaker(r *rule, upstream string, t Target) *limit.Breaker {
+func (st *store) breaker(r *spec, added *methods, upstream string, t Target) *limit.Breaker {
 	key := breakerKey{scope: r.scope, upstream: upstream}
 	other := key
 	if r.clientSide() && (r.scope == config.ScopeUpstream || !allExact(r.upstreams)) {
@@ -225,7 +240,7 @@ func (st *store) breaker(r *rule, upstream string, t Target) *limit.Breaker {
 	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	if b := r.added.breakers[key]; b != nil {
+	if b := added.breakers[key]; b != nil {
 		return b
 	}
 	owner := st.owner.Load()
@@ -243,7 +258,7 @@ func (st *store) breaker(r *rule, upstream string, t Target) *limit.Breaker {
 }
 
 // endpointBreakers returns the breakers of the endpoints of an upstream.
-func (st *store) endpointBreakers(r *rule, upstream string) *limit.PerEndpoint[*limit.Breaker] {
+func (st *store) endpointBreakers(r *spec, upstream string) *limit.PerEndpoint[*limit.Breaker] {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	return grow(&st.endpoints, maxFound, upstream, Other, func(upstream string) *limit.PerEndpoint[*limit.Breaker] {
@@ -314,12 +329,12 @@ func (st *store) forget(upstream string) {
 }
 
 // targets returns the methods under r: those of this host, and those found by calls.
-func (st *store) targets(r *rule) []Target {
+func (st *store) targets(r *spec, added *methods) []Target {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	all := slices.Clone(r.targets)
 	for _, t := range st.found {
-		if r.added.counters == nil || !slices.Contains(r.targets, t) { // not adopted yet
+		if added.counters == nil || !slices.Contains(r.targets, t) { // not adopted yet
 			all = append(all, t)
 		}
 	}
@@ -327,10 +342,10 @@ func (st *store) targets(r *rule) []Target {
 }
 
 // decisions returns those on a method.
-func (st *store) decisions(r *rule, kind config.Kind, t Target) Decisions {
+func (st *store) decisions(added *methods, kind config.Kind, t Target) Decisions {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	n := st.lookup(r, kind, t)
+	n := st.lookup(added, kind, t)
 	if n == nil {
 		return Decisions{}
 	}
@@ -338,10 +353,10 @@ func (st *store) decisions(r *rule, kind config.Kind, t Target) Decisions {
 }
 
 // breakersOf returns the breakers that of selects, or all if it is nil, ordered by what they are for.
-func (st *store) breakersOf(r *rule, of func(upstream string, t Target) bool) []namedBreaker {
+func (st *store) breakersOf(added *methods, of func(upstream string, t Target) bool) []namedBreaker {
 	var all []namedBreaker
 	st.mu.Lock()
-	for _, m := range [...]map[breakerKey]*limit.Breaker{st.breakers, r.added.breakers} {
+	for _, m := range [...]map[breakerKey]*limit.Breaker{st.breakers, added.breakers} {
 		for k, b := range m {
 			if of == nil || of(k.upstream, k.target) {
 				all = append(all, namedBreaker{b, k.upstream})
@@ -396,4 +411,16 @@ func (st *store) retries(upstream string) (calls, retries int) {
 		}
 	}
 	return calls, retries
+}
+
+// namedBreaker is a breaker with its upstream.
+type namedBreaker struct {
+	*limit.Breaker
+	upstream string
+}
+
+func outlierStats(r *spec, upstream string, s limit.OutlierStats) OutlierStats {
+	return OutlierStats{
+		r.name, r.targetText(upstream, s.Address), upstream, s.Address, r.enforced, s.Ejected, s.Since, s.EjectedFor, s.Cause, s.Ejections,
+	}
 }

@@ -17,8 +17,9 @@ type Ticket struct {
 
 // holding is the part of a Ticket that Enter resets. Resetting the reservation would cost as much as a limit.
 type holding struct {
-	guard *Guard
 	clock
+	host       string
+	ruled      bool // Enter has met rules
 	admissions limit.Admissions
 	held       limit.Permits
 
@@ -31,29 +32,25 @@ type holding struct {
 }
 
 // Deadline returns when the call must be answered: the earlier of the rules' timeout and the caller's own deadline.
-func (t *Ticket) Deadline() (time.Time, bool) { return t.deadline, !t.deadline.IsZero() }
+func (t *Ticket) Deadline() (time.Time, bool) { return t.deadline.At, !t.deadline.At.IsZero() }
 
 // RuleDeadline returns Deadline if a rule of this host set it, and zero if the caller did.
 func (t *Ticket) RuleDeadline() time.Time {
-	if !t.byRule {
+	if !t.deadline.ByRule {
 		return time.Time{}
 	}
-	return t.deadline
+	return t.deadline.At
 }
 
 // Late returns the error to answer with at the deadline. It settles the breaker, except for whether the call is slow, which
 // is known once it has run that long, or at Done; the call stays in flight until Done. Late may be called while the handler
 // runs and from another goroutine, but not once t is reused.
 func (t *Ticket) Late() *code.Error {
-	host := ""
-	if t.guard != nil {
-		host = t.guard.snapshot.host
-	}
-	err := t.overdue(host)
+	err := t.overdue(t.host)
 	if t.settled.Swap(true) {
 		return err
 	}
-	if t.byRule {
+	if t.deadline.ByRule {
 		t.timeout.counts.Reject.Add(1)
 	}
 	t.overtimes = t.admissions.Late(err, t.callers(err))
@@ -80,11 +77,11 @@ func (t *Ticket) returned() {
 // breaker does not count a peer's refusals), or INTERNAL for a panic. It ends the call for concurrency limits, and settles
 // the breaker if Late has not. Further calls do nothing.
 func (t *Ticket) Done(err error) {
-	if t.guard.empty() || t.over.Swap(true) {
+	if !t.ruled || t.over.Swap(true) {
 		return
 	}
 	t.held.Release()
-	t.shadowed = t.countSoft()
+	t.shadowed = t.countShadow()
 	if t.settled.Swap(true) {
 		t.returned()
 		return
@@ -108,7 +105,9 @@ func (t *Ticket) abandon() {
 func (t *Ticket) settle(err error) { t.admissions.Settle(err, t.callers(err), false) }
 
 // callers reports whether an error may come from the deadline that the caller set.
-func (t *Ticket) callers(err error) bool { return !t.byRule && t.pastDeadline(err) }
+func (t *Ticket) callers(err error) bool {
+	return err != nil && !t.deadline.ByRule && t.deadline.Passed()
+}
 
 // Shadowed returns the timeouts in shadow that would have ended the call, once Done has returned.
 func (t *Ticket) Shadowed() []ShadowRefusal { return t.shadowed }

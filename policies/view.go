@@ -97,11 +97,6 @@ type LimiterStats struct {
 	MissingKey uint64      `json:"missing_key"` // keyed: calls without the metadata of the key
 }
 
-func limiterStats(r *rule) LimiterStats {
-	s := r.limiter.Stats()
-	return LimiterStats{r.name, r.mode, s.Keyed, s.Tokens, s.Burst, s.Keys, s.Overflow, s.MissingKey}
-}
-
 // The states of a rate limiter that a Transition can report.
 const (
 	LimiterKeyed    = limit.StateKeyed    // each key has a bucket of its own
@@ -121,11 +116,6 @@ type BreakerStats struct {
 	Transitions map[string]uint64 `json:"transitions,omitempty"` // by resulting state
 }
 
-func breakerStats(r *rule, b namedBreaker) BreakerStats {
-	s := b.Stats()
-	return BreakerStats{r.name, r.mode, b.upstream, b.Name(), s.State, s.Since, s.OpenFor, s.Cause, s.Transitions}
-}
-
 // OutlierStats is the state of one endpoint under outlier detection.
 type OutlierStats struct {
 	Rule       string
@@ -138,10 +128,4 @@ type OutlierStats struct {
 	EjectedFor time.Duration // remaining time
 	Cause      string        // of the last ejection
 	Ejections  uint64
-}
-
-func outlierStats(r *rule, upstream string, s limit.OutlierStats) OutlierStats {
-	return OutlierStats{
-		r.name, r.targetText(upstream, s.Address), upstream, s.Address, r.enforced, s.Ejected, s.Since, s.EjectedFor, s.Cause, s.Ejections,
-	}
 }

@@ -58,8 +58,9 @@ var layout = map[string]row{
 		ours:   []string{"wire/code"},
 		others: []string{"github.com/sony/gobreaker/v2", "github.com/juju/ratelimit"},
 	},
+	"policies/outgoing": {ours: []string{"config", "policies/limit", "wire/client", "wire/code"}},
 	"policies": {
-		ours:   []string{"config", "policies/limit", "wire/client", "wire/code", "wire/wildcard"},
+		ours:   []string{"config", "policies/limit", "policies/outgoing", "wire/client", "wire/code", "wire/wildcard"},
 		others: []string{"github.com/cespare/xxhash/v2"},
 	},
 	"schema": {

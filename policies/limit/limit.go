@@ -6,6 +6,9 @@
 package limit
 
 import (
+	"context"
+	"errors"
+	"math"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -29,6 +32,41 @@ func (n *Counter) Refuse(enforced bool) bool {
 		n.Shadow.Add(1)
 	}
 	return enforced
+}
+
+// Origin is what a refusal reports about where it comes from.
+type Origin struct {
+	Rule string // name@rN
+	Host string
+}
+
+// Refuse returns the error of a refusal.
+func (o *Origin) Refuse(c code.Code, reason, what string, retryAfter time.Duration) *code.Error {
+	return code.Refuse(c, reason, what, o.Rule, o.Host, RoundUp(retryAfter))
+}
+
+// RefuseOpen returns the error of an open breaker.
+func (o *Origin) RefuseOpen(left time.Duration) error {
+	return o.Refuse(code.Unavailable, code.ReasonBreakerOpen, "circuit breaker open", left)
+}
+
+// RefuseEnded returns the error of a call that ended while it waited.
+func (o *Origin) RefuseEnded(ctx context.Context, what string) error {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return o.Refuse(code.DeadlineExceeded, code.ReasonTimeout, "deadline passed while "+what, 0)
+	}
+	return o.Refuse(code.Cancelled, code.ReasonCancelled, "cancelled while "+what, 0)
+}
+
+// RoundUp rounds up to whole milliseconds, in which retry delays travel: a retry that comes too early is refused again.
+func RoundUp(d time.Duration) time.Duration {
+	switch {
+	case d <= 0:
+		return 0
+	case d > math.MaxInt64-time.Millisecond:
+		return d
+	}
+	return (d + time.Millisecond - 1).Truncate(time.Millisecond)
 }
 
 // describe returns the code of an error and its text, shortened.

@@ -1,0 +1,373 @@
+package outgoing
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"slices"
+	"time"
+
+	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/policies/limit"
+	"github.com/easymicro/easymicro/wire/code"
+)
+
+// attempt sends a call once. It implements client.EndpointFilter.
+type attempt struct {
+	flight *Flight
+	slot   int
+
+	outcome  outcome // of a hedged call
+	panicked error
+
+	admissions limit.Admissions // by breakers of scope method and upstream
+	level      level
+	redialled  bool
+	perTry     time.Time // the end of perTryTimeout, if it ends the attempt
+
+	// Under the lock of the flight, since other attempts read address:
+	address string // in use
+	uses    []use
+	fewUses [1]use
+
+	attempted     []string // endpoints that were tried
+	fewAttempted  [2]string
+	earlierRounds int // of attempted, those before this round
+
+	excludedTried   bool // endpoints were refused because the call uses them or tried them before
+	excludedEjected bool
+	open            *Breaker
+	openFor         time.Duration // the shortest time of the open breakers
+}
+
+// level is how strictly an attempt selects endpoints: less and less while there is none.
+type level int
+
+const (
+	strict         level = iota
+	reuseTried           // allows endpoints that were tried or are in use
+	includeEjected       // allows ejected ones, too
+)
+
+// run makes the attempt.
+func (a *attempt) run(ctx context.Context) outcome {
+	f := a.flight
+	if a != &f.first { // which Admit has let in
+		refusal := a.enter()
+		f.Notify()
+		if refusal != nil {
+			return outcome{err: refusal, refused: true}
+		}
+	}
+	a.admissions.Start(a.probeTime)
+	sending := ctx
+	if f.Retry != nil {
+		if d := f.Retry.perTry; d > 0 && d < f.Deadline.Left() {
+			var cancel context.CancelFunc
+			sending, cancel = context.WithTimeout(ctx, d)
+			defer cancel()
+			a.perTry, _ = sending.Deadline()
+		}
+	}
+	defer a.abandon()
+	o := a.send(sending)
+	if o.refused {
+		return o
+	}
+	a.admissions.Settle(o.err, a.callerTimedOut(o.err), true)
+	if !a.perTry.IsZero() && code.Of(o.err) == code.DeadlineExceeded && ctx.Err() == nil && limit.Reached(a.perTry) {
+		o.perTry = true
+		o.err = f.Retry.Refuse(code.DeadlineExceeded, code.ReasonTimeout,
+			"attempt timed out after "+config.Duration(f.Retry.perTry).String(), 0)
+	}
+	return o
+}
+
+// enter asks the breakers of scope method and upstream.
+func (a *attempt) enter() error {
+	f := a.flight
+	for slot := range f.Breakers {
+		c := &f.Breakers[slot]
+		if c.Breaker == nil || c.Shared == nil {
+			continue
+		}
+		admission, left, ok := c.Shared.Allow()
+		switch {
+		case ok:
+			c.Counts.Allow.Add(1)
+			a.admissions.Add(slot, admission)
+		case f.refuses(slot):
+			return c.RefuseOpen(left)
+		}
+	}
+	return nil
+}
+
+// send has the client send the call, and selects endpoints less strictly while there is none.
+func (a *attempt) send(ctx context.Context) outcome {
+	f := a.flight
+	if !f.filters {
+		err := f.Call.Attempt(ctx, a.slot, nil)
+		if ctx.Err() == nil && a.redial(err) {
+			err = f.Call.Attempt(ctx, a.slot, nil)
+		}
+		return outcome{err: err}
+	}
+	a.attempted, a.uses = a.fewAttempted[:0], a.fewUses[:0]
+	for {
+		err := f.Call.Attempt(ctx, a.slot, a)
+		if err == nil || ctx.Err() != nil || !noEndpoint(err) {
+			return outcome{err: err}
+		}
+		if len(a.attempted) == 0 && a.redial(err) { // it may have asked about others, and been refused
+			a.nextRound()
+			continue
+		}
+		if !a.asked() && code.From(err).Reason == code.ReasonNoEndpoint {
+			a.unreached(err)
+		}
+		switch {
+		case a.excludedTried && a.level < reuseTried:
+			a.level = reuseTried
+		case a.excludedEjected && a.level < includeEjected:
+			a.level = includeEjected
+		case a.open != nil && len(a.attempted) == 0:
+			return outcome{refused: true, err: a.open.Refuse(code.Unavailable, code.ReasonBreakerOpen,
+				"circuit breaker open for all endpoints of "+f.Call.Upstream(), a.openFor)}
+		default:
+			return outcome{err: err}
+		}
+		a.nextRound()
+	}
+}
+
+// nextRound prepares for asking once more about the endpoints that were not tried.
+func (a *attempt) nextRound() {
+	a.earlierRounds, a.excludedTried, a.excludedEjected, a.open, a.openFor = len(a.attempted), false, false, nil, 0
+}
+
+// asked reports whether the client has asked about an endpoint.
+func (a *attempt) asked() bool {
+	return len(a.attempted) > 0 || a.excludedTried || a.excludedEjected || a.open != nil
+}
+
+// noEndpoint reports whether an attempt failed because no endpoint was left, or those that could be reached are draining.
+func noEndpoint(err error) bool {
+	reason := code.From(err).Reason
+	return reason == code.ReasonNoEndpoint || reason == code.ReasonDraining
+}
+
+// abandon gives back what the attempt still holds.
+func (a *attempt) abandon() {
+	a.admissions.Settle(limit.ErrExcluded, false, true)
+	f := a.flight
+	f.mu.Lock()
+	uses := a.uses
+	a.uses, a.address = nil, ""
+	f.mu.Unlock()
+	for i := range uses {
+		a.settle(&uses[i], limit.ErrExcluded)
+	}
+}
+
+// probeGrace is how much longer than its time a probe may take: the end of the attempt itself shows more.
+const probeGrace = 20 * time.Millisecond
+
+// probeTime returns how long a probe through a breaker may take, and the outcome of one that takes longer.
+func (a *attempt) probeTime() (d time.Duration, outcome error) {
+	f := a.flight
+	d, outcome = f.Deadline.ProbeTime()
+	if f.Retry != nil {
+		if perTry := f.Retry.perTry; perTry > 0 && (d == 0 || perTry < d) {
+			d, outcome = perTry, limit.ErrProbeTimeout
+		}
+	}
+	if d > 0 {
+		d += probeGrace
+	}
+	return d, outcome
+}
+
+// callerTimedOut reports whether an error may come from the caller's own deadline. perTryTimeout ends an attempt only
+// where it is sooner.
+func (a *attempt) callerTimedOut(err error) bool {
+	d := a.flight.Deadline
+	return err != nil && d.ByCaller() && a.perTry.IsZero() && limit.Reached(d.At)
+}
+
+// land runs an attempt on a goroutine of its own and sends it to landed, however it ends: a panic is for the goroutine of
+// the call, which may recover from it.
+func (a *attempt) land(ctx context.Context, landed chan<- *attempt) {
+	a.outcome = outcome{err: code.Errorf(code.Internal, "an attempt has ended without an outcome")} // by runtime.Goexit
+	defer func() {
+		if r := recover(); r != nil {
+			a.panicked = fmt.Errorf("a hedged attempt: %s\n%s", code.PanicText(r), debug.Stack())
+		}
+		landed <- a
+	}()
+	a.outcome = a.run(ctx)
+}
+
+// redial makes a client in backoff dial now, once, if the attempt is a probe of a breaker: it would otherwise fail without
+// testing anything.
+func (a *attempt) redial(err error) bool {
+	if err == nil || a.redialled || !code.From(err).Unreached() {
+		return false
+	}
+	c := &a.flight.Breakers[0]
+	switch {
+	case c.Breaker == nil || !c.Enforced:
+	case c.Endpoints != nil:
+		a.redialled = a.flight.Call.Redial(a.slot, func(address string) bool { return c.Endpoints.Of(address).WouldProbe() })
+	case a.admissions.Probing():
+		a.redialled = a.flight.Call.Redial(a.slot, nil)
+	}
+	return a.redialled
+}
+
+// use is the use of an endpoint.
+type use struct {
+	address    string
+	admissions limit.Admissions
+	outliers   [2]*limit.Outlier
+}
+
+// Admit is part of client.EndpointFilter.
+func (a *attempt) Admit(address string) bool {
+	if !a.take(address) {
+		return false
+	}
+	u := use{address: address}
+	if !a.askOutliers(&u) || !a.askBreakers(&u) {
+		u.admissions.Settle(limit.ErrExcluded, false, true)
+		a.release(address)
+		return false
+	}
+	u.admissions.Start(a.probeTime)
+	a.attempted = append(a.attempted, address)
+	f := a.flight
+	f.mu.Lock()
+	a.uses = append(a.uses, u)
+	f.mu.Unlock()
+	return true
+}
+
+// take reserves an endpoint, unless the attempt must not use it.
+func (a *attempt) take(address string) bool {
+	f := a.flight
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if slices.Contains(a.attempted[:a.earlierRounds], address) {
+		return false
+	}
+	if a.level == strict && f.isTaken(a, address) {
+		a.excludedTried = true
+		return false
+	}
+	a.address = address
+	return true
+}
+
+func (a *attempt) release(address string) {
+	f := a.flight
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if a.address == address {
+		a.address = ""
+	}
+}
+
+func (a *attempt) askOutliers(u *use) bool {
+	for i := range a.flight.Outliers {
+		c := &a.flight.Outliers[i]
+		if c.Outliers == nil {
+			continue
+		}
+		e := c.State.Endpoints.Of(u.address)
+		u.outliers[i] = e
+		switch {
+		case c.State.Admit(e):
+			c.Counts.Allow.Add(1)
+		case a.level == includeEjected && c.Enforced:
+			c.Counts.Allow.Add(1)
+		case c.Counts.Refuse(c.Enforced):
+			a.excludedEjected = true
+			return false
+		}
+	}
+	return true
+}
+
+func (a *attempt) askBreakers(u *use) bool {
+	for slot := range a.flight.Breakers {
+		c := &a.flight.Breakers[slot]
+		if c.Breaker == nil || c.Endpoints == nil {
+			continue
+		}
+		b := c.Endpoints.Of(u.address)
+		admission, left, ok := b.Allow()
+		b.Notify()
+		switch {
+		case ok:
+			c.Counts.Allow.Add(1)
+			u.admissions.Add(slot, admission)
+		case c.Counts.Refuse(c.Enforced):
+			if a.open == nil || left < a.openFor {
+				a.open, a.openFor = c.Breaker, left
+			}
+			return false
+		}
+	}
+	return true
+}
+
+// Settle is part of client.EndpointFilter.
+func (a *attempt) Settle(address string, err error) {
+	f := a.flight
+	f.mu.Lock()
+	i := slices.IndexFunc(a.uses, func(u use) bool { return u.address == address })
+	if i < 0 {
+		f.mu.Unlock()
+		return
+	}
+	u := a.uses[i]
+	a.uses = slices.Delete(a.uses, i, i+1)
+	if a.address == address {
+		a.address = ""
+	}
+	f.mu.Unlock()
+	a.settle(&u, err)
+}
+
+func (a *attempt) settle(u *use, err error) {
+	callerTimedOut := a.callerTimedOut(err)
+	u.admissions.Settle(err, callerTimedOut, true)
+	for i, e := range u.outliers {
+		if e == nil {
+			continue
+		}
+		outcome := err
+		if err != limit.ErrExcluded { //nolint:errorlint // our own sentinel, never wrapped
+			outcome = limit.Verdict(err, limit.DefaultFailOn, callerTimedOut)
+		}
+		c := &a.flight.Outliers[i]
+		c.State.Report(e, c.Settings, outcome)
+	}
+}
+
+// unreached charges a call that found no connection to every endpoint: a client in backoff picks none, and so never calls
+// Admit.
+func (a *attempt) unreached(err error) {
+	f := a.flight
+	for _, address := range f.Pool.Endpoints(f.Call.Upstream(), f.Call.Service()) {
+		u := use{address: address}
+		if !a.askOutliers(&u) || !a.askBreakers(&u) {
+			u.admissions.Settle(limit.ErrExcluded, false, true)
+			continue
+		}
+		a.attempted = append(a.attempted, address)
+		u.admissions.Start(a.probeTime)
+		a.settle(&u, err)
+	}
+	a.excludedTried, a.excludedEjected = false, false // selecting less strictly would find none either
+}

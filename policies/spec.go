@@ -1,0 +1,283 @@
+package policies
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"net/netip"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/policies/limit"
+	"github.com/easymicro/easymicro/policies/outgoing"
+	"github.com/easymicro/easymicro/wire/code"
+)
+
+// spec is a rule as compiled from its configuration, without state.
+type spec struct {
+	limit.Origin
+
+	config   *config.Rule
+	name     string
+	mode     config.Mode
+	enforced bool
+	off      bool
+	share    float64 // of the callers for whom it is enforced
+	expires  time.Time
+
+	services, methods []glob
+	upstreams         []glob // not empty: the rule is client-side
+	callers           patternSet
+	peers             []netip.Prefix
+	except            []*exception
+	targets           []Target               // methods of this host that it matches
+	access            map[string]*accessList // by method
+
+	key           limitKey
+	refuseKeyless bool // calls without the metadata of the key
+	limits        limit.RateLimits
+	maxWait       time.Duration // 0: reject at once
+	maximum       int           // of calls in flight
+	queue         int
+	queueTimeout  time.Duration
+	breaker       *limit.BreakerSettings
+	scope         string // of breakers
+	timeout       time.Duration
+	retry         *outgoing.RetrySettings
+	hedge         *outgoing.HedgeSettings
+	outlier       *limit.OutlierSettings
+}
+
+func newSpec(c *config.Rule, revision int, host string) (*spec, error) {
+	r := &spec{
+		config: c, name: c.Name, mode: c.Mode, Origin: limit.Origin{Rule: c.Name + "@r" + strconv.Itoa(revision), Host: host},
+		enforced: c.Mode != config.Shadow && c.Mode != config.Off, off: c.Mode == config.Off,
+		share: 1, expires: c.Expires,
+		services: compileGlobs(c.Match.Service), methods: compileGlobs(c.Match.Method), callers: newPatternSet(c.Match.Caller),
+		upstreams: compileGlobs(c.Match.Upstream),
+		access:    make(map[string]*accessList),
+		scope:     config.ScopeMethod,
+	}
+	if c.EnforceShare != nil {
+		r.share = float64(*c.EnforceShare)
+	}
+	var err error
+	if r.peers, err = parseNetworks(c.Match.Peer); err != nil {
+		return nil, err
+	}
+	if r.except, err = compileExceptions(c.Match.Except); err != nil {
+		return nil, err
+	}
+	r.setRateLimit(c.RateLimit)
+	if k := c.Concurrency; k != nil {
+		r.maximum, r.queue, r.queueTimeout = k.Max, k.Queue, k.QueueTimeout.Std()
+	}
+	if c.CircuitBreaker != nil {
+		if r.breaker, err = newBreakerSettings(c.CircuitBreaker); err != nil {
+			return nil, err
+		}
+	}
+	if c.Timeout != nil {
+		r.timeout = c.Timeout.Std()
+	}
+	if r.clientSide() {
+		if err := r.setClientSide(c); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+func (r *spec) setRateLimit(c *config.RateLimit) {
+	if c == nil {
+		return
+	}
+	r.key, r.refuseKeyless = newLimitKey(c.Key), c.OnMissingKey == config.OnMissingKeyRefuse
+	r.limits = limit.RateLimits{Rate: limit.NewRate(float64(c.Rate), c.Per.Std(), c.Burst), MaxKeys: c.MaxKeys}
+	if c.OnExceed == config.OnExceedWait {
+		r.maxWait = c.MaxWait.Std()
+	}
+}
+
+// setClientSide compiles the kinds that only calls to upstreams have.
+func (r *spec) setClientSide(c *config.Rule) error {
+	if c.CircuitBreaker != nil {
+		r.scope = cmp.Or(c.CircuitBreaker.Scope, config.ScopeEndpoint)
+	}
+	if c.Retry != nil {
+		on, err := codeBits(c.Retry.RetryOn)
+		if err != nil {
+			return fmt.Errorf("retry.retryOn: %w", err)
+		}
+		r.retry = outgoing.NewRetrySettings(c.Retry, on)
+	}
+	if c.Hedge != nil {
+		r.hedge = outgoing.NewHedgeSettings(c.Hedge)
+	}
+	if o := c.OutlierDetection; o != nil {
+		r.outlier = &limit.OutlierSettings{
+			Failures: int32(o.ConsecutiveFailures), Interval: o.Interval.Std(), BaseEjection: o.BaseEjectionTime.Std(),
+			MaxEjection: o.MaxEjectionTime.Std(), MaxEjectPercent: o.MaxEjectionPercent,
+		}
+	}
+	return nil
+}
+
+func newBreakerSettings(c *config.CircuitBreaker) (*limit.BreakerSettings, error) {
+	on, err := codeBits(c.FailOn)
+	if err != nil {
+		return nil, fmt.Errorf("circuitBreaker.failOn: %w", err)
+	}
+	return &limit.BreakerSettings{
+		Window: c.Window.Std(), OpenTimeout: c.OpenTimeout.Std(), HalfOpenRequests: c.HalfOpenRequests, MinRequests: c.MinRequests,
+		FailureRate: float64(c.FailureRate), ConsecutiveFailures: c.ConsecutiveFailures,
+		SlowCallDuration: c.SlowCallDuration.Std(), SlowCallRate: float64(c.SlowCallRate), FailOn: on,
+	}, nil
+}
+
+// codeBits returns a bit for each code.
+func codeBits(names []string) (bits uint32, err error) {
+	for _, name := range names {
+		c, ok := code.Parse(name)
+		if !ok {
+			return 0, fmt.Errorf("unknown code %q", name)
+		}
+		bits |= 1 << c
+	}
+	return bits, nil
+}
+
+// clientSide reports whether the rule is for calls to upstreams.
+func (r *spec) clientSide() bool { return len(r.upstreams) > 0 }
+
+// targetText names a target of an upstream: by itself if the rule is for one upstream, otherwise after the upstream.
+func (r *spec) targetText(upstream, name string) string {
+	if len(r.upstreams) == 1 && r.upstreams[0].exact {
+		return name
+	}
+	return upstream + " " + name
+}
+
+// matchesTarget returns how narrowly the rule matches a method, of an upstream for client-side rules, if it does.
+func (r *spec) matchesTarget(t Target, upstream string) (rank, bool) {
+	at, ok := r.names(t, upstream)
+	return at, ok && !r.leavesOut(t, upstream)
+}
+
+// names is matchesTarget without the exceptions.
+func (r *spec) names(t Target, upstream string) (rank, bool) {
+	called := absent
+	if r.clientSide() {
+		var ok bool
+		if called, ok = narrowest(r.upstreams, upstream); !ok {
+			return rank{}, false
+		}
+	}
+	service, ok := narrowest(r.services, t.Service)
+	if !ok {
+		return rank{}, false
+	}
+	method, ok := narrowest(r.methods, t.Method)
+	return rank{service: service, method: method, upstream: called}, ok
+}
+
+func (r *spec) expired(now time.Time) bool { return !r.expires.IsZero() && !now.Before(r.expires) }
+
+// accessFor returns the access list for a method: one for all methods if no entry names any, since lists may be long and
+// methods many.
+func (r *spec) accessFor(method string) *accessList {
+	a := r.config.Access
+	namesMethods := func(e config.AccessEntry) bool { return len(e.Methods) > 0 }
+	if !slices.ContainsFunc(a.Allow, namesMethods) && !slices.ContainsFunc(a.Deny, namesMethods) {
+		method = ""
+	}
+	l := r.access[method]
+	if l == nil {
+		l = &accessList{allow: callersOf(a.Allow, method), deny: callersOf(a.Deny, method), onlyAllowed: len(a.Allow) > 0}
+		if len(r.access) < maxFound {
+			r.access[method] = l
+		}
+	}
+	return l
+}
+
+// leavesOut reports whether exceptions leave no call of a method to the rule.
+func (r *spec) leavesOut(t Target, upstream string) bool {
+	return slices.ContainsFunc(r.except, func(x *exception) bool { return x.ofAll() && x.matchesTarget(t, upstream) })
+}
+
+// exceptionsOf returns the exceptions for some of the calls of a method.
+func (r *spec) exceptionsOf(t Target, upstream string) (list []*exception) {
+	for _, x := range r.except {
+		if x.matchesTarget(t, upstream) {
+			list = append(list, x)
+		}
+	}
+	return list
+}
+
+// enforcedFor reports whether the rule is enforced for a call: by its mode, and with enforceShare by the caller, or the peer
+// of anonymous callers. The hash includes the name of the rule, so that rules affect different callers.
+func (r *spec) enforcedFor(c *Call) bool {
+	if r.share >= 1 || !r.enforced {
+		return r.enforced
+	}
+	return shareOf(r.name, c) < r.share
+}
+
+// shareOf maps a call to a number from 0 to 1.
+func shareOf(rule string, c *Call) float64 {
+	var d xxhash.Digest
+	d.Reset()
+	_, _ = d.WriteString(rule)
+	_, _ = d.WriteString("\x00")
+	if c.Caller != Anonymous || !c.Peer.IsValid() {
+		_, _ = d.WriteString(c.Caller)
+	} else {
+		addr := c.Peer.As16()
+		_, _ = d.Write(addr[:])
+	}
+	return float64(d.Sum64()>>11) / (math.MaxUint64 >> 11)
+}
+
+func (r *spec) shareText() string {
+	if r.config.EnforceShare == nil {
+		return ""
+	}
+	return r.config.EnforceShare.String()
+}
+
+func (r *spec) warning(field, message string) config.Problem {
+	at := r.config.Position(field)
+	return config.Problem{
+		File: at.File, Line: at.Line, Column: at.Column, Path: r.config.Path() + "." + field, Warning: true, Message: message,
+	}
+}
+
+// accessList is the access rule of one method.
+type accessList struct {
+	allow, deny patternSet
+	onlyAllowed bool // the rule has an allow list, even if without entries for this method
+}
+
+func (l *accessList) allows(caller string) bool {
+	if l.deny.match(caller) {
+		return false
+	}
+	return !l.onlyAllowed || l.allow.match(caller)
+}
+
+// callersOf returns the callers of the entries for a method.
+func callersOf(entries []config.AccessEntry, method string) patternSet {
+	var who []string
+	for _, e := range entries {
+		if len(e.Methods) == 0 || matchesAny(compileGlobs(e.Methods), method) {
+			who = append(who, e.Caller...)
+		}
+	}
+	return newPatternSet(who)
+}
