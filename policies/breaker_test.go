@@ -238,7 +238,7 @@ func TestTransitionNamesWhatTrippedIt(t *testing.T) {
 		want := []string{
 			"closed>open 2 of 4 calls failed within 10s, the last: UNAVAILABLE: orders: db down",
 			"open>half_open",
-			"half_open>open a trial call failed: INTERNAL: still down",
+			"half_open>open a probe failed: INTERNAL: still down",
 			"open>half_open",
 			"half_open>closed",
 		}
@@ -342,7 +342,7 @@ func TestSlowCallsOpenIt(t *testing.T) {
 		}
 		time.Sleep(6 * time.Second)
 		slow(time.Second, nil)
-		if s := c.breaker("open"); s.Cause != "a trial call failed: a slow call" {
+		if s := c.breaker("open"); s.Cause != "a probe failed: a slow call" {
 			t.Error(s.Cause)
 		}
 		time.Sleep(6 * time.Second)

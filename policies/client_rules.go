@@ -11,19 +11,19 @@ import (
 	"github.com/easymicro/easymicro/wire/client"
 )
 
-// ClientRules is the client-side rules of a set, those that match upstreams, as a client.Guard. A nil ClientRules lets every
-// call pass.
+// ClientRules applies the client-side rules of a set, those that match upstreams. It implements client.Guard. A nil
+// ClientRules lets every call pass.
 //
-// A call has its timeout first, which counts from Do and holds for all of its attempts, then rateLimit and concurrency, then retry and
-// hedge around the attempts; each attempt asks the breakers of scope method and upstream, and for each endpoint that
-// the client is about to use outlierDetection and the breakers of scope endpoint.
+// The timeout comes first: it counts from Do and covers all attempts. Then come rateLimit and concurrency, then retry and
+// hedge around the attempts. Each attempt asks the breakers of scope method and upstream, and for each endpoint that the
+// client is about to use outlierDetection and the breakers of scope endpoint.
 type ClientRules struct {
 	current atomic.Pointer[Snapshot]
 
-	mu   sync.Mutex // held by Replace
-	own  bool       // made by ClientGuard
-	made int        // sets of rules
-	told atomic.Pointer[func(Transition)]
+	mu           sync.Mutex // held by Replace
+	own          bool       // made by ClientGuard
+	made         int        // sets of rules
+	onTransition atomic.Pointer[func(Transition)]
 }
 
 // Do carries out a call under the rules; see client.Guard. A refusal is a *code.Error that names the rule. Without
@@ -33,9 +33,8 @@ func (u *ClientRules) Do(ctx context.Context, call client.OutgoingCall) (slot in
 	return slot, err
 }
 
-// DoWithin is Do for a call that is made within another one, whose deadline was set by a rule of this host, unless that
-// is zero. When it is also the deadline of ctx, rules see in it one of ours, not one of the caller's. It tells as well which
-// rules would have refused the call.
+// DoWithin is Do for a call made within another one, whose deadline a rule of this host has set, unless it is zero. If ctx
+// has the same deadline, it is not the caller's own. DoWithin also returns the rules that would have refused the call.
 func (u *ClientRules) DoWithin(ctx context.Context, call client.OutgoingCall, deadline time.Time) (slot int, would []ShadowRefusal, err error) {
 	var s *Snapshot
 	if u != nil {
@@ -63,7 +62,7 @@ func (u *ClientRules) DoWithin(ctx context.Context, call client.OutgoingCall, de
 	return slot, would, err
 }
 
-// Pool returns the pool whose endpoints the rules keep state of; see client.Guard.
+// Pool returns the Pool of the endpoints that the rules keep state of; see client.Guard.
 func (u *ClientRules) Pool() *client.Pool {
 	if u != nil {
 		if s := u.current.Load(); s != nil {
@@ -74,8 +73,8 @@ func (u *ClientRules) Pool() *client.Pool {
 }
 
 // ClientGuard compiles rules for a client without a manifest. Every service that it calls is an upstream of its name,
-// unless the client has another name for it. The documented defaults stand for what is zero; the rules given are not
-// changed. The error is config.Problems: they have no positions, but name rule and field.
+// unless the client has another name for it. Zero values get the documented defaults; the given rules are not changed.
+// The error is config.Problems, which have no positions but name the rule and the field.
 func ClientGuard(rules []config.Rule) (*ClientRules, error) {
 	u := &ClientRules{own: true}
 	if err := u.Replace(rules); err != nil {
@@ -84,17 +83,17 @@ func ClientGuard(rules []config.Rule) (*ClientRules, error) {
 	return u, nil
 }
 
-// Replace puts other rules into force, and keeps what those of the same name have learned. Calls that run go on under
-// the old ones. With an error, which is config.Problems, the old stay. The rules of a set cannot be replaced.
+// Replace replaces the rules. Rules keep the state of rules of the same name; calls in flight finish under the old rules.
+// If the error, which is config.Problems, is not nil, the old rules stay in force. The rules of a set cannot be replaced.
 func (u *ClientRules) Replace(rules []config.Rule) error {
 	if u == nil || !u.own {
-		return errors.New("policies: these rules are those of a set, and change with it")
+		return errors.New("policies: the rules of a set change with the set")
 	}
 	rules, problems := config.CompleteRules(rules)
 	for i := range rules {
 		if r := &rules[i]; !r.ClientSide() {
 			problems = append(problems, config.Problem{
-				Path: r.Path() + ".match.upstream", Message: "is required: a client has no other rules; \"*\" stands for all that it calls",
+				Path: r.Path() + ".match.upstream", Message: "is required: a client has no other rules; \"*\" matches every upstream",
 			})
 		}
 	}
@@ -114,13 +113,12 @@ func (u *ClientRules) Replace(rules []config.Rule) error {
 	return nil
 }
 
-// OnTransition has tell told of every change of a breaker's state, of every endpoint that is ejected or comes back, and of
-// rate limits of which all keys are in use; see Options. The last one set counts; nil is nobody.
-func (u *ClientRules) OnTransition(tell func(Transition)) { u.told.Store(&tell) }
+// OnTransition sets the function that receives transitions, as in Options, in place of the one before. It may be nil.
+func (u *ClientRules) OnTransition(receive func(Transition)) { u.onTransition.Store(&receive) }
 
 func (u *ClientRules) transition(t Transition) {
-	if tell := u.told.Load(); tell != nil && *tell != nil {
-		(*tell)(t)
+	if receive := u.onTransition.Load(); receive != nil && *receive != nil {
+		(*receive)(t)
 	}
 }
 

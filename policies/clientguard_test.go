@@ -38,7 +38,7 @@ func TestWhatIsWrongWithRulesInCodeIsNamed(t *testing.T) {
 	for _, want := range []string{
 		`rules[two words].name: must be 1 to 64 letters`,
 		`rules[two words].timeout: must be from 1ms to 24h`,
-		`rules[inbound].match.upstream: is required: a client has no other rules; "*" stands for all that it calls`,
+		`rules[inbound].match.upstream: is required: a client has no other rules; "*" matches every upstream`,
 		`rules[kinds].access: is for incoming calls`,
 		`rules[retries].retry.maxAttempts: must be from 2 to 100, not 1`,
 		`rules[retries].retry.retryOn[0]: "UNAVAILABEL" is not an error code (did you mean UNAVAILABLE?)`,

@@ -9,11 +9,11 @@ import (
 	"github.com/easymicro/easymicro/wire/client"
 )
 
-// Compile compiles rules for a host that serves targets. The rules are complete, as config loads them or
+// Compile compiles rules for a host that serves targets. The rules are complete and valid, as config loads them or
 // config.CompleteRules returns them, and belong to the snapshot from then on. prev is the snapshot in force, nil at start:
 // rules keep the state of rules of the same name. prev is unchanged until the new snapshot is activated; one that is never
-// activated leaves no trace. The error is config.Problems: too many rules for one method, or mistakes that validation should
-// have found.
+// activated leaves no trace. The error is config.Problems: too many rules for one method, or text that validation should
+// have refused.
 func Compile(rules []config.Rule, targets []Target, prev *Snapshot, o Options) (*Snapshot, error) {
 	s := &Snapshot{
 		revision: o.Revision, host: o.Host, lineage: lineage{sink: new(sink), pool: o.Pool},
@@ -25,7 +25,7 @@ func Compile(rules []config.Rule, targets []Target, prev *Snapshot, o Options) (
 	}
 	s.nothing = newGuard(&s.activation, s.host, &subject{}, nil)
 	if prev != nil {
-		// Were it never called, its own changes would still be waiting.
+		// Otherwise its own changes would be pending, if it was never entered.
 		prev.Activate()
 		s.sink, s.pool, s.orders = prev.sink, cmp.Or(s.pool, prev.pool), prev.orders
 	}
@@ -99,8 +99,8 @@ func matchTargets(s *Snapshot, targets []Target) [][]candidate {
 	return matching
 }
 
-// predecessors finds the rule of prev that each rule goes on from: the one of its name, or the one that it was, unless
-// that name is still in use.
+// predecessors returns the rule of prev whose state each rule takes over: the one of its name, or of its former name (was),
+// unless a rule still has that.
 func predecessors(rules []*rule, prev *Snapshot) map[*rule]*rule {
 	if prev == nil {
 		return nil
@@ -123,10 +123,10 @@ func predecessors(rules []*rule, prev *Snapshot) map[*rule]*rule {
 	return old
 }
 
-// maxPerCall is how many rules one call can meet: each of them may be asked. Rules for different callers do not add up.
+// maxPerCall is how many rules may apply to one call: each may be evaluated. Rules for different callers do not add up.
 const maxPerCall = 100
 
-// tooMany names the first few methods whose calls can meet more rules, each at the first rule that is one too many.
+// tooMany reports the first few methods whose calls more rules may apply to, each at the first rule beyond the limit.
 func tooMany(s *Snapshot, targets []Target, matching [][]candidate) (problems config.Problems) {
 	const most = 5
 	for i, t := range targets {
@@ -144,7 +144,7 @@ func tooMany(s *Snapshot, targets []Target, matching [][]candidate) (problems co
 	return problems
 }
 
-// tooManyCalled names the upstreams of which all calls can meet more rules.
+// tooManyCalled reports the upstreams whose calls more rules may apply to.
 func tooManyCalled(s *Snapshot) (problems config.Problems) {
 	for _, name := range s.neighbours.upstreams {
 		p, ok := met(s, func(r *rule) bool {
@@ -157,9 +157,9 @@ func tooManyCalled(s *Snapshot) (problems config.Problems) {
 	return problems
 }
 
-// met is the problem of those rules, if there are too many for one call.
+// met returns the problem of those rules if too many of them may apply to one call.
 func met(s *Snapshot, of func(*rule) bool, which string) (p config.Problem, tooMany bool) {
-	var rules, anybody []*rule // anybody: those for callers that no rule names
+	var rules, others []*rule // others: for callers that no rule names
 	named := make(map[string]int)
 	for _, r := range s.rules {
 		if r.off || !of(r) {
@@ -167,19 +167,19 @@ func met(s *Snapshot, of func(*rule) bool, which string) (p config.Problem, tooM
 		}
 		rules = append(rules, r)
 		if len(r.callers.globs) > 0 || r.callers.empty() {
-			anybody = append(anybody, r)
+			others = append(others, r)
 			continue
 		}
 		for caller := range r.callers.exact {
 			named[caller]++
 		}
 	}
-	if len(anybody) > maxPerCall {
-		return tooManyAt(anybody, "calls "+which), true
+	if len(others) > maxPerCall {
+		return tooManyAt(others, "calls "+which), true
 	}
 	var crowded []string
 	for caller, n := range named {
-		if n+len(anybody) > maxPerCall {
+		if n+len(others) > maxPerCall {
 			crowded = append(crowded, caller)
 		}
 	}
@@ -195,10 +195,10 @@ func met(s *Snapshot, of func(*rule) bool, which string) (p config.Problem, tooM
 
 func tooManyAt(rules []*rule, which string) config.Problem {
 	first := rules[maxPerCall]
-	p := first.warning("match", fmt.Sprintf("%d rules hold for %s: at most %d may; match several callers with one rule, by a glob or a list",
+	p := first.warning("match", fmt.Sprintf("%d rules apply to %s: at most %d may; match several callers with one rule, by a glob or a list",
 		len(rules), which, maxPerCall))
 	p.Warning = false
-	if first.config.Path() == "" { // it is not out of a file
+	if first.config.Path() == "" { // not from a file
 		p.Path = "rules[" + first.name + "].match"
 	}
 	return p

@@ -9,7 +9,7 @@ import (
 	"github.com/easymicro/easymicro/wire/wildcard"
 )
 
-// exception is what the match of a rule leaves out: calls that all of its fields match.
+// exception excludes from a rule the calls that all of its fields match.
 type exception struct {
 	config                       *config.Exception
 	services, methods, upstreams []glob
@@ -21,7 +21,7 @@ func compileExceptions(list config.Exceptions) ([]*exception, error) {
 	var compiled []*exception
 	for i := range list {
 		c := &list[i]
-		if c.IsZero() { // a mistake, which must not turn the rule off
+		if c.IsZero() { // a mistake that must not disable the rule
 			continue
 		}
 		peers, err := parseNetworks(c.Peer)
@@ -36,7 +36,7 @@ func compileExceptions(list config.Exceptions) ([]*exception, error) {
 	return compiled, nil
 }
 
-// ofAll reports whether the exception leaves out methods whole, whoever calls them.
+// ofAll reports whether the exception excludes all calls of a method, regardless of the caller.
 func (x *exception) ofAll() bool { return x.callers.empty() && len(x.peers) == 0 }
 
 // matchesTarget reports whether the exception is about calls of a method, of an upstream for client-side rules.
@@ -46,12 +46,12 @@ func (x *exception) matchesTarget(t Target, upstream string) bool {
 
 func anyOrMatches(globs []glob, s string) bool { return len(globs) == 0 || matchesAny(globs, s) }
 
-// matchesCall reports whether the exception leaves out a call of a method that it is about.
+// matchesCall reports whether the exception excludes a call of a method that it matches.
 func (x *exception) matchesCall(c *Call) bool {
 	return (x.callers.empty() || x.callers.match(c.Caller)) && (len(x.peers) == 0 || contains(x.peers, c.Peer))
 }
 
-// text is what of the exception matches a call, as explain says it: caller ops.
+// text returns the patterns of the exception that match a call: "except caller ops".
 func (x *exception) text(of *subject, c *Call) string {
 	var parts []string
 	add := func(field string, patterns []string, text string) {
@@ -72,7 +72,7 @@ func (x *exception) text(of *subject, c *Call) string {
 	return "except " + strings.Join(parts, ", ")
 }
 
-// overlaps reports whether the exception may leave out some call of a region.
+// overlaps reports whether the exception may exclude a call of a region.
 func (x *exception) overlaps(of *region) bool {
 	some := func(patterns config.Patterns, text string) bool {
 		return len(patterns) == 0 || slices.ContainsFunc(patterns, func(p string) bool { return wildcard.Overlap(p, text) })
@@ -92,7 +92,7 @@ func (x *exception) overlaps(of *region) bool {
 	return false
 }
 
-// coversException reports whether the exception leaves out all calls of a region that o leaves out.
+// coversException reports whether the exception excludes all calls of a region that o excludes.
 func (x *exception) coversException(o *exception, of *region) bool {
 	all := func(wide, narrow config.Patterns, text string) bool {
 		if len(wide) == 0 || wildcard.MatchAny(wide, text) {
@@ -122,9 +122,8 @@ type region struct {
 	peer                              netip.Prefix // zero: all peers, known or not
 }
 
-// leaveOut reports whether no call of the region is left. That no exception alone leaves out its names is enough for
-// some call to be left: a text with something that no exception spells out where the region has its stars. Networks
-// add up.
+// leaveOut reports whether exceptions exclude all calls of the region. Names are only excluded by one exception alone, since
+// a text in place of a star of the region may be one that no exception contains; networks add up.
 func leaveOut(except []*exception, of *region) bool {
 	var networks []netip.Prefix
 	for _, x := range except {
@@ -139,7 +138,7 @@ func leaveOut(except []*exception, of *region) bool {
 	return of.peer.IsValid() && covered(of.peer, networks)
 }
 
-// coversNames reports whether all calls of the region are as the exception says, but for their peers.
+// coversNames reports whether the exception matches all calls of the region, apart from their peers.
 func (x *exception) coversNames(of *region) bool {
 	return anyOrMatches(x.services, of.service) && anyOrMatches(x.methods, of.method) && anyOrMatches(x.upstreams, of.upstream) &&
 		(x.callers.empty() || x.callers.match(of.caller))

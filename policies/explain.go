@@ -67,7 +67,7 @@ func explainKind(kind config.Kind, matching []candidate, of *subject, c *Call) K
 	return k
 }
 
-// behind says why m loses to w. Only rules in shadow can be as specific as each other.
+// behind returns why m loses to w. Only rules in shadow can be equally specific.
 func behind(m, w *candidate) string {
 	if compareRanks(m.rank, w.rank) == 0 {
 		return "as specific as " + w.rule.name + ", which is first by name"
@@ -75,7 +75,7 @@ func behind(m, w *candidate) string {
 	return "less specific than " + w.rule.name
 }
 
-// narrow adds to the rank what matched of the call, or says why the rule does not.
+// narrow adds the fields of the call to the rank, or returns why the rule does not match it.
 func narrow(m *candidate, of *subject, c *Call, now time.Time) (why string) {
 	r := m.rule
 	switch {

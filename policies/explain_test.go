@@ -96,7 +96,7 @@ func TestBreakerStateSaysWhatOpenedIt(t *testing.T) {
 		c := breakerChain(t, tripsAt(2))
 		state := func() string { return c.now.State("arith", config.KindCircuitBreaker, mul, "") }
 		c.calls(2, errDown)
-		if s := state(); !strings.HasPrefix(s, "open since 2000-01-01T00:00:00Z, tries again in ") ||
+		if s := state(); !strings.HasPrefix(s, "open since 2000-01-01T00:00:00Z, next probe in ") ||
 			!strings.HasSuffix(s, ": 2 failures in a row, the last: UNAVAILABLE: db down") {
 			t.Error(s)
 		}
@@ -200,8 +200,8 @@ func TestTheRulesThatMatchOneMethodAreBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	for want, one := range map[string]config.Rule{
-		"101 rules hold for calls to Arith/Mul: at most 100 may": newRuleOn("wide", "*", method("M*"), rate(1, 1)),
-		"101 rules hold for calls of c to Arith/Mul":             newRuleOn("one", "Arith", method("Mul"), caller("c"), rate(1, 1)),
+		"101 rules apply to calls to Arith/Mul: at most 100 may": newRuleOn("wide", "*", method("M*"), rate(1, 1)),
+		"101 rules apply to calls of c to Arith/Mul":             newRuleOn("one", "Arith", method("Mul"), caller("c"), rate(1, 1)),
 	} {
 		_, err := compile(append(rules, one), targets, nil, Options{})
 		var problems config.Problems

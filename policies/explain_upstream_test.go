@@ -126,7 +126,7 @@ func TestAtMostAHundredRulesMatchTheCallsOfAnUpstream(t *testing.T) {
 	}
 	for n, want := range map[int]bool{maxPerCall: false, maxPerCall + 1: true} {
 		_, err := compile(rules[:n], nil, nil, Options{Upstreams: []string{"billing", "orders"}})
-		if (err != nil) != want || want && !strings.Contains(err.Error(), "101 rules hold for calls to upstream billing: at most 100 may") {
+		if (err != nil) != want || want && !strings.Contains(err.Error(), "101 rules apply to calls to upstream billing: at most 100 may") {
 			t.Errorf("%d rules: %v", n, err)
 		}
 	}

@@ -8,8 +8,7 @@ type candidate struct {
 	rank rank
 }
 
-// compareCandidates orders the narrowest first, and equally narrow ones by name: the same on every host, whatever the order of
-// the files.
+// compareCandidates orders the narrowest first, and equally narrow ones by name, which is the same on every host.
 func compareCandidates(a, b candidate) int {
 	if n := compareRanks(a.rank, b.rank); n != 0 {
 		return n
@@ -17,13 +16,13 @@ func compareCandidates(a, b candidate) int {
 	return strings.Compare(a.rule.name, b.rule.name)
 }
 
-// index finds the rules about a method. Most rules name their service, or their upstream, and are found by it.
+// index finds the rules for a method. Most rules name their service or their upstream, and are found by it.
 type index struct {
 	named map[string][]*rule
 	wide  []*rule
 }
 
-// newIndexes are those of the rules about calls that come in, by service, and about calls that go out, by upstream.
+// newIndexes returns the index of the rules for incoming calls, by service, and for outgoing calls, by upstream.
 func newIndexes(rules []*rule) (inbound, outbound index) {
 	for _, r := range rules {
 		if r.clientSide() {
@@ -52,7 +51,7 @@ func (x *index) add(r *rule, by []glob) {
 
 func (x *index) empty() bool { return len(x.named)+len(x.wide) == 0 }
 
-// match finds the rules about a method: of the upstream, for calls that go out.
+// match returns the rules for a method, of an upstream for outgoing calls.
 func (x *index) match(t Target, upstream string) (matching []candidate) {
 	name := t.Service
 	if upstream != "" {

@@ -15,7 +15,7 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// limitKey is what the calls have in common that share a bucket of a rate limit. Without parts, that is all calls.
+// limitKey selects what the calls of one bucket of a rate limit have in common. Without parts, all calls share a bucket.
 type limitKey []keyPart
 
 // keyPart is one part of a key: caller, peer, method, or a name of metadata.
@@ -34,8 +34,8 @@ const (
 	keyMetadata
 )
 
-// usualNetwork is what one subscriber has of IPv6: whoever has a /64 has 2^64 addresses.
-const usualNetwork = 64
+// defaultNetwork is the length of the IPv6 prefix that one subscriber has: all of its addresses are one peer.
+const defaultNetwork = 64
 
 func newLimitKey(texts []string) limitKey {
 	var key limitKey
@@ -55,18 +55,18 @@ func newLimitKey(texts []string) limitKey {
 	return key
 }
 
-// networkOf is the length of the IPv6 prefixes that are one peer, by a part like peer/56.
+// networkOf returns the length of the IPv6 prefixes that count as one peer, of a part like peer/56.
 func networkOf(part string) int {
 	if _, length, ok := strings.Cut(part, "/"); ok {
 		if n, err := strconv.Atoi(length); err == nil {
 			return n
 		}
 	}
-	return usualNetwork
+	return defaultNetwork
 }
 
-// appendTo appends the key of a call: nothing when the call has not the metadata for it, or there is one bucket for all.
-// Each part tells its length: two calls have the same key only when all of their parts are the same.
+// appendTo appends the key of a call: nothing if the call lacks metadata of the key, or if there is one bucket for all. Each
+// part includes its length, so that calls have the same key only if all parts are equal.
 func (k limitKey) appendTo(key []byte, c *Call) []byte {
 	begin := len(key)
 	for i := range k {
@@ -91,8 +91,8 @@ func (k limitKey) appendTo(key []byte, c *Call) []byte {
 	return key
 }
 
-// longKey is the length from which on a text that a peer chose is kept as its hash: one for which nobody finds a text
-// that shares another's bucket.
+// longKey is the longest text that is kept as it is. Longer ones are replaced by a cryptographic hash, so that peers cannot
+// find a text that shares the bucket of another.
 const longKey = 128
 
 func appendKeyText(key []byte, text string) []byte {
@@ -109,16 +109,16 @@ func appendPeer(key []byte, peer netip.Addr, network int) []byte {
 			peer = p.Addr()
 		}
 	}
-	key = append(key, byte(peer.BitLen()/8)) // 0: it has no address
+	key = append(key, byte(peer.BitLen()/8)) // 0: no address
 	return append(key, peer.AsSlice()...)
 }
 
-// byCaller reports whether the caller alone, if anything, tells the key of a call of a method.
+// byCaller reports whether the key of a call of a method depends on nothing but the caller.
 func (k limitKey) byCaller() bool {
 	return !slices.ContainsFunc(k, func(p keyPart) bool { return p.kind != keyCaller && p.kind != keyMethod })
 }
 
-// missing names the metadata of the key that a call has not.
+// missing returns the metadata of the key that a call lacks.
 func (k limitKey) missing(c *Call) string {
 	for i := range k {
 		if p := &k[i]; p.kind == keyMetadata && (c.Metadata == nil || c.Metadata.Get(p.metadata) == "") {
@@ -128,11 +128,11 @@ func (k limitKey) missing(c *Call) string {
 	return ""
 }
 
-// shownKey is how much is shown of one value of a key.
+// shownKey is how many bytes of one value of a key are shown.
 const shownKey = 64
 
-// keySeed makes the marks of values that are not shown: the same value has the same mark while the process runs, and
-// nobody can try out values against it.
+// keySeed makes the marks of hidden values: a value keeps its mark while the process runs, and values cannot be guessed from
+// marks.
 var keySeed = maphash.MakeSeed()
 
 func keyText(parts []string, t Target, c *Call) string {
@@ -148,7 +148,7 @@ func keyText(parts []string, t Target, c *Call) string {
 	return b.String()
 }
 
-// noValue stands for what a call does not have.
+// noValue is shown for a value that a call lacks.
 const noValue = "(none)"
 
 func keyValue(part string, t Target, c *Call) string {
@@ -173,7 +173,7 @@ func keyValue(part string, t Target, c *Call) string {
 	}
 }
 
-// peerText is the address or the network of IPv6 that counts as one peer, by a part like peer/56.
+// peerText returns the address, or the IPv6 network that counts as one peer, of a part like peer/56.
 func peerText(part string, peer netip.Addr) string {
 	if peer = peer.Unmap(); !peer.IsValid() {
 		return noValue
@@ -184,7 +184,7 @@ func peerText(part string, peer netip.Addr) string {
 	return peer.String()
 }
 
-// shownValue is a value as it stands in a line of a log or a table.
+// shownValue returns a value as logs and tables show it: shortened, and quoted if it is not plain.
 func shownValue(value string) string {
 	shown := code.Clip(value, shownKey)
 	odd := func(r rune) bool {
@@ -203,7 +203,7 @@ func valueMark(value string) string {
 	return "#" + strconv.FormatUint(maphash.String(keySeed, value), 16)
 }
 
-// secretName reports whether metadata of this name may hold what lets a caller in.
+// secretName reports whether metadata of this name may contain a credential.
 func secretName(name string) bool {
 	name = strings.ToLower(name)
 	for _, part := range []string{

@@ -68,7 +68,7 @@ func (p *patternSet) empty() bool { return len(p.exact)+len(p.globs) == 0 }
 
 func (p *patternSet) match(s string) bool { return p.exact[s] || matchesAny(p.globs, s) }
 
-// narrowest is the narrowness of the pattern that counts for s: absent when there are no patterns.
+// narrowest returns the narrowness of the narrowest pattern that matches s, if one does: absent without patterns.
 func (p *patternSet) narrowest(s string) (int32, bool) {
 	if p.exact[s] {
 		return exactly, true
@@ -100,8 +100,8 @@ func allExact(globs []glob) bool {
 // overlap reports whether there is a text that both match.
 func (g *glob) overlap(o *glob) bool { return wildcard.Overlap(g.text, o.text) }
 
-// rank says how narrow the part of a rule is that matched: a value for each field, in the order in which they are
-// compared; the larger one is narrower.
+// rank is how narrowly a rule matches: a value for each field, in the order in which they are compared. The larger one is
+// narrower.
 type rank struct {
 	method, service, caller, peer, upstream int32
 }
@@ -121,7 +121,7 @@ func (g *glob) narrowness() int32 {
 	return globFloor + int32(g.literal)
 }
 
-// narrowest is the narrowness of the pattern that counts for s: absent when there are no patterns.
+// narrowest returns the narrowness of the narrowest pattern that matches s, if one does: absent without patterns.
 func narrowest(globs []glob, s string) (int32, bool) {
 	if len(globs) == 0 {
 		return absent, true
@@ -135,13 +135,13 @@ func narrowest(globs []glob, s string) (int32, bool) {
 	return best, best >= 0
 }
 
-// compareRanks is negative when a is narrower, and so asked first.
+// compareRanks is negative if a is narrower, and so evaluated first.
 func compareRanks(a, b rank) int {
 	return cmp.Or(cmp.Compare(b.method, a.method), cmp.Compare(b.service, a.service), cmp.Compare(b.caller, a.caller),
 		cmp.Compare(b.peer, a.peer), cmp.Compare(b.upstream, a.upstream))
 }
 
-// parseNetwork reads a CIDR or a single address.
+// parseNetwork parses a CIDR or a single address.
 func parseNetwork(text string) (netip.Prefix, error) {
 	if !strings.Contains(text, "/") {
 		addr, err := netip.ParseAddr(text)
@@ -194,18 +194,18 @@ func contains(networks []netip.Prefix, a netip.Addr) bool {
 	return false
 }
 
-// serverKinds are the kinds that a server asks, in its order.
+// serverKinds are the kinds that a server evaluates, in its order.
 var serverKinds = []config.Kind{
 	config.KindAccess, config.KindRateLimit, config.KindCircuitBreaker, config.KindConcurrency, config.KindTimeout,
 }
 
-// clientKinds are the kinds that a client asks, in its order.
+// clientKinds are the kinds that a client evaluates, in its order.
 var clientKinds = []config.Kind{
 	config.KindTimeout, config.KindRateLimit, config.KindConcurrency, config.KindRetry, config.KindHedge, config.KindCircuitBreaker,
 	config.KindOutlierDetection,
 }
 
-// oneWins tells the kinds of which only the most specific rule counts.
+// oneWins reports whether only the most specific rule of a kind counts.
 func oneWins(kind config.Kind) bool {
 	switch kind { //nolint:exhaustive // all others have one winner
 	case config.KindAccess, config.KindShed, config.KindRateLimit, config.KindConcurrency:

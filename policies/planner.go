@@ -20,36 +20,36 @@ type step struct {
 
 func compareSteps(a, b *step) int { return compareCandidates(a.candidate, b.candidate) }
 
-// planner makes the plans of one method. Plans share their entries, and callers with the same entries share the plan,
-// since a set may name very many callers.
+// planner makes the plans of one method. Plans share their entries, and callers with the same entries share a plan, since a
+// set may name very many callers.
 type planner struct {
 	subject  *subject
-	anybody  []*step          // of the rules for all callers, in order
+	forAll   []*step          // of the rules for all callers, in order
 	named    []candidate      // the rules for some callers
-	exactly  map[string][]int // of these, by a caller that they name
-	globs    []int            // of these, those with globs
+	byCaller map[string][]int // indices in named, by a caller that they name
+	globs    []int            // indices in named of those with globs
 	resolved map[candidate][]*step
 	plans    map[string]*plan
 }
 
 func newPlanner(of *subject, all []candidate) *planner {
 	p := &planner{
-		subject: of, exactly: make(map[string][]int), resolved: make(map[candidate][]*step), plans: make(map[string]*plan),
+		subject: of, byCaller: make(map[string][]int), resolved: make(map[candidate][]*step), plans: make(map[string]*plan),
 	}
 	for _, c := range all {
 		if c.rule.callers.empty() {
-			p.anybody = append(p.anybody, p.steps(c, nil)...)
+			p.forAll = append(p.forAll, p.steps(c, nil)...)
 			continue
 		}
 		if len(c.rule.callers.globs) > 0 {
 			p.globs = append(p.globs, len(p.named))
 		}
 		for caller := range c.rule.callers.exact {
-			p.exactly[caller] = append(p.exactly[caller], len(p.named))
+			p.byCaller[caller] = append(p.byCaller[caller], len(p.named))
 		}
 		p.named = append(p.named, c)
 	}
-	slices.SortFunc(p.anybody, compareSteps)
+	slices.SortFunc(p.forAll, compareSteps)
 	return p
 }
 
@@ -57,7 +57,7 @@ func newPlanner(of *subject, all []candidate) *planner {
 func (p *planner) exact(caller string) *plan {
 	var some []*step
 	var key []byte
-	about := slices.Concat(p.globs, p.exactly[caller])
+	about := slices.Concat(p.globs, p.byCaller[caller])
 	slices.Sort(about)
 	for _, i := range slices.Compact(about) {
 		c := p.named[i]
@@ -98,7 +98,7 @@ func (p *planner) others() *plan {
 	return p.assemble(some)
 }
 
-// steps returns those of a rule for some callers: one for each narrowness of the rule's networks.
+// steps returns the steps of a rule for some callers: one for each narrowness of the rule's networks.
 func (p *planner) steps(c candidate, callers []glob) []*step {
 	if len(c.rule.peers) == 0 {
 		return []*step{p.step(c, callers, nil)}
@@ -168,7 +168,7 @@ func (p *planner) clientSide(s *step, entryOf func(config.Kind) *entry) {
 	}
 }
 
-// linkEarlier keeps a rule that matches a call in several ways from being evaluated several times.
+// linkEarlier links the entries of one rule, which is evaluated once even if it matches a call in several ways.
 func linkEarlier(ofOneRule []*step) {
 	for i := 1; i < len(ofOneRule); i++ {
 		s, before := ofOneRule[i], ofOneRule[i-1]
@@ -183,7 +183,7 @@ func linkEarlier(ofOneRule []*step) {
 }
 
 func (p *planner) assemble(some []*step) *plan {
-	steps := slices.Concat(p.anybody, some)
+	steps := slices.Concat(p.forAll, some)
 	if len(some) > 0 {
 		slices.SortFunc(steps, compareSteps)
 	}

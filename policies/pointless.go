@@ -14,13 +14,13 @@ import (
 
 // Bounds of what ValidatePointless looks for in large sets.
 const (
-	mostPointless      = 100
-	mostPointlessAsked = 500_000 // pairs of rules
+	maxPointless   = 100
+	maxComparisons = 500_000 // of pairs of rules
 )
 
-// ValidatePointless warns of enforced limits and access lists that never refuse a call which the rest of the set lets
-// through: an exception that a wider and tighter rule forbids all the same, since every rule must agree, and copies. It
-// also warns of rules whose exceptions leave out all that they match. What it cannot decide it does not report.
+// ValidatePointless warns of enforced limits and access lists that never refuse a call which the rest of the set allows,
+// because a wider rule that is as tight applies to the same calls, and of copies. It also warns of rules whose exceptions
+// exclude everything that they match. It does not report what it cannot decide.
 func ValidatePointless(rules []config.Rule) config.Problems {
 	var problems config.Problems
 	x, now := make(wideRules), time.Now()
@@ -43,14 +43,14 @@ func ValidatePointless(rules []config.Rule) config.Problems {
 			x.add(s)
 		}
 	}
-	asked := 0
+	compared := 0
 	for _, s := range reaches {
 		if s == nil {
 			continue
 		}
 		for _, w := range x.near(s) {
-			asked++
-			if asked > mostPointlessAsked || len(problems) >= mostPointless {
+			compared++
+			if compared > maxComparisons || len(problems) >= maxPointless {
 				return problems.Sort()
 			}
 			problems = append(problems, s.pointlessBeside(w)...)
@@ -75,25 +75,25 @@ func isCopy(a, b *config.Rule, kind config.Kind) bool {
 	}
 }
 
-// looserRate compares two buckets, or kinds of buckets. What the calls of one bucket of a have taken of it, some buckets
-// of b have lost too, so that it cannot be empty before them when it is as large as they are together.
+// looserRate reports whether the rate limit of a never refuses a call that the one of b allows. Tokens that calls take from a
+// bucket of a they take from buckets of b, too: it is not empty before they are if it is as large as they are together.
 func looserRate(a, b *config.Rule) bool {
 	s, w := *a.RateLimit, *b.RateLimit
 	if w.OnExceed == config.OnExceedWait {
-		return false // who has waited may owe more than a burst
+		return false // calls that wait may owe more than a burst
 	}
 	n, ok := bucketsFor(a, &s, &w)
 	perSecond := func(l *config.RateLimit) float64 { return float64(l.Rate) / l.Per.Std().Seconds() }
 	if !ok || perSecond(&s) < n*perSecond(&w) || float64(s.Burst) < n*float64(w.Burst) {
 		return false
 	}
-	for _, l := range []*config.RateLimit{&s, &w} { // all else has to be equal
+	for _, l := range []*config.RateLimit{&s, &w} { // all others must be equal
 		l.Rate, l.Per, l.Burst, l.Key, l.MaxKeys, l.OnExceed, l.MaxWait = 0, 0, 0, nil, 0, "", 0
 	}
 	return reflect.DeepEqual(s, w)
 }
 
-// bucketsFor is how many buckets of w the calls of one bucket of s, a limit of a, may take from.
+// bucketsFor returns how many buckets of w the calls of one bucket of s, a limit of a, may take from.
 func bucketsFor(a *config.Rule, s, w *config.RateLimit) (n float64, ok bool) {
 	ours, theirs := slices.Sorted(slices.Values(s.Key)), slices.Sorted(slices.Values(w.Key))
 	switch {
@@ -121,7 +121,7 @@ func bucketsFor(a *config.Rule, s, w *config.RateLimit) (n float64, ok bool) {
 	return n, true
 }
 
-// pointless is the warning about a kind of rule a, which never matters beside b.
+// pointless returns the warning about a kind of rule a that has no effect beside b.
 func pointless(a, b *config.Rule, kind config.Kind, same, copied bool) config.Problem {
 	other := b.Name
 	if where := b.Position(string(kind)).String(); where != "" {
@@ -138,7 +138,7 @@ func pointless(a, b *config.Rule, kind config.Kind, same, copied bool) config.Pr
 	return warningIn(a, string(kind), message)
 }
 
-// against is the setting of b against that of a, where it is short.
+// against returns the settings of b and a, if they are short.
 func against(a, b *config.Rule, kind config.Kind) string {
 	specA, errA := newSpec(a, 0, "")
 	specB, errB := newSpec(b, 0, "")
@@ -148,7 +148,7 @@ func against(a, b *config.Rule, kind config.Kind) string {
 	return " (" + settingOf(specB, kind) + ", against " + settingOf(specA, kind) + ")"
 }
 
-// narrowing are the fields in which a is narrower than b, as an exception has them.
+// narrowing returns the fields in which a is narrower than b, as text of an exception.
 func narrowing(a, b *config.Match) string {
 	var fields []string
 	add := func(name string, ours, theirs config.Patterns) {
@@ -184,7 +184,7 @@ type reach struct {
 	regions []region // whose union it matches
 }
 
-// newReach is nil for a rule whose lists are too long, or that is wrong in another way.
+// newReach returns nil for a rule whose lists are too long, or that is invalid.
 func newReach(r *config.Rule, index int) *reach {
 	m := &r.Match
 	match, err := compileExceptions(config.Exceptions{
@@ -198,7 +198,7 @@ func newReach(r *config.Rule, index int) *reach {
 		return nil
 	}
 	all := forms(tieRule{rule: r})
-	if len(all) == mostForms {
+	if len(all) == maxForms {
 		return nil
 	}
 	for i := range all {
@@ -211,7 +211,7 @@ func (s *reach) isEmpty() bool {
 	return len(s.except) > 0 && !slices.ContainsFunc(s.regions, func(g region) bool { return !leaveOut(s.except, &g) })
 }
 
-// within reports whether the rule is about no call that w is not about.
+// within reports whether w matches all calls that the rule matches.
 func (s *reach) within(w *reach) bool {
 	if s.rule.ClientSide() != w.rule.ClientSide() {
 		return false
@@ -244,7 +244,7 @@ func (s *reach) pointlessBeside(w *reach) (problems config.Problems) {
 	for _, kind := range []config.Kind{config.KindRateLimit, config.KindConcurrency, config.KindAccess} {
 		copied := same && isCopy(a, b, kind)
 		if copied && s.index < w.index && a.EnforceShare == nil && a.Expires.Equal(b.Expires) {
-			continue // it is told of the other one
+			continue // reported for the other one
 		}
 		if copied || s.isLooser(w, kind) {
 			problems = append(problems, pointless(a, b, kind, same, copied))
@@ -260,7 +260,7 @@ func (s *reach) isLooser(w *reach, kind config.Kind) bool {
 	case config.KindRateLimit:
 		return a.RateLimit != nil && b.RateLimit != nil && looserRate(a, b)
 	case config.KindConcurrency:
-		// A call that waits in the queue of w may hold a place of the rule.
+		// A call that waits in the queue of w may hold a permit of the rule.
 		return a.Concurrency != nil && b.Concurrency != nil && a.Concurrency.Adaptive == nil && b.Concurrency.Adaptive == nil &&
 			b.Concurrency.Max > 0 && a.Concurrency.Max >= b.Concurrency.Max+b.Concurrency.Queue
 	default:
@@ -332,14 +332,14 @@ func entriesCover(entries []config.AccessEntry, caller, method string) bool {
 	})
 }
 
-// wideRules finds the rules that may be about all calls of another one, by the service and the caller that they name
-// exactly; "" is for those that name none.
+// wideRules finds the rules that may match all calls of another one, by the service and the caller that they name exactly;
+// "" is the key of those that name none.
 type wideRules map[[2]string][]*reach
 
-const mostPlacesOfOneRule = 64
+const maxKeysOfOneRule = 64
 
 func (x wideRules) add(w *reach) {
-	places := func(globs []glob, exact map[string]bool) []string {
+	keys := func(globs []glob, exact map[string]bool) []string {
 		list := slices.Collect(maps.Keys(exact))
 		for i := range globs {
 			if !globs[i].exact {
@@ -347,13 +347,13 @@ func (x wideRules) add(w *reach) {
 			}
 			list = append(list, globs[i].text)
 		}
-		if len(list) == 0 || len(list) > mostPlacesOfOneRule {
+		if len(list) == 0 || len(list) > maxKeysOfOneRule {
 			return []string{""}
 		}
 		return list
 	}
-	for _, service := range places(w.match.services, nil) {
-		for _, caller := range places(w.match.callers.globs, w.match.callers.exact) {
+	for _, service := range keys(w.match.services, nil) {
+		for _, caller := range keys(w.match.callers.globs, w.match.callers.exact) {
 			key := [2]string{service, caller}
 			x[key] = append(x[key], w)
 		}
@@ -361,14 +361,14 @@ func (x wideRules) add(w *reach) {
 }
 
 func (x wideRules) near(s *reach) (list []*reach) {
-	places := func(text string) []string {
+	keys := func(text string) []string {
 		if wildcard.IsExact(text) {
 			return []string{"", text}
 		}
 		return []string{""}
 	}
-	for _, service := range places(s.regions[0].service) {
-		for _, caller := range places(s.regions[0].caller) {
+	for _, service := range keys(s.regions[0].service) {
+		for _, caller := range keys(s.regions[0].caller) {
 			list = append(list, x[[2]string{service, caller}]...)
 		}
 	}

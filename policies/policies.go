@@ -1,7 +1,7 @@
-// Package policies compiles rules into guards: what holds for the calls of one method, decided in one pass.
+// Package policies compiles rules into guards, which decide on the calls of one method in one pass.
 //
-// Rules are compiled once for each edit into a Snapshot. What a rule has learned (tokens, calls in flight, open breakers,
-// counters) belongs to the rule's name and kind, and goes on from snapshot to snapshot.
+// Each edit compiles the rules into a Snapshot. The state of a rule (tokens, calls in flight, open breakers, counters) belongs
+// to the rule's name and kind, and is carried over from snapshot to snapshot.
 package policies
 
 import (
@@ -30,7 +30,7 @@ const Other = limit.Other
 // maxFound is how many targets that Compile does not know have state of their own; the others share Other.
 const maxFound = 10_000
 
-// String is Service/Method.
+// String returns Service/Method.
 func (t Target) String() string {
 	if t.Service == "" {
 		return t.Method
@@ -53,29 +53,27 @@ type Options struct {
 	// Aliases are other names of services of this host: alias to service. Targets carry the names of the services only.
 	Aliases map[string]string
 
-	// Upstreams are the names of the upstreams of this host; nil when any name may be one. They serve to warn of rules
-	// for others.
+	// Upstreams are the names of the upstreams of this host; nil if any name may be one. Unmatched warns of rules for others.
 	Upstreams []string
 
 	// Pool holds the endpoints of the upstreams, for all snapshots of a host; nil: that of the snapshot before, or a new one.
 	Pool *client.Pool
 
-	// Remote tells whether a service that is no target may come to be called through Resolve; nil: none.
+	// Remote reports whether a service that is not a target may be called through Resolve; nil: none.
 	Remote func(service string) bool
 
 	// Allowed are names and globs of the services that Remote can be true for, and of the upstreams that can be called then;
-	// nil: any. They serve to warn of rules for others.
+	// nil: any. Unmatched warns of rules for others.
 	Allowed []string
 
-	// OnTransition is told of every change of a breaker's state, of every endpoint that is ejected or comes back, and of
-	// rate limits of which all keys are in use. It is called without locks held and in order for each of them, but for
-	// several at a time, on the goroutine of a call or a timer: it must not block. That of the snapshot activated last
-	// counts.
+	// OnTransition receives every change of a breaker's state, every ejection and return of an endpoint, and rate limits
+	// whose keys are all in use. For each of them it is called in order, for different ones concurrently, on the goroutine
+	// of a call or a timer and without locks held: it must not block. The one of the snapshot activated last is used.
 	OnTransition func(Transition)
 }
 
-// Transition is a change of a breaker's state, or of an endpoint's under outlier detection, or tells, once a minute, that
-// new keys of a rate limit share a bucket.
+// Transition is a change of the state of a breaker or of an endpoint under outlier detection, or reports, once a minute,
+// that new keys of a rate limit share a bucket.
 type Transition struct {
 	Rule     string
 	Mode     config.Mode // enforce or shadow
@@ -91,7 +89,7 @@ type Transition struct {
 // SpentError is the error of the last attempt of a call that was not retried because the budget of its rule is spent.
 type SpentError = outgoing.SpentError
 
-// Call is what rules look at.
+// Call is what rules match and decide on.
 type Call struct {
 	Caller   string                          // the verified one; empty is anonymous
 	Peer     netip.Addr                      // where the call came from; the zero Addr matches no network
@@ -103,8 +101,8 @@ type Call struct {
 	shadowed []ShadowRefusal
 }
 
-// ShadowRefusal is what a rule would have done to a call that it let pass, since it is in shadow, or enforced for others
-// only (enforceShare).
+// ShadowRefusal is a refusal that a rule did not enforce because it is in shadow, or enforced for other callers only
+// (enforceShare).
 type ShadowRefusal struct {
 	Rule   string // name@rN
 	Kind   config.Kind
@@ -112,5 +110,5 @@ type ShadowRefusal struct {
 	Reason string
 }
 
-// Shadowed returns by which rules the call would have been refused, once Enter has returned.
+// Shadowed returns the rules that would have refused the call, once Enter has returned.
 func (c *Call) Shadowed() []ShadowRefusal { return c.shadowed }

@@ -240,7 +240,7 @@ func TestTiesOfManyRulesAreFoundInTime(t *testing.T) {
 			}
 			compared := 0
 			for _, group := range grouped(rules[:n]) {
-				for range suspects(group) {
+				for range candidatePairs(group) {
 					compared++
 				}
 			}

@@ -6,13 +6,13 @@ import (
 	"sync/atomic"
 )
 
-// readMostlyMap is a map that is read far more often than it grows: what has been in it for a while is read without a lock
-// or an allocation. The zero readMostlyMap is empty.
+// readMostlyMap is a map that is read far more often than it grows. Reading entries that have been in it for a while takes no
+// lock and allocates nothing. The zero readMostlyMap is empty.
 type readMostlyMap[K comparable, V any] struct {
-	read atomic.Pointer[map[K]V] // is not changed
+	read atomic.Pointer[map[K]V] // replaced, never changed
 
 	mu     sync.Mutex
-	all    map[K]V // what is in read, and later additions
+	all    map[K]V // read, and later additions
 	missed int     // look-ups not answered by read
 }
 
@@ -73,7 +73,7 @@ func (m *readMostlyMap[K, V]) drop(gone func(K) bool) {
 			continue
 		}
 		if _, ok := (*read)[key]; ok {
-			m.read.Store(nil) // until enough has been asked for to be worth a copy
+			m.read.Store(nil) // until enough look-ups are worth a copy
 			read, m.missed = nil, 0
 		}
 	}

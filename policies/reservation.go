@@ -18,8 +18,8 @@ import (
 type reservation struct {
 	host string
 
-	limits claims[limitClaim]
-	places claims[placeClaim]
+	limits  claims[limitClaim]
+	permits claims[permitClaim]
 
 	limited limitClaim // refuses the call, if it has an entry
 	crowded *entry     // likewise
@@ -63,8 +63,8 @@ type limitClaim struct {
 	taken    bool
 }
 
-// placeClaim is one concurrency limit that the call is under.
-type placeClaim struct {
+// permitClaim is one concurrency limit that the call is under.
+type permitClaim struct {
 	entry    *entry
 	enforced bool
 	state    limit.Room
@@ -75,7 +75,7 @@ type placeClaim struct {
 func (v *reservation) begin(host string) {
 	v.host = host
 	v.limits.n, v.limits.more = 0, nil
-	v.places.n, v.places.more = 0, nil
+	v.permits.n, v.permits.more = 0, nil
 	v.limited.entry, v.crowded = nil, nil
 	v.delay, v.waited, v.queued = 0, false, false
 }
@@ -178,8 +178,8 @@ func (v *reservation) line(p *plan, c *Call, now time.Time) {
 		}
 		semaphore := e.rule.semaphore
 		semaphore.Lock()
-		claim := placeClaim{entry: e, enforced: e.rule.enforcedFor(c), state: semaphore.Room()}
-		v.places.add(claim)
+		claim := permitClaim{entry: e, enforced: e.rule.enforcedFor(c), state: semaphore.Room()}
+		v.permits.add(claim)
 		if claim.enforced && claim.state == limit.RoomNone && (v.crowded == nil || compareRanks(e.rank, v.crowded.rank) < 0) {
 			v.crowded = e
 		}
@@ -210,12 +210,12 @@ func (v *reservation) cancel(c *Call, shut *shutBreaker) error {
 		shut.entry.counts.Reject.Add(1)
 		return shut.entry.rule.RefuseOpen(shut.left)
 	}
-	for i := range v.places.n {
-		if p := v.places.at(i); p.enforced && p.state == limit.RoomNone {
+	for i := range v.permits.n {
+		if p := v.permits.at(i); p.enforced && p.state == limit.RoomNone {
 			p.entry.counts.Reject.Add(1)
 		}
 	}
-	return noPlace(v.crowded.rule, false)
+	return noPermit(v.crowded.rule, false)
 }
 
 // commit takes the tokens and permits, keeps the permits in h, and releases the locks.
@@ -225,8 +225,8 @@ func (v *reservation) commit(call *Call, h *limit.Permits) {
 			v.limits.at(i).charge(call)
 		}
 	}
-	for i := range v.places.n {
-		c := v.places.at(i)
+	for i := range v.permits.n {
+		c := v.permits.at(i)
 		semaphore := c.entry.rule.semaphore
 		switch {
 		case !c.enforced:
@@ -255,13 +255,13 @@ func (v *reservation) await(ctx context.Context, k *clock, h *limit.Permits) (er
 	}
 	started := time.Now()
 	// Shortest timeout first, so that no wait exceeds the one of its rule.
-	waiting := make([]placeClaim, 0, 4)
-	for i := range v.places.n {
-		if c := v.places.at(i); c.waiter != nil {
+	waiting := make([]permitClaim, 0, 4)
+	for i := range v.permits.n {
+		if c := v.permits.at(i); c.waiter != nil {
 			waiting = append(waiting, *c)
 		}
 	}
-	slices.SortFunc(waiting, func(a, b placeClaim) int { return cmp.Compare(a.entry.rule.queueTimeout, b.entry.rule.queueTimeout) })
+	slices.SortFunc(waiting, func(a, b permitClaim) int { return cmp.Compare(a.entry.rule.queueTimeout, b.entry.rule.queueTimeout) })
 	for _, c := range waiting {
 		r := c.entry.rule
 		if err != nil {
@@ -275,7 +275,7 @@ func (v *reservation) await(ctx context.Context, k *clock, h *limit.Permits) (er
 		case limit.WaitTimedOut:
 			if k.deadline.Left() > 0 {
 				c.entry.counts.Reject.Add(1)
-				err = noPlace(r, true)
+				err = noPermit(r, true)
 				break
 			}
 			if k.deadline.ByRule {
@@ -303,8 +303,8 @@ func (v *reservation) refund() {
 
 // unlock releases all locks, and delivers the events of the limiters.
 func (v *reservation) unlock() {
-	for i := range v.places.n {
-		v.places.at(i).entry.rule.semaphore.Unlock()
+	for i := range v.permits.n {
+		v.permits.at(i).entry.rule.semaphore.Unlock()
 	}
 	if v.waited {
 		return
@@ -345,8 +345,8 @@ func (l *limitClaim) refuse(c *Call) error {
 	return l.entry.rule.Refuse(code.ResourceExhausted, code.ReasonRateLimited, "rate limited", l.wait)
 }
 
-// noPlace returns the error of a concurrency limit. Its retry delay is a guess: once the queue has moved.
-func noPlace(r *rule, waited bool) error {
+// noPermit returns the error of a concurrency limit. Its retry delay is a guess: once the queue has moved.
+func noPermit(r *rule, waited bool) error {
 	what := "concurrency limit of " + strconv.Itoa(r.maximum) + " reached"
 	switch {
 	case waited:

@@ -22,11 +22,11 @@ type rule struct {
 	added          methods // for the store, until the snapshot comes into force
 }
 
-// inherit gives r the state of old (nil: none), kind by kind, or a new one. Rules that are off or in shadow have state,
-// too. It returns the changes to that state for when the snapshot comes into force.
+// inherit takes over the state of old (nil: none), kind by kind, or makes a new one, also for rules that are off or in shadow.
+// It returns the changes to that state to apply when the snapshot comes into force.
 func (r *rule) inherit(old *rule, l *lineage) (changes []func()) {
 	if old == nil || old.clientSide() != r.clientSide() {
-		old = new(rule) // calls that come in share no state with calls to upstreams
+		old = new(rule) // incoming calls share no state with outgoing ones
 	}
 	if old.store == nil {
 		r.store = newStore(&r.spec, l)
@@ -121,7 +121,7 @@ func (r *rule) breakersFor(of *subject) string {
 	return fewWords(words)
 }
 
-// breakersInShort names those that are not closed.
+// breakersInShort returns the breakers that are not closed.
 func breakersInShort(breakers []namedBreaker) string {
 	var open []string
 	for _, b := range breakers {
@@ -136,7 +136,7 @@ func breakersInShort(breakers []namedBreaker) string {
 	return strings.Join(open, ", ")
 }
 
-// endpointsInShort names those that are ejected.
+// endpointsInShort returns the endpoints that are ejected.
 func endpointsInShort(endpoints []OutlierStats) string {
 	var words []string
 	for i := range endpoints {
@@ -165,7 +165,7 @@ func fewWords(words []string) string {
 func breakerText(b namedBreaker) string {
 	switch s := b.Stats(); s.State {
 	case limit.StateOpen:
-		return fmt.Sprintf("open since %s, tries again in %s: %s", s.Since.UTC().Format(time.RFC3339), limit.RoundUp(s.OpenFor), s.Cause)
+		return fmt.Sprintf("open since %s, next probe in %s: %s", s.Since.UTC().Format(time.RFC3339), limit.RoundUp(s.OpenFor), s.Cause)
 	case limit.StateHalfOpen:
 		return "half-open, opened by: " + s.Cause
 	default:
@@ -173,7 +173,7 @@ func breakerText(b namedBreaker) string {
 	}
 }
 
-// keysInShort shows how many keys have a bucket, and how many calls had none of their own.
+// keysInShort returns how many keys have a bucket, and how many calls did not have one of their own.
 func keysInShort(n *limit.LimiterStats, maximum int) string {
 	text := fmt.Sprintf("%d of %d keys", n.Keys, maximum)
 	if n.Overflow > 0 {

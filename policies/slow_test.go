@@ -144,7 +144,7 @@ func TestASlowProbeFailsWhoseverDeadlineEndsIt(t *testing.T) {
 				if runs > slow {
 					want = "open"
 				}
-				if s := c.breaker(want); want == "open" && s.Cause != "a trial call failed: a slow call" {
+				if s := c.breaker(want); want == "open" && s.Cause != "a probe failed: a slow call" {
 					t.Error(s.Cause)
 				}
 				if refused := c.call(mul, Call{}, nil); (refused == nil) != (want == "half_open") {

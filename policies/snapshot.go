@@ -37,9 +37,8 @@ type Snapshot struct {
 	calls       sync.Pool // of empty *clientCall
 }
 
-// Activate applies the limits of the snapshot to the state that it shares with the snapshots before it, so that they hold
-// for calls that still run under those, too. Call it right after the swap; otherwise the first call that enters one of the
-// guards does.
+// Activate applies the limits of the snapshot to the state that it shares with the snapshots before it, so that they apply to
+// calls that still run under those, too. Call it right after the swap; otherwise the first call that enters a guard does.
 func (s *Snapshot) Activate() {
 	if s != nil && !s.active.Load() {
 		s.activate()
@@ -117,8 +116,8 @@ func (s *Snapshot) compile(of *subject, matching []candidate) *Guard {
 	return newGuard(&s.activation, s.host, of, matching)
 }
 
-// Explain shows which rules apply to a call of caller (empty: anonymous) from peer (zero: unknown), in evaluation order, and
-// why other rules for the method do not.
+// Explain returns which rules apply to a call of caller (empty: anonymous) from peer (zero: unknown), in evaluation order,
+// and why other rules for the method do not.
 func (s *Snapshot) Explain(t Target, caller string, peer netip.Addr) Explanation {
 	c := &Call{Caller: cmp.Or(caller, Anonymous), Peer: peer.Unmap()}
 	x := Explanation{Service: t.Service, Method: t.Method, Caller: c.Caller, Kinds: []KindExplanation{}}
@@ -138,7 +137,7 @@ func (s *Snapshot) Explain(t Target, caller string, peer netip.Addr) Explanation
 	return x
 }
 
-// ExplainUpstream shows which client-side rules apply to a call of caller (empty: anonymous) to a method of an upstream, in
+// ExplainUpstream returns which client-side rules apply to a call of caller (empty: anonymous) to a method of an upstream, in
 // evaluation order, and why others do not.
 func (s *Snapshot) ExplainUpstream(upstream, service, method, caller string) Explanation {
 	c := &Call{Caller: cmp.Or(caller, Anonymous)}
@@ -153,9 +152,9 @@ func (s *Snapshot) ExplainUpstream(upstream, service, method, caller string) Exp
 	return x
 }
 
-// KeyText returns the key under which the rate limit of a rule counts a call of a method, for people:
+// KeyText returns the key under which the rate limit of a rule counts a call of a method, as readable text:
 // "caller=web, metadata.tenant=acme". It is empty for a rule without a key. Different keys have different texts.
-// A value that is long or not printable is shortened, and one that may be a secret is hidden; a hash tells them apart.
+// A value that is long or not printable is shortened, and one that may be a secret is hidden; a hash distinguishes them.
 func (s *Snapshot) KeyText(rule string, t Target, c *Call) string {
 	if s == nil || s.byName[rule] == nil {
 		return ""
@@ -263,7 +262,7 @@ func (s *Snapshot) Outliers() iter.Seq[OutlierStats] {
 }
 
 // Decisions yields the counters of each rule and method: allow, reject, wait and shadow_reject. They survive edits. Methods
-// of upstreams, and of services that are reached through this host, are included once called; beyond 10,000 they are
+// of upstreams, and of services that are reached through this host, are included once called; those beyond 10,000 are
 // _OTHER.
 //
 // For calls to upstreams, circuitBreaker of scope endpoint and outlierDetection count endpoints that were used (allow) and

@@ -154,7 +154,7 @@ func codeBits(names []string) (bits uint32, err error) {
 // clientSide reports whether the rule is for calls to upstreams.
 func (r *spec) clientSide() bool { return len(r.upstreams) > 0 }
 
-// targetText names a target of an upstream: by itself if the rule is for one upstream, otherwise after the upstream.
+// targetText returns the name of a target of an upstream, after the upstream unless the rule is for that one only.
 func (r *spec) targetText(upstream, name string) string {
 	if len(r.upstreams) == 1 && r.upstreams[0].exact {
 		return name
@@ -168,7 +168,7 @@ func (r *spec) matchesTarget(t Target, upstream string) (rank, bool) {
 	return at, ok && !r.leavesOut(t, upstream)
 }
 
-// names is matchesTarget without the exceptions.
+// names is matchesTarget, but ignores exceptions.
 func (r *spec) names(t Target, upstream string) (rank, bool) {
 	called := absent
 	if r.clientSide() {
@@ -205,7 +205,7 @@ func (r *spec) accessFor(method string) *accessList {
 	return l
 }
 
-// leavesOut reports whether exceptions leave no call of a method to the rule.
+// leavesOut reports whether exceptions exclude all calls of a method.
 func (r *spec) leavesOut(t Target, upstream string) bool {
 	return slices.ContainsFunc(r.except, func(x *exception) bool { return x.ofAll() && x.matchesTarget(t, upstream) })
 }
@@ -273,11 +273,11 @@ func (l *accessList) allows(caller string) bool {
 
 // callersOf returns the callers of the entries for a method.
 func callersOf(entries []config.AccessEntry, method string) patternSet {
-	var who []string
+	var callers []string
 	for _, e := range entries {
 		if len(e.Methods) == 0 || matchesAny(compileGlobs(e.Methods), method) {
-			who = append(who, e.Caller...)
+			callers = append(callers, e.Caller...)
 		}
 	}
-	return newPatternSet(who)
+	return newPatternSet(callers)
 }

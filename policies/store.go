@@ -161,7 +161,7 @@ func (st *store) add(m *methods) {
 	*m = methods{}
 }
 
-// grow returns the value of a key, or, when the map is full, of another one.
+// grow returns the value of a key, or, if the map is full, of another one.
 func grow[K comparable, V any](m *map[K]V, maximum int, key, other K, create func(K) V) V { //nolint:gocritic // a nil map is made
 	if v, ok := (*m)[key]; ok {
 		return v
@@ -180,7 +180,7 @@ func grow[K comparable, V any](m *map[K]V, maximum int, key, other K, create fun
 	return v
 }
 
-// counter returns the counter of a kind for a method; there is one, whatever the upstream is called.
+// counter returns the counter of a kind for a method, which all upstreams share.
 func (st *store) counter(added *methods, kind config.Kind, t Target) *limit.Counter {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -217,7 +217,7 @@ func (st *store) lookup(added *methods, kind config.Kind, t Target) *limit.Count
 	return cmp.Or(added.counters[key], st.counters[key])
 }
 
-// settings returns those of the rule in force, or of r, a replaced rule under which calls still run.
+// settings returns the settings of the rule in force, or of r, a replaced rule under which calls still run.
 func (st *store) settings(r *spec) *limit.BreakerSettings {
 	return cmp.Or(st.owner.Load().breaker, r.breaker)
 }
@@ -285,8 +285,8 @@ func (st *store) budget(upstream string) *limit.Budget {
 	return grow(&st.budgets, maxFound, upstream, Other, func(string) *limit.Budget { return limit.NewBudget() })
 }
 
-// keep drops the state of the endpoints of an upstream that are no longer known; those that are gone, if the upstream
-// shares its state with others.
+// keep drops the state of the endpoints of an upstream that are no longer known, or, if the upstream shares its state with
+// others, of those that are gone.
 func (st *store) keep(c client.Change) {
 	st.mu.Lock()
 	breakers, sharedBreakers := ownOrShared(st.endpoints, c.Upstream)
@@ -306,8 +306,8 @@ func (st *store) keep(c client.Change) {
 	}
 }
 
-// ownOrShared returns the state of an upstream, or that of all upstreams beyond the bound. An upstream named Other has none
-// of its own.
+// ownOrShared returns the state of an upstream, or the one that all upstreams beyond the bound share. An upstream named Other
+// has no state of its own.
 func ownOrShared[T any](m map[string]T, upstream string) (of T, shared bool) {
 	if own, ok := m[upstream]; ok && upstream != Other {
 		return own, false
@@ -315,7 +315,7 @@ func ownOrShared[T any](m map[string]T, upstream string) (of T, shared bool) {
 	return m[Other], true
 }
 
-// forget drops the state of an upstream, but not its counters, nor what it shares with others.
+// forget drops the state of an upstream, except for its counters and what it shares with others.
 func (st *store) forget(upstream string) {
 	if upstream == Other {
 		return
@@ -341,7 +341,7 @@ func (st *store) targets(r *spec, added *methods) []Target {
 	return all
 }
 
-// decisions returns those on a method.
+// decisions returns the decisions of a kind on a method.
 func (st *store) decisions(added *methods, kind config.Kind, t Target) Decisions {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -352,7 +352,7 @@ func (st *store) decisions(added *methods, kind config.Kind, t Target) Decisions
 	return Decisions{Allow: n.Allow.Load(), Reject: n.Reject.Load(), Wait: n.Wait.Load(), ShadowReject: n.Shadow.Load()}
 }
 
-// breakersOf returns the breakers that of selects, or all if it is nil, ordered by what they are for.
+// breakersOf returns the breakers that of selects, or all if it is nil, ordered by upstream and name.
 func (st *store) breakersOf(added *methods, of func(upstream string, t Target) bool) []namedBreaker {
 	var all []namedBreaker
 	st.mu.Lock()

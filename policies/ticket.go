@@ -8,8 +8,8 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// Ticket is what a call holds from Enter to Done. The zero Ticket is ready for Enter; it must not be
-// copied after Enter, and may be reused after Done.
+// Ticket is what a call holds from Enter to Done. The zero Ticket is ready for Enter; it must not be copied after Enter, and
+// may be reused after Done.
 type Ticket struct {
 	reservation reservation
 	holding
@@ -55,7 +55,7 @@ func (t *Ticket) Late() *code.Error {
 	}
 	t.overtimes = t.admissions.Late(err, t.callers(err))
 	t.late.Store(true)
-	if t.over.Load() { // the handler returned meanwhile, perhaps before they were set
+	if t.over.Load() { // the handler returned meanwhile, maybe before they were set
 		t.returned()
 	}
 	return err
@@ -64,7 +64,7 @@ func (t *Ticket) Late() *code.Error {
 // returned ends the overtime of a call.
 func (t *Ticket) returned() {
 	if !t.late.Load() {
-		return // Late sees that it has
+		return // Late calls it
 	}
 	for _, o := range t.overtimes {
 		if o != nil {

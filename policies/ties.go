@@ -15,12 +15,12 @@ import (
 	"github.com/easymicro/easymicro/wire/wildcard"
 )
 
-// mostTies is the number of problems after which no more are looked for.
-const mostTies = 100
+// maxTies is how many problems ValidateTies returns.
+const maxTies = 100
 
 // ValidateTies finds pairs of enforced rules of which neither is more specific, though only one of them can win for a
-// call that both match: two timeouts, or two breakers, for the same calls. Rules about calls that go out and about calls
-// that come in never do. It finds the first hundred.
+// call that both match: two timeouts, or two breakers, for the same calls. Rules for outgoing and for incoming calls never
+// tie. It returns the first hundred.
 func ValidateTies(rules []config.Rule) config.Problems {
 	groups := grouped(rules)
 	type pair struct{ a, b int }
@@ -37,7 +37,7 @@ func ValidateTies(rules []config.Rule) config.Problems {
 			}
 			found[pair{a.index, b.index}] = true
 			problems = append(problems, tie(a.rule, b.rule, kind))
-			if len(problems) == mostTies {
+			if len(problems) == maxTies {
 				return problems.Sort()
 			}
 		}
@@ -45,7 +45,7 @@ func ValidateTies(rules []config.Rule) config.Problems {
 	return problems.Sort()
 }
 
-// grouped are the forms of the rules of which one can win, by key.
+// grouped returns the forms of the rules with a kind of which only one rule wins, by key.
 func grouped(rules []config.Rule) map[string][]tieRule {
 	groups := make(map[string][]tieRule)
 	now := time.Now()
@@ -103,7 +103,7 @@ type tieRule struct {
 	except                            []*exception
 }
 
-// apart reports whether the exceptions of the two, which overlap, leave no call to both.
+// apart reports whether exceptions exclude all calls that both match; they overlap.
 func (t *tieRule) apart(o *tieRule) bool {
 	if len(t.except)+len(o.except) == 0 {
 		return false
@@ -112,10 +112,10 @@ func (t *tieRule) apart(o *tieRule) bool {
 	return leaveOut(slices.Concat(t.except, o.except), &both)
 }
 
-// mostForms bounds what a rule with long lists costs: ties of what is behind are not found, and decided by name.
-const mostForms = 4096
+// maxForms bounds the cost of a rule with long lists: ties of further forms are not found, and decided by name.
+const maxForms = 4096
 
-// forms are all combinations of the elements of a rule's lists.
+// forms returns all combinations of the elements of a rule's lists.
 func forms(whole tieRule) []tieRule {
 	r, list := whole.rule, []tieRule{whole}
 	list = expand(list, r.Match.Method, func(t *tieRule, g *glob) { t.method = g })
@@ -129,7 +129,7 @@ func forms(whole tieRule) []tieRule {
 	var expanded []tieRule
 	for _, t := range list {
 		for _, n := range networks {
-			if len(expanded) == mostForms {
+			if len(expanded) == maxForms {
 				return expanded
 			}
 			t.peer = n
@@ -144,10 +144,10 @@ func expand(list []tieRule, patterns []string, set func(*tieRule, *glob)) []tieR
 		return list
 	}
 	globs := compileGlobs(patterns)
-	expanded := make([]tieRule, 0, min(len(list)*len(globs), mostForms))
+	expanded := make([]tieRule, 0, min(len(list)*len(globs), maxForms))
 	for _, t := range list {
 		for i := range globs {
-			if len(expanded) == mostForms {
+			if len(expanded) == maxForms {
 				return expanded
 			}
 			set(&t, &globs[i])
@@ -157,7 +157,7 @@ func expand(list []tieRule, patterns []string, set func(*tieRule, *glob)) []tieR
 	return expanded
 }
 
-// region is what the form matches.
+// region returns what the form matches.
 func (t *tieRule) region() region {
 	text := func(g *glob) string {
 		if g == nil {
@@ -168,7 +168,7 @@ func (t *tieRule) region() region {
 	return region{service: text(t.service), method: text(t.method), caller: text(t.caller), upstream: text(t.upstream), peer: t.peer}
 }
 
-// common is calls that both forms match; their keys are equal, and they overlap.
+// common returns calls that both forms match; their keys are equal, and they overlap.
 func (t *tieRule) common(o *tieRule) region {
 	a, b := t.region(), o.region()
 	both := func(x, y string) string {
@@ -181,7 +181,7 @@ func (t *tieRule) common(o *tieRule) region {
 	}
 }
 
-// key is the same for all forms that can tie: equally narrow in every field, with the same exact names.
+// key returns the same for all forms that can tie: equally narrow in every field, with the same exact names.
 func (t *tieRule) key() string {
 	var key []byte
 	for _, g := range t.fields() {
@@ -203,7 +203,7 @@ func (t *tieRule) fields() [4]*glob { return [...]*glob{t.method, t.service, t.c
 // overlapping yields the pairs of a group that a common call can match; the forms of a group have one key.
 func overlapping(group []tieRule) iter.Seq2[*tieRule, *tieRule] {
 	return func(yield func(a, b *tieRule) bool) {
-		for a, b := range suspects(group) {
+		for a, b := range candidatePairs(group) {
 			if a.overlaps(b) && !yield(a, b) {
 				return
 			}
@@ -211,18 +211,17 @@ func overlapping(group []tieRule) iter.Seq2[*tieRule, *tieRule] {
 	}
 }
 
-// suspects yields the pairs of a group that have to be compared. Those are not all: a set may have thousands of rules
-// with globs of one length.
-func suspects(group []tieRule) iter.Seq2[*tieRule, *tieRule] {
+// candidatePairs yields the pairs of a group that can overlap: comparing all would be quadratic in large sets with globs of
+// one length.
+func candidatePairs(group []tieRule) iter.Seq2[*tieRule, *tieRule] {
 	return func(yield func(a, b *tieRule) bool) {
-		end := mostTelling(group)
+		end := mostSelective(group)
 		ordered := make([]ended, len(group))
 		for i := range group {
 			ordered[i] = ended{end: end(&group[i]), tieRule: &group[i]}
 		}
 		slices.SortStableFunc(ordered, func(a, b ended) int { return cmp.Compare(a.end, b.end) })
-		// In this order, what begins like one text stands right behind it: open are the ones that the current one
-		// begins like.
+		// In this order, texts with one prefix follow it directly: open are the ones that are prefixes of the current one.
 		var open []ended
 		for _, o := range ordered {
 			for len(open) > 0 && !strings.HasPrefix(o.end, open[len(open)-1].end) {
@@ -238,15 +237,15 @@ func suspects(group []tieRule) iter.Seq2[*tieRule, *tieRule] {
 	}
 }
 
-// ended is a form with one of its fixed ends, as a text to begin with.
+// ended is a form with the fixed end of one of its globs, as a prefix.
 type ended struct {
 	end string
 	*tieRule
 }
 
-// mostTelling is the end, of one of the globs, that tells most forms of the group apart. Of two globs that overlap, one
-// begins as the other begins, and likewise ends.
-func mostTelling(group []tieRule) func(*tieRule) string {
+// mostSelective returns the end of the glob that has the most different values in the group. Of two globs that overlap, the
+// prefix of one begins with the prefix of the other, and likewise at the end.
+func mostSelective(group []tieRule) func(*tieRule) string {
 	best, most := func(*tieRule) string { return "" }, 1
 	for i, g := range group[0].fields() {
 		if g == nil || g.exact {
@@ -274,7 +273,7 @@ func reversed(s string) string {
 	return string(b)
 }
 
-// overlaps tells whether a call can match both; the keys are equal.
+// overlaps reports whether a call can match both; the keys are equal.
 func (t *tieRule) overlaps(o *tieRule) bool {
 	others := o.fields()
 	for i, g := range t.fields() {

@@ -7,10 +7,9 @@ import (
 	"github.com/easymicro/easymicro/policies/limit"
 )
 
-// The types of this file are what people see of rules. Marshalled, they are what the admin API and the commands show:
-// their keys are part of it.
+// The types of this file show rules. The admin API and the commands marshal them: the keys are part of the API.
 
-// Explanation shows which rules apply to a call, and why the others do not.
+// Explanation lists the rules that apply to a call, and why others do not.
 type Explanation struct {
 	Upstream string            `json:"upstream,omitempty"` // of a call to an upstream, under client-side rules
 	Service  string            `json:"service"`
@@ -70,7 +69,7 @@ type KindState struct {
 	Decisions Decisions   `json:"decisions"`       // for all methods
 }
 
-// Decisions count what a rule decided.
+// Decisions count the decisions of a rule.
 type Decisions struct {
 	Allow        uint64 `json:"allow"`
 	Reject       uint64 `json:"reject"`

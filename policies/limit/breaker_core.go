@@ -81,7 +81,7 @@ func (c *breakerCore) readyToTrip(n gobreaker.Counts) bool {
 	// Requests would include the calls in flight.
 	total, failed, slow := int(n.TotalSuccesses+n.TotalFailures), int(n.TotalFailures), 0
 	if r.SlowCallRate > 0 && c.slow != nil {
-		// gobreaker got slow calls as failures; the window tells them apart.
+		// gobreaker counts slow calls as failures; the window distinguishes them.
 		total, failed, slow = c.slow.sum(time.Now())
 	}
 	switch {
@@ -106,7 +106,7 @@ func (c *breakerCore) onStateChange(_ string, from, to gobreaker.State) {
 	switch to {
 	case gobreaker.StateOpen:
 		if from == gobreaker.StateHalfOpen {
-			c.cause = "a trial call failed: " + describe(c.last)
+			c.cause = "a probe failed: " + describe(c.last)
 		}
 		c.breaker.changed(c, phaseOpen, c.cause)
 	case gobreaker.StateClosed:

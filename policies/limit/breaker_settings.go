@@ -36,9 +36,9 @@ func (s *BreakerSettings) probeRetry() time.Duration {
 // Outcomes other than nil and a failure.
 var (
 	ErrExcluded     = errors.New("not counted")
-	ErrProbeTimeout = errors.New("the trial call did not end in time")
+	ErrProbeTimeout = errors.New("the probe did not end in time")
 	errSlow         = errors.New("slow")
-	errRanSlow      = errors.New("counted, and slow as it turns out")
+	errRanSlow      = errors.New("slow, and counted before")
 )
 
 // slowError is a failure that was slow, too.

@@ -7,7 +7,7 @@ import (
 	"github.com/juju/ratelimit"
 )
 
-// tokens is what a bucket needs of the library.
+// tokens is the part of the library that a bucket uses.
 type tokens interface {
 	Available() int64
 	Take(count int64) time.Duration
@@ -20,7 +20,7 @@ type Rate struct {
 	interval time.Duration
 }
 
-// maxRefillInterval bounds how long several tokens are saved up, to meet rates that are not whole nanoseconds a token.
+// maxRefillInterval bounds the time for which several tokens come at once, for rates with fractions of a nanosecond a token.
 const maxRefillInterval = 10 * time.Microsecond
 
 // NewRate returns a rate of tokens per a duration. ratelimit.NewBucketWithRate accepts 1 % too much, and panics where
@@ -39,10 +39,10 @@ func NewRate(rate float64, per time.Duration, burst int64) Rate {
 	}
 }
 
-// bucket is a token bucket of ratelimit, and the clock of it: every question of one call is answered for the same moment,
-// and the ticks can be moved. The lock of its limiter guards it.
+// bucket is a token bucket of ratelimit, and its clock: all decisions on one call are for the same moment, and ticks can be
+// shifted. The lock of its limiter guards it.
 //
-// The library is asked once a tick: within a tick its tokens only decrease, and it cannot take tokens back.
+// The library is called once a tick: within a tick its tokens only decrease, and it cannot take tokens back.
 type bucket struct {
 	tokens    tokens
 	rate      Rate
@@ -61,7 +61,7 @@ func newBucket(rate Rate, now time.Time) *bucket {
 	return b
 }
 
-// fill makes b full, with a rate, and tick 0 at began.
+// fill makes b a full bucket with a rate, whose tick 0 is at began.
 func (b *bucket) fill(rate Rate, began time.Time) {
 	*b = bucket{rate: rate, began: began, available: rate.Burst}
 	b.tokens = ratelimit.NewBucketWithQuantumAndClock(rate.interval, rate.Burst, rate.quantum, b)
@@ -73,7 +73,7 @@ func (b *bucket) Now() time.Time { return b.began.Add(b.elapsed) }
 // Sleep is part of ratelimit.Clock; only calls of the library that are not used here would sleep.
 func (b *bucket) Sleep(d time.Duration) { time.Sleep(d) }
 
-// now is the time of the latest call.
+// now returns the time of the latest call.
 func (b *bucket) now() time.Time { return b.began.Add(b.idle + b.elapsed) }
 
 // at moves the clock to the time of a call, but never back.
@@ -100,7 +100,7 @@ func (b *bucket) level() int64 {
 	return b.available - b.taken
 }
 
-// until returns how long it takes to have n tokens if none is taken: zero when they are there.
+// until returns how long it takes until there are n tokens, if none is taken.
 func (b *bucket) until(n int64) time.Duration {
 	missing := n - b.level()
 	if missing <= 0 {

@@ -22,11 +22,11 @@ type Limiter struct { //nolint:gocritic // callers lock several before they deci
 	notifier
 
 	sync.Mutex
-	limits  RateLimits
-	shared  *Bucket
-	buckets map[string]*Bucket // by key; nil: the limit has no key
-	full    byFull
-	told    time.Time // when it was last reported that keys share a bucket
+	limits   RateLimits
+	shared   *Bucket
+	buckets  map[string]*Bucket // by key; nil: the limit has no key
+	full     byFull
+	reported time.Time // when an Event last reported that keys share a bucket
 
 	overflow uint64 // calls whose key had no bucket of its own
 	missing  uint64 // calls without the key
@@ -104,15 +104,15 @@ func (l *Limiter) forget(now time.Time) bool {
 	return true
 }
 
-// overflowInterval is how seldom it is reported that keys share a bucket.
+// overflowInterval is the minimum time between two reports that keys share a bucket.
 const overflowInterval = time.Minute
 
 func (l *Limiter) overflowed(now time.Time) {
 	l.overflow++
-	if !l.told.IsZero() && now.Sub(l.told) < overflowInterval {
+	if !l.reported.IsZero() && now.Sub(l.reported) < overflowInterval {
 		return
 	}
-	l.told = now
+	l.reported = now
 	l.add(Event{
 		From: StateKeyed, To: StateOverflow, At: now,
 		Cause: fmt.Sprintf("all %d keys (maxKeys) have calls to make up for: new keys share one bucket", l.limits.MaxKeys),

@@ -36,7 +36,7 @@ type Room int
 // The values of Room.
 const (
 	RoomFree  Room = iota // a permit
-	RoomQueue             // a place in the queue
+	RoomQueue             // room in the queue
 	RoomNone
 )
 
