@@ -11,6 +11,7 @@ import (
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host/admin"
+	"github.com/easymicro/easymicro/host/route"
 	"github.com/easymicro/easymicro/policies"
 )
 
@@ -30,7 +31,7 @@ func (a api) Checks(ctx context.Context) []admin.Check {
 		{Name: "not draining", OK: !h.changes.draining.Load()},
 	}
 	for i, err := range g.ready(ctx) {
-		c := admin.Check{Name: "service " + g.services[i].config.Name, OK: err == nil}
+		c := admin.Check{Name: "service " + g.services[i].Config.Name, OK: err == nil}
 		if err != nil {
 			c.Detail = err.Error()
 		}
@@ -176,11 +177,11 @@ func (a api) Services(ctx context.Context) ([]admin.Service, error) {
 	for i, unready := range g.ready(ctx) {
 		s := g.services[i]
 		v := admin.Service{
-			Name: s.config.Name, Aliases: s.config.Aliases, Handler: s.config.Handler, Package: s.instance.entry.Package,
+			Name: s.Config.Name, Aliases: s.Config.Aliases, Handler: s.Config.Handler, Package: s.instance.entry.Package,
 			Ready: unready == nil,
 		}
-		for _, m := range s.methods {
-			v.Methods = append(v.Methods, a.methodView(g, m))
+		for _, m := range s.Methods {
+			v.Methods = append(v.Methods, a.methodView(g, s, m))
 		}
 		for _, skipped := range s.instance.service.Skipped() {
 			v.Skipped = append(v.Skipped, admin.Skipped{Name: skipped.Name, Why: skipped.Why})
@@ -190,32 +191,32 @@ func (a api) Services(ctx context.Context) ([]admin.Service, error) {
 	return list, nil
 }
 
-func (a api) methodView(g *generation, m *method) admin.Method {
+func (a api) methodView(g *generation, s *service, m *route.Method) admin.Method {
 	v := admin.Method{
-		Name: m.name, Args: admin.ShapeOf(m.invoke.Args), Reply: admin.ShapeOf(m.invoke.Reply),
-		InFlight: int(m.rpcx.InFlight() + m.http.InFlight()),
-		Routes:   []admin.Route{{Methods: []string{"POST"}, Path: "/" + m.fullName()}},
+		Name: m.Name, Args: admin.ShapeOf(m.Invoke.Args), Reply: admin.ShapeOf(m.Invoke.Reply),
+		InFlight: m.InFlight(),
+		Routes:   []admin.Route{{Methods: []string{"POST"}, Path: "/" + m.FullName()}},
 	}
-	if slices.Contains(g.set.Manifest.Gateway.Get, m.target.Service+"."+m.name) {
+	if slices.Contains(g.set.Manifest.Gateway.Get, m.Target.Service+"."+m.Name) {
 		v.Routes[0].Methods = append(v.Routes[0].Methods, "GET")
 	}
 	for _, r := range g.set.Manifest.Gateway.Routes {
-		if found, ok := g.find(r.Service, r.Method); ok && found == m {
+		if found, ok := g.routes.Local(r.Service, r.Method); ok && found == m {
 			v.Routes = append(v.Routes, admin.Route{Methods: r.Methods, Path: r.Path})
 		}
 	}
-	entry := m.service.instance.entry
-	body, err := json.Marshal(entry.Example(m.invoke))
+	entry := s.instance.entry
+	body, err := json.Marshal(entry.Example(m.Invoke))
 	if err != nil {
 		return v
 	}
 	v.Example = admin.Example{
 		Body:    body,
-		Chosen:  entry.HasExample(m.name),
-		Command: fmt.Sprintf("easymicro call %s.%s '%s'", m.target.Service, m.name, body),
+		Chosen:  entry.HasExample(m.Name),
+		Command: fmt.Sprintf("easymicro call %s.%s '%s'", m.Target.Service, m.Name, body),
 	}
 	if at := a.h.HTTPAddress(); at != "" {
-		v.Example.Curl = fmt.Sprintf("curl -d '%s' http://%s/%s", body, at, m.fullName())
+		v.Example.Curl = fmt.Sprintf("curl -d '%s' http://%s/%s", body, at, m.FullName())
 	}
 	return v
 }

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
-	"github.com/easymicro/easymicro/host/listen"
+	"github.com/easymicro/easymicro/host/outgoing"
 	"github.com/easymicro/easymicro/host/telemetry"
 	"github.com/easymicro/easymicro/registry"
 )
@@ -18,30 +18,20 @@ import (
 // ErrDraining is the error of attempts to change a host that is draining.
 var ErrDraining = errors.New("the host is draining")
 
-// A part is a piece of a host that changes with the set. plan opens and checks what next needs and puts it into next;
-// prev is nil at the start. With an error, a step that it returns is abandoned.
-type part interface {
-	plan(ctx context.Context, prev, next *generation) (step, error)
-}
+// A part is a piece of a host that changes with the set. It opens and checks what next needs and puts it into next; prev
+// is nil at the start. With an error, the step that it returns is abandoned.
+type part func(ctx context.Context, prev, next *generation) (step, error)
 
-// A step is what one part does for one change. Until commit, nothing that calls meet changes.
-type step interface {
-	// prepare does what can still fail, before the first commit.
-	prepare(ctx context.Context) error
-	commit()
-	abandon()
+// A step is what one part does for one change, where there is something to do. Until commit, nothing that calls meet
+// changes.
+type step struct {
+	prepare func(ctx context.Context) error // does what can still fail, before the first commit
+	commit  func(life context.Context)
+	abandon func()
 	// retire ends what the change has replaced or, once abandoned, what was opened for it, and returns when that has ended.
 	// before is closed when the part that uses this one has retired.
-	retire(before <-chan struct{})
+	retire func(life context.Context, before <-chan struct{})
 }
-
-// noStep is embedded by steps that have nothing to do for some of the calls.
-type noStep struct{}
-
-func (noStep) prepare(context.Context) error { return nil }
-func (noStep) commit()                       {}
-func (noStep) abandon()                      {}
-func (noStep) retire(<-chan struct{})        {}
 
 // changes replaces the generation of a host.
 type changes struct {
@@ -101,16 +91,17 @@ func (c *changes) replace(ctx context.Context, prev *generation, set *config.Set
 	}
 	var steps []step
 	for _, p := range c.parts {
-		s, err := p.plan(ctx, prev, g)
-		if s != nil {
-			steps = append(steps, s)
-		}
+		s, err := p(ctx, prev, g)
+		steps = append(steps, s)
 		if err != nil {
 			c.abandon(steps)
 			return nil, err
 		}
 	}
 	for _, s := range steps {
+		if s.prepare == nil {
+			continue
+		}
 		if err := s.prepare(ctx); err != nil {
 			c.abandon(steps)
 			return nil, err
@@ -119,7 +110,9 @@ func (c *changes) replace(ctx context.Context, prev *generation, set *config.Set
 	c.current.Store(g)
 	g.policies.Activate() // the limits of state that is shared with calls of the generation before
 	for _, s := range steps {
-		s.commit()
+		if s.commit != nil {
+			s.commit(c.life)
+		}
 	}
 	c.retire(steps)
 	return g, nil
@@ -131,7 +124,7 @@ func (c *changes) newGeneration(prev *generation, set *config.Set) (*generation,
 	if err := problems.Err(); err != nil {
 		return nil, err
 	}
-	g := &generation{revision: 1, set: set, warnings: problems.Warnings(), identity: newIdentity(set, c.name)}
+	g := &generation{revision: 1, set: set, out: outgoing.Connections{Set: set}, warnings: problems.Warnings(), identity: newIdentity(set, c.name)}
 	if prev != nil {
 		g.revision = prev.revision + 1
 		g.pending = config.Diff(c.first, set).Pending()
@@ -141,7 +134,9 @@ func (c *changes) newGeneration(prev *generation, set *config.Set) (*generation,
 
 func (c *changes) abandon(steps []step) {
 	for _, s := range slices.Backward(steps) {
-		s.abandon()
+		if s.abandon != nil {
+			s.abandon()
+		}
 	}
 	c.retire(steps)
 }
@@ -151,10 +146,13 @@ func (c *changes) retire(steps []step) {
 	before := make(chan struct{})
 	close(before)
 	for _, s := range slices.Backward(steps) {
+		if s.retire == nil {
+			continue
+		}
 		user, done := before, make(chan struct{})
 		c.retiring.Go(func() {
 			defer close(done)
-			s.retire(user)
+			s.retire(c.life, user)
 		})
 		before = done
 	}
@@ -165,6 +163,18 @@ func (c *changes) locked(f func(g *generation)) {
 	c.applying.Lock()
 	defer c.applying.Unlock()
 	f(c.current.Load())
+}
+
+// upstreamsGone drops the metrics of upstreams that are no longer in use.
+func (c *changes) upstreamsGone() {
+	c.locked(func(g *generation) {
+		c.metrics.RetainUpstreams(func(name string) bool { return name == "" || g.out.Upstream(name) != nil })
+	})
+}
+
+// methodsGone drops the metrics of methods that are no longer served.
+func (c *changes) methodsGone() {
+	c.locked(func(g *generation) { c.metrics.Retain(g.routes.Serves) })
 }
 
 // stop ends all changing. A change that is being made is given up.
@@ -260,24 +270,3 @@ func problemLines(p config.Problems) []string {
 	}
 	return lines
 }
-
-// listenersPart is host/listen as a part.
-type listenersPart struct {
-	*core
-	listeners *listen.Listeners
-}
-
-type listenersStep struct {
-	noStep
-	of   *core
-	plan *listen.Plan
-}
-
-func (p listenersPart) plan(ctx context.Context, _, next *generation) (step, error) {
-	plan, err := p.listeners.Plan(ctx, next.set)
-	return listenersStep{of: p.core, plan: plan}, err
-}
-
-func (s listenersStep) commit()                { s.plan.Commit(s.of.life) }
-func (s listenersStep) abandon()               { s.plan.Abandon() }
-func (s listenersStep) retire(<-chan struct{}) { s.plan.Retire(s.of.life) }

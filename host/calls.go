@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/host/route"
 	"github.com/easymicro/easymicro/host/telemetry"
 	"github.com/easymicro/easymicro/wire"
 	"github.com/easymicro/easymicro/wire/code"
@@ -25,7 +26,7 @@ type calls struct {
 func (c *calls) Handle(ctx context.Context, req, res *wire.Frame) error {
 	call := wire.CallFrom(ctx)
 	if call == nil {
-		call = wire.NewCall(ctx, wire.CallOptions{Transport: transportRPCX})
+		call = wire.NewCall(ctx, wire.CallOptions{Transport: route.TransportRPCX})
 		defer call.End()
 	}
 	g, m, err := c.enter(req)
@@ -33,19 +34,19 @@ func (c *calls) Handle(ctx context.Context, req, res *wire.Frame) error {
 		c.notServed(call, req, err)
 		return err
 	}
-	s := &serving{calls: c, generation: g, method: m, wire: call, metrics: m.metrics(call.Transport())}
+	s := &serving{calls: c, generation: g, method: m, wire: call, metrics: m.Metrics(call.Transport())}
 	return s.run(req, res)
 }
 
 // enter finds the method and acquires what serves it. If that is being retired, a newer generation has its successor.
-func (c *calls) enter(req *wire.Frame) (*generation, *method, *code.Error) {
+func (c *calls) enter(req *wire.Frame) (*generation, *route.Method, *code.Error) {
 	for {
 		g := c.current.Load()
-		m, ok := g.lookup(req.Service, req.Method)
+		m, ok := g.routes.Lookup(req.Service, req.Method)
 		if !ok {
 			return nil, nil, c.unknown(g, req.Service, req.Method)
 		}
-		if m.calls.acquire() {
+		if m.Calls.Acquire() {
 			return g, m, nil
 		}
 		if c.current.Load() == g {
@@ -59,10 +60,10 @@ const maxSuggested = 1000
 
 // unknown returns the error of a call to a service or method that is not served.
 func (c *calls) unknown(g *generation, service, method string) *code.Error {
-	what, word, known := "unknown service "+quoteName(service), service, g.callable
-	if s, ok := g.byName.find(service); ok {
-		what, word, known = "unknown method "+quoteName(service+"."+method), method, s.byName.all
-	} else if err := g.remote.unheard(c.name, service); err != nil {
+	what, word, known := "unknown service "+quoteName(service), service, g.routes.Callable
+	if s, ok := g.routes.Service(service); ok {
+		what, word, known = "unknown method "+quoteName(service+"."+method), method, s.MethodNames
+	} else if err := g.routes.Remote.Unheard(c.name, service); err != nil {
 		return err
 	}
 	if suggestion := c.meant(word, known); suggestion != "" {

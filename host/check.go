@@ -9,6 +9,8 @@ import (
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host/gateway"
+	"github.com/easymicro/easymicro/host/outgoing"
+	"github.com/easymicro/easymicro/host/route"
 	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/registry"
 	"github.com/easymicro/easymicro/wire"
@@ -105,7 +107,7 @@ func (c *checker) methods(path string, cfg *config.Service, entry *registry.Entr
 		return
 	}
 	var names []string
-	exposed := exposes(cfg)
+	exposed := route.Exposed(cfg)
 	for _, m := range entry.Methods {
 		names = append(names, m.Name)
 		if !exposed(m.Name) {
@@ -197,7 +199,7 @@ func (c *checker) gateway() {
 		t, ok := c.targets[policies.Target{Service: service, Method: method}]
 		return t, ok
 	}
-	o.Remote = remoteServices(c.set.Manifest)
+	o.Remote = route.RemoteServices(c.set.Manifest)
 	_, err := gateway.New(o)
 	var problems gateway.OptionErrors
 	if errors.As(err, &problems) {
@@ -231,12 +233,12 @@ func (c *checker) target(servicePath, methodPath, service, method string) {
 		switch {
 		case !slices.Contains(methods, method):
 			c.add(methodPath, config.Suggest(method, methods), "service %s has no method %q%s", service, method, whySkipped(entry.Skipped, method))
-		case !exposes(cfg)(method):
+		case !route.Exposed(cfg)(method):
 			c.add(methodPath, "", "method %s of service %s is not among methods.expose", method, service)
 		}
 		return
 	}
-	if remote := remoteServices(c.set.Manifest); remote != nil && remote(service) {
+	if remote := route.RemoteServices(c.set.Manifest); remote != nil && remote(service) {
 		return
 	}
 	c.add(servicePath, config.Suggest(service, services), "no service %q in services", service)
@@ -305,7 +307,7 @@ func (c *checker) outgoing() {
 	_, err := AdminToken(c.set)
 	c.wrong(err)
 	for i := range m.Upstreams {
-		_, err := clientTLS(c.set, fmt.Sprintf("upstreams[%d].tls", i), m.Upstreams[i].TLS)
+		_, err := outgoing.ClientTLS(c.set, fmt.Sprintf("upstreams[%d].tls", i), m.Upstreams[i].TLS)
 		c.wrong(err)
 	}
 	if m.Discovery == nil {
@@ -313,11 +315,11 @@ func (c *checker) outgoing() {
 	}
 	for i, e := range m.Discovery.Etcd {
 		path := fmt.Sprintf("discovery.etcd[%d]", i)
-		_, err := clientTLS(c.set, path+".tls", e.TLS)
+		_, err := outgoing.ClientTLS(c.set, path+".tls", e.TLS)
 		c.wrong(err)
-		_, err = secret(c.set, path+".usernameFile", e.UsernameFile)
+		_, err = outgoing.Secret(c.set, path+".usernameFile", e.UsernameFile)
 		c.wrong(err)
-		_, err = secret(c.set, path+".passwordFile", e.PasswordFile)
+		_, err = outgoing.Secret(c.set, path+".passwordFile", e.PasswordFile)
 		c.wrong(err)
 	}
 }

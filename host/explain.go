@@ -12,8 +12,8 @@ func explain(g *generation, q admin.ExplainQuery) (*admin.Explanation, error) {
 	if q.Upstream != "" {
 		return explainUpstream(g, q.Upstream, q.Method, q.Caller)
 	}
-	m, ok := g.lookup(q.Service, q.Method)
-	if !ok && g.upstream(q.Service) != nil {
+	m, ok := g.routes.Lookup(q.Service, q.Method)
+	if !ok && g.out.Upstream(q.Service) != nil {
 		return explainUpstream(g, q.Service, q.Method, q.Caller)
 	}
 	if !ok {
@@ -23,9 +23,9 @@ func explain(g *generation, q admin.ExplainQuery) (*admin.Explanation, error) {
 	if caller == "" {
 		caller = anonymous
 	}
-	x := g.policies.Explain(m.target, caller, q.Peer)
-	if m.remote != nil { // what came in goes out, under the rules of calls to the upstream of that name
-		out := g.policies.ExplainUpstream(m.target.Service, m.target.Service, m.target.Method, caller)
+	x := g.policies.Explain(m.Target, caller, q.Peer)
+	if m.IsRemote() { // what came in goes out, under the rules of calls to the upstream of that name
+		out := g.policies.ExplainUpstream(m.Target.Service, m.Target.Service, m.Target.Method, caller)
 		x.Kinds = append(x.Kinds, out.Kinds...)
 	}
 	return &admin.Explanation{Explanation: x}, nil
@@ -33,25 +33,25 @@ func explain(g *generation, q admin.ExplainQuery) (*admin.Explanation, error) {
 
 // notFound returns the error for a service or method that is not served.
 func notFound(g *generation, service, method string) *admin.Error {
-	s, ok := g.byName.find(service)
+	s, ok := g.routes.Service(service)
 	if !ok {
 		return noService(g, service)
 	}
 	var methods []string
-	for _, m := range s.methods {
-		methods = append(methods, m.name)
+	for _, m := range s.Methods {
+		methods = append(methods, m.Name)
 	}
-	return admin.Errorf(admin.CodeNotFound, "service %s has no method %q%s", s.config.Name, method, whySkipped(s.instance.service.Skipped(), method)).
+	return admin.Errorf(admin.CodeNotFound, "service %s has no method %q%s", s.Config.Name, method, whySkipped(s.Handler.Skipped(), method)).
 		WithHelp("it has: %s%s", strings.Join(methods, ", "), didYouMean(method, methods))
 }
 
 func noService(g *generation, name string) *admin.Error {
 	upstreams := g.set.Manifest.UpstreamNames()
-	help := "served: " + strings.Join(g.serviceNames(), ", ")
+	help := "served: " + strings.Join(g.routes.ServiceNames(), ", ")
 	if len(upstreams) > 0 {
 		help += "; upstreams: " + strings.Join(upstreams, ", ")
 	}
-	known := append(g.callable(), upstreams...)
+	known := append(g.routes.Callable(), upstreams...)
 	meant := didYouMean(name, known)
 	if s := config.Suggest(name, known); slices.Contains(upstreams, s) {
 		meant = "; did you mean " + s + "? it is an upstream"
@@ -69,13 +69,13 @@ func didYouMean(word string, known []string) string {
 // explainUpstream returns the client-side rules for a call to an upstream. To a gateway, every service of other hosts
 // is one.
 func explainUpstream(g *generation, name, method, caller string) (*admin.Explanation, error) {
-	if u := g.upstream(name); u != nil {
-		return &admin.Explanation{Explanation: g.policies.ExplainUpstream(name, u.spec.config.Service, method, caller)}, nil
+	if u := g.out.Upstream(name); u != nil {
+		return &admin.Explanation{Explanation: g.policies.ExplainUpstream(name, u.Service(), method, caller)}, nil
 	}
-	if _, ok := g.remote.service(name); ok {
+	if g.routes.Remote.Has(name) {
 		return &admin.Explanation{Explanation: g.policies.ExplainUpstream(name, name, method, caller)}, nil
 	}
-	known := append(g.set.Manifest.UpstreamNames(), g.remote.all()...)
+	known := append(g.set.Manifest.UpstreamNames(), g.routes.Remote.All()...)
 	return nil, admin.Errorf(admin.CodeNotFound, "there is no upstream %q here", name).
 		WithHelp("upstreams: %s%s", strings.Join(known, ", "), didYouMean(name, known))
 }

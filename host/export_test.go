@@ -5,28 +5,33 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/host/outgoing"
+	"github.com/easymicro/easymicro/host/route"
 	"github.com/easymicro/easymicro/wire/client"
 )
 
 // Directory is where a test says which services there are.
-type Directory = directory
+type Directory = outgoing.Directory
 
 // LeadTo has a gateway.remote find its services in d, from now on and until the next reload. No call may run.
 func LeadTo(h *Host, d Directory) error {
 	g := h.current.Load()
-	l, err := h.remotes.openClient(g.remote.client.cluster, d, func() {})
+	l, err := h.remotes.Open(g.routes.Remote.Cluster(), d, func() {})
 	if err != nil {
 		return err
 	}
-	old := g.remote.client
-	g.remote = newRemote(g, l)
-	h.retiring.Go(func() { h.remotes.leave(old) })
-	l.await(context.Background())
+	old := g.out.Remote
+	g.out.Remote = l
+	g.routes.Remote = route.NewRemote(g.set, g.policies, l.OtherHosts)
+	h.retiring.Go(func() { old.Discard(h.life) })
+	l.AwaitList(context.Background())
 	return nil
 }
 
 // Upstream is the client of one.
-func Upstream(h *Host, name string) *client.Client { return h.current.Load().upstream(name).client }
+func Upstream(h *Host, name string) *client.Client {
+	return h.current.Load().out.Upstream(name).Client()
+}
 
 // LookAgainAfter is how long a host that does not run yet waits before it looks again at an edit that takes much away.
 func LookAgainAfter(h *Host, d time.Duration) { h.reloads.lookAgain = d }

@@ -9,6 +9,8 @@ import (
 	"github.com/easymicro/easymicro/host/admin"
 	"github.com/easymicro/easymicro/host/gateway"
 	"github.com/easymicro/easymicro/host/listen"
+	"github.com/easymicro/easymicro/host/outgoing"
+	"github.com/easymicro/easymicro/host/route"
 	"github.com/easymicro/easymicro/wire"
 	"github.com/easymicro/easymicro/wire/code"
 )
@@ -40,13 +42,13 @@ func (p *gateways) plan(_ context.Context, _, next *generation) (step, error) {
 	for _, l := range next.set.Manifest.Listeners {
 		gw, err := p.newGateway(next, listen.Limits(l.Limits))
 		if err != nil {
-			return nil, err
+			return step{}, err
 		}
 		next.gateways[l.Name] = gw
 	}
 	token, err := AdminToken(next.set)
 	if err != nil {
-		return nil, err
+		return step{}, err
 	}
 	o := admin.Options{
 		Logger: p.log, MetricsPath: next.set.Manifest.Telemetry.Metrics.Path, Pprof: p.pprof,
@@ -54,24 +56,24 @@ func (p *gateways) plan(_ context.Context, _, next *generation) (step, error) {
 	}
 	next.admin = admin.Handler(p.api, o)
 	next.health = admin.HealthHandler(p.api, o)
-	return nil, nil
+	return step{}, nil
 }
 
 func (p *gateways) newGateway(g *generation, limits wire.Limits) (*gateway.Gateway, error) {
 	o := gatewayOptions(g.set.Manifest)
 	o.Handler, o.Limits, o.Host, o.Logger, o.Refused = p.calls, limits, p.name, p.sampler.Logger(), p.calls.noCall
 	o.Resolve = func(service, method string) (gateway.Target, bool) {
-		found, ok := g.lookup(service, method)
+		found, ok := g.routes.Lookup(service, method)
 		if !ok {
 			return gateway.Target{}, false
 		}
-		t := gateway.Target{Service: found.target.Service, Method: found.target.Method}
-		if found.invoke != nil {
-			t.Args = found.invoke.Args
+		t := gateway.Target{Service: found.Target.Service, Method: found.Target.Method}
+		if found.Invoke != nil {
+			t.Args = found.Invoke.Args
 		}
 		return t, true
 	}
-	o.Remote = remoteServices(g.set.Manifest)
+	o.Remote = route.RemoteServices(g.set.Manifest)
 	o.Unknown = func(service, method string) *code.Error { return p.calls.unknown(g, service, method) }
 	o.Nearest = p.calls.hints.nearest
 	gw, err := gateway.New(o)
@@ -113,5 +115,5 @@ func gatewayError(set *config.Set, err error) error {
 // AdminToken returns the bearer token for the admin listener, from its file as it was when the set was read; empty
 // without one.
 func AdminToken(set *config.Set) (string, error) {
-	return secret(set, "admin.tokenFile", set.Manifest.Admin.TokenFile)
+	return outgoing.Secret(set, "admin.tokenFile", set.Manifest.Admin.TokenFile)
 }

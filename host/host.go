@@ -20,6 +20,8 @@ import (
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host/admin"
 	"github.com/easymicro/easymicro/host/listen"
+	"github.com/easymicro/easymicro/host/outgoing"
+	"github.com/easymicro/easymicro/host/route"
 	"github.com/easymicro/easymicro/host/telemetry"
 	"github.com/easymicro/easymicro/registry"
 	"github.com/easymicro/easymicro/wire"
@@ -61,9 +63,9 @@ type Host struct {
 
 	calls     *calls
 	services  *services
-	upstreams *upstreams
-	remotes   *remotes
-	clusters  *clusters
+	clusters  *outgoing.Clusters
+	upstreams *outgoing.Upstreams
+	remotes   *outgoing.Remotes
 	rules     *rules
 	listeners *listen.Listeners
 	changes   *changes
@@ -111,20 +113,63 @@ func newHost(ctx context.Context, set *config.Set, o Options) *Host {
 		Admin:  func() http.Handler { return c.current.Load().admin },
 		Health: func() http.Handler { return c.current.Load().health },
 	})
-	outgoing := clientRules{core: c, pool: client.NewPool(c.log), recorder: recorder}
-	h.clusters = &clusters{core: c, addr: h.listeners.Addr, listening: h.listeners.IsOpen}
-	h.upstreams = &upstreams{core: c, rules: outgoing, watch: h.reloads.watchTiming, apply: h.changes}
-	h.services = &services{core: c, registry: h.changes.registry, apply: h.changes}
-	h.rules = &rules{core: c, pool: outgoing.pool}
+	pool := client.NewPool(c.log)
+	out := outgoing.Options{
+		Host: c.name, Version: c.version, Log: c.log, Sampler: c.sampler, Metrics: c.metrics, Tracing: c.tracing,
+		Guard: clientRules{core: c, pool: pool, recorder: recorder}, Timing: h.reloads.watchTiming, Addr: h.listeners.Addr,
+		UpstreamsGone: h.changes.upstreamsGone, MethodsGone: h.changes.methodsGone,
+	}
+	h.clusters, h.upstreams, h.remotes = &outgoing.Clusters{Options: out}, &outgoing.Upstreams{Options: out}, &outgoing.Remotes{Options: out}
+	h.services = &services{core: c, registry: h.changes.registry, methodsGone: h.changes.methodsGone}
+	h.rules = &rules{core: c, pool: pool}
 	h.rules.expiries.tell = h.rules.expires
-	h.remotes = &remotes{core: c, rules: outgoing, apply: h.changes}
+	settings := &settings{core: c, logLevel: o.Log}
 	h.changes.parts = []part{
-		h.clusters, h.upstreams, h.services, h.rules, h.remotes, gateways,
-		listenersPart{c, h.listeners},
-		&settings{core: c, logLevel: o.Log},
-		publisher{h.clusters},
+		h.planClusters, h.planUpstreams, h.services.plan, h.rules.plan, h.planRemotes, gateways.plan, h.planListeners, settings.plan, h.planPublishing,
 	}
 	return h
+}
+
+func (h *Host) planClusters(_ context.Context, prev, next *generation) (step, error) {
+	p, err := h.clusters.Plan(prev.connections(), &next.out)
+	return step{abandon: p.Abandon, retire: func(life context.Context, _ <-chan struct{}) { p.Retire(life) }}, err
+}
+
+// planUpstreams has upstreams close once the instances that may use them have retired.
+func (h *Host) planUpstreams(_ context.Context, prev, next *generation) (step, error) {
+	p, err := h.upstreams.Plan(prev.connections(), &next.out)
+	return step{
+		commit: func(context.Context) { p.Commit() }, abandon: p.Abandon,
+		retire: func(life context.Context, before <-chan struct{}) {
+			<-before
+			p.Retire(life)
+		},
+	}, err
+}
+
+func (h *Host) planRemotes(ctx context.Context, prev, next *generation) (step, error) {
+	p, err := h.remotes.Plan(ctx, prev.connections(), &next.out)
+	if hosts := next.out.OtherHosts(); hosts != nil {
+		next.routes.Remote = route.NewRemote(next.set, next.policies, hosts)
+	}
+	return step{
+		commit: func(context.Context) { p.Commit() }, abandon: p.Abandon,
+		retire: func(life context.Context, _ <-chan struct{}) { p.Retire(life) },
+	}, err
+}
+
+func (h *Host) planListeners(ctx context.Context, _, next *generation) (step, error) {
+	p, err := h.listeners.Plan(ctx, next.set)
+	return step{commit: p.Commit, abandon: p.Abandon, retire: func(life context.Context, _ <-chan struct{}) { p.Retire(life) }}, err
+}
+
+// planPublishing has a generation published once its listeners are bound.
+func (h *Host) planPublishing(_ context.Context, _, next *generation) (step, error) {
+	return step{commit: func(life context.Context) {
+		if h.listeners.IsOpen() {
+			h.clusters.Publish(life, &next.out)
+		}
+	}}, nil
 }
 
 // Handle serves one call under the generation in force when it arrives, as the listeners do.
@@ -199,6 +244,9 @@ const lastMoment = 500 * time.Millisecond
 // healthDrainDelay is the default of drainDelay for a host with a health listener.
 const healthDrainDelay = 5 * time.Second
 
+// publishedDrainDelay is the default of drainDelay for a host that is published.
+const publishedDrainDelay = 5 * time.Second
+
 // Run listens, serves and follows the files until ctx ends, then drains: not ready, wait drainDelay, stop accepting,
 // finish calls up to gracePeriod, cancel the rest, close handlers in reverse order. It returns the error that kept it
 // from listening or from going on, or nil. A host runs once.
@@ -231,18 +279,18 @@ func (h *Host) Run(ctx context.Context) error {
 
 // listen binds every address and starts to serve.
 func (h *Host) listen(ctx context.Context) error {
-	if err := h.clusters.requireClusters(ctx); err != nil {
+	if err := h.current.Load().out.AwaitRequired(ctx); err != nil {
 		return err
 	}
 	h.changes.applying.Lock()
 	defer h.changes.applying.Unlock()
-	if l := h.current.Load().remoteClient(); l != nil {
-		l.await(ctx)
+	if l := h.current.Load().out.Remote; l != nil {
+		l.AwaitList(ctx)
 	}
 	if err := h.listeners.Open(ctx, h.life, h.Set()); err != nil {
 		return err
 	}
-	h.clusters.publish()
+	h.clusters.Publish(h.life, &h.current.Load().out)
 	return nil
 }
 
@@ -253,7 +301,7 @@ func (h *Host) drain(begin time.Time) {
 	h.log.Info("draining", "drain_delay", delay, "grace_period", grace, "in_flight", h.InFlight())
 	deadline, cancel := context.WithDeadline(h.life, until)
 	defer cancel()
-	h.clusters.withdraw()
+	h.current.Load().out.Withdraw(h.life)
 	pause(deadline, delay)
 	h.listeners.Drain(deadline)
 	abandoned := h.finish(deadline, until)
@@ -269,7 +317,7 @@ func (h *Host) drainDelay() time.Duration {
 	switch {
 	case m.Host.Shutdown.DrainDelay != nil:
 		return m.Host.Shutdown.DrainDelay.Std()
-	case h.clusters.publishes():
+	case slices.ContainsFunc(h.current.Load().services, func(s *service) bool { return m.IsPublished(s.Config) }):
 		return publishedDrainDelay
 	case m.Health.Address != "":
 		return healthDrainDelay
@@ -283,10 +331,10 @@ func (h *Host) gracePeriod() time.Duration { return h.Set().Manifest.Host.Shutdo
 func (h *Host) InFlight() int {
 	n := 0
 	for _, s := range h.current.Load().services {
-		n += s.instance.inFlight()
+		n += s.instance.InFlight()
 	}
-	if l := h.current.Load().remoteClient(); l != nil {
-		n += l.inFlight()
+	if l := h.current.Load().out.Remote; l != nil {
+		n += l.InFlight()
 	}
 	return n
 }
@@ -304,30 +352,36 @@ func (h *Host) Close() {
 func (h *Host) finish(ctx context.Context, until time.Time) (abandoned int) {
 	h.ended.Do(func() {
 		var services []*service
-		if g := h.current.Load(); g != nil {
-			services = slices.Clone(g.services)
+		var remote *outgoing.RemoteClient
+		g := h.current.Load()
+		if g != nil {
+			services, remote = slices.Clone(g.services), g.out.Remote
 		}
 		slices.Reverse(services)
 		for _, s := range services {
-			s.instance.retire()
+			s.instance.Retire()
 		}
 		for _, s := range services {
-			s.instance.wait(ctx)
-			abandoned += s.instance.inFlight()
+			s.instance.Wait(ctx)
+			abandoned += s.instance.InFlight()
 		}
-		abandoned += h.remotes.drain(ctx)
+		if remote != nil {
+			remote.Retire()
+			remote.Wait(ctx)
+			abandoned += remote.InFlight()
+		}
 		h.cut()
 		closing, cancel := context.WithDeadline(context.Background(), until.Add(lastMoment))
 		defer cancel()
 		for _, s := range services {
 			h.services.close(closing, s.instance)
 		}
-		if l := h.current.Load().remoteClient(); l != nil {
-			l.shut(closing)
+		if remote != nil {
+			remote.Close(closing)
 		}
-		if g := h.current.Load(); g != nil {
-			h.upstreams.close(closing, g)
-			h.clusters.close(g)
+		if g != nil {
+			h.upstreams.Close(closing, &g.out)
+			g.out.CloseClusters()
 		}
 		h.listeners.Close(closing)
 		retired := make(chan struct{})
@@ -356,7 +410,7 @@ func (h *Host) Services() []admin.Service {
 // HTTPAddress returns where the first listener for HTTP over TCP is bound; empty when there is none.
 func (h *Host) HTTPAddress() string {
 	for _, l := range h.current.Load().set.Manifest.Listeners {
-		if !slices.Contains(l.Protocols, transportHTTP) {
+		if !slices.Contains(l.Protocols, route.TransportHTTP) {
 			continue
 		}
 		if addr := h.Addr(l.Name); addr != nil && addr.Network() == "tcp" {
@@ -375,11 +429,9 @@ type Remote struct {
 
 // Remote returns the services of other hosts that the gateway leads to; nil when it leads to none.
 func (h *Host) Remote() *Remote {
-	r := h.current.Load().remote
+	r := h.current.Load().routes.Remote
 	if r == nil {
 		return nil
 	}
-	names := r.all()
-	slices.Sort(names)
-	return &Remote{Etcd: r.config.Etcd, Services: names, Err: r.client.found.Load().err}
+	return &Remote{Etcd: r.Cluster(), Services: r.All(), Err: r.Err()}
 }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/host/outgoing"
+	"github.com/easymicro/easymicro/host/route"
 	"github.com/easymicro/easymicro/registry"
 	"github.com/easymicro/easymicro/wire"
 	"github.com/easymicro/easymicro/wire/client"
@@ -25,7 +27,7 @@ type instance struct {
 	ready   readiness
 	options config.RawOptions
 	clients *bindings
-	refCount
+	route.RefCount
 }
 
 // optionsDecoder returns the decoder of options; nil if none are set, so that the handler keeps its defaults.
@@ -39,10 +41,10 @@ func optionsDecoder(o config.RawOptions) func(any) error {
 // bindings are the upstreams of the clients of one instance, by the names that its handler has for them. The clients
 // live as long as the instance; a change of the manifest replaces their upstreams.
 type bindings struct {
-	to atomic.Pointer[map[string]*upstream]
+	to atomic.Pointer[map[string]*outgoing.Upstream]
 }
 
-func (b *bindings) move(to map[string]*upstream) { b.to.Store(&to) }
+func (b *bindings) move(to map[string]*outgoing.Upstream) { b.to.Store(&to) }
 
 // boundClient is a client of a handler.
 type boundClient struct {
@@ -56,9 +58,9 @@ func (c boundClient) Call(ctx context.Context, method string, args, reply any) e
 	if err != nil {
 		return err
 	}
-	defer u.release()
+	defer u.Release()
 	var answered wire.Metadata
-	err = u.client.Call(ctx, u.spec.config.Service, method, args, reply, metadataOptions(ctx, &answered)...)
+	err = u.Client().Call(ctx, u.Service(), method, args, reply, metadataOptions(ctx, &answered)...)
 	for into := registry.ReplyOf(ctx); len(answered) > 0; answered = answered[1:] {
 		if key := answered[0][0]; travels(key) {
 			into.Set(key, answered[0][1])
@@ -85,14 +87,14 @@ func travels(key string) bool {
 }
 
 // enter acquires the upstream. If that is being retired, the bindings have its successor.
-func (c boundClient) enter() (*upstream, error) {
+func (c boundClient) enter() (*outgoing.Upstream, error) {
 	for {
 		to := c.bindings.to.Load()
 		u := (*to)[c.name]
 		if u == nil {
 			return nil, c.unavailable("client %s is bound to no upstream").WithAdvice("say services[].uses")
 		}
-		if u.acquire() {
+		if u.Acquire() {
 			return u, nil
 		}
 		if c.bindings.to.Load() == to {

@@ -12,6 +12,7 @@ import (
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host/telemetry"
 	"github.com/easymicro/easymicro/policies"
+	"github.com/easymicro/easymicro/registry"
 	"github.com/easymicro/easymicro/wire/client"
 	"github.com/easymicro/easymicro/wire/code"
 )
@@ -73,24 +74,56 @@ func keyOf(s *policies.Snapshot, rule, reason string, t policies.Target, c *poli
 	}
 }
 
+// clientRules applies the client-side rules in force. It outlives generations.
+type clientRules struct {
+	*core
+	pool     *client.Pool // of upstreams, for the clients and the rules of all generations
+	recorder *recorder
+}
+
+var _ client.Guard = clientRules{}
+
+// Pool implements client.Guard.
+func (r clientRules) Pool() *client.Pool { return r.pool }
+
+// Do runs a call under the rules in force when it begins.
+func (r clientRules) Do(ctx context.Context, call client.OutgoingCall) (slot int, err error) {
+	g := r.current.Load()
+	if g == nil {
+		return 0, call.Attempt(ctx, 0, nil) // a handler that is being opened calls: no rule is in force yet
+	}
+	var within time.Time
+	if outer := registry.CallFrom(ctx); outer != nil {
+		within = outer.RuleDeadline
+	}
+	slot, would, err := g.policies.ClientRules().DoWithin(ctx, call, within)
+	for _, w := range would {
+		r.recorder.shadowedOut(ctx, g, call, w)
+	}
+	if err != nil {
+		r.recorder.refusedOut(ctx, g, call, err)
+	}
+	return slot, err
+}
+
 // refused records a call that the host itself refused or ended.
 func (c *recorder) refused(s *serving, e *code.Error) {
 	if !e.Own() {
 		return
 	}
 	key := refusalKey{
-		rule: e.Rule, reason: e.Reason, code: e.Code, caller: s.Caller, target: s.method.target, peer: s.wire.Peer().Unmap(), key: s.limitedBy,
+		rule: e.Rule, reason: e.Reason, code: e.Code, caller: s.Caller, target: s.method.Target, peer: s.wire.Peer().Unmap(), key: s.limitedBy,
 	}
 	trace := s.trace.ID()
 	c.refusals.add(time.Now(), key, func(r *refusal) {
 		if rule, kind := ruleBehind(s.generation.set, e.Rule, e.Reason); rule != nil {
 			r.kind = string(kind)
 			r.position = rule.Position(string(kind)).String()
-			r.state = s.generation.policies.State(rule.Name, kind, s.method.target, s.Caller)
+			r.state = s.generation.policies.State(rule.Name, kind, s.method.Target, s.Caller)
 		}
 		r.trace = trace
 	})
-	c.logRefusal("call refused", &key, s.method.subject(), e, trace)
+	c.logRefusal("call refused", &key, s.method.Subject(), e, trace)
 }
 
 // logRefusal logs a refusal. What differs from call to call is in the first line of a flood alone, and so is the
@@ -166,15 +199,15 @@ func stateOut(g *generation, rule string, kind config.Kind, key *refusalKey) str
 func (c *recorder) shadowed(s *serving, would []policies.ShadowRefusal) {
 	for _, w := range would {
 		key := refusalKey{
-			shadow: true, rule: w.Rule, reason: w.Reason, code: w.Code, caller: s.Caller, target: s.method.target, peer: s.wire.Peer().Unmap(),
+			shadow: true, rule: w.Rule, reason: w.Reason, code: w.Code, caller: s.Caller, target: s.method.Target, peer: s.wire.Peer().Unmap(),
 		}
 		if w.Kind == config.KindRateLimit {
-			key.key = keyOf(s.generation.policies, w.Rule, w.Reason, s.method.target, &s.policy)
+			key.key = keyOf(s.generation.policies, w.Rule, w.Reason, s.method.Target, &s.policy)
 		}
 		trace := s.trace.ID()
 		c.refusals.add(time.Now(), key, func(r *refusal) {
 			name := r.shadowedBy(s.generation, w.Kind)
-			r.trace, r.state = trace, s.generation.policies.State(name, w.Kind, s.method.target, s.Caller)
+			r.trace, r.state = trace, s.generation.policies.State(name, w.Kind, s.method.Target, s.Caller)
 		})
 	}
 }

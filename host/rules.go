@@ -4,11 +4,13 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/host/route"
 	"github.com/easymicro/easymicro/host/telemetry"
 	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/wire"
@@ -22,13 +24,6 @@ type rules struct {
 	expiries expiries
 }
 
-// rulesStep watches what expires in a set.
-type rulesStep struct {
-	noStep
-	of  *rules
-	set *config.Set
-}
-
 func (p *rules) plan(_ context.Context, prev, next *generation) (step, error) {
 	var before *policies.Snapshot
 	if prev != nil {
@@ -37,20 +32,18 @@ func (p *rules) plan(_ context.Context, prev, next *generation) (step, error) {
 	o := compileOptions(next.set, p.name)
 	o.Revision, o.OnTransition, o.Pool = next.revision, p.changed, p.pool
 	var err error
-	if next.policies, err = policies.Compile(next.set.Rules, next.targets(), before, o); err != nil {
-		return nil, err
+	if next.policies, err = policies.Compile(next.set.Rules, next.routes.Targets(), before, o); err != nil {
+		return step{}, err
 	}
-	next.warnings = append(next.warnings, next.policies.Unmatched()...).Sort()
-	next.bind(p.metrics)
-	return &rulesStep{of: p, set: next.set}, nil
+	next.warnings = slices.Concat(next.warnings, next.out.Warnings, next.policies.Unmatched()).Sort()
+	next.routes.Bind(next.policies, p.metrics)
+	return step{commit: func(context.Context) { p.expiries.follow(next.set) }}, nil
 }
-
-func (s *rulesStep) commit() { s.of.expiries.follow(s.set) }
 
 // compileOptions returns what the rules need to know of a set.
 func compileOptions(set *config.Set, host string) policies.Options {
 	o := policies.Options{
-		Host: host, Aliases: aliases(set.Manifest), Upstreams: set.Manifest.UpstreamNames(), Remote: remoteServices(set.Manifest),
+		Host: host, Aliases: aliases(set.Manifest), Upstreams: set.Manifest.UpstreamNames(), Remote: route.RemoteServices(set.Manifest),
 	}
 	if o.Remote != nil {
 		o.Upstreams = nil // every service that discovery knows is one
@@ -244,13 +237,13 @@ func emitDiscovery(g *generation, e *telemetry.Emitter) {
 			counts[s.Service][endpointView(endpoint, lost, out[place{name, endpoint.Address}]).State]++
 		}
 	}
-	for name, u := range g.upstreams {
-		for _, s := range u.client.Status() {
-			count(name, &s, u.cluster.lost(s.Service))
+	for name, u := range g.out.Upstreams() {
+		for _, s := range u.Client().Status() {
+			count(name, &s, u.Lost(s.Service))
 		}
 	}
-	for _, s := range g.passedTo() {
-		count(s.Service, &s, g.cluster(g.remote.config.Etcd).lost(s.Service))
+	for _, s := range g.routes.Remote.Called() {
+		count(s.Service, &s, g.out.Cluster(g.routes.Remote.Cluster()).Lost(s.Service))
 	}
 	for service, states := range counts {
 		for state, n := range states {
@@ -258,11 +251,6 @@ func emitDiscovery(g *generation, e *telemetry.Emitter) {
 		}
 	}
 	if g.set.Manifest.Registers() {
-		up := true
-		for _, c := range g.clusters {
-			s := c.etcd.Status()
-			up = up && (c.spec.config.Register == nil || s.Registered || len(s.Instances) == 0 && !c.leaving.Load())
-		}
-		e.RegistrationUp(up)
+		e.RegistrationUp(g.out.RegistrationUp())
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host/gateway"
+	"github.com/easymicro/easymicro/host/route"
 	"github.com/easymicro/easymicro/host/telemetry"
 	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/registry"
@@ -25,7 +26,7 @@ type serving struct {
 	registry.Call
 	calls      *calls
 	generation *generation
-	method     *method
+	method     *route.Method
 	wire       *wire.Call
 	metrics    *telemetry.MethodMetrics
 	policy     policies.Call
@@ -41,13 +42,17 @@ func (s *serving) run(req, res *wire.Frame) error {
 	defer s.leave()
 	if s.calls.tracing.NeedsTrace(req) {
 		s.trace = new(telemetry.Trace)
-		s.calls.tracing.Begin(s.trace, s.method.operation, s.wire, req)
+		s.calls.tracing.Begin(s.trace, s.method.Operation, s.wire, req)
 	}
 	err := s.admit(req)
 	if err != nil {
 		s.answered(err, true)
 	} else {
-		err = s.method.run(s, req, res)
+		if s.method.IsRemote() {
+			err = s.forward(req, res)
+		} else {
+			err = s.invoke(req, res)
+		}
 		s.answered(err, false)
 	}
 	s.returned = true
@@ -63,7 +68,7 @@ func (s *serving) leave() {
 	}
 	s.calls.recorder.shadowed(s, s.ticket.Shadowed())
 	s.metrics.End()
-	s.method.calls.release()
+	s.method.Calls.Release()
 }
 
 // admit identifies the caller and applies the rules.
@@ -81,11 +86,11 @@ func (s *serving) admit(req *wire.Frame) error {
 	s.policy = policies.Call{
 		Caller: caller, Peer: s.wire.Peer(), Metadata: s.metadata(req), Arrived: s.wire.Arrived(), Deadline: deadline,
 	}
-	err = s.method.guard.Enter(s.wire, &s.policy, &s.ticket)
+	err = s.method.Guard.Enter(s.wire, &s.policy, &s.ticket)
 	s.calls.recorder.shadowed(s, s.policy.Shadowed())
 	if err != nil {
 		e := code.From(err)
-		s.limitedBy = keyOf(s.generation.policies, e.Rule, e.Reason, s.method.target, &s.policy)
+		s.limitedBy = keyOf(s.generation.policies, e.Rule, e.Reason, s.method.Target, &s.policy)
 		return e
 	}
 	if req.OneWay {
@@ -100,7 +105,7 @@ func (s *serving) admit(req *wire.Frame) error {
 
 // metadata returns the metadata as rules see it: over HTTP, names of headers are not case-sensitive.
 func (s *serving) metadata(req *wire.Frame) interface{ Get(string) string } {
-	if s.wire.Transport() == transportHTTP {
+	if s.wire.Transport() == route.TransportHTTP {
 		return (*headerNames)(&req.Metadata)
 	}
 	return &req.Metadata
@@ -114,15 +119,15 @@ func (s *serving) expired() *code.Error {
 }
 
 func (s *serving) invoke(req, res *wire.Frame) error {
-	args := s.method.invoke.NewArgs()
+	args := s.method.Invoke.NewArgs()
 	if err := s.decode(req, args); err != nil {
 		return s.undecoded(err, len(req.Payload))
 	}
-	s.Service, s.Method = s.method.target.Service, s.method.target.Method
+	s.Service, s.Method = s.method.Target.Service, s.method.Target.Method
 	s.Metadata = slices.Clone(registry.Pairs(req.Metadata)) // the frame's is used again, and a handler may keep its context
 	ctx, cancel := s.context(req)
 	defer cancel()
-	reply, err := s.method.invoke.Call(registry.WithCall(ctx, &s.Call), args, nil)
+	reply, err := s.method.Invoke.Call(registry.WithCall(ctx, &s.Call), args, nil)
 	res.Metadata = append(res.Metadata[:0], s.Reply...)
 	if err != nil {
 		if s.wants(req, err) {
@@ -132,7 +137,7 @@ func (s *serving) invoke(req, res *wire.Frame) error {
 	}
 	if res.Payload, err = s.encode(req.Codec, res.Payload[:0], reply); err != nil {
 		res.Payload = res.Payload[:0]
-		kind := telemetry.LogKey{Subject: telemetry.LogAttrs{{"method", s.method.fullName()}, {"codec", req.Codec.String()}}}
+		kind := telemetry.LogKey{Subject: telemetry.LogAttrs{{"method", s.method.FullName()}, {"codec", req.Codec.String()}}}
 		s.calls.sampler.Log(slog.LevelError, "the reply of a handler cannot be encoded", kind, func() []slog.Attr {
 			return []slog.Attr{slog.Any("error", err)}
 		})
@@ -147,7 +152,7 @@ func (s *serving) invoke(req, res *wire.Frame) error {
 // wants reports whether the caller can use a reply beside err. HTTP has no place for it. After the end of its
 // context, a handler may have goroutines that still write to the reply.
 func (s *serving) wants(req *wire.Frame, err error) bool {
-	if req.OneWay || s.wire.Transport() == transportHTTP || s.wire.Err() != nil {
+	if req.OneWay || s.wire.Transport() == route.TransportHTTP || s.wire.Err() != nil {
 		return false
 	}
 	c := code.Of(err)
@@ -170,7 +175,7 @@ func (s *serving) replyBeside(req, res *wire.Frame, reply any) {
 // one-way call over HTTP one that ends with the host.
 func (s *serving) context(req *wire.Frame) (context.Context, context.CancelFunc) {
 	within := s.trace.Context(s.wire)
-	if !req.OneWay || s.wire.Transport() != transportHTTP {
+	if !req.OneWay || s.wire.Transport() != route.TransportHTTP {
 		return within, func() {}
 	}
 	ctx, cancel := context.WithCancel(within)
@@ -183,7 +188,7 @@ func (s *serving) context(req *wire.Frame) (context.Context, context.CancelFunc)
 
 // protojson reports whether JSON means protojson for protobuf messages, as over HTTP.
 func (s *serving) protojson(c wire.Codec) bool {
-	return c == wire.JSON && s.wire.Transport() == transportHTTP
+	return c == wire.JSON && s.wire.Transport() == route.TransportHTTP
 }
 
 func (s *serving) decode(req *wire.Frame, args any) error {
@@ -257,7 +262,7 @@ func (s *serving) keptBack(e *code.Error) {
 	if !e.KeepsBack() {
 		return
 	}
-	kind := telemetry.LogKey{Subject: telemetry.LogAttrs{{"method", s.method.subject()}, {"code", e.Code.String()}}}
+	kind := telemetry.LogKey{Subject: telemetry.LogAttrs{{"method", s.method.Subject()}, {"code", e.Code.String()}}}
 	s.calls.sampler.Log(slog.LevelWarn, "call failed", kind, func() []slog.Attr { return append(s.who(), slog.Any("error", e)) })
 }
 
@@ -274,7 +279,7 @@ func (s *serving) who() []slog.Attr {
 }
 
 func (s *serving) panicked(p *registry.PanicError) *code.Error {
-	name := s.method.fullName()
+	name := s.method.FullName()
 	kind := telemetry.LogKey{Subject: telemetry.LogAttrs{{"method", name}}}
 	s.calls.sampler.Log(slog.LevelError, "a handler panicked", kind, func() []slog.Attr {
 		return append(s.who(), slog.String("panic", p.Error()), slog.String("stack", string(p.Stack)))
@@ -302,14 +307,14 @@ func (s *serving) answered(err error, refused bool) {
 	if e != nil && refused {
 		s.calls.recorder.refused(s, e)
 	}
-	if s.method.service != nil && s.method.service.config.AccessLog {
+	if s.method.Service != nil && s.method.Service.Config.AccessLog {
 		s.logAccess(c, e, took)
 	}
 }
 
 func (s *serving) logAccess(c code.Code, e *code.Error, took time.Duration) {
 	attrs := append(s.who(),
-		slog.String("method", s.method.fullName()), slog.String("transport", s.wire.Transport()),
+		slog.String("method", s.method.FullName()), slog.String("transport", s.wire.Transport()),
 		slog.String("code", c.String()), slog.Duration("took", took),
 	)
 	if e != nil && e.Reason != "" {
@@ -324,27 +329,20 @@ func (s *serving) logAccess(c code.Code, e *code.Error, took time.Duration) {
 // forward sends the call to a host that serves it. The payload is not decoded in either direction.
 func (s *serving) forward(req, res *wire.Frame) error {
 	out := *req
-	out.Service, out.Method, out.Compression = s.method.target.Service, s.method.spelled(req.Method), wire.NoCompression
+	out.Service, out.Method, out.Compression = s.method.Target.Service, s.method.Spelled(req.Method), wire.NoCompression
 	if _, ok := out.Metadata.Lookup(wire.MetaAcceptCompression); ok {
 		out.Metadata = forwardedMetadata(req.Metadata)
 	}
-	s.Service, s.Method = s.method.target.Service, s.method.target.Method
+	s.Service, s.Method = s.method.Target.Service, s.method.Target.Method
 	ctx, cancel := s.context(req)
 	defer cancel()
-	err := s.method.remote.remote.client.client.Handle(registry.WithCall(ctx, &s.Call), &out, res)
+	err := s.method.Remote().Client().Handle(registry.WithCall(ctx, &s.Call), &out, res)
 	if err == nil {
 		s.ticket.Done(nil)
-		s.learn()
+		s.method.Learn()
 		return nil
 	}
 	return s.forwardError(res, err)
-}
-
-// learn reports a method that has answered to its service.
-func (s *serving) learn() {
-	if m := s.method; m.rpcx == m.remote.rpcx {
-		m.remote.learn(m)
-	}
 }
 
 // forwardError returns what the caller sees of an error of a forwarded call. Refusals by the other host keep their
@@ -394,4 +392,15 @@ const justBefore = 2 * time.Millisecond
 func (s *serving) late(e *code.Error) bool {
 	at, ok := s.ticket.Deadline()
 	return ok && e.Code == code.DeadlineExceeded && e.Reason == code.ReasonTimeout && e.Rule == "" && time.Until(at) < justBefore
+}
+
+// forwardedMetadata returns metadata without what describes the connection of the caller.
+func forwardedMetadata(m wire.Metadata) wire.Metadata {
+	var passed wire.Metadata
+	for _, pair := range m {
+		if pair[0] != wire.MetaAcceptCompression {
+			passed = append(passed, pair)
+		}
+	}
+	return passed
 }

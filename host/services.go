@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/host/outgoing"
+	"github.com/easymicro/easymicro/host/route"
 	"github.com/easymicro/easymicro/registry"
 )
 
@@ -21,8 +23,8 @@ type tuning struct {
 // services is the part of the open handlers.
 type services struct {
 	*core
-	registry *registry.Registry
-	apply    *changes
+	registry    *registry.Registry
+	methodsGone func()
 }
 
 // servicesStep opens the instances that a change adds.
@@ -41,7 +43,7 @@ func (p *services) plan(ctx context.Context, prev, next *generation) (step, erro
 	s := &servicesStep{of: p, prev: prev, next: next, taken: make(map[string]*instance)}
 	if prev != nil {
 		for _, running := range prev.services {
-			s.taken[running.config.Name] = running.instance
+			s.taken[running.Config.Name] = running.instance
 		}
 	}
 	c := &checker{set: next.set}
@@ -50,16 +52,22 @@ func (p *services) plan(ctx context.Context, prev, next *generation) (step, erro
 		path := fmt.Sprintf("services[%d]", i)
 		inst, err := s.instance(ctx, path, cfg)
 		if err != nil {
-			return s, next.set.ProblemAt(path, err.Error())
+			return s.step(), next.set.ProblemAt(path, err.Error())
 		}
 		problems := c.opened(path, cfg, inst)
 		if problems.Err() != nil {
-			return s, problems
+			return s.step(), problems
 		}
 		next.warnings = append(next.warnings, problems.Warnings()...)
-		next.services = append(next.services, newService(cfg, inst))
+		bound := route.NewService(cfg, inst.service, &inst.RefCount)
+		next.services = append(next.services, &service{Service: bound, instance: inst})
+		next.routes.Services = append(next.routes.Services, bound)
 	}
-	return s, nil
+	return s.step(), nil
+}
+
+func (s *servicesStep) step() step {
+	return step{prepare: s.prepare, commit: s.commit, abandon: s.abandon, retire: s.retire}
 }
 
 func (s *servicesStep) instance(ctx context.Context, path string, cfg *config.Service) (*instance, error) {
@@ -117,9 +125,9 @@ func (t *tuning) problems(set *config.Set, err error) error {
 }
 
 // commit binds the clients of the instances to the upstreams of the generation.
-func (s *servicesStep) commit() {
+func (s *servicesStep) commit(context.Context) {
 	for _, bound := range s.next.services {
-		bound.instance.clients.move(s.next.bindingsOf(bound.config))
+		bound.instance.clients.move(s.next.bindingsOf(bound.Config))
 	}
 }
 
@@ -127,34 +135,38 @@ func (s *servicesStep) abandon() { s.abandoned = true }
 
 // retire closes each instance after its last call, and drops the metrics of removed methods after their last calls
 // have counted.
-func (s *servicesStep) retire(<-chan struct{}) {
+func (s *servicesStep) retire(life context.Context, _ <-chan struct{}) {
 	var retiring sync.WaitGroup
 	defer retiring.Wait()
 	if s.abandoned {
 		for _, inst := range s.opened {
-			retiring.Go(func() { s.of.discard(inst) })
+			retiring.Go(func() { s.of.discard(life, inst) })
 		}
 		return
 	}
 	for _, inst := range s.taken {
-		retiring.Go(func() { s.of.discard(inst) })
+		retiring.Go(func() { s.of.discard(life, inst) })
 	}
-	if gone := s.prev.without(s.next); len(gone) > 0 {
+	if s.prev == nil {
+		return
+	}
+	if gone := s.prev.routes.Without(&s.next.routes); len(gone) > 0 {
 		s.of.retiring.Go(func() { // the upstreams of the instances do not wait for it
-			if s.of.lastCalls(gone) {
-				s.of.apply.locked(func(g *generation) { s.of.metrics.Retain(g.serves) })
+			if lastCalls(life, gone) {
+				s.of.methodsGone()
 			}
 		})
 	}
 }
 
-// lastCalls waits until no call of the methods is left. It returns false when the host ends first.
-func (p *services) lastCalls(gone []*method) bool {
+// lastCalls waits until no call of the methods is left. It returns false when life ends first. It polls: an instance
+// counts the calls of all of its methods together, and a count for each would cost every call.
+func lastCalls(life context.Context, gone []*route.Method) bool {
 	const interval = 20 * time.Millisecond
 	for _, m := range gone {
-		for m.rpcx.InFlight()+m.http.InFlight() > 0 {
-			pause(p.life, interval)
-			if p.life.Err() != nil {
+		for m.InFlight() > 0 {
+			pause(life, interval)
+			if life.Err() != nil {
 				return false
 			}
 		}
@@ -169,7 +181,7 @@ const (
 	closeTimeout = 5 * time.Second
 )
 
-func (p *services) openInstance(ctx context.Context, cfg *config.Service, entry *registry.Entry, to map[string]*upstream) (*instance, error) {
+func (p *services) openInstance(ctx context.Context, cfg *config.Service, entry *registry.Entry, to map[string]*outgoing.Upstream) (*instance, error) {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
 	bound := new(bindings)
@@ -178,12 +190,12 @@ func (p *services) openInstance(ctx context.Context, cfg *config.Service, entry 
 	if err != nil {
 		return nil, fmt.Errorf("service %s: %w", cfg.Name, err)
 	}
-	return &instance{name: cfg.Name, entry: entry, service: service, options: cfg.Options, clients: bound, refCount: newRefCount()}, nil
+	return &instance{name: cfg.Name, entry: entry, service: service, options: cfg.Options, clients: bound, RefCount: route.NewRefCount()}, nil
 }
 
 // discard closes an instance after its last call. Its handler gets its time to close even if the host ends.
-func (p *services) discard(inst *instance) {
-	p.drained(&inst.refCount)
+func (p *services) discard(life context.Context, inst *instance) {
+	inst.Drain(life)
 	closing, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
 	p.close(closing, inst)

@@ -14,24 +14,18 @@ type settings struct {
 	logLevel *telemetry.LogControl // nil: the log does not follow the manifest
 }
 
-type settingsStep struct {
-	noStep
-	of *settings
-	m  *config.Manifest
-}
-
 func (p *settings) plan(_ context.Context, _, next *generation) (step, error) {
-	return &settingsStep{of: p, m: next.set.Manifest}, nil
+	return step{commit: func(context.Context) { p.apply(next.set.Manifest) }}, nil
 }
 
-func (s *settingsStep) commit() {
-	s.of.limit(s.m.Host.Limits)
-	if logs := s.m.Telemetry.Logs; s.of.logLevel != nil {
-		if err := s.of.logLevel.Set(logs.Level, logs.Format); err != nil {
-			s.of.log.Warn("the log cannot be changed", "error", err)
+func (p *settings) apply(m *config.Manifest) {
+	p.limit(m.Host.Limits)
+	if logs := m.Telemetry.Logs; p.logLevel != nil {
+		if err := p.logLevel.Set(logs.Level, logs.Format); err != nil {
+			p.log.Warn("the log cannot be changed", "error", err)
 		}
 	}
-	s.of.trace(s.m)
+	p.trace(m)
 }
 
 // limit sets the limits of the budget. By default, that of memory is a quarter of what the process may use.

@@ -112,10 +112,10 @@ func fallbackInUse(set *config.Set, last Revision) *admin.Fallback {
 
 func serviceStatus(s *service, unready error) admin.ServiceStatus {
 	v := admin.ServiceStatus{
-		Name: s.config.Name, Handler: s.config.Handler, Aliases: s.config.Aliases, Ready: true, InFlight: s.instance.inFlight(),
+		Name: s.Config.Name, Handler: s.Config.Handler, Aliases: s.Config.Aliases, Ready: true, InFlight: s.instance.InFlight(),
 	}
-	for _, m := range s.methods {
-		v.Methods = append(v.Methods, m.name)
+	for _, m := range s.Methods {
+		v.Methods = append(v.Methods, m.Name)
 	}
 	if unready != nil {
 		v.Ready, v.Detail = false, unready.Error()

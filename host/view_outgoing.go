@@ -6,9 +6,9 @@ import (
 	"slices"
 	"time"
 
-	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host/admin"
 	"github.com/easymicro/easymicro/host/discovery/etcd"
+	"github.com/easymicro/easymicro/host/outgoing"
 	"github.com/easymicro/easymicro/wire/client"
 )
 
@@ -27,10 +27,10 @@ func upstreamViews(g *generation) []admin.Upstream {
 	out := ejections(g)
 	for i := range g.set.Manifest.Upstreams {
 		cfg := &g.set.Manifest.Upstreams[i]
-		v := admin.Upstream{Name: cfg.Name, Service: cfg.Service, Resolve: where(&cfg.Resolve), Endpoints: []admin.Endpoint{}}
-		u := g.upstreams[cfg.Name]
-		for _, s := range u.client.Status() {
-			v = upstreamView(cfg.Name, v.Resolve, &s, u.cluster.lost(s.Service), out)
+		v := admin.Upstream{Name: cfg.Name, Service: cfg.Service, Resolve: outgoing.Where(&cfg.Resolve), Endpoints: []admin.Endpoint{}}
+		u := g.out.Upstream(cfg.Name)
+		for _, s := range u.Client().Status() {
+			v = upstreamView(cfg.Name, v.Resolve, &s, u.Lost(s.Service), out)
 		}
 		list = append(list, v)
 	}
@@ -47,18 +47,6 @@ func upstreamView(name, found string, s *client.ServiceStatus, lost map[string]b
 		v.Endpoints = append(v.Endpoints, endpointView(e, lost, out[place{name, e.Address}]))
 	}
 	return v
-}
-
-func where(r *config.Resolve) string {
-	switch {
-	case r.Etcd != "":
-		return "etcd " + r.Etcd
-	case r.DNS != "":
-		return "dns " + r.DNS
-	case r.File != "":
-		return "file " + r.File
-	}
-	return "endpoints"
 }
 
 // place is an endpoint of an upstream.
@@ -93,22 +81,17 @@ func clusterViews(g *generation) []admin.Discovery {
 		return list
 	}
 	for i := range g.set.Manifest.Discovery.Etcd {
-		list = append(list, clusterView(g.clusters[g.set.Manifest.Discovery.Etcd[i].Name]))
+		list = append(list, clusterView(g.out.Cluster(g.set.Manifest.Discovery.Etcd[i].Name)))
 	}
 	return list
 }
 
-func clusterView(c *cluster) admin.Discovery {
-	s := c.etcd.Status()
+func clusterView(c *outgoing.Cluster) admin.Discovery {
+	s := c.Status()
 	v := admin.Discovery{
-		Name: c.name, Connected: s.Connected, Since: s.Since, Error: s.Err, Lease: s.Lease,
-		Registers: c.spec.config.Register != nil, Registered: s.Registered, Instances: []admin.Instance{}, Services: []admin.Discovered{},
-	}
-	if since := c.registeredSince.Load(); since != nil && s.Registered {
-		v.RegisteredSince = *since
-	}
-	if twin := c.duplicate.Load(); twin != nil {
-		v.Twin = *twin
+		Name: s.Name, Connected: s.Connected, Since: s.Since, Error: s.Err, Lease: s.Lease,
+		Registers: s.Registers, Registered: s.Registered, RegisteredSince: s.RegisteredSince, Twin: s.Duplicate,
+		Instances: []admin.Instance{}, Services: []admin.Discovered{},
 	}
 	for _, i := range s.Instances {
 		v.Instances = append(v.Instances, admin.Instance{Service: i.Service, Address: i.Address, Metadata: i.Metadata})
@@ -136,9 +119,9 @@ func discoveredView(name string, found []etcd.EndpointState) admin.Discovered {
 // remoteViews returns the services of other hosts as upstreams, as rules see them.
 func remoteViews(g *generation, out map[place]string) []admin.Upstream {
 	var list []admin.Upstream
-	for _, s := range g.passedTo() {
-		lost := g.cluster(g.remote.config.Etcd).lost(s.Service)
-		list = append(list, upstreamView(s.Service, "etcd "+g.remote.config.Etcd, &s, lost, out))
+	for _, s := range g.routes.Remote.Called() {
+		lost := g.out.Cluster(g.routes.Remote.Cluster()).Lost(s.Service)
+		list = append(list, upstreamView(s.Service, "etcd "+g.routes.Remote.Cluster(), &s, lost, out))
 	}
 	return list
 }

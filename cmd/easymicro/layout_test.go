@@ -93,11 +93,18 @@ var layout = map[string]row{
 		},
 		others: []string{"github.com/pires/go-proxyproto"},
 	},
+	"host/route": {ours: []string{"wire/client", "wire/code", "config", "registry", "policies", "host/telemetry"}},
+	"host/outgoing": {
+		ours: []string{
+			"wire", "wire/client", "config", "config/files", "config/watch", "registry", "host/telemetry", "host/discovery",
+			"host/discovery/etcd", "host/route",
+		},
+	},
 	"host": {
 		ours: []string{
 			"wire/code", "wire", "wire/mux", "config", "config/files", "config/load", "config/watch", "registry", "policies", "schema",
 			"wire/client", "host/telemetry", "host/gateway", "host/discovery", "host/discovery/etcd", "host/admin",
-			"host/machine", "host/listen",
+			"host/machine", "host/listen", "host/outgoing", "host/route",
 		},
 		others: []string{"golang.org/x/sync"},
 		tests: []string{

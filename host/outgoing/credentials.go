@@ -1,4 +1,4 @@
-package host
+package outgoing
 
 import (
 	"crypto/sha256"
@@ -10,6 +10,18 @@ import (
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/config/files"
 )
+
+// spec is the configuration of something that generations share. When it changes, a new one is opened.
+type spec[C any] struct {
+	config C
+	files  string // fingerprint of those that config names
+}
+
+// reusable is what generations share until its spec changes.
+type reusable[C any] interface {
+	comparable
+	currentSpec() spec[C]
+}
 
 // content returns the file of a field as it was when the set was read. The error is config.Problems.
 func content(set *config.Set, field, path string) ([]byte, error) {
@@ -23,8 +35,9 @@ func content(set *config.Set, field, path string) ([]byte, error) {
 	return data, nil
 }
 
-// secret returns the trimmed text of the file of a field.
-func secret(set *config.Set, field, path string) (string, error) {
+// Secret returns the trimmed text of the file of a field, as it was when the set was read; empty without a path. The
+// error is config.Problems.
+func Secret(set *config.Set, field, path string) (string, error) {
 	if path == "" {
 		return "", nil
 	}
@@ -59,8 +72,8 @@ func tlsFiles(t *config.ClientTLS) []string {
 	return []string{t.CAFile, t.CertFile, t.KeyFile}
 }
 
-// clientTLS returns the TLS configuration of a client. The error is config.Problems and quotes nothing of the files.
-func clientTLS(set *config.Set, path string, t *config.ClientTLS) (*tls.Config, error) {
+// ClientTLS returns the TLS configuration of a client, nil without one. The error is config.Problems and quotes nothing of the files.
+func ClientTLS(set *config.Set, path string, t *config.ClientTLS) (*tls.Config, error) {
 	if t == nil {
 		return nil, nil
 	}

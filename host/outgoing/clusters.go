@@ -1,0 +1,151 @@
+package outgoing
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"sync"
+
+	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/host/discovery/etcd"
+	"github.com/easymicro/easymicro/host/route"
+)
+
+// Clusters is the part that publishes the services of the host in etcd and finds those of others.
+type Clusters struct{ Options }
+
+// ClusterPlan is a change of the clusters.
+type ClusterPlan struct {
+	prev, next *Connections
+	opened     []*Cluster
+	abandoned  bool
+}
+
+// Plan opens the clusters that next adds.
+func (p *Clusters) Plan(prev, next *Connections) (*ClusterPlan, error) {
+	next.clusters = make(map[string]*Cluster)
+	s := &ClusterPlan{prev: prev, next: next}
+	if next.Set.Manifest.Discovery == nil {
+		return s, nil
+	}
+	for i, e := range next.Set.Manifest.Discovery.Etcd {
+		made, running := clusterSpec(next.Set, e), prev.Cluster(e.Name)
+		c, opened, err := reuseOrOpen(next, running, made, func() (*Cluster, error) {
+			return p.open(next.Set, fmt.Sprintf("discovery.etcd[%d]", i), e, made)
+		})
+		if err != nil {
+			return s, err
+		}
+		if opened {
+			c.inherit(running)
+			s.opened = append(s.opened, c)
+		}
+		next.clusters[e.Name] = c
+	}
+	return s, nil
+}
+
+// Abandon has Retire close what was opened.
+func (s *ClusterPlan) Abandon() { s.abandoned = true }
+
+// Retire closes the clusters that are out of use, and returns when that has ended. They withdraw before their users
+// are done.
+func (s *ClusterPlan) Retire(life context.Context) {
+	var retiring sync.WaitGroup
+	defer retiring.Wait()
+	if s.abandoned {
+		for _, c := range s.opened {
+			retiring.Go(func() {
+				c.Drain(life)
+				c.close()
+			})
+		}
+		return
+	}
+	if s.prev == nil {
+		return
+	}
+	for name, c := range s.prev.clusters {
+		if s.next.clusters[name] != c {
+			retiring.Go(func() { c.discard(life, s.next.clusters[name]) })
+		}
+	}
+}
+
+// open returns the connection to a cluster, whose path in the manifest is path.
+func (p *Clusters) open(set *config.Set, path string, e config.Etcd, made spec[config.Etcd]) (*Cluster, error) {
+	c := &Cluster{RefCount: route.NewRefCount(), name: e.Name, host: p.Host, log: p.Log, spec: made, settled: make(chan struct{})}
+	c.settle = sync.OnceFunc(func() { close(c.settled) })
+	o := etcd.Options{
+		Name: e.Name, Endpoints: e.Endpoints, Prefix: e.Prefix, Layouts: e.Layouts, Logger: p.Sampler.Logger(),
+		Host: p.Host, AllowEndpoints: e.AllowEndpoints, DropUnknown: !e.Staleness.KeepLastKnown, MinHealthy: e.Staleness.MinHealthyPercent,
+		OnRegistered: c.registrationChanged,
+	}
+	if o.MinHealthy == 0 {
+		o.MinHealthy = -1 // none
+	}
+	if e.Register != nil {
+		o.LeaseTTL = e.Register.LeaseTTL.Std()
+	}
+	var err error
+	if o.TLS, err = ClientTLS(set, path+".tls", e.TLS); err != nil {
+		return nil, err
+	}
+	if o.Username, err = Secret(set, path+".usernameFile", e.UsernameFile); err != nil {
+		return nil, err
+	}
+	if o.Password, err = Secret(set, path+".passwordFile", e.PasswordFile); err != nil {
+		return nil, err
+	}
+	if c.etcd, err = etcd.New(o); err != nil {
+		return nil, set.ProblemAt(path, err.Error())
+	}
+	return c, nil
+}
+
+// Publish publishes the services in each cluster that this host registers with, until they are withdrawn or life ends.
+func (p *Clusters) Publish(life context.Context, c *Connections) {
+	for _, to := range c.Clusters() {
+		if to.spec.config.Register != nil {
+			to.publish(life, p.instances(c.Set.Manifest, to.name))
+		}
+	}
+}
+
+// instances returns the services of a manifest as a cluster publishes them, aliases included.
+func (p *Clusters) instances(m *config.Manifest, cluster string) []etcd.Instance {
+	address := p.advertised(m, cluster)
+	if address == "" {
+		return nil
+	}
+	var list []etcd.Instance
+	for i := range m.Services {
+		s := &m.Services[i]
+		if !m.IsPublished(s) {
+			continue
+		}
+		for _, name := range append([]string{s.Name}, s.Aliases...) {
+			list = append(list, etcd.Instance{
+				Service: name, Network: "tcp", Address: address, Metadata: maps.Clone(s.Metadata), Host: p.Host, Version: p.Version,
+			})
+		}
+	}
+	return list
+}
+
+// advertised returns the address that is published; empty if there is none.
+func (p *Clusters) advertised(m *config.Manifest, cluster string) string {
+	for i := range m.Discovery.Etcd {
+		if e := &m.Discovery.Etcd[i]; e.Name == cluster && e.Register != nil && e.Register.Advertise != "" {
+			return e.Register.Advertise
+		}
+	}
+	l := m.PublishedListener()
+	if l == nil {
+		return ""
+	}
+	if addr := p.Addr(l.Name); addr != nil {
+		return addr.String() // with the port that the system chose
+	}
+	return ""
+}

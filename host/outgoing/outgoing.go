@@ -1,0 +1,171 @@
+// Package outgoing keeps what a host calls out by: the clients of its upstreams, its connections to discovery, and the
+// client for services of other hosts.
+//
+// Each part has one shape. Plan opens what a set adds and puts it into the next Connections. Commit or Abandon ends the
+// plan, and Retire then closes what is out of use.
+package outgoing
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"reflect"
+	"slices"
+	"sync"
+
+	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/config/watch"
+	"github.com/easymicro/easymicro/host/route"
+	"github.com/easymicro/easymicro/host/telemetry"
+	"github.com/easymicro/easymicro/wire/client"
+)
+
+// Options are what the parts need of their host. All are required.
+type Options struct {
+	Host, Version string
+	Log           *slog.Logger
+	Sampler       *telemetry.LogSampler // for lines that peers can cause in any number
+	Metrics       *telemetry.Metrics
+	Tracing       *telemetry.Tracing
+
+	Guard  client.Guard                   // applies the client-side rules in force
+	Timing func() watch.Timing            // of watching files with endpoints
+	Addr   func(listener string) net.Addr // where a listener is bound; nil when it is not
+
+	UpstreamsGone func() // called after upstreams were closed
+	MethodsGone   func() // called after methods of other hosts lost their metrics
+}
+
+// Connections are what one generation of a host calls out by. They are immutable once their generation is in force.
+type Connections struct {
+	Set      *config.Set
+	Warnings config.Problems // of files that stay in use as they were
+	Remote   *RemoteClient   // nil when the gateway leads to services of this host alone
+
+	clusters  map[string]*Cluster
+	upstreams map[string]*Upstream
+}
+
+// Cluster returns the cluster of a name; nil if there is none.
+func (c *Connections) Cluster(name string) *Cluster {
+	if c == nil {
+		return nil
+	}
+	return c.clusters[name]
+}
+
+// Clusters returns the clusters by name.
+func (c *Connections) Clusters() []*Cluster {
+	list := make([]*Cluster, 0, len(c.clusters))
+	for _, name := range slices.Sorted(maps.Keys(c.clusters)) {
+		list = append(list, c.clusters[name])
+	}
+	return list
+}
+
+// Upstreams returns the upstreams by name.
+func (c *Connections) Upstreams() map[string]*Upstream { return c.upstreams }
+
+// Upstream returns the upstream of a name; nil if there is none.
+func (c *Connections) Upstream(name string) *Upstream {
+	if c == nil {
+		return nil
+	}
+	return c.upstreams[name]
+}
+
+// OtherHosts returns what is known of services of other hosts; nil if the gateway leads to none.
+func (c *Connections) OtherHosts() *route.OtherHosts {
+	if c.Remote == nil {
+		return nil
+	}
+	return c.Remote.OtherHosts
+}
+
+// AwaitRequired waits for the clusters without which the host must not start. The error is config.Problems.
+func (c *Connections) AwaitRequired(ctx context.Context) error {
+	found := c.Set.Manifest.Discovery
+	if found == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, answerWait)
+	defer cancel()
+	var problems config.Problems
+	for i, e := range found.Etcd {
+		if !e.Required {
+			continue
+		}
+		if err := c.clusters[e.Name].answers(ctx); err != nil {
+			problems = append(problems, c.Set.ProblemAt(fmt.Sprintf("discovery.etcd[%d].required", i),
+				err.Error()+"; start it, or write required: false to serve without it")...)
+		}
+	}
+	return problems.Err()
+}
+
+// Withdraw removes what is published everywhere, so that callers stop using this host while it still serves.
+func (c *Connections) Withdraw(life context.Context) {
+	ctx, cancel := context.WithTimeout(life, withdrawWait)
+	defer cancel()
+	var all sync.WaitGroup
+	for _, from := range c.Clusters() {
+		if from.spec.config.Register != nil {
+			all.Go(func() { from.leave(ctx) })
+		}
+	}
+	all.Wait()
+}
+
+// RegistrationUp reports whether all that is to be registered is.
+func (c *Connections) RegistrationUp() bool {
+	for _, cluster := range c.clusters {
+		if !cluster.isUp() {
+			return false
+		}
+	}
+	return true
+}
+
+// CloseClusters closes the clusters of a host that ends.
+func (c *Connections) CloseClusters() {
+	var closing sync.WaitGroup
+	for _, cluster := range c.clusters {
+		closing.Go(cluster.close)
+	}
+	closing.Wait()
+}
+
+// warnReused turns an error into warnings that the old content of the files stays in use.
+func (c *Connections) warnReused(err error) {
+	var problems config.Problems
+	if !errors.As(err, &problems) {
+		problems = config.Problems{{Message: err.Error()}}
+	}
+	for _, p := range problems {
+		p.Warning = true
+		p.Message += ": what was in the files before stays in use"
+		c.Warnings = append(c.Warnings, p)
+	}
+}
+
+// reuseOrOpen returns the running T if its spec is unchanged, or else the one that open returns. If the only error is
+// that a certificate and its key do not match, the running T stays, with a warning: such files are replaced one by
+// one. The zero T means none.
+func reuseOrOpen[T reusable[C], C any](c *Connections, running T, next spec[C], open func() (T, error)) (now T, opened bool, err error) {
+	var none T
+	if running != none && reflect.DeepEqual(running.currentSpec(), next) {
+		return running, false, nil
+	}
+	now, err = open()
+	switch {
+	case err == nil:
+		return now, true, nil
+	case running != none && errors.As(err, new(*mismatchError)) && reflect.DeepEqual(running.currentSpec().config, next.config):
+		c.warnReused(err)
+		return running, false, nil
+	}
+	return none, false, err
+}

@@ -1,0 +1,107 @@
+package outgoing
+
+import (
+	"context"
+
+	"github.com/easymicro/easymicro/host/route"
+	"github.com/easymicro/easymicro/host/telemetry"
+	"github.com/easymicro/easymicro/registry"
+	"github.com/easymicro/easymicro/wire/client"
+)
+
+// Remotes is the part of the client for services of other hosts.
+type Remotes struct{ Options }
+
+// RemotePlan is a change of that client.
+type RemotePlan struct {
+	of           *Remotes
+	opened, gone *RemoteClient
+}
+
+// Plan opens a client if the discovery behind it changed.
+func (p *Remotes) Plan(ctx context.Context, prev, next *Connections) (*RemotePlan, error) {
+	s := &RemotePlan{of: p}
+	if prev != nil {
+		s.gone = prev.Remote
+	}
+	cfg := next.Set.Manifest.Gateway.Remote
+	if cfg == nil {
+		return s, nil
+	}
+	c := next.Cluster(cfg.Etcd)
+	if c == nil {
+		return s, next.Set.ProblemAt("gateway.remote.etcd", "there is no "+cfg.Etcd+" in discovery.etcd")
+	}
+	if s.gone != nil && s.gone.directory == Directory(c) {
+		next.Remote, s.gone = s.gone, nil
+		return s, nil
+	}
+	var err error
+	if s.opened, err = p.Open(cfg.Etcd, c, c.Release); err != nil {
+		return s, err
+	}
+	c.Acquire()
+	if prev != nil { // calls go on meanwhile, and are not to meet a client that knows nothing yet
+		s.opened.AwaitList(ctx)
+	}
+	next.Remote = s.opened
+	return s, nil
+}
+
+// Commit has a new client watch the services of the one before it, before that is closed.
+func (s *RemotePlan) Commit() {
+	if s.opened != nil && s.gone != nil {
+		s.opened.Client().TakeOver(s.gone.Client())
+	}
+}
+
+// Abandon has Retire close what was opened.
+func (s *RemotePlan) Abandon() { s.gone = s.opened }
+
+// Retire closes the client that is out of use, and returns when that has ended.
+func (s *RemotePlan) Retire(life context.Context) {
+	if s.gone != nil {
+		s.gone.Discard(life)
+		s.of.MethodsGone()
+	}
+}
+
+// maxForwarded bounds the calls in flight to other hosts, for a host without rules that do.
+const maxForwarded = 100_000
+
+// Open returns a client for the services of a directory; release is called when the directory is no longer needed.
+func (p *Remotes) Open(cluster string, d Directory, release func()) (*RemoteClient, error) {
+	c, err := client.New(client.Options{
+		Resolver: client.Source{Resolver: d, Name: "etcd " + cluster}, Guard: remoteGuard{p.Guard}, Caller: registry.Caller,
+		Logger: p.Sampler.Logger(), MaxPending: maxForwarded, Wrap: p.Tracing.Wrap(p.Metrics.Upstream("")), OnAttempt: telemetry.Attempt,
+	})
+	if err != nil {
+		return nil, err
+	}
+	l := &RemoteClient{
+		OtherHosts: route.NewOtherHosts(cluster, c, d.Missing, p.Metrics), directory: d, log: p.Log, release: release,
+	}
+	var ctx context.Context
+	ctx, l.unwatch = context.WithCancel(context.Background())
+	l.watched.Go(func() { l.watch(ctx, p.MethodsGone) })
+	return l, nil
+}
+
+// remoteGuard applies the client-side rules to forwarded calls, in the spelling of the method that the rules know.
+type remoteGuard struct{ client.Guard }
+
+// Do implements client.Guard.
+func (r remoteGuard) Do(ctx context.Context, call client.OutgoingCall) (slot int, err error) {
+	if c := registry.CallFrom(ctx); c != nil && c.Method != call.Method() {
+		call = respelled{call, c.Method}
+	}
+	return r.Guard.Do(ctx, call)
+}
+
+// respelled is a call with the spelling of its method that rules know.
+type respelled struct {
+	client.OutgoingCall
+	method string
+}
+
+func (c respelled) Method() string { return c.method }

@@ -1,0 +1,154 @@
+package route
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/easymicro/easymicro/host/telemetry"
+	"github.com/easymicro/easymicro/wire/client"
+	"github.com/easymicro/easymicro/wire/code"
+)
+
+// The transports, as metrics name them.
+const (
+	TransportRPCX = "rpcx"
+	TransportHTTP = "http"
+)
+
+// OtherHosts is what a host knows of the services of other hosts in one directory, and the client that calls them.
+// Generations share it until their discovery changes. It may be used concurrently.
+type OtherHosts struct {
+	RefCount // calls in flight to them
+	cluster  string
+	client   *client.Client
+	missing  func() []string
+	labels   labels
+	found    atomic.Pointer[found]
+	first    chan struct{} // closed by the first update
+	once     sync.Once
+}
+
+// found is the last update of the directory.
+type found struct {
+	names []string
+	heard bool  // the names are what there was once, at least
+	err   error // why nothing newer is known
+}
+
+// NewOtherHosts returns what nothing is known of yet. missing returns the parts of the directory that have not been read.
+func NewOtherHosts(cluster string, c *client.Client, missing func() []string, m *telemetry.Metrics) *OtherHosts {
+	o := &OtherHosts{
+		RefCount: NewRefCount(), cluster: cluster, client: c, missing: missing,
+		labels: labels{metrics: m, has: make(map[string]bool)}, first: make(chan struct{}),
+	}
+	o.found.Store(new(found))
+	return o
+}
+
+// Cluster returns the name of the directory in the manifest.
+func (o *OtherHosts) Cluster() string { return o.cluster }
+
+// Client returns the client that calls them.
+func (o *OtherHosts) Client() *client.Client { return o.client }
+
+// Err returns why nothing newer is known.
+func (o *OtherHosts) Err() error { return o.found.Load().err }
+
+// Update sets the services that the directory has, or why it cannot be read. It reports whether methods have lost
+// their metrics to make room for those of new services. Calls must not overlap.
+func (o *OtherHosts) Update(names []string, err error) (dropped bool) {
+	next := *o.found.Load()
+	if next.err = err; err == nil {
+		next.names, next.heard = names, true
+		dropped = o.labels.keep(names) // before any of the new ones asks for room
+	}
+	o.found.Store(&next)
+	o.once.Do(func() { close(o.first) })
+	return dropped
+}
+
+// Await waits for the first update or the end of ctx.
+func (o *OtherHosts) Await(ctx context.Context) {
+	select {
+	case <-o.first:
+	case <-ctx.Done():
+	}
+}
+
+// HasMetrics reports whether a method, as Service/Method, has its own metrics; none has in a nil OtherHosts.
+func (o *OtherHosts) HasMetrics(full string) bool { return o != nil && o.labels.labelled(full) }
+
+// unheard returns the error of a call to an unknown service while the directory is incomplete; nil when it is complete.
+func (o *OtherHosts) unheard(host string) *code.Error {
+	f := o.found.Load()
+	if f.heard && len(o.missing()) == 0 {
+		return nil
+	}
+	what := "etcd " + o.cluster + " has not listed its services yet"
+	public := code.Refuse(code.Unavailable, code.ReasonNoEndpoint, what, "", host, 0)
+	if f.err != nil {
+		what += " (" + f.err.Error() + ")"
+	}
+	return code.Refuse(code.Unavailable, code.ReasonNoEndpoint, what, "", host, 0).InPublic(public.Message)
+}
+
+// maxLabels bounds the methods of other hosts that have their own metrics.
+const maxLabels = 1000
+
+// labels are the methods of other hosts that have their own metrics.
+type labels struct {
+	metrics *telemetry.Metrics
+
+	mu  sync.Mutex
+	has map[string]bool // by Service/Method
+}
+
+// metricsOf returns the metrics of a method over rpcx and HTTP; once there is no room, those of no method in
+// particular.
+func (l *labels) metricsOf(service, method string) (rpcx, http *telemetry.MethodMetrics, own bool) {
+	if !l.add(service + "/" + method) {
+		return l.metrics.Other(TransportRPCX), l.metrics.Other(TransportHTTP), false
+	}
+	// Not under the lock: the metrics call labelled under theirs.
+	return l.metrics.Method(service, method, TransportRPCX), l.metrics.Method(service, method, TransportHTTP), true
+}
+
+func (l *labels) add(full string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.has[full] && len(l.has) >= maxLabels {
+		return false
+	}
+	l.has[full] = true
+	return true
+}
+
+// labelled reports whether Service/Method has its own metrics.
+func (l *labels) labelled(full string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.has[full]
+}
+
+// keep drops the methods of services that are not listed once room becomes scarce, and reports whether there were
+// any. Until then, a service that is down for a while keeps its metrics.
+func (l *labels) keep(services []string) (dropped bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.has)+len(services) <= maxLabels/2 {
+		return false
+	}
+	stay := make(map[string]bool, len(services))
+	for _, name := range services {
+		stay[name] = true
+	}
+	for full := range l.has {
+		if !stay[full[:strings.LastIndexByte(full, '/')]] {
+			delete(l.has, full)
+			dropped = true
+		}
+	}
+	return dropped
+}
