@@ -104,15 +104,6 @@ func (a api) ruleStatus(set *config.Set, name string, current, revision int) str
 	return "in force"
 }
 
-func findRule(set *config.Set, name string) *config.Rule {
-	for i := range set.Rules {
-		if set.Rules[i].Name == name {
-			return &set.Rules[i]
-		}
-	}
-	return nil
-}
-
 func ruleNames(set *config.Set) []string {
 	var names []string
 	for i := range set.Rules {

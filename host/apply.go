@@ -18,21 +18,6 @@ import (
 // ErrDraining is the error of attempts to change a host that is draining.
 var ErrDraining = errors.New("the host is draining")
 
-// A part is a piece of a host that changes with the set. It opens and checks what next needs and puts it into next; prev
-// is nil at the start. With an error, the step that it returns is abandoned.
-type part func(ctx context.Context, prev, next *generation) (step, error)
-
-// A step is what one part does for one change, where there is something to do. Until commit, nothing that calls meet
-// changes.
-type step struct {
-	prepare func(ctx context.Context) error // does what can still fail, before the first commit
-	commit  func(life context.Context)
-	abandon func()
-	// retire ends what the change has replaced or, once abandoned, what was opened for it, and returns when that has ended.
-	// before is closed when the part that uses this one has retired.
-	retire func(life context.Context, before <-chan struct{})
-}
-
 // changes replaces the generation of a host.
 type changes struct {
 	*core
@@ -46,6 +31,15 @@ type changes struct {
 	changing context.Context //nolint:containedctx // its end gives up the change that is being made, and those to come
 	settled  context.CancelFunc
 	applying sync.Mutex // held while a generation is made
+}
+
+// change is the origin of an attempt.
+type change struct {
+	source   string
+	who, why string
+	force    bool
+	read     string // hash of the content that the watcher has just read
+	seen     string // hash of a content that was seen before and is applied if it is still there
 }
 
 // apply puts next into force, all of it or nothing.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"strconv"
-	"sync/atomic"
 	"time"
 
 	"github.com/easymicro/easymicro/config"
@@ -18,7 +17,6 @@ import (
 type calls struct {
 	*core
 	recorder *recorder
-	hints    hints
 }
 
 // Handle serves one call under the generation in force when it arrives. It is the wire.Handler of every listener and
@@ -34,7 +32,7 @@ func (c *calls) Handle(ctx context.Context, req, res *wire.Frame) error {
 		c.notServed(call, req, err)
 		return err
 	}
-	s := &serving{calls: c, generation: g, method: m, wire: call, metrics: m.Metrics(call.Transport())}
+	s := &serving{recorder: c.recorder, generation: g, method: m, wire: call, metrics: m.Metrics(call.Transport())}
 	return s.run(req, res)
 }
 
@@ -115,37 +113,4 @@ func (c *calls) notServed(call *wire.Call, req *wire.Frame, e *code.Error) {
 	var t telemetry.Trace
 	c.tracing.Begin(&t, nil, call, req)
 	t.End(e, "")
-}
-
-const (
-	hintEvery = 100 * time.Millisecond // how often the name that was probably meant is looked for, for callers,
-	hintBurst = 20                     // and how often in a row
-)
-
-// hints bounds how often names are compared for suggestions, since callers may invent names. It may be shared.
-type hints struct {
-	full atomic.Int64 // when nothing of the burst is missing again, in nanoseconds
-}
-
-// take reports whether one more name may be looked for.
-func (h *hints) take() bool {
-	now := time.Now().UnixNano()
-	for {
-		full := h.full.Load()
-		next := max(full, now) + int64(hintEvery)
-		if next > now+hintBurst*int64(hintEvery) {
-			return false
-		}
-		if h.full.CompareAndSwap(full, next) {
-			return true
-		}
-	}
-}
-
-// nearest is config.Suggest within that bound.
-func (h *hints) nearest(word string, known []string) string {
-	if !h.take() {
-		return ""
-	}
-	return config.Suggest(word, known)
 }

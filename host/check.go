@@ -244,17 +244,6 @@ func (c *checker) target(servicePath, methodPath, service, method string) {
 	c.add(servicePath, config.Suggest(service, services), "no service %q in services", service)
 }
 
-// aliases returns the other names of the services, each with the name that rules use.
-func aliases(m *config.Manifest) map[string]string {
-	names := make(map[string]string)
-	for i := range m.Services {
-		for _, alias := range m.Services[i].Aliases {
-			names[alias] = m.Services[i].Name
-		}
-	}
-	return names
-}
-
 // opened checks the methods of handlers that are known only once they are open.
 func (c *checker) opened(path string, cfg *config.Service, inst *instance) config.Problems {
 	c.problems = nil

@@ -3,10 +3,12 @@ package host
 import (
 	"context"
 	"log/slog"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host/telemetry"
 	"github.com/easymicro/easymicro/wire"
 )
@@ -19,11 +21,22 @@ type core struct {
 	metrics       *telemetry.Metrics
 	tracing       *telemetry.Tracing
 	budget        *wire.Budget // of all listeners
+	hints         hints
 
 	current  atomic.Pointer[generation] // the only thing in a host that changes what calls meet
 	life     context.Context            //nolint:containedctx // its end cancels the calls that are left, of whatever generation
 	cut      context.CancelFunc
 	retiring sync.WaitGroup // what finishes its last calls
+}
+
+func hostName(set *config.Set) string {
+	if name := set.Manifest.Host.Name; name != "" {
+		return name
+	}
+	if name, err := os.Hostname(); err == nil {
+		return name
+	}
+	return "localhost"
 }
 
 // pause waits for d or the end of ctx.
@@ -34,4 +47,37 @@ func pause(ctx context.Context, d time.Duration) {
 	case <-timer.C:
 	case <-ctx.Done():
 	}
+}
+
+const (
+	hintEvery = 100 * time.Millisecond // how often the name that was probably meant is looked for, for callers,
+	hintBurst = 20                     // and how often in a row
+)
+
+// hints bounds how often names are compared for suggestions, since callers may invent names. It may be shared.
+type hints struct {
+	full atomic.Int64 // when nothing of the burst is missing again, in nanoseconds
+}
+
+// take reports whether one more name may be looked for.
+func (h *hints) take() bool {
+	now := time.Now().UnixNano()
+	for {
+		full := h.full.Load()
+		next := max(full, now) + int64(hintEvery)
+		if next > now+hintBurst*int64(hintEvery) {
+			return false
+		}
+		if h.full.CompareAndSwap(full, next) {
+			return true
+		}
+	}
+}
+
+// nearest is config.Suggest within that bound.
+func (h *hints) nearest(word string, known []string) string {
+	if !h.take() {
+		return ""
+	}
+	return config.Suggest(word, known)
 }

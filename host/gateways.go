@@ -75,7 +75,7 @@ func (p *gateways) newGateway(g *generation, limits wire.Limits) (*gateway.Gatew
 	}
 	o.Remote = route.RemoteServices(g.set.Manifest)
 	o.Unknown = func(service, method string) *code.Error { return p.calls.unknown(g, service, method) }
-	o.Nearest = p.calls.hints.nearest
+	o.Nearest = p.hints.nearest
 	gw, err := gateway.New(o)
 	return gw, gatewayError(g.set, err)
 }

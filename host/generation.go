@@ -64,3 +64,18 @@ func (g *generation) connections() *outgoing.Connections {
 	}
 	return &g.out
 }
+
+// A part is a piece of a host that changes with the set. It opens and checks what next needs and puts it into next; prev
+// is nil at the start. With an error, the step that it returns is abandoned.
+type part func(ctx context.Context, prev, next *generation) (step, error)
+
+// A step is what one part does for one change, where there is something to do. Until commit, nothing that calls meet
+// changes.
+type step struct {
+	prepare func(ctx context.Context) error // does what can still fail, before the first commit
+	commit  func(life context.Context)
+	abandon func()
+	// retire ends what the change has replaced or, once abandoned, what was opened for it, and returns when that has ended.
+	// before is closed when the part that uses this one has retired.
+	retire func(life context.Context, before <-chan struct{})
+}

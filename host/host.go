@@ -11,7 +11,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"runtime"
 	"slices"
 	"sync"
@@ -27,16 +26,6 @@ import (
 	"github.com/easymicro/easymicro/wire"
 	"github.com/easymicro/easymicro/wire/client"
 )
-
-// Source reads the set of a host again, when a change was noticed or on request.
-type Source interface {
-	// Load reads and decodes the whole set. The error is config.Problems when the files are wrong.
-	Load(ctx context.Context) (*config.Set, error)
-	// Hash returns the content hash that the set would have, without decoding it.
-	Hash() (string, error)
-	// Dirs returns the directories to watch for changes of the set.
-	Dirs() []string
-}
 
 // Options configure a host. The zero value is a host with the compiled-in handlers that logs nothing and never
 // reloads.
@@ -227,16 +216,6 @@ func (h *Host) fail(err error) {
 
 // Set returns the set in force.
 func (h *Host) Set() *config.Set { return h.current.Load().set }
-
-func hostName(set *config.Set) string {
-	if name := set.Manifest.Host.Name; name != "" {
-		return name
-	}
-	if name, err := os.Hostname(); err == nil {
-		return name
-	}
-	return "localhost"
-}
 
 // lastMoment is how long closing may take after the end of the grace period.
 const lastMoment = 500 * time.Millisecond

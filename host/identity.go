@@ -76,3 +76,14 @@ type headerNames wire.Metadata
 
 // Get returns the value of a name, preferably in that very spelling.
 func (m *headerNames) Get(name string) string { return wire.Metadata(*m).GetFold(name) }
+
+// forwardedMetadata returns metadata without what describes the connection of the caller.
+func forwardedMetadata(m wire.Metadata) wire.Metadata {
+	var passed wire.Metadata
+	for _, pair := range m {
+		if pair[0] != wire.MetaAcceptCompression {
+			passed = append(passed, pair)
+		}
+	}
+	return passed
+}

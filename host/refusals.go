@@ -222,3 +222,12 @@ func (r *refusal) shadowedBy(g *generation, kind config.Kind) string {
 	}
 	return name
 }
+
+func findRule(set *config.Set, name string) *config.Rule {
+	for i := range set.Rules {
+		if set.Rules[i].Name == name {
+			return &set.Rules[i]
+		}
+	}
+	return nil
+}

@@ -106,24 +106,18 @@ func (r clientRules) Do(ctx context.Context, call client.OutgoingCall) (slot int
 	return slot, err
 }
 
-// refused records a call that the host itself refused or ended.
-func (c *recorder) refused(s *serving, e *code.Error) {
-	if !e.Own() {
-		return
-	}
-	key := refusalKey{
-		rule: e.Rule, reason: e.Reason, code: e.Code, caller: s.Caller, target: s.method.Target, peer: s.wire.Peer().Unmap(), key: s.limitedBy,
-	}
-	trace := s.trace.ID()
+// refused records a call that the host itself refused or ended. subject is the name of the method under which such log
+// lines are sampled.
+func (c *recorder) refused(g *generation, key refusalKey, subject, trace string, e *code.Error) {
 	c.refusals.add(time.Now(), key, func(r *refusal) {
-		if rule, kind := ruleBehind(s.generation.set, e.Rule, e.Reason); rule != nil {
+		if rule, kind := ruleBehind(g.set, key.rule, key.reason); rule != nil {
 			r.kind = string(kind)
 			r.position = rule.Position(string(kind)).String()
-			r.state = s.generation.policies.State(rule.Name, kind, s.method.Target, s.Caller)
+			r.state = g.policies.State(rule.Name, kind, key.target, key.caller)
 		}
 		r.trace = trace
 	})
-	c.logRefusal("call refused", &key, s.method.Subject(), e, trace)
+	c.logRefusal("call refused", &key, subject, e, trace)
 }
 
 // logRefusal logs a refusal. What differs from call to call is in the first line of a flood alone, and so is the
@@ -194,22 +188,16 @@ func stateOut(g *generation, rule string, kind config.Kind, key *refusalKey) str
 	return ""
 }
 
-// shadowed records what rules in shadow would have done to a call. Call it once the rules are done with the call,
-// while its metadata is valid.
-func (c *recorder) shadowed(s *serving, would []policies.ShadowRefusal) {
-	for _, w := range would {
-		key := refusalKey{
-			shadow: true, rule: w.Rule, reason: w.Reason, code: w.Code, caller: s.Caller, target: s.method.Target, peer: s.wire.Peer().Unmap(),
-		}
-		if w.Kind == config.KindRateLimit {
-			key.key = keyOf(s.generation.policies, w.Rule, w.Reason, s.method.Target, &s.policy)
-		}
-		trace := s.trace.ID()
-		c.refusals.add(time.Now(), key, func(r *refusal) {
-			name := r.shadowedBy(s.generation, w.Kind)
-			r.trace, r.state = trace, s.generation.policies.State(name, w.Kind, s.method.Target, s.Caller)
-		})
+// shadowed records what a rule in shadow would have done to a call, whose metadata must be valid.
+func (c *recorder) shadowed(g *generation, key refusalKey, kind config.Kind, trace string, call *policies.Call) {
+	key.shadow, key.key = true, ""
+	if kind == config.KindRateLimit {
+		key.key = keyOf(g.policies, key.rule, key.reason, key.target, call)
 	}
+	c.refusals.add(time.Now(), key, func(r *refusal) {
+		name := r.shadowedBy(g, kind)
+		r.trace, r.state = trace, g.policies.State(name, kind, key.target, key.caller)
+	})
 }
 
 // shadowedOut is shadowed for an upstream call.

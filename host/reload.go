@@ -17,6 +17,16 @@ import (
 // ErrNoSource is the error of Reload on a host without a Source.
 var ErrNoSource = errors.New("this host has no files to reload from")
 
+// Source reads the set of a host again, when a change was noticed or on request.
+type Source interface {
+	// Load reads and decodes the whole set. The error is config.Problems when the files are wrong.
+	Load(ctx context.Context) (*config.Set, error)
+	// Hash returns the content hash that the set would have, without decoding it.
+	Hash() (string, error)
+	// Dirs returns the directories to watch for changes of the set.
+	Dirs() []string
+}
+
 // lookAgain is how long a set that removes much must stay the same before it is applied: it may be half written.
 const lookAgain = time.Second
 
@@ -227,13 +237,4 @@ func (l *reloads) watchView() admin.Watch {
 		v.Mode, v.Healthy, v.Error = "poll", false, s.Problem
 	}
 	return v
-}
-
-// change is the origin of an attempt.
-type change struct {
-	source   string
-	who, why string
-	force    bool
-	read     string // hash of the content that the watcher has just read
-	seen     string // hash of a content that was seen before and is applied if it is still there
 }

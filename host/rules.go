@@ -52,6 +52,17 @@ func compileOptions(set *config.Set, host string) policies.Options {
 	return o
 }
 
+// aliases returns the other names of the services, each with the name that rules use.
+func aliases(m *config.Manifest) map[string]string {
+	names := make(map[string]string)
+	for i := range m.Services {
+		for _, alias := range m.Services[i].Aliases {
+			names[alias] = m.Services[i].Name
+		}
+	}
+	return names
+}
+
 // changed logs a transition of a breaker, of an endpoint, or of a rate limit that runs out of keys. It runs on the
 // goroutine of a call.
 func (p *rules) changed(t policies.Transition) {

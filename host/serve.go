@@ -24,7 +24,7 @@ import (
 // serving is one call. It is also the context that the handler gets.
 type serving struct {
 	registry.Call
-	calls      *calls
+	recorder   *recorder
 	generation *generation
 	method     *route.Method
 	wire       *wire.Call
@@ -40,9 +40,9 @@ type serving struct {
 func (s *serving) run(req, res *wire.Frame) error {
 	s.metrics.Begin()
 	defer s.leave()
-	if s.calls.tracing.NeedsTrace(req) {
+	if s.recorder.tracing.NeedsTrace(req) {
 		s.trace = new(telemetry.Trace)
-		s.calls.tracing.Begin(s.trace, s.method.Operation, s.wire, req)
+		s.recorder.tracing.Begin(s.trace, s.method.Operation, s.wire, req)
 	}
 	err := s.admit(req)
 	if err != nil {
@@ -66,7 +66,7 @@ func (s *serving) leave() {
 		s.ticket.Done(err)
 		s.answered(err, false)
 	}
-	s.calls.recorder.shadowed(s, s.ticket.Shadowed())
+	s.shadowed(s.ticket.Shadowed())
 	s.metrics.End()
 	s.method.Calls.Release()
 }
@@ -81,13 +81,13 @@ func (s *serving) admit(req *wire.Frame) error {
 	deadline, given := wire.CallerDeadline(s.wire.Arrived(), req.Metadata)
 	if given && !time.Now().Before(deadline) {
 		const what = "the deadline of the caller had passed when the call was to begin"
-		return code.Refuse(code.DeadlineExceeded, code.ReasonExpired, what, "", s.calls.name, 0)
+		return code.Refuse(code.DeadlineExceeded, code.ReasonExpired, what, "", s.recorder.name, 0)
 	}
 	s.policy = policies.Call{
 		Caller: caller, Peer: s.wire.Peer(), Metadata: s.metadata(req), Arrived: s.wire.Arrived(), Deadline: deadline,
 	}
 	err = s.method.Guard.Enter(s.wire, &s.policy, &s.ticket)
-	s.calls.recorder.shadowed(s, s.policy.Shadowed())
+	s.shadowed(s.policy.Shadowed())
 	if err != nil {
 		e := code.From(err)
 		s.limitedBy = keyOf(s.generation.policies, e.Rule, e.Reason, s.method.Target, &s.policy)
@@ -138,10 +138,10 @@ func (s *serving) invoke(req, res *wire.Frame) error {
 	if res.Payload, err = s.encode(req.Codec, res.Payload[:0], reply); err != nil {
 		res.Payload = res.Payload[:0]
 		kind := telemetry.LogKey{Subject: telemetry.LogAttrs{{"method", s.method.FullName()}, {"codec", req.Codec.String()}}}
-		s.calls.sampler.Log(slog.LevelError, "the reply of a handler cannot be encoded", kind, func() []slog.Attr {
+		s.recorder.sampler.Log(slog.LevelError, "the reply of a handler cannot be encoded", kind, func() []slog.Attr {
 			return []slog.Attr{slog.Any("error", err)}
 		})
-		e := code.Refuse(code.Internal, code.ReasonBadReply, "the reply cannot be encoded as "+req.Codec.String(), "", s.calls.name, 0)
+		e := code.Refuse(code.Internal, code.ReasonBadReply, "the reply cannot be encoded as "+req.Codec.String(), "", s.recorder.name, 0)
 		s.ticket.Done(e)
 		return e
 	}
@@ -179,7 +179,7 @@ func (s *serving) context(req *wire.Frame) (context.Context, context.CancelFunc)
 		return within, func() {}
 	}
 	ctx, cancel := context.WithCancel(within)
-	stop := context.AfterFunc(s.calls.life, cancel)
+	stop := context.AfterFunc(s.recorder.life, cancel)
 	return ctx, func() {
 		stop()
 		cancel()
@@ -201,7 +201,7 @@ func (s *serving) decode(req *wire.Frame, args any) error {
 	}
 	err := d.DecodeKnown(req.Payload, args)
 	if unknown := new(wire.UnknownMemberError); errors.As(err, &unknown) {
-		what := unknown.Error() + gateway.Instead(unknown.Name(), unknown.Known, s.calls.hints.nearest)
+		what := unknown.Error() + gateway.Instead(unknown.Name(), unknown.Known, s.recorder.hints.nearest)
 		return code.Refuse(code.InvalidArgument, code.ReasonBadPayload, what, "", "", 0)
 	}
 	return err
@@ -214,7 +214,7 @@ func (s *serving) undecoded(err error, n int) *code.Error {
 	if d := s.wire.Decoding(); e.Reason == code.ReasonTooLarge && d.AtLimit(n) {
 		e = e.WithAdvice("listeners[].limits.maxDecompressedBytes allows more")
 	}
-	e = e.On(s.calls.name)
+	e = e.On(s.recorder.name)
 	s.keptBack(e)
 	return e
 }
@@ -253,8 +253,8 @@ func (s *serving) ended(e *code.Error) error {
 	if e.Code == code.DeadlineExceeded {
 		reason = code.ReasonTimeout
 	}
-	own := code.Refuse(e.Code, reason, e.Message, "", s.calls.name, 0)
-	return own.InPublic(code.Refuse(e.Code, reason, e.Detail(), "", s.calls.name, 0).Message)
+	own := code.Refuse(e.Code, reason, e.Message, "", s.recorder.name, 0)
+	return own.InPublic(code.Refuse(e.Code, reason, e.Detail(), "", s.recorder.name, 0).Message)
 }
 
 // keptBack logs an error that has details the caller must not see.
@@ -263,7 +263,7 @@ func (s *serving) keptBack(e *code.Error) {
 		return
 	}
 	kind := telemetry.LogKey{Subject: telemetry.LogAttrs{{"method", s.method.Subject()}, {"code", e.Code.String()}}}
-	s.calls.sampler.Log(slog.LevelWarn, "call failed", kind, func() []slog.Attr { return append(s.who(), slog.Any("error", e)) })
+	s.recorder.sampler.Log(slog.LevelWarn, "call failed", kind, func() []slog.Attr { return append(s.who(), slog.Any("error", e)) })
 }
 
 // who returns the log attributes that say where a call comes from.
@@ -281,14 +281,14 @@ func (s *serving) who() []slog.Attr {
 func (s *serving) panicked(p *registry.PanicError) *code.Error {
 	name := s.method.FullName()
 	kind := telemetry.LogKey{Subject: telemetry.LogAttrs{{"method", name}}}
-	s.calls.sampler.Log(slog.LevelError, "a handler panicked", kind, func() []slog.Attr {
+	s.recorder.sampler.Log(slog.LevelError, "a handler panicked", kind, func() []slog.Attr {
 		return append(s.who(), slog.String("panic", p.Error()), slog.String("stack", string(p.Stack)))
 	})
 	what := "the handler panicked"
 	if s.generation.set.Manifest.Gateway.Errors.ExposeInternal {
 		what += ": " + p.Error()
 	}
-	return code.Refuse(code.Internal, code.ReasonPanic, what, "", s.calls.name, 0)
+	return code.Refuse(code.Internal, code.ReasonPanic, what, "", s.recorder.name, 0)
 }
 
 // answered counts the outcome of a call, once.
@@ -304,11 +304,26 @@ func (s *serving) answered(err error, refused bool) {
 	took := time.Since(s.wire.Arrived())
 	s.metrics.Done(c, took)
 	s.trace.End(e, s.Caller)
-	if e != nil && refused {
-		s.calls.recorder.refused(s, e)
+	if e != nil && refused && e.Own() {
+		s.recorder.refused(s.generation, s.refusal(e.Rule, e.Reason, e.Code), s.method.Subject(), s.trace.ID(), e)
 	}
 	if s.method.Service != nil && s.method.Service.Config.AccessLog {
 		s.logAccess(c, e, took)
+	}
+}
+
+// refusal returns the key of a refusal of the call.
+func (s *serving) refusal(rule, reason string, c code.Code) refusalKey {
+	return refusalKey{
+		rule: rule, reason: reason, code: c, caller: s.Caller, target: s.method.Target, peer: s.wire.Peer().Unmap(), key: s.limitedBy,
+	}
+}
+
+// shadowed records what rules in shadow would have done to the call. Call it once the rules are done with the call,
+// while its metadata is valid.
+func (s *serving) shadowed(would []policies.ShadowRefusal) {
+	for _, w := range would {
+		s.recorder.shadowed(s.generation, s.refusal(w.Rule, w.Reason, w.Code), w.Kind, s.trace.ID(), &s.policy)
 	}
 }
 
@@ -323,7 +338,7 @@ func (s *serving) logAccess(c code.Code, e *code.Error, took time.Duration) {
 	if e != nil && e.Rule != "" {
 		attrs = append(attrs, slog.String("rule", e.Rule))
 	}
-	s.calls.log.LogAttrs(context.Background(), slog.LevelInfo, "call", attrs...)
+	s.recorder.log.LogAttrs(context.Background(), slog.LevelInfo, "call", attrs...)
 }
 
 // forward sends the call to a host that serves it. The payload is not decoded in either direction.
@@ -363,7 +378,7 @@ func (s *serving) forwardError(res *wire.Frame, err error) error {
 		return e
 	case answered && e.Host == "" && e.Code == code.Unimplemented && e.Reason == code.ReasonUnknownMethod: // a host of another kind
 		s.ticket.Done(err)
-		return &code.Error{Code: e.Code, Reason: e.Reason, Message: e.Message, Host: s.calls.name}
+		return &code.Error{Code: e.Code, Reason: e.Reason, Message: e.Message, Host: s.recorder.name}
 	case answered && e.Host == "":
 		s.ticket.Done(err)
 		return e
@@ -375,8 +390,8 @@ func (s *serving) forwardError(res *wire.Frame, err error) error {
 		return own.InPublic(e.Public())
 	}
 	what := strings.TrimPrefix(e.Message, e.Code.String()+": ")
-	public := code.Refuse(e.Code, e.Reason, e.Detail(), "", s.calls.name, 0).Message
-	own := code.Refuse(e.Code, e.Reason, what, "", s.calls.name, 0).InPublic(public)
+	public := code.Refuse(e.Code, e.Reason, e.Detail(), "", s.recorder.name, 0).Message
+	own := code.Refuse(e.Code, e.Reason, what, "", s.recorder.name, 0).InPublic(public)
 	own.RetryAfter = e.RetryAfter // the client's words tell it already
 	e = own
 	s.ticket.Done(err)
@@ -392,15 +407,4 @@ const justBefore = 2 * time.Millisecond
 func (s *serving) late(e *code.Error) bool {
 	at, ok := s.ticket.Deadline()
 	return ok && e.Code == code.DeadlineExceeded && e.Reason == code.ReasonTimeout && e.Rule == "" && time.Until(at) < justBefore
-}
-
-// forwardedMetadata returns metadata without what describes the connection of the caller.
-func forwardedMetadata(m wire.Metadata) wire.Metadata {
-	var passed wire.Metadata
-	for _, pair := range m {
-		if pair[0] != wire.MetaAcceptCompression {
-			passed = append(passed, pair)
-		}
-	}
-	return passed
 }
