@@ -107,7 +107,7 @@ func TestShorterOpenTimeoutHoldsShorter(t *testing.T) {
 	})
 }
 
-func TestHalfOpenBreakerStartsItsTrialsAgain(t *testing.T) {
+func TestAnEditRestartsTheProbesOfAHalfOpenBreaker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := breakerChain(t, tripsAt(1))
 		c.calls(1, errDown)
@@ -119,7 +119,7 @@ func TestHalfOpenBreakerStartsItsTrialsAgain(t *testing.T) {
 		c.edit(edited(tripsAt(1), func(cb *config.CircuitBreaker) { cb.HalfOpenRequests = 3 }))
 		time.Sleep(time.Millisecond)
 		c.breaker("half_open")
-		lost.Done(errDown) // the trial of the old core decides nothing
+		lost.Done(errDown) // the probe of the old core decides nothing
 		c.breaker("half_open")
 		c.calls(2, nil)
 		c.breaker("half_open")

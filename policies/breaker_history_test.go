@@ -69,7 +69,7 @@ func lifeRule(thresholds, core int, patience bool) config.Rule {
 	return r
 }
 
-// live goes through a history and then through better times, and tells what is wrong.
+// live replays a history and then a recovery, and returns the first violation.
 func live(t *testing.T, history []deed, patience bool) string {
 	thresholds, core := 0, 0
 	c := newChain(t, lifeRule(0, 0, patience))
@@ -119,7 +119,7 @@ func live(t *testing.T, history []deed, patience bool) string {
 	return betterTimes(c)
 }
 
-// linked tells whether each transition starts where the one before ended, and goes a way that there is.
+// linked reports whether each transition starts in the state in which the one before ended, and is a legal one.
 func linked(transitions []Transition) string {
 	ways := map[string]bool{"closed>open": true, "open>half_open": true, "half_open>open": true, "half_open>closed": true}
 	at := "closed"
@@ -138,7 +138,7 @@ func linked(transitions []Transition) string {
 // betterTimes lets calls succeed from now on, and expects the breaker to close.
 func betterTimes(c *chain) string {
 	for range 3 {
-		time.Sleep(1200 * time.Millisecond) // longer than open, and than any trial may take
+		time.Sleep(1200 * time.Millisecond) // longer than open, and than any probe may take
 		for range 3 {
 			_ = c.call(mul, Call{Arrived: time.Now()}, nil)
 		}

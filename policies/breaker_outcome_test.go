@@ -100,7 +100,7 @@ func TestRefusalByALaterRuleIsNoOutcome(t *testing.T) {
 		}
 		for range 10 {
 			if e := refusal(t, c.call(mul, Call{}, nil)); e.Reason != code.ReasonOverloaded {
-				t.Fatalf("the place of a trial is not free again: %v", e)
+				t.Fatalf("the permit of a probe is not free again: %v", e)
 			}
 		}
 		running.Done(nil)

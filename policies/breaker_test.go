@@ -132,7 +132,7 @@ func TestWindowSlides(t *testing.T) {
 }
 
 // A done that never comes jams a half-open gobreaker for ever.
-func TestLostTrialsDoNotJamIt(t *testing.T) {
+func TestLostProbesDoNotBlockTheBreaker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := breakerChain(t, tripsAt(3))
 		c.calls(3, errDown)
@@ -143,7 +143,7 @@ func TestLostTrialsDoNotJamIt(t *testing.T) {
 			}
 		}
 		if e := refusal(t, c.call(mul, Call{}, nil)); e.Reason != code.ReasonBreakerOpen || e.RetryAfter <= 0 {
-			t.Errorf("a third trial: %+v", e)
+			t.Errorf("a third probe: %+v", e)
 		}
 		time.Sleep(openTime + time.Millisecond)
 		c.breaker("open")
@@ -155,7 +155,7 @@ func TestLostTrialsDoNotJamIt(t *testing.T) {
 	})
 }
 
-func TestHangingTrialEndsAtTheTimeout(t *testing.T) {
+func TestAHangingProbeEndsAtTheTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := breakerChain(t, tripsAt(1), timeout(time.Second))
 		c.calls(1, errDown)

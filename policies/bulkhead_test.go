@@ -102,7 +102,7 @@ func TestCallsToAnUpstreamQueueForAPlace(t *testing.T) {
 	})
 }
 
-func TestAShadowBulkheadCountsAndRefusesNobody(t *testing.T) {
+func TestAConcurrencyLimitInShadowCountsAndRefusesNoCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBilling(t, toBilling("bulkhead", concurrency(1, 0, 0), mode(config.Shadow)))
 		free, ended := b.holding(3)
@@ -122,7 +122,7 @@ func TestAShadowBulkheadCountsAndRefusesNobody(t *testing.T) {
 	})
 }
 
-// What an open breaker refuses, whatever its scope, has taken neither a token nor a place.
+// A call that an open breaker of any scope refuses has taken neither a token nor a permit.
 func TestWhatAnOpenBreakerRefusesTakesNothing(t *testing.T) {
 	for _, scope := range []string{config.ScopeMethod, config.ScopeUpstream, config.ScopeEndpoint} {
 		synctest.Test(t, func(t *testing.T) {

@@ -14,7 +14,7 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// What a rule has learned is all there is to tell one state from another: tokens, calls in flight, failures.
+// Tokens, calls in flight and failures are what distinguishes one state from another.
 func TestUnchangedContentKeepsItsState(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		limits := []func(*config.Rule){rate(0.001, 10), concurrency(10, 0, 0), timeout(time.Minute)}
@@ -146,7 +146,7 @@ func TestThousandEditsGrantNoMoreThanTheLimit(t *testing.T) {
 	})
 }
 
-// The same with real goroutines, so that calls meet the edit in every place; the bound is that of the real time.
+// The same with real goroutines, so that calls run at every point of the edit; the bound is for real time.
 func TestEditsUnderLoadGrantNoMoreThanTheLimit(t *testing.T) {
 	const perSecond, burst, callers, edits = 2000.0, 50, 4, 1000
 	limit := func(i int) []config.Rule {

@@ -278,8 +278,8 @@ func TestThresholdsOfBreakersThatAreThereChangeLive(t *testing.T) {
 	}
 }
 
-// A client that hangs beyond its context must not hold a half-open breaker up: the trial has the time of an attempt.
-func TestATrialThatHangsEndsWithTheTimeOfItsAttempt(t *testing.T) {
+// A client that hangs beyond its context must not block a half-open breaker: the probe has the time of an attempt.
+func TestAHangingProbeEndsWithTheTimeOfItsAttempt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBilling(t, toBilling("calls", scoped(""), retry(config.Retry{PerTryTimeout: config.Duration(time.Second)})))
 		b.serve("a:1")
@@ -340,8 +340,8 @@ func TestTheStateOfAnEndpointThatIsGoneIsDropped(t *testing.T) {
 	})
 }
 
-// A trial whose attempt never ends, or that a hedge overtook, must not jam a half-open breaker.
-func TestTrialsOfAClientNeverJamABreaker(t *testing.T) {
+// A probe whose attempt never ends, or that a hedge overtook, must not block a half-open breaker.
+func TestProbesOfAClientNeverBlockABreaker(t *testing.T) {
 	for name, hang := range map[string]func(context.Context) error{
 		"cancelled": until,
 		"failed":    func(context.Context) error { return errDown },

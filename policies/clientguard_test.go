@@ -93,7 +93,7 @@ func TestDefaultsStandForWhatIsZeroAndTheRulesAreNotChanged(t *testing.T) {
 	}
 }
 
-// The defaults of a rule in code are those of the same rule in a file.
+// A rule in code has the same defaults as in a file.
 func TestDefaultsInCodeAreThoseOfAFile(t *testing.T) {
 	read, problems := config.DecodeRules("r.yaml", []byte(`rules: [{name: calls, match: {upstream: billing}, retry: {}, outlierDetection: {},
 		hedge: {delay: 1s, methods: [Get]}, circuitBreaker: {failureRate: 50%}, rateLimit: {rate: 5}}]`), nil)
@@ -116,7 +116,7 @@ func TestDefaultsInCodeAreThoseOfAFile(t *testing.T) {
 	}
 }
 
-func TestReplaceKeepsWhatRulesHaveLearnedAndBadRulesLeaveAllAsItIs(t *testing.T) {
+func TestReplaceKeepsStateAndBadRulesChangeNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBilling(t, toBilling("calls", rate(0.001, 3)))
 		for range 3 {
@@ -161,7 +161,7 @@ func TestTheRulesOfASetAreNotReplacedByHand(t *testing.T) {
 	}
 }
 
-// Validation finds what is wrong first; what it overlooks has the same form.
+// Problems that only Compile finds have the same form as those of validation.
 func TestWhatCompileFindsAreProblemsToo(t *testing.T) {
 	rules := []config.Rule{
 		toBilling("calls", circuit(config.CircuitBreaker{ConsecutiveFailures: 1, FailOn: []string{"NOPE"}})),

@@ -129,7 +129,7 @@ func TestClientSideRulesHaveExceptions(t *testing.T) {
 	}
 }
 
-func TestARuleWhoseExceptLeavesNoMethodIsTold(t *testing.T) {
+func TestARuleWhoseExceptLeavesNoMethodIsReported(t *testing.T) {
 	c := newChain(t,
 		newRuleOn("left", "Arith", except(config.Exception{Service: config.Patterns{"Ar*"}}), timeout(time.Second)),
 		newRuleOn("some", "*", except(config.Exception{Service: config.Patterns{"Ar*"}}), timeout(time.Second)),

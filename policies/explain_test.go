@@ -61,7 +61,7 @@ func TestExplain(t *testing.T) {
 	})
 }
 
-func TestExplainTellsEqualsInShadowFromLessSpecific(t *testing.T) {
+func TestExplainDistinguishesEqualInShadowFromLessSpecific(t *testing.T) {
 	c := newChain(t,
 		newRuleOn("b", "Arith", timeout(time.Second), mode(config.Shadow)),
 		newRuleOn("a", "Arith", timeout(2*time.Second), mode(config.Shadow)),

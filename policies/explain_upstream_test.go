@@ -61,7 +61,7 @@ func newRuleOnUpstream(name, by string) config.Rule {
 	return toBilling(name, caller(by), timeout(time.Minute))
 }
 
-// Looking is not calling: what nobody called gets no state and no counters.
+// Explain is not a call: it creates neither state nor counters.
 func TestExplainLeavesNoTrace(t *testing.T) {
 	b := newBilling(t, toBilling("calls", timeout(time.Second), scoped(config.ScopeMethod), retry(quick(2)), outlying(thirty)))
 	s := b.guard.Snapshot()
@@ -96,7 +96,7 @@ func TestDecisionsOfUpstreamsHaveTheMethodCalled(t *testing.T) {
 	}
 }
 
-func TestRulesForUnknownUpstreamsAreTold(t *testing.T) {
+func TestRulesForUnknownUpstreamsAreReported(t *testing.T) {
 	rules := []config.Rule{
 		toBilling("known", timeout(time.Second)), toBilling("glob", to("bill*"), timeout(2*time.Second)),
 		toBilling("misspelt", to("biling"), timeout(time.Second)),

@@ -123,7 +123,7 @@ func TestCallsWithoutTheKeyAreSharedOrRefusedAndCountedApart(t *testing.T) {
 	}
 }
 
-func TestAMissingKeyInShadowRefusesNobody(t *testing.T) {
+func TestAMissingKeyInShadowRefusesNoCall(t *testing.T) {
 	c := newChain(t, newRuleOn("r", "Arith", keyedRate("metadata.user", 0, 1, 1), refusesKeyless, mode(config.Shadow)))
 	if err := c.call(mul, Call{}, nil); err != nil {
 		t.Error(err)
@@ -133,7 +133,7 @@ func TestAMissingKeyInShadowRefusesNobody(t *testing.T) {
 	}
 }
 
-// Were buckets forgotten that are not full, whoever makes up keys would have them filled.
+// If buckets that are not full were forgotten, callers could refill them by inventing keys.
 func TestABucketIsForgottenOnlyWhenItIsFullAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rule := newRuleOn("r", "Arith", keyedRate("metadata.user", 3, 1, 1))

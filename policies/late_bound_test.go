@@ -37,22 +37,22 @@ func TestNamesWithoutEndGrowNoStateOfAClient(t *testing.T) {
 		}
 		return nil
 	}}
-	clients := newTeller(t, guard)
+	clients := newAnnouncer(t, guard)
 	for _, end := range [][]string{{}, nil} { // no endpoints any more, or looked up no longer
 		for i := range n {
 			call.upstream, call.service, call.method = fmt.Sprint("u", i), fmt.Sprint("S", i), fmt.Sprint("M", i)
 			address = fmt.Sprintf("10.0.%d.%d:1", i/256, i%256)
-			clients.tell(call.upstream, call.service, []string{address})
+			clients.announce(call.upstream, call.service, []string{address})
 			if _, err := guard.Do(t.Context(), call); err != nil {
 				t.Fatal(err)
 			}
-			clients.tell(call.upstream, call.service, end)
+			clients.announce(call.upstream, call.service, end)
 		}
 		if breakers, endpoints, methods := shown(guard.Snapshot()); breakers+endpoints > 0 || methods != maxFound+1 {
 			t.Errorf("%d breakers, %d endpoints, %d methods", breakers, endpoints, methods)
 		}
 	}
-	clients.tell("again", "S", []string{address})
+	clients.announce("again", "S", []string{address})
 	call.upstream, call.service = "again", "S"
 	if _, err := guard.Do(t.Context(), call); err != nil {
 		t.Fatal(err)

@@ -19,11 +19,11 @@ func TestAnUpstreamThatIsGoneLeavesNoState(t *testing.T) {
 	const rounds = maxFound + 2
 	for i := range rounds {
 		name := fmt.Sprint("up", i)
-		b.tell(name, name, []string{"a:1"})
+		b.announce(name, name, []string{"a:1"})
 		if err := b.call(t.Context(), func(c *outCall) { c.upstream, c.service = name, name }); err != nil {
 			t.Fatal(err)
 		}
-		b.tell(name, name, nil)
+		b.announce(name, name, nil)
 	}
 	if breakers, endpoints, _ := shown(b.guard.Snapshot()); breakers+endpoints > 0 {
 		t.Errorf("%d breakers and %d endpoints are left", breakers, endpoints)
@@ -39,7 +39,7 @@ func TestAnUpstreamThatIsGoneLeavesNoState(t *testing.T) {
 func TestAnUpstreamIsGoneOnceAllItsServicesAre(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBilling(t, toBilling("calls", scoped(config.ScopeUpstream)))
-		b.tell("billing", "Refunds", []string{"a:1"})
+		b.announce("billing", "Refunds", []string{"a:1"})
 		b.answer = always(errDown)
 		b.fail(3)
 		b.answer = always(nil)
@@ -56,7 +56,7 @@ func TestAnUpstreamIsGoneOnceAllItsServicesAre(t *testing.T) {
 			{"the first is gone", "Billing", nil, true},
 			{"the last is gone", "Refunds", nil, false},
 		} {
-			b.tell("billing", step.service, step.addresses)
+			b.announce("billing", step.service, step.addresses)
 			if err := b.call(t.Context()); (reasonOf(err) == code.ReasonBreakerOpen) != step.open {
 				t.Errorf("%s: %v", step.name, err)
 			}
@@ -72,7 +72,7 @@ func TestAnUpstreamThatComesBackStartsAfreshAndEditsKeepIt(t *testing.T) {
 			b.serve("a:1")
 			b.answer = always(errDown)
 			b.fail(3)
-			b.tell("billing", "Billing", nil)
+			b.announce("billing", "Billing", nil)
 			if left := slices.Collect(b.guard.Snapshot().Breakers()); len(left) > 0 {
 				t.Errorf("scope %s: left %+v", scope, left)
 			}
@@ -116,7 +116,7 @@ func TestEndpointsThatAreGoneAreDroppedFromWhatUpstreamsShare(t *testing.T) {
 		addresses []string
 		want      string
 	}{{[]string{"x:1"}, "1 and 1, own false"}, {[]string{"y:1"}, "0 and 0, own false"}, {nil, "1 and 1, own false"}} {
-		b.tell("last", "last", step.addresses)
+		b.announce("last", "last", step.addresses)
 		if step.want[0] == '1' {
 			_ = b.call(t.Context(), last)
 		}
@@ -124,7 +124,7 @@ func TestEndpointsThatAreGoneAreDroppedFromWhatUpstreamsShare(t *testing.T) {
 			t.Errorf("%v: %s, want %s", step.addresses, got, step.want)
 		}
 	}
-	b.tell(Other, Other, nil)
+	b.announce(Other, Other, nil)
 	if got := shared(); got != "1 and 1, own false" {
 		t.Errorf("an upstream of the name of all others: %s", got)
 	}

@@ -136,7 +136,7 @@ func TestWaitingCallGetsTheNextToken(t *testing.T) {
 	})
 }
 
-func TestNobodyWaitsLongerThanMaxWait(t *testing.T) {
+func TestNoCallWaitsLongerThanMaxWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newChain(t, newRuleOn("r", "Arith", waiting(10, 1, 50*time.Millisecond)))
 		_ = c.call(mul, Call{}, nil)
@@ -147,7 +147,7 @@ func TestNobodyWaitsLongerThanMaxWait(t *testing.T) {
 	})
 }
 
-func TestNobodyWaitsForATokenBehindTheDeadline(t *testing.T) {
+func TestNoCallWaitsForATokenBeyondItsDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newChain(t, newRuleOn("r", "Arith", waiting(10, 1, time.Second)))
 		_ = c.call(mul, Call{}, nil)

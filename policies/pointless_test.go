@@ -19,7 +19,7 @@ func only(callers ...string) func(*config.Rule) {
 	return access([]config.AccessEntry{{Caller: callers}}, nil)
 }
 
-func TestAnExceptionThatAWiderRuleForbidsIsTold(t *testing.T) {
+func TestAnExceptionThatAWiderRuleForbidsIsReported(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		s, w config.Rule
@@ -47,7 +47,7 @@ func TestAnExceptionThatAWiderRuleForbidsIsTold(t *testing.T) {
 		{"more calls", newRuleOn("s", "*", caller("gold"), rate(100, 100)), newRuleOn("w", "Arith", rate(5, 5)), ""},
 		{"the other waits", newRuleOn("s", "Arith", caller("gold"), rate(100, 100)), newRuleOn("w", "Arith", waiting(5, 5, time.Second)), ""},
 		{"the other is in shadow", newRuleOn("s", "Arith", caller("gold"), rate(100, 100)), newRuleOn("w", "Arith", rate(5, 5), mode(config.Shadow)), ""},
-		{"it is a trial itself", newRuleOn("s", "Arith", caller("gold"), rate(100, 100), mode(config.Shadow)), newRuleOn("w", "Arith", rate(5, 5)), ""},
+		{"it is in shadow itself", newRuleOn("s", "Arith", caller("gold"), rate(100, 100), mode(config.Shadow)), newRuleOn("w", "Arith", rate(5, 5)), ""},
 		{"the other is for some", newRuleOn("s", "Arith", caller("gold"), rate(100, 100)), newRuleOn("w", "Arith", rate(5, 5), enforceShare(0.5)), ""},
 		{"the other ends sooner", newRuleOn("s", "Arith", caller("gold"), rate(100, 100)), newRuleOn("w", "Arith", rate(5, 5), expires(time.Now().Add(time.Hour))), ""},
 		{"more places", newRuleOn("s", "Arith", method("Mul"), concurrency(10, 0, 0)), newRuleOn("w", "Arith", concurrency(5, 5, 0)), "never matters"},
@@ -99,7 +99,7 @@ func TestWhatTheWarningSaysToWriteMendsIt(t *testing.T) {
 	}
 }
 
-func TestARuleThatExceptsAllItsCallsIsTold(t *testing.T) {
+func TestARuleThatExceptsAllItsCallsIsReported(t *testing.T) {
 	for _, test := range []struct {
 		match, except func(*config.Rule)
 		told          bool
@@ -205,8 +205,8 @@ func drawnLimit(t *rapid.T, r *config.Rule) {
 	}
 }
 
-// No alarm is false: whatever calls come, a set without the rule that is told decides as the set with it.
-func TestRulesThatAreToldToBePointlessAre(t *testing.T) {
+// No warning is false: a set without the reported rule decides every call as the set with it.
+func TestRulesThatAreReportedAsPointlessAre(t *testing.T) {
 	told := 0
 	rapid.Check(t, func(t *rapid.T) {
 		rules := make([]config.Rule, rapid.IntRange(2, 3).Draw(t, "rules"))

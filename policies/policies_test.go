@@ -106,7 +106,7 @@ type chain struct {
 	told []Transition
 }
 
-// transitions are those of all breakers up to now.
+// transitions returns the transitions of all breakers up to now.
 func (c *chain) transitions() []Transition {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -153,7 +153,7 @@ func (c *chain) call(t Target, call Call, err error) error {
 	return refusal
 }
 
-// decisions are those of a rule's kind for all methods.
+// decisions returns the decisions of a rule's kind for all methods.
 func (c *chain) decisions(rule string, kind config.Kind) Decisions {
 	for _, r := range c.now.Rules() {
 		for _, k := range r.Kinds {
@@ -166,13 +166,13 @@ func (c *chain) decisions(rule string, kind config.Kind) Decisions {
 	return Decisions{}
 }
 
-// tokensLeft are those left to anonymous callers of Arith.Mul under a rate limit.
+// tokensLeft returns the tokens left to anonymous callers of Arith.Mul under a rate limit.
 func tokensLeft(s *Snapshot, rule string) (n int) {
 	_, _ = fmt.Sscanf(s.State(rule, config.KindRateLimit, mul, ""), "%d of", &n)
 	return n
 }
 
-// inFlight are the calls that a concurrency limit counts.
+// inFlight returns the calls that a concurrency limit counts.
 func inFlight(s *Snapshot, rule string) (running, queued int) {
 	_, _ = fmt.Sscanf(s.State(rule, config.KindConcurrency, mul, ""), "%d of %d in flight, %d of", &running, new(int), &queued)
 	return running, queued

@@ -23,7 +23,7 @@ func TestClientsThatCallAnUpstreamByOneNameHaveOneStateOfIt(t *testing.T) {
 		}
 		again := lookUp(b.guard.Pool(), "billing", "Billing") // an old listing that ends after a new one began
 		again.set("a:1")
-		b.tell("billing", "Billing", nil)
+		b.announce("billing", "Billing", nil)
 		if err := b.call(t.Context()); reasonOf(err) != code.ReasonBreakerOpen {
 			t.Errorf("after it looks the service up anew: %v", err)
 		}

@@ -313,7 +313,7 @@ func TestACallThatHasWaitedStaysCharged(t *testing.T) {
 	})
 }
 
-func TestNobodyWaitsForATokenBeforeAnOpenBreaker(t *testing.T) {
+func TestNoCallWaitsForATokenBeforeAnOpenBreaker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newChain(t, newRuleOn("waits", "Arith", waiting(1, 1, time.Minute)),
 			newRuleOn("breaks", "Arith", circuit(config.CircuitBreaker{ConsecutiveFailures: 1, OpenTimeout: config.Duration(time.Minute)})))
@@ -326,7 +326,7 @@ func TestNobodyWaitsForATokenBeforeAnOpenBreaker(t *testing.T) {
 	})
 }
 
-// Each call waits in the queue of one limit and holds a place of the other.
+// Each call waits in the queue of one limit and holds a permit of the other.
 func TestQueuesOfSeveralLimitsDoNotHoldUpEachOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newChain(t, newRuleOn("a", "*", concurrency(2, 50, time.Minute)), newRuleOn("b", "Arith", concurrency(1, 50, time.Minute)),

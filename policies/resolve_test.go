@@ -76,7 +76,7 @@ func TestStateOfLateTargetsGoesOnFromEditToEdit(t *testing.T) {
 	})
 }
 
-// Calls that run out under the snapshot before may come to methods that nobody called yet.
+// Calls under the previous snapshot may be the first to reach a method.
 func TestTheSnapshotBeforeMayStillMeetNewMethods(t *testing.T) {
 	c := newChain(t, newRuleOn("r", "*", circuit(config.CircuitBreaker{ConsecutiveFailures: 3})))
 	before := c.now
@@ -149,7 +149,7 @@ func TestManyCallsMeetNewTargetsAtOnce(t *testing.T) {
 				}
 				switch {
 				case i%50 == 10:
-					b.tell(fmt.Sprint("up", g%7), "Billing", []string{"a:1", "b:1"})
+					b.announce(fmt.Sprint("up", g%7), "Billing", []string{"a:1", "b:1"})
 				case i%50 == 20 && g == 0:
 					if err := b.guard.Replace([]config.Rule{toBilling("calls", to("*"), scoped(""), outlying(thirty), timeout(time.Duration(i+1)*time.Minute))}); err != nil {
 						t.Error(err)

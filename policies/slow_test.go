@@ -34,7 +34,7 @@ func (c *chain) serveLate(call Call, runs time.Duration, err error) {
 	ticket.Done(err)
 }
 
-func TestACallIsSlowWhoeverEndedIt(t *testing.T) {
+func TestACallIsSlowHoweverItEnded(t *testing.T) {
 	refused := code.Remote(code.Refuse(code.ResourceExhausted, code.ReasonRateLimited, "rate limited", "far@r1", "far", 0))
 	for _, test := range []struct {
 		name          string
@@ -156,7 +156,7 @@ func TestASlowProbeFailsWhoseverDeadlineEndsIt(t *testing.T) {
 	}
 }
 
-func TestACallOutIsSlowWhoeverEndedIt(t *testing.T) {
+func TestAnOutgoingCallIsSlowHoweverItEnded(t *testing.T) {
 	for _, test := range []struct {
 		name  string
 		slow  time.Duration

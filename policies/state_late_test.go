@@ -7,8 +7,8 @@ import (
 	"github.com/easymicro/easymicro/config"
 )
 
-// A service that was reached through this host, and is now its own, stands in the state of rules once.
-func TestWhatWasCalledLateAndIsThenCompiledStandsOnce(t *testing.T) {
+// A service that was reached through this host, and is now its own, is in the state of rules once.
+func TestAMethodThatWasFoundAndIsThenCompiledIsListedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rules := []config.Rule{newRuleOn("calls", "Billing", scoped(""))}
 		compiled := func(prev *Snapshot, targets ...Target) *Snapshot {

@@ -11,8 +11,8 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// keepsToTheDeadline is a peer that hangs, and answers at the deadline that it was told: in whole milliseconds, and so a
-// little before ours.
+// keepsToTheDeadline is a peer that hangs until the deadline that it received: in whole milliseconds, and so slightly before
+// ours.
 func keepsToTheDeadline(ctx context.Context, _ string, _ int) error {
 	if deadline, ok := ctx.Deadline(); ok && limit.Sleep(ctx, time.Until(deadline).Truncate(time.Millisecond)-200*time.Microsecond) == nil {
 		return code.Remote(code.Refuse(code.DeadlineExceeded, code.ReasonTimeout, "deadline of the caller passed", "", "far", 0))

@@ -9,7 +9,7 @@ import (
 	"github.com/easymicro/easymicro/config"
 )
 
-func TestRulesForAnAliasAreToldTheMainName(t *testing.T) {
+func TestRulesForAnAliasAreReportedWithTheMainName(t *testing.T) {
 	rules := []config.Rule{
 		newRuleOn("alias", "Sums", timeout(time.Second)),
 		newRuleOn("glob", "Su*", timeout(time.Second)),
@@ -43,7 +43,7 @@ func TestExplainAsksForThePeerThatARuleNeeds(t *testing.T) {
 	}
 }
 
-func TestAtAGatewayRulesForWhatItDoesNotAllowAreTold(t *testing.T) {
+func TestAtAGatewayRulesForWhatItDoesNotAllowAreReported(t *testing.T) {
 	rules := []config.Rule{
 		newRuleOn("named", "Billing", timeout(time.Second)), newRuleOn("by-glob", "Order*", timeout(time.Second)),
 		newRuleOn("misspelt", "Biling", timeout(time.Second)), newRuleOn("other-glob", "Stock*", timeout(time.Second)),

@@ -20,7 +20,7 @@ func unreachable(context.Context, int, client.EndpointFilter) error {
 	return code.Unreached(code.Remote(code.Errorf(code.Unavailable, "no endpoint of Billing can be reached").WithReason(code.ReasonNoEndpoint)))
 }
 
-func TestAnUpstreamThatNobodyCanReachOpensTheBreakersOfItsEndpoints(t *testing.T) {
+func TestAnUnreachableUpstreamOpensTheBreakersOfItsEndpoints(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBilling(t, toBilling("calls", circuit(config.CircuitBreaker{ConsecutiveFailures: 3, OpenTimeout: config.Duration(5 * time.Second)})))
 		dead := func(c *outCall) { c.attempt = unreachable }
@@ -49,9 +49,9 @@ func TestAnUpstreamThatNobodyCanReachOpensTheBreakersOfItsEndpoints(t *testing.T
 	})
 }
 
-// A client that waits for its time to connect has not tried anything: a trial of a breaker has it connect at once, so
+// A client in backoff has not tried anything: a probe of a breaker makes it connect at once, so
 // that the breaker closes as soon as it may, and opens again only when that was in vain.
-func TestTheTrialOfABreakerHasAClientThatWaitsConnectAtOnce(t *testing.T) {
+func TestAProbeMakesAClientInBackoffConnectAtOnce(t *testing.T) {
 	for _, scope := range []string{config.ScopeEndpoint, config.ScopeUpstream, config.ScopeMethod} {
 		synctest.Test(t, func(t *testing.T) {
 			b := newBilling(t, toBilling("calls", circuit(config.CircuitBreaker{
@@ -102,7 +102,7 @@ func TestTheTrialOfABreakerHasAClientThatWaitsConnectAtOnce(t *testing.T) {
 }
 
 // Others that are there, but are not to be used, do not keep the client from trying again those that may be.
-func TestTheTrialOfOneEndpointDoesNotWaitForOthers(t *testing.T) {
+func TestTheProbeOfOneEndpointDoesNotWaitForOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBilling(t, toBilling("calls", circuit(config.CircuitBreaker{ConsecutiveFailures: 1, OpenTimeout: config.Duration(5 * time.Second)})))
 		b.serve("a:1", "b:1")
@@ -128,7 +128,7 @@ func TestTheTrialOfOneEndpointDoesNotWaitForOthers(t *testing.T) {
 		time.Sleep(4 * time.Second)
 		_ = call("a:1")
 		time.Sleep(2 * time.Second)
-		_ = call("a:1") // the trial of a fails, and b is due as well
+		_ = call("a:1") // the probe of a fails, and b is due as well
 		if err := call("a:1"); err != nil {
 			t.Errorf("b is back: %v", err)
 		}
@@ -136,10 +136,10 @@ func TestTheTrialOfOneEndpointDoesNotWaitForOthers(t *testing.T) {
 }
 
 // halfOpen is a client whose only endpoint was down: its breaker lets some calls through next.
-func halfOpen(t *testing.T, scope string, trials int) *billing {
+func halfOpen(t *testing.T, scope string, probes int) *billing {
 	t.Helper()
 	b := newBilling(t, toBilling("calls", circuit(config.CircuitBreaker{
-		ConsecutiveFailures: 1, OpenTimeout: config.Duration(5 * time.Second), HalfOpenRequests: trials, Scope: scope,
+		ConsecutiveFailures: 1, OpenTimeout: config.Duration(5 * time.Second), HalfOpenRequests: probes, Scope: scope,
 	})))
 	b.serve("a:1")
 	b.answer = always(errDown)
@@ -149,7 +149,7 @@ func halfOpen(t *testing.T, scope string, trials int) *billing {
 }
 
 // What a peer or a handler says of its own upstreams is an answer like others.
-func TestATrialThatWasAnsweredReachedSomebody(t *testing.T) {
+func TestAProbeThatWasAnsweredReachedAnEndpoint(t *testing.T) {
 	passedOn := code.Remote(code.Errorf(code.NotFound, "of another service").WithReason(code.ReasonNoEndpoint))
 	for _, scope := range []string{config.ScopeEndpoint, config.ScopeUpstream} {
 		synctest.Test(t, func(t *testing.T) {
@@ -178,7 +178,7 @@ func TestATrialThatWasAnsweredReachedSomebody(t *testing.T) {
 	})
 }
 
-func TestCallersBesideATrialHaveNobodyConnect(t *testing.T) {
+func TestCallsBesideAProbeMakeNoClientConnect(t *testing.T) {
 	for _, scope := range []string{config.ScopeEndpoint, config.ScopeUpstream} {
 		synctest.Test(t, func(t *testing.T) {
 			b := halfOpen(t, scope, 2)
@@ -195,9 +195,9 @@ func TestCallersBesideATrialHaveNobodyConnect(t *testing.T) {
 					}
 				})
 			}
-			var trials sync.WaitGroup
+			var probes sync.WaitGroup
 			for range 2 {
-				trials.Go(func() { _ = call() })
+				probes.Go(func() { _ = call() })
 				synctest.Wait()
 			}
 			for range 10 {
@@ -209,7 +209,7 @@ func TestCallersBesideATrialHaveNobodyConnect(t *testing.T) {
 				t.Errorf("%s: %d had the client connect", scope, redialled)
 			}
 			close(free)
-			trials.Wait()
+			probes.Wait()
 		})
 	}
 }
@@ -221,9 +221,9 @@ func codeOf(failOn []string) code.Code {
 	return code.Unavailable
 }
 
-// A client that is still trying to connect when the caller has no more time has found nobody: the breaker opens again,
-// whatever it counts, and the callers after it are told at once.
-func TestATrialThatCannotConnectInTheTimeOfItsCallerFails(t *testing.T) {
+// A client that is still connecting at the caller's deadline has reached no endpoint: the breaker opens again, whatever it
+// counts, and refuses further calls at once.
+func TestAProbeThatCannotConnectBeforeItsCallersDeadlineFails(t *testing.T) {
 	for _, failOn := range [][]string{nil, {"UNAVAILABLE"}, {"DEADLINE_EXCEEDED"}} {
 		for _, scope := range []string{config.ScopeEndpoint, config.ScopeUpstream} {
 			synctest.Test(t, func(t *testing.T) {
@@ -264,7 +264,7 @@ func TestATrialThatCannotConnectInTheTimeOfItsCallerFails(t *testing.T) {
 				for range 3 {
 					time.Sleep(6 * time.Second)
 					if err := call(); code.Of(err) != code.DeadlineExceeded {
-						t.Errorf("%s: the trial: %v", scope, err)
+						t.Errorf("%s: the probe: %v", scope, err)
 					}
 					if err := call(); reasonOf(err) != code.ReasonBreakerOpen {
 						t.Errorf("%s: after it: %v", scope, err)
@@ -276,7 +276,7 @@ func TestATrialThatCannotConnectInTheTimeOfItsCallerFails(t *testing.T) {
 }
 
 // One that has connected in time, and then got no answer, says nothing.
-func TestATrialThatIsTooSlowForItsCallerIsNeitherWayDecided(t *testing.T) {
+func TestAProbeThatIsTooSlowForItsCallerDecidesNothing(t *testing.T) {
 	for _, scope := range []string{config.ScopeEndpoint, config.ScopeUpstream} {
 		synctest.Test(t, func(t *testing.T) {
 			b := halfOpen(t, scope, 3)

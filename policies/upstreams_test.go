@@ -34,7 +34,7 @@ func (c *outCall) Attempt(ctx context.Context, slot int, endpoints client.Endpoi
 	return c.attempt(ctx, slot, endpoints)
 }
 
-// Redial is that of a client that waits to connect to all who serve billing in a test.
+// Redial dials all endpoints of billing, as a client in backoff does.
 func (c *outCall) Redial(_ int, who func(string) bool) bool {
 	if who != nil && !slices.ContainsFunc([]string{"a:1", "b:1", "c:1"}, who) {
 		return false
@@ -46,20 +46,20 @@ func (c *outCall) Redial(_ int, who func(string) bool) bool {
 // lookup is a subscription whose resolver says what a test wants.
 type lookup struct {
 	*client.Subscription
-	resolver told
+	resolver updates
 }
 
-// told is a Resolver that hands out where to tell its lists.
-type told chan func([]client.Endpoint, error)
+// updates is a Resolver whose lists a test sends.
+type updates chan func([]client.Endpoint, error)
 
-func (r told) Watch(ctx context.Context, _ string, update func([]client.Endpoint, error)) error {
+func (r updates) Watch(ctx context.Context, _ string, update func([]client.Endpoint, error)) error {
 	r <- update
 	<-ctx.Done()
 	return ctx.Err()
 }
 
 func lookUp(p *client.Pool, upstream, service string) lookup {
-	r := make(told, 1)
+	r := make(updates, 1)
 	return lookup{p.Subscribe(client.Lookup{Resolver: r, Upstream: upstream, Service: service}), r}
 }
 
@@ -73,15 +73,15 @@ func (l lookup) set(addresses ...string) {
 	l.resolver <- update
 }
 
-// teller is a client that says who serves what.
-type teller struct {
+// announcer is a client whose endpoints a test sets.
+type announcer struct {
 	guard   *ClientRules
 	mu      sync.Mutex
 	lookups map[[2]string]lookup
 }
 
-func newTeller(t testing.TB, guard *ClientRules) *teller {
-	c := &teller{guard: guard, lookups: make(map[[2]string]lookup)}
+func newAnnouncer(t testing.TB, guard *ClientRules) *announcer {
+	c := &announcer{guard: guard, lookups: make(map[[2]string]lookup)}
 	t.Cleanup(func() {
 		for _, l := range c.lookups {
 			l.Close()
@@ -90,8 +90,8 @@ func newTeller(t testing.TB, guard *ClientRules) *teller {
 	return c
 }
 
-// tell is told nil when a service is looked up no longer.
-func (c *teller) tell(upstream, service string, addresses []string) {
+// announce sets the endpoints of a service; with nil it is not looked up any more.
+func (c *announcer) announce(upstream, service string, addresses []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	key := [2]string{upstream, service}
@@ -114,7 +114,7 @@ func (c *teller) tell(upstream, service string, addresses []string) {
 // from one that cannot be reached, as the real client does.
 type billing struct {
 	t *testing.T
-	*teller
+	*announcer
 	answer func(ctx context.Context, address string, n int) error // of the nth attempt, from 1
 
 	mu        sync.Mutex
@@ -136,7 +136,7 @@ func newBilling(t *testing.T, rules ...config.Rule) *billing {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &billing{t: t, teller: newTeller(t, guard), answer: func(context.Context, string, int) error { return nil }}
+	b := &billing{t: t, announcer: newAnnouncer(t, guard), answer: func(context.Context, string, int) error { return nil }}
 	guard.OnTransition(func(t Transition) {
 		b.mu.Lock()
 		b.told = append(b.told, t)
@@ -150,7 +150,7 @@ func (b *billing) serve(addresses ...string) {
 	b.mu.Lock()
 	b.addresses = addresses
 	b.mu.Unlock()
-	b.tell("billing", "Billing", addresses)
+	b.announce("billing", "Billing", addresses)
 }
 
 func (b *billing) attempt(ctx context.Context, _ int, endpoints client.EndpointFilter) error {
