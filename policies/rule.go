@@ -38,7 +38,7 @@ func (r *rule) inherit(old *rule, l *lineage) (changes []func()) {
 		changes = append(changes, func() { r.store.adopt(&r.spec, &r.added) })
 	}
 	switch {
-	case r.limits.IsZero():
+	case r.config.RateLimit == nil:
 	case old.limiter == nil || !slices.Equal(old.key, r.key): // another key: unrelated buckets
 		r.limiterOrder = l.nextOrder()
 		r.limiter = limit.NewLimiter(r.limits, len(r.key) > 0, r.store.notify(config.KindRateLimit, "", func(limit.Event) string { return "" }))

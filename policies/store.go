@@ -3,6 +3,7 @@ package policies
 import (
 	"cmp"
 	"maps"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -200,15 +201,7 @@ func (st *store) counter(added *methods, kind config.Kind, t Target) *limit.Coun
 		}
 	}
 	key := counterKey{kind, t}
-	n := st.counters[key]
-	if n == nil {
-		if st.counters == nil {
-			st.counters = make(map[counterKey]*limit.Counter)
-		}
-		n = new(limit.Counter)
-		st.counters[key] = n
-	}
-	return n
+	return grow(&st.counters, math.MaxInt, key, key, func(counterKey) *limit.Counter { return new(limit.Counter) })
 }
 
 // lookup returns the counter of a kind for a method, or nil.

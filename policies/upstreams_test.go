@@ -90,7 +90,7 @@ func newAnnouncer(t testing.TB, guard *ClientRules) *announcer {
 	return c
 }
 
-// announce sets the endpoints of a service; with nil it is not looked up any more.
+// announce sets the endpoints of a service. With nil, it is not looked up any more.
 func (c *announcer) announce(upstream, service string, addresses []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -7,12 +7,6 @@ import (
 	"github.com/juju/ratelimit"
 )
 
-// tokens is the part of the library that a bucket uses.
-type tokens interface {
-	Available() int64
-	Take(count int64) time.Duration
-}
-
 // Rate is how a bucket fills: quantum tokens each interval, at most Burst of them.
 type Rate struct {
 	Burst    int64
@@ -33,7 +27,7 @@ func NewRate(rate float64, per time.Duration, burst int64) Rate {
 	}
 	interval := math.Ceil(each*float64(quantum) - 1e-6)
 	return Rate{
-		Burst:    burst,
+		Burst:    max(burst, 1),
 		quantum:  max(quantum, 1),
 		interval: time.Duration(min(max(interval, 1), math.MaxInt64/4)),
 	}
@@ -44,7 +38,7 @@ func NewRate(rate float64, per time.Duration, burst int64) Rate {
 //
 // The library is called once a tick: within a tick its tokens only decrease, and it cannot take tokens back.
 type bucket struct {
-	tokens    tokens
+	tokens    *ratelimit.Bucket
 	rate      Rate
 	began     time.Time     // when tick 0 began
 	idle      time.Duration // not counted by ticks: a full bucket does not tick

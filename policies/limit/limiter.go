@@ -210,6 +210,3 @@ func (h *byFull) Pop() any {
 	b.index = -1
 	return b
 }
-
-// IsZero reports whether there is no limit.
-func (l RateLimits) IsZero() bool { return l.Rate.Burst == 0 }

@@ -99,12 +99,12 @@ func (o *Outliers) eject(e *Outlier, s *OutlierSettings, why error) {
 	}
 	if !e.returned.IsZero() {
 		// Each interval in use since then forgives one ejection.
-		e.times = max(e.times-int(now.Sub(e.returned)/s.Interval), 0)
+		e.times = max(e.times-int(now.Sub(e.returned)/max(s.Interval, 1)), 0)
 	}
 	e.times++
 	e.total++
 	d := s.MaxEjection
-	if time.Duration(e.times) <= s.MaxEjection/s.BaseEjection {
+	if time.Duration(e.times) <= s.MaxEjection/max(s.BaseEjection, 1) {
 		d = s.BaseEjection * time.Duration(e.times)
 	}
 	e.until.Store(max(int64(now.Add(d).Sub(o.epoch)), 1))
