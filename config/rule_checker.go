@@ -157,12 +157,12 @@ func (c kindChecker) check(r *Rule) {
 
 func (c kindChecker) rateLimit(r *Rule) {
 	l := r.RateLimit
-	if l.Rate > 0 && l.Per > 0 {
+	if l.Rate != 0 && l.Per > 0 {
 		perSecond := float64(l.Rate) / l.Per.Std().Seconds()
-		if perSecond < minPerSecond*(1-rateTolerance) || perSecond > maxPerSecond*(1+rateTolerance) {
-			c.rule(r, "rateLimit.rate", "%s per %s is out of range: from 1 a day to 10^8 a second", l.Rate, l.Per)
-		} else {
+		if perSecond >= minPerSecond*(1-rateTolerance) && perSecond <= maxPerSecond*(1+rateTolerance) {
 			c.burst(r)
+		} else { // or not a number
+			c.rule(r, "rateLimit.rate", "%s per %s is out of range: from 1 a day to 10^8 a second", l.Rate, l.Per)
 		}
 	}
 	if l.OnExceed != OnExceedWait && r.at.written("rateLimit.maxWait") {

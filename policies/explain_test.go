@@ -238,7 +238,7 @@ func TestBadRulesAreErrorsThatNameThem(t *testing.T) {
 	for name, bad := range map[string]config.Rule{
 		"peer":    newRuleOn("r", "*", peer("10.0.0.0/99")),
 		"failOn":  newRuleOn("r", "*", circuit(config.CircuitBreaker{FailOn: []string{"NO_SUCH"}})),
-		"breaker": newRuleOn("r", "*", circuit(config.CircuitBreaker{Window: -1})),
+		"retryOn": toBilling("r", retry(config.Retry{RetryOn: []string{"NO_SUCH"}})),
 	} {
 		if _, err := Compile([]config.Rule{bad}, targets, nil, Options{}); err == nil || !strings.Contains(err.Error(), "rules[r]") {
 			t.Errorf("%s: %v", name, err)
