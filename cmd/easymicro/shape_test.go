@@ -24,16 +24,8 @@ import (
 // Types whose methods may be in several files, as package.Type, with the reason.
 var inSeveralFiles = map[string]string{}
 
-// notYet are the packages whose types are still spread over files.
-var notYet = []string{
-	"cmd/easymicro/cli",
-}
-
 func TestATypeAndItsMethodsAreInOneFile(t *testing.T) {
 	for _, p := range packages(t) {
-		if slices.Contains(notYet, p.Path) {
-			continue
-		}
 		homes := typeFiles(parse(t, p))
 		for _, name := range slices.Sorted(maps.Keys(homes)) {
 			if len(homes[name]) > 1 && inSeveralFiles[p.Path+"."+name] == "" {
