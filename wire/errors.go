@@ -233,7 +233,7 @@ func noFrameError(err error) *code.Error {
 func withoutPeerText(err error) error {
 	var bad *FrameError
 	if errors.As(err, &bad) {
-		return errors.New("the peer sent something that is not a frame: " + bad.Reason) //nolint:err113 // nothing branches on it
+		return &FrameError{Reason: bad.Reason, Fatal: true, detail: bad.Reason}
 	}
 	return err
 }

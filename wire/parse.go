@@ -58,7 +58,7 @@ func parseHeader(b []byte, f *Frame) (uint32, *FrameError) {
 }
 
 func notMagic(b byte) *FrameError {
-	return badFrame(badMagic, "it begins with byte %#02x, not %#02x", b, Magic)
+	return badFrame(BadMagic, "it begins with byte %#02x, not %#02x", b, Magic)
 }
 
 func checkTotal(total uint32, lim *Limits) *FrameError {
@@ -202,7 +202,7 @@ type FrameError struct {
 
 // Reasons of a FrameError.
 const (
-	badMagic         = "bad_magic"
+	BadMagic         = "bad_magic" // the first byte is not that of rpcx
 	badLength        = "bad_length"
 	badMetadata      = "bad_metadata"
 	tooLarge         = "too_large"

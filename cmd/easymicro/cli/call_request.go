@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/easymicro/easymicro/wire"
@@ -101,8 +100,8 @@ func (r *request) failed(address string, err error) error {
 		return noAnswer(address, err.Error())
 	case e.Host == "" && (e.Reason == code.ReasonConnectionLost || e.Reason == code.ReasonNoEndpoint):
 		hint := ""
-		if strings.Contains(e.Message, "bad_magic") {
-			hint = ": is --address right? For an HTTP server use --http"
+		if bad, ok := errors.AsType[*wire.FrameError](err); ok && bad.Reason == wire.BadMagic {
+			hint = ": check --address, or use --http for an HTTP server"
 		}
 		return noAnswer(address, e.Message+hint)
 	case errors.Is(err, context.DeadlineExceeded): // our own deadline: an error from a peer has no cause

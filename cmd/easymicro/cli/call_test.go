@@ -57,7 +57,7 @@ func TestCallOfOtherServers(t *testing.T) {
 		{"silent over HTTP", silent, true, cli.ExitAnswered, "DEADLINE_EXCEEDED: no answer from ADDRESS within 500ms"},
 		{"hangs up", hangUp, false, cli.ExitUnreachable, "no answer from ADDRESS: connection lost"},
 		{"hangs up over HTTP", hangUp, true, cli.ExitUnreachable, "no answer from ADDRESS: "},
-		{"something else", other, false, cli.ExitUnreachable, "no answer from ADDRESS: connection lost: the peer sent something that is not a frame"},
+		{"something else", other, false, cli.ExitUnreachable, "no answer from ADDRESS: connection lost: bad frame: bad_magic"},
 		{"something else over HTTP", other, true, cli.ExitUnreachable, "no answer from ADDRESS: "},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
