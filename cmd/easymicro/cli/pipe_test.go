@@ -96,6 +96,9 @@ func journal(t *testing.T, dir string, flags ...string) (all *stream, wait func(
 	}
 }
 
+// logged matches what the log has beside the screen, except warnings.
+var logged = regexp.MustCompile(`.*"level":"(INFO|ERROR)".*`)
+
 // A journal of both streams has each edit once: from the log, or from the screen if that is on.
 func TestJournalHasEachEditOnce(t *testing.T) {
 	for _, tt := range []struct {
@@ -126,6 +129,9 @@ func TestJournalHasEachEditOnce(t *testing.T) {
 			if got := strings.Count(all.String(), what); got != want {
 				t.Errorf("%v: %q occurs %d times, want %d in\n%s", tt.flags, what, got, want, all)
 			}
+		}
+		if lines := logged.FindAllString(all.String(), -1); tt.flags != nil && lines != nil {
+			t.Errorf("the screen does not replace %q: has the host changed its messages?", lines)
 		}
 	}
 }
