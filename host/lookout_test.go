@@ -13,14 +13,14 @@ func TestAnUpstreamWithoutEndpointsIsToldOnce(t *testing.T) {
 	t.Parallel()
 	far, _ := startTill(t, 0)
 	nodes := fmt.Sprintf("endpoints: [{address: %q, metadata: {group: blue}}]\n", far.Address)
-	const none, again = "an upstream has no endpoints", "an upstream has endpoints again"
+	const none, again = "upstream has no endpoints", "upstream has endpoints again"
 	for _, tc := range []struct {
 		name, from, to string // an edit of the manifest
 		nodes          string // or a new list
 		want           string
 	}{
 		{"a file that is not there", "{file: nodes.yaml}", "{file: nodez.yaml}", "", "nodez.yaml: cannot be read: no such file"},
-		{"a group that nobody is in", "group: blue", "group: green", "", "none of 1 found is in group green"},
+		{"a group that nobody is in", "group: blue", "group: green", "", "no endpoint is in group green (1 found)"},
 		{"an empty list", "", "", "endpoints: []\n", "nothing serves it, according to file nodes.yaml"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -73,12 +73,12 @@ upstreams: [{name: till, service: Till, resolve: {file: nodes.yaml}}]
 	must(t, err)
 	h.Write("nodes.yaml", "endpoints: [\n")
 	eventually(t, "the log tells of it", func() bool {
-		return strings.Contains(log.String(), "the last list stays in use") && strings.Contains(log.String(), "nodes.yaml:")
+		return strings.Contains(log.String(), "using last known endpoints") && strings.Contains(log.String(), "nodes.yaml:")
 	})
 	_, err = mul(t, h, 1, 1)
 	must(t, err)
 	h.Write("nodes.yaml", nodes)
-	eventually(t, "the log tells of its end", func() bool { return strings.Contains(log.String(), "the endpoints of an upstream are looked up again") })
+	eventually(t, "the log tells of its end", func() bool { return strings.Contains(log.String(), "endpoint lookup works again") })
 }
 
 // A service of other hosts that nobody serves any more is told of by a gateway.
@@ -90,7 +90,7 @@ func TestAGatewayTellsOfAServiceThatIsGone(t *testing.T) {
 	gw := standalone(t, y, toAll, hosttest.Options{Log: &log})
 	gw.Post("/Arith/Mul", `{}`)
 	y.put("Arith")
-	eventually(t, "its end is told", func() bool { return strings.Contains(log.String(), "no endpoints: all calls fail\" upstream=Arith") })
+	eventually(t, "its end is told", func() bool { return strings.Contains(log.String(), "no endpoints; all calls fail\" upstream=Arith") })
 	y.put("Arith", up.Address)
 	eventually(t, "its return is told", func() bool { return strings.Contains(log.String(), "endpoints again\" upstream=Arith") })
 }

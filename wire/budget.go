@@ -108,7 +108,7 @@ func (b *Budget) Refuse(host string) *code.Error {
 	b.refused.Add(1)
 	const what = "the host has no room for the call"
 	e := code.Refuse(code.Unavailable, code.ReasonOverloaded, what, "", host, budgetRetryAfter)
-	return e.WithAdvice("host.limits (maxInFlight, maxBufferedBytes) allows more")
+	return e.WithAdvice("raise host.limits.maxInFlight or maxBufferedBytes")
 }
 
 // Short reports whether three quarters of the bytes are in use, so that memory held by stalled peers should be freed.

@@ -38,7 +38,7 @@ func parkedSize(t *task) int64 { return int64(len(t.req.Payload) + t.req.Metadat
 func (f *flight) refusal(host string) *code.Error {
 	what := fmt.Sprintf("the connection has %d calls in flight, and may not queue more", f.n)
 	e := code.Refuse(code.Unavailable, code.ReasonOverloaded, what, "", host, budgetRetryAfter)
-	return e.WithAdvice("listeners[].limits.maxInFlightPerConnection allows more")
+	return e.WithAdvice("raise listeners[].limits.maxInFlightPerConnection")
 }
 
 // add queues t.

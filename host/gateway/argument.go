@@ -102,7 +102,7 @@ func (a *argument) tooLong(what string, limit int, field string) *code.Error {
 	case limit%(1<<10) == 0:
 		size = fmt.Sprintf("%d KiB", limit>>10)
 	}
-	return a.tooLarge("the " + what + " is longer than " + size).WithAdvice("listeners[].limits." + field + " allows more")
+	return a.tooLarge("the " + what + " is longer than " + size).WithAdvice("raise listeners[].limits." + field)
 }
 
 func (a *argument) unreadable(err error) *code.Error {

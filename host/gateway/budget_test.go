@@ -64,7 +64,7 @@ func TestOneWayCallsCountUntilTheirHandlersReturn(t *testing.T) {
 			budget := wire.NewBudget(20, 1<<20)
 			var advised atomic.Int64
 			addr := serveWithin(t, b, Options{Limits: tc.limits, Refused: func(_, _ string, e *code.Error) {
-				if strings.Contains(e.Message, "listeners[].limits.maxInFlightPerConnection allows more") {
+				if strings.Contains(e.Message, "raise listeners[].limits.maxInFlightPerConnection") {
 					advised.Add(1)
 				}
 			}}, budget)

@@ -107,7 +107,7 @@ func (x *exchange) enter() *code.Error {
 	case shortOnConnection:
 		what := fmt.Sprintf("the connection has reached the limit of %d calls in flight", x.limits.MaxInFlight)
 		e := code.Refuse(code.Unavailable, code.ReasonOverloaded, what, "", x.host, slotRetryAfter)
-		return e.WithAdvice("listeners[].limits.maxInFlightPerConnection allows more")
+		return e.WithAdvice("raise listeners[].limits.maxInFlightPerConnection")
 	case noShortage:
 	}
 	return nil

@@ -28,7 +28,7 @@ func (s *response) succeed(res *wire.Frame) *code.Error {
 	meta := replyMeta(res.Metadata)
 	if len(meta) > s.limits.MaxMetadataBytes {
 		return s.refuse(code.Internal, code.ReasonBadReply, "the metadata of the reply does not fit into a header").
-			WithAdvice("listeners[].limits.maxMetadataBytes allows more")
+			WithAdvice("raise listeners[].limits.maxMetadataBytes")
 	}
 	h := s.w.Header()
 	h["Content-Type"] = s.contentType

@@ -57,10 +57,10 @@ const (
 )
 
 var (
-	errUnlisted = errors.New("it is no longer listed")
-	errSlowDial = errors.New("it is not connected yet")
-	errDraining = errors.New("it is draining")
-	errIdle     = errors.New("it closed the idle connection")
+	errUnlisted = errors.New("no longer listed")
+	errSlowDial = errors.New("not connected yet")
+	errDraining = errors.New("draining")
+	errIdle     = errors.New("closed the idle connection")
 )
 
 func newNode(c *core, at netAddress) *node {

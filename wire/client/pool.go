@@ -94,8 +94,8 @@ type condition string
 
 const (
 	supplied condition = ""
-	stale    condition = "the endpoints of an upstream cannot be looked up: the last list stays in use"
-	unserved condition = "an upstream has no endpoints: all calls fail"
+	stale    condition = "endpoint lookup failed; using last known endpoints"
+	unserved condition = "upstream has no endpoints; all calls fail"
 )
 
 // open keeps the log state of an upstream until close, even without subscriptions.
@@ -197,9 +197,9 @@ func (p *Pool) logCondition(u *upstream, about subject) {
 	case now != supplied:
 		log.Warn(string(now), "why", why)
 	case was == stale:
-		log.Info("the endpoints of an upstream are looked up again", "endpoints", len(s.addresses))
+		log.Info("endpoint lookup works again", "endpoints", len(s.addresses))
 	default:
-		log.Info("an upstream has endpoints again", "endpoints", len(s.addresses))
+		log.Info("upstream has endpoints again", "endpoints", len(s.addresses))
 	}
 }
 

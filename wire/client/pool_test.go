@@ -170,11 +170,11 @@ func TestPoolLogsLossAndReturnOfEndpoints(t *testing.T) {
 	}{
 		{old, blue, nil, ""},
 		{old, nil, away, `level=WARN msg="` + string(stale) + `"` + about + `"file a" why=away`},
-		{old, blue, nil, `level=INFO msg="the endpoints of an upstream are looked up again"` + about + `"file a" endpoints=1`},
-		{old, at("b:1"), nil, `level=WARN msg="` + string(unserved) + `"` + about + `"file a" why="none of 1 found is in group blue"`},
+		{old, blue, nil, `level=INFO msg="endpoint lookup works again"` + about + `"file a" endpoints=1`},
+		{old, at("b:1"), nil, `level=WARN msg="` + string(unserved) + `"` + about + `"file a" why="no endpoint is in group blue (1 found)"`},
 		{old, nil, away, ""},
 		{now, nil, nil, ""},
-		{now, blue, nil, `level=INFO msg="an upstream has endpoints again"` + about + `"dns b" endpoints=1`},
+		{now, blue, nil, `level=INFO msg="upstream has endpoints again"` + about + `"dns b" endpoints=1`},
 		{old, nil, nil, ""},  // it is replaced
 		{now, nil, away, ""}, // it logs that itself
 		{now, []Endpoint{}, nil, `level=WARN msg="` + string(unserved) + `"` + about + `"dns b" why="nothing serves it, according to dns b"`},

@@ -141,7 +141,7 @@ func (a *resender) giveUp(why error) {
 
 func (a *resender) report() {
 	if a.lost > 0 {
-		a.c.log.Warn("one-way calls were lost: the peer closed the connection before it ran them, and no other could be reached",
+		a.c.log.Warn("one-way calls lost: the peer closed the connection before it ran them, and no other endpoint is reachable",
 			"calls", a.lost, "method", a.where, "error", a.why)
 	}
 }

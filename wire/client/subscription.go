@@ -54,7 +54,7 @@ func (f *feed) run(ctx context.Context) {
 			err = errWatchEnded
 		}
 		f.set(nil, err, false)
-		f.log.Warn("watching the endpoints of a service has failed, retrying", "service", f.key.service, "error", err)
+		f.log.Warn("watching endpoints failed, retrying", "service", f.key.service, "error", err)
 		if time.Since(begin) > rewatchCap {
 			pause = rewatchFirst
 		}
@@ -228,7 +228,7 @@ func (s *Subscription) condition() (c condition, why string) {
 	case s.used == 0 && s.err != nil:
 		return unserved, s.err.Error()
 	case s.used == 0 && s.found > 0:
-		return unserved, fmt.Sprintf("none of %d found is in group %s", s.found, s.Group)
+		return unserved, fmt.Sprintf("no endpoint is in group %s (%d found)", s.Group, s.found)
 	case s.used == 0:
 		return unserved, "nothing serves it, according to " + cmp.Or(s.source.Name, "the resolver")
 	case s.err != nil && s.source.LogErrors:
