@@ -32,14 +32,14 @@ func (a Address) Split() (network, address string, err error) {
 	case strings.HasPrefix(s, "unix://"):
 		path := strings.TrimPrefix(s, "unix://")
 		if path == "" {
-			return "", "", errors.New("unix:// needs a path behind it")
+			return "", "", errors.New("unix:// needs a path after it")
 		}
 		return "unix", path, nil
 	case strings.HasPrefix(s, "tcp://"):
 		s = strings.TrimPrefix(s, "tcp://")
 	case strings.Contains(s, "://"):
 		scheme, _, _ := strings.Cut(s, "://")
-		return "", "", fmt.Errorf("%s:// is not an address: %s", scheme, addressForms)
+		return "", "", fmt.Errorf("unsupported scheme %s://: want %s", scheme, addressForms)
 	}
 	if s == "" {
 		return "", "", errors.New("is empty: " + addressForms)

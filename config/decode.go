@@ -92,7 +92,7 @@ func checkEndpoints(f *EndpointsFile, at positions) Problems {
 		position := at.position(path)
 		key, wrong := e.Address.callable()
 		if first, taken := seen.taken(key, position); wrong == "" && taken {
-			wrong = fmt.Sprintf("%s is listed in line %d already", e.Address, first.Line)
+			wrong = fmt.Sprintf("%s is already listed in line %d", e.Address, first.Line)
 		}
 		if wrong != "" && e.Address != "" {
 			problems = append(problems, Problem{File: at.file, Line: position.Line, Column: position.Column, Path: path, Message: wrong})
@@ -181,7 +181,7 @@ func kubernetesObject(root *yaml.Node) string {
 		}
 	}
 	if kind == "ConfigMap" || kind == "Secret" {
-		return fmt.Sprintf("is a Kubernetes object (%s): mount it and name the mounted files; a file itself has only what is under its data", kind)
+		return fmt.Sprintf("is a Kubernetes object (%s): mount it and name the mounted files, which contain only what is under its data", kind)
 	}
 	return fmt.Sprintf("is a Kubernetes object (%s), not a file of easymicro: easymicro schema shows the fields of these", clip(kind))
 }

@@ -24,14 +24,14 @@ func TestWhatExpiresSoonIsAWarning(t *testing.T) {
 		in   time.Duration
 		want string
 	}{
-		{access, 6 * day, ", within 7 days: then calls that it refused get through"},
-		{"rateLimit: {rate: 1, burst: 1}", time.Hour, "then calls that it refused get through"},
-		{"concurrency: {max: 1, queue: 0}", time.Hour, "then calls that it refused get through"},
+		{access, 6 * day, ", within 7 days: then calls that it refused are allowed"},
+		{"rateLimit: {rate: 1, burst: 1}", time.Hour, "then calls that it refused are allowed"},
+		{"concurrency: {max: 1, queue: 0}", time.Hour, "then calls that it refused are allowed"},
 		{timeout, 6 * day, "then it has no effect"},
 		{"mode: shadow, " + access, 6 * day, "then it has no effect"},
 		{access, 8 * day, ""},
 		{"mode: off, " + access, day, ""},
-		{access, -time.Hour, "and has no effect: calls that it refused get through"},
+		{access, -time.Hour, "and has no effect: calls that it refused are allowed"},
 		{timeout, -time.Hour, "and has no effect"},
 	} {
 		at := time.Now().Add(tc.in).UTC().Truncate(time.Second)

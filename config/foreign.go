@@ -56,9 +56,9 @@ func foreignHint(t reflect.Type, word string) string {
 	switch {
 	case (t == reflect.TypeFor[Match]() || t == reflect.TypeFor[Exception]()) &&
 		slices.Contains([]string{"host", "hosts", "path", "prefix", "uri", "url", "headers", "header"}, word):
-		return "unknown key: a rule matches by service, method, caller, peer or upstream, not by what HTTP requests have"
+		return "unknown key: a rule matches by service, method, caller, peer or upstream, not by HTTP host, path or header"
 	case t == reflect.TypeFor[Rule]() && slices.Contains([]string{"maxrequests", "maxconns", "maxconnections"}, word):
-		return "unknown key: rateLimit bounds the calls in a time, concurrency those at the same time"
+		return "unknown key: rateLimit limits calls per time, concurrency limits calls in flight"
 	}
 	return ""
 }

@@ -14,7 +14,7 @@ type Listener struct {
 	Name      string   `yaml:"name" required:"true" pattern:"name" doc:"Name of the listener, unique."`
 	Address   Address  `yaml:"address" required:"true" doc:"tcp://host:port, unix://path, host:port or :port."`
 	Protocols []string `yaml:"protocols" default:"rpcx,http" enum:"rpcx,http" doc:"Protocols; the first byte of a connection selects one."`
-	TLS       *TLS     `yaml:"tls" later:"put a proxy that terminates TLS in front of the listener" doc:"Certificates of the listener."`
+	TLS       *TLS     `yaml:"tls" later:"put a proxy that terminates TLS in front of the listener" doc:"TLS of the listener."`
 	Limits    Limits   `yaml:"limits" reload:"live" doc:"Limits for each peer. A change applies to new connections."`
 
 	ProxyProtocol *ProxyProtocol `yaml:"proxyProtocol" reload:"live" doc:"PROXY headers of balancers in TCP mode. Default: none, and connections with one are rejected. A change applies to new connections."`
@@ -27,20 +27,20 @@ type ProxyProtocol struct {
 
 // TLS configures the certificates of a listener.
 type TLS struct {
-	CertFile     string `yaml:"certFile" required:"true" doc:"PEM file of the certificate chain."`
-	KeyFile      string `yaml:"keyFile" required:"true" doc:"PEM file of the key."`
-	ClientCAFile string `yaml:"clientCAFile" doc:"PEM file of the authorities of clients."`
+	CertFile     string `yaml:"certFile" required:"true" doc:"PEM file with the certificate chain."`
+	KeyFile      string `yaml:"keyFile" required:"true" doc:"PEM file with the key."`
+	ClientCAFile string `yaml:"clientCAFile" doc:"PEM file with the CA certificates for clients."`
 	ClientAuth   string `yaml:"clientAuth" default:"none" enum:"none,request,require" doc:"Whether clients must show a certificate."`
 }
 
 // Limits bounds the peers of a listener.
 type Limits struct {
-	MaxConnections           int      `yaml:"maxConnections" default:"16384" min:"1" max:"1000000" doc:"Connections at a time."`
-	MaxMessageBytes          Bytes    `yaml:"maxMessageBytes" default:"4MiB" min:"1KiB" max:"1GiB" doc:"Size of a message on the wire."`
-	MaxDecompressedBytes     Bytes    `yaml:"maxDecompressedBytes" default:"16MiB" min:"1KiB" max:"1GiB" doc:"Size of a payload once decompressed."`
-	MaxInFlightPerConnection int      `yaml:"maxInFlightPerConnection" default:"1000" min:"1" max:"1000000" doc:"Calls of one connection at a time."`
-	MaxMetadataBytes         Bytes    `yaml:"maxMetadataBytes" default:"8KiB" min:"1KiB" max:"1MiB" doc:"Size of the metadata of a call."`
-	MaxMetadataPairs         int      `yaml:"maxMetadataPairs" default:"64" min:"8" max:"10000" doc:"Pairs of metadata of a call."`
+	MaxConnections           int      `yaml:"maxConnections" default:"16384" min:"1" max:"1000000" doc:"Maximum number of open connections."`
+	MaxMessageBytes          Bytes    `yaml:"maxMessageBytes" default:"4MiB" min:"1KiB" max:"1GiB" doc:"Maximum size of a message on the wire."`
+	MaxDecompressedBytes     Bytes    `yaml:"maxDecompressedBytes" default:"16MiB" min:"1KiB" max:"1GiB" doc:"Maximum size of a payload once decompressed."`
+	MaxInFlightPerConnection int      `yaml:"maxInFlightPerConnection" default:"1000" min:"1" max:"1000000" doc:"Maximum number of calls in flight on one connection."`
+	MaxMetadataBytes         Bytes    `yaml:"maxMetadataBytes" default:"8KiB" min:"1KiB" max:"1MiB" doc:"Maximum size of the metadata of a call."`
+	MaxMetadataPairs         int      `yaml:"maxMetadataPairs" default:"64" min:"8" max:"10000" doc:"Maximum number of metadata pairs of a call."`
 	FirstByteTimeout         Duration `yaml:"firstByteTimeout" default:"2m" min:"1ms" max:"1h" doc:"How long a new connection may be silent. rpcx clients connect before they send anything."`
 	IdleTimeout              Duration `yaml:"idleTimeout" default:"2m" min:"1ms" max:"24h" doc:"How long a connection without calls is kept."`
 	MaxConnectionAge         Duration `yaml:"maxConnectionAge" default:"0s" min:"0s" later:"true" doc:"How long a connection lives, ±10 %, closed when idle. 0s: unlimited."`
@@ -48,7 +48,7 @@ type Limits struct {
 
 // Auth configures how callers are identified.
 type Auth struct {
-	Identify       []string `yaml:"identify" enum:"mtls,jwt,token" laterEnum:"mtls,jwt" doc:"Ways to identify the caller, in order; the first that succeeds. Default: none, every caller is anonymous."`
+	Identify       []string `yaml:"identify" enum:"mtls,jwt,token" laterEnum:"mtls,jwt" doc:"Ways to identify the caller, in order; the first that succeeds is used. Default: none, every caller is anonymous."`
 	MTLS           *MTLS    `yaml:"mtls" later:"callers can be identified by token" doc:"Callers identified by their certificate."`
 	JWT            *JWT     `yaml:"jwt" later:"callers can be identified by token" doc:"Callers identified by a signed token."`
 	Tokens         *Tokens  `yaml:"tokens" doc:"Callers identified by a token from a list."`
@@ -65,9 +65,9 @@ type MTLS struct {
 
 // JWT identifies callers by a signed token.
 type JWT struct {
-	JWKSFile    string `yaml:"jwksFile" required:"true" doc:"File of the keys."`
-	Issuer      string `yaml:"issuer" required:"true" doc:"Issuer that is required."`
-	Audience    string `yaml:"audience" required:"true" doc:"Audience that is required."`
+	JWKSFile    string `yaml:"jwksFile" required:"true" doc:"File with the keys."`
+	Issuer      string `yaml:"issuer" required:"true" doc:"Required issuer."`
+	Audience    string `yaml:"audience" required:"true" doc:"Required audience."`
 	CallerClaim string `yaml:"callerClaim" default:"sub" doc:"Claim that is the caller."`
 }
 
@@ -107,13 +107,13 @@ func (t *Token) expiry() Expiry {
 type Gateway struct {
 	Routes []Route       `yaml:"routes" doc:"Custom paths for methods."`
 	Get    []string      `yaml:"get" doc:"Methods (Service.Method) that may be called by GET. Default: none."`
-	Remote *Remote       `yaml:"remote" doc:"Routes to services that discovery knows. Default: none."`
+	Remote *Remote       `yaml:"remote" doc:"Routes to services found by discovery. Default: none."`
 	Errors GatewayErrors `yaml:"errors" doc:"What errors reveal."`
-	CORS   CORS          `yaml:"cors" doc:"Which web pages of other origins may call."`
+	CORS   CORS          `yaml:"cors" doc:"Which origins may call from a browser, besides the host's own."`
 
-	Metadata map[string]string `yaml:"metadata" doc:"HTTP headers that become metadata of a call: metadata name: header, as x-tenant: X-Tenant. Rules may then key on metadata.x-tenant. Names that identify the caller and headers of the connection are refused. Default: none; Traceparent, Tracestate and Baggage always do."`
+	Metadata map[string]string `yaml:"metadata" doc:"HTTP headers that become metadata of a call: metadata name: header, such as x-tenant: X-Tenant. Rules may then key on metadata.x-tenant. Names that identify the caller and headers of the connection are refused. Default: none; Traceparent, Tracestate and Baggage always do."`
 
-	Hosts []string `yaml:"hosts" pattern:"hostname" doc:"Further names (orders.example, without port) in the Host header that listeners on loopback answer to, besides localhost and IP addresses; 403 for others: a page whose name an attacker's DNS turned to 127.0.0.1 would otherwise reach them through its visitors' browsers. Peers in auth.trustedProxies may send any, and a listener on other addresses, or on all, answers to any name, over loopback too. Default: none."`
+	Hosts []string `yaml:"hosts" pattern:"hostname" doc:"Additional names (orders.example, without port) that listeners on loopback accept in the Host header, besides localhost and IP addresses; 403 for others. This protects against DNS rebinding, where a web page reaches such a listener through the browser of a visitor. Peers in auth.trustedProxies may send any name, and a listener on other addresses, or on all, accepts any name, over loopback too. Default: none."`
 
 	UnknownFields string `yaml:"unknownFields" default:"ignore" enum:"ignore,reject" doc:"What to do with members of JSON bodies, nested ones too, and query parameters that the argument does not have. ignore: callers may be newer than hosts. reject: 400, with the name that was probably meant. Arguments that are maps, or decode themselves, have no unknown members; payloads for services of other hosts pass undecoded."`
 }
@@ -131,13 +131,13 @@ type Route struct {
 
 // Remote lets a gateway reach services of other hosts.
 type Remote struct {
-	Etcd     string   `yaml:"etcd" required:"true" pattern:"name" doc:"Name of the discovery."`
+	Etcd     string   `yaml:"etcd" required:"true" pattern:"name" doc:"Name of an entry of discovery.etcd."`
 	Services []string `yaml:"services" required:"true" pattern:"glob" doc:"Services that may be reached; globs."`
 }
 
 // GatewayErrors configures what errors reveal to HTTP callers.
 type GatewayErrors struct {
-	ExposeInternal bool `yaml:"exposeInternal" default:"false" doc:"Show callers what a handler panicked with, over HTTP and rpcx. The text of ordinary errors always reaches them."`
+	ExposeInternal bool `yaml:"exposeInternal" default:"false" doc:"Show callers the panic message of a handler, over HTTP and rpcx. The text of ordinary errors always reaches them."`
 }
 
 // CORS lists the web origins that may call.
@@ -147,7 +147,7 @@ type CORS struct {
 
 // Admin configures the listener for operators.
 type Admin struct {
-	Address   Address `yaml:"address" default:"127.0.0.1:8970" doc:"Address of the listener; unix:// too. Empty: off. An address beyond loopback needs tokenFile."`
+	Address   Address `yaml:"address" default:"127.0.0.1:8970" doc:"Address of the listener, or unix://path. Empty: off. An address beyond loopback needs tokenFile."`
 	TokenFile string  `yaml:"tokenFile" reload:"live" doc:"File with the bearer token of the operators; read again when it changes."`
 	Console   bool    `yaml:"console" default:"false" reload:"live" later:"true" doc:"Serve the web console."`
 	PProf     bool    `yaml:"pprof" default:"false" doc:"Serve /debug/pprof."`

@@ -20,7 +20,7 @@ type Manifest struct {
 	Gateway   Gateway    `yaml:"gateway" reload:"live" doc:"How HTTP callers reach methods, besides the built-in POST /{service}/{method}."`
 	Telemetry Telemetry  `yaml:"telemetry" reload:"live" doc:"Logs, metrics and traces."`
 	Admin     Admin      `yaml:"admin" reload:"restart" doc:"The listener for operators: status, reload, metrics."`
-	Health    Health     `yaml:"health" reload:"rolling" doc:"A listener for kubelets and scrapers: /livez, /readyz and /metrics only, without token."`
+	Health    Health     `yaml:"health" reload:"rolling" doc:"A listener for kubelets and scrapers: /livez, /readyz and /metrics only, without a token."`
 	Policies  Policies   `yaml:"policies" reload:"live" doc:"The rules for calls, and their files."`
 
 	at      positions
@@ -45,7 +45,7 @@ type Host struct {
 	Labels   map[string]string `yaml:"labels" doc:"Free labels, shown in status."`
 	Limits   HostLimits        `yaml:"limits" doc:"Limits for all callers together, over all listeners and protocols. A caller that floods the host gets only a part; as much stays free for the others."`
 	Shutdown Shutdown          `yaml:"shutdown" doc:"How the host drains after SIGTERM."`
-	State    *State            `yaml:"state" later:"true" doc:"Where the last good set and the history are kept. Default: in memory only."`
+	State    *State            `yaml:"state" later:"true" doc:"Where the last good configuration and the history are kept. Default: in memory only."`
 }
 
 // HostLimits bounds a host over all its listeners.
@@ -56,13 +56,13 @@ type HostLimits struct {
 
 // Shutdown configures how a host drains.
 type Shutdown struct {
-	DrainDelay  *Duration `yaml:"drainDelay" min:"0s" max:"1h" doc:"How long the host keeps serving, not ready, before it stops accepting. Default: 0s; 5s when it publishes itself or has a health listener."`
+	DrainDelay  *Duration `yaml:"drainDelay" min:"0s" max:"1h" doc:"How long the host keeps serving after it reports not ready, before it stops accepting connections. Default: 0s; 5s when it publishes itself or has a health listener."`
 	GracePeriod Duration  `yaml:"gracePeriod" default:"30s" min:"0s" max:"24h" doc:"How long calls in flight may take after the signal; includes drainDelay. 0s: they are cancelled at once."`
 }
 
 // State configures where a host keeps its state.
 type State struct {
-	Dir     string `yaml:"dir" required:"true" reload:"restart" doc:"Directory of the state."`
+	Dir     string `yaml:"dir" required:"true" reload:"restart" doc:"Directory for the state."`
 	History int    `yaml:"history" default:"50" min:"1" max:"10000" doc:"How many revisions are kept."`
 }
 
@@ -207,7 +207,7 @@ type Service struct {
 	Handler   string            `yaml:"handler" required:"true" pattern:"handler" doc:"Name of the handler in the registry of the binary."`
 	Methods   Methods           `yaml:"methods" reload:"live" doc:"Which methods are served."`
 	Options   RawOptions        `yaml:"options" reload:"live" doc:"Options of the handler, decoded strictly into its own type."`
-	Uses      map[string]string `yaml:"uses" reload:"live" doc:"Upstream for each client that the handler asks for."`
+	Uses      map[string]string `yaml:"uses" reload:"live" doc:"Upstream for each client that the handler uses."`
 	Publish   *bool             `yaml:"publish" reload:"live" doc:"Publish it, and its aliases, to discovery. Default: true when a discovery has register."`
 	Metadata  map[string]string `yaml:"metadata" reload:"live" doc:"Published to discovery with the service: weight, group and anything else its callers read."`
 	AccessLog bool              `yaml:"accessLog" default:"false" reload:"live" doc:"Log each call."`

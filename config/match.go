@@ -13,7 +13,7 @@ type Match struct {
 	Service  Patterns   `yaml:"service" pattern:"glob" doc:"Name of the service."`
 	Method   Patterns   `yaml:"method" pattern:"glob" doc:"Name of the method; needs service or upstream."`
 	Caller   Patterns   `yaml:"caller" pattern:"callerGlob" doc:"The verified caller, or anonymous."`
-	Peer     Patterns   `yaml:"peer" pattern:"cidr" doc:"Networks of the peer, as 10.0.0.0/8."`
+	Peer     Patterns   `yaml:"peer" pattern:"cidr" doc:"Networks of the peer, such as 10.0.0.0/8."`
 	Upstream Patterns   `yaml:"upstream" pattern:"glob" doc:"Makes the rule client-side: the upstream that is called."`
 	Except   Exceptions `yaml:"except" doc:"Calls to exclude: those that match all of its fields. Several exceptions form a list. Exceptions do not make the rule more specific."`
 }
@@ -39,7 +39,7 @@ type Exception struct {
 	Service  Patterns `yaml:"service" pattern:"glob" doc:"Name of the service."`
 	Method   Patterns `yaml:"method" pattern:"glob" doc:"Name of the method; needs service or upstream, here or in match."`
 	Caller   Patterns `yaml:"caller" pattern:"callerGlob" doc:"The verified caller, or anonymous."`
-	Peer     Patterns `yaml:"peer" pattern:"cidr" doc:"Networks of the peer, as 10.0.0.0/8."`
+	Peer     Patterns `yaml:"peer" pattern:"cidr" doc:"Networks of the peer, such as 10.0.0.0/8."`
 	Upstream Patterns `yaml:"upstream" pattern:"glob" doc:"The upstream that is called; only beside match.upstream."`
 }
 

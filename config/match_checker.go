@@ -47,7 +47,7 @@ func (c *matchChecker) calledService(r *Rule) {
 			services = append(services, u.Service)
 		}
 	}
-	p := c.rule(r, "match.service", "upstream %s calls %s: rule %s does nothing here",
+	p := c.rule(r, "match.service", "upstream %s calls %s: rule %s has no effect here",
 		strings.Join(r.Match.Upstream, ", "), strings.Join(services, ", "), r.Name)
 	p.Warning = true
 	for _, pattern := range r.Match.Service {

@@ -10,7 +10,7 @@ import (
 
 // Rule is a policy for the calls that it matches. Its kinds are the non-nil pointers.
 type Rule struct {
-	Name         string    `yaml:"name" required:"true" pattern:"name" doc:"Name of the rule, unique over the set: its identity across edits, in metrics and in refusals."`
+	Name         string    `yaml:"name" required:"true" pattern:"name" doc:"Name of the rule, unique in the set: its identity across edits, in metrics and in refusals."`
 	Was          string    `yaml:"was" pattern:"name" doc:"Former name: the state of that rule is carried over."`
 	Description  string    `yaml:"description" doc:"Purpose of the rule."`
 	Match        Match     `yaml:"match" required:"true" doc:"Calls that the rule applies to; not empty."`
@@ -21,13 +21,13 @@ type Rule struct {
 
 	Access           *Access           `yaml:"access" doc:"Which callers may call."`
 	Shed             *Shed             `yaml:"shed" later:"true" doc:"Refuse a growing share of calls when the machine is busy."`
-	RateLimit        *RateLimit        `yaml:"rateLimit" doc:"Calls per time: a token bucket, refilled evenly at rate/per."`
+	RateLimit        *RateLimit        `yaml:"rateLimit" doc:"Limit the rate of calls: a token bucket, refilled evenly at rate/per."`
 	CircuitBreaker   *CircuitBreaker   `yaml:"circuitBreaker" doc:"Stop calls to a failing method or endpoint for a while."`
-	Concurrency      *Concurrency      `yaml:"concurrency" doc:"Calls at the same time."`
+	Concurrency      *Concurrency      `yaml:"concurrency" doc:"Limit the calls in flight."`
 	Timeout          *Duration         `yaml:"timeout" min:"1ms" max:"24h" doc:"How long a call may take; never longer than the caller's own deadline."`
-	Retry            *Retry            `yaml:"retry" doc:"Send failed calls again; needs match.upstream."`
+	Retry            *Retry            `yaml:"retry" doc:"Retry failed calls; needs match.upstream."`
 	Hedge            *Hedge            `yaml:"hedge" doc:"Send slow calls a second time; needs match.upstream."`
-	OutlierDetection *OutlierDetection `yaml:"outlierDetection" doc:"Leave out endpoints that fail; needs match.upstream."`
+	OutlierDetection *OutlierDetection `yaml:"outlierDetection" doc:"Eject endpoints that fail; needs match.upstream."`
 
 	path string    // rules[3], relative to its file
 	at   positions // by path relative to the rule
@@ -100,23 +100,23 @@ type Policies struct {
 	Rules        []Rule        `yaml:"rules" doc:"Rules in the manifest itself."`
 	Files        []string      `yaml:"files" doc:"Policy files; globs. Names that begin with . or # or end in ~ are not policy files; a pattern that matches nothing is an error."`
 	AllowEmpty   bool          `yaml:"allowEmpty" default:"false" doc:"Accept patterns that match no file. A directory that cannot be read and a dangling link are errors even then."`
-	Fallback     []string      `yaml:"fallback" doc:"Policy files that are tried at start when the others are bad; globs."`
-	Watch        Watch         `yaml:"watch" doc:"How changes of the files are noticed."`
+	Fallback     []string      `yaml:"fallback" doc:"Policy files to use at start if the others are invalid; globs."`
+	Watch        Watch         `yaml:"watch" doc:"How changes of the files are detected."`
 	Etcd         *PolicyEtcd   `yaml:"etcd" later:"true" doc:"Rules from etcd."`
-	OnBadStart   string        `yaml:"onBadStart" default:"fail" enum:"fail,lastGood" laterEnum:"lastGood" doc:"What to do when the files are bad at start."`
-	AutoRollback *AutoRollback `yaml:"autoRollback" scalar:"off" later:"true" doc:"Roll back automatically when a change refuses calls that were let through before. Default: off."`
+	OnBadStart   string        `yaml:"onBadStart" default:"fail" enum:"fail,lastGood" laterEnum:"lastGood" doc:"What to do if the files are invalid at start."`
+	AutoRollback *AutoRollback `yaml:"autoRollback" scalar:"off" later:"true" doc:"Roll back automatically when a change refuses calls that were allowed before. Default: off."`
 }
 
 // Watch configures how changes of files are noticed.
 type Watch struct {
-	Debounce Duration `yaml:"debounce" default:"100ms" min:"1ms" max:"1m" doc:"Quiet time after an event."`
+	Debounce Duration `yaml:"debounce" default:"100ms" min:"1ms" max:"1m" doc:"How long to wait for further events after an event."`
 	MaxDelay Duration `yaml:"maxDelay" default:"1s" min:"1ms" max:"5m" doc:"Maximum time that further events can delay a change."`
 	Poll     Duration `yaml:"poll" default:"5s" min:"100ms" max:"24h" doc:"How often the content is compared, whether or not there were events."`
 }
 
 // PolicyEtcd configures rules in etcd.
 type PolicyEtcd struct {
-	Cluster string `yaml:"cluster" required:"true" doc:"Name of the etcd in discovery."`
+	Cluster string `yaml:"cluster" required:"true" doc:"Name of an entry of discovery.etcd."`
 	Prefix  string `yaml:"prefix" required:"true" doc:"Prefix of the keys."`
 }
 
@@ -203,8 +203,8 @@ type AccessEntry struct {
 
 // RateLimit is a token bucket that is refilled with rate tokens per period and holds at most burst of them.
 type RateLimit struct {
-	Rate         Rate     `yaml:"rate" required:"true" doc:"Calls for each per; from 1 a day to 10^8 a second, fractions allowed."`
-	Per          Duration `yaml:"per" default:"1s" min:"1ns" max:"24h" doc:"Time that rate is for. Edits keep what is left in a bucket; a restart of the host fills it, so that a quota (per an hour or more) lets up to burst calls more through after each."`
+	Rate         Rate     `yaml:"rate" required:"true" doc:"Calls in each per; from 1 a day to 10^8 a second, fractions allowed."`
+	Per          Duration `yaml:"per" default:"1s" min:"1ns" max:"24h" doc:"Period of rate. Edits keep the tokens in a bucket; a restart of the host fills it, so that a quota (a per of an hour or more) allows up to burst more calls after each restart."`
 	Burst        int64    `yaml:"burst" min:"1" max:"1000000000" doc:"Calls that may arrive at once. Default: the tokens of one per, at least 1."`
 	Key          Key      `yaml:"key" pattern:"key" doc:"One bucket for each caller, peer, method or metadata.NAME, or for each combination of a list of them. peer is the address for IPv4 and the /64 for IPv6; peer/56 takes another length. Default: one bucket for all."`
 	MaxKeys      int      `yaml:"maxKeys" default:"10000" min:"1" max:"1000000" doc:"Buckets kept at a time. A bucket is forgotten once it is full again; while none is, new keys share one bucket."`
@@ -239,8 +239,8 @@ const (
 
 // Concurrency bounds the calls in flight, incoming or to an upstream. A call counts once, whatever its attempts.
 type Concurrency struct {
-	Max          int       `yaml:"max" min:"1" max:"1000000" doc:"Calls in flight; required."`
-	Queue        int       `yaml:"queue" default:"0" min:"0" max:"1000000" doc:"Calls that may wait, first in, first out. 0: none waits."`
+	Max          int       `yaml:"max" min:"1" max:"1000000" doc:"Maximum number of calls in flight; required."`
+	Queue        int       `yaml:"queue" default:"0" min:"0" max:"1000000" doc:"Calls that may wait, first in, first out. 0: no queue."`
 	QueueTimeout Duration  `yaml:"queueTimeout" default:"1s" min:"1ms" max:"1h" doc:"How long a call may wait."`
 	Adaptive     *Adaptive `yaml:"adaptive" later:"true" doc:"Adjust the limit automatically, instead of max."`
 }
@@ -253,7 +253,7 @@ type Adaptive struct {
 
 // Shed refuses a growing ratio of calls when the machine is busy.
 type Shed struct {
-	CPUAbove Share `yaml:"cpuAbove" required:"true" min:"0.01" max:"1" doc:"Use of the processors above which calls are refused."`
+	CPUAbove Share `yaml:"cpuAbove" required:"true" min:"0.01" max:"1" doc:"CPU utilization above which calls are refused."`
 }
 
 // CircuitBreaker stops calls to a failing target. At least one of failureRate, consecutiveFailures and slowCallRate
@@ -261,10 +261,10 @@ type Shed struct {
 type CircuitBreaker struct {
 	Window              Duration `yaml:"window" default:"10s" min:"100ms" max:"1h" doc:"Time over which outcomes count."`
 	MinRequests         int      `yaml:"minRequests" default:"20" min:"1" max:"1000000000" doc:"Calls in the window below which the rates do not count."`
-	FailureRate         Share    `yaml:"failureRate" min:"0.0001" max:"1" doc:"Ratio of failures at which it opens. Default: does not count."`
-	ConsecutiveFailures int      `yaml:"consecutiveFailures" min:"1" max:"1000000000" doc:"Failures in a row at which it opens. Default: do not count."`
+	FailureRate         Share    `yaml:"failureRate" min:"0.0001" max:"1" doc:"Ratio of failures at which it opens. Default: not used."`
+	ConsecutiveFailures int      `yaml:"consecutiveFailures" min:"1" max:"1000000000" doc:"Consecutive failures at which it opens. Default: not used."`
 	SlowCallDuration    Duration `yaml:"slowCallDuration" min:"1ms" max:"24h" doc:"A call that takes this long or longer is slow, whether its handler, a timeout or its caller ends it."`
-	SlowCallRate        Share    `yaml:"slowCallRate" min:"0.0001" max:"1" doc:"Ratio of slow calls at which it opens; needs slowCallDuration. Default: does not count."`
+	SlowCallRate        Share    `yaml:"slowCallRate" min:"0.0001" max:"1" doc:"Ratio of slow calls at which it opens; needs slowCallDuration. Default: not used."`
 	OpenTimeout         Duration `yaml:"openTimeout" default:"5s" min:"1ms" max:"24h" doc:"How long it stays open before it probes."`
 	HalfOpenRequests    int      `yaml:"halfOpenRequests" default:"3" min:"1" max:"1000000" doc:"Probe calls when half-open; all must succeed."`
 	Scope               string   `yaml:"scope" enum:"method,endpoint,upstream" doc:"What has a breaker of its own; endpoint and upstream need match.upstream. Default: method on a server, endpoint on a client."`
@@ -281,11 +281,11 @@ const (
 // Retry sends failed calls again if they are idempotent or provably never ran.
 type Retry struct {
 	MaxAttempts    int      `yaml:"maxAttempts" default:"3" min:"2" max:"100" doc:"Attempts, the first included."`
-	PerTryTimeout  Duration `yaml:"perTryTimeout" min:"1ms" max:"24h" doc:"How long one attempt may take; one that takes longer perhaps ran, and is sent again if it is idempotent. Default: as long as the call."`
+	PerTryTimeout  Duration `yaml:"perTryTimeout" min:"1ms" max:"24h" doc:"How long one attempt may take; one that takes longer may have run, and is retried only if it is idempotent. Default: as long as the call."`
 	InitialBackoff Duration `yaml:"initialBackoff" default:"20ms" min:"1ms" max:"1h" doc:"Maximum pause before the second attempt; it doubles with each attempt. The pause is random, from 0 up to the maximum."`
 	MaxBackoff     Duration `yaml:"maxBackoff" default:"500ms" min:"1ms" max:"1h" doc:"Maximum pause before any attempt, unless the peer asks for a longer one."`
-	RetryOn        []string `yaml:"retryOn" default:"UNAVAILABLE" pattern:"code" doc:"Codes that are tried again."`
-	FailMode       string   `yaml:"failMode" default:"failover" enum:"failover,failtry,failfast" doc:"failover: at another endpoint while there is one; failtry: at the same one; failfast: not at all."`
+	RetryOn        []string `yaml:"retryOn" default:"UNAVAILABLE" pattern:"code" doc:"Codes that are retried."`
+	FailMode       string   `yaml:"failMode" default:"failover" enum:"failover,failtry,failfast" doc:"failover: retry on another endpoint while there is one; failtry: retry on the same one; failfast: no retry."`
 	Budget         Share    `yaml:"budget" default:"20%" min:"0.01" max:"1" doc:"Ratio of the calls of the last 10s that may be retries, hedges included; 10 in 10s are always allowed."`
 }
 
@@ -305,7 +305,7 @@ type Hedge struct {
 
 // OutlierDetection ejects failing endpoints. Its fields have the names of Envoy.
 type OutlierDetection struct {
-	ConsecutiveFailures int      `yaml:"consecutiveFailures" default:"5" min:"1" max:"1000000000" doc:"Failures in a row at which an endpoint is ejected."`
+	ConsecutiveFailures int      `yaml:"consecutiveFailures" default:"5" min:"1" max:"1000000000" doc:"Consecutive failures at which an endpoint is ejected."`
 	Interval            Duration `yaml:"interval" default:"10s" min:"1ms" max:"24h" doc:"Each interval in use without an ejection takes one ejection off the count, so that the next is shorter."`
 	BaseEjectionTime    Duration `yaml:"baseEjectionTime" default:"30s" min:"1ms" max:"24h" doc:"Length of the first ejection; the second is twice as long, and so on."`
 	MaxEjectionTime     Duration `yaml:"maxEjectionTime" default:"5m" min:"1ms" max:"24h" doc:"Maximum length of an ejection."`
@@ -338,7 +338,7 @@ func (e Expiry) Effect() string {
 	case e.Rule == "":
 		return "its caller is refused"
 	case e.Opens():
-		return "calls that it refused get through"
+		return "calls that it refused are allowed"
 	}
 	return "it has no effect"
 }

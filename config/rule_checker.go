@@ -123,7 +123,7 @@ func (c kindChecker) retriesNothing(r *Rule) {
 		if len(u.Idempotent) > 0 {
 			continue
 		}
-		c.rule(r, "retry", "no method is idempotent at upstream %s: only calls that were provably not run are sent again; list methods under idempotent (%s)",
+		c.rule(r, "retry", "no method is idempotent at upstream %s: only calls that provably never ran are retried; list methods under idempotent (%s)",
 			u.Name, c.m.Position(paths[i])).Warning = true
 	}
 }
@@ -216,7 +216,7 @@ func (c kindChecker) burst(r *Rule) {
 	if l.Burst > 1 {
 		calls = fmt.Sprintf("%d calls", l.Burst)
 	}
-	more := fmt.Sprintf("each restart of the host fills the bucket, and lets %s more than %s per %s through%s", calls, l.Rate, l.Per, each)
+	more := fmt.Sprintf("each restart of the host fills the bucket and allows %s more than %s per %s%s", calls, l.Rate, l.Per, each)
 	path := "rateLimit.per"
 	switch {
 	case lumps:
@@ -294,16 +294,16 @@ func (c kindChecker) retry(r *Rule) {
 		c.rule(r, path, "initialBackoff (%s) is longer than maxBackoff (%s)", p.InitialBackoff, p.MaxBackoff)
 	}
 	if len(p.RetryOn) == 0 {
-		c.rule(r, "retry.retryOn", "is empty: nothing would be sent again; leave the key out for the default")
+		c.rule(r, "retry.retryOn", "is empty: nothing would be retried; leave the key out for the default")
 	}
 	if i := slices.Index(p.RetryOn, "CANCELLED"); i >= 0 {
-		c.rule(r, fmt.Sprintf("retry.retryOn[%d]", i), "has no effect: a call that its caller cancelled is never sent again").Warning = true
+		c.rule(r, fmt.Sprintf("retry.retryOn[%d]", i), "has no effect: a call that its caller cancelled is never retried").Warning = true
 	}
 	if p.FailMode != Failfast && r.Mode != Off {
 		c.retriesNothing(r)
 	}
 	if p.FailMode == Failfast && (r.at.written("retry.maxAttempts") || r.at.written("retry.retryOn")) {
-		c.rule(r, "retry.failMode", "failfast sends nothing again: the other fields have no effect").Warning = true
+		c.rule(r, "retry.failMode", "failfast never retries: the other fields have no effect").Warning = true
 	}
 }
 

@@ -245,7 +245,7 @@ func ratePer(text string) (number, per string, ok bool) {
 // parseRate parses plain numbers; the period is a field of its own.
 func parseRate(tag, text string) (value float64, message, suggestion string) {
 	if number, per, ok := ratePer(text); ok && tag == "!!str" {
-		return 0, fmt.Sprintf("the time is a field of its own: rate: %s, per: %s", number, per), ""
+		return 0, fmt.Sprintf("must be a plain number; write two fields: rate: %s, per: %s", number, per), ""
 	}
 	f, message, suggestion := parseFloat(tag, text)
 	if message == "" && f <= 0 {

@@ -29,8 +29,8 @@ type Metrics struct {
 
 // Traces configures where traces are sent.
 type Traces struct {
-	OTLPEndpoint string `yaml:"otlpEndpoint" doc:"Collector that takes OpenTelemetry traces: http://host:4318 (OTLP/HTTP; a path of its own may follow), grpc://host:4317 (OTLP/gRPC), https:// and grpcs:// with TLS. Default: none, no traces."`
-	SampleRatio  Share  `yaml:"sampleRatio" default:"0.05" doc:"Ratio of the calls without a trace of their caller that are traced; calls with one follow it. 0: none."`
+	OTLPEndpoint string `yaml:"otlpEndpoint" doc:"OpenTelemetry collector for the traces: http://host:4318 (OTLP/HTTP, optionally with a path), grpc://host:4317 (OTLP/gRPC), https:// and grpcs:// with TLS. Default: none, no traces."`
+	SampleRatio  Share  `yaml:"sampleRatio" default:"0.05" doc:"Ratio of the calls to sample if the caller has not decided; otherwise its decision applies. 0: none."`
 }
 
 // OTLP is a destination for traces.

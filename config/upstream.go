@@ -12,15 +12,15 @@ type Upstream struct {
 	Codec        string       `yaml:"codec" default:"msgpack" enum:"raw,json,protobuf,msgpack,thrift" doc:"Codec of the payloads."`
 	Compression  *Compression `yaml:"compression" doc:"Compression of the payloads. Default: none."`
 	Compat       string       `yaml:"compat" enum:",easymicro2019" doc:"easymicro2019: lower-case names on the wire."`
-	TLS          *ClientTLS   `yaml:"tls" doc:"Certificates towards the endpoints."`
+	TLS          *ClientTLS   `yaml:"tls" doc:"TLS to the endpoints."`
 }
 
 // Resolve configures where endpoints are found. One of its fields is set.
 type Resolve struct {
-	Etcd      string    `yaml:"etcd" doc:"Name of a discovery."`
+	Etcd      string    `yaml:"etcd" doc:"Name of an entry of discovery.etcd."`
 	Endpoints []Address `yaml:"endpoints" doc:"The endpoints themselves: tcp://host:port, host:port or unix://path."`
 	DNS       string    `yaml:"dns" doc:"host:port whose addresses are the endpoints, or the name of SRV records: _rpcx._tcp.billing.internal, srv://billing.internal."`
-	File      string    `yaml:"file" doc:"YAML file with a list of endpoints; followed while the host runs."`
+	File      string    `yaml:"file" doc:"YAML file with a list of endpoints; watched while the host runs."`
 }
 
 // LoadBalancer configures how an endpoint is picked.
@@ -57,7 +57,7 @@ type Etcd struct {
 	Register  *Register  `yaml:"register" doc:"How this host registers. Default: it does not."`
 	Required  bool       `yaml:"required" default:"false" doc:"true: the host does not start unless etcd answers. false: it serves, and registers once etcd is reachable."`
 	Staleness Staleness  `yaml:"staleness" doc:"Which endpoints are used while etcd is unreachable."`
-	TLS       *ClientTLS `yaml:"tls" doc:"Certificates towards etcd."`
+	TLS       *ClientTLS `yaml:"tls" doc:"TLS to etcd."`
 
 	AllowEndpoints []string `yaml:"allowEndpoints" enum:"loopback,linkLocal,unix" doc:"Kinds of addresses that are accepted from etcd although they lead to this machine or its network: anything that can write a key could otherwise make the host call them. loopback is also accepted in keys of this host, and when etcd itself is on loopback. Default: none."`
 
@@ -67,8 +67,8 @@ type Etcd struct {
 
 // Register configures how a host publishes itself.
 type Register struct {
-	Advertise string   `yaml:"advertise" doc:"host:port that others reach it at. Default: the address of the first rpcx listener; required when that is every address of the machine."`
-	LeaseTTL  Duration `yaml:"leaseTTL" default:"10s" min:"1s" max:"1h" doc:"How long the host stays registered after it died."`
+	Advertise string   `yaml:"advertise" doc:"host:port at which others reach this host. Default: the address of the first rpcx listener; required if that listens on all addresses."`
+	LeaseTTL  Duration `yaml:"leaseTTL" default:"10s" min:"1s" max:"1h" doc:"How long the host stays registered after a crash."`
 }
 
 // Staleness configures which endpoints are used while etcd is unreachable.
@@ -79,9 +79,9 @@ type Staleness struct {
 
 // ClientTLS configures the certificates of a client.
 type ClientTLS struct {
-	CAFile     string `yaml:"caFile" doc:"PEM file of the authorities. Default: those of the system."`
-	CertFile   string `yaml:"certFile" doc:"PEM file of the own certificate chain."`
-	KeyFile    string `yaml:"keyFile" doc:"PEM file of the own key."`
+	CAFile     string `yaml:"caFile" doc:"PEM file with the CA certificates. Default: those of the system."`
+	CertFile   string `yaml:"certFile" doc:"PEM file with the client certificate chain."`
+	KeyFile    string `yaml:"keyFile" doc:"PEM file with the client key."`
 	ServerName string `yaml:"serverName" pattern:"hostname" doc:"Name that the certificate must have. Default: the host of the address."`
 }
 

@@ -102,7 +102,7 @@ func TestARuleThatExpiresIsTold(t *testing.T) {
 	if len(before.Expiring) != 1 || before.Expiring[0].Rule != "door" || !before.Expiring[0].Opens || before.Expiring[0].Position != "p.yaml:2" {
 		t.Errorf("%+v", before.Expiring)
 	}
-	if !strings.Contains(log.String(), "rules[0].expires: the rule expires on "+at+", within 7 days: then calls that it refused get through") {
+	if !strings.Contains(log.String(), "rules[0].expires: the rule expires on "+at+", within 7 days: then calls that it refused are allowed") {
 		t.Error(log.String())
 	}
 	receive(t, log.came, "nobody is told that the rule expired")
@@ -112,7 +112,7 @@ func TestARuleThatExpiresIsTold(t *testing.T) {
 	if len(after.Expiring) != 1 || !after.Expiring[0].Expired {
 		t.Errorf("%+v", after.Expiring)
 	}
-	want := `level=WARN msg="a rule has expired" rule=door file=p.yaml kinds=[access] mode=enforce effect="calls that it refused get through" expires=`
+	want := `level=WARN msg="a rule has expired" rule=door file=p.yaml kinds=[access] mode=enforce effect="calls that it refused are allowed" expires=`
 	if text := log.String(); strings.Count(text, want) != 1 || !strings.Contains(text, " line=2") {
 		t.Error(text)
 	}

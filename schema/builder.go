@@ -82,7 +82,7 @@ func (b *builder) value(t reflect.Type, tag reflect.StructTag) *jsonschema.Schem
 	case reflect.TypeFor[time.Time]():
 		return b.ref("time")
 	case reflect.TypeFor[config.Rate]():
-		s := orVariable("number", "a plain number; the time is a field of its own: rate: 500, per: 1s")
+		s := orVariable("number", "a plain number; write rate: 500, per: 1s")
 		s.ExclusiveMinimum = "0"
 		return s
 	case reflect.TypeFor[config.RawOptions]():

@@ -328,7 +328,7 @@ func TestUnknownVariablesAreWarnedOf(t *testing.T) {
 	} {
 		t.Setenv(name, value)
 	}
-	const means = "no such variable: neither easymicro nor a file of the host reads it"
+	const means = "unknown variable: neither easymicro nor a file of the host uses it"
 	want := []string{
 		"EASYMICRO_ENV: " + means,
 		"EASYMICRO_LISTN: " + means + " (did you mean EASYMICRO_LISTEN?)",
@@ -367,7 +367,7 @@ func TestAVariableIsNotUnknownWhereNotAllFilesWereSeen(t *testing.T) {
 		{"easymicro.yaml", "services: [\nhost: {name: \"${EASYMICRO_BUDGET}\"}\n"},
 	} {
 		write(t, filepath.Join(filepath.Dir(path), broken[0]), broken[1])
-		if got := strings.Join(problems(t, path, load.Options{Reload: true}), "\n"); strings.Contains(got, "no such variable") {
+		if got := strings.Join(problems(t, path, load.Options{Reload: true}), "\n"); strings.Contains(got, "unknown variable") {
 			t.Errorf("%s is broken: %s", broken[0], got)
 		}
 	}

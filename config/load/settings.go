@@ -138,7 +138,7 @@ func Unknown(used map[string]bool) config.Problems {
 		if value == "" || !strings.HasPrefix(name, prefix) || slices.Contains(known, name) || used[name] || ofOrchestrator.MatchString(name) {
 			continue
 		}
-		p := config.Problem{Path: name, Warning: true, Message: "no such variable: neither easymicro nor a file of the host reads it"}
+		p := config.Problem{Path: name, Warning: true, Message: "unknown variable: neither easymicro nor a file of the host uses it"}
 		if end := config.Suggest(strings.TrimPrefix(name, prefix), ends); end != "" {
 			p.Suggestion = prefix + end
 		}

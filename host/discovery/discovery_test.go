@@ -92,7 +92,7 @@ func TestAddressesThatCannotBeCalledAreRefused(t *testing.T) {
 		"tcp://:8972":      "has no host",
 		"billing:0":        "port 0",
 		"billing:99999":    "65535",
-		"http://billing:1": "http:// is not an address",
+		"http://billing:1": "unsupported scheme http://",
 		"systemd:main":     "not supported yet",
 		"/run/x.sock":      "did you mean unix:///run/x.sock?",
 		"a:1":              "twice",

@@ -175,14 +175,14 @@ func TestBreakersNameTheirTarget(t *testing.T) {
 func TestStatusShowsWhatExpires(t *testing.T) {
 	s := &admin.Status{
 		Host: "h", Expiring: []admin.Expiry{
-			{Rule: "door", Kinds: []string{"access"}, Mode: "enforce", At: time.Now().Add(-3*time.Hour - time.Minute), Expired: true, Opens: true, Effect: "calls that it refused get through", Position: "p.yaml:2"},
+			{Rule: "door", Kinds: []string{"access"}, Mode: "enforce", At: time.Now().Add(-3*time.Hour - time.Minute), Expired: true, Opens: true, Effect: "calls that it refused are allowed", Position: "p.yaml:2"},
 			{Caller: "web", At: time.Now().Add(50*time.Hour + time.Minute), Effect: "its caller is refused", Position: "t.yaml:1"},
 		},
 		Warnings: config.Problems{{Path: "rules[0].expires", Message: "the rule expires on some day"}},
 	}
 	got := shown(func(p *printer) { (&statusText{p}).show(s) })
 	for _, want := range []string{
-		"EXPIRED 3h01m ago   door (access)   enforce   calls that it refused get through   p.yaml:2\n",
+		"EXPIRED 3h01m ago   door (access)   enforce   calls that it refused are allowed   p.yaml:2\n",
 		"in 2d02h            token of web    -         its caller is refused               t.yaml:1\n",
 	} {
 		if !strings.Contains(got, want) {
