@@ -190,7 +190,7 @@ func (e *Entry) setExamples(examples map[string]any) error {
 	for name, args := range examples {
 		i := slices.IndexFunc(e.Methods, func(m *Method) bool { return m.Name == name })
 		if i < 0 {
-			return fmt.Errorf("example of %s: there is no such method, or it is not declared", name)
+			return fmt.Errorf("example of %s: method not found or not declared", name)
 		}
 		t := reflect.TypeOf(args)
 		if want := e.Methods[i].Args; t != want && t != reflect.PointerTo(want) {

@@ -193,7 +193,7 @@ func TestAnExampleBelongsToOneMethod(t *testing.T) {
 
 func TestAnExampleOfTheWrongTypePanics(t *testing.T) {
 	for want, o := range map[string]Option{
-		"no such method": Example("Triple", shownArgs{}),
+		"method not found": Example("Triple", shownArgs{}),
 		"want a *":       Example("Double", 21),
 	} {
 		func() {

@@ -103,7 +103,7 @@ var methodName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
 func checkMethodName(name string) error {
 	if !methodName.MatchString(name) {
-		return fmt.Errorf("method %q: a name is 1 to 64 of A-Z a-z 0-9 _ -", name)
+		return fmt.Errorf("method %q: want 1 to 64 characters of A-Z a-z 0-9 _ -", name)
 	}
 	return nil
 }

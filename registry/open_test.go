@@ -82,7 +82,7 @@ func TestErrorsOfOpenNameTheHandler(t *testing.T) {
 		{"nil", returns(nil), nil, "orders: open: returned neither a service nor an error"},
 		{"bad receiver", returns(Receiver(nil)), nil, "orders: open: receiver is nil"},
 		{"nil function", returns(Unary[pair, sum]("Get", nil)), nil, `orders: open: method "Get": the function is nil`},
-		{"bad name", returns(Unary("Get.It", get)), nil, `orders: open: method "Get.It": a name is 1 to 64 of A-Z a-z 0-9 _ -`},
+		{"bad name", returns(Unary("Get.It", get)), nil, `orders: open: method "Get.It": want 1 to 64 characters of A-Z a-z 0-9 _ -`},
 		{"nil part", returns(Receiver(api{}).And(nil)), nil, "orders: open: And was given a nil service"},
 		{"bad part", returns(Receiver(api{}).And(Receiver(nil))), nil, "orders: open: receiver is nil"},
 		{"double", returns(Receiver(api{}).And(Unary("Get", get))), nil, `orders: open: method "Get" exists twice`},

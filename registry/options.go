@@ -27,7 +27,7 @@ func clone(v reflect.Value) reflect.Value {
 // decoder reaches.
 func unshare(v reflect.Value, depth int) {
 	if depth == 0 {
-		panic("registry: defaults of options contain themselves, want plain data")
+		panic("registry: the default options refer to themselves, want plain data")
 	}
 	depth--
 	switch v.Kind() {

@@ -71,7 +71,7 @@ func register(e *Entry, opts []Option) {
 		o(&r)
 	}
 	if !handlerName.MatchString(e.Name) {
-		panic(fmt.Sprintf("registry: handler %q, registered by %s: a name is 1 to 64 of A-Z a-z 0-9 . _ -", e.Name, e.place))
+		panic(fmt.Sprintf("registry: handler %q, registered by %s: want 1 to 64 characters of A-Z a-z 0-9 . _ -", e.Name, e.place))
 	}
 	if err := sortMethods(e.Methods); err != nil {
 		panic(fmt.Sprintf("registry: handler %q: %v", e.Name, err))

@@ -99,16 +99,16 @@ func TestMistakesInTheProgramPanicAtRegistration(t *testing.T) {
 		want string
 	}{
 		{"bad name", func(r *Registry) { Register("a b", limits{}, openAdder, in(r)...) }, `handler "a b", registered by`},
-		{"empty name", func(r *Registry) { Register("", limits{}, openAdder, in(r)...) }, "1 to 64 of A-Z a-z 0-9 . _ -"},
-		{"long name", func(r *Registry) { Register(strings.Repeat("x", 65), limits{}, openAdder, in(r)...) }, "1 to 64 of"},
-		{"bad other name", func(r *Registry) { Plain(&adder{}, In(r), As("ä")) }, "1 to 64 of"},
+		{"empty name", func(r *Registry) { Register("", limits{}, openAdder, in(r)...) }, "1 to 64 characters of A-Z a-z 0-9 . _ -"},
+		{"long name", func(r *Registry) { Register(strings.Repeat("x", 65), limits{}, openAdder, in(r)...) }, "1 to 64 characters of"},
+		{"bad other name", func(r *Registry) { Plain(&adder{}, In(r), As("ä")) }, "1 to 64 characters of"},
 		{"no open function", func(r *Registry) { Register[limits]("x", limits{}, nil, in(r)...) }, `"x" has no open function`},
 		{"options no struct", func(r *Registry) {
 			Register("x", 3, func(context.Context, int, Env) (*Service, error) { return nil, nil }, in(r)...)
 		}, "options are int, want a struct"},
 		{"options without end", func(r *Registry) {
 			Register("x", loop, func(context.Context, recursive, Env) (*Service, error) { return nil, nil }, in(r)...)
-		}, "contain themselves"},
+		}, "refer to themselves"},
 		{
 			"declared type without methods", func(r *Registry) { Register("x", limits{}, openAdder, In(r), Methods[inner]()) },
 			"registry.inner has no method of the form (context.Context, *Args, *Reply) error: Close: takes no parameters",
