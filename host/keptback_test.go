@@ -27,7 +27,7 @@ upstreams: [{name: till, service: Till, resolve: {endpoints: ["TILL"]}}]
 		{"a handler's upstream", "/Desk/Mul", `{"A":1,"B":2}`, "", "", "no endpoint of Till can be reached", []string{address, "connection refused"}},
 		{"a type", "/Desk/Mul", `[]`, "", "", `json payload: expected an object, got an array at byte 0`, []string{"args"}},
 		{"a type inside", "/Desk/Wait", `{"A":"x"}`, "", "", `json payload: expected an integer, got a string at byte 5 (in "/A")`, []string{"cannot be decoded into int"}},
-		{"an origin", "/Desk/Mul", `{}`, "Origin", "https://evil.example", "web pages of https://evil.example may not call", []string{"gateway.cors.allowOrigins"}},
+		{"an origin", "/Desk/Mul", `{}`, "Origin", "https://evil.example", "cross-origin requests of https://evil.example are not allowed", []string{"gateway.cors.allowOrigins"}},
 	} {
 		r, body := h.Post(tc.path, tc.body, headers(tc.header, tc.value)...)
 		p := problemOf(t, r, body)

@@ -32,7 +32,7 @@ func TestPagesOfOtherOriginsCannotCall(t *testing.T) {
 		if r.StatusCode != tc.status || r.Header.Get("Access-Control-Allow-Origin") != tc.allowed {
 			t.Errorf("%s: %d %v %s", tc.name, r.StatusCode, r.Header, r.body)
 		}
-		if tc.status == 403 && (r.problem.Reason != "denied" || !strings.Contains(r.problem.Detail, "may not call")) {
+		if tc.status == 403 && (r.problem.Reason != "denied" || !strings.Contains(r.problem.Detail, "not allowed")) {
 			t.Errorf("%s: %s", tc.name, r.body)
 		}
 	}
@@ -76,9 +76,9 @@ func TestOptionsListsTheMethodsOfThePath(t *testing.T) {
 func TestARefusedPageGetsAdvice(t *testing.T) {
 	url := "http://" + serve(t, &backend{}, Options{}) + "/Arith/Mul"
 	for header, want := range map[string]string{
-		"Origin: https://evil.example": "web pages of https://evil.example may not call",
-		"Origin: null":                 "web pages without an origin (files, sandboxed frames) may not call",
-		"Sec-Fetch-Site: cross-site":   "web pages of other sites may not call",
+		"Origin: https://evil.example": "cross-origin requests of https://evil.example are not allowed",
+		"Origin: null":                 "requests without an origin (of files, sandboxed frames) are not allowed",
+		"Sec-Fetch-Site: cross-site":   "cross-origin requests are not allowed",
 	} {
 		if r := do(t, "POST", url, "{}", header); r.StatusCode != 403 || r.problem.Detail != want {
 			t.Errorf("%s: %s", header, r.body)
@@ -96,7 +96,7 @@ func TestAdviceIsForOperatorsOnly(t *testing.T) {
 		},
 	}) + "/Arith/Mul"
 	for _, tc := range []struct{ method, body, header, public, private string }{
-		{"POST", "{}", "Origin: https://evil.example", "web pages of https://evil.example may not call", "gateway.cors.allowOrigins"},
+		{"POST", "{}", "Origin: https://evil.example", "cross-origin requests of https://evil.example are not allowed", "gateway.cors.allowOrigins"},
 		{"GET", "", "", "GET is not allowed here, use POST", `add "Arith.Mul" to gateway.get`},
 		{"POST", strings.Repeat(" ", 1001), "", "the body is longer than 1000 bytes", "limits.maxMessageBytes"},
 	} {

@@ -344,14 +344,14 @@ func (q *request) preflight(o *origins) *code.Error {
 
 // foreign refuses the call of a page whose origin is not allowed.
 func (q *request) foreign() *code.Error {
-	what, advice := "web pages of other sites may not call", "to allow one, add its origin to gateway.cors.allowOrigins"
+	what, advice := "cross-origin requests are not allowed", "to allow them, add the origin to gateway.cors.allowOrigins"
 	switch origin := q.r.Header.Get("Origin"); origin {
 	case "":
 	case "null":
-		what, advice = "web pages without an origin (files, sandboxed frames) may not call", "those of gateway.cors.allowOrigins may"
+		what, advice = "requests without an origin (of files, sandboxed frames) are not allowed", "only origins in gateway.cors.allowOrigins are"
 	default:
-		what = "web pages of " + code.Clip(headerText(origin), 100) + " may not call"
-		advice = "to allow them, add that origin to gateway.cors.allowOrigins"
+		what = "cross-origin requests of " + code.Clip(headerText(origin), 100) + " are not allowed"
+		advice = "to allow them, add the origin to gateway.cors.allowOrigins"
 	}
 	return q.refuse(code.PermissionDenied, code.ReasonDenied, what).WithAdvice(advice)
 }

@@ -115,7 +115,7 @@ func TestPagesOfOtherOriginsAreRefused(t *testing.T) {
 		if got := res.Header.Get("Access-Control-Allow-Origin"); res.StatusCode != tt.status || got != tt.allow {
 			t.Errorf("%s: %s, allowed for %q: %s", tt.origin, res.Status, got, text)
 		}
-		if tt.status == http.StatusForbidden && !strings.Contains(text, "web pages") {
+		if tt.status == http.StatusForbidden && !strings.Contains(text, "not allowed") {
 			t.Errorf("%s: %s", tt.origin, text)
 		}
 	}
