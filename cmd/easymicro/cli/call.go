@@ -133,7 +133,7 @@ func (c *callCommand) parseEtcd(cmd *cobra.Command) error {
 		return err
 	}
 	if c.address != "" {
-		return usageError("--address and --etcd exclude each other")
+		return usageError("--address and --etcd cannot be used together")
 	}
 	if c.http {
 		return usageError("--http needs an address, and etcd has addresses for rpcx only: remove --http, or use --address")

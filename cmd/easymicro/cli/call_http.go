@@ -131,7 +131,7 @@ func headerError(h http.Header) error {
 			continue
 		}
 		if text == "" {
-			text = "the call failed, and the gateway gives no reason"
+			text = "the call failed; the gateway gave no reason"
 		}
 		return code.Errorf(code.Unknown, "%s", text)
 	}

@@ -108,7 +108,7 @@ func TestCallOverHTTPShowsErrorsOfOtherGateways(t *testing.T) {
 	for answer, want := range map[string]string{
 		"200 OK\r\nX-RPCX-MessageStatusType: Error\r\nX-RPCX-ErrorMessage: divide by zero\r\n":       "divide by zero",
 		"200 OK\r\nEasymicro-MessageStatusType: Error\r\nEasymicro-ErrorMessage: divide by zero\r\n": "divide by zero",
-		"200 OK\r\nX-RPCX-MessageStatusType: Error\r\n":                                              "the call failed, and the gateway gives no reason",
+		"200 OK\r\nX-RPCX-MessageStatusType: Error\r\n":                                              "the call failed; the gateway gave no reason",
 		"500 Internal Server Error\r\nX-RPCX-ErrorMessage: rpcx: can't find service Arith\r\n":       "rpcx: can't find service Arith",
 		"500 Internal Server Error\r\n":                                                              "500 Internal Server Error",
 		"200 OK\r\nX-RPCX-MessageStatusType: Normal\r\nX-RPCX-Version: 0\r\n":                        "",

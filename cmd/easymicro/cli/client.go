@@ -92,7 +92,7 @@ func (c *hostClient) failed(err error) error {
 		return &exitError{code: ExitUnreachable, err: fmt.Errorf("%w: %s", err, hint)}
 	case errors.As(err, &answered):
 		if _, ok := code.Parse(answered.Code); ok {
-			err = fmt.Errorf("a listener for calls answered, not an admin listener (%s): is --admin right?", answered.Detail)
+			err = fmt.Errorf("the address answers, but is not an admin listener (%s): check --admin", answered.Detail)
 		}
 		return &exitError{code: ExitAnswered, err: err, problems: answered.Problems}
 	}

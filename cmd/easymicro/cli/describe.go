@@ -105,7 +105,7 @@ func (c *describeCommand) describeEtcd(ctx context.Context, name string) error {
 			rows[i] = rows[i][1:]
 		}
 		c.titled(rows)
-		c.line("etcd has no methods; ask one of the hosts: easymicro describe %s --admin ADDRESS", service.Name)
+		c.line("etcd does not list methods; ask a host: easymicro describe %s --admin ADDRESS", service.Name)
 	}); err != nil {
 		return err
 	}

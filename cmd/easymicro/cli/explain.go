@@ -182,9 +182,9 @@ func now(r *policies.AppliedRule) string {
 func modeText(r *policies.AppliedRule) string {
 	switch {
 	case r.EnforceShare != "" && r.Enforced:
-		return "enforced for a share of " + r.EnforceShare + ", this caller among them"
+		return "enforced for " + r.EnforceShare + " of the callers, including this one"
 	case r.EnforceShare != "":
-		return "enforced for a share of " + r.EnforceShare + ", this caller not among them"
+		return "enforced for " + r.EnforceShare + " of the callers, not including this one"
 	case r.Mode != "enforce":
 		return string(r.Mode) + ": evaluated and counted, not enforced"
 	}

@@ -85,7 +85,7 @@ func viewHandler(e *registry.Entry) handlerView {
 func (c *handlersCommand) text(v handlerView) {
 	c.line("%s   %s", c.paint(bold, v.Name), v.Package)
 	if len(v.Methods) == 0 {
-		c.line("  methods are known once the handler is open (registry.Methods declares them before)")
+		c.line("  methods are known only after the handler is opened (registry.Methods declares them before)")
 	}
 	rows := [][]string{}
 	for _, m := range v.Methods {

@@ -111,8 +111,8 @@ func TestJournalHasEachEditOnce(t *testing.T) {
 		},
 		{
 			[]string{"--screen", "on"},
-			`watch this screen`, `r2 applied in .*timeout 1s → 2s`, `rejected, r2 stays: 1 problem\n  p.yaml:1:.*did you mean timeout`,
-			`r2 stays: nothing changed`,
+			`watch this screen`, `r2 applied in .*timeout 1s → 2s`, `rejected, r2 keeps running: 1 problem\n  p.yaml:1:.*did you mean timeout`,
+			`r2 keeps running: nothing changed`,
 		},
 	} {
 		dir := writeSet(t, "rules: [{name: a, match: {service: Desk}, timeout: 1s}]")

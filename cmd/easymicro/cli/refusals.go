@@ -62,7 +62,7 @@ func refusalsText(p *printer, list []admin.Refusal) {
 		p.line("no refused calls")
 		return
 	}
-	rows := [][]string{{"TIME", "COUNT", "UPSTREAM", "METHOD", "CALLER", "KEY", "REASON", "MODE", "RULE", "LOCATION", "STATE THEN", "TRACE"}}
+	rows := [][]string{{"TIME", "COUNT", "UPSTREAM", "METHOD", "CALLER", "KEY", "REASON", "MODE", "RULE", "LOCATION", "RULE STATE", "TRACE"}}
 	for i := range list {
 		r := &list[i]
 		method, caller := r.Service+"."+r.Method, orDash(r.Caller)

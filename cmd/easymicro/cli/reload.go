@@ -58,7 +58,7 @@ func reloadError(host *hostClient, err error) error {
 
 func (c *reloadCommand) text(r *admin.Revision) {
 	if r.Result != "applied" {
-		c.line("r%d stays: nothing changed", r.Revision)
+		c.line("r%d keeps running: nothing changed", r.Revision)
 	} else {
 		took := time.Duration(r.Took * float64(time.Second))
 		c.line("%s", appliedText(&c.printer, r.Revision, took, changesOf(r.Changes)))

@@ -208,13 +208,13 @@ func (s *screen) revision(r host.Revision) {
 		if len(r.Problems) > 0 {
 			what = count(len(r.Problems.Errors()), "problem")
 		}
-		s.line("%s, r%d stays: %s", s.paint(red, "rejected"), r.Number, what)
+		s.line("%s, r%d keeps running: %s", s.paint(red, "rejected"), r.Number, what)
 		s.problems(r.Problems.Errors())
 	case host.ResultApplied:
 		s.line("%s", appliedText(s.printer, r.Number, r.Took, r.Changes))
 		s.showWarnings(newWarnings(known, r.Warnings))
 	case host.ResultUnchanged:
-		s.line("r%d stays: nothing changed", r.Number)
+		s.line("r%d keeps running: nothing changed", r.Number)
 	}
 }
 

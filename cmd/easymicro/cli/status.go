@@ -29,7 +29,7 @@ func newStatus(a *app) *cobra.Command {
 		Use:   "status",
 		Short: "Show desired and running configuration and the last reload result",
 		Long: `status shows a running host: desired is the configuration in its files, running is the one in use, and last is the result of
-the last reload. Then follow its listeners, services, upstreams, discovery, breakers and limiters.`,
+the last reload. It also shows listeners, services, upstreams, discovery, breakers and limiters.`,
 		Example: `  easymicro status
   easymicro status --watch
   easymicro status -o json | jq .policies.last_attempt`,
@@ -167,7 +167,7 @@ func (t *statusText) policiesText(p *admin.Policies) {
 		what = count(len(last.Problems.Errors()), "problem")
 	}
 	if what != "" {
-		what = fmt.Sprintf(": %s; r%d stays in force", what, p.Running.Revision)
+		what = fmt.Sprintf(": %s; r%d keeps running", what, p.Running.Revision)
 	}
 	t.table([][]string{
 		{t.paint(bold, "desired"), short(p.Desired.Hash), sync, strings.Join(p.Desired.Files, ", ")},

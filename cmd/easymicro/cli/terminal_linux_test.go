@@ -93,7 +93,7 @@ func TestTerminalShowsEachEditOnce(t *testing.T) {
 	save(t, dir+"/p.yaml", "rules: [{name: a, match: {service: Desk}, timeout: 2s}, {name: b, match: {service: Dsk}, timeout: 2s}]")
 	wait("\x1b\\[32mr2 applied\x1b\\[0m in .*timeout 1s → 2s")
 	save(t, dir+"/p.yaml", "rules: [{name: a, match: {service: Desk}, timout: 2s}]")
-	wait("\x1b\\[31mrejected\x1b\\[0m, r2 stays: [12] problems?")
+	wait("\x1b\\[31mrejected\x1b\\[0m, r2 keeps running: [12] problems?")
 	wait("  p.yaml:1:.*did you mean timeout")
 	_ = cmd.Process.Signal(syscall.SIGTERM)
 	wait("draining")
