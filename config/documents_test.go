@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -56,10 +55,9 @@ func TestEmptyDocumentsBesideOneWithContentAreNothing(t *testing.T) {
 	if want := "f:6:1: a second document begins here: a file has only one"; problems.Error() != want {
 		t.Errorf("got %v, want %s", problems, want)
 	}
-	before := time.Now()
 	_, problems = config.DecodeRules("f", []byte(strings.Repeat("---\n", 1<<17)), nil)
-	if took := time.Since(before); len(problems) != 1 || !strings.Contains(problems[0].Message, "documents") || took > slowdown*2*time.Second {
-		t.Errorf("after %v: %v", took, problems)
+	if want := "f:1001:1: more than 1000 documents"; problems.Error() != want { // so that reading ends there
+		t.Errorf("got %v, want %s", problems, want)
 	}
 }
 
@@ -81,16 +79,15 @@ func TestOnlyTheTopLevelHasExtensions(t *testing.T) {
 	}
 }
 
-// What is left unused may be anything, a bomb of aliases included: it costs nothing.
-func TestUnusedExtensionsAreNotLookedAt(t *testing.T) {
+// An alias bomb of 2^60 values would never end.
+func TestUnusedExtensionsAreNotExpanded(t *testing.T) {
 	var bomb strings.Builder
 	bomb.WriteString("x-bomb:\n  a0: &a0 [1, 2]\n")
 	for i := range 60 {
 		fmt.Fprintf(&bomb, "  a%d: &a%d [*a%d, *a%d]\n", i+1, i+1, i, i)
 	}
-	before := time.Now()
 	_, problems := config.DecodeRules("f", []byte(bomb.String()+"x-unset: \"${NONE}\"\nrules: []\n"), nil)
-	if took := time.Since(before); problems.Err() != nil || took > slowdown*2*time.Second {
-		t.Errorf("after %v: %v", took, problems)
+	if problems.Err() != nil {
+		t.Error(problems)
 	}
 }

@@ -45,42 +45,49 @@ func hostile() map[string]string {
 	}
 }
 
-// Promise R17: 40 KB of hostile YAML take at most 50 ms and 16 MiB. How long it takes is logged, since that is as much about
-// what else the machine does; asserted is that it is not a matter of seconds, as it is of whatever grows with the square.
-// Memory is all that was ever allocated, which bounds what was in use.
+// cost runs f until one run takes at most limit, but at most five times, and returns the shortest time and the bytes
+// allocated by the last run. Bytes allocated bound the bytes in use.
+func cost(t *testing.T, limit time.Duration, f func()) (took time.Duration, allocated uint64) {
+	t.Helper()
+	if raceEnabled {
+		t.Skip("measures one goroutine")
+	}
+	took = time.Hour
+	for tries := 0; took > limit && tries < 5; tries++ {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		start := time.Now()
+		f()
+		took = min(took, time.Since(start))
+		runtime.ReadMemStats(&after)
+		allocated = after.TotalAlloc - before.TotalAlloc
+	}
+	t.Logf("%s, %d KiB", took, allocated>>10)
+	return took, allocated
+}
+
+// Promise R17: 40 KB of hostile YAML take at most 50 ms and 16 MiB. The time depends on the machine and its load, so
+// that it is logged, and the test fails only if it is a matter of seconds, as with quadratic growth.
 func TestHostileFilesCostLittle(t *testing.T) {
 	for name, text := range hostile() {
 		t.Run(name, func(t *testing.T) {
-			// Two decodings and a validation are measured, so each limit holds twice.
-			const limit, most = 2 * time.Second * slowdown, uint64(32<<20) * slowdown
-			best := time.Hour
-			var allocated uint64
-			for tries := 0; best > limit && tries < 5; tries++ {
-				var before, after runtime.MemStats
-				runtime.ReadMemStats(&before)
-				start := time.Now()
+			const limit, most = 2 * time.Second, 32 << 20 // twice the promise, for two decodings
+			took, allocated := cost(t, limit, func() {
 				m, problems := config.DecodeManifest("m.yaml", []byte(text), testEnv)
 				rules, more := config.DecodeRules("p.yaml", []byte(text), testEnv)
 				problems = problems.With((&config.Set{Manifest: m, Rules: rules}).Validate())
-				best = min(best, time.Since(start))
-				runtime.ReadMemStats(&after)
-				allocated = after.TotalAlloc - before.TotalAlloc
 				if len(problems) == 0 || len(more) == 0 {
 					t.Fatal("the file has no problem")
 				}
+			})
+			if took > limit || allocated > most {
+				t.Errorf("took %s and %d MiB, want at most %s and %d MiB", took, allocated>>20, limit, most>>20)
 			}
-			if best > limit {
-				t.Errorf("took %s, want at most %s", best, limit)
-			}
-			if allocated > most {
-				t.Errorf("allocated %d MiB, want at most 32", allocated>>20)
-			}
-			t.Logf("%s, %d KiB", best, allocated>>10)
 		})
 	}
 }
 
-// Whatever grows with the square of a set of thousands takes many seconds, or gigabytes.
+// Quadratic growth over a set of thousands takes many seconds, or gigabytes.
 func TestLargeSetsAreCheckedInTime(t *testing.T) {
 	const many = 19_999
 	m, problems := config.DecodeManifest("m.yaml", []byte("services: [{name: a, handler: b}]\nauth: {identify: [token], tokens: {file: t.yaml}}"), nil)
@@ -105,25 +112,20 @@ func TestLargeSetsAreCheckedInTime(t *testing.T) {
 		"callers that end alike":                       {{Name: "callers", Match: config.Match{Service: names[:1], Caller: callers}, Timeout: &patience}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var before, after runtime.MemStats
-			runtime.ReadMemStats(&before)
-			start := time.Now()
-			(&config.Set{Manifest: m, Rules: rules, Tokens: tokens}).Validate()
-			took := time.Since(start)
-			runtime.ReadMemStats(&after)
-			allocated := (after.TotalAlloc - before.TotalAlloc) >> 20
-			if took > 3*time.Second*slowdown || allocated > 256*slowdown {
-				t.Errorf("took %s and %d MiB", took, allocated)
+			const limit, most = 3 * time.Second, 256 << 20
+			took, allocated := cost(t, limit, func() { (&config.Set{Manifest: m, Rules: rules, Tokens: tokens}).Validate() })
+			if took > limit || allocated > most {
+				t.Errorf("took %s and %d MiB, want at most %s and %d MiB", took, allocated>>20, limit, most>>20)
 			}
-			t.Logf("%s, %d MiB", took, allocated)
 		})
 	}
 }
 
-func TestJSONIsNoHostileFile(t *testing.T) {
+func TestJSONIsNotHostile(t *testing.T) {
 	const rule = `{"name": "r%d", "description": "[[ \"{ it's", "match": {"service": ["Arith"], "method": "Mul"}, "rateLimit": {"rate": 5}, "timeout": "1s"}`
 	var one strings.Builder
-	for i := range 3000 {
+	const many = 500 // 7000 brackets and commas: three times what one entry may have
+	for i := range many {
 		fmt.Fprintf(&one, rule+",", i)
 	}
 	text := `{"rules": [` + strings.TrimSuffix(one.String(), ",") + `]}`
@@ -131,7 +133,7 @@ func TestJSONIsNoHostileFile(t *testing.T) {
 	block := "rules:\n  # don't [\n" + strings.TrimSuffix(strings.TrimPrefix(strings.ReplaceAll(text, `},{"name"`, "}\n  - {\"name\""), `{"rules": [`), "]}")
 	block = strings.Replace(block, `{"name"`, `  - {"name"`, 1)
 	for name, text := range map[string]string{"on one line": text, "on many lines": pretty, "as a list": block} {
-		if rules, problems := config.DecodeRules("p.yaml", []byte(text), nil); len(problems) > 0 || len(rules) != 3000 {
+		if rules, problems := config.DecodeRules("p.yaml", []byte(text), nil); len(problems) > 0 || len(rules) != many {
 			t.Errorf("%s: %d rules, problems %v", name, len(rules), problems)
 		}
 	}
@@ -144,20 +146,18 @@ func TestJSONIsNoHostileFile(t *testing.T) {
 	}
 }
 
-func TestTheLargestFileIsBoundedToo(t *testing.T) {
+func TestTheLargestFileIsDecoded(t *testing.T) {
 	line := "  - {name: rule-%d, match: {service: Arith, method: [Mul, Div]}, rateLimit: {rate: 5, burst: 10}, timeout: 1s}\n"
 	var text strings.Builder
 	text.WriteString("rules:\n")
 	for i := 0; text.Len() < config.MaxFileBytes-len(line)-8; i++ {
 		fmt.Fprintf(&text, line, i)
 	}
-	start := time.Now()
 	rules, problems := config.DecodeRules("p.yaml", []byte(text.String()), nil)
 	if len(problems) > 0 || len(rules) < 9000 {
 		t.Fatalf("%d rules, problems %v", len(rules), problems)
 	}
-	t.Logf("%d rules in %s", len(rules), time.Since(start))
-	if _, problems := config.DecodeRules("p.yaml", make([]byte, 100<<20), nil); len(problems) != 1 {
-		t.Errorf("100 MB: %v", problems)
+	if _, problems := config.DecodeRules("p.yaml", make([]byte, config.MaxFileBytes+1), nil); len(problems) != 1 || !strings.Contains(problems[0].Message, "limit is 1 MiB") {
+		t.Errorf("a larger file: %v", problems)
 	}
 }

@@ -2,5 +2,4 @@
 
 package config_test
 
-// slowdown is what the race detector costs.
-const slowdown = 1
+const raceEnabled = false

@@ -2,5 +2,4 @@
 
 package config_test
 
-// slowdown is what the race detector costs.
-const slowdown = 10
+const raceEnabled = true
