@@ -169,7 +169,7 @@ func TestEveryHintPutInVerbatimHolds(t *testing.T) {
 	t.Run("files", func(t *testing.T) {
 		for _, file := range files {
 			t.Run(filepath.Base(file), func(t *testing.T) {
-				t.Parallel()
+				t.Parallel() // so that the race detector sees whether decoders share anything
 				followed.Add(int64(followAll(t, file)))
 			})
 		}
