@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -405,16 +406,16 @@ func TestVariablesInFilesAreExpandedWithTheGivenEnvironment(t *testing.T) {
 func TestASetWithErrorsIsReadAgainAfterAWhile(t *testing.T) {
 	path := files(t, map[string]string{"easymicro.yaml": smallest + "policies: {files: [p.yaml]}\n", "p.yaml": "rules:\n  - name: half"})
 	policies := filepath.Join(filepath.Dir(path), "p.yaml")
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_ = os.WriteFile(policies, []byte(rule("whole")), 0o644)
-	}()
-	set := mustLoad(t, path, load.Options{RetryAfter: 500 * time.Millisecond})
-	<-done
-	if diff := cmp.Diff([]string{"whole"}, ruleNames(set)); diff != "" {
-		t.Error(diff)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		go func() {
+			time.Sleep(499 * time.Millisecond)
+			write(t, policies, rule("whole"))
+		}()
+		set := mustLoad(t, path, load.Options{RetryAfter: 500 * time.Millisecond})
+		if diff := cmp.Diff([]string{"whole"}, ruleNames(set)); diff != "" {
+			t.Error(diff)
+		}
+	})
 }
 
 // configMap lays files out as the kubelet does: x.yaml → ..data/x.yaml, ..data → ..version.

@@ -11,13 +11,13 @@ import (
 	"github.com/fsnotify/fsnotify"
 )
 
-// away is a watcher over files that answer when they are let to.
+// away is a watcher over files that can be read only when the test allows it.
 type away struct {
 	*Watcher
-	answer chan string
-	told   []string
-	end    context.CancelFunc
-	ended  chan struct{}
+	answer   chan string
+	reported []string
+	end      context.CancelFunc
+	ended    chan struct{}
 }
 
 func startAway(t *testing.T) *away {
@@ -28,15 +28,15 @@ func startAway(t *testing.T) *away {
 	a.end = cancel
 	go func() {
 		defer close(a.ended)
-		if err := a.Watch(ctx, func(hash string) { a.told = append(a.told, hash) }); err != nil {
+		if err := a.Watch(ctx, func(hash string) { a.reported = append(a.reported, hash) }); err != nil {
 			t.Error(err)
 		}
 	}()
-	a.answer <- "a" // the first look
+	a.answer <- "a" // the first reading
 	return a
 }
 
-func TestFilesThatDoNotAnswerAreToldAndFollowedAgain(t *testing.T) {
+func TestFilesThatDoNotAnswerAreReportedAndRetried(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := startAway(t)
 		time.Sleep(defaultPoll + patience)
@@ -45,21 +45,21 @@ func TestFilesThatDoNotAnswerAreToldAndFollowedAgain(t *testing.T) {
 			t.Errorf("%+v", s)
 		}
 		a.answer <- "b"
-		a.answer <- "b" // unless an event told, a new content is looked at twice
+		a.answer <- "b" // without an event, a new content is read twice
 		a.answer <- "b"
 		synctest.Wait()
 		if s := a.State(); !strings.Contains(s.Problem, "too many open files") {
-			t.Errorf("they answer again: %+v", s)
+			t.Errorf("after the answer: %+v", s)
 		}
-		if len(a.told) != 1 || a.told[0] != "b" {
-			t.Errorf("told %q", a.told)
+		if len(a.reported) != 1 || a.reported[0] != "b" {
+			t.Errorf("reported %q", a.reported)
 		}
 		a.end()
 		<-a.ended
 	})
 }
 
-func TestFilesThatDoNotAnswerDoNotHoldUpTheEnd(t *testing.T) {
+func TestFilesThatDoNotAnswerDoNotDelayTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := startAway(t)
 		time.Sleep(defaultPoll + time.Second)
@@ -71,13 +71,13 @@ func TestFilesThatDoNotAnswerDoNotHoldUpTheEnd(t *testing.T) {
 		}
 		a.answer <- "b"
 		synctest.Wait()
-		if len(a.told) != 0 {
-			t.Errorf("told %q after the end", a.told)
+		if len(a.reported) != 0 {
+			t.Errorf("reported %q after the end", a.reported)
 		}
 	})
 }
 
-func TestAChangeThatIsBeingMadeIsWaitedFor(t *testing.T) {
+func TestWatchWaitsForARunningChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hash := "b"
 		w := New(Options{Dirs: func() []string { return nil }, Hash: func() (string, error) { return hash, nil }, Known: "a"})

@@ -23,7 +23,7 @@ broken
 1 2 3 4 no-path rw - x y z
 `
 
-func TestMountsTellWhichChangesAreNotSeen(t *testing.T) {
+func TestChangesBehindSomeMountsAreNotSeen(t *testing.T) {
 	table := parseMounts(someMounts)
 	for path, want := range map[string]string{
 		"/etc/easymicro/policies.d/10.yaml":     alone,
@@ -49,11 +49,11 @@ func TestMountsTellWhichChangesAreNotSeen(t *testing.T) {
 		}
 	}
 	if table := parseMounts(""); table.why("/x") != "" {
-		t.Error("without mounts there is nothing to tell")
+		t.Error("a problem without mounts")
 	}
 }
 
-func TestTheLastOfTwoMountsIsTheOneThatIsSeen(t *testing.T) {
+func TestTheLastMountOfAPathCounts(t *testing.T) {
 	const first, second = "1 0 8:1 /a//deleted /p.yaml rw - x x x\n", "2 0 8:1 /b /p.yaml rw - x x x\n"
 	if got := parseMounts(first + second).why("/p.yaml"); got != alone {
 		t.Error(got)
