@@ -10,8 +10,8 @@ import (
 // saysZero is how the doc of a field says what 0 means.
 var saysZero = regexp.MustCompile(`\b0(s|B|%)?(:|;| when| and)`)
 
-// A limit of 0 is 0, refused, or said to be something else; a negative one is refused.
-func TestWhatZeroMeansIsSaidOrRefused(t *testing.T) {
+// A limit of 0 is 0, refused, or documented to be something else; a negative one is refused.
+func TestZeroIsDocumentedOrRefused(t *testing.T) {
 	d := newDecoder("", nil)
 	seen := map[reflect.Type]bool{}
 	count := 0

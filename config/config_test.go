@@ -6,7 +6,7 @@ import (
 	"github.com/easymicro/easymicro/config"
 )
 
-func TestASetIsCheckedOnceAndACopyOfItIsNot(t *testing.T) {
+func TestACopyOfACheckedSetIsUnchecked(t *testing.T) {
 	m, problems := config.DecodeManifest("m.yaml", []byte("services: []"), nil)
 	set := &config.Set{Manifest: m}
 	if set.Checked() || set.Check(problems).Err() != nil || !set.Checked() {

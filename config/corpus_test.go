@@ -33,7 +33,7 @@ func decodeAny(t *testing.T, path string) config.Problems {
 	return problems
 }
 
-// decodeSet makes a set of one file, by its name, and checks it.
+// decodeSet decodes a set of one file, by its name, and validates it.
 func decodeSet(name string, data []byte) (*config.Set, config.Problems) {
 	set := &config.Set{}
 	var problems config.Problems
@@ -58,8 +58,8 @@ var (
 	positioned  = regexp.MustCompile(`^[^:]+:(\d+):(\d+): `)
 )
 
-// wanted are the problems that the comments of a file promise: the line and the column it is found at, if given, and
-// the text. Several stand behind one another: "a" "b".
+// wanted returns the problems in the # want comments of a file: the line, the column if given, and the text. A comment
+// may have several: "a" "b".
 func wanted(t *testing.T, data []byte) (want []string) {
 	t.Helper()
 	for i, line := range bytes.Split(data, []byte("\n")) {
@@ -84,7 +84,7 @@ func wanted(t *testing.T, data []byte) (want []string) {
 	return want
 }
 
-func TestEveryBadFileIsRefusedAtItsPlaceAndWithNothingElse(t *testing.T) {
+func TestEveryBadFileHasExactlyItsProblems(t *testing.T) {
 	files, err := filepath.Glob("testdata/bad/*.yaml")
 	if err != nil {
 		t.Fatal(err)

@@ -8,7 +8,7 @@ import (
 	"github.com/easymicro/easymicro/config"
 )
 
-// decoded is a set of rules for the service Arith, and what is wrong with their text.
+// decoded returns a set of the rules in text for the service Arith, with the problems of the text.
 func decoded(t *testing.T, rules string) (*config.Set, config.Problems) {
 	t.Helper()
 	manifest, problems := config.DecodeManifest("easymicro.yaml", []byte("services: [{name: Arith, handler: h}]\npolicies: {files: [p.yaml]}\n"), nil)
@@ -19,7 +19,7 @@ func decoded(t *testing.T, rules string) (*config.Set, config.Problems) {
 	return &config.Set{Manifest: manifest, Rules: list}, problems
 }
 
-func TestNothingIsToldOfRulesBehindTheProblemsThatAreReported(t *testing.T) {
+func TestRulesBeyondTheReportedProblemsAreNotReported(t *testing.T) {
 	set, problems := decoded(t, "rules:\n"+strings.Repeat("  - {name: a, match: {service: Arith}, timeout: 1}\n", 1000))
 	all := problems.With(set.Validate())
 	if len(all) != 201 {
@@ -32,8 +32,8 @@ func TestNothingIsToldOfRulesBehindTheProblemsThatAreReported(t *testing.T) {
 	}
 }
 
-// However many warnings come before it, an error is reported, and the other way round.
-func TestWarningsHideNoErrorAndErrorsNoWarning(t *testing.T) {
+// Warnings do not crowd out an error, nor errors a warning.
+func TestErrorsAndWarningsAreLimitedSeparately(t *testing.T) {
 	check := func(many, one string) config.Problems {
 		var text strings.Builder
 		text.WriteString("rules:\n")

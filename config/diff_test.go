@@ -33,7 +33,7 @@ func setOf(t *testing.T, manifest, rules, tokens string) *config.Set {
 	return set
 }
 
-func TestDiffSaysInOneLineASubjectWhatChanged(t *testing.T) {
+func TestDiffHasOneLineForEachSubject(t *testing.T) {
 	const rule = "rules:\n  - name: arith-mul\n    match: {service: Arith, method: Mul}\n    "
 	for name, c := range map[string]struct {
 		old, next string // rules
@@ -85,7 +85,7 @@ func TestDiffSaysInOneLineASubjectWhatChanged(t *testing.T) {
 	}
 }
 
-func TestDiffOfManifestsCarriesTheReloadClass(t *testing.T) {
+func TestDiffOfManifestsHasTheReloadClass(t *testing.T) {
 	const old = "host: {name: a}\nservices:\n  - {name: Arith, handler: samples.arith, options: {precision: 4, password: canary1, PIN: 471147}}\n  - {name: Old, handler: x}\n" +
 		"listeners: [{name: main, address: \":8972\"}]\n"
 	const next = "host: {name: b, labels: {zone: az1}}\nservices:\n  - {name: New, handler: y}\n  - {name: Arith, handler: samples.arith, options: {password: canary2, precision: 5, PIN: 471148}, accessLog: true}\n" +
@@ -134,7 +134,7 @@ func TestDiffOfOptionsShowsDurationsAndNoSecrets(t *testing.T) {
 	}
 }
 
-func TestDiffOfRoutesNamesThoseThatChanged(t *testing.T) {
+func TestDiffOfRoutesNamesTheChangedOnes(t *testing.T) {
 	const head = "services: [{name: A, handler: x}]\ngateway:\n  get: [%s]\n  routes:\n"
 	old := fmt.Sprintf(head, "A.Mul") + "  - {path: /v1/same, service: A, method: Same}\n  - {path: /v1/gone, service: A, method: Gone}\n" +
 		"  - {path: /v1/mul, service: A, method: Mul}\n  - {path: /v1/two, methods: [GET], service: A, method: Get}\n"

@@ -10,7 +10,7 @@ import (
 	"github.com/easymicro/easymicro/config"
 )
 
-// decodes is what is wrong with text as each kind of file.
+// decodes returns the problems of text as each kind of file.
 func decodes(text string) map[string]string {
 	_, manifest := config.DecodeManifest("f", []byte(text), nil)
 	_, rules := config.DecodeRules("f", []byte(text), nil)
@@ -18,7 +18,7 @@ func decodes(text string) map[string]string {
 	return map[string]string{"manifest": manifest.Error(), "rules": rules.Error(), "tokens": tokens.Error()}
 }
 
-func TestADocumentWithoutContentHoldsNothingAndAFileWithoutDocumentIsInvalid(t *testing.T) {
+func TestEmptyDocumentsAreValidAndEmptyFilesAreNot(t *testing.T) {
 	const (
 		noManifest = "f:1:1: empty: a manifest lists at least its services"
 		noRules    = "f:1:1: empty: to have no rules write `rules: []`"
@@ -39,7 +39,7 @@ func TestADocumentWithoutContentHoldsNothingAndAFileWithoutDocumentIsInvalid(t *
 	}
 }
 
-func TestEmptyDocumentsBesideOneWithContentAreNothing(t *testing.T) {
+func TestEmptyDocumentsAreIgnored(t *testing.T) {
 	const rule = "rules: [{name: a, match: {service: A}, timeout: 1s}]\n"
 	for _, text := range []string{"---\n# a\n---\n" + rule, rule + "---\n# a\n", "---\n---\n# b\n---\n" + rule + "...\n---\n", `{"rules": [{"name": "a", "match": {"service": "A"}, "timeout": "1s"}]}` + "\n---\n"} {
 		rules, problems := config.DecodeRules("f", []byte(text), nil)
@@ -49,7 +49,7 @@ func TestEmptyDocumentsBesideOneWithContentAreNothing(t *testing.T) {
 	}
 	rules, _ := config.DecodeRules("f", []byte("---\n# a\n---\n"+rule), nil)
 	if got := rules[0].Position("timeout").String(); got != "f:4" {
-		t.Errorf("the timeout stands in %s, want f:4", got)
+		t.Errorf("the timeout is in %s, want f:4", got)
 	}
 	_, problems := config.DecodeRules("f", []byte("---\n---\n"+rule+"---\n# a\n---\n"+rule), nil)
 	if want := "f:6:1: a second document begins here: a file has only one"; problems.Error() != want {

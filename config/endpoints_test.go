@@ -7,7 +7,7 @@ import (
 	"github.com/easymicro/easymicro/config"
 )
 
-func TestWhatIsWrongInAFileOfEndpointsIsSaidWithItsPlace(t *testing.T) {
+func TestProblemsOfEndpointsHaveTheirPosition(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                             "n.yaml:1:1: empty",
 		"# nothing\n":                  "n.yaml:1:1: empty",
@@ -41,7 +41,7 @@ func TestWhatIsWrongInAFileOfEndpointsIsSaidWithItsPlace(t *testing.T) {
 	}
 }
 
-func TestAFileOfEndpointsIsYAMLAsTheOthersAre(t *testing.T) {
+func TestEndpointsAreYAMLLikeOtherFiles(t *testing.T) {
 	env := func(name string) (string, bool) { return "db", name == "HOST" }
 	for text, want := range map[string]int{
 		"endpoints: []\n": 0, "---\n# generated\n---\nendpoints: [a:1]\n---\n": 1, "endpoints: [\"${HOST}:1\", {address: \"${HOST}:2\"}]\n": 2,

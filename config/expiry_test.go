@@ -16,7 +16,7 @@ func manifestOf(t *testing.T) *Manifest {
 	return m
 }
 
-func TestWhatExpiresSoonIsAWarning(t *testing.T) {
+func TestARuleThatExpiresSoonIsAWarning(t *testing.T) {
 	day := 24 * time.Hour
 	access, timeout := "access: {deny: [{caller: '*'}]}", "timeout: 1s"
 	for _, tc := range []struct {
@@ -60,7 +60,7 @@ func TestATokenThatExpiresSoonIsAWarning(t *testing.T) {
 	}
 }
 
-func TestExpiriesAreInOrderAndLeaveOutWhatIsOff(t *testing.T) {
+func TestExpiriesAreSortedWithoutDisabledRules(t *testing.T) {
 	now := time.Now()
 	s := &Set{
 		Rules: []Rule{

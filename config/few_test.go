@@ -7,7 +7,7 @@ import (
 	"github.com/easymicro/easymicro/config"
 )
 
-func TestOfManyProblemsThatAreAlikeTheFirstAreListedAndTheOthersCounted(t *testing.T) {
+func TestManySimilarProblemsAreCounted(t *testing.T) {
 	var all config.Problems
 	add := func(n int, path string, warning bool) {
 		for i := range n {
@@ -38,7 +38,7 @@ func TestOfManyProblemsThatAreAlikeTheFirstAreListedAndTheOthersCounted(t *testi
 	}
 }
 
-func TestOfManyChangesTheFirstAreListedAndTheOthersCounted(t *testing.T) {
+func TestManyChangesAreCounted(t *testing.T) {
 	all := make(config.Changes, 19000)
 	for i := range all {
 		all[i] = config.Change{Subject: fmt.Sprintf("r%d", i), Text: "rule added", Class: config.Live}

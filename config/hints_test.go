@@ -15,13 +15,13 @@ import (
 	"github.com/easymicro/easymicro/config"
 )
 
-// found is a node of a file with what is around it.
+// found is a node of a file with its key and its parent.
 type found struct {
 	node, key, around *yaml.Node
 }
 
-// nodeAt finds the node that stands at a place, the outermost of several, or the innermost, which may be a key. A value is
-// found with its key.
+// nodeAt finds the node at a position: the outermost of several, or the innermost, which may be a key. A value is found
+// with its key.
 func nodeAt(n *yaml.Node, line, column int, innermost bool) (f found, ok bool) {
 	if n.Line == line && n.Column == column && n.Kind != yaml.DocumentNode && (!innermost || n.Kind == yaml.ScalarNode) {
 		return found{node: n}, true
@@ -40,7 +40,7 @@ func nodeAt(n *yaml.Node, line, column int, innermost bool) (f found, ok bool) {
 	return f, false
 }
 
-// offset is where a place of a text is, in bytes.
+// offset returns the byte offset of a position.
 func offset(data []byte, line, column int) int {
 	at := 0
 	for ; line > 1; line-- {
@@ -53,7 +53,7 @@ func offset(data []byte, line, column int) int {
 	return at
 }
 
-// end is where a value ends that begins at an offset: a word, what is in quotes or brackets, or the lines of a block.
+// end returns the offset of the end of a value: a word, or what is in quotes or brackets.
 func end(data []byte, at int, n *yaml.Node) int {
 	rest := data[at:]
 	switch {
@@ -85,7 +85,7 @@ var hintForms = struct{ offers, fields, write *regexp.Regexp }{
 	write:  regexp.MustCompile(`: write ("\S+"), or ("\S+") for`),
 }
 
-// hints are the texts that a problem offers to put into its place.
+// hints returns the texts that a problem suggests.
 func hints(p *config.Problem) (list []string) {
 	if p.Suggestion != "" {
 		list = append(list, p.Suggestion)
@@ -107,7 +107,7 @@ func hints(p *config.Problem) (list []string) {
 	return list
 }
 
-// follow puts a hint verbatim into the place of its problem.
+// follow replaces the value of a problem by a hint, verbatim.
 func follow(t *testing.T, data []byte, p *config.Problem, hint string) []byte {
 	t.Helper()
 	var doc yaml.Node
@@ -116,7 +116,7 @@ func follow(t *testing.T, data []byte, p *config.Problem, hint string) []byte {
 	}
 	f, ok := nodeAt(&doc, p.Line, p.Column, strings.HasPrefix(p.Message, "unknown key"))
 	if !ok {
-		t.Fatalf("nothing stands at %s", p)
+		t.Fatalf("nothing is at %s", p)
 	}
 	from := offset(data, p.Line, p.Column)
 	until := end(data, from, f.node)
@@ -140,14 +140,14 @@ func follow(t *testing.T, data []byte, p *config.Problem, hint string) []byte {
 		hint = onLines(f.around, hint)
 	}
 	if until < from {
-		t.Fatalf("where the value ends cannot be told: %s", p)
+		t.Fatalf("the end of the value is unknown: %s", p)
 	}
 	return []byte(string(data[:from]) + hint + string(data[until:]))
 }
 
 var nextField = regexp.MustCompile(`, ([a-zA-Z]+: )`)
 
-// onLines writes the fields of a hint one below the other where the others stand so.
+// onLines puts each field of a hint on a line of its own in a block mapping.
 func onLines(around *yaml.Node, hint string) string {
 	if around.Style&yaml.FlowStyle != 0 || strings.Contains(hint, "{") {
 		return hint
@@ -155,12 +155,12 @@ func onLines(around *yaml.Node, hint string) string {
 	return nextField.ReplaceAllString(hint, "\n"+strings.Repeat(" ", around.Column-1)+"$1")
 }
 
-// at reports whether a problem is about what stands at a path, or in it.
+// at reports whether a problem is about the value at a path, or a part of it.
 func at(p *config.Problem, path string) bool {
 	return p.Path == path || strings.HasPrefix(p.Path, path+".") || strings.HasPrefix(p.Path, path+"[")
 }
 
-func TestEveryHintPutInVerbatimHolds(t *testing.T) {
+func TestEveryHintSolvesItsProblem(t *testing.T) {
 	files, err := filepath.Glob("testdata/bad/*.yaml")
 	if err != nil {
 		t.Fatal(err)

@@ -10,7 +10,7 @@ import (
 	"github.com/easymicro/easymicro/config"
 )
 
-// hostile are files made to cost time or memory.
+// hostile returns files made to cost time or memory.
 func hostile() map[string]string {
 	const size = 40 << 10
 	fill := func(before, unit, after string) string {

@@ -7,7 +7,7 @@ import (
 	"github.com/easymicro/easymicro/config"
 )
 
-func TestWhatAnEditTakesOutOfForce(t *testing.T) {
+func TestLossesOfAnEditAreWarnings(t *testing.T) {
 	const (
 		lock  = "  - {name: lock, match: {service: A}, access: {deny: [{caller: a}, {caller: b, methods: [M, N]}]}}\n"
 		web   = "  - {name: web, match: {service: [A, B]}, access: {allow: [{caller: web}]}}\n"
@@ -24,7 +24,7 @@ func TestWhatAnEditTakesOutOfForce(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		next  string
-		twice bool   // it is looked at again
+		twice bool   // is compared again
 		want  string // the warning; empty for none
 	}{
 		"nothing":                         {full, false, ""},
@@ -96,7 +96,7 @@ func TestOnlyWhatRefusesLessIsALoss(t *testing.T) {
 	}
 }
 
-func TestAnExceptionThatTakesMoreOutOfAccessIsALoss(t *testing.T) {
+func TestAWiderExceptionFromAccessIsALoss(t *testing.T) {
 	rule := func(except string) *config.Set {
 		return rulesOf(t, "  - {name: lock, match: {service: A"+except+"}, access: {deny: [{caller: \"*\"}]}}\n")
 	}
@@ -121,7 +121,7 @@ func TestAnExceptionThatTakesMoreOutOfAccessIsALoss(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotEnforcedCanGoInSilence(t *testing.T) {
+func TestRemovingARuleThatIsNotEnforcedIsNoLoss(t *testing.T) {
 	old := rulesOf(t, "  - {name: a, match: {service: A}, access: {deny: [{caller: a}]}, mode: shadow}\n"+
 		"  - {name: b, match: {service: A}, access: {deny: [{caller: b}]}, expires: 2020-01-01T00:00:00Z}\n"+
 		"  - {name: c, match: {service: A}, timeout: 1s}\n  - {name: d, match: {service: A}, rateLimit: {rate: 1}}\n")

@@ -56,7 +56,7 @@ func TestOptionsDecodeOverTheHandlersDefaults(t *testing.T) {
 	}
 }
 
-func TestWrongOptionsHaveTheirPlaceAndNeverTheirValue(t *testing.T) {
+func TestProblemsOfOptionsShowNoValue(t *testing.T) {
 	raw := rawOptions(t, "precison: 4\nmaxItems: 300\nwait: canary\nmode: canary\nnames: [7]\ninner: {depth: 12}\nhidden: canary\nratio: \"canary\"")
 	var o options
 	problems := raw.Decode(&o)
@@ -78,7 +78,7 @@ func TestWrongOptionsHaveTheirPlaceAndNeverTheirValue(t *testing.T) {
 	}
 }
 
-func TestOptionsAreEqualWhateverTheirSpelling(t *testing.T) {
+func TestOptionsAreComparedByValue(t *testing.T) {
 	a := rawOptions(t, "precision: 4\nnames: [a, b]")
 	for text, want := range map[string]bool{
 		"names:\n  - a\n  - \"b\"\nprecision: 4 # four": true, "names: [b, a]\nprecision: 4": false, "precision: 4": false, "names: [a, b]\nprecision: \"4\"": false,
@@ -109,7 +109,7 @@ func TestBoundsHoldForElementsAndPointers(t *testing.T) {
 	}
 }
 
-func TestDurationsAmongOptionsAreToldAsThoseOfRules(t *testing.T) {
+func TestDurationsInOptionsAreCheckedLikeThoseInRules(t *testing.T) {
 	for text, want := range map[string]string{
 		"takes: 5": "takes: 5 has no unit: 5ms or 5s?", "takes: 0": "", "takes: -1s": "", "free: -1s": "free: must not be negative, got -1s",
 		"takes: 5 sec": "takes: must be a duration like 500ms or 1m30s, not \"5 sec\" (did you mean 5s?)",

@@ -47,7 +47,7 @@ func TestDefaultsAreFilledIn(t *testing.T) {
 	}
 }
 
-func TestARateWithItsTimeIsOfferedAsTwoFieldsThatMeanTheSame(t *testing.T) {
+func TestARateWithATimeIsSuggestedAsTwoFields(t *testing.T) {
 	const none = ""
 	for text, want := range map[string]string{
 		"100/d": "rate: 100, per: 24h", "100/1 day": "rate: 100, per: 24h", "100/7d": none, "10/2days": none, "100/48h": none, "10/0s": none,
@@ -62,7 +62,7 @@ func TestARateWithItsTimeIsOfferedAsTwoFieldsThatMeanTheSame(t *testing.T) {
 	}
 }
 
-func TestTheDefaultBurstIsTheTokensOfOnePer(t *testing.T) {
+func TestTheDefaultBurstFollowsTheRate(t *testing.T) {
 	for rate, want := range map[string]int64{"0.25": 1, "1": 1, "500": 500, "7.9": 7} {
 		if got := decodeRule(t, "  rateLimit: {rate: "+rate+"}\n").RateLimit.Burst; got != want {
 			t.Errorf("rate %s: burst %d, want %d", rate, got, want)
@@ -70,7 +70,7 @@ func TestTheDefaultBurstIsTheTokensOfOnePer(t *testing.T) {
 	}
 }
 
-func TestPositionsAreThoseOfTheValueOrTheNearestThingAround(t *testing.T) {
+func TestAPositionIsThatOfTheValueOrItsParent(t *testing.T) {
 	r := decodeRule(t, "  rateLimit:\n    rate: 5\n    key: caller\n  access: {allow: [{caller: web}]}\n")
 	for path, want := range map[string]config.Position{
 		"": {File: "p.yaml", Line: 2, Column: 3}, "name": {File: "p.yaml", Line: 2, Column: 9}, "rateLimit.rate": {File: "p.yaml", Line: 5, Column: 11},
@@ -83,7 +83,7 @@ func TestPositionsAreThoseOfTheValueOrTheNearestThingAround(t *testing.T) {
 	}
 }
 
-func TestScalarsPrintAsTheyAreWritten(t *testing.T) {
+func TestScalarsPrintAsWritten(t *testing.T) {
 	for want, got := range map[string]interface{ String() string }{
 		"2m": config.Duration(2 * time.Minute), "1h": config.Duration(time.Hour), "1m30s": config.Duration(90 * time.Second), "500ms": config.Duration(500 * time.Millisecond), "0s": config.Duration(0),
 		"4MiB": config.Bytes(4 << 20), "1000B": config.Bytes(1000), "0B": config.Bytes(0), "1536KiB": config.Bytes(1536 << 10),
@@ -126,7 +126,7 @@ func TestSuggestions(t *testing.T) {
 	}
 }
 
-func TestWhatAnnouncesItselfAsYAMLOfEitherVersionIsRead(t *testing.T) {
+func TestBothVersionsOfYAMLAreAccepted(t *testing.T) {
 	const rules = "rules:\n  - {name: a, match: {service: Arith}, timeuot: 1s}\n"
 	for _, head := range []string{"%YAML 1.1\n---\n", "%YAML 1.2\n---\n", "# made\n%YAML 1.2\r\n--- # here\n"} {
 		_, problems := config.DecodeRules("p.yaml", []byte(head+rules), nil)

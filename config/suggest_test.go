@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestSuggestedIsWhatWasProbablyMeant(t *testing.T) {
+func TestTheClosestWordIsSuggested(t *testing.T) {
 	for _, tt := range []struct {
 		word  string
 		known []string
@@ -30,8 +30,8 @@ func TestSuggestedIsWhatWasProbablyMeant(t *testing.T) {
 	}
 }
 
-// TestStrangeLettersAreNoMoreThanTheEdits keeps the filter from leaving out what is near.
-func TestStrangeLettersAreNoMoreThanTheEdits(t *testing.T) {
+// TestStrangeLettersAreAtMostTheEdits keeps the filter from leaving out what is near.
+func TestStrangeLettersAreAtMostTheEdits(t *testing.T) {
 	words := strings.Fields("a ab ba abc acb aabb bbaa rate raet burst brust methods metadata window circuitbreaker circuitbraeker grüße")
 	for _, a := range words {
 		for _, b := range words {
@@ -42,7 +42,7 @@ func TestStrangeLettersAreNoMoreThanTheEdits(t *testing.T) {
 	}
 }
 
-func TestNeighboursInTheWrongOrderAreOneEdit(t *testing.T) {
+func TestATranspositionIsOneEdit(t *testing.T) {
 	for _, tt := range []struct {
 		a, b string
 		want int

@@ -26,7 +26,7 @@ func withTokens(t *testing.T, identify, rule string, callers ...string) config.P
 	return slices.DeleteFunc(set.Validate(), func(p config.Problem) bool { return p.File != "p.yaml" })
 }
 
-func TestCallersForWhomThereIsNoTokenAreTold(t *testing.T) {
+func TestCallersWithoutATokenAreWarnings(t *testing.T) {
 	const patience = ", timeout: 1s"
 	for _, test := range []struct{ rule, want string }{
 		{"match: {service: Arith, caller: alcie}" + patience, "match.caller: no token is for a caller alcie: it matches no call (did you mean alice?)"},
@@ -56,7 +56,7 @@ func TestCallersForWhomThereIsNoTokenAreTold(t *testing.T) {
 	}
 }
 
-func TestCallersThatOthersNameAreNotDoubted(t *testing.T) {
+func TestCallersOfOtherIdentitiesNeedNoToken(t *testing.T) {
 	const rule = "match: {service: Arith, caller: spiffe://td/ns/a}, timeout: 1s"
 	if problems := withTokens(t, "token", rule, "alice"); len(problems) != 1 {
 		t.Errorf("%v", problems)
@@ -72,7 +72,7 @@ func TestCallersThatOthersNameAreNotDoubted(t *testing.T) {
 	}
 }
 
-func TestWithoutIdentityExceptionsForCallersAreTold(t *testing.T) {
+func TestExceptionsForCallersNeedIdentity(t *testing.T) {
 	for rule, want := range map[string]string{
 		"{caller: ops}":                    "excludes no call: without auth.identify every caller is anonymous",
 		`{caller: "*"}`:                    "excludes every call: without auth.identify every caller is anonymous",
@@ -88,7 +88,7 @@ func TestWithoutIdentityExceptionsForCallersAreTold(t *testing.T) {
 	}
 }
 
-func TestAChangedExceptionIsToldInItsOwnWords(t *testing.T) {
+func TestDiffShowsExceptionsAsWritten(t *testing.T) {
 	set := func(match string) *config.Set {
 		rules, problems := config.DecodeRules("p.yaml", []byte("rules:\n- {name: r, match: {service: Arith"+match+"}, timeout: 1s}\n"), nil)
 		if problems.Err() != nil {

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestThePathOfTheMetricsIsNotThatOfAnythingElse(t *testing.T) {
+func TestTheMetricsPathMayNotBeReserved(t *testing.T) {
 	for path, want := range map[string]string{
 		"/metrics": "", "/prometheus/metrics/": "", "/livezz": "", "/apis": "", "/x/api": "",
 		"/livez": "is reserved", "/readyz/": "is reserved", "/healthz": "is reserved", "/api/v1/status": "is reserved", "/api": "is reserved",

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestAnOTLPEndpointTellsTheProtocolAndTheAddress(t *testing.T) {
+func TestAnOTLPEndpointHasAProtocolAndAnAddress(t *testing.T) {
 	for text, want := range map[string]OTLP{
 		"":                          {},
 		"http://c:4318":             {Address: "c:4318", Path: "/v1/traces"},
@@ -24,7 +24,7 @@ func TestAnOTLPEndpointTellsTheProtocolAndTheAddress(t *testing.T) {
 	}
 }
 
-func TestAnOTLPEndpointThatCannotBeReachedIsRefused(t *testing.T) {
+func TestAnUnusableOTLPEndpointIsRefused(t *testing.T) {
 	for text, want := range map[string]string{
 		"c:4000":                 "port 4000 does not imply a protocol: grpc://c:4000 or http://c:4000?",
 		"c":                      `"c" is not the address of a collector`,

@@ -47,7 +47,7 @@ func compile(t *testing.T, reg *registry.Registry, of func(*registry.Registry, .
 	return s
 }
 
-// kind is what a file of the corpus or of a sample is, told by its outermost keys.
+// kind returns the kind of a file of the corpus or of a sample, by its outermost keys.
 type kind string
 
 const (

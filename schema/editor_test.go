@@ -11,7 +11,7 @@ import (
 	"github.com/easymicro/easymicro/schema"
 )
 
-// node is as much of a schema as an editor shows.
+// node is the part of a schema that an editor shows.
 type node struct {
 	Schema               string           `json:"$schema"`
 	ID                   string           `json:"$id"`
@@ -40,7 +40,7 @@ func manifestNode(t *testing.T, reg *registry.Registry, services ...string) *nod
 	return n
 }
 
-// at follows a path of keys; [] goes into the items of a list.
+// at follows a path of keys; [] selects the items of a list.
 func (n *node) at(t *testing.T, path string) *node {
 	t.Helper()
 	for _, key := range strings.Split(strings.ReplaceAll(path, "[]", ".[]"), ".") {
@@ -56,7 +56,7 @@ func (n *node) at(t *testing.T, path string) *node {
 	return n
 }
 
-// words are what an editor offers.
+// words returns the values that an editor suggests.
 func (n *node) words() []any {
 	words := slices.Clone(n.Enum)
 	for _, a := range n.AnyOf {
@@ -65,14 +65,14 @@ func (n *node) words() []any {
 	return words
 }
 
-func TestTheSchemaSaysWhatItIs(t *testing.T) {
+func TestTheSchemaHasATitleAndAnID(t *testing.T) {
 	n := manifestNode(t, handlers())
 	if n.Schema != "https://json-schema.org/draft/2020-12/schema" || n.ID == "" || n.Title == "" || n.Description == "" {
 		t.Errorf("$schema %q, $id %q, title %q, description %q", n.Schema, n.ID, n.Title, n.Description)
 	}
 }
 
-func TestEveryKeyHasADescriptionAndNoStrangers(t *testing.T) {
+func TestEveryKeyHasADescription(t *testing.T) {
 	var visit func(path string, n *node)
 	visit = func(path string, n *node) {
 		if n == nil {

@@ -242,7 +242,7 @@ func TestGoodManifestsValidate(t *testing.T) {
 	}
 }
 
-// Much of what is wrong with a file is beyond a schema: duplicates, ties, references, what variables hold.
+// A schema cannot find every problem: not duplicates, ties, references, nor values of variables.
 func TestMostBadFilesDoNotValidate(t *testing.T) {
 	const least = 0.7
 	v := newValidator(t, registry.New())

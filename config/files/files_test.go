@@ -23,7 +23,7 @@ func TestReadFollowsLinks(t *testing.T) {
 	}
 }
 
-func TestLinksAreFollowedFromWhereTheyAre(t *testing.T) {
+func TestLinksAreRelativeToTheirDirectory(t *testing.T) {
 	dir, err := filepath.EvalSymlinks(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -50,7 +50,7 @@ func TestLinksAreFollowedFromWhereTheyAre(t *testing.T) {
 	}
 }
 
-func TestReadRefusesWhatIsTooLargeOrNotThere(t *testing.T) {
+func TestReadRefusesLargeAndMissingFiles(t *testing.T) {
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }
 	write(t, at("five"), "12345")
@@ -76,7 +76,7 @@ func TestReadRefusesWhatIsTooLargeOrNotThere(t *testing.T) {
 	}
 }
 
-func TestALargeFileCostsNothing(t *testing.T) {
+func TestALargeFileIsRefusedUnread(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "sparse")
 	sparse(t, path, 2<<30)
 	var before, after runtime.MemStats
@@ -92,7 +92,7 @@ func TestALargeFileCostsNothing(t *testing.T) {
 	}
 }
 
-func TestBoundsAreSaidInTheirUnit(t *testing.T) {
+func TestLimitsAreShownInTheirUnit(t *testing.T) {
 	for most, want := range map[int64]string{5000: "5000 bytes", 64 << 10: "64 KiB", 1 << 20: "1 MiB"} {
 		if text := (&files.TooLargeError{Limit: most}).Error(); text != "is too large: the limit is "+want {
 			t.Errorf("%d: %s", most, text)

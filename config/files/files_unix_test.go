@@ -40,11 +40,11 @@ func TestReadTakesRegularFilesOnly(t *testing.T) {
 	}
 }
 
-func TestAFileThatHidesItsSizeIsBounded(t *testing.T) {
+func TestAFileOfUnknownSizeIsBounded(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("needs /proc")
 	}
-	const path = "/proc/self/environ" // regular, and of 0 bytes by its own word
+	const path = "/proc/self/environ" // regular, with a reported size of 0
 	whole, err := files.Read(path, 1<<20)
 	if err != nil {
 		t.Fatal(err)
@@ -58,7 +58,7 @@ func TestAFileThatHidesItsSizeIsBounded(t *testing.T) {
 	}
 }
 
-func TestAPermissionIsSaid(t *testing.T) {
+func TestAMissingPermissionIsReported(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "secret")
 	write(t, path, "x")
 	if err := os.Chmod(path, 0); err != nil {

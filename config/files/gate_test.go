@@ -11,7 +11,7 @@ import (
 	"github.com/easymicro/easymicro/config/files"
 )
 
-func TestAReadThatDoesNotComeBackIsToldAndNotBegunAgain(t *testing.T) {
+func TestAHangingReadIsReportedAndNotRepeated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var gate files.Gate
 		away, reads := make(chan struct{}), 0
@@ -54,7 +54,7 @@ func TestALongReadOfManyFilesIsNotOverdue(t *testing.T) {
 	})
 }
 
-func TestNobodyWaitsLongerThanItsContext(t *testing.T) {
+func TestThroughEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		away := make(chan struct{})
@@ -68,7 +68,7 @@ func TestNobodyWaitsLongerThanItsContext(t *testing.T) {
 	})
 }
 
-func TestAReadThatIsLeftEarlyClosesTheGateWhenItIsOverdue(t *testing.T) {
+func TestAnAbandonedReadClosesTheGateWhenOverdue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var gate files.Gate
 		away, next := make(chan struct{}), make(chan struct{})
@@ -104,7 +104,7 @@ func TestAReadThatIsLeftEarlyClosesTheGateWhenItIsOverdue(t *testing.T) {
 	})
 }
 
-func TestReadsAtTheSameTimePassTheGate(t *testing.T) {
+func TestConcurrentReadsPassTheGate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var gate files.Gate
 		slow := make(chan struct{})

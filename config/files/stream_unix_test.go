@@ -35,12 +35,12 @@ func TestAPipeIsReadToItsEnd(t *testing.T) {
 	}
 }
 
-func TestAPipeWithoutAWriterIsGivenUp(t *testing.T) {
+func TestAPipeWithoutAWriterEndsWithTheContext(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "pipe")
 	if err := syscall.Mkfifo(path, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, patience := range []time.Duration{0, 10 * time.Millisecond} { // at whatever step that is
+	for _, patience := range []time.Duration{0, 10 * time.Millisecond} { // in either step
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		if _, err := files.ReadStream(ctx, path, 6); err == nil || err.Error() != "read "+path+": its writer did not finish in time" {
 			t.Error(err)
@@ -52,7 +52,7 @@ func TestAPipeWithoutAWriterIsGivenUp(t *testing.T) {
 	if _, err := files.ReadStream(ctx, path, 6); err == nil || err.Error() != "read "+path+": context canceled" {
 		t.Error(err)
 	}
-	if f, err := os.OpenFile(path, os.O_WRONLY|syscall.O_NONBLOCK, 0); err == nil { // lets go of who still waits
+	if f, err := os.OpenFile(path, os.O_WRONLY|syscall.O_NONBLOCK, 0); err == nil { // ends the reads that still wait
 		_ = f.Close()
 	}
 }

@@ -24,7 +24,7 @@ func rule(name string) string {
 	return "rules:\n  - name: " + name + "\n    match: {service: Arith}\n    timeout: 1s\n"
 }
 
-// files writes files below a new folder, and returns the path of its manifest.
+// files writes files to a new directory and returns the path of its manifest.
 func files(t *testing.T, content map[string]string) (manifest string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -44,7 +44,7 @@ func write(t *testing.T, path, text string) {
 	}
 }
 
-// problems loads what must not load, and returns the problems line by line.
+// problems loads a set with errors and returns its problems line by line.
 func problems(t *testing.T, path string, o load.Options) []string {
 	t.Helper()
 	_, err := load.Load(path, o)
@@ -79,7 +79,7 @@ func ruleNames(set *config.Set) (names []string) {
 	return names
 }
 
-func TestRulesComeFromTheManifestAndThenFromTheFilesInNameOrder(t *testing.T) {
+func TestRulesAreThoseOfTheManifestThenOfTheFiles(t *testing.T) {
 	path := files(t, map[string]string{
 		"easymicro.yaml":       smallest + "policies:\n  files: [policies.d/*.yaml, \"policies.d/20-*\"]\n  rules: [{name: own, match: {service: A}, timeout: 1s}]\n",
 		"policies.d/20-b.yaml": rule("b"), "policies.d/10-a.yaml": rule("a"),
@@ -101,7 +101,7 @@ func TestRulesComeFromTheManifestAndThenFromTheFilesInNameOrder(t *testing.T) {
 	}
 }
 
-func TestProblemsOfAllFilesComeAtOnce(t *testing.T) {
+func TestTheProblemsOfAllFilesAreReported(t *testing.T) {
 	path := files(t, map[string]string{
 		"easymicro.yaml": smallest + "policies: {files: [p/*.yaml]}\nauth: {identify: [token], tokens: {file: tokens.yaml}}\nhost: {nam: x}\n",
 		"p/a.yaml":       "rules:\n  - name: a\n    match: {service: Arith}\n    timeout: 800\n",
@@ -162,7 +162,7 @@ func TestTheNumberOfRulesIsBounded(t *testing.T) {
 	}
 }
 
-func TestAManifestThatIsNotThereIsAPlainError(t *testing.T) {
+func TestAMissingManifestIsNoProblemOfASet(t *testing.T) {
 	_, err := load.Load(filepath.Join(t.TempDir(), "easymicro.yaml"), load.Options{})
 	if !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("%v, want not exist", err)
@@ -205,8 +205,8 @@ func TestPatternsThatMatchNothing(t *testing.T) {
 	}
 }
 
-// A file that is there is not said to be missing, and not passed over where files may be.
-func TestAFileThatIsNamedAsDroppingsAreIsAnError(t *testing.T) {
+// An existing file is neither reported as missing nor ignored with allowEmpty.
+func TestAFileNamedLikeATemporaryFileIsAnError(t *testing.T) {
 	for _, name := range []string{".rules.yaml", "p/.lock.yaml", "rules.yaml~", "#x.yaml"} {
 		for _, allowEmpty := range []bool{false, true} {
 			path := files(t, map[string]string{
@@ -220,7 +220,7 @@ func TestAFileThatIsNamedAsDroppingsAreIsAnError(t *testing.T) {
 	}
 }
 
-func TestTheFallbackStandsInForBadPolicyFilesAtStartOnly(t *testing.T) {
+func TestTheFallbackReplacesBadPolicyFilesAtStart(t *testing.T) {
 	content := map[string]string{
 		"easymicro.yaml": smallest + "policies: {files: [p/*.yaml], fallback: [baked/*.yaml]}\n",
 		"p/a.yaml":       "rules:\n  - nam: a\n", "baked/a.yaml": rule("baked"),
@@ -281,7 +281,7 @@ func TestTheHashIsOfPathsAndContents(t *testing.T) {
 	}
 }
 
-func TestFlagsStandOverVariablesOverTheFileOverDefaults(t *testing.T) {
+func TestFlagsOverrideVariablesAndFiles(t *testing.T) {
 	flags := func(args ...string) *pflag.FlagSet {
 		f := pflag.NewFlagSet("serve", pflag.ContinueOnError)
 		for _, name := range []string{"listen", "name", "log-level", "log-format", "admin-listen"} {
@@ -325,8 +325,8 @@ func TestFlagsStandOverVariablesOverTheFileOverDefaults(t *testing.T) {
 	}
 }
 
-// Of a variable that nobody reads its setter is told, if it looks like one of ours.
-func TestUnknownVariablesAreWarnedOf(t *testing.T) {
+// A variable that nothing reads is a warning if its name has our prefix.
+func TestUnknownVariablesAreWarnings(t *testing.T) {
 	path := files(t, map[string]string{
 		"easymicro.yaml": smallest + "host: {name: \"${EASYMICRO_REGION:-here}\"}\npolicies: {files: [p.yaml]}\n",
 		"p.yaml":         "rules: [{name: a, match: {service: \"*\"}, timeout: \"${EASYMICRO_BUDGET}\"}]",
@@ -363,7 +363,7 @@ func TestUnknownVariablesAreWarnedOf(t *testing.T) {
 	}
 }
 
-func TestAVariableIsNotUnknownWhereNotAllFilesWereSeen(t *testing.T) {
+func TestVariablesAreNotUnknownIfAFileIsUnreadable(t *testing.T) {
 	t.Setenv("EASYMICRO_BUDGET", "1s")
 	path := files(t, map[string]string{
 		"easymicro.yaml": smallest + "policies: {files: [p.yaml], fallback: [baked.yaml]}\n", "p.yaml": rule("a"),
@@ -385,7 +385,7 @@ func TestAVariableIsNotUnknownWhereNotAllFilesWereSeen(t *testing.T) {
 	}
 }
 
-func TestVariablesInFilesAreExpandedWithTheGivenEnvironment(t *testing.T) {
+func TestVariablesAreExpandedFromTheGivenEnvironment(t *testing.T) {
 	path := files(t, map[string]string{
 		"easymicro.yaml": smallest + "policies: {files: [\"${DIR}/*.yaml\"]}\n",
 		"p/a.yaml":       strings.Replace(rule("a"), "1s", "${TIMEOUT}", 1),
@@ -403,7 +403,7 @@ func TestVariablesInFilesAreExpandedWithTheGivenEnvironment(t *testing.T) {
 	}
 }
 
-func TestASetWithErrorsIsReadAgainAfterAWhile(t *testing.T) {
+func TestASetWithErrorsIsReadAgain(t *testing.T) {
 	path := files(t, map[string]string{"easymicro.yaml": smallest + "policies: {files: [p.yaml]}\n", "p.yaml": "rules:\n  - name: half"})
 	policies := filepath.Join(filepath.Dir(path), "p.yaml")
 	synctest.Test(t, func(t *testing.T) {
@@ -437,7 +437,7 @@ func configMap(t *testing.T, dir, version string, content map[string]string) {
 	}
 }
 
-func TestASetIsNeverHalfOldAndHalfNewAcrossAConfigMapSwap(t *testing.T) {
+func TestASetIsNeverMixedAcrossAConfigMapSwap(t *testing.T) {
 	dir := t.TempDir()
 	version := func(v string) map[string]string {
 		return map[string]string{"easymicro.yaml": smallest + "policies: {files: [p-*.yaml]}\n", "p-a.yaml": rule("a-" + v), "p-b.yaml": rule("b-" + v)}
@@ -466,7 +466,7 @@ func TestASetIsNeverHalfOldAndHalfNewAcrossAConfigMapSwap(t *testing.T) {
 	}
 }
 
-func TestDirsAreThoseOfFilesPatternsAndLinkTargets(t *testing.T) {
+func TestDirsIncludePatternsAndLinkTargets(t *testing.T) {
 	base, err := filepath.EvalSymlinks(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -486,7 +486,7 @@ func TestDirsAreThoseOfFilesPatternsAndLinkTargets(t *testing.T) {
 }
 
 // An edit that is rejected is mended where its links lead, and so is one at a start from the fallback.
-func TestDirsHaveTheLinksOfRejectedFiles(t *testing.T) {
+func TestDirsIncludeLinksOfRejectedFiles(t *testing.T) {
 	path := files(t, map[string]string{
 		"easymicro.yaml": smallest + "policies: {files: [p/*.yaml], fallback: [baked.yaml]}\n",
 		"p/a.yaml":       rule("a"), "baked.yaml": rule("baked"), "shared/b.yaml": "rules: [",
@@ -532,7 +532,7 @@ func TestAManifestNeedNotBeOnDisk(t *testing.T) {
 	}
 }
 
-func TestFilesThatTheManifestNamesBelongToTheSet(t *testing.T) {
+func TestFilesNamedInTheManifestBelongToTheSet(t *testing.T) {
 	path := files(t, map[string]string{
 		"easymicro.yaml": "services: [{name: A, handler: x}]\ndiscovery:\n  etcd:\n    - name: main\n      endpoints: [\"https://a:2379\"]\n      tls: {caFile: pki/ca.pem}\n      usernameFile: user\n      passwordFile: missing\n",
 		"pki/ca.pem":     "ca", "user": "root\n",
@@ -559,7 +559,7 @@ func TestFilesThatTheManifestNamesBelongToTheSet(t *testing.T) {
 	}
 }
 
-func TestAFileThatOnlyItsSuffixKeepsFromMatchingIsWarnedOf(t *testing.T) {
+func TestAFileWithTheOtherSuffixIsAWarning(t *testing.T) {
 	content := map[string]string{
 		"easymicro.yaml": smallest + "policies: {files: [p/*.yaml]}\n", "p/10-a.yaml": rule("a"),
 		"p/20-lock.yml": rule("lock"), "p/30.YAML": rule("loud"), "p/README.md": "none", "p/.40.yml": rule("hidden"), "p/50.yml~": rule("old"),
@@ -575,7 +575,7 @@ func TestAFileThatOnlyItsSuffixKeepsFromMatchingIsWarnedOf(t *testing.T) {
 	}
 	write(t, filepath.Join(filepath.Dir(path), "p/60.yml"), rule("later"))
 	if hash, err := hashOf(path, load.Options{}); err != nil || hash == set.Hash {
-		t.Errorf("one that comes later is told by nobody (%v)", err)
+		t.Errorf("one that is created later is not noticed (%v)", err)
 	}
 	write(t, path, smallest+"policies: {files: [p/*.yaml, p/*.yml, p/*.YAML]}\n")
 	if got := mustLoad(t, path, load.Options{}).Warnings; len(got) > 0 {
@@ -608,7 +608,7 @@ func TestAnUnusableFallbackIsReportedBeforeItIsNeeded(t *testing.T) {
 	}
 }
 
-func TestAFileOfTheFallbackThatIsNotReadIsWarnedOf(t *testing.T) {
+func TestAnUnreadFileOfTheFallbackIsAWarning(t *testing.T) {
 	path := files(t, map[string]string{
 		"easymicro.yaml": smallest + "policies: {files: [p.yaml], fallback: [baked/*.yaml]}\n", "p.yaml": rule("a"),
 		"baked/10.yaml": rule("baked"), "baked/20-lock.yml": rule("lock"),

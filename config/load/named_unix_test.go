@@ -13,7 +13,7 @@ import (
 	"github.com/easymicro/easymicro/config/load"
 )
 
-func TestAFileOfEndpointsThatIsNotThereIsWarnedOf(t *testing.T) {
+func TestAMissingFileOfEndpointsIsAWarning(t *testing.T) {
 	const upstream = "services: [{name: Arith, handler: samples.arith, uses: {stock: stock}}]\n" +
 		"upstreams: [{name: stock, service: Stock, resolve: {file: nodes.yaml}}]\n"
 	path := files(t, map[string]string{"easymicro.yaml": upstream})
@@ -27,8 +27,8 @@ func TestAFileOfEndpointsThatIsNotThereIsWarnedOf(t *testing.T) {
 	}
 }
 
-// What validate says of a file of endpoints is what a running host would find.
-func TestAFileOfEndpointsThatCannotBeUsedIsAProblemOfTheSet(t *testing.T) {
+// Validation finds the problems that a running host would find.
+func TestAnUnusableFileOfEndpointsIsAProblem(t *testing.T) {
 	const upstreams = "services: [{name: Arith, handler: samples.arith, uses: {a: a, b: b}}]\nupstreams:\n" +
 		"  - {name: a, service: A, resolve: {file: cur/nodes.yaml}}\n  - {name: b, service: B, resolve: {file: cur/nodes.yaml}}\n"
 	const field = "easymicro.yaml:3:43: upstreams[0].resolve.file: cur/nodes.yaml "
@@ -72,13 +72,13 @@ func TestAFileOfEndpointsThatCannotBeUsedIsAProblemOfTheSet(t *testing.T) {
 				t.Errorf("a start and an edit differ: %s", diff)
 			}
 			if hash, err := hashOf(path, load.Options{}); err != nil || hash == good.Hash {
-				t.Errorf("when it is mended, nobody sees that (%v)", err)
+				t.Errorf("its repair would not be noticed (%v)", err)
 			}
 		})
 	}
 }
 
-func TestAnotherListOfEndpointsIsNoOtherSet(t *testing.T) {
+func TestEndpointsDoNotChangeTheHash(t *testing.T) {
 	path := files(t, map[string]string{
 		"easymicro.yaml": "services: [{name: Arith, handler: samples.arith, uses: {a: a}}]\nupstreams: [{name: a, service: A, resolve: {file: n/nodes.yaml}}]\n",
 		"n/nodes.yaml":   "endpoints: [\"a:1\"]\n",

@@ -24,8 +24,8 @@ func link(t *testing.T, to, path string) {
 	}
 }
 
-// What cannot be looked into is no empty answer: not at a start, not at an edit, and not where policy files may go away.
-func TestWhatCannotBeLookedIntoIsAProblemInTheSameWordsAlways(t *testing.T) {
+// An unusable folder is not an empty one: neither at start nor at an edit, nor with allowEmpty.
+func TestAnUnusableFolderIsAProblemAtStartAndReload(t *testing.T) {
 	for name, c := range map[string]struct {
 		pattern string
 		make    func(t *testing.T, dir string)
@@ -103,7 +103,7 @@ func TestWhatCannotBeLookedIntoIsAProblemInTheSameWordsAlways(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoFolderIsPassedOverWhereAWildcardMatchedIt(t *testing.T) {
+func TestAWildcardForFoldersIgnoresFiles(t *testing.T) {
 	path := files(t, map[string]string{
 		"easymicro.yaml": smallest + "policies: {files: [\"teams/*/p.yaml\"]}\n",
 		"teams/a/p.yaml": rule("a"), "teams/README.md": "none", "teams/later/README.md": "none",
@@ -114,8 +114,8 @@ func TestWhatIsNoFolderIsPassedOverWhereAWildcardMatchedIt(t *testing.T) {
 	}
 }
 
-// Somebody renames a folder, or turns a link in two steps: what was not there is there again.
-func TestABaseThatLeadsNowhereForAMomentIsWatchedAndTellsWhenItIsBack(t *testing.T) {
+// As when a folder is renamed, or a link replaced in two steps.
+func TestADanglingBaseIsWatchedUntilItExists(t *testing.T) {
 	path := files(t, map[string]string{
 		"easymicro.yaml": smallest + "policies: {files: [\"cur/*.yaml\"]}\n", "releases/1/p.yaml": rule("one"), "releases/2/p.yaml": rule("two"),
 	})
@@ -153,7 +153,7 @@ func TestABaseThatLeadsNowhereForAMomentIsWatchedAndTellsWhenItIsBack(t *testing
 	}
 }
 
-// Only what the author of a manifest wrote is a pattern: its folder may have any name.
+// Only what stands in the manifest is a pattern: its folder may have any name.
 func TestTheFolderOfTheManifestIsNoPattern(t *testing.T) {
 	for name, neighbour := range map[string]string{"app[1]": "app1", "a*x": "abx", "a?c": "abc", "[": "x", "a[": "ax", `a\b`: "ab"} {
 		for _, pattern := range []string{"p/*.yaml", "p/a.yaml"} {

@@ -12,7 +12,7 @@ import (
 	"github.com/easymicro/easymicro/config/load"
 )
 
-func TestAFolderThatMayNotBeListedIsAProblem(t *testing.T) {
+func TestAnUnreadableFolderIsAProblem(t *testing.T) {
 	path := files(t, map[string]string{
 		"easymicro.yaml": smallest + "policies: {files: [\"base/*.yaml\", \"cur/*.yaml\", \"far/in/*.yaml\"], allowEmpty: true}\n",
 		"base/a.yaml":    rule("base"), "cur/lock.yaml": rule("lock"), "far/in/lock.yaml": rule("far"),
@@ -40,8 +40,7 @@ func TestAFolderThatMayNotBeListedIsAProblem(t *testing.T) {
 
 const nobody = 65534
 
-// asNobody does something to the folder of path, and then something else as a user that permissions count for. Root
-// becomes one on this thread alone.
+// asNobody runs before, and then do as a user to whom permissions apply. Root becomes one on this thread alone.
 func asNobody(t *testing.T, path string, before, do func()) {
 	t.Helper()
 	before()

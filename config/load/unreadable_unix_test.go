@@ -14,7 +14,7 @@ import (
 	"github.com/easymicro/easymicro/config/load"
 )
 
-func TestFilesThatCannotBeReadAreProblems(t *testing.T) {
+func TestUnreadableFilesAreProblems(t *testing.T) {
 	path := files(t, map[string]string{"easymicro.yaml": smallest + "policies: {files: [p/*.yaml, gone.yaml]}\n", "p/dir.yaml/x": ""})
 	dir := filepath.Dir(path)
 	write(t, filepath.Join(dir, "p/big.yaml"), strings.Repeat("# comment\n", 200_000))
