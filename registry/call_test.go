@@ -77,7 +77,7 @@ func TestADerivedContextCostsNoGoroutine(t *testing.T) {
 	child, stop := context.WithCancel(WithCall(parent, &Call{}))
 	defer stop()
 	if parent.asked != 1 {
-		t.Error("the context below was not asked to tell of its end")
+		t.Error("the context below was not asked for its end")
 	}
 	cancel()
 	<-child.Done()

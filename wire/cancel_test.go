@@ -13,13 +13,13 @@ import (
 func TestCancellationsAreSentToPeersThatUnderstandThem(t *testing.T) {
 	ours := wire.Metadata{{wire.MetaHost, "orders-1"}}
 	for name, tc := range map[string]struct {
-		shown wire.Metadata // with the response to an earlier call
-		end   func(context.Context) (context.Context, context.CancelFunc)
-		want  code.Code
-		told  bool
+		shown     wire.Metadata // with the response to an earlier call
+		end       func(context.Context) (context.Context, context.CancelFunc)
+		want      code.Code
+		announced bool
 	}{
-		"cancelled":             {shown: ours, end: cancelAfter, want: code.Cancelled, told: true},
-		"cancelled, has time":   {shown: ours, end: cancelWithTime, want: code.Cancelled, told: true},
+		"cancelled":             {shown: ours, end: cancelAfter, want: code.Cancelled, announced: true},
+		"cancelled, has time":   {shown: ours, end: cancelWithTime, want: code.Cancelled, announced: true},
 		"its deadline passes":   {shown: ours, end: deadlineAfter, want: code.DeadlineExceeded},
 		"a stock peer":          {end: cancelAfter, want: code.Cancelled},
 		"other words of a peer": {shown: wire.Metadata{{"x-env", "prod"}}, end: cancelAfter, want: code.Cancelled},
@@ -46,9 +46,9 @@ func TestCancellationsAreSentToPeersThatUnderstandThem(t *testing.T) {
 				}
 				go do(t.Context(), "Next")
 				f := p.Receive()
-				if told := f.Service == wire.CancelPath; told != tc.told {
-					t.Errorf("told %v, want %v", told, tc.told)
-				} else if told {
+				if announced := f.Service == wire.CancelPath; announced != tc.announced {
+					t.Errorf("announced %v, want %v", announced, tc.announced)
+				} else if announced {
 					if !f.OneWay || f.Type != wire.Request || f.Seq != slow.Seq {
 						t.Errorf("got %+v for call %d", f, slow.Seq)
 					}

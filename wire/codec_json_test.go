@@ -18,7 +18,7 @@ type tagged struct {
 func TestJSONIsStricterThanEncodingJSONInNamesAndUTF8Only(t *testing.T) {
 	tests := []struct {
 		name, data string
-		want       string // what is wrong; "" for nothing
+		want       string // the problem; "" for none
 	}{
 		{"exact name", `{"a":1}`, ""},
 		{"name in another case", `{"A":1,"nAmE":"x"}`, ""},

@@ -247,10 +247,10 @@ func TestAHeartbeatProbesAPeerThatHasClosedItsSendingSide(t *testing.T) {
 }
 
 func TestTwoWayCallsOfADisconnectedPeerAreDroppedOrCancelled(t *testing.T) {
-	var begun, cancelled, told atomic.Int64
+	var begun, cancelled, oneWay atomic.Int64
 	address, _, _ := onTCP(t, func(ctx context.Context, req, _ *wire.Frame) error {
 		if req.OneWay {
-			told.Add(1)
+			oneWay.Add(1)
 			return nil
 		}
 		begun.Add(1)
@@ -263,7 +263,7 @@ func TestTwoWayCallsOfADisconnectedPeerAreDroppedOrCancelled(t *testing.T) {
 	write(t, c, requests(10, "Tell", true))
 	eventually(t, "the first are running", func() bool { return begun.Load() == 4 })
 	_ = c.Close()
-	eventually(t, "they are cancelled, and what is one-way runs", func() bool { return cancelled.Load() == 4 && told.Load() == 10 })
+	eventually(t, "they are cancelled, and what is one-way runs", func() bool { return cancelled.Load() == 4 && oneWay.Load() == 10 })
 	if n := begun.Load(); n != 4 {
 		t.Errorf("%d calls were begun, though nobody waits for them", n)
 	}
@@ -358,7 +358,7 @@ func TestIdleCloseIsAnnouncedToPeersThatUnderstandIt(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		if n := ran.Load(); n != 3 {
-			t.Errorf("%d calls ran, want the two, and the late one of the peer that was not told", n)
+			t.Errorf("%d calls ran, want the two, and the late one of the peer without an announcement", n)
 		}
 		r.stop()
 	})

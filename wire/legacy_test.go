@@ -43,8 +43,8 @@ func TestClientsOfEasymicro2019ReceiveOnlyTheirAnswers(t *testing.T) {
 
 func TestOnlyPeersWithAKeyOfOursReceiveTheDrainAndTheHost(t *testing.T) {
 	for name, tc := range map[string]struct {
-		sent []*wire.Frame
-		told bool
+		sent       []*wire.Frame
+		introduced bool
 	}{
 		"nothing sent yet":   {nil, false},
 		"rpcx":               {[]*wire.Frame{wiretest.Request(0, "Arith", "mul", wire.Raw, nil)}, false},
@@ -69,16 +69,16 @@ func TestOnlyPeersWithAKeyOfOursReceiveTheDrainAndTheHost(t *testing.T) {
 						t.Errorf("got %v", f.Metadata)
 					}
 				}
-				if told := introduced == 1; told != tc.told {
-					t.Errorf("introduced %d times, want it told: %v", introduced, tc.told)
+				if once := introduced == 1; once != tc.introduced {
+					t.Errorf("introduced %d times, want it introduced: %v", introduced, tc.introduced)
 				}
 				synctest.Wait()
 				if err := r.Shutdown(t.Context()); err != nil {
 					t.Errorf("Shutdown: %v", err)
 				}
 				f, err := p.TryReceive()
-				if told := err == nil && f.Service == wire.DrainPath; told != tc.told {
-					t.Errorf("told of the drain %v, want %v: %+v, %v", told, tc.told, f, err)
+				if announced := err == nil && f.Service == wire.DrainPath; announced != tc.introduced {
+					t.Errorf("drain announced %v, want %v: %+v, %v", announced, tc.introduced, f, err)
 				}
 				r.stop()
 			})

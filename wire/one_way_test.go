@@ -28,7 +28,7 @@ func keeping(t testing.TB) (*wire.Conn, *wiretest.Peer, <-chan givenBack) {
 	return c, p, back
 }
 
-func tell(ctx context.Context, t testing.TB, c *wire.Conn, method string, payload []byte) {
+func sendOneWay(ctx context.Context, t testing.TB, c *wire.Conn, method string, payload []byte) {
 	t.Helper()
 	if err := c.Do(ctx, wiretest.OneWay(0, "Test", method, wire.Raw, payload), nil); err != nil {
 		t.Fatal(err)
@@ -76,7 +76,7 @@ func TestOneWayCallsAreKeptUntilTheyHaveBegun(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, p, back := keeping(t)
-			tell(t.Context(), t, c, "A", nil)
+			sendOneWay(t.Context(), t, c, "A", nil)
 			p.Receive()
 			done := make(chan error, 1)
 			go func() {
@@ -86,7 +86,7 @@ func TestOneWayCallsAreKeptUntilTheyHaveBegun(t *testing.T) {
 			tc.answer.Seq = p.Receive().Seq
 			p.Send(tc.answer)
 			<-done
-			tell(t.Context(), t, c, "C", nil)
+			sendOneWay(t.Context(), t, c, "C", nil)
 			p.Receive()
 			p.Send(drains("last", wire.HeartbeatSeq))
 			if got := (<-back).frames; len(got) != tc.kept+1 {
@@ -100,7 +100,7 @@ func TestHeartbeatsProveThatOneWayCallsHaveBegun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, p, back := keeping(t)
 		for range 4 {
-			tell(t.Context(), t, c, "A", nil)
+			sendOneWay(t.Context(), t, c, "A", nil)
 			p.Receive()
 		}
 		echoes(p, 1) // after 10 s without a byte
@@ -130,7 +130,7 @@ func TestParkedOneWayCallsAreReturnedWhenTheGracePeriodEnds(t *testing.T) {
 				}
 				synctest.Wait()
 				for range 50 {
-					tell(t.Context(), t, c, "Parked", make([]byte, 10<<10))
+					sendOneWay(t.Context(), t, c, "Parked", make([]byte, 10<<10))
 				}
 				if _, err := call(t.Context(), c, "Refused", string(make([]byte, 1<<20))); code.From(err).Reason != code.ReasonOverloaded {
 					t.Errorf("got %v", err)
@@ -154,7 +154,7 @@ func TestUnreadCallsKeepTheRestOfTheirDeadline(t *testing.T) {
 		for _, d := range []time.Duration{5 * time.Second, 4 * time.Second} {
 			ctx, cancel := context.WithTimeout(t.Context(), d)
 			defer cancel()
-			tell(ctx, t, c, "A", nil)
+			sendOneWay(ctx, t, c, "A", nil)
 			p.Receive()
 		}
 		time.Sleep(4900 * time.Millisecond)
@@ -174,7 +174,7 @@ func TestOneWayCallsThatAreTooManyToKeepAreCounted(t *testing.T) {
 	c, p, back := keeping(t)
 	asked := 0
 	for range calls {
-		tell(t.Context(), t, c, "C", make([]byte, each))
+		sendOneWay(t.Context(), t, c, "C", make([]byte, each))
 		if f := p.Receive(); f.Heartbeat {
 			asked++
 			p.Receive()
@@ -196,7 +196,7 @@ func TestCloseWaitsUntilOneWayCallsAreRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, p := facing(t, wire.ConnOptions{})
 		for range 100 {
-			tell(t.Context(), t, c, "Tell", nil)
+			sendOneWay(t.Context(), t, c, "Tell", nil)
 		}
 		closed := make(chan struct{})
 		go func() {
@@ -226,8 +226,8 @@ func TestCloseWaitsUntilOneWayCallsAreRead(t *testing.T) {
 func TestFlushOfADrainingPeerWaitsUntilOneWayCallsHaveBegun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, p, back := keeping(t)
-		tell(t.Context(), t, c, "A", nil)
-		tell(t.Context(), t, c, "B", nil)
+		sendOneWay(t.Context(), t, c, "A", nil)
+		sendOneWay(t.Context(), t, c, "B", nil)
 		p.Send(drains("", 0))
 		synctest.Wait()
 		flushed := make(chan error, 1)
@@ -260,7 +260,7 @@ func TestFlushEndsWithItsContextAndWithTheConnection(t *testing.T) {
 		if err := c.Flush(t.Context()); err != nil {
 			t.Error(err)
 		}
-		tell(t.Context(), t, c, "A", nil)
+		sendOneWay(t.Context(), t, c, "A", nil)
 		soon, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if err := c.Flush(soon); !errors.Is(err, context.DeadlineExceeded) {
@@ -276,7 +276,7 @@ func TestFlushEndsWithItsContextAndWithTheConnection(t *testing.T) {
 func TestCloseWithoutHeartbeatsGivesPeersAMomentToRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, p := facing(t, wire.ConnOptions{KeepaliveInterval: -1})
-		tell(t.Context(), t, c, "A", nil)
+		sendOneWay(t.Context(), t, c, "A", nil)
 		begin := time.Now()
 		_ = c.Close()
 		if time.Since(begin) == 0 {
@@ -296,7 +296,7 @@ func TestShutdownEndsWithItsContextWhateverThePeerDoes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c, _ := facing(t, wire.ConnOptions{KeepaliveInterval: interval})
-				tell(t.Context(), t, c, "A", make([]byte, 1<<20))
+				sendOneWay(t.Context(), t, c, "A", make([]byte, 1<<20))
 				soon, cancel := context.WithTimeout(t.Context(), time.Second)
 				defer cancel()
 				began := time.Now()

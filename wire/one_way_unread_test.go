@@ -137,7 +137,7 @@ func TestACutServerAnnouncesWhatItNeverRead(t *testing.T) {
 				unread++
 			}
 			if (reason == code.ReasonDraining) == hasRun {
-				t.Errorf("call %d: run %v, told %s", i, hasRun, reason)
+				t.Errorf("call %d: run %v, reason %s", i, hasRun, reason)
 			}
 		}
 		if unread != len(reasons)-2 {

@@ -207,7 +207,7 @@ func TestCrashedHandlerIsAnsweredAndTheServerKeepsRunning(t *testing.T) {
 			_, err := call(t.Context(), c, method, "")
 			wantError(t, err, code.Internal, code.ReasonPanic)
 			if strings.Contains(err.Error(), "secret") {
-				t.Fatalf("the peer is told: %v", err)
+				t.Fatalf("the peer is answered: %v", err)
 			}
 		}
 		if got, err := call(t.Context(), c, "Echo", "y"); got != "y" {

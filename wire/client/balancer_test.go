@@ -127,7 +127,7 @@ func TestWeightedRoundRobinIsSmooth(t *testing.T) {
 	}
 	wantShares(t, picks(b, none(), 7_000), 0, map[string]float64{"a": 5, "b": 1, "c": 1})
 	wantShares(t, picks(b, none("a"), 1_000), 0, map[string]float64{"b": 1, "c": 1})
-	// A list with a new weight goes on where the last stood: there is no second start with the heaviest.
+	// A list with a new weight continues the rotation instead of starting again with the heaviest.
 	b = newBalancer(WeightedRoundRobin, members(list, 3, 1, 1, 1), b)
 	wantShares(t, picks(b, none(), 6_000), 0.001, map[string]float64{"a": 3, "b": 1, "c": 1, "d": 1})
 }

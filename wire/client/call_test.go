@@ -138,7 +138,7 @@ func TestNotifyReturnsWithoutAnAnswer(t *testing.T) {
 	s := newServer(t, func(_ context.Context, req, _ *wire.Frame) error {
 		<-release
 		ran <- req.OneWay
-		return errors.New("never told")
+		return errors.New("never sent")
 	})
 	c := newClient(t, Options{Resolver: serving(s.address)})
 	if err := c.Notify(t.Context(), "Arith", "Mul", &Args{1, 2}); err != nil {

@@ -65,10 +65,10 @@ func TestACancelledCallEndsAtTheServerToo(t *testing.T) {
 func TestCallsInTransitOnAnIdleConnectionThatEndsAreNotLost(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *network) {
 		const idle, rounds = 20 * time.Second, 100
-		var told atomic.Int64
+		var oneWay atomic.Int64
 		_, stop := n.limited("a", func(ctx context.Context, req, res *wire.Frame) error {
 			if req.OneWay {
-				told.Add(1)
+				oneWay.Add(1)
 				return nil
 			}
 			return mul(ctx, req, res)
@@ -90,8 +90,8 @@ func TestCallsInTransitOnAnIdleConnectionThatEndsAreNotLost(t *testing.T) {
 		}
 		_ = c.Close()
 		synctest.Wait()
-		if told.Load() != rounds/2 {
-			t.Errorf("%d one-way calls are run", told.Load())
+		if oneWay.Load() != rounds/2 {
+			t.Errorf("%d one-way calls are run", oneWay.Load())
 		}
 		if dials := len(n.dialled("a")); dials < rounds/2 {
 			t.Errorf("%d connections: they have not ended", dials)
@@ -102,14 +102,14 @@ func TestCallsInTransitOnAnIdleConnectionThatEndsAreNotLost(t *testing.T) {
 // The answers of slow calls come while the connection is being closed.
 func TestOneWayCallsBeforeACloseAreAllRun(t *testing.T) {
 	const calls, slow = 200, 4
-	var told atomic.Int64
+	var oneWay atomic.Int64
 	entered, quarter := make(chan bool, slow), make(chan bool)
 	address := onLoopback(t, func(_ context.Context, req, _ *wire.Frame) error {
 		switch {
 		case !req.OneWay:
 			entered <- true
 			<-quarter
-		case told.Add(1) == calls/4:
+		case oneWay.Add(1) == calls/4:
 			close(quarter)
 		}
 		return nil
@@ -127,7 +127,7 @@ func TestOneWayCallsBeforeACloseAreAllRun(t *testing.T) {
 	}
 	_ = c.Close()
 	out.Wait()
-	eventually(t, "all one-way calls are run", func() bool { return told.Load() == calls })
+	eventually(t, "all one-way calls are run", func() bool { return oneWay.Load() == calls })
 }
 
 // vanishing serves an address with a peer that sends nothing after the first heartbeat.

@@ -53,17 +53,17 @@ func (n *names) set(service string, list ...Endpoint) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.lists[service] = list
-	n.tell()
+	n.notify()
 }
 
 func (n *names) fail(err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.err = err
-	n.tell()
+	n.notify()
 }
 
-func (n *names) tell() {
+func (n *names) notify() {
 	close(n.changed)
 	n.changed = make(chan struct{})
 }

@@ -304,10 +304,10 @@ func TestFeaturesThatStockServersLackAreNotRequested(t *testing.T) {
 
 // Servers of easymicro 2019 have all names in lower case and compare bytes. Rules and metrics have the original name.
 func TestNamesAreInLowerCaseOnTheWireOnly(t *testing.T) {
-	var told []string
+	var observed []string
 	s := newStock(t, client.Options{LowerCase: true, Wrap: func(next wire.Handler) wire.Handler {
 		return wire.HandlerFunc(func(ctx context.Context, req, res *wire.Frame) error {
-			told = append(told, req.Service, req.Method)
+			observed = append(observed, req.Service, req.Method)
 			return next.Handle(ctx, req, res)
 		})
 	}})
@@ -319,7 +319,7 @@ func TestNamesAreInLowerCaseOnTheWireOnly(t *testing.T) {
 	}
 	p.Send(answer(f))
 	wantSix(t, receive(t, done))
-	if len(told) != 2 || told[0] != "Arith" || told[1] != "Mul" {
-		t.Errorf("told %v", told)
+	if len(observed) != 2 || observed[0] != "Arith" || observed[1] != "Mul" {
+		t.Errorf("observed %v", observed)
 	}
 }

@@ -186,7 +186,7 @@ func TestAFailedDialIsReportedWithItsReasonAndTheNextAttempt(t *testing.T) {
 		err = six(t.Context(), c)
 		wantError(t, err, code.Unavailable, code.ReasonNoEndpoint)
 		if took := time.Since(begin); took != 0 {
-			t.Errorf("told after %v", took)
+			t.Errorf("refused after %v", took)
 		}
 		if d := len(n.dialled("a")) + len(n.dialled("b")); d != 2 {
 			t.Errorf("%d dials", d)

@@ -54,7 +54,7 @@ func FuzzSniff(f *testing.F) {
 				}
 			default:
 				if r == want {
-					t.Error("it came to nobody")
+					t.Error("it reached no listener")
 				}
 			}
 		}

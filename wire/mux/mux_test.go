@@ -198,9 +198,9 @@ func TestUnknownFirstByteIsClosedAndReported(t *testing.T) {
 
 func TestAProtocolWithoutAListenerIsReported(t *testing.T) {
 	for sent, speaks := range map[string]byte{"GET / HTTP/1.1\r\n\r\n": 8, "\x08\x00frame": 'G'} {
-		var told rejects
+		var rejected rejects
 		ln := wiretest.Listen()
-		m := mux.New(ln, mux.Options{OnReject: told.add})
+		m := mux.New(ln, mux.Options{OnReject: rejected.add})
 		m.Match(func(b byte) bool { return b == speaks })
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
@@ -216,8 +216,8 @@ func TestAProtocolWithoutAListenerIsReported(t *testing.T) {
 		cancel()
 		<-done
 		_ = near.Close()
-		if told.count(mux.RejectUnknown) != 1 || len(told.n) != 1 {
-			t.Errorf("%q where only %q is spoken: told %v", sent, speaks, told.n)
+		if rejected.count(mux.RejectUnknown) != 1 || len(rejected.n) != 1 {
+			t.Errorf("%q where only %q is spoken: rejected %v", sent, speaks, rejected.n)
 		}
 	}
 }
