@@ -88,12 +88,15 @@ func FuzzMatch(f *testing.F) {
 
 func TestManyStarsTakeLinearTime(t *testing.T) {
 	pattern, text := strings.Repeat("a*", 9)+"b", strings.Repeat("a", 1<<16)
-	begun := time.Now()
-	if wildcard.Match(pattern, text) {
-		t.Error("it matches")
+	took := time.Hour
+	for tries := 0; took > time.Second && tries < 5; tries++ { // on a busy machine
+		begun := time.Now()
+		if wildcard.Match(pattern, text) {
+			t.Error("it matches")
+		}
+		took = min(took, time.Since(begun))
 	}
-	// Trying again after each star would take 2^100 steps; the bound leaves room for a busy machine.
-	if took := time.Since(begun); took > time.Second {
+	if took > time.Second {
 		t.Errorf("took %v", took)
 	}
 }
