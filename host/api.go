@@ -114,11 +114,7 @@ func ruleNames(set *config.Set) []string {
 
 // Revisions returns the attempts that are remembered.
 func (a api) Revisions(context.Context) ([]admin.Revision, error) {
-	var list []admin.Revision
-	for _, r := range a.h.changes.history.all() {
-		list = append(list, revisionView(r))
-	}
-	return list, nil
+	return a.h.changes.history.all(), nil
 }
 
 // Revision returns one of them.
@@ -127,8 +123,7 @@ func (a api) Revision(_ context.Context, number int) (*admin.Revision, error) {
 	if !ok {
 		return nil, admin.Errorf(admin.CodeNotFound, "revision %d is not known", number)
 	}
-	v := revisionView(r)
-	return &v, nil
+	return &r.Revision, nil
 }
 
 // Refusals returns the last refusals, the newest first.
@@ -147,8 +142,7 @@ func (a api) Reload(ctx context.Context, q admin.ReloadRequest) (*admin.Revision
 	defer cancel()
 	r, err := a.h.reloads.reload(ctx, change{source: SourceAdmin, who: q.Who, force: q.Force})
 	if err == nil {
-		v := revisionView(r)
-		return &v, nil
+		return &r, nil
 	}
 	inForce := a.h.current.Load().revision
 	if len(r.Problems) == 0 {
@@ -226,11 +220,11 @@ func (a api) Status(ctx context.Context) (*admin.Status, error) {
 			Desired: admin.Desired{Hash: last.Hash, Files: filePaths(desired(g.set))},
 			Running: admin.Running{
 				Revision: g.revision, Hash: g.set.Hash, AppliedAt: applied.At, Source: applied.Source, Rules: len(g.set.Rules),
-				Changes: changeViews(applied.Changes),
+				Changes: applied.Changes,
 			},
 			LastAttempt: admin.Attempt{
 				At: last.At, Source: last.Source, Result: last.Result, Revision: last.Number, Hash: last.Hash,
-				Error: last.Error, Problems: last.Problems, Changes: changeViews(last.Changes),
+				Error: last.Error, Problems: last.Problems, Changes: last.Changes,
 			},
 			InSync:   h.changes.inSync(last),
 			Fallback: fallbackInUse(g.set, last),

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/host/admin"
 	"github.com/easymicro/easymicro/host/outgoing"
 	"github.com/easymicro/easymicro/host/telemetry"
 	"github.com/easymicro/easymicro/registry"
@@ -61,19 +62,19 @@ func (c *changes) apply(ctx context.Context, next *config.Set, from change) (Rev
 			return Revision{}, ErrDraining
 		}
 		r := c.rejected(next.Hash, next.Files, from, err)
-		c.record(r)
+		c.record(r, nil)
 		return r, err
 	}
 	r := Revision{
 		Number: g.revision, Hash: next.Hash, At: begin, Source: from.source, Who: from.who, Why: from.why, Result: ResultApplied,
-		Took: time.Since(begin), Rules: len(next.Rules), Files: next.Files, set: next,
+		Took: admin.Seconds(time.Since(begin)), Rules: len(next.Rules), Files: next.Files,
 		Warnings: g.warnings.Few(),
 	}
 	if prev != nil {
-		r.Changes = config.Diff(prev.set, next).Few()
+		r.Changes = admin.Changes(config.Diff(prev.set, next).Few())
 		r.Warnings = append(config.Lost(prev.set, next).Warnings().Few(), r.Warnings...)
 	}
-	c.record(r)
+	c.record(r, next)
 	return r, nil
 }
 
@@ -162,13 +163,15 @@ func (c *changes) locked(f func(g *generation)) {
 // upstreamsGone drops the metrics of upstreams that are no longer in use.
 func (c *changes) upstreamsGone() {
 	c.locked(func(g *generation) {
-		c.metrics.RetainUpstreams(func(name string) bool { return name == "" || g.out.Upstream(name) != nil })
+		c.metrics.RetainUpstreams(func(name string) bool { return name == "" || g.connections().Upstream(name) != nil })
 	})
 }
 
 // methodsGone drops the metrics of methods that are no longer served.
 func (c *changes) methodsGone() {
-	c.locked(func(g *generation) { c.metrics.Retain(g.routes.Serves) })
+	c.locked(func(g *generation) {
+		c.metrics.Retain(func(full string) bool { return g != nil && g.routes.Serves(full) })
+	})
 }
 
 // stop ends all changing. A change that is being made is given up.
@@ -193,9 +196,9 @@ func (c *changes) rejected(hash string, files []config.File, from change, err er
 	return r
 }
 
-// record keeps, logs and reports an attempt.
-func (c *changes) record(r Revision) {
-	c.history.add(r)
+// record keeps, logs and reports an attempt. set is the one that was applied.
+func (c *changes) record(r Revision, set *config.Set) {
+	c.history.add(attempt{r, set})
 	c.metrics.Reloaded(telemetry.Reload{Result: r.Result, Revision: r.Number, InSync: c.inSync(r), At: r.At})
 	c.logRevision(r)
 	if c.onChange != nil {
@@ -230,7 +233,7 @@ func (c *changes) logRevision(r Revision) {
 			attrs = append(attrs, slog.Any("problems", problemLines(r.Problems)))
 		}
 	default:
-		attrs = append(attrs, slog.Int("rules", r.Rules), slog.Duration("took", r.Took))
+		attrs = append(attrs, slog.Int("rules", r.Rules), slog.Duration("took", time.Duration(r.Took)))
 		if len(r.Changes) > 0 {
 			attrs = append(attrs, slog.Any("changes", r.Changes.Lines()))
 		}

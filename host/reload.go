@@ -126,7 +126,7 @@ func (l *reloads) refuse(c change, err error) (Revision, error) {
 		last.Error == r.Error && last.Problems.Error() == r.Problems.Error() {
 		return last, err
 	}
-	l.record(r)
+	l.record(r, nil)
 	return r, err
 }
 
@@ -135,10 +135,10 @@ func (l *reloads) refuse(c change, err error) (Revision, error) {
 func (l *reloads) unchanged(set *config.Set, c change) Revision {
 	r := Revision{
 		Number: l.current.Load().revision, Hash: set.Hash, At: time.Now(), Source: c.source, Who: c.who,
-		Result: ResultUnchanged, Rules: len(set.Rules), Files: set.Files, set: set,
+		Result: ResultUnchanged, Rules: len(set.Rules), Files: set.Files,
 	}
 	if c.source != SourceFile || l.history.latest().Result == ResultRejected {
-		l.record(r)
+		l.record(r, nil)
 	}
 	return r
 }

@@ -3,9 +3,9 @@ package host
 import (
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/host/admin"
 )
 
 // What started an attempt to change what runs.
@@ -24,24 +24,8 @@ const (
 	ResultUnchanged = "unchanged"
 )
 
-// Revision is one attempt to change what runs, and its result. A rejected one has the number of the revision that
-// stays in force.
-type Revision struct {
-	Number   int
-	Hash     string
-	At       time.Time
-	Source   string
-	Who, Why string
-	Result   string
-	Took     time.Duration
-	Rules    int
-	Problems config.Problems // why it was rejected
-	Error    string          // why it was rejected, when that has no place in a file
-	Warnings config.Problems
-	Changes  config.Changes
-	Files    []config.File
-	set      *config.Set
-}
+// Revision is one attempt to change what runs, and its result.
+type Revision = admin.Revision
 
 const (
 	revisionsKept = 50
@@ -50,15 +34,21 @@ const (
 	historyRules  = 128 << 20 // for rules, which are kept to be explained
 )
 
+// attempt is a revision with its set; nil if there is none.
+type attempt struct {
+	Revision
+	set *config.Set
+}
+
 // history keeps the last attempts.
 type history struct {
 	mu          sync.Mutex
-	list        []Revision // the oldest first
-	last        Revision   // the last attempt, unchanged ones included
-	lastApplied Revision   // the last that was applied, which stays however many are rejected
+	list        []attempt // the oldest first
+	last        attempt   // the last one, unchanged ones included
+	lastApplied attempt   // the last that was applied, which stays however many are rejected
 }
 
-func (h *history) add(r Revision) {
+func (h *history) add(r attempt) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.last = r
@@ -73,7 +63,7 @@ func (h *history) add(r Revision) {
 }
 
 // tooOld returns how many of the oldest revisions exceed the bounds. The last one is always kept.
-func tooOld(list []Revision) int {
+func tooOld(list []attempt) int {
 	texts, rules := 0, 0
 	for i := len(list) - 1; i >= 0; i-- {
 		texts += list[i].textBytes()
@@ -86,7 +76,7 @@ func tooOld(list []Revision) int {
 }
 
 // textBytes estimates the memory of the texts of a revision.
-func (r *Revision) textBytes() int {
+func (r *attempt) textBytes() int {
 	const each = 100 // for numbers, and the names of members
 	n := each + len(r.Why) + len(r.Who) + len(r.Error)
 	for _, list := range [...]config.Problems{r.Problems, r.Warnings} {
@@ -108,13 +98,15 @@ func (r *Revision) textBytes() int {
 func (h *history) all() []Revision {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	list := slices.Clone(h.list)
-	slices.Reverse(list)
+	list := make([]Revision, 0, len(h.list))
+	for _, r := range slices.Backward(h.list) {
+		list = append(list, r.Revision)
+	}
 	return list
 }
 
 // applied returns the attempt that made a revision.
-func (h *history) applied(number int) (Revision, bool) {
+func (h *history) applied(number int) (attempt, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.lastApplied.Number == number && number > 0 {
@@ -125,11 +117,11 @@ func (h *history) applied(number int) (Revision, bool) {
 			return r, true
 		}
 	}
-	return Revision{}, false
+	return attempt{}, false
 }
 
 func (h *history) latest() Revision {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.last
+	return h.last.Revision
 }

@@ -18,10 +18,10 @@ import (
 // Whoever saves a bad file again and again does not make the host forget what runs.
 func TestTheRevisionThatRunsIsRememberedHoweverManyAreRejected(t *testing.T) {
 	var h history
-	h.add(Revision{Number: 1, Result: ResultApplied})
-	h.add(Revision{Number: 2, Result: ResultApplied, Source: SourceFile})
+	h.add(attempt{Revision: Revision{Number: 1, Result: ResultApplied}})
+	h.add(attempt{Revision: Revision{Number: 2, Result: ResultApplied, Source: SourceFile}})
 	for range 3 * revisionsKept {
-		h.add(Revision{Number: 2, Result: ResultRejected})
+		h.add(attempt{Revision: Revision{Number: 2, Result: ResultRejected}})
 	}
 	if r, ok := h.applied(2); !ok || r.Source != SourceFile {
 		t.Errorf("%+v %v", r, ok)
@@ -35,13 +35,13 @@ func TestWhatRevisionsSayIsRememberedUpToSomeBytes(t *testing.T) {
 	var h history
 	warning := config.Problem{Message: strings.Repeat("x", historyBytes/10)}
 	for i := range 30 {
-		h.add(Revision{Number: i + 1, Result: ResultApplied, Warnings: config.Problems{warning}})
+		h.add(attempt{Revision: Revision{Number: i + 1, Result: ResultApplied, Warnings: config.Problems{warning}}})
 	}
 	if list := h.all(); len(list) != 9 || list[0].Number != 30 {
 		t.Errorf("%d revisions, the last is r%d", len(list), list[0].Number)
 	}
 	for i := range 30 {
-		h.add(Revision{Number: i + 31, Result: ResultApplied, Rules: config.MaxRules})
+		h.add(attempt{Revision: Revision{Number: i + 31, Result: ResultApplied, Rules: config.MaxRules}})
 	}
 	if list := h.all(); len(list) != 3 || list[0].Number != 60 {
 		t.Errorf("%d revisions of many rules", len(list))

@@ -11,24 +11,6 @@ import (
 	"github.com/easymicro/easymicro/wire"
 )
 
-func revisionView(r Revision) admin.Revision {
-	return admin.Revision{
-		Revision: r.Number, Hash: r.Hash, At: r.At, Source: r.Source, Who: r.Who, Why: r.Why, Result: r.Result,
-		Took: r.Took.Seconds(), Rules: r.Rules, Error: r.Error, Problems: r.Problems, Warnings: r.Warnings,
-		Changes: changeViews(r.Changes), Files: r.Files,
-	}
-}
-
-func changeViews(changes config.Changes) []admin.Change {
-	var list []admin.Change
-	for _, c := range changes {
-		list = append(list, admin.Change{
-			Subject: c.Subject, Path: c.Path, Old: c.Old, New: c.New, Class: string(c.Class), Position: c.Position.String(), Text: c.Text,
-		})
-	}
-	return list
-}
-
 func refusalView(r refusal) admin.Refusal {
 	v := admin.Refusal{
 		At: r.at, Count: r.count, Upstream: r.upstream, Service: r.target.Service, Method: r.target.Method, Caller: r.caller, Key: r.key,

@@ -40,7 +40,7 @@ func (h *told) Rules(context.Context) ([]policies.RuleState, error) {
 }
 
 func (h *told) Revisions(context.Context) ([]Revision, error) {
-	return []Revision{{Revision: 2}, {Revision: 1}}, h.err
+	return []Revision{{Number: 2}, {Number: 1}}, h.err
 }
 func (h *told) Checks(context.Context) []Check { return h.checks }
 
@@ -58,7 +58,7 @@ func (h *told) Revision(_ context.Context, n int) (*Revision, error) {
 	if n > 2 {
 		return nil, Errorf(CodeNotFound, "there is no revision %d", n).WithHelp("easymicro history lists them")
 	}
-	return &Revision{Revision: n}, h.err
+	return &Revision{Number: n}, h.err
 }
 
 func (h *told) Refusals(_ context.Context, q RefusalQuery) ([]Refusal, error) {
@@ -71,7 +71,7 @@ func (h *told) Reload(_ context.Context, r ReloadRequest) (*Revision, error) {
 	if h.reloaded != nil {
 		return h.reloaded, h.err
 	}
-	return &Revision{Revision: 3, Result: "applied"}, h.err
+	return &Revision{Number: 3, Result: "applied"}, h.err
 }
 
 func (h *told) Metrics() http.Handler {

@@ -94,7 +94,7 @@ func asks(t *testing.T, c *Client, h *told, at time.Time) {
 	must(err)
 	revision, err := c.Revision(ctx, 2)
 	must(err)
-	if len(revisions) != 2 || revision.Revision != 2 {
+	if len(revisions) != 2 || revision.Number != 2 {
 		t.Errorf("%v %v", revisions, revision)
 	}
 	refusals, err := c.Refusals(ctx, RefusalQuery{Caller: "web-1", Since: at})
@@ -104,7 +104,7 @@ func asks(t *testing.T, c *Client, h *told, at time.Time) {
 	}
 	reloaded, err := c.Reload(ctx, true)
 	must(err)
-	if reloaded.Revision != 3 || !h.reload.Force || h.reload.Who == "" {
+	if reloaded.Number != 3 || !h.reload.Force || h.reload.Who == "" {
 		t.Errorf("%v %+v", reloaded, h.reload)
 	}
 	ready, err := c.Ready(ctx)

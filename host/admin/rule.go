@@ -3,7 +3,6 @@ package admin
 import (
 	"time"
 
-	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/policies"
 )
 
@@ -20,35 +19,6 @@ type RuleExplanation struct {
 	Rule      policies.RuleState `json:"rule"`
 	Text      string             `json:"text,omitempty"`   // as written, YAML
 	Status    string             `json:"status,omitempty"` // in force, changed since r44, removed in r45
-}
-
-// Revision is one attempt to change what runs, and its result.
-type Revision struct {
-	Revision int             `json:"revision"`
-	Hash     string          `json:"hash"`
-	At       time.Time       `json:"at"`
-	Source   string          `json:"source"` // start, file, signal, admin
-	Who      string          `json:"who,omitempty"`
-	Why      string          `json:"why,omitempty"`
-	Result   string          `json:"result"` // applied, rejected, unchanged
-	Took     float64         `json:"took_seconds,omitempty"`
-	Rules    int             `json:"rules"`
-	Error    string          `json:"error,omitempty"`
-	Problems config.Problems `json:"problems,omitempty"`
-	Changes  []Change        `json:"changes,omitempty"`
-	Warnings config.Problems `json:"warnings,omitempty"`
-	Files    []config.File   `json:"files,omitempty"`
-}
-
-// Change is one difference between two sets.
-type Change struct {
-	Subject  string `json:"subject"`
-	Path     string `json:"path,omitempty"`
-	Old      string `json:"old,omitempty"`
-	New      string `json:"new,omitempty"`
-	Class    string `json:"class"`              // live, rolling, restart
-	Position string `json:"position,omitempty"` // file:line
-	Text     string `json:"text"`               // all of it in one line
 }
 
 // Refusal is one call that the host refused or ended, or several alike within a second: an incoming one, or one to an

@@ -76,7 +76,7 @@ type Running struct {
 	AppliedAt time.Time `json:"applied_at"`
 	Source    string    `json:"source"`
 	Rules     int       `json:"rules"`
-	Changes   []Change  `json:"changes,omitempty"` // of the edit that put it in force
+	Changes   Changes   `json:"changes,omitempty"` // of the edit that put it in force
 }
 
 // Attempt is the last attempt to apply a set.
@@ -88,7 +88,7 @@ type Attempt struct {
 	Hash     string          `json:"hash,omitempty"`
 	Error    string          `json:"error,omitempty"` // when it failed without a place in a file
 	Problems config.Problems `json:"problems,omitempty"`
-	Changes  []Change        `json:"changes,omitempty"` // when it was applied
+	Changes  Changes         `json:"changes,omitempty"` // when it was applied
 }
 
 // Watch is the health of file watching.

@@ -3,7 +3,6 @@ package cli
 import (
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -58,10 +57,9 @@ func reloadError(host *hostClient, err error) error {
 
 func (c *reloadCommand) text(r *admin.Revision) {
 	if r.Result != "applied" {
-		c.line("r%d keeps running: nothing changed", r.Revision)
+		c.line("r%d keeps running: nothing changed", r.Number)
 	} else {
-		took := time.Duration(r.Took * float64(time.Second))
-		c.line("%s", appliedText(&c.printer, r.Revision, took, changesOf(r.Changes)))
+		c.line("%s", appliedText(&c.printer, r))
 	}
 	for _, w := range r.Warnings {
 		c.line("%s", warningText(&c.printer, w))
@@ -69,16 +67,16 @@ func (c *reloadCommand) text(r *admin.Revision) {
 }
 
 // appliedText returns the line about an edit that was applied.
-func appliedText(p *printer, revision int, took time.Duration, changes config.Changes) string {
-	what := changes.String()
+func appliedText(p *printer, r *admin.Revision) string {
+	what := r.Changes.String()
 	if what == "" {
 		what = "no effective change"
 	}
-	unit := time.Millisecond
+	took, unit := time.Duration(r.Took), time.Millisecond
 	if took < unit {
 		unit = 10 * time.Microsecond // so that a small edit does not show 0s
 	}
-	return fmt.Sprintf("%s in %s: %s", p.paint(green, fmt.Sprintf("r%d applied", revision)), took.Round(unit), what)
+	return fmt.Sprintf("%s in %s: %s", p.paint(green, fmt.Sprintf("r%d applied", r.Number)), took.Round(unit), what)
 }
 
 func warningText(p *printer, w config.Problem) string {
@@ -90,22 +88,4 @@ func fallbackText(p *printer, s *admin.Fallback) {
 	if s != nil {
 		p.line("%s the %s is in use because of invalid files: fix %s", p.paint(yellow, "warning:"), s.What, strings.Join(s.Mend, ", "))
 	}
-}
-
-// changesOf converts the changes of the admin API.
-func changesOf(list []admin.Change) config.Changes {
-	changes := make(config.Changes, len(list))
-	for i, c := range list {
-		file, line := c.Position, 0
-		if at := strings.LastIndexByte(file, ':'); at >= 0 {
-			if n, err := strconv.Atoi(file[at+1:]); err == nil {
-				file, line = file[:at], n
-			}
-		}
-		changes[i] = config.Change{
-			Subject: c.Subject, Path: c.Path, Old: c.Old, New: c.New, Text: c.Text, Class: config.Class(c.Class),
-			Position: config.Position{File: file, Line: line},
-		}
-	}
-	return changes
 }

@@ -211,7 +211,7 @@ func (s *screen) revision(r host.Revision) {
 		s.line("%s, r%d keeps running: %s", s.paint(red, "rejected"), r.Number, what)
 		s.problems(r.Problems.Errors())
 	case host.ResultApplied:
-		s.line("%s", appliedText(s.printer, r.Number, r.Took, r.Changes))
+		s.line("%s", appliedText(s.printer, &r))
 		s.showWarnings(newWarnings(known, r.Warnings))
 	case host.ResultUnchanged:
 		s.line("r%d keeps running: nothing changed", r.Number)
@@ -292,7 +292,7 @@ func (s *screen) readyJSON(h *host.Host) {
 
 func (s *screen) revisionJSON(r host.Revision) {
 	s.event(revisionView{
-		Event: "revision", At: r.At, Revision: r.Number, Result: r.Result, Source: r.Source, Took: r.Took.Seconds(),
+		Event: "revision", At: r.At, Revision: r.Number, Result: r.Result, Source: r.Source, Took: time.Duration(r.Took).Seconds(),
 		Changes: r.Changes.Lines(), Error: r.Error, Problems: r.Problems, Warnings: r.Warnings,
 	})
 }

@@ -194,7 +194,7 @@ func (t *statusText) policiesText(p *admin.Policies) {
 // changesText shows what the running revision changed.
 func (t *statusText) changesText(r *admin.Running) {
 	const shown = 10
-	lines := changesOf(r.Changes).Lines()
+	lines := r.Changes.Lines()
 	if len(lines) == 0 {
 		return
 	}
