@@ -1,4 +1,4 @@
-package policies
+package policies_test
 
 import (
 	"fmt"
@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/policies"
 )
 
 func BenchmarkGuard(b *testing.B) {
@@ -46,14 +47,14 @@ func BenchmarkGuardOthers(b *testing.B) {
 }
 
 func benchmarkGuard(b *testing.B, rules []config.Rule) {
-	s, err := compile(rules, targets, nil, Options{})
+	s, err := compile(rules, targets, nil, policies.Options{})
 	if err != nil {
 		b.Fatal(err)
 	}
 	s.Activate()
 	ctx, g := b.Context(), s.Guard(mul)
-	call := Call{Caller: "web-1", Peer: netip.MustParseAddr("10.0.0.7"), Arrived: time.Now()}
-	var t Ticket
+	call := policies.Call{Caller: "web-1", Peer: netip.MustParseAddr("10.0.0.7"), Arrived: time.Now()}
+	var t policies.Ticket
 	b.ReportAllocs()
 	for b.Loop() {
 		call.Arrived = time.Now()
@@ -68,15 +69,15 @@ func benchmarkGuard(b *testing.B, rules []config.Rule) {
 func BenchmarkGuardParallel(b *testing.B) {
 	rules := []config.Rule{newRuleOn("rule", "Arith", rate(1e8, 1e9), concurrency(1000, 0, 0), timeout(5*time.Second),
 		circuit(config.CircuitBreaker{FailureRate: 0.5}))}
-	s, err := compile(rules, targets, nil, Options{})
+	s, err := compile(rules, targets, nil, policies.Options{})
 	if err != nil {
 		b.Fatal(err)
 	}
 	g := s.Guard(mul)
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
-		call := Call{Caller: "web-1"}
-		var t Ticket
+		call := policies.Call{Caller: "web-1"}
+		var t policies.Ticket
 		for pb.Next() {
 			call.Arrived = time.Now()
 			if err := g.Enter(b.Context(), &call, &t); err != nil {
@@ -92,9 +93,9 @@ func BenchmarkCompile10000(b *testing.B) {
 	rules, targets := tenThousand()
 	rules = completed(rules)
 	b.ReportAllocs()
-	var s *Snapshot
+	var s *policies.Snapshot
 	for b.Loop() {
-		next, err := Compile(rules, targets, s, Options{})
+		next, err := policies.Compile(rules, targets, s, policies.Options{})
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -103,11 +104,11 @@ func BenchmarkCompile10000(b *testing.B) {
 }
 
 // tenThousand are rules of all sorts for a hundred methods.
-func tenThousand() ([]config.Rule, []Target) {
+func tenThousand() ([]config.Rule, []policies.Target) {
 	var rules []config.Rule
-	var targets []Target
+	var targets []policies.Target
 	for i := range 100 {
-		targets = append(targets, Target{Service: fmt.Sprint("Service", i/10), Method: fmt.Sprint("Method", i%10)})
+		targets = append(targets, policies.Target{Service: fmt.Sprint("Service", i/10), Method: fmt.Sprint("Method", i%10)})
 	}
 	for i := range 10_000 {
 		t := targets[i%len(targets)]

@@ -1,4 +1,4 @@
-package policies
+package policies_test
 
 import (
 	"testing"
@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/policies"
 )
 
 // edited is a breaker with something changed.
@@ -26,11 +27,11 @@ func TestOpenBreakerStaysOpenWhenThresholdsChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := breakerChain(t, tripsAt(1))
 		c.calls(1, errDown)
-		left := refusal(t, c.call(mul, Call{}, nil)).RetryAfter
+		left := refusal(t, c.call(mul, policies.Call{}, nil)).RetryAfter
 		for i := range 100 {
 			c.edit(edited(tripsAt(1), func(cb *config.CircuitBreaker) { cb.ConsecutiveFailures = 2 + i }))
 		}
-		if again := refusal(t, c.call(mul, Call{}, nil)).RetryAfter; again != left {
+		if again := refusal(t, c.call(mul, policies.Call{}, nil)).RetryAfter; again != left {
 			t.Errorf("open for %v, was %v", again, left)
 		}
 		if len(c.transitions()) != 1 {
@@ -61,9 +62,9 @@ func TestOpenBreakerIsHeldAcrossEditsOfItsCore(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c := breakerChain(t, tripsAt(1))
-				running, _ := c.enter(mul, Call{})
+				running, _ := c.enter(mul, policies.Call{})
 				c.calls(1, errDown)
-				left := refusal(t, c.call(mul, Call{}, nil)).RetryAfter
+				left := refusal(t, c.call(mul, policies.Call{}, nil)).RetryAfter
 				for i := range 10 {
 					c.edit(edited(tripsAt(1), change))
 					c.edit(edited(tripsAt(1), func(cb *config.CircuitBreaker) {
@@ -76,11 +77,11 @@ func TestOpenBreakerIsHeldAcrossEditsOfItsCore(t *testing.T) {
 					t.Errorf("transitions of the edit: %+v", c.transitions())
 				}
 				time.Sleep(left - time.Millisecond)
-				if e := refusal(t, c.call(mul, Call{}, nil)); e.RetryAfter > left {
+				if e := refusal(t, c.call(mul, policies.Call{}, nil)); e.RetryAfter > left {
 					t.Errorf("open for %v longer", e.RetryAfter)
 				}
 				time.Sleep(2 * time.Millisecond)
-				first, err := c.enter(mul, Call{})
+				first, err := c.enter(mul, policies.Call{})
 				if err != nil {
 					t.Fatal("its original time is over:", err)
 				}
@@ -98,7 +99,7 @@ func TestShorterOpenTimeoutHoldsShorter(t *testing.T) {
 		c.calls(1, errDown)
 		c.edit(edited(tripsAt(1), func(cb *config.CircuitBreaker) { cb.OpenTimeout = config.Duration(time.Second) }))
 		time.Sleep(800 * time.Millisecond)
-		if c.call(mul, Call{}, nil) == nil {
+		if c.call(mul, policies.Call{}, nil) == nil {
 			t.Error("not held")
 		}
 		time.Sleep(301 * time.Millisecond)
@@ -112,7 +113,7 @@ func TestAnEditRestartsTheProbesOfAHalfOpenBreaker(t *testing.T) {
 		c := breakerChain(t, tripsAt(1))
 		c.calls(1, errDown)
 		time.Sleep(openTime * 11 / 10)
-		lost, err := c.enter(mul, Call{})
+		lost, err := c.enter(mul, policies.Call{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -135,7 +136,7 @@ func TestBreakerGoesWithItsMethod(t *testing.T) {
 	rules := []config.Rule{newRuleOn("arith", "Arith", circuit(tripsAt(1)))}
 	c := newChain(t, rules...)
 	c.calls(1, errDown)
-	without, err := compile(rules, []Target{div}, c.now, Options{})
+	without, err := compile(rules, []policies.Target{div}, c.now, policies.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package policies
+package policies_test
 
 import (
 	"flag"
@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/wire/code"
 )
 
@@ -73,8 +74,8 @@ func lifeRule(thresholds, core int, patience bool) config.Rule {
 func live(t *testing.T, history []deed, patience bool) string {
 	thresholds, core := 0, 0
 	c := newChain(t, lifeRule(0, 0, patience))
-	var running []*Ticket
-	end := func(d deed, f func(*Ticket)) {
+	var running []*policies.Ticket
+	end := func(d deed, f func(*policies.Ticket)) {
 		if len(running) > 0 {
 			i := d.which % len(running)
 			f(running[i])
@@ -85,23 +86,23 @@ func live(t *testing.T, history []deed, patience bool) string {
 		time.Sleep(d.after)
 		switch d.what {
 		case "start":
-			if ticket, err := c.enter(mul, Call{Arrived: time.Now()}); err == nil {
+			if ticket, err := c.enter(mul, policies.Call{Arrived: time.Now()}); err == nil {
 				running = append(running, ticket)
 			}
 		case "succeed":
-			end(d, func(t *Ticket) { t.Done(nil) })
+			end(d, func(t *policies.Ticket) { t.Done(nil) })
 		case "fail":
-			end(d, func(t *Ticket) { t.Done(errDown) })
+			end(d, func(t *policies.Ticket) { t.Done(errDown) })
 		case "panic":
-			end(d, func(t *Ticket) { t.Done(code.Errorf(code.Internal, "panic")) })
+			end(d, func(t *policies.Ticket) { t.Done(code.Errorf(code.Internal, "panic")) })
 		case "cancel":
-			end(d, func(t *Ticket) { t.Done(code.Errorf(code.Cancelled, "gone")) })
+			end(d, func(t *policies.Ticket) { t.Done(code.Errorf(code.Cancelled, "gone")) })
 		case "late":
-			end(d, func(t *Ticket) { _ = t.Late() })
+			end(d, func(t *policies.Ticket) { _ = t.Late() })
 		case "late and done":
-			end(d, func(t *Ticket) { _ = t.Late(); t.Done(nil) })
+			end(d, func(t *policies.Ticket) { _ = t.Late(); t.Done(nil) })
 		case "lose":
-			end(d, func(*Ticket) {})
+			end(d, func(*policies.Ticket) {})
 		case "edit thresholds":
 			thresholds++
 			c.edit(lifeRule(thresholds, core, patience))
@@ -120,7 +121,7 @@ func live(t *testing.T, history []deed, patience bool) string {
 }
 
 // linked reports whether each transition starts in the state in which the one before ended, and is a legal one.
-func linked(transitions []Transition) string {
+func linked(transitions []policies.Transition) string {
 	ways := map[string]bool{"closed>open": true, "open>half_open": true, "half_open>open": true, "half_open>closed": true}
 	at := "closed"
 	for i, tr := range transitions {
@@ -140,7 +141,7 @@ func betterTimes(c *chain) string {
 	for range 3 {
 		time.Sleep(1200 * time.Millisecond) // longer than open, and than any probe may take
 		for range 3 {
-			_ = c.call(mul, Call{Arrived: time.Now()}, nil)
+			_ = c.call(mul, policies.Call{Arrived: time.Now()}, nil)
 		}
 	}
 	synctest.Wait()
@@ -149,7 +150,7 @@ func betterTimes(c *chain) string {
 			return fmt.Sprintf("still %s since %v: %s", s.State, s.Since, s.Cause)
 		}
 	}
-	if err := c.call(mul, Call{}, nil); err != nil {
+	if err := c.call(mul, policies.Call{}, nil); err != nil {
 		return err.Error()
 	}
 	return ""

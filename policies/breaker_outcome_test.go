@@ -1,4 +1,4 @@
-package policies
+package policies_test
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/wire/code"
 )
 
@@ -40,7 +41,7 @@ func TestWhatIsNoFailure(t *testing.T) {
 		cb.FailOn = test.failOn
 		c := breakerChain(t, cb)
 		c.calls(3, test.err)
-		if open := c.call(mul, Call{}, nil) != nil; open != test.fails {
+		if open := c.call(mul, policies.Call{}, nil) != nil; open != test.fails {
 			t.Errorf("%s: counted as a failure: %v", test.name, open)
 		}
 	}
@@ -66,7 +67,7 @@ func TestDeadlineThatTheCallerSetShorterIsNoFailure(t *testing.T) {
 				}
 				c := breakerChain(t, tripsAt(2), set...)
 				for range 2 {
-					call := Call{Arrived: time.Now()}
+					call := policies.Call{Arrived: time.Now()}
 					if test.callers > 0 {
 						call.Deadline = time.Now().Add(test.callers)
 					}
@@ -81,7 +82,7 @@ func TestDeadlineThatTheCallerSetShorterIsNoFailure(t *testing.T) {
 					}
 					ticket.Done(context.DeadlineExceeded)
 				}
-				if open := c.call(mul, Call{}, nil) != nil; open != test.failures {
+				if open := c.call(mul, policies.Call{}, nil) != nil; open != test.failures {
 					t.Errorf("%s, late %v: open: %v", test.name, late, open)
 				}
 			})
@@ -94,12 +95,12 @@ func TestRefusalByALaterRuleIsNoOutcome(t *testing.T) {
 		c := breakerChain(t, tripsAt(1), concurrency(1, 0, 0))
 		c.calls(1, errDown)
 		time.Sleep(openTime * 11 / 10)
-		running, err := c.enter(mul, Call{})
+		running, err := c.enter(mul, policies.Call{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		for range 10 {
-			if e := refusal(t, c.call(mul, Call{}, nil)); e.Reason != code.ReasonOverloaded {
+			if e := refusal(t, c.call(mul, policies.Call{}, nil)); e.Reason != code.ReasonOverloaded {
 				t.Fatalf("the permit of a probe is not free again: %v", e)
 			}
 		}

@@ -1,4 +1,4 @@
-package policies
+package policies_test
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/wire/code"
 )
 
@@ -29,13 +30,13 @@ func halfOf(minimum int) config.CircuitBreaker {
 func (c *chain) calls(n int, err error) {
 	c.t.Helper()
 	for i := range n {
-		if refusal := c.call(mul, Call{}, err); refusal != nil {
+		if refusal := c.call(mul, policies.Call{}, err); refusal != nil {
 			c.t.Fatalf("call %d of %d: %v", i, n, refusal)
 		}
 	}
 }
 
-func (c *chain) breaker(want string) BreakerStats {
+func (c *chain) breaker(want string) policies.BreakerStats {
 	c.t.Helper()
 	for s := range c.now.Breakers() {
 		if s.Target == mul.String() {
@@ -46,7 +47,7 @@ func (c *chain) breaker(want string) BreakerStats {
 		}
 	}
 	c.t.Fatal("no breaker")
-	return BreakerStats{}
+	return policies.BreakerStats{}
 }
 
 func breakerChain(t *testing.T, cb config.CircuitBreaker, more ...func(*config.Rule)) *chain {
@@ -57,7 +58,7 @@ func TestOpenBreakerRefusesUntilItsTimeIsOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := breakerChain(t, tripsAt(3))
 		c.calls(3, errDown)
-		e := refusal(t, c.call(mul, Call{}, nil))
+		e := refusal(t, c.call(mul, policies.Call{}, nil))
 		if e.Code != code.Unavailable || e.Reason != code.ReasonBreakerOpen ||
 			!strings.HasPrefix(e.Message, "UNAVAILABLE: circuit breaker open by arith@r1 on orders-7, retry in ") {
 			t.Errorf("%+v", e)
@@ -66,7 +67,7 @@ func TestOpenBreakerRefusesUntilItsTimeIsOver(t *testing.T) {
 			t.Errorf("retry after %v", e.RetryAfter)
 		}
 		time.Sleep(2 * time.Second)
-		later := refusal(t, c.call(mul, Call{}, nil))
+		later := refusal(t, c.call(mul, policies.Call{}, nil))
 		if left := e.RetryAfter - 2*time.Second; later.RetryAfter != left {
 			t.Errorf("retry after %v, want what is left: %v", later.RetryAfter, left)
 		}
@@ -79,7 +80,7 @@ func TestOpenBreakerRefusesUntilItsTimeIsOver(t *testing.T) {
 func TestEachMethodHasItsOwnBreaker(t *testing.T) {
 	c := breakerChain(t, tripsAt(3))
 	c.calls(3, errDown)
-	if err := c.call(div, Call{}, nil); err != nil {
+	if err := c.call(div, policies.Call{}, nil); err != nil {
 		t.Error("Div is refused for the failures of Mul:", err)
 	}
 }
@@ -90,9 +91,9 @@ func TestCallsThatOutlastTheWindowDoNotCount(t *testing.T) {
 	for took, counts := range map[time.Duration]bool{9 * time.Second: true, 10 * time.Second: false} {
 		synctest.Test(t, func(t *testing.T) {
 			c := breakerChain(t, halfOf(3))
-			var running []*Ticket
+			var running []*policies.Ticket
 			for range 3 {
-				ticket, err := c.enter(mul, Call{})
+				ticket, err := c.enter(mul, policies.Call{})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -102,7 +103,7 @@ func TestCallsThatOutlastTheWindowDoNotCount(t *testing.T) {
 			for _, ticket := range running {
 				ticket.Done(errDown)
 			}
-			if open := c.call(mul, Call{}, nil) != nil; open != counts {
+			if open := c.call(mul, policies.Call{}, nil) != nil; open != counts {
 				t.Errorf("failures after %v open a breaker with a window of 10s: %v", took, open)
 			}
 		})
@@ -138,11 +139,11 @@ func TestLostProbesDoNotBlockTheBreaker(t *testing.T) {
 		c.calls(3, errDown)
 		time.Sleep(openTime * 11 / 10)
 		for range 2 {
-			if _, err := c.enter(mul, Call{}); err != nil { // and never done
+			if _, err := c.enter(mul, policies.Call{}); err != nil { // and never done
 				t.Fatal(err)
 			}
 		}
-		if e := refusal(t, c.call(mul, Call{}, nil)); e.Reason != code.ReasonBreakerOpen || e.RetryAfter <= 0 {
+		if e := refusal(t, c.call(mul, policies.Call{}, nil)); e.Reason != code.ReasonBreakerOpen || e.RetryAfter <= 0 {
 			t.Errorf("a third probe: %+v", e)
 		}
 		time.Sleep(openTime + time.Millisecond)
@@ -160,7 +161,7 @@ func TestAHangingProbeEndsAtTheTimeout(t *testing.T) {
 		c := breakerChain(t, tripsAt(1), timeout(time.Second))
 		c.calls(1, errDown)
 		time.Sleep(openTime * 11 / 10)
-		hanging, err := c.enter(mul, Call{})
+		hanging, err := c.enter(mul, policies.Call{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -175,7 +176,7 @@ func TestOutcomeCountsOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := breakerChain(t, tripsAt(4), timeout(time.Second))
 		for range 3 {
-			ticket, err := c.enter(mul, Call{})
+			ticket, err := c.enter(mul, policies.Call{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -199,18 +200,18 @@ func TestOutcomeCountsOnce(t *testing.T) {
 // gobreaker runs its callbacks inside its lock.
 func TestTransitionsMayBeAskedAbout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var s *Snapshot
+		var s *policies.Snapshot
 		var seen []string
 		rules := []config.Rule{newRuleOn("arith", "Arith", circuit(tripsAt(1)))}
-		s, err := compile(rules, targets, nil, Options{OnTransition: func(tr Transition) {
+		s, err := compile(rules, targets, nil, policies.Options{OnTransition: func(tr policies.Transition) {
 			seen = append(seen, tr.From+">"+tr.To+" "+s.State("arith", config.KindCircuitBreaker, mul, ""))
-			_ = s.Guard(mul).Enter(context.Background(), &Call{}, new(Ticket))
+			_ = s.Guard(mul).Enter(context.Background(), &policies.Call{}, new(policies.Ticket))
 		}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		var ticket Ticket
-		_ = s.Guard(mul).Enter(t.Context(), &Call{}, &ticket)
+		var ticket policies.Ticket
+		_ = s.Guard(mul).Enter(t.Context(), &policies.Call{}, &ticket)
 		ticket.Done(errDown)
 		if len(seen) != 1 || !strings.HasPrefix(seen[0], "closed>open open since ") {
 			t.Errorf("%q", seen)
@@ -269,7 +270,7 @@ func TestACauseIsCutBetweenCharacters(t *testing.T) {
 func TestCallsInFlightAreNoSuccesses(t *testing.T) {
 	c := breakerChain(t, halfOf(10))
 	for range 100 {
-		_, _ = c.enter(mul, Call{})
+		_, _ = c.enter(mul, policies.Call{})
 	}
 	c.calls(10, errDown)
 	c.breaker("open")
@@ -305,7 +306,7 @@ func TestOpenTimeVariesByTenPercent(t *testing.T) {
 		seen := make(map[time.Duration]bool)
 		for range 50 {
 			c.calls(1, errDown)
-			d := refusal(t, c.call(mul, Call{}, nil)).RetryAfter
+			d := refusal(t, c.call(mul, policies.Call{}, nil)).RetryAfter
 			if d < openTime*9/10 || d > openTime*11/10 {
 				t.Fatal(d)
 			}
@@ -325,7 +326,7 @@ func TestSlowCallsOpenIt(t *testing.T) {
 			HalfOpenRequests: 1,
 		})
 		slow := func(d time.Duration, err error) {
-			ticket, refused := c.enter(mul, Call{})
+			ticket, refused := c.enter(mul, policies.Call{})
 			if refused != nil {
 				t.Fatal(refused)
 			}

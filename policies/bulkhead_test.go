@@ -1,4 +1,4 @@
-package policies
+package policies_test
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/wire/code"
 )
 
@@ -46,7 +47,7 @@ func TestCallsInFlightToAnUpstreamAreBounded(t *testing.T) {
 		if err := b.call(t.Context()); err != nil {
 			t.Error(err)
 		}
-		if d := b.decisions("bulkhead", config.KindConcurrency); d != (Decisions{Allow: 3, Reject: 1}) {
+		if d := b.decisions("bulkhead", config.KindConcurrency); d != (policies.Decisions{Allow: 3, Reject: 1}) {
 			t.Errorf("%+v", d)
 		}
 	})
@@ -112,7 +113,7 @@ func TestAConcurrencyLimitInShadowCountsAndRefusesNoCall(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		if d := b.decisions("bulkhead", config.KindConcurrency); d != (Decisions{Allow: 1, ShadowReject: 2}) {
+		if d := b.decisions("bulkhead", config.KindConcurrency); d != (policies.Decisions{Allow: 1, ShadowReject: 2}) {
 			t.Errorf("%+v", d)
 		}
 		x := b.guard.Snapshot().ExplainUpstream("billing", "Billing", "Get", "web")

@@ -1,4 +1,4 @@
-package policies
+package policies_test
 
 import (
 	"strings"
@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/wire/code"
 )
 
@@ -41,13 +42,13 @@ func TestStateGoesWithNameAndKind(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c := newChain(t, both)
 				c.calls(2, errDown)
-				if got := reasonOf(c.call(mul, Call{}, nil)); got != code.ReasonBreakerOpen { // and so takes no token
+				if got := reasonOf(c.call(mul, policies.Call{}, nil)); got != code.ReasonBreakerOpen { // and so takes no token
 					t.Fatal(got)
 				}
 				for _, rules := range test.edits {
 					c.edit(rules...)
 				}
-				x := c.now.Explain(mul, "", Call{}.Peer)
+				x := c.now.Explain(mul, "", policies.Call{}.Peer)
 				for _, k := range x.Kinds {
 					for _, r := range k.Applies {
 						switch {

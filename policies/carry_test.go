@@ -1,4 +1,4 @@
-package policies
+package policies_test
 
 import (
 	"fmt"
@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/wire/code"
 )
 
@@ -20,7 +21,7 @@ func TestUnchangedContentKeepsItsState(t *testing.T) {
 		limits := []func(*config.Rule){rate(0.001, 10), concurrency(10, 0, 0), timeout(time.Minute)}
 		all := append(slices.Clone(limits), circuit(config.CircuitBreaker{ConsecutiveFailures: 4}))
 		c := newChain(t, newRuleOn("r", "Arith", all...))
-		running, err := c.enter(mul, Call{})
+		running, err := c.enter(mul, policies.Call{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -65,7 +66,7 @@ func TestChangedRateCarriesTokensOver(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c := newChain(t, newRuleOn("r", "Arith", test.before))
 				for range test.calls {
-					if err := c.call(mul, Call{}, nil); err != nil {
+					if err := c.call(mul, policies.Call{}, nil); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -83,11 +84,11 @@ func TestChangedRateCarriesTokensOver(t *testing.T) {
 func TestDebtIsCarriedOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newChain(t, newRuleOn("r", "Arith", waiting(10, 1, time.Second)))
-		_ = c.call(mul, Call{}, nil)
+		_ = c.call(mul, policies.Call{}, nil)
 		var waiters sync.WaitGroup
 		for range 5 {
 			waiters.Go(func() {
-				if err := c.call(mul, Call{}, nil); err != nil {
+				if err := c.call(mul, policies.Call{}, nil); err != nil {
 					t.Error(err)
 				}
 			})
@@ -95,7 +96,7 @@ func TestDebtIsCarriedOver(t *testing.T) {
 		synctest.Wait()
 		c.edit(newRuleOn("r", "Arith", waiting(20, 1, time.Second)))
 		start := time.Now()
-		if err := c.call(mul, Call{}, nil); err != nil || time.Since(start) != 300*time.Millisecond {
+		if err := c.call(mul, policies.Call{}, nil); err != nil || time.Since(start) != 300*time.Millisecond {
 			t.Errorf("%v after %v: the sixth token at 20 a second comes after 300ms", err, time.Since(start))
 		}
 		waiters.Wait()
@@ -108,7 +109,7 @@ func TestEditsDoNotHoldUpTheNextToken(t *testing.T) {
 		c := newChain(t, newRuleOn("r", "Arith", rate(1, 1)))
 		granted := 0
 		for i := range 1000 {
-			if c.call(mul, Call{}, nil) == nil {
+			if c.call(mul, policies.Call{}, nil) == nil {
 				granted++
 			}
 			time.Sleep(10 * time.Millisecond)
@@ -132,7 +133,7 @@ func TestThousandEditsGrantNoMoreThanTheLimit(t *testing.T) {
 			c, start := newChain(t, limit(0)), time.Now()
 			granted := 0
 			for i := range edits {
-				for c.call(mul, Call{}, nil) == nil {
+				for c.call(mul, policies.Call{}, nil) == nil {
 					granted++
 				}
 				time.Sleep(3*time.Millisecond + 700*time.Microsecond)
@@ -152,8 +153,8 @@ func TestEditsUnderLoadGrantNoMoreThanTheLimit(t *testing.T) {
 	limit := func(i int) []config.Rule {
 		return []config.Rule{newRuleOn("r", "Arith", rate(perSecond, burst+int64(i%3)), concurrency(callers+i%2, 0, 0))}
 	}
-	var current atomic.Pointer[Snapshot]
-	first, err := compile(limit(0), targets, nil, Options{})
+	var current atomic.Pointer[policies.Snapshot]
+	first, err := compile(limit(0), targets, nil, policies.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,9 +165,9 @@ func TestEditsUnderLoadGrantNoMoreThanTheLimit(t *testing.T) {
 	var all sync.WaitGroup
 	for range callers {
 		all.Go(func() {
-			var ticket Ticket
+			var ticket policies.Ticket
 			for !stop.Load() {
-				if current.Load().Guard(mul).Enter(t.Context(), &Call{}, &ticket) == nil {
+				if current.Load().Guard(mul).Enter(t.Context(), &policies.Call{}, &ticket) == nil {
 					granted.Add(1)
 					ticket.Done(nil)
 				}
@@ -174,7 +175,7 @@ func TestEditsUnderLoadGrantNoMoreThanTheLimit(t *testing.T) {
 		})
 	}
 	for i := range edits {
-		next, err := compile(limit(i), targets, current.Load(), Options{Revision: i})
+		next, err := compile(limit(i), targets, current.Load(), policies.Options{Revision: i})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -200,7 +201,7 @@ func TestSnapshotThatIsNotPutInForceLeavesNoTrace(t *testing.T) {
 		}
 		before := show()
 		other := newRuleOn("r", "*", rate(2, 20), concurrency(6, 0, 0), circuit(tripsAt(1)))
-		rejected, err := compile([]config.Rule{other}, append(targets, bill), c.now, Options{})
+		rejected, err := compile([]config.Rule{other}, append(targets, bill), c.now, policies.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -209,8 +210,8 @@ func TestSnapshotThatIsNotPutInForceLeavesNoTrace(t *testing.T) {
 		if now := show(); now != before {
 			t.Errorf("compiling changed what is in force:\n%s\nwas\n%s", now, before)
 		}
-		running, _ := c.enter(mul, Call{})
-		if reasonOf(c.call(mul, Call{}, nil)) != code.ReasonOverloaded {
+		running, _ := c.enter(mul, policies.Call{})
+		if reasonOf(c.call(mul, policies.Call{}, nil)) != code.ReasonOverloaded {
 			t.Error("more calls than the rule in force lets run")
 		}
 		running.Done(errDown)
@@ -225,10 +226,10 @@ func TestSnapshotThatIsNotPutInForceLeavesNoTrace(t *testing.T) {
 func TestCountersSurviveEdits(t *testing.T) {
 	c := newChain(t, newRuleOn("r", "Arith", rate(0.001, 2)))
 	for range 3 {
-		_ = c.call(mul, Call{}, nil)
+		_ = c.call(mul, policies.Call{}, nil)
 	}
 	c.edit(newRuleOn("r", "Arith", rate(0.002, 2)), newRuleOn("new", "Orders", rate(1, 1)))
-	_ = c.call(mul, Call{}, nil)
+	_ = c.call(mul, policies.Call{}, nil)
 	c.edit(newRuleOn("q", "Arith", rate(0.002, 2), was("r")))
 	got := make(map[string]uint64)
 	c.now.Decisions(func(rule string, kind config.Kind, method, decision string, n uint64) {
@@ -253,14 +254,14 @@ func TestRenamedRuleKeepsItsState(t *testing.T) {
 		{"another kind of key", []config.Rule{newRuleOn("a", "Arith", keyedRate("caller", 0, 0.001, 1))}, false},
 	} {
 		c := newChain(t, newRuleOn("a", "Arith", limit))
-		_ = c.call(mul, Call{}, nil)
+		_ = c.call(mul, policies.Call{}, nil)
 		c.edit(test.after...)
-		if kept := c.call(mul, Call{}, nil) != nil; kept != test.kept {
+		if kept := c.call(mul, policies.Call{}, nil) != nil; kept != test.kept {
 			t.Errorf("%s: state kept: %v", test.name, kept)
 		}
 		// The was of a rename may stay in the file.
 		c.edit(test.after...)
-		if c.call(mul, Call{}, nil) == nil {
+		if c.call(mul, policies.Call{}, nil) == nil {
 			t.Errorf("%s: the next edit lost the state", test.name)
 		}
 	}
@@ -272,11 +273,11 @@ func TestShadowToEnforceKeepsState(t *testing.T) {
 	}
 	c := newChain(t, newRuleOn("r", "Arith", append(set, mode(config.Shadow))...))
 	for range 5 {
-		if err := c.call(mul, Call{}, errDown); err != nil {
+		if err := c.call(mul, policies.Call{}, errDown); err != nil {
 			t.Fatal("a shadow rule refused:", err)
 		}
 	}
-	running, _ := c.enter(mul, Call{})
+	running, _ := c.enter(mul, policies.Call{})
 	if d := c.decisions("r", config.KindRateLimit); d.Allow != 2 || d.ShadowReject != 4 {
 		t.Errorf("%+v", d)
 	}
@@ -284,14 +285,14 @@ func TestShadowToEnforceKeepsState(t *testing.T) {
 		t.Errorf("%+v", d)
 	}
 	c.edit(newRuleOn("r", "Arith", set...))
-	if e := refusal(t, c.call(mul, Call{}, nil)); e.Rule != "r@r2" || e.Reason != "rate_limited" {
+	if e := refusal(t, c.call(mul, policies.Call{}, nil)); e.Rule != "r@r2" || e.Reason != "rate_limited" {
 		t.Errorf("the bucket was forgotten: %v", e)
 	}
 	if s := c.now.State("r", config.KindConcurrency, mul, ""); s != "1 of 9 in flight, 0 of 0 queued" {
 		t.Error(s)
 	}
 	c.edit(newRuleOn("r", "Arith", set[1:]...))
-	if e := refusal(t, c.call(mul, Call{}, nil)); e.Reason != "breaker_open" {
+	if e := refusal(t, c.call(mul, policies.Call{}, nil)); e.Reason != "breaker_open" {
 		t.Errorf("the breaker was forgotten: %v", e)
 	}
 	running.Done(nil)

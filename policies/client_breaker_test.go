@@ -1,4 +1,4 @@
-package policies
+package policies_test
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/wire/code"
 )
 
@@ -217,7 +218,7 @@ func TestABreakerInShadowOnlyCounts(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if d := b.decisions("calls", config.KindCircuitBreaker); d != (Decisions{Allow: 3, ShadowReject: 7}) {
+		if d := b.decisions("calls", config.KindCircuitBreaker); d != (policies.Decisions{Allow: 3, ShadowReject: 7}) {
 			t.Errorf("%+v", d)
 		}
 		// "Going from shadow to enforce keeps bucket and breaker state."

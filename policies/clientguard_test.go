@@ -1,4 +1,4 @@
-package policies
+package policies_test
 
 import (
 	"errors"
@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/wire/code"
 )
 
@@ -29,7 +30,7 @@ func TestWhatIsWrongWithRulesInCodeIsNamed(t *testing.T) {
 		toBilling("tie-b"),
 		toBilling("burst", func(r *config.Rule) { r.RateLimit = &config.RateLimit{Rate: 1, Burst: -1} }),
 	}
-	_, err := ClientGuard(rules)
+	_, err := policies.ClientGuard(rules)
 	var problems config.Problems
 	if !errors.As(err, &problems) {
 		t.Fatalf("got %T", err)
@@ -70,7 +71,7 @@ func TestDefaultsStandForWhatIsZeroAndTheRulesAreNotChanged(t *testing.T) {
 			circuit(config.CircuitBreaker{FailureRate: 0.5}), rate(5, 0))}
 	}
 	given := rules()
-	u, err := ClientGuard(given)
+	u, err := policies.ClientGuard(given)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,17 +147,17 @@ func TestReplaceKeepsStateAndBadRulesChangeNothing(t *testing.T) {
 }
 
 func TestTheRulesOfASetAreNotReplacedByHand(t *testing.T) {
-	s, err := Compile(nil, nil, nil, Options{})
+	s, err := policies.Compile(nil, nil, nil, policies.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := s.ClientRules().Replace(nil); err == nil {
 		t.Error("they are")
 	}
-	if (*Snapshot)(nil).ClientRules() != nil {
+	if (*policies.Snapshot)(nil).ClientRules() != nil {
 		t.Error("a nil Snapshot has rules")
 	}
-	if (*ClientRules)(nil).Pool() != nil {
+	if (*policies.ClientRules)(nil).Pool() != nil {
 		t.Error("nil ClientRules have a pool")
 	}
 }
@@ -167,7 +168,7 @@ func TestWhatCompileFindsAreProblemsToo(t *testing.T) {
 		toBilling("calls", circuit(config.CircuitBreaker{ConsecutiveFailures: 1, FailOn: []string{"NOPE"}})),
 		toBilling("twice", timeout(time.Second)), toBilling("twice", timeout(time.Second)),
 	}
-	_, err := Compile(completed(rules), nil, nil, Options{})
+	_, err := policies.Compile(completed(rules), nil, nil, policies.Options{})
 	problems, ok := err.(config.Problems) //nolint:errorlint // as promised, not wrapped
 	if want := "rules[calls]: rule calls: circuitBreaker.failOn: unknown code \"NOPE\"\nrules[twice]: rule twice: the name is taken"; !ok || problems.Error() != want {
 		t.Errorf("%T: %v", err, err)

@@ -1,4 +1,4 @@
-package policies
+package policies_test
 
 import (
 	"context"
@@ -8,14 +8,15 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/wire/code"
 )
 
 func TestAboveMaxIsRefused(t *testing.T) {
 	c := newChain(t, newRuleOn("r", "Arith", concurrency(2, 0, 0)))
-	first, _ := c.enter(mul, Call{})
-	_, _ = c.enter(div, Call{}) // the rule's calls are counted together
-	_, err := c.enter(mul, Call{})
+	first, _ := c.enter(mul, policies.Call{})
+	_, _ = c.enter(div, policies.Call{}) // the rule's calls are counted together
+	_, err := c.enter(mul, policies.Call{})
 	e := refusal(t, err)
 	want := "UNAVAILABLE: concurrency limit of 2 reached by r@r1 on orders-7, retry in 100ms"
 	if e.Error() != want || e.Reason != code.ReasonOverloaded || e.Code != code.Unavailable {
@@ -23,10 +24,10 @@ func TestAboveMaxIsRefused(t *testing.T) {
 	}
 	first.Done(nil)
 	first.Done(nil) // a second time frees nothing
-	if _, err := c.enter(mul, Call{}); err != nil {
+	if _, err := c.enter(mul, policies.Call{}); err != nil {
 		t.Error("a place is free:", err)
 	}
-	if _, err := c.enter(mul, Call{}); err == nil {
+	if _, err := c.enter(mul, policies.Call{}); err == nil {
 		t.Error("one Done freed two places")
 	}
 }
@@ -34,11 +35,11 @@ func TestAboveMaxIsRefused(t *testing.T) {
 func TestQueueIsFirstInFirstOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newChain(t, newRuleOn("r", "Arith", concurrency(1, 10, time.Second)))
-		running, _ := c.enter(mul, Call{})
+		running, _ := c.enter(mul, policies.Call{})
 		var order []int
 		for i := range 10 {
 			go func() {
-				ticket, err := c.enter(mul, Call{})
+				ticket, err := c.enter(mul, policies.Call{})
 				if err != nil {
 					t.Error(err)
 					return
@@ -48,7 +49,7 @@ func TestQueueIsFirstInFirstOut(t *testing.T) {
 			}()
 			synctest.Wait()
 		}
-		if e := refusal(t, c.call(mul, Call{}, nil)); e.Message != "UNAVAILABLE: concurrency limit of 1 reached (queue full) by r@r1 on orders-7, retry in 100ms" {
+		if e := refusal(t, c.call(mul, policies.Call{}, nil)); e.Message != "UNAVAILABLE: concurrency limit of 1 reached (queue full) by r@r1 on orders-7, retry in 100ms" {
 			t.Error(e)
 		}
 		running.Done(nil)
@@ -65,19 +66,19 @@ func TestQueueIsFirstInFirstOut(t *testing.T) {
 func TestQueueEndsByItsTimeoutTheDeadlineAndTheContext(t *testing.T) {
 	for _, test := range []struct {
 		name   string
-		call   Call
+		call   policies.Call
 		ctx    func(context.Context) (context.Context, func())
 		after  time.Duration
 		reason string
 	}{
-		{"queueTimeout", Call{}, nil, 100 * time.Millisecond, code.ReasonOverloaded},
-		{"deadline", Call{Deadline: time.Unix(1, 0)}, nil, 30 * time.Millisecond, code.ReasonTimeout},
-		{"cancelled", Call{}, func(ctx context.Context) (context.Context, func()) {
+		{"queueTimeout", policies.Call{}, nil, 100 * time.Millisecond, code.ReasonOverloaded},
+		{"deadline", policies.Call{Deadline: time.Unix(1, 0)}, nil, 30 * time.Millisecond, code.ReasonTimeout},
+		{"cancelled", policies.Call{}, func(ctx context.Context) (context.Context, func()) {
 			ctx, cancel := context.WithCancel(ctx)
 			time.AfterFunc(20*time.Millisecond, cancel)
 			return ctx, cancel
 		}, 20 * time.Millisecond, code.ReasonCancelled},
-		{"context's deadline", Call{}, func(ctx context.Context) (context.Context, func()) {
+		{"context's deadline", policies.Call{}, func(ctx context.Context) (context.Context, func()) {
 			ctx, cancel := context.WithTimeout(ctx, 25*time.Millisecond)
 			return ctx, cancel
 		}, 25 * time.Millisecond, code.ReasonTimeout},
@@ -85,7 +86,7 @@ func TestQueueEndsByItsTimeoutTheDeadlineAndTheContext(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c := newChain(t, newRuleOn("r", "Arith", concurrency(1, 1, 100*time.Millisecond)))
-				running, _ := c.enter(mul, Call{})
+				running, _ := c.enter(mul, policies.Call{})
 				ctx, call, start := t.Context(), test.call, time.Now()
 				if test.ctx != nil {
 					var cancel func()
@@ -95,13 +96,13 @@ func TestQueueEndsByItsTimeoutTheDeadlineAndTheContext(t *testing.T) {
 				if !call.Deadline.IsZero() {
 					call.Deadline = start.Add(test.after)
 				}
-				var ticket Ticket
+				var ticket policies.Ticket
 				e := refusal(t, c.now.Guard(mul).Enter(ctx, &call, &ticket))
 				if e.Reason != test.reason || time.Since(start) != test.after {
 					t.Errorf("%v after %v", e, time.Since(start))
 				}
 				running.Done(nil)
-				if err := c.call(mul, Call{}, nil); err != nil {
+				if err := c.call(mul, policies.Call{}, nil); err != nil {
 					t.Error("the place got lost:", err)
 				}
 				inFlight, queued := inFlight(c.now, "r")
@@ -115,9 +116,9 @@ func TestQueueEndsByItsTimeoutTheDeadlineAndTheContext(t *testing.T) {
 
 func TestCallsInFlightAreCarriedOver(t *testing.T) {
 	c := newChain(t, newRuleOn("r", "Arith", concurrency(3, 0, 0)))
-	var running []*Ticket
+	var running []*policies.Ticket
 	for range 3 {
-		ticket, err := c.enter(mul, Call{})
+		ticket, err := c.enter(mul, policies.Call{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -131,15 +132,15 @@ func TestCallsInFlightAreCarriedOver(t *testing.T) {
 	} {
 		c.edit(rules...)
 	}
-	if _, err := c.enter(mul, Call{}); err == nil {
+	if _, err := c.enter(mul, policies.Call{}); err == nil {
 		t.Error("the calls of the first revision were forgotten")
 	}
 	running[0].Done(nil)
-	if _, err := c.enter(mul, Call{}); err != nil {
+	if _, err := c.enter(mul, policies.Call{}); err != nil {
 		t.Error("the end of a call of the first revision was not noticed:", err)
 	}
 	c.edit(newRuleOn("renamed", "Arith", concurrency(4, 0, 0)))
-	if _, err := c.enter(mul, Call{}); err != nil {
+	if _, err := c.enter(mul, policies.Call{}); err != nil {
 		t.Error("the raised bound is not in force:", err)
 	}
 }
@@ -147,10 +148,10 @@ func TestCallsInFlightAreCarriedOver(t *testing.T) {
 func TestRaisedBoundLetsTheQueueRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newChain(t, newRuleOn("r", "Arith", concurrency(1, 5, time.Hour)))
-		running, _ := c.enter(mul, Call{})
+		running, _ := c.enter(mul, policies.Call{})
 		done := make(chan error)
 		go func() {
-			_, err := c.enter(mul, Call{})
+			_, err := c.enter(mul, policies.Call{})
 			done <- err
 		}()
 		synctest.Wait()
@@ -168,11 +169,11 @@ func TestEveryConcurrencyRuleMustAgree(t *testing.T) {
 		rules = append(rules, newRuleOn(name, "Arith", concurrency(5, 0, 0)))
 	}
 	c := newChain(t, rules...)
-	ticket, err := c.enter(mul, Call{})
+	ticket, err := c.enter(mul, policies.Call{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if e := refusal(t, c.call(mul, Call{}, nil)); e.Rule != "host@r1" {
+	if e := refusal(t, c.call(mul, policies.Call{}, nil)); e.Rule != "host@r1" {
 		t.Error(e)
 	}
 	// What the narrower rules gave to the refused call is free again.

@@ -1,4 +1,4 @@
-package policies
+package policies_test
 
 import (
 	"fmt"
@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/wire/code"
 	"github.com/easymicro/easymicro/wire/wildcard"
 )
@@ -30,25 +31,25 @@ func TestWhatIsExceptedIsLeftToTheOtherRules(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		except  []config.Exception
-		refused []Call
-		free    []Call
+		refused []policies.Call
+		free    []policies.Call
 	}{
-		{"callers", []config.Exception{ops}, []Call{from("web"), from("oops"), {}}, []Call{from("ops"), from("test-7")}},
-		{"peers", []config.Exception{office}, []Call{at("192.0.2.1"), {}}, []Call{at("10.1.2.3")}},
+		{"callers", []config.Exception{ops}, []policies.Call{from("web"), from("oops"), {}}, []policies.Call{from("ops"), from("test-7")}},
+		{"peers", []config.Exception{office}, []policies.Call{at("192.0.2.1"), {}}, []policies.Call{at("10.1.2.3")}},
 		{
 			"all fields of one",
 			[]config.Exception{opsHome},
-			[]Call{from("ops"), at("10.0.0.1")},
-			[]Call{{Caller: "ops", Peer: at("10.0.0.1").Peer}},
+			[]policies.Call{from("ops"), at("10.0.0.1")},
+			[]policies.Call{{Caller: "ops", Peer: at("10.0.0.1").Peer}},
 		},
-		{"each of several", []config.Exception{ops, office}, []Call{from("web")}, []Call{from("ops"), at("10.0.0.1")}},
-		{"a method whole", []config.Exception{{Method: config.Patterns{"Mul"}}}, nil, []Call{{}, from("ops")}},
-		{"another method", []config.Exception{{Method: config.Patterns{"Div"}, Caller: config.Patterns{"ops"}}}, []Call{{}, from("ops")}, nil},
+		{"each of several", []config.Exception{ops, office}, []policies.Call{from("web")}, []policies.Call{from("ops"), at("10.0.0.1")}},
+		{"a method whole", []config.Exception{{Method: config.Patterns{"Mul"}}}, nil, []policies.Call{{}, from("ops")}},
+		{"another method", []config.Exception{{Method: config.Patterns{"Div"}, Caller: config.Patterns{"ops"}}}, []policies.Call{{}, from("ops")}, nil},
 		{
 			"callers of a service",
 			[]config.Exception{{Service: config.Patterns{"Ar*"}, Caller: config.Patterns{"ops"}}},
-			[]Call{{}},
-			[]Call{from("ops")},
+			[]policies.Call{{}},
+			[]policies.Call{from("ops")},
 		},
 	} {
 		for _, named := range []func(*config.Rule){caller(), caller("*"), caller("ops", "web", "oops", "test-7", "anonymous")} {
@@ -108,7 +109,7 @@ func TestClientSideRulesHaveExceptions(t *testing.T) {
 			{Upstream: config.Patterns{"billing"}}, {Method: config.Patterns{"Get*"}, Caller: config.Patterns{"ops"}},
 		}}, Timeout: new(config.Duration(time.Second))},
 	}
-	s, err := compile(rules, nil, nil, Options{Upstreams: []string{"billing", "orders"}})
+	s, err := compile(rules, nil, nil, policies.Options{Upstreams: []string{"billing", "orders"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,7 +179,7 @@ func TestRulesThatExceptTakesApartDoNotTie(t *testing.T) {
 			a.Match.Method, b.Match.Method = config.Patterns{"Get"}, config.Patterns{"Get"}
 		}
 		for _, pair := range [][]config.Rule{{a, b}, {b, a}} {
-			if got := ValidateTies(pair); len(got) > 0 != test.ties {
+			if got := policies.ValidateTies(pair); len(got) > 0 != test.ties {
 				t.Errorf("%+v and %+v: %v", pair[0].Match, pair[1].Match, got)
 			}
 		}
@@ -213,7 +214,7 @@ func drawnMatch(t *rapid.T, service string) config.Match {
 // naiveMatch is what Match promises, word by word.
 func naiveMatch(m *config.Match, method, caller string, peer netip.Addr) bool {
 	fits := func(methods, callers, peers config.Patterns) bool {
-		in := func(p string) bool { n, _ := parseNetwork(p); return n.Contains(peer) }
+		in := func(p string) bool { n, _ := policies.ParseNetwork(p); return n.Contains(peer) }
 		return (len(methods) == 0 || wildcard.MatchAny(methods, method)) && (len(callers) == 0 || wildcard.MatchAny(callers, caller)) &&
 			(len(peers) == 0 || slices.ContainsFunc(peers, in))
 	}
@@ -224,9 +225,9 @@ func naiveMatch(m *config.Match, method, caller string, peer netip.Addr) bool {
 
 func TestRulesMatchWhatTheirWordsSay(t *testing.T) {
 	nobody := access(nil, []config.AccessEntry{{Caller: config.Patterns{"*"}}})
-	all := make([]Target, len(universeNames))
+	all := make([]policies.Target, len(universeNames))
 	for i, name := range universeNames {
-		all[i] = Target{Service: "S", Method: name}
+		all[i] = policies.Target{Service: "S", Method: name}
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		rules := make([]config.Rule, rapid.IntRange(1, 3).Draw(t, "rules"))
@@ -234,7 +235,7 @@ func TestRulesMatchWhatTheirWordsSay(t *testing.T) {
 			rules[i] = config.Rule{Name: fmt.Sprint("r", i), Match: drawnMatch(t, "S")}
 			nobody(&rules[i])
 		}
-		s, err := compile(rules, all, nil, Options{})
+		s, err := compile(rules, all, nil, policies.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -242,8 +243,8 @@ func TestRulesMatchWhatTheirWordsSay(t *testing.T) {
 			for _, caller := range universeNames {
 				for _, peer := range universePeers {
 					want := slices.ContainsFunc(rules, func(r config.Rule) bool { return naiveMatch(&r.Match, target.Method, caller, peer) })
-					var ticket Ticket
-					if err := s.Guard(target).Enter(t.Context(), &Call{Caller: caller, Peer: peer}, &ticket); (err != nil) != want {
+					var ticket policies.Ticket
+					if err := s.Guard(target).Enter(t.Context(), &policies.Call{Caller: caller, Peer: peer}, &ticket); (err != nil) != want {
 						t.Fatalf("%v of %s from %v: %v", target, caller, peer, err)
 					}
 					applied := false
@@ -264,16 +265,13 @@ func TestTiesAreTheRulesThatShareACall(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a := config.Rule{Name: "a", Match: drawnMatch(t, "S"), Timeout: new(config.Duration(time.Second))}
 		b := config.Rule{Name: "b", Match: drawnMatch(t, "S"), Timeout: new(config.Duration(time.Second))}
-		tied := len(ValidateTies([]config.Rule{a, b})) > 0
-		specA, _ := newSpec(&a, 1, "")
-		specB, _ := newSpec(&b, 1, "")
+		tied := len(policies.ValidateTies([]config.Rule{a, b})) > 0
 		shared := false // a call that both match equally narrowly
 		for _, method := range universeNames {
 			for _, caller := range universeNames {
 				for _, peer := range universePeers {
 					if naiveMatch(&a.Match, method, caller, peer) && naiveMatch(&b.Match, method, caller, peer) {
-						x, y := narrowed(&rule{spec: *specA}, method, caller, peer), narrowed(&rule{spec: *specB}, method, caller, peer)
-						shared = shared || compareRanks(x, y) == 0
+						shared = shared || policies.EqualRanks(&a, &b, policies.Target{Service: "S", Method: method}, &policies.Call{Caller: caller, Peer: peer})
 					}
 				}
 			}
@@ -286,12 +284,4 @@ func TestTiesAreTheRulesThatShareACall(t *testing.T) {
 			t.Errorf("%+v and %+v tie and share no call", a.Match, b.Match)
 		}
 	})
-}
-
-func narrowed(r *rule, method, caller string, peer netip.Addr) rank {
-	t := Target{Service: "S", Method: method}
-	at, _ := r.names(t, "")
-	m := candidate{r, at}
-	narrow(&m, &subject{target: t}, &Call{Caller: caller, Peer: peer}, time.Time{})
-	return m.rank
 }

@@ -1,4 +1,4 @@
-package policies
+package policies_test
 
 import (
 	"encoding/json"
@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/wire/code"
 )
 
@@ -79,7 +80,7 @@ func TestExplainDistinguishesEqualInShadowFromLessSpecific(t *testing.T) {
 func TestExplanationsAreSnakeCaseWithoutNulls(t *testing.T) {
 	c := newChain(t, newRuleOn("r", "Arith", rate(1, 1), enforceShare(0.5), expires(time.Now().Add(time.Hour))))
 	for _, v := range []any{
-		c.now.Explain(mul, "", netip.Addr{}), (*Snapshot)(nil).Explain(mul, "", netip.Addr{}), c.now.Rules(), (*Snapshot)(nil).Rules(),
+		c.now.Explain(mul, "", netip.Addr{}), (*policies.Snapshot)(nil).Explain(mul, "", netip.Addr{}), c.now.Rules(), (*policies.Snapshot)(nil).Rules(),
 	} {
 		b, err := json.Marshal(v)
 		if err != nil {
@@ -140,11 +141,11 @@ func TestRulesWithoutATargetAreNamedWithASuggestion(t *testing.T) {
 
 func TestManyRulesCompileInTime(t *testing.T) {
 	rules, targets := tenThousand()
-	var last *Snapshot
+	var last *policies.Snapshot
 	best := time.Hour
 	for range 5 { // the machine may be busy with others
 		start := time.Now()
-		s, err := compile(rules, targets, last, Options{})
+		s, err := compile(rules, targets, last, policies.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -165,12 +166,12 @@ func TestLongListsOfCallersCompileInTime(t *testing.T) {
 		newRuleOn("limit", "*", caller(names...), rate(1, 1)),
 		newRuleOn("access", "*", access([]config.AccessEntry{{Caller: names}}, nil)),
 	}
-	var s *Snapshot
+	var s *policies.Snapshot
 	best := time.Hour
 	for tries := 0; best > 10*time.Second && tries < 5; tries++ { // the machine may be busy with others
 		start := time.Now()
 		var err error
-		if s, err = compile(rules, targets, nil, Options{}); err != nil {
+		if s, err = compile(rules, targets, nil, policies.Options{}); err != nil {
 			t.Fatal(err)
 		}
 		best = min(best, time.Since(start))
@@ -192,18 +193,18 @@ func TestLongListsOfCallersCompileInTime(t *testing.T) {
 
 func TestTheRulesThatMatchOneMethodAreBounded(t *testing.T) {
 	var rules []config.Rule
-	for i := range maxPerCall {
+	for i := range policies.MaxPerCall {
 		rules = append(rules, newRuleOn(fmt.Sprint("rule-", i), "Arith", caller("c*"), rate(1, 1)))
 	}
 	rules = append(rules, newRuleOn("other", "Orders", rate(1, 1)), newRuleOn("off", "Arith", rate(1, 1), mode(config.Off)))
-	if _, err := compile(rules, targets, nil, Options{}); err != nil {
+	if _, err := compile(rules, targets, nil, policies.Options{}); err != nil {
 		t.Fatal(err)
 	}
 	for want, one := range map[string]config.Rule{
 		"101 rules apply to calls to Arith/Mul: at most 100 may": newRuleOn("wide", "*", method("M*"), rate(1, 1)),
 		"101 rules apply to calls of c to Arith/Mul":             newRuleOn("one", "Arith", method("Mul"), caller("c"), rate(1, 1)),
 	} {
-		_, err := compile(append(rules, one), targets, nil, Options{})
+		_, err := compile(append(rules, one), targets, nil, policies.Options{})
 		var problems config.Problems
 		if !errors.As(err, &problems) || len(problems) != 1 || !strings.Contains(problems[0].Message, want) ||
 			!strings.Contains(problems[0].Path, one.Name) {
@@ -240,11 +241,11 @@ func TestBadRulesAreErrorsThatNameThem(t *testing.T) {
 		"failOn":  newRuleOn("r", "*", circuit(config.CircuitBreaker{FailOn: []string{"NO_SUCH"}})),
 		"retryOn": toBilling("r", retry(config.Retry{RetryOn: []string{"NO_SUCH"}})),
 	} {
-		if _, err := Compile([]config.Rule{bad}, targets, nil, Options{}); err == nil || !strings.Contains(err.Error(), "rules[r]") {
+		if _, err := policies.Compile([]config.Rule{bad}, targets, nil, policies.Options{}); err == nil || !strings.Contains(err.Error(), "rules[r]") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := Compile([]config.Rule{newRuleOn("r", "*"), newRuleOn("r", "*")}, targets, nil, Options{}); err == nil {
+	if _, err := policies.Compile([]config.Rule{newRuleOn("r", "*"), newRuleOn("r", "*")}, targets, nil, policies.Options{}); err == nil {
 		t.Error("a name twice")
 	}
 }

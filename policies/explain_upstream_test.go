@@ -1,4 +1,4 @@
-package policies
+package policies_test
 
 import (
 	"strconv"
@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/policies"
 )
 
 func TestExplainUpstreamHasTheOrderOfAClientAndLiveState(t *testing.T) {
@@ -51,7 +52,7 @@ func TestExplainUpstreamHasTheOrderOfAClientAndLiveState(t *testing.T) {
 				t.Errorf("got  %s\nwant %s", got[i], want[i])
 			}
 		}
-		if x := (*Snapshot)(nil).ExplainUpstream("a", "b", "c", ""); len(x.Kinds) != 0 || x.Caller != Anonymous {
+		if x := (*policies.Snapshot)(nil).ExplainUpstream("a", "b", "c", ""); len(x.Kinds) != 0 || x.Caller != policies.Anonymous {
 			t.Errorf("%+v", x)
 		}
 	})
@@ -69,7 +70,7 @@ func TestExplainLeavesNoTrace(t *testing.T) {
 	if len(x.Kinds) != 4 || x.Kinds[2].Applies[0].State != "not called yet" {
 		t.Errorf("%+v", x)
 	}
-	_ = s.State("calls", config.KindCircuitBreaker, Target{Service: "Billing", Method: "Never"}, "")
+	_ = s.State("calls", config.KindCircuitBreaker, policies.Target{Service: "Billing", Method: "Never"}, "")
 	s.Decisions(func(rule string, kind config.Kind, method, _ string, _ uint64) {
 		t.Errorf("%s %s %s", rule, kind, method)
 	})
@@ -108,7 +109,7 @@ func TestRulesForUnknownUpstreamsAreReported(t *testing.T) {
 		"any name": {nil, ""},
 		"known":    {[]string{"billing", "orders"}, "no upstream of this host matches biling: rule misspelt does nothing here (did you mean billing?)"},
 	} {
-		s, err := Compile(rules, targets, nil, Options{Upstreams: test.upstreams})
+		s, err := policies.Compile(rules, targets, nil, policies.Options{Upstreams: test.upstreams})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -121,11 +122,11 @@ func TestRulesForUnknownUpstreamsAreReported(t *testing.T) {
 
 func TestAtMostAHundredRulesMatchTheCallsOfAnUpstream(t *testing.T) {
 	var rules []config.Rule
-	for i := range maxPerCall + 1 {
+	for i := range policies.MaxPerCall + 1 {
 		rules = append(rules, toBilling("r"+strconv.Itoa(i), caller("c"+strconv.Itoa(i)+"-*"), rate(1, 1)))
 	}
-	for n, want := range map[int]bool{maxPerCall: false, maxPerCall + 1: true} {
-		_, err := compile(rules[:n], nil, nil, Options{Upstreams: []string{"billing", "orders"}})
+	for n, want := range map[int]bool{policies.MaxPerCall: false, policies.MaxPerCall + 1: true} {
+		_, err := compile(rules[:n], nil, nil, policies.Options{Upstreams: []string{"billing", "orders"}})
 		if (err != nil) != want || want && !strings.Contains(err.Error(), "101 rules apply to calls to upstream billing: at most 100 may") {
 			t.Errorf("%d rules: %v", n, err)
 		}
@@ -150,7 +151,7 @@ func TestTiesOfClientSideRules(t *testing.T) {
 		{"in and out", toBilling("a", to("*"), service("Arith"), timeout(1)), newRuleOn("b", "Arith", timeout(1)), false},
 		{"shadow", toBilling("a", again, mode(config.Shadow)), toBilling("b", again), false},
 	} {
-		if found := len(ValidateTies([]config.Rule{test.a, test.b})) > 0; found != test.want {
+		if found := len(policies.ValidateTies([]config.Rule{test.a, test.b})) > 0; found != test.want {
 			t.Errorf("%s: tie: %v, want %v", test.name, found, test.want)
 		}
 	}

@@ -1,4 +1,4 @@
-package policies
+package policies_test
 
 import (
 	"context"
@@ -9,16 +9,17 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/wire/client"
 	"github.com/easymicro/easymicro/wire/code"
 )
 
 func TestACallWithoutARuleIsOneAttempt(t *testing.T) {
-	for name, guard := range map[string]*ClientRules{
-		"no set": nil, "no rule": must(ClientGuard(nil)),
-		"a rule for others":  must(ClientGuard([]config.Rule{toBilling("r", to("orders"), timeout(time.Second))})),
-		"a rule that is off": must(ClientGuard([]config.Rule{toBilling("r", timeout(time.Second), mode(config.Off))})),
-		"an expired rule":    must(ClientGuard([]config.Rule{toBilling("r", timeout(time.Second), expires(time.Now().Add(-time.Hour)))})),
+	for name, guard := range map[string]*policies.ClientRules{
+		"no set": nil, "no rule": must(policies.ClientGuard(nil)),
+		"a rule for others":  must(policies.ClientGuard([]config.Rule{toBilling("r", to("orders"), timeout(time.Second))})),
+		"a rule that is off": must(policies.ClientGuard([]config.Rule{toBilling("r", timeout(time.Second), mode(config.Off))})),
+		"an expired rule":    must(policies.ClientGuard([]config.Rule{toBilling("r", timeout(time.Second), expires(time.Now().Add(-time.Hour)))})),
 	} {
 		want := context.WithValue(t.Context(), new(int), "mine")
 		sent := 0
@@ -34,7 +35,7 @@ func TestACallWithoutARuleIsOneAttempt(t *testing.T) {
 	}
 }
 
-func must(u *ClientRules, err error) *ClientRules {
+func must(u *policies.ClientRules, err error) *policies.ClientRules {
 	if err != nil {
 		panic(err)
 	}
@@ -44,7 +45,7 @@ func must(u *ClientRules, err error) *ClientRules {
 func TestRulesForCallsThatComeInAndThatGoOutAreKeptApart(t *testing.T) {
 	everything := newRuleOn("in", "*", rate(1, 1))
 	out := toBilling("out", to("*"), rate(1, 1))
-	s, err := compile([]config.Rule{everything, out}, []Target{mul, {Service: "Billing", Method: "Get"}}, nil, Options{})
+	s, err := compile([]config.Rule{everything, out}, []policies.Target{mul, {Service: "Billing", Method: "Get"}}, nil, policies.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,8 +55,8 @@ func TestRulesForCallsThatComeInAndThatGoOutAreKeptApart(t *testing.T) {
 		if wantRule := []string{"", "out@r0"}[i]; ruleOf(err) != wantRule {
 			t.Errorf("outgoing call %d: %v", i, err)
 		}
-		ticket := new(Ticket)
-		err = s.Guard(Target{Service: "Billing", Method: "Get"}).Enter(t.Context(), &Call{}, ticket)
+		ticket := new(policies.Ticket)
+		err = s.Guard(policies.Target{Service: "Billing", Method: "Get"}).Enter(t.Context(), &policies.Call{}, ticket)
 		if wantRule := []string{"", "in@r0"}[i]; ruleOf(err) != wantRule {
 			t.Errorf("incoming call %d: %v", i, err)
 		}

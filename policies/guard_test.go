@@ -1,4 +1,4 @@
-package policies
+package policies_test
 
 import (
 	"errors"
@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/wire/code"
 )
 
@@ -18,7 +19,7 @@ func TestAccess(t *testing.T) {
 	for _, test := range []struct {
 		name        string
 		allow, deny []config.AccessEntry
-		target      Target
+		target      policies.Target
 		caller      string
 		passes      bool
 	}{
@@ -87,7 +88,7 @@ func TestKindsAreAskedInOrder(t *testing.T) {
 		c.edit(only("breaker")...)
 		c.calls(1, errDown)
 		c.edit(only("places")...)
-		if _, err := c.enter(mul, Call{}); err != nil {
+		if _, err := c.enter(mul, policies.Call{}); err != nil {
 			t.Fatal(err)
 		}
 		for i, reason := range []string{
@@ -98,7 +99,7 @@ func TestKindsAreAskedInOrder(t *testing.T) {
 				on = append(on, r.Name)
 			}
 			c.edit(only(on...)...)
-			if got := reasonOf(c.call(mul, Call{}, nil)); got != reason {
+			if got := reasonOf(c.call(mul, policies.Call{}, nil)); got != reason {
 				t.Errorf("with %v on: refused as %q, want %q", on, got, reason)
 			}
 		}
@@ -123,7 +124,7 @@ func TestTimeoutCountsFromArrivalAndIsNeverLongerThanTheCallers(t *testing.T) {
 			rules = append(rules, newRuleOn("r", "Arith", timeout(test.rule)))
 		}
 		c := newChain(t, rules...)
-		ticket, err := c.enter(mul, Call{Arrived: now, Deadline: test.callers})
+		ticket, err := c.enter(mul, policies.Call{Arrived: now, Deadline: test.callers})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -136,11 +137,11 @@ func TestTimeoutCountsFromArrivalAndIsNeverLongerThanTheCallers(t *testing.T) {
 
 func TestAnswerAtTheDeadlineSaysWhoseItWas(t *testing.T) {
 	c := newChain(t, newRuleOn("r", "Arith", timeout(800*time.Millisecond)))
-	ticket, _ := c.enter(mul, Call{})
+	ticket, _ := c.enter(mul, policies.Call{})
 	if e := ticket.Late(); e.Message != "DEADLINE_EXCEEDED: timed out after 800ms by r@r1 on orders-7" || e.Reason != code.ReasonTimeout {
 		t.Error(e)
 	}
-	ticket, _ = c.enter(mul, Call{Deadline: time.Now().Add(500 * time.Millisecond)})
+	ticket, _ = c.enter(mul, policies.Call{Deadline: time.Now().Add(500 * time.Millisecond)})
 	if e := ticket.Late(); e.Message != "DEADLINE_EXCEEDED: deadline of the caller passed on orders-7" || e.Rule != "" {
 		t.Error(e)
 	}
@@ -151,25 +152,25 @@ func TestAnswerAtTheDeadlineSaysWhoseItWas(t *testing.T) {
 
 func TestCallThatComesTooLateIsNotRun(t *testing.T) {
 	c := newChain(t, newRuleOn("r", "Arith", timeout(time.Second), concurrency(1, 0, 0)))
-	for _, late := range []Call{{Arrived: time.Now().Add(-2 * time.Second)}, {Deadline: time.Now().Add(-time.Second)}} {
+	for _, late := range []policies.Call{{Arrived: time.Now().Add(-2 * time.Second)}, {Deadline: time.Now().Add(-time.Second)}} {
 		if got := reasonOf(c.call(mul, late, nil)); got != code.ReasonTimeout {
 			t.Errorf("%+v: %q", late, got)
 		}
 	}
-	if d := c.decisions("r", config.KindConcurrency); d != (Decisions{}) {
+	if d := c.decisions("r", config.KindConcurrency); d != (policies.Decisions{}) {
 		t.Errorf("%+v", d)
 	}
 }
 
 func TestLateCallKeepsItsPlaceUntilTheHandlerReturns(t *testing.T) {
 	c := newChain(t, newRuleOn("r", "Arith", timeout(time.Hour), concurrency(1, 0, 0)))
-	ticket, _ := c.enter(mul, Call{})
+	ticket, _ := c.enter(mul, policies.Call{})
 	_ = ticket.Late()
-	if c.call(mul, Call{}, nil) == nil {
+	if c.call(mul, policies.Call{}, nil) == nil {
 		t.Error("the place is free while the handler still runs")
 	}
 	ticket.Done(nil)
-	if err := c.call(mul, Call{}, nil); err != nil {
+	if err := c.call(mul, policies.Call{}, nil); err != nil {
 		t.Error(err)
 	}
 }
@@ -194,7 +195,7 @@ func TestGuardsMayBeShared(t *testing.T) {
 					go func() { _ = ticket.Late() }()
 				}
 				ticket.Done([]error{nil, nil, errDown}[j%3])
-				_ = c.now.Explain(mul, "", Call{}.Peer)
+				_ = c.now.Explain(mul, "", policies.Call{}.Peer)
 			}
 		})
 	}

@@ -1,4 +1,4 @@
-package policies
+package policies_test
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/policies/limit"
 	"github.com/easymicro/easymicro/wire/code"
 )
@@ -43,7 +44,7 @@ func TestASlowCallIsSentTwiceToDifferentEndpoints(t *testing.T) {
 		if went := b.went(); went != "[a:1 b:1]" {
 			t.Errorf("went to %s", went)
 		}
-		if d := b.decisions("calls", config.KindHedge); d != (Decisions{Allow: 1}) {
+		if d := b.decisions("calls", config.KindHedge); d != (policies.Decisions{Allow: 1}) {
 			t.Errorf("%+v", d)
 		}
 	})
@@ -261,7 +262,7 @@ func TestAHedgeInShadowDoesNotCountTheWaitForAToken(t *testing.T) {
 			if d := b.decisions("limit", config.KindRateLimit); d.Wait != 1 {
 				t.Fatalf("%+v", d)
 			}
-			if d := b.decisions("calls", config.KindHedge); d != (Decisions{ShadowReject: test.want}) {
+			if d := b.decisions("calls", config.KindHedge); d != (policies.Decisions{ShadowReject: test.want}) {
 				t.Errorf("%s: %+v", test.name, d)
 			}
 		})

@@ -1,4 +1,4 @@
-package policies
+package policies_test
 
 import (
 	"fmt"
@@ -9,32 +9,33 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/wire/code"
 )
 
 func TestEachKeyHasItsOwnBucket(t *testing.T) {
-	user := func(name string) Call { return Call{Metadata: pairs{"user": name}} }
+	user := func(name string) policies.Call { return policies.Call{Metadata: pairs{"user": name}} }
 	long := strings.Repeat("x", 500)
 	for _, test := range []struct {
 		key  string
-		a, b Call
+		a, b policies.Call
 	}{
 		{"caller", from("web-1"), from("web-2")},
-		{"caller", from("web-1"), Call{}},
+		{"caller", from("web-1"), policies.Call{}},
 		{"peer", at("10.0.0.1"), at("10.0.0.2")},
 		{"peer", at("10.0.0.1"), at("2001:db8::1")},
 		{"peer", at("2001:db8:0:1::1"), at("2001:db8:0:2::1")},
-		{"peer", at("10.0.0.1"), Call{}},
+		{"peer", at("10.0.0.1"), policies.Call{}},
 		{"peer/128", at("2001:db8::1"), at("2001:db8::2")},
 		{"peer/56", at("10.0.0.1"), at("10.0.0.2")},
 		{"metadata.user", user("ann"), user("bob")},
-		{"metadata.user", user("ann"), Call{}},
+		{"metadata.user", user("ann"), policies.Call{}},
 		{"metadata.user", user(long), user(long + "x")},
-		{"caller metadata.user", Call{Caller: "a", Metadata: pairs{"user": "bc"}}, Call{Caller: "ab", Metadata: pairs{"user": "c"}}},
-		{"caller peer", Call{Caller: "a", Peer: at("10.0.0.1").Peer}, Call{Caller: "a", Peer: at("10.0.0.2").Peer}},
+		{"caller metadata.user", policies.Call{Caller: "a", Metadata: pairs{"user": "bc"}}, policies.Call{Caller: "ab", Metadata: pairs{"user": "c"}}},
+		{"caller peer", policies.Call{Caller: "a", Peer: at("10.0.0.1").Peer}, policies.Call{Caller: "a", Peer: at("10.0.0.2").Peer}},
 	} {
 		c := newChain(t, newRuleOn("r", "Arith", keyedRate(test.key, 0, 1, 1)))
-		for _, call := range []Call{test.a, test.b} {
+		for _, call := range []policies.Call{test.a, test.b} {
 			if err := c.call(mul, call, nil); err != nil {
 				t.Errorf("%s: the first call of %+v: %v", test.key, call, err)
 			}
@@ -48,13 +49,13 @@ func TestEachKeyHasItsOwnBucket(t *testing.T) {
 func TestCallsWithTheSameKeyShareABucket(t *testing.T) {
 	for _, test := range []struct {
 		key  string
-		a, b Call
+		a, b policies.Call
 	}{
 		{"peer", at("10.0.0.1"), at("::ffff:10.0.0.1")},
 		{"peer", at("2001:db8::1"), at("2001:db8::2")},
 		{"peer", at("fe80::1%eth0"), at("fe80::1%eth1")},
 		{"peer/56", at("2001:db8:0:1::1"), at("2001:db8:0:2::1")},
-		{"metadata.user", Call{}, Call{Metadata: pairs{"other": "x"}}},
+		{"metadata.user", policies.Call{}, policies.Call{Metadata: pairs{"other": "x"}}},
 		{"caller metadata.user", from("a"), from("b")},
 	} {
 		c := newChain(t, newRuleOn("r", "Arith", keyedRate(test.key, 0, 1, 1)))
@@ -70,7 +71,7 @@ func TestCallsWithTheSameKeyShareABucket(t *testing.T) {
 func TestAKeyOfCallerAndMethodIsOneLimitForEachPair(t *testing.T) {
 	c := newChain(t, newRuleOn("r", "Arith", keyedRate("caller method", 0, 1, 1)))
 	for _, who := range []string{"a", "b"} {
-		for _, method := range []Target{mul, div} {
+		for _, method := range []policies.Target{mul, div} {
 			if err := c.call(method, from(who), nil); err != nil {
 				t.Errorf("the first call of %s to %s: %v", who, method, err)
 			}
@@ -85,7 +86,7 @@ func TestAKeyOfCallerAndMethodIsOneLimitForEachPair(t *testing.T) {
 }
 
 func TestCallsWithoutTheKeyAreSharedOrRefusedAndCountedApart(t *testing.T) {
-	named := Call{Metadata: pairs{"user": "ann"}}
+	named := policies.Call{Metadata: pairs{"user": "ann"}}
 	for name, refuses := range map[string]bool{"share": false, "refuse": true} {
 		t.Run(name, func(t *testing.T) {
 			set := []func(*config.Rule){keyedRate("caller metadata.user", 0, 1, 1)}
@@ -93,7 +94,7 @@ func TestCallsWithoutTheKeyAreSharedOrRefusedAndCountedApart(t *testing.T) {
 				set = append(set, refusesKeyless)
 			}
 			c := newChain(t, newRuleOn("r", "Arith", set...))
-			first := c.call(mul, Call{}, nil)
+			first := c.call(mul, policies.Call{}, nil)
 			if !refuses {
 				if first != nil {
 					t.Error("the calls without the key have no bucket:", first)
@@ -125,7 +126,7 @@ func TestCallsWithoutTheKeyAreSharedOrRefusedAndCountedApart(t *testing.T) {
 
 func TestAMissingKeyInShadowRefusesNoCall(t *testing.T) {
 	c := newChain(t, newRuleOn("r", "Arith", keyedRate("metadata.user", 0, 1, 1), refusesKeyless, mode(config.Shadow)))
-	if err := c.call(mul, Call{}, nil); err != nil {
+	if err := c.call(mul, policies.Call{}, nil); err != nil {
 		t.Error(err)
 	}
 	if d := c.decisions("r", config.KindRateLimit); d.ShadowReject != 1 {
@@ -139,7 +140,7 @@ func TestABucketIsForgottenOnlyWhenItIsFullAgain(t *testing.T) {
 		rule := newRuleOn("r", "Arith", keyedRate("metadata.user", 3, 1, 1))
 		rule.RateLimit.Per = config.Duration(time.Hour)
 		c := newChain(t, rule)
-		call := func(user string) bool { return c.call(mul, Call{Metadata: pairs{"user": user}}, nil) == nil }
+		call := func(user string) bool { return c.call(mul, policies.Call{Metadata: pairs{"user": user}}, nil) == nil }
 		allowed := ""
 		for range 2 {
 			for _, user := range []string{"a", "b", "c", "d"} {
@@ -160,7 +161,7 @@ func TestABucketIsForgottenOnlyWhenItIsFullAgain(t *testing.T) {
 			}
 		}
 		told := c.transitions()
-		if len(told) != 1 || told[0].To != LimiterOverflow || told[0].Rule != "r" {
+		if len(told) != 1 || told[0].To != policies.LimiterOverflow || told[0].Rule != "r" {
 			t.Errorf("told %+v, want once that keys share a bucket", told)
 		}
 		time.Sleep(time.Hour)
@@ -179,13 +180,13 @@ func TestAVictimIsNotRefilledByOthersNorTheyByRotating(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const maxKeys, burst, perSecond = 100, 3, 2
 		c := newChain(t, newRuleOn("r", "Arith", keyedRate("metadata.user", maxKeys, perSecond, burst)))
-		victim := Call{Metadata: pairs{"user": "victim"}}
+		victim := policies.Call{Metadata: pairs{"user": "victim"}}
 		start, admitted, ofVictim := time.Now(), 0, 0
 		for i := range 10_000 {
 			if i%50 == 0 && c.call(mul, victim, nil) == nil {
 				ofVictim++
 			}
-			if c.call(mul, Call{Metadata: pairs{"user": fmt.Sprint(i)}}, nil) == nil {
+			if c.call(mul, policies.Call{Metadata: pairs{"user": fmt.Sprint(i)}}, nil) == nil {
 				admitted++
 			}
 			time.Sleep(time.Millisecond)
@@ -255,8 +256,8 @@ func TestFewerKeysAreForgottenAsTheyFill(t *testing.T) {
 func TestKeysCostNoAllocationWhenTheyAreKnown(t *testing.T) {
 	for _, key := range []string{"caller", "peer", "metadata.user", "caller method", "peer metadata.user"} {
 		c := newChain(t, newRuleOn("r", "Arith", keyedRate(key, 0, 1e6, 1e6)))
-		call := Call{Caller: "web-1", Peer: netip.MustParseAddr("2001:db8::1"), Metadata: pairs{"user": "ann"}, Arrived: time.Now()}
-		g, ctx, ticket := c.now.Guard(mul), t.Context(), new(Ticket)
+		call := policies.Call{Caller: "web-1", Peer: netip.MustParseAddr("2001:db8::1"), Metadata: pairs{"user": "ann"}, Arrived: time.Now()}
+		g, ctx, ticket := c.now.Guard(mul), t.Context(), new(policies.Ticket)
 		if n := testing.AllocsPerRun(100, func() {
 			if err := g.Enter(ctx, &call, ticket); err != nil {
 				t.Error(err)
@@ -271,8 +272,8 @@ func TestKeysCostNoAllocationWhenTheyAreKnown(t *testing.T) {
 func TestARefusedCallWithoutTheKeyTakesNoKey(t *testing.T) {
 	c := newChain(t, newRuleOn("r", "Arith", keyedRate("metadata.user", 1, 0.001, 1), refusesKeyless))
 	for range 2 {
-		_ = c.call(mul, Call{}, nil)
-		_ = c.call(mul, Call{Metadata: pairs{"user": "ann"}}, nil)
+		_ = c.call(mul, policies.Call{}, nil)
+		_ = c.call(mul, policies.Call{Metadata: pairs{"user": "ann"}}, nil)
 	}
 	for s := range c.now.Limiters() {
 		if s.Keys != 1 || s.Overflow != 0 || s.MissingKey != 2 {
@@ -286,9 +287,9 @@ func TestMetadataThatPanicsHoldsNoLock(t *testing.T) {
 	c := newChain(t, newRuleOn("all", "*", rate(1000, 1000)), newRuleOn("r", "Arith", keyedRate("metadata.user", 0, 1000, 1000)))
 	func() {
 		defer func() { _ = recover() }()
-		_ = c.call(mul, Call{Metadata: panicking{}}, nil)
+		_ = c.call(mul, policies.Call{Metadata: panicking{}}, nil)
 	}()
-	if err := c.call(mul, Call{Metadata: pairs{"user": "ann"}}, nil); err != nil {
+	if err := c.call(mul, policies.Call{Metadata: pairs{"user": "ann"}}, nil); err != nil {
 		t.Error(err)
 	}
 }

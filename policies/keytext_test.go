@@ -1,10 +1,12 @@
-package policies
+package policies_test
 
 import (
 	"net/netip"
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/easymicro/easymicro/policies"
 )
 
 type metadata map[string]string
@@ -12,7 +14,7 @@ type metadata map[string]string
 func (m metadata) Get(key string) string { return m[key] }
 
 func TestKeysAreShownByTheirParts(t *testing.T) {
-	c := Call{Caller: "web", Peer: netip.MustParseAddr("10.0.0.7"), Metadata: metadata{
+	c := policies.Call{Caller: "web", Peer: netip.MustParseAddr("10.0.0.7"), Metadata: metadata{
 		"tenant": "acme", "odd": "a, metadata.x=b", "line": "a\nb\x1b[2J", "turn": "a\u202eb", "blank": " ",
 	}}
 	for _, tc := range []struct {
@@ -31,20 +33,20 @@ func TestKeysAreShownByTheirParts(t *testing.T) {
 		{"metadata.turn", `metadata.turn="a\u202eb"`},
 		{"metadata.blank", `metadata.blank=" "`},
 	} {
-		if got := keyText(strings.Fields(tc.parts), mul, &c); got != tc.want {
+		if got := policies.KeyText(strings.Fields(tc.parts), mul, &c); got != tc.want {
 			t.Errorf("%s: %s, want %s", tc.parts, got, tc.want)
 		}
 	}
 }
 
 func TestAPeerOfIPv6IsShownAsItsNetwork(t *testing.T) {
-	c := Call{Peer: netip.MustParseAddr("2001:db8:1:2ff:3::4")}
+	c := policies.Call{Peer: netip.MustParseAddr("2001:db8:1:2ff:3::4")}
 	for part, want := range map[string]string{"peer": "2001:db8:1:2ff::/64", "peer/64": "2001:db8:1:2ff::/64", "peer/56": "2001:db8:1:200::/56", "peer/128": "2001:db8:1:2ff:3::4"} {
-		if got := keyText([]string{part}, mul, &c); got != part+"="+want {
+		if got := policies.KeyText([]string{part}, mul, &c); got != part+"="+want {
 			t.Errorf("%s, want %s", got, want)
 		}
 	}
-	if got := keyText([]string{"peer"}, mul, &Call{}); got != "peer=(none)" {
+	if got := policies.KeyText([]string{"peer"}, mul, &policies.Call{}); got != "peer=(none)" {
 		t.Error(got)
 	}
 }
@@ -59,7 +61,9 @@ func TestKeysThatDifferAreShownAsTwo(t *testing.T) {
 		{"tenant", "a b", `"a b"`},
 	} {
 		part := []string{"metadata." + tc.name}
-		show := func(v string) string { return keyText(part, mul, &Call{Metadata: metadata{tc.name: v}}) }
+		show := func(v string) string {
+			return policies.KeyText(part, mul, &policies.Call{Metadata: metadata{tc.name: v}})
+		}
 		a, b := show(tc.a), show(tc.b)
 		if a == b || a != show(tc.a) {
 			t.Errorf("%q and %q are both %s", tc.a, tc.b, a)
@@ -77,18 +81,18 @@ func TestKeysThatMayBeSecretAreNotShown(t *testing.T) {
 	for _, name := range []string{
 		"authorization", "Authorization", "__AUTH", "x-api-key", "apikey", "X-Auth", "token", "x-access-token", "cookie", "session_id", "client.secret", "pwd",
 	} {
-		text := keyText([]string{"metadata." + name}, mul, &Call{Metadata: metadata{name: secret}})
+		text := policies.KeyText([]string{"metadata." + name}, mul, &policies.Call{Metadata: metadata{name: secret}})
 		if strings.Contains(text, secret) || !strings.Contains(text, "(hidden #") {
 			t.Errorf("%s: %s", name, text)
 		}
 	}
 	for _, value := range []string{"Bearer " + secret, "basic " + secret, "eyJhbGciOi." + secret + ".sig"} {
-		if text := keyText([]string{"metadata.who"}, mul, &Call{Metadata: metadata{"who": value}}); strings.Contains(text, secret) {
+		if text := policies.KeyText([]string{"metadata.who"}, mul, &policies.Call{Metadata: metadata{"who": value}}); strings.Contains(text, secret) {
 			t.Errorf("%s: %s", value, text)
 		}
 	}
 	for _, name := range []string{"tenant", "x-author", "monkey", "passenger", "keyboard"} {
-		if text := keyText([]string{"metadata." + name}, mul, &Call{Metadata: metadata{name: "acme"}}); !strings.HasSuffix(text, "=acme") {
+		if text := policies.KeyText([]string{"metadata." + name}, mul, &policies.Call{Metadata: metadata{name: "acme"}}); !strings.HasSuffix(text, "=acme") {
 			t.Errorf("%s: %s", name, text)
 		}
 	}

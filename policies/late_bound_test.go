@@ -1,4 +1,4 @@
-package policies
+package policies_test
 
 import (
 	"context"
@@ -7,12 +7,13 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/wire/client"
 )
 
 // shown is how much a set of client-side rules has to show: breakers, endpoints under outlier detection, and methods with
 // counters.
-func shown(s *Snapshot) (breakers, endpoints, methods int) {
+func shown(s *policies.Snapshot) (breakers, endpoints, methods int) {
 	for range s.Breakers() {
 		breakers++
 	}
@@ -24,8 +25,8 @@ func shown(s *Snapshot) (breakers, endpoints, methods int) {
 
 // Whatever is called, and wherever it is served: what is kept about it has a bound.
 func TestNamesWithoutEndGrowNoStateOfAClient(t *testing.T) {
-	const n = maxFound + maxFound/2
-	guard, err := ClientGuard([]config.Rule{toBilling("calls", to("*"), timeout(time.Second), retry(quick(2)), hedge(time.Second, "*"),
+	const n = policies.MaxFound + policies.MaxFound/2
+	guard, err := policies.ClientGuard([]config.Rule{toBilling("calls", to("*"), timeout(time.Second), retry(quick(2)), hedge(time.Second, "*"),
 		circuit(config.CircuitBreaker{ConsecutiveFailures: 3}), outlying(config.OutlierDetection{}))})
 	if err != nil {
 		t.Fatal(err)
@@ -48,7 +49,7 @@ func TestNamesWithoutEndGrowNoStateOfAClient(t *testing.T) {
 			}
 			clients.announce(call.upstream, call.service, end)
 		}
-		if breakers, endpoints, methods := shown(guard.Snapshot()); breakers+endpoints > 0 || methods != maxFound+1 {
+		if breakers, endpoints, methods := shown(guard.Snapshot()); breakers+endpoints > 0 || methods != policies.MaxFound+1 {
 			t.Errorf("%d breakers, %d endpoints, %d methods", breakers, endpoints, methods)
 		}
 	}

@@ -1,4 +1,4 @@
-package policies
+package policies_test
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/policies"
 )
 
 // callUpstreams calls n upstreams of invented names.
@@ -23,12 +24,12 @@ func TestBreakersOfUpstreamsThatAreMadeUpAreBounded(t *testing.T) {
 	for _, scope := range []string{config.ScopeMethod, config.ScopeUpstream} {
 		b := newBilling(t, toBilling("calls", to("*"), scoped(scope)))
 		b.answer = func(context.Context, string, int) error { return nil }
-		b.callUpstreams(maxFound + maxFound/2)
+		b.callUpstreams(policies.MaxFound + policies.MaxFound/2)
 		all := slices.Collect(b.guard.Snapshot().Breakers())
-		if len(all) > maxFound+1 {
+		if len(all) > policies.MaxFound+1 {
 			t.Errorf("scope %s: %d breakers", scope, len(all))
 		}
-		if !slices.ContainsFunc(all, func(s BreakerStats) bool { return s.Target == Other && s.Upstream == Other }) {
+		if !slices.ContainsFunc(all, func(s policies.BreakerStats) bool { return s.Target == policies.Other && s.Upstream == policies.Other }) {
 			t.Errorf("scope %s: the rest does not share one", scope)
 		}
 	}
@@ -38,7 +39,7 @@ func TestBreakersOfUpstreamsThatAreMadeUpAreBounded(t *testing.T) {
 func TestMethodsWithoutEndOfOneUpstreamShareNoBreakerWithAnother(t *testing.T) {
 	b := newBilling(t, toBilling("calls", to("billing", "orders"), scoped(config.ScopeMethod)))
 	b.answer = always(nil)
-	for i := range maxFound {
+	for i := range policies.MaxFound {
 		_ = b.call(t.Context(), callOf(fmt.Sprint("M", i)))
 	}
 	b.answer = always(errDown)

@@ -1,4 +1,4 @@
-package policies
+package policies_test
 
 import (
 	"fmt"
@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/wire/code"
 )
 
@@ -16,7 +17,7 @@ func TestAnUpstreamThatIsGoneLeavesNoState(t *testing.T) {
 	b := newBilling(t, toBilling("calls", to("*"), scoped(""), retry(quick(2)), outlying(thirty)),
 		toBilling("methods", to("*"), mode(config.Shadow), scoped(config.ScopeMethod)),
 		toBilling("upstreams", to("*"), service("*"), mode(config.Shadow), scoped(config.ScopeUpstream)))
-	const rounds = maxFound + 2
+	const rounds = policies.MaxFound + 2
 	for i := range rounds {
 		name := fmt.Sprint("up", i)
 		b.announce(name, name, []string{"a:1"})
@@ -94,19 +95,19 @@ func TestAnUpstreamThatComesBackStartsAfreshAndEditsKeepIt(t *testing.T) {
 // What an upstream beyond the bound has in common with others goes address by address.
 func TestEndpointsThatAreGoneAreDroppedFromWhatUpstreamsShare(t *testing.T) {
 	b := newBilling(t, toBilling("calls", to("*"), scoped(""), outlying(thirty)))
-	b.callUpstreams(maxFound)
+	b.callUpstreams(policies.MaxFound)
 	b.serve("x:1")
 	last := func(c *outCall) { c.upstream, c.service = "last", "last" }
 	shared := func() string {
 		breakers, endpoints, own := 0, 0, false
 		for s := range b.guard.Snapshot().Breakers() {
 			own = own || s.Upstream == "last"
-			if s.Upstream == Other {
+			if s.Upstream == policies.Other {
 				breakers++
 			}
 		}
 		for s := range b.guard.Snapshot().Outliers() {
-			if s.Upstream == Other {
+			if s.Upstream == policies.Other {
 				endpoints++
 			}
 		}
@@ -124,7 +125,7 @@ func TestEndpointsThatAreGoneAreDroppedFromWhatUpstreamsShare(t *testing.T) {
 			t.Errorf("%v: %s, want %s", step.addresses, got, step.want)
 		}
 	}
-	b.announce(Other, Other, nil)
+	b.announce(policies.Other, policies.Other, nil)
 	if got := shared(); got != "1 and 1, own false" {
 		t.Errorf("an upstream of the name of all others: %s", got)
 	}

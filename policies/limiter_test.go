@@ -1,4 +1,4 @@
-package policies
+package policies_test
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/wire/code"
 )
 
@@ -31,7 +32,7 @@ func TestNoLegalRatePanics(t *testing.T) {
 		for _, burst := range []int64{1, 2, 1000, 1e9} {
 			rule := newRuleOn("r", "Arith", rate(r.rate, burst))
 			rule.RateLimit.Per = config.Duration(r.per)
-			if err := newChain(t, rule).call(mul, Call{}, nil); err != nil {
+			if err := newChain(t, rule).call(mul, policies.Call{}, nil); err != nil {
 				t.Errorf("%v per %v, burst %d: the first call: %v", r.rate, r.per, burst, err)
 			}
 		}
@@ -61,7 +62,7 @@ func TestLimiterGrantsItsRateWithinTwoPercent(t *testing.T) {
 				granted := 0
 				const seconds, step = 10, 200 * time.Microsecond
 				for start := time.Now(); time.Since(start) < seconds*time.Second; time.Sleep(step) {
-					for c.call(mul, Call{}, nil) == nil {
+					for c.call(mul, policies.Call{}, nil) == nil {
 						granted++
 					}
 				}
@@ -80,10 +81,10 @@ func TestTokensComeEvenlyAndNotInLumps(t *testing.T) {
 		rule.RateLimit.Per = config.Duration(time.Minute)
 		c := newChain(t, rule)
 		for i := range 10 {
-			if err := c.call(mul, Call{}, nil); err != nil {
+			if err := c.call(mul, policies.Call{}, nil); err != nil {
 				t.Fatalf("call %d: %v", i, err)
 			}
-			if c.call(mul, Call{}, nil) == nil {
+			if c.call(mul, policies.Call{}, nil) == nil {
 				t.Fatalf("call %d: two at once", i)
 			}
 			time.Sleep(time.Second)
@@ -94,11 +95,11 @@ func TestTokensComeEvenlyAndNotInLumps(t *testing.T) {
 func TestRefusalSaysEverything(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newChain(t, newRuleOn("partner-quota", "Arith", rate(5, 1)))
-		if err := c.call(mul, Call{}, nil); err != nil {
+		if err := c.call(mul, policies.Call{}, nil); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(60 * time.Millisecond)
-		e := refusal(t, c.call(mul, Call{}, nil))
+		e := refusal(t, c.call(mul, policies.Call{}, nil))
 		want := "RESOURCE_EXHAUSTED: rate limited by partner-quota@r1 on orders-7, retry in 140ms"
 		if e.Error() != want || e.Code != code.ResourceExhausted || e.Reason != code.ReasonRateLimited ||
 			e.Rule != "partner-quota@r1" || e.Host != "orders-7" || e.RetryAfter != 140*time.Millisecond {
@@ -112,10 +113,10 @@ func TestRefusedCallsTakeNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newChain(t, newRuleOn("r", "Arith", rate(10, 1)))
 		for range 100 {
-			_ = c.call(mul, Call{}, nil)
+			_ = c.call(mul, policies.Call{}, nil)
 		}
 		time.Sleep(100 * time.Millisecond)
-		if err := c.call(mul, Call{}, nil); err != nil {
+		if err := c.call(mul, policies.Call{}, nil); err != nil {
 			t.Error("the next token went to a call that was refused:", err)
 		}
 	})
@@ -126,7 +127,7 @@ func TestWaitingCallGetsTheNextToken(t *testing.T) {
 		c := newChain(t, newRuleOn("r", "Arith", waiting(10, 1, 150*time.Millisecond)))
 		start := time.Now()
 		for i, want := range []time.Duration{0, 100 * time.Millisecond} {
-			if err := c.call(mul, Call{}, nil); err != nil || time.Since(start) != want {
+			if err := c.call(mul, policies.Call{}, nil); err != nil || time.Since(start) != want {
 				t.Errorf("call %d: %v after %v, want %v", i, err, time.Since(start), want)
 			}
 		}
@@ -139,9 +140,9 @@ func TestWaitingCallGetsTheNextToken(t *testing.T) {
 func TestNoCallWaitsLongerThanMaxWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newChain(t, newRuleOn("r", "Arith", waiting(10, 1, 50*time.Millisecond)))
-		_ = c.call(mul, Call{}, nil)
+		_ = c.call(mul, policies.Call{}, nil)
 		start := time.Now()
-		if e := refusal(t, c.call(mul, Call{}, nil)); e.Reason != code.ReasonRateLimited || time.Since(start) != 0 {
+		if e := refusal(t, c.call(mul, policies.Call{}, nil)); e.Reason != code.ReasonRateLimited || time.Since(start) != 0 {
 			t.Errorf("%v after %v, want a refusal at once: the token comes too late", e, time.Since(start))
 		}
 	})
@@ -150,14 +151,14 @@ func TestNoCallWaitsLongerThanMaxWait(t *testing.T) {
 func TestNoCallWaitsForATokenBeyondItsDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newChain(t, newRuleOn("r", "Arith", waiting(10, 1, time.Second)))
-		_ = c.call(mul, Call{}, nil)
+		_ = c.call(mul, policies.Call{}, nil)
 		start := time.Now()
-		e := refusal(t, c.call(mul, Call{Deadline: start.Add(99 * time.Millisecond)}, nil))
+		e := refusal(t, c.call(mul, policies.Call{Deadline: start.Add(99 * time.Millisecond)}, nil))
 		if e.Reason != code.ReasonRateLimited || time.Since(start) != 0 {
 			t.Errorf("%v after %v", e, time.Since(start))
 		}
 		c.edit(newRuleOn("r", "Arith", waiting(10, 1, time.Second), timeout(50*time.Millisecond)))
-		if e := refusal(t, c.call(mul, Call{}, nil)); e.Reason != code.ReasonRateLimited || time.Since(start) != 0 {
+		if e := refusal(t, c.call(mul, policies.Call{}, nil)); e.Reason != code.ReasonRateLimited || time.Since(start) != 0 {
 			t.Errorf("%v after %v: the rule's own timeout bounds the wait, too", e, time.Since(start))
 		}
 	})
@@ -167,16 +168,16 @@ func TestNoCallWaitsForATokenBeyondItsDeadline(t *testing.T) {
 func TestWaitEndsWithTheContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newChain(t, newRuleOn("r", "Arith", waiting(1, 1, time.Hour)))
-		_ = c.call(mul, Call{}, nil)
+		_ = c.call(mul, policies.Call{}, nil)
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 		defer cancel()
 		start := time.Now()
-		var ticket Ticket
-		err := c.now.Guard(mul).Enter(ctx, &Call{}, &ticket)
+		var ticket policies.Ticket
+		err := c.now.Guard(mul).Enter(ctx, &policies.Call{}, &ticket)
 		if e := refusal(t, err); e.Code != code.DeadlineExceeded || time.Since(start) != 10*time.Millisecond {
 			t.Errorf("%v after %v", e, time.Since(start))
 		}
-		if e := refusal(t, c.now.Guard(mul).Enter(canceled(), &Call{}, &ticket)); e.Code != code.Cancelled {
+		if e := refusal(t, c.now.Guard(mul).Enter(canceled(), &policies.Call{}, &ticket)); e.Code != code.Cancelled {
 			t.Errorf("%v", e)
 		}
 	})

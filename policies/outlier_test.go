@@ -1,4 +1,4 @@
-package policies
+package policies_test
 
 import (
 	"strings"
@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/wire/code"
 )
 
@@ -227,10 +228,10 @@ func TestRetriesAndHedgesInShadowSendNothing(t *testing.T) {
 		if went := b.went(); went != "[a:1]" {
 			t.Errorf("went to %s", went)
 		}
-		if d := b.decisions("calls", config.KindRetry); d != (Decisions{ShadowReject: 1}) {
+		if d := b.decisions("calls", config.KindRetry); d != (policies.Decisions{ShadowReject: 1}) {
 			t.Errorf("retry %+v", d)
 		}
-		if d := b.decisions("calls", config.KindHedge); d != (Decisions{ShadowReject: 1}) {
+		if d := b.decisions("calls", config.KindHedge); d != (policies.Decisions{ShadowReject: 1}) {
 			t.Errorf("hedge %+v", d)
 		}
 	})

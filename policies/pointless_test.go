@@ -1,4 +1,4 @@
-package policies
+package policies_test
 
 import (
 	"fmt"
@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/wire/wildcard"
 )
 
@@ -62,7 +63,7 @@ func TestAnExceptionThatAWiderRuleForbidsIsReported(t *testing.T) {
 		{"a copy", newRuleOn("s", "Arith", rate(5, 5)), newRuleOn("w", "Arith", rate(5, 5)), "rateLimit of rule s is a copy of that of rule w: remove one of them"},
 		{"a copy that waits", newRuleOn("s", "Arith", waiting(5, 5, time.Second)), newRuleOn("w", "Arith", waiting(5, 5, time.Second)), "is a copy"},
 	} {
-		found := ValidatePointless(completed([]config.Rule{test.w, test.s}))
+		found := policies.ValidatePointless(completed([]config.Rule{test.w, test.s}))
 		got := ""
 		for _, p := range found {
 			if got += p.Message; !p.Warning {
@@ -81,7 +82,7 @@ func TestWhatTheWarningSaysToWriteMendsIt(t *testing.T) {
 		newRuleOn("a", "*", caller("gold", "partner-*", "auth0|x"), rate(100, 100)),
 		newRuleOn("b", "Arith", method("Mul"), peer("10.0.0.0/8", "fd00::/8"), rate(5, 5)),
 	} {
-		p := ValidatePointless(completed([]config.Rule{wide, narrow}))
+		p := policies.ValidatePointless(completed([]config.Rule{wide, narrow}))
 		if len(p) != 1 {
 			t.Fatalf("%v", p)
 		}
@@ -93,7 +94,7 @@ func TestWhatTheWarningSaysToWriteMendsIt(t *testing.T) {
 		}
 		mended := wide
 		mended.Match.Except = decoded[0].Match.Except
-		if p := ValidatePointless(completed([]config.Rule{mended, narrow})); len(p) > 0 {
+		if p := policies.ValidatePointless(completed([]config.Rule{mended, narrow})); len(p) > 0 {
 			t.Errorf("%s: %v", text, p)
 		}
 	}
@@ -114,7 +115,7 @@ func TestARuleThatExceptsAllItsCallsIsReported(t *testing.T) {
 		{method("M*"), except(config.Exception{Method: config.Patterns{"Mul"}}), false},
 	} {
 		r := newRuleOn("r", "Arith", timeout(time.Second), test.match, test.except)
-		if p := ValidatePointless(completed([]config.Rule{r})); len(p) > 0 != test.told {
+		if p := policies.ValidatePointless(completed([]config.Rule{r})); len(p) > 0 != test.told {
 			t.Errorf("%+v: %v", r.Match, p)
 		}
 	}
@@ -219,7 +220,7 @@ func TestRulesThatAreReportedAsPointlessAre(t *testing.T) {
 			drawnLimit(t, &rules[i])
 		}
 		random := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 1))
-		for _, p := range ValidatePointless(completed(rules)) {
+		for _, p := range policies.ValidatePointless(completed(rules)) {
 			told++
 			without := slices.DeleteFunc(slices.Clone(rules), func(r config.Rule) bool {
 				return slices.ContainsFunc([]string{" never matters", " is a copy", " does nothing"}, func(is string) bool {
@@ -264,7 +265,7 @@ func TestPointlessRulesOfLargeSetsAreLookedForInTime(t *testing.T) {
 	}
 	rules = completed(rules)
 	begun := time.Now()
-	if p := ValidatePointless(rules); len(p) > 0 {
+	if p := policies.ValidatePointless(rules); len(p) > 0 {
 		t.Errorf("%v", p)
 	}
 	if took := time.Since(begun); took > 10*time.Second {

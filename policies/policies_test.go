@@ -1,4 +1,4 @@
-package policies
+package policies_test
 
 import (
 	"context"
@@ -14,16 +14,17 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/wire/code"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var (
-	mul     = Target{Service: "Arith", Method: "Mul"}
-	div     = Target{Service: "Arith", Method: "Div"}
-	export  = Target{Service: "Orders", Method: "Export"}
-	targets = []Target{mul, div, export}
+	mul     = policies.Target{Service: "Arith", Method: "Mul"}
+	div     = policies.Target{Service: "Arith", Method: "Div"}
+	export  = policies.Target{Service: "Orders", Method: "Export"}
+	targets = []policies.Target{mul, div, export}
 )
 
 // newRuleOn is a rule for all calls of a service.
@@ -92,22 +93,22 @@ func completed(rules []config.Rule) []config.Rule {
 }
 
 // compile compiles rules of a test.
-func compile(rules []config.Rule, targets []Target, prev *Snapshot, o Options) (*Snapshot, error) {
-	return Compile(completed(rules), targets, prev, o)
+func compile(rules []config.Rule, targets []policies.Target, prev *policies.Snapshot, o policies.Options) (*policies.Snapshot, error) {
+	return policies.Compile(completed(rules), targets, prev, o)
 }
 
 // chain compiles one set of rules after the other, as edits do.
 type chain struct {
 	t        *testing.T
-	now      *Snapshot
+	now      *policies.Snapshot
 	revision int
 
 	mu   sync.Mutex
-	told []Transition
+	told []policies.Transition
 }
 
 // transitions returns the transitions of all breakers up to now.
-func (c *chain) transitions() []Transition {
+func (c *chain) transitions() []policies.Transition {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.told)
@@ -121,9 +122,9 @@ func newChain(t *testing.T, rules ...config.Rule) *chain {
 func (c *chain) edit(rules ...config.Rule) *chain {
 	c.t.Helper()
 	c.revision++
-	next, err := compile(rules, targets, c.now, Options{
+	next, err := compile(rules, targets, c.now, policies.Options{
 		Host: "orders-7", Revision: c.revision,
-		OnTransition: func(t Transition) {
+		OnTransition: func(t policies.Transition) {
 			c.mu.Lock()
 			c.told = append(c.told, t)
 			c.mu.Unlock()
@@ -138,14 +139,14 @@ func (c *chain) edit(rules ...config.Rule) *chain {
 }
 
 // enter is a call that goes on until its ticket is done.
-func (c *chain) enter(t Target, call Call) (*Ticket, error) {
-	ticket := new(Ticket)
+func (c *chain) enter(t policies.Target, call policies.Call) (*policies.Ticket, error) {
+	ticket := new(policies.Ticket)
 	err := c.now.Guard(t).Enter(c.t.Context(), &call, ticket)
 	return ticket, err
 }
 
 // call is one that ends at once with err.
-func (c *chain) call(t Target, call Call, err error) error {
+func (c *chain) call(t policies.Target, call policies.Call, err error) error {
 	ticket, refusal := c.enter(t, call)
 	if refusal == nil {
 		ticket.Done(err)
@@ -154,7 +155,7 @@ func (c *chain) call(t Target, call Call, err error) error {
 }
 
 // decisions returns the decisions of a rule's kind for all methods.
-func (c *chain) decisions(rule string, kind config.Kind) Decisions {
+func (c *chain) decisions(rule string, kind config.Kind) policies.Decisions {
 	for _, r := range c.now.Rules() {
 		for _, k := range r.Kinds {
 			if r.Name == rule && k.Kind == kind {
@@ -163,17 +164,17 @@ func (c *chain) decisions(rule string, kind config.Kind) Decisions {
 		}
 	}
 	c.t.Fatalf("no %s in rule %s", kind, rule)
-	return Decisions{}
+	return policies.Decisions{}
 }
 
 // tokensLeft returns the tokens left to anonymous callers of Arith.Mul under a rate limit.
-func tokensLeft(s *Snapshot, rule string) (n int) {
+func tokensLeft(s *policies.Snapshot, rule string) (n int) {
 	_, _ = fmt.Sscanf(s.State(rule, config.KindRateLimit, mul, ""), "%d of", &n)
 	return n
 }
 
 // inFlight returns the calls that a concurrency limit counts.
-func inFlight(s *Snapshot, rule string) (running, queued int) {
+func inFlight(s *policies.Snapshot, rule string) (running, queued int) {
 	_, _ = fmt.Sscanf(s.State(rule, config.KindConcurrency, mul, ""), "%d of %d in flight, %d of", &running, new(int), &queued)
 	return running, queued
 }
@@ -198,11 +199,11 @@ func reasonOf(err error) string {
 	return ""
 }
 
-func from(name string) Call { return Call{Caller: name} }
+func from(name string) policies.Call { return policies.Call{Caller: name} }
 
-func at(addr string) Call { return Call{Peer: netip.MustParseAddr(addr)} }
+func at(addr string) policies.Call { return policies.Call{Peer: netip.MustParseAddr(addr)} }
 
-func names(rules []AppliedRule) string {
+func names(rules []policies.AppliedRule) string {
 	var list []string
 	for _, r := range rules {
 		list = append(list, r.Rule)

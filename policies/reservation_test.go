@@ -1,4 +1,4 @@
-package policies
+package policies_test
 
 import (
 	"context"
@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/wire/code"
 )
 
@@ -43,7 +44,7 @@ func TestARefusedCallTakesNothing(t *testing.T) {
 						newRuleOn("places", "*", concurrency(5, 5, time.Second)),
 						newRuleOn("breaks", "*", circuit(config.CircuitBreaker{FailureRate: 1})),
 						newRuleOn(name, "Arith", test.refuses...))
-					first, err := c.enter(mul, Call{Caller: "bad", Metadata: pairs{"user": "ann"}})
+					first, err := c.enter(mul, policies.Call{Caller: "bad", Metadata: pairs{"user": "ann"}})
 					if err == nil && test.reason == code.ReasonBreakerOpen {
 						first.Done(errDown)
 					}
@@ -82,17 +83,17 @@ func TestARefusedCallTakesNoProbe(t *testing.T) {
 			newRuleOn("breaks", "Arith", circuit(config.CircuitBreaker{ConsecutiveFailures: 1, HalfOpenRequests: 1, OpenTimeout: config.Duration(time.Second)})),
 			newRuleOn("places", "*", concurrency(1, 0, 0)),
 			newRuleOn("limit", "*", rate(0.001, 10)))
-		_ = c.call(mul, Call{}, errDown)
-		other, err := c.enter(export, Call{})
+		_ = c.call(mul, policies.Call{}, errDown)
+		other, err := c.enter(export, policies.Call{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(2 * time.Second) // the next call is the probe
-		if got := reasonOf(c.call(mul, Call{}, nil)); got != code.ReasonOverloaded {
+		if got := reasonOf(c.call(mul, policies.Call{}, nil)); got != code.ReasonOverloaded {
 			t.Fatal(got)
 		}
 		other.Done(nil)
-		if err := c.call(mul, Call{}, nil); err != nil {
+		if err := c.call(mul, policies.Call{}, nil); err != nil {
 			t.Error("the probe went to a call that was refused:", err)
 		}
 		if told := c.transitions(); len(told) != 3 || told[2].To != "closed" {
@@ -123,7 +124,9 @@ func TestAFloodTakesNothingOfWhatOthersShare(t *testing.T) {
 			}
 			rules = rapid.Permutation(rules).Draw(rt, "places in the file")
 			c := newChain(t, rules...)
-			call := func(who string) error { return c.call(mul, Call{Caller: who, Metadata: pairs{"user": who}}, nil) }
+			call := func(who string) error {
+				return c.call(mul, policies.Call{Caller: who, Metadata: pairs{"user": who}}, nil)
+			}
 			start := time.Now()
 			flood, other := start, start
 			for end := start.Add(5 * time.Second); flood.Before(end) || other.Before(end); {
@@ -180,19 +183,19 @@ func TestNothingHangsOnTheNameOrThePlaceOfARule(t *testing.T) {
 		type step struct {
 			pause  int
 			who    string
-			method Target
+			method policies.Target
 			hold   bool
 		}
 		steps := rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) step {
 			return step{
 				rapid.IntRange(0, 400).Draw(rt, "pause"), rapid.SampledFrom([]string{"a", "b", "bb", "c", "d"}).Draw(rt, "caller"),
-				rapid.SampledFrom([]Target{mul, div}).Draw(rt, "method"), rapid.Bool().Draw(rt, "holds its place"),
+				rapid.SampledFrom([]policies.Target{mul, div}).Draw(rt, "method"), rapid.Bool().Draw(rt, "holds its place"),
 			}
 		}), 1, 60).Draw(rt, "calls")
 		decide := func(rules []config.Rule) (decided []string) {
 			synctest.Test(t, func(t *testing.T) {
 				c := newChain(t, rules...)
-				var held []*Ticket
+				var held []*policies.Ticket
 				for _, s := range steps {
 					time.Sleep(time.Duration(s.pause) * time.Millisecond)
 					if len(held) > 2 {
@@ -267,7 +270,7 @@ func TestNoMoreThanBurstAndRateInAnyStretchOfTime(t *testing.T) {
 			var granted []time.Time
 			for _, ms := range rapid.SliceOfN(rapid.IntRange(0, 300), 1, 150).Draw(rt, "pauses in ms") {
 				time.Sleep(time.Duration(ms) * time.Millisecond)
-				for c.call(mul, Call{}, nil) == nil {
+				for c.call(mul, policies.Call{}, nil) == nil {
 					granted = append(granted, time.Now())
 				}
 			}
@@ -287,12 +290,12 @@ func TestACallThatHasWaitedStaysCharged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newChain(t, newRuleOn("limit", "*", rate(0.001, 10)), newRuleOn("waits", "Arith", waiting(1, 1, time.Minute)),
 			newRuleOn("places", "Arith", concurrency(1, 0, 0)))
-		running, err := c.enter(mul, Call{})
+		running, err := c.enter(mul, policies.Call{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		start := time.Now()
-		if got := reasonOf(c.call(mul, Call{}, nil)); got != code.ReasonOverloaded || time.Since(start) != 0 && time.Since(start) != time.Second {
+		if got := reasonOf(c.call(mul, policies.Call{}, nil)); got != code.ReasonOverloaded || time.Since(start) != 0 && time.Since(start) != time.Second {
 			t.Errorf("%s after %v", got, time.Since(start))
 		}
 		if c.left("limit") != 8 {
@@ -302,9 +305,9 @@ func TestACallThatHasWaitedStaysCharged(t *testing.T) {
 
 		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 		defer cancel()
-		var ticket Ticket
-		_ = c.call(mul, Call{}, nil) // takes the token there is by now, or waits for it
-		if e := refusal(t, c.now.Guard(mul).Enter(ctx, &Call{}, &ticket)); e.Reason != code.ReasonTimeout {
+		var ticket policies.Ticket
+		_ = c.call(mul, policies.Call{}, nil) // takes the token there is by now, or waits for it
+		if e := refusal(t, c.now.Guard(mul).Enter(ctx, &policies.Call{}, &ticket)); e.Reason != code.ReasonTimeout {
 			t.Error(e)
 		}
 		if d := c.decisions("waits", config.KindRateLimit); d.Reject != 0 {
@@ -317,9 +320,9 @@ func TestNoCallWaitsForATokenBeforeAnOpenBreaker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newChain(t, newRuleOn("waits", "Arith", waiting(1, 1, time.Minute)),
 			newRuleOn("breaks", "Arith", circuit(config.CircuitBreaker{ConsecutiveFailures: 1, OpenTimeout: config.Duration(time.Minute)})))
-		_ = c.call(mul, Call{}, errDown)
+		_ = c.call(mul, policies.Call{}, errDown)
 		start := time.Now()
-		e := refusal(t, c.call(mul, Call{}, nil))
+		e := refusal(t, c.call(mul, policies.Call{}, nil))
 		if e.Reason != code.ReasonBreakerOpen || time.Since(start) != 0 || c.left("waits") != 0 {
 			t.Errorf("%v after %v, %d tokens", e, time.Since(start), c.left("waits"))
 		}
@@ -334,7 +337,7 @@ func TestQueuesOfSeveralLimitsDoNotHoldUpEachOther(t *testing.T) {
 		var all sync.WaitGroup
 		for i := range 40 {
 			all.Go(func() {
-				ticket, err := c.enter([]Target{mul, div, export}[i%3], Call{})
+				ticket, err := c.enter([]policies.Target{mul, div, export}[i%3], policies.Call{})
 				if err != nil {
 					t.Error(err)
 					return
@@ -359,12 +362,12 @@ func TestQueuesOfSeveralLimitsDoNotHoldUpEachOther(t *testing.T) {
 func TestACallRefusedByOneQueueLeavesTheOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newChain(t, newRuleOn("short", "*", concurrency(1, 5, 10*time.Millisecond)), newRuleOn("long", "Arith", concurrency(1, 5, time.Minute)))
-		running, err := c.enter(mul, Call{})
+		running, err := c.enter(mul, policies.Call{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		start := time.Now()
-		e := refusal(t, c.call(mul, Call{}, nil))
+		e := refusal(t, c.call(mul, policies.Call{}, nil))
 		if e.Rule != "short@r1" || time.Since(start) != 10*time.Millisecond {
 			t.Errorf("%v after %v", e, time.Since(start))
 		}
@@ -372,7 +375,7 @@ func TestACallRefusedByOneQueueLeavesTheOthers(t *testing.T) {
 			t.Error("it still waits for the other limit")
 		}
 		running.Done(nil)
-		if err := c.call(mul, Call{}, nil); err != nil {
+		if err := c.call(mul, policies.Call{}, nil); err != nil {
 			t.Error(err)
 		}
 	})
@@ -382,8 +385,8 @@ func TestTheLongestWaitIsWhatARefusalSays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, names := range [][2]string{{"a", "z"}, {"z", "a"}} {
 			c := newChain(t, newRuleOn(names[0], "Arith", rate(10, 1)), newRuleOn(names[1], "Arith", rate(1, 1)))
-			_ = c.call(mul, Call{}, nil)
-			if e := refusal(t, c.call(mul, Call{}, nil)); e.RetryAfter != time.Second || e.Rule != names[1]+"@r1" {
+			_ = c.call(mul, policies.Call{}, nil)
+			if e := refusal(t, c.call(mul, policies.Call{}, nil)); e.RetryAfter != time.Second || e.Rule != names[1]+"@r1" {
 				t.Errorf("%v", e)
 			}
 		}
@@ -393,18 +396,18 @@ func TestTheLongestWaitIsWhatARefusalSays(t *testing.T) {
 func TestADeadlineThatPassesInAQueueIsNoRefusalOfTheLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newChain(t, newRuleOn("places", "*", concurrency(1, 5, time.Minute)), newRuleOn("patience", "Arith", method("Div"), timeout(50*time.Millisecond)))
-		running, err := c.enter(mul, Call{})
+		running, err := c.enter(mul, policies.Call{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 		defer cancel()
 		deadline, _ := ctx.Deadline()
-		var ticket Ticket
-		if e := refusal(t, c.now.Guard(mul).Enter(ctx, &Call{Deadline: deadline}, &ticket)); e.Code != code.DeadlineExceeded {
+		var ticket policies.Ticket
+		if e := refusal(t, c.now.Guard(mul).Enter(ctx, &policies.Call{Deadline: deadline}, &ticket)); e.Code != code.DeadlineExceeded {
 			t.Errorf("%v", e)
 		}
-		if e := refusal(t, c.call(div, Call{}, nil)); e.Code != code.DeadlineExceeded || e.Rule != "patience@r1" {
+		if e := refusal(t, c.call(div, policies.Call{}, nil)); e.Code != code.DeadlineExceeded || e.Rule != "patience@r1" {
 			t.Errorf("%v", e)
 		}
 		if d := c.decisions("places", config.KindConcurrency); d.Reject != 0 {

@@ -1,4 +1,4 @@
-package policies
+package policies_test
 
 import (
 	"fmt"
@@ -10,14 +10,15 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-var bill = Target{Service: "Billing", Method: "Get"}
+var bill = policies.Target{Service: "Billing", Method: "Get"}
 
 // resolve is one call of a method through the guard that Resolve has for it.
-func (c *chain) resolve(t Target, call Call, err error) error {
-	ticket := new(Ticket)
+func (c *chain) resolve(t policies.Target, call policies.Call, err error) error {
+	ticket := new(policies.Ticket)
 	if refusal := c.now.Resolve(t).Enter(c.t.Context(), &call, ticket); refusal != nil {
 		return refusal
 	}
@@ -33,13 +34,13 @@ func TestResolveHasTheGuardsOfKnownMethodsAndMakesTheOthers(t *testing.T) {
 	if first := c.now.Resolve(bill); first != c.now.Resolve(bill) || first == c.now.Guard(bill) {
 		t.Error("a guard is not kept")
 	}
-	if err := c.resolve(bill, Call{}, nil); err != nil {
+	if err := c.resolve(bill, policies.Call{}, nil); err != nil {
 		t.Error(err)
 	}
-	if e := refusal(t, c.resolve(bill, Call{}, nil)); e.Rule != "rest@r1" {
+	if e := refusal(t, c.resolve(bill, policies.Call{}, nil)); e.Rule != "rest@r1" {
 		t.Errorf("%v", e)
 	}
-	if (*Snapshot)(nil).Resolve(bill) != nil {
+	if (*policies.Snapshot)(nil).Resolve(bill) != nil {
 		t.Error("a nil Snapshot has a guard")
 	}
 }
@@ -54,18 +55,18 @@ func TestStateOfLateTargetsGoesOnFromEditToEdit(t *testing.T) {
 		}
 		c := newChain(t, rules(1)...)
 		for range 3 {
-			_ = c.resolve(bill, Call{}, errDown)
+			_ = c.resolve(bill, policies.Call{}, errDown)
 		}
 		for i := range 3 {
 			c.edit(rules(i + 2)...)
-			if e := refusal(t, c.resolve(bill, Call{}, nil)); e.Rule != fmt.Sprintf("breaks@r%d", i+2) {
+			if e := refusal(t, c.resolve(bill, policies.Call{}, nil)); e.Rule != fmt.Sprintf("breaks@r%d", i+2) {
 				t.Errorf("after edit %d: %v", i, e)
 			}
 		}
 		if told := c.transitions(); len(told) != 1 || told[0].Target != "Billing/Get" || told[0].Upstream != "" {
 			t.Errorf("%+v", told)
 		}
-		if d := c.decisions("breaks", config.KindCircuitBreaker); d != (Decisions{Allow: 3, Reject: 3}) {
+		if d := c.decisions("breaks", config.KindCircuitBreaker); d != (policies.Decisions{Allow: 3, Reject: 3}) {
 			t.Errorf("%+v", d)
 		}
 		for l := range c.now.Limiters() {
@@ -81,8 +82,8 @@ func TestTheSnapshotBeforeMayStillMeetNewMethods(t *testing.T) {
 	c := newChain(t, newRuleOn("r", "*", circuit(config.CircuitBreaker{ConsecutiveFailures: 3})))
 	before := c.now
 	c.edit(newRuleOn("r", "*", timeout(time.Second)))
-	var ticket Ticket
-	if err := before.Resolve(bill).Enter(t.Context(), &Call{}, &ticket); err != nil {
+	var ticket policies.Ticket
+	if err := before.Resolve(bill).Enter(t.Context(), &policies.Call{}, &ticket); err != nil {
 		t.Fatal(err)
 	}
 	ticket.Done(nil)
@@ -92,8 +93,8 @@ func TestTheSnapshotBeforeMayStillMeetNewMethods(t *testing.T) {
 func TestBeyondTheBoundRulesStillHoldAndMethodsShareOneTarget(t *testing.T) {
 	deny := access(nil, []config.AccessEntry{{Caller: config.Patterns{"mallory"}, Methods: config.Patterns{"Get"}}})
 	c := newChain(t, newRuleOn("deny", "Billing", deny), newRuleOn("limit", "*", rate(1e6, 1e6)))
-	for i := range maxFound + 50 {
-		if err := c.resolve(Target{Service: "Billing", Method: fmt.Sprint("Junk", i)}, Call{}, nil); err != nil {
+	for i := range policies.MaxFound + 50 {
+		if err := c.resolve(policies.Target{Service: "Billing", Method: fmt.Sprint("Junk", i)}, policies.Call{}, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -107,20 +108,20 @@ func TestBeyondTheBoundRulesStillHoldAndMethodsShareOneTarget(t *testing.T) {
 	c.now.Decisions(func(rule string, _ config.Kind, method, decision string, n uint64) {
 		if rule == "limit" {
 			labels[method] = true
-			if method == Other && decision == "allow" {
+			if method == policies.Other && decision == "allow" {
 				others = n
 			}
 		}
 	})
-	if len(labels) != maxFound+1+len(targets) || others != 51 {
-		t.Errorf("%d methods, %d calls of %s", len(labels), others, Other)
+	if len(labels) != policies.MaxFound+1+len(targets) || others != 51 {
+		t.Errorf("%d methods, %d calls of %s", len(labels), others, policies.Other)
 	}
 }
 
 func TestBreakersBeyondTheBoundAreOne(t *testing.T) {
 	b := newBilling(t, toBilling("calls", to("*"), scoped(config.ScopeMethod)), toBilling("all", to("*"), mode(config.Shadow), scoped("")))
 	b.answer = always(nil)
-	for i := range maxFound + 200 {
+	for i := range policies.MaxFound + 200 {
 		_ = b.call(t.Context(), func(c *outCall) { c.upstream, c.service = fmt.Sprint("up", i), fmt.Sprint("up", i) })
 	}
 	labels := map[string]bool{}
@@ -131,7 +132,7 @@ func TestBreakersBeyondTheBoundAreOne(t *testing.T) {
 			labels[key] = true
 		}
 	}
-	if n := len(labels); n > 4*maxFound+10 {
+	if n := len(labels); n > 4*policies.MaxFound+10 {
 		t.Errorf("%d breakers", n)
 	}
 }
@@ -176,7 +177,7 @@ func TestRulesForRemoteServicesAreNotIdle(t *testing.T) {
 		"no gateway": {nil, "[exact glob denied alias]"},
 		"a gateway":  {func(service string) bool { return service == "Billing" }, "[denied alias]"},
 	} {
-		s, err := compile(rules, targets, nil, Options{Remote: test.remote, Aliases: map[string]string{"Sums": "Arith"}})
+		s, err := compile(rules, targets, nil, policies.Options{Remote: test.remote, Aliases: map[string]string{"Sums": "Arith"}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -196,14 +197,14 @@ func TestRulesForRemoteServicesAreNotIdle(t *testing.T) {
 
 func TestExplainKnowsRemoteServices(t *testing.T) {
 	rules := []config.Rule{newRuleOn("calls", "Bill*", timeout(time.Second), rate(5, 5))}
-	s, err := compile(rules, targets, nil, Options{Remote: func(service string) bool { return service == "Billing" }})
+	s, err := compile(rules, targets, nil, policies.Options{Remote: func(service string) bool { return service == "Billing" }})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if x := s.Explain(bill, "web", netip.Addr{}); len(x.Kinds) != 2 || names(x.Kinds[1].Applies) != "[calls]" {
 		t.Errorf("%+v", x)
 	}
-	if x := s.Explain(Target{Service: "Bills", Method: "Get"}, "web", netip.Addr{}); len(x.Kinds) != 0 {
+	if x := s.Explain(policies.Target{Service: "Bills", Method: "Get"}, "web", netip.Addr{}); len(x.Kinds) != 0 {
 		t.Errorf("of a service that cannot be called: %+v", x)
 	}
 }

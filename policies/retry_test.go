@@ -1,4 +1,4 @@
-package policies
+package policies_test
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/policies/limit"
 	"github.com/easymicro/easymicro/wire/code"
 )
@@ -245,7 +246,7 @@ func TestARetryThatSucceedsIsCounted(t *testing.T) {
 		if err != nil || slot != 0 {
 			t.Errorf("slot %d, %v", slot, err)
 		}
-		if d := b.decisions("calls", config.KindRetry); d != (Decisions{Allow: 2}) {
+		if d := b.decisions("calls", config.KindRetry); d != (policies.Decisions{Allow: 2}) {
 			t.Errorf("%+v", d)
 		}
 	})
@@ -323,7 +324,7 @@ func TestAQuietClientMayRetryAndABudgetIsCounted(t *testing.T) {
 			_ = b.call(t.Context())
 		}
 		// 10 whatever happens, and one more for each five calls: 0.2 × 100 + 10 in the end.
-		if d := b.decisions("calls", config.KindRetry); d != (Decisions{Allow: 30, Reject: 70}) {
+		if d := b.decisions("calls", config.KindRetry); d != (policies.Decisions{Allow: 30, Reject: 70}) {
 			t.Errorf("%+v", d)
 		}
 		time.Sleep(2 * limit.BudgetWindow)

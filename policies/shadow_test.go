@@ -1,4 +1,4 @@
-package policies
+package policies_test
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/policies"
 )
 
 func TestShadowRefusesNothingAndCountsWhatItWould(t *testing.T) {
@@ -19,34 +20,34 @@ func TestShadowRefusesNothingAndCountsWhatItWould(t *testing.T) {
 			kind  config.Kind
 			rule  func(*config.Rule)
 			do    func(c *chain)
-			wants Decisions
+			wants policies.Decisions
 		}{
-			{"rateLimit never waits", config.KindRateLimit, waiting(0.001, 2, time.Hour), func(c *chain) { c.calls(5, nil) }, Decisions{Allow: 2, ShadowReject: 3}},
+			{"rateLimit never waits", config.KindRateLimit, waiting(0.001, 2, time.Hour), func(c *chain) { c.calls(5, nil) }, policies.Decisions{Allow: 2, ShadowReject: 3}},
 			{"concurrency counts above max and queue", config.KindConcurrency, concurrency(1, 1, time.Hour), func(c *chain) {
 				for range 5 {
-					if _, err := c.enter(mul, Call{}); err != nil {
+					if _, err := c.enter(mul, policies.Call{}); err != nil {
 						c.t.Error(err)
 					}
 				}
-			}, Decisions{Allow: 2, ShadowReject: 3}},
+			}, policies.Decisions{Allow: 2, ShadowReject: 3}},
 			{"timeout counts calls that end later", config.KindTimeout, timeout(time.Second), func(c *chain) {
 				for _, d := range []time.Duration{time.Millisecond, 2 * time.Second} {
-					ticket, _ := c.enter(mul, Call{Arrived: time.Now()})
+					ticket, _ := c.enter(mul, policies.Call{Arrived: time.Now()})
 					if _, ok := ticket.Deadline(); ok {
 						c.t.Error("it has a deadline")
 					}
 					time.Sleep(d)
 					ticket.Done(nil)
 				}
-			}, Decisions{Allow: 1, ShadowReject: 1}},
+			}, policies.Decisions{Allow: 1, ShadowReject: 1}},
 			{"circuitBreaker keeps its own state", config.KindCircuitBreaker, circuit(tripsAt(2)), func(c *chain) {
 				c.calls(5, errDown)
 				c.breaker("open")
 				time.Sleep(openTime * 11 / 10)
 				c.calls(2, nil)
 				c.breaker("closed")
-			}, Decisions{Allow: 4, ShadowReject: 3}},
-			{"access", config.KindAccess, access(nil, []config.AccessEntry{{Caller: config.Patterns{"*"}}}), func(c *chain) { c.calls(3, nil) }, Decisions{ShadowReject: 3}},
+			}, policies.Decisions{Allow: 4, ShadowReject: 3}},
+			{"access", config.KindAccess, access(nil, []config.AccessEntry{{Caller: config.Patterns{"*"}}}), func(c *chain) { c.calls(3, nil) }, policies.Decisions{ShadowReject: 3}},
 		} {
 			c := newChain(t, newRuleOn("r", "Arith", test.rule, mode(config.Shadow)))
 			test.do(c)
@@ -64,7 +65,7 @@ func TestShadowRulesChooseAmongThemselves(t *testing.T) {
 			newRuleOn("narrow", "Arith", timeout(time.Second), mode(config.Shadow)),
 			newRuleOn("broad-shadow", "*", timeout(time.Millisecond), mode(config.Shadow)),
 		)
-		ticket, _ := c.enter(mul, Call{Arrived: time.Now()})
+		ticket, _ := c.enter(mul, policies.Call{Arrived: time.Now()})
 		if d, _ := ticket.Deadline(); time.Until(d) != time.Hour {
 			t.Error("a shadow rule took part:", time.Until(d))
 		}
@@ -73,7 +74,7 @@ func TestShadowRulesChooseAmongThemselves(t *testing.T) {
 		if d := c.decisions("narrow", config.KindTimeout); d.ShadowReject != 1 {
 			t.Errorf("%+v", d)
 		}
-		if d := c.decisions("broad-shadow", config.KindTimeout); d != (Decisions{}) {
+		if d := c.decisions("broad-shadow", config.KindTimeout); d != (policies.Decisions{}) {
 			t.Errorf("%+v: the narrower one was asked already", d)
 		}
 	})
@@ -107,16 +108,15 @@ func TestEnforceShareRefusesThatShareOfTheCallers(t *testing.T) {
 }
 
 func TestEnforceShareIsAnotherOneForEachRuleAndGoesByPeerForAnonymous(t *testing.T) {
-	a, b := &spec{name: "a", enforced: true, share: 0.5}, &spec{name: "b", enforced: true, share: 0.5}
 	same, peers := 0, make(map[bool]int)
 	for i := range 1000 {
 		c := from(fmt.Sprint("caller-", i))
-		if a.enforcedFor(&c) == b.enforcedFor(&c) {
+		if policies.EnforcedFor("a", 0.5, &c) == policies.EnforcedFor("b", 0.5, &c) {
 			same++
 		}
 		p := at(fmt.Sprintf("10.0.%d.%d", i/256, i%256))
-		p.Caller = Anonymous
-		peers[a.enforcedFor(&p)]++
+		p.Caller = policies.Anonymous
+		peers[policies.EnforcedFor("a", 0.5, &p)]++
 	}
 	if same < 400 || same > 600 {
 		t.Errorf("%d of 1000 callers fare alike under two rules", same)
@@ -132,7 +132,7 @@ func TestCallersOutsideTheShareNeverWait(t *testing.T) {
 			circuit(tripsAt(1)), timeout(time.Second), enforceShare(0)))
 		start := time.Now()
 		for range 3 {
-			ticket, err := c.enter(mul, Call{Arrived: time.Now()})
+			ticket, err := c.enter(mul, policies.Call{Arrived: time.Now()})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -158,15 +158,15 @@ func TestACallKnowsWhichRulesInShadowWouldHaveRefusedIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		nobody := access(nil, []config.AccessEntry{{Caller: config.Patterns{"*"}}})
 		c := newChain(t, newRuleOn("r", "Arith", mode(config.Shadow), nobody, rate(0.001, 1), concurrency(1, 0, 0), circuit(tripsAt(1)), timeout(time.Second)))
-		var call Call
-		var ticket Ticket
+		var call policies.Call
+		var ticket policies.Ticket
 		for _, last := range []bool{false, true} { // the first uses up what there is, and opens the breaker
-			call, ticket = Call{Arrived: time.Now()}, Ticket{}
+			call, ticket = policies.Call{Arrived: time.Now()}, policies.Ticket{}
 			if err := c.now.Guard(mul).Enter(t.Context(), &call, &ticket); err != nil {
 				t.Fatal(err)
 			}
 			if !last {
-				if _, err := c.enter(mul, Call{}); err != nil { // and stays
+				if _, err := c.enter(mul, policies.Call{}); err != nil { // and stays
 					t.Fatal(err)
 				}
 				ticket.Done(errDown)

@@ -1,4 +1,4 @@
-package policies
+package policies_test
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/wire/code"
 )
 
@@ -19,7 +20,7 @@ func slowFrom(d time.Duration) config.CircuitBreaker {
 }
 
 // serveLate serves a call as a host does: it is answered at its deadline, and its handler returns when it likes.
-func (c *chain) serveLate(call Call, runs time.Duration, err error) {
+func (c *chain) serveLate(call policies.Call, runs time.Duration, err error) {
 	c.t.Helper()
 	ticket, refused := c.enter(mul, call)
 	if refused != nil {
@@ -65,7 +66,7 @@ func TestACallIsSlowHoweverItEnded(t *testing.T) {
 				}
 				c := breakerChain(t, slowFrom(test.slow), more...)
 				for range 16 {
-					call := Call{Arrived: time.Now()}
+					call := policies.Call{Arrived: time.Now()}
 					if test.callers > 0 {
 						call.Deadline = time.Now().Add(test.callers)
 					}
@@ -88,7 +89,7 @@ func TestACallThatNeverReturnsIsSlowOnceItHasTakenSoLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := breakerChain(t, slowFrom(time.Second))
 		for range 10 {
-			ticket, err := c.enter(mul, Call{Deadline: time.Now().Add(300 * time.Millisecond)})
+			ticket, err := c.enter(mul, policies.Call{Deadline: time.Now().Add(300 * time.Millisecond)})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -111,13 +112,13 @@ func TestAFailureThatTurnsOutToBeSlowIsBothAndOneCall(t *testing.T) {
 		c := breakerChain(t, cb, timeout(200*time.Millisecond))
 		c.calls(9, nil)
 		for range 10 {
-			go c.serveLate(Call{Arrived: time.Now()}, 3*time.Second, nil)
+			go c.serveLate(policies.Call{Arrived: time.Now()}, 3*time.Second, nil)
 		}
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
 		c.breaker("closed") // ten of 19 are slow: one call is missing
 		c.calls(1, nil)
-		go c.serveLate(Call{Arrived: time.Now()}, 3*time.Second, nil)
+		go c.serveLate(policies.Call{Arrived: time.Now()}, 3*time.Second, nil)
 		time.Sleep(1100 * time.Millisecond)
 		if s := c.breaker("open"); s.Cause != "11 of 21 calls took 1s or longer within 10s" {
 			t.Error(s.Cause)
@@ -132,13 +133,13 @@ func TestASlowProbeFailsWhoseverDeadlineEndsIt(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c := breakerChain(t, slowFrom(slow))
 				for range 10 {
-					go c.serveLate(Call{Arrived: time.Now()}, 2*time.Second, nil)
+					go c.serveLate(policies.Call{Arrived: time.Now()}, 2*time.Second, nil)
 				}
 				time.Sleep(2 * time.Second)
 				synctest.Wait()
 				c.breaker("open")
 				time.Sleep(openTime * 11 / 10)
-				go c.serveLate(Call{Arrived: time.Now(), Deadline: time.Now().Add(300 * time.Millisecond)}, runs, context.Canceled)
+				go c.serveLate(policies.Call{Arrived: time.Now(), Deadline: time.Now().Add(300 * time.Millisecond)}, runs, context.Canceled)
 				time.Sleep(max(slow, 300*time.Millisecond) + time.Millisecond)
 				want := "half_open"
 				if runs > slow {
@@ -147,7 +148,7 @@ func TestASlowProbeFailsWhoseverDeadlineEndsIt(t *testing.T) {
 				if s := c.breaker(want); want == "open" && s.Cause != "a probe failed: a slow call" {
 					t.Error(s.Cause)
 				}
-				if refused := c.call(mul, Call{}, nil); (refused == nil) != (want == "half_open") {
+				if refused := c.call(mul, policies.Call{}, nil); (refused == nil) != (want == "half_open") {
 					t.Errorf("%s, slow from %v: the next probe: %v", name, slow, refused)
 				}
 				time.Sleep(3 * time.Second)
@@ -269,7 +270,7 @@ func TestABreakerThatCountsSlowCallsSeesThoseThatOutlastItsWindow(t *testing.T) 
 		cb.FailureRate, cb.Window = 0.5, config.Duration(2*time.Second)
 		c := breakerChain(t, cb, timeout(30*time.Second))
 		for range 10 {
-			go c.serveLate(Call{Arrived: time.Now()}, 30*time.Second, context.DeadlineExceeded)
+			go c.serveLate(policies.Call{Arrived: time.Now()}, 30*time.Second, context.DeadlineExceeded)
 		}
 		time.Sleep(31 * time.Second)
 		if s := c.breaker("open"); s.Cause != "10 of 10 calls failed within 2s, the last: DEADLINE_EXCEEDED: context deadline exceeded" {

@@ -1,4 +1,4 @@
-package policies
+package policies_test
 
 import (
 	"net/netip"
@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/policies"
 )
 
 func TestRulesForAnAliasAreReportedWithTheMainName(t *testing.T) {
@@ -17,7 +18,7 @@ func TestRulesForAnAliasAreReportedWithTheMainName(t *testing.T) {
 		newRuleOn("both", "Arith", func(r *config.Rule) { r.Match.Service = config.Patterns{"Arith", "Sums"} }),
 		newRuleOn("near", "Sum", timeout(time.Second)),
 	}
-	s, err := Compile(rules, targets, nil, Options{Aliases: map[string]string{"Sums": "Arith", "Calc": "Arith"}})
+	s, err := policies.Compile(rules, targets, nil, policies.Options{Aliases: map[string]string{"Sums": "Arith", "Calc": "Arith"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +52,7 @@ func TestAtAGatewayRulesForWhatItDoesNotAllowAreReported(t *testing.T) {
 		toBilling("calls-misspelt", to("Biling"), timeout(time.Second)), toBilling("calls-other-glob", to("Stock*"), timeout(time.Second)),
 	}
 	allowed := map[string]bool{"Billing": true}
-	s, err := Compile(rules, nil, nil, Options{
+	s, err := policies.Compile(rules, nil, nil, policies.Options{
 		Remote: func(service string) bool { return allowed[service] }, Allowed: []string{"Billing", "Order*"},
 	})
 	if err != nil {

@@ -1,4 +1,4 @@
-package policies
+package policies_test
 
 import (
 	"context"
@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/wire/client"
 )
 
@@ -38,7 +39,7 @@ func BenchmarkUpstreams(b *testing.B) {
 
 // plainCall is a call that succeeds at the first endpoint.
 func plainCall(t testing.TB, rules []config.Rule) func() {
-	guard, err := ClientGuard(rules)
+	guard, err := policies.ClientGuard(rules)
 	if err != nil {
 		t.Fatal(err)
 	}

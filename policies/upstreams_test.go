@@ -1,4 +1,4 @@
-package policies
+package policies_test
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/wire/client"
 	"github.com/easymicro/easymicro/wire/code"
 )
@@ -75,12 +76,12 @@ func (l lookup) set(addresses ...string) {
 
 // announcer is a client whose endpoints a test sets.
 type announcer struct {
-	guard   *ClientRules
+	guard   *policies.ClientRules
 	mu      sync.Mutex
 	lookups map[[2]string]lookup
 }
 
-func newAnnouncer(t testing.TB, guard *ClientRules) *announcer {
+func newAnnouncer(t testing.TB, guard *policies.ClientRules) *announcer {
 	c := &announcer{guard: guard, lookups: make(map[[2]string]lookup)}
 	t.Cleanup(func() {
 		for _, l := range c.lookups {
@@ -121,7 +122,7 @@ type billing struct {
 	addresses []string
 	sent      []string // where attempts went
 	at        []time.Time
-	told      []Transition
+	told      []policies.Transition
 }
 
 var (
@@ -132,12 +133,12 @@ var (
 
 func newBilling(t *testing.T, rules ...config.Rule) *billing {
 	t.Helper()
-	guard, err := ClientGuard(rules)
+	guard, err := policies.ClientGuard(rules)
 	if err != nil {
 		t.Fatal(err)
 	}
 	b := &billing{t: t, announcer: newAnnouncer(t, guard), answer: func(context.Context, string, int) error { return nil }}
-	guard.OnTransition(func(t Transition) {
+	guard.OnTransition(func(t policies.Transition) {
 		b.mu.Lock()
 		b.told = append(b.told, t)
 		b.mu.Unlock()
@@ -207,13 +208,13 @@ func (b *billing) went() string {
 	return s
 }
 
-func (b *billing) transitions() []Transition {
+func (b *billing) transitions() []policies.Transition {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return slices.Clone(b.told)
 }
 
-func (b *billing) decisions(rule string, kind config.Kind) Decisions {
+func (b *billing) decisions(rule string, kind config.Kind) policies.Decisions {
 	b.t.Helper()
 	for _, r := range b.guard.Snapshot().Rules() {
 		for _, k := range r.Kinds {
@@ -223,7 +224,7 @@ func (b *billing) decisions(rule string, kind config.Kind) Decisions {
 		}
 	}
 	b.t.Fatalf("no %s in rule %s", kind, rule)
-	return Decisions{}
+	return policies.Decisions{}
 }
 
 // toBilling is a rule for calls to the upstream billing.
