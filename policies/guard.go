@@ -57,15 +57,11 @@ func (g *Guard) empty() bool { return g == nil || g.others == nil }
 // with ctx. A refusal is a *code.Error that names the rule; nothing is held then, and t needs no Done. A call refused before
 // it waited has taken no token either. A caller and an arrival that c leaves unset are filled in.
 func (g *Guard) Enter(ctx context.Context, c *Call, t *Ticket) error {
-	t.holding = holding{clock: clock{deadline: limit.Deadline{At: c.Deadline}}}
-	if g == nil {
-		return nil
-	}
-	t.host = g.host
+	t.holding = holding{guard: g}
+	t.deadline.At = c.Deadline
 	if g.empty() {
 		return nil
 	}
-	t.ruled = true
 	if !g.activation.active.Load() {
 		g.activation.activate()
 	}
@@ -176,9 +172,8 @@ type Ticket struct {
 
 // holding is the part of a Ticket that Enter resets. Resetting the reservation would cost as much as a limit.
 type holding struct {
+	guard *Guard
 	clock
-	host       string
-	ruled      bool // Enter has met rules
 	admissions limit.Admissions
 	held       limit.Permits
 
@@ -205,7 +200,11 @@ func (t *Ticket) RuleDeadline() time.Time {
 // is known once it has run that long, or at Done; the call stays in flight until Done. Late may be called while the handler
 // runs and from another goroutine, but not once t is reused.
 func (t *Ticket) Late() *code.Error {
-	err := t.overdue(t.host)
+	host := ""
+	if t.guard != nil {
+		host = t.guard.host
+	}
+	err := t.overdue(host)
 	if t.settled.Swap(true) {
 		return err
 	}
@@ -236,7 +235,7 @@ func (t *Ticket) returned() {
 // breaker does not count a peer's refusals), or INTERNAL for a panic. It ends the call for concurrency limits, and settles
 // the breaker if Late has not. Further calls do nothing.
 func (t *Ticket) Done(err error) {
-	if !t.ruled || t.over.Swap(true) {
+	if t.guard.empty() || t.over.Swap(true) {
 		return
 	}
 	t.held.Release()
