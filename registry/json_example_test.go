@@ -194,7 +194,7 @@ func TestAnExampleBelongsToOneMethod(t *testing.T) {
 func TestAnExampleOfTheWrongTypePanics(t *testing.T) {
 	for want, o := range map[string]Option{
 		"method not found": Example("Triple", shownArgs{}),
-		"want a *":       Example("Double", 21),
+		"want a *":         Example("Double", 21),
 	} {
 		func() {
 			defer func() {
