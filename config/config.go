@@ -74,6 +74,16 @@ func (s *Set) Path(path string) string {
 	return filepath.Join(s.Dir, path)
 }
 
+// Rule returns the rule of a name; nil if there is none.
+func (s *Set) Rule(name string) *Rule {
+	for i := range s.Rules {
+		if s.Rules[i].Name == name {
+			return &s.Rules[i]
+		}
+	}
+	return nil
+}
+
 // Contents holds the certificates, keys and passwords that the manifest names, by path as written. They are part of
 // the set: they are read with it, and a change of one changes the set.
 type Contents map[string][]byte

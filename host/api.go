@@ -2,16 +2,13 @@ package host
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"net/http"
 	"slices"
-	"strings"
+	"strconv"
 	"time"
 
-	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host/admin"
-	"github.com/easymicro/easymicro/host/route"
+	"github.com/easymicro/easymicro/host/view"
 	"github.com/easymicro/easymicro/policies"
 )
 
@@ -27,7 +24,7 @@ func (a api) Checks(ctx context.Context) []admin.Check {
 	g := h.current.Load()
 	checks := []admin.Check{
 		{Name: "listeners", OK: h.listeners.IsOpen()},
-		{Name: "policies", OK: true, Detail: "r" + itoa(g.revision)},
+		{Name: "policies", OK: true, Detail: "r" + strconv.Itoa(g.revision)},
 		{Name: "not draining", OK: !h.changes.draining.Load()},
 	}
 	for i, err := range g.ready(ctx) {
@@ -48,68 +45,17 @@ func (a api) Rules(context.Context) ([]policies.RuleState, error) {
 // Explain returns the rules that apply to a call.
 func (a api) Explain(_ context.Context, q admin.ExplainQuery) (*admin.Explanation, error) {
 	g := a.h.current.Load()
-	x, err := explain(g, q)
+	x, err := view.Explain(g.view(), q)
 	if err == nil {
-		x.Fallback = fallbackInUse(g.set, a.h.changes.history.latest())
+		last := a.h.changes.history.latest()
+		x.Fallback = view.Fallback(g.set, &last)
 	}
 	return x, err
 }
 
 // ExplainRule returns a rule as it was in a revision, and what has changed since.
 func (a api) ExplainRule(_ context.Context, name string, revision int) (*admin.RuleExplanation, error) {
-	g := a.h.current.Load()
-	if revision == 0 {
-		revision = g.revision
-	}
-	r, ok := a.h.changes.history.applied(revision)
-	if !ok {
-		return nil, admin.Errorf(admin.CodeNotFound, "revision %d is not known", revision).
-			WithHelp("this host remembers the last revisions since its start, %d at most and fewer large ones; easymicro status shows the running one", revisionsKept)
-	}
-	rule := findRule(r.set, name)
-	if rule == nil {
-		return nil, admin.Errorf(admin.CodeNotFound, "revision %d has no rule %q", revision, name).
-			WithHelp("its rules: %s%s", strings.Join(ruleNames(r.set), ", "), didYouMean(name, ruleNames(r.set)))
-	}
-	past, err := pastRule(rule)
-	if err != nil {
-		return nil, err
-	}
-	x := &admin.RuleExplanation{Revision: revision, AppliedAt: r.At, Rule: past}
-	for _, s := range g.policies.Rules() {
-		if s.Name == name && revision == g.revision {
-			x.Rule = s
-		}
-	}
-	x.Status = a.ruleStatus(r.set, name, g.revision, revision)
-	return x, nil
-}
-
-// ruleStatus returns what happened to a rule after a revision.
-func (a api) ruleStatus(set *config.Set, name string, current, revision int) string {
-	for n := revision + 1; n <= current; n++ {
-		r, ok := a.h.changes.history.applied(n)
-		if !ok {
-			continue
-		}
-		if findRule(r.set, name) == nil {
-			return "removed in r" + itoa(n)
-		}
-		for _, c := range config.Diff(set, r.set) {
-			if c.Subject == name {
-				return "changed in r" + itoa(n)
-			}
-		}
-	}
-	return "in force"
-}
-
-func ruleNames(set *config.Set) []string {
-	var names []string
-	for i := range set.Rules {
-		names = append(names, set.Rules[i].Name)
-	}
-	return names
+	return view.ExplainRule(a.h.current.Load().view(), a.h.changes.history.set, name, revision)
 }
 
 // Revisions returns the attempts that are remembered.
@@ -130,7 +76,7 @@ func (a api) Revision(_ context.Context, number int) (*admin.Revision, error) {
 func (a api) Refusals(_ context.Context, q admin.RefusalQuery) ([]admin.Refusal, error) {
 	list := []admin.Refusal{}
 	for _, r := range a.h.calls.recorder.refusals.list(q.Caller, q.Since) {
-		list = append(list, refusalView(r))
+		list = append(list, r.view())
 	}
 	return list, nil
 }
@@ -161,49 +107,11 @@ func (a api) Services(ctx context.Context) ([]admin.Service, error) {
 	g := a.h.current.Load()
 	for i, unready := range g.ready(ctx) {
 		s := g.services[i]
-		v := admin.Service{
-			Name: s.Config.Name, Aliases: s.Config.Aliases, Handler: s.Config.Handler, Package: s.instance.entry.Package,
-			Ready: unready == nil,
-		}
-		for _, m := range s.Methods {
-			v.Methods = append(v.Methods, a.methodView(g, s, m))
-		}
-		for _, skipped := range s.instance.service.Skipped() {
-			v.Skipped = append(v.Skipped, admin.Skipped{Name: skipped.Name, Why: skipped.Why})
-		}
+		v := view.Service(g.view(), s.Service, s.instance.entry, a.h.HTTPAddress())
+		v.Ready = unready == nil
 		list = append(list, v)
 	}
 	return list, nil
-}
-
-func (a api) methodView(g *generation, s *service, m *route.Method) admin.Method {
-	v := admin.Method{
-		Name: m.Name, Args: admin.ShapeOf(m.Invoke.Args), Reply: admin.ShapeOf(m.Invoke.Reply),
-		InFlight: m.InFlight(),
-		Routes:   []admin.Route{{Methods: []string{"POST"}, Path: "/" + m.FullName()}},
-	}
-	if slices.Contains(g.set.Manifest.Gateway.Get, m.Target.Service+"."+m.Name) {
-		v.Routes[0].Methods = append(v.Routes[0].Methods, "GET")
-	}
-	for _, r := range g.set.Manifest.Gateway.Routes {
-		if found, ok := g.routes.Local(r.Service, r.Method); ok && found == m {
-			v.Routes = append(v.Routes, admin.Route{Methods: r.Methods, Path: r.Path})
-		}
-	}
-	entry := s.instance.entry
-	body, err := json.Marshal(entry.Example(m.Invoke))
-	if err != nil {
-		return v
-	}
-	v.Example = admin.Example{
-		Body:    body,
-		Chosen:  entry.HasExample(m.Name),
-		Command: fmt.Sprintf("easymicro call %s.%s '%s'", m.Target.Service, m.Name, body),
-	}
-	if at := a.h.HTTPAddress(); at != "" {
-		v.Example.Curl = fmt.Sprintf("curl -d '%s' http://%s/%s", body, at, m.FullName())
-	}
-	return v
 }
 
 // Status returns the state of the host: what its files say, what runs, and the result of the last attempt.
@@ -217,7 +125,7 @@ func (a api) Status(ctx context.Context) (*admin.Status, error) {
 		Host: h.name, Version: h.version, StartedAt: h.started, UptimeSeconds: time.Since(h.started).Seconds(),
 		Ready: true, Draining: h.changes.draining.Load(), Checks: checks,
 		Policies: admin.Policies{
-			Desired: admin.Desired{Hash: last.Hash, Files: filePaths(desired(g.set))},
+			Desired: admin.Desired{Hash: last.Hash, Files: view.Desired(g.set)},
 			Running: admin.Running{
 				Revision: g.revision, Hash: g.set.Hash, AppliedAt: applied.At, Source: applied.Source, Rules: len(g.set.Rules),
 				Changes: applied.Changes,
@@ -227,26 +135,26 @@ func (a api) Status(ctx context.Context) (*admin.Status, error) {
 				Error: last.Error, Problems: last.Problems, Changes: last.Changes,
 			},
 			InSync:   h.changes.inSync(last),
-			Fallback: fallbackInUse(g.set, last),
+			Fallback: view.Fallback(g.set, &last),
 		},
 		Watch:          h.reloads.watchView(),
-		PendingRestart: pendingViews(g.pending),
+		PendingRestart: view.Pending(g.pending),
 		Listeners:      h.listeners.Status(g.set.Manifest),
 		NotAccepting:   h.listeners.NotAccepting(),
-		Budget:         budgetView(h.budget),
+		Budget:         view.Budget(h.budget),
 		Services:       []admin.ServiceStatus{},
 		Breakers:       slices.Collect(g.policies.Breakers()),
 		Limiters:       slices.Collect(g.policies.Limiters()),
-		Upstreams:      upstreamViews(g),
-		Discovery:      clusterViews(g),
+		Upstreams:      view.Upstreams(g.view()),
+		Discovery:      view.Clusters(g.view()),
 		Warnings:       applied.Warnings,
 	}
-	s.Expiring, s.ExpiringMore = expiryViews(g.set, time.Now())
+	s.Expiring, s.ExpiringMore = view.Expiries(g.set, time.Now())
 	for _, c := range checks {
 		s.Ready = s.Ready && c.OK
 	}
 	for i, err := range g.ready(ctx) {
-		s.Services = append(s.Services, serviceStatus(g.services[i], err))
+		s.Services = append(s.Services, g.services[i].status(err))
 	}
 	return s, nil
 }

@@ -87,27 +87,26 @@ func (c *changes) replace(ctx context.Context, prev *generation, set *config.Set
 	var steps []step
 	for _, p := range c.parts {
 		s, err := p(ctx, prev, g)
-		steps = append(steps, s)
+		if s != nil {
+			steps = append(steps, s)
+		}
 		if err != nil {
 			c.abandon(steps)
 			return nil, err
 		}
 	}
 	for _, s := range steps {
-		if s.prepare == nil {
-			continue
-		}
-		if err := s.prepare(ctx); err != nil {
-			c.abandon(steps)
-			return nil, err
+		if p, ok := s.(preparer); ok {
+			if err := p.prepare(ctx); err != nil {
+				c.abandon(steps)
+				return nil, err
+			}
 		}
 	}
 	c.current.Store(g)
 	g.policies.Activate() // the limits of state that is shared with calls of the generation before
 	for _, s := range steps {
-		if s.commit != nil {
-			s.commit(c.life)
-		}
+		s.Commit(c.life)
 	}
 	c.retire(steps)
 	return g, nil
@@ -129,9 +128,7 @@ func (c *changes) newGeneration(prev *generation, set *config.Set) (*generation,
 
 func (c *changes) abandon(steps []step) {
 	for _, s := range slices.Backward(steps) {
-		if s.abandon != nil {
-			s.abandon()
-		}
+		s.Abandon()
 	}
 	c.retire(steps)
 }
@@ -141,13 +138,10 @@ func (c *changes) retire(steps []step) {
 	before := make(chan struct{})
 	close(before)
 	for _, s := range slices.Backward(steps) {
-		if s.retire == nil {
-			continue
-		}
 		user, done := before, make(chan struct{})
 		c.retiring.Go(func() {
 			defer close(done)
-			s.retire(c.life, user)
+			s.Retire(c.life, user)
 		})
 		before = done
 	}

@@ -129,16 +129,8 @@ func (c *checker) exposed(path string, cfg *config.Service, names []string, skip
 			continue
 		}
 		c.add(fmt.Sprintf("%s.methods.expose[%d]", path, i), config.Suggest(name, names),
-			"handler %s has no method %q%s", cfg.Handler, name, whySkipped(skipped, name))
+			"handler %s has no method %q%s", cfg.Handler, name, route.WhySkipped(skipped, name))
 	}
-}
-
-// whySkipped returns why a method of the handler is not served; empty for others.
-func whySkipped(skipped []registry.Skipped, method string) string {
-	if i := slices.IndexFunc(skipped, func(s registry.Skipped) bool { return s.Name == method }); i >= 0 {
-		return " that can be served (" + skipped[i].Why + ")"
-	}
-	return ""
 }
 
 // missed warns of methods that look as if they were meant to be served, unless methods.expose lists those that are.
@@ -232,7 +224,7 @@ func (c *checker) target(servicePath, methodPath, service, method string) {
 		}
 		switch {
 		case !slices.Contains(methods, method):
-			c.add(methodPath, config.Suggest(method, methods), "service %s has no method %q%s", service, method, whySkipped(entry.Skipped, method))
+			c.add(methodPath, config.Suggest(method, methods), "service %s has no method %q%s", service, method, route.WhySkipped(entry.Skipped, method))
 		case !route.Exposed(cfg)(method):
 			c.add(methodPath, "", "method %s of service %s is not among methods.expose", method, service)
 		}

@@ -16,7 +16,7 @@ type Directory = outgoing.Directory
 // LeadTo has a gateway.remote find its services in d, from now on and until the next reload. No call may run.
 func LeadTo(h *Host, d Directory) error {
 	g := h.current.Load()
-	l, err := h.remotes.Open(g.routes.Remote.Cluster(), d, func() {})
+	l, err := h.remotes.Open(g.routes.Remote.Cluster, d, func() {})
 	if err != nil {
 		return err
 	}
@@ -24,7 +24,7 @@ func LeadTo(h *Host, d Directory) error {
 	g.out.Remote = l
 	g.routes.Remote = route.NewRemote(g.set, g.policies, l.OtherHosts)
 	h.retiring.Go(func() { old.Discard(h.life) })
-	l.AwaitList(context.Background())
+	l.Await(context.Background())
 	return nil
 }
 

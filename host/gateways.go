@@ -42,13 +42,13 @@ func (p *gateways) plan(_ context.Context, _, next *generation) (step, error) {
 	for _, l := range next.set.Manifest.Listeners {
 		gw, err := p.newGateway(next, listen.Limits(l.Limits))
 		if err != nil {
-			return step{}, err
+			return nil, err
 		}
 		next.gateways[l.Name] = gw
 	}
 	token, err := AdminToken(next.set)
 	if err != nil {
-		return step{}, err
+		return nil, err
 	}
 	o := admin.Options{
 		Logger: p.log, MetricsPath: next.set.Manifest.Telemetry.Metrics.Path, Pprof: p.pprof,
@@ -56,7 +56,7 @@ func (p *gateways) plan(_ context.Context, _, next *generation) (step, error) {
 	}
 	next.admin = admin.Handler(p.api, o)
 	next.health = admin.HealthHandler(p.api, o)
-	return step{}, nil
+	return nil, nil
 }
 
 func (p *gateways) newGateway(g *generation, limits wire.Limits) (*gateway.Gateway, error) {

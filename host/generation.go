@@ -6,9 +6,11 @@ import (
 	"sync"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/host/admin"
 	"github.com/easymicro/easymicro/host/gateway"
 	"github.com/easymicro/easymicro/host/outgoing"
 	"github.com/easymicro/easymicro/host/route"
+	"github.com/easymicro/easymicro/host/view"
 	"github.com/easymicro/easymicro/policies"
 )
 
@@ -37,6 +39,19 @@ type service struct {
 	instance *instance
 }
 
+func (s *service) status(unready error) admin.ServiceStatus {
+	v := admin.ServiceStatus{
+		Name: s.Config.Name, Handler: s.Config.Handler, Aliases: s.Config.Aliases, Ready: true, InFlight: s.instance.InFlight(),
+	}
+	for _, m := range s.Methods {
+		v.Methods = append(v.Methods, m.Name)
+	}
+	if unready != nil {
+		v.Ready, v.Detail = false, unready.Error()
+	}
+	return v
+}
+
 // bindingsOf returns the upstreams of a service by the names that its handler has for them.
 func (g *generation) bindingsOf(s *config.Service) map[string]*outgoing.Upstream {
 	to := make(map[string]*outgoing.Upstream, len(s.Uses))
@@ -57,6 +72,10 @@ func (g *generation) ready(ctx context.Context) []error {
 	return answers
 }
 
+func (g *generation) view() *view.Generation {
+	return &view.Generation{Revision: g.revision, Set: g.set, Rules: g.policies, Routes: &g.routes, Out: &g.out}
+}
+
 // connections returns what the generation calls out by; nil for a nil generation.
 func (g *generation) connections() *outgoing.Connections {
 	if g == nil {
@@ -69,13 +88,24 @@ func (g *generation) connections() *outgoing.Connections {
 // is nil at the start. With an error, the step that it returns is abandoned.
 type part func(ctx context.Context, prev, next *generation) (step, error)
 
-// A step is what one part does for one change, where there is something to do. Until commit, nothing that calls meet
-// changes.
-type step struct {
-	prepare func(ctx context.Context) error // does what can still fail, before the first commit
-	commit  func(life context.Context)
-	abandon func()
-	// retire ends what the change has replaced or, once abandoned, what was opened for it, and returns when that has ended.
+// A step is what one part does for one change. Until Commit, nothing that calls meet changes. Work of the step ends with
+// life.
+type step interface {
+	Commit(life context.Context)
+	Abandon()
+	// Retire ends what the change has replaced or, once abandoned, what was opened for it, and returns when that has ended.
 	// before is closed when the part that uses this one has retired.
-	retire func(life context.Context, before <-chan struct{})
+	Retire(life context.Context, before <-chan struct{})
 }
+
+// preparer is a step that can still fail before the first commit.
+type preparer interface {
+	prepare(ctx context.Context) error
+}
+
+// commit is a step that has nothing else to do.
+type commit func(life context.Context)
+
+func (c commit) Commit(life context.Context)           { c(life) }
+func (commit) Abandon()                                {}
+func (commit) Retire(context.Context, <-chan struct{}) {}

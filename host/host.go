@@ -22,6 +22,7 @@ import (
 	"github.com/easymicro/easymicro/host/outgoing"
 	"github.com/easymicro/easymicro/host/route"
 	"github.com/easymicro/easymicro/host/telemetry"
+	"github.com/easymicro/easymicro/host/view"
 	"github.com/easymicro/easymicro/registry"
 	"github.com/easymicro/easymicro/wire"
 	"github.com/easymicro/easymicro/wire/client"
@@ -79,7 +80,7 @@ func newHost(ctx context.Context, set *config.Set, o Options) *Host {
 	c.metrics = telemetry.New(telemetry.Options{Build: telemetry.Build{Version: o.Version, GoVersion: runtime.Version()}})
 	c.metrics.SetSource(func(e *telemetry.Emitter) {
 		if g := c.current.Load(); g != nil {
-			emit(g, c.budget, e)
+			view.Emit(g.view(), c.budget, e)
 		}
 	})
 	c.sampler = telemetry.NewLogSampler(c.log, 0)
@@ -120,45 +121,32 @@ func newHost(ctx context.Context, set *config.Set, o Options) *Host {
 }
 
 func (h *Host) planClusters(_ context.Context, prev, next *generation) (step, error) {
-	p, err := h.clusters.Plan(prev.connections(), &next.out)
-	return step{abandon: p.Abandon, retire: func(life context.Context, _ <-chan struct{}) { p.Retire(life) }}, err
+	return h.clusters.Plan(prev.connections(), &next.out)
 }
 
-// planUpstreams has upstreams close once the instances that may use them have retired.
 func (h *Host) planUpstreams(_ context.Context, prev, next *generation) (step, error) {
-	p, err := h.upstreams.Plan(prev.connections(), &next.out)
-	return step{
-		commit: func(context.Context) { p.Commit() }, abandon: p.Abandon,
-		retire: func(life context.Context, before <-chan struct{}) {
-			<-before
-			p.Retire(life)
-		},
-	}, err
+	return h.upstreams.Plan(prev.connections(), &next.out)
 }
 
 func (h *Host) planRemotes(ctx context.Context, prev, next *generation) (step, error) {
 	p, err := h.remotes.Plan(ctx, prev.connections(), &next.out)
-	if hosts := next.out.OtherHosts(); hosts != nil {
-		next.routes.Remote = route.NewRemote(next.set, next.policies, hosts)
+	if next.out.Remote != nil {
+		next.routes.Remote = route.NewRemote(next.set, next.policies, next.out.Remote.OtherHosts)
 	}
-	return step{
-		commit: func(context.Context) { p.Commit() }, abandon: p.Abandon,
-		retire: func(life context.Context, _ <-chan struct{}) { p.Retire(life) },
-	}, err
+	return p, err
 }
 
 func (h *Host) planListeners(ctx context.Context, _, next *generation) (step, error) {
-	p, err := h.listeners.Plan(ctx, next.set)
-	return step{commit: p.Commit, abandon: p.Abandon, retire: func(life context.Context, _ <-chan struct{}) { p.Retire(life) }}, err
+	return h.listeners.Plan(ctx, next.set)
 }
 
 // planPublishing has a generation published once its listeners are bound.
 func (h *Host) planPublishing(_ context.Context, _, next *generation) (step, error) {
-	return step{commit: func(life context.Context) {
+	return commit(func(life context.Context) {
 		if h.listeners.IsOpen() {
 			h.clusters.Publish(life, &next.out)
 		}
-	}}, nil
+	}), nil
 }
 
 // Handle serves one call under the generation in force when it arrives, as the listeners do.
@@ -264,7 +252,7 @@ func (h *Host) listen(ctx context.Context) error {
 	h.changes.applying.Lock()
 	defer h.changes.applying.Unlock()
 	if l := h.current.Load().out.Remote; l != nil {
-		l.AwaitList(ctx)
+		l.Await(ctx)
 	}
 	if err := h.listeners.Open(ctx, h.life, h.Set()); err != nil {
 		return err
@@ -412,5 +400,5 @@ func (h *Host) Remote() *Remote {
 	if r == nil {
 		return nil
 	}
-	return &Remote{Etcd: r.Cluster(), Services: r.All(), Err: r.Err()}
+	return &Remote{Etcd: r.Cluster, Services: r.All(), Err: r.Err()}
 }

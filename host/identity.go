@@ -8,12 +8,10 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/wire"
 	"github.com/easymicro/easymicro/wire/code"
 )
-
-// anonymous is the caller of a call that shows no identity.
-const anonymous = "anonymous"
 
 // identity identifies callers. Tokens are kept as hashes only.
 type identity struct {
@@ -40,11 +38,11 @@ func newIdentity(set *config.Set, host string) identity {
 // caller returns the caller of a request. An unknown token is refused rather than ignored.
 func (id *identity) caller(m wire.Metadata) (string, error) {
 	if !id.on {
-		return anonymous, nil
+		return policies.Anonymous, nil
 	}
 	auth, ok := m.Lookup(wire.MetaAuth)
 	if !ok || auth == "" {
-		return anonymous, nil
+		return policies.Anonymous, nil
 	}
 	t, ok := id.tokens[sha256.Sum256([]byte(bearer(auth)))]
 	if !ok {

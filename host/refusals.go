@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/host/admin"
 	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/wire/code"
 )
@@ -29,6 +30,19 @@ type refusal struct {
 	position string
 	state    string
 	trace    string
+}
+
+// view returns the refusal as it is shown.
+func (r *refusal) view() admin.Refusal {
+	v := admin.Refusal{
+		At: r.at, Count: r.count, Upstream: r.upstream, Service: r.target.Service, Method: r.target.Method, Caller: r.caller, Key: r.key,
+		Various: r.various, Shadow: r.shadow, Code: r.code.String(), Reason: r.reason, Rule: r.rule, Kind: r.kind,
+		Position: r.position, State: r.state, Trace: r.trace,
+	}
+	if r.peer.IsValid() {
+		v.Peer = r.peer.String()
+	}
+	return v
 }
 
 // refusalKey is what makes refusals alike.
@@ -217,17 +231,8 @@ func (r *refusals) list(caller string, since time.Time) []refusal {
 func (r *refusal) shadowedBy(g *generation, kind config.Kind) string {
 	name, _, _ := strings.Cut(r.rule, "@")
 	r.kind = string(kind)
-	if rule := findRule(g.set, name); rule != nil {
+	if rule := g.set.Rule(name); rule != nil {
 		r.position = rule.Position(string(kind)).String()
 	}
 	return name
-}
-
-func findRule(set *config.Set, name string) *config.Rule {
-	for i := range set.Rules {
-		if set.Rules[i].Name == name {
-			return &set.Rules[i]
-		}
-	}
-	return nil
 }

@@ -48,7 +48,7 @@ func ruleBehind(set *config.Set, label, reason string) (*config.Rule, config.Kin
 		return nil, ""
 	}
 	name, _, _ := strings.Cut(label, "@")
-	rule := findRule(set, name)
+	rule := set.Rule(name)
 	if rule == nil {
 		return nil, ""
 	}
@@ -160,7 +160,7 @@ func (c *recorder) refusedOut(ctx context.Context, g *generation, call client.Ou
 	default:
 		return
 	}
-	caller, trace := cmp.Or(call.Caller(), anonymous), telemetry.TraceID(ctx)
+	caller, trace := cmp.Or(call.Caller(), policies.Anonymous), telemetry.TraceID(ctx)
 	target := policies.Target{Service: call.Service(), Method: call.Method()}
 	key := refusalKey{
 		rule: rule, reason: reason, code: e.Code, caller: caller, upstream: call.Upstream(), target: target,
@@ -202,7 +202,7 @@ func (c *recorder) shadowed(g *generation, key refusalKey, kind config.Kind, tra
 
 // shadowedOut is shadowed for an upstream call.
 func (c *recorder) shadowedOut(ctx context.Context, g *generation, call client.OutgoingCall, w policies.ShadowRefusal) {
-	caller, trace := cmp.Or(call.Caller(), anonymous), telemetry.TraceID(ctx)
+	caller, trace := cmp.Or(call.Caller(), policies.Anonymous), telemetry.TraceID(ctx)
 	target := policies.Target{Service: call.Service(), Method: call.Method()}
 	key := refusalKey{shadow: true, rule: w.Rule, reason: w.Reason, code: w.Code, caller: caller, upstream: call.Upstream(), target: target}
 	if w.Kind == config.KindRateLimit {

@@ -3,9 +3,11 @@ package host
 import (
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host/admin"
+	"github.com/easymicro/easymicro/host/view"
 )
 
 // What started an attempt to change what runs.
@@ -28,10 +30,9 @@ const (
 type Revision = admin.Revision
 
 const (
-	revisionsKept = 50
-	historyBytes  = 8 << 20   // of texts, which are shown
-	ruleBytes     = 2 << 10   // what a rule that is kept may take
-	historyRules  = 128 << 20 // for rules, which are kept to be explained
+	historyBytes = 8 << 20   // of texts, which are shown
+	ruleBytes    = 2 << 10   // what a rule that is kept may take
+	historyRules = 128 << 20 // for rules, which are kept to be explained
 )
 
 // attempt is a revision with its set; nil if there is none.
@@ -68,7 +69,7 @@ func tooOld(list []attempt) int {
 	for i := len(list) - 1; i >= 0; i-- {
 		texts += list[i].textBytes()
 		rules += list[i].Rules * ruleBytes
-		if i < len(list)-1 && (len(list)-i > revisionsKept || texts > historyBytes || rules > historyRules) {
+		if i < len(list)-1 && (len(list)-i > view.RevisionsKept || texts > historyBytes || rules > historyRules) {
 			return i + 1
 		}
 	}
@@ -118,6 +119,12 @@ func (h *history) applied(number int) (attempt, bool) {
 		}
 	}
 	return attempt{}, false
+}
+
+// set is applied as a view.History.
+func (h *history) set(number int) (*config.Set, time.Time, bool) {
+	a, ok := h.applied(number)
+	return a.set, a.At, ok
 }
 
 func (h *history) latest() Revision {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/config/load"
+	"github.com/easymicro/easymicro/host/view"
 	"github.com/easymicro/easymicro/registry"
 )
 
@@ -20,13 +21,13 @@ func TestTheRevisionThatRunsIsRememberedHoweverManyAreRejected(t *testing.T) {
 	var h history
 	h.add(attempt{Revision: Revision{Number: 1, Result: ResultApplied}})
 	h.add(attempt{Revision: Revision{Number: 2, Result: ResultApplied, Source: SourceFile}})
-	for range 3 * revisionsKept {
+	for range 3 * view.RevisionsKept {
 		h.add(attempt{Revision: Revision{Number: 2, Result: ResultRejected}})
 	}
 	if r, ok := h.applied(2); !ok || r.Source != SourceFile {
 		t.Errorf("%+v %v", r, ok)
 	}
-	if _, ok := h.applied(1); ok || len(h.all()) != revisionsKept {
+	if _, ok := h.applied(1); ok || len(h.all()) != view.RevisionsKept {
 		t.Error("the history has no end")
 	}
 }

@@ -1,7 +1,6 @@
 package host
 
 import (
-	"cmp"
 	"context"
 	"log/slog"
 	"slices"
@@ -13,7 +12,6 @@ import (
 	"github.com/easymicro/easymicro/host/route"
 	"github.com/easymicro/easymicro/host/telemetry"
 	"github.com/easymicro/easymicro/policies"
-	"github.com/easymicro/easymicro/wire"
 	"github.com/easymicro/easymicro/wire/client"
 )
 
@@ -33,11 +31,11 @@ func (p *rules) plan(_ context.Context, prev, next *generation) (step, error) {
 	o.Revision, o.OnTransition, o.Pool = next.revision, p.changed, p.pool
 	var err error
 	if next.policies, err = policies.Compile(next.set.Rules, next.routes.Targets(), before, o); err != nil {
-		return step{}, err
+		return nil, err
 	}
 	next.warnings = slices.Concat(next.warnings, next.out.Warnings, next.policies.Unmatched()).Sort()
 	next.routes.Bind(next.policies, p.metrics)
-	return step{commit: func(context.Context) { p.expiries.follow(next.set) }}, nil
+	return commit(func(context.Context) { p.expiries.follow(next.set) }), nil
 }
 
 // compileOptions returns what the rules need to know of a set.
@@ -192,76 +190,5 @@ func (x *expiries) close() {
 	x.closed = true
 	if x.timer != nil {
 		x.timer.Stop()
-	}
-}
-
-// emit adds the numbers of rules, budget and discovery to a scrape.
-func emit(g *generation, budget *wire.Budget, e *telemetry.Emitter) {
-	now := time.Now()
-	for i := range g.set.Rules {
-		r := &g.set.Rules[i]
-		status := "active"
-		if r.Expired(now) {
-			status = "expired"
-		}
-		e.RuleInfo(r.Name, string(cmp.Or(r.Mode, config.Enforce)), status)
-	}
-	g.policies.Decisions(func(rule string, kind config.Kind, method, decision string, n uint64) {
-		e.Decisions(rule, string(kind), method, decision, n)
-	})
-	for l := range g.policies.Limiters() {
-		if l.Keyed {
-			e.LimiterKeys(l.Rule, string(l.Mode), l.Keys)
-			e.LimiterOverflow(l.Rule, l.Overflow)
-			e.LimiterMissingKey(l.Rule, l.MissingKey)
-		} else {
-			e.LimiterTokens(l.Rule, string(l.Mode), l.Tokens)
-		}
-	}
-	for b := range g.policies.Breakers() {
-		e.BreakerState(b.Rule, string(b.Mode), b.Target, b.State)
-		for to, n := range b.Transitions {
-			e.BreakerTransitions(b.Rule, string(b.Mode), b.Target, to, n)
-		}
-	}
-	emitBudget(budget, e)
-	emitDiscovery(g, e)
-}
-
-func emitBudget(b *wire.Budget, e *telemetry.Emitter) {
-	u := b.Usage()
-	e.Budget(telemetry.Budget{
-		InFlight: u.InFlight, MaxInFlight: u.MaxInFlight, Bytes: u.BufferedBytes, MaxBytes: u.MaxBufferedBytes, Refused: u.Refused,
-	})
-}
-
-// emitDiscovery adds the endpoints and the registration to a scrape. Labels are services of the manifest, and those
-// of other hosts that status shows.
-func emitDiscovery(g *generation, e *telemetry.Emitter) {
-	counts := make(map[string]map[string]int)
-	out := ejections(g)
-	count := func(name string, s *client.ServiceStatus, lost map[string]bool) {
-		if counts[s.Service] == nil {
-			counts[s.Service] = map[string]int{"ready": 0} // an alert needs the zero
-		}
-		for _, endpoint := range s.Endpoints {
-			counts[s.Service][endpointView(endpoint, lost, out[place{name, endpoint.Address}]).State]++
-		}
-	}
-	for name, u := range g.out.Upstreams() {
-		for _, s := range u.Client().Status() {
-			count(name, &s, u.Lost(s.Service))
-		}
-	}
-	for _, s := range g.routes.Remote.Called() {
-		count(s.Service, &s, g.out.Cluster(g.routes.Remote.Cluster()).Lost(s.Service))
-	}
-	for service, states := range counts {
-		for state, n := range states {
-			e.DiscoveryEndpoints(service, state, n)
-		}
-	}
-	if g.set.Manifest.Registers() {
-		e.RegistrationUp(g.out.RegistrationUp())
 	}
 }

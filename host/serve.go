@@ -351,7 +351,7 @@ func (s *serving) forward(req, res *wire.Frame) error {
 	s.Service, s.Method = s.method.Target.Service, s.method.Target.Method
 	ctx, cancel := s.context(req)
 	defer cancel()
-	err := s.method.Remote().Client().Handle(registry.WithCall(ctx, &s.Call), &out, res)
+	err := s.method.Remote().Client.Handle(registry.WithCall(ctx, &s.Call), &out, res)
 	if err == nil {
 		s.ticket.Done(nil)
 		s.method.Learn()

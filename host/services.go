@@ -52,22 +52,18 @@ func (p *services) plan(ctx context.Context, prev, next *generation) (step, erro
 		path := fmt.Sprintf("services[%d]", i)
 		inst, err := s.instance(ctx, path, cfg)
 		if err != nil {
-			return s.step(), next.set.ProblemAt(path, err.Error())
+			return s, next.set.ProblemAt(path, err.Error())
 		}
 		problems := c.opened(path, cfg, inst)
 		if problems.Err() != nil {
-			return s.step(), problems
+			return s, problems
 		}
 		next.warnings = append(next.warnings, problems.Warnings()...)
 		bound := route.NewService(cfg, inst.service, &inst.RefCount)
 		next.services = append(next.services, &service{Service: bound, instance: inst})
 		next.routes.Services = append(next.routes.Services, bound)
 	}
-	return s.step(), nil
-}
-
-func (s *servicesStep) step() step {
-	return step{prepare: s.prepare, commit: s.commit, abandon: s.abandon, retire: s.retire}
+	return s, nil
 }
 
 func (s *servicesStep) instance(ctx context.Context, path string, cfg *config.Service) (*instance, error) {
@@ -124,18 +120,18 @@ func (t *tuning) problems(set *config.Set, err error) error {
 	return set.ProblemAt(t.path+".options", "the handler does not take the changed options: "+err.Error())
 }
 
-// commit binds the clients of the instances to the upstreams of the generation.
-func (s *servicesStep) commit(context.Context) {
+// Commit binds the clients of the instances to the upstreams of the generation.
+func (s *servicesStep) Commit(context.Context) {
 	for _, bound := range s.next.services {
 		bound.instance.clients.move(s.next.bindingsOf(bound.Config))
 	}
 }
 
-func (s *servicesStep) abandon() { s.abandoned = true }
+func (s *servicesStep) Abandon() { s.abandoned = true }
 
-// retire closes each instance after its last call, and drops the metrics of removed methods after their last calls
+// Retire closes each instance after its last call, and drops the metrics of removed methods after their last calls
 // have counted.
-func (s *servicesStep) retire(life context.Context, _ <-chan struct{}) {
+func (s *servicesStep) Retire(life context.Context, _ <-chan struct{}) {
 	var retiring sync.WaitGroup
 	defer retiring.Wait()
 	if s.abandoned {

@@ -15,7 +15,7 @@ type settings struct {
 }
 
 func (p *settings) plan(_ context.Context, _, next *generation) (step, error) {
-	return step{commit: func(context.Context) { p.apply(next.set.Manifest) }}, nil
+	return commit(func(context.Context) { p.apply(next.set.Manifest) }), nil
 }
 
 func (p *settings) apply(m *config.Manifest) {

@@ -100,11 +100,17 @@ var layout = map[string]row{
 			"host/discovery/etcd", "host/route",
 		},
 	},
+	"host/view": {
+		ours: []string{
+			"wire", "wire/client", "config", "registry", "policies", "host/admin", "host/telemetry", "host/discovery/etcd", "host/outgoing",
+			"host/route",
+		},
+	},
 	"host": {
 		ours: []string{
 			"wire/code", "wire", "wire/mux", "config", "config/files", "config/load", "config/watch", "registry", "policies", "schema",
 			"wire/client", "host/telemetry", "host/gateway", "host/discovery", "host/discovery/etcd", "host/admin",
-			"host/machine", "host/listen", "host/outgoing", "host/route",
+			"host/machine", "host/listen", "host/outgoing", "host/route", "host/view",
 		},
 		others: []string{"golang.org/x/sync"},
 		tests: []string{

@@ -129,7 +129,7 @@ func (p *Plan) Abandon() {
 const healthStop = 5 * time.Second
 
 // Retire drains what Commit has replaced, and returns when that has ended.
-func (p *Plan) Retire(life context.Context) {
+func (p *Plan) Retire(life context.Context, _ <-chan struct{}) {
 	var retiring sync.WaitGroup
 	defer retiring.Wait()
 	for _, s := range p.gone {

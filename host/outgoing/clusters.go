@@ -45,12 +45,15 @@ func (p *Clusters) Plan(prev, next *Connections) (*ClusterPlan, error) {
 	return s, nil
 }
 
+// Commit does nothing: clusters are published by themselves.
+func (s *ClusterPlan) Commit(context.Context) {}
+
 // Abandon has Retire close what was opened.
 func (s *ClusterPlan) Abandon() { s.abandoned = true }
 
 // Retire closes the clusters that are out of use, and returns when that has ended. They withdraw before their users
 // are done.
-func (s *ClusterPlan) Retire(life context.Context) {
+func (s *ClusterPlan) Retire(life context.Context, _ <-chan struct{}) {
 	var retiring sync.WaitGroup
 	defer retiring.Wait()
 	if s.abandoned {

@@ -18,7 +18,6 @@ import (
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/config/watch"
-	"github.com/easymicro/easymicro/host/route"
 	"github.com/easymicro/easymicro/host/telemetry"
 	"github.com/easymicro/easymicro/wire/client"
 )
@@ -75,14 +74,6 @@ func (c *Connections) Upstream(name string) *Upstream {
 		return nil
 	}
 	return c.upstreams[name]
-}
-
-// OtherHosts returns what is known of services of other hosts; nil if the gateway leads to none.
-func (c *Connections) OtherHosts() *route.OtherHosts {
-	if c.Remote == nil {
-		return nil
-	}
-	return c.Remote.OtherHosts
 }
 
 // AwaitRequired waits for the clusters without which the host must not start. The error is config.Problems.

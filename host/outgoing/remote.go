@@ -38,18 +38,8 @@ func (l *RemoteClient) watch(ctx context.Context, dropped func()) {
 		}
 	})
 	if ctx.Err() == nil {
-		l.log.Error("the services of other hosts are no longer followed", "etcd", l.Cluster(), "error", err)
+		l.log.Error("the services of other hosts are no longer followed", "etcd", l.Cluster, "error", err)
 	}
-}
-
-// firstList bounds how long a starting host waits for the list of services.
-const firstList = time.Second
-
-// AwaitList waits for the first list of services, but not for long.
-func (l *RemoteClient) AwaitList(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, firstList)
-	defer cancel()
-	l.Await(ctx)
 }
 
 // remoteTimeout bounds how long a client that is out of use may take to close.
@@ -66,10 +56,10 @@ func (l *RemoteClient) Discard(life context.Context) {
 // Close closes the client, whose last call has ended or is abandoned.
 func (l *RemoteClient) Close(ctx context.Context) {
 	l.unwatch()
-	if err := l.Client().Shutdown(ctx); err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
-		l.log.Warn("the connections to other hosts were not closed cleanly", "etcd", l.Cluster(), "error", err)
+	if err := l.Client.Shutdown(ctx); err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
+		l.log.Warn("the connections to other hosts were not closed cleanly", "etcd", l.Cluster, "error", err)
 	}
-	_ = l.Client().Close()
+	_ = l.Client.Close()
 	l.watched.Wait()
 	l.release()
 }

@@ -42,16 +42,16 @@ func (p *Remotes) Plan(ctx context.Context, prev, next *Connections) (*RemotePla
 	}
 	c.Acquire()
 	if prev != nil { // calls go on meanwhile, and are not to meet a client that knows nothing yet
-		s.opened.AwaitList(ctx)
+		s.opened.Await(ctx)
 	}
 	next.Remote = s.opened
 	return s, nil
 }
 
 // Commit has a new client watch the services of the one before it, before that is closed.
-func (s *RemotePlan) Commit() {
+func (s *RemotePlan) Commit(context.Context) {
 	if s.opened != nil && s.gone != nil {
-		s.opened.Client().TakeOver(s.gone.Client())
+		s.opened.Client.TakeOver(s.gone.Client)
 	}
 }
 
@@ -59,7 +59,7 @@ func (s *RemotePlan) Commit() {
 func (s *RemotePlan) Abandon() { s.gone = s.opened }
 
 // Retire closes the client that is out of use, and returns when that has ended.
-func (s *RemotePlan) Retire(life context.Context) {
+func (s *RemotePlan) Retire(life context.Context, _ <-chan struct{}) {
 	if s.gone != nil {
 		s.gone.Discard(life)
 		s.of.MethodsGone()

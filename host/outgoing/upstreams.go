@@ -61,7 +61,7 @@ func (p *Upstreams) Plan(prev, next *Connections) (*UpstreamPlan, error) {
 }
 
 // Commit has new clients watch the services of those before them, before these are closed.
-func (s *UpstreamPlan) Commit() {
+func (s *UpstreamPlan) Commit(context.Context) {
 	for _, u := range s.opened {
 		if old := s.prev.Upstream(u.spec.config.Name); old != nil && old.Service() == u.Service() {
 			u.client.TakeOver(old.client)
@@ -72,8 +72,9 @@ func (s *UpstreamPlan) Commit() {
 // Abandon has Retire close what was opened.
 func (s *UpstreamPlan) Abandon() { s.gone = s.opened }
 
-// Retire closes the upstreams that are out of use, and returns when that has ended.
-func (s *UpstreamPlan) Retire(life context.Context) {
+// Retire closes the upstreams that are out of use once the instances that may use them have retired.
+func (s *UpstreamPlan) Retire(life context.Context, before <-chan struct{}) {
+	<-before
 	var closing sync.WaitGroup
 	for _, u := range s.gone {
 		closing.Go(func() { u.discard(life, s.of.Log) })

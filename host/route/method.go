@@ -1,6 +1,7 @@
 package route
 
 import (
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -197,4 +198,12 @@ func (s *remoteService) learn(m *Method) {
 	}
 	next.Add(learned.Name, &learned)
 	s.known.Store(&next)
+}
+
+// WhySkipped returns why a method of the handler is not served; empty for others.
+func WhySkipped(skipped []registry.Skipped, method string) string {
+	if i := slices.IndexFunc(skipped, func(s registry.Skipped) bool { return s.Name == method }); i >= 0 {
+		return " that can be served (" + skipped[i].Why + ")"
+	}
+	return ""
 }

@@ -5,10 +5,10 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/easymicro/easymicro/host/telemetry"
 	"github.com/easymicro/easymicro/wire/client"
-	"github.com/easymicro/easymicro/wire/code"
 )
 
 // The transports, as metrics name them.
@@ -20,9 +20,9 @@ const (
 // OtherHosts is what a host knows of the services of other hosts in one directory, and the client that calls them.
 // Generations share it until their discovery changes. It may be used concurrently.
 type OtherHosts struct {
-	RefCount // calls in flight to them
-	cluster  string
-	client   *client.Client
+	RefCount        // calls in flight to them
+	Cluster  string // the name of the directory in the manifest
+	Client   *client.Client
 	missing  func() []string
 	labels   labels
 	found    atomic.Pointer[found]
@@ -40,18 +40,12 @@ type found struct {
 // NewOtherHosts returns what nothing is known of yet. missing returns the parts of the directory that have not been read.
 func NewOtherHosts(cluster string, c *client.Client, missing func() []string, m *telemetry.Metrics) *OtherHosts {
 	o := &OtherHosts{
-		RefCount: NewRefCount(), cluster: cluster, client: c, missing: missing,
+		RefCount: NewRefCount(), Cluster: cluster, Client: c, missing: missing,
 		labels: labels{metrics: m, has: make(map[string]bool)}, first: make(chan struct{}),
 	}
 	o.found.Store(new(found))
 	return o
 }
-
-// Cluster returns the name of the directory in the manifest.
-func (o *OtherHosts) Cluster() string { return o.cluster }
-
-// Client returns the client that calls them.
-func (o *OtherHosts) Client() *client.Client { return o.client }
 
 // Err returns why nothing newer is known.
 func (o *OtherHosts) Err() error { return o.found.Load().err }
@@ -69,29 +63,17 @@ func (o *OtherHosts) Update(names []string, err error) (dropped bool) {
 	return dropped
 }
 
-// Await waits for the first update or the end of ctx.
+// firstUpdate bounds how long a starting host waits for the list of services.
+const firstUpdate = time.Second
+
+// Await waits for the first update, but not for long.
 func (o *OtherHosts) Await(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, firstUpdate)
+	defer cancel()
 	select {
 	case <-o.first:
 	case <-ctx.Done():
 	}
-}
-
-// HasMetrics reports whether a method, as Service/Method, has its own metrics; none has in a nil OtherHosts.
-func (o *OtherHosts) HasMetrics(full string) bool { return o != nil && o.labels.labelled(full) }
-
-// unheard returns the error of a call to an unknown service while the directory is incomplete; nil when it is complete.
-func (o *OtherHosts) unheard(host string) *code.Error {
-	f := o.found.Load()
-	if f.heard && len(o.missing()) == 0 {
-		return nil
-	}
-	what := "etcd " + o.cluster + " has not listed its services yet"
-	public := code.Refuse(code.Unavailable, code.ReasonNoEndpoint, what, "", host, 0)
-	if f.err != nil {
-		what += " (" + f.err.Error() + ")"
-	}
-	return code.Refuse(code.Unavailable, code.ReasonNoEndpoint, what, "", host, 0).InPublic(public.Message)
 }
 
 // maxLabels bounds the methods of other hosts that have their own metrics.

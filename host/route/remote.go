@@ -35,14 +35,6 @@ func NewRemote(set *config.Set, rules *policies.Snapshot, hosts *OtherHosts) *Re
 	return r
 }
 
-// Hosts returns the hosts behind them; nil when r is.
-func (r *Remote) Hosts() *OtherHosts {
-	if r == nil {
-		return nil
-	}
-	return r.OtherHosts
-}
-
 // Has reports whether a name on the wire means one of the services.
 func (r *Remote) Has(name string) bool {
 	_, ok := r.service(name)
@@ -98,7 +90,16 @@ func (r *Remote) Unheard(host, service string) *code.Error {
 	if r == nil || !r.config.AllowsSpelling(service) {
 		return nil
 	}
-	return r.unheard(host)
+	found := r.found.Load()
+	if found.heard && len(r.missing()) == 0 {
+		return nil
+	}
+	what := "etcd " + r.Cluster + " has not listed its services yet"
+	public := code.Refuse(code.Unavailable, code.ReasonNoEndpoint, what, "", host, 0)
+	if found.err != nil {
+		what += " (" + found.err.Error() + ")"
+	}
+	return code.Refuse(code.Unavailable, code.ReasonNoEndpoint, what, "", host, 0).InPublic(public.Message)
 }
 
 // maxShown bounds the services that Called returns.
@@ -109,7 +110,7 @@ func (r *Remote) Called() []client.ServiceStatus {
 	if r == nil {
 		return nil
 	}
-	list := r.client.Status()
+	list := r.Client.Status()
 	return list[:min(len(list), maxShown)]
 }
 

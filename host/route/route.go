@@ -41,15 +41,6 @@ func (t *Table) Lookup(service, method string) (*Method, bool) {
 	return s.method(method), true
 }
 
-// Local returns the method of this host that a name on the wire means.
-func (t *Table) Local(service, method string) (*Method, bool) {
-	s, ok := t.byName.Find(service)
-	if !ok {
-		return nil, false
-	}
-	return s.byName.Find(method)
-}
-
 // Service returns the service of this host that a name on the wire means.
 func (t *Table) Service(name string) (*Service, bool) { return t.byName.Find(name) }
 
@@ -87,7 +78,7 @@ func (t *Table) Without(next *Table) []*Method {
 
 // Serves reports whether Service/Method is a method of the table, in that very spelling.
 func (t *Table) Serves(fullName string) bool {
-	if t.Remote.Hosts().HasMetrics(fullName) {
+	if t.Remote != nil && t.Remote.labels.labelled(fullName) {
 		return true
 	}
 	i := strings.LastIndexByte(fullName, '/')

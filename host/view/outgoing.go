@@ -1,4 +1,4 @@
-package host
+package view
 
 import (
 	"fmt"
@@ -21,14 +21,14 @@ const (
 // ejected is the state of an endpoint that a rule ejected, as etcd.StateStale is that of one that discovery lost.
 const ejected = "ejected"
 
-// upstreamViews returns the upstreams in the order of the manifest.
-func upstreamViews(g *generation) []admin.Upstream {
+// Upstreams returns the upstreams in the order of the manifest.
+func Upstreams(g *Generation) []admin.Upstream {
 	list := []admin.Upstream{}
 	out := ejections(g)
-	for i := range g.set.Manifest.Upstreams {
-		cfg := &g.set.Manifest.Upstreams[i]
+	for i := range g.Set.Manifest.Upstreams {
+		cfg := &g.Set.Manifest.Upstreams[i]
 		v := admin.Upstream{Name: cfg.Name, Service: cfg.Service, Resolve: outgoing.Where(&cfg.Resolve), Endpoints: []admin.Endpoint{}}
-		u := g.out.Upstream(cfg.Name)
+		u := g.Out.Upstream(cfg.Name)
 		for _, s := range u.Client().Status() {
 			v = upstreamView(cfg.Name, v.Resolve, &s, u.Lost(s.Service), out)
 		}
@@ -53,9 +53,9 @@ func upstreamView(name, found string, s *client.ServiceStatus, lost map[string]b
 type place struct{ upstream, address string }
 
 // ejections returns the endpoints that rules ejected, and why.
-func ejections(g *generation) map[place]string {
+func ejections(g *Generation) map[place]string {
 	out := make(map[place]string)
-	for o := range g.policies.Outliers() {
+	for o := range g.Rules.Outliers() {
 		if o.Ejected && o.Enforced {
 			out[place{o.Upstream, o.Address}] = fmt.Sprintf("left out by %s, back in %s: %s", o.Rule, o.EjectedFor.Round(time.Millisecond), o.Cause)
 		}
@@ -74,14 +74,14 @@ func endpointView(e client.EndpointStatus, lost map[string]bool, out string) adm
 	return v
 }
 
-// clusterViews returns the clusters in the order of the manifest.
-func clusterViews(g *generation) []admin.Discovery {
+// Clusters returns the clusters in the order of the manifest.
+func Clusters(g *Generation) []admin.Discovery {
 	list := []admin.Discovery{}
-	if g.set.Manifest.Discovery == nil {
+	if g.Set.Manifest.Discovery == nil {
 		return list
 	}
-	for i := range g.set.Manifest.Discovery.Etcd {
-		list = append(list, clusterView(g.out.Cluster(g.set.Manifest.Discovery.Etcd[i].Name)))
+	for i := range g.Set.Manifest.Discovery.Etcd {
+		list = append(list, clusterView(g.Out.Cluster(g.Set.Manifest.Discovery.Etcd[i].Name)))
 	}
 	return list
 }
@@ -117,11 +117,11 @@ func discoveredView(name string, found []etcd.EndpointState) admin.Discovered {
 }
 
 // remoteViews returns the services of other hosts as upstreams, as rules see them.
-func remoteViews(g *generation, out map[place]string) []admin.Upstream {
+func remoteViews(g *Generation, out map[place]string) []admin.Upstream {
 	var list []admin.Upstream
-	for _, s := range g.routes.Remote.Called() {
-		lost := g.out.Cluster(g.routes.Remote.Cluster()).Lost(s.Service)
-		list = append(list, upstreamView(s.Service, "etcd "+g.routes.Remote.Cluster(), &s, lost, out))
+	for _, s := range g.Routes.Remote.Called() {
+		lost := g.Out.Cluster(g.Routes.Remote.Cluster).Lost(s.Service)
+		list = append(list, upstreamView(s.Service, "etcd "+g.Routes.Remote.Cluster, &s, lost, out))
 	}
 	return list
 }

@@ -1,0 +1,94 @@
+// Package view makes what the admin API, the metrics and the commands show of a host.
+package view
+
+import (
+	"strings"
+	"time"
+
+	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/host/admin"
+	"github.com/easymicro/easymicro/host/outgoing"
+	"github.com/easymicro/easymicro/host/route"
+	"github.com/easymicro/easymicro/policies"
+	"github.com/easymicro/easymicro/wire"
+)
+
+// Generation is what is shown of a generation of a host.
+type Generation struct {
+	Revision int
+	Set      *config.Set
+	Rules    *policies.Snapshot
+	Routes   *route.Table
+	Out      *outgoing.Connections
+}
+
+// shownExpiries bounds the expiries in status: tokens are often issued by the thousand.
+const shownExpiries = 200
+
+// Expiries returns what has expired or will soon, and how many are left out.
+func Expiries(set *config.Set, now time.Time) (list []admin.Expiry, more int) {
+	list = []admin.Expiry{}
+	for _, e := range set.Expiries() {
+		if e.At.Sub(now) > config.ExpiresSoon {
+			break
+		}
+		if len(list) == shownExpiries {
+			more++
+			continue
+		}
+		v := admin.Expiry{
+			Rule: e.Rule, Caller: e.Caller, Mode: string(e.Mode), At: e.At, Expired: !now.Before(e.At), Opens: e.Opens(), Effect: e.Effect(),
+			Position: e.Position.String(),
+		}
+		for _, k := range e.Kinds {
+			v.Kinds = append(v.Kinds, string(k))
+		}
+		list = append(list, v)
+	}
+	return list, more
+}
+
+// Budget returns the usage of a budget.
+func Budget(b *wire.Budget) admin.Budget {
+	u := b.Usage()
+	return admin.Budget{
+		InFlight: u.InFlight, MaxInFlight: u.MaxInFlight, BufferedBytes: u.BufferedBytes, MaxBufferedBytes: u.MaxBufferedBytes,
+		Refused: u.Refused,
+	}
+}
+
+// Desired returns the paths of the files that should be in force.
+func Desired(set *config.Set) []string {
+	files := set.Files
+	if set.Fallback != "" {
+		files = set.Desired
+	}
+	paths := make([]string, len(files))
+	for i, f := range files {
+		paths[i] = f.Path
+	}
+	return paths
+}
+
+// Fallback returns what runs in place of files that are invalid, and which files those are after the last attempt; nil
+// when the files run.
+func Fallback(set *config.Set, last *admin.Revision) *admin.Fallback {
+	if set.Fallback == "" {
+		return nil
+	}
+	problems := set.Rejected.Errors()
+	if found := last.Problems.Errors(); last.Result == "rejected" && len(found) > 0 {
+		problems = found
+	}
+	return &admin.Fallback{What: set.Fallback, Mend: problems.Files(), Problems: problems}
+}
+
+// Pending returns the changes that need a restart.
+func Pending(changes config.Changes) []admin.Pending {
+	list := []admin.Pending{}
+	for _, c := range changes {
+		field := strings.Trim(c.Subject+"."+c.Path, ".")
+		list = append(list, admin.Pending{Field: field, Running: c.Old, Desired: c.New, Position: c.Position.String()})
+	}
+	return list
+}
