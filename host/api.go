@@ -8,24 +8,32 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/host/admin"
+	"github.com/easymicro/easymicro/host/listen"
+	"github.com/easymicro/easymicro/host/route"
 	"github.com/easymicro/easymicro/host/view"
 	"github.com/easymicro/easymicro/policies"
 )
 
 // api implements admin.Host.
-type api struct{ h *Host }
+type api struct {
+	*core
+	started   time.Time
+	changes   *changes
+	reloads   *reloads
+	listeners *listen.Listeners
+	recorder  *recorder
+}
 
 // Metrics returns the handler of scrapes.
-func (a api) Metrics() http.Handler { return a.h.metrics.Handler() }
+func (a *api) Metrics() http.Handler { return a.metrics.Handler() }
 
 // Checks returns the conditions of readiness.
-func (a api) Checks(ctx context.Context) []admin.Check {
-	h := a.h
-	g := h.current.Load()
+func (a *api) Checks(ctx context.Context) []admin.Check {
+	g := a.current.Load()
 	checks := []admin.Check{
-		{Name: "listeners", OK: h.listeners.IsOpen()},
+		{Name: "listeners", OK: a.listeners.IsOpen()},
 		{Name: "policies", OK: true, Detail: "r" + strconv.Itoa(g.revision)},
-		{Name: "not draining", OK: !h.changes.draining.Load()},
+		{Name: "not draining", OK: !a.changes.draining.Load()},
 	}
 	for i, err := range g.ready(ctx) {
 		c := admin.Check{Name: "service " + g.services[i].Config.Name, OK: err == nil}
@@ -38,34 +46,34 @@ func (a api) Checks(ctx context.Context) []admin.Check {
 }
 
 // Rules returns the rules in force, each with its state.
-func (a api) Rules(context.Context) ([]policies.RuleState, error) {
-	return a.h.current.Load().policies.Rules(), nil
+func (a *api) Rules(context.Context) ([]policies.RuleState, error) {
+	return a.current.Load().policies.Rules(), nil
 }
 
 // Explain returns the rules that apply to a call.
-func (a api) Explain(_ context.Context, q admin.ExplainQuery) (*admin.Explanation, error) {
-	g := a.h.current.Load()
+func (a *api) Explain(_ context.Context, q admin.ExplainQuery) (*admin.Explanation, error) {
+	g := a.current.Load()
 	x, err := view.Explain(g.view(), q)
 	if err == nil {
-		last := a.h.changes.history.latest()
+		last := a.changes.history.latest()
 		x.Fallback = view.Fallback(g.set, &last)
 	}
 	return x, err
 }
 
 // ExplainRule returns a rule as it was in a revision, and what has changed since.
-func (a api) ExplainRule(_ context.Context, name string, revision int) (*admin.RuleExplanation, error) {
-	return view.ExplainRule(a.h.current.Load().view(), a.h.changes.history.set, name, revision)
+func (a *api) ExplainRule(_ context.Context, name string, revision int) (*admin.RuleExplanation, error) {
+	return view.ExplainRule(a.current.Load().view(), a.changes.history.set, name, revision)
 }
 
 // Revisions returns the attempts that are remembered.
-func (a api) Revisions(context.Context) ([]admin.Revision, error) {
-	return a.h.changes.history.all(), nil
+func (a *api) Revisions(context.Context) ([]admin.Revision, error) {
+	return a.changes.history.all(), nil
 }
 
 // Revision returns one of them.
-func (a api) Revision(_ context.Context, number int) (*admin.Revision, error) {
-	r, ok := a.h.changes.history.applied(number)
+func (a *api) Revision(_ context.Context, number int) (*admin.Revision, error) {
+	r, ok := a.changes.history.applied(number)
 	if !ok {
 		return nil, admin.Errorf(admin.CodeNotFound, "revision %d is not known", number)
 	}
@@ -73,24 +81,24 @@ func (a api) Revision(_ context.Context, number int) (*admin.Revision, error) {
 }
 
 // Refusals returns the last refusals, the newest first.
-func (a api) Refusals(_ context.Context, q admin.RefusalQuery) ([]admin.Refusal, error) {
+func (a *api) Refusals(_ context.Context, q admin.RefusalQuery) ([]admin.Refusal, error) {
 	list := []admin.Refusal{}
-	for _, r := range a.h.calls.recorder.refusals.list(q.Caller, q.Since) {
+	for _, r := range a.recorder.refusals.list(q.Caller, q.Since) {
 		list = append(list, r.view())
 	}
 	return list, nil
 }
 
 // Reload reads the files again.
-func (a api) Reload(ctx context.Context, q admin.ReloadRequest) (*admin.Revision, error) {
+func (a *api) Reload(ctx context.Context, q admin.ReloadRequest) (*admin.Revision, error) {
 	// A reload that has begun is finished even if its client disconnects.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
-	r, err := a.h.reloads.reload(ctx, change{source: SourceAdmin, who: q.Who, force: q.Force})
+	r, err := a.reloads.reload(ctx, change{source: SourceAdmin, who: q.Who, force: q.Force})
 	if err == nil {
 		return &r, nil
 	}
-	inForce := a.h.current.Load().revision
+	inForce := a.current.Load().revision
 	if len(r.Problems) == 0 {
 		return nil, admin.Errorf(admin.CodeRejected, "%v", err).WithHelp("r%d stays in force", inForce)
 	}
@@ -99,15 +107,15 @@ func (a api) Reload(ctx context.Context, q admin.ReloadRequest) (*admin.Revision
 		WithProblems(r.Problems)
 }
 
-var _ admin.Host = api{}
+var _ admin.Host = (*api)(nil)
 
 // Services returns what a caller needs to know of each service.
-func (a api) Services(ctx context.Context) ([]admin.Service, error) {
+func (a *api) Services(ctx context.Context) ([]admin.Service, error) {
 	list := []admin.Service{}
-	g := a.h.current.Load()
+	g := a.current.Load()
 	for i, unready := range g.ready(ctx) {
 		s := g.services[i]
-		v := view.Service(g.view(), s.Service, s.instance.entry, a.h.HTTPAddress())
+		v := view.Service(g.view(), s.Service, s.instance.entry, a.httpAddress())
 		v.Ready = unready == nil
 		list = append(list, v)
 	}
@@ -115,15 +123,14 @@ func (a api) Services(ctx context.Context) ([]admin.Service, error) {
 }
 
 // Status returns the state of the host: what its files say, what runs, and the result of the last attempt.
-func (a api) Status(ctx context.Context) (*admin.Status, error) {
-	h := a.h
-	g := h.current.Load()
-	last := h.changes.history.latest()
-	applied, _ := h.changes.history.applied(g.revision)
+func (a *api) Status(ctx context.Context) (*admin.Status, error) {
+	g := a.current.Load()
+	last := a.changes.history.latest()
+	applied, _ := a.changes.history.applied(g.revision)
 	checks := a.Checks(ctx)
 	s := &admin.Status{
-		Host: h.name, Version: h.version, StartedAt: h.started, UptimeSeconds: time.Since(h.started).Seconds(),
-		Ready: true, Draining: h.changes.draining.Load(), Checks: checks,
+		Host: a.name, Version: a.version, StartedAt: a.started, UptimeSeconds: time.Since(a.started).Seconds(),
+		Ready: true, Draining: a.changes.draining.Load(), Checks: checks,
 		Policies: admin.Policies{
 			Desired: admin.Desired{Hash: last.Hash, Files: view.Desired(g.set)},
 			Running: admin.Running{
@@ -134,14 +141,14 @@ func (a api) Status(ctx context.Context) (*admin.Status, error) {
 				At: last.At, Source: last.Source, Result: last.Result, Revision: last.Number, Hash: last.Hash,
 				Error: last.Error, Problems: last.Problems, Changes: last.Changes,
 			},
-			InSync:   h.changes.inSync(last),
+			InSync:   a.changes.inSync(last),
 			Fallback: view.Fallback(g.set, &last),
 		},
-		Watch:          h.reloads.watchView(),
+		Watch:          a.reloads.watchView(),
 		PendingRestart: view.Pending(g.pending),
-		Listeners:      h.listeners.Status(g.set.Manifest),
-		NotAccepting:   h.listeners.NotAccepting(),
-		Budget:         view.Budget(h.budget),
+		Listeners:      a.listeners.Status(g.set.Manifest),
+		NotAccepting:   a.listeners.NotAccepting(),
+		Budget:         view.Budget(a.budget),
 		Services:       []admin.ServiceStatus{},
 		Breakers:       slices.Collect(g.policies.Breakers()),
 		Limiters:       slices.Collect(g.policies.Limiters()),
@@ -157,4 +164,17 @@ func (a api) Status(ctx context.Context) (*admin.Status, error) {
 		s.Services = append(s.Services, g.services[i].status(err))
 	}
 	return s, nil
+}
+
+// httpAddress returns where the first listener for HTTP over TCP is bound; empty when there is none.
+func (a *api) httpAddress() string {
+	for _, l := range a.current.Load().set.Manifest.Listeners {
+		if !slices.Contains(l.Protocols, route.TransportHTTP) {
+			continue
+		}
+		if addr := a.listeners.Addr(l.Name); addr != nil && addr.Network() == "tcp" {
+			return addr.String()
+		}
+	}
+	return ""
 }

@@ -46,11 +46,11 @@ type Options struct {
 // Host is a running or ready to run host. Its methods may be called concurrently.
 type Host struct {
 	*core
-	started time.Time
 	onReady func(*Host)
 	failed  chan error // what keeps the host from going on
 	ended   sync.Once
 
+	api       *api
 	calls     *calls
 	services  *services
 	clusters  *outgoing.Clusters
@@ -87,7 +87,7 @@ func newHost(ctx context.Context, set *config.Set, o Options) *Host {
 	c.tracing = telemetry.NewTracing(telemetry.TracingOptions{
 		Host: c.name, Version: o.Version, Metrics: c.metrics, Log: c.log, Sampler: c.sampler,
 	})
-	h := &Host{core: c, started: time.Now(), onReady: o.OnReady, failed: make(chan error, 1)}
+	h := &Host{core: c, onReady: o.OnReady, failed: make(chan error, 1)}
 	h.changes = &changes{core: c, registry: o.Registry, first: set, onChange: o.OnRevision}
 	if o.Registry == nil {
 		h.changes.registry = registry.Default()
@@ -96,13 +96,15 @@ func newHost(ctx context.Context, set *config.Set, o Options) *Host {
 	h.reloads = newReloads(h.changes, o.Source)
 	recorder := &recorder{core: c}
 	h.calls = &calls{core: c, recorder: recorder}
-	gateways := &gateways{core: c, calls: h.calls, api: api{h}, pprof: set.Manifest.Admin.PProf}
+	h.api = &api{core: c, started: time.Now(), changes: h.changes, reloads: h.reloads, recorder: recorder}
+	gateways := &gateways{core: c, calls: h.calls, api: h.api, pprof: set.Manifest.Admin.PProf}
 	h.listeners = listen.New(listen.Options{
 		Host: c.name, Log: c.log, Sampler: c.sampler, Metrics: c.metrics, Budget: c.budget,
 		Calls: h.calls, Gateway: gateways.gateway, Failed: h.fail,
 		Admin:  func() http.Handler { return c.current.Load().admin },
 		Health: func() http.Handler { return c.current.Load().health },
 	})
+	h.api.listeners = h.listeners
 	pool := client.NewPool(c.log)
 	out := outgoing.Options{
 		Host: c.name, Version: c.version, Log: c.log, Sampler: c.sampler, Metrics: c.metrics, Tracing: c.tracing,
@@ -370,22 +372,12 @@ func (h *Host) finish(ctx context.Context, until time.Time) (abandoned int) {
 
 // Services returns what a caller needs to know of each service.
 func (h *Host) Services() []admin.Service {
-	list, _ := api{h}.Services(context.Background())
+	list, _ := h.api.Services(context.Background())
 	return list
 }
 
 // HTTPAddress returns where the first listener for HTTP over TCP is bound; empty when there is none.
-func (h *Host) HTTPAddress() string {
-	for _, l := range h.current.Load().set.Manifest.Listeners {
-		if !slices.Contains(l.Protocols, route.TransportHTTP) {
-			continue
-		}
-		if addr := h.Addr(l.Name); addr != nil && addr.Network() == "tcp" {
-			return addr.String()
-		}
-	}
-	return ""
-}
+func (h *Host) HTTPAddress() string { return h.api.httpAddress() }
 
 // Remote is the services of other hosts that the gateway of a host leads to.
 type Remote struct {

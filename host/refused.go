@@ -98,26 +98,54 @@ func (r clientRules) Do(ctx context.Context, call client.OutgoingCall) (slot int
 	}
 	slot, would, err := g.policies.ClientRules().DoWithin(ctx, call, within)
 	for _, w := range would {
-		r.recorder.shadowedOut(ctx, g, call, w)
+		key := outgoingKey(call, w.Rule, w.Reason, w.Code)
+		r.recorder.shadowed(g, key, w.Kind, telemetry.TraceID(ctx), &policies.Call{Caller: key.caller, Metadata: call})
 	}
 	if err != nil {
-		r.recorder.refusedOut(ctx, g, call, err)
+		r.refused(ctx, g, call, err)
 	}
 	return slot, err
 }
 
-// refused records a call that the host itself refused or ended. subject is the name of the method under which such log
-// lines are sampled.
+// refused records a call that a client-side rule refused, ended or declined to retry.
+func (r clientRules) refused(ctx context.Context, g *generation, call client.OutgoingCall, err error) {
+	e := code.From(err)
+	key := outgoingKey(call, e.Rule, e.Reason, e.Code)
+	var spent *policies.SpentError
+	switch {
+	case e.Own() && e.Rule != "":
+	case errors.As(err, &spent):
+		key.rule, key.reason = spent.Rule, reasonRetryBudget
+	default:
+		return
+	}
+	key.key = keyOf(g.policies, key.rule, key.reason, key.target, &policies.Call{Caller: key.caller, Metadata: call})
+	r.recorder.refused(g, key, "", telemetry.TraceID(ctx), e)
+}
+
+// outgoingKey returns the key of a refusal of a call to an upstream.
+func outgoingKey(call client.OutgoingCall, rule, reason string, c code.Code) refusalKey {
+	return refusalKey{
+		rule: rule, reason: reason, code: c, caller: cmp.Or(call.Caller(), policies.Anonymous), upstream: call.Upstream(),
+		target: policies.Target{Service: call.Service(), Method: call.Method()},
+	}
+}
+
+// refused records a call, or a call to an upstream, that the host itself refused or ended. subject is the name of the
+// method under which such log lines are sampled.
 func (c *recorder) refused(g *generation, key refusalKey, subject, trace string, e *code.Error) {
 	c.refusals.add(time.Now(), key, func(r *refusal) {
 		if rule, kind := ruleBehind(g.set, key.rule, key.reason); rule != nil {
-			r.kind = string(kind)
-			r.position = rule.Position(string(kind)).String()
-			r.state = g.policies.State(rule.Name, kind, key.target, key.caller)
+			r.kind, r.position = string(kind), rule.Position(string(kind)).String()
+			r.state = stateOf(g, rule.Name, kind, &key)
 		}
 		r.trace = trace
 	})
-	c.logRefusal("call refused", &key, subject, e, trace)
+	msg := "call refused"
+	if key.upstream != "" {
+		msg = "call to an upstream refused"
+	}
+	c.logRefusal(msg, &key, subject, e, trace)
 }
 
 // logRefusal logs a refusal. What differs from call to call is in the first line of a flood alone, and so is the
@@ -148,36 +176,11 @@ func (c *recorder) logRefusal(msg string, key *refusalKey, subject string, e *co
 	})
 }
 
-// refusedOut records an upstream call that a client-side rule refused, ended or declined to retry.
-func (c *recorder) refusedOut(ctx context.Context, g *generation, call client.OutgoingCall, err error) {
-	e := code.From(err)
-	rule, reason := e.Rule, e.Reason
-	var spent *policies.SpentError
-	switch {
-	case e.Own() && e.Rule != "":
-	case errors.As(err, &spent):
-		rule, reason = spent.Rule, reasonRetryBudget
-	default:
-		return
+// stateOf returns the state of one kind of a rule for calls like those of key.
+func stateOf(g *generation, rule string, kind config.Kind, key *refusalKey) string {
+	if key.upstream == "" {
+		return g.policies.State(rule, kind, key.target, key.caller)
 	}
-	caller, trace := cmp.Or(call.Caller(), policies.Anonymous), telemetry.TraceID(ctx)
-	target := policies.Target{Service: call.Service(), Method: call.Method()}
-	key := refusalKey{
-		rule: rule, reason: reason, code: e.Code, caller: caller, upstream: call.Upstream(), target: target,
-		key: keyOf(g.policies, rule, reason, target, &policies.Call{Caller: caller, Metadata: call}),
-	}
-	c.refusals.add(time.Now(), key, func(r *refusal) {
-		r.trace = trace
-		if found, kind := ruleBehind(g.set, rule, reason); found != nil {
-			r.kind, r.position = string(kind), found.Position(string(kind)).String()
-			r.state = stateOut(g, found.Name, kind, &key)
-		}
-	})
-	c.logRefusal("call to an upstream refused", &key, "", e, trace)
-}
-
-// stateOut returns the state of one kind of a client-side rule for calls like those of key.
-func stateOut(g *generation, rule string, kind config.Kind, key *refusalKey) string {
 	for _, k := range g.policies.ExplainUpstream(key.upstream, key.target.Service, key.target.Method, key.caller).Kinds {
 		for _, r := range k.Applies {
 			if k.Kind == kind && r.Rule == rule {
@@ -196,20 +199,6 @@ func (c *recorder) shadowed(g *generation, key refusalKey, kind config.Kind, tra
 	}
 	c.refusals.add(time.Now(), key, func(r *refusal) {
 		name := r.shadowedBy(g, kind)
-		r.trace, r.state = trace, g.policies.State(name, kind, key.target, key.caller)
-	})
-}
-
-// shadowedOut is shadowed for an upstream call.
-func (c *recorder) shadowedOut(ctx context.Context, g *generation, call client.OutgoingCall, w policies.ShadowRefusal) {
-	caller, trace := cmp.Or(call.Caller(), policies.Anonymous), telemetry.TraceID(ctx)
-	target := policies.Target{Service: call.Service(), Method: call.Method()}
-	key := refusalKey{shadow: true, rule: w.Rule, reason: w.Reason, code: w.Code, caller: caller, upstream: call.Upstream(), target: target}
-	if w.Kind == config.KindRateLimit {
-		key.key = keyOf(g.policies, w.Rule, w.Reason, target, &policies.Call{Caller: caller, Metadata: call})
-	}
-	c.refusals.add(time.Now(), key, func(r *refusal) {
-		name := r.shadowedBy(g, w.Kind)
-		r.trace, r.state = trace, stateOut(g, name, w.Kind, &key)
+		r.trace, r.state = trace, stateOf(g, name, kind, &key)
 	})
 }
