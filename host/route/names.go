@@ -4,6 +4,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/easymicro/easymicro/config"
 )
 
 // Names is a map by name that, failing an exact match, finds the only name that differs in case alone: clients of the
@@ -42,3 +44,79 @@ func (n Names[T]) Find(name string) (T, bool) {
 
 // All returns the names, sorted.
 func (n Names[T]) All() []string { return slices.Sorted(maps.Keys(n.exact)) }
+
+// spelling finds the spelling of a remote method that the rules use. The other host ignores case, and another
+// spelling must not bypass a rule.
+type spelling struct {
+	exact map[string]string // by name in lower case
+	globs []string
+}
+
+func newSpelling(rules []config.Rule) spelling {
+	s := spelling{exact: make(map[string]string)}
+	for i := range rules {
+		s.add(rules[i].Match.Method)
+		for _, x := range rules[i].Match.Except {
+			s.add(x.Method)
+		}
+		if a := rules[i].Access; a != nil {
+			for _, e := range a.Allow {
+				s.add(e.Methods)
+			}
+			for _, e := range a.Deny {
+				s.add(e.Methods)
+			}
+		}
+	}
+	return s
+}
+
+func (s *spelling) add(patterns []string) {
+	for _, p := range patterns {
+		lower := strings.ToLower(p)
+		switch _, taken := s.exact[lower]; {
+		case strings.Contains(p, "*"):
+			if strings.Trim(p, "*") != "" {
+				s.globs = append(s.globs, p)
+			}
+		case !taken:
+			s.exact[lower] = p
+		}
+	}
+}
+
+// of returns the name that rules are asked about.
+func (s *spelling) of(method string) string {
+	if name, ok := s.exact[strings.ToLower(method)]; ok {
+		return name
+	}
+	for _, glob := range s.globs {
+		method = respell(method, glob)
+	}
+	return method
+}
+
+// respell returns a name with its parts spelled as in a pattern, if the two match but for case.
+func respell(name, glob string) string {
+	parts := strings.Split(glob, "*")
+	lower, first, last := strings.ToLower(name), parts[0], parts[len(parts)-1]
+	if len(lower) != len(name) || len(name) < len(first)+len(last) ||
+		!strings.HasPrefix(lower, strings.ToLower(first)) || !strings.HasSuffix(lower, strings.ToLower(last)) {
+		return name
+	}
+	var b strings.Builder
+	b.WriteString(first)
+	end, at := len(name)-len(last), len(first)
+	for _, part := range parts[1 : len(parts)-1] {
+		i := strings.Index(lower[at:end], strings.ToLower(part))
+		if i < 0 {
+			return name
+		}
+		b.WriteString(name[at : at+i])
+		b.WriteString(part)
+		at += i + len(part)
+	}
+	b.WriteString(name[at:end])
+	b.WriteString(last)
+	return b.String()
+}
