@@ -211,15 +211,15 @@ func (c *changes) logRevision(r Revision) {
 	if r.Who != "" {
 		attrs = append(attrs, slog.String("who", r.Who))
 	}
-	level, msg := slog.LevelInfo, "reload applied"
+	level, msg := slog.LevelInfo, "configuration reloaded"
 	switch r.Result {
 	case ResultUnchanged:
-		msg = "reload found nothing changed"
+		msg = "configuration unchanged"
 	case ResultRejected:
 		if r.Source == SourceStart {
 			return // nothing runs yet; Open returns the error
 		}
-		level, msg = slog.LevelError, "reload rejected, the running set stays"
+		level, msg = slog.LevelError, "configuration rejected, the running one stays"
 		if r.Error != "" {
 			attrs = append(attrs, slog.String("error", r.Error))
 		}
@@ -232,7 +232,7 @@ func (c *changes) logRevision(r Revision) {
 			attrs = append(attrs, slog.Any("changes", r.Changes.Lines()))
 		}
 		if r.Source == SourceStart {
-			msg = "set applied"
+			msg = "configuration applied"
 		}
 	}
 	c.log.LogAttrs(context.Background(), level, msg, attrs...)

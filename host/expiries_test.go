@@ -17,7 +17,7 @@ func TestExpiriesAreToldOnceEach(t *testing.T) {
 		day := 24 * time.Hour
 		var mu sync.Mutex
 		var told []string
-		x := &expiries{tell: func(e config.Expiry, over bool) {
+		x := &expiries{report: func(e config.Expiry, over bool) {
 			mu.Lock()
 			defer mu.Unlock()
 			told = append(told, fmt.Sprintf("%s%s over=%t day %v", e.Rule, e.Caller, over, time.Since(begin).Hours()/24))

@@ -114,7 +114,7 @@ func newHost(ctx context.Context, set *config.Set, o Options) *Host {
 	h.clusters, h.upstreams, h.remotes = &outgoing.Clusters{Options: out}, &outgoing.Upstreams{Options: out}, &outgoing.Remotes{Options: out}
 	h.services = &services{core: c, registry: h.changes.registry, methodsGone: h.changes.methodsGone}
 	h.rules = &rules{core: c, pool: pool}
-	h.rules.expiries.tell = h.rules.expires
+	h.rules.expiries.report = h.rules.expires
 	settings := &settings{core: c, logLevel: o.Log}
 	h.changes.parts = []part{
 		h.planClusters, h.planUpstreams, h.services.plan, h.rules.plan, h.planRemotes, gateways.plan, h.planListeners, settings.plan, h.planPublishing,
@@ -236,7 +236,7 @@ func (h *Host) Run(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 	case err = <-h.failed:
-		h.log.Error("the host cannot go on", "error", err)
+		h.log.Error("host failed", "error", err)
 	}
 	begin := time.Now()
 	h.changes.stop()

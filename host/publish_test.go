@@ -18,7 +18,7 @@ discovery: {etcd: [{name: main, endpoints: ['http://127.0.0.1:1'], register: {ad
 `, hosttest.Options{Registry: newPlant(t).reg, Log: &log})
 	eventually(t, "it says that it is not registered", func() bool { return strings.Contains(log.String(), "not registered yet") })
 	h.Stop()
-	if text := log.String(); strings.Contains(text, "withdrawn") || !strings.Contains(text, "stopped") {
+	if text := log.String(); strings.Contains(text, "deregistered") || !strings.Contains(text, "stopped") {
 		t.Error(text)
 	}
 }
@@ -36,7 +36,7 @@ discovery: {etcd: [{name: main, endpoints: ['http://127.0.0.1:1'], register: {ad
 	}
 	h.Edit("easymicro.yaml", "publish: true", "publish: false")
 	eventually(t, "it is told that nothing is published", func() bool {
-		return strings.Contains(log.String(), "nothing is left to publish")
+		return strings.Contains(log.String(), "no services left to publish")
 	})
 	if text := scrape(t, h); !strings.Contains(text, "easymicro_registration_up 1") {
 		t.Error("nothing to publish is taken for a failure")

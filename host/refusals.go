@@ -17,7 +17,7 @@ const (
 	refusalsKept   = 1024
 	refusalsFreed  = refusalsKept / 16 // at once, when all places are taken
 	refusalsMerged = time.Second       // refusals alike within this time share one place
-	refusalsApart  = 8                 // so many that differ are told apart within that time, for each rule and caller
+	refusalsApart  = 8                 // entries for refusals that differ within that time, for each rule and caller
 )
 
 // refusal is a remembered refusal, or several alike within a second. Fields outside of the key are those of the
@@ -80,7 +80,7 @@ func (k refusalKey) kept() refusalKey {
 	return k
 }
 
-// summed returns the key for refusals beyond those that are told apart.
+// summed returns the key for refusals beyond those with their own entries.
 func (k refusalKey) summed() refusalKey {
 	return refusalKey{shadow: k.shadow, rule: k.rule, reason: k.reason, caller: k.caller, code: k.code, various: true}
 }

@@ -78,7 +78,7 @@ func (l *reloads) look(ctx context.Context, c change) (r Revision, doubtful stri
 		return l.unchanged(set, c), "", nil
 	}
 	if lost := config.Lost(running, set); set.Hash != c.seen && lost.Doubtful() {
-		l.log.Info("an edit takes rules out of force: it is applied if it is still the same in "+l.lookAgain.String(),
+		l.log.Info("edit removes rules: it is applied if it is unchanged in "+l.lookAgain.String(),
 			"source", c.source, "lost", problemLines(lost.Warnings().Few()))
 		return Revision{}, set.Hash, nil
 	}
@@ -159,7 +159,7 @@ func (l *reloads) follow(ctx context.Context) {
 		}
 	})
 	if err != nil {
-		l.log.Error("the files are no longer followed; easymicro reload still reads them", "error", err)
+		l.log.Error("file watching stopped; easymicro reload still reads the files", "error", err)
 	}
 }
 
@@ -194,13 +194,13 @@ func newReloads(c *changes, source Source) *reloads {
 	if source == nil {
 		return l
 	}
-	told := make(map[config.Problem]bool)
+	reported := make(map[config.Problem]bool)
 	dirs := func() []string { // asked at each poll
 		for _, w := range l.mounted() {
-			if !told[w] && !slices.Contains(l.current.Load().set.Warnings, w) {
+			if !reported[w] && !slices.Contains(l.current.Load().set.Warnings, w) {
 				l.warn(w)
 			}
-			told[w] = true
+			reported[w] = true
 		}
 		return l.source.Dirs()
 	}

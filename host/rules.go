@@ -74,7 +74,7 @@ func (p *rules) changed(t policies.Transition) {
 	}
 	switch {
 	case t.Mode == config.Shadow:
-		is = " would be " // who looks for "breaker open" must not find it
+		is = " would be " // a search for "breaker open" must not find it
 	case t.To == "open" || t.To == "ejected":
 		level = slog.LevelWarn
 	}
@@ -133,11 +133,11 @@ const maxTimer = time.Hour
 // expiries report when rules and tokens expire, and some days before. One timer waits for the next. What is past when
 // a set is applied is among its warnings.
 type expiries struct {
-	tell func(e config.Expiry, over bool)
+	report func(e config.Expiry, over bool)
 
 	mu     sync.Mutex
 	list   []config.Expiry // of the set in force, the soonest first
-	until  time.Time       // what came before is told
+	until  time.Time       // what came before is reported
 	timer  *time.Timer
 	closed bool
 }
@@ -157,9 +157,9 @@ func (x *expiries) advance(then func()) {
 	}
 	for _, e := range x.list {
 		if came := func(t time.Time) bool { return t.After(x.until) && !t.After(now) }; came(e.At) {
-			x.tell(e, true)
+			x.report(e, true)
 		} else if came(e.At.Add(-config.ExpiresSoon)) {
-			x.tell(e, false)
+			x.report(e, false)
 		}
 	}
 	x.until = now

@@ -138,7 +138,7 @@ func (s *serving) invoke(req, res *wire.Frame) error {
 	if res.Payload, err = s.encode(req.Codec, res.Payload[:0], reply); err != nil {
 		res.Payload = res.Payload[:0]
 		kind := telemetry.LogKey{Subject: telemetry.LogAttrs{{"method", s.method.FullName()}, {"codec", req.Codec.String()}}}
-		s.recorder.sampler.Log(slog.LevelError, "the reply of a handler cannot be encoded", kind, func() []slog.Attr {
+		s.recorder.sampler.Log(slog.LevelError, "handler reply cannot be encoded", kind, func() []slog.Attr {
 			return []slog.Attr{slog.Any("error", err)}
 		})
 		e := code.Refuse(code.Internal, code.ReasonBadReply, "the reply cannot be encoded as "+req.Codec.String(), "", s.recorder.name, 0)
@@ -281,7 +281,7 @@ func (s *serving) who() []slog.Attr {
 func (s *serving) panicked(p *registry.PanicError) *code.Error {
 	name := s.method.FullName()
 	kind := telemetry.LogKey{Subject: telemetry.LogAttrs{{"method", name}}}
-	s.recorder.sampler.Log(slog.LevelError, "a handler panicked", kind, func() []slog.Attr {
+	s.recorder.sampler.Log(slog.LevelError, "handler panicked", kind, func() []slog.Attr {
 		return append(s.who(), slog.String("panic", p.Error()), slog.String("stack", string(p.Stack)))
 	})
 	what := "the handler panicked"
@@ -367,7 +367,7 @@ func (s *serving) forwardError(res *wire.Frame, err error) error {
 	answered := res.Status == wire.StatusError
 	res.Status = wire.StatusNormal
 	switch {
-	case e.Own(): // by a rule of this host's about the upstream, which has told of it, or because the caller's time is over
+	case e.Own(): // by a client-side rule of this host, which has recorded it, or because the caller's deadline passed
 		s.ticket.Done(err)
 		s.answered(e, e.Rule == "")
 		return e
@@ -392,7 +392,7 @@ func (s *serving) forwardError(res *wire.Frame, err error) error {
 	what := strings.TrimPrefix(e.Message, e.Code.String()+": ")
 	public := code.Refuse(e.Code, e.Reason, e.Detail(), "", s.recorder.name, 0).Message
 	own := code.Refuse(e.Code, e.Reason, what, "", s.recorder.name, 0).InPublic(public)
-	own.RetryAfter = e.RetryAfter // the client's words tell it already
+	own.RetryAfter = e.RetryAfter // the text has it already
 	e = own
 	s.ticket.Done(err)
 	s.answered(e, true)

@@ -99,7 +99,7 @@ func (s *servicesStep) prepare(ctx context.Context) error {
 		if _, err := t.instance.service.Reconfigure(ctx, optionsDecoder(t.next)); err != nil {
 			for _, back := range s.tuned[:i] {
 				if _, err := back.instance.service.Reconfigure(ctx, optionsDecoder(back.instance.options)); err != nil {
-					s.of.log.Error("a handler does not take its former options back", "service", back.instance.name, "error", err)
+					s.of.log.Error("handler failed to restore its previous options", "service", back.instance.name, "error", err)
 				}
 			}
 			return t.problems(s.next.set, err)
@@ -199,6 +199,6 @@ func (p *services) discard(life context.Context, inst *instance) {
 
 func (p *services) close(ctx context.Context, inst *instance) {
 	if err := inst.service.Close(ctx); err != nil {
-		p.log.Warn("a handler was not closed cleanly", "service", inst.name, "error", err)
+		p.log.Warn("handler not closed cleanly", "service", inst.name, "error", err)
 	}
 }

@@ -22,7 +22,7 @@ func (p *settings) apply(m *config.Manifest) {
 	p.limit(m.Host.Limits)
 	if logs := m.Telemetry.Logs; p.logLevel != nil {
 		if err := p.logLevel.Set(logs.Level, logs.Format); err != nil {
-			p.log.Warn("the log cannot be changed", "error", err)
+			p.log.Warn("cannot change the log settings", "error", err)
 		}
 	}
 	p.trace(m)
@@ -45,6 +45,6 @@ func (p *settings) trace(m *config.Manifest) {
 			float64(m.Telemetry.Traces.SampleRatio))
 	}
 	if err != nil {
-		p.log.Warn("the tracing cannot be changed", "error", err)
+		p.log.Warn("cannot change the trace settings", "error", err)
 	}
 }

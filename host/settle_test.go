@@ -215,7 +215,7 @@ policies: {files: ["*.p.yaml"], watch: {debounce: 20ms, poll: 100ms}}
 type doubtful chan string
 
 func (d doubtful) Write(p []byte) (int, error) {
-	if strings.Contains(string(p), "takes rules out of force") {
+	if strings.Contains(string(p), "edit removes rules") {
 		d <- string(p)
 	}
 	return len(p), nil

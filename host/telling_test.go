@@ -51,7 +51,7 @@ func TestCrashingCallsAndBadRepliesAreFewLines(t *testing.T) {
 	if n := strings.Count(log.String(), "\n"); n > 40 {
 		t.Errorf("%d lines", n)
 	}
-	for _, msg := range []string{"a handler panicked", "handler crashed"} {
+	for _, msg := range []string{"handler panicked", "handler crashed"} {
 		first, sums := 0, 0
 		for line := range strings.Lines(log.String()) {
 			switch {

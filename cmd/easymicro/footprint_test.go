@@ -145,7 +145,7 @@ func (f *footprint) write(t *testing.T, policies string) {
 func (f *footprint) edit(t *testing.T, policies string) {
 	t.Helper()
 	f.write(t, policies)
-	f.wait(t, `"reload applied"`)
+	f.wait(t, `"configuration reloaded"`)
 }
 
 // stop ends the hosts and returns the execution count of each block.

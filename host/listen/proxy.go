@@ -23,7 +23,7 @@ const (
 	reasonBadProxyHeader = "bad_proxy_header"
 )
 
-// proxyAdvice tells operators what to do about a PROXY header that is unexpected, missing or malformed.
+// proxyAdvice says what to do about a PROXY header that is unexpected, missing or malformed.
 var proxyAdvice = map[string]string{
 	mux.RejectProxy:      "a PROXY header is taken from the networks in listeners[].proxyProtocol.from alone: add that of the balancer",
 	reasonNoProxyHeader:  "the peer is in listeners[].proxyProtocol.from: have the balancer send PROXY headers, or narrow the network",

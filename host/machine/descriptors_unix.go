@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// Descriptors returns how many descriptors this process may have; 0 where that cannot be told. The runtime of Go has raised
+// Descriptors returns how many descriptors this process may have; 0 where that is unknown. The runtime of Go has raised
 // the soft limit to the hard one at the start.
 func Descriptors() int {
 	var l syscall.Rlimit

@@ -1,2 +1,2 @@
-// Package machine tells what memory and how many descriptors the machine leaves to this process.
+// Package machine reports how much memory and how many file descriptors the machine leaves to this process.
 package machine

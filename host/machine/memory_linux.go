@@ -6,7 +6,7 @@ import (
 )
 
 // Memory returns how many bytes of memory there are for this process: what its control groups allow, or the machine has.
-// It is 0 when neither can be told.
+// It is 0 when neither is known.
 func Memory() int64 {
 	var all int64
 	var info syscall.Sysinfo_t

@@ -2,5 +2,5 @@
 
 package machine
 
-// Memory returns 0: how much memory there is cannot be told on this system.
+// Memory returns 0: how much memory there is, is not known on this system.
 func Memory() int64 { return 0 }

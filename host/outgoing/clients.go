@@ -43,7 +43,7 @@ func (u *Upstream) discard(life context.Context, log *slog.Logger) {
 func (u *Upstream) close(ctx context.Context, log *slog.Logger) {
 	err := u.client.Shutdown(ctx)
 	if err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
-		log.Warn("an upstream was not closed cleanly", "upstream", u.spec.config.Name, "error", err)
+		log.Warn("upstream not closed cleanly", "upstream", u.spec.config.Name, "error", err)
 	}
 	_ = u.client.Close()
 	if u.cluster != nil {
@@ -94,7 +94,7 @@ func (l *RemoteClient) watch(ctx context.Context, dropped func()) {
 		}
 	})
 	if ctx.Err() == nil {
-		l.log.Error("the services of other hosts are no longer followed", "etcd", l.Cluster, "error", err)
+		l.log.Error("watching the services of other hosts stopped", "etcd", l.Cluster, "error", err)
 	}
 }
 
@@ -113,7 +113,7 @@ func (l *RemoteClient) Discard(life context.Context) {
 func (l *RemoteClient) Close(ctx context.Context) {
 	l.unwatch()
 	if err := l.Client.Shutdown(ctx); err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
-		l.log.Warn("the connections to other hosts were not closed cleanly", "etcd", l.Cluster, "error", err)
+		l.log.Warn("connections to other hosts not closed cleanly", "etcd", l.Cluster, "error", err)
 	}
 	_ = l.Client.Close()
 	l.watched.Wait()

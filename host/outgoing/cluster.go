@@ -24,7 +24,7 @@ const (
 // A Cluster is the connection to a cluster of discovery.etcd. Generations share it until its spec changes; it is
 // closed when no upstream resolves by it any more.
 type Cluster struct {
-	route.RefCount // who looks for endpoints in it
+	route.RefCount // upstreams and gateways that find endpoints in it
 	name, host     string
 	log            *slog.Logger
 	spec           spec[config.Etcd]
@@ -38,7 +38,7 @@ type Cluster struct {
 	settle          func()        // closes settled
 	settled         chan struct{} // closed once it has registered, or has nothing to register
 
-	watchOnce sync.Once // for twins
+	watchOnce sync.Once // starts watching for duplicates
 	stopWatch context.CancelFunc
 	watching  sync.WaitGroup
 	duplicate atomic.Pointer[string] // where another live host of this name is
@@ -96,8 +96,8 @@ type lastKnown struct {
 
 // known returns what the cluster knows or, before its first answer, what the one before it knew; nil if nothing.
 func (c *Cluster) known() *lastKnown {
-	if left := c.lastKnown.Load(); left != nil {
-		return left
+	if known := c.lastKnown.Load(); known != nil {
+		return known
 	}
 	found := c.etcd.Status().Services
 	if len(found) == 0 {
@@ -128,8 +128,8 @@ func (c *Cluster) inherit(before *Cluster) {
 
 // Watch implements client.Resolver.
 func (c *Cluster) Watch(ctx context.Context, service string, update func([]client.Endpoint, error)) error {
-	if left := c.lastKnown.Load(); left != nil {
-		if list, ok := left.services.Find(service); ok {
+	if known := c.lastKnown.Load(); known != nil {
+		if list, ok := known.services.Find(service); ok {
 			update(list, nil)
 		}
 	}
@@ -143,16 +143,16 @@ func (c *Cluster) Watch(ctx context.Context, service string, update func([]clien
 
 // WatchServices implements directory.
 func (c *Cluster) WatchServices(ctx context.Context, update func([]string, error)) error {
-	if left := c.lastKnown.Load(); left != nil {
-		update(left.services.All(), nil)
+	if known := c.lastKnown.Load(); known != nil {
+		update(known.services.All(), nil)
 	}
 	return c.etcd.WatchServices(ctx, func(services []string, err error) {
-		left := c.lastKnown.Load()
+		known := c.lastKnown.Load()
 		switch {
 		case err == nil && len(c.Missing()) == 0:
 			c.lastKnown.Store(nil)
-		case err == nil && left != nil: // what is missing may still be there
-			services = append(slices.Clip(services), left.services.All()...)
+		case err == nil && known != nil: // what is missing may still be there
+			services = append(slices.Clip(services), known.services.All()...)
 			slices.Sort(services)
 			services = slices.Compact(services)
 		}
@@ -170,7 +170,7 @@ func (c *Cluster) publish(life context.Context, list []etcd.Instance) {
 	if len(list) == 0 && len(before) > 0 {
 		c.registered.Store(false) // so that the next time is news
 		c.settle()
-		c.log.Info("nothing is left to publish: withdrawn", "etcd", c.name, "instances", len(before))
+		c.log.Info("no services left to publish, deregistered", "etcd", c.name, "instances", len(before))
 	}
 	if len(list) > 0 {
 		c.watchOnce.Do(func() {
@@ -200,7 +200,7 @@ func (c *Cluster) followDuplicates(ctx context.Context) {
 			c.duplicate.Store(nil)
 		case at == before && c.duplicate.Load() == nil:
 			c.duplicate.Store(&at)
-			c.log.Warn("another live host has the name of this one: give each its own host.name", "host", c.host, "at", at, "etcd", c.name)
+			c.log.Warn("another live host has the same name: give each its own host.name", "host", c.host, "at", at, "etcd", c.name)
 		}
 		before = at
 	}
@@ -233,8 +233,8 @@ func (c *Cluster) Lost(service string) map[string]bool {
 	for _, address := range c.etcd.Stale(service) {
 		lost[address] = true
 	}
-	if left := c.lastKnown.Load(); left != nil {
-		list, _ := left.services.Find(service)
+	if known := c.lastKnown.Load(); known != nil {
+		list, _ := known.services.Find(service)
 		for _, e := range list {
 			lost[e.Address] = true
 		}
@@ -277,11 +277,11 @@ func (c *Cluster) leave(ctx context.Context) {
 	before := c.etcd.Status()
 	switch err := c.withdraw(ctx); {
 	case err != nil && !c.registeredOnce.Load():
-		c.log.Warn("perhaps not withdrawn: callers may find this host until its lease ends", "etcd", c.name, "error", err)
+		c.log.Warn("may not be deregistered: callers may find this host until its lease expires", "etcd", c.name, "error", err)
 	case err != nil:
-		c.log.Warn("not withdrawn: callers find this host until its lease ends", "etcd", c.name, "error", err)
+		c.log.Warn("not deregistered: callers find this host until its lease expires", "etcd", c.name, "error", err)
 	case before.Registered:
-		c.log.Info("withdrawn", "etcd", c.name, "instances", len(before.Instances))
+		c.log.Info("deregistered", "etcd", c.name, "instances", len(before.Instances))
 	}
 }
 
@@ -295,7 +295,7 @@ func (c *Cluster) discard(life context.Context, successor *Cluster) {
 	withdrawing, cancel := context.WithTimeout(life, withdrawWait)
 	defer cancel()
 	if err := c.withdraw(withdrawing); err != nil && life.Err() == nil {
-		c.log.Warn("what was published goes with its lease", "etcd", c.name, "error", err)
+		c.log.Warn("not deregistered: the registration expires with its lease", "etcd", c.name, "error", err)
 	}
 	c.Drain(life)
 	c.close()
@@ -307,7 +307,7 @@ func (c *Cluster) close() {
 	}
 	c.watching.Wait()
 	if err := c.etcd.Close(); err != nil {
-		c.log.Warn("the connection to etcd was not closed cleanly", "etcd", c.name, "error", err)
+		c.log.Warn("etcd connection not closed cleanly", "etcd", c.name, "error", err)
 	}
 }
 

@@ -15,7 +15,7 @@ const (
 	maxSources     = 4  // of one subject
 )
 
-// suppressedKey is the attribute with the number of lines that a line stands for.
+// suppressedKey is the attribute with the number of lines that were suppressed in favor of a line.
 const suppressedKey = "suppressed"
 
 // LogAttrs are attributes shared by similar lines, as keys and values; those without a value are left out.

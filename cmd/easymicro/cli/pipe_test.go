@@ -40,11 +40,11 @@ func TestClosedScreenDoesNotEndTheHost(t *testing.T) {
 	_ = out.Close()
 
 	save(t, dir+"/p.yaml", "rules: [{name: a, match: {service: Desk}, timeout: 2s}]")
-	if log.await(regexp.MustCompile(`reload applied`), nil) == nil {
+	if log.await(regexp.MustCompile(`configuration reloaded`), nil) == nil {
 		t.Fatalf("not applied: %s", log)
 	}
 	save(t, dir+"/p.yaml", "rules: [{name: a, match: {service: Desk}, timeout: 3s}]")
-	if log.await(regexp.MustCompile(`reload applied`), nil) == nil {
+	if log.await(regexp.MustCompile(`configuration reloaded`), nil) == nil {
 		t.Fatalf("not applied: %s", log)
 	}
 	res, err := http.Get(admin + "/livez")
@@ -106,8 +106,8 @@ func TestJournalHasEachEditOnce(t *testing.T) {
 		start, applied, rejected, nothing string
 	}{
 		{
-			nil, `"msg":"serving","services":\["Desk \(Mul, .*"try":"curl -d .*"edit":"[^"]*p.yaml"`, `"msg":"reload applied".*timeout 1s → 2s`,
-			`"msg":"reload rejected.*p.yaml:1:[0-9]+: .*did you mean timeout`, `"msg":"reload found nothing changed"`,
+			nil, `"msg":"serving","services":\["Desk \(Mul, .*"try":"curl -d .*"edit":"[^"]*p.yaml"`, `"msg":"configuration reloaded".*timeout 1s → 2s`,
+			`"msg":"configuration rejected.*p.yaml:1:[0-9]+: .*did you mean timeout`, `"msg":"configuration unchanged"`,
 		},
 		{
 			[]string{"--screen", "on"},

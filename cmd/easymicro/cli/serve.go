@@ -174,7 +174,7 @@ func sameOutput(a, b any) bool {
 
 // onScreen lists the log messages that the screen shows in its own words.
 var onScreen = []string{
-	"set applied", "reload applied", "reload rejected, the running set stays", "reload found nothing changed", "listening",
+	"configuration applied", "configuration reloaded", "configuration rejected, the running one stays", "configuration unchanged", "listening",
 }
 
 // sharedLog drops messages that the screen already shows on the same output. Warnings about files read alike on both and

@@ -122,7 +122,7 @@ func TestTerminalWithoutScreenHasTheLog(t *testing.T) {
 	}
 	wait(`serving.*Desk \(Mul, Div, `)
 	save(t, dir+"/p.yaml", "rules: [{name: a, match: {service: Desk}, timeout: 2s}]")
-	wait(`reload applied.*timeout 1s → 2s`)
+	wait(`configuration reloaded.*timeout 1s → 2s`)
 	if text := seen.String(); strings.Contains(text, "watch this screen") || strings.Contains(text, "applied in") {
 		t.Error(text)
 	}
