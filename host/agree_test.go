@@ -25,7 +25,7 @@ func corpusEnv(name string) (string, bool) {
 	return value, ok
 }
 
-// atOnce is the source of a manifest that reads each content once: nobody is writing it.
+// atOnce is the source of a manifest that reads each content once: nothing is writing it.
 type atOnce string
 
 func (path atOnce) Load(context.Context) (*config.Set, error) {
@@ -42,7 +42,7 @@ func (path atOnce) Hash() (string, error) {
 
 func (path atOnce) Dirs() []string { return nil }
 
-// refused is what is wrong, by whoever says so.
+// refused returns the problems of an error, from validate or from a host.
 func refused(err error) []string {
 	var problems config.Problems
 	switch {
@@ -55,7 +55,7 @@ func refused(err error) []string {
 }
 
 // agree does something to the files of a running host, and fails unless validate, a start and an edit say the same of
-// what is there then: that it will do, or what is wrong with it. It returns what they say.
+// what is there then: that it is valid, or its problems. It returns what they say.
 func agree(t *testing.T, reg *registry.Registry, files map[string]string, do func(dir string)) []string {
 	t.Helper()
 	dir := t.TempDir()

@@ -27,7 +27,7 @@ gateway:
 	}
 }
 
-func TestCheckTellsThatARuleGoesByTheMainNameOfAService(t *testing.T) {
+func TestCheckReportsThatARuleGoesByTheMainNameOfAService(t *testing.T) {
 	m, problems := config.DecodeManifest("easymicro.yaml", []byte(`
 services: [{name: Mirror, aliases: [Glass], handler: test.mirror}]
 policies: {rules: [{name: quick, match: {service: Glass}, timeout: 1s}]}
@@ -67,7 +67,7 @@ func clerks() *registry.Registry {
 	return reg
 }
 
-// Of a method that almost fits somebody is told before it is called: once, and by a handler that is used.
+// A method that almost has the right shape is warned of before it is called: once, and only for a handler in use.
 func TestMethodsOfAlmostTheRightShapeAreWarnedOf(t *testing.T) {
 	const shape = "func(ctx context.Context, args *Args, reply *Reply) error"
 	for handler, validated := range map[string]int{"test.declared": 3, "test.open": 0} {
@@ -118,7 +118,7 @@ func TestMethodsThatAreNotExposedAreNotWarnedOf(t *testing.T) {
 	}
 }
 
-// Where a method is named that is not served, the reason is told and not that there is none.
+// Where a method is named that is not served, the message has the reason, rather than that there is none.
 func TestAMethodThatIsNotServedIsNamedWithTheReason(t *testing.T) {
 	m, problems := config.DecodeManifest("easymicro.yaml", []byte(`
 services: [{name: Desk, handler: test.declared, methods: {expose: [Mul, Sub]}}]

@@ -228,7 +228,7 @@ func (l *load) one(caller, n int) {
 	}
 }
 
-// wrong tells what about an answer no rule explains.
+// wrong returns what no rule explains about an answer.
 func wrong(service string, c int, e *code.Error, oldest, newest int64) string {
 	switch {
 	case service == "Limited" && e != nil && e.Reason == code.ReasonRateLimited && strings.HasPrefix(e.Rule, "limit@r"):

@@ -74,7 +74,7 @@ func TestAnEditOfAnUpstreamKeepsItsBreakersOpen(t *testing.T) {
 	})
 }
 
-// Which endpoints there are was told before there were rules: one of three may be ejected, not one of those that failed.
+// The endpoints were known before there were rules: one of three may be ejected, not one of those that failed.
 // stuck is a till that never opens.
 type stuck struct{}
 

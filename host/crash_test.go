@@ -106,7 +106,7 @@ func heapInUse() uint64 {
 	return m.HeapAlloc
 }
 
-func TestAHandlerThatIgnoresItsDeadlineKeepsItsSlotAndNobodyWaitsForIt(t *testing.T) {
+func TestAHandlerThatIgnoresItsDeadlineKeepsItsSlotAndDelaysNoAnswer(t *testing.T) {
 	h, p, _ := crashing(t, `policies: {rules: [{name: slow, match: {service: Gate}, timeout: 200ms, concurrency: {max: 2}}]}`+"\n")
 	rpcx, http := callRPCX(t, h, "Gate", "Ignore"), callHTTP(h, "/Gate/Ignore")
 	p.gate.come(t)

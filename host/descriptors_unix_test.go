@@ -37,8 +37,8 @@ func answers(t *testing.T, url string) (body string, took time.Duration) {
 	return string(text), time.Since(begin)
 }
 
-// Descriptors are kept back from callers: whoever opens all connections that can be had leaves operators and kubelets theirs,
-// and those who are connected are served.
+// Descriptors are kept back from callers: a client that opens all connections leaves operators and kubelets theirs,
+// and connected clients are served.
 func TestOperatorsAreAnsweredWhileCallersHaveAllDescriptors(t *testing.T) {
 	c := startChild(t, `
 host: {shutdown: {drainDelay: 0s}}

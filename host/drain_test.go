@@ -156,7 +156,7 @@ func TestCallsThatComeWithoutTimeLeftAreNotRun(t *testing.T) {
 	}
 }
 
-func TestPeersThatKnowOfItAreToldOfTheDrain(t *testing.T) {
+func TestTheDrainIsAnnouncedToPeersThatKnowIt(t *testing.T) {
 	h, _ := drained(t, "gracePeriod: 10s")
 	p := rawPeer(t, h.Address)
 	first := &wire.Frame{Seq: 7, Service: "Arith", Method: "Mul", Codec: wire.JSON, Payload: []byte(`{"A":2,"B":3}`)}

@@ -26,7 +26,7 @@ func edited(t *testing.T, manifest string, files map[string]string) *hosttest.Ho
 	return hosttest.Start(t, manifest, hosttest.Options{Registry: newPlant(t).reg, Files: files})
 }
 
-// rateOf is the rate in force, as its refusals and its state tell.
+// rateOf returns the rate in force, as its refusals and its state show it.
 func rateOf(t *testing.T, h *hosttest.Host) string {
 	t.Helper()
 	rules, err := h.Admin.Rules(t.Context())

@@ -11,7 +11,7 @@ import (
 	"github.com/easymicro/easymicro/config"
 )
 
-func TestExpiriesAreToldOnceEach(t *testing.T) {
+func TestExpiriesAreReportedOnceEach(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begin := time.Now()
 		day := 24 * time.Hour
@@ -44,7 +44,7 @@ func TestExpiriesAreToldOnceEach(t *testing.T) {
 		x.follow(set)
 		want("what is past or near is told by the warnings of the set")
 		time.Sleep(day)
-		x.follow(set) // a reload tells nothing, and forgets nothing
+		x.follow(set) // a reload reports nothing and drops nothing
 		time.Sleep(day)
 		want("the second day", "soon over=true day 2")
 		time.Sleep(day)

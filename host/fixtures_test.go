@@ -227,7 +227,7 @@ func receive[T any](t testing.TB, c <-chan T, otherwise string) T {
 	}
 }
 
-// eventually asks until the answer is yes; for what tells nobody when it happens.
+// eventually asks until the answer is yes, for conditions without an event.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); !ok(); {

@@ -36,7 +36,7 @@ func attacks(t *testing.T, names ...string) []attack {
 
 // Whatever flood comes, no call beside it fails, memory is bounded, and operators are answered. How soon is logged: the
 // attackers have the same processors.
-func TestNoFloodCostsAnybodyElse(t *testing.T) {
+func TestNoFloodAffectsOtherCallers(t *testing.T) {
 	s := besiege(t, siegeHost, 0, true)
 	var names []string
 	if raceEnabled { // which makes the host so slow that it has work for long
@@ -52,7 +52,7 @@ func TestNoFloodCostsAnybodyElse(t *testing.T) {
 	}
 }
 
-func TestNoMixOfFloodsCostsAnybodyElse(t *testing.T) {
+func TestNoMixOfFloodsAffectsOtherCallers(t *testing.T) {
 	s := besiege(t, siegeHost, 0, true)
 	mixes := [][]string{
 		{"slow calls of peers that go", "one-way calls", "answers that nobody reads"},
@@ -71,7 +71,7 @@ func TestNoMixOfFloodsCostsAnybodyElse(t *testing.T) {
 }
 
 // A rule for all calls refuses a flood beyond it, and those that it does not match are served.
-func TestFloodsThatARuleRefusesCostNobodyElse(t *testing.T) {
+func TestFloodsThatARuleRefusesDoNotAffectOtherCallers(t *testing.T) {
 	s := besiege(t, siegeHost+`
 policies: {rules: [{name: host-guard, match: {service: "*", except: {peer: `+goodNetwork+`/32}}, concurrency: {max: 500}}]}
 `, 0, true)
@@ -83,8 +83,8 @@ policies: {rules: [{name: host-guard, match: {service: "*", except: {peer: `+goo
 	}
 }
 
-// With no descriptor left those who are connected are served, and operators are answered.
-func TestFloodsOfConnectionsCostNobodyElse(t *testing.T) {
+// With no descriptor left, connected clients are served and operators are answered.
+func TestFloodsOfConnectionsDoNotAffectOtherCallers(t *testing.T) {
 	s := besiege(t, siegeHost, 200, false)
 	for _, names := range [][]string{
 		{"silent peers"},

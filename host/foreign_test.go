@@ -138,7 +138,7 @@ func TestWhatAStockServerCannotFindIsSentAgain(t *testing.T) {
 	}
 }
 
-func TestAGatewayBeforeStockServersTellsWhatTheirTextsMean(t *testing.T) {
+func TestAGatewayBeforeStockServersTranslatesTheirTexts(t *testing.T) {
 	t.Parallel()
 	for text, status := range map[string]int{
 		"rpcx: can't find service Arith": 404, "rpcx: can't find method Mul": 404, "request reached rate limit": 429, "invalid token": 401,

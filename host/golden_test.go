@@ -54,7 +54,7 @@ func (echo) Echo(_ context.Context, a, r *[]byte) error {
 	return nil
 }
 
-// recordedHost is a host with the services of the recordings: arith stands for Arith, more is put before the services.
+// recordedHost is a host with the services of the recordings: arith serves Arith, and more is inserted before the services.
 func recordedHost(t *testing.T, arith any, more string) *hosttest.Host {
 	t.Helper()
 	reg := registry.New()

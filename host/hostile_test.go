@@ -38,9 +38,9 @@ func (list) Big(_ context.Context, _ *args, r *[]string) error {
 	return nil
 }
 
-// TestHostilePeersAreCutOffAndNobodyElseNotices is the whole list of the attacks at once, beside callers who have no
+// TestHostilePeersAreCutOffWithoutEffectOnOthers is the whole list of the attacks at once, beside callers who have no
 // part in it.
-func TestHostilePeersAreCutOffAndNobodyElseNotices(t *testing.T) {
+func TestHostilePeersAreCutOffWithoutEffectOnOthers(t *testing.T) {
 	p := newPlant(t)
 	registry.Plain(list{}, registry.In(p.reg), registry.As("test.list"))
 	h := hosttest.Start(t, `

@@ -12,7 +12,7 @@ import (
 	"github.com/easymicro/easymicro/wire/wiretest"
 )
 
-// witness is arith, and tells what of each recorded request reached the handler.
+// witness is arith, and records what of each request reached the handler.
 type witness struct {
 	arith
 	seen chan seen
@@ -157,7 +157,7 @@ func TestNamesOfTheOriginalsClientsAreServed(t *testing.T) {
 }
 
 // A client of the original easymicro with a call out is answered while the host drains, and gets nothing else: it would
-// take the frame that tells of the drain for its answer.
+// take the frame that announces the drain for its answer.
 func TestClientsOfTheOriginalSurviveADrain(t *testing.T) {
 	p := newPlant(t)
 	h := hosttest.Start(t, `

@@ -7,7 +7,7 @@ import (
 	"github.com/easymicro/easymicro/host/hosttest"
 )
 
-// Callers over HTTP are told what they can do something about; the operators' log has the rest.
+// Callers over HTTP learn what they can act on; the log of the operators has the rest.
 func TestAddressesAndTypesAreForTheLogAndNotForHTTPCallers(t *testing.T) {
 	far, _ := startTill(t, 0)
 	address := far.Address

@@ -8,8 +8,8 @@ import (
 	"github.com/easymicro/easymicro/host/hosttest"
 )
 
-// What an operator does to discovery and all calls fail of is told, once, and so is its end.
-func TestAnUpstreamWithoutEndpointsIsToldOnce(t *testing.T) {
+// A change of discovery that makes all calls fail is logged once, and so is its end.
+func TestAnUpstreamWithoutEndpointsIsLoggedOnce(t *testing.T) {
 	t.Parallel()
 	far, _ := startTill(t, 0)
 	nodes := fmt.Sprintf("endpoints: [{address: %q, metadata: {group: blue}}]\n", far.Address)
@@ -61,7 +61,7 @@ upstreams: [{name: till, service: Till, group: blue, resolve: {file: nodes.yaml}
 	}
 }
 
-func TestABrokenListThatStaysInUseIsTold(t *testing.T) {
+func TestABrokenListThatStaysInUseIsLogged(t *testing.T) {
 	t.Parallel()
 	far, _ := startTill(t, 0)
 	nodes := fmt.Sprintf("endpoints: [%q]\n", far.Address)
@@ -81,8 +81,8 @@ upstreams: [{name: till, service: Till, resolve: {file: nodes.yaml}}]
 	eventually(t, "the log tells of its end", func() bool { return strings.Contains(log.String(), "endpoint lookup works again") })
 }
 
-// A service of other hosts that nobody serves any more is told of by a gateway.
-func TestAGatewayTellsOfAServiceThatIsGone(t *testing.T) {
+// A gateway logs when a service of other hosts has lost its last endpoint.
+func TestAGatewayLogsThatAServiceIsGone(t *testing.T) {
 	t.Parallel()
 	y := newYard()
 	up, _ := far(t, y, newPlant(t), "")

@@ -53,7 +53,7 @@ func bindMount(t *testing.T, source, target string) {
 	t.Cleanup(func() { _ = syscall.Unmount(target, syscall.MNT_DETACH) })
 }
 
-func TestAFileThatIsAMountOfItsOwnIsTold(t *testing.T) {
+func TestAFileThatIsAMountOfItsOwnIsWarnedOf(t *testing.T) {
 	if !inNamespace(t) {
 		return
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/easymicro/easymicro/host/hosttest"
 )
 
-func TestAPipeInPlaceOfEndpointsIsToldAndHoldsNothingUp(t *testing.T) {
+func TestAPipeInPlaceOfEndpointsIsLoggedAndBlocksNothing(t *testing.T) {
 	far, _ := startTill(t, 0)
 	dir := t.TempDir()
 	nodes := filepath.Join(dir, "nodes.yaml")

@@ -132,7 +132,7 @@ func TestAProxyHeaderMayComeInPieces(t *testing.T) {
 	}
 }
 
-func TestWhoHasToSendAProxyHeaderAndDoesNotIsTurnedAway(t *testing.T) {
+func TestAConnectionWithoutARequiredProxyHeaderIsRefused(t *testing.T) {
 	var log logBuffer
 	h := hosttest.Start(t, fmt.Sprintf(proxiedManifest, `proxyProtocol: {from: ["127.0.0.0/8"]}`),
 		hosttest.Options{Registry: newPlant(t).reg, Log: &log})
@@ -165,8 +165,8 @@ func TestWhoHasToSendAProxyHeaderAndDoesNotIsTurnedAway(t *testing.T) {
 	}
 }
 
-// A balancer that opens a connection and says nothing holds up nobody, and one that only looks is no reason for a word.
-func TestASlowProxyHeaderHoldsUpNobody(t *testing.T) {
+// A balancer that opens a connection and says nothing delays no other, and one that only probes is not logged.
+func TestASlowProxyHeaderDelaysNoOtherConnection(t *testing.T) {
 	var log logBuffer
 	h := hosttest.Start(t, fmt.Sprintf(proxiedManifest, `proxyProtocol: {from: ["127.0.0.0/8"]}, limits: {firstByteTimeout: 100ms}`),
 		hosttest.Options{Registry: newPlant(t).reg, Log: &log})
@@ -202,7 +202,7 @@ func isTimeout(err error) bool {
 	return errors.As(err, &e) && e.Timeout()
 }
 
-func TestWhoMaySendProxyHeadersIsLive(t *testing.T) {
+func TestThePeersThatMaySendProxyHeadersAreLive(t *testing.T) {
 	var log logBuffer
 	h := hosttest.Start(t, fmt.Sprintf(proxiedManifest, `proxyProtocol: {from: ["10.0.0.0/8"]}`),
 		hosttest.Options{Registry: newPlant(t).reg, Log: &log})

@@ -8,7 +8,7 @@ import (
 	"github.com/easymicro/easymicro/host/hosttest"
 )
 
-func TestWhatWasNeverRegisteredIsNotSaidToBeWithdrawn(t *testing.T) {
+func TestWhatWasNeverRegisteredIsNotSaidToBeDeregistered(t *testing.T) {
 	t.Parallel()
 	var log logBuffer
 	h := hosttest.Start(t, `

@@ -153,7 +153,7 @@ func TestRefusalsOfTwoKeysAreTwo(t *testing.T) {
 	}
 }
 
-// A gateway passes on under the rules of its upstreams: what they refuse is told once, as a call to the upstream.
+// A gateway passes on under the rules of its upstreams: what they refuse is recorded once, as a call to the upstream.
 func TestARefusalByAGatewaysClientSideRuleIsRememberedOnce(t *testing.T) {
 	t.Parallel()
 	y := newYard()
@@ -183,8 +183,8 @@ func TestLongNamesOfRefusalsAreCut(t *testing.T) {
 	}
 }
 
-// Whatever a breaker at a gateway is of, a refusal by it tells the state that it was in.
-func TestARefusalAtAGatewayTellsTheStateOfTheBreaker(t *testing.T) {
+// A refusal by a breaker at a gateway has the state of the breaker, whatever its target.
+func TestARefusalAtAGatewayHasTheStateOfTheBreaker(t *testing.T) {
 	t.Parallel()
 	for _, rule := range []string{
 		"match: {service: Arith}, circuitBreaker: {",

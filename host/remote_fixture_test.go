@@ -20,14 +20,14 @@ type yard struct {
 	services map[string][]client.Endpoint
 	changed  chan struct{}
 	version  int // of services
-	told     int // the version that a gateway has been told of
+	told     int // the version that a gateway has seen
 }
 
 func newYard() *yard {
 	return &yard{services: map[string][]client.Endpoint{}, changed: make(chan struct{})}
 }
 
-// put says where a service is; nowhere takes it away.
+// put sets where a service is; without addresses it removes the service.
 func (y *yard) put(service string, addresses ...string) {
 	y.mu.Lock()
 	defer y.mu.Unlock()
@@ -81,7 +81,7 @@ func (y *yard) WatchServices(ctx context.Context, update func([]string, error)) 
 	})
 }
 
-// swap puts all these services in the place of those that there were, and returns when a gateway has been told of it.
+// swap replaces all services, and returns when a gateway has seen the update.
 // Nobody looks at the gateway for that: what it makes of a list it makes when it is asked.
 func (y *yard) swap(t testing.TB, services map[string][]client.Endpoint) (before map[string][]client.Endpoint) {
 	t.Helper()

@@ -19,7 +19,7 @@ func many(name string) map[string][]client.Endpoint {
 	return list
 }
 
-// ownMetrics tells whether a method, as Service/Method, has metrics of its own in the gateway.
+// ownMetrics reports whether a method, as Service/Method, has metrics of its own in the gateway.
 func ownMetrics(t *testing.T, gw *hosttest.Host, method string) bool {
 	t.Helper()
 	return strings.Contains(scrape(t, gw), `rpc_server_call_duration_seconds_count{rpc_method="`+method+`"`)
@@ -50,7 +50,7 @@ func TestServicesThatAreGoneLeaveTheirMetricsToNewOnes(t *testing.T) {
 	})
 }
 
-// A service is away for as long as it takes to drop its metrics, and nobody asks for it meanwhile. What counted for it
+// A service is gone for as long as it takes to drop its metrics, and no caller asks for it meanwhile. What counted for it
 // then is in no metric any more.
 func TestServicesThatComeBackHaveMetricsAgain(t *testing.T) {
 	t.Parallel()

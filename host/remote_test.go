@@ -16,7 +16,7 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// away is a handler that tells what reached it.
+// away is a handler that records what reached it.
 type away struct{ came chan registry.Pairs }
 
 func (a away) Tell(ctx context.Context, _ *args, r *reply) error {
@@ -83,7 +83,7 @@ func TestAGatewayLeadsToTheServicesThatDiscoveryKnows(t *testing.T) {
 	}
 }
 
-// unused is an address that nobody listens on.
+// unused is an address without a listener.
 func unused(t *testing.T) string {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")

@@ -9,7 +9,7 @@ import (
 )
 
 // What a gateway passes on to is shown like the upstreams of handlers.
-func TestStatusAndMetricsOfAGatewayTellOfTheServicesThatWereCalled(t *testing.T) {
+func TestStatusAndMetricsOfAGatewayShowTheServicesThatWereCalled(t *testing.T) {
 	t.Parallel()
 	y := newYard()
 	up, _ := far(t, y, newPlant(t), "")

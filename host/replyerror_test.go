@@ -114,7 +114,7 @@ func (l *tardy) end(err error) error {
 }
 
 // A goroutine that still writes to a reply races with its encoding: with a map that would end the process.
-func TestNoReplyIsEncodedThatNobodyGets(t *testing.T) {
+func TestNoReplyIsEncodedThatIsNotSent(t *testing.T) {
 	for _, tc := range []struct {
 		method, timeout string
 		oneWay          bool

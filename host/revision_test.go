@@ -16,7 +16,7 @@ import (
 	"github.com/easymicro/easymicro/registry"
 )
 
-// Whoever saves a bad file again and again does not make the host forget what runs.
+// Saving a bad file again and again does not evict the running revision.
 func TestTheRevisionThatRunsIsRememberedHoweverManyAreRejected(t *testing.T) {
 	var h history
 	h.add(attempt{Revision: Revision{Number: 1, Result: ResultApplied}})

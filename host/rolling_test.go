@@ -269,7 +269,7 @@ func TestTheHealthListenerRolls(t *testing.T) {
 	eventually(t, "it closes", func() bool { return probe(t, second, "/livez") == 0 })
 }
 
-// probe is the status of a GET, 0 when nobody answers.
+// probe returns the status of a GET, 0 without an answer.
 func probe(t *testing.T, address, path string) int {
 	t.Helper()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}

@@ -128,7 +128,7 @@ func TestALossThatIsMendedBeforeTheSecondLookNeverApplies(t *testing.T) {
 	}
 }
 
-// What is applied by a program is nobody's half-written file. That a rule is gone is told all the same.
+// A set that a program applies is not a half-written file. That a rule is gone is logged all the same.
 func TestASetThatAProgramAppliesIsNotLookedAtAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, err := host.Open(t.Context(), setOf(t, "locked", lockedRules), host.Options{Registry: newPlant(t).reg})
@@ -142,7 +142,7 @@ func TestASetThatAProgramAppliesIsNotLookedAtAgain(t *testing.T) {
 	})
 }
 
-func TestTheSecondLookEndsWithWhoAskedAndWithTheHost(t *testing.T) {
+func TestTheSecondLookEndsWithItsRequestAndWithTheHost(t *testing.T) {
 	for name, end := range map[string]struct {
 		by   func(h *host.Host, cancel context.CancelFunc)
 		want error

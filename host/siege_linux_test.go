@@ -34,7 +34,7 @@ health: {address: "127.0.0.1:0"}
 `
 )
 
-// siege is a host in a process of its own, and callers who have no part in what is done to it.
+// siege is a host in a process of its own, and callers that take no part in the attack.
 type siege struct {
 	*child
 	healthy map[string]func(context.Context) error

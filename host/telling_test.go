@@ -68,7 +68,7 @@ func TestCrashingCallsAndBadRepliesAreFewLines(t *testing.T) {
 	}
 }
 
-// lineOf is a log that tells when a text was written.
+// lineOf is a log that reports when a text was written.
 type lineOf struct {
 	logBuffer
 	text string
@@ -83,8 +83,8 @@ func (l *lineOf) Write(p []byte) (int, error) {
 	return l.logBuffer.Write(p)
 }
 
-// An access rule that expires opens a door: it is told before, when it happens, and from then on.
-func TestARuleThatExpiresIsTold(t *testing.T) {
+// An access rule that expires lets calls through: this is logged before, when it happens, and from then on.
+func TestARuleThatExpiresIsLogged(t *testing.T) {
 	log := &lineOf{text: "a rule has expired", came: make(chan struct{})}
 	at := time.Now().Add(6 * time.Second).UTC().Format(time.RFC3339)
 	h := hosttest.Start(t, "services: [{name: Arith, handler: test.arith}]\npolicies: {files: [p.yaml]}\n", hosttest.Options{

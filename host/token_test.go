@@ -35,7 +35,7 @@ func with(t *testing.T, h *hosttest.Host, auth string) *code.Error {
 	return code.From(h.Dial().Do(t.Context(), &req, new(wire.Frame)))
 }
 
-func TestTheTokenTellsTheCallerAndItsFileIsLive(t *testing.T) {
+func TestTheTokenIdentifiesTheCallerAndItsFileIsLive(t *testing.T) {
 	h := hosttest.Start(t, identifyingManifest, hosttest.Options{
 		Registry: newPlant(t).reg, Files: map[string]string{"tokens.yaml": tokensFile("first", "")},
 	})
@@ -76,7 +76,7 @@ func TestTheTokenTellsTheCallerAndItsFileIsLive(t *testing.T) {
 	if r := h.Revision(); r.Result != host.ResultApplied {
 		t.Fatalf("%s %v", r.Result, r.Problems)
 	}
-	check("Bearer second", code.PermissionDenied, 403) // nobody looks at tokens any more
+	check("Bearer second", code.PermissionDenied, 403) // tokens are no longer checked
 }
 
 func TestTheOperatorsTokenIsLive(t *testing.T) {
@@ -200,7 +200,7 @@ services: [{name: Mirror, handler: test.mirror}]
 	}
 }
 
-func TestRulesForACallerWhoseTokenWentAreTold(t *testing.T) {
+func TestRulesForACallerWhoseTokenWentAreWarnedOf(t *testing.T) {
 	h := hosttest.Start(t, identifyingManifest, hosttest.Options{
 		Registry: newPlant(t).reg, Files: map[string]string{"tokens.yaml": tokensFile("first", "")},
 	})

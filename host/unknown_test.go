@@ -9,7 +9,7 @@ import (
 	"github.com/easymicro/easymicro/host/hosttest"
 )
 
-// A typo is told, or overlooked, wherever it stands; which of both is decided while the host runs.
+// A typo is reported or ignored wherever it is; which of the two can be changed while the host runs.
 func TestUnknownFieldsAreOneSettingForBodiesAndQueries(t *testing.T) {
 	h := hosttest.Start(t, `
 services: [{name: Arith, handler: test.arith}]

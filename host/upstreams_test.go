@@ -62,7 +62,7 @@ func deskPlant(t testing.TB) *plant {
 	return p
 }
 
-// startTill runs a host whose answers are told apart by what they have added.
+// startTill runs a host whose answers differ by what they have added.
 func startTill(t testing.TB, add int) (*hosttest.Host, *gate) {
 	t.Helper()
 	return startTillUnder(t, add, "")
@@ -142,7 +142,7 @@ func TestWhatAnUpstreamSaysOfItselfDoesNotReachTheCaller(t *testing.T) {
 	}
 }
 
-// press calls without a pause until stop, and tells how many calls were made and what went wrong first.
+// press calls without a pause until stop, and returns how many calls were made and the first error.
 func press(t testing.TB, h *hosttest.Host) (stop func() (calls int64, first error)) {
 	var (
 		calls atomic.Int64
@@ -285,7 +285,7 @@ func TestTheRulesOfCallsToAnUpstreamAreExplained(t *testing.T) {
 	}
 }
 
-func TestStatusAndMetricsTellOfUpstreams(t *testing.T) {
+func TestStatusAndMetricsShowUpstreams(t *testing.T) {
 	far, _ := startTill(t, 0)
 	h := startDesk(t, "rules: []\n", far)
 	s, err := h.Admin.Status(t.Context())

@@ -19,7 +19,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait"))
 }
 
-// told is a host that answers what it is told to, and remembers what it was asked.
+// told is a fake host: it returns what the test set, and records what it was asked.
 type told struct {
 	status   Status
 	checks   []Check

@@ -18,7 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestTheClientReadsWhatTheHandlerTells(t *testing.T) {
+func TestTheClientReadsWhatTheHandlerWrites(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC)
 	h := &told{
 		status: Status{
@@ -132,7 +132,7 @@ func TestAnErrorOfTheHostIsNotAnUnreachableHost(t *testing.T) {
 	}
 }
 
-func TestAnotherServerAtTheAddressIsToldApart(t *testing.T) {
+func TestAnotherServerAtTheAddressIsRecognized(t *testing.T) {
 	for name, h := range map[string]http.HandlerFunc{
 		"page":      func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>hello") },
 		"not found": http.NotFound,

@@ -39,7 +39,7 @@ func TestEveryPathAnswersItsMethodAndNoOther(t *testing.T) {
 	}
 }
 
-func TestBadRequestsAreToldWhatIsWrongAndWhatToDo(t *testing.T) {
+func TestBadRequestsGetTheReasonAndTheRemedy(t *testing.T) {
 	addr := local(t, &told{}, Options{})
 	for _, c := range []struct {
 		request string
