@@ -6,6 +6,7 @@ package policies
 
 import (
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"github.com/easymicro/easymicro/config"
@@ -84,6 +85,24 @@ type Transition struct {
 	To       string
 	Cause    string // with the error that tripped it
 	At       time.Time
+}
+
+// lineage is what successive snapshots share.
+type lineage struct {
+	sink   *sink
+	pool   *client.Pool
+	orders uint64 // given to their limiters and semaphores
+}
+
+// nextOrder returns the position of a new limiter or semaphore in the order in which calls lock them.
+func (l *lineage) nextOrder() uint64 {
+	l.orders++
+	return l.orders
+}
+
+// sink is where transitions go: the host's function of the last snapshot activated.
+type sink struct {
+	notify atomic.Pointer[func(Transition)]
 }
 
 // SpentError is the error of the last attempt of a call that was not retried because the budget of its rule is spent.

@@ -13,24 +13,6 @@ import (
 	"github.com/easymicro/easymicro/wire/client"
 )
 
-// lineage is what successive snapshots share.
-type lineage struct {
-	sink   *sink
-	pool   *client.Pool
-	orders uint64 // given to their limiters and semaphores
-}
-
-// nextOrder returns the position of a new limiter or semaphore in the order in which calls lock them.
-func (l *lineage) nextOrder() uint64 {
-	l.orders++
-	return l.orders
-}
-
-// sink is where transitions go: the host's function of the last snapshot activated.
-type sink struct {
-	notify atomic.Pointer[func(Transition)]
-}
-
 // store is the state of a rule, shared by the rules of its name in successive snapshots. Compile adds the methods of this
 // host; calls add methods of other services and upstreams, and endpoints.
 type store struct {
