@@ -366,7 +366,10 @@ func (st *store) outlierStats(upstream string) []OutlierStats {
 	var all []OutlierStats
 	for name, o := range pools {
 		for _, e := range o.Endpoints.All() {
-			all = append(all, outlierStats(r, name, o.Stats(e)))
+			s := o.Stats(e)
+			all = append(all, OutlierStats{
+				r.name, r.targetText(name, s.Address), name, s.Address, r.enforced, s.Ejected, s.Since, s.EjectedFor, s.Cause, s.Ejections,
+			})
 		}
 	}
 	slices.SortFunc(all, func(a, b OutlierStats) int {
@@ -392,10 +395,4 @@ func (st *store) retries(upstream string) (calls, retries int) {
 type namedBreaker struct {
 	*limit.Breaker
 	upstream string
-}
-
-func outlierStats(r *spec, upstream string, s limit.OutlierStats) OutlierStats {
-	return OutlierStats{
-		r.name, r.targetText(upstream, s.Address), upstream, s.Address, r.enforced, s.Ejected, s.Since, s.EjectedFor, s.Cause, s.Ejections,
-	}
 }
