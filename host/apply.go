@@ -133,7 +133,7 @@ func (c *changes) abandon(steps []step) {
 	c.retire(steps)
 }
 
-// retire has the steps end what is out of use, those that use others before these.
+// retire has the steps close replaced resources, users before what they use.
 func (c *changes) retire(steps []step) {
 	before := make(chan struct{})
 	close(before)
@@ -200,7 +200,7 @@ func (c *changes) record(r Revision, set *config.Set) {
 	}
 }
 
-// inSync reports whether, after the last attempt, what runs is what the files say.
+// inSync reports whether the running configuration matches the files after the last attempt.
 func (c *changes) inSync(last Revision) bool {
 	g := c.current.Load()
 	return g != nil && last.Result != ResultRejected && g.set.Fallback == ""

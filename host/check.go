@@ -282,7 +282,7 @@ func (c *checker) uses(path string, cfg *config.Service, entry *registry.Entry) 
 	}
 }
 
-// outgoing checks what is read from files: certificates, the admin token, and credentials of clusters.
+// outgoing checks the files that the manifest names: certificates, the admin token and credentials of clusters.
 func (c *checker) outgoing() {
 	m := c.set.Manifest
 	_, err := AdminToken(c.set)

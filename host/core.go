@@ -13,7 +13,7 @@ import (
 	"github.com/easymicro/easymicro/wire"
 )
 
-// core is what all parts of a host share.
+// core holds what all parts of a host share.
 type core struct {
 	name, version string
 	log           *slog.Logger

@@ -62,7 +62,7 @@ func (f *Files) load(ctx context.Context, read *load.Reading) (*config.Set, erro
 // Load reads the set again.
 func (f *Files) Load(ctx context.Context) (*config.Set, error) { return f.reload(ctx, nil) }
 
-// loadRead is Load of the content that Hash has read, if nothing else was loaded meanwhile.
+// loadRead loads the content that Hash has read, or reads again if another content was loaded since.
 func (f *Files) loadRead(ctx context.Context, hash string) (*config.Set, error) {
 	f.mu.Lock()
 	read := f.read

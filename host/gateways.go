@@ -24,7 +24,7 @@ type gateways struct {
 }
 
 // gateway returns the gateway of a listener in the generation in force. A listener that is draining because the set no
-// longer has it gets that of another: they differ in their limits alone.
+// longer has it gets another one: they differ in their limits alone.
 func (p *gateways) gateway(listener string) http.Handler {
 	gateways := p.current.Load().gateways
 	gw, ok := gateways[listener]

@@ -76,7 +76,7 @@ func (g *generation) view() *view.Generation {
 	return &view.Generation{Revision: g.revision, Set: g.set, Rules: g.policies, Routes: &g.routes, Out: &g.out}
 }
 
-// connections returns what the generation calls out by; nil for a nil generation.
+// connections returns the outgoing connections; nil for a nil generation.
 func (g *generation) connections() *outgoing.Connections {
 	if g == nil {
 		return nil
@@ -88,7 +88,7 @@ func (g *generation) connections() *outgoing.Connections {
 // is nil at the start. With an error, the step that it returns is abandoned.
 type part func(ctx context.Context, prev, next *generation) (step, error)
 
-// A step is what one part does for one change. Until Commit, nothing that calls meet changes. Work of the step ends with
+// A step is the work of one part for one change. Until Commit, calls are served as before. Work of the step ends with
 // life.
 type step interface {
 	Commit(life context.Context)

@@ -296,7 +296,7 @@ func (h *Host) drainDelay() time.Duration {
 
 func (h *Host) gracePeriod() time.Duration { return h.Set().Manifest.Host.Shutdown.GracePeriod.Std() }
 
-// InFlight returns the number of calls that run: those of services, and those that are forwarded.
+// InFlight returns the number of calls in flight, forwarded ones included.
 func (h *Host) InFlight() int {
 	n := 0
 	for _, s := range h.current.Load().services {

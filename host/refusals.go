@@ -45,7 +45,7 @@ func (r *refusal) view() admin.Refusal {
 	return v
 }
 
-// refusalKey is what makes refusals alike.
+// refusalKey identifies similar refusals.
 type refusalKey struct {
 	rule, reason, caller string // the rule as name@r42
 	code                 code.Code
@@ -100,7 +100,7 @@ type refusalGroup struct{ rule, caller string }
 
 func (k *refusalKey) group() refusalGroup { return refusalGroup{k.rule, k.caller} }
 
-// add remembers a refusal. describe fills in what is costly to find out; it is called for new entries only, without
+// add remembers a refusal. describe fills in the fields that are costly to compute; it is called for new entries only, without
 // the mutex.
 func (r *refusals) add(now time.Time, key refusalKey, describe func(*refusal)) {
 	key.clip()
@@ -211,7 +211,7 @@ func (r *refusals) forget(g refusalGroup, n int) {
 	r.n -= n
 }
 
-// list returns what is remembered since a time, the newest first. An empty caller matches all.
+// list returns the refusals since a time, the newest first. An empty caller matches all.
 func (r *refusals) list(caller string, since time.Time) []refusal {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -28,7 +28,7 @@ func (p *settings) apply(m *config.Manifest) {
 	p.trace(m)
 }
 
-// limit sets the limits of the budget. By default, that of memory is a quarter of what the process may use.
+// limit sets the limits of the budget. The default limit of memory is a quarter of what the process may use.
 func (p *settings) limit(l config.HostLimits) {
 	bytes := int64(l.MaxBufferedBytes)
 	if bytes == 0 {

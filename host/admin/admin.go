@@ -11,7 +11,7 @@ import (
 	"github.com/easymicro/easymicro/policies"
 )
 
-// Host is what the handler shows. An *Error reaches the client as it is; any other error becomes an internal error
+// Host is the host that a handler shows. An *Error reaches the client as it is; any other error becomes an internal error
 // without its text, which only Options.Logger gets.
 type Host interface {
 	Status(ctx context.Context) (*Status, error)

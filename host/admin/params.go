@@ -97,7 +97,7 @@ func (p params) since(name string, now time.Time) (time.Time, error) {
 }
 
 // SplitMethod splits the name of a method as people write it: Arith.Mul, or Arith/Mul as in logs, metrics, spans and
-// paths. Names of services may have dots and slashes, those of methods have neither.
+// paths. Names of services may have dots and slashes, names of methods have neither.
 func SplitMethod(name string) (service, method string, ok bool) {
 	name = strings.TrimPrefix(name, "/")
 	i := strings.LastIndexAny(name, "./")

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Service is what a caller needs to know of a service.
+// Service describes a service for its callers.
 type Service struct {
 	Name    string    `json:"name"`
 	Aliases []string  `json:"aliases,omitempty"`

@@ -56,20 +56,20 @@ type Policies struct {
 	Fallback    *Fallback `json:"stand_in,omitempty"`
 }
 
-// Fallback is what runs in place of files that are wrong.
+// Fallback describes the configuration that runs in place of invalid files.
 type Fallback struct {
 	What     string          `json:"what"` // fallback
 	Mend     []string        `json:"mend"` // the files that are wrong
 	Problems config.Problems `json:"problems"`
 }
 
-// Desired is what the files say.
+// Desired describes the configuration in the files.
 type Desired struct {
 	Hash  string   `json:"hash"`
 	Files []string `json:"files,omitempty"`
 }
 
-// Running is what is in force.
+// Running describes the configuration in force.
 type Running struct {
 	Revision  int       `json:"revision"`
 	Hash      string    `json:"hash"`
@@ -193,7 +193,7 @@ type Discovery struct {
 	Registered      bool         `json:"registered"`
 	RegisteredSince time.Time    `json:"registered_since,omitzero"`
 	Lease           string       `json:"lease,omitempty"`
-	Twin            string       `json:"twin,omitempty"` // where another live host of this host's name is
+	Duplicate       string       `json:"twin,omitempty"` // where another live host of this host's name is
 	Instances       []Instance   `json:"instances"`
 	Services        []Discovered `json:"services"`
 	More            int          `json:"more,omitempty"` // services that are not shown

@@ -50,7 +50,7 @@ func New(o Options) *Listeners {
 	return l
 }
 
-// Open binds all addresses of a set and serves them until Drain and Close; the end of life cuts what is left by then.
+// Open binds all addresses of a set and serves them until Drain and Close; connections that are left when life ends are closed.
 // With an error nothing is open.
 func (l *Listeners) Open(ctx, life context.Context, set *config.Set) error {
 	l.open.Store(true)
@@ -95,7 +95,7 @@ func (l *Listeners) openAdmin(ctx context.Context, set *config.Set) error {
 	return nil
 }
 
-// Drain stops accepting on the listeners for callers and serves what is on the wire until ctx ends; then it cuts. The
+// Drain stops accepting on the listeners for callers and serves the requests in flight until ctx ends; then it closes the connections. The
 // admin and health listeners go on.
 func (l *Listeners) Drain(ctx context.Context) {
 	var draining sync.WaitGroup

@@ -62,7 +62,7 @@ func (p *Plan) bind(ctx context.Context) error {
 	return p.bindHealth(ctx)
 }
 
-// takeOver returns the socket of a server that ends, for a new one with the same address: that of the same name if there
+// takeOver returns the socket of a server that ends, for a new one with the same address: the one of the same name if there
 // is one, since several may have asked for a port of the system's choice.
 func (p *Plan) takeOver(current map[string]*server, cfg config.Listener) *socket {
 	if old := current[cfg.Name]; old != nil && old.config.Address == cfg.Address && !p.kept[old.socket] {
@@ -91,7 +91,7 @@ func (p *Plan) bindHealth(ctx context.Context) error {
 	return err
 }
 
-// Commit starts what is new; the end of life cuts its calls.
+// Commit starts the new servers; their calls end with life.
 func (p *Plan) Commit(life context.Context) {
 	l := p.of
 	if !l.open.Load() {

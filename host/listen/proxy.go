@@ -58,7 +58,7 @@ func (p *Peers) has(addr net.Addr) bool {
 	return false
 }
 
-// proxies reads the PROXY headers of the connections of a listener. The peers that send them may change meanwhile.
+// proxies reads the PROXY headers of the connections of a listener. The set of peers that send them may change at any time.
 type proxies struct{ from atomic.Pointer[Peers] }
 
 func newProxies(l *config.Listener) *proxies {

@@ -159,7 +159,7 @@ const (
 	cutWait = 400 * time.Millisecond
 )
 
-// drain stops accepting and serves what is on the wire until ctx ends; then it cuts. keep leaves the socket open for
+// drain stops accepting and serves the requests in flight until ctx ends; then it closes the connections. keep leaves the socket open for
 // the next server of its address.
 func (s *server) drain(ctx context.Context, keep bool) {
 	s.drains.Store(true)

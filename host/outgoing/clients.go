@@ -51,7 +51,7 @@ func (u *Upstream) close(ctx context.Context, log *slog.Logger) {
 	}
 }
 
-// upstreamTimeout bounds how long a discarded upstream waits for what is on the wire.
+// upstreamTimeout bounds how long a discarded upstream waits for requests in flight.
 const upstreamTimeout = 30 * time.Second
 
 // Where describes where endpoints are found: "etcd main", "dns billing:8972".

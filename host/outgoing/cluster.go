@@ -78,7 +78,7 @@ func (c *Cluster) answers(ctx context.Context) error {
 	}
 }
 
-// awaitRegistered waits until what is published is registered.
+// awaitRegistered waits until the published services are registered.
 func (c *Cluster) awaitRegistered(ctx context.Context) {
 	if s := c.etcd.Status(); s.Registered || len(s.Instances) == 0 {
 		return
@@ -89,7 +89,7 @@ func (c *Cluster) awaitRegistered(ctx context.Context) {
 	}
 }
 
-// lastKnown is what a cluster knew when an edit replaced it.
+// lastKnown holds the endpoints that a cluster knew when an edit replaced it.
 type lastKnown struct {
 	services route.Names[[]client.Endpoint]
 }
@@ -265,7 +265,7 @@ func (c *Cluster) registrationChanged(up bool, err error) {
 	}
 }
 
-// withdraw removes what is published, so that callers stop using this host while it still serves.
+// withdraw deregisters the services, so that callers stop using this host while it still serves.
 func (c *Cluster) withdraw(ctx context.Context) error {
 	c.leaving.Store(true)
 	c.settle()
@@ -332,7 +332,7 @@ func (c *Cluster) Status() ClusterStatus {
 	return s
 }
 
-// isUp reports whether what is to be registered is.
+// isUp reports whether all published services are registered.
 func (c *Cluster) isUp() bool {
 	s := c.etcd.Status()
 	return c.spec.config.Register == nil || s.Registered || len(s.Instances) == 0 && !c.leaving.Load()

@@ -17,7 +17,7 @@ type spec[C any] struct {
 	files  string // fingerprint of those that config names
 }
 
-// reusable is what generations share until its spec changes.
+// reusable is a resource that generations share until its spec changes.
 type reusable[C any] interface {
 	comparable
 	currentSpec() spec[C]

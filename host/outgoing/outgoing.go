@@ -1,8 +1,8 @@
-// Package outgoing keeps what a host calls out by: the clients of its upstreams, its connections to discovery, and the
+// Package outgoing keeps the outgoing connections of a host: clients of upstreams, connections to discovery, and the
 // client for services of other hosts.
 //
 // Each part has one shape. Plan opens what a set adds and puts it into the next Connections. Commit or Abandon ends the
-// plan, and Retire then closes what is out of use.
+// plan, and Retire then closes replaced resources.
 package outgoing
 
 import (
@@ -38,7 +38,7 @@ type Options struct {
 	MethodsGone   func() // called after methods of other hosts lost their metrics
 }
 
-// Connections are what one generation of a host calls out by. They are immutable once their generation is in force.
+// Connections are the outgoing connections of one generation of a host. They are immutable once their generation is in force.
 type Connections struct {
 	Set      *config.Set
 	Warnings config.Problems // of files that stay in use as they were
@@ -97,7 +97,7 @@ func (c *Connections) AwaitRequired(ctx context.Context) error {
 	return problems.Err()
 }
 
-// Withdraw removes what is published everywhere, so that callers stop using this host while it still serves.
+// Withdraw deregisters the services in all clusters, so that callers stop using this host while it still serves.
 func (c *Connections) Withdraw(life context.Context) {
 	ctx, cancel := context.WithTimeout(life, withdrawWait)
 	defer cancel()
@@ -110,7 +110,7 @@ func (c *Connections) Withdraw(life context.Context) {
 	all.Wait()
 }
 
-// RegistrationUp reports whether all that is to be registered is.
+// RegistrationUp reports whether all published services are registered.
 func (c *Connections) RegistrationUp() bool {
 	for _, cluster := range c.clusters {
 		if !cluster.isUp() {

@@ -14,7 +14,7 @@ import (
 	"github.com/easymicro/easymicro/registry"
 )
 
-// Method is what calls of one method need, resolved when the generation was made. It is an exposed method of this
+// Method holds what calls of one method need, resolved when the generation was made. It is an exposed method of this
 // host, or one of another host to which calls are forwarded.
 type Method struct {
 	Service   *Service // nil for one of another host

@@ -17,7 +17,7 @@ const (
 	TransportHTTP = "http"
 )
 
-// OtherHosts is what a host knows of the services of other hosts in one directory, and the client that calls them.
+// OtherHosts holds the services of other hosts that one directory lists, and the client that calls them.
 // Generations share it until their discovery changes. It may be used concurrently.
 type OtherHosts struct {
 	RefCount        // calls in flight to them
@@ -37,7 +37,7 @@ type found struct {
 	err   error // why nothing newer is known
 }
 
-// NewOtherHosts returns what nothing is known of yet. missing returns the parts of the directory that have not been read.
+// NewOtherHosts returns OtherHosts without services. missing returns the parts of the directory that have not been read.
 func NewOtherHosts(cluster string, c *client.Client, missing func() []string, m *telemetry.Metrics) *OtherHosts {
 	o := &OtherHosts{
 		RefCount: NewRefCount(), Cluster: cluster, Client: c, missing: missing,

@@ -16,13 +16,13 @@ import (
 	"github.com/easymicro/easymicro/wire/client"
 )
 
-// Bounds of what status shows of discovery.
+// Bounds of the lists in status.
 const (
 	shownServices  = 200
 	shownEndpoints = 100
 )
 
-// ejected is the state of an endpoint that a rule ejected, as etcd.StateStale is that of one that discovery lost.
+// ejected is the state of an endpoint that a rule ejected.
 const ejected = "ejected"
 
 // Upstreams returns the upstreams in the order of the manifest.
@@ -94,7 +94,7 @@ func clusterView(c *outgoing.Cluster) admin.Discovery {
 	s := c.Status()
 	v := admin.Discovery{
 		Name: s.Name, Connected: s.Connected, Since: s.Since, Error: s.Err, Lease: s.Lease,
-		Registers: s.Registers, Registered: s.Registered, RegisteredSince: s.RegisteredSince, Twin: s.Duplicate,
+		Registers: s.Registers, Registered: s.Registered, RegisteredSince: s.RegisteredSince, Duplicate: s.Duplicate,
 		Instances: []admin.Instance{}, Services: []admin.Discovered{},
 	}
 	for _, i := range s.Instances {

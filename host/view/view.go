@@ -17,7 +17,7 @@ import (
 	"github.com/easymicro/easymicro/wire"
 )
 
-// Generation is what is shown of a generation of a host.
+// Generation holds the values of a generation of a host that are shown.
 type Generation struct {
 	Revision int
 	Set      *config.Set

@@ -67,8 +67,8 @@ func (t *statusTables) discovery(list []admin.Discovery) {
 			t.line("%s discovery %s: %s ignored, e.g. %s of %s: its kind (%s) is not in allowEndpoints", t.paint(yellow, "warning:"), d.Name,
 				count(n, "endpoint"), l.Address, l.Service, l.Kind)
 		}
-		if d.Twin != "" {
-			t.line("%s another live host at %s has the same name: give each its own host.name", t.paint(red, "error:"), d.Twin)
+		if d.Duplicate != "" {
+			t.line("%s another live host at %s has the same name: give each its own host.name", t.paint(red, "error:"), d.Duplicate)
 		}
 	}
 }

@@ -81,7 +81,7 @@ func TestStatusShowsUpstreamsAndDiscovery(t *testing.T) {
 		})
 		(&statusTables{p}).discovery([]admin.Discovery{
 			{
-				Name: "main", Connected: true, Since: long, Registers: true, Registered: true, RegisteredSince: long, Lease: "694d", Twin: "10.0.0.9:8972",
+				Name: "main", Connected: true, Since: long, Registers: true, Registered: true, RegisteredSince: long, Lease: "694d", Duplicate: "10.0.0.9:8972",
 				Instances: []admin.Instance{{Service: "Arith", Address: "10.0.0.7:8972"}, {Service: "Maths", Address: "10.0.0.7:8972"}},
 				Services:  []admin.Discovered{{Service: "Billing", Endpoints: []admin.Endpoint{{State: "live"}, {State: "stale"}}}},
 			},

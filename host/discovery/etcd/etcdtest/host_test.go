@@ -294,6 +294,6 @@ func TestTwoLiveHostsWithOneNameAreReported(t *testing.T) {
 	soon(t, "both tell of the other", func() bool {
 		a, errA := h1.Admin.Status(t.Context())
 		b, errB := h2.Admin.Status(t.Context())
-		return errors.Join(errA, errB) == nil && a.Discovery[0].Twin == h2.Address && b.Discovery[0].Twin == h1.Address
+		return errors.Join(errA, errB) == nil && a.Discovery[0].Duplicate == h2.Address && b.Discovery[0].Duplicate == h1.Address
 	})
 }
