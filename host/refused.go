@@ -202,3 +202,18 @@ func (c *recorder) shadowed(g *generation, key refusalKey, kind config.Kind, tra
 		r.trace, r.state = trace, stateOf(g, name, kind, &key)
 	})
 }
+
+// logAccess logs a call of a service with accessLog.
+func (c *recorder) logAccess(who []slog.Attr, method, transport string, is code.Code, e *code.Error, took time.Duration) {
+	attrs := append(who,
+		slog.String("method", method), slog.String("transport", transport),
+		slog.String("code", is.String()), slog.Duration("took", took),
+	)
+	if e != nil && e.Reason != "" {
+		attrs = append(attrs, slog.String("reason", e.Reason))
+	}
+	if e != nil && e.Rule != "" {
+		attrs = append(attrs, slog.String("rule", e.Rule))
+	}
+	c.log.LogAttrs(context.Background(), slog.LevelInfo, "call", attrs...)
+}

@@ -308,7 +308,7 @@ func (s *serving) answered(err error, refused bool) {
 		s.recorder.refused(s.generation, s.refusal(e.Rule, e.Reason, e.Code), s.method.Subject(), s.trace.ID(), e)
 	}
 	if s.method.Service != nil && s.method.Service.Config.AccessLog {
-		s.logAccess(c, e, took)
+		s.recorder.logAccess(s.who(), s.method.FullName(), s.wire.Transport(), c, e, took)
 	}
 }
 
@@ -325,20 +325,6 @@ func (s *serving) shadowed(would []policies.ShadowRefusal) {
 	for _, w := range would {
 		s.recorder.shadowed(s.generation, s.refusal(w.Rule, w.Reason, w.Code), w.Kind, s.trace.ID(), &s.policy)
 	}
-}
-
-func (s *serving) logAccess(c code.Code, e *code.Error, took time.Duration) {
-	attrs := append(s.who(),
-		slog.String("method", s.method.FullName()), slog.String("transport", s.wire.Transport()),
-		slog.String("code", c.String()), slog.Duration("took", took),
-	)
-	if e != nil && e.Reason != "" {
-		attrs = append(attrs, slog.String("reason", e.Reason))
-	}
-	if e != nil && e.Rule != "" {
-		attrs = append(attrs, slog.String("rule", e.Rule))
-	}
-	s.recorder.log.LogAttrs(context.Background(), slog.LevelInfo, "call", attrs...)
 }
 
 // forward sends the call to a host that serves it. The payload is not decoded in either direction.
