@@ -205,7 +205,8 @@ func (c *recorder) shadowed(g *generation, key refusalKey, kind config.Kind, tra
 
 // logAccess logs a call of a service with accessLog.
 func (c *recorder) logAccess(who []slog.Attr, method, transport string, is code.Code, e *code.Error, took time.Duration) {
-	attrs := append(who,
+	attrs := who
+	attrs = append(attrs,
 		slog.String("method", method), slog.String("transport", transport),
 		slog.String("code", is.String()), slog.Duration("took", took),
 	)
