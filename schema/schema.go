@@ -6,7 +6,14 @@
 package schema
 
 import (
+	"encoding"
+	"encoding/json"
 	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/invopop/jsonschema"
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/registry"
@@ -30,3 +37,253 @@ func Policies(reg *registry.Registry, services ...string) ([]byte, error) {
 	s.Description = "Rules for the calls of an easymicro host, hot-reloaded."
 	return b.document(s, "policies.schema.json")
 }
+
+// builder builds the schema of one document.
+type builder struct {
+	handlers []*registry.Entry
+	services []string
+	used     jsonschema.Definitions // the definitions that the document refers to
+}
+
+// document completes the schema of a file.
+func (b *builder) document(s *jsonschema.Schema, name string) ([]byte, error) {
+	s.Version = jsonschema.Version
+	s.PatternProperties = map[string]*jsonschema.Schema{"^x-": jsonschema.TrueSchema} // for anchors
+	s.ID = jsonschema.ID(base + name)
+	s.Definitions = b.used
+	out, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		return nil, err
+	}
+	return append(out, '\n'), nil
+}
+
+// object describes a struct, strictly as config decodes it.
+func (b *builder) object(t reflect.Type) *jsonschema.Schema {
+	s := &jsonschema.Schema{
+		Type:                 "object",
+		Properties:           jsonschema.NewProperties(),
+		AdditionalProperties: jsonschema.FalseSchema,
+	}
+	for _, f := range fields(t) {
+		name, ok := config.FieldName(f)
+		if !ok {
+			continue
+		}
+		s.Properties.Set(name, b.field(f))
+		if f.Tag.Get("required") == "true" {
+			s.Required = append(s.Required, name)
+		}
+	}
+	b.shape(t, s)
+	return s
+}
+
+// field describes one key by its tags.
+func (b *builder) field(f reflect.StructField) *jsonschema.Schema {
+	if f.Tag.Get("later") != "" {
+		return later(f)
+	}
+	s := b.value(f.Type, f.Tag)
+	s.Description = description(f)
+	if text, ok := f.Tag.Lookup("default"); ok {
+		s.Default = literal(f.Type, text)
+	}
+	return s
+}
+
+// value describes a value by its type and the tags of its field.
+func (b *builder) value(t reflect.Type, tag reflect.StructTag) *jsonschema.Schema {
+	switch t {
+	case reflect.TypeFor[config.Duration](), reflect.TypeFor[time.Duration]():
+		return b.ref("duration")
+	case reflect.TypeFor[config.Bytes]():
+		return b.ref("bytes")
+	case reflect.TypeFor[config.Share]():
+		return b.ref("ratio")
+	case reflect.TypeFor[config.Address]():
+		return b.ref("address")
+	case reflect.TypeFor[time.Time]():
+		return b.ref("time")
+	case reflect.TypeFor[config.Rate]():
+		s := orVariable("number", "a plain number; write rate: 500, per: 1s")
+		s.ExclusiveMinimum = "0"
+		return s
+	case reflect.TypeFor[config.RawOptions]():
+		return &jsonschema.Schema{Type: "object"}
+	case reflect.TypeFor[config.Patterns](), reflect.TypeFor[config.Key]():
+		return orList(word(tag))
+	case reflect.TypeFor[config.Exceptions]():
+		return orList(b.value(t.Elem(), tag))
+	}
+	if reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()) {
+		return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string"}, {Type: "number"}, {Type: "boolean"}}}
+	}
+	switch t.Kind() {
+	case reflect.Pointer:
+		return b.value(t.Elem(), tag)
+	case reflect.Struct:
+		return b.object(t)
+	case reflect.Slice, reflect.Array:
+		return &jsonschema.Schema{Type: "array", Items: b.value(t.Elem(), tag)}
+	case reflect.Map:
+		return &jsonschema.Schema{Type: "object", AdditionalProperties: b.value(t.Elem(), tag)}
+	case reflect.Bool:
+		return orVariable("boolean", "true or false")
+	case reflect.Float32, reflect.Float64:
+		return number("number", tag)
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
+		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		return number("integer", tag)
+	case reflect.String:
+		return word(tag)
+	default:
+		return &jsonschema.Schema{} // any value
+	}
+}
+
+// ref refers to a definition.
+func (b *builder) ref(name string) *jsonschema.Schema {
+	if b.used == nil {
+		b.used = jsonschema.Definitions{}
+	}
+	b.used[name] = definitions[name]()
+	return &jsonschema.Schema{Ref: "#/$defs/" + name}
+}
+
+// shape adds constraints across fields.
+func (b *builder) shape(t reflect.Type, s *jsonschema.Schema) {
+	switch t {
+	case reflect.TypeFor[config.Rule]():
+		ruleShape(s)
+	case reflect.TypeFor[config.Match]():
+		s.MinProperties = size(1)
+		s.Not = &jsonschema.Schema{Required: []string{"except"}, MaxProperties: size(1)}
+		s.AnyOf = append(requireOne("service", "upstream"), &jsonschema.Schema{Not: &jsonschema.Schema{Required: []string{"method"}}})
+		b.suggestTargets(s)
+	case reflect.TypeFor[config.Exception]():
+		s.MinProperties = size(1)
+		b.suggestTargets(s)
+	case reflect.TypeFor[config.Route]():
+		b.suggestTargets(s)
+	case reflect.TypeFor[config.Concurrency]():
+		s.Required = append(s.Required, "max")
+	case reflect.TypeFor[config.CircuitBreaker]():
+		needsOne(s, "a circuitBreaker", "failureRate", "consecutiveFailures", "slowCallRate")
+		s.DependentRequired = map[string][]string{"slowCallRate": {"slowCallDuration"}}
+		notEmpty(s, "failOn")
+	case reflect.TypeFor[config.Retry]():
+		notEmpty(s, "retryOn")
+	case reflect.TypeFor[config.Access]():
+		needsOne(s, "access", "allow", "deny")
+		notEmpty(s, "allow", "deny")
+	case reflect.TypeFor[config.Resolve]():
+		s.OneOf = requireOne("etcd", "endpoints", "dns", "file")
+		notEmpty(s, "endpoints")
+	case reflect.TypeFor[config.Etcd]():
+		s.DependentRequired = map[string][]string{"usernameFile": {"passwordFile"}, "passwordFile": {"usernameFile"}}
+		notEmpty(s, "endpoints", "layouts")
+	case reflect.TypeFor[config.ProxyProtocol]():
+		notEmpty(s, "from")
+	case reflect.TypeFor[config.Remote]():
+		notEmpty(s, "services")
+	case reflect.TypeFor[config.Service]():
+		b.byHandler(s)
+	}
+}
+
+// suggestTargets lets an editor complete the services and the methods of the binary, and accepts others.
+func (b *builder) suggestTargets(s *jsonschema.Schema) {
+	suggest(s, "service", b.services)
+	var methods []string
+	for _, e := range b.handlers {
+		for _, m := range e.Methods {
+			methods = append(methods, m.Name)
+		}
+	}
+	slices.Sort(methods)
+	suggest(s, "method", slices.Compact(methods))
+}
+
+// byHandler makes the options and the exposed methods of a service depend on its handler, one of those compiled in.
+func (b *builder) byHandler(s *jsonschema.Schema) {
+	if len(b.handlers) == 0 {
+		return
+	}
+	var names []string
+	for _, e := range b.handlers {
+		names = append(names, e.Name)
+		when := having("handler", &jsonschema.Schema{Const: e.Name})
+		when.Required = []string{"handler"}
+		s.AllOf = append(s.AllOf, &jsonschema.Schema{If: when, Then: b.service(e)})
+	}
+	if p, ok := s.Properties.Get("handler"); ok {
+		p.Type, p.Pattern, p.AnyOf = "", "", oneOf(names...).AnyOf
+	}
+}
+
+// service describes what depends on the handler of a service.
+func (b *builder) service(e *registry.Entry) *jsonschema.Schema {
+	options := &jsonschema.Schema{
+		Type: "object", MaxProperties: size(0),
+		Description: e.Name + " takes no options.",
+	}
+	if e.Options != nil {
+		options = b.object(e.Options)
+		options.Description = "Options of " + e.Name + "."
+		setDefaults(options, reflect.ValueOf(e.Defaults))
+	}
+	s := having("options", options)
+	if len(e.Methods) > 0 {
+		var methods []string
+		for _, m := range e.Methods {
+			methods = append(methods, m.Name)
+		}
+		s.Properties.Set("methods", having("expose", &jsonschema.Schema{Items: oneOf(methods...)}))
+	}
+	return s
+}
+
+// setDefaults adds the registered defaults of a handler, but for zero values.
+func setDefaults(s *jsonschema.Schema, defaults reflect.Value) {
+	if defaults.Kind() == reflect.Pointer {
+		defaults = defaults.Elem()
+	}
+	if !defaults.IsValid() {
+		return
+	}
+	for _, f := range fields(defaults.Type()) {
+		name, _ := config.FieldName(f)
+		p, ok := s.Properties.Get(name)
+		if !ok {
+			continue
+		}
+		v := defaults.FieldByIndex(f.Index)
+		if p.Type == "object" && p.Properties != nil {
+			setDefaults(p, v)
+		} else if !v.IsZero() {
+			p.Default = written(v)
+		}
+	}
+}
+
+// fields returns the fields of a struct and of the structs inlined into it, with the indexes from the outermost.
+func fields(t reflect.Type) []reflect.StructField {
+	var all []reflect.StructField
+	for i := range t.NumField() {
+		f := t.Field(i)
+		tag := f.Tag.Get("yaml")
+		if f.Type.Kind() != reflect.Struct || !strings.Contains(tag, ",inline") && (!f.Anonymous || tag != "") {
+			all = append(all, f)
+			continue
+		}
+		for _, inner := range fields(f.Type) {
+			inner.Index = append([]int{i}, inner.Index...)
+			all = append(all, inner)
+		}
+	}
+	return all
+}
+
+// base is the URL of the schemas of the released binary.
+const base = "https://github.com/easymicro/easymicro/schema/"

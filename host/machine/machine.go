@@ -1,2 +1,65 @@
 // Package machine reports how much memory and how many file descriptors the machine leaves to this process.
 package machine
+
+import (
+	"io/fs"
+	"math"
+	"path"
+	"strconv"
+	"strings"
+)
+
+// limitOf returns the memory that the control groups of a process, whose file system begins at root, leave to it: the least
+// of its own group and those around it, of version 2 or 1. It is 0 where there is no limit, or none can be read.
+func limitOf(root fs.FS) int64 {
+	groups, err := fs.ReadFile(root, "proc/self/cgroup")
+	if err != nil {
+		return 0
+	}
+	least := int64(math.MaxInt64)
+	for line := range strings.Lines(string(groups)) {
+		// hierarchy:controllers:path, and version 2 has no controllers
+		parts := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		if len(parts) != 3 {
+			continue
+		}
+		switch {
+		case parts[0] == "0" && parts[1] == "":
+			least = min(least, leastUpwards(root, "sys/fs/cgroup", parts[2], "memory.max"))
+		case hasMemory(parts[1]):
+			least = min(least, leastUpwards(root, "sys/fs/cgroup/memory", parts[2], "memory.limit_in_bytes"))
+		}
+	}
+	if least >= noLimit {
+		return 0
+	}
+	return least
+}
+
+// noLimit is where version 1 says that there is none: the greatest number that is a multiple of the page's size.
+const noLimit = 1 << 62
+
+func hasMemory(controllers string) bool {
+	for c := range strings.SplitSeq(controllers, ",") {
+		if c == "memory" {
+			return true
+		}
+	}
+	return false
+}
+
+// leastUpwards returns the least number in the files of that name of a group and all around it. In a container the group may
+// be named as the machine sees it, and stand at the mount's top.
+func leastUpwards(root fs.FS, mount, group, name string) int64 {
+	least := int64(math.MaxInt64)
+	for group = path.Join("/", group); ; group = path.Dir(group) {
+		if text, err := fs.ReadFile(root, path.Join(mount, group, name)); err == nil {
+			if n, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64); err == nil && n > 0 { // not max
+				least = min(least, n)
+			}
+		}
+		if group == "/" {
+			return least
+		}
+	}
+}
