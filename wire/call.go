@@ -23,7 +23,8 @@ type Call struct {
 	answerer answerer
 	deadline time.Time // the earliest ExpireAt; zero: none
 	onExpire func() *code.Error
-	timer    *callTimer
+	timer    *time.Timer
+	young    bool          // the watch starts the timer, if the call lasts
 	done     chan struct{} // made by the first Done
 	err      error
 	answered bool
@@ -225,9 +226,10 @@ func (c *Call) cancel(err error) {
 // end needs c.mu. Only the first error counts.
 func (c *Call) end(err error) {
 	if c.timer != nil {
-		c.timer.release()
-		c.timer, c.onExpire = nil, nil
+		c.timer.Stop()
+		c.timer = nil
 	}
+	c.onExpire = nil
 	if c.answered {
 		c.answerer = nil
 	}
@@ -262,10 +264,32 @@ func (c *Call) ExpireAt(t time.Time, expired func() *code.Error) {
 		return
 	}
 	defer c.mu.Unlock()
-	if c.timer == nil {
-		c.timer = new(callTimer)
+	if !c.young || left < minYoung {
+		c.arm(left)
 	}
-	c.timer.arm(c, left)
+}
+
+// minYoung is the time to a deadline for which a call that is watched needs a timer from the beginning.
+const minYoung = 4 * watchTick
+
+// arm starts the timer. It needs c.mu.
+func (c *Call) arm(d time.Duration) {
+	c.young = false
+	if c.timer != nil && c.timer.Stop() {
+		c.timer.Reset(d)
+		return
+	}
+	c.timer = time.AfterFunc(d, c.expire)
+}
+
+// outlasts is called when the call is no longer watched.
+func (c *Call) outlasts() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.young && !c.deadline.IsZero() && c.err == nil && !c.answered {
+		c.arm(time.Until(c.deadline))
+	}
+	c.young = false
 }
 
 // expire answers the call and ends it.
@@ -296,45 +320,6 @@ func (c *Call) awaitExpiry() {
 	if settled != nil {
 		<-settled
 	}
-}
-
-// callTimer is the timer for a call's deadline. The next call of the same worker reuses it, unless it could not be stopped:
-// then its function may still be running.
-type callTimer struct {
-	timer *time.Timer
-	call  *Call
-	spent bool
-	armed bool
-}
-
-// arm needs the lock of the call.
-func (t *callTimer) arm(c *Call, d time.Duration) {
-	t.release()
-	if t.spent {
-		c.timer = new(callTimer)
-		t = c.timer
-	}
-	t.call, t.armed = c, true
-	if t.timer == nil {
-		t.timer = time.AfterFunc(d, t.fire)
-		return
-	}
-	t.timer.Reset(d)
-}
-
-func (t *callTimer) fire() { t.call.expire() }
-
-// release stops the timer. It is spent if it could not be stopped.
-func (t *callTimer) release() {
-	if !t.armed {
-		return
-	}
-	t.armed = false
-	if !t.timer.Stop() {
-		t.spent = true
-		return
-	}
-	t.call = nil
 }
 
 // Handler handles calls. Handle sets payload and metadata of res, but not sequence, service or method, or returns an error,

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"encoding/binary"
 	"errors"
 	"io"
 	"sync"
@@ -54,6 +55,14 @@ func NewReader(src io.Reader, lim Limits) *Reader {
 
 // Buffered returns the number of bytes in the buffer.
 func (r *Reader) Buffered() int { return r.end - r.pos }
+
+// hasFrame reports whether the next Read needs not read from the connection.
+func (r *Reader) hasFrame() bool {
+	if r.Buffered() < HeaderBytes {
+		return false
+	}
+	return uint64(r.Buffered()) >= HeaderBytes+uint64(binary.BigEndian.Uint32(r.buf[r.pos+HeaderBytes-4:]))
+}
 
 // Release frees the buffer. The Reader must not be used afterwards.
 func (r *Reader) Release() {

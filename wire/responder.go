@@ -68,6 +68,13 @@ func (r *responder) flush() {
 	}
 }
 
+// flushNow writes what is queued.
+func (r *responder) flushNow() {
+	if err := r.out.flush(false); err != nil {
+		r.onError(err)
+	}
+}
+
 // refuse answers a request that is not run, unless it is one-way.
 func (r *responder) refuse(req *Frame, e *code.Error) {
 	if !req.OneWay {

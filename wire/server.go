@@ -113,7 +113,7 @@ func (s *Server) accept(ln net.Listener, g *connGroup) error {
 	return err
 }
 
-// start serves c in a new goroutine.
+// start has a worker serve c.
 func (s *Server) start(g *connGroup, c net.Conn) {
 	sc := s.open(g, c)
 	if sc == nil {
@@ -122,7 +122,7 @@ func (s *Server) start(g *connGroup, c net.Conn) {
 	}
 	s.env.observer.ConnOpened()
 	g.open.Add(1)
-	go sc.serve()
+	s.pool.wake(sc)
 }
 
 // open adds a connection, or returns nil if the server is closed.

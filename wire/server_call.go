@@ -30,6 +30,8 @@ type task struct {
 	seq        uint64
 	oneWay     bool
 	parked     bool
+	inline     bool  // the reader runs it
+	flushLater bool  // the reader flushes the answer, when it has read more
 	cancelled  bool  // before it began
 	refused    bool  // the budget has no room for its answer
 	prev, next *task // in flight
@@ -153,9 +155,9 @@ type serverCall struct {
 	oneWay          bool
 }
 
-func newServerCall(ctx context.Context, from *origin, out *responder, t *task, timer *callTimer) *serverCall {
+func newServerCall(ctx context.Context, from *origin, out *responder, t *task) *serverCall {
 	call := &serverCall{
-		Call:    Call{from: from, arrived: t.arrived, values: ctx, timer: timer},
+		Call:    Call{from: from, arrived: t.arrived, values: ctx, young: true},
 		out:     out,
 		seq:     t.seq,
 		service: t.req.Service,
@@ -220,18 +222,20 @@ func (c *serverCall) crashed(t *task, value any) error {
 	return code.Refuse(code.Internal, code.ReasonPanic, "the handler crashed", "", "", 0)
 }
 
-// settle ends the call, and answers it unless it has been answered early or the answer cannot reach the peer.
-func (c *serverCall) settle(t *task, err error) {
+// settle ends the call, and queues the answer unless it has been answered early or the answer cannot reach the peer. It
+// reports whether the caller has to flush.
+func (c *serverCall) settle(t *task, err error) (flush bool) {
 	switch unanswered := c.finish(); {
 	case !unanswered:
 		c.awaitExpiry()
 	case !c.oneWay && c.out.answerable():
-		c.answer(t, err)
+		return c.answer(t, err)
 	}
+	return false
 }
 
-// answer sends the response. With an error it also sends the reply, as rpcx does.
-func (c *serverCall) answer(t *task, err error) {
+// answer queues the response. With an error it has the reply, too, as in rpcx.
+func (c *serverCall) answer(t *task, err error) (flush bool) {
 	res, share := &t.res, c.from.share
 	res.Type, res.Seq, res.Service, res.Method = Response, c.seq, c.service, c.method
 	res.Heartbeat, res.OneWay, res.Compression, res.Status = false, false, NoCompression, StatusNormal
@@ -254,14 +258,12 @@ func (c *serverCall) answer(t *task, err error) {
 	if n > minHold {
 		share.AddBytes(n) // it may wait for room in the outbox
 	}
-	flush := c.out.post(res)
+	flush = c.out.post(res)
 	if n > minHold {
 		t.shrinkAnswer()
 		share.ReleaseBytes(n)
 	}
-	if flush {
-		c.out.flush()
-	}
+	return flush
 }
 
 // answerExpired sends the error of a call whose deadline has passed.

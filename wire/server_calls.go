@@ -11,7 +11,8 @@ import (
 // cutWait is how long a closing connection waits for handlers to return after their calls were cancelled.
 const cutWait = time.Second
 
-// serverCalls admits the calls of a connection, has workers run them, and cancels them when the connection ends.
+// serverCalls admits the calls of a connection, has its reader or workers run them, and cancels them when the connection
+// ends.
 type serverCalls struct {
 	ctx    context.Context //nolint:containedctx // the parent of the calls, as of a net/http server
 	pool   *workers
@@ -41,14 +42,15 @@ func (c *serverCalls) init(maxInFlight int) {
 	c.out.out.backlog.share, c.out.out.backlog.relaxed = c.share, c.proceed
 }
 
-// dispatch queues t, or refuses it if there is no room. The reader calls it.
-func (c *serverCalls) dispatch(t *task) {
+// dispatch queues t, or refuses it if there is no room. The reader calls it, and must run the call if dispatch reports so,
+// which it only does for a call that is inline.
+func (c *serverCalls) dispatch(t *task) (run bool) {
 	t.seq, t.oneWay = t.req.Seq, t.req.OneWay
 	if !t.oneWay {
 		t.answer = newReservation(c.share, t.req.Service, t.req.Method, len(t.req.Payload), 1)
 	}
-	if c.enter(t) || c.enterSoon(t) {
-		return
+	if c.enter(t, &run) || c.enterSoon(t, &run) {
+		return run
 	}
 	env := c.out.env
 	env.observer.WireError(code.ReasonOverloaded)
@@ -64,14 +66,15 @@ func (c *serverCalls) dispatch(t *task) {
 	}
 	c.out.refuse(&t.req, why)
 	t.release(c.share)
+	return false
 }
 
 // enterSoon retries enter for a moment, but not for a new connection: a flood of these must not keep many readers waiting.
-func (c *serverCalls) enterSoon(t *task) bool {
+func (c *serverCalls) enterSoon(t *task, run *bool) bool {
 	if !c.share.served.Load() && c.fits(t) {
 		return false
 	}
-	return c.budget.retry(func() bool { return c.enter(t) })
+	return c.budget.retry(func() bool { return c.enter(t, run) })
 }
 
 // fits reports whether the connection itself has room for t.
@@ -81,8 +84,9 @@ func (c *serverCalls) fits(t *task) bool {
 	return c.flight.fits(t)
 }
 
-// enter adds t to the calls in flight, or releases it if no more are accepted. It returns false if there is no room.
-func (c *serverCalls) enter(t *task) bool {
+// enter adds t to the calls in flight, or releases it if no more are accepted. It returns false if there is no room. It sets
+// run if the reader is to run t.
+func (c *serverCalls) enter(t *task, run *bool) bool {
 	if !t.charge(c.share) {
 		return false
 	}
@@ -100,12 +104,27 @@ func (c *serverCalls) enter(t *task) bool {
 	c.accept(&t.req)
 	c.flight.add(t)
 	c.out.inFlight.Store(int32(c.flight.n))
-	wake := c.wantsWorker()
+	wake := false
+	if t.inline && c.flight.waiting == t && c.mayBegin() {
+		c.begin()
+		*run = true
+	} else {
+		t.inline = false
+		wake = c.wantsWorker()
+	}
 	c.mu.Unlock()
 	if wake {
 		c.pool.wake(c)
 	}
 	return true
+}
+
+// begin begins the next call. It needs c.mu.
+func (c *serverCalls) begin() *task {
+	t := c.flight.next()
+	c.peer.begun = t.seq
+	t.call = newServerCall(c.ctx, &c.from, c.out, t)
+	return t
 }
 
 // accept records a request. It needs c.mu.
@@ -125,9 +144,7 @@ func (c *serverCalls) work(w *worker) {
 			c.mu.Unlock()
 			return
 		}
-		t := c.flight.next()
-		c.peer.begun = t.seq
-		t.call = newServerCall(c.ctx, &c.from, c.out, t, w.timer) // under c.mu, so that end sees it
+		t := c.begin()
 		wake := c.wantsWorker()
 		c.mu.Unlock()
 		if wake {
@@ -193,9 +210,13 @@ func (c *serverCalls) proceed() {
 	}
 }
 
-// run calls the handler and sends the answer, even if the handler panics or ends its goroutine.
-func (c *serverCalls) run(t *task, w *worker) {
+// run calls the handler and sends the answer, even if the handler panics or ends its goroutine. If the reader runs the call,
+// run reports whether the connection is still its own to read, and whether it has to flush. Otherwise the goroutine counts as
+// a searching worker afterwards.
+func (c *serverCalls) run(t *task, w *worker) (reads, flush bool) {
 	call := t.call
+	w.call = &call.Call
+	w.begin()
 	var err error
 	returned, ending := false, false
 	defer func() {
@@ -204,20 +225,30 @@ func (c *serverCalls) run(t *task, w *worker) {
 			ending = value == nil
 			err = call.crashed(t, value)
 		}
-		call.settle(t, err)
-		if w.timer.spent {
-			w.timer = new(callTimer)
+		flush = call.settle(t, err)
+		if flush && !t.flushLater {
+			c.out.flush()
+			flush = false
 		}
-		c.done(t, ending)
+		reads = w.end() && t.inline
+		w.call = nil
+		if flush && (!reads || ending) {
+			c.out.flush()
+		}
+		c.done(t, reads, ending)
+		if reads && ending {
+			c.pool.wake(w.reading)
+		}
 	}()
 	if e := code.From(call.handle(t)); e != nil { // within the deferred recover: methods of an error may panic, too
 		err = e
 	}
 	returned = true
+	return false, false
 }
 
-// done removes t from the calls in flight, and counts its worker as searching unless its goroutine is ending.
-func (c *serverCalls) done(t *task, ending bool) {
+// done removes t from the calls in flight, and counts its worker as searching unless it reads on or its goroutine is ending.
+func (c *serverCalls) done(t *task, reads, ending bool) {
 	c.mu.Lock()
 	c.flight.done(t)
 	c.out.inFlight.Store(int32(c.flight.n))
@@ -226,7 +257,7 @@ func (c *serverCalls) done(t *task, ending bool) {
 	}
 	c.notify()
 	wake := false
-	if ending {
+	if reads || ending {
 		wake = c.wantsWorker()
 	} else {
 		c.searching++
@@ -299,6 +330,9 @@ func (c *serverCalls) reject() (dropped []*task, unread bool) {
 // stopReader reports whether the reader must wait for resumed because the peer does not read answers. It need not when the
 // peer is unreachable.
 func (c *serverCalls) stopReader() bool {
+	if !c.out.out.backlog.congested.Load() {
+		return false
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.stopped = !c.rejecting && !c.unreachable && c.out.out.backlog.congested.Load()

@@ -27,7 +27,10 @@ const goAwayGrace = 50 * time.Millisecond
 // ErrServerClosed is returned by Serve after Shutdown.
 var ErrServerClosed = errors.New("wire: server closed")
 
-var errReset = errors.New("the peer has reset the connection")
+var (
+	errReset     = errors.New("the peer has reset the connection")
+	errTakenOver = errors.New("another worker reads the connection")
+)
 
 // connGroup is the connections of one listener.
 type connGroup struct {
@@ -38,17 +41,23 @@ type connGroup struct {
 	forget func(*serverConn) // called when a connection has ended
 }
 
-// serverConn is a connection of a Server. One goroutine reads it; workers run the calls and write the answers.
+// serverConn is a connection of a Server. One worker at a time is its reader. The reader runs short calls itself; while one
+// lasts, another worker becomes the reader. Workers run the other calls.
 type serverConn struct {
 	group     *connGroup
 	conn      net.Conn
 	lim       Limits
 	share     Share
-	in        *Reader // nil while the connection is asleep
-	budget    readBudget
 	deadlines readDeadlines
-	out       responder
-	calls     serverCalls
+
+	// Used by the reader only.
+	in     *Reader // nil while the connection is asleep
+	budget readBudget
+	paces  paces
+	unsent bool // answers are to be flushed
+
+	out   responder
+	calls serverCalls
 
 	reported atomic.Bool // the reason for the end has been counted
 }
@@ -75,11 +84,16 @@ func addrOf(a net.Addr) netip.Addr {
 	return netip.Addr{}
 }
 
-// serve reads the connection until it ends or is idle; then sleep takes over.
-func (c *serverConn) serve() {
-	c.in = NewReader(&c.deadlines, c.lim)
-	c.in.OnBody, c.in.grower = c.deadlines.body, &c.budget
-	err := c.read()
+// work reads the connection until it ends or is idle, or another worker takes the reading over.
+func (c *serverConn) work(w *worker) {
+	if c.in == nil {
+		c.in = NewReader(&c.deadlines, c.lim)
+		c.in.OnBody, c.in.grower = c.deadlines.body, &c.budget
+	}
+	err := c.read(w)
+	if errors.Is(err, errTakenOver) {
+		return
+	}
 	c.in.Release()
 	c.in = nil
 	if errors.Is(err, errAsleep) {
@@ -92,15 +106,22 @@ func (c *serverConn) serve() {
 	c.group.open.Done()
 }
 
+// takeOver has another worker read the connection.
+func (c *serverConn) takeOver() { c.group.pool.wake(c) }
+
 // sleep waits for the next byte without a Reader, in a goroutine with a minimal stack, which makes an idle connection cheap.
 func (c *serverConn) sleep() {
 	c.deadlines.sleep()
-	go c.serve()
+	c.group.pool.wake(c)
 }
 
 // read reads frames until the connection ends.
-func (c *serverConn) read() error {
+func (c *serverConn) read(w *worker) error {
+	c.paces.takenOver()
 	for {
+		if c.unsent && (c.calls.stopReader() || !c.in.hasFrame()) && !c.flush(w) {
+			return errTakenOver
+		}
 		if err := c.waitUncongested(); err != nil {
 			return err
 		}
@@ -112,7 +133,9 @@ func (c *serverConn) read() error {
 		t.held, t.ticket = c.in.handOver(), c.budget.handOver()
 		c.deadlines.frameRead()
 		if err == nil {
-			c.take(t)
+			if c.take(t) && !c.run(t, w) {
+				return errTakenOver
+			}
 		} else if err := c.overLimit(t, err); err != nil {
 			return err
 		}
@@ -120,6 +143,32 @@ func (c *serverConn) read() error {
 			c.announceDrain()
 		}
 	}
+}
+
+// run runs t, and reports whether this goroutine is still the reader. Otherwise it has run all that it could.
+func (c *serverConn) run(t *task, w *worker) bool {
+	w.reading = c
+	begin := c.paces.begin()
+	reads, unsent := c.calls.run(t, w)
+	w.reading = nil
+	if !reads {
+		c.calls.work(w)
+		return false
+	}
+	c.paces.end(begin)
+	c.unsent = c.unsent || unsent
+	return true
+}
+
+// flush writes the answers that are queued, and reports whether this goroutine is still the reader.
+func (c *serverConn) flush(w *worker) bool {
+	c.unsent = false
+	w.reading = c
+	w.begin()
+	c.out.flushNow()
+	reads := w.end()
+	w.reading = nil
+	return reads
 }
 
 // waitUncongested blocks while the peer does not read answers.
@@ -139,8 +188,8 @@ func (c *serverConn) waitUncongested() error {
 	}
 }
 
-// take handles a valid frame. Responses are ignored.
-func (c *serverConn) take(t *task) {
+// take handles a valid frame, and reports whether the reader has to run it. Responses are ignored.
+func (c *serverConn) take(t *task) (run bool) {
 	switch {
 	case t.req.Type != Request:
 	case t.req.Heartbeat:
@@ -152,10 +201,12 @@ func (c *serverConn) take(t *task) {
 		c.calls.cancel(t.req.Seq)
 	default:
 		t.arrived = c.deadlines.lastRead
-		c.calls.dispatch(t)
-		return
+		more := c.in.hasFrame()
+		t.inline, t.flushLater = c.paces.inline(&t.req, more || c.unsent), more && !c.unsent
+		return c.calls.dispatch(t)
 	}
 	t.release(&c.share)
+	return false
 }
 
 // overLimit answers a valid request that exceeds a limit. It returns all other errors, which end the connection.

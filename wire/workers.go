@@ -8,10 +8,12 @@ import (
 // sweepEvery is the minimum time that a worker is idle before it ends.
 const sweepEvery = 5 * time.Second
 
-// workers is a pool of goroutines that run a server's calls. All connections share it, so an idle connection has none.
-// Workers are reused because growing the stack is most of the cost of a goroutine. Their number is not limited: a new one
-// starts when none is idle.
+// workers is a pool of goroutines that read a server's connections and run its calls. All connections share it, so a sleeping
+// connection has none. Workers are reused because growing the stack is most of the cost of a goroutine. Their number is not
+// limited: a new one starts when none is idle.
 type workers struct {
+	watch watch
+
 	mu    sync.Mutex
 	users int // running calls of Serve
 	idle  []*worker
@@ -20,15 +22,20 @@ type workers struct {
 }
 
 type worker struct {
-	work  chan *serverCalls // closed to end the worker
-	gone  chan struct{}
-	timer *callTimer
+	jobs chan job // closed to end the worker
+	gone chan struct{}
+	running
 }
+
+// job is a connection to read, or one with calls to run.
+type job interface{ work(w *worker) }
 
 func (p *workers) use() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.users++
+	if p.users++; p.users == 1 {
+		p.watch.start()
+	}
 }
 
 // leave ends the idle workers when the last user leaves, and waits for them.
@@ -47,19 +54,21 @@ func (p *workers) leave() {
 	}
 	p.mu.Unlock()
 	for _, w := range retired {
-		close(w.work)
+		close(w.jobs)
 		<-w.gone
 	}
+	p.watch.stop()
 }
 
-// wake has an idle or new worker run calls of c.
-func (p *workers) wake(c *serverCalls) {
+// wake has an idle or new worker do a job.
+func (p *workers) wake(j job) {
 	p.mu.Lock()
 	n := len(p.idle)
 	if n == 0 {
 		p.mu.Unlock()
-		w := &worker{work: make(chan *serverCalls, 1), gone: make(chan struct{}), timer: new(callTimer)}
-		go p.run(w, c)
+		w := &worker{jobs: make(chan job, 1), gone: make(chan struct{})}
+		p.watch.admit(&w.running)
+		go p.run(w, j)
 		return
 	}
 	w := p.idle[n-1] // the most recently used
@@ -67,13 +76,13 @@ func (p *workers) wake(c *serverCalls) {
 	p.idle = p.idle[:n-1]
 	p.low = min(p.low, n-1)
 	p.mu.Unlock()
-	w.work <- c
+	w.jobs <- j
 }
 
-func (p *workers) run(w *worker, c *serverCalls) {
+func (p *workers) run(w *worker, j job) {
 	defer close(w.gone)
-	for ok := true; ok; c, ok = <-w.work {
-		c.work(w)
+	for ok := true; ok; j, ok = <-w.jobs {
+		j.work(w)
 		if !p.park(w) {
 			return
 		}
@@ -102,7 +111,7 @@ func (p *workers) retire() {
 		return
 	}
 	for _, w := range p.idle[:p.low] {
-		close(w.work)
+		close(w.jobs)
 	}
 	p.idle = append([]*worker(nil), p.idle[p.low:]...)
 	p.low = len(p.idle)

@@ -1,0 +1,164 @@
+package wire
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+const (
+	watchTick  = time.Millisecond
+	watchSlots = 256
+	watchRest  = 50 // ticks without a call after which the watch rests
+)
+
+// watch finds the calls of a server that outlast a tick: the reading of a connection is then taken over from the call that
+// blocks it, and a timer starts for the call's deadline. Most calls are shorter, and need neither.
+type watch struct {
+	slots   [watchSlots]watchSlot
+	next    atomic.Uint32 // slot of the next worker
+	resting atomic.Bool
+	wake    chan struct{}
+	quit    chan struct{}
+	gone    chan struct{}
+}
+
+// watchSlot holds a worker while it runs a call that the watch has not dealt with. It fills a cache line.
+type watchSlot struct {
+	runs atomic.Pointer[running]
+	_    [56]byte
+}
+
+// running is the state of a worker that the watch looks at.
+type running struct {
+	watch *watch
+	home  uint32 // index of the slot to try first
+	slot  *watchSlot
+	count atomic.Uint64 // of begin
+	taken chan struct{} // receives when the watch has dealt with what runs
+
+	// Set before begin, and not changed before end.
+	call    *Call       // nil: none
+	reading *serverConn // the connection that waits for what runs; nil: none
+}
+
+func (w *watch) start() {
+	w.wake, w.quit, w.gone = make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
+	w.resting.Store(false)
+	go w.run(w.quit, w.gone)
+}
+
+func (w *watch) stop() {
+	close(w.quit)
+	<-w.gone
+}
+
+// admit prepares r for use.
+func (w *watch) admit(r *running) {
+	r.watch, r.home, r.taken = w, w.next.Add(1), make(chan struct{}, 1)
+}
+
+// begin has the watch look at what runs until end. If there is no free slot, it is dealt with at once.
+func (r *running) begin() {
+	r.count.Add(1)
+	for i := range uint32(4) {
+		s := &r.watch.slots[(r.home+i)%watchSlots]
+		if s.runs.CompareAndSwap(nil, r) {
+			r.slot = s
+			if r.watch.resting.Load() {
+				r.watch.rouse()
+			}
+			return
+		}
+	}
+	r.slot = nil
+	r.outlasts()
+}
+
+// end reports whether the watch has left r alone since begin.
+func (r *running) end() bool {
+	if r.slot == nil {
+		return false
+	}
+	if r.slot.runs.CompareAndSwap(r, nil) {
+		return true
+	}
+	<-r.taken
+	return false
+}
+
+func (w *watch) rouse() {
+	if w.resting.CompareAndSwap(true, false) {
+		select {
+		case w.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func (w *watch) run(quit <-chan struct{}, gone chan<- struct{}) {
+	defer close(gone)
+	tick := time.NewTicker(watchTick)
+	defer tick.Stop()
+	var seen [watchSlots]sighting
+	for quiet := 0; ; quiet++ {
+		select {
+		case <-tick.C:
+		case <-quit:
+			return
+		}
+		if w.look(&seen) {
+			quiet = 0
+		}
+		if quiet < watchRest {
+			continue
+		}
+		tick.Stop()
+		w.resting.Store(true)
+		if !w.look(&seen) { // a call that has not seen it rest is seen now
+			select {
+			case <-w.wake:
+			case <-quit:
+				return
+			}
+		}
+		w.resting.Store(false)
+		quiet = 0
+		tick.Reset(watchTick)
+	}
+}
+
+// sighting is what was in a slot at the last look.
+type sighting struct {
+	runs  *running
+	count uint64
+}
+
+// look deals with the calls that were seen before, and reports whether there are any calls.
+func (w *watch) look(seen *[watchSlots]sighting) (busy bool) {
+	for i := range w.slots {
+		r := w.slots[i].runs.Load()
+		if r == nil {
+			seen[i] = sighting{}
+			continue
+		}
+		busy = true
+		now := sighting{r, r.count.Load()}
+		if seen[i] == now && w.slots[i].runs.CompareAndSwap(r, nil) {
+			r.outlasts()
+			r.taken <- struct{}{}
+			now = sighting{}
+		}
+		seen[i] = now
+	}
+	return busy
+}
+
+// outlasts deals with what has run for a tick.
+func (r *running) outlasts() {
+	if r.reading != nil {
+		r.reading.takeOver()
+	}
+	if r.call != nil {
+		r.call.outlasts()
+	}
+}
