@@ -48,6 +48,7 @@ func TestWorkersGrowWithBlockedCallsAndEndAfterwards(t *testing.T) {
 		for seq := range uint64(calls) {
 			p.Send(wiretest.Request(seq, "Test", "Wait", wire.Raw, nil))
 		}
+		time.Sleep(10 * time.Millisecond) // the reader runs the first ones itself
 		synctest.Wait()
 		if n := blocked.Load(); n != calls {
 			t.Errorf("%d of %d calls run, and all block", n, calls)

@@ -6,7 +6,7 @@ import (
 )
 
 // sweepEvery is the minimum time that a worker is idle before it ends.
-const sweepEvery = 5 * time.Second
+const sweepEvery = 3 * time.Second
 
 // workers is a pool of goroutines that read a server's connections and run its calls. All connections share it, so a sleeping
 // connection has none. Workers are reused because growing the stack is most of the cost of a goroutine. Their number is not
