@@ -98,7 +98,7 @@ func (s *serving) admit(req *wire.Frame) error {
 	}
 	s.RuleDeadline = s.ticket.RuleDeadline()
 	if at, ok := s.ticket.Deadline(); ok {
-		s.wire.ExpireAt(at, s.expired)
+		s.wire.ExpireAt(at, s)
 	}
 	return nil
 }
@@ -111,8 +111,8 @@ func (s *serving) metadata(req *wire.Frame) interface{ Get(string) string } {
 	return &req.Metadata
 }
 
-// expired returns the answer at the deadline, while the handler still runs.
-func (s *serving) expired() *code.Error {
+// Expired returns the answer at the deadline, while the handler still runs.
+func (s *serving) Expired() *code.Error {
 	err := s.ticket.Late()
 	s.answered(err, true)
 	return err

@@ -9,9 +9,9 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// Call is the context of a call that is being served. It implements context.Context, and is done at its deadline, when the
-// peer disconnects or cancels, when the server closes the connection, and after the call has been handled. It may be kept
-// after Handle has returned.
+// Call is a call that is being served, and its context. It is done at its deadline, when the peer disconnects or cancels, when
+// the server closes the connection, and after the call has been handled. A Server uses it again when Handle has returned; Keep
+// returns a context that may be kept.
 type Call struct {
 	from    *origin
 	arrived time.Time
@@ -19,18 +19,19 @@ type Call struct {
 	detach  func() bool     // stops waiting for the end of values; nil if nothing waits
 
 	mu       sync.Mutex
+	use      uint64 // counts the calls that it has been
 	charged  int64
 	answerer answerer
 	deadline time.Time // the earliest ExpireAt; zero: none
-	onExpire func() *code.Error
+	expirer  Expirer
 	timer    *time.Timer
-	young    bool          // the watch starts the timer, if the call lasts
-	done     chan struct{} // made by the first Done
+	young    bool     // the watch starts the timer, if the call lasts
+	kept     *Context // nil: not needed so far
 	err      error
 	answered bool
+	settled  bool          // the deadline no longer ends the call
 	expiring chan struct{} // closed when expire has answered; nil if it was not called
 	returned bool          // Handle has returned: nothing more is charged
-	after    map[*afterFunc]struct{}
 }
 
 // origin is what all calls over a connection share.
@@ -51,7 +52,17 @@ type answerFunc func(*code.Error)
 
 func (f answerFunc) answerExpired(e *code.Error) { f(e) }
 
-type afterFunc struct{ run func() }
+// Expirer is told when the deadline of a call has passed.
+type Expirer interface {
+	// Expired returns the error to answer with.
+	Expired() *code.Error
+}
+
+// ExpirerFunc is an adapter to use a function as an Expirer.
+type ExpirerFunc func() *code.Error
+
+// Expired calls f.
+func (f ExpirerFunc) Expired() *code.Error { return f() }
 
 // CallOptions describe the origin of a call.
 type CallOptions struct {
@@ -131,31 +142,30 @@ func (c *Call) Deadline() (time.Time, bool) {
 	c.mu.Lock()
 	d := c.deadline
 	c.mu.Unlock()
-	if p, ok := c.values.Deadline(); ok && (d.IsZero() || p.Before(d)) {
-		return p, true
-	}
-	return d, !d.IsZero()
+	return deadlineWithin(c.values, d)
 }
 
-// closed is returned by Done after a call has ended without an earlier Done.
-var closed = func() chan struct{} {
-	c := make(chan struct{})
-	close(c)
-	return c
-}()
-
-// Done implements context.Context.
-func (c *Call) Done() <-chan struct{} {
+// Keep returns the context of the call, which may be kept when the call is over. It is x, unless there is one already.
+func (c *Call) Keep(x *Context) *Context {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.done == nil {
-		if c.err != nil {
-			return closed
-		}
-		c.done = make(chan struct{})
-	}
-	return c.done
+	return c.keep(x)
 }
+
+// keep needs c.mu.
+func (c *Call) keep(x *Context) *Context {
+	if c.kept == nil {
+		if x == nil {
+			x = new(Context)
+		}
+		x.parent, x.call, x.deadline, x.err = c.values, c, c.deadline, c.err
+		c.kept = x
+	}
+	return c.kept
+}
+
+// Done implements context.Context.
+func (c *Call) Done() <-chan struct{} { return c.Keep(nil).Done() }
 
 // Err implements context.Context.
 func (c *Call) Err() error {
@@ -174,26 +184,7 @@ func (c *Call) Value(key any) any {
 
 // AfterFunc arranges to call f in its own goroutine when the call ends. Package context uses it, so that contexts derived
 // from a call need no goroutine.
-func (c *Call) AfterFunc(f func()) (stop func() bool) {
-	a := &afterFunc{run: f}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.err != nil {
-		go f()
-		return func() bool { return false }
-	}
-	if c.after == nil {
-		c.after = make(map[*afterFunc]struct{}, 1)
-	}
-	c.after[a] = struct{}{}
-	return func() bool {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		_, waiting := c.after[a]
-		delete(c.after, a)
-		return waiting
-	}
-}
+func (c *Call) AfterFunc(f func()) (stop func() bool) { return c.Keep(nil).AfterFunc(f) }
 
 // End must be called when the call has been handled. It stops timers, ends the context and releases what was charged.
 func (c *Call) End() { c.finish() }
@@ -209,11 +200,26 @@ func (c *Call) finish() (answer bool) {
 		c.charged = 0
 	}
 	c.returned = true
+	if c.kept != nil {
+		c.kept.leave()
+	}
 	c.mu.Unlock()
 	if c.detach != nil {
 		c.detach()
 	}
 	return answer
+}
+
+// reset prepares a call that is over for another use.
+func (c *Call) reset() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.values == nil {
+		return // not used
+	}
+	c.from, c.values, c.answerer, c.deadline, c.kept, c.err, c.expiring = nil, nil, nil, time.Time{}, nil, nil, nil
+	c.answered, c.settled, c.returned = false, false, false
+	c.use++
 }
 
 // cancel ends the context, but leaves the answer to the handler.
@@ -229,7 +235,7 @@ func (c *Call) end(err error) {
 		c.timer.Stop()
 		c.timer = nil
 	}
-	c.onExpire = nil
+	c.expirer = nil
 	if c.answered {
 		c.answerer = nil
 	}
@@ -237,30 +243,30 @@ func (c *Call) end(err error) {
 		return
 	}
 	c.err = err
-	if c.done != nil {
-		close(c.done)
+	if c.kept != nil {
+		c.kept.end(err)
 	}
-	for a := range c.after {
-		go a.run()
-	}
-	c.after = nil
 }
 
-// ExpireAt ends the call at t. If it has not been answered by then, the error that expired returns is sent at once, the
-// context ends with context.DeadlineExceeded, and what the handler returns later is dropped. The call still counts as in
-// flight, and its frames stay with the handler, until Handle returns. Of several times the earliest counts. A t in the past
-// takes effect at once.
-func (c *Call) ExpireAt(t time.Time, expired func() *code.Error) {
+// ExpireAt ends the call at t. If it has not been answered by then, the error that e returns is sent at once, the context
+// ends with context.DeadlineExceeded, and what the handler returns later is dropped. The call still counts as in flight, and
+// its frames stay with the handler, until Handle returns. Of several times the earliest counts. A t in the past takes effect at
+// once.
+func (c *Call) ExpireAt(t time.Time, e Expirer) {
 	left := time.Until(t)
 	c.mu.Lock()
-	if c.err != nil || c.answered || !c.deadline.IsZero() && !t.Before(c.deadline) {
+	if c.err != nil || c.answered || c.settled || !c.deadline.IsZero() && !t.Before(c.deadline) {
 		c.mu.Unlock()
 		return
 	}
-	c.deadline, c.onExpire = t, expired
+	c.deadline, c.expirer = t, e
+	if c.kept != nil {
+		c.kept.setDeadline(t)
+	}
+	use := c.use
 	if left <= 0 {
 		c.mu.Unlock()
-		c.expire()
+		c.expire(use)
 		return
 	}
 	defer c.mu.Unlock()
@@ -269,17 +275,17 @@ func (c *Call) ExpireAt(t time.Time, expired func() *code.Error) {
 	}
 }
 
-// minYoung is the time to a deadline for which a call that is watched needs a timer from the beginning.
+// minYoung is the time to a deadline below which a call that is watched needs a timer from the beginning.
 const minYoung = 4 * watchTick
 
 // arm starts the timer. It needs c.mu.
 func (c *Call) arm(d time.Duration) {
 	c.young = false
-	if c.timer != nil && c.timer.Stop() {
-		c.timer.Reset(d)
-		return
+	if c.timer != nil {
+		c.timer.Stop()
 	}
-	c.timer = time.AfterFunc(d, c.expire)
+	use := c.use
+	c.timer = time.AfterFunc(d, func() { c.expire(use) })
 }
 
 // outlasts is called when the call is no longer watched.
@@ -292,24 +298,36 @@ func (c *Call) outlasts() {
 	c.young = false
 }
 
-// expire answers the call and ends it.
-func (c *Call) expire() {
+// expire answers the call and ends it, if it is still the one that use counts.
+func (c *Call) expire(use uint64) {
 	c.mu.Lock()
-	if c.err != nil || c.answered {
+	if c.use != use || c.err != nil || c.answered || c.settled {
 		c.mu.Unlock()
 		return
 	}
 	settled := make(chan struct{})
 	c.answered, c.expiring = true, settled
-	answerer, expired := c.answerer, c.onExpire
+	answerer, expirer := c.answerer, c.expirer
 	c.mu.Unlock()
 	defer close(settled)
 	if answerer != nil {
-		answerer.answerExpired(expired())
+		answerer.answerExpired(expirer.Expired())
 	} else {
-		_ = expired() // called for its side effects: guards release what they hold
+		_ = expirer.Expired() // called for its side effects: guards release what they hold
 	}
 	c.cancel(context.DeadlineExceeded)
+}
+
+// Settle keeps the deadline from ending the call, and reports whether it does not end it already: then Expired is not called
+// any more.
+func (c *Call) Settle() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.expiring != nil {
+		return false
+	}
+	c.settled = true
+	return true
 }
 
 // awaitExpiry waits until a call that is expiring has been answered.

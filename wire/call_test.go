@@ -25,7 +25,7 @@ func TestCallEndsAtItsEarliestDeadlineAndAnswersOnce(t *testing.T) {
 			Answer: func(e *code.Error) { answers = append(answers, e.Message) },
 		})
 		begin := time.Now()
-		named := func(name string) func() *code.Error {
+		named := func(name string) wire.ExpirerFunc {
 			return func() *code.Error { return &code.Error{Message: name} }
 		}
 		c.ExpireAt(begin.Add(5*time.Second), named("first"))
@@ -51,7 +51,7 @@ func TestCallWhoseDeadlineHasPassedEndsAtOnce(t *testing.T) {
 	answered := false
 	c := wire.NewCall(t.Context(), wire.CallOptions{Answer: func(*code.Error) { answered = true }})
 	defer c.End()
-	c.ExpireAt(time.Now().Add(-time.Second), late)
+	c.ExpireAt(time.Now().Add(-time.Second), wire.ExpirerFunc(late))
 	if !answered || !errors.Is(c.Err(), context.DeadlineExceeded) {
 		t.Errorf("answered %v, %v", answered, c.Err())
 	}
@@ -60,9 +60,9 @@ func TestCallWhoseDeadlineHasPassedEndsAtOnce(t *testing.T) {
 func TestEndedCallIsNotAnsweredByItsDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := wire.NewCall(t.Context(), wire.CallOptions{Answer: func(*code.Error) { t.Error("answered") }})
-		c.ExpireAt(time.Now().Add(time.Second), late)
+		c.ExpireAt(time.Now().Add(time.Second), wire.ExpirerFunc(late))
 		c.End()
-		c.ExpireAt(time.Now().Add(time.Second), late)
+		c.ExpireAt(time.Now().Add(time.Second), wire.ExpirerFunc(late))
 		time.Sleep(time.Minute)
 		if !errors.Is(c.Err(), context.Canceled) {
 			t.Errorf("got %v", c.Err())
@@ -158,7 +158,7 @@ func TestLateCallIsAnsweredAtOnceAndItsResultDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, func(ctx context.Context, _, res *wire.Frame) error {
 			c := wire.CallFrom(ctx)
-			c.ExpireAt(c.Arrived().Add(time.Second), late)
+			c.ExpireAt(c.Arrived().Add(time.Second), wire.ExpirerFunc(late))
 			time.Sleep(time.Minute) // ignores its context
 			if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
 				t.Errorf("context: %v", ctx.Err())
@@ -200,7 +200,7 @@ func TestExpiryEndsTheContextEvenIfThePeerDoesNotRead(t *testing.T) {
 				return nil
 			}
 			c := wire.CallFrom(ctx)
-			c.ExpireAt(c.Arrived().Add(time.Second), late)
+			c.ExpireAt(c.Arrived().Add(time.Second), wire.ExpirerFunc(late))
 			<-ctx.Done()
 			took = time.Since(c.Arrived())
 			return nil
@@ -222,7 +222,7 @@ func TestOnlyTimersThatHaveNotFiredAreReused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, func(ctx context.Context, req, res *wire.Frame) error {
 			c := wire.CallFrom(ctx)
-			c.ExpireAt(c.Arrived().Add(time.Second), late)
+			c.ExpireAt(c.Arrived().Add(time.Second), wire.ExpirerFunc(late))
 			if req.Method == "Slow" {
 				<-ctx.Done()
 				return ctx.Err()

@@ -23,7 +23,8 @@ type task struct {
 	held     int64       // bytes charged to the budget
 	ticket   uint64      // in the budget's growthQueue, if its bytes exceed the limit; else 0
 	counted  bool        // it counts as a call in the budget
-	call     *serverCall // nil until it runs
+	call     serverCall
+	begun    bool // call is in use
 
 	// The connection may use these while the handler has the frames.
 	answer     Reservation
@@ -125,7 +126,7 @@ func (t *task) release(s *Share) {
 		s.budget.growths.leave(t.ticket)
 	}
 	switch {
-	case t.counted && t.call != nil && !t.refused:
+	case t.counted && t.begun && !t.refused:
 		s.ReleaseCall()
 	case t.counted:
 		s.releaseUnrunCall()
@@ -141,7 +142,10 @@ func (t *task) recycle() {
 	if cap(plain) > keepPayload {
 		plain = nil
 	}
-	*t = task{req: t.req, res: t.res, plain: plain}
+	t.call.reset()
+	t.call.out, t.call.service, t.call.method = nil, "", ""
+	t.plain, t.used, t.held, t.ticket, t.counted, t.begun = plain, 0, 0, 0, false, false
+	t.answer, t.parked, t.inline, t.flushLater, t.cancelled, t.refused = Reservation{}, false, false, false, false, false
 	tasks.Put(t)
 }
 
@@ -155,18 +159,10 @@ type serverCall struct {
 	oneWay          bool
 }
 
-func newServerCall(ctx context.Context, from *origin, out *responder, t *task) *serverCall {
-	call := &serverCall{
-		Call:    Call{from: from, arrived: t.arrived, values: ctx, young: true},
-		out:     out,
-		seq:     t.seq,
-		service: t.req.Service,
-		method:  t.req.Method,
-		codec:   t.req.Codec,
-		oneWay:  t.oneWay,
-	}
-	call.answerer = call
-	return call
+// begin prepares c for t.
+func (c *serverCall) begin(ctx context.Context, from *origin, out *responder, t *task) {
+	c.from, c.arrived, c.values, c.young, c.answerer = from, t.arrived, ctx, true, c
+	c.out, c.seq, c.service, c.method, c.codec, c.oneWay = out, t.req.Seq, t.req.Service, t.req.Method, t.req.Codec, t.oneWay
 }
 
 // handle calls the handler, unless the call is refused.

@@ -123,7 +123,8 @@ func (c *serverCalls) enter(t *task, run *bool) bool {
 func (c *serverCalls) begin() *task {
 	t := c.flight.next()
 	c.peer.begun = t.seq
-	t.call = newServerCall(c.ctx, &c.from, c.out, t)
+	t.call.begin(c.ctx, &c.from, c.out, t)
+	t.begun = true
 	return t
 }
 
@@ -214,7 +215,7 @@ func (c *serverCalls) proceed() {
 // run reports whether the connection is still its own to read, and whether it has to flush. Otherwise the goroutine counts as
 // a searching worker afterwards.
 func (c *serverCalls) run(t *task, w *worker) (reads, flush bool) {
-	call := t.call
+	call := &t.call
 	w.call = &call.Call
 	w.begin()
 	var err error
@@ -276,7 +277,7 @@ func (c *serverCalls) cancel(seq uint64) {
 	t := c.flight.find(seq)
 	switch {
 	case t == nil:
-	case t.call == nil:
+	case !t.begun:
 		t.cancelled = true
 	default:
 		t.call.cancel(context.Canceled)
@@ -295,7 +296,7 @@ func (c *serverCalls) end(all bool) {
 	dropped := c.flight.drop(all)
 	c.out.inFlight.Store(int32(c.flight.n))
 	for t := c.flight.first; t != nil; t = t.next {
-		if t.call != nil && (all || !t.oneWay) {
+		if t.begun && (all || !t.oneWay) {
 			t.call.cancel(context.Canceled)
 		}
 	}

@@ -59,11 +59,11 @@ func TestNoErrorOrPanicOfAHandlerEndsTheProcess(t *testing.T) {
 func TestTheAnswerOfAnExpiredCallIsSentEvenAfterAHalfClose(t *testing.T) {
 	returned := make(chan struct{})
 	r := newRig(t, func(ctx context.Context, _, _ *wire.Frame) error {
-		wire.CallFrom(ctx).ExpireAt(time.Now().Add(time.Millisecond), func() *code.Error {
+		wire.CallFrom(ctx).ExpireAt(time.Now().Add(time.Millisecond), wire.ExpirerFunc(func() *code.Error {
 			close(returned)                   // the handler may return now, while its answer is being made
 			time.Sleep(10 * time.Millisecond) // and the connection would be done
 			return code.Refuse(code.DeadlineExceeded, code.ReasonTimeout, "over", "", "", 0)
-		})
+		}))
 		<-returned
 		return nil
 	}, wire.Limits{})

@@ -33,7 +33,7 @@ func late() *code.Error {
 func TestTheCallerIsAnsweredAtTheDeadlineWhileTheHandlerRuns(t *testing.T) {
 	leave, payload := make(chan struct{}), make(chan string, 1)
 	b := &backend{hook: func(ctx context.Context, req, _ *wire.Frame) error {
-		wire.CallFrom(ctx).ExpireAt(time.Now().Add(time.Millisecond), late)
+		wire.CallFrom(ctx).ExpireAt(time.Now().Add(time.Millisecond), wire.ExpirerFunc(late))
 		<-leave
 		payload <- string(req.Payload)
 		return nil
@@ -58,7 +58,7 @@ func TestAnEarlyResponseEndsTheHTTP2Stream(t *testing.T) {
 	leave := make(chan struct{})
 	defer close(leave)
 	b := &backend{hook: func(ctx context.Context, _, _ *wire.Frame) error {
-		wire.CallFrom(ctx).ExpireAt(time.Now().Add(time.Millisecond), late)
+		wire.CallFrom(ctx).ExpireAt(time.Now().Add(time.Millisecond), wire.ExpirerFunc(late))
 		<-leave
 		return nil
 	}}

@@ -215,7 +215,7 @@ func TestAbandonedAttemptsEndAtTheServer(t *testing.T) {
 					return mul(ctx, req, res)
 				}
 				if at, ok := wire.CallerDeadline(wire.CallFrom(ctx).Arrived(), req.Metadata); ok { // as hosts do
-					wire.CallFrom(ctx).ExpireAt(at, func() *code.Error { return code.Errorf(code.DeadlineExceeded, "late") })
+					wire.CallFrom(ctx).ExpireAt(at, wire.ExpirerFunc(func() *code.Error { return code.Errorf(code.DeadlineExceeded, "late") }))
 				}
 				entered <- true
 				<-ctx.Done()
