@@ -32,7 +32,8 @@ func (c *calls) Handle(ctx context.Context, req, res *wire.Frame) error {
 		c.notServed(call, req, err)
 		return err
 	}
-	s := &serving{recorder: c.recorder, generation: g, method: m, wire: call, metrics: m.Metrics(call.Transport())}
+	s := servings.Get().(*serving)
+	s.recorder, s.generation, s.method, s.wire, s.metrics = c.recorder, g, m, call, m.Metrics(call.Transport())
 	return s.run(req, res)
 }
 

@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -21,20 +22,29 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// serving is one call. It is also the context that the handler gets.
+// serving is one call. It is used again for another one.
 type serving struct {
-	registry.Call
 	recorder   *recorder
 	generation *generation
 	method     *route.Method
 	wire       *wire.Call
 	metrics    *telemetry.MethodMetrics
+	caller     string
 	policy     policies.Call
+	entered    bool // the guard has filled ticket
 	ticket     policies.Ticket
 	limitedBy  string           // the key under which a rate limit has refused it
 	trace      *telemetry.Trace // nil: the call has to do with none
 	returned   bool             // else the goroutine is ending, or panicking on its way to the server
 	settled    atomic.Bool      // the outcome is counted: at the deadline, or when the handler returned
+}
+
+var servings = sync.Pool{New: func() any { return new(serving) }}
+
+// served is the part of a call that its handler may keep.
+type served struct {
+	registry.Call
+	context wire.Context
 }
 
 func (s *serving) run(req, res *wire.Frame) error {
@@ -66,9 +76,23 @@ func (s *serving) leave() {
 		s.ticket.Done(err)
 		s.answered(err, false)
 	}
-	s.shadowed(s.ticket.Shadowed())
+	if s.entered {
+		s.shadowed(s.ticket.Shadowed())
+	}
 	s.metrics.End()
 	s.method.Calls.Release()
+	if s.returned && s.wire.Settle() {
+		s.recycle()
+	}
+}
+
+// recycle returns s to its pool. The ticket is reset by its next use.
+func (s *serving) recycle() {
+	s.recorder, s.generation, s.method, s.wire, s.metrics, s.trace = nil, nil, nil, nil, nil, nil
+	s.caller, s.limitedBy, s.policy = "", "", policies.Call{}
+	s.entered, s.returned = false, false
+	s.settled.Store(false)
+	servings.Put(s)
 }
 
 // admit identifies the caller and applies the rules.
@@ -77,7 +101,7 @@ func (s *serving) admit(req *wire.Frame) error {
 	if err != nil {
 		return err
 	}
-	s.Caller = caller
+	s.caller = caller
 	deadline, given := wire.CallerDeadline(s.wire.Arrived(), req.Metadata)
 	if given && !time.Now().Before(deadline) {
 		const what = "the deadline of the caller had passed when the call was to begin"
@@ -86,6 +110,7 @@ func (s *serving) admit(req *wire.Frame) error {
 	s.policy = policies.Call{
 		Caller: caller, Peer: s.wire.Peer(), Metadata: s.metadata(req), Arrived: s.wire.Arrived(), Deadline: deadline,
 	}
+	s.entered = true
 	err = s.method.Guard.Enter(s.wire, &s.policy, &s.ticket)
 	s.shadowed(s.policy.Shadowed())
 	if err != nil {
@@ -96,7 +121,6 @@ func (s *serving) admit(req *wire.Frame) error {
 	if req.OneWay {
 		gateway.Admitted(s.wire)
 	}
-	s.RuleDeadline = s.ticket.RuleDeadline()
 	if at, ok := s.ticket.Deadline(); ok {
 		s.wire.ExpireAt(at, s)
 	}
@@ -123,12 +147,12 @@ func (s *serving) invoke(req, res *wire.Frame) error {
 	if err := s.decode(req, args); err != nil {
 		return s.undecoded(err, len(req.Payload))
 	}
-	s.Service, s.Method = s.method.Target.Service, s.method.Target.Method
-	s.Metadata = slices.Clone(registry.Pairs(req.Metadata)) // the frame's is used again, and a handler may keep its context
-	ctx, cancel := s.context(req)
+	h := s.hand()
+	h.Metadata = slices.Clone(registry.Pairs(req.Metadata)) // the frame's is used again
+	ctx, cancel := s.context(req, h)
 	defer cancel()
-	reply, err := s.method.Invoke.Call(registry.WithCall(ctx, &s.Call), args, nil)
-	res.Metadata = append(res.Metadata[:0], s.Reply...)
+	reply, err := s.method.Invoke.Call(registry.WithCall(ctx, &h.Call), args, nil)
+	res.Metadata = append(res.Metadata[:0], h.Reply...)
 	if err != nil {
 		if s.wants(req, err) {
 			s.replyBeside(req, res, reply)
@@ -147,6 +171,13 @@ func (s *serving) invoke(req, res *wire.Frame) error {
 	}
 	s.ticket.Done(nil)
 	return nil
+}
+
+// hand returns what the handler gets of the call.
+func (s *serving) hand() *served {
+	return &served{Call: registry.Call{
+		Service: s.method.Target.Service, Method: s.method.Target.Method, Caller: s.caller, RuleDeadline: s.ticket.RuleDeadline(),
+	}}
 }
 
 // wants reports whether the caller can use a reply beside err. HTTP has no place for it. After the end of its
@@ -173,8 +204,8 @@ func (s *serving) replyBeside(req, res *wire.Frame, reply any) {
 
 // context returns the parent of the handler's context: that of the call, which ends with its connection, or for a
 // one-way call over HTTP one that ends with the host.
-func (s *serving) context(req *wire.Frame) (context.Context, context.CancelFunc) {
-	within := s.trace.Context(s.wire)
+func (s *serving) context(req *wire.Frame, h *served) (context.Context, context.CancelFunc) {
+	within := s.trace.Context(s.wire.Keep(&h.context))
 	if !req.OneWay || s.wire.Transport() != route.TransportHTTP {
 		return within, func() {}
 	}
@@ -268,7 +299,7 @@ func (s *serving) keptBack(e *code.Error) {
 
 // who returns the log attributes that say where a call comes from.
 func (s *serving) who() []slog.Attr {
-	attrs := []slog.Attr{slog.String("caller", s.Caller)}
+	attrs := []slog.Attr{slog.String("caller", s.caller)}
 	if peer := s.wire.Peer(); peer.IsValid() { // callers over unix sockets have none
 		attrs = append(attrs, slog.String("peer", peer.String()))
 	}
@@ -303,7 +334,7 @@ func (s *serving) answered(err error, refused bool) {
 	}
 	took := time.Since(s.wire.Arrived())
 	s.metrics.Done(c, took)
-	s.trace.End(e, s.Caller)
+	s.trace.End(e, s.caller)
 	if e != nil && refused && e.Own() {
 		s.recorder.refused(s.generation, s.refusal(e.Rule, e.Reason, e.Code), s.method.Subject(), s.trace.ID(), e)
 	}
@@ -315,7 +346,7 @@ func (s *serving) answered(err error, refused bool) {
 // refusal returns the key of a refusal of the call.
 func (s *serving) refusal(rule, reason string, c code.Code) refusalKey {
 	return refusalKey{
-		rule: rule, reason: reason, code: c, caller: s.Caller, target: s.method.Target, peer: s.wire.Peer().Unmap(), key: s.limitedBy,
+		rule: rule, reason: reason, code: c, caller: s.caller, target: s.method.Target, peer: s.wire.Peer().Unmap(), key: s.limitedBy,
 	}
 }
 
@@ -334,10 +365,10 @@ func (s *serving) forward(req, res *wire.Frame) error {
 	if _, ok := out.Metadata.Lookup(wire.MetaAcceptCompression); ok {
 		out.Metadata = forwardedMetadata(req.Metadata)
 	}
-	s.Service, s.Method = s.method.Target.Service, s.method.Target.Method
-	ctx, cancel := s.context(req)
+	h := s.hand()
+	ctx, cancel := s.context(req, h)
 	defer cancel()
-	err := s.method.Remote().Client.Handle(registry.WithCall(ctx, &s.Call), &out, res)
+	err := s.method.Remote().Client.Handle(registry.WithCall(ctx, &h.Call), &out, res)
 	if err == nil {
 		s.ticket.Done(nil)
 		s.method.Learn()
