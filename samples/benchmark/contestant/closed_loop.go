@@ -1,0 +1,43 @@
+package contestant
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/easymicro/easymicro/samples/benchmark/contract"
+)
+
+// closedLoop lets callers call one call after the other, and returns what ended in the duration after the warm-up.
+func closedLoop(calls []func() error, warmup, duration time.Duration, measuring func()) contract.Result {
+	var current atomic.Pointer[recorder] // nil when it is over
+	warm, measured := newRecorder(), newRecorder()
+	current.Store(warm)
+	for i, call := range calls {
+		go func() { // ends after a call, or with the process if the call hangs
+			for begin := time.Now(); ; {
+				err := call()
+				end := time.Now()
+				r := current.Load()
+				if r == nil {
+					return
+				}
+				r.record(i, end.Sub(begin), err)
+				begin = end
+			}
+		}()
+	}
+	time.Sleep(warmup)
+	measuring()
+	before, begin := countSelf(), time.Now()
+	current.Store(measured)
+	time.Sleep(duration)
+	current.Store(nil)
+	seconds, counters := time.Since(begin).Seconds(), countSelf().Minus(before)
+	result := measured.result()
+	result.Seconds, result.Counters = seconds, &counters
+	if early := warm.result(); early.Errors > 0 {
+		result.Errors += early.Errors
+		result.FirstErr = early.FirstErr
+	}
+	return result
+}

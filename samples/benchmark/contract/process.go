@@ -1,0 +1,88 @@
+package contract
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// Process is a contestant's process whose other end we are.
+type Process struct {
+	cmd    *exec.Cmd
+	stdin  io.WriteCloser
+	stdout *bufio.Reader
+	stderr strings.Builder
+}
+
+// grace is how long a process may take to exit once its stdin has ended.
+const grace = 10 * time.Second
+
+// Start starts a program. env is its whole environment. The process is killed when ctx ends.
+func Start(ctx context.Context, program string, env []string, args ...string) (*Process, error) {
+	p := &Process{cmd: exec.CommandContext(ctx, program, args...)}
+	p.cmd.Env = env
+	p.cmd.Stderr = &p.stderr
+	p.cmd.WaitDelay = grace
+	var err error
+	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
+	out, err := p.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	p.stdout = bufio.NewReader(out)
+	return p, p.cmd.Start()
+}
+
+// Read reads the next line of stdout into value.
+func (p *Process) Read(value any) error {
+	line, err := p.stdout.ReadBytes('\n')
+	if err != nil {
+		_ = p.stdin.Close()
+		return fmt.Errorf("%s: %w", p.name(), errors.Join(err, p.wait()))
+	}
+	if err := json.Unmarshal(line, value); err != nil {
+		return fmt.Errorf("%s printed %q: %w", p.name(), line, err)
+	}
+	return nil
+}
+
+// Ask asks a server a question.
+func (p *Process) Ask(q Question) (Counters, error) {
+	var c Counters
+	if _, err := io.WriteString(p.stdin, string(q)+"\n"); err != nil {
+		return c, fmt.Errorf("%s: %w", p.name(), errors.Join(err, p.wait()))
+	}
+	return c, p.Read(&c)
+}
+
+// Stop ends the stdin of the process and waits until it has exited.
+func (p *Process) Stop() error {
+	_ = p.stdin.Close()
+	kill := time.AfterFunc(grace, func() { _ = p.cmd.Process.Kill() })
+	defer kill.Stop()
+	if err := p.wait(); err != nil {
+		return fmt.Errorf("%s: %w", p.name(), err)
+	}
+	return nil
+}
+
+func (p *Process) wait() error {
+	err := p.cmd.Wait()
+	if text := strings.TrimSpace(p.stderr.String()); err != nil && text != "" {
+		return fmt.Errorf("%w: %s", err, text)
+	}
+	return err
+}
+
+func (p *Process) name() string {
+	return filepath.Base(p.cmd.Path) + " " + strings.Join(p.cmd.Args[1:], " ")
+}
