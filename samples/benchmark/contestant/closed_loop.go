@@ -7,10 +7,13 @@ import (
 	"github.com/easymicro/easymicro/samples/benchmark/contract"
 )
 
+// coolDown is how long callers go on when what is measured is over, so that the server is asked for its counters under load.
+const coolDown = 20 * time.Millisecond
+
 // closedLoop lets callers call one call after the other, and returns what ended in the duration after the warm-up.
-func closedLoop(calls []func() error, warmup, duration time.Duration, measuring func()) contract.Result {
+func closedLoop(calls []func() error, warmup, duration time.Duration, measuring func(bool)) contract.Result {
 	var current atomic.Pointer[recorder] // nil when it is over
-	warm, measured := newRecorder(), newRecorder()
+	warm, measured, after := newRecorder(), newRecorder(), newRecorder()
 	current.Store(warm)
 	for i, call := range calls {
 		go func() { // ends after a call, or with the process if the call hangs
@@ -27,12 +30,15 @@ func closedLoop(calls []func() error, warmup, duration time.Duration, measuring 
 		}()
 	}
 	time.Sleep(warmup)
-	measuring()
+	measuring(true)
 	before, begin := countSelf(), time.Now()
 	current.Store(measured)
 	time.Sleep(duration)
-	current.Store(nil)
+	current.Store(after)
 	seconds, counters := time.Since(begin).Seconds(), countSelf().Minus(before)
+	measuring(false)
+	time.Sleep(coolDown)
+	current.Store(nil)
 	result := measured.result()
 	result.Seconds, result.Counters = seconds, &counters
 	if early := warm.result(); early.Errors > 0 {

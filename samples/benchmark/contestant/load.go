@@ -25,32 +25,32 @@ type load struct {
 
 func (l *load) addFlags(flags *flag.FlagSet) {
 	flags.StringVar(&l.address, "address", "", "`host:port` of the server")
-	flags.IntVar(&l.connections, "connections", 1, "`number` of connections")
+	flags.IntVar(&l.connections, "connections", 1, "`number` of connections, on each of which one call is made before anything is measured")
 	flags.IntVar(&l.callers, "callers", 1, "`number` of callers")
 	flags.DurationVar(&l.warmup, "warmup", time.Second, "`time` before what is measured")
 	flags.DurationVar(&l.duration, "duration", time.Second, "`time` that is measured")
 	flags.Float64Var(&l.rate, "rate", 0, "`calls` a second, at a steady pace; 0: each caller calls again when it has its answer")
-	flags.BoolVar(&l.hold, "hold", false, "make one call on each connection and keep them open until stdin ends")
+	flags.BoolVar(&l.hold, "hold", false, "keep the connections open until stdin ends instead of calling")
 }
 
 func (l *load) run(ctx context.Context, dial func(context.Context, string) (Conn, error), in io.Reader) error {
 	if l.connections < 1 || l.callers < 1 || l.duration <= 0 || l.warmup < 0 || l.rate < 0 {
 		return errors.New("connections, callers and duration must be positive, warmup and rate not negative")
 	}
-	conns, err := dialAll(ctx, l.connections, func() (Conn, error) { return dial(ctx, l.address) })
+	conns, err := dialAll(ctx, l.connections, func() (Conn, error) { return open(ctx, dial, l.address) })
 	defer closeAll(conns)
 	if err != nil {
 		return err
 	}
 	if l.hold {
-		return l.keep(conns, in)
+		return l.keep(in)
 	}
 	calls := make([]func() error, l.callers)
 	for i := range calls {
 		calls[i] = conns[i%len(conns)].Caller()
 	}
 	var result contract.Result
-	measuring := func() { err = l.print.print(contract.Measuring{Measuring: true}) }
+	measuring := func(is bool) { err = errors.Join(err, l.print.print(contract.Measuring{Measuring: is})) }
 	if l.rate > 0 {
 		result = openLoop(calls, l.rate, l.warmup, l.duration, measuring)
 	} else {
@@ -59,18 +59,25 @@ func (l *load) run(ctx context.Context, dial func(context.Context, string) (Conn
 	return errors.Join(err, l.print.print(result))
 }
 
-// keep makes a call on each connection and waits for the end of in.
-func (l *load) keep(conns []Conn, in io.Reader) error {
-	for _, c := range conns {
-		if err := c.Caller()(); err != nil {
-			return err
-		}
-	}
+// keep keeps the connections open until in ends.
+func (l *load) keep(in io.Reader) error {
 	if err := l.print.print(contract.Measuring{Measuring: true}); err != nil {
 		return err
 	}
 	_, err := io.Copy(io.Discard, in)
 	return err
+}
+
+// open opens a connection and makes a call on it: some clients connect when they are called first.
+func open(ctx context.Context, dial func(context.Context, string) (Conn, error), address string) (Conn, error) {
+	c, err := dial(ctx, address)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.Caller()(); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return c, nil
 }
 
 // dialing is how many connections are opened at a time: few enough for the backlog of a listener.

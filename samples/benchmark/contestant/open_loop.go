@@ -13,7 +13,7 @@ import (
 // openLoop begins calls at a steady rate, whether earlier ones have been answered or not, and returns those that were to begin
 // in the duration after the warm-up. Latency is from the intended begin: a call that waits because all callers are busy, or
 // because the process does not get a processor, is late, and says so.
-func openLoop(calls []func() error, rate float64, warmup, duration time.Duration, measuring func()) contract.Result {
+func openLoop(calls []func() error, rate float64, warmup, duration time.Duration, measuring func(bool)) contract.Result {
 	warm, measured := newWindow(), newWindow()
 	due := make(chan arrival, 1<<16)
 	var callers sync.WaitGroup
@@ -27,12 +27,13 @@ func openLoop(calls []func() error, rate float64, warmup, duration time.Duration
 		})
 	}
 	from := pace(time.Now(), rate, warmup, warm, due)
-	measuring()
+	measuring(true)
 	before, begin := countSelf(), time.Now()
 	pace(from, rate, duration, measured, due)
 	close(due)
 	callers.Wait()
 	seconds, counters := time.Since(begin).Seconds(), countSelf().Minus(before)
+	measuring(false)
 	result := measured.latency.result()
 	result.Seconds, result.Counters = seconds, &counters
 	result.LateUs = new(measured.late.result().LatencyUs)

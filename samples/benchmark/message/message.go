@@ -1,10 +1,7 @@
 // Package message has the message that all contestants exchange, what a handler does with it, and how its reply is checked.
 package message
 
-import (
-	"errors"
-	"fmt"
-)
+import "errors"
 
 // RequestBytes and ReplyBytes are the encoded sizes of a request and its reply.
 const (
@@ -126,12 +123,4 @@ func Check(reply *BenchmarkMessage) error {
 		return errReply
 	}
 	return nil
-}
-
-// CheckFully returns an error unless a message is exactly the reply. Clients call it for the first reply of a connection.
-func CheckFully(reply *BenchmarkMessage) error {
-	if n := reply.SizeVT(); n != ReplyBytes {
-		return fmt.Errorf("%w: %d bytes, want %d", errReply, n, ReplyBytes)
-	}
-	return Check(reply)
 }

@@ -16,8 +16,8 @@ func TestMessagesHaveTheSizesOfThePublicRigs(t *testing.T) {
 	}
 	reply := new(message.BenchmarkMessage)
 	message.Answer(args, reply)
-	if err := message.CheckFully(reply); err != nil {
-		t.Error(err)
+	if err := message.Check(reply); err != nil || reply.SizeVT() != message.ReplyBytes {
+		t.Errorf("a reply has %d bytes, want %d: %v", reply.SizeVT(), message.ReplyBytes, err)
 	}
 	message.AnswerInPlace(args)
 	if !proto.Equal(args, reply) {

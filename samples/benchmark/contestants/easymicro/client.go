@@ -2,12 +2,16 @@ package main
 
 import (
 	"context"
+	"time"
 
 	"github.com/easymicro/easymicro/host/discovery"
 	"github.com/easymicro/easymicro/samples/benchmark/contestant"
 	"github.com/easymicro/easymicro/samples/benchmark/message"
 	"github.com/easymicro/easymicro/wire/client"
 )
+
+// connectTimeout leaves time for a thousand clients that connect at once.
+const connectTimeout = 10 * time.Second
 
 // conn is a client with one connection.
 type conn struct{ *client.Client }
@@ -17,7 +21,7 @@ func dial(_ context.Context, address string) (contestant.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := client.New(client.Options{Resolver: endpoints, Codec: "protobuf"})
+	c, err := client.New(client.Options{Resolver: endpoints, Codec: "protobuf", ConnectTimeout: connectTimeout})
 	if err != nil {
 		return nil, err
 	}

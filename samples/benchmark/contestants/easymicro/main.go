@@ -12,7 +12,7 @@ const unset = "unset"
 func main() {
 	contestant.Main(
 		calls("easymicro", "one rule: timeout 5s", unset, oneRule),
-		calls("easymicro-gogc100", "the same at GOGC=100", "", oneRule),
+		calls("easymicro-nofloor", "the same with GOGC set, which turns its heap floor off", "", oneRule),
 		calls("easymicro-bare", "no rule", unset, noRule),
 		calls("easymicro-full", "rate limit, concurrency, circuit breaker and timeout", unset, allRules),
 		contestant.Contestant{
