@@ -62,6 +62,12 @@ func (r *recorder) fail(err error) {
 	}
 }
 
+// empty reports whether no outcome was recorded.
+func (r *recorder) empty() bool {
+	res := r.result()
+	return res.Calls == 0 && res.Errors == 0
+}
+
 // result returns what was recorded. Calls may still be recorded meanwhile.
 func (r *recorder) result() contract.Result {
 	sum := hdrhistogram.New(1, longest, digits)

@@ -1,3 +1,5 @@
+//go:generate protoc --go_out=. --go_opt=paths=source_relative --go-vtproto_out=. --go-vtproto_opt=paths=source_relative,features=marshal+unmarshal+size message.proto
+
 // Package message has the message that all contestants exchange, what a handler does with it, and how its reply is checked.
 package message
 

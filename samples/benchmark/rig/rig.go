@@ -85,17 +85,19 @@ func (r *run) prepare(ctx context.Context) error {
 	if r.scenarios, err = chooseScenarios(r.Options.Scenarios); err != nil {
 		return err
 	}
+	var added []*Entrant
+	for _, arg := range r.Add {
+		more, err := add(ctx, arg)
+		if err != nil {
+			return err
+		}
+		added = append(added, more...)
+	}
 	r.logf("building the contestants\n")
 	if r.entrants, err = buildOwn(ctx, r.dir); err != nil {
 		return err
 	}
-	for _, arg := range r.Add {
-		added, err := add(ctx, arg)
-		if err != nil {
-			return err
-		}
-		r.entrants = append(r.entrants, added...)
-	}
+	r.entrants = append(r.entrants, added...)
 	if err := checkNames(r.entrants); err != nil {
 		return err
 	}
