@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -19,6 +20,9 @@ type Process struct {
 	stdin  io.WriteCloser
 	stdout *bufio.Reader
 	stderr strings.Builder
+
+	once sync.Once
+	err  error // of the process, once it has exited
 }
 
 // grace is how long a process may take to exit once its stdin has ended.
@@ -75,12 +79,20 @@ func (p *Process) Stop() error {
 	return nil
 }
 
+// Kill ends the process at once, if it has not exited yet.
+func (p *Process) Kill() {
+	_ = p.cmd.Process.Kill()
+	_ = p.wait()
+}
+
 func (p *Process) wait() error {
-	err := p.cmd.Wait()
-	if text := strings.TrimSpace(p.stderr.String()); err != nil && text != "" {
-		return fmt.Errorf("%w: %s", err, text)
-	}
-	return err
+	p.once.Do(func() {
+		p.err = p.cmd.Wait()
+		if text := strings.TrimSpace(p.stderr.String()); p.err != nil && text != "" {
+			p.err = fmt.Errorf("%w: %s", p.err, text)
+		}
+	})
+	return p.err
 }
 
 func (p *Process) name() string {

@@ -67,6 +67,7 @@ func (t *trial) run(ctx context.Context) (Repetition, error) {
 	if err != nil {
 		return Repetition{}, err
 	}
+	defer server.Kill()
 	var ready contract.Ready
 	if err := server.Read(&ready); err != nil {
 		return Repetition{}, err
@@ -76,10 +77,10 @@ func (t *trial) run(ctx context.Context) (Repetition, error) {
 		measure = t.hold
 	}
 	r, err := measure(ctx, server, ready.Address)
-	if stopErr := server.Stop(); err == nil {
-		err = stopErr
+	if err != nil {
+		return Repetition{}, err
 	}
-	return r, err
+	return r, server.Stop()
 }
 
 func (t *trial) client(ctx context.Context, address string, args ...string) (*contract.Process, error) {
@@ -99,6 +100,7 @@ func (t *trial) load(ctx context.Context, server *contract.Process, address stri
 	if err != nil {
 		return Repetition{}, err
 	}
+	defer client.Kill()
 	before, err := snapshotAt(client, server)
 	if err != nil {
 		return Repetition{}, err
@@ -158,6 +160,7 @@ func (t *trial) hold(ctx context.Context, server *contract.Process, address stri
 	if err != nil {
 		return Repetition{}, err
 	}
+	defer client.Kill()
 	if err := client.Read(new(contract.Measuring)); err != nil {
 		return Repetition{}, err
 	}

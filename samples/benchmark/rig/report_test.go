@@ -13,7 +13,7 @@ import (
 )
 
 func sampleReport() *Report {
-	r := &Report{Machine: Machine{CPU: "CPU <x>", Cores: 2, Go: "go1 linux/amd64"}, Repeat: 2, Reference: "grpc-go", Scenarios: Scenarios()}
+	r := &Report{Machine: Machine{CPU: "CPU <x>", Cores: 2, Go: "go1 linux/amd64"}, Repeat: 2, Reference: "grpc-go", Scenarios: allScenarios()}
 	for i, name := range []string{"easymicro", "grpc-go"} {
 		r.Contestants = append(r.Contestants, entrant(name, contract.Shared))
 		rep := repetition(1, float64(1000/(i+1)), 0)

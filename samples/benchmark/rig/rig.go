@@ -106,7 +106,7 @@ func (r *run) prepare(ctx context.Context) error {
 }
 
 func chooseScenarios(wanted []string) ([]Scenario, error) {
-	all := Scenarios()
+	all := allScenarios()
 	if len(wanted) == 0 {
 		return all, nil
 	}

@@ -54,8 +54,8 @@ var (
 // s2 is the name of the scenario whose throughput is the capacity of a contestant.
 const s2 = "s2"
 
-// Scenarios returns all scenarios in the order in which they run. Those that need what another measured come after it.
-func Scenarios() []Scenario {
+// allScenarios returns the scenarios in the order in which they run. Those that need what another measured come after it.
+func allScenarios() []Scenario {
 	all := []Scenario{
 		{Name: "s1", Title: "1,000 callers, each with its own connection", Loads: own, Connections: 1000, Callers: 1000},
 		{Name: s2, Title: "1,000 callers sharing 10 connections", Loads: shared, Connections: 10, Callers: 1000},
