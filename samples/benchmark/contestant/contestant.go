@@ -65,7 +65,7 @@ func run(ctx context.Context, contestants []Contestant, args []string, in io.Rea
 	p := &printer{json.NewEncoder(out)}
 	switch args[0] {
 	case "describe":
-		return p.print(described(contestants))
+		return p.write(described(contestants))
 	case "server":
 		handler := flags.String("handler", "echo", "`work` of the handler: echo, spin:STEPS, sleep:DURATION or sleep:DURATION:ONE_IN")
 		if err := flags.Parse(args[1:]); err != nil {
@@ -77,7 +77,7 @@ func run(ctx context.Context, contestants []Contestant, args []string, in io.Rea
 		}
 		return serve(ctx, c, *handler, in, p)
 	case "client":
-		l := load{print: p}
+		l := load{out: p}
 		l.addFlags(flags)
 		if err := flags.Parse(args[1:]); err != nil {
 			return err
@@ -131,4 +131,4 @@ func ModuleVersion(path string) string {
 // printer prints values, one a line.
 type printer struct{ *json.Encoder }
 
-func (p *printer) print(value any) error { return p.Encode(value) }
+func (p *printer) write(value any) error { return p.Encode(value) }

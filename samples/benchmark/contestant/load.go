@@ -14,7 +14,7 @@ import (
 
 // load is the client of a contestant: connections and what is called over them.
 type load struct {
-	print *printer
+	out *printer
 
 	address              string
 	connections, callers int
@@ -50,18 +50,18 @@ func (l *load) run(ctx context.Context, dial func(context.Context, string) (Conn
 		calls[i] = conns[i%len(conns)].Caller()
 	}
 	var result contract.Result
-	measuring := func(is bool) { err = errors.Join(err, l.print.print(contract.Measuring{Measuring: is})) }
+	measuring := func(is bool) { err = errors.Join(err, l.out.write(contract.Measuring{Measuring: is})) }
 	if l.rate > 0 {
 		result = openLoop(calls, l.rate, l.warmup, l.duration, measuring)
 	} else {
 		result = closedLoop(calls, l.warmup, l.duration, measuring)
 	}
-	return errors.Join(err, l.print.print(result))
+	return errors.Join(err, l.out.write(result))
 }
 
 // keep keeps the connections open until in ends.
 func (l *load) keep(in io.Reader) error {
-	if err := l.print.print(contract.Measuring{Measuring: true}); err != nil {
+	if err := l.out.write(contract.Measuring{Measuring: true}); err != nil {
 		return err
 	}
 	_, err := io.Copy(io.Discard, in)

@@ -27,7 +27,7 @@ func serve(ctx context.Context, c Contestant, handler string, in io.Reader, out 
 	}()
 	select {
 	case address := <-ready:
-		if err := out.print(contract.Ready{Address: address}); err != nil {
+		if err := out.write(contract.Ready{Address: address}); err != nil {
 			return err
 		}
 	case err := <-ended:
@@ -51,7 +51,7 @@ func answer(in io.Reader, out *printer, others *processes) error {
 		if err != nil {
 			return err
 		}
-		if err := out.print(c.Plus(countSelf())); err != nil {
+		if err := out.write(c.Plus(countSelf())); err != nil {
 			return err
 		}
 	}

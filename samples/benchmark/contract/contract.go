@@ -7,9 +7,9 @@
 //	        listens on a free port of 127.0.0.1, prints a Ready, answers each line on stdin, which is a Question, with its
 //	        Counters, and exits when stdin ends
 //	PROGRAM client -contestant NAME -address ADDRESS -connections N -callers N -warmup D -duration D [-rate R]
-//	        makes one call on each connection, and then calls: in a closed loop, or R calls a second at a steady pace whatever the answers do. It prints a Measuring when
-//	        the warm-up is over and another when the duration is, goes on calling for a moment, in which the server is asked
-//	        for its counters, prints a Result, and exits
+//	        makes one call on each connection, and then calls: in a closed loop, or R calls a second at a steady pace whatever
+//	        the answers do. It prints a Measuring when the warm-up is over and another when the duration is, goes on calling
+//	        for a moment, in which the server is asked for its counters, prints a Result, and exits
 //	PROGRAM client -contestant NAME -address ADDRESS -connections N -hold
 //	        makes one call on each connection, prints a Measuring, keeps the connections until stdin ends, and exits
 //

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -28,9 +29,9 @@ type Process struct {
 // grace is how long a process may take to exit once its stdin has ended.
 const grace = 10 * time.Second
 
-// Start starts a program. env is its whole environment. The process is killed when ctx ends.
+// Start starts a program. env is its whole environment. The process is told to exit when ctx ends, and killed if it does not.
 func Start(ctx context.Context, program string, env []string, args ...string) (*Process, error) {
-	p := &Process{cmd: exec.CommandContext(ctx, program, args...)}
+	p := &Process{cmd: exec.CommandContext(ctx, program, args...)} //nolint:gosec // running contestants is what this is for
 	p.cmd.Env = env
 	p.cmd.Stderr = &p.stderr
 	p.cmd.WaitDelay = grace
@@ -43,6 +44,10 @@ func Start(ctx context.Context, program string, env []string, args ...string) (*
 		return nil, err
 	}
 	p.stdout = bufio.NewReader(out)
+	p.cmd.Cancel = func() error {
+		_ = p.stdin.Close() // ends a server
+		return p.cmd.Process.Signal(syscall.SIGTERM)
+	}
 	return p, p.cmd.Start()
 }
 
@@ -65,10 +70,11 @@ func (p *Process) Ask(q Question) (Counters, error) {
 	if _, err := io.WriteString(p.stdin, string(q)+"\n"); err != nil {
 		return c, fmt.Errorf("%s: %w", p.name(), errors.Join(err, p.wait()))
 	}
-	return c, p.Read(&c)
+	err := p.Read(&c)
+	return c, err
 }
 
-// Stop ends the stdin of the process and waits until it has exited.
+// Stop ends the stdin of the process and waits until it has exited. It may be called again.
 func (p *Process) Stop() error {
 	_ = p.stdin.Close()
 	kill := time.AfterFunc(grace, func() { _ = p.cmd.Process.Kill() })

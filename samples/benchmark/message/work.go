@@ -26,7 +26,7 @@ func ParseWork(name string) (Work, error) {
 		}
 	case "spin":
 		if steps, err := strconv.Atoi(argument); err == nil && steps > 0 {
-			return func() { Spin(steps) }, nil
+			return func() { _ = Spin(steps) }, nil
 		}
 	case "sleep":
 		if work, ok := parseSleep(argument); ok {
@@ -79,7 +79,7 @@ func StepsIn(d time.Duration) int {
 	best := time.Duration(1<<63 - 1)
 	for range tries {
 		begin := time.Now()
-		Spin(steps)
+		_ = Spin(steps)
 		best = min(best, time.Since(begin))
 	}
 	return int(float64(steps) * float64(d) / float64(best))

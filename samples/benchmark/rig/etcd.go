@@ -23,7 +23,7 @@ func startEtcd(ctx context.Context, dir string) (*etcd, error) {
 	if err := goBuild(ctx, filepath.Join("..", "etcd"), program, "."); err != nil {
 		return nil, err
 	}
-	e := &etcd{cmd: exec.CommandContext(ctx, program, "-listen", "127.0.0.1:0")}
+	e := &etcd{cmd: exec.CommandContext(ctx, program, "-listen", "127.0.0.1:0")} //nolint:gosec // that was just built
 	e.cmd.Stderr = os.Stderr
 	e.cmd.Cancel = func() error { return e.cmd.Process.Signal(syscall.SIGTERM) }
 	e.cmd.WaitDelay = 10 * time.Second

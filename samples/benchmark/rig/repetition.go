@@ -67,7 +67,7 @@ func (t *trial) run(ctx context.Context) (Repetition, error) {
 	if err != nil {
 		return Repetition{}, err
 	}
-	defer server.Kill()
+	defer func() { _ = server.Stop() }()
 	var ready contract.Ready
 	if err := server.Read(&ready); err != nil {
 		return Repetition{}, err
@@ -140,7 +140,7 @@ type snapshot struct {
 
 // snapshotAt takes a snapshot when the client begins or ends to measure.
 func snapshotAt(client, server *contract.Process) (s snapshot, err error) {
-	if err = client.Read(new(contract.Measuring)); err != nil {
+	if err := client.Read(new(contract.Measuring)); err != nil {
 		return s, err
 	}
 	if s.usage, err = readUsage(); err != nil {

@@ -55,6 +55,8 @@ services: [{name: ` + serviceName + `, handler: ` + handlerName + `}]
 type handler struct{ work message.Work }
 
 // Say answers a message.
+//
+//nolint:unparam // the shape of a handler
 func (h *handler) Say(_ context.Context, args, reply *message.BenchmarkMessage) error {
 	h.work()
 	message.Answer(args, reply)
@@ -62,6 +64,8 @@ func (h *handler) Say(_ context.Context, args, reply *message.BenchmarkMessage) 
 }
 
 // Mul multiplies, for the gateways.
+//
+//nolint:unparam // the shape of a handler
 func (h *handler) Mul(_ context.Context, args *contestant.Args, reply *contestant.Reply) error {
 	h.work()
 	reply.C = args.A * args.B

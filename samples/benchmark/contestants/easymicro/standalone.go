@@ -36,7 +36,7 @@ func serveStandalone(ctx context.Context, s contestant.Site) error {
 	if err != nil {
 		return err
 	}
-	defer behind.Kill()
+	defer func() { _ = behind.Stop() }()
 	if err := behind.Read(new(contract.Ready)); err != nil {
 		return err
 	}

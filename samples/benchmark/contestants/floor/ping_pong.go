@@ -33,7 +33,8 @@ func listen(ctx context.Context, s contestant.Site, serve func(net.Conn)) error 
 	if err != nil {
 		return err
 	}
-	defer context.AfterFunc(ctx, func() { _ = ln.Close() })()
+	stop := context.AfterFunc(ctx, func() { _ = ln.Close() })
+	defer stop()
 	s.Ready(ln.Addr().String())
 	for {
 		c, err := ln.Accept()
@@ -98,7 +99,8 @@ func (p *pingPong) read() (*message.BenchmarkMessage, error) {
 		}
 		if ok {
 			reply := new(message.BenchmarkMessage)
-			return reply, reply.UnmarshalVT(payload)
+			err := reply.UnmarshalVT(payload)
+			return reply, err
 		}
 	}
 }

@@ -31,7 +31,8 @@ func serve(ctx context.Context, s contestant.Site) error {
 	}
 	server := grpc.NewServer(grpc.ForceServerCodecV2(codec{}))
 	server.RegisterService(&description, service{s})
-	defer context.AfterFunc(ctx, server.Stop)()
+	stop := context.AfterFunc(ctx, server.Stop)
+	defer stop()
 	s.Ready(ln.Addr().String())
 	return server.Serve(ln)
 }
@@ -44,6 +45,8 @@ const (
 type service struct{ contestant.Site }
 
 // Say answers a message.
+//
+//nolint:unparam // the shape of a method of gRPC
 func (s service) Say(_ context.Context, m *message.BenchmarkMessage) (*message.BenchmarkMessage, error) {
 	s.Work()
 	message.AnswerInPlace(m)
@@ -59,6 +62,7 @@ var description = grpc.ServiceDesc{
 	Methods: []grpc.MethodDesc{{MethodName: "Say", Handler: say}},
 }
 
+//nolint:revive // the order of the parameters is grpc's
 func say(srv any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
 	m := new(message.BenchmarkMessage)
 	if err := decode(m); err != nil {

@@ -40,7 +40,8 @@ func serve(ctx context.Context, s contestant.Site, handler http.HandlerFunc) err
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+path, handler)
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}
-	defer context.AfterFunc(ctx, func() { _ = server.Close() })()
+	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
+	defer stop()
 	s.Ready(ln.Addr().String())
 	if err := server.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
 		return err

@@ -45,7 +45,8 @@ func serve(ctx context.Context, s contestant.Site, serveConn func(*rpc.Server, i
 	if err != nil {
 		return err
 	}
-	defer context.AfterFunc(ctx, func() { _ = ln.Close() })()
+	stop := context.AfterFunc(ctx, func() { _ = ln.Close() })
+	defer stop()
 	s.Ready(ln.Addr().String())
 	for {
 		c, err := ln.Accept()
@@ -62,6 +63,8 @@ func serve(ctx context.Context, s contestant.Site, serveConn func(*rpc.Server, i
 type service struct{ site contestant.Site }
 
 // Say answers a message.
+//
+//nolint:unparam // the shape of a method of net/rpc
 func (s *service) Say(args, reply *message.BenchmarkMessage) error {
 	s.site.Work()
 	message.Answer(args, reply)
