@@ -170,25 +170,27 @@ func TestUnreadCallsKeepTheRestOfTheirDeadline(t *testing.T) {
 
 // A connection keeps what is queued and as much in transit: 32 MiB. It only counts the rest.
 func TestOneWayCallsThatAreTooManyToKeepAreCounted(t *testing.T) {
-	const calls, each, most = 40, 1 << 20, 32 << 20
-	c, p, back := keeping(t)
-	asked := 0
-	for range calls {
-		sendOneWay(t.Context(), t, c, "C", make([]byte, each))
-		if f := p.Receive(); f.Heartbeat {
-			asked++
-			p.Receive()
+	synctest.Test(t, func(t *testing.T) {
+		const calls, each, most = 40, 1 << 20, 32 << 20
+		c, p, back := keeping(t)
+		asked := 0
+		for range calls {
+			sendOneWay(t.Context(), t, c, "C", make([]byte, each))
+			if f := p.Receive(); f.Heartbeat {
+				asked++
+				p.Receive()
+			}
 		}
-	}
-	if asked != 1 {
-		t.Errorf("it asks %d times how far the peer has got, which does not answer", asked)
-	}
-	p.Send(drains("last", wire.HeartbeatSeq))
-	got := <-back
-	size := len(wire.AppendFrame(nil, got.frames[0]))
-	if kept := most / size; len(got.frames) != kept || got.forgotten != calls-kept {
-		t.Errorf("%d frames and %d that are forgotten, want %d and %d", len(got.frames), got.forgotten, kept, calls-kept)
-	}
+		if asked != 1 {
+			t.Errorf("it asks %d times how far the peer has got, which does not answer", asked)
+		}
+		p.Send(drains("last", wire.HeartbeatSeq))
+		got := <-back
+		size := len(wire.AppendFrame(nil, got.frames[0]))
+		if kept := most / size; len(got.frames) != kept || got.forgotten != calls-kept {
+			t.Errorf("%d frames and %d that are forgotten, want %d and %d", len(got.frames), got.forgotten, kept, calls-kept)
+		}
+	})
 }
 
 // Bytes that the kernel has accepted may be lost to a reset, so Close waits until the peer confirms that it has read them.
