@@ -136,9 +136,9 @@ func withTLSHint(text string) string {
 	broke := has("EOF") || has("connection reset") || has("broken pipe")
 	switch {
 	case has("handshake failed") && (broke || has("does not look like a TLS handshake")):
-		return text + ": is it https? The port may be without TLS"
+		return text + ": the port may not use TLS, try http://"
 	case has("server preface") || has("frame header looked like an HTTP/1.1 header"):
-		return text + ": is it http? The port may require TLS"
+		return text + ": the port may require TLS, try https://"
 	}
 	return text
 }
@@ -196,7 +196,7 @@ func (c *connection) dial(ctx context.Context) (*clientv3.Client, error) {
 		c.mu.Unlock()
 		return cl, nil
 	case ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded):
-		err = fmt.Errorf("no answer to the login within %v", loginTimeout)
+		err = fmt.Errorf("no answer to authentication within %v", loginTimeout)
 	}
 	end()
 	return nil, fmt.Errorf("connect to %s: %w", c.o.members(), err)

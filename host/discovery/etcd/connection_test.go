@@ -21,10 +21,10 @@ func TestAMismatchOfTLSIsExplained(t *testing.T) {
 	secured.StartTLS()
 	t.Cleanup(func() { plain.Close(); secured.Close() })
 	for name, tc := range map[string]struct{ url, want string }{
-		"https without TLS":           {"https://" + closing, "is it https?"},
-		"https to an HTTP server":     {"https://" + plain.Listener.Addr().String(), "is it https?"},
+		"https without TLS":           {"https://" + closing, "try http://"},
+		"https to an HTTP server":     {"https://" + plain.Listener.Addr().String(), "try http://"},
 		"a certificate of an unknown": {secured.URL, "certificate"},
-		"http to a TLS server":        {"http://" + secured.Listener.Addr().String(), "is it http?"},
+		"http to a TLS server":        {"http://" + secured.Listener.Addr().String(), "try https://"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel() // each takes as long as a call may
@@ -41,7 +41,7 @@ func TestAMismatchOfTLSIsExplained(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("%v, want %s", err, tc.want)
 			}
-			if tc.want == "certificate" && strings.Contains(err.Error(), "is it http") {
+			if tc.want == "certificate" && strings.Contains(err.Error(), "try https") {
 				t.Errorf("%v leads astray", err)
 			}
 		})

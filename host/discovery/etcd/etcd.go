@@ -101,9 +101,9 @@ func (c *Cluster) Withdraw(ctx context.Context) error {
 	case <-c.registration.withdrawn():
 		return nil
 	case <-c.conn.closed:
-		return fmt.Errorf("%s: withdraw: %w", c.o.label(), errClosed)
+		return fmt.Errorf("%s: deregister: %w", c.o.label(), errClosed)
 	case <-ctx.Done():
-		return fmt.Errorf("%s: withdraw: %w: the keys expire with their lease, within %v", c.o.label(), ctx.Err(), c.o.LeaseTTL)
+		return fmt.Errorf("%s: deregister: %w: the keys expire with their lease, within %v", c.o.label(), ctx.Err(), c.o.LeaseTTL)
 	}
 }
 

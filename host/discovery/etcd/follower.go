@@ -116,7 +116,7 @@ func (f *follower) parse(kv *mvccpb.KeyValue) node {
 		return n
 	}
 	if !f.cache.isLeftOut(f.index, key) {
-		f.log.Warn("endpoint from etcd left out: its address is of a kind that discovery.etcd[].allowEndpoints does not allow",
+		f.log.Warn("endpoint from etcd ignored: discovery.etcd[].allowEndpoints does not allow this kind of address",
 			"service", n.service, "endpoint", n.Address, "kind", kind, "key", key)
 	}
 	return node{Endpoint: n.Endpoint, service: n.service, kind: kind}

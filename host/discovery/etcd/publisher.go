@@ -115,10 +115,10 @@ func (p *publisher) withdraw(ctx context.Context) {
 			return err
 		})
 		if err == nil || isLeaseLost(err) {
-			p.log.Debug("withdrawn")
+			p.log.Debug("deregistered")
 			return
 		}
-		p.log.Debug("withdraw", "error", err)
+		p.log.Debug("cannot deregister; retrying", "error", err)
 		b.wait(ctx, nil)
 		if p.reg.wanted() {
 			return
