@@ -44,7 +44,7 @@ func (a *api) notFound(routes []route) http.Handler {
 		paths = append(paths, rt.path)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		a.fail(w, r, Errorf(CodeNotFound, "there is nothing at %s", shown(r.URL.Path)).
+		a.fail(w, r, Errorf(CodeNotFound, "unknown path %s", shown(r.URL.Path)).
 			WithHelp("paths: %s", strings.Join(paths, " ")))
 	})
 }
@@ -57,7 +57,7 @@ func (a *api) endpoint(rt route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !slices.Contains(allow, r.Method) {
 			w.Header().Set("Allow", strings.Join(allow, ", "))
-			a.fail(w, r, Errorf(CodeMethodNotAllowed, "%s is not a method of %s", shown(r.Method), r.URL.Path).
+			a.fail(w, r, Errorf(CodeMethodNotAllowed, "%s is not allowed on %s", shown(r.Method), r.URL.Path).
 				WithHelp("use %s", rt.method))
 			return
 		}
@@ -95,7 +95,7 @@ func (a *api) fail(w http.ResponseWriter, r *http.Request, err error) {
 		e = Errorf(CodeUnavailable, "the host did not answer in time")
 	default:
 		a.logError(r, err)
-		e = Errorf(CodeInternal, "the host could not answer").WithHelp("its log says why")
+		e = Errorf(CodeInternal, "internal error").WithHelp("see the log of the host")
 	}
 	status := e.Status
 	if status < 400 || status > 599 {
@@ -116,7 +116,7 @@ func (a *api) write(w http.ResponseWriter, r *http.Request, status int, contentT
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
 	if err := enc.Encode(answer); err != nil {
-		a.logError(r, fmt.Errorf("encode the answer: %w", err))
+		a.logError(r, fmt.Errorf("encode the response: %w", err))
 		http.Error(w, "{}", http.StatusInternalServerError)
 		return
 	}
@@ -137,7 +137,7 @@ func (a *api) recovered(next http.Handler) http.Handler {
 				panic(v) //nolint:forbidigo // what net/http wants for cutting a connection goes on to it
 			}
 			a.logError(r, fmt.Errorf("panic: %v\n%s", v, debug.Stack()))
-			a.fail(w, r, Errorf(CodeInternal, "the host could not answer").WithHelp("its log says why"))
+			a.fail(w, r, Errorf(CodeInternal, "internal error").WithHelp("see the log of the host"))
 		}()
 		next.ServeHTTP(w, r)
 	})
@@ -246,7 +246,7 @@ func (a *api) explain(r *http.Request, p params) (any, error) {
 		return a.explainRule(r, name, p)
 	}
 	if _, ok := p["revision"]; ok {
-		return nil, Errorf(CodeBadRequest, "revision goes with rule").WithHelp("?rule=arith-mul&revision=42")
+		return nil, Errorf(CodeBadRequest, "revision needs rule").WithHelp("?rule=arith-mul&revision=42")
 	}
 	q := ExplainQuery{Service: p["service"], Method: p["method"], Caller: p["caller"], Upstream: p["upstream"]}
 	if service, method, ok := SplitMethod(q.Method); ok && (q.Service == "" && q.Upstream == "" || q.Service == service || q.Upstream == service) {
@@ -256,7 +256,7 @@ func (a *api) explain(r *http.Request, p params) (any, error) {
 		}
 	}
 	if (q.Service == "") == (q.Upstream == "") || q.Method == "" {
-		return nil, Errorf(CodeBadRequest, "service and method are needed, or rule").
+		return nil, Errorf(CodeBadRequest, "service and method, or rule, are required").
 			WithHelp("?service=Arith&method=Mul&caller=web-1, ?upstream=billing&method=Get, or ?rule=arith-mul&revision=42")
 	}
 	peer, err := p.peer("peer")
@@ -276,12 +276,12 @@ func (a *api) explain(r *http.Request, p params) (any, error) {
 func (a *api) explainRule(r *http.Request, name string, p params) (any, error) {
 	for _, other := range []string{"service", "upstream", "method", "caller", "peer"} {
 		if _, ok := p[other]; ok {
-			return nil, Errorf(CodeBadRequest, "rule and %s do not go together", other).
-				WithHelp("ask for a rule, or for a call by service and method")
+			return nil, Errorf(CodeBadRequest, "rule and %s are mutually exclusive", other).
+				WithHelp("give rule, or service and method")
 		}
 	}
 	if name == "" {
-		return nil, badValue("rule", name, "the name of a rule")
+		return nil, badValue("rule", name, "a rule name")
 	}
 	if rule, revision, ok := strings.Cut(name, "@"); ok && p["revision"] == "" { // as logs have it
 		name, p["revision"] = rule, revision
@@ -337,9 +337,9 @@ func (a *api) reload(r *http.Request, p params) (any, error) {
 	if rev.Result == "rejected" {
 		detail := rev.Error
 		if detail == "" {
-			detail = "the files have problems; what ran before runs on"
+			detail = "the files have problems; the running configuration is kept"
 		}
-		return nil, Errorf(CodeRejected, "%s", detail).WithHelp("correct the files and save them").WithProblems(rev.Problems)
+		return nil, Errorf(CodeRejected, "%s", detail).WithHelp("fix the files and save them").WithProblems(rev.Problems)
 	}
 	return rev, nil
 }

@@ -179,7 +179,7 @@ func (c *Client) ask(ctx context.Context, method, path string, query url.Values,
 	defer res.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswerBytes))
 	if err != nil {
-		return &UnreachableError{t.shown, fmt.Errorf("the answer broke off: %w", err)}
+		return &UnreachableError{t.shown, fmt.Errorf("incomplete response: %w", err)}
 	}
 	return decode(t, res, body, answer)
 }
@@ -198,9 +198,9 @@ func decode(t target, res *http.Response, body []byte, answer any) error {
 		}
 	}
 	return &Error{
-		Type: "about:blank", Title: "Unexpected Answer", Status: res.StatusCode, Code: CodeUnexpected,
-		Detail: fmt.Sprintf("%s answered %s, which is not an answer of a host's admin listener", t.shown, strconv.Quote(res.Status)),
-		Help:   "is the address that of admin.address?",
+		Type: "about:blank", Title: "Unexpected Response", Status: res.StatusCode, Code: CodeUnexpected,
+		Detail: fmt.Sprintf("%s answered %s, which is not a response of an admin listener", t.shown, strconv.Quote(res.Status)),
+		Help:   "check that it is the address in admin.address",
 	}
 }
 
@@ -241,7 +241,7 @@ func parseTarget(address string) (target, error) {
 		}
 		return target{base: "http://" + net.JoinHostPort(host, port), shown: net.JoinHostPort(host, port)}, nil
 	}
-	return target{}, fmt.Errorf("%s:// is not a way to a host: want host:port, http://, https:// or unix://", scheme)
+	return target{}, fmt.Errorf("unsupported scheme %s://: use host:port, http://, https:// or unix://", scheme)
 }
 
 // client returns an HTTP client without redirects and proxies, which might leak the token, and without kept

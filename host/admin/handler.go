@@ -72,7 +72,7 @@ func metricsPath(path string) string {
 func protect(next http.Handler) http.Handler {
 	cross := http.NewCrossOriginProtection()
 	cross.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		refuse(w, r, Errorf(CodeForbidden, "a page of another site may not change a host"))
+		refuse(w, r, Errorf(CodeForbidden, "cross-site requests are not allowed"))
 	}))
 	next = cross.Handler(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -105,7 +105,7 @@ func requireToken(token string, next http.Handler) http.Handler {
 			refuse(w, r, Errorf(CodeUnauthenticated, "the admin token is missing or wrong").
 				WithHelp("send Authorization: Bearer with the content of admin.tokenFile"))
 		case token == "" && !onLoopback(r) && !onUnix(r):
-			refuse(w, r, Errorf(CodeForbidden, "without a token the admin API answers on this machine only").
+			refuse(w, r, Errorf(CodeForbidden, "without a token the admin API accepts only local requests").
 				WithHelp("set admin.tokenFile"))
 		default:
 			next.ServeHTTP(w, r)

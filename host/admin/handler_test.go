@@ -48,31 +48,31 @@ func TestBadRequestsGetTheReasonAndTheRemedy(t *testing.T) {
 		detail  string
 		help    string
 	}{
-		{"GET /api/v1/stats", 404, CodeNotFound, `nothing at "/api/v1/stats"`, "/api/v1/status"},
-		{"GET /", 404, CodeNotFound, `nothing at "/"`, "/readyz"},
-		{"GET /api/v1/revisions/1/2", 404, CodeNotFound, "nothing at", "paths:"},
-		{"POST /api/v1/status", 405, CodeMethodNotAllowed, `"POST" is not a method of /api/v1/status`, "use GET"},
+		{"GET /api/v1/stats", 404, CodeNotFound, `unknown path "/api/v1/stats"`, "/api/v1/status"},
+		{"GET /", 404, CodeNotFound, `unknown path "/"`, "/readyz"},
+		{"GET /api/v1/revisions/1/2", 404, CodeNotFound, "unknown path", "paths:"},
+		{"POST /api/v1/status", 405, CodeMethodNotAllowed, `"POST" is not allowed on /api/v1/status`, "use GET"},
 		{"GET /api/v1/reload", 405, CodeMethodNotAllowed, "GET", "use POST"},
-		{"GET /api/v1/status?x=1", 400, CodeBadRequest, `unknown query parameter "x"`, "there are none here"},
+		{"GET /api/v1/status?x=1", 400, CodeBadRequest, `unknown query parameter "x"`, "this path takes none"},
 		{"GET /api/v1/refusals?calller=web", 400, CodeBadRequest, `unknown query parameter "calller"`, "known: caller, since"},
 		{"GET /api/v1/refusals?caller=a&caller=b", 400, CodeBadRequest, `"caller" is given 2 times`, "once"},
 		{"GET /api/v1/refusals?since=yesterday", 400, CodeBadRequest, `since: cannot read "yesterday"`, "such as 10m"},
-		{"GET /api/v1/refusals?since=-10m", 400, CodeBadRequest, `"-10m"`, "how long ago"},
-		{"GET /api/v1/refusals?caller=%zz", 400, CodeBadRequest, "cannot be read", "escape %"},
+		{"GET /api/v1/refusals?since=-10m", 400, CodeBadRequest, `"-10m"`, "a duration such as 10m"},
+		{"GET /api/v1/refusals?caller=%zz", 400, CodeBadRequest, "invalid query string", "escape %"},
 		{"GET /api/v1/revisions/0", 400, CodeBadRequest, `cannot read "0"`, "such as 42"},
 		{"GET /api/v1/revisions/latest", 400, CodeBadRequest, `cannot read "latest"`, "such as 42"},
 		{"GET /api/v1/revisions/99999999999999999999", 400, CodeBadRequest, "cannot read", "such as 42"},
 		{"GET /api/v1/revisions/9", 404, CodeNotFound, "there is no revision 9", "easymicro history"},
-		{"GET /api/v1/explain", 400, CodeBadRequest, "service and method are needed", "?service=Arith"},
-		{"GET /api/v1/explain?service=Arith", 400, CodeBadRequest, "service and method are needed", "rule="},
+		{"GET /api/v1/explain", 400, CodeBadRequest, "service and method, or rule, are required", "?service=Arith"},
+		{"GET /api/v1/explain?service=Arith", 400, CodeBadRequest, "service and method, or rule, are required", "rule="},
 		{"GET /api/v1/explain?service=A&method=M&peer=there", 400, CodeBadRequest, `peer: cannot read "there"`, "IP address"},
-		{"GET /api/v1/explain?service=A&method=M&revision=1", 400, CodeBadRequest, "revision goes with rule", "?rule="},
-		{"GET /api/v1/explain?rule=a&service=A", 400, CodeBadRequest, "rule and service do not go together", "or for a call"},
-		{"GET /api/v1/explain?rule=a@now", 400, CodeBadRequest, "revision: cannot read", "number of a revision"},
-		{"GET /api/v1/explain?rule=", 400, CodeBadRequest, "rule: cannot read", "name of a rule"},
+		{"GET /api/v1/explain?service=A&method=M&revision=1", 400, CodeBadRequest, "revision needs rule", "?rule="},
+		{"GET /api/v1/explain?rule=a&service=A", 400, CodeBadRequest, "rule and service are mutually exclusive", "give rule, or service and method"},
+		{"GET /api/v1/explain?rule=a@now", 400, CodeBadRequest, "revision: cannot read", "a revision number"},
+		{"GET /api/v1/explain?rule=", 400, CodeBadRequest, "rule: cannot read", "a rule name"},
 		{"POST /api/v1/reload?force=maybe", 400, CodeBadRequest, `force: cannot read "maybe"`, "true or false"},
 		{"GET /readyz?verbose=maybe", 400, CodeBadRequest, `verbose: cannot read "maybe"`, "true or false"},
-		{"GET /debug/pprof/", 404, CodeNotFound, "nothing at", "paths:"},
+		{"GET /debug/pprof/", 404, CodeNotFound, "unknown path", "paths:"},
 	} {
 		method, path, _ := strings.Cut(c.request, " ")
 		a := ask(t, method, "http://"+addr+path, nil)
@@ -164,7 +164,7 @@ func TestWhatGoesWrongInsideStaysInside(t *testing.T) {
 	addr := local(t, h, Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	for path, canary := range map[string]string{"status": "canary-error", "rules": "canary-panic", "services": "canary-error"} {
 		a := ask(t, "GET", "http://"+addr+"/api/v1/"+path, nil)
-		a.wants(t, 500, CodeInternal, "its log says why")
+		a.wants(t, 500, CodeInternal, "see the log of the host")
 		if strings.Contains(a.body, "canary") {
 			t.Errorf("%s: %s", path, a.body)
 		}

@@ -17,14 +17,14 @@ type params map[string]string
 func readParams(query string, known []string) (params, error) {
 	values, err := url.ParseQuery(query)
 	if err != nil {
-		return nil, Errorf(CodeBadRequest, "the query cannot be read").WithHelp("escape %%, & and ; in values")
+		return nil, Errorf(CodeBadRequest, "invalid query string").WithHelp("escape %%, & and ; in values")
 	}
 	p := make(params, len(values))
 	for name, v := range values {
 		if !slices.Contains(known, name) {
 			e := Errorf(CodeBadRequest, "unknown query parameter %q", name)
 			if len(known) == 0 {
-				return nil, e.WithHelp("there are none here")
+				return nil, e.WithHelp("this path takes none")
 			}
 			return nil, e.WithHelp("known: %s", strings.Join(known, ", "))
 		}
@@ -64,7 +64,7 @@ func (p params) revision(name string) (int, error) {
 func parseRevision(name, v string) (int, error) {
 	n, err := strconv.Atoi(strings.TrimPrefix(v, "r"))
 	if err != nil || n < 1 {
-		return 0, badValue(name, v, "the number of a revision, such as 42")
+		return 0, badValue(name, v, "a revision number such as 42")
 	}
 	return n, nil
 }
@@ -93,7 +93,7 @@ func (p params) since(name string, now time.Time) (time.Time, error) {
 	if t, err := time.Parse(time.RFC3339, v); err == nil {
 		return t, nil
 	}
-	return time.Time{}, badValue(name, v, "how long ago, such as 10m, or a time, such as 2026-01-02T15:04:05Z")
+	return time.Time{}, badValue(name, v, "a duration such as 10m, or a time such as 2026-01-02T15:04:05Z")
 }
 
 // SplitMethod splits the name of a method as people write it: Arith.Mul, or Arith/Mul as in logs, metrics, spans and
