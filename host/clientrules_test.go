@@ -103,7 +103,7 @@ func TestEndpointsFoundWhileAHandlerOpensAreKnownToTheRules(t *testing.T) {
 		must(t, err)
 		for _, e := range s.Upstreams[0].Endpoints {
 			if e.Address == one.Address && e.State == "ejected" {
-				return strings.Contains(e.Error, "failures in a row") &&
+				return strings.Contains(e.Error, "consecutive failures") &&
 					strings.Contains(scrape(t, h), `easymicro_discovery_endpoints{service="Till",state="ejected"} 1`)
 			}
 		}

@@ -48,7 +48,7 @@ func TestCallsToUpstreamsThatRulesRefuseAreRemembered(t *testing.T) {
 			"retry budget", "{name: again, match: {upstream: till}, retry: {retryOn: [PERMISSION_DENIED], maxAttempts: 20, initialBackoff: 1ms, maxBackoff: 1ms, budget: 1%}}", "Mul", 1, false,
 			"policies: {rules: [{name: nobody, match: {service: Till}, access: {deny: [{caller: '*'}]}}]}\n",
 			admin.Refusal{Code: "PERMISSION_DENIED", Reason: "retry_budget", Rule: "again@r1", Kind: "retry"},
-			"sent again",
+			"retried",
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -150,7 +150,7 @@ func TestLostProbesDoNotBlockTheBreaker(t *testing.T) {
 		c.breaker("open")
 		time.Sleep(openTime * 11 / 10)
 		c.calls(2, nil)
-		if s := c.breaker("closed"); !strings.Contains(s.Cause, "did not end in time") {
+		if s := c.breaker("closed"); !strings.Contains(s.Cause, "did not finish in time") {
 			t.Errorf("cause %q", s.Cause)
 		}
 	})

@@ -78,7 +78,7 @@ func TestCallsToAnUpstreamQueueForAPlace(t *testing.T) {
 		free, ended := b.holding(1)
 		start := time.Now()
 		e := refusal(t, b.call(t.Context()))
-		if e.Reason != code.ReasonOverloaded || time.Since(start) != 100*time.Millisecond || !strings.Contains(e.Error(), "waited too long in the queue") {
+		if e.Reason != code.ReasonOverloaded || time.Since(start) != 100*time.Millisecond || !strings.Contains(e.Error(), "queue timeout") {
 			t.Errorf("%v after %v", e, time.Since(start))
 		}
 		go func() { ended <- b.call(t.Context()) }()

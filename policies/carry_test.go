@@ -32,7 +32,7 @@ func TestUnchangedContentKeepsItsState(t *testing.T) {
 		}
 		c.breaker("closed")
 		c.calls(1, errDown)
-		if s := c.breaker("open"); !strings.HasPrefix(s.Cause, "4 failures in a row") {
+		if s := c.breaker("open"); !strings.HasPrefix(s.Cause, "4 consecutive failures") {
 			t.Error(s.Cause)
 		}
 		// The kinds of a rule are carried over one by one.

@@ -93,7 +93,7 @@ func (u *ClientRules) Replace(rules []config.Rule) error {
 	for i := range rules {
 		if r := &rules[i]; !r.ClientSide() {
 			problems = append(problems, config.Problem{
-				Path: r.Path() + ".match.upstream", Message: "is required: a client has no other rules; \"*\" matches every upstream",
+				Path: r.Path() + ".match.upstream", Message: "is required: a client has only client-side rules; \"*\" matches every upstream",
 			})
 		}
 	}

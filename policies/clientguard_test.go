@@ -39,7 +39,7 @@ func TestWhatIsWrongWithRulesInCodeIsNamed(t *testing.T) {
 	for _, want := range []string{
 		`rules[two words].name: must be 1 to 64 letters`,
 		`rules[two words].timeout: must be from 1ms to 24h`,
-		`rules[inbound].match.upstream: is required: a client has no other rules; "*" matches every upstream`,
+		`rules[inbound].match.upstream: is required: a client has only client-side rules; "*" matches every upstream`,
 		`rules[kinds].access: is for incoming calls`,
 		`rules[retries].retry.maxAttempts: must be from 2 to 100, not 1`,
 		`rules[retries].retry.retryOn[0]: "UNAVAILABEL" is not an error code (did you mean UNAVAILABLE?)`,
@@ -84,10 +84,10 @@ func TestDefaultsStandForWhatIsZeroAndTheRulesAreNotChanged(t *testing.T) {
 	}
 	want := map[config.Kind]string{
 		config.KindRateLimit:        "5 per 1s, burst 5",
-		config.KindRetry:            "up to 3 attempts on UNAVAILABLE, failover, pauses up to 20ms, then up to 500ms, budget 20% of the calls (10 retries per 10s are always allowed)",
-		config.KindHedge:            "another attempt each 1s without an answer, up to 2, for Get",
+		config.KindRetry:            "up to 3 attempts on UNAVAILABLE, failover, backoff up to 20ms, growing to 500ms, budget 20% of the calls (at least 10 retries per 10s)",
+		config.KindHedge:            "up to 2 attempts, another after each 1s without a reply, for Get",
 		config.KindCircuitBreaker:   "each endpoint opens for 5s when 50% of at least 20 calls within 10s fail",
-		config.KindOutlierDetection: "an endpoint with 5 failures in a row is left out for 30s, then longer up to 5m; at most 50% of them",
+		config.KindOutlierDetection: "ejects an endpoint after 5 consecutive failures, for 30s, then longer up to 5m; at most 50% of the endpoints",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -170,7 +170,7 @@ func TestWhatCompileFindsAreProblemsToo(t *testing.T) {
 	}
 	_, err := policies.Compile(completed(rules), nil, nil, policies.Options{})
 	problems, ok := err.(config.Problems) //nolint:errorlint // as promised, not wrapped
-	if want := "rules[calls]: rule calls: circuitBreaker.failOn: unknown code \"NOPE\"\nrules[twice]: rule twice: the name is taken"; !ok || problems.Error() != want {
+	if want := "rules[calls]: rule calls: circuitBreaker.failOn: unknown code \"NOPE\"\nrules[twice]: rule twice: duplicate name"; !ok || problems.Error() != want {
 		t.Errorf("%T: %v", err, err)
 	}
 }

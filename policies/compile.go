@@ -72,7 +72,7 @@ func addRules(s *Snapshot, rules []config.Rule) error {
 		case err != nil:
 			wrong(c, err.Error())
 		case s.byName[c.Name] != nil:
-			wrong(c, "the name is taken")
+			wrong(c, "duplicate name")
 		default:
 			r := &rule{spec: *compiled}
 			s.rules = append(s.rules, r)

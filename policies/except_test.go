@@ -136,7 +136,7 @@ func TestARuleWhoseExceptLeavesNoMethodIsReported(t *testing.T) {
 		newRuleOn("some", "*", except(config.Exception{Service: config.Patterns{"Ar*"}}), timeout(time.Second)),
 	)
 	p := c.now.Unmatched()
-	if len(p) != 1 || p[0].Message != "leaves out every method of this host that the rule matches: rule left does nothing here" {
+	if len(p) != 1 || p[0].Message != "excludes every method of this host that the rule matches: rule left has no effect here" {
 		t.Errorf("%v", p)
 	}
 }

@@ -98,11 +98,11 @@ func TestBreakerStateSaysWhatOpenedIt(t *testing.T) {
 		state := func() string { return c.now.State("arith", config.KindCircuitBreaker, mul, "") }
 		c.calls(2, errDown)
 		if s := state(); !strings.HasPrefix(s, "open since 2000-01-01T00:00:00Z, next probe in ") ||
-			!strings.HasSuffix(s, ": 2 failures in a row, the last: UNAVAILABLE: db down") {
+			!strings.HasSuffix(s, ": 2 consecutive failures, the last: UNAVAILABLE: db down") {
 			t.Error(s)
 		}
 		time.Sleep(openTime * 11 / 10)
-		if s := state(); s != "half-open, opened by: 2 failures in a row, the last: UNAVAILABLE: db down" {
+		if s := state(); s != "half-open, opened by: 2 consecutive failures, the last: UNAVAILABLE: db down" {
 			t.Error(s)
 		}
 		if s := c.now.Rules()[0].Kinds[0].State; s != "Arith/Mul half-open" {
@@ -131,8 +131,8 @@ func TestRulesWithoutATargetAreNamedWithASuggestion(t *testing.T) {
 		got = append(got, p.Message+" > "+p.Suggestion)
 	}
 	want := []string{
-		"no service of this host matches Arit: rule service does nothing here > Arith",
-		"no method of service Arith matches Mull: rule method does nothing here > Mul",
+		"no service of this host matches Arit: rule service has no effect here > Arith",
+		"no method of service Arith matches Mull: rule method has no effect here > Mul",
 	}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("got\n%s", strings.Join(got, "\n"))

@@ -39,10 +39,10 @@ func TestExplainUpstreamHasTheOrderOfAClientAndLiveState(t *testing.T) {
 		want := []string{
 			"timeout: wide () not jobs: caller job does not match web not calls: less specific than wide",
 			"rateLimit: calls (47 of 50 tokens)",
-			"retry: calls (0 of 3 calls sent again within 10s)",
+			"retry: calls (0 of 3 calls retried within 10s)",
 			"hedge: not calls: methods Pay do not match Get",
 			"circuitBreaker: calls (a:1 open since ",
-			"outlierDetection: calls (a:1 ejected, back in 30s: 3 failures in a row, the last: UNAVAILABLE: db down)",
+			"outlierDetection: calls (a:1 ejected for another 30s: 3 consecutive failures, the last: UNAVAILABLE: db down)",
 		}
 		if len(got) != len(want) {
 			t.Fatalf("got %s", strings.Join(got, "\n"))
@@ -107,7 +107,7 @@ func TestRulesForUnknownUpstreamsAreReported(t *testing.T) {
 		want      string
 	}{
 		"any name": {nil, ""},
-		"known":    {[]string{"billing", "orders"}, "no upstream of this host matches biling: rule misspelt does nothing here (did you mean billing?)"},
+		"known":    {[]string{"billing", "orders"}, "no upstream of this host matches biling: rule misspelt has no effect here (did you mean billing?)"},
 	} {
 		s, err := policies.Compile(rules, targets, nil, policies.Options{Upstreams: test.upstreams})
 		if err != nil {

@@ -43,7 +43,7 @@ func TestAnEndpointThatFailsIsLeftOutForAWhile(t *testing.T) {
 		told := b.transitions()
 		if len(told) != 2 || told[0].From != "healthy" || told[0].To != "ejected" || told[0].Target != "a:1" ||
 			told[0].Kind != config.KindOutlierDetection || told[1].To != "healthy" ||
-			told[0].Cause != "3 failures in a row, the last: UNAVAILABLE: db down; for 30s" {
+			told[0].Cause != "3 consecutive failures, the last: UNAVAILABLE: db down; for 30s" {
 			t.Errorf("%+v", told)
 		}
 		if d := b.decisions("calls", config.KindOutlierDetection); d.Reject != 2 {

@@ -35,7 +35,7 @@ func ValidatePointless(rules []config.Rule) config.Problems {
 			continue
 		}
 		if s.isEmpty() {
-			problems = append(problems, warningIn(r, "match.except", fmt.Sprintf("leaves out every call that the rule matches: rule %s does nothing", r.Name)))
+			problems = append(problems, warningIn(r, "match.except", fmt.Sprintf("excludes every call that the rule matches: rule %s has no effect", r.Name)))
 			continue
 		}
 		if r.Mode != config.Shadow && (r.RateLimit != nil || r.Concurrency != nil || r.Access != nil) {
@@ -128,12 +128,12 @@ func pointless(a, b *config.Rule, kind config.Kind, same, copied bool) config.Pr
 		other += " (" + where + ")"
 	}
 	if copied {
-		return warningIn(a, string(kind), fmt.Sprintf("%s of rule %s is a copy of that of rule %s: remove one of them", kind, a.Name, other))
+		return warningIn(a, string(kind), fmt.Sprintf("%s of rule %s duplicates that of rule %s: remove one of them", kind, a.Name, other))
 	}
-	message := fmt.Sprintf("%s of rule %s never matters: all of its calls must pass rule %s too, which is as tight or tighter%s",
+	message := fmt.Sprintf("%s of rule %s has no effect: all its calls must also pass rule %s, which is at least as strict%s",
 		kind, a.Name, other, against(a, b, kind))
 	if fields := narrowing(&a.Match, &b.Match); !same && fields != "" {
-		message += "; to let it decide alone, write match: {except: {" + fields + "}} in rule " + b.Name
+		message += "; to apply it alone, write match: {except: {" + fields + "}} in rule " + b.Name
 	}
 	return warningIn(a, string(kind), message)
 }

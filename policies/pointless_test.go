@@ -28,14 +28,14 @@ func TestAnExceptionThatAWiderRuleForbidsIsReported(t *testing.T) {
 	}{
 		{
 			"a looser rate for one caller", newRuleOn("gold", "Arith", caller("gold"), rate(100, 100)), newRuleOn("all", "Arith", rate(5, 5)),
-			"rateLimit of rule gold never matters: all of its calls must pass rule all too, which is as tight or tighter " +
-				"(5 per 1s, burst 5, against 100 per 1s, burst 100); to let it decide alone, write match: {except: {caller: gold}} in rule all",
+			"rateLimit of rule gold has no effect: all its calls must also pass rule all, which is at least as strict " +
+				"(5 per 1s, burst 5, against 100 per 1s, burst 100); to apply it alone, write match: {except: {caller: gold}} in rule all",
 		},
 		{
 			"beside a rate for each caller", newRuleOn("gold", "Arith", caller("gold"), rate(100, 100)),
 			newRuleOn("each", "*", keyedRate("caller", 10, 5, 5)),
-			"rateLimit of rule gold never matters: all of its calls must pass rule each too, which is as tight or tighter " +
-				"(5 per 1s, burst 5 for each caller, against 100 per 1s, burst 100); to let it decide alone, " +
+			"rateLimit of rule gold has no effect: all its calls must also pass rule each, which is at least as strict " +
+				"(5 per 1s, burst 5 for each caller, against 100 per 1s, burst 100); to apply it alone, " +
 				"write match: {except: {service: Arith, caller: gold}} in rule each",
 		},
 		{"several callers have several buckets there", newRuleOn("gold", "Arith", caller("a", "b"), rate(9, 100)), newRuleOn("each", "Arith", keyedRate("caller", 10, 5, 5)), ""},
@@ -43,7 +43,7 @@ func TestAnExceptionThatAWiderRuleForbidsIsReported(t *testing.T) {
 		{"a tighter rate", newRuleOn("s", "Arith", caller("gold"), rate(4, 100)), newRuleOn("w", "Arith", rate(5, 5)), ""},
 		{"a smaller burst", newRuleOn("s", "Arith", caller("gold"), rate(100, 4)), newRuleOn("w", "Arith", rate(5, 5)), ""},
 		{"it is excepted there", newRuleOn("s", "Arith", caller("gold"), rate(100, 100)), newRuleOn("w", "Arith", except(config.Exception{Caller: config.Patterns{"g*"}}), rate(5, 5)), ""},
-		{"something else is excepted there", newRuleOn("s", "Arith", caller("gold"), rate(100, 100)), newRuleOn("w", "Arith", except(ops), rate(5, 5)), "never matters"},
+		{"something else is excepted there", newRuleOn("s", "Arith", caller("gold"), rate(100, 100)), newRuleOn("w", "Arith", except(ops), rate(5, 5)), "has no effect"},
 		{"other calls", newRuleOn("s", "Orders", caller("gold"), rate(100, 100)), newRuleOn("w", "Arith", rate(5, 5)), ""},
 		{"more calls", newRuleOn("s", "*", caller("gold"), rate(100, 100)), newRuleOn("w", "Arith", rate(5, 5)), ""},
 		{"the other waits", newRuleOn("s", "Arith", caller("gold"), rate(100, 100)), newRuleOn("w", "Arith", waiting(5, 5, time.Second)), ""},
@@ -51,17 +51,17 @@ func TestAnExceptionThatAWiderRuleForbidsIsReported(t *testing.T) {
 		{"it is in shadow itself", newRuleOn("s", "Arith", caller("gold"), rate(100, 100), mode(config.Shadow)), newRuleOn("w", "Arith", rate(5, 5)), ""},
 		{"the other is for some", newRuleOn("s", "Arith", caller("gold"), rate(100, 100)), newRuleOn("w", "Arith", rate(5, 5), enforceShare(0.5)), ""},
 		{"the other ends sooner", newRuleOn("s", "Arith", caller("gold"), rate(100, 100)), newRuleOn("w", "Arith", rate(5, 5), expires(time.Now().Add(time.Hour))), ""},
-		{"more places", newRuleOn("s", "Arith", method("Mul"), concurrency(10, 0, 0)), newRuleOn("w", "Arith", concurrency(5, 5, 0)), "never matters"},
+		{"more places", newRuleOn("s", "Arith", method("Mul"), concurrency(10, 0, 0)), newRuleOn("w", "Arith", concurrency(5, 5, 0)), "has no effect"},
 		{"places for those who wait there", newRuleOn("s", "Arith", method("Mul"), concurrency(9, 0, 0)), newRuleOn("w", "Arith", concurrency(5, 5, 0)), ""},
-		{"one more who may call", newRuleOn("s", "Arith", method("Mul"), only("web", "ops")), newRuleOn("w", "Arith", only("web")), "never matters"},
+		{"one more who may call", newRuleOn("s", "Arith", method("Mul"), only("web", "ops")), newRuleOn("w", "Arith", only("web")), "has no effect"},
 		{"one less", newRuleOn("s", "Arith", method("Mul"), only("web")), newRuleOn("w", "Arith", only("web", "ops")), ""},
 		{"one who is denied", newRuleOn("s", "Arith", access(nil, []config.AccessEntry{{Caller: config.Patterns{"bad"}}})), newRuleOn("w", "Arith", only("b*")), ""},
 		{
 			"one who is denied there too", newRuleOn("s", "Arith", access(nil, []config.AccessEntry{{Caller: config.Patterns{"bad"}}})),
-			newRuleOn("w", "*", access(nil, []config.AccessEntry{{Caller: config.Patterns{"b*"}}})), "never matters",
+			newRuleOn("w", "*", access(nil, []config.AccessEntry{{Caller: config.Patterns{"b*"}}})), "has no effect",
 		},
-		{"a copy", newRuleOn("s", "Arith", rate(5, 5)), newRuleOn("w", "Arith", rate(5, 5)), "rateLimit of rule s is a copy of that of rule w: remove one of them"},
-		{"a copy that waits", newRuleOn("s", "Arith", waiting(5, 5, time.Second)), newRuleOn("w", "Arith", waiting(5, 5, time.Second)), "is a copy"},
+		{"a copy", newRuleOn("s", "Arith", rate(5, 5)), newRuleOn("w", "Arith", rate(5, 5)), "rateLimit of rule s duplicates that of rule w: remove one of them"},
+		{"a copy that waits", newRuleOn("s", "Arith", waiting(5, 5, time.Second)), newRuleOn("w", "Arith", waiting(5, 5, time.Second)), "duplicates"},
 	} {
 		found := policies.ValidatePointless(completed([]config.Rule{test.w, test.s}))
 		got := ""
@@ -223,7 +223,7 @@ func TestRulesThatAreReportedAsPointlessAre(t *testing.T) {
 		for _, p := range policies.ValidatePointless(completed(rules)) {
 			told++
 			without := slices.DeleteFunc(slices.Clone(rules), func(r config.Rule) bool {
-				return slices.ContainsFunc([]string{" never matters", " is a copy", " does nothing"}, func(is string) bool {
+				return slices.ContainsFunc([]string{" has no effect", " duplicates"}, func(is string) bool {
 					return strings.Contains(p.Message, "rule "+r.Name+is)
 				})
 			})

@@ -350,7 +350,7 @@ func noPermit(r *rule, waited bool) error {
 	what := "concurrency limit of " + strconv.Itoa(r.maximum) + " reached"
 	switch {
 	case waited:
-		what += " (waited too long in the queue)"
+		what += " (queue timeout)"
 	case r.queue > 0:
 		what += " (queue full)"
 	}

@@ -141,7 +141,7 @@ func endpointsInShort(endpoints []OutlierStats) string {
 	var words []string
 	for i := range endpoints {
 		if e := &endpoints[i]; e.Ejected {
-			words = append(words, fmt.Sprintf("%s ejected, back in %s: %s", e.Target, limit.RoundUp(e.EjectedFor), e.Cause))
+			words = append(words, fmt.Sprintf("%s ejected for another %s: %s", e.Target, limit.RoundUp(e.EjectedFor), e.Cause))
 		}
 	}
 	if healthy := len(endpoints) - len(words); healthy > 0 || len(words) == 0 {
@@ -151,7 +151,7 @@ func endpointsInShort(endpoints []OutlierStats) string {
 }
 
 func retriesInShort(calls, retries int) string {
-	return fmt.Sprintf("%d of %d calls sent again within %s", retries, calls, config.Duration(limit.BudgetWindow))
+	return fmt.Sprintf("%d of %d calls retried within %s", retries, calls, config.Duration(limit.BudgetWindow))
 }
 
 func fewWords(words []string) string {
@@ -177,10 +177,10 @@ func breakerText(b namedBreaker) string {
 func keysInShort(n *limit.LimiterStats, maximum int) string {
 	text := fmt.Sprintf("%d of %d keys", n.Keys, maximum)
 	if n.Overflow > 0 {
-		text += fmt.Sprintf(", calls beyond them that shared a bucket: %d", n.Overflow)
+		text += fmt.Sprintf(", %d calls beyond them shared a bucket", n.Overflow)
 	}
 	if n.MissingKey > 0 {
-		text += fmt.Sprintf(", calls without the key: %d", n.MissingKey)
+		text += fmt.Sprintf(", %d calls without the key", n.MissingKey)
 	}
 	return text
 }

@@ -77,29 +77,29 @@ func breakerSetting(s *limit.BreakerSettings) string {
 			config.Share(s.FailureRate), s.MinRequests, config.Duration(s.Window)))
 	}
 	if s.ConsecutiveFailures > 0 {
-		when = append(when, fmt.Sprintf("%d in a row fail", s.ConsecutiveFailures))
+		when = append(when, fmt.Sprintf("%d consecutive calls fail", s.ConsecutiveFailures))
 	}
 	if s.SlowCallRate > 0 {
-		when = append(when, fmt.Sprintf("%s of at least %d calls within %s take %s",
+		when = append(when, fmt.Sprintf("%s of at least %d calls within %s take %s or longer",
 			config.Share(s.SlowCallRate), s.MinRequests, config.Duration(s.Window), config.Duration(s.SlowCallDuration)))
 	}
 	return fmt.Sprintf("opens for %s when %s", config.Duration(s.OpenTimeout), strings.Join(when, " or "))
 }
 
 func outlierSetting(s *limit.OutlierSettings) string {
-	return fmt.Sprintf("an endpoint with %d failures in a row is left out for %s, then longer up to %s; at most %d%% of them",
+	return fmt.Sprintf("ejects an endpoint after %d consecutive failures, for %s, then longer up to %s; at most %d%% of the endpoints",
 		s.Failures, config.Duration(s.BaseEjection), config.Duration(s.MaxEjection), s.MaxEjectPercent)
 }
 
 func retrySetting(c *config.Retry) string {
 	text := fmt.Sprintf("up to %d attempts on %s, %s", c.MaxAttempts, listed(c.RetryOn), c.FailMode)
 	if c.PerTryTimeout > 0 {
-		text += ", each for " + c.PerTryTimeout.String()
+		text += ", each up to " + c.PerTryTimeout.String()
 	}
-	return text + fmt.Sprintf(", pauses up to %s, then up to %s, budget %s of the calls (%d retries per %s are always allowed)",
+	return text + fmt.Sprintf(", backoff up to %s, growing to %s, budget %s of the calls (at least %d retries per %s)",
 		c.InitialBackoff, c.MaxBackoff, c.Budget, limit.MinRetries, config.Duration(limit.BudgetWindow))
 }
 
 func hedgeSetting(c *config.Hedge) string {
-	return fmt.Sprintf("another attempt each %s without an answer, up to %d, for %s", c.Delay, c.MaxAttempts, listed(c.Methods))
+	return fmt.Sprintf("up to %d attempts, another after each %s without a reply, for %s", c.MaxAttempts, c.Delay, listed(c.Methods))
 }

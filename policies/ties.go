@@ -76,7 +76,7 @@ func tie(a, b *config.Rule, kind config.Kind) config.Problem {
 	return config.Problem{
 		File: at.File, Line: at.Line, Column: at.Column, Path: b.Path() + "." + string(kind),
 		Message: fmt.Sprintf("%s of rule %s and of rule %s are equally specific and match the same calls: "+
-			"make one narrower, take calls out of one by match.except, or put one in mode: shadow", kind, b.Name, first),
+			"narrow one, exclude calls from one with match.except, or set one to mode: shadow", kind, b.Name, first),
 	}
 }
 

@@ -29,8 +29,8 @@ func TestRulesForAnAliasAreReportedWithTheMainName(t *testing.T) {
 		}
 		got = append(got, p.Message)
 	}
-	const alias = "Sums is an alias of Arith: rules go by the main name, write Arith"
-	want := []string{alias, alias, alias, "no service of this host matches Sum: rule near does nothing here"}
+	const alias = "Sums is an alias of Arith: rules match the name of the service, write Arith"
+	want := []string{alias, alias, alias, "no service of this host matches Sum: rule near has no effect here"}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("got\n%s", strings.Join(got, "\n"))
 	}
@@ -67,10 +67,10 @@ func TestAtAGatewayRulesForWhatItDoesNotAllowAreReported(t *testing.T) {
 		got = append(got, p.String())
 	}
 	want := []string{
-		"no service of this host matches Biling: rule misspelt does nothing here (did you mean Billing?)",
-		"no service of this host matches Stock*: rule other-glob does nothing here",
-		"no upstream of this host matches Biling: rule calls-misspelt does nothing here (did you mean Billing?)",
-		"no upstream of this host matches Stock*: rule calls-other-glob does nothing here",
+		"no service of this host matches Biling: rule misspelt has no effect here (did you mean Billing?)",
+		"no service of this host matches Stock*: rule other-glob has no effect here",
+		"no upstream of this host matches Biling: rule calls-misspelt has no effect here (did you mean Billing?)",
+		"no upstream of this host matches Stock*: rule calls-other-glob has no effect here",
 	}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("got\n%s", strings.Join(got, "\n"))

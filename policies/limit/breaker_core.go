@@ -86,7 +86,7 @@ func (c *breakerCore) readyToTrip(n gobreaker.Counts) bool {
 	}
 	switch {
 	case r.ConsecutiveFailures > 0 && c.consecutive >= r.ConsecutiveFailures:
-		c.cause = fmt.Sprintf("%d failures in a row, the last: %s", c.consecutive, describe(c.last))
+		c.cause = fmt.Sprintf("%d consecutive failures, the last: %s", c.consecutive, describe(c.last))
 	case total < r.MinRequests:
 		return false
 	case r.FailureRate > 0 && float64(failed) >= r.FailureRate*float64(total):

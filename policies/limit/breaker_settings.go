@@ -36,7 +36,7 @@ func (s *BreakerSettings) probeRetry() time.Duration {
 // Outcomes other than nil and a failure.
 var (
 	ErrExcluded     = errors.New("not counted")
-	ErrProbeTimeout = errors.New("the probe did not end in time")
+	ErrProbeTimeout = errors.New("the probe did not finish in time")
 	errSlow         = errors.New("slow")
 	errRanSlow      = errors.New("slow, and counted before")
 )

@@ -115,7 +115,7 @@ func (l *Limiter) overflowed(now time.Time) {
 	l.reported = now
 	l.add(Event{
 		From: StateKeyed, To: StateOverflow, At: now,
-		Cause: fmt.Sprintf("all %d keys (maxKeys) have calls to make up for: new keys share one bucket", l.limits.MaxKeys),
+		Cause: fmt.Sprintf("all %d keys (maxKeys) are in use: new keys share one bucket", l.limits.MaxKeys),
 	})
 }
 

@@ -109,7 +109,7 @@ func (o *Outliers) eject(e *Outlier, s *OutlierSettings, why error) {
 	}
 	e.until.Store(max(int64(now.Add(d).Sub(o.epoch)), 1))
 	e.since = now
-	e.cause = fmt.Sprintf("%d failures in a row, the last: %s", e.consecutive.Load(), describe(why))
+	e.cause = fmt.Sprintf("%d consecutive failures, the last: %s", e.consecutive.Load(), describe(why))
 	o.add(Event{Address: e.address, From: StateHealthy, To: StateEjected, Cause: fmt.Sprintf("%s; for %s", e.cause, short(d)), At: now})
 }
 

@@ -198,7 +198,7 @@ func (a *attempt) callerTimedOut(err error) bool {
 // land runs an attempt on a goroutine of its own and sends it to landed, however it ends: a panic is for the goroutine of
 // the call, which may recover from it.
 func (a *attempt) land(ctx context.Context, landed chan<- *attempt) {
-	a.outcome = outcome{err: code.Errorf(code.Internal, "an attempt has ended without an outcome")} // by runtime.Goexit
+	a.outcome = outcome{err: code.Errorf(code.Internal, "an attempt ended without an outcome")} // by runtime.Goexit
 	defer func() {
 		if r := recover(); r != nil {
 			a.panicked = fmt.Errorf("a hedged attempt: %s\n%s", code.PanicText(r), debug.Stack())

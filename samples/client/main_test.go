@@ -108,7 +108,7 @@ func TestItFollowsItsRulesAndReconnects(t *testing.T) {
 	}
 
 	h.Stop()
-	printed.wait(t, "breaker closed → open 3 failures in a row")
+	printed.wait(t, "breaker closed → open 3 consecutive failures")
 	printed.wait(t, "circuit breaker open by greeter-calls@r1")
 	printed.wait(t, "breaker half_open → open")
 
