@@ -75,7 +75,7 @@ func (a *api) Revisions(context.Context) ([]admin.Revision, error) {
 func (a *api) Revision(_ context.Context, number int) (*admin.Revision, error) {
 	r, ok := a.changes.history.applied(number)
 	if !ok {
-		return nil, admin.Errorf(admin.CodeNotFound, "revision %d is not known", number)
+		return nil, admin.Errorf(admin.CodeNotFound, "unknown revision %d", number)
 	}
 	return &r.Revision, nil
 }
@@ -100,10 +100,10 @@ func (a *api) Reload(ctx context.Context, q admin.ReloadRequest) (*admin.Revisio
 	}
 	inForce := a.current.Load().revision
 	if len(r.Problems) == 0 {
-		return nil, admin.Errorf(admin.CodeRejected, "%v", err).WithHelp("r%d stays in force", inForce)
+		return nil, admin.Errorf(admin.CodeRejected, "%v", err).WithHelp("r%d keeps running", inForce)
 	}
-	return nil, admin.Errorf(admin.CodeRejected, "the files are not applied, r%d stays in force", inForce).
-		WithHelp("mend the files, and they are read again; where the cause is not in them (a taken port), ask again with easymicro reload").
+	return nil, admin.Errorf(admin.CodeRejected, "the files were not applied, r%d keeps running", inForce).
+		WithHelp("fix the files: they are reloaded when saved; if the cause is elsewhere, such as a port in use, run easymicro reload").
 		WithProblems(r.Problems)
 }
 

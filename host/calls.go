@@ -49,7 +49,7 @@ func (c *calls) enter(req *wire.Frame) (*generation, *route.Method, *code.Error)
 			return g, m, nil
 		}
 		if c.current.Load() == g {
-			return nil, nil, code.Refuse(code.Unavailable, code.ReasonDraining, "the host is closing", "", c.name, 0)
+			return nil, nil, code.Refuse(code.Unavailable, code.ReasonDraining, "the host is shutting down", "", c.name, 0)
 		}
 	}
 }

@@ -65,7 +65,7 @@ func (c *checker) services() {
 		entry, ok := c.registry.Lookup(cfg.Handler)
 		if !ok {
 			c.add(path+".handler", config.Suggest(cfg.Handler, handlerNames(c.registry)),
-				"no handler %q is compiled in; easymicro handlers lists those that are", cfg.Handler)
+				"handler %q is not compiled in; easymicro handlers lists the available ones", cfg.Handler)
 			c.unknown = true
 			continue
 		}
@@ -147,7 +147,7 @@ func (c *checker) missed(path string, cfg *config.Service, entry *registry.Entry
 	}
 	for _, s := range entry.Missed(served, skipped) {
 		c.add(path+".handler", "", "handler %s does not serve its method %s; to serve it, write "+
-			"func(ctx context.Context, args *Args, reply *Reply) error; if it is not meant to be served, begin its name in lower case, "+
+			"func(ctx context.Context, args *Args, reply *Reply) error; if it is not meant to be served, unexport it, "+
 			"or list the others in methods.expose", cfg.Handler, s)
 		c.problems[len(c.problems)-1].Warning = true
 	}
@@ -268,16 +268,16 @@ func (c *checker) uses(path string, cfg *config.Service, entry *registry.Entry) 
 		if slices.Contains(entry.Uses, client) {
 			continue
 		}
-		asks := "asks for no clients"
+		used := "uses none"
 		if len(entry.Uses) > 0 {
-			asks = "asks for " + strings.Join(entry.Uses, ", ")
+			used = "uses " + strings.Join(entry.Uses, ", ")
 		}
 		c.add(fmt.Sprintf("%s.uses.%s", path, client), config.Suggest(client, entry.Uses),
-			"handler %s does not ask for a client %s: it %s", cfg.Handler, client, asks)
+			"handler %s does not use a client %s: it %s", cfg.Handler, client, used)
 	}
 	for _, client := range entry.Uses {
 		if _, given := cfg.Uses[client]; !given {
-			c.add(path+".uses", "", "handler %s asks for the client %s: say which upstream it is, as uses: {%s: UPSTREAM}", cfg.Handler, client, client)
+			c.add(path+".uses", "", "handler %s uses a client %s: name its upstream, as in uses: {%s: UPSTREAM}", cfg.Handler, client, client)
 		}
 	}
 }

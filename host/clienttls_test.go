@@ -128,7 +128,7 @@ upstreams:
 	cert, key = ca.issue(t, "host-2")
 	h.Write("host.pem", cert) // and not yet the key
 	r := h.Revision()
-	if len(r.Warnings) != 1 || r.Result != host.ResultApplied || !strings.Contains(r.Warnings[0].String(), "host.pem and host.key are no pair") ||
+	if len(r.Warnings) != 1 || r.Result != host.ResultApplied || !strings.Contains(r.Warnings[0].String(), "host.pem and host.key do not match") ||
 		!strings.Contains(r.Warnings[0].String(), "stays in use") {
 		t.Errorf("%s %v %v", r.Result, r.Problems, r.Warnings)
 	}
@@ -169,9 +169,9 @@ func TestTheTLSFilesOfEtcdAreCheckedAtTheirPlace(t *testing.T) {
 	cert, _ := ca.issue(t, "host-1")
 	_, key := ca.issue(t, "host-2")
 	for _, tc := range []struct{ tls, want string }{
-		{"{caFile: empty.pem}", "discovery.etcd[0].tls.caFile: empty.pem has no certificate in PEM form"},
+		{"{caFile: empty.pem}", "discovery.etcd[0].tls.caFile: empty.pem contains no PEM certificate"},
 		{"{caFile: none.pem}", "discovery.etcd[0].tls.caFile: none.pem cannot be read: "},
-		{"{certFile: host.pem, keyFile: host.key}", "discovery.etcd[0].tls.certFile: host.pem and host.key are no pair"},
+		{"{certFile: host.pem, keyFile: host.key}", "discovery.etcd[0].tls.certFile: host.pem and host.key do not match"},
 	} {
 		dir := t.TempDir()
 		for name, text := range map[string]string{"empty.pem": "hello", "host.pem": cert, "host.key": key} {

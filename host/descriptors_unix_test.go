@@ -67,7 +67,7 @@ health: {address: "127.0.0.1:0"}
 			text, took := answers(t, url)
 			waits = append(waits, took)
 			if strings.HasSuffix(url, "status") && !strings.Contains(text, `"no_descriptors"`) {
-				t.Error("the status does not say that connections are turned away")
+				t.Error("the status does not say that connections are rejected")
 			}
 		}
 		var r reply
@@ -77,7 +77,7 @@ health: {address: "127.0.0.1:0"}
 	t.Logf("answers took %v at the median, %v at most", waits[len(waits)/2], waits[len(waits)-1])
 	told := 0
 	for line := range strings.Lines(c.log.String()) {
-		if strings.Contains(line, "connections are not accepted") && strings.Contains(line, "main") && strings.Contains(line, "no_descriptors") {
+		if strings.Contains(line, "not accepting connections") && strings.Contains(line, "main") && strings.Contains(line, "no_descriptors") {
 			told++
 		}
 	}
@@ -101,7 +101,7 @@ func connectOften(ctx context.Context, address string) {
 		}
 		_ = c.SetReadDeadline(time.Now().Add(2 * time.Millisecond))
 		if _, err := c.Read(make([]byte, 1)); err != nil && !isTimeout(err) {
-			_ = c.Close() // turned away
+			_ = c.Close() // rejected
 			continue
 		}
 		held = append(held, c)

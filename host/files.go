@@ -81,7 +81,7 @@ func (f *Files) reload(ctx context.Context, read *load.Reading) (*config.Set, er
 	f.read = nil
 	f.loads++
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("the manifest %s is gone: put it back, or stop the host", f.path)
+		return nil, fmt.Errorf("manifest %s not found: restore it, or stop the host", f.path)
 	}
 	if err != nil {
 		return nil, err

@@ -46,9 +46,9 @@ func (id *identity) caller(m wire.Metadata) (string, error) {
 	}
 	t, ok := id.tokens[sha256.Sum256([]byte(bearer(auth)))]
 	if !ok {
-		what := "the token is not known"
+		what := "unknown token"
 		if scheme, _, _ := strings.Cut(auth, " "); otherSchemes[strings.ToLower(scheme)] {
-			what = "callers are known by a bearer token, not by " + scheme
+			what = "authentication scheme " + scheme + " is not supported, use a bearer token"
 		}
 		return "", code.Refuse(code.Unauthenticated, code.ReasonUnauthenticated, what, "", id.host, 0)
 	}

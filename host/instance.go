@@ -92,13 +92,13 @@ func (c boundClient) enter() (*outgoing.Upstream, error) {
 		to := c.bindings.to.Load()
 		u := (*to)[c.name]
 		if u == nil {
-			return nil, c.unavailable("client %s is bound to no upstream").WithAdvice("say services[].uses")
+			return nil, c.unavailable("client %s has no upstream").WithAdvice("set services[].uses")
 		}
 		if u.Acquire() {
 			return u, nil
 		}
 		if c.bindings.to.Load() == to {
-			return nil, c.unavailable("client %s is closed: the host is ending")
+			return nil, c.unavailable("client %s is closed: the host is shutting down")
 		}
 	}
 }
@@ -127,7 +127,7 @@ const (
 	readyWait = 2 * time.Second // a handler that has not answered by then is not ready
 )
 
-var errNoAnswer = errors.New("the handler does not say whether it is ready")
+var errNoAnswer = errors.New("the handler did not answer its readiness check")
 
 // readiness caches whether a handler is ready. The handler is asked once at a time, however many callers wait.
 type readiness struct {

@@ -71,7 +71,7 @@ func TestHandlersCallTheirUpstreamsUntilTheyAreClosed(t *testing.T) {
 		t.Errorf("a handler that closes: %v", err)
 	}
 	h.Stop()
-	if err := c.Call(t.Context(), "Mul", &args{1, 1}, new(reply)); err == nil || !strings.Contains(err.Error(), "the host is ending") {
+	if err := c.Call(t.Context(), "Mul", &args{1, 1}, new(reply)); err == nil || !strings.Contains(err.Error(), "the host is shutting down") {
 		t.Errorf("after the end: %v", err)
 	}
 }
@@ -88,7 +88,7 @@ func TestAClientCallsBeforeTheHostRunsAndNotAfterItWasClosed(t *testing.T) {
 		t.Errorf("before Run: %d %v", r.C, err)
 	}
 	h.Close()
-	if err := c.Call(t.Context(), "Mul", &args{6, 7}, &r); err == nil || !strings.Contains(err.Error(), "the host is ending") {
+	if err := c.Call(t.Context(), "Mul", &args{6, 7}, &r); err == nil || !strings.Contains(err.Error(), "the host is shutting down") {
 		t.Errorf("after Close: %v", err)
 	}
 }

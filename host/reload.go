@@ -51,7 +51,7 @@ func (l *reloads) reload(ctx context.Context, c change) (Revision, error) {
 		case errors.Is(err, ErrDraining):
 			return Revision{}, err
 		case err != nil:
-			return Revision{}, fmt.Errorf("not applied: rules would go out of force, and the files did not stay the same for %s: %w", l.lookAgain, err)
+			return Revision{}, fmt.Errorf("not applied: the edit removes rules, and the files did not stay unchanged for %s: %w", l.lookAgain, err)
 		}
 	}
 }

@@ -101,7 +101,7 @@ func (p *rules) ranOutOfKeys(t policies.Transition) {
 	if t.Mode == config.Shadow {
 		level, attrs = slog.LevelInfo, append(attrs, "mode", string(t.Mode))
 	}
-	p.log.Log(context.Background(), level, "rate limit out of keys", append(attrs, "cause", t.Cause)...)
+	p.log.Log(context.Background(), level, "rate limit ran out of keys", append(attrs, "cause", t.Cause)...)
 }
 
 // expires logs that a rule or a token has expired, or will soon.

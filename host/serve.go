@@ -104,7 +104,7 @@ func (s *serving) admit(req *wire.Frame) error {
 	s.caller = caller
 	deadline, given := wire.CallerDeadline(s.wire.Arrived(), req.Metadata)
 	if given && !time.Now().Before(deadline) {
-		const what = "the deadline of the caller had passed when the call was to begin"
+		const what = "the caller's deadline passed before the call started"
 		return code.Refuse(code.DeadlineExceeded, code.ReasonExpired, what, "", s.recorder.name, 0)
 	}
 	s.policy = policies.Call{
@@ -243,7 +243,7 @@ func (s *serving) undecoded(err error, n int) *code.Error {
 	s.ticket.Done(err)
 	e := code.From(err)
 	if d := s.wire.Decoding(); e.Reason == code.ReasonTooLarge && d.AtLimit(n) {
-		e = e.WithAdvice("listeners[].limits.maxDecompressedBytes allows more")
+		e = e.WithAdvice("raise listeners[].limits.maxDecompressedBytes")
 	}
 	e = e.On(s.recorder.name)
 	s.keptBack(e)

@@ -69,7 +69,7 @@ func (p *services) plan(ctx context.Context, prev, next *generation) (step, erro
 func (s *servicesStep) instance(ctx context.Context, path string, cfg *config.Service) (*instance, error) {
 	entry, ok := s.of.registry.Lookup(cfg.Handler)
 	if !ok {
-		return nil, fmt.Errorf("no handler %q is compiled in", cfg.Handler)
+		return nil, fmt.Errorf("handler %q is not compiled in", cfg.Handler)
 	}
 	running := s.taken[cfg.Name]
 	if running != nil && running.entry == entry {
@@ -117,7 +117,7 @@ func (t *tuning) problems(set *config.Set, err error) error {
 	if errors.As(err, &problems) {
 		return problems
 	}
-	return set.ProblemAt(t.path+".options", "the handler does not take the changed options: "+err.Error())
+	return set.ProblemAt(t.path+".options", "the handler rejected the changed options: "+err.Error())
 }
 
 // Commit binds the clients of the instances to the upstreams of the generation.

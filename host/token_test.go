@@ -179,7 +179,7 @@ auth: {identify: [token], tokens: {file: tokens.yaml}}
 		"tokens.yaml": tokensFile("secret", ""),
 	}})
 	res, body := h.Post("/Mirror/Refused", "{}", "Authorization", "Basic d2ViOnNlY3JldA==")
-	if res.StatusCode != 401 || !strings.Contains(body, "by a bearer token, not by Basic") || strings.Contains(body, "d2Vi") {
+	if res.StatusCode != 401 || !strings.Contains(body, "scheme Basic is not supported, use a bearer token") || strings.Contains(body, "d2Vi") {
 		t.Errorf("%s %s", res.Status, body)
 	}
 }
@@ -195,7 +195,7 @@ services: [{name: Mirror, handler: test.mirror}]
 		t.Fatalf("HTTP was answered: %s", res.Status)
 	}
 	h.Stop()
-	if text := log.String(); !strings.Contains(text, "connection turned away") || !strings.Contains(text, "speaks=[rpcx]") {
+	if text := log.String(); !strings.Contains(text, "connection rejected") || !strings.Contains(text, "speaks=[rpcx]") {
 		t.Error(text)
 	}
 }

@@ -342,9 +342,9 @@ func TestUsesAreThoseThatTheHandlerAsksFor(t *testing.T) {
 	}
 	for uses, want := range map[string][]string{
 		"{till: till}": nil,
-		"{}":           {"m.yaml:4:11: services[0].uses: handler test.desk asks for the client till: say which upstream it is, as uses: {till: UPSTREAM}"},
+		"{}":           {"m.yaml:4:11: services[0].uses: handler test.desk uses a client till: name its upstream, as in uses: {till: UPSTREAM}"},
 		"{till: till, tils: till}": {
-			"m.yaml:4:30: services[0].uses.tils: handler test.desk does not ask for a client tils: it asks for till (did you mean till?)",
+			"m.yaml:4:30: services[0].uses.tils: handler test.desk does not use a client tils: it uses till (did you mean till?)",
 		},
 	} {
 		if diff := cmp.Diff(want, check(uses)); diff != "" {

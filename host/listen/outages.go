@@ -92,10 +92,10 @@ func (o *outages) note(listener, reason string, err error) {
 		attrs = append(attrs, "descriptors", descriptors, "kept_back", descriptorsKept(descriptors),
 			"advice", "raise the limit of open files (ulimit -n, LimitNOFILE) or lower limits.maxConnections")
 	}
-	message := "connections are not accepted"
+	message := "not accepting connections"
 	if reason == acceptTooMany {
-		message = "open connections are closed for new ones"
-		attrs = append(attrs, "advice", "find out who opens so many, and keep strangers from this address")
+		message = "closing connections to accept new ones"
+		attrs = append(attrs, "advice", "find out which clients open so many, and restrict access to this address")
 	}
 	o.log.Warn(message, attrs...)
 }
@@ -132,9 +132,9 @@ func (o *outages) end(k outageKey) {
 	}
 	delete(o.open, k)
 	o.mu.Unlock()
-	message, counted := "connections are accepted again", "not_accepted"
+	message, counted := "accepting connections again", "not_accepted"
 	if k.reason == acceptTooMany {
-		message, counted = "open connections are no longer closed for new ones", "closed"
+		message, counted = "no longer closing connections to accept new ones", "closed"
 	}
 	o.log.Info(message, "listener", k.listener, "reason", k.reason, counted, t.count,
 		"lasted", t.last.Sub(t.since).Round(time.Millisecond))

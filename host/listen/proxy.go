@@ -25,9 +25,9 @@ const (
 
 // proxyAdvice says what to do about a PROXY header that is unexpected, missing or malformed.
 var proxyAdvice = map[string]string{
-	mux.RejectProxy:      "a PROXY header is taken from the networks in listeners[].proxyProtocol.from alone: add that of the balancer",
-	reasonNoProxyHeader:  "the peer is in listeners[].proxyProtocol.from: have the balancer send PROXY headers, or narrow the network",
-	reasonBadProxyHeader: "what the peer, which is in listeners[].proxyProtocol.from, sent first is no PROXY header of version 1 or 2 for TCP",
+	mux.RejectProxy:      "PROXY headers are accepted only from listeners[].proxyProtocol.from: add the network of the load balancer",
+	reasonNoProxyHeader:  "the peer is in listeners[].proxyProtocol.from: make the load balancer send PROXY headers, or narrow the network",
+	reasonBadProxyHeader: "the peer is in listeners[].proxyProtocol.from, but did not send a valid PROXY header (version 1 or 2, TCP)",
 }
 
 // Peers are peers in certain networks, or connected over unix sockets.

@@ -109,7 +109,7 @@ func (s *server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *server) rejected(peer net.Addr, reason string) {
 	s.of.o.Metrics.WireError(reason)
 	kind := telemetry.LogKey{Subject: telemetry.LogAttrs{{"listener", s.config.Name}, {"reason", reason}}}
-	s.of.o.Sampler.Log(slog.LevelWarn, "connection turned away", kind, func() []slog.Attr {
+	s.of.o.Sampler.Log(slog.LevelWarn, "connection rejected", kind, func() []slog.Attr {
 		attrs := []slog.Attr{slog.String("peer", peer.String()), slog.Any("speaks", s.config.Protocols)}
 		if advice := proxyAdvice[reason]; advice != "" {
 			attrs = append(attrs, slog.String("advice", advice))

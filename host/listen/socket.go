@@ -39,7 +39,7 @@ func bind(ctx context.Context, set *config.Set, field string, address config.Add
 	}
 	dl, ok := ln.(deadlineListener)
 	if !ok {
-		return nil, errors.Join(set.ProblemAt(field, "is not the address of a stream"), ln.Close())
+		return nil, errors.Join(set.ProblemAt(field, "must be a TCP or unix address"), ln.Close())
 	}
 	return &socket{ln: dl}, nil
 }

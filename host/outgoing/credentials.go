@@ -85,7 +85,7 @@ func ClientTLS(set *config.Set, path string, t *config.ClientTLS) (*tls.Config, 
 		}
 		made.RootCAs = x509.NewCertPool()
 		if !made.RootCAs.AppendCertsFromPEM(data) {
-			return nil, set.ProblemAt(path+".caFile", t.CAFile+" has no certificate in PEM form")
+			return nil, set.ProblemAt(path+".caFile", t.CAFile+" contains no PEM certificate")
 		}
 	}
 	if t.CertFile == "" {
@@ -101,7 +101,7 @@ func ClientTLS(set *config.Set, path string, t *config.ClientTLS) (*tls.Config, 
 	}
 	pair, err := tls.X509KeyPair(cert, key)
 	if err != nil {
-		why := fmt.Sprintf("%s and %s are no pair: %s", t.CertFile, t.KeyFile, strings.TrimPrefix(err.Error(), "tls: "))
+		why := fmt.Sprintf("%s and %s do not match: %s", t.CertFile, t.KeyFile, strings.TrimPrefix(err.Error(), "tls: "))
 		return nil, &mismatchError{set.ProblemAt(path+".certFile", why)}
 	}
 	made.Certificates = []tls.Certificate{pair}

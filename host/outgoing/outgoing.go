@@ -137,7 +137,7 @@ func (c *Connections) warnReused(err error) {
 	}
 	for _, p := range problems {
 		p.Warning = true
-		p.Message += ": what was in the files before stays in use"
+		p.Message += ": the previous content stays in use"
 		c.Warnings = append(c.Warnings, p)
 	}
 }

@@ -2,6 +2,7 @@ package outgoing
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/easymicro/easymicro/host/route"
 	"github.com/easymicro/easymicro/host/telemetry"
@@ -30,7 +31,7 @@ func (p *Remotes) Plan(ctx context.Context, prev, next *Connections) (*RemotePla
 	}
 	c := next.Cluster(cfg.Etcd)
 	if c == nil {
-		return s, next.Set.ProblemAt("gateway.remote.etcd", "there is no "+cfg.Etcd+" in discovery.etcd")
+		return s, next.Set.ProblemAt("gateway.remote.etcd", fmt.Sprintf("discovery.etcd has no entry named %q", cfg.Etcd))
 	}
 	if s.gone != nil && s.gone.directory == Directory(c) {
 		next.Remote, s.gone = s.gone, nil

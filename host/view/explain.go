@@ -81,7 +81,7 @@ func explainUpstream(g *Generation, name, method, caller string) (*admin.Explana
 		return &admin.Explanation{Explanation: g.Rules.ExplainUpstream(name, name, method, caller)}, nil
 	}
 	known := append(g.Set.Manifest.UpstreamNames(), g.Routes.Remote.All()...)
-	return nil, admin.Errorf(admin.CodeNotFound, "there is no upstream %q here", name).
+	return nil, admin.Errorf(admin.CodeNotFound, "unknown upstream %q", name).
 		WithHelp("upstreams: %s%s", strings.Join(known, ", "), didYouMean(name, known))
 }
 
@@ -99,8 +99,8 @@ func ExplainRule(g *Generation, applied History, name string, revision int) (*ad
 	}
 	set, at, ok := applied(revision)
 	if !ok {
-		return nil, admin.Errorf(admin.CodeNotFound, "revision %d is not known", revision).
-			WithHelp("this host remembers the last revisions since its start, %d at most and fewer large ones; easymicro status shows the running one", RevisionsKept)
+		return nil, admin.Errorf(admin.CodeNotFound, "unknown revision %d", revision).
+			WithHelp("the host keeps at most the last %d revisions since it started, fewer if they are large; easymicro status shows the running one", RevisionsKept)
 	}
 	rule := set.Rule(name)
 	if rule == nil {

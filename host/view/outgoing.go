@@ -61,7 +61,7 @@ func ejections(g *Generation) map[place]string {
 	out := make(map[place]string)
 	for o := range g.Rules.Outliers() {
 		if o.Ejected && o.Enforced {
-			out[place{o.Upstream, o.Address}] = fmt.Sprintf("left out by %s, back in %s: %s", o.Rule, o.EjectedFor.Round(time.Millisecond), o.Cause)
+			out[place{o.Upstream, o.Address}] = fmt.Sprintf("ejected by %s for another %s: %s", o.Rule, o.EjectedFor.Round(time.Millisecond), o.Cause)
 		}
 	}
 	return out
