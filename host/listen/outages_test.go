@@ -48,8 +48,8 @@ func TestAListenerThatDoesNotAcceptIsALineAtItsBeginningAndOneAtItsEnd(t *testin
 			`msg="not accepting connections" listener=main reason=no_descriptors error="accept: accept4: too many open files" descriptors=`: 1,
 			`msg="not accepting connections" listener=side reason=accept_failed error="network is down"`:                                    1,
 			`msg="accepting connections again" listener=main reason=no_descriptors not_accepted=1000 lasted=19.98s`:                         1,
-			`msg="closing connections to accept new ones" listener=admin reason=too_many_connections advice=`:                                1,
-			`msg="no longer closing connections to accept new ones" listener=admin reason=too_many_connections closed=3 lasted=0s`:           1,
+			`msg="closing connections to accept new ones" listener=admin reason=too_many_connections advice=`:                               1,
+			`msg="no longer closing connections to accept new ones" listener=admin reason=too_many_connections closed=3 lasted=0s`:          1,
 			"\n": 6,
 		} {
 			if got := strings.Count(text, want); got != n {
