@@ -1,5 +1,5 @@
-// Package admin shows and controls a host over HTTP: the types of its API, the handler, which asks a small interface
-// of the host, and the client. All JSON keys are snake_case; a missing key is the zero value.
+// Package admin is the API for operators of a host: its types, the HTTP handler and the client. All JSON keys are
+// snake_case; a missing key means the zero value.
 package admin
 
 import (
@@ -11,8 +11,8 @@ import (
 	"github.com/easymicro/easymicro/policies"
 )
 
-// Host is the host that a handler shows. An *Error reaches the client as it is; any other error becomes an internal error
-// without its text, which only Options.Logger gets.
+// Host is what a handler needs of a host. An *Error is sent to the client unchanged; any other error is logged and sent
+// as an internal error without its text.
 type Host interface {
 	Status(ctx context.Context) (*Status, error)
 	Services(ctx context.Context) ([]Service, error)
@@ -43,7 +43,7 @@ type RefusalQuery struct {
 	Since  time.Time
 }
 
-// ReloadRequest is a request to reload, by an address or a name. Force applies unchanged files too.
+// ReloadRequest is a request to reload. Who is the address or the name of the client; Force applies unchanged files too.
 type ReloadRequest struct {
 	Who   string
 	Force bool

@@ -22,11 +22,11 @@ type api struct {
 	log  *slog.Logger
 }
 
-// route is one path of the API. serve returns the answer, to be written as JSON; handle writes it itself.
+// route is a path of the API. serve returns the response, which is written as JSON; handle writes its own.
 type route struct {
 	method string // GET, which takes HEAD too, or POST
 	path   string
-	params []string // the query parameters that are known
+	params []string // the known query parameters
 	serve  func(r *http.Request, p params) (any, error)
 	handle http.Handler
 }
@@ -37,7 +37,7 @@ func (a *api) mount(mux *http.ServeMux, routes []route) {
 	}
 }
 
-// notFound answers with the paths that exist.
+// notFound returns a handler whose error lists the paths.
 func (a *api) notFound(routes []route) http.Handler {
 	paths := make([]string, 0, len(routes))
 	for _, rt := range routes {
@@ -83,10 +83,10 @@ func (a *api) endpoint(rt route) http.Handler {
 	})
 }
 
-// withStatus is an answer with another status than 200.
+// withStatus is a response with a status other than 200.
 type withStatus interface{ httpStatus() int }
 
-// fail writes an error. One that is not an *Error may contain anything, so its text is only logged.
+// fail writes an error. The text of one that is not an *Error is only logged, since it may contain anything.
 func (a *api) fail(w http.ResponseWriter, r *http.Request, err error) {
 	var e *Error
 	switch {
@@ -125,7 +125,7 @@ func (a *api) write(w http.ResponseWriter, r *http.Request, status int, contentT
 	_, _ = w.Write(body.Bytes()) // the client may be gone
 }
 
-// recovered turns a panic into a failed request without its text.
+// recovered turns a panic into an internal error, and logs it.
 func (a *api) recovered(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
@@ -134,7 +134,7 @@ func (a *api) recovered(next http.Handler) http.Handler {
 				return
 			}
 			if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
-				panic(v) //nolint:forbidigo // what net/http wants for cutting a connection goes on to it
+				panic(v) //nolint:forbidigo // net/http expects it, and closes the connection
 			}
 			a.logError(r, fmt.Errorf("panic: %v\n%s", v, debug.Stack()))
 			a.fail(w, r, Errorf(CodeInternal, "internal error").WithHelp("see the log of the host"))
@@ -143,7 +143,7 @@ func (a *api) recovered(next http.Handler) http.Handler {
 	})
 }
 
-// checksTimeout bounds the checks, so that probers learn which of them hang before they give up.
+// checksTimeout bounds the checks, so that a probe is told which of them hang before it times out.
 const checksTimeout = 3 * time.Second
 
 func (a *api) healthRoutes() []route {
@@ -176,7 +176,7 @@ func (a *api) routes() []route {
 	}
 }
 
-// ready returns the checks that fail, without their details, which status has.
+// ready returns the failed checks, without their details, which are in the status.
 func (a *api) ready(r *http.Request, p params) (any, error) {
 	verbose, err := p.flag("verbose")
 	if err != nil {
@@ -214,7 +214,7 @@ func (a *api) status(r *http.Request, _ params) (any, error) {
 	return &out, nil
 }
 
-// fill makes a nil list an empty one, which is [] in JSON.
+// fill makes a nil list empty: [] in JSON, not null.
 func fill[S ~[]T, T any](list *S) {
 	if *list == nil {
 		*list = S{}
@@ -283,7 +283,7 @@ func (a *api) explainRule(r *http.Request, name string, p params) (any, error) {
 	if name == "" {
 		return nil, badValue("rule", name, "a rule name")
 	}
-	if rule, revision, ok := strings.Cut(name, "@"); ok && p["revision"] == "" { // as logs have it
+	if rule, revision, ok := strings.Cut(name, "@"); ok && p["revision"] == "" { // as in logs
 		name, p["revision"] = rule, revision
 	}
 	n, err := p.revision("revision")

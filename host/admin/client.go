@@ -24,15 +24,15 @@ const (
 	maxAnswerBytes = 64 << 20
 )
 
-// Client calls the admin API of a host. Its methods fail with an *UnreachableError when no host answers, and with an
-// *Error when one answers with an error. The zero value uses DefaultAddress. It may be shared.
+// Client calls the admin API of a host. Its methods return an *UnreachableError if there is no response, and an *Error
+// if the response is an error. The zero value uses DefaultAddress. It is safe for concurrent use.
 type Client struct {
 	Address string // host:port, tcp://host:port, http://, https://, or unix:///path
 	Token   string
-	Timeout time.Duration // of one request; default 30s
+	Timeout time.Duration // per request; default 30s
 }
 
-// UnreachableError is the error of a request without an answer.
+// UnreachableError is the error of a request without a response.
 type UnreachableError struct {
 	Address string
 	Err     error
@@ -46,7 +46,7 @@ func (e *UnreachableError) Error() string {
 // Unwrap returns the cause.
 func (e *UnreachableError) Unwrap() error { return e.Err }
 
-// CodeUnexpected is the code of the *Error for an answer that is not one of an easymicro host.
+// CodeUnexpected is the code of the *Error for a response that is not one of an admin listener.
 const CodeUnexpected = "unexpected_answer"
 
 // Status returns the state of the host.
@@ -98,7 +98,7 @@ func (c *Client) ExplainRule(ctx context.Context, name string, revision int) (*R
 	return get[RuleExplanation](ctx, c, "/api/v1/explain", v)
 }
 
-// Revisions returns the revisions that the host remembers, the newest first.
+// Revisions returns the revisions that the host keeps, the newest first.
 func (c *Client) Revisions(ctx context.Context) ([]Revision, error) {
 	list, err := get[revisionList](ctx, c, "/api/v1/revisions", nil)
 	if err != nil {
@@ -128,7 +128,7 @@ func (c *Client) Refusals(ctx context.Context, q RefusalQuery) ([]Refusal, error
 	return list.Refusals, nil
 }
 
-// Reload makes the host read its files. The error for files with problems is an *Error with CodeRejected and the
+// Reload makes the host reload its files. If they have problems, the error is an *Error with CodeRejected and the
 // problems.
 func (c *Client) Reload(ctx context.Context, force bool) (*Revision, error) {
 	v := url.Values{}
@@ -139,7 +139,7 @@ func (c *Client) Reload(ctx context.Context, force bool) (*Revision, error) {
 	return &rev, c.ask(ctx, http.MethodPost, "/api/v1/reload", v, &rev)
 }
 
-// Ready returns whether the host is ready, with all checks.
+// Ready returns the readiness of the host, with all checks.
 func (c *Client) Ready(ctx context.Context) (*Readiness, error) {
 	return get[Readiness](ctx, c, "/readyz", url.Values{"verbose": {"true"}})
 }
@@ -206,7 +206,7 @@ func decode(t target, res *http.Response, body []byte, answer any) error {
 
 // cause returns err without the method and URL that net/http puts before it; UnreachableError has the address.
 func cause(err error) error {
-	if u, ok := err.(*url.Error); ok { //nolint:errorlint // Do gives nothing else, and only the outermost is dropped
+	if u, ok := err.(*url.Error); ok { //nolint:errorlint // Do returns no other type, and only the outermost is removed
 		return u.Err
 	}
 	return err
@@ -237,15 +237,14 @@ func parseTarget(address string) (target, error) {
 			return target{}, fmt.Errorf("%q is not host:port", rest)
 		}
 		if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-			host = "127.0.0.1" // what listens everywhere listens here
+			host = "127.0.0.1" // a listener on all addresses is reachable over loopback
 		}
 		return target{base: "http://" + net.JoinHostPort(host, port), shown: net.JoinHostPort(host, port)}, nil
 	}
 	return target{}, fmt.Errorf("unsupported scheme %s://: use host:port, http://, https:// or unix://", scheme)
 }
 
-// client returns an HTTP client without redirects and proxies, which might leak the token, and without kept
-// connections.
+// client returns an HTTP client without keep-alive, and without redirects and proxies, which might leak the token.
 func (t target) client() *http.Client {
 	tr := &http.Transport{DisableKeepAlives: true}
 	if t.socket != "" {

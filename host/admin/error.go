@@ -14,7 +14,7 @@ const (
 	CodeForbidden        = "forbidden"
 	CodeNotFound         = "not_found"
 	CodeMethodNotAllowed = "method_not_allowed"
-	CodeRejected         = "rejected" // the files were read and refused; Problems says why
+	CodeRejected         = "rejected" // the files were rejected; Problems has the reasons
 	CodeUnavailable      = "unavailable"
 	CodeInternal         = "internal"
 )
@@ -41,7 +41,7 @@ type Error struct {
 	Problems config.Problems `json:"problems,omitempty"`
 }
 
-// Errorf returns an error; the code decides the HTTP status.
+// Errorf returns an error; the code determines the HTTP status.
 func Errorf(code, format string, args ...any) *Error {
 	status, ok := codeStatus[code]
 	if !ok {

@@ -15,14 +15,14 @@ import (
 
 // Options configure Handler and HealthHandler.
 type Options struct {
-	Token       string       // the bearer token of the operators; empty: none is needed, on this machine
-	Logger      *slog.Logger // what went wrong inside; nil is silent
+	Token       string       // bearer token of the operators; without one, only local requests are accepted
+	Logger      *slog.Logger // of internal errors; nil discards them
 	MetricsPath string       // default /metrics
-	Pprof       bool         // whether /debug/pprof/ is there
+	Pprof       bool         // serve /debug/pprof/
 }
 
-// Handler returns the handler of the admin API. /livez, /readyz and /healthz need no token; all else does if there is
-// one. Without one, it answers on loopback addresses and unix sockets only.
+// Handler returns the handler of the admin API. /livez, /readyz and /healthz need no token; all other paths do if one
+// is set. If none is set, they accept only requests over loopback and unix sockets.
 func Handler(h Host, o Options) http.Handler {
 	a := &api{host: h, log: o.Logger}
 	health, guarded := a.healthRoutes(), append(a.routes(), a.metricsRoute(o.MetricsPath))
@@ -57,7 +57,7 @@ func mountPprof(mux *http.ServeMux) {
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 }
 
-// metricsPath returns the path asked for, or the default if it collides with another or is not a path.
+// metricsPath returns path, or the default if path is invalid or belongs to another route.
 func metricsPath(path string) string {
 	fixed := path == "/livez" || path == "/readyz" || path == "/healthz"
 	if fixed || !strings.HasPrefix(path, "/") || path == "/" || strings.ContainsAny(path, "{} ") ||
@@ -67,8 +67,8 @@ func metricsPath(path string) string {
 	return path
 }
 
-// protect sets headers that keep browsers from interpreting answers, and refuses Host headers that do not name this
-// machine on loopback, and changes from other sites.
+// protect sets headers that keep browsers from interpreting responses. It refuses cross-site changes and, on loopback,
+// Host headers that do not name this machine.
 func protect(next http.Handler) http.Handler {
 	cross := http.NewCrossOriginProtection()
 	cross.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -95,7 +95,7 @@ func protect(next http.Handler) http.Handler {
 
 func refuse(w http.ResponseWriter, r *http.Request, e *Error) { (&api{}).fail(w, r, e) }
 
-// requireToken refuses requests without the token or, if there is none, from other machines.
+// requireToken refuses requests without the token or, if none is set, from other machines.
 func requireToken(token string, next http.Handler) http.Handler {
 	want := sha256.Sum256([]byte(token))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -135,9 +135,9 @@ func onUnix(r *http.Request) bool {
 	return ok
 }
 
-// NamesThisMachine reports whether a Host header names this machine, or is one of others. Any IP address does, since
-// a foreign page cannot have one as its name, and so does no name at all, since browsers always send one. Case, a
-// port and a final dot are ignored.
+// NamesThisMachine reports whether a Host header names this machine or one of others. Any IP address counts, since DNS
+// rebinding needs a name, and so does an empty header, which browsers never send. Case, a port and a trailing dot are
+// ignored.
 func NamesThisMachine(hostport string, others ...string) bool {
 	host := hostport
 	if h, _, err := net.SplitHostPort(hostport); err == nil {

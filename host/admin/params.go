@@ -81,7 +81,7 @@ func (p params) peer(name string) (netip.Addr, error) {
 	return a.Unmap(), nil
 }
 
-// since parses a point in time, or how long ago it was.
+// since parses a time, or a duration before now.
 func (p params) since(name string, now time.Time) (time.Time, error) {
 	v := p[name]
 	if v == "" {
@@ -96,8 +96,8 @@ func (p params) since(name string, now time.Time) (time.Time, error) {
 	return time.Time{}, badValue(name, v, "a duration such as 10m, or a time such as 2026-01-02T15:04:05Z")
 }
 
-// SplitMethod splits the name of a method as people write it: Arith.Mul, or Arith/Mul as in logs, metrics, spans and
-// paths. Names of services may have dots and slashes, names of methods have neither.
+// SplitMethod splits the full name of a method: Arith.Mul, or Arith/Mul as in logs, metrics, spans and paths. Names of
+// services may contain dots and slashes, names of methods neither.
 func SplitMethod(name string) (service, method string, ok bool) {
 	name = strings.TrimPrefix(name, "/")
 	i := strings.LastIndexAny(name, "./")
@@ -107,7 +107,7 @@ func SplitMethod(name string) (service, method string, ok bool) {
 	return name[:i], name[i+1:], true
 }
 
-// shown returns text of a client for use in an error, quoted and cut.
+// shown returns text of a client for use in an error, quoted and truncated.
 func shown(s string) string {
 	return strconv.Quote(code.Clip(s, 64))
 }

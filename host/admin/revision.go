@@ -9,8 +9,8 @@ import (
 	"github.com/easymicro/easymicro/config"
 )
 
-// Revision is one attempt to change what runs, and its result. A rejected one has the number of the revision that
-// stays in force.
+// Revision is an attempt to change the configuration, and its result. A rejected one has the number of the revision
+// that stays in force.
 type Revision struct {
 	Number   int             `json:"revision"`
 	Hash     string          `json:"hash"`
@@ -21,7 +21,7 @@ type Revision struct {
 	Result   string          `json:"result"` // applied, rejected, unchanged
 	Took     Seconds         `json:"took_seconds,omitempty"`
 	Rules    int             `json:"rules"`
-	Error    string          `json:"error,omitempty"`    // why it was rejected, when that has no place in a file
+	Error    string          `json:"error,omitempty"`    // why it was rejected, if that is no problem of a file
 	Problems config.Problems `json:"problems,omitempty"` // why it was rejected
 	Changes  Changes         `json:"changes,omitempty"`
 	Warnings config.Problems `json:"warnings,omitempty"`
@@ -42,7 +42,7 @@ func (s *Seconds) UnmarshalJSON(data []byte) error {
 	return err
 }
 
-// Changes are the changes of a revision. In JSON, a position is file:line, and text is all of a change in one line.
+// Changes are the changes of a revision. In JSON, a position is file:line, and text is the whole change in one line.
 type Changes config.Changes
 
 // Class returns the strongest class among the changes.

@@ -21,14 +21,14 @@ type RuleExplanation struct {
 	Status    string             `json:"status,omitempty"` // in force, changed since r44, removed in r45
 }
 
-// Refusal is one call that the host refused or ended, or several alike within a second: an incoming one, or one to an
-// upstream. Time, state and trace are those of the first. When a caller has more different refusals in a second than
-// are kept apart, the rest are one Refusal with Various set, without upstream, service, method, peer and key.
+// Refusal is a call that the host refused or ended, incoming or to an upstream, or several similar ones within a second.
+// Time, state and trace are those of the first. If a caller has more different refusals in a second than are kept
+// apart, the rest are one Refusal with Various set, without upstream, service, method, peer and key.
 type Refusal struct {
 	At       time.Time `json:"at"`
 	Count    int       `json:"count"`
 	Various  bool      `json:"various,omitempty"`
-	Shadow   bool      `json:"shadow,omitempty"`   // it was let pass, and would be refused if its rule were enforced
+	Shadow   bool      `json:"shadow,omitempty"`   // it was allowed, and would be refused if its rule were enforced
 	Upstream string    `json:"upstream,omitempty"` // that was called, under client-side rules
 	Service  string    `json:"service"`
 	Method   string    `json:"method"`
@@ -40,6 +40,6 @@ type Refusal struct {
 	Rule     string    `json:"rule,omitempty"` // name@r42
 	Kind     string    `json:"kind,omitempty"`
 	Position string    `json:"position,omitempty"` // file:line
-	State    string    `json:"state,omitempty"`    // at that moment
+	State    string    `json:"state,omitempty"`    // at that time
 	Trace    string    `json:"trace,omitempty"`
 }

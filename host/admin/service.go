@@ -32,7 +32,7 @@ type Method struct {
 // Example is a call that works as it stands.
 type Example struct {
 	Body    json.RawMessage `json:"body"`
-	Chosen  bool            `json:"chosen,omitempty"` // by the author of the handler, not made from the type
+	Chosen  bool            `json:"chosen,omitempty"` // by the author of the handler, not derived from the type
 	Command string          `json:"command,omitempty"`
 	Curl    string          `json:"curl,omitempty"`
 }
@@ -49,7 +49,7 @@ type Skipped struct {
 	Why  string `json:"why"`
 }
 
-// maxDepth bounds types that contain themselves.
+// maxDepth bounds recursive types.
 const maxDepth = 6
 
 // Shape is the JSON form of a Go type.
@@ -62,7 +62,7 @@ type Shape struct {
 
 // Field is one field of an object.
 type Field struct {
-	Name     string `json:"name"` // as JSON has it
+	Name     string `json:"name"` // in JSON
 	Optional bool   `json:"optional,omitempty"`
 	Shape
 }

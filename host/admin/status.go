@@ -8,8 +8,8 @@ import (
 	"github.com/easymicro/easymicro/policies"
 )
 
-// Status is the state of a host: what its files say, what runs, and the result of the last attempt to apply the
-// files.
+// Status is the state of a host: the configuration in its files, the one in force, and the result of the last attempt
+// to apply the files.
 type Status struct {
 	Host           string                  `json:"host"`
 	Version        string                  `json:"version"`
@@ -42,24 +42,24 @@ type Expiry struct {
 	Mode     string    `json:"mode,omitempty"`
 	At       time.Time `json:"at"`
 	Expired  bool      `json:"expired"`
-	Opens    bool      `json:"opens,omitempty"` // calls get through that were refused before
+	Opens    bool      `json:"opens,omitempty"` // calls that it refused are allowed
 	Effect   string    `json:"effect"`
 	Position string    `json:"position,omitempty"` // file:line
 }
 
-// Policies is the state of the set.
+// Policies is the state of the configuration.
 type Policies struct {
 	Desired     Desired   `json:"desired"`
 	Running     Running   `json:"running"`
 	LastAttempt Attempt   `json:"last_attempt"`
-	InSync      bool      `json:"in_sync"` // what runs is what the files say
+	InSync      bool      `json:"in_sync"` // the files are in force
 	Fallback    *Fallback `json:"stand_in,omitempty"`
 }
 
 // Fallback describes the configuration that runs in place of invalid files.
 type Fallback struct {
 	What     string          `json:"what"` // fallback
-	Mend     []string        `json:"mend"` // the files that are wrong
+	Mend     []string        `json:"mend"` // the invalid files
 	Problems config.Problems `json:"problems"`
 }
 
@@ -76,19 +76,19 @@ type Running struct {
 	AppliedAt time.Time `json:"applied_at"`
 	Source    string    `json:"source"`
 	Rules     int       `json:"rules"`
-	Changes   Changes   `json:"changes,omitempty"` // of the edit that put it in force
+	Changes   Changes   `json:"changes,omitempty"` // of the edit that it was applied with
 }
 
-// Attempt is the last attempt to apply a set.
+// Attempt is the last attempt to apply a configuration.
 type Attempt struct {
 	At       time.Time       `json:"at,omitzero"`
 	Source   string          `json:"source,omitempty"`
 	Result   string          `json:"result,omitempty"` // applied, rejected, unchanged
 	Revision int             `json:"revision,omitempty"`
 	Hash     string          `json:"hash,omitempty"`
-	Error    string          `json:"error,omitempty"` // when it failed without a place in a file
+	Error    string          `json:"error,omitempty"` // why it failed, if that is no problem of a file
 	Problems config.Problems `json:"problems,omitempty"`
-	Changes  Changes         `json:"changes,omitempty"` // when it was applied
+	Changes  Changes         `json:"changes,omitempty"` // if it was applied
 }
 
 // Watch is the health of file watching.
@@ -110,13 +110,13 @@ type Pending struct {
 	Position string `json:"position,omitempty"` // file:line
 }
 
-// AcceptTrouble is why a listener does not accept connections, or did not within the last seconds. With
-// too_many_connections it accepts all, and closes others for them.
+// AcceptTrouble is why a listener does not accept connections, or did not within the last seconds. A listener with
+// too_many_connections accepts new ones and closes others for them.
 type AcceptTrouble struct {
 	Listener string    `json:"listener"` // admin and health too
 	Reason   string    `json:"reason"`   // no_descriptors, too_many_connections, accept_failed
 	Since    time.Time `json:"since"`
-	Count    uint64    `json:"count"` // of connections not accepted or closed, since then
+	Count    uint64    `json:"count"` // of connections not accepted or closed since then
 }
 
 // Budget is the usage of the limits of the host by all callers together (host.limits).
@@ -137,7 +137,7 @@ type Listener struct {
 	Local       bool     `json:"local"` // reachable from this machine only
 }
 
-// ServiceStatus is the state of one service; Service has its methods.
+// ServiceStatus is the state of a service; Service describes its methods.
 type ServiceStatus struct {
 	Name     string   `json:"name"`
 	Handler  string   `json:"handler"`
@@ -156,7 +156,7 @@ type Check struct {
 	Detail string `json:"detail,omitempty"`
 }
 
-// Readiness is the answer of /readyz; Checks has those that fail, or all when ?verbose was asked.
+// Readiness is the response of /readyz; Checks has the failed ones, or all with ?verbose.
 type Readiness struct {
 	Ready  bool    `json:"ready"`
 	Checks []Check `json:"checks,omitempty"`
@@ -166,9 +166,9 @@ type Readiness struct {
 type Upstream struct {
 	Name      string     `json:"name"`
 	Service   string     `json:"service"`
-	Resolve   string     `json:"resolve"`         // where its endpoints are found: etcd main, dns billing:8972
-	Error     string     `json:"error,omitempty"` // why nothing newer is known of them
-	Called    bool       `json:"called"`          // endpoints are looked for at the first call
+	Resolve   string     `json:"resolve"`         // how its endpoints are resolved: etcd main, dns billing:8972
+	Error     string     `json:"error,omitempty"` // why the endpoints may be outdated
+	Called    bool       `json:"called"`          // endpoints are resolved at the first call
 	Endpoints []Endpoint `json:"endpoints"`
 	More      int        `json:"more,omitempty"` // endpoints that are not shown
 }
@@ -176,32 +176,32 @@ type Upstream struct {
 // Endpoint is an address at which a service is served.
 type Endpoint struct {
 	Address        string  `json:"address"`
-	State          string  `json:"state"` // ready, idle, connecting, backoff, draining; stale when discovery has lost it; ejected while a rule leaves it out; live when nothing is known but that it is there
+	State          string  `json:"state"` // ready, idle, connecting, backoff, draining; stale if discovery no longer lists it; ejected by a rule; live if nothing else is known
 	Host           string  `json:"host,omitempty"`
 	InFlight       int     `json:"in_flight"`
 	LatencySeconds float64 `json:"latency_seconds,omitempty"`
-	Error          string  `json:"error,omitempty"` // why it is not connected, or left out
+	Error          string  `json:"error,omitempty"` // why it is not connected, or ejected
 }
 
 // Discovery is the state of a cluster in which services are published and found.
 type Discovery struct {
 	Name            string       `json:"name"`
 	Connected       bool         `json:"connected"`
-	Since           time.Time    `json:"since,omitzero"` // of being connected, or of not being so
+	Since           time.Time    `json:"since,omitzero"` // when it was connected or disconnected
 	Error           string       `json:"error,omitempty"`
 	Registers       bool         `json:"registers"` // this host publishes itself there
 	Registered      bool         `json:"registered"`
 	RegisteredSince time.Time    `json:"registered_since,omitzero"`
 	Lease           string       `json:"lease,omitempty"`
-	Duplicate       string       `json:"twin,omitempty"` // where another live host of this host's name is
+	Duplicate       string       `json:"twin,omitempty"` // the address of another live host of the same name
 	Instances       []Instance   `json:"instances"`
 	Services        []Discovered `json:"services"`
 	More            int          `json:"more,omitempty"` // services that are not shown
-	LeftOut         []LeftOut    `json:"left_out"`       // endpoints that are not believed, the first of them
+	LeftOut         []LeftOut    `json:"left_out"`       // endpoints that are ignored, the first of them
 	LeftOutMore     int          `json:"left_out_more,omitempty"`
 }
 
-// LeftOut is an endpoint that is not used, since allowEndpoints does not have its kind of address.
+// LeftOut is an endpoint that is ignored, since allowEndpoints does not allow its kind of address.
 type LeftOut struct {
 	Service string `json:"service"`
 	Address string `json:"address"`

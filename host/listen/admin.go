@@ -57,14 +57,13 @@ func (a *adminServer) addr() net.Addr {
 }
 
 const (
-	maxAdminConns = 64 // of one listener, and at most
-	adminShare    = 4  // one in so many of the descriptors that are kept back: there are two listeners, and files and etcd need some
+	maxAdminConns = 64 // per listener, at most
+	adminShare    = 4  // a listener gets 1/adminShare of the reserved descriptors: there are two, and files and etcd need some
 	acceptRetry   = 10 * time.Millisecond
 )
 
-// adminListener accepts the connections of operators and their tools, also from the descriptors that are kept back from
-// callers. It accepts all: beyond its limit it closes one on which nothing is being answered. An error of Accept is
-// retried soon.
+// adminListener accepts the connections of operators and their tools; it may use the reserved descriptors. It accepts
+// all: beyond its limit it closes one without a request. It retries after an error of Accept.
 type adminListener struct {
 	net.Listener
 	name    string
@@ -78,7 +77,7 @@ type adminListener struct {
 }
 
 type adminConn struct {
-	answering bool      // or idle, or still reading a request
+	answering bool      // otherwise idle, or still reading a request
 	since     time.Time // of that state
 }
 
@@ -110,7 +109,7 @@ func (l *adminListener) Accept() (net.Conn, error) {
 	}
 }
 
-// admit adds a connection, and closes others beyond the limit.
+// admit adds a connection, and closes another if the limit is reached.
 func (l *adminListener) admit(conn net.Conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -123,8 +122,8 @@ func (l *adminListener) admit(conn net.Conn) {
 	l.open[conn] = &adminConn{since: time.Now()}
 }
 
-// victim returns the connection that has been without a request for longest or, when all are being answered, the one
-// that has been answered for longest. The caller holds the mutex.
+// victim returns the connection that has been without a request longest or, if all have one, the one with the oldest
+// request. The caller holds the mutex.
 func (l *adminListener) victim() (victim net.Conn) {
 	var of *adminConn
 	for conn, c := range l.open {
@@ -156,7 +155,7 @@ func (l *adminListener) withConn(ctx context.Context, conn net.Conn) context.Con
 	return context.WithValue(ctx, connKey{}, conn)
 }
 
-// serve marks the connection of a request as being answered while next answers it.
+// serve marks the connection of a request as answering while next serves it.
 func (l *adminListener) serve(next http.Handler, w http.ResponseWriter, r *http.Request) {
 	conn, _ := r.Context().Value(connKey{}).(net.Conn)
 	l.mark(conn, true)

@@ -1,4 +1,4 @@
-// Package listen serves the addresses of a manifest: the listeners that callers reach, and those for admin and health.
+// Package listen serves the addresses of a manifest: the listeners for callers, and those for admin and health.
 package listen
 
 import (
@@ -16,16 +16,16 @@ import (
 	"github.com/easymicro/easymicro/wire"
 )
 
-// Options are what listeners need of their host. All but Failed are required.
+// Options are what listeners need of their host. All are required.
 type Options struct {
 	Host    string // its name
 	Log     *slog.Logger
-	Sampler *telemetry.LogSampler // for lines that peers can cause in any number
+	Sampler *telemetry.LogSampler // for lines that peers can cause without limit
 	Metrics *telemetry.Metrics
 	Budget  *wire.Budget // of all listeners
 
 	Calls   wire.Handler                       // of calls over rpcx
-	Gateway func(listener string) http.Handler // of HTTP requests, in force at the moment
+	Gateway func(listener string) http.Handler // of HTTP requests, the one in force
 	Admin   func() http.Handler                // of the admin listener, the same
 	Health  func() http.Handler                // of the health listener, the same
 	Failed  func(err error)                    // called when a listener stops accepting by itself
@@ -50,8 +50,8 @@ func New(o Options) *Listeners {
 	return l
 }
 
-// Open binds all addresses of a set and serves them until Drain and Close; connections that are left when life ends are closed.
-// With an error nothing is open.
+// Open binds all addresses of a set and serves them until Drain and Close; connections that are left when life ends are
+// closed. If it fails, nothing is open.
 func (l *Listeners) Open(ctx, life context.Context, set *config.Set) error {
 	l.open.Store(true)
 	plan, err := l.Plan(ctx, set)
@@ -67,8 +67,8 @@ func (l *Listeners) Open(ctx, life context.Context, set *config.Set) error {
 	return nil
 }
 
-// Plan binds the addresses that a set adds. While the listeners are not open, the plan is empty. With an error, the plan
-// is to be abandoned.
+// Plan binds the addresses that a set adds. If the listeners are not open, the plan is empty. If Plan fails, the plan
+// must be abandoned.
 func (l *Listeners) Plan(ctx context.Context, set *config.Set) (*Plan, error) {
 	p := &Plan{of: l, set: set, next: make(map[string]*server), kept: make(map[*socket]bool)}
 	if !l.open.Load() {
@@ -81,7 +81,7 @@ func (l *Listeners) Plan(ctx context.Context, set *config.Set) (*Plan, error) {
 // IsOpen reports whether the addresses are bound.
 func (l *Listeners) IsOpen() bool { return l.open.Load() }
 
-// openAdmin binds the admin listener, whose address changes with the next start only.
+// openAdmin binds the admin listener, whose address changes only at the next start.
 func (l *Listeners) openAdmin(ctx context.Context, set *config.Set) error {
 	address := set.Manifest.Admin.Address
 	if address == "" {
@@ -95,8 +95,8 @@ func (l *Listeners) openAdmin(ctx context.Context, set *config.Set) error {
 	return nil
 }
 
-// Drain stops accepting on the listeners for callers and serves the requests in flight until ctx ends; then it closes the connections. The
-// admin and health listeners go on.
+// Drain stops accepting on the listeners for callers and serves the requests in flight until ctx ends; then it closes
+// the connections. The admin and health listeners keep serving.
 func (l *Listeners) Drain(ctx context.Context) {
 	var draining sync.WaitGroup
 	for _, s := range *l.servers.Load() {
@@ -112,10 +112,10 @@ func (l *Listeners) Close(ctx context.Context) {
 	l.outages.close()
 }
 
-// Wait returns when all that was served has ended.
+// Wait waits until everything that was served has ended.
 func (l *Listeners) Wait() { l.serving.Wait() }
 
-// Addr returns where the listener of a name is bound, and nil when it is not.
+// Addr returns the address that a listener is bound to, or nil if it is not open.
 func (l *Listeners) Addr(listener string) net.Addr {
 	if s, ok := (*l.servers.Load())[listener]; ok {
 		return s.socket.addr()
@@ -123,13 +123,13 @@ func (l *Listeners) Addr(listener string) net.Addr {
 	return nil
 }
 
-// AdminAddr returns where the admin listener is bound, and nil when it is off.
+// AdminAddr returns the address that the admin listener is bound to, or nil if it is off.
 func (l *Listeners) AdminAddr() net.Addr { return l.admin.Load().addr() }
 
-// HealthAddr returns where the health listener is bound, and nil when it is off.
+// HealthAddr returns the address that the health listener is bound to, or nil if it is off.
 func (l *Listeners) HealthAddr() net.Addr { return l.health.Load().addr() }
 
-// Labels describes the open listeners for people, in the order of the manifest: "rpcx+http 127.0.0.1:8972 (this machine
+// Labels describes the open listeners for display, in the order of the manifest: "rpcx+http 127.0.0.1:8972 (this machine
 // only)".
 func (l *Listeners) Labels(m *config.Manifest) []string {
 	var labels []string

@@ -14,7 +14,7 @@ import (
 	"github.com/easymicro/easymicro/host/machine"
 )
 
-// Why connections are not accepted, as metrics have it.
+// Reasons why connections are not accepted, as in metrics.
 const (
 	acceptDescriptors = "no_descriptors"
 	acceptFailed      = "accept_failed"
@@ -22,19 +22,19 @@ const (
 )
 
 const (
-	// Of the descriptors of the process, callers do not get one in keptShare, and maxKept at most: operators, probes, files,
-	// etcd and upstreams need some.
+	// 1/keptShare of the descriptors of the process, but at most maxKept, are reserved for operators, probes, files, etcd and
+	// upstreams.
 	maxKept   = 256
 	keptShare = 8
-	// outageOver is how long a listener has to accept without an error for its outage to be over.
+	// An outage is over once the listener has accepted for outageOver without an error.
 	outageOver = 10 * time.Second
 )
 
-// descriptorsKept returns how many of the descriptors of the process callers do not get.
+// descriptorsKept returns how many descriptors of the process are reserved.
 func descriptorsKept(descriptors int) int { return min(maxKept, descriptors/keptShare) }
 
-// outages keeps which listeners do not accept connections, and why. An outage is one line of the log when it begins and
-// one when it ends.
+// outages tracks which listeners do not accept connections, and why. Each outage is logged once when it begins and once
+// when it ends.
 type outages struct {
 	log   *slog.Logger
 	count func(listener, reason string)
@@ -77,7 +77,7 @@ func (o *outages) failed(listener string, err error) {
 	}
 }
 
-// note counts a connection that was not accepted, or that was closed for a new one (acceptTooMany).
+// note counts a connection that was not accepted, or was closed for a new one (acceptTooMany).
 func (o *outages) note(listener, reason string, err error) {
 	o.count(listener, reason)
 	if o.noted(outageKey{listener, reason}, time.Now()) {

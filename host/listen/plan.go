@@ -19,7 +19,7 @@ type Plan struct {
 	gone  []*server
 	kept  map[*socket]bool // served by next
 	bound []*socket        // opened for this plan
-	// adjust gives the servers that stay their changed settings.
+	// adjust applies changed settings to the servers that stay.
 	adjust []func()
 
 	health        *socket // opened for the health listener
@@ -62,8 +62,8 @@ func (p *Plan) bind(ctx context.Context) error {
 	return p.bindHealth(ctx)
 }
 
-// takeOver returns the socket of a server that ends, for a new one with the same address: the one of the same name if there
-// is one, since several may have asked for a port of the system's choice.
+// takeOver returns the socket of a server that ends, for a new one with the same address: preferably that of the same
+// name, since several may have port 0.
 func (p *Plan) takeOver(current map[string]*server, cfg config.Listener) *socket {
 	if old := current[cfg.Name]; old != nil && old.config.Address == cfg.Address && !p.kept[old.socket] {
 		return old.socket
@@ -125,10 +125,10 @@ func (p *Plan) Abandon() {
 	}
 }
 
-// healthStop bounds how long the requests of a health listener that ends may take.
+// healthStop bounds the requests of a health listener that is replaced.
 const healthStop = 5 * time.Second
 
-// Retire drains what Commit has replaced, and returns when that has ended.
+// Retire drains the servers that Commit replaced, and returns when they have ended.
 func (p *Plan) Retire(life context.Context, _ <-chan struct{}) {
 	var retiring sync.WaitGroup
 	defer retiring.Wait()

@@ -17,13 +17,13 @@ import (
 	"github.com/easymicro/easymicro/wire/mux"
 )
 
-// Why a connection from a network of proxyProtocol is rejected.
+// Reasons why a connection from a network of proxyProtocol is rejected.
 const (
 	reasonNoProxyHeader  = "no_proxy_header"
 	reasonBadProxyHeader = "bad_proxy_header"
 )
 
-// proxyAdvice says what to do about a PROXY header that is unexpected, missing or malformed.
+// proxyAdvice is what to do about a PROXY header that is unexpected, missing or malformed.
 var proxyAdvice = map[string]string{
 	mux.RejectProxy:      "PROXY headers are accepted only from listeners[].proxyProtocol.from: add the network of the load balancer",
 	reasonNoProxyHeader:  "the peer is in listeners[].proxyProtocol.from: make the load balancer send PROXY headers, or narrow the network",
@@ -36,7 +36,7 @@ type Peers struct {
 	Unix     bool
 }
 
-// ParsePeers reads a list of networks and the word unix. The list is valid.
+// ParsePeers parses a valid list of networks, which may contain the word unix.
 func ParsePeers(list []string) *Peers {
 	p := &Peers{Unix: slices.Contains(list, config.UnixPeers)}
 	for _, text := range list {
@@ -101,7 +101,7 @@ const (
 	maxProxyV1   = 107
 )
 
-// readProxyHeader reads a whole header, in however many pieces it arrives, and returns it and what arrived after it.
+// readProxyHeader reads a header, in however many pieces it arrives, and returns it and the bytes read after it.
 func readProxyHeader(c net.Conn) (header, rest []byte, err error) {
 	buf := make([]byte, 0, 256)
 	for {
@@ -151,7 +151,7 @@ func proxyHeaderLen(buf []byte) (int, error) {
 	return 0, &mux.RejectError{Reason: reasonNoProxyHeader}
 }
 
-// begins reports whether buf and sign agree as far as both go.
+// begins reports whether one of buf and sign is a prefix of the other.
 func begins(buf, sign []byte) bool {
 	n := min(len(buf), len(sign))
 	return bytes.Equal(buf[:n], sign[:n])

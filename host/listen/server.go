@@ -25,8 +25,8 @@ const (
 	protocolHTTP = "http"
 )
 
-// A server serves one socket as one listener of the manifest says. A listener whose address or protocols change gets a
-// new one.
+// server serves a socket for a listener of the manifest. If the address or the protocols of the listener change, it gets
+// a new server.
 type server struct {
 	of      *Listeners
 	config  config.Listener
@@ -42,7 +42,7 @@ type server struct {
 	ended   chan struct{} // closed when running is done
 	failed  chan error
 	conns   atomic.Int64
-	drains  atomic.Bool // HTTP answers end their connections
+	drains  atomic.Bool // HTTP responses close their connections
 }
 
 func newServer(l *Listeners, cfg config.Listener, s *socket) *server {
@@ -85,7 +85,7 @@ func Limits(l config.Limits) wire.Limits {
 	}
 }
 
-// adjust gives connections that are accepted from now on the limits and the proxies of a changed listener.
+// adjust applies the limits and the proxies of a changed listener to new connections.
 func (s *server) adjust(cfg *config.Listener) {
 	limits := Limits(cfg.Limits)
 	s.proxies.set(cfg)
@@ -105,7 +105,7 @@ func (s *server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	s.of.o.Gateway(s.config.Name).ServeHTTP(w, r)
 }
 
-// rejected logs a connection that speaks no protocol of the listener.
+// rejected counts and logs a rejected connection.
 func (s *server) rejected(peer net.Addr, reason string) {
 	s.of.o.Metrics.WireError(reason)
 	kind := telemetry.LogKey{Subject: telemetry.LogAttrs{{"listener", s.config.Name}, {"reason", reason}}}
@@ -118,7 +118,7 @@ func (s *server) rejected(peer net.Addr, reason string) {
 	})
 }
 
-// start serves until drain. The end of ctx cuts the calls.
+// start serves until drain. Calls are cancelled when ctx ends.
 func (s *server) start(ctx context.Context) {
 	ctx, s.cut = context.WithCancel(ctx)
 	accepting, stop := context.WithCancel(ctx)
@@ -155,12 +155,12 @@ func (s *server) fail(part string, err error) {
 const (
 	// firstRequestWait is how long new connections have for the beginning of a request before they are closed.
 	firstRequestWait = 100 * time.Millisecond
-	// cutWait is how long calls that are cut have to notice.
+	// cutWait is how long cancelled calls have to return.
 	cutWait = 400 * time.Millisecond
 )
 
-// drain stops accepting and serves the requests in flight until ctx ends; then it closes the connections. keep leaves the socket open for
-// the next server of its address.
+// drain stops accepting and serves the requests in flight until ctx ends; then it closes the connections. keep leaves
+// the socket open for the next server of its address.
 func (s *server) drain(ctx context.Context, keep bool) {
 	s.drains.Store(true)
 	s.lease.pause()

@@ -12,7 +12,7 @@ import (
 	"github.com/easymicro/easymicro/config"
 )
 
-// A socket is a bound address. It outlives the servers that serve it in turn, so that a changed listener on the same
+// socket is a bound address. It outlives the servers that serve it in turn, so that a changed listener on the same
 // address loses no connection.
 type socket struct {
 	ln deadlineListener
@@ -23,7 +23,7 @@ type deadlineListener interface {
 	SetDeadline(t time.Time) error
 }
 
-// bind listens at an address; errors name its field in the manifest. Paths of unix sockets start at the set's folder.
+// bind listens at an address; errors name its field in the manifest. Paths of unix sockets are relative to the set.
 func bind(ctx context.Context, set *config.Set, field string, address config.Address) (*socket, error) {
 	network, rest, err := address.Split()
 	if err != nil {
@@ -44,7 +44,7 @@ func bind(ctx context.Context, set *config.Set, field string, address config.Add
 	return &socket{ln: dl}, nil
 }
 
-// removeStale removes the socket file of a process that has ended. One that answers stays, and bind fails.
+// removeStale removes the socket file of a process that has ended. If one still accepts there, bind fails.
 func removeStale(ctx context.Context, path string) {
 	info, err := os.Stat(path)
 	if err != nil || info.Mode()&os.ModeSocket == 0 {
@@ -67,7 +67,7 @@ func (s *socket) lease(listener string, o *outages) *lease {
 	return &lease{socket: s, listener: listener, outages: o, closed: make(chan struct{})}
 }
 
-// A lease accepts the connections of a socket for one server.
+// lease accepts the connections of a socket for one server.
 type lease struct {
 	socket   *socket
 	listener string
@@ -106,7 +106,7 @@ func (l *lease) next() (net.Conn, error) {
 			l.outages.failed(l.listener, err)
 			return nil, err
 		}
-		// Another lease has set the deadline to wake its own Accept, and lifts it at once.
+		// Another lease has set the deadline to wake its own Accept, and removes it at once.
 		time.Sleep(time.Millisecond)
 	}
 	return nil, nil
