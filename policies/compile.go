@@ -195,7 +195,7 @@ func met(s *Snapshot, of func(*rule) bool, which string) (p config.Problem, tooM
 
 func tooManyAt(rules []*rule, which string) config.Problem {
 	first := rules[maxPerCall]
-	p := first.warning("match", fmt.Sprintf("%d rules apply to %s: at most %d may; match several callers with one rule, by a glob or a list",
+	p := first.warning("match", fmt.Sprintf("%d rules apply to %s, at most %d are allowed: match several callers with one rule, by a glob or a list",
 		len(rules), which, maxPerCall))
 	p.Warning = false
 	if first.config.Path() == "" { // not from a file

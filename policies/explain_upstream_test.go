@@ -127,7 +127,7 @@ func TestAtMostAHundredRulesMatchTheCallsOfAnUpstream(t *testing.T) {
 	}
 	for n, want := range map[int]bool{policies.MaxPerCall: false, policies.MaxPerCall + 1: true} {
 		_, err := compile(rules[:n], nil, nil, policies.Options{Upstreams: []string{"billing", "orders"}})
-		if (err != nil) != want || want && !strings.Contains(err.Error(), "101 rules apply to calls to upstream billing: at most 100 may") {
+		if (err != nil) != want || want && !strings.Contains(err.Error(), "101 rules apply to calls to upstream billing, at most 100 are allowed") {
 			t.Errorf("%d rules: %v", n, err)
 		}
 	}
