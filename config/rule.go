@@ -53,46 +53,15 @@ const (
 // ClientSide reports whether the rule applies to outgoing calls, and not to incoming ones.
 func (r *Rule) ClientSide() bool { return len(r.Match.Upstream) > 0 }
 
-// Kind is a kind of policy.
-type Kind string
-
-// The kinds, in the order in which a server evaluates them, then those of clients.
-const (
-	KindAccess           Kind = "access"
-	KindShed             Kind = "shed"
-	KindRateLimit        Kind = "rateLimit"
-	KindCircuitBreaker   Kind = "circuitBreaker"
-	KindConcurrency      Kind = "concurrency"
-	KindTimeout          Kind = "timeout"
-	KindRetry            Kind = "retry"
-	KindHedge            Kind = "hedge"
-	KindOutlierDetection Kind = "outlierDetection"
-)
-
-// ServerOnly reports whether the kind is for incoming calls only.
-func (k Kind) ServerOnly() bool { return k == KindAccess || k == KindShed }
-
-// ClientOnly reports whether the kind is for calls to upstreams only.
-func (k Kind) ClientOnly() bool { return k == KindRetry || k == KindHedge || k == KindOutlierDetection }
-
-// Kinds returns the kinds of the rule, in the order of evaluation.
+// Kinds returns the kinds of the rule, in the order of evaluation by a server.
 func (r *Rule) Kinds() []Kind {
-	var kinds []Kind
-	add := func(k Kind, has bool) {
-		if has {
-			kinds = append(kinds, k)
+	var list []Kind
+	for i := range kinds {
+		if kinds[i].of(r) {
+			list = append(list, kinds[i].kind)
 		}
 	}
-	add(KindAccess, r.Access != nil)
-	add(KindShed, r.Shed != nil)
-	add(KindRateLimit, r.RateLimit != nil)
-	add(KindCircuitBreaker, r.CircuitBreaker != nil)
-	add(KindConcurrency, r.Concurrency != nil)
-	add(KindTimeout, r.Timeout != nil)
-	add(KindRetry, r.Retry != nil)
-	add(KindHedge, r.Hedge != nil)
-	add(KindOutlierDetection, r.OutlierDetection != nil)
-	return kinds
+	return list
 }
 
 // Policies holds the rules and where further ones are loaded from.
@@ -185,8 +154,8 @@ func (r *Rule) exceptPath(i int) string {
 	return fmt.Sprintf("match.except[%d]", i)
 }
 
-// carriedOut reports whether the rule is enforced for all calls that it matches.
-func (r *Rule) carriedOut() bool { return r.Mode != Shadow && r.EnforceShare == nil }
+// enforcedForAll reports whether the rule is enforced for all calls that it matches.
+func (r *Rule) enforcedForAll() bool { return r.Mode != Shadow && r.EnforceShare == nil }
 
 // Access allows and denies callers. Calls that match a deny entry are refused; with allow, so are calls that match
 // no allow entry.
@@ -327,9 +296,7 @@ type Expiry struct {
 
 // Opens reports whether calls that were refused get through after the expiry.
 func (e Expiry) Opens() bool {
-	return e.Mode == Enforce && slices.ContainsFunc(e.Kinds, func(k Kind) bool {
-		return k == KindAccess || k == KindRateLimit || k == KindConcurrency || k == KindShed
-	})
+	return e.Mode == Enforce && slices.ContainsFunc(e.Kinds, Kind.opens)
 }
 
 // Effect returns what the expiry means for calls.

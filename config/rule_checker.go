@@ -84,13 +84,12 @@ func (c ruleChecker) expires(r *Rule) {
 // side finds kinds and fields of the wrong side: rules with match.upstream are for outgoing calls, all others for
 // incoming ones.
 func (c ruleChecker) side(r *Rule) {
-	wrong, hint := Kind.ClientOnly, "is for outgoing calls: select them with match: {upstream: …}"
-	if r.ClientSide() {
-		wrong, hint = Kind.ServerOnly, "is for incoming calls: put it into a rule without match.upstream; a rule with it may have "+kindsOfSide(r)
-	}
 	for _, k := range r.Kinds() {
-		if wrong(k) {
-			c.rule(r, string(k), "%s", hint)
+		switch {
+		case k.ClientOnly() && !r.ClientSide():
+			c.rule(r, string(k), "is for outgoing calls: select them with match: {upstream: …}")
+		case k.ServerOnly() && r.ClientSide():
+			c.rule(r, string(k), "is for incoming calls: put it into a rule without match.upstream; a rule with it may have %s", kindsOfSide(r))
 		}
 	}
 	if b := r.CircuitBreaker; b != nil && !r.ClientSide() && (b.Scope == ScopeEndpoint || b.Scope == ScopeUpstream) {
@@ -275,13 +274,6 @@ func (c kindChecker) breaker(r *Rule) {
 	if len(b.FailOn) == 0 {
 		c.rule(r, "circuitBreaker.failOn", "is empty: nothing would be a failure; leave the key out for the default")
 	}
-}
-
-func kindsOfSide(r *Rule) string {
-	if r.ClientSide() {
-		return "rateLimit, concurrency, timeout, retry, hedge, circuitBreaker or outlierDetection"
-	}
-	return "rateLimit, concurrency, access, timeout or circuitBreaker"
 }
 
 func (c kindChecker) retry(r *Rule) {

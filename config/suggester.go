@@ -181,13 +181,13 @@ func (s *suggester) offered(message string, t reflect.Type, f *field) string {
 			good = append(good, value)
 		}
 	}
-	switch last := len(good) - 1; last {
-	case -1:
-		return m[1]
+	switch len(good) {
 	case 0:
+		return m[1]
+	case 1:
 		return m[1] + ": " + good[0] + "?"
 	default:
-		return m[1] + ": " + strings.Join(good[:last], ", ") + " or " + good[last] + "?"
+		return m[1] + ": " + orList(good) + "?"
 	}
 }
 

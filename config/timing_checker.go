@@ -27,14 +27,14 @@ const (
 func checkTimings(c *report) {
 	p := &timingChecker{
 		report:   c,
-		timeouts: enforced(c, func(r *Rule) bool { return r.Timeout != nil }),
-		retries:  enforced(c, func(r *Rule) bool { return r.Retry != nil }),
-		limits:   enforced(c, func(r *Rule) bool { return r.RateLimit != nil && len(r.RateLimit.Key) == 0 }),
+		timeouts: indexEnforced(c, func(r *Rule) bool { return r.Timeout != nil }),
+		retries:  indexEnforced(c, func(r *Rule) bool { return r.Retry != nil }),
+		limits:   indexEnforced(c, func(r *Rule) bool { return r.RateLimit != nil && len(r.RateLimit.Key) == 0 }),
 		attempts: maxAttempts(c.rules),
 	}
 	for i := range c.rules {
 		r := &c.rules[i]
-		if c.idle(r) || len(subjects(r)) == 0 || !slices.ContainsFunc(r.Kinds(), hasTimes) {
+		if c.idle(r) || len(subjects(r)) == 0 || !slices.ContainsFunc(r.Kinds(), Kind.timed) {
 			continue
 		}
 		timeouts, retries := p.near(p.timeouts, r), p.near(p.retries, r)
@@ -63,9 +63,6 @@ func checkTimings(c *report) {
 		p.ofOutliers(r)
 	}
 }
-
-// hasTimes reports whether a kind depends on the time that a call has.
-func hasTimes(k Kind) bool { return k != KindTimeout && k != KindAccess && k != KindShed }
 
 // longest is an upper bound for the time of a call, and the rule that sets it; nil for none.
 type longest struct {
@@ -301,11 +298,11 @@ type ruleIndex struct {
 	byName map[string][]*Rule // by service or upstream; "" for globs and rules without either
 }
 
-func enforced(c *report, has func(*Rule) bool) ruleIndex {
+func indexEnforced(c *report, has func(*Rule) bool) ruleIndex {
 	index := ruleIndex{has: has, byName: map[string][]*Rule{}}
 	for i := range c.rules {
 		r := &c.rules[i]
-		if !has(r) || c.idle(r) || !r.carriedOut() {
+		if !has(r) || c.idle(r) || !r.enforcedForAll() {
 			continue
 		}
 		index.all = append(index.all, r)
@@ -335,7 +332,7 @@ func (x ruleIndex) about(r *Rule) []*Rule {
 			}
 		}
 	}
-	if x.has(r) && !r.carriedOut() {
+	if x.has(r) && !r.enforcedForAll() {
 		list = append(list, r)
 	}
 	return list

@@ -57,7 +57,7 @@ func explainKind(kind config.Kind, matching []candidate, of *subject, c *Call) K
 		if !m.rule.enforced {
 			slot = 1
 		}
-		if w := winners[slot]; w != nil && oneWins(kind) {
+		if w := winners[slot]; w != nil && kind.OneWins() {
 			k.Losers = append(k.Losers, losing(m.rule, kind, behind(m, w)))
 			continue
 		}

@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"strings"
 
-	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/wire/wildcard"
 )
 
@@ -192,26 +191,6 @@ func contains(networks []netip.Prefix, a netip.Addr) bool {
 		}
 	}
 	return false
-}
-
-// serverKinds are the kinds that a server evaluates, in its order.
-var serverKinds = []config.Kind{
-	config.KindAccess, config.KindRateLimit, config.KindCircuitBreaker, config.KindConcurrency, config.KindTimeout,
-}
-
-// clientKinds are the kinds that a client evaluates, in its order.
-var clientKinds = []config.Kind{
-	config.KindTimeout, config.KindRateLimit, config.KindConcurrency, config.KindRetry, config.KindHedge, config.KindCircuitBreaker,
-	config.KindOutlierDetection,
-}
-
-// oneWins reports whether only the most specific rule of a kind counts.
-func oneWins(kind config.Kind) bool {
-	switch kind { //nolint:exhaustive // all others have one winner
-	case config.KindAccess, config.KindShed, config.KindRateLimit, config.KindConcurrency:
-		return false
-	}
-	return true
 }
 
 // listed shortens long lists.

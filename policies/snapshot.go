@@ -133,7 +133,7 @@ func (s *Snapshot) Explain(t Target, caller string, peer netip.Addr) Explanation
 		matching = s.inbound.match(t, "")
 	}
 	x.Revision = s.revision
-	explain(&x, serverKinds, withExcepted(s.rules, matching, &of), &of, c)
+	explain(&x, config.ServerKinds(), withExcepted(s.rules, matching, &of), &of, c)
 	return x
 }
 
@@ -148,7 +148,7 @@ func (s *Snapshot) ExplainUpstream(upstream, service, method, caller string) Exp
 	t := Target{Service: service, Method: method}
 	of := subject{target: t, upstream: upstream, counted: t}
 	x.Revision = s.revision
-	explain(&x, clientKinds, withExcepted(s.rules, s.outbound.match(t, upstream), &of), &of, c)
+	explain(&x, config.ClientKinds(), withExcepted(s.rules, s.outbound.match(t, upstream), &of), &of, c)
 	return x
 }
 

@@ -81,7 +81,7 @@ func tie(a, b *config.Rule, kind config.Kind) config.Problem {
 }
 
 func kindsWithOneWinner(r *config.Rule) []config.Kind {
-	return slices.DeleteFunc(r.Kinds(), func(k config.Kind) bool { return !oneWins(k) })
+	return slices.DeleteFunc(r.Kinds(), func(k config.Kind) bool { return !k.OneWins() })
 }
 
 func common(a, b []config.Kind) (config.Kind, bool) {

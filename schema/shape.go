@@ -9,14 +9,9 @@ import (
 	"github.com/easymicro/easymicro/config"
 )
 
-// kinds are the supported kinds of rules.
-var kinds = []config.Kind{
-	config.KindAccess, config.KindRateLimit, config.KindCircuitBreaker, config.KindConcurrency, config.KindTimeout,
-	config.KindRetry, config.KindHedge, config.KindOutlierDetection,
-}
-
 // ruleShape adds the constraints across the fields of a rule, such as kinds for incoming or outgoing calls only.
 func ruleShape(s *jsonschema.Schema) {
+	kinds := config.Kinds()
 	var names []string
 	for _, k := range kinds {
 		names = append(names, string(k))

@@ -1,0 +1,118 @@
+package config
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+)
+
+// Kind is a kind of policy.
+type Kind string
+
+// The kinds.
+const (
+	KindAccess           Kind = "access"
+	KindShed             Kind = "shed"
+	KindRateLimit        Kind = "rateLimit"
+	KindCircuitBreaker   Kind = "circuitBreaker"
+	KindConcurrency      Kind = "concurrency"
+	KindTimeout          Kind = "timeout"
+	KindRetry            Kind = "retry"
+	KindHedge            Kind = "hedge"
+	KindOutlierDetection Kind = "outlierDetection"
+)
+
+// traits are properties of a kind. Each kind has either everyRule or oneWins.
+type traits uint8
+
+const (
+	incoming  traits = 1 << iota // for calls of a server
+	everyRule                    // each rule that matches a call is evaluated
+	oneWins                      // only the most specific rule counts
+	opens                        // calls that a rule refused get through once it has expired
+	timed                        // depends on the time that a call has
+	later                        // not supported yet
+)
+
+// kinds lists all kinds in the order in which a server evaluates them. client is the place in the order of a client, from 1;
+// 0 if the kind is not for calls to upstreams.
+var kinds = [...]struct {
+	kind   Kind
+	traits traits
+	client int
+	of     func(*Rule) bool // reports whether a rule has the kind
+}{
+	{KindAccess, incoming | everyRule | opens, 0, func(r *Rule) bool { return r.Access != nil }},
+	{KindShed, incoming | everyRule | opens | later, 0, func(r *Rule) bool { return r.Shed != nil }},
+	{KindRateLimit, incoming | everyRule | opens | timed, 2, func(r *Rule) bool { return r.RateLimit != nil }},
+	{KindCircuitBreaker, incoming | oneWins | timed, 6, func(r *Rule) bool { return r.CircuitBreaker != nil }},
+	{KindConcurrency, incoming | everyRule | opens | timed, 3, func(r *Rule) bool { return r.Concurrency != nil }},
+	{KindTimeout, incoming | oneWins, 1, func(r *Rule) bool { return r.Timeout != nil }},
+	{KindRetry, oneWins | timed, 4, func(r *Rule) bool { return r.Retry != nil }},
+	{KindHedge, oneWins | timed, 5, func(r *Rule) bool { return r.Hedge != nil }},
+	{KindOutlierDetection, oneWins | timed, 7, func(r *Rule) bool { return r.OutlierDetection != nil }},
+}
+
+// place returns the index of the kind in kinds.
+func (k Kind) place() int {
+	for i := range kinds {
+		if kinds[i].kind == k {
+			return i
+		}
+	}
+	panic("config: " + string(k) + " is not a kind of rule")
+}
+
+func (k Kind) has(t traits) bool { return kinds[k.place()].traits&t != 0 }
+
+// ServerOnly reports whether the kind is for incoming calls only.
+func (k Kind) ServerOnly() bool { return kinds[k.place()].client == 0 }
+
+// ClientOnly reports whether the kind is for calls to upstreams only.
+func (k Kind) ClientOnly() bool { return !k.has(incoming) }
+
+// OneWins reports whether only the most specific rule of the kind counts for a call, instead of every rule that matches it.
+func (k Kind) OneWins() bool { return k.has(oneWins) }
+
+func (k Kind) opens() bool { return k.has(opens) }
+func (k Kind) timed() bool { return k.has(timed) }
+
+// Kinds returns the supported kinds, in the order in which a server evaluates them, then those of clients.
+func Kinds() []Kind {
+	var supported []Kind
+	for i := range kinds {
+		if kinds[i].traits&later == 0 {
+			supported = append(supported, kinds[i].kind)
+		}
+	}
+	return supported
+}
+
+// ServerKinds returns the supported kinds for incoming calls, in the order of evaluation.
+func ServerKinds() []Kind { return slices.DeleteFunc(Kinds(), Kind.ClientOnly) }
+
+// ClientKinds returns the supported kinds for calls to upstreams, in the order of evaluation.
+func ClientKinds() []Kind {
+	list := slices.DeleteFunc(Kinds(), Kind.ServerOnly)
+	slices.SortFunc(list, func(a, b Kind) int { return cmp.Compare(kinds[a.place()].client, kinds[b.place()].client) })
+	return list
+}
+
+// kindsOfSide returns the kinds that a rule may have, as "access, rateLimit or timeout".
+func kindsOfSide(r *Rule) string {
+	list := ServerKinds()
+	if r.ClientSide() {
+		list = ClientKinds()
+	}
+	names := make([]string, len(list))
+	for i, k := range list {
+		names[i] = string(k)
+	}
+	return orList(names)
+}
+
+// orList returns "a, b or c".
+func orList(words []string) string {
+	last := len(words) - 1
+	return strings.Join(words[:last], ", ") + " or " + words[last]
+}
