@@ -69,9 +69,10 @@ func keyOf(s *policies.Snapshot, rule, reason string, t policies.Target, c *poli
 	case config.KindRateLimit, config.KindTimeout, "": // the call may have ended while it waited for its token
 		name, _, _ := strings.Cut(rule, "@")
 		return s.KeyText(name, t, c)
-	default:
-		return ""
+	case config.KindAccess, config.KindShed, config.KindCircuitBreaker, config.KindConcurrency, config.KindRetry, config.KindHedge,
+		config.KindOutlierDetection:
 	}
+	return ""
 }
 
 // clientRules applies the client-side rules in force. It outlives generations.

@@ -27,7 +27,7 @@ func ValidatePointless(rules []config.Rule) config.Problems {
 	reaches := make([]*reach, len(rules))
 	for i := range rules {
 		r := &rules[i]
-		if r.Mode == config.Off || !r.Expires.IsZero() && !now.Before(r.Expires) {
+		if r.Mode == config.Off || r.Expired(now) {
 			continue
 		}
 		s := newReach(r, i)
@@ -64,15 +64,18 @@ func warningIn(r *config.Rule, field, message string) config.Problem {
 	return config.Problem{File: at.File, Line: at.Line, Column: at.Column, Path: r.Path() + "." + field, Warning: true, Message: message}
 }
 
+// isCopy reports whether a kind of a is the same in b.
 func isCopy(a, b *config.Rule, kind config.Kind) bool {
 	switch kind {
+	case config.KindAccess:
+		return reflect.DeepEqual(a.Access, b.Access)
 	case config.KindRateLimit:
-		return a.RateLimit != nil && b.RateLimit != nil && reflect.DeepEqual(a.RateLimit, b.RateLimit)
+		return reflect.DeepEqual(a.RateLimit, b.RateLimit)
 	case config.KindConcurrency:
-		return a.Concurrency != nil && b.Concurrency != nil && reflect.DeepEqual(a.Concurrency, b.Concurrency)
-	default:
-		return a.Access != nil && b.Access != nil && reflect.DeepEqual(a.Access, b.Access)
+		return reflect.DeepEqual(a.Concurrency, b.Concurrency)
+	case config.KindShed, config.KindCircuitBreaker, config.KindTimeout, config.KindRetry, config.KindHedge, config.KindOutlierDetection:
 	}
+	return false
 }
 
 // looserRate reports whether the rate limit of a never refuses a call that the one of b allows. Tokens that calls take from a
@@ -241,7 +244,7 @@ func (s *reach) pointlessBeside(w *reach) (problems config.Problems) {
 		return nil
 	}
 	same := w.within(s)
-	for _, kind := range []config.Kind{config.KindRateLimit, config.KindConcurrency, config.KindAccess} {
+	for _, kind := range a.Kinds() {
 		copied := same && isCopy(a, b, kind)
 		if copied && s.index < w.index && a.EnforceShare == nil && a.Expires.Equal(b.Expires) {
 			continue // reported for the other one
@@ -253,19 +256,22 @@ func (s *reach) pointlessBeside(w *reach) (problems config.Problems) {
 	return problems
 }
 
-// isLooser reports whether a kind of the rule, all of whose calls w is about, refuses none that w lets through.
+// isLooser reports whether a kind of the rule never refuses a call that the one of w allows. All calls of the rule are calls
+// of w. Of the kinds that are not compared, only one rule counts for a call.
 func (s *reach) isLooser(w *reach, kind config.Kind) bool {
 	a, b := s.rule, w.rule
 	switch kind {
+	case config.KindAccess:
+		return b.Access != nil && s.allowsAllOf(w)
 	case config.KindRateLimit:
-		return a.RateLimit != nil && b.RateLimit != nil && looserRate(a, b)
+		return b.RateLimit != nil && looserRate(a, b)
 	case config.KindConcurrency:
 		// A call that waits in the queue of w may hold a permit of the rule.
-		return a.Concurrency != nil && b.Concurrency != nil && a.Concurrency.Adaptive == nil && b.Concurrency.Adaptive == nil &&
+		return b.Concurrency != nil && a.Concurrency.Adaptive == nil && b.Concurrency.Adaptive == nil &&
 			b.Concurrency.Max > 0 && a.Concurrency.Max >= b.Concurrency.Max+b.Concurrency.Queue
-	default:
-		return a.Access != nil && b.Access != nil && s.allowsAllOf(w)
+	case config.KindShed, config.KindCircuitBreaker, config.KindTimeout, config.KindRetry, config.KindHedge, config.KindOutlierDetection:
 	}
+	return false
 }
 
 // allowsAllOf reports whether the access list of the rule allows all that w allows of its calls.

@@ -10,7 +10,7 @@ import (
 
 // settingOf summarizes a kind of a rule: "500 per 1s, burst 1000".
 func settingOf(r *spec, kind config.Kind) string {
-	switch kind { //nolint:exhaustive // the others are not supported yet
+	switch kind {
 	case config.KindAccess:
 		return accessSetting(r.config.Access)
 	case config.KindRateLimit:
@@ -33,6 +33,7 @@ func settingOf(r *spec, kind config.Kind) string {
 		return hedgeSetting(r.config.Hedge)
 	case config.KindOutlierDetection:
 		return outlierSetting(r.outlier)
+	case config.KindShed: // not supported yet
 	}
 	return ""
 }

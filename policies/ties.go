@@ -51,7 +51,7 @@ func grouped(rules []config.Rule) map[string][]tieRule {
 	now := time.Now()
 	for i := range rules {
 		r := &rules[i]
-		if r.Mode == config.Off || r.Mode == config.Shadow || !r.Expires.IsZero() && !now.Before(r.Expires) {
+		if r.Mode == config.Off || r.Mode == config.Shadow || r.Expired(now) {
 			continue
 		}
 		if kinds := kindsWithOneWinner(r); len(kinds) > 0 {

@@ -1,0 +1,70 @@
+package host
+
+import (
+	"testing"
+
+	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/policies"
+	"github.com/easymicro/easymicro/wire/code"
+)
+
+// The kind behind a refusal is found by its reason.
+func TestTheReasonOfEachKindIsItsOwn(t *testing.T) {
+	const spent, never = reasonRetryBudget, ""
+	for _, kind := range config.Kinds() {
+		fixtures, ok := map[config.Kind][]string{
+			config.KindAccess:    {"{deny: [{caller: '*'}]}"},
+			config.KindRateLimit: {"{rate: 1, per: 24h}", "{rate: 1, key: metadata.tenant, onMissingKey: refuse}"},
+			// The first failure opens it.
+			config.KindCircuitBreaker:   {"{consecutiveFailures: 1}"},
+			config.KindConcurrency:      {"{max: 1}"},
+			config.KindTimeout:          {"1h"},
+			config.KindRetry:            {spent}, // of policies.SpentError
+			config.KindHedge:            {never},
+			config.KindOutlierDetection: {never},
+		}[kind]
+		if !ok {
+			t.Errorf("%s has no fixture", kind)
+		}
+		for _, fixture := range fixtures {
+			reason := fixture
+			if !kind.ClientOnly() {
+				reason = refusedFor(t, kind, fixture)
+			}
+			if reason != never && kindOf[reason] != kind {
+				t.Errorf("%s refuses for %q, which is the reason of %q", kind, reason, kindOf[reason])
+			}
+		}
+	}
+}
+
+// refusedFor returns the reason for which a rule of one kind refuses or ends one of three calls, of which the first fails.
+func refusedFor(t *testing.T, kind config.Kind, block string) string {
+	t.Helper()
+	text := "rules: [{name: r, match: {service: Till}, " + string(kind) + ": " + block + "}]\n"
+	rules, problems := config.DecodeRules("r.yaml", []byte(text), nil)
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	target := policies.Target{Service: "Till", Method: "Get"}
+	s, err := policies.Compile(rules, []policies.Target{target}, nil, policies.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tickets := make([]policies.Ticket, 3)
+	for i := range tickets {
+		call := policies.Call{Metadata: noMetadata{}}
+		if err := s.Guard(target).Enter(t.Context(), &call, &tickets[i]); err != nil {
+			return code.From(err).Reason
+		}
+		defer tickets[i].Done(nil)
+		if i == 1 {
+			tickets[0].Done(code.Errorf(code.Unavailable, "down"))
+		}
+	}
+	return tickets[2].Late().Reason
+}
+
+type noMetadata struct{}
+
+func (noMetadata) Get(string) string { return "" }
