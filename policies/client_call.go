@@ -94,13 +94,13 @@ func (f *clientCall) admit(ctx context.Context, p *plan, now time.Time) error {
 	v := &f.reservation
 	v.open(f.host, p, &f.call, &f.clock, now)
 	if v.mustWait() {
-		if err := v.wait(ctx, &f.call, openBy(f.breaker)); err != nil {
+		if err := v.wait(ctx, &f.call, shutBy(f.breaker)); err != nil {
 			return err
 		}
 	}
 	v.line(p, &f.call, now)
 	if v.refused() {
-		return v.cancel(&f.call, openBy(f.breaker))
+		return v.cancel(&f.call, shutBy(f.breaker))
 	}
 	err := f.flight.Admit()
 	f.shadowBreakers([2]bool{})

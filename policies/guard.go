@@ -124,13 +124,13 @@ func (g *Guard) admit(ctx context.Context, p *plan, c *Call, t *Ticket, now time
 	v := &t.reservation
 	v.open(g.host, p, c, &t.clock, now)
 	if v.mustWait() {
-		if err := v.wait(ctx, c, p.open(c, now)); err != nil {
+		if err := v.wait(ctx, c, p.shut(c, now)); err != nil {
 			return err
 		}
 	}
 	v.line(p, c, now)
 	if v.refused() {
-		return v.cancel(c, p.open(c, now))
+		return v.cancel(c, p.shut(c, now))
 	}
 	err := g.askBreaker(p, c, t, now)
 	if err != nil {

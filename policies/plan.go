@@ -82,8 +82,8 @@ func (p *plan) now(c *Call) time.Time {
 	return time.Time{}
 }
 
-// open returns the enforced breaker if it would refuse a call now, or nil.
-func (p *plan) open(c *Call, now time.Time) *openBreaker {
+// shut returns the enforced breaker if it would refuse a call now, or nil.
+func (p *plan) shut(c *Call, now time.Time) *shutBreaker {
 	if len(p.breaker) == 0 {
 		return nil
 	}
@@ -91,7 +91,7 @@ func (p *plan) open(c *Call, now time.Time) *openBreaker {
 	if e == nil || !e.rule.enforcedFor(c) {
 		return nil
 	}
-	return openBy(e)
+	return shutBy(e)
 }
 
 // notifyBreakers delivers the events of the breakers. The caller must hold no lock.
@@ -137,19 +137,19 @@ func deciders(enforced, shadow []*entry, c *Call, now time.Time) (both [2]decide
 	return both
 }
 
-// openBreaker is an enforced breaker that would refuse the call.
-type openBreaker struct {
+// shutBreaker is an enforced breaker that would refuse the call.
+type shutBreaker struct {
 	entry *entry
 	left  time.Duration // until it probes
 }
 
-// openBy returns the breaker of an entry, which may be nil, if it refuses calls now, without asking it for an admission.
-func openBy(e *entry) *openBreaker {
+// shutBy returns the breaker of an entry, which may be nil, if it refuses calls now, without asking it for an admission.
+func shutBy(e *entry) *shutBreaker {
 	if e == nil || e.breaker == nil {
 		return nil
 	}
-	if left, open := e.breaker.Blocked(); open {
-		return &openBreaker{e, left}
+	if left, shut := e.breaker.Blocked(); shut {
+		return &shutBreaker{e, left}
 	}
 	return nil
 }

@@ -150,9 +150,9 @@ func (v *reservation) mustWait() bool { return v.limited.entry == nil && v.delay
 
 // wait takes the tokens, for good, releases the locks and waits. A breaker that stays open for longer refuses the call
 // before.
-func (v *reservation) wait(ctx context.Context, c *Call, open *openBreaker) error {
-	if open != nil && open.left > v.delay {
-		return v.cancel(c, open)
+func (v *reservation) wait(ctx context.Context, c *Call, shut *shutBreaker) error {
+	if shut != nil && shut.left > v.delay {
+		return v.cancel(c, shut)
 	}
 	var longest *entry
 	for i := range v.limits.n {
@@ -189,16 +189,16 @@ func (v *reservation) line(p *plan, c *Call, now time.Time) {
 // refused reports whether a limit refuses the call.
 func (v *reservation) refused() bool { return v.limited.entry != nil || v.crowded != nil }
 
-// cancel releases the locks and returns the refusal. open is the breaker that refuses the call, if one does. Limits in
+// cancel releases the locks and returns the refusal. shut is the breaker that refuses the call, if one does. Limits in
 // shadow are charged for a call that no other kind of rule refuses.
-func (v *reservation) cancel(c *Call, open *openBreaker) error {
+func (v *reservation) cancel(c *Call, shut *shutBreaker) error {
 	for i := range v.limits.n {
 		l := v.limits.at(i)
 		switch {
 		case v.waited:
 		case l.enforced && !l.granted:
 			l.entry.counts.Reject.Add(1)
-		case !l.enforced && v.limited.entry != nil && v.crowded == nil && open == nil:
+		case !l.enforced && v.limited.entry != nil && v.crowded == nil && shut == nil:
 			l.charge(c)
 		}
 	}
@@ -206,9 +206,9 @@ func (v *reservation) cancel(c *Call, open *openBreaker) error {
 	switch {
 	case v.limited.entry != nil:
 		return v.limited.refuse(c)
-	case open != nil:
-		open.entry.counts.Reject.Add(1)
-		return open.entry.rule.RefuseOpen(open.left)
+	case shut != nil:
+		shut.entry.counts.Reject.Add(1)
+		return shut.entry.rule.RefuseOpen(shut.left)
 	}
 	for i := range v.permits.n {
 		if p := v.permits.at(i); p.enforced && p.state == limit.RoomNone {
