@@ -23,40 +23,40 @@ type clientCall struct {
 }
 
 // run carries out the call; see ClientRules.DoWithin.
-func (f *clientCall) run(ctx context.Context, g *Guard, within time.Time) (slot int, err error) {
-	c, now := &f.call, time.Now()
-	c.Caller, c.Metadata, c.Arrived, c.target = cmp.Or(f.flight.Call.Caller(), Anonymous), f.flight.Call, now, g.target
+func (cc *clientCall) run(ctx context.Context, g *Guard, within time.Time) (slot int, err error) {
+	c, now := &cc.call, time.Now()
+	c.Caller, c.Metadata, c.Arrived, c.target = cmp.Or(cc.flight.Call.Caller(), Anonymous), cc.flight.Call, now, g.target
 	if at, ok := ctx.Deadline(); ok {
-		c.Deadline, f.deadline.At, f.deadline.Within = at, at, at.Equal(within)
+		c.Deadline, cc.deadline.At, cc.deadline.Within = at, at, at.Equal(within)
 	}
 	p := g.plan(c.Caller)
-	f.start(p, c, now)
-	if !f.deadline.At.IsZero() && !now.Before(f.deadline.At) {
-		return 0, f.overdue(f.host)
+	cc.start(p, c, now)
+	if !cc.deadline.At.IsZero() && !now.Before(cc.deadline.At) {
+		return 0, cc.overdue(cc.host)
 	}
-	f.choose(p, now)
-	defer f.held.Release()
-	if err := f.admit(ctx, p, now); err != nil {
+	cc.choose(p, now)
+	defer cc.held.Release()
+	if err := cc.admit(ctx, p, now); err != nil {
 		return 0, err
 	}
-	if f.deadline.ByRule {
+	if cc.deadline.ByRule {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, f.deadline.At)
+		ctx, cancel = context.WithDeadline(ctx, cc.deadline.At)
 		defer cancel()
 	}
-	before := f.flight.ShadowRefused()
-	slot, sent, err := f.flight.Run(ctx, now)
+	before := cc.flight.ShadowRefused()
+	slot, sent, err := cc.flight.Run(ctx, now)
 	if !sent {
-		f.reservation.refund()
+		cc.reservation.refund()
 	}
-	f.shadowBreakers(before)
-	c.shadowed = append(c.shadowed, f.countShadow()...)
-	return slot, f.timed(err)
+	cc.shadowBreakers(before)
+	c.shadowed = append(c.shadowed, cc.countShadow()...)
+	return slot, cc.timed(err)
 }
 
 // choose selects the rules that decide on attempts.
-func (f *clientCall) choose(p *plan, now time.Time) {
-	c, o := &f.call, &f.flight
+func (cc *clientCall) choose(p *plan, now time.Time) {
+	c, o := &cc.call, &cc.flight
 	for i, d := range deciders(p.retry, p.shadow.retry, c, now) {
 		switch {
 		case d.enforced:
@@ -78,7 +78,7 @@ func (f *clientCall) choose(p *plan, now time.Time) {
 			o.Breakers[i] = outgoing.BreakerCheck{Breaker: d.outgoing, Enforced: d.enforced}
 		}
 		if d.enforced {
-			f.breaker = d.entry
+			cc.breaker = d.entry
 		}
 	}
 	for i, d := range deciders(p.outlier, p.shadow.outlier, c, now) {
@@ -90,55 +90,55 @@ func (f *clientCall) choose(p *plan, now time.Time) {
 
 // admit asks the limits and the breakers of scope method and upstream together: a call that one refuses takes nothing of
 // the others.
-func (f *clientCall) admit(ctx context.Context, p *plan, now time.Time) error {
-	v := &f.reservation
-	v.open(f.host, p, &f.call, &f.clock, now)
+func (cc *clientCall) admit(ctx context.Context, p *plan, now time.Time) error {
+	v := &cc.reservation
+	v.lockLimits(cc.host, p, &cc.call, &cc.clock, now)
 	if v.mustWait() {
-		if err := v.wait(ctx, &f.call, shutBy(f.breaker)); err != nil {
+		if err := v.waitForToken(ctx, &cc.call, openBreakerOf(cc.breaker)); err != nil {
 			return err
 		}
 	}
-	v.line(p, &f.call, now)
+	v.lockPermits(p, &cc.call, now)
 	if v.refused() {
-		return v.cancel(&f.call, shutBy(f.breaker))
+		return v.cancel(&cc.call, openBreakerOf(cc.breaker))
 	}
-	err := f.flight.Admit()
-	f.shadowBreakers([2]bool{})
+	err := cc.flight.Admit()
+	cc.shadowBreakers([2]bool{})
 	if err != nil {
 		v.unlock()
 	} else {
-		v.commit(&f.call, &f.held)
+		v.commit(&cc.call, &cc.held)
 	}
-	f.flight.Notify()
+	cc.flight.Notify()
 	if err == nil {
-		err = v.await(ctx, &f.clock, &f.held)
+		err = v.waitInQueues(ctx, &cc.clock, &cc.held)
 	}
 	if err != nil {
-		f.flight.Cancel()
+		cc.flight.Cancel()
 	}
 	return err
 }
 
 // shadowBreakers records the refusals of breakers in shadow that are not recorded yet.
-func (f *clientCall) shadowBreakers(before [2]bool) {
-	for i, refused := range f.flight.ShadowRefused() {
+func (cc *clientCall) shadowBreakers(before [2]bool) {
+	for i, refused := range cc.flight.ShadowRefused() {
 		if refused && !before[i] {
-			f.call.shadowed = append(f.call.shadowed, ShadowRefusal{
-				Rule: f.flight.Breakers[i].Rule, Kind: config.KindCircuitBreaker, Code: code.Unavailable, Reason: code.ReasonBreakerOpen,
+			cc.call.shadowed = append(cc.call.shadowed, ShadowRefusal{
+				Rule: cc.flight.Breakers[i].Rule, Kind: config.KindCircuitBreaker, Code: code.Unavailable, Reason: code.ReasonBreakerOpen,
 			})
 		}
 	}
 }
 
 // timed counts the decision of the timeout, and returns its error if it ended the call.
-func (f *clientCall) timed(err error) error {
-	if f.timeout == nil {
+func (cc *clientCall) timed(err error) error {
+	if cc.timeout == nil {
 		return err
 	}
-	if f.deadline.ByRule && err != nil && code.Of(err) == code.DeadlineExceeded && limit.Reached(f.deadline.At) {
-		f.timeout.counts.Reject.Add(1)
-		return f.overdue(f.host)
+	if cc.deadline.ByRule && err != nil && code.Of(err) == code.DeadlineExceeded && limit.Reached(cc.deadline.At) {
+		cc.timeout.counts.Reject.Add(1)
+		return cc.overdue(cc.host)
 	}
-	f.timeout.counts.Allow.Add(1)
+	cc.timeout.counts.Allow.Add(1)
 	return err
 }

@@ -39,11 +39,7 @@ func explainKind(kind config.Kind, matching []candidate, of *subject, c *Call) K
 		if !slices.Contains(m.rule.config.Kinds(), kind) {
 			continue
 		}
-		why := narrow(&m, of, c, now)
-		if h := m.rule.config.Hedge; why == "" && kind == config.KindHedge && !wildcard.MatchAny(h.Methods, of.target.Method) {
-			why = "methods " + listed(h.Methods) + " do not match " + of.target.Method
-		}
-		if why != "" {
+		if why := narrow(&m, kind, of, c, now); why != "" {
 			k.Losers = append(k.Losers, losing(m.rule, kind, why))
 			continue
 		}
@@ -75,8 +71,8 @@ func behind(m, w *candidate) string {
 	return "less specific than " + w.rule.name
 }
 
-// narrow adds the fields of the call to the rank, or returns why the rule does not match it.
-func narrow(m *candidate, of *subject, c *Call, now time.Time) (why string) {
+// narrow adds the fields of the call to the rank, or returns why that kind of the rule does not apply to it.
+func narrow(m *candidate, kind config.Kind, of *subject, c *Call, now time.Time) (why string) {
 	r := m.rule
 	switch {
 	case r.off:
@@ -86,7 +82,7 @@ func narrow(m *candidate, of *subject, c *Call, now time.Time) (why string) {
 	}
 	narrowness, ok := r.callers.narrowest(c.Caller)
 	if !ok {
-		return "caller " + listed(r.config.Match.Caller) + " does not match " + c.Caller
+		return "caller " + shortList(r.config.Match.Caller) + " does not match " + c.Caller
 	}
 	m.rank.caller = narrowness
 	if why := narrowPeer(m, c); why != "" {
@@ -96,6 +92,9 @@ func narrow(m *candidate, of *subject, c *Call, now time.Time) (why string) {
 		if x.matchesCall(c) {
 			return x.text(of, c)
 		}
+	}
+	if h := r.config.Hedge; kind == config.KindHedge && !wildcard.MatchAny(h.Methods, of.target.Method) {
+		return "methods " + shortList(h.Methods) + " do not match " + of.target.Method
 	}
 	return ""
 }
@@ -107,9 +106,9 @@ func narrowPeer(m *candidate, c *Call) (why string) {
 	}
 	if !contains(r.peers, c.Peer) {
 		if !c.Peer.IsValid() {
-			return "peer " + listed(r.config.Match.Peer) + " matches only calls whose peer is known (give --peer)"
+			return "peer " + shortList(r.config.Match.Peer) + " matches only calls whose peer is known (give --peer)"
 		}
-		return "peer " + listed(r.config.Match.Peer) + " does not match " + c.Peer.String()
+		return "peer " + shortList(r.config.Match.Peer) + " does not match " + c.Peer.String()
 	}
 	for i := range r.peers {
 		if r.peers[i].Contains(c.Peer) {

@@ -35,7 +35,7 @@ func rankOf(c *config.Rule, t Target, call *Call) rank {
 	compiled, _ := newSpec(c, 1, "")
 	m := candidate{rule: &rule{spec: *compiled}}
 	m.rank, _ = compiled.names(t, "")
-	narrow(&m, &subject{target: t}, call, time.Time{})
+	narrow(&m, "", &subject{target: t}, call, time.Time{})
 	return m.rank
 }
 

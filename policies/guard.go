@@ -112,25 +112,27 @@ func (g *Guard) askAccess(p *plan, c *Call, now time.Time) error {
 			e.counts.Allow.Add(1)
 			continue
 		}
-		if e.refused(c, e.rule.enforcedFor(c), config.KindAccess, code.PermissionDenied, code.ReasonDenied) {
+		if e.countRefusal(c, e.rule.enforcedFor(c), config.KindAccess, code.PermissionDenied, code.ReasonDenied) {
 			return e.rule.Refuse(code.PermissionDenied, code.ReasonDenied, c.Caller+" denied", 0)
 		}
 	}
 	return nil
 }
 
-// admit evaluates the limits and the breaker together: a call that one refuses takes nothing from the others.
+// admit evaluates the limits and the breaker together: a call that one refuses takes nothing from the others. The concurrency
+// limits are locked before the breaker is asked, so that it admits, and counts as probes, only calls that have room. Where both
+// refuse a call, cancel reports the breaker, which is first in the order of evaluation.
 func (g *Guard) admit(ctx context.Context, p *plan, c *Call, t *Ticket, now time.Time) error {
 	v := &t.reservation
-	v.open(g.host, p, c, &t.clock, now)
+	v.lockLimits(g.host, p, c, &t.clock, now)
 	if v.mustWait() {
-		if err := v.wait(ctx, c, p.shut(c, now)); err != nil {
+		if err := v.waitForToken(ctx, c, p.openBreaker(c, now)); err != nil {
 			return err
 		}
 	}
-	v.line(p, c, now)
+	v.lockPermits(p, c, now)
 	if v.refused() {
-		return v.cancel(c, p.shut(c, now))
+		return v.cancel(c, p.openBreaker(c, now))
 	}
 	err := g.askBreaker(p, c, t, now)
 	if err != nil {
@@ -142,7 +144,7 @@ func (g *Guard) admit(ctx context.Context, p *plan, c *Call, t *Ticket, now time
 	if err != nil {
 		return err
 	}
-	return v.await(ctx, &t.clock, &t.held)
+	return v.waitInQueues(ctx, &t.clock, &t.held)
 }
 
 func (g *Guard) askBreaker(p *plan, c *Call, t *Ticket, now time.Time) error {
@@ -156,7 +158,7 @@ func (g *Guard) askBreaker(p *plan, c *Call, t *Ticket, now time.Time) error {
 		case ok:
 			e.counts.Allow.Add(1)
 			t.admissions.Add(slot, a)
-		case e.refused(c, e.rule.enforcedFor(c), config.KindCircuitBreaker, code.Unavailable, code.ReasonBreakerOpen):
+		case e.countRefusal(c, e.rule.enforcedFor(c), config.KindCircuitBreaker, code.Unavailable, code.ReasonBreakerOpen):
 			return e.rule.RefuseOpen(left)
 		}
 	}
@@ -211,7 +213,7 @@ func (t *Ticket) Late() *code.Error {
 	if t.deadline.ByRule {
 		t.timeout.counts.Reject.Add(1)
 	}
-	t.overtimes = t.admissions.Late(err, t.callers(err))
+	t.overtimes = t.admissions.Late(err, t.callerTimedOut(err))
 	t.late.Store(true)
 	if t.over.Load() { // the handler returned meanwhile, maybe before they were set
 		t.returned()
@@ -231,9 +233,9 @@ func (t *Ticket) returned() {
 	}
 }
 
-// Done reports that the handler has returned err: nil, its error before code.Edge removes the part of a remote peer (a
-// breaker does not count a peer's refusals), or INTERNAL for a panic. It ends the call for concurrency limits, and settles
-// the breaker if Late has not. Further calls do nothing.
+// Done reports that the handler has returned err: nil, its own error, or INTERNAL for a panic. It must not be the error that
+// code.Edge makes of it: a breaker does not count the refusals of a peer, and that one does not show that a peer refused.
+// Done ends the call for concurrency limits, and settles the breaker if Late has not. Further calls do nothing.
 func (t *Ticket) Done(err error) {
 	if t.guard.empty() || t.over.Swap(true) {
 		return
@@ -260,10 +262,10 @@ func (t *Ticket) abandon() {
 }
 
 // settle reports the outcome to the breakers.
-func (t *Ticket) settle(err error) { t.admissions.Settle(err, t.callers(err), false) }
+func (t *Ticket) settle(err error) { t.admissions.Settle(err, t.callerTimedOut(err), false) }
 
-// callers reports whether an error may come from the deadline that the caller set.
-func (t *Ticket) callers(err error) bool {
+// callerTimedOut reports whether an error may come from the deadline that the caller set.
+func (t *Ticket) callerTimedOut(err error) bool {
 	return err != nil && !t.deadline.ByRule && t.deadline.Passed()
 }
 

@@ -193,8 +193,8 @@ func contains(networks []netip.Prefix, a netip.Addr) bool {
 	return false
 }
 
-// listed shortens long lists.
-func listed(patterns []string) string {
+// shortList shortens long lists.
+func shortList(patterns []string) string {
 	const most = 5
 	if len(patterns) > most {
 		return strings.Join(patterns[:most], ", ") + ", …"

@@ -13,16 +13,25 @@ import (
 
 // plan lists what is evaluated for the calls of one method by a caller that a rule names exactly, or by all other callers.
 type plan struct {
-	access, rateLimit, concurrency []*entry // every one that applies is evaluated; limits in the order of their locks
-	winners                                 // of enforced rules
-	shadow                         winners  // of rules in shadow
-	timed                          bool     // an entry expires
+	everyRule[[]*entry]                   // limits in the order of their locks
+	winners[[]*entry]                     // of enforced rules
+	shadow              winners[[]*entry] // of rules in shadow
+	timed               bool              // an entry expires
 }
 
-// winners are the kinds of which only the first entry that applies counts.
-type winners struct {
-	breaker, timeout, retry, hedge, outlier []*entry
+// everyRule has one T for each kind of which every rule that applies is evaluated.
+type everyRule[T any] struct {
+	access, rateLimit, concurrency T
 }
+
+func (k *everyRule[T]) each() []*T { return []*T{&k.access, &k.rateLimit, &k.concurrency} }
+
+// winners has one T for each kind of which only the first rule that applies counts.
+type winners[T any] struct {
+	breaker, timeout, retry, hedge, outlier T
+}
+
+func (k *winners[T]) each() []*T { return []*T{&k.breaker, &k.timeout, &k.retry, &k.hedge, &k.outlier} }
 
 // entry is one kind of a rule in a plan, with the conditions that are checked for each call.
 type entry struct {
@@ -82,8 +91,8 @@ func (p *plan) now(c *Call) time.Time {
 	return time.Time{}
 }
 
-// shut returns the enforced breaker if it would refuse a call now, or nil.
-func (p *plan) shut(c *Call, now time.Time) *shutBreaker {
+// openBreaker returns the enforced breaker if it would refuse a call now, or nil.
+func (p *plan) openBreaker(c *Call, now time.Time) *openBreaker {
 	if len(p.breaker) == 0 {
 		return nil
 	}
@@ -91,7 +100,7 @@ func (p *plan) shut(c *Call, now time.Time) *shutBreaker {
 	if e == nil || !e.rule.enforcedFor(c) {
 		return nil
 	}
-	return shutBy(e)
+	return openBreakerOf(e)
 }
 
 // notifyBreakers delivers the events of the breakers. The caller must hold no lock.
@@ -105,9 +114,9 @@ func (p *plan) notifyBreakers() {
 	}
 }
 
-// refused counts a decision of an entry against a call, and reports whether it is enforced.
-func (e *entry) refused(c *Call, enforced bool, kind config.Kind, refusal code.Code, reason string) bool {
-	if e.counts.Refuse(enforced) {
+// countRefusal counts a decision of an entry against a call, records it if it is in shadow, and reports whether it is enforced.
+func (e *entry) countRefusal(c *Call, enforced bool, kind config.Kind, refusal code.Code, reason string) bool {
+	if e.counts.CountRefusal(enforced) {
 		return true
 	}
 	c.shadowed = append(c.shadowed, e.shadow(kind, refusal, reason))
@@ -137,19 +146,19 @@ func deciders(enforced, shadow []*entry, c *Call, now time.Time) (both [2]decide
 	return both
 }
 
-// shutBreaker is an enforced breaker that would refuse the call.
-type shutBreaker struct {
+// openBreaker is an enforced breaker that would refuse the call.
+type openBreaker struct {
 	entry *entry
 	left  time.Duration // until it probes
 }
 
-// shutBy returns the breaker of an entry, which may be nil, if it refuses calls now, without asking it for an admission.
-func shutBy(e *entry) *shutBreaker {
+// openBreakerOf returns the breaker of an entry, which may be nil, if it refuses calls now, without asking it for an admission.
+func openBreakerOf(e *entry) *openBreaker {
 	if e == nil || e.breaker == nil {
 		return nil
 	}
-	if left, shut := e.breaker.Blocked(); shut {
-		return &shutBreaker{e, left}
+	if left, open := e.breaker.IsOpen(); open {
+		return &openBreaker{e, left}
 	}
 	return nil
 }

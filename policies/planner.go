@@ -15,7 +15,8 @@ import (
 // step is a rule in a plan: for the callers and peers of one narrowness, its entries by kind.
 type step struct {
 	candidate
-	access, rateLimit, breaker, concurrency, timeout, retry, hedge, outlier *entry // nil: not of that kind
+	everyRule[*entry] // nil: not of that kind
+	winners[*entry]
 }
 
 func compareSteps(a, b *step) int { return compareCandidates(a.candidate, b.candidate) }
@@ -168,15 +169,14 @@ func (p *planner) clientSide(s *step, entryOf func(config.Kind) *entry) {
 	}
 }
 
-// linkEarlier links the entries of one rule, which is evaluated once even if it matches a call in several ways.
+// linkEarlier links the entries of one rule, which is evaluated once even if it matches a call in several ways. Kinds of which
+// one rule wins need no link: their first entry that matches decides.
 func linkEarlier(ofOneRule []*step) {
 	for i := 1; i < len(ofOneRule); i++ {
-		s, before := ofOneRule[i], ofOneRule[i-1]
-		for _, pair := range [][2]*entry{
-			{s.access, before.access}, {s.rateLimit, before.rateLimit}, {s.concurrency, before.concurrency},
-		} {
-			if pair[0] != nil {
-				pair[0].earlier = pair[1]
+		before := ofOneRule[i-1].everyRule.each()
+		for j, e := range ofOneRule[i].everyRule.each() {
+			if *e != nil {
+				(*e).earlier = *before[j]
 			}
 		}
 	}
@@ -194,23 +194,20 @@ func (p *planner) assemble(some []*step) *plan {
 		if !s.rule.enforced {
 			one = &made.shadow
 		}
-		push(&made.access, s.access)
-		push(&made.rateLimit, s.rateLimit)
-		push(&made.concurrency, s.concurrency)
-		push(&one.breaker, s.breaker)
-		push(&one.timeout, s.timeout)
-		push(&one.retry, s.retry)
-		push(&one.hedge, s.hedge)
-		push(&one.outlier, s.outlier)
+		push(made.everyRule.each(), s.everyRule.each())
+		push(one.each(), s.winners.each())
 	}
 	slices.SortStableFunc(made.rateLimit, func(a, b *entry) int { return cmp.Compare(a.rule.limiterOrder, b.rule.limiterOrder) })
 	slices.SortStableFunc(made.concurrency, func(a, b *entry) int { return cmp.Compare(a.rule.semaphoreOrder, b.rule.semaphoreOrder) })
 	return made
 }
 
-func push(list *[]*entry, e *entry) {
-	if e != nil {
-		*list = append(*list, e)
+// push appends the entries of a step to the lists of their kinds.
+func push(lists []*[]*entry, entries []**entry) {
+	for i, e := range entries {
+		if *e != nil {
+			*lists[i] = append(*lists[i], *e)
+		}
 	}
 }
 

@@ -12,17 +12,17 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// reservation decides on all tokens and permits of one call together. From open to commit or cancel it holds the locks of
-// the limits, so that calls are decided one after the other: a refused call takes nothing, not even for a moment. A rule in
-// shadow never refuses a call.
+// reservation decides on all tokens and permits of one call together. From lockLimits to commit or cancel it holds the locks
+// of the limits, so that calls are decided one after the other: a refused call takes nothing, not even for a moment. A rule
+// in shadow never refuses a call.
 type reservation struct {
 	host string
 
-	limits  claims[limitClaim]
+	limits  claims[tokenClaim]
 	permits claims[permitClaim]
 
-	limited limitClaim // refuses the call, if it has an entry
-	crowded *entry     // likewise
+	limited tokenClaim // refuses the call, if it has an entry
+	full    *entry     // likewise
 	delay   time.Duration
 	waited  bool // for tokens: those are spent
 	queued  bool // for permits
@@ -51,8 +51,8 @@ func (c *claims[T]) at(i int) *T {
 	return &c.more[i-len(c.few)]
 }
 
-// limitClaim is one rate limit that the call is under.
-type limitClaim struct {
+// tokenClaim is one rate limit that the call is under.
+type tokenClaim struct {
 	entry    *entry
 	key      int // where its key ends, behind that of the claim before
 	bucket   *limit.Bucket
@@ -76,12 +76,12 @@ func (v *reservation) begin(host string) {
 	v.host = host
 	v.limits.n, v.limits.more = 0, nil
 	v.permits.n, v.permits.more = 0, nil
-	v.limited.entry, v.crowded = nil, nil
+	v.limited.entry, v.full = nil, nil
 	v.delay, v.waited, v.queued = 0, false, false
 }
 
-// open locks the rate limits and decides on their tokens.
-func (v *reservation) open(host string, p *plan, c *Call, k *clock, now time.Time) {
+// lockLimits locks the rate limits and decides on their tokens.
+func (v *reservation) lockLimits(host string, p *plan, c *Call, k *clock, now time.Time) {
 	v.begin(host)
 	if len(p.rateLimit) == 0 {
 		return
@@ -95,7 +95,7 @@ func (v *reservation) open(host string, p *plan, c *Call, k *clock, now time.Tim
 	for _, e := range p.rateLimit { // methods of the call run before anything is locked
 		if e.applies(c, now) {
 			keys = e.rule.key.appendTo(keys, c)
-			v.limits.add(limitClaim{entry: e, key: len(keys), enforced: e.rule.enforcedFor(c)})
+			v.limits.add(tokenClaim{entry: e, key: len(keys), enforced: e.rule.enforcedFor(c)})
 		}
 	}
 	begin := 0
@@ -115,7 +115,7 @@ func (v *reservation) open(host string, p *plan, c *Call, k *clock, now time.Tim
 }
 
 // decide evaluates the limit, which is locked.
-func (l *limitClaim) decide(key []byte, k *clock, now time.Time) {
+func (l *tokenClaim) decide(key []byte, k *clock, now time.Time) {
 	r := l.entry.rule
 	if len(key) == 0 && r.refuseKeyless {
 		l.keyless = true
@@ -133,7 +133,7 @@ func (l *limitClaim) decide(key []byte, k *clock, now time.Time) {
 
 // before reports whether l is the better reason for a refusal: a missing key, then the longest wait, since an earlier retry
 // is refused again, then the narrowest rule.
-func (l *limitClaim) before(o *limitClaim) bool {
+func (l *tokenClaim) before(o *tokenClaim) bool {
 	switch {
 	case o.entry == nil:
 		return true
@@ -148,11 +148,11 @@ func (l *limitClaim) before(o *limitClaim) bool {
 // mustWait reports whether the call has to wait for a token before the other kinds are evaluated.
 func (v *reservation) mustWait() bool { return v.limited.entry == nil && v.delay > 0 }
 
-// wait takes the tokens, for good, releases the locks and waits. A breaker that stays open for longer refuses the call
+// waitForToken takes the tokens, for good, releases the locks and waits. A breaker that stays open for longer refuses the call
 // before.
-func (v *reservation) wait(ctx context.Context, c *Call, shut *shutBreaker) error {
-	if shut != nil && shut.left > v.delay {
-		return v.cancel(c, shut)
+func (v *reservation) waitForToken(ctx context.Context, c *Call, open *openBreaker) error {
+	if open != nil && open.left > v.delay {
+		return v.cancel(c, open)
 	}
 	var longest *entry
 	for i := range v.limits.n {
@@ -170,8 +170,8 @@ func (v *reservation) wait(ctx context.Context, c *Call, shut *shutBreaker) erro
 	return nil
 }
 
-// line locks the concurrency limits and looks for a permit of each.
-func (v *reservation) line(p *plan, c *Call, now time.Time) {
+// lockPermits locks the concurrency limits and looks for a permit of each.
+func (v *reservation) lockPermits(p *plan, c *Call, now time.Time) {
 	for _, e := range p.concurrency {
 		if !e.applies(c, now) {
 			continue
@@ -180,25 +180,25 @@ func (v *reservation) line(p *plan, c *Call, now time.Time) {
 		semaphore.Lock()
 		claim := permitClaim{entry: e, enforced: e.rule.enforcedFor(c), state: semaphore.Room()}
 		v.permits.add(claim)
-		if claim.enforced && claim.state == limit.RoomNone && (v.crowded == nil || compareRanks(e.rank, v.crowded.rank) < 0) {
-			v.crowded = e
+		if claim.enforced && claim.state == limit.RoomNone && (v.full == nil || compareRanks(e.rank, v.full.rank) < 0) {
+			v.full = e
 		}
 	}
 }
 
 // refused reports whether a limit refuses the call.
-func (v *reservation) refused() bool { return v.limited.entry != nil || v.crowded != nil }
+func (v *reservation) refused() bool { return v.limited.entry != nil || v.full != nil }
 
-// cancel releases the locks and returns the refusal. shut is the breaker that refuses the call, if one does. Limits in
+// cancel releases the locks and returns the refusal. open is the breaker that refuses the call, if one does. Limits in
 // shadow are charged for a call that no other kind of rule refuses.
-func (v *reservation) cancel(c *Call, shut *shutBreaker) error {
+func (v *reservation) cancel(c *Call, open *openBreaker) error {
 	for i := range v.limits.n {
 		l := v.limits.at(i)
 		switch {
 		case v.waited:
 		case l.enforced && !l.granted:
 			l.entry.counts.Reject.Add(1)
-		case !l.enforced && v.limited.entry != nil && v.crowded == nil && shut == nil:
+		case !l.enforced && v.limited.entry != nil && v.full == nil && open == nil:
 			l.charge(c)
 		}
 	}
@@ -206,16 +206,16 @@ func (v *reservation) cancel(c *Call, shut *shutBreaker) error {
 	switch {
 	case v.limited.entry != nil:
 		return v.limited.refuse(c)
-	case shut != nil:
-		shut.entry.counts.Reject.Add(1)
-		return shut.entry.rule.RefuseOpen(shut.left)
+	case open != nil:
+		open.entry.counts.Reject.Add(1)
+		return open.entry.rule.RefuseOpen(open.left)
 	}
 	for i := range v.permits.n {
 		if p := v.permits.at(i); p.enforced && p.state == limit.RoomNone {
 			p.entry.counts.Reject.Add(1)
 		}
 	}
-	return noPermit(v.crowded.rule, false)
+	return noPermit(v.full.rule, false)
 }
 
 // commit takes the tokens and permits, keeps the permits in h, and releases the locks.
@@ -231,7 +231,7 @@ func (v *reservation) commit(call *Call, h *limit.Permits) {
 		switch {
 		case !c.enforced:
 			if semaphore.Force() {
-				c.entry.refused(call, false, config.KindConcurrency, code.Unavailable, code.ReasonOverloaded)
+				c.entry.countRefusal(call, false, config.KindConcurrency, code.Unavailable, code.ReasonOverloaded)
 			} else {
 				c.entry.counts.Allow.Add(1)
 			}
@@ -247,9 +247,9 @@ func (v *reservation) commit(call *Call, h *limit.Permits) {
 	v.unlock()
 }
 
-// await waits in the queues of the concurrency limits without a free permit: in all at the same time, so that their order
+// waitInQueues waits in the queues of the concurrency limits without a free permit: in all at the same time, so that their order
 // does not matter.
-func (v *reservation) await(ctx context.Context, k *clock, h *limit.Permits) (err error) {
+func (v *reservation) waitInQueues(ctx context.Context, k *clock, h *limit.Permits) (err error) {
 	if !v.queued {
 		return nil
 	}
@@ -318,14 +318,14 @@ func (v *reservation) unlock() {
 }
 
 // charge takes the token if the limit allows the call, and counts the decision.
-func (l *limitClaim) charge(c *Call) {
+func (l *tokenClaim) charge(c *Call) {
 	n := l.entry.counts
 	switch {
 	case !l.granted && l.keyless:
-		l.entry.refused(c, false, config.KindRateLimit, code.InvalidArgument, code.ReasonMissingKey)
+		l.entry.countRefusal(c, false, config.KindRateLimit, code.InvalidArgument, code.ReasonMissingKey)
 		return
 	case !l.granted:
-		l.entry.refused(c, false, config.KindRateLimit, code.ResourceExhausted, code.ReasonRateLimited)
+		l.entry.countRefusal(c, false, config.KindRateLimit, code.ResourceExhausted, code.ReasonRateLimited)
 		return
 	}
 	l.bucket.Take()
@@ -338,7 +338,7 @@ func (l *limitClaim) charge(c *Call) {
 }
 
 // refuse returns the error of a rate limit.
-func (l *limitClaim) refuse(c *Call) error {
+func (l *tokenClaim) refuse(c *Call) error {
 	if l.keyless {
 		return l.entry.rule.Refuse(code.InvalidArgument, code.ReasonMissingKey, l.entry.rule.key.missing(c)+" is required", 0)
 	}

@@ -46,14 +46,14 @@ func accessSetting(a *config.Access) string {
 	}{{"deny", a.Deny}, {"allow", a.Allow}} {
 		var who []string
 		for _, e := range list.entries {
-			text := listed(e.Caller)
+			text := shortList(e.Caller)
 			if len(e.Methods) > 0 {
-				text += " (" + listed(e.Methods) + ")"
+				text += " (" + shortList(e.Methods) + ")"
 			}
 			who = append(who, text)
 		}
 		if len(who) > 0 {
-			parts = append(parts, list.word+" "+listed(who))
+			parts = append(parts, list.word+" "+shortList(who))
 		}
 	}
 	return strings.Join(parts, "; ")
@@ -93,7 +93,7 @@ func outlierSetting(s *limit.OutlierSettings) string {
 }
 
 func retrySetting(c *config.Retry) string {
-	text := fmt.Sprintf("up to %d attempts on %s, %s", c.MaxAttempts, listed(c.RetryOn), c.FailMode)
+	text := fmt.Sprintf("up to %d attempts on %s, %s", c.MaxAttempts, shortList(c.RetryOn), c.FailMode)
 	if c.PerTryTimeout > 0 {
 		text += ", each up to " + c.PerTryTimeout.String()
 	}
@@ -102,5 +102,5 @@ func retrySetting(c *config.Retry) string {
 }
 
 func hedgeSetting(c *config.Hedge) string {
-	return fmt.Sprintf("up to %d attempts, another after each %s without a reply, for %s", c.MaxAttempts, c.Delay, listed(c.Methods))
+	return fmt.Sprintf("up to %d attempts, another after each %s without a reply, for %s", c.MaxAttempts, c.Delay, shortList(c.Methods))
 }

@@ -78,7 +78,7 @@ func (n *neighbours) noUpstream(r *rule) (p config.Problem, idle bool) {
 	if overlapAny(r.upstreams, globs) {
 		return p, false
 	}
-	p = r.warning("match.upstream", "no upstream of this host matches "+listed(r.config.Match.Upstream)+": rule "+r.name+" has no effect here")
+	p = r.warning("match.upstream", "no upstream of this host matches "+shortList(r.config.Match.Upstream)+": rule "+r.name+" has no effect here")
 	for _, pattern := range r.config.Match.Upstream {
 		if p.Suggestion == "" {
 			p.Suggestion = config.Suggest(pattern, names)
@@ -147,13 +147,13 @@ func unmatchedBy(r *rule, known map[string][]string, suggest bool) config.Proble
 	if len(methods) > 0 && len(r.methods) > 0 {
 		field, what, patterns, words = "match.method", "method of this host", r.config.Match.Method, methods
 		if len(r.services) > 0 {
-			what = "method of service " + listed(r.config.Match.Service)
+			what = "method of service " + shortList(r.config.Match.Service)
 		}
 	}
 	if len(patterns) == 0 {
 		field, what, patterns = "match", "method of this host", []string{"*"}
 	}
-	p := r.warning(field, "no "+what+" matches "+listed(patterns)+": rule "+r.name+" has no effect here")
+	p := r.warning(field, "no "+what+" matches "+shortList(patterns)+": rule "+r.name+" has no effect here")
 	for _, pattern := range patterns {
 		if suggest && p.Suggestion == "" {
 			p.Suggestion = config.Suggest(pattern, words)

@@ -108,8 +108,8 @@ func (b *Breaker) halfOpen(until int64) {
 	b.mu.Unlock()
 }
 
-// Blocked reports whether Allow would refuse a call now, and for how long.
-func (b *Breaker) Blocked() (left time.Duration, blocked bool) {
+// IsOpen reports whether Allow would refuse a call now, and for how long.
+func (b *Breaker) IsOpen() (left time.Duration, open bool) {
 	if h := b.openUntil.Load(); h != 0 {
 		left = time.Duration(h) - time.Since(b.epoch)
 		return left, left > 0

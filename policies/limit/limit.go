@@ -24,8 +24,8 @@ type Counter struct {
 	Allow, Reject, Wait, Shadow atomic.Uint64
 }
 
-// Refuse counts a rejection, one in shadow unless it is enforced, and returns enforced.
-func (n *Counter) Refuse(enforced bool) bool {
+// CountRefusal counts a rejection, one in shadow unless it is enforced, and returns enforced.
+func (n *Counter) CountRefusal(enforced bool) bool {
 	if enforced {
 		n.Reject.Add(1)
 	} else {

@@ -290,7 +290,7 @@ func (a *attempt) askOutliers(u *use) bool {
 			c.Counts.Allow.Add(1)
 		case a.level == includeEjected && c.Enforced:
 			c.Counts.Allow.Add(1)
-		case c.Counts.Refuse(c.Enforced):
+		case c.Counts.CountRefusal(c.Enforced):
 			a.excludedEjected = true
 			return false
 		}
@@ -311,7 +311,7 @@ func (a *attempt) askBreakers(u *use) bool {
 		case ok:
 			c.Counts.Allow.Add(1)
 			u.admissions.Add(slot, admission)
-		case c.Counts.Refuse(c.Enforced):
+		case c.Counts.CountRefusal(c.Enforced):
 			if a.open == nil || left < a.openFor {
 				a.open, a.openFor = c.Breaker, left
 			}

@@ -150,7 +150,7 @@ func (f *Flight) land(a *attempt, err error) {
 // refuses counts a breaker's decision against an attempt, and reports whether it is enforced.
 func (f *Flight) refuses(slot int) bool {
 	c := &f.Breakers[slot]
-	if c.Counts.Refuse(c.Enforced) {
+	if c.Counts.CountRefusal(c.Enforced) {
 		return true
 	}
 	f.mu.Lock()
