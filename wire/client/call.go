@@ -10,7 +10,12 @@ import (
 	"github.com/easymicro/easymicro/wire/wildcard"
 )
 
-// call is one call of a client. It implements OutgoingCall. Calls are pooled.
+// call is one call of a client. It implements OutgoingCall. Calls are pooled. The way of a call is
+//
+//	Client.Call, Notify, Go → newCall → sendAndDecode → roundTrip → run
+//	Client.Handle                              → sendInto → run
+//	with Options.Wrap: roundTrip, Handle → core.handler → … → Client.afterWrap → sendInto → run
+//	run → Guard.Do → Attempt, once or more → slot.attempt → slot.send, to one endpoint after the other
 type call struct {
 	callOptions
 	c       *catalog
@@ -38,8 +43,8 @@ var calls = sync.Pool{New: func() any {
 	return cl
 }}
 
-// newCall returns a call that is not counted in core.calls.
-func newCall(c *catalog) *call {
+// pooledCall returns a call that is not counted in core.calls.
+func pooledCall(c *catalog) *call {
 	cl := calls.Get().(*call)
 	cl.c = c
 	cl.codec, cl.compression = c.codec, c.o.Compression
@@ -173,8 +178,8 @@ func (cl *call) encode(service, method string, args any) error {
 	return nil
 }
 
-// finish sends the call and decodes the reply.
-func (cl *call) finish(ctx context.Context, reply any) error {
+// sendAndDecode sends the call and decodes the reply.
+func (cl *call) sendAndDecode(ctx context.Context, reply any) error {
 	res, err := cl.roundTrip(ctx)
 	if e := code.From(err); e != nil && e.Own() {
 		err = code.Remote(e) // the rules are this client's: a handler that returns err must not pass them off as its host's
@@ -235,8 +240,8 @@ func (p *Pending) end(err error) {
 	}
 }
 
-// respond runs the call and moves the response to res.
-func (cl *call) respond(ctx context.Context, res *wire.Frame) error {
+// sendInto sends the call and moves the response to res.
+func (cl *call) sendInto(ctx context.Context, res *wire.Frame) error {
 	res.Status = wire.StatusNormal
 	won, err := cl.run(ctx)
 	if won != nil && won.answered {

@@ -31,7 +31,8 @@ import (
 // ErrClosed is wrapped by the errors of calls on a client that is closed or shutting down.
 var ErrClosed = errors.New("the client is closed")
 
-// Client calls services. It is safe for concurrent use.
+// Client calls services. Status returns the state of its services, and TakeOver looks up those of the client that it
+// replaces; both are in catalog.go. A Client is safe for concurrent use.
 type Client struct{ catalog }
 
 // New returns a client, which the caller must close. It opens no connection before the first call. It fails if an option is
@@ -54,7 +55,7 @@ func New(o Options) (*Client, error) {
 		})
 	}
 	if o.Wrap != nil {
-		c.handler = o.Wrap(wire.HandlerFunc(c.inner))
+		c.handler = o.Wrap(wire.HandlerFunc(c.afterWrap))
 	}
 	if o.Upstream != "" {
 		o.Pool.open(o.Upstream)
@@ -174,7 +175,7 @@ func (c *Client) Call(ctx context.Context, service, method string, args, reply a
 		return err
 	}
 	defer cl.end()
-	return cl.finish(ctx, reply)
+	return cl.sendAndDecode(ctx, reply)
 }
 
 // Call is like Client.Call, but returns the reply.
@@ -194,12 +195,12 @@ func (c *Client) Notify(ctx context.Context, service, method string, args any, o
 	}
 	defer cl.end()
 	cl.req.OneWay = true
-	return cl.finish(ctx, nil)
+	return cl.sendAndDecode(ctx, nil)
 }
 
 // newCall returns a call with the encoded argument.
 func (c *Client) newCall(service, method string, args any, o []CallOption) (*call, error) {
-	cl, err := c.begin()
+	cl, err := c.countedCall()
 	if err != nil {
 		return nil, err
 	}
@@ -227,7 +228,7 @@ func (c *Client) Go(ctx context.Context, service, method string, args, reply any
 		return p
 	}
 	started := c.spawn(func() {
-		err := cl.finish(ctx, reply)
+		err := cl.sendAndDecode(ctx, reply)
 		cl.end()
 		p.end(err)
 	})
@@ -238,8 +239,8 @@ func (c *Client) Go(ctx context.Context, service, method string, args, reply any
 	return p
 }
 
-// begin returns a call that is counted in core.calls, which Options.MaxPending limits.
-func (c *Client) begin() (*call, error) {
+// countedCall returns a call that is counted in core.calls, which Options.MaxPending limits.
+func (c *Client) countedCall() (*call, error) {
 	n := c.calls.Add(1)
 	switch {
 	case c.shut.Load():
@@ -251,7 +252,7 @@ func (c *Client) begin() (*call, error) {
 		return nil, code.Remote(code.Refuse(code.Unavailable, code.ReasonOverloaded,
 			full+": the client's MaxPending is "+strconv.Itoa(c.o.MaxPending), "", "", 0)).InPublic(full)
 	}
-	cl := newCall(&c.catalog)
+	cl := pooledCall(&c.catalog)
 	cl.counted = true
 	return cl, nil
 }
@@ -260,7 +261,7 @@ func (c *Client) begin() (*call, error) {
 // response in res. For an error response res also has the status, which shows that the peer answered, but not the metadata
 // of the error. Both frames may be reused when Handle returns.
 func (c *Client) Handle(ctx context.Context, req, res *wire.Frame) error {
-	cl, err := c.begin()
+	cl, err := c.countedCall()
 	if err != nil {
 		return err
 	}
@@ -272,16 +273,16 @@ func (c *Client) Handle(ctx context.Context, req, res *wire.Frame) error {
 	if c.handler != nil {
 		return c.handler.Handle(&callContext{ctx, cl}, req, res)
 	}
-	return cl.respond(ctx, res)
+	return cl.sendInto(ctx, res)
 }
 
-// inner is the handler passed to Options.Wrap. The call has been counted; req need not be the caller's frame.
-func (c *Client) inner(ctx context.Context, req, res *wire.Frame) error {
+// afterWrap is the handler passed to Options.Wrap. The call has been counted; req need not be the caller's frame.
+func (c *Client) afterWrap(ctx context.Context, req, res *wire.Frame) error {
 	outer, _ := ctx.Value(callKey{}).(*call)
 	if outer != nil && outer.c == &c.catalog && outer.req == req {
-		return outer.respond(ctx, res)
+		return outer.sendInto(ctx, res)
 	}
-	cl := newCall(&c.catalog)
+	cl := pooledCall(&c.catalog)
 	defer cl.end()
 	cl.req = req
 	if outer != nil && outer.c == &c.catalog {
@@ -289,5 +290,5 @@ func (c *Client) inner(ctx context.Context, req, res *wire.Frame) error {
 		cl.packs, cl.compression = outer.packs, outer.compression
 	}
 	cl.hashPayload()
-	return cl.respond(ctx, res)
+	return cl.sendInto(ctx, res)
 }

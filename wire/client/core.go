@@ -106,7 +106,7 @@ func (t *tasks) jobsDone() <-chan struct{} {
 	return t.noJobs.wait()
 }
 
-// stop makes spawn and spawnErrand return false.
+// stop makes spawn and spawnJob return false.
 func (t *tasks) stop() {
 	t.spawning.Lock()
 	defer t.spawning.Unlock()

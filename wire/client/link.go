@@ -113,17 +113,17 @@ func (l *links) hasLong(now int64) bool {
 }
 
 // missing returns the index of a link to make, or -1, and whether there are any links. It needs node.mu.
-func (l *links) missing(now int64) (slot int, some bool) {
-	slot, some = -1, len(l.leaving) > 0
+func (l *links) missing(now int64) (index int, some bool) {
+	index, some = -1, len(l.leaving) > 0
 	for i := range l.inUse {
 		switch {
 		case l.inUse[i].Load() != nil:
 			some = true
-		case slot < 0 && (i < len(l.inUse)-1 || l.hasLong(now)):
-			slot = i
+		case index < 0 && (i < len(l.inUse)-1 || l.hasLong(now)):
+			index = i
 		}
 	}
-	return slot, some
+	return index, some
 }
 
 // leave keeps a link that is out of use until its calls have ended. It needs node.mu.

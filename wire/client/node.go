@@ -191,12 +191,12 @@ func (n *node) dialLoop() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		slot, wait, more := n.plan()
+		index, wait, more := n.plan()
 		switch {
 		case !more:
 			return
-		case slot >= 0:
-			n.connect(slot)
+		case index >= 0:
+			n.connect(index)
 			continue
 		}
 		timer.Reset(wait)
@@ -210,7 +210,7 @@ func (n *node) dialLoop() {
 }
 
 // plan returns the index of the link to make, or -1 and the time to wait. more is false when dialLoop must return.
-func (n *node) plan() (slot int, wait time.Duration, more bool) {
+func (n *node) plan() (index int, wait time.Duration, more bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	now := n.c.now()
@@ -235,7 +235,7 @@ func (n *node) plan() (slot int, wait time.Duration, more bool) {
 }
 
 // connect dials the link with an index.
-func (n *node) connect(slot int) {
+func (n *node) connect(index int) {
 	ctx, cancel := context.WithTimeout(context.Background(), n.c.o.ConnectTimeout)
 	defer cancel()
 	n.mu.Lock()
@@ -262,7 +262,7 @@ func (n *node) connect(slot int) {
 		return
 	default:
 		l.unlisted, l.free = &n.unlisted, n.release
-		n.links.inUse[slot].Store(l)
+		n.links.inUse[index].Store(l)
 		n.drained, n.err = false, nil
 		n.set(ready)
 		n.sweep()

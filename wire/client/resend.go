@@ -118,7 +118,7 @@ func (a *resender) sendOnce(f unsent, before error) error {
 	if err != nil {
 		return err
 	}
-	cl := newCall(a.c)
+	cl := pooledCall(a.c)
 	defer cl.end()
 	cl.req, cl.service = f.Frame, s
 	return cl.Attempt(ctx, 0, nil)
