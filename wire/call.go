@@ -66,7 +66,7 @@ func (f ExpirerFunc) Expired() *code.Error { return f() }
 
 // CallOptions describe the origin of a call.
 type CallOptions struct {
-	Transport string     // "rpcx", "http"
+	Transport string     // TransportRPCX or TransportHTTP
 	Peer      netip.Addr // address of the peer
 	Host      string     // name of this host, for the errors of Charge
 	Share     *Share     // charged by Charge; may be nil
@@ -82,7 +82,7 @@ func NewCall(parent context.Context, o CallOptions) *Call {
 	own := &struct {
 		Call
 		origin
-	}{origin: origin{o.Transport, o.Peer, o.Host, o.Share, o.MaxDecodedBytes}}
+	}{origin: origin{transport: o.Transport, peer: o.Peer, host: o.Host, share: o.Share, maxDecoded: o.MaxDecodedBytes}}
 	c := &own.Call
 	c.from, c.arrived, c.values = &own.origin, time.Now(), parent
 	if o.Answer != nil {
@@ -105,7 +105,13 @@ func CallFrom(ctx context.Context) *Call {
 	return c
 }
 
-// Transport returns "rpcx" or "http".
+// The transports of calls. They are also the names of the protocols of a listener, and labels of metrics.
+const (
+	TransportRPCX = "rpcx"
+	TransportHTTP = "http"
+)
+
+// Transport returns the transport over which the call arrived.
 func (c *Call) Transport() string { return c.from.transport }
 
 // Peer returns the address of the peer; the zero Addr if it has none.
@@ -339,16 +345,3 @@ func (c *Call) awaitExpiry() {
 		<-settled
 	}
 }
-
-// Handler handles calls. Handle sets payload and metadata of res, but not sequence, service or method, or returns an error,
-// which is sent as the answer. req and res are valid until Handle returns; copy what is kept longer. A Server passes the
-// *Call as ctx. Handle is called concurrently.
-type Handler interface {
-	Handle(ctx context.Context, req, res *Frame) error
-}
-
-// HandlerFunc is an adapter to use a function as a Handler.
-type HandlerFunc func(ctx context.Context, req, res *Frame) error
-
-// Handle calls f.
-func (f HandlerFunc) Handle(ctx context.Context, req, res *Frame) error { return f(ctx, req, res) }

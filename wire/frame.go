@@ -41,7 +41,7 @@ type Frame struct {
 	Service     string
 	Method      string
 	Metadata    Metadata
-	Payload     []byte // compressed with Compression
+	Payload     []byte // compressed with Compression; a Server decompresses it before it calls its Handler
 }
 
 // keepPayload is the capacity up to which a frame keeps its payload memory for reuse.

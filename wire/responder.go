@@ -10,16 +10,6 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// serverEnv is the part of a Server that its connections and calls use.
-type serverEnv struct {
-	handler  Handler
-	log      *slog.Logger
-	observer Observer
-	budget   *Budget
-	host     string
-	cuts     cutLog
-}
-
 // responder is the sending side of a server's connection.
 type responder struct {
 	env      *serverEnv
@@ -87,13 +77,6 @@ func refusal(req *Frame, e *code.Error) *Frame {
 	f := &Frame{Type: Response, Seq: req.Seq, Service: req.Service, Method: req.Method, Codec: req.Codec}
 	SetError(f, e)
 	return f
-}
-
-// Observer observes connections, for metrics. Its methods are called concurrently and must not block.
-type Observer interface {
-	ConnOpened()
-	ConnClosed()
-	WireError(reason string) // a frame was refused or a connection cut; reason is one of a bounded set
 }
 
 // cutEvery is the minimum time between two log lines for the same reason, so that hostile peers cannot flood the log.

@@ -25,6 +25,19 @@ type ServerOptions struct {
 	Host     string       // name of the host, for peers; may be empty
 }
 
+// Observer observes connections, for metrics. Its methods are called concurrently and must not block.
+type Observer interface {
+	ConnOpened()
+	ConnClosed()
+	WireError(reason string) // a frame was refused or a connection cut; reason is one of a bounded set
+}
+
+type noObserver struct{}
+
+func (noObserver) ConnOpened()      {}
+func (noObserver) ConnClosed()      {}
+func (noObserver) WireError(string) {}
+
 // Server serves rpcx calls. It may serve several listeners at once.
 type Server struct {
 	env  serverEnv
@@ -37,6 +50,16 @@ type Server struct {
 	draining  bool
 	closed    bool
 	changed   chan struct{} // closed and replaced when conns shrinks
+}
+
+// serverEnv is the part of a Server that its connections and calls use.
+type serverEnv struct {
+	handler  Handler
+	log      *slog.Logger
+	observer Observer
+	budget   *Budget
+	host     string
+	cuts     cutLog
 }
 
 // NewServer returns a Server. Call Serve to start it.
@@ -241,9 +264,3 @@ func (s *Server) sendGoAway() {
 		time.Sleep(goAwayGrace)
 	}
 }
-
-type noObserver struct{}
-
-func (noObserver) ConnOpened()      {}
-func (noObserver) ConnClosed()      {}
-func (noObserver) WireError(string) {}

@@ -351,11 +351,11 @@ func (c *serverCalls) resume() {
 	}
 }
 
-// wait waits until is returns true, or timeout. It calls is with c.mu held, whenever a call has ended.
-func (c *serverCalls) wait(timeout <-chan time.Time, is func() bool) {
+// wait waits until done returns true, or timeout. It calls done with c.mu held, whenever a call has ended.
+func (c *serverCalls) wait(timeout <-chan time.Time, done func() bool) {
 	for {
 		c.mu.Lock()
-		if is() {
+		if done() {
 			c.mu.Unlock()
 			return
 		}

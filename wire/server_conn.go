@@ -70,7 +70,9 @@ func newServerConn(g *connGroup, conn net.Conn, lim Limits) *serverConn {
 	c.out.out.init(conn, &c.lim)
 	c.calls = serverCalls{
 		ctx: g.ctx, pool: g.pool, share: &c.share, out: &c.out, budget: &c.budget,
-		from: origin{"rpcx", addrOf(conn.RemoteAddr()), g.env.host, &c.share, lim.MaxDecompressedBytes},
+		from: origin{
+			transport: TransportRPCX, peer: addrOf(conn.RemoteAddr()), host: g.env.host, share: &c.share, maxDecoded: lim.MaxDecompressedBytes,
+		},
 	}
 	c.calls.init(lim.MaxInFlight)
 	c.deadlines.init(conn, &c.lim, c)
