@@ -9,9 +9,9 @@ import (
 
 	"github.com/easymicro/easymicro/host/admin"
 	"github.com/easymicro/easymicro/host/listen"
-	"github.com/easymicro/easymicro/host/route"
 	"github.com/easymicro/easymicro/host/view"
 	"github.com/easymicro/easymicro/policies"
+	"github.com/easymicro/easymicro/wire"
 )
 
 // api implements admin.Host.
@@ -169,7 +169,7 @@ func (a *api) Status(ctx context.Context) (*admin.Status, error) {
 // httpAddress returns where the first listener for HTTP over TCP is bound; empty when there is none.
 func (a *api) httpAddress() string {
 	for _, l := range a.current.Load().set.Manifest.Listeners {
-		if !slices.Contains(l.Protocols, route.TransportHTTP) {
+		if !slices.Contains(l.Protocols, wire.TransportHTTP) {
 			continue
 		}
 		if addr := a.listeners.Addr(l.Name); addr != nil && addr.Network() == "tcp" {

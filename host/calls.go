@@ -24,7 +24,7 @@ type calls struct {
 func (c *calls) Handle(ctx context.Context, req, res *wire.Frame) error {
 	call := wire.CallFrom(ctx)
 	if call == nil {
-		call = wire.NewCall(ctx, wire.CallOptions{Transport: route.TransportRPCX})
+		call = wire.NewCall(ctx, wire.CallOptions{Transport: wire.TransportRPCX})
 		defer call.End()
 	}
 	g, m, err := c.enter(req)

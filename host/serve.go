@@ -129,7 +129,7 @@ func (s *serving) admit(req *wire.Frame) error {
 
 // metadata returns the metadata as rules see it: over HTTP, names of headers are not case-sensitive.
 func (s *serving) metadata(req *wire.Frame) interface{ Get(string) string } {
-	if s.wire.Transport() == route.TransportHTTP {
+	if s.wire.Transport() == wire.TransportHTTP {
 		return (*headerNames)(&req.Metadata)
 	}
 	return &req.Metadata
@@ -183,7 +183,7 @@ func (s *serving) hand() *served {
 // wants reports whether the caller can use a reply beside err. HTTP has no place for it. After the end of its
 // context, a handler may have goroutines that still write to the reply.
 func (s *serving) wants(req *wire.Frame, err error) bool {
-	if req.OneWay || s.wire.Transport() == route.TransportHTTP || s.wire.Err() != nil {
+	if req.OneWay || s.wire.Transport() == wire.TransportHTTP || s.wire.Err() != nil {
 		return false
 	}
 	c := code.Of(err)
@@ -206,7 +206,7 @@ func (s *serving) replyBeside(req, res *wire.Frame, reply any) {
 // one-way call over HTTP one that ends with the host.
 func (s *serving) context(req *wire.Frame, h *served) (context.Context, context.CancelFunc) {
 	within := s.trace.Context(s.wire.Keep(&h.context))
-	if !req.OneWay || s.wire.Transport() != route.TransportHTTP {
+	if !req.OneWay || s.wire.Transport() != wire.TransportHTTP {
 		return within, func() {}
 	}
 	ctx, cancel := context.WithCancel(within)
@@ -219,7 +219,7 @@ func (s *serving) context(req *wire.Frame, h *served) (context.Context, context.
 
 // protojson reports whether JSON means protojson for protobuf messages, as over HTTP.
 func (s *serving) protojson(c wire.Codec) bool {
-	return c == wire.JSON && s.wire.Transport() == route.TransportHTTP
+	return c == wire.JSON && s.wire.Transport() == wire.TransportHTTP
 }
 
 func (s *serving) decode(req *wire.Frame, args any) error {

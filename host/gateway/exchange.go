@@ -196,7 +196,7 @@ func (x *exchange) callAsync() *code.Error {
 
 func (x *exchange) callOptions() wire.CallOptions {
 	o := wire.CallOptions{
-		Transport: "http", Peer: x.g.peers.address(x.r), Host: x.host, MaxDecodedBytes: x.limits.MaxDecompressedBytes,
+		Transport: wire.TransportHTTP, Peer: x.g.peers.address(x.r), Host: x.host, MaxDecodedBytes: x.limits.MaxDecompressedBytes,
 	}
 	if conn := x.holding.conn; conn != nil {
 		o.Share = conn.share

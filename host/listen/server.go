@@ -19,12 +19,6 @@ import (
 	"github.com/easymicro/easymicro/wire/mux"
 )
 
-// The protocols of a listener, as manifests and metrics name them.
-const (
-	protocolRPCX = "rpcx"
-	protocolHTTP = "http"
-)
-
 // server serves a socket for a listener of the manifest. If the address or the protocols of the listener change, it gets
 // a new server.
 type server struct {
@@ -56,14 +50,14 @@ func newServer(l *Listeners, cfg config.Listener, s *socket) *server {
 		OnReject: srv.rejected,
 		Open:     srv.proxies.open,
 	})
-	if slices.Contains(cfg.Protocols, protocolRPCX) {
+	if slices.Contains(cfg.Protocols, wire.TransportRPCX) {
 		srv.rpcx = wire.NewServer(wire.ServerOptions{
 			Handler: l.o.Calls, Limits: limits, Logger: l.o.Sampler.Logger(), Budget: l.o.Budget, Host: l.o.Host,
-			Observer: &connObserver{metrics: l.o.Metrics, open: l.o.Metrics.Connections(cfg.Name, protocolRPCX), count: &srv.conns},
+			Observer: &connObserver{metrics: l.o.Metrics, open: l.o.Metrics.Connections(cfg.Name, wire.TransportRPCX), count: &srv.conns},
 		})
 	}
-	if slices.Contains(cfg.Protocols, protocolHTTP) {
-		open := connObserver{open: l.o.Metrics.Connections(cfg.Name, protocolHTTP), count: &srv.conns}
+	if slices.Contains(cfg.Protocols, wire.TransportHTTP) {
+		open := connObserver{open: l.o.Metrics.Connections(cfg.Name, wire.TransportHTTP), count: &srv.conns}
 		srv.http = gateway.NewServer(gateway.ServerOptions{
 			Handler: http.HandlerFunc(srv.serveHTTP), Limits: limits, Budget: l.o.Budget, Logger: l.o.Sampler.Logger(),
 			Opened: open.ConnOpened, Closed: open.ConnClosed,
@@ -125,11 +119,11 @@ func (s *server) start(ctx context.Context) {
 	s.stop = stop
 	if s.rpcx != nil {
 		ln := s.mux.Match(func(first byte) bool { return first == wire.Magic })
-		s.running.Go(func() { s.fail("rpcx", s.rpcx.Serve(ctx, ln)) })
+		s.running.Go(func() { s.fail(wire.TransportRPCX, s.rpcx.Serve(ctx, ln)) })
 	}
 	if s.http != nil {
 		ln := s.mux.Match(func(first byte) bool { return first >= 'A' && first <= 'Z' })
-		s.running.Go(func() { s.fail("http", s.http.Serve(ctx, ln)) })
+		s.running.Go(func() { s.fail(wire.TransportHTTP, s.http.Serve(ctx, ln)) })
 	}
 	s.running.Go(func() { s.fail("accept", s.mux.Serve(accepting)) })
 	s.of.serving.Go(func() {

@@ -12,6 +12,7 @@ import (
 	"github.com/easymicro/easymicro/host/telemetry"
 	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/registry"
+	"github.com/easymicro/easymicro/wire"
 )
 
 // Method holds what calls of one method need, resolved when the generation was made. It is an exposed method of this
@@ -44,7 +45,7 @@ func (m *Method) Subject() string {
 
 // Metrics returns the metrics of calls over a transport.
 func (m *Method) Metrics(transport string) *telemetry.MethodMetrics {
-	if transport == TransportHTTP {
+	if transport == wire.TransportHTTP {
 		return m.http
 	}
 	return m.rpcx
@@ -128,8 +129,8 @@ func (s *Service) MethodNames() []string { return s.byName.All() }
 func (s *Service) bind(rules *policies.Snapshot, metrics *telemetry.Metrics) {
 	for _, m := range s.Methods {
 		m.Guard = rules.Guard(m.Target)
-		m.rpcx = metrics.Method(m.Target.Service, m.Target.Method, TransportRPCX)
-		m.http = metrics.Method(m.Target.Service, m.Target.Method, TransportHTTP)
+		m.rpcx = metrics.Method(m.Target.Service, m.Target.Method, wire.TransportRPCX)
+		m.http = metrics.Method(m.Target.Service, m.Target.Method, wire.TransportHTTP)
 	}
 }
 

@@ -8,13 +8,8 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/host/telemetry"
+	"github.com/easymicro/easymicro/wire"
 	"github.com/easymicro/easymicro/wire/client"
-)
-
-// The transports, as metrics name them.
-const (
-	TransportRPCX = "rpcx"
-	TransportHTTP = "http"
 )
 
 // OtherHosts holds the services of other hosts that one directory lists, and the client that calls them.
@@ -91,10 +86,10 @@ type labels struct {
 // particular.
 func (l *labels) metricsOf(service, method string) (rpcx, http *telemetry.MethodMetrics, own bool) {
 	if !l.add(service + "/" + method) {
-		return l.metrics.Other(TransportRPCX), l.metrics.Other(TransportHTTP), false
+		return l.metrics.Other(wire.TransportRPCX), l.metrics.Other(wire.TransportHTTP), false
 	}
 	// Not under the lock: the metrics call labelled under theirs.
-	return l.metrics.Method(service, method, TransportRPCX), l.metrics.Method(service, method, TransportHTTP), true
+	return l.metrics.Method(service, method, wire.TransportRPCX), l.metrics.Method(service, method, wire.TransportHTTP), true
 }
 
 func (l *labels) add(full string) bool {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/easymicro/easymicro/wire"
 	"github.com/easymicro/easymicro/wire/code"
 )
 
@@ -75,7 +76,7 @@ func (s *callSeries) drop() {
 // label makes any text a valid label value: one that is not UTF-8 would fail the whole scrape.
 func label(s string) string { return code.Clip(s, labelBytes) }
 
-var transports = []string{"rpcx", "http", "local", otherLabel}
+var transports = []string{wire.TransportRPCX, wire.TransportHTTP, "local", otherLabel}
 
 func transportLabel(s string) string { return oneOf(s, transports) }
 

@@ -10,6 +10,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/easymicro/easymicro/wire"
 )
 
 // Build identifies the running binary.
@@ -139,7 +141,7 @@ func (g Gauge) Dec() { g.g.Dec() }
 // Connections returns the gauge of a listener's open connections by protocol: rpcx, http or tls; any other is counted as
 // "other".
 func (m *connectionMetrics) Connections(listener, protocol string) Gauge {
-	return Gauge{m.connections.WithLabelValues(label(listener), oneOf(protocol, []string{"rpcx", "http", "tls"}))}
+	return Gauge{m.connections.WithLabelValues(label(listener), oneOf(protocol, []string{wire.TransportRPCX, wire.TransportHTTP, "tls"}))}
 }
 
 // DropListener removes the series of a listener that was closed.

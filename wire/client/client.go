@@ -268,7 +268,7 @@ func (c *Client) Handle(ctx context.Context, req, res *wire.Frame) error {
 	defer cl.end()
 	cl.req = req
 	from := wire.CallFrom(ctx)
-	cl.headers = from != nil && from.Transport() == "http"
+	cl.headers = from != nil && from.Transport() == wire.TransportHTTP
 	cl.hashPayload()
 	if c.handler != nil {
 		return c.handler.Handle(&callContext{ctx, cl}, req, res)
