@@ -202,7 +202,7 @@ func TestTheRulesThatMatchOneMethodAreBounded(t *testing.T) {
 	}
 	for want, one := range map[string]config.Rule{
 		"101 rules apply to calls to Arith/Mul, at most 100 are allowed": newRuleOn("wide", "*", method("M*"), rate(1, 1)),
-		"101 rules apply to calls of c to Arith/Mul":             newRuleOn("one", "Arith", method("Mul"), caller("c"), rate(1, 1)),
+		"101 rules apply to calls of c to Arith/Mul":                     newRuleOn("one", "Arith", method("Mul"), caller("c"), rate(1, 1)),
 	} {
 		_, err := compile(append(rules, one), targets, nil, policies.Options{})
 		var problems config.Problems
