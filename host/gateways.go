@@ -19,7 +19,7 @@ import (
 type gateways struct {
 	*core
 	calls *calls
-	api   admin.Host
+	admin   admin.Host
 	pprof bool // as the host was started with
 }
 
@@ -54,8 +54,8 @@ func (p *gateways) plan(_ context.Context, _, next *generation) (step, error) {
 		Logger: p.log, MetricsPath: next.set.Manifest.Telemetry.Metrics.Path, Pprof: p.pprof,
 		Token: token,
 	}
-	next.admin = admin.Handler(p.api, o)
-	next.health = admin.HealthHandler(p.api, o)
+	next.admin = admin.Handler(p.admin, o)
+	next.health = admin.HealthHandler(p.admin, o)
 	return nil, nil
 }
 

@@ -50,7 +50,7 @@ type Host struct {
 	failed  chan error // what keeps the host from going on
 	ended   sync.Once
 
-	api       *api
+	adminHost       *adminHost
 	calls     *calls
 	services  *services
 	clusters  *outgoing.Clusters
@@ -96,15 +96,15 @@ func newHost(ctx context.Context, set *config.Set, o Options) *Host {
 	h.reloads = newReloads(h.changes, o.Source)
 	recorder := &recorder{core: c}
 	h.calls = &calls{core: c, recorder: recorder}
-	h.api = &api{core: c, started: time.Now(), changes: h.changes, reloads: h.reloads, recorder: recorder}
-	gateways := &gateways{core: c, calls: h.calls, api: h.api, pprof: set.Manifest.Admin.PProf}
+	h.adminHost = &adminHost{core: c, started: time.Now(), changes: h.changes, reloads: h.reloads, recorder: recorder}
+	gateways := &gateways{core: c, calls: h.calls, admin: h.adminHost, pprof: set.Manifest.Admin.PProf}
 	h.listeners = listen.New(listen.Options{
 		Host: c.name, Log: c.log, Sampler: c.sampler, Metrics: c.metrics, Budget: c.budget,
 		Calls: h.calls, Gateway: gateways.gateway, Failed: h.fail,
 		Admin:  func() http.Handler { return c.current.Load().admin },
 		Health: func() http.Handler { return c.current.Load().health },
 	})
-	h.api.listeners = h.listeners
+	h.adminHost.listeners = h.listeners
 	pool := client.NewPool(c.log)
 	out := outgoing.Options{
 		Host: c.name, Version: c.version, Log: c.log, Sampler: c.sampler, Metrics: c.metrics, Tracing: c.tracing,
@@ -372,12 +372,12 @@ func (h *Host) finish(ctx context.Context, until time.Time) (abandoned int) {
 
 // Services returns what a caller needs to know of each service.
 func (h *Host) Services() []admin.Service {
-	list, _ := h.api.Services(context.Background())
+	list, _ := h.adminHost.Services(context.Background())
 	return list
 }
 
 // HTTPAddress returns where the first listener for HTTP over TCP is bound; empty when there is none.
-func (h *Host) HTTPAddress() string { return h.api.httpAddress() }
+func (h *Host) HTTPAddress() string { return h.adminHost.httpAddress() }
 
 // Remote is the services of other hosts that the gateway of a host leads to.
 type Remote struct {

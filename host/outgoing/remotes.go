@@ -78,13 +78,13 @@ func (p *Remotes) Open(cluster string, d Directory, release func()) (*RemoteClie
 	if err != nil {
 		return nil, err
 	}
-	l := &RemoteClient{
+	r := &RemoteClient{
 		OtherHosts: route.NewOtherHosts(cluster, c, d.Missing, p.Metrics), directory: d, log: p.Log, release: release,
 	}
 	var ctx context.Context
-	ctx, l.unwatch = context.WithCancel(context.Background())
-	l.watched.Go(func() { l.watch(ctx, p.MethodsGone) })
-	return l, nil
+	ctx, r.unwatch = context.WithCancel(context.Background())
+	r.watched.Go(func() { r.watch(ctx, p.MethodsGone) })
+	return r, nil
 }
 
 // remoteGuard applies the client-side rules to forwarded calls, in the spelling of the method that the rules know.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/easymicro/easymicro/config"
@@ -65,57 +64,4 @@ func Where(r *config.Resolve) string {
 		return "file " + r.File
 	}
 	return "endpoints"
-}
-
-// Directory finds the services of other hosts.
-type Directory interface {
-	client.Resolver
-	// WatchServices calls update with the names of all services that have endpoints, as Watch does with endpoints.
-	WatchServices(ctx context.Context, update func([]string, error)) error
-	// Missing returns the parts of the directory that have not been read yet.
-	Missing() []string
-}
-
-// RemoteClient calls the services of other hosts that a directory knows. Generations share it until their discovery
-// changes.
-type RemoteClient struct {
-	*route.OtherHosts
-	directory Directory
-	log       *slog.Logger
-	release   func() // the directory
-	unwatch   context.CancelFunc
-	watched   sync.WaitGroup
-}
-
-func (l *RemoteClient) watch(ctx context.Context, dropped func()) {
-	err := l.directory.WatchServices(ctx, func(names []string, err error) {
-		if l.Update(names, err) {
-			dropped()
-		}
-	})
-	if ctx.Err() == nil {
-		l.log.Error("watching the services of other hosts stopped", "etcd", l.Cluster, "error", err)
-	}
-}
-
-// remoteTimeout bounds how long a client that is out of use may take to close.
-const remoteTimeout = 5 * time.Second
-
-// Discard closes the client after its last call.
-func (l *RemoteClient) Discard(life context.Context) {
-	l.Drain(life)
-	closing, cancel := context.WithTimeout(life, remoteTimeout)
-	defer cancel()
-	l.Close(closing)
-}
-
-// Close closes the client, whose last call has ended or is abandoned.
-func (l *RemoteClient) Close(ctx context.Context) {
-	l.unwatch()
-	if err := l.Client.Shutdown(ctx); err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
-		l.log.Warn("connections to other hosts not closed cleanly", "etcd", l.Cluster, "error", err)
-	}
-	_ = l.Client.Close()
-	l.watched.Wait()
-	l.release()
 }

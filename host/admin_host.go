@@ -14,8 +14,8 @@ import (
 	"github.com/easymicro/easymicro/policies"
 )
 
-// api implements admin.Host.
-type api struct {
+// adminHost implements admin.Host.
+type adminHost struct {
 	*core
 	started   time.Time
 	changes   *changes
@@ -25,10 +25,10 @@ type api struct {
 }
 
 // Metrics returns the handler of scrapes.
-func (a *api) Metrics() http.Handler { return a.metrics.Handler() }
+func (a *adminHost) Metrics() http.Handler { return a.metrics.Handler() }
 
 // Checks returns the conditions of readiness.
-func (a *api) Checks(ctx context.Context) []admin.Check {
+func (a *adminHost) Checks(ctx context.Context) []admin.Check {
 	g := a.current.Load()
 	checks := []admin.Check{
 		{Name: "listeners", OK: a.listeners.IsOpen()},
@@ -46,12 +46,12 @@ func (a *api) Checks(ctx context.Context) []admin.Check {
 }
 
 // Rules returns the rules in force, each with its state.
-func (a *api) Rules(context.Context) ([]policies.RuleState, error) {
+func (a *adminHost) Rules(context.Context) ([]policies.RuleState, error) {
 	return a.current.Load().policies.Rules(), nil
 }
 
 // Explain returns the rules that apply to a call.
-func (a *api) Explain(_ context.Context, q admin.ExplainQuery) (*admin.Explanation, error) {
+func (a *adminHost) Explain(_ context.Context, q admin.ExplainQuery) (*admin.Explanation, error) {
 	g := a.current.Load()
 	x, err := view.Explain(g.view(), q)
 	if err == nil {
@@ -62,17 +62,17 @@ func (a *api) Explain(_ context.Context, q admin.ExplainQuery) (*admin.Explanati
 }
 
 // ExplainRule returns a rule as it was in a revision, and what has changed since.
-func (a *api) ExplainRule(_ context.Context, name string, revision int) (*admin.RuleExplanation, error) {
+func (a *adminHost) ExplainRule(_ context.Context, name string, revision int) (*admin.RuleExplanation, error) {
 	return view.ExplainRule(a.current.Load().view(), a.changes.history.set, name, revision)
 }
 
 // Revisions returns the attempts that are remembered.
-func (a *api) Revisions(context.Context) ([]admin.Revision, error) {
+func (a *adminHost) Revisions(context.Context) ([]admin.Revision, error) {
 	return a.changes.history.all(), nil
 }
 
 // Revision returns one of them.
-func (a *api) Revision(_ context.Context, number int) (*admin.Revision, error) {
+func (a *adminHost) Revision(_ context.Context, number int) (*admin.Revision, error) {
 	r, ok := a.changes.history.applied(number)
 	if !ok {
 		return nil, admin.Errorf(admin.CodeNotFound, "revision %d is not known", number)
@@ -81,7 +81,7 @@ func (a *api) Revision(_ context.Context, number int) (*admin.Revision, error) {
 }
 
 // Refusals returns the last refusals, the newest first.
-func (a *api) Refusals(_ context.Context, q admin.RefusalQuery) ([]admin.Refusal, error) {
+func (a *adminHost) Refusals(_ context.Context, q admin.RefusalQuery) ([]admin.Refusal, error) {
 	list := []admin.Refusal{}
 	for _, r := range a.recorder.refusals.list(q.Caller, q.Since) {
 		list = append(list, r.view())
@@ -90,7 +90,7 @@ func (a *api) Refusals(_ context.Context, q admin.RefusalQuery) ([]admin.Refusal
 }
 
 // Reload reads the files again.
-func (a *api) Reload(ctx context.Context, q admin.ReloadRequest) (*admin.Revision, error) {
+func (a *adminHost) Reload(ctx context.Context, q admin.ReloadRequest) (*admin.Revision, error) {
 	// A reload that has begun is finished even if its client disconnects.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
@@ -107,10 +107,10 @@ func (a *api) Reload(ctx context.Context, q admin.ReloadRequest) (*admin.Revisio
 		WithProblems(r.Problems)
 }
 
-var _ admin.Host = (*api)(nil)
+var _ admin.Host = (*adminHost)(nil)
 
 // Services returns what a caller needs to know of each service.
-func (a *api) Services(ctx context.Context) ([]admin.Service, error) {
+func (a *adminHost) Services(ctx context.Context) ([]admin.Service, error) {
 	list := []admin.Service{}
 	g := a.current.Load()
 	for i, unready := range g.ready(ctx) {
@@ -123,7 +123,7 @@ func (a *api) Services(ctx context.Context) ([]admin.Service, error) {
 }
 
 // Status returns the state of the host: what its files say, what runs, and the result of the last attempt.
-func (a *api) Status(ctx context.Context) (*admin.Status, error) {
+func (a *adminHost) Status(ctx context.Context) (*admin.Status, error) {
 	g := a.current.Load()
 	last := a.changes.history.latest()
 	applied, _ := a.changes.history.applied(g.revision)
@@ -167,7 +167,7 @@ func (a *api) Status(ctx context.Context) (*admin.Status, error) {
 }
 
 // httpAddress returns where the first listener for HTTP over TCP is bound; empty when there is none.
-func (a *api) httpAddress() string {
+func (a *adminHost) httpAddress() string {
 	for _, l := range a.current.Load().set.Manifest.Listeners {
 		if !slices.Contains(l.Protocols, route.TransportHTTP) {
 			continue
