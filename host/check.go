@@ -19,14 +19,14 @@ import (
 // Check returns the problems of a set for a host with the handlers of reg, without opening anything: those of the set
 // itself unless it is checked already, and of its services, methods and options. Warnings are among them.
 func Check(set *config.Set, reg *registry.Registry) config.Problems {
-	c := newCheck(set, reg)
+	c := runChecks(set, reg)
 	c.outgoing()
 	c.compile()
 	return c.problems.Sort()
 }
 
-// newCheck runs every check except compiling the rules, which apply does anyway.
-func newCheck(set *config.Set, reg *registry.Registry) *checker {
+// runChecks runs the checks that planning does not repeat: the parts read the files of credentials and compile the rules.
+func runChecks(set *config.Set, reg *registry.Registry) *checker {
 	c := &checker{set: set, registry: reg, targets: make(map[policies.Target]gateway.Target)}
 	c.problems = append(c.problems, set.Warnings...)
 	if !set.Checked() {

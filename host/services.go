@@ -20,7 +20,7 @@ type tuning struct {
 	next     config.RawOptions
 }
 
-// services is the part of the open handlers.
+// services plans the open handlers.
 type services struct {
 	*core
 	registry    *registry.Registry
