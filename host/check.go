@@ -182,7 +182,7 @@ func (c *checker) gateway() {
 		service, method := splitMethod(name)
 		c.target(path, path, service, method)
 	}
-	c.gatewayProblems(gateway.CheckMetadata(c.set.Manifest.Gateway.Metadata))
+	c.wrong(gatewayError(c.set, gateway.CheckMetadata(c.set.Manifest.Gateway.Metadata)))
 	if c.unknown || c.problems.Err() != nil {
 		return
 	}
@@ -193,17 +193,7 @@ func (c *checker) gateway() {
 	}
 	o.Remote = route.RemoteServices(c.set.Manifest)
 	_, err := gateway.New(o)
-	var problems gateway.OptionErrors
-	if errors.As(err, &problems) {
-		c.gatewayProblems(problems)
-	}
-}
-
-func (c *checker) gatewayProblems(wrong gateway.OptionErrors) {
-	var problems config.Problems
-	if errors.As(gatewayError(c.set, wrong), &problems) {
-		c.problems = append(c.problems, problems...)
-	}
+	c.wrong(gatewayError(c.set, err))
 }
 
 func (c *checker) target(servicePath, methodPath, service, method string) {

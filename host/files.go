@@ -114,38 +114,31 @@ func (f *Files) Hash() (string, error) {
 
 // Dirs returns the folders of the set that was read last, and its last answer while the files do not answer.
 func (f *Files) Dirs() []string {
-	f.mu.Lock()
-	set, before := f.last, f.dirs
-	f.mu.Unlock()
-	dirs, err := files.Through(context.Background(), f.gate, func(at func(string)) ([]string, error) {
+	return ask(f, &f.dirs, func(set *config.Set, at func(string)) []string {
 		at(set.Dir)
-		return load.Dirs(set), nil
+		return load.Dirs(set)
 	})
-	if err != nil {
-		return before
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.dirs = dirs
-	return dirs
 }
 
 // Mounted returns warnings about files of the set that changes do not reach, because of how they are mounted at the moment,
 // and its last answer while the files do not answer.
 func (f *Files) Mounted() config.Problems {
+	return ask(f, &f.mounted, mounted)
+}
+
+// ask returns the answer about the set that was read last, and keeps it in last, or returns that while the files do not answer.
+func ask[T any](f *Files, last *T, about func(set *config.Set, at func(string)) T) T {
 	f.mu.Lock()
-	set, before := f.last, f.mounted
+	set, before := f.last, *last
 	f.mu.Unlock()
-	warnings, err := files.Through(context.Background(), f.gate, func(at func(string)) (config.Problems, error) {
-		return mounted(set, at), nil
-	})
+	answer, err := files.Through(context.Background(), f.gate, func(at func(string)) (T, error) { return about(set, at), nil })
 	if err != nil {
 		return before
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.mounted = warnings
-	return warnings
+	*last = answer
+	return answer
 }
 
 func mounted(set *config.Set, at func(string)) config.Problems {

@@ -10,20 +10,11 @@ import (
 	"github.com/easymicro/easymicro/host/view"
 )
 
-// What started an attempt to change what runs.
+// What started an attempt, and what came of it.
 const (
-	SourceStart  = admin.SourceStart
-	SourceFile   = admin.SourceFile
-	SourceSignal = admin.SourceSignal
-	SourceAdmin  = admin.SourceAdmin
-	SourceApply  = admin.SourceApply
-)
-
-// What came of an attempt.
-const (
-	ResultApplied   = admin.ResultApplied
-	ResultRejected  = admin.ResultRejected
-	ResultUnchanged = admin.ResultUnchanged
+	SourceStart, SourceFile, SourceSignal          = admin.SourceStart, admin.SourceFile, admin.SourceSignal
+	SourceAdmin, SourceApply                       = admin.SourceAdmin, admin.SourceApply
+	ResultApplied, ResultRejected, ResultUnchanged = admin.ResultApplied, admin.ResultRejected, admin.ResultUnchanged
 )
 
 // Attempt is one attempt to change what runs, and its result.

@@ -210,11 +210,8 @@ func (h *Host) Set() *config.Set { return h.current.Load().set }
 // lastMoment is how long closing may take after the end of the grace period.
 const lastMoment = 500 * time.Millisecond
 
-// healthDrainDelay is the default of drainDelay for a host with a health listener.
-const healthDrainDelay = 5 * time.Second
-
-// publishedDrainDelay is the default of drainDelay for a host that is published.
-const publishedDrainDelay = 5 * time.Second
+// noticeDelay is the default of drainDelay for a host that is published or has a health listener.
+const noticeDelay = 5 * time.Second
 
 // Run listens, serves and follows the files until ctx ends, then drains: not ready, wait drainDelay, stop accepting,
 // finish calls up to gracePeriod, cancel the rest, close handlers in reverse order. It returns the error that kept it
@@ -286,10 +283,8 @@ func (h *Host) drainDelay() time.Duration {
 	switch {
 	case m.Host.Shutdown.DrainDelay != nil:
 		return m.Host.Shutdown.DrainDelay.Std()
-	case slices.ContainsFunc(h.current.Load().services, func(s *service) bool { return m.IsPublished(s.Config) }):
-		return publishedDrainDelay
-	case m.Health.Address != "":
-		return healthDrainDelay
+	case m.Health.Address != "", slices.ContainsFunc(h.current.Load().services, func(s *service) bool { return m.IsPublished(s.Config) }):
+		return noticeDelay
 	}
 	return 0
 }

@@ -27,17 +27,13 @@ type Source interface {
 	Dirs() []string
 }
 
-// hashLoader is a Source that can load what its Hash has read, without reading it again.
+// hashLoader is a Source that can load what its Hash has just read. Given another hash, it reads the set again.
 type hashLoader interface {
-	// LoadHashed loads the content of a hash, or what the files are now if Hash has not just read that content.
 	LoadHashed(ctx context.Context, hash string) (*config.Set, error)
 }
 
-// mountChecker is a Source that knows whose changes it does not see.
-type mountChecker interface {
-	// Mounted returns warnings about files whose changes are not seen because of how they are mounted.
-	Mounted() config.Problems
-}
+// mountChecker is a Source that can warn about files whose changes are not seen because of how they are mounted.
+type mountChecker interface{ Mounted() config.Problems }
 
 // secondLookAfter is how long a set that removes much must stay the same before it is applied: it may be half written.
 const secondLookAfter = time.Second

@@ -410,10 +410,9 @@ func (s *serving) forwardError(res *wire.Frame, err error) error {
 	public := code.Refuse(e.Code, e.Reason, e.Detail(), "", s.recorder.name, 0).Message
 	own := code.Refuse(e.Code, e.Reason, what, "", s.recorder.name, 0).InPublic(public)
 	own.RetryAfter = e.RetryAfter // the text has it already
-	e = own
 	s.ticket.Done(err)
-	s.recordOutcome(e, true)
-	return e
+	s.recordOutcome(own, true)
+	return own
 }
 
 // justBefore is how much earlier than this host another one may see the same deadline pass: it is sent in whole
