@@ -12,9 +12,14 @@ import (
 
 // What started an attempt, and what came of it.
 const (
-	SourceStart, SourceFile, SourceSignal          = admin.SourceStart, admin.SourceFile, admin.SourceSignal
-	SourceAdmin, SourceApply                       = admin.SourceAdmin, admin.SourceApply
-	ResultApplied, ResultRejected, ResultUnchanged = admin.ResultApplied, admin.ResultRejected, admin.ResultUnchanged
+	SourceStart     = admin.SourceStart
+	SourceFile      = admin.SourceFile
+	SourceSignal    = admin.SourceSignal
+	SourceAdmin     = admin.SourceAdmin
+	SourceApply     = admin.SourceApply
+	ResultApplied   = admin.ResultApplied
+	ResultRejected  = admin.ResultRejected
+	ResultUnchanged = admin.ResultUnchanged
 )
 
 // Attempt is one attempt to change what runs, and its result.
