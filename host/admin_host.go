@@ -18,7 +18,7 @@ import (
 type adminHost struct {
 	*core
 	started   time.Time
-	changes   *changes
+	applier   *applier
 	reloads   *reloads
 	listeners *listen.Listeners
 	recorder  *recorder
@@ -33,7 +33,7 @@ func (a *adminHost) Checks(ctx context.Context) []admin.Check {
 	checks := []admin.Check{
 		{Name: "listeners", OK: a.listeners.IsOpen()},
 		{Name: "policies", OK: true, Detail: "r" + strconv.Itoa(g.revision)},
-		{Name: "not draining", OK: !a.changes.draining.Load()},
+		{Name: "not draining", OK: !a.applier.draining.Load()},
 	}
 	for i, err := range g.ready(ctx) {
 		c := admin.Check{Name: "service " + g.services[i].Config.Name, OK: err == nil}
@@ -55,7 +55,7 @@ func (a *adminHost) Explain(_ context.Context, q admin.ExplainQuery) (*admin.Exp
 	g := a.current.Load()
 	x, err := view.Explain(g.view(), q)
 	if err == nil {
-		last := a.changes.history.latest()
+		last := a.applier.history.latest()
 		x.Fallback = view.Fallback(g.set, &last)
 	}
 	return x, err
@@ -63,21 +63,21 @@ func (a *adminHost) Explain(_ context.Context, q admin.ExplainQuery) (*admin.Exp
 
 // ExplainRule returns a rule as it was in a revision, and what has changed since.
 func (a *adminHost) ExplainRule(_ context.Context, name string, revision int) (*admin.RuleExplanation, error) {
-	return view.ExplainRule(a.current.Load().view(), a.changes.history.set, name, revision)
+	return view.ExplainRule(a.current.Load().view(), a.applier.history.set, name, revision)
 }
 
 // Revisions returns the attempts that are remembered.
-func (a *adminHost) Revisions(context.Context) ([]admin.Revision, error) {
-	return a.changes.history.all(), nil
+func (a *adminHost) Revisions(context.Context) ([]admin.Attempt, error) {
+	return a.applier.history.all(), nil
 }
 
 // Revision returns one of them.
-func (a *adminHost) Revision(_ context.Context, number int) (*admin.Revision, error) {
-	r, ok := a.changes.history.applied(number)
+func (a *adminHost) Revision(_ context.Context, number int) (*admin.Attempt, error) {
+	r, ok := a.applier.history.applied(number)
 	if !ok {
 		return nil, admin.Errorf(admin.CodeNotFound, "unknown revision %d", number)
 	}
-	return &r.Revision, nil
+	return &r.Attempt, nil
 }
 
 // Refusals returns the last refusals, the newest first.
@@ -90,11 +90,11 @@ func (a *adminHost) Refusals(_ context.Context, q admin.RefusalQuery) ([]admin.R
 }
 
 // Reload reads the files again.
-func (a *adminHost) Reload(ctx context.Context, q admin.ReloadRequest) (*admin.Revision, error) {
+func (a *adminHost) Reload(ctx context.Context, q admin.ReloadRequest) (*admin.Attempt, error) {
 	// A reload that has begun is finished even if its client disconnects.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
-	r, err := a.reloads.reload(ctx, change{source: SourceAdmin, who: q.Who, force: q.Force})
+	r, err := a.reloads.reload(ctx, trigger{source: SourceAdmin, who: q.Who, force: q.Force})
 	if err == nil {
 		return &r, nil
 	}
@@ -125,23 +125,23 @@ func (a *adminHost) Services(ctx context.Context) ([]admin.Service, error) {
 // Status returns the state of the host: what its files say, what runs, and the result of the last attempt.
 func (a *adminHost) Status(ctx context.Context) (*admin.Status, error) {
 	g := a.current.Load()
-	last := a.changes.history.latest()
-	applied, _ := a.changes.history.applied(g.revision)
+	last := a.applier.history.latest()
+	applied, _ := a.applier.history.applied(g.revision)
 	checks := a.Checks(ctx)
 	s := &admin.Status{
 		Host: a.name, Version: a.version, StartedAt: a.started, UptimeSeconds: time.Since(a.started).Seconds(),
-		Ready: true, Draining: a.changes.draining.Load(), Checks: checks,
+		Ready: true, Draining: a.applier.draining.Load(), Checks: checks,
 		Policies: admin.Policies{
 			Desired: admin.Desired{Hash: last.Hash, Files: view.Desired(g.set)},
 			Running: admin.Running{
 				Revision: g.revision, Hash: g.set.Hash, AppliedAt: applied.At, Source: applied.Source, Rules: len(g.set.Rules),
 				Changes: applied.Changes,
 			},
-			LastAttempt: admin.Attempt{
+			LastAttempt: admin.LastAttempt{
 				At: last.At, Source: last.Source, Result: last.Result, Revision: last.Number, Hash: last.Hash,
 				Error: last.Error, Problems: last.Problems, Changes: last.Changes,
 			},
-			InSync:   a.changes.inSync(last),
+			InSync:   a.applier.inSync(last),
 			Fallback: view.Fallback(g.set, &last),
 		},
 		Watch:          a.reloads.watchView(),

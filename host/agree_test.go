@@ -69,7 +69,7 @@ func agree(t *testing.T, reg *registry.Registry, files map[string]string, do fun
 	h, err := host.Open(t.Context(), set, host.Options{Registry: reg, Source: atOnce(path)})
 	must(t, err)
 	defer h.Close()
-	host.LookAgainAfter(h, time.Millisecond)
+	host.SecondLookAfter(h, time.Millisecond)
 	do(dir)
 
 	loaded, err := fileset.Load(path, fileset.Options{Env: corpusEnv})

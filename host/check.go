@@ -19,14 +19,14 @@ import (
 // Check returns the problems of a set for a host with the handlers of reg, without opening anything: those of the set
 // itself unless it is checked already, and of its services, methods and options. Warnings are among them.
 func Check(set *config.Set, reg *registry.Registry) config.Problems {
-	c := newCheck(set, reg)
+	c := runChecks(set, reg)
 	c.outgoing()
 	c.compile()
 	return c.problems.Sort()
 }
 
-// newCheck runs every check except compiling the rules, which apply does anyway.
-func newCheck(set *config.Set, reg *registry.Registry) *checker {
+// runChecks runs the checks that planning does not repeat: the parts read the files of credentials and compile the rules.
+func runChecks(set *config.Set, reg *registry.Registry) *checker {
 	c := &checker{set: set, registry: reg, targets: make(map[policies.Target]gateway.Target)}
 	c.problems = append(c.problems, set.Warnings...)
 	if !set.Checked() {
@@ -182,7 +182,7 @@ func (c *checker) gateway() {
 		service, method := splitMethod(name)
 		c.target(path, path, service, method)
 	}
-	c.gatewayProblems(gateway.CheckMetadata(c.set.Manifest.Gateway.Metadata))
+	c.wrong(gatewayError(c.set, gateway.CheckMetadata(c.set.Manifest.Gateway.Metadata)))
 	if c.unknown || c.problems.Err() != nil {
 		return
 	}
@@ -193,17 +193,7 @@ func (c *checker) gateway() {
 	}
 	o.Remote = route.RemoteServices(c.set.Manifest)
 	_, err := gateway.New(o)
-	var problems gateway.OptionErrors
-	if errors.As(err, &problems) {
-		c.gatewayProblems(problems)
-	}
-}
-
-func (c *checker) gatewayProblems(wrong gateway.OptionErrors) {
-	var problems config.Problems
-	if errors.As(gatewayError(c.set, wrong), &problems) {
-		c.problems = append(c.problems, problems...)
-	}
+	c.wrong(gatewayError(c.set, err))
 }
 
 func (c *checker) target(servicePath, methodPath, service, method string) {

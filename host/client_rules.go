@@ -38,16 +38,16 @@ func (r clientRules) Do(ctx context.Context, call client.OutgoingCall) (slot int
 	slot, would, err := g.policies.ClientRules().DoWithin(ctx, call, within)
 	for _, w := range would {
 		key := outgoingKey(call, w.Rule, w.Reason, w.Code)
-		r.recorder.shadowed(g, key, w.Kind, telemetry.TraceID(ctx), &policies.Call{Caller: key.caller, Metadata: call})
+		r.recorder.recordShadow(g, key, w.Kind, telemetry.TraceID(ctx), &policies.Call{Caller: key.caller, Metadata: call})
 	}
 	if err != nil {
-		r.refused(ctx, g, call, err)
+		r.recordRefusal(ctx, g, call, err)
 	}
 	return slot, err
 }
 
-// refused records a call that a client-side rule refused, ended or declined to retry.
-func (r clientRules) refused(ctx context.Context, g *generation, call client.OutgoingCall, err error) {
+// recordRefusal records a call that a client-side rule refused, ended or declined to retry.
+func (r clientRules) recordRefusal(ctx context.Context, g *generation, call client.OutgoingCall, err error) {
 	e := code.From(err)
 	key := outgoingKey(call, e.Rule, e.Reason, e.Code)
 	var spent *policies.SpentError
@@ -59,7 +59,7 @@ func (r clientRules) refused(ctx context.Context, g *generation, call client.Out
 		return
 	}
 	key.key = keyOf(g.policies, key.rule, key.reason, key.target, &policies.Call{Caller: key.caller, Metadata: call})
-	r.recorder.refused(g, key, "", telemetry.TraceID(ctx), e)
+	r.recorder.recordRefusal(g, key, "", telemetry.TraceID(ctx), e)
 }
 
 // outgoingKey returns the key of a refusal of a call to an upstream.

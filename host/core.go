@@ -23,7 +23,7 @@ type core struct {
 	budget        *wire.Budget // of all listeners
 	hints         hints
 
-	current  atomic.Pointer[generation] // the only thing in a host that changes what calls meet
+	current  atomic.Pointer[generation] // what serves calls; each change of the set replaces it
 	life     context.Context            //nolint:containedctx // its end cancels the calls that are left, of whatever generation
 	cut      context.CancelFunc
 	retiring sync.WaitGroup // what finishes its last calls

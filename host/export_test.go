@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host/outgoing"
 	"github.com/easymicro/easymicro/host/route"
 	"github.com/easymicro/easymicro/wire/client"
@@ -33,10 +32,5 @@ func Upstream(h *Host, name string) *client.Client {
 	return h.current.Load().out.Upstream(name).Client()
 }
 
-// LookAgainAfter is how long a host that does not run yet waits before it looks again at an edit that takes much away.
-func LookAgainAfter(h *Host, d time.Duration) { h.reloads.lookAgain = d }
-
-// LoadRead is Load of what Hash has read.
-func LoadRead(ctx context.Context, f *Files, hash string) (*config.Set, error) {
-	return f.loadRead(ctx, hash)
-}
+// SecondLookAfter is how long a host that does not run yet waits before it looks again at an edit that takes much away.
+func SecondLookAfter(h *Host, d time.Duration) { h.reloads.secondLookAfter = d }

@@ -16,8 +16,9 @@ import (
 	"github.com/easymicro/easymicro/config/watch"
 )
 
-// halfWritten is how long a set with errors is given before it is believed: some editors write in place.
-const halfWritten = 250 * time.Millisecond
+// retryInvalidAfter is how long after a set was found to have errors it is read again, before it is rejected: some editors
+// write in place.
+const retryInvalidAfter = 250 * time.Millisecond
 
 // Files is the Source of a manifest on disk and all that belongs to it.
 type Files struct {
@@ -27,10 +28,10 @@ type Files struct {
 
 	mu      sync.Mutex
 	last    *config.Set
-	loads   int             // how often the files were loaded
-	read    *load.Reading   // by Hash, of a content that is not that of last, until the files are loaded
-	dirs    []string        // of last
-	mounted config.Problems // the same
+	loads   int             // counts loads, so that Hash keeps nothing that is older than last
+	read    *load.Reading   // what Hash read last if it differs from last; the next load uses or drops it
+	dirs    []string        // the last answer of Dirs
+	mounted config.Problems // the last answer of Mounted
 }
 
 // LoadFiles reads the set of the manifest at path, to Open a host with, and returns it with the Source that follows it.
@@ -41,7 +42,7 @@ func LoadFiles(path string, o load.Options) (*config.Set, *Files, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	f.o.Reload, f.o.RetryAfter = true, halfWritten
+	f.o.Reload, f.o.RetryAfter = true, retryInvalidAfter
 	f.last = set
 	return set, f, nil
 }
@@ -60,10 +61,10 @@ func (f *Files) load(ctx context.Context, read *load.Reading) (*config.Set, erro
 }
 
 // Load reads the set again.
-func (f *Files) Load(ctx context.Context) (*config.Set, error) { return f.reload(ctx, nil) }
+func (f *Files) Load(ctx context.Context) (*config.Set, error) { return f.loadAndRemember(ctx, nil) }
 
-// loadRead loads the content that Hash has read, or reads again if another content was loaded since.
-func (f *Files) loadRead(ctx context.Context, hash string) (*config.Set, error) {
+// LoadHashed implements hashLoader.
+func (f *Files) LoadHashed(ctx context.Context, hash string) (*config.Set, error) {
 	f.mu.Lock()
 	read := f.read
 	f.read = nil
@@ -71,10 +72,10 @@ func (f *Files) loadRead(ctx context.Context, hash string) (*config.Set, error) 
 	if read != nil && read.Hash() != hash {
 		read = nil
 	}
-	return f.reload(ctx, read)
+	return f.loadAndRemember(ctx, read)
 }
 
-func (f *Files) reload(ctx context.Context, read *load.Reading) (*config.Set, error) {
+func (f *Files) loadAndRemember(ctx context.Context, read *load.Reading) (*config.Set, error) {
 	set, err := f.load(ctx, read)
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -113,38 +114,31 @@ func (f *Files) Hash() (string, error) {
 
 // Dirs returns the folders of the set that was read last, and its last answer while the files do not answer.
 func (f *Files) Dirs() []string {
-	f.mu.Lock()
-	set, before := f.last, f.dirs
-	f.mu.Unlock()
-	dirs, err := files.Through(context.Background(), f.gate, func(at func(string)) ([]string, error) {
+	return ask(f, &f.dirs, func(set *config.Set, at func(string)) []string {
 		at(set.Dir)
-		return load.Dirs(set), nil
+		return load.Dirs(set)
 	})
-	if err != nil {
-		return before
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.dirs = dirs
-	return dirs
 }
 
 // Mounted returns warnings about files of the set that changes do not reach, because of how they are mounted at the moment,
 // and its last answer while the files do not answer.
 func (f *Files) Mounted() config.Problems {
+	return ask(f, &f.mounted, mounted)
+}
+
+// ask returns the answer about the set that was read last, and keeps it in last, or returns that while the files do not answer.
+func ask[T any](f *Files, last *T, about func(set *config.Set, at func(string)) T) T {
 	f.mu.Lock()
-	set, before := f.last, f.mounted
+	set, before := f.last, *last
 	f.mu.Unlock()
-	warnings, err := files.Through(context.Background(), f.gate, func(at func(string)) (config.Problems, error) {
-		return mounted(set, at), nil
-	})
+	answer, err := files.Through(context.Background(), f.gate, func(at func(string)) (T, error) { return about(set, at), nil })
 	if err != nil {
 		return before
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.mounted = warnings
-	return warnings
+	*last = answer
+	return answer
 }
 
 func mounted(set *config.Set, at func(string)) config.Problems {

@@ -30,7 +30,7 @@ func TestAnEditIsReadOnceForItsHashAndItsSet(t *testing.T) {
 			must(t, err)
 			write("error")
 			test.between(t)
-			set, err := host.LoadRead(t.Context(), files, hash)
+			set, err := files.LoadHashed(t.Context(), hash)
 			must(t, err)
 			if got := set.Manifest.Telemetry.Logs.Level; got != test.want {
 				t.Errorf("level %s, want %s", got, test.want)

@@ -15,11 +15,11 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// gateways is the part of the HTTP handlers of a generation.
+// gateways plans the HTTP handlers of a generation: one gateway for each listener, admin and health.
 type gateways struct {
 	*core
 	calls *calls
-	admin   admin.Host
+	admin admin.Host
 	pprof bool // as the host was started with
 }
 

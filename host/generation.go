@@ -94,8 +94,8 @@ type step interface {
 	Commit(life context.Context)
 	Abandon()
 	// Retire ends what the change has replaced or, once abandoned, what was opened for it, and returns when that has ended.
-	// before is closed when the part that uses this one has retired.
-	Retire(life context.Context, before <-chan struct{})
+	// usersRetired is closed when the part that uses this one has retired.
+	Retire(life context.Context, usersRetired <-chan struct{})
 }
 
 // preparer is a step that can still fail before the first commit.
@@ -103,9 +103,9 @@ type preparer interface {
 	prepare(ctx context.Context) error
 }
 
-// commit is a step that has nothing else to do.
-type commit func(life context.Context)
+// commitOnly is a step that has nothing else to do.
+type commitOnly func(life context.Context)
 
-func (c commit) Commit(life context.Context)           { c(life) }
-func (commit) Abandon()                                {}
-func (commit) Retire(context.Context, <-chan struct{}) {}
+func (c commitOnly) Commit(life context.Context)           { c(life) }
+func (commitOnly) Abandon()                                {}
+func (commitOnly) Retire(context.Context, <-chan struct{}) {}

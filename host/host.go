@@ -37,10 +37,10 @@ type Options struct {
 	Source   Source                // nil: no reloads but by Apply
 	Version  string
 
-	// OnReady is called when the host serves, OnRevision after every attempt to change what runs. Both may be nil and
+	// OnReady is called when the host serves, OnAttempt after every attempt to change what runs. Both may be nil and
 	// must not block for long.
-	OnReady    func(*Host)
-	OnRevision func(Revision)
+	OnReady   func(*Host)
+	OnAttempt func(Attempt)
 }
 
 // Host is a running or ready to run host. Its methods may be called concurrently.
@@ -50,7 +50,7 @@ type Host struct {
 	failed  chan error // what keeps the host from going on
 	ended   sync.Once
 
-	adminHost       *adminHost
+	adminHost *adminHost
 	calls     *calls
 	services  *services
 	clusters  *outgoing.Clusters
@@ -58,7 +58,7 @@ type Host struct {
 	remotes   *outgoing.Remotes
 	rules     *rules
 	listeners *listen.Listeners
-	changes   *changes
+	applier   *applier
 	reloads   *reloads
 }
 
@@ -66,7 +66,7 @@ type Host struct {
 // not fit this binary.
 func Open(ctx context.Context, set *config.Set, o Options) (*Host, error) {
 	h := newHost(ctx, set, o)
-	if _, err := h.changes.apply(ctx, set, change{source: SourceStart}); err != nil {
+	if _, err := h.applier.apply(ctx, set, trigger{source: SourceStart}); err != nil {
 		h.Close()
 		return nil, err
 	}
@@ -88,15 +88,15 @@ func newHost(ctx context.Context, set *config.Set, o Options) *Host {
 		Host: c.name, Version: o.Version, Metrics: c.metrics, Log: c.log, Sampler: c.sampler,
 	})
 	h := &Host{core: c, onReady: o.OnReady, failed: make(chan error, 1)}
-	h.changes = &changes{core: c, registry: o.Registry, first: set, onChange: o.OnRevision}
+	h.applier = &applier{core: c, registry: o.Registry, first: set, onAttempt: o.OnAttempt}
 	if o.Registry == nil {
-		h.changes.registry = registry.Default()
+		h.applier.registry = registry.Default()
 	}
-	h.changes.changing, h.changes.settled = context.WithCancel(c.life)
-	h.reloads = newReloads(h.changes, o.Source)
+	h.applier.applyCtx, h.applier.cancelApply = context.WithCancel(c.life)
+	h.reloads = newReloads(h.applier, o.Source)
 	recorder := &recorder{core: c}
 	h.calls = &calls{core: c, recorder: recorder}
-	h.adminHost = &adminHost{core: c, started: time.Now(), changes: h.changes, reloads: h.reloads, recorder: recorder}
+	h.adminHost = &adminHost{core: c, started: time.Now(), applier: h.applier, reloads: h.reloads, recorder: recorder}
 	gateways := &gateways{core: c, calls: h.calls, admin: h.adminHost, pprof: set.Manifest.Admin.PProf}
 	h.listeners = listen.New(listen.Options{
 		Host: c.name, Log: c.log, Sampler: c.sampler, Metrics: c.metrics, Budget: c.budget,
@@ -109,14 +109,14 @@ func newHost(ctx context.Context, set *config.Set, o Options) *Host {
 	out := outgoing.Options{
 		Host: c.name, Version: c.version, Log: c.log, Sampler: c.sampler, Metrics: c.metrics, Tracing: c.tracing,
 		Guard: clientRules{core: c, pool: pool, recorder: recorder}, Timing: h.reloads.watchTiming, Addr: h.listeners.Addr,
-		UpstreamsGone: h.changes.upstreamsGone, MethodsGone: h.changes.methodsGone,
+		UpstreamsGone: h.applier.upstreamsGone, MethodsGone: h.applier.methodsGone,
 	}
 	h.clusters, h.upstreams, h.remotes = &outgoing.Clusters{Options: out}, &outgoing.Upstreams{Options: out}, &outgoing.Remotes{Options: out}
-	h.services = &services{core: c, registry: h.changes.registry, methodsGone: h.changes.methodsGone}
+	h.services = &services{core: c, registry: h.applier.registry, methodsGone: h.applier.methodsGone}
 	h.rules = &rules{core: c, pool: pool}
-	h.rules.expiries.report = h.rules.expires
+	h.rules.expiries.report = h.rules.logExpiry
 	settings := &settings{core: c, logLevel: o.Log}
-	h.changes.parts = []part{
+	h.applier.parts = []part{
 		h.planClusters, h.planUpstreams, h.services.plan, h.rules.plan, h.planRemotes, gateways.plan, h.planListeners, settings.plan, h.planPublishing,
 	}
 	return h
@@ -144,7 +144,7 @@ func (h *Host) planListeners(ctx context.Context, _, next *generation) (step, er
 
 // planPublishing has a generation published once its listeners are bound.
 func (h *Host) planPublishing(_ context.Context, _, next *generation) (step, error) {
-	return commit(func(life context.Context) {
+	return commitOnly(func(life context.Context) {
 		if h.listeners.IsOpen() {
 			h.clusters.Publish(life, &next.out)
 		}
@@ -159,14 +159,14 @@ func (h *Host) Handle(ctx context.Context, req, res *wire.Frame) error {
 // Apply replaces what runs by next, or changes nothing. The error is config.Problems when next does not fit this
 // host. Either way the attempt is recorded and returned. A host that is draining records nothing and returns
 // ErrDraining.
-func (h *Host) Apply(ctx context.Context, next *config.Set) (Revision, error) {
-	return h.changes.apply(ctx, next, change{source: SourceApply})
+func (h *Host) Apply(ctx context.Context, next *config.Set) (Attempt, error) {
+	return h.applier.apply(ctx, next, trigger{source: SourceApply})
 }
 
 // Reload reads the set again and applies it. source is one of the Source constants; who is shown in the history. The
 // error says why nothing changed; an unchanged set is no error.
-func (h *Host) Reload(ctx context.Context, source, who string) (Revision, error) {
-	return h.reloads.reload(ctx, change{source: source, who: who})
+func (h *Host) Reload(ctx context.Context, source, who string) (Attempt, error) {
+	return h.reloads.reload(ctx, trigger{source: source, who: who})
 }
 
 // Name returns the name of the host.
@@ -210,11 +210,8 @@ func (h *Host) Set() *config.Set { return h.current.Load().set }
 // lastMoment is how long closing may take after the end of the grace period.
 const lastMoment = 500 * time.Millisecond
 
-// healthDrainDelay is the default of drainDelay for a host with a health listener.
-const healthDrainDelay = 5 * time.Second
-
-// publishedDrainDelay is the default of drainDelay for a host that is published.
-const publishedDrainDelay = 5 * time.Second
+// noticeDelay is the default of drainDelay for a host that is published or has a health listener.
+const noticeDelay = 5 * time.Second
 
 // Run listens, serves and follows the files until ctx ends, then drains: not ready, wait drainDelay, stop accepting,
 // finish calls up to gracePeriod, cancel the rest, close handlers in reverse order. It returns the error that kept it
@@ -228,7 +225,7 @@ func (h *Host) Run(ctx context.Context) error {
 	defer stopWatching()
 	var watched sync.WaitGroup
 	watched.Go(func() { h.reloads.follow(watching) })
-	h.log.Info("listening", "host", h.name, "listeners", h.Listening(), "admin", h.AdminURL())
+	h.log.Info(LogListening, "host", h.name, "listeners", h.Listening(), "admin", h.AdminURL())
 	if h.onReady != nil {
 		h.onReady(h)
 	}
@@ -239,7 +236,7 @@ func (h *Host) Run(ctx context.Context) error {
 		h.log.Error("host failed", "error", err)
 	}
 	begin := time.Now()
-	h.changes.stop()
+	h.applier.stop()
 	stopWatching()
 	h.drain(begin)
 	watched.Wait()
@@ -251,8 +248,8 @@ func (h *Host) listen(ctx context.Context) error {
 	if err := h.current.Load().out.AwaitRequired(ctx); err != nil {
 		return err
 	}
-	h.changes.applying.Lock()
-	defer h.changes.applying.Unlock()
+	h.applier.applying.Lock()
+	defer h.applier.applying.Unlock()
 	if l := h.current.Load().out.Remote; l != nil {
 		l.Await(ctx)
 	}
@@ -286,10 +283,8 @@ func (h *Host) drainDelay() time.Duration {
 	switch {
 	case m.Host.Shutdown.DrainDelay != nil:
 		return m.Host.Shutdown.DrainDelay.Std()
-	case slices.ContainsFunc(h.current.Load().services, func(s *service) bool { return m.IsPublished(s.Config) }):
-		return publishedDrainDelay
-	case m.Health.Address != "":
-		return healthDrainDelay
+	case m.Health.Address != "", slices.ContainsFunc(h.current.Load().services, func(s *service) bool { return m.IsPublished(s.Config) }):
+		return noticeDelay
 	}
 	return 0
 }
@@ -310,7 +305,7 @@ func (h *Host) InFlight() int {
 
 // Close releases a host that was opened and never run.
 func (h *Host) Close() {
-	h.changes.stop()
+	h.applier.stop()
 	now, cancel := context.WithCancel(context.Background())
 	cancel()
 	h.finish(now, time.Now().Add(closeTimeout))

@@ -88,9 +88,9 @@ func TestAHostThatNeverRunsIsReleasedByClose(t *testing.T) {
 func TestAChangeThatIsBeingMadeIsGivenUpWhenTheHostDrains(t *testing.T) {
 	p := newPlant(t)
 	ready := make(chan struct{})
-	attempts := make(chan host.Revision, 10)
+	attempts := make(chan host.Attempt, 10)
 	h, err := host.Open(t.Context(), setOf(t, "", oneRule), host.Options{
-		Registry: p.reg, OnReady: func(*host.Host) { close(ready) }, OnRevision: func(r host.Revision) { attempts <- r },
+		Registry: p.reg, OnReady: func(*host.Host) { close(ready) }, OnAttempt: func(r host.Attempt) { attempts <- r },
 	})
 	must(t, err)
 	<-attempts

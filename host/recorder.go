@@ -30,8 +30,9 @@ var kindOf = map[string]config.Kind{
 	reasonRetryBudget:      config.KindRetry,
 }
 
-// endsCalls are the kinds besides timeout that may end a call for its time: while it waits, or a single attempt.
-var endsCalls = []config.Kind{config.KindRateLimit, config.KindConcurrency, config.KindRetry}
+// otherTimeoutKinds are the other kinds whose refusals can have the reason timeout: the time of the call ends while it
+// waits, or that of one attempt does.
+var otherTimeoutKinds = []config.Kind{config.KindRateLimit, config.KindConcurrency, config.KindRetry}
 
 // reasonRetryBudget is the reason of a call that was not retried for want of budget. It is never sent: the caller
 // gets the reason of the last attempt.
@@ -49,7 +50,7 @@ func ruleBehind(set *config.Set, label, reason string) (*config.Rule, config.Kin
 		return nil, ""
 	}
 	if kinds := rule.Kinds(); !slices.Contains(kinds, kind) {
-		for _, other := range endsCalls {
+		for _, other := range otherTimeoutKinds {
 			if slices.Contains(kinds, other) {
 				return rule, other
 			}
@@ -61,19 +62,17 @@ func ruleBehind(set *config.Set, label, reason string) (*config.Rule, config.Kin
 // keyOf returns the key of the rate limit behind a refusal for display; empty if something else refused. It reads the
 // metadata of the call, so it must not be used for calls that are answered while they run.
 func keyOf(s *policies.Snapshot, rule, reason string, t policies.Target, c *policies.Call) string {
-	switch kindOf[reason] {
-	case config.KindRateLimit, config.KindTimeout, "": // the call may have ended while it waited for its token
-		name, _, _ := strings.Cut(rule, "@")
-		return s.KeyText(name, t, c)
-	case config.KindAccess, config.KindShed, config.KindCircuitBreaker, config.KindConcurrency, config.KindRetry, config.KindHedge,
-		config.KindOutlierDetection:
+	kind := kindOf[reason]
+	if kind != config.KindRateLimit && kind != config.KindTimeout && reason != code.ReasonCancelled { // these end a wait for a token
+		return ""
 	}
-	return ""
+	name, _, _ := strings.Cut(rule, "@")
+	return s.KeyText(name, t, c)
 }
 
-// refused records a call, or a call to an upstream, that the host itself refused or ended. subject is the name of the
+// recordRefusal records a call, or a call to an upstream, that the host itself refused or ended. subject is the name of the
 // method under which such log lines are sampled.
-func (c *recorder) refused(g *generation, key refusalKey, subject, trace string, e *code.Error) {
+func (c *recorder) recordRefusal(g *generation, key refusalKey, subject, trace string, e *code.Error) {
 	c.refusals.add(time.Now(), key, func(r *refusal) {
 		if rule, kind := ruleBehind(g.set, key.rule, key.reason); rule != nil {
 			r.kind, r.position = string(kind), rule.Position(string(kind)).String()
@@ -131,8 +130,8 @@ func stateOf(g *generation, rule string, kind config.Kind, key *refusalKey) stri
 	return ""
 }
 
-// shadowed records what a rule in shadow would have done to a call, whose metadata must be valid.
-func (c *recorder) shadowed(g *generation, key refusalKey, kind config.Kind, trace string, call *policies.Call) {
+// recordShadow records what a rule in shadow would have done to a call, whose metadata must be valid.
+func (c *recorder) recordShadow(g *generation, key refusalKey, kind config.Kind, trace string, call *policies.Call) {
 	key.shadow, key.key = true, ""
 	if kind == config.KindRateLimit {
 		key.key = keyOf(g.policies, key.rule, key.reason, key.target, call)

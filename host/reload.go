@@ -21,75 +21,88 @@ var ErrNoSource = errors.New("this host has no files to reload from")
 type Source interface {
 	// Load reads and decodes the whole set. The error is config.Problems when the files are wrong.
 	Load(ctx context.Context) (*config.Set, error)
-	// Hash returns the content hash that the set would have, without decoding it.
+	// Hash returns the content hash that the set would have. It decodes no more than it takes to find the files.
 	Hash() (string, error)
 	// Dirs returns the directories to watch for changes of the set.
 	Dirs() []string
 }
 
-// lookAgain is how long a set that removes much must stay the same before it is applied: it may be half written.
-const lookAgain = time.Second
+// hashLoader is a Source that can load what its Hash has just read. Given another hash, it reads the set again.
+type hashLoader interface {
+	LoadHashed(ctx context.Context, hash string) (*config.Set, error)
+}
 
-// reloads reads the source of a host again when its files change or on request.
+// mountChecker is a Source that can warn about files whose changes are not seen because of how they are mounted.
+type mountChecker interface{ Mounted() config.Problems }
+
+// secondLookAfter is how long a set that removes much must stay the same before it is applied: it may be half written.
+const secondLookAfter = time.Second
+
+// reloads reads the source of a host again when its files change or on request. Four things keep it from applying or
+// rejecting files that are half written:
+//   - The watcher waits until the files are quiet, and reads a change that came without an event twice.
+//   - load.Read starts over when a link changes while it reads.
+//   - load.Load reads a set with errors a second time, after retryInvalidAfter.
+//   - look has a set that removes much protection stay the same for secondLookAfter.
 type reloads struct {
-	*changes
-	source    Source         // nil: there is nothing to reload
-	watcher   *watch.Watcher // nil without a source
-	reloading sync.Mutex     // what is read from the source is applied before it is read again
-	lookAgain time.Duration
+	*applier
+	source          Source         // nil: there is nothing to reload
+	watcher         *watch.Watcher // nil without a source
+	reloading       sync.Mutex     // what is read from the source is applied before it is read again
+	secondLookAfter time.Duration
 }
 
 // reload reads the set again and applies it; one that removes much, once it stays the same.
-func (l *reloads) reload(ctx context.Context, c change) (Revision, error) {
+func (l *reloads) reload(ctx context.Context, c trigger) (Attempt, error) {
 	for {
 		r, doubtful, err := l.look(ctx, c)
 		if doubtful == "" {
 			return r, err
 		}
-		c.seen = doubtful
-		switch err := l.await(ctx, l.lookAgain); {
+		c.doubtful = doubtful
+		switch err := l.await(ctx, l.secondLookAfter); {
 		case errors.Is(err, ErrDraining):
-			return Revision{}, err
+			return Attempt{}, err
 		case err != nil:
-			return Revision{}, fmt.Errorf("not applied: the edit removes rules, and the files did not stay unchanged for %s: %w", l.lookAgain, err)
+			return Attempt{}, fmt.Errorf("not applied: the edit removes rules, and the files did not stay unchanged for %s: %w", l.secondLookAfter, err)
 		}
 	}
 }
 
 // look reads the set once and applies it. A set that removes much is applied only if its content was seen a while
 // before; otherwise look returns its hash, and the caller looks again later.
-func (l *reloads) look(ctx context.Context, c change) (r Revision, doubtful string, err error) {
+func (l *reloads) look(ctx context.Context, c trigger) (r Attempt, doubtful string, err error) {
 	if l.source == nil {
-		return Revision{}, "", ErrNoSource
+		return Attempt{}, "", ErrNoSource
 	}
 	l.reloading.Lock()
 	defer l.reloading.Unlock()
-	set, err := l.load(ctx, c.read)
+	set, err := l.load(ctx, c.hash)
 	running := l.current.Load().set
 	switch {
 	case l.draining.Load():
-		return Revision{}, "", ErrDraining
+		return Attempt{}, "", ErrDraining
 	case err != nil && ctx.Err() != nil: // it was given up, which says nothing about the files
-		return Revision{}, "", ctx.Err()
+		return Attempt{}, "", ctx.Err()
 	case err != nil:
-		r, err = l.refuse(c, err)
+		r, err = l.recordRejected(c, err)
 		return r, "", err
 	case set.Hash == running.Hash && !c.force:
 		return l.unchanged(set, c), "", nil
 	}
-	if lost := config.Lost(running, set); set.Hash != c.seen && lost.Doubtful() {
-		l.log.Info("edit removes rules: it is applied if it is unchanged in "+l.lookAgain.String(),
+	if lost := config.Lost(running, set); set.Hash != c.doubtful && lost.Doubtful() {
+		l.log.Info("edit removes rules: it is applied if it is unchanged in "+l.secondLookAfter.String(),
 			"source", c.source, "lost", problemLines(lost.Warnings().Few()))
-		return Revision{}, set.Hash, nil
+		return Attempt{}, set.Hash, nil
 	}
 	r, err = l.apply(ctx, set, c)
 	return r, "", err
 }
 
 // load reads the set again, or builds it from what was just read for its hash.
-func (l *reloads) load(ctx context.Context, read string) (*config.Set, error) {
-	if f, ok := l.source.(*Files); ok && read != "" {
-		return f.loadRead(ctx, read)
+func (l *reloads) load(ctx context.Context, hash string) (*config.Set, error) {
+	if s, ok := l.source.(hashLoader); ok && hash != "" {
+		return s.LoadHashed(ctx, hash)
 	}
 	return l.source.Load(ctx)
 }
@@ -103,21 +116,21 @@ func (l *reloads) await(ctx context.Context, d time.Duration) error {
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-l.changing.Done():
+	case <-l.applyCtx.Done():
 		return ErrDraining
 	}
 }
 
-// refuse records files that could not be read or decoded, unless the same content was rejected before. What could not
+// recordRejected records files that could not be read or decoded, unless the same content was rejected before. What could not
 // be read is read again at the next poll.
-func (l *reloads) refuse(c change, err error) (Revision, error) {
-	var wrong config.Problems
-	if l.watcher != nil && !errors.As(err, &wrong) {
+func (l *reloads) recordRejected(c trigger, err error) (Attempt, error) {
+	var problems config.Problems
+	if l.watcher != nil && !errors.As(err, &problems) {
 		l.watcher.Retry()
 	}
 	var hash string
-	if files := new(load.Error); errors.As(err, &files) {
-		hash = files.Hash
+	if loadErr := new(load.Error); errors.As(err, &loadErr) {
+		hash = loadErr.Hash
 	} else {
 		hash, _ = l.source.Hash()
 	}
@@ -132,8 +145,8 @@ func (l *reloads) refuse(c change, err error) (Revision, error) {
 
 // unchanged returns the outcome of reading the set that runs. It is recorded if it was requested, or follows a
 // rejected attempt: files and host agree again.
-func (l *reloads) unchanged(set *config.Set, c change) Revision {
-	r := Revision{
+func (l *reloads) unchanged(set *config.Set, c trigger) Attempt {
+	r := Attempt{
 		Number: l.current.Load().revision, Hash: set.Hash, At: time.Now(), Source: c.source, Who: c.who,
 		Result: ResultUnchanged, Rules: len(set.Rules), Files: set.Files,
 	}
@@ -152,9 +165,9 @@ func (l *reloads) follow(ctx context.Context) {
 	var again secondLook
 	defer again.forget()
 	err := l.watcher.Watch(ctx, func(hash string) {
-		again.forget() // what is there now has taken its place
-		c := change{source: SourceFile, read: hash}
-		if _, c.seen, _ = l.look(ctx, c); c.seen != "" { // all else is recorded, logged and shown there
+		again.forget() // this content has replaced the one that it waits for
+		c := trigger{source: SourceFile, hash: hash}
+		if _, c.doubtful, _ = l.look(ctx, c); c.doubtful != "" { // look records and logs every other outcome
 			again.begin(ctx, l, c)
 		}
 	})
@@ -169,13 +182,13 @@ type secondLook struct {
 	waits sync.WaitGroup
 }
 
-func (s *secondLook) begin(ctx context.Context, l *reloads, c change) {
+func (s *secondLook) begin(ctx context.Context, l *reloads, c trigger) {
 	waiting, end := context.WithCancel(ctx)
 	s.end = end
-	c.read = "" // the second look reads the files again
+	c.hash = "" // the second look reads the files again
 	s.waits.Go(func() {
-		for c.seen != "" && l.await(waiting, l.lookAgain) == nil {
-			_, c.seen, _ = l.look(ctx, c)
+		for c.doubtful != "" && l.await(waiting, l.secondLookAfter) == nil {
+			_, c.doubtful, _ = l.look(ctx, c)
 		}
 	})
 }
@@ -189,8 +202,8 @@ func (s *secondLook) forget() {
 }
 
 // newReloads returns the reloads of a host, whose watcher follows the source.
-func newReloads(c *changes, source Source) *reloads {
-	l := &reloads{changes: c, source: source, lookAgain: lookAgain}
+func newReloads(c *applier, source Source) *reloads {
+	l := &reloads{applier: c, source: source, secondLookAfter: secondLookAfter}
 	if source == nil {
 		return l
 	}
@@ -210,9 +223,8 @@ func newReloads(c *changes, source Source) *reloads {
 	return l
 }
 
-// mounted returns warnings about files whose changes are not seen because of how they are mounted.
 func (l *reloads) mounted() config.Problems {
-	if s, ok := l.source.(interface{ Mounted() config.Problems }); ok {
+	if s, ok := l.source.(mountChecker); ok {
 		return s.Mounted()
 	}
 	return nil

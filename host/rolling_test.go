@@ -28,7 +28,7 @@ func rolled(t *testing.T, manifest string) (*hosttest.Host, *plant) {
 }
 
 // edit changes the manifest and waits for it to be in force.
-func edit(t *testing.T, h *hosttest.Host, from, to string) host.Revision {
+func edit(t *testing.T, h *hosttest.Host, from, to string) host.Attempt {
 	t.Helper()
 	h.Edit("easymicro.yaml", from, to)
 	r := h.Revision()

@@ -15,7 +15,7 @@ import (
 	"github.com/easymicro/easymicro/wire/client"
 )
 
-// rules is the part that compiles the rules of a set and logs their transitions.
+// rules compiles the rules of a set and logs their transitions.
 type rules struct {
 	*core
 	pool     *client.Pool
@@ -28,14 +28,14 @@ func (p *rules) plan(_ context.Context, prev, next *generation) (step, error) {
 		before = prev.policies
 	}
 	o := compileOptions(next.set, p.name)
-	o.Revision, o.OnTransition, o.Pool = next.revision, p.changed, p.pool
+	o.Revision, o.OnTransition, o.Pool = next.revision, p.logTransition, p.pool
 	var err error
 	if next.policies, err = policies.Compile(next.set.Rules, next.routes.Targets(), before, o); err != nil {
 		return nil, err
 	}
 	next.warnings = slices.Concat(next.warnings, next.out.Warnings, next.policies.Unmatched()).Sort()
 	next.routes.Bind(next.policies, p.metrics)
-	return commit(func(context.Context) { p.expiries.follow(next.set) }), nil
+	return commitOnly(func(context.Context) { p.expiries.follow(next.set) }), nil
 }
 
 // compileOptions returns what the rules need to know of a set.
@@ -61,9 +61,9 @@ func aliases(m *config.Manifest) map[string]string {
 	return names
 }
 
-// changed logs a transition of a breaker, of an endpoint, or of a rate limit that runs out of keys. It runs on the
+// logTransition logs a transition of a breaker, of an endpoint, or of a rate limit that runs out of keys. It runs on the
 // goroutine of a call.
-func (p *rules) changed(t policies.Transition) {
+func (p *rules) logTransition(t policies.Transition) {
 	if t.Kind == config.KindRateLimit {
 		p.ranOutOfKeys(t)
 		return
@@ -104,8 +104,8 @@ func (p *rules) ranOutOfKeys(t policies.Transition) {
 	p.log.Log(context.Background(), level, "rate limit ran out of keys", append(attrs, "cause", t.Cause)...)
 }
 
-// expires logs that a rule or a token has expired, or will soon.
-func (p *rules) expires(e config.Expiry, over bool) {
+// logExpiry logs that a rule or a token has expired, or will soon.
+func (p *rules) logExpiry(e config.Expiry, over bool) {
 	level, what := slog.LevelWarn, "rule"
 	attrs := []slog.Attr{slog.Any("kinds", e.Kinds), slog.String("mode", string(e.Mode))}
 	if e.Rule == "" {

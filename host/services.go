@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,7 +22,7 @@ type tuning struct {
 	next     config.RawOptions
 }
 
-// services is the part of the open handlers.
+// services plans the open handlers.
 type services struct {
 	*core
 	registry    *registry.Registry
@@ -134,16 +136,14 @@ func (s *servicesStep) Abandon() { s.abandoned = true }
 func (s *servicesStep) Retire(life context.Context, _ <-chan struct{}) {
 	var retiring sync.WaitGroup
 	defer retiring.Wait()
+	instances := slices.Collect(maps.Values(s.taken))
 	if s.abandoned {
-		for _, inst := range s.opened {
-			retiring.Go(func() { s.of.discard(life, inst) })
-		}
-		return
+		instances = s.opened
 	}
-	for _, inst := range s.taken {
+	for _, inst := range instances {
 		retiring.Go(func() { s.of.discard(life, inst) })
 	}
-	if s.prev == nil {
+	if s.abandoned || s.prev == nil {
 		return
 	}
 	if gone := s.prev.routes.Without(&s.next.routes); len(gone) > 0 {

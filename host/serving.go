@@ -22,7 +22,7 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// serving is one call. It is used again for another one.
+// serving is the state of one call while a method serves it. servings keeps it for other calls once nothing refers to it.
 type serving struct {
 	recorder   *recorder
 	generation *generation
@@ -34,8 +34,8 @@ type serving struct {
 	entered    bool // the guard has filled ticket
 	ticket     policies.Ticket
 	limitedBy  string           // the key under which a rate limit has refused it
-	trace      *telemetry.Trace // nil: the call has to do with none
-	returned   bool             // else the goroutine is ending, or panicking on its way to the server
+	trace      *telemetry.Trace // nil if the call needs none
+	returned   bool             // set by run: otherwise its goroutine exits or panics
 	settled    atomic.Bool      // the outcome is counted: at the deadline, or when the handler returned
 }
 
@@ -56,14 +56,14 @@ func (s *serving) run(req, res *wire.Frame) error {
 	}
 	err := s.admit(req)
 	if err != nil {
-		s.answered(err, true)
+		s.recordOutcome(err, true)
 	} else {
 		if s.method.IsRemote() {
 			err = s.forward(req, res)
 		} else {
 			err = s.invoke(req, res)
 		}
-		s.answered(err, false)
+		s.recordOutcome(err, false)
 	}
 	s.returned = true
 	return err
@@ -72,12 +72,12 @@ func (s *serving) run(req, res *wire.Frame) error {
 // leave releases what the call holds, also when its handler ended the goroutine; the server answers it then.
 func (s *serving) leave() {
 	if !s.returned {
-		err := s.panicked(&registry.PanicError{Stack: debug.Stack()})
+		err := s.panicError(&registry.PanicError{Stack: debug.Stack()})
 		s.ticket.Done(err)
-		s.answered(err, false)
+		s.recordOutcome(err, false)
 	}
 	if s.entered {
-		s.shadowed(s.ticket.Shadowed())
+		s.recordShadow(s.ticket.Shadowed())
 	}
 	s.metrics.End()
 	s.method.Calls.Release()
@@ -95,7 +95,7 @@ func (s *serving) recycle() {
 	servings.Put(s)
 }
 
-// admit identifies the caller and applies the rules.
+// admit identifies the caller and applies the rules. By then the payload is decompressed, but not decoded.
 func (s *serving) admit(req *wire.Frame) error {
 	caller, err := s.generation.identity.caller(req.Metadata)
 	if err != nil {
@@ -112,7 +112,7 @@ func (s *serving) admit(req *wire.Frame) error {
 	}
 	s.entered = true
 	err = s.method.Guard.Enter(s.wire, &s.policy, &s.ticket)
-	s.shadowed(s.policy.Shadowed())
+	s.recordShadow(s.policy.Shadowed())
 	if err != nil {
 		e := code.From(err)
 		s.limitedBy = keyOf(s.generation.policies, e.Rule, e.Reason, s.method.Target, &s.policy)
@@ -138,14 +138,14 @@ func (s *serving) metadata(req *wire.Frame) interface{ Get(string) string } {
 // Expired returns the answer at the deadline, while the handler still runs.
 func (s *serving) Expired() *code.Error {
 	err := s.ticket.Late()
-	s.answered(err, true)
+	s.recordOutcome(err, true)
 	return err
 }
 
 func (s *serving) invoke(req, res *wire.Frame) error {
 	args := s.method.Invoke.NewArgs()
 	if err := s.decode(req, args); err != nil {
-		return s.undecoded(err, len(req.Payload))
+		return s.decodeError(err, len(req.Payload))
 	}
 	h := s.hand()
 	h.Metadata = slices.Clone(registry.Pairs(req.Metadata)) // the frame's is used again
@@ -238,15 +238,15 @@ func (s *serving) decode(req *wire.Frame, args any) error {
 	return err
 }
 
-// undecoded returns the error for an argument of n bytes that cannot be decoded or would take too much memory.
-func (s *serving) undecoded(err error, n int) *code.Error {
+// decodeError returns the error for an argument of n bytes that cannot be decoded or would take too much memory.
+func (s *serving) decodeError(err error, n int) *code.Error {
 	s.ticket.Done(err)
 	e := code.From(err)
 	if d := s.wire.Decoding(); e.Reason == code.ReasonTooLarge && d.AtLimit(n) {
 		e = e.WithAdvice("raise listeners[].limits.maxDecompressedBytes")
 	}
 	e = e.On(s.recorder.name)
-	s.keptBack(e)
+	s.logHidden(e)
 	return e
 }
 
@@ -262,21 +262,21 @@ func (s *serving) encode(c wire.Codec, dst []byte, reply any) ([]byte, error) {
 func (s *serving) handlerError(err error) error {
 	var p *registry.PanicError
 	if errors.As(err, &p) {
-		e := s.panicked(p)
+		e := s.panicError(p)
 		s.ticket.Done(e)
 		return e
 	}
 	s.ticket.Done(err)
 	e := code.Edge(err)
-	s.keptBack(e)
+	s.logHidden(e)
 	if e.Code == code.DeadlineExceeded || e.Code == code.Cancelled {
-		return s.ended(e)
+		return s.withReason(e)
 	}
 	return e
 }
 
-// ended returns an error caused by the end of the call's context with the reason for it.
-func (s *serving) ended(e *code.Error) error {
+// withReason returns an error caused by the end of the call's context with the reason for it.
+func (s *serving) withReason(e *code.Error) error {
 	if s.wire.Err() == nil || e.Reason != "" && e.Reason != code.ReasonTimeout && e.Reason != code.ReasonCancelled {
 		return e
 	}
@@ -288,8 +288,8 @@ func (s *serving) ended(e *code.Error) error {
 	return own.InPublic(code.Refuse(e.Code, reason, e.Detail(), "", s.recorder.name, 0).Message)
 }
 
-// keptBack logs an error that has details the caller must not see.
-func (s *serving) keptBack(e *code.Error) {
+// logHidden logs an error that has details the caller must not see.
+func (s *serving) logHidden(e *code.Error) {
 	if !e.KeepsBack() {
 		return
 	}
@@ -309,7 +309,7 @@ func (s *serving) who() []slog.Attr {
 	return attrs
 }
 
-func (s *serving) panicked(p *registry.PanicError) *code.Error {
+func (s *serving) panicError(p *registry.PanicError) *code.Error {
 	name := s.method.FullName()
 	kind := telemetry.LogKey{Subject: telemetry.LogAttrs{{"method", name}}}
 	s.recorder.sampler.Log(slog.LevelError, "handler panicked", kind, func() []slog.Attr {
@@ -322,8 +322,8 @@ func (s *serving) panicked(p *registry.PanicError) *code.Error {
 	return code.Refuse(code.Internal, code.ReasonPanic, what, "", s.recorder.name, 0)
 }
 
-// answered counts the outcome of a call, once.
-func (s *serving) answered(err error, refused bool) {
+// recordOutcome counts the outcome of a call, once.
+func (s *serving) recordOutcome(err error, refused bool) {
 	if !s.settled.CompareAndSwap(false, true) {
 		return
 	}
@@ -336,7 +336,7 @@ func (s *serving) answered(err error, refused bool) {
 	s.metrics.Done(c, took)
 	s.trace.End(e, s.caller)
 	if e != nil && refused && e.Own() {
-		s.recorder.refused(s.generation, s.refusal(e.Rule, e.Reason, e.Code), s.method.Subject(), s.trace.ID(), e)
+		s.recorder.recordRefusal(s.generation, s.refusal(e.Rule, e.Reason, e.Code), s.method.Subject(), s.trace.ID(), e)
 	}
 	if s.method.Service != nil && s.method.Service.Config.AccessLog {
 		s.recorder.logAccess(s.who(), s.method.FullName(), s.wire.Transport(), c, e, took)
@@ -350,11 +350,11 @@ func (s *serving) refusal(rule, reason string, c code.Code) refusalKey {
 	}
 }
 
-// shadowed records what rules in shadow would have done to the call. Call it once the rules are done with the call,
+// recordShadow records what rules in shadow would have done to the call. Call it once the rules are done with the call,
 // while its metadata is valid.
-func (s *serving) shadowed(would []policies.ShadowRefusal) {
+func (s *serving) recordShadow(would []policies.ShadowRefusal) {
 	for _, w := range would {
-		s.recorder.shadowed(s.generation, s.refusal(w.Rule, w.Reason, w.Code), w.Kind, s.trace.ID(), &s.policy)
+		s.recorder.recordShadow(s.generation, s.refusal(w.Rule, w.Reason, w.Code), w.Kind, s.trace.ID(), &s.policy)
 	}
 }
 
@@ -386,12 +386,12 @@ func (s *serving) forwardError(res *wire.Frame, err error) error {
 	switch {
 	case e.Own(): // by a client-side rule of this host, which has recorded it, or because the caller's deadline passed
 		s.ticket.Done(err)
-		s.answered(e, e.Rule == "")
+		s.recordOutcome(e, e.Rule == "")
 		return e
 	case s.late(e):
 		e = s.ticket.Late()
 		s.ticket.Done(err)
-		s.answered(e, true)
+		s.recordOutcome(e, true)
 		return e
 	case answered && e.Host == "" && e.Code == code.Unimplemented && e.Reason == code.ReasonUnknownMethod: // a host of another kind
 		s.ticket.Done(err)
@@ -410,10 +410,9 @@ func (s *serving) forwardError(res *wire.Frame, err error) error {
 	public := code.Refuse(e.Code, e.Reason, e.Detail(), "", s.recorder.name, 0).Message
 	own := code.Refuse(e.Code, e.Reason, what, "", s.recorder.name, 0).InPublic(public)
 	own.RetryAfter = e.RetryAfter // the text has it already
-	e = own
 	s.ticket.Done(err)
-	s.answered(e, true)
-	return e
+	s.recordOutcome(own, true)
+	return own
 }
 
 // justBefore is how much earlier than this host another one may see the same deadline pass: it is sent in whole

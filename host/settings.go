@@ -8,14 +8,14 @@ import (
 	"github.com/easymicro/easymicro/host/telemetry"
 )
 
-// settings is the part that applies the settings of logs, traces and the budget.
+// settings applies the settings of logs, traces and the budget.
 type settings struct {
 	*core
 	logLevel *telemetry.LogControl // nil: the log does not follow the manifest
 }
 
 func (p *settings) plan(_ context.Context, _, next *generation) (step, error) {
-	return commit(func(context.Context) { p.apply(next.set.Manifest) }), nil
+	return commitOnly(func(context.Context) { p.apply(next.set.Manifest) }), nil
 }
 
 func (p *settings) apply(m *config.Manifest) {

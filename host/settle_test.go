@@ -177,7 +177,7 @@ func TestTheSecondLookEndsWithItsRequestAndWithTheHost(t *testing.T) {
 }
 
 // written is a host that runs files, and the lines of its log that say that it looks again. It waits for that for an hour.
-func written(t *testing.T, files map[string]string) (h *host.Host, dir string, doubts <-chan string, revisions <-chan host.Revision) {
+func written(t *testing.T, files map[string]string) (h *host.Host, dir string, doubts <-chan string, revisions <-chan host.Attempt) {
 	t.Helper()
 	dir = t.TempDir()
 	writeFile(t, filepath.Join(dir, "easymicro.yaml"), `
@@ -191,13 +191,13 @@ policies: {files: ["*.p.yaml"], watch: {debounce: 20ms, poll: 100ms}}
 	}
 	set, source, err := host.LoadFiles(filepath.Join(dir, "easymicro.yaml"), fileset.Options{})
 	must(t, err)
-	lines, done := make(chan string, 100), make(chan host.Revision, 100)
+	lines, done := make(chan string, 100), make(chan host.Attempt, 100)
 	h, err = host.Open(t.Context(), set, host.Options{
 		Registry: newPlant(t).reg, Source: source, Logger: slog.New(slog.NewTextHandler(doubtful(lines), nil)),
-		OnRevision: func(r host.Revision) { done <- r },
+		OnAttempt: func(r host.Attempt) { done <- r },
 	})
 	must(t, err)
-	host.LookAgainAfter(h, time.Hour)
+	host.SecondLookAfter(h, time.Hour)
 	<-done // the start
 	ctx, stop := context.WithCancel(t.Context())
 	ran := make(chan error, 1)
@@ -309,7 +309,7 @@ func TestAReloadThatIsGivenUpIsNoRejectedEdit(t *testing.T) {
 		var revisions atomic.Int64
 		h, err := host.Open(t.Context(), setOf(t, "full", threeRules), host.Options{
 			Registry: newPlant(t).reg, Source: &stalls{set: setOf(t, "other", twoRules), fails: 1, after: 10 * time.Second},
-			OnRevision: func(host.Revision) { revisions.Add(1) },
+			OnAttempt: func(host.Attempt) { revisions.Add(1) },
 		})
 		must(t, err)
 		defer h.Close()
@@ -326,10 +326,10 @@ func TestAReloadThatIsGivenUpIsNoRejectedEdit(t *testing.T) {
 }
 
 func TestAnEditThatCouldNotBeReadAppliesOnceItCan(t *testing.T) {
-	applied := make(chan host.Revision, 10)
+	applied := make(chan host.Attempt, 10)
 	h, err := host.Open(t.Context(), setOf(t, "full", noRule+"policies: {watch: {debounce: 10ms, poll: 100ms}}\n"), host.Options{
 		Registry: newPlant(t).reg, Source: &stalls{set: setOf(t, "other", twoRules), fails: 1},
-		OnRevision: func(r host.Revision) { applied <- r },
+		OnAttempt: func(r host.Attempt) { applied <- r },
 	})
 	must(t, err)
 	<-applied // the start

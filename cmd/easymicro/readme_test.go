@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -53,26 +52,6 @@ func TestReadmeHandlersRun(t *testing.T) {
 		call.Dir = dir
 		if got, err := call.CombinedOutput(); err != nil || strings.TrimSpace(string(got)) != c.want {
 			t.Errorf("call %s %s: %s %v, want %s", method, c.body, got, err, c.want)
-		}
-	}
-}
-
-var codePath = regexp.MustCompile("`([a-z]+/[a-z_/.]*)`")
-
-// The paths in CONTRIBUTING.md exist.
-func TestContributingNamesExistingPaths(t *testing.T) {
-	text, err := os.ReadFile(filepath.Join(root, "CONTRIBUTING.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	paths := codePath.FindAllStringSubmatch(string(text), -1)
-	const minPaths = 20
-	if len(paths) < minPaths {
-		t.Errorf("%d paths, want at least %d", len(paths), minPaths)
-	}
-	for _, m := range paths {
-		if _, err := os.Stat(filepath.Join(root, m[1])); err != nil && !slices.Contains([]string{"testdata/fuzz", "testing/synctest"}, m[1]) {
-			t.Error(err)
 		}
 	}
 }

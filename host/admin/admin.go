@@ -20,10 +20,10 @@ type Host interface {
 	Explain(ctx context.Context, q ExplainQuery) (*Explanation, error)
 	// ExplainRule returns a rule as it was in a revision; revision 0 is the one in force.
 	ExplainRule(ctx context.Context, name string, revision int) (*RuleExplanation, error)
-	Revisions(ctx context.Context) ([]Revision, error) // the newest first
-	Revision(ctx context.Context, number int) (*Revision, error)
+	Revisions(ctx context.Context) ([]Attempt, error) // the newest first
+	Revision(ctx context.Context, number int) (*Attempt, error)
 	Refusals(ctx context.Context, q RefusalQuery) ([]Refusal, error) // the newest first
-	Reload(ctx context.Context, r ReloadRequest) (*Revision, error)
+	Reload(ctx context.Context, r ReloadRequest) (*Attempt, error)
 	// Checks returns the conditions of readiness; the host is ready when all are OK.
 	Checks(ctx context.Context) []Check
 	Metrics() http.Handler

@@ -21,10 +21,9 @@ func TestMain(m *testing.M) {
 
 // told is a fake host: it returns what the test set, and records what it was asked.
 type told struct {
-	status   Status
-	checks   []Check
-	err      error
-	reloaded *Revision
+	status Status
+	checks []Check
+	err    error
 
 	explained ExplainQuery
 	rule      string
@@ -39,8 +38,8 @@ func (h *told) Rules(context.Context) ([]policies.RuleState, error) {
 	return []policies.RuleState{{Name: "arith-mul"}}, h.err
 }
 
-func (h *told) Revisions(context.Context) ([]Revision, error) {
-	return []Revision{{Number: 2}, {Number: 1}}, h.err
+func (h *told) Revisions(context.Context) ([]Attempt, error) {
+	return []Attempt{{Number: 2}, {Number: 1}}, h.err
 }
 func (h *told) Checks(context.Context) []Check { return h.checks }
 
@@ -54,11 +53,11 @@ func (h *told) ExplainRule(_ context.Context, name string, n int) (*RuleExplanat
 	return &RuleExplanation{Revision: n, Rule: policies.RuleState{Name: name}}, h.err
 }
 
-func (h *told) Revision(_ context.Context, n int) (*Revision, error) {
+func (h *told) Revision(_ context.Context, n int) (*Attempt, error) {
 	if n > 2 {
 		return nil, Errorf(CodeNotFound, "there is no revision %d", n).WithHelp("easymicro history lists them")
 	}
-	return &Revision{Number: n}, h.err
+	return &Attempt{Number: n}, h.err
 }
 
 func (h *told) Refusals(_ context.Context, q RefusalQuery) ([]Refusal, error) {
@@ -66,12 +65,9 @@ func (h *told) Refusals(_ context.Context, q RefusalQuery) ([]Refusal, error) {
 	return []Refusal{{Caller: q.Caller, Rule: "arith-mul@r2"}}, h.err
 }
 
-func (h *told) Reload(_ context.Context, r ReloadRequest) (*Revision, error) {
+func (h *told) Reload(_ context.Context, r ReloadRequest) (*Attempt, error) {
 	h.reload = r
-	if h.reloaded != nil {
-		return h.reloaded, h.err
-	}
-	return &Revision{Number: 3, Result: "applied"}, h.err
+	return &Attempt{Number: 3, Result: "applied"}, h.err
 }
 
 func (h *told) Metrics() http.Handler {

@@ -294,7 +294,7 @@ func (a *api) explainRule(r *http.Request, name string, p params) (any, error) {
 }
 
 type revisionList struct {
-	Revisions []Revision `json:"revisions"`
+	Revisions []Attempt `json:"revisions"`
 }
 
 func (a *api) revisions(r *http.Request, _ params) (any, error) {
@@ -330,18 +330,7 @@ func (a *api) reload(r *http.Request, p params) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	rev, err := a.host.Reload(r.Context(), ReloadRequest{Who: who(r), Force: force})
-	if err != nil {
-		return nil, err
-	}
-	if rev.Result == "rejected" {
-		detail := rev.Error
-		if detail == "" {
-			detail = "the files have problems; the running configuration is kept"
-		}
-		return nil, Errorf(CodeRejected, "%s", detail).WithHelp("fix the files and save them").WithProblems(rev.Problems)
-	}
-	return rev, nil
+	return a.host.Reload(r.Context(), ReloadRequest{Who: who(r), Force: force})
 }
 
 // who returns the address of the client.

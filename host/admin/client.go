@@ -98,8 +98,8 @@ func (c *Client) ExplainRule(ctx context.Context, name string, revision int) (*R
 	return get[RuleExplanation](ctx, c, "/api/v1/explain", v)
 }
 
-// Revisions returns the revisions that the host keeps, the newest first.
-func (c *Client) Revisions(ctx context.Context) ([]Revision, error) {
+// Revisions returns the revisions that the host remembers, the newest first.
+func (c *Client) Revisions(ctx context.Context) ([]Attempt, error) {
 	list, err := get[revisionList](ctx, c, "/api/v1/revisions", nil)
 	if err != nil {
 		return nil, err
@@ -107,9 +107,9 @@ func (c *Client) Revisions(ctx context.Context) ([]Revision, error) {
 	return list.Revisions, nil
 }
 
-// Revision returns one revision.
-func (c *Client) Revision(ctx context.Context, number int) (*Revision, error) {
-	return get[Revision](ctx, c, "/api/v1/revisions/"+strconv.Itoa(number), nil)
+// Revision returns the attempt that made a revision.
+func (c *Client) Revision(ctx context.Context, number int) (*Attempt, error) {
+	return get[Attempt](ctx, c, "/api/v1/revisions/"+strconv.Itoa(number), nil)
 }
 
 // Refusals returns the last refusals, the newest first.
@@ -130,12 +130,12 @@ func (c *Client) Refusals(ctx context.Context, q RefusalQuery) ([]Refusal, error
 
 // Reload makes the host reload its files. If they have problems, the error is an *Error with CodeRejected and the
 // problems.
-func (c *Client) Reload(ctx context.Context, force bool) (*Revision, error) {
+func (c *Client) Reload(ctx context.Context, force bool) (*Attempt, error) {
 	v := url.Values{}
 	if force {
 		v.Set("force", "true")
 	}
-	var rev Revision
+	var rev Attempt
 	return &rev, c.ask(ctx, http.MethodPost, "/api/v1/reload", v, &rev)
 }
 

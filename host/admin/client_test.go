@@ -25,7 +25,7 @@ func TestTheClientReadsWhatTheHandlerWrites(t *testing.T) {
 			Host: "orders-1", StartedAt: at, Ready: true,
 			Policies: Policies{
 				Running:     Running{Revision: 42, Hash: "h", AppliedAt: at, Source: "file"},
-				LastAttempt: Attempt{At: at, Result: "rejected", Problems: config.Problems{{File: "p.yaml", Line: 6, Column: 21, Message: "m"}}},
+				LastAttempt: LastAttempt{At: at, Result: "rejected", Problems: config.Problems{{File: "p.yaml", Line: 6, Column: 21, Message: "m"}}},
 			},
 			Checks: []Check{{Name: "rules", OK: true}}, PendingRestart: []Pending{{Field: "host.name"}}, NotAccepting: []AcceptTrouble{},
 			Listeners: []Listener{{Name: "main", Protocols: []string{"rpcx"}}}, Services: []ServiceStatus{{Name: "Arith", Methods: []string{"Mul"}}},

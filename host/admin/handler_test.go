@@ -144,7 +144,7 @@ func TestReadyNamesWhatFailsAndKeepsTheDetails(t *testing.T) {
 }
 
 func TestARejectedReloadIsAnErrorWithItsProblems(t *testing.T) {
-	h := &told{reloaded: &Revision{Result: "rejected", Problems: config.Problems{{File: "policies.yaml", Line: 4, Message: "unknown key", Suggestion: "rate"}}}}
+	h := &told{err: Errorf(CodeRejected, "not applied").WithProblems(config.Problems{{File: "policies.yaml", Line: 4, Message: "unknown key", Suggestion: "rate"}})}
 	addr := local(t, h, Options{})
 	ask(t, "POST", "http://"+addr+"/api/v1/reload?force", nil).
 		wants(t, http.StatusUnprocessableEntity, CodeRejected, "policies.yaml", `"suggestion": "rate"`)

@@ -18,7 +18,7 @@ type RuleExplanation struct {
 	AppliedAt time.Time          `json:"applied_at,omitzero"`
 	Rule      policies.RuleState `json:"rule"`
 	Text      string             `json:"text,omitempty"`   // as written, YAML
-	Status    string             `json:"status,omitempty"` // in force, changed since r44, removed in r45
+	Status    string             `json:"status,omitempty"` // in force, changed in r44, removed in r45
 }
 
 // Refusal is a call that the host refused or ended, incoming or to an upstream, or several similar ones within a second.

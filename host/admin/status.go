@@ -49,11 +49,11 @@ type Expiry struct {
 
 // Policies is the state of the configuration.
 type Policies struct {
-	Desired     Desired   `json:"desired"`
-	Running     Running   `json:"running"`
-	LastAttempt Attempt   `json:"last_attempt"`
-	InSync      bool      `json:"in_sync"` // the files are in force
-	Fallback    *Fallback `json:"stand_in,omitempty"`
+	Desired     Desired     `json:"desired"`
+	Running     Running     `json:"running"`
+	LastAttempt LastAttempt `json:"last_attempt"`
+	InSync      bool        `json:"in_sync"` // what runs is what the files say
+	Fallback    *Fallback   `json:"stand_in,omitempty"`
 }
 
 // Fallback describes the configuration that runs in place of invalid files.
@@ -79,11 +79,11 @@ type Running struct {
 	Changes   Changes   `json:"changes,omitempty"` // of the edit that it was applied with
 }
 
-// Attempt is the last attempt to apply a configuration.
-type Attempt struct {
+// LastAttempt shows the last attempt in the status.
+type LastAttempt struct {
 	At       time.Time       `json:"at,omitzero"`
 	Source   string          `json:"source,omitempty"`
-	Result   string          `json:"result,omitempty"` // applied, rejected, unchanged
+	Result   string          `json:"result,omitempty"` // a Result constant
 	Revision int             `json:"revision,omitempty"`
 	Hash     string          `json:"hash,omitempty"`
 	Error    string          `json:"error,omitempty"` // why it failed, if that is no problem of a file
@@ -93,13 +93,11 @@ type Attempt struct {
 
 // Watch is the health of file watching.
 type Watch struct {
-	Mode        string          `json:"mode,omitempty"` // events, poll
+	Mode        string          `json:"mode,omitempty"` // events, poll, off
 	Healthy     bool            `json:"healthy"`
 	Error       string          `json:"error,omitempty"`
 	Directories []string        `json:"directories,omitempty"`
 	Mounted     config.Problems `json:"mounted,omitempty"` // files that changes do not reach, because of how they are mounted
-	LastEvent   time.Time       `json:"last_event,omitzero"`
-	LastPoll    time.Time       `json:"last_poll,omitzero"`
 }
 
 // Pending is a setting that takes effect at the next start.

@@ -127,7 +127,7 @@ func (s *response) fail(e *code.Error) {
 	s.write(body)
 }
 
-// handlerPanicked is the text of a panic for callers, the same over any transport.
+// handlerPanicked is the text of a panic for callers.
 const handlerPanicked = "the handler panicked"
 
 // show removes from an error what callers must not see. The host's own texts are meant for callers.

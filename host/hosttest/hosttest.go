@@ -47,7 +47,7 @@ type Host struct {
 	stop      context.CancelFunc
 	ran       chan error
 	stopped   sync.Once
-	revisions chan host.Revision
+	revisions chan host.Attempt
 }
 
 // Start runs a host from the text of a manifest, written to a folder of its own.
@@ -78,12 +78,12 @@ func StartFile(t testing.TB, path string, o Options) *Host {
 	if o.Log == nil {
 		o.Log = t.Output()
 	}
-	h := &Host{Dir: filepath.Dir(path), t: t, ran: make(chan error, 1), revisions: make(chan host.Revision, 10_000)}
+	h := &Host{Dir: filepath.Dir(path), t: t, ran: make(chan error, 1), revisions: make(chan host.Attempt, 10_000)}
 	ready := make(chan struct{})
 	h.Host, err = host.Open(t.Context(), set, host.Options{
 		Registry: o.Registry, Logger: slog.New(slog.NewTextHandler(o.Log, nil)), Source: files, Version: "test",
-		OnReady:    func(*host.Host) { close(ready) },
-		OnRevision: func(r host.Revision) { h.revisions <- r },
+		OnReady:   func(*host.Host) { close(ready) },
+		OnAttempt: func(r host.Attempt) { h.revisions <- r },
 	})
 	if err != nil {
 		t.Fatalf("open %s:\n%v", path, err)
@@ -171,14 +171,14 @@ func replaced(t testing.TB, path, from, to string) string {
 }
 
 // Revision waits for the outcome of the next attempt to change what runs.
-func (h *Host) Revision() host.Revision {
+func (h *Host) Revision() host.Attempt {
 	h.t.Helper()
 	select {
 	case r := <-h.revisions:
 		return r
 	case <-time.After(patience):
 		h.t.Fatal("no revision came")
-		return host.Revision{}
+		return host.Attempt{}
 	}
 }
 

@@ -99,7 +99,8 @@ func (s *server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	s.of.o.Gateway(s.config.Name).ServeHTTP(w, r)
 }
 
-// rejected counts and logs a rejected connection.
+// rejected counts and logs a connection that was closed: it spoke no protocol of the listener, or its PROXY header was not
+// accepted.
 func (s *server) rejected(peer net.Addr, reason string) {
 	s.of.o.Metrics.WireError(reason)
 	kind := telemetry.LogKey{Subject: telemetry.LogAttrs{{"listener", s.config.Name}, {"reason", reason}}}

@@ -11,7 +11,7 @@ import (
 	"github.com/easymicro/easymicro/host/route"
 )
 
-// Clusters is the part that publishes the services of the host in etcd and finds those of others.
+// Clusters plans the connections to etcd, which publish the services of the host and find those of others.
 type Clusters struct{ Options }
 
 // ClusterPlan is a change of the clusters.

@@ -10,7 +10,7 @@ import (
 	"github.com/easymicro/easymicro/wire/client"
 )
 
-// Remotes is the part of the client for services of other hosts.
+// Remotes plans the client by which the gateway calls services of other hosts.
 type Remotes struct{ Options }
 
 // RemotePlan is a change of that client.

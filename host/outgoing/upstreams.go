@@ -14,7 +14,7 @@ import (
 	"github.com/easymicro/easymicro/wire/client"
 )
 
-// Upstreams is the part of the clients that handlers call by.
+// Upstreams plans the clients by which handlers call other services.
 type Upstreams struct{ Options }
 
 // UpstreamPlan is a change of the upstreams.
@@ -73,8 +73,8 @@ func (s *UpstreamPlan) Commit(context.Context) {
 func (s *UpstreamPlan) Abandon() { s.gone = s.opened }
 
 // Retire closes the upstreams that are out of use once the instances that may use them have retired.
-func (s *UpstreamPlan) Retire(life context.Context, before <-chan struct{}) {
-	<-before
+func (s *UpstreamPlan) Retire(life context.Context, usersRetired <-chan struct{}) {
+	<-usersRetired
 	var closing sync.WaitGroup
 	for _, u := range s.gone {
 		closing.Go(func() { u.discard(life, s.of.Log) })

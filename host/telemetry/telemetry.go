@@ -173,7 +173,7 @@ func newConfigMetrics() *configMetrics {
 
 // Reload is the outcome of one attempt to apply a set.
 type Reload struct {
-	Result   string // applied, rejected, rolledBack, held, unchanged
+	Result   string // applied, rejected, unchanged
 	Revision int    // the running revision afterwards
 	InSync   bool   // whether it matches the files
 	At       time.Time
@@ -181,7 +181,7 @@ type Reload struct {
 
 // Reloaded counts an attempt to apply a set and records its result.
 func (m *configMetrics) Reloaded(r Reload) {
-	m.reloads.WithLabelValues(oneOf(r.Result, []string{"applied", "rejected", "rolledBack", "held", "unchanged"})).Inc()
+	m.reloads.WithLabelValues(oneOf(r.Result, []string{"applied", "rejected", "unchanged"})).Inc()
 	m.revision.Set(float64(r.Revision))
 	m.SetInSync(r.InSync)
 	m.successful.Set(boolValue(r.Result == "applied" || r.Result == "unchanged"))

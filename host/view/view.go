@@ -76,12 +76,12 @@ func Desired(set *config.Set) []string {
 
 // Fallback returns what runs in place of files that are invalid, and which files those are after the last attempt; nil
 // when the files run.
-func Fallback(set *config.Set, last *admin.Revision) *admin.Fallback {
+func Fallback(set *config.Set, last *admin.Attempt) *admin.Fallback {
 	if set.Fallback == "" {
 		return nil
 	}
 	problems := set.Rejected.Errors()
-	if found := last.Problems.Errors(); last.Result == "rejected" && len(found) > 0 {
+	if found := last.Problems.Errors(); last.Result == admin.ResultRejected && len(found) > 0 {
 		problems = found
 	}
 	return &admin.Fallback{What: set.Fallback, Mend: problems.Files(), Problems: problems}

@@ -55,8 +55,8 @@ func reloadError(host *hostClient, err error) error {
 	return &exitError{ExitProblems, answered, answered.Problems}
 }
 
-func (c *reloadCommand) text(r *admin.Revision) {
-	if r.Result != "applied" {
+func (c *reloadCommand) text(r *admin.Attempt) {
+	if r.Result != admin.ResultApplied {
 		c.line("r%d keeps running: nothing changed", r.Number)
 	} else {
 		c.line("%s", appliedText(&c.printer, r))
@@ -67,7 +67,7 @@ func (c *reloadCommand) text(r *admin.Revision) {
 }
 
 // appliedText returns the line about an edit that was applied.
-func appliedText(p *printer, r *admin.Revision) string {
+func appliedText(p *printer, r *admin.Attempt) string {
 	what := r.Changes.String()
 	if what == "" {
 		what = "no effective change"

@@ -188,7 +188,7 @@ func (s *screen) beside(path string) string {
 }
 
 // revision shows the result of an edit.
-func (s *screen) revision(r host.Revision) {
+func (s *screen) revision(r host.Attempt) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	known := s.warned
@@ -290,7 +290,7 @@ func (s *screen) readyJSON(h *host.Host) {
 	s.event(v)
 }
 
-func (s *screen) revisionJSON(r host.Revision) {
+func (s *screen) revisionJSON(r host.Attempt) {
 	s.event(revisionView{
 		Event: "revision", At: r.At, Revision: r.Number, Result: r.Result, Source: r.Source, Took: time.Duration(r.Took).Seconds(),
 		Changes: r.Changes.Lines(), Error: r.Error, Problems: r.Problems, Warnings: r.Warnings,

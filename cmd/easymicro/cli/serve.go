@@ -118,7 +118,7 @@ func (h *hosting) serve(cmd *cobra.Command, from load.Options, notes ...string) 
 		OnReady: func(h *host.Host) { screen.logged(h, log) },
 	}
 	if shown {
-		o.OnReady, o.OnRevision = screen.ready, screen.revision
+		o.OnReady, o.OnAttempt = screen.ready, screen.revision
 	}
 	running, err := host.Open(ctx, set, o)
 	if err != nil {
@@ -173,9 +173,7 @@ func sameOutput(a, b any) bool {
 }
 
 // onScreen lists the log messages that the screen shows in its own words.
-var onScreen = []string{
-	"configuration applied", "configuration reloaded", "configuration rejected, the running one stays", "configuration unchanged", "listening",
-}
+var onScreen = []string{host.LogApplied, host.LogReloaded, host.LogRejected, host.LogUnchanged, host.LogListening}
 
 // sharedLog drops messages that the screen already shows on the same output. Warnings about files read alike on both and
 // are left to the log.

@@ -159,7 +159,7 @@ func (t *statusText) policiesText(p *admin.Policies) {
 	}
 	last := p.LastAttempt
 	result := t.paint(green, last.Result)
-	if last.Result == "rejected" {
+	if last.Result == admin.ResultRejected {
 		result = t.paint(red, last.Result)
 	}
 	what := last.Error

@@ -51,7 +51,7 @@ func TestStatusShowsRejectedConnections(t *testing.T) {
 func TestRejectionShowsErrorsOnly(t *testing.T) {
 	problems := config.Problems{{Message: "is wrong"}, {Message: "is odd", Warning: true}}
 	got := shown(func(p *printer) {
-		(&statusText{p}).policiesText(&admin.Policies{LastAttempt: admin.Attempt{Result: "rejected", Problems: problems}})
+		(&statusText{p}).policiesText(&admin.Policies{LastAttempt: admin.LastAttempt{Result: "rejected", Problems: problems}})
 		report(p, reloadError(&hostClient{}, &admin.Error{Code: admin.CodeRejected, Problems: problems}))
 	})
 	if strings.Count(got, "is wrong") != 2 || strings.Contains(got, "is odd") {

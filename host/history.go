@@ -10,24 +10,20 @@ import (
 	"github.com/easymicro/easymicro/host/view"
 )
 
-// What started an attempt to change what runs.
+// What started an attempt, and what came of it.
 const (
-	SourceStart  = "start"
-	SourceFile   = "file"
-	SourceSignal = "signal"
-	SourceAdmin  = "admin"
-	SourceApply  = "apply"
+	SourceStart     = admin.SourceStart
+	SourceFile      = admin.SourceFile
+	SourceSignal    = admin.SourceSignal
+	SourceAdmin     = admin.SourceAdmin
+	SourceApply     = admin.SourceApply
+	ResultApplied   = admin.ResultApplied
+	ResultRejected  = admin.ResultRejected
+	ResultUnchanged = admin.ResultUnchanged
 )
 
-// What came of an attempt.
-const (
-	ResultApplied   = "applied"
-	ResultRejected  = "rejected"
-	ResultUnchanged = "unchanged"
-)
-
-// Revision is one attempt to change what runs, and its result.
-type Revision = admin.Revision
+// Attempt is one attempt to change what runs, and its result.
+type Attempt = admin.Attempt
 
 const (
 	historyBytes = 8 << 20   // of texts, which are shown
@@ -35,21 +31,21 @@ const (
 	historyRules = 128 << 20 // for rules, which are kept to be explained
 )
 
-// attempt is a revision with its set; nil if there is none.
-type attempt struct {
-	Revision
+// historyEntry is an attempt with the set that it applied; nil if none.
+type historyEntry struct {
+	Attempt
 	set *config.Set
 }
 
 // history keeps the last attempts.
 type history struct {
 	mu          sync.Mutex
-	list        []attempt // the oldest first
-	last        attempt   // the last one, unchanged ones included
-	lastApplied attempt   // the last that was applied, which stays however many are rejected
+	list        []historyEntry // the oldest first
+	last        historyEntry   // the last one, unchanged ones included
+	lastApplied historyEntry   // the last that was applied, which stays however many are rejected
 }
 
-func (h *history) add(r attempt) {
+func (h *history) add(r historyEntry) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.last = r
@@ -63,8 +59,8 @@ func (h *history) add(r attempt) {
 	h.list = slices.Delete(h.list, 0, tooOld(h.list))
 }
 
-// tooOld returns how many of the oldest revisions exceed the bounds. The last one is always kept.
-func tooOld(list []attempt) int {
+// tooOld returns how many of the oldest attempts exceed the bounds. The last one is always kept.
+func tooOld(list []historyEntry) int {
 	texts, rules := 0, 0
 	for i := len(list) - 1; i >= 0; i-- {
 		texts += list[i].textBytes()
@@ -76,10 +72,10 @@ func tooOld(list []attempt) int {
 	return 0
 }
 
-// textBytes estimates the memory of the texts of a revision.
-func (r *attempt) textBytes() int {
+// textBytes estimates the memory of the texts of an attempt.
+func (r *historyEntry) textBytes() int {
 	const each = 100 // for numbers, and the names of members
-	n := each + len(r.Why) + len(r.Who) + len(r.Error)
+	n := each + len(r.Who) + len(r.Error)
 	for _, list := range [...]config.Problems{r.Problems, r.Warnings} {
 		for i := range list {
 			n += each + len(list[i].File) + len(list[i].Path) + len(list[i].Message) + len(list[i].Suggestion)
@@ -96,18 +92,18 @@ func (r *attempt) textBytes() int {
 }
 
 // all returns the attempts, the newest first.
-func (h *history) all() []Revision {
+func (h *history) all() []Attempt {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	list := make([]Revision, 0, len(h.list))
+	list := make([]Attempt, 0, len(h.list))
 	for _, r := range slices.Backward(h.list) {
-		list = append(list, r.Revision)
+		list = append(list, r.Attempt)
 	}
 	return list
 }
 
 // applied returns the attempt that made a revision.
-func (h *history) applied(number int) (attempt, bool) {
+func (h *history) applied(number int) (historyEntry, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.lastApplied.Number == number && number > 0 {
@@ -118,17 +114,17 @@ func (h *history) applied(number int) (attempt, bool) {
 			return r, true
 		}
 	}
-	return attempt{}, false
+	return historyEntry{}, false
 }
 
-// set is applied as a view.History.
+// set returns the set of a revision and when it was applied. It is a view.History.
 func (h *history) set(number int) (*config.Set, time.Time, bool) {
 	a, ok := h.applied(number)
 	return a.set, a.At, ok
 }
 
-func (h *history) latest() Revision {
+func (h *history) latest() Attempt {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.last.Revision
+	return h.last.Attempt
 }

@@ -19,10 +19,10 @@ import (
 // Saving a bad file again and again does not evict the running revision.
 func TestTheRevisionThatRunsIsRememberedHoweverManyAreRejected(t *testing.T) {
 	var h history
-	h.add(attempt{Revision: Revision{Number: 1, Result: ResultApplied}})
-	h.add(attempt{Revision: Revision{Number: 2, Result: ResultApplied, Source: SourceFile}})
+	h.add(historyEntry{Attempt: Attempt{Number: 1, Result: ResultApplied}})
+	h.add(historyEntry{Attempt: Attempt{Number: 2, Result: ResultApplied, Source: SourceFile}})
 	for range 3 * view.RevisionsKept {
-		h.add(attempt{Revision: Revision{Number: 2, Result: ResultRejected}})
+		h.add(historyEntry{Attempt: Attempt{Number: 2, Result: ResultRejected}})
 	}
 	if r, ok := h.applied(2); !ok || r.Source != SourceFile {
 		t.Errorf("%+v %v", r, ok)
@@ -36,13 +36,13 @@ func TestWhatRevisionsSayIsRememberedUpToSomeBytes(t *testing.T) {
 	var h history
 	warning := config.Problem{Message: strings.Repeat("x", historyBytes/10)}
 	for i := range 30 {
-		h.add(attempt{Revision: Revision{Number: i + 1, Result: ResultApplied, Warnings: config.Problems{warning}}})
+		h.add(historyEntry{Attempt: Attempt{Number: i + 1, Result: ResultApplied, Warnings: config.Problems{warning}}})
 	}
 	if list := h.all(); len(list) != 9 || list[0].Number != 30 {
 		t.Errorf("%d revisions, the last is r%d", len(list), list[0].Number)
 	}
 	for i := range 30 {
-		h.add(attempt{Revision: Revision{Number: i + 31, Result: ResultApplied, Rules: config.MaxRules}})
+		h.add(historyEntry{Attempt: Attempt{Number: i + 31, Result: ResultApplied, Rules: config.MaxRules}})
 	}
 	if list := h.all(); len(list) != 3 || list[0].Number != 60 {
 		t.Errorf("%d revisions of many rules", len(list))
@@ -76,7 +76,7 @@ func TestRulesForServicesOfOtherHostsAreFewWarnings(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer h.Close()
-	list := h.changes.history.all()
+	list := h.applier.history.all()
 	text := log.String()
 	if len(list) != 1 || len(list[0].Warnings) > 25 || strings.Count(text, "level=WARN") > 25 {
 		t.Errorf("%d revisions, %d lines of warnings", len(list), strings.Count(text, "level=WARN"))

@@ -9,16 +9,30 @@ import (
 	"github.com/easymicro/easymicro/config"
 )
 
-// Revision is an attempt to change the configuration, and its result. A rejected one has the number of the revision
-// that stays in force.
-type Revision struct {
+// What started an attempt.
+const (
+	SourceStart  = "start"
+	SourceFile   = "file"
+	SourceSignal = "signal"
+	SourceAdmin  = "admin"
+	SourceApply  = "apply"
+)
+
+// What came of an attempt.
+const (
+	ResultApplied   = "applied"
+	ResultRejected  = "rejected"
+	ResultUnchanged = "unchanged"
+)
+
+// Attempt is one attempt to change what runs, and its result. Number is the revision in force after it.
+type Attempt struct {
 	Number   int             `json:"revision"`
 	Hash     string          `json:"hash"`
 	At       time.Time       `json:"at"`
-	Source   string          `json:"source"` // start, file, signal, admin, apply
+	Source   string          `json:"source"` // a Source constant
 	Who      string          `json:"who,omitempty"`
-	Why      string          `json:"why,omitempty"`
-	Result   string          `json:"result"` // applied, rejected, unchanged
+	Result   string          `json:"result"` // a Result constant
 	Took     Seconds         `json:"took_seconds,omitempty"`
 	Rules    int             `json:"rules"`
 	Error    string          `json:"error,omitempty"`    // why it was rejected, if that is no problem of a file
@@ -42,7 +56,7 @@ func (s *Seconds) UnmarshalJSON(data []byte) error {
 	return err
 }
 
-// Changes are the changes of a revision. In JSON, a position is file:line, and text is the whole change in one line.
+// Changes are the changes of an attempt. In JSON, a position is file:line, and text is all of a change in one line.
 type Changes config.Changes
 
 // Class returns the strongest class among the changes.
