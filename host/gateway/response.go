@@ -142,9 +142,6 @@ func (s *response) show(e *code.Error) *code.Error {
 	return s.refuse(code.Internal, code.ReasonPanic, handlerPanicked)
 }
 
-// transient holds the reasons of the host's own refusals for which a retry may succeed.
-var transient = map[string]bool{code.ReasonRateLimited: true, code.ReasonOverloaded: true, code.ReasonBreakerOpen: true}
-
 // errorHeaders sets the headers that an HTTP client understands without reading the body.
 func (s *response) errorHeaders(e *code.Error) {
 	h := s.w.Header()
@@ -155,7 +152,7 @@ func (s *response) errorHeaders(e *code.Error) {
 	}
 	switch s.status {
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
-		if e.Own() && transient[e.Reason] || !e.Own() && e.RetryAfter > 0 {
+		if e.Own() && code.Transient(e.Reason) || !e.Own() && e.RetryAfter > 0 {
 			h.Set("Retry-After", strconv.FormatInt(wholeSeconds(e.RetryAfter), 10))
 		}
 	case http.StatusUnauthorized:

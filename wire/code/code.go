@@ -2,7 +2,7 @@
 // that is sent over the wire.
 //
 // A handler returns Errorf(code, …), with WithReason if callers must distinguish cases, and inspects the errors of its own
-// calls with From or Of. Refuse, Remote, Unreached, Edge and PanicText are for hosts.
+// calls with From or Of. Refuse, Remote, Unreached, Edge, Transient and PanicText are for hosts.
 package code
 
 import (
@@ -82,34 +82,3 @@ func Parse(name string) (Code, bool) {
 	}
 	return Unknown, false
 }
-
-// Reasons of the host's own errors. NotRun lists those that prove that the call was not run.
-const (
-	ReasonUnknownMethod   = "unknown_method"
-	ReasonBadPayload      = "bad_payload"
-	ReasonUnknownCodec    = "unknown_codec"
-	ReasonTooLarge        = "too_large"
-	ReasonUnauthenticated = "unauthenticated"
-	ReasonDenied          = "denied"
-	ReasonMissingKey      = "missing_key"
-	ReasonRateLimited     = "rate_limited"
-	ReasonOverloaded      = "overloaded"
-	ReasonBreakerOpen     = "breaker_open"
-	ReasonDraining        = "draining"
-	ReasonNoEndpoint      = "no_endpoint"
-	ReasonConnectionLost  = "connection_lost"
-	ReasonExpired         = "expired" // the deadline had passed before the call began
-	ReasonTimeout         = "timeout"
-	ReasonCancelled       = "cancelled"
-	ReasonPanic           = "panic"
-	ReasonBadReply        = "bad_reply" // the call was run, but its reply could not be sent or read
-)
-
-var notRun = map[string]bool{
-	ReasonUnknownMethod: true, ReasonBadPayload: true, ReasonUnknownCodec: true, ReasonTooLarge: true,
-	ReasonUnauthenticated: true, ReasonDenied: true, ReasonMissingKey: true, ReasonRateLimited: true, ReasonOverloaded: true,
-	ReasonBreakerOpen: true, ReasonDraining: true, ReasonNoEndpoint: true, ReasonExpired: true,
-}
-
-// NotRun reports whether a reason proves that the handler was not called, so that a retry is safe.
-func NotRun(reason string) bool { return notRun[reason] }

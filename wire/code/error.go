@@ -244,22 +244,11 @@ var httpStatus = map[Code]int{
 	Unauthenticated:    http.StatusUnauthorized,
 }
 
-var reasonStatus = map[string]int{
-	ReasonUnknownMethod:  http.StatusNotFound,
-	ReasonUnknownCodec:   http.StatusUnsupportedMediaType,
-	ReasonTooLarge:       http.StatusRequestEntityTooLarge,
-	ReasonNoEndpoint:     http.StatusBadGateway,
-	ReasonConnectionLost: http.StatusBadGateway,
-	ReasonBadReply:       http.StatusBadGateway,
-}
-
 // HTTPStatus returns the HTTP status for e. It maps codes like grpc-gateway, but for the host's own errors some reasons have
 // a more precise status. The reason of a handler's error has no effect.
 func (e *Error) HTTPStatus() int {
-	if e.Own() {
-		if s, ok := reasonStatus[e.Reason]; ok {
-			return s
-		}
+	if s := reasons[e.Reason].status; s != 0 && e.Own() {
+		return s
 	}
 	if s, ok := httpStatus[e.Code]; ok {
 		return s

@@ -55,7 +55,7 @@ func TestHTTPStatusOfEveryCodeMatchesGRPCGateway(t *testing.T) {
 }
 
 func TestTheReasonOfAHandlerDoesNotChangeTheStatus(t *testing.T) {
-	for reason := range reasonStatus {
+	for reason := range reasons {
 		e := Errorf(FailedPrecondition, "business").WithReason(reason)
 		if got := e.HTTPStatus(); got != http.StatusBadRequest {
 			t.Errorf("reason %s of a handler: status %d, want 400", reason, got)
