@@ -16,8 +16,8 @@ import (
 // expects, because the gc compiler assigns arguments to registers and the stack by their shape alone
 // (cmd/compile/abi-internal.md), and *T, *Args and *Reply have the shape of unsafe.Pointer: one word that the garbage
 // collector follows. Arguments of a call through a func value always escape, so none points into a stack that moves.
-// Method.Call has checked that args and reply have the types that fn takes. FuzzInvokers checks all of this against
-// compileReflect, which other compilers and the build tag purego use.
+// The function that bind returns (receiver.go) checks, before it calls the invoker, that args and reply have the types that
+// fn takes. FuzzInvokers checks all of this against compileReflect, which other compilers and the build tag purego use.
 func compile(fn, recv reflect.Value) func(ctx context.Context, args, reply any) error {
 	variable := reflect.New(fn.Type())
 	variable.Elem().Set(fn)
