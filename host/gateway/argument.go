@@ -20,17 +20,17 @@ type argument struct {
 	payload       []byte
 }
 
-func (a *argument) read(b *bound) *code.Error {
+func (a *argument) read(d *destination) *code.Error {
 	if a.query {
 		if a.r.ProtoMajor == 2 && a.r.ContentLength != 0 {
 			_ = a.r.Body.Close() // unread: net/http need not buffer it
 		}
-		return a.bindQuery(b)
+		return a.bindQuery(d)
 	}
 	if e := a.readBody(); e != nil {
 		return e
 	}
-	wildcards := b != nil && len(b.wildcards) > 0
+	wildcards := d != nil && len(d.wildcards) > 0
 	if a.codec == wire.JSON && len(a.payload) == 0 {
 		if !wildcards {
 			return a.bad("the body is empty: send the argument as JSON, or {} if there is none")
@@ -41,7 +41,7 @@ func (a *argument) read(b *bound) *code.Error {
 		return a.bad("the body is not JSON: form fields are not supported")
 	}
 	if wildcards {
-		return a.bindPath(b)
+		return a.bindPath(d)
 	}
 	return nil
 }
@@ -124,20 +124,20 @@ func (a *argument) unreadable(err error) *code.Error {
 }
 
 // bindQuery builds the payload of a GET call.
-func (a *argument) bindQuery(b *bound) *code.Error {
+func (a *argument) bindQuery(d *destination) *code.Error {
 	query, err := url.ParseQuery(a.r.URL.RawQuery)
 	if err != nil {
 		return a.bad("the query string is malformed")
 	}
-	for _, w := range b.wildcards {
+	for _, w := range d.wildcards {
 		query[w] = append(query[w], a.r.PathValue(w))
 	}
 	if a.rejectUnknown {
-		if what := b.unknown(query, a.router.nearest); what != "" {
+		if what := d.binder.unknown(query, a.router.nearest); what != "" {
 			return a.bad(what)
 		}
 	}
-	payload, what := b.binder.object(a.payload, query)
+	payload, what := d.binder.object(a.payload, query)
 	a.payload = payload
 	if what != "" {
 		return a.bad(what)
@@ -147,15 +147,15 @@ func (a *argument) bindQuery(b *bound) *code.Error {
 
 // bindPath adds the path's wildcards to the members of the body. If the body has one too, the codec rejects it as a
 // duplicate name.
-func (a *argument) bindPath(b *bound) *code.Error {
+func (a *argument) bindPath(d *destination) *code.Error {
 	if a.codec != wire.JSON {
 		return a.refuse(code.InvalidArgument, code.ReasonUnknownCodec, "this path takes JSON only")
 	}
-	query := make(url.Values, len(b.wildcards))
-	for _, w := range b.wildcards {
+	query := make(url.Values, len(d.wildcards))
+	for _, w := range d.wildcards {
 		query[w] = []string{a.r.PathValue(w)}
 	}
-	members, what := b.binder.object(nil, query)
+	members, what := d.binder.object(nil, query)
 	if what != "" {
 		return a.bad(what)
 	}

@@ -16,14 +16,14 @@ import (
 // exchange is one HTTP request, its call and its response.
 type exchange struct {
 	request
-	g      *Gateway
-	called bool    // the handler was reached
-	trace  string  // the traceparent that the handler has set in the request
-	handed holding // to a handler that may outlive the request
+	g             *Gateway
+	called        bool    // the handler was reached
+	trace         string  // the traceparent that the handler has set in the request
+	heldByHandler holding // handed over to a handler that may outlive the request
 
 	// The memory of the frames is reused, but only once the handler has returned.
-	req, res wire.Frame
-	running  bool
+	reqFrame, resFrame wire.Frame
+	framesInUse        bool // by the handler
 }
 
 // keptPayload bounds how much memory of a frame is reused.
@@ -44,12 +44,12 @@ func newExchange(g *Gateway, w http.ResponseWriter, r *http.Request) *exchange {
 // release returns x to the pool, unless a handler that outlives its request still uses the frames.
 func (x *exchange) release() {
 	x.holding.leave()
-	if x.running {
+	if x.framesInUse {
 		return
 	}
-	x.req.Reset()
-	x.res.Reset()
-	*x = exchange{req: x.req, res: x.res}
+	x.reqFrame.Reset()
+	x.resFrame.Reset()
+	*x = exchange{reqFrame: x.reqFrame, resFrame: x.resFrame}
 	exchanges.Put(x)
 }
 
@@ -69,7 +69,7 @@ func (x *exchange) serve() *code.Error {
 	if e := x.readDeadline(); e != nil {
 		return e
 	}
-	bind, e := x.route()
+	to, e := x.route()
 	if e != nil {
 		return e
 	}
@@ -85,12 +85,12 @@ func (x *exchange) serve() *code.Error {
 	if e := x.readCodec(); e != nil {
 		return e
 	}
-	if e := x.g.metadata.read(&x.request, &x.req.Metadata); e != nil {
+	if e := x.g.metadata.read(&x.request, &x.reqFrame.Metadata); e != nil {
 		return e
 	}
-	a := argument{request: &x.request, rejectUnknown: x.g.rejectUnknown, payload: x.req.Payload[:0]}
-	e = a.read(bind)
-	if x.req.Payload = a.payload; e != nil {
+	a := argument{request: &x.request, rejectUnknown: x.g.rejectUnknown, payload: x.reqFrame.Payload[:0]}
+	e = a.read(to)
+	if x.reqFrame.Payload = a.payload; e != nil {
 		return e
 	}
 	return x.call()
@@ -140,7 +140,7 @@ func Admitted(ctx context.Context) {
 
 // call runs the call and responds with its outcome.
 func (x *exchange) call() *code.Error {
-	room := x.oneWay || x.holding.begin(x.r.Context(), x.deadline, x.service, x.method, len(x.req.Payload))
+	room := x.oneWay || x.holding.begin(x.r.Context(), x.deadline, x.service, x.method, len(x.reqFrame.Payload))
 	if x.late() {
 		return x.expired()
 	}
@@ -149,11 +149,11 @@ func (x *exchange) call() *code.Error {
 	}
 	if !x.deadline.IsZero() { // in whole milliseconds, rounded up
 		left := (time.Until(x.deadline) + time.Millisecond - 1) / time.Millisecond
-		x.req.Metadata.Set(wire.MetaTimeout, strconv.FormatInt(max(1, int64(left)), 10))
+		x.reqFrame.Metadata.Set(wire.MetaTimeout, strconv.FormatInt(max(1, int64(left)), 10))
 	}
-	x.req.Service, x.req.Method, x.req.Codec, x.req.OneWay = x.service, x.method, x.codec, x.oneWay
-	x.res.Type, x.res.Codec = wire.Response, x.codec
-	x.called, x.running = true, true
+	x.reqFrame.Service, x.reqFrame.Method, x.reqFrame.Codec, x.reqFrame.OneWay = x.service, x.method, x.codec, x.oneWay
+	x.resFrame.Type, x.resFrame.Codec = wire.Response, x.codec
+	x.called, x.framesInUse = true, true
 	x.g.running.Add(1)
 	if !x.oneWay && x.g.remote(x.service) {
 		return x.callInline()
@@ -165,7 +165,7 @@ func (x *exchange) call() *code.Error {
 func (x *exchange) callInline() *code.Error {
 	defer x.g.running.Done()
 	o := x.handle(wire.NewCall(x.r.Context(), x.callOptions()))
-	x.holding.reply.Learn(len(x.res.Payload), o.err)
+	x.holding.reply.Learn(len(x.resFrame.Payload), o.err)
 	x.holding.leave() // the call has ended, however slowly its caller reads the response
 	return x.answer(o)
 }
@@ -183,7 +183,7 @@ func (x *exchange) callAsync() *code.Error {
 	o := x.callOptions()
 	o.Answer = func(e *code.Error) { outcomes <- outcome{err: e, kind: early} }
 	c := wire.NewCall(ctx, o)
-	x.handed = x.holding.handOver()
+	x.heldByHandler = x.holding.handOver()
 	go x.run(c, outcomes)
 
 	select {
@@ -211,14 +211,14 @@ func (x *exchange) run(c *wire.Call, outcomes chan<- outcome) {
 	var o outcome
 	done := false
 	defer func() {
-		x.handed.leave()
+		x.heldByHandler.leave()
 		if !done {
 			o.err = code.Refuse(code.Internal, code.ReasonPanic, "the handler ended its goroutine", "", g.host, 0)
 		}
 		outcomes <- o
 	}()
 	o = x.handle(c)
-	x.handed.reply.Learn(len(x.res.Payload), o.err)
+	x.heldByHandler.reply.Learn(len(x.resFrame.Payload), o.err)
 	done = true
 }
 
@@ -230,11 +230,11 @@ func (x *exchange) handle(c *wire.Call) (o outcome) {
 			o.err = x.panicked(v)
 		}
 	}()
-	return outcome{err: x.g.handler.Handle(c, &x.req, &x.res)}
+	return outcome{err: x.g.handler.Handle(c, &x.reqFrame, &x.resFrame)}
 }
 
 func (x *exchange) panicked(v any) error {
-	x.g.logger.Error("panic in a call", "service", x.req.Service, "method", x.req.Method, "panic", code.PanicText(v), "stack", string(debug.Stack()))
+	x.g.logger.Error("panic in a call", "service", x.reqFrame.Service, "method", x.reqFrame.Method, "panic", code.PanicText(v), "stack", string(debug.Stack()))
 	what := handlerPanicked
 	if x.g.exposeInternal {
 		what += ": " + code.PanicText(v)
@@ -244,13 +244,13 @@ func (x *exchange) panicked(v any) error {
 
 // answer responds with the outcome of the call, or returns the error to respond with.
 func (x *exchange) answer(o outcome) *code.Error {
-	x.running = o.kind != returned
-	if !x.running && cap(x.req.Payload) > keptPayload {
-		x.req.Payload = nil // no longer charged to the budget
+	x.framesInUse = o.kind != returned
+	if !x.framesInUse && cap(x.reqFrame.Payload) > keptPayload {
+		x.reqFrame.Payload = nil // no longer charged to the budget
 	}
 	e := code.From(o.err)
 	if e != nil {
-		x.trace = x.req.Metadata.Get("traceparent")
+		x.trace = x.reqFrame.Metadata.Get("traceparent")
 	}
 	switch {
 	case x.oneWay && (e == nil || !e.Own() || !code.NotRun(e.Reason)): // only a refusal matters to the caller
@@ -259,7 +259,7 @@ func (x *exchange) answer(o outcome) *code.Error {
 		return e
 	}
 	s := x.response()
-	return s.succeed(&x.res)
+	return s.succeed(&x.resFrame)
 }
 
 func (x *exchange) response() response {

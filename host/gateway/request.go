@@ -134,17 +134,18 @@ func parseDigits(s string, maxLen int) (int64, bool) {
 	return n, err == nil && len(plain) <= maxLen && !strings.HasPrefix(s, "+")
 }
 
-// route determines the method, and returns how its argument is bound if not from the body alone.
-func (q *request) route() (*bound, *code.Error) {
+// route determines the names of the method, and returns where a configured route or a GET leads, nil for other calls. For
+// POST /{service}/{method} it only reads the names: the Handler looks them up.
+func (q *request) route() (*destination, *code.Error) {
 	q.family = familyOf(q.r.Header)
 	get := q.r.Method == http.MethodGet || q.r.Method == http.MethodHead
-	if b := q.router.match(q.r); b != nil {
+	if d := q.router.match(q.r); d != nil {
 		q.query = get
-		q.service, q.method = b.target.service, b.target.method
-		if len(b.wildcards) > 0 {
-			q.router.routes.ServeHTTP(q.w, q.r) // sets the path values, see bound
+		q.service, q.method = d.target.service, d.target.method
+		if len(d.wildcards) > 0 {
+			q.router.routes.ServeHTTP(q.w, q.r) // sets the path values, see destination
 		}
-		return b, q.checkNames()
+		return d, q.checkNames()
 	}
 	if e := q.readNames(); e != nil {
 		return nil, e
@@ -153,9 +154,9 @@ func (q *request) route() (*bound, *code.Error) {
 		return nil, nil
 	}
 	bodied := q.family != nil && q.r.ContentLength != 0
-	if b := q.router.byGet(q.service, q.method); get && b != nil && !bodied {
-		q.service, q.method, q.query = b.target.service, b.target.method, true
-		return b, nil
+	if d := q.router.byGet(q.service, q.method); get && d != nil && !bodied {
+		q.service, q.method, q.query = d.target.service, d.target.method, true
+		return d, nil
 	}
 	if q.family != nil && (get || q.r.Method == http.MethodPut) {
 		return nil, nil // the gateways of these headers read the body, whatever the HTTP method

@@ -74,15 +74,15 @@ type router struct {
 	get      map[names]*binder
 }
 
-// bound is the method of a route or a GET, and the binding of its argument. It is an http.Handler only for ServeMux, which
+// destination is the method of a route or a GET, and the binder of its argument. It is an http.Handler only for ServeMux, which
 // sets the request's path values before it calls it.
-type bound struct {
+type destination struct {
 	target    names
 	wildcards []string
-	*binder   // of the query and the wildcards; nil when there is nothing to bind
+	binder    *binder // of the query and the wildcards; nil when there is nothing to bind
 }
 
-func (*bound) ServeHTTP(http.ResponseWriter, *http.Request) {}
+func (*destination) ServeHTTP(http.ResponseWriter, *http.Request) {}
 
 // registered is a pattern that ServeMux has accepted, and the position of its route.
 type registered struct{ pattern, at string }
@@ -138,14 +138,14 @@ func (rt *router) addRoutes(routes []Route, errs *OptionErrors) {
 			errs.add(path, "no method %s.%s on this host", r.Service, r.Method)
 			continue
 		}
-		b := &bound{target: names{t.Service, t.Method}, wildcards: wildcards(r.Path)}
-		if len(b.wildcards) > 0 {
-			if err := rt.bindWildcards(b, t); err != nil {
+		d := &destination{target: names{t.Service, t.Method}, wildcards: wildcards(r.Path)}
+		if len(d.wildcards) > 0 {
+			if err := rt.bindWildcards(d, t); err != nil {
 				errs.add(path+".path", "%v", err)
 				continue
 			}
 		}
-		rt.addRoute(r, b, path, errs)
+		rt.addRoute(r, d, path, errs)
 	}
 }
 
@@ -169,21 +169,21 @@ func wildcards(pattern string) []string {
 }
 
 // bindWildcards checks that each wildcard is a member of the argument.
-func (rt *router) bindWildcards(b *bound, t Target) error {
+func (rt *router) bindWildcards(d *destination, t Target) error {
 	binder, err := rt.newBinder(t)
 	if err != nil {
 		return err
 	}
-	for _, w := range b.wildcards {
+	for _, w := range d.wildcards {
 		if _, ok := binder.member(w); !ok {
 			return fmt.Errorf("{%s} is not a member of %s", w, t.Args)
 		}
 	}
-	b.binder = binder
+	d.binder = binder
 	return nil
 }
 
-func (rt *router) addRoute(r Route, b *bound, path string, errs *OptionErrors) {
+func (rt *router) addRoute(r Route, d *destination, path string, errs *OptionErrors) {
 	if !strings.HasPrefix(r.Path, "/") {
 		errs.add(path+".path", "%q does not begin with /", r.Path)
 		return
@@ -194,7 +194,7 @@ func (rt *router) addRoute(r Route, b *bound, path string, errs *OptionErrors) {
 	}
 	for i, m := range methods {
 		at := fmt.Sprintf("%s.methods[%d]", path, i)
-		get, ok := rt.get[b.target]
+		get, ok := rt.get[d.target]
 		own, isBuiltIn := rt.builtInOf(m, r.Path)
 		switch {
 		case !slices.Contains(routable, m):
@@ -202,15 +202,15 @@ func (rt *router) addRoute(r Route, b *bound, path string, errs *OptionErrors) {
 		case slices.Contains(methods[:i], m):
 			errs.add(at, "%s is listed twice", m)
 		case m == http.MethodGet && !ok:
-			errs.add(at, "GET needs %s in gateway.get", b.target)
-		case isBuiltIn && own != b.target:
-			errs.add(path+".path", "%s %s is the built-in path of %s and cannot lead to %s", m, r.Path, own, b.target)
-		case m == http.MethodGet && b.binder == nil:
-			withGet := *b
+			errs.add(at, "GET needs %s in gateway.get", d.target)
+		case isBuiltIn && own != d.target:
+			errs.add(path+".path", "%s %s is the built-in path of %s and cannot lead to %s", m, r.Path, own, d.target)
+		case m == http.MethodGet && d.binder == nil:
+			withGet := *d
 			withGet.binder = get
 			rt.register(m, r.Path, &withGet, path, errs)
 		default:
-			rt.register(m, r.Path, b, path, errs)
+			rt.register(m, r.Path, d, path, errs)
 		}
 	}
 }
@@ -235,9 +235,9 @@ func (rt *router) builtInOf(httpMethod, path string) (names, bool) {
 }
 
 // register adds the path of a method. ServeMux panics on a bad or conflicting pattern: that becomes an OptionError.
-func (rt *router) register(method, path string, b *bound, at string, errs *OptionErrors) {
+func (rt *router) register(method, path string, d *destination, at string, errs *OptionErrors) {
 	pattern := method + " " + path
-	err := handle(rt.routes, pattern, b)
+	err := handle(rt.routes, pattern, d)
 	if err == nil {
 		rt.patterns = append(rt.patterns, registered{pattern, at})
 		return
@@ -253,7 +253,7 @@ func (rt *router) register(method, path string, b *bound, at string, errs *Optio
 func (rt *router) rival(pattern string) (registered, bool) {
 	for _, r := range rt.patterns {
 		pair := http.NewServeMux()
-		if handle(pair, r.pattern, &bound{}) == nil && handle(pair, pattern, &bound{}) != nil && handle(http.NewServeMux(), pattern, &bound{}) == nil {
+		if handle(pair, r.pattern, &destination{}) == nil && handle(pair, pattern, &destination{}) != nil && handle(http.NewServeMux(), pattern, &destination{}) == nil {
 			return r, true
 		}
 	}
@@ -261,7 +261,7 @@ func (rt *router) rival(pattern string) (registered, bool) {
 }
 
 // handle is ServeMux.Handle with an error instead of its panic.
-func handle(m *http.ServeMux, pattern string, b *bound) (err error) {
+func handle(m *http.ServeMux, pattern string, d *destination) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			text, _, _ := strings.Cut(fmt.Sprint(v), " (registered at") // a position in this program
@@ -269,29 +269,29 @@ func handle(m *http.ServeMux, pattern string, b *bound) (err error) {
 			err = errors.New(text)
 		}
 	}()
-	m.Handle(pattern, b)
+	m.Handle(pattern, d)
 	return nil
 }
 
 // match returns the configured route of a request; nil if there is none.
-func (rt *router) match(r *http.Request) *bound {
+func (rt *router) match(r *http.Request) *destination {
 	if rt.routes == nil {
 		return nil
 	}
 	h, _ := rt.routes.Handler(r)
-	b, _ := h.(*bound)
-	return b
+	d, _ := h.(*destination)
+	return d
 }
 
 // byGet returns the binding of a method that may be called by GET; nil if it may not.
-func (rt *router) byGet(service, method string) *bound {
+func (rt *router) byGet(service, method string) *destination {
 	t, ok := rt.resolve(service, method)
 	if !ok {
 		return nil
 	}
 	n := names{t.Service, t.Method}
 	if b, ok := rt.get[n]; ok {
-		return &bound{target: n, binder: b}
+		return &destination{target: n, binder: b}
 	}
 	return nil
 }
@@ -319,8 +319,8 @@ func (rt *router) offered(r *http.Request, service, method string, family bool) 
 	for _, m := range routable {
 		as := *r
 		as.Method = m
-		if b := rt.match(&as); b != nil {
-			o.add(m, b.target)
+		if d := rt.match(&as); d != nil {
+			o.add(m, d.target)
 		}
 	}
 	if t, ok := rt.resolve(service, method); method != "" && ok {
