@@ -7,11 +7,11 @@ import (
 
 const (
 	paceTimed   = 8                    // one call in so many is timed
-	paceWindow  = 8                    // timed calls, the shortest of which is the pace
+	paceWindow  = 8                    // timed calls, the shortest of which counts
 	shareAbove  = 8 * time.Microsecond // calls that take longer are shared among workers when there are several
-	maxBlocks   = 2                    // calls that may block, of blockWindow, before workers run them
+	maxBlocks   = 2                    // calls of a blockWindow that block the reader, before workers run the next
 	blockWindow = 1 << 10
-	minAvoid    = 1 << 8
+	minAvoid    = 1 << 8 // calls that workers run then; doubled each time, and halved in each window
 	maxAvoid    = 1 << 15
 	pacesKept   = 8 // methods of a connection
 )
@@ -25,11 +25,11 @@ type pace struct {
 	least  time.Duration // of this window
 	timed  int
 	blocks int    // in this window of calls
-	avoid  uint32 // calls that workers run
+	avoid  uint32 // calls left that workers run
 	next   uint32 // avoid when it blocks again
 }
 
-// begin returns the time if the call is to be timed.
+// begin counts a call that the reader runs. It returns the time if the call is to be timed.
 func (p *pace) begin() time.Time {
 	if p.calls++; p.calls%blockWindow == 0 {
 		p.blocks, p.next = 0, max(p.next/2, minAvoid)

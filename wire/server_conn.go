@@ -41,8 +41,12 @@ type connGroup struct {
 	forget func(*serverConn) // called when a connection has ended
 }
 
-// serverConn is a connection of a Server. One worker at a time is its reader. The reader runs short calls itself; while one
-// lasts, another worker becomes the reader. Workers run the other calls.
+// serverConn is a connection of a Server. One worker at a time is its reader.
+//
+// The reader runs a call itself unless paces advise against it (inline) or others are queued (enter). It may leave the
+// answer in the outbox until it has read what has arrived (unsent). If the call outlasts a tick of the watch, another worker
+// becomes the reader and notes the call in paces (takenOver). The former reader learns that from worker.end, sends the
+// answer itself, and then runs queued calls. A flush by the reader is watched, too. Workers run all other calls.
 type serverConn struct {
 	group     *connGroup
 	conn      net.Conn
@@ -54,7 +58,7 @@ type serverConn struct {
 	in     *Reader // nil while the connection is asleep
 	budget readBudget
 	paces  paces
-	unsent bool // answers are to be flushed
+	unsent bool // the reader has queued answers and must flush them
 
 	out   responder
 	calls serverCalls

@@ -11,8 +11,9 @@ const (
 	watchRest  = 50 // ticks without a call after which the watch rests
 )
 
-// watch finds the calls of a server that outlast a tick: the reading of a connection is then taken over from the call that
-// blocks it, and a timer starts for the call's deadline. Most calls are shorter, and need neither.
+// watch finds the calls of a server that are running at two looks in a row, a tick apart: another worker then becomes the
+// reader of the connection that the call blocks, and the timer of the call's deadline starts. Most calls are shorter, and
+// need neither. See serverConn.
 type watch struct {
 	slots   [watchSlots]watchSlot
 	next    atomic.Uint32 // slot of the next worker
@@ -57,7 +58,7 @@ func (w *watch) admit(r *running) {
 	r.watch, r.home, r.taken = w, w.next.Add(1), make(chan struct{}, 1)
 }
 
-// begin has the watch look at what runs until end. If there is no free slot, it is dealt with at once.
+// begin has the watch look at what runs until end. If none of four slots is free, it is dealt with at once.
 func (r *running) begin() {
 	r.count.Add(1)
 	for i := range uint32(4) {
@@ -74,7 +75,7 @@ func (r *running) begin() {
 	r.outlasts()
 }
 
-// end reports whether the watch has left r alone since begin.
+// end ends what begin began, and reports whether it was not dealt with. Otherwise end waits until it has been.
 func (r *running) end() bool {
 	if r.slot == nil {
 		return false
@@ -86,6 +87,7 @@ func (r *running) end() bool {
 	return false
 }
 
+// rouse wakes the watch if it rests.
 func (w *watch) rouse() {
 	if w.resting.CompareAndSwap(true, false) {
 		select {
@@ -153,7 +155,7 @@ func (w *watch) look(seen *[watchSlots]sighting) (busy bool) {
 	return busy
 }
 
-// outlasts deals with what has run for a tick.
+// outlasts deals with what is no longer watched: it has another worker read, and starts the timer of the call.
 func (r *running) outlasts() {
 	if r.reading != nil {
 		r.reading.takeOver()
