@@ -2,6 +2,8 @@ package config
 
 import (
 	"reflect"
+	"slices"
+	"strings"
 	"testing"
 )
 
@@ -35,5 +37,39 @@ func TestEveryKindHasItsProperties(t *testing.T) {
 	}
 	if found != len(kinds) {
 		t.Errorf("%d kinds, but %d blocks of a rule", len(kinds), found)
+	}
+}
+
+// A kind with methods of its own must not be bypassed by another spelling of a method, which MethodPatterns is for.
+func TestMethodPatternsAreOfAllKinds(t *testing.T) {
+	var r Rule
+	var want []string
+	var fill func(path string, v reflect.Value)
+	fill = func(path string, v reflect.Value) {
+		switch v.Kind() {
+		case reflect.Pointer:
+			v.Set(reflect.New(v.Type().Elem()))
+			fill(path, v.Elem())
+		case reflect.Struct:
+			for f, value := range v.Fields() {
+				if f.IsExported() && f.Name != "Expires" {
+					fill(path+"."+f.Name, value)
+				}
+			}
+		case reflect.Slice:
+			if v.Type() == patternsType && (strings.HasSuffix(path, ".Method") || strings.HasSuffix(path, ".Methods")) {
+				v.Set(reflect.ValueOf(Patterns{path}))
+				want = append(want, path)
+			} else if v.Type().Elem().Kind() == reflect.Struct {
+				v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+				fill(path, v.Index(0))
+			}
+		default:
+		}
+	}
+	fill("", reflect.ValueOf(&r).Elem())
+	want = slices.DeleteFunc(want, func(path string) bool { return path == ".Hedge.Methods" })
+	if got := r.MethodPatterns(); !slices.Equal(got, want) || len(want) != 4 {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }

@@ -146,6 +146,21 @@ func (r *Rule) disarmed(now time.Time) string {
 	return ""
 }
 
+// MethodPatterns returns the patterns by which the rule decides whether it applies to a method: those of match and of kinds with
+// methods of their own. Those of hedge are not among them, since it refuses no call.
+func (r *Rule) MethodPatterns() []string {
+	list := slices.Clone(r.Match.Method)
+	for _, x := range r.Match.Except {
+		list = append(list, x.Method...)
+	}
+	if r.Access != nil {
+		for _, e := range slices.Concat(r.Access.Allow, r.Access.Deny) {
+			list = append(list, e.Methods...)
+		}
+	}
+	return list
+}
+
 // exceptPath returns the path of an exception. A single one may be written without a list.
 func (r *Rule) exceptPath(i int) string {
 	if len(r.Match.Except) == 1 && !r.at.written("match.except[0]") {

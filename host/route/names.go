@@ -55,18 +55,7 @@ type spelling struct {
 func newSpelling(rules []config.Rule) spelling {
 	s := spelling{exact: make(map[string]string)}
 	for i := range rules {
-		s.add(rules[i].Match.Method)
-		for _, x := range rules[i].Match.Except {
-			s.add(x.Method)
-		}
-		if a := rules[i].Access; a != nil {
-			for _, e := range a.Allow {
-				s.add(e.Methods)
-			}
-			for _, e := range a.Deny {
-				s.add(e.Methods)
-			}
-		}
+		s.add(rules[i].MethodPatterns())
 	}
 	return s
 }
