@@ -247,7 +247,7 @@ func (d *setDiffer) contents(old, next *Set) {
 			continue
 		}
 		d.add(Change{
-			Subject: f.Path, Text: f.Path + " has other content", Class: Live, Position: next.Manifest.Position(f.Field),
+			Subject: f.Path, Text: f.Path + " content changed", Class: Live, Position: next.Manifest.Position(f.Field),
 		})
 	}
 }

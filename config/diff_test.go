@@ -168,7 +168,7 @@ func TestDiffOfUpstreamsAndDiscoveryIsByNameAndLive(t *testing.T) {
 		"upstream gone removed (easymicro.yaml:4)",
 		"discovery main: endpoints [http://a:2379] → [http://a:2379, http://b:2379], register.leaseTTL 10s → 5s (easymicro.yaml:7)",
 		"discovery far added (easymicro.yaml:8)",
-		"p has other content (easymicro.yaml:7)",
+		"p content changed (easymicro.yaml:7)",
 	}
 	if diff := cmp.Diff(want, changes.Lines()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
