@@ -13,18 +13,18 @@ import (
 	"time"
 )
 
-// patience is how long one file access may take.
-const patience = 10 * time.Second
+// accessTimeout is how long one file access may take.
+const accessTimeout = 10 * time.Second
 
 // Gate admits reads while no earlier one is overdue: on a hanging network file system each would block a thread. The
 // zero value is open.
 type Gate struct {
 	mu   sync.Mutex
-	left map[*reading]bool // abandoned, still running
+	left map[*access]bool // abandoned, still running
 }
 
-// reading is a read in progress.
-type reading struct {
+// access is a read in progress.
+type access struct {
 	now  atomic.Pointer[touch]
 	done chan struct{}
 }
@@ -36,10 +36,10 @@ type touch struct {
 }
 
 func (t *touch) overdue() error {
-	return &fs.PathError{Op: "read", Path: t.path, Err: fmt.Errorf("no answer within %s: is its file system unreachable?", patience)}
+	return &fs.PathError{Op: "read", Path: t.path, Err: fmt.Errorf("no answer within %s: is its file system unreachable?", accessTimeout)}
 }
 
-func (r *reading) at(path string) { r.now.Store(&touch{path: path, since: time.Now()}) }
+func (r *access) at(path string) { r.now.Store(&touch{path: path, since: time.Now()}) }
 
 // Through runs read and returns its result. It returns early if ctx ends, or if a file hangs for ten seconds: read
 // then continues alone, and the gate is closed until that file answers. read calls at before it accesses a file. A
@@ -52,7 +52,7 @@ func Through[T any](ctx context.Context, g *Gate, read func(at func(path string)
 	var value T
 	var err error
 	var panicked any
-	r := &reading{done: make(chan struct{})}
+	r := &access{done: make(chan struct{})}
 	r.at("")
 	go func() {
 		defer close(r.done)
@@ -85,7 +85,7 @@ func (g *Gate) closed() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for r := range g.left {
-		if now := r.now.Load(); time.Since(now.since) >= patience {
+		if now := r.now.Load(); time.Since(now.since) >= accessTimeout {
 			return now.overdue()
 		}
 	}
@@ -93,8 +93,8 @@ func (g *Gate) closed() error {
 }
 
 // await waits until the read is done, ctx ends, or a file is overdue.
-func (g *Gate) await(ctx context.Context, r *reading) error {
-	timer := time.NewTimer(patience)
+func (g *Gate) await(ctx context.Context, r *access) error {
+	timer := time.NewTimer(accessTimeout)
 	defer timer.Stop()
 	for {
 		select {
@@ -105,7 +105,7 @@ func (g *Gate) await(ctx context.Context, r *reading) error {
 			return ctx.Err()
 		case <-timer.C:
 			now := r.now.Load()
-			if left := time.Until(now.since.Add(patience)); left > 0 {
+			if left := time.Until(now.since.Add(accessTimeout)); left > 0 {
 				timer.Reset(left)
 				continue
 			}
@@ -116,11 +116,11 @@ func (g *Gate) await(ctx context.Context, r *reading) error {
 }
 
 // leave tracks an abandoned read until it ends.
-func (g *Gate) leave(r *reading) {
+func (g *Gate) leave(r *access) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.left == nil {
-		g.left = make(map[*reading]bool)
+		g.left = make(map[*access]bool)
 	}
 	g.left[r] = true
 	go func() {

@@ -39,7 +39,7 @@ func startAway(t *testing.T) *away {
 func TestFilesThatDoNotAnswerAreReportedAndRetried(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := startAway(t)
-		time.Sleep(defaultPoll + patience)
+		time.Sleep(defaultPoll + hangReportedAfter)
 		synctest.Wait()
 		if s := a.State(); !s.Polling || s.Problem != "no answer from the files within 15s: is their file system unreachable?" {
 			t.Errorf("%+v", s)

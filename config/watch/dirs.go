@@ -12,11 +12,11 @@ import (
 // dirs watches directories. Files are never watched: such a watch ends with the first save by rename, and misses
 // changes of links.
 type dirs struct {
-	open    func() (*fsnotify.Watcher, error)
-	fs      *fsnotify.Watcher // nil if there is none
-	watched map[string]os.FileInfo
-	lost    string   // why there is no watcher
-	missing []string // problems of single directories
+	open     func() (*fsnotify.Watcher, error)
+	fs       *fsnotify.Watcher // nil if there is none
+	watched  map[string]os.FileInfo
+	noEvents string   // why there is no watcher
+	missing  []string // problems of single directories
 }
 
 func newDirs() *dirs {
@@ -41,7 +41,7 @@ func (d *dirs) errors() <-chan error {
 // lose drops the watcher: after an overflow or an error it may have missed events. reopen creates a new one.
 func (d *dirs) lose(err error) {
 	d.close()
-	d.lost = fmt.Sprintf("file events: %v", err)
+	d.noEvents = fmt.Sprintf("file events: %v", err)
 }
 
 func (d *dirs) close() {
@@ -54,8 +54,8 @@ func (d *dirs) close() {
 
 // problem returns why events may be missing, or "".
 func (d *dirs) problem() string {
-	if d.lost != "" {
-		return d.lost
+	if d.noEvents != "" {
+		return d.noEvents
 	}
 	if len(d.missing) > 0 {
 		return d.missing[0]
@@ -70,10 +70,10 @@ func (d *dirs) reopen() {
 	}
 	fs, err := d.open()
 	if err != nil {
-		d.lost = fmt.Sprintf("file events: %v", err)
+		d.noEvents = fmt.Sprintf("file events: %v", err)
 		return
 	}
-	d.fs, d.lost = fs, ""
+	d.fs, d.noEvents = fs, ""
 }
 
 // follow watches exactly these directories. changed reports whether one was not watched before, or vanished

@@ -55,8 +55,8 @@ type Watcher struct {
 	touching atomic.Bool // accessing files, which may hang
 	retry    atomic.Bool // the last reported content could not be read
 
-	known     string    // the last reported content
-	candidate string    // content to confirm by a second read
+	known     string    // hash of the last reported content
+	candidate string    // hash to confirm by a second read
 	unsure    bool      // the change came without an event: read it twice
 	burst     time.Time // first unhandled event; zero if none
 	quiet     *time.Timer
@@ -125,11 +125,11 @@ func (w *Watcher) watch(ctx context.Context, changed func(hash string)) {
 	w.quiet.Stop()
 
 	w.dir.reopen()
-	w.follow()
+	w.watchDirs()
 	w.known = w.o.Known
-	if content := w.content(); w.known == "" {
-		w.known = content
-	} else if content != w.known {
+	if hash := w.hash(); w.known == "" {
+		w.known = hash
+	} else if hash != w.known {
 		w.poll()
 	}
 	poll := time.NewTimer(w.timing().Poll)
@@ -151,10 +151,10 @@ func (w *Watcher) watch(ctx context.Context, changed func(hash string)) {
 			w.lose(err)
 			w.arm()
 		case <-w.quiet.C:
-			w.look(ctx, changed)
+			w.reportIfNew(ctx, changed)
 		case <-poll.C: // a lost watcher is replaced here and not at once, since it could fail again at once
 			w.dir.reopen()
-			w.follow()
+			w.watchDirs()
 			w.poll()
 			poll.Reset(w.timing().Poll)
 		}
@@ -182,35 +182,35 @@ func (w *Watcher) poll() {
 	if !w.burst.IsZero() {
 		return
 	}
-	content := w.content()
-	if content == w.known && !w.retry.Load() {
+	hash := w.hash()
+	if hash == w.known && !w.retry.Load() {
 		return
 	}
-	w.unsure, w.candidate = true, content
+	w.unsure, w.candidate = true, hash
 	w.arm()
 }
 
-// look reports the content after a quiet time if it is new.
-func (w *Watcher) look(ctx context.Context, changed func(hash string)) {
-	w.follow()
-	content := w.content()
+// reportIfNew reports the content after a quiet time if it is new.
+func (w *Watcher) reportIfNew(ctx context.Context, changed func(hash string)) {
+	w.watchDirs()
+	hash := w.hash()
 	overdue := time.Since(w.burst) >= w.timing().MaxDelay
-	if content != w.known && !overdue && content != w.candidate && (w.unsure || unreadable(content)) {
-		// A content that came without events may be incomplete, and an unreadable file may be about to be renamed into place.
-		w.candidate = content
+	if hash != w.known && !overdue && hash != w.candidate && (w.unsure || unreadable(hash)) {
+		// A file that changed without events may still be written, and an unreadable one may be about to be renamed into place.
+		w.candidate = hash
 		w.arm()
 		return
 	}
 	w.burst, w.candidate, w.unsure = time.Time{}, "", false
-	if again := w.retry.Swap(false); content == w.known && !again || ctx.Err() != nil {
+	if again := w.retry.Swap(false); hash == w.known && !again || ctx.Err() != nil {
 		return
 	}
-	w.known = content
-	if unreadable(content) {
-		content = ""
+	w.known = hash
+	if unreadable(hash) {
+		hash = ""
 	}
-	changed(content)
-	if w.follow() { // what happened in a directory before it was watched
+	changed(hash)
+	if w.watchDirs() { // what happened in a directory before it was watched
 		w.arm()
 	}
 }
@@ -218,9 +218,10 @@ func (w *Watcher) look(ctx context.Context, changed func(hash string)) {
 // unreadableMark begins the pseudo-hash of unreadable content. No hash begins with it.
 const unreadableMark = "\x00"
 
-func unreadable(content string) bool { return content != "" && content[:1] == unreadableMark }
+func unreadable(hash string) bool { return hash != "" && hash[:1] == unreadableMark }
 
-func (w *Watcher) content() string {
+// hash returns the hash of the content, or a text that begins with unreadableMark and differs by error.
+func (w *Watcher) hash() string {
 	back := w.touch()
 	defer back()
 	hash, err := w.o.Hash()
@@ -230,8 +231,8 @@ func (w *Watcher) content() string {
 	return hash
 }
 
-// follow watches the current directories and reports whether events may have been missed there.
-func (w *Watcher) follow() bool {
+// watchDirs watches the current directories and reports whether events may have been missed there.
+func (w *Watcher) watchDirs() bool {
 	back := w.touch()
 	changed := w.dir.follow(w.o.Dirs())
 	back()
@@ -239,17 +240,17 @@ func (w *Watcher) follow() bool {
 	return changed
 }
 
-// patience is how long a file access may take before the state reports it.
-const patience = 15 * time.Second
+// hangReportedAfter is how long a file access may take before the state reports it.
+const hangReportedAfter = 15 * time.Second
 
 // touch marks the start of a file access, and the function it returns the end. In between the state reports files
 // that hang.
 func (w *Watcher) touch() (back func()) {
 	w.touching.Store(true)
 	told := make(chan struct{})
-	timer := time.AfterFunc(patience, func() {
+	timer := time.AfterFunc(hangReportedAfter, func() {
 		defer close(told)
-		w.tell(fmt.Sprintf("no answer from the files within %s: is their file system unreachable?", patience))
+		w.tell(fmt.Sprintf("no answer from the files within %s: is their file system unreachable?", hangReportedAfter))
 	})
 	return func() {
 		w.touching.Store(false)
