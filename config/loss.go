@@ -46,7 +46,7 @@ func Lost(old, next *Set) Losses {
 		switch {
 		case heir == nil:
 			l.lost = append(l.lost, loss{r, "was removed", r.Access != nil})
-		case r.Access == nil: // taking a limit out of force is deliberate
+		case r.Access == nil: // only access rules are protected: loosening a limit is assumed to be deliberate
 		default:
 			how := heir.disarmed(now)
 			if how == "" {
@@ -60,9 +60,9 @@ func Lost(old, next *Set) Losses {
 	return l
 }
 
-// Doubtful reports whether the new set may be half written: an enforced access rule is lost or refuses less, or more
-// than half of the rules were removed at once. What counts is the protection, not the intent: an access rule that is
-// turned off on purpose stays in force until the second read, too.
+// Doubtful reports whether files of the new set may be incomplete, as while they are written: an enforced access rule is
+// lost or refuses less, or more than half of the rules were removed at once. What counts is the protection, not the intent:
+// an access rule that is turned off on purpose stays in force until the second look, too.
 func (l Losses) Doubtful() bool {
 	return 2*l.removed > l.rules || slices.ContainsFunc(l.lost, func(one loss) bool { return one.access })
 }
@@ -124,19 +124,19 @@ func successors(old, next []Rule) map[*Rule]*Rule {
 	return after
 }
 
-// weakened returns how next refuses less than the access rule it replaces, or "". A rule that is half written does.
+// weakened returns how next refuses less than the access rule it replaces, or "". A rule whose file is still being written may.
 func weakened(old, next *Rule) string {
 	a, b := old.Access, next.Access
 	if b == nil {
 		return "no longer has access"
 	}
-	allowed := listed(a.Allow)
+	allowed := indexAccess(a.Allow)
 	switch {
 	case len(a.Allow) > 0 && len(b.Allow) == 0:
 		return "no longer has access.allow"
 	case slices.ContainsFunc(b.Allow, func(e AccessEntry) bool { return len(e.Methods) == 0 && allowed.limits(e.Caller) }):
 		return "allows all methods where it allowed some (access.allow)"
-	case !listed(b.Deny).cover(a.Deny):
+	case !indexAccess(b.Deny).cover(a.Deny):
 		return "denies less than before"
 	case share(next.EnforceShare) < share(old.EnforceShare):
 		return "is enforced for fewer callers (enforceShare)"
@@ -162,14 +162,14 @@ func weakened(old, next *Rule) string {
 	return ""
 }
 
-// accessList indexes access entries by their callers.
-type accessList struct {
+// accessIndex indexes access entries by their callers.
+type accessIndex struct {
 	entries map[string][]*AccessEntry
 	globs   []string // the callers that are globs
 }
 
-func listed(list []AccessEntry) accessList {
-	l := accessList{entries: map[string][]*AccessEntry{}}
+func indexAccess(list []AccessEntry) accessIndex {
+	l := accessIndex{entries: map[string][]*AccessEntry{}}
 	for i := range list {
 		for _, caller := range list[i].Caller {
 			if isGlob(caller) && l.entries[caller] == nil {
@@ -183,7 +183,7 @@ func listed(list []AccessEntry) accessList {
 
 // methods returns the methods of the entries that match all callers of a pattern, and whether there are such
 // entries. No methods are all methods.
-func (l accessList) methods(caller string) (methods Patterns, ok bool) {
+func (l accessIndex) methods(caller string) (methods Patterns, ok bool) {
 	names := []string{caller}
 	for _, g := range l.globs {
 		if g != caller && wildcard.Covers(g, caller) {
@@ -202,7 +202,7 @@ func (l accessList) methods(caller string) (methods Patterns, ok bool) {
 }
 
 // cover reports whether the list matches all calls that the other entries match.
-func (l accessList) cover(others []AccessEntry) bool {
+func (l accessIndex) cover(others []AccessEntry) bool {
 	for i := range others {
 		for _, caller := range others[i].Caller {
 			if methods, ok := l.methods(caller); !ok || !coversPatterns(methods, others[i].Methods) {
@@ -214,7 +214,7 @@ func (l accessList) cover(others []AccessEntry) bool {
 }
 
 // limits reports whether the list matches some methods, but not all, of one of the callers.
-func (l accessList) limits(callers Patterns) bool {
+func (l accessIndex) limits(callers Patterns) bool {
 	return slices.ContainsFunc(callers, func(caller string) bool {
 		methods, _ := l.methods(caller)
 		return !coversPatterns(methods, nil)

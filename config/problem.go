@@ -80,7 +80,7 @@ func (p Problems) Sort() Problems {
 }
 
 // With adds the problems of a later check, except those about things that already have errors. If p was cut off,
-// With adds nothing: nobody knows which things are right.
+// With adds nothing: it is not known which things have no errors.
 func (p Problems) With(later Problems) Problems {
 	wrong := map[[2]string]bool{}
 	for _, known := range p.Errors() {

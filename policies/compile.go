@@ -11,8 +11,8 @@ import (
 
 // Compile compiles rules for a host that serves targets. The rules are complete and valid, as config loads them or
 // config.CompleteRules returns them, and belong to the snapshot from then on. prev is the snapshot in force, nil at start:
-// rules keep the state of rules of the same name. prev is unchanged until the new snapshot is activated; one that is never
-// activated leaves no trace. The error is config.Problems: too many rules for one method, or text that validation should
+// rules keep the state of rules of the same name. prev is activated, if it has not been yet; apart from that it is
+// unchanged until the new snapshot is activated, and one that never is leaves no trace. The error is config.Problems: too many rules for one method, or text that validation should
 // have refused.
 func Compile(rules []config.Rule, targets []Target, prev *Snapshot, o Options) (*Snapshot, error) {
 	s := &Snapshot{
@@ -25,8 +25,7 @@ func Compile(rules []config.Rule, targets []Target, prev *Snapshot, o Options) (
 	}
 	s.nothing = newGuard(&s.activation, s.host, &subject{}, nil)
 	if prev != nil {
-		// Otherwise its own changes would be pending, if it was never entered.
-		prev.Activate()
+		prev.Activate() // the new rules build on its state, so that no change of it may be pending: it is activated by its first call
 		s.sink, s.pool, s.orders = prev.sink, cmp.Or(s.pool, prev.pool), prev.orders
 	}
 	s.pool = cmp.Or(s.pool, new(client.Pool))

@@ -124,8 +124,8 @@ type builder struct{ *Reading }
 // set returns the set, or the one with the fallback files if that is allowed.
 func (b builder) set() (*config.Set, error) {
 	set, problems := b.build(b.policies)
-	lost := b.lost(b.matched, b.policies)
-	problems = problems.With(lost)
+	ofFiles := b.fileProblems(b.matched, b.policies)
+	problems = problems.With(ofFiles)
 	if problems.Err() == nil {
 		problems = append(problems, b.fallbackWarnings()...)
 		if !b.o.Reload || len(b.decoded.Policies.Fallback) == 0 { // else an unread fallback may use the variables
@@ -134,7 +134,7 @@ func (b builder) set() (*config.Set, error) {
 		set.Warnings = problems.Warnings().Sort()
 		return set, nil
 	}
-	if fallback := b.fallback(&problems, lost); fallback != nil {
+	if fallback := b.fallback(&problems, ofFiles); fallback != nil {
 		return fallback, nil
 	}
 	return nil, &Error{Problems: problems, Hash: b.hash}
@@ -186,8 +186,8 @@ func (b builder) contents(set *config.Set) config.Problems {
 	return problems
 }
 
-// lost returns the problems of policy files that cannot be found or read.
-func (b builder) lost(m *matches, policies []file) config.Problems {
+// fileProblems returns the problems of policy files that cannot be found or read.
+func (b builder) fileProblems(m *matches, policies []file) config.Problems {
 	if b.decoded == nil {
 		return nil
 	}
@@ -207,13 +207,13 @@ func (b builder) lost(m *matches, policies []file) config.Problems {
 }
 
 // fallback returns the set with the fallback files if the manifest is valid and its policy files are not. It adds
-// the problems of the fallback to problems; lost are the problems of policy files among them.
-func (b builder) fallback(problems *config.Problems, lost config.Problems) *config.Set {
+// the problems of the fallback to problems; ofFiles are the problems of policy files among them.
+func (b builder) fallback(problems *config.Problems, ofFiles config.Problems) *config.Set {
 	if b.o.Reload || b.decoded == nil || len(b.decoded.Policies.Fallback) == 0 {
 		return nil
 	}
 	for _, p := range problems.Errors() {
-		if p.File == b.manifest.display && !slices.Contains(lost, p) {
+		if p.File == b.manifest.display && !slices.Contains(ofFiles, p) {
 			return nil
 		}
 	}
@@ -238,7 +238,7 @@ func (b builder) withFallback() (*config.Set, config.Problems) {
 	m := r.match(b.decoded, "policies.fallback", b.decoded.Policies.Fallback)
 	policies := r.readAll(m)
 	set, problems := b.build(policies)
-	problems = problems.With(b.lost(m, policies))
+	problems = problems.With(b.fileProblems(m, policies))
 	if len(policies) == 0 && problems.Err() == nil {
 		problems = m.missing()
 	}

@@ -43,9 +43,9 @@ type Reading struct {
 	hash      string
 }
 
-// Read reads the manifest at path and the files that it names. If a link changes meanwhile it starts over, so that a
-// set is never half old and half new. The error is not nil only if there is no manifest; other failures are part of
-// the reading.
+// Read reads the manifest at path, decodes it to learn which files it names, and reads those. If a link changes meanwhile it
+// starts over, so that no set consists of old and new files; whether a file was complete it cannot know. The error is not nil
+// only if there is no manifest; other failures are part of the reading.
 func Read(path string, o Options) (*Reading, error) {
 	o = o.complete()
 	for attempt := 1; ; attempt++ {
