@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/policies/limit"
 	"github.com/easymicro/easymicro/wire/wildcard"
 )
 
@@ -46,18 +47,18 @@ func explainKind(kind config.Kind, matching []candidate, of *subject, c *Call) K
 		applying = append(applying, m)
 	}
 	slices.SortStableFunc(applying, compareCandidates)
-	var winners [2]*candidate // enforced, in shadow
+	var winners [2]*candidate // limit.Enforced and limit.Shadow
 	for i := range applying {
 		m := &applying[i]
-		slot := 0
+		which := limit.Enforced
 		if !m.rule.enforced {
-			slot = 1
+			which = limit.Shadow
 		}
-		if w := winners[slot]; w != nil && kind.OneWins() {
+		if w := winners[which]; w != nil && kind.OneWins() {
 			k.Losers = append(k.Losers, losing(m.rule, kind, behind(m, w)))
 			continue
 		}
-		winners[slot] = m
+		winners[which] = m
 		k.Applies = append(k.Applies, applied(m.rule, kind, of, c))
 	}
 	return k

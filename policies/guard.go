@@ -148,7 +148,7 @@ func (g *Guard) admit(ctx context.Context, p *plan, c *Call, t *Ticket, now time
 }
 
 func (g *Guard) askBreaker(p *plan, c *Call, t *Ticket, now time.Time) error {
-	for slot, list := range [...][]*entry{p.breaker, p.shadow.breaker} {
+	for which, list := range [...][]*entry{limit.Enforced: p.breaker, limit.Shadow: p.shadow.breaker} {
 		e := winner(list, c, now)
 		if e == nil {
 			continue
@@ -157,7 +157,7 @@ func (g *Guard) askBreaker(p *plan, c *Call, t *Ticket, now time.Time) error {
 		switch {
 		case ok:
 			e.counts.Allow.Add(1)
-			t.admissions.Add(slot, a)
+			t.admissions.Add(which, a)
 		case e.countRefusal(c, e.rule.enforcedFor(c), config.KindCircuitBreaker, code.Unavailable, code.ReasonBreakerOpen):
 			return e.rule.RefuseOpen(left)
 		}

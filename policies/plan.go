@@ -137,11 +137,11 @@ type decider struct {
 func deciders(enforced, shadow []*entry, c *Call, now time.Time) (both [2]decider) {
 	if len(enforced) > 0 {
 		if e := winner(enforced, c, now); e != nil {
-			both[0] = decider{e, e.rule.enforcedFor(c)}
+			both[limit.Enforced] = decider{e, e.rule.enforcedFor(c)}
 		}
 	}
 	if len(shadow) > 0 {
-		both[1].entry = winner(shadow, c, now)
+		both[limit.Shadow].entry = winner(shadow, c, now)
 	}
 	return both
 }

@@ -185,6 +185,7 @@ func (r *spec) names(t Target, upstream string) (rank, bool) {
 	return rank{service: service, method: method, upstream: called}, ok
 }
 
+// expired is config.Rule.Expired for the path of a call, which does not read the configuration.
 func (r *spec) expired(now time.Time) bool { return !r.expires.IsZero() && !now.Before(r.expires) }
 
 // accessFor returns the access list for a method: one for all methods if no entry names any, since lists may be long and

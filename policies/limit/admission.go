@@ -23,23 +23,29 @@ func (a *Admission) settle(outcome error) {
 	a.breaker.Notify()
 }
 
-// Admissions are those of one call: by the enforced breaker, and by the one in shadow. The zero Admissions is empty.
+// A call has at most two deciding rules of a kind, and so at most two breakers.
+const (
+	Enforced = iota // of the rules that are enforced, if only for some callers
+	Shadow          // of the rules in shadow
+)
+
+// Admissions are those of one call: by the breakers Enforced and Shadow. The zero Admissions is empty.
 type Admissions struct {
 	list    [2]Admission
 	timed   bool // a breaker counts slow calls
 	started time.Time
 }
 
-// Add keeps an admission.
-func (s *Admissions) Add(slot int, a Admission) {
-	s.list[slot] = a
+// Add keeps the admission by the breaker Enforced or Shadow.
+func (s *Admissions) Add(which int, a Admission) {
+	s.list[which] = a
 	if a.breaker.settings.Load().SlowCallRate > 0 {
 		s.timed = true
 	}
 }
 
 // Probing reports whether the enforced breaker lets the call through as a probe.
-func (s *Admissions) Probing() bool { return s.list[0].probe != nil }
+func (s *Admissions) Probing() bool { return s.list[Enforced].probe != nil }
 
 // Late reports that the call passed its deadline with err. For a breaker that counts slow calls, a call that is not slow
 // yet stays open: its Overtime ends once it is slow or returns.

@@ -86,8 +86,8 @@ func (a *attempt) run(ctx context.Context) outcome {
 // enter asks the breakers of scope method and upstream.
 func (a *attempt) enter() error {
 	f := a.flight
-	for slot := range f.Breakers {
-		c := &f.Breakers[slot]
+	for which := range f.Breakers {
+		c := &f.Breakers[which]
 		if c.Breaker == nil || c.Shared == nil {
 			continue
 		}
@@ -95,8 +95,8 @@ func (a *attempt) enter() error {
 		switch {
 		case ok:
 			c.Counts.Allow.Add(1)
-			a.admissions.Add(slot, admission)
-		case f.refuses(slot):
+			a.admissions.Add(which, admission)
+		case f.refuses(which):
 			return c.RefuseOpen(left)
 		}
 	}
@@ -214,7 +214,7 @@ func (a *attempt) redial(err error) bool {
 	if err == nil || a.redialled || !code.From(err).Unreached() {
 		return false
 	}
-	c := &a.flight.Breakers[0]
+	c := &a.flight.Breakers[limit.Enforced]
 	switch {
 	case c.Breaker == nil || !c.Enforced:
 	case c.Endpoints != nil:
@@ -299,8 +299,8 @@ func (a *attempt) askOutliers(u *use) bool {
 }
 
 func (a *attempt) askBreakers(u *use) bool {
-	for slot := range a.flight.Breakers {
-		c := &a.flight.Breakers[slot]
+	for which := range a.flight.Breakers {
+		c := &a.flight.Breakers[which]
 		if c.Breaker == nil || c.Endpoints == nil {
 			continue
 		}
@@ -310,7 +310,7 @@ func (a *attempt) askBreakers(u *use) bool {
 		switch {
 		case ok:
 			c.Counts.Allow.Add(1)
-			u.admissions.Add(slot, admission)
+			u.admissions.Add(which, admission)
 		case c.Counts.CountRefusal(c.Enforced):
 			if a.open == nil || left < a.openFor {
 				a.open, a.openFor = c.Breaker, left

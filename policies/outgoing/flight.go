@@ -23,7 +23,7 @@ type Flight struct {
 	Hedge         *Hedge
 	ShadowRetries [2]*Retry // that are not enforced for the call
 	ShadowHedges  [2]*Hedge
-	Breakers      [2]BreakerCheck // the first rule, and the first one in shadow
+	Breakers      [2]BreakerCheck // limit.Enforced and limit.Shadow
 	Outliers      [2]OutlierCheck
 
 	idempotent bool
@@ -148,13 +148,13 @@ func (f *Flight) land(a *attempt, err error) {
 }
 
 // refuses counts a breaker's decision against an attempt, and reports whether it is enforced.
-func (f *Flight) refuses(slot int) bool {
-	c := &f.Breakers[slot]
+func (f *Flight) refuses(which int) bool {
+	c := &f.Breakers[which]
 	if c.Counts.CountRefusal(c.Enforced) {
 		return true
 	}
 	f.mu.Lock()
-	f.shadowed[slot] = true // once, however many attempts it would have refused
+	f.shadowed[which] = true // once, however many attempts it would have refused
 	f.mu.Unlock()
 	return false
 }
