@@ -7,7 +7,6 @@ import (
 	"reflect"
 	"runtime/debug"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -59,7 +58,7 @@ func (s *serving) run(req, res *wire.Frame) error {
 		s.recordOutcome(err, true)
 	} else {
 		if s.method.IsRemote() {
-			err = s.forward(req, res)
+			err = forwarding{s}.run(req, res)
 		} else {
 			err = s.invoke(req, res)
 		}
@@ -356,71 +355,4 @@ func (s *serving) recordShadow(would []policies.ShadowRefusal) {
 	for _, w := range would {
 		s.recorder.recordShadow(s.generation, s.refusal(w.Rule, w.Reason, w.Code), w.Kind, s.trace.ID(), &s.policy)
 	}
-}
-
-// forward sends the call to a host that serves it. The payload is not decoded in either direction.
-func (s *serving) forward(req, res *wire.Frame) error {
-	out := *req
-	out.Service, out.Method, out.Compression = s.method.Target.Service, s.method.Spelled(req.Method), wire.NoCompression
-	if _, ok := out.Metadata.Lookup(wire.MetaAcceptCompression); ok {
-		out.Metadata = forwardedMetadata(req.Metadata)
-	}
-	h := s.hand()
-	ctx, cancel := s.context(req, h)
-	defer cancel()
-	err := s.method.Remote().Client.Handle(registry.WithCall(ctx, &h.Call), &out, res)
-	if err == nil {
-		s.ticket.Done(nil)
-		s.method.Learn()
-		return nil
-	}
-	return s.forwardError(res, err)
-}
-
-// forwardError returns what the caller sees of an error of a forwarded call. Refusals by the other host keep their
-// rule and host, since that host was called.
-func (s *serving) forwardError(res *wire.Frame, err error) error {
-	e := code.From(err)
-	answered := res.Status == wire.StatusError
-	res.Status = wire.StatusNormal
-	switch {
-	case e.Own(): // by a client-side rule of this host, which has recorded it, or because the caller's deadline passed
-		s.ticket.Done(err)
-		s.recordOutcome(e, e.Rule == "")
-		return e
-	case s.late(e):
-		e = s.ticket.Late()
-		s.ticket.Done(err)
-		s.recordOutcome(e, true)
-		return e
-	case answered && e.Host == "" && e.Code == code.Unimplemented && e.Reason == code.ReasonUnknownMethod: // a host of another kind
-		s.ticket.Done(err)
-		return &code.Error{Code: e.Code, Reason: e.Reason, Message: e.Message, Host: s.recorder.name}
-	case answered && e.Host == "":
-		s.ticket.Done(err)
-		return e
-	case answered:
-		s.ticket.Done(err)
-		own := &code.Error{
-			Code: e.Code, Reason: e.Reason, Message: e.Message, Rule: e.Rule, RetryAfter: e.RetryAfter, Host: e.Host,
-		}
-		return own.InPublic(e.Public())
-	}
-	what := strings.TrimPrefix(e.Message, e.Code.String()+": ")
-	public := code.Refuse(e.Code, e.Reason, e.Detail(), "", s.recorder.name, 0).Message
-	own := code.Refuse(e.Code, e.Reason, what, "", s.recorder.name, 0).InPublic(public)
-	own.RetryAfter = e.RetryAfter // the text has it already
-	s.ticket.Done(err)
-	s.recordOutcome(own, true)
-	return own
-}
-
-// justBefore is how much earlier than this host another one may see the same deadline pass: it is sent in whole
-// milliseconds.
-const justBefore = 2 * time.Millisecond
-
-// late reports whether an error is about the deadline of this host, even if the other host noticed it first.
-func (s *serving) late(e *code.Error) bool {
-	at, ok := s.ticket.Deadline()
-	return ok && e.Code == code.DeadlineExceeded && e.Reason == code.ReasonTimeout && e.Rule == "" && time.Until(at) < justBefore
 }

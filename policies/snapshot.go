@@ -175,7 +175,8 @@ func (s *Snapshot) Rules() []RuleState {
 	for _, r := range s.rules {
 		state := RuleState{
 			Name: r.name, Description: r.config.Description, Mode: r.mode, EnforceShare: r.shareText(),
-			Position: r.config.Position("").String(), Expires: r.expires, Expired: r.expired(now), Targets: len(r.store.targets(&r.spec, &r.added)), Kinds: []KindState{},
+			Position: r.config.Position("").String(), Expires: r.expires, Expired: r.expired(now),
+			Targets: len(r.store.targets(&r.spec, &r.added)), Kinds: []KindState{},
 		}
 		for _, kind := range r.config.Kinds() {
 			k := KindState{

@@ -40,8 +40,8 @@ type outbox struct {
 	queue    segments
 	backlog  backlog
 	err      error
-	deadline time.Time     // as set on conn; belongs to the flusher
-	progress chan struct{} // closed when something was written or failed; made by a waiter
+	deadline time.Time // as set on conn; belongs to the flusher
+	progress event     // something was written or failed
 }
 
 type outPhase byte
@@ -106,21 +106,10 @@ func (o *outbox) untaken() (waiting, taken int64) {
 	return o.backlog.size, o.taken.Load()
 }
 
-// whenAdvanced returns a channel that advance closes. It needs o.mu.
-func (o *outbox) whenAdvanced() chan struct{} {
-	if o.progress == nil {
-		o.progress = make(chan struct{})
-	}
-	return o.progress
-}
-
 // advance wakes waiters after something was written or failed. It needs o.mu.
 func (o *outbox) advance() {
 	o.backlog.admit()
-	if o.progress != nil {
-		close(o.progress)
-		o.progress = nil
-	}
+	o.progress.fire()
 }
 
 // fail makes all further appends fail with the first error. It needs o.mu.
@@ -270,7 +259,7 @@ func (o *outbox) settle(ctx context.Context) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for o.err == nil && o.phase != outIdle {
-		progress := o.whenAdvanced()
+		progress := o.progress.next()
 		o.mu.Unlock()
 		select {
 		case <-progress:
@@ -352,4 +341,22 @@ func (q *segments) drop() (n int64) {
 	}
 	*q = segments{}
 	return n
+}
+
+// event wakes those that wait for it. It needs a lock.
+type event struct{ happened chan struct{} }
+
+// next returns a channel that fire closes.
+func (e *event) next() <-chan struct{} {
+	if e.happened == nil {
+		e.happened = make(chan struct{})
+	}
+	return e.happened
+}
+
+func (e *event) fire() {
+	if e.happened != nil {
+		close(e.happened)
+		e.happened = nil
+	}
 }

@@ -32,7 +32,7 @@ type serverCalls struct {
 	quietSince     time.Time     // when the last call ended
 	stopped        bool          // the reader waits for the peer to read answers
 	resumed        chan struct{} // wakes the reader
-	changed        chan struct{} // closed when a call ends, or the connection; made by a waiter
+	changed        event         // a call or the connection has ended
 }
 
 func (c *serverCalls) init(maxInFlight int) {
@@ -40,6 +40,14 @@ func (c *serverCalls) init(maxInFlight int) {
 	c.flight.max = maxInFlight
 	c.resumed = make(chan struct{}, 1)
 	c.out.out.backlog.share, c.out.out.backlog.relaxed = c.share, c.proceed
+}
+
+// unlock unlocks c.mu, and wakes a worker if wantsWorker has returned true.
+func (c *serverCalls) unlock(wake bool) {
+	c.mu.Unlock()
+	if wake {
+		c.pool.wake(c)
+	}
 }
 
 // dispatch queues t, or refuses it if there is no room. The reader calls it, and must run the call if dispatch reports so,
@@ -71,17 +79,13 @@ func (c *serverCalls) dispatch(t *task) (run bool) {
 
 // enterSoon retries enter for a moment, but not for a new connection: a flood of these must not keep many readers waiting.
 func (c *serverCalls) enterSoon(t *task, run *bool) bool {
-	if !c.share.served.Load() && c.fits(t) {
+	c.mu.Lock()
+	fits := c.flight.fits(t)
+	c.mu.Unlock()
+	if fits && !c.share.served.Load() {
 		return false
 	}
 	return c.budget.retry(func() bool { return c.enter(t, run) })
-}
-
-// fits reports whether the connection itself has room for t.
-func (c *serverCalls) fits(t *task) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.flight.fits(t)
 }
 
 // enter adds t to the calls in flight, or releases it if no more are accepted. It returns false if there is no room. It sets
@@ -104,18 +108,11 @@ func (c *serverCalls) enter(t *task, run *bool) bool {
 	c.accept(&t.req)
 	c.flight.add(t)
 	c.out.inFlight.Store(int32(c.flight.n))
-	wake := false
-	if t.inline && c.flight.waiting == t && c.mayBegin() {
+	t.inline = t.inline && c.flight.waiting == t && c.mayBegin()
+	if *run = t.inline; *run {
 		c.begin()
-		*run = true
-	} else {
-		t.inline = false
-		wake = c.wantsWorker()
 	}
-	c.mu.Unlock()
-	if wake {
-		c.pool.wake(c)
-	}
+	c.unlock(c.wantsWorker())
 	return true
 }
 
@@ -205,10 +202,7 @@ func (c *serverCalls) proceed() {
 	c.mu.Lock()
 	c.resume()
 	wake := c.wantsWorker()
-	c.mu.Unlock()
-	if wake {
-		c.pool.wake(c)
-	}
+	c.unlock(wake)
 }
 
 // run calls the handler and sends the answer, even if the handler panics or ends its goroutine. If the reader runs the call,
@@ -256,18 +250,12 @@ func (c *serverCalls) done(t *task, reads, ending bool) {
 	if c.flight.n == 0 {
 		c.quietSince = time.Now()
 	}
-	c.notify()
-	wake := false
-	if reads || ending {
-		wake = c.wantsWorker()
-	} else {
+	c.changed.fire()
+	if !reads && !ending {
 		c.searching++
 	}
-	c.mu.Unlock()
+	c.unlock(c.wantsWorker())
 	t.release(c.share)
-	if wake {
-		c.pool.wake(c)
-	}
 }
 
 // cancel cancels the call with a sequence.
@@ -300,13 +288,10 @@ func (c *serverCalls) end(all bool) {
 			t.call.cancel(context.Canceled)
 		}
 	}
-	c.notify()
+	c.changed.fire()
 	c.resume()
 	wake := c.wantsWorker()
-	c.mu.Unlock()
-	if wake {
-		c.pool.wake(c)
-	}
+	c.unlock(wake)
 	for _, t := range dropped {
 		t.release(c.share)
 	}
@@ -359,24 +344,13 @@ func (c *serverCalls) wait(timeout <-chan time.Time, done func() bool) {
 			c.mu.Unlock()
 			return
 		}
-		if c.changed == nil {
-			c.changed = make(chan struct{})
-		}
-		changed := c.changed
+		changed := c.changed.next()
 		c.mu.Unlock()
 		select {
 		case <-changed:
 		case <-timeout:
 			return
 		}
-	}
-}
-
-// notify needs c.mu.
-func (c *serverCalls) notify() {
-	if c.changed != nil {
-		close(c.changed)
-		c.changed = nil
 	}
 }
 

@@ -93,7 +93,7 @@ var layout = map[string]row{
 		},
 		others: []string{"github.com/pires/go-proxyproto"},
 	},
-	"host/route": {ours: []string{"wire/client", "wire/code", "config", "registry", "policies", "host/telemetry"}},
+	"host/route": {ours: []string{"wire", "wire/client", "wire/code", "config", "registry", "policies", "host/telemetry"}},
 	"host/outgoing": {
 		ours: []string{
 			"wire", "wire/client", "config", "config/files", "config/watch", "registry", "host/telemetry", "host/discovery",
