@@ -11,9 +11,9 @@ import (
 
 // Compile compiles rules for a host that serves targets. The rules are complete and valid, as config loads them or
 // config.CompleteRules returns them, and belong to the snapshot from then on. prev is the snapshot in force, nil at start:
-// rules keep the state of rules of the same name. prev is activated, if it has not been yet; apart from that it is
-// unchanged until the new snapshot is activated, and one that never is leaves no trace. The error is config.Problems: too many rules for one method, or text that validation should
-// have refused.
+// rules keep the state of rules of the same name. prev is activated, if it has not been yet; apart from that it is unchanged
+// until the new snapshot is activated, and one that never is leaves no trace. The error is config.Problems: too many rules
+// for one method, or text that validation should have refused.
 func Compile(rules []config.Rule, targets []Target, prev *Snapshot, o Options) (*Snapshot, error) {
 	s := &Snapshot{
 		revision: o.Revision, host: o.Host, lineage: lineage{sink: new(sink), pool: o.Pool},
