@@ -1,4 +1,5 @@
-// Package machine reports how much memory and how many file descriptors the machine leaves to this process.
+// Package machine reports how much memory and how many file descriptors the machine leaves to this process, and sets how much
+// of the memory its heap takes.
 package machine
 
 import (

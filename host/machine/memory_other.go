@@ -4,3 +4,6 @@ package machine
 
 // Memory returns 0: how much memory there is, is not known on this system.
 func Memory() int64 { return 0 }
+
+// Limit returns 0: this system has no control groups.
+func Limit() int64 { return 0 }
