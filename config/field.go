@@ -240,6 +240,8 @@ func typeName(t reflect.Type) string {
 		return "a duration like 500ms"
 	case t == bytesType:
 		return "a size like 4MiB"
+	case t == memoryLimitType:
+		return "auto, off or a size like 1GiB"
 	case t == shareType:
 		return "a ratio like 50%"
 	case t == timeType:

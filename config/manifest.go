@@ -44,6 +44,7 @@ type Host struct {
 	Name     string            `yaml:"name" pattern:"hostname" reload:"restart" doc:"Name of the host, unique in the fleet. Default: the machine's host name."`
 	Labels   map[string]string `yaml:"labels" doc:"Free labels, shown in status."`
 	Limits   HostLimits        `yaml:"limits" doc:"Limits for all callers together, over all listeners and protocols. A caller that floods the host gets only a part; as much stays free for the others."`
+	Memory   HostMemory        `yaml:"memory" doc:"How much memory the garbage collector lets the process have: GOGC and GOMEMLIMIT, which win when they are set in the environment."`
 	Shutdown Shutdown          `yaml:"shutdown" doc:"How the host drains after SIGTERM."`
 	State    *State            `yaml:"state" later:"true" doc:"Where the last good configuration and the history are kept. Default: in memory only."`
 }
@@ -52,6 +53,12 @@ type Host struct {
 type HostLimits struct {
 	MaxInFlight      int   `yaml:"maxInFlight" default:"20000" min:"1" max:"10000000" doc:"Calls in flight, HTTP/2 streams and one-way calls over HTTP included. Further calls are refused as overloaded."`
 	MaxBufferedBytes Bytes `yaml:"maxBufferedBytes" min:"1MiB" max:"1TiB" doc:"Memory for partly read frames, unanswered calls, what decoding them allocates, and answers that peers have not read. Default: a quarter of the memory of the control group, or of the machine."`
+}
+
+// HostMemory configures the garbage collector of the process.
+type HostMemory struct {
+	MinHeap *Bytes      `yaml:"minHeap" min:"0B" max:"1TiB" doc:"Size up to which the heap grows before it is collected, at most 16 times what is live. A small heap is collected less often, which costs resident memory. 0: as GOGC=100. No effect if GOGC is set. Default: 64MiB, or an eighth of the memory of the control group or the machine if that is less."`
+	Limit   MemoryLimit `yaml:"limit" default:"auto" doc:"Soft memory limit, as GOMEMLIMIT: a size from 1MiB to 1TiB. auto: 90% of the memory limit of the control group, if it has one. off: none. No effect if GOMEMLIMIT is set."`
 }
 
 // Shutdown configures how a host drains.

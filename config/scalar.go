@@ -41,6 +41,8 @@ func setScalar(v reflect.Value, tag, text string) (message, suggestion string) {
 		return setParsed(tag, text, parse, func(d time.Duration) { v.SetInt(int64(d)) })
 	case t == bytesType:
 		return setParsed(tag, text, parseBytes, v.SetInt)
+	case t == memoryLimitType:
+		return setParsed(tag, text, parseMemoryLimit, v.SetInt)
 	case t == shareType:
 		return setParsed(tag, text, parseShare, v.SetFloat)
 	case t == rateType:
@@ -94,12 +96,13 @@ func setParsed[T any](tag, text string, parse func(tag, text string) (T, string,
 }
 
 var (
-	durationType = reflect.TypeFor[Duration]()
-	stdDuration  = reflect.TypeFor[time.Duration]()
-	bytesType    = reflect.TypeFor[Bytes]()
-	shareType    = reflect.TypeFor[Share]()
-	rateType     = reflect.TypeFor[Rate]()
-	addressType  = reflect.TypeFor[Address]()
-	timeType     = reflect.TypeFor[time.Time]()
-	textType     = reflect.TypeFor[encoding.TextUnmarshaler]()
+	durationType    = reflect.TypeFor[Duration]()
+	stdDuration     = reflect.TypeFor[time.Duration]()
+	bytesType       = reflect.TypeFor[Bytes]()
+	memoryLimitType = reflect.TypeFor[MemoryLimit]()
+	shareType       = reflect.TypeFor[Share]()
+	rateType        = reflect.TypeFor[Rate]()
+	addressType     = reflect.TypeFor[Address]()
+	timeType        = reflect.TypeFor[time.Time]()
+	textType        = reflect.TypeFor[encoding.TextUnmarshaler]()
 )

@@ -145,3 +145,24 @@ func TestBothVersionsOfYAMLAreAccepted(t *testing.T) {
 		}
 	}
 }
+
+func TestAMemoryLimitIsAutoOffOrASize(t *testing.T) {
+	for text, want := range map[string]string{
+		"auto": "auto", "off": "off", "1GiB": "1GiB", "512 MiB": "512MiB", "1TiB": "1TiB",
+		"0": "must be auto, off or a size like 1GiB, not 0 (did you mean off?)", "none": `must be auto, off or a size like 1GiB, not "none" (did you mean off?)`,
+		"Auto": `must be auto, off or a size like 1GiB, not "Auto" (did you mean auto?)`, "512M": `must be auto, off or a size like 1GiB, not "512M" (did you mean 512MiB?)`,
+		"90%": `must be auto, off or a size like 1GiB, not "90%"`, "1000": "1000 has no unit: 1000MiB?",
+		"1KiB": "must be from 1MiB to 1TiB, not 1KiB",
+	} {
+		m, problems := config.DecodeManifest("m.yaml", []byte("host: {memory: {limit: "+text+"}}\nservices: []\n"), nil)
+		var got string
+		if len(problems) > 0 {
+			_, got, _ = strings.Cut(problems[0].String(), "host.memory.limit: ")
+		} else {
+			got = m.Host.Memory.Limit.String()
+		}
+		if got != want || len(problems) > 1 {
+			t.Errorf("%s: %s, want %s", text, got, want)
+		}
+	}
+}

@@ -13,6 +13,7 @@ func validate(r *report) Problems {
 	serviceChecker{r}.check()
 	upstreamChecker{r}.check()
 	gatewayChecker{r}.check()
+	hostChecker{r}.check()
 	fileChecker{r}.check()
 	checkRules(r)
 	return r.sorted()
@@ -24,6 +25,18 @@ func validateRules(rules []Rule) Problems {
 	r := &report{m: &Manifest{Auth: Auth{Identify: []string{"token"}}}, rules: rules, now: time.Now()}
 	checkRules(r)
 	return r.sorted()
+}
+
+// hostChecker checks the settings of the host.
+type hostChecker struct{ *report }
+
+func (c hostChecker) check() {
+	if d := c.m.Host.Shutdown; d.DrainDelay != nil && *d.DrainDelay > d.GracePeriod {
+		c.manifest("host.shutdown.drainDelay", "%s is longer than gracePeriod (%s), which includes it", *d.DrainDelay, d.GracePeriod)
+	}
+	if m := c.m.Host.Memory; m.MinHeap != nil && m.Limit > 0 && int64(*m.MinHeap) > int64(m.Limit) {
+		c.manifest("host.memory.minHeap", "%s is above limit (%s)", *m.MinHeap, m.Limit)
+	}
 }
 
 // fileChecker checks the policy files and the tokens of a set.
@@ -40,9 +53,6 @@ func (c fileChecker) checkPolicies() {
 	c.globs("policies.fallback", p.Fallback)
 	if p.Watch.MaxDelay < p.Watch.Debounce {
 		c.manifest("policies.watch.maxDelay", "%s is shorter than debounce (%s)", p.Watch.MaxDelay, p.Watch.Debounce)
-	}
-	if d := c.m.Host.Shutdown; d.DrainDelay != nil && *d.DrainDelay > d.GracePeriod {
-		c.manifest("host.shutdown.drainDelay", "%s is longer than gracePeriod (%s), which includes it", *d.DrainDelay, d.GracePeriod)
 	}
 }
 

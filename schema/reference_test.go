@@ -143,6 +143,8 @@ func typeName(t reflect.Type) string {
 		return "duration"
 	case reflect.TypeFor[config.Bytes]():
 		return "size"
+	case reflect.TypeFor[config.MemoryLimit]():
+		return "auto, off or size"
 	case reflect.TypeFor[config.Share]():
 		return "ratio"
 	case reflect.TypeFor[time.Time]():

@@ -49,6 +49,11 @@ var definitions = map[string]func() *jsonschema.Schema{
 		s.Examples = []any{"64KiB", "4MiB"}
 		return s
 	},
+	"memoryLimit": func() *jsonschema.Schema {
+		s := text(`^(auto|off|[0-9]+(\.[0-9]+)? ?([KMGT]iB|[kKMGT]?B))$`, "auto, off, or a size with its unit, such as 1GiB")
+		s.Examples = []any{"auto", "off", "1GiB"}
+		return s
+	},
 	"ratio": func() *jsonschema.Schema {
 		s := textOrNumber(`^(100|[0-9]{1,2})(\.[0-9]+)?%$`, &jsonschema.Schema{Minimum: "0", Maximum: "1"}, "a ratio, such as 50% or 0.5")
 		s.Examples = []any{"50%", 0.5}
@@ -217,7 +222,7 @@ func written(v reflect.Value) any {
 	switch v := v.Interface().(type) {
 	case time.Duration:
 		return config.Duration(v).String()
-	case config.Duration, config.Bytes, config.Share:
+	case config.Duration, config.Bytes, config.MemoryLimit, config.Share:
 		return fmt.Sprint(v)
 	case time.Time:
 		return v.Format(time.RFC3339)

@@ -99,6 +99,8 @@ func (b *builder) value(t reflect.Type, tag reflect.StructTag) *jsonschema.Schem
 		return b.ref("duration")
 	case reflect.TypeFor[config.Bytes]():
 		return b.ref("bytes")
+	case reflect.TypeFor[config.MemoryLimit]():
+		return b.ref("memoryLimit")
 	case reflect.TypeFor[config.Share]():
 		return b.ref("ratio")
 	case reflect.TypeFor[config.Address]():
