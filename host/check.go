@@ -9,6 +9,7 @@ import (
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host/gateway"
+	"github.com/easymicro/easymicro/host/machine"
 	"github.com/easymicro/easymicro/host/outgoing"
 	"github.com/easymicro/easymicro/host/route"
 	"github.com/easymicro/easymicro/policies"
@@ -32,6 +33,7 @@ func runChecks(set *config.Set, reg *registry.Registry) *checker {
 	if !set.Checked() {
 		c.problems = append(c.problems, set.Validate()...)
 	}
+	c.memory()
 	c.services()
 	c.gateway()
 	c.problems = append(c.problems, policies.ValidateTies(set.Rules)...)
@@ -53,6 +55,22 @@ func (c *checker) add(path, suggestion, format string, args ...any) {
 	p := c.set.ProblemAt(path, fmt.Sprintf(format, args...))[0]
 	p.Suggestion = suggestion
 	c.problems = append(c.problems, p)
+}
+
+// memory warns of settings that the environment wins over.
+func (c *checker) memory() {
+	for _, s := range []struct {
+		field, variable string
+		set             bool
+	}{
+		{"host.memory.minHeap", "GOGC", machine.HasGCPercent()},
+		{"host.memory.limit", "GOMEMLIMIT", machine.HasMemoryLimit()},
+	} {
+		if s.set && c.set.Manifest.Written(s.field) {
+			c.add(s.field, "", "has no effect: %s is set in the environment", s.variable)
+			c.problems[len(c.problems)-1].Warning = true
+		}
+	}
 }
 
 func (c *checker) services() {

@@ -19,6 +19,7 @@ import (
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host/admin"
 	"github.com/easymicro/easymicro/host/listen"
+	"github.com/easymicro/easymicro/host/machine"
 	"github.com/easymicro/easymicro/host/outgoing"
 	"github.com/easymicro/easymicro/host/route"
 	"github.com/easymicro/easymicro/host/telemetry"
@@ -34,6 +35,7 @@ type Options struct {
 	Registry *registry.Registry    // nil: registry.Default()
 	Logger   *slog.Logger          // nil discards
 	Log      *telemetry.LogControl // follows telemetry.logs when set
+	Heap     *machine.Heap         // follows host.memory when set, and is restored when the host ends
 	Source   Source                // nil: no reloads but by Apply
 	Version  string
 
@@ -46,6 +48,7 @@ type Options struct {
 // Host is a running or ready to run host. Its methods may be called concurrently.
 type Host struct {
 	*core
+	heap    *machine.Heap
 	onReady func(*Host)
 	failed  chan error // what keeps the host from going on
 	ended   sync.Once
@@ -87,7 +90,7 @@ func newHost(ctx context.Context, set *config.Set, o Options) *Host {
 	c.tracing = telemetry.NewTracing(telemetry.TracingOptions{
 		Host: c.name, Version: o.Version, Metrics: c.metrics, Log: c.log, Sampler: c.sampler,
 	})
-	h := &Host{core: c, onReady: o.OnReady, failed: make(chan error, 1)}
+	h := &Host{core: c, heap: o.Heap, onReady: o.OnReady, failed: make(chan error, 1)}
 	h.applier = &applier{core: c, registry: o.Registry, first: set, onAttempt: o.OnAttempt}
 	if o.Registry == nil {
 		h.applier.registry = registry.Default()
@@ -115,7 +118,7 @@ func newHost(ctx context.Context, set *config.Set, o Options) *Host {
 	h.services = &services{core: c, registry: h.applier.registry, methodsGone: h.applier.methodsGone}
 	h.rules = &rules{core: c, pool: pool}
 	h.rules.expiries.report = h.rules.logExpiry
-	settings := &settings{core: c, logLevel: o.Log}
+	settings := &settings{core: c, logLevel: o.Log, heap: o.Heap}
 	h.applier.parts = []part{
 		h.planClusters, h.planUpstreams, h.services.plan, h.rules.plan, h.planRemotes, gateways.plan, h.planListeners, settings.plan, h.planPublishing,
 	}
@@ -361,6 +364,7 @@ func (h *Host) finish(ctx context.Context, until time.Time) (abandoned int) {
 		h.tracing.Shutdown(closing)
 		h.rules.expiries.close()
 		h.sampler.Close()
+		h.heap.Restore()
 	})
 	return abandoned
 }

@@ -2,16 +2,18 @@ package host
 
 import (
 	"context"
+	"math"
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host/machine"
 	"github.com/easymicro/easymicro/host/telemetry"
 )
 
-// settings applies the settings of logs, traces and the budget.
+// settings applies the settings of logs, traces, the budget and the heap.
 type settings struct {
 	*core
 	logLevel *telemetry.LogControl // nil: the log does not follow the manifest
+	heap     *machine.Heap         // nil: the heap does not follow the manifest
 }
 
 func (p *settings) plan(_ context.Context, _, next *generation) (step, error) {
@@ -20,6 +22,9 @@ func (p *settings) plan(_ context.Context, _, next *generation) (step, error) {
 
 func (p *settings) apply(m *config.Manifest) {
 	p.limit(m.Host.Limits)
+	if p.heap != nil {
+		p.heap.Set(heapOf(m.Host.Memory))
+	}
 	if logs := m.Telemetry.Logs; p.logLevel != nil {
 		if err := p.logLevel.Set(logs.Level, logs.Format); err != nil {
 			p.log.Warn("cannot change the log settings", "error", err)
@@ -35,6 +40,27 @@ func (p *settings) limit(l config.HostLimits) {
 		bytes = machine.Memory() / 4
 	}
 	p.budget.SetLimits(l.MaxInFlight, bytes)
+}
+
+// minHeap is the default floor of the heap on a machine with enough memory.
+const minHeap = 64 << 20
+
+// heapOf returns the floor of the heap and the memory limit of a host; 0 is none.
+func heapOf(m config.HostMemory) (floor, limit int64) {
+	floor = minHeap
+	switch all := machine.Memory(); {
+	case m.MinHeap != nil:
+		floor = int64(*m.MinHeap)
+	case all > 0:
+		floor = min(floor, all/8)
+	}
+	switch m.Limit {
+	case config.MemoryLimitAuto:
+		return floor, machine.Limit() / 10 * 9
+	case config.MemoryLimitOff:
+		return floor, math.MaxInt64
+	}
+	return floor, int64(m.Limit)
 }
 
 // trace sets where spans are sent from now on.

@@ -127,6 +127,7 @@ var layout = map[string]row{
 		ours: []string{
 			"wire/code", "wire", "config", "config/files", "config/load", "config/watch", "registry", "policies", "schema",
 			"wire/client", "host", "host/telemetry", "host/gateway", "host/discovery", "host/discovery/etcd", "host/admin",
+			"host/machine",
 		},
 		others: []string{
 			"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/lmittmann/tint", "golang.org/x/term",

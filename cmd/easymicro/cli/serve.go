@@ -15,6 +15,7 @@ import (
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/config/load"
 	"github.com/easymicro/easymicro/host"
+	"github.com/easymicro/easymicro/host/machine"
 	"github.com/easymicro/easymicro/host/telemetry"
 )
 
@@ -114,7 +115,7 @@ func (h *hosting) serve(cmd *cobra.Command, from load.Options, notes ...string) 
 		log.Warn(note)
 	}
 	o := host.Options{
-		Registry: h.registry, Logger: log, Log: control, Source: files, Version: version(),
+		Registry: h.registry, Logger: log, Log: control, Heap: new(machine.Heap), Source: files, Version: version(),
 		OnReady: func(h *host.Host) { screen.logged(h, log) },
 	}
 	if shown {
