@@ -31,7 +31,8 @@ type pace struct {
 
 // begin counts a call that the reader runs. It returns the time if the call is to be timed.
 func (p *pace) begin() time.Time {
-	if p.calls++; p.calls%blockWindow == 0 {
+	p.calls++
+	if p.calls%blockWindow == 0 {
 		p.blocks, p.next = 0, max(p.next/2, minAvoid)
 	}
 	if p.took > 0 && p.calls%paceTimed != 0 {
@@ -48,14 +49,16 @@ func (p *pace) end(begin time.Time) {
 	if p.timed == 0 || took < p.least {
 		p.least = took
 	}
-	if p.timed++; p.timed == paceWindow || p.took == 0 {
+	p.timed++
+	if p.timed == paceWindow || p.took == 0 {
 		p.took, p.timed = p.least, 0
 	}
 }
 
 // lasted notes a call that has blocked its reader.
 func (p *pace) lasted() {
-	if p.blocks++; p.blocks >= maxBlocks {
+	p.blocks++
+	if p.blocks >= maxBlocks {
 		p.blocks, p.avoid, p.next = 0, p.next, min(2*p.next, maxAvoid)
 	}
 }

@@ -33,7 +33,8 @@ type job interface{ work(w *worker) }
 func (p *workers) use() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.users++; p.users == 1 {
+	p.users++
+	if p.users == 1 {
 		p.watch.start()
 	}
 }

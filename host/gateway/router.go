@@ -253,7 +253,8 @@ func (rt *router) register(method, path string, d *destination, at string, errs 
 func (rt *router) rival(pattern string) (registered, bool) {
 	for _, r := range rt.patterns {
 		pair := http.NewServeMux()
-		if handle(pair, r.pattern, &destination{}) == nil && handle(pair, pattern, &destination{}) != nil && handle(http.NewServeMux(), pattern, &destination{}) == nil {
+		d := &destination{}
+		if handle(pair, r.pattern, d) == nil && handle(pair, pattern, d) != nil && handle(http.NewServeMux(), pattern, d) == nil {
 			return r, true
 		}
 	}

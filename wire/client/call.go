@@ -15,7 +15,7 @@ import (
 //	Client.Call, Notify, Go → newCall → sendAndDecode → roundTrip → run
 //	Client.Handle                              → sendInto → run
 //	with Options.Wrap: roundTrip, Handle → core.handler → … → Client.afterWrap → sendInto → run
-//	run → Guard.Do → Attempt, once or more → slot.attempt → slot.send, to one endpoint after the other
+//	there on: Guard.Do → Attempt, once or more → slot.attempt → slot.send, to one endpoint after the other
 type call struct {
 	callOptions
 	c       *catalog
