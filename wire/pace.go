@@ -111,10 +111,12 @@ func (s *paces) end(begin time.Time) {
 	s.running = nil
 }
 
-// takenOver is called by a new reader.
-func (s *paces) takenOver() {
-	if s.running != nil {
-		s.running.lasted()
-		s.running = nil
+// takenOver is called by a new reader. It reports whether a call has blocked the one before.
+func (s *paces) takenOver() bool {
+	if s.running == nil {
+		return false
 	}
+	s.running.lasted()
+	s.running = nil
+	return true
 }

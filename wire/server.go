@@ -62,6 +62,15 @@ type serverEnv struct {
 	cuts     cutLog
 }
 
+// connGroup is the connections of one listener.
+type connGroup struct {
+	ctx    context.Context //nolint:containedctx // the parent of the calls
+	env    *serverEnv
+	pool   *workers
+	open   sync.WaitGroup
+	forget func(*serverConn) // called when a connection has ended
+}
+
 // NewServer returns a Server. Call Serve to start it.
 func NewServer(o ServerOptions) *Server {
 	s := &Server{

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -31,15 +30,6 @@ var (
 	errReset     = errors.New("the peer has reset the connection")
 	errTakenOver = errors.New("another worker reads the connection")
 )
-
-// connGroup is the connections of one listener.
-type connGroup struct {
-	ctx    context.Context //nolint:containedctx // the parent of the calls
-	env    *serverEnv
-	pool   *workers
-	open   sync.WaitGroup
-	forget func(*serverConn) // called when a connection has ended
-}
 
 // serverConn is a connection of a Server. One worker at a time is its reader.
 //
@@ -100,6 +90,7 @@ func (c *serverConn) work(w *worker) {
 	if errors.Is(err, errTakenOver) {
 		return
 	}
+	c.flushUnsent()
 	c.in.Release()
 	c.in = nil
 	if errors.Is(err, errAsleep) {
@@ -112,9 +103,6 @@ func (c *serverConn) work(w *worker) {
 	c.group.open.Done()
 }
 
-// takeOver has another worker read the connection.
-func (c *serverConn) takeOver() { c.group.pool.wake(c) }
-
 // sleep waits for the next byte without a Reader, in a goroutine with a minimal stack, which makes an idle connection cheap.
 func (c *serverConn) sleep() {
 	c.deadlines.sleep()
@@ -123,7 +111,9 @@ func (c *serverConn) sleep() {
 
 // read reads frames until the connection ends.
 func (c *serverConn) read(w *worker) error {
-	c.paces.takenOver()
+	if c.paces.takenOver() && c.unsent && !c.flush(w) {
+		return errTakenOver // answers must not wait for another call that blocks
+	}
 	for {
 		if c.unsent && (c.calls.stopReader() || !c.in.hasFrame()) && !c.flush(w) {
 			return errTakenOver
@@ -177,6 +167,14 @@ func (c *serverConn) flush(w *worker) bool {
 	return reads
 }
 
+// flushUnsent writes the answers that are queued, when the reader does not read on.
+func (c *serverConn) flushUnsent() {
+	if c.unsent {
+		c.unsent = false
+		c.out.flushNow()
+	}
+}
+
 // waitUncongested blocks while the peer does not read answers.
 func (c *serverConn) waitUncongested() error {
 	for {
@@ -186,6 +184,7 @@ func (c *serverConn) waitUncongested() error {
 		if !c.calls.stopReader() {
 			return nil
 		}
+		c.flushUnsent()
 		select {
 		case <-c.calls.resumed:
 		case <-c.deadlines.interrupted:

@@ -18,9 +18,7 @@ type watch struct {
 	slots   [watchSlots]watchSlot
 	next    atomic.Uint32 // slot of the next worker
 	resting atomic.Bool
-	wake    chan struct{}
-	quit    chan struct{}
-	gone    chan struct{}
+	wake    chan struct{} // made by the first start
 }
 
 // watchSlot holds a worker while it runs a call that the watch has not dealt with. It fills a cache line.
@@ -42,15 +40,17 @@ type running struct {
 	reading *serverConn // the connection that waits for what runs; nil: none
 }
 
-func (w *watch) start() {
-	w.wake, w.quit, w.gone = make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
-	w.resting.Store(false)
-	go w.run(w.quit, w.gone)
-}
-
-func (w *watch) stop() {
-	close(w.quit)
-	<-w.gone
+// start begins to look, until stop is called. Several may look at a time.
+func (w *watch) start() (stop func()) {
+	if w.wake == nil {
+		w.wake = make(chan struct{}, 1)
+	}
+	quit, gone := make(chan struct{}), make(chan struct{})
+	go w.run(quit, gone)
+	return func() {
+		close(quit)
+		<-gone
+	}
 }
 
 // admit prepares r for use.
@@ -158,7 +158,7 @@ func (w *watch) look(seen *[watchSlots]sighting) (busy bool) {
 // outlasts deals with what is no longer watched: it has another worker read, and starts the timer of the call.
 func (r *running) outlasts() {
 	if r.reading != nil {
-		r.reading.takeOver()
+		r.reading.group.pool.wake(r.reading)
 	}
 	if r.call != nil {
 		r.call.outlasts()

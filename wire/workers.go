@@ -14,11 +14,12 @@ const sweepEvery = 3 * time.Second
 type workers struct {
 	watch watch
 
-	mu    sync.Mutex
-	users int // running calls of Serve
-	idle  []*worker
-	low   int // minimum number of idle workers since the last sweep
-	sweep *time.Timer
+	mu      sync.Mutex
+	users   int    // running calls of Serve
+	unwatch func() // stops the watch
+	idle    []*worker
+	low     int // minimum number of idle workers since the last sweep
+	sweep   *time.Timer
 }
 
 type worker struct {
@@ -35,7 +36,7 @@ func (p *workers) use() {
 	defer p.mu.Unlock()
 	p.users++
 	if p.users == 1 {
-		p.watch.start()
+		p.unwatch = p.watch.start()
 	}
 }
 
@@ -47,7 +48,7 @@ func (p *workers) leave() {
 		p.mu.Unlock()
 		return
 	}
-	retired := p.idle
+	retired, unwatch := p.idle, p.unwatch
 	p.idle, p.low = nil, 0
 	if p.sweep != nil {
 		p.sweep.Stop()
@@ -58,7 +59,7 @@ func (p *workers) leave() {
 		close(w.jobs)
 		<-w.gone
 	}
-	p.watch.stop()
+	unwatch()
 }
 
 // wake has an idle or new worker do a job.
