@@ -8,6 +8,7 @@ import (
 
 	"github.com/easymicro/easymicro/config/load"
 	"github.com/easymicro/easymicro/host"
+	"github.com/easymicro/easymicro/host/machine"
 	"github.com/easymicro/easymicro/registry"
 	"github.com/easymicro/easymicro/samples/benchmark/contestant"
 	"github.com/easymicro/easymicro/samples/benchmark/contract"
@@ -107,7 +108,7 @@ func runHost(ctx context.Context, work message.Work, manifest, rules string, rea
 	registry.Plain(&handler{work}, registry.As(handlerName), registry.In(handlers))
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	h, err := host.Open(ctx, set, host.Options{Registry: handlers, Source: files, Version: "benchmark", OnReady: func(h *host.Host) {
+	h, err := host.Open(ctx, set, host.Options{Registry: handlers, Source: files, Heap: new(machine.Heap), Version: "benchmark", OnReady: func(h *host.Host) {
 		go func() { // OnReady must not block; ends with ready
 			if err := ready(h.Addr("main").String()); err != nil {
 				stop(err)
