@@ -53,7 +53,7 @@ var kinds = [...]struct {
 	{KindOutlierDetection, oneWins | timed, 7, func(r *Rule) bool { return r.OutlierDetection != nil }},
 }
 
-// place returns the index of the kind in kinds. There is no default: to ask about another kind panics.
+// place returns the index of the kind in kinds. It panics for an unknown kind.
 func (k Kind) place() int {
 	for i := range kinds {
 		if kinds[i].kind == k {

@@ -8,7 +8,7 @@ import (
 // MemoryLimit is a size, MemoryLimitAuto or MemoryLimitOff.
 type MemoryLimit int64
 
-// The memory limits that are no size.
+// Memory limits other than a size.
 const (
 	MemoryLimitAuto MemoryLimit = 0
 	MemoryLimitOff  MemoryLimit = -1

@@ -163,14 +163,14 @@ func (a *applier) locked(f func(g *generation)) {
 	f(a.current.Load())
 }
 
-// upstreamsGone drops the metrics of upstreams that are no longer in use.
+// upstreamsGone drops the metrics of removed upstreams.
 func (a *applier) upstreamsGone() {
 	a.locked(func(g *generation) {
 		a.metrics.RetainUpstreams(func(name string) bool { return name == "" || g.connections().Upstream(name) != nil })
 	})
 }
 
-// methodsGone drops the metrics of methods that are no longer served.
+// methodsGone drops the metrics of removed methods.
 func (a *applier) methodsGone() {
 	a.locked(func(g *generation) {
 		a.metrics.Retain(func(full string) bool { return g != nil && g.routes.Serves(full) })

@@ -153,7 +153,7 @@ func TestADanglingBaseIsWatchedUntilItExists(t *testing.T) {
 	}
 }
 
-// Only what stands in the manifest is a pattern: its folder may have any name.
+// Patterns come from the manifest alone: its folder may have any name.
 func TestTheFolderOfTheManifestIsNoPattern(t *testing.T) {
 	for name, neighbour := range map[string]string{"app[1]": "app1", "a*x": "abx", "a?c": "abc", "[": "x", "a[": "ax", `a\b`: "ab"} {
 		for _, pattern := range []string{"p/*.yaml", "p/a.yaml"} {

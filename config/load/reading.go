@@ -44,8 +44,8 @@ type Reading struct {
 }
 
 // Read reads the manifest at path, decodes it to learn which files it names, and reads those. If a link changes meanwhile it
-// starts over, so that no set consists of old and new files; whether a file was complete it cannot know. The error is not nil
-// only if there is no manifest; other failures are part of the reading.
+// starts over, so that no set consists of old and new files; it cannot know whether a file was complete. It returns an error
+// only without a manifest; the Reading has all other failures.
 func Read(path string, o Options) (*Reading, error) {
 	o = o.complete()
 	for attempt := 1; ; attempt++ {

@@ -15,7 +15,7 @@ type dirs struct {
 	open     func() (*fsnotify.Watcher, error)
 	fs       *fsnotify.Watcher // nil if there is none
 	watched  map[string]os.FileInfo
-	noEvents string   // why there is no watcher
+	noEvents string   // reason for the lack of a watcher
 	missing  []string // problems of single directories
 }
 

@@ -35,7 +35,7 @@ type Attempt struct {
 	Result   string          `json:"result"` // a Result constant
 	Took     Seconds         `json:"took_seconds,omitempty"`
 	Rules    int             `json:"rules"`
-	Error    string          `json:"error,omitempty"`    // why it was rejected, if that is no problem of a file
+	Error    string          `json:"error,omitempty"`    // reason for the rejection, unless Problems has it
 	Problems config.Problems `json:"problems,omitempty"` // why it was rejected
 	Changes  Changes         `json:"changes,omitempty"`
 	Warnings config.Problems `json:"warnings,omitempty"`

@@ -24,7 +24,7 @@ const (
 	maxAnswerBytes = 64 << 20
 )
 
-// Client calls the admin API of a host. Its methods return an *UnreachableError if there is no response, and an *Error
+// Client calls the admin API of a host. Its methods return an *UnreachableError without a response, and an *Error
 // if the response is an error. The zero value uses DefaultAddress. It is safe for concurrent use.
 type Client struct {
 	Address string // host:port, tcp://host:port, http://, https://, or unix:///path

@@ -86,7 +86,7 @@ type LastAttempt struct {
 	Result   string          `json:"result,omitempty"` // a Result constant
 	Revision int             `json:"revision,omitempty"`
 	Hash     string          `json:"hash,omitempty"`
-	Error    string          `json:"error,omitempty"` // why it failed, if that is no problem of a file
+	Error    string          `json:"error,omitempty"` // reason for the failure, unless Problems has it
 	Problems config.Problems `json:"problems,omitempty"`
 	Changes  Changes         `json:"changes,omitempty"` // if it was applied
 }
@@ -243,7 +243,7 @@ type RuleExplanation struct {
 }
 
 // Refusal is a call that the host refused or ended, incoming or to an upstream, or several similar ones within a second.
-// Time, state and trace are those of the first. If a caller has more different refusals in a second than are kept
+// At, State and Trace describe the first. If a caller has more different refusals in a second than are kept
 // apart, the rest are one Refusal with Various set, without upstream, service, method, peer and key.
 type Refusal struct {
 	At       time.Time `json:"at"`

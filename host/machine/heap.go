@@ -10,8 +10,8 @@ import (
 )
 
 // Heap sets a floor for the heap of this process and its memory limit (GOGC and GOMEMLIMIT): a small heap is otherwise
-// collected many times a second. A process has at most one Heap in use. The variables of the environment win: where GOGC is
-// set there is no floor, and where GOMEMLIMIT is set the limit stays.
+// collected many times a second. A process has at most one Heap in use. The environment wins: GOGC turns
+// the floor off, and GOMEMLIMIT keeps the limit.
 //
 // The floor is a GC percentage that is computed anew from the live heap after each collection, by a finalizer, and set where
 // the goal of the heap would else be more than a quarter off. With 4 MiB live, 400 MB/s allocated and a floor of 64 MiB that
