@@ -320,6 +320,21 @@ func TestASetThatLosesAllItsFilesIsRefusedUnlessAllowed(t *testing.T) {
 	}
 }
 
+// An edit that was reloaded before the watcher noticed it, and undone at once.
+func TestAnUndoneEditIsUndoneAfterAReloadToo(t *testing.T) {
+	t.Parallel()
+	h := edited(t, strings.Replace(editedManifest, "debounce: 40ms", "debounce: 500ms", 1), map[string]string{policyFile: rule(10)})
+	h.Write(policyFile, rule(20))
+	if _, err := h.Admin.Reload(t.Context(), false); err != nil {
+		t.Fatal(err)
+	}
+	if got := rateOf(t, h); !strings.HasPrefix(got, "20 ") {
+		t.Fatalf("rate %q after the reload", got)
+	}
+	h.Write(policyFile, rule(10))
+	eventually(t, "the first rate is in force again", func() bool { return strings.HasPrefix(rateOf(t, h), "10 ") })
+}
+
 func TestGoingBackToTheRunningContentIsInSyncAgain(t *testing.T) {
 	t.Parallel() // it waits most of the time
 	h := edited(t, editedManifest, map[string]string{policyFile: rule(100)})

@@ -88,6 +88,7 @@ func (l *reloads) look(ctx context.Context, c trigger) (r Attempt, doubtful stri
 		r, err = l.recordRejected(c, err)
 		return r, "", err
 	case set.Hash == running.Hash && !c.force:
+		l.loaded(set.Hash)
 		return l.unchanged(set, c), "", nil
 	}
 	if lost := config.Lost(running, set); set.Hash != c.doubtful && lost.Doubtful() {
@@ -95,8 +96,16 @@ func (l *reloads) look(ctx context.Context, c trigger) (r Attempt, doubtful stri
 			"source", c.source, "lost", problemLines(lost.Warnings().Few()))
 		return Attempt{}, set.Hash, nil
 	}
+	l.loaded(set.Hash)
 	r, err = l.apply(ctx, set, c)
 	return r, "", err
+}
+
+// loaded tells the watcher which content was read, since the files may have changed after it reported them.
+func (l *reloads) loaded(hash string) {
+	if l.watcher != nil {
+		l.watcher.Loaded(hash)
+	}
 }
 
 // load reads the set again, or builds it from what was just read for its hash.
@@ -124,14 +133,12 @@ func (l *reloads) await(ctx context.Context, d time.Duration) error {
 // recordRejected records files that could not be read or decoded, unless the same content was rejected before. What could not
 // be read is read again at the next poll.
 func (l *reloads) recordRejected(c trigger, err error) (Attempt, error) {
-	var problems config.Problems
-	if l.watcher != nil && !errors.As(err, &problems) {
-		l.watcher.Retry()
-	}
 	var hash string
 	if loadErr := new(load.Error); errors.As(err, &loadErr) {
 		hash = loadErr.Hash
-	} else {
+	}
+	l.loaded(hash)
+	if hash == "" {
 		hash, _ = l.source.Hash()
 	}
 	r := l.rejected(hash, nil, c, err)

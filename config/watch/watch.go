@@ -51,11 +51,10 @@ type Watcher struct {
 
 	mu    sync.Mutex
 	state State
+	known string // hash of the content last loaded, or reported; empty: report whatever is there
 
 	touching atomic.Bool // accessing files, which may hang
-	retry    atomic.Bool // the last reported content could not be read
 
-	known     string    // hash of the last reported content
 	candidate string    // hash to confirm by a second read
 	unsure    bool      // the change came without an event: read it twice
 	burst     time.Time // first unhandled event; zero if none
@@ -70,7 +69,7 @@ func New(o Options) *Watcher {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Watcher{o: o, dir: newDirs()}
+	return &Watcher{o: o, dir: newDirs(), known: o.Known}
 }
 
 // State returns how changes are currently noticed. It may be called concurrently with Watch.
@@ -111,9 +110,21 @@ func (w *Watcher) Watch(ctx context.Context, changed func(hash string)) error {
 	}
 }
 
-// Retry makes the next poll call changed even if the content was reported before. It is for a change that could not
-// be read, and may be called from changed.
-func (w *Watcher) Retry() { w.retry.Store(true) }
+// Loaded sets the hash of the content that was last loaded, which may have changed since it was reported: without Loaded, a
+// change back would go unnoticed. If hash is empty, the content could not be read, and the next poll calls changed again.
+// Loaded may be called from changed and concurrently with Watch.
+func (w *Watcher) Loaded(hash string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.known = hash
+}
+
+// isNew reports whether hash is not the hash of the content last loaded.
+func (w *Watcher) isNew(hash string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return hash != w.known
+}
 
 // farewell is how long Watch waits for a read after ctx ended.
 const farewell = time.Second
@@ -126,10 +137,9 @@ func (w *Watcher) watch(ctx context.Context, changed func(hash string)) {
 
 	w.dir.reopen()
 	w.watchDirs()
-	w.known = w.o.Known
-	if hash := w.hash(); w.known == "" {
-		w.known = hash
-	} else if hash != w.known {
+	if w.o.Known == "" {
+		w.Loaded(w.hash())
+	} else {
 		w.poll()
 	}
 	poll := time.NewTimer(w.timing().Poll)
@@ -183,7 +193,7 @@ func (w *Watcher) poll() {
 		return
 	}
 	hash := w.hash()
-	if hash == w.known && !w.retry.Load() {
+	if !w.isNew(hash) {
 		return
 	}
 	w.unsure, w.candidate = true, hash
@@ -194,18 +204,18 @@ func (w *Watcher) poll() {
 func (w *Watcher) reportIfNew(ctx context.Context, changed func(hash string)) {
 	w.watchDirs()
 	hash := w.hash()
-	overdue := time.Since(w.burst) >= w.timing().MaxDelay
-	if hash != w.known && !overdue && hash != w.candidate && (w.unsure || unreadable(hash)) {
+	isNew, overdue := w.isNew(hash), time.Since(w.burst) >= w.timing().MaxDelay
+	if isNew && !overdue && hash != w.candidate && (w.unsure || unreadable(hash)) {
 		// A file that changed without events may still be written, and an unreadable one may be about to be renamed into place.
 		w.candidate = hash
 		w.arm()
 		return
 	}
 	w.burst, w.candidate, w.unsure = time.Time{}, "", false
-	if again := w.retry.Swap(false); hash == w.known && !again || ctx.Err() != nil {
+	if !isNew || ctx.Err() != nil {
 		return
 	}
-	w.known = hash
+	w.Loaded(hash)
 	if unreadable(hash) {
 		hash = ""
 	}

@@ -324,9 +324,46 @@ func TestAnUnknownContentIsReportedAtStart(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	must(t, os.WriteFile(filepath.Join(dir, "p.yaml"), []byte("a"), 0o600))
-	s := start(t, dir, patient, func(w *Watcher) { w.o.Known = "what was loaded before" })
+	s := start(t, dir, patient, func(w *Watcher) { w.known, w.o.Known = "what was loaded before", "what was loaded before" })
 	s.want("p.yaml=a")
 	s.nothingMore()
+}
+
+// Between the report and the load, the content may change and change back.
+func TestAChangeBackToTheReportedContentIsReported(t *testing.T) {
+	t.Parallel()
+	const a, b, c = "a", "b", "c"
+	changed := false
+	reported := make(chan string, 10)
+	w := New(Options{
+		Dirs:   func() []string { return nil },
+		Hash:   func() (string, error) { return b, nil },
+		Known:  a,
+		Timing: func() Timing { return polling },
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() {
+		_ = w.Watch(ctx, func(hash string) {
+			if !changed {
+				changed = true
+				w.Loaded(c)
+			}
+			reported <- hash
+		})
+	})
+	defer running.Wait()
+	defer cancel()
+	for range 2 {
+		select {
+		case got := <-reported:
+			if got != b {
+				t.Fatalf("reported %q, want %q", got, b)
+			}
+		case <-time.After(time.Minute):
+			t.Fatalf("%q is not reported after %q was loaded", b, c)
+		}
+	}
 }
 
 func TestMaxDelayEndsTheWaitForQuiet(t *testing.T) {

@@ -47,15 +47,16 @@ func (n *FileResolver) Watch(ctx context.Context, _ string, update func([]client
 	f.pass(ctx, list, err)
 	w := watch.New(watch.Options{Dirs: n.dirs, Hash: f.hash, Known: known, Timing: n.o.Timing, Logger: n.o.Logger})
 	return w.Watch(ctx, func(string) {
-		list, _, err := f.load(ctx)
+		list, hash, err := f.load(ctx)
 		if err != nil {
 			select {
 			case <-time.After(rereadAfter):
 			case <-ctx.Done():
 				return
 			}
-			list, _, err = f.load(ctx)
+			list, hash, err = f.load(ctx)
 		}
+		w.Loaded(hash)
 		f.pass(ctx, list, err)
 	})
 }

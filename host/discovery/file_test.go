@@ -152,3 +152,38 @@ func TestABadFileKeepsTheListAndReportsWhy(t *testing.T) {
 	write(t, path, "endpoints: []\n")
 	want(t, ch, "") // this empty list is intended
 }
+
+// An invalid file is read twice, with time in between. What the second read finds is what a later change differs from.
+func TestAFileThatIsInvalidAgainIsReported(t *testing.T) {
+	for _, bad := range []string{"", "endpoints: [a]\n"} { // missing, and without a port
+		t.Run(bad, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "nodes.yaml")
+			put := func(text string) {
+				t.Helper()
+				if text == "" {
+					must(t, os.Remove(path))
+				} else {
+					write(t, path, text)
+				}
+			}
+			if bad != "" {
+				put(bad)
+			}
+			ch := updates(t, File(path, FileOptions{Timing: func() watch.Timing {
+				return watch.Timing{Debounce: time.Millisecond, Poll: 20 * time.Millisecond}
+			}}))
+			if a := next(t, ch); a.err == nil {
+				t.Fatalf("at the start: %v", a)
+			}
+			for range 5 { // most of the times it becomes valid between the two reads
+				time.Sleep(rereadAfter / 2)
+				put(nodesOf("a:1"))
+				for a := next(t, ch); a.err != nil; a = next(t, ch) {
+				}
+				put(bad)
+				for a := next(t, ch); a.err == nil; a = next(t, ch) {
+				}
+			}
+		})
+	}
+}
