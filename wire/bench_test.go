@@ -5,6 +5,9 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/descriptorpb"
+
 	"github.com/easymicro/easymicro/samples/serialize/pb"
 	"github.com/easymicro/easymicro/samples/serialize/th"
 )
@@ -94,6 +97,28 @@ func BenchmarkCodec(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// What a server adds to decoding: it finds out what the message will allocate.
+func BenchmarkDecodingAllow(b *testing.B) {
+	text, yes := proto.String(string(noise(20))), proto.Bool(true)
+	message := &descriptorpb.FileOptions{
+		JavaPackage: text, JavaOuterClassname: text, JavaMultipleFiles: yes, JavaStringCheckUtf8: yes, GoPackage: text,
+		CcGenericServices: yes, JavaGenericServices: yes, PyGenericServices: yes, Deprecated: yes, CcEnableArenas: yes,
+		ObjcClassPrefix: text, CsharpNamespace: text, SwiftPrefix: text, PhpClassPrefix: text, PhpNamespace: text,
+		PhpMetadataNamespace: text, RubyPackage: text,
+	}
+	data, err := Append(Protobuf, nil, message)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	d := Decoding{Account: new(account)}
+	for b.Loop() {
+		if _, _, err := d.allow(Protobuf, false, data, message); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
 

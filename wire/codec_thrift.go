@@ -115,7 +115,6 @@ var (
 )
 
 func thriftFields(s *shaper, r *shape, t reflect.Type) {
-	r.ids = map[int32]*shape{}
 	number := 0
 	for f := range t.Fields() {
 		if !f.IsExported() {
@@ -127,7 +126,7 @@ func thriftFields(s *shaper, r *shape, t reflect.Type) {
 				number = n
 			}
 		}
-		r.ids[int32(number)] = s.of(f.Type)
+		r.ids.set(int32(number), s.of(f.Type))
 	}
 }
 
@@ -171,7 +170,7 @@ func (w *thriftWalk) structure(s *shape, depth int) bool {
 		}
 		var field *shape
 		if s != nil && s.kind == asRecord {
-			field = s.ids[int32(int16(binary.BigEndian.Uint16(w.rest)))]
+			field = s.ids.at(int32(int16(binary.BigEndian.Uint16(w.rest))))
 		}
 		w.rest = w.rest[2:]
 		if !w.value(t, field, depth+1) {

@@ -63,7 +63,7 @@ func (d *dialect) maxPerByte(root *shape) (perByte int) {
 		case asDynamic:
 			maximum = max(maximum, max(perElement, perEntry)+d.fixed(s))
 		case asRecord:
-			members := slices.AppendSeq(slices.Collect(maps.Values(s.members)), maps.Values(s.ids))
+			members := slices.AppendSeq(s.ids.all(), maps.Values(s.members))
 			for _, m := range append(append(members, s.ordered...), s.rest) {
 				visit(m, 0)
 			}

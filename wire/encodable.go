@@ -232,12 +232,11 @@ const maxAnys = 16
 
 // checkMessage is like encodable.check, for a protobuf message in binary or as JSON.
 func checkMessage(m proto.Message, asJSON bool) error {
-	r := m.ProtoReflect()
-	if known := knownOf(r); !known.recursive && (!asJSON || !known.anys) {
+	if known := knownFor(m); !known.recursive && (!asJSON || !known.anys) {
 		return nil
 	}
 	w := messageWalk{asJSON: asJSON}
-	return w.message(r, 0, 0)
+	return w.message(m.ProtoReflect(), 0, 0)
 }
 
 // messageWalk counts the messages in a message.

@@ -214,7 +214,7 @@ func (d *Decoding) allow(c Codec, http bool, data []byte, v any) (p *plan, plain
 		}
 		b = w.tally
 	default:
-		w := protobufWalk{tally: b}
+		w := protobufWalk{b}
 		w.message(p.root, data, 0, 0)
 		b = w.tally
 	}
@@ -249,7 +249,7 @@ func planOf(c Codec, http bool, v any) *plan {
 	case JSON:
 		if http {
 			if m, ok := protoMessage(v); ok {
-				return knownOf(m.ProtoReflect()).plan
+				return knownFor(m).plan
 			}
 		}
 		return jsonPlans.of(reflect.TypeOf(v))
@@ -260,7 +260,7 @@ func planOf(c Codec, http bool, v any) *plan {
 		if !ok {
 			return nil // what the methods of other types allocate is unknown
 		}
-		return knownOf(m.ProtoReflect()).plan
+		return knownFor(m).plan
 	case Thrift:
 		return thriftPlans.of(reflect.TypeOf(v))
 	default:

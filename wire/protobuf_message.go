@@ -4,6 +4,7 @@ import (
 	"reflect"
 
 	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/protoadapt"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
@@ -23,7 +24,21 @@ const anyName protoreflect.FullName = "google.protobuf.Any"
 var (
 	protobufDialect = &dialect{minBytes: 2, grows: true}
 	knownMessages   typeCache[*knownMessage] // by descriptor
+	knownTypes      typeCache[*knownMessage] // of generated code, whose types have one descriptor each
 )
+
+// knownFor returns what is known about m. It is cheaper than knownOf, since ProtoReflect prepares a message for reflection.
+func knownFor(m proto.Message) *knownMessage {
+	t := reflect.TypeOf(m)
+	if known, ok := knownTypes.load(t); ok {
+		return known
+	}
+	known := knownOf(m.ProtoReflect())
+	if _, generated := m.(interface{ Descriptor() ([]byte, []int) }); generated {
+		knownTypes.store(t, known)
+	}
+	return known
+}
 
 func knownOf(m protoreflect.Message) *knownMessage {
 	md := m.Descriptor()
@@ -76,7 +91,7 @@ func (s *messageShaper) message(m protoreflect.Message) *shape {
 	if known := s.made[md.FullName()]; known != nil {
 		return known
 	}
-	r := &shape{kind: asRecord, size: messageSize(m), members: map[string]*shape{}, ids: map[int32]*shape{}}
+	r := &shape{kind: asRecord, size: messageSize(m), members: map[string]*shape{}}
 	s.made[md.FullName()] = r
 	for i := range md.Fields().Len() {
 		fd := md.Fields().Get(i)
@@ -123,7 +138,7 @@ func (s *messageShaper) add(r, f *shape, number protoreflect.FieldNumber) {
 		f.slot = r.lists
 		r.lists++
 	}
-	r.ids[int32(number)] = f
+	r.ids.set(int32(number), f)
 }
 
 // field returns the shape of a field, whose zero value is zero. Messages, optional scalars and members of oneofs are behind
@@ -182,10 +197,7 @@ func (s *messageShaper) single(fd protoreflect.FieldDescriptor, v protoreflect.V
 const unknownFactor = 7
 
 // protobufWalk adds up what decoding a message allocates. It walks at least as far as the decoder does.
-type protobufWalk struct {
-	tally
-	lists []growingList // of the messages being walked
-}
+type protobufWalk struct{ tally }
 
 // growingList is the length and capacity of a growing list.
 type growingList struct{ n, capacity int }
@@ -215,9 +227,11 @@ func (w *protobufWalk) message(s *shape, b []byte, group protowire.Number, depth
 	if depth == maxDepth {
 		return nil, false
 	}
-	first := len(w.lists)
-	w.lists = append(w.lists, make([]growingList, s.lists)...)
-	defer func() { w.lists = w.lists[:first] }()
+	var few [4]growingList
+	lists := few[:]
+	if s.lists > len(few) {
+		lists = make([]growingList, s.lists)
+	}
 	for len(b) > 0 {
 		number, kind, n := protowire.ConsumeTag(b)
 		if n < 0 {
@@ -227,15 +241,29 @@ func (w *protobufWalk) message(s *shape, b []byte, group protowire.Number, depth
 		if kind == protowire.EndGroupType {
 			return b, number == group
 		}
-		f := s.ids[int32(number)]
+		f := s.ids.at(int32(number))
 		if kind == protowire.StartGroupType && f != nil && f.wire == kind {
 			var ok bool
-			if b, ok = w.message(w.place(f, first).deref(&w.tally), b, number, depth+1); !ok {
+			if b, ok = w.message(w.place(f, lists).deref(&w.tally), b, number, depth+1); !ok {
 				return nil, false
 			}
 			continue
 		}
-		if n = protowire.ConsumeFieldValue(number, kind, b); n < 0 || !w.field(f, kind, b[:n], first, depth) || w.over() {
+		var data []byte // of a length-delimited value
+		if kind == protowire.BytesType {
+			data, n = protowire.ConsumeBytes(b)
+		} else {
+			n = protowire.ConsumeFieldValue(number, kind, b)
+		}
+		switch {
+		case n < 0:
+			return nil, false
+		case f != nil && f.wire == kind && f.isPlain(): // most fields
+			w.total += f.extra + f.boxed + rounded(len(data))
+		case !w.field(f, kind, n, data, lists, depth):
+			return nil, false
+		}
+		if w.over() {
 			return nil, false
 		}
 		b = b[n:]
@@ -244,34 +272,29 @@ func (w *protobufWalk) message(s *shape, b []byte, group protowire.Number, depth
 }
 
 // place counts a value of a field, and returns its shape.
-func (w *protobufWalk) place(f *shape, first int) *shape {
+func (w *protobufWalk) place(f *shape, lists []growingList) *shape {
 	w.total += f.extra
 	if f.kind == asList {
-		w.total += w.lists[first+f.slot].more(1, f.elem.size)
+		w.total += lists[f.slot].more(1, f.elem.size)
 		return f.elem
 	}
 	return f
 }
 
-func (w *protobufWalk) field(f *shape, kind protowire.Type, value []byte, first, depth int) bool {
+// field walks a value of n bytes. If it is length-delimited, data is its content.
+func (w *protobufWalk) field(f *shape, kind protowire.Type, n int, data []byte, lists []growingList, depth int) bool {
 	switch {
 	case f != nil && kind == protowire.BytesType && f.kind == asList && f.elem.kind == asScalar:
-		data, _ := protowire.ConsumeBytes(value)
-		return w.add(w.lists[first+f.slot].exactly(packed(data, f.elem.size), f.elem.size))
+		return w.add(lists[f.slot].exactly(packed(data, f.elem.size), f.elem.size))
 	case f == nil || f.wire != kind:
-		return w.add(unknownFactor*len(value) + 16) // a value of the wrong wire type is kept as an unknown field
+		return w.add(unknownFactor*n + 16) // a value of the wrong wire type is kept as an unknown field
 	case kind != protowire.BytesType:
-		w.place(f, first).deref(&w.tally)
+		w.place(f, lists).deref(&w.tally)
 		return true
-	}
-	data, n := protowire.ConsumeBytes(value)
-	switch {
-	case n < 0:
-		return false
 	case f.kind == asDict:
 		return w.entry(f, data, depth)
 	}
-	return w.value(w.place(f, first), data, depth)
+	return w.value(w.place(f, lists), data, depth)
 }
 
 // packed returns the maximum count of numbers in a packed field.

@@ -1,6 +1,8 @@
 package wire
 
 import (
+	"maps"
+	"slices"
 	"unicode"
 	"unicode/utf8"
 
@@ -38,7 +40,7 @@ type shape struct {
 	direct    map[string]int    // indexes of the fields that are lists, by name
 	names     []string          // of the members in JSON, in the order of the fields
 	caseClash bool              // some names differ in case only
-	ids       map[int32]*shape  // of records, by number
+	ids       shapesByID        // of records
 	ordered   []*shape          // of records that are encoded as lists of values
 	rest      *shape            // of records: the shape of all other members
 
@@ -47,6 +49,38 @@ type shape struct {
 	wire  protowire.Type // of fields of protobuf messages: how a value is encoded
 	extra int            // of such fields: additional cost of a value
 }
+
+// shapesByID are the shapes of a record's fields by number.
+type shapesByID struct {
+	low  []*shape // those up to maxLowID
+	high map[int32]*shape
+}
+
+const maxLowID = 255
+
+func (s *shapesByID) at(id int32) *shape {
+	if uint32(id) < uint32(len(s.low)) {
+		return s.low[id]
+	}
+	return s.high[id]
+}
+
+func (s *shapesByID) set(id int32, field *shape) {
+	if id < 0 || id > maxLowID {
+		if s.high == nil {
+			s.high = make(map[int32]*shape)
+		}
+		s.high[id] = field
+		return
+	}
+	for len(s.low) <= int(id) {
+		s.low = append(s.low, nil)
+	}
+	s.low[id] = field
+}
+
+// all returns the shapes, among them nil for numbers without a field.
+func (s *shapesByID) all() []*shape { return slices.AppendSeq(slices.Clone(s.low), maps.Values(s.high)) }
 
 var stringShape = &shape{kind: asText, size: 16}
 
@@ -58,6 +92,9 @@ func (s *shape) deref(b *tally) *shape {
 	}
 	return s
 }
+
+// isPlain reports whether a value is a scalar or bytes, possibly behind a pointer.
+func (s *shape) isPlain() bool { return s.kind <= asText || s.kind == asPointer && s.elem.kind <= asText }
 
 // addMember adds a member of a record. Of two with the same name it keeps the more costly kind.
 func (s *shape) addMember(name string, member *shape) {
