@@ -80,7 +80,9 @@ func (s *shapesByID) set(id int32, field *shape) {
 }
 
 // all returns the shapes, among them nil for numbers without a field.
-func (s *shapesByID) all() []*shape { return slices.AppendSeq(slices.Clone(s.low), maps.Values(s.high)) }
+func (s *shapesByID) all() []*shape {
+	return slices.AppendSeq(slices.Clone(s.low), maps.Values(s.high))
+}
 
 var stringShape = &shape{kind: asText, size: 16}
 
@@ -94,7 +96,9 @@ func (s *shape) deref(b *tally) *shape {
 }
 
 // isPlain reports whether a value is a scalar or bytes, possibly behind a pointer.
-func (s *shape) isPlain() bool { return s.kind <= asText || s.kind == asPointer && s.elem.kind <= asText }
+func (s *shape) isPlain() bool {
+	return s.kind <= asText || s.kind == asPointer && s.elem.kind <= asText
+}
 
 // addMember adds a member of a record. Of two with the same name it keeps the more costly kind.
 func (s *shape) addMember(name string, member *shape) {
