@@ -33,6 +33,8 @@ type serving struct {
 	entered    bool // the guard has filled ticket
 	ticket     policies.Ticket
 	limitedBy  string           // the key under which a rate limit has refused it
+	args       any              // of the handler
+	reply      any              // nil unless the handler has succeeded
 	trace      *telemetry.Trace // nil if the call needs none
 	returned   bool             // set by run: otherwise its goroutine exits or panics
 	settled    atomic.Bool      // the outcome is counted: at the deadline, or when the handler returned
@@ -81,6 +83,9 @@ func (s *serving) leave() {
 	s.metrics.End()
 	s.method.Calls.Release()
 	if s.returned && s.wire.Settle() {
+		if s.reply != nil {
+			s.method.Invoke.Release(s.args, s.reply)
+		}
 		s.recycle()
 	}
 }
@@ -88,7 +93,7 @@ func (s *serving) leave() {
 // recycle returns s to its pool. The ticket is reset by its next use.
 func (s *serving) recycle() {
 	s.recorder, s.generation, s.method, s.wire, s.metrics, s.trace = nil, nil, nil, nil, nil, nil
-	s.caller, s.limitedBy, s.policy = "", "", policies.Call{}
+	s.caller, s.limitedBy, s.policy, s.args, s.reply = "", "", policies.Call{}, nil, nil
 	s.entered, s.returned = false, false
 	s.settled.Store(false)
 	servings.Put(s)
@@ -169,6 +174,7 @@ func (s *serving) invoke(req, res *wire.Frame) error {
 		return e
 	}
 	s.ticket.Done(nil)
+	s.args, s.reply = args, reply
 	return nil
 }
 

@@ -28,6 +28,8 @@ type Entry struct {
 	open      func(ctx context.Context, o any, env Env) (*Service, error)
 	onOptions func(hook any) (func(ctx context.Context, o any) error, error)
 	examples  map[string]any // by method
+	reuse     []string       // methods whose arguments and replies are used again
+	reuseAll  bool
 }
 
 // setOptions keeps a deep copy of what defaults points to.
@@ -126,6 +128,9 @@ func (e *Entry) accept(s *Service, env *entryEnv) error {
 		if err := compareMethods(e.Methods, s.methods); err != nil {
 			return err
 		}
+	}
+	if err := e.setReuse(s.methods); err != nil {
+		return err
 	}
 	e.putExamplesFirst(s.methods)
 	return e.bindOptions(s, env.Log())

@@ -16,19 +16,26 @@ type Method struct {
 	Args  reflect.Type // what NewArgs points to
 	Reply reflect.Type // what NewReply points to
 
-	unary    bool // served by Unary
-	newArgs  func() any
-	newReply func() any
-	call     func(ctx context.Context, args, reply any) (any, error) // nil while the method is only declared
+	unary bool // served by Unary
+	args  values
+	reply values
+	call  func(ctx context.Context, args, reply any) (any, error) // nil while the method is only declared
 }
 
 var errNotOpen = errors.New("the handler is not open")
 
 // NewArgs returns a pointer to a zero argument, to decode a request into.
-func (m *Method) NewArgs() any { return m.newArgs() }
+func (m *Method) NewArgs() any { return m.args.get() }
 
 // NewReply returns a pointer to a zero reply, to decode a response into or to pass to Call.
-func (m *Method) NewReply() any { return m.newReply() }
+func (m *Method) NewReply() any { return m.reply.get() }
+
+// Release takes back the argument and the reply of a call that succeeded, each may be nil, for methods that declare Reuse.
+// The caller must have encoded the reply.
+func (m *Method) Release(args, reply any) {
+	m.args.put(args)
+	m.reply.put(reply)
+}
 
 // Example returns a value to encode as JSON that shows the shape of the method's argument, such as {"a":0,"b":0}.
 func (m *Method) Example() any { return example(m.Args, nil) }
@@ -74,12 +81,12 @@ func mismatch(got any, want reflect.Type) error { return fmt.Errorf("got a %T, w
 
 func unaryMethod[Req, Res any](name string, fn func(context.Context, *Req) (*Res, error)) *Method {
 	m := &Method{
-		Name:     name,
-		Args:     reflect.TypeFor[Req](),
-		Reply:    reflect.TypeFor[Res](),
-		unary:    true,
-		newArgs:  func() any { return new(Req) },
-		newReply: func() any { return new(Res) },
+		Name:  name,
+		Args:  reflect.TypeFor[Req](),
+		Reply: reflect.TypeFor[Res](),
+		unary: true,
+		args:  values{make: func() any { return new(Req) }},
+		reply: values{make: func() any { return new(Res) }},
 	}
 	if fn == nil {
 		return m

@@ -14,7 +14,7 @@ func bind(m *Method, invoke invoker) func(ctx context.Context, args, reply any) 
 	argsType, replyType := reflect.PointerTo(m.Args), reflect.PointerTo(m.Reply)
 	return func(ctx context.Context, args, reply any) (any, error) {
 		if reply == nil {
-			reply = m.newReply()
+			reply = m.NewReply()
 		}
 		if reflect.TypeOf(args) != argsType {
 			return nil, mismatch(args, m.Args)
@@ -80,11 +80,11 @@ func methodsOf(t reflect.Type) (methods []*Method, skipped []Skipped) {
 
 func reflectMethod(name string, args, reply reflect.Type) *Method {
 	return &Method{
-		Name:     name,
-		Args:     args,
-		Reply:    reply,
-		newArgs:  func() any { return reflect.New(args).Interface() },
-		newReply: func() any { return reflect.New(reply).Interface() },
+		Name:  name,
+		Args:  args,
+		Reply: reply,
+		args:  values{make: func() any { return reflect.New(args).Interface() }},
+		reply: values{make: func() any { return reflect.New(reply).Interface() }},
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 
 	"github.com/easymicro/easymicro/config/load"
 	"github.com/easymicro/easymicro/host"
-	"github.com/easymicro/easymicro/host/machine"
 	"github.com/easymicro/easymicro/registry"
 	"github.com/easymicro/easymicro/samples/benchmark/contestant"
 	"github.com/easymicro/easymicro/samples/benchmark/contract"
@@ -74,7 +73,7 @@ func (h *handler) Mul(_ context.Context, args *contestant.Args, reply *contestan
 }
 
 // serve returns a Serve that runs a host.
-func serve(rules, discovery string) func(context.Context, contestant.Site) error {
+func serve(rules, discovery string, opts ...registry.Option) func(context.Context, contestant.Site) error {
 	return func(ctx context.Context, s contestant.Site) error {
 		manifest := ownManifest
 		if discovery != noDiscovery {
@@ -83,12 +82,12 @@ func serve(rules, discovery string) func(context.Context, contestant.Site) error
 		return runHost(ctx, s.Work, manifest, rules, func(address string) error {
 			s.Ready(address)
 			return nil
-		})
+		}, opts...)
 	}
 }
 
 // runHost runs a host until ctx ends, or until ready, which is called with its address, fails.
-func runHost(ctx context.Context, work message.Work, manifest, rules string, ready func(address string) error) error {
+func runHost(ctx context.Context, work message.Work, manifest, rules string, ready func(address string) error, opts ...registry.Option) error {
 	dir, err := os.MkdirTemp("", "easymicro-benchmark-")
 	if err != nil {
 		return err
@@ -105,16 +104,18 @@ func runHost(ctx context.Context, work message.Work, manifest, rules string, rea
 		return err
 	}
 	handlers := registry.New()
-	registry.Plain(&handler{work}, registry.As(handlerName), registry.In(handlers))
+	registry.Plain(&handler{work}, append(opts, registry.As(handlerName), registry.In(handlers))...)
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	h, err := host.Open(ctx, set, host.Options{Registry: handlers, Source: files, Heap: new(machine.Heap), Version: "benchmark", OnReady: func(h *host.Host) {
+	o := host.Options{Registry: handlers, Source: files, Version: "benchmark", OnReady: func(h *host.Host) {
 		go func() { // OnReady must not block; ends with ready
 			if err := ready(h.Addr("main").String()); err != nil {
 				stop(err)
 			}
 		}()
-	}})
+	}}
+	ownHeap(&o)
+	h, err := host.Open(ctx, set, o)
 	if err != nil {
 		return err
 	}

@@ -10,7 +10,7 @@ import (
 const unset = "unset"
 
 func main() {
-	contestant.Main(
+	contestant.Main(append(ofTheseSources(),
 		calls("easymicro", "one rule: timeout 5s", unset, oneRule),
 		calls("easymicro-nofloor", "the same with GOGC set, which turns its heap floor off", "", oneRule),
 		calls("easymicro-bare", "no rule", unset, noRule),
@@ -34,7 +34,7 @@ func main() {
 			Description: contract.Description{Name: published},
 			Serve:       serve(oneRule, registering),
 		},
-	)
+	)...)
 }
 
 func calls(name, note, gogc, rules string) contestant.Contestant {

@@ -1,0 +1,12 @@
+//go:build base
+
+package main
+
+import (
+	"github.com/easymicro/easymicro/host"
+	"github.com/easymicro/easymicro/samples/benchmark/contestant"
+)
+
+func ownHeap(*host.Options) {}
+
+func ofTheseSources() []contestant.Contestant { return nil }
