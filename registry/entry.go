@@ -158,6 +158,21 @@ func (e *Entry) bindOptions(s *Service, log *slog.Logger) error {
 	return nil
 }
 
+// setReuse has the methods of an instance use values again, as declared.
+func (e *Entry) setReuse(methods []*Method) error {
+	for _, name := range e.reuse {
+		if !slices.ContainsFunc(methods, func(m *Method) bool { return m.Name == name }) {
+			return fmt.Errorf("reuse of %s: the handler has no such method", name)
+		}
+	}
+	for _, m := range methods {
+		if e.reuseAll || slices.Contains(e.reuse, m.Name) {
+			m.args.reused, m.reply.reused = true, !m.unary
+		}
+	}
+	return nil
+}
+
 // Missed returns the skipped methods that were probably meant to be served: those whose first parameter is a context,
 // unless they are served by other means or fit OnReady or OnOptions.
 func (e *Entry) Missed(served []*Method, skipped []Skipped) []Skipped {

@@ -1,9 +1,7 @@
 package registry
 
 import (
-	"fmt"
 	"reflect"
-	"slices"
 	"sync"
 )
 
@@ -28,21 +26,6 @@ func Reuse(methods ...string) Option {
 		r.entry.reuse = append(r.entry.reuse, methods...)
 		r.entry.reuseAll = r.entry.reuseAll || len(methods) == 0
 	}
-}
-
-// setReuse has the methods of an instance use values again, as declared.
-func (e *Entry) setReuse(methods []*Method) error {
-	for _, name := range e.reuse {
-		if !slices.ContainsFunc(methods, func(m *Method) bool { return m.Name == name }) {
-			return fmt.Errorf("reuse of %s: the handler has no such method", name)
-		}
-	}
-	for _, m := range methods {
-		if e.reuseAll || slices.Contains(e.reuse, m.Name) {
-			m.args.reused, m.reply.reused = true, !m.unary
-		}
-	}
-	return nil
 }
 
 // values makes the arguments or the replies of a method.
