@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
-	"runtime/pprof"
 	"strings"
 	"syscall"
 
@@ -68,11 +67,6 @@ func run(ctx context.Context, contestants []Contestant, args []string, in io.Rea
 	case "describe":
 		return p.write(described(contestants))
 	case "server":
-		if f := os.Getenv("PROF"); f != "" {
-			w, _ := os.Create(f)
-			pprof.StartCPUProfile(w)
-			defer func() { pprof.StopCPUProfile(); w.Close() }()
-		}
 		handler := flags.String("handler", "echo", "`work` of the handler: echo, spin:STEPS, sleep:DURATION or sleep:DURATION:ONE_IN")
 		if err := flags.Parse(args[1:]); err != nil {
 			return err
@@ -83,11 +77,6 @@ func run(ctx context.Context, contestants []Contestant, args []string, in io.Rea
 		}
 		return serve(ctx, c, *handler, in, p)
 	case "client":
-		if f := os.Getenv("CPROF"); f != "" {
-			w, _ := os.Create(f)
-			pprof.StartCPUProfile(w)
-			defer func() { pprof.StopCPUProfile(); w.Close() }()
-		}
 		l := load{out: p}
 		l.addFlags(flags)
 		if err := flags.Parse(args[1:]); err != nil {
