@@ -32,6 +32,8 @@ type readOwner interface {
 	// quietFrom returns the start of the current silence: the later of t and the end of the last call, or now while there is
 	// work.
 	quietFrom(t, now time.Time) time.Time
+	// rouse has the connection read if it is asleep.
+	rouse()
 	// readHolds reports whether a half-read frame holds memory while the budget is short.
 	readHolds() bool
 }
@@ -50,6 +52,7 @@ type readDeadlines struct {
 	bodyEnd     time.Time // deadline of the body
 	announcedAt time.Time // when the drain was announced
 	ahead       []byte    // read while asleep
+	dozes       bool      // no call has arrived since it was asleep
 	first       [HeaderBytes]byte
 
 	announcing  atomic.Bool // the reader is to announce the drain
@@ -100,6 +103,22 @@ func (d *readDeadlines) sleep() {
 	d.ahead = d.first[:n]
 }
 
+// ends returns when a connection that is asleep has been idle for too long.
+func (d *readDeadlines) ends() time.Time {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.until
+}
+
+// sleepOn returns errAsleep if the connection may sleep on at once, after a heartbeat, instead of after a while.
+func (d *readDeadlines) sleepOn() error {
+	if !d.dozes || d.announcing.Load() {
+		return nil
+	}
+	d.set(d.lastRead.Add(d.maxQuiet()))
+	return errAsleep
+}
+
 // set sets the read deadline, now or, while the reader is interrupted, in announced.
 func (d *readDeadlines) set(t time.Time) {
 	d.mu.Lock()
@@ -127,15 +146,23 @@ func (d *readDeadlines) frameRead() {
 
 // drain interrupts the reader, which then announces the drain.
 func (d *readDeadlines) drain() {
+	if d.interrupt() {
+		d.owner.rouse()
+	}
+}
+
+// interrupt reports whether the connection was not draining.
+func (d *readDeadlines) interrupt() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.draining {
-		return
+		return false
 	}
 	d.draining = true
 	d.announcing.Store(true)
 	_ = d.conn.SetReadDeadline(time.Unix(1, 0))
 	d.interrupted <- struct{}{}
+	return true
 }
 
 // announced is called when the drain has been announced.

@@ -57,7 +57,7 @@ type Server struct {
 	pool workers
 
 	mu        sync.Mutex
-	limits    Limits
+	limits    *Limits // shared by the connections
 	listeners map[net.Listener]struct{}
 	conns     map[*serverConn]struct{}
 	draining  bool
@@ -88,11 +88,11 @@ type connGroup struct {
 func NewServer(o ServerOptions) *Server {
 	s := &Server{
 		env:       serverEnv{handler: o.Handler, log: o.Logger, observer: o.Observer, budget: o.Budget, host: o.Host},
-		limits:    o.Limits.WithDefaults(),
 		listeners: make(map[net.Listener]struct{}),
 		conns:     make(map[*serverConn]struct{}),
 		changed:   make(chan struct{}),
 	}
+	s.SetLimits(o.Limits)
 	if s.env.log == nil {
 		s.env.log = slog.New(slog.DiscardHandler)
 	}
@@ -110,7 +110,8 @@ func NewServer(o ServerOptions) *Server {
 func (s *Server) SetLimits(l Limits) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.limits = l.WithDefaults()
+	l = l.WithDefaults()
+	s.limits = &l
 }
 
 // Serve accepts connections on ln and serves their calls until ln fails, ctx ends, or Shutdown is called; then it returns

@@ -31,14 +31,13 @@ type serverCalls struct {
 	recheckPending bool          // the timer of recheckLater runs
 	quietSince     time.Time     // when the last call ended
 	stopped        bool          // the reader waits for the peer to read answers
-	resumed        chan struct{} // wakes the reader
+	resumed        chan struct{} // wakes the reader; made when it first stops
 	changed        event         // a call or the connection has ended
 }
 
 func (c *serverCalls) init(maxInFlight int) {
 	c.peer = clientInfo{last: HeartbeatSeq, begun: HeartbeatSeq}
 	c.flight.max = maxInFlight
-	c.resumed = make(chan struct{}, 1)
 	c.out.out.backlog.share, c.out.out.backlog.relaxed = c.share, c.proceed
 }
 
@@ -322,6 +321,9 @@ func (c *serverCalls) stopReader() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.stopped = !c.rejecting && !c.unreachable && c.out.out.backlog.congested.Load()
+	if c.stopped && c.resumed == nil {
+		c.resumed = make(chan struct{}, 1)
+	}
 	return c.stopped
 }
 

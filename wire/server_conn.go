@@ -40,7 +40,7 @@ var (
 type serverConn struct {
 	group     *connGroup
 	conn      net.Conn
-	lim       Limits
+	lim       *Limits
 	share     Share
 	deadlines readDeadlines
 
@@ -54,14 +54,18 @@ type serverConn struct {
 	calls serverCalls
 
 	reported atomic.Bool // the reason for the end has been counted
+
+	asleep   atomic.Bool // the next byte is waited for by sleepers
+	sleepsAs int32       // descriptor in sleepers
+	idle     *time.Timer // rouses it when it has been idle for too long
 }
 
-func newServerConn(g *connGroup, conn net.Conn, lim Limits) *serverConn {
+func newServerConn(g *connGroup, conn net.Conn, lim *Limits) *serverConn {
 	c := &serverConn{group: g, conn: conn, lim: lim}
 	c.share.open(g.env.budget, c)
 	c.budget = readBudget{Growth: NewGrowth(&c.share), host: g.env.host}
 	c.out.env, c.out.onError = g.env, c.lose
-	c.out.out.init(conn, &c.lim)
+	c.out.out.init(conn, c.lim)
 	c.calls = serverCalls{
 		ctx: g.ctx, pool: g.pool, share: &c.share, out: &c.out, budget: &c.budget,
 		from: origin{
@@ -69,7 +73,7 @@ func newServerConn(g *connGroup, conn net.Conn, lim Limits) *serverConn {
 		},
 	}
 	c.calls.init(lim.MaxInFlight)
-	c.deadlines.init(conn, &c.lim, c)
+	c.deadlines.init(conn, c.lim, c)
 	return c
 }
 
@@ -83,7 +87,7 @@ func addrOf(a net.Addr) netip.Addr {
 // work reads the connection until it ends or is idle, or another worker takes the reading over.
 func (c *serverConn) work(w *worker) {
 	if c.in == nil {
-		c.in = NewReader(&c.deadlines, c.lim)
+		c.in = NewReader(&c.deadlines, *c.lim)
 		c.in.OnBody, c.in.grower = c.deadlines.body, &c.budget
 	}
 	err := c.read(w)
@@ -94,7 +98,7 @@ func (c *serverConn) work(w *worker) {
 	c.in.Release()
 	c.in = nil
 	if errors.Is(err, errAsleep) {
-		go c.sleep()
+		c.sleep()
 		return
 	}
 	c.finish(err)
@@ -103,10 +107,33 @@ func (c *serverConn) work(w *worker) {
 	c.group.open.Done()
 }
 
-// sleep waits for the next byte without a Reader, in a goroutine with a minimal stack, which makes an idle connection cheap.
+// sleep has the connection wait for its next byte without a Reader and a worker, which makes an idle connection cheap.
 func (c *serverConn) sleep() {
-	c.deadlines.sleep()
-	c.group.pool.wake(c)
+	c.deadlines.dozes = true
+	c.idle = time.AfterFunc(time.Until(c.deadlines.ends()), c.rouse)
+	c.asleep.Store(true)
+	if !c.group.pool.sleepers.add(c) {
+		if c.asleep.CompareAndSwap(true, false) {
+			c.idle.Stop()
+			go func() {
+				c.deadlines.sleep()
+				c.group.pool.wake(c)
+			}()
+		}
+		return
+	}
+	if c.deadlines.announcing.Load() || !c.out.answerable() { // since before it was asleep
+		c.rouse()
+	}
+}
+
+// rouse has a worker read the connection if it is asleep.
+func (c *serverConn) rouse() {
+	if c.asleep.CompareAndSwap(true, false) {
+		c.idle.Stop()
+		c.group.pool.sleepers.remove(c)
+		c.group.pool.wake(c)
+	}
 }
 
 // read reads frames until the connection ends.
@@ -137,6 +164,11 @@ func (c *serverConn) read(w *worker) error {
 		}
 		if c.deadlines.announcing.Load() {
 			c.announceDrain()
+		}
+		if c.in.Buffered() == 0 && !c.unsent {
+			if err := c.deadlines.sleepOn(); err != nil {
+				return err
+			}
 		}
 	}
 }
@@ -205,6 +237,7 @@ func (c *serverConn) take(t *task) (run bool) {
 	case t.req.OneWay && t.req.Service == CancelPath:
 		c.calls.cancel(t.req.Seq)
 	default:
+		c.deadlines.dozes = false
 		t.arrived = c.deadlines.lastRead
 		more := c.in.hasFrame()
 		t.inline, t.flushLater = c.paces.inline(&t.req, more || c.unsent), more && !c.unsent
@@ -317,7 +350,7 @@ func (c *serverConn) linger(frames bool) {
 		return
 	}
 	_ = c.conn.SetReadDeadline(time.Now().Add(lingerWait))
-	in := NewReader(c.conn, c.lim)
+	in := NewReader(c.conn, *c.lim)
 	in.grower = &c.budget
 	defer in.Release()
 	for frames {
@@ -342,6 +375,7 @@ func (c *serverConn) fail(err error) {
 	c.calls.end(errors.Is(err, ErrServerClosed))
 	c.out.out.close()
 	_ = c.conn.Close()
+	c.rouse()
 }
 
 // lose handles a write error. The reader continues for a while, since the peer may have sent one-way calls.
@@ -354,6 +388,7 @@ func (c *serverConn) lose(err error) {
 	c.calls.end(false)
 	c.out.out.close()
 	c.deadlines.set(time.Now().Add(lingerWait))
+	c.rouse()
 }
 
 // report counts and logs err if the peer is at fault. Only the first call counts.

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"runtime"
 	"sync"
 	"time"
 )
@@ -12,7 +13,8 @@ const sweepEvery = 3 * time.Second
 // connection has none. Workers are reused because growing the stack is most of the cost of a goroutine. Their number is not
 // limited: a new one starts when none is idle.
 type workers struct {
-	watch watch
+	watch    watch
+	sleepers sleepers
 
 	mu      sync.Mutex
 	users   int    // running calls of Serve
@@ -60,6 +62,7 @@ func (p *workers) leave() {
 		<-w.gone
 	}
 	unwatch()
+	p.sleepers.close()
 }
 
 // wake has an idle or new worker do a job.
@@ -105,6 +108,17 @@ func (p *workers) park(w *worker) bool {
 	return true
 }
 
+// manyRetired is the number of workers whose stacks are worth a garbage collection, which with a small heap is minutes away.
+const manyRetired = 1000
+
+// collect waits for the end of workers, and frees their stacks.
+func collect(retired []*worker) {
+	for _, w := range retired {
+		<-w.gone
+	}
+	runtime.GC()
+}
+
 // retire ends the workers that were idle since the last sweep.
 func (p *workers) retire() {
 	p.mu.Lock()
@@ -114,6 +128,9 @@ func (p *workers) retire() {
 	}
 	for _, w := range p.idle[:p.low] {
 		close(w.jobs)
+	}
+	if p.low >= manyRetired {
+		go collect(p.idle[:p.low])
 	}
 	p.idle = append([]*worker(nil), p.idle[p.low:]...)
 	p.low = len(p.idle)
