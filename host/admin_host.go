@@ -148,7 +148,7 @@ func (a *adminHost) Status(ctx context.Context) (*admin.Status, error) {
 		PendingRestart: view.Pending(g.pending),
 		Listeners:      a.listeners.Status(g.set.Manifest),
 		NotAccepting:   a.listeners.NotAccepting(),
-		Budget:         view.Budget(a.budget),
+		Budget:         admin.Budget(a.budget.Usage()),
 		Services:       []admin.ServiceStatus{},
 		Breakers:       slices.Collect(g.policies.Breakers()),
 		Limiters:       slices.Collect(g.policies.Limiters()),

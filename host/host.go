@@ -11,7 +11,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -80,13 +79,12 @@ func Open(ctx context.Context, set *config.Set, o Options) (*Host, error) {
 func newHost(ctx context.Context, set *config.Set, o Options) *Host {
 	c := &core{name: hostName(set), version: o.Version, log: cmp.Or(o.Logger, slog.New(slog.DiscardHandler)), budget: wire.NewBudget(0, 0)}
 	c.life, c.cut = context.WithCancel(context.WithoutCancel(ctx))
-	c.metrics = telemetry.New(telemetry.Options{Build: telemetry.Build{Version: o.Version, GoVersion: runtime.Version()}})
-	c.metrics.SetSource(func(e *telemetry.Emitter) {
+	c.metrics = telemetry.New(telemetry.Options{Version: o.Version, Source: func(e *telemetry.Emitter) {
 		if g := c.current.Load(); g != nil {
 			view.Emit(g.view(), c.budget, e)
 		}
-	})
-	c.sampler = telemetry.NewLogSampler(c.log, 0)
+	}})
+	c.sampler = telemetry.NewLogSampler(c.log)
 	c.tracing = telemetry.NewTracing(telemetry.TracingOptions{
 		Host: c.name, Version: o.Version, Metrics: c.metrics, Log: c.log, Sampler: c.sampler,
 	})

@@ -159,15 +159,8 @@ func Emit(g *Generation, budget *wire.Budget, e *telemetry.Emitter) {
 			e.BreakerTransitions(b.Rule, string(b.Mode), b.Target, to, n)
 		}
 	}
-	emitBudget(budget, e)
+	e.Budget(budget.Usage())
 	emitDiscovery(g, e)
-}
-
-func emitBudget(b *wire.Budget, e *telemetry.Emitter) {
-	u := b.Usage()
-	e.Budget(telemetry.Budget{
-		InFlight: u.InFlight, MaxInFlight: u.MaxInFlight, Bytes: u.BufferedBytes, MaxBytes: u.MaxBufferedBytes, Refused: u.Refused,
-	})
 }
 
 // emitDiscovery adds the endpoints and the registration to a scrape. Labels are services of the manifest, and those
