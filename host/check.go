@@ -299,10 +299,7 @@ func (c *checker) outgoing() {
 		_, err := outgoing.ClientTLS(c.set, fmt.Sprintf("upstreams[%d].tls", i), m.Upstreams[i].TLS)
 		c.wrong(err)
 	}
-	if m.Discovery == nil {
-		return
-	}
-	for i, e := range m.Discovery.Etcd {
+	for i, e := range m.Clusters() {
 		path := fmt.Sprintf("discovery.etcd[%d]", i)
 		_, err := outgoing.ClientTLS(c.set, path+".tls", e.TLS)
 		c.wrong(err)

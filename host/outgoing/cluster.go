@@ -29,7 +29,7 @@ type Cluster struct {
 	log            *slog.Logger
 	spec           spec[config.Etcd]
 	etcd           *etcd.Cluster
-	lastKnown      atomic.Pointer[lastKnown] // by the cluster before it; nil once it has answered
+	lastKnown      atomic.Pointer[endpoints] // by the cluster before it; nil once it has answered
 
 	registered      atomic.Bool
 	registeredOnce  atomic.Bool
@@ -89,13 +89,11 @@ func (c *Cluster) awaitRegistered(ctx context.Context) {
 	}
 }
 
-// lastKnown holds the endpoints that a cluster knew when an edit replaced it.
-type lastKnown struct {
-	services route.Names[[]client.Endpoint]
-}
+// endpoints are those of each service.
+type endpoints = route.Names[[]client.Endpoint]
 
 // known returns what the cluster knows or, before its first answer, what the one before it knew; nil if nothing.
-func (c *Cluster) known() *lastKnown {
+func (c *Cluster) known() *endpoints {
 	if known := c.lastKnown.Load(); known != nil {
 		return known
 	}
@@ -103,11 +101,11 @@ func (c *Cluster) known() *lastKnown {
 	if len(found) == 0 {
 		return nil
 	}
-	k := &lastKnown{route.NewNames[[]client.Endpoint](len(found))}
+	all := route.NewNames[[]client.Endpoint](len(found))
 	for name, states := range found {
-		k.services.Add(name, endpointsOf(states))
+		all.Add(name, endpointsOf(states))
 	}
-	return k
+	return &all
 }
 
 func endpointsOf(states []etcd.EndpointState) []client.Endpoint {
@@ -129,7 +127,7 @@ func (c *Cluster) inherit(before *Cluster) {
 // Watch implements client.Resolver.
 func (c *Cluster) Watch(ctx context.Context, service string, update func([]client.Endpoint, error)) error {
 	if known := c.lastKnown.Load(); known != nil {
-		if list, ok := known.services.Find(service); ok {
+		if list, ok := known.Find(service); ok {
 			update(list, nil)
 		}
 	}
@@ -144,7 +142,7 @@ func (c *Cluster) Watch(ctx context.Context, service string, update func([]clien
 // WatchServices implements directory.
 func (c *Cluster) WatchServices(ctx context.Context, update func([]string, error)) error {
 	if known := c.lastKnown.Load(); known != nil {
-		update(known.services.All(), nil)
+		update(known.All(), nil)
 	}
 	return c.etcd.WatchServices(ctx, func(services []string, err error) {
 		known := c.lastKnown.Load()
@@ -152,7 +150,7 @@ func (c *Cluster) WatchServices(ctx context.Context, update func([]string, error
 		case err == nil && len(c.Missing()) == 0:
 			c.lastKnown.Store(nil)
 		case err == nil && known != nil: // what is missing may still be there
-			services = append(slices.Clip(services), known.services.All()...)
+			services = append(slices.Clip(services), known.All()...)
 			slices.Sort(services)
 			services = slices.Compact(services)
 		}
@@ -234,7 +232,7 @@ func (c *Cluster) Lost(service string) map[string]bool {
 		lost[address] = true
 	}
 	if known := c.lastKnown.Load(); known != nil {
-		list, _ := known.services.Find(service)
+		list, _ := known.Find(service)
 		for _, e := range list {
 			lost[e.Address] = true
 		}

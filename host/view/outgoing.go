@@ -81,11 +81,8 @@ func endpointView(e client.EndpointStatus, lost map[string]bool, out string) adm
 // Clusters returns the clusters in the order of the manifest.
 func Clusters(g *Generation) []admin.Discovery {
 	list := []admin.Discovery{}
-	if g.Set.Manifest.Discovery == nil {
-		return list
-	}
-	for i := range g.Set.Manifest.Discovery.Etcd {
-		list = append(list, clusterView(g.Out.Cluster(g.Set.Manifest.Discovery.Etcd[i].Name)))
+	for _, e := range g.Set.Manifest.Clusters() {
+		list = append(list, clusterView(g.Out.Cluster(e.Name)))
 	}
 	return list
 }
