@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"math"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -27,7 +28,7 @@ func limitOf(root fs.FS) int64 {
 		switch {
 		case parts[0] == "0" && parts[1] == "":
 			least = min(least, leastUpwards(root, "sys/fs/cgroup", parts[2], "memory.max"))
-		case hasMemory(parts[1]):
+		case slices.Contains(strings.Split(parts[1], ","), "memory"):
 			least = min(least, leastUpwards(root, "sys/fs/cgroup/memory", parts[2], "memory.limit_in_bytes"))
 		}
 	}
@@ -39,15 +40,6 @@ func limitOf(root fs.FS) int64 {
 
 // noLimit is where version 1 says that there is none: the greatest number that is a multiple of the page's size.
 const noLimit = 1 << 62
-
-func hasMemory(controllers string) bool {
-	for c := range strings.SplitSeq(controllers, ",") {
-		if c == "memory" {
-			return true
-		}
-	}
-	return false
-}
 
 // leastUpwards returns the least number in the files of that name of a group and all around it. In a container the group may
 // be named as the machine sees it, and stand at the mount's top.
