@@ -36,6 +36,7 @@ type applier struct {
 	first     *config.Set // what restart-class settings were started with
 	onAttempt func(Attempt)
 	history   history
+	waiting   atomic.Pointer[waitingEdit] // nil: none
 
 	draining    atomic.Bool
 	applyCtx    context.Context //nolint:containedctx // it ends when the host drains, and with it the attempt in progress and all later ones
@@ -51,6 +52,9 @@ type trigger struct {
 	hash     string // of the content that the watcher has just read
 	doubtful string // hash of a content that removes much: it is applied if it is still there
 }
+
+// waitingEdit is an edit that removes much protection, and is applied if it stays the same.
+type waitingEdit struct{ hash, why string }
 
 // apply puts next into force, all of it or nothing.
 func (a *applier) apply(ctx context.Context, next *config.Set, from trigger) (Attempt, error) {
@@ -212,7 +216,14 @@ func (a *applier) record(r Attempt, set *config.Set) {
 // inSync reports whether the running configuration matches the files after the last attempt.
 func (a *applier) inSync(last Attempt) bool {
 	g := a.current.Load()
-	return g != nil && last.Result != ResultRejected && g.set.Fallback == ""
+	return g != nil && last.Result != ResultRejected && g.set.Fallback == "" && a.waiting.Load() == nil
+}
+
+// setWaiting has status and metrics show the edit that waits; nil: none does.
+func (a *applier) setWaiting(w *waitingEdit) {
+	if a.waiting.Swap(w) != w {
+		a.metrics.SetInSync(a.inSync(a.history.latest()))
+	}
 }
 
 func (a *applier) logAttempt(r Attempt) {

@@ -269,7 +269,7 @@ func (h *Host) drain(begin time.Time) {
 	deadline, cancel := context.WithDeadline(h.life, until)
 	defer cancel()
 	h.current.Load().out.Withdraw(h.life)
-	pause(deadline, delay)
+	_ = pause(deadline, delay)
 	h.listeners.Drain(deadline)
 	abandoned := h.finish(deadline, until)
 	level := slog.LevelInfo

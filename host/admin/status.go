@@ -54,7 +54,8 @@ type Policies struct {
 	Desired     Desired     `json:"desired"`
 	Running     Running     `json:"running"`
 	LastAttempt LastAttempt `json:"last_attempt"`
-	InSync      bool        `json:"in_sync"` // what runs is what the files say
+	InSync      bool        `json:"in_sync"`           // what runs is what the files say
+	Waiting     string      `json:"waiting,omitempty"` // why the files are not applied yet
 	Fallback    *Fallback   `json:"stand_in,omitempty"`
 }
 
