@@ -19,7 +19,7 @@ import (
 // ErrDraining is the error of attempts to change a host that is draining.
 var ErrDraining = errors.New("the host is draining")
 
-// Messages of the log lines about what OnAttempt and OnReady report too.
+// Messages of the log lines about events that OnAttempt and OnReady report as well.
 const (
 	LogApplied   = "configuration applied"
 	LogReloaded  = "configuration reloaded"
@@ -33,7 +33,7 @@ type applier struct {
 	*core
 	registry  *registry.Registry
 	parts     []part      // a part uses those before it
-	first     *config.Set // what restart-class settings were started with
+	first     *config.Set // of the start, whose restart-class settings stay in force
 	onAttempt func(Attempt)
 	history   history
 	waiting   atomic.Pointer[waitingEdit] // nil: none
@@ -91,7 +91,8 @@ func (a *applier) apply(ctx context.Context, next *config.Set, from trigger) (At
 	return r, nil
 }
 
-// replace makes the generation of a set and puts it into force. With an error, what was opened for it is closed.
+// replace makes the generation of a set and puts it into force. If it fails, it closes everything that it has
+// opened.
 func (a *applier) replace(ctx context.Context, prev *generation, set *config.Set) (*generation, error) {
 	g, err := a.newGeneration(prev, set)
 	if err != nil {
@@ -181,7 +182,7 @@ func (a *applier) methodsGone() {
 	})
 }
 
-// stop ends all attempts. The one in progress is given up.
+// stop ends all attempts. The one in progress is aborted.
 func (a *applier) stop() {
 	a.draining.Store(true)
 	a.cancelApply()

@@ -57,7 +57,7 @@ func (c *checker) add(path, suggestion, format string, args ...any) {
 	c.problems = append(c.problems, p)
 }
 
-// memory warns of settings that the environment wins over.
+// memory warns of settings that the environment overrides.
 func (c *checker) memory() {
 	for _, s := range []struct {
 		field, variable string

@@ -49,7 +49,7 @@ type Host struct {
 	*core
 	heap    *machine.Heap
 	onReady func(*Host)
-	failed  chan error // what keeps the host from going on
+	failed  chan error // ends Run
 	ended   sync.Once
 
 	adminHost *adminHost
@@ -216,7 +216,7 @@ const noticeDelay = 5 * time.Second
 
 // Run listens, serves and follows the files until ctx ends, then drains: not ready, wait drainDelay, stop accepting,
 // finish calls up to gracePeriod, cancel the rest, close handlers in reverse order. It returns the error that kept it
-// from listening or from going on, or nil. A host runs once.
+// from listening or ended it, or nil. A host runs once.
 func (h *Host) Run(ctx context.Context) error {
 	if err := h.listen(ctx); err != nil {
 		h.Close()
@@ -376,14 +376,14 @@ func (h *Host) Services() []admin.Service {
 // HTTPAddress returns where the first listener for HTTP over TCP is bound; empty when there is none.
 func (h *Host) HTTPAddress() string { return h.adminHost.httpAddress() }
 
-// Remote is the services of other hosts that the gateway of a host leads to.
+// Remote describes the services of other hosts to which the gateway of a host forwards.
 type Remote struct {
-	Etcd     string   // the discovery that knows the services
+	Etcd     string   // the cluster of discovery that knows the services
 	Services []string // those that it knows now and that may be reached, sorted
-	Err      error    // why nothing newer is known
+	Err      error    // of the last update of discovery: the services may be outdated
 }
 
-// Remote returns the services of other hosts that the gateway leads to; nil when it leads to none.
+// Remote returns the services of other hosts to which the gateway forwards; nil when it forwards to none.
 func (h *Host) Remote() *Remote {
 	r := h.current.Load().routes.Remote
 	if r == nil {

@@ -48,7 +48,7 @@ type reloads struct {
 	*applier
 	source          Source         // nil: there is nothing to reload
 	watcher         *watch.Watcher // nil without a source
-	reloading       sync.Mutex     // what is read from the source is applied before it is read again
+	reloading       sync.Mutex     // held from reading the source until the set is applied
 	secondLookAfter time.Duration
 }
 

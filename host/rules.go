@@ -134,14 +134,14 @@ func (p *rules) logExpiry(e config.Expiry, over bool) {
 // maxTimer bounds a wait before the clock is read again: it may be set meanwhile.
 const maxTimer = time.Hour
 
-// expiries report when rules and tokens expire, and some days before. One timer waits for the next. What is past when
-// a set is applied is among its warnings.
+// expiries report when rules and tokens expire, and some days before. One timer waits for the next. Those that have passed
+// when a set is applied are among its warnings.
 type expiries struct {
 	report func(e config.Expiry, over bool)
 
 	mu     sync.Mutex
 	list   []config.Expiry // of the set in force, the soonest first
-	until  time.Time       // what came before is reported
+	until  time.Time       // earlier ones are reported
 	timer  *time.Timer
 	closed bool
 }

@@ -36,7 +36,7 @@ type Status struct {
 	Warnings       config.Problems         `json:"warnings"`
 }
 
-// Expiry is a rule or a token that has expired, or will within seven days.
+// Expiry describes a rule or a token that has expired, or will within seven days.
 type Expiry struct {
 	Rule     string    `json:"rule,omitempty"`
 	Caller   string    `json:"caller,omitempty"` // of a token
@@ -54,8 +54,8 @@ type Policies struct {
 	Desired     Desired     `json:"desired"`
 	Running     Running     `json:"running"`
 	LastAttempt LastAttempt `json:"last_attempt"`
-	InSync      bool        `json:"in_sync"`           // what runs is what the files say
-	Waiting     string      `json:"waiting,omitempty"` // why the files are not applied yet
+	InSync      bool        `json:"in_sync"`           // the configuration in force is that of the files
+	Waiting     string      `json:"waiting,omitempty"` // reason why the files are not applied yet
 	Fallback    *Fallback   `json:"stand_in,omitempty"`
 }
 
@@ -94,7 +94,7 @@ type LastAttempt struct {
 	Changes  Changes         `json:"changes,omitempty"` // if it was applied
 }
 
-// What started an attempt.
+// Sources of attempts.
 const (
 	SourceStart  = "start"
 	SourceFile   = "file"
@@ -103,7 +103,7 @@ const (
 	SourceApply  = "apply"
 )
 
-// What came of an attempt.
+// Results of attempts.
 const (
 	ResultApplied   = "applied"
 	ResultRejected  = "rejected"
@@ -121,7 +121,7 @@ type Attempt struct {
 	Took     Seconds         `json:"took_seconds,omitempty"`
 	Rules    int             `json:"rules"`
 	Error    string          `json:"error,omitempty"`    // reason for the rejection, unless Problems has it
-	Problems config.Problems `json:"problems,omitempty"` // why it was rejected
+	Problems config.Problems `json:"problems,omitempty"` // reasons for the rejection
 	Changes  Changes         `json:"changes,omitempty"`
 	Warnings config.Problems `json:"warnings,omitempty"`
 	Files    []config.File   `json:"files,omitempty"`
@@ -209,7 +209,7 @@ type Pending struct {
 	Position string `json:"position,omitempty"` // file:line
 }
 
-// AcceptTrouble is why a listener does not accept connections, or did not within the last seconds. A listener with
+// AcceptTrouble describes a listener that does not accept connections, or did not within the last seconds. A listener with
 // too_many_connections accepts new ones and closes others for them.
 type AcceptTrouble struct {
 	Listener string    `json:"listener"` // admin and health too

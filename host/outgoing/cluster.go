@@ -41,24 +41,24 @@ type Cluster struct {
 	watchOnce sync.Once // starts watching for duplicates
 	stopWatch context.CancelFunc
 	watching  sync.WaitGroup
-	duplicate atomic.Pointer[string] // where another live host of this name is
+	duplicate atomic.Pointer[string] // address of another live host of this name
 }
 
 func (c *Cluster) currentSpec() spec[config.Etcd] { return c.spec }
 
 func clusterSpec(set *config.Set, e config.Etcd) spec[config.Etcd] {
 	m := spec[config.Etcd]{config: e, files: fingerprint(set, append(tlsFiles(e.TLS), e.UsernameFile, e.PasswordFile)...)}
-	if e.Register != nil { // where it is advertised is said with each publishing
+	if e.Register != nil { // Publish passes the address to advertise
 		r := *e.Register
 		r.Advertise = ""
 		m.config.Register = &r
 	}
-	m.config.Required = false // asked for at the start alone
+	m.config.Required = false // matters only at the start
 	return m
 }
 
-// answers waits until etcd answers. When ctx ends first, the error says why it did not. It asks again and again: a
-// connection that is up says nothing of a cluster without a leader.
+// answers waits until etcd answers. When ctx ends first, it returns the reason. It keeps asking: a connection may be up
+// although the cluster has no leader.
 func (c *Cluster) answers(ctx context.Context) error {
 	const again = 250 * time.Millisecond
 	var why error
@@ -67,7 +67,7 @@ func (c *Cluster) answers(ctx context.Context) error {
 		if err == nil {
 			return nil
 		}
-		if why == nil || ctx.Err() == nil { // that the time is over says less
+		if why == nil || ctx.Err() == nil { // the deadline alone says less
 			why = err
 		}
 		select {
@@ -92,7 +92,7 @@ func (c *Cluster) awaitRegistered(ctx context.Context) {
 // endpoints are those of each service.
 type endpoints = route.Names[[]client.Endpoint]
 
-// known returns what the cluster knows or, before its first answer, what the one before it knew; nil if nothing.
+// known returns the known endpoints; before the first answer, those of the cluster before it. It returns nil without any.
 func (c *Cluster) known() *endpoints {
 	if known := c.lastKnown.Load(); known != nil {
 		return known
@@ -116,8 +116,8 @@ func endpointsOf(states []etcd.EndpointState) []client.Endpoint {
 	return list
 }
 
-// inherit uses what the replaced cluster knows until this one has an answer: an edit with a wrong address must not
-// take away endpoints that work.
+// inherit uses the endpoints of the replaced cluster until this one has an answer: an edit with a wrong address must not
+// remove endpoints that work.
 func (c *Cluster) inherit(before *Cluster) {
 	if before != nil && c.spec.config.Staleness.KeepLastKnown {
 		c.lastKnown.Store(before.known())
@@ -149,7 +149,7 @@ func (c *Cluster) WatchServices(ctx context.Context, update func([]string, error
 		switch {
 		case err == nil && len(c.Missing()) == 0:
 			c.lastKnown.Store(nil)
-		case err == nil && known != nil: // what is missing may still be there
+		case err == nil && known != nil: // the missing ones may still exist
 			services = append(slices.Clip(services), known.All()...)
 			slices.Sort(services)
 			services = slices.Compact(services)
@@ -315,7 +315,7 @@ type ClusterStatus struct {
 	Name            string
 	Registers       bool // the manifest says so
 	RegisteredSince time.Time
-	Duplicate       string // where another live host of this host's name is; empty without one
+	Duplicate       string // address of another live host of this name; empty without one
 }
 
 // Status returns the state of the cluster.

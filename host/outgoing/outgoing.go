@@ -40,7 +40,7 @@ type Options struct {
 type Connections struct {
 	Set      *config.Set
 	Warnings config.Problems // of files that stay in use as they were
-	Remote   *RemoteClient   // nil when the gateway leads to services of this host alone
+	Remote   *RemoteClient   // nil when the gateway forwards to no other host
 
 	clusters  map[string]*Cluster
 	upstreams map[string]*Upstream

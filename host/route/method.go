@@ -179,7 +179,7 @@ func (s *remoteService) learn(m *Method) {
 		return
 	}
 	learned := *m
-	learned.Name = strings.Clone(m.Name) // what a peer sent must not be kept alive by its name
+	learned.Name = strings.Clone(m.Name) // the name must not keep the message of a peer alive
 	learned.Target.Method = strings.Clone(m.Target.Method)
 	var ok bool
 	if learned.rpcx, learned.http, ok = s.hosts.labels.metricsOf(s.name, learned.Target.Method); !ok {

@@ -16,7 +16,7 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// Remote is the services of other hosts that the gateway of a generation leads to: those that discovery knows and the
+// Remote holds the services of other hosts to which the gateway of a generation forwards: those that discovery knows and the
 // manifest allows. Their methods are not known, so any name may be one. A nil Remote has none.
 type Remote struct {
 	*OtherHosts
@@ -33,7 +33,7 @@ type remoteNames struct {
 	services Names[*remoteService]
 }
 
-// NewRemote returns the services that the gateway of a set leads to.
+// NewRemote returns the services to which the gateway of a set forwards.
 func NewRemote(set *config.Set, rules *policies.Snapshot, hosts *OtherHosts) *Remote {
 	r := &Remote{OtherHosts: hosts, config: set.Manifest.Gateway.Remote, rules: rules, spelling: newSpelling(set.Rules)}
 	r.names.Store(&remoteNames{})
@@ -120,7 +120,7 @@ func (r *Remote) Called() []client.ServiceStatus {
 }
 
 // RemoteServices returns a function that reports whether a service is one of other hosts: any that the manifest
-// allows and does not serve itself, in whatever case. It is nil when the gateway leads to none.
+// allows and does not serve itself, in whatever case. It is nil when the gateway forwards to none.
 func RemoteServices(m *config.Manifest) func(service string) bool {
 	if m.Gateway.Remote == nil {
 		return nil
@@ -153,8 +153,8 @@ type OtherHosts struct {
 // found is the last update of the directory.
 type found struct {
 	names []string
-	heard bool  // the names are what there was once, at least
-	err   error // why nothing newer is known
+	heard bool  // some update has had names
+	err   error // of the last update: the names may be outdated
 }
 
 // NewOtherHosts returns OtherHosts without services. missing returns the parts of the directory that have not been read.
@@ -167,7 +167,7 @@ func NewOtherHosts(cluster string, c *client.Client, missing func() []string, m 
 	return o
 }
 
-// Err returns why nothing newer is known.
+// Err returns the error of the last update; the services may be outdated then.
 func (o *OtherHosts) Err() error { return o.found.Load().err }
 
 // Update sets the services that the directory has, or why it cannot be read. It reports whether methods have lost

@@ -1,4 +1,4 @@
-// Package view makes what the admin API, the metrics and the commands show of a host.
+// Package view converts the state of a host for the admin API, the metrics and the commands.
 package view
 
 import (
