@@ -183,11 +183,3 @@ func (m *configMetrics) Reloaded(r Reload) {
 
 // SetInSync sets whether the running configuration matches the files, between two attempts.
 func (m *configMetrics) SetInSync(inSync bool) { m.inSync.Set(boolValue(inSync)) }
-
-func newGauge(name, help string, labels prometheus.Labels) prometheus.Gauge {
-	return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: labels})
-}
-
-func newCounters(name, help string, labels ...string) *prometheus.CounterVec {
-	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
-}
