@@ -101,11 +101,8 @@ func (m *Manifest) NamedFiles() []NamedFile {
 	for i := range m.Upstreams {
 		certificates(fmt.Sprintf("upstreams[%d].tls", i), m.Upstreams[i].TLS)
 	}
-	if m.Discovery == nil {
-		return list
-	}
-	for i := range m.Discovery.Etcd {
-		e, field := &m.Discovery.Etcd[i], fmt.Sprintf("discovery.etcd[%d]", i)
+	for i, e := range m.Clusters() {
+		field := fmt.Sprintf("discovery.etcd[%d]", i)
 		certificates(field+".tls", e.TLS)
 		add(field+".usernameFile", e.UsernameFile, MaxSecretBytes)
 		add(field+".passwordFile", e.PasswordFile, MaxSecretBytes)
@@ -172,9 +169,17 @@ func (m *Manifest) PublishedListener() *Listener {
 	return nil
 }
 
-// Registers reports whether a discovery publishes this host.
+// Clusters returns the clusters of etcd.
+func (m *Manifest) Clusters() []Etcd {
+	if m.Discovery == nil {
+		return nil
+	}
+	return m.Discovery.Etcd
+}
+
+// Registers reports whether a cluster of etcd publishes this host.
 func (m *Manifest) Registers() bool {
-	return m.Discovery != nil && slices.ContainsFunc(m.Discovery.Etcd, func(e Etcd) bool { return e.Register != nil })
+	return slices.ContainsFunc(m.Clusters(), func(e Etcd) bool { return e.Register != nil })
 }
 
 // IsPublished reports whether a service of the manifest is published.

@@ -30,12 +30,16 @@ func (a *adminHost) Metrics() http.Handler { return a.metrics.Handler() }
 // Checks returns the conditions of readiness.
 func (a *adminHost) Checks(ctx context.Context) []admin.Check {
 	g := a.current.Load()
+	return a.checks(g, g.ready(ctx))
+}
+
+func (a *adminHost) checks(g *generation, ready []error) []admin.Check {
 	checks := []admin.Check{
 		{Name: "listeners", OK: a.listeners.IsOpen()},
 		{Name: "policies", OK: true, Detail: "r" + strconv.Itoa(g.revision)},
 		{Name: "not draining", OK: !a.applier.draining.Load()},
 	}
-	for i, err := range g.ready(ctx) {
+	for i, err := range ready {
 		c := admin.Check{Name: "service " + g.services[i].Config.Name, OK: err == nil}
 		if err != nil {
 			c.Detail = err.Error()
@@ -82,7 +86,7 @@ func (a *adminHost) Revision(_ context.Context, number int) (*admin.Attempt, err
 
 // Refusals returns the last refusals, the newest first.
 func (a *adminHost) Refusals(_ context.Context, q admin.RefusalQuery) ([]admin.Refusal, error) {
-	list := []admin.Refusal{}
+	var list []admin.Refusal
 	for _, r := range a.recorder.refusals.list(q.Caller, q.Since) {
 		list = append(list, r.view())
 	}
@@ -111,7 +115,7 @@ var _ admin.Host = (*adminHost)(nil)
 
 // Services returns what a caller needs to know of each service.
 func (a *adminHost) Services(ctx context.Context) ([]admin.Service, error) {
-	list := []admin.Service{}
+	var list []admin.Service
 	g := a.current.Load()
 	for i, unready := range g.ready(ctx) {
 		s := g.services[i]
@@ -127,7 +131,8 @@ func (a *adminHost) Status(ctx context.Context) (*admin.Status, error) {
 	g := a.current.Load()
 	last := a.applier.history.latest()
 	applied, _ := a.applier.history.applied(g.revision)
-	checks := a.Checks(ctx)
+	ready := g.ready(ctx)
+	checks := a.checks(g, ready)
 	s := &admin.Status{
 		Host: a.name, Version: a.version, StartedAt: a.started, UptimeSeconds: time.Since(a.started).Seconds(),
 		Ready: true, Draining: a.applier.draining.Load(), Checks: checks,
@@ -148,19 +153,21 @@ func (a *adminHost) Status(ctx context.Context) (*admin.Status, error) {
 		PendingRestart: view.Pending(g.pending),
 		Listeners:      a.listeners.Status(g.set.Manifest),
 		NotAccepting:   a.listeners.NotAccepting(),
-		Budget:         view.Budget(a.budget),
-		Services:       []admin.ServiceStatus{},
+		Budget:         admin.Budget(a.budget.Usage()),
 		Breakers:       slices.Collect(g.policies.Breakers()),
 		Limiters:       slices.Collect(g.policies.Limiters()),
 		Upstreams:      view.Upstreams(g.view()),
 		Discovery:      view.Clusters(g.view()),
 		Warnings:       applied.Warnings,
 	}
+	if w := a.applier.waiting.Load(); w != nil {
+		s.Policies.Desired.Hash, s.Policies.Waiting = w.hash, w.why
+	}
 	s.Expiring, s.ExpiringMore = view.Expiries(g.set, time.Now())
 	for _, c := range checks {
 		s.Ready = s.Ready && c.OK
 	}
-	for i, err := range g.ready(ctx) {
+	for i, err := range ready {
 		s.Services = append(s.Services, g.services[i].status(err))
 	}
 	return s, nil

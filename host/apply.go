@@ -19,7 +19,7 @@ import (
 // ErrDraining is the error of attempts to change a host that is draining.
 var ErrDraining = errors.New("the host is draining")
 
-// Messages of the log lines about what OnAttempt and OnReady report too.
+// Messages of the log lines about events that OnAttempt and OnReady report as well.
 const (
 	LogApplied   = "configuration applied"
 	LogReloaded  = "configuration reloaded"
@@ -33,9 +33,10 @@ type applier struct {
 	*core
 	registry  *registry.Registry
 	parts     []part      // a part uses those before it
-	first     *config.Set // what restart-class settings were started with
+	first     *config.Set // of the start, whose restart-class settings stay in force
 	onAttempt func(Attempt)
 	history   history
+	waiting   atomic.Pointer[waitingEdit] // nil: none
 
 	draining    atomic.Bool
 	applyCtx    context.Context //nolint:containedctx // it ends when the host drains, and with it the attempt in progress and all later ones
@@ -51,6 +52,9 @@ type trigger struct {
 	hash     string // of the content that the watcher has just read
 	doubtful string // hash of a content that removes much: it is applied if it is still there
 }
+
+// waitingEdit is an edit that removes much protection, and is applied if it stays the same.
+type waitingEdit struct{ hash, why string }
 
 // apply puts next into force, all of it or nothing.
 func (a *applier) apply(ctx context.Context, next *config.Set, from trigger) (Attempt, error) {
@@ -87,7 +91,8 @@ func (a *applier) apply(ctx context.Context, next *config.Set, from trigger) (At
 	return r, nil
 }
 
-// replace makes the generation of a set and puts it into force. With an error, what was opened for it is closed.
+// replace makes the generation of a set and puts it into force. If it fails, it closes everything that it has
+// opened.
 func (a *applier) replace(ctx context.Context, prev *generation, set *config.Set) (*generation, error) {
 	g, err := a.newGeneration(prev, set)
 	if err != nil {
@@ -177,7 +182,7 @@ func (a *applier) methodsGone() {
 	})
 }
 
-// stop ends all attempts. The one in progress is given up.
+// stop ends all attempts. The one in progress is aborted.
 func (a *applier) stop() {
 	a.draining.Store(true)
 	a.cancelApply()
@@ -212,7 +217,14 @@ func (a *applier) record(r Attempt, set *config.Set) {
 // inSync reports whether the running configuration matches the files after the last attempt.
 func (a *applier) inSync(last Attempt) bool {
 	g := a.current.Load()
-	return g != nil && last.Result != ResultRejected && g.set.Fallback == ""
+	return g != nil && last.Result != ResultRejected && g.set.Fallback == "" && a.waiting.Load() == nil
+}
+
+// setWaiting has status and metrics show the edit that waits; nil: none does.
+func (a *applier) setWaiting(w *waitingEdit) {
+	if a.waiting.Swap(w) != w {
+		a.metrics.SetInSync(a.inSync(a.history.latest()))
+	}
 }
 
 func (a *applier) logAttempt(r Attempt) {

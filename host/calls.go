@@ -37,7 +37,7 @@ func (c *calls) Handle(ctx context.Context, req, res *wire.Frame) error {
 	return s.run(req, res)
 }
 
-// enter finds the method and acquires what serves it. If that is being retired, a newer generation has its successor.
+// enter finds the method and acquires the resource that serves it. If that is retired, a newer generation has its successor.
 func (c *calls) enter(req *wire.Frame) (*generation, *route.Method, *code.Error) {
 	for {
 		g := c.current.Load()
@@ -82,7 +82,7 @@ func (c *calls) meant(word string, known func() []string) string {
 	return ""
 }
 
-// noCall counts a request that never became a call, and logs what its error keeps from the caller.
+// noCall counts a request that never became a call, and logs the part of its error that the caller does not get.
 func (c *calls) noCall(service, method string, e *code.Error) {
 	c.metrics.WireError(e.Reason)
 	if !e.KeepsBack() {

@@ -57,7 +57,7 @@ func (c *checker) add(path, suggestion, format string, args ...any) {
 	c.problems = append(c.problems, p)
 }
 
-// memory warns of settings that the environment wins over.
+// memory warns of settings that the environment overrides.
 func (c *checker) memory() {
 	for _, s := range []struct {
 		field, variable string
@@ -110,13 +110,7 @@ func (c *checker) options(path string, cfg *config.Service, entry *registry.Entr
 		return
 	}
 	_, err := entry.DecodeOptions(optionsDecoder(cfg.Options))
-	var problems config.Problems
-	switch {
-	case errors.As(err, &problems):
-		c.problems = append(c.problems, problems...)
-	case err != nil:
-		c.add(path+".options", "", "%v", err)
-	}
+	c.wrong(path+".options", err)
 }
 
 func (c *checker) methods(path string, cfg *config.Service, entry *registry.Entry) {
@@ -124,11 +118,8 @@ func (c *checker) methods(path string, cfg *config.Service, entry *registry.Entr
 		c.unknown = true
 		return
 	}
-	var names []string
-	exposed := route.Exposed(cfg)
 	for _, m := range entry.Methods {
-		names = append(names, m.Name)
-		if !exposed(m.Name) {
+		if !route.Exposed(cfg, m.Name) {
 			continue
 		}
 		t := policies.Target{Service: cfg.Name, Method: m.Name}
@@ -137,8 +128,16 @@ func (c *checker) methods(path string, cfg *config.Service, entry *registry.Entr
 			c.targets[policies.Target{Service: name, Method: m.Name}] = gateway.Target{Service: cfg.Name, Method: m.Name, Args: m.Args}
 		}
 	}
-	c.exposed(path, cfg, names, entry.Skipped)
+	c.exposed(path, cfg, methodNames(entry.Methods), entry.Skipped)
 	c.missed(path, cfg, entry, entry.Methods, entry.Skipped)
+}
+
+func methodNames(methods []*registry.Method) []string {
+	names := make([]string, len(methods))
+	for i, m := range methods {
+		names[i] = m.Name
+	}
+	return names
 }
 
 func (c *checker) exposed(path string, cfg *config.Service, names []string, skipped []registry.Skipped) {
@@ -177,13 +176,8 @@ func (c *checker) compile() {
 		return
 	}
 	snapshot, err := policies.Compile(c.set.Rules, c.known, nil, compileOptions(c.set, hostName(c.set)))
-	var problems config.Problems
-	switch {
-	case errors.As(err, &problems):
-		c.problems = append(c.problems, problems...)
-		return
-	case err != nil:
-		c.add("policies", "", "%v", err)
+	if err != nil {
+		c.wrong("policies", err)
 		return
 	}
 	c.problems = append(c.problems, snapshot.Unmatched()...)
@@ -200,7 +194,7 @@ func (c *checker) gateway() {
 		service, method := splitMethod(name)
 		c.target(path, path, service, method)
 	}
-	c.wrong(gatewayError(c.set, gateway.CheckMetadata(c.set.Manifest.Gateway.Metadata)))
+	c.wrong("gateway.metadata", gatewayError(c.set, gateway.CheckMetadata(c.set.Manifest.Gateway.Metadata)))
 	if c.unknown || c.problems.Err() != nil {
 		return
 	}
@@ -211,7 +205,7 @@ func (c *checker) gateway() {
 	}
 	o.Remote = route.RemoteServices(c.set.Manifest)
 	_, err := gateway.New(o)
-	c.wrong(gatewayError(c.set, err))
+	c.wrong("gateway", gatewayError(c.set, err))
 }
 
 func (c *checker) target(servicePath, methodPath, service, method string) {
@@ -226,14 +220,10 @@ func (c *checker) target(servicePath, methodPath, service, method string) {
 		if !ok || entry.Methods == nil {
 			return
 		}
-		var methods []string
-		for _, m := range entry.Methods {
-			methods = append(methods, m.Name)
-		}
-		switch {
+		switch methods := methodNames(entry.Methods); {
 		case !slices.Contains(methods, method):
 			c.add(methodPath, config.Suggest(method, methods), "service %s has no method %q%s", service, method, route.WhySkipped(entry.Skipped, method))
-		case !route.Exposed(cfg)(method):
+		case !route.Exposed(cfg, method):
 			c.add(methodPath, "", "method %s of service %s is not among methods.expose", method, service)
 		}
 		return
@@ -249,11 +239,7 @@ func (c *checker) opened(path string, cfg *config.Service, inst *instance) confi
 	c.problems = nil
 	served, skipped := inst.service.Methods(), inst.service.Skipped()
 	if inst.entry.Methods == nil {
-		var names []string
-		for _, m := range served {
-			names = append(names, m.Name)
-		}
-		c.exposed(path, cfg, names, skipped)
+		c.exposed(path, cfg, methodNames(served), skipped)
 	}
 	if len(inst.entry.Skipped) == 0 {
 		c.missed(path, cfg, inst.entry, served, skipped)
@@ -294,29 +280,30 @@ func (c *checker) uses(path string, cfg *config.Service, entry *registry.Entry) 
 func (c *checker) outgoing() {
 	m := c.set.Manifest
 	_, err := AdminToken(c.set)
-	c.wrong(err)
+	c.wrong("admin.tokenFile", err)
 	for i := range m.Upstreams {
-		_, err := outgoing.ClientTLS(c.set, fmt.Sprintf("upstreams[%d].tls", i), m.Upstreams[i].TLS)
-		c.wrong(err)
+		path := fmt.Sprintf("upstreams[%d].tls", i)
+		_, err := outgoing.ClientTLS(c.set, path, m.Upstreams[i].TLS)
+		c.wrong(path, err)
 	}
-	if m.Discovery == nil {
-		return
-	}
-	for i, e := range m.Discovery.Etcd {
+	for i, e := range m.Clusters() {
 		path := fmt.Sprintf("discovery.etcd[%d]", i)
 		_, err := outgoing.ClientTLS(c.set, path+".tls", e.TLS)
-		c.wrong(err)
+		c.wrong(path+".tls", err)
 		_, err = outgoing.Secret(c.set, path+".usernameFile", e.UsernameFile)
-		c.wrong(err)
+		c.wrong(path+".usernameFile", err)
 		_, err = outgoing.Secret(c.set, path+".passwordFile", e.PasswordFile)
-		c.wrong(err)
+		c.wrong(path+".passwordFile", err)
 	}
 }
 
-// wrong adds the problems of an error.
-func (c *checker) wrong(err error) {
+// wrong adds an error of a field, or the problems that it has.
+func (c *checker) wrong(path string, err error) {
 	var problems config.Problems
-	if errors.As(err, &problems) {
+	switch {
+	case errors.As(err, &problems):
 		c.problems = append(c.problems, problems...)
+	case err != nil:
+		c.add(path, "", "%v", err)
 	}
 }

@@ -26,7 +26,7 @@ type core struct {
 	current  atomic.Pointer[generation] // what serves calls; each change of the set replaces it
 	life     context.Context            //nolint:containedctx // its end cancels the calls that are left, of whatever generation
 	cut      context.CancelFunc
-	retiring sync.WaitGroup // what finishes its last calls
+	retiring sync.WaitGroup // replaced resources that finish their last calls
 }
 
 func hostName(set *config.Set) string {
@@ -39,27 +39,27 @@ func hostName(set *config.Set) string {
 	return "localhost"
 }
 
-// pause waits for d or the end of ctx.
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
+// pause waits for d. When ctx ends first, it returns its error.
+func pause(ctx context.Context, d time.Duration) error {
 	select {
-	case <-timer.C:
+	case <-time.After(d):
+		return nil
 	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 
 const (
-	hintEvery = 100 * time.Millisecond // how often the name that was probably meant is looked for, for callers,
-	hintBurst = 20                     // and how often in a row
+	hintEvery = 100 * time.Millisecond // interval of suggestions for callers, which compare names
+	hintBurst = 20                     // how many may be made at once
 )
 
 // hints bounds how often names are compared for suggestions, since callers may invent names. It may be shared.
 type hints struct {
-	full atomic.Int64 // when nothing of the burst is missing again, in nanoseconds
+	full atomic.Int64 // when the burst is complete again, in nanoseconds
 }
 
-// take reports whether one more name may be looked for.
+// take reports whether one more suggestion may be made.
 func (h *hints) take() bool {
 	now := time.Now().UnixNano()
 	for {
@@ -74,7 +74,7 @@ func (h *hints) take() bool {
 	}
 }
 
-// nearest is config.Suggest within that bound.
+// nearest returns the suggestion of config.Suggest, or none beyond the bound.
 func (h *hints) nearest(word string, known []string) string {
 	if !h.take() {
 		return ""

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/easymicro/easymicro/host/admin"
 	"github.com/easymicro/easymicro/host/outgoing"
 	"github.com/easymicro/easymicro/host/route"
 	"github.com/easymicro/easymicro/wire/client"
@@ -31,6 +32,9 @@ func LeadTo(h *Host, d Directory) error {
 func Upstream(h *Host, name string) *client.Client {
 	return h.current.Load().out.Upstream(name).Client()
 }
+
+// AdminOf returns what the admin API asks.
+func AdminOf(h *Host) admin.Host { return h.adminHost }
 
 // SecondLookAfter is how long a host that does not run yet waits before it looks again at an edit that takes much away.
 func SecondLookAfter(h *Host, d time.Duration) { h.reloads.secondLookAfter = d }

@@ -16,8 +16,8 @@ import (
 	"github.com/easymicro/easymicro/config/watch"
 )
 
-// retryInvalidAfter is how long after a set was found to have errors it is read again, before it is rejected: some editors
-// write in place.
+// retryInvalidAfter is the time after which a set with errors is read again before it is rejected: some editors write in
+// place.
 const retryInvalidAfter = 250 * time.Millisecond
 
 // Files is the Source of a manifest on disk and all that belongs to it.
@@ -126,7 +126,8 @@ func (f *Files) Mounted() config.Problems {
 	return ask(f, &f.mounted, mounted)
 }
 
-// ask returns the answer about the set that was read last, and keeps it in last, or returns that while the files do not answer.
+// ask calls about with the set that was read last, and keeps the answer in last. While the files do not answer, it returns
+// last.
 func ask[T any](f *Files, last *T, about func(set *config.Set, at func(string)) T) T {
 	f.mu.Lock()
 	set, before := f.last, *last

@@ -30,7 +30,7 @@ type generation struct {
 	admin    http.Handler
 	health   http.Handler
 	warnings config.Problems
-	pending  config.Changes // wait for the next start
+	pending  config.Changes // that take effect at the next start
 }
 
 // service is a service of the manifest with its open instance.

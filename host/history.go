@@ -10,7 +10,7 @@ import (
 	"github.com/easymicro/easymicro/host/view"
 )
 
-// What started an attempt, and what came of it.
+// Sources and results of attempts.
 const (
 	SourceStart     = admin.SourceStart
 	SourceFile      = admin.SourceFile
@@ -27,7 +27,7 @@ type Attempt = admin.Attempt
 
 const (
 	historyBytes = 8 << 20   // of texts, which are shown
-	ruleBytes    = 2 << 10   // what a rule that is kept may take
+	ruleBytes    = 2 << 10   // estimate for a rule that is kept
 	historyRules = 128 << 20 // for rules, which are kept to be explained
 )
 

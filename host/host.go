@@ -11,7 +11,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -50,7 +49,7 @@ type Host struct {
 	*core
 	heap    *machine.Heap
 	onReady func(*Host)
-	failed  chan error // what keeps the host from going on
+	failed  chan error // ends Run
 	ended   sync.Once
 
 	adminHost *adminHost
@@ -80,13 +79,12 @@ func Open(ctx context.Context, set *config.Set, o Options) (*Host, error) {
 func newHost(ctx context.Context, set *config.Set, o Options) *Host {
 	c := &core{name: hostName(set), version: o.Version, log: cmp.Or(o.Logger, slog.New(slog.DiscardHandler)), budget: wire.NewBudget(0, 0)}
 	c.life, c.cut = context.WithCancel(context.WithoutCancel(ctx))
-	c.metrics = telemetry.New(telemetry.Options{Build: telemetry.Build{Version: o.Version, GoVersion: runtime.Version()}})
-	c.metrics.SetSource(func(e *telemetry.Emitter) {
+	c.metrics = telemetry.New(telemetry.Options{Version: o.Version, Source: func(e *telemetry.Emitter) {
 		if g := c.current.Load(); g != nil {
 			view.Emit(g.view(), c.budget, e)
 		}
-	})
-	c.sampler = telemetry.NewLogSampler(c.log, 0)
+	}})
+	c.sampler = telemetry.NewLogSampler(c.log)
 	c.tracing = telemetry.NewTracing(telemetry.TracingOptions{
 		Host: c.name, Version: o.Version, Metrics: c.metrics, Log: c.log, Sampler: c.sampler,
 	})
@@ -218,7 +216,7 @@ const noticeDelay = 5 * time.Second
 
 // Run listens, serves and follows the files until ctx ends, then drains: not ready, wait drainDelay, stop accepting,
 // finish calls up to gracePeriod, cancel the rest, close handlers in reverse order. It returns the error that kept it
-// from listening or from going on, or nil. A host runs once.
+// from listening or ended it, or nil. A host runs once.
 func (h *Host) Run(ctx context.Context) error {
 	if err := h.listen(ctx); err != nil {
 		h.Close()
@@ -271,7 +269,7 @@ func (h *Host) drain(begin time.Time) {
 	deadline, cancel := context.WithDeadline(h.life, until)
 	defer cancel()
 	h.current.Load().out.Withdraw(h.life)
-	pause(deadline, delay)
+	_ = pause(deadline, delay)
 	h.listeners.Drain(deadline)
 	abandoned := h.finish(deadline, until)
 	level := slog.LevelInfo
@@ -378,14 +376,14 @@ func (h *Host) Services() []admin.Service {
 // HTTPAddress returns where the first listener for HTTP over TCP is bound; empty when there is none.
 func (h *Host) HTTPAddress() string { return h.adminHost.httpAddress() }
 
-// Remote is the services of other hosts that the gateway of a host leads to.
+// Remote describes the services of other hosts to which the gateway of a host forwards.
 type Remote struct {
-	Etcd     string   // the discovery that knows the services
+	Etcd     string   // the cluster of discovery that knows the services
 	Services []string // those that it knows now and that may be reached, sorted
-	Err      error    // why nothing newer is known
+	Err      error    // of the last update of discovery: the services may be outdated
 }
 
-// Remote returns the services of other hosts that the gateway leads to; nil when it leads to none.
+// Remote returns the services of other hosts to which the gateway forwards; nil when it forwards to none.
 func (h *Host) Remote() *Remote {
 	r := h.current.Load().routes.Remote
 	if r == nil {

@@ -30,11 +30,11 @@ var kindOf = map[string]config.Kind{
 	reasonRetryBudget:      config.KindRetry,
 }
 
-// otherTimeoutKinds are the other kinds whose refusals can have the reason timeout: the time of the call ends while it
-// waits, or that of one attempt does.
+// otherTimeoutKinds are the other kinds whose refusals can have the reason timeout: a call reaches its deadline while it
+// waits, or an attempt its own.
 var otherTimeoutKinds = []config.Kind{config.KindRateLimit, config.KindConcurrency, config.KindRetry}
 
-// reasonRetryBudget is the reason of a call that was not retried for want of budget. It is never sent: the caller
+// reasonRetryBudget is the reason of a call that was not retried since the budget was used up. It is never sent: the caller
 // gets the reason of the last attempt.
 const reasonRetryBudget = "retry_budget"
 
@@ -87,7 +87,7 @@ func (c *recorder) recordRefusal(g *generation, key refusalKey, subject, trace s
 	c.logRefusal(msg, &key, subject, e, trace)
 }
 
-// logRefusal logs a refusal. What differs from call to call is in the first line of a flood alone, and so is the
+// logRefusal logs a refusal. Attributes that differ from call to call are only in the first line of a flood, and so is the
 // method unless subject names it, since callers of a gateway may invent names.
 func (c *recorder) logRefusal(msg string, key *refusalKey, subject string, e *code.Error, trace string) {
 	called := key.target.String()

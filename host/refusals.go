@@ -15,8 +15,8 @@ import (
 
 const (
 	refusalsKept   = 1024
-	refusalsFreed  = refusalsKept / 16 // at once, when all places are taken
-	refusalsMerged = time.Second       // refusals alike within this time share one place
+	refusalsFreed  = refusalsKept / 16 // at once, when all entries are used
+	refusalsMerged = time.Second       // similar refusals within this time share an entry
 	refusalsApart  = 8                 // entries for refusals that differ within that time, for each rule and caller
 )
 
@@ -49,7 +49,7 @@ func (r *refusal) view() admin.Refusal {
 type refusalKey struct {
 	rule, reason, caller string // the rule as name@r42
 	code                 code.Code
-	upstream             string // that was called; empty when this host was
+	upstream             string // that was called; empty for a call of this host
 	target               policies.Target
 	peer                 netip.Addr
 	key                  string // of the rate limit
@@ -85,7 +85,7 @@ func (k refusalKey) summed() refusalKey {
 	return refusalKey{shadow: k.shadow, rule: k.rule, reason: k.reason, caller: k.caller, code: k.code, various: true}
 }
 
-// refusals are the last ones. A flood, of one refusal or of many that differ, does not evict those by other rules or
+// refusals holds the last refusals. A flood, of one refusal or of many that differ, does not evict those by other rules or
 // of other callers: within a second, refusals that are alike share an entry and few others get one, and when all
 // entries are used, the groups with most lose their oldest.
 type refusals struct {

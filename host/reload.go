@@ -48,22 +48,23 @@ type reloads struct {
 	*applier
 	source          Source         // nil: there is nothing to reload
 	watcher         *watch.Watcher // nil without a source
-	reloading       sync.Mutex     // what is read from the source is applied before it is read again
+	reloading       sync.Mutex     // held from reading the source until the set is applied
 	secondLookAfter time.Duration
 }
 
 // reload reads the set again and applies it; one that removes much, once it stays the same.
 func (l *reloads) reload(ctx context.Context, c trigger) (Attempt, error) {
+	ctx, interrupt := context.WithCancel(ctx)
+	defer interrupt()
+	stop := context.AfterFunc(l.applyCtx, interrupt)
+	defer stop()
 	for {
 		r, doubtful, err := l.look(ctx, c)
 		if doubtful == "" {
 			return r, err
 		}
 		c.doubtful = doubtful
-		switch err := l.await(ctx, l.secondLookAfter); {
-		case errors.Is(err, ErrDraining):
-			return Attempt{}, err
-		case err != nil:
+		if err := pause(ctx, l.secondLookAfter); err != nil && !l.draining.Load() {
 			return Attempt{}, fmt.Errorf("not applied: the edit removes rules, and the files did not stay unchanged for %s: %w", l.secondLookAfter, err)
 		}
 	}
@@ -85,17 +86,21 @@ func (l *reloads) look(ctx context.Context, c trigger) (r Attempt, doubtful stri
 	case err != nil && ctx.Err() != nil: // it was given up, which says nothing about the files
 		return Attempt{}, "", ctx.Err()
 	case err != nil:
+		l.setWaiting(nil)
 		r, err = l.recordRejected(c, err)
 		return r, "", err
 	case set.Hash == running.Hash && !c.force:
+		l.setWaiting(nil)
 		l.loaded(set.Hash)
 		return l.unchanged(set, c), "", nil
 	}
 	if lost := config.Lost(running, set); set.Hash != c.doubtful && lost.Doubtful() {
-		l.log.Info("edit removes rules: it is applied if it is unchanged in "+l.secondLookAfter.String(),
-			"source", c.source, "lost", problemLines(lost.Warnings().Few()))
+		msg := "edit removes rules: it is applied if it is unchanged in " + l.secondLookAfter.String()
+		l.setWaiting(&waitingEdit{set.Hash, "the " + msg})
+		l.log.Info(msg, "source", c.source, "lost", problemLines(lost.Warnings().Few()))
 		return Attempt{}, set.Hash, nil
 	}
+	l.setWaiting(nil)
 	l.loaded(set.Hash)
 	r, err = l.apply(ctx, set, c)
 	return r, "", err
@@ -114,20 +119,6 @@ func (l *reloads) load(ctx context.Context, hash string) (*config.Set, error) {
 		return s.LoadHashed(ctx, hash)
 	}
 	return l.source.Load(ctx)
-}
-
-// await waits for d. It returns early, with an error, when ctx ends or the host drains.
-func (l *reloads) await(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-l.applyCtx.Done():
-		return ErrDraining
-	}
 }
 
 // recordRejected records files that could not be read or decoded, unless the same content was rejected before. What could not
@@ -194,7 +185,7 @@ func (s *secondLook) begin(ctx context.Context, l *reloads, c trigger) {
 	s.end = end
 	c.hash = "" // the second look reads the files again
 	s.waits.Go(func() {
-		for c.doubtful != "" && l.await(waiting, l.secondLookAfter) == nil {
+		for c.doubtful != "" && pause(waiting, l.secondLookAfter) == nil {
 			_, c.doubtful, _ = l.look(ctx, c)
 		}
 	})

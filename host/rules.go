@@ -1,7 +1,9 @@
 package host
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"log/slog"
 	"slices"
 	"strings"
@@ -12,7 +14,9 @@ import (
 	"github.com/easymicro/easymicro/host/route"
 	"github.com/easymicro/easymicro/host/telemetry"
 	"github.com/easymicro/easymicro/policies"
+	"github.com/easymicro/easymicro/registry"
 	"github.com/easymicro/easymicro/wire/client"
+	"github.com/easymicro/easymicro/wire/code"
 )
 
 // rules compiles the rules of a set and logs their transitions.
@@ -130,14 +134,14 @@ func (p *rules) logExpiry(e config.Expiry, over bool) {
 // maxTimer bounds a wait before the clock is read again: it may be set meanwhile.
 const maxTimer = time.Hour
 
-// expiries report when rules and tokens expire, and some days before. One timer waits for the next. What is past when
-// a set is applied is among its warnings.
+// expiries report when rules and tokens expire, and some days before. One timer waits for the next. Those that have passed
+// when a set is applied are among its warnings.
 type expiries struct {
 	report func(e config.Expiry, over bool)
 
 	mu     sync.Mutex
 	list   []config.Expiry // of the set in force, the soonest first
-	until  time.Time       // what came before is reported
+	until  time.Time       // earlier ones are reported
 	timer  *time.Timer
 	closed bool
 }
@@ -190,5 +194,62 @@ func (x *expiries) close() {
 	x.closed = true
 	if x.timer != nil {
 		x.timer.Stop()
+	}
+}
+
+// clientRules applies the client-side rules in force. It outlives generations.
+type clientRules struct {
+	*core
+	pool     *client.Pool // of upstreams, for the clients and the rules of all generations
+	recorder *recorder
+}
+
+var _ client.Guard = clientRules{}
+
+// Pool implements client.Guard.
+func (r clientRules) Pool() *client.Pool { return r.pool }
+
+// Do runs a call under the rules in force when it begins.
+func (r clientRules) Do(ctx context.Context, call client.OutgoingCall) (slot int, err error) {
+	g := r.current.Load()
+	if g == nil {
+		return 0, call.Attempt(ctx, 0, nil) // a handler that is being opened calls: no rule is in force yet
+	}
+	var within time.Time
+	if outer := registry.CallFrom(ctx); outer != nil {
+		within = outer.RuleDeadline
+	}
+	slot, would, err := g.policies.ClientRules().DoWithin(ctx, call, within)
+	for _, w := range would {
+		key := outgoingKey(call, w.Rule, w.Reason, w.Code)
+		r.recorder.recordShadow(g, key, w.Kind, telemetry.TraceID(ctx), &policies.Call{Caller: key.caller, Metadata: call})
+	}
+	if err != nil {
+		r.recordRefusal(ctx, g, call, err)
+	}
+	return slot, err
+}
+
+// recordRefusal records a call that a client-side rule refused, ended or declined to retry.
+func (r clientRules) recordRefusal(ctx context.Context, g *generation, call client.OutgoingCall, err error) {
+	e := code.From(err)
+	key := outgoingKey(call, e.Rule, e.Reason, e.Code)
+	var spent *policies.SpentError
+	switch {
+	case e.Own() && e.Rule != "":
+	case errors.As(err, &spent):
+		key.rule, key.reason = spent.Rule, reasonRetryBudget
+	default:
+		return
+	}
+	key.key = keyOf(g.policies, key.rule, key.reason, key.target, &policies.Call{Caller: key.caller, Metadata: call})
+	r.recorder.recordRefusal(g, key, "", telemetry.TraceID(ctx), e)
+}
+
+// outgoingKey returns the key of a refusal of a call to an upstream.
+func outgoingKey(call client.OutgoingCall, rule, reason string, c code.Code) refusalKey {
+	return refusalKey{
+		rule: rule, reason: reason, code: c, caller: cmp.Or(call.Caller(), policies.Anonymous), upstream: call.Upstream(),
+		target: policies.Target{Service: call.Service(), Method: call.Method()},
 	}
 }

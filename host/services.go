@@ -161,8 +161,7 @@ func lastCalls(life context.Context, gone []*route.Method) bool {
 	const interval = 20 * time.Millisecond
 	for _, m := range gone {
 		for m.InFlight() > 0 {
-			pause(life, interval)
-			if life.Err() != nil {
+			if pause(life, interval) != nil {
 				return false
 			}
 		}

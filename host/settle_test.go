@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -125,6 +127,50 @@ func TestALossThatIsMendedBeforeTheSecondLookNeverApplies(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+func TestAHostIsOutOfSyncWhileAnEditWaitsForTheSecondLook(t *testing.T) {
+	locked, open := setOf(t, "locked", lockedRules), setOf(t, "open", threeRules)
+	for name, tt := range map[string]struct {
+		then   *config.Set // what the second look finds
+		result string
+	}{
+		"it stays":          {open, host.ResultApplied},
+		"back to what runs": {locked, host.ResultUnchanged},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h, err := host.Open(t.Context(), locked, host.Options{Registry: newPlant(t).reg, Source: &script{[]*config.Set{open, tt.then}}})
+				must(t, err)
+				defer h.Close()
+				wants := func(inSync bool, desired, waiting string) {
+					t.Helper()
+					s, err := host.AdminOf(h).Status(t.Context())
+					must(t, err)
+					if p := s.Policies; p.InSync != inSync || p.Desired.Hash != desired || p.Waiting != waiting {
+						t.Errorf("in sync %v, desired %q, waiting %q; want %v, %q, %q", p.InSync, p.Desired.Hash, p.Waiting, inSync, desired, waiting)
+					}
+					scrape := httptest.NewRecorder()
+					host.AdminOf(h).Metrics().ServeHTTP(scrape, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+					if got := strings.Contains(scrape.Body.String(), "\neasymicro_config_in_sync 1\n"); got != inSync {
+						t.Errorf("easymicro_config_in_sync: %v, want %v", got, inSync)
+					}
+				}
+				wants(true, "locked", "")
+				done := make(chan host.Attempt, 1)
+				go func() {
+					r, _ := h.Reload(t.Context(), host.SourceAdmin, "a test")
+					done <- r
+				}()
+				synctest.Wait()
+				wants(false, "open", "the edit removes rules: it is applied if it is unchanged in 1s")
+				if r := <-done; r.Result != tt.result {
+					t.Errorf("the second look: %s, want %s", r.Result, tt.result)
+				}
+				wants(true, tt.then.Hash, "")
+			})
+		})
 	}
 }
 

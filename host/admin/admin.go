@@ -4,8 +4,15 @@ package admin
 
 import (
 	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"log/slog"
+	"net"
 	"net/http"
+	"net/http/pprof"
 	"net/netip"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/easymicro/easymicro/policies"
@@ -47,4 +54,161 @@ type RefusalQuery struct {
 type ReloadRequest struct {
 	Who   string
 	Force bool
+}
+
+// Options configure Handler and HealthHandler.
+type Options struct {
+	Token       string       // bearer token of the operators; without one, only local requests are accepted
+	Logger      *slog.Logger // of internal errors; nil discards them
+	MetricsPath string       // default /metrics
+	Pprof       bool         // serve /debug/pprof/
+}
+
+// Handler returns the handler of the admin API. /livez, /readyz and /healthz need no token; all other paths do if one
+// is set. If none is set, they accept only requests over loopback and unix sockets.
+func Handler(h Host, o Options) http.Handler {
+	a := &api{host: h, log: o.Logger}
+	health, guarded := a.healthRoutes(), append(a.routes(), a.metricsRoute(o.MetricsPath))
+	inner := http.NewServeMux()
+	a.mount(inner, guarded)
+	inner.Handle("/", a.notFound(append(health, guarded...)))
+	if o.Pprof {
+		mountPprof(inner)
+	}
+	outer := http.NewServeMux()
+	a.mount(outer, health)
+	outer.Handle("/", requireToken(o.Token, inner))
+	return protect(a.recovered(outer))
+}
+
+// HealthHandler returns the handler of /livez, /readyz, /healthz and the metrics, for probes and scrapers. It needs
+// no token.
+func HealthHandler(h Host, o Options) http.Handler {
+	a := &api{host: h, log: o.Logger}
+	routes := append(a.healthRoutes(), a.metricsRoute(o.MetricsPath))
+	mux := http.NewServeMux()
+	a.mount(mux, routes)
+	mux.Handle("/", a.notFound(routes))
+	return protect(a.recovered(mux))
+}
+
+func mountPprof(mux *http.ServeMux) {
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+}
+
+// metricsPath returns path, or the default if path is invalid or belongs to another route.
+func metricsPath(path string) string {
+	fixed := path == "/livez" || path == "/readyz" || path == "/healthz"
+	if fixed || !strings.HasPrefix(path, "/") || path == "/" || strings.ContainsAny(path, "{} ") ||
+		strings.HasPrefix(path, "/api/") || strings.HasPrefix(path, "/debug/") {
+		return "/metrics"
+	}
+	return path
+}
+
+// protect sets headers that keep browsers from interpreting responses. It refuses cross-site changes and, on loopback,
+// Host headers that do not name this machine.
+func protect(next http.Handler) http.Handler {
+	cross := http.NewCrossOriginProtection()
+	cross.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		refuse(w, r, Errorf(CodeForbidden, "cross-site requests are not allowed"))
+	}))
+	next = cross.Handler(next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Cache-Control", "no-store")
+		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("X-Frame-Options", "DENY")
+		if onLoopback(r) && !NamesThisMachine(r.Host) {
+			// DNS rebinding: a name that resolves to 127.0.0.1 makes a browser send requests of a foreign page here.
+			refuse(w, r, Errorf(CodeForbidden, "the Host header does not name this machine").
+				WithHelp("use localhost or the IP address"))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func refuse(w http.ResponseWriter, r *http.Request, e *Error) { (&api{}).fail(w, r, e) }
+
+// requireToken refuses requests without the token or, if none is set, from other machines.
+func requireToken(token string, next http.Handler) http.Handler {
+	want := sha256.Sum256([]byte(token))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case token != "" && !carries(r, want):
+			w.Header().Set("WWW-Authenticate", `Bearer realm="easymicro admin"`)
+			refuse(w, r, Errorf(CodeUnauthenticated, "the admin token is missing or wrong").
+				WithHelp("send Authorization: Bearer with the content of admin.tokenFile"))
+		case token == "" && !onLoopback(r) && !onUnix(r):
+			refuse(w, r, Errorf(CodeForbidden, "without a token the admin API accepts only local requests").
+				WithHelp("set admin.tokenFile"))
+		default:
+			next.ServeHTTP(w, r)
+		}
+	})
+}
+
+// carries reports whether a request has the token. It compares hashes, in constant time.
+func carries(r *http.Request, want [sha256.Size]byte) bool {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	got := sha256.Sum256([]byte(strings.TrimSpace(token)))
+	return subtle.ConstantTimeCompare(got[:], want[:]) == 1 && strings.EqualFold(scheme, "Bearer")
+}
+
+func localAddr(r *http.Request) net.Addr {
+	a, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	return a
+}
+
+func onLoopback(r *http.Request) bool {
+	tcp, ok := localAddr(r).(*net.TCPAddr)
+	return ok && tcp.IP.IsLoopback()
+}
+
+func onUnix(r *http.Request) bool {
+	_, ok := localAddr(r).(*net.UnixAddr)
+	return ok
+}
+
+// NamesThisMachine reports whether a Host header names this machine or one of others. Any IP address counts, since DNS
+// rebinding needs a name, and so does an empty header, which browsers never send. Case, a port and a trailing dot are
+// ignored.
+func NamesThisMachine(hostport string, others ...string) bool {
+	host := hostport
+	if h, _, err := net.SplitHostPort(hostport); err == nil {
+		host = h
+	}
+	host = strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
+	if host == "" || host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return true
+	}
+	if _, err := netip.ParseAddr(host); err == nil {
+		return true
+	}
+	return slices.ContainsFunc(others, func(name string) bool { return strings.EqualFold(strings.TrimSuffix(name, "."), host) })
+}
+
+// NewServer returns an HTTP server with the limits of an admin or health listener. Errors of clients are logged at
+// debug level; a nil log discards them.
+func NewServer(h http.Handler, log *slog.Logger) *http.Server {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		WriteTimeout:      90 * time.Second, // also bounds a profile and a reload
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    32 << 10,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
 }

@@ -9,12 +9,11 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"reflect"
 	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/easymicro/easymicro/policies"
 )
 
 type api struct {
@@ -76,15 +75,12 @@ func (a *api) endpoint(rt route) http.Handler {
 			return
 		}
 		status := http.StatusOK
-		if s, ok := answer.(withStatus); ok {
-			status = s.httpStatus()
+		if ready, ok := answer.(Readiness); ok && !ready.Ready {
+			status = http.StatusServiceUnavailable
 		}
 		a.write(w, r, status, "application/json", answer)
 	})
 }
-
-// withStatus is a response with a status other than 200.
-type withStatus interface{ httpStatus() int }
 
 // fail writes an error. The text of one that is not an *Error is only logged, since it may contain anything.
 func (a *api) fail(w http.ResponseWriter, r *http.Request, err error) {
@@ -97,11 +93,7 @@ func (a *api) fail(w http.ResponseWriter, r *http.Request, err error) {
 		a.logError(r, err)
 		e = Errorf(CodeInternal, "internal error").WithHelp("see the log of the host")
 	}
-	status := e.Status
-	if status < 400 || status > 599 {
-		status = http.StatusInternalServerError
-	}
-	a.write(w, r, status, "application/problem+json", e)
+	a.write(w, r, e.Status, "application/problem+json", e)
 }
 
 func (a *api) logError(r *http.Request, err error) {
@@ -199,46 +191,33 @@ func (a *api) status(r *http.Request, _ params) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := *s
-	fill(&out.Checks)
-	fill(&out.PendingRestart)
-	fill(&out.NotAccepting)
-	fill(&out.Listeners)
-	fill(&out.Services)
-	fill(&out.Breakers)
-	fill(&out.Limiters)
-	fill(&out.Upstreams)
-	fill(&out.Discovery)
-	fill(&out.Expiring)
-	fill(&out.Warnings)
-	return &out, nil
+	fill(s)
+	return s, nil
 }
 
-// fill makes a nil list empty: [] in JSON, not null.
-func fill[S ~[]T, T any](list *S) {
-	if *list == nil {
-		*list = S{}
+// fill makes the nil lists of a struct empty: [] in JSON, not null.
+func fill(s any) {
+	v := reflect.ValueOf(s).Elem()
+	for i := range v.NumField() {
+		if f := v.Field(i); f.Kind() == reflect.Slice && f.IsNil() {
+			f.Set(reflect.MakeSlice(f.Type(), 0, 0))
+		}
 	}
 }
 
-type serviceList struct {
-	Services []Service `json:"services"`
+// named returns the response with a list, whose only key is name.
+func named[T any](name string, list []T) map[string][]T {
+	return map[string][]T{name: append([]T{}, list...)} // [] in JSON, not null
 }
 
 func (a *api) services(r *http.Request, _ params) (any, error) {
 	list, err := a.host.Services(r.Context())
-	fill(&list)
-	return serviceList{list}, err
-}
-
-type ruleList struct {
-	Rules []policies.RuleState `json:"rules"`
+	return named("services", list), err
 }
 
 func (a *api) rules(r *http.Request, _ params) (any, error) {
 	list, err := a.host.Rules(r.Context())
-	fill(&list)
-	return ruleList{list}, err
+	return named("rules", list), err
 }
 
 func (a *api) explain(r *http.Request, p params) (any, error) {
@@ -259,18 +238,16 @@ func (a *api) explain(r *http.Request, p params) (any, error) {
 		return nil, Errorf(CodeBadRequest, "service and method, or rule, are required").
 			WithHelp("?service=Arith&method=Mul&caller=web-1, ?upstream=billing&method=Get, or ?rule=arith-mul&revision=42")
 	}
-	peer, err := p.peer("peer")
-	if err != nil {
+	var err error
+	if q.Peer, err = p.peer(); err != nil {
 		return nil, err
 	}
-	q.Peer = peer
 	e, err := a.host.Explain(r.Context(), q)
 	if err != nil {
 		return nil, err
 	}
-	out := *e
-	fill(&out.Kinds)
-	return &out, nil
+	fill(&e.Explanation)
+	return e, nil
 }
 
 func (a *api) explainRule(r *http.Request, name string, p params) (any, error) {
@@ -286,43 +263,33 @@ func (a *api) explainRule(r *http.Request, name string, p params) (any, error) {
 	if rule, revision, ok := strings.Cut(name, "@"); ok && p["revision"] == "" { // as in logs
 		name, p["revision"] = rule, revision
 	}
-	n, err := p.revision("revision")
+	n, err := p.revision()
 	if err != nil {
 		return nil, err
 	}
 	return a.host.ExplainRule(r.Context(), name, n)
 }
 
-type revisionList struct {
-	Revisions []Attempt `json:"revisions"`
-}
-
 func (a *api) revisions(r *http.Request, _ params) (any, error) {
 	list, err := a.host.Revisions(r.Context())
-	fill(&list)
-	return revisionList{list}, err
+	return named("revisions", list), err
 }
 
 func (a *api) revision(r *http.Request, _ params) (any, error) {
-	n, err := parseRevision("revision", r.PathValue("number"))
+	n, err := params{"revision": r.PathValue("number")}.revision()
 	if err != nil {
 		return nil, err
 	}
 	return a.host.Revision(r.Context(), n)
 }
 
-type refusalList struct {
-	Refusals []Refusal `json:"refusals"`
-}
-
 func (a *api) refusals(r *http.Request, p params) (any, error) {
-	since, err := p.since("since", time.Now())
+	since, err := p.since(time.Now())
 	if err != nil {
 		return nil, err
 	}
 	list, err := a.host.Refusals(r.Context(), RefusalQuery{Caller: p["caller"], Since: since})
-	fill(&list)
-	return refusalList{list}, err
+	return named("refusals", list), err
 }
 
 func (a *api) reload(r *http.Request, p params) (any, error) {

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -56,20 +57,12 @@ func (c *Client) Status(ctx context.Context) (*Status, error) {
 
 // Services returns the services of the host, with their methods.
 func (c *Client) Services(ctx context.Context) ([]Service, error) {
-	list, err := get[serviceList](ctx, c, "/api/v1/services", nil)
-	if err != nil {
-		return nil, err
-	}
-	return list.Services, nil
+	return list[Service](ctx, c, "services", nil)
 }
 
 // Rules returns the rules in force.
 func (c *Client) Rules(ctx context.Context) ([]policies.RuleState, error) {
-	list, err := get[ruleList](ctx, c, "/api/v1/rules", nil)
-	if err != nil {
-		return nil, err
-	}
-	return list.Rules, nil
+	return list[policies.RuleState](ctx, c, "rules", nil)
 }
 
 // Explain returns the rules that apply to a call.
@@ -100,11 +93,7 @@ func (c *Client) ExplainRule(ctx context.Context, name string, revision int) (*R
 
 // Revisions returns the revisions that the host remembers, the newest first.
 func (c *Client) Revisions(ctx context.Context) ([]Attempt, error) {
-	list, err := get[revisionList](ctx, c, "/api/v1/revisions", nil)
-	if err != nil {
-		return nil, err
-	}
-	return list.Revisions, nil
+	return list[Attempt](ctx, c, "revisions", nil)
 }
 
 // Revision returns the attempt that made a revision.
@@ -121,11 +110,7 @@ func (c *Client) Refusals(ctx context.Context, q RefusalQuery) ([]Refusal, error
 	if !q.Since.IsZero() {
 		v.Set("since", q.Since.UTC().Format(time.RFC3339Nano))
 	}
-	list, err := get[refusalList](ctx, c, "/api/v1/refusals", v)
-	if err != nil {
-		return nil, err
-	}
-	return list.Refusals, nil
+	return list[Refusal](ctx, c, "refusals", v)
 }
 
 // Reload makes the host reload its files. If they have problems, the error is an *Error with CodeRejected and the
@@ -144,6 +129,15 @@ func (c *Client) Ready(ctx context.Context) (*Readiness, error) {
 	return get[Readiness](ctx, c, "/readyz", url.Values{"verbose": {"true"}})
 }
 
+// list returns the list of a path, which has its name.
+func list[T any](ctx context.Context, c *Client, name string, query url.Values) ([]T, error) {
+	answer, err := get[map[string][]T](ctx, c, "/api/v1/"+name, query)
+	if err != nil {
+		return nil, err
+	}
+	return (*answer)[name], nil
+}
+
 func get[T any](ctx context.Context, c *Client, path string, query url.Values) (*T, error) {
 	var answer T
 	if err := c.ask(ctx, http.MethodGet, path, query, &answer); err != nil {
@@ -157,11 +151,7 @@ func (c *Client) ask(ctx context.Context, method, path string, query url.Values,
 	if err != nil {
 		return &UnreachableError{c.Address, err}
 	}
-	timeout := c.Timeout
-	if timeout <= 0 {
-		timeout = clientTimeout
-	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(c.Timeout, clientTimeout))
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, t.base+path, http.NoBody)
 	if err != nil {
@@ -219,9 +209,7 @@ type target struct {
 }
 
 func parseTarget(address string) (target, error) {
-	if address == "" {
-		address = DefaultAddress
-	}
+	address = cmp.Or(address, DefaultAddress)
 	scheme, rest, ok := strings.Cut(address, "://")
 	if !ok {
 		scheme, rest = "tcp", address

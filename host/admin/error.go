@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 
@@ -43,10 +44,7 @@ type Error struct {
 
 // Errorf returns an error; the code determines the HTTP status.
 func Errorf(code, format string, args ...any) *Error {
-	status, ok := codeStatus[code]
-	if !ok {
-		status = http.StatusInternalServerError
-	}
+	status := cmp.Or(codeStatus[code], http.StatusInternalServerError)
 	return &Error{
 		Type: "about:blank", Title: http.StatusText(status), Status: status, Code: code, Detail: fmt.Sprintf(format, args...),
 	}

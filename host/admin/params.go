@@ -53,37 +53,34 @@ func (p params) flag(name string) (bool, error) {
 	return b, nil
 }
 
-func (p params) revision(name string) (int, error) {
-	v, ok := p[name]
+// revision returns the number of a revision, such as 42 or r42, and 0 without one.
+func (p params) revision() (int, error) {
+	v, ok := p["revision"]
 	if !ok {
 		return 0, nil
 	}
-	return parseRevision(name, v)
-}
-
-func parseRevision(name, v string) (int, error) {
 	n, err := strconv.Atoi(strings.TrimPrefix(v, "r"))
 	if err != nil || n < 1 {
-		return 0, badValue(name, v, "a revision number such as 42")
+		return 0, badValue("revision", v, "a revision number such as 42")
 	}
 	return n, nil
 }
 
-func (p params) peer(name string) (netip.Addr, error) {
-	v := p[name]
+func (p params) peer() (netip.Addr, error) {
+	v := p["peer"]
 	if v == "" {
 		return netip.Addr{}, nil
 	}
 	a, err := netip.ParseAddr(v)
 	if err != nil {
-		return netip.Addr{}, badValue(name, v, "an IP address")
+		return netip.Addr{}, badValue("peer", v, "an IP address")
 	}
 	return a.Unmap(), nil
 }
 
 // since parses a time, or a duration before now.
-func (p params) since(name string, now time.Time) (time.Time, error) {
-	v := p[name]
+func (p params) since(now time.Time) (time.Time, error) {
+	v := p["since"]
 	if v == "" {
 		return time.Time{}, nil
 	}
@@ -93,7 +90,7 @@ func (p params) since(name string, now time.Time) (time.Time, error) {
 	if t, err := time.Parse(time.RFC3339, v); err == nil {
 		return t, nil
 	}
-	return time.Time{}, badValue(name, v, "a duration such as 10m, or a time such as 2026-01-02T15:04:05Z")
+	return time.Time{}, badValue("since", v, "a duration such as 10m, or a time such as 2026-01-02T15:04:05Z")
 }
 
 // SplitMethod splits the full name of a method: Arith.Mul, or Arith/Mul as in logs, metrics, spans and paths. Names of

@@ -16,14 +16,14 @@ import (
 // adminServer serves the admin or the health listener.
 type adminServer struct {
 	server  *http.Server
-	socket  *socket
+	socket  socket
 	address config.Address // as in the manifest
 	done    chan struct{}
 }
 
 // serveAdmin serves s with the handler that is in force when a request arrives. The name is for logs and metrics.
-func serveAdmin(l *Listeners, name string, s *socket, address config.Address, handler func() http.Handler) *adminServer {
-	ln := newAdminListener(s.ln, name, l.outages)
+func serveAdmin(l *Listeners, name string, s socket, address config.Address, handler func() http.Handler) *adminServer {
+	ln := newAdminListener(s, name, l.outages)
 	serve := func(w http.ResponseWriter, r *http.Request) { ln.serve(handler(), w, r) }
 	a := &adminServer{
 		server: admin.NewServer(http.HandlerFunc(serve), l.o.Sampler.Logger()), socket: s, address: address, done: make(chan struct{}),
@@ -32,7 +32,7 @@ func serveAdmin(l *Listeners, name string, s *socket, address config.Address, ha
 	go func() {
 		defer close(a.done)
 		if err := a.server.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
-			l.o.Log.Error("the listener at "+s.addr().String()+" failed", "error", err)
+			l.o.Log.Error("the listener at "+s.Addr().String()+" failed", "error", err)
 		}
 	}()
 	return a
@@ -53,7 +53,7 @@ func (a *adminServer) addr() net.Addr {
 	if a == nil {
 		return nil
 	}
-	return a.socket.addr()
+	return a.socket.Addr()
 }
 
 const (

@@ -3,12 +3,15 @@ package listen
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host/admin"
@@ -70,7 +73,7 @@ func (l *Listeners) Open(ctx, life context.Context, set *config.Set) error {
 // Plan binds the addresses that a set adds. If the listeners are not open, the plan is empty. If Plan fails, the plan
 // must be abandoned.
 func (l *Listeners) Plan(ctx context.Context, set *config.Set) (*Plan, error) {
-	p := &Plan{of: l, set: set, next: make(map[string]*server), kept: make(map[*socket]bool)}
+	p := &Plan{of: l, set: set, next: make(map[string]*server), kept: make(map[socket]bool)}
 	if !l.open.Load() {
 		return p, nil
 	}
@@ -118,7 +121,7 @@ func (l *Listeners) Wait() { l.serving.Wait() }
 // Addr returns the address that a listener is bound to, or nil if it is not open.
 func (l *Listeners) Addr(listener string) net.Addr {
 	if s, ok := (*l.servers.Load())[listener]; ok {
-		return s.socket.addr()
+		return s.socket.Addr()
 	}
 	return nil
 }
@@ -134,8 +137,8 @@ func (l *Listeners) HealthAddr() net.Addr { return l.health.Load().addr() }
 func (l *Listeners) Labels(m *config.Manifest) []string {
 	var labels []string
 	for _, s := range l.inOrder(m) {
-		text := strings.Join(s.config.Protocols, "+") + " " + s.socket.addr().String()
-		if localOnly(s.socket.addr()) {
+		text := strings.Join(s.config.Protocols, "+") + " " + s.socket.Addr().String()
+		if localOnly(s.socket.Addr()) {
 			text += " (this machine only)"
 		}
 		labels = append(labels, text)
@@ -148,8 +151,8 @@ func (l *Listeners) Status(m *config.Manifest) []admin.Listener {
 	list := []admin.Listener{}
 	for _, s := range l.inOrder(m) {
 		list = append(list, admin.Listener{
-			Name: s.config.Name, Address: s.socket.addr().String(), Protocols: s.config.Protocols,
-			Connections: int(s.conns.Load()), Local: localOnly(s.socket.addr()),
+			Name: s.config.Name, Address: s.socket.Addr().String(), Protocols: s.config.Protocols,
+			Connections: int(s.conns.Load()), Local: localOnly(s.socket.Addr()),
 		})
 	}
 	return list
@@ -177,4 +180,139 @@ func localOnly(addr net.Addr) bool {
 		return true
 	}
 	return false
+}
+
+// A Plan is a change of the listeners. Its new sockets are bound; Commit or Abandon ends it, and after Commit Retire.
+type Plan struct {
+	of    *Listeners
+	set   *config.Set
+	next  map[string]*server
+	gone  []*server
+	kept  map[socket]bool // served by next
+	bound []socket        // opened for this plan
+
+	health        socket // opened for the health listener
+	healthChanged bool
+	oldHealth     *adminServer
+}
+
+// bind binds the addresses that the set adds.
+func (p *Plan) bind(ctx context.Context) error {
+	current := *p.of.servers.Load()
+	listeners := p.set.Manifest.Listeners
+	for _, cfg := range listeners {
+		if old := current[cfg.Name]; old != nil && old.config.Address == cfg.Address && slices.Equal(old.config.Protocols, cfg.Protocols) {
+			p.next[cfg.Name] = old
+			p.kept[old.socket] = true
+		}
+	}
+	for i, cfg := range listeners {
+		if p.next[cfg.Name] != nil {
+			continue
+		}
+		s := p.takeOver(current, cfg)
+		if s == nil {
+			var err error
+			if s, err = bind(ctx, p.set, fmt.Sprintf("listeners[%d].address", i), cfg.Address); err != nil {
+				return err
+			}
+			p.bound = append(p.bound, s)
+		}
+		p.kept[s] = true
+		p.next[cfg.Name] = newServer(p.of, cfg, s)
+	}
+	for name, s := range current {
+		if p.next[name] != s {
+			p.gone = append(p.gone, s)
+		}
+	}
+	return p.bindHealth(ctx)
+}
+
+// takeOver returns the socket of a server that ends, for a new one with the same address: preferably that of the same
+// name, since several may have port 0.
+func (p *Plan) takeOver(current map[string]*server, cfg config.Listener) socket {
+	if old := current[cfg.Name]; old != nil && old.config.Address == cfg.Address && !p.kept[old.socket] {
+		return old.socket
+	}
+	for _, old := range current {
+		if old.config.Address == cfg.Address && !p.kept[old.socket] {
+			return old.socket
+		}
+	}
+	return nil
+}
+
+func (p *Plan) bindHealth(ctx context.Context) error {
+	var current config.Address
+	if running := p.of.health.Load(); running != nil {
+		current = running.address
+	}
+	address := p.set.Manifest.Health.Address
+	p.healthChanged = address != current
+	if !p.healthChanged || address == "" {
+		return nil
+	}
+	var err error
+	p.health, err = bind(ctx, p.set, "health.address", address)
+	return err
+}
+
+// Commit starts the new servers; their calls end with life.
+func (p *Plan) Commit(life context.Context) {
+	l := p.of
+	if !l.open.Load() {
+		return
+	}
+	before := *l.servers.Swap(&p.next)
+	for _, cfg := range p.set.Manifest.Listeners {
+		if s := p.next[cfg.Name]; s == before[cfg.Name] {
+			s.adjust(&cfg)
+		} else {
+			s.start(life)
+		}
+	}
+	if !p.healthChanged {
+		return
+	}
+	var next *adminServer
+	if p.health != nil {
+		next = serveAdmin(l, "health", p.health, p.set.Manifest.Health.Address, l.o.Health)
+	}
+	p.oldHealth = l.health.Swap(next)
+}
+
+// Abandon closes what was opened for the plan; there is nothing to retire then.
+func (p *Plan) Abandon() {
+	p.gone = nil
+	for _, s := range p.bound {
+		_ = s.Close()
+	}
+	if p.health != nil {
+		_ = p.health.Close()
+	}
+}
+
+// healthStop bounds the requests of a health listener that is replaced.
+const healthStop = 5 * time.Second
+
+// Retire drains the servers that Commit replaced, and returns when they have ended.
+func (p *Plan) Retire(life context.Context, _ <-chan struct{}) {
+	var retiring sync.WaitGroup
+	defer retiring.Wait()
+	for _, s := range p.gone {
+		retiring.Go(func() {
+			ctx, cancel := context.WithTimeout(life, p.set.Manifest.Host.Shutdown.GracePeriod.Std())
+			defer cancel()
+			s.drain(ctx, p.kept[s.socket])
+			if p.of.Addr(s.config.Name) == nil {
+				p.of.o.Metrics.DropListener(s.config.Name)
+			}
+		})
+	}
+	if p.oldHealth != nil {
+		ctx, cancel := context.WithTimeout(life, healthStop)
+		defer cancel()
+		p.oldHealth.stop(ctx)
+	}
 }

@@ -61,12 +61,6 @@ func (p *Peers) has(addr net.Addr) bool {
 // proxies reads the PROXY headers of the connections of a listener. The set of peers that send them may change at any time.
 type proxies struct{ from atomic.Pointer[Peers] }
 
-func newProxies(l *config.Listener) *proxies {
-	p := new(proxies)
-	p.set(l)
-	return p
-}
-
 func (p *proxies) set(l *config.Listener) {
 	var from []string
 	if l.ProxyProtocol != nil {

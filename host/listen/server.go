@@ -24,9 +24,9 @@ import (
 type server struct {
 	of      *Listeners
 	config  config.Listener
-	socket  *socket
+	socket  socket
 	mux     *mux.Mux
-	proxies *proxies
+	proxies proxies
 	rpcx    *wire.Server
 	http    *gateway.Server
 	lease   *lease
@@ -39,12 +39,12 @@ type server struct {
 	drains  atomic.Bool // HTTP responses close their connections
 }
 
-func newServer(l *Listeners, cfg config.Listener, s *socket) *server {
+func newServer(l *Listeners, cfg config.Listener, s socket) *server {
 	limits := Limits(cfg.Limits)
 	srv := &server{
-		of: l, config: cfg, socket: s, lease: s.lease(cfg.Name, l.outages), ended: make(chan struct{}), failed: make(chan error, 3),
-		proxies: newProxies(&cfg),
+		of: l, config: cfg, socket: s, lease: newLease(s, cfg.Name, l.outages), ended: make(chan struct{}), failed: make(chan error, 3),
 	}
+	srv.proxies.set(&cfg)
 	srv.mux = mux.New(srv.lease, mux.Options{
 		FirstByteTimeout: limits.FirstByteTimeout, MaxConnections: cfg.Limits.MaxConnections,
 		OnReject: srv.rejected,
@@ -160,7 +160,7 @@ func (s *server) drain(ctx context.Context, keep bool) {
 	s.drains.Store(true)
 	s.lease.pause()
 	if !keep {
-		_ = s.socket.close()
+		_ = s.socket.Close()
 	}
 	select {
 	case <-time.After(firstRequestWait):

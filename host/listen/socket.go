@@ -14,17 +14,13 @@ import (
 
 // socket is a bound address. It outlives the servers that serve it in turn, so that a changed listener on the same
 // address loses no connection.
-type socket struct {
-	ln deadlineListener
-}
-
-type deadlineListener interface {
+type socket interface {
 	net.Listener
 	SetDeadline(t time.Time) error
 }
 
 // bind listens at an address; errors name its field in the manifest. Paths of unix sockets are relative to the set.
-func bind(ctx context.Context, set *config.Set, field string, address config.Address) (*socket, error) {
+func bind(ctx context.Context, set *config.Set, field string, address config.Address) (socket, error) {
 	network, rest, err := address.Split()
 	if err != nil {
 		return nil, set.ProblemAt(field, err.Error())
@@ -37,11 +33,11 @@ func bind(ctx context.Context, set *config.Set, field string, address config.Add
 	if err != nil {
 		return nil, set.ProblemAt(field, "cannot listen: "+err.Error())
 	}
-	dl, ok := ln.(deadlineListener)
+	s, ok := ln.(socket)
 	if !ok {
 		return nil, errors.Join(set.ProblemAt(field, "must be a TCP or unix address"), ln.Close())
 	}
-	return &socket{ln: dl}, nil
+	return s, nil
 }
 
 // removeStale removes the socket file of a process that has ended. If one still accepts there, bind fails.
@@ -58,25 +54,20 @@ func removeStale(ctx context.Context, path string) {
 	_ = os.Remove(path)
 }
 
-func (s *socket) addr() net.Addr { return s.ln.Addr() }
-
-func (s *socket) close() error { return s.ln.Close() }
-
-// lease returns a listener for the connections of the socket until it is paused. The name is for metrics.
-func (s *socket) lease(listener string, o *outages) *lease {
-	return &lease{socket: s, listener: listener, outages: o, closed: make(chan struct{})}
-}
-
-// lease accepts the connections of a socket for one server.
+// lease accepts the connections of a socket for one server, until it is paused.
 type lease struct {
-	socket   *socket
-	listener string
+	socket   socket
+	listener string // for metrics
 	outages  *outages
 
 	paused    atomic.Bool
 	accepting sync.Mutex // held while Accept waits
 	closing   sync.Once
 	closed    chan struct{}
+}
+
+func newLease(s socket, listener string, o *outages) *lease {
+	return &lease{socket: s, listener: listener, outages: o, closed: make(chan struct{})}
 }
 
 // Accept waits for a connection. One that arrives while the lease is being paused is still returned; after that, Accept
@@ -95,7 +86,7 @@ func (l *lease) next() (net.Conn, error) {
 	l.accepting.Lock()
 	defer l.accepting.Unlock()
 	for !l.paused.Load() {
-		conn, err := l.socket.ln.Accept()
+		conn, err := l.socket.Accept()
 		switch {
 		case err == nil && l.outages.admits(l.listener, conn):
 			return conn, nil
@@ -114,12 +105,12 @@ func (l *lease) next() (net.Conn, error) {
 
 // pause stops accepting and leaves the socket open.
 func (l *lease) pause() {
-	if l.paused.Swap(true) || l.socket.ln.SetDeadline(time.Unix(1, 0)) != nil {
+	if l.paused.Swap(true) || l.socket.SetDeadline(time.Unix(1, 0)) != nil {
 		return // when the socket is closed, Accept has returned
 	}
 	l.accepting.Lock()
 	defer l.accepting.Unlock()
-	_ = l.socket.ln.SetDeadline(time.Time{})
+	_ = l.socket.SetDeadline(time.Time{})
 }
 
 // Close makes Accept return and leaves the socket open.
@@ -129,4 +120,4 @@ func (l *lease) Close() error {
 	return nil
 }
 
-func (l *lease) Addr() net.Addr { return l.socket.addr() }
+func (l *lease) Addr() net.Addr { return l.socket.Addr() }

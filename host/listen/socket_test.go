@@ -15,7 +15,7 @@ func TestANewLeaseTakesOverWithoutLosingAConnection(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.close()
+	defer s.Close()
 	accepted := make(chan net.Conn, 100)
 	serve := func(l *lease) chan error {
 		done := make(chan error, 1)
@@ -32,12 +32,12 @@ func TestANewLeaseTakesOverWithoutLosingAConnection(t *testing.T) {
 		return done
 	}
 	a := newOutages(slog.New(slog.DiscardHandler), func(string, string) {})
-	old := s.lease("main", a)
+	old := newLease(s, "main", a)
 	oldDone := serve(old)
 	const dials = 60
 	for i := range dials {
 		if i == dials/2 {
-			next := s.lease("main", a)
+			next := newLease(s, "main", a)
 			nextDone := serve(next)
 			defer func() {
 				_ = next.Close()
@@ -50,7 +50,7 @@ func TestANewLeaseTakesOverWithoutLosingAConnection(t *testing.T) {
 				t.Errorf("the closed lease ended with %v", err)
 			}
 		}
-		conn, err := net.Dial("tcp", s.addr().String())
+		conn, err := net.Dial("tcp", s.Addr().String())
 		if err != nil {
 			t.Fatalf("dial %d: %v", i, err)
 		}

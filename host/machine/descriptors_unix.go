@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// Descriptors returns how many descriptors this process may have; 0 where that is unknown. The runtime of Go has raised
-// the soft limit to the hard one at the start.
+// Descriptors returns the number of descriptors that this process may have; 0 if it is unknown. The Go runtime raises the
+// soft limit to the hard one at startup.
 func Descriptors() int {
 	var l syscall.Rlimit
 	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l) != nil {
@@ -18,8 +18,8 @@ func Descriptors() int {
 	return int(min(uint64(l.Cur), math.MaxInt32)) //nolint:unconvert // signed on some systems
 }
 
-// Descriptor returns the number of the descriptor of a connection, and -1 where there is none. The system gives the lowest
-// one that is free: all below it are in use.
+// Descriptor returns the number of the descriptor of a connection, or -1 without one. The system assigns the lowest free
+// number, so all below it are in use.
 func Descriptor(conn any) int {
 	c, ok := conn.(syscall.Conn)
 	if !ok {
@@ -36,7 +36,7 @@ func Descriptor(conn any) int {
 	return number
 }
 
-// OutOfDescriptors reports whether an error says that this process, or the machine, has no descriptor left.
+// OutOfDescriptors reports whether an error means that this process, or the machine, has no descriptor left.
 func OutOfDescriptors(err error) bool {
 	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
 }

@@ -25,7 +25,7 @@ import (
 type Heap struct {
 	mu      sync.Mutex
 	floor   int64
-	percent int64 // what is set
+	percent int64 // in force
 	armed   bool  // a finalizer runs after the next collection
 
 	started              bool
@@ -38,7 +38,7 @@ const maxPercent = 1600
 // minimum is the goal of a heap with nothing in it at 100 percent; the runtime scales it by the percentage.
 const minimum = 4 << 20
 
-// Set sets the floor of the heap and the memory limit, in bytes. 0 leaves what there was before the first Set.
+// Set sets the floor of the heap and the memory limit, in bytes. 0 restores the value before the first Set.
 func (h *Heap) Set(floor, limit int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -52,7 +52,7 @@ func (h *Heap) Set(floor, limit int64) {
 	h.set(floor, limit)
 }
 
-// Restore restores what there was before the first Set. A nil Heap has nothing to restore.
+// Restore restores the values before the first Set. A nil Heap has nothing to restore.
 func (h *Heap) Restore() {
 	if h == nil {
 		return
@@ -85,8 +85,7 @@ func (h *Heap) arm() {
 	runtime.SetFinalizer(&collection{h}, (*collection).ended)
 }
 
-// adjust sets the percentage with which the goal of the heap is the floor. It is never below
-// that before the first Set.
+// adjust sets the percentage with which the goal of the heap is the floor. It is never below the one before the first Set.
 func (h *Heap) adjust() {
 	m := read("/gc/heap/live:bytes", "/gc/scan/stack:bytes", "/gc/scan/globals:bytes")
 	live, marked := m[0], m[0]+m[1]+m[2]

@@ -1,17 +1,17 @@
-// Package machine reports how much memory and how many file descriptors the machine leaves to this process, and sets how much
-// of the memory its heap takes.
+// Package machine reports the memory and the file descriptors that are available to this process, and tunes its heap.
 package machine
 
 import (
 	"io/fs"
 	"math"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 )
 
-// limitOf returns the memory that the control groups of a process, whose file system begins at root, leave to it: the least
-// of its own group and those around it, of version 2 or 1. It is 0 where there is no limit, or none can be read.
+// limitOf returns the memory limit of the control groups of a process whose file system begins at root: the lowest of its own
+// group and those around it, of version 2 or 1. It is 0 without a limit, or if none can be read.
 func limitOf(root fs.FS) int64 {
 	groups, err := fs.ReadFile(root, "proc/self/cgroup")
 	if err != nil {
@@ -27,7 +27,7 @@ func limitOf(root fs.FS) int64 {
 		switch {
 		case parts[0] == "0" && parts[1] == "":
 			least = min(least, leastUpwards(root, "sys/fs/cgroup", parts[2], "memory.max"))
-		case hasMemory(parts[1]):
+		case slices.Contains(strings.Split(parts[1], ","), "memory"):
 			least = min(least, leastUpwards(root, "sys/fs/cgroup/memory", parts[2], "memory.limit_in_bytes"))
 		}
 	}
@@ -37,20 +37,11 @@ func limitOf(root fs.FS) int64 {
 	return least
 }
 
-// noLimit is where version 1 says that there is none: the greatest number that is a multiple of the page's size.
+// noLimit is the value from which a limit of version 1 means none: it writes the greatest multiple of the page size.
 const noLimit = 1 << 62
 
-func hasMemory(controllers string) bool {
-	for c := range strings.SplitSeq(controllers, ",") {
-		if c == "memory" {
-			return true
-		}
-	}
-	return false
-}
-
-// leastUpwards returns the least number in the files of that name of a group and all around it. In a container the group may
-// be named as the machine sees it, and stand at the mount's top.
+// leastUpwards returns the lowest number in the files called name of a group and all groups around it. In a container, the
+// group may have the name that the machine knows, and be the root of the mount.
 func leastUpwards(root fs.FS, mount, group, name string) int64 {
 	least := int64(math.MaxInt64)
 	for group = path.Join("/", group); ; group = path.Dir(group) {

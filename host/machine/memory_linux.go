@@ -5,8 +5,8 @@ import (
 	"syscall"
 )
 
-// Memory returns how many bytes of memory there are for this process: what its control groups allow, or the machine has.
-// It is 0 when neither is known.
+// Memory returns the memory available to this process in bytes: the limit of its control groups or, without one, the memory
+// of the machine. It is 0 if neither is known.
 func Memory() int64 {
 	if limit := Limit(); limit > 0 {
 		return limit
@@ -14,8 +14,8 @@ func Memory() int64 {
 	return installed()
 }
 
-// Limit returns how many bytes of memory the control groups of this process allow; 0 where they allow all that the machine
-// has.
+// Limit returns the memory limit of the control groups of this process in bytes; 0 if it is not below the memory of the
+// machine.
 func Limit() int64 {
 	limit, all := limitOf(os.DirFS("/")), installed()
 	if all > 0 && limit >= all {
@@ -24,7 +24,7 @@ func Limit() int64 {
 	return limit
 }
 
-// installed returns how much memory the machine has; 0 where that is unknown.
+// installed returns the memory of the machine in bytes; 0 if it is unknown.
 func installed() int64 {
 	var info syscall.Sysinfo_t
 	if syscall.Sysinfo(&info) != nil {

@@ -2,7 +2,7 @@
 
 package machine
 
-// Memory returns 0: how much memory there is, is not known on this system.
+// Memory returns 0: the memory is unknown on this system.
 func Memory() int64 { return 0 }
 
 // Limit returns 0: this system has no control groups.

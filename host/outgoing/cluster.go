@@ -29,7 +29,7 @@ type Cluster struct {
 	log            *slog.Logger
 	spec           spec[config.Etcd]
 	etcd           *etcd.Cluster
-	lastKnown      atomic.Pointer[lastKnown] // by the cluster before it; nil once it has answered
+	lastKnown      atomic.Pointer[endpoints] // by the cluster before it; nil once it has answered
 
 	registered      atomic.Bool
 	registeredOnce  atomic.Bool
@@ -41,24 +41,24 @@ type Cluster struct {
 	watchOnce sync.Once // starts watching for duplicates
 	stopWatch context.CancelFunc
 	watching  sync.WaitGroup
-	duplicate atomic.Pointer[string] // where another live host of this name is
+	duplicate atomic.Pointer[string] // address of another live host of this name
 }
 
 func (c *Cluster) currentSpec() spec[config.Etcd] { return c.spec }
 
 func clusterSpec(set *config.Set, e config.Etcd) spec[config.Etcd] {
 	m := spec[config.Etcd]{config: e, files: fingerprint(set, append(tlsFiles(e.TLS), e.UsernameFile, e.PasswordFile)...)}
-	if e.Register != nil { // where it is advertised is said with each publishing
+	if e.Register != nil { // Publish passes the address to advertise
 		r := *e.Register
 		r.Advertise = ""
 		m.config.Register = &r
 	}
-	m.config.Required = false // asked for at the start alone
+	m.config.Required = false // matters only at the start
 	return m
 }
 
-// answers waits until etcd answers. When ctx ends first, the error says why it did not. It asks again and again: a
-// connection that is up says nothing of a cluster without a leader.
+// answers waits until etcd answers. When ctx ends first, it returns the reason. It keeps asking: a connection may be up
+// although the cluster has no leader.
 func (c *Cluster) answers(ctx context.Context) error {
 	const again = 250 * time.Millisecond
 	var why error
@@ -67,7 +67,7 @@ func (c *Cluster) answers(ctx context.Context) error {
 		if err == nil {
 			return nil
 		}
-		if why == nil || ctx.Err() == nil { // that the time is over says less
+		if why == nil || ctx.Err() == nil { // the deadline alone says less
 			why = err
 		}
 		select {
@@ -89,13 +89,11 @@ func (c *Cluster) awaitRegistered(ctx context.Context) {
 	}
 }
 
-// lastKnown holds the endpoints that a cluster knew when an edit replaced it.
-type lastKnown struct {
-	services route.Names[[]client.Endpoint]
-}
+// endpoints are those of each service.
+type endpoints = route.Names[[]client.Endpoint]
 
-// known returns what the cluster knows or, before its first answer, what the one before it knew; nil if nothing.
-func (c *Cluster) known() *lastKnown {
+// known returns the known endpoints; before the first answer, those of the cluster before it. It returns nil without any.
+func (c *Cluster) known() *endpoints {
 	if known := c.lastKnown.Load(); known != nil {
 		return known
 	}
@@ -103,11 +101,11 @@ func (c *Cluster) known() *lastKnown {
 	if len(found) == 0 {
 		return nil
 	}
-	k := &lastKnown{route.NewNames[[]client.Endpoint](len(found))}
+	all := route.NewNames[[]client.Endpoint](len(found))
 	for name, states := range found {
-		k.services.Add(name, endpointsOf(states))
+		all.Add(name, endpointsOf(states))
 	}
-	return k
+	return &all
 }
 
 func endpointsOf(states []etcd.EndpointState) []client.Endpoint {
@@ -118,8 +116,8 @@ func endpointsOf(states []etcd.EndpointState) []client.Endpoint {
 	return list
 }
 
-// inherit uses what the replaced cluster knows until this one has an answer: an edit with a wrong address must not
-// take away endpoints that work.
+// inherit uses the endpoints of the replaced cluster until this one has an answer: an edit with a wrong address must not
+// remove endpoints that work.
 func (c *Cluster) inherit(before *Cluster) {
 	if before != nil && c.spec.config.Staleness.KeepLastKnown {
 		c.lastKnown.Store(before.known())
@@ -129,7 +127,7 @@ func (c *Cluster) inherit(before *Cluster) {
 // Watch implements client.Resolver.
 func (c *Cluster) Watch(ctx context.Context, service string, update func([]client.Endpoint, error)) error {
 	if known := c.lastKnown.Load(); known != nil {
-		if list, ok := known.services.Find(service); ok {
+		if list, ok := known.Find(service); ok {
 			update(list, nil)
 		}
 	}
@@ -144,15 +142,15 @@ func (c *Cluster) Watch(ctx context.Context, service string, update func([]clien
 // WatchServices implements directory.
 func (c *Cluster) WatchServices(ctx context.Context, update func([]string, error)) error {
 	if known := c.lastKnown.Load(); known != nil {
-		update(known.services.All(), nil)
+		update(known.All(), nil)
 	}
 	return c.etcd.WatchServices(ctx, func(services []string, err error) {
 		known := c.lastKnown.Load()
 		switch {
 		case err == nil && len(c.Missing()) == 0:
 			c.lastKnown.Store(nil)
-		case err == nil && known != nil: // what is missing may still be there
-			services = append(slices.Clip(services), known.services.All()...)
+		case err == nil && known != nil: // the missing ones may still exist
+			services = append(slices.Clip(services), known.All()...)
 			slices.Sort(services)
 			services = slices.Compact(services)
 		}
@@ -234,7 +232,7 @@ func (c *Cluster) Lost(service string) map[string]bool {
 		lost[address] = true
 	}
 	if known := c.lastKnown.Load(); known != nil {
-		list, _ := known.services.Find(service)
+		list, _ := known.Find(service)
 		for _, e := range list {
 			lost[e.Address] = true
 		}
@@ -317,7 +315,7 @@ type ClusterStatus struct {
 	Name            string
 	Registers       bool // the manifest says so
 	RegisteredSince time.Time
-	Duplicate       string // where another live host of this host's name is; empty without one
+	Duplicate       string // address of another live host of this name; empty without one
 }
 
 // Status returns the state of the cluster.

@@ -16,19 +16,16 @@ type Clusters struct{ Options }
 
 // ClusterPlan is a change of the clusters.
 type ClusterPlan struct {
-	prev, next *Connections
-	opened     []*Cluster
-	abandoned  bool
+	next   *Connections
+	opened []*Cluster
+	gone   []*Cluster // or those that were opened, once abandoned
 }
 
 // Plan opens the clusters that next adds.
 func (p *Clusters) Plan(prev, next *Connections) (*ClusterPlan, error) {
 	next.clusters = make(map[string]*Cluster)
-	s := &ClusterPlan{prev: prev, next: next}
-	if next.Set.Manifest.Discovery == nil {
-		return s, nil
-	}
-	for i, e := range next.Set.Manifest.Discovery.Etcd {
+	s := &ClusterPlan{next: next}
+	for i, e := range next.Set.Manifest.Clusters() {
 		made, running := clusterSpec(next.Set, e), prev.Cluster(e.Name)
 		c, opened, err := reuseOrOpen(next, running, made, func() (*Cluster, error) {
 			return p.open(next.Set, fmt.Sprintf("discovery.etcd[%d]", i), e, made)
@@ -42,6 +39,13 @@ func (p *Clusters) Plan(prev, next *Connections) (*ClusterPlan, error) {
 		}
 		next.clusters[e.Name] = c
 	}
+	if prev != nil {
+		for name, c := range prev.clusters {
+			if next.clusters[name] != c {
+				s.gone = append(s.gone, c)
+			}
+		}
+	}
 	return s, nil
 }
 
@@ -49,30 +53,16 @@ func (p *Clusters) Plan(prev, next *Connections) (*ClusterPlan, error) {
 func (s *ClusterPlan) Commit(context.Context) {}
 
 // Abandon has Retire close what was opened.
-func (s *ClusterPlan) Abandon() { s.abandoned = true }
+func (s *ClusterPlan) Abandon() { s.gone, s.next = s.opened, nil }
 
 // Retire closes the clusters that are out of use, and returns when that has ended. They withdraw before their users
 // are done.
 func (s *ClusterPlan) Retire(life context.Context, _ <-chan struct{}) {
 	var retiring sync.WaitGroup
-	defer retiring.Wait()
-	if s.abandoned {
-		for _, c := range s.opened {
-			retiring.Go(func() {
-				c.Drain(life)
-				c.close()
-			})
-		}
-		return
+	for _, c := range s.gone {
+		retiring.Go(func() { c.discard(life, s.next.Cluster(c.name)) })
 	}
-	if s.prev == nil {
-		return
-	}
-	for name, c := range s.prev.clusters {
-		if s.next.clusters[name] != c {
-			retiring.Go(func() { c.discard(life, s.next.clusters[name]) })
-		}
-	}
+	retiring.Wait()
 }
 
 // open returns the connection to a cluster, whose path in the manifest is path.
@@ -108,16 +98,16 @@ func (p *Clusters) open(set *config.Set, path string, e config.Etcd, made spec[c
 
 // Publish publishes the services in each cluster that this host registers with, until they are withdrawn or life ends.
 func (p *Clusters) Publish(life context.Context, c *Connections) {
-	for _, to := range c.Clusters() {
-		if to.spec.config.Register != nil {
-			to.publish(life, p.instances(c.Set.Manifest, to.name))
+	for _, e := range c.Set.Manifest.Clusters() {
+		if e.Register != nil {
+			c.clusters[e.Name].publish(life, p.instances(c.Set.Manifest, e.Register))
 		}
 	}
 }
 
 // instances returns the services of a manifest as a cluster publishes them, aliases included.
-func (p *Clusters) instances(m *config.Manifest, cluster string) []etcd.Instance {
-	address := p.advertised(m, cluster)
+func (p *Clusters) instances(m *config.Manifest, r *config.Register) []etcd.Instance {
+	address := p.advertised(m, r)
 	if address == "" {
 		return nil
 	}
@@ -129,7 +119,7 @@ func (p *Clusters) instances(m *config.Manifest, cluster string) []etcd.Instance
 		}
 		for _, name := range append([]string{s.Name}, s.Aliases...) {
 			list = append(list, etcd.Instance{
-				Service: name, Network: "tcp", Address: address, Metadata: maps.Clone(s.Metadata), Host: p.Host, Version: p.Version,
+				Service: name, Address: address, Metadata: maps.Clone(s.Metadata), Host: p.Host, Version: p.Version,
 			})
 		}
 	}
@@ -137,11 +127,9 @@ func (p *Clusters) instances(m *config.Manifest, cluster string) []etcd.Instance
 }
 
 // advertised returns the address that is published; empty if there is none.
-func (p *Clusters) advertised(m *config.Manifest, cluster string) string {
-	for i := range m.Discovery.Etcd {
-		if e := &m.Discovery.Etcd[i]; e.Name == cluster && e.Register != nil && e.Register.Advertise != "" {
-			return e.Register.Advertise
-		}
+func (p *Clusters) advertised(m *config.Manifest, r *config.Register) string {
+	if r.Advertise != "" {
+		return r.Advertise
 	}
 	l := m.PublishedListener()
 	if l == nil {

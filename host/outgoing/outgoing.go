@@ -10,10 +10,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net"
 	"reflect"
-	"slices"
 	"sync"
 
 	"github.com/easymicro/easymicro/config"
@@ -42,7 +40,7 @@ type Options struct {
 type Connections struct {
 	Set      *config.Set
 	Warnings config.Problems // of files that stay in use as they were
-	Remote   *RemoteClient   // nil when the gateway leads to services of this host alone
+	Remote   *RemoteClient   // nil when the gateway forwards to no other host
 
 	clusters  map[string]*Cluster
 	upstreams map[string]*Upstream
@@ -54,15 +52,6 @@ func (c *Connections) Cluster(name string) *Cluster {
 		return nil
 	}
 	return c.clusters[name]
-}
-
-// Clusters returns the clusters by name.
-func (c *Connections) Clusters() []*Cluster {
-	list := make([]*Cluster, 0, len(c.clusters))
-	for _, name := range slices.Sorted(maps.Keys(c.clusters)) {
-		list = append(list, c.clusters[name])
-	}
-	return list
 }
 
 // Upstreams returns the upstreams by name.
@@ -78,14 +67,10 @@ func (c *Connections) Upstream(name string) *Upstream {
 
 // AwaitRequired waits for the clusters without which the host must not start. The error is config.Problems.
 func (c *Connections) AwaitRequired(ctx context.Context) error {
-	found := c.Set.Manifest.Discovery
-	if found == nil {
-		return nil
-	}
 	ctx, cancel := context.WithTimeout(ctx, answerWait)
 	defer cancel()
 	var problems config.Problems
-	for i, e := range found.Etcd {
+	for i, e := range c.Set.Manifest.Clusters() {
 		if !e.Required {
 			continue
 		}
@@ -102,7 +87,7 @@ func (c *Connections) Withdraw(life context.Context) {
 	ctx, cancel := context.WithTimeout(life, withdrawWait)
 	defer cancel()
 	var all sync.WaitGroup
-	for _, from := range c.Clusters() {
+	for _, from := range c.clusters {
 		if from.spec.config.Register != nil {
 			all.Go(func() { from.leave(ctx) })
 		}

@@ -19,22 +19,19 @@ type Upstreams struct{ Options }
 
 // UpstreamPlan is a change of the upstreams.
 type UpstreamPlan struct {
-	of         *Upstreams
-	prev, next *Connections
-	opened     []*Upstream
-	gone       []*Upstream // or those that were opened, once abandoned
+	of     *Upstreams
+	prev   *Connections
+	opened []*Upstream
+	gone   []*Upstream // or those that were opened, once abandoned
 }
 
 // Plan opens the upstreams that next adds, but no connection; the first call does.
 func (p *Upstreams) Plan(prev, next *Connections) (*UpstreamPlan, error) {
 	next.upstreams = make(map[string]*Upstream, len(next.Set.Manifest.Upstreams))
-	s := &UpstreamPlan{of: p, prev: prev, next: next}
+	s := &UpstreamPlan{of: p, prev: prev}
 	for i, cfg := range next.Set.Manifest.Upstreams {
 		made := spec[config.Upstream]{config: cfg, files: fingerprint(next.Set, tlsFiles(cfg.TLS)...)}
-		var found *Cluster
-		if cfg.Resolve.Etcd != "" {
-			found = next.clusters[cfg.Resolve.Etcd]
-		}
+		found := next.clusters[cfg.Resolve.Etcd]
 		running := prev.Upstream(cfg.Name)
 		if running != nil && running.cluster != found {
 			running = nil // it looks for its endpoints elsewhere

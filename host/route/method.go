@@ -96,9 +96,8 @@ type Service struct {
 // NewService binds an open handler to the methods that the manifest exposes. calls counts the calls of all of them.
 func NewService(cfg *config.Service, handler *registry.Service, calls *RefCount) *Service {
 	s := &Service{Config: cfg, Handler: handler, byName: NewNames[*Method](len(handler.Methods()))}
-	exposed := Exposed(cfg)
 	for _, m := range handler.Methods() {
-		if !exposed(m.Name) {
+		if !Exposed(cfg, m.Name) {
 			continue
 		}
 		t := policies.Target{Service: cfg.Name, Method: m.Name}
@@ -110,16 +109,9 @@ func NewService(cfg *config.Service, handler *registry.Service, calls *RefCount)
 	return s
 }
 
-// Exposed returns a function that reports whether the manifest exposes a method of a service.
-func Exposed(cfg *config.Service) func(method string) bool {
-	if len(cfg.Methods.Expose) == 0 {
-		return func(string) bool { return true }
-	}
-	set := make(map[string]bool, len(cfg.Methods.Expose))
-	for _, m := range cfg.Methods.Expose {
-		set[m] = true
-	}
-	return func(method string) bool { return set[method] }
+// Exposed reports whether the manifest exposes a method of a service.
+func Exposed(cfg *config.Service, method string) bool {
+	return len(cfg.Methods.Expose) == 0 || slices.Contains(cfg.Methods.Expose, method)
 }
 
 // MethodNames returns the names of the methods, sorted.
@@ -187,7 +179,7 @@ func (s *remoteService) learn(m *Method) {
 		return
 	}
 	learned := *m
-	learned.Name = strings.Clone(m.Name) // what a peer sent must not be kept alive by its name
+	learned.Name = strings.Clone(m.Name) // the name must not keep the message of a peer alive
 	learned.Target.Method = strings.Clone(m.Target.Method)
 	var ok bool
 	if learned.rpcx, learned.http, ok = s.hosts.labels.metricsOf(s.name, learned.Target.Method); !ok {

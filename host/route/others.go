@@ -2,6 +2,7 @@ package route
 
 import (
 	"context"
+	"maps"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -28,8 +29,8 @@ type OtherHosts struct {
 // found is the last update of the directory.
 type found struct {
 	names []string
-	heard bool  // the names are what there was once, at least
-	err   error // why nothing newer is known
+	heard bool  // some update has had names
+	err   error // of the last update: the names may be outdated
 }
 
 // NewOtherHosts returns OtherHosts without services. missing returns the parts of the directory that have not been read.
@@ -42,7 +43,7 @@ func NewOtherHosts(cluster string, c *client.Client, missing func() []string, m 
 	return o
 }
 
-// Err returns why nothing newer is known.
+// Err returns the error of the last update; the services may be outdated then.
 func (o *OtherHosts) Err() error { return o.found.Load().err }
 
 // Update sets the services that the directory has, or why it cannot be read. It reports whether methods have lost
@@ -121,11 +122,7 @@ func (l *labels) keep(services []string) (dropped bool) {
 	for _, name := range services {
 		stay[name] = true
 	}
-	for full := range l.has {
-		if !stay[full[:strings.LastIndexByte(full, '/')]] {
-			delete(l.has, full)
-			dropped = true
-		}
-	}
-	return dropped
+	before := len(l.has)
+	maps.DeleteFunc(l.has, func(full string, _ bool) bool { return !stay[full[:strings.LastIndexByte(full, '/')]] })
+	return len(l.has) < before
 }

@@ -8,20 +8,20 @@ import (
 	"time"
 )
 
-// retired is added to the count once no call may enter any more.
+// retired is added to the count once no more calls are admitted.
 const retired = math.MinInt64 / 2
 
-// RefCount counts the calls inside something that a change may take out of service. It may be used concurrently.
+// RefCount counts the calls that use a resource which a change may take out of service. It may be used concurrently.
 type RefCount struct {
 	calls   atomic.Int64
 	last    sync.Once
 	drained chan struct{}
 }
 
-// NewRefCount returns a count that lets calls in.
+// NewRefCount returns a count that admits calls.
 func NewRefCount() RefCount { return RefCount{drained: make(chan struct{})} }
 
-// Acquire lets a call in. It returns false once the count is retired; a newer generation then has the successor.
+// Acquire admits a call. It returns false once the count is retired; a newer generation then has the successor.
 func (c *RefCount) Acquire() bool {
 	if c.calls.Add(1) > 0 {
 		return true
@@ -33,7 +33,7 @@ func (c *RefCount) Acquire() bool {
 // Release ends a call for which Acquire returned true.
 func (c *RefCount) Release() { c.count(-1) }
 
-// Retire lets no more calls in.
+// Retire admits no more calls.
 func (c *RefCount) Retire() { c.count(retired) }
 
 func (c *RefCount) count(n int64) {
@@ -51,7 +51,7 @@ func (c *RefCount) Wait(ctx context.Context) {
 	}
 }
 
-// drainTimeout bounds how long something out of service waits for its last call.
+// drainTimeout bounds how long a resource out of service waits for its last call.
 const drainTimeout = 5 * time.Minute
 
 // Drain retires the count and waits until it is zero, five minutes have passed or ctx ends.

@@ -11,7 +11,7 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// Remote is the services of other hosts that the gateway of a generation leads to: those that discovery knows and the
+// Remote holds the services of other hosts to which the gateway of a generation forwards: those that discovery knows and the
 // manifest allows. Their methods are not known, so any name may be one. A nil Remote has none.
 type Remote struct {
 	*OtherHosts
@@ -28,7 +28,7 @@ type remoteNames struct {
 	services Names[*remoteService]
 }
 
-// NewRemote returns the services that the gateway of a set leads to.
+// NewRemote returns the services to which the gateway of a set forwards.
 func NewRemote(set *config.Set, rules *policies.Snapshot, hosts *OtherHosts) *Remote {
 	r := &Remote{OtherHosts: hosts, config: set.Manifest.Gateway.Remote, rules: rules, spelling: newSpelling(set.Rules)}
 	r.names.Store(&remoteNames{})
@@ -115,7 +115,7 @@ func (r *Remote) Called() []client.ServiceStatus {
 }
 
 // RemoteServices returns a function that reports whether a service is one of other hosts: any that the manifest
-// allows and does not serve itself, in whatever case. It is nil when the gateway leads to none.
+// allows and does not serve itself, in whatever case. It is nil when the gateway forwards to none.
 func RemoteServices(m *config.Manifest) func(service string) bool {
 	if m.Gateway.Remote == nil {
 		return nil

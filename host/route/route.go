@@ -1,5 +1,5 @@
 // Package route finds the method that serves a name: one of this host, or one of another host to which its gateway
-// leads.
+// forwards.
 package route
 
 import (
@@ -13,7 +13,7 @@ import (
 // A Table is the methods of a generation, by the names that calls have on the wire. It is immutable.
 type Table struct {
 	Services []*Service // in the order of the manifest
-	Remote   *Remote    // nil when the gateway leads to services of this host alone
+	Remote   *Remote    // nil when the gateway forwards to no other host
 	byName   Names[*Service]
 }
 

@@ -3,9 +3,10 @@ package telemetry
 import (
 	"fmt"
 	"strings"
-	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/easymicro/easymicro/wire"
 )
 
 // Metrics that exist during a scrape only.
@@ -86,17 +87,10 @@ func breakerState(s string) string {
 	return "half_open"
 }
 
-// Budget is the usage of a host's limits.
-type Budget struct {
-	InFlight, MaxInFlight int64 // calls
-	Bytes, MaxBytes       int64
-	Refused               uint64 // calls
-}
-
 // Budget emits the usage of the host's limits.
-func (e *Emitter) Budget(b Budget) {
-	e.gauge(budgetBytesDesc, float64(b.Bytes), "used")
-	e.gauge(budgetBytesDesc, float64(max(b.MaxBytes-b.Bytes, 0)), "free")
+func (e *Emitter) Budget(b wire.BudgetUsage) {
+	e.gauge(budgetBytesDesc, float64(b.BufferedBytes), "used")
+	e.gauge(budgetBytesDesc, float64(max(b.MaxBufferedBytes-b.BufferedBytes, 0)), "free")
 	e.gauge(budgetCallsDesc, float64(b.InFlight))
 	e.gauge(budgetLimitDesc, float64(b.MaxInFlight))
 	e.counter(budgetRefusedDesc, b.Refused)
@@ -132,19 +126,9 @@ func (e *Emitter) emit(d *prometheus.Desc, t prometheus.ValueType, v float64, la
 }
 
 // sourceCollector collects the metrics that a source emits.
-type sourceCollector struct {
-	source atomic.Pointer[func(*Emitter)]
-}
+type sourceCollector func(*Emitter)
 
-func (c *sourceCollector) set(source func(*Emitter)) {
-	if source == nil {
-		c.source.Store(nil)
-		return
-	}
-	c.source.Store(&source)
-}
-
-func (*sourceCollector) Describe(out chan<- *prometheus.Desc) {
+func (sourceCollector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		ruleDesc, decisionsDesc, tokensDesc, keysDesc, overflowDesc, missingKeyDesc, breakerDesc, transitionsDesc, endpointsDesc, registeredDesc,
 		budgetBytesDesc, budgetCallsDesc, budgetLimitDesc, budgetRefusedDesc,
@@ -153,8 +137,7 @@ func (*sourceCollector) Describe(out chan<- *prometheus.Desc) {
 	}
 }
 
-func (c *sourceCollector) Collect(out chan<- prometheus.Metric) {
-	source := c.source.Load()
+func (source sourceCollector) Collect(out chan<- prometheus.Metric) {
 	if source == nil {
 		return
 	}
@@ -164,5 +147,5 @@ func (c *sourceCollector) Collect(out chan<- prometheus.Metric) {
 			out <- prometheus.NewInvalidMetric(decisionsDesc, fmt.Errorf("the source of rule metrics panicked: %v", r))
 		}
 	}()
-	(*source)(&Emitter{out: out, seen: make(map[string]bool)})
+	source(&Emitter{out: out, seen: make(map[string]bool)})
 }

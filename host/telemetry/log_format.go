@@ -31,7 +31,7 @@ func newTextHandler(w io.Writer, level slog.Leveler, noColor bool) slog.Handler 
 	return tint.NewTextHandler(w, &tint.Options{
 		Level: level, NoColor: noColor, TimeFormat: "15:04:05.000",
 		ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
-			a = redact(groups, a)
+			a = redact(a)
 			if len(groups) == 0 && a.Key == slog.MessageKey && a.Value.Kind() == slog.KindString {
 				a.Value = slog.StringValue(printable(a.Value.String()))
 				return a
@@ -99,8 +99,8 @@ func newJSONHandler(w io.Writer, level slog.Leveler) slog.Handler {
 }
 
 // jsonAttr writes durations with their unit; slog writes a bare count of nanoseconds.
-func jsonAttr(groups []string, a slog.Attr) slog.Attr {
-	if a = redact(groups, a); a.Value.Kind() == slog.KindDuration {
+func jsonAttr(_ []string, a slog.Attr) slog.Attr {
+	if a = redact(a); a.Value.Kind() == slog.KindDuration {
 		a.Value = slog.StringValue(a.Value.Duration().String())
 	}
 	return a
@@ -143,7 +143,7 @@ var secretKeys = map[string]bool{
 	"private_key": true, "cookie": true, "set_cookie": true, "credential": true, "credentials": true,
 }
 
-func redact(_ []string, a slog.Attr) slog.Attr {
+func redact(a slog.Attr) slog.Attr {
 	if secretKeys[strings.ReplaceAll(strings.ToLower(a.Key), "-", "_")] && a.Value.Kind() != slog.KindGroup {
 		a.Value = slog.StringValue(redacted)
 	}

@@ -51,12 +51,11 @@ func (k *LogKey) add(a slog.Attr) {
 	}
 }
 
-// LogSampler limits repeated log lines: it writes the first line of a key at once, and then one line per interval with the
+// LogSampler limits repeated log lines: it writes the first line of a key at once, and then one line in ten seconds with the
 // same message and attributes, and with the number of lines left out as "suppressed". Keys beyond a bound share a line
 // without the attributes in which they differ. It is safe for concurrent use.
 type LogSampler struct {
-	log      *slog.Logger
-	interval time.Duration
+	log *slog.Logger
 
 	mu       sync.Mutex
 	samples  map[sampleKey]*sample
@@ -92,14 +91,9 @@ func (k sampleKey) clone() sampleKey {
 	return k
 }
 
-// NewLogSampler returns a LogSampler that writes to log; an interval of zero means ten seconds.
-func NewLogSampler(log *slog.Logger, interval time.Duration) *LogSampler {
-	if interval <= 0 {
-		interval = sampleInterval
-	}
-	return &LogSampler{
-		log: log, interval: interval, samples: make(map[sampleKey]*sample), sources: make(map[sampleKey]int), subjects: make(map[string]int),
-	}
+// NewLogSampler returns a LogSampler that writes to log.
+func NewLogSampler(log *slog.Logger) *LogSampler {
+	return &LogSampler{log: log, samples: make(map[sampleKey]*sample), sources: make(map[sampleKey]int), subjects: make(map[string]int)}
 }
 
 // Log writes a line with the attributes of key and more, or counts it if a line with that key was written recently. more
@@ -148,7 +142,7 @@ func (s *LogSampler) bounded(k sampleKey) sampleKey {
 
 func (s *LogSampler) begin(level slog.Level, k sampleKey) {
 	f := &sample{level: level}
-	f.timer = time.AfterFunc(s.interval, func() { s.tick(k, f) })
+	f.timer = time.AfterFunc(sampleInterval, func() { s.tick(k, f) })
 	s.samples[k] = f
 	if s.sources[k.subject()] == 0 {
 		s.subjects[k.msg]++
@@ -164,7 +158,7 @@ func (s *LogSampler) tick(k sampleKey, f *sample) {
 	}
 	n := f.suppressed
 	if f.suppressed = 0; n > 0 {
-		f.timer.Reset(s.interval)
+		f.timer.Reset(sampleInterval)
 	} else {
 		s.remove(k)
 	}
@@ -190,7 +184,7 @@ func (s *LogSampler) write(k sampleKey, level slog.Level, suppressed int) {
 	if suppressed == 0 {
 		return
 	}
-	attrs := append(k.attrs(), slog.Int(suppressedKey, suppressed), slog.Duration("within", s.interval))
+	attrs := append(k.attrs(), slog.Int(suppressedKey, suppressed), slog.Duration("within", sampleInterval))
 	s.log.LogAttrs(context.Background(), level, k.msg, attrs...)
 }
 

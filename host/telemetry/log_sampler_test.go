@@ -30,7 +30,7 @@ func newSampler(t *testing.T, o LogOptions) (*LogSampler, *buffer) {
 	t.Helper()
 	o.Format = "text"
 	log, _, b := newLog(t, o)
-	return NewLogSampler(log, 0), b
+	return NewLogSampler(log), b
 }
 
 // refusedBy returns the log key for refusals by a rule, of a caller or of any.

@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -104,14 +105,10 @@ func (m *serverMetrics) inflight() float64 {
 	for _, mm := range m.methods {
 		sum += mm.inflight.Load()
 	}
-	still := m.leaving[:0]
-	for _, mm := range m.leaving {
-		if n := mm.inflight.Load(); n > 0 {
-			sum += n
-			still = append(still, mm)
-		}
-	}
-	clear(m.leaving[len(still):])
-	m.leaving = still
+	m.leaving = slices.DeleteFunc(m.leaving, func(mm *MethodMetrics) bool {
+		n := mm.inflight.Load()
+		sum += max(n, 0)
+		return n <= 0
+	})
 	return float64(max(sum, 0))
 }

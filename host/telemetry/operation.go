@@ -2,7 +2,6 @@ package telemetry
 
 import (
 	"net"
-	"net/netip"
 	"strconv"
 	"strings"
 
@@ -135,14 +134,6 @@ func serverFault(c code.Code) bool {
 	default:
 		return false
 	}
-}
-
-// peerAttributes appends the address of a call's peer.
-func peerAttributes(dst []attribute.KeyValue, peer netip.Addr) []attribute.KeyValue {
-	if !peer.IsValid() {
-		return dst
-	}
-	return append(dst, attrTransport.String("tcp"), attrClientAddress.String(peer.String()))
 }
 
 // endpointAttributes appends the address that a call was sent to.

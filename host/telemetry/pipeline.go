@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"math"
@@ -60,11 +61,7 @@ func (p *pipeline) tracer(service string) trace.Tracer {
 	if t, ok := p.tracers.Load(service); ok {
 		return t.(trace.Tracer) //nolint:forcetypeassert // nothing else is stored
 	}
-	name := service
-	if name == "" {
-		name = p.host
-	}
-	attrs := append(slices.Clone(p.resource), attrServiceName.String(clip(name)))
+	attrs := append(slices.Clone(p.resource), attrServiceName.String(clip(cmp.Or(service, p.host))))
 	provider := sdk.NewTracerProvider(
 		sdk.WithResource(resource.NewWithAttributes(schemaURL, attrs...)),
 		sdk.WithSampler(p), sdk.WithIDGenerator(ids{}), sdk.WithSpanProcessor(p.queue),
@@ -81,7 +78,9 @@ func (p *pipeline) startServer(tr *Trace, call *wire.Call, req *wire.Frame) {
 	}
 	attrs := op.attributes(make([]attribute.KeyValue, 0, 8), asked)
 	attrs = append(attrs, attrServerAddress.String(p.host), attrProtocol.String(transportLabel(call.Transport())))
-	attrs = peerAttributes(attrs, call.Peer())
+	if peer := call.Peer(); peer.IsValid() {
+		attrs = append(attrs, attrTransport.String("tcp"), attrClientAddress.String(peer.String()))
+	}
 	_, tr.span = p.tracer(op.service).Start(tr.start(), op.spanName(),
 		trace.WithSpanKind(trace.SpanKindServer), trace.WithTimestamp(call.Arrived()), trace.WithAttributes(attrs...))
 }

@@ -30,6 +30,14 @@ func newDurations(name, help, by string) *prometheus.HistogramVec {
 		[]string{"rpc_system_name", "rpc_method", "rpc_status_code", by})
 }
 
+func newGauge(name, help string, labels prometheus.Labels) prometheus.Gauge {
+	return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: labels})
+}
+
+func newCounters(name, help string, labels ...string) *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+}
+
 // callSeries holds the durations of the calls of one method, with one series per status code.
 type callSeries struct {
 	durations  *prometheus.HistogramVec

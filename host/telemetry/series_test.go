@@ -64,10 +64,10 @@ func letter(r rune) rune {
 }
 
 func TestOddTextInALabelDoesNotFailTheScrape(t *testing.T) {
-	m := busy(t)
+	m := New(Options{Source: func(e *Emitter) { e.LimiterKeys("r\xfe"+strings.Repeat("x", 1000), "enforce", 1) }})
+	m.Reloaded(Reload{Result: "applied", Revision: 7})
 	m.Method("Sch\xf6n", "M\nul", "rpcx").Done(code.OK, 0)
 	m.Connections("li\xffstener", "http").Inc()
-	m.SetSource(func(e *Emitter) { e.LimiterKeys("r\xfe"+strings.Repeat("x", 1000), "enforce", 1) })
 	text := scrape(t, m)
 	if !strings.Contains(text, "easymicro_config_revision 7") || !strings.Contains(text, "easymicro_limiter_keys{mode=\"enforce\",rule=\"r\uFFFD") {
 		t.Errorf("scrape is broken:\n%s", ours(text))

@@ -69,10 +69,8 @@ func newSpanMetrics() *spanMetrics {
 			Name: "easymicro_trace_spans_exported_total",
 			Help: "Spans exported to the collector.",
 		}),
-		dropped: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "easymicro_trace_spans_dropped_total",
-			Help: "Recorded spans that were not exported, by reason (queue_full, export, late).",
-		}, []string{"reason"}),
+		dropped: newCounters("easymicro_trace_spans_dropped_total",
+			"Recorded spans that were not exported, by reason (queue_full, export, late).", "reason"),
 	}
 	for _, reason := range []string{dropFull, dropExport, dropLate} {
 		m.dropped.WithLabelValues(reason) // an alert on the rate needs the zero before the first one
@@ -89,7 +87,7 @@ type spanQueue struct {
 	collector Collector
 	metrics   *spanMetrics
 	log       *slog.Logger
-	sampler   *LogSampler // of log; nil: lost spans are not logged
+	sampler   *LogSampler // of log
 
 	queued  atomic.Int64 // spans
 	full    atomic.Int64 // spans dropped because it was full since the last warning
@@ -104,12 +102,12 @@ type spanQueue struct {
 }
 
 // newSpanQueue returns a queue for a collector, without contacting it. When life ends, the remaining spans are dropped.
-func newSpanQueue(life context.Context, c Collector, o *TracingOptions, m *spanMetrics) (*spanQueue, error) {
+func newSpanQueue(life context.Context, c Collector, o *TracingOptions) (*spanQueue, error) {
 	exporter, err := newExporter(c)
 	if err != nil {
 		return nil, err
 	}
-	q := &spanQueue{exporter: exporter, collector: c, metrics: m, log: o.Log, sampler: o.Sampler, idle: make(chan struct{})}
+	q := &spanQueue{exporter: exporter, collector: c, metrics: o.Metrics.spans, log: o.Log, sampler: o.Sampler, idle: make(chan struct{})}
 	q.life, q.cut = context.WithCancel(life)
 	q.batches = sdk.NewBatchSpanProcessor(batchExporter{q},
 		sdk.WithMaxQueueSize(maxQueuedSpans), sdk.WithMaxExportBatchSize(batchSpans), sdk.WithBatchTimeout(batchTime),
@@ -178,9 +176,6 @@ func (q *spanQueue) dropped(n int, reason string) {
 }
 
 func (q *spanQueue) warn(msg string, spans int, more ...slog.Attr) {
-	if q.sampler == nil {
-		return
-	}
 	q.sampler.Log(slog.LevelWarn, msg, LogKey{Subject: LogAttrs{{"collector", q.collector.String()}}}, func() []slog.Attr {
 		return append([]slog.Attr{slog.Int("spans", spans)}, more...)
 	})

@@ -4,6 +4,8 @@ package telemetry
 
 import (
 	"net/http"
+	"runtime"
+	"strings"
 	"sync"
 	"time"
 
@@ -14,11 +16,13 @@ import (
 	"github.com/easymicro/easymicro/wire"
 )
 
-// Build identifies the running binary.
-type Build struct{ Version, Revision, GoVersion string }
-
 // Options configure Metrics.
-type Options struct{ Build Build }
+type Options struct {
+	Version string // of the running binary
+	// Source is called by each scrape for the values of rules, limiters and breakers; nil emits none. Overlapping scrapes call
+	// it concurrently.
+	Source func(*Emitter)
+}
 
 // Metrics holds the metrics of one host in a registry of its own. It is safe for concurrent use.
 type Metrics struct {
@@ -29,7 +33,6 @@ type Metrics struct {
 
 	registry *prometheus.Registry
 	spans    *spanMetrics
-	source   *sourceCollector
 }
 
 // New returns the metrics of a host.
@@ -37,10 +40,10 @@ func New(o Options) *Metrics {
 	m := &Metrics{
 		serverMetrics: newServerMetrics(), clientMetrics: newClientMetrics(),
 		connectionMetrics: newConnectionMetrics(), configMetrics: newConfigMetrics(),
-		registry: prometheus.NewRegistry(), spans: newSpanMetrics(), source: new(sourceCollector),
+		registry: prometheus.NewRegistry(), spans: newSpanMetrics(),
 	}
 	build := newGauge("easymicro_build_info", "Build information of the running binary. Always 1.", prometheus.Labels{
-		"version": label(o.Build.Version), "revision": label(o.Build.Revision), "goversion": label(o.Build.GoVersion),
+		"version": label(o.Version), "goversion": label(runtime.Version()),
 	})
 	build.Set(1)
 	inflight := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
@@ -48,7 +51,7 @@ func New(o Options) *Metrics {
 		Help: "Calls whose handler has not returned, including calls already answered.",
 	}, m.inflight)
 	m.registry.MustRegister(
-		build, inflight, m.serverMetrics.durations, m.clientMetrics.durations, m.spans.exported, m.spans.dropped, m.source,
+		build, inflight, m.serverMetrics.durations, m.clientMetrics.durations, m.spans.exported, m.spans.dropped, sourceCollector(o.Source),
 		m.connections, m.wireErrors, m.acceptErrors, m.revision, m.inSync, m.successful, m.lastSuccess, m.reloads,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
@@ -63,10 +66,6 @@ func (m *Metrics) Handler() http.Handler {
 		Timeout:             10 * time.Second,
 	})
 }
-
-// SetSource sets the function that each scrape calls for the values of rules, limiters and breakers. It replaces the
-// previous one; nil removes it. Overlapping scrapes call it concurrently.
-func (m *Metrics) SetSource(source func(*Emitter)) { m.source.set(source) }
 
 // connectionMetrics counts connections, and what was rejected on them before it became a call.
 type connectionMetrics struct {
@@ -112,15 +111,7 @@ func (m *connectionMetrics) wireError(reason string) prometheus.Counter {
 
 // isReason reports whether s looks like a constant rather than text made up by a peer.
 func isReason(s string) bool {
-	if s == "" || len(s) > 40 {
-		return false
-	}
-	for i := range len(s) {
-		if c := s[i]; (c < 'a' || c > 'z') && c != '_' {
-			return false
-		}
-	}
-	return true
+	return s != "" && len(s) <= 40 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz_") == ""
 }
 
 // AcceptError counts a connection that a listener did not accept. Listeners are named as in the manifest, or admin and
@@ -181,10 +172,10 @@ type Reload struct {
 
 // Reloaded counts an attempt to apply a set and records its result.
 func (m *configMetrics) Reloaded(r Reload) {
-	m.reloads.WithLabelValues(oneOf(r.Result, []string{"applied", "rejected", "unchanged"})).Inc()
+	m.reloads.WithLabelValues(r.Result).Inc()
 	m.revision.Set(float64(r.Revision))
 	m.SetInSync(r.InSync)
-	m.successful.Set(boolValue(r.Result == "applied" || r.Result == "unchanged"))
+	m.successful.Set(boolValue(r.Result != "rejected"))
 	if r.Result == "applied" {
 		m.lastSuccess.Set(float64(r.At.UnixMilli()) / 1000)
 	}
@@ -192,11 +183,3 @@ func (m *configMetrics) Reloaded(r Reload) {
 
 // SetInSync sets whether the running configuration matches the files, between two attempts.
 func (m *configMetrics) SetInSync(inSync bool) { m.inSync.Set(boolValue(inSync)) }
-
-func newGauge(name, help string, labels prometheus.Labels) prometheus.Gauge {
-	return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: labels})
-}
-
-func newCounters(name, help string, labels ...string) *prometheus.CounterVec {
-	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
-}

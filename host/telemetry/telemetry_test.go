@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http/httptest"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -24,7 +25,16 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // busy returns the metrics of a host with a value in each.
 func busy(t *testing.T) *Metrics {
 	t.Helper()
-	m := New(Options{Build: Build{Version: "v1.2.3", Revision: "abc", GoVersion: "go1.26"}})
+	m := New(Options{Version: "v1.2.3", Source: func(e *Emitter) {
+		e.RuleInfo("arith-mul", "enforce", "active")
+		e.Decisions("arith-mul", "rateLimit", "Arith/Mul", "reject", 12)
+		e.LimiterTokens("arith-mul", "enforce", -0.5)
+		e.LimiterKeys("partner", "shadow", 3)
+		e.LimiterOverflow("partner", 4)
+		e.LimiterMissingKey("partner", 5)
+		e.BreakerState("arith-mul", "enforce", "Arith/Mul", "half_open")
+		e.BreakerTransitions("arith-mul", "enforce", "Arith/Mul", "open", 2)
+	}})
 	mm := m.Method("Arith", "Mul", "rpcx")
 	mm.Begin()
 	mm.Done(code.OK, 700*time.Microsecond)
@@ -34,16 +44,6 @@ func busy(t *testing.T) *Metrics {
 	m.Connections("main", "rpcx").Inc()
 	m.WireError("bad_magic")
 	m.Reloaded(Reload{Result: "applied", Revision: 7, InSync: true, At: time.Unix(1700000000, 5e8)})
-	m.SetSource(func(e *Emitter) {
-		e.RuleInfo("arith-mul", "enforce", "active")
-		e.Decisions("arith-mul", "rateLimit", "Arith/Mul", "reject", 12)
-		e.LimiterTokens("arith-mul", "enforce", -0.5)
-		e.LimiterKeys("partner", "shadow", 3)
-		e.LimiterOverflow("partner", 4)
-		e.LimiterMissingKey("partner", 5)
-		e.BreakerState("arith-mul", "enforce", "Arith/Mul", "half_open")
-		e.BreakerTransitions("arith-mul", "enforce", "Arith/Mul", "open", 2)
-	})
 	return m
 }
 
@@ -134,7 +134,7 @@ func TestScrapeShowsTheValues(t *testing.T) {
 		`easymicro_config_last_success_timestamp_seconds 1.7000000005e+09`,
 		`easymicro_config_reloads_total{result="applied"} 1`,
 		`easymicro_config_reloads_total{result="rejected"} 0`,
-		`easymicro_build_info{goversion="go1.26",revision="abc",version="v1.2.3"} 1`,
+		`easymicro_build_info{goversion="` + runtime.Version() + `",version="v1.2.3"} 1`,
 		`easymicro_rule_decisions_total{decision="reject",kind="rateLimit",method="Arith/Mul",rule="arith-mul"} 12`,
 		`easymicro_rule_info{mode="enforce",rule="arith-mul",status="active"} 1`,
 		`easymicro_limiter_tokens{mode="enforce",rule="arith-mul"} -0.5`,

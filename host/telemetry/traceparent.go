@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"encoding/hex"
 	"slices"
 	"strings"
 
@@ -57,54 +58,23 @@ func (r *spanRef) valid() bool { return r.trace.IsValid() && r.span.IsValid() }
 // String returns r as a traceparent of version 00.
 func (r *spanRef) String() string {
 	b := append(make([]byte, 0, traceparentBytes), "00-"...)
-	b = appendHex(b, r.trace[:])
-	b = append(b, '-')
-	b = appendHex(b, r.span[:])
-	b = append(b, '-')
-	b = appendHex(b, []byte{byte(r.flags)})
+	b = append(hex.AppendEncode(b, r.trace[:]), '-')
+	b = append(hex.AppendEncode(b, r.span[:]), '-')
+	b = hex.AppendEncode(b, []byte{byte(r.flags)})
 	return string(b)
-}
-
-const hexDigits = "0123456789abcdef"
-
-func appendHex(dst, src []byte) []byte {
-	for _, b := range src {
-		dst = append(dst, hexDigits[b>>4], hexDigits[b&15])
-	}
-	return dst
 }
 
 // unhex decodes lower-case digits, the only ones that the specification allows.
 func unhex(dst []byte, s string) bool {
-	bad := byte(0)
-	for i := range dst {
-		hi, lo := nibbles[s[2*i]], nibbles[s[2*i+1]]
-		dst[i] = hi<<4 | lo&15
-		bad |= hi | lo
-	}
-	return bad < 16
+	_, err := hex.Decode(dst, []byte(s))
+	return err == nil && !strings.ContainsAny(s, "ABCDEF")
 }
-
-// nibbles holds the values of the hexadecimal digits; all other bytes have a value over 15.
-var nibbles = func() (all [256]byte) {
-	for i := range all {
-		all[i] = 0xff
-	}
-	for i, c := range []byte(hexDigits) {
-		all[c] = byte(i)
-	}
-	return all
-}()
 
 // validTracestate returns state if it may be propagated unparsed, and "" if it is not a list of printable key=value pairs.
 func validTracestate(state string) string {
-	if len(state) > tracestateBytes || strings.IndexByte(state, '=') <= 0 {
+	unprintable := func(r rune) bool { return r < ' ' && r != '\t' || r > '~' }
+	if len(state) > tracestateBytes || strings.IndexByte(state, '=') <= 0 || strings.ContainsFunc(state, unprintable) {
 		return ""
-	}
-	for i := range len(state) {
-		if c := state[i]; c < ' ' && c != '\t' || c > '~' {
-			return ""
-		}
 	}
 	return state
 }

@@ -13,13 +13,13 @@ import (
 	"github.com/easymicro/easymicro/wire"
 )
 
-// TracingOptions configure Tracing.
+// TracingOptions configure Tracing. All but Version are required.
 type TracingOptions struct {
 	Host    string // the host's name
 	Version string
-	Metrics *Metrics     // counts exported and dropped spans
-	Log     *slog.Logger // nil discards
-	Sampler *LogSampler  // of Log; for warnings that repeat while a collector is unreachable
+	Metrics *Metrics // counts exported and dropped spans
+	Log     *slog.Logger
+	Sampler *LogSampler // of Log; for warnings that repeat while a collector is unreachable
 }
 
 // flushTimeout bounds the delivery of the last spans to a collector.
@@ -29,7 +29,6 @@ const flushTimeout = 2 * time.Second
 // run, and Shutdown ends it. All methods but Set and Shutdown may be called concurrently.
 type Tracing struct {
 	options  TracingOptions
-	metrics  *spanMetrics
 	resource []attribute.KeyValue
 	current  atomic.Pointer[pipeline] // nil: off
 
@@ -41,15 +40,7 @@ type Tracing struct {
 
 // NewTracing returns the tracing of a host, turned off.
 func NewTracing(o TracingOptions) *Tracing {
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
 	t := &Tracing{options: o, ending: make(chan struct{})}
-	if o.Metrics != nil {
-		t.metrics = o.Metrics.spans
-	} else {
-		t.metrics = newSpanMetrics()
-	}
 	t.life, t.cut = context.WithCancel(context.Background())
 	t.resource = []attribute.KeyValue{attrInstance.String(clip(o.Host))}
 	if o.Version != "" {
@@ -73,7 +64,7 @@ func (t *Tracing) Set(c Collector, ratio float64) error {
 		t.swap(nil)
 		return nil
 	}
-	queue, err := newSpanQueue(t.life, c, &t.options, t.metrics)
+	queue, err := newSpanQueue(t.life, c, &t.options)
 	if err != nil {
 		return err
 	}

@@ -50,7 +50,7 @@ func (b *lockedBuffer) String() string {
 func newTraced(t testing.TB, url string, ratio float64) *traced {
 	x := &traced{metrics: New(Options{}), log: new(lockedBuffer), t: t}
 	log := slog.New(slog.NewTextHandler(x.log, nil))
-	sampler := NewLogSampler(log, 0)
+	sampler := NewLogSampler(log)
 	x.Tracing = NewTracing(TracingOptions{Host: "orders-1", Version: "v9", Metrics: x.metrics, Log: log, Sampler: sampler})
 	x.set(url, ratio)
 	t.Cleanup(func() {

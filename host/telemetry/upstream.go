@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"cmp"
 	"maps"
 	"strings"
 	"sync"
@@ -92,13 +93,10 @@ func (u *UpstreamMetrics) done(service, method string, e *code.Error, d time.Dur
 func (u *UpstreamMetrics) learn(w written, e *code.Error) *callSeries {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	upstream := u.upstream
-	if upstream == "" {
-		upstream = w.service
-		if !exists(e) {
-			return u.rest()
-		}
+	if u.upstream == "" && !exists(e) {
+		return u.rest()
 	}
+	upstream := cmp.Or(u.upstream, w.service)
 	name := w.service + "/" + w.method
 	key := upstream + " " + strings.ToLower(name) // peers accept any spelling: one series for all of them
 	if _, ok := u.folded[key]; !ok && len(u.folded) >= maxClientMethods {
@@ -116,11 +114,7 @@ func (u *UpstreamMetrics) learn(w written, e *code.Error) *callSeries {
 
 // rest returns the series of all methods without their own. The caller holds u.mu.
 func (u *UpstreamMetrics) rest() *callSeries {
-	upstream := u.upstream
-	if upstream == "" {
-		upstream = otherMethod
-	}
-	return u.fold("", otherMethod, upstream)
+	return u.fold("", otherMethod, cmp.Or(u.upstream, otherMethod))
 }
 
 // fold returns the series of a folded name, and makes it if needed. The caller holds u.mu.

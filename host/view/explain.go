@@ -1,6 +1,7 @@
 package view
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,12 +25,9 @@ func Explain(g *Generation, q admin.ExplainQuery) (*admin.Explanation, error) {
 	if !ok {
 		return nil, notFound(g, q.Service, q.Method)
 	}
-	caller := q.Caller
-	if caller == "" {
-		caller = policies.Anonymous
-	}
+	caller := cmp.Or(q.Caller, policies.Anonymous)
 	x := g.Rules.Explain(m.Target, caller, q.Peer)
-	if m.IsRemote() { // what came in goes out, under the rules of calls to the upstream of that name
+	if m.IsRemote() { // it is forwarded, under the rules for calls to the upstream of that name
 		out := g.Rules.ExplainUpstream(m.Target.Service, m.Target.Service, m.Target.Method, caller)
 		x.Kinds = append(x.Kinds, out.Kinds...)
 	}

@@ -81,11 +81,8 @@ func endpointView(e client.EndpointStatus, lost map[string]bool, out string) adm
 // Clusters returns the clusters in the order of the manifest.
 func Clusters(g *Generation) []admin.Discovery {
 	list := []admin.Discovery{}
-	if g.Set.Manifest.Discovery == nil {
-		return list
-	}
-	for i := range g.Set.Manifest.Discovery.Etcd {
-		list = append(list, clusterView(g.Out.Cluster(g.Set.Manifest.Discovery.Etcd[i].Name)))
+	for _, e := range g.Set.Manifest.Clusters() {
+		list = append(list, clusterView(g.Out.Cluster(e.Name)))
 	}
 	return list
 }
@@ -159,15 +156,8 @@ func Emit(g *Generation, budget *wire.Budget, e *telemetry.Emitter) {
 			e.BreakerTransitions(b.Rule, string(b.Mode), b.Target, to, n)
 		}
 	}
-	emitBudget(budget, e)
+	e.Budget(budget.Usage())
 	emitDiscovery(g, e)
-}
-
-func emitBudget(b *wire.Budget, e *telemetry.Emitter) {
-	u := b.Usage()
-	e.Budget(telemetry.Budget{
-		InFlight: u.InFlight, MaxInFlight: u.MaxInFlight, Bytes: u.BufferedBytes, MaxBytes: u.MaxBufferedBytes, Refused: u.Refused,
-	})
 }
 
 // emitDiscovery adds the endpoints and the registration to a scrape. Labels are services of the manifest, and those

@@ -1,4 +1,4 @@
-// Package view makes what the admin API, the metrics and the commands show of a host.
+// Package view converts the state of a host for the admin API, the metrics and the commands.
 package view
 
 import (
@@ -14,7 +14,6 @@ import (
 	"github.com/easymicro/easymicro/host/route"
 	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/registry"
-	"github.com/easymicro/easymicro/wire"
 )
 
 // Generation holds the values of a generation of a host that are shown.
@@ -50,15 +49,6 @@ func Expiries(set *config.Set, now time.Time) (list []admin.Expiry, more int) {
 		list = append(list, v)
 	}
 	return list, more
-}
-
-// Budget returns the usage of a budget.
-func Budget(b *wire.Budget) admin.Budget {
-	u := b.Usage()
-	return admin.Budget{
-		InFlight: u.InFlight, MaxInFlight: u.MaxInFlight, BufferedBytes: u.BufferedBytes, MaxBufferedBytes: u.MaxBufferedBytes,
-		Refused: u.Refused,
-	}
 }
 
 // Desired returns the paths of the files that should be in force.

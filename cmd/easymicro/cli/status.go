@@ -180,6 +180,9 @@ func (t *statusText) policiesText(p *admin.Policies) {
 	for _, problem := range last.Problems.Errors() {
 		t.line("  %s", problem)
 	}
+	if p.Waiting != "" {
+		t.line("%s %s", t.paint(yellow, "waiting:"), p.Waiting)
+	}
 	if p.Fallback != nil {
 		fallbackText(t.printer, p.Fallback)
 		if len(last.Problems) == 0 {

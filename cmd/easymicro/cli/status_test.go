@@ -47,6 +47,13 @@ func TestStatusShowsRejectedConnections(t *testing.T) {
 	}
 }
 
+func TestStatusShowsWhyAnEditWaits(t *testing.T) {
+	got := shown(func(p *printer) { (&statusText{p}).policiesText(&admin.Policies{Waiting: "the edit removes rules"}) })
+	if !strings.Contains(got, "OUT OF SYNC") || !strings.Contains(got, "\nwaiting: the edit removes rules\n") {
+		t.Error(got)
+	}
+}
+
 // Errors cause a rejection, warnings do not.
 func TestRejectionShowsErrorsOnly(t *testing.T) {
 	problems := config.Problems{{Message: "is wrong"}, {Message: "is odd", Warning: true}}

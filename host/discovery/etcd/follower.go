@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -174,12 +175,8 @@ func (f *follower) watch(ctx context.Context, at position, unsure bool) (positio
 // historyLost reports whether a watch that ended with err cannot be resumed. Other errors, such as a cluster without a
 // leader, leave the history in place.
 func historyLost(err error) bool {
-	for _, lost := range []error{errListAgain, errOtherHistory, rpctypes.ErrCompacted, rpctypes.ErrFutureRev} {
-		if errors.Is(err, lost) {
-			return true
-		}
-	}
-	return false
+	lost := []error{errListAgain, errOtherHistory, rpctypes.ErrCompacted, rpctypes.ErrFutureRev}
+	return slices.ContainsFunc(lost, func(cause error) bool { return errors.Is(err, cause) })
 }
 
 // apply updates the cache. A tombstone and the deletion after it may be in one batch: the cache has to see both.

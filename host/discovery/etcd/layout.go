@@ -11,18 +11,10 @@ import (
 // Instance is one service of this host as it is published.
 type Instance struct {
 	Service  string // exact name; an alias is an instance of its own
-	Network  string // empty: tcp
 	Address  string // host:port at which others reach it
 	Metadata map[string]string
 	Host     string
 	Version  string
-}
-
-func (i Instance) network() string {
-	if i.Network == "" {
-		return "tcp"
-	}
-	return i.Network
 }
 
 // layout maps services to keys and values.
@@ -152,7 +144,7 @@ func (l easymicroLayout) prefix() string { return l.under }
 func (l easymicroLayout) entries(i Instance) []entry {
 	lower := strings.ToLower(i.Service)
 	value := published{
-		Name: lower, Addr: i.Address, Network: i.network(), Service: i.Service, Metadata: i.Metadata, Host: i.Host, Version: i.Version,
+		Name: lower, Addr: i.Address, Network: "tcp", Service: i.Service, Metadata: i.Metadata, Host: i.Host, Version: i.Version,
 	}
 	tombstone := value
 	tombstone.Leaving = true
@@ -269,7 +261,7 @@ func (l rpcxLayout) entries(i Instance) []entry {
 	return []entry{
 		{key: l.base, value: rootMarker, marker: true},
 		{key: service, value: i.Service, marker: true},
-		{key: service + "/" + i.network() + "@" + i.Address, value: value, tombstone: metadata.Encode()},
+		{key: service + "/tcp@" + i.Address, value: value, tombstone: metadata.Encode()},
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 )
 
 var arith = Instance{
-	Service: "Arith", Network: "tcp", Address: "10.0.0.7:8972", Metadata: map[string]string{"weight": "10", "group": "blue"}, Host: "h1", Version: "v1",
+	Service: "Arith", Address: "10.0.0.7:8972", Metadata: map[string]string{"weight": "10", "group": "blue"}, Host: "h1", Version: "v1",
 }
 
 func TestKeysAndValuesAreByteForByteThoseOfTheLayout(t *testing.T) {

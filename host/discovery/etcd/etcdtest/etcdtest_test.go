@@ -156,5 +156,5 @@ func registered(t *testing.T, c *etcd.Cluster) {
 }
 
 func instance(service, address string) etcd.Instance {
-	return etcd.Instance{Service: service, Network: "tcp", Address: address}
+	return etcd.Instance{Service: service, Address: address}
 }

@@ -14,10 +14,10 @@ func TestBothLayoutsArePublishedByteForByte(t *testing.T) {
 	c := cluster(t, etcd.Options{Endpoints: []string{s.URL()}, Layouts: []string{"easymicro", "rpcx"}})
 	c.Publish([]etcd.Instance{
 		{
-			Service: "Arith", Network: "tcp", Address: "10.0.0.7:8972", Metadata: map[string]string{"weight": "10", "group": "blue"},
+			Service: "Arith", Address: "10.0.0.7:8972", Metadata: map[string]string{"weight": "10", "group": "blue"},
 			Host: "orders-1", Version: "v1.2.3",
 		},
-		{Service: "Echo", Network: "tcp", Address: "10.0.0.7:8972"},
+		{Service: "Echo", Address: "10.0.0.7:8972"},
 	})
 	registered(t, c)
 	want := map[string]string{
