@@ -95,7 +95,7 @@ func checkEndpoints(f *EndpointsFile, at positions) Problems {
 			wrong = fmt.Sprintf("%s is already listed in line %d", e.Address, first.Line)
 		}
 		if wrong != "" && e.Address != "" {
-			problems = append(problems, Problem{File: at.file, Line: position.Line, Column: position.Column, Path: path, Message: wrong})
+			problems = append(problems, position.Problem(path, wrong))
 		}
 	}
 	return problems

@@ -72,9 +72,9 @@ func (l Losses) Warnings() Problems {
 	const limit = 10
 	var warnings Problems
 	warn := func(at Position, format string, args ...any) {
-		warnings = append(warnings, Problem{
-			File: at.File, Line: at.Line, Column: at.Column, Message: fmt.Sprintf(format, args...), Warning: true,
-		})
+		p := at.Problem("", fmt.Sprintf(format, args...))
+		p.Warning = true
+		warnings = append(warnings, p)
 	}
 	for _, one := range l.lost[:min(limit, len(l.lost))] {
 		warn(one.rule.Position(""), "the enforced rule %s %s", one.rule.Name, one.how)

@@ -149,6 +149,11 @@ func (p Position) String() string {
 	return p.File + ":" + strconv.Itoa(p.Line)
 }
 
+// Problem returns a problem of the value at path, which is at this position.
+func (p Position) Problem(path, message string) Problem {
+	return Problem{File: p.File, Line: p.Line, Column: p.Column, Path: path, Message: message}
+}
+
 // IsZero reports whether nothing is known.
 func (p Position) IsZero() bool { return p == Position{} }
 

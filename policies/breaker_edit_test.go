@@ -141,7 +141,7 @@ func TestBreakerGoesWithItsMethod(t *testing.T) {
 		t.Fatal(err)
 	}
 	without.Activate()
-	for s := range without.Breakers() {
+	for _, s := range without.Breakers() {
 		if s.Target != div.String() {
 			t.Errorf("%+v", s)
 		}

@@ -38,7 +38,7 @@ func (c *chain) calls(n int, err error) {
 
 func (c *chain) breaker(want string) policies.BreakerStats {
 	c.t.Helper()
-	for s := range c.now.Breakers() {
+	for _, s := range c.now.Breakers() {
 		if s.Target == mul.String() {
 			if s.State != want {
 				c.t.Errorf("the breaker is %s, want %s", s.State, want)

@@ -47,14 +47,12 @@ func (u *ClientRules) DoWithin(ctx context.Context, call client.OutgoingCall, de
 	if g.empty() {
 		return 0, nil, call.Attempt(ctx, 0, nil)
 	}
-	if !s.active.Load() {
-		s.Activate()
-	}
+	s.activate()
 	c, _ := s.calls.Get().(*clientCall)
 	if c == nil {
 		c = new(clientCall)
 	}
-	c.host, c.flight.Call, c.flight.Pool, c.flight.Deadline = s.host, call, s.pool, &c.deadline
+	c.clock.host, c.flight.Call, c.flight.Pool, c.flight.Deadline = s.host, call, s.pool, &c.deadline
 	slot, err = c.run(ctx, g, deadline)
 	would = c.call.shadowed
 	*c = clientCall{} // all attempts have ended

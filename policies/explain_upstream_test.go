@@ -74,7 +74,7 @@ func TestExplainLeavesNoTrace(t *testing.T) {
 	s.Decisions(func(rule string, kind config.Kind, method, _ string, _ uint64) {
 		t.Errorf("%s %s %s", rule, kind, method)
 	})
-	for s := range s.Breakers() {
+	for _, s := range s.Breakers() {
 		t.Errorf("%+v", s)
 	}
 }

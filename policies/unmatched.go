@@ -29,7 +29,7 @@ func (n *neighbours) unmatched(rules []*rule, targets []Target) (problems config
 			}
 		case len(r.targets) == 0 && !n.mayBeRemote(r):
 			if excepted(r, known) {
-				problems = append(problems, r.warning("match.except", "excludes every method of this host that the rule matches: rule "+r.name+" has no effect here"))
+				problems = append(problems, warningIn(r.config, "match.except", "excludes every method of this host that the rule matches: rule "+r.name+" has no effect here"))
 				continue
 			}
 			p, isAlias := n.alias(r)
@@ -78,7 +78,7 @@ func (n *neighbours) noUpstream(r *rule) (p config.Problem, idle bool) {
 	if overlapAny(r.upstreams, globs) {
 		return p, false
 	}
-	p = r.warning("match.upstream", "no upstream of this host matches "+shortList(r.config.Match.Upstream)+": rule "+r.name+" has no effect here")
+	p = warningIn(r.config, "match.upstream", "no upstream of this host matches "+shortList(r.config.Match.Upstream)+": rule "+r.name+" has no effect here")
 	for _, pattern := range r.config.Match.Upstream {
 		if p.Suggestion == "" {
 			p.Suggestion = config.Suggest(pattern, names)
@@ -122,7 +122,7 @@ func (n *neighbours) alias(r *rule) (p config.Problem, ok bool) {
 	if best == "" {
 		return p, false
 	}
-	return r.warning("match.service", best+" is an alias of "+n.aliases[best]+": rules match the name of the service, write "+n.aliases[best]), true
+	return warningIn(r.config, "match.service", best+" is an alias of "+n.aliases[best]+": rules match the name of the service, write "+n.aliases[best]), true
 }
 
 // overlapAny reports whether there is a text that both lists match.
@@ -153,7 +153,7 @@ func unmatchedBy(r *rule, known map[string][]string, suggest bool) config.Proble
 	if len(patterns) == 0 {
 		field, what, patterns = "match", "method of this host", []string{"*"}
 	}
-	p := r.warning(field, "no "+what+" matches "+shortList(patterns)+": rule "+r.name+" has no effect here")
+	p := warningIn(r.config, field, "no "+what+" matches "+shortList(patterns)+": rule "+r.name+" has no effect here")
 	for _, pattern := range patterns {
 		if suggest && p.Suggestion == "" {
 			p.Suggestion = config.Suggest(pattern, words)

@@ -256,6 +256,5 @@ func (m *matches) unread() config.Problems {
 }
 
 func problemAt(manifest *config.Manifest, path, message string) config.Problem {
-	at := manifest.Position(path)
-	return config.Problem{File: at.File, Line: at.Line, Column: at.Column, Path: path, Message: message}
+	return manifest.Position(path).Problem(path, message)
 }

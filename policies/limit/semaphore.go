@@ -166,30 +166,3 @@ func (s *Semaphore) dequeue(w *Waiter) {
 	}
 	s.waiting--
 }
-
-// Permits are those that one call holds.
-type Permits struct {
-	few  [4]*Semaphore
-	n    int
-	more []*Semaphore
-}
-
-// Add records that the call holds a permit of s.
-func (p *Permits) Add(s *Semaphore) {
-	if p.n < len(p.few) {
-		p.few[p.n] = s
-		p.n++
-		return
-	}
-	p.more = append(p.more, s)
-}
-
-// Release returns all permits.
-func (p *Permits) Release() {
-	for _, s := range p.few[:p.n] {
-		s.Release()
-	}
-	for _, s := range p.more {
-		s.Release()
-	}
-}
