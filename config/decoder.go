@@ -160,7 +160,7 @@ func (d *decoder) scalar(n *yaml.Node, v reflect.Value, f *field, path string) {
 		return
 	}
 	tag := n.ShortTag()
-	if f.pattern == "code" && tag == "!!int" {
+	if f.pattern == "code" && tag == "!!int" || f.pattern == "any" {
 		tag = "!!str" // 503 stands for a code
 	}
 	message, suggestion := setScalar(v, tag, n.Value)
@@ -291,20 +291,16 @@ func (d *decoder) list(n *yaml.Node, v reflect.Value, f *field, path string) {
 	out := reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content))
 	around := d.blockList
 	defer func() { d.blockList = around }()
+	_, keepsPositions := reflect.New(v.Type().Elem()).Interface().(positioned)
 	for i, c := range n.Content {
 		at := path + "[" + strconv.Itoa(i) + "]"
-		if !d.keepsPositions(v.Type().Elem()) {
+		if !keepsPositions {
 			d.mark(c, at)
 		}
 		d.blockList = n.Style&yaml.FlowStyle == 0
 		d.value(c, out.Index(i), f, at)
 	}
 	v.Set(out)
-}
-
-func (d *decoder) keepsPositions(t reflect.Type) bool {
-	_, ok := reflect.New(t).Interface().(positioned)
-	return ok
 }
 
 // patterns decodes one value or a list of them.

@@ -39,6 +39,13 @@ func (f *field) notSupported() string {
 	return "not supported yet: " + f.later
 }
 
+// setDefault sets v to the default, or to a copy of it if that is a list.
+func (f *field) setDefault(v reflect.Value) {
+	if v.Set(f.defVal); v.Kind() == reflect.Slice {
+		v.Set(reflect.AppendSlice(reflect.MakeSlice(f.typ, 0, v.Len()), f.defVal))
+	}
+}
+
 // structType holds the fields of a struct by key.
 type structType struct {
 	fields []*field
@@ -290,10 +297,8 @@ func (d structTypes) setDefaults(v reflect.Value) {
 	for _, f := range d.of(v.Type()).fields {
 		fv := v.FieldByIndex(f.index)
 		switch {
-		case f.hasDef && fv.Kind() == reflect.Slice:
-			fv.Set(reflect.AppendSlice(reflect.MakeSlice(f.typ, 0, f.defVal.Len()), f.defVal))
 		case f.hasDef:
-			fv.Set(f.defVal)
+			f.setDefault(fv)
 		case f.typ.Kind() == reflect.Struct && f.typ != timeType && f.typ != rawOptionsType:
 			d.setDefaults(fv)
 		}

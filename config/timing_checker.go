@@ -159,11 +159,7 @@ func (p *timingChecker) fewCalls(r *Rule, limits []*Rule) {
 		if !covers(&t.Match, &r.Match) || l.Rate <= 0 || l.Per <= 0 {
 			continue
 		}
-		burst := float64(l.Burst)
-		if l.Burst == 0 {
-			burst = max(float64(l.Rate), 1)
-		}
-		most := burst + float64(l.Rate)*float64(b.Window)/float64(l.Per)
+		most := float64(l.Burst) + float64(l.Rate)*float64(b.Window)/float64(l.Per)
 		if r.ClientSide() {
 			most *= float64(p.attempts)
 		}
