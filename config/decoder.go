@@ -72,7 +72,8 @@ func (d *decoder) open(data []byte, kind fileKind) *yaml.Node {
 		return nil
 	}
 	d.mark(root, "")
-	d.vars.expandAll(root, d.recorder)
+	d.vars.root = root
+	d.vars.expand(root, nil, d.recorder)
 	return root
 }
 

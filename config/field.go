@@ -335,8 +335,6 @@ func isScalar(t reflect.Type) bool {
 	case reflect.Bool, reflect.String, reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
 		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Float32, reflect.Float64:
 		return true
-	case reflect.Struct:
-		return t == timeType || reflect.PointerTo(t).Implements(textType)
 	default:
 		return t.Kind() != reflect.Pointer && reflect.PointerTo(t).Implements(textType)
 	}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -99,9 +100,7 @@ func successors(old, next []Rule) map[*Rule]*Rule {
 	for i := range old {
 		r := &old[i]
 		known[r.Name] = true
-		if heir := names[r.Name]; heir != nil {
-			after[r] = heir
-		} else if heir := former[r.Name]; heir != nil {
+		if heir := cmp.Or(names[r.Name], former[r.Name]); heir != nil {
 			after[r] = heir
 		} else {
 			missing = append(missing, r)

@@ -3,6 +3,7 @@ package config
 import (
 	"cmp"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -239,21 +240,9 @@ func (p Problems) Few() Problems {
 }
 
 // withoutIndexes returns a path without its list indexes: rules[].match.
-func withoutIndexes(path string) string {
-	var b strings.Builder
-	for {
-		before, inside, found := strings.Cut(path, "[")
-		b.WriteString(before)
-		if !found {
-			return b.String()
-		}
-		b.WriteString("[")
-		if _, path, found = strings.Cut(inside, "]"); !found {
-			return b.String()
-		}
-		b.WriteString("]")
-	}
-}
+func withoutIndexes(path string) string { return listIndex.ReplaceAllString(path, "[]") }
+
+var listIndex = regexp.MustCompile(`\[[^\]]*\]`)
 
 // recorder collects the problems of one file and the positions of its values.
 type recorder struct {

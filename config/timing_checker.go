@@ -276,7 +276,7 @@ func fit(whole, d Duration) int {
 
 // part returns an n-th of the time in whole milliseconds, at least one.
 func (b longest) part(n int) Duration {
-	return max((b.Duration / Duration(n)).truncated(), Duration(time.Millisecond))
+	return Duration(max((b.Std() / time.Duration(n)).Truncate(time.Millisecond), time.Millisecond))
 }
 
 // where returns the position of a part of a rule, or the name of the rule.

@@ -36,8 +36,8 @@ func (n *neighbours) unmatched(rules []*rule, targets []Target) (problems config
 			if !isAlias {
 				suggest := len(problems) < maxSuggestions
 				p = unmatchedBy(r, known, suggest)
-				for i := 0; suggest && i < len(r.services) && p.Suggestion == ""; i++ {
-					p.Suggestion = config.Suggest(r.services[i].text, n.allowedNames())
+				if suggest && p.Suggestion == "" {
+					p.Suggestion = config.SuggestFor(r.config.Match.Service, n.allowedNames())
 				}
 			}
 			problems = append(problems, p)
@@ -79,11 +79,7 @@ func (n *neighbours) noUpstream(r *rule) (p config.Problem, idle bool) {
 		return p, false
 	}
 	p = warningIn(r.config, "match.upstream", "no upstream of this host matches "+shortList(r.config.Match.Upstream)+": rule "+r.name+" has no effect here")
-	for _, pattern := range r.config.Match.Upstream {
-		if p.Suggestion == "" {
-			p.Suggestion = config.Suggest(pattern, names)
-		}
-	}
+	p.Suggestion = config.SuggestFor(r.config.Match.Upstream, names)
 	return p, true
 }
 
@@ -154,10 +150,8 @@ func unmatchedBy(r *rule, known map[string][]string, suggest bool) config.Proble
 		field, what, patterns = "match", "method of this host", []string{"*"}
 	}
 	p := warningIn(r.config, field, "no "+what+" matches "+shortList(patterns)+": rule "+r.name+" has no effect here")
-	for _, pattern := range patterns {
-		if suggest && p.Suggestion == "" {
-			p.Suggestion = config.Suggest(pattern, words)
-		}
+	if suggest {
+		p.Suggestion = config.SuggestFor(patterns, words)
 	}
 	return p
 }
