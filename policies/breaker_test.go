@@ -36,6 +36,16 @@ func (c *chain) calls(n int, err error) {
 	}
 }
 
+// limiter returns the only rate limiter.
+func (c *chain) limiter() policies.LimiterStats {
+	c.t.Helper()
+	list := c.now.Limiters()
+	if len(list) != 1 {
+		c.t.Fatalf("%d limiters, want one", len(list))
+	}
+	return list[0]
+}
+
 func (c *chain) breaker(want string) policies.BreakerStats {
 	c.t.Helper()
 	for _, s := range c.now.Breakers() {

@@ -71,10 +71,8 @@ func TestChangedRateCarriesTokensOver(t *testing.T) {
 					}
 				}
 				c.edit(newRuleOn("r", "Arith", test.after))
-				for _, s := range c.now.Limiters() {
-					if int64(s.Tokens) != test.left || s.Burst != test.burst {
-						t.Errorf("%v of %d tokens, want %d of %d", s.Tokens, s.Burst, test.left, test.burst)
-					}
+				if s := c.limiter(); int64(s.Tokens) != test.left || s.Burst != test.burst {
+					t.Errorf("%v of %d tokens, want %d of %d", s.Tokens, s.Burst, test.left, test.burst)
 				}
 			})
 		})

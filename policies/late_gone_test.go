@@ -2,6 +2,7 @@ package policies_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -29,10 +30,9 @@ func TestAnUpstreamThatIsGoneLeavesNoState(t *testing.T) {
 		t.Errorf("%d breakers and %d endpoints are left", breakers, endpoints)
 	}
 	_ = b.call(t.Context())
-	for _, s := range b.guard.Snapshot().Breakers() {
-		if s.Upstream != "billing" {
-			t.Errorf("%+v", s)
-		}
+	list := b.guard.Snapshot().Breakers()
+	if len(list) == 0 || slices.ContainsFunc(list, func(s policies.BreakerStats) bool { return s.Upstream != "billing" }) {
+		t.Errorf("%+v", list)
 	}
 }
 

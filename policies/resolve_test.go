@@ -69,10 +69,8 @@ func TestStateOfLateTargetsGoesOnFromEditToEdit(t *testing.T) {
 		if d := c.decisions("breaks", config.KindCircuitBreaker); d != (policies.Decisions{Allow: 3, Reject: 3}) {
 			t.Errorf("%+v", d)
 		}
-		for _, l := range c.now.Limiters() {
-			if l.Tokens != 2 {
-				t.Errorf("%v tokens are left, want 2: three calls were let through", l.Tokens)
-			}
+		if l := c.limiter(); l.Tokens != 2 {
+			t.Errorf("%v tokens are left, want 2: three calls were let through", l.Tokens)
 		}
 	})
 }
