@@ -39,7 +39,7 @@ func (d *decoder) try(n *yaml.Node, t reflect.Type, f *field) *Problem {
 	return &apart.problems[0]
 }
 
-// fileKind is what differs between the kinds of files.
+// fileKind holds the differences between the kinds of files.
 type fileKind struct {
 	empty string                       // message for a file without content
 	blank bool                         // empty documents are accepted

@@ -347,7 +347,7 @@ var (
 	keyType        = reflect.TypeFor[Key]()
 )
 
-// Class is what a change of a field requires.
+// Class tells what applying the change of a field requires.
 type Class string
 
 func (c Class) weight() int {

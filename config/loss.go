@@ -9,7 +9,7 @@ import (
 	"github.com/easymicro/easymicro/wire/wildcard"
 )
 
-// Losses is what a new set no longer enforces.
+// Losses lists the rules that a new set no longer enforces.
 type Losses struct {
 	lost     []loss
 	rules    int // rules of the old set that have not expired
@@ -123,7 +123,7 @@ func successors(old, next []Rule) map[*Rule]*Rule {
 	return after
 }
 
-// weakened returns how next refuses less than the access rule it replaces, or "". A rule whose file is still being written may.
+// weakened returns how next refuses less than the access rule that it replaces, or "". An incomplete file may cause it.
 func weakened(old, next *Rule) string {
 	a, b := old.Access, next.Access
 	if b == nil {

@@ -206,7 +206,7 @@ func parent(path string) string {
 	return path[:max(strings.LastIndexAny(path, ".["), 0)]
 }
 
-// maxAlike is how many problems of one kind a short list keeps.
+// maxAlike bounds the problems of one kind in a short list.
 const maxAlike = 20
 
 // Few returns the problems, shortened: of problems that are alike it keeps the first ones and the number of others.

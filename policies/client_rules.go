@@ -33,8 +33,8 @@ func (u *ClientRules) Do(ctx context.Context, call client.OutgoingCall) (slot in
 	return slot, err
 }
 
-// DoWithin is Do for a call made within another one, whose deadline a rule of this host has set, unless it is zero. If ctx
-// has the same deadline, it is not the caller's own. DoWithin also returns the rules that would have refused the call.
+// DoWithin is Do for a call made while another one is served. deadline is the deadline that a rule of this host has set for that
+// one, or zero; ctx having the same deadline, it is not one that the caller set. DoWithin also returns the rules that would have refused the call.
 func (u *ClientRules) DoWithin(ctx context.Context, call client.OutgoingCall, deadline time.Time) (slot int, would []ShadowRefusal, err error) {
 	var s *Snapshot
 	if u != nil {

@@ -118,7 +118,7 @@ func predecessors(rules []*rule, prev *Snapshot) map[*rule]*rule {
 	return old
 }
 
-// maxPerCall is how many rules may apply to one call: each may be evaluated. Rules for different callers do not add up.
+// maxPerCall bounds the rules that apply to one call, since each may be evaluated. Rules for different callers do not add up.
 const maxPerCall = 100
 
 // tooMany reports the first few methods whose calls more rules may apply to, each at the first rule beyond the limit.

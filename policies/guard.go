@@ -140,7 +140,7 @@ func (g *Guard) askBreaker(p *plan, c *Call, t *Ticket, now time.Time) error {
 	return nil
 }
 
-// Ticket is what a call holds from Enter to Done. The zero Ticket is ready for Enter; it must not be copied after Enter, and
+// Ticket keeps the state of a call from Enter to Done. The zero Ticket is ready for Enter; it must not be copied after Enter, and
 // may be reused after Done.
 type Ticket struct {
 	reservation reservation

@@ -97,7 +97,7 @@ func allExact(globs []glob) bool {
 // overlap reports whether there is a text that both match.
 func (g *glob) overlap(o *glob) bool { return wildcard.Overlap(g.text, o.text) }
 
-// rank is how narrowly a rule matches: a value for each field, in the order in which they are compared. The larger one is
+// rank has the narrowness with which a rule matches a call, for each field in the order of comparison. The larger one is
 // narrower.
 type rank struct {
 	method, service, caller, peer, upstream int

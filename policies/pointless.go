@@ -180,7 +180,7 @@ func narrowing(a, b *config.Match) string {
 	return strings.Join(fields, ", ")
 }
 
-// reach is the calls that a rule is about.
+// reach is the set of calls that a rule matches.
 type reach struct {
 	rule    *config.Rule
 	index   int

@@ -94,7 +94,7 @@ func (r *rule) state(kind config.Kind, upstream string) string {
 	return ""
 }
 
-// maxListed is how many breakers or endpoints are listed one by one.
+// maxListed bounds the breakers or endpoints that are listed one by one.
 const maxListed = 8
 
 // breakersFor describes the state of the breakers that calls of a method are subject to.

@@ -30,7 +30,7 @@ type Snapshot struct {
 	outbound   index // of those about calls that go out
 
 	compiling sync.Mutex  // held while a guard below is compiled or dropped
-	resolved  foundGuards // of services that are not this host's
+	resolved  foundGuards // of methods of other hosts' services
 	calling   foundGuards // of methods of upstreams
 
 	clientRules ClientRules

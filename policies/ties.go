@@ -15,7 +15,7 @@ import (
 	"github.com/easymicro/easymicro/wire/wildcard"
 )
 
-// maxTies is how many problems ValidateTies returns.
+// maxTies bounds the problems that ValidateTies returns.
 const maxTies = 100
 
 // ValidateTies finds pairs of enforced rules of which neither is more specific, though only one of them can win for a
@@ -204,7 +204,7 @@ func candidatePairs(group []tieRule) iter.Seq2[*tieRule, *tieRule] {
 			ordered[i] = ended{end: end(&group[i]), tieRule: &group[i]}
 		}
 		slices.SortStableFunc(ordered, func(a, b ended) int { return cmp.Compare(a.end, b.end) })
-		// In this order, texts with one prefix follow it directly: open are the ones that are prefixes of the current one.
+		// In this order, all texts with a prefix directly follow it. open holds the prefixes of the current text.
 		var open []ended
 		for _, o := range ordered {
 			for len(open) > 0 && !strings.HasPrefix(o.end, open[len(open)-1].end) {

@@ -7,7 +7,7 @@ import (
 	"github.com/juju/ratelimit"
 )
 
-// Rate is how a bucket fills: quantum tokens each interval, at most Burst of them.
+// Rate describes how a bucket fills: by quantum tokens each interval, up to Burst.
 type Rate struct {
 	Burst    int64
 	quantum  int64
