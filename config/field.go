@@ -41,7 +41,8 @@ func (f *field) notSupported() string {
 
 // setDefault sets v to the default, or to a copy of it if that is a list.
 func (f *field) setDefault(v reflect.Value) {
-	if v.Set(f.defVal); v.Kind() == reflect.Slice {
+	v.Set(f.defVal)
+	if v.Kind() == reflect.Slice {
 		v.Set(reflect.AppendSlice(reflect.MakeSlice(f.typ, 0, v.Len()), f.defVal))
 	}
 }

@@ -190,8 +190,8 @@ func met(s *Snapshot, of func(*rule) bool, which string) (p config.Problem, tooM
 
 func tooManyAt(rules []*rule, which string) config.Problem {
 	first := rules[maxPerCall]
-	p := warningIn(first.config, "match", fmt.Sprintf("%d rules apply to %s, at most %d are allowed: match several callers with one rule, by a glob or a list",
-		len(rules), which, maxPerCall))
+	p := warningIn(first.config, "match", fmt.Sprintf("%d rules apply to %s, at most %d are allowed: "+
+		"match several callers with one rule, by a glob or a list", len(rules), which, maxPerCall))
 	p.Warning = false
 	if first.config.Path() == "" { // not from a file
 		p.Path = "rules[" + first.name + "].match"

@@ -29,7 +29,8 @@ func (n *neighbours) unmatched(rules []*rule, targets []Target) (problems config
 			}
 		case len(r.targets) == 0 && !n.mayBeRemote(r):
 			if excepted(r, known) {
-				problems = append(problems, warningIn(r.config, "match.except", "excludes every method of this host that the rule matches: rule "+r.name+" has no effect here"))
+				problems = append(problems, warningIn(r.config, "match.except",
+					"excludes every method of this host that the rule matches: rule "+r.name+" has no effect here"))
 				continue
 			}
 			p, isAlias := n.alias(r)
@@ -78,7 +79,8 @@ func (n *neighbours) noUpstream(r *rule) (p config.Problem, idle bool) {
 	if overlapAny(r.upstreams, globs) {
 		return p, false
 	}
-	p = warningIn(r.config, "match.upstream", "no upstream of this host matches "+shortList(r.config.Match.Upstream)+": rule "+r.name+" has no effect here")
+	p = warningIn(r.config, "match.upstream",
+		"no upstream of this host matches "+shortList(r.config.Match.Upstream)+": rule "+r.name+" has no effect here")
 	p.Suggestion = config.SuggestFor(r.config.Match.Upstream, names)
 	return p, true
 }
@@ -118,7 +120,8 @@ func (n *neighbours) alias(r *rule) (p config.Problem, ok bool) {
 	if best == "" {
 		return p, false
 	}
-	return warningIn(r.config, "match.service", best+" is an alias of "+n.aliases[best]+": rules match the name of the service, write "+n.aliases[best]), true
+	name := n.aliases[best]
+	return warningIn(r.config, "match.service", best+" is an alias of "+name+": rules match the name of the service, write "+name), true
 }
 
 // overlapAny reports whether there is a text that both lists match.
