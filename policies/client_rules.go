@@ -33,8 +33,9 @@ func (u *ClientRules) Do(ctx context.Context, call client.OutgoingCall) (slot in
 	return slot, err
 }
 
-// DoWithin is Do for a call made while another one is served. deadline is the deadline that a rule of this host has set for that
-// one, or zero; ctx having the same deadline, it is not one that the caller set. DoWithin also returns the rules that would have refused the call.
+// DoWithin is Do for a call made while another one is served. deadline is the deadline that a rule of this host has set for the
+// other call, or zero: a deadline of ctx that equals it does not count as the caller's own. DoWithin also returns the rules
+// that would have refused the call.
 func (u *ClientRules) DoWithin(ctx context.Context, call client.OutgoingCall, deadline time.Time) (slot int, would []ShadowRefusal, err error) {
 	var s *Snapshot
 	if u != nil {
