@@ -16,7 +16,7 @@ type Change struct {
 	Position Position `json:"position,omitzero"` // in the new set, or in the old one if the subject was removed
 }
 
-// maxChanges is how many changes a short list keeps.
+// maxChanges bounds the changes in a short list.
 const maxChanges = 100
 
 // Changes lists the changes of the manifest in its order, then those of the rules in the order of the new set, then

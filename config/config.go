@@ -62,8 +62,7 @@ func (s *Set) Checked() bool { return s.checked == s }
 
 // ProblemAt returns a problem of one field of the manifest, with its position.
 func (s *Set) ProblemAt(path, message string) Problems {
-	at := s.Manifest.Position(path)
-	return Problems{{File: at.File, Line: at.Line, Column: at.Column, Path: path, Message: message}}
+	return Problems{s.Manifest.Position(path).Problem(path, message)}
 }
 
 // Path resolves a path of the manifest against the manifest's directory.

@@ -45,32 +45,22 @@ func DecodeEndpoints(file string, data []byte, env func(string) (string, bool)) 
 		d.value(root, reflect.ValueOf(&f).Elem(), &field{}, "")
 	}
 	problems := d.problems.With(checkEndpoints(&f, d.finish()))
-	list := make([]Endpoint, 0, len(f.Endpoints))
-	for _, e := range f.Endpoints {
-		one := Endpoint{Address: e.Address, Weight: e.Weight}
-		if e.Metadata != nil {
-			one.Metadata = make(map[string]string, len(e.Metadata))
-		}
-		for key, value := range e.Metadata {
-			one.Metadata[key] = string(value)
-		}
-		list = append(list, one)
-	}
-	return list, problems.Sort()
+	return f.Endpoints, problems.Sort()
 }
 
 // spellOut turns endpoints written as a bare address into mappings.
 func spellOut(root *yaml.Node) {
-	for i := 0; i+1 < len(root.Content); i += 2 {
-		list := followed(root.Content[i+1])
-		if root.Content[i].Value != "endpoints" || list.Kind != yaml.SequenceNode {
-			continue
-		}
-		for j, n := range list.Content {
-			if target := followed(n); target.Kind == yaml.ScalarNode && target.ShortTag() != "!!null" {
-				key := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: "address", Line: n.Line, Column: n.Column}
-				list.Content[j] = &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map", Line: n.Line, Column: n.Column, Content: []*yaml.Node{key, n}}
-			}
+	list := valueOf(root, "endpoints")
+	if list == nil {
+		return
+	}
+	if list = followed(list); list.Kind != yaml.SequenceNode {
+		return
+	}
+	for j, n := range list.Content {
+		if target := followed(n); target.Kind == yaml.ScalarNode && target.ShortTag() != "!!null" {
+			key := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: "address", Line: n.Line, Column: n.Column}
+			list.Content[j] = &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map", Line: n.Line, Column: n.Column, Content: []*yaml.Node{key, n}}
 		}
 	}
 }
@@ -95,7 +85,7 @@ func checkEndpoints(f *EndpointsFile, at positions) Problems {
 			wrong = fmt.Sprintf("%s is already listed in line %d", e.Address, first.Line)
 		}
 		if wrong != "" && e.Address != "" {
-			problems = append(problems, Problem{File: at.file, Line: position.Line, Column: position.Column, Path: path, Message: wrong})
+			problems = append(problems, position.Problem(path, wrong))
 		}
 	}
 	return problems
@@ -174,12 +164,7 @@ func kubernetesObject(root *yaml.Node) string {
 	if root.Kind != yaml.MappingNode || !hasKey(root, "apiVersion") || !hasKey(root, "kind") {
 		return ""
 	}
-	kind := ""
-	for i := 0; i+1 < len(root.Content); i += 2 {
-		if root.Content[i].Value == "kind" {
-			kind = root.Content[i+1].Value
-		}
-	}
+	kind := valueOf(root, "kind").Value
 	if kind == "ConfigMap" || kind == "Secret" {
 		return fmt.Sprintf("is a Kubernetes object (%s): mount it and name the mounted files, which contain only what is under its data", kind)
 	}
@@ -220,10 +205,8 @@ func (c *completer) complete(v reflect.Value, path string) {
 		switch {
 		case fv.IsZero() && f.required:
 			c.coded(at, "is required", "")
-		case fv.IsZero() && f.hasDef && fv.Kind() == reflect.Slice:
-			fv.Set(reflect.AppendSlice(reflect.MakeSlice(f.typ, 0, f.defVal.Len()), f.defVal))
 		case fv.IsZero() && f.hasDef:
-			fv.Set(f.defVal)
+			f.setDefault(fv)
 		case fv.IsZero():
 		case f.later != "":
 			c.coded(at, f.notSupported(), "")

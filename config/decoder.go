@@ -39,7 +39,7 @@ func (d *decoder) try(n *yaml.Node, t reflect.Type, f *field) *Problem {
 	return &apart.problems[0]
 }
 
-// fileKind is what differs between the kinds of files.
+// fileKind holds the differences between the kinds of files.
 type fileKind struct {
 	empty string                       // message for a file without content
 	blank bool                         // empty documents are accepted
@@ -72,7 +72,8 @@ func (d *decoder) open(data []byte, kind fileKind) *yaml.Node {
 		return nil
 	}
 	d.mark(root, "")
-	d.vars.expandAll(root, d.recorder)
+	d.vars.root = root
+	d.vars.expand(root, nil, d.recorder)
 	return root
 }
 
@@ -160,7 +161,7 @@ func (d *decoder) scalar(n *yaml.Node, v reflect.Value, f *field, path string) {
 		return
 	}
 	tag := n.ShortTag()
-	if f.pattern == "code" && tag == "!!int" {
+	if f.pattern == "code" && tag == "!!int" || f.pattern == "any" {
 		tag = "!!str" // 503 stands for a code
 	}
 	message, suggestion := setScalar(v, tag, n.Value)
@@ -291,20 +292,16 @@ func (d *decoder) list(n *yaml.Node, v reflect.Value, f *field, path string) {
 	out := reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content))
 	around := d.blockList
 	defer func() { d.blockList = around }()
+	_, keepsPositions := reflect.New(v.Type().Elem()).Interface().(positioned)
 	for i, c := range n.Content {
 		at := path + "[" + strconv.Itoa(i) + "]"
-		if !d.keepsPositions(v.Type().Elem()) {
+		if !keepsPositions {
 			d.mark(c, at)
 		}
 		d.blockList = n.Style&yaml.FlowStyle == 0
 		d.value(c, out.Index(i), f, at)
 	}
 	v.Set(out)
-}
-
-func (d *decoder) keepsPositions(t reflect.Type) bool {
-	_, ok := reflect.New(t).Interface().(positioned)
-	return ok
 }
 
 // patterns decodes one value or a list of them.

@@ -2,7 +2,6 @@ package config
 
 import (
 	"bytes"
-	"fmt"
 	"reflect"
 	"slices"
 	"strconv"
@@ -12,24 +11,35 @@ import (
 // Diff returns how next differs from old in meaning: fields by value, defaults included; rules, services and
 // listeners by name. Order, comments and spelling do not count. Possible secrets are never shown.
 func Diff(old, next *Set) Changes {
-	d := &setDiffer{fieldDiffer{types: structTypes{}}}
-	if old.Manifest != nil && next.Manifest != nil {
-		d.manifest(old.Manifest, next.Manifest)
+	d := &setDiffer{fieldDiffer: fieldDiffer{types: structTypes{}}, old: old.Manifest, next: next.Manifest}
+	both := d.old != nil && d.next != nil
+	if both {
+		d.manifest()
 	}
 	d.rules(old.Rules, next.Rules)
 	d.tokens(old.Tokens, next.Tokens)
-	d.contents(old, next)
+	if both {
+		d.contents(old.Contents, next.Contents)
+	}
 	return d.changes
 }
 
 // setDiffer compares two sets, subject by subject.
-type setDiffer struct{ fieldDiffer }
+type setDiffer struct {
+	fieldDiffer
+	old, next *Manifest
+}
 
 // gateway compares the gateway blocks: routes by path, everything else by value.
-func (d *setDiffer) gateway(old, next *Manifest, class Class) {
-	p, q := old.Gateway, next.Gateway
-	d.routes(old, next, class)
+func (d *setDiffer) gateway(class Class) {
+	p, q := d.old.Gateway, d.next.Gateway
+	d.list("gateway.routes", reflect.ValueOf(p.Routes), reflect.ValueOf(q.Routes), pairRoutes(p.Routes, q.Routes), class,
+		func(v reflect.Value) (subject, title string) {
+			title = "route " + oneLine(v.FieldByName("Path").String())
+			return title, title
+		})
 	p.Routes, q.Routes = nil, nil
+	d.subject, d.at = "", d.next.Position
 	d.values("gateway", reflect.ValueOf(p), reflect.ValueOf(q), class)
 }
 
@@ -37,37 +47,6 @@ func (d *setDiffer) gateway(old, next *Manifest, class Class) {
 func routeKey(r *Route) string {
 	methods := slices.Sorted(slices.Values(r.Methods))
 	return r.Path + " " + strings.Join(methods, ",")
-}
-
-// routes reports routes that were added, removed or changed.
-func (d *setDiffer) routes(old, next *Manifest, class Class) {
-	const path = "gateway.routes"
-	name := func(r *Route) string { return "route " + oneLine(r.Path) }
-	pairs := pairRoutes(old.Gateway.Routes, next.Gateway.Routes)
-	gone := map[int]bool{}
-	for i := range old.Gateway.Routes {
-		gone[i] = true
-	}
-	for i := range next.Gateway.Routes {
-		r := &next.Gateway.Routes[i]
-		at := fmt.Sprintf("%s[%d]", path, i)
-		j, known := pairs[i]
-		if !known {
-			d.add(Change{Subject: name(r), Text: name(r) + " added", Class: class, Position: next.Position(at)})
-			continue
-		}
-		delete(gone, j)
-		d.subject = name(r)
-		d.at = func(path string) Position { return next.Position(join(at, path)) }
-		d.structs("", reflect.ValueOf(old.Gateway.Routes[j]), reflect.ValueOf(*r), class)
-	}
-	for i := range old.Gateway.Routes {
-		if r := &old.Gateway.Routes[i]; gone[i] {
-			at := fmt.Sprintf("%s[%d]", path, i)
-			d.add(Change{Subject: name(r), Text: name(r) + " removed", Class: class, Position: old.Position(at)})
-		}
-	}
-	d.subject, d.at = "", next.Position
 }
 
 // pairRoutes maps each route of next to its predecessor: of the same path and HTTP methods, or else of the same
@@ -95,70 +74,77 @@ func pairRoutes(old, next []Route) map[int]int {
 }
 
 // manifest compares two manifests block by block, services and listeners by name.
-func (d *setDiffer) manifest(old, next *Manifest) {
-	byName := map[string]bool{"listeners": true, "services": true, "upstreams": true}
-	a, b := reflect.ValueOf(old).Elem(), reflect.ValueOf(next).Elem()
+func (d *setDiffer) manifest() {
+	a, b := reflect.ValueOf(d.old).Elem(), reflect.ValueOf(d.next).Elem()
 	for _, f := range d.types.of(b.Type()).fields {
-		if f.name == "policies" {
-			continue
-		}
 		va, vb := a.FieldByIndex(f.index), b.FieldByIndex(f.index)
-		if f.name == "discovery" {
-			d.clusters(old, next, f.class)
-			continue
-		}
-		if !byName[f.name] {
-			d.subject, d.at = "", next.Position
-			if f.name == "gateway" {
-				d.gateway(old, next, f.class)
-				continue
-			}
+		switch f.name {
+		case "policies":
+		case "discovery":
+			d.clusters(f.class)
+		case "gateway":
+			d.gateway(f.class)
+		case "listeners", "services", "upstreams":
+			d.named(f.name, strings.TrimSuffix(f.name, "s"), va, vb, f.class)
+		default:
+			d.subject, d.at = "", d.next.Position
 			d.values(f.name, va, vb, f.class)
-			continue
 		}
-		d.named(f.name, strings.TrimSuffix(f.name, "s"), va, vb, old, next, f.class)
 	}
-	d.subject, d.at = "", next.Position
-	p, q := old.Policies, next.Policies
+	d.subject, d.at = "", d.next.Position
+	p, q := d.old.Policies, d.next.Policies
 	p.Rules, q.Rules = nil, nil // compared by name
 	d.values("policies", reflect.ValueOf(p), reflect.ValueOf(q), Live)
 }
 
 // clusters compares the entries of discovery.etcd.
-func (d *setDiffer) clusters(old, next *Manifest, class Class) {
+func (d *setDiffer) clusters(class Class) {
 	of := func(m *Manifest) reflect.Value {
 		if m.Discovery == nil {
 			return reflect.ValueOf([]Etcd(nil))
 		}
 		return reflect.ValueOf(m.Discovery.Etcd)
 	}
-	d.named("discovery.etcd", "discovery", of(old), of(next), old, next, class)
+	d.named("discovery.etcd", "discovery", of(d.old), of(d.next), class)
 }
 
 // named compares two lists of the manifest whose elements have names; what is the word for an element.
-func (d *setDiffer) named(path, what string, old, next reflect.Value, oldManifest, nextManifest *Manifest, class Class) {
+func (d *setDiffer) named(path, what string, old, next reflect.Value, class Class) {
 	name := func(v reflect.Value) string { return v.FieldByName("Name").String() }
-	before := map[string]int{}
+	before, pairs := map[string]int{}, map[int]int{}
 	for i := range old.Len() {
 		before[name(old.Index(i))] = i
 	}
 	for i := range next.Len() {
-		subject, at := name(next.Index(i)), path+"["+strconv.Itoa(i)+"]"
-		j, known := before[subject]
-		delete(before, subject)
+		if j, known := before[name(next.Index(i))]; known {
+			pairs[i] = j
+		}
+	}
+	d.list(path, old, next, pairs, class, func(v reflect.Value) (subject, title string) { return name(v), what + " " + name(v) })
+}
+
+// list compares two lists of the manifest. pairs maps the index of each element of next to that of its predecessor in old; names
+// returns what a change calls an element as a whole, and before its fields.
+func (d *setDiffer) list(
+	path string, old, next reflect.Value, pairs map[int]int, class Class, names func(reflect.Value) (subject, title string),
+) {
+	kept := map[int]bool{}
+	for i := range next.Len() {
+		subject, title := names(next.Index(i))
+		at := path + "[" + strconv.Itoa(i) + "]"
+		j, known := pairs[i]
 		if !known {
-			d.add(Change{Subject: subject, Text: what + " " + subject + " added", Class: class, Position: nextManifest.Position(at)})
+			d.add(Change{Subject: subject, Text: title + " added", Class: class, Position: d.next.Position(at)})
 			continue
 		}
-		d.subject = what + " " + subject
-		d.at = func(path string) Position { return nextManifest.Position(join(at, path)) }
+		kept[j] = true
+		d.subject, d.at = title, func(path string) Position { return d.next.Position(join(at, path)) }
 		d.structs("", old.Index(j), next.Index(i), class)
 	}
-	for i := range old.Len() {
-		subject := name(old.Index(i))
-		if j, gone := before[subject]; gone && j == i {
-			at := path + "[" + strconv.Itoa(i) + "]"
-			d.add(Change{Subject: subject, Text: what + " " + subject + " removed", Class: class, Position: oldManifest.Position(at)})
+	for j := range old.Len() {
+		if subject, title := names(old.Index(j)); !kept[j] {
+			at := path + "[" + strconv.Itoa(j) + "]"
+			d.add(Change{Subject: subject, Text: title + " removed", Class: class, Position: d.old.Position(at)})
 		}
 	}
 }
@@ -237,17 +223,11 @@ func (d *setDiffer) tokens(old, next []Token) {
 }
 
 // contents reports named files with changed content.
-func (d *setDiffer) contents(old, next *Set) {
-	if old.Manifest == nil || next.Manifest == nil {
-		return
-	}
-	for _, f := range next.Manifest.NamedFiles() {
-		was, known := old.Contents[f.Path]
-		if is, ok := next.Contents[f.Path]; !known || !ok || bytes.Equal(was, is) {
-			continue
+func (d *setDiffer) contents(old, next Contents) {
+	for _, f := range d.next.NamedFiles() {
+		was, known := old[f.Path]
+		if is, ok := next[f.Path]; known && ok && !bytes.Equal(was, is) {
+			d.add(Change{Subject: f.Path, Text: f.Path + " content changed", Class: Live, Position: d.next.Position(f.Field)})
 		}
-		d.add(Change{
-			Subject: f.Path, Text: f.Path + " content changed", Class: Live, Position: next.Manifest.Position(f.Field),
-		})
 	}
 }

@@ -26,14 +26,8 @@ func newVariables(env func(string) (string, bool)) *variables {
 	return &variables{env: env, expanded: map[*yaml.Node]string{}, unset: map[*yaml.Node]bool{}, unasked: map[*yaml.Node]string{}}
 }
 
-// expandAll expands a whole file and reports the problems.
-func (v *variables) expandAll(root *yaml.Node, report *recorder) {
-	v.root = root
-	v.expand(root, nil, report)
-}
-
-// expand replaces ${VAR} and ${VAR:-default} in the scalar values below n. Values are not expanded again; an
-// unquoted scalar gets the type of its expansion.
+// expand replaces ${VAR} and ${VAR:-default} in the scalar values below n, which is at a position of the tree (nil: the root), and
+// reports the problems. Values are not expanded again; an unquoted scalar gets the type of its expansion.
 func (v *variables) expand(n *yaml.Node, at *step, report *recorder) {
 	switch n.Kind {
 	case yaml.MappingNode:

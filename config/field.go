@@ -39,6 +39,14 @@ func (f *field) notSupported() string {
 	return "not supported yet: " + f.later
 }
 
+// setDefault sets v to the default, or to a copy of it if that is a list.
+func (f *field) setDefault(v reflect.Value) {
+	v.Set(f.defVal)
+	if v.Kind() == reflect.Slice {
+		v.Set(reflect.AppendSlice(reflect.MakeSlice(f.typ, 0, v.Len()), f.defVal))
+	}
+}
+
 // structType holds the fields of a struct by key.
 type structType struct {
 	fields []*field
@@ -290,10 +298,8 @@ func (d structTypes) setDefaults(v reflect.Value) {
 	for _, f := range d.of(v.Type()).fields {
 		fv := v.FieldByIndex(f.index)
 		switch {
-		case f.hasDef && fv.Kind() == reflect.Slice:
-			fv.Set(reflect.AppendSlice(reflect.MakeSlice(f.typ, 0, f.defVal.Len()), f.defVal))
 		case f.hasDef:
-			fv.Set(f.defVal)
+			f.setDefault(fv)
 		case f.typ.Kind() == reflect.Struct && f.typ != timeType && f.typ != rawOptionsType:
 			d.setDefaults(fv)
 		}
@@ -330,8 +336,6 @@ func isScalar(t reflect.Type) bool {
 	case reflect.Bool, reflect.String, reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
 		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Float32, reflect.Float64:
 		return true
-	case reflect.Struct:
-		return t == timeType || reflect.PointerTo(t).Implements(textType)
 	default:
 		return t.Kind() != reflect.Pointer && reflect.PointerTo(t).Implements(textType)
 	}
@@ -344,7 +348,7 @@ var (
 	keyType        = reflect.TypeFor[Key]()
 )
 
-// Class is what a change of a field requires.
+// Class tells what applying the change of a field requires.
 type Class string
 
 func (c Class) weight() int {

@@ -56,8 +56,6 @@ func (d *fieldDiffer) values(path string, old, next reflect.Value, class Class) 
 	switch {
 	case t == rawOptionsType:
 		d.options(path, optionsOf(old), optionsOf(next), class)
-	case t.Kind() == reflect.Slice && isListOfBlocks(t) || t.Kind() == reflect.Slice && isScalar(t.Elem()):
-		d.whole(path, old, next, class)
 	case t.Kind() == reflect.Pointer && isScalar(t.Elem()):
 		d.whole(path, old, next, class)
 	case t.Kind() == reflect.Pointer && (old.IsNil() || next.IsNil()):
@@ -71,10 +69,6 @@ func (d *fieldDiffer) values(path string, old, next reflect.Value, class Class) 
 	default:
 		d.whole(path, old, next, class)
 	}
-}
-
-func isListOfBlocks(t reflect.Type) bool {
-	return t.Elem().Kind() == reflect.Struct && !isScalar(t.Elem())
 }
 
 // whole compares two values that are shown as one.

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -8,7 +9,7 @@ import (
 	"github.com/easymicro/easymicro/wire/wildcard"
 )
 
-// Losses is what a new set no longer enforces.
+// Losses lists the rules that a new set no longer enforces.
 type Losses struct {
 	lost     []loss
 	rules    int // rules of the old set that have not expired
@@ -72,9 +73,9 @@ func (l Losses) Warnings() Problems {
 	const limit = 10
 	var warnings Problems
 	warn := func(at Position, format string, args ...any) {
-		warnings = append(warnings, Problem{
-			File: at.File, Line: at.Line, Column: at.Column, Message: fmt.Sprintf(format, args...), Warning: true,
-		})
+		p := at.Problem("", fmt.Sprintf(format, args...))
+		p.Warning = true
+		warnings = append(warnings, p)
 	}
 	for _, one := range l.lost[:min(limit, len(l.lost))] {
 		warn(one.rule.Position(""), "the enforced rule %s %s", one.rule.Name, one.how)
@@ -99,9 +100,7 @@ func successors(old, next []Rule) map[*Rule]*Rule {
 	for i := range old {
 		r := &old[i]
 		known[r.Name] = true
-		if heir := names[r.Name]; heir != nil {
-			after[r] = heir
-		} else if heir := former[r.Name]; heir != nil {
+		if heir := cmp.Or(names[r.Name], former[r.Name]); heir != nil {
 			after[r] = heir
 		} else {
 			missing = append(missing, r)
@@ -124,7 +123,7 @@ func successors(old, next []Rule) map[*Rule]*Rule {
 	return after
 }
 
-// weakened returns how next refuses less than the access rule it replaces, or "". A rule whose file is still being written may.
+// weakened returns how next refuses less than the access rule that it replaces, or "". An incomplete file may cause it.
 func weakened(old, next *Rule) string {
 	a, b := old.Access, next.Access
 	if b == nil {

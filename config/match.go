@@ -128,21 +128,25 @@ func (a rank) compare(b rank) int { return slices.Compare(a[:], b[:]) }
 // element that matched counts.
 func ranks(m, other *Match) (least, most rank) {
 	overlap := func(a, b string) bool { return coversNetwork(a, b) || coversNetwork(b, a) }
+	ofNetwork := func(text string) int {
+		p, _ := netip.ParsePrefix(text) // an invalid one covers and overlaps nothing
+		return NetworkNarrowness(p)
+	}
 	for i, f := range [len(least)]struct {
 		patterns, others, all Patterns
 		narrowness            func(string) int
 		covers, overlap       func(a, b string) bool
 	}{
-		{m.Method, other.Method, Patterns{"*"}, narrowness, wildcard.Covers, wildcard.Overlap},
-		{m.Service, other.Service, Patterns{"*"}, narrowness, wildcard.Covers, wildcard.Overlap},
-		{m.Caller, other.Caller, Patterns{"*"}, narrowness, wildcard.Covers, wildcard.Overlap},
-		{m.Peer, other.Peer, Patterns{"0.0.0.0/0", "::/0"}, networkNarrowness, coversNetwork, overlap},
-		{m.Upstream, other.Upstream, Patterns{"*"}, narrowness, wildcard.Covers, wildcard.Overlap},
+		{m.Method, other.Method, Patterns{"*"}, Narrowness, wildcard.Covers, wildcard.Overlap},
+		{m.Service, other.Service, Patterns{"*"}, Narrowness, wildcard.Covers, wildcard.Overlap},
+		{m.Caller, other.Caller, Patterns{"*"}, Narrowness, wildcard.Covers, wildcard.Overlap},
+		{m.Peer, other.Peer, Patterns{"0.0.0.0/0", "::/0"}, ofNetwork, coversNetwork, overlap},
+		{m.Upstream, other.Upstream, Patterns{"*"}, Narrowness, wildcard.Covers, wildcard.Overlap},
 	} {
 		if len(f.others) == 0 {
 			f.others = f.all
 		}
-		least[i] = exact
+		least[i] = Exact
 		same := slices.Equal(f.patterns, f.others)
 		for j, o := range f.others {
 			narrowest, patterns := 0, f.patterns // 0 as for absent ones
@@ -164,21 +168,23 @@ func ranks(m, other *Match) (least, most rank) {
 	return least, most
 }
 
-const exact = 1 << 20
+// Exact is the narrowness of a pattern without a star, and of a single address.
+const Exact = 1 << 20
 
-func narrowness(pattern string) int {
+// Narrowness returns how narrow a pattern is: a glob is narrower the longer its literal part. It is above 0, the narrowness of no
+// pattern.
+func Narrowness(pattern string) int {
 	if !isGlob(pattern) {
-		return exact
+		return Exact
 	}
 	return 1 + len(strings.ReplaceAll(pattern, "*", ""))
 }
 
-func networkNarrowness(network string) int {
-	switch p, err := netip.ParsePrefix(network); {
-	case err != nil:
-		return 0
+// NetworkNarrowness is Narrowness for networks, with one scale for IPv4 and IPv6.
+func NetworkNarrowness(p netip.Prefix) int {
+	switch {
 	case p.IsSingleIP():
-		return exact
+		return Exact
 	case p.Addr().Is4():
 		return 1 + 96 + p.Bits()
 	default:

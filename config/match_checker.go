@@ -49,12 +49,7 @@ func (c *matchChecker) calledService(r *Rule) {
 	}
 	p := c.rule(r, "match.service", "upstream %s calls %s: rule %s has no effect here",
 		strings.Join(r.Match.Upstream, ", "), strings.Join(services, ", "), r.Name)
-	p.Warning = true
-	for _, pattern := range r.Match.Service {
-		if p.Suggestion == "" {
-			p.Suggestion = Suggest(pattern, services)
-		}
-	}
+	p.Warning, p.Suggestion = true, SuggestFor(r.Match.Service, services)
 }
 
 // exceptions checks the exceptions of a match.

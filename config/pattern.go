@@ -26,6 +26,7 @@ var patterns = map[string]func(text string) (normal, message, suggestion string)
 	"proxy":    proxy,
 	"sha256":   sha256Hex,
 	"code":     codeName,
+	"any":      func(text string) (string, string, string) { return text, "", "" }, // any scalar, as written
 
 	"callerGlob": callerGlob,
 }

@@ -3,6 +3,7 @@ package config
 import (
 	"cmp"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -149,6 +150,11 @@ func (p Position) String() string {
 	return p.File + ":" + strconv.Itoa(p.Line)
 }
 
+// Problem returns a problem of the value at path, which is at this position.
+func (p Position) Problem(path, message string) Problem {
+	return Problem{File: p.File, Line: p.Line, Column: p.Column, Path: path, Message: message}
+}
+
 // IsZero reports whether nothing is known.
 func (p Position) IsZero() bool { return p == Position{} }
 
@@ -200,7 +206,7 @@ func parent(path string) string {
 	return path[:max(strings.LastIndexAny(path, ".["), 0)]
 }
 
-// maxAlike is how many problems of one kind a short list keeps.
+// maxAlike bounds the problems of one kind in a short list.
 const maxAlike = 20
 
 // Few returns the problems, shortened: of problems that are alike it keeps the first ones and the number of others.
@@ -234,21 +240,9 @@ func (p Problems) Few() Problems {
 }
 
 // withoutIndexes returns a path without its list indexes: rules[].match.
-func withoutIndexes(path string) string {
-	var b strings.Builder
-	for {
-		before, inside, found := strings.Cut(path, "[")
-		b.WriteString(before)
-		if !found {
-			return b.String()
-		}
-		b.WriteString("[")
-		if _, path, found = strings.Cut(inside, "]"); !found {
-			return b.String()
-		}
-		b.WriteString("]")
-	}
-}
+func withoutIndexes(path string) string { return listIndex.ReplaceAllString(path, "[]") }
+
+var listIndex = regexp.MustCompile(`\[[^\]]*\]`)
 
 // recorder collects the problems of one file and the positions of its values.
 type recorder struct {

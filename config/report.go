@@ -39,7 +39,7 @@ func (c *report) rule(r *Rule, path, format string, args ...any) *Problem {
 
 func (c *report) add(at Position, path, message string) *Problem {
 	c.settle()
-	c.problems = append(c.problems, Problem{File: at.File, Line: at.Line, Column: at.Column, Path: path, Message: message})
+	c.problems = append(c.problems, at.Problem(path, message))
 	return &c.problems[len(c.problems)-1]
 }
 

@@ -40,7 +40,7 @@ func (r *Rule) Position(path string) Position { return r.at.position(path) }
 // Path returns the path of the rule in its file, as problems show it: rules[3].
 func (r *Rule) Path() string { return r.path }
 
-// Mode is how the decisions of a rule are used. The empty mode is Enforce.
+// Mode determines how the decisions of a rule are used. The empty mode is Enforce.
 type Mode string
 
 // The modes.
@@ -296,10 +296,10 @@ type OutlierDetection struct {
 	MaxEjectionPercent  int      `yaml:"maxEjectionPercent" default:"50" min:"1" max:"100" doc:"Percentage of the endpoints that may be ejected at a time; one always stays."`
 }
 
-// ExpiresSoon is how long before the expiry of a rule or a token warnings begin.
+// ExpiresSoon is the time before the expiry of a rule or a token in which there are warnings.
 const ExpiresSoon = 7 * 24 * time.Hour
 
-// Expiry is when a rule or a token expires.
+// Expiry is the expiry of a rule or a token.
 type Expiry struct {
 	Rule     string // name of the rule; empty for a token
 	Caller   string // caller of the token

@@ -270,8 +270,6 @@ func parseTime(_, text string) (value time.Time, message, suggestion string) {
 	return value, fmt.Sprintf("must be a time like 2026-12-31T00:00:00Z, not %q", clip(text)), suggestion
 }
 
-func (d Duration) truncated() Duration { return Duration(d.Std().Truncate(time.Millisecond)) }
-
 func parseBool(tag, text string) (value bool, message, suggestion string) {
 	if tag == "!!bool" {
 		return strings.EqualFold(text, "true"), "", ""

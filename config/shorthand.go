@@ -79,7 +79,9 @@ func blockOf(n *yaml.Node, t reflect.Type) string {
 	case t == reflect.TypeFor[CircuitBreaker]() && (strings.HasSuffix(n.Value, "%") || strings.HasPrefix(n.Value, "0.")):
 		return "{failureRate: " + n.Value + "}"
 	case t == reflect.TypeFor[RateLimit]() && !isNumber:
-		return rateOf(n.Value)
+		if number, per, ok := ratePer(n.Value); ok {
+			return "{rate: " + number + ", per: " + per + "}"
+		}
 	case t == reflect.TypeFor[Retry]() && isWhole.MatchString(n.Value):
 		retries, _ := strconv.Atoi(n.Value)
 		return fmt.Sprintf("{maxAttempts: %d}", retries+1) // the first attempt is not a retry
@@ -105,23 +107,6 @@ func accessOf(word string, isNumber bool) string {
 		return ""
 	}
 	return "{allow: [{caller: " + plainOrQuoted(word) + "}]}"
-}
-
-// rateOf returns the block for 5/s and 100/1m.
-func rateOf(text string) string {
-	number, per, ok := ratePer(text)
-	if !ok {
-		return ""
-	}
-	return "{rate: " + number + ", per: " + per + "}"
-}
-
-// elementOf returns the scalar n as an element of a list of t, quoted where YAML would take text for another type.
-func elementOf(n *yaml.Node, t reflect.Type) string {
-	if t.Kind() == reflect.String {
-		return asText(n.Value)
-	}
-	return plainOrQuoted(n.Value)
 }
 
 var (

@@ -39,6 +39,16 @@ func Suggest(word string, known []string) string {
 	return ""
 }
 
+// SuggestFor returns the first suggestion for one of words, or "".
+func SuggestFor(words, known []string) string {
+	for _, word := range words {
+		if meant := Suggest(word, known); meant != "" {
+			return meant
+		}
+	}
+	return ""
+}
+
 // edits returns the number of wrong letters, or any number above limit if there are more. Two swapped neighbours
 // count once.
 func edits(a, b string, limit int) int {

@@ -368,9 +368,10 @@ func (s *suggester) namedIn(n *yaml.Node) string {
 func (s *suggester) splitList(n *yaml.Node, element reflect.Type, f *field) string {
 	var list []string
 	for part := range strings.SplitSeq(n.Value, ",") {
-		one := *n
-		one.Value = strings.TrimSpace(part)
-		text := elementOf(&one, element)
+		text := plainOrQuoted(strings.TrimSpace(part))
+		if element.Kind() == reflect.String {
+			text = asText(strings.TrimSpace(part))
+		}
 		if p := s.told(text, element, f); p != nil && p.Suggestion != "" {
 			text = strings.Trim(p.Suggestion, "[]")
 		}

@@ -159,11 +159,7 @@ func (p *timingChecker) fewCalls(r *Rule, limits []*Rule) {
 		if !covers(&t.Match, &r.Match) || l.Rate <= 0 || l.Per <= 0 {
 			continue
 		}
-		burst := float64(l.Burst)
-		if l.Burst == 0 {
-			burst = max(float64(l.Rate), 1)
-		}
-		most := burst + float64(l.Rate)*float64(b.Window)/float64(l.Per)
+		most := float64(l.Burst) + float64(l.Rate)*float64(b.Window)/float64(l.Per)
 		if r.ClientSide() {
 			most *= float64(p.attempts)
 		}
@@ -280,7 +276,7 @@ func fit(whole, d Duration) int {
 
 // part returns an n-th of the time in whole milliseconds, at least one.
 func (b longest) part(n int) Duration {
-	return max((b.Duration / Duration(n)).truncated(), Duration(time.Millisecond))
+	return Duration(max((b.Std() / time.Duration(n)).Truncate(time.Millisecond), time.Millisecond))
 }
 
 // where returns the position of a part of a rule, or the name of the rule.

@@ -85,30 +85,14 @@ type ClientTLS struct {
 	ServerName string `yaml:"serverName" pattern:"hostname" doc:"Name that the certificate must have. Default: the host of the address."`
 }
 
-// Endpoint is an entry of a file named by resolve.file.
-type Endpoint struct {
-	Address  Address
-	Weight   int // 0 if none is written
-	Metadata map[string]string
-}
-
 // EndpointsFile is the content of a file named by resolve.file.
 type EndpointsFile struct {
-	Endpoints []listedEndpoint `yaml:"endpoints" required:"true" reload:"live" doc:"The endpoints. To have none write []."`
+	Endpoints []Endpoint `yaml:"endpoints" required:"true" reload:"live" doc:"The endpoints. To have none write []."`
 }
 
-// listedEndpoint is an Endpoint as written. A bare address is enough.
-type listedEndpoint struct {
-	Address  Address         `yaml:"address" required:"true" doc:"tcp://host:port, host:port or unix://path."`
-	Weight   int             `yaml:"weight" min:"1" max:"1000000" doc:"Relative share of the calls, for load balancers that use weights. Default: 1."`
-	Metadata map[string]word `yaml:"metadata" doc:"Read by upstreams[].group and load balancers; numbers need no quotes."`
-}
-
-// word is a scalar as written, whatever its YAML type.
-type word string
-
-// UnmarshalText accepts any text.
-func (w *word) UnmarshalText(text []byte) error {
-	*w = word(text)
-	return nil
+// Endpoint is an entry of a file named by resolve.file. A bare address is enough.
+type Endpoint struct {
+	Address  Address           `yaml:"address" required:"true" doc:"tcp://host:port, host:port or unix://path."`
+	Weight   int               `yaml:"weight" min:"1" max:"1000000" doc:"Relative share of the calls, for load balancers that use weights. Default: 1."`
+	Metadata map[string]string `yaml:"metadata" pattern:"any" doc:"Read by upstreams[].group and load balancers; numbers need no quotes."`
 }

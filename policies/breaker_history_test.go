@@ -145,7 +145,7 @@ func betterTimes(c *chain) string {
 		}
 	}
 	synctest.Wait()
-	for s := range c.now.Breakers() {
+	for _, s := range c.now.Breakers() {
 		if s.Target == mul.String() && s.State != "closed" {
 			return fmt.Sprintf("still %s since %v: %s", s.State, s.Since, s.Cause)
 		}

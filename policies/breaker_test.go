@@ -36,9 +36,19 @@ func (c *chain) calls(n int, err error) {
 	}
 }
 
+// limiter returns the only rate limiter.
+func (c *chain) limiter() policies.LimiterStats {
+	c.t.Helper()
+	list := c.now.Limiters()
+	if len(list) != 1 {
+		c.t.Fatalf("%d limiters, want one", len(list))
+	}
+	return list[0]
+}
+
 func (c *chain) breaker(want string) policies.BreakerStats {
 	c.t.Helper()
-	for s := range c.now.Breakers() {
+	for _, s := range c.now.Breakers() {
 		if s.Target == mul.String() {
 			if s.State != want {
 				c.t.Errorf("the breaker is %s, want %s", s.State, want)

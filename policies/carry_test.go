@@ -71,10 +71,8 @@ func TestChangedRateCarriesTokensOver(t *testing.T) {
 					}
 				}
 				c.edit(newRuleOn("r", "Arith", test.after))
-				for s := range c.now.Limiters() {
-					if int64(s.Tokens) != test.left || s.Burst != test.burst {
-						t.Errorf("%v of %d tokens, want %d of %d", s.Tokens, s.Burst, test.left, test.burst)
-					}
+				if s := c.limiter(); int64(s.Tokens) != test.left || s.Burst != test.burst {
+					t.Errorf("%v of %d tokens, want %d of %d", s.Tokens, s.Burst, test.left, test.burst)
 				}
 			})
 		})
@@ -197,7 +195,7 @@ func TestSnapshotThatIsNotPutInForceLeavesNoTrace(t *testing.T) {
 		c := newChain(t, newRuleOn("r", "Arith", rate(1, 10), concurrency(1, 0, 0), circuit(tripsAt(2))))
 		c.calls(1, errDown)
 		show := func() string {
-			return fmt.Sprint(c.now.Rules(), slices.Collect(c.now.Limiters()), slices.Collect(c.now.Breakers()))
+			return fmt.Sprint(c.now.Rules(), c.now.Limiters(), c.now.Breakers())
 		}
 		before := show()
 		other := newRuleOn("r", "*", rate(2, 20), concurrency(6, 0, 0), circuit(tripsAt(1)))

@@ -13,11 +13,9 @@ import (
 
 // clientCall is a call to an upstream, under the rules for it.
 type clientCall struct {
-	host string
 	call Call
 	clock
 	reservation reservation
-	held        limit.Permits
 	breaker     *entry // the enforced one
 	flight      outgoing.Flight
 }
@@ -32,10 +30,10 @@ func (cc *clientCall) run(ctx context.Context, g *Guard, within time.Time) (slot
 	p := g.plan(c.Caller)
 	cc.start(p, c, now)
 	if !cc.deadline.At.IsZero() && !now.Before(cc.deadline.At) {
-		return 0, cc.overdue(cc.host)
+		return 0, cc.overdue()
 	}
 	cc.choose(p, now)
-	defer cc.held.Release()
+	defer cc.reservation.release()
 	if err := cc.admit(ctx, p, now); err != nil {
 		return 0, err
 	}
@@ -57,22 +55,8 @@ func (cc *clientCall) run(ctx context.Context, g *Guard, within time.Time) (slot
 // choose selects the rules that decide on attempts.
 func (cc *clientCall) choose(p *plan, now time.Time) {
 	c, o := &cc.call, &cc.flight
-	for i, d := range deciders(p.retry, p.shadow.retry, c, now) {
-		switch {
-		case d.enforced:
-			o.Retry = d.retry
-		case d.entry != nil:
-			o.ShadowRetries[i] = d.retry
-		}
-	}
-	for i, d := range deciders(p.hedge, p.shadow.hedge, c, now) {
-		switch {
-		case d.enforced:
-			o.Hedge = d.hedge
-		case d.entry != nil:
-			o.ShadowHedges[i] = d.hedge
-		}
-	}
+	o.Retry, o.ShadowRetries = divide(deciders(p.retry, p.shadow.retry, c, now), func(e *entry) *outgoing.Retry { return e.retry })
+	o.Hedge, o.ShadowHedges = divide(deciders(p.hedge, p.shadow.hedge, c, now), func(e *entry) *outgoing.Hedge { return e.hedge })
 	for i, d := range deciders(p.breaker, p.shadow.breaker, c, now) {
 		if d.entry != nil {
 			o.Breakers[i] = outgoing.BreakerCheck{Breaker: d.outgoing, Enforced: d.enforced}
@@ -88,32 +72,18 @@ func (cc *clientCall) choose(p *plan, now time.Time) {
 	}
 }
 
-// admit asks the limits and the breakers of scope method and upstream together: a call that one refuses takes nothing of
-// the others.
+// admit asks the limits and the breakers of scope method and upstream together.
 func (cc *clientCall) admit(ctx context.Context, p *plan, now time.Time) error {
-	v := &cc.reservation
-	v.lockLimits(cc.host, p, &cc.call, &cc.clock, now)
-	if v.mustWait() {
-		if err := v.waitForToken(ctx, &cc.call, openBreakerOf(cc.breaker)); err != nil {
-			return err
-		}
+	asked := false
+	ask := func() error {
+		asked = true
+		err := cc.flight.Admit()
+		cc.shadowBreakers([2]bool{})
+		return err
 	}
-	v.lockPermits(p, &cc.call, now)
-	if v.refused() {
-		return v.cancel(&cc.call, openBreakerOf(cc.breaker))
-	}
-	err := cc.flight.Admit()
-	cc.shadowBreakers([2]bool{})
-	if err != nil {
-		v.unlock()
-	} else {
-		v.commit(&cc.call, &cc.held)
-	}
-	cc.flight.Notify()
-	if err == nil {
-		err = v.waitInQueues(ctx, &cc.clock, &cc.held)
-	}
-	if err != nil {
+	open := func() *openBreaker { return openBreakerOf(cc.breaker) }
+	err := cc.reservation.admit(ctx, p, &cc.call, &cc.clock, now, open, ask, cc.flight.Notify)
+	if err != nil && asked {
 		cc.flight.Cancel()
 	}
 	return err
@@ -137,7 +107,7 @@ func (cc *clientCall) timed(err error) error {
 	}
 	if cc.deadline.ByRule && err != nil && code.Of(err) == code.DeadlineExceeded && limit.Reached(cc.deadline.At) {
 		cc.timeout.counts.Reject.Add(1)
-		return cc.overdue(cc.host)
+		return cc.overdue()
 	}
 	cc.timeout.counts.Allow.Add(1)
 	return err

@@ -33,8 +33,9 @@ func (u *ClientRules) Do(ctx context.Context, call client.OutgoingCall) (slot in
 	return slot, err
 }
 
-// DoWithin is Do for a call made within another one, whose deadline a rule of this host has set, unless it is zero. If ctx
-// has the same deadline, it is not the caller's own. DoWithin also returns the rules that would have refused the call.
+// DoWithin is Do for a call made while another one is served. deadline is the deadline that a rule of this host has set for the
+// other call, or zero: a deadline of ctx that equals it does not count as the caller's own. DoWithin also returns the rules
+// that would have refused the call.
 func (u *ClientRules) DoWithin(ctx context.Context, call client.OutgoingCall, deadline time.Time) (slot int, would []ShadowRefusal, err error) {
 	var s *Snapshot
 	if u != nil {
@@ -47,14 +48,12 @@ func (u *ClientRules) DoWithin(ctx context.Context, call client.OutgoingCall, de
 	if g.empty() {
 		return 0, nil, call.Attempt(ctx, 0, nil)
 	}
-	if !s.active.Load() {
-		s.Activate()
-	}
+	s.activate()
 	c, _ := s.calls.Get().(*clientCall)
 	if c == nil {
 		c = new(clientCall)
 	}
-	c.host, c.flight.Call, c.flight.Pool, c.flight.Deadline = s.host, call, s.pool, &c.deadline
+	c.clock.host, c.flight.Call, c.flight.Pool, c.flight.Deadline = s.host, call, s.pool, &c.deadline
 	slot, err = c.run(ctx, g, deadline)
 	would = c.call.shadowed
 	*c = clientCall{} // all attempts have ended

@@ -45,10 +45,8 @@ func Compile(rules []config.Rule, targets []Target, prev *Snapshot, o Options) (
 		s.changes = append(s.changes, func() { s.sink.notify.Store(&o.OnTransition) })
 	}
 	s.changes = append(s.changes, func() { s.pool.OnChange(s.endpointsChanged) })
-	for i, t := range targets {
-		if s.guards[t] == nil { // not named twice
-			s.guards[t] = s.compile(&subject{target: t, counted: t}, matching[i])
-		}
+	for t, rules := range matching {
+		s.guards[t] = s.compile(&subject{target: t, counted: t}, rules)
 	}
 	return s, nil
 }
@@ -56,13 +54,13 @@ func Compile(rules []config.Rule, targets []Target, prev *Snapshot, o Options) (
 func addRules(s *Snapshot, rules []config.Rule) error {
 	var problems config.Problems
 	wrong := func(c *config.Rule, message string) {
-		at, path := c.Position(""), c.Path()
+		path := c.Path()
 		if path == "" {
 			path = "rules[" + c.Name + "]"
 		} else {
 			message = "rule " + c.Name + ": " + message
 		}
-		problems = append(problems, config.Problem{File: at.File, Line: at.Line, Column: at.Column, Path: path, Message: message})
+		problems = append(problems, c.Position("").Problem(path, message))
 	}
 	for i := range rules {
 		c := &rules[i]
@@ -82,16 +80,14 @@ func addRules(s *Snapshot, rules []config.Rule) error {
 }
 
 // matchTargets finds the rules for each target.
-func matchTargets(s *Snapshot, targets []Target) [][]candidate {
-	matching := make([][]candidate, len(targets))
-	seen := make(map[Target]bool, len(targets))
-	for i, t := range targets {
-		if seen[t] {
+func matchTargets(s *Snapshot, targets []Target) map[Target][]candidate {
+	matching := make(map[Target][]candidate, len(targets))
+	for _, t := range targets {
+		if _, twice := matching[t]; twice {
 			continue
 		}
-		seen[t] = true
-		matching[i] = s.inbound.match(t, "")
-		for _, c := range matching[i] {
+		matching[t] = s.inbound.match(t, "")
+		for _, c := range matching[t] {
 			c.rule.targets = append(c.rule.targets, t)
 		}
 	}
@@ -122,18 +118,18 @@ func predecessors(rules []*rule, prev *Snapshot) map[*rule]*rule {
 	return old
 }
 
-// maxPerCall is how many rules may apply to one call: each may be evaluated. Rules for different callers do not add up.
+// maxPerCall bounds the rules that apply to one call, since each may be evaluated. Rules for different callers do not add up.
 const maxPerCall = 100
 
 // tooMany reports the first few methods whose calls more rules may apply to, each at the first rule beyond the limit.
-func tooMany(s *Snapshot, targets []Target, matching [][]candidate) (problems config.Problems) {
+func tooMany(s *Snapshot, targets []Target, matching map[Target][]candidate) (problems config.Problems) {
 	const most = 5
-	for i, t := range targets {
-		if len(matching[i]) <= maxPerCall || len(problems) == most {
+	for _, t := range targets {
+		if len(matching[t]) <= maxPerCall || len(problems) == most {
 			continue
 		}
-		rules := make(map[*rule]bool, len(matching[i]))
-		for _, c := range matching[i] {
+		rules := make(map[*rule]bool, len(matching[t]))
+		for _, c := range matching[t] {
 			rules[c.rule] = true
 		}
 		if p, ok := met(s, func(r *rule) bool { return rules[r] }, "to "+t.String()); ok {
@@ -194,8 +190,8 @@ func met(s *Snapshot, of func(*rule) bool, which string) (p config.Problem, tooM
 
 func tooManyAt(rules []*rule, which string) config.Problem {
 	first := rules[maxPerCall]
-	p := first.warning("match", fmt.Sprintf("%d rules apply to %s, at most %d are allowed: match several callers with one rule, by a glob or a list",
-		len(rules), which, maxPerCall))
+	p := warningIn(first.config, "match", fmt.Sprintf("%d rules apply to %s, at most %d are allowed: "+
+		"match several callers with one rule, by a glob or a list", len(rules), which, maxPerCall))
 	p.Warning = false
 	if first.config.Path() == "" { // not from a file
 		p.Path = "rules[" + first.name + "].match"

@@ -63,11 +63,8 @@ func (x *exception) text(of *subject, c *Call) string {
 	add("service", x.config.Service, of.target.Service)
 	add("method", x.config.Method, of.target.Method)
 	add("caller", x.config.Caller, c.Caller)
-	for i, network := range x.peers {
-		if network.Contains(c.Peer) {
-			parts = append(parts, "peer "+x.config.Peer[i])
-			break
-		}
+	if i := slices.IndexFunc(x.peers, func(network netip.Prefix) bool { return network.Contains(c.Peer) }); i >= 0 {
+		parts = append(parts, "peer "+x.config.Peer[i])
 	}
 	return "except " + strings.Join(parts, ", ")
 }
@@ -81,15 +78,7 @@ func (x *exception) overlaps(of *region) bool {
 	if !some(c.Service, of.service) || !some(c.Method, of.method) || !some(c.Caller, of.caller) || !some(c.Upstream, of.upstream) {
 		return false
 	}
-	if len(x.peers) == 0 || !of.peer.IsValid() {
-		return true
-	}
-	for _, p := range x.peers {
-		if p.Overlaps(of.peer) {
-			return true
-		}
-	}
-	return false
+	return len(x.peers) == 0 || !of.peer.IsValid() || slices.ContainsFunc(x.peers, of.peer.Overlaps)
 }
 
 // coversException reports whether the exception excludes all calls of a region that o excludes.
@@ -108,12 +97,7 @@ func (x *exception) coversException(o *exception, of *region) bool {
 	if len(x.peers) == 0 || of.peer.IsValid() && covered(of.peer, x.peers) {
 		return true
 	}
-	for _, p := range o.peers {
-		if !covered(p, x.peers) {
-			return false
-		}
-	}
-	return len(o.peers) > 0
+	return len(o.peers) > 0 && !slices.ContainsFunc(o.peers, func(p netip.Prefix) bool { return !covered(p, x.peers) })
 }
 
 // region is a set of calls: those that match one pattern in each field, * for a field that is not given.

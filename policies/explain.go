@@ -23,15 +23,6 @@ func withExcepted(rules []*rule, matching []candidate, of *subject) []candidate 
 	return matching
 }
 
-func explain(x *Explanation, kinds []config.Kind, matching []candidate, of *subject, c *Call) {
-	for _, kind := range kinds {
-		k := explainKind(kind, matching, of, c)
-		if len(k.Applies)+len(k.Losers) > 0 {
-			x.Kinds = append(x.Kinds, k)
-		}
-	}
-}
-
 func explainKind(kind config.Kind, matching []candidate, of *subject, c *Call) KindExplanation {
 	k := KindExplanation{Kind: kind, Applies: []AppliedRule{}, Losers: []LosingRule{}}
 	var applying []candidate
@@ -113,7 +104,7 @@ func narrowPeer(m *candidate, c *Call) (why string) {
 	}
 	for i := range r.peers {
 		if r.peers[i].Contains(c.Peer) {
-			m.rank.peer = max(m.rank.peer, networkNarrowness(&r.peers[i]))
+			m.rank.peer = max(m.rank.peer, config.NetworkNarrowness(r.peers[i]))
 		}
 	}
 	return ""

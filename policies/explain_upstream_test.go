@@ -74,8 +74,8 @@ func TestExplainLeavesNoTrace(t *testing.T) {
 	s.Decisions(func(rule string, kind config.Kind, method, _ string, _ uint64) {
 		t.Errorf("%s %s %s", rule, kind, method)
 	})
-	for s := range s.Breakers() {
-		t.Errorf("%+v", s)
+	if list := s.Breakers(); len(list) > 0 {
+		t.Errorf("%+v", list)
 	}
 }
 

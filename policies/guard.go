@@ -59,12 +59,13 @@ func (g *Guard) empty() bool { return g == nil || g.others == nil }
 func (g *Guard) Enter(ctx context.Context, c *Call, t *Ticket) error {
 	t.holding = holding{guard: g}
 	t.deadline.At = c.Deadline
+	if g != nil {
+		t.host = g.host
+	}
 	if g.empty() {
 		return nil
 	}
-	if !g.activation.active.Load() {
-		g.activation.activate()
-	}
+	g.activation.activate()
 	if c.Caller == "" {
 		c.Caller = Anonymous
 	}
@@ -96,7 +97,9 @@ func (g *Guard) ask(ctx context.Context, p *plan, c *Call, t *Ticket) error {
 	if !t.deadline.At.IsZero() && !now.Before(t.deadline.At) {
 		return t.Late()
 	}
-	if err := g.admit(ctx, p, c, t, now); err != nil {
+	open := func() *openBreaker { return p.openBreaker(c, now) }
+	ask := func() error { return g.askBreaker(p, c, t, now) }
+	if err := t.reservation.admit(ctx, p, c, &t.clock, now, open, ask, p.notifyBreakers); err != nil {
 		return err
 	}
 	t.admissions.Start(t.deadline.ProbeTime)
@@ -119,34 +122,6 @@ func (g *Guard) askAccess(p *plan, c *Call, now time.Time) error {
 	return nil
 }
 
-// admit evaluates the limits and the breaker together: a call that one refuses takes nothing from the others. The concurrency
-// limits are locked before the breaker is asked, so that it admits, and counts as probes, only calls that have room. Where both
-// refuse a call, cancel reports the breaker, which is first in the order of evaluation.
-func (g *Guard) admit(ctx context.Context, p *plan, c *Call, t *Ticket, now time.Time) error {
-	v := &t.reservation
-	v.lockLimits(g.host, p, c, &t.clock, now)
-	if v.mustWait() {
-		if err := v.waitForToken(ctx, c, p.openBreaker(c, now)); err != nil {
-			return err
-		}
-	}
-	v.lockPermits(p, c, now)
-	if v.refused() {
-		return v.cancel(c, p.openBreaker(c, now))
-	}
-	err := g.askBreaker(p, c, t, now)
-	if err != nil {
-		v.unlock()
-	} else {
-		v.commit(c, &t.held)
-	}
-	p.notifyBreakers()
-	if err != nil {
-		return err
-	}
-	return v.waitInQueues(ctx, &t.clock, &t.held)
-}
-
 func (g *Guard) askBreaker(p *plan, c *Call, t *Ticket, now time.Time) error {
 	for which, list := range [...][]*entry{limit.Enforced: p.breaker, limit.Shadow: p.shadow.breaker} {
 		e := winner(list, c, now)
@@ -165,7 +140,7 @@ func (g *Guard) askBreaker(p *plan, c *Call, t *Ticket, now time.Time) error {
 	return nil
 }
 
-// Ticket is what a call holds from Enter to Done. The zero Ticket is ready for Enter; it must not be copied after Enter, and
+// Ticket keeps the state of a call from Enter to Done. The zero Ticket is ready for Enter; it must not be copied after Enter, and
 // may be reused after Done.
 type Ticket struct {
 	reservation reservation
@@ -177,7 +152,6 @@ type holding struct {
 	guard *Guard
 	clock
 	admissions limit.Admissions
-	held       limit.Permits
 
 	settled atomic.Bool // the outcome is known, from Late or Done
 	over    atomic.Bool // nothing is held
@@ -202,11 +176,7 @@ func (t *Ticket) RuleDeadline() time.Time {
 // is known once it has run that long, or at Done; the call stays in flight until Done. Late may be called while the handler
 // runs and from another goroutine, but not once t is reused.
 func (t *Ticket) Late() *code.Error {
-	host := ""
-	if t.guard != nil {
-		host = t.guard.host
-	}
-	err := t.overdue(host)
+	err := t.overdue()
 	if t.settled.Swap(true) {
 		return err
 	}
@@ -240,7 +210,7 @@ func (t *Ticket) Done(err error) {
 	if t.guard.empty() || t.over.Swap(true) {
 		return
 	}
-	t.held.Release()
+	t.reservation.release()
 	t.shadowed = t.countShadow()
 	if t.settled.Swap(true) {
 		t.returned()
@@ -255,7 +225,7 @@ func (t *Ticket) Done(err error) {
 // abandon returns what is held for a call that a later rule refused.
 func (t *Ticket) abandon() {
 	t.over.Store(true)
-	t.held.Release()
+	t.reservation.release()
 	if !t.settled.Swap(true) {
 		t.settle(limit.ErrExcluded)
 	}
@@ -274,17 +244,15 @@ func (t *Ticket) Shadowed() []ShadowRefusal { return t.shadowed }
 
 // activation applies the changes of a snapshot to the state that it shares with those before it, once.
 type activation struct {
-	active  atomic.Bool
 	once    sync.Once
 	changes []func()
 }
 
-func (a *activation) activate() {
-	a.once.Do(func() {
-		for _, change := range a.changes {
-			change()
-		}
-		a.changes = nil
-		a.active.Store(true)
-	})
+func (a *activation) activate() { a.once.Do(a.apply) }
+
+func (a *activation) apply() {
+	for _, change := range a.changes {
+		change()
+	}
+	a.changes = nil
 }

@@ -91,7 +91,7 @@ func (k limitKey) appendTo(key []byte, c *Call) []byte {
 	return key
 }
 
-// longKey is the longest text that is kept as it is. Longer ones are replaced by a cryptographic hash, so that peers cannot
+// longKey is the maximum length of a text that is kept as it is. Longer ones are replaced by a cryptographic hash, so that peers cannot
 // find a text that shares the bucket of another.
 const longKey = 128
 
@@ -128,7 +128,7 @@ func (k limitKey) missing(c *Call) string {
 	return ""
 }
 
-// shownKey is how many bytes of one value of a key are shown.
+// shownKey bounds the bytes shown of one value of a key.
 const shownKey = 64
 
 // keySeed makes the marks of hidden values: a value keeps its mark while the process runs, and values cannot be guessed from

@@ -115,10 +115,8 @@ func TestCallsWithoutTheKeyAreSharedOrRefusedAndCountedApart(t *testing.T) {
 			if err := c.call(mul, named, nil); err != nil {
 				t.Error(err)
 			}
-			for s := range c.now.Limiters() {
-				if s.MissingKey == 0 || s.Overflow != 0 {
-					t.Errorf("%+v", s)
-				}
+			if s := c.limiter(); s.MissingKey == 0 || s.Overflow != 0 {
+				t.Errorf("%+v", s)
 			}
 		})
 	}
@@ -155,10 +153,8 @@ func TestABucketIsForgottenOnlyWhenItIsFullAgain(t *testing.T) {
 		if call("e") {
 			t.Error("a fifth key had a bucket of its own")
 		}
-		for s := range c.now.Limiters() {
-			if s.Keys != 3 || s.Overflow != 3 {
-				t.Errorf("%+v", s)
-			}
+		if s := c.limiter(); s.Keys != 3 || s.Overflow != 3 {
+			t.Errorf("%+v", s)
 		}
 		told := c.transitions()
 		if len(told) != 1 || told[0].To != policies.LimiterOverflow || told[0].Rule != "r" {
@@ -206,10 +202,8 @@ func TestKeysAreBoundedByDefault(t *testing.T) {
 	for i := range 10_100 {
 		_ = c.call(mul, from(fmt.Sprint("caller-", i)), nil)
 	}
-	for s := range c.now.Limiters() {
-		if s.Keys != 10_000 || s.Overflow != 100 {
-			t.Errorf("%+v", s)
-		}
+	if s := c.limiter(); s.Keys != 10_000 || s.Overflow != 100 {
+		t.Errorf("%+v", s)
 	}
 }
 
@@ -245,10 +239,8 @@ func TestFewerKeysAreForgottenAsTheyFill(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		_ = c.call(mul, from("new"), nil)
-		for s := range c.now.Limiters() {
-			if s.Keys != 10 || s.Overflow != 0 {
-				t.Errorf("%+v", s)
-			}
+		if s := c.limiter(); s.Keys != 10 || s.Overflow != 0 {
+			t.Errorf("%+v", s)
 		}
 	})
 }
@@ -275,10 +267,8 @@ func TestARefusedCallWithoutTheKeyTakesNoKey(t *testing.T) {
 		_ = c.call(mul, policies.Call{}, nil)
 		_ = c.call(mul, policies.Call{Metadata: pairs{"user": "ann"}}, nil)
 	}
-	for s := range c.now.Limiters() {
-		if s.Keys != 1 || s.Overflow != 0 || s.MissingKey != 2 {
-			t.Errorf("%+v", s)
-		}
+	if s := c.limiter(); s.Keys != 1 || s.Overflow != 0 || s.MissingKey != 2 {
+		t.Errorf("%+v", s)
 	}
 }
 

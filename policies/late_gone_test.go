@@ -30,10 +30,9 @@ func TestAnUpstreamThatIsGoneLeavesNoState(t *testing.T) {
 		t.Errorf("%d breakers and %d endpoints are left", breakers, endpoints)
 	}
 	_ = b.call(t.Context())
-	for s := range b.guard.Snapshot().Breakers() {
-		if s.Upstream != "billing" {
-			t.Errorf("%+v", s)
-		}
+	list := b.guard.Snapshot().Breakers()
+	if len(list) == 0 || slices.ContainsFunc(list, func(s policies.BreakerStats) bool { return s.Upstream != "billing" }) {
+		t.Errorf("%+v", list)
 	}
 }
 
@@ -74,7 +73,7 @@ func TestAnUpstreamThatComesBackStartsAfreshAndEditsKeepIt(t *testing.T) {
 			b.answer = always(errDown)
 			b.fail(3)
 			b.announce("billing", "Billing", nil)
-			if left := slices.Collect(b.guard.Snapshot().Breakers()); len(left) > 0 {
+			if left := b.guard.Snapshot().Breakers(); len(left) > 0 {
 				t.Errorf("scope %s: left %+v", scope, left)
 			}
 			b.serve("a:1")
@@ -100,13 +99,13 @@ func TestEndpointsThatAreGoneAreDroppedFromWhatUpstreamsShare(t *testing.T) {
 	last := func(c *outCall) { c.upstream, c.service = "last", "last" }
 	shared := func() string {
 		breakers, endpoints, own := 0, 0, false
-		for s := range b.guard.Snapshot().Breakers() {
+		for _, s := range b.guard.Snapshot().Breakers() {
 			own = own || s.Upstream == "last"
 			if s.Upstream == policies.Other {
 				breakers++
 			}
 		}
-		for s := range b.guard.Snapshot().Outliers() {
+		for _, s := range b.guard.Snapshot().Outliers() {
 			if s.Upstream == policies.Other {
 				endpoints++
 			}
@@ -142,7 +141,7 @@ func TestEndpointsThatComeAfterAnEditAreNamedByTheRuleInForce(t *testing.T) {
 	b.answer = always(errDial)
 	_ = b.call(t.Context())
 	var names []string
-	for s := range b.guard.Snapshot().Breakers() {
+	for _, s := range b.guard.Snapshot().Breakers() {
 		names = append(names, s.Target)
 	}
 	if fmt.Sprint(names) != "[a:1 billing b:1]" {

@@ -4,22 +4,25 @@ import (
 	"cmp"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
+	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/wire/wildcard"
 )
 
 // glob is a compiled pattern: text, with * for any text (none included).
 type glob struct {
-	text    string
-	exact   bool
-	prefix  string // before the first *
-	suffix  string // behind the last *
-	literal int    // length without the stars
+	text       string
+	exact      bool
+	prefix     string // before the first *
+	suffix     string // behind the last *
+	literal    int    // length without the stars
+	narrowness int
 }
 
 func compileGlob(text string) glob {
-	g := glob{text: text, literal: len(text) - strings.Count(text, "*")}
+	g := glob{text: text, literal: len(text) - strings.Count(text, "*"), narrowness: config.Narrowness(text)}
 	if g.exact = g.literal == len(text); !g.exact {
 		g.prefix, g.suffix = text[:strings.IndexByte(text, '*')], text[strings.LastIndexByte(text, '*')+1:]
 	}
@@ -67,13 +70,13 @@ func (p *patternSet) empty() bool { return len(p.exact)+len(p.globs) == 0 }
 
 func (p *patternSet) match(s string) bool { return p.exact[s] || matchesAny(p.globs, s) }
 
-// narrowest returns the narrowness of the narrowest pattern that matches s, if one does: absent without patterns.
-func (p *patternSet) narrowest(s string) (int32, bool) {
+// narrowest returns the narrowness of the narrowest pattern that matches s, if one does: 0 without patterns.
+func (p *patternSet) narrowest(s string) (int, bool) {
 	if p.exact[s] {
-		return exactly, true
+		return config.Exact, true
 	}
 	if len(p.globs) == 0 {
-		return absent, len(p.exact) == 0
+		return 0, len(p.exact) == 0
 	}
 	return narrowest(p.globs, s)
 }
@@ -88,50 +91,30 @@ func matchesAny(globs []glob, s string) bool {
 }
 
 func allExact(globs []glob) bool {
-	for _, g := range globs {
-		if !g.exact {
-			return false
-		}
-	}
-	return len(globs) > 0
+	return len(globs) > 0 && !slices.ContainsFunc(globs, func(g glob) bool { return !g.exact })
 }
 
 // overlap reports whether there is a text that both match.
 func (g *glob) overlap(o *glob) bool { return wildcard.Overlap(g.text, o.text) }
 
-// rank is how narrowly a rule matches: a value for each field, in the order in which they are compared. The larger one is
+// rank has the narrowness with which a rule matches a call, for each field in the order of comparison. The larger one is
 // narrower.
 type rank struct {
-	method, service, caller, peer, upstream int32
+	method, service, caller, peer, upstream int
 }
 
-// In a field, exact is narrower than a glob, which is narrower the longer its literal part, and all are narrower than
-// no pattern.
-const (
-	absent    int32 = 0
-	globFloor int32 = 1
-	exactly   int32 = 1 << 30
-)
-
-func (g *glob) narrowness() int32 {
-	if g.exact {
-		return exactly
-	}
-	return globFloor + int32(g.literal)
-}
-
-// narrowest returns the narrowness of the narrowest pattern that matches s, if one does: absent without patterns.
-func narrowest(globs []glob, s string) (int32, bool) {
+// narrowest returns the narrowness of the narrowest pattern that matches s, if one does: 0 without patterns.
+func narrowest(globs []glob, s string) (int, bool) {
 	if len(globs) == 0 {
-		return absent, true
+		return 0, true
 	}
-	best := int32(-1)
+	best := 0
 	for i := range globs {
 		if globs[i].matches(s) {
-			best = max(best, globs[i].narrowness())
+			best = max(best, globs[i].narrowness)
 		}
 	}
-	return best, best >= 0
+	return best, best > 0
 }
 
 // compareRanks is negative if a is narrower, and so evaluated first.
@@ -172,25 +155,8 @@ func parseNetworks(texts []string) ([]netip.Prefix, error) {
 	return networks, nil
 }
 
-// networkNarrowness puts networks of both families on one scale: a single address is exact, a network is narrower the
-// longer its prefix.
-func networkNarrowness(p *netip.Prefix) int32 {
-	if p.IsSingleIP() {
-		return exactly
-	}
-	if p.Addr().Is4() {
-		return globFloor + int32(p.Bits()) + 96
-	}
-	return globFloor + int32(p.Bits())
-}
-
 func contains(networks []netip.Prefix, a netip.Addr) bool {
-	for _, n := range networks {
-		if n.Contains(a) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(networks, func(n netip.Prefix) bool { return n.Contains(a) })
 }
 
 // shortList shortens long lists.

@@ -74,7 +74,7 @@ func TestEjectionsGetLongerAndAreForgiven(t *testing.T) {
 		eject := func() time.Duration {
 			t.Helper()
 			b.fail(3)
-			for s := range b.guard.Snapshot().Outliers() {
+			for _, s := range b.guard.Snapshot().Outliers() {
 				if s.Target == "a:1" {
 					if !s.Ejected {
 						t.Fatalf("not ejected: %+v", s)
@@ -123,7 +123,7 @@ func TestAShareOfTheEndpointsStays(t *testing.T) {
 			b.answer = always(errDown)
 			b.fail(20)
 			ejected := 0
-			for s := range b.guard.Snapshot().Outliers() {
+			for _, s := range b.guard.Snapshot().Outliers() {
 				if s.Ejected {
 					ejected++
 				}

@@ -93,14 +93,10 @@ func (p *plan) now(c *Call) time.Time {
 
 // openBreaker returns the enforced breaker if it would refuse a call now, or nil.
 func (p *plan) openBreaker(c *Call, now time.Time) *openBreaker {
-	if len(p.breaker) == 0 {
-		return nil
+	if e := winner(p.breaker, c, now); e != nil && e.rule.enforcedFor(c) {
+		return openBreakerOf(e)
 	}
-	e := winner(p.breaker, c, now)
-	if e == nil || !e.rule.enforcedFor(c) {
-		return nil
-	}
-	return openBreakerOf(e)
+	return nil
 }
 
 // notifyBreakers delivers the events of the breakers. The caller must hold no lock.
@@ -135,15 +131,24 @@ type decider struct {
 
 // deciders returns the entry of the enforced rules that decides, and that of the rules in shadow.
 func deciders(enforced, shadow []*entry, c *Call, now time.Time) (both [2]decider) {
-	if len(enforced) > 0 {
-		if e := winner(enforced, c, now); e != nil {
-			both[limit.Enforced] = decider{e, e.rule.enforcedFor(c)}
+	if e := winner(enforced, c, now); e != nil {
+		both[limit.Enforced] = decider{e, e.rule.enforcedFor(c)}
+	}
+	both[limit.Shadow].entry = winner(shadow, c, now)
+	return both
+}
+
+// divide returns the part of the deciding entry that is enforced, and of those that are not.
+func divide[T any](both [2]decider, of func(*entry) *T) (enforced *T, shadow [2]*T) {
+	for i, d := range both {
+		switch {
+		case d.enforced:
+			enforced = of(d.entry)
+		case d.entry != nil:
+			shadow[i] = of(d.entry)
 		}
 	}
-	if len(shadow) > 0 {
-		both[limit.Shadow].entry = winner(shadow, c, now)
-	}
-	return both
+	return enforced, shadow
 }
 
 // openBreaker is an enforced breaker that would refuse the call.
@@ -165,6 +170,7 @@ func openBreakerOf(e *entry) *openBreaker {
 
 // clock keeps the deadline of a call, and the timeouts that it comes from.
 type clock struct {
+	host     string // named in refusals
 	deadline limit.Deadline
 	arrived  time.Time
 	timeout  *entry    // the enforced timeout
@@ -188,9 +194,9 @@ func (k *clock) start(p *plan, c *Call, now time.Time) {
 }
 
 // overdue returns the error of a call at its deadline.
-func (k *clock) overdue(host string) *code.Error {
+func (k *clock) overdue() *code.Error {
 	if !k.deadline.ByRule {
-		return code.Refuse(code.DeadlineExceeded, code.ReasonTimeout, "deadline of the caller passed", "", host, 0)
+		return code.Refuse(code.DeadlineExceeded, code.ReasonTimeout, "deadline of the caller passed", "", k.host, 0)
 	}
 	r := k.timeout.rule
 	return r.Refuse(code.DeadlineExceeded, code.ReasonTimeout, "timed out after "+config.Duration(r.timeout).String(), 0)

@@ -88,7 +88,7 @@ func (p *planner) others() *plan {
 	var some []*step
 	for _, c := range p.named {
 		var made []*step
-		for narrowness, globs := range byNarrowness(c.rule.callers.globs, (*glob).narrowness) {
+		for narrowness, globs := range byNarrowness(c.rule.callers.globs, func(g glob) int { return g.narrowness }) {
 			c.rank.caller = narrowness
 			made = append(made, p.steps(c, globs)...)
 		}
@@ -105,7 +105,7 @@ func (p *planner) steps(c candidate, callers []glob) []*step {
 		return []*step{p.step(c, callers, nil)}
 	}
 	var made []*step
-	for narrowness, networks := range byNarrowness(c.rule.peers, networkNarrowness) {
+	for narrowness, networks := range byNarrowness(c.rule.peers, config.NetworkNarrowness) {
 		c.rank.peer = narrowness
 		made = append(made, p.step(c, callers, networks))
 	}
@@ -211,11 +211,11 @@ func push(lists []*[]*entry, entries []**entry) {
 	}
 }
 
-func byNarrowness[T any](list []T, narrowness func(*T) int32) map[int32][]T {
-	groups := make(map[int32][]T, 1)
-	for i := range list {
-		n := narrowness(&list[i])
-		groups[n] = append(groups[n], list[i])
+func byNarrowness[T any](list []T, narrowness func(T) int) map[int][]T {
+	groups := make(map[int][]T, 1)
+	for _, one := range list {
+		n := narrowness(one)
+		groups[n] = append(groups[n], one)
 	}
 	return groups
 }

@@ -59,9 +59,11 @@ func ValidatePointless(rules []config.Rule) config.Problems {
 	return problems.Sort()
 }
 
+// warningIn returns a warning about a field of a rule.
 func warningIn(r *config.Rule, field, message string) config.Problem {
-	at := r.Position(field)
-	return config.Problem{File: at.File, Line: at.Line, Column: at.Column, Path: r.Path() + "." + field, Warning: true, Message: message}
+	p := r.Position(field).Problem(r.Path()+"."+field, message)
+	p.Warning = true
+	return p
 }
 
 // isCopy reports whether a kind of a is the same in b.
@@ -178,7 +180,7 @@ func narrowing(a, b *config.Match) string {
 	return strings.Join(fields, ", ")
 }
 
-// reach is the calls that a rule is about.
+// reach is the set of calls that a rule matches.
 type reach struct {
 	rule    *config.Rule
 	index   int

@@ -28,7 +28,7 @@ type Target struct {
 // Other is the target that methods share when there are too many of them.
 const Other = limit.Other
 
-// maxFound is how many targets that Compile does not know have state of their own; the others share Other.
+// maxFound bounds the targets unknown to Compile that have state of their own; the others share Other.
 const maxFound = 10_000
 
 // String returns Service/Method.
@@ -46,7 +46,7 @@ type subject struct {
 	counted  Target // by which it is counted: target, or Other for all beyond the bound
 }
 
-// Options are what Compile needs to know of the host.
+// Options describes the host to Compile.
 type Options struct {
 	Host     string // named in refusals
 	Revision int    // refusals name rule@rN
@@ -87,7 +87,7 @@ type Transition struct {
 	At       time.Time
 }
 
-// lineage is what successive snapshots share.
+// lineage is shared by successive snapshots.
 type lineage struct {
 	sink   *sink
 	pool   *client.Pool
@@ -100,7 +100,7 @@ func (l *lineage) nextOrder() uint64 {
 	return l.orders
 }
 
-// sink is where transitions go: the host's function of the last snapshot activated.
+// sink holds the function that receives transitions: that of the snapshot activated last.
 type sink struct {
 	notify atomic.Pointer[func(Transition)]
 }
@@ -108,7 +108,7 @@ type sink struct {
 // SpentError is the error of the last attempt of a call that was not retried because the budget of its rule is spent.
 type SpentError = outgoing.SpentError
 
-// Call is what rules match and decide on.
+// Call describes a call to the rules.
 type Call struct {
 	Caller   string                          // the verified one; empty is anonymous
 	Peer     netip.Addr                      // where the call came from; the zero Addr matches no network

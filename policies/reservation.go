@@ -16,8 +16,6 @@ import (
 // of the limits, so that calls are decided one after the other: a refused call takes nothing, not even for a moment. A rule
 // in shadow never refuses a call.
 type reservation struct {
-	host string
-
 	limits  claims[tokenClaim]
 	permits claims[permitClaim]
 
@@ -67,22 +65,47 @@ type tokenClaim struct {
 type permitClaim struct {
 	entry    *entry
 	enforced bool
+	held     bool // from commit, or the end of a wait, to release
 	state    limit.Room
 	waiter   *limit.Waiter
 }
 
-// begin resets v for another call.
-func (v *reservation) begin(host string) {
-	v.host = host
+// admit evaluates the limits and the breakers together: a call that one refuses takes nothing from the others. The concurrency
+// limits are locked before the breakers are asked, so that these admit, and count as probes, only calls that have room. Where both
+// refuse a call, cancel reports the breaker, which is first in the order of evaluation. open returns the enforced breaker if it
+// would refuse the call, ask asks the breakers, and notify delivers their events.
+func (v *reservation) admit(
+	ctx context.Context, p *plan, c *Call, k *clock, now time.Time, open func() *openBreaker, ask func() error, notify func(),
+) error {
+	v.lockLimits(p, c, k, now)
+	if v.limited.entry == nil && v.delay > 0 { // it has to wait for a token before the other kinds are evaluated
+		if err := v.waitForToken(ctx, c, open()); err != nil {
+			return err
+		}
+	}
+	v.lockPermits(p, c, now)
+	if v.limited.entry != nil || v.full != nil {
+		return v.cancel(c, open())
+	}
+	err := ask()
+	if err != nil {
+		v.unlock()
+	} else {
+		v.commit(c)
+	}
+	notify()
+	if err != nil {
+		return err
+	}
+	return v.waitInQueues(ctx, k)
+}
+
+// lockLimits resets v, locks the rate limits and decides on their tokens.
+func (v *reservation) lockLimits(p *plan, c *Call, k *clock, now time.Time) {
 	v.limits.n, v.limits.more = 0, nil
 	v.permits.n, v.permits.more = 0, nil
 	v.limited.entry, v.full = nil, nil
 	v.delay, v.waited, v.queued = 0, false, false
-}
-
-// lockLimits locks the rate limits and decides on their tokens.
-func (v *reservation) lockLimits(host string, p *plan, c *Call, k *clock, now time.Time) {
-	v.begin(host)
 	if len(p.rateLimit) == 0 {
 		return
 	}
@@ -145,9 +168,6 @@ func (l *tokenClaim) before(o *tokenClaim) bool {
 	return compareRanks(l.entry.rank, o.entry.rank) < 0
 }
 
-// mustWait reports whether the call has to wait for a token before the other kinds are evaluated.
-func (v *reservation) mustWait() bool { return v.limited.entry == nil && v.delay > 0 }
-
 // waitForToken takes the tokens, for good, releases the locks and waits. A breaker that stays open for longer refuses the call
 // before.
 func (v *reservation) waitForToken(ctx context.Context, c *Call, open *openBreaker) error {
@@ -186,9 +206,6 @@ func (v *reservation) lockPermits(p *plan, c *Call, now time.Time) {
 	}
 }
 
-// refused reports whether a limit refuses the call.
-func (v *reservation) refused() bool { return v.limited.entry != nil || v.full != nil }
-
 // cancel releases the locks and returns the refusal. open is the breaker that refuses the call, if one does. Limits in
 // shadow are charged for a call that no other kind of rule refuses.
 func (v *reservation) cancel(c *Call, open *openBreaker) error {
@@ -218,8 +235,8 @@ func (v *reservation) cancel(c *Call, open *openBreaker) error {
 	return noPermit(v.full.rule, false)
 }
 
-// commit takes the tokens and permits, keeps the permits in h, and releases the locks.
-func (v *reservation) commit(call *Call, h *limit.Permits) {
+// commit takes the tokens and permits, and releases the locks.
+func (v *reservation) commit(call *Call) {
 	for i := range v.limits.n {
 		if !v.waited {
 			v.limits.at(i).charge(call)
@@ -242,27 +259,29 @@ func (v *reservation) commit(call *Call, h *limit.Permits) {
 			c.waiter, v.queued = semaphore.Enqueue(), true
 			continue
 		}
-		h.Add(semaphore)
+		c.held = true
 	}
 	v.unlock()
 }
 
 // waitInQueues waits in the queues of the concurrency limits without a free permit: in all at the same time, so that their order
 // does not matter.
-func (v *reservation) waitInQueues(ctx context.Context, k *clock, h *limit.Permits) (err error) {
+func (v *reservation) waitInQueues(ctx context.Context, k *clock) (err error) {
 	if !v.queued {
 		return nil
 	}
 	started := time.Now()
 	// Shortest timeout first, so that no wait exceeds the one of its rule.
-	waiting := make([]permitClaim, 0, 4)
+	waiting := make([]int, 0, 4) // indices: pointers would keep the ticket on the heap
 	for i := range v.permits.n {
-		if c := v.permits.at(i); c.waiter != nil {
-			waiting = append(waiting, *c)
+		if v.permits.at(i).waiter != nil {
+			waiting = append(waiting, i)
 		}
 	}
-	slices.SortFunc(waiting, func(a, b permitClaim) int { return cmp.Compare(a.entry.rule.queueTimeout, b.entry.rule.queueTimeout) })
-	for _, c := range waiting {
+	timeout := func(i int) time.Duration { return v.permits.at(i).entry.rule.queueTimeout }
+	slices.SortFunc(waiting, func(i, j int) int { return cmp.Compare(timeout(i), timeout(j)) })
+	for _, i := range waiting {
+		c := v.permits.at(i)
 		r := c.entry.rule
 		if err != nil {
 			r.semaphore.Leave(c.waiter)
@@ -271,7 +290,7 @@ func (v *reservation) waitInQueues(ctx context.Context, k *clock, h *limit.Permi
 		switch r.semaphore.Wait(ctx, c.waiter, min(r.queueTimeout-time.Since(started), k.deadline.Left())) {
 		case limit.Acquired:
 			c.entry.counts.Wait.Add(1)
-			h.Add(r.semaphore)
+			c.held = true
 		case limit.WaitTimedOut:
 			if k.deadline.Left() > 0 {
 				c.entry.counts.Reject.Add(1)
@@ -281,12 +300,22 @@ func (v *reservation) waitInQueues(ctx context.Context, k *clock, h *limit.Permi
 			if k.deadline.ByRule {
 				k.timeout.counts.Reject.Add(1)
 			}
-			err = k.overdue(v.host)
+			err = k.overdue()
 		case limit.CallEnded:
 			err = r.RefuseEnded(ctx, "queued behind a concurrency limit of "+strconv.Itoa(r.maximum))
 		}
 	}
 	return err
+}
+
+// release returns the permits.
+func (v *reservation) release() {
+	for i := range v.permits.n {
+		if c := v.permits.at(i); c.held {
+			c.entry.rule.semaphore.Release()
+		}
+	}
+	v.permits.n = 0
 }
 
 // refund returns the tokens of a call that was refused after all, before it waited and before anything was sent.

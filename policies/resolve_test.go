@@ -69,10 +69,8 @@ func TestStateOfLateTargetsGoesOnFromEditToEdit(t *testing.T) {
 		if d := c.decisions("breaks", config.KindCircuitBreaker); d != (policies.Decisions{Allow: 3, Reject: 3}) {
 			t.Errorf("%+v", d)
 		}
-		for l := range c.now.Limiters() {
-			if l.Tokens != 2 {
-				t.Errorf("%v tokens are left, want 2: three calls were let through", l.Tokens)
-			}
+		if l := c.limiter(); l.Tokens != 2 {
+			t.Errorf("%v tokens are left, want 2: three calls were let through", l.Tokens)
 		}
 	})
 }
@@ -125,7 +123,7 @@ func TestBreakersBeyondTheBoundAreOne(t *testing.T) {
 		_ = b.call(t.Context(), func(c *outCall) { c.upstream, c.service = fmt.Sprint("up", i), fmt.Sprint("up", i) })
 	}
 	labels := map[string]bool{}
-	for s := range b.guard.Snapshot().Breakers() {
+	for _, s := range b.guard.Snapshot().Breakers() {
 		if key := s.Rule + " " + s.Target; labels[key] {
 			t.Fatalf("%s stands twice", key)
 		} else {

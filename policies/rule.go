@@ -62,24 +62,17 @@ func (r *rule) inherit(old *rule, l *lineage) (changes []func()) {
 // stateFor describes the state of a kind for the calls of a method by a caller: "0 of 1000 tokens".
 func (r *rule) stateFor(kind config.Kind, of *subject, caller string) string {
 	switch {
-	case kind == config.KindRateLimit && r.limiter != nil:
-		if !r.key.byCaller() {
-			return r.state(kind)
-		}
+	case kind == config.KindRateLimit && r.limiter != nil && r.key.byCaller():
 		key := r.key.appendTo(nil, &Call{Caller: caller, target: of.target})
 		return fmt.Sprintf("%d of %d tokens", r.limiter.Level(key), r.limits.Rate.Burst)
 	case kind == config.KindCircuitBreaker && r.breaker != nil:
 		return r.breakersFor(of)
-	case kind == config.KindOutlierDetection && r.outlier != nil:
-		return endpointsInShort(r.store.outlierStats(of.upstream))
-	case kind == config.KindRetry && r.retry != nil:
-		return retriesInShort(r.store.retries(of.upstream))
 	}
-	return r.state(kind)
+	return r.state(kind, of.upstream)
 }
 
-// state describes the state of a kind for all calls.
-func (r *rule) state(kind config.Kind) string {
+// state describes the state of a kind for all calls, or for those to one upstream.
+func (r *rule) state(kind config.Kind, upstream string) string {
 	switch {
 	case kind == config.KindRateLimit && r.limiter != nil:
 		n := r.limiter.Stats()
@@ -93,14 +86,15 @@ func (r *rule) state(kind config.Kind) string {
 	case kind == config.KindCircuitBreaker && r.breaker != nil:
 		return breakersInShort(r.store.breakersOf(&r.added, nil))
 	case kind == config.KindOutlierDetection && r.outlier != nil:
-		return endpointsInShort(r.store.outlierStats(""))
+		return endpointsInShort(r.store.outlierStats(upstream))
 	case kind == config.KindRetry && r.retry != nil:
-		return retriesInShort(r.store.retries(""))
+		calls, retries := r.store.retries(upstream)
+		return fmt.Sprintf("%d of %d calls retried within %s", retries, calls, config.Duration(limit.BudgetWindow))
 	}
 	return ""
 }
 
-// maxListed is how many breakers or endpoints are listed one by one.
+// maxListed bounds the breakers or endpoints that are listed one by one.
 const maxListed = 8
 
 // breakersFor describes the state of the breakers that calls of a method are subject to.
@@ -150,10 +144,6 @@ func endpointsInShort(endpoints []OutlierStats) string {
 	return fewWords(words)
 }
 
-func retriesInShort(calls, retries int) string {
-	return fmt.Sprintf("%d of %d calls retried within %s", retries, calls, config.Duration(limit.BudgetWindow))
-}
-
 func fewWords(words []string) string {
 	if more := len(words) - maxListed; more > 0 {
 		words = append(words[:maxListed], fmt.Sprintf("%d more", more))
@@ -185,12 +175,67 @@ func keysInShort(n *limit.LimiterStats, maximum int) string {
 	return text
 }
 
-func (r *rule) limiterStats() LimiterStats {
-	s := r.limiter.Stats()
-	return LimiterStats{r.name, r.mode, s.Keyed, s.Tokens, s.Burst, s.Keys, s.Overflow, s.MissingKey}
+// candidate is a rule that matches a method.
+type candidate struct {
+	rule *rule
+	rank rank
 }
 
-func (r *rule) breakerStats(b namedBreaker) BreakerStats {
-	s := b.Stats()
-	return BreakerStats{r.name, r.mode, b.upstream, b.Name(), s.State, s.Since, s.OpenFor, s.Cause, s.Transitions}
+// compareCandidates orders the narrowest first, and equally narrow ones by name, which is the same on every host.
+func compareCandidates(a, b candidate) int {
+	if n := compareRanks(a.rank, b.rank); n != 0 {
+		return n
+	}
+	return strings.Compare(a.rule.name, b.rule.name)
+}
+
+// index finds the rules for a method. Most rules name their service or their upstream, and are found by it.
+type index struct {
+	named map[string][]*rule
+	wide  []*rule
+}
+
+// newIndexes returns the index of the rules for incoming calls, by service, and for outgoing calls, by upstream.
+func newIndexes(rules []*rule) (inbound, outbound index) {
+	for _, r := range rules {
+		if r.clientSide() {
+			outbound.add(r, r.upstreams)
+		} else {
+			inbound.add(r, r.services)
+		}
+	}
+	return inbound, outbound
+}
+
+func (x *index) add(r *rule, by []glob) {
+	if !allExact(by) {
+		x.wide = append(x.wide, r)
+		return
+	}
+	if x.named == nil {
+		x.named = make(map[string][]*rule)
+	}
+	for _, g := range by {
+		if list := x.named[g.text]; len(list) == 0 || list[len(list)-1] != r {
+			x.named[g.text] = append(list, r)
+		}
+	}
+}
+
+func (x *index) empty() bool { return len(x.named)+len(x.wide) == 0 }
+
+// match returns the rules for a method, of an upstream for outgoing calls.
+func (x *index) match(t Target, upstream string) (matching []candidate) {
+	name := t.Service
+	if upstream != "" {
+		name = upstream
+	}
+	for _, rules := range [][]*rule{x.named[name], x.wide} {
+		for _, r := range rules {
+			if at, ok := r.matchesTarget(t, upstream); ok {
+				matching = append(matching, candidate{r, at})
+			}
+		}
+	}
+	return matching
 }

@@ -2,12 +2,12 @@ package policies
 
 import (
 	"cmp"
-	"iter"
 	"maps"
 	"net/netip"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/easymicro/easymicro/config"
@@ -29,9 +29,9 @@ type Snapshot struct {
 	inbound    index // of the rules about calls that come in
 	outbound   index // of those about calls that go out
 
-	compiling sync.Mutex                     // held while a guard below is compiled or dropped
-	resolved  readMostlyMap[Target, *Guard]  // of services that are not this host's
-	calling   readMostlyMap[calling, *Guard] // of methods of upstreams
+	compiling sync.Mutex  // held while a guard below is compiled or dropped
+	resolved  foundGuards // of methods of other hosts' services
+	calling   foundGuards // of methods of upstreams
 
 	clientRules ClientRules
 	calls       sync.Pool // of empty *clientCall
@@ -40,7 +40,7 @@ type Snapshot struct {
 // Activate applies the limits of the snapshot to the state that it shares with the snapshots before it, so that they apply to
 // calls that still run under those, too. Call it right after the swap; otherwise the first call that enters a guard does.
 func (s *Snapshot) Activate() {
-	if s != nil && !s.active.Load() {
+	if s != nil {
 		s.activate()
 	}
 }
@@ -59,7 +59,7 @@ func (s *Snapshot) Guard(t Target) *Guard {
 // Revision returns the revision that the snapshot was compiled for.
 func (s *Snapshot) Revision() int { return s.revision }
 
-// calling is a method of an upstream.
+// calling is a method of an upstream, or with an empty one of a service that is reached through this host.
 type calling struct {
 	upstream string
 	target   Target
@@ -78,34 +78,28 @@ func (s *Snapshot) Resolve(t Target) *Guard {
 	if s.inbound.empty() {
 		return s.nothing
 	}
-	if g, ok := s.resolved.find(t); ok {
-		return g
-	}
-	// The name must not keep the message of a peer alive.
-	t = Target{Service: strings.Clone(t.Service), Method: strings.Clone(t.Method)}
-	of := subject{target: t, counted: t}
-	if s.resolved.full(maxFound) {
-		of.counted = Target{Method: Other}
-	}
-	s.compiling.Lock()
-	defer s.compiling.Unlock()
-	return s.resolved.add(t, s.compile(&of, s.inbound.match(t, "")), maxFound)
+	return s.found(&s.resolved, &s.inbound, calling{target: t})
 }
 
 // guardOf returns the guard of a method of an upstream.
 func (s *Snapshot) guardOf(upstream, service, method string) *Guard {
-	key := calling{upstream: upstream, target: Target{Service: service, Method: method}}
-	if g, ok := s.calling.find(key); ok {
+	return s.found(&s.calling, &s.outbound, calling{upstream, Target{service, method}})
+}
+
+// found returns the guard of a method from guards, or compiles it with rules.
+func (s *Snapshot) found(guards *foundGuards, rules *index, key calling) *Guard {
+	if g, ok := guards.find(key); ok {
 		return g
 	}
-	key = calling{upstream: strings.Clone(upstream), target: Target{Service: strings.Clone(service), Method: strings.Clone(method)}}
+	// The names must not keep the message of a peer alive.
+	key = calling{strings.Clone(key.upstream), Target{strings.Clone(key.target.Service), strings.Clone(key.target.Method)}}
 	of := subject{target: key.target, upstream: key.upstream, counted: key.target}
-	if s.calling.full(maxFound) {
+	if guards.full() {
 		of.counted = Target{Method: Other}
 	}
 	s.compiling.Lock() // until it is added: a later guard must not hold what forget drops
 	defer s.compiling.Unlock()
-	return s.calling.add(key, s.compile(&of, s.outbound.match(of.target, of.upstream)), maxFound)
+	return guards.add(key, s.compile(&of, rules.match(of.target, of.upstream)))
 }
 
 // compile returns the guard of a method that rules match. Once the snapshot is shared, the caller holds compiling.
@@ -119,36 +113,39 @@ func (s *Snapshot) compile(of *subject, matching []candidate) *Guard {
 // Explain returns which rules apply to a call of caller (empty: anonymous) from peer (zero: unknown), in evaluation order,
 // and why other rules for the method do not.
 func (s *Snapshot) Explain(t Target, caller string, peer netip.Addr) Explanation {
-	c := &Call{Caller: cmp.Or(caller, Anonymous), Peer: peer.Unmap()}
-	x := Explanation{Service: t.Service, Method: t.Method, Caller: c.Caller, Kinds: []KindExplanation{}}
-	if peer.IsValid() {
-		x.Peer = c.Peer.String()
-	}
-	if s == nil {
-		return x
-	}
-	matching := s.Guard(t).matching
-	of := subject{target: t, counted: t}
-	if s.guards[t] == nil && s.neighbours.remote != nil && s.neighbours.remote(t.Service) {
-		matching = s.inbound.match(t, "")
-	}
-	x.Revision = s.revision
-	explain(&x, config.ServerKinds(), withExcepted(s.rules, matching, &of), &of, c)
-	return x
+	return s.explain(&subject{target: t, counted: t}, &Call{Caller: cmp.Or(caller, Anonymous), Peer: peer.Unmap()})
 }
 
 // ExplainUpstream returns which client-side rules apply to a call of caller (empty: anonymous) to a method of an upstream, in
 // evaluation order, and why others do not.
 func (s *Snapshot) ExplainUpstream(upstream, service, method, caller string) Explanation {
-	c := &Call{Caller: cmp.Or(caller, Anonymous)}
-	x := Explanation{Upstream: upstream, Service: service, Method: method, Caller: c.Caller, Kinds: []KindExplanation{}}
+	t := Target{Service: service, Method: method}
+	return s.explain(&subject{target: t, upstream: upstream, counted: t}, &Call{Caller: cmp.Or(caller, Anonymous)})
+}
+
+func (s *Snapshot) explain(of *subject, c *Call) Explanation {
+	t := of.target
+	x := Explanation{Upstream: of.upstream, Service: t.Service, Method: t.Method, Caller: c.Caller, Kinds: []KindExplanation{}}
+	if c.Peer.IsValid() {
+		x.Peer = c.Peer.String()
+	}
 	if s == nil {
 		return x
 	}
-	t := Target{Service: service, Method: method}
-	of := subject{target: t, upstream: upstream, counted: t}
 	x.Revision = s.revision
-	explain(&x, config.ClientKinds(), withExcepted(s.rules, s.outbound.match(t, upstream), &of), &of, c)
+	kinds, matching := config.ServerKinds(), s.Guard(t).matching
+	switch {
+	case of.upstream != "":
+		kinds, matching = config.ClientKinds(), s.outbound.match(t, of.upstream)
+	case s.guards[t] == nil && s.neighbours.remote != nil && s.neighbours.remote(t.Service):
+		matching = s.inbound.match(t, "")
+	}
+	matching = withExcepted(s.rules, matching, of)
+	for _, kind := range kinds {
+		if k := explainKind(kind, matching, of, c); len(k.Applies)+len(k.Losers) > 0 {
+			x.Kinds = append(x.Kinds, k)
+		}
+	}
 	return x
 }
 
@@ -180,7 +177,7 @@ func (s *Snapshot) Rules() []RuleState {
 		}
 		for _, kind := range r.config.Kinds() {
 			k := KindState{
-				Kind: kind, Position: r.config.Position(string(kind)).String(), Setting: settingOf(&r.spec, kind), State: r.state(kind),
+				Kind: kind, Position: r.config.Position(string(kind)).String(), Setting: settingOf(&r.spec, kind), State: r.state(kind, ""),
 			}
 			for _, t := range r.store.targets(&r.spec, &r.added) {
 				k.Decisions.add(r.store.decisions(&r.added, kind, t))
@@ -216,50 +213,39 @@ func (s *Snapshot) live() []*rule {
 }
 
 // Limiters returns the rate limiters of all rules that are not off.
-func (s *Snapshot) Limiters() iter.Seq[LimiterStats] {
-	return func(yield func(LimiterStats) bool) {
-		for _, r := range s.live() {
-			if r.limiter == nil {
-				continue
-			}
-			if !yield(r.limiterStats()) {
-				return
-			}
+func (s *Snapshot) Limiters() (list []LimiterStats) {
+	for _, r := range s.live() {
+		if r.limiter != nil {
+			n := r.limiter.Stats()
+			list = append(list, LimiterStats{r.name, r.mode, n.Keyed, n.Tokens, n.Burst, n.Keys, n.Overflow, n.MissingKey})
 		}
 	}
+	return list
 }
 
 // Breakers returns the circuit breakers of all rules that are not off. Depending on the scope, the target is Service/Method,
 // the address of an endpoint or the name of an upstream, after the name of the upstream if the rule is for several.
-func (s *Snapshot) Breakers() iter.Seq[BreakerStats] {
-	return func(yield func(BreakerStats) bool) {
-		for _, r := range s.live() {
-			if r.breaker == nil {
-				continue
-			}
-			for _, b := range r.store.breakersOf(&r.added, nil) {
-				if !yield(r.breakerStats(b)) {
-					return
-				}
-			}
+func (s *Snapshot) Breakers() (list []BreakerStats) {
+	for _, r := range s.live() {
+		if r.breaker == nil {
+			continue
+		}
+		for _, b := range r.store.breakersOf(&r.added, nil) {
+			n := b.Stats()
+			list = append(list, BreakerStats{r.name, r.mode, b.upstream, b.Name(), n.State, n.Since, n.OpenFor, n.Cause, n.Transitions})
 		}
 	}
+	return list
 }
 
 // Outliers returns the endpoints under outlier detection of all rules that are not off.
-func (s *Snapshot) Outliers() iter.Seq[OutlierStats] {
-	return func(yield func(OutlierStats) bool) {
-		for _, r := range s.live() {
-			if r.outlier == nil {
-				continue
-			}
-			for _, o := range r.store.outlierStats("") {
-				if !yield(o) {
-					return
-				}
-			}
+func (s *Snapshot) Outliers() (list []OutlierStats) {
+	for _, r := range s.live() {
+		if r.outlier != nil {
+			list = append(list, r.store.outlierStats("")...)
 		}
 	}
+	return list
 }
 
 // Decisions yields the counters of each rule and method: allow, reject, wait and shadow_reject. They survive edits. Methods
@@ -327,4 +313,77 @@ func (s *Snapshot) forget(upstream string) {
 		}
 	}
 	s.calling.drop(func(c calling) bool { return c.upstream == upstream })
+}
+
+// foundGuards are the guards of methods that calls found, up to maxFound: a map that is read far more often than it grows.
+// Reading entries that have been in it for a while takes no lock and allocates nothing. The zero foundGuards is empty.
+type foundGuards struct {
+	read atomic.Pointer[map[calling]*Guard] // replaced, never changed
+
+	mu     sync.Mutex
+	all    map[calling]*Guard // read, and later additions
+	missed int                // look-ups not answered by read
+}
+
+func (m *foundGuards) find(key calling) (*Guard, bool) {
+	if read := m.read.Load(); read != nil {
+		if g, ok := (*read)[key]; ok {
+			return g, true
+		}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	g, ok := m.all[key]
+	if ok {
+		m.missed++
+		if m.missed > len(m.all)/4 { // a copy costs each look-up that made it necessary a few entries
+			read := maps.Clone(m.all)
+			m.read.Store(&read)
+			m.missed = 0
+		}
+	}
+	return g, ok
+}
+
+// add adds g, unless the key has a guard already or the map is full. It returns the guard of the key, or g.
+func (m *foundGuards) add(key calling, g *Guard) *Guard {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if there, ok := m.all[key]; ok {
+		return there
+	}
+	if len(m.all) >= maxFound {
+		return g
+	}
+	if m.all == nil {
+		m.all = make(map[calling]*Guard)
+	}
+	m.all[key] = g
+	return g
+}
+
+func (m *foundGuards) full() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.all) >= maxFound
+}
+
+// drop removes guards.
+func (m *foundGuards) drop(gone func(calling) bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	read := m.read.Load()
+	for key := range m.all {
+		if !gone(key) {
+			continue
+		}
+		delete(m.all, key)
+		if read == nil {
+			continue
+		}
+		if _, ok := (*read)[key]; ok {
+			m.read.Store(nil) // until enough look-ups are worth a copy
+			read, m.missed = nil, 0
+		}
+	}
 }

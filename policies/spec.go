@@ -170,7 +170,7 @@ func (r *spec) matchesTarget(t Target, upstream string) (rank, bool) {
 
 // names is matchesTarget, but ignores exceptions.
 func (r *spec) names(t Target, upstream string) (rank, bool) {
-	called := absent
+	called := 0
 	if r.clientSide() {
 		var ok bool
 		if called, ok = narrowest(r.upstreams, upstream); !ok {
@@ -250,13 +250,6 @@ func (r *spec) shareText() string {
 		return ""
 	}
 	return r.config.EnforceShare.String()
-}
-
-func (r *spec) warning(field, message string) config.Problem {
-	at := r.config.Position(field)
-	return config.Problem{
-		File: at.File, Line: at.Line, Column: at.Column, Path: r.config.Path() + "." + field, Warning: true, Message: message,
-	}
 }
 
 // accessList is the access rule of one method.

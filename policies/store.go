@@ -367,9 +367,7 @@ func (st *store) outlierStats(upstream string) []OutlierStats {
 	for name, o := range pools {
 		for _, e := range o.Endpoints.All() {
 			s := o.Stats(e)
-			all = append(all, OutlierStats{
-				r.name, r.targetText(name, s.Address), name, s.Address, r.enforced, s.Ejected, s.Since, s.EjectedFor, s.Cause, s.Ejections,
-			})
+			all = append(all, OutlierStats{r.name, r.targetText(name, s.Address), name, r.enforced, s})
 		}
 	}
 	slices.SortFunc(all, func(a, b OutlierStats) int {

@@ -15,7 +15,7 @@ import (
 	"github.com/easymicro/easymicro/wire/wildcard"
 )
 
-// maxTies is how many problems ValidateTies returns.
+// maxTies bounds the problems that ValidateTies returns.
 const maxTies = 100
 
 // ValidateTies finds pairs of enforced rules of which neither is more specific, though only one of them can win for a
@@ -69,15 +69,12 @@ func grouped(rules []config.Rule) map[string][]tieRule {
 }
 
 func tie(a, b *config.Rule, kind config.Kind) config.Problem {
-	at, first := b.Position(string(kind)), a.Name
+	first := a.Name
 	if where := a.Position(string(kind)).String(); where != "" {
 		first += " (" + where + ")"
 	}
-	return config.Problem{
-		File: at.File, Line: at.Line, Column: at.Column, Path: b.Path() + "." + string(kind),
-		Message: fmt.Sprintf("%s of rule %s and of rule %s are equally specific and match the same calls: "+
-			"narrow one, exclude calls from one with match.except, or set one to mode: shadow", kind, b.Name, first),
-	}
+	return b.Position(string(kind)).Problem(b.Path()+"."+string(kind), fmt.Sprintf("%s of rule %s and of rule %s are equally specific "+
+		"and match the same calls: narrow one, exclude calls from one with match.except, or set one to mode: shadow", kind, b.Name, first))
 }
 
 func kindsWithOneWinner(r *config.Rule) []config.Kind {
@@ -118,39 +115,25 @@ const maxForms = 4096
 // forms returns all combinations of the elements of a rule's lists.
 func forms(whole tieRule) []tieRule {
 	r, list := whole.rule, []tieRule{whole}
-	list = expand(list, r.Match.Method, func(t *tieRule, g *glob) { t.method = g })
-	list = expand(list, r.Match.Service, func(t *tieRule, g *glob) { t.service = g })
-	list = expand(list, r.Match.Caller, func(t *tieRule, g *glob) { t.caller = g })
-	list = expand(list, r.Match.Upstream, func(t *tieRule, g *glob) { t.upstream = g })
-	networks, err := parseNetworks(r.Match.Peer)
-	if err != nil || len(networks) == 0 {
-		return list // a bad network has its own problem
-	}
-	var expanded []tieRule
-	for _, t := range list {
-		for _, n := range networks {
-			if len(expanded) == maxForms {
-				return expanded
-			}
-			t.peer = n
-			expanded = append(expanded, t)
-		}
-	}
-	return expanded
+	list = expand(list, compileGlobs(r.Match.Method), func(t *tieRule, g *glob) { t.method = g })
+	list = expand(list, compileGlobs(r.Match.Service), func(t *tieRule, g *glob) { t.service = g })
+	list = expand(list, compileGlobs(r.Match.Caller), func(t *tieRule, g *glob) { t.caller = g })
+	list = expand(list, compileGlobs(r.Match.Upstream), func(t *tieRule, g *glob) { t.upstream = g })
+	networks, _ := parseNetworks(r.Match.Peer) // a bad network has its own problem
+	return expand(list, networks, func(t *tieRule, n *netip.Prefix) { t.peer = *n })
 }
 
-func expand(list []tieRule, patterns []string, set func(*tieRule, *glob)) []tieRule {
-	if len(patterns) == 0 {
+func expand[E any](list []tieRule, elements []E, set func(*tieRule, *E)) []tieRule {
+	if len(elements) == 0 {
 		return list
 	}
-	globs := compileGlobs(patterns)
-	expanded := make([]tieRule, 0, min(len(list)*len(globs), maxForms))
+	expanded := make([]tieRule, 0, min(len(list)*len(elements), maxForms))
 	for _, t := range list {
-		for i := range globs {
+		for i := range elements {
 			if len(expanded) == maxForms {
 				return expanded
 			}
-			set(&t, &globs[i])
+			set(&t, &elements[i])
 			expanded = append(expanded, t)
 		}
 	}
@@ -221,7 +204,7 @@ func candidatePairs(group []tieRule) iter.Seq2[*tieRule, *tieRule] {
 			ordered[i] = ended{end: end(&group[i]), tieRule: &group[i]}
 		}
 		slices.SortStableFunc(ordered, func(a, b ended) int { return cmp.Compare(a.end, b.end) })
-		// In this order, texts with one prefix follow it directly: open are the ones that are prefixes of the current one.
+		// In this order, all texts with a prefix directly follow it. open holds the prefixes of the current text.
 		var open []ended
 		for _, o := range ordered {
 			for len(open) > 0 && !strings.HasPrefix(o.end, open[len(open)-1].end) {

@@ -29,15 +29,16 @@ func (n *neighbours) unmatched(rules []*rule, targets []Target) (problems config
 			}
 		case len(r.targets) == 0 && !n.mayBeRemote(r):
 			if excepted(r, known) {
-				problems = append(problems, r.warning("match.except", "excludes every method of this host that the rule matches: rule "+r.name+" has no effect here"))
+				problems = append(problems, warningIn(r.config, "match.except",
+					"excludes every method of this host that the rule matches: rule "+r.name+" has no effect here"))
 				continue
 			}
 			p, isAlias := n.alias(r)
 			if !isAlias {
 				suggest := len(problems) < maxSuggestions
 				p = unmatchedBy(r, known, suggest)
-				for i := 0; suggest && i < len(r.services) && p.Suggestion == ""; i++ {
-					p.Suggestion = config.Suggest(r.services[i].text, n.allowedNames())
+				if suggest && p.Suggestion == "" {
+					p.Suggestion = config.SuggestFor(r.config.Match.Service, n.allowedNames())
 				}
 			}
 			problems = append(problems, p)
@@ -78,12 +79,9 @@ func (n *neighbours) noUpstream(r *rule) (p config.Problem, idle bool) {
 	if overlapAny(r.upstreams, globs) {
 		return p, false
 	}
-	p = r.warning("match.upstream", "no upstream of this host matches "+shortList(r.config.Match.Upstream)+": rule "+r.name+" has no effect here")
-	for _, pattern := range r.config.Match.Upstream {
-		if p.Suggestion == "" {
-			p.Suggestion = config.Suggest(pattern, names)
-		}
-	}
+	p = warningIn(r.config, "match.upstream",
+		"no upstream of this host matches "+shortList(r.config.Match.Upstream)+": rule "+r.name+" has no effect here")
+	p.Suggestion = config.SuggestFor(r.config.Match.Upstream, names)
 	return p, true
 }
 
@@ -122,7 +120,8 @@ func (n *neighbours) alias(r *rule) (p config.Problem, ok bool) {
 	if best == "" {
 		return p, false
 	}
-	return r.warning("match.service", best+" is an alias of "+n.aliases[best]+": rules match the name of the service, write "+n.aliases[best]), true
+	name := n.aliases[best]
+	return warningIn(r.config, "match.service", best+" is an alias of "+name+": rules match the name of the service, write "+name), true
 }
 
 // overlapAny reports whether there is a text that both lists match.
@@ -153,11 +152,9 @@ func unmatchedBy(r *rule, known map[string][]string, suggest bool) config.Proble
 	if len(patterns) == 0 {
 		field, what, patterns = "match", "method of this host", []string{"*"}
 	}
-	p := r.warning(field, "no "+what+" matches "+shortList(patterns)+": rule "+r.name+" has no effect here")
-	for _, pattern := range patterns {
-		if suggest && p.Suggestion == "" {
-			p.Suggestion = config.Suggest(pattern, words)
-		}
+	p := warningIn(r.config, field, "no "+what+" matches "+shortList(patterns)+": rule "+r.name+" has no effect here")
+	if suggest {
+		p.Suggestion = config.SuggestFor(patterns, words)
 	}
 	return p
 }

@@ -117,14 +117,9 @@ type BreakerStats struct {
 
 // OutlierStats is the state of one endpoint under outlier detection.
 type OutlierStats struct {
-	Rule       string
-	Target     string // the address, with the upstream before it if the rule is for several
-	Upstream   string
-	Address    string
-	Enforced   bool // or in shadow
-	Ejected    bool
-	Since      time.Time
-	EjectedFor time.Duration // remaining time
-	Cause      string        // of the last ejection
-	Ejections  uint64
+	Rule     string
+	Target   string // the address, with the upstream before it if the rule is for several
+	Upstream string
+	Enforced bool // or in shadow
+	limit.OutlierStats
 }

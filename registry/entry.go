@@ -99,8 +99,8 @@ func closeLate(ctx context.Context, s *Service) {
 
 // located logs the stack of a panic and adds its position to the error.
 func located(err error, log *slog.Logger) error {
-	var p *PanicError
-	if !errors.As(err, &p) {
+	p, ok := errors.AsType[*PanicError](err)
+	if !ok {
 		return err
 	}
 	log.Error("handler panicked", "panic", p.Error(), "stack", string(p.Stack))

@@ -19,10 +19,8 @@ func example(t reflect.Type, path []reflect.Type) any {
 	if len(path) == maxExampleDepth {
 		return nil
 	}
-	for _, outer := range path {
-		if outer == t && t.Kind() == reflect.Struct {
-			return nil
-		}
+	if t.Kind() == reflect.Struct && slices.Contains(path, t) {
+		return nil
 	}
 	inner := append(slices.Clip(path), t)
 	switch t.Kind() {
@@ -180,10 +178,8 @@ func jsonFields(t reflect.Type) []jsonField {
 
 // collectFields appends the fields of t, which is embedded in the structs of path.
 func collectFields(t reflect.Type, path []reflect.Type, fields []jsonField) []jsonField {
-	for _, outer := range path {
-		if outer == t {
-			return fields
-		}
+	if slices.Contains(path, t) {
+		return fields
 	}
 	inner := append(slices.Clip(path), t)
 	for i := range t.NumField() {

@@ -116,9 +116,7 @@ type Skipped struct {
 func (s Skipped) String() string { return s.Name + ": " + s.Why }
 
 func skip(name, why string, t reflect.Type, receivers int) Skipped {
-	s := Skipped{Name: name, Why: why, in: slices.Collect(t.Ins())[receivers:]}
-	s.out = slices.Collect(t.Outs())
-	return s
+	return Skipped{Name: name, Why: why, in: slices.Collect(t.Ins())[receivers:], out: slices.Collect(t.Outs())}
 }
 
 // fails reports whether the method has n results, the last an error.

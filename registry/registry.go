@@ -12,6 +12,7 @@ package registry
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -43,12 +44,7 @@ func (r *Registry) Lookup(name string) (*Entry, bool) {
 func (r *Registry) Entries() []*Entry {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	all := make([]*Entry, 0, len(r.entries))
-	for _, e := range r.entries {
-		all = append(all, e)
-	}
-	slices.SortFunc(all, func(a, b *Entry) int { return strings.Compare(a.Name, b.Name) })
-	return all
+	return slices.SortedFunc(maps.Values(r.entries), func(a, b *Entry) int { return strings.Compare(a.Name, b.Name) })
 }
 
 // add panics if the name is taken: two packages of the program claim it.

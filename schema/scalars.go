@@ -113,11 +113,15 @@ func orVariable(kind, message string) *jsonschema.Schema {
 
 // oneOf describes one of some words, or a variable.
 func oneOf(words ...string) *jsonschema.Schema {
+	return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{enum(words), variableSchema()}}
+}
+
+func enum(words []string) *jsonschema.Schema {
 	s := &jsonschema.Schema{Type: "string"}
 	for _, w := range words {
 		s.Enum = append(s.Enum, w)
 	}
-	return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{s, variableSchema()}}
+	return s
 }
 
 func number(kind string, tag reflect.StructTag) *jsonschema.Schema {

@@ -22,20 +22,16 @@ import (
 // Manifest returns the JSON Schema (2020-12) of a manifest for a binary with these handlers. Editors suggest
 // services where a rule or a route names one; others are accepted too.
 func Manifest(reg *registry.Registry, services ...string) ([]byte, error) {
-	b := &builder{handlers: reg.Entries(), services: services}
-	s := b.object(reflect.TypeFor[config.Manifest]())
-	s.Title = "easymicro manifest"
-	s.Description = "Configuration of an easymicro host: easymicro.yaml."
-	return b.document(s, "easymicro.schema.json")
+	return document(reg, services, reflect.TypeFor[config.Manifest](), &jsonschema.Schema{
+		ID: base + "easymicro.schema.json", Title: "easymicro manifest", Description: "Configuration of an easymicro host: easymicro.yaml.",
+	})
 }
 
 // Policies returns the JSON Schema (2020-12) of a policy file for a binary with these handlers.
 func Policies(reg *registry.Registry, services ...string) ([]byte, error) {
-	b := &builder{handlers: reg.Entries(), services: services}
-	s := b.object(reflect.TypeFor[config.PolicyFile]())
-	s.Title = "easymicro policies"
-	s.Description = "Rules for the calls of an easymicro host, hot-reloaded."
-	return b.document(s, "policies.schema.json")
+	return document(reg, services, reflect.TypeFor[config.PolicyFile](), &jsonschema.Schema{
+		ID: base + "policies.schema.json", Title: "easymicro policies", Description: "Rules for the calls of an easymicro host, hot-reloaded.",
+	})
 }
 
 // builder builds the schema of one document.
@@ -45,11 +41,12 @@ type builder struct {
 	used     jsonschema.Definitions // the definitions that the document refers to
 }
 
-// document completes the schema of a file.
-func (b *builder) document(s *jsonschema.Schema, name string) ([]byte, error) {
-	s.Version = jsonschema.Version
+// document returns the schema of a file with the content of t, under the names in head.
+func document(reg *registry.Registry, services []string, t reflect.Type, head *jsonschema.Schema) ([]byte, error) {
+	b := &builder{handlers: reg.Entries(), services: services}
+	s := b.object(t)
+	s.Version, s.ID, s.Title, s.Description = jsonschema.Version, head.ID, head.Title, head.Description
 	s.PatternProperties = map[string]*jsonschema.Schema{"^x-": jsonschema.TrueSchema} // for anchors
-	s.ID = jsonschema.ID(base + name)
 	s.Definitions = b.used
 	out, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {

@@ -74,16 +74,12 @@ func suggest(s *jsonschema.Schema, field string, words []string) {
 	if !ok || len(words) == 0 {
 		return
 	}
-	known := &jsonschema.Schema{Type: "string"}
-	for _, w := range words {
-		known.Enum = append(known.Enum, w)
-	}
 	if p.AnyOf == nil {
 		other := *p
 		other.Description, other.Default = "", nil
 		p.Type, p.Pattern, p.AnyOf = "", "", []*jsonschema.Schema{&other}
 	}
-	p.AnyOf = slices.Insert(slices.Clone(p.AnyOf), 0, known)
+	p.AnyOf = slices.Insert(slices.Clone(p.AnyOf), 0, enum(words))
 }
 
 func having(field string, s *jsonschema.Schema) *jsonschema.Schema {

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // Read returns the content of the regular file at path, following links. It never waits for the writer of a pipe,
@@ -20,7 +21,7 @@ func Read(path string, limit int64) ([]byte, error) {
 	if err := check(path, info, limit); err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(path, os.O_RDONLY|nonblock, 0)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe that took the file's place meanwhile is opened at once too
 	if err != nil {
 		return nil, err
 	}
@@ -123,16 +124,12 @@ func size(n int64) string {
 
 // Reason returns what is wrong with a file, as a phrase that follows its path.
 func Reason(err error) string {
-	var kind *KindError
-	var large *TooLargeError
-	var path *fs.PathError
-	switch {
-	case errors.As(err, &kind):
-		return kind.Error()
-	case errors.As(err, &large):
-		return large.Error()
-	case errors.As(err, &path):
+	if path, ok := errors.AsType[*fs.PathError](err); ok {
 		err = path.Err
+	}
+	switch err.(type) { //nolint:errorlint // Read wraps them in nothing but a PathError
+	case *KindError, *TooLargeError:
+		return err.Error()
 	}
 	return "cannot be read: " + err.Error()
 }

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// accessTimeout is how long one file access may take.
+// accessTimeout bounds one file access.
 const accessTimeout = 10 * time.Second
 
 // Gate admits reads while no earlier one is overdue: on a hanging network file system each would block a thread. The
@@ -29,7 +29,7 @@ type access struct {
 	done chan struct{}
 }
 
-// touch is the file that a read accesses, and since when.
+// touch is an access to a file, with its start.
 type touch struct {
 	path  string
 	since time.Time

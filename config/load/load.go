@@ -3,6 +3,7 @@ package load
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -82,12 +83,7 @@ func Dirs(set *config.Set) []string {
 			d.addFile(set.Path(path))
 		}
 	}
-	var sorted []string
-	for dir := range d {
-		sorted = append(sorted, dir)
-	}
-	slices.Sort(sorted)
-	return sorted
+	return slices.Sorted(maps.Keys(d))
 }
 
 // directories is a set of paths.

@@ -14,7 +14,7 @@ import (
 	"github.com/easymicro/easymicro/config/files"
 )
 
-// expansion is what a pattern of the manifest matches on disk at one moment.
+// expansion holds the matches on disk of a pattern of the manifest, at one moment.
 type expansion struct {
 	files   []string  // matched or named files
 	dirs    []string  // searched directories; the nearest parent of a missing one
@@ -163,7 +163,7 @@ func isPolicyFile(name string) bool {
 	return !strings.HasPrefix(base, ".") && !strings.HasPrefix(base, "#") && !strings.HasSuffix(base, "~")
 }
 
-// matches is what the patterns of a field match on disk at one moment.
+// matches holds the matches on disk of all patterns of a field, at one moment.
 type matches struct {
 	dir        string
 	manifest   *config.Manifest
@@ -256,6 +256,5 @@ func (m *matches) unread() config.Problems {
 }
 
 func problemAt(manifest *config.Manifest, path, message string) config.Problem {
-	at := manifest.Position(path)
-	return config.Problem{File: at.File, Line: at.Line, Column: at.Column, Path: path, Message: message}
+	return manifest.Position(path).Problem(path, message)
 }

@@ -135,15 +135,9 @@ func (r *Reading) readEndpoints() {
 
 // settled reports whether links and patterns still lead where they did when the files were read.
 func (r *Reading) settled() bool {
-	all := slices.Clone(r.policies)
+	all := r.besides()
 	if r.manifest.path != "" {
 		all = append(all, r.manifest)
-	}
-	if r.tokens != nil {
-		all = append(all, *r.tokens)
-	}
-	for _, f := range r.named {
-		all = append(all, f.file)
 	}
 	for _, f := range all {
 		r.at(f.path)
@@ -152,6 +146,18 @@ func (r *Reading) settled() bool {
 		}
 	}
 	return r.decoded == nil || r.matched.signature() == r.match(r.decoded, r.matched.field, r.matched.patterns).signature()
+}
+
+// besides returns the files of the set besides the manifest.
+func (r *Reading) besides() []file {
+	all := slices.Clone(r.policies)
+	if r.tokens != nil {
+		all = append(all, *r.tokens)
+	}
+	for _, f := range r.named {
+		all = append(all, f.file)
+	}
+	return all
 }
 
 // Hash returns the content hash of the set, equal to the Hash of a set that Load makes of the same content. Failures
@@ -164,13 +170,7 @@ func (r *Reading) sum() string {
 	if r.matched != nil {
 		fmt.Fprintf(h, "%s ", r.matched.signature())
 	}
-	for _, f := range r.policies {
-		f.addTo(h)
-	}
-	if r.tokens != nil {
-		r.tokens.addTo(h)
-	}
-	for _, f := range r.named {
+	for _, f := range r.besides() {
 		f.addTo(h)
 	}
 	if r.moving {

@@ -1,7 +1,6 @@
 package load
 
 import (
-	"fmt"
 	"os"
 	"regexp"
 	"slices"
@@ -16,71 +15,33 @@ import (
 // EnvPrefix is the prefix of the variables that override the manifest: EASYMICRO_LISTEN is --listen.
 const EnvPrefix = "EASYMICRO"
 
-// settings are the scalars of a host that flags and variables may set. Viper handles only these: it would lower-case
-// the keys of the manifest, and has no positions.
-type settings struct {
-	Listen      string `mapstructure:"listen"`
-	Name        string `mapstructure:"name"`
-	LogLevel    string `mapstructure:"log-level"`
-	LogFormat   string `mapstructure:"log-format"`
-	AdminListen string `mapstructure:"admin-listen"`
-}
-
-// setting is one of the settings: its key, which is also its flag, and its path in the manifest.
-type setting struct {
-	key, path string
-	value     func(*settings) *string
-	ofFile    func(*config.Manifest) string
-}
+// setting is a scalar of a host that a flag or a variable may set: its key, which is also its flag, and its path in the manifest.
+type setting struct{ key, path string }
 
 var all = []setting{
-	{"listen", "listeners[0].address", func(s *settings) *string { return &s.Listen }, func(m *config.Manifest) string { return string(m.Listeners[0].Address) }},
-	{"name", "host.name", func(s *settings) *string { return &s.Name }, func(m *config.Manifest) string { return m.Host.Name }},
-	{"log-level", "telemetry.logs.level", func(s *settings) *string { return &s.LogLevel }, func(m *config.Manifest) string { return m.Telemetry.Logs.Level }},
-	{"log-format", "telemetry.logs.format", func(s *settings) *string { return &s.LogFormat }, func(m *config.Manifest) string { return m.Telemetry.Logs.Format }},
-	{"admin-listen", "admin.address", func(s *settings) *string { return &s.AdminListen }, func(m *config.Manifest) string { return string(m.Admin.Address) }},
+	{"listen", "listeners[0].address"},
+	{"name", "host.name"},
+	{"log-level", "telemetry.logs.level"},
+	{"log-format", "telemetry.logs.format"},
+	{"admin-listen", "admin.address"},
 }
 
-// override applies flags over variables over the file over the defaults.
+// override applies flags over variables over the file over the defaults. Viper handles only the settings: it would lower-case the
+// keys of the manifest, and has no positions.
 func override(m *config.Manifest, flags *pflag.FlagSet) config.Problems {
-	s, err := resolve(m, flags)
-	if err != nil {
-		return config.Problems{{Message: fmt.Sprintf("flags and %s_* variables: %s", EnvPrefix, err)}}
-	}
+	v := viper.NewWithOptions(viper.EnvKeyReplacer(strings.NewReplacer("-", "_")))
+	v.SetEnvPrefix(EnvPrefix)
+	v.AutomaticEnv()
 	var problems config.Problems
 	for _, one := range all {
+		if f := lookup(flags, one.key); f != nil {
+			_ = v.BindPFlag(one.key, f) // fails only without a flag
+		}
 		if source := one.source(flags); source != "" {
-			problems = append(problems, m.Override(one.path, *one.value(s), source)...)
+			problems = append(problems, m.Override(one.path, v.GetString(one.key), source)...)
 		}
 	}
 	return problems
-}
-
-func resolve(m *config.Manifest, flags *pflag.FlagSet) (*settings, error) {
-	v := viper.NewWithOptions(viper.KeyDelimiter("\x00"), viper.ExperimentalBindStruct(), viper.EnvKeyReplacer(strings.NewReplacer("-", "_")))
-	v.SetEnvPrefix(EnvPrefix)
-	v.AutomaticEnv()
-	file := map[string]any{}
-	for _, one := range all {
-		if m.Written(one.path) {
-			file[one.key] = one.ofFile(m)
-		} else {
-			v.SetDefault(one.key, one.ofFile(m))
-		}
-		if f := lookup(flags, one.key); f != nil {
-			if err := v.BindPFlag(one.key, f); err != nil {
-				return nil, err
-			}
-		}
-	}
-	if err := v.MergeConfigMap(file); err != nil {
-		return nil, err
-	}
-	var s settings
-	if err := v.UnmarshalExact(&s); err != nil {
-		return nil, err
-	}
-	return &s, nil
 }
 
 func lookup(flags *pflag.FlagSet, name string) *pflag.Flag {

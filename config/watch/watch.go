@@ -37,7 +37,7 @@ const (
 	defaultPoll     = 5 * time.Second
 )
 
-// State is how changes are currently noticed.
+// State describes how changes are currently noticed.
 type State struct {
 	Polling bool      // events may be missing, so that only polling is reliable
 	Problem string    // why; empty unless Polling
@@ -126,7 +126,7 @@ func (w *Watcher) isNew(hash string) bool {
 	return hash != w.known
 }
 
-// farewell is how long Watch waits for a read after ctx ended.
+// farewell bounds the wait for a read after ctx has ended.
 const farewell = time.Second
 
 func (w *Watcher) watch(ctx context.Context, changed func(hash string)) {
@@ -250,7 +250,7 @@ func (w *Watcher) watchDirs() bool {
 	return changed
 }
 
-// hangReportedAfter is how long a file access may take before the state reports it.
+// hangReportedAfter is the time after which the state reports a file access that has not returned.
 const hangReportedAfter = 15 * time.Second
 
 // touch marks the start of a file access, and the function it returns the end. In between the state reports files

@@ -59,7 +59,7 @@ type place struct{ upstream, address string }
 // ejections returns the endpoints that rules ejected, and why.
 func ejections(g *Generation) map[place]string {
 	out := make(map[place]string)
-	for o := range g.Rules.Outliers() {
+	for _, o := range g.Rules.Outliers() {
 		if o.Ejected && o.Enforced {
 			out[place{o.Upstream, o.Address}] = fmt.Sprintf("ejected by %s for another %s: %s", o.Rule, o.EjectedFor.Round(time.Millisecond), o.Cause)
 		}
@@ -141,7 +141,7 @@ func Emit(g *Generation, budget *wire.Budget, e *telemetry.Emitter) {
 	g.Rules.Decisions(func(rule string, kind config.Kind, method, decision string, n uint64) {
 		e.Decisions(rule, string(kind), method, decision, n)
 	})
-	for l := range g.Rules.Limiters() {
+	for _, l := range g.Rules.Limiters() {
 		if l.Keyed {
 			e.LimiterKeys(l.Rule, string(l.Mode), l.Keys)
 			e.LimiterOverflow(l.Rule, l.Overflow)
@@ -150,7 +150,7 @@ func Emit(g *Generation, budget *wire.Budget, e *telemetry.Emitter) {
 			e.LimiterTokens(l.Rule, string(l.Mode), l.Tokens)
 		}
 	}
-	for b := range g.Rules.Breakers() {
+	for _, b := range g.Rules.Breakers() {
 		e.BreakerState(b.Rule, string(b.Mode), b.Target, b.State)
 		for to, n := range b.Transitions {
 			e.BreakerTransitions(b.Rule, string(b.Mode), b.Target, to, n)

@@ -29,7 +29,7 @@ const (
 	Shadow          // of the rules in shadow
 )
 
-// Admissions are those of one call: by the breakers Enforced and Shadow. The zero Admissions is empty.
+// Admissions holds the admissions of one call by the breakers Enforced and Shadow. The zero Admissions is empty.
 type Admissions struct {
 	list    [2]Admission
 	timed   bool // a breaker counts slow calls
@@ -68,7 +68,7 @@ func (s *Admissions) Late(err error, callerTimedOut bool) (open [2]*Overtime) {
 	return open
 }
 
-// Start marks the begin of the call, after all queues. For a probe, timing returns how long it may take from now on (0:
+// Start marks the beginning of the call, after all queues. For a probe, timing returns how long it may take from now on (0:
 // OpenTimeout) and the outcome of one that takes longer.
 func (s *Admissions) Start(timing func() (time.Duration, error)) {
 	if s.timed {

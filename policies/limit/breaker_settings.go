@@ -28,7 +28,7 @@ func (s *BreakerSettings) sameCore(o *BreakerSettings) bool {
 	return s.Window == o.Window && s.OpenTimeout == o.OpenTimeout && s.HalfOpenRequests == o.HalfOpenRequests
 }
 
-// probeRetry is when to ask again while all probes are in flight: soon compared to the open time.
+// probeRetry returns the time after which to ask again while all probes are in flight: short compared to the open time.
 func (s *BreakerSettings) probeRetry() time.Duration {
 	return min(max(s.OpenTimeout/10, time.Millisecond), time.Second)
 }

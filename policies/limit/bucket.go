@@ -7,7 +7,7 @@ import (
 	"github.com/juju/ratelimit"
 )
 
-// Rate is how a bucket fills: quantum tokens each interval, at most Burst of them.
+// Rate describes how a bucket fills: by quantum tokens each interval, up to Burst.
 type Rate struct {
 	Burst    int64
 	quantum  int64
@@ -107,9 +107,9 @@ func (b *bucket) until(n int64) time.Duration {
 	return time.Duration(ticks)*b.rate.interval - b.elapsed
 }
 
-// take takes a token, into debt when there is none. A full bucket starts to fill only now: a tick that began while it was
+// Take takes a token, into debt when there is none. A full bucket starts to fill only now: a tick that began while it was
 // full would bring its next token too early.
-func (b *bucket) take() {
+func (b *bucket) Take() {
 	if b.level() == b.rate.Burst {
 		started := b.elapsed % b.rate.interval
 		b.idle += started

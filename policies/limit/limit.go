@@ -35,7 +35,7 @@ func (n *Counter) CountRefusal(enforced bool) bool {
 	return enforced
 }
 
-// Origin is what a refusal reports about where it comes from.
+// Origin names the rule and the host of a refusal.
 type Origin struct {
 	Rule string // name@rN
 	Host string
@@ -59,7 +59,7 @@ func (o *Origin) RefuseEnded(ctx context.Context, what string) error {
 	return o.Refuse(code.Cancelled, code.ReasonCancelled, "cancelled while "+what, 0)
 }
 
-// RoundUp rounds up to whole milliseconds, in which retry delays travel: a retry that comes too early is refused again.
+// RoundUp rounds up to whole milliseconds, the unit in which retry delays are sent: a retry that comes too early is refused again.
 func RoundUp(d time.Duration) time.Duration {
 	switch {
 	case d <= 0:
@@ -144,7 +144,7 @@ func (n *notifier) Notify() {
 	}
 }
 
-// Deadline is when a call must have ended, and whose deadline that is.
+// Deadline is the time by which a call must end, and its origin.
 type Deadline struct {
 	At     time.Time // zero: never
 	ByRule bool      // a rule's timeout set it
@@ -159,7 +159,7 @@ func (d *Deadline) Left() time.Duration {
 	return max(time.Until(d.At), 0)
 }
 
-// Passed reports whether the deadline is over.
+// Passed reports whether the deadline has passed.
 func (d *Deadline) Passed() bool { return !d.At.IsZero() && !time.Now().Before(d.At) }
 
 // ByCaller reports whether the caller set the deadline, and no rule of this host.
@@ -177,11 +177,11 @@ func (d *Deadline) ProbeTime() (left time.Duration, outcome error) {
 	return max(d.Left(), 1), ErrProbeTimeout
 }
 
-// deadlineSlack is how long before a deadline a timeout still counts as caused by it. Deadlines travel in whole
+// deadlineSlack is the time before a deadline in which a timeout counts as caused by it. Deadlines are sent in whole
 // milliseconds: a peer that keeps to one may answer slightly before it.
 const deadlineSlack = 5 * time.Millisecond
 
-// Reached reports whether a deadline has come, or is so near that a timeout now comes from it.
+// Reached reports whether a timeout that happens now counts as caused by a deadline.
 func Reached(deadline time.Time) bool { return time.Until(deadline) <= deadlineSlack }
 
 // Sleep pauses for d, or until ctx ends, and returns the error of ctx then.

@@ -58,9 +58,6 @@ func NewLimiter(limits RateLimits, keyed bool, notify func(Event)) *Limiter {
 // Wait returns how long after now the bucket has a token. The caller holds the lock of the limiter.
 func (b *Bucket) Wait(now time.Time) time.Duration { return b.at(now).until(1) }
 
-// Take takes a token, into debt when there is none. The caller holds the lock of the limiter.
-func (b *Bucket) Take() { b.take() }
-
 // Miss counts a call that was refused for lack of the key. The caller holds the lock.
 func (l *Limiter) Miss() { l.missing++ }
 

@@ -69,7 +69,7 @@ func TestForgettingChangesNoDecision(t *testing.T) {
 				}
 				want := b.at(time.Now()).level() >= 1
 				if want {
-					b.take()
+					b.Take()
 				}
 				if got != want {
 					rt.Fatalf("%s allowed: %v", key, got)

@@ -7,7 +7,7 @@ import (
 	"sync/atomic"
 )
 
-// maxEndpoints is how many endpoints of an upstream have state of their own.
+// maxEndpoints bounds the endpoints of an upstream that have state of their own.
 const maxEndpoints = 4096
 
 // PerEndpoint keeps state for each endpoint of an upstream; beyond 4096 endpoints they share the state of Other. Reading

@@ -30,7 +30,7 @@ type Waiter struct {
 // NewSemaphore returns a semaphore with maximum permits and a queue of that length.
 func NewSemaphore(maximum, queue int) *Semaphore { return &Semaphore{max: maximum, queue: queue} }
 
-// Room is what a semaphore has for another call.
+// Room is the room in a semaphore for another call.
 type Room int
 
 // The values of Room.
@@ -40,7 +40,7 @@ const (
 	RoomNone
 )
 
-// Room returns what there is for another call. The caller holds the lock.
+// Room returns the room for another call. The caller holds the lock.
 func (s *Semaphore) Room() Room {
 	switch {
 	case s.inFlight < s.max:
@@ -71,7 +71,7 @@ func (s *Semaphore) Release() {
 	s.Unlock()
 }
 
-// WaitResult is how a wait for a permit ended.
+// WaitResult is the result of a wait for a permit.
 type WaitResult int
 
 // The values of WaitResult.
@@ -165,31 +165,4 @@ func (s *Semaphore) dequeue(w *Waiter) {
 		w.next.previous = w.previous
 	}
 	s.waiting--
-}
-
-// Permits are those that one call holds.
-type Permits struct {
-	few  [4]*Semaphore
-	n    int
-	more []*Semaphore
-}
-
-// Add records that the call holds a permit of s.
-func (p *Permits) Add(s *Semaphore) {
-	if p.n < len(p.few) {
-		p.few[p.n] = s
-		p.n++
-		return
-	}
-	p.more = append(p.more, s)
-}
-
-// Release returns all permits.
-func (p *Permits) Release() {
-	for _, s := range p.few[:p.n] {
-		s.Release()
-	}
-	for _, s := range p.more {
-		s.Release()
-	}
 }

@@ -40,7 +40,7 @@ type attempt struct {
 	openFor         time.Duration // the shortest time of the open breakers
 }
 
-// level is how strictly an attempt selects endpoints: less and less while there is none.
+// level is the strictness with which an attempt selects endpoints. It decreases while there is none.
 type level int
 
 const (
@@ -170,7 +170,7 @@ func (a *attempt) abandon() {
 	}
 }
 
-// probeGrace is how much longer than its time a probe may take: the end of the attempt itself shows more.
+// probeGrace extends the time of a probe, since the outcome of the attempt itself tells more than a timer.
 const probeGrace = 20 * time.Millisecond
 
 // probeTime returns how long a probe through a breaker may take, and the outcome of one that takes longer.

@@ -139,11 +139,8 @@ func (f *Flight) land(a *attempt, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.failed = append(f.failed, a.attempted...)
-	for i, r := range f.running {
-		if r == a {
-			f.running = append(f.running[:i], f.running[i+1:]...)
-			break
-		}
+	if i := slices.Index(f.running, a); i >= 0 {
+		f.running = slices.Delete(f.running, i, i+1)
 	}
 }
 
@@ -188,9 +185,6 @@ func (f *Flight) hedged(ctx context.Context) (slot int, o outcome) {
 		started, running = started+1, running+1
 		go a.land(ctx, landed)
 	}
-	more := func(failed bool) bool {
-		return ctx.Err() == nil && started < h.maxAttempts && f.sent < f.maxAttempts() && f.spendHedge(failed)
-	}
 	end := func() {
 		cancel()
 		for ; running > 0; running-- {
@@ -200,6 +194,13 @@ func (f *Flight) hedged(ctx context.Context) (slot int, o outcome) {
 	start()
 	timer := time.NewTimer(h.delay)
 	defer timer.Stop()
+	more := func(failed bool) {
+		if ctx.Err() == nil && started < h.maxAttempts && f.sent < f.maxAttempts() && f.spendHedge(failed) {
+			h.Counts.Allow.Add(1)
+			start()
+			timer.Reset(h.delay)
+		}
+	}
 	for {
 		select {
 		case a := <-landed:
@@ -217,20 +218,14 @@ func (f *Flight) hedged(ctx context.Context) (slot int, o outcome) {
 				end()
 				return slot, o
 			}
-			if !last.refused && more(true) {
-				h.Counts.Allow.Add(1)
-				start()
-				timer.Reset(h.delay)
+			if !last.refused {
+				more(true)
 			}
 			if running == 0 {
 				return slot, o
 			}
 		case <-timer.C:
-			if more(false) {
-				h.Counts.Allow.Add(1)
-				start()
-				timer.Reset(h.delay)
-			}
+			more(false)
 		}
 	}
 }

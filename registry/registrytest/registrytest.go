@@ -76,8 +76,7 @@ func Call[Res any](ctx context.Context, h *Handler, method string, args any) (*R
 		ctx = registry.WithCall(ctx, &registry.Call{Service: h.name, Method: method, Caller: "anonymous"})
 	}
 	res, err := m.Call(ctx, h.argument(m, args), nil)
-	var panicked *registry.PanicError
-	if errors.As(err, &panicked) {
+	if panicked, ok := errors.AsType[*registry.PanicError](err); ok {
 		h.tb.Logf("%s.%s: %v\n%s", h.name, method, panicked, panicked.Stack)
 	}
 	if err != nil {

@@ -45,8 +45,7 @@ func (c *httpCall) run(ctx context.Context) error {
 			c.explain(outcome{address: address, took: time.Since(begin), err: err})
 			return c.failed(address, err)
 		}
-		var dial *net.OpError
-		if errors.As(err, &dial) && dial.Op == "dial" {
+		if dial, ok := errors.AsType[*net.OpError](err); ok && dial.Op == "dial" {
 			return unreachable(address, err)
 		}
 		return noAnswer(address, err.Error())

@@ -34,7 +34,7 @@ func (r *request) show(out []byte) error {
 	return err
 }
 
-// outcome is what --verbose prints about a call.
+// outcome holds the details of a call that --verbose prints.
 type outcome struct {
 	address  string
 	took     time.Duration

@@ -79,18 +79,14 @@ func (c *hostClient) discovered(ctx context.Context) []admin.Discovered {
 
 // failed adds the exit code and a hint to an error of the admin API.
 func (c *hostClient) failed(err error) error {
-	var answered *admin.Error
-	var unreachable *admin.UnreachableError
-	switch {
-	case err == nil:
-		return nil
-	case errors.As(err, &unreachable):
+	if _, ok := errors.AsType[*admin.UnreachableError](err); ok {
 		hint := "is the host running? Start it with easymicro serve, or set its address with --admin"
 		if c.manifest != "" {
 			hint += "; a change of admin.address in " + c.manifest + " needs a restart: until then use --admin OLD_ADDRESS"
 		}
 		return &exitError{code: ExitUnreachable, err: fmt.Errorf("%w: %s", err, hint)}
-	case errors.As(err, &answered):
+	}
+	if answered, ok := errors.AsType[*admin.Error](err); ok {
 		if _, ok := code.Parse(answered.Code); ok {
 			err = fmt.Errorf("the address answers, but is not an admin listener (%s): check --admin", answered.Detail)
 		}

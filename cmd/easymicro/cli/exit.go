@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -59,8 +58,7 @@ func report(p *printer, err error) int {
 		return ExitOK
 	}
 	v := errorView{ExitCode: ExitFailed, Message: err.Error()}
-	var exit *exitError
-	if errors.As(err, &exit) {
+	if exit, ok := errors.AsType[*exitError](err); ok {
 		v.ExitCode, v.Problems = exit.code, exit.problems
 	}
 	v.add(err)
@@ -71,21 +69,17 @@ func report(p *printer, err error) int {
 		p.note("easymicro: %s", v.text())
 		return v.ExitCode
 	}
-	e := json.NewEncoder(p.err)
-	e.SetEscapeHTML(false)
-	_ = e.Encode(map[string]errorView{"error": v})
+	_ = writeJSON(p.err, map[string]errorView{"error": v}, "")
 	return v.ExitCode
 }
 
 // add copies the details of an error returned by a service or a host.
 func (v *errorView) add(err error) {
-	var called *code.Error
-	if errors.As(err, &called) && v.ExitCode == ExitAnswered {
+	if called, ok := errors.AsType[*code.Error](err); ok && v.ExitCode == ExitAnswered {
 		v.Message, v.Code, v.Reason, v.Rule, v.Host = called.Message, called.Code.String(), called.Reason, called.Rule, called.Host
 		v.RetryAfterMS = called.RetryAfter.Milliseconds()
 	}
-	var answered *admin.Error
-	if errors.As(err, &answered) {
+	if answered, ok := errors.AsType[*admin.Error](err); ok {
 		v.Message, v.Code, v.Help = answered.Detail, answered.Code, answered.Help
 	}
 }
@@ -104,8 +98,8 @@ func (v *errorView) text() string {
 
 // loadError adds the exit code to problems in the manifest to serve. Other errors are returned unchanged.
 func loadError(manifest string, err error) error {
-	var problems config.Problems
-	if !errors.As(err, &problems) {
+	problems, ok := errors.AsType[config.Problems](err)
+	if !ok {
 		return err
 	}
 	errs := problems.Errors()

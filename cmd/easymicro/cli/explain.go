@@ -102,8 +102,7 @@ func (c *explainCommand) explainRule(ctx context.Context, arg string) error {
 		return err
 	}
 	x, err := host.ExplainRule(ctx, name, number)
-	var answered *admin.Error
-	if errors.As(err, &answered) && answered.Code == admin.CodeNotFound && !past {
+	if answered, ok := errors.AsType[*admin.Error](err); ok && answered.Code == admin.CodeNotFound && !past {
 		answered.Help += "; write methods as SERVICE.METHOD"
 	}
 	if err != nil {

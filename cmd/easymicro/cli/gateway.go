@@ -160,8 +160,8 @@ var gatewayFlags = []struct{ path, flag string }{
 
 // gatewayError rewrites problems in the generated manifest, which users never see, to name flags.
 func gatewayError(err error) error {
-	var exit *exitError
-	if !errors.As(err, &exit) || len(exit.problems) == 0 {
+	exit, ok := errors.AsType[*exitError](err)
+	if !ok || len(exit.problems) == 0 {
 		return err
 	}
 	problems := slices.Clone(exit.problems)

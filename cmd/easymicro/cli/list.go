@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -94,7 +93,6 @@ func alsoAs(s *admin.Service, method string) string {
 
 // noServices returns the text for a host without services, which may be a gateway to the services of others.
 func noServices(discovered []admin.Discovered) string {
-	const shown = 20
 	var names []string
 	for _, s := range discovered {
 		names = append(names, s.Service)
@@ -103,9 +101,6 @@ func noServices(discovered []admin.Discovered) string {
 		return "the host has no services of its own; for those behind a gateway: easymicro list --etcd URL"
 	}
 	slices.Sort(names)
-	names = slices.Compact(names)
-	if more := len(names) - shown; more > 0 {
-		names = append(names[:shown], fmt.Sprintf("%d more", more))
-	}
-	return "the host has no services of its own; it has found in etcd: " + strings.Join(names, ", ") + "; for their endpoints: easymicro list --etcd URL"
+	return "the host has no services of its own; it has found in etcd: " + few(slices.Compact(names), 20) +
+		"; for their endpoints: easymicro list --etcd URL"
 }

@@ -98,11 +98,12 @@ func (m *localManifest) path(path string) string {
 
 // listener returns the first listener that serves a protocol.
 func (m *localManifest) listener(protocol string) *config.Listener {
-	i := slices.IndexFunc(m.Listeners, func(l config.Listener) bool { return slices.Contains(l.Protocols, protocol) })
-	if i < 0 {
-		return nil
+	for i := range m.Listeners {
+		if l := &m.Listeners[i]; slices.Contains(l.Protocols, protocol) {
+			return l
+		}
 	}
-	return &m.Listeners[i]
+	return nil
 }
 
 // service finds a service by its name or an alias, ignoring case.

@@ -28,17 +28,17 @@ type printer struct {
 // print writes v as JSON if that is the format, and calls text otherwise.
 func (p *printer) print(v any, text func()) error {
 	if p.format == formatJSON {
-		return p.json(v)
+		return writeJSON(p.out, v, "  ")
 	}
 	text()
 	return nil
 }
 
-// json writes v for programs.
-func (p *printer) json(v any) error {
-	e := json.NewEncoder(p.out)
+// writeJSON writes v for programs.
+func writeJSON(w io.Writer, v any, indent string) error {
+	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
+	e.SetIndent("", indent)
 	return e.Encode(v)
 }
 

@@ -48,11 +48,10 @@ func (c *reloadCommand) run(cmd *cobra.Command, _ []string) error {
 
 // reloadError adds the exit code to an error of a reload. Problems of the files have their own.
 func reloadError(host *hostClient, err error) error {
-	var answered *admin.Error
-	if !errors.As(err, &answered) || answered.Code != admin.CodeRejected {
-		return host.failed(err)
+	if answered, ok := errors.AsType[*admin.Error](err); ok && answered.Code == admin.CodeRejected {
+		return &exitError{ExitProblems, answered, answered.Problems}
 	}
-	return &exitError{ExitProblems, answered, answered.Problems}
+	return host.failed(err)
 }
 
 func (c *reloadCommand) text(r *admin.Attempt) {

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -131,15 +130,11 @@ func (s *screen) headed(line string) string {
 }
 
 func serviceLine(v *admin.Service) string {
-	const shown = 8
 	names := make([]string, len(v.Methods))
 	for i := range v.Methods {
 		names[i] = v.Methods[i].Name
 	}
-	if more := len(names) - shown; more > 0 {
-		names = append(names[:shown], fmt.Sprintf("%d more", more))
-	}
-	return fmt.Sprintf("%s (%s)", v.Name, strings.Join(names, ", "))
+	return fmt.Sprintf("%s (%s)", v.Name, few(names, 8))
 }
 
 // try returns an example call of the first method that has one.
@@ -156,7 +151,6 @@ func (s *screen) try(h *host.Host) string {
 
 // editable returns the files to edit: the invalid ones while a fallback is in use, else those with rules, else the manifest.
 func (s *screen) editable() string {
-	const shown = 3
 	var files []string
 	tokens := ""
 	if t := s.set.Manifest.Auth.Tokens; t != nil {
@@ -173,10 +167,7 @@ func (s *screen) editable() string {
 	if len(files) == 0 {
 		return s.manifest
 	}
-	if more := len(files) - shown; more > 0 {
-		files = append(files[:shown], fmt.Sprintf("%d more", more))
-	}
-	return strings.Join(files, ", ")
+	return few(files, 3)
 }
 
 // beside resolves a path of the manifest.
@@ -298,15 +289,10 @@ func (s *screen) revisionJSON(r host.Attempt) {
 }
 
 // event writes one line for programs.
-func (s *screen) event(v any) {
-	e := json.NewEncoder(s.out)
-	e.SetEscapeHTML(false)
-	_ = e.Encode(v) // a broken stdout must not end the host
-}
+func (s *screen) event(v any) { _ = writeJSON(s.out, v, "") } // a broken stdout must not end the host
 
 // remoteLine describes the services of other hosts that the gateway routes to, or returns "" without a gateway.
 func (s *screen) remoteLine(h *host.Host) string {
-	const shown = 8
 	r := h.Remote()
 	if r == nil {
 		return ""
@@ -318,11 +304,7 @@ func (s *screen) remoteLine(h *host.Host) string {
 	case len(r.Services) == 0:
 		return fmt.Sprintf("routes to the services in etcd at %s: none yet", at)
 	}
-	names := slices.Clone(r.Services)
-	if more := len(names) - shown; more > 0 {
-		names = append(names[:shown], fmt.Sprintf("%d more", more))
-	}
-	return fmt.Sprintf("routes to %s (etcd %s)", strings.Join(names, ", "), at)
+	return fmt.Sprintf("routes to %s (etcd %s)", few(r.Services, 8), at)
 }
 
 func (s *screen) clusterURLs(name string) string {

@@ -196,8 +196,8 @@ func (l sharedLog) WithGroup(name string) slog.Handler { return sharedLog{l.Hand
 // suggestFlags adds, to problems with listen addresses, the flags that change them.
 func suggestFlags(err error) error {
 	flags := map[string]string{"admin.address": "--admin-listen", "listeners[0].address": "--listen"}
-	var problems config.Problems
-	if !errors.As(err, &problems) {
+	problems, ok := errors.AsType[config.Problems](err)
+	if !ok {
 		return err
 	}
 	problems = slices.Clone(problems)
@@ -213,8 +213,8 @@ func suggestFlags(err error) error {
 // wrongFlags turns an error that is only about flag values into a usage error. An address in use or a missing file does not
 // make a flag wrong.
 func wrongFlags(err error) error {
-	var exit *exitError
-	if !errors.As(err, &exit) || len(exit.problems) == 0 {
+	exit, ok := errors.AsType[*exitError](err)
+	if !ok || len(exit.problems) == 0 {
 		return err
 	}
 	outside := []string{"cannot listen: ", "cannot be read", "matches no file"}

@@ -142,6 +142,14 @@ func count(n int, thing string) string {
 	return fmt.Sprintf("%d %ss", n, thing)
 }
 
+// few joins words; beyond most it counts the others: "a, b, 7 more".
+func few(words []string, most int) string {
+	if more := len(words) - most; more > 0 {
+		words = append(words[:most:most], fmt.Sprintf("%d more", more))
+	}
+	return strings.Join(words, ", ")
+}
+
 // shapeText formats a shape on one line: {a integer, b integer}.
 func shapeText(s *admin.Shape, depth int) string {
 	const deep = 3

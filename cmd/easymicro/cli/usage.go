@@ -70,13 +70,11 @@ func flagError(cmd *cobra.Command, args []string, err error) error {
 			return unknownCommand(cmd, words)
 		}
 	}
-	var invalid *pflag.InvalidValueError
-	if errors.As(err, &invalid) && invalid.GetFlag().Name == "etcd" && strings.Contains(invalid.GetValue(), "@") {
+	if invalid, ok := errors.AsType[*pflag.InvalidValueError](err); ok && invalid.GetFlag().Name == "etcd" && strings.Contains(invalid.GetValue(), "@") {
 		return errUserInURL // must not repeat the value
 	}
 	hint := ""
-	var missing *pflag.NotExistError
-	if errors.As(err, &missing) && missing.GetSpecifiedShortnames() == "" {
+	if missing, ok := errors.AsType[*pflag.NotExistError](err); ok && missing.GetSpecifiedShortnames() == "" {
 		hint = flagHint(cmd, missing.GetSpecifiedName())
 	}
 	return usageError("%w%s\nsee: %s --help", err, hint, cmd.CommandPath())

@@ -118,11 +118,10 @@ func (c *validateCommand) check(ctx context.Context, file string) (checked, erro
 	set, err := files.Through(ctx, new(files.Gate), func(at func(string)) (*config.Set, error) {
 		return load.Load(file, load.Options{At: at})
 	})
-	var problems config.Problems
-	switch {
-	case errors.As(err, &problems):
+	if problems, ok := errors.AsType[config.Problems](err); ok {
 		return checked{file: file, problems: problems}, nil
-	case err != nil:
+	}
+	if err != nil {
 		return checked{}, err
 	}
 	return checked{file: file, problems: host.Check(set, c.registry)}, nil
@@ -136,7 +135,7 @@ func (c *validateCommand) show(all []checked) error {
 		for _, found := range all {
 			list = append(list, found.problems...)
 		}
-		return c.json(list)
+		return writeJSON(c.out, list, "  ")
 	case formatGitHub:
 		for _, found := range all {
 			for _, p := range found.problems {
