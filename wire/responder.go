@@ -1,6 +1,8 @@
 package wire
 
 import (
+	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"sync"
@@ -79,6 +81,14 @@ func refusal(req *Frame, e *code.Error) *Frame {
 	return f
 }
 
+// Reasons for which a server cuts a connection, besides those of a FrameError. They are metric labels.
+const (
+	cutFirstByte  = "first_byte_timeout"
+	cutBody       = "body_timeout"
+	cutSlowReader = "slow_reader"
+	cutTruncated  = "truncated"
+)
+
 // cutEvery is the minimum time between two log lines for the same reason, so that hostile peers cannot flood the log.
 const cutEvery = time.Second
 
@@ -122,4 +132,31 @@ func (l *cutLog) count(reason string, now time.Time) (suppressed int, log bool) 
 	}
 	l.last[reason] = loggedCut{at: now}
 	return last.suppressed, true
+}
+
+// cutReason returns the metric label for err; "" if the peer is not at fault.
+func cutReason(err error) string {
+	var bad *FrameError
+	switch {
+	case errors.As(err, &bad):
+		return bad.Reason
+	case errors.Is(err, errFirstByte):
+		return cutFirstByte
+	case errors.Is(err, errBody):
+		return cutBody
+	case errors.Is(err, errSlowReader):
+		return cutSlowReader
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return cutTruncated
+	}
+	return ""
+}
+
+// atEnd reports whether err is the end of input.
+func atEnd(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) }
+
+// writable reports whether the connection can still be written to after a read error.
+func writable(err error) bool {
+	var bad *FrameError
+	return errors.As(err, &bad) || errors.Is(err, errBody)
 }

@@ -12,14 +12,6 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// Reasons for which a server cuts a connection, besides those of a FrameError. They are metric labels.
-const (
-	cutFirstByte  = "first_byte_timeout"
-	cutBody       = "body_timeout"
-	cutSlowReader = "slow_reader"
-	cutTruncated  = "truncated"
-)
-
 // goAwayGrace is how long clients have to read the last drain frame before the connection is closed.
 const goAwayGrace = 50 * time.Millisecond
 
@@ -56,7 +48,7 @@ type serverConn struct {
 	reported atomic.Bool // the reason for the end has been counted
 
 	asleep   atomic.Bool // the next byte is waited for by sleepers
-	sleepsAs int32       // descriptor in sleepers
+	sleepsAs uintptr     // its descriptor there
 	idle     *time.Timer // rouses it when it has been idle for too long
 }
 
@@ -314,15 +306,6 @@ func (c *serverConn) finish(err error) {
 	c.calls.waitEnd()
 }
 
-// atEnd reports whether err is the end of input.
-func atEnd(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) }
-
-// writable reports whether the connection can still be written to after a read error.
-func writable(err error) bool {
-	var bad *FrameError
-	return errors.As(err, &bad) || errors.Is(err, errBody)
-}
-
 // serveOut waits until the calls that were read have been answered, or the connection is broken.
 func (c *serverConn) serveOut() {
 	peer, busy := c.calls.peerInfo()
@@ -400,24 +383,6 @@ func (c *serverConn) report(err error) {
 		c.group.env.observer.WireError(reason)
 		c.group.env.cuts.add(c.conn.RemoteAddr(), reason, err)
 	}
-}
-
-// cutReason returns the metric label for err; "" if the peer is not at fault.
-func cutReason(err error) string {
-	var bad *FrameError
-	switch {
-	case errors.As(err, &bad):
-		return bad.Reason
-	case errors.Is(err, errFirstByte):
-		return cutFirstByte
-	case errors.Is(err, errBody):
-		return cutBody
-	case errors.Is(err, errSlowReader):
-		return cutSlowReader
-	case errors.Is(err, io.ErrUnexpectedEOF):
-		return cutTruncated
-	}
-	return ""
 }
 
 // Progress and Abort implement Holder.
