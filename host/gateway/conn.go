@@ -43,15 +43,17 @@ type conn struct {
 	goAwayRead   bool                   // net/http has begun to read the GOAWAY; used by the reader only
 	woken        bool                   // the reader was woken after that; used by the reader only
 
-	fragile bool         // a write that times out breaks the connection, as with TLS
-	writeBy atomic.Int64 // in nanoseconds since 1970; 0 for no deadline
-	waiting atomic.Int64 // bytes of responses
-	taken   atomic.Int64 // of them, by the peer
-	answers answers      // of HTTP/2; used by the writer only
-	seen    int64        // of taken; guarded by the server's mutex
-	seenAt  time.Time    // the same
-	closing sync.Once
-	closed  chan struct{}
+	reads      readDeadline
+	fragile    bool         // a write that times out breaks the connection, as with TLS
+	writeBy    atomic.Int64 // in nanoseconds since 1970; 0 for no deadline
+	writeCheck atomic.Int64 // the deadline of the socket, which may be earlier; the same
+	waiting    atomic.Int64 // bytes of responses
+	taken      atomic.Int64 // of them, by the peer
+	answers    answers      // of HTTP/2; used by the writer only
+	seen       int64        // of taken; guarded by the server's mutex
+	seenAt     time.Time    // the same
+	closing    sync.Once
+	closed     chan struct{}
 }
 
 // connOptions are the settings that a Server gives its connections.
@@ -99,7 +101,12 @@ func (c *conn) SetReadDeadline(t time.Time) error {
 	if c.becameIdle.Swap(false) && t.IsZero() && c.frames.Load() == nil {
 		t = time.Now().Add(c.idleTimeout)
 	}
-	return c.Conn.SetReadDeadline(t)
+	return c.reads.move(c.Conn, t)
+}
+
+// SetDeadline sets both deadlines.
+func (c *conn) SetDeadline(t time.Time) error {
+	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
 }
 
 // Read reads from the peer.
@@ -107,10 +114,10 @@ func (c *conn) Read(b []byte) (int, error) {
 	if f := c.frames.Load(); f != nil {
 		return c.readFrames(f, b)
 	}
-	n, err := c.Conn.Read(b)
+	n, err := c.reads.read(c.Conn, b)
 	if n == 0 && c.idle.Load() && errors.Is(err, os.ErrDeadlineExceeded) {
-		_ = c.Conn.SetReadDeadline(time.Now().Add(idleGrace))
-		n, err = c.Conn.Read(b)
+		_ = c.reads.move(c.Conn, time.Now().Add(idleGrace))
+		n, err = c.reads.read(c.Conn, b)
 	}
 	if behind, second := c.messages.watch(b[:n]); second {
 		f := newFrames()
@@ -126,15 +133,15 @@ func (c *conn) readFrames(f *frames, b []byte) (int, error) {
 	if len(c.injected) > 0 || c.goAway(f) {
 		return c.readInjected(b)
 	}
-	n, err := c.Conn.Read(b)
+	n, err := c.reads.read(c.Conn, b)
 	if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) {
 		if c.goAway(f) {
 			return c.readInjected(b)
 		}
 		if c.goAwayRead && !c.woken { // drain came late: net/http has the GOAWAY
 			c.woken = true
-			_ = c.Conn.SetReadDeadline(time.Time{})
-			n, err = c.Conn.Read(b)
+			_ = c.reads.move(c.Conn, time.Time{})
+			n, err = c.reads.read(c.Conn, b)
 		}
 	}
 	count := f.watch(b[:n])
@@ -156,14 +163,14 @@ func (c *conn) goAway(f *frames) bool {
 		return false
 	}
 	c.goAwayRead, c.injected = true, frameGoAway
-	_ = c.Conn.SetReadDeadline(time.Time{})
+	_ = c.reads.move(c.Conn, time.Time{})
 	return true
 }
 
 // drain closes an HTTP/2 connection once nothing is in flight on it.
 func (c *conn) drain() {
 	if !c.goingAway.Swap(true) {
-		_ = c.Conn.SetReadDeadline(time.Unix(1, 0)) // wakes the reader
+		_ = c.reads.move(c.Conn, time.Unix(1, 0)) // wakes the reader
 	}
 }
 
@@ -180,22 +187,31 @@ func (c *conn) pause(d time.Duration, f *frames) {
 	}
 }
 
-// SetWriteDeadline sets when a write fails, unless the peer takes a byte before.
+// SetWriteDeadline sets when a write fails, unless the peer takes a byte before. The socket's deadline is left if it is earlier:
+// Write moves it once it has passed.
 func (c *conn) SetWriteDeadline(t time.Time) error {
-	if t.IsZero() {
-		c.writeBy.Store(0)
-		return c.Conn.SetWriteDeadline(t)
+	by, check := int64(0), c.writeCheck.Load()
+	if !t.IsZero() {
+		by = t.UnixNano()
 	}
-	c.writeBy.Store(t.UnixNano())
-	return c.Conn.SetWriteDeadline(c.nextWriteCheck(t))
+	c.writeBy.Store(by)
+	if !c.fragile && check != 0 && (by == 0 || check <= by) {
+		return nil
+	}
+	return c.setWriteCheck(t)
 }
 
-// nextWriteCheck returns when to check how much of a write the peer has taken.
-func (c *conn) nextWriteCheck(by time.Time) time.Time {
-	if look := time.Now().Add(writeCheckInterval); !c.fragile && look.Before(by) {
-		return look
+// setWriteCheck sets the deadline of the socket for a write until by: when to check how much of it the peer has taken.
+func (c *conn) setWriteCheck(by time.Time) error {
+	if by.IsZero() {
+		c.writeCheck.Store(0)
+		return c.Conn.SetWriteDeadline(by)
 	}
-	return by
+	if look := time.Now().Add(writeCheckInterval); !c.fragile && look.Before(by) {
+		by = look
+	}
+	c.writeCheck.Store(by.UnixNano())
+	return c.Conn.SetWriteDeadline(by)
 }
 
 // Write writes to the peer. The deadline starts again as long as the peer takes bytes, however slowly.
@@ -234,7 +250,7 @@ func (c *conn) took(b []byte, second bool) {
 func (c *conn) mayContinue(n int) bool {
 	set := c.writeBy.Load()
 	if set == 0 {
-		return true
+		return c.writeCheck.Load() == 0 || c.setWriteCheck(time.Time{}) == nil
 	}
 	now, by := time.Now(), time.Unix(0, set)
 	if n > 0 {
@@ -245,8 +261,7 @@ func (c *conn) mayContinue(n int) bool {
 	if !now.Before(by) {
 		return false
 	}
-	_ = c.Conn.SetWriteDeadline(c.nextWriteCheck(by))
-	return true
+	return c.setWriteCheck(by) == nil
 }
 
 // Progress implements wire.Holder.
