@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,6 +31,9 @@ type conn struct {
 	share  *wire.Share
 
 	messages     framing                // of HTTP/1
+	served       int64                  // requests of HTTP/1 so far; used by the goroutine that serves the connection only
+	unread       []byte                 // what net/http had read ahead before serveOn; used by the reader only
+	resumed      bool                   // nothing has been read since serveOn; used by the reader only
 	frames       atomic.Pointer[frames] // of HTTP/2; nil: HTTP/1
 	requested    atomic.Bool            // a request has begun
 	idle         atomic.Bool            // between two requests
@@ -60,15 +64,18 @@ type conn struct {
 type connOptions struct {
 	owner        connOwner
 	transfers    *transfers
+	watch        *wire.Watch
 	loopback     bool // only this machine can connect to the listener
 	idleTimeout  time.Duration
 	writeTimeout time.Duration
 }
 
-// connOwner tracks the connections that speak HTTP/2.
+// connOwner tracks the connections that speak HTTP/2, and those that have changed their goroutine.
 type connOwner interface {
 	track(c *conn)   // c speaks HTTP/2
 	untrack(c *conn) // c was closed
+	resume(c *conn)  // c has been taken from net/http, to be served by another goroutine
+	resumed(c *conn) // after that, bytes of a request have arrived
 }
 
 var _ wire.Holder = (*conn)(nil)
@@ -98,7 +105,7 @@ func (c *conn) idleFor(now time.Time) time.Duration { return now.Sub(time.Unix(0
 // SetReadDeadline sets a deadline of net/http, or, when an HTTP/1 connection becomes idle, its own idle timeout: net/http
 // has only one for all connections.
 func (c *conn) SetReadDeadline(t time.Time) error {
-	if c.becameIdle.Swap(false) && t.IsZero() && c.frames.Load() == nil {
+	if c.becameIdle.Swap(false) && (t.IsZero() || c.resumed) && c.frames.Load() == nil {
 		t = time.Now().Add(c.idleTimeout)
 	}
 	return c.reads.move(c.Conn, t)
@@ -114,10 +121,20 @@ func (c *conn) Read(b []byte) (int, error) {
 	if f := c.frames.Load(); f != nil {
 		return c.readFrames(f, b)
 	}
+	if len(c.unread) > 0 {
+		n := copy(b, c.unread)
+		c.unread = c.unread[n:]
+		return n, nil
+	}
 	n, err := c.reads.read(c.Conn, b)
 	if n == 0 && c.idle.Load() && errors.Is(err, os.ErrDeadlineExceeded) {
 		_ = c.reads.move(c.Conn, time.Now().Add(idleGrace))
 		n, err = c.reads.read(c.Conn, b)
+	}
+	if n > 0 && c.resumed {
+		c.resumed = false
+		c.owner.resumed(c)
+		_ = c.reads.move(c.Conn, time.Now().Add(headerTimeout))
 	}
 	if behind, second := c.messages.watch(b[:n]); second {
 		f := newFrames()
@@ -309,6 +326,31 @@ func (c *conn) CloseWrite() error {
 	return half.CloseWrite()
 }
 
+// serveOn sends what has been written to w and then serves the connection on another goroutine: that of net/http runs a handler
+// whose call has been answered.
+func (c *conn) serveOn(w http.ResponseWriter) {
+	control := http.NewResponseController(w)
+	errWrite := control.Flush()
+	_, ahead, err := control.Hijack()
+	if errWrite != nil || err != nil {
+		_ = c.Close()
+		return
+	}
+	c.unread, _ = ahead.Reader.Peek(ahead.Reader.Buffered())
+	c.resumed = len(c.unread) == 0
+	c.owner.resume(c)
+}
+
+// mayServeOn reports whether serveOn works for a request, which has been read: net/http would not close the connection after
+// the response, and has not read the next request either.
+func (c *conn) mayServeOn(w http.ResponseWriter, r *http.Request) bool {
+	if !r.ProtoAtLeast(1, 1) || r.ProtoMajor != 1 || r.Close || w.Header()["Connection"] != nil || c.messages.begun(c.served) {
+		return false
+	}
+	asked := r.Header["Connection"]
+	return len(asked) == 0 || len(asked) == 1 && strings.EqualFold(asked[0], "keep-alive")
+}
+
 // endsAfter reports whether an HTTP/1 connection must end after the response to r, because a proxy in front may see another
 // request in its framing (RFC 9112, 6.1).
 func endsAfter(r *http.Request) bool {
@@ -320,67 +362,4 @@ func endsAfter(r *http.Request) bool {
 		return len(r.TransferEncoding) > 0 // net/http does not report which of these have a length too
 	}
 	return c.messages.unclear.Load() || r.ProtoMinor == 0 && c.messages.encoded.Load()
-}
-
-// stallAfter is how long a body may stall while memory is short.
-const stallAfter = time.Second
-
-// transfer is a body being read, or an HTTP/2 response being written.
-type transfer struct {
-	conn    *conn
-	w       http.ResponseWriter
-	answer  bool
-	at      atomic.Int64 // when a body made progress last, in nanoseconds since 1970
-	stalled bool         // it was ended; guarded by the mutex of transfers until leave
-}
-
-// end unblocks the read or write.
-func (t *transfer) end() {
-	past := time.Unix(1, 0)
-	t.stalled = true
-	if c := http.NewResponseController(t.w); t.answer {
-		_ = c.SetWriteDeadline(past)
-	} else {
-		_ = c.SetReadDeadline(past)
-	}
-}
-
-// transfers holds the reads and writes of a Server that wait for their peers, and ends those whose peers are silent.
-type transfers struct {
-	mu   sync.Mutex
-	open map[*transfer]struct{}
-}
-
-func (s *transfers) begin(t *transfer) {
-	t.at.Store(time.Now().UnixNano())
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.open == nil {
-		s.open = make(map[*transfer]struct{})
-	}
-	s.open[t] = struct{}{}
-}
-
-// leave removes t, and reports whether it was ended.
-func (s *transfers) leave(t *transfer) (stalled bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.open, t)
-	stalled = t.stalled
-	t.stalled = false
-	return stalled
-}
-
-// sweep ends the responses to silent peers and, while memory is short, the bodies that make no progress.
-func (s *transfers) sweep(now time.Time, b *wire.Budget, silent map[*conn]bool) {
-	short := b.Short()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for t := range s.open {
-		switch {
-		case t.stalled:
-		case t.answer && silent[t.conn], !t.answer && short && now.Sub(time.Unix(0, t.at.Load())) >= stallAfter:
-			t.end()
-		}
-	}
 }
