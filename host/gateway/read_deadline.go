@@ -8,12 +8,13 @@ import (
 	"time"
 )
 
-// readDeadline is the read deadline of a connection. net/http sets several for each request, so the socket's is only moved when
-// it would be too late, or when it has passed.
+// readDeadline is the read deadline of a connection. net/http sets several for each request, mostly while nothing is read. The
+// socket's is only moved when a read would not end in time, or has ended too early.
 type readDeadline struct {
-	mu     sync.Mutex
-	wanted time.Time // zero: none
-	set    time.Time // of the socket, never later
+	mu      sync.Mutex
+	wanted  time.Time // zero: none
+	set     time.Time // of the socket; not later while something is read
+	reading bool
 }
 
 // move sets the deadline, which takes effect at once on a pending read.
@@ -21,35 +22,47 @@ func (d *readDeadline) move(nc net.Conn, t time.Time) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.wanted = t
-	if isBefore(t, d.set) {
+	if d.reading && isBefore(t, d.set) {
 		return d.apply(nc, t)
 	}
 	return nil
 }
 
-// read reads from nc.
+// read reads from nc, with one reader at a time.
 func (d *readDeadline) read(nc net.Conn, b []byte) (n int, err error) {
-	d.begin(nc)
+	if !d.begin(nc) {
+		return 0, os.ErrDeadlineExceeded
+	}
 	for {
 		n, err = nc.Read(b)
 		if n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) || !d.postpone(nc) {
-			return n, err
+			break
 		}
 	}
-}
-
-// begin moves a deadline of the socket that lies in the past because it ended the last read.
-func (d *readDeadline) begin(nc net.Conn) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.set.IsZero() || d.set.Unix() > 1 || d.set.Equal(d.wanted) {
-		return
+	d.reading = false
+	return n, err
+}
+
+// begin reports whether a read may begin. It may not after a deadline that is long past, by which net/http ends reads.
+func (d *readDeadline) begin(nc net.Conn) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case isLongPast(d.wanted):
+		return false
+	case isLongPast(d.set):
+		t := time.Now().Add(headerTimeout) // the shortest that net/http sets: it need not be moved again
+		if isBefore(d.wanted, t) {
+			t = d.wanted
+		}
+		_ = d.apply(nc, t)
+	case isBefore(d.wanted, d.set):
+		_ = d.apply(nc, d.wanted)
 	}
-	t := time.Now().Add(headerTimeout) // the shortest that net/http sets: it need not be moved again
-	if isBefore(d.wanted, t) {
-		t = d.wanted
-	}
-	_ = d.apply(nc, t)
+	d.reading = true
+	return true
 }
 
 // postpone sets the deadline of the socket to the wanted one, and reports whether that is later.
@@ -67,6 +80,8 @@ func (d *readDeadline) apply(nc net.Conn, t time.Time) error {
 	d.set = t
 	return nc.SetReadDeadline(t)
 }
+
+func isLongPast(t time.Time) bool { return !t.IsZero() && t.Unix() <= 1 }
 
 // isBefore reports whether a deadline is before another; zero is none.
 func isBefore(t, other time.Time) bool { return !t.IsZero() && (other.IsZero() || t.Before(other)) }

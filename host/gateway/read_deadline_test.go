@@ -46,6 +46,10 @@ func TestDeadlinesOfAConnectionAreMovedOnlyWhenNeeded(t *testing.T) {
 			go func() { _, _ = far.Write([]byte("x")) }()
 			_ = c.SetReadDeadline(time.Now().Add(headerTimeout))
 			_, _ = c.Read(one)
+			_ = c.SetReadDeadline(time.Unix(1, 0))
+			if _, err := c.Read(one); !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Fatal(err)
+			}
 			_ = c.SetReadDeadline(time.Time{})
 			_ = c.SetWriteDeadline(time.Now().Add(time.Minute))
 			if _, err := c.Write(one); err != nil {
