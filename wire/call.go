@@ -48,10 +48,6 @@ type answerer interface {
 	answerExpired(*code.Error)
 }
 
-type answerFunc func(*code.Error)
-
-func (f answerFunc) answerExpired(e *code.Error) { f(e) }
-
 // Expirer is told when the deadline of a call has passed.
 type Expirer interface {
 	// Expired returns the error to answer with.
@@ -72,22 +68,21 @@ type CallOptions struct {
 	Share     *Share     // charged by Charge; may be nil
 	// MaxDecodedBytes limits what decoding the argument may allocate; see Decoding.MaxBytes.
 	MaxDecodedBytes int
-	// Answer is called once, in a goroutine of its own, when the deadline passes before End. May be nil.
-	Answer func(*code.Error)
 }
 
-// NewCall returns the context of a call that did not arrive through a Server, such as one from the gateway, from a test or
-// from the same process. It is done when parent is. The caller must call End.
+func (o *CallOptions) origin() origin {
+	return origin{transport: o.Transport, peer: o.Peer, host: o.Host, share: o.Share, maxDecoded: o.MaxDecodedBytes}
+}
+
+// NewCall returns the context of a call that did not arrive through a server, such as one from a test or from the same
+// process. It is done when parent is. The caller must call End.
 func NewCall(parent context.Context, o CallOptions) *Call {
 	own := &struct {
 		Call
 		origin
-	}{origin: origin{transport: o.Transport, peer: o.Peer, host: o.Host, share: o.Share, maxDecoded: o.MaxDecodedBytes}}
+	}{origin: o.origin()}
 	c := &own.Call
 	c.from, c.arrived, c.values = &own.origin, time.Now(), parent
-	if o.Answer != nil {
-		c.answerer = answerFunc(o.Answer)
-	}
 	if parent.Done() != nil {
 		c.detach = context.AfterFunc(parent, func() { c.cancel(parent.Err()) })
 	}
@@ -223,7 +218,7 @@ func (c *Call) reset() {
 	if c.values == nil {
 		return // not used
 	}
-	c.from, c.values, c.answerer, c.deadline, c.kept, c.err, c.expiring = nil, nil, nil, time.Time{}, nil, nil, nil
+	c.from, c.values, c.detach, c.answerer, c.deadline, c.kept, c.err, c.expiring = nil, nil, nil, nil, time.Time{}, nil, nil, nil
 	c.answered, c.settled, c.returned = false, false, false
 	c.use++
 }

@@ -18,12 +18,16 @@ func late() *code.Error {
 	return code.Refuse(code.DeadlineExceeded, code.ReasonTimeout, "late", "", "", 0)
 }
 
+// answerFunc is a wire.EarlyAnswerer.
+type answerFunc func(*code.Error)
+
+func (f answerFunc) AnswerEarly(e *code.Error) { f(e) }
+
 func TestCallEndsAtItsEarliestDeadlineAndAnswersOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var answers []string
-		c := wire.NewCall(t.Context(), wire.CallOptions{
-			Answer: func(e *code.Error) { answers = append(answers, e.Message) },
-		})
+		served := new(wire.ServedCall)
+		c := served.Begin(t.Context(), &wire.CallOptions{}, nil, answerFunc(func(e *code.Error) { answers = append(answers, e.Message) }))
 		begin := time.Now()
 		named := func(name string) wire.ExpirerFunc {
 			return func() *code.Error { return &code.Error{Message: name} }
@@ -40,7 +44,9 @@ func TestCallEndsAtItsEarliestDeadlineAndAnswersOnce(t *testing.T) {
 			t.Errorf("ended after %v", took)
 		}
 		time.Sleep(10 * time.Second)
-		c.End()
+		if served.Finish() {
+			t.Error("it is to be answered again")
+		}
 		if len(answers) != 1 || answers[0] != "earliest" || !errors.Is(c.Err(), context.DeadlineExceeded) {
 			t.Errorf("answers %q, %v", answers, c.Err())
 		}
@@ -49,7 +55,7 @@ func TestCallEndsAtItsEarliestDeadlineAndAnswersOnce(t *testing.T) {
 
 func TestCallWhoseDeadlineHasPassedEndsAtOnce(t *testing.T) {
 	answered := false
-	c := wire.NewCall(t.Context(), wire.CallOptions{Answer: func(*code.Error) { answered = true }})
+	c := new(wire.ServedCall).Begin(t.Context(), &wire.CallOptions{}, nil, answerFunc(func(*code.Error) { answered = true }))
 	defer c.End()
 	c.ExpireAt(time.Now().Add(-time.Second), wire.ExpirerFunc(late))
 	if !answered || !errors.Is(c.Err(), context.DeadlineExceeded) {
@@ -59,7 +65,7 @@ func TestCallWhoseDeadlineHasPassedEndsAtOnce(t *testing.T) {
 
 func TestEndedCallIsNotAnsweredByItsDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := wire.NewCall(t.Context(), wire.CallOptions{Answer: func(*code.Error) { t.Error("answered") }})
+		c := new(wire.ServedCall).Begin(t.Context(), &wire.CallOptions{}, nil, answerFunc(func(*code.Error) { t.Error("answered") }))
 		c.ExpireAt(time.Now().Add(time.Second), wire.ExpirerFunc(late))
 		c.End()
 		c.ExpireAt(time.Now().Add(time.Second), wire.ExpirerFunc(late))

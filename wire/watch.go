@@ -17,6 +17,7 @@ const (
 type watch struct {
 	slots   [watchSlots]watchSlot
 	next    atomic.Uint32 // slot of the next worker
+	looking atomic.Int32  // those that have started and not stopped
 	resting atomic.Bool
 	wake    chan struct{} // made by the first start
 }
@@ -37,20 +38,40 @@ type running struct {
 
 	// Set before begin, and not changed before end.
 	call    *Call       // nil: none
+	served  *ServedCall // the same, of another protocol
 	reading *serverConn // the connection that waits for what runs; nil: none
 }
 
-// start begins to look, until stop is called. Several may look at a time.
+// start begins to look, until stop is called. Several may look at a time. While none does, what runs is dealt with at once.
 func (w *watch) start() (stop func()) {
 	if w.wake == nil {
 		w.wake = make(chan struct{}, 1)
 	}
 	quit, gone := make(chan struct{}), make(chan struct{})
+	w.looking.Add(1)
 	go w.run(quit, gone)
 	return func() {
 		close(quit)
 		<-gone
+		if w.looking.Add(-1) > 0 {
+			return
+		}
+		for i := range w.slots {
+			if r := w.slots[i].runs.Load(); r != nil {
+				w.slots[i].dealWith(r)
+			}
+		}
 	}
+}
+
+// dealWith deals with r, unless it has left the slot.
+func (s *watchSlot) dealWith(r *running) bool {
+	if !s.runs.CompareAndSwap(r, nil) {
+		return false
+	}
+	r.outlasts()
+	r.taken <- struct{}{}
+	return true
 }
 
 // admit prepares r for use.
@@ -67,6 +88,9 @@ func (r *running) begin() {
 			r.slot = s
 			if r.watch.resting.Load() {
 				r.watch.rouse()
+			}
+			if r.watch.looking.Load() == 0 {
+				s.dealWith(r)
 			}
 			return
 		}
@@ -145,9 +169,7 @@ func (w *watch) look(seen *[watchSlots]sighting) (busy bool) {
 		}
 		busy = true
 		now := sighting{r, r.count.Load()}
-		if seen[i] == now && w.slots[i].runs.CompareAndSwap(r, nil) {
-			r.outlasts()
-			r.taken <- struct{}{}
+		if seen[i] == now && w.slots[i].dealWith(r) {
 			now = sighting{}
 		}
 		seen[i] = now
@@ -162,5 +184,8 @@ func (r *running) outlasts() {
 	}
 	if r.call != nil {
 		r.call.outlasts()
+	}
+	if r.served != nil {
+		r.served.outlasts()
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,6 +31,9 @@ type conn struct {
 	share  *wire.Share
 
 	messages     framing                // of HTTP/1
+	served       int64                  // requests of HTTP/1 so far; used by the goroutine that serves the connection only
+	unread       []byte                 // what net/http had read ahead before serveOn; used by the reader only
+	resumed      bool                   // nothing has been read since serveOn; used by the reader only
 	frames       atomic.Pointer[frames] // of HTTP/2; nil: HTTP/1
 	requested    atomic.Bool            // a request has begun
 	idle         atomic.Bool            // between two requests
@@ -43,30 +47,35 @@ type conn struct {
 	goAwayRead   bool                   // net/http has begun to read the GOAWAY; used by the reader only
 	woken        bool                   // the reader was woken after that; used by the reader only
 
-	fragile bool         // a write that times out breaks the connection, as with TLS
-	writeBy atomic.Int64 // in nanoseconds since 1970; 0 for no deadline
-	waiting atomic.Int64 // bytes of responses
-	taken   atomic.Int64 // of them, by the peer
-	answers answers      // of HTTP/2; used by the writer only
-	seen    int64        // of taken; guarded by the server's mutex
-	seenAt  time.Time    // the same
-	closing sync.Once
-	closed  chan struct{}
+	reads      readDeadline
+	fragile    bool         // a write that times out breaks the connection, as with TLS
+	writeBy    atomic.Int64 // in nanoseconds since 1970; 0 for no deadline
+	writeCheck atomic.Int64 // the deadline of the socket, which may be earlier; the same
+	waiting    atomic.Int64 // bytes of responses
+	taken      atomic.Int64 // of them, by the peer
+	answers    answers      // of HTTP/2; used by the writer only
+	seen       int64        // of taken; guarded by the server's mutex
+	seenAt     time.Time    // the same
+	closing    sync.Once
+	closed     chan struct{}
 }
 
 // connOptions are the settings that a Server gives its connections.
 type connOptions struct {
 	owner        connOwner
 	transfers    *transfers
+	watch        *wire.Watch
 	loopback     bool // only this machine can connect to the listener
 	idleTimeout  time.Duration
 	writeTimeout time.Duration
 }
 
-// connOwner tracks the connections that speak HTTP/2.
+// connOwner tracks the connections that speak HTTP/2, and those that have changed their goroutine.
 type connOwner interface {
 	track(c *conn)   // c speaks HTTP/2
 	untrack(c *conn) // c was closed
+	resume(c *conn)  // c has been taken from net/http, to be served by another goroutine
+	resumed(c *conn) // after that, bytes of a request have arrived
 }
 
 var _ wire.Holder = (*conn)(nil)
@@ -96,10 +105,15 @@ func (c *conn) idleFor(now time.Time) time.Duration { return now.Sub(time.Unix(0
 // SetReadDeadline sets a deadline of net/http, or, when an HTTP/1 connection becomes idle, its own idle timeout: net/http
 // has only one for all connections.
 func (c *conn) SetReadDeadline(t time.Time) error {
-	if c.becameIdle.Swap(false) && t.IsZero() && c.frames.Load() == nil {
+	if c.becameIdle.Swap(false) && (t.IsZero() || c.resumed) && c.frames.Load() == nil {
 		t = time.Now().Add(c.idleTimeout)
 	}
-	return c.Conn.SetReadDeadline(t)
+	return c.reads.move(c.Conn, t)
+}
+
+// SetDeadline sets both deadlines.
+func (c *conn) SetDeadline(t time.Time) error {
+	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
 }
 
 // Read reads from the peer.
@@ -107,10 +121,20 @@ func (c *conn) Read(b []byte) (int, error) {
 	if f := c.frames.Load(); f != nil {
 		return c.readFrames(f, b)
 	}
-	n, err := c.Conn.Read(b)
+	if len(c.unread) > 0 {
+		n := copy(b, c.unread)
+		c.unread = c.unread[n:]
+		return n, nil
+	}
+	n, err := c.reads.read(c.Conn, b)
 	if n == 0 && c.idle.Load() && errors.Is(err, os.ErrDeadlineExceeded) {
-		_ = c.Conn.SetReadDeadline(time.Now().Add(idleGrace))
-		n, err = c.Conn.Read(b)
+		_ = c.reads.move(c.Conn, time.Now().Add(idleGrace))
+		n, err = c.reads.read(c.Conn, b)
+	}
+	if n > 0 && c.resumed {
+		c.resumed = false
+		c.owner.resumed(c)
+		_ = c.reads.move(c.Conn, time.Now().Add(headerTimeout))
 	}
 	if behind, second := c.messages.watch(b[:n]); second {
 		f := newFrames()
@@ -126,15 +150,15 @@ func (c *conn) readFrames(f *frames, b []byte) (int, error) {
 	if len(c.injected) > 0 || c.goAway(f) {
 		return c.readInjected(b)
 	}
-	n, err := c.Conn.Read(b)
+	n, err := c.reads.read(c.Conn, b)
 	if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) {
 		if c.goAway(f) {
 			return c.readInjected(b)
 		}
 		if c.goAwayRead && !c.woken { // drain came late: net/http has the GOAWAY
 			c.woken = true
-			_ = c.Conn.SetReadDeadline(time.Time{})
-			n, err = c.Conn.Read(b)
+			_ = c.reads.move(c.Conn, time.Time{})
+			n, err = c.reads.read(c.Conn, b)
 		}
 	}
 	count := f.watch(b[:n])
@@ -156,14 +180,14 @@ func (c *conn) goAway(f *frames) bool {
 		return false
 	}
 	c.goAwayRead, c.injected = true, frameGoAway
-	_ = c.Conn.SetReadDeadline(time.Time{})
+	_ = c.reads.move(c.Conn, time.Time{})
 	return true
 }
 
 // drain closes an HTTP/2 connection once nothing is in flight on it.
 func (c *conn) drain() {
 	if !c.goingAway.Swap(true) {
-		_ = c.Conn.SetReadDeadline(time.Unix(1, 0)) // wakes the reader
+		_ = c.reads.move(c.Conn, time.Unix(1, 0)) // wakes the reader
 	}
 }
 
@@ -180,22 +204,31 @@ func (c *conn) pause(d time.Duration, f *frames) {
 	}
 }
 
-// SetWriteDeadline sets when a write fails, unless the peer takes a byte before.
+// SetWriteDeadline sets when a write fails, unless the peer takes a byte before. The socket's deadline is left if it is earlier:
+// Write moves it once it has passed.
 func (c *conn) SetWriteDeadline(t time.Time) error {
-	if t.IsZero() {
-		c.writeBy.Store(0)
-		return c.Conn.SetWriteDeadline(t)
+	by, check := int64(0), c.writeCheck.Load()
+	if !t.IsZero() {
+		by = t.UnixNano()
 	}
-	c.writeBy.Store(t.UnixNano())
-	return c.Conn.SetWriteDeadline(c.nextWriteCheck(t))
+	c.writeBy.Store(by)
+	if !c.fragile && check != 0 && (by == 0 || check <= by) {
+		return nil
+	}
+	return c.setWriteCheck(t)
 }
 
-// nextWriteCheck returns when to check how much of a write the peer has taken.
-func (c *conn) nextWriteCheck(by time.Time) time.Time {
-	if look := time.Now().Add(writeCheckInterval); !c.fragile && look.Before(by) {
-		return look
+// setWriteCheck sets the deadline of the socket for a write until by: when to check how much of it the peer has taken.
+func (c *conn) setWriteCheck(by time.Time) error {
+	if by.IsZero() {
+		c.writeCheck.Store(0)
+		return c.Conn.SetWriteDeadline(by)
 	}
-	return by
+	if look := time.Now().Add(writeCheckInterval); !c.fragile && look.Before(by) {
+		by = look
+	}
+	c.writeCheck.Store(by.UnixNano())
+	return c.Conn.SetWriteDeadline(by)
 }
 
 // Write writes to the peer. The deadline starts again as long as the peer takes bytes, however slowly.
@@ -234,7 +267,7 @@ func (c *conn) took(b []byte, second bool) {
 func (c *conn) mayContinue(n int) bool {
 	set := c.writeBy.Load()
 	if set == 0 {
-		return true
+		return c.writeCheck.Load() == 0 || c.setWriteCheck(time.Time{}) == nil
 	}
 	now, by := time.Now(), time.Unix(0, set)
 	if n > 0 {
@@ -245,8 +278,7 @@ func (c *conn) mayContinue(n int) bool {
 	if !now.Before(by) {
 		return false
 	}
-	_ = c.Conn.SetWriteDeadline(c.nextWriteCheck(by))
-	return true
+	return c.setWriteCheck(by) == nil
 }
 
 // Progress implements wire.Holder.
@@ -294,6 +326,31 @@ func (c *conn) CloseWrite() error {
 	return half.CloseWrite()
 }
 
+// serveOn sends what has been written to w and then serves the connection on another goroutine: that of net/http runs a handler
+// whose call has been answered.
+func (c *conn) serveOn(w http.ResponseWriter) {
+	control := http.NewResponseController(w)
+	errWrite := control.Flush()
+	_, ahead, err := control.Hijack()
+	if errWrite != nil || err != nil {
+		_ = c.Close()
+		return
+	}
+	c.unread, _ = ahead.Reader.Peek(ahead.Reader.Buffered())
+	c.resumed = len(c.unread) == 0
+	c.owner.resume(c)
+}
+
+// mayServeOn reports whether serveOn works for a request, which has been read: net/http would not close the connection after
+// the response, and has not read the next request either.
+func (c *conn) mayServeOn(w http.ResponseWriter, r *http.Request) bool {
+	if !r.ProtoAtLeast(1, 1) || r.ProtoMajor != 1 || r.Close || w.Header()["Connection"] != nil || c.messages.begun(c.served) {
+		return false
+	}
+	asked := r.Header["Connection"]
+	return len(asked) == 0 || len(asked) == 1 && strings.EqualFold(asked[0], "keep-alive")
+}
+
 // endsAfter reports whether an HTTP/1 connection must end after the response to r, because a proxy in front may see another
 // request in its framing (RFC 9112, 6.1).
 func endsAfter(r *http.Request) bool {
@@ -305,67 +362,4 @@ func endsAfter(r *http.Request) bool {
 		return len(r.TransferEncoding) > 0 // net/http does not report which of these have a length too
 	}
 	return c.messages.unclear.Load() || r.ProtoMinor == 0 && c.messages.encoded.Load()
-}
-
-// stallAfter is how long a body may stall while memory is short.
-const stallAfter = time.Second
-
-// transfer is a body being read, or an HTTP/2 response being written.
-type transfer struct {
-	conn    *conn
-	w       http.ResponseWriter
-	answer  bool
-	at      atomic.Int64 // when a body made progress last, in nanoseconds since 1970
-	stalled bool         // it was ended; guarded by the mutex of transfers until leave
-}
-
-// end unblocks the read or write.
-func (t *transfer) end() {
-	past := time.Unix(1, 0)
-	t.stalled = true
-	if c := http.NewResponseController(t.w); t.answer {
-		_ = c.SetWriteDeadline(past)
-	} else {
-		_ = c.SetReadDeadline(past)
-	}
-}
-
-// transfers holds the reads and writes of a Server that wait for their peers, and ends those whose peers are silent.
-type transfers struct {
-	mu   sync.Mutex
-	open map[*transfer]struct{}
-}
-
-func (s *transfers) begin(t *transfer) {
-	t.at.Store(time.Now().UnixNano())
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.open == nil {
-		s.open = make(map[*transfer]struct{})
-	}
-	s.open[t] = struct{}{}
-}
-
-// leave removes t, and reports whether it was ended.
-func (s *transfers) leave(t *transfer) (stalled bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.open, t)
-	stalled = t.stalled
-	t.stalled = false
-	return stalled
-}
-
-// sweep ends the responses to silent peers and, while memory is short, the bodies that make no progress.
-func (s *transfers) sweep(now time.Time, b *wire.Budget, silent map[*conn]bool) {
-	short := b.Short()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for t := range s.open {
-		switch {
-		case t.stalled:
-		case t.answer && silent[t.conn], !t.answer && short && now.Sub(time.Unix(0, t.at.Load())) >= stallAfter:
-			t.end()
-		}
-	}
 }

@@ -20,6 +20,8 @@ type exchange struct {
 	called        bool    // the handler was reached
 	trace         string  // the traceparent that the handler has set in the request
 	heldByHandler holding // handed over to a handler that may outlive the request
+	served        *wire.ServedCall
+	outcomes      chan outcome // of a handler on a goroutine of its own; nil: it runs on that of net/http
 
 	// The memory of the frames is reused, but only once the handler has returned.
 	reqFrame, resFrame wire.Frame
@@ -29,7 +31,7 @@ type exchange struct {
 // keptPayload bounds how much memory of a frame is reused.
 const keptPayload = 64 << 10
 
-var exchanges = sync.Pool{New: func() any { return new(exchange) }}
+var exchanges = sync.Pool{New: func() any { return &exchange{served: new(wire.ServedCall)} }}
 
 func newExchange(g *Gateway, w http.ResponseWriter, r *http.Request) *exchange {
 	x := exchanges.Get().(*exchange)
@@ -49,7 +51,7 @@ func (x *exchange) release() {
 	}
 	x.reqFrame.Reset()
 	x.resFrame.Reset()
-	*x = exchange{reqFrame: x.reqFrame, resFrame: x.resFrame}
+	*x = exchange{reqFrame: x.reqFrame, resFrame: x.resFrame, served: x.served}
 	exchanges.Put(x)
 }
 
@@ -122,9 +124,10 @@ type outcome struct {
 type outcomeKind byte
 
 const (
-	returned outcomeKind = iota // the handler has
-	early                       // the deadline passed first
-	admitted                    // no rule refused a one-way call
+	returned  outcomeKind = iota // the handler has
+	early                        // the deadline passed first
+	abandoned                    // the request has ended first
+	admitted                     // no rule refused a one-way call
 )
 
 type admittedKey struct{}
@@ -155,76 +158,113 @@ func (x *exchange) call() *code.Error {
 	x.resFrame.Type, x.resFrame.Codec = wire.Response, x.codec
 	x.called, x.framesInUse = true, true
 	x.g.running.Add(1)
-	if !x.oneWay && x.g.remote(x.service) {
-		return x.callInline()
+	switch {
+	case x.oneWay:
+		return x.callBeside()
+	case x.g.remote(x.service): // its handler returns when the request ends
+		return x.callHere(nil)
+	case x.holding.conn != nil && !x.bodyLeft() && x.holding.conn.mayServeOn(x.w, x.r):
+		return x.callHere(x)
 	}
-	return x.callAsync()
+	return x.callBeside()
 }
 
-// callInline runs the handler for a service of another host. That handler returns when the request ends.
-func (x *exchange) callInline() *code.Error {
-	defer x.g.running.Done()
-	o := x.handle(wire.NewCall(x.r.Context(), x.callOptions()))
-	x.holding.reply.Learn(len(x.resFrame.Payload), o.err)
-	x.holding.leave() // the call has ended, however slowly its caller reads the response
+// bodyLeft reports whether the body is not read.
+func (x *exchange) bodyLeft() bool { return x.query && x.r.ContentLength != 0 }
+
+// callHere runs the handler on the goroutine of net/http. If the handler may outlive the response to its caller, early is not nil.
+func (x *exchange) callHere(early wire.EarlyAnswerer) *code.Error {
+	returned := false
+	defer func() {
+		if returned {
+			return
+		}
+		if o := x.goroutineEnded(); x.finish(o) && early != nil {
+			x.answerEarly(o)
+		}
+	}()
+	o := x.handle(x.begin(x.r.Context(), early))
+	returned = true
+	if !x.finish(o) && early != nil {
+		return nil
+	}
 	return x.answer(o)
 }
 
-// callAsync runs the handler on its own goroutine, since it may outlive the response to its caller.
-func (x *exchange) callAsync() *code.Error {
-	outcomes := make(chan outcome, 3) // one of each kind: senders never block
+// callBeside runs the handler on a goroutine of its own, since it may outlive its request.
+func (x *exchange) callBeside() *code.Error {
+	outcomes := make(chan outcome, 3) // one of each kind that is sent: senders never block
 	ctx := x.r.Context()
-	gone := ctx.Done()
-	if x.oneWay {
-		// Its caller may leave as soon as it is answered.
+	if x.oneWay { // its caller may leave as soon as it is answered
 		ctx = context.WithValue(context.WithoutCancel(ctx), admittedKey{}, func() { outcomes <- outcome{kind: admitted} })
-		gone = nil
 	}
-	o := x.callOptions()
-	o.Answer = func(e *code.Error) { outcomes <- outcome{err: e, kind: early} }
-	c := wire.NewCall(ctx, o)
-	x.heldByHandler = x.holding.handOver()
-	go x.run(c, outcomes)
-
-	select {
-	case o := <-outcomes:
-		return x.answer(o)
-	case <-gone:
-		return x.cancelled()
-	}
+	x.outcomes = outcomes
+	go x.run(x.begin(ctx, x), outcomes)
+	return x.answer(<-outcomes)
 }
 
-func (x *exchange) callOptions() wire.CallOptions {
+func (x *exchange) begin(ctx context.Context, early wire.EarlyAnswerer) *wire.Call {
+	var w *wire.Watch
 	o := wire.CallOptions{
 		Transport: wire.TransportHTTP, Peer: x.g.peers.address(x.r), Host: x.host, MaxDecodedBytes: x.limits.MaxDecompressedBytes,
 	}
 	if conn := x.holding.conn; conn != nil {
-		o.Share = conn.share
+		o.Share, w = conn.share, conn.watch
 	}
-	return o
+	x.heldByHandler = x.holding.handOver()
+	return x.served.Begin(ctx, &o, w, early)
+}
+
+// finish ends the call of a handler that has returned, and reports whether the call is still to be answered.
+func (x *exchange) finish(o outcome) bool {
+	answer := x.served.Finish()
+	x.heldByHandler.reply.Learn(len(x.resFrame.Payload), o.err)
+	x.heldByHandler.leave() // however slowly the caller reads the response
+	x.g.running.Done()
+	return answer
 }
 
 // run sends the outcome of the call, even if its handler ends the goroutine.
 func (x *exchange) run(c *wire.Call, outcomes chan<- outcome) {
-	g := x.g // x may be reused as soon as the outcome is sent
-	defer g.running.Done()
 	var o outcome
-	done := false
+	returned := false
 	defer func() {
-		x.heldByHandler.leave()
-		if !done {
-			o.err = code.Refuse(code.Internal, code.ReasonPanic, "the handler ended its goroutine", "", g.host, 0)
+		if !returned {
+			o = x.goroutineEnded()
 		}
-		outcomes <- o
+		if x.finish(o) {
+			outcomes <- o // x may be reused from here on
+		}
 	}()
 	o = x.handle(c)
-	x.heldByHandler.reply.Learn(len(x.resFrame.Payload), o.err)
-	done = true
+	returned = true
+}
+
+func (x *exchange) goroutineEnded() outcome {
+	return outcome{err: code.Refuse(code.Internal, code.ReasonPanic, "the handler ended its goroutine", "", x.host, 0)}
+}
+
+// AnswerEarly implements wire.EarlyAnswerer.
+func (x *exchange) AnswerEarly(e *code.Error) {
+	if e == nil {
+		x.answerEarly(outcome{kind: abandoned})
+		return
+	}
+	x.answerEarly(outcome{err: e, kind: early})
+}
+
+// answerEarly answers while the handler has the goroutine that would do so.
+func (x *exchange) answerEarly(o outcome) {
+	if x.outcomes != nil {
+		x.outcomes <- o
+		return
+	}
+	x.fail(x.answer(o))
+	x.holding.conn.serveOn(x.w)
 }
 
 // handle calls the handler and returns its outcome; a panic becomes an error.
 func (x *exchange) handle(c *wire.Call) (o outcome) {
-	defer c.End()
 	defer func() {
 		if v := recover(); v != nil {
 			o.err = x.panicked(v)
@@ -247,6 +287,9 @@ func (x *exchange) answer(o outcome) *code.Error {
 	x.framesInUse = o.kind != returned
 	if !x.framesInUse && cap(x.reqFrame.Payload) > keptPayload {
 		x.reqFrame.Payload = nil // no longer charged to the budget
+	}
+	if o.kind == abandoned {
+		return x.cancelled()
 	}
 	e := code.From(o.err)
 	if e != nil {

@@ -10,8 +10,9 @@ import (
 // framing parses the HTTP/1 messages on a connection, to detect what net/http does not report: requests with both a length
 // and a transfer encoding. It accepts the framing that net/http accepts, and stops where net/http rejects a message.
 type framing struct {
-	unclear atomic.Bool // a request had both, or the messages cannot be followed; never reset
-	encoded atomic.Bool // a request had a transfer encoding; never reset
+	unclear  atomic.Bool  // a request had both, or the messages cannot be followed; never reset
+	encoded  atomic.Bool  // a request had a transfer encoding; never reset
+	requests atomic.Int64 // twice the requests of which the first line is read, and 1 if another has begun
 
 	// The rest belongs to the reader.
 	at      part
@@ -59,6 +60,9 @@ func (f *framing) watch(b []byte) (behind int, second bool) {
 		i := bytes.IndexByte(b, '\n')
 		if i < 0 {
 			f.keep(b)
+			if f.at == requestLine && f.requests.Load()%2 == 0 {
+				f.requests.Add(1)
+			}
 			break
 		}
 		f.keep(b[:i])
@@ -74,6 +78,9 @@ func (f *framing) watch(b []byte) (behind int, second bool) {
 	return 0, false
 }
 
+// begun reports whether a request after the first n has begun.
+func (f *framing) begun(n int64) bool { return f.requests.Load() != 2*n }
+
 // keep appends to the line as much as fits.
 func (f *framing) keep(b []byte) {
 	n := copy(f.line[f.n:], b)
@@ -85,7 +92,9 @@ func (f *framing) keep(b []byte) {
 func (f *framing) take(line []byte) {
 	switch f.at {
 	case requestLine:
+		f.requests.Store(f.requests.Load() &^ 1)
 		if len(line) > 0 { // net/http skips empty lines between requests
+			f.requests.Add(2)
 			f.at, f.length, f.chunked = headerLine, noLength, false
 		}
 	case headerLine:

@@ -50,8 +50,12 @@ type Server struct {
 	idleTimeout atomic.Int64
 	transfers   transfers
 
+	watch wire.Watch
+
 	mu         sync.Mutex
 	http2Conns map[*conn]struct{}
+	waiting    map[*conn]struct{} // for a request, since resume
+	closing    bool
 }
 
 // NewServer returns a Server.
@@ -63,7 +67,8 @@ func NewServer(o ServerOptions) *Server {
 		o.Budget = wire.NewBudget(0, 0)
 	}
 	nothing := func() {}
-	s := &Server{budget: o.Budget, limits: o.Limits.WithDefaults(), next: o.Handler, opened: nothing, closed: nothing, http2Conns: make(map[*conn]struct{})}
+	s := &Server{budget: o.Budget, limits: o.Limits.WithDefaults(), next: o.Handler, opened: nothing, closed: nothing}
+	s.http2Conns, s.waiting = make(map[*conn]struct{}), make(map[*conn]struct{})
 	if o.Opened != nil {
 		s.opened = o.Opened
 	}
@@ -102,6 +107,7 @@ func (s *Server) SetIdleTimeout(d time.Duration) { s.idleTimeout.Store(int64(d))
 // end of ctx cancels the requests. Serve may be called only once.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	s.http.BaseContext = func(net.Listener) context.Context { return ctx }
+	defer s.watch.Start()()
 	sweeping, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var swept sync.WaitGroup
 	defer swept.Wait()
@@ -111,7 +117,15 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 }
 
 // Shutdown stops accepting and returns when all requests are answered and the last connection is closed, or when ctx ends.
-func (s *Server) Shutdown(ctx context.Context) error { return s.http.Shutdown(ctx) }
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	s.closing = true
+	for c := range s.waiting { // net/http would wait for them: to it they are new
+		_ = c.Conn.Close()
+	}
+	s.mu.Unlock()
+	return s.http.Shutdown(ctx)
+}
 
 // Close closes all connections.
 func (s *Server) Close() error { return s.http.Close() }
@@ -120,6 +134,9 @@ func (s *Server) Close() error { return s.http.Close() }
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	c := connOf(r.Context())
 	c.requested.Store(true)
+	if r.ProtoMajor == 1 {
+		c.served++
+	}
 	s.next.ServeHTTP(w, r)
 	if f := c.frames.Load(); f != nil && r.Context().Err() == nil {
 		f.allowance.earn(framesPerAnswer * bytesPerFrame)
@@ -131,11 +148,12 @@ func (s *Server) state(rwc net.Conn, state http.ConnState) {
 	if !ok {
 		return // never: listener wraps them
 	}
-	if state == http.StateIdle {
+	idle := state == http.StateIdle || state == http.StateNew && c.resumed
+	if idle {
 		c.idleSince.Store(time.Now().UnixNano())
 		c.becameIdle.Store(true)
 	}
-	c.idle.Store(state == http.StateIdle)
+	c.idle.Store(idle)
 	switch state {
 	case http.StateNew:
 		s.opened()
@@ -183,7 +201,7 @@ func (s *Server) sweepHTTP2(now time.Time) (silent map[*conn]bool) {
 
 func (s *Server) newConn(nc net.Conn, loopback bool) *conn {
 	return newConn(nc, s.budget, connOptions{
-		owner: s, transfers: &s.transfers, loopback: loopback,
+		owner: s, transfers: &s.transfers, watch: &s.watch, loopback: loopback,
 		idleTimeout: time.Duration(s.idleTimeout.Load()), writeTimeout: s.limits.WriteTimeout,
 	})
 }
@@ -198,7 +216,48 @@ func (s *Server) untrack(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.http2Conns, c)
+	delete(s.waiting, c)
 }
+
+// resume has another goroutine of net/http serve c.
+func (s *Server) resume(c *conn) {
+	s.mu.Lock()
+	closing := s.closing
+	if c.resumed {
+		s.waiting[c] = struct{}{}
+	}
+	s.mu.Unlock()
+	only := &oneListener{c: c}
+	if !closing {
+		_ = s.http.Serve(only)
+	}
+	if !only.accepted {
+		_ = c.Close()
+	}
+}
+
+func (s *Server) resumed(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.waiting, c)
+}
+
+// oneListener accepts one connection.
+type oneListener struct {
+	c        *conn
+	accepted bool
+}
+
+func (l *oneListener) Accept() (net.Conn, error) {
+	if l.accepted {
+		return nil, net.ErrClosed
+	}
+	l.accepted = true
+	return l.c, nil
+}
+
+func (*oneListener) Close() error     { return nil }
+func (l *oneListener) Addr() net.Addr { return l.c.LocalAddr() }
 
 // listener wraps the connections of a Server.
 type listener struct {
