@@ -25,6 +25,7 @@ type clientTransport struct {
 	onUnread func([]*Frame, int)
 	draining atomic.Bool
 	done     chan struct{}
+	over     sync.WaitGroup // the flusher, and the reader even while nobody reads
 
 	mu        sync.Mutex
 	err       error // why the connection ended
@@ -32,27 +33,7 @@ type clientTransport struct {
 	refused   error // error of calls that the server will not read; set once it has announced the last one
 	pending   pendingCalls
 	oneWays   oneWays
-}
-
-// read reads responses until the connection ends.
-func (t *clientTransport) read(alive keepalive) {
-	alive.init()
-	in := NewReader(&alive, t.lim)
-	defer in.Release()
-	var f Frame
-	for {
-		err := in.Read(&f)
-		if err == nil {
-			t.take(&f)
-			continue
-		}
-		var bad *FrameError
-		if !errors.As(err, &bad) || bad.Fatal {
-			t.fail(err)
-			return
-		}
-		t.settle(&f, badReply(err)) // sound, but over a limit: only its own call fails
-	}
+	role      readerRole
 }
 
 // take handles one frame. Responses that no call waits for are ignored.
@@ -130,10 +111,20 @@ func (t *clientTransport) fail(err error) {
 	t.err, t.endedIdle = err, err == io.EOF && len(t.pending.bySeq) == 0 //nolint:errorlint // as Reader returns it between two frames
 	t.pending.failAfter(HeartbeatSeq, connLost(err))
 	close(t.done)
+	if t.role.take() {
+		t.over.Done()
+	}
 	t.mu.Unlock()
 	t.out.close()
 	_ = t.conn.Close()
 	t.onChange()
+}
+
+// rests reports whether the background goroutine may end, since the next caller may read.
+func (t *clientTransport) rests() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.err == nil && t.role.rests(len(t.pending.bySeq))
 }
 
 // reason returns the error that ended the connection, or nil.
@@ -147,6 +138,7 @@ func (t *clientTransport) reason() error {
 type queued struct {
 	*answer
 	alone, flush bool
+	leads        bool // the caller must read
 	ask          bool // it is time to ask the server which requests have begun
 	turn         *turn
 	freed        <-chan struct{}
@@ -209,6 +201,7 @@ func (t *clientTransport) tryEnqueue(req, res *Frame, granted *turn, k keptReque
 		return q, nil
 	} else {
 		q.alone = len(t.pending.bySeq) == 1
+		q.leads = t.role.join(q.alone)
 	}
 	q.flush = o.put(req)
 	return q, nil
@@ -280,6 +273,7 @@ func (t *clientTransport) ask() {
 func (t *clientTransport) askWith(m Metadata) {
 	t.mu.Lock()
 	t.oneWays.asked++
+	t.role.rouse()
 	t.mu.Unlock()
 	t.send(&Frame{Type: Request, Heartbeat: true, Seq: HeartbeatSeq, Metadata: m})
 }
