@@ -232,8 +232,11 @@ func (t *clientTransport) handedOver() bool {
 
 // sendError returns the error of a request that was not queued. An error of the outbox ends the connection.
 func (t *clientTransport) sendError(err error) error {
+	if err == nil {
+		return nil
+	}
 	var coded *code.Error
-	if err == nil || errors.As(err, &coded) {
+	if errors.As(err, &coded) {
 		return err
 	}
 	t.fail(err)

@@ -22,9 +22,9 @@ func TestCallsAllocateLittle(t *testing.T) {
 		o    Options
 		most float64
 	}{
-		"plain":   {Options{}, 4},
-		"guarded": {Options{Guard: new(scripted)}, 4},
-		"wrapped": {Options{Wrap: pass}, 5},
+		"plain":   {Options{}, 0.5},
+		"guarded": {Options{Guard: new(scripted)}, 0.5},
+		"wrapped": {Options{Wrap: pass}, 1.5},
 	} {
 		tc.o.Resolver, tc.o.Codec = serving(s.address), "raw"
 		c := newClient(t, tc.o)
