@@ -25,7 +25,7 @@ type clientTransport struct {
 	onUnread func([]*Frame, int)
 	draining atomic.Bool
 	done     chan struct{}
-	over     sync.WaitGroup // the flusher, and the reader even while nobody reads
+	over     sync.WaitGroup // the flusher, the reader even while nobody reads, and the timer of pending
 
 	mu        sync.Mutex
 	err       error // why the connection ended
@@ -112,6 +112,9 @@ func (t *clientTransport) fail(err error) {
 	t.pending.failAfter(HeartbeatSeq, connLost(err))
 	close(t.done)
 	if t.role.take() {
+		t.over.Done()
+	}
+	if t.pending.stopTimer() {
 		t.over.Done()
 	}
 	t.mu.Unlock()
@@ -256,6 +259,35 @@ func (t *clientTransport) abandon(seq uint64, a *answer, why error) bool {
 		t.send(&Frame{Type: Request, OneWay: true, Seq: seq, Service: CancelPath})
 	}
 	return waiting
+}
+
+// expireAt fails the call with the answer a at a time, unless it is answered before.
+func (t *clientTransport) expireAt(at time.Time, a *answer) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	a.until = at
+	if t.err == nil && t.pending.expireAt(at) {
+		t.over.Add(1)
+	}
+}
+
+// endOf returns a channel that is closed when ctx ends, except at a deadline at which the timer fails the call.
+func (t *clientTransport) endOf(ctx context.Context, a *answer) <-chan struct{} {
+	if d, ok := ctx.(*Deadline); ok {
+		if ctx = d.untimed(); ctx != d {
+			t.expireAt(d.at, a)
+		}
+	}
+	return ctx.Done()
+}
+
+// expire is called by the timer of the pending calls.
+func (t *clientTransport) expire() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.err != nil || !t.pending.failExpired() {
+		t.over.Done()
+	}
 }
 
 func (t *clientTransport) reuse(a *answer) {

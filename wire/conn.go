@@ -84,7 +84,7 @@ func NewConn(nc net.Conn, o ConnOptions) *Conn {
 	t.onChange, t.onUnread = o.OnChange, o.OnUnread
 	t.flushes, t.done = make(chan struct{}, 1), make(chan struct{})
 	t.server.firstFrame = make(chan struct{})
-	t.pending = pendingCalls{max: t.lim.MaxInFlight, bySeq: make(map[uint64]*answer)}
+	t.pending = pendingCalls{max: t.lim.MaxInFlight, bySeq: make(map[uint64]*answer), expire: t.expire}
 	t.out.init(nc, &t.lim)
 	t.oneWays.kept.max = 2 * t.out.backlog.max // what is queued, and as much in transit
 	r := &c.reader
@@ -227,7 +227,7 @@ func (c *Conn) await(ctx context.Context, q queued, req, res *Frame) error {
 	a := q.answer
 	select {
 	case <-a.got:
-	case <-ctx.Done():
+	case <-c.t.endOf(ctx, a):
 		if c.t.abandon(req.Seq, a, ctx.Err()) {
 			return ended(ctx.Err())
 		}
