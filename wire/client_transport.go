@@ -20,12 +20,11 @@ type clientTransport struct {
 	asks     bool     // heartbeats are sent
 	server   serverInfo
 	out      outbox
-	flushes  chan struct{} // wakes the flusher
 	onChange func()
 	onUnread func([]*Frame, int)
 	draining atomic.Bool
 	done     chan struct{}
-	over     sync.WaitGroup // the flusher, the reader even while nobody reads, and the timer of pending
+	over     sync.WaitGroup // the flusher while it runs, the reader even while nobody reads, and the timer of pending
 
 	mu        sync.Mutex
 	err       error // why the connection ended
@@ -34,7 +33,17 @@ type clientTransport struct {
 	pending   pendingCalls
 	oneWays   oneWays
 	role      readerRole
+	flushes   flushState
 }
+
+// flushState is the state of the flusher, a goroutine that runs while there is something for it to write.
+type flushState byte
+
+const (
+	flushIdle flushState = iota
+	flushRunning
+	flushAgain // it must look once more
+)
 
 // take handles one frame. Responses that no call waits for are ignored.
 func (t *clientTransport) take(f *Frame) {
@@ -331,22 +340,29 @@ func (t *clientTransport) flush(direct time.Duration) error {
 			return err
 		}
 	}
-	select {
-	case t.flushes <- struct{}{}:
-	default: // already woken
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case t.flushes != flushIdle:
+		t.flushes = flushAgain
+	case t.err == nil:
+		t.flushes = flushRunning
+		t.over.Go(t.flushRest)
 	}
 	return nil
 }
 
-// flushAll is the flusher: it writes what callers have left, until the connection ends.
-func (t *clientTransport) flushAll() {
+// flushRest is the flusher: it writes what callers have left.
+func (t *clientTransport) flushRest() {
 	for {
-		select {
-		case <-t.flushes:
-			if err := t.out.flush(true); err != nil {
-				t.fail(err)
-			}
-		case <-t.done:
+		if err := t.out.flush(true); err != nil {
+			t.fail(err)
+		}
+		t.mu.Lock()
+		t.flushes--
+		idle := t.flushes == flushIdle
+		t.mu.Unlock()
+		if idle {
 			return
 		}
 	}

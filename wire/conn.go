@@ -82,7 +82,7 @@ func NewConn(nc net.Conn, o ConnOptions) *Conn {
 	t.conn, t.lim, t.asks = nc, o.Limits.WithDefaults(), o.KeepaliveInterval > 0
 	t.hello = Metadata{{MetaAcceptCompression, cmp.Or(c.accept, NoCompression.String())}}
 	t.onChange, t.onUnread = o.OnChange, o.OnUnread
-	t.flushes, t.done = make(chan struct{}, 1), make(chan struct{})
+	t.done = make(chan struct{})
 	t.server.firstFrame = make(chan struct{})
 	t.pending = pendingCalls{max: t.lim.MaxInFlight, bySeq: make(map[uint64]*answer), expire: t.expire}
 	t.out.init(nc, &t.lim)
@@ -93,7 +93,6 @@ func NewConn(nc net.Conn, o ConnOptions) *Conn {
 	r.alive.init()
 	r.in = NewReader(&r.alive, t.lim)
 	t.over.Add(1)
-	t.over.Go(t.flushAll)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.role.start(r.background)
