@@ -8,6 +8,7 @@ import (
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/policies/limit"
 	"github.com/easymicro/easymicro/policies/outgoing"
+	"github.com/easymicro/easymicro/wire/client"
 	"github.com/easymicro/easymicro/wire/code"
 )
 
@@ -38,9 +39,9 @@ func (cc *clientCall) run(ctx context.Context, g *Guard, within time.Time) (slot
 		return 0, err
 	}
 	if cc.deadline.ByRule {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, cc.deadline.At)
-		defer cancel()
+		within := client.WithDeadline(ctx, cc.deadline.At)
+		defer within.Release()
+		ctx = within
 	}
 	before := cc.flight.ShadowRefused()
 	slot, sent, err := cc.flight.Run(ctx, now)

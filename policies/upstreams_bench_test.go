@@ -67,7 +67,7 @@ func TestRulesOfAnUpstreamCostFewAllocations(t *testing.T) {
 		{"no rule", nil, 0},
 		{"rules for others", []config.Rule{toBilling("r", to("orders"), timeout(time.Second))}, 0},
 		{"one of each", []config.Rule{toBilling("r", timeout(time.Second), rate(1e8, 1e9), retry(config.Retry{}),
-			circuit(config.CircuitBreaker{FailureRate: 0.5}))}, 6},
+			circuit(config.CircuitBreaker{FailureRate: 0.5}))}, 2},
 	} {
 		do := plainCall(t, test.rules)
 		do()

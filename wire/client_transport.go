@@ -20,11 +20,11 @@ type clientTransport struct {
 	asks     bool     // heartbeats are sent
 	server   serverInfo
 	out      outbox
-	flushes  chan struct{} // wakes the flusher
 	onChange func()
 	onUnread func([]*Frame, int)
 	draining atomic.Bool
 	done     chan struct{}
+	over     sync.WaitGroup // the flusher while it runs, the reader even while nobody reads, and the timer of pending
 
 	mu        sync.Mutex
 	err       error // why the connection ended
@@ -32,28 +32,18 @@ type clientTransport struct {
 	refused   error // error of calls that the server will not read; set once it has announced the last one
 	pending   pendingCalls
 	oneWays   oneWays
+	role      readerRole
+	flushes   flushState
 }
 
-// read reads responses until the connection ends.
-func (t *clientTransport) read(alive keepalive) {
-	alive.init()
-	in := NewReader(&alive, t.lim)
-	defer in.Release()
-	var f Frame
-	for {
-		err := in.Read(&f)
-		if err == nil {
-			t.take(&f)
-			continue
-		}
-		var bad *FrameError
-		if !errors.As(err, &bad) || bad.Fatal {
-			t.fail(err)
-			return
-		}
-		t.settle(&f, badReply(err)) // sound, but over a limit: only its own call fails
-	}
-}
+// flushState is the state of the flusher, a goroutine that runs while there is something for it to write.
+type flushState byte
+
+const (
+	flushIdle flushState = iota
+	flushRunning
+	flushAgain // it must look once more
+)
 
 // take handles one frame. Responses that no call waits for are ignored.
 func (t *clientTransport) take(f *Frame) {
@@ -130,10 +120,23 @@ func (t *clientTransport) fail(err error) {
 	t.err, t.endedIdle = err, err == io.EOF && len(t.pending.bySeq) == 0 //nolint:errorlint // as Reader returns it between two frames
 	t.pending.failAfter(HeartbeatSeq, connLost(err))
 	close(t.done)
+	if t.role.take() {
+		t.over.Done()
+	}
+	if t.pending.stopTimer() {
+		t.over.Done()
+	}
 	t.mu.Unlock()
 	t.out.close()
 	_ = t.conn.Close()
 	t.onChange()
+}
+
+// rests reports whether the background goroutine may end, since the next caller may read.
+func (t *clientTransport) rests() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.err == nil && t.role.rests(len(t.pending.bySeq))
 }
 
 // reason returns the error that ended the connection, or nil.
@@ -147,6 +150,7 @@ func (t *clientTransport) reason() error {
 type queued struct {
 	*answer
 	alone, flush bool
+	leads        bool // the caller must read
 	ask          bool // it is time to ask the server which requests have begun
 	turn         *turn
 	freed        <-chan struct{}
@@ -209,6 +213,7 @@ func (t *clientTransport) tryEnqueue(req, res *Frame, granted *turn, k keptReque
 		return q, nil
 	} else {
 		q.alone = len(t.pending.bySeq) == 1
+		q.leads = t.role.join(q.alone)
 	}
 	q.flush = o.put(req)
 	return q, nil
@@ -239,8 +244,11 @@ func (t *clientTransport) handedOver() bool {
 
 // sendError returns the error of a request that was not queued. An error of the outbox ends the connection.
 func (t *clientTransport) sendError(err error) error {
+	if err == nil {
+		return nil
+	}
 	var coded *code.Error
-	if err == nil || errors.As(err, &coded) {
+	if errors.As(err, &coded) {
 		return err
 	}
 	t.fail(err)
@@ -262,6 +270,35 @@ func (t *clientTransport) abandon(seq uint64, a *answer, why error) bool {
 	return waiting
 }
 
+// expireAt fails the call with the answer a at a time, unless it is answered before.
+func (t *clientTransport) expireAt(at time.Time, a *answer) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	a.until = at
+	if t.err == nil && t.pending.expireAt(at) {
+		t.over.Add(1)
+	}
+}
+
+// endOf returns a channel that is closed when ctx ends, except at a deadline at which the timer fails the call.
+func (t *clientTransport) endOf(ctx context.Context, a *answer) <-chan struct{} {
+	if d, ok := ctx.(*Deadline); ok {
+		if ctx = d.untimed(); ctx != d {
+			t.expireAt(d.at, a)
+		}
+	}
+	return ctx.Done()
+}
+
+// expire is called by the timer of the pending calls.
+func (t *clientTransport) expire() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.err != nil || !t.pending.failExpired() {
+		t.over.Done()
+	}
+}
+
 func (t *clientTransport) reuse(a *answer) {
 	t.mu.Lock()
 	t.pending.reuse(a)
@@ -280,6 +317,7 @@ func (t *clientTransport) ask() {
 func (t *clientTransport) askWith(m Metadata) {
 	t.mu.Lock()
 	t.oneWays.asked++
+	t.role.rouse()
 	t.mu.Unlock()
 	t.send(&Frame{Type: Request, Heartbeat: true, Seq: HeartbeatSeq, Metadata: m})
 }
@@ -302,22 +340,29 @@ func (t *clientTransport) flush(direct time.Duration) error {
 			return err
 		}
 	}
-	select {
-	case t.flushes <- struct{}{}:
-	default: // already woken
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case t.flushes != flushIdle:
+		t.flushes = flushAgain
+	case t.err == nil:
+		t.flushes = flushRunning
+		t.over.Go(t.flushRest)
 	}
 	return nil
 }
 
-// flushAll is the flusher: it writes what callers have left, until the connection ends.
-func (t *clientTransport) flushAll() {
+// flushRest is the flusher: it writes what callers have left.
+func (t *clientTransport) flushRest() {
 	for {
-		select {
-		case <-t.flushes:
-			if err := t.out.flush(true); err != nil {
-				t.fail(err)
-			}
-		case <-t.done:
+		if err := t.out.flush(true); err != nil {
+			t.fail(err)
+		}
+		t.mu.Lock()
+		t.flushes--
+		idle := t.flushes == flushIdle
+		t.mu.Unlock()
+		if idle {
 			return
 		}
 	}

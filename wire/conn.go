@@ -7,7 +7,6 @@ import (
 	"net"
 	"slices"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/easymicro/easymicro/wire/code"
@@ -55,8 +54,8 @@ var ErrConnClosed = errors.New("the connection was closed")
 // response only.
 type Conn struct {
 	t      clientTransport
+	reader connReader
 	accept string // value of x-em-accept-compression
-	over   sync.WaitGroup
 }
 
 // Dial connects to an address and returns a Conn.
@@ -83,15 +82,20 @@ func NewConn(nc net.Conn, o ConnOptions) *Conn {
 	t.conn, t.lim, t.asks = nc, o.Limits.WithDefaults(), o.KeepaliveInterval > 0
 	t.hello = Metadata{{MetaAcceptCompression, cmp.Or(c.accept, NoCompression.String())}}
 	t.onChange, t.onUnread = o.OnChange, o.OnUnread
-	t.flushes, t.done = make(chan struct{}, 1), make(chan struct{})
+	t.done = make(chan struct{})
 	t.server.firstFrame = make(chan struct{})
-	t.pending = pendingCalls{max: t.lim.MaxInFlight, bySeq: make(map[uint64]*answer)}
+	t.pending = pendingCalls{max: t.lim.MaxInFlight, bySeq: make(map[uint64]*answer), expire: t.expire}
 	t.out.init(nc, &t.lim)
 	t.oneWays.kept.max = 2 * t.out.backlog.max // what is queued, and as much in transit
-	c.over.Go(func() {
-		t.read(keepalive{conn: nc, interval: o.KeepaliveInterval, timeout: o.KeepaliveTimeout, out: &t.out, ask: t.ask})
-	})
-	c.over.Go(t.flushAll)
+	r := &c.reader
+	r.t = t
+	r.alive = keepalive{conn: nc, interval: o.KeepaliveInterval, timeout: o.KeepaliveTimeout, out: &t.out, ask: t.ask}
+	r.alive.init()
+	r.in = NewReader(&r.alive, t.lim)
+	t.over.Add(1)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.role.start(r.background)
 	return c
 }
 
@@ -119,8 +123,9 @@ func (c *Conn) Takes(z Compression) bool { return z <= Gzip || z == Zstd && c.t.
 // Do sends req, waits for the response and stores it in res, decompressed; res may be nil to discard it. It sets req's
 // sequence and, if ctx has a deadline, its __ServerTimeout. A one-way call returns when it is written, or queued behind
 // others. All errors are *code.Error: the peer's error (res then has its response), UNAVAILABLE/connection_lost when the
-// connection breaks, UNAVAILABLE/no_endpoint when it was broken before anything was sent, DEADLINE_EXCEEDED/timeout and
-// CANCELLED/cancelled when ctx ends, and INTERNAL/bad_reply when the response exceeds a limit or cannot be decompressed.
+// connection breaks, UNAVAILABLE/no_endpoint when it was broken before anything was sent, DEADLINE_EXCEEDED/timeout at
+// the deadline of ctx, CANCELLED/cancelled within a millisecond after ctx was cancelled, and INTERNAL/bad_reply when the
+// response exceeds a limit or cannot be decompressed.
 func (c *Conn) Do(ctx context.Context, req, res *Frame) error {
 	if ctx.Err() != nil {
 		return ended(ctx.Err())
@@ -154,7 +159,7 @@ func (c *Conn) Do(ctx context.Context, req, res *Frame) error {
 		}
 		return nil
 	}
-	return c.await(ctx, q.answer, req, res)
+	return c.await(ctx, q, req, res)
 }
 
 // prepare sets the header and metadata of req. direct is how long the caller may block in a write.
@@ -210,10 +215,18 @@ func acceptsAny(m Metadata) bool {
 }
 
 // await waits for the response of a call in flight.
-func (c *Conn) await(ctx context.Context, a *answer, req, res *Frame) error {
+func (c *Conn) await(ctx context.Context, q queued, req, res *Frame) error {
+	if q.leads {
+		if arrived, err := c.reader.lead(ctx, q.answer); err != nil {
+			return err
+		} else if arrived {
+			return c.open(ctx, req, res)
+		}
+	}
+	a := q.answer
 	select {
 	case <-a.got:
-	case <-ctx.Done():
+	case <-c.t.endOf(ctx, a):
 		if c.t.abandon(req.Seq, a, ctx.Err()) {
 			return ended(ctx.Err())
 		}
@@ -282,7 +295,7 @@ func (c *Conn) Shutdown(ctx context.Context) error {
 	err := c.Flush(ctx)
 	c.t.out.settle(ctx)
 	c.t.fail(ErrConnClosed)
-	c.over.Wait()
+	c.t.over.Wait()
 	return err
 }
 

@@ -6,16 +6,22 @@ import (
 	"time"
 )
 
+// maxLead is the time for which a caller reads although its context can end: it does not notice that meanwhile.
+const maxLead = time.Millisecond
+
 var errSilent = errors.New("the peer does not answer heartbeats")
 
 // keepalive is the reader of a Conn. It sends a heartbeat after an interval of silence, and fails after a further timeout of
-// silence. Deadlines are only moved once they have passed, so that a busy connection sets none.
+// silence. Deadlines are only moved once they have passed, so that a busy connection sets none, or a few for limit.
 type keepalive struct {
 	conn     net.Conn
 	interval time.Duration
 	timeout  time.Duration
 	out      *outbox
 	ask      func() // sends a heartbeat
+
+	deadline time.Time // as set on conn
+	limited  bool      // Read fails when the deadline has passed
 
 	last  time.Time // when the last byte arrived
 	asked time.Time // when a heartbeat was sent after that; zero: none
@@ -26,7 +32,25 @@ type keepalive struct {
 func (k *keepalive) init() {
 	k.last = time.Now()
 	if k.interval > 0 {
-		_ = k.conn.SetReadDeadline(k.last.Add(k.interval)) // when it fails the first Read does
+		_ = k.set(k.last.Add(k.interval)) // when it fails the first Read does
+	}
+}
+
+func (k *keepalive) set(t time.Time) error {
+	k.deadline = t
+	return k.conn.SetReadDeadline(t)
+}
+
+// limit is called when no heartbeat is unanswered. It makes Read fail with a timeout within maxLead, or at the deadline if that is not zero and sooner.
+func (k *keepalive) limit(deadline time.Time) {
+	now := time.Now()
+	k.limited = true
+	left := k.deadline.Sub(now)
+	switch end := now.Add(maxLead); {
+	case !deadline.IsZero() && deadline.Before(end):
+		_ = k.set(deadline) // when it fails the next Read does
+	case left < maxLead/2 || left > maxLead:
+		_ = k.set(end)
 	}
 }
 
@@ -37,7 +61,7 @@ func (k *keepalive) Read(b []byte) (int, error) {
 			k.heard()
 			return n, nil
 		}
-		if !timedOut(err) {
+		if k.limited || !timedOut(err) {
 			return n, err
 		}
 		if err := k.overdue(time.Now()); err != nil {
@@ -52,15 +76,18 @@ func (k *keepalive) heard() {
 	k.last = time.Now()
 	if !k.asked.IsZero() {
 		k.asked = time.Time{}
-		_ = k.conn.SetReadDeadline(k.last.Add(k.interval)) // when it fails the next Read does
+		_ = k.set(k.last.Add(k.interval)) // when it fails the next Read does
 	}
 }
 
 // overdue is called when a deadline has passed. The timeout counts from the heartbeat, which may be late after a pause of
 // the process, and restarts while what was queued before the heartbeat is being written.
 func (k *keepalive) overdue(now time.Time) error {
+	if k.interval <= 0 {
+		return k.set(time.Time{})
+	}
 	if next := k.last.Add(k.interval); now.Before(next) {
-		return k.conn.SetReadDeadline(next)
+		return k.set(next)
 	}
 	if k.asked.IsZero() {
 		k.asked, k.taken, k.busy = now, k.out.taken.Load(), !k.out.idle()
@@ -72,5 +99,5 @@ func (k *keepalive) overdue(now time.Time) error {
 	if !now.Before(next) {
 		return errSilent
 	}
-	return k.conn.SetReadDeadline(next)
+	return k.set(next)
 }

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"context"
 	"encoding/binary"
 	"strconv"
 	"time"
@@ -11,6 +12,8 @@ type answer struct {
 	res *Frame
 	err error
 	got chan struct{} // has a token when it has arrived
+
+	until time.Time // when the call fails; zero: its caller waits for the end of a context
 }
 
 func (a *answer) fail(err error) {
@@ -25,6 +28,10 @@ type pendingCalls struct {
 	bySeq map[uint64]*answer
 	free  []*answer
 	freed chan struct{} // closed when a call ends; made by a waiter
+
+	expire func()      // called by the timer; calls failExpired
+	timer  *time.Timer // made by the first expireAt
+	fires  time.Time   // when the timer fires; zero: no call needs it
 }
 
 // nextSeq returns the sequence of the next request. It skips HeartbeatSeq.
@@ -50,7 +57,7 @@ func (p *pendingCalls) add(req, res *Frame) (a *answer, freed <-chan struct{}) {
 	} else {
 		a = &answer{got: make(chan struct{}, 1)}
 	}
-	a.res, a.err = res, nil
+	a.res, a.err, a.until = res, nil, time.Time{}
 	req.Seq = p.nextSeq()
 	p.bySeq[req.Seq] = a
 	return a, nil
@@ -83,6 +90,41 @@ func (p *pendingCalls) failAfter(last uint64, err error) {
 	}
 	p.signalFreed()
 }
+
+// expireAt sets the timer to fire at a time, unless it will sooner. It reports whether the timer was not running.
+func (p *pendingCalls) expireAt(at time.Time) (started bool) {
+	if !p.fires.IsZero() && !at.Before(p.fires) {
+		return false
+	}
+	p.fires = at
+	if p.timer == nil {
+		p.timer = time.AfterFunc(time.Until(at), p.expire)
+		return true
+	}
+	return !p.timer.Reset(time.Until(at))
+}
+
+// failExpired fails the calls whose time is over, and sets the timer for the next one. It reports whether the timer was not
+// running.
+func (p *pendingCalls) failExpired() (started bool) {
+	now := time.Now()
+	p.fires = time.Time{}
+	for seq, a := range p.bySeq {
+		switch {
+		case a.until.IsZero():
+		case !now.Before(a.until):
+			delete(p.bySeq, seq)
+			a.fail(ended(context.DeadlineExceeded))
+		case p.fires.IsZero() || a.until.Before(p.fires):
+			p.fires = a.until
+		}
+	}
+	p.signalFreed()
+	return !p.fires.IsZero() && !p.timer.Reset(time.Until(p.fires))
+}
+
+// stopTimer reports whether the timer was running.
+func (p *pendingCalls) stopTimer() bool { return p.timer != nil && p.timer.Stop() }
 
 func (p *pendingCalls) reuse(a *answer) {
 	a.res = nil

@@ -287,8 +287,22 @@ func (r *Reader) read(b []byte) (int, error) {
 
 const maxEmptyReads = 100
 
-// wait waits for the first byte of a frame. It returns the errors of Read.
-func (r *Reader) wait() error {
+// wait waits for the first n bytes of a frame. It returns the errors of Read.
+func (r *Reader) wait(n int) error {
 	r.bodyCalled, r.begun = false, false
-	return r.fill(1)
+	return r.fill(n)
+}
+
+// buffer reads until a whole frame is in the buffer, which the next Read then takes. After an error such as a timeout it may
+// be called again. It returns false if the frame does not fit.
+func (r *Reader) buffer() (whole bool, err error) {
+	if err := r.wait(HeaderBytes); err != nil {
+		return false, err
+	}
+	total := binary.BigEndian.Uint32(r.buf[r.pos+HeaderBytes-4:])
+	if total > bigBytes-HeaderBytes {
+		return false, nil
+	}
+	err = r.fill(HeaderBytes + int(total))
+	return err == nil, err
 }

@@ -140,7 +140,7 @@ func (c *serverConn) read(w *worker) error {
 		if err := c.waitUncongested(); err != nil {
 			return err
 		}
-		if err := c.in.wait(); err != nil {
+		if err := c.in.wait(1); err != nil {
 			return err
 		}
 		t := tasks.Get().(*task) // only now, so that idle connections hold none

@@ -9,6 +9,7 @@ import (
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/policies/limit"
+	"github.com/easymicro/easymicro/wire/client"
 	"github.com/easymicro/easymicro/wire/code"
 )
 
@@ -63,10 +64,10 @@ func (a *attempt) run(ctx context.Context) outcome {
 	sending := ctx
 	if f.Retry != nil {
 		if d := f.Retry.perTry; d > 0 && d < f.Deadline.Left() {
-			var cancel context.CancelFunc
-			sending, cancel = context.WithTimeout(ctx, d)
-			defer cancel()
-			a.perTry, _ = sending.Deadline()
+			within := client.WithDeadline(ctx, time.Now().Add(d))
+			defer within.Release()
+			sending = within
+			a.perTry, _ = within.Deadline()
 		}
 	}
 	defer a.abandon()

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/easymicro/easymicro/wire"
 )
@@ -22,9 +23,14 @@ func TestCallsAllocateLittle(t *testing.T) {
 		o    Options
 		most float64
 	}{
-		"plain":   {Options{}, 4},
-		"guarded": {Options{Guard: new(scripted)}, 4},
-		"wrapped": {Options{Wrap: pass}, 5},
+		"plain": {Options{}, 0.5},
+		"deadline": {Options{Guard: &scripted{do: func(ctx context.Context, call OutgoingCall) (int, error) {
+			d := WithDeadline(ctx, time.Now().Add(5*time.Second))
+			defer d.Release()
+			return 0, call.Attempt(d, 0, nil)
+		}}}, 2.5},
+		"guarded": {Options{Guard: new(scripted)}, 0.5},
+		"wrapped": {Options{Wrap: pass}, 1.5},
 	} {
 		tc.o.Resolver, tc.o.Codec = serving(s.address), "raw"
 		c := newClient(t, tc.o)

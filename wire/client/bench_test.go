@@ -3,7 +3,10 @@ package client
 import (
 	"context"
 	"strconv"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/easymicro/easymicro/wire"
 )
@@ -56,6 +59,49 @@ func BenchmarkPick(b *testing.B) {
 						b.Fatal("nobody")
 					}
 				}
+			})
+		}
+	}
+}
+
+// BenchmarkCallWithDeadline has a guard that gives each call a deadline, as a timeout rule does.
+func BenchmarkCallWithDeadline(b *testing.B) {
+	s := newServer(b, func(_ context.Context, req, res *wire.Frame) error {
+		res.Payload = append(res.Payload, req.Payload...)
+		return nil
+	})
+	payload := make([]byte, 500)
+	var args any = &payload
+	for name, do := range map[string]func(context.Context, OutgoingCall) (int, error){
+		"context": func(ctx context.Context, call OutgoingCall) (int, error) {
+			ctx, cancel := context.WithDeadline(ctx, time.Now().Add(5*time.Second))
+			defer cancel()
+			return 0, call.Attempt(ctx, 0, nil)
+		},
+		"value": func(ctx context.Context, call OutgoingCall) (int, error) {
+			d := WithDeadline(ctx, time.Now().Add(5*time.Second))
+			defer d.Release()
+			return 0, call.Attempt(d, 0, nil)
+		},
+	} {
+		for _, callers := range []int{1, 100} {
+			b.Run(name+"/"+strconv.Itoa(callers)+"callers", func(b *testing.B) {
+				c := newClient(b, Options{Resolver: serving(s.address), Codec: "raw", Guard: &scripted{do: do}})
+				b.ReportAllocs()
+				var all sync.WaitGroup
+				var begun atomic.Int64
+				b.ResetTimer()
+				for range callers {
+					all.Go(func() {
+						var reply []byte
+						for begun.Add(1) <= int64(b.N) {
+							if err := c.Call(context.Background(), "Arith", "Echo", args, &reply); err != nil {
+								b.Error(err)
+							}
+						}
+					})
+				}
+				all.Wait()
 			})
 		}
 	}

@@ -182,6 +182,12 @@ type Guard interface {
 	Pool() *Pool
 }
 
+// WithDeadline returns a context for Attempts that is cheaper than that of context.WithDeadline. The caller must call Release
+// when they have ended.
+func WithDeadline(ctx context.Context, at time.Time) *wire.Deadline {
+	return wire.WithDeadline(ctx, at)
+}
+
 // OutgoingCall is a call that a Guard runs.
 type OutgoingCall interface {
 	Upstream() string
