@@ -280,14 +280,14 @@ func (t *clientTransport) expireAt(at time.Time, a *answer) {
 	}
 }
 
-// endOf returns a channel that is closed when ctx ends, except at a deadline at which the timer fails the call.
-func (t *clientTransport) endOf(ctx context.Context, a *answer) <-chan struct{} {
+// endOf returns a context that ends with ctx, except at a deadline at which the timer fails the call.
+func (t *clientTransport) endOf(ctx context.Context, a *answer) context.Context {
 	if d, ok := ctx.(*Deadline); ok {
 		if ctx = d.untimed(); ctx != d {
 			t.expireAt(d.at, a)
 		}
 	}
-	return ctx.Done()
+	return ctx
 }
 
 // expire is called by the timer of the pending calls.

@@ -224,11 +224,12 @@ func (c *Conn) await(ctx context.Context, q queued, req, res *Frame) error {
 		}
 	}
 	a := q.answer
+	until := c.t.endOf(ctx, a)
 	select {
 	case <-a.got:
-	case <-c.t.endOf(ctx, a):
-		if c.t.abandon(req.Seq, a, ctx.Err()) {
-			return ended(ctx.Err())
+	case <-until.Done():
+		if why := until.Err(); c.t.abandon(req.Seq, a, why) {
+			return ended(why)
 		}
 		<-a.got
 	}

@@ -30,8 +30,9 @@ func (r *connReader) background() {
 // lead reads until a has arrived, and returns its error. If ctx can end, it does so for at most maxLead; then, and for a
 // long frame, it starts the background goroutine and reports false.
 func (r *connReader) lead(ctx context.Context, a *answer) (arrived bool, err error) {
-	if deadline, ok := ctx.Deadline(); ok || ctx.Done() != nil {
-		r.alive.limit(deadline)
+	if deadline, ok := ctx.Deadline(); (ok || ctx.Done() != nil) && !r.alive.limit(deadline) {
+		r.retreat()
+		return false, nil
 	}
 	for {
 		whole, err := r.in.buffer()

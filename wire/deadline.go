@@ -13,6 +13,7 @@ type Deadline struct {
 	at     time.Time
 
 	mu     sync.Mutex
+	late   bool            // Err has returned DeadlineExceeded without a timer, and must not change
 	timed  context.Context //nolint:containedctx // made by the first Done; nil so far
 	cancel context.CancelFunc
 }
@@ -56,7 +57,11 @@ func (d *Deadline) Done() <-chan struct{} {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.timed == nil {
-		d.timed, d.cancel = context.WithDeadline(d.parent, d.at)
+		parent := d.parent
+		if d.late {
+			parent = context.WithoutCancel(parent)
+		}
+		d.timed, d.cancel = context.WithDeadline(parent, d.at)
 	}
 	return d.timed.Done()
 }
@@ -68,10 +73,13 @@ func (d *Deadline) Err() error {
 	if d.timed != nil {
 		return d.timed.Err()
 	}
-	if err := d.parent.Err(); err != nil {
-		return err
+	if !d.late {
+		if err := d.parent.Err(); err != nil {
+			return err
+		}
+		d.late = !time.Now().Before(d.at)
 	}
-	if !time.Now().Before(d.at) {
+	if d.late {
 		return context.DeadlineExceeded
 	}
 	return nil

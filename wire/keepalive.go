@@ -22,6 +22,7 @@ type keepalive struct {
 
 	deadline time.Time // as set on conn
 	limited  bool      // Read fails when the deadline has passed
+	heardAny bool      // a byte has arrived
 
 	last  time.Time // when the last byte arrived
 	asked time.Time // when a heartbeat was sent after that; zero: none
@@ -37,21 +38,30 @@ func (k *keepalive) init() {
 }
 
 func (k *keepalive) set(t time.Time) error {
-	k.deadline = t
-	return k.conn.SetReadDeadline(t)
+	err := k.conn.SetReadDeadline(t)
+	if err == nil {
+		k.deadline = t
+	}
+	return err
 }
 
-// limit is called when no heartbeat is unanswered. It makes Read fail with a timeout within maxLead, or at the deadline if that is not zero and sooner.
-func (k *keepalive) limit(deadline time.Time) {
+// limit is called when no heartbeat is unanswered. It makes Read fail with a timeout within maxLead, or at the deadline if
+// that is not zero and sooner. It reports false if it cannot: nc has no deadlines, or it is a TLS connection from which
+// nothing has arrived, whose handshake a timeout would break.
+func (k *keepalive) limit(deadline time.Time) bool {
+	if k.out.fragile && !k.heardAny {
+		return false
+	}
 	now := time.Now()
 	k.limited = true
 	left := k.deadline.Sub(now)
 	switch end := now.Add(maxLead); {
 	case !deadline.IsZero() && deadline.Before(end):
-		_ = k.set(deadline) // when it fails the next Read does
+		return k.set(deadline) == nil
 	case left < maxLead/2 || left > maxLead:
-		_ = k.set(end)
+		return k.set(end) == nil
 	}
+	return true
 }
 
 func (k *keepalive) Read(b []byte) (int, error) {
@@ -73,7 +83,7 @@ func (k *keepalive) Read(b []byte) (int, error) {
 // heard is called when something has arrived. It replaces a deadline set for the timeout, which would delay the next
 // heartbeat.
 func (k *keepalive) heard() {
-	k.last = time.Now()
+	k.last, k.heardAny = time.Now(), true
 	if !k.asked.IsZero() {
 		k.asked = time.Time{}
 		_ = k.set(k.last.Add(k.interval)) // when it fails the next Read does
