@@ -138,6 +138,7 @@ func (c *Conn) Do(ctx context.Context, req, res *Frame) error {
 		res = new(Frame)
 	}
 	t := &c.t
+	c.reader.notice()
 	q, err := c.introduce(ctx, req, res)
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package wire
 import (
 	"context"
 	"errors"
+	"time"
 )
 
 // connReader reads the responses of a Conn. Only the goroutine that has its readerRole may use it.
@@ -25,6 +26,23 @@ func (r *connReader) background() {
 		}
 	}
 	r.end()
+}
+
+// restQuiet is the silence after which the connection may have ended while nobody read.
+const restQuiet = 100 * time.Microsecond
+
+// notice ends a connection that the peer has closed while nobody read, so that no call is sent into it.
+func (r *connReader) notice() {
+	t := r.t
+	t.mu.Lock()
+	var end error
+	if t.role.resting && time.Since(r.alive.last) > restQuiet {
+		end = peekEnd(t.conn)
+	}
+	t.mu.Unlock()
+	if end != nil {
+		t.fail(end)
+	}
 }
 
 // lead reads until a has arrived, and returns its error. If ctx can end, it does so for at most maxLead; then, and for a
