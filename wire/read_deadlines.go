@@ -110,12 +110,28 @@ func (d *readDeadlines) ends() time.Time {
 	return d.until
 }
 
-// sleepOn returns errAsleep if the connection may sleep on at once, after a heartbeat, instead of after a while.
+// callArrived is called for a call. The deadline of a connection that was asleep is the end of its idleness, which would keep
+// its buffers until then.
+func (d *readDeadlines) callArrived() {
+	if d.dozes {
+		d.dozes = false
+		d.set(d.lastRead.Add(d.nextCheck()))
+	}
+}
+
+// sleepOn returns errAsleep if the connection may sleep on at once, after a heartbeat, instead of after a while. It may not
+// while the connection, such as one of TLS, has read more than it has returned: the socket would never be readable.
 func (d *readDeadlines) sleepOn() error {
-	if !d.dozes || d.announcing.Load() {
+	if !d.dozes || d.announcing.Load() || d.owner.unwritable() {
 		return nil
 	}
+	d.set(time.Unix(1, 0))
+	n, err := d.conn.Read(d.first[:])
+	d.ahead = d.first[:n]
 	d.set(d.lastRead.Add(d.maxQuiet()))
+	if n > 0 || !timedOut(err) {
+		return nil
+	}
 	return errAsleep
 }
 

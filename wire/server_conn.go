@@ -114,7 +114,7 @@ func (c *serverConn) sleep() {
 		}
 		return
 	}
-	if c.deadlines.announcing.Load() || !c.out.answerable() { // since before it was asleep
+	if c.deadlines.announcing.Load() || !c.out.answerable() || !time.Now().Before(c.deadlines.ends()) { // since before it was asleep
 		c.rouse()
 	}
 }
@@ -229,7 +229,7 @@ func (c *serverConn) take(t *task) (run bool) {
 	case t.req.OneWay && t.req.Service == CancelPath:
 		c.calls.cancel(t.req.Seq)
 	default:
-		c.deadlines.dozes = false
+		c.deadlines.callArrived()
 		t.arrived = c.deadlines.lastRead
 		more := c.in.hasFrame()
 		t.inline, t.flushLater = c.paces.inline(&t.req, more || c.unsent), more && !c.unsent

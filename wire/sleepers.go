@@ -40,7 +40,7 @@ func (s *sleepers) add(c *serverConn) bool {
 	}
 	added := false
 	err = raw.Control(func(fd uintptr) {
-		if added = s.set.add(fd) == nil; added {
+		if added = s.set.add(fd) == nil; added && c.asleep.Load() { // otherwise it was roused before: nobody would remove it
 			c.sleepsAs = fd
 			s.conns[fd] = c
 		}

@@ -344,7 +344,8 @@ func (c *conn) serveOn(w http.ResponseWriter) {
 // mayServeOn reports whether serveOn works for a request, which has been read: net/http would not close the connection after
 // the response, and has not read the next request either.
 func (c *conn) mayServeOn(w http.ResponseWriter, r *http.Request) bool {
-	if !r.ProtoAtLeast(1, 1) || r.ProtoMajor != 1 || r.Close || w.Header()["Connection"] != nil || c.messages.begun(c.served) {
+	if !r.ProtoAtLeast(1, 1) || r.ProtoMajor != 1 || r.Close || w.Header()["Connection"] != nil || c.messages.begun(c.served) ||
+		c.frames.Load() != nil { // the preface of HTTP/2 is behind the request, and not a request
 		return false
 	}
 	asked := r.Header["Connection"]
