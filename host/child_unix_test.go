@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/host/hosttest"
+	"github.com/easymicro/easymicro/host/machine"
 	"github.com/easymicro/easymicro/registry"
 )
 
@@ -126,7 +127,7 @@ func TestChildHost(t *testing.T) {
 	}
 	p := newPlant(t)
 	registry.Plain(burden{}, registry.In(p.reg), registry.As("test.load"))
-	h := hosttest.Start(t, manifest, hosttest.Options{Registry: p.reg, Log: os.Stderr})
+	h := hosttest.Start(t, manifest, hosttest.Options{Registry: p.reg, Log: os.Stderr, Heap: new(machine.Heap)})
 	c := child{Main: h.Address, Admin: h.AdminAddr().String()}
 	if a := h.HealthAddr(); a != nil {
 		c.Health = a.String()

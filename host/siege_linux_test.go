@@ -21,13 +21,13 @@ import (
 
 const (
 	siegeBudget = 64 << 20               // bytes, of the host
-	siegeSlack  = 256 << 20              // that it may use besides
+	siegeSlack  = 256 << 20              // that it may use besides; its memory limit is what keeps a fast machine from it
 	siegeLog    = 256 << 10              // bytes that it may log in one attack
 	siegePause  = 2 * time.Millisecond   // between two calls of a healthy caller
 	siegeVisit  = 300 * time.Millisecond // of a peer that goes
 	goodNetwork = "127.0.0.2"            // that healthy callers come from
 	siegeHost   = `
-host: {limits: {maxInFlight: 5000, maxBufferedBytes: 64MiB}, shutdown: {drainDelay: 0s, gracePeriod: 1s}}
+host: {limits: {maxInFlight: 5000, maxBufferedBytes: 64MiB}, memory: {limit: 256MiB}, shutdown: {drainDelay: 0s, gracePeriod: 1s}}
 services: [{name: Arith, handler: test.arith}, {name: Crash, handler: test.crash}, {name: Load, handler: test.load}]
 listeners: [{name: main, address: "127.0.0.1:0"}]
 health: {address: "127.0.0.1:0"}

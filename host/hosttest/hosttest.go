@@ -20,6 +20,7 @@ import (
 	"github.com/easymicro/easymicro/config/load"
 	"github.com/easymicro/easymicro/host"
 	"github.com/easymicro/easymicro/host/admin"
+	"github.com/easymicro/easymicro/host/machine"
 	"github.com/easymicro/easymicro/registry"
 	"github.com/easymicro/easymicro/wire"
 )
@@ -33,6 +34,7 @@ type Options struct {
 	Registry *registry.Registry
 	Files    map[string]string // beside the manifest, by relative path
 	Log      io.Writer         // default: the test's log
+	Heap     *machine.Heap     // nil: host.memory has no effect
 }
 
 // Host is a running host of a test. It is stopped, and its Run checked, when the test ends.
@@ -81,7 +83,7 @@ func StartFile(t testing.TB, path string, o Options) *Host {
 	h := &Host{Dir: filepath.Dir(path), t: t, ran: make(chan error, 1), revisions: make(chan host.Attempt, 10_000)}
 	ready := make(chan struct{})
 	h.Host, err = host.Open(t.Context(), set, host.Options{
-		Registry: o.Registry, Logger: slog.New(slog.NewTextHandler(o.Log, nil)), Source: files, Version: "test",
+		Registry: o.Registry, Logger: slog.New(slog.NewTextHandler(o.Log, nil)), Source: files, Version: "test", Heap: o.Heap,
 		OnReady:   func(*host.Host) { close(ready) },
 		OnAttempt: func(r host.Attempt) { h.revisions <- r },
 	})
