@@ -28,7 +28,10 @@ var layout = map[string]row{
 			"github.com/go-json-experiment/json", "google.golang.org/protobuf", "github.com/apache/thrift",
 			"github.com/vmihailenco/msgpack/v5", "github.com/tinylib/msgp", "github.com/klauspost/compress",
 		},
-		tests: []string{"samples/serialize/*"}, // one set of protobuf and thrift types
+		tests: []string{
+			"samples/serialize/*", // one set of protobuf and thrift types
+			"wire/mux",            // what a host's connections are
+		},
 	},
 	"config": {
 		ours:   []string{"wire/code", "wire/wildcard"},
@@ -119,7 +122,7 @@ var layout = map[string]row{
 		},
 	},
 	"host/hosttest": {
-		ours:   []string{"host", "config", "config/load", "registry", "wire", "wire/code", "host/admin"},
+		ours:   []string{"host", "config", "config/load", "registry", "wire", "wire/code", "host/admin", "host/machine"},
 		others: []string{"github.com/spf13/pflag"},
 	},
 
