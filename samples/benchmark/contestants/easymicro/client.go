@@ -17,6 +17,7 @@ const connectTimeout = 10 * time.Second
 type conn struct{ *client.Client }
 
 func dial(_ context.Context, address string) (contestant.Conn, error) {
+	clientHeap()
 	endpoints, err := discovery.Static(address)
 	if err != nil {
 		return nil, err

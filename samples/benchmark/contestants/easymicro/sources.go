@@ -3,6 +3,8 @@
 package main
 
 import (
+	"sync"
+
 	"github.com/easymicro/easymicro/host"
 	"github.com/easymicro/easymicro/host/machine"
 	"github.com/easymicro/easymicro/registry"
@@ -11,6 +13,9 @@ import (
 
 // ownHeap has the host set the floor of its heap.
 func ownHeap(o *host.Options) { o.Heap = new(machine.Heap) }
+
+// clientHeap sets the floor that a host has by default, since hosts are what calls hosts.
+var clientHeap = sync.OnceFunc(func() { new(machine.Heap).Set(64<<20, 0) })
 
 // ofTheseSources are contestants that older sources do not have.
 func ofTheseSources() []contestant.Contestant {

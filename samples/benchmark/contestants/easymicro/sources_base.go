@@ -9,4 +9,6 @@ import (
 
 func ownHeap(*host.Options) {}
 
+func clientHeap() {}
+
 func ofTheseSources() []contestant.Contestant { return nil }
