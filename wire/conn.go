@@ -350,6 +350,9 @@ func (c *Conn) probe(ctx context.Context, last uint64) error {
 // flushUnasked closes the sending side and gives the peer time to close the connection.
 func (c *Conn) flushUnasked(ctx context.Context) error {
 	c.t.out.settle(ctx)
+	if ctx.Err() != nil { // something is being written still, for which closing the sending side would be an error
+		return ctx.Err()
+	}
 	if half, ok := c.t.conn.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
 		return c.pause(ctx, lingerWait)
 	}
