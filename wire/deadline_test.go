@@ -59,7 +59,7 @@ func TestADeadlineIsAContext(t *testing.T) {
 				}
 				stop()
 			}
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 			synctest.Wait()
 			if err := d.Err(); !errors.Is(err, test.want) {
 				t.Errorf("%s: %v, want %v", test.name, err, test.want)

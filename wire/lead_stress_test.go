@@ -103,11 +103,11 @@ func TestTheErrorOfADeadlineStays(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		first := d.Err()
 		cancel()
-		if second := d.Err(); first != second { //nolint:errorlint
+		if second := d.Err(); first != second { //nolint:errorlint // the same value
 			t.Errorf("%v, then %v", first, second)
 		}
 		<-d.Done()
-		if second := d.Err(); first != second { //nolint:errorlint
+		if second := d.Err(); first != second { //nolint:errorlint // the same value
 			t.Errorf("%v, then %v after Done", first, second)
 		}
 	})
@@ -157,7 +157,7 @@ func TestConcurrentCallsWithDeadlinesAndCancels(t *testing.T) {
 				all.Go(func() {
 					r := rand.New(rand.NewPCG(uint64(i), uint64(callers+round*100)))
 					for n := range 60 {
-						var ctx context.Context = context.Background()
+						ctx := context.Background()
 						release := func() {}
 						var at time.Time
 						switch k := r.IntN(6); k {

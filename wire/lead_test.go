@@ -64,7 +64,7 @@ func contextThat(t *testing.T, ends bool) context.Context {
 	if ends {
 		return t.Context()
 	}
-	return context.Background() //nolint:usetesting // one that cannot end
+	return context.Background()
 }
 
 func TestACallerThatIsAloneReads(t *testing.T) {
@@ -349,7 +349,7 @@ func TestCallersJoinAndLeaveAtRandom(t *testing.T) {
 		var all sync.WaitGroup
 		for i := range callers {
 			all.Go(func() {
-				r := rand.New(rand.NewPCG(uint64(i), uint64(callers))) //nolint:gosec // a test
+				r := rand.New(rand.NewPCG(uint64(i), uint64(callers)))
 				for n := range 100 {
 					ctx, cancel := context.Background(), context.CancelFunc(func() {})
 					if k := r.IntN(3); k > 0 {

@@ -29,7 +29,7 @@ func newPollSet(readable func(fd uintptr)) (pollSet, error) {
 func (s *epollSet) add(fd uintptr) (err error) {
 	e := syscall.EpollEvent{Events: syscall.EPOLLIN | syscall.EPOLLRDHUP | syscall.EPOLLONESHOT, Fd: int32(fd)}
 	outer := s.raw.Control(func(set uintptr) {
-		if err = syscall.EpollCtl(int(set), syscall.EPOLL_CTL_ADD, int(fd), &e); err == syscall.EEXIST { //nolint:errorlint // an Errno
+		if err = syscall.EpollCtl(int(set), syscall.EPOLL_CTL_ADD, int(fd), &e); err == syscall.EEXIST {
 			err = syscall.EpollCtl(int(set), syscall.EPOLL_CTL_MOD, int(fd), &e)
 		}
 	})

@@ -134,7 +134,7 @@ func TestAConnectionThatIsAsleepNoticesEverything(t *testing.T) {
 			_ = s.Shutdown(ctx)
 			for _, c := range conns {
 				_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
-				if _, err := io.Copy(io.Discard, c); err != nil && err.(net.Error).Timeout() { //nolint:errorlint,errcheck // of package net
+				if _, err := io.Copy(io.Discard, c); err != nil && err.(net.Error).Timeout() { //nolint:errorlint // of package net
 					t.Error(err)
 				}
 			}

@@ -172,17 +172,19 @@ func TestAFileThatIsInvalidAgainIsReported(t *testing.T) {
 			ch := updates(t, File(path, FileOptions{Timing: func() watch.Timing {
 				return watch.Timing{Debounce: time.Millisecond, Poll: 20 * time.Millisecond}
 			}}))
-			if a := next(t, ch); a.err == nil {
-				t.Fatalf("at the start: %v", a)
+			wait := func(ok func(answer) bool) {
+				t.Helper()
+				for !ok(next(t, ch)) {
+					t.Log("another update")
+				}
 			}
+			wait(func(a answer) bool { return a.err != nil })
 			for range 5 { // most of the times it becomes valid between the two reads
 				time.Sleep(rereadAfter / 2)
 				put(nodesOf("a:1"))
-				for a := next(t, ch); a.err != nil; a = next(t, ch) {
-				}
+				wait(func(a answer) bool { return a.err == nil })
 				put(bad)
-				for a := next(t, ch); a.err == nil; a = next(t, ch) {
-				}
+				wait(func(a answer) bool { return a.err != nil })
 			}
 		})
 	}

@@ -107,7 +107,8 @@ func (s *Server) SetIdleTimeout(d time.Duration) { s.idleTimeout.Store(int64(d))
 // end of ctx cancels the requests. Serve may be called only once.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	s.http.BaseContext = func(net.Listener) context.Context { return ctx }
-	defer s.watch.Start()()
+	unwatch := s.watch.Start()
+	defer unwatch()
 	sweeping, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var swept sync.WaitGroup
 	defer swept.Wait()
