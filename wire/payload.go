@@ -214,7 +214,7 @@ func (d *Decoding) allow(c Codec, http bool, data []byte, v any) (p *plan, plain
 		}
 		b = w.tally
 	default:
-		w := protobufWalk{b}
+		w := protobufWalk{tally: b}
 		w.message(p.root, data, 0, 0)
 		b = w.tally
 	}

@@ -197,7 +197,10 @@ func (s *messageShaper) single(fd protoreflect.FieldDescriptor, v protoreflect.V
 const unknownFactor = 7
 
 // protobufWalk adds up what decoding a message allocates. It walks at least as far as the decoder does.
-type protobufWalk struct{ tally }
+type protobufWalk struct {
+	tally
+	lists []growingList // of the messages being walked, but for those with few
+}
 
 // growingList is the length and capacity of a growing list.
 type growingList struct{ n, capacity int }
@@ -230,7 +233,10 @@ func (w *protobufWalk) message(s *shape, b []byte, group protowire.Number, depth
 	var few [4]growingList
 	lists := few[:]
 	if s.lists > len(few) {
-		lists = make([]growingList, s.lists)
+		first := len(w.lists)
+		w.lists = append(w.lists, make([]growingList, s.lists)...)
+		lists = w.lists[first:]
+		defer func() { w.lists = w.lists[:first] }()
 	}
 	for len(b) > 0 {
 		number, kind, n := protowire.ConsumeTag(b)
