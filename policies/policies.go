@@ -100,7 +100,7 @@ func (l *lineage) nextOrder() uint64 {
 	return l.orders
 }
 
-// sink holds the function that receives transitions: that of the snapshot activated last.
+// sink holds the function that the snapshot activated last has set to receive transitions.
 type sink struct {
 	notify atomic.Pointer[func(Transition)]
 }

@@ -217,7 +217,7 @@ func TestOthersAreAnsweredWhenTheReaderHasItsResponseOrGivesUp(t *testing.T) {
 	}
 }
 
-func TestTheEndOfTheConnectionIsNoticedWhoeverReads(t *testing.T) {
+func TestEveryReaderNoticesTheEndOfTheConnection(t *testing.T) {
 	for _, ends := range endings {
 		for _, end := range []string{"idle", "resting", "led", "closed"} {
 			synctest.Test(t, func(t *testing.T) {

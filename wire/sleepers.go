@@ -13,7 +13,8 @@ type sleepers struct {
 	conns map[uintptr]*serverConn // by descriptor
 }
 
-// pollSet is a set of sockets that the operating system watches, beside that of the Go runtime. One that is closed leaves it.
+// pollSet is a set of sockets that the operating system watches for us, apart from the set of the Go runtime. A closed socket
+// leaves it.
 type pollSet interface {
 	// add has the set report once that a socket is readable or at its end.
 	add(fd uintptr) error

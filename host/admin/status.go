@@ -54,7 +54,7 @@ type Policies struct {
 	Desired     Desired     `json:"desired"`
 	Running     Running     `json:"running"`
 	LastAttempt LastAttempt `json:"last_attempt"`
-	InSync      bool        `json:"in_sync"`           // the configuration in force is that of the files
+	InSync      bool        `json:"in_sync"`           // the host runs the configuration in the files
 	Waiting     string      `json:"waiting,omitempty"` // reason why the files are not applied yet
 	Fallback    *Fallback   `json:"stand_in,omitempty"`
 }

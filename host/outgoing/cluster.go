@@ -89,7 +89,7 @@ func (c *Cluster) awaitRegistered(ctx context.Context) {
 	}
 }
 
-// endpoints are those of each service.
+// endpoints holds the endpoints of each service.
 type endpoints = route.Names[[]client.Endpoint]
 
 // known returns the known endpoints; before the first answer, those of the cluster before it. It returns nil without any.
