@@ -60,6 +60,10 @@ type conn struct {
 	closed     chan struct{}
 }
 
+// errFlood ends a connection of which the peer sends too many frames: what waits in the socket, of a peer that may be gone,
+// would hold its calls for minutes.
+var errFlood = errors.New("too many HTTP/2 frames")
+
 // connOptions are the settings that a Server gives its connections.
 type connOptions struct {
 	owner        connOwner
@@ -164,6 +168,9 @@ func (c *conn) readFrames(f *frames, b []byte) (int, error) {
 	count := f.watch(b[:n])
 	f.allowance.earn(n)
 	c.pause(f.allowance.take(count), f)
+	if f.allowance.exceeded() {
+		return 0, errFlood
+	}
 	return n, err
 }
 

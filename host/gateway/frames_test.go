@@ -130,6 +130,39 @@ func TestUselessFramesAreReadSlowly(t *testing.T) {
 	})
 }
 
+// A peer that leaves frames behind, more than are read in minutes, must not hold its calls that long.
+func TestAFloodEndsItsConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		peer, end := pipeTo(t, &backend{}, Options{}, nil)
+		defer end()
+		go func() { _, _ = io.Copy(io.Discard, peer) }()
+		if _, err := peer.Write(append(clientPreface(), get(1)...)); err != nil {
+			t.Fatal(err)
+		}
+		pings := bytes.Repeat(frame(framePing, 0, 0, make([]byte, 8)...), 100)
+		for range 9 { // no flood: a burst
+			if _, err := peer.Write(pings); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 60 { // nor is this: as many as may be sent
+			time.Sleep(600 * time.Millisecond)
+			if _, err := peer.Write(pings); err != nil {
+				t.Fatal(err)
+			}
+		}
+		begin := time.Now()
+		for {
+			if _, err := peer.Write(pings); err != nil {
+				break
+			}
+		}
+		if took := time.Since(begin); took < floodTimeout || took > floodTimeout+5*time.Second {
+			t.Errorf("closed after %s", took)
+		}
+	})
+}
+
 // Transferred bytes add up, however few at a time.
 func TestUploadsInSmallFramesAreNotReadSlowly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -310,6 +310,8 @@ const (
 	framesPerSecond = 200  // refill
 	framesPerAnswer = 16   // refill for an answered request
 	bytesPerFrame   = 512  // transferred bytes that refill one frame
+
+	floodTimeout = 10 * time.Second // how long a peer may have fewer than frameBurst/10 frames left
 )
 
 // allowance is a token bucket for the frames of a peer. Answered requests and transferred bytes earn as many frames as they
@@ -320,6 +322,7 @@ type allowance struct {
 	// The rest belongs to the reader.
 	left int64
 	at   time.Time
+	low  time.Time // since when, at each refill, few were left; zero if not
 }
 
 func (a *allowance) start() { a.left, a.at = frameBurst, time.Now() }
@@ -338,8 +341,16 @@ func (a *allowance) take(n int) time.Duration {
 	earned := a.earned.Swap(0)
 	a.earned.Add(earned % bytesPerFrame)
 	a.left = min(a.left+grown+earned/bytesPerFrame, frameBurst)
+	if a.left >= frameBurst/10 {
+		a.low = time.Time{}
+	} else if a.low.IsZero() {
+		a.low = now
+	}
 	if a.left > 0 {
 		return 0
 	}
 	return time.Duration(1-a.left) * (time.Second / framesPerSecond)
 }
+
+// exceeded reports whether the peer has sent more than its allowance for floodTimeout.
+func (a *allowance) exceeded() bool { return !a.low.IsZero() && a.at.Sub(a.low) > floodTimeout }
