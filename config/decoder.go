@@ -278,6 +278,7 @@ func (d *decoder) kind(n *yaml.Node, want yaml.Kind, path string, t reflect.Type
 
 func (d *decoder) pointer(n *yaml.Node, v reflect.Value, f *field, path string) {
 	if f.scalar != "" && n.Kind == yaml.ScalarNode && n.Value == f.scalar {
+		v.SetZero()
 		return
 	}
 	fresh := reflect.New(v.Type().Elem())

@@ -300,6 +300,9 @@ func (d structTypes) setDefaults(v reflect.Value) {
 		switch {
 		case f.hasDef:
 			f.setDefault(fv)
+		case f.scalar != "": // absent is not the word for off
+			fv.Set(reflect.New(f.typ.Elem()))
+			d.setDefaults(fv.Elem())
 		case f.typ.Kind() == reflect.Struct && f.typ != timeType && f.typ != rawOptionsType:
 			d.setDefaults(fv)
 		}

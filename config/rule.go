@@ -1,8 +1,10 @@
 package config
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -73,7 +75,7 @@ type Policies struct {
 	Watch        Watch         `yaml:"watch" doc:"How changes of the files are detected."`
 	Etcd         *PolicyEtcd   `yaml:"etcd" later:"true" doc:"Rules from etcd."`
 	OnBadStart   string        `yaml:"onBadStart" default:"fail" enum:"fail,lastGood" laterEnum:"lastGood" doc:"What to do if the files are invalid at start."`
-	AutoRollback *AutoRollback `yaml:"autoRollback" scalar:"off" later:"true" doc:"Roll back automatically when a change refuses calls that were allowed before. Default: off."`
+	AutoRollback *AutoRollback `yaml:"autoRollback" scalar:"off" doc:"Observe each edit, and undo it when it refuses or fails calls that were served before; or off. Default: on, with the defaults below."`
 }
 
 // Watch configures how changes of files are noticed.
@@ -89,11 +91,23 @@ type PolicyEtcd struct {
 	Prefix  string `yaml:"prefix" required:"true" doc:"Prefix of the keys."`
 }
 
-// AutoRollback configures when a change is rolled back automatically.
+// AutoRollback configures when an edit is undone. nil is off.
 type AutoRollback struct {
-	Window         Duration `yaml:"window" default:"10s" min:"1s" doc:"How long a change is observed."`
-	MaxNewRefusals Share    `yaml:"maxNewRefusals" default:"50%" min:"0" doc:"Ratio of newly refused calls above which it is rolled back. 0: one is enough."`
-	MinRequests    int      `yaml:"minRequests" default:"100" min:"1" doc:"Minimum number of calls."`
+	Window         Duration `yaml:"window" default:"10s" min:"1s" max:"1h" doc:"How long an edit is observed; up to ten times as long until there were minRequests calls."`
+	MaxNewRefusals Share    `yaml:"maxNewRefusals" default:"50%" min:"0" max:"1" doc:"Ratio of the calls, in total or of one method, above which an edit is undone that refuses, times out or turns away calls that were served before."`
+	MaxNewFailures Share    `yaml:"maxNewFailures" default:"30%" min:"0" max:"1" doc:"How much the ratio of calls that fail may grow, in total or for one method that the edit affects, before the edit is undone."`
+	MinRequests    int      `yaml:"minRequests" default:"100" min:"1" doc:"Minimum number of calls to judge by."`
+}
+
+// Stricter returns the stricter settings of two: those of the set in force and of an edit of it.
+func (a *AutoRollback) Stricter(o *AutoRollback) *AutoRollback {
+	if a == nil || o == nil {
+		return cmp.Or(a, o)
+	}
+	return &AutoRollback{
+		Window: max(a.Window, o.Window), MaxNewRefusals: min(a.MaxNewRefusals, o.MaxNewRefusals),
+		MaxNewFailures: min(a.MaxNewFailures, o.MaxNewFailures), MinRequests: min(a.MinRequests, o.MinRequests),
+	}
 }
 
 // PolicyFile is the content of a policy file.
@@ -130,6 +144,50 @@ func (r *Rule) content() string {
 		return r.Name // equal to itself only
 	}
 	return string(text)
+}
+
+// Same reports whether the rule means the same as another one for a kind of incoming calls that both have.
+func (r *Rule) Same(o *Rule, kind Kind) bool {
+	a, b := r.only(kind), o.only(kind)
+	return reflect.DeepEqual(&a, &b) || a.content() == b.content()
+}
+
+// only returns what some kinds of the rule mean for incoming calls.
+func (r *Rule) only(kinds ...Kind) Rule {
+	c := Rule{Match: r.Match, Mode: r.Mode, EnforceShare: r.EnforceShare, Expires: r.Expires}
+	for _, kind := range kinds {
+		switch kind {
+		case KindAccess:
+			c.Access = r.Access
+		case KindRateLimit:
+			c.RateLimit = r.RateLimit
+		case KindCircuitBreaker:
+			c.CircuitBreaker = r.CircuitBreaker
+		case KindConcurrency:
+			c.Concurrency = r.Concurrency
+		case KindTimeout:
+			c.Timeout = r.Timeout
+		case KindShed, KindRetry, KindHedge, KindOutlierDetection:
+		}
+	}
+	return c
+}
+
+// ForBaseline returns a rule for incoming calls with some of its kinds, that decides without having calls wait.
+func (r *Rule) ForBaseline(kinds []Kind) Rule {
+	c := r.only(kinds...)
+	c.Name, c.path, c.at = r.Name, r.path, r.at
+	if c.RateLimit != nil {
+		limit := *c.RateLimit
+		limit.OnExceed = OnExceedReject
+		c.RateLimit = &limit
+	}
+	if c.Concurrency != nil {
+		limit := *c.Concurrency
+		limit.Queue = 0
+		c.Concurrency = &limit
+	}
+	return c
 }
 
 // Expired reports whether the rule has expired.

@@ -148,6 +148,7 @@ func (a *adminHost) Status(ctx context.Context) (*admin.Status, error) {
 			},
 			InSync:   a.applier.inSync(last),
 			Fallback: view.Fallback(g.set, &last),
+			Observed: g.observed(),
 		},
 		Watch:          a.reloads.watchView(),
 		PendingRestart: view.Pending(g.pending),
@@ -159,6 +160,9 @@ func (a *adminHost) Status(ctx context.Context) (*admin.Status, error) {
 		Upstreams:      view.Upstreams(g.view()),
 		Discovery:      view.Clusters(g.view()),
 		Warnings:       applied.Warnings,
+	}
+	if h := a.applier.held.Load(); h != nil {
+		s.Policies.Desired.Hash, s.Policies.Held = h.hash, h.why
 	}
 	if w := a.applier.waiting.Load(); w != nil {
 		s.Policies.Desired.Hash, s.Policies.Waiting = w.hash, w.why

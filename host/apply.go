@@ -26,6 +26,9 @@ const (
 	LogRejected  = "configuration rejected, the running one stays"
 	LogUnchanged = "configuration unchanged"
 	LogListening = "listening"
+
+	LogRolledBack = "configuration rolled back"
+	LogHeld       = "configuration held back"
 )
 
 // applier replaces the generation of a host.
@@ -37,6 +40,7 @@ type applier struct {
 	onAttempt func(Attempt)
 	history   history
 	waiting   atomic.Pointer[waitingEdit] // nil: none
+	rollbacks
 
 	draining    atomic.Bool
 	applyCtx    context.Context //nolint:containedctx // it ends when the host drains, and with it the attempt in progress and all later ones
@@ -51,6 +55,7 @@ type trigger struct {
 	force    bool
 	hash     string // of the content that the watcher has just read
 	doubtful string // hash of a content that removes much: it is applied if it is still there
+	undoes   *undoing
 }
 
 // waitingEdit is an edit that removes much protection, and is applied if it stays the same.
@@ -69,7 +74,10 @@ func (a *applier) apply(ctx context.Context, next *config.Set, from trigger) (At
 	}
 	begin := time.Now()
 	prev := a.current.Load()
-	g, err := a.replace(ctx, prev, next)
+	if from.undoes != nil && from.undoes.window != prev.window.Load() {
+		return Attempt{}, errSuperseded
+	}
+	g, err := a.replace(ctx, prev, next, from)
 	if err != nil {
 		if a.draining.Load() {
 			return Attempt{}, ErrDraining
@@ -83,6 +91,12 @@ func (a *applier) apply(ctx context.Context, next *config.Set, from trigger) (At
 		Took: admin.Seconds(time.Since(begin)), Rules: len(next.Rules), Files: next.Files,
 		Warnings: g.warnings.Few(),
 	}
+	a.held.Store(nil)
+	if u := from.undoes; u != nil {
+		r.Why = u.why
+		a.held.Store(&heldFiles{u.window.hash, u.why})
+		a.history.amend(u.window.next.revision, func(r *Attempt) { r.Result, r.Why, r.Verdict = ResultRolledBack, u.why, u.verdict })
+	}
 	if prev != nil {
 		r.Changes = admin.Changes(config.Diff(prev.set, next).Few())
 		r.Warnings = append(config.Lost(prev.set, next).Warnings().Few(), r.Warnings...)
@@ -93,7 +107,7 @@ func (a *applier) apply(ctx context.Context, next *config.Set, from trigger) (At
 
 // replace makes the generation of a set and puts it into force. If it fails, it closes everything that it has
 // opened.
-func (a *applier) replace(ctx context.Context, prev *generation, set *config.Set) (*generation, error) {
+func (a *applier) replace(ctx context.Context, prev *generation, set *config.Set, from trigger) (*generation, error) {
 	g, err := a.newGeneration(prev, set)
 	if err != nil {
 		return nil, err
@@ -117,12 +131,16 @@ func (a *applier) replace(ctx context.Context, prev *generation, set *config.Set
 			}
 		}
 	}
+	w := a.observe(prev, g, from)
 	a.current.Store(g)
 	g.policies.Activate() // the limits of state that is shared with calls of the generation before
 	for _, s := range steps {
 		s.Commit(a.life)
 	}
 	a.retire(steps)
+	if w != nil {
+		a.retiring.Go(func() { a.follow(w) })
+	}
 	return g, nil
 }
 
@@ -217,7 +235,7 @@ func (a *applier) record(r Attempt, set *config.Set) {
 // inSync reports whether the running configuration matches the files after the last attempt.
 func (a *applier) inSync(last Attempt) bool {
 	g := a.current.Load()
-	return g != nil && last.Result != ResultRejected && g.set.Fallback == "" && a.waiting.Load() == nil
+	return g != nil && last.Result != ResultRejected && g.set.Fallback == "" && a.waiting.Load() == nil && a.held.Load() == nil
 }
 
 // setWaiting has status and metrics show the edit that waits; nil: none does.
@@ -247,7 +265,14 @@ func (a *applier) logAttempt(r Attempt) {
 		if len(r.Problems) > 0 {
 			attrs = append(attrs, slog.Any("problems", problemLines(r.Problems)))
 		}
+	case ResultHeld:
+		level, msg = slog.LevelWarn, LogHeld
+		attrs = append(attrs, slog.String("why", r.Why))
 	default:
+		if r.Source == SourceAutoRollback {
+			level, msg = slog.LevelError, LogRolledBack
+			attrs = append(attrs, slog.String("why", r.Why))
+		}
 		attrs = append(attrs, slog.Int("rules", r.Rules), slog.Duration("took", time.Duration(r.Took)))
 		if len(r.Changes) > 0 {
 			attrs = append(attrs, slog.Any("changes", r.Changes.Lines()))

@@ -24,7 +24,7 @@ func (s forwarding) run(req, res *wire.Frame) error {
 	defer cancel()
 	err := s.method.Remote().Client.Handle(registry.WithCall(ctx, &h.Call), &out, res)
 	if err == nil {
-		s.ticket.Done(nil)
+		s.done(nil)
 		s.method.Learn()
 		return nil
 	}
@@ -39,22 +39,22 @@ func (s forwarding) error(res *wire.Frame, err error) error {
 	res.Status = wire.StatusNormal
 	switch {
 	case e.Own(): // by a client-side rule of this host, which has recorded it, or because the caller's deadline passed
-		s.ticket.Done(err)
+		s.done(err)
 		s.recordOutcome(e, e.Rule == "")
 		return e
 	case s.late(e):
 		e = s.ticket.Late()
-		s.ticket.Done(err)
+		s.done(err)
 		s.recordOutcome(e, true)
 		return e
 	case answered && e.Host == "" && e.Code == code.Unimplemented && e.Reason == code.ReasonUnknownMethod: // a host of another kind
-		s.ticket.Done(err)
+		s.done(err)
 		return &code.Error{Code: e.Code, Reason: e.Reason, Message: e.Message, Host: s.recorder.name}
 	case answered && e.Host == "":
-		s.ticket.Done(err)
+		s.done(err)
 		return e
 	case answered:
-		s.ticket.Done(err)
+		s.done(err)
 		own := &code.Error{
 			Code: e.Code, Reason: e.Reason, Message: e.Message, Rule: e.Rule, RetryAfter: e.RetryAfter, Host: e.Host,
 		}
@@ -64,7 +64,7 @@ func (s forwarding) error(res *wire.Frame, err error) error {
 	public := code.Refuse(e.Code, e.Reason, e.Detail(), "", s.recorder.name, 0).Message
 	own := code.Refuse(e.Code, e.Reason, what, "", s.recorder.name, 0).InPublic(public)
 	own.RetryAfter = e.RetryAfter // the text has it already
-	s.ticket.Done(err)
+	s.done(err)
 	s.recordOutcome(own, true)
 	return own
 }

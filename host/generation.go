@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"sync"
+	"sync/atomic"
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host/admin"
@@ -14,8 +15,8 @@ import (
 	"github.com/easymicro/easymicro/policies"
 )
 
-// A generation is everything that decides about calls: services, rules, identities, HTTP routes. It is immutable; a
-// change makes a new one.
+// A generation is everything that decides about calls: services, rules, identities, HTTP routes. It is immutable, but for its
+// window; a change makes a new one.
 type generation struct {
 	revision int
 	set      *config.Set
@@ -30,7 +31,8 @@ type generation struct {
 	admin    http.Handler
 	health   http.Handler
 	warnings config.Problems
-	pending  config.Changes // that take effect at the next start
+	pending  config.Changes         // that take effect at the next start
+	window   atomic.Pointer[window] // nil: the edit is not observed any more
 }
 
 // service is a service of the manifest with its open instance.

@@ -20,6 +20,10 @@ const (
 	ResultApplied   = admin.ResultApplied
 	ResultRejected  = admin.ResultRejected
 	ResultUnchanged = admin.ResultUnchanged
+	ResultHeld      = admin.ResultHeld
+
+	SourceAutoRollback = admin.SourceAutoRollback
+	ResultRolledBack   = admin.ResultRolledBack
 )
 
 // Attempt is one attempt to change what runs, and its result.
@@ -50,13 +54,29 @@ func (h *history) add(r historyEntry) {
 	defer h.mu.Unlock()
 	h.last = r
 	switch r.Result {
-	case ResultUnchanged:
+	case ResultUnchanged, ResultHeld:
 		return
 	case ResultApplied:
 		h.lastApplied = r
 	}
 	h.list = append(h.list, r)
 	h.list = slices.Delete(h.list, 0, tooOld(h.list))
+}
+
+// amend changes the attempt that made a revision.
+func (h *history) amend(number int, change func(*Attempt)) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	of := func(r *historyEntry) {
+		if r.Number == number && r.Result == ResultApplied {
+			change(&r.Attempt)
+		}
+	}
+	for i := range h.list {
+		of(&h.list[i])
+	}
+	of(&h.last)
+	of(&h.lastApplied)
 }
 
 // tooOld returns how many of the oldest attempts exceed the bounds. The last one is always kept.

@@ -3,6 +3,7 @@ package host
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -33,6 +34,13 @@ func newIdentity(set *config.Set, host string) identity {
 		}
 	}
 	return id
+}
+
+// same reports whether both identify callers alike.
+func (id *identity) same(o *identity) bool {
+	return id.on == o.on && maps.EqualFunc(id.tokens, o.tokens, func(a, b config.Token) bool {
+		return a.Caller == b.Caller && a.Expires.Equal(b.Expires)
+	})
 }
 
 // caller returns the caller of a request. An unknown token is refused rather than ignored.

@@ -89,7 +89,12 @@ func (l *reloads) look(ctx context.Context, c trigger) (r Attempt, doubtful stri
 		l.setWaiting(nil)
 		r, err = l.recordRejected(c, err)
 		return r, "", err
+	case l.isHeld(set.Hash) && !c.force:
+		l.setWaiting(nil)
+		l.loaded(set.Hash)
+		return l.stillHeld(set, c), "", nil
 	case set.Hash == running.Hash && !c.force:
+		l.release()
 		l.setWaiting(nil)
 		l.loaded(set.Hash)
 		return l.unchanged(set, c), "", nil

@@ -32,6 +32,7 @@ type serving struct {
 	policy     policies.Call
 	entered    bool // the guard has filled ticket
 	ticket     policies.Ticket
+	baseline   *comparison      // with the rules before an edit; nil: it is not observed
 	limitedBy  string           // the key under which a rate limit has refused it
 	args       any              // of the handler
 	reply      any              // nil unless the handler has succeeded
@@ -70,11 +71,19 @@ func (s *serving) run(req, res *wire.Frame) error {
 	return err
 }
 
+// done reports the outcome of the handler to the rules.
+func (s *serving) done(err error) {
+	s.ticket.Done(err)
+	if s.baseline != nil && s.baseline.through {
+		s.baseline.ticket.Done(err)
+	}
+}
+
 // leave releases what the call holds, also when its handler ended the goroutine; the server answers it then.
 func (s *serving) leave() {
 	if !s.returned {
 		err := s.panicError(&registry.PanicError{Stack: debug.Stack()})
-		s.ticket.Done(err)
+		s.done(err)
 		s.recordOutcome(err, false)
 	}
 	if s.entered {
@@ -94,6 +103,10 @@ func (s *serving) leave() {
 func (s *serving) recycle() {
 	s.recorder, s.generation, s.method, s.wire, s.metrics, s.trace = nil, nil, nil, nil, nil, nil
 	s.caller, s.limitedBy, s.policy, s.args, s.reply = "", "", policies.Call{}, nil, nil
+	if s.baseline != nil {
+		s.baseline.recycle()
+		s.baseline = nil
+	}
 	s.entered, s.returned = false, false
 	s.settled.Store(false)
 	servings.Put(s)
@@ -101,8 +114,13 @@ func (s *serving) recycle() {
 
 // admit identifies the caller and applies the rules. By then the payload is decompressed, but not decoded.
 func (s *serving) admit(req *wire.Frame) error {
+	w := s.generation.window.Load()
 	caller, err := s.generation.identity.caller(req.Metadata)
 	if err != nil {
+		if w != nil && w.turnedAway {
+			s.compare(w, req)
+			s.baseline.decided(code.From(err))
+		}
 		return err
 	}
 	s.caller = caller
@@ -112,10 +130,16 @@ func (s *serving) admit(req *wire.Frame) error {
 		return code.Refuse(code.DeadlineExceeded, code.ReasonExpired, what, "", s.recorder.name, 0)
 	}
 	s.policy = policies.Call{
-		Caller: caller, Peer: s.wire.Peer(), Metadata: s.metadata(req), Arrived: s.wire.Arrived(), Deadline: deadline,
+		Caller: caller, Peer: s.wire.Peer(), Metadata: metadataOf(s.wire, req), Arrived: s.wire.Arrived(), Deadline: deadline,
+	}
+	if w != nil {
+		s.compare(w, req)
 	}
 	s.entered = true
 	err = s.method.Guard.Enter(s.wire, &s.policy, &s.ticket)
+	if w != nil {
+		s.baseline.decided(code.From(err))
+	}
 	s.recordShadow(s.policy.Shadowed())
 	if err != nil {
 		e := code.From(err)
@@ -131,9 +155,15 @@ func (s *serving) admit(req *wire.Frame) error {
 	return nil
 }
 
-// metadata returns the metadata as rules see it: over HTTP, names of headers are not case-sensitive.
-func (s *serving) metadata(req *wire.Frame) interface{ Get(string) string } {
-	if s.wire.Transport() == wire.TransportHTTP {
+// compare asks the baseline about the call.
+func (s *serving) compare(w *window, req *wire.Frame) {
+	s.baseline = comparisons.Get().(*comparison)
+	s.baseline.begin(w, s.wire, s.method, req, s.policy)
+}
+
+// metadataOf returns the metadata as rules see it: over HTTP, names of headers are not case-sensitive.
+func metadataOf(call *wire.Call, req *wire.Frame) getter {
+	if call.Transport() == wire.TransportHTTP {
 		return (*headerNames)(&req.Metadata)
 	}
 	return &req.Metadata
@@ -142,6 +172,9 @@ func (s *serving) metadata(req *wire.Frame) interface{ Get(string) string } {
 // Expired returns the answer at the deadline, while the handler still runs.
 func (s *serving) Expired() *code.Error {
 	err := s.ticket.Late()
+	if at, ok := s.ticket.Deadline(); ok && s.baseline != nil {
+		s.baseline.expired(err, at)
+	}
 	s.recordOutcome(err, true)
 	return err
 }
@@ -170,10 +203,10 @@ func (s *serving) invoke(req, res *wire.Frame) error {
 			return []slog.Attr{slog.Any("error", err)}
 		})
 		e := code.Refuse(code.Internal, code.ReasonBadReply, "the reply cannot be encoded as "+req.Codec.String(), "", s.recorder.name, 0)
-		s.ticket.Done(e)
+		s.done(e)
 		return e
 	}
-	s.ticket.Done(nil)
+	s.done(nil)
 	s.args, s.reply = args, reply
 	return nil
 }
@@ -245,7 +278,7 @@ func (s *serving) decode(req *wire.Frame, args any) error {
 
 // decodeError returns the error for an argument of n bytes that cannot be decoded or would take too much memory.
 func (s *serving) decodeError(err error, n int) *code.Error {
-	s.ticket.Done(err)
+	s.done(err)
 	e := code.From(err)
 	if d := s.wire.Decoding(); e.Reason == code.ReasonTooLarge && d.AtLimit(n) {
 		e = e.WithAdvice("raise listeners[].limits.maxDecompressedBytes")
@@ -268,10 +301,10 @@ func (s *serving) handlerError(err error) error {
 	var p *registry.PanicError
 	if errors.As(err, &p) {
 		e := s.panicError(p)
-		s.ticket.Done(e)
+		s.done(e)
 		return e
 	}
-	s.ticket.Done(err)
+	s.done(err)
 	e := code.Edge(err)
 	s.logHidden(e)
 	if e.Code == code.DeadlineExceeded || e.Code == code.Cancelled {

@@ -231,6 +231,15 @@ func (t *Ticket) abandon() {
 	}
 }
 
+// Cancel returns what is held for a call, tokens included, that was not made after all.
+func (t *Ticket) Cancel() {
+	if t.guard.empty() || t.over.Load() {
+		return
+	}
+	t.reservation.refund()
+	t.abandon()
+}
+
 // settle reports the outcome to the breakers.
 func (t *Ticket) settle(err error) { t.admissions.Settle(err, t.callerTimedOut(err), false) }
 

@@ -82,6 +82,9 @@ func (b *builder) field(f reflect.StructField) *jsonschema.Schema {
 		return later(f)
 	}
 	s := b.value(f.Type, f.Tag)
+	if off, ok := f.Tag.Lookup("scalar"); ok {
+		s = &jsonschema.Schema{AnyOf: []*jsonschema.Schema{enum([]string{off}), s}}
+	}
 	s.Description = description(f)
 	if text, ok := f.Tag.Lookup("default"); ok {
 		s.Default = literal(f.Type, text)

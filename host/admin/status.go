@@ -56,7 +56,22 @@ type Policies struct {
 	LastAttempt LastAttempt `json:"last_attempt"`
 	InSync      bool        `json:"in_sync"`           // the host runs the configuration in the files
 	Waiting     string      `json:"waiting,omitempty"` // reason why the files are not applied yet
+	Held        string      `json:"held,omitempty"`    // reason why the files are not applied: they were rolled back
+	Observed    *Observed   `json:"observed,omitempty"`
 	Fallback    *Fallback   `json:"stand_in,omitempty"`
+}
+
+// Observed is an edit that autoRollback may still undo.
+type Observed struct {
+	Revision     int       `json:"revision"`
+	Baseline     int       `json:"baseline"` // the revision to which it is rolled back
+	Since        time.Time `json:"since"`
+	Until        time.Time `json:"until"`         // if there are enough calls by then
+	Calls        uint64    `json:"calls"`         // that the baseline lets through
+	NewlyRefused uint64    `json:"newly_refused"` // of these
+	Intended     uint64    `json:"intended"`      // refused calls that do not count: by rules for that very caller, or with autoRollback: off
+	MinRequests  int       `json:"min_requests"`
+	Forced       bool      `json:"forced,omitempty"` // it is not undone
 }
 
 // Fallback describes the configuration that runs in place of invalid files.
@@ -101,6 +116,8 @@ const (
 	SourceSignal = "signal"
 	SourceAdmin  = "admin"
 	SourceApply  = "apply"
+
+	SourceAutoRollback = "autoRollback"
 )
 
 // Results of attempts.
@@ -108,6 +125,9 @@ const (
 	ResultApplied   = "applied"
 	ResultRejected  = "rejected"
 	ResultUnchanged = "unchanged"
+
+	ResultRolledBack = "rolledBack" // it was applied, and undone by autoRollback
+	ResultHeld       = "held"       // the files are those of an edit that was rolled back
 )
 
 // Attempt is one attempt to change what runs, and its result. Number is the revision in force after it.
@@ -119,6 +139,8 @@ type Attempt struct {
 	Who      string          `json:"who,omitempty"`
 	Result   string          `json:"result"` // a Result constant
 	Took     Seconds         `json:"took_seconds,omitempty"`
+	Why      string          `json:"why,omitempty"`     // reason for the attempt, or for its result
+	Verdict  string          `json:"verdict,omitempty"` // of autoRollback: kept, no evidence (41 of 100 calls), or the evidence
 	Rules    int             `json:"rules"`
 	Error    string          `json:"error,omitempty"`    // reason for the rejection, unless Problems has it
 	Problems config.Problems `json:"problems,omitempty"` // reasons for the rejection

@@ -76,6 +76,18 @@ func (t *Table) Without(next *Table) []*Method {
 	return gone
 }
 
+// Narrowed reports whether next lacks a method of this host, under one of its names.
+func (t *Table) Narrowed(next *Table) bool {
+	for name, s := range t.byName.exact {
+		for method := range s.byName.exact {
+			if _, ok := next.Lookup(name, method); !ok {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // Serves reports whether Service/Method is a method of the table, in that very spelling.
 func (t *Table) Serves(fullName string) bool {
 	if t.Remote != nil && t.Remote.labels.labelled(fullName) {

@@ -162,6 +162,24 @@ func (b *Breaker) SetSettings(r *BreakerSettings) {
 	}
 }
 
+// CopyPhase makes b, which is new, open or half-open if o is.
+func (b *Breaker) CopyPhase(o *Breaker) {
+	o.mu.Lock()
+	phase, until, opened := o.phase.Load(), o.openUntil.Load(), o.opened
+	o.mu.Unlock()
+	if phase == phaseClosed {
+		return
+	}
+	tripped := newBreakerCore(b, b.settings.Load())
+	tripped.trip()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.core.Store(tripped)
+	b.epoch, b.opened = o.epoch, opened
+	b.phase.Store(phase)
+	b.openUntil.Store(until)
+}
+
 // jitter keeps hosts that opened together from probing together.
 func jitter(d time.Duration) time.Duration {
 	return time.Duration(float64(d) * (0.9 + 0.2*rand.Float64()))

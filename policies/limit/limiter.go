@@ -146,6 +146,29 @@ func (l *Limiter) SetLimits(limits RateLimits) {
 	}
 }
 
+// Copy returns a limiter with copies of the buckets, without their debts. It reports no events.
+func (l *Limiter) Copy() *Limiter {
+	l.Lock()
+	defer l.Unlock()
+	now := time.Now()
+	c := &Limiter{notifier: notifier{notify: func(Event) {}}, limits: l.limits, shared: l.shared.copy(now), full: make(byFull, len(l.full))}
+	if l.buckets != nil {
+		c.buckets = make(map[string]*Bucket, len(l.buckets))
+	}
+	for i, b := range l.full {
+		c.full[i] = b.copy(now)
+		c.buckets[b.key] = c.full[i]
+	}
+	return c
+}
+
+// copy returns a bucket with the tokens of b, at least none.
+func (b *Bucket) copy(now time.Time) *Bucket {
+	c := &Bucket{bucket: newBucket(b.rate, now), key: b.key, full: b.full, index: b.index}
+	c.taken = b.rate.Burst - max(b.at(now).level(), 0)
+	return c
+}
+
 // LimiterStats is the state of a limiter.
 type LimiterStats struct {
 	Keyed      bool

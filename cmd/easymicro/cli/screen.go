@@ -201,7 +201,12 @@ func (s *screen) revision(r host.Attempt) {
 		}
 		s.line("%s, r%d keeps running: %s", s.paint(red, "rejected"), r.Number, what)
 		s.problems(r.Problems.Errors())
+	case host.ResultHeld:
+		s.line("%s", heldText(s.printer, &r))
 	case host.ResultApplied:
+		if r.Source == host.SourceAutoRollback {
+			s.line("%s", s.paint(red, r.Why))
+		}
 		s.line("%s", appliedText(s.printer, &r))
 		s.showWarnings(newWarnings(known, r.Warnings))
 	case host.ResultUnchanged:

@@ -183,6 +183,12 @@ func (t *statusText) policiesText(p *admin.Policies) {
 	if p.Waiting != "" {
 		t.line("%s %s", t.paint(yellow, "waiting:"), p.Waiting)
 	}
+	if p.Held != "" {
+		t.line("%s %s", t.paint(red, "held back:"), p.Held)
+	}
+	if o := p.Observed; o != nil {
+		t.line("%s", observedText(t.printer, o))
+	}
 	if p.Fallback != nil {
 		fallbackText(t.printer, p.Fallback)
 		if len(last.Problems) == 0 {
@@ -217,3 +223,16 @@ func shownElsewhere(s *admin.Status, w config.Problem) bool {
 
 // short abbreviates a hash.
 func short(hash string) string { return hash[:min(12, len(hash))] }
+
+// observedText returns the line about an edit that may still be rolled back.
+func observedText(p *printer, o *admin.Observed) string {
+	text := fmt.Sprintf("%s r%d until %s: of %s that r%d let through, %d refused", p.paint(bold, "observed"),
+		o.Revision, o.Until.Format(time.TimeOnly), count(int(o.Calls), "call"), o.Baseline, o.NewlyRefused)
+	if o.Intended > 0 {
+		text += fmt.Sprintf("; %d more on purpose", o.Intended)
+	}
+	if o.Forced {
+		text += "; not rolled back, since it was forced"
+	}
+	return text
+}

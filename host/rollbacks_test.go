@@ -1,0 +1,238 @@
+package host_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/easymicro/easymicro/host"
+	"github.com/easymicro/easymicro/host/hosttest"
+	"github.com/easymicro/easymicro/registry"
+	"github.com/easymicro/easymicro/wire"
+)
+
+// flow calls a method at a rate until it ends, and counts what becomes of the calls.
+type flow struct {
+	ok, refused atomic.Int64
+	last        atomic.Value // error
+	stop        context.CancelFunc
+	calls       sync.WaitGroup
+}
+
+// startFlow begins about 1,000 calls a second for each connection.
+func startFlow(t *testing.T, h *hosttest.Host, connections int, method string) *flow {
+	t.Helper()
+	f := new(flow)
+	ctx, stop := context.WithCancel(t.Context())
+	f.stop = stop
+	for range connections {
+		conn := h.Dial()
+		f.calls.Go(func() {
+			tick := time.NewTicker(10 * time.Millisecond)
+			defer tick.Stop()
+			for ctx.Err() == nil {
+				for range 10 {
+					f.calls.Go(func() {
+						err := hosttest.CallJSON(context.Background(), conn, "Arith", method, map[string]int{"a": 2, "b": 3}, new(reply))
+						if err == nil {
+							f.ok.Add(1)
+							return
+						}
+						f.refused.Add(1)
+						f.last.Store(err)
+					})
+				}
+				select {
+				case <-tick.C:
+				case <-ctx.Done():
+				}
+			}
+		})
+	}
+	t.Cleanup(f.end)
+	return f
+}
+
+func (f *flow) end() {
+	f.stop()
+	f.calls.Wait()
+}
+
+// awaitThat polls for a condition.
+func awaitThat(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.After(slack * 20 * time.Second); !ok(); {
+		select {
+		case <-tick.C:
+		case <-end:
+			t.Fatalf("waited in vain: %s", what)
+		}
+	}
+}
+
+const guardedManifest = `
+services: [{name: Arith, handler: test.arith}]
+policies:
+  files: [policies.d/*.yaml]
+  watch: {debounce: 20ms, poll: 200ms}
+  autoRollback: {window: 1s}
+`
+
+func TestAnEditThatRefusesTheTrafficIsRolledBack(t *testing.T) {
+	h := edited(t, guardedManifest, map[string]string{policyFile: rule(10000)})
+	f := startFlow(t, h, 5, "Mul")
+	awaitThat(t, "traffic", func() bool { return f.ok.Load() > 1000 })
+	h.Write(policyFile, rule(1))
+	if r := h.Revision(); r.Result != host.ResultApplied || r.Number != 2 {
+		t.Fatalf("r%d %s %v", r.Number, r.Result, r.Problems)
+	}
+	r := h.Revision()
+	if r.Number != 3 || r.Source != host.SourceAutoRollback || r.Result != host.ResultApplied {
+		t.Fatalf("r%d %s by %s, want r3 by autoRollback", r.Number, r.Result, r.Source)
+	}
+	for _, want := range []string{"r2 rolled back: arith-mul refused ", " that r1 let through", "autoRollback: off in arith-mul (10.yaml:2)", "easymicro reload --force"} {
+		if !strings.Contains(r.Why, want) && !strings.Contains(r.Why, strings.Replace(want, "(10", "(policies.d/10", 1)) {
+			t.Errorf("%q\nlacks %q", r.Why, want)
+		}
+	}
+	refused := f.refused.Load()
+	t.Logf("%s: %d calls were refused", r.Why, refused)
+	if most := int64(100 + 5000*slack); refused == 0 || refused > most {
+		t.Errorf("%d calls were refused, want at most %d", refused, most)
+	}
+	before := f.ok.Load()
+	awaitThat(t, "calls after the rollback", func() bool { return f.ok.Load() > before+1000 })
+	if got := f.refused.Load() - refused; got > 100 {
+		t.Errorf("%d calls were refused after the rollback", got)
+	}
+	if got := rateOf(t, h); !strings.HasPrefix(got, "10000 ") {
+		t.Errorf("rate %q", got)
+	}
+	// The files are held until they change.
+	again, err := h.Host.Reload(t.Context(), host.SourceAdmin, "")
+	if err != nil || again.Result != host.ResultHeld || !strings.Contains(again.Why, "r2 rolled back") {
+		t.Errorf("reload: %s %q, %v", again.Result, again.Why, err)
+	}
+	status, err := h.Admin.Status(t.Context())
+	if err != nil || status.Policies.InSync || !strings.Contains(status.Policies.Held, "r2 rolled back") {
+		t.Errorf("status %+v, %v", status.Policies, err)
+	}
+	revisions, err := h.Admin.Revisions(t.Context())
+	must(t, err)
+	if len(revisions) != 3 || revisions[1].Result != host.ResultRolledBack || !strings.Contains(revisions[1].Verdict, "refused") {
+		t.Errorf("revisions %+v", revisions)
+	}
+	h.Write(policyFile, rule(20000))
+	for {
+		if r := h.Revision(); r.Result == host.ResultApplied {
+			break
+		}
+	}
+	if status, _ := h.Admin.Status(t.Context()); !status.Policies.InSync || status.Policies.Observed == nil {
+		t.Errorf("status after the next edit: %+v", status.Policies)
+	}
+}
+
+func ruleFile(rules ...string) string { return "rules:\n  - " + strings.Join(rules, "\n  - ") + "\n" }
+
+// Each edit but those that are meant to refuse is undone, and names what did it.
+func TestWhichEditsAreRolledBack(t *testing.T) {
+	const manifest = guardedManifest + `
+auth: {identify: [token], tokens: {file: tokens.yaml}}
+`
+	sleeps := `{name: slow, match: {service: Arith}, timeout: %s}`
+	for _, tt := range []struct {
+		name, before, after string
+		file, want          string // want: empty for one that stays
+	}{
+		{name: "rate", before: rule(10000), after: rule(1), want: "arith-mul refused"},
+		{name: "rate in shadow", before: rule(10000), after: ruleFile("{name: arith-mul, match: {service: Arith}, mode: shadow, rateLimit: {rate: 1}}")},
+		{name: "rate, with autoRollback: off", before: rule(10000), after: ruleFile("{name: arith-mul, match: {service: Arith}, autoRollback: off, rateLimit: {rate: 1}}")},
+		{name: "limit for one named caller", before: rule(10000), after: ruleFile("{name: x, match: {service: Arith, caller: partner}, rateLimit: {rate: 1}}")},
+		{name: "deny for one named caller", before: rule(10000), after: ruleFile("{name: x, match: {service: Arith}, access: {deny: [{caller: partner}]}}")},
+		{name: "deny by glob", before: rule(10000), after: ruleFile("{name: x, match: {service: Arith}, access: {deny: [{caller: 'p*'}]}}"), want: "x refused"},
+		{name: "allow others", before: rule(10000), after: ruleFile("{name: x, match: {service: Arith}, access: {allow: [{caller: batch}]}}"), want: "x refused"},
+		{name: "timeout", before: ruleFile(fmt.Sprintf(sleeps, "800ms")), after: ruleFile(fmt.Sprintf(sleeps, "1ms")), want: "slow refused"},
+		{name: "concurrency", before: ruleFile("{name: c, match: {service: Arith}, concurrency: {max: 1000}}"), after: ruleFile("{name: c, match: {service: Arith, method: Nap}, concurrency: {max: 1}}"), want: "c refused"},
+		{name: "description", before: rule(10000), after: strings.Replace(rule(10000), "{name", "{description: new, name", 1)},
+		{name: "tokens", file: "tokens.yaml", before: rule(10000), after: "[]\n", want: "auth refused"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			file := tt.file
+			if file == "" {
+				file = policyFile
+			}
+			reg := registry.New()
+			registry.Plain(napping{}, registry.In(reg), registry.As("test.arith"))
+			h := hosttest.Start(t, manifest, hosttest.Options{Registry: reg, Files: map[string]string{
+				policyFile: tt.before, "tokens.yaml": tokensFile("partner-token", ""),
+			}})
+			ctx, stop := context.WithCancel(t.Context())
+			var calls sync.WaitGroup
+			defer calls.Wait()
+			defer stop()
+			var done atomic.Int64
+			for range 3 {
+				conn := h.Dial()
+				calls.Go(func() {
+					for ctx.Err() == nil {
+						var batch sync.WaitGroup
+						for range 5 {
+							batch.Go(func() { _ = callAs(ctx, conn, "partner", "Nap") })
+						}
+						batch.Wait()
+						done.Add(5)
+					}
+				})
+			}
+			awaitThat(t, "traffic", func() bool { return done.Load() > 100 })
+			h.Write(file, tt.after)
+			if r := h.Revision(); r.Result != host.ResultApplied || r.Number != 2 {
+				t.Fatalf("r%d %s %v %s", r.Number, r.Result, r.Problems, r.Error)
+			}
+			var verdict string
+			awaitThat(t, "a verdict", func() bool {
+				status, err := h.Admin.Status(t.Context())
+				must(t, err)
+				list, err := h.Admin.Revisions(t.Context())
+				must(t, err)
+				for _, r := range list {
+					if r.Number == 2 {
+						verdict = r.Verdict
+					}
+				}
+				return verdict != "" || status.Policies.Observed == nil
+			})
+			switch {
+			case tt.want == "" && strings.Contains(verdict, "refused"), tt.want != "" && !strings.Contains(verdict, tt.want):
+				t.Errorf("verdict %q, want %q", verdict, tt.want)
+			}
+		})
+	}
+}
+
+// napping is a service whose calls take a while.
+type napping struct{}
+
+func (napping) Nap(ctx context.Context, _ *args, _ *reply) error {
+	select {
+	case <-time.After(5 * time.Millisecond):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// callAs calls a method with the token of a caller.
+func callAs(ctx context.Context, c *wire.Conn, caller, method string) error {
+	req := wire.Frame{Service: "Arith", Method: method, Codec: wire.JSON, Payload: []byte("{}")}
+	req.Metadata.Set(wire.MetaAuth, caller+"-token")
+	return c.Do(ctx, &req, new(wire.Frame))
+}

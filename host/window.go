@@ -1,0 +1,289 @@
+package host
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/host/route"
+	"github.com/easymicro/easymicro/policies"
+	"github.com/easymicro/easymicro/wire"
+	"github.com/easymicro/easymicro/wire/code"
+)
+
+// longestWindow is how many times the window of autoRollback an edit is observed at most.
+const longestWindow = 10
+
+// window compares, for some time after an edit, what becomes of calls with what the baseline would have made of them: the last
+// generation whose own window ended well.
+type window struct {
+	baseline, next *generation
+	settings       *config.AutoRollback
+	rules          *policies.Baseline
+	turnedAway     bool   // callers or methods are looked up in another way
+	undo           bool   // evidence undoes the edit
+	hash           string // of the edited files
+	opened         time.Time
+	began          time.Time // of the first edit since the baseline
+	closed         chan struct{}
+	closing        sync.Once
+
+	byMethod map[string]*tally // of the methods of this host before and after, by Service/Method
+	others   tally             // of the methods of other hosts
+	intended atomic.Uint64     // refused calls that do not count
+
+	mu    sync.Mutex
+	blame map[cause]uint64 // newly refused calls
+}
+
+// tally counts the calls of a method that the baseline lets through.
+type tally struct {
+	method           string
+	through, refused atomic.Uint64
+}
+
+// cause is what refuses calls that the baseline lets through.
+type cause struct {
+	method string
+	rule   string // empty: no rule
+	kind   config.Kind
+	reason string
+}
+
+// openWindow returns the window for a new generation; nil if nothing has changed that could refuse calls. Call it before the
+// generation comes into force.
+func openWindow(baseline, next *generation, settings *config.AutoRollback) (*window, error) {
+	sameCallers, narrowed := baseline.identity.same(&next.identity), baseline.routes.Narrowed(&next.routes)
+	w := &window{
+		baseline: baseline, next: next, settings: settings, turnedAway: !sameCallers || narrowed, undo: true, hash: next.set.Hash,
+		opened: time.Now(), closed: make(chan struct{}), byMethod: make(map[string]*tally), blame: make(map[cause]uint64),
+	}
+	w.began = w.opened
+	var err error
+	if w.rules, err = policies.NewBaseline(baseline.policies, next.policies, !sameCallers, narrowed); err != nil || w.rules == nil {
+		return nil, err
+	}
+	for _, t := range slices.Concat(baseline.routes.Targets(), next.routes.Targets()) {
+		w.byMethod[t.String()] = &tally{method: t.String()}
+	}
+	w.others.method = "other hosts"
+	return w, nil
+}
+
+func (w *window) close() { w.closing.Do(func() { close(w.closed) }) }
+
+// tallyOf returns the tally of a method.
+func (w *window) tallyOf(method string) *tally {
+	if t := w.byMethod[method]; t != nil {
+		return t
+	}
+	return &w.others
+}
+
+// refused counts a call that is refused, and that the baseline lets through.
+func (w *window) refused(t *tally, c cause) {
+	t.refused.Add(1)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.blame[c]++
+}
+
+// lost compares a call to a method that is not served.
+func (w *window) lost(call *wire.Call, req *wire.Frame, e *code.Error) {
+	if !w.turnedAway {
+		return
+	}
+	m, ok := w.baseline.routes.Lookup(req.Service, req.Method)
+	if !ok || m.IsRemote() {
+		return
+	}
+	var c comparison
+	if c.begin(w, call, m, req, policies.Call{}) {
+		c.tally.through.Add(1)
+		w.refused(c.tally, cause{method: m.FullName(), reason: e.Reason})
+	}
+	c.ticket.Cancel()
+}
+
+// comparison compares one call with the baseline.
+type comparison struct {
+	window  *window
+	tally   *tally
+	call    policies.Call
+	ticket  policies.Ticket
+	through bool // the baseline lets the call through
+}
+
+var comparisons = sync.Pool{New: func() any { return new(comparison) }}
+
+// begin asks the baseline, and reports whether it lets the call through. as is the call as the rules see it.
+func (c *comparison) begin(w *window, call *wire.Call, m *route.Method, req *wire.Frame, as policies.Call) bool {
+	c.window, c.tally, c.call, c.through = w, w.tallyOf(m.FullName()), as, false
+	if w.turnedAway {
+		caller, err := w.baseline.identity.caller(req.Metadata)
+		if err != nil {
+			return false
+		}
+		deadline, _ := wire.CallerDeadline(call.Arrived(), req.Metadata)
+		c.call = policies.Call{Caller: caller, Peer: call.Peer(), Metadata: metadataOf(call, req), Arrived: call.Arrived(), Deadline: deadline}
+	}
+	c.through = w.rules.Guard(m.Target).Enter(call, &c.call, &c.ticket) == nil
+	return c.through
+}
+
+// decided compares the decision of the rules in force.
+func (c *comparison) decided(e *code.Error) {
+	if !c.through {
+		return
+	}
+	if e == nil {
+		c.tally.through.Add(1)
+		return
+	}
+	if !c.counts(e) {
+		c.through = false
+		c.ticket.Cancel()
+		return
+	}
+	c.tally.through.Add(1)
+	c.ticket.Done(e)
+}
+
+// counts counts a refusal, unless the baseline refuses the call too or it is intended.
+func (c *comparison) counts(e *code.Error) bool {
+	w := c.window
+	by := cause{method: c.tally.method, reason: e.Reason}
+	if e.Rule != "" {
+		rule, kind := ruleBehind(w.next.set, e.Rule, e.Reason)
+		switch {
+		case rule == nil || !w.rules.Differs(e.Rule, kind):
+			return false
+		case w.rules.Intended(e.Rule, kind, &c.call):
+			w.intended.Add(1)
+			return false
+		}
+		by.rule, by.kind = rule.Name, kind
+	} else if e.Code != code.Unauthenticated {
+		return false
+	}
+	w.refused(c.tally, by)
+	return true
+}
+
+// expired compares a call that the rules in force have ended at a deadline.
+func (c *comparison) expired(e *code.Error, deadline time.Time) {
+	if !c.through || e.Rule == "" {
+		return
+	}
+	if at, ok := c.ticket.Deadline(); ok && !at.After(deadline) {
+		return
+	}
+	c.counts(e)
+}
+
+// recycle returns c to its pool. The ticket is reset by its next use.
+func (c *comparison) recycle() {
+	c.window, c.tally, c.call = nil, nil, policies.Call{}
+	comparisons.Put(c)
+}
+
+// verdict is what a window says about its edit.
+type verdict struct {
+	over bool
+	bad  string // the evidence against the edit; empty: none
+	cause
+	text string
+}
+
+// judge returns the verdict so far.
+func (w *window) judge(now time.Time) verdict {
+	var through, refused uint64
+	minimum := uint64(w.settings.MinRequests)
+	var worst *tally
+	for _, t := range w.tallies() {
+		p, r := t.through.Load(), t.refused.Load()
+		through, refused = through+p, refused+r
+		if p >= minimum && w.exceeds(r, p) && (worst == nil || r > worst.refused.Load()) {
+			worst = t
+		}
+	}
+	switch {
+	case through >= minimum && w.exceeds(refused, through):
+		return w.evidence("", refused, through)
+	case worst != nil:
+		return w.evidence(worst.method, worst.refused.Load(), worst.through.Load())
+	}
+	open := w.settings.Window.Std()
+	switch {
+	case now.Sub(w.opened) < open && now.Sub(w.began) < longestWindow*open:
+		return verdict{}
+	case through >= minimum:
+		return verdict{over: true, text: "kept"}
+	case now.Sub(w.began) < longestWindow*open:
+		return verdict{}
+	}
+	return verdict{over: true, text: fmt.Sprintf("no evidence (%s of %s calls)", thousands(through), thousands(minimum))}
+}
+
+func (w *window) exceeds(refused, through uint64) bool {
+	return refused > 0 && float64(refused) > float64(w.settings.MaxNewRefusals)*float64(through)
+}
+
+func (w *window) tallies() []*tally {
+	return append(slices.Collect(maps.Values(w.byMethod)), &w.others)
+}
+
+// evidence returns the verdict that a share of the calls, of one method or in total, is newly refused.
+func (w *window) evidence(method string, refused, through uint64) verdict {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var by cause
+	most := uint64(0)
+	for c, n := range w.blame {
+		if (method == "" || c.method == method) && (n > most || n == most && c.rule < by.rule) {
+			by, most = c, n
+		}
+	}
+	who := by.rule
+	if who == "" {
+		who = map[string]string{code.ReasonUnauthenticated: "auth", code.ReasonUnknownMethod: "services"}[by.reason]
+	}
+	what := fmt.Sprintf("%s refused %d %% of %s calls", who, (refused*100+through/2)/through, thousands(through))
+	if method != "" {
+		what += " of " + strings.Replace(method, "/", ".", 1)
+	}
+	what += fmt.Sprintf(" that r%d let through", w.baseline.revision)
+	return verdict{over: true, bad: what, cause: by, text: what}
+}
+
+// wayOut returns how to keep the edit.
+func (w *window) wayOut(by cause) string {
+	const force = "easymicro reload --force"
+	if by.rule == "" {
+		return force
+	}
+	at := w.next.set.Rule(by.rule).Position("")
+	return fmt.Sprintf("autoRollback: off in %s (%s), or %s", by.rule, at, force)
+}
+
+// thousands returns a number with separators.
+func thousands(n uint64) string {
+	text := fmt.Sprint(n)
+	for i := len(text) - 3; i > 0; i -= 3 {
+		text = text[:i] + "," + text[i:]
+	}
+	return text
+}
+
+// stricter returns the settings by which an edit is judged; nil: it is not.
+func stricter(prev, next *config.Set) *config.AutoRollback {
+	return prev.Manifest.Policies.AutoRollback.Stricter(next.Manifest.Policies.AutoRollback)
+}
+
+// getter is the metadata of a call as rules see it.
+type getter = interface{ Get(string) string }

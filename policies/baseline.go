@@ -1,0 +1,146 @@
+package policies
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/easymicro/easymicro/config"
+)
+
+// Baseline decides on calls as the rules of an earlier snapshot would have, to compare a new snapshot with it. It has the
+// enforced rules that differ between the two, with copies of their state, and never has a call wait or go into debt. Calls to
+// upstreams are not compared.
+type Baseline struct {
+	rules   *Snapshot
+	next    *Snapshot
+	callers bool          // are identified in another way
+	changed map[pair]bool // of next, under all names that a refusal can have
+}
+
+// pair is one kind of a rule.
+type pair struct {
+	rule string
+	kind config.Kind
+}
+
+// NewBaseline copies the state of the rules of old that differ in next. If callers are identified in another way, all rules count
+// as different; if methods are gone, all are asked about them. It returns nil if there is no difference. Call it before next is
+// activated.
+func NewBaseline(old, next *Snapshot, callers, methods bool) (*Baseline, error) {
+	b := &Baseline{next: next, callers: callers, changed: make(map[pair]bool)}
+	all := callers || methods
+	before := predecessors(next.rules, old)
+	same := make(map[pair]bool) // of old
+	anew := make(map[config.Kind]bool)
+	for _, r := range next.rules {
+		for _, kind := range r.comparedKinds() {
+			if was := before[r]; was != nil && was.config.Same(r.config, kind) {
+				same[pair{was.name, kind}] = true
+				continue
+			}
+			b.changed[pair{r.name, kind}], anew[kind] = true, true
+		}
+	}
+	for _, r := range old.rules {
+		for _, kind := range r.comparedKinds() {
+			anew[kind] = anew[kind] || !same[pair{r.name, kind}]
+		}
+	}
+	if len(anew) == 0 && !all {
+		return nil, nil //nolint:nilnil // there is nothing to compare
+	}
+	var rules []config.Rule
+	for _, r := range old.rules {
+		var kinds []config.Kind
+		for _, kind := range r.comparedKinds() {
+			// Of the kinds without state all rules are asked, and of those of which one rule wins all take part.
+			if all || !same[pair{r.name, kind}] || anew[kind] && kind != config.KindRateLimit && kind != config.KindConcurrency {
+				kinds = append(kinds, kind)
+			}
+		}
+		if len(kinds) > 0 {
+			rules = append(rules, r.config.ForBaseline(kinds))
+		}
+	}
+	for _, kind := range [...]config.Kind{config.KindTimeout, config.KindCircuitBreaker} {
+		for _, r := range next.rules {
+			if anew[kind] && slices.Contains(r.comparedKinds(), kind) {
+				b.changed[pair{r.name, kind}] = true // unchanged, but it may decide on other calls
+			}
+		}
+	}
+	var targets []Target
+	for t := range old.guards {
+		targets = append(targets, t)
+	}
+	var err error
+	b.rules, err = Compile(rules, targets, nil, Options{
+		Host: old.host, Revision: old.revision, Aliases: old.neighbours.aliases, Upstreams: old.neighbours.upstreams, Remote: old.neighbours.remote,
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range b.rules.rules {
+		r.copyState(old.byName[r.name])
+	}
+	return b, nil
+}
+
+// comparedKinds returns the kinds of a rule that can refuse or end incoming calls.
+func (r *rule) comparedKinds() []config.Kind {
+	if !r.enforced || r.clientSide() {
+		return nil
+	}
+	return r.config.Kinds()
+}
+
+// copyState copies the state of a rule, so that neither changes that of the other from then on.
+func (r *rule) copyState(of *rule) {
+	if r.limiter != nil {
+		r.limiter = of.limiter.Copy()
+	}
+	for key, b := range r.store.breakers {
+		of.store.mu.Lock()
+		was := of.store.breakers[key]
+		of.store.mu.Unlock()
+		if was != nil {
+			b.CopyPhase(was)
+		}
+	}
+}
+
+// Guard returns the guard of a method under the rules of the baseline.
+func (b *Baseline) Guard(t Target) *Guard { return b.rules.Resolve(t) }
+
+// Differs reports whether the refusal of a call by a rule of the new snapshot (name@rN) may come from the difference.
+func (b *Baseline) Differs(label string, kind config.Kind) bool {
+	name, _, _ := strings.Cut(label, "@")
+	return b.callers || b.changed[pair{name, kind}]
+}
+
+// Intended reports whether the refusal of a call by a rule of the new snapshot (name@rN) is meant for this very caller or peer, or
+// the rule is never a reason to roll back.
+func (b *Baseline) Intended(label string, kind config.Kind, c *Call) bool {
+	name, _, _ := strings.Cut(label, "@")
+	r := b.next.byName[name]
+	if r == nil {
+		return false
+	}
+	if r.config.AutoRollback == "off" {
+		return true
+	}
+	alone := func(n netip.Prefix) bool { return n.IsSingleIP() && n.Contains(c.Peer) }
+	if slices.ContainsFunc(r.peers, alone) {
+		return true
+	}
+	if c.Caller == Anonymous {
+		return false
+	}
+	return r.callers.exact[c.Caller] || kind == config.KindAccess && r.deniesByName(c)
+}
+
+// deniesByName reports whether an access rule denies a call by the name of its caller.
+func (r *rule) deniesByName(c *Call) bool {
+	return callersOf(r.config.Access.Deny, c.target.Method).exact[c.Caller]
+}
