@@ -148,7 +148,7 @@ func (a *adminHost) Status(ctx context.Context) (*admin.Status, error) {
 			},
 			InSync:   a.applier.inSync(last),
 			Fallback: view.Fallback(g.set, &last),
-			Observed: g.observed(),
+			Observed: g.window.Load().observed(),
 		},
 		Watch:          a.reloads.watchView(),
 		PendingRestart: view.Pending(g.pending),
@@ -161,7 +161,7 @@ func (a *adminHost) Status(ctx context.Context) (*admin.Status, error) {
 		Discovery:      view.Clusters(g.view()),
 		Warnings:       applied.Warnings,
 	}
-	if h := a.applier.held.Load(); h != nil {
+	if h := a.applier.rollbacks.held.Load(); h != nil {
 		s.Policies.Desired.Hash, s.Policies.Held = h.hash, h.why
 	}
 	if w := a.applier.waiting.Load(); w != nil {

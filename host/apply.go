@@ -40,7 +40,7 @@ type applier struct {
 	onAttempt func(Attempt)
 	history   history
 	waiting   atomic.Pointer[waitingEdit] // nil: none
-	rollbacks
+	rollbacks *rollbacks
 
 	draining    atomic.Bool
 	applyCtx    context.Context //nolint:containedctx // it ends when the host drains, and with it the attempt in progress and all later ones
@@ -91,10 +91,10 @@ func (a *applier) apply(ctx context.Context, next *config.Set, from trigger) (At
 		Took: admin.Seconds(time.Since(begin)), Rules: len(next.Rules), Files: next.Files,
 		Warnings: g.warnings.Few(),
 	}
-	a.held.Store(nil)
+	a.rollbacks.held.Store(nil)
 	if u := from.undoes; u != nil {
 		r.Why = u.why
-		a.held.Store(&heldFiles{u.window.hash, u.why})
+		a.rollbacks.held.Store(&heldFiles{u.window.hash, u.why})
 		a.history.amend(u.window.next.revision, func(r *Attempt) { r.Result, r.Why, r.Verdict = ResultRolledBack, u.why, u.verdict })
 	}
 	if prev != nil {
@@ -131,7 +131,7 @@ func (a *applier) replace(ctx context.Context, prev *generation, set *config.Set
 			}
 		}
 	}
-	w := a.observe(prev, g, from)
+	w := a.rollbacks.observe(prev, g, from)
 	a.current.Store(g)
 	g.policies.Activate() // the limits of state that is shared with calls of the generation before
 	for _, s := range steps {
@@ -139,7 +139,7 @@ func (a *applier) replace(ctx context.Context, prev *generation, set *config.Set
 	}
 	a.retire(steps)
 	if w != nil {
-		a.retiring.Go(func() { a.follow(w) })
+		a.retiring.Go(func() { a.rollbacks.follow(w) })
 	}
 	return g, nil
 }
@@ -235,7 +235,7 @@ func (a *applier) record(r Attempt, set *config.Set) {
 // inSync reports whether the running configuration matches the files after the last attempt.
 func (a *applier) inSync(last Attempt) bool {
 	g := a.current.Load()
-	return g != nil && last.Result != ResultRejected && g.set.Fallback == "" && a.waiting.Load() == nil && a.held.Load() == nil
+	return g != nil && last.Result != ResultRejected && g.set.Fallback == "" && a.waiting.Load() == nil && a.rollbacks.held.Load() == nil
 }
 
 // setWaiting has status and metrics show the edit that waits; nil: none does.

@@ -89,12 +89,12 @@ func (l *reloads) look(ctx context.Context, c trigger) (r Attempt, doubtful stri
 		l.setWaiting(nil)
 		r, err = l.recordRejected(c, err)
 		return r, "", err
-	case l.isHeld(set.Hash) && !c.force:
+	case l.rollbacks.isHeld(set.Hash) && !c.force:
 		l.setWaiting(nil)
 		l.loaded(set.Hash)
-		return l.stillHeld(set, c), "", nil
+		return l.rollbacks.stillHeld(set, c), "", nil
 	case set.Hash == running.Hash && !c.force:
-		l.release()
+		l.rollbacks.release()
 		l.setWaiting(nil)
 		l.loaded(set.Hash)
 		return l.unchanged(set, c), "", nil

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/host/admin"
 	"github.com/easymicro/easymicro/host/route"
 	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/wire"
@@ -259,6 +260,22 @@ func (w *window) evidence(method string, refused, through uint64) verdict {
 	}
 	what += fmt.Sprintf(" that r%d let through", w.baseline.revision)
 	return verdict{over: true, bad: what, cause: by, text: what}
+}
+
+// observed returns the edit as it is shown; nil: none is observed.
+func (w *window) observed() *admin.Observed {
+	if w == nil {
+		return nil
+	}
+	o := &admin.Observed{
+		Revision: w.next.revision, Baseline: w.baseline.revision, Since: w.opened, Until: w.opened.Add(w.settings.Window.Std()),
+		Intended: w.intended.Load(), MinRequests: w.settings.MinRequests, Forced: !w.undo,
+	}
+	for _, t := range w.tallies() {
+		o.Calls += t.through.Load()
+		o.NewlyRefused += t.refused.Load()
+	}
+	return o
 }
 
 // wayOut returns how to keep the edit.

@@ -87,29 +87,6 @@ func NewBaseline(old, next *Snapshot, callers, methods bool) (*Baseline, error) 
 	return b, nil
 }
 
-// comparedKinds returns the kinds of a rule that can refuse or end incoming calls.
-func (r *rule) comparedKinds() []config.Kind {
-	if !r.enforced || r.clientSide() {
-		return nil
-	}
-	return r.config.Kinds()
-}
-
-// copyState copies the state of a rule, so that neither changes that of the other from then on.
-func (r *rule) copyState(of *rule) {
-	if r.limiter != nil {
-		r.limiter = of.limiter.Copy()
-	}
-	for key, b := range r.store.breakers {
-		of.store.mu.Lock()
-		was := of.store.breakers[key]
-		of.store.mu.Unlock()
-		if was != nil {
-			b.CopyPhase(was)
-		}
-	}
-}
-
 // Guard returns the guard of a method under the rules of the baseline.
 func (b *Baseline) Guard(t Target) *Guard { return b.rules.Resolve(t) }
 
@@ -138,9 +115,4 @@ func (b *Baseline) Intended(label string, kind config.Kind, c *Call) bool {
 		return false
 	}
 	return r.callers.exact[c.Caller] || kind == config.KindAccess && r.deniesByName(c)
-}
-
-// deniesByName reports whether an access rule denies a call by the name of its caller.
-func (r *rule) deniesByName(c *Call) bool {
-	return callersOf(r.config.Access.Deny, c.target.Method).exact[c.Caller]
 }

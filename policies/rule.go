@@ -59,6 +59,34 @@ func (r *rule) inherit(old *rule, l *lineage) (changes []func()) {
 	return changes
 }
 
+// comparedKinds returns the kinds of a rule that can refuse or end incoming calls.
+func (r *rule) comparedKinds() []config.Kind {
+	if !r.enforced || r.clientSide() {
+		return nil
+	}
+	return r.config.Kinds()
+}
+
+// copyState copies the state of a rule, so that neither changes that of the other from then on.
+func (r *rule) copyState(of *rule) {
+	if r.limiter != nil {
+		r.limiter = of.limiter.Copy()
+	}
+	for key, b := range r.store.breakers {
+		of.store.mu.Lock()
+		was := of.store.breakers[key]
+		of.store.mu.Unlock()
+		if was != nil {
+			b.CopyPhase(was)
+		}
+	}
+}
+
+// deniesByName reports whether an access rule denies a call by the name of its caller.
+func (r *rule) deniesByName(c *Call) bool {
+	return callersOf(r.config.Access.Deny, c.target.Method).exact[c.Caller]
+}
+
 // stateFor describes the state of a kind for the calls of a method by a caller: "0 of 1000 tokens".
 func (r *rule) stateFor(kind config.Kind, of *subject, caller string) string {
 	switch {

@@ -109,7 +109,8 @@ func TestTheSchemaHasExactlyTheFieldsThatAreSupported(t *testing.T) {
 			visit(path+"[]", n.Items)
 		}
 		for _, a := range n.AnyOf {
-			if a.Items != nil { // one mapping or a list of them, which the reference has once
+			isOff := func(o *node) bool { return slices.Equal(o.Enum, []any{"off"}) }
+			if a.Items != nil || slices.ContainsFunc(n.AnyOf, isOff) { // a list beside one mapping, or a mapping beside off
 				visit(path, a)
 			}
 		}
