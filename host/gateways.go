@@ -76,6 +76,11 @@ func (p *gateways) newGateway(g *generation, limits wire.Limits) (*gateway.Gatew
 	o.Remote = route.RemoteServices(g.set.Manifest)
 	o.Unknown = func(service, method string) *code.Error { return p.calls.unknown(g, service, method) }
 	o.Nearest = p.hints.nearest
+	o.Missed = func(r *http.Request) {
+		if w := g.window.Load(); w != nil {
+			w.missed(r)
+		}
+	}
 	gw, err := gateway.New(o)
 	return gw, gatewayError(g.set, err)
 }

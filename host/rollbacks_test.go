@@ -158,10 +158,12 @@ auth: {identify: [token], tokens: {file: tokens.yaml}}
 		{name: "deny for one named caller", before: rule(10000), after: ruleFile("{name: x, match: {service: Arith}, access: {deny: [{caller: partner}]}}")},
 		{name: "deny by glob", before: rule(10000), after: ruleFile("{name: x, match: {service: Arith}, access: {deny: [{caller: 'p*'}]}}"), want: "x refused"},
 		{name: "allow others", before: rule(10000), after: ruleFile("{name: x, match: {service: Arith}, access: {allow: [{caller: batch}]}}"), want: "x refused"},
-		{name: "timeout", before: ruleFile(fmt.Sprintf(sleeps, "800ms")), after: ruleFile(fmt.Sprintf(sleeps, "1ms")), want: "slow refused"},
+		{name: "timeout", before: ruleFile(fmt.Sprintf(sleeps, "800ms")), after: ruleFile(fmt.Sprintf(sleeps, "1ms")), want: "slow timed out"},
 		{name: "concurrency", before: ruleFile("{name: c, match: {service: Arith}, concurrency: {max: 1000}}"), after: ruleFile("{name: c, match: {service: Arith, method: Nap}, concurrency: {max: 1}}"), want: "c refused"},
 		{name: "description", before: rule(10000), after: strings.Replace(rule(10000), "{name", "{description: new, name", 1)},
-		{name: "tokens", file: "tokens.yaml", before: rule(10000), after: "[]\n", want: "auth refused"},
+		{name: "methods", file: "easymicro.yaml", before: rule(10000), after: strings.Replace(manifest, "test.arith", "test.arith, methods: {expose: [Mul]}", 1), want: "services and routes turned away"},
+		{name: "one method of two", before: rule(10000), after: ruleFile("{name: x, match: {service: Arith, method: Mul}, access: {allow: [{caller: batch}]}}"), want: "of Arith.Mul that r1 let through"},
+		{name: "tokens", file: "tokens.yaml", before: rule(10000), after: "[]\n", want: "auth turned away"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -184,11 +186,11 @@ auth: {identify: [token], tokens: {file: tokens.yaml}}
 				calls.Go(func() {
 					for ctx.Err() == nil {
 						var batch sync.WaitGroup
-						for range 5 {
-							batch.Go(func() { _ = callAs(ctx, conn, "partner", "Nap") })
+						for i := range 10 {
+							batch.Go(func() { _ = callAs(ctx, conn, "partner", []string{"Nap", "Mul"}[i/9]) })
 						}
 						batch.Wait()
-						done.Add(5)
+						done.Add(10)
 					}
 				})
 			}
@@ -221,6 +223,8 @@ auth: {identify: [token], tokens: {file: tokens.yaml}}
 // napping is a service whose calls take a while.
 type napping struct{}
 
+func (napping) Mul(context.Context, *args, *reply) error { return nil }
+
 func (napping) Nap(ctx context.Context, _ *args, _ *reply) error {
 	select {
 	case <-time.After(5 * time.Millisecond):
@@ -235,4 +239,33 @@ func callAs(ctx context.Context, c *wire.Conn, caller, method string) error {
 	req := wire.Frame{Service: "Arith", Method: method, Codec: wire.JSON, Payload: []byte("{}")}
 	req.Metadata.Set(wire.MetaAuth, caller+"-token")
 	return c.Do(ctx, &req, new(wire.Frame))
+}
+
+func TestARouteThatGoesIsRolledBack(t *testing.T) {
+	const routes = `
+gateway: {routes: [{path: /v1/mul, methods: [POST], service: Arith, method: Mul}]}
+`
+	h := edited(t, guardedManifest+routes, map[string]string{policyFile: rule(10000)})
+	ctx, stop := context.WithCancel(t.Context())
+	var calls sync.WaitGroup
+	defer calls.Wait()
+	defer stop()
+	var done atomic.Int64
+	calls.Go(func() {
+		for ctx.Err() == nil {
+			_, _, _ = h.TryPost("/v1/mul", `{"a":2,"b":3}`)
+			done.Add(1)
+		}
+	})
+	awaitThat(t, "traffic", func() bool { return done.Load() > 100 })
+	h.Write("easymicro.yaml", guardedManifest)
+	if r := h.Revision(); r.Number != 2 || r.Result != host.ResultApplied {
+		t.Fatalf("r%d %s %v", r.Number, r.Result, r.Problems)
+	}
+	if r := h.Revision(); r.Source != host.SourceAutoRollback || !strings.Contains(r.Why, "services and routes turned away") {
+		t.Errorf("r%d by %s: %s", r.Number, r.Source, r.Why)
+	}
+	if res, body := h.Post("/v1/mul", `{"a":2,"b":3}`); res.StatusCode != 200 {
+		t.Errorf("after the rollback: %s %s", res.Status, body)
+	}
 }

@@ -1,8 +1,12 @@
 package host
 
 import (
+	"context"
 	"fmt"
 	"maps"
+	"net/http"
+	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -59,7 +63,9 @@ type cause struct {
 // openWindow returns the window for a new generation; nil if nothing has changed that could refuse calls. Call it before the
 // generation comes into force.
 func openWindow(baseline, next *generation, settings *config.AutoRollback) (*window, error) {
-	sameCallers, narrowed := baseline.identity.same(&next.identity), baseline.routes.Narrowed(&next.routes)
+	sameCallers := baseline.identity.same(&next.identity)
+	before, after := &baseline.set.Manifest.Gateway, &next.set.Manifest.Gateway
+	narrowed := baseline.routes.Narrowed(&next.routes) || !reflect.DeepEqual(before.Routes, after.Routes) || !slices.Equal(before.Get, after.Get)
 	w := &window{
 		baseline: baseline, next: next, settings: settings, turnedAway: !sameCallers || narrowed, undo: true, hash: next.set.Hash,
 		opened: time.Now(), closed: make(chan struct{}), byMethod: make(map[string]*tally), blame: make(map[cause]uint64),
@@ -94,21 +100,49 @@ func (w *window) refused(t *tally, c cause) {
 	w.blame[c]++
 }
 
-// lost compares a call to a method that is not served.
-func (w *window) lost(call *wire.Call, req *wire.Frame, e *code.Error) {
+// lost compares a call over rpcx to a method that is not served.
+func (w *window) lost(call *wire.Call, req *wire.Frame) {
+	if w.turnedAway && call.Transport() != wire.TransportHTTP { // of those, missed is told
+		w.gone(call, req.Service, req.Method, req.Metadata, call.Peer())
+	}
+}
+
+// missed compares an HTTP request that leads to no method.
+func (w *window) missed(r *http.Request) {
 	if !w.turnedAway {
 		return
 	}
-	m, ok := w.baseline.routes.Lookup(req.Service, req.Method)
+	for _, gw := range w.baseline.gateways { // they differ in limits only
+		if service, method, ok := gw.Leads(r); ok {
+			var md wire.Metadata
+			if auth := r.Header.Get("Authorization"); auth != "" {
+				md.Set(wire.MetaAuth, auth)
+			}
+			w.gone(r.Context(), service, method, md, netip.Addr{})
+		}
+		return
+	}
+}
+
+// gone asks the baseline about a call to a method that is not served any more.
+func (w *window) gone(ctx context.Context, service, method string, md wire.Metadata, peer netip.Addr) {
+	m, ok := w.baseline.routes.Lookup(service, method)
 	if !ok || m.IsRemote() {
 		return
 	}
-	var c comparison
-	if c.begin(w, call, m, req, policies.Call{}) {
-		c.tally.through.Add(1)
-		w.refused(c.tally, cause{method: m.FullName(), reason: e.Reason})
+	caller, err := w.baseline.identity.caller(md)
+	if err != nil {
+		return
 	}
-	c.ticket.Cancel()
+	var ticket policies.Ticket
+	call := policies.Call{Caller: caller, Peer: peer, Metadata: &md}
+	if w.rules.Guard(m.Target).Enter(ctx, &call, &ticket) != nil {
+		return
+	}
+	ticket.Cancel()
+	t := w.tallyOf(m.FullName())
+	t.through.Add(1)
+	w.refused(t, cause{method: m.FullName(), reason: code.ReasonUnknownMethod})
 }
 
 // comparison compares one call with the baseline.
@@ -250,11 +284,16 @@ func (w *window) evidence(method string, refused, through uint64) verdict {
 			by, most = c, n
 		}
 	}
-	who := by.rule
-	if who == "" {
-		who = map[string]string{code.ReasonUnauthenticated: "auth", code.ReasonUnknownMethod: "services"}[by.reason]
+	who, did := by.rule, "refused"
+	switch {
+	case by.kind == config.KindTimeout:
+		did = "timed out"
+	case by.reason == code.ReasonUnauthenticated:
+		who, did = "auth", "turned away"
+	case by.reason == code.ReasonUnknownMethod:
+		who, did = "services and routes", "turned away"
 	}
-	what := fmt.Sprintf("%s refused %d %% of %s calls", who, (refused*100+through/2)/through, thousands(through))
+	what := fmt.Sprintf("%s %s %d %% of %s calls", who, did, (refused*100+through/2)/through, thousands(through))
 	if method != "" {
 		what += " of " + strings.Replace(method, "/", ".", 1)
 	}

@@ -56,6 +56,8 @@ type Options struct {
 	// Refused is called for each request that never became a call, with the names requested, if any. Callers get the Public
 	// text of e; its Message may contain more. May be nil.
 	Refused func(service, method string, e *code.Error)
+	// Missed is called for each request that leads to no method. May be nil.
+	Missed func(r *http.Request)
 }
 
 // Gateway serves calls over HTTP. It is immutable and cheap to make: a host makes one for each generation. It is safe
@@ -69,6 +71,7 @@ type Gateway struct {
 	rejectUnknown  bool
 	logger         *slog.Logger
 	refused        func(service, method string, e *code.Error)
+	missed         func(r *http.Request)
 
 	router   *router
 	metadata metadataHeaders
@@ -81,7 +84,7 @@ type Gateway struct {
 func New(o Options) (*Gateway, error) {
 	g := &Gateway{
 		handler: o.Handler, remote: o.Remote, limits: o.Limits.WithDefaults(), host: o.Host, exposeInternal: o.ExposeInternal,
-		rejectUnknown: o.RejectUnknown, logger: o.Logger, refused: o.Refused,
+		rejectUnknown: o.RejectUnknown, logger: o.Logger, refused: o.Refused, missed: o.Missed,
 		peers: peers{proxies: o.TrustedProxies, trustUnix: o.TrustUnix, answersTo: o.AnswersTo},
 	}
 	if g.remote == nil {
@@ -118,6 +121,9 @@ func New(o Options) (*Gateway, error) {
 // HTTP request. Use it after the HTTP server has shut down.
 func (g *Gateway) Wait() { g.running.Wait() }
 
+// Leads returns the method that a request asks for, as far as its path and HTTP method say.
+func (g *Gateway) Leads(r *http.Request) (service, method string, ok bool) { return g.router.leads(r) }
+
 // ServeHTTP serves one request.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := newExchange(g, w, r)
@@ -130,6 +136,9 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if e := x.serve(); e != nil {
 		if g.refused != nil && !x.called {
 			g.refused(x.service, x.method, e)
+		}
+		if g.missed != nil && (e.Reason == code.ReasonUnknownMethod || e.Reason == reasonMethodNotAllowed) {
+			g.missed(r)
 		}
 		x.fail(e)
 	}

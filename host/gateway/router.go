@@ -284,6 +284,20 @@ func (rt *router) match(r *http.Request) *destination {
 	return d
 }
 
+// leads returns the names of the method that a request asks for.
+func (rt *router) leads(r *http.Request) (service, method string, ok bool) {
+	d := rt.match(r)
+	if d == nil {
+		if service, method, ok = cutPath(r.URL); !ok || r.Method == http.MethodPost {
+			return service, method, ok
+		}
+		if d = rt.byGet(service, method); d == nil || r.Method != http.MethodGet {
+			return "", "", false
+		}
+	}
+	return d.target.service, d.target.method, true
+}
+
 // byGet returns the binding of a method that may be called by GET; nil if it may not.
 func (rt *router) byGet(service, method string) *destination {
 	t, ok := rt.resolve(service, method)
