@@ -102,6 +102,49 @@ func (r *Rule) Same(o *Rule, kind Kind) bool {
 	return reflect.DeepEqual(&a, &b) || a.content() == b.content()
 }
 
+// Equal reports whether the rule means the same as another one in all of its kinds.
+func (r *Rule) Equal(o *Rule) bool {
+	a, b := *r, *o
+	a.path, a.at, b.path, b.at = "", positions{}, "", positions{}
+	return reflect.DeepEqual(&a, &b) || r.content() == o.content()
+}
+
+// ForAll returns the rule, enforced for all calls.
+func (r *Rule) ForAll() *Rule {
+	c := *r
+	c.Match, c.Mode, c.EnforceShare, c.Expires = Match{Service: Patterns{"*"}}, Enforce, nil, time.Time{}
+	if r.ClientSide() {
+		c.Match = Match{Upstream: Patterns{"*"}}
+	}
+	return &c
+}
+
+// Tight returns the rule with limits that a second call at the same time exceeds.
+func (r *Rule) Tight() *Rule {
+	c := *r
+	c.unqueued()
+	if c.RateLimit != nil {
+		c.RateLimit.Burst = 1
+	}
+	if c.Concurrency != nil {
+		c.Concurrency.Max = 1
+	}
+	return &c
+}
+
+// AccessCallers returns the first callers that an access rule names.
+func (r *Rule) AccessCallers() []string {
+	var callers []string
+	if r.Access != nil {
+		for _, list := range [][]AccessEntry{r.Access.Allow, r.Access.Deny} {
+			if len(list) > 0 && len(list[0].Caller) > 0 {
+				callers = append(callers, list[0].Caller[0])
+			}
+		}
+	}
+	return callers
+}
+
 // only returns what some kinds of the rule mean for incoming calls.
 func (r *Rule) only(kinds ...Kind) Rule {
 	c := Rule{Match: r.Match, Mode: r.Mode, EnforceShare: r.EnforceShare, Expires: r.Expires}
@@ -127,17 +170,22 @@ func (r *Rule) only(kinds ...Kind) Rule {
 func (r *Rule) ForBaseline(kinds []Kind) Rule {
 	c := r.only(kinds...)
 	c.Name, c.path, c.at = r.Name, r.path, r.at
-	if c.RateLimit != nil {
-		limit := *c.RateLimit
-		limit.OnExceed = OnExceedReject
-		c.RateLimit = &limit
-	}
-	if c.Concurrency != nil {
-		limit := *c.Concurrency
-		limit.Queue = 0
-		c.Concurrency = &limit
-	}
+	c.unqueued()
 	return c
+}
+
+// unqueued changes the limits so that no call waits.
+func (r *Rule) unqueued() {
+	if r.RateLimit != nil {
+		limit := *r.RateLimit
+		limit.OnExceed = OnExceedReject
+		r.RateLimit = &limit
+	}
+	if r.Concurrency != nil {
+		limit := *r.Concurrency
+		limit.Queue = 0
+		r.Concurrency = &limit
+	}
 }
 
 // Expired reports whether the rule has expired.

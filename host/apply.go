@@ -114,7 +114,11 @@ func (a *applier) replace(ctx context.Context, prev *generation, set *config.Set
 	}
 	var steps []step
 	for _, p := range a.parts {
-		s, err := p(ctx, prev, g)
+		var s step
+		err := contain(func() (err error) {
+			s, err = p(ctx, prev, g)
+			return err
+		})
 		if s != nil {
 			steps = append(steps, s)
 		}
@@ -125,7 +129,7 @@ func (a *applier) replace(ctx context.Context, prev *generation, set *config.Set
 	}
 	for _, s := range steps {
 		if p, ok := s.(preparer); ok {
-			if err := p.prepare(ctx); err != nil {
+			if err := contain(func() error { return p.prepare(ctx) }); err != nil {
 				a.abandon(steps)
 				return nil, err
 			}
@@ -133,9 +137,16 @@ func (a *applier) replace(ctx context.Context, prev *generation, set *config.Set
 	}
 	w := a.rollbacks.observe(prev, g, from)
 	a.current.Store(g)
-	g.policies.Activate() // the limits of state that is shared with calls of the generation before
+	commits := []func(){g.policies.Activate} // the limits of state that is shared with calls of the generation before
 	for _, s := range steps {
-		s.Commit(a.life)
+		commits = append(commits, func() { s.Commit(a.life) })
+	}
+	for _, commit := range commits { // there is no way back
+		err := contain(func() error {
+			commit()
+			return nil
+		})
+		a.logInternal(err)
 	}
 	a.retire(steps)
 	if w != nil {
@@ -146,8 +157,12 @@ func (a *applier) replace(ctx context.Context, prev *generation, set *config.Set
 
 // newGeneration checks a set and returns a generation of it that has no parts yet.
 func (a *applier) newGeneration(prev *generation, set *config.Set) (*generation, error) {
-	problems := runChecks(set, a.registry).problems.Sort()
-	if err := problems.Err(); err != nil {
+	var problems config.Problems
+	err := contain(func() error {
+		problems = runChecks(set, a.registry).problems.Sort()
+		return problems.Err()
+	})
+	if err != nil {
 		return nil, err
 	}
 	g := &generation{revision: 1, set: set, out: outgoing.Connections{Set: set}, warnings: problems.Warnings(), identity: newIdentity(set, a.name)}
@@ -156,6 +171,18 @@ func (a *applier) newGeneration(prev *generation, set *config.Set) (*generation,
 		g.pending = config.Diff(a.first, set).Pending()
 	}
 	return g, nil
+}
+
+// contain calls a part of making a generation, and returns its panic as an error.
+func contain(f func() error) error {
+	return config.Contain(func() string { return "while the edit was made ready" }, f)
+}
+
+// logInternal logs a panic that was met with an edit.
+func (a *applier) logInternal(err error) {
+	if internal, ok := errors.AsType[*config.InternalError](err); ok {
+		a.log.Error("internal error", "where", internal.Where, "panic", internal.Value, "stack", internal.Stack)
+	}
 }
 
 func (a *applier) abandon(steps []step) {
@@ -218,6 +245,7 @@ func (a *applier) rejected(hash string, files []config.File, from trigger, err e
 	if !errors.As(err, &r.Problems) {
 		r.Error = err.Error()
 	}
+	a.logInternal(err)
 	r.Problems = r.Problems.Few()
 	return r
 }

@@ -119,11 +119,25 @@ func (l *reloads) loaded(hash string) {
 }
 
 // load reads the set again, or builds it from what was just read for its hash.
-func (l *reloads) load(ctx context.Context, hash string) (*config.Set, error) {
-	if s, ok := l.source.(hashLoader); ok && hash != "" {
-		return s.LoadHashed(ctx, hash)
-	}
-	return l.source.Load(ctx)
+func (l *reloads) load(ctx context.Context, hash string) (set *config.Set, err error) {
+	err = config.Contain(func() string { return "while the files were read" }, func() error {
+		if s, ok := l.source.(hashLoader); ok && hash != "" {
+			set, err = s.LoadHashed(ctx, hash)
+		} else {
+			set, err = l.source.Load(ctx)
+		}
+		return err
+	})
+	return set, err
+}
+
+// hash returns the hash of the files.
+func (l *reloads) hash() (hash string, err error) {
+	err = config.Contain(func() string { return "while the files were read" }, func() error {
+		hash, err = l.source.Hash()
+		return err
+	})
+	return hash, err
 }
 
 // recordRejected records files that could not be read or decoded, unless the same content was rejected before. What could not
@@ -135,7 +149,7 @@ func (l *reloads) recordRejected(c trigger, err error) (Attempt, error) {
 	}
 	l.loaded(hash)
 	if hash == "" {
-		hash, _ = l.source.Hash()
+		hash, _ = l.hash()
 	}
 	r := l.rejected(hash, nil, c, err)
 	if last := l.history.latest(); c.source == SourceFile && last.Result == ResultRejected && last.Hash == hash &&
@@ -221,7 +235,7 @@ func newReloads(c *applier, source Source) *reloads {
 		return l.source.Dirs()
 	}
 	l.watcher = watch.New(watch.Options{
-		Dirs: dirs, Hash: l.source.Hash, Known: l.first.Hash, Timing: l.watchTiming, Logger: l.log,
+		Dirs: dirs, Hash: l.hash, Known: l.first.Hash, Timing: l.watchTiming, Logger: l.log,
 	})
 	return l
 }

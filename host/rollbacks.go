@@ -47,8 +47,13 @@ func (r *rollbacks) observe(prev, next *generation, from trigger) *window {
 	if settings == nil {
 		return nil
 	}
-	w, err := openWindow(baseline, next, settings)
+	var w *window
+	err := contain(func() (err error) {
+		w, err = openWindow(baseline, next, settings)
+		return err
+	})
 	if err != nil {
+		r.logInternal(err)
 		r.log.Error("the edit is not observed, and will not be rolled back", "revision", next.revision, "error", err)
 		return nil
 	}
@@ -72,11 +77,15 @@ func (r *rollbacks) follow(w *window) {
 		case <-r.applyCtx.Done():
 			return
 		case now := <-tick.C:
-			if v := w.judge(now); v.bad != "" && w.undo {
-				r.undo(w, v)
-			} else if v.over {
-				r.settle(w, v)
-			}
+			err := contain(func() error {
+				if v := w.judge(now); v.bad != "" && w.undo {
+					r.undo(w, v)
+				} else if v.over {
+					r.settle(w, v)
+				}
+				return nil
+			})
+			r.logInternal(err)
 		}
 	}
 }

@@ -31,6 +31,9 @@ func (p *rules) plan(_ context.Context, prev, next *generation) (step, error) {
 	if prev != nil {
 		before = prev.policies
 	}
+	if err := policies.Taste(next.set.Rules, before); err != nil {
+		return nil, err
+	}
 	o := compileOptions(next.set, p.name)
 	o.Revision, o.OnTransition, o.Pool = next.revision, p.logTransition, p.pool
 	var err error

@@ -14,7 +14,20 @@ import (
 // rules keep the state of rules of the same name. prev is activated, if it has not been yet; apart from that it is unchanged
 // until the new snapshot is activated, and one that never is leaves no trace. The error is config.Problems: too many rules
 // for one method, or text that validation should have refused.
-func Compile(rules []config.Rule, targets []Target, prev *Snapshot, o Options) (*Snapshot, error) {
+func Compile(rules []config.Rule, targets []Target, prev *Snapshot, o Options) (s *Snapshot, err error) {
+	at := "in the rules"
+	err = config.Contain(func() string { return at }, func() error {
+		s, err = compile(rules, targets, prev, o, func(r *config.Rule) { at = r.InRule() })
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// compile is Compile. It calls begin before it looks at each rule by itself.
+func compile(rules []config.Rule, targets []Target, prev *Snapshot, o Options, begin func(*config.Rule)) (*Snapshot, error) {
 	s := &Snapshot{
 		revision: o.Revision, host: o.Host, lineage: lineage{sink: new(sink), pool: o.Pool},
 		byName: make(map[string]*rule, len(rules)), guards: make(map[Target]*Guard, len(targets)),
@@ -29,7 +42,7 @@ func Compile(rules []config.Rule, targets []Target, prev *Snapshot, o Options) (
 		s.sink, s.pool, s.orders = prev.sink, cmp.Or(s.pool, prev.pool), prev.orders
 	}
 	s.pool = cmp.Or(s.pool, new(client.Pool))
-	if err := addRules(s, rules); err != nil {
+	if err := addRules(s, rules, begin); err != nil {
 		return nil, err
 	}
 	s.inbound, s.outbound = newIndexes(s.rules)
@@ -39,6 +52,7 @@ func Compile(rules []config.Rule, targets []Target, prev *Snapshot, o Options) (
 	}
 	old := predecessors(s.rules, prev)
 	for _, r := range s.rules {
+		begin(r.config)
 		s.changes = append(s.changes, r.inherit(old[r], &s.lineage)...)
 	}
 	if o.OnTransition != nil {
@@ -51,7 +65,7 @@ func Compile(rules []config.Rule, targets []Target, prev *Snapshot, o Options) (
 	return s, nil
 }
 
-func addRules(s *Snapshot, rules []config.Rule) error {
+func addRules(s *Snapshot, rules []config.Rule, begin func(*config.Rule)) error {
 	var problems config.Problems
 	wrong := func(c *config.Rule, message string) {
 		path := c.Path()
@@ -64,6 +78,7 @@ func addRules(s *Snapshot, rules []config.Rule) error {
 	}
 	for i := range rules {
 		c := &rules[i]
+		begin(c)
 		compiled, err := newSpec(c, s.revision, s.host)
 		switch {
 		case err != nil:

@@ -1,0 +1,125 @@
+package policies
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/wire/client"
+	"github.com/easymicro/easymicro/wire/code"
+)
+
+const (
+	tasteFor  = 50 * time.Millisecond // all rules; what is left is not tried
+	tasteWait = time.Millisecond       // one call
+)
+
+// Taste tries the rules that are new in rules, or differ from those of prev, on state of their own: each is asked about calls that
+// it allows, refuses and ends, and that succeed and fail. The error is a *config.InternalError of a rule that panics.
+func Taste(rules []config.Rule, prev *Snapshot) error {
+	until := time.Now().Add(tasteFor)
+	for i := range rules {
+		r := &rules[i]
+		if prev != nil && prev.byName[r.Name] != nil && prev.byName[r.Name].config.Equal(r) {
+			continue
+		}
+		if time.Now().After(until) {
+			return nil
+		}
+		if err := config.Contain(r.InRule, func() error { return taste(r) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// taste tries one rule as it is, and with limits that one call reaches.
+func taste(r *config.Rule) error {
+	for _, tried := range []*config.Rule{r.ForAll(), r.ForAll().Tight()} {
+		s, err := Compile([]config.Rule{*tried}, []Target{tasted}, nil, Options{})
+		if err != nil {
+			return err
+		}
+		s.Activate()
+		if r.ClientSide() {
+			s.tasteClientSide()
+		} else {
+			s.tasteIncoming(r)
+		}
+		s.Rules()
+		s.Explain(tasted, "", netip.Addr{})
+	}
+	return nil
+}
+
+var tasted = Target{Service: "Service", Method: "Method"}
+
+// tasteIncoming has calls of each outcome.
+func (s *Snapshot) tasteIncoming(r *config.Rule) {
+	g, now := s.Guard(tasted), time.Now()
+	failure := code.Errorf(code.Unavailable, "a failure")
+	ctx, cancel := context.WithTimeout(context.Background(), tasteWait)
+	defer cancel()
+	var held [2]Ticket // calls in flight, the second of which a limit refuses
+	for i := range held {
+		_ = g.Enter(ctx, &Call{Arrived: now}, &held[i])
+	}
+	for i := range held {
+		held[i].Done(nil)
+	}
+	for _, caller := range append([]string{Anonymous}, r.AccessCallers()...) {
+		var failed, late, expired Ticket
+		if g.Enter(ctx, &Call{Caller: caller, Peer: netip.IPv6Loopback(), Metadata: tastedMetadata{}, Arrived: now}, &failed) == nil {
+			failed.Done(failure)
+		}
+		if g.Enter(ctx, &Call{Caller: caller, Arrived: now, Deadline: now.Add(time.Hour)}, &late) == nil {
+			_ = late.Late()
+			late.Done(failure)
+		}
+		_ = g.Enter(ctx, &Call{Caller: caller, Arrived: now, Deadline: now.Add(-time.Second)}, &expired)
+		expired.Done(nil)
+	}
+}
+
+// tastedMetadata has a value for each name.
+type tastedMetadata struct{}
+
+func (tastedMetadata) Get(string) string { return "value" }
+
+// tasteClientSide has calls to an upstream that succeed and fail.
+func (s *Snapshot) tasteClientSide() {
+	for _, err := range []error{nil, code.Errorf(code.Unavailable, "a failure"), context.DeadlineExceeded} {
+		ctx, cancel := context.WithTimeout(context.Background(), tasteWait)
+		for range 2 {
+			_, _, _ = s.ClientRules().DoWithin(ctx, tastedCall{err: err}, time.Time{})
+		}
+		cancel()
+	}
+}
+
+// tastedCall is a call to an upstream that ends at once.
+type tastedCall struct {
+	tastedMetadata
+	err error
+}
+
+var _ client.OutgoingCall = tastedCall{}
+
+func (tastedCall) Upstream() string { return "upstream" }
+func (tastedCall) Service() string  { return tasted.Service }
+func (tastedCall) Method() string   { return tasted.Method }
+func (tastedCall) Caller() string   { return "" }
+func (tastedCall) Idempotent() bool { return true }
+
+// Attempt implements client.OutgoingCall.
+func (c tastedCall) Attempt(_ context.Context, _ int, endpoints client.EndpointFilter) error {
+	const address = "127.0.0.1:1"
+	if endpoints != nil && endpoints.Admit(address) {
+		endpoints.Settle(address, c.err)
+	}
+	return c.err
+}
+
+// Redial implements client.OutgoingCall.
+func (tastedCall) Redial(int, func(address string) bool) bool { return false }
