@@ -107,7 +107,7 @@ var layout = map[string]row{
 	"host/view": {
 		ours: []string{
 			"wire", "wire/client", "config", "registry", "policies", "host/admin", "host/telemetry", "host/discovery/etcd", "host/outgoing",
-			"host/route",
+			"host/route", "host/traffic",
 		},
 	},
 	"host": {
