@@ -157,7 +157,7 @@ func (a *adminHost) Status(ctx context.Context) (*admin.Status, error) {
 		Budget:         admin.Budget(a.budget.Usage()),
 		Breakers:       g.policies.Breakers(),
 		Limiters:       g.policies.Limiters(),
-		Upstreams:      view.Upstreams(g.view()),
+		Upstreams:      view.Upstreams(g.view(), a.metrics),
 		Discovery:      view.Clusters(g.view()),
 		Warnings:       applied.Warnings,
 	}

@@ -26,7 +26,7 @@ var volatile = []struct {
 }{
 	{regexp.MustCompile(`"\d{4}-\d\d-\d\dT[^"]*"`), `"TIME"`},
 	{regexp.MustCompile(`127\.0\.0\.1:\d+`), "127.0.0.1:PORT"},
-	{regexp.MustCompile(`"([a-z_]*seconds)": [0-9.e-]+`), `"$1": 1`},
+	{regexp.MustCompile(`"([a-z0-9_]*seconds?)": [0-9.e-]+`), `"$1": 1`},
 	{regexp.MustCompile(`"tokens": [0-9.e-]+`), `"tokens": 1`},
 	{regexp.MustCompile(`[0-9.]+ of 1000 tokens`), `N of 1000 tokens`},
 	{regexp.MustCompile(`"key": "[^"]*"`), `"key": "KEY"`},

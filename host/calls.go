@@ -113,7 +113,9 @@ func quoteName(name string) string {
 
 // notServed counts and traces a call that reached no method.
 func (c *calls) notServed(call *wire.Call, req *wire.Frame, e *code.Error) {
-	c.metrics.Other(call.Transport()).Done(e.Code, time.Since(call.Arrived()))
+	metrics, took := c.metrics.Other(call.Transport()), time.Since(call.Arrived())
+	metrics.Done(e.Code, took)
+	metrics.Traffic().Observe(call.Arrived().Add(took), took, e.Code, e.Code == code.Unimplemented)
 	var t telemetry.Trace
 	c.tracing.Begin(&t, nil, call, req)
 	t.End(e, "")

@@ -43,10 +43,8 @@ type service struct {
 
 func (s *service) status(unready error) admin.ServiceStatus {
 	v := admin.ServiceStatus{
-		Name: s.Config.Name, Handler: s.Config.Handler, Aliases: s.Config.Aliases, Ready: true, InFlight: s.instance.InFlight(),
-	}
-	for _, m := range s.Methods {
-		v.Methods = append(v.Methods, m.Name)
+		Name: s.Config.Name, Handler: s.Config.Handler, Aliases: s.Config.Aliases, Methods: view.Methods(s.Service),
+		Ready: true, InFlight: s.instance.InFlight(),
 	}
 	if unready != nil {
 		v.Ready, v.Detail = false, unready.Error()

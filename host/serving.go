@@ -31,6 +31,7 @@ type serving struct {
 	caller     string
 	policy     policies.Call
 	entered    bool // the guard has filled ticket
+	admitted   bool // neither the host nor a rule has turned the call away
 	ticket     policies.Ticket
 	baseline   *comparison      // with the rules before an edit; nil: it is not observed
 	limitedBy  string           // the key under which a rate limit has refused it
@@ -107,7 +108,7 @@ func (s *serving) recycle() {
 		s.baseline.recycle()
 		s.baseline = nil
 	}
-	s.entered, s.returned = false, false
+	s.entered, s.admitted, s.returned = false, false, false
 	s.settled.Store(false)
 	servings.Put(s)
 }
@@ -146,6 +147,7 @@ func (s *serving) admit(req *wire.Frame) error {
 		s.limitedBy = keyOf(s.generation.policies, e.Rule, e.Reason, s.method.Target, &s.policy)
 		return e
 	}
+	s.admitted = true
 	if req.OneWay {
 		gateway.Admitted(s.wire)
 	}
@@ -372,6 +374,8 @@ func (s *serving) recordOutcome(err error, refused bool) {
 	}
 	took := time.Since(s.wire.Arrived())
 	s.metrics.Done(c, took)
+	byRule := e != nil && (!s.admitted || e.Own() && e.Rule != "")
+	s.metrics.Traffic().Observe(s.wire.Arrived().Add(took), took, c, byRule)
 	s.trace.End(e, s.caller)
 	if e != nil && refused && e.Own() {
 		s.recorder.recordRefusal(s.generation, s.refusal(e.Rule, e.Reason, e.Code), s.method.Subject(), s.trace.ID(), e)

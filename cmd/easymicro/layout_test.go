@@ -72,8 +72,9 @@ var layout = map[string]row{
 		tests:  []string{"samples", "go.yaml.in/yaml/v4", "github.com/santhosh-tekuri/jsonschema/v6"},
 	},
 
+	"host/traffic": {ours: []string{"wire/code"}},
 	"host/telemetry": {
-		ours: []string{"wire", "wire/code"},
+		ours: []string{"wire", "wire/code", "host/traffic"},
 		others: []string{
 			"github.com/prometheus/client_golang", "github.com/lmittmann/tint", "golang.org/x/term", "go.opentelemetry.io/otel",
 			"google.golang.org/grpc", // how soon a restarted collector is found again
@@ -96,7 +97,7 @@ var layout = map[string]row{
 		},
 		others: []string{"github.com/pires/go-proxyproto"},
 	},
-	"host/route": {ours: []string{"wire", "wire/client", "wire/code", "config", "registry", "policies", "host/telemetry"}},
+	"host/route": {ours: []string{"wire", "wire/client", "wire/code", "config", "registry", "policies", "host/telemetry", "host/traffic"}},
 	"host/outgoing": {
 		ours: []string{
 			"wire", "wire/client", "config", "config/files", "config/watch", "registry", "host/telemetry", "host/discovery",
@@ -106,7 +107,7 @@ var layout = map[string]row{
 	"host/view": {
 		ours: []string{
 			"wire", "wire/client", "config", "registry", "policies", "host/admin", "host/telemetry", "host/discovery/etcd", "host/outgoing",
-			"host/route",
+			"host/route", "host/traffic",
 		},
 	},
 	"host": {

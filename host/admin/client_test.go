@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"net"
@@ -28,9 +29,9 @@ func TestTheClientReadsWhatTheHandlerWrites(t *testing.T) {
 				LastAttempt: LastAttempt{At: at, Result: "rejected", Problems: config.Problems{{File: "p.yaml", Line: 6, Column: 21, Message: "m"}}},
 			},
 			Checks: []Check{{Name: "rules", OK: true}}, PendingRestart: []Pending{{Field: "host.name"}}, NotAccepting: []AcceptTrouble{},
-			Listeners: []Listener{{Name: "main", Protocols: []string{"rpcx"}}}, Services: []ServiceStatus{{Name: "Arith", Methods: []string{"Mul"}}},
+			Listeners: []Listener{{Name: "main", Protocols: []string{"rpcx"}}}, Services: []ServiceStatus{{Name: "Arith", Methods: []MethodStatus{{Name: "Mul", LastMinute: Traffic{Calls: 3, P50: Seconds(time.Millisecond)}}}}},
 			Breakers: []policies.BreakerStats{{Rule: "r", Since: at}}, Limiters: []policies.LimiterStats{{Rule: "r", Tokens: 0.3}}, Expiring: []Expiry{{Rule: "r", At: at}}, Warnings: config.Problems{},
-			Upstreams: []Upstream{{Name: "till", Service: "Till", Called: true, Endpoints: []Endpoint{{Address: "10.0.0.5:8972", State: "stale", LatencySeconds: 0.002}}}},
+			Upstreams: []Upstream{{Name: "till", Service: "Till", Called: true, Endpoints: []Endpoint{{Address: "10.0.0.5:8972", State: "stale", LatencySeconds: 0.002}}, Methods: []MethodStatus{}}},
 			Discovery: []Discovery{{Name: "main", Connected: true, Since: at, RegisteredSince: at, Instances: []Instance{{Service: "Arith"}}, Services: []Discovered{}}},
 		},
 		checks: []Check{{Name: "listeners"}},
@@ -191,5 +192,12 @@ func TestAHostThatDoesNotAnswerIsUnreachable(t *testing.T) {
 	cancel()
 	if _, err := (&Client{Address: silent.Addr().String()}).Status(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
+	}
+}
+
+func TestMethodsOfOlderHostsAreNamesAlone(t *testing.T) {
+	var s ServiceStatus
+	if err := json.Unmarshal([]byte(`{"methods":["Mul","Div"]}`), &s); err != nil || len(s.Methods) != 2 || s.Methods[1].Name != "Div" {
+		t.Errorf("%+v, %v", s, err)
 	}
 }

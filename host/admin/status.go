@@ -260,13 +260,13 @@ type Listener struct {
 
 // ServiceStatus is the state of a service; Service describes its methods.
 type ServiceStatus struct {
-	Name     string   `json:"name"`
-	Handler  string   `json:"handler"`
-	Aliases  []string `json:"aliases,omitempty"`
-	Methods  []string `json:"methods"`
-	Ready    bool     `json:"ready"`
-	Detail   string   `json:"detail,omitempty"` // why it is not ready
-	InFlight int      `json:"in_flight"`
+	Name     string         `json:"name"`
+	Handler  string         `json:"handler"`
+	Aliases  []string       `json:"aliases,omitempty"`
+	Methods  []MethodStatus `json:"methods"`
+	Ready    bool           `json:"ready"`
+	Detail   string         `json:"detail,omitempty"` // why it is not ready
+	InFlight int            `json:"in_flight"`
 }
 
 // Check is one condition of readiness. Detail may expose internals: status shows it, and /readyz, which needs no
@@ -292,6 +292,9 @@ type Upstream struct {
 	Called    bool       `json:"called"`          // endpoints are resolved at the first call
 	Endpoints []Endpoint `json:"endpoints"`
 	More      int        `json:"more,omitempty"` // endpoints that are not shown
+
+	Methods     []MethodStatus `json:"methods"` // called within the last minute
+	MethodsMore int            `json:"methods_more,omitempty"`
 }
 
 // Endpoint is an address at which a service is served.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host/telemetry"
+	"github.com/easymicro/easymicro/host/traffic"
 	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/registry"
 	"github.com/easymicro/easymicro/wire"
@@ -50,6 +51,9 @@ func (m *Method) Metrics(transport string) *telemetry.MethodMetrics {
 	}
 	return m.rpcx
 }
+
+// Traffic returns the counters of the last minutes, over all transports.
+func (m *Method) Traffic() *traffic.Method { return m.rpcx.Traffic() }
 
 // InFlight returns the number of calls.
 func (m *Method) InFlight() int { return int(m.rpcx.InFlight() + m.http.InFlight()) }
@@ -136,6 +140,7 @@ type remoteService struct {
 	spelling   *spelling
 	name       string
 	rpcx, http *telemetry.MethodMetrics // of methods that have not answered
+	own        bool                     // they are of no other service
 
 	known    atomic.Pointer[Names[*Method]] // methods that have answered
 	learning sync.Mutex                     // of known
@@ -143,7 +148,7 @@ type remoteService struct {
 
 func newRemoteService(hosts *OtherHosts, rules *policies.Snapshot, sp *spelling, name string) *remoteService {
 	s := &remoteService{hosts: hosts, rules: rules, spelling: sp, name: name}
-	s.rpcx, s.http, _ = s.hosts.labels.metricsOf(name, otherMethods)
+	s.rpcx, s.http, s.own = s.hosts.labels.metricsOf(name, otherMethods)
 	none := NewNames[*Method](0)
 	s.known.Store(&none)
 	return s
@@ -154,6 +159,20 @@ func newRemoteService(hosts *OtherHosts, rules *policies.Snapshot, sp *spelling,
 func (s *remoteService) counts() bool {
 	rpcx, _, _ := s.hosts.labels.metricsOf(s.name, otherMethods)
 	return rpcx == s.rpcx
+}
+
+// methods returns the methods that have answered, sorted, and one for all others if they have their own metrics.
+func (s *remoteService) methods() []traffic.Named {
+	var list []traffic.Named
+	known := s.known.Load()
+	for _, name := range known.All() {
+		m := known.exact[name]
+		list = append(list, traffic.Named{Method: m.Traffic(), Name: m.full})
+	}
+	if s.own {
+		list = append(list, traffic.Named{Method: s.rpcx.Traffic(), Name: s.name + "/" + otherMethods})
+	}
+	return list
 }
 
 // method returns the method of a name. One that has answered has its own metrics and takes all spellings of its name;

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/host/traffic"
 	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/wire/client"
 	"github.com/easymicro/easymicro/wire/code"
@@ -100,6 +101,15 @@ func (r *Remote) Unheard(host, service string) *code.Error {
 		what += " (" + found.err.Error() + ")"
 	}
 	return code.Refuse(code.Unavailable, code.ReasonNoEndpoint, what, "", host, 0).InPublic(public.Message)
+}
+
+// Methods returns the counters of a service: of each method that has answered, and of all others.
+func (r *Remote) Methods(service string) []traffic.Named {
+	s, ok := r.service(service)
+	if !ok {
+		return nil
+	}
+	return s.methods()
 }
 
 // maxShown bounds the services that Called returns.

@@ -30,7 +30,8 @@ func (c *tracedClient) Handle(ctx context.Context, req, res *wire.Frame) error {
 	}
 	err := c.next.Handle(ctx, req, res)
 	e := code.From(err)
-	c.metrics.done(service, method, e, time.Since(begin))
+	took := time.Since(begin)
+	c.metrics.done(service, method, e, begin.Add(took), took)
 	if span != nil {
 		span.end(e)
 	}

@@ -231,7 +231,7 @@ func TestMethodsBeyondTheBoundShareOneSeries(t *testing.T) {
 	x := newTraced(t, "", 0)
 	u := x.metrics.Upstream("u")
 	for i := range maxClientMethods + 50 {
-		u.done("S", "M"+string(rune('一'+i)), nil, time.Millisecond)
+		u.done("S", "M"+string(rune('一'+i)), nil, time.Now(), time.Millisecond)
 	}
 	text := scrape(t, x.metrics)
 	if n := strings.Count(text, "rpc_client_call_duration_seconds_count{"); n != maxClientMethods+1 {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/easymicro/easymicro/host/traffic"
 	"github.com/easymicro/easymicro/wire/code"
 )
 
@@ -15,8 +16,12 @@ import (
 // do not allocate after the first call with a status code.
 type MethodMetrics struct {
 	series   callSeries
+	traffic  *traffic.Method
 	inflight atomic.Int64
 }
+
+// Traffic returns the counters of the last minutes, which the method has in common with all transports.
+func (m *MethodMetrics) Traffic() *traffic.Method { return m.traffic }
 
 // Begin counts a call as in flight, until End.
 func (m *MethodMetrics) Begin() { m.inflight.Add(1) }
@@ -48,14 +53,25 @@ func newServerMetrics() *serverMetrics {
 		others:    make(map[string]*MethodMetrics, len(transports)),
 		methods:   make(map[methodKey]*MethodMetrics),
 	}
+	others := traffic.New()
 	for _, t := range transports {
-		m.others[t] = m.newMethod(methodKey{otherMethod, t})
+		m.others[t] = m.newMethod(methodKey{otherMethod, t}, others)
 	}
 	return m
 }
 
-func (m *serverMetrics) newMethod(key methodKey) *MethodMetrics {
-	return &MethodMetrics{series: callSeries{durations: m.durations, method: key.method, by: key.transport}}
+func (m *serverMetrics) newMethod(key methodKey, t *traffic.Method) *MethodMetrics {
+	return &MethodMetrics{series: callSeries{durations: m.durations, method: key.method, by: key.transport}, traffic: t}
+}
+
+// trafficOf returns the traffic of a method, over all transports. The caller holds m.mu.
+func (m *serverMetrics) trafficOf(method string) *traffic.Method {
+	for _, t := range transports {
+		if mm, ok := m.methods[methodKey{method, t}]; ok {
+			return mm.traffic
+		}
+	}
+	return traffic.New()
 }
 
 // Method returns the metrics of a registered method; equal arguments return the same metrics until Retain drops them. Call
@@ -66,7 +82,7 @@ func (m *serverMetrics) Method(service, method, transport string) *MethodMetrics
 	defer m.mu.Unlock()
 	mm, ok := m.methods[key]
 	if !ok {
-		mm = m.newMethod(key)
+		mm = m.newMethod(key, m.trafficOf(key.method))
 		m.methods[key] = mm
 	}
 	return mm

@@ -40,7 +40,7 @@ func busy(t *testing.T) *Metrics {
 	mm.Done(code.OK, 700*time.Microsecond)
 	mm.End()
 	m.Other("http").Done(code.Unimplemented, time.Microsecond)
-	m.Upstream("billing").done("Billing", "Get", nil, time.Millisecond)
+	m.Upstream("billing").done("Billing", "Get", nil, time.Now(), time.Millisecond)
 	m.Connections("main", "rpcx").Inc()
 	m.WireError("bad_magic")
 	m.Reloaded(Reload{Result: "applied", Revision: 7, InSync: true, At: time.Unix(1700000000, 5e8)})

@@ -3,6 +3,7 @@ package telemetry
 import (
 	"cmp"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/easymicro/easymicro/host/traffic"
 	"github.com/easymicro/easymicro/wire/code"
 )
 
@@ -39,8 +41,8 @@ func (m *clientMetrics) Upstream(name string) *UpstreamMetrics {
 	defer m.mu.Unlock()
 	u, ok := m.upstreams[name]
 	if !ok {
-		u = &UpstreamMetrics{durations: m.durations, upstream: name, folded: make(map[string]*callSeries)}
-		u.exact.Store(new(map[written]*callSeries))
+		u = &UpstreamMetrics{durations: m.durations, upstream: name, folded: make(map[string]*outgoingSeries)}
+		u.exact.Store(new(map[written]*outgoingSeries))
 		m.upstreams[name] = u
 	}
 	return u
@@ -67,17 +69,23 @@ type UpstreamMetrics struct {
 	durations *prometheus.HistogramVec
 	upstream  string // empty: the service of each call, as named by callers
 
-	exact atomic.Pointer[map[written]*callSeries] // by the names as written; replaced, never changed
+	exact atomic.Pointer[map[written]*outgoingSeries] // by the names as written; replaced, never changed
 
 	mu      sync.Mutex
-	folded  map[string]*callSeries // by folded spelling
+	folded  map[string]*outgoingSeries // by folded spelling
 	dropped bool
 }
 
 type written struct{ service, method string }
 
-// done counts a finished call; e is nil for a success.
-func (u *UpstreamMetrics) done(service, method string, e *code.Error, d time.Duration) {
+// outgoingSeries counts and times the calls of one method of an upstream.
+type outgoingSeries struct {
+	callSeries
+	traffic *traffic.Method
+}
+
+// done counts a call that ended at end and took so long; e is nil for a success.
+func (u *UpstreamMetrics) done(service, method string, e *code.Error, end time.Time, took time.Duration) {
 	c := code.OK
 	if e != nil {
 		c = e.Code
@@ -86,11 +94,12 @@ func (u *UpstreamMetrics) done(service, method string, e *code.Error, d time.Dur
 	if s == nil {
 		s = u.learn(written{service, method}, e)
 	}
-	s.observe(c, d)
+	s.observe(c, took)
+	s.traffic.Observe(end, took, c, e != nil && e.Own() && e.Rule != "")
 }
 
 // learn returns the series of a method called for the first time in this spelling.
-func (u *UpstreamMetrics) learn(w written, e *code.Error) *callSeries {
+func (u *UpstreamMetrics) learn(w written, e *code.Error) *outgoingSeries {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.upstream == "" && !exists(e) {
@@ -104,7 +113,7 @@ func (u *UpstreamMetrics) learn(w written, e *code.Error) *callSeries {
 	}
 	s := u.fold(key, name, upstream)
 	if old := *u.exact.Load(); len(old) < 2*maxClientMethods {
-		next := make(map[written]*callSeries, len(old)+1)
+		next := make(map[written]*outgoingSeries, len(old)+1)
 		maps.Copy(next, old)
 		next[w] = s
 		u.exact.Store(&next)
@@ -113,18 +122,30 @@ func (u *UpstreamMetrics) learn(w written, e *code.Error) *callSeries {
 }
 
 // rest returns the series of all methods without their own. The caller holds u.mu.
-func (u *UpstreamMetrics) rest() *callSeries {
+func (u *UpstreamMetrics) rest() *outgoingSeries {
 	return u.fold("", otherMethod, cmp.Or(u.upstream, otherMethod))
 }
 
 // fold returns the series of a folded name, and makes it if needed. The caller holds u.mu.
-func (u *UpstreamMetrics) fold(key, name, upstream string) *callSeries {
+func (u *UpstreamMetrics) fold(key, name, upstream string) *outgoingSeries {
 	s, ok := u.folded[key]
 	if !ok {
-		s = &callSeries{durations: u.durations, method: name, by: upstream, dropped: u.dropped}
+		s = &outgoingSeries{callSeries{durations: u.durations, method: name, by: upstream, dropped: u.dropped}, traffic.New()}
 		u.folded[key] = s
 	}
 	return s
+}
+
+// Methods returns the methods called so far as Service/Method, sorted; _OTHER has those without their own series.
+func (u *UpstreamMetrics) Methods() []traffic.Named {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	list := make([]traffic.Named, 0, len(u.folded))
+	for _, s := range u.folded {
+		list = append(list, traffic.Named{Method: s.traffic, Name: s.method})
+	}
+	slices.SortFunc(list, func(a, b traffic.Named) int { return strings.Compare(a.Name, b.Name) })
+	return list
 }
 
 // drop stops counting and returns the names under which u has counted.

@@ -25,8 +25,8 @@ const (
 // ejected is the state of an endpoint that a rule ejected.
 const ejected = "ejected"
 
-// Upstreams returns the upstreams in the order of the manifest.
-func Upstreams(g *Generation) []admin.Upstream {
+// Upstreams returns the upstreams in the order of the manifest, then the called services of other hosts.
+func Upstreams(g *Generation, metrics *telemetry.Metrics) []admin.Upstream {
 	list := []admin.Upstream{}
 	out := ejections(g)
 	for i := range g.Set.Manifest.Upstreams {
@@ -36,6 +36,7 @@ func Upstreams(g *Generation) []admin.Upstream {
 		for _, s := range u.Client().Status() {
 			v = upstreamView(cfg.Name, v.Resolve, &s, u.Lost(s.Service), out)
 		}
+		addMethods(&v, metrics.Upstream(cfg.Name).Methods())
 		list = append(list, v)
 	}
 	return append(list, remoteViews(g, out)...)
@@ -122,7 +123,9 @@ func remoteViews(g *Generation, out map[place]string) []admin.Upstream {
 	var list []admin.Upstream
 	for _, s := range g.Routes.Remote.Called() {
 		lost := g.Out.Cluster(g.Routes.Remote.Cluster).Lost(s.Service)
-		list = append(list, upstreamView(s.Service, "etcd "+g.Routes.Remote.Cluster, &s, lost, out))
+		v := upstreamView(s.Service, "etcd "+g.Routes.Remote.Cluster, &s, lost, out)
+		addMethods(&v, g.Routes.Remote.Methods(s.Service))
+		list = append(list, v)
 	}
 	return list
 }

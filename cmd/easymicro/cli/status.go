@@ -29,7 +29,8 @@ func newStatus(a *app) *cobra.Command {
 		Use:   "status",
 		Short: "Show desired and running configuration and the last reload result",
 		Long: `status shows a running host: desired is the configuration in its files, running is the one in use, and last is the result of
-the last reload. It also shows listeners, services, upstreams, discovery, breakers and limiters.`,
+the last reload. It also shows listeners, services, upstreams, discovery, breakers and limiters, and each method that was called
+within the last minute: its calls, how many failed or were refused or ended by a rule of the host, and the latency of the others.`,
 		Example: `  easymicro status
   easymicro status --watch
   easymicro status -o json | jq .policies.last_attempt`,
@@ -141,6 +142,7 @@ func (t *statusText) show(s *admin.Status) {
 	tables.budget(&s.Budget)
 	tables.services(s.Services)
 	tables.upstreams(s.Upstreams)
+	(&trafficTable{t.printer}).show(s)
 	tables.discovery(s.Discovery)
 	tables.breakers(s.Breakers)
 	tables.limiters(s.Limiters)

@@ -219,7 +219,11 @@ func (t *statusTables) services(list []admin.ServiceStatus) {
 		if len(s.Aliases) > 0 {
 			name += " (also " + strings.Join(s.Aliases, ", ") + ")"
 		}
-		rows = append(rows, []string{name, s.Handler, ready, fmt.Sprint(s.InFlight), strings.Join(s.Methods, ", ")})
+		methods := make([]string, len(s.Methods))
+		for i := range s.Methods {
+			methods[i] = s.Methods[i].Name
+		}
+		rows = append(rows, []string{name, s.Handler, ready, fmt.Sprint(s.InFlight), strings.Join(methods, ", ")})
 	}
 	t.section(rows)
 }

@@ -200,3 +200,38 @@ func TestStatusShowsWhatExpires(t *testing.T) {
 		t.Errorf("reported twice:\n%s", got)
 	}
 }
+
+func TestStatusShowsTheMethodsThatWereCalled(t *testing.T) {
+	at := func(d time.Duration) admin.Seconds { return admin.Seconds(d) }
+	s := &admin.Status{
+		Services: []admin.ServiceStatus{{Name: "Desk", Methods: []admin.MethodStatus{
+			{Name: "Mul", LastMinute: admin.Traffic{Calls: 1500, CallsPerSecond: 31.26, Refused: 20, P50: at(130 * time.Microsecond), P99: at(1234567)}},
+			{Name: "Idle"},
+			{Name: "Div", LastMinute: admin.Traffic{Calls: 7, Failed: 2, P50: at(2*time.Second + 345*time.Millisecond), P99: at(98765 * time.Millisecond)}},
+		}}},
+		Upstreams: []admin.Upstream{{Name: "billing", MethodsMore: 3, Methods: []admin.MethodStatus{
+			{Name: "Invoices/Get", LastMinute: admin.Traffic{Calls: 4, CallsPerSecond: 0.4, Refused: 4}},
+		}}},
+	}
+	show := func() string { return shown(func(p *printer) { (&trafficTable{p}).show(s) }) }
+	want := `
+LAST MINUTE    UPSTREAM   CALLS   CALLS/S   FAILED   REFUSED   P50     P99
+Desk.Mul       -          1500    31.3      0        20        130µs   1.23ms
+Desk.Div       -          7       0.0       2        0         2.35s   1m38.8s
+Invoices.Get   billing    4       0.4       0        4         -       -
+and 3 more: easymicro status -o json
+`
+	if got := show(); got != want {
+		t.Errorf("got %s\nwant %s", got, want)
+	}
+	for i := range 100 {
+		s.Services[0].Methods = append(s.Services[0].Methods, admin.MethodStatus{Name: "M", LastMinute: admin.Traffic{Calls: uint64(100 + i)}})
+	}
+	got := show()
+	if strings.Count(got, "\n") != 43 || !strings.Contains(got, "Desk.Mul ") || strings.Contains(got, "Desk.Div") || !strings.HasSuffix(got, "and 66 more: easymicro status -o json\n") {
+		t.Error(got)
+	}
+	if got := shown(func(p *printer) { (&trafficTable{p}).show(&admin.Status{}) }); got != "" {
+		t.Errorf("an idle host shows %q", got)
+	}
+}

@@ -1,0 +1,47 @@
+package traffic
+
+import (
+	"math/bits"
+	"time"
+)
+
+// buckets of durations: one for each of the first microseconds, then four for each power of two, up to two minutes.
+const buckets = 104
+
+// bucketOf returns the bucket of a duration; the last one has all longer ones too.
+func bucketOf(d time.Duration) int {
+	us := uint64(max(d, 0) / time.Microsecond)
+	if us < 4 {
+		return int(us)
+	}
+	e := bits.Len64(us) - 3
+	return min(4*e+int(us>>e), buckets-1)
+}
+
+// lowest returns the shortest duration of a bucket.
+func lowest(bucket int) time.Duration {
+	if bucket < 4 {
+		return time.Duration(bucket) * time.Microsecond
+	}
+	return time.Duration(4+bucket%4) << (bucket/4 - 1) * time.Microsecond
+}
+
+// Latency is a distribution of durations. Calls that a rule refused are not in it.
+type Latency struct{ n [buckets]uint64 }
+
+// Quantile returns the duration that a share q of the calls do not exceed, to a quarter of it; 0 without calls.
+func (l *Latency) Quantile(q float64) time.Duration {
+	var all uint64
+	for _, n := range l.n {
+		all += n
+	}
+	rank := q * float64(all)
+	for i, n := range l.n {
+		if n > 0 && rank <= float64(n) {
+			low, high := lowest(i), lowest(i+1)
+			return low + time.Duration(rank/float64(n)*float64(high-low))
+		}
+		rank -= float64(n)
+	}
+	return 0
+}
