@@ -49,7 +49,7 @@ func (r *rollbacks) observe(prev, next *generation, from trigger) *window {
 	}
 	var w *window
 	err := contain(func() (err error) {
-		w, err = openWindow(baseline, next, settings)
+		w, err = openWindow(baseline, next, settings, r.metrics)
 		return err
 	})
 	if err != nil {

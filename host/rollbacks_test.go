@@ -269,3 +269,76 @@ gateway: {routes: [{path: /v1/mul, methods: [POST], service: Arith, method: Mul}
 		t.Errorf("after the rollback: %s %s", res.Status, body)
 	}
 }
+
+// An edit is rolled back for calls that fail only if it affects them.
+func TestAnEditThatMakesCallsFailIsRolledBack(t *testing.T) {
+	const manifest = `
+services:
+  - {name: Desk, handler: test.desk, uses: {till: till}}
+  - {name: Arith, handler: test.arith}
+upstreams: [{name: till, service: Till, resolve: {endpoints: ["%s"]}}]
+policies:
+  rules: [{name: other, description: one, match: {service: Arith}, rateLimit: {rate: 1000}}]
+  watch: {debounce: 20ms, poll: 200ms}
+  autoRollback: {window: 1s}
+`
+	dead := "127.0.0.1:1"
+	for _, tt := range []struct {
+		name, from, to string // from empty: the upstream's address
+		want           bool
+	}{
+		{name: "address", to: dead, want: true},
+		{name: "description", from: "one", to: "two"},
+		{name: "limit of another service", from: "rate: 1000", to: "rate: 900"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			till, _ := startTill(t, 1)
+			way := cuttable(t, till.Address)
+			if tt.from == "" {
+				tt.from = way.address
+			}
+			h := hosttest.Start(t, fmt.Sprintf(manifest, way.address), hosttest.Options{Registry: deskPlant(t).reg})
+			conn := h.Dial()
+			ctx, stop := context.WithCancel(t.Context())
+			var calls sync.WaitGroup
+			defer calls.Wait()
+			defer stop()
+			var ok, failed atomic.Int64
+			for range 4 {
+				calls.Go(func() {
+					for ctx.Err() == nil {
+						if err := hosttest.CallJSON(ctx, conn, "Desk", "Mul", args{2, 3}, new(reply)); err != nil {
+							failed.Add(1)
+						} else {
+							ok.Add(1)
+						}
+					}
+				})
+			}
+			awaitThat(t, "traffic", func() bool { return ok.Load() > 200 })
+			h.Edit("easymicro.yaml", tt.from, tt.to)
+			if r := h.Revision(); r.Result != host.ResultApplied || r.Number != 2 {
+				t.Fatalf("r%d %s %v", r.Number, r.Result, r.Problems)
+			}
+			if tt.want {
+				if r := h.Revision(); r.Source != host.SourceAutoRollback || !strings.Contains(r.Why, " fail, 0 % did before r2") {
+					t.Errorf("r%d by %s: %s", r.Number, r.Source, r.Why)
+				}
+				before := ok.Load()
+				awaitThat(t, "calls after the rollback", func() bool { return ok.Load() > before+100 })
+				return
+			}
+			till.Stop()
+			before := failed.Load()
+			awaitThat(t, "the end of the window", func() bool {
+				status, err := h.Admin.Status(t.Context())
+				must(t, err)
+				return failed.Load() > before+300 && status.Policies.Observed == nil
+			})
+			if list, _ := h.Admin.Revisions(t.Context()); list[0].Number != 2 || list[0].Result != host.ResultApplied {
+				t.Errorf("revisions %+v", list)
+			}
+		})
+	}
+}

@@ -116,6 +116,9 @@ func (s *serving) recycle() {
 // admit identifies the caller and applies the rules. By then the payload is decompressed, but not decoded.
 func (s *serving) admit(req *wire.Frame) error {
 	w := s.generation.window.Load()
+	if w != nil && w.rules == nil {
+		w = nil
+	}
 	caller, err := s.generation.identity.caller(req.Metadata)
 	if err != nil {
 		if w != nil && w.turnedAway {

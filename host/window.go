@@ -16,6 +16,7 @@ import (
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host/admin"
 	"github.com/easymicro/easymicro/host/route"
+	"github.com/easymicro/easymicro/host/telemetry"
 	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/wire"
 	"github.com/easymicro/easymicro/wire/code"
@@ -29,10 +30,11 @@ const longestWindow = 10
 type window struct {
 	baseline, next *generation
 	settings       *config.AutoRollback
-	rules          *policies.Baseline
-	turnedAway     bool   // callers or methods are looked up in another way
-	undo           bool   // evidence undoes the edit
-	hash           string // of the edited files
+	rules          *policies.Baseline // nil: none differs
+	failures       *failures          // nil: no method is affected
+	turnedAway     bool               // callers or methods are looked up in another way
+	undo           bool               // evidence undoes the edit
+	hash           string             // of the edited files
 	opened         time.Time
 	began          time.Time // of the first edit since the baseline
 	closed         chan struct{}
@@ -62,7 +64,7 @@ type cause struct {
 
 // openWindow returns the window for a new generation; nil if nothing has changed that could refuse calls. Call it before the
 // generation comes into force.
-func openWindow(baseline, next *generation, settings *config.AutoRollback) (*window, error) {
+func openWindow(baseline, next *generation, settings *config.AutoRollback, m *telemetry.Metrics) (*window, error) {
 	sameCallers := baseline.identity.same(&next.identity)
 	before, after := &baseline.set.Manifest.Gateway, &next.set.Manifest.Gateway
 	narrowed := baseline.routes.Narrowed(&next.routes) || !reflect.DeepEqual(before.Routes, after.Routes) || !slices.Equal(before.Get, after.Get)
@@ -72,8 +74,12 @@ func openWindow(baseline, next *generation, settings *config.AutoRollback) (*win
 	}
 	w.began = w.opened
 	var err error
-	if w.rules, err = policies.NewBaseline(baseline.policies, next.policies, !sameCallers, narrowed); err != nil || w.rules == nil {
+	if w.rules, err = policies.NewBaseline(baseline.policies, next.policies, !sameCallers, narrowed); err != nil {
 		return nil, err
+	}
+	w.failures = newFailures(baseline, next, w.rules, settings, m)
+	if w.rules == nil && w.failures == nil {
+		return nil, nil //nolint:nilnil // there is nothing to observe
 	}
 	for _, t := range slices.Concat(baseline.routes.Targets(), next.routes.Targets()) {
 		w.byMethod[t.String()] = &tally{method: t.String()}
@@ -247,22 +253,28 @@ func (w *window) judge(now time.Time) verdict {
 			worst = t
 		}
 	}
+	if bad := w.failures.judge(); bad != "" {
+		return verdict{over: true, bad: bad, text: bad}
+	}
 	switch {
 	case through >= minimum && w.exceeds(refused, through):
 		return w.evidence("", refused, through)
 	case worst != nil:
 		return w.evidence(worst.method, worst.refused.Load(), worst.through.Load())
 	}
-	open := w.settings.Window.Std()
+	calls, open := through, w.settings.Window.Std()
+	if w.rules == nil {
+		calls = w.failures.calls()
+	}
 	switch {
 	case now.Sub(w.opened) < open && now.Sub(w.began) < longestWindow*open:
 		return verdict{}
-	case through >= minimum:
+	case calls >= minimum:
 		return verdict{over: true, text: "kept"}
 	case now.Sub(w.began) < longestWindow*open:
 		return verdict{}
 	}
-	return verdict{over: true, text: fmt.Sprintf("no evidence (%s of %s calls)", thousands(through), thousands(minimum))}
+	return verdict{over: true, text: fmt.Sprintf("no evidence (%s of %s calls)", thousands(calls), thousands(minimum))}
 }
 
 func (w *window) exceeds(refused, through uint64) bool {

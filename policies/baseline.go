@@ -90,6 +90,19 @@ func NewBaseline(old, next *Snapshot, callers, methods bool) (*Baseline, error) 
 // Guard returns the guard of a method under the rules of the baseline.
 func (b *Baseline) Guard(t Target) *Guard { return b.rules.Resolve(t) }
 
+// Touches reports whether a rule that differs applies to calls of a method of this host. A nil Baseline has none.
+func (b *Baseline) Touches(t Target) bool {
+	if b == nil {
+		return false
+	}
+	for p := range b.changed {
+		if slices.Contains(b.next.byName[p.rule].targets, t) {
+			return true
+		}
+	}
+	return !b.rules.Guard(t).empty()
+}
+
 // Differs reports whether the refusal of a call by a rule of the new snapshot (name@rN) may come from the difference.
 func (b *Baseline) Differs(label string, kind config.Kind) bool {
 	name, _, _ := strings.Cut(label, "@")

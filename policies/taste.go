@@ -12,7 +12,7 @@ import (
 
 const (
 	tasteFor  = 50 * time.Millisecond // all rules; what is left is not tried
-	tasteWait = time.Millisecond       // one call
+	tasteWait = time.Millisecond      // one call
 )
 
 // Taste tries the rules that are new in rules, or differ from those of prev, on state of their own: each is asked about calls that
