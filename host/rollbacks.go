@@ -43,6 +43,9 @@ func (r *rollbacks) observe(prev, next *generation, from trigger) *window {
 		return nil
 	}
 	before := prev.window.Load()
+	if before != nil && !before.undo {
+		baseline = prev // it was forced
+	}
 	settings := stricter(prev.set, next.set)
 	if settings == nil {
 		return nil
