@@ -56,7 +56,7 @@ const (
 
 // history keeps what was counted in the seconds that have ended.
 type history struct {
-	seconds [kept]uint32 // whose calls are in each place, plus one; 0: none
+	seconds [kept]uint32 // the second of each slot, plus one; 0: none
 	calls   [series]*[kept]uint32
 	all     [series]uint64 // since the beginning
 
@@ -68,8 +68,8 @@ type history struct {
 
 // keep keeps the live counts as those of a second that has ended.
 func (h *history) keep(live *counts, ended, next uint32) {
-	place := ended % uint32(kept)
-	h.seconds[place] = ended + 1
+	slot := ended % uint32(kept)
+	h.seconds[slot] = ended + 1
 	for i := range series {
 		n := live[i] - h.before[i]
 		if h.calls[i] == nil {
@@ -78,7 +78,7 @@ func (h *history) keep(live *counts, ended, next uint32) {
 			}
 			h.calls[i] = new([kept]uint32)
 		}
-		h.calls[i][place] = n
+		h.calls[i][slot] = n
 		h.all[i] += uint64(n)
 		h.before[i] = live[i]
 	}
@@ -88,10 +88,10 @@ func (h *history) keep(live *counts, ended, next uint32) {
 }
 
 func (h *history) keepDurations(live *counts, ended uint32) {
-	place := ended % uint32(keptSpans)
-	h.spans[place] = ended + 1
+	slot := ended % uint32(keptSpans)
+	h.spans[slot] = ended + 1
 	for i := range buckets {
-		h.durations[place][i] = live[series+i] - h.before[series+i]
+		h.durations[slot][i] = live[series+i] - h.before[series+i]
 		h.before[series+i] = live[series+i]
 	}
 }
@@ -115,8 +115,8 @@ func (h *history) between(live *counts, current, from, to uint32) Sum {
 		if h.calls[i] == nil {
 			continue
 		}
-		for place, n := range h.calls[i] {
-			if second := h.seconds[place]; from < second && second <= to {
+		for slot, n := range h.calls[i] {
+			if second := h.seconds[slot]; from < second && second <= to {
 				s.add(i, uint64(n))
 			}
 		}
@@ -133,11 +133,11 @@ func (h *history) latency(live *counts, current, now uint32) Latency {
 			l.n[i] += uint64(live[series+i] - h.before[series+i])
 		}
 	}
-	for place, span := range h.spans {
+	for slot, span := range h.spans {
 		if span <= first {
 			continue
 		}
-		for i, n := range h.durations[place] {
+		for i, n := range h.durations[slot] {
 			l.n[i] += uint64(n)
 		}
 	}

@@ -32,11 +32,11 @@ type Latency struct{ n [buckets]uint64 }
 // Quantile returns the duration that a share q of the calls do not exceed, to a quarter of it; 0 without calls.
 func (l *Latency) Quantile(q float64) time.Duration {
 	var all uint64
-	for _, n := range l.n {
+	for _, n := range &l.n {
 		all += n
 	}
 	rank := q * float64(all)
-	for i, n := range l.n {
+	for i, n := range &l.n {
 		if n > 0 && rank <= float64(n) {
 			low, high := lowest(i), lowest(i+1)
 			return low + time.Duration(rank/float64(n)*float64(high-low))

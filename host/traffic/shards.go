@@ -43,7 +43,7 @@ func (s shards) observe(took time.Duration, c code.Code, refused bool) {
 	if int(c) >= codes {
 		c = code.Unknown
 	}
-	n := &s[place()&(len(s)-1)].n
+	n := &s[processor()&(len(s)-1)].n
 	if !refused || c == code.DeadlineExceeded { // other refusals take no time, and would hide that of the calls
 		n[series+bucketOf(took)].Add(1)
 	}
@@ -65,10 +65,10 @@ func (s shards) sum() *counts {
 	return &all
 }
 
-// places has a number for each processor, as far as a pool keeps its values by processor.
-var places = newPlaces()
+// processors numbers the processors: a pool keeps its values by processor.
+var processors = newProcessors()
 
-func newPlaces() *sync.Pool {
+func newProcessors() *sync.Pool {
 	var last atomic.Int64
 	return &sync.Pool{New: func() any {
 		n := int(last.Add(1))
@@ -76,9 +76,9 @@ func newPlaces() *sync.Pool {
 	}}
 }
 
-// place returns a number that calls on another processor do not get, most of the time.
-func place() int {
-	n := places.Get().(*int)
-	defer places.Put(n)
+// processor returns a number that calls on another processor do not get, most of the time.
+func processor() int {
+	n := processors.Get().(*int)
+	defer processors.Put(n)
 	return *n
 }

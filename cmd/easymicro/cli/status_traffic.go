@@ -65,10 +65,10 @@ func (t *trafficTable) notable(with paint, n uint64) string {
 	return t.paint(with, fmt.Sprint(n))
 }
 
-// quantile formats a duration with three digits.
+// quantile formats a duration with two digits, which is what the host knows.
 func quantile(s admin.Seconds) string {
 	d, unit := time.Duration(s), time.Nanosecond
-	for d >= 1000*unit {
+	for d >= 100*unit {
 		unit *= 10
 	}
 	if d == 0 {
