@@ -21,7 +21,7 @@ type Breaker struct {
 	openUntil atomic.Int64 // since epoch; 0: not open
 	phase     atomic.Int32
 
-	mu          sync.Mutex // taken inside gobreaker's lock, never around it
+	mu          sync.Mutex // taken inside the locks of the core, never around them
 	since       time.Time  // of the phase
 	opened      time.Time
 	cause       string // of the last opening
@@ -64,16 +64,17 @@ func (b *Breaker) Allow() (a Admission, left time.Duration, ok bool) {
 		}
 		b.halfOpen(h)
 	}
-	done, err := b.core.Load().gobreaker.Allow()
+	c := b.core.Load()
+	done, err := c.allow()
 	if err != nil {
 		return Admission{}, b.settings.Load().probeRetry(), false
 	}
 	if h := b.openUntil.Load(); h != 0 {
 		// It opened meanwhile, and gobreaker's own open time is over at once.
-		done(ErrExcluded)
+		c.report(done, ErrExcluded)
 		return Admission{}, max(time.Duration(h)-time.Since(b.epoch), 0), false
 	}
-	a = Admission{breaker: b, done: done}
+	a = Admission{breaker: b, core: c, done: done}
 	if b.phase.Load() != phaseClosed {
 		a.probe = &probe{}
 	}
@@ -86,7 +87,7 @@ func (b *Breaker) ranSlow() {
 	if b.phase.Load() != phaseClosed {
 		return
 	}
-	done, err := c.gobreaker.Allow()
+	done, err := c.allow()
 	if err != nil {
 		return
 	}
@@ -94,7 +95,7 @@ func (b *Breaker) ranSlow() {
 	if b.phase.Load() != phaseClosed { // the call allowed here is a probe
 		outcome = ErrExcluded
 	}
-	done(outcome)
+	c.report(done, outcome)
 	b.Notify()
 }
 
@@ -180,7 +181,7 @@ type BreakerStats struct {
 
 // Stats returns the state of the breaker.
 func (b *Breaker) Stats() BreakerStats {
-	n := b.core.Load().gobreaker.Counts() // its lock is never taken inside ours
+	n := b.core.Load().counts() // its locks are never taken inside ours
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s := BreakerStats{
@@ -207,6 +208,6 @@ func (b *Breaker) WouldProbe() bool {
 	if b.phase.Load() != phaseHalfOpen {
 		return false
 	}
-	n := b.core.Load().gobreaker.Counts()
+	n := b.core.Load().counts()
 	return int(n.Requests)-int(n.TotalExclusions) < b.settings.Load().HalfOpenRequests
 }
