@@ -81,6 +81,20 @@ func (b *Breaker) Allow() (a Admission, left time.Duration, ok bool) {
 	return a, 0, true
 }
 
+// IsClosed reports whether Allow would admit any call now.
+func (b *Breaker) IsClosed() bool { return b.phase.Load() == phaseClosed }
+
+// Join is Allow for a call that may be made since IsClosed was true. If the breaker has opened meanwhile, the outcome does not
+// count, as that of any call that was running, and Join returns false.
+func (b *Breaker) Join() (a Admission, counts bool) {
+	a, _, ok := b.Allow()
+	if ok && a.probe != nil {
+		a.core.report(a.done, ErrExcluded)
+		return Admission{}, false
+	}
+	return a, ok
+}
+
 // ranSlow counts a call as slow that was counted as a failure before. It matters only while the breaker is closed.
 func (b *Breaker) ranSlow() {
 	c := b.core.Load()
