@@ -11,6 +11,12 @@ type mutex struct{ mu sync.Mutex }
 const mutexTries = 2000
 
 func (m *mutex) Lock() {
+	if !m.mu.TryLock() {
+		m.retry()
+	}
+}
+
+func (m *mutex) retry() {
 	for range mutexTries {
 		if m.mu.TryLock() {
 			return
