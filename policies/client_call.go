@@ -82,8 +82,12 @@ func (cc *clientCall) admit(ctx context.Context, p *plan, now time.Time) error {
 		cc.shadowBreakers([2]bool{})
 		return err
 	}
-	open := func() *openBreaker { return openBreakerOf(cc.breaker) }
-	err := cc.reservation.admit(ctx, p, &cc.call, &cc.clock, now, open, ask, cc.flight.Notify)
+	err := cc.reservation.admit(ctx, p, &cc.call, &cc.clock, now, breakers{
+		closed: func() bool { return false }, // the flight may choose another endpoint
+		open:   func() *openBreaker { return openBreakerOf(cc.breaker) },
+		ask:    ask,
+		notify: cc.flight.Notify,
+	})
 	if err != nil && asked {
 		cc.flight.Cancel()
 	}

@@ -97,9 +97,16 @@ func (g *Guard) ask(ctx context.Context, p *plan, c *Call, t *Ticket) error {
 	if !t.deadline.At.IsZero() && !now.Before(t.deadline.At) {
 		return t.Late()
 	}
-	open := func() *openBreaker { return p.openBreaker(c, now) }
-	ask := func() error { return g.askBreaker(p, c, t, now) }
-	if err := t.reservation.admit(ctx, p, c, &t.clock, now, open, ask, p.notifyBreakers); err != nil {
+	closed := false
+	if err := t.reservation.admit(ctx, p, c, &t.clock, now, breakers{
+		closed: func() bool {
+			closed = p.breakerClosed(c, now)
+			return closed
+		},
+		open:   func() *openBreaker { return p.openBreaker(c, now) },
+		ask:    func() error { return g.askBreaker(p, c, t, now, closed) },
+		notify: p.notifyBreakers,
+	}); err != nil {
 		return err
 	}
 	t.admissions.Start(t.deadline.ProbeTime)
@@ -122,10 +129,18 @@ func (g *Guard) askAccess(p *plan, c *Call, now time.Time) error {
 	return nil
 }
 
-func (g *Guard) askBreaker(p *plan, c *Call, t *Ticket, now time.Time) error {
+// askBreaker asks the breakers. closed is set if the enforced one was closed before, and the call may be made.
+func (g *Guard) askBreaker(p *plan, c *Call, t *Ticket, now time.Time, closed bool) error {
 	for which, list := range [...][]*entry{limit.Enforced: p.breaker, limit.Shadow: p.shadow.breaker} {
 		e := winner(list, c, now)
 		if e == nil {
+			continue
+		}
+		if closed && which == limit.Enforced {
+			e.counts.Allow.Add(1)
+			if a, counts := e.breaker.Join(); counts {
+				t.admissions.Add(which, a)
+			}
 			continue
 		}
 		a, left, ok := e.breaker.Allow()

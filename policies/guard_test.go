@@ -178,7 +178,7 @@ func TestLateCallKeepsItsPlaceUntilTheHandlerReturns(t *testing.T) {
 // Meant for the race detector; the counters must add up as well.
 func TestGuardsMayBeShared(t *testing.T) {
 	c := newChain(t,
-		newRuleOn("r", "Arith", rate(1e6, 1000), concurrency(3, 2, time.Millisecond), timeout(time.Hour), circuit(tripsAt(1e6))), // what a breaker refuses asks no limiter
+		newRuleOn("r", "Arith", rate(1e6, 1000), concurrency(3, 8, time.Millisecond), timeout(time.Hour), circuit(tripsAt(1e6))), // what a breaker or a full queue refuses takes no token
 		newRuleOn("keyed", "Arith", keyedRate("caller", 5, 1e5, 100)),
 		newRuleOn("shadow", "Arith", concurrency(1, 0, 0), circuit(tripsAt(2)), timeout(time.Nanosecond), mode(config.Shadow)),
 	)

@@ -99,6 +99,12 @@ func (p *plan) openBreaker(c *Call, now time.Time) *openBreaker {
 	return nil
 }
 
+// breakerClosed reports whether the enforced breaker, if there is one, admits all calls now.
+func (p *plan) breakerClosed(c *Call, now time.Time) bool {
+	e := winner(p.breaker, c, now)
+	return e == nil || e.breaker.IsClosed()
+}
+
 // notifyBreakers delivers the events of the breakers. The caller must hold no lock.
 func (p *plan) notifyBreakers() {
 	for _, list := range [...][]*entry{p.breaker, p.shadow.breaker} {

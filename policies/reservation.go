@@ -18,6 +18,7 @@ import (
 type reservation struct {
 	limits  claims[tokenClaim]
 	permits claims[permitClaim]
+	sole    bool // the only permit was taken without a lock
 
 	limited tokenClaim // refuses the call, if it has an entry
 	full    *entry     // likewise
@@ -49,18 +50,6 @@ func (c *claims[T]) at(i int) *T {
 	return &c.more[i-len(c.few)]
 }
 
-// tokenClaim is one rate limit that the call is under.
-type tokenClaim struct {
-	entry    *entry
-	key      int // where its key ends, behind that of the claim before
-	bucket   *limit.Bucket
-	wait     time.Duration // until there is a token
-	enforced bool          // or in shadow
-	keyless  bool          // refused for lack of the metadata of the key
-	granted  bool          // the limit allows the call
-	taken    bool
-}
-
 // permitClaim is one concurrency limit that the call is under.
 type permitClaim struct {
 	entry    *entry
@@ -70,30 +59,41 @@ type permitClaim struct {
 	waiter   *limit.Waiter
 }
 
+// breakers are the breakers of a call.
+type breakers struct {
+	closed func() bool         // reports whether they will admit the call
+	open   func() *openBreaker // returns the enforced one if it would refuse the call
+	ask    func() error        // asks them; nil if closed has reported true
+	notify func()              // delivers their events
+}
+
 // admit evaluates the limits and the breakers together: a call that one refuses takes nothing from the others. The concurrency
 // limits are locked before the breakers are asked, so that these admit, and count as probes, only calls that have room. Where both
-// refuse a call, cancel reports the breaker, which is first in the order of evaluation. open returns the enforced breaker if it
-// would refuse the call, ask asks the breakers, and notify delivers their events.
-func (v *reservation) admit(
-	ctx context.Context, p *plan, c *Call, k *clock, now time.Time, open func() *openBreaker, ask func() error, notify func(),
-) error {
+// refuse a call, cancel reports the breaker, which is first in the order of evaluation. Closed breakers refuse no call, and
+// are asked without the locks.
+func (v *reservation) admit(ctx context.Context, p *plan, c *Call, k *clock, now time.Time, b breakers) error {
 	v.lockLimits(p, c, k, now)
 	if v.limited.entry == nil && v.delay > 0 { // it has to wait for a token before the other kinds are evaluated
-		if err := v.waitForToken(ctx, c, open()); err != nil {
+		if err := v.waitForToken(ctx, c, b.open()); err != nil {
 			return err
 		}
 	}
-	v.lockPermits(p, c, now)
+	closed := b.closed()
+	v.lockPermits(p, c, now, closed)
 	if v.limited.entry != nil || v.full != nil {
-		return v.cancel(c, open())
+		return v.cancel(c, b.open())
 	}
-	err := ask()
-	if err != nil {
-		v.unlock()
-	} else {
+	if closed {
 		v.commit(c)
 	}
-	notify()
+	err := b.ask()
+	switch {
+	case err != nil:
+		v.unlock()
+	case !closed:
+		v.commit(c)
+	}
+	b.notify()
 	if err != nil {
 		return err
 	}
@@ -105,7 +105,7 @@ func (v *reservation) lockLimits(p *plan, c *Call, k *clock, now time.Time) {
 	v.limits.n, v.limits.more = 0, nil
 	v.permits.n, v.permits.more = 0, nil
 	v.limited.entry, v.full = nil, nil
-	v.delay, v.waited, v.queued = 0, false, false
+	v.delay, v.waited, v.queued, v.sole = 0, false, false, false
 	if len(p.rateLimit) == 0 {
 		return
 	}
@@ -137,37 +137,6 @@ func (v *reservation) lockLimits(p *plan, c *Call, k *clock, now time.Time) {
 	}
 }
 
-// decide evaluates the limit, which is locked.
-func (l *tokenClaim) decide(key []byte, k *clock, now time.Time) {
-	r := l.entry.rule
-	if len(key) == 0 && r.refuseKeyless {
-		l.keyless = true
-		r.limiter.Miss()
-		return
-	}
-	l.bucket = r.limiter.Bucket(key, now)
-	l.wait = l.bucket.Wait(now)
-	maxWait := time.Duration(0)
-	if l.enforced && l.wait > 0 && r.maxWait > 0 {
-		maxWait = min(r.maxWait, k.deadline.Left())
-	}
-	l.granted = l.wait <= maxWait
-}
-
-// before reports whether l is the better reason for a refusal: a missing key, then the longest wait, since an earlier retry
-// is refused again, then the narrowest rule.
-func (l *tokenClaim) before(o *tokenClaim) bool {
-	switch {
-	case o.entry == nil:
-		return true
-	case l.keyless != o.keyless:
-		return l.keyless
-	case l.wait != o.wait:
-		return l.wait > o.wait
-	}
-	return compareRanks(l.entry.rank, o.entry.rank) < 0
-}
-
 // waitForToken takes the tokens, for good, releases the locks and waits. A breaker that stays open for longer refuses the call
 // before.
 func (v *reservation) waitForToken(ctx context.Context, c *Call, open *openBreaker) error {
@@ -190,16 +159,24 @@ func (v *reservation) waitForToken(ctx context.Context, c *Call, open *openBreak
 	return nil
 }
 
-// lockPermits locks the concurrency limits and looks for a permit of each.
-func (v *reservation) lockPermits(p *plan, c *Call, now time.Time) {
+// lockPermits locks the concurrency limits and looks for a permit of each. If the call needs only one, and nothing else refuses
+// it since the breakers are closed, the permit is taken without the lock.
+func (v *reservation) lockPermits(p *plan, c *Call, now time.Time, closed bool) {
 	for _, e := range p.concurrency {
-		if !e.applies(c, now) {
-			continue
+		if e.applies(c, now) {
+			v.permits.add(permitClaim{entry: e, enforced: e.rule.enforcedFor(c)})
 		}
-		semaphore := e.rule.semaphore
-		semaphore.Lock()
-		claim := permitClaim{entry: e, enforced: e.rule.enforcedFor(c), state: semaphore.Room()}
-		v.permits.add(claim)
+	}
+	if first := v.permits.at(0); v.permits.n == 1 && first.enforced && closed && v.limited.entry == nil {
+		if v.sole = first.entry.rule.semaphore.TryAcquire(); v.sole {
+			return
+		}
+	}
+	for i := range v.permits.n {
+		claim := v.permits.at(i)
+		e := claim.entry
+		e.rule.semaphore.Lock()
+		claim.state = e.rule.semaphore.Room()
 		if claim.enforced && claim.state == limit.RoomNone && (v.full == nil || compareRanks(e.rank, v.full.rank) < 0) {
 			v.full = e
 		}
@@ -253,7 +230,9 @@ func (v *reservation) commit(call *Call) {
 				c.entry.counts.Allow.Add(1)
 			}
 		case c.state == limit.RoomFree:
-			semaphore.Acquire()
+			if !v.sole {
+				semaphore.Acquire()
+			}
 			c.entry.counts.Allow.Add(1)
 		default:
 			c.waiter, v.queued = semaphore.Enqueue(), true
@@ -333,7 +312,9 @@ func (v *reservation) refund() {
 // unlock releases all locks, and delivers the events of the limiters.
 func (v *reservation) unlock() {
 	for i := range v.permits.n {
-		v.permits.at(i).entry.rule.semaphore.Unlock()
+		if !v.sole {
+			v.permits.at(i).entry.rule.semaphore.Unlock()
+		}
 	}
 	if v.waited {
 		return
@@ -344,34 +325,6 @@ func (v *reservation) unlock() {
 	for i := range v.limits.n {
 		v.limits.at(i).entry.rule.limiter.Notify()
 	}
-}
-
-// charge takes the token if the limit allows the call, and counts the decision.
-func (l *tokenClaim) charge(c *Call) {
-	n := l.entry.counts
-	switch {
-	case !l.granted && l.keyless:
-		l.entry.countRefusal(c, false, config.KindRateLimit, code.InvalidArgument, code.ReasonMissingKey)
-		return
-	case !l.granted:
-		l.entry.countRefusal(c, false, config.KindRateLimit, code.ResourceExhausted, code.ReasonRateLimited)
-		return
-	}
-	l.bucket.Take()
-	l.taken = true
-	if l.wait > 0 {
-		n.Wait.Add(1)
-	} else {
-		n.Allow.Add(1)
-	}
-}
-
-// refuse returns the error of a rate limit.
-func (l *tokenClaim) refuse(c *Call) error {
-	if l.keyless {
-		return l.entry.rule.Refuse(code.InvalidArgument, code.ReasonMissingKey, l.entry.rule.key.missing(c)+" is required", 0)
-	}
-	return l.entry.rule.Refuse(code.ResourceExhausted, code.ReasonRateLimited, "rate limited", l.wait)
 }
 
 // noPermit returns the error of a concurrency limit. Its retry delay is a guess: once the queue has moved.

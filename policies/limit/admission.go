@@ -10,6 +10,7 @@ import (
 // Admission is the permission of a breaker to make a call, which is settled once.
 type Admission struct {
 	breaker *Breaker
+	core    *breakerCore
 	done    func(error)
 	probe   *probe // through a half-open breaker
 }
@@ -19,7 +20,7 @@ func (a *Admission) settle(outcome error) {
 	if a.probe != nil && !a.probe.end() {
 		return
 	}
-	a.done(outcome)
+	a.core.report(a.done, outcome)
 	a.breaker.Notify()
 }
 
@@ -126,7 +127,7 @@ func (t *probe) end() bool {
 // limit ends a probe that takes longer than d, with an outcome. Where slow calls count, one that would be excluded runs on
 // until it is slow.
 func (a *Admission) limit(d time.Duration, outcome error) {
-	done, b, t := a.done, a.breaker, a.probe
+	done, core, b, t := a.done, a.core, a.breaker, a.probe
 	if r := b.settings.Load(); r.SlowCallRate > 0 && outcome == ErrExcluded { //nolint:errorlint // our own sentinel, never wrapped
 		d, outcome = max(d, r.SlowCallDuration), errSlow
 	}
@@ -135,7 +136,7 @@ func (a *Admission) limit(d time.Duration, outcome error) {
 	}
 	t.timer = time.AfterFunc(d, func() {
 		if !t.over.Swap(true) {
-			done(outcome)
+			core.report(done, outcome)
 			b.Notify()
 		}
 	})

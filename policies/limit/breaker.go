@@ -21,7 +21,7 @@ type Breaker struct {
 	openUntil atomic.Int64 // since epoch; 0: not open
 	phase     atomic.Int32
 
-	mu          sync.Mutex // taken inside gobreaker's lock, never around it
+	mu          sync.Mutex // taken inside the locks of the core, never around them
 	since       time.Time  // of the phase
 	opened      time.Time
 	cause       string // of the last opening
@@ -64,20 +64,35 @@ func (b *Breaker) Allow() (a Admission, left time.Duration, ok bool) {
 		}
 		b.halfOpen(h)
 	}
-	done, err := b.core.Load().gobreaker.Allow()
+	c := b.core.Load()
+	done, err := c.allow()
 	if err != nil {
 		return Admission{}, b.settings.Load().probeRetry(), false
 	}
 	if h := b.openUntil.Load(); h != 0 {
 		// It opened meanwhile, and gobreaker's own open time is over at once.
-		done(ErrExcluded)
+		c.report(done, ErrExcluded)
 		return Admission{}, max(time.Duration(h)-time.Since(b.epoch), 0), false
 	}
-	a = Admission{breaker: b, done: done}
+	a = Admission{breaker: b, core: c, done: done}
 	if b.phase.Load() != phaseClosed {
 		a.probe = &probe{}
 	}
 	return a, 0, true
+}
+
+// IsClosed reports whether Allow would admit any call now.
+func (b *Breaker) IsClosed() bool { return b.phase.Load() == phaseClosed }
+
+// Join is Allow for a call that may be made since IsClosed was true. If the breaker has opened meanwhile, the outcome does not
+// count, as that of any call that was running, and Join returns false.
+func (b *Breaker) Join() (a Admission, counts bool) {
+	a, _, ok := b.Allow()
+	if ok && a.probe != nil {
+		a.core.report(a.done, ErrExcluded)
+		return Admission{}, false
+	}
+	return a, ok
 }
 
 // ranSlow counts a call as slow that was counted as a failure before. It matters only while the breaker is closed.
@@ -86,7 +101,7 @@ func (b *Breaker) ranSlow() {
 	if b.phase.Load() != phaseClosed {
 		return
 	}
-	done, err := c.gobreaker.Allow()
+	done, err := c.allow()
 	if err != nil {
 		return
 	}
@@ -94,7 +109,7 @@ func (b *Breaker) ranSlow() {
 	if b.phase.Load() != phaseClosed { // the call allowed here is a probe
 		outcome = ErrExcluded
 	}
-	done(outcome)
+	c.report(done, outcome)
 	b.Notify()
 }
 
@@ -198,7 +213,7 @@ type BreakerStats struct {
 
 // Stats returns the state of the breaker.
 func (b *Breaker) Stats() BreakerStats {
-	n := b.core.Load().gobreaker.Counts() // its lock is never taken inside ours
+	n := b.core.Load().counts() // its locks are never taken inside ours
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s := BreakerStats{
@@ -225,6 +240,6 @@ func (b *Breaker) WouldProbe() bool {
 	if b.phase.Load() != phaseHalfOpen {
 		return false
 	}
-	n := b.core.Load().gobreaker.Counts()
+	n := b.core.Load().counts()
 	return int(n.Requests)-int(n.TotalExclusions) < b.settings.Load().HalfOpenRequests
 }

@@ -12,6 +12,7 @@ import (
 // must not call it.
 type breakerCore struct {
 	breaker     *Breaker
+	mu          mutex // taken around gobreaker's lock, for which calls would sleep
 	gobreaker   *gobreaker.TwoStepCircuitBreaker[struct{}]
 	consecutive int     // gobreaker's own count of failures in a row decays with the window
 	last        error   // the last failure
@@ -35,6 +36,27 @@ func newBreakerCore(b *Breaker, r *BreakerSettings) *breakerCore {
 		IsExcluded:    func(err error) bool { return err == ErrExcluded }, //nolint:errorlint // our own sentinel, never wrapped
 	})
 	return c
+}
+
+// allow asks gobreaker to make a call. The caller hands the outcome to report, with done.
+func (c *breakerCore) allow() (done func(error), err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.gobreaker.Allow()
+}
+
+// report reports the outcome of a call.
+func (c *breakerCore) report(done func(error), outcome error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	done(outcome)
+}
+
+// counts returns what gobreaker has counted.
+func (c *breakerCore) counts() gobreaker.Counts {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.gobreaker.Counts()
 }
 
 // trip opens a new core before it is shared.

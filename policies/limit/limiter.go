@@ -3,7 +3,6 @@ package limit
 import (
 	"container/heap"
 	"fmt"
-	"sync"
 	"time"
 )
 
@@ -21,7 +20,7 @@ type RateLimits struct {
 type Limiter struct { //nolint:gocritic // callers lock several before they decide
 	notifier
 
-	sync.Mutex
+	mutex
 	limits   RateLimits
 	shared   *Bucket
 	buckets  map[string]*Bucket // by key; nil: the limit has no key

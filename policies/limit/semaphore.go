@@ -2,23 +2,31 @@ package limit
 
 import (
 	"context"
-	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // Semaphore bounds the calls in flight; further calls wait in a bounded queue, first in, first out.
 //
-// A call that needs several semaphores locks all of them, in one order, before it decides.
+// A call that needs several semaphores locks all of them, in one order, before it decides. One that needs no other takes a
+// free permit without the lock, by TryAcquire.
 type Semaphore struct { //nolint:gocritic // callers lock several before they decide
-	sync.Mutex
+	mutex
 
-	max      int
-	queue    int
-	inFlight int
-	waiting  int
-	first    *Waiter // of the queue
-	last     *Waiter
+	// state is the number of calls in flight, plus guarded while the lock is held or calls wait: then only the holder of
+	// the lock changes it.
+	state atomic.Int64
+	max   atomic.Int64
+
+	// The lock guards the following fields.
+	queue   int
+	waiting int
+	first   *Waiter // of the queue
+	last    *Waiter
 }
+
+// guarded is beyond any number of calls.
+const guarded = 1 << 62
 
 // Waiter is a call in the queue of a semaphore.
 type Waiter struct {
@@ -28,7 +36,43 @@ type Waiter struct {
 }
 
 // NewSemaphore returns a semaphore with maximum permits and a queue of that length.
-func NewSemaphore(maximum, queue int) *Semaphore { return &Semaphore{max: maximum, queue: queue} }
+func NewSemaphore(maximum, queue int) *Semaphore {
+	s := &Semaphore{queue: queue}
+	s.max.Store(int64(maximum))
+	return s
+}
+
+// Lock locks the semaphore.
+func (s *Semaphore) Lock() {
+	s.mutex.Lock()
+	if s.waiting == 0 {
+		s.state.Add(guarded)
+	}
+}
+
+// Unlock unlocks the semaphore.
+func (s *Semaphore) Unlock() {
+	if s.waiting == 0 {
+		s.state.Add(-guarded)
+	}
+	s.mutex.Unlock()
+}
+
+// inFlight returns the number of calls in flight. The caller holds the lock.
+func (s *Semaphore) inFlight() int64 { return s.state.Load() - guarded }
+
+// TryAcquire takes a free permit, and reports whether it has. It may fail although one is free: only a caller of Lock knows.
+func (s *Semaphore) TryAcquire() bool {
+	for {
+		n := s.state.Load()
+		if n >= s.max.Load() {
+			return false
+		}
+		if s.state.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
 
 // Room is the room in a semaphore for another call.
 type Room int
@@ -43,7 +87,7 @@ const (
 // Room returns the room for another call. The caller holds the lock.
 func (s *Semaphore) Room() Room {
 	switch {
-	case s.inFlight < s.max:
+	case s.inFlight() < s.max.Load():
 		return RoomFree
 	case s.waiting < s.queue:
 		return RoomQueue
@@ -52,23 +96,30 @@ func (s *Semaphore) Room() Room {
 }
 
 // Acquire takes a permit, which Room has found free. The caller holds the lock.
-func (s *Semaphore) Acquire() { s.inFlight++ }
+func (s *Semaphore) Acquire() { s.state.Add(1) }
 
 // Force takes a permit even beyond the bounds, and reports whether it was beyond them. The caller holds the lock.
 func (s *Semaphore) Force() (beyond bool) {
-	beyond = s.inFlight >= s.max+s.queue
-	s.inFlight++
+	beyond = s.inFlight() >= s.max.Load()+int64(s.queue)
+	s.Acquire()
 	return beyond
 }
 
 // Release returns a permit.
 func (s *Semaphore) Release() {
-	s.Lock()
-	s.inFlight--
-	if s.first != nil {
-		s.grant()
+	for {
+		n := s.state.Load()
+		if n >= guarded {
+			break
+		}
+		if s.state.CompareAndSwap(n, n-1) {
+			return
+		}
 	}
-	s.Unlock()
+	s.Lock()
+	defer s.Unlock()
+	s.state.Add(-1)
+	s.grant()
 }
 
 // WaitResult is the result of a wait for a permit.
@@ -110,7 +161,7 @@ func (s *Semaphore) Leave(w *Waiter) {
 		s.dequeue(w)
 		return
 	}
-	s.inFlight--
+	s.state.Add(-1)
 	s.grant()
 }
 
@@ -118,7 +169,8 @@ func (s *Semaphore) Leave(w *Waiter) {
 func (s *Semaphore) SetLimits(maximum, queue int) {
 	s.Lock()
 	defer s.Unlock()
-	s.max, s.queue = maximum, queue
+	s.max.Store(int64(maximum))
+	s.queue = queue
 	s.grant()
 }
 
@@ -126,15 +178,15 @@ func (s *Semaphore) SetLimits(maximum, queue int) {
 func (s *Semaphore) Counts() (inFlight, waiting int) {
 	s.Lock()
 	defer s.Unlock()
-	return s.inFlight, s.waiting
+	return int(s.inFlight()), s.waiting
 }
 
 // grant gives the free permits to the head of the queue.
 func (s *Semaphore) grant() {
-	for s.first != nil && s.inFlight < s.max {
+	for s.first != nil && s.inFlight() < s.max.Load() {
 		w := s.first
 		s.dequeue(w)
-		s.inFlight++
+		s.Acquire()
 		close(w.granted)
 	}
 }
