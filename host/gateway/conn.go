@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"strings"
 	"sync"
@@ -28,6 +29,7 @@ type conn struct {
 	net.Conn
 	connOptions
 	opened time.Time
+	peer   netip.Addr // the zero Addr if it has none
 	share  *wire.Share
 
 	messages     framing                // of HTTP/1
@@ -86,6 +88,9 @@ var _ wire.Holder = (*conn)(nil)
 
 func newConn(nc net.Conn, b *wire.Budget, o connOptions) *conn {
 	c := &conn{Conn: nc, connOptions: o, opened: time.Now(), closed: make(chan struct{})}
+	if a := nc.RemoteAddr(); a != nil {
+		c.peer = parseHop(a.String())
+	}
 	_, c.fragile = nc.(interface{ Handshake() error }) // *tls.Conn
 	c.share = b.NewShare(c)
 	return c
@@ -361,11 +366,10 @@ func (c *conn) mayServeOn(w http.ResponseWriter, r *http.Request) bool {
 
 // endsAfter reports whether an HTTP/1 connection must end after the response to r, because a proxy in front may see another
 // request in its framing (RFC 9112, 6.1).
-func endsAfter(r *http.Request) bool {
+func endsAfter(c *conn, r *http.Request) bool {
 	if r.ProtoMajor != 1 {
 		return false
 	}
-	c := connOf(r.Context())
 	if c == nil {
 		return len(r.TransferEncoding) > 0 // net/http does not report which of these have a length too
 	}

@@ -124,7 +124,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.ContentLength != 0 {
 		x.readBy(time.Now().Add(g.limits.BodyTimeout))
 	}
-	if endsAfter(r) {
+	if endsAfter(x.holding.conn, r) {
 		w.Header().Set("Connection", "close")
 	}
 	if e := x.serve(); e != nil {

@@ -104,6 +104,11 @@ const (
 // write writes a body in steps, so that a caller on a slow line can receive a long one. Errors of the connection are not
 // returned: the caller is gone.
 func (s *stream) write(body []byte) {
+	if len(body) <= maxUnsized && s.r.ProtoMajor == 1 { // net/http buffers it
+		s.writeBy(s.limits.WriteTimeout)
+		_, _ = s.w.Write(body)
+		return
+	}
 	held := cap(body) // all of it, until the last byte is taken
 	s.holding.answer(held)
 	defer func() { s.holding.taken(held) }()
