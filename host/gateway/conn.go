@@ -50,6 +50,7 @@ type conn struct {
 	woken        bool                   // the reader was woken after that; used by the reader only
 
 	reads      readDeadline
+	readOn     func()       // reads.release
 	fragile    bool         // a write that times out breaks the connection, as with TLS
 	writeBy    atomic.Int64 // in nanoseconds since 1970; 0 for no deadline
 	writeCheck atomic.Int64 // the deadline of the socket, which may be earlier; the same
@@ -92,7 +93,7 @@ func newConn(nc net.Conn, b *wire.Budget, o connOptions) *conn {
 		c.peer = parseHop(a.String())
 	}
 	_, c.fragile = nc.(interface{ Handshake() error }) // *tls.Conn
-	c.share = b.NewShare(c)
+	c.share, c.readOn = b.NewShare(c), c.reads.release
 	return c
 }
 
@@ -323,6 +324,7 @@ func (c *conn) retry(try func() bool) bool {
 func (c *conn) Close() error {
 	c.closing.Do(func() {
 		close(c.closed)
+		c.reads.release()
 		c.share.Close()
 		c.owner.untrack(c)
 	})
@@ -363,6 +365,10 @@ func (c *conn) mayServeOn(w http.ResponseWriter, r *http.Request) bool {
 	asked := r.Header["Connection"]
 	return len(asked) == 0 || len(asked) == 1 && strings.EqualFold(asked[0], "keep-alive")
 }
+
+// hasArrived reports whether all bytes of an HTTP/1 request with a body have been read from the peer, before net/http reads the
+// body: then it reads nothing else meanwhile.
+func (c *conn) hasArrived() bool { return c.frames.Load() == nil && c.messages.whole() }
 
 // endsAfter reports whether an HTTP/1 connection must end after the response to r, because a proxy in front may see another
 // request in its framing (RFC 9112, 6.1).

@@ -51,6 +51,7 @@ func (x *exchange) release() {
 	}
 	x.reqFrame.Reset()
 	x.resFrame.Reset()
+	x.served.Outlasts = nil
 	*x = exchange{reqFrame: x.reqFrame, resFrame: x.resFrame, served: x.served}
 	exchanges.Put(x)
 }
@@ -210,6 +211,10 @@ func (x *exchange) begin(ctx context.Context, early wire.EarlyAnswerer) *wire.Ca
 	}
 	if conn := x.holding.conn; conn != nil {
 		o.Share, w = conn.share, conn.watch
+		if x.arrived {
+			x.served.Outlasts = conn.readOn
+			conn.reads.hold()
+		}
 	}
 	x.heldByHandler = x.holding.handOver()
 	return x.served.Begin(ctx, &o, w, early)

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
-	"time"
 
 	"github.com/easymicro/easymicro/wire"
 	"github.com/easymicro/easymicro/wire/code"
@@ -121,9 +120,7 @@ func (g *Gateway) Wait() { g.running.Wait() }
 // ServeHTTP serves one request.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := newExchange(g, w, r)
-	if r.ContentLength != 0 {
-		x.readBy(time.Now().Add(g.limits.BodyTimeout))
-	}
+	x.limitBody()
 	if endsAfter(x.holding.conn, r) {
 		w.Header().Set("Connection", "close")
 	}

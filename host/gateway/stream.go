@@ -19,11 +19,27 @@ type stream struct {
 	limits   *wire.Limits
 	holding  holding
 	transfer transfer
+	arrived  bool // the whole request, before its body is read
+}
+
+// limitBody limits the time for reading the body, unless it has arrived.
+func (s *stream) limitBody() {
+	if s.r.ContentLength == 0 {
+		return
+	}
+	if c := s.holding.conn; c != nil && c.hasArrived() {
+		s.arrived = true
+		return
+	}
+	s.readBy(time.Now().Add(s.limits.BodyTimeout))
 }
 
 // readBy limits the time for reading the body, also for net/http if the gateway leaves it unread. The limit applies until
 // the body is read to its end.
 func (s *stream) readBy(t time.Time) {
+	if s.arrived {
+		return
+	}
 	_ = http.NewResponseController(s.w).SetReadDeadline(t) // not supported by httptest.ResponseRecorder
 }
 
