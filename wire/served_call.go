@@ -25,6 +25,10 @@ type EarlyAnswerer interface {
 // Call.Keep returns, but not the Call.
 type ServedCall struct {
 	Call
+	// Outlasts, if not nil, is called when the Watch has found that the call runs for a while, and before the end of the parent is
+	// noticed. It must not be changed between Begin and Finish.
+	Outlasts func()
+
 	own     origin
 	early   EarlyAnswerer
 	running running
@@ -71,6 +75,9 @@ func (c *ServedCall) answerExpired(e *code.Error) {
 
 // outlasts has the end of the parent end the call, and starts its timer.
 func (c *ServedCall) outlasts() {
+	if c.Outlasts != nil {
+		c.Outlasts()
+	}
 	c.Call.outlasts()
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -92,3 +92,20 @@ func TestAServedCallOfOthersEndsWithItsParent(t *testing.T) {
 		}
 	})
 }
+
+func TestTheWatchReportsAServedCallThatLasts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := new(wire.Watch)
+		defer w.Start()()
+		served := new(wire.ServedCall)
+		for takes, want := range map[time.Duration]int{0: 0, time.Millisecond / 2: 0, time.Second: 1} {
+			outlasted := 0
+			served.Outlasts = func() { outlasted++ }
+			served.Begin(t.Context(), &wire.CallOptions{}, w, nil)
+			time.Sleep(takes)
+			if served.Finish(); outlasted != want {
+				t.Errorf("a call of %s is reported %d times, want %d", takes, outlasted, want)
+			}
+		}
+	})
+}

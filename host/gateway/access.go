@@ -54,13 +54,11 @@ type peers struct {
 
 // reaches reports whether a request is meant for this host. A peer on another machine came through a load balancer, which
 // named it in a PROXY header.
-func (p *peers) reaches(r *http.Request) bool {
-	c := connOf(r.Context())
+func (p *peers) reaches(c *conn, r *http.Request) bool {
 	if p.answersTo == nil || c == nil || !c.loopback || p.answersTo(r.Host) {
 		return true
 	}
-	peer := parseHop(r.RemoteAddr)
-	return peer.IsValid() && !peer.IsLoopback() || p.trusted(peer)
+	return c.peer.IsValid() && !c.peer.IsLoopback() || p.trusted(c.peer)
 }
 
 // maxHops bounds how many proxies a request may have passed through.
@@ -68,8 +66,13 @@ const maxHops = 64
 
 // address returns the address that rules see: the direct peer's or, if that is a trusted proxy, the last one in
 // X-Forwarded-For that is not. At an element that cannot be parsed the search ends, with the last address it saw.
-func (p *peers) address(r *http.Request) netip.Addr {
-	direct := parseHop(r.RemoteAddr)
+func (p *peers) address(c *conn, r *http.Request) netip.Addr {
+	var direct netip.Addr
+	if c != nil {
+		direct = c.peer
+	} else {
+		direct = parseHop(r.RemoteAddr)
+	}
 	if !p.trusted(direct) && (!p.trustUnix || !overUnix(r)) {
 		return direct
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"strings"
 	"sync"
@@ -28,6 +29,7 @@ type conn struct {
 	net.Conn
 	connOptions
 	opened time.Time
+	peer   netip.Addr // the zero Addr if it has none
 	share  *wire.Share
 
 	messages     framing                // of HTTP/1
@@ -48,6 +50,7 @@ type conn struct {
 	woken        bool                   // the reader was woken after that; used by the reader only
 
 	reads      readDeadline
+	readOn     func()       // reads.release
 	fragile    bool         // a write that times out breaks the connection, as with TLS
 	writeBy    atomic.Int64 // in nanoseconds since 1970; 0 for no deadline
 	writeCheck atomic.Int64 // the deadline of the socket, which may be earlier; the same
@@ -86,8 +89,11 @@ var _ wire.Holder = (*conn)(nil)
 
 func newConn(nc net.Conn, b *wire.Budget, o connOptions) *conn {
 	c := &conn{Conn: nc, connOptions: o, opened: time.Now(), closed: make(chan struct{})}
+	if a := nc.RemoteAddr(); a != nil {
+		c.peer = parseHop(a.String())
+	}
 	_, c.fragile = nc.(interface{ Handshake() error }) // *tls.Conn
-	c.share = b.NewShare(c)
+	c.share, c.readOn = b.NewShare(c), c.reads.release
 	return c
 }
 
@@ -318,6 +324,7 @@ func (c *conn) retry(try func() bool) bool {
 func (c *conn) Close() error {
 	c.closing.Do(func() {
 		close(c.closed)
+		c.reads.release()
 		c.share.Close()
 		c.owner.untrack(c)
 	})
@@ -359,13 +366,16 @@ func (c *conn) mayServeOn(w http.ResponseWriter, r *http.Request) bool {
 	return len(asked) == 0 || len(asked) == 1 && strings.EqualFold(asked[0], "keep-alive")
 }
 
+// hasArrived reports whether all bytes of an HTTP/1 request with a body have been read from the peer, before net/http reads the
+// body: then it reads nothing else meanwhile.
+func (c *conn) hasArrived() bool { return c.frames.Load() == nil && c.messages.whole() }
+
 // endsAfter reports whether an HTTP/1 connection must end after the response to r, because a proxy in front may see another
 // request in its framing (RFC 9112, 6.1).
-func endsAfter(r *http.Request) bool {
+func endsAfter(c *conn, r *http.Request) bool {
 	if r.ProtoMajor != 1 {
 		return false
 	}
-	c := connOf(r.Context())
 	if c == nil {
 		return len(r.TransferEncoding) > 0 // net/http does not report which of these have a length too
 	}

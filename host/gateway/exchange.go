@@ -51,6 +51,7 @@ func (x *exchange) release() {
 	}
 	x.reqFrame.Reset()
 	x.resFrame.Reset()
+	x.served.Outlasts = nil
 	*x = exchange{reqFrame: x.reqFrame, resFrame: x.resFrame, served: x.served}
 	exchanges.Put(x)
 }
@@ -58,7 +59,7 @@ func (x *exchange) release() {
 // serve answers the request, or returns the error to respond with.
 func (x *exchange) serve() *code.Error {
 	switch {
-	case !x.g.peers.reaches(x.r):
+	case !x.g.peers.reaches(x.holding.conn, x.r):
 		return x.misdirected()
 	case !x.g.origins.admit(x.w, x.r):
 		return x.foreign()
@@ -206,10 +207,14 @@ func (x *exchange) callBeside() *code.Error {
 func (x *exchange) begin(ctx context.Context, early wire.EarlyAnswerer) *wire.Call {
 	var w *wire.Watch
 	o := wire.CallOptions{
-		Transport: wire.TransportHTTP, Peer: x.g.peers.address(x.r), Host: x.host, MaxDecodedBytes: x.limits.MaxDecompressedBytes,
+		Transport: wire.TransportHTTP, Peer: x.g.peers.address(x.holding.conn, x.r), Host: x.host, MaxDecodedBytes: x.limits.MaxDecompressedBytes,
 	}
 	if conn := x.holding.conn; conn != nil {
 		o.Share, w = conn.share, conn.watch
+		if x.arrived {
+			x.served.Outlasts = conn.readOn
+			conn.reads.hold()
+		}
 	}
 	x.heldByHandler = x.holding.handOver()
 	return x.served.Begin(ctx, &o, w, early)

@@ -78,6 +78,9 @@ func (f *framing) watch(b []byte) (behind int, second bool) {
 	return 0, false
 }
 
+// whole reports whether the bytes so far end with a message. Only the reader may ask.
+func (f *framing) whole() bool { return f.at == requestLine && f.n == 0 }
+
 // begun reports whether a request after the first n has begun.
 func (f *framing) begun(n int64) bool { return f.requests.Load() != 2*n }
 

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
-	"time"
 
 	"github.com/easymicro/easymicro/wire"
 	"github.com/easymicro/easymicro/wire/code"
@@ -127,10 +126,8 @@ func (g *Gateway) Leads(r *http.Request) (service, method string, ok bool) { ret
 // ServeHTTP serves one request.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := newExchange(g, w, r)
-	if r.ContentLength != 0 {
-		x.readBy(time.Now().Add(g.limits.BodyTimeout))
-	}
-	if endsAfter(r) {
+	x.limitBody()
+	if endsAfter(x.holding.conn, r) {
 		w.Header().Set("Connection", "close")
 	}
 	if e := x.serve(); e != nil {

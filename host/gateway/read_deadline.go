@@ -15,6 +15,8 @@ type readDeadline struct {
 	wanted  time.Time // zero: none
 	set     time.Time // of the socket; not later while something is read
 	reading bool
+	held    bool      // reads without a deadline wait
+	changed sync.Cond // wanted or held, for a read that waits
 }
 
 // move sets the deadline, which takes effect at once on a pending read.
@@ -22,10 +24,42 @@ func (d *readDeadline) move(nc net.Conn, t time.Time) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.wanted = t
+	d.wake()
 	if d.reading && isBefore(t, d.set) {
 		return d.apply(nc, t)
 	}
 	return nil
+}
+
+// hold has reads wait until release, or until a deadline is set. While it serves a request, net/http reads only to notice that
+// the peer has left, and ends that read by a deadline in the past: for a short call the socket need not be read.
+func (d *readDeadline) hold() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.held = true
+}
+
+// release ends hold.
+func (d *readDeadline) release() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.held = false
+	d.wake()
+}
+
+// wake needs d.mu.
+func (d *readDeadline) wake() {
+	if d.changed.L != nil {
+		d.changed.Broadcast()
+	}
+}
+
+// await waits while reads are held. It needs d.mu.
+func (d *readDeadline) await() {
+	for d.held && d.wanted.IsZero() {
+		d.changed.L = &d.mu
+		d.changed.Wait()
+	}
 }
 
 // read reads from nc, with one reader at a time.
@@ -49,6 +83,7 @@ func (d *readDeadline) read(nc net.Conn, b []byte) (n int, err error) {
 func (d *readDeadline) begin(nc net.Conn) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.await()
 	switch {
 	case isLongPast(d.wanted):
 		return false

@@ -1,19 +1,30 @@
 package gateway
 
 import (
+	"bufio"
+	"context"
 	"errors"
+	"io"
 	"net"
 	"os"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/easymicro/easymicro/wire"
 )
 
-// deadlineCounter counts the deadlines that are set on a connection.
+// deadlineCounter counts the deadlines that are set on a connection, and how often it is read.
 type deadlineCounter struct {
 	net.Conn
-	reads, writes atomic.Int64
+	reads, writes, begun atomic.Int64
+}
+
+func (c *deadlineCounter) Read(b []byte) (int, error) {
+	c.begun.Add(1)
+	return c.Conn.Read(b)
 }
 
 func (c *deadlineCounter) SetReadDeadline(t time.Time) error {
@@ -133,3 +144,115 @@ func TestAPendingReadIsEndedByADeadlineInThePast(t *testing.T) {
 		}
 	})
 }
+
+func TestAHeldReadWaitsForItsEnd(t *testing.T) {
+	past := func(d *readDeadline, nc net.Conn) { _ = d.move(nc, time.Unix(1, 0)) }
+	soon := func(d *readDeadline, nc net.Conn) { _ = d.move(nc, time.Now().Add(time.Second)) }
+	release := func(d *readDeadline, _ net.Conn) { d.release() }
+	for _, test := range []struct {
+		name  string
+		event func(*readDeadline, net.Conn) // after a minute
+		want  time.Duration                 // when the read ends: a byte comes after an hour
+		n     int
+		reads int64 // of the socket
+	}{
+		{"a deadline in the past", past, time.Minute, 0, 0},
+		{"another deadline", soon, time.Minute + time.Second, 0, 1},
+		{"release", release, time.Hour, 1, 1},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				near, far := net.Pipe()
+				defer near.Close()
+				defer far.Close()
+				counter := &deadlineCounter{Conn: near}
+				begin := time.Now()
+				var d readDeadline
+				d.hold()
+				time.AfterFunc(time.Minute, func() { test.event(&d, counter) })
+				time.AfterFunc(time.Hour, func() {
+					_ = far.SetDeadline(time.Now().Add(time.Second)) // nobody may read
+					_, _ = far.Write([]byte("x"))
+				})
+				n, err := d.read(counter, make([]byte, 1))
+				if took := time.Since(begin); n != test.n || errors.Is(err, os.ErrDeadlineExceeded) != (n == 0) || took != test.want {
+					t.Errorf("%d bytes after %s: %v", n, took, err)
+				}
+				if reads := counter.begun.Load(); reads != test.reads {
+					t.Errorf("the socket was read %d times", reads)
+				}
+			})
+		})
+	}
+}
+
+func TestAReadIsNoLongerHeldOnceItsConnectionIsClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		defer far.Close()
+		c := NewServer(ServerOptions{}).newConn(near, true)
+		c.reads.hold()
+		time.AfterFunc(time.Second, func() { _ = c.Close() })
+		if _, err := c.Read(make([]byte, 1)); !errors.Is(err, io.ErrClosedPipe) {
+			t.Error(err)
+		}
+	})
+}
+
+// net/http begins to read for each request, to notice that its peer has left.
+func TestTheSocketIsReadBesideLongCallsOnly(t *testing.T) {
+	for _, test := range []struct {
+		takes  time.Duration
+		beside int64 // reads of the socket while the call runs
+	}{
+		{0, 0},
+		{time.Millisecond / 2, 0},
+		{time.Second, 1},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			near, far := net.Pipe()
+			counter := &deadlineCounter{Conn: near}
+			var before, beside int64
+			b := &backend{hook: func(context.Context, *wire.Frame, *wire.Frame) error {
+				before = counter.begun.Load()
+				time.Sleep(test.takes)
+				synctest.Wait()
+				beside = counter.begun.Load() - before
+				return nil
+			}}
+			ln := &oneConn{conn: counter, done: make(chan struct{})}
+			_, _ = startOn(t, ln, b, Options{}, nil)
+			c := &rawConn{far, bufio.NewReader(far)}
+			for range 3 {
+				c.post("Hook", "{}")
+				if r := c.response(t); r.StatusCode != 200 || beside != test.beside {
+					t.Errorf("%d, and in a call of %s the socket is read %d times", r.StatusCode, test.takes, beside)
+				}
+			}
+			_ = far.Close()
+		})
+	}
+}
+
+// oneConn is a listener that accepts one connection.
+type oneConn struct {
+	conn   net.Conn
+	once   sync.Once
+	closed sync.Once
+	done   chan struct{}
+}
+
+func (l *oneConn) Accept() (c net.Conn, err error) {
+	if l.once.Do(func() { c = l.conn }); c == nil {
+		<-l.done
+		err = net.ErrClosed
+	}
+	return c, err
+}
+
+func (l *oneConn) Close() error {
+	l.closed.Do(func() { close(l.done) })
+	return nil
+}
+
+func (l *oneConn) Addr() net.Addr { return l.conn.LocalAddr() }

@@ -149,6 +149,9 @@ func (s *Server) state(rwc net.Conn, state http.ConnState) {
 	if !ok {
 		return // never: listener wraps them
 	}
+	if state != http.StateActive {
+		c.reads.release()
+	}
 	idle := state == http.StateIdle || state == http.StateNew && c.resumed
 	if idle {
 		c.idleSince.Store(time.Now().UnixNano())

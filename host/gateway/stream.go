@@ -19,11 +19,27 @@ type stream struct {
 	limits   *wire.Limits
 	holding  holding
 	transfer transfer
+	arrived  bool // the whole request, before its body is read
+}
+
+// limitBody limits the time for reading the body, unless it has arrived.
+func (s *stream) limitBody() {
+	if s.r.ContentLength == 0 {
+		return
+	}
+	if c := s.holding.conn; c != nil && c.hasArrived() {
+		s.arrived = true
+		return
+	}
+	s.readBy(time.Now().Add(s.limits.BodyTimeout))
 }
 
 // readBy limits the time for reading the body, also for net/http if the gateway leaves it unread. The limit applies until
 // the body is read to its end.
 func (s *stream) readBy(t time.Time) {
+	if s.arrived {
+		return
+	}
 	_ = http.NewResponseController(s.w).SetReadDeadline(t) // not supported by httptest.ResponseRecorder
 }
 
@@ -104,6 +120,11 @@ const (
 // write writes a body in steps, so that a caller on a slow line can receive a long one. Errors of the connection are not
 // returned: the caller is gone.
 func (s *stream) write(body []byte) {
+	if len(body) <= maxUnsized && s.r.ProtoMajor == 1 { // net/http buffers it
+		s.writeBy(s.limits.WriteTimeout)
+		_, _ = s.w.Write(body)
+		return
+	}
 	held := cap(body) // all of it, until the last byte is taken
 	s.holding.answer(held)
 	defer func() { s.holding.taken(held) }()
