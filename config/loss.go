@@ -155,7 +155,7 @@ func weakened(old, next *Rule) string {
 			return "matches less than before (match." + field.name + ")"
 		}
 	}
-	if slices.ContainsFunc(n.Except, func(e Exception) bool { return !m.Except.cover(e) }) {
+	if !m.Except.coverAll(n.Except) {
 		return "matches less than before (match.except)"
 	}
 	return ""

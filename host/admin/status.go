@@ -147,6 +147,9 @@ type Changes config.Changes
 // Class returns the strongest class among the changes.
 func (c Changes) Class() config.Class { return config.Changes(c).Class() }
 
+// Signed returns one line for each change, after its signs.
+func (c Changes) Signed() []string { return config.Changes(c).Signed() }
+
 // Lines returns one line for each change.
 func (c Changes) Lines() []string { return config.Changes(c).Lines() }
 
@@ -155,20 +158,22 @@ func (c Changes) String() string { return config.Changes(c).String() }
 
 // change is the JSON form of a config.Change.
 type change struct {
-	Subject  string       `json:"subject"`
-	Path     string       `json:"path,omitempty"`
-	Old      string       `json:"old,omitempty"`
-	New      string       `json:"new,omitempty"`
-	Class    config.Class `json:"class"`
-	Position string       `json:"position,omitempty"`
-	Text     string       `json:"text"`
+	Subject  string        `json:"subject"`
+	Path     string        `json:"path,omitempty"`
+	Old      string        `json:"old,omitempty"`
+	New      string        `json:"new,omitempty"`
+	Op       config.Op     `json:"op"`
+	Effect   config.Effect `json:"effect"`
+	Class    config.Class  `json:"class"`
+	Position string        `json:"position,omitempty"`
+	Text     string        `json:"text"`
 }
 
 // MarshalJSON implements json.Marshaler.
 func (c Changes) MarshalJSON() ([]byte, error) {
 	var list []change
 	for _, x := range c {
-		list = append(list, change{x.Subject, x.Path, x.Old, x.New, x.Class, x.Position.String(), x.Text})
+		list = append(list, change{x.Subject, x.Path, x.Old, x.New, x.Op, x.Effect, x.Class, x.Position.String(), x.Text})
 	}
 	return json.Marshal(list)
 }
@@ -187,7 +192,9 @@ func (c *Changes) UnmarshalJSON(data []byte) error {
 				at = config.Position{File: x.Position[:colon], Line: n}
 			}
 		}
-		(*c)[i] = config.Change{Subject: x.Subject, Path: x.Path, Old: x.Old, New: x.New, Text: x.Text, Class: x.Class, Position: at}
+		(*c)[i] = config.Change{
+			Subject: x.Subject, Path: x.Path, Old: x.Old, New: x.New, Text: x.Text, Op: x.Op, Effect: x.Effect, Class: x.Class, Position: at,
+		}
 	}
 	return nil
 }
