@@ -18,6 +18,7 @@ type Rule struct {
 	EnforceShare *Share    `yaml:"enforceShare" min:"0" max:"1" doc:"Ratio of the callers for which the rule is enforced; for the others it is in shadow mode. 0: for none. Default: all."`
 	Expires      time.Time `yaml:"expires" doc:"When the rule expires, such as 2026-12-31T00:00:00Z; there is a warning seven days before, and when it does. Default: never."`
 	AutoRollback string    `yaml:"autoRollback" enum:"off" effect:"neutral" doc:"off: refusals by this rule are never a reason to roll back."`
+	Widen        string    `yaml:"widen" enum:"ok" effect:"neutral" doc:"ok: edits that make this rule refuse fewer calls, or remove it, are accepted under policies.widening: refuse."`
 
 	Access           *Access           `yaml:"access" doc:"Which callers may call."`
 	Shed             *Shed             `yaml:"shed" later:"true" doc:"Refuse a growing share of calls when the machine is busy."`
@@ -49,6 +50,9 @@ const (
 	Shadow  Mode = "shadow"
 	Off     Mode = "off"
 )
+
+// widenOK is the value of Rule.Widen that accepts edits.
+const widenOK = "ok"
 
 // ClientSide reports whether the rule applies to outgoing calls, and not to incoming ones.
 func (r *Rule) ClientSide() bool { return len(r.Match.Upstream) > 0 }

@@ -35,7 +35,7 @@ var layout = map[string]row{
 	},
 	"config": {
 		ours:   []string{"wire/code", "wire/wildcard"},
-		others: []string{"go.yaml.in/yaml/v4"},
+		others: []string{"go.yaml.in/yaml/v4", "github.com/cespare/xxhash/v2"},
 	},
 	"registry": {ours: []string{"wire/code"}},
 
