@@ -58,8 +58,8 @@ func newAccessRule(r *Rule) *accessRule {
 	return a
 }
 
-// matchesTarget reports whether the rule matches some calls of a method.
-func (r *Rule) matchesTarget(t Target) bool {
+// matchesTarget reports whether a rule matches some calls of a method.
+func matchesTarget(r *Rule, t Target) bool {
 	return anyOr(r.Match.Service, t.Service) && anyOr(r.Match.Method, t.Method)
 }
 
@@ -111,8 +111,8 @@ func sameAccess(a, b *Rule) bool {
 		sameEntries(a.Access.Allow, b.Access.Allow) && sameEntries(a.Access.Deny, b.Access.Deny)
 }
 
-// callerPatterns calls yield with the patterns by which the rule tells callers apart.
-func (r *Rule) callerPatterns(yield func(Patterns)) {
+// callerPatterns calls yield with the patterns by which a rule tells callers apart.
+func callerPatterns(r *Rule, yield func(Patterns)) {
 	yield(r.Match.Caller)
 	for i := range r.Match.Except {
 		yield(r.Match.Except[i].Caller)
@@ -145,17 +145,6 @@ func newCallerIndex(patterns Patterns) callerIndex {
 
 func (x *callerIndex) matches(caller string) bool {
 	return x.any || x.exact[caller] || wildcard.MatchAny(x.globs, caller)
-}
-
-// has reports whether an entry matches a call.
-func (l accessIndex) has(caller, method string) bool {
-	matches := func(e *AccessEntry) bool { return anyOr(e.Methods, method) }
-	if slices.ContainsFunc(l.entries[caller], matches) {
-		return true
-	}
-	return slices.ContainsFunc(l.globs, func(g string) bool {
-		return wildcard.Match(g, caller) && slices.ContainsFunc(l.entries[g], matches)
-	})
 }
 
 // anyOr reports whether one of the patterns matches, or there are none.

@@ -181,7 +181,7 @@ func (d *setDiffer) rules(old, next []Rule) {
 		}
 		if !known {
 			text := strings.TrimPrefix(ruleWord(r), "enforced ") + " " + r.Name + " added"
-			d.add(Change{Subject: r.Name, New: ruleText(r), Text: text, Class: Live, Position: r.Position(""), Op: OpAdd, Effect: r.presence(d.now)})
+			d.add(Change{Subject: r.Name, New: ruleText(r), Text: text, Class: Live, Position: r.Position(""), Op: OpAdd, Effect: rulePresence(r, d.now)})
 			continue
 		}
 		delete(before, was.Name)
@@ -194,7 +194,7 @@ func (d *setDiffer) rules(old, next []Rule) {
 		if r := &old[i]; before[r.Name] == r {
 			d.add(Change{
 				Subject: r.Name, Old: ruleText(r), Text: ruleWord(r) + " " + r.Name + " removed", Class: Live, Position: r.Position(""),
-				Op: OpRemove, Effect: r.presence(d.now).opposite(),
+				Op: OpRemove, Effect: rulePresence(r, d.now).opposite(),
 			})
 		}
 	}

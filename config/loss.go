@@ -220,6 +220,17 @@ func (l accessIndex) limits(callers Patterns) bool {
 	})
 }
 
+// has reports whether an entry matches a call.
+func (l accessIndex) has(caller, method string) bool {
+	matches := func(e *AccessEntry) bool { return anyOr(e.Methods, method) }
+	if slices.ContainsFunc(l.entries[caller], matches) {
+		return true
+	}
+	return slices.ContainsFunc(l.globs, func(g string) bool {
+		return wildcard.Match(g, caller) && slices.ContainsFunc(l.entries[g], matches)
+	})
+}
+
 func share(s *Share) float64 {
 	if s == nil {
 		return 1

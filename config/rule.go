@@ -78,6 +78,8 @@ type Policies struct {
 	Etcd         *PolicyEtcd   `yaml:"etcd" later:"true" doc:"Rules from etcd."`
 	OnBadStart   string        `yaml:"onBadStart" default:"fail" enum:"fail,lastGood" laterEnum:"lastGood" effect:"neutral" doc:"What to do if the files are invalid at start."`
 	AutoRollback *AutoRollback `yaml:"autoRollback" scalar:"off" later:"true" doc:"Roll back automatically when a change refuses calls that were allowed before. Default: off."`
+	Keep         []string      `yaml:"keep" pattern:"name" effect:"less" doc:"Rules that must exist in every set, enforced for all callers, not expired, and for a method or upstream of this host. A set that breaks that is rejected; the list of the running set counts, too."`
+	Widening     string        `yaml:"widening" default:"warn" enum:"warn,refuse" effect:"less" doc:"What to do about edits that let more callers call more methods, by rules with access or by how callers are identified. warn: tell a caller and a method. refuse: reject them, unless the rule has widen: ok. The value of the running set counts, too."`
 }
 
 // Watch configures how changes of files are noticed.

@@ -15,21 +15,21 @@ type ruleEffect struct {
 func newRuleEffect(old, next *Rule, now time.Time) *ruleEffect {
 	return &ruleEffect{
 		old: old, next: next, off: next.disarmed(now) != "", on: old.disarmed(now) != "",
-		refuses: old.refuses() || next.refuses(),
+		refuses: canRefuse(old) || canRefuse(next),
 	}
 }
 
-// refuses reports whether the rule has a kind that refuses or ends calls.
-func (r *Rule) refuses() bool {
+// canRefuse reports whether a rule has a kind that refuses or ends calls.
+func canRefuse(r *Rule) bool {
 	return r.Access != nil || r.Shed != nil || r.RateLimit != nil || r.CircuitBreaker != nil || r.Concurrency != nil || r.Timeout != nil
 }
 
-// presence returns the effect of a rule that is added, or Tighter even if it takes the place of a wider one.
-func (r *Rule) presence(now time.Time) Effect {
+// rulePresence returns the effect of a rule that is added, or Tighter even if it takes the place of a wider one.
+func rulePresence(r *Rule, now time.Time) Effect {
 	switch {
 	case r.disarmed(now) != "":
 		return Neutral
-	case r.refuses():
+	case canRefuse(r):
 		return Tighter
 	default:
 		return Changed

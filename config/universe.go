@@ -42,7 +42,7 @@ func newUniverse(old, next *Set, rules []*Rule, targets []Target, now time.Time)
 	if open(next.Manifest) {
 		var patterns []string
 		for _, r := range rules {
-			r.callerPatterns(func(p Patterns) { patterns = append(patterns, p...) })
+			callerPatterns(r, func(p Patterns) { patterns = append(patterns, p...) })
 		}
 		u.callers = append(u.callers, u.representatives(patterns)...)
 	}
@@ -102,7 +102,7 @@ func (u *universe) distinct(callers, before []string, rules []*Rule) []string {
 	}
 	named, globs := map[string]bool{}, map[string]bool{}
 	for _, r := range rules {
-		r.callerPatterns(func(patterns Patterns) {
+		callerPatterns(r, func(patterns Patterns) {
 			for _, p := range patterns {
 				if isGlob(p) {
 					globs[p] = true

@@ -33,7 +33,9 @@ func (w *Widening) String() string {
 
 // problem returns the widening as a problem with its position.
 func (w *Widening) problem() Problem {
-	return w.Position.Problem("", fmt.Sprintf("wider: %s may now call %s (%s)", w.shown, w.Target, w.Cause))
+	bare := *w
+	bare.Position = Position{}
+	return w.Position.Problem("", bare.String())
 }
 
 // Widenings holds the first few calls that an edit lets through.
@@ -127,7 +129,7 @@ func (s *wideningSearch) byRule(changed changedRule) {
 	r, heir := newAccessRule(changed.rule), changed.heir
 	callers := r.mayRefuse(s.u.callers, s.u.known)
 	for _, t := range s.u.targets {
-		if !r.matchesTarget(t) {
+		if !matchesTarget(r.Rule, t) {
 			continue
 		}
 		for _, caller := range callers {
@@ -306,7 +308,7 @@ func (a *accessAsker) refuses(c *accessCall, steps *int) bool {
 	if !known {
 		*steps += len(a.rules) / 8 // which is quicker
 		for _, r := range a.rules {
-			if r.matchesTarget(c.Target) {
+			if matchesTarget(r, c.Target) {
 				list = append(list, a.compile(r))
 			}
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/easymicro/easymicro/host/admin"
 	"github.com/easymicro/easymicro/host/outgoing"
 	"github.com/easymicro/easymicro/host/telemetry"
+	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/registry"
 )
 
@@ -84,7 +85,7 @@ func (a *applier) apply(ctx context.Context, next *config.Set, from trigger) (At
 		Warnings: g.warnings.Few(),
 	}
 	if prev != nil {
-		r.Changes = admin.Changes(config.Diff(prev.set, next).Few())
+		r.Changes = admin.Changes(g.changes.Few())
 		r.Warnings = append(config.Lost(prev.set, next).Warnings().Few(), r.Warnings...)
 	}
 	a.record(r, next)
@@ -117,6 +118,10 @@ func (a *applier) replace(ctx context.Context, prev *generation, set *config.Set
 			}
 		}
 	}
+	if err := judge(prev, g); err != nil {
+		a.abandon(steps)
+		return nil, err
+	}
 	a.current.Store(g)
 	g.policies.Activate() // the limits of state that is shared with calls of the generation before
 	for _, s := range steps {
@@ -135,9 +140,28 @@ func (a *applier) newGeneration(prev *generation, set *config.Set) (*generation,
 	g := &generation{revision: 1, set: set, out: outgoing.Connections{Set: set}, warnings: problems.Warnings(), identity: newIdentity(set, a.name)}
 	if prev != nil {
 		g.revision = prev.revision + 1
-		g.pending = config.Diff(a.first, set).Pending()
+		g.changes, g.pending = config.Diff(prev.set, set), config.Diff(a.first, set).Pending()
 	}
 	return g, nil
+}
+
+// judge returns an error if the edit must not be applied, and adds warnings about it to next.
+func judge(prev, next *generation) error {
+	e := config.Edit{Next: next.set, Changes: next.changes, Targets: targetsOf(next.routes.Targets())}
+	if prev != nil {
+		e.Old = prev.set
+	}
+	problems := e.Judge()
+	next.warnings = append(problems.Warnings(), next.warnings...)
+	return problems.Err()
+}
+
+func targetsOf(methods []policies.Target) []config.Target {
+	list := make([]config.Target, len(methods))
+	for i, t := range methods {
+		list[i] = config.Target(t)
+	}
+	return list
 }
 
 func (a *applier) abandon(steps []step) {

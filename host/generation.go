@@ -30,6 +30,7 @@ type generation struct {
 	admin    http.Handler
 	health   http.Handler
 	warnings config.Problems
+	changes  config.Changes // from the generation before
 	pending  config.Changes // that take effect at the next start
 }
 
